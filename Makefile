@@ -1,0 +1,175 @@
+# myfatoorah: invoices and payments through MyFatoorah, driven by the database.
+#
+#   make, make install        build and install into the PostgreSQL that PG_CONFIG names
+#   make check                all tests, in a scratch directory; installs nothing into that PostgreSQL
+#   make demo                 a database and the stand-in API to try things in
+#   make help                 every target and the variables it takes
+
+# Targets of the house. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
+# its own `check`, which only says that it does not exist, is thereby out of the way too.
+HOUSE = check demo demo-shell demo-stop bench valgrind sanitize format format-check help
+
+ifneq (,$(filter $(HOUSE),$(MAKECMDGOALS)))
+ifneq (,$(filter-out $(HOUSE),$(MAKECMDGOALS)))
+
+# Mixed goals (`make clean check`): one make for each, in the order given.
+.NOTPARALLEL:
+.PHONY: $(MAKECMDGOALS)
+$(MAKECMDGOALS):
+	@$(MAKE) --no-print-directory $@
+
+else
+
+.PHONY: $(HOUSE)
+
+# SUITES="core sandbox regress isolation tap", REGRESS="name ...", ISOLATION="name ...",
+# TESTS="t/001_x.pl ...", JOBS=n, KEEP=1; see scripts/check.sh
+check:
+	@scripts/check.sh
+
+valgrind:
+	@scripts/valgrind.sh
+
+sanitize:
+	@scripts/sanitize.sh
+
+demo:
+	@scripts/demo.sh start
+
+demo-shell:
+	@scripts/demo.sh shell
+
+demo-stop:
+	@scripts/demo.sh stop
+
+bench:
+	@bench/run.sh
+
+CLANG_FORMAT ?= clang-format
+FORMATTED = $(wildcard src/*.[ch] src/core/*.[ch] sandbox/*.[ch] test/core/*.[ch])
+
+format:
+	$(CLANG_FORMAT) -i $(FORMATTED)
+
+format-check:
+	$(CLANG_FORMAT) --dry-run --Werror $(FORMATTED)
+
+help:
+	@scripts/help.sh
+
+endif
+else # targets of PGXS
+
+MODULE_big = myfatoorah
+EXTENSION = myfatoorah
+DATA = sql/myfatoorah--1.0.sql
+PGFILEDESC = "myfatoorah - invoices and payments through MyFatoorah"
+
+# Plain C, without PostgreSQL
+CORE_OBJS = \
+	src/core/http.o \
+	src/core/json.o \
+	src/core/text.o \
+	src/core/api.o \
+	src/core/outcome.o
+
+OBJS = \
+	src/myfatoorah.o \
+	src/account.o \
+	src/request.o \
+	src/request_check.o \
+	src/invoice.o \
+	src/enqueue.o \
+	src/queue.o \
+	src/worker.o \
+	src/launcher.o \
+	src/wake.o \
+	src/call.o \
+	src/functions.o \
+	src/check.o \
+	$(CORE_OBJS)
+
+# Tests against a server that already has the extension (`make installcheck`): the stand-in API must be
+# running, with MF_SANDBOX_URL, MF_CONTROL_URL, MF_API_KEY and MF_KEY_FILE in the environment as
+# scripts/check.sh sets them. `make check` does all of that by itself.
+# sql/ holds the install and upgrade scripts too: they have "--" in their names. A test named "setup" goes first.
+REGRESS_ALL = $(basename $(notdir $(filter-out sql/myfatoorah--%,$(sort $(wildcard sql/*.sql)))))
+REGRESS ?= $(filter setup,$(REGRESS_ALL)) $(filter-out setup,$(REGRESS_ALL))
+ISOLATION ?= $(basename $(notdir $(sort $(wildcard specs/*.spec))))
+TAP_TESTS = 1
+PROVE_FLAGS += -I t
+
+PG_CONFIG ?= pg_config
+PKG_CONFIG ?= pkg-config
+
+# What of ours is linked in, by pkg-config names, and what to do without pkg-config
+DEPENDENCIES = libcurl libcjson
+DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DEPENDENCIES) 2>/dev/null)
+DEP_LIBS := $(shell $(PKG_CONFIG) --libs $(DEPENDENCIES) 2>/dev/null || echo -lcurl -lcjson)
+
+# OPTFLAGS is added to the compiler's flags last: OPTFLAGS="-O3 -march=native", OPTFLAGS="-O0 -g3"
+OPTFLAGS =
+# SANITIZE names sanitizers to build with: SANITIZE=address,undefined (the server then needs the sanitizer's
+# library preloaded; `make sanitize` does it all)
+SANITIZE =
+# WERROR= lets the build go on with a compiler that knows warnings we have not met
+WERROR = -Werror
+
+WARNINGS = -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
+	-Wformat=2 -Wimplicit-fallthrough -Wdeclaration-after-statement -Wwrite-strings -Wundef
+# Functions called through the server's tables take arguments they do not need, and PG_TRY trips -Wclobbered.
+SERVER_WARNINGS = -Wno-unused-parameter -Wno-clobbered
+CORE_WARNINGS = -Wold-style-definition
+ifneq (,$(findstring clang,$(CC)))
+WARNINGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
+endif
+
+# The server's headers are not ours to warn about: as system headers they are read in silence.
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) $(DEP_CFLAGS)
+# -MMD -MP: each object leaves the list of headers it was made from in a .d file
+PG_CFLAGS = $(WARNINGS) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(OPTFLAGS)
+SHLIB_LINK = $(DEP_LIBS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+
+# Bitcode serves to inline functions into JIT-compiled expressions; ours wait for a network. Without it the
+# build does not need the clang that PostgreSQL was built with.
+override with_llvm := no
+
+# Modules are loaded into one name space, so only what the server looks up by name is exported: see the .map rule.
+EXPORT_MAP = src/myfatoorah.map
+SHLIB_PREREQS = $(EXPORT_MAP)
+SHLIB_LINK += -Wl,--version-script=$(EXPORT_MAP)
+
+EXTRA_CLEAN = $(EXPORT_MAP) $(OBJS:.o=.d)
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq (,$(wildcard $(PGXS)))
+$(error PostgreSQL's build files are missing ($(PG_CONFIG) --pgxs): run scripts/install-deps.sh, or set PG_CONFIG)
+endif
+include $(PGXS)
+
+# The core sees neither the server's headers nor its leniency.
+src/core/%.o: override CPPFLAGS := $(filter -D%,$(CPPFLAGS)) $(DEP_CFLAGS)
+src/core/%.o: override CFLAGS += $(CORE_WARNINGS)
+$(filter-out $(CORE_OBJS),$(OBJS)): override CFLAGS += $(SERVER_WARNINGS)
+
+# Exported are: every function with PG_FUNCTION_INFO_V1, the module's magic and init, and the main functions of
+# background workers.
+$(EXPORT_MAP): $(OBJS)
+	@{ echo '{ global: _PG_init; Pg_magic_func; pg_finfo_*; myfatoorah_*_main;'; \
+	nm --defined-only $(OBJS) | sed -n 's/^.* [TDR] pg_finfo_\(.*\)$$/\1;/p'; \
+	echo 'local: *; };'; } > $@
+
+# The stand-in API and the tests of the core have makefiles of their own.
+PARTS = $(patsubst %/Makefile,%,$(wildcard sandbox/Makefile test/core/Makefile))
+
+.PHONY: sandbox clean-parts
+sandbox:
+	$(MAKE) -C sandbox all
+
+clean: clean-parts
+clean-parts:
+	@for part in $(PARTS); do $(MAKE) --no-print-directory -C $$part clean || exit; done
+
+-include $(wildcard $(OBJS:.o=.d))
+
+endif
