@@ -55,7 +55,7 @@ format-check:
 	$(CLANG_FORMAT) --dry-run --Werror $(FORMATTED)
 
 help:
-	@scripts/help.sh
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
 endif
 else # targets of PGXS
@@ -163,6 +163,10 @@ $(EXPORT_MAP): $(OBJS)
 PARTS = $(patsubst %/Makefile,%,$(wildcard sandbox/Makefile test/core/Makefile))
 
 .PHONY: sandbox clean-parts
+# make print-REGRESS: the value of a variable, for scripts
+print-%:
+	@echo $($*)
+
 sandbox:
 	$(MAKE) -C sandbox all
 

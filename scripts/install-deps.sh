@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building and testing need and that are missing. Touches nothing if none is.
+#
+# Root or sudo is needed only if something is missing. No PostgreSQL cluster is created or started.
+# PG_CONFIG   the PostgreSQL to build for: its packages are asked for instead of those of version 15
+# EXTRA       further packages to have: EXTRA="valgrind"
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/server.sh
+
+missing=()
+
+# need PACKAGE COMMAND...: the package is missing unless the command succeeds
+need()
+{
+	local package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+# A library's headers may come from another package or none at all, so pkg-config is asked before dpkg.
+library()
+{
+	pkg-config --exists "$1" || installed "$2"
+}
+
+installed()
+{
+	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1")" = installed ]
+}
+
+need gcc command -v gcc
+need libc6-dev test -e /usr/include/stdio.h
+need make command -v make
+need pkg-config command -v pkg-config
+need perl perl -MTAP::Harness -MHTTP::Tiny -MJSON::PP -e 1
+need libipc-run-perl perl -MIPC::Run -e 1
+need curl command -v curl
+need openssl command -v openssl
+need procps command -v ps
+need util-linux command -v setpriv
+need libcurl4-openssl-dev library libcurl libcurl4-openssl-dev
+need libcjson-dev library libcjson libcjson-dev
+need libmicrohttpd-dev library libmicrohttpd libmicrohttpd-dev
+need libcmocka-dev library cmocka libcmocka-dev
+need libssl-dev library libcrypto libssl-dev
+
+if ! (mf_find_postgres) >/dev/null 2>&1
+then
+	version=$(mf_wanted_version)
+	need "postgresql-$version" installed "postgresql-$version"
+	need "postgresql-server-dev-$version" installed "postgresql-server-dev-$version"
+fi
+for package in ${EXTRA-}
+do
+	need "$package" installed "$package"
+done
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+command -v apt-get >/dev/null ||
+	mf_die "missing: ${missing[*]} (names of Debian packages); this script can install them on Debian only"
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]
+then
+	if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null
+	then
+		mf_die "missing packages: ${missing[*]}; run this again as root or with sudo to install them"
+	fi
+	as_root=(sudo -n)
+fi
+
+mf_say "installing Debian packages: ${missing[*]}"
+
+# Debian's server packages create and start a cluster "main" unless this file says otherwise. It is there only
+# while we install, so that a PostgreSQL installed later by somebody else behaves as it always did.
+drop_in=
+drop_in_dirs=()
+
+undo_drop_in()
+{
+	local dir
+
+	[ -z "$drop_in" ] || "${as_root[@]}" rm -f "$drop_in"
+	for dir in "${drop_in_dirs[@]}"
+	do
+		"${as_root[@]}" rmdir "$dir" 2>/dev/null || true
+	done
+}
+trap undo_drop_in EXIT
+trap 'exit 129' HUP INT TERM
+
+case " ${missing[*]} " in
+	*" postgresql-"[0-9]*)
+		for dir in /etc/postgresql-common/createcluster.d /etc/postgresql-common
+		do
+			[ -d "$dir" ] || drop_in_dirs+=("$dir")
+		done
+		"${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
+		drop_in=/etc/postgresql-common/createcluster.d/zz-no-main-cluster.conf
+		echo 'create_main_cluster = false' | "${as_root[@]}" tee "$drop_in" >/dev/null
+		;;
+esac
+
+apt()
+{
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@"
+}
+
+log=$(mktemp)
+if ! { apt update && apt install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null
+then
+	tail -n 20 "$log" >&2
+	mf_die "could not install ${missing[*]}; the whole output is in $log"
+fi
+rm -f "$log"
+
+(mf_find_postgres)
+mf_say "installed"

@@ -1,0 +1,279 @@
+# shellcheck shell=bash
+# The test suites and the counting, for the inner halves of check, valgrind and sanitize. To be sourced after
+# server.sh.
+#
+# Each suite is a function: it runs, and reports with mf_count. mf_summary prints a line for each suite and the
+# closing line, and fails if anything failed.
+
+MF_PASSED=0
+MF_FAILED=0
+MF_SUMMARY=()
+
+# Longest time for one suite, in seconds
+MF_SUITE_TIME=${MF_SUITE_TIME:-600}
+
+# mf_count NAME PASSED FAILED [SKIPPED [NOTE]]
+mf_count()
+{
+	local line
+
+	MF_PASSED=$((MF_PASSED + $2))
+	MF_FAILED=$((MF_FAILED + $3))
+	line=$(printf '   %-10s %4d ok %4d not ok' "$1" "$2" "$3")
+	[ "${4:-0}" -eq 0 ] || line+=$(printf ' %4d skipped' "$4")
+	MF_SUMMARY+=("$line${5:+   ($5)}")
+}
+
+# mf_no_tests NAME WHAT: the suite has no tests in the tree
+mf_no_tests()
+{
+	if [ "${ALLOW_EMPTY:-1}" = 1 ]
+	then
+		mf_say "WARNING: $1: there is no $2"
+		mf_count "$1" 0 0 0 "no tests"
+	else
+		mf_say "FAILED: $1: there is no $2"
+		mf_count "$1" 0 1 0 "no tests"
+	fi
+}
+
+# mf_failed NAME LOG LINE: the suite could not run
+mf_failed()
+{
+	mf_say "FAILED: $1: $3"
+	[ -z "$2" ] || mf_show "$2" 40
+	mf_count "$1" 0 1 0 "$3"
+}
+
+# mf_show LOG LINES: the end of a log, indented so that it is not mistaken for our own words
+mf_show()
+{
+	echo "   --- end of $1"
+	tail -n "$2" "$1" | sed 's/^/   | /'
+}
+
+# mf_run LOG COMMAND...: with a time limit, in the background so that a signal to us is not kept waiting
+mf_run()
+{
+	local log=$1
+	shift
+	timeout -k 10 "$MF_SUITE_TIME" "$@" >"$log" 2>&1 </dev/null &
+	MF_RUNNING=$!
+	local status=0
+	wait "$MF_RUNNING" || status=$?
+	MF_RUNNING=
+	[ $status -ne 124 ] || echo "ended after $MF_SUITE_TIME seconds" >>"$log"
+	return $status
+}
+
+# mf_read_counts LOG STATUS: sets passed, failed and skipped of the caller from what a runner printed: TAP (cmocka
+# prints it with CMOCKA_MESSAGE_OUTPUT=TAP), cmocka's own words, or a closing line. A failure that no test shows
+# (a crash, say) counts as one.
+mf_read_counts()
+{
+	read -r passed failed skipped < <(perl -ne '
+		if (/^\s*not ok\b(?!.*#\s*(?:TODO|SKIP))/i) { $tap++; $not++ }
+		elsif (/^\s*(?:not )?ok\b.*#\s*SKIP/i) { $tap++; $skip++ }
+		elsif (/^\s*ok\b/) { $tap++; $ok++ }
+		elsif (/^\[\s+PASSED\s+\]\s+(\d+) test/) { $cm_ok += $1 }
+		elsif (/^\[\s+FAILED\s+\]\s+(\d+) test/) { $cm_not += $1 }
+		elsif (/^(\d+) passed, (\d+) failed/) { $own_ok += $1; $own_not += $2 }
+		END {
+			($ok, $not) = ($cm_ok, $cm_not) if !$tap && defined $cm_ok || !$tap && defined $cm_not;
+			($ok, $not) = ($own_ok, $own_not) if !$tap && !defined $cm_ok && !defined $cm_not;
+			printf "%d %d %d\n", $ok // 0, $not // 0, $skip // 0;
+		}' "$1")
+	[ "$2" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+}
+
+# mf_report NAME LOG STATUS: counts what a suite printed, and shows it if something failed
+mf_report()
+{
+	local passed failed skipped
+
+	mf_read_counts "$2" "$3"
+	if [ $((passed + failed)) -eq 0 ]
+	then
+		mf_failed "$1" "$2" "ran no test"
+		return
+	fi
+	[ "$failed" -eq 0 ] || mf_show "$2" 60
+	mf_count "$1" "$passed" "$failed" "$skipped"
+}
+
+# mf_make_suite NAME DIR [VARIABLE=VALUE...]: the tests that a directory's own makefile runs
+mf_make_suite()
+{
+	local name=$1 dir=$2 log=$MF_SCRATCH/log/$1.log status=0
+	shift 2
+	if ! [ -e "$dir/Makefile" ]
+	then
+		mf_no_tests "$name" "$dir/Makefile"
+		return
+	fi
+	mf_say "$name: make -C $dir check"
+	CMOCKA_MESSAGE_OUTPUT=TAP mf_run "$log" make -C "$dir" check "$@" || status=$?
+	mf_report "$name" "$log" "$status"
+}
+
+# mf_server_up DIR and mf_server_down: sandbox and cluster for a suite
+mf_server_up()
+{
+	MF_UP=$1
+	{ ! [ -e sandbox/mf-sandbox ] || mf_sandbox_start "$MF_UP/sandbox"; } &&
+		mf_cluster_init "$MF_UP" && mf_cluster_start "$MF_UP"
+}
+
+mf_server_down()
+{
+	[ -n "${MF_UP-}" ] || return 0
+	mf_cluster_stop "$MF_UP"
+	mf_sandbox_stop "$MF_UP/sandbox"
+	MF_UP=
+}
+
+# mf_make_variable NAME: the value that the Makefile gives it
+mf_make_variable()
+{
+	make --no-print-directory -s "print-$1"
+}
+
+# mf_regress_suite NAME PROGRAM DATABASE TEST...: pg_regress or pg_isolation_regress on a cluster of its own
+mf_regress_suite()
+{
+	local name=$1 program=$2 database=$3 log=$MF_SCRATCH/log/$1.log out=$MF_SCRATCH/$1 status=0
+	local passed failed skipped test
+	shift 3
+	mf_say "$name: $*"
+	mkdir -p "$out/out"
+	# Without the file the runner would stop there; with an empty one the test fails and leaves its output.
+	for test in "$@"
+	do
+		[ -e "expected/$test.out" ] || { mkdir -p expected && : >"expected/$test.out"; }
+	done
+	if mf_server_up "$out"
+	then
+		mf_run "$log" "$program" --inputdir=. --outputdir="$out/out" --bindir="$MF_BIN" --dbname="$database" \
+			--host="$PGHOST" --port="$PGPORT" --user=postgres "$@" || status=$?
+		mf_server_down
+	else
+		mf_server_down
+		mf_failed "$name" '' "no server"
+		return
+	fi
+	# Up to version 15 lines are "test name ... ok 12 ms"; from 16 on it is TAP.
+	sed -i -E -e 's/^(test )?\s*(\S+)\s+\.\.\. ok\b/ok - \2/' -e 's/^(test )?\s*(\S+)\s+\.\.\. FAILED\b/not ok - \2/' "$log"
+	sed -n -E 's/^((not )?ok\b.*)/   \1/p' "$log"
+	mf_read_counts "$log" "$status"
+	if [ "$failed" -gt 0 ]
+	then
+		if [ -s "$out/out/regression.diffs" ]
+		then
+			echo "   --- $out/out/regression.diffs"
+			head -n 150 "$out/out/regression.diffs" | sed 's/^/   | /'
+		else
+			mf_show "$log" 40
+			mf_show "$out/server.log" 20
+		fi
+	fi
+	if [ $((passed + failed)) -eq 0 ]
+	then
+		mf_failed "$name" "$log" "ran no test"
+	else
+		mf_count "$name" "$passed" "$failed" "$skipped"
+	fi
+}
+
+mf_suite_core()
+{
+	mf_make_suite core test/core "$@"
+}
+
+mf_suite_sandbox()
+{
+	mf_make_suite sandbox sandbox "$@"
+}
+
+mf_suite_regress()
+{
+	local tests
+
+	tests=${REGRESS:-$(mf_make_variable REGRESS)}
+	if [ -z "${tests// /}" ]
+	then
+		mf_no_tests regress "sql/*.sql but the install script"
+	else
+		# shellcheck disable=SC2086
+		mf_regress_suite regress "$MF_PGXS_SRC/test/regress/pg_regress" contrib_regression $tests
+	fi
+}
+
+mf_suite_isolation()
+{
+	local tests
+
+	tests=${ISOLATION:-$(mf_make_variable ISOLATION)}
+	if [ -z "${tests// /}" ]
+	then
+		mf_no_tests isolation "specs/*.spec"
+	else
+		# shellcheck disable=SC2086
+		mf_regress_suite isolation "$MF_PGXS_SRC/test/isolation/pg_isolation_regress" isolation_regression $tests
+	fi
+}
+
+# TAP tests start their own servers and sandboxes, through t/MyFatoorah.
+mf_suite_tap()
+{
+	local tests log=$MF_SCRATCH/log/tap.log out=$MF_SCRATCH/tap status=0 passed failed skipped
+
+	tests=${TESTS:-$(find t -maxdepth 1 -name '*.pl' | sort)}
+	if [ -z "${tests//[[:space:]]/}" ]
+	then
+		mf_no_tests tap "t/*.pl"
+		return
+	fi
+	mf_say "tap: ${tests//$'\n'/ }"
+	mkdir -p "$out/tmp_check/log"
+	# shellcheck disable=SC2086
+	TESTDIR=$out TESTDATADIR=$out/tmp_check TESTLOGDIR=$out/tmp_check/log \
+		PG_REGRESS=$MF_PGXS_SRC/test/regress/pg_regress PGPORT=65432 \
+		PERL5LIB=$PWD/t:$MF_PGXS_SRC/test/perl MF_SANDBOX=$PWD/sandbox/mf-sandbox \
+		mf_run "$log" perl scripts/tap.pl "${JOBS:-2}" $tests || status=$?
+	grep -E '^   ' "$log" || true
+	read -r passed failed skipped < <(sed -n 's/^counts: //p' "$log") || true
+	if [ -z "${passed-}" ]
+	then
+		mf_failed tap "$log" "the runner did not end"
+		return
+	fi
+	[ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+	if [ $((passed + failed)) -eq 0 ]
+	then
+		mf_failed tap "$log" "ran no test"
+		return
+	fi
+	if [ "$failed" -gt 0 ]
+	then
+		mf_show "$log" 100
+		echo "   logs of each test: $out/tmp_check/log"
+	fi
+	mf_count tap "$passed" "$failed" "$skipped"
+}
+
+# mf_cleanup: ends what runs; for the EXIT trap
+mf_cleanup()
+{
+	[ -z "${MF_RUNNING-}" ] || kill -TERM "$MF_RUNNING" 2>/dev/null || true
+	mf_server_down
+}
+
+# mf_summary: the end of a run
+mf_summary()
+{
+	mf_say "summary after $SECONDS seconds"
+	printf '%s\n' "${MF_SUMMARY[@]}"
+	[ "$MF_FAILED" -eq 0 ] || echo "   logs and results are in $MF_SCRATCH"
+	echo "$MF_PASSED passed, $MF_FAILED failed"
+	[ "$MF_FAILED" -eq 0 ] && [ "$MF_PASSED" -gt 0 ]
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/perl
+# Runs TAP tests: perl tap.pl JOBS TEST... Does what prove does, and ends with a line for scripts/suites.sh:
+# "counts: PASSED FAILED SKIPPED", in tests, where a test file that ends badly without a failed test counts as one
+# failure.
+use strict;
+use warnings;
+use TAP::Harness;
+
+my ($jobs, @tests) = @ARGV;
+my %result;
+my $harness = TAP::Harness->new(
+	{
+		verbosity => -1,
+		jobs => $jobs,
+		timer => 1,
+		failures => 1,
+	});
+
+$harness->callback(
+	after_test => sub {
+		my ($job, $parser) = @_;
+		my $failed = () = $parser->failed;
+		my $skipped = () = $parser->skipped;
+
+		$failed = 1 if !$failed && $parser->has_problems;
+		$result{passed} += $parser->passed - $skipped;
+		$result{failed} += $failed;
+		$result{skipped} += $skipped + ($parser->skip_all ? 1 : 0);
+		printf "   %-40s %s\n", $job->[0],
+		  $parser->skip_all ? 'skipped: ' . $parser->skip_all
+		  : $failed ? "$failed not ok"
+		  : sprintf '%d ok, %.1f s', scalar $parser->passed, $parser->end_time - $parser->start_time;
+	});
+
+my $aggregate = $harness->runtests(@tests);
+printf "counts: %d %d %d\n", map { $result{$_} // 0 } qw(passed failed skipped);
+exit($aggregate->has_problems ? 1 : 0);
