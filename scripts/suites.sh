@@ -225,7 +225,8 @@ mf_suite_isolation()
 # TAP tests start their own servers and sandboxes, through t/MyFatoorah.
 mf_suite_tap()
 {
-	local tests log=$MF_SCRATCH/log/tap.log out=$MF_SCRATCH/tap status=0 passed failed skipped
+	local tests log=$MF_SCRATCH/log/tap.log out=$MF_SCRATCH/tap status=0
+	local test passed failed skipped
 
 	tests=${TESTS:-$(find t -maxdepth 1 -name '*.pl' | sort)}
 	if [ -z "${tests//[[:space:]]/}" ]
@@ -256,7 +257,10 @@ mf_suite_tap()
 	if [ "$failed" -gt 0 ]
 	then
 		mf_show "$log" 100
-		echo "   logs of each test: $out/tmp_check/log"
+		for test in $(sed -n -E 's,^   (t/)?(\S+)\.pl +[0-9]+ not ok$,\2,p' "$log")
+		do
+			mf_show "$out/tmp_check/log/regress_log_$test" 25
+		done
 	fi
 	mf_count tap "$passed" "$failed" "$skipped"
 }

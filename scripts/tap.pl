@@ -21,15 +21,16 @@ $harness->callback(
 		my ($job, $parser) = @_;
 		my $failed = () = $parser->failed;
 		my $skipped = () = $parser->skipped;
+		my $passed = $parser->passed - $skipped;
 
 		$failed = 1 if !$failed && $parser->has_problems;
-		$result{passed} += $parser->passed - $skipped;
+		$result{passed} += $passed;
 		$result{failed} += $failed;
 		$result{skipped} += $skipped + ($parser->skip_all ? 1 : 0);
 		printf "   %-40s %s\n", $job->[0],
 		  $parser->skip_all ? 'skipped: ' . $parser->skip_all
 		  : $failed ? "$failed not ok"
-		  : sprintf '%d ok, %.1f s', scalar $parser->passed, $parser->end_time - $parser->start_time;
+		  : sprintf '%d ok, %.1f s', $passed, $parser->end_time - $parser->start_time;
 	});
 
 my $aggregate = $harness->runtests(@tests);

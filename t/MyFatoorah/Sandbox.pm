@@ -1,0 +1,212 @@
+# The stand-in API as an object: started on a free port of the loopback interface, ended with the test.
+package MyFatoorah::Sandbox;
+
+use strict;
+use warnings;
+
+use HTTP::Tiny;
+use JSON::PP ();
+use POSIX ();
+use Time::HiRes ();
+use PostgreSQL::Test::Utils;
+
+my $number = 0;
+
+# Longest wait for anything, as PostgreSQL's own tests have it
+sub time_limit
+{
+	return $PostgreSQL::Test::Utils::timeout_default // 180;
+}
+
+# new(args => [...], key => '...', name => '...'): starts the program that MF_SANDBOX names, with these arguments added
+sub new
+{
+	my ($class, %params) = @_;
+	my $name = $params{name} // 'sandbox' . ($number++ || '');
+	my $self = bless {
+		name => $name,
+		key => $params{key} // 'sandbox-key',
+		args => $params{args} // [],
+		owner => $$,
+		log => "$PostgreSQL::Test::Utils::log_path/"
+		  . ($0 =~ s{.*/|\.pl$}{}gr) . "_$name.log",
+		port_file => PostgreSQL::Test::Utils::tempdir($name) . '/port',
+		http => HTTP::Tiny->new(timeout => 60, proxy => undef, http_proxy => undef),
+		json => JSON::PP->new->utf8->canonical,
+	}, $class;
+
+	$self->start;
+	return $self;
+}
+
+# start(port): starts the program; new does it too. With the same port again, a test plays a remote that was away.
+sub start
+{
+	my ($self, $port) = @_;
+	my $binary = $ENV{MF_SANDBOX} // 'sandbox/mf-sandbox';
+	my $deadline = Time::HiRes::time() + time_limit();
+
+	die "no stand-in API at $binary (set MF_SANDBOX)\n" unless -x $binary;
+	unlink $self->{port_file};
+	my $pid = fork // die "could not fork: $!\n";
+	if ($pid == 0)
+	{
+		open STDIN, '<', '/dev/null';
+		open STDOUT, '>>', $self->{log} and open STDERR, '>&', \*STDOUT;
+		exec $binary, '--port', $port // 0, '--port-file', $self->{port_file}, @{ $self->{args} }
+		  or POSIX::_exit(127);
+	}
+	$self->{pid} = $pid;
+	until (-s $self->{port_file})
+	{
+		if (waitpid($pid, POSIX::WNOHANG()) == $pid)
+		{
+			delete $self->{pid};
+			die "$binary ended at once (see $self->{log})\n";
+		}
+		die "$binary wrote no port file (see $self->{log})\n" if Time::HiRes::time() > $deadline;
+		Time::HiRes::sleep(0.02);
+	}
+	$self->{port} = PostgreSQL::Test::Utils::slurp_file($self->{port_file}) =~ s/\s+//gr;
+	return;
+}
+
+# stop(signal): ends it, TERM unless told otherwise, and waits for its end
+sub stop
+{
+	my ($self, $signal) = @_;
+	my $pid = delete $self->{pid} // return;
+
+	return if $$ != $self->{owner};
+	local $?;
+	kill $signal // 'TERM', $pid;
+	my $deadline = Time::HiRes::time() + 10;
+	until (waitpid($pid, POSIX::WNOHANG()) != 0)
+	{
+		kill 'KILL', $pid if Time::HiRes::time() > $deadline;
+		Time::HiRes::sleep(0.01);
+	}
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+
+	local ($@, $!, $?);
+	$self->stop('KILL');
+	return;
+}
+
+sub port { return $_[0]->{port}; }
+sub pid { return $_[0]->{pid}; }
+sub key { return $_[0]->{key}; }
+sub log_file { return $_[0]->{log}; }
+sub url { return "http://127.0.0.1:$_[0]->{port}"; }
+
+# request(method, path, body, headers): a request as anybody could make it; returns HTTP::Tiny's answer
+sub request
+{
+	my ($self, $method, $path, $body, $headers) = @_;
+
+	return $self->{http}->request($method, $self->url . $path,
+		{ headers => $headers // {}, defined $body ? (content => $body) : () });
+}
+
+# control(method, path, data): a request to the control path (/_sandbox/PATH), data sent as JSON; returns the answer
+# decoded, or dies with it
+sub control
+{
+	my ($self, $method, $path, $data) = @_;
+	my $answer = $self->request($method, "/_sandbox/$path",
+		defined $data ? $self->{json}->encode($data) : undef,
+		defined $data ? { 'Content-Type' => 'application/json' } : {});
+
+	die "$method /_sandbox/$path: $answer->{status} $answer->{reason}\n$answer->{content}\n"
+	  unless $answer->{success};
+	return length($answer->{content} // '') ? $self->{json}->decode($answer->{content}) : undef;
+}
+
+sub _query
+{
+	my ($self, $path, %filters) = @_;
+	my $query = $self->{http}->www_form_urlencode(\%filters);
+
+	return length $query ? "$path?$query" : $path;
+}
+
+# reset: forgets invoices, ledger and faults
+sub reset
+{
+	my ($self) = @_;
+
+	$self->control('POST', 'reset');
+	return;
+}
+
+# ledger(path => ..., reference => ...): the requests that came in, first to last
+sub ledger
+{
+	my ($self, %filters) = @_;
+	my $answer = $self->control('GET', $self->_query('ledger', %filters));
+
+	($answer) = grep { ref eq 'ARRAY' } values %$answer if ref $answer eq 'HASH';
+	return @{ $answer // [] };
+}
+
+# count(path => ..., reference => ...): how many they are
+sub count
+{
+	my ($self, %filters) = @_;
+	my $answer = $self->control('GET', $self->_query('ledger/count', %filters));
+
+	return ref $answer eq 'HASH' ? $answer->{count} : $answer;
+}
+
+# wait_count({ filters }, n, seconds): waits until at least n such requests have come in; false if they have not in
+# that time
+sub wait_count
+{
+	my ($self, $filters, $n, $seconds) = @_;
+	my $deadline = Time::HiRes::time() + ($seconds // time_limit());
+
+	for (;;)
+	{
+		my $left = $deadline - Time::HiRes::time();
+
+		return 1 if $self->count(%$filters) >= $n;
+		return 0 if $left <= 0;
+		# The answer may also be an error that says the time is over; the count decides.
+		$self->request('GET', $self->_query('/_sandbox/wait', %$filters, count => $n,
+				timeout_ms => int(1000 * ($left < 5 ? $left : 5)) + 1));
+	}
+}
+
+# invoices(...): the invoices it has made
+sub invoices
+{
+	my ($self, %filters) = @_;
+	my $answer = $self->control('GET', $self->_query('invoices', %filters));
+
+	($answer) = grep { ref eq 'ARRAY' } values %$answer if ref $answer eq 'HASH';
+	return @{ $answer // [] };
+}
+
+# faults({ rule }, ...): adds rules for what shall go wrong; clear_faults takes all away
+sub faults
+{
+	my ($self, @rules) = @_;
+
+	$self->control('POST', 'faults', $_) for @rules;
+	return;
+}
+
+sub clear_faults
+{
+	my ($self) = @_;
+
+	$self->control('DELETE', 'faults');
+	return;
+}
+
+1;

@@ -1,0 +1,38 @@
+# Support for the TAP tests: use MyFatoorah::Test brings in a stand-in API per test (MyFatoorah::Sandbox), servers that
+# are set up for the extension (MyFatoorah::Cluster), and PostgreSQL's own test modules.
+#
+#   use MyFatoorah::Test;
+#   my $sandbox = MyFatoorah::Sandbox->new;
+#   my $node = MyFatoorah::Cluster->new_node('main');
+#   MyFatoorah::Cluster->setup_account($node, 'postgres', $sandbox);
+#   $node->safe_psql('postgres', "INSERT INTO mf_invoice (...) VALUES (...)");
+#   ok($sandbox->wait_count({ path => '/v2/SendPayment' }, 1), 'the invoice was sent');
+#   done_testing();
+#
+# Nothing here sleeps for a fixed time: tests wait for the row (MyFatoorah::Cluster->wait_for), for a line in the
+# server's log ($node->wait_for_log) or for the sandbox's ledger (wait_count).
+package MyFatoorah::Test;
+
+use strict;
+use warnings;
+
+use Test::More;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use MyFatoorah::Sandbox;
+use MyFatoorah::Cluster;
+
+# The test gets Test::More and PostgreSQL::Test::Utils too, and strict and warnings.
+sub import
+{
+	my $test = caller;
+
+	strict->import;
+	warnings->import;
+	Test::More->export_to_level(1, $test);
+	# It has Exporter's import but is no Exporter, so it exports to the package that calls it.
+	eval "package $test; PostgreSQL::Test::Utils->import; 1" or die $@;
+	return;
+}
+
+1;
