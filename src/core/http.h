@@ -1,0 +1,169 @@
+/*
+ * http.h
+ *	  POST requests on one libcurl multi handle, with evidence of what left.
+ *
+ * Plain C: no PostgreSQL header, no palloc, no longjmp.  All functions belong
+ * to one thread.  All signals are blocked around every call into libcurl,
+ * because its resolver threads inherit the mask of the caller.  Nothing here
+ * blocks: the owner waits on mf_http_fd() for at most mf_http_timeout()
+ * milliseconds and then calls mf_http_perform().
+ *
+ * Every request body is handed to libcurl exactly once: a rewind is refused,
+ * so that libcurl cannot send a POST a second time by itself.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/http.h
+ */
+#ifndef MF_HTTP_H
+#define MF_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MF_HTTP_ERROR_SIZE 256
+
+/* Answers larger than this are cut off and count as incomplete. */
+#define MF_HTTP_MAX_RESPONSE (4 * 1024 * 1024)
+
+typedef struct MfHttp MfHttp;
+typedef struct MfHttpTarget MfHttpTarget;
+
+/* Where requests go and as whom: one account.  Strings are copied. */
+typedef struct MfHttpTargetOptions
+{
+	const char *base_url;		/* "https://host[:port]", "http://" only to
+								 * loopback */
+	const char *api_key;		/* sent as "Authorization: Bearer ..." */
+	const char *ca_file;		/* PEM bundle, or NULL for the system's */
+	long		timeout_ms;		/* whole exchange, > 0 */
+	long		connect_timeout_ms; /* name lookup to end of TLS, > 0 */
+} MfHttpTargetOptions;
+
+/*
+ * One POST and what is known of it afterwards.  The evidence members come
+ * from our own callbacks, never from libcurl's counters.
+ */
+typedef struct MfHttpExchange
+{
+	void	   *tag;			/* the submitter's, untouched */
+
+	/* evidence of what left */
+	bool		gate_reached;	/* connected, about to send */
+	bool		gate_passed;	/* and allowed to */
+	bool		body_started;	/* libcurl asked for the first body byte */
+	size_t		body_served;	/* body bytes handed to libcurl */
+	size_t		body_len;		/* of so many */
+
+	/* how it ended */
+	int			curl_code;		/* CURLcode; headers that were cut off count
+								 * as CURLE_PARTIAL_FILE here */
+	char		curl_error[MF_HTTP_ERROR_SIZE]; /* libcurl's words or ours, or
+												 * "" */
+	long		http_status;	/* 0 if no status line was read */
+	bool		truncated;		/* the answer exceeded MF_HTTP_MAX_RESPONSE */
+	char	   *response;		/* malloc'd, NUL-terminated, never NULL when
+								 * done */
+	size_t		response_len;	/* without the NUL */
+	char		retry_after[64];	/* the header's value, or "" */
+	char		content_type[128];	/* likewise */
+
+	/* where the time went, microseconds since submission, 0 = not reached */
+	int64_t		name_lookup_us;
+	int64_t		connect_us;
+	int64_t		tls_us;
+	int64_t		total_us;
+	bool		connection_reused;
+	char		host[128];		/* "host[:port]" for messages, cut to fit */
+
+	struct MfHttpTransfer *transfer;	/* private */
+} MfHttpExchange;
+
+/*
+ * Creates the multi handle and its epoll descriptor.  Calls
+ * curl_global_init() on first use in the process, so never call it in a
+ * process that will fork.  Returns NULL and writes "error" on failure.
+ */
+extern MfHttp *mf_http_create(char *error, size_t error_size);
+
+/*
+ * Aborts every transfer, closes every connection, wipes every key.  Frees the
+ * targets, released or not, and the exchanges not handed out.  NULL is fine.
+ */
+extern void mf_http_destroy(MfHttp *http);
+
+/*
+ * Makes a target.  Refuses (NULL, with "error") a URL that is not https, or
+ * http to 127.0.0.0/8, [::1] or "localhost", one with user info, path, query
+ * or fragment, a key with characters that cannot stand in a header, and
+ * time-outs that are not positive.
+ */
+extern MfHttpTarget *mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
+										   char *error, size_t error_size);
+
+/*
+ * Whether mf_http_target_create() would take that URL; if not, "error" says why.
+ */
+extern bool mf_http_base_url_valid(const char *base_url, char *error, size_t error_size);
+
+/*
+ * Gives up the caller's reference; the target and its copy of the key are
+ * wiped once the last transfer that uses it has ended.
+ */
+extern void mf_http_target_release(MfHttpTarget *target);
+
+/*
+ * Starts "POST base_url + path".  Takes ownership of "body", a malloc'd block
+ * of "body_len" bytes, also on failure.  "send_by" is a reading of
+ * mf_http_clock(): if the gate is reached later than that, nothing is sent; 0
+ * means no limit.  Returns the exchange, owned by "http" until it is handed
+ * out by mf_http_next_done() or given to mf_http_abort(); NULL (with "error")
+ * if it could not even be started, which proves that nothing was sent.
+ */
+extern MfHttpExchange *mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
+									char *body, size_t body_len, int64_t send_by, void *tag,
+									char *error, size_t error_size);
+
+/* The descriptor to wait on (readable = call mf_http_perform()). */
+extern int	mf_http_fd(const MfHttp *http);
+
+/* Milliseconds until mf_http_perform() must run anyway; -1 = no timer is set. */
+extern long mf_http_timeout(const MfHttp *http);
+
+/* Does what can be done without blocking.  Never fails: failures are results. */
+extern void mf_http_perform(MfHttp *http);
+
+/*
+ * Hands out one finished exchange, NULL if there is none.  The caller owns it
+ * and frees it with mf_http_exchange_free().
+ */
+extern MfHttpExchange *mf_http_next_done(MfHttp *http);
+
+extern void mf_http_exchange_free(MfHttpExchange *exchange);
+
+/*
+ * Ends a running exchange now and frees it.  Does not wait for a name lookup
+ * that is stuck.  To know what had left, copy the evidence members before.
+ */
+extern void mf_http_abort(MfHttp *http, MfHttpExchange *exchange);
+
+/* While the gate is closed no request passes from "connected" to "sending". */
+extern void mf_http_close_gate(MfHttp *http, bool closed);
+
+/* Transfers submitted and not yet handed out or aborted. */
+extern size_t mf_http_in_flight(const MfHttp *http);
+
+/*
+ * Nanoseconds of a monotonic clock that goes on during suspend
+ * (CLOCK_BOOTTIME).
+ */
+extern int64_t mf_http_clock(void);
+
+/*
+ * One line for people on how an exchange that brought no whole answer failed,
+ * with the phase in which the time went: "could not connect to host: ...",
+ * "no answer within 30.0 s (name lookup 0.0 s, ...)".  Always terminated.
+ */
+extern void mf_http_describe(const MfHttpExchange *exchange, char *buffer, size_t size);
+
+#endif							/* MF_HTTP_H */

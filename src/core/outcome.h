@@ -1,0 +1,87 @@
+/*
+ * outcome.h
+ *	  What an exchange proves: evidence + answer -> a verdict.
+ *
+ * Pure functions of the exchange.  The rule that everything rests on: when a
+ * byte of the body may have left and no complete, valid answer came back, the
+ * verdict is MF_UNKNOWN.  An answer counts as complete only if libcurl
+ * returned CURLE_OK, it was not truncated, and its body parses.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/outcome.h
+ */
+#ifndef MF_OUTCOME_H
+#define MF_OUTCOME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api.h"
+#include "http.h"
+
+#define MF_RETRY_AFTER_CAP 3600 /* seconds */
+
+typedef enum MfOutcome
+{
+	MF_ACCEPTED,				/* the invoice exists, here is its id */
+	MF_REJECTED,				/* definitely refused, no invoice exists */
+	MF_NOT_SENT,				/* proof that no byte of the body left */
+	MF_THROTTLED,				/* 429: not applied, come back later */
+	MF_ACCOUNT_PROBLEM,			/* 401, 403, 404, 3xx: not applied, no use
+								 * trying */
+	MF_UNKNOWN					/* only the remote knows */
+} MfOutcome;
+
+typedef struct MfSendResult
+{
+	MfOutcome	outcome;
+	char	   *invoice_id;		/* decimal digits, MF_ACCEPTED only */
+	char	   *invoice_url;	/* may be NULL */
+	char	   *customer_reference; /* echo, may be NULL */
+	char	   *user_defined_field; /* echo, may be NULL */
+	char	   *error;			/* one line, NULL only if accepted */
+	int			retry_after;	/* seconds, -1 if the remote named none */
+} MfSendResult;
+
+typedef enum MfLookup
+{
+	MF_FOUND,					/* an invoice, see values[] */
+	MF_NOT_FOUND,				/* 400 "No data match the provided values" */
+	MF_LOOKUP_REFUSED,			/* any other definite refusal */
+	MF_LOOKUP_THROTTLED,
+	MF_LOOKUP_ACCOUNT_PROBLEM,
+	MF_LOOKUP_FAILED			/* network, 5xx, unreadable: ask again */
+} MfLookup;
+
+typedef struct MfStatusResult
+{
+	MfLookup	lookup;
+	bool		not_sent;		/* with MF_LOOKUP_FAILED: the question never
+								 * left */
+	MfEnvelope	envelope;		/* owns what values[] came from */
+	char	   *values[MF_PS_COUNT];	/* MF_FOUND only */
+	char	   *error;			/* one line, NULL only if found */
+	int			retry_after;
+} MfStatusResult;
+
+/* "accepted", "rejected", "not_sent", ...: the words stored in mf_attempt.outcome */
+extern const char *mf_outcome_name(MfOutcome outcome);
+
+/*
+ * Reads the end of a SendPayment exchange.  "reference" is the
+ * CustomerReference that was sent: an answer that echoes another one proves
+ * nothing.  "now" is Unix time, for Retry-After dates.  All strings of the
+ * result are malloc'd; free with mf_send_result_free().  When out of memory
+ * the outcome is still right and strings may be NULL (MF_ACCEPTED becomes
+ * MF_UNKNOWN if its id cannot be kept).
+ */
+extern void mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
+								int64_t now, MfSendResult *result);
+extern void mf_send_result_free(MfSendResult *result);
+
+/* Likewise for GetPaymentStatus. */
+extern void mf_status_result_read(const MfHttpExchange *exchange, int64_t now,
+								  MfStatusResult *result);
+extern void mf_status_result_free(MfStatusResult *result);
+
+#endif							/* MF_OUTCOME_H */
