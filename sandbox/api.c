@@ -1,0 +1,368 @@
+/*
+ * api.c
+ *	  The calls of the API: SendPayment and GetPaymentStatus.
+ */
+#include "server.h"
+
+#include <ctype.h>
+#include <strings.h>
+
+#include "shapes.h"
+#include "status.h"
+#include "validate.h"
+
+#define JSON_TYPE	"application/json; charset=utf-8"
+
+static void answer_json(Answer *a, int status);
+static bool call_is_allowed(Request *r);
+static void answer_not_json(Request *r);
+static void send_payment(Request *r, bool create);
+static void get_payment_status(Request *r);
+static Invoice *find_invoice(const Account *account, Str key, Str type);
+static void keep_reference(Request *r, const Invoice *inv);
+static void answer_no_route(Request *r);
+
+/*
+ * answer_json
+ *		Set the status and the type; the body is already there.
+ */
+static void
+answer_json(Answer *a, int status)
+{
+	a->status = status;
+	a->content_type = JSON_TYPE;
+}
+
+/*
+ * answer_failure
+ *		An envelope that says no. errors holds the elements of ValidationErrors;
+ *		without any the member is null.
+ */
+void
+answer_failure(Answer *a, int status, const char *message, Str errors)
+{
+	buf_puts(&a->body, "{\"IsSuccess\":false,\"Message\":");
+	buf_put_json(&a->body, str_of(message));
+	if (errors.len > 0)
+	{
+		buf_puts(&a->body, ",\"ValidationErrors\":[");
+		buf_put_str(&a->body, errors);
+		buf_puts(&a->body, "],\"Data\":null}");
+	}
+	else
+		buf_puts(&a->body, ",\"ValidationErrors\":null,\"Data\":null}");
+	answer_json(a, status);
+}
+
+/*
+ * answer_no_route
+ *		The vendor's framework answers for a path it does not know: without the
+ *		envelope.
+ */
+static void
+answer_no_route(Request *r)
+{
+	Buf			uri = {0};
+	Answer	   *a = &r->answer;
+	Buf			text = {0};
+
+	buf_puts(&uri, options.tls ? "https://" : "http://");
+	buf_puts(&uri, r->host != NULL ? r->host : "127.0.0.1");
+	buf_put(&uri, r->target.data, r->target.len);
+	buf_puts(&text, "No HTTP resource was found that matches the request URI '");
+	buf_put(&text, uri.data, uri.len);
+	buf_puts(&text, "'.");
+	buf_puts(&a->body, "{\"Message\":");
+	buf_put_json(&a->body, (Str) {text.data, text.len});
+	text.len = 0;
+	buf_puts(&text, "No route providing a controller name was found to match request URI '");
+	buf_put(&text, uri.data, uri.len);
+	buf_puts(&text, "'");
+	buf_puts(&a->body, ",\"MessageDetail\":");
+	buf_put_json(&a->body, (Str) {text.data, text.len});
+	buf_putc(&a->body, '}');
+	answer_json(a, 404);
+	buf_free(&uri);
+	buf_free(&text);
+}
+
+/*
+ * call_is_allowed
+ *		Method, key, type and size of a call; false with the answer made.
+ */
+static bool
+call_is_allowed(Request *r)
+{
+	Answer	   *a = &r->answer;
+	Str			type = str_of(r->content_type);
+	const char *semicolon = type.len > 0 ? memchr(type.data, ';', type.len) : NULL;
+
+	if (strcmp(r->method, "POST") != 0)
+	{
+		buf_printf(&a->body, "{\"Message\":\"The requested resource does not support http method '%s'.\"}",
+				   r->method);
+		a->header_names[a->header_count] = "Allow";
+		a->header_values[a->header_count++] = "POST";
+		answer_json(a, 405);
+		return false;
+	}
+	if (r->account == NULL)
+	{
+		/* Shape 7: an empty body for a malformed or unknown key. */
+		answer_json(a, 401);
+		return false;
+	}
+	if (r->body_too_long)
+	{
+		answer_failure(a, 413, "The request is too large", STR_NONE);
+		return false;
+	}
+	if (semicolon != NULL)
+		type.len = (size_t) (semicolon - type.data);
+	type = str_trim(type);
+	if (!str_is_nocase(type, "application/json") && !str_is_nocase(type, "text/json"))
+	{
+		buf_puts(&a->body, "{\"Message\":");
+		if (type.len == 0)
+			buf_put_json(&a->body, STR_LIT("The request contains an entity body but no Content-Type header. "
+										   "The inferred media type 'application/octet-stream' is not "
+										   "supported for this resource."));
+		else
+		{
+			Buf			text = {0};
+
+			buf_puts(&text, "The request entity's media type '");
+			buf_put_str(&text, type);
+			buf_puts(&text, "' is not supported for this resource.");
+			buf_put_json(&a->body, (Str) {text.data, text.len});
+			buf_free(&text);
+		}
+		buf_putc(&a->body, '}');
+		answer_json(a, 415);
+		return false;
+	}
+	if (r->doc.root == NULL || r->doc.root->type != JSON_OBJECT)
+	{
+		answer_not_json(r);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * answer_not_json
+ *		Refuse a body that is no JSON object, saying where it breaks.
+ */
+static void
+answer_not_json(Request *r)
+{
+	Buf			text = {0};
+	Buf			errors = {0};
+
+	if (r->doc.error != NULL)
+		buf_printf(&text, "The request body is not valid JSON: %s (byte %zu).",
+				   r->doc.error, r->doc.error_at);
+	else
+		buf_puts(&text, "The request body must be a JSON object.");
+	put_validation_error(&errors, r->route == ROUTE_SEND_PAYMENT ? "invoiceCreate" : "request",
+						 text.data);
+	answer_failure(&r->answer, 400, "Invalid data", (Str) {errors.data, errors.len});
+	buf_free(&text);
+	buf_free(&errors);
+}
+
+/*
+ * send_payment
+ *		Create an invoice and hand out its address. Without create everything is
+ *		as if, but the invoice is not kept. Locked.
+ */
+static void
+send_payment(Request *r, bool create)
+{
+	SendPaymentRequest req;
+	Answer	   *a = &r->answer;
+	Invoice    *inv;
+
+	if (!validate_send_payment(r->doc.root, r->account, &req))
+	{
+		answer_failure(a, 400, "Invalid data", (Str) {req.errors.data, req.errors.len});
+		validate_free(&req);
+		return;
+	}
+	if (store_is_full())
+	{
+		answer_failure(a, 503, "The sandbox is full: raise --invoice-limit", STR_NONE);
+		validate_free(&req);
+		return;
+	}
+	inv = store_create(r->account, &req.data, create);
+	inv->ledger_seq = r->ledger.seq;
+	buf_reserve(&a->body, 320);
+	buf_puts(&a->body, "{\"IsSuccess\":true,\"Message\":\"Invoice Created Successfully!\","
+			 "\"ValidationErrors\":null,\"Data\":{\"InvoiceId\":");
+	buf_put_int(&a->body, inv->id);
+	buf_puts(&a->body, ",\"InvoiceURL\":\"");
+	buf_puts(&a->body, options.public_url);
+	buf_puts(&a->body, inv->url_path);
+	buf_puts(&a->body, "\",\"CustomerReference\":");
+	buf_put_json_or_null(&a->body, inv->data.reference);
+	buf_puts(&a->body, ",\"UserDefinedField\":");
+	buf_put_json_or_null(&a->body, inv->data.user_defined);
+	buf_puts(&a->body, "}}");
+	answer_json(a, 200);
+	if (create)
+		a->invoice_id = inv->id;
+	else
+		store_free_invoice(inv);
+	validate_free(&req);
+}
+
+/*
+ * find_invoice
+ *		The invoice of the account that a key of that type means; NULL if there
+ *		is none. By reference, the last created. Locked.
+ */
+static Invoice *
+find_invoice(const Account *account, Str key, Str type)
+{
+	Invoice    *inv = NULL;
+
+	if (str_is_nocase(type, "InvoiceId"))
+	{
+		int64_t		id = 0;
+
+		if (key.len == 0 || key.len > 18)
+			return NULL;
+		for (size_t i = 0; i < key.len; i++)
+		{
+			if (!isdigit((unsigned char) key.data[i]))
+				return NULL;
+			id = id * 10 + (key.data[i] - '0');
+		}
+		inv = store_invoice(id);
+	}
+	else if (str_is_nocase(type, "PaymentId"))
+	{
+		PaymentTry *t = store_try(key);
+
+		inv = t != NULL ? t->invoice : NULL;
+	}
+	else if (str_is_nocase(type, "CustomerReference"))
+	{
+		Reference  *ref = key.len > 0 ? store_reference(key, false) : NULL;
+
+		inv = ref != NULL ? ref->newest : NULL;
+		while (inv != NULL && inv->account != account)
+			inv = inv->older_same_reference;
+	}
+	return inv != NULL && inv->account == account ? inv : NULL;
+}
+
+/*
+ * get_payment_status
+ *		The whole invoice, whichever key was used. Locked.
+ */
+static void
+get_payment_status(Request *r)
+{
+	Answer	   *a = &r->answer;
+	Str			key,
+				type;
+	Buf			errors = {0};
+	const Invoice *inv;
+
+	if (!json_text(r->doc.root, "Key", &key) || key.data == NULL)
+		put_validation_error(&errors, "Key", "The Key field is required.");
+	if (!json_text(r->doc.root, "KeyType", &type) || type.len == 0)
+		put_validation_error(&errors, "KeyType", "The KeyType field is required.");
+	if (errors.len > 0)
+	{
+		answer_failure(a, 400, "Invalid data", (Str) {errors.data, errors.len});
+		buf_free(&errors);
+		return;
+	}
+	inv = find_invoice(r->account, key, type);
+	if (inv == NULL)
+	{
+		answer_failure(a, 400, "No data match the provided values", STR_NONE);
+		return;
+	}
+	buf_puts(&a->body, "{\"IsSuccess\":true,\"Message\":\"\",\"ValidationErrors\":null,\"Data\":");
+	status_put_data(&a->body, inv);
+	buf_putc(&a->body, '}');
+	answer_json(a, 200);
+	a->invoice_id = inv->id;
+}
+
+/*
+ * keep_reference
+ *		Note the reference of an invoice, if there is one, as the request's. It
+ *		is copied: the invoice may be gone, by a reset, before the request is.
+ */
+static void
+keep_reference(Request *r, const Invoice *inv)
+{
+	if (inv == NULL || inv->data.reference.data == NULL)
+		return;
+	r->kept_reference.len = 0;
+	buf_put_str(&r->kept_reference, inv->data.reference);
+	r->subject.reference = (Str)
+	{
+		r->kept_reference.data, r->kept_reference.len
+	};
+}
+
+/*
+ * api_reference
+ *		The CustomerReference a call is about: the one sent, or that of the
+ *		invoice whose status is asked for; also fills what faults look at. The
+ *		text lives as long as the request. Locked.
+ */
+Str
+api_reference(Request *r)
+{
+	Str			key,
+				type;
+
+	r->subject.reference = STR_NONE;
+	if (r->route == ROUTE_PAGE)
+		keep_reference(r, page_invoice(r));
+	if (r->doc.root == NULL)
+		return r->subject.reference;
+	if (r->route == ROUTE_SEND_PAYMENT)
+	{
+		json_text(r->doc.root, "CustomerReference", &r->subject.reference);
+		json_text(r->doc.root, "UserDefinedField", &r->subject.user_defined);
+		json_text(r->doc.root, "CustomerName", &r->subject.customer_name);
+	}
+	else if (r->route == ROUTE_GET_PAYMENT_STATUS &&
+			 json_text(r->doc.root, "Key", &key) && json_text(r->doc.root, "KeyType", &type))
+	{
+		if (str_is_nocase(type, "CustomerReference"))
+			r->subject.reference = key;
+		else if (r->account != NULL && key.data != NULL)
+			keep_reference(r, find_invoice(r->account, key, type));
+	}
+	return r->subject.reference;
+}
+
+/*
+ * api_answer
+ *		Make the true answer to a call; with create = false SendPayment answers
+ *		for an invoice that is not kept. Locked.
+ */
+void
+api_answer(Request *r, bool create)
+{
+	if (r->route == ROUTE_NONE)
+	{
+		answer_no_route(r);
+		return;
+	}
+	if (!call_is_allowed(r))
+		return;
+	if (r->route == ROUTE_SEND_PAYMENT)
+		send_payment(r, create);
+	else
+		get_payment_status(r);
+}

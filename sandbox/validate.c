@@ -1,0 +1,738 @@
+/*
+ * validate.c
+ *	  The rules a SendPayment request must keep, as the fact sheet has them.
+ *
+ * A value of the wrong JSON type is refused by the vendor's model binder before
+ * any rule is looked at: the error's text is then empty and its name carries
+ * the prefix "invoiceCreate.". Texts that no source gives are ours; README.md
+ * lists them.
+ */
+#include "validate.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#define MAX_URL_CHARACTERS		254
+#define MAX_MOBILE_CHARACTERS	11
+#define MAX_UDF_CHARACTERS		500
+#define MAX_UDF_CARD_CHARACTERS	50
+#define MAX_ITEMS				1000
+
+typedef struct Checker
+{
+	const JsonNode *body;
+	SendPaymentRequest *req;
+	Buf			type_errors;
+} Checker;
+
+static void type_error(Checker *c, const char *name);
+static void rule_error(Checker *c, const char *name, const char *error);
+static Str	text_member(Checker *c, const JsonNode *object, const char *name, const char *top);
+static bool number_member(Checker *c, const JsonNode *object, const char *name,
+						  const char *top, OptionalDecimal *result);
+static bool integer_member(Checker *c, const JsonNode *object, const char *name,
+						   const char *top, int64_t *result);
+static const JsonNode *typed_member(Checker *c, const JsonNode *object, const char *name,
+									JsonType type);
+static bool is_email(Str s);
+static bool is_mobile(Str s);
+static bool is_dial_code(Str s);
+static bool is_web_url(Str s, bool *localhost);
+static void check_customer(Checker *c, const Account *account);
+static void check_value(Checker *c, const Account *account);
+static void check_url(Checker *c, const char *name, Str *to, bool limited);
+static void check_texts(Checker *c);
+static void check_dimension(Checker *c, const JsonNode *item, const char *name,
+							int64_t maximum, OptionalDecimal *to);
+static void check_items(Checker *c);
+static void check_shipping(Checker *c);
+static void check_suppliers(Checker *c);
+static void check_address(Checker *c);
+static void check_processing(Checker *c);
+
+/*
+ * put_validation_error
+ *		Append one element of a ValidationErrors array.
+ */
+void
+put_validation_error(Buf *errors, const char *name, const char *error)
+{
+	if (errors->len > 0)
+		buf_putc(errors, ',');
+	buf_puts(errors, "{\"Name\":");
+	buf_put_json(errors, str_of(name));
+	buf_puts(errors, ",\"Error\":");
+	buf_put_json(errors, str_of(error));
+	buf_putc(errors, '}');
+}
+
+/*
+ * type_error, rule_error
+ *		Note that a member has a type that cannot be read, or breaks a rule.
+ */
+static void
+type_error(Checker *c, const char *name)
+{
+	char		full[96] = "invoiceCreate.";
+
+	strncat(full, name, sizeof(full) - strlen(full) - 1);
+	put_validation_error(&c->type_errors, full, "");
+}
+
+static void
+rule_error(Checker *c, const char *name, const char *error)
+{
+	put_validation_error(&c->req->errors, name, error);
+}
+
+/*
+ * json_text
+ *		A member read as text: a string, or the literal of a number or a word;
+ *		absent and null give the absent string. False for an object or array.
+ */
+bool
+json_text(const JsonNode *object, const char *name, Str *result)
+{
+	const JsonNode *node = json_member(object, name);
+
+	*result = STR_NONE;
+	if (node == NULL || node->type == JSON_NULL)
+		return true;
+	switch (node->type)
+	{
+		case JSON_STRING:
+		case JSON_NUMBER:
+			*result = node->text;
+			return true;
+		case JSON_TRUE:
+			*result = STR_LIT("true");
+			return true;
+		case JSON_FALSE:
+			*result = STR_LIT("false");
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * text_member
+ *		As json_text, noting a type error against the outermost member.
+ */
+static Str
+text_member(Checker *c, const JsonNode *object, const char *name, const char *top)
+{
+	Str			text;
+
+	if (!json_text(object, name, &text))
+		type_error(c, top);
+	return text;
+}
+
+/*
+ * number_member
+ *		A member read as an exact number, given as number or as string. False if
+ *		it has a value that is none.
+ */
+static bool
+number_member(Checker *c, const JsonNode *object, const char *name,
+			  const char *top, OptionalDecimal *result)
+{
+	const JsonNode *node = json_member(object, name);
+
+	result->present = false;
+	if (node == NULL || node->type == JSON_NULL ||
+		(node->type == JSON_STRING && str_trim(node->text).len == 0))
+		return true;
+	if ((node->type == JSON_NUMBER && decimal_parse(node->text, true, &result->value)) ||
+		(node->type == JSON_STRING && decimal_parse(node->text, false, &result->value)))
+	{
+		result->present = true;
+		return true;
+	}
+	type_error(c, top);
+	return false;
+}
+
+/*
+ * integer_member
+ *		A member read as a whole number; false if it is missing or is none.
+ */
+static bool
+integer_member(Checker *c, const JsonNode *object, const char *name,
+			   const char *top, int64_t *result)
+{
+	OptionalDecimal d;
+
+	if (!number_member(c, object, name, top, &d) || !d.present)
+		return false;
+	if (d.value.scale != 0 || d.value.units > INT32_MAX || d.value.units < INT32_MIN)
+	{
+		type_error(c, top);
+		return false;
+	}
+	*result = d.value.units;
+	return true;
+}
+
+/*
+ * typed_member
+ *		A member of that type; NULL if it is missing, null, or (then with a type
+ *		error) something else.
+ */
+static const JsonNode *
+typed_member(Checker *c, const JsonNode *object, const char *name, JsonType type)
+{
+	const JsonNode *node = json_member(object, name);
+
+	if (node == NULL || node->type == JSON_NULL)
+		return NULL;
+	if (node->type != type)
+	{
+		type_error(c, name);
+		return NULL;
+	}
+	return node;
+}
+
+/*
+ * is_email
+ *		Something, an at sign, a domain with a dot inside; no blanks.
+ */
+static bool
+is_email(Str s)
+{
+	const char *at = s.len > 0 ? memchr(s.data, '@', s.len) : NULL;
+	const char *end = s.data + s.len;
+	bool		dot = false;
+
+	if (at == NULL || at == s.data || memchr(at + 1, '@', (size_t) (end - at - 1)) != NULL)
+		return false;
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char) s.data[i] <= ' ' || s.data[i] == ',' || s.data[i] == ';' ||
+			s.data[i] == '<' || s.data[i] == '>' || s.data[i] == '"')
+			return false;
+	if (s.data[0] == '.' || at[-1] == '.')
+		return false;
+	for (const char *p = at + 1; p < end; p++)
+		if (*p == '.')
+		{
+			if (p == at + 1 || p == end - 1 || p[1] == '.')
+				return false;
+			dot = true;
+		}
+	return dot;
+}
+
+/*
+ * is_mobile
+ *		^(?:(\+)|(00)|(\*)|())[0-9]{3,14}((\#)|())$
+ */
+static bool
+is_mobile(Str s)
+{
+	size_t		digits = 0;
+
+	if (s.len > 0 && (s.data[0] == '+' || s.data[0] == '*'))
+	{
+		s.data++;
+		s.len--;
+	}
+	if (s.len > 0 && s.data[s.len - 1] == '#')
+		s.len--;
+	for (; digits < s.len; digits++)
+		if (!isdigit((unsigned char) s.data[digits]))
+			return false;
+	if (digits > 14 && s.data[0] == '0' && s.data[1] == '0')
+		digits -= 2;
+	return digits >= 3 && digits <= 14;
+}
+
+/*
+ * is_dial_code
+ *		^(?:(\+)|(00)|(\*)|())[0-9]{1,4}$
+ */
+static bool
+is_dial_code(Str s)
+{
+	if (s.len > 0 && (s.data[0] == '+' || s.data[0] == '*'))
+	{
+		s.data++;
+		s.len--;
+	}
+	else if (s.len > 2 && s.data[0] == '0' && s.data[1] == '0')
+	{
+		s.data += 2;
+		s.len -= 2;
+	}
+	for (size_t i = 0; i < s.len; i++)
+		if (!isdigit((unsigned char) s.data[i]))
+			return false;
+	return s.len >= 1 && s.len <= 4;
+}
+
+/*
+ * is_web_url
+ *		http:// or https://, a host, no blanks. Tells apart the host
+ *		"localhost", which the vendor refuses.
+ */
+static bool
+is_web_url(Str s, bool *localhost)
+{
+	Str			rest = s;
+	Str			host;
+	const char *at;
+	size_t		n = 0;
+
+	*localhost = false;
+	if (s.len > 7 && strncasecmp(s.data, "http://", 7) == 0)
+		n = 7;
+	else if (s.len > 8 && strncasecmp(s.data, "https://", 8) == 0)
+		n = 8;
+	else
+		return false;
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char) s.data[i] <= ' ' || (unsigned char) s.data[i] == 0x7F ||
+			s.data[i] == '"' || s.data[i] == '<' || s.data[i] == '>' || s.data[i] == '\\')
+			return false;
+	rest.data += n;
+	rest.len -= n;
+	host = rest;
+	for (host.len = 0; host.len < rest.len; host.len++)
+		if (strchr("/?#", rest.data[host.len]) != NULL)
+			break;
+	at = host.len > 0 ? memchr(host.data, '@', host.len) : NULL;
+	if (at != NULL)
+	{
+		host.len -= (size_t) (at + 1 - host.data);
+		host.data = at + 1;
+	}
+	if (host.len > 0 && host.data[0] != '[')
+	{
+		const char *colon = memchr(host.data, ':', host.len);
+
+		if (colon != NULL)
+			host.len = (size_t) (colon - host.data);
+	}
+	if (host.len == 0)
+		return false;
+	*localhost = str_is_nocase(host, "localhost") || str_is_nocase(host, "localhost.") ||
+		(host.len > 10 && str_is_nocase((Str) {host.data + host.len - 10, 10}, ".localhost"));
+	return true;
+}
+
+/*
+ * check_customer
+ *		Name, how to notify, e-mail and mobile.
+ */
+static void
+check_customer(Checker *c, const Account *account)
+{
+	static const char *const options[] = {"EML", "SMS", "LNK", "ALL"};
+	InvoiceData *d = &c->req->data;
+	Str			option = text_member(c, c->body, "NotificationOption", "NotificationOption");
+	Str			mobile = text_member(c, c->body, "CustomerMobile", "CustomerMobile");
+	Str			code = text_member(c, c->body, "MobileCountryCode", "MobileCountryCode");
+	bool		by_mail,
+				by_text;
+
+	d->customer_name = text_member(c, c->body, "CustomerName", "CustomerName");
+	if (str_trim(d->customer_name).len == 0)
+		rule_error(c, "CustomerName", "The CustomerName field is required.");
+
+	for (size_t i = 0; i < 4; i++)
+		if (str_is_nocase(option, options[i]))
+			d->notification = options[i];
+	if (d->notification == NULL)
+		rule_error(c, "NotificationOption", option.len == 0 ?
+				   "The NotificationOption field is required." :
+				   "The NotificationOption field must be one of EML, SMS, LNK, ALL.");
+	by_mail = d->notification != NULL && (d->notification[0] == 'E' || d->notification[0] == 'A');
+	by_text = d->notification != NULL && (d->notification[0] == 'S' || d->notification[0] == 'A');
+
+	d->customer_email = text_member(c, c->body, "CustomerEmail", "CustomerEmail");
+	if (d->customer_email.len == 0)
+	{
+		d->customer_email = STR_NONE;
+		if (by_mail)
+			rule_error(c, "CustomerEmail", "The CustomerEmail field is required.");
+	}
+	else if (!is_email(d->customer_email))
+		rule_error(c, "CustomerEmail", "The CustomerEmail field is not a valid e-mail address.");
+
+	if (mobile.len == 0)
+	{
+		if (by_text)
+			rule_error(c, "CustomerMobile", "The CustomerMobile field is required.");
+	}
+	else if (str_characters(mobile) > MAX_MOBILE_CHARACTERS)
+		rule_error(c, "CustomerMobile", "The field CustomerMobile must be a string with a maximum length of 11.");
+	else if (!is_mobile(mobile))
+		rule_error(c, "CustomerMobile", "The field CustomerMobile must match the regular expression "
+				   "'^(?:(\\+)|(00)|(\\*)|())[0-9]{3,14}((\\#)|())$'.");
+
+	if (code.len == 0)
+		code = str_of(account->dial_code);
+	else if (!is_dial_code(code))
+		rule_error(c, "MobileCountryCode", "The field MobileCountryCode is not valid.");
+	if (code.data[0] != '+')
+		buf_putc(&c->req->scratch, '+');
+	buf_put_str(&c->req->scratch, code);
+	buf_put_str(&c->req->scratch, mobile);
+	d->customer_mobile = (Str)
+	{
+		c->req->scratch.data, c->req->scratch.len
+	};
+}
+
+/*
+ * check_value
+ *		The amount and the currency it is shown in.
+ */
+static void
+check_value(Checker *c, const Account *account)
+{
+	InvoiceData *d = &c->req->data;
+	OptionalDecimal value;
+	Str			iso = text_member(c, c->body, "DisplayCurrencyIso", "DisplayCurrencyIso");
+
+	d->currency = account->currency;
+	if (iso.len > 0)
+	{
+		d->currency = currency_by_iso(iso);
+		if (d->currency == NULL)
+		{
+			rule_error(c, "DisplayCurrencyIso", "The field DisplayCurrencyIso is not valid.");
+			d->currency = account->currency;
+		}
+	}
+	if (number_member(c, c->body, "InvoiceValue", "InvoiceValue", &value))
+	{
+		if (!value.present || decimal_sign(value.value) <= 0)
+			rule_error(c, "InvoiceValue", "Invoice value must be more than 0");
+		else
+		{
+			Decimal		base;
+
+			d->display_value = value.value;
+			if (!store_base_value(account, d, &base))
+				rule_error(c, "InvoiceValue", "Invoice value must be more than 0");
+		}
+	}
+}
+
+/*
+ * check_url
+ *		A redirect or webhook address.
+ */
+static void
+check_url(Checker *c, const char *name, Str *to, bool limited)
+{
+	Str			url = text_member(c, c->body, name, name);
+	bool		localhost;
+	char		text[128];
+
+	*to = STR_NONE;
+	if (url.len == 0)
+		return;
+	if (limited && str_characters(url) > MAX_URL_CHARACTERS)
+	{
+		strcpy(text, "The field ");
+		strcat(text, name);
+		strcat(text, " must be a string with a maximum length of 254.");
+		rule_error(c, name, text);
+	}
+	else if (!is_web_url(url, &localhost) || localhost)
+	{
+		strcpy(text, "The field ");
+		strcat(text, name);
+		strcat(text, " must be a url. Example http://www.example.com");
+		rule_error(c, name, text);
+	}
+	*to = url;
+}
+
+/*
+ * check_texts
+ *		Language, references, addresses to go back to, expiry.
+ */
+static void
+check_texts(Checker *c)
+{
+	InvoiceData *d = &c->req->data;
+	Str			language = text_member(c, c->body, "Language", "Language");
+	Str			expiry = text_member(c, c->body, "ExpiryDate", "ExpiryDate");
+
+	if (language.len > 0)
+	{
+		d->arabic = str_is_nocase(language, "AR");
+		if (!d->arabic && !str_is_nocase(language, "EN"))
+			rule_error(c, "Language", "The field Language must be EN or AR.");
+	}
+	d->reference = text_member(c, c->body, "CustomerReference", "CustomerReference");
+	text_member(c, c->body, "CustomerCivilId", "CustomerCivilId");
+	d->user_defined = text_member(c, c->body, "UserDefinedField", "UserDefinedField");
+	if (str_has_prefix(d->user_defined, STR_LIT("CK-")) &&
+		str_characters(d->user_defined) > MAX_UDF_CARD_CHARACTERS)
+		rule_error(c, "UserDefinedField",
+				   "The field UserDefinedField must be a string with a maximum length of 50.");
+	else if (str_characters(d->user_defined) > MAX_UDF_CHARACTERS)
+		rule_error(c, "UserDefinedField",
+				   "The field UserDefinedField must be a string with a maximum length of 500.");
+	check_url(c, "CallBackUrl", &d->call_back_url, true);
+	check_url(c, "ErrorUrl", &d->error_url, true);
+	check_url(c, "WebhookUrl", &d->webhook_url, false);
+	if (expiry.len > 0)
+	{
+		if (parse_local_time(expiry, &d->expiry))
+			d->has_expiry = true;
+		else
+			type_error(c, "ExpiryDate");
+	}
+}
+
+/*
+ * check_dimension
+ *		Weight or a measure of an item: 0 to a maximum.
+ */
+static void
+check_dimension(Checker *c, const JsonNode *item, const char *name,
+				int64_t maximum, OptionalDecimal *to)
+{
+	char		full[64] = "InvoiceItems.";
+
+	if (number_member(c, item, name, "InvoiceItems", to) && to->present &&
+		(decimal_sign(to->value) < 0 || decimal_compare(to->value, (Decimal) {maximum, 0}) > 0))
+	{
+		strncat(full, name, sizeof(full) - strlen(full) - 1);
+		rule_error(c, full, "The value is out of range.");
+	}
+}
+
+/*
+ * check_items
+ *		The items and their sum, which must be the invoice value to the decimal.
+ */
+static void
+check_items(Checker *c)
+{
+	const JsonNode *array = typed_member(c, c->body, "InvoiceItems", JSON_ARRAY);
+	InvoiceData *d = &c->req->data;
+	WideDecimal sum = wide_zero();
+	size_t		before = c->req->errors.len + c->type_errors.len;
+	int			count = 0;
+
+	if (array == NULL || array->child == NULL)
+		return;
+	for (const JsonNode *n = array->child; n != NULL; n = n->next)
+		count++;
+	if (count > MAX_ITEMS)
+	{
+		rule_error(c, "InvoiceItems", "Too many items.");
+		return;
+	}
+	d->items = xcalloc((size_t) count, sizeof(Item));
+	for (const JsonNode *n = array->child; n != NULL; n = n->next)
+	{
+		Item	   *item = &d->items[d->item_count++];
+		OptionalDecimal price;
+
+		if (n->type != JSON_OBJECT)
+		{
+			type_error(c, "InvoiceItems");
+			return;
+		}
+		item->name = text_member(c, n, "ItemName", "InvoiceItems");
+		if (str_trim(item->name).len == 0)
+			rule_error(c, "InvoiceItems.ItemName", "The ItemName field is required.");
+		if (!integer_member(c, n, "Quantity", "InvoiceItems", &item->quantity))
+			rule_error(c, "InvoiceItems.Quantity", "The Quantity field is required.");
+		else if (item->quantity < 1)
+			rule_error(c, "InvoiceItems.Quantity", "The Quantity field must be more than 0");
+		if (number_member(c, n, "UnitPrice", "InvoiceItems", &price))
+		{
+			if (!price.present)
+				rule_error(c, "InvoiceItems.UnitPrice", "The UnitPrice field is required.");
+			item->unit_price = price.value;
+		}
+		check_dimension(c, n, "Weight", 100, &item->weight);
+		check_dimension(c, n, "Width", 200, &item->width);
+		check_dimension(c, n, "Height", 160, &item->height);
+		check_dimension(c, n, "Depth", 200, &item->depth);
+		if (price.present)
+			wide_add_product(&sum, item->unit_price, item->quantity);
+	}
+	if (c->req->errors.len + c->type_errors.len == before && decimal_sign(d->display_value) > 0 &&
+		!wide_equals(sum, d->display_value))
+		rule_error(c, "InvoiceItems", "Invoice total value must be the same total items value");
+}
+
+/*
+ * check_shipping
+ *		The method and, with one, the consignee.
+ */
+static void
+check_shipping(Checker *c)
+{
+	static const char *const required[] = {
+		"PersonName", "Mobile", "LineAddress", "CityName", "CountryCode"
+	};
+	const JsonNode *consignee = typed_member(c, c->body, "ShippingConsignee", JSON_OBJECT);
+	int64_t		method;
+
+	if (!integer_member(c, c->body, "ShippingMethod", "ShippingMethod", &method))
+		return;
+	if (method != 1 && method != 2)
+	{
+		rule_error(c, "ShippingMethod", "The field ShippingMethod must be 1 or 2.");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
+	{
+		char		full[64] = "ShippingConsignee.";
+		char		text[64] = "The ";
+
+		if (str_trim(text_member(c, consignee, required[i], "ShippingConsignee")).len > 0)
+			continue;
+		strcat(full, required[i]);
+		strcat(text, required[i]);
+		strcat(text, " field is required.");
+		rule_error(c, full, text);
+	}
+}
+
+/*
+ * check_suppliers
+ *		The split of a multi-vendor invoice.
+ */
+static void
+check_suppliers(Checker *c)
+{
+	const JsonNode *array = typed_member(c, c->body, "Suppliers", JSON_ARRAY);
+	InvoiceData *d = &c->req->data;
+	int			count = 0;
+
+	if (array == NULL || array->child == NULL)
+		return;
+	for (const JsonNode *n = array->child; n != NULL; n = n->next)
+		count++;
+	if (count > MAX_ITEMS)
+	{
+		rule_error(c, "Suppliers", "Too many suppliers.");
+		return;
+	}
+	d->suppliers = xcalloc((size_t) count, sizeof(Supplier));
+	for (const JsonNode *n = array->child; n != NULL; n = n->next)
+	{
+		Supplier   *s = &d->suppliers[d->supplier_count++];
+		OptionalDecimal share;
+
+		if (n->type != JSON_OBJECT)
+		{
+			type_error(c, "Suppliers");
+			return;
+		}
+		if (!integer_member(c, n, "SupplierCode", "Suppliers", &s->code))
+			rule_error(c, "Suppliers.SupplierCode", "The SupplierCode field is required.");
+		if (number_member(c, n, "InvoiceShare", "Suppliers", &share))
+		{
+			if (!share.present)
+				rule_error(c, "Suppliers.InvoiceShare", "The InvoiceShare field is required.");
+			s->invoice_share = share.value;
+		}
+		number_member(c, n, "ProposedShare", "Suppliers", &s->proposed_share);
+	}
+}
+
+/*
+ * check_address
+ *		The customer's address: texts all.
+ */
+static void
+check_address(Checker *c)
+{
+	static const char *const members[] = {
+		"Block", "Street", "HouseBuildingNo", "Address", "AddressInstructions"
+	};
+	const JsonNode *address = typed_member(c, c->body, "CustomerAddress", JSON_OBJECT);
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		text_member(c, address, members[i], "CustomerAddress");
+}
+
+/*
+ * check_processing
+ *		Authorise only, and which methods to show.
+ */
+static void
+check_processing(Checker *c)
+{
+	const JsonNode *details = typed_member(c, c->body, "ProcessingDetails", JSON_OBJECT);
+	const JsonNode *capture = json_member(details, "AutoCapture");
+	const JsonNode *methods = typed_member(c, c->body, "InvoicePaymentMethods", JSON_ARRAY);
+
+	if (capture != NULL && capture->type != JSON_NULL)
+	{
+		if (capture->type != JSON_TRUE && capture->type != JSON_FALSE)
+			type_error(c, "ProcessingDetails");
+		c->req->data.authorize_only = capture->type == JSON_FALSE;
+	}
+	if (methods == NULL || methods->child == NULL)
+		return;
+	c->req->data.card_first = true;
+	for (const JsonNode *n = methods->child; n != NULL; n = n->next)
+	{
+		Decimal		id;
+
+		if (n->type != JSON_NUMBER || !decimal_parse(n->text, true, &id) || id.scale != 0)
+		{
+			type_error(c, "InvoicePaymentMethods");
+			return;
+		}
+		if (id.units == 1)		/* KNET */
+			c->req->data.card_first = false;
+	}
+}
+
+/*
+ * validate_send_payment
+ *		Check a parsed body against every rule. True with req->data filled, or
+ *		false with req->errors. Members nobody knows are let through. The caller
+ *		frees with validate_free() either way and keeps the body until then.
+ */
+bool
+validate_send_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req)
+{
+	Checker		c = {body, req, {0}};
+
+	memset(req, 0, sizeof(*req));
+	check_customer(&c, account);
+	check_value(&c, account);
+	check_texts(&c);
+	check_address(&c);
+	check_items(&c);
+	check_shipping(&c);
+	check_suppliers(&c);
+	check_processing(&c);
+	if (c.type_errors.len > 0)
+	{
+		req->errors.len = 0;
+		buf_put(&req->errors, c.type_errors.data, c.type_errors.len);
+	}
+	buf_free(&c.type_errors);
+	return req->errors.len == 0;
+}
+
+/*
+ * validate_free
+ *		Free what validate_send_payment() made.
+ */
+void
+validate_free(SendPaymentRequest *req)
+{
+	free(req->data.items);
+	free(req->data.suppliers);
+	buf_free(&req->errors);
+	buf_free(&req->scratch);
+}
