@@ -1,0 +1,57 @@
+/*
+ * client.h
+ *	  The owner of an MfHttp, as a test needs it.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * test/core/client.h
+ */
+#ifndef MF_TEST_CLIENT_H
+#define MF_TEST_CLIENT_H
+
+#include "support.h"
+
+#include "http.h"
+#include "outcome.h"
+#include "server.h"
+
+#define KEY "SK_KWT_topsecret0123456789"
+#define PATH "/v2/SendPayment"
+
+/* A usual request, and an answer that accepts it */
+#define REFERENCE "mf-1"
+#define BODY "{\"CustomerName\":\"Ahmad\",\"InvoiceValue\":1.000,\"CustomerReference\":\"" REFERENCE "\"}"
+#define ACCEPTED \
+	"{\"IsSuccess\":true,\"Message\":\"Invoice Created Successfully!\",\"ValidationErrors\":null," \
+	"\"Data\":{\"InvoiceId\":6345386,\"InvoiceURL\":\"https://demo.MyFatoorah.com/KWT/ie/01072634538642-1732339e\"," \
+	"\"CustomerReference\":\"" REFERENCE "\",\"UserDefinedField\":null}}"
+
+extern MfHttp *http_create(void);
+
+/* Time-outs are long unless given as more than zero. */
+extern MfHttpTarget *target_create(MfHttp *http, const char *url, long timeout_ms, long connect_timeout_ms);
+extern MfHttpTarget *target_with_ca(MfHttp *http, const char *url, const char *ca_file);
+
+/* Submits a copy of "body"; the test fails if that is refused. */
+extern MfHttpExchange *post(MfHttp *http, MfHttpTarget *target, const char *body, void *tag);
+
+/* Runs until an exchange has ended; the test fails after half a minute. */
+extern MfHttpExchange *finish_one(MfHttp *http);
+
+/* Runs until *flag-like condition holds. */
+extern void run_until(MfHttp *http, bool (*condition) (void *), void *arg);
+
+/* post() and finish_one() */
+extern MfHttpExchange *exchange_one(MfHttp *http, MfHttpTarget *target, const char *body);
+
+/* The verdict; checks on the way that no text of it holds the key. */
+extern MfOutcome outcome_of(const MfHttpExchange *exchange);
+
+/* Fails the test if the key, or a good part of it, is in any text of the exchange. */
+extern void check_no_key(const MfHttpExchange *exchange);
+
+/* exchange_one(), outcome_of(), free */
+extern MfOutcome outcome_one(MfHttp *http, MfHttpTarget *target, const char *body);
+
+extern double seconds_now(void);
+
+#endif							/* MF_TEST_CLIENT_H */

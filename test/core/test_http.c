@@ -1,0 +1,845 @@
+/*
+ * test_http.c
+ *	  Exchanges that go well, targets, connections, the gate, and ending early.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * test/core/test_http.c
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "client.h"
+
+#include <curl/curl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ----------
+ * Handlers
+ * ----------
+ */
+
+/* Accepts every request, keeps the connection. */
+static void
+serve_accepted(Connection *connection)
+{
+	while (connection_read_request(connection))
+		connection_reply(connection, "200 OK", ACCEPTED);
+}
+
+static void
+serve_raw(Connection *connection)
+{
+	const char *answer = connection->server->arg;
+
+	if (connection_read_request(connection))
+		connection_send(connection, answer, strlen(answer));
+}
+
+/* As serve_raw, but leaves it to the client to close. */
+static void
+serve_raw_and_keep(Connection *connection)
+{
+	const char *answer = connection->server->arg;
+
+	while (connection_read_request(connection))
+		connection_send(connection, answer, strlen(answer));
+}
+
+static void
+serve_nothing(Connection *connection)
+{
+	while (connection_read_request(connection))
+		;
+	server_event(connection->server);
+}
+
+/* ----------
+ * Going well
+ * ----------
+ */
+
+static char *seen_request;
+
+static void
+serve_and_keep_request(Connection *connection)
+{
+	if (!connection_read_request(connection))
+		return;
+	seen_request = strdup(connection->request);
+	connection_reply(connection, "200 OK", ACCEPTED);
+	connection_drain(connection);
+}
+
+static void
+test_exchange(void **state)
+{
+	Server	   *server = server_start(serve_and_keep_request, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	int			tag;
+	MfHttpExchange *exchange;
+	char	   *expected;
+
+	(void) state;
+	assert_int_equal(mf_http_timeout(http), -1);
+	assert_null(mf_http_next_done(http));
+	post(http, target, BODY, &tag);
+	assert_int_equal(mf_http_in_flight(http), 1);
+	exchange = finish_one(http);
+	assert_int_equal(mf_http_in_flight(http), 0);
+
+	assert_ptr_equal(exchange->tag, &tag);
+	assert_true(exchange->gate_reached);
+	assert_true(exchange->gate_passed);
+	assert_true(exchange->body_started);
+	assert_int_equal(exchange->body_served, strlen(BODY));
+	assert_int_equal(exchange->body_len, strlen(BODY));
+	assert_int_equal(exchange->curl_code, CURLE_OK);
+	assert_string_equal(exchange->curl_error, "");
+	assert_int_equal(exchange->http_status, 200);
+	assert_false(exchange->truncated);
+	assert_string_equal(exchange->response, ACCEPTED);
+	assert_int_equal(exchange->response_len, strlen(ACCEPTED));
+	assert_string_equal(exchange->content_type, "application/json");
+	assert_string_equal(exchange->retry_after, "");
+	assert_true(exchange->connect_us > 0);
+	assert_true(exchange->total_us >= exchange->connect_us);
+	assert_int_equal(exchange->tls_us, 0);
+	assert_false(exchange->connection_reused);
+	expected = text("127.0.0.1:%d", server->port);
+	assert_string_equal(exchange->host, expected);
+	free(expected);
+	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	mf_http_exchange_free(exchange);
+	mf_http_destroy(http);
+
+	/* to the letter: nothing is sent that we do not know of */
+	expected = text("POST %s HTTP/1.1\r\n"
+					"Host: 127.0.0.1:%d\r\n"
+					"User-Agent: myfatoorah/1.0\r\n"
+					"Authorization: Bearer %s\r\n"
+					"Content-Type: application/json\r\n"
+					"Accept: application/json\r\n"
+					"Content-Length: %zu\r\n"
+					"\r\n%s", PATH, server->port, KEY, strlen(BODY), BODY);
+	server_stop(server);
+	assert_string_equal(seen_request, expected);
+	free(seen_request);
+	free(expected);
+}
+
+static void
+test_reuse(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 10; i++)
+	{
+		MfHttpExchange *exchange = exchange_one(http, target, BODY);
+
+		assert_int_equal(exchange->connection_reused, i > 0);
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+	}
+	assert_int_equal(server_connections(server), 1);
+	assert_int_equal(server_requests(server), 10);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* Two keys on one host share a connection and must not be mixed up. */
+static void
+serve_key_of_request(Connection *connection)
+{
+	while (connection_read_request(connection))
+	{
+		char	   *key = connection_header(connection, "Authorization");
+
+		connection_reply(connection, "200 OK", key);
+		free(key);
+	}
+}
+
+static void
+test_two_keys(void **state)
+{
+	Server	   *server = server_start(serve_key_of_request, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *targets[2];
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 2; i++)
+	{
+		MfHttpTargetOptions options = {0};
+		char		error[256];
+
+		options.base_url = server_url(server);
+		options.api_key = i == 0 ? "first" : "second";
+		options.timeout_ms = options.connect_timeout_ms = 10000;
+		targets[i] = mf_http_target_create(http, &options, error, sizeof(error));
+		assert_non_null(targets[i]);
+	}
+	for (i = 0; i < 6; i++)
+	{
+		MfHttpExchange *exchange = exchange_one(http, targets[i % 2], BODY);
+
+		assert_string_equal(exchange->response, i % 2 == 0 ? "Bearer first" : "Bearer second");
+		mf_http_exchange_free(exchange);
+	}
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+static void
+test_chunked(void **state)
+{
+	char	   *answer = text("HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
+							  "Transfer-Encoding: chunked\r\n\r\n"
+							  "5\r\n%.5s\r\n1\r\n%.1s\r\n%zx\r\n%s\r\n0\r\nRetry-After: 7\r\n\r\n",
+							  ACCEPTED, ACCEPTED + 5, strlen(ACCEPTED) - 6, ACCEPTED + 6);
+	Server	   *server = server_start(serve_raw_and_keep, answer);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 2; i++)
+	{
+		MfHttpExchange *exchange = exchange_one(http, target, BODY);
+
+		assert_string_equal(exchange->response, ACCEPTED);
+		assert_string_equal(exchange->content_type, "application/json; charset=utf-8");
+		/* a trailer is no header */
+		assert_string_equal(exchange->retry_after, "");
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+	}
+	assert_int_equal(server_connections(server), 1);
+	mf_http_destroy(http);
+	server_stop(server);
+	free(answer);
+}
+
+static void
+test_interim_answer(void **state)
+{
+	char	   *answer = text("HTTP/1.1 100 Continue\r\nRetry-After: 5\r\nContent-Type: text/wrong\r\n\r\n"
+							  "HTTP/1.1 429 Slow down\r\nretry-after:   17  \r\nContent-Length: 0\r\n\r\n");
+	Server	   *server = server_start(serve_raw_and_keep, answer);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange = exchange_one(http, target, BODY);
+
+	(void) state;
+	assert_int_equal(exchange->http_status, 429);
+	assert_string_equal(exchange->retry_after, "17");
+	assert_string_equal(exchange->content_type, "");
+	assert_int_equal(outcome_of(exchange), MF_THROTTLED);
+	mf_http_exchange_free(exchange);
+	mf_http_destroy(http);
+	server_stop(server);
+	free(answer);
+
+	/* only an interim one, then the end */
+	answer = text("HTTP/1.1 100 Continue\r\n\r\n");
+	server = server_start(serve_raw, answer);
+	http = http_create();
+	target = target_create(http, server_url(server), 0, 0);
+	exchange = exchange_one(http, target, BODY);
+	assert_int_not_equal(exchange->curl_code, CURLE_OK);
+	assert_int_equal(outcome_of(exchange), MF_UNKNOWN);
+	mf_http_exchange_free(exchange);
+	mf_http_destroy(http);
+	server_stop(server);
+	free(answer);
+}
+
+/* Answers the digest of the body: its length and the sum of its bytes. */
+static void
+serve_sum(Connection *connection)
+{
+	while (connection_read_request(connection))
+	{
+		unsigned long sum = 0;
+		size_t		i;
+		char	   *answer;
+
+		for (i = 0; i < connection->body_len; i++)
+			sum = sum * 31 + (unsigned char) connection->body[i];
+		answer = text("%zu %lu", connection->body_len, sum);
+		connection_reply(connection, "200 OK", answer);
+		free(answer);
+	}
+}
+
+static void
+test_large_bodies(void **state)
+{
+	static const size_t sizes[] = {0, 1, 16383, 16384, 16385, 65535, 65536, 65537, 200000, 1048576, 3000001};
+	Server	   *server = server_start(serve_sum, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(sizes); i++)
+	{
+		char	   *body = malloc(sizes[i] + 1);
+		char		error[256];
+		char	   *expected;
+		unsigned long sum = 0;
+		size_t		k;
+		MfHttpExchange *exchange;
+
+		for (k = 0; k < sizes[i]; k++)
+		{
+			body[k] = (char) (k * 7 + k / 251);
+			sum = sum * 31 + (unsigned char) body[k];
+		}
+		expected = text("%zu %lu", sizes[i], sum);
+		assert_non_null(mf_http_post(http, target, PATH, body, sizes[i], 0, NULL, error, sizeof(error)));
+		exchange = finish_one(http);
+		assert_int_equal(exchange->curl_code, CURLE_OK);
+		assert_int_equal(exchange->body_served, sizes[i]);
+		assert_string_equal(exchange->response, expected);
+		mf_http_exchange_free(exchange);
+		free(expected);
+	}
+	assert_int_equal(server_connections(server), 1);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* ----------
+ * Answers that are too large or lead away
+ * ----------
+ */
+
+static void
+serve_megabytes(Connection *connection)
+{
+	static char block[65536];
+	int			total = *(int *) connection->server->arg;
+	char	   *head = text("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", total);
+
+	memset(block, ' ', sizeof(block));
+	if (connection_read_request(connection))
+	{
+		connection_send(connection, head, strlen(head));
+		for (; total > 0; total -= (int) sizeof(block))
+		{
+			if (!connection_send(connection, block, total < (int) sizeof(block) ? (size_t) total : sizeof(block)))
+				break;
+		}
+		connection_drain(connection);
+	}
+	free(head);
+}
+
+static void
+test_oversized_answer(void **state)
+{
+	int			sizes[3] = {MF_HTTP_MAX_RESPONSE, MF_HTTP_MAX_RESPONSE + 1, 4 * MF_HTTP_MAX_RESPONSE};
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 3; i++)
+	{
+		Server	   *server = server_start(serve_megabytes, &sizes[i]);
+		MfHttp	   *http = http_create();
+		MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+		MfHttpExchange *exchange = exchange_one(http, target, BODY);
+
+		assert_int_equal(exchange->truncated, i > 0);
+		assert_int_equal(exchange->curl_code, i > 0 ? CURLE_WRITE_ERROR : CURLE_OK);
+		assert_true(exchange->response_len <= MF_HTTP_MAX_RESPONSE);
+		assert_int_equal(outcome_of(exchange), MF_UNKNOWN);
+		mf_http_exchange_free(exchange);
+		mf_http_destroy(http);
+		server_stop(server);
+	}
+}
+
+static void
+test_redirect(void **state)
+{
+	static const char *const codes[] = {"301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(codes); i++)
+	{
+		Server	   *other = server_start(serve_accepted, NULL);
+		char	   *answer = text("HTTP/1.1 %s\r\nLocation: %s/elsewhere\r\nContent-Length: 0\r\n\r\n",
+								  codes[i], server_url(other));
+		Server	   *server = server_start(serve_raw_and_keep, answer);
+		MfHttp	   *http = http_create();
+		MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+		MfHttpExchange *exchange = exchange_one(http, target, BODY);
+
+		assert_int_equal(exchange->http_status / 100, 3);
+		assert_int_equal(outcome_of(exchange), MF_ACCOUNT_PROBLEM);
+		assert_int_equal(server_requests(server), 1);
+		assert_int_equal(server_connections(other), 0);
+		mf_http_exchange_free(exchange);
+		mf_http_destroy(http);
+		server_stop(server);
+		server_stop(other);
+		free(answer);
+	}
+}
+
+static void
+test_environment(void **state)
+{
+	static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"};
+	Server	   *proxy = server_start(serve_accepted, NULL);
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http;
+	MfHttpTarget *target;
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(names); i++)
+		setenv(names[i], server_url(proxy), 1);
+	http = http_create();
+	target = target_create(http, server_url(server), 0, 0);
+	assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+	assert_int_equal(server_connections(proxy), 0);
+	assert_int_equal(server_requests(server), 1);
+	for (i = 0; i < LENGTH(names); i++)
+		unsetenv(names[i]);
+	mf_http_destroy(http);
+	server_stop(server);
+	server_stop(proxy);
+}
+
+/* ----------
+ * The gate
+ * ----------
+ */
+
+static void
+test_gate(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange;
+	char		error[256];
+	char		described[512];
+	int			round;
+
+	(void) state;
+	/* in the second round on a kept connection */
+	for (round = 0; round < 2; round++)
+	{
+		mf_http_close_gate(http, true);
+		exchange = exchange_one(http, target, BODY);
+		assert_true(exchange->gate_reached);
+		assert_false(exchange->gate_passed);
+		assert_false(exchange->body_started);
+		assert_int_equal(exchange->body_served, 0);
+		assert_int_equal(exchange->curl_code, CURLE_ABORTED_BY_CALLBACK);
+		mf_http_describe(exchange, described, sizeof(described));
+		assert_non_null(strstr(described, "sending was stopped"));
+		assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+		mf_http_exchange_free(exchange);
+		mf_http_close_gate(http, false);
+
+		assert_non_null(mf_http_post(http, target, PATH, strdup(BODY), strlen(BODY), mf_http_clock() - 1,
+									 NULL, error, sizeof(error)));
+		exchange = finish_one(http);
+		assert_true(exchange->gate_reached);
+		assert_false(exchange->gate_passed);
+		mf_http_describe(exchange, described, sizeof(described));
+		assert_non_null(strstr(described, "time allowed for sending"));
+		assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+		mf_http_exchange_free(exchange);
+
+		assert_int_equal(server_requests(server), round);
+		assert_non_null(mf_http_post(http, target, PATH, strdup(BODY), strlen(BODY),
+									 mf_http_clock() + INT64_C(60000000000), NULL, error, sizeof(error)));
+		exchange = finish_one(http);
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+		assert_int_equal(server_requests(server), round + 1);
+	}
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* ----------
+ * Targets
+ * ----------
+ */
+
+static void
+test_targets(void **state)
+{
+	static const char *const good[] = {
+		"https://api.myfatoorah.com", "https://api.myfatoorah.com/", "https://api.myfatoorah.com:8443",
+		"HTTPS://API.myfatoorah.com", "https://[2001:db8::1]:443", "http://127.0.0.1", "http://127.0.0.1:80",
+		"http://127.1.2.3:8080", "http://localhost:1234", "http://LOCALHOST", "http://[::1]:80",
+	};
+	static const char *const bad[] = {
+		"", "api.myfatoorah.com", "//api.myfatoorah.com", "ftp://api.myfatoorah.com", "file:///etc/passwd",
+		"http://api.myfatoorah.com", "http://128.0.0.1", "http://127.0.0.1.example.com", "http://localhost.example.com",
+		"http://[::2]", "http://0.0.0.0", "http://10.0.0.1", "http://[::ffff:10.0.0.1]",
+		"https://user@api.myfatoorah.com", "https://user:pw@api.myfatoorah.com", "https://:pw@api.myfatoorah.com",
+		"https://@api.myfatoorah.com",
+		"https://api.myfatoorah.com?x=1", "https://api.myfatoorah.com/?", "https://api.myfatoorah.com#x",
+		"https://api.myfatoorah.com/#", "https://api.myfatoorah.com/v2", "https://api.myfatoorah.com//",
+		"https://api.myfatoorah.com:0x50", "https://api.myfatoorah.com:99999", "https://",
+		"https://api.myfatoorah.com\r\nX: y", "https://api .myfatoorah.com", "https://api.myfatoorah.com\\@evil.example",
+	};
+	static const char *const bad_keys[] = {"", " ", "a b", "a\n", "a\r\nX: y", "\ttab", "a\x7F", "caf\xC3\xA9", "\x01"};
+	MfHttp	   *http = http_create();
+	MfHttpTargetOptions options = {0};
+	char		error[256];
+	size_t		i;
+
+	(void) state;
+	options.api_key = KEY;
+	options.timeout_ms = options.connect_timeout_ms = 1000;
+	for (i = 0; i < LENGTH(good); i++)
+	{
+		MfHttpTarget *target;
+
+		options.base_url = good[i];
+		target = mf_http_target_create(http, &options, error, sizeof(error));
+		if (target == NULL)
+			fail_msg("%s: %s", good[i], error);
+		mf_http_target_release(target);
+	}
+	for (i = 0; i < LENGTH(bad); i++)
+	{
+		options.base_url = bad[i];
+		error[0] = '\0';
+		if (mf_http_target_create(http, &options, error, sizeof(error)) != NULL)
+			fail_msg("%s was taken", bad[i]);
+		assert_string_not_equal(error, "");
+	}
+	options.base_url = "https://api.myfatoorah.com";
+	for (i = 0; i < LENGTH(bad_keys); i++)
+	{
+		options.api_key = bad_keys[i];
+		assert_null(mf_http_target_create(http, &options, error, sizeof(error)));
+		assert_non_null(strstr(error, "API key"));
+	}
+	options.api_key = "topsecret\n";
+	assert_null(mf_http_target_create(http, &options, error, sizeof(error)));
+	assert_null(strstr(error, "topsecret"));
+	options.api_key = KEY;
+	options.timeout_ms = 0;
+	assert_null(mf_http_target_create(http, &options, error, sizeof(error)));
+	options.timeout_ms = 1000;
+	options.connect_timeout_ms = -1;
+	assert_null(mf_http_target_create(http, &options, error, sizeof(error)));
+	assert_null(mf_http_target_create(http, &options, NULL, 0));
+	mf_http_destroy(http);
+	mf_http_destroy(NULL);
+	mf_http_target_release(NULL);
+}
+
+/* A released target serves to the end of its transfers. */
+static void
+test_release_while_busy(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange;
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 3; i++)
+		post(http, target, BODY, NULL);
+	mf_http_target_release(target);
+	for (i = 0; i < 3; i++)
+	{
+		exchange = finish_one(http);
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+	}
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* libcurl itself refuses the path: that is a result, and nothing was sent. */
+static void
+test_bad_path(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange;
+	char		error[256] = "";
+
+	(void) state;
+	assert_non_null(mf_http_post(http, target, "/v2/Send\r\nX: y", strdup(BODY), strlen(BODY), 0, NULL, error, sizeof(error)));
+	exchange = finish_one(http);
+	assert_int_equal(exchange->curl_code, CURLE_URL_MALFORMAT);
+	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	mf_http_exchange_free(exchange);
+	assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+	assert_int_equal(server_requests(server), 1);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* ----------
+ * Ending early
+ * ----------
+ */
+
+static bool
+request_arrived(void *arg)
+{
+	return server_requests(arg) > 0;
+}
+
+static void
+test_abort(void **state)
+{
+	Server	   *server = server_start(serve_nothing, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange = post(http, target, BODY, NULL);
+	double		start;
+
+	(void) state;
+	run_until(http, request_arrived, server);
+	assert_true(exchange->body_started);
+	start = seconds_now();
+	mf_http_abort(http, exchange);
+	assert_true(seconds_now() - start < 1);
+	assert_int_equal(mf_http_in_flight(http), 0);
+	/* the connection is closed: it cannot be used for anything else */
+	assert_true(server_wait_events(server, 1));
+
+	/* one that has ended, but was not handed out */
+	mf_http_close_gate(http, true);
+	exchange = post(http, target, BODY, NULL);
+	post(http, target, BODY, NULL);
+	while (exchange->transfer != NULL)
+		mf_http_perform(http);
+	mf_http_abort(http, exchange);
+	assert_int_equal(mf_http_in_flight(http), 1);
+	exchange = finish_one(http);
+	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	mf_http_exchange_free(exchange);
+	assert_null(mf_http_next_done(http));
+	assert_int_equal(mf_http_in_flight(http), 0);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+static void
+test_destroy_in_flight(void **state)
+{
+	Server	   *server = server_start(serve_nothing, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpTarget *released = target_create(http, server_url(server), 0, 0);
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 5; i++)
+	{
+		post(http, target, BODY, NULL);
+		post(http, released, BODY, NULL);
+	}
+	mf_http_target_release(released);
+	run_until(http, request_arrived, server);
+	/* one that waits to be handed out */
+	mf_http_close_gate(http, true);
+	post(http, target, BODY, NULL);
+	assert_int_equal(mf_http_in_flight(http), 11);
+	mf_http_destroy(http);
+	assert_true(server_wait_closed(server, server_connections(server)));
+	server_stop(server);
+}
+
+/* ----------
+ * Many
+ * ----------
+ */
+
+static void
+test_thousands(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	const int	total = 4000;
+	const int	at_once = 8;
+	int			submitted = 0;
+	int			ended = 0;
+	size_t		memory = 0;
+
+	(void) state;
+	while (ended < total)
+	{
+		MfHttpExchange *exchange;
+
+		while (submitted < total && submitted - ended < at_once)
+		{
+			post(http, target, BODY, NULL);
+			submitted++;
+		}
+		exchange = finish_one(http);
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+		ended++;
+		if (ended == total / 4)
+			memory = mallinfo2().uordblks;
+	}
+	assert_int_equal(server_requests(server), total);
+	assert_true(server_connections(server) <= at_once);
+	/* three quarters of the requests later nothing has grown (the answers in flight vary) */
+	assert_true(mallinfo2().uordblks <= memory + 65536);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* Descriptors are given back, whatever was done with them. */
+static void
+test_descriptors(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	int			first = -1;
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 5; i++)
+	{
+		MfHttp	   *http = http_create();
+		MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+
+		outcome_one(http, target, BODY);
+		if (first < 0)
+			first = mf_http_fd(http);
+		assert_int_equal(mf_http_fd(http), first);
+		mf_http_destroy(http);
+		assert_true(server_wait_closed(server, i + 1));
+	}
+	server_stop(server);
+}
+
+/* ----------
+ * Signals
+ * ----------
+ */
+
+static void
+check_mask(const sigset_t *expected)
+{
+	sigset_t	mask;
+	int			i;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	for (i = 1; i < NSIG; i++)
+		assert_int_equal(sigismember(&mask, i), sigismember(expected, i));
+}
+
+static void
+test_signal_mask(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http;
+	MfHttpTarget *target;
+	MfHttpExchange *exchange;
+	MfHttpTargetOptions options = {0};
+	char		error[256];
+	sigset_t	ours;
+	sigset_t	saved;
+
+	(void) state;
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGUSR1);
+	sigaddset(&ours, SIGALRM);
+	pthread_sigmask(SIG_SETMASK, &ours, &saved);
+	http = http_create();
+	check_mask(&ours);
+	target = target_create(http, server_url(server), 0, 0);
+	check_mask(&ours);
+	assert_null(mf_http_target_create(http, &options, error, sizeof(error)));
+	options.base_url = "ftp://x";
+	options.api_key = KEY;
+	options.timeout_ms = options.connect_timeout_ms = 1000;
+	assert_null(mf_http_target_create(http, &options, error, sizeof(error)));
+	check_mask(&ours);
+	exchange = post(http, target, BODY, NULL);
+	check_mask(&ours);
+	mf_http_perform(http);
+	check_mask(&ours);
+	exchange = finish_one(http);
+	check_mask(&ours);
+	mf_http_exchange_free(exchange);
+	exchange = post(http, target, BODY, NULL);
+	mf_http_abort(http, exchange);
+	check_mask(&ours);
+	mf_http_target_release(target);
+	check_mask(&ours);
+	mf_http_destroy(http);
+	check_mask(&ours);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	server_stop(server);
+}
+
+/* One left pending by a write is taken away: this program would end by it. */
+static void
+test_broken_pipe(void **state)
+{
+	MfHttp	   *http = http_create();
+	sigset_t	pipe_only;
+	sigset_t	saved;
+
+	(void) state;
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_only, &saved);
+	pthread_kill(pthread_self(), SIGPIPE);
+	mf_http_perform(http);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	mf_http_destroy(http);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_two_keys),
+		cmocka_unit_test(test_chunked),
+		cmocka_unit_test(test_interim_answer),
+		cmocka_unit_test(test_large_bodies),
+		cmocka_unit_test(test_oversized_answer),
+		cmocka_unit_test(test_redirect),
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_gate),
+		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_release_while_busy),
+		cmocka_unit_test(test_bad_path),
+		cmocka_unit_test(test_abort),
+		cmocka_unit_test(test_destroy_in_flight),
+		cmocka_unit_test(test_thousands),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_signal_mask),
+		cmocka_unit_test(test_broken_pipe),
+	};
+
+	return cmocka_run_group_tests_name("http", tests, NULL, NULL);
+}
