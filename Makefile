@@ -78,6 +78,12 @@ OBJS = \
 	src/account.o \
 	src/request.o \
 	src/request_check.o \
+	src/request_json.o \
+	src/circuit.o \
+	src/sender.o \
+	src/sql.o \
+	src/hooks.o \
+	src/operate.o \
 	src/invoice.o \
 	src/enqueue.o \
 	src/queue.o \
@@ -155,7 +161,7 @@ $(filter-out $(CORE_OBJS),$(OBJS)): override CFLAGS += $(SERVER_WARNINGS)
 # Exported are: every function with PG_FUNCTION_INFO_V1, the module's magic and init, and the main functions of
 # background workers.
 $(EXPORT_MAP): $(OBJS)
-	@{ echo '{ global: _PG_init; Pg_magic_func; pg_finfo_*; myfatoorah_*_main;'; \
+	@{ echo '{ global: _PG_init; Pg_magic_func; pg_finfo_*; mf_*_main;'; \
 	nm --defined-only $(OBJS) | sed -n 's/^.* [TDR] pg_finfo_\(.*\)$$/\1;/p'; \
 	echo 'local: *; };'; } > $@
 

@@ -78,6 +78,7 @@ typedef struct MfHttpTransfer
 	int64_t		send_by;
 	int64_t		submitted;
 	size_t		response_size;	/* allocated */
+	int64_t		tls_begun;		/* mf_http_clock(), 0 = not yet */
 	bool		headers_ended;	/* of the final answer */
 } MfHttpTransfer;
 
@@ -151,6 +152,7 @@ static bool init_libcurl(char *error, size_t error_size);
 static int	watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known);
 static int	set_timer(CURLM *multi, long timeout_ms, void *arg);
 static int	set_close_on_exec(void *arg, curl_socket_t fd, curlsocktype purpose);
+static CURLcode note_tls(CURL *easy, void *context, void *arg);
 static int	pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port);
 static size_t serve_body(char *buffer, size_t size, size_t count, void *arg);
 static int	refuse_rewind(void *arg, curl_off_t offset, int origin);
@@ -310,6 +312,21 @@ set_close_on_exec(void *arg, curl_socket_t fd, curlsocktype purpose)
 }
 
 /*
+ * TLS begins: the connection stands.  libcurl itself tells the time of that
+ * only once the handshake is over.
+ */
+static CURLcode
+note_tls(CURL *easy, void *context, void *arg)
+{
+	MfHttpTransfer *transfer = arg;
+
+	(void) easy;
+	(void) context;
+	transfer->tls_begun = mf_http_clock();
+	return CURLE_OK;
+}
+
+/*
  * The last point at which not sending is certain.  libcurl comes here again
  * if it wants to repeat the request on another connection: never once the
  * body was asked for.
@@ -319,6 +336,7 @@ pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local
 {
 	MfHttpTransfer *transfer = arg;
 	MfHttpExchange *exchange = transfer->exchange;
+	long		new_connections;
 
 	(void) remote_ip;
 	(void) local_ip;
@@ -337,6 +355,8 @@ pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local
 	else
 	{
 		exchange->gate_passed = true;
+		if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK)
+			exchange->connection_reused = (new_connections == 0);
 		return CURL_PREREQFUNC_OK;
 	}
 	return CURL_PREREQFUNC_ABORT;
@@ -787,6 +807,20 @@ read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t er
 	return done;
 }
 
+/* See http.h. */
+bool
+mf_http_base_url_valid(const char *base_url, char *error, size_t error_size)
+{
+	MfHttpTarget probe;
+	bool		valid;
+
+	memset(&probe, 0, sizeof(probe));
+	valid = read_base_url(&probe, base_url, error, error_size);
+	free(probe.base_url);
+	free(probe.host);
+	return valid;
+}
+
 static bool
 key_is_clean(const char *key)
 {
@@ -998,11 +1032,22 @@ make_transfer(MfHttpTarget *target, char *error, size_t error_size)
 	SETOPT(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	SETOPT(easy, CURLOPT_CA_CACHE_TIMEOUT, CA_CACHE_SECONDS);
 	if (target->ca_file != NULL)
-	{
-		/* instead of the system's authorities, not in addition to them */
 		SETOPT(easy, CURLOPT_CAINFO, target->ca_file);
+
+	/*
+	 * No directory beside a file: a file of ours stands instead of the
+	 * system's authorities, and only files are cached, so that not every new
+	 * connection reads them all.
+	 */
+	if (target->ca_file != NULL || curl_version_info(CURLVERSION_NOW)->cainfo != NULL)
 		SETOPT(easy, CURLOPT_CAPATH, NULL);
-	}
+
+	/*
+	 * Not checked, for not every TLS library has it: without it a handshake
+	 * that fails is described as a connection that fails.
+	 */
+	(void) curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, note_tls);
+	(void) curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, transfer);
 
 	/* what: a POST from our own callback, once */
 	SETOPT(easy, CURLOPT_POST, 1L);
@@ -1119,6 +1164,7 @@ mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 	transfer->response_size = FIRST_RESPONSE_SIZE;
 	transfer->send_by = send_by;
 	transfer->submitted = mf_http_clock();
+	transfer->tls_begun = 0;
 	transfer->headers_ended = false;
 	transfer->error[0] = '\0';
 
@@ -1209,8 +1255,8 @@ finish(MfHttpTransfer *transfer, CURLcode code)
 		exchange->connect_us = time;
 	if (curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &time) == CURLE_OK)
 		exchange->tls_us = time;
-	if (curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &number) == CURLE_OK)
-		exchange->connection_reused = (exchange->gate_reached && number == 0);
+	if (transfer->tls_begun != 0)
+		exchange->connect_us = (transfer->tls_begun - transfer->submitted) / 1000;
 	exchange->total_us = (mf_http_clock() - transfer->submitted) / 1000;
 	exchange->response[exchange->response_len] = '\0';
 
@@ -1327,7 +1373,9 @@ mf_http_describe(const MfHttpExchange *exchange, char *buffer, size_t size)
 	double		seconds = (double) exchange->total_us / 1000000;
 	int			len;
 
-	if (exchange->curl_error[0] != '\0')
+	if (code == CURLE_SEND_FAIL_REWIND)
+		put_error(words, sizeof(words), "the server closed it, and the request was not repeated");
+	else if (exchange->curl_error[0] != '\0')
 		mf_text_excerpt(exchange->curl_error, strlen(exchange->curl_error), words, sizeof(words));
 	else
 		put_error(words, sizeof(words), "%s", curl_easy_strerror(code));

@@ -1,0 +1,480 @@
+/* myfatoorah--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION myfatoorah" to load this file. \quit
+
+--
+-- Roles
+--
+-- Roles belong to the whole cluster, so another database may have made them
+-- already.  One that could log in, or is a superuser, was not made by us.
+--
+DO LANGUAGE plpgsql $do$
+DECLARE
+	wanted record;
+	found record;
+BEGIN
+	FOR wanted IN
+		SELECT * FROM (VALUES
+			('myfatoorah_worker', 'writes the results of sending; the rights of the background worker'),
+			('myfatoorah_submit', 'may insert invoices, follow them, and call the API'),
+			('myfatoorah_read', 'may read invoices and everything recorded about them'),
+			('myfatoorah_operate', 'may cancel, retry, pause and resume')
+		) AS v(name, purpose)
+	LOOP
+		SELECT r.rolcanlogin, r.rolsuper INTO found
+		FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) wanted.name;
+		IF NOT FOUND THEN
+			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted.name);
+			EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', wanted.name, 'myfatoorah: ' || wanted.purpose);
+		ELSIF found.rolcanlogin OR found.rolsuper THEN
+			RAISE EXCEPTION 'role "%" exists and is not the one that myfatoorah needs', wanted.name
+				USING ERRCODE = 'duplicate_object',
+				DETAIL = 'It can log in or is a superuser; myfatoorah needs a role without either.',
+				HINT = pg_catalog.format('Rename it, or run: ALTER ROLE %I NOLOGIN NOSUPERUSER', wanted.name);
+		END IF;
+	END LOOP;
+END
+$do$;
+
+--
+-- Accounts: foreign servers of this wrapper
+--
+CREATE FUNCTION mf_account_validator(options text[], catalog oid)
+RETURNS void
+LANGUAGE C STRICT STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_account_validator(text[], oid) IS 'checks the options of servers and user mappings of the wrapper myfatoorah';
+
+CREATE FOREIGN DATA WRAPPER myfatoorah VALIDATOR mf_account_validator;
+COMMENT ON FOREIGN DATA WRAPPER myfatoorah IS 'each server of this wrapper is one MyFatoorah account';
+
+--
+-- Invoices
+--
+-- The order of the columns is known to src/invoice.h.  New ones go to the end.
+--
+CREATE TABLE mf_invoice (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	account text NOT NULL DEFAULT 'myfatoorah',
+	customer_name text NOT NULL,
+	invoice_value numeric NOT NULL,
+	notification_option text NOT NULL DEFAULT 'LNK',
+	customer_email text,
+	customer_mobile text,
+	mobile_country_code text,
+	display_currency_iso text,
+	language text,
+	customer_reference text,
+	customer_civil_id text,
+	user_defined_field text,
+	call_back_url text,
+	error_url text,
+	webhook_url text,
+	expiry_date timestamptz,
+	customer_address jsonb,
+	invoice_items jsonb,
+	shipping_method smallint,
+	shipping_consignee jsonb,
+	suppliers jsonb,
+	processing_details jsonb,
+	invoice_payment_methods integer[],
+	source_info text,
+	send_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	priority smallint NOT NULL DEFAULT 0,
+	reference text COLLATE "C" NOT NULL UNIQUE,
+	status text COLLATE "C" NOT NULL DEFAULT 'queued'
+		CHECK (status IN ('queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled')),
+	payment_status text COLLATE "C" NOT NULL DEFAULT 'unpaid'
+		CHECK (payment_status IN ('unpaid', 'authorized', 'paid', 'expired', 'remote_cancelled',
+								  'partly_refunded', 'refunded', 'disputed')),
+	invoice_id bigint,
+	invoice_url text,
+	sent_at timestamptz,
+	paid_at timestamptz,
+	last_error text,
+	attempts integer NOT NULL DEFAULT 0,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	created_by name COLLATE "C" NOT NULL DEFAULT CURRENT_USER
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+
+CREATE INDEX mf_invoice_invoice_id_idx ON mf_invoice (invoice_id) WHERE invoice_id IS NOT NULL;
+
+COMMENT ON TABLE mf_invoice IS 'insert a row, and it becomes a MyFatoorah invoice once the transaction commits';
+COMMENT ON COLUMN mf_invoice.id IS 'our number of the invoice';
+COMMENT ON COLUMN mf_invoice.account IS 'the foreign server of the wrapper myfatoorah that sends it';
+COMMENT ON COLUMN mf_invoice.customer_name IS 'CustomerName, shown at checkout';
+COMMENT ON COLUMN mf_invoice.invoice_value IS 'InvoiceValue, above 0, at most three decimals';
+COMMENT ON COLUMN mf_invoice.notification_option IS 'NotificationOption: LNK link only, EML e-mail, SMS text message, ALL all three';
+COMMENT ON COLUMN mf_invoice.customer_email IS 'CustomerEmail, needed for EML and ALL';
+COMMENT ON COLUMN mf_invoice.customer_mobile IS 'CustomerMobile, national number, needed for SMS and ALL';
+COMMENT ON COLUMN mf_invoice.mobile_country_code IS 'MobileCountryCode; for SMS and ALL the account''s country code is filled in';
+COMMENT ON COLUMN mf_invoice.display_currency_iso IS 'DisplayCurrencyIso; the account''s own currency if null';
+COMMENT ON COLUMN mf_invoice.language IS 'Language: EN or AR';
+COMMENT ON COLUMN mf_invoice.customer_reference IS 'your own reference, need not be unique; the reference sent begins with it';
+COMMENT ON COLUMN mf_invoice.customer_civil_id IS 'CustomerCivilId';
+COMMENT ON COLUMN mf_invoice.user_defined_field IS 'UserDefinedField, at most 500 characters';
+COMMENT ON COLUMN mf_invoice.call_back_url IS 'CallBackUrl, where the customer goes after success';
+COMMENT ON COLUMN mf_invoice.error_url IS 'ErrorUrl, where the customer goes after failure';
+COMMENT ON COLUMN mf_invoice.webhook_url IS 'WebhookUrl, where MyFatoorah posts events of this invoice';
+COMMENT ON COLUMN mf_invoice.expiry_date IS 'ExpiryDate; sent as wall clock of the account''s time zone';
+COMMENT ON COLUMN mf_invoice.customer_address IS 'CustomerAddress, an object with the vendor''s member names';
+COMMENT ON COLUMN mf_invoice.invoice_items IS 'InvoiceItems, an array of objects with the vendor''s member names; must add up to invoice_value';
+COMMENT ON COLUMN mf_invoice.shipping_method IS 'ShippingMethod: 1 DHL, 2 Aramex';
+COMMENT ON COLUMN mf_invoice.shipping_consignee IS 'ShippingConsignee, needed with shipping_method';
+COMMENT ON COLUMN mf_invoice.suppliers IS 'Suppliers, an array of objects with the vendor''s member names';
+COMMENT ON COLUMN mf_invoice.processing_details IS 'ProcessingDetails: {"AutoCapture": false} to authorise first';
+COMMENT ON COLUMN mf_invoice.invoice_payment_methods IS 'InvoicePaymentMethods, ids of the payment methods to offer';
+COMMENT ON COLUMN mf_invoice.source_info IS 'SourceInfo';
+COMMENT ON COLUMN mf_invoice.send_at IS 'not sent before this time';
+COMMENT ON COLUMN mf_invoice.priority IS '0 to 100; each step puts a due invoice ten minutes ahead of the others';
+COMMENT ON COLUMN mf_invoice.reference IS 'result: the unique CustomerReference that is sent';
+COMMENT ON COLUMN mf_invoice.status IS 'result: queued, sending, sent, rejected, unknown, review or cancelled';
+COMMENT ON COLUMN mf_invoice.payment_status IS 'result: unpaid, authorized, paid, expired, remote_cancelled, partly_refunded, refunded or disputed';
+COMMENT ON COLUMN mf_invoice.invoice_id IS 'result: MyFatoorah''s InvoiceId';
+COMMENT ON COLUMN mf_invoice.invoice_url IS 'result: MyFatoorah''s InvoiceURL, the link to pay';
+COMMENT ON COLUMN mf_invoice.sent_at IS 'result: when MyFatoorah accepted it';
+COMMENT ON COLUMN mf_invoice.paid_at IS 'result: when it was paid';
+COMMENT ON COLUMN mf_invoice.last_error IS 'result: what went wrong last, null if nothing did';
+COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt to send';
+COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted';
+COMMENT ON COLUMN mf_invoice.created_by IS 'result: the role that inserted it, whose user mapping is used';
+
+--
+-- The agenda of the worker: what is to be done next for an invoice, and when.
+-- One narrow row per unfinished invoice, deleted when nothing is left to do.
+--
+CREATE TABLE mf_queue (
+	invoice bigint PRIMARY KEY,
+	account text COLLATE "C" NOT NULL,
+	kind text COLLATE "C" NOT NULL CHECK (kind IN ('send', 'sending', 'reconcile')),
+	due timestamptz NOT NULL,
+	rank timestamptz NOT NULL,
+	priority smallint NOT NULL
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+		autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
+
+CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice);
+
+COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfinished invoice';
+COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile';
+COMMENT ON COLUMN mf_queue.due IS 'not before this time';
+COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, less ten minutes per step of priority';
+
+--
+-- Every attempt to send, recorded before the first byte leaves
+--
+CREATE TABLE mf_attempt (
+	invoice bigint NOT NULL,
+	attempt integer NOT NULL,
+	reference text COLLATE "C" NOT NULL,
+	body_sha256 bytea NOT NULL,
+	started_at timestamptz NOT NULL,
+	send_by timestamptz NOT NULL,
+	finished_at timestamptz,
+	outcome text COLLATE "C"
+		CHECK (outcome IN ('accepted', 'rejected', 'not_sent', 'throttled', 'account_problem', 'unknown')),
+	http_status integer,
+	invoice_id bigint,
+	invoice_url text,
+	error text,
+	PRIMARY KEY (invoice, attempt)
+) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
+
+COMMENT ON TABLE mf_attempt IS 'every attempt to send an invoice, written before the request leaves';
+COMMENT ON COLUMN mf_attempt.reference IS 'the CustomerReference of this attempt';
+COMMENT ON COLUMN mf_attempt.body_sha256 IS 'SHA-256 of the request body';
+COMMENT ON COLUMN mf_attempt.send_by IS 'the request does not leave after this time';
+COMMENT ON COLUMN mf_attempt.outcome IS 'what is proven: accepted, rejected, not_sent, throttled, account_problem or unknown; null while under way';
+COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId answered, also if the answer came too late for the invoice';
+
+--
+-- Every transition, append-only
+--
+CREATE TABLE mf_transition (
+	invoice bigint NOT NULL,
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	actor text NOT NULL,
+	from_status text COLLATE "C" NOT NULL,
+	to_status text COLLATE "C" NOT NULL,
+	attempt integer NOT NULL,
+	reason text
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
+
+CREATE INDEX mf_transition_invoice_idx ON mf_transition (invoice);
+
+COMMENT ON TABLE mf_transition IS 'every change of an invoice''s status after its insertion; append-only';
+
+CREATE VIEW mf_history AS
+	SELECT i.id AS invoice, i.created_at AS at, i.created_by::text AS actor,
+		   NULL::text AS from_status, 'queued'::text AS to_status, 0 AS attempt, 'inserted'::text AS reason
+	FROM mf_invoice i
+	UNION ALL
+	SELECT t.invoice, t.at, t.actor, t.from_status, t.to_status, t.attempt, t.reason
+	FROM mf_transition t;
+
+COMMENT ON VIEW mf_history IS 'every transition of every invoice, its insertion included';
+
+--
+-- What the worker knows about an account beyond its options
+--
+CREATE TABLE mf_account (
+	account text COLLATE "C" PRIMARY KEY,
+	paused_at timestamptz,
+	paused_by text,
+	reason text
+);
+
+COMMENT ON TABLE mf_account IS 'accounts whose sending was paused, by a person or after a refusal of the key';
+
+--
+-- Triggers of mf_invoice
+--
+CREATE FUNCTION mf_invoice_guard()
+RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_invoice_guard() IS 'validates an invoice, gives it its reference, and keeps its states from any hand but the worker''s';
+
+CREATE FUNCTION mf_invoice_enqueue()
+RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_invoice_enqueue() IS 'puts new or changed invoices on the worker''s agenda';
+
+CREATE TRIGGER mf_invoice_guard
+	BEFORE INSERT OR UPDATE OR DELETE ON mf_invoice
+	FOR EACH ROW EXECUTE FUNCTION mf_invoice_guard();
+
+CREATE TRIGGER mf_invoice_guard_truncate
+	BEFORE TRUNCATE ON mf_invoice
+	FOR EACH STATEMENT EXECUTE FUNCTION mf_invoice_guard();
+
+CREATE TRIGGER mf_invoice_enqueue_insert
+	AFTER INSERT ON mf_invoice
+	REFERENCING NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION mf_invoice_enqueue();
+
+CREATE TRIGGER mf_invoice_enqueue_update
+	AFTER UPDATE OF account, send_at, priority ON mf_invoice
+	FOR EACH ROW EXECUTE FUNCTION mf_invoice_enqueue();
+
+CREATE FUNCTION mf_enqueue()
+RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_enqueue() IS 'AFTER INSERT trigger for tables of your own: starts an invoice per row; arguments are ''field=column'' or ''field=''''constant'''''', and ''id=column'' to have the invoice''s id written back';
+
+--
+-- Direct calls
+--
+CREATE TYPE mf_send_payment_result AS (
+	invoice_id bigint,
+	invoice_url text,
+	customer_reference text,
+	user_defined_field text
+);
+COMMENT ON TYPE mf_send_payment_result IS 'what SendPayment answers';
+
+CREATE FUNCTION mf_send_payment(
+	customer_name text,
+	invoice_value numeric,
+	notification_option text DEFAULT 'LNK',
+	customer_email text DEFAULT NULL,
+	customer_mobile text DEFAULT NULL,
+	mobile_country_code text DEFAULT NULL,
+	display_currency_iso text DEFAULT NULL,
+	language text DEFAULT NULL,
+	customer_reference text DEFAULT NULL,
+	customer_civil_id text DEFAULT NULL,
+	user_defined_field text DEFAULT NULL,
+	call_back_url text DEFAULT NULL,
+	error_url text DEFAULT NULL,
+	webhook_url text DEFAULT NULL,
+	expiry_date timestamptz DEFAULT NULL,
+	customer_address jsonb DEFAULT NULL,
+	invoice_items jsonb DEFAULT NULL,
+	shipping_method smallint DEFAULT NULL,
+	shipping_consignee jsonb DEFAULT NULL,
+	suppliers jsonb DEFAULT NULL,
+	processing_details jsonb DEFAULT NULL,
+	invoice_payment_methods integer[] DEFAULT NULL,
+	source_info text DEFAULT NULL,
+	account text DEFAULT 'myfatoorah')
+RETURNS mf_send_payment_result
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_send_payment IS 'makes one invoice now and waits for the answer; cannot be rolled back';
+
+CREATE FUNCTION mf_payment_status(
+	key text,
+	key_type text DEFAULT 'PaymentId',
+	account text DEFAULT 'myfatoorah',
+	OUT invoice_id bigint,
+	OUT invoice_status text,
+	OUT invoice_reference text,
+	OUT customer_reference text,
+	OUT created_date timestamptz,
+	OUT expiry_date timestamptz,
+	OUT invoice_value numeric,
+	OUT comments text,
+	OUT customer_name text,
+	OUT customer_mobile text,
+	OUT customer_email text,
+	OUT user_defined_field text,
+	OUT invoice_display_value numeric,
+	OUT display_currency text,
+	OUT due_deposit numeric,
+	OUT deposit_status text,
+	OUT invoice_items jsonb,
+	OUT invoice_transactions jsonb,
+	OUT suppliers jsonb)
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_payment_status IS 'asks MyFatoorah for one invoice by PaymentId, InvoiceId or CustomerReference and waits for the answer';
+
+CREATE FUNCTION mf_payment_transactions(
+	key text,
+	key_type text DEFAULT 'PaymentId',
+	account text DEFAULT 'myfatoorah')
+RETURNS TABLE (
+	transaction_date timestamptz,
+	payment_gateway text,
+	reference_id text,
+	track_id text,
+	transaction_id text,
+	payment_id text,
+	authorization_id text,
+	transaction_status text,
+	transaction_value numeric,
+	customer_service_charge numeric,
+	total_service_charge numeric,
+	due_value numeric,
+	paid_currency text,
+	paid_currency_value numeric,
+	vat_amount numeric,
+	ip_address text,
+	country text,
+	currency text,
+	error text,
+	card_number text,
+	error_code text,
+	eci text,
+	card jsonb)
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 5
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_payment_transactions IS 'the tries to pay one invoice, one row each, asked for now';
+
+CREATE FUNCTION mf_check(
+	account text DEFAULT 'myfatoorah',
+	OUT item text,
+	OUT ok boolean,
+	OUT detail text,
+	OUT hint text)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 8
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_check IS 'checks settings, worker, account, network and key, and tells how to mend what is wrong';
+
+--
+-- People's part
+--
+CREATE FUNCTION mf_pause(account text DEFAULT 'myfatoorah', reason text DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_pause IS 'stops sending for an account; what is under way is finished';
+
+CREATE FUNCTION mf_resume(account text DEFAULT 'myfatoorah')
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_resume IS 'starts sending again for an account';
+
+CREATE FUNCTION mf_cancel(id bigint, reason text DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_cancel IS 'cancels an invoice that is queued or was rejected';
+
+CREATE FUNCTION mf_retry(id bigint, reason text DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_retry IS 'queues a rejected invoice again, under a new reference, after its fields were corrected';
+
+--
+-- For people and monitoring
+--
+CREATE FUNCTION mf_worker_stat(
+	OUT database name,
+	OUT pid integer,
+	OUT started_at timestamptz,
+	OUT in_flight integer,
+	OUT wakeups bigint,
+	OUT transactions bigint,
+	OUT requests bigint,
+	OUT last_error text,
+	OUT last_error_at timestamptz)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 4
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_worker_stat() IS 'the running workers of all databases; last_error only for the own one';
+
+CREATE VIEW mf_worker_status AS
+	SELECT * FROM mf_worker_stat() WHERE database = pg_catalog.current_database();
+COMMENT ON VIEW mf_worker_status IS 'the worker of this database; no row means that none is running';
+
+CREATE VIEW mf_backlog AS
+	SELECT q.account, q.kind, pg_catalog.count(*) AS invoices,
+		   pg_catalog.count(*) FILTER (WHERE q.due <= pg_catalog.now()) AS due_invoices,
+		   pg_catalog.min(q.due) AS oldest_due,
+		   a.paused_at, a.reason AS pause_reason
+	FROM mf_queue q LEFT JOIN mf_account a USING (account)
+	GROUP BY q.account, q.kind, a.paused_at, a.reason;
+COMMENT ON VIEW mf_backlog IS 'what the worker still has to do, by account and kind';
+
+--
+-- Rights: nothing for PUBLIC, everything by role
+--
+REVOKE ALL ON FUNCTION mf_account_validator(text[], oid), mf_invoice_guard(), mf_invoice_enqueue(), mf_enqueue(),
+	mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check,
+	mf_pause, mf_resume, mf_cancel, mf_retry, mf_worker_stat() FROM PUBLIC;
+REVOKE ALL ON TYPE mf_send_payment_result FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_operate;
+
+GRANT SELECT, UPDATE ON mf_invoice TO myfatoorah_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON mf_queue TO myfatoorah_worker;
+GRANT SELECT, INSERT, UPDATE ON mf_attempt, mf_account TO myfatoorah_worker;
+GRANT SELECT, INSERT ON mf_transition TO myfatoorah_worker;
+
+GRANT SELECT ON mf_invoice, mf_history, mf_worker_status TO myfatoorah_submit;
+GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
+	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
+	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
+	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority)
+	ON mf_invoice TO myfatoorah_submit;
+GRANT UPDATE (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
+	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
+	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
+	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority)
+	ON mf_invoice TO myfatoorah_submit;
+GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
+GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel, mf_retry,
+	mf_worker_stat() TO myfatoorah_submit;
+
+GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_account, mf_worker_status, mf_backlog
+	TO myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_worker_stat() TO myfatoorah_read;
+
+GRANT myfatoorah_read TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry TO myfatoorah_operate;
+
+--
+-- Dumps: mf_queue is not dumped, because restoring mf_invoice fills it again.
+--
+SELECT pg_catalog.pg_extension_config_dump('mf_invoice', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_attempt', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_transition', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_account', '');

@@ -1,0 +1,744 @@
+/*
+ * account.c
+ *	  Accounts: foreign servers of the wrapper myfatoorah and their mappings.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/account.c
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/reloptions.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+
+#include "account.h"
+#include "compat.h"
+#include "myfatoorah.h"
+
+/* The longest key we have heard of is some 500 characters. */
+#define MAX_SECRET_LENGTH 4096
+
+typedef enum OptionKind
+{
+	OPTION_COUNTRY,
+	OPTION_ENVIRONMENT,
+	OPTION_URL,
+	OPTION_IN_FLIGHT,
+	OPTION_RATE,
+	OPTION_TIMEOUT,
+	OPTION_PATH,
+	OPTION_TIME_ZONE,
+	OPTION_SECRET
+} OptionKind;
+
+typedef struct AccountOption
+{
+	const char *name;
+	Oid			catalog;		/* where it may stand */
+	bool		superuser_only;
+	OptionKind	kind;
+} AccountOption;
+
+/* Secrets are options of the mapping, because server options are readable by all. */
+static const AccountOption account_options[] = {
+	{"country", ForeignServerRelationId, false, OPTION_COUNTRY},
+	{"environment", ForeignServerRelationId, false, OPTION_ENVIRONMENT},
+	{"base_url", ForeignServerRelationId, false, OPTION_URL},
+	{"max_in_flight", ForeignServerRelationId, false, OPTION_IN_FLIGHT},
+	{"rate_limit", ForeignServerRelationId, false, OPTION_RATE},
+	{"timeout", ForeignServerRelationId, false, OPTION_TIMEOUT},
+	{"connect_timeout", ForeignServerRelationId, false, OPTION_TIMEOUT},
+	{"ca_file", ForeignServerRelationId, true, OPTION_PATH},
+	{"time_zone", ForeignServerRelationId, false, OPTION_TIME_ZONE},
+	{"api_key", UserMappingRelationId, false, OPTION_SECRET},
+	{"api_key_file", UserMappingRelationId, true, OPTION_PATH},
+	{"webhook_secret", UserMappingRelationId, false, OPTION_SECRET},
+	{"webhook_secret_file", UserMappingRelationId, true, OPTION_PATH},
+	{"webhook_secret_previous", UserMappingRelationId, false, OPTION_SECRET},
+	{"webhook_secret_previous_file", UserMappingRelationId, true, OPTION_PATH},
+	{NULL, InvalidOid, false, OPTION_PATH}
+};
+
+typedef struct Country
+{
+	const char *iso;
+	const char *currency;
+	const char *dial_code;
+	const char *base_url;
+	const char *time_zone;
+} Country;
+
+/* The vendor's live hosts; the test host serves all countries in KWD. */
+static const Country countries[] = {
+	{"KWT", "KWD", "965", "https://api.myfatoorah.com", "Asia/Kuwait"},
+	{"BHR", "BHD", "973", "https://api.myfatoorah.com", "Asia/Kuwait"},
+	{"OMN", "OMR", "968", "https://api.myfatoorah.com", "Asia/Kuwait"},
+	{"JOR", "JOD", "962", "https://api.myfatoorah.com", "Asia/Kuwait"},
+	{"SAU", "SAR", "966", "https://api-sa.myfatoorah.com", "Asia/Riyadh"},
+	{"ARE", "AED", "971", "https://api-ae.myfatoorah.com", "Asia/Dubai"},
+	{"QAT", "QAR", "974", "https://api-qa.myfatoorah.com", "Asia/Qatar"},
+	{"EGY", "EGP", "20", "https://api-eg.myfatoorah.com", "Africa/Cairo"},
+	{NULL, NULL, NULL, NULL, NULL}
+};
+
+#define TEST_BASE_URL "https://apitest.myfatoorah.com"
+#define TEST_CURRENCY "KWD"
+#define TEST_TIME_ZONE "Asia/Kuwait"
+#define COUNTRY_LIST "KWT, BHR, OMN, JOR, SAU, ARE, QAT, EGY"
+
+/* A target kept for reuse, so that its connections are. */
+typedef struct CachedTarget
+{
+	struct CachedTarget *next;
+	MfHttp	   *http;
+	Oid			serverid;
+	Oid			roleid;
+	char	   *options;		/* what it was made from, without the key */
+	char	   *key;			/* to notice a rotated key file */
+	MfHttpTarget *target;
+} CachedTarget;
+
+static CachedTarget *cached_targets = NULL;
+
+/* Accounts read from the catalogs, all forgotten when a server changes. */
+static MemoryContext account_context = NULL;
+static List *cached_accounts = NIL;
+static bool cached_accounts_stale = false;
+
+static MfAccount *read_account(const char *name);
+static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
+static const Country *find_country(const char *iso);
+static void check_option(const AccountOption *option, const char *value, bool by_superuser);
+static int	parse_timeout(const char *name, const char *value);
+static double parse_rate(const char *value);
+static int	parse_in_flight(const char *value);
+static char *valid_options(Oid catalog);
+static char *read_secret_file(const char *option, const char *path);
+static char *get_api_key(const MfAccount *account, Oid roleid);
+static void wipe_string(char *string);
+static void drop_target(CachedTarget *cached);
+static pg_tz *account_zone(const MfAccount *account);
+
+PG_FUNCTION_INFO_V1(mf_account_validator);
+
+/*
+ * Checks the generic options given to CREATE or ALTER of a server, a user
+ * mapping or the wrapper itself, which takes none.
+ */
+Datum
+mf_account_validator(PG_FUNCTION_ARGS)
+{
+	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid			catalog = PG_GETARG_OID(1);
+	bool		by_superuser = superuser();
+	const char *seen_key = NULL;
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *def = (DefElem *) lfirst(lc);
+		const AccountOption *option;
+
+		for (option = account_options; option->name != NULL; option++)
+		{
+			if (option->catalog == catalog && strcmp(option->name, def->defname) == 0)
+				break;
+		}
+
+		if (option->name == NULL)
+		{
+			char	   *valid = valid_options(catalog);
+
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					 errmsg("invalid option \"%s\"", def->defname),
+					 valid[0] ? errhint("Valid options in this context are: %s", valid) :
+					 errhint("There are no valid options in this context.")));
+		}
+
+		check_option(option, defGetString(def), by_superuser);
+
+		if (strcmp(option->name, "api_key") == 0 || strcmp(option->name, "api_key_file") == 0)
+		{
+			if (seen_key != NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+						 errmsg("options \"api_key\" and \"api_key_file\" exclude each other"),
+						 errhint("Keep \"api_key_file\" and drop \"api_key\", so that the key is not stored in the database.")));
+			seen_key = option->name;
+		}
+	}
+
+	PG_RETURN_VOID();
+}
+
+/* Names of the options that may stand in a catalog, comma-separated; palloc'd. */
+static char *
+valid_options(Oid catalog)
+{
+	StringInfoData buf;
+	const AccountOption *option;
+
+	initStringInfo(&buf);
+	for (option = account_options; option->name != NULL; option++)
+	{
+		if (option->catalog == catalog)
+			appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "", option->name);
+	}
+	return buf.data;
+}
+
+/* Raises an error that names the option unless its value makes sense. */
+static void
+check_option(const AccountOption *option, const char *value, bool by_superuser)
+{
+	char		error[MF_HTTP_ERROR_SIZE];
+
+	if (option->superuser_only && !by_superuser)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set option \"%s\"", option->name),
+				 errdetail("Only superusers may name files of the server."),
+				 errhint("Ask a superuser to set it, or use the form of the option that takes the value itself.")));
+
+	switch (option->kind)
+	{
+		case OPTION_COUNTRY:
+			if (find_country(value) == NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("invalid value for option \"country\": \"%s\"", value),
+						 errhint("Valid countries are: %s.", COUNTRY_LIST)));
+			break;
+		case OPTION_ENVIRONMENT:
+			if (strcmp(value, "test") != 0 && strcmp(value, "live") != 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("invalid value for option \"environment\": \"%s\"", value),
+						 errhint("Valid environments are: test, live.")));
+			break;
+		case OPTION_URL:
+			if (!mf_http_base_url_valid(value, error, sizeof(error)))
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("invalid value for option \"base_url\""),
+						 errdetail_internal("%s", error),
+						 errhint("Give https://host[:port]; http is allowed to this machine only.")));
+			break;
+		case OPTION_IN_FLIGHT:
+			(void) parse_in_flight(value);
+			break;
+		case OPTION_RATE:
+			(void) parse_rate(value);
+			break;
+		case OPTION_TIMEOUT:
+			(void) parse_timeout(option->name, value);
+			break;
+		case OPTION_PATH:
+			if (value[0] == '\0')
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("option \"%s\" must not be empty", option->name)));
+			break;
+		case OPTION_TIME_ZONE:
+			{
+				pg_tz	   *zone = pg_tzset(value);
+
+				if (zone == NULL || !pg_tz_acceptable(zone))
+					ereport(ERROR,
+							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							 errmsg("invalid value for option \"time_zone\": \"%s\"", value),
+							 errhint("Give a name of pg_timezone_names, such as \"Asia/Kuwait\".")));
+			}
+			break;
+		case OPTION_SECRET:
+			/* the value must not appear in any message */
+			if (value[0] == '\0' || strlen(value) > MAX_SECRET_LENGTH ||
+				strpbrk(value, " \t\r\n") != NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("invalid value for option \"%s\"", option->name),
+						 errdetail("It is empty, too long, or contains white space."),
+						 errhint("Copy it from the portal again, without spaces or line breaks.")));
+			break;
+	}
+}
+
+/* The country of that ISO code, NULL if it is none of the eight. */
+static const Country *
+find_country(const char *iso)
+{
+	const Country *country;
+
+	for (country = countries; country->iso != NULL; country++)
+	{
+		if (pg_strcasecmp(country->iso, iso) == 0)
+			return country;
+	}
+	return NULL;
+}
+
+/* Milliseconds; a number without a unit means seconds. */
+static int
+parse_timeout(const char *name, const char *value)
+{
+	double		milliseconds;
+	const char *hint = NULL;
+	bool		bare = value[0] != '\0' && strspn(value, "0123456789.") == strlen(value);
+
+	if (!parse_real(value, &milliseconds, bare ? 0 : GUC_UNIT_MS, &hint) ||
+		(bare ? milliseconds * 1000 : milliseconds) < MF_TIMEOUT_MIN ||
+		(bare ? milliseconds * 1000 : milliseconds) > MF_TIMEOUT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Give a time between 100ms and 600s, such as \"30s\"; without a unit it is in seconds.")));
+
+	return (int) rint(bare ? milliseconds * 1000 : milliseconds);
+}
+
+/* Requests per second, 0 for no limit. */
+static double
+parse_rate(const char *value)
+{
+	double		rate;
+
+	if (!parse_real(value, &rate, 0, NULL) || rate < 0 || rate > MF_RATE_LIMIT_MAX ||
+		(rate > 0 && rate < 0.001))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"rate_limit\": \"%s\"", value),
+				 errhint("Give requests per second, from 0.001 to %d, or 0 for no limit.",
+						 MF_RATE_LIMIT_MAX)));
+	return rate;
+}
+
+static int
+parse_in_flight(const char *value)
+{
+	int			number;
+
+	if (!parse_int(value, &number, 0, NULL) ||
+		number < MF_MAX_IN_FLIGHT_MIN || number > MF_MAX_IN_FLIGHT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"max_in_flight\": \"%s\"", value),
+				 errhint("Give a whole number from %d to %d.",
+						 MF_MAX_IN_FLIGHT_MIN, MF_MAX_IN_FLIGHT_MAX)));
+	return number;
+}
+
+/* See account.h. */
+const MfAccount *
+mf_account_get(const char *name)
+{
+	MfAccount  *account;
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (account_context == NULL)
+	{
+		account_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah accounts",
+												ALLOCSET_SMALL_SIZES);
+		CacheRegisterSyscacheCallback(FOREIGNSERVEROID, invalidate_accounts, (Datum) 0);
+		CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, invalidate_accounts, (Datum) 0);
+	}
+	if (cached_accounts_stale)
+	{
+		cached_accounts = NIL;
+		cached_accounts_stale = false;
+		MemoryContextReset(account_context);
+	}
+
+	foreach(lc, cached_accounts)
+	{
+		account = (MfAccount *) lfirst(lc);
+		if (strcmp(account->name, name) == 0)
+			return account;
+	}
+
+	old = MemoryContextSwitchTo(account_context);
+	account = read_account(name);
+	cached_accounts = lappend(cached_accounts, account);
+	MemoryContextSwitchTo(old);
+	return account;
+}
+
+/* Syscache callback: a server or a wrapper has changed. */
+static void
+invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue)
+{
+	cached_accounts_stale = true;
+}
+
+/* Reads an account from the catalogs into the current context. */
+static MfAccount *
+read_account(const char *name)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+	ForeignDataWrapper *wrapper;
+	MfAccount  *account;
+	const Country *country = NULL;
+	bool		live = false;
+	ListCell   *lc;
+
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("account \"%s\" does not exist", name),
+				 errhint("Make it with: CREATE SERVER %s FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test')",
+						 quote_identifier(name))));
+
+	wrapper = GetForeignDataWrapper(server->fdwid);
+	if (strcmp(wrapper->fdwname, MF_EXTENSION) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a MyFatoorah account", name),
+				 errdetail("It belongs to the foreign-data wrapper \"%s\".", wrapper->fdwname),
+				 errhint("Name a server of the foreign-data wrapper \"%s\".", MF_EXTENSION)));
+
+	account = (MfAccount *) palloc0(sizeof(MfAccount));
+	account->serverid = server->serverid;
+	account->name = pstrdup(server->servername);
+	account->max_in_flight = MF_MAX_IN_FLIGHT_DEFAULT;
+	account->timeout_ms = MF_TIMEOUT_DEFAULT;
+	account->connect_timeout_ms = MF_CONNECT_TIMEOUT_DEFAULT;
+
+	foreach(lc, server->options)
+	{
+		DefElem    *def = (DefElem *) lfirst(lc);
+		const char *value = defGetString(def);
+
+		if (strcmp(def->defname, "country") == 0)
+			country = find_country(value);
+		else if (strcmp(def->defname, "environment") == 0)
+			live = strcmp(value, "live") == 0;
+		else if (strcmp(def->defname, "base_url") == 0)
+			account->base_url = pstrdup(value);
+		else if (strcmp(def->defname, "max_in_flight") == 0)
+			account->max_in_flight = parse_in_flight(value);
+		else if (strcmp(def->defname, "rate_limit") == 0)
+			account->rate_limit = parse_rate(value);
+		else if (strcmp(def->defname, "timeout") == 0)
+			account->timeout_ms = parse_timeout("timeout", value);
+		else if (strcmp(def->defname, "connect_timeout") == 0)
+			account->connect_timeout_ms = parse_timeout("connect_timeout", value);
+		else if (strcmp(def->defname, "ca_file") == 0)
+			account->ca_file = pstrdup(value);
+		else if (strcmp(def->defname, "time_zone") == 0)
+			account->time_zone = pstrdup(value);
+	}
+
+	if (country == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("account \"%s\" has no country", name),
+				 errhint("Set it with: ALTER SERVER %s OPTIONS (ADD country 'KWT'). Valid countries are: %s.",
+						 quote_identifier(name), COUNTRY_LIST)));
+
+	account->dial_code = country->dial_code;
+	account->currency = live ? country->currency : TEST_CURRENCY;
+	if (account->base_url == NULL)
+		account->base_url = pstrdup(live ? country->base_url : TEST_BASE_URL);
+	if (account->time_zone == NULL)
+		account->time_zone = pstrdup(live ? country->time_zone : TEST_TIME_ZONE);
+	if (account->connect_timeout_ms > account->timeout_ms)
+		account->connect_timeout_ms = account->timeout_ms;
+
+	return account;
+}
+
+/* See account.h. */
+void
+mf_account_check_usage(const MfAccount *account, Oid roleid)
+{
+	if (!mf_server_usable(account->serverid, roleid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for account \"%s\"", account->name),
+				 errhint("Grant it with: GRANT USAGE ON FOREIGN SERVER %s TO %s",
+						 quote_identifier(account->name),
+						 quote_identifier(GetUserNameFromId(roleid, false)))));
+}
+
+/* See account.h. */
+MfHttpTarget *
+mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
+{
+	MfHttpTargetOptions options;
+	CachedTarget *cached;
+	char		error[MF_HTTP_ERROR_SIZE];
+	char	   *digest;
+	char	   *key;
+
+	for (cached = cached_targets; cached != NULL; cached = cached->next)
+	{
+		if (cached->http == http && cached->serverid == account->serverid && cached->roleid == roleid)
+			break;
+	}
+
+	key = get_api_key(account, roleid);
+	digest = psprintf("%s\n%s\n%d\n%d", account->base_url,
+					  account->ca_file ? account->ca_file : "",
+					  account->timeout_ms, account->connect_timeout_ms);
+
+	if (cached != NULL && strcmp(cached->key, key) == 0 && strcmp(cached->options, digest) == 0)
+	{
+		wipe_string(key);
+		return cached->target;
+	}
+	if (cached != NULL)
+		drop_target(cached);
+
+	options.base_url = account->base_url;
+	options.api_key = key;
+	options.ca_file = account->ca_file;
+	options.timeout_ms = account->timeout_ms;
+	options.connect_timeout_ms = account->connect_timeout_ms;
+
+	cached = (CachedTarget *) MemoryContextAllocZero(TopMemoryContext, sizeof(CachedTarget));
+	cached->options = MemoryContextStrdup(TopMemoryContext, digest);
+	cached->key = MemoryContextStrdup(TopMemoryContext, key);
+	wipe_string(key);
+
+	options.api_key = cached->key;
+	cached->http = http;
+	cached->serverid = account->serverid;
+	cached->roleid = roleid;
+	cached->target = mf_http_target_create(http, &options, error, sizeof(error));
+	if (cached->target == NULL)
+	{
+		wipe_string(cached->key);
+		pfree(cached->options);
+		pfree(cached);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("account \"%s\" cannot be used", account->name),
+				 errdetail_internal("%s", error),
+				 errhint("Correct the options of the server or its user mapping; SELECT * FROM mf_check(%s) tests them.",
+						 quote_literal_cstr(account->name))));
+	}
+	cached->next = cached_targets;
+	cached_targets = cached;
+
+	return cached->target;
+}
+
+/* See account.h. */
+void
+mf_account_forget_targets(MfHttp *http)
+{
+	CachedTarget *cached = cached_targets;
+
+	while (cached != NULL)
+	{
+		CachedTarget *next = cached->next;
+
+		if (cached->http == http)
+			drop_target(cached);
+		cached = next;
+	}
+}
+
+/* Unlinks and frees a cached target and wipes its key. */
+static void
+drop_target(CachedTarget *cached)
+{
+	CachedTarget **link;
+
+	for (link = &cached_targets; *link != NULL; link = &(*link)->next)
+	{
+		if (*link == cached)
+		{
+			*link = cached->next;
+			break;
+		}
+	}
+	mf_http_target_release(cached->target);
+	wipe_string(cached->key);
+	pfree(cached->options);
+	pfree(cached);
+}
+
+/*
+ * The key of the role's user mapping, else of PUBLIC's; palloc'd, to be wiped
+ * by the caller.
+ */
+static char *
+get_api_key(const MfAccount *account, Oid roleid)
+{
+	UserMapping *mapping = GetUserMapping(roleid, account->serverid);
+	ListCell   *lc;
+
+	foreach(lc, mapping->options)
+	{
+		DefElem    *def = (DefElem *) lfirst(lc);
+
+		if (strcmp(def->defname, "api_key") == 0)
+			return pstrdup(defGetString(def));
+		if (strcmp(def->defname, "api_key_file") == 0)
+			return read_secret_file(def->defname, defGetString(def));
+	}
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("account \"%s\" has no API key for role \"%s\"",
+					account->name, GetUserNameFromId(roleid, false)),
+			 errhint("Add it with: ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD api_key_file 'myfatoorah.key')",
+					 OidIsValid(mapping->userid) ? quote_identifier(GetUserNameFromId(roleid, false)) : "PUBLIC",
+					 quote_identifier(account->name))));
+	return NULL;				/* keep compiler quiet */
+}
+
+/*
+ * First line of a small private file, palloc'd.  A relative path starts at the
+ * data directory.  Like libpq's password file, it must not be readable by
+ * others.
+ */
+static char *
+read_secret_file(const char *option, const char *path)
+{
+	char		full[MAXPGPATH];
+	char		buffer[MAX_SECRET_LENGTH + 2];
+	struct stat st;
+	ssize_t		length;
+	char	   *end;
+	char	   *secret;
+	int			fd;
+
+	if (is_absolute_path(path))
+		strlcpy(full, path, sizeof(full));
+	else
+		snprintf(full, sizeof(full), "%s/%s", DataDir, path);
+
+	fd = OpenTransientFile(full, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open the file of option \"%s\": \"%s\": %m", option, full),
+				 errhint("Create it with the key as its only line, owned by the operating-system user of the server, mode 0600.")));
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("the file of option \"%s\" is not a regular file: \"%s\"", option, full)));
+	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the file of option \"%s\" can be used by others: \"%s\"", option, full),
+				 errhint("Run: chmod 0600 %s", full)));
+
+	length = read(fd, buffer, sizeof(buffer) - 1);
+	if (length < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read the file of option \"%s\": \"%s\": %m", option, full)));
+	CloseTransientFile(fd);
+
+	buffer[length] = '\0';
+	end = buffer + strlen(buffer);
+	while (end > buffer && strchr(" \t\r\n", end[-1]) != NULL)
+		*--end = '\0';
+	if (end == buffer || end - buffer > MAX_SECRET_LENGTH || strpbrk(buffer, " \t\r\n") != NULL)
+	{
+		explicit_bzero(buffer, sizeof(buffer));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the file of option \"%s\" does not hold one secret: \"%s\"", option, full),
+				 errdetail("It is empty, too long, or contains white space."),
+				 errhint("Write the secret from the portal into it as the only line.")));
+	}
+	secret = pstrdup(buffer);
+	explicit_bzero(buffer, sizeof(buffer));
+	return secret;
+}
+
+/* Overwrites and frees a palloc'd secret. */
+static void
+wipe_string(char *string)
+{
+	explicit_bzero(string, strlen(string));
+	pfree(string);
+}
+
+/* The account's time zone; raises an error if the server no longer knows it. */
+static pg_tz *
+account_zone(const MfAccount *account)
+{
+	pg_tz	   *zone = pg_tzset(account->time_zone);
+
+	if (zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" of account \"%s\" is not known",
+						account->time_zone, account->name),
+				 errhint("Set the option \"time_zone\" of the server to a name of pg_timezone_names.")));
+	return zone;
+}
+
+/* See account.h. */
+char *
+mf_account_local_time(const MfAccount *account, TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+
+	if (TIMESTAMP_NOT_FINITE(at) ||
+		timestamp2tm(at, &tz, &tm, &fsec, NULL, account_zone(account)) != 0 ||
+		tm.tm_year < 1 || tm.tm_year > 9999)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("time out of range for MyFatoorah")));
+
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year, tm.tm_mon, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+/* See account.h. */
+TimestampTz
+mf_account_timestamp(const MfAccount *account, const char *local)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	Timestamp	wall;
+	TimestampTz result;
+	int			tz;
+	size_t		length = strlen(local);
+	char	   *text = pstrdup(local);
+	bool		utc = length > 0 && (local[length - 1] == 'Z' || local[length - 1] == 'z');
+
+	if (utc)
+		text[length - 1] = '\0';
+
+	wall = DatumGetTimestamp(DirectFunctionCall3(timestamp_in, CStringGetDatum(text),
+												 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	pfree(text);
+	if (TIMESTAMP_NOT_FINITE(wall) || timestamp2tm(wall, NULL, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range: \"%s\"", local)));
+
+	tz = utc ? 0 : DetermineTimeZoneOffset(&tm, account_zone(account));
+	if (tm2timestamp(&tm, fsec, &tz, &result) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range: \"%s\"", local)));
+	return result;
+}

@@ -1,0 +1,69 @@
+/*
+ * account.h
+ *	  Accounts: foreign servers of the wrapper myfatoorah and their mappings.
+ *
+ * Only this file sees API keys.  A key passes from the user mapping or its
+ * file straight into an MfHttpTarget and is wiped from our memory.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/account.h
+ */
+#ifndef MF_ACCOUNT_H
+#define MF_ACCOUNT_H
+
+#include "core/http.h"
+
+typedef struct MfAccount
+{
+	Oid			serverid;
+	char	   *name;
+	const char *currency;		/* ISO 4217, the account's base currency */
+	const char *dial_code;		/* of the country, "965" */
+	char	   *base_url;
+	char	   *time_zone;		/* IANA name */
+	char	   *ca_file;		/* NULL = the system's */
+	int			max_in_flight;
+	double		rate_limit;		/* requests per second, 0 = no limit */
+	int			timeout_ms;
+	int			connect_timeout_ms;
+} MfAccount;
+
+#define MF_MAX_IN_FLIGHT_MIN 1
+#define MF_MAX_IN_FLIGHT_DEFAULT 50
+#define MF_MAX_IN_FLIGHT_MAX 1000
+#define MF_RATE_LIMIT_MAX 10000
+#define MF_TIMEOUT_MIN 100		/* milliseconds */
+#define MF_TIMEOUT_DEFAULT 60000
+#define MF_TIMEOUT_MAX 600000
+#define MF_CONNECT_TIMEOUT_DEFAULT 10000
+
+/*
+ * The account of that name.  It stays valid until the next call that finds a
+ * server changed, so it is looked up again rather than kept.  Errors: 42704 if
+ * there is no such server, 42809 if it is not of the wrapper myfatoorah, HV00B
+ * or 22023 if its options do not make sense.
+ */
+extern const MfAccount *mf_account_get(const char *name);
+
+/* Raises 42501 unless the role has USAGE on the server. */
+extern void mf_account_check_usage(const MfAccount *account, Oid roleid);
+
+/*
+ * The target to post to as that role: with the key of its own user mapping,
+ * else of PUBLIC's.  Kept and shared per process and "http"; made anew when an
+ * option or the key in its file has changed.  The caller does not release it.
+ * Errors: 42704 if no mapping or key is there, 58P01 and the like if the key
+ * file cannot be read.  No error text contains a key.
+ */
+extern MfHttpTarget *mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid);
+
+/* Forgets the targets of "http", which is about to be destroyed. */
+extern void mf_account_forget_targets(MfHttp *http);
+
+/* Wall clock of the account's zone, "2026-11-22T09:58:04"; palloc'd. */
+extern char *mf_account_local_time(const MfAccount *account, TimestampTz at);
+
+/* The other way: "2026-01-13 00:15:07.293" of the account's zone, or with Z. */
+extern TimestampTz mf_account_timestamp(const MfAccount *account, const char *local);
+
+#endif							/* MF_ACCOUNT_H */

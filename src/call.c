@@ -1,0 +1,129 @@
+/*
+ * call.c
+ *	  One request from a backend that waits for its answer.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/call.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+#include "call.h"
+#include "compat.h"
+
+static MfHttp *http = NULL;
+
+static void start_http(void);
+static void stop_http(int code, Datum arg);
+static void free_exchange(void *exchange);
+
+/* See call.h. */
+MfHttpExchange *
+mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size_t body_len)
+{
+	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
+	MfHttpTarget *volatile target;
+	MfHttpExchange *volatile exchange;
+	MfHttpExchange *volatile done = NULL;
+	char		error[MF_HTTP_ERROR_SIZE];
+
+	PG_TRY();
+	{
+		start_http();
+		target = mf_account_target(http, account, roleid);
+	}
+	PG_CATCH();
+	{
+		free(body);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	exchange = mf_http_post(http, target, path, body, body_len, 0, NULL, error, sizeof(error));
+	if (exchange == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+				 errmsg("could not start a request to account \"%s\"", account->name),
+				 errdetail_internal("%s", error),
+				 errhint("Nothing was sent; the call can be repeated.")));
+
+	PG_TRY();
+	{
+		mf_http_perform(http);
+		while ((done = mf_http_next_done(http)) == NULL)
+		{
+			long		timeout = mf_http_timeout(http);
+			int			events;
+
+			events = WaitLatchOrSocket(MyLatch,
+									   WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH |
+									   (timeout >= 0 ? WL_TIMEOUT : 0),
+									   mf_http_fd(http), timeout, PG_WAIT_EXTENSION);
+			if (events & WL_LATCH_SET)
+			{
+				ResetLatch(MyLatch);
+				CHECK_FOR_INTERRUPTS();
+			}
+			mf_http_perform(http);
+		}
+	}
+	PG_CATCH();
+	{
+		mf_http_abort(http, exchange);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	callback->func = free_exchange;
+	callback->arg = done;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	return done;
+}
+
+static void
+free_exchange(void *exchange)
+{
+	mf_http_exchange_free((MfHttpExchange *) exchange);
+}
+
+/* Creates the transport of this backend at its first call. */
+static void
+start_http(void)
+{
+	char		error[MF_HTTP_ERROR_SIZE];
+
+	if (http != NULL)
+		return;
+
+	/* the event descriptor and the socket of the one connection in use */
+	if (!AcquireExternalFD())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not start the HTTP transport: too many open files")));
+	http = mf_http_create(error, sizeof(error));
+	if (http == NULL)
+	{
+		ReleaseExternalFD();
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not start the HTTP transport"),
+				 errdetail_internal("%s", error)));
+	}
+	ReserveExternalFD();
+	on_proc_exit(stop_http, (Datum) 0);
+}
+
+/* Closes the connections properly and wipes the keys. */
+static void
+stop_http(int code, Datum arg)
+{
+	mf_account_forget_targets(http);
+	mf_http_destroy(http);
+	http = NULL;
+}

@@ -1,0 +1,22 @@
+/*
+ * call.h
+ *	  One request from a backend that waits for its answer.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/call.h
+ */
+#ifndef MF_CALL_H
+#define MF_CALL_H
+
+#include "account.h"
+
+/*
+ * Posts "body" (malloc'd, taken over) for the account as that role and waits.
+ * Cancel, statement_timeout and termination take effect while it waits.
+ * Connections are kept for later calls of this backend.  The exchange is
+ * freed with the current memory context at the latest.
+ */
+extern MfHttpExchange *mf_call(const MfAccount *account, Oid roleid, const char *path,
+							   char *body, size_t body_len);
+
+#endif							/* MF_CALL_H */

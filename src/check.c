@@ -1,0 +1,180 @@
+/*
+ * check.c
+ *	  mf_check(): what is wrong with the set-up, and how to mend it.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/check.c
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/resowner.h"
+
+#include "compat.h"
+#include "functions.h"
+#include "myfatoorah.h"
+#include "request.h"
+#include "wake.h"
+
+/* A key that no invoice has: the question tests the account and changes nothing. */
+#define NO_SUCH_INVOICE "0"
+
+static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char *detail, const char *hint);
+static void check_server(ReturnSetInfo *rsinfo);
+static void check_account(ReturnSetInfo *rsinfo, const char *name);
+static void check_remote(ReturnSetInfo *rsinfo, const MfAccount *account);
+
+PG_FUNCTION_INFO_V1(mf_check);
+
+/* One row per thing checked; never an error for what it is there to find. */
+Datum
+mf_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	mf_start_rows(fcinfo);
+	check_server(rsinfo);
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		check_account(rsinfo, name);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+
+		/* somebody who cancels wants no more rows */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		add_row(rsinfo, "account", false,
+				error->detail ? psprintf("%s: %s", error->message, error->detail) : error->message, error->hint);
+	}
+	PG_END_TRY();
+	return (Datum) 0;
+}
+
+static void
+add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char *detail, const char *hint)
+{
+	Datum		values[4];
+	bool		nulls[4] = {false, false, false, false};
+
+	values[0] = CStringGetTextDatum(item);
+	values[1] = BoolGetDatum(ok);
+	values[2] = CStringGetTextDatum(detail);
+	values[3] = hint ? CStringGetTextDatum(hint) : (Datum) 0;
+	nulls[3] = hint == NULL;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* The library, the worker, and what sending rests on. */
+static void
+check_server(ReturnSetInfo *rsinfo)
+{
+	const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
+	const char *fsync_setting = GetConfigOption("fsync", false, false);
+	MfSlot	   *slot;
+	pid_t		pid = 0;
+
+	if (mf_shared == NULL)
+		add_row(rsinfo, "library", false, "myfatoorah is not in shared_preload_libraries; invoices are stored but not sent.",
+				psprintf("Add this line to postgresql.conf and restart the server: shared_preload_libraries = '%s%s%s'",
+						 libraries ? libraries : "", libraries && libraries[0] ? "," : "", MF_EXTENSION));
+	else
+	{
+		add_row(rsinfo, "library", true, psprintf("Loaded at server start, with %s.", curl_version()), NULL);
+
+		LWLockAcquire(mf_shared->lock, LW_SHARED);
+		slot = mf_find_slot(MyDatabaseId, false);
+		if (slot != NULL)
+			pid = slot->pid;
+		LWLockRelease(mf_shared->lock);
+
+		if (pid != 0)
+			add_row(rsinfo, "worker", true, psprintf("Running as process %d.", (int) pid), NULL);
+		else if (RecoveryInProgress())
+			add_row(rsinfo, "worker", true, "Waiting: this server is a standby.", NULL);
+		else
+			add_row(rsinfo, "worker", false, "No worker is running for this database.",
+					mf_worker_enabled ?
+					"Look into the server log; max_worker_processes or myfatoorah.max_databases may be too small." :
+					"Switch it on with ALTER DATABASE ... SET myfatoorah.worker = on.");
+	}
+
+	if (strcmp(fsync_setting, "on") != 0)
+		add_row(rsinfo, "durability", false, "fsync is off: after a power failure invoices could be lost or sent twice.",
+				"Set fsync = on.");
+	else
+		add_row(rsinfo, "durability", true, "fsync is on.", NULL);
+}
+
+/* Options and rights; errors are the caller's to report. */
+static void
+check_account(ReturnSetInfo *rsinfo, const char *name)
+{
+	const MfAccount *account = mf_account_get(name);
+
+	mf_account_check_usage(account, GetUserId());
+	add_row(rsinfo, "account", true,
+			psprintf("\"%s\" sends to %s in %s, time zone %s.", account->name, account->base_url,
+					 account->currency, account->time_zone), NULL);
+	check_remote(rsinfo, account);
+}
+
+/* Name, network, TLS and key, by one question that changes nothing. */
+static void
+check_remote(ReturnSetInfo *rsinfo, const MfAccount *account)
+{
+	const MfStatusResult *result = mf_ask_payment_status(account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId");
+	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "");
+
+	if (result->lookup == MF_LOOKUP_FAILED)
+	{
+		add_row(rsinfo, "network", false, error,
+				result->not_sent ?
+				"Check the name service, firewall and certificates between this server and the host; for a private certificate authority set the option ca_file." :
+				"The host was reached but gave no usable answer; try again, and ask MyFatoorah if it stays so.");
+		return;
+	}
+
+	add_row(rsinfo, "network", true, psprintf("%s answers.", account->base_url), NULL);
+	switch (result->lookup)
+	{
+		case MF_FOUND:
+		case MF_NOT_FOUND:
+		case MF_LOOKUP_REFUSED:
+			add_row(rsinfo, "key", true, "MyFatoorah accepts the API key.", NULL);
+			break;
+		case MF_LOOKUP_THROTTLED:
+			add_row(rsinfo, "key", true, "MyFatoorah is receiving too many requests just now.",
+					"Set the option rate_limit of the server, or ask MyFatoorah for a higher limit.");
+			break;
+		default:
+			add_row(rsinfo, "key", false, error,
+					"Check that the key belongs to this country and environment, is active, and may call SendPayment and GetPaymentStatus (portal: Integration Settings, API Key).");
+			break;
+	}
+}

@@ -1,0 +1,173 @@
+/*
+ * circuit.c
+ *	  How fast one account may be sent to: window, rate, back-off.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/circuit.c
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "circuit.h"
+#include "compat.h"
+#include "myfatoorah.h"
+
+static MfCircuit *circuits = NULL;
+
+static double random_fraction(void);
+static void back_off(MfCircuit *circuit, TimestampTz now);
+
+/* See circuit.h. */
+MfCircuit *
+mf_circuit_get(const char *account)
+{
+	MfCircuit  *circuit;
+
+	for (circuit = circuits; circuit != NULL; circuit = circuit->next)
+	{
+		if (strcmp(circuit->account, account) == 0)
+			return circuit;
+	}
+	circuit = (MfCircuit *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfCircuit));
+	circuit->account = MemoryContextStrdup(TopMemoryContext, account);
+	circuit->mark = DT_NOBEGIN;
+	circuit->next = circuits;
+	circuits = circuit;
+	return circuit;
+}
+
+/* See circuit.h. */
+MfCircuit *
+mf_circuit_first(void)
+{
+	return circuits;
+}
+
+/* See circuit.h. */
+int
+mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
+				 TimestampTz now, TimestampTz *again)
+{
+	int			slots;
+
+	*again = 0;
+	if (circuit->window == 0 || circuit->window > max_in_flight)
+		circuit->window = max_in_flight;
+	if (circuit->retry_at > now)
+	{
+		*again = circuit->retry_at;
+		return 0;
+	}
+
+	slots = Max(circuit->window - circuit->in_flight, 0);
+	if (rate_limit > 0)
+	{
+		/* a bucket that holds one second's worth, at least one request */
+		double		capacity = Max(rate_limit, 1.0);
+
+		if (circuit->tokens_at == 0)
+			circuit->tokens = capacity;
+		else if (now > circuit->tokens_at)
+			circuit->tokens += (now - circuit->tokens_at) * rate_limit / 1000000.0;
+		circuit->tokens = Min(circuit->tokens, capacity);
+		circuit->tokens_at = now;
+
+		if (slots > 0 && circuit->tokens < 1.0)
+			*again = now + (TimestampTz) ceil((1.0 - circuit->tokens) * 1000000.0 / rate_limit) + 1;
+		slots = Min(slots, (int) circuit->tokens);
+	}
+	return slots;
+}
+
+/* See circuit.h. */
+void
+mf_circuit_started(MfCircuit *circuit)
+{
+	circuit->in_flight++;
+	circuit->tokens -= 1.0;
+}
+
+/* See circuit.h. */
+void
+mf_circuit_ended(MfCircuit *circuit, MfOutcome outcome, int retry_after, TimestampTz now)
+{
+	circuit->in_flight--;
+
+	switch (outcome)
+	{
+		case MF_ACCEPTED:
+		case MF_REJECTED:
+			circuit->failures = 0;
+			circuit->reported = false;
+			circuit->retry_at = 0;
+			circuit->window = Min(circuit->window * 2, PG_INT16_MAX);
+			break;
+		case MF_THROTTLED:
+			back_off(circuit, now);
+			if (retry_after >= 0)
+				circuit->retry_at = now + (TimestampTz) retry_after * USECS_PER_SEC;
+			break;
+		case MF_UNKNOWN:
+			if (circuit->failures + 1 < MF_UNKNOWN_LIMIT)
+				circuit->failures++;
+			else
+				back_off(circuit, now);
+			break;
+		case MF_NOT_SENT:
+		case MF_ACCOUNT_PROBLEM:
+			back_off(circuit, now);
+			break;
+	}
+}
+
+/* See circuit.h. */
+void
+mf_circuit_failed(MfCircuit *circuit, TimestampTz now)
+{
+	back_off(circuit, now);
+}
+
+/* See circuit.h. */
+void
+mf_circuit_reset(MfCircuit *circuit)
+{
+	circuit->failures = 0;
+	circuit->reported = false;
+	circuit->retry_at = 0;
+	circuit->mark = DT_NOBEGIN;
+}
+
+/*
+ * Exponential, with full jitter but never below a quarter of the step.  The
+ * failures of one salvo count once: they all met the same outage.
+ */
+static void
+back_off(MfCircuit *circuit, TimestampTz now)
+{
+	double		delay;
+
+	circuit->window = 1;
+	if (circuit->retry_at > now)
+		return;
+
+	delay = mf_retry_delay * pow(2.0, Min(circuit->failures, 20));
+	delay = Min(delay, MF_BACKOFF_CAP_MS);
+	delay *= 0.25 + 0.75 * random_fraction();
+	circuit->failures++;
+	circuit->retry_at = now + (TimestampTz) (delay * 1000.0);
+}
+
+/* 0 <= x < 1; need not be good, must not be in step with other servers */
+static double
+random_fraction(void)
+{
+	uint32		bits;
+
+	if (!pg_strong_random(&bits, sizeof(bits)))
+		bits = (uint32) GetCurrentTimestamp();
+	return bits / 4294967296.0;
+}

@@ -1,0 +1,63 @@
+/*
+ * circuit.h
+ *	  How fast one account may be sent to: window, rate, back-off.
+ *
+ * Lives in the worker's memory only.  After failures an account is left alone
+ * for a while, then tried with one request; success doubles the number of
+ * requests in flight up to the account's limit, so that nothing is fired at
+ * once after an outage.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/circuit.h
+ */
+#ifndef MF_CIRCUIT_H
+#define MF_CIRCUIT_H
+
+#include "datatype/timestamp.h"
+
+#include "core/outcome.h"
+
+#define MF_BACKOFF_CAP_MS 3600000
+
+/* Unknown outcomes in a row that open the circuit; a single one may be chance. */
+#define MF_UNKNOWN_LIMIT 3
+
+typedef struct MfCircuit
+{
+	struct MfCircuit *next;
+	char	   *account;
+	int			in_flight;
+	int			window;			/* requests in flight allowed; 0 = not set yet */
+	int			failures;		/* in a row */
+	bool		reported;		/* the outage has had its log line */
+	TimestampTz retry_at;		/* nothing is sent before; 0 = open */
+	double		tokens;			/* requests that the rate limit allows now */
+	TimestampTz tokens_at;
+	TimestampTz mark;			/* claims need not look at earlier ranks */
+	bool		more;			/* the latest claim took all it could */
+} MfCircuit;
+
+/* The circuit of an account, made if need be; lives as long as the process. */
+extern MfCircuit *mf_circuit_get(const char *account);
+
+/* All circuits, by "next". */
+extern MfCircuit *mf_circuit_first(void);
+
+/*
+ * How many requests may start now.  If none because of time, *again is when to
+ * ask again, else 0.
+ */
+extern int	mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
+							 TimestampTz now, TimestampTz *again);
+
+/* A request starts; ends without an outcome worth learning from; ends. */
+extern void mf_circuit_started(MfCircuit *circuit);
+extern void mf_circuit_ended(MfCircuit *circuit, MfOutcome outcome, int retry_after, TimestampTz now);
+
+/* Sending failed before any request was made, such as for a missing key. */
+extern void mf_circuit_failed(MfCircuit *circuit, TimestampTz now);
+
+/* A person has mended something: try at once. */
+extern void mf_circuit_reset(MfCircuit *circuit);
+
+#endif							/* MF_CIRCUIT_H */

@@ -1,0 +1,77 @@
+/*
+ * compat.h
+ *	  Every difference between PostgreSQL 14 and 18 that we meet.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/compat.h
+ */
+#ifndef MF_COMPAT_H
+#define MF_COMPAT_H
+
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_foreign_server.h"
+#include "foreign/foreign.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM < 140000
+#error "myfatoorah needs PostgreSQL 14 or newer"
+#endif
+
+/* 15: prefixes of settings can be reserved under that name */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* 16: one function per question instead of one per catalog */
+static inline bool
+mf_server_usable(Oid serverid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, serverid, roleid, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_foreign_server_aclcheck(serverid, roleid, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
+mf_owns_relation(Oid relid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, roleid);
+#else
+	return pg_class_ownercheck(relid, roleid);
+#endif
+}
+
+static inline bool
+mf_owns_database(Oid database, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, roleid);
+#else
+	return pg_database_ownercheck(database, roleid);
+#endif
+}
+
+/* 17: processes are numbered in MyProcNumber; wait events can have names */
+#if PG_VERSION_NUM >= 170000
+#define MF_MY_PROC_NUMBER MyProcNumber
+#define MF_INVALID_PROC_NUMBER INVALID_PROC_NUMBER
+#define mf_create_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)
+#else
+#define MF_MY_PROC_NUMBER (MyProc->pgprocno)
+#define MF_INVALID_PROC_NUMBER (-1)
+#define mf_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
+/* 16: SPI and utility hooks are unchanged, but varatt.h moved */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#endif							/* MF_COMPAT_H */

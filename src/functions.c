@@ -1,0 +1,431 @@
+/*
+ * functions.c
+ *	  The direct calls: mf_send_payment() and the payment status functions.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions.c
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "account.h"
+#include "call.h"
+#include "compat.h"
+#include "core/json.h"
+#include "core/outcome.h"
+#include "functions.h"
+#include "myfatoorah.h"
+#include "request.h"
+
+/* What is freed with a memory context although it was malloc'd */
+typedef struct StatusOwner
+{
+	MemoryContextCallback callback;
+	MfStatusResult result;
+} StatusOwner;
+
+typedef struct SendOwner
+{
+	MemoryContextCallback callback;
+	MfSendResult result;
+} SendOwner;
+
+static void refuse_in_trigger(const char *function);
+static void unknown_context(void *reference);
+static void free_status(void *result);
+static void free_send(void *result);
+static void report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
+								const char *account, const char *reference) pg_attribute_noreturn();
+static const char *status_key_type(const char *key_type);
+static Datum field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull);
+
+PG_FUNCTION_INFO_V1(mf_send_payment);
+PG_FUNCTION_INFO_V1(mf_payment_status);
+PG_FUNCTION_INFO_V1(mf_payment_transactions);
+
+/* One SendPayment, now.  Arguments are in the order of mf_send_payment_fields[]. */
+Datum
+mf_send_payment(PG_FUNCTION_ARGS)
+{
+	SendOwner  *owner = (SendOwner *) palloc0(sizeof(SendOwner));
+	MfRequest	request;
+	const MfAccount *account;
+	ErrorContextCallback context;
+	MfHttpExchange *exchange;
+	TupleDesc	desc;
+	char	   *reference;
+	char	   *body;
+	size_t		body_len;
+	Datum		values[4];
+	bool		nulls[4] = {false, false, false, false};
+	int			i;
+
+	refuse_in_trigger("mf_send_payment");
+
+	if (PG_ARGISNULL(MF_SP_COUNT))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("account must not be null"),
+				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
+	account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(MF_SP_COUNT)));
+	mf_account_check_usage(account, GetUserId());
+
+	for (i = 0; i < MF_SP_COUNT; i++)
+	{
+		request.isnull[i] = PG_ARGISNULL(i);
+		request.values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+	mf_request_check(&request, account);
+	if (!request.isnull[MF_SP_EXPIRY_DATE] &&
+		DatumGetTimestampTz(request.values[MF_SP_EXPIRY_DATE]) <= GetCurrentTimestamp())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("expiry_date must be later than now"),
+				 errhint("Give the customer time to pay, or leave it out for the default of the portal.")));
+
+	/* without a reference an unknown outcome could not be looked up */
+	reference = request.isnull[MF_SP_CUSTOMER_REFERENCE] ? mf_new_reference(NULL) :
+		TextDatumGetCString(request.values[MF_SP_CUSTOMER_REFERENCE]);
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	body = mf_request_body(&request, account, reference, &body_len);
+
+	context.callback = unknown_context;
+	context.arg = reference;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	exchange = mf_call(account, GetUserId(), MF_PATH_SEND_PAYMENT, body, body_len);
+	error_context_stack = context.previous;
+
+	mf_send_result_read(exchange, mf_to_utf8(reference), (int64) time(NULL), &owner->result);
+	owner->callback.func = free_send;
+	owner->callback.arg = &owner->result;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owner->callback);
+
+	if (owner->result.outcome != MF_ACCEPTED)
+		report_send_failure(exchange, &owner->result, account->name, reference);
+
+	values[0] = DirectFunctionCall1(int8in, CStringGetDatum(owner->result.invoice_id));
+	for (i = 1; i < 4; i++)
+	{
+		const char *utf8 = i == 1 ? owner->result.invoice_url :
+			i == 2 ? owner->result.customer_reference : owner->result.user_defined_field;
+
+		nulls[i] = utf8 == NULL;
+		values[i] = utf8 ? CStringGetTextDatum(mf_from_utf8_lossy(utf8)) : (Datum) 0;
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/*
+ * A rolled back trigger would leave an invoice behind, and a slow API would
+ * hold the row's locks.
+ */
+static void
+refuse_in_trigger(const char *function)
+{
+	if (DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH)) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s() cannot be called in a trigger", function),
+				 errdetail("An invoice that was sent is not taken back when the transaction is rolled back."),
+				 errhint("Insert into mf_invoice instead, or use the trigger function mf_enqueue(): the invoice is sent after the commit.")));
+}
+
+/* Context of an error, mostly a cancel, while a request is under way. */
+static void
+unknown_context(void *reference)
+{
+	errcontext("SendPayment with CustomerReference \"%s\"; if its request had left, only MyFatoorah knows whether the invoice exists",
+			   (char *) reference);
+}
+
+static void
+free_send(void *result)
+{
+	mf_send_result_free((MfSendResult *) result);
+}
+
+static void
+free_status(void *result)
+{
+	mf_status_result_free((MfStatusResult *) result);
+}
+
+/* Raises the error that tells exactly how much is known. */
+static void
+report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
+					const char *account, const char *reference)
+{
+	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
+	char	   *check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr(account));
+
+	switch (result->outcome)
+	{
+		case MF_REJECTED:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah refused the invoice"),
+					 errdetail_internal("%s", error),
+					 errhint("Correct the fields that the detail names and call again.")));
+			break;
+		case MF_THROTTLED:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", account),
+					 errdetail_internal("%s", error),
+					 result->retry_after >= 0 ?
+					 errhint("No invoice was made. Call again in %d seconds.", result->retry_after) :
+					 errhint("No invoice was made. Call again later.")));
+			break;
+		case MF_ACCOUNT_PROBLEM:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah does not accept account \"%s\"", account),
+					 errdetail_internal("%s", error),
+					 errhint("No invoice was made. %s tells what to mend.", check)));
+			break;
+		case MF_NOT_SENT:
+			ereport(ERROR,
+					(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+					 errmsg("could not reach MyFatoorah for account \"%s\"", account),
+					 errdetail_internal("%s", error),
+					 errhint("Nothing was sent; the call can be repeated. %s tells what to mend.", check)));
+			break;
+		case MF_UNKNOWN:
+		case MF_ACCEPTED:
+			break;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+			 errmsg("it is unknown whether MyFatoorah made the invoice"),
+			 errdetail_internal("%s", error),
+			 errhint("Do not repeat the call yet. In a few minutes look it up with: SELECT * FROM mf_payment_status(%s, 'CustomerReference', %s)",
+					 quote_literal_cstr(reference), quote_literal_cstr(account))));
+}
+
+/* The vendor's spelling of a key type; any case is taken. */
+static const char *
+status_key_type(const char *key_type)
+{
+	static const char *const types[] = {"PaymentId", "InvoiceId", "CustomerReference"};
+	size_t		i;
+
+	for (i = 0; i < lengthof(types); i++)
+	{
+		if (pg_strcasecmp(key_type, types[i]) == 0)
+			return types[i];
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for key_type: \"%.40s\"", key_type),
+			 errhint("Valid values are: PaymentId, InvoiceId, CustomerReference.")));
+	return NULL;				/* keep compiler quiet */
+}
+
+/* See functions.h. */
+const MfStatusResult *
+mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, const char *key_type)
+{
+	StatusOwner *owner = (StatusOwner *) palloc0(sizeof(StatusOwner));
+	MfHttpExchange *exchange;
+	char	   *body;
+	size_t		body_len;
+
+	body = mf_payment_status_body(mf_to_utf8(key), key_type, &body_len);
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build the request")));
+
+	exchange = mf_call(account, roleid, MF_PATH_GET_PAYMENT_STATUS, body, body_len);
+	mf_status_result_read(exchange, (int64) time(NULL), &owner->result);
+	owner->callback.func = free_status;
+	owner->callback.arg = &owner->result;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owner->callback);
+	return &owner->result;
+}
+
+/* The invoice asked for; raises an error unless there is one. */
+static const MfStatusResult *
+find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
+{
+	char	   *key = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *key_type = status_key_type(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	const MfStatusResult *result;
+	char	   *error;
+	char	   *check;
+
+	if (key[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("key must not be empty"),
+				 errhint("Give the %s of an invoice.", key_type)));
+	*account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	mf_account_check_usage(*account, GetUserId());
+
+	result = mf_ask_payment_status(*account, GetUserId(), key, key_type);
+	if (result->lookup == MF_FOUND)
+		return result;
+
+	error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
+	check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr((*account)->name));
+	switch (result->lookup)
+	{
+		case MF_NOT_FOUND:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah knows no invoice with %s \"%s\"", key_type, key),
+					 errdetail_internal("%s", error),
+					 errhint("Check that the key is of that type and belongs to account \"%s\".", (*account)->name)));
+			break;
+		case MF_LOOKUP_THROTTLED:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", (*account)->name),
+					 errdetail_internal("%s", error),
+					 errhint("Ask again later.")));
+			break;
+		case MF_LOOKUP_ACCOUNT_PROBLEM:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah does not accept account \"%s\"", (*account)->name),
+					 errdetail_internal("%s", error),
+					 errhint("%s tells what to mend.", check)));
+			break;
+		case MF_LOOKUP_REFUSED:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah refused the question"),
+					 errdetail_internal("%s", error),
+					 errhint("Correct the key or its type.")));
+			break;
+		default:
+			break;
+	}
+	ereport(ERROR,
+			(errcode(result->not_sent ? ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION :
+					 ERRCODE_CONNECTION_FAILURE),
+			 errmsg("could not get an answer from MyFatoorah for account \"%s\"", (*account)->name),
+			 errdetail_internal("%s", error),
+			 errhint("The question changes nothing and can be repeated. %s tells what to mend.", check)));
+	return NULL;				/* keep compiler quiet */
+}
+
+/* One invoice as MyFatoorah has it. */
+Datum
+mf_payment_status(PG_FUNCTION_ARGS)
+{
+	const MfAccount *account;
+	const MfStatusResult *result = find_invoice(fcinfo, &account);
+	TupleDesc	desc;
+	Datum		values[MF_PS_COUNT];
+	bool		nulls[MF_PS_COUNT];
+	int			i;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != MF_PS_COUNT)
+		elog(ERROR, "return type must be a row type of %d columns", MF_PS_COUNT);
+
+	for (i = 0; i < MF_PS_COUNT; i++)
+		values[i] = field_datum(&mf_payment_status_fields[i], result->values[i],
+								TupleDescAttr(desc, i)->atttypid, account, &nulls[i]);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/* The tries to pay it, a row each. */
+Datum
+mf_payment_transactions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const MfAccount *account;
+	const MfStatusResult *result = find_invoice(fcinfo, &account);
+	const cJSON *transactions = mf_json_get(result->envelope.data, "InvoiceTransactions");
+	const cJSON *transaction;
+
+	mf_start_rows(fcinfo);
+	if (rsinfo->setDesc->natts != MF_TX_COUNT)
+		elog(ERROR, "return type must be a row type of %d columns", MF_TX_COUNT);
+
+	cJSON_ArrayForEach(transaction, transactions)
+	{
+		char	   *texts[MF_TX_COUNT];
+		const char *bad;
+		Datum		values[MF_TX_COUNT];
+		bool		nulls[MF_TX_COUNT];
+		int			i;
+
+		if (!mf_transaction_read(transaction, texts, &bad))
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("could not read member \"%s\" of a transaction", bad),
+					 errhint("mf_payment_status() gives the transactions as they came, as jsonb.")));
+
+		PG_TRY();
+		{
+			for (i = 0; i < MF_TX_COUNT; i++)
+				values[i] = field_datum(&mf_transaction_fields[i], texts[i],
+										TupleDescAttr(rsinfo->setDesc, i)->atttypid, account, &nulls[i]);
+		}
+		PG_FINALLY();
+		{
+			mf_values_free(texts, MF_TX_COUNT);
+		}
+		PG_END_TRY();
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* Text of an answer as a value of an SQL type, through that type's input function. */
+static Datum
+field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull)
+{
+	Oid			input;
+	Oid			parameter;
+
+	*isnull = value == NULL;
+	if (value == NULL)
+		return (Datum) 0;
+	if (field->kind == MF_LOCAL_TIME)
+		return TimestampTzGetDatum(mf_account_timestamp(account, value));
+
+	getTypeInputInfo(type, &input, &parameter);
+	return OidInputFunctionCall(input, mf_from_utf8_lossy(value), parameter, -1);
+}
+
+/* See functions.h. */
+void
+mf_start_rows(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TupleDesc	desc;
+	MemoryContext old;
+
+	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) || (rsinfo->allowedModes & SFRM_Materialize) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set"),
+				 errhint("Call it in FROM.")));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	rsinfo->returnMode = SFRM_Materialize;
+	rsinfo->setResult = tuplestore_begin_heap(true, false, work_mem);
+	rsinfo->setDesc = CreateTupleDescCopy(desc);
+	MemoryContextSwitchTo(old);
+}

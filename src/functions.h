@@ -1,0 +1,26 @@
+/*
+ * functions.h
+ *	  What the SQL-callable functions share.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions.h
+ */
+#ifndef MF_FUNCTIONS_H
+#define MF_FUNCTIONS_H
+
+#include "fmgr.h"
+
+#include "account.h"
+#include "core/outcome.h"
+
+/*
+ * Asks GetPaymentStatus and waits; the result, whatever it is, lives as long
+ * as the current memory context.
+ */
+extern const MfStatusResult *mf_ask_payment_status(const MfAccount *account, Oid roleid,
+												   const char *key, const char *key_type);
+
+/* Prepares a set-returning call for tuplestore_putvalues(). */
+extern void mf_start_rows(FunctionCallInfo fcinfo);
+
+#endif							/* MF_FUNCTIONS_H */

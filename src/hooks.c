@@ -1,0 +1,195 @@
+/*
+ * hooks.c
+ *	  Commands that concern the workers: seen, helped along, passed on.
+ *
+ * A worker is a connection to its database, and some commands need a database
+ * without any: it is sent away while they run.  Others make a worker wanted
+ * or unwanted.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/hooks.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/ipc.h"
+#include "tcop/utility.h"
+
+#include "compat.h"
+#include "hooks.h"
+#include "myfatoorah.h"
+#include "wake.h"
+
+static ProcessUtility_hook_type previous_utility_hook = NULL;
+static object_access_hook_type previous_access_hook = NULL;
+
+static void utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
+						 ProcessUtilityContext context, ParamListInfo params,
+						 QueryEnvironment *environment, DestReceiver *destination,
+						 QueryCompletion *completion);
+static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
+static Oid	database_to_hold(Node *parsetree);
+static void release_at_error(int code, Datum arg);
+static void after_statement(Node *parsetree);
+
+/* See hooks.h. */
+void
+mf_hooks_init(void)
+{
+	previous_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = utility_hook;
+	previous_access_hook = object_access_hook;
+	object_access_hook = access_hook;
+}
+
+/* Passes the statement on, with the worker away where it would be in the way. */
+static void
+utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *environment, DestReceiver *destination,
+			 QueryCompletion *completion)
+{
+	ProcessUtility_hook_type next = previous_utility_hook ? previous_utility_hook : standard_ProcessUtility;
+	Oid			held = database_to_hold(statement->utilityStmt);
+	NodeTag		tag = nodeTag(statement->utilityStmt);
+
+	/* the tree may be gone afterwards (COMMIT PREPARED ends the transaction) */
+	bool		commit_prepared = tag == T_TransactionStmt &&
+		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+
+	if (OidIsValid(held))
+	{
+		mf_hold_database(held);
+		PG_ENSURE_ERROR_CLEANUP(release_at_error, ObjectIdGetDatum(held));
+		{
+			next(statement, query, read_only_tree, context, params, environment, destination, completion);
+		}
+		PG_END_ENSURE_ERROR_CLEANUP(release_at_error, ObjectIdGetDatum(held));
+		mf_release_database(held);
+	}
+	else
+		next(statement, query, read_only_tree, context, params, environment, destination, completion);
+
+	if (commit_prepared)
+		mf_wake_worker(MyDatabaseId);
+	else if (tag != T_TransactionStmt)
+		after_statement(statement->utilityStmt);
+}
+
+/* The database whose worker a statement needs away, InvalidOid if none. */
+static Oid
+database_to_hold(Node *parsetree)
+{
+	const char *name = NULL;
+	Oid			database;
+
+	switch (nodeTag(parsetree))
+	{
+		case T_DropdbStmt:
+			name = ((DropdbStmt *) parsetree)->dbname;
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) parsetree)->renameType == OBJECT_DATABASE)
+				name = ((RenameStmt *) parsetree)->subname;
+			break;
+		case T_AlterDatabaseStmt:
+			{
+				/* SET TABLESPACE arrives as an option */
+				ListCell   *lc;
+
+				foreach(lc, ((AlterDatabaseStmt *) parsetree)->options)
+				{
+					if (strcmp(((DefElem *) lfirst(lc))->defname, "tablespace") == 0)
+						name = ((AlterDatabaseStmt *) parsetree)->dbname;
+				}
+			}
+			break;
+		case T_CreatedbStmt:
+			{
+				ListCell   *lc;
+
+				foreach(lc, ((CreatedbStmt *) parsetree)->options)
+				{
+					DefElem    *def = (DefElem *) lfirst(lc);
+
+					if (strcmp(def->defname, "template") == 0 && def->arg != NULL)
+						name = defGetString(def);
+				}
+			}
+			break;
+		default:
+			break;
+	}
+
+	/* the statement itself reports what does not exist or is not allowed */
+	if (name == NULL || !IsTransactionState())
+		return InvalidOid;
+	database = get_database_oid(name, true);
+	return OidIsValid(database) && mf_owns_database(database, GetUserId()) ? database : InvalidOid;
+}
+
+static void
+release_at_error(int code, Datum arg)
+{
+	mf_release_database(DatumGetObjectId(arg));
+}
+
+/* What a finished statement means for the workers, once it commits. */
+static void
+after_statement(Node *parsetree)
+{
+	switch (nodeTag(parsetree))
+	{
+		case T_CreatedbStmt:
+			/* a copy may have brought the extension with it */
+			mf_wake_launcher(get_database_oid(((CreatedbStmt *) parsetree)->dbname, true));
+			break;
+		case T_AlterDatabaseSetStmt:
+			{
+				AlterDatabaseSetStmt *set = (AlterDatabaseSetStmt *) parsetree;
+
+				/* only a new worker sees the new value */
+				if (set->setstmt->name == NULL ||
+					strncmp(set->setstmt->name, "myfatoorah.", strlen("myfatoorah.")) == 0)
+					mf_restart_worker_at_commit(get_database_oid(set->dbname, true));
+			}
+			break;
+		case T_CreateForeignServerStmt:
+		case T_AlterForeignServerStmt:
+		case T_CreateUserMappingStmt:
+		case T_AlterUserMappingStmt:
+			/* rows that waited for an account may go now */
+			mf_wake_worker_at_commit();
+			break;
+		default:
+			break;
+	}
+}
+
+/* Our extension comes or goes, in whatever way (DROP OWNED, DROP SCHEMA ...). */
+static void
+access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	if (previous_access_hook)
+		previous_access_hook(access, class_id, object_id, sub_id, arg);
+
+	if (class_id != ExtensionRelationId || sub_id != 0)
+		return;
+
+	if (access == OAT_POST_CREATE)
+		mf_wake_launcher_at_commit();
+	else if (access == OAT_DROP)
+	{
+		char	   *name = get_extension_name(object_id);
+
+		if (name != NULL && strcmp(name, MF_EXTENSION) == 0)
+			mf_wake_worker_at_commit();
+	}
+}

@@ -1,0 +1,437 @@
+/*
+ * invoice.c
+ *	  Triggers of mf_invoice: validate, give a reference, guard the states.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/invoice.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "commands/async.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "invoice.h"
+#include "myfatoorah.h"
+#include "queue.h"
+#include "request.h"
+#include "sql.h"
+#include "wake.h"
+
+static const char *const status_names[MF_STATUS_COUNT] = {
+	"queued", "sending", "sent", "rejected", "unknown", "review", "cancelled"
+};
+
+/* By row: from; by bit: to */
+#define TO(status) (1 << (status))
+static const int allowed_transitions[MF_STATUS_COUNT] = {
+	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED),
+	/* sending */ TO(MF_QUEUED) | TO(MF_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
+	/* sent */ 0,
+	/* rejected */ TO(MF_QUEUED) | TO(MF_CANCELLED),
+	/* unknown */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_REVIEW),
+	/* review */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_CANCELLED),
+	/* cancelled */ 0
+};
+
+/* One row in the hands of a trigger */
+typedef struct InvoiceRow
+{
+	Datum		values[MF_IC_END];	/* by attribute number */
+	bool		isnull[MF_IC_END];
+} InvoiceRow;
+
+static HeapTuple guard_insert(TriggerData *trigger);
+static HeapTuple guard_update(TriggerData *trigger);
+static void guard_delete(TriggerData *trigger);
+static void guard_truncate(TriggerData *trigger);
+static void deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
+static HeapTuple reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
+static void check_row(InvoiceRow *row);
+static void refuse_result_column(TupleDesc desc, int column);
+static bool same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column);
+static void notify_change(const InvoiceRow *row);
+static MfStatus row_status(const InvoiceRow *row);
+
+PG_FUNCTION_INFO_V1(mf_invoice_guard);
+PG_FUNCTION_INFO_V1(mf_invoice_enqueue);
+
+/* See invoice.h. */
+const char *
+mf_status_name(MfStatus status)
+{
+	return status_names[status];
+}
+
+/* See invoice.h. */
+int
+mf_status_from_name(const char *name)
+{
+	int			i;
+
+	for (i = 0; i < MF_STATUS_COUNT; i++)
+	{
+		if (strcmp(status_names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* See invoice.h. */
+bool
+mf_transition_allowed(MfStatus from, MfStatus to)
+{
+	return (allowed_transitions[from] & TO(to)) != 0;
+}
+
+/*
+ * BEFORE trigger of mf_invoice.  Nobody but the worker's role changes states
+ * and results, and it only along the state machine.
+ */
+Datum
+mf_invoice_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called as BEFORE trigger of mf_invoice", "mf_invoice_guard")));
+
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+	{
+		guard_truncate(trigger);
+		return PointerGetDatum(NULL);
+	}
+	if (RelationGetDescr(trigger->tg_relation)->natts < MF_IC_END - 1)
+		elog(ERROR, "table mf_invoice is older than the library");
+
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		return PointerGetDatum(guard_insert(trigger));
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		return PointerGetDatum(guard_update(trigger));
+	guard_delete(trigger);
+	return PointerGetDatum(trigger->tg_trigtuple);
+}
+
+/*
+ * A new row is validated and given its reference.  A row that brings its
+ * reference along is one that a dump restores: the owner may insert it as it is.
+ */
+static HeapTuple
+guard_insert(TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	InvoiceRow	row;
+	char	   *own_reference = NULL;
+	int			column;
+
+	deform(trigger->tg_trigtuple, desc, &row);
+
+	if (!row.isnull[MF_IC_REFERENCE])
+	{
+		if (!mf_owns_relation(RelationGetRelid(trigger->tg_relation), GetUserId()))
+			refuse_result_column(desc, MF_IC_REFERENCE);
+		return trigger->tg_trigtuple;
+	}
+
+	for (column = MF_IC_INVOICE_ID; column <= MF_IC_LAST_ERROR; column++)
+	{
+		if (!row.isnull[column])
+			refuse_result_column(desc, column);
+	}
+	if (row.isnull[MF_IC_STATUS] || row_status(&row) != MF_QUEUED)
+		refuse_result_column(desc, MF_IC_STATUS);
+	if (row.isnull[MF_IC_PAYMENT_STATUS] ||
+		strcmp(TextDatumGetCString(row.values[MF_IC_PAYMENT_STATUS]), "unpaid") != 0)
+		refuse_result_column(desc, MF_IC_PAYMENT_STATUS);
+	if (row.isnull[MF_IC_ATTEMPTS] || DatumGetInt32(row.values[MF_IC_ATTEMPTS]) != 0)
+		refuse_result_column(desc, MF_IC_ATTEMPTS);
+
+	check_row(&row);
+
+	row.values[MF_IC_CREATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	row.isnull[MF_IC_CREATED_AT] = false;
+	row.values[MF_IC_CREATED_BY] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
+	row.isnull[MF_IC_CREATED_BY] = false;
+
+	if (!row.isnull[MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE])
+		own_reference = TextDatumGetCString(row.values[MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE]);
+	row.values[MF_IC_REFERENCE] = CStringGetTextDatum(mf_new_reference(own_reference));
+	row.isnull[MF_IC_REFERENCE] = false;
+
+	return reform(trigger->tg_trigtuple, desc, &row);
+}
+
+/* The worker's role moves the states; everybody else corrects what is not sent. */
+static HeapTuple
+guard_update(TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	InvoiceRow	before;
+	InvoiceRow	after;
+	MfStatus	from;
+	MfStatus	to;
+	int			column;
+
+	deform(trigger->tg_trigtuple, desc, &before);
+	deform(trigger->tg_newtuple, desc, &after);
+	from = row_status(&before);
+
+	if (GetUserId() == mf_worker_role())
+	{
+		to = row_status(&after);
+		if (from != to && !mf_transition_allowed(from, to))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s",
+							DatumGetInt64(before.values[MF_IC_ID]), mf_status_name(from), mf_status_name(to))));
+		if (from != to || !same_value(desc, &before, &after, MF_IC_PAYMENT_STATUS))
+			notify_change(&after);
+		return trigger->tg_newtuple;
+	}
+
+	if (!same_value(desc, &before, &after, MF_IC_ID))
+		refuse_result_column(desc, MF_IC_ID);
+	for (column = MF_IC_REFERENCE; column < MF_IC_END; column++)
+	{
+		if (!same_value(desc, &before, &after, column))
+			refuse_result_column(desc, column);
+	}
+
+	if (from != MF_QUEUED && from != MF_STATUS_REJECTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " can no longer be changed",
+						DatumGetInt64(before.values[MF_IC_ID])),
+				 errdetail("Its status is \"%s\".", mf_status_name(from)),
+				 errhint("Only queued and rejected invoices can be changed; insert a new one instead.")));
+
+	check_row(&after);
+	return reform(trigger->tg_newtuple, desc, &after);
+}
+
+/* An unfinished invoice is not lost by mistake. */
+static void
+guard_delete(TriggerData *trigger)
+{
+	InvoiceRow	row;
+	MfStatus	status;
+
+	deform(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
+	status = row_status(&row);
+	if (status != MF_SENT && status != MF_CANCELLED && status != MF_STATUS_REJECTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " cannot be deleted",
+						DatumGetInt64(row.values[MF_IC_ID])),
+				 errdetail("Its status is \"%s\".", mf_status_name(status)),
+				 errhint("Cancel it first with mf_cancel(" INT64_FORMAT "), or wait until it is sent.",
+						 DatumGetInt64(row.values[MF_IC_ID]))));
+}
+
+static void
+guard_truncate(TriggerData *trigger)
+{
+	Oid			schema = RelationGetNamespace(trigger->tg_relation);
+	int64		unfinished = mf_queue_size(schema);
+
+	if (unfinished > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mf_invoice cannot be truncated"),
+				 errdetail(INT64_FORMAT " invoices are not finished.", unfinished),
+				 errhint("Cancel them with mf_cancel(id), or wait until they are sent.")));
+}
+
+/* Everything that can be known early about the user's own columns. */
+static void
+check_row(InvoiceRow *row)
+{
+	const MfAccount *account;
+	MfRequest	request;
+	int			priority;
+
+	if (row->isnull[MF_IC_ACCOUNT])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("account must not be null"),
+				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
+	account = mf_account_get(TextDatumGetCString(row->values[MF_IC_ACCOUNT]));
+	mf_account_check_usage(account, GetUserId());
+
+	memcpy(request.values, &row->values[MF_IC_CUSTOMER_NAME], sizeof(request.values));
+	memcpy(request.isnull, &row->isnull[MF_IC_CUSTOMER_NAME], sizeof(request.isnull));
+	mf_request_check(&request, account);
+	memcpy(&row->values[MF_IC_CUSTOMER_NAME], request.values, sizeof(request.values));
+	memcpy(&row->isnull[MF_IC_CUSTOMER_NAME], request.isnull, sizeof(request.isnull));
+
+	if (row->isnull[MF_IC_SEND_AT])
+	{
+		row->values[MF_IC_SEND_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+		row->isnull[MF_IC_SEND_AT] = false;
+	}
+	else if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(row->values[MF_IC_SEND_AT])))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("send_at must be finite"),
+				 errhint("Leave it out to send at once; use mf_cancel() for an invoice that is not to be sent.")));
+
+	if (!row->isnull[MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE])
+	{
+		TimestampTz expiry = DatumGetTimestampTz(row->values[MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE]);
+
+		if (expiry <= DatumGetTimestampTz(row->values[MF_IC_SEND_AT]) ||
+			expiry <= GetCurrentTransactionStartTimestamp())
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("expiry_date must be later than send_at and now"),
+					 errhint("Give the customer time to pay, or leave it out for the default of the portal.")));
+	}
+
+	if (row->isnull[MF_IC_PRIORITY])
+	{
+		row->values[MF_IC_PRIORITY] = Int16GetDatum(0);
+		row->isnull[MF_IC_PRIORITY] = false;
+	}
+	priority = DatumGetInt16(row->values[MF_IC_PRIORITY]);
+	if (priority < 0 || priority > MF_PRIORITY_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for priority: %d", priority),
+				 errhint("Give a number from 0 to %d; each step puts the invoice ten minutes ahead.",
+						 MF_PRIORITY_MAX)));
+}
+
+static void
+refuse_result_column(TupleDesc desc, int column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("column \"%s\" of mf_invoice is written by myfatoorah only",
+					NameStr(TupleDescAttr(desc, column - 1)->attname)),
+			 errhint("Leave it out; use mf_cancel(), mf_retry(), mf_pause() or mf_resume() to steer sending.")));
+}
+
+/* Takes a tuple apart. */
+static void
+deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row)
+{
+	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
+
+	heap_deform_tuple(tuple, desc, values, isnull);
+	memcpy(&row->values[1], values, (MF_IC_END - 1) * sizeof(Datum));
+	memcpy(&row->isnull[1], isnull, (MF_IC_END - 1) * sizeof(bool));
+}
+
+/* Puts a tuple together again, with columns that we do not know as they were. */
+static HeapTuple
+reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row)
+{
+	int			columns[MF_IC_END];
+	int			i;
+
+	for (i = 0; i < MF_IC_END - 1; i++)
+		columns[i] = i + 1;
+	return heap_modify_tuple_by_cols(tuple, desc, MF_IC_END - 1, columns, &row->values[1], &row->isnull[1]);
+}
+
+static bool
+same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
+
+	if (a->isnull[column] || b->isnull[column])
+		return a->isnull[column] == b->isnull[column];
+	return datum_image_eq(a->values[column], b->values[column], attribute->attbyval, attribute->attlen);
+}
+
+static MfStatus
+row_status(const InvoiceRow *row)
+{
+	int			status = mf_status_from_name(TextDatumGetCString(row->values[MF_IC_STATUS]));
+
+	if (status < 0)
+		elog(ERROR, "unknown status of invoice");
+	return (MfStatus) status;
+}
+
+/* Tells listeners; delivered when, and only if, the transaction commits. */
+static void
+notify_change(const InvoiceRow *row)
+{
+	char	   *payload;
+
+	payload = psprintf("{\"id\": " INT64_FORMAT ", \"status\": \"%s\", \"payment_status\": \"%s\"}",
+					   DatumGetInt64(row->values[MF_IC_ID]),
+					   TextDatumGetCString(row->values[MF_IC_STATUS]),
+					   TextDatumGetCString(row->values[MF_IC_PAYMENT_STATUS]));
+	Async_Notify(MF_CHANNEL, payload);
+	pfree(payload);
+}
+
+/*
+ * AFTER trigger of mf_invoice: by statement and transition table for INSERT,
+ * by row for UPDATE of what the agenda knows.
+ */
+Datum
+mf_invoice_enqueue(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Oid			schema;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called as AFTER trigger of mf_invoice", "mf_invoice_enqueue")));
+
+	schema = RelationGetNamespace(trigger->tg_relation);
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
+		if (mf_queue_insert(schema, trigger) == 0)
+			return PointerGetDatum(NULL);
+		if (mf_shared == NULL)
+		{
+			const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
+
+			ereport(WARNING,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("invoices are stored but will not be sent"),
+					 errdetail("The library myfatoorah is not in shared_preload_libraries, so no worker is running."),
+					 errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = '%s%s%s'",
+							 libraries ? libraries : "", libraries && libraries[0] ? "," : "", MF_EXTENSION)));
+		}
+	}
+	else
+	{
+		TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+		InvoiceRow	before;
+		InvoiceRow	after;
+
+		/* the worker knows what it does */
+		if (GetUserId() == mf_worker_role())
+			return PointerGetDatum(NULL);
+		deform(trigger->tg_trigtuple, desc, &before);
+		deform(trigger->tg_newtuple, desc, &after);
+		if (same_value(desc, &before, &after, MF_IC_ACCOUNT) &&
+			same_value(desc, &before, &after, MF_IC_SEND_AT) &&
+			same_value(desc, &before, &after, MF_IC_PRIORITY))
+			return PointerGetDatum(NULL);
+		mf_queue_reschedule(schema, DatumGetInt64(after.values[MF_IC_ID]),
+							TextDatumGetCString(after.values[MF_IC_ACCOUNT]),
+							DatumGetTimestampTz(after.values[MF_IC_SEND_AT]),
+							DatumGetInt16(after.values[MF_IC_PRIORITY]));
+	}
+
+	mf_wake_worker_at_commit();
+	return PointerGetDatum(NULL);
+}

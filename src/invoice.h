@@ -1,0 +1,54 @@
+/*
+ * invoice.h
+ *	  The table mf_invoice: its columns and the states of its rows.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/invoice.h
+ */
+#ifndef MF_INVOICE_H
+#define MF_INVOICE_H
+
+/* Attribute numbers of mf_invoice, as in the install script */
+typedef enum MfInvoiceColumn
+{
+	MF_IC_ID = 1,
+	MF_IC_ACCOUNT,
+	MF_IC_CUSTOMER_NAME,		/* first field of the request, in the order of
+								 * mf_send_payment_fields[] */
+	MF_IC_SOURCE_INFO = MF_IC_CUSTOMER_NAME + 22,	/* the last one */
+	MF_IC_SEND_AT,
+	MF_IC_PRIORITY,
+	MF_IC_REFERENCE,			/* the rest is written by us only */
+	MF_IC_STATUS,
+	MF_IC_PAYMENT_STATUS,
+	MF_IC_INVOICE_ID,
+	MF_IC_INVOICE_URL,
+	MF_IC_SENT_AT,
+	MF_IC_PAID_AT,
+	MF_IC_LAST_ERROR,
+	MF_IC_ATTEMPTS,
+	MF_IC_CREATED_AT,
+	MF_IC_CREATED_BY,
+	MF_IC_END					/* one more than the last */
+} MfInvoiceColumn;
+
+typedef enum MfStatus
+{
+	MF_QUEUED,
+	MF_SENDING,
+	MF_SENT,
+	MF_STATUS_REJECTED,
+	MF_STATUS_UNKNOWN,
+	MF_REVIEW,
+	MF_CANCELLED,
+	MF_STATUS_COUNT
+} MfStatus;
+
+/* The word in the column; and back, -1 for another word. */
+extern const char *mf_status_name(MfStatus status);
+extern int	mf_status_from_name(const char *name);
+
+/* Whether the state machine has that transition (reference manual, "States"). */
+extern bool mf_transition_allowed(MfStatus from, MfStatus to);
+
+#endif							/* MF_INVOICE_H */

@@ -1,0 +1,68 @@
+/*
+ * myfatoorah.c
+ *	  Loading of the library: settings, shared memory, hooks, launcher.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/myfatoorah.c
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "hooks.h"
+#include "launcher.h"
+#include "myfatoorah.h"
+#include "wake.h"
+
+#if PG_VERSION_NUM >= 180000
+PG_MODULE_MAGIC_EXT(.name = "myfatoorah",.version = "1.0");
+#else
+PG_MODULE_MAGIC;
+#endif
+
+bool		mf_worker_enabled = true;
+int			mf_max_databases = MF_MAX_DATABASES_DEFAULT;
+int			mf_retry_delay = MF_RETRY_DELAY_DEFAULT;
+int			mf_reconcile_delay = MF_RECONCILE_DELAY_DEFAULT;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+/*
+ * Everything that needs shared memory only works under
+ * shared_preload_libraries; without it the functions still do.
+ */
+void
+_PG_init(void)
+{
+	DefineCustomBoolVariable("myfatoorah.worker",
+							 "Runs a worker that sends the invoices of this database.",
+							 "Meant to be set for a database: ALTER DATABASE ... SET myfatoorah.worker = off.",
+							 &mf_worker_enabled, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("myfatoorah.retry_delay",
+							"First delay after a failure to reach MyFatoorah.",
+							"Doubled with every failure in a row, with jitter, up to an hour.",
+							&mf_retry_delay, MF_RETRY_DELAY_DEFAULT, MF_RETRY_DELAY_MIN, MF_RETRY_DELAY_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("myfatoorah.reconcile_delay",
+							"Delay after which an invoice of unknown outcome is looked up.",
+							"Counted from the time when MyFatoorah can no longer be working on the request.",
+							&mf_reconcile_delay, MF_RECONCILE_DELAY_DEFAULT, MF_RECONCILE_DELAY_MIN,
+							MF_RECONCILE_DELAY_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	if (process_shared_preload_libraries_in_progress)
+	{
+		DefineCustomIntVariable("myfatoorah.max_databases",
+								"Databases that can have a worker.",
+								NULL,
+								&mf_max_databases, MF_MAX_DATABASES_DEFAULT, MF_MAX_DATABASES_MIN,
+								MF_MAX_DATABASES_MAX, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+		mf_wake_init();
+		mf_hooks_init();
+		mf_launcher_register();
+	}
+
+	MarkGUCPrefixReserved("myfatoorah");
+}

@@ -1,0 +1,34 @@
+/*
+ * myfatoorah.h
+ *	  What every part of the extension shares: settings and names.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/myfatoorah.h
+ */
+#ifndef MYFATOORAH_H
+#define MYFATOORAH_H
+
+#define MF_EXTENSION "myfatoorah"
+#define MF_WORKER_ROLE "myfatoorah_worker"
+#define MF_CHANNEL "mf_invoice"
+#define MF_DEFAULT_ACCOUNT "myfatoorah"
+
+/* Settings: name, unit, minimum, default and maximum also stand in README.md */
+#define MF_MAX_DATABASES_MIN 1
+#define MF_MAX_DATABASES_DEFAULT 16
+#define MF_MAX_DATABASES_MAX 1024
+
+#define MF_RETRY_DELAY_MIN 1	/* milliseconds */
+#define MF_RETRY_DELAY_DEFAULT 5000
+#define MF_RETRY_DELAY_MAX 3600000
+
+#define MF_RECONCILE_DELAY_MIN 1	/* milliseconds */
+#define MF_RECONCILE_DELAY_DEFAULT 60000
+#define MF_RECONCILE_DELAY_MAX 3600000
+
+extern bool mf_worker_enabled;	/* myfatoorah.worker */
+extern int	mf_max_databases;	/* myfatoorah.max_databases */
+extern int	mf_retry_delay;		/* myfatoorah.retry_delay, ms */
+extern int	mf_reconcile_delay; /* myfatoorah.reconcile_delay, ms */
+
+#endif							/* MYFATOORAH_H */

@@ -1,0 +1,212 @@
+/*
+ * operate.c
+ *	  What a person may do: cancel, retry, pause, resume, look at the workers.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/operate.c
+ */
+#include "postgres.h"
+
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "functions.h"
+#include "myfatoorah.h"
+#include "queue.h"
+#include "wake.h"
+
+static MfJob *lock_invoice(FunctionCallInfo fcinfo);
+static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
+static char *optional_text(FunctionCallInfo fcinfo, int number);
+static char *next_reference(const char *reference);
+
+PG_FUNCTION_INFO_V1(mf_cancel);
+PG_FUNCTION_INFO_V1(mf_retry);
+PG_FUNCTION_INFO_V1(mf_pause);
+PG_FUNCTION_INFO_V1(mf_resume);
+PG_FUNCTION_INFO_V1(mf_worker_stat);
+
+/* A queued or rejected invoice is not sent any more. */
+Datum
+mf_cancel(PG_FUNCTION_ARGS)
+{
+	MfJob	   *job = lock_invoice(fcinfo);
+	MfTransition transition;
+	char	   *reason = optional_text(fcinfo, 1);
+
+	if (job->status != MF_QUEUED && job->status != MF_STATUS_REJECTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " cannot be cancelled", job->invoice),
+				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
+				 errhint("Only queued and rejected invoices can be cancelled here; a sent one is cancelled in the MyFatoorah portal.")));
+
+	memset(&transition, 0, sizeof(transition));
+	transition.invoice = job->invoice;
+	transition.from = job->status;
+	transition.to = MF_CANCELLED;
+	transition.attempt = job->attempts;
+	transition.next = MF_JOB_NONE;
+	transition.actor = GetUserNameFromId(GetUserId(), false);
+	transition.reason = reason ? reason : "cancelled";
+	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, 0);
+	PG_RETURN_VOID();
+}
+
+/* A rejected invoice is sent again, under a reference of its own. */
+Datum
+mf_retry(PG_FUNCTION_ARGS)
+{
+	MfJob	   *job = lock_invoice(fcinfo);
+	MfTransition transition;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	char	   *reason = optional_text(fcinfo, 1);
+
+	if (job->status != MF_STATUS_REJECTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " cannot be sent again", job->invoice),
+				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
+				 errhint("Only rejected invoices can; correct the row with UPDATE first.")));
+
+	memset(&transition, 0, sizeof(transition));
+	transition.invoice = job->invoice;
+	transition.from = job->status;
+	transition.to = MF_QUEUED;
+	transition.attempt = job->attempts;
+	transition.next = MF_JOB_SEND;
+	transition.due = now;
+	transition.reference = next_reference(job->reference);
+	transition.actor = GetUserNameFromId(GetUserId(), false);
+	transition.reason = reason ? reason : "retry";
+	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, now);
+	mf_wake_worker_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* The invoice of the first argument, locked until the end of the transaction. */
+static MfJob *
+lock_invoice(FunctionCallInfo fcinfo)
+{
+	MfJob	   *job;
+
+	require_argument(fcinfo, 0, "id");
+	job = mf_queue_lock(get_func_namespace(fcinfo->flinfo->fn_oid), PG_GETARG_INT64(0));
+	if (job == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("invoice " INT64_FORMAT " does not exist", PG_GETARG_INT64(0)),
+				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
+	return job;
+}
+
+static void
+require_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+static char *
+optional_text(FunctionCallInfo fcinfo, int number)
+{
+	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
+}
+
+/* "ref", "ref~2", "ref~3", ...; palloc'd */
+static char *
+next_reference(const char *reference)
+{
+	const char *tilde = strrchr(reference, '~');
+	int			number = tilde ? atoi(tilde + 1) : 0;
+
+	if (number < 2)
+		return psprintf("%s~2", reference);
+	return psprintf("%.*s~%d", (int) (tilde - reference), reference, number + 1);
+}
+
+/* Nothing more is claimed for the account from the commit on. */
+Datum
+mf_pause(PG_FUNCTION_ARGS)
+{
+	char	   *account;
+
+	require_argument(fcinfo, 0, "account");
+	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	(void) mf_account_get(account);
+	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account,
+				   GetUserNameFromId(GetUserId(), false), optional_text(fcinfo, 1));
+	PG_RETURN_VOID();
+}
+
+/* Claiming goes on from the commit on; no error if it was not paused. */
+Datum
+mf_resume(PG_FUNCTION_ARGS)
+{
+	char	   *account;
+
+	require_argument(fcinfo, 0, "account");
+	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!mf_queue_resume(get_func_namespace(fcinfo->flinfo->fn_oid), account))
+		ereport(NOTICE,
+				(errmsg("account \"%s\" was not paused", account)));
+	mf_wake_worker_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* The running workers, from shared memory. */
+Datum
+mf_worker_stat(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MfSlot	   *slots;
+	int			count = 0;
+	int			i;
+
+	mf_start_rows(fcinfo);
+	if (mf_shared == NULL)
+		return (Datum) 0;
+
+	/* no catalog access under the lock */
+	slots = (MfSlot *) palloc(mf_max_databases * sizeof(MfSlot));
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	for (i = 0; i < mf_max_databases; i++)
+	{
+		if (mf_shared->slots[i].pid != 0)
+			slots[count++] = mf_shared->slots[i];
+	}
+	LWLockRelease(mf_shared->lock);
+
+	for (i = 0; i < count; i++)
+	{
+		MfSlot	   *slot = &slots[i];
+		Datum		values[9];
+		bool		nulls[9];
+		char	   *name = get_database_name(slot->database);
+		bool		error = slot->last_error_at != 0 && slot->database == MyDatabaseId;
+
+		if (name == NULL)
+			continue;
+		memset(nulls, 0, sizeof(nulls));
+		values[0] = DirectFunctionCall1(namein, CStringGetDatum(name));
+		values[1] = Int32GetDatum(slot->pid);
+		values[2] = TimestampTzGetDatum(slot->started_at);
+		values[3] = Int32GetDatum(slot->in_flight);
+		values[4] = Int64GetDatum((int64) slot->wakeups);
+		values[5] = Int64GetDatum((int64) slot->transactions);
+		values[6] = Int64GetDatum((int64) slot->requests);
+		values[7] = CStringGetTextDatum(slot->last_error);
+		values[8] = TimestampTzGetDatum(slot->last_error_at);
+		nulls[7] = nulls[8] = !error;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

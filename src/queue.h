@@ -1,0 +1,165 @@
+/*
+ * queue.h
+ *	  All SQL of sending: the agenda, the attempts, the transitions.
+ *
+ * Every function runs inside the caller's transaction; none commits.  Those
+ * that take a scope must be called between mf_sql_begin() and mf_sql_end();
+ * those that take a schema open a scope of their own.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/queue.h
+ */
+#ifndef MF_QUEUE_H
+#define MF_QUEUE_H
+
+#include "commands/trigger.h"
+
+#include "core/outcome.h"
+#include "invoice.h"
+#include "request.h"
+#include "sql.h"
+
+/* What the agenda wants done for an invoice */
+typedef enum MfJobKind
+{
+	MF_JOB_SEND,
+	MF_JOB_SENDING,				/* lease over: nobody reported an outcome */
+	MF_JOB_RECONCILE,
+	MF_JOB_NONE					/* no entry: nothing is left to do */
+} MfJobKind;
+
+/* An account that has something on the agenda */
+typedef struct MfAgendaAccount
+{
+	char	   *name;
+	bool		paused;
+} MfAgendaAccount;
+
+/* How much may be claimed for an account, and from where on */
+typedef struct MfClaimLimit
+{
+	const char *account;
+	int			slots;
+	TimestampTz mark;			/* rows of an earlier rank are not looked at */
+} MfClaimLimit;
+
+/* A locked row of the agenda with its invoice */
+typedef struct MfJob
+{
+	MfJobKind	kind;
+	int64		invoice;
+	MfStatus	status;
+	int			attempts;		/* number of the latest attempt */
+	TimestampTz rank;
+	char	   *account;
+	char	   *created_by;
+	char	   *reference;
+	char	   *customer_reference; /* NULL if none */
+	MfRequest	request;
+} MfJob;
+
+/* An attempt, recorded before its request leaves */
+typedef struct MfAttempt
+{
+	int64		invoice;
+	int			attempt;
+	const char *reference;
+	uint8		body_sha256[32];
+	TimestampTz send_by;
+} MfAttempt;
+
+/* The end of an attempt */
+typedef struct MfAttemptEnd
+{
+	int64		invoice;
+	int			attempt;
+	MfOutcome	outcome;
+	int			http_status;	/* 0 = none */
+	const char *invoice_id;		/* NULL = none */
+	const char *invoice_url;
+	const char *error;
+} MfAttemptEnd;
+
+/* A change of status, with what goes with it */
+typedef struct MfTransition
+{
+	int64		invoice;
+	MfStatus	from;
+	MfStatus	to;
+	int			attempt;
+	MfJobKind	next;			/* what the agenda says then, and when */
+	TimestampTz due;
+	const char *reference;		/* NULL = as it was */
+	const char *invoice_id;		/* NULL = as it was */
+	const char *invoice_url;	/* NULL = as it was */
+	const char *error;			/* NULL = none: clears last_error */
+	const char *actor;			/* "sender", or the name of a role */
+	const char *reason;			/* for the history; NULL = the error */
+} MfTransition;
+
+/* An invoice as the fence sees it, locked */
+typedef struct MfLockedInvoice
+{
+	int64		invoice;
+	MfStatus	status;
+	int			attempts;
+} MfLockedInvoice;
+
+/* --- for the triggers and the functions of people --- */
+
+/* Puts the trigger's new rows on the agenda; how many. */
+extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger);
+
+/* Follows a change of a queued invoice's own columns. */
+extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account,
+								TimestampTz send_at, int priority);
+
+/* Entries of the agenda. */
+extern int64 mf_queue_size(Oid schema);
+
+/*
+ * Locks an invoice and its entry, waiting for whoever has it; NULL if there
+ * is none.
+ */
+extern MfJob *mf_queue_lock(Oid schema, int64 invoice);
+
+/* As mf_queue_apply(), in a scope of its own; also puts back a deleted entry. */
+extern void mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at);
+
+extern void mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason);
+extern bool mf_queue_resume(Oid schema, const char *account);
+
+/* --- for the worker --- */
+
+/* A new worker has no requests under way: every lease is over. Own scope. */
+extern void mf_queue_expire_leases(Oid schema);
+
+/* List of MfAgendaAccount, in the current context. */
+extern List *mf_queue_accounts(const MfSqlScope *scope);
+
+/*
+ * Locks due entries, and the invoices that nobody else has locked; entries
+ * whose invoice is busy are put off by a second.  List of MfJob.
+ */
+extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
+
+/* When the worker must look again for one account; 0 = never, by what is there now. */
+extern TimestampTz mf_queue_next_due(const MfSqlScope *scope, const char *account, TimestampTz now);
+
+extern void mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count);
+extern void mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count);
+
+/* Locks those of the invoices that nobody else has locked. List of MfLockedInvoice. */
+extern List *mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count);
+
+/* Changes invoices, agenda and history together. */
+extern void mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count);
+
+/* Puts entries off, with the error on their invoices, without a transition. */
+extern void mf_queue_put_off(const MfSqlScope *scope, const int64 *invoices, const char *const *errors,
+							 int count, TimestampTz due);
+
+/* Takes an entry that has no business there off the agenda. */
+extern void mf_queue_remove(const MfSqlScope *scope, int64 invoice);
+
+#endif							/* MF_QUEUE_H */

@@ -1,0 +1,194 @@
+/*
+ * request.c
+ *	  A SendPayment request as SQL values: from SQL to the wire.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/request.c
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "request.h"
+
+/* Crockford's base 32: no letters that people confuse */
+static const char reference_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
+#define REFERENCE_LENGTH 20		/* 100 random bits */
+
+static char *field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field);
+static char *methods_json(Datum array);
+
+/* See request.h. */
+Oid
+mf_request_type(MfSendPaymentField field)
+{
+	switch (field)
+	{
+		case MF_SP_INVOICE_VALUE:
+			return NUMERICOID;
+		case MF_SP_EXPIRY_DATE:
+			return TIMESTAMPTZOID;
+		case MF_SP_SHIPPING_METHOD:
+			return INT2OID;
+		case MF_SP_INVOICE_PAYMENT_METHODS:
+			return INT4ARRAYOID;
+		case MF_SP_CUSTOMER_ADDRESS:
+		case MF_SP_INVOICE_ITEMS:
+		case MF_SP_SHIPPING_CONSIGNEE:
+		case MF_SP_SUPPLIERS:
+		case MF_SP_PROCESSING_DETAILS:
+			return JSONBOID;
+		default:
+			return TEXTOID;
+	}
+}
+
+/* See request.h. */
+char *
+mf_request_body(const MfRequest *request, const MfAccount *account, const char *reference, size_t *len)
+{
+	const char *values[MF_SP_COUNT];
+	char	   *body;
+	int			i;
+
+	for (i = 0; i < MF_SP_COUNT; i++)
+	{
+		if (i == MF_SP_CUSTOMER_REFERENCE)
+			values[i] = mf_to_utf8(reference);
+		else if (request->isnull[i])
+			values[i] = NULL;
+		else
+			values[i] = mf_to_utf8(field_text(request, account, (MfSendPaymentField) i));
+	}
+
+	body = mf_send_payment_body(values, len);
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build the request for reference \"%s\"", reference)));
+	return body;
+}
+
+/* One field as the vendor wants it, still in the server encoding; palloc'd. */
+static char *
+field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field)
+{
+	Datum		value = request->values[field];
+
+	switch (mf_request_type(field))
+	{
+		case NUMERICOID:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, value));
+		case TIMESTAMPTZOID:
+			return mf_account_local_time(account, DatumGetTimestampTz(value));
+		case INT2OID:
+			return psprintf("%d", (int) DatumGetInt16(value));
+		case INT4ARRAYOID:
+			return methods_json(value);
+		case JSONBOID:
+			{
+				Jsonb	   *jsonb = DatumGetJsonbP(value);
+
+				return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+			}
+		default:
+			return TextDatumGetCString(value);
+	}
+}
+
+/* An array of integers, checked before, as JSON; palloc'd. */
+static char *
+methods_json(Datum array)
+{
+	Datum	   *elements;
+	int			count;
+	int			i;
+	StringInfoData buf;
+
+	deconstruct_array(DatumGetArrayTypeP(array), INT4OID, sizeof(int32), true, TYPALIGN_INT,
+					  &elements, NULL, &count);
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '[');
+	for (i = 0; i < count; i++)
+		appendStringInfo(&buf, "%s%d", i > 0 ? "," : "", DatumGetInt32(elements[i]));
+	appendStringInfoChar(&buf, ']');
+	return buf.data;
+}
+
+/* See request.h. */
+char *
+mf_new_reference(const char *customer_reference)
+{
+	uint8		random[REFERENCE_LENGTH];
+	char		token[REFERENCE_LENGTH + 1];
+	int			i;
+
+	if (!pg_strong_random(random, sizeof(random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random reference")));
+
+	for (i = 0; i < REFERENCE_LENGTH; i++)
+		token[i] = reference_alphabet[random[i] & 31];
+	token[REFERENCE_LENGTH] = '\0';
+
+	if (customer_reference == NULL || customer_reference[0] == '\0')
+		return pstrdup(token);
+	return psprintf("%s.%s", customer_reference, token);
+}
+
+/* See request.h. */
+char *
+mf_to_utf8(const char *text)
+{
+	return pg_server_to_any(text, strlen(text), PG_UTF8);
+}
+
+/* See request.h. */
+char *
+mf_from_utf8(const char *utf8)
+{
+	return pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
+}
+
+/* See request.h. */
+char *
+mf_from_utf8_lossy(const char *utf8)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			proc;
+	StringInfoData buf;
+	const char *p = utf8;
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return pstrdup(utf8);
+
+	proc = FindDefaultConversionProc(PG_UTF8, encoding);
+	initStringInfo(&buf);
+	while (*p != '\0')
+	{
+		int			length = pg_utf_mblen((const unsigned char *) p);
+		unsigned char out[MAX_CONVERSION_GROWTH * 4 + 1];
+
+		if ((unsigned char) *p < 0x80)
+			appendStringInfoChar(&buf, *p);
+		else if (OidIsValid(proc) &&
+				 pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
+											   (unsigned char *) unconstify(char *, p), length,
+											   out, sizeof(out), true) == length)
+			appendStringInfoString(&buf, (char *) out);
+		else
+			appendStringInfoChar(&buf, '?');
+		p += length;
+	}
+	return buf.data;
+}

@@ -1,0 +1,69 @@
+/*
+ * request.h
+ *	  A SendPayment request as SQL values: validation and conversion.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/request.h
+ */
+#ifndef MF_REQUEST_H
+#define MF_REQUEST_H
+
+#include "account.h"
+#include "core/api.h"
+
+/* Limits of the vendor (fact sheet), or ours where it names none */
+#define MF_CUSTOMER_NAME_MAX 1000	/* ours, characters */
+#define MF_CUSTOMER_REFERENCE_MAX 100	/* ours, characters */
+#define MF_TEXT_MAX 500			/* UserDefinedField; ours for other texts */
+#define MF_CARD_FIELD_MAX 50	/* UserDefinedField that begins with CK- */
+#define MF_MOBILE_MAX 11
+#define MF_URL_MAX 254
+#define MF_EMAIL_MAX 254		/* RFC 5321 */
+#define MF_ITEMS_MAX 1000		/* ours */
+#define MF_VALUE_SCALE_MAX 3	/* status answers print three decimals */
+#define MF_VALUE_DIGITS_MAX 15	/* ours, before the point */
+#define MF_PRIORITY_MAX 100
+
+/* Values in the order of mf_send_payment_fields[], of the types below. */
+typedef struct MfRequest
+{
+	Datum		values[MF_SP_COUNT];
+	bool		isnull[MF_SP_COUNT];
+} MfRequest;
+
+/* SQL type of a field: text, numeric, timestamptz, jsonb, int2 or int4[] */
+extern Oid	mf_request_type(MfSendPaymentField field);
+
+/*
+ * Brings the request into the form that is sent (trimmed text, upper-case
+ * codes, ASCII digits, the account's dial code) and raises an error, mostly
+ * 22023, that names the field and the way out if MyFatoorah would refuse it.
+ * Replaced values are palloc'd in the current context.
+ */
+extern void mf_request_check(MfRequest *request, const MfAccount *account);
+
+/* The parts of it that look into jsonb values; request_json.c */
+extern void mf_request_check_items(const MfRequest *request);
+extern void mf_request_check_objects(const MfRequest *request);
+
+/*
+ * The JSON body, malloc'd for mf_http_post(), with "reference" as
+ * CustomerReference.  Raises errors for text that has no UTF-8 form.
+ */
+extern char *mf_request_body(const MfRequest *request, const MfAccount *account,
+							 const char *reference, size_t *len);
+
+/*
+ * A new reference, never used before: the caller's own, if any, a dot, and 20
+ * random characters; palloc'd.
+ */
+extern char *mf_new_reference(const char *customer_reference);
+
+/* Text in the server encoding as UTF-8 and back; palloc'd or the argument. */
+extern char *mf_to_utf8(const char *text);
+extern char *mf_from_utf8(const char *utf8);
+
+/* As mf_from_utf8(), but characters that the server encoding lacks become "?". */
+extern char *mf_from_utf8_lossy(const char *utf8);
+
+#endif							/* MF_REQUEST_H */

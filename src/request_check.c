@@ -1,0 +1,492 @@
+/*
+ * request_check.c
+ *	  Validation of a SendPayment request, before anything is stored or sent.
+ *
+ * What MyFatoorah would refuse is refused here, with its field's name and the
+ * way out; what it would take is taken.  Looks into jsonb values are in
+ * request_json.c.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/request_check.c
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "request.h"
+
+static char *get_text(const MfRequest *request, MfSendPaymentField field);
+static void set_text(MfRequest *request, MfSendPaymentField field, const char *value);
+static const char *column(MfSendPaymentField field);
+static void trim_field(MfRequest *request, MfSendPaymentField field);
+static void check_length(const MfRequest *request, MfSendPaymentField field, int limit);
+static void check_word(MfRequest *request, MfSendPaymentField field, const char *const words[]);
+static void check_customer_name(MfRequest *request);
+static void check_invoice_value(MfRequest *request);
+static void check_email(MfRequest *request, bool required);
+static void check_mobile(MfRequest *request, const MfAccount *account, bool required);
+static void check_url(MfRequest *request, MfSendPaymentField field);
+static void check_user_defined_field(MfRequest *request);
+static void check_expiry_date(const MfRequest *request);
+static void check_shipping(const MfRequest *request);
+static void check_payment_methods(const MfRequest *request);
+static char *ascii_digits(const char *text);
+
+/* See request.h. */
+void
+mf_request_check(MfRequest *request, const MfAccount *account)
+{
+	static const char *const options[] = {"LNK", "EML", "SMS", "ALL", NULL};
+	static const char *const currencies[] = {"KWD", "SAR", "BHD", "AED", "QAR", "OMR", "JOD", "EGP", NULL};
+	static const char *const languages[] = {"EN", "AR", NULL};
+	char	   *option;
+	bool		by_email;
+	bool		by_sms;
+
+	check_customer_name(request);
+	check_invoice_value(request);
+
+	if (request->isnull[MF_SP_NOTIFICATION_OPTION])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("notification_option must not be null"),
+				 errhint("Leave it out for LNK, or give one of LNK, EML, SMS, ALL.")));
+	check_word(request, MF_SP_NOTIFICATION_OPTION, options);
+	option = get_text(request, MF_SP_NOTIFICATION_OPTION);
+	by_email = strcmp(option, "EML") == 0 || strcmp(option, "ALL") == 0;
+	by_sms = strcmp(option, "SMS") == 0 || strcmp(option, "ALL") == 0;
+
+	check_email(request, by_email);
+	check_mobile(request, account, by_sms);
+	check_word(request, MF_SP_DISPLAY_CURRENCY_ISO, currencies);
+	check_word(request, MF_SP_LANGUAGE, languages);
+
+	trim_field(request, MF_SP_CUSTOMER_REFERENCE);
+	check_length(request, MF_SP_CUSTOMER_REFERENCE, MF_CUSTOMER_REFERENCE_MAX);
+	trim_field(request, MF_SP_CUSTOMER_CIVIL_ID);
+	check_length(request, MF_SP_CUSTOMER_CIVIL_ID, MF_TEXT_MAX);
+	check_length(request, MF_SP_SOURCE_INFO, MF_TEXT_MAX);
+	check_user_defined_field(request);
+	check_url(request, MF_SP_CALL_BACK_URL);
+	check_url(request, MF_SP_ERROR_URL);
+	check_url(request, MF_SP_WEBHOOK_URL);
+	check_expiry_date(request);
+	check_shipping(request);
+	check_payment_methods(request);
+	mf_request_check_items(request);
+	mf_request_check_objects(request);
+}
+
+/* Name of the column, which is also the name of the argument. */
+static const char *
+column(MfSendPaymentField field)
+{
+	return mf_send_payment_fields[field].column;
+}
+
+/* A text field, palloc'd; NULL if null. */
+static char *
+get_text(const MfRequest *request, MfSendPaymentField field)
+{
+	if (request->isnull[field])
+		return NULL;
+	return TextDatumGetCString(request->values[field]);
+}
+
+/* Replaces a text field; NULL makes it null. */
+static void
+set_text(MfRequest *request, MfSendPaymentField field, const char *value)
+{
+	request->isnull[field] = value == NULL;
+	request->values[field] = value ? CStringGetTextDatum(value) : (Datum) 0;
+}
+
+/* Takes white space off both ends of a text field; empty becomes null. */
+static void
+trim_field(MfRequest *request, MfSendPaymentField field)
+{
+	char	   *text = get_text(request, field);
+	char	   *start = text;
+	char	   *end;
+
+	if (text == NULL)
+		return;
+
+	while (isspace((unsigned char) *start))
+		start++;
+	end = start + strlen(start);
+	while (end > start && isspace((unsigned char) end[-1]))
+		end--;
+	if (end == start)
+		set_text(request, field, NULL);
+	else if (start != text || *end != '\0')
+	{
+		*end = '\0';
+		set_text(request, field, start);
+	}
+}
+
+/* Refuses a text field of more than "limit" characters. */
+static void
+check_length(const MfRequest *request, MfSendPaymentField field, int limit)
+{
+	char	   *text = get_text(request, field);
+	int			length;
+
+	if (text == NULL)
+		return;
+	length = pg_mbstrlen(text);
+	if (length > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is too long", column(field)),
+				 errdetail("It has %d characters; the limit is %d.", length, limit),
+				 errhint("Shorten it.")));
+}
+
+/* Refuses a word that is not in the list; stores it in upper case. */
+static void
+check_word(MfRequest *request, MfSendPaymentField field, const char *const words[])
+{
+	char	   *text;
+	StringInfoData list;
+	int			i;
+
+	trim_field(request, field);
+	text = get_text(request, field);
+	if (text == NULL)
+		return;
+
+	for (i = 0; words[i] != NULL; i++)
+	{
+		if (pg_strcasecmp(text, words[i]) == 0)
+		{
+			if (strcmp(text, words[i]) != 0)
+				set_text(request, field, words[i]);
+			return;
+		}
+	}
+
+	initStringInfo(&list);
+	for (i = 0; words[i] != NULL; i++)
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", words[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for %s: \"%.40s\"", column(field), text),
+			 errhint("Valid values are: %s.", list.data)));
+}
+
+static void
+check_customer_name(MfRequest *request)
+{
+	trim_field(request, MF_SP_CUSTOMER_NAME);
+	if (request->isnull[MF_SP_CUSTOMER_NAME])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("customer_name must not be empty"),
+				 errhint("Give the name that the customer sees at checkout.")));
+	check_length(request, MF_SP_CUSTOMER_NAME, MF_CUSTOMER_NAME_MAX);
+}
+
+/* Above 0, finite, at most three decimals; trailing zeros of the scale are kept. */
+static void
+check_invoice_value(MfRequest *request)
+{
+	char	   *text;
+	const char *point;
+	size_t		digits;
+	size_t		decimals = 0;
+
+	if (request->isnull[MF_SP_INVOICE_VALUE])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invoice_value must not be null"),
+				 errhint("Give the amount in the major unit of the currency, such as 12.500.")));
+
+	text = DatumGetCString(DirectFunctionCall1(numeric_out, request->values[MF_SP_INVOICE_VALUE]));
+	if (!isdigit((unsigned char) text[0]) || strspn(text, "0.") == strlen(text))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invoice_value must be more than 0"),
+				 errdetail("It is %.40s.", text),
+				 errhint("Give the amount in the major unit of the currency, such as 12.500.")));
+
+	point = strchr(text, '.');
+	digits = point ? (size_t) (point - text) : strlen(text);
+	if (point != NULL)
+	{
+		const char *end = text + strlen(text);
+
+		while (end > point + 1 && end[-1] == '0')
+			end--;
+		decimals = end - point - 1;
+	}
+
+	if (decimals > MF_VALUE_SCALE_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invoice_value has more than %d decimals", MF_VALUE_SCALE_MAX),
+				 errdetail("It is %.40s; MyFatoorah would round it.", text),
+				 errhint("Round it yourself, for example with round(value, %d).", MF_VALUE_SCALE_MAX)));
+	if (digits > MF_VALUE_DIGITS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invoice_value is too large"),
+				 errdetail("It has %zu digits before the decimal point; the limit is %d.",
+						   digits, MF_VALUE_DIGITS_MAX),
+				 errhint("Give the amount in the major unit of the currency, such as 12.500.")));
+
+	/* more zeros than decimals that count would only confuse the reader */
+	if (point != NULL && strlen(point + 1) > MF_VALUE_SCALE_MAX)
+		request->values[MF_SP_INVOICE_VALUE] =
+			DirectFunctionCall2(numeric_round, request->values[MF_SP_INVOICE_VALUE],
+								Int32GetDatum(MF_VALUE_SCALE_MAX));
+}
+
+/* Something before and after one "@", nothing that cannot stand in an address. */
+static void
+check_email(MfRequest *request, bool required)
+{
+	char	   *email;
+	char	   *at;
+	unsigned char *p;
+	bool		ok;
+
+	trim_field(request, MF_SP_CUSTOMER_EMAIL);
+	email = get_text(request, MF_SP_CUSTOMER_EMAIL);
+	if (email == NULL)
+	{
+		if (required)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("customer_email is missing"),
+					 errdetail("The notification_option EML or ALL sends an e-mail."),
+					 errhint("Set customer_email, or use the notification_option LNK or SMS.")));
+		return;
+	}
+
+	check_length(request, MF_SP_CUSTOMER_EMAIL, MF_EMAIL_MAX);
+	at = strchr(email, '@');
+	ok = at != NULL && at != email && at[1] != '\0' && strchr(at + 1, '@') == NULL;
+	for (p = (unsigned char *) email; ok && *p != '\0'; p++)
+		ok = *p > ' ' && *p != 0x7f && strchr(",;<>()\"", *p) == NULL;
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid customer_email: \"%s\"", email),
+				 errhint("Give one plain address, such as name@example.com.")));
+}
+
+/*
+ * ^(?:(\+)|(00)|(\*)|())[0-9]{3,14}((\#)|())$ and at most 11 characters, as
+ * the vendor has it; Arabic and Persian digits are converted, blanks and
+ * dashes dropped.
+ */
+static void
+check_mobile(MfRequest *request, const MfAccount *account, bool required)
+{
+	char	   *mobile = get_text(request, MF_SP_CUSTOMER_MOBILE);
+	char	   *code = get_text(request, MF_SP_MOBILE_COUNTRY_CODE);
+	char	   *digits;
+	size_t		count;
+
+	if (mobile != NULL)
+		mobile = ascii_digits(mobile);
+	if (mobile == NULL || mobile[0] == '\0')
+	{
+		if (required)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("customer_mobile is missing"),
+					 errdetail("The notification_option SMS or ALL sends a text message."),
+					 errhint("Set customer_mobile, or use the notification_option LNK or EML.")));
+		set_text(request, MF_SP_CUSTOMER_MOBILE, NULL);
+	}
+	else
+	{
+		if (strlen(mobile) > MF_MOBILE_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("customer_mobile is too long: \"%.40s\"", mobile),
+					 errdetail("The limit is %d characters.", MF_MOBILE_MAX),
+					 errhint("Give the national number, and the country's dial code in mobile_country_code.")));
+
+		digits = mobile;
+		if (digits[0] == '+' || digits[0] == '*')
+			digits++;
+		count = strspn(digits, "0123456789");
+		if (count < 3 || (digits[count] == '#' ? digits[count + 1] : digits[count]) != '\0')
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid customer_mobile: \"%.40s\"", mobile),
+					 errhint("Give the national number, digits only, such as 99999999.")));
+		set_text(request, MF_SP_CUSTOMER_MOBILE, mobile);
+	}
+
+	if (code != NULL)
+		code = ascii_digits(code);
+	if (code == NULL || code[0] == '\0')
+		set_text(request, MF_SP_MOBILE_COUNTRY_CODE,
+				 required ? psprintf("+%s", account->dial_code) : NULL);
+	else
+	{
+		digits = code;
+		if (digits[0] == '+')
+			digits++;
+		else if (strncmp(digits, "00", 2) == 0)
+			digits += 2;
+		count = strspn(digits, "0123456789");
+		if (count < 1 || count > 4 || digits[count] != '\0')
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid mobile_country_code: \"%.40s\"", code),
+					 errhint("Give the country's dial code, such as +%s.", account->dial_code)));
+		set_text(request, MF_SP_MOBILE_COUNTRY_CODE, code);
+	}
+}
+
+/* ASCII digits for Arabic and Persian ones, without blanks and dashes; palloc'd. */
+static char *
+ascii_digits(const char *text)
+{
+	unsigned char *utf8 = (unsigned char *) mf_to_utf8(text);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (; *utf8 != '\0'; utf8++)
+	{
+		if (utf8[0] == 0xd9 && utf8[1] >= 0xa0 && utf8[1] <= 0xa9)
+			appendStringInfoChar(&buf, '0' + (*++utf8 - 0xa0));
+		else if (utf8[0] == 0xdb && utf8[1] >= 0xb0 && utf8[1] <= 0xb9)
+			appendStringInfoChar(&buf, '0' + (*++utf8 - 0xb0));
+		else if (!isspace(*utf8) && *utf8 != '-')
+			appendStringInfoChar(&buf, (char) *utf8);
+	}
+	return mf_from_utf8(buf.data);
+}
+
+/* http(s), a host that is not localhost, at most 254 characters. */
+static void
+check_url(MfRequest *request, MfSendPaymentField field)
+{
+	char	   *url;
+	char	   *host;
+	size_t		length;
+	unsigned char *p;
+
+	trim_field(request, field);
+	url = get_text(request, field);
+	if (url == NULL)
+		return;
+
+	if (pg_mbstrlen(url) > MF_URL_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is too long", column(field)),
+				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(url), MF_URL_MAX),
+				 errhint("Use a shorter URL; the payment id is appended to it anyway.")));
+
+	if (pg_strncasecmp(url, "https://", 8) == 0)
+		host = url + 8;
+	else if (pg_strncasecmp(url, "http://", 7) == 0)
+		host = url + 7;
+	else
+		host = NULL;
+
+	for (p = (unsigned char *) url; host != NULL && *p != '\0'; p++)
+	{
+		if (*p <= ' ' || *p == 0x7f)
+			host = NULL;
+	}
+	length = host ? strcspn(host, ":/?#") : 0;
+	if (length == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be an http or https URL", column(field)),
+				 errhint("Give a URL such as https://www.example.com/paid.")));
+	if (pg_strncasecmp(host, "localhost", length) == 0 && length == strlen("localhost"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not point to localhost", column(field)),
+				 errhint("Give a URL that the customer's browser can reach.")));
+}
+
+static void
+check_user_defined_field(MfRequest *request)
+{
+	char	   *text = get_text(request, MF_SP_USER_DEFINED_FIELD);
+
+	check_length(request, MF_SP_USER_DEFINED_FIELD,
+				 text && strncmp(text, "CK-", 3) == 0 ? MF_CARD_FIELD_MAX : MF_TEXT_MAX);
+}
+
+/* Whether it lies after send_at is the table's business; here: a real time. */
+static void
+check_expiry_date(const MfRequest *request)
+{
+	if (!request->isnull[MF_SP_EXPIRY_DATE] &&
+		TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE])))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("expiry_date must be finite"),
+				 errhint("Leave it out for the default of the portal.")));
+}
+
+static void
+check_shipping(const MfRequest *request)
+{
+	int			method;
+
+	if (request->isnull[MF_SP_SHIPPING_METHOD])
+		return;
+
+	method = DatumGetInt16(request->values[MF_SP_SHIPPING_METHOD]);
+	if (method != 1 && method != 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for shipping_method: %d", method),
+				 errhint("Valid values are: 1 (DHL), 2 (Aramex).")));
+	if (request->isnull[MF_SP_SHIPPING_CONSIGNEE])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("shipping_consignee is missing"),
+				 errdetail("A shipping_method needs someone to ship to."),
+				 errhint("Set shipping_consignee, or leave out shipping_method.")));
+}
+
+/* A plain list of positive ids. */
+static void
+check_payment_methods(const MfRequest *request)
+{
+	ArrayType  *array;
+	Datum	   *elements;
+	int			count;
+	int			i;
+	bool		ok;
+
+	if (request->isnull[MF_SP_INVOICE_PAYMENT_METHODS])
+		return;
+
+	array = DatumGetArrayTypeP(request->values[MF_SP_INVOICE_PAYMENT_METHODS]);
+	ok = ARR_NDIM(array) == 1 && !array_contains_nulls(array);
+	if (ok)
+	{
+		deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &elements, NULL, &count);
+		for (i = 0; i < count; i++)
+			ok = ok && DatumGetInt32(elements[i]) > 0;
+	}
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invoice_payment_methods must be a list of payment method ids"),
+				 errhint("Give ids from InitiatePayment, such as '{1,2}', or leave it out for all.")));
+}

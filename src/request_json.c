@@ -1,0 +1,315 @@
+/*
+ * request_json.c
+ *	  Validation of the jsonb fields of a SendPayment request.
+ *
+ * The members that may stand in each object are data: one table per object, as
+ * in the vendor's reference.  A member that is not listed is refused, because
+ * a misspelt one would silently do nothing.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/request_json.c
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+#include "compat.h"
+#include "request.h"
+
+typedef enum MemberKind
+{
+	MEMBER_TEXT,
+	MEMBER_INTEGER,				/* above 0 */
+	MEMBER_NUMBER,				/* 0 or more */
+	MEMBER_BOOLEAN
+} MemberKind;
+
+typedef struct Member
+{
+	const char *name;
+	MemberKind	kind;
+	bool		required;
+	int			maximum;		/* of a number, 0 = none */
+} Member;
+
+static const Member address_members[] = {
+	{"Block", MEMBER_TEXT, false, 0},
+	{"Street", MEMBER_TEXT, false, 0},
+	{"HouseBuildingNo", MEMBER_TEXT, false, 0},
+	{"Address", MEMBER_TEXT, false, 0},
+	{"AddressInstructions", MEMBER_TEXT, false, 0},
+	{NULL, MEMBER_TEXT, false, 0}
+};
+
+static const Member item_members[] = {
+	{"ItemName", MEMBER_TEXT, true, 0},
+	{"Quantity", MEMBER_INTEGER, true, 0},
+	{"UnitPrice", MEMBER_NUMBER, true, 0},
+	{"Weight", MEMBER_NUMBER, false, 100},
+	{"Width", MEMBER_NUMBER, false, 200},
+	{"Height", MEMBER_NUMBER, false, 160},
+	{"Depth", MEMBER_NUMBER, false, 200},
+	{NULL, MEMBER_TEXT, false, 0}
+};
+
+static const Member consignee_members[] = {
+	{"PersonName", MEMBER_TEXT, true, 0},
+	{"Mobile", MEMBER_TEXT, true, 0},
+	{"EmailAddress", MEMBER_TEXT, false, 0},
+	{"LineAddress", MEMBER_TEXT, true, 0},
+	{"CityName", MEMBER_TEXT, true, 0},
+	{"PostalCode", MEMBER_TEXT, false, 0},
+	{"CountryCode", MEMBER_TEXT, true, 0},
+	{NULL, MEMBER_TEXT, false, 0}
+};
+
+static const Member supplier_members[] = {
+	{"SupplierCode", MEMBER_INTEGER, true, 0},
+	{"InvoiceShare", MEMBER_NUMBER, true, 0},
+	{"ProposedShare", MEMBER_NUMBER, false, 0},
+	{NULL, MEMBER_TEXT, false, 0}
+};
+
+static const Member processing_members[] = {
+	{"AutoCapture", MEMBER_BOOLEAN, false, 0},
+	{NULL, MEMBER_TEXT, false, 0}
+};
+
+static void check_object(const char *where, JsonbContainer *object, const Member *members);
+static void check_member(const char *where, const Member *member, const JsonbValue *value);
+static void check_object_field(const MfRequest *request, MfSendPaymentField field, const Member *members);
+static void check_array_field(const MfRequest *request, MfSendPaymentField field, const Member *members);
+static Numeric member_number(JsonbContainer *object, const char *name);
+
+/* The items have the right members and add up to invoice_value, to the last digit. */
+void
+mf_request_check_items(const MfRequest *request)
+{
+	Jsonb	   *items;
+	JsonbIterator *it;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	Datum		total;
+
+	if (request->isnull[MF_SP_INVOICE_ITEMS])
+		return;
+
+	check_array_field(request, MF_SP_INVOICE_ITEMS, item_members);
+
+	items = DatumGetJsonbP(request->values[MF_SP_INVOICE_ITEMS]);
+	if (JB_ROOT_COUNT(items) == 0)
+		return;
+
+	total = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
+	it = JsonbIteratorInit(&items->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		Datum		price;
+
+		if (token != WJB_ELEM)
+			continue;
+		price = DirectFunctionCall2(numeric_mul,
+									NumericGetDatum(member_number(value.val.binary.data, "UnitPrice")),
+									NumericGetDatum(member_number(value.val.binary.data, "Quantity")));
+		total = DirectFunctionCall2(numeric_add, total, price);
+	}
+
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, total, request->values[MF_SP_INVOICE_VALUE])))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invoice_items do not add up to invoice_value"),
+				 errdetail("The items add up to %s; invoice_value is %s.",
+						   DatumGetCString(DirectFunctionCall1(numeric_out, total)),
+						   DatumGetCString(DirectFunctionCall1(numeric_out, request->values[MF_SP_INVOICE_VALUE]))),
+				 errhint("Correct one of them; put a discount or a fee into the prices of the items.")));
+}
+
+/* The other jsonb fields have the right members. */
+void
+mf_request_check_objects(const MfRequest *request)
+{
+	check_object_field(request, MF_SP_CUSTOMER_ADDRESS, address_members);
+	check_object_field(request, MF_SP_SHIPPING_CONSIGNEE, consignee_members);
+	check_object_field(request, MF_SP_PROCESSING_DETAILS, processing_members);
+	check_array_field(request, MF_SP_SUPPLIERS, supplier_members);
+}
+
+/* A field that must be one object. */
+static void
+check_object_field(const MfRequest *request, MfSendPaymentField field, const Member *members)
+{
+	const char *column = mf_send_payment_fields[field].column;
+	Jsonb	   *jsonb;
+
+	if (request->isnull[field])
+		return;
+
+	jsonb = DatumGetJsonbP(request->values[field]);
+	if (!JB_ROOT_IS_OBJECT(jsonb))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a JSON object", column),
+				 errhint("Give an object such as {\"%s\": ...}.", members[0].name)));
+	check_object(column, &jsonb->root, members);
+}
+
+/* A field that must be an array of objects. */
+static void
+check_array_field(const MfRequest *request, MfSendPaymentField field, const Member *members)
+{
+	const char *column = mf_send_payment_fields[field].column;
+	Jsonb	   *jsonb;
+	JsonbIterator *it;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	int			number = 0;
+
+	if (request->isnull[field])
+		return;
+
+	jsonb = DatumGetJsonbP(request->values[field]);
+	if (!JB_ROOT_IS_ARRAY(jsonb) || JB_ROOT_IS_SCALAR(jsonb))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a JSON array of objects", column),
+				 errhint("Give an array such as [{\"%s\": ...}].", members[0].name)));
+	if (JB_ROOT_COUNT(jsonb) > MF_ITEMS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has too many entries", column),
+				 errdetail("It has %u entries; the limit is %d.", JB_ROOT_COUNT(jsonb), MF_ITEMS_MAX),
+				 errhint("Combine some of them.")));
+
+	it = JsonbIteratorInit(&jsonb->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		number++;
+		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s must be a JSON array of objects", column),
+					 errdetail("Entry %d is not an object.", number),
+					 errhint("Give an array such as [{\"%s\": ...}].", members[0].name)));
+		check_object(psprintf("%s[%d]", column, number), value.val.binary.data, members);
+	}
+}
+
+/* Every member is listed and of its kind; every required one is there. */
+static void
+check_object(const char *where, JsonbContainer *object, const Member *members)
+{
+	JsonbIterator *it = JsonbIteratorInit(object);
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	const Member *member = NULL;
+
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			for (member = members; member->name != NULL; member++)
+			{
+				if ((size_t) value.val.string.len == strlen(member->name) &&
+					memcmp(value.val.string.val, member->name, value.val.string.len) == 0)
+					break;
+			}
+			if (member->name == NULL)
+			{
+				StringInfoData list;
+				char	   *name = pnstrdup(value.val.string.val, value.val.string.len);
+
+				initStringInfo(&list);
+				for (member = members; member->name != NULL; member++)
+					appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", member->name);
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("unknown member \"%.60s\" in %s", name, where),
+						 errhint("Valid members are: %s. Case matters.", list.data)));
+			}
+		}
+		else if (token == WJB_VALUE)
+			check_member(where, member, &value);
+	}
+
+	for (member = members; member->name != NULL; member++)
+	{
+		JsonbValue	buffer;
+		JsonbValue *found = getKeyJsonValueFromContainer(object, member->name,
+														 (int) strlen(member->name), &buffer);
+
+		if (member->required &&
+			(found == NULL || found->type == jbvNull ||
+			 (found->type == jbvString && found->val.string.len == 0)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("member \"%s\" is missing in %s", member->name, where),
+					 errhint("Add it to the object.")));
+	}
+}
+
+/* One member's value is of its kind and within its limits; null always is. */
+static void
+check_member(const char *where, const Member *member, const JsonbValue *value)
+{
+	static const char *const wanted[] = {"a string", "a whole number above 0", "a number of 0 or more", "true or false"};
+	bool		ok = false;
+
+	if (value->type == jbvNull)
+		return;
+
+	switch (member->kind)
+	{
+		case MEMBER_TEXT:
+			ok = value->type == jbvString;
+			break;
+		case MEMBER_BOOLEAN:
+			ok = value->type == jbvBool;
+			break;
+		case MEMBER_INTEGER:
+		case MEMBER_NUMBER:
+			if (value->type == jbvNumeric)
+			{
+				Datum		number = NumericGetDatum(value->val.numeric);
+				Datum		zero = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
+
+				ok = DatumGetBool(member->kind == MEMBER_INTEGER ?
+								  DirectFunctionCall2(numeric_gt, number, zero) :
+								  DirectFunctionCall2(numeric_ge, number, zero));
+				if (ok && member->kind == MEMBER_INTEGER)
+					ok = DatumGetBool(DirectFunctionCall2(numeric_eq, number,
+														  DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0))));
+				if (ok && member->maximum > 0 &&
+					DatumGetBool(DirectFunctionCall2(numeric_gt, number,
+													 DirectFunctionCall1(int4_numeric, Int32GetDatum(member->maximum)))))
+					ereport(ERROR,
+							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							 errmsg("member \"%s\" in %s is too large", member->name, where),
+							 errdetail("It is %s; the limit is %d.",
+									   DatumGetCString(DirectFunctionCall1(numeric_out, number)), member->maximum),
+							 errhint("Weights are in kilograms, lengths in centimetres.")));
+			}
+			break;
+	}
+
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("member \"%s\" in %s must be %s", member->name, where, wanted[member->kind]),
+				 errhint("Correct its value.")));
+}
+
+/* A number that check_object() has seen to be there. */
+static Numeric
+member_number(JsonbContainer *object, const char *name)
+{
+	JsonbValue	buffer;
+	JsonbValue *found = getKeyJsonValueFromContainer(object, name, (int) strlen(name), &buffer);
+
+	Assert(found != NULL && found->type == jbvNumeric);
+	return found->val.numeric;
+}

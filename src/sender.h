@@ -1,0 +1,61 @@
+/*
+ * sender.h
+ *	  Sending: claim, record the attempt, post, record the outcome.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sender.h
+ */
+#ifndef MF_SENDER_H
+#define MF_SENDER_H
+
+#include "core/http.h"
+
+/* Creates the transport; raises an error if that cannot be. */
+extern void mf_sender_start(void);
+
+extern MfHttp *mf_sender_http(void);
+
+/*
+ * One round inside the caller's transaction, which must commit before
+ * mf_sender_post(): records outcomes, claims what is due, records the new
+ * attempts.  *again is when to come back without being woken, 0 = never.
+ */
+extern void mf_sender_round(Oid schema, TimestampTz *again);
+
+/* After the commit of a round: posts what it claimed, forgets what it recorded. */
+extern void mf_sender_post(void);
+
+/*
+ * After an error in a round: nothing that it claimed is posted, and the next
+ * rounds go one row at a time, to find the row that it is about.
+ */
+extern void mf_sender_round_failed(void);
+
+/*
+ * If the failed round can be pinned on one row, puts that row off with the
+ * error on it, in the caller's transaction.
+ */
+extern void mf_sender_blame(Oid schema, const char *error);
+
+/* Runs the transport; true if outcomes wait to be recorded. */
+extern bool mf_sender_run(void);
+
+/* Whether a round is worth while: outcomes wait, or slots are free and rows due. */
+extern bool mf_sender_has_work(void);
+
+/* Requests posted and without an outcome yet. */
+extern int	mf_sender_in_flight(void);
+
+/* Requests posted since the start. */
+extern uint64 mf_sender_requests(void);
+
+/* Lets nothing more out; what is connected already may still be answered. */
+extern void mf_sender_close_gate(void);
+
+/* Ends every request now; their outcomes then wait to be recorded. */
+extern void mf_sender_abort(void);
+
+/* The extension is gone: writes to the log what is in flight, by reference. */
+extern void mf_sender_abandon(void);
+
+#endif							/* MF_SENDER_H */

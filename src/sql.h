@@ -1,0 +1,59 @@
+/*
+ * sql.h
+ *	  Prepared statements on our own tables, run as the role myfatoorah_worker.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sql.h
+ */
+#ifndef MF_SQL_H
+#define MF_SQL_H
+
+#include "executor/spi.h"
+
+#define MF_SQL_MAX_ARGS 16
+
+/*
+ * One statement.  In "text" every "@" stands for our schema and a dot.  The
+ * plan is made at first use and kept for the life of the process.
+ */
+typedef struct MfStatement
+{
+	const char *text;
+	int			nargs;
+	Oid			types[MF_SQL_MAX_ARGS];
+	SPIPlanPtr	plan;
+	Oid			schema;			/* that the plan was made for */
+} MfStatement;
+
+/* State to restore; filled by mf_sql_begin() */
+typedef struct MfSqlScope
+{
+	Oid			schema;
+	Oid			userid;
+	int			security_context;
+	int			guc_level;		/* 0 = the search path was safe already */
+} MfSqlScope;
+
+/*
+ * Connects to SPI as myfatoorah_worker with a search path that nobody else can
+ * put objects into.  Ended by mf_sql_end(); after an error the abort of the
+ * (sub)transaction restores everything.
+ */
+extern void mf_sql_begin(MfSqlScope *scope, Oid schema);
+extern void mf_sql_end(MfSqlScope *scope);
+
+/*
+ * Runs a statement with "nargs" values; nulls is NULL if there are none, else
+ * as for SPI_execute_plan().  Returns the number of rows; results are in
+ * SPI_tuptable.  "snapshot" is always a fresh one.
+ */
+extern uint64 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement,
+							 const Datum *values, const char *nulls);
+
+/* The role that owns the worker's rights; raises 42704 if somebody dropped it. */
+extern Oid	mf_worker_role(void);
+
+/* Schema of the extension; InvalidOid if it is not in this database. */
+extern Oid	mf_extension_schema(void);
+
+#endif							/* MF_SQL_H */

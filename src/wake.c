@@ -1,0 +1,305 @@
+/*
+ * wake.c
+ *	  Shared memory: which worker serves which database, and how to wake it.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/wake.c
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "myfatoorah.h"
+#include "wake.h"
+
+#define HOLD_TIMEOUT_MS 2000
+
+MfShared   *mf_shared = NULL;
+
+static bool wake_worker_pending = false;
+static bool wake_launcher_pending = false;
+static Oid	restart_pending = InvalidOid;
+static bool xact_callback_registered = false;
+
+static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type previous_shmem_request_hook = NULL;
+#endif
+
+static Size shared_size(void);
+static void request_shared_memory(void);
+static void start_shared_memory(void);
+static void register_xact_callback(void);
+static void at_transaction_end(XactEvent event, void *arg);
+static void set_latch_of(int proc_number);
+static void restart_worker(Oid database);
+
+/* See wake.h. */
+void
+mf_wake_init(void)
+{
+#if PG_VERSION_NUM >= 150000
+	previous_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+#else
+	request_shared_memory();
+#endif
+	previous_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_shared_memory;
+}
+
+static Size
+shared_size(void)
+{
+	return add_size(offsetof(MfShared, slots), mul_size(sizeof(MfSlot), mf_max_databases));
+}
+
+static void
+request_shared_memory(void)
+{
+#if PG_VERSION_NUM >= 150000
+	if (previous_shmem_request_hook)
+		previous_shmem_request_hook();
+#endif
+	RequestAddinShmemSpace(shared_size());
+	RequestNamedLWLockTranche(MF_EXTENSION, 1);
+}
+
+static void
+start_shared_memory(void)
+{
+	bool		found;
+
+	if (previous_shmem_startup_hook)
+		previous_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	mf_shared = (MfShared *) ShmemInitStruct(MF_EXTENSION, shared_size(), &found);
+	if (!found)
+	{
+		int			i;
+
+		memset(mf_shared, 0, shared_size());
+		mf_shared->lock = &GetNamedLWLockTranche(MF_EXTENSION)->lock;
+		ConditionVariableInit(&mf_shared->changed);
+		mf_shared->launcher = MF_INVALID_PROC_NUMBER;
+		pg_atomic_init_u32(&mf_shared->rescan, 0);
+		for (i = 0; i < mf_max_databases; i++)
+			mf_shared->slots[i].proc_number = MF_INVALID_PROC_NUMBER;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* See wake.h. */
+void
+mf_wake_worker_at_commit(void)
+{
+	wake_worker_pending = true;
+	register_xact_callback();
+}
+
+/* See wake.h. */
+void
+mf_wake_launcher_at_commit(void)
+{
+	wake_launcher_pending = true;
+	register_xact_callback();
+}
+
+/* See wake.h. */
+void
+mf_restart_worker_at_commit(Oid database)
+{
+	restart_pending = database;
+	register_xact_callback();
+}
+
+/* Once per backend, because callbacks are not de-duplicated. */
+static void
+register_xact_callback(void)
+{
+	if (!xact_callback_registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		xact_callback_registered = true;
+	}
+}
+
+/*
+ * Wakes after the commit is visible to others.  A prepared transaction is left
+ * to the utility hook, which sees COMMIT PREPARED.
+ */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	bool		worker = wake_worker_pending;
+	bool		launcher = wake_launcher_pending;
+	Oid			restart = restart_pending;
+
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+			wake_worker_pending = wake_launcher_pending = false;
+			restart_pending = InvalidOid;
+			if (worker)
+				mf_wake_worker(MyDatabaseId);
+			if (launcher)
+				mf_wake_launcher(MyDatabaseId);
+			if (OidIsValid(restart))
+				restart_worker(restart);
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PREPARE:
+			wake_worker_pending = wake_launcher_pending = false;
+			restart_pending = InvalidOid;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Sets the latch of a process, if it is one. */
+static void
+set_latch_of(int proc_number)
+{
+	if (proc_number != MF_INVALID_PROC_NUMBER)
+		SetLatch(&ProcGlobal->allProcs[proc_number].procLatch);
+}
+
+/* Ends a worker, if there is one, and asks for a new one. */
+static void
+restart_worker(Oid database)
+{
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->pid != 0)
+		kill(slot->pid, SIGTERM);
+	LWLockRelease(mf_shared->lock);
+	mf_wake_launcher(database);
+}
+
+/* See wake.h. */
+void
+mf_wake_worker(Oid database)
+{
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL)
+	{
+		pg_atomic_write_u32(&slot->work, 1);
+		set_latch_of(slot->proc_number);
+	}
+	LWLockRelease(mf_shared->lock);
+}
+
+/* See wake.h. */
+void
+mf_wake_launcher(Oid database)
+{
+	MfSlot	   *slot = NULL;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	if (OidIsValid(database))
+		slot = mf_find_slot(database, true);
+	if (slot != NULL)
+		slot->wanted = true;
+	else
+		pg_atomic_write_u32(&mf_shared->rescan, 1);
+	set_latch_of(mf_shared->launcher);
+	LWLockRelease(mf_shared->lock);
+}
+
+/* See wake.h.  The caller holds the lock, exclusively for "create". */
+MfSlot *
+mf_find_slot(Oid database, bool create)
+{
+	MfSlot	   *unused = NULL;
+	int			i;
+
+	for (i = 0; i < mf_max_databases; i++)
+	{
+		MfSlot	   *slot = &mf_shared->slots[i];
+
+		if (slot->database == database)
+			return slot;
+		if (!OidIsValid(slot->database) && unused == NULL)
+			unused = slot;
+	}
+
+	if (!create || unused == NULL)
+		return NULL;
+	memset(unused, 0, sizeof(MfSlot));
+	unused->database = database;
+	pg_atomic_init_u32(&unused->work, 1);
+	unused->proc_number = MF_INVALID_PROC_NUMBER;
+	return unused;
+}
+
+/* See wake.h. */
+void
+mf_hold_database(Oid database)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	MfSlot	   *slot;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	slot = mf_find_slot(database, true);
+	if (slot != NULL)
+		slot->holds++;
+	LWLockRelease(mf_shared->lock);
+	if (slot == NULL)
+		return;
+
+	ConditionVariablePrepareToSleep(&mf_shared->changed);
+	for (;;)
+	{
+		pid_t		pid;
+
+		LWLockAcquire(mf_shared->lock, LW_SHARED);
+		pid = slot->pid;
+		if (pid != 0)
+			kill(pid, SIGTERM);
+		LWLockRelease(mf_shared->lock);
+
+		if (pid == 0 ||
+			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), HOLD_TIMEOUT_MS))
+			break;
+		ConditionVariableTimedSleep(&mf_shared->changed, 100, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+}
+
+/* See wake.h. */
+void
+mf_release_database(Oid database)
+{
+	MfSlot	   *slot;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->holds > 0)
+		slot->holds--;
+	LWLockRelease(mf_shared->lock);
+	mf_wake_launcher(database);
+}

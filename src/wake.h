@@ -1,0 +1,88 @@
+/*
+ * wake.h
+ *	  Shared memory: which worker serves which database, and how to wake it.
+ *
+ * Nothing here is a pointer into a process: a worker is found by the number of
+ * its PGPROC, whose latch lives in shared memory, under a lock.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/wake.h
+ */
+#ifndef MF_WAKE_H
+#define MF_WAKE_H
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+
+#define MF_LAST_ERROR_SIZE 256
+
+/* Why a worker ended; the launcher decides by it whether to start another. */
+typedef enum MfWorkerEnd
+{
+	MF_END_CRASH,				/* the default, undone by an orderly end */
+	MF_END_NOT_WANTED,			/* no extension here, or switched off */
+	MF_END_RESTART				/* start a fresh one soon */
+} MfWorkerEnd;
+
+/* One database that has, or is about to have, a worker. */
+typedef struct MfSlot
+{
+	Oid			database;		/* InvalidOid = free slot */
+	int			proc_number;	/* of the running worker, or
+								 * MF_INVALID_PROC_NUMBER */
+	pid_t		pid;			/* 0 = not running */
+	bool		wanted;			/* the launcher is asked to start one */
+	int			holds;			/* sessions that need the worker away */
+	pg_atomic_uint32 work;		/* set: the agenda has changed */
+	MfWorkerEnd end;			/* how the latest worker ended */
+	TimestampTz started_at;
+	int			in_flight;
+	uint64		wakeups;		/* returns from waiting */
+	uint64		transactions;
+	uint64		requests;
+	TimestampTz last_error_at;
+	char		last_error[MF_LAST_ERROR_SIZE];
+} MfSlot;
+
+typedef struct MfShared
+{
+	LWLock	   *lock;			/* protects everything but the last two */
+	ConditionVariable changed;	/* a worker came or went */
+	int			launcher;		/* its PGPROC number, or
+								 * MF_INVALID_PROC_NUMBER */
+	pg_atomic_uint32 rescan;	/* set: try every database again */
+	MfSlot		slots[FLEXIBLE_ARRAY_MEMBER];
+} MfShared;
+
+/* NULL unless the library is in shared_preload_libraries. */
+extern MfShared *mf_shared;
+
+/* To be called from _PG_init() under shared_preload_libraries. */
+extern void mf_wake_init(void);
+
+/* After the commit of this transaction, wake the worker of this database. */
+extern void mf_wake_worker_at_commit(void);
+
+/* After the commit of this transaction, have a worker started for this database. */
+extern void mf_wake_launcher_at_commit(void);
+
+/* After the commit of this transaction, end the worker of a database and start a new one. */
+extern void mf_restart_worker_at_commit(Oid database);
+
+/* At once.  Without a valid database the launcher tries every database. */
+extern void mf_wake_worker(Oid database);
+extern void mf_wake_launcher(Oid database);
+
+/* The slot of a database; with "create", a free one is taken if there is one. */
+extern MfSlot *mf_find_slot(Oid database, bool create);
+
+/*
+ * Sends the worker of a database away and keeps it away until the matching
+ * mf_release_database().  Returns once it is gone, or after two seconds.
+ */
+extern void mf_hold_database(Oid database);
+extern void mf_release_database(Oid database);
+
+#endif							/* MF_WAKE_H */

@@ -1,0 +1,421 @@
+/*
+ * worker.c
+ *	  The worker of one database: its life and its loop.
+ *
+ * The loop waits for three things: its latch (a commit that changed the
+ * agenda), the transport, and the time of the next entry.  When nothing is due
+ * it waits without a time limit, so an idle worker costs nothing.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/worker.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procsignal.h"
+#include "storage/sinval.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "launcher.h"
+#include "myfatoorah.h"
+#include "queue.h"
+#include "sender.h"
+#include "sql.h"
+#include "wake.h"
+
+/* What is under way at shutdown may still be answered for this long. */
+#define DRAIN_MS 500
+
+/* After an error the next round waits: doubled with each error in a row. */
+#define ERROR_DELAY_MS 200
+#define ERROR_DELAY_MAX_MS 30000
+
+static volatile sig_atomic_t shutdown_requested = false;
+static volatile sig_atomic_t in_statement = false;
+
+static MfSlot *my_slot = NULL;
+static MemoryContext round_context = NULL;
+static Oid	my_schema = InvalidOid;
+static int	errors_in_a_row = 0;
+static char *last_reported_error = NULL;
+
+static void request_shutdown(int signal);
+static bool attach(Oid database);
+static void detach(int code, Datum arg);
+static void leave(MfWorkerEnd end) pg_attribute_noreturn();
+static void set_worker_settings(void);
+static void start_transaction(void);
+static void commit_transaction(void);
+static void begin_service(void);
+static bool run_round(TimestampTz *again);
+static void round_error(void);
+static void wait_for_events(WaitEventSet *events, TimestampTz again);
+static void drain(WaitEventSet *events);
+
+/* SIGTERM: end soon; a statement that waits for a lock is cancelled. */
+static void
+request_shutdown(int signal)
+{
+	int			save_errno = errno;
+
+	shutdown_requested = true;
+	if (in_statement)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/* Entry point of a worker; the argument is the database. */
+void
+mf_worker_main(Datum main_arg)
+{
+	Oid			database = DatumGetObjectId(main_arg);
+	WaitEventSet *events;
+	TimestampTz again = 0;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, request_shutdown);
+	pqsignal(SIGINT, StatementCancelHandler);
+	BackgroundWorkerUnblockSignals();
+
+	/* before connecting, so that whoever needs the database sees us coming */
+	if (!attach(database))
+		proc_exit(0);
+
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	pgstat_report_appname("myfatoorah worker");
+	set_worker_settings();
+	round_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah round", ALLOCSET_DEFAULT_SIZES);
+
+	if (!mf_worker_enabled || IsBinaryUpgrade)
+		leave(MF_END_NOT_WANTED);
+	begin_service();
+
+	mf_sender_start();
+	events = mf_create_wait_event_set(3);
+	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, mf_http_fd(mf_sender_http()), NULL, NULL);
+
+	while (!shutdown_requested)
+	{
+		bool		due;
+
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			set_worker_settings();
+			if (!mf_worker_enabled)
+				break;
+		}
+
+		(void) mf_sender_run();
+		due = again != 0 && GetCurrentTimestamp() >= again;
+		if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0 || due ||
+			(errors_in_a_row == 0 && mf_sender_has_work()))
+		{
+			if (!run_round(&again))
+				break;
+		}
+
+		my_slot->in_flight = mf_sender_in_flight();
+		my_slot->requests = mf_sender_requests();
+		if (!mf_sender_has_work() || errors_in_a_row > 0)
+			wait_for_events(events, again);
+	}
+
+	if (!OidIsValid(my_schema))
+		leave(MF_END_NOT_WANTED);
+	drain(events);
+	leave(mf_worker_enabled ? MF_END_RESTART : MF_END_NOT_WANTED);
+}
+
+/* Takes the slot of this database; false if a session wants us away. */
+static bool
+attach(Oid database)
+{
+	bool		wanted = false;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	my_slot = mf_find_slot(database, true);
+	if (my_slot != NULL && my_slot->holds == 0 && my_slot->pid == 0)
+	{
+		my_slot->pid = MyProcPid;
+		my_slot->proc_number = MF_MY_PROC_NUMBER;
+		my_slot->end = MF_END_CRASH;
+		my_slot->started_at = GetCurrentTimestamp();
+		my_slot->in_flight = 0;
+		my_slot->wakeups = my_slot->transactions = my_slot->requests = 0;
+		pg_atomic_write_u32(&my_slot->work, 1);
+		wanted = true;
+	}
+	LWLockRelease(mf_shared->lock);
+
+	if (my_slot == NULL)
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("myfatoorah cannot serve another database"),
+				 errhint("Raise myfatoorah.max_databases, which is %d, and restart the server.", mf_max_databases)));
+	if (wanted)
+		before_shmem_exit(detach, (Datum) 0);
+	return wanted;
+}
+
+/* Gives the slot back at exit. */
+static void
+detach(int code, Datum arg)
+{
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	my_slot->pid = 0;
+	my_slot->proc_number = MF_INVALID_PROC_NUMBER;
+	my_slot->in_flight = 0;
+	LWLockRelease(mf_shared->lock);
+	ConditionVariableBroadcast(&mf_shared->changed);
+}
+
+/* Ends the process in good order; the launcher reads the reason. */
+static void
+leave(MfWorkerEnd end)
+{
+	my_slot->end = end;
+	proc_exit(0);
+}
+
+/*
+ * What a site, a database or a role has set must not change how we work.
+ * synchronous_commit is raised to at least "on", never lowered: the record of
+ * an attempt must be on disk before its request leaves.
+ */
+static void
+set_worker_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"session_replication_role", "origin"},
+		{"row_security", "off"},
+		{"TimeZone", "UTC"},
+		{"jit", "off"},
+		{"enable_seqscan", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
+		{NULL, NULL}
+	};
+	int			i;
+
+	for (i = 0; settings[i][0] != NULL; i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
+		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void
+start_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	my_slot->transactions++;
+}
+
+static void
+commit_transaction(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	(void) pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/*
+ * Finds the extension and takes on the role of the worker for good.  Entries
+ * that are still "sending" were left by a worker that is gone.
+ */
+static void
+begin_service(void)
+{
+	bool		wanted;
+
+	start_transaction();
+	my_schema = mf_extension_schema();
+	wanted = OidIsValid(my_schema);
+	if (wanted)
+	{
+		SetUserIdAndSecContext(mf_worker_role(), SECURITY_LOCAL_USERID_CHANGE);
+		mf_queue_expire_leases(my_schema);
+	}
+	commit_transaction();
+	if (!wanted)
+		leave(MF_END_NOT_WANTED);
+}
+
+/*
+ * One round in one transaction, and what it claimed posted after its commit.
+ * False if the extension is gone.
+ */
+static bool
+run_round(TimestampTz *again)
+{
+	volatile bool present = true;
+
+	pgstat_report_activity(STATE_RUNNING, "myfatoorah: sending invoices");
+	in_statement = true;
+	PG_TRY();
+	{
+		MemoryContextSwitchTo(round_context);
+		start_transaction();
+		MemoryContextSwitchTo(round_context);
+		if (mf_extension_schema() != my_schema)
+			present = false;
+		else
+			mf_sender_round(my_schema, again);
+		commit_transaction();
+		errors_in_a_row = 0;
+	}
+	PG_CATCH();
+	{
+		round_error();
+		*again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											 Min(ERROR_DELAY_MS << Min(errors_in_a_row, 16), ERROR_DELAY_MAX_MS));
+		errors_in_a_row++;
+		MemoryContextReset(round_context);
+		in_statement = false;
+		return true;
+	}
+	PG_END_TRY();
+	in_statement = false;
+	MemoryContextReset(round_context);
+
+	if (!present)
+	{
+		mf_sender_abandon();
+		my_schema = InvalidOid;
+		return false;
+	}
+	mf_sender_post();
+	return true;
+}
+
+/*
+ * Cleans up after an error in a round, logs it if it is a new one, and keeps
+ * it for mf_worker_status.
+ */
+static void
+round_error(void)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(round_context);
+	error = CopyErrorData();
+	HOLD_INTERRUPTS();
+
+	/* a cancel at shutdown is ours */
+	if (!shutdown_requested &&
+		(last_reported_error == NULL || strcmp(last_reported_error, error->message) != 0))
+	{
+		EmitErrorReport();
+		if (last_reported_error != NULL)
+			pfree(last_reported_error);
+		last_reported_error = MemoryContextStrdup(TopMemoryContext, error->message);
+	}
+	FlushErrorState();
+	AbortCurrentTransaction();
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	strlcpy(my_slot->last_error, error->message, sizeof(my_slot->last_error));
+	my_slot->last_error_at = GetCurrentTimestamp();
+	LWLockRelease(mf_shared->lock);
+	RESUME_INTERRUPTS();
+
+	mf_sender_round_failed();
+
+	PG_TRY();
+	{
+		start_transaction();
+		mf_sender_blame(my_schema, error->message);
+		commit_transaction();
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* Sleeps until there is something to do. */
+static void
+wait_for_events(WaitEventSet *events, TimestampTz again)
+{
+	WaitEvent	occurred[3];
+	long		timeout = mf_http_timeout(mf_sender_http());
+
+	if (again != 0)
+	{
+		/* one millisecond more: the clock must have passed it */
+		long		until = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), again) + 1;
+
+		if (timeout < 0 || until < timeout)
+			timeout = until;
+	}
+	if (pg_atomic_read_u32(&my_slot->work) != 0 && errors_in_a_row == 0)
+		timeout = 0;
+
+	(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), PG_WAIT_EXTENSION);
+	my_slot->wakeups++;
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (catchupInterruptPending)
+		ProcessCatchupInterrupt();
+}
+
+/*
+ * Shutdown: nothing more goes out, answers are awaited for a moment, and what
+ * is known then is recorded.
+ */
+static void
+drain(WaitEventSet *events)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_MS);
+	TimestampTz again;
+
+	mf_sender_close_gate();
+	while (mf_sender_in_flight() > 0 && GetCurrentTimestamp() < deadline)
+	{
+		WaitEvent	occurred[3];
+		long		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		long		http_timeout = mf_http_timeout(mf_sender_http());
+
+		if (http_timeout >= 0)
+			timeout = Min(timeout, http_timeout);
+		(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		(void) mf_sender_run();
+	}
+	mf_sender_abort();
+	if (mf_sender_has_work())
+		(void) run_round(&again);
+}
