@@ -12,7 +12,7 @@
 DO LANGUAGE plpgsql $do$
 DECLARE
 	wanted record;
-	found record;
+	existing record;
 BEGIN
 	FOR wanted IN
 		SELECT * FROM (VALUES
@@ -22,12 +22,12 @@ BEGIN
 			('myfatoorah_operate', 'may cancel, retry, pause and resume')
 		) AS v(name, purpose)
 	LOOP
-		SELECT r.rolcanlogin, r.rolsuper INTO found
+		SELECT r.rolcanlogin, r.rolsuper INTO existing
 		FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) wanted.name;
 		IF NOT FOUND THEN
 			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted.name);
 			EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', wanted.name, 'myfatoorah: ' || wanted.purpose);
-		ELSIF found.rolcanlogin OR found.rolsuper THEN
+		ELSIF existing.rolcanlogin OR existing.rolsuper THEN
 			RAISE EXCEPTION 'role "%" exists and is not the one that myfatoorah needs', wanted.name
 				USING ERRCODE = 'duplicate_object',
 				DETAIL = 'It can log in or is a superuser; myfatoorah needs a role without either.',
