@@ -22,7 +22,7 @@
 MF_DEFAULT_VERSION=15
 
 # Variables of the caller that reach the inner half
-MF_PASS="SUITES KEEP TESTS REGRESS ISOLATION JOBS CC OPTFLAGS WERROR ALLOW_EMPTY PG_TEST_TIMEOUT_DEFAULT TERM"
+MF_PASS="SUITES KEEP TESTS REGRESS ISOLATION JOBS CC OPTFLAGS WERROR SANITIZERS ALLOW_EMPTY PG_TEST_TIMEOUT_DEFAULT TERM"
 
 mf_say()
 {
@@ -223,12 +223,24 @@ mf_outer()
 
 # From here on: the inner half.
 
+# Sets MF_MAKE to the make variables that the caller of the outer half gave.
+mf_make_variables()
+{
+	local name
+
+	MF_MAKE=()
+	for name in CC OPTFLAGS WERROR
+	do
+		[ -z "${!name+set}" ] || MF_MAKE+=("$name=${!name}")
+	done
+}
+
 # mf_build DIR LOG [VARIABLE=VALUE...]: make in a directory of the tree, from scratch
 mf_build()
 {
 	local dir=$1 log=$2
 	shift 2
-	make -C "$dir" clean "$@" >"$log" 2>&1 && make -C "$dir" -j "$(nproc)" all "$@" >>"$log" 2>&1
+	make -s -C "$dir" clean "$@" >"$log" 2>&1 && make -s -C "$dir" -j "$(nproc)" all "$@" >>"$log" 2>&1
 }
 
 # mf_private_install: a PostgreSQL of our own in pg/, with the built extension installed into it.
@@ -307,10 +319,11 @@ mf_sandbox_start()
 	shift
 	mkdir -p "$dir"
 	rm -f "$dir/port"
-	MF_API_KEY=${MF_API_KEY:-sandbox-key}
+	MF_API_KEY=${MF_API_KEY:-SK_KWT_sandbox}
 	(umask 077 && echo "$MF_API_KEY" >"$dir/myfatoorah.key")
 	# shellcheck disable=SC2086
-	${MF_SANDBOX_WRAPPER-} sandbox/mf-sandbox --port 0 --port-file "$dir/port" "$@" >"$dir/sandbox.log" 2>&1 </dev/null &
+	${MF_SANDBOX_WRAPPER-} sandbox/mf-sandbox --port 0 --port-file "$dir/port" --key "$MF_API_KEY=KWT" "$@" \
+		>"$dir/sandbox.log" 2>&1 </dev/null &
 	echo $! >"$dir/pid"
 	if ! mf_poll 20 mf_sandbox_is_up_or_gone "$dir" || ! [ -s "$dir/port" ]
 	then

@@ -45,6 +45,17 @@ mf_failed()
 	mf_count "$1" 0 1 0 "$3"
 }
 
+# mf_build_or_fail NAME DIR [VARIABLE=VALUE...]: builds, and counts a failure
+mf_build_or_fail()
+{
+	local name=$1 dir=$2 log=$MF_SCRATCH/log/build-$1.log
+	shift 2
+	mf_say "building $name"
+	mf_build "$dir" "$log" "${MF_MAKE[@]}" "$@" && return
+	mf_failed build "$log" "$name does not build"
+	return 1
+}
+
 # mf_show LOG LINES: the end of a log, indented so that it is not mistaken for our own words
 mf_show()
 {
@@ -101,18 +112,18 @@ mf_report()
 	mf_count "$1" "$passed" "$failed" "$skipped"
 }
 
-# mf_make_suite NAME DIR [VARIABLE=VALUE...]: the tests that a directory's own makefile runs
+# mf_make_suite NAME DIR: the tests that a directory's own makefile runs
 mf_make_suite()
 {
 	local name=$1 dir=$2 log=$MF_SCRATCH/log/$1.log status=0
-	shift 2
+
 	if ! [ -e "$dir/Makefile" ]
 	then
 		mf_no_tests "$name" "$dir/Makefile"
 		return
 	fi
 	mf_say "$name: make -C $dir check"
-	CMOCKA_MESSAGE_OUTPUT=TAP mf_run "$log" make -C "$dir" check "$@" || status=$?
+	CMOCKA_MESSAGE_OUTPUT=TAP mf_run "$log" make -C "$dir" check "${MF_MAKE[@]}" || status=$?
 	mf_report "$name" "$log" "$status"
 }
 
@@ -186,12 +197,12 @@ mf_regress_suite()
 
 mf_suite_core()
 {
-	mf_make_suite core test/core "$@"
+	mf_make_suite core test/core
 }
 
 mf_suite_sandbox()
 {
-	mf_make_suite sandbox sandbox "$@"
+	mf_make_suite sandbox sandbox
 }
 
 mf_suite_regress()
@@ -263,6 +274,64 @@ mf_suite_tap()
 		done
 	fi
 	mf_count tap "$passed" "$failed" "$skipped"
+}
+
+# mf_run_suites SUITE...: builds what is needed and runs these suites, or those of them that SUITES names
+mf_run_suites()
+{
+	local suite suites=${SUITES:-$*}
+
+	for suite in $suites
+	do
+		if [[ " $* " != *" $suite "* ]]
+		then
+			mf_failed "$suite" '' "no such suite; there are: $*"
+			mf_leave_out "$suite"
+		fi
+	done
+	# Where a part does not build, that is the failure, and what needs it is left out.
+	if mf_wanted regress isolation tap
+	then
+		if mf_build_or_fail extension .
+		then
+			mf_private_install
+		else
+			mf_leave_out regress isolation tap
+		fi
+	fi
+	if mf_wanted sandbox regress isolation tap && [ -e sandbox/Makefile ]
+	then
+		mf_build_or_fail sandbox sandbox || mf_leave_out sandbox regress isolation tap
+	fi
+	for suite in $suites
+	do
+		"mf_suite_$suite"
+	done
+}
+
+# mf_wanted SUITE...: whether one of them is among the caller's suites
+mf_wanted()
+{
+	local suite
+
+	for suite in "$@"
+	do
+		[[ " $suites " != *" $suite "* ]] || return 0
+	done
+	return 1
+}
+
+# mf_leave_out SUITE...: takes them from the caller's suites
+mf_leave_out()
+{
+	local suite
+
+	for suite in "$@"
+	do
+		! mf_wanted "$suite" || mf_say "left out: $suite"
+		suites=" $suites "
+		suites=${suites// $suite / }
+	done
 }
 
 # mf_cleanup: ends what runs; for the EXIT trap

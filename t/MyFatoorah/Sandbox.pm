@@ -18,14 +18,16 @@ sub time_limit
 	return $PostgreSQL::Test::Utils::timeout_default // 180;
 }
 
-# new(args => [...], key => '...', name => '...'): starts the program that MF_SANDBOX names, with these arguments added
+# new(args => [...], key => '...', country => 'KWT', name => '...'): starts the program that MF_SANDBOX names, with
+# these arguments added
 sub new
 {
 	my ($class, %params) = @_;
 	my $name = $params{name} // 'sandbox' . ($number++ || '');
 	my $self = bless {
 		name => $name,
-		key => $params{key} // 'sandbox-key',
+		key => $params{key} // 'SK_KWT_sandbox',
+		country => $params{country} // 'KWT',
 		args => $params{args} // [],
 		owner => $$,
 		log => "$PostgreSQL::Test::Utils::log_path/"
@@ -53,7 +55,8 @@ sub start
 	{
 		open STDIN, '<', '/dev/null';
 		open STDOUT, '>>', $self->{log} and open STDERR, '>&', \*STDOUT;
-		exec $binary, '--port', $port // 0, '--port-file', $self->{port_file}, @{ $self->{args} }
+		exec $binary, '--port', $port // 0, '--port-file', $self->{port_file},
+		  '--key', "$self->{key}=$self->{country}", @{ $self->{args} }
 		  or POSIX::_exit(127);
 	}
 	$self->{pid} = $pid;
@@ -148,23 +151,24 @@ sub reset
 sub ledger
 {
 	my ($self, %filters) = @_;
-	my $answer = $self->control('GET', $self->_query('ledger', %filters));
+	my $answer = $self->control('GET', $self->_query('ledger', limit => 1_000_000, %filters));
 
 	($answer) = grep { ref eq 'ARRAY' } values %$answer if ref $answer eq 'HASH';
 	return @{ $answer // [] };
 }
 
-# count(path => ..., reference => ...): how many they are
+# count(path => ..., reference => ..., phase => 'answered'): how many they are; answered counts those whose answer has
+# left too
 sub count
 {
 	my ($self, %filters) = @_;
-	my $answer = $self->control('GET', $self->_query('ledger/count', %filters));
+	my $phase = delete $filters{phase} // 'count';
 
-	return ref $answer eq 'HASH' ? $answer->{count} : $answer;
+	return $self->control('GET', $self->_query('ledger/count', %filters))->{$phase};
 }
 
-# wait_count({ filters }, n, seconds): waits until at least n such requests have come in; false if they have not in
-# that time
+# wait_count({ filters }, n, seconds): waits until at least n such requests have come in (been answered, with phase);
+# false if they have not in that time
 sub wait_count
 {
 	my ($self, $filters, $n, $seconds) = @_;
@@ -176,7 +180,7 @@ sub wait_count
 
 		return 1 if $self->count(%$filters) >= $n;
 		return 0 if $left <= 0;
-		# The answer may also be an error that says the time is over; the count decides.
+		# The answer may also say that the time is over; the count decides.
 		$self->request('GET', $self->_query('/_sandbox/wait', %$filters, count => $n,
 				timeout_ms => int(1000 * ($left < 5 ? $left : 5)) + 1));
 	}
@@ -190,6 +194,15 @@ sub invoices
 
 	($answer) = grep { ref eq 'ARRAY' } values %$answer if ref $answer eq 'HASH';
 	return @{ $answer // [] };
+}
+
+# invoice(id, action, data): an invoice; with an action (pay, fail ...) after what a person did to it
+sub invoice
+{
+	my ($self, $id, $action, $data) = @_;
+
+	return $self->control('GET', "invoices/$id") unless defined $action;
+	return $self->control('POST', "invoices/$id/$action", $data // {});
 }
 
 # faults({ rule }, ...): adds rules for what shall go wrong; clear_faults takes all away

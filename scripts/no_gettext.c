@@ -1,0 +1,81 @@
+/*
+ * no_gettext.c
+ *	  Preloaded by sanitize.sh: message translation that translates nothing.
+ *
+ * AddressSanitizer's runtime, the constructor of Debian's libp11-kit (which the
+ * server gets through LDAP) and glibc together leave the lock of glibc's gettext
+ * unlocked once too often, and the server waits for it for ever.  With these,
+ * nobody takes that lock.
+ */
+
+char	   *bindtextdomain(const char *domain, const char *directory);
+char	   *bind_textdomain_codeset(const char *domain, const char *codeset);
+char	   *textdomain(const char *domain);
+char	   *gettext(const char *message);
+char	   *dgettext(const char *domain, const char *message);
+char	   *dcgettext(const char *domain, const char *message, int category);
+char	   *ngettext(const char *one, const char *many, unsigned long n);
+char	   *dngettext(const char *domain, const char *one, const char *many, unsigned long n);
+char	   *dcngettext(const char *domain, const char *one, const char *many, unsigned long n, int category);
+
+char *
+bindtextdomain(const char *domain, const char *directory)
+{
+	(void) domain;
+	return (char *) directory;
+}
+
+char *
+bind_textdomain_codeset(const char *domain, const char *codeset)
+{
+	(void) domain;
+	return (char *) codeset;
+}
+
+char *
+textdomain(const char *domain)
+{
+	return (char *) domain;
+}
+
+char *
+gettext(const char *message)
+{
+	return (char *) message;
+}
+
+char *
+dgettext(const char *domain, const char *message)
+{
+	(void) domain;
+	return (char *) message;
+}
+
+char *
+dcgettext(const char *domain, const char *message, int category)
+{
+	(void) domain;
+	(void) category;
+	return (char *) message;
+}
+
+char *
+ngettext(const char *one, const char *many, unsigned long n)
+{
+	return (char *) (n == 1 ? one : many);
+}
+
+char *
+dngettext(const char *domain, const char *one, const char *many, unsigned long n)
+{
+	(void) domain;
+	return ngettext(one, many, n);
+}
+
+char *
+dcngettext(const char *domain, const char *one, const char *many, unsigned long n, int category)
+{
+	(void) domain;
+	(void) category;
+	return ngettext(one, many, n);
+}
