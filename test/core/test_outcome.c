@@ -1,0 +1,578 @@
+/*
+ * test_outcome.c
+ *	  Evidence + answer -> verdict, row by row.
+ *
+ * The exchanges are made up here; test_http_faults.c shows that real ones look
+ * like that.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * test/core/test_outcome.c
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "support.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "outcome.h"
+
+#define REFERENCE "mf-1"
+#define NOW INT64_C(784111717)	/* a minute before the date of RFC 9110 */
+
+#define ACCEPTED "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":6345386,\"InvoiceURL\":\"https://x/1\",\"CustomerReference\":\"mf-1\",\"UserDefinedField\":\"u\"}}"
+#define REFUSED "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"InvoiceValue\",\"Error\":\"must be more than 0\"}],\"Data\":null}"
+#define HTML "<html><head><title>403 Forbidden</title></head></html>"
+#define FOUND "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":6424733,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":1,\"CustomerReference\":\"mf-1\"}}"
+#define NO_DATA "{\"IsSuccess\":false,\"Message\":\"No data match the provided values\",\"ValidationErrors\":null,\"Data\":null}"
+
+/* How far the request got */
+typedef enum Stage
+{
+	UNCONNECTED,				/* the gate was not reached */
+	STOPPED,					/* the gate refused */
+	PASSED,						/* passed, but the body never asked for */
+	STARTED,					/* the body in part */
+	SERVED						/* the whole body */
+} Stage;
+
+static void
+make_exchange(MfHttpExchange *exchange, Stage stage, int code, long status, const char *body)
+{
+	memset(exchange, 0, sizeof(*exchange));
+	exchange->gate_reached = (stage >= STOPPED);
+	exchange->gate_passed = (stage >= PASSED);
+	exchange->body_started = (stage >= STARTED);
+	exchange->body_len = 100;
+	exchange->body_served = stage == SERVED ? 100 : stage == STARTED ? 50 : 0;
+	exchange->curl_code = code;
+	exchange->http_status = status;
+	exchange->response = strdup(body);
+	exchange->response_len = strlen(body);
+	strcpy(exchange->host, "api.example");
+}
+
+static void
+check_send(int line, const MfHttpExchange *exchange, const char *reference, MfOutcome expected)
+{
+	MfSendResult result;
+
+	mf_send_result_read(exchange, reference, NOW, &result);
+	if (result.outcome != expected)
+		fail_msg("line %d: %s instead of %s (%s)", line, mf_outcome_name(result.outcome),
+				 mf_outcome_name(expected), result.error ? result.error : "no error");
+	assert_int_equal(result.error == NULL, expected == MF_ACCEPTED);
+	assert_int_equal(result.invoice_id != NULL, expected == MF_ACCEPTED);
+	if (expected != MF_ACCEPTED)
+	{
+		assert_null(result.invoice_url);
+		assert_null(result.customer_reference);
+		assert_null(result.user_defined_field);
+		assert_null(strchr(result.error, '\n'));
+	}
+	mf_send_result_free(&result);
+	assert_null(result.error);
+}
+
+static void
+check_status(int line, const MfHttpExchange *exchange, MfLookup expected, bool not_sent)
+{
+	MfStatusResult result;
+
+	mf_status_result_read(exchange, NOW, &result);
+	if (result.lookup != expected || result.not_sent != not_sent)
+		fail_msg("line %d: lookup %d instead of %d (%s)", line, result.lookup, expected,
+				 result.error ? result.error : "no error");
+	assert_int_equal(result.error == NULL, expected == MF_FOUND);
+	assert_int_equal(result.values[MF_PS_INVOICE_ID] != NULL, expected == MF_FOUND);
+	mf_status_result_free(&result);
+	mf_status_result_free(&result);
+}
+
+/* ----------
+ * Section 3: the evidence, no whole answer
+ * ----------
+ */
+
+static void
+test_evidence(void **state)
+{
+	static const struct
+	{
+		int			line;
+		Stage		stage;
+		int			code;
+		long		status;
+		const char *body;
+		bool		truncated;
+		MfOutcome	outcome;
+	}			cases[] = {
+		/* nothing of the body left */
+		{__LINE__, UNCONNECTED, CURLE_COULDNT_RESOLVE_HOST, 0, "", false, MF_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_COULDNT_CONNECT, 0, "", false, MF_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_PEER_FAILED_VERIFICATION, 0, "", false, MF_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_SSL_CONNECT_ERROR, 0, "", false, MF_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_URL_MALFORMAT, 0, "", false, MF_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_OUT_OF_MEMORY, 0, "", false, MF_NOT_SENT},
+		{__LINE__, STOPPED, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_NOT_SENT},
+		{__LINE__, PASSED, CURLE_SEND_ERROR, 0, "", false, MF_NOT_SENT},
+		{__LINE__, PASSED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_NOT_SENT},
+		{__LINE__, PASSED, CURLE_GOT_NOTHING, 0, "", false, MF_NOT_SENT},
+		/* the same codes with a byte of the body served */
+		{__LINE__, STARTED, CURLE_COULDNT_RESOLVE_HOST, 0, "", false, MF_UNKNOWN},
+		{__LINE__, STARTED, CURLE_COULDNT_CONNECT, 0, "", false, MF_UNKNOWN},
+		{__LINE__, STARTED, CURLE_SSL_CONNECT_ERROR, 0, "", false, MF_UNKNOWN},
+		{__LINE__, STARTED, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_UNKNOWN},
+		{__LINE__, STARTED, CURLE_SEND_ERROR, 0, "", false, MF_UNKNOWN},
+		{__LINE__, STARTED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_GOT_NOTHING, 0, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_RECV_ERROR, 0, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_UNSUPPORTED_PROTOCOL, 0, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_SEND_FAIL_REWIND, 0, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_FAILED_INIT, 0, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_OK, 0, "", false, MF_UNKNOWN},
+		/* headers cut off: status 200, no body */
+		{__LINE__, SERVED, CURLE_OK, 200, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_PARTIAL_FILE, 200, "", false, MF_UNKNOWN},
+		/* an answer that did not end, however good or bad it looks */
+		{__LINE__, SERVED, CURLE_PARTIAL_FILE, 200, ACCEPTED, false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_OPERATION_TIMEDOUT, 200, ACCEPTED, false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_RECV_ERROR, 400, REFUSED, false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_PARTIAL_FILE, 401, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_PARTIAL_FILE, 429, "", false, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_WRITE_ERROR, 200, ACCEPTED, true, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_OK, 200, ACCEPTED, true, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_OK, 401, "", true, MF_UNKNOWN},
+		{__LINE__, SERVED, CURLE_OK, 100, "", false, MF_UNKNOWN},
+	};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(cases); i++)
+	{
+		MfHttpExchange exchange;
+
+		make_exchange(&exchange, cases[i].stage, cases[i].code, cases[i].status, cases[i].body);
+		exchange.truncated = cases[i].truncated;
+		check_send(cases[i].line, &exchange, REFERENCE, cases[i].outcome);
+		check_status(cases[i].line, &exchange, MF_LOOKUP_FAILED, cases[i].outcome == MF_NOT_SENT);
+		free(exchange.response);
+	}
+}
+
+/* Every code that libcurl has, at every stage: only the stage decides. */
+static void
+test_every_code(void **state)
+{
+	int			code;
+	int			stage;
+
+	(void) state;
+	for (code = 1; code < CURL_LAST; code++)
+	{
+		for (stage = UNCONNECTED; stage <= SERVED; stage++)
+		{
+			MfHttpExchange exchange;
+
+			make_exchange(&exchange, (Stage) stage, code, 0, "");
+			check_send(code, &exchange, REFERENCE, stage < STARTED ? MF_NOT_SENT : MF_UNKNOWN);
+			free(exchange.response);
+			make_exchange(&exchange, (Stage) stage, code, 200, ACCEPTED);
+			check_send(code, &exchange, REFERENCE, MF_UNKNOWN);
+			free(exchange.response);
+		}
+	}
+}
+
+/* ----------
+ * Section 4: whole answers
+ * ----------
+ */
+
+static void
+test_answers(void **state)
+{
+	static const struct
+	{
+		int			line;
+		long		status;
+		const char *body;
+		MfOutcome	outcome;
+	}			cases[] = {
+		/* 2xx that proves the invoice */
+		{__LINE__, 200, ACCEPTED, MF_ACCEPTED},
+		{__LINE__, 201, ACCEPTED, MF_ACCEPTED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}}", MF_ACCEPTED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":123456789012345678,\"CustomerReference\":\"mf-1\"}}", MF_ACCEPTED},
+		/* 2xx but not that */
+		{__LINE__, 200, "", MF_UNKNOWN},
+		{__LINE__, 204, "", MF_UNKNOWN},
+		{__LINE__, 200, HTML, MF_UNKNOWN},
+		{__LINE__, 200, REFUSED, MF_UNKNOWN},
+		{__LINE__, 200, ACCEPTED "x", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":null}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":[{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}]}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":\"true\",\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":null,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":0,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":-5,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1.0,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1e3,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"12\",\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1234567890123456789,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":null}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-2\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"MF-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1~2\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"InvoiceId\":2,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		/* definite refusals */
+		{__LINE__, 400, REFUSED, MF_REJECTED},
+		{__LINE__, 400, "{\"IsSuccess\":false}", MF_REJECTED},
+		{__LINE__, 402, REFUSED, MF_REJECTED},
+		{__LINE__, 405, REFUSED, MF_REJECTED},
+		{__LINE__, 409, REFUSED, MF_REJECTED},
+		{__LINE__, 413, REFUSED, MF_REJECTED},
+		{__LINE__, 422, REFUSED, MF_REJECTED},
+		{__LINE__, 499, REFUSED, MF_REJECTED},
+		/* 4xx without the vendor's word for it */
+		{__LINE__, 400, "", MF_UNKNOWN},
+		{__LINE__, 400, HTML, MF_UNKNOWN},
+		{__LINE__, 400, "{\"Message\":\"bad\"}", MF_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":\"false\"}", MF_UNKNOWN},
+		{__LINE__, 400, "\"bad\"", MF_UNKNOWN},
+		{__LINE__, 400, ACCEPTED, MF_UNKNOWN},
+		{__LINE__, 413, "", MF_UNKNOWN},
+		/* the account's problem, by the status alone */
+		{__LINE__, 401, REFUSED, MF_ACCOUNT_PROBLEM},
+		{__LINE__, 401, "", MF_ACCOUNT_PROBLEM},
+		{__LINE__, 401, HTML, MF_ACCOUNT_PROBLEM},
+		{__LINE__, 403, REFUSED, MF_ACCOUNT_PROBLEM},
+		{__LINE__, 403, HTML, MF_ACCOUNT_PROBLEM},
+		{__LINE__, 403, "", MF_ACCOUNT_PROBLEM},
+		{__LINE__, 404, "{\"Message\":\"No HTTP resource was found\"}", MF_ACCOUNT_PROBLEM},
+		{__LINE__, 404, "", MF_ACCOUNT_PROBLEM},
+		{__LINE__, 300, "", MF_ACCOUNT_PROBLEM},
+		{__LINE__, 301, "", MF_ACCOUNT_PROBLEM},
+		{__LINE__, 302, HTML, MF_ACCOUNT_PROBLEM},
+		{__LINE__, 304, "", MF_ACCOUNT_PROBLEM},
+		{__LINE__, 307, ACCEPTED, MF_ACCOUNT_PROBLEM},
+		{__LINE__, 308, "", MF_ACCOUNT_PROBLEM},
+		/* throttled */
+		{__LINE__, 429, "", MF_THROTTLED},
+		{__LINE__, 429, HTML, MF_THROTTLED},
+		{__LINE__, 429, REFUSED, MF_THROTTLED},
+		/* 408, every 5xx, anything else */
+		{__LINE__, 408, "", MF_UNKNOWN},
+		{__LINE__, 408, REFUSED, MF_UNKNOWN},
+		{__LINE__, 500, "", MF_UNKNOWN},
+		{__LINE__, 500, REFUSED, MF_UNKNOWN},
+		{__LINE__, 500, ACCEPTED, MF_UNKNOWN},
+		{__LINE__, 501, "", MF_UNKNOWN},
+		{__LINE__, 502, HTML, MF_UNKNOWN},
+		{__LINE__, 503, "", MF_UNKNOWN},
+		{__LINE__, 504, HTML, MF_UNKNOWN},
+		{__LINE__, 599, "", MF_UNKNOWN},
+		{__LINE__, 600, ACCEPTED, MF_UNKNOWN},
+		{__LINE__, 999, REFUSED, MF_UNKNOWN},
+	};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(cases); i++)
+	{
+		MfHttpExchange exchange;
+
+		make_exchange(&exchange, SERVED, CURLE_OK, cases[i].status, cases[i].body);
+		check_send(cases[i].line, &exchange, REFERENCE, cases[i].outcome);
+		free(exchange.response);
+
+		/*
+		 * An answer before the whole request was read counts as well, but
+		 * success is not believed then.
+		 */
+		make_exchange(&exchange, STARTED, CURLE_OK, cases[i].status, cases[i].body);
+		check_send(cases[i].line, &exchange, REFERENCE,
+				   cases[i].outcome == MF_ACCEPTED ? MF_UNKNOWN : cases[i].outcome);
+		free(exchange.response);
+		make_exchange(&exchange, PASSED, CURLE_OK, cases[i].status, cases[i].body);
+		check_send(cases[i].line, &exchange, REFERENCE,
+				   cases[i].outcome == MF_ACCEPTED ? MF_UNKNOWN : cases[i].outcome);
+		free(exchange.response);
+	}
+}
+
+/* Every status there is, without a body */
+static void
+test_every_status(void **state)
+{
+	long		status;
+
+	(void) state;
+	for (status = 200; status < 1000; status++)
+	{
+		MfHttpExchange exchange;
+		MfOutcome	expected = MF_UNKNOWN;
+
+		if (status == 429)
+			expected = MF_THROTTLED;
+		else if (status == 401 || status == 403 || status == 404 || (status >= 300 && status < 400))
+			expected = MF_ACCOUNT_PROBLEM;
+		make_exchange(&exchange, SERVED, CURLE_OK, status, "");
+		check_send((int) status, &exchange, REFERENCE, expected);
+		check_status((int) status, &exchange,
+					 expected == MF_THROTTLED ? MF_LOOKUP_THROTTLED :
+					 expected == MF_ACCOUNT_PROBLEM ? MF_LOOKUP_ACCOUNT_PROBLEM : MF_LOOKUP_FAILED, false);
+		free(exchange.response);
+	}
+}
+
+static void
+test_reference(void **state)
+{
+	static const char *const echoes[] = {"null", "\"mf-1\"", "\"other\"", "5"};
+	size_t		i;
+
+	(void) state;
+	/* none was sent: any echo is fine */
+	for (i = 0; i < LENGTH(echoes); i++)
+	{
+		char	   *body = text("{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":7,\"CustomerReference\":%s}}", echoes[i]);
+		MfHttpExchange exchange;
+
+		make_exchange(&exchange, SERVED, CURLE_OK, 200, body);
+		check_send(__LINE__, &exchange, NULL, MF_ACCEPTED);
+		check_send(__LINE__, &exchange, "mf-1", i == 1 ? MF_ACCEPTED : MF_UNKNOWN);
+		free(exchange.response);
+		free(body);
+	}
+}
+
+static void
+test_send_texts(void **state)
+{
+	char	   *sample = fixture("send-payment.response.lnk.json");
+	MfHttpExchange exchange;
+	MfSendResult result;
+
+	(void) state;
+	make_exchange(&exchange, SERVED, CURLE_OK, 200, sample);
+	mf_send_result_read(&exchange, NULL, NOW, &result);
+	assert_int_equal(result.outcome, MF_ACCEPTED);
+	assert_string_equal(result.invoice_id, "6345386");
+	assert_string_equal(result.invoice_url, "https://demo.MyFatoorah.com/KWT/ie/01072634538642-1732339e");
+	assert_null(result.customer_reference);
+	assert_null(result.user_defined_field);
+	assert_null(result.error);
+	assert_int_equal(result.retry_after, -1);
+	mf_send_result_free(&result);
+	free(exchange.response);
+	free(sample);
+
+	make_exchange(&exchange, SERVED, CURLE_OK, 200, ACCEPTED);
+	mf_send_result_read(&exchange, REFERENCE, NOW, &result);
+	assert_string_equal(result.customer_reference, "mf-1");
+	assert_string_equal(result.user_defined_field, "u");
+	mf_send_result_free(&result);
+	mf_send_result_free(&result);
+	free(exchange.response);
+
+	sample = fixture("send-payment.response.validation-error.json");
+	make_exchange(&exchange, SERVED, CURLE_OK, 400, sample);
+	mf_send_result_read(&exchange, REFERENCE, NOW, &result);
+	assert_int_equal(result.outcome, MF_REJECTED);
+	assert_string_equal(result.error, "InvoiceValue: Invoice value must be more than 0");
+	mf_send_result_free(&result);
+	free(exchange.response);
+	free(sample);
+
+	make_exchange(&exchange, SERVED, CURLE_OK, 503, "busy");
+	strcpy(exchange.retry_after, "30");
+	mf_send_result_read(&exchange, REFERENCE, NOW, &result);
+	assert_string_equal(result.error, "HTTP 503: busy");
+	assert_int_equal(result.retry_after, 30);
+	mf_send_result_free(&result);
+	free(exchange.response);
+
+	make_exchange(&exchange, SERVED, CURLE_OK, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"x\"}}");
+	mf_send_result_read(&exchange, REFERENCE, NOW, &result);
+	assert_string_equal(result.error, "HTTP 200: the answer is about another customer reference");
+	mf_send_result_free(&result);
+	free(exchange.response);
+
+	make_exchange(&exchange, SERVED, CURLE_OK, 200, HTML);
+	mf_send_result_read(&exchange, REFERENCE, NOW, &result);
+	assert_string_equal(result.error, "HTTP 200: the answer is not valid JSON: 403 Forbidden");
+	mf_send_result_free(&result);
+	free(exchange.response);
+}
+
+static void
+test_retry_after(void **state)
+{
+	static const struct
+	{
+		const char *header;
+		int			seconds;
+	}			cases[] = {
+		{"", -1}, {"17", 17}, {"999999", MF_RETRY_AFTER_CAP}, {"Sun, 06 Nov 1994 08:49:37 GMT", 60}, {"later", -1},
+	};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(cases); i++)
+	{
+		MfHttpExchange exchange;
+		MfSendResult result;
+		MfStatusResult status;
+
+		make_exchange(&exchange, SERVED, CURLE_OK, 429, "");
+		strcpy(exchange.retry_after, cases[i].header);
+		mf_send_result_read(&exchange, REFERENCE, NOW, &result);
+		assert_int_equal(result.outcome, MF_THROTTLED);
+		assert_int_equal(result.retry_after, cases[i].seconds);
+		mf_send_result_free(&result);
+		mf_status_result_read(&exchange, NOW, &status);
+		assert_int_equal(status.lookup, MF_LOOKUP_THROTTLED);
+		assert_int_equal(status.retry_after, cases[i].seconds);
+		mf_status_result_free(&status);
+		free(exchange.response);
+	}
+}
+
+/* ----------
+ * GetPaymentStatus
+ * ----------
+ */
+
+static void
+test_lookups(void **state)
+{
+	static const struct
+	{
+		int			line;
+		long		status;
+		const char *body;
+		MfLookup	lookup;
+	}			cases[] = {
+		{__LINE__, 200, FOUND, MF_FOUND},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"12\",\"InvoiceStatus\":\"Paid\"}}", MF_FOUND},
+		/* a date in a new spelling does not hide a payment */
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":\"1.000\",\"ExpiryDate\":77,\"InvoiceDisplayValue\":\"KD 1\",\"CreatedDate\":\"now\"}}", MF_FOUND},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":{}}}", MF_LOOKUP_FAILED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_FAILED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12}}", MF_LOOKUP_FAILED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"\"}}", MF_LOOKUP_FAILED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":0,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_FAILED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":-1,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_FAILED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":null}", MF_LOOKUP_FAILED},
+		{__LINE__, 200, "{\"IsSuccess\":true}", MF_LOOKUP_FAILED},
+		{__LINE__, 200, NO_DATA, MF_LOOKUP_FAILED},
+		{__LINE__, 200, HTML, MF_LOOKUP_FAILED},
+		{__LINE__, 200, "", MF_LOOKUP_FAILED},
+		{__LINE__, 400, NO_DATA, MF_NOT_FOUND},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Key\",\"Error\":\"no data match the provided values.\"}]}", MF_NOT_FOUND},
+		{__LINE__, 400, REFUSED, MF_LOOKUP_REFUSED},
+		{__LINE__, 422, NO_DATA, MF_LOOKUP_REFUSED},
+		/* the words alone prove nothing */
+		{__LINE__, 400, "No data match the provided values", MF_LOOKUP_FAILED},
+		{__LINE__, 400, "{\"Message\":\"No data match the provided values\"}", MF_LOOKUP_FAILED},
+		{__LINE__, 400, "", MF_LOOKUP_FAILED},
+		{__LINE__, 400, FOUND, MF_LOOKUP_FAILED},
+		{__LINE__, 404, NO_DATA, MF_LOOKUP_ACCOUNT_PROBLEM},
+		{__LINE__, 401, "", MF_LOOKUP_ACCOUNT_PROBLEM},
+		{__LINE__, 403, HTML, MF_LOOKUP_ACCOUNT_PROBLEM},
+		{__LINE__, 302, "", MF_LOOKUP_ACCOUNT_PROBLEM},
+		{__LINE__, 429, NO_DATA, MF_LOOKUP_THROTTLED},
+		{__LINE__, 408, NO_DATA, MF_LOOKUP_FAILED},
+		{__LINE__, 500, NO_DATA, MF_LOOKUP_FAILED},
+		{__LINE__, 503, FOUND, MF_LOOKUP_FAILED},
+	};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(cases); i++)
+	{
+		MfHttpExchange exchange;
+
+		make_exchange(&exchange, SERVED, CURLE_OK, cases[i].status, cases[i].body);
+		check_status(cases[i].line, &exchange, cases[i].lookup, false);
+		free(exchange.response);
+		/* cut off it is nothing at all */
+		make_exchange(&exchange, SERVED, CURLE_PARTIAL_FILE, cases[i].status, cases[i].body);
+		check_status(cases[i].line, &exchange, MF_LOOKUP_FAILED, false);
+		free(exchange.response);
+	}
+}
+
+static void
+test_lookup_values(void **state)
+{
+	char	   *sample = fixture("get-payment-status.response.paid-single.json");
+	MfHttpExchange exchange;
+	MfStatusResult result;
+
+	(void) state;
+	make_exchange(&exchange, SERVED, CURLE_OK, 200, sample);
+	mf_status_result_read(&exchange, NOW, &result);
+	assert_int_equal(result.lookup, MF_FOUND);
+	assert_string_equal(result.values[MF_PS_INVOICE_ID], "6424733");
+	assert_string_equal(result.values[MF_PS_INVOICE_STATUS], "Paid");
+	assert_non_null(result.envelope.data);
+	assert_null(result.error);
+	mf_status_result_free(&result);
+	free(exchange.response);
+	free(sample);
+
+	make_exchange(&exchange, SERVED, CURLE_OK, 400, NO_DATA);
+	mf_status_result_read(&exchange, NOW, &result);
+	assert_string_equal(result.error, "No data match the provided values");
+	mf_status_result_free(&result);
+	free(exchange.response);
+
+	make_exchange(&exchange, SERVED, CURLE_OK, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":true}}");
+	mf_status_result_read(&exchange, NOW, &result);
+	assert_string_equal(result.error, "HTTP 200: the answer's InvoiceId cannot be read");
+	mf_status_result_free(&result);
+	free(exchange.response);
+}
+
+static void
+test_names(void **state)
+{
+	(void) state;
+	assert_string_equal(mf_outcome_name(MF_ACCEPTED), "accepted");
+	assert_string_equal(mf_outcome_name(MF_REJECTED), "rejected");
+	assert_string_equal(mf_outcome_name(MF_NOT_SENT), "not_sent");
+	assert_string_equal(mf_outcome_name(MF_THROTTLED), "throttled");
+	assert_string_equal(mf_outcome_name(MF_ACCOUNT_PROBLEM), "account_problem");
+	assert_string_equal(mf_outcome_name(MF_UNKNOWN), "unknown");
+	assert_string_equal(mf_outcome_name((MfOutcome) 99), "unknown");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_evidence),
+		cmocka_unit_test(test_every_code),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_every_status),
+		cmocka_unit_test(test_reference),
+		cmocka_unit_test(test_send_texts),
+		cmocka_unit_test(test_retry_after),
+		cmocka_unit_test(test_lookups),
+		cmocka_unit_test(test_lookup_values),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests_name("outcome", tests, NULL, NULL);
+}
