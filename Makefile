@@ -80,6 +80,7 @@ OBJS = \
 	src/request_check.o \
 	src/request_json.o \
 	src/circuit.o \
+	src/flight.o \
 	src/sender.o \
 	src/sql.o \
 	src/hooks.o \

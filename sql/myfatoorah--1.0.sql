@@ -150,7 +150,8 @@ CREATE TABLE mf_queue (
 	kind text COLLATE "C" NOT NULL CHECK (kind IN ('send', 'sending', 'reconcile')),
 	due timestamptz NOT NULL,
 	rank timestamptz NOT NULL,
-	priority smallint NOT NULL
+	priority smallint NOT NULL,
+	step smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
 		autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
 
@@ -160,6 +161,8 @@ COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfini
 COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile';
 COMMENT ON COLUMN mf_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, less ten minutes per step of priority';
+
+COMMENT ON COLUMN mf_queue.step IS 'look-ups that have found nothing so far';
 
 --
 -- Every attempt to send, recorded before the first byte leaves

@@ -18,7 +18,6 @@
 
 static MfCircuit *circuits = NULL;
 
-static double random_fraction(void);
 static void back_off(MfCircuit *circuit, TimestampTz now);
 
 /* See circuit.h. */
@@ -156,14 +155,14 @@ back_off(MfCircuit *circuit, TimestampTz now)
 
 	delay = mf_retry_delay * pow(2.0, Min(circuit->failures, 20));
 	delay = Min(delay, MF_BACKOFF_CAP_MS);
-	delay *= 0.25 + 0.75 * random_fraction();
+	delay *= 0.25 + 0.75 * mf_random_fraction();
 	circuit->failures++;
 	circuit->retry_at = now + (TimestampTz) (delay * 1000.0);
 }
 
-/* 0 <= x < 1; need not be good, must not be in step with other servers */
-static double
-random_fraction(void)
+/* See circuit.h. */
+double
+mf_random_fraction(void)
 {
 	uint32		bits;
 

@@ -57,6 +57,9 @@ extern void mf_circuit_ended(MfCircuit *circuit, MfOutcome outcome, int retry_af
 /* Sending failed before any request was made, such as for a missing key. */
 extern void mf_circuit_failed(MfCircuit *circuit, TimestampTz now);
 
+/* 0 <= x < 1, not in step with any other server */
+extern double mf_random_fraction(void);
+
 /* A person has mended something: try at once. */
 extern void mf_circuit_reset(MfCircuit *circuit);
 

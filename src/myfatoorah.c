@@ -28,6 +28,15 @@ int			mf_max_databases = MF_MAX_DATABASES_DEFAULT;
 int			mf_retry_delay = MF_RETRY_DELAY_DEFAULT;
 int			mf_reconcile_delay = MF_RECONCILE_DELAY_DEFAULT;
 
+int			mf_resend = MF_RESEND_LINK;
+
+static const struct config_enum_entry resend_options[] = {
+	{"never", MF_RESEND_NEVER, false},
+	{"link", MF_RESEND_LINK, false},
+	{"all", MF_RESEND_ALL, false},
+	{NULL, 0, false}
+};
+
 extern PGDLLEXPORT void _PG_init(void);
 
 /*
@@ -51,6 +60,11 @@ _PG_init(void)
 							"Counted from the time when MyFatoorah can no longer be working on the request.",
 							&mf_reconcile_delay, MF_RECONCILE_DELAY_DEFAULT, MF_RECONCILE_DELAY_MIN,
 							MF_RECONCILE_DELAY_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("myfatoorah.resend",
+							 "Invoices that are sent again when look-ups have found no trace of them.",
+							 "\"link\" means those with notification_option LNK, of which the customer cannot know.",
+							 &mf_resend, MF_RESEND_LINK, resend_options, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	if (process_shared_preload_libraries_in_progress)
 	{

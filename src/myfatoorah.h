@@ -26,9 +26,18 @@
 #define MF_RECONCILE_DELAY_DEFAULT 60000
 #define MF_RECONCILE_DELAY_MAX 3600000
 
+/* What may be sent again after look-ups found no invoice */
+typedef enum MfResend
+{
+	MF_RESEND_NEVER,
+	MF_RESEND_LINK,				/* notification_option LNK: nobody was told */
+	MF_RESEND_ALL
+} MfResend;
+
 extern bool mf_worker_enabled;	/* myfatoorah.worker */
 extern int	mf_max_databases;	/* myfatoorah.max_databases */
 extern int	mf_retry_delay;		/* myfatoorah.retry_delay, ms */
 extern int	mf_reconcile_delay; /* myfatoorah.reconcile_delay, ms */
+extern int	mf_resend;			/* myfatoorah.resend, an MfResend */
 
 #endif							/* MYFATOORAH_H */

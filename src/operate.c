@@ -24,7 +24,6 @@
 static MfJob *lock_invoice(FunctionCallInfo fcinfo);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static char *optional_text(FunctionCallInfo fcinfo, int number);
-static char *next_reference(const char *reference);
 
 PG_FUNCTION_INFO_V1(mf_cancel);
 PG_FUNCTION_INFO_V1(mf_retry);
@@ -82,7 +81,7 @@ mf_retry(PG_FUNCTION_ARGS)
 	transition.attempt = job->attempts;
 	transition.next = MF_JOB_SEND;
 	transition.due = now;
-	transition.reference = next_reference(job->reference);
+	transition.reference = mf_next_reference(job->reference);
 	transition.actor = GetUserNameFromId(GetUserId(), false);
 	transition.reason = reason ? reason : "retry";
 	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, now);
@@ -119,18 +118,6 @@ static char *
 optional_text(FunctionCallInfo fcinfo, int number)
 {
 	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
-}
-
-/* "ref", "ref~2", "ref~3", ...; palloc'd */
-static char *
-next_reference(const char *reference)
-{
-	const char *tilde = strrchr(reference, '~');
-	int			number = tilde ? atoi(tilde + 1) : 0;
-
-	if (number < 2)
-		return psprintf("%s~2", reference);
-	return psprintf("%.*s~%d", (int) (tilde - reference), reference, number + 1);
 }
 
 /* Nothing more is claimed for the account from the commit on. */

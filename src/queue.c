@@ -98,8 +98,8 @@ static MfStatement accounts_statement = {
 };
 
 static MfStatement claim_entries_statement = {
-	"SELECT e.invoice, e.kind, e.rank FROM unnest($1, $2, $3) AS l(account, slots, mark) CROSS JOIN LATERAL ("
-	"  SELECT q.invoice, q.kind, q.rank FROM @mf_queue q "
+	"SELECT e.invoice, e.kind, e.rank, e.step FROM unnest($1, $2, $3) AS l(account, slots, mark) CROSS JOIN LATERAL ("
+	"  SELECT q.invoice, q.kind, q.rank, q.step FROM @mf_queue q "
 	"  WHERE q.account = l.account AND q.rank >= l.mark AND q.rank <= $4 AND q.due <= $4 "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e",
 	4, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
@@ -146,7 +146,7 @@ static MfStatement apply_statement = {
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
 	"  AS t(invoice, from_status, to_status, attempt, next, due, reference, invoice_id, invoice_url, "
 	"       error, actor, reason)), "
-	"kept AS (UPDATE @mf_queue q SET kind = t.next, due = t.due, rank = " RANK("t.due", "q.priority") " "
+	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, due = t.due, rank = " RANK("t.due", "q.priority") " "
 	"  FROM t WHERE q.invoice = t.invoice AND t.next IS NOT NULL), "
 	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = t.invoice AND t.next IS NULL), "
 	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
@@ -163,11 +163,12 @@ static MfStatement apply_statement = {
 	NULL, InvalidOid
 };
 
-static MfStatement put_off_statement = {
-	"WITH e AS (SELECT * FROM unnest($1, $2) AS e(invoice, error)), "
-	"later AS (UPDATE @mf_queue q SET due = $3, rank = " RANK("$3", "q.priority") " FROM e WHERE q.invoice = e.invoice) "
-	"UPDATE @mf_invoice i SET last_error = e.error FROM e WHERE i.id = e.invoice AND e.error IS NOT NULL",
-	3, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
+static MfStatement delay_statement = {
+	"WITH d AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4) AS d(invoice, due, step, error)), "
+	"later AS (UPDATE @mf_queue q SET due = d.due, rank = " RANK("d.due", "q.priority") ", step = d.step "
+	"  FROM d WHERE q.invoice = d.invoice) "
+	"UPDATE @mf_invoice i SET last_error = d.error FROM d WHERE i.id = d.invoice AND d.error IS NOT NULL",
+	4, {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement remove_statement = {
@@ -459,7 +460,8 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	int64	   *invoices;
 	MfJobKind  *kinds;
 	TimestampTz *ranks;
-	const char **no_errors;
+	int		   *steps;
+	MfDelay    *delays;
 	int			claimed;
 	int			busy = 0;
 	int			i;
@@ -488,6 +490,7 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	invoices = (int64 *) palloc(claimed * sizeof(int64));
 	kinds = (MfJobKind *) palloc(claimed * sizeof(MfJobKind));
 	ranks = (TimestampTz *) palloc(claimed * sizeof(TimestampTz));
+	steps = (int *) palloc(claimed * sizeof(int));
 	for (i = 0; i < claimed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -495,6 +498,7 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 		invoices[i] = DatumGetInt64(column(tuple, SPI_tuptable->tupdesc, 1, NULL));
 		kinds[i] = job_kind(TextDatumGetCString(column(tuple, SPI_tuptable->tupdesc, 2, NULL)));
 		ranks[i] = DatumGetTimestampTz(column(tuple, SPI_tuptable->tupdesc, 3, NULL));
+		steps[i] = DatumGetInt16(column(tuple, SPI_tuptable->tupdesc, 4, NULL));
 	}
 
 	values[0] = int8_array(invoices, claimed);
@@ -507,21 +511,24 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 			;
 		job->kind = kinds[i];
 		job->rank = ranks[i];
+		job->step = steps[i];
 		kinds[i] = MF_JOB_NONE;
 		jobs = lappend(jobs, job);
 	}
 
 	/* what is left over is locked by somebody who changes it right now, or gone */
+	delays = (MfDelay *) palloc0(claimed * sizeof(MfDelay));
 	for (i = 0; i < claimed; i++)
 	{
 		if (kinds[i] != MF_JOB_NONE)
-			invoices[busy++] = invoices[i];
+		{
+			delays[busy].invoice = invoices[i];
+			delays[busy].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
+			delays[busy++].step = steps[i];
+		}
 	}
 	if (busy > 0)
-	{
-		no_errors = (const char **) palloc0(busy * sizeof(char *));
-		mf_queue_put_off(scope, invoices, no_errors, busy, TimestampTzPlusMilliseconds(now, 1000));
-	}
+		mf_queue_delay(scope, delays, busy);
 	return jobs;
 }
 
@@ -657,20 +664,26 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 
 /* See queue.h. */
 void
-mf_queue_put_off(const MfSqlScope *scope, const int64 *invoices, const char *const *errors, int count,
-				 TimestampTz due)
+mf_queue_delay(const MfSqlScope *scope, const MfDelay *delays, int count)
 {
-	ArrayBuilder texts;
-	Datum		values[3];
+	ArrayBuilder columns[4];
+	Datum		values[4];
 	int			i;
 
-	builder_init(&texts, count);
+	for (i = 0; i < 4; i++)
+		builder_init(&columns[i], count);
 	for (i = 0; i < count; i++)
-		add_text(&texts, errors[i]);
-	values[0] = int8_array(invoices, count);
-	values[1] = finish_array(&texts, TEXTOID);
-	values[2] = TimestampTzGetDatum(due);
-	(void) mf_sql_execute(scope, &put_off_statement, values, NULL);
+	{
+		add_datum(&columns[0], Int64GetDatum(delays[i].invoice));
+		add_datum(&columns[1], TimestampTzGetDatum(delays[i].due));
+		add_datum(&columns[2], Int32GetDatum(delays[i].step));
+		add_text(&columns[3], delays[i].error);
+	}
+	values[0] = finish_array(&columns[0], INT8OID);
+	values[1] = finish_array(&columns[1], TIMESTAMPTZOID);
+	values[2] = finish_array(&columns[2], INT4OID);
+	values[3] = finish_array(&columns[3], TEXTOID);
+	(void) mf_sql_execute(scope, &delay_statement, values, NULL);
 }
 
 /* See queue.h. */

@@ -19,6 +19,9 @@
 #include "request.h"
 #include "sql.h"
 
+/* An entry whose invoice somebody has locked is looked at again after this. */
+#define MF_BUSY_DELAY_MS 1000
+
 /* What the agenda wants done for an invoice */
 typedef enum MfJobKind
 {
@@ -51,6 +54,7 @@ typedef struct MfJob
 	MfStatus	status;
 	int			attempts;		/* number of the latest attempt */
 	TimestampTz rank;
+	int			step;			/* look-ups that found nothing so far */
 	char	   *account;
 	char	   *created_by;
 	char	   *reference;
@@ -97,6 +101,15 @@ typedef struct MfTransition
 	const char *reason;			/* for the history; NULL = the error */
 } MfTransition;
 
+/* An entry that comes later, without a transition */
+typedef struct MfDelay
+{
+	int64		invoice;
+	TimestampTz due;
+	int			step;
+	const char *error;			/* for the invoice; NULL = leave it as it was */
+} MfDelay;
+
 /* An invoice as the fence sees it, locked */
 typedef struct MfLockedInvoice
 {
@@ -139,7 +152,7 @@ extern List *mf_queue_accounts(const MfSqlScope *scope);
 
 /*
  * Locks due entries, and the invoices that nobody else has locked; entries
- * whose invoice is busy are put off by a second.  List of MfJob.
+ * whose invoice is busy come again later.  List of MfJob.
  */
 extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
 
@@ -155,9 +168,7 @@ extern List *mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoic
 /* Changes invoices, agenda and history together. */
 extern void mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count);
 
-/* Puts entries off, with the error on their invoices, without a transition. */
-extern void mf_queue_put_off(const MfSqlScope *scope, const int64 *invoices, const char *const *errors,
-							 int count, TimestampTz due);
+extern void mf_queue_delay(const MfSqlScope *scope, const MfDelay *delays, int count);
 
 /* Takes an entry that has no business there off the agenda. */
 extern void mf_queue_remove(const MfSqlScope *scope, int64 invoice);

@@ -148,6 +148,18 @@ mf_new_reference(const char *customer_reference)
 
 /* See request.h. */
 char *
+mf_next_reference(const char *reference)
+{
+	const char *tilde = strrchr(reference, '~');
+	int			number = tilde ? atoi(tilde + 1) : 0;
+
+	if (number < 2)
+		return psprintf("%s~2", reference);
+	return psprintf("%.*s~%d", (int) (tilde - reference), reference, number + 1);
+}
+
+/* See request.h. */
+char *
 mf_to_utf8(const char *text)
 {
 	return pg_server_to_any(text, strlen(text), PG_UTF8);

@@ -59,6 +59,9 @@ extern char *mf_request_body(const MfRequest *request, const MfAccount *account,
  */
 extern char *mf_new_reference(const char *customer_reference);
 
+/* The reference for sending it again: "ref", "ref~2", "ref~3", ...; palloc'd. */
+extern char *mf_next_reference(const char *reference);
+
 /* Text in the server encoding as UTF-8 and back; palloc'd or the argument. */
 extern char *mf_to_utf8(const char *text);
 extern char *mf_from_utf8(const char *utf8);

@@ -15,7 +15,6 @@
 #include "access/xact.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
-#include "lib/ilist.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -25,16 +24,11 @@
 #include "account.h"
 #include "circuit.h"
 #include "compat.h"
+#include "flight.h"
 #include "myfatoorah.h"
 #include "queue.h"
 #include "request.h"
 #include "sender.h"
-
-/* A request leaves within the connect time-out and this, or not at all. */
-#define SEND_MARGIN_MS 5000
-
-/* The lease outlives the latest possible answer by this. */
-#define LEASE_MARGIN_MS 10000
 
 /* An outcome whose invoice somebody has locked is tried again after this. */
 #define LOCKED_RETRY_MS 200
@@ -43,31 +37,14 @@
 #define CAREFUL_ROUNDS 20
 #define BLAME_DELAY_MS 60000
 
+/* A row whose request is still under way is looked at again after this. */
+#define UNDER_WAY_DELAY_MS 5000
+
 /* Rows that committed late have an earlier rank than the mark. */
 #define MARK_RESET_MS 30000
 
 /* Rows of one round, all accounts together */
 #define ROUND_LIMIT 200
-
-typedef struct Flight
-{
-	dlist_node	node;			/* of claimed, flying, landed or recorded */
-	int64		invoice;
-	int			attempt;
-	char	   *reference;
-	MfCircuit  *circuit;
-	TimestampTz send_by;
-	TimestampTz reconcile_at;	/* the remote cannot be working on it then */
-	int64		send_by_clock;	/* the same on the clock of the gate */
-	MfHttpTarget *target;		/* valid until the next round */
-	char	   *body;			/* malloc'd, NULL once posted */
-	size_t		body_len;
-	MfHttpExchange *exchange;	/* while flying */
-	MfSendResult result;		/* once landed */
-	int			http_status;
-	bool		attempt_recorded;
-	TimestampTz retry_at;		/* not recorded before */
-} Flight;
 
 /* The key of one role for one account, read once per round */
 typedef struct RoundTarget
@@ -87,24 +64,22 @@ static int	flying_count = 0;
 static uint64 request_count = 0;
 static int	careful_rounds = 0;
 static int64 suspect_invoice = 0;	/* the row in hand, 0 = none */
-static Flight *suspect_flight = NULL;
+static MfFlight *suspect_flight = NULL;
 static TimestampTz mark_reset_at = 0;
 static bool gate_closed = false;
 
 static void record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
-static void outcome_transition(Flight *flight, TimestampTz now, MfTransition *transition);
 static void claim_due(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
 static const MfAccount *usable_account(const char *name, MfCircuit *circuit, TimestampTz now);
 static void take_jobs(const MfSqlScope *scope, List *jobs, TimestampTz now);
-static Flight *prepare_flight(const MfJob *job, List **targets, TimestampTz now);
+static MfFlight *claim_flight(const MfJob *job, List **targets, TimestampTz now);
+static TimestampTz remote_done(const MfJob *job, TimestampTz now);
 static MfHttpTarget *round_target(const MfAccount *account, const MfJob *job, List **targets);
 static void digest_body(const char *body, size_t len, uint8 *digest);
 static bool has_flight(int64 invoice);
-static void free_flight(Flight *flight);
-static void land(Flight *flight);
+static void land(MfFlight *flight);
 static void report_account(MfCircuit *circuit, const char *what, const char *error);
 static void come_back(TimestampTz *again, TimestampTz at);
-static char *copy_from_utf8(const char *utf8);
 
 /* See sender.h. */
 void
@@ -156,7 +131,7 @@ mf_sender_has_work(void)
 
 	dlist_foreach(iter, &landed)
 	{
-		if (dlist_container(Flight, node, iter.cur)->retry_at <= now)
+		if (dlist_container(MfFlight, node, iter.cur)->retry_at <= now)
 			return true;
 	}
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
@@ -205,20 +180,22 @@ static void
 record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 {
 	int			limit = careful_rounds > 0 ? 1 : ROUND_LIMIT;
-	Flight	  **batch = (Flight **) palloc(limit * sizeof(Flight *));
+	MfFlight	  **batch = (MfFlight **) palloc(limit * sizeof(MfFlight *));
 	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
 	MfAttemptEnd *ends = (MfAttemptEnd *) palloc(limit * sizeof(MfAttemptEnd));
 	MfTransition *transitions = (MfTransition *) palloc(limit * sizeof(MfTransition));
+	MfDelay    *delays = (MfDelay *) palloc(limit * sizeof(MfDelay));
 	int			count = 0;
 	int			end_count = 0;
 	int			transition_count = 0;
+	int			delay_count = 0;
 	int			i;
 	List	   *locked;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &landed)
 	{
-		Flight	   *flight = dlist_container(Flight, node, iter.cur);
+		MfFlight	   *flight = dlist_container(MfFlight, node, iter.cur);
 
 		if (flight->retry_at > now)
 		{
@@ -229,17 +206,18 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 			break;
 		batch[count] = flight;
 		invoices[count++] = flight->invoice;
-		if (!flight->attempt_recorded)
+		if (!flight->is_lookup && !flight->attempt_recorded)
 		{
 			MfAttemptEnd *end = &ends[end_count++];
+			const char *url = flight->sent.invoice_url;
 
 			end->invoice = flight->invoice;
 			end->attempt = flight->attempt;
-			end->outcome = flight->result.outcome;
+			end->outcome = flight->sent.outcome;
 			end->http_status = flight->http_status;
-			end->invoice_id = flight->result.invoice_id;
-			end->invoice_url = copy_from_utf8(flight->result.invoice_url);
-			end->error = copy_from_utf8(flight->result.error);
+			end->invoice_id = flight->sent.invoice_id;
+			end->invoice_url = url ? mf_from_utf8_lossy(url) : NULL;
+			end->error = mf_flight_error(flight);
 		}
 	}
 	if (count == 0)
@@ -253,7 +231,7 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 	locked = mf_queue_lock_invoices(scope, invoices, count);
 	for (i = 0; i < count; i++)
 	{
-		Flight	   *flight = batch[i];
+		MfFlight	   *flight = batch[i];
 		MfLockedInvoice *invoice = NULL;
 		ListCell   *lc;
 
@@ -270,17 +248,23 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 			come_back(again, flight->retry_at);
 			continue;
 		}
-		if (invoice->status == MF_SENDING && invoice->attempts == flight->attempt)
-			outcome_transition(flight, now, &transitions[transition_count++]);
+		if (invoice->status == (flight->is_lookup ? MF_STATUS_UNKNOWN : MF_SENDING) &&
+			invoice->attempts == flight->attempt)
+		{
+			if (mf_flight_verdict(flight, now, &transitions[transition_count], &delays[delay_count]))
+				transition_count++;
+			else
+				delay_count++;
+		}
 		else
 			ereport(LOG,
 					(errmsg("the answer to attempt %d of invoice " INT64_FORMAT " came too late",
 							flight->attempt, flight->invoice),
-					 errdetail("Its outcome \"%s\" is kept in mf_attempt.",
-							   mf_outcome_name(flight->result.outcome))));
-		if (flight->result.outcome == MF_ACCOUNT_PROBLEM)
+					 errdetail("The invoice is \"%s\"; the outcome \"%s\" is kept in mf_attempt.",
+							   mf_status_name(invoice->status), mf_outcome_name(mf_flight_outcome(flight)))));
+		if (mf_flight_outcome(flight) == MF_ACCOUNT_PROBLEM)
 		{
-			char	   *error = copy_from_utf8(flight->result.error);
+			char	   *error = mf_flight_error(flight);
 
 			mf_queue_pause(scope->schema, flight->circuit->account, "sender", error);
 			report_account(flight->circuit, "is paused", error);
@@ -291,46 +275,9 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 
 	if (transition_count > 0)
 		mf_queue_apply(scope, transitions, transition_count);
+	if (delay_count > 0)
+		mf_queue_delay(scope, delays, delay_count);
 	suspect_flight = NULL;
-}
-
-/* What an outcome means for the invoice. */
-static void
-outcome_transition(Flight *flight, TimestampTz now, MfTransition *transition)
-{
-	memset(transition, 0, sizeof(*transition));
-	transition->invoice = flight->invoice;
-	transition->from = MF_SENDING;
-	transition->attempt = flight->attempt;
-	transition->next = MF_JOB_NONE;
-	transition->due = now;
-	transition->error = copy_from_utf8(flight->result.error);
-	transition->actor = "sender";
-
-	switch (flight->result.outcome)
-	{
-		case MF_ACCEPTED:
-			transition->to = MF_SENT;
-			transition->invoice_id = flight->result.invoice_id;
-			transition->invoice_url = copy_from_utf8(flight->result.invoice_url);
-			transition->error = NULL;
-			transition->reason = "accepted";
-			break;
-		case MF_REJECTED:
-			transition->to = MF_STATUS_REJECTED;
-			break;
-		case MF_NOT_SENT:
-		case MF_THROTTLED:
-		case MF_ACCOUNT_PROBLEM:
-			transition->to = MF_QUEUED;
-			transition->next = MF_JOB_SEND;
-			break;
-		case MF_UNKNOWN:
-			transition->to = MF_STATUS_UNKNOWN;
-			transition->next = MF_JOB_RECONCILE;
-			transition->due = flight->reconcile_at;
-			break;
-	}
 }
 
 /* Claims what is due, within the limits of each account, and records the attempts. */
@@ -465,56 +412,47 @@ usable_account(const char *name, MfCircuit *circuit, TimestampTz now)
 	return account;
 }
 
-/* Turns claimed jobs into recorded attempts, or into what else is due for them. */
+/* Turns claimed jobs into recorded attempts, look-ups, or what else is due for them. */
 static void
 take_jobs(const MfSqlScope *scope, List *jobs, TimestampTz now)
 {
 	int			limit = list_length(jobs);
 	MfAttempt  *attempts = (MfAttempt *) palloc(limit * sizeof(MfAttempt));
-	MfAttemptEnd *ends = (MfAttemptEnd *) palloc(limit * sizeof(MfAttemptEnd));
+	MfAttemptEnd *ends = (MfAttemptEnd *) palloc0(limit * sizeof(MfAttemptEnd));
 	MfTransition *transitions = (MfTransition *) palloc0(limit * sizeof(MfTransition));
-	int64	   *later = (int64 *) palloc(limit * sizeof(int64));
-	const char **no_errors = (const char **) palloc0(limit * sizeof(char *));
+	MfDelay    *delays = (MfDelay *) palloc0(limit * sizeof(MfDelay));
 	List	   *targets = NIL;
 	int			attempt_count = 0;
 	int			end_count = 0;
 	int			transition_count = 0;
-	int			later_count = 0;
+	int			delay_count = 0;
 	ListCell   *lc;
 
 	foreach(lc, jobs)
 	{
 		MfJob	   *job = (MfJob *) lfirst(lc);
-		MfTransition *transition;
+		MfTransition *transition = &transitions[transition_count];
+		MfDelay    *delay = &delays[delay_count];
+		MfFlight   *flight;
 
 		if (careful_rounds > 0)
 			suspect_invoice = job->invoice;
 
-		if (has_flight(job->invoice) || job->kind == MF_JOB_RECONCILE)
-		{
-			later[later_count++] = job->invoice;
-			continue;
-		}
-		if (!(job->kind == MF_JOB_SEND && job->status == MF_QUEUED) &&
-			!(job->kind == MF_JOB_SENDING && job->status == MF_SENDING))
-		{
-			ereport(LOG,
-					(errmsg("invoice " INT64_FORMAT " is \"%s\" and has nothing to do on the agenda",
-							job->invoice, mf_status_name(job->status))));
-			mf_queue_remove(scope, job->invoice);
-			continue;
-		}
-
-		transition = &transitions[transition_count++];
-		transition->invoice = job->invoice;
+		transition->invoice = delay->invoice = job->invoice;
 		transition->from = job->status;
 		transition->actor = "sender";
+		delay->step = job->step;
 
-		if (job->kind == MF_JOB_SEND)
+		if (has_flight(job->invoice))
 		{
-			Flight	   *flight = prepare_flight(job, &targets, now);
+			delay->due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
+			delay_count++;
+		}
+		else if (job->kind == MF_JOB_SEND && job->status == MF_QUEUED)
+		{
 			MfAttempt  *attempt = &attempts[attempt_count++];
 
+			flight = claim_flight(job, &targets, now);
 			attempt->invoice = flight->invoice;
 			attempt->attempt = flight->attempt;
 			attempt->reference = flight->reference;
@@ -524,14 +462,15 @@ take_jobs(const MfSqlScope *scope, List *jobs, TimestampTz now)
 			transition->to = MF_SENDING;
 			transition->attempt = flight->attempt;
 			transition->next = MF_JOB_SENDING;
-			transition->due = TimestampTzPlusMilliseconds(flight->reconcile_at, LEASE_MARGIN_MS);
+			transition->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
 			transition->reason = "claimed";
+			transition_count++;
 		}
-		else
+		else if (job->kind == MF_JOB_SENDING && job->status == MF_SENDING)
 		{
+			/* nobody can still be sending it; only the remote knows */
 			MfAttemptEnd *end = &ends[end_count++];
 
-			memset(end, 0, sizeof(*end));
 			end->invoice = job->invoice;
 			end->attempt = job->attempts;
 			end->outcome = MF_UNKNOWN;
@@ -540,48 +479,59 @@ take_jobs(const MfSqlScope *scope, List *jobs, TimestampTz now)
 			transition->to = MF_STATUS_UNKNOWN;
 			transition->attempt = job->attempts;
 			transition->next = MF_JOB_RECONCILE;
-			transition->due = TimestampTzPlusMilliseconds(now, mf_reconcile_delay);
+			transition->due = remote_done(job, now);
 			transition->error = end->error;
+			transition_count++;
+		}
+		else if (job->kind == MF_JOB_RECONCILE && job->status == MF_STATUS_UNKNOWN)
+		{
+			/* its entry stays, so that a crash only repeats the question */
+			flight = claim_flight(job, &targets, now);
+			delay->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
+			delay_count++;
+		}
+		else
+		{
+			ereport(LOG,
+					(errmsg("invoice " INT64_FORMAT " is \"%s\" and has nothing to do on the agenda",
+							job->invoice, mf_status_name(job->status))));
+			mf_queue_remove(scope, job->invoice);
 		}
 	}
 
-	if (later_count > 0)
-		mf_queue_put_off(scope, later, no_errors, later_count, TimestampTzPlusMilliseconds(now, 5000));
 	if (attempt_count > 0)
 		mf_queue_begin_attempts(scope, attempts, attempt_count);
 	if (end_count > 0)
 		mf_queue_end_attempts(scope, ends, end_count);
 	if (transition_count > 0)
 		mf_queue_apply(scope, transitions, transition_count);
+	if (delay_count > 0)
+		mf_queue_delay(scope, delays, delay_count);
 	suspect_invoice = 0;
 }
 
+/*
+ * When the remote can no longer be working on a request whose sender is gone:
+ * it may have left as late as now, by a process that was frozen.
+ */
+static TimestampTz
+remote_done(const MfJob *job, TimestampTz now)
+{
+	const MfAccount *account = mf_account_get(job->account);
+
+	return TimestampTzPlusMilliseconds(now, account->connect_timeout_ms + MF_SEND_MARGIN_MS +
+									   account->timeout_ms + mf_reconcile_delay);
+}
+
 /* Builds the request of a job; the flight goes to the claimed ones. */
-static Flight *
-prepare_flight(const MfJob *job, List **targets, TimestampTz now)
+static MfFlight *
+claim_flight(const MfJob *job, List **targets, TimestampTz now)
 {
 	const MfAccount *account = mf_account_get(job->account);
 	MfHttpTarget *target = round_target(account, job, targets);
-	int			window = account->connect_timeout_ms + SEND_MARGIN_MS;
-	size_t		body_len;
-	char	   *body = mf_request_body(&job->request, account, job->reference, &body_len);
-	MemoryContext old = MemoryContextSwitchTo(flight_context);
-	Flight	   *flight;
+	MfFlight   *flight = mf_flight_create(flight_context, job, account, target, now);
 
-	/* from here on only memory can run out; the body would leak, once */
-	flight = (Flight *) palloc0(sizeof(Flight));
-	flight->invoice = job->invoice;
-	flight->attempt = job->attempts + 1;
-	flight->reference = pstrdup(job->reference);
-	flight->circuit = mf_circuit_get(job->account);
-	flight->send_by = TimestampTzPlusMilliseconds(now, window);
-	flight->reconcile_at = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms + mf_reconcile_delay);
-	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
-	flight->target = target;
-	flight->body = body;
-	flight->body_len = body_len;
 	dlist_push_tail(&claimed, &flight->node);
-	MemoryContextSwitchTo(old);
 	return flight;
 }
 
@@ -628,21 +578,21 @@ mf_sender_post(void)
 {
 	while (!dlist_is_empty(&recorded))
 	{
-		Flight	   *flight = dlist_container(Flight, node, dlist_pop_head_node(&recorded));
+		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&recorded));
 
-		free_flight(flight);
+		mf_flight_free(flight);
 	}
 
 	while (!dlist_is_empty(&claimed))
 	{
-		Flight	   *flight = dlist_container(Flight, node, dlist_pop_head_node(&claimed));
+		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
 		char	   *body = flight->body;
 		char		error[MF_HTTP_ERROR_SIZE];
 
 		flight->body = NULL;
 		mf_circuit_started(flight->circuit);
 		request_count++;
-		flight->exchange = mf_http_post(http, flight->target, MF_PATH_SEND_PAYMENT, body, flight->body_len,
+		flight->exchange = mf_http_post(http, flight->target, mf_flight_path(flight), body, flight->body_len,
 										flight->send_by_clock, flight, error, sizeof(error));
 		if (flight->exchange != NULL)
 		{
@@ -651,9 +601,7 @@ mf_sender_post(void)
 		}
 		else
 		{
-			flight->result.outcome = MF_NOT_SENT;
-			flight->result.error = strdup(error);
-			flight->result.retry_after = -1;
+			mf_flight_fail(flight, false, error);
 			land(flight);
 		}
 	}
@@ -664,15 +612,13 @@ bool
 mf_sender_run(void)
 {
 	MfHttpExchange *exchange;
-	int64		now = (int64) time(NULL);
 
 	mf_http_perform(http);
 	while ((exchange = mf_http_next_done(http)) != NULL)
 	{
-		Flight	   *flight = (Flight *) exchange->tag;
+		MfFlight	   *flight = (MfFlight *) exchange->tag;
 
-		mf_send_result_read(exchange, flight->reference, now, &flight->result);
-		flight->http_status = (int) exchange->http_status;
+		mf_flight_read(flight, exchange);
 		flight->exchange = NULL;
 		mf_http_exchange_free(exchange);
 		dlist_delete(&flight->node);
@@ -684,13 +630,18 @@ mf_sender_run(void)
 
 /* A flight has its outcome. */
 static void
-land(Flight *flight)
+land(MfFlight *flight)
 {
-	MfOutcome	outcome = flight->result.outcome;
+	MfOutcome	outcome = mf_flight_outcome(flight);
 
-	mf_circuit_ended(flight->circuit, outcome, flight->result.retry_after, GetCurrentTimestamp());
-	if (outcome == MF_NOT_SENT || outcome == MF_THROTTLED)
-		report_account(flight->circuit, "is waiting", flight->result.error);
+	mf_circuit_ended(flight->circuit, outcome, mf_flight_retry_after(flight), GetCurrentTimestamp());
+	if (!flight->circuit->reported && (outcome == MF_NOT_SENT || outcome == MF_THROTTLED))
+	{
+		char	   *error = mf_flight_error(flight);
+
+		report_account(flight->circuit, "is waiting", error);
+		pfree(error);
+	}
 	dlist_push_tail(&landed, &flight->node);
 }
 
@@ -701,7 +652,7 @@ mf_sender_round_failed(void)
 	dlist_mutable_iter iter;
 
 	while (!dlist_is_empty(&claimed))
-		free_flight(dlist_container(Flight, node, dlist_pop_head_node(&claimed)));
+		mf_flight_free(dlist_container(MfFlight, node, dlist_pop_head_node(&claimed)));
 
 	dlist_foreach_modify(iter, &recorded)
 	{
@@ -709,7 +660,7 @@ mf_sender_round_failed(void)
 		dlist_push_head(&landed, iter.cur);
 	}
 	dlist_foreach_modify(iter, &landed)
-		dlist_container(Flight, node, iter.cur)->attempt_recorded = false;
+		dlist_container(MfFlight, node, iter.cur)->attempt_recorded = false;
 
 	/* one that cannot be recorded goes to the end of the line */
 	if (suspect_flight != NULL)
@@ -728,16 +679,21 @@ mf_sender_blame(Oid schema, const char *error)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	MfSqlScope	scope;
+	MfDelay		delay;
 	MfJob	   *job;
 
 	if (suspect_invoice == 0)
 		return;
 
 	job = mf_queue_lock(schema, suspect_invoice);
-	if (job != NULL && job->kind == MF_JOB_SEND)
+	if (job != NULL && job->kind != MF_JOB_NONE)
 	{
 		mf_sql_begin(&scope, schema);
-		mf_queue_put_off(&scope, &suspect_invoice, &error, 1, TimestampTzPlusMilliseconds(now, BLAME_DELAY_MS));
+		delay.invoice = suspect_invoice;
+		delay.due = TimestampTzPlusMilliseconds(now, BLAME_DELAY_MS);
+		delay.step = job->step;
+		delay.error = error;
+		mf_queue_delay(&scope, &delay, 1);
 		mf_sql_end(&scope);
 		mf_circuit_failed(mf_circuit_get(job->account), now);
 		ereport(LOG,
@@ -754,14 +710,12 @@ mf_sender_abort(void)
 {
 	while (!dlist_is_empty(&flying))
 	{
-		Flight	   *flight = dlist_container(Flight, node, dlist_pop_head_node(&flying));
+		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&flying));
 		bool		started = flight->exchange->body_started;
 
 		mf_http_abort(http, flight->exchange);
 		flight->exchange = NULL;
-		flight->result.outcome = started ? MF_UNKNOWN : MF_NOT_SENT;
-		flight->result.error = strdup("the worker was stopped before the answer came");
-		flight->result.retry_after = -1;
+		mf_flight_fail(flight, started, "the worker was stopped before the answer came");
 		flying_count--;
 		dlist_push_tail(&landed, &flight->node);
 	}
@@ -775,7 +729,7 @@ mf_sender_abandon(void)
 
 	dlist_foreach(iter, &flying)
 	{
-		Flight	   *flight = dlist_container(Flight, node, iter.cur);
+		MfFlight	   *flight = dlist_container(MfFlight, node, iter.cur);
 
 		ereport(LOG,
 				(errmsg("extension myfatoorah was dropped while an invoice was being sent"),
@@ -784,13 +738,13 @@ mf_sender_abandon(void)
 	}
 	dlist_foreach(iter, &landed)
 	{
-		Flight	   *flight = dlist_container(Flight, node, iter.cur);
+		MfFlight	   *flight = dlist_container(MfFlight, node, iter.cur);
 
 		ereport(LOG,
 				(errmsg("extension myfatoorah was dropped before an answer could be stored"),
 				 errdetail("CustomerReference \"%s\": %s, InvoiceId %s.", flight->reference,
-						   mf_outcome_name(flight->result.outcome),
-						   flight->result.invoice_id ? flight->result.invoice_id : "none")));
+						   mf_outcome_name(mf_flight_outcome(flight)),
+						   flight->sent.invoice_id ? flight->sent.invoice_id : "none")));
 	}
 }
 
@@ -802,24 +756,15 @@ has_flight(int64 invoice)
 
 	dlist_foreach(iter, &flying)
 	{
-		if (dlist_container(Flight, node, iter.cur)->invoice == invoice)
+		if (dlist_container(MfFlight, node, iter.cur)->invoice == invoice)
 			return true;
 	}
 	dlist_foreach(iter, &landed)
 	{
-		if (dlist_container(Flight, node, iter.cur)->invoice == invoice)
+		if (dlist_container(MfFlight, node, iter.cur)->invoice == invoice)
 			return true;
 	}
 	return false;
-}
-
-static void
-free_flight(Flight *flight)
-{
-	free(flight->body);
-	mf_send_result_free(&flight->result);
-	pfree(flight->reference);
-	pfree(flight);
 }
 
 /* One log line per outage, not one per row. */
@@ -833,11 +778,4 @@ report_account(MfCircuit *circuit, const char *what, const char *error)
 			(errmsg("account \"%s\" %s", circuit->account, what),
 			 error ? errdetail_internal("%s", error) : 0,
 			 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(circuit->account))));
-}
-
-/* Text of the remote in the server encoding; what it lacks becomes "?". */
-static char *
-copy_from_utf8(const char *utf8)
-{
-	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
 }
