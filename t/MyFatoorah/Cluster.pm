@@ -4,6 +4,7 @@ package MyFatoorah::Cluster;
 use strict;
 use warnings;
 
+use Time::HiRes ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
@@ -85,6 +86,209 @@ sub wait_for
 	$node->poll_query_until($dbname, $query, $expected)
 	  or die "waited in vain for '$expected' from: $query\n";
 	return 1;
+}
+
+# invoice(name, columns): what stands behind INSERT INTO mf_invoice for a plain invoice of that name; the name is its
+# customer_reference too, so that the sandbox's ledger can be read by name
+sub invoice
+{
+	my ($class, $name, %columns) = @_;
+	my %all = (customer_name => "'$name'", customer_reference => "'$name'", invoice_value => '1.250', %columns);
+	my @names = sort keys %all;
+
+	return '(' . join(', ', @names) . ') VALUES (' . join(', ', map { $all{$_} } @names) . ')';
+}
+
+# insert(node, dbname, name, columns): inserts that invoice and returns its id; columns are SQL expressions
+sub insert
+{
+	my ($class, $node, $dbname, $name, %columns) = @_;
+
+	return $node->safe_psql($dbname, 'INSERT INTO mf_invoice ' . $class->invoice($name, %columns) . ' RETURNING id');
+}
+
+# insert_many(node, dbname, prefix, n, columns): n invoices in one statement, named prefix-1 ...
+sub insert_many
+{
+	my ($class, $node, $dbname, $prefix, $n, %columns) = @_;
+	my @names = sort keys %columns;
+
+	$node->safe_psql($dbname,
+			'INSERT INTO mf_invoice ('
+		  . join(', ', 'customer_name', 'customer_reference', 'invoice_value', @names) . ') '
+		  . 'SELECT ' . join(', ', "'$prefix-' || n", "'$prefix-' || n", '1 + n * 0.001', map { $columns{$_} } @names)
+		  . " FROM generate_series(1, $n) n");
+	return;
+}
+
+# status(node, dbname, name): the status of the invoice of that name
+sub status
+{
+	my ($class, $node, $dbname, $name) = @_;
+
+	return $node->safe_psql($dbname, "SELECT status FROM mf_invoice WHERE customer_reference = '$name'");
+}
+
+# wait_status(node, dbname, name, status): waits until it is that, 'sent' unless told otherwise
+sub wait_status
+{
+	my ($class, $node, $dbname, $name, $status) = @_;
+
+	return $class->wait_for($node, $dbname, "SELECT status FROM mf_invoice WHERE customer_reference = '$name'",
+		$status // 'sent');
+}
+
+# wait_settled(node, dbname): waits until nothing is queued or being sent
+sub wait_settled
+{
+	my ($class, $node, $dbname) = @_;
+
+	return $class->wait_for($node, $dbname,
+		"SELECT count(*) FROM mf_invoice WHERE status IN ('queued', 'sending')", '0');
+}
+
+# worker_pid(node, dbname): of the worker of that database, '' if there is none; launcher_pid(node) of the launcher
+sub worker_pid
+{
+	my ($class, $node, $dbname) = @_;
+
+	return $node->safe_psql('postgres',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker' AND datname = '$dbname'");
+}
+
+sub launcher_pid
+{
+	my ($class, $node) = @_;
+
+	return $node->safe_psql('postgres',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'myfatoorah launcher'");
+}
+
+# wait_worker(node, dbname, not => pid): waits until a worker serves that database, another than that one, and returns
+# its pid
+sub wait_worker
+{
+	my ($class, $node, $dbname, %params) = @_;
+	my $other = $params{not} || 0;
+
+	$class->wait_for($node, $dbname,
+		"SELECT count(*) FROM mf_worker_status WHERE pid <> $other AND transactions > 0", '1');
+	return $node->safe_psql($dbname, 'SELECT pid FROM mf_worker_status');
+}
+
+# wait_no_worker(node, dbname): waits until no worker is connected to that database
+sub wait_no_worker
+{
+	my ($class, $node, $dbname) = @_;
+
+	return $class->wait_for($node, 'postgres',
+		"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker' AND datname = '$dbname'", '0');
+}
+
+# wait_idle(node, dbname): waits until the worker rests: two looks in a row find that it did nothing in between
+sub wait_idle
+{
+	my ($class, $node, $dbname) = @_;
+	my $deadline = Time::HiRes::time() + MyFatoorah::Sandbox::time_limit();
+	my ($before, $now) = ('', undef);
+
+	for (;;)
+	{
+		$now = $node->safe_psql($dbname, 'SELECT pid, wakeups, transactions, in_flight FROM mf_worker_status');
+		return 1 if $now eq $before && $now =~ /\|0$/;
+		die "the worker does not come to rest: $now\n" if Time::HiRes::time() > $deadline;
+		$before = $now;
+		Time::HiRes::sleep(0.3);
+	}
+}
+
+# session(node, dbname): a psql that goes on after errors, with query() and query_until() of BackgroundPsql
+sub session
+{
+	my ($class, $node, $dbname, %params) = @_;
+
+	return $node->background_psql($dbname, on_error_stop => 0, %params);
+}
+
+# seconds(sub): how long it takes
+sub seconds
+{
+	my ($class, $code) = @_;
+	my $start = Time::HiRes::time();
+
+	$code->();
+	return Time::HiRes::time() - $start;
+}
+
+# problems(node, dbname, sandbox, posts => [...], remote => [...], others => 1): what contradicts the promises, as
+# sentences; none is right. Each committed row has exactly one invoice at the sandbox, or shows that it may have none;
+# no request without a recorded attempt, no second request without a recorded reason. posts and remote stand for
+# sandboxes that are gone or further ones; others: requests of others came in too, which are passed over.
+sub problems
+{
+	my ($class, $node, $dbname, $sandbox, %params) = @_;
+	my @posts = (@{ $params{posts} // [] }, $sandbox ? $sandbox->posts : ());
+	my @remote = (@{ $params{remote} // [] }, $sandbox ? $sandbox->remote : ());
+	my (@problems, %row, %attempts, %posted, %made);
+
+	foreach (split /\n/, $node->safe_psql($dbname,
+			'SELECT id, reference, status, invoice_id, trim_scale(invoice_value), attempts FROM mf_invoice ORDER BY id'))
+	{
+		my ($id, $reference, $status, $invoice, $value, $attempts) = split /\|/, $_, -1;
+
+		$row{$id} = { reference => $reference, status => $status, invoice => $invoice, value => $value,
+			attempts => $attempts };
+	}
+	foreach (split /\n/, $node->safe_psql($dbname,
+			'SELECT invoice, attempt, reference, outcome FROM mf_attempt ORDER BY invoice, attempt'))
+	{
+		my ($id, $number, $reference, $outcome) = split /\|/, $_, -1;
+
+		push @{ $attempts{$reference} }, { id => $id, number => $number, outcome => $outcome };
+	}
+	foreach my $post (@posts)
+	{
+		my $reference = $post->{reference} // '(none)';
+
+		$posted{$reference}++;
+		push @problems, "$reference was posted and is no attempt"
+		  unless $attempts{$reference} || $params{others};
+	}
+	foreach my $invoice (@remote)
+	{
+		push @{ $made{ $attempts{ $invoice->{reference} // '' }[0]{id} // next } }, $invoice;
+	}
+	foreach my $reference (sort keys %attempts)
+	{
+		my @attempts = @{ $attempts{$reference} };
+		my $may_repeat = grep { $_->{outcome} =~ /^(?:not_sent|throttled|account_problem)$/ } @attempts[ 0 .. $#attempts - 1 ];
+
+		push @problems, "$reference was posted $posted{$reference} times in " . @attempts . ' attempts'
+		  if ($posted{$reference} // 0) > @attempts;
+		push @problems, "$reference was tried again without proof"
+		  if $may_repeat < $#attempts;
+	}
+	foreach my $id (sort { $a <=> $b } keys %row)
+	{
+		my ($row, @made) = ($row{$id}, @{ $made{$id} // [] });
+		my $is = "invoice $id ($row->{reference}) is $row->{status} and has " . @made . ' at the remote';
+
+		if ($row->{status} eq 'sent')
+		{
+			push @problems, $is if @made != 1;
+			push @problems, "$is, of another number or value"
+			  if @made == 1 && ($made[0]{id} ne $row->{invoice} || $made[0]{value} + 0 != $row->{value});
+		}
+		elsif ($row->{status} =~ /^(?:queued|rejected|cancelled)$/)
+		{
+			push @problems, $is if @made;
+		}
+		else
+		{
+			push @problems, $is if @made > 1;
+		}
+	}
+	return splice @problems, 0, 20;
 }
 
 1;

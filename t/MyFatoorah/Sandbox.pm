@@ -186,6 +186,67 @@ sub wait_count
 	}
 }
 
+# posts(path): what came in on that path, SendPayment unless told otherwise, first to last; hashes of reference,
+# connection, invoice_id, status, wall_us. Made for thousands of them: the answer is not decoded as JSON.
+sub posts
+{
+	my ($self, $path) = @_;
+	my $string = qr/"((?:[^"\\]|\\.)*)"|null/;
+	my ($since, @posts) = (0);
+
+	for (;;)
+	{
+		my $answer = $self->request('GET', $self->_query('/_sandbox/ledger',
+				path => $path // '/v2/SendPayment', since => $since, limit => 5000, bodies => 0));
+
+		die "GET /_sandbox/ledger: $answer->{status}\n" unless $answer->{success};
+		my ($entries, $next, $last) = $answer->{content} =~ /^(.*)\],"next":(\d+),"last":(\d+)/s
+		  or die "the ledger looks different\n";
+		while ($entries =~ /"connection":(\d+),.*?,"complete":(true|false),.*?,"reference":$string,.*?"wall_us":(\d+),.*?"status":(\d+),.*?"invoice_id":(\d+|null)/gs)
+		{
+			push @posts, {
+				connection => $1, complete => $2 eq 'true', reference => $3, wall_us => $4, status => $5,
+				invoice_id => $6 eq 'null' ? undef : $6,
+			};
+		}
+		return @posts if $next >= $last || $next == $since;
+		$since = $next;
+	}
+}
+
+# names(path): the caller's own part of their references: what stands before the last dot
+sub names
+{
+	my ($self, $path) = @_;
+
+	return map { ($_->{reference} // '') =~ s/\.[^.]*$//r } $self->posts($path);
+}
+
+# remote: the invoices it holds, oldest first; hashes of id, reference, value. Made for thousands, as posts().
+sub remote
+{
+	my ($self) = @_;
+	my $string = qr/"((?:[^"\\]|\\.)*)"|null/;
+	my $answer = $self->request('GET', '/_sandbox/invoices');
+	my @remote;
+
+	die "GET /_sandbox/invoices: $answer->{status}\n" unless $answer->{success};
+	while ($answer->{content} =~ /\{"id":(\d+),"reference":$string,.*?"value":"([^"]*)"/gs)
+	{
+		push @remote, { id => $1, reference => $2, value => $3 };
+	}
+	return @remote;
+}
+
+# hang(rule): SendPayment gets no answer from now on, and makes no invoice; a rule says otherwise
+sub hang
+{
+	my ($self, %rule) = @_;
+
+	$self->faults({ path => 'SendPayment', never => JSON::PP::true, times => -1, %rule });
+	return;
+}
+
 # invoices(...): the invoices it has made
 sub invoices
 {
