@@ -473,7 +473,7 @@ look_at(Request *r)
 		apply_fault(r, f);
 	store_unlock();
 	r->stage = STAGE_ANSWER;
-	if (f != NULL && f->delay_ms > 0)
+	if (f != NULL && f->delay_ms > 0 && !r->gone)
 		sleep_request(r, f->delay_ms, STAGE_ANSWER);
 }
 
@@ -589,6 +589,16 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	(void) connection;
 	if (r == NULL)
 		return;
+	if (r->stage == STAGE_PROCESS && r->route != ROUTE_CONTROL &&
+		code != MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN)
+	{
+		/* The client gave up before its delayed request was looked at. */
+		r->gone = true;
+		look_at(r);
+		store_lock();
+		ledger_answered(&r->ledger, false, 0, 0, r->answer.invoice_id);
+		store_unlock();
+	}
 	store_lock();
 	if (r->route != ROUTE_CONTROL && r->stage != STAGE_DROP)
 	{

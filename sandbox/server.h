@@ -79,6 +79,7 @@ typedef struct Request
 	Client	   *client;
 	Stage		stage;
 	bool		asleep;			/* suspended: not to be touched now */
+	bool		gone;			/* the client has left */
 	Route		route;
 	char		method[12];
 	Buf			target;			/* as sent */
