@@ -1,0 +1,151 @@
+# send_at: never before its time, always after, whatever happens in between; and a backlog of a worker that was off.
+use MyFatoorah::Test;
+use Time::HiRes qw(time);
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main');
+my $send = { path => '/v2/SendPayment' };
+
+$mf->setup_account($node, 'postgres', $sandbox);
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$mf->setup_account($node, 'other', $sandbox);
+$mf->wait_worker($node, 'postgres');
+$mf->wait_worker($node, 'other');
+
+# The request for the invoice of that name, undef if there was none.
+sub post_of
+{
+	my ($name) = @_;
+	my ($post) = grep { $_->{reference} =~ /^\Q$name\E\./ } $sandbox->posts;
+
+	return $post;
+}
+
+# Waits until it is sent, and compares the time at which the request came in with its send_at.
+sub sent_in_time
+{
+	my ($name, $what) = @_;
+
+	$mf->wait_status($node, 'postgres', $name);
+	my $due = $node->safe_psql('postgres',
+		"SELECT (extract(epoch FROM send_at) * 1000000)::bigint FROM mf_invoice WHERE customer_reference = '$name'");
+	my $late = (post_of($name)->{wall_us} - $due) / 1e6;
+
+	# An early request is wrong by any time at all; a late one is judged mildly, for slow machines.
+	cmp_ok($late, '>=', 0, "$what: not before send_at");
+	cmp_ok($late, '<', 30, "$what: soon after it");
+	diag(sprintf '%s: %.1f ms after send_at', $what, 1000 * $late);
+	return;
+}
+
+# Waits until the clock of this machine has passed a row's send_at.
+sub wait_until_due
+{
+	my ($name) = @_;
+
+	$mf->wait_for($node, 'postgres', "SELECT clock_timestamp() > send_at FROM mf_invoice WHERE customer_reference = '$name'");
+	return;
+}
+
+sub in_seconds
+{
+	my ($seconds) = @_;
+
+	return (send_at => "clock_timestamp() + interval '$seconds s'");
+}
+
+# In the future: the worker, at rest, comes back by its own alarm. Another row later than it must not hold the alarm.
+$mf->insert($node, 'postgres', 'far', in_seconds(3600));
+$mf->insert($node, 'postgres', 'near', in_seconds(3));
+$mf->insert($node, 'postgres', 'now');
+$mf->wait_status($node, 'postgres', 'now');
+is($mf->status($node, 'postgres', 'near'), 'queued', 'a row with a send_at in the future waits');
+sent_in_time('near', 'by the alarm');
+
+# Several, in their order
+$mf->insert_many($node, 'postgres', 'series', 20, send_at => "clock_timestamp() + n * interval '100 ms'");
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'series-%' AND status = 'sent'", 20);
+my %posted = map { $_->{reference} => $_->{wall_us} } $sandbox->posts;
+my @early = grep { my ($reference, $due) = split /\|/; $posted{$reference} < $due }
+  split /\n/, $node->safe_psql('postgres',
+	"SELECT reference, (extract(epoch FROM send_at) * 1000000)::bigint FROM mf_invoice WHERE customer_reference LIKE 'series-%'");
+is_deeply(\@early, [], 'none of twenty in a row was early');
+
+# UPDATE of send_at: earlier, and later
+$mf->insert($node, 'postgres', 'earlier', in_seconds(3600));
+$mf->insert($node, 'postgres', 'at once', in_seconds(3600));
+$mf->insert($node, 'postgres', 'later', in_seconds(4));
+$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = clock_timestamp() + interval '2 s' WHERE customer_reference = 'earlier'");
+$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = clock_timestamp() + interval '1 h' WHERE customer_reference = 'later'");
+$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'at once'");
+$mf->wait_status($node, 'postgres', 'at once');
+sent_in_time('earlier', 'moved nearer');
+$mf->insert($node, 'postgres', 'after later', in_seconds(4));
+sent_in_time('after later', 'a marker behind the first time of the one moved away');
+is($mf->status($node, 'postgres', 'later'), 'queued', 'the row moved away waits');
+
+# An UPDATE that is rolled back moves nothing
+$mf->insert($node, 'postgres', 'not moved', in_seconds(3));
+$node->safe_psql('postgres', "BEGIN; UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'not moved'; ROLLBACK");
+sent_in_time('not moved', 'UPDATE rolled back');
+
+# Across a restart: due after it, and due while the server is down
+$mf->insert($node, 'postgres', 'after restart', in_seconds(5));
+$node->restart;
+sent_in_time('after restart', 'across a restart');
+$mf->insert($node, 'postgres', 'while down', in_seconds(2));
+my $due = time + 2;
+$node->stop;
+is(post_of('while down'), undef, 'not sent when the server goes down');
+select(undef, undef, undef, 0.05) while time < $due;
+$node->start;
+sent_in_time('while down', 'due while the server was down');
+
+# The worker of one database off: another's marker goes through meanwhile, and off it stays over a restart
+my $before = $sandbox->count(%$send);
+$node->safe_psql('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker = off');
+$mf->wait_no_worker($node, 'postgres');
+$mf->insert_many($node, 'postgres', 'backlog', 300, send_at => "now() - n * interval '1 s'");
+$mf->insert($node, 'postgres', 'first', priority => 1);
+$mf->insert($node, 'other', 'marker 1');
+$mf->wait_status($node, 'other', 'marker 1');
+$node->restart;
+$mf->insert($node, 'other', 'marker 2');
+$mf->wait_status($node, 'other', 'marker 2');
+is($sandbox->count(%$send), $before + 2, 'nothing is sent while the worker is off');
+is($mf->worker_pid($node, 'postgres'), '', 'and no worker is running');
+is($node->safe_psql('postgres', "SELECT kind, invoices, due_invoices FROM mf_backlog"), 'send|303|301',
+	'mf_backlog shows what waits');
+
+# One request at a time shows the order in which they leave: the earliest send_at first, a step of priority is worth ten
+# minutes.
+$node->safe_psql('postgres', 'ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight $$1$$)');
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET myfatoorah.worker');
+ok($sandbox->wait_count($send, $before + 2 + 301), 'switched on again, it sends the backlog');
+my @names = $sandbox->names;
+@names = @names[ $before + 2 .. $#names ];
+is_deeply(\@names, [ 'first', map { "backlog-$_" } reverse 1 .. 300 ], 'in the order of priority and send_at');
+
+# Off and on by postgresql.conf and reload
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_queue WHERE kind = 'sending'", 0);
+$node->append_conf('postgresql.conf', 'myfatoorah.worker = off');
+$node->reload;
+$mf->wait_no_worker($node, 'postgres');
+$mf->wait_no_worker($node, 'other');
+$mf->insert($node, 'postgres', 'by reload');
+$node->append_conf('postgresql.conf', 'myfatoorah.worker = on');
+$node->reload;
+$mf->wait_status($node, 'postgres', 'by reload');
+pass('switched off and on by reload');
+$mf->insert($node, 'other', 'marker 3');
+$mf->wait_status($node, 'other', 'marker 3');
+
+is_deeply([ sort map { (split /\|/)[0] } split /\n/,
+		$node->safe_psql('postgres', "SELECT customer_reference FROM mf_invoice WHERE status <> 'sent'") ],
+	[ 'far', 'later' ], 'only what is not due is left');
+is_deeply([ $mf->problems($node, 'postgres', $sandbox, others => 1) ], [], 'rows, attempts and ledger agree');
+is_deeply([ $mf->problems($node, 'other', $sandbox, others => 1) ], [], 'in the other database too');
+
+$node->stop;
+done_testing();
