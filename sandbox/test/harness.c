@@ -89,8 +89,20 @@ read_text(const char *path, size_t *len)
 }
 
 /*
+ * sandbox_path
+ *		The program to test.
+ */
+const char *
+sandbox_path(void)
+{
+	const char *path = getenv("SANDBOX");
+
+	return path != NULL ? path : "./mf-sandbox";
+}
+
+/*
  * start_server
- *		Start ./mf-sandbox with more options; its pid, and the port by way of
+ *		Start the program with more options; its pid, and the port by way of
  *		the port file. Exits if it does not come up.
  */
 int
@@ -98,7 +110,7 @@ start_server(const char *const *extra, int *server_port)
 {
 	char		dir[] = "/tmp/mf-sandbox-test-XXXXXX";
 	char		file[64];
-	const char *argv[32] = {"./mf-sandbox", "--quiet", "--port", "0", "--port-file", file};
+	const char *argv[32] = {sandbox_path(), "--quiet", "--port", "0", "--port-file", file};
 	int			n = 6;
 	pid_t		pid;
 

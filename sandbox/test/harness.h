@@ -42,6 +42,7 @@ extern bool check_at(bool ok, const char *file, int line, const char *fmt,...)
 
 #define CHECK(ok, ...)	check_at((ok), __FILE__, __LINE__, __VA_ARGS__)
 
+extern const char *sandbox_path(void);
 extern int	start_server(const char *const *extra, int *server_port);
 extern int	stop_server(int pid, int signal_number);
 extern char *read_text(const char *path, size_t *len);

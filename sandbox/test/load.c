@@ -188,5 +188,9 @@ main(int argc, char **argv)
 		   "mean %.0f us, worst %.1f ms\n", status_only ? "GetPaymentStatus" : "SendPayment",
 		   (double) done / elapsed, count, done, elapsed, wrong,
 		   total_latency / (double) (done > 0 ? done : 1) * 1e6, worst * 1e3);
+	for (int i = 0; i < count; i++)
+		close(c[i].fd);
+	close(ep);
+	free(c);
 	return wrong > 0;
 }

@@ -46,14 +46,14 @@ run(const char *fmt,...)
 static void
 test_options(void)
 {
-	CHECK(run("./mf-sandbox --help | grep -q 'port-file'") == 0, "--help");
-	CHECK(run("./mf-sandbox --nonsense 2>/dev/null") == 1, "an unknown option");
-	CHECK(run("./mf-sandbox --port 70000 2>/dev/null") == 1, "a port out of range");
-	CHECK(run("./mf-sandbox --port x 2>/dev/null") == 1, "no number");
-	CHECK(run("./mf-sandbox --key abc=XXX 2>/dev/null") == 1, "an unknown country");
-	CHECK(run("./mf-sandbox --tls-cert /dev/null 2>/dev/null") == 1, "half of a pair");
-	CHECK(run("./mf-sandbox extra 2>/dev/null") == 1, "an argument");
-	CHECK(run("./mf-sandbox --port %d 2>/dev/null", port) == 1, "a port in use");
+	CHECK(run("%s --help | grep -q 'port-file'", sandbox_path()) == 0, "--help");
+	CHECK(run("%s --nonsense 2>/dev/null", sandbox_path()) == 1, "an unknown option");
+	CHECK(run("%s --port 70000 2>/dev/null", sandbox_path()) == 1, "a port out of range");
+	CHECK(run("%s --port x 2>/dev/null", sandbox_path()) == 1, "no number");
+	CHECK(run("%s --key abc=XXX 2>/dev/null", sandbox_path()) == 1, "an unknown country");
+	CHECK(run("%s --tls-cert /dev/null 2>/dev/null", sandbox_path()) == 1, "half of a pair");
+	CHECK(run("%s extra 2>/dev/null", sandbox_path()) == 1, "an argument");
+	CHECK(run("%s --port %d 2>/dev/null", sandbox_path(), port) == 1, "a port in use");
 }
 
 /*
