@@ -103,7 +103,7 @@ DECLARE
 		'\y[0-9a-hjkmnp-tv-z]{20}\y', 'REFERENCE',
 		' \((name lookup|connect|TLS|total|answer)[^()]*\)', ' (PHASES)',
 		-- libcurl's own words, which are others in other versions
-		'(could not (connect to|look up) [^ ]+: )[^\n]* \(PHASES\)', '\1WORDS (PHASES)',
+		'(could not (?:connect to|look up) [^ ]+: |without an answer: |handshake with [^ ]+ failed: |broke off: |is not HTTP: )[^\n]*', '\1WORDS',
 		'[0-9]+\.[0-9] s\y', 'N s',
 		'[0-9]+ ms\y', 'N ms'];
 	result text := unmasked;
