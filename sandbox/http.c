@@ -10,11 +10,14 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define MAX_BODY			(1024 * 1024)
 #define CONNECTION_MEMORY	(32 * 1024)
@@ -638,14 +641,46 @@ http_describe(Buf *b)
 }
 
 /*
- * http_start
- *		Listen on that port of 127.0.0.1, with TLS if a certificate and a key
- *		(both PEM texts) are given. NULL if it cannot.
+ * http_listen
+ *		A socket that listens on that port of 127.0.0.1, and the port it got if
+ *		that was 0; -1 with errno set if it cannot. There is no way to ask for
+ *		another address.
  */
-struct MHD_Daemon *
-http_start(int port, const char *certificate, const char *key)
+int
+http_listen(int *port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t	len = sizeof(address);
+	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int			one = 1;
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	address.sin_port = htons((uint16_t) *port);
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+		bind(fd, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+		listen(fd, LISTEN_BACKLOG) != 0 ||
+		getsockname(fd, (struct sockaddr *) &address, &len) != 0)
+	{
+		int			saved = errno;
+
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	*port = ntohs(address.sin_port);
+	return fd;
+}
+
+/*
+ * http_start
+ *		Serve a listening socket (which is taken over), with TLS if a
+ *		certificate and a key (both PEM texts) are given. NULL if it cannot.
+ */
+struct MHD_Daemon *
+http_start(int listener, const char *certificate, const char *key)
+{
 	unsigned	flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
 	struct MHD_OptionItem tls[] = {
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) certificate},
@@ -662,16 +697,13 @@ http_start(int port, const char *certificate, const char *key)
 		flags |= MHD_USE_TLS;
 	if (!options.quiet)
 		flags |= MHD_USE_ERROR_LOG;
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	address.sin_port = htons((uint16_t) port);
-	return MHD_start_daemon(flags, (uint16_t) port, NULL, NULL, on_call, NULL,
-							MHD_OPTION_SOCK_ADDR, (struct sockaddr *) &address,
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_call, NULL,
+							MHD_OPTION_LISTEN_SOCKET, (MHD_socket) listener,
 							MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
 							MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
 							MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
 							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
 							MHD_OPTION_CONNECTION_LIMIT, (unsigned) MAX_CONNECTIONS,
-							MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned) LISTEN_BACKLOG,
 							MHD_OPTION_ARRAY, certificate != NULL ? tls : none,
 							MHD_OPTION_ARRAY, options.threads > 1 ? threads : none,
 							MHD_OPTION_END);

@@ -191,11 +191,10 @@ main(int argc, char **argv)
 	sigset_t	signals;
 	int			signal_number;
 	int			c;
-	int			name = -1;
+	int			listener;
 	struct MHD_Daemon *daemon;
-	const union MHD_DaemonInfo *info;
 
-	while ((c = getopt_long(argc, argv, "", long_options, &name)) != -1)
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 	{
 		switch (c)
 		{
@@ -267,22 +266,19 @@ main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 
 	raise_descriptor_limit();
-	if (options.public_url[0] == '\0' && options.port != 0)
+	listener = http_listen(&options.port);
+	if (listener < 0)
+		die("cannot listen on 127.0.0.1", strerror(errno));
+	if (options.public_url[0] == '\0')
 		default_public_url();
 	clock_set_offset(options.clock_offset);
 	store_set_limit(options.invoice_limit);
 	ledger_init(options.ledger_limit, DEFAULT_LEDGER_BYTES);
 	store_reset(options.seed);
 	timers_start();
-	daemon = http_start(options.port, certificate, key);
+	daemon = http_start(listener, certificate, key);
 	if (daemon == NULL)
-		die("cannot listen on 127.0.0.1", errno != 0 ? strerror(errno) : NULL);
-	info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
-	if (info == NULL || info->port == 0)
-		die("cannot tell the port", NULL);
-	options.port = info->port;
-	if (options.public_url[0] == '\0')
-		default_public_url();
+		die("cannot start; is the certificate good?", NULL);
 	if (port_file != NULL)
 		write_port_file(port_file, options.port);
 	if (!options.quiet)
