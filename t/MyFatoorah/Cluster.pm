@@ -53,8 +53,8 @@ sub write_key
 	return $path;
 }
 
-# setup_account(node, dbname, sandbox, account => 'myfatoorah', options => { timeout => ... }): the extension and an
-# account at the sandbox, with the key in a file; options are added to those of the server
+# setup_account(node, dbname, sandbox, account => 'myfatoorah', options => { timeout => ... }, key_file => ...): the
+# extension and an account at the sandbox, with the key in a file; options are added to those of the server
 sub setup_account
 {
 	my ($class, $node, $dbname, $sandbox, %params) = @_;
@@ -66,12 +66,14 @@ sub setup_account
 		%{ $params{options} // {} });
 	my $options = join ', ', map { "$_ '" . ($options{$_} =~ s/'/''/gr) . "'" } sort keys %options;
 
-	$class->write_key($node, $sandbox->key, "$account.key");
+	my $key_file = $params{key_file} // "$account.key";
+
+	$class->write_key($node, $sandbox->key, $key_file);
 	$node->safe_psql(
 		$dbname, qq{
 		CREATE EXTENSION IF NOT EXISTS myfatoorah;
 		CREATE SERVER "$account" FOREIGN DATA WRAPPER myfatoorah OPTIONS ($options);
-		CREATE USER MAPPING FOR PUBLIC SERVER "$account" OPTIONS (api_key_file '$account.key');
+		CREATE USER MAPPING FOR PUBLIC SERVER "$account" OPTIONS (api_key_file '$key_file');
 	});
 	return;
 }
