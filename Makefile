@@ -81,6 +81,7 @@ OBJS = \
 	src/request_json.o \
 	src/circuit.o \
 	src/flight.o \
+	src/claim.o \
 	src/sender.o \
 	src/sql.o \
 	src/hooks.o \

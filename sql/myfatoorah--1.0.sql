@@ -94,6 +94,8 @@ CREATE TABLE mf_invoice (
 	paid_at timestamptz,
 	last_error text,
 	attempts integer NOT NULL DEFAULT 0,
+	cancel_requested boolean NOT NULL DEFAULT false,
+	duplicate_suspected boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	created_by name COLLATE "C" NOT NULL DEFAULT CURRENT_USER
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
@@ -137,6 +139,8 @@ COMMENT ON COLUMN mf_invoice.sent_at IS 'result: when MyFatoorah accepted it';
 COMMENT ON COLUMN mf_invoice.paid_at IS 'result: when it was paid';
 COMMENT ON COLUMN mf_invoice.last_error IS 'result: what went wrong last, null if nothing did';
 COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt to send';
+COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while it was being sent; it is not sent again';
+COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
 COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted';
 COMMENT ON COLUMN mf_invoice.created_by IS 'result: the role that inserted it, whose user mapping is used';
 
@@ -147,7 +151,7 @@ COMMENT ON COLUMN mf_invoice.created_by IS 'result: the role that inserted it, w
 CREATE TABLE mf_queue (
 	invoice bigint PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
-	kind text COLLATE "C" NOT NULL CHECK (kind IN ('send', 'sending', 'reconcile')),
+	kind text COLLATE "C" NOT NULL CHECK (kind IN ('send', 'sending', 'reconcile', 'verify', 'watch')),
 	due timestamptz NOT NULL,
 	rank timestamptz NOT NULL,
 	priority smallint NOT NULL,
@@ -158,7 +162,7 @@ CREATE TABLE mf_queue (
 CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice);
 
 COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfinished invoice';
-COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile';
+COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile: look up an unknown outcome; verify: look up before a first send; watch: look up references given up';
 COMMENT ON COLUMN mf_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, less ten minutes per step of priority';
 
@@ -205,6 +209,7 @@ CREATE TABLE mf_transition (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE INDEX mf_transition_invoice_idx ON mf_transition (invoice);
+CREATE INDEX mf_transition_at_idx ON mf_transition USING brin (at);
 
 COMMENT ON TABLE mf_transition IS 'every change of an invoice''s status after its insertion; append-only';
 
@@ -228,7 +233,23 @@ CREATE TABLE mf_account (
 	reason text
 );
 
-COMMENT ON TABLE mf_account IS 'accounts whose sending was paused, by a person or after a refusal of the key';
+COMMENT ON TABLE mf_account IS 'accounts whose sending was paused, by a person or after a refusal of the key; * stands for all';
+
+--
+-- Which server, database and timeline the worker served last: another one may
+-- be a copy, whose original sends the same invoices.
+--
+CREATE TABLE mf_identity (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+	system_identifier text COLLATE "C" NOT NULL,
+	database oid NOT NULL,
+	data_directory text COLLATE "C" NOT NULL,
+	timeline integer NOT NULL,
+	since timestamptz NOT NULL
+);
+
+COMMENT ON TABLE mf_identity IS 'the server, database and timeline that the worker served last';
+COMMENT ON COLUMN mf_identity.data_directory IS 'inode of the data directory: a copy of the files has another one';
 
 --
 -- Triggers of mf_invoice
@@ -386,19 +407,25 @@ CREATE FUNCTION mf_pause(account text DEFAULT 'myfatoorah', reason text DEFAULT 
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_pause IS 'stops sending for an account; what is under way is finished';
+COMMENT ON FUNCTION mf_pause IS 'stops sending for an account, * for all; what is under way is finished';
 
 CREATE FUNCTION mf_resume(account text DEFAULT 'myfatoorah')
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_resume IS 'starts sending again for an account';
+COMMENT ON FUNCTION mf_resume IS 'starts sending again for an account, * for all';
+
+CREATE FUNCTION mf_resolve(id bigint, decision text, reason text, invoice_id bigint DEFAULT NULL, invoice_url text DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon';
 
 CREATE FUNCTION mf_cancel(id bigint, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_cancel IS 'cancels an invoice that is queued or was rejected';
+COMMENT ON FUNCTION mf_cancel IS 'cancels an invoice that is queued or was rejected; one that is being sent is not sent again';
 
 CREATE FUNCTION mf_retry(id bigint, reason text DEFAULT NULL)
 RETURNS void
@@ -437,20 +464,37 @@ CREATE VIEW mf_backlog AS
 	GROUP BY q.account, q.kind, a.paused_at, a.reason;
 COMMENT ON VIEW mf_backlog IS 'what the worker still has to do, by account and kind';
 
+CREATE VIEW mf_review AS
+	SELECT i.id, i.account, i.status, i.duplicate_suspected, i.customer_name, i.invoice_value,
+		   i.notification_option, i.reference, i.invoice_id, i.attempts,
+		   a.started_at AS last_attempt_at, a.outcome AS last_outcome,
+		   (SELECT pg_catalog.array_agg(DISTINCT t.reference) FROM mf_attempt t WHERE t.invoice = i.id) AS all_references,
+		   (SELECT pg_catalog.array_agg(DISTINCT t.invoice_id) FROM mf_attempt t
+			WHERE t.invoice = i.id AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
+		   i.last_error AS what_happened,
+		   CASE WHEN i.status = 'review' THEN
+				pg_catalog.format('Look the references up in the MyFatoorah portal. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''resend'', ''reason''), or ''abandon''.', i.id, i.id)
+				ELSE 'Compare the references in the MyFatoorah portal and cancel there what is one too many.'
+		   END AS next_step
+	FROM mf_invoice i LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
+	WHERE i.status = 'review' OR i.duplicate_suspected;
+COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what is known, which call to make next';
+
 --
 -- Rights: nothing for PUBLIC, everything by role
 --
 REVOKE ALL ON FUNCTION mf_account_validator(text[], oid), mf_invoice_guard(), mf_invoice_enqueue(), mf_enqueue(),
 	mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check,
-	mf_pause, mf_resume, mf_cancel, mf_retry, mf_worker_stat() FROM PUBLIC;
+	mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_worker_stat() FROM PUBLIC;
 REVOKE ALL ON TYPE mf_send_payment_result FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_operate;
 
 GRANT SELECT, UPDATE ON mf_invoice TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_queue TO myfatoorah_worker;
-GRANT SELECT, INSERT, UPDATE ON mf_attempt, mf_account TO myfatoorah_worker;
-GRANT SELECT, INSERT ON mf_transition TO myfatoorah_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON mf_attempt TO myfatoorah_worker;
+GRANT SELECT, INSERT, UPDATE ON mf_account, mf_identity TO myfatoorah_worker;
+GRANT SELECT, INSERT, DELETE ON mf_transition TO myfatoorah_worker;
 
 GRANT SELECT ON mf_invoice, mf_history, mf_worker_status TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
@@ -467,17 +511,18 @@ GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel, mf_retry,
 	mf_worker_stat() TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_account, mf_worker_status, mf_backlog
+GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_account, mf_identity, mf_worker_status, mf_backlog, mf_review
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_worker_stat() TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve TO myfatoorah_operate;
 
 --
--- Dumps: mf_queue is not dumped, because restoring mf_invoice fills it again.
+-- Dumps: mf_queue is not dumped, because restoring mf_invoice fills it again and
+-- pauses everything until a person has made sure that the original is gone.
 --
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition', '');
-SELECT pg_catalog.pg_extension_config_dump('mf_account', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_account', $$WHERE account <> '*'$$);

@@ -132,6 +132,7 @@ static int	parse_in_flight(const char *value);
 static char *valid_options(Oid catalog);
 static char *read_secret_file(const char *option, const char *path);
 static char *get_api_key(const MfAccount *account, Oid roleid);
+static List *mapping_options(Oid serverid, Oid roleid, bool *own);
 static void wipe_string(char *string);
 static void drop_target(CachedTarget *cached);
 static pg_tz *account_zone(const MfAccount *account);
@@ -584,10 +585,12 @@ drop_target(CachedTarget *cached)
 static char *
 get_api_key(const MfAccount *account, Oid roleid)
 {
-	UserMapping *mapping = GetUserMapping(roleid, account->serverid);
+	bool		own;
+	List	   *options = mapping_options(account->serverid, roleid, &own);
 	ListCell   *lc;
+	const char *mapped;
 
-	foreach(lc, mapping->options)
+	foreach(lc, options)
 	{
 		DefElem    *def = (DefElem *) lfirst(lc);
 
@@ -597,14 +600,47 @@ get_api_key(const MfAccount *account, Oid roleid)
 			return read_secret_file(def->defname, defGetString(def));
 	}
 
+	mapped = own ? quote_identifier(GetUserNameFromId(roleid, false)) : "PUBLIC";
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("account \"%s\" has no API key for role \"%s\"",
-					account->name, GetUserNameFromId(roleid, false)),
+			 errmsg("account \"%s\" has no API key for role \"%s\"", account->name,
+					OidIsValid(roleid) ? GetUserNameFromId(roleid, false) : "public"),
+			 options == NIL && !own ?
+			 errhint("Add it with: CREATE USER MAPPING FOR PUBLIC SERVER %s OPTIONS (api_key_file 'myfatoorah.key')",
+					 quote_identifier(account->name)) :
 			 errhint("Add it with: ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD api_key_file 'myfatoorah.key')",
-					 OidIsValid(mapping->userid) ? quote_identifier(GetUserNameFromId(roleid, false)) : "PUBLIC",
-					 quote_identifier(account->name))));
+					 mapped, quote_identifier(account->name))));
 	return NULL;				/* keep compiler quiet */
+}
+
+/*
+ * Options of the role's own user mapping (*own), else of PUBLIC's; NIL if
+ * there is neither.  A role that was dropped is InvalidOid and has PUBLIC's.
+ */
+static List *
+mapping_options(Oid serverid, Oid roleid, bool *own)
+{
+	HeapTuple	tuple = NULL;
+	List	   *options = NIL;
+	Datum		value;
+	bool		isnull;
+
+	*own = false;
+	if (OidIsValid(roleid))
+	{
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(roleid), ObjectIdGetDatum(serverid));
+		*own = HeapTupleIsValid(tuple);
+	}
+	if (!HeapTupleIsValid(tuple))
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid), ObjectIdGetDatum(serverid));
+	if (!HeapTupleIsValid(tuple))
+		return NIL;
+
+	value = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple, Anum_pg_user_mapping_umoptions, &isnull);
+	if (!isnull)
+		options = untransformRelOptions(value);
+	ReleaseSysCache(tuple);
+	return options;
 }
 
 /*
@@ -651,11 +687,13 @@ read_secret_file(const char *option, const char *path)
 				 errmsg("could not read the file of option \"%s\": \"%s\": %m", option, full)));
 	CloseTransientFile(fd);
 
+	/* a zero byte, as in a file in UTF-16, fails the check below */
 	buffer[length] = '\0';
-	end = buffer + strlen(buffer);
+	end = buffer + length;
 	while (end > buffer && strchr(" \t\r\n", end[-1]) != NULL)
 		*--end = '\0';
-	if (end == buffer || end - buffer > MAX_SECRET_LENGTH || strpbrk(buffer, " \t\r\n") != NULL)
+	if (end == buffer || end - buffer > MAX_SECRET_LENGTH ||
+		strlen(buffer) != (size_t) (end - buffer) || strpbrk(buffer, " \t\r\n") != NULL)
 	{
 		explicit_bzero(buffer, sizeof(buffer));
 		ereport(ERROR,
@@ -703,9 +741,7 @@ mf_account_local_time(const MfAccount *account, TimestampTz at)
 	if (TIMESTAMP_NOT_FINITE(at) ||
 		timestamp2tm(at, &tz, &tm, &fsec, NULL, account_zone(account)) != 0 ||
 		tm.tm_year < 1 || tm.tm_year > 9999)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("time out of range for MyFatoorah")));
+		return NULL;
 
 	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year, tm.tm_mon, tm.tm_mday,
 					tm.tm_hour, tm.tm_min, tm.tm_sec);

@@ -60,7 +60,7 @@ extern MfHttpTarget *mf_account_target(MfHttp *http, const MfAccount *account, O
 /* Forgets the targets of "http", which is about to be destroyed. */
 extern void mf_account_forget_targets(MfHttp *http);
 
-/* Wall clock of the account's zone, "2026-11-22T09:58:04"; palloc'd. */
+/* Wall clock of the account's zone, "2026-11-22T09:58:04"; palloc'd, NULL if out of range. */
 extern char *mf_account_local_time(const MfAccount *account, TimestampTz at);
 
 /* The other way: "2026-01-13 00:15:07.293" of the account's zone, or with Z. */

@@ -61,14 +61,14 @@ mf_check(PG_FUNCTION_ARGS)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-
-		/* somebody who cancels wants no more rows */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
+
+		/* somebody who cancels wants no more rows */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			ReThrowError(error);
 		add_row(rsinfo, "account", false,
 				error->detail ? psprintf("%s: %s", error->message, error->detail) : error->message, error->hint);
 	}

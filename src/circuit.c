@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -138,6 +139,19 @@ mf_circuit_reset(MfCircuit *circuit)
 	circuit->reported = false;
 	circuit->retry_at = 0;
 	circuit->mark = DT_NOBEGIN;
+}
+
+/* See circuit.h. */
+void
+mf_circuit_report(MfCircuit *circuit, const char *what, const char *error)
+{
+	if (circuit->reported)
+		return;
+	circuit->reported = true;
+	ereport(LOG,
+			(errmsg("account \"%s\" %s", circuit->account, what),
+			 error ? errdetail_internal("%s", error) : 0,
+			 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(circuit->account))));
 }
 
 /*

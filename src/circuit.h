@@ -60,6 +60,9 @@ extern void mf_circuit_failed(MfCircuit *circuit, TimestampTz now);
 /* 0 <= x < 1, not in step with any other server */
 extern double mf_random_fraction(void);
 
+/* One log line per outage, not one per row; "what" such as "is waiting". */
+extern void mf_circuit_report(MfCircuit *circuit, const char *what, const char *error);
+
 /* A person has mended something: try at once. */
 extern void mf_circuit_reset(MfCircuit *circuit);
 

@@ -8,6 +8,7 @@
 #ifndef MF_COMPAT_H
 #define MF_COMPAT_H
 
+#include "access/xlog.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
@@ -55,6 +56,17 @@ mf_owns_database(Oid database, Oid roleid)
 	return object_ownercheck(DatabaseRelationId, database, roleid);
 #else
 	return pg_database_ownercheck(database, roleid);
+#endif
+}
+
+/* 15: the timeline is asked for, no longer a variable */
+static inline TimeLineID
+mf_current_timeline(void)
+{
+#if PG_VERSION_NUM >= 150000
+	return GetWALInsertionTimeLine();
+#else
+	return RecoveryInProgress() ? 0 : ThisTimeLineID;
 #endif
 }
 

@@ -20,18 +20,51 @@
 #include "myfatoorah.h"
 #include "request.h"
 
+/* Times of look-ups after the first, in multiples of myfatoorah.reconcile_delay */
+static const int reconcile_factors[] = {1, 5, 15, 60};
+static const int watch_factors[] = {60, 360, 1440, 4320};
+
 static bool send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition);
-static bool lookup_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfDelay *delay);
+static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
+static bool verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
+static void watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
+static void ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static char *difference(const MfFlight *flight);
 static bool same_amount(const char *a, const char *b);
-static TimestampTz next_lookup(int step, TimestampTz now);
+static TimestampTz next_lookup(const int *factors, int count, int step, TimestampTz now);
+static int	resends(const char *reference);
+
+/* See flight.h. */
+bool
+mf_flight_is_lookup(const MfFlight *flight)
+{
+	return flight->kind != MF_JOB_SEND;
+}
+
+/* See flight.h. */
+MfStatus
+mf_flight_expected_status(const MfFlight *flight)
+{
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			return MF_SENDING;
+		case MF_JOB_RECONCILE:
+			return MF_STATUS_UNKNOWN;
+		case MF_JOB_VERIFY:
+			return MF_QUEUED;
+		default:
+			return MF_SENT;
+	}
+}
 
 /* See flight.h. */
 MfFlight *
 mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-				 MfHttpTarget *target, TimestampTz now)
+				 MfHttpTarget *target, List *old_references, TimestampTz now)
 {
-	bool		is_lookup = job->kind == MF_JOB_RECONCILE;
+	bool		is_lookup = job->kind != MF_JOB_SEND;
+	const char *reference = job->reference;
 	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
 	const MfRequest *request = &job->request;
 	size_t		body_len;
@@ -39,7 +72,9 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	MemoryContext old;
 	MfFlight   *flight;
 
-	body = is_lookup ? mf_payment_status_body(mf_to_utf8(job->reference), "CustomerReference", &body_len) :
+	if (job->kind == MF_JOB_WATCH)
+		reference = (const char *) list_nth(old_references, job->step % list_length(old_references));
+	body = is_lookup ? mf_payment_status_body(mf_to_utf8(reference), "CustomerReference", &body_len) :
 		mf_request_body(request, account, job->reference, &body_len);
 	if (body == NULL)
 		ereport(ERROR,
@@ -49,10 +84,10 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	/* from here on only memory can run out */
 	old = MemoryContextSwitchTo(context);
 	flight = (MfFlight *) palloc0(sizeof(MfFlight));
-	flight->is_lookup = is_lookup;
+	flight->kind = job->kind;
 	flight->invoice = job->invoice;
 	flight->attempt = is_lookup ? job->attempts : job->attempts + 1;
-	flight->reference = pstrdup(job->reference);
+	flight->reference = pstrdup(reference);
 	flight->circuit = mf_circuit_get(job->account);
 	flight->send_by = TimestampTzPlusMilliseconds(now, window);
 	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
@@ -68,6 +103,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 			TextDatumGetCString(request->values[MF_SP_DISPLAY_CURRENCY_ISO]);
 		flight->notification_option = TextDatumGetCString(request->values[MF_SP_NOTIFICATION_OPTION]);
 		flight->step = job->step;
+		flight->watched = list_length(old_references);
 	}
 	MemoryContextSwitchTo(old);
 	return flight;
@@ -78,7 +114,7 @@ void
 mf_flight_free(MfFlight *flight)
 {
 	free(flight->body);
-	if (flight->is_lookup)
+	if (mf_flight_is_lookup(flight))
 	{
 		mf_status_result_free(&flight->found);
 		pfree(flight->invoice_value);
@@ -95,7 +131,7 @@ mf_flight_free(MfFlight *flight)
 const char *
 mf_flight_path(const MfFlight *flight)
 {
-	return flight->is_lookup ? MF_PATH_GET_PAYMENT_STATUS : MF_PATH_SEND_PAYMENT;
+	return mf_flight_is_lookup(flight) ? MF_PATH_GET_PAYMENT_STATUS : MF_PATH_SEND_PAYMENT;
 }
 
 /* See flight.h. */
@@ -105,7 +141,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 	int64		now = (int64) time(NULL);
 
 	flight->http_status = (int) exchange->http_status;
-	if (flight->is_lookup)
+	if (mf_flight_is_lookup(flight))
 		mf_status_result_read(exchange, now, &flight->found);
 	else
 		mf_send_result_read(exchange, flight->reference, now, &flight->sent);
@@ -115,7 +151,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 void
 mf_flight_fail(MfFlight *flight, bool started, const char *error)
 {
-	if (flight->is_lookup)
+	if (mf_flight_is_lookup(flight))
 	{
 		flight->found.lookup = MF_LOOKUP_FAILED;
 		flight->found.not_sent = !started;
@@ -134,7 +170,7 @@ mf_flight_fail(MfFlight *flight, bool started, const char *error)
 MfOutcome
 mf_flight_outcome(const MfFlight *flight)
 {
-	if (!flight->is_lookup)
+	if (!mf_flight_is_lookup(flight))
 		return flight->sent.outcome;
 
 	switch (flight->found.lookup)
@@ -158,21 +194,21 @@ mf_flight_outcome(const MfFlight *flight)
 int
 mf_flight_retry_after(const MfFlight *flight)
 {
-	return flight->is_lookup ? flight->found.retry_after : flight->sent.retry_after;
+	return mf_flight_is_lookup(flight) ? flight->found.retry_after : flight->sent.retry_after;
 }
 
 /* See flight.h. */
 char *
 mf_flight_error(const MfFlight *flight)
 {
-	const char *utf8 = flight->is_lookup ? flight->found.error : flight->sent.error;
+	const char *utf8 = mf_flight_is_lookup(flight) ? flight->found.error : flight->sent.error;
 
 	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
 }
 
 /* See flight.h. */
 bool
-mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfDelay *delay)
+mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
 	memset(transition, 0, sizeof(*transition));
 	transition->invoice = flight->invoice;
@@ -180,8 +216,27 @@ mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 	transition->next = MF_JOB_NONE;
 	transition->due = now;
 
-	return flight->is_lookup ? lookup_verdict(flight, now, transition, delay) :
-		send_verdict(flight, now, transition);
+	memset(follow_up, 0, sizeof(*follow_up));
+	follow_up->invoice = flight->invoice;
+	follow_up->next = flight->kind;
+	follow_up->step = flight->step;
+
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			return send_verdict(flight, now, transition);
+		case MF_JOB_RECONCILE:
+			return reconcile_verdict(flight, now, transition, follow_up);
+		case MF_JOB_VERIFY:
+			return verify_verdict(flight, now, transition, follow_up);
+		case MF_JOB_WATCH:
+			watch_verdict(flight, now, follow_up);
+			return false;
+		default:
+			break;
+	}
+	elog(ERROR, "unknown kind of flight");
+	return false;
 }
 
 /* Every end of an attempt is a transition. */
@@ -200,6 +255,13 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 			transition->invoice_url = flight->sent.invoice_url ? mf_from_utf8_lossy(flight->sent.invoice_url) : NULL;
 			transition->error = NULL;
 			transition->reason = "accepted";
+
+			/* an earlier reference may still turn up */
+			if (resends(flight->reference) > 0)
+			{
+				transition->next = MF_JOB_WATCH;
+				transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
+			}
 			break;
 		case MF_REJECTED:
 			transition->to = MF_STATUS_REJECTED;
@@ -225,7 +287,7 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
  * A failed look-up is no answer and counts for nothing.
  */
 static bool
-lookup_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfDelay *delay)
+reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
 	bool		link_only = strcmp(flight->notification_option, "LNK") == 0;
 	char	   *what;
@@ -247,40 +309,172 @@ lookup_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 		transition->reason = "found by look-up";
 		if (link_only)
 			transition->error = "the invoice exists, but its link was lost with the answer; the MyFatoorah portal shows it";
+		if (resends(flight->reference) > 0)
+		{
+			transition->next = MF_JOB_WATCH;
+			transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
+		}
 		return true;
 	}
 
-	if (flight->found.lookup == MF_NOT_FOUND && flight->step + 1 >= MF_LOOKUP_STEPS)
+	if (flight->found.lookup != MF_NOT_FOUND)
 	{
-		if (mf_resend == MF_RESEND_ALL || (mf_resend == MF_RESEND_LINK && link_only))
-		{
-			transition->to = MF_QUEUED;
-			transition->next = MF_JOB_SEND;
-			transition->reference = mf_next_reference(flight->reference);
-			transition->reason = "not found by look-up: sent again under a new reference";
-			return true;
-		}
+		ask_again(flight, now, follow_up);
+		follow_up->error = psprintf("outcome unknown; the look-up failed: %s", mf_flight_error(flight));
+		return false;
+	}
+
+	if (flight->step + 1 < MF_LOOKUP_STEPS)
+	{
+		follow_up->step = flight->step + 1;
+		follow_up->due = next_lookup(reconcile_factors, lengthof(reconcile_factors), flight->step, now);
+		follow_up->error = psprintf("outcome unknown; look-up %d of %d found no invoice", flight->step + 1, MF_LOOKUP_STEPS);
+		return false;
+	}
+
+	if (!(mf_resend == MF_RESEND_ALL || (mf_resend == MF_RESEND_LINK && link_only)))
+	{
 		transition->to = MF_REVIEW;
 		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups; the customer may have been told nonetheless",
 									 flight->reference, MF_LOOKUP_STEPS);
-		return true;
 	}
-
-	memset(delay, 0, sizeof(*delay));
-	delay->invoice = flight->invoice;
-	if (flight->found.lookup == MF_NOT_FOUND)
+	else if (resends(flight->reference) >= mf_max_resends)
 	{
-		delay->step = flight->step + 1;
-		delay->due = next_lookup(flight->step, now);
-		delay->error = psprintf("outcome unknown; look-up %d of %d found no invoice", flight->step + 1, MF_LOOKUP_STEPS);
+		transition->to = MF_REVIEW;
+		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups, after %d resends",
+									 flight->reference, MF_LOOKUP_STEPS, resends(flight->reference));
 	}
 	else
 	{
-		delay->step = flight->step;
-		delay->due = TimestampTzPlusMilliseconds(now, mf_reconcile_delay);
-		delay->error = psprintf("outcome unknown; the look-up failed: %s", mf_flight_error(flight));
+		transition->to = MF_QUEUED;
+		transition->next = MF_JOB_SEND;
+		transition->reference = mf_next_reference(flight->reference);
+		transition->reason = "not found by look-up: sent again under a new reference";
+	}
+	return true;
+}
+
+/*
+ * Before the first send of a row that another server may have sent: not found
+ * means send it; found means that its outcome is to be reconciled.
+ */
+static bool
+verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
+{
+	if (flight->found.lookup == MF_FOUND)
+	{
+		transition->from = MF_QUEUED;
+		transition->to = MF_STATUS_UNKNOWN;
+		transition->actor = "reconciler";
+		transition->next = MF_JOB_RECONCILE;
+		transition->reason = "found by look-up before its first send: another server has sent it";
+		return true;
+	}
+	if (flight->found.lookup == MF_NOT_FOUND)
+	{
+		follow_up->next = MF_JOB_SEND;
+		follow_up->due = now;
+		follow_up->step = 0;
+	}
+	else
+	{
+		ask_again(flight, now, follow_up);
+		follow_up->error = psprintf("the look-up before sending failed: %s", mf_flight_error(flight));
 	}
 	return false;
+}
+
+/* A reference that was given up: an invoice under it would be a second one. */
+static void
+watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
+{
+	if (flight->found.lookup == MF_FOUND)
+	{
+		follow_up->next = MF_JOB_NONE;
+		follow_up->duplicate = true;
+		follow_up->error = psprintf("invoice %s has turned up under the earlier reference \"%s\"",
+									flight->found.values[MF_PS_INVOICE_ID], flight->reference);
+		ereport(LOG,
+				(errmsg("invoice " INT64_FORMAT " may exist twice", flight->invoice),
+				 errdetail_internal("%s", follow_up->error),
+				 errhint("SELECT * FROM mf_review tells more.")));
+	}
+	else if (flight->found.lookup != MF_NOT_FOUND)
+		ask_again(flight, now, follow_up);
+	else if (flight->step + 1 >= MF_WATCH_ROUNDS * flight->watched)
+		follow_up->next = MF_JOB_NONE;
+	else
+	{
+		follow_up->step = flight->step + 1;
+		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors), follow_up->step / flight->watched, now);
+	}
+}
+
+/* A look-up that failed uses up no step. */
+static void
+ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
+{
+	int			retry_after = mf_flight_retry_after(flight);
+
+	follow_up->due = TimestampTzPlusMilliseconds(now, retry_after >= 0 ? (int64) retry_after * 1000 : mf_reconcile_delay);
+}
+
+/* See flight.h. */
+bool
+mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now,
+					   MfTransition *transition, bool *is_transition, MfFollowUp *follow_up)
+{
+	char	   *url = flight->sent.invoice_url ? mf_from_utf8_lossy(flight->sent.invoice_url) : NULL;
+
+	/* only proof of an invoice changes what we believe */
+	if (mf_flight_is_lookup(flight) || flight->sent.outcome != MF_ACCEPTED)
+		return false;
+
+	memset(transition, 0, sizeof(*transition));
+	transition->invoice = flight->invoice;
+	transition->from = invoice->status;
+	transition->attempt = invoice->attempts;
+	transition->next = MF_JOB_NONE;
+	transition->due = now;
+	transition->actor = "sender";
+	*is_transition = true;
+
+	if (invoice->status == MF_STATUS_UNKNOWN && invoice->attempts == flight->attempt)
+	{
+		transition->to = MF_SENT;
+		transition->invoice_id = flight->sent.invoice_id;
+		transition->invoice_url = url;
+		transition->reason = "accepted; the answer came late";
+		return true;
+	}
+
+	if (invoice->status == MF_QUEUED || invoice->status == MF_STATUS_UNKNOWN)
+	{
+		transition->to = MF_REVIEW;
+		transition->duplicate = true;
+		transition->error = psprintf("attempt %d was accepted late, as invoice %s",
+									 flight->attempt, flight->sent.invoice_id);
+		return true;
+	}
+
+	*is_transition = false;
+	memset(follow_up, 0, sizeof(*follow_up));
+	follow_up->invoice = flight->invoice;
+	follow_up->next = invoice->status == MF_SENDING ? MF_JOB_SENDING : MF_JOB_NONE;
+	follow_up->due = TimestampTzPlusMilliseconds(now, MF_LEASE_MARGIN_MS);
+	follow_up->duplicate = true;
+	follow_up->error = psprintf("attempt %d was accepted late, as invoice %s",
+								flight->attempt, flight->sent.invoice_id);
+	return true;
+}
+
+/* How often an invoice has been sent again, by its reference: "ref~3" = 2. */
+static int
+resends(const char *reference)
+{
+	int			stem;
+
+	return mf_reference_number(reference, &stem) - 1;
 }
 
 /* How the invoice found differs from the one sent, palloc'd; NULL if it does not. */
@@ -317,12 +511,11 @@ same_amount(const char *a, const char *b)
 	return DatumGetBool(DirectFunctionCall2(numeric_eq, left, right));
 }
 
-/* 1, 5, 15 and 60 times the delay, give or take a tenth. */
+/* A multiple of the delay, give or take a tenth. */
 static TimestampTz
-next_lookup(int step, TimestampTz now)
+next_lookup(const int *factors, int count, int step, TimestampTz now)
 {
-	static const int factors[] = {1, 5, 15, 60};
-	double		delay = (double) mf_reconcile_delay * factors[Min(step, (int) lengthof(factors) - 1)];
+	double		delay = (double) mf_reconcile_delay * factors[Min(step, count - 1)];
 
 	delay *= 0.9 + 0.2 * mf_random_fraction();
 	return now + (TimestampTz) (delay * 1000.0);

@@ -2,7 +2,7 @@
  * flight.h
  *	  One request of the worker, from its claim to its recorded outcome.
  *
- * A flight either sends an invoice or looks up one whose outcome is unknown.
+ * A flight either sends an invoice or looks one up by a reference.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight.h
@@ -22,13 +22,16 @@
 /* A lease outlives the latest possible answer by this. */
 #define MF_LEASE_MARGIN_MS 10000
 
+/* Rounds of look-ups of a reference that was given up */
+#define MF_WATCH_ROUNDS 4
+
 /* Look-ups that must find nothing before an invoice counts as not created */
 #define MF_LOOKUP_STEPS 5
 
 typedef struct MfFlight
 {
 	dlist_node	node;			/* of one of the sender's lists */
-	bool		is_lookup;
+	MfJobKind	kind;			/* MF_JOB_SEND or a look-up */
 	int64		invoice;
 	int			attempt;
 	char	   *reference;
@@ -46,6 +49,7 @@ typedef struct MfFlight
 	char	   *currency;
 	char	   *notification_option;
 	int			step;			/* look-ups that found nothing so far */
+	int			watched;		/* number of references being watched */
 
 	/* once landed */
 	MfSendResult sent;
@@ -56,11 +60,18 @@ typedef struct MfFlight
 } MfFlight;
 
 /*
- * A flight for a job, allocated in "context" with its request built.  Raises
+ * A flight for a job, allocated in "context" with its request built.  Only
+ * MF_JOB_WATCH looks up one of the old references, the others the current one.  Raises
  * errors for what cannot be built.  Freed by mf_flight_free().
  */
 extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-								  MfHttpTarget *target, TimestampTz now);
+								  MfHttpTarget *target, List *old_references, TimestampTz now);
+
+/* Whether it only asks. */
+extern bool mf_flight_is_lookup(const MfFlight *flight);
+
+/* The status that its invoice has unless somebody else was faster. */
+extern MfStatus mf_flight_expected_status(const MfFlight *flight);
 extern void mf_flight_free(MfFlight *flight);
 
 extern const char *mf_flight_path(const MfFlight *flight);
@@ -80,8 +91,16 @@ extern char *mf_flight_error(const MfFlight *flight);
 
 /*
  * What a landed flight means for its invoice, which is locked and in the state
- * that the flight left it in: a transition (true), or only a delay (false).
+ * that the flight expects: a transition (true), or only what comes next (false).
  */
-extern bool mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfDelay *delay);
+extern bool mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition,
+							  MfFollowUp *follow_up);
+
+/*
+ * What an answer means that came when the invoice had moved on: something to
+ * tell (true) or nothing.
+ */
+extern bool mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now,
+								   MfTransition *transition, bool *is_transition, MfFollowUp *follow_up);
 
 #endif							/* MF_FLIGHT_H */

@@ -33,7 +33,7 @@ static const char *const status_names[MF_STATUS_COUNT] = {
 /* By row: from; by bit: to */
 #define TO(status) (1 << (status))
 static const int allowed_transitions[MF_STATUS_COUNT] = {
-	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED),
+	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED) | TO(MF_STATUS_UNKNOWN) | TO(MF_REVIEW),
 	/* sending */ TO(MF_QUEUED) | TO(MF_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
 	/* sent */ 0,
 	/* rejected */ TO(MF_QUEUED) | TO(MF_CANCELLED),
@@ -48,6 +48,9 @@ typedef struct InvoiceRow
 	Datum		values[MF_IC_END];	/* by attribute number */
 	bool		isnull[MF_IC_END];
 } InvoiceRow;
+
+/* The transaction in which rows came with their references, as from a dump */
+static TransactionId restored_in = InvalidTransactionId;
 
 static HeapTuple guard_insert(TriggerData *trigger);
 static HeapTuple guard_update(TriggerData *trigger);
@@ -140,6 +143,7 @@ guard_insert(TriggerData *trigger)
 	{
 		if (!mf_owns_relation(RelationGetRelid(trigger->tg_relation), GetUserId()))
 			refuse_result_column(desc, MF_IC_REFERENCE);
+		restored_in = GetTopTransactionId();
 		return trigger->tg_trigtuple;
 	}
 
@@ -155,6 +159,12 @@ guard_insert(TriggerData *trigger)
 		refuse_result_column(desc, MF_IC_PAYMENT_STATUS);
 	if (row.isnull[MF_IC_ATTEMPTS] || DatumGetInt32(row.values[MF_IC_ATTEMPTS]) != 0)
 		refuse_result_column(desc, MF_IC_ATTEMPTS);
+
+	for (column = MF_IC_CANCEL_REQUESTED; column <= MF_IC_DUPLICATE_SUSPECTED; column++)
+	{
+		if (row.isnull[column] || DatumGetBool(row.values[column]))
+			refuse_result_column(desc, column);
+	}
 
 	check_row(&row);
 
@@ -399,6 +409,14 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 	{
 		if (mf_queue_insert(schema, trigger) == 0)
 			return PointerGetDatum(NULL);
+		if (TransactionIdIsValid(restored_in) && restored_in == GetTopTransactionIdIfAny())
+		{
+			mf_queue_pause(schema, MF_ALL_ACCOUNTS, GetUserNameFromId(GetUserId(), false),
+						   "unfinished invoices were restored; the server they come from may send them too");
+			ereport(NOTICE,
+					(errmsg("sending is paused because unfinished invoices were restored"),
+					 errhint("Make sure that the server they come from does not send them, then call mf_resume('*').")));
+		}
 		if (mf_shared == NULL)
 		{
 			const char *libraries = GetConfigOption("shared_preload_libraries", true, false);

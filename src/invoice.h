@@ -27,6 +27,8 @@ typedef enum MfInvoiceColumn
 	MF_IC_PAID_AT,
 	MF_IC_LAST_ERROR,
 	MF_IC_ATTEMPTS,
+	MF_IC_CANCEL_REQUESTED,
+	MF_IC_DUPLICATE_SUSPECTED,
 	MF_IC_CREATED_AT,
 	MF_IC_CREATED_BY,
 	MF_IC_END					/* one more than the last */

@@ -29,6 +29,8 @@ int			mf_retry_delay = MF_RETRY_DELAY_DEFAULT;
 int			mf_reconcile_delay = MF_RECONCILE_DELAY_DEFAULT;
 
 int			mf_resend = MF_RESEND_LINK;
+int			mf_max_resends = MF_MAX_RESENDS_DEFAULT;
+int			mf_history_retention = MF_HISTORY_RETENTION_DEFAULT;
 
 static const struct config_enum_entry resend_options[] = {
 	{"never", MF_RESEND_NEVER, false},
@@ -65,6 +67,17 @@ _PG_init(void)
 							 "Invoices that are sent again when look-ups have found no trace of them.",
 							 "\"link\" means those with notification_option LNK, of which the customer cannot know.",
 							 &mf_resend, MF_RESEND_LINK, resend_options, PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("myfatoorah.max_resends",
+							"How often one invoice is sent again under a new reference before a person is asked.",
+							NULL,
+							&mf_max_resends, MF_MAX_RESENDS_DEFAULT, MF_MAX_RESENDS_MIN, MF_MAX_RESENDS_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("myfatoorah.history_retention",
+							"Age at which attempts and transitions of finished invoices are deleted.",
+							"0 keeps them for ever.",
+							&mf_history_retention, MF_HISTORY_RETENTION_DEFAULT, 0, MF_HISTORY_RETENTION_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 
 	if (process_shared_preload_libraries_in_progress)
 	{

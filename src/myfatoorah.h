@@ -34,10 +34,22 @@ typedef enum MfResend
 	MF_RESEND_ALL
 } MfResend;
 
+#define MF_MAX_RESENDS_MIN 0
+#define MF_MAX_RESENDS_DEFAULT 3
+#define MF_MAX_RESENDS_MAX 100
+
+#define MF_HISTORY_RETENTION_DEFAULT 0	/* minutes; 0 = for ever */
+#define MF_HISTORY_RETENTION_MAX INT_MAX
+
+/* The account name that stands for all of them */
+#define MF_ALL_ACCOUNTS "*"
+
 extern bool mf_worker_enabled;	/* myfatoorah.worker */
 extern int	mf_max_databases;	/* myfatoorah.max_databases */
 extern int	mf_retry_delay;		/* myfatoorah.retry_delay, ms */
 extern int	mf_reconcile_delay; /* myfatoorah.reconcile_delay, ms */
 extern int	mf_resend;			/* myfatoorah.resend, an MfResend */
+extern int	mf_max_resends;		/* myfatoorah.max_resends */
+extern int	mf_history_retention;	/* myfatoorah.history_retention, minutes */
 
 #endif							/* MYFATOORAH_H */

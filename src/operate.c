@@ -27,6 +27,7 @@ static char *optional_text(FunctionCallInfo fcinfo, int number);
 
 PG_FUNCTION_INFO_V1(mf_cancel);
 PG_FUNCTION_INFO_V1(mf_retry);
+PG_FUNCTION_INFO_V1(mf_resolve);
 PG_FUNCTION_INFO_V1(mf_pause);
 PG_FUNCTION_INFO_V1(mf_resume);
 PG_FUNCTION_INFO_V1(mf_worker_stat);
@@ -39,12 +40,20 @@ mf_cancel(PG_FUNCTION_ARGS)
 	MfTransition transition;
 	char	   *reason = optional_text(fcinfo, 1);
 
+	if (job->status == MF_SENDING || job->status == MF_STATUS_UNKNOWN)
+	{
+		mf_queue_request_cancel(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice);
+		ereport(NOTICE,
+				(errmsg("invoice " INT64_FORMAT " is \"%s\" and may exist already", job->invoice, mf_status_name(job->status)),
+				 errdetail("If it turns out that it does not, it is cancelled instead of sent again.")));
+		PG_RETURN_VOID();
+	}
 	if (job->status != MF_QUEUED && job->status != MF_STATUS_REJECTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice " INT64_FORMAT " cannot be cancelled", job->invoice),
 				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
-				 errhint("Only queued and rejected invoices can be cancelled here; a sent one is cancelled in the MyFatoorah portal.")));
+				 errhint("A sent invoice is cancelled in the MyFatoorah portal; one in review is decided with mf_resolve().")));
 
 	memset(&transition, 0, sizeof(transition));
 	transition.invoice = job->invoice;
@@ -89,6 +98,71 @@ mf_retry(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* A person decides what the look-ups could not. */
+Datum
+mf_resolve(PG_FUNCTION_ARGS)
+{
+	MfJob	   *job = lock_invoice(fcinfo);
+	MfTransition transition;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	char	   *decision;
+	char	   *reason;
+
+	require_argument(fcinfo, 1, "decision");
+	decision = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	reason = optional_text(fcinfo, 2);
+	if (reason == NULL || reason[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reason must not be empty"),
+				 errhint("Say for the record how you know, such as 'portal shows invoice 6893854, paid'.")));
+	if (job->status != MF_REVIEW)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " is not in review", job->invoice),
+				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
+				 errhint("SELECT * FROM mf_review shows what needs a decision.")));
+
+	memset(&transition, 0, sizeof(transition));
+	transition.invoice = job->invoice;
+	transition.from = MF_REVIEW;
+	transition.attempt = job->attempts;
+	transition.next = MF_JOB_NONE;
+	transition.due = now;
+	transition.actor = GetUserNameFromId(GetUserId(), false);
+	transition.reason = psprintf("%s: %s", decision, reason);
+
+	if (strcmp(decision, "adopt") == 0)
+	{
+		require_argument(fcinfo, 3, "invoice_id");
+		if (PG_GETARG_INT64(3) <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invoice_id must be more than 0"),
+					 errhint("Give the InvoiceId that the MyFatoorah portal shows.")));
+		transition.to = MF_SENT;
+		transition.invoice_id = psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
+		transition.invoice_url = optional_text(fcinfo, 4);
+	}
+	else if (strcmp(decision, "resend") == 0)
+	{
+		transition.to = MF_QUEUED;
+		transition.next = MF_JOB_SEND;
+		transition.reference = mf_next_reference(job->reference);
+	}
+	else if (strcmp(decision, "abandon") == 0)
+		transition.to = MF_CANCELLED;
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for decision: \"%.40s\"", decision),
+				 errhint("Valid values are: adopt, resend, abandon.")));
+
+	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, now);
+	mf_wake_worker_at_commit();
+	PG_RETURN_VOID();
+}
+
 /* The invoice of the first argument, locked until the end of the transaction. */
 static MfJob *
 lock_invoice(FunctionCallInfo fcinfo)
@@ -128,7 +202,8 @@ mf_pause(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 0, "account");
 	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	(void) mf_account_get(account);
+	if (strcmp(account, MF_ALL_ACCOUNTS) != 0)
+		(void) mf_account_get(account);
 	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account,
 				   GetUserNameFromId(GetUserId(), false), optional_text(fcinfo, 1));
 	PG_RETURN_VOID();

@@ -9,14 +9,16 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "queue.h"
 
-static const char *const job_names[] = {"send", "sending", "reconcile"};
+static const char *const job_names[] = {"send", "sending", "reconcile", "verify", "watch"};
 
 /* The order of due entries: ten minutes earlier per step of priority */
 #define RANK(due, priority) due " - " priority " * interval '10 min'"
@@ -32,7 +34,7 @@ static MfStatement insert_statement = {
 
 static MfStatement reschedule_statement = {
 	"UPDATE @mf_queue SET account = $2, due = $3, rank = " RANK("$3", "$4") ", priority = $4 "
-	"WHERE invoice = $1 AND kind = 'send'",
+	"WHERE invoice = $1 AND kind IN ('send', 'verify')",
 	4, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID}, NULL, InvalidOid
 };
 
@@ -47,13 +49,13 @@ static MfStatement lock_entry_statement = {
 
 /* in the order of MfJob and mf_send_payment_fields[] */
 #define INVOICE_COLUMNS \
-	"id, status, attempts, account, created_by, reference, send_at, " \
+	"id, status, attempts, account, created_by, reference, send_at, cancel_requested, " \
 	"customer_name, invoice_value, notification_option, customer_email, customer_mobile, " \
 	"mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, " \
 	"user_defined_field, call_back_url, error_url, webhook_url, expiry_date, customer_address, " \
 	"invoice_items, shipping_method, shipping_consignee, suppliers, processing_details, " \
 	"invoice_payment_methods, source_info"
-#define FIRST_FIELD 8			/* attribute number of customer_name there */
+#define FIRST_FIELD 9			/* attribute number of customer_name there */
 
 static MfStatement lock_invoice_statement = {
 	"SELECT " INVOICE_COLUMNS " FROM @mf_invoice WHERE id = $1 FOR NO KEY UPDATE",
@@ -92,8 +94,9 @@ static MfStatement accounts_statement = {
 	"  UNION ALL "
 	"  SELECT (SELECT q.account FROM @mf_queue q WHERE q.account > f.account ORDER BY q.account LIMIT 1) "
 	"  FROM found f WHERE f.account IS NOT NULL) "
-	"SELECT f.account, a.paused_at IS NOT NULL FROM found f LEFT JOIN @mf_account a USING (account) "
-	"WHERE f.account IS NOT NULL",
+	"SELECT f.account, EXISTS (SELECT FROM @mf_account a "
+	"  WHERE a.account IN (f.account, '*') AND a.paused_at IS NOT NULL) "
+	"FROM found f WHERE f.account IS NOT NULL",
 	0, {0}, NULL, InvalidOid
 };
 
@@ -143,9 +146,9 @@ static MfStatement lock_invoices_statement = {
 
 static MfStatement apply_statement = {
 	"WITH t AS MATERIALIZED ("
-	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
+	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
 	"  AS t(invoice, from_status, to_status, attempt, next, due, reference, invoice_id, invoice_url, "
-	"       error, actor, reason)), "
+	"       error, actor, reason, duplicate)), "
 	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, due = t.due, rank = " RANK("t.due", "q.priority") " "
 	"  FROM t WHERE q.invoice = t.invoice AND t.next IS NOT NULL), "
 	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = t.invoice AND t.next IS NULL), "
@@ -156,23 +159,65 @@ static MfStatement apply_statement = {
 	"  reference = coalesce(t.reference, i.reference), "
 	"  invoice_id = coalesce(t.invoice_id::int8, i.invoice_id), "
 	"  invoice_url = coalesce(t.invoice_url, i.invoice_url), last_error = t.error, "
+	"  duplicate_suspected = i.duplicate_suspected OR t.duplicate, "
 	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
 	"FROM t WHERE i.id = t.invoice",
-	12, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+	13, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
 	NULL, InvalidOid
 };
 
-static MfStatement delay_statement = {
-	"WITH d AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4) AS d(invoice, due, step, error)), "
-	"later AS (UPDATE @mf_queue q SET due = d.due, rank = " RANK("d.due", "q.priority") ", step = d.step "
-	"  FROM d WHERE q.invoice = d.invoice) "
-	"UPDATE @mf_invoice i SET last_error = d.error FROM d WHERE i.id = d.invoice AND d.error IS NOT NULL",
-	4, {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
+static MfStatement follow_up_statement = {
+	"WITH f AS MATERIALIZED ("
+	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6) AS f(invoice, next, due, step, error, duplicate)), "
+	"later AS (UPDATE @mf_queue q SET kind = f.next, due = f.due, rank = " RANK("f.due", "q.priority") ", "
+	"  step = f.step FROM f WHERE q.invoice = f.invoice AND f.next IS NOT NULL), "
+	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = f.invoice AND f.next IS NULL) "
+	"UPDATE @mf_invoice i SET last_error = coalesce(f.error, i.last_error), "
+	"  duplicate_suspected = i.duplicate_suspected OR f.duplicate "
+	"FROM f WHERE i.id = f.invoice AND (f.error IS NOT NULL OR f.duplicate)",
+	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
+	NULL, InvalidOid
 };
 
-static MfStatement remove_statement = {
-	"DELETE FROM @mf_queue WHERE invoice = $1", 1, {INT8OID}, NULL, InvalidOid
+static MfStatement old_references_statement = {
+	"SELECT DISTINCT a.reference FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice "
+	"WHERE a.invoice = $1 AND a.outcome = 'unknown' AND a.reference <> i.reference ORDER BY 1",
+	1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement request_cancel_statement = {
+	"UPDATE @mf_invoice SET cancel_requested = true WHERE id = $1", 1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement identity_statement = {
+	"SELECT system_identifier, database, data_directory, timeline FROM @mf_identity FOR UPDATE",
+	0, {0}, NULL, InvalidOid
+};
+
+static MfStatement set_identity_statement = {
+	"INSERT INTO @mf_identity AS i (system_identifier, database, data_directory, timeline, since) "
+	"VALUES ($1, $2, $3, $4, clock_timestamp()) "
+	"ON CONFLICT (only_row) DO UPDATE SET system_identifier = EXCLUDED.system_identifier, "
+	"  database = EXCLUDED.database, data_directory = EXCLUDED.data_directory, timeline = EXCLUDED.timeline, "
+	"  since = EXCLUDED.since",
+	4, {TEXTOID, OIDOID, TEXTOID, INT4OID}, NULL, InvalidOid
+};
+
+static MfStatement verify_all_statement = {
+	"UPDATE @mf_queue SET kind = 'verify', due = greatest(due, $1), "
+	"  rank = " RANK("greatest(due, $1)", "priority") " WHERE kind = 'send'",
+	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+/* bounded, because it runs between two rounds of sending */
+static MfStatement purge_statement = {
+	"WITH old AS (SELECT t.ctid, t.invoice FROM @mf_transition t WHERE t.at < $1 "
+	"  AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = t.invoice) "
+	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = t.invoice AND i.status = 'review') LIMIT 1000), "
+	"attempts AS (DELETE FROM @mf_attempt a USING old WHERE a.invoice = old.invoice AND a.started_at < $1) "
+	"DELETE FROM @mf_transition t USING old WHERE t.ctid = old.ctid",
+	1, {TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
 /* An array parameter in the making */
@@ -221,11 +266,13 @@ static Datum
 finish_array(ArrayBuilder *builder, Oid element)
 {
 	int			lower_bound = 1;
-	int16		length = element == INT8OID || element == TIMESTAMPTZOID ? 8 : element == INT4OID ? 4 : -1;
+	int16		length;
+	bool		by_value;
+	char		align;
 
+	get_typlenbyvalalign(element, &length, &by_value, &align);
 	return PointerGetDatum(construct_md_array(builder->values, builder->nulls, 1, &builder->count, &lower_bound,
-											  element, length, length == 4 || (length == 8 && FLOAT8PASSBYVAL),
-											  length == 8 ? TYPALIGN_DOUBLE : TYPALIGN_INT));
+											  element, length, by_value, align));
 }
 
 static Datum
@@ -285,10 +332,9 @@ read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->created_by = pstrdup(NameStr(*DatumGetName(column(tuple, desc, 5, NULL))));
 	job->reference = TextDatumGetCString(column(tuple, desc, 6, NULL));
 	job->rank = DatumGetTimestampTz(column(tuple, desc, 7, NULL));
+	job->cancel_requested = DatumGetBool(column(tuple, desc, 8, NULL));
 	for (i = 0; i < MF_SP_COUNT; i++)
 		job->request.values[i] = column(tuple, desc, FIRST_FIELD + i, &job->request.isnull[i]);
-	if (!job->request.isnull[MF_SP_CUSTOMER_REFERENCE])
-		job->customer_reference = TextDatumGetCString(job->request.values[MF_SP_CUSTOMER_REFERENCE]);
 	return job;
 }
 
@@ -387,6 +433,18 @@ mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send
 
 /* See queue.h. */
 void
+mf_queue_request_cancel(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &request_cancel_statement, &value, NULL);
+	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+void
 mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason)
 {
 	MfSqlScope	scope;
@@ -418,6 +476,56 @@ mf_queue_resume(Oid schema, const char *account)
 }
 
 /* --- for the worker --- */
+
+/* See queue.h. */
+MfIdentity
+mf_queue_check_identity(Oid schema, const char *system_identifier, const char *data_directory, int timeline)
+{
+	MfIdentity	identity = MF_IDENTITY_FIRST;
+	MfSqlScope	scope;
+	Datum		values[4];
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &identity_statement, NULL, NULL) > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		int			last_timeline = DatumGetInt32(column(row, desc, 4, NULL));
+
+		if (strcmp(TextDatumGetCString(column(row, desc, 1, NULL)), system_identifier) != 0 ||
+			DatumGetObjectId(column(row, desc, 2, NULL)) != MyDatabaseId ||
+			timeline < last_timeline)
+			identity = MF_IDENTITY_OTHER;
+		else if (timeline > last_timeline)
+			identity = MF_IDENTITY_PROMOTED;
+		else if (strcmp(TextDatumGetCString(column(row, desc, 3, NULL)), data_directory) != 0)
+			identity = MF_IDENTITY_OTHER;
+		else
+			identity = MF_IDENTITY_SAME;
+	}
+	if (identity != MF_IDENTITY_SAME)
+	{
+		values[0] = CStringGetTextDatum(system_identifier);
+		values[1] = ObjectIdGetDatum(MyDatabaseId);
+		values[2] = CStringGetTextDatum(data_directory);
+		values[3] = Int32GetDatum(timeline);
+		(void) mf_sql_execute(&scope, &set_identity_statement, values, NULL);
+	}
+	mf_sql_end(&scope);
+	return identity;
+}
+
+/* See queue.h. */
+void
+mf_queue_verify_all(Oid schema, TimestampTz due)
+{
+	MfSqlScope	scope;
+	Datum		value = TimestampTzGetDatum(due);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &verify_all_statement, &value, NULL);
+	mf_sql_end(&scope);
+}
 
 /* See queue.h. */
 void
@@ -461,7 +569,7 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	MfJobKind  *kinds;
 	TimestampTz *ranks;
 	int		   *steps;
-	MfDelay    *delays;
+	MfFollowUp *later;
 	int			claimed;
 	int			busy = 0;
 	int			i;
@@ -517,18 +625,19 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	}
 
 	/* what is left over is locked by somebody who changes it right now, or gone */
-	delays = (MfDelay *) palloc0(claimed * sizeof(MfDelay));
+	later = (MfFollowUp *) palloc0(claimed * sizeof(MfFollowUp));
 	for (i = 0; i < claimed; i++)
 	{
 		if (kinds[i] != MF_JOB_NONE)
 		{
-			delays[busy].invoice = invoices[i];
-			delays[busy].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
-			delays[busy++].step = steps[i];
+			later[busy].invoice = invoices[i];
+			later[busy].next = kinds[i];
+			later[busy].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
+			later[busy++].step = steps[i];
 		}
 	}
 	if (busy > 0)
-		mf_queue_delay(scope, delays, busy);
+		mf_queue_follow_up(scope, later, busy);
 	return jobs;
 }
 
@@ -634,11 +743,11 @@ mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count
 void
 mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count)
 {
-	ArrayBuilder columns[12];
-	Datum		values[12];
+	ArrayBuilder columns[13];
+	Datum		values[13];
 	int			i;
 
-	for (i = 0; i < 12; i++)
+	for (i = 0; i < 13; i++)
 		builder_init(&columns[i], count);
 	for (i = 0; i < count; i++)
 	{
@@ -656,41 +765,68 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 		add_text(&columns[9], t->error);
 		add_text(&columns[10], t->actor);
 		add_text(&columns[11], t->reason);
+		add_datum(&columns[12], BoolGetDatum(t->duplicate));
 	}
-	for (i = 0; i < 12; i++)
-		values[i] = finish_array(&columns[i], i == 0 ? INT8OID : i == 3 ? INT4OID : i == 5 ? TIMESTAMPTZOID : TEXTOID);
+	for (i = 0; i < 13; i++)
+	{
+		static const Oid elements[] = {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
+		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
+
+		values[i] = finish_array(&columns[i], elements[i]);
+	}
 	(void) mf_sql_execute(scope, &apply_statement, values, NULL);
 }
 
 /* See queue.h. */
 void
-mf_queue_delay(const MfSqlScope *scope, const MfDelay *delays, int count)
+mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count)
 {
-	ArrayBuilder columns[4];
-	Datum		values[4];
+	ArrayBuilder columns[6];
+	Datum		values[6];
 	int			i;
 
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 6; i++)
 		builder_init(&columns[i], count);
 	for (i = 0; i < count; i++)
 	{
-		add_datum(&columns[0], Int64GetDatum(delays[i].invoice));
-		add_datum(&columns[1], TimestampTzGetDatum(delays[i].due));
-		add_datum(&columns[2], Int32GetDatum(delays[i].step));
-		add_text(&columns[3], delays[i].error);
+		const MfFollowUp *f = &follow_ups[i];
+
+		add_datum(&columns[0], Int64GetDatum(f->invoice));
+		add_text(&columns[1], f->next == MF_JOB_NONE ? NULL : job_names[f->next]);
+		add_datum(&columns[2], TimestampTzGetDatum(f->due));
+		add_datum(&columns[3], Int32GetDatum(f->step));
+		add_text(&columns[4], f->error);
+		add_datum(&columns[5], BoolGetDatum(f->duplicate));
 	}
-	values[0] = finish_array(&columns[0], INT8OID);
-	values[1] = finish_array(&columns[1], TIMESTAMPTZOID);
-	values[2] = finish_array(&columns[2], INT4OID);
-	values[3] = finish_array(&columns[3], TEXTOID);
-	(void) mf_sql_execute(scope, &delay_statement, values, NULL);
+	for (i = 0; i < 6; i++)
+	{
+		static const Oid elements[] = {INT8OID, TEXTOID, TIMESTAMPTZOID, INT4OID, TEXTOID, BOOLOID};
+
+		values[i] = finish_array(&columns[i], elements[i]);
+	}
+	(void) mf_sql_execute(scope, &follow_up_statement, values, NULL);
 }
 
 /* See queue.h. */
-void
-mf_queue_remove(const MfSqlScope *scope, int64 invoice)
+List *
+mf_queue_old_references(const MfSqlScope *scope, int64 invoice)
 {
 	Datum		value = Int64GetDatum(invoice);
+	uint64		rows = mf_sql_execute(scope, &old_references_statement, &value, NULL);
+	List	   *references = NIL;
+	uint64		i;
 
-	(void) mf_sql_execute(scope, &remove_statement, &value, NULL);
+	for (i = 0; i < rows; i++)
+		references = lappend(references,
+							 TextDatumGetCString(column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL)));
+	return references;
+}
+
+/* See queue.h. */
+uint64
+mf_queue_purge(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		value = TimestampTzGetDatum(before);
+
+	return mf_sql_execute(scope, &purge_statement, &value, NULL);
 }

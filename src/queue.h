@@ -27,7 +27,9 @@ typedef enum MfJobKind
 {
 	MF_JOB_SEND,
 	MF_JOB_SENDING,				/* lease over: nobody reported an outcome */
-	MF_JOB_RECONCILE,
+	MF_JOB_RECONCILE,			/* look up an unknown outcome */
+	MF_JOB_VERIFY,				/* look up before a first send */
+	MF_JOB_WATCH,				/* look up references given up */
 	MF_JOB_NONE					/* no entry: nothing is left to do */
 } MfJobKind;
 
@@ -58,7 +60,7 @@ typedef struct MfJob
 	char	   *account;
 	char	   *created_by;
 	char	   *reference;
-	char	   *customer_reference; /* NULL if none */
+	bool		cancel_requested;
 	MfRequest	request;
 } MfJob;
 
@@ -99,16 +101,19 @@ typedef struct MfTransition
 	const char *error;			/* NULL = none: clears last_error */
 	const char *actor;			/* "sender", or the name of a role */
 	const char *reason;			/* for the history; NULL = the error */
+	bool		duplicate;		/* a second invoice may exist */
 } MfTransition;
 
-/* An entry that comes later, without a transition */
-typedef struct MfDelay
+/* What comes next for an invoice whose status stays as it is */
+typedef struct MfFollowUp
 {
 	int64		invoice;
+	MfJobKind	next;
 	TimestampTz due;
 	int			step;
 	const char *error;			/* for the invoice; NULL = leave it as it was */
-} MfDelay;
+	bool		duplicate;		/* a second invoice may exist */
+} MfFollowUp;
 
 /* An invoice as the fence sees it, locked */
 typedef struct MfLockedInvoice
@@ -139,10 +144,29 @@ extern MfJob *mf_queue_lock(Oid schema, int64 invoice);
 /* As mf_queue_apply(), in a scope of its own; also puts back a deleted entry. */
 extern void mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at);
 
+/* Notes that an invoice under way is not to be sent again. Own scope. */
+extern void mf_queue_request_cancel(Oid schema, int64 invoice);
+
 extern void mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason);
 extern bool mf_queue_resume(Oid schema, const char *account);
 
 /* --- for the worker --- */
+
+/* What the identity guard found; see mf_queue_check_identity() */
+typedef enum MfIdentity
+{
+	MF_IDENTITY_SAME,
+	MF_IDENTITY_FIRST,
+	MF_IDENTITY_OTHER,			/* restored, upgraded or cloned: pause */
+	MF_IDENTITY_PROMOTED		/* a new timeline: look up before sending */
+} MfIdentity;
+
+/* Compares the server with the one served last, and remembers it. Own scope. */
+extern MfIdentity mf_queue_check_identity(Oid schema, const char *system_identifier, const char *data_directory,
+										  int timeline);
+
+/* Every entry that was to be sent is to be looked up first, from a time on. Own scope. */
+extern void mf_queue_verify_all(Oid schema, TimestampTz due);
 
 /* A new worker has no requests under way: every lease is over. Own scope. */
 extern void mf_queue_expire_leases(Oid schema);
@@ -168,9 +192,18 @@ extern List *mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoic
 /* Changes invoices, agenda and history together. */
 extern void mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count);
 
-extern void mf_queue_delay(const MfSqlScope *scope, const MfDelay *delays, int count);
+extern void mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count);
 
-/* Takes an entry that has no business there off the agenda. */
-extern void mf_queue_remove(const MfSqlScope *scope, int64 invoice);
+/*
+ * References of earlier attempts whose outcome was never known, without the
+ * current one.  List of char *.
+ */
+extern List *mf_queue_old_references(const MfSqlScope *scope, int64 invoice);
+
+/*
+ * Deletes a batch of attempts and transitions older than the retention time of
+ * invoices that are finished; how many.
+ */
+extern uint64 mf_queue_purge(const MfSqlScope *scope, TimestampTz before);
 
 #endif							/* MF_QUEUE_H */

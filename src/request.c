@@ -147,15 +147,26 @@ mf_new_reference(const char *customer_reference)
 }
 
 /* See request.h. */
+int
+mf_reference_number(const char *reference, int *stem)
+{
+	const char *tilde = strrchr(reference, '~');
+
+	*stem = (int) strlen(reference);
+	if (tilde == NULL || tilde[1] == '\0' || strspn(tilde + 1, "0123456789") != strlen(tilde + 1))
+		return 1;
+	*stem = (int) (tilde - reference);
+	return atoi(tilde + 1);
+}
+
+/* See request.h. */
 char *
 mf_next_reference(const char *reference)
 {
-	const char *tilde = strrchr(reference, '~');
-	int			number = tilde ? atoi(tilde + 1) : 0;
+	int			stem;
+	int			number = mf_reference_number(reference, &stem);
 
-	if (number < 2)
-		return psprintf("%s~2", reference);
-	return psprintf("%.*s~%d", (int) (tilde - reference), reference, number + 1);
+	return psprintf("%.*s~%d", stem, reference, number + 1);
 }
 
 /* See request.h. */

@@ -59,6 +59,9 @@ extern char *mf_request_body(const MfRequest *request, const MfAccount *account,
  */
 extern char *mf_new_reference(const char *customer_reference);
 
+/* 1 for "ref", 2 for "ref~2", ...; the length of "ref" in *stem. */
+extern int	mf_reference_number(const char *reference, int *stem);
+
 /* The reference for sending it again: "ref", "ref~2", "ref~3", ...; palloc'd. */
 extern char *mf_next_reference(const char *reference);
 

@@ -36,7 +36,7 @@ static void check_email(MfRequest *request, bool required);
 static void check_mobile(MfRequest *request, const MfAccount *account, bool required);
 static void check_url(MfRequest *request, MfSendPaymentField field);
 static void check_user_defined_field(MfRequest *request);
-static void check_expiry_date(const MfRequest *request);
+static void check_expiry_date(const MfRequest *request, const MfAccount *account);
 static void check_shipping(const MfRequest *request);
 static void check_payment_methods(const MfRequest *request);
 static char *ascii_digits(const char *text);
@@ -79,7 +79,7 @@ mf_request_check(MfRequest *request, const MfAccount *account)
 	check_url(request, MF_SP_CALL_BACK_URL);
 	check_url(request, MF_SP_ERROR_URL);
 	check_url(request, MF_SP_WEBHOOK_URL);
-	check_expiry_date(request);
+	check_expiry_date(request, account);
 	check_shipping(request);
 	check_payment_methods(request);
 	mf_request_check_items(request);
@@ -429,16 +429,16 @@ check_user_defined_field(MfRequest *request)
 				 text && strncmp(text, "CK-", 3) == 0 ? MF_CARD_FIELD_MAX : MF_TEXT_MAX);
 }
 
-/* Whether it lies after send_at is the table's business; here: a real time. */
+/* Whether it lies after send_at is the table's business; here: it can be sent. */
 static void
-check_expiry_date(const MfRequest *request)
+check_expiry_date(const MfRequest *request, const MfAccount *account)
 {
 	if (!request->isnull[MF_SP_EXPIRY_DATE] &&
-		TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE])))
+		mf_account_local_time(account, DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE])) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("expiry_date must be finite"),
-				 errhint("Leave it out for the default of the portal.")));
+				 errmsg("expiry_date is out of range"),
+				 errhint("Give a time before the year 10000, or leave it out for the default of the portal.")));
 }
 
 static void

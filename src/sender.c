@@ -12,20 +12,13 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "common/cryptohash.h"
-#include "common/sha2.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#include "account.h"
-#include "circuit.h"
+#include "claim.h"
 #include "compat.h"
 #include "flight.h"
-#include "myfatoorah.h"
 #include "queue.h"
 #include "request.h"
 #include "sender.h"
@@ -37,22 +30,8 @@
 #define CAREFUL_ROUNDS 20
 #define BLAME_DELAY_MS 60000
 
-/* A row whose request is still under way is looked at again after this. */
-#define UNDER_WAY_DELAY_MS 5000
-
-/* Rows that committed late have an earlier rank than the mark. */
-#define MARK_RESET_MS 30000
-
-/* Rows of one round, all accounts together */
-#define ROUND_LIMIT 200
-
-/* The key of one role for one account, read once per round */
-typedef struct RoundTarget
-{
-	const char *account;
-	const char *created_by;
-	MfHttpTarget *target;
-} RoundTarget;
+/* Outcomes recorded in one round */
+#define RECORD_LIMIT 200
 
 static MfHttp *http = NULL;
 static MemoryContext flight_context = NULL;
@@ -63,23 +42,14 @@ static dlist_head recorded = DLIST_STATIC_INIT(recorded);
 static int	flying_count = 0;
 static uint64 request_count = 0;
 static int	careful_rounds = 0;
-static int64 suspect_invoice = 0;	/* the row in hand, 0 = none */
+static int64 suspect_invoice = 0;	/* the row that a failed round was at */
 static MfFlight *suspect_flight = NULL;
-static TimestampTz mark_reset_at = 0;
 static bool gate_closed = false;
 
 static void record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
-static void claim_due(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
-static const MfAccount *usable_account(const char *name, MfCircuit *circuit, TimestampTz now);
-static void take_jobs(const MfSqlScope *scope, List *jobs, TimestampTz now);
-static MfFlight *claim_flight(const MfJob *job, List **targets, TimestampTz now);
-static TimestampTz remote_done(const MfJob *job, TimestampTz now);
-static MfHttpTarget *round_target(const MfAccount *account, const MfJob *job, List **targets);
-static void digest_body(const char *body, size_t len, uint8 *digest);
-static bool has_flight(int64 invoice);
+static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
+static bool under_way(int64 invoice);
 static void land(MfFlight *flight);
-static void report_account(MfCircuit *circuit, const char *what, const char *error);
-static void come_back(TimestampTz *again, TimestampTz at);
 
 /* See sender.h. */
 void
@@ -156,19 +126,15 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	mf_sql_begin(&scope, schema);
 	record_outcomes(&scope, now, again);
 	if (!gate_closed)
-		claim_due(&scope, now, again);
+	{
+		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, under_way, &suspect_invoice};
+
+		mf_claim_due(&scope, &claim, now, again);
+	}
 	mf_sql_end(&scope);
 
 	if (careful_rounds > 0)
 		careful_rounds--;
-}
-
-/* Moves an alarm forward, if it is set for later. */
-static void
-come_back(TimestampTz *again, TimestampTz at)
-{
-	if (at != 0 && (*again == 0 || at < *again))
-		*again = at;
 }
 
 /*
@@ -179,16 +145,16 @@ come_back(TimestampTz *again, TimestampTz at)
 static void
 record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 {
-	int			limit = careful_rounds > 0 ? 1 : ROUND_LIMIT;
+	int			limit = careful_rounds > 0 ? 1 : RECORD_LIMIT;
 	MfFlight	  **batch = (MfFlight **) palloc(limit * sizeof(MfFlight *));
 	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
 	MfAttemptEnd *ends = (MfAttemptEnd *) palloc(limit * sizeof(MfAttemptEnd));
 	MfTransition *transitions = (MfTransition *) palloc(limit * sizeof(MfTransition));
-	MfDelay    *delays = (MfDelay *) palloc(limit * sizeof(MfDelay));
+	MfFollowUp *follow_ups = (MfFollowUp *) palloc(limit * sizeof(MfFollowUp));
 	int			count = 0;
 	int			end_count = 0;
 	int			transition_count = 0;
-	int			delay_count = 0;
+	int			follow_up_count = 0;
 	int			i;
 	List	   *locked;
 	dlist_iter	iter;
@@ -199,14 +165,14 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 
 		if (flight->retry_at > now)
 		{
-			come_back(again, flight->retry_at);
+			mf_come_back(again, flight->retry_at);
 			continue;
 		}
 		if (count == limit)
 			break;
 		batch[count] = flight;
 		invoices[count++] = flight->invoice;
-		if (!flight->is_lookup && !flight->attempt_recorded)
+		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
 		{
 			MfAttemptEnd *end = &ends[end_count++];
 			const char *url = flight->sent.invoice_url;
@@ -233,6 +199,8 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 	{
 		MfFlight	   *flight = batch[i];
 		MfLockedInvoice *invoice = NULL;
+		bool		tell = true;
+		bool		is_transition = false;
 		ListCell   *lc;
 
 		foreach(lc, locked)
@@ -245,29 +213,28 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 		if (invoice == NULL)
 		{
 			flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
-			come_back(again, flight->retry_at);
+			mf_come_back(again, flight->retry_at);
 			continue;
 		}
-		if (invoice->status == (flight->is_lookup ? MF_STATUS_UNKNOWN : MF_SENDING) &&
-			invoice->attempts == flight->attempt)
-		{
-			if (mf_flight_verdict(flight, now, &transitions[transition_count], &delays[delay_count]))
-				transition_count++;
-			else
-				delay_count++;
-		}
+		if (invoice->status == mf_flight_expected_status(flight) && invoice->attempts == flight->attempt)
+			is_transition = mf_flight_verdict(flight, now, &transitions[transition_count], &follow_ups[follow_up_count]);
 		else
-			ereport(LOG,
-					(errmsg("the answer to attempt %d of invoice " INT64_FORMAT " came too late",
-							flight->attempt, flight->invoice),
-					 errdetail("The invoice is \"%s\"; the outcome \"%s\" is kept in mf_attempt.",
-							   mf_status_name(invoice->status), mf_outcome_name(mf_flight_outcome(flight)))));
+		{
+			tell_too_late(flight, invoice);
+			tell = mf_flight_late_verdict(flight, invoice, now, &transitions[transition_count], &is_transition,
+										  &follow_ups[follow_up_count]);
+		}
+		if (tell && is_transition)
+			transition_count++;
+		else if (tell)
+			follow_up_count++;
+
 		if (mf_flight_outcome(flight) == MF_ACCOUNT_PROBLEM)
 		{
 			char	   *error = mf_flight_error(flight);
 
 			mf_queue_pause(scope->schema, flight->circuit->account, "sender", error);
-			report_account(flight->circuit, "is paused", error);
+			mf_circuit_report(flight->circuit, "is paused", error);
 		}
 		dlist_delete(&flight->node);
 		dlist_push_tail(&recorded, &flight->node);
@@ -275,301 +242,22 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 
 	if (transition_count > 0)
 		mf_queue_apply(scope, transitions, transition_count);
-	if (delay_count > 0)
-		mf_queue_delay(scope, delays, delay_count);
+	if (follow_up_count > 0)
+		mf_queue_follow_up(scope, follow_ups, follow_up_count);
 	suspect_flight = NULL;
 }
 
-/* Claims what is due, within the limits of each account, and records the attempts. */
+/* The invoice has moved on while this was under way. */
 static void
-claim_due(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
+tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice)
 {
-	List	   *agenda = mf_queue_accounts(scope);
-	MfClaimLimit *limits = (MfClaimLimit *) palloc(Max(list_length(agenda), 1) * sizeof(MfClaimLimit));
-	MfCircuit  *circuit;
-	int			count = 0;
-	int			left = careful_rounds > 0 ? 1 : ROUND_LIMIT;
-	List	   *jobs;
-	ListCell   *lc;
-	int			i;
-
-	if (now >= mark_reset_at)
-	{
-		for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
-			circuit->mark = DT_NOBEGIN;
-		mark_reset_at = TimestampTzPlusMilliseconds(now, MARK_RESET_MS);
-	}
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
-		circuit->more = false;
-
-	foreach(lc, agenda)
-	{
-		MfAgendaAccount *entry = (MfAgendaAccount *) lfirst(lc);
-		const MfAccount *account;
-		TimestampTz retry;
-		int			slots;
-
-		circuit = mf_circuit_get(entry->name);
-		if (entry->paused)
-		{
-			mf_circuit_reset(circuit);
-			continue;
-		}
-		account = usable_account(entry->name, circuit, now);
-		if (account == NULL)
-		{
-			come_back(again, circuit->retry_at);
-			continue;
-		}
-		slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
-		come_back(again, retry);
-
-		/* every account gets its share of the round */
-		slots = Min(slots, Max(1, ROUND_LIMIT / list_length(agenda)));
-		slots = Min(slots, left);
-		if (slots == 0)
-		{
-			circuit->more = left == 0;
-			continue;
-		}
-		left -= slots;
-		limits[count].account = circuit->account;
-		limits[count].slots = slots;
-		limits[count++].mark = circuit->mark;
-	}
-	if (count == 0)
+	if (mf_flight_is_lookup(flight))
 		return;
-
-	jobs = mf_queue_claim(scope, limits, count, now);
-	for (i = 0; i < count; i++)
-	{
-		int			got = 0;
-
-		circuit = mf_circuit_get(limits[i].account);
-		foreach(lc, jobs)
-		{
-			MfJob	   *job = (MfJob *) lfirst(lc);
-
-			if (strcmp(job->account, circuit->account) == 0)
-			{
-				got++;
-				circuit->mark = Max(circuit->mark, job->rank);
-			}
-		}
-		/* before resting, look once more at what committed late */
-		circuit->more = got > 0 || limits[i].mark != DT_NOBEGIN;
-		if (got == 0)
-			circuit->mark = DT_NOBEGIN;
-	}
-
-	if (jobs != NIL)
-		take_jobs(scope, jobs, now);
-
-	for (i = 0; i < count; i++)
-	{
-		if (!mf_circuit_get(limits[i].account)->more)
-			come_back(again, mf_queue_next_due(scope, limits[i].account, now));
-	}
-}
-
-/*
- * The account, NULL if it cannot be used; then its circuit backs off and the
- * log says why, once.
- */
-static const MfAccount *
-usable_account(const char *name, MfCircuit *circuit, TimestampTz now)
-{
-	const MfAccount *volatile account = NULL;
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-
-	if (circuit->retry_at > now)
-		return NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		account = mf_account_get(name);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		mf_circuit_failed(circuit, now);
-		report_account(circuit, "cannot be used", error->message);
-		FreeErrorData(error);
-		account = NULL;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return account;
-}
-
-/* Turns claimed jobs into recorded attempts, look-ups, or what else is due for them. */
-static void
-take_jobs(const MfSqlScope *scope, List *jobs, TimestampTz now)
-{
-	int			limit = list_length(jobs);
-	MfAttempt  *attempts = (MfAttempt *) palloc(limit * sizeof(MfAttempt));
-	MfAttemptEnd *ends = (MfAttemptEnd *) palloc0(limit * sizeof(MfAttemptEnd));
-	MfTransition *transitions = (MfTransition *) palloc0(limit * sizeof(MfTransition));
-	MfDelay    *delays = (MfDelay *) palloc0(limit * sizeof(MfDelay));
-	List	   *targets = NIL;
-	int			attempt_count = 0;
-	int			end_count = 0;
-	int			transition_count = 0;
-	int			delay_count = 0;
-	ListCell   *lc;
-
-	foreach(lc, jobs)
-	{
-		MfJob	   *job = (MfJob *) lfirst(lc);
-		MfTransition *transition = &transitions[transition_count];
-		MfDelay    *delay = &delays[delay_count];
-		MfFlight   *flight;
-
-		if (careful_rounds > 0)
-			suspect_invoice = job->invoice;
-
-		transition->invoice = delay->invoice = job->invoice;
-		transition->from = job->status;
-		transition->actor = "sender";
-		delay->step = job->step;
-
-		if (has_flight(job->invoice))
-		{
-			delay->due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
-			delay_count++;
-		}
-		else if (job->kind == MF_JOB_SEND && job->status == MF_QUEUED)
-		{
-			MfAttempt  *attempt = &attempts[attempt_count++];
-
-			flight = claim_flight(job, &targets, now);
-			attempt->invoice = flight->invoice;
-			attempt->attempt = flight->attempt;
-			attempt->reference = flight->reference;
-			attempt->send_by = flight->send_by;
-			digest_body(flight->body, flight->body_len, attempt->body_sha256);
-
-			transition->to = MF_SENDING;
-			transition->attempt = flight->attempt;
-			transition->next = MF_JOB_SENDING;
-			transition->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
-			transition->reason = "claimed";
-			transition_count++;
-		}
-		else if (job->kind == MF_JOB_SENDING && job->status == MF_SENDING)
-		{
-			/* nobody can still be sending it; only the remote knows */
-			MfAttemptEnd *end = &ends[end_count++];
-
-			end->invoice = job->invoice;
-			end->attempt = job->attempts;
-			end->outcome = MF_UNKNOWN;
-			end->error = "no outcome was recorded: the worker was stopped while the request was under way";
-
-			transition->to = MF_STATUS_UNKNOWN;
-			transition->attempt = job->attempts;
-			transition->next = MF_JOB_RECONCILE;
-			transition->due = remote_done(job, now);
-			transition->error = end->error;
-			transition_count++;
-		}
-		else if (job->kind == MF_JOB_RECONCILE && job->status == MF_STATUS_UNKNOWN)
-		{
-			/* its entry stays, so that a crash only repeats the question */
-			flight = claim_flight(job, &targets, now);
-			delay->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
-			delay_count++;
-		}
-		else
-		{
-			ereport(LOG,
-					(errmsg("invoice " INT64_FORMAT " is \"%s\" and has nothing to do on the agenda",
-							job->invoice, mf_status_name(job->status))));
-			mf_queue_remove(scope, job->invoice);
-		}
-	}
-
-	if (attempt_count > 0)
-		mf_queue_begin_attempts(scope, attempts, attempt_count);
-	if (end_count > 0)
-		mf_queue_end_attempts(scope, ends, end_count);
-	if (transition_count > 0)
-		mf_queue_apply(scope, transitions, transition_count);
-	if (delay_count > 0)
-		mf_queue_delay(scope, delays, delay_count);
-	suspect_invoice = 0;
-}
-
-/*
- * When the remote can no longer be working on a request whose sender is gone:
- * it may have left as late as now, by a process that was frozen.
- */
-static TimestampTz
-remote_done(const MfJob *job, TimestampTz now)
-{
-	const MfAccount *account = mf_account_get(job->account);
-
-	return TimestampTzPlusMilliseconds(now, account->connect_timeout_ms + MF_SEND_MARGIN_MS +
-									   account->timeout_ms + mf_reconcile_delay);
-}
-
-/* Builds the request of a job; the flight goes to the claimed ones. */
-static MfFlight *
-claim_flight(const MfJob *job, List **targets, TimestampTz now)
-{
-	const MfAccount *account = mf_account_get(job->account);
-	MfHttpTarget *target = round_target(account, job, targets);
-	MfFlight   *flight = mf_flight_create(flight_context, job, account, target, now);
-
-	dlist_push_tail(&claimed, &flight->node);
-	return flight;
-}
-
-/* The key of the row's own role, looked up once per round, account and role. */
-static MfHttpTarget *
-round_target(const MfAccount *account, const MfJob *job, List **targets)
-{
-	RoundTarget *entry;
-	ListCell   *lc;
-
-	foreach(lc, *targets)
-	{
-		entry = (RoundTarget *) lfirst(lc);
-		if (strcmp(entry->account, job->account) == 0 && strcmp(entry->created_by, job->created_by) == 0)
-			return entry->target;
-	}
-
-	entry = (RoundTarget *) palloc(sizeof(RoundTarget));
-	entry->account = job->account;
-	entry->created_by = job->created_by;
-
-	/* a role that was dropped since has no mapping of its own: PUBLIC's */
-	entry->target = mf_account_target(http, account, get_role_oid(job->created_by, true));
-	*targets = lappend(*targets, entry);
-	return entry->target;
-}
-
-static void
-digest_body(const char *body, size_t len, uint8 *digest)
-{
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
-
-	if (context == NULL ||
-		pg_cryptohash_init(context) < 0 ||
-		pg_cryptohash_update(context, (const uint8 *) body, len) < 0 ||
-		pg_cryptohash_final(context, digest, PG_SHA256_DIGEST_LENGTH) < 0)
-		elog(ERROR, "could not compute the digest of a request");
-	pg_cryptohash_free(context);
+	ereport(LOG,
+			(errmsg("the answer to attempt %d of invoice " INT64_FORMAT " came too late",
+					flight->attempt, flight->invoice),
+			 errdetail("The invoice is \"%s\"; the outcome \"%s\" is kept in mf_attempt.",
+					   mf_status_name(invoice->status), mf_outcome_name(mf_flight_outcome(flight)))));
 }
 
 /* See sender.h. */
@@ -639,7 +327,7 @@ land(MfFlight *flight)
 	{
 		char	   *error = mf_flight_error(flight);
 
-		report_account(flight->circuit, "is waiting", error);
+		mf_circuit_report(flight->circuit, "is waiting", error);
 		pfree(error);
 	}
 	dlist_push_tail(&landed, &flight->node);
@@ -679,7 +367,7 @@ mf_sender_blame(Oid schema, const char *error)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	MfSqlScope	scope;
-	MfDelay		delay;
+	MfFollowUp	later;
 	MfJob	   *job;
 
 	if (suspect_invoice == 0)
@@ -689,11 +377,12 @@ mf_sender_blame(Oid schema, const char *error)
 	if (job != NULL && job->kind != MF_JOB_NONE)
 	{
 		mf_sql_begin(&scope, schema);
-		delay.invoice = suspect_invoice;
-		delay.due = TimestampTzPlusMilliseconds(now, BLAME_DELAY_MS);
-		delay.step = job->step;
-		delay.error = error;
-		mf_queue_delay(&scope, &delay, 1);
+		memset(&later, 0, sizeof(later));
+		later.invoice = suspect_invoice;
+		later.next = job->kind;
+		later.due = TimestampTzPlusMilliseconds(now, BLAME_DELAY_MS);
+		later.error = error;
+		mf_queue_follow_up(&scope, &later, 1);
 		mf_sql_end(&scope);
 		mf_circuit_failed(mf_circuit_get(job->account), now);
 		ereport(LOG,
@@ -750,7 +439,7 @@ mf_sender_abandon(void)
 
 /* Whether a request of that invoice is under way or not recorded yet. */
 static bool
-has_flight(int64 invoice)
+under_way(int64 invoice)
 {
 	dlist_iter	iter;
 
@@ -765,17 +454,4 @@ has_flight(int64 invoice)
 			return true;
 	}
 	return false;
-}
-
-/* One log line per outage, not one per row. */
-static void
-report_account(MfCircuit *circuit, const char *what, const char *error)
-{
-	if (circuit->reported)
-		return;
-	circuit->reported = true;
-	ereport(LOG,
-			(errmsg("account \"%s\" %s", circuit->account, what),
-			 error ? errdetail_internal("%s", error) : 0,
-			 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(circuit->account))));
 }

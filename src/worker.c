@@ -11,8 +11,11 @@
  */
 #include "postgres.h"
 
+#include <sys/stat.h>
+
 #include "access/xact.h"
-#include "commands/dbcommands.h"
+#include "access/xlog.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -28,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "account.h"
 #include "compat.h"
 #include "launcher.h"
 #include "myfatoorah.h"
@@ -48,6 +52,7 @@ static volatile sig_atomic_t in_statement = false;
 
 static MfSlot *my_slot = NULL;
 static MemoryContext round_context = NULL;
+static Oid	my_extension = InvalidOid;
 static Oid	my_schema = InvalidOid;
 static int	errors_in_a_row = 0;
 static char *last_reported_error = NULL;
@@ -60,6 +65,7 @@ static void set_worker_settings(void);
 static void start_transaction(void);
 static void commit_transaction(void);
 static void begin_service(void);
+static void guard_identity(void);
 static bool run_round(TimestampTz *again);
 static void round_error(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
@@ -141,8 +147,9 @@ mf_worker_main(Datum main_arg)
 			wait_for_events(events, again);
 	}
 
+	/* the extension is gone; a new one that is there already wants a fresh worker */
 	if (!OidIsValid(my_schema))
-		leave(MF_END_NOT_WANTED);
+		leave(MF_END_RESTART);
 	drain(events);
 	leave(mf_worker_enabled ? MF_END_RESTART : MF_END_NOT_WANTED);
 }
@@ -258,16 +265,59 @@ begin_service(void)
 	bool		wanted;
 
 	start_transaction();
+	my_extension = get_extension_oid(MF_EXTENSION, true);
 	my_schema = mf_extension_schema();
 	wanted = OidIsValid(my_schema);
 	if (wanted)
 	{
 		SetUserIdAndSecContext(mf_worker_role(), SECURITY_LOCAL_USERID_CHANGE);
+		guard_identity();
 		mf_queue_expire_leases(my_schema);
 	}
 	commit_transaction();
 	if (!wanted)
 		leave(MF_END_NOT_WANTED);
+}
+
+/*
+ * A copy of the database must not send what its original sends too.  Another
+ * server, database or data directory: everything is paused until a person
+ * resumes.  A new timeline: this is a promoted standby, or a restored backup,
+ * that may lack the last sends; each invoice is looked up before it is sent.
+ */
+static void
+guard_identity(void)
+{
+	char		system_identifier[32];
+	char		data_directory[32];
+	struct stat st;
+
+	if (stat(DataDir, &st) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not stat directory \"%s\": %m", DataDir)));
+	snprintf(system_identifier, sizeof(system_identifier), UINT64_FORMAT, GetSystemIdentifier());
+	snprintf(data_directory, sizeof(data_directory), "inode " UINT64_FORMAT, (uint64) st.st_ino);
+
+	switch (mf_queue_check_identity(my_schema, system_identifier, data_directory, (int) mf_current_timeline()))
+	{
+		case MF_IDENTITY_SAME:
+		case MF_IDENTITY_FIRST:
+			break;
+		case MF_IDENTITY_OTHER:
+			mf_queue_pause(my_schema, MF_ALL_ACCOUNTS, "worker",
+						   "this database is a copy, or was upgraded or restored; its original may send the same invoices");
+			ereport(LOG,
+					(errmsg("sending is paused because this database is a copy, or was upgraded or restored"),
+					 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
+			break;
+		case MF_IDENTITY_PROMOTED:
+			mf_queue_verify_all(my_schema,
+								TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MF_TIMEOUT_DEFAULT + mf_reconcile_delay));
+			ereport(LOG,
+					(errmsg("this server was promoted: queued invoices are looked up before they are sent")));
+			break;
+	}
 }
 
 /*
@@ -286,7 +336,7 @@ run_round(TimestampTz *again)
 		MemoryContextSwitchTo(round_context);
 		start_transaction();
 		MemoryContextSwitchTo(round_context);
-		if (mf_extension_schema() != my_schema)
+		if (get_extension_oid(MF_EXTENSION, true) != my_extension)
 			present = false;
 		else
 			mf_sender_round(my_schema, again);

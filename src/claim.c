@@ -1,0 +1,369 @@
+/*
+ * claim.c
+ *	  What is due becomes recorded attempts and flights ready to be posted.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/claim.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "account.h"
+#include "claim.h"
+#include "compat.h"
+#include "myfatoorah.h"
+
+/* A row whose request is still under way is looked at again after this. */
+#define UNDER_WAY_DELAY_MS 5000
+
+/* Rows that committed late have an earlier rank than the mark. */
+#define MARK_RESET_MS 30000
+
+/* Rows of one round, all accounts together */
+#define ROUND_LIMIT 200
+
+/* The key of one role for one account, read once per round */
+typedef struct RoundTarget
+{
+	const char *account;
+	const char *created_by;
+	MfHttpTarget *target;
+} RoundTarget;
+
+static TimestampTz mark_reset_at = 0;
+
+static const MfAccount *usable_account(const char *name, MfCircuit *circuit, TimestampTz now);
+static void take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
+static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, List **targets,
+							  TimestampTz now);
+static TimestampTz remote_done(const MfJob *job, TimestampTz now);
+static MfHttpTarget *round_target(MfHttp *http, const MfAccount *account, const MfJob *job, List **targets);
+static void digest_body(const char *body, size_t len, uint8 *digest);
+
+/* See claim.h. */
+void
+mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again)
+{
+	List	   *agenda = mf_queue_accounts(scope);
+	MfClaimLimit *limits = (MfClaimLimit *) palloc(Max(list_length(agenda), 1) * sizeof(MfClaimLimit));
+	MfCircuit  *circuit;
+	int			count = 0;
+	int			left = claim->careful ? 1 : ROUND_LIMIT;
+	List	   *jobs;
+	ListCell   *lc;
+	int			i;
+
+	if (now >= mark_reset_at)
+	{
+		for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+			circuit->mark = DT_NOBEGIN;
+		mark_reset_at = TimestampTzPlusMilliseconds(now, MARK_RESET_MS);
+	}
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+		circuit->more = false;
+
+	foreach(lc, agenda)
+	{
+		MfAgendaAccount *entry = (MfAgendaAccount *) lfirst(lc);
+		const MfAccount *account;
+		TimestampTz retry;
+		int			slots;
+
+		circuit = mf_circuit_get(entry->name);
+		if (entry->paused)
+		{
+			mf_circuit_reset(circuit);
+			continue;
+		}
+		account = usable_account(entry->name, circuit, now);
+		if (account == NULL)
+		{
+			mf_come_back(again, circuit->retry_at);
+			continue;
+		}
+		slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
+		mf_come_back(again, retry);
+
+		/* every account gets its share of the round */
+		slots = Min(slots, Max(1, ROUND_LIMIT / list_length(agenda)));
+		slots = Min(slots, left);
+		if (slots == 0)
+		{
+			circuit->more = left == 0;
+			continue;
+		}
+		left -= slots;
+		limits[count].account = circuit->account;
+		limits[count].slots = slots;
+		limits[count++].mark = circuit->mark;
+	}
+	if (count == 0)
+		return;
+
+	jobs = mf_queue_claim(scope, limits, count, now);
+	for (i = 0; i < count; i++)
+	{
+		int			got = 0;
+
+		circuit = mf_circuit_get(limits[i].account);
+		foreach(lc, jobs)
+		{
+			MfJob	   *job = (MfJob *) lfirst(lc);
+
+			if (strcmp(job->account, circuit->account) == 0)
+			{
+				got++;
+				circuit->mark = Max(circuit->mark, job->rank);
+			}
+		}
+		/* before resting, look once more at what committed late */
+		circuit->more = got > 0 || limits[i].mark != DT_NOBEGIN;
+		if (got == 0)
+			circuit->mark = DT_NOBEGIN;
+	}
+
+	if (jobs != NIL)
+		take_jobs(scope, claim, jobs, now);
+
+	for (i = 0; i < count; i++)
+	{
+		if (!mf_circuit_get(limits[i].account)->more)
+			mf_come_back(again, mf_queue_next_due(scope, limits[i].account, now));
+	}
+}
+
+/*
+ * The account, NULL if it cannot be used; then its circuit backs off and the
+ * log says why, once.
+ */
+static const MfAccount *
+usable_account(const char *name, MfCircuit *circuit, TimestampTz now)
+{
+	const MfAccount *volatile account = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	if (circuit->retry_at > now)
+		return NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		account = mf_account_get(name);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			ReThrowError(error);
+		mf_circuit_failed(circuit, now);
+		mf_circuit_report(circuit, "cannot be used", error->message);
+		FreeErrorData(error);
+		account = NULL;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return account;
+}
+
+/* Turns claimed jobs into recorded attempts, look-ups, or what else is due for them. */
+static void
+take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now)
+{
+	int			limit = list_length(jobs);
+	MfAttempt  *attempts = (MfAttempt *) palloc(limit * sizeof(MfAttempt));
+	MfAttemptEnd *ends = (MfAttemptEnd *) palloc0(limit * sizeof(MfAttemptEnd));
+	MfTransition *transitions = (MfTransition *) palloc0(limit * sizeof(MfTransition));
+	MfFollowUp *follow_ups = (MfFollowUp *) palloc0(limit * sizeof(MfFollowUp));
+	List	   *targets = NIL;
+	int			attempt_count = 0;
+	int			end_count = 0;
+	int			transition_count = 0;
+	int			follow_up_count = 0;
+	ListCell   *lc;
+
+	foreach(lc, jobs)
+	{
+		MfJob	   *job = (MfJob *) lfirst(lc);
+		MfTransition *transition = &transitions[transition_count];
+		MfFollowUp *later = &follow_ups[follow_up_count];
+		MfFlight   *flight;
+
+		if (claim->careful)
+			*claim->suspect = job->invoice;
+
+		transition->invoice = later->invoice = job->invoice;
+		transition->from = job->status;
+		transition->actor = "sender";
+		later->next = job->kind;
+		later->step = job->step;
+
+		if (claim->under_way(job->invoice))
+		{
+			later->due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
+			follow_up_count++;
+		}
+		else if (job->kind == MF_JOB_SEND && job->status == MF_QUEUED && job->cancel_requested)
+		{
+			transition->to = MF_CANCELLED;
+			transition->attempt = job->attempts;
+			transition->next = MF_JOB_NONE;
+			transition->due = now;
+			transition->reason = "cancelled as requested while it was being sent";
+			transition_count++;
+		}
+		else if (job->kind == MF_JOB_SEND && job->status == MF_QUEUED)
+		{
+			MfAttempt  *attempt = &attempts[attempt_count++];
+
+			flight = claim_flight(scope, claim, job, &targets, now);
+			attempt->invoice = flight->invoice;
+			attempt->attempt = flight->attempt;
+			attempt->reference = flight->reference;
+			attempt->send_by = flight->send_by;
+			digest_body(flight->body, flight->body_len, attempt->body_sha256);
+
+			transition->to = MF_SENDING;
+			transition->attempt = flight->attempt;
+			transition->next = MF_JOB_SENDING;
+			transition->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
+			transition->reason = "claimed";
+			transition_count++;
+		}
+		else if (job->kind == MF_JOB_SENDING && job->status == MF_SENDING)
+		{
+			/* nobody can still be sending it; only the remote knows */
+			MfAttemptEnd *end = &ends[end_count++];
+
+			end->invoice = job->invoice;
+			end->attempt = job->attempts;
+			end->outcome = MF_UNKNOWN;
+			end->error = "no outcome was recorded: the worker was stopped while the request was under way";
+
+			transition->to = MF_STATUS_UNKNOWN;
+			transition->attempt = job->attempts;
+			transition->next = MF_JOB_RECONCILE;
+			transition->due = remote_done(job, now);
+			transition->error = end->error;
+			transition_count++;
+		}
+		else if ((job->kind == MF_JOB_RECONCILE && job->status == MF_STATUS_UNKNOWN) ||
+				 (job->kind == MF_JOB_VERIFY && job->status == MF_QUEUED) ||
+				 (job->kind == MF_JOB_WATCH && job->status == MF_SENT))
+		{
+			/* its entry stays, so that a crash only repeats the question */
+			flight = claim_flight(scope, claim, job, &targets, now);
+			if (flight != NULL)
+				later->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
+			else
+				later->next = MF_JOB_NONE;
+			follow_up_count++;
+		}
+		else
+		{
+			ereport(LOG,
+					(errmsg("invoice " INT64_FORMAT " is \"%s\" and has nothing to do on the agenda",
+							job->invoice, mf_status_name(job->status))));
+			later->next = MF_JOB_NONE;
+			follow_up_count++;
+		}
+	}
+
+	if (attempt_count > 0)
+		mf_queue_begin_attempts(scope, attempts, attempt_count);
+	if (end_count > 0)
+		mf_queue_end_attempts(scope, ends, end_count);
+	if (transition_count > 0)
+		mf_queue_apply(scope, transitions, transition_count);
+	if (follow_up_count > 0)
+		mf_queue_follow_up(scope, follow_ups, follow_up_count);
+	*claim->suspect = 0;
+}
+
+/*
+ * When the remote can no longer be working on a request whose sender is gone:
+ * it may have left as late as now, by a process that was frozen.
+ */
+static TimestampTz
+remote_done(const MfJob *job, TimestampTz now)
+{
+	const MfAccount *account = mf_account_get(job->account);
+
+	return TimestampTzPlusMilliseconds(now, account->connect_timeout_ms + MF_SEND_MARGIN_MS +
+									   account->timeout_ms + mf_reconcile_delay);
+}
+
+/* Builds the request of a job; NULL if it has nothing to ask after all. */
+static MfFlight *
+claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, List **targets, TimestampTz now)
+{
+	const MfAccount *account = mf_account_get(job->account);
+	MfHttpTarget *target = round_target(claim->http, account, job, targets);
+	List	   *old_references = NIL;
+	MfFlight   *flight;
+
+	if (job->kind == MF_JOB_WATCH)
+	{
+		old_references = mf_queue_old_references(scope, job->invoice);
+		if (old_references == NIL)
+			return NULL;
+	}
+	flight = mf_flight_create(claim->memory, job, account, target, old_references, now);
+	dlist_push_tail(claim->claimed, &flight->node);
+	return flight;
+}
+
+/* The key of the row's own role, looked up once per round, account and role. */
+static MfHttpTarget *
+round_target(MfHttp *http, const MfAccount *account, const MfJob *job, List **targets)
+{
+	RoundTarget *entry;
+	ListCell   *lc;
+
+	foreach(lc, *targets)
+	{
+		entry = (RoundTarget *) lfirst(lc);
+		if (strcmp(entry->account, job->account) == 0 && strcmp(entry->created_by, job->created_by) == 0)
+			return entry->target;
+	}
+
+	entry = (RoundTarget *) palloc(sizeof(RoundTarget));
+	entry->account = job->account;
+	entry->created_by = job->created_by;
+
+	/* a role that was dropped since has no mapping of its own: PUBLIC's */
+	entry->target = mf_account_target(http, account, get_role_oid(job->created_by, true));
+	*targets = lappend(*targets, entry);
+	return entry->target;
+}
+
+static void
+digest_body(const char *body, size_t len, uint8 *digest)
+{
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+
+	if (context == NULL ||
+		pg_cryptohash_init(context) < 0 ||
+		pg_cryptohash_update(context, (const uint8 *) body, len) < 0 ||
+		pg_cryptohash_final(context, digest, PG_SHA256_DIGEST_LENGTH) < 0)
+		elog(ERROR, "could not compute the digest of a request");
+	pg_cryptohash_free(context);
+}

@@ -1,0 +1,39 @@
+/*
+ * claim.h
+ *	  What is due becomes recorded attempts and flights ready to be posted.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/claim.h
+ */
+#ifndef MF_CLAIM_H
+#define MF_CLAIM_H
+
+#include "flight.h"
+
+/* What a claim needs from the sender */
+typedef struct MfClaim
+{
+	MfHttp	   *http;
+	MemoryContext memory;		/* of the flights */
+	dlist_head *claimed;		/* where new flights go */
+	bool		careful;		/* one row only */
+	bool		(*under_way) (int64 invoice);
+	int64	   *suspect;		/* set to the row in hand when careful */
+} MfClaim;
+
+/*
+ * Claims what is due within the limits of each account and records the
+ * attempts, all in the caller's transaction.  Moves *again forward to when it
+ * must be called again without being woken.
+ */
+extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again);
+
+/* Moves an alarm forward; 0 means not set, on either side. */
+static inline void
+mf_come_back(TimestampTz *again, TimestampTz at)
+{
+	if (at != 0 && (*again == 0 || at < *again))
+		*again = at;
+}
+
+#endif							/* MF_CLAIM_H */
