@@ -83,7 +83,8 @@ SELECT pg_temp.answered('half a surrogate pair', 200, replace(pg_temp.success('1
 -- bytes: @ stands for one that UTF-8 does not have, # for zero
 CREATE FUNCTION pg_temp.answered_bytes(what text, status integer, body text) RETURNS text LANGUAGE sql AS $$
 	SELECT pg_temp.failing(what, jsonb_build_object('status', status, 'body_base64',
-		translate(encode(decode(replace(replace(encode(body::bytea, 'hex'), '40', 'e9'), '23', '00'), 'hex'), 'base64'), E'\n', ''))::text)
+		translate(encode(decode(replace(replace(replace(regexp_replace(encode(body::bytea, 'hex'), '..', '\& ', 'g'),
+			'40 ', 'e9 '), '23 ', '00 '), ' ', ''), 'hex'), 'base64'), E'\n', ''))::text)
 $$;
 SELECT pg_temp.answered_bytes('not UTF-8', 200, replace(pg_temp.success('1'), '"u"', '"caf@"'));
 SELECT pg_temp.answered_bytes('a zero byte inside', 200, replace(pg_temp.success('1'), '"u"', '"c#d"'));
