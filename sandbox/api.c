@@ -11,7 +11,7 @@
 #include "status.h"
 #include "validate.h"
 
-#define JSON_TYPE	"application/json; charset=utf-8"
+#define JSON_TYPE "application/json; charset=utf-8"
 
 static void answer_json(Answer *a, int status);
 static bool call_is_allowed(Request *r);
@@ -62,9 +62,9 @@ answer_failure(Answer *a, int status, const char *message, Str errors)
 static void
 answer_no_route(Request *r)
 {
-	Buf			uri = {0};
-	Answer	   *a = &r->answer;
-	Buf			text = {0};
+	Buf uri = {0};
+	Answer *a = &r->answer;
+	Buf text = {0};
 
 	buf_puts(&uri, options.tls ? "https://" : "http://");
 	buf_puts(&uri, r->host != NULL ? r->host : "127.0.0.1");
@@ -73,13 +73,13 @@ answer_no_route(Request *r)
 	buf_put(&text, uri.data, uri.len);
 	buf_puts(&text, "'.");
 	buf_puts(&a->body, "{\"Message\":");
-	buf_put_json(&a->body, (Str) {text.data, text.len});
+	buf_put_json(&a->body, (Str){text.data, text.len});
 	text.len = 0;
 	buf_puts(&text, "No route providing a controller name was found to match request URI '");
 	buf_put(&text, uri.data, uri.len);
 	buf_puts(&text, "'");
 	buf_puts(&a->body, ",\"MessageDetail\":");
-	buf_put_json(&a->body, (Str) {text.data, text.len});
+	buf_put_json(&a->body, (Str){text.data, text.len});
 	buf_putc(&a->body, '}');
 	answer_json(a, 404);
 	buf_free(&uri);
@@ -93,8 +93,8 @@ answer_no_route(Request *r)
 static bool
 call_is_allowed(Request *r)
 {
-	Answer	   *a = &r->answer;
-	Str			type = str_of(r->content_type);
+	Answer *a = &r->answer;
+	Str type = str_of(r->content_type);
 	const char *semicolon = type.len > 0 ? memchr(type.data, ';', type.len) : NULL;
 
 	if (strcmp(r->method, "POST") != 0)
@@ -129,12 +129,12 @@ call_is_allowed(Request *r)
 										   "supported for this resource."));
 		else
 		{
-			Buf			text = {0};
+			Buf text = {0};
 
 			buf_puts(&text, "The request entity's media type '");
 			buf_put_str(&text, type);
 			buf_puts(&text, "' is not supported for this resource.");
-			buf_put_json(&a->body, (Str) {text.data, text.len});
+			buf_put_json(&a->body, (Str){text.data, text.len});
 			buf_free(&text);
 		}
 		buf_putc(&a->body, '}');
@@ -156,17 +156,16 @@ call_is_allowed(Request *r)
 static void
 answer_not_json(Request *r)
 {
-	Buf			text = {0};
-	Buf			errors = {0};
+	Buf text = {0};
+	Buf errors = {0};
 
 	if (r->doc.error != NULL)
-		buf_printf(&text, "The request body is not valid JSON: %s (byte %zu).",
-				   r->doc.error, r->doc.error_at);
+		buf_printf(&text, "The request body is not valid JSON: %s (byte %zu).", r->doc.error,
+				   r->doc.error_at);
 	else
 		buf_puts(&text, "The request body must be a JSON object.");
-	put_validation_error(&errors, r->route == ROUTE_SEND_PAYMENT ? "invoiceCreate" : "request",
-						 text.data);
-	answer_failure(&r->answer, 400, "Invalid data", (Str) {errors.data, errors.len});
+	put_validation_error(&errors, r->route == ROUTE_SEND_PAYMENT ? "invoiceCreate" : "request", text.data);
+	answer_failure(&r->answer, 400, "Invalid data", (Str){errors.data, errors.len});
 	buf_free(&text);
 	buf_free(&errors);
 }
@@ -180,12 +179,12 @@ static void
 send_payment(Request *r, bool create)
 {
 	SendPaymentRequest req;
-	Answer	   *a = &r->answer;
-	Invoice    *inv;
+	Answer *a = &r->answer;
+	Invoice *inv;
 
 	if (!validate_send_payment(r->doc.root, r->account, &req))
 	{
-		answer_failure(a, 400, "Invalid data", (Str) {req.errors.data, req.errors.len});
+		answer_failure(a, 400, "Invalid data", (Str){req.errors.data, req.errors.len});
 		validate_free(&req);
 		return;
 	}
@@ -199,7 +198,7 @@ send_payment(Request *r, bool create)
 	inv->ledger_seq = r->ledger.seq;
 	buf_reserve(&a->body, 320);
 	buf_puts(&a->body, "{\"IsSuccess\":true,\"Message\":\"Invoice Created Successfully!\","
-			 "\"ValidationErrors\":null,\"Data\":{\"InvoiceId\":");
+					   "\"ValidationErrors\":null,\"Data\":{\"InvoiceId\":");
 	buf_put_int(&a->body, inv->id);
 	buf_puts(&a->body, ",\"InvoiceURL\":\"");
 	buf_puts(&a->body, options.public_url);
@@ -225,11 +224,11 @@ send_payment(Request *r, bool create)
 static Invoice *
 find_invoice(const Account *account, Str key, Str type)
 {
-	Invoice    *inv = NULL;
+	Invoice *inv = NULL;
 
 	if (str_is_nocase(type, "InvoiceId"))
 	{
-		int64_t		id = 0;
+		int64_t id = 0;
 
 		if (key.len == 0 || key.len > 18)
 			return NULL;
@@ -249,7 +248,7 @@ find_invoice(const Account *account, Str key, Str type)
 	}
 	else if (str_is_nocase(type, "CustomerReference"))
 	{
-		Reference  *ref = key.len > 0 ? store_reference(key, false) : NULL;
+		Reference *ref = key.len > 0 ? store_reference(key, false) : NULL;
 
 		inv = ref != NULL ? ref->newest : NULL;
 		while (inv != NULL && inv->account != account)
@@ -265,10 +264,9 @@ find_invoice(const Account *account, Str key, Str type)
 static void
 get_payment_status(Request *r)
 {
-	Answer	   *a = &r->answer;
-	Str			key,
-				type;
-	Buf			errors = {0};
+	Answer *a = &r->answer;
+	Str key, type;
+	Buf errors = {0};
 	const Invoice *inv;
 
 	if (!json_text(r->doc.root, "Key", &key) || key.data == NULL)
@@ -277,7 +275,7 @@ get_payment_status(Request *r)
 		put_validation_error(&errors, "KeyType", "The KeyType field is required.");
 	if (errors.len > 0)
 	{
-		answer_failure(a, 400, "Invalid data", (Str) {errors.data, errors.len});
+		answer_failure(a, 400, "Invalid data", (Str){errors.data, errors.len});
 		buf_free(&errors);
 		return;
 	}
@@ -306,10 +304,7 @@ keep_reference(Request *r, const Invoice *inv)
 		return;
 	r->kept_reference.len = 0;
 	buf_put_str(&r->kept_reference, inv->data.reference);
-	r->subject.reference = (Str)
-	{
-		r->kept_reference.data, r->kept_reference.len
-	};
+	r->subject.reference = (Str){r->kept_reference.data, r->kept_reference.len};
 }
 
 /*
@@ -321,8 +316,7 @@ keep_reference(Request *r, const Invoice *inv)
 Str
 api_reference(Request *r)
 {
-	Str			key,
-				type;
+	Str key, type;
 
 	r->subject.reference = STR_NONE;
 	if (r->route == ROUTE_PAGE)
@@ -335,8 +329,8 @@ api_reference(Request *r)
 		json_text(r->doc.root, "UserDefinedField", &r->subject.user_defined);
 		json_text(r->doc.root, "CustomerName", &r->subject.customer_name);
 	}
-	else if (r->route == ROUTE_GET_PAYMENT_STATUS &&
-			 json_text(r->doc.root, "Key", &key) && json_text(r->doc.root, "KeyType", &type))
+	else if (r->route == ROUTE_GET_PAYMENT_STATUS && json_text(r->doc.root, "Key", &key) &&
+			 json_text(r->doc.root, "KeyType", &type))
 	{
 		if (str_is_nocase(type, "CustomerReference"))
 			r->subject.reference = key;

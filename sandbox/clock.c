@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define ZONE_SECONDS	(3 * 3600)
+#define ZONE_SECONDS (3 * 3600)
 
 static _Atomic int64_t offset_seconds;
 
@@ -73,10 +73,10 @@ clock_now(void)
 static int64_t
 days_from_civil(int year, int month, int day)
 {
-	int64_t		y = year - (month <= 2);
-	int64_t		era = (y >= 0 ? y : y - 399) / 400;
-	int64_t		yoe = y - era * 400;
-	int64_t		doy = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+	int64_t y = year - (month <= 2);
+	int64_t era = (y >= 0 ? y : y - 399) / 400;
+	int64_t yoe = y - era * 400;
+	int64_t doy = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
 
 	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
@@ -88,17 +88,17 @@ days_from_civil(int year, int month, int day)
 LocalTime
 local_time(Ticks t)
 {
-	int64_t		ticks = t + (int64_t) ZONE_SECONDS * TICKS_PER_SECOND;
-	int64_t		seconds = (ticks >= 0 ? ticks : ticks - (TICKS_PER_SECOND - 1)) / TICKS_PER_SECOND;
-	int64_t		days = (seconds >= 0 ? seconds : seconds - 86399) / 86400;
-	int64_t		rest = seconds - days * 86400;
-	int64_t		z = days + 719468;
-	int64_t		era = (z >= 0 ? z : z - 146096) / 146097;
-	int64_t		doe = z - era * 146097;
-	int64_t		yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t		doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t		mp = (5 * doy + 2) / 153;
-	LocalTime	lt;
+	int64_t ticks = t + (int64_t) ZONE_SECONDS * TICKS_PER_SECOND;
+	int64_t seconds = (ticks >= 0 ? ticks : ticks - (TICKS_PER_SECOND - 1)) / TICKS_PER_SECOND;
+	int64_t days = (seconds >= 0 ? seconds : seconds - 86399) / 86400;
+	int64_t rest = seconds - days * 86400;
+	int64_t z = days + 719468;
+	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+	int64_t doe = z - era * 146097;
+	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	int64_t mp = (5 * doy + 2) / 153;
+	LocalTime lt;
 
 	lt.day = (int) (doy - (153 * mp + 2) / 5 + 1);
 	lt.month = (int) (mp < 10 ? mp + 3 : mp - 9);
@@ -152,19 +152,12 @@ bool
 parse_local_time(Str text, Ticks *result)
 {
 	static const int month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	int			year,
-				month,
-				day,
-				hour = 0,
-				minute = 0,
-				second = 0,
-				tick = 0;
-	int			zone = ZONE_SECONDS;
-	bool		leap;
+	int year, month, day, hour = 0, minute = 0, second = 0, tick = 0;
+	int zone = ZONE_SECONDS;
+	bool leap;
 
-	if (!take_digits(&text, 4, &year) || !take_char(&text, '-') ||
-		!take_digits(&text, 2, &month) || !take_char(&text, '-') ||
-		!take_digits(&text, 2, &day))
+	if (!take_digits(&text, 4, &year) || !take_char(&text, '-') || !take_digits(&text, 2, &month) ||
+		!take_char(&text, '-') || !take_digits(&text, 2, &day))
 		return false;
 	leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 	if (year < 1 || month < 1 || month > 12 || day < 1 || day > month_days[month - 1] ||
@@ -172,9 +165,8 @@ parse_local_time(Str text, Ticks *result)
 		return false;
 	if (text.len > 0)
 	{
-		if ((!take_char(&text, 'T') && !take_char(&text, ' ')) ||
-			!take_digits(&text, 2, &hour) || !take_char(&text, ':') ||
-			!take_digits(&text, 2, &minute))
+		if ((!take_char(&text, 'T') && !take_char(&text, ' ')) || !take_digits(&text, 2, &hour) ||
+			!take_char(&text, ':') || !take_digits(&text, 2, &minute))
 			return false;
 		if (take_char(&text, ':'))
 		{
@@ -182,9 +174,9 @@ parse_local_time(Str text, Ticks *result)
 				return false;
 			if (take_char(&text, '.'))
 			{
-				int64_t		num = 0;
-				int64_t		den = 1;
-				int			digit;
+				int64_t num = 0;
+				int64_t den = 1;
+				int digit;
 
 				if (!take_digits(&text, 1, &digit))
 					return false;
@@ -205,22 +197,22 @@ parse_local_time(Str text, Ticks *result)
 			zone = 0;
 		else if (text.len > 0 && (text.data[0] == '+' || text.data[0] == '-'))
 		{
-			int			sign = text.data[0] == '-' ? -1 : 1;
-			int			zh,
-						zm;
+			int sign = text.data[0] == '-' ? -1 : 1;
+			int zh, zm;
 
 			text.data++;
 			text.len--;
-			if (!take_digits(&text, 2, &zh) || !take_char(&text, ':') ||
-				!take_digits(&text, 2, &zm) || zh > 14 || zm > 59)
+			if (!take_digits(&text, 2, &zh) || !take_char(&text, ':') || !take_digits(&text, 2, &zm) ||
+				zh > 14 || zm > 59)
 				return false;
 			zone = sign * (zh * 3600 + zm * 60);
 		}
 		if (text.len > 0)
 			return false;
 	}
-	*result = (days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 +
-			   second - zone) * TICKS_PER_SECOND + tick;
+	*result = (days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - zone) *
+				  TICKS_PER_SECOND +
+			  tick;
 	return true;
 }
 
@@ -232,9 +224,9 @@ parse_local_time(Str text, Ticks *result)
 static void
 put_fraction(Buf *b, int tick, int digits)
 {
-	char		text[16];
-	int64_t		den = 1;
-	int			n;
+	char text[16];
+	int64_t den = 1;
+	int n;
 
 	for (int i = 0; i < digits; i++)
 		den *= 10;
@@ -254,7 +246,7 @@ put_fraction(Buf *b, int tick, int digits)
 void
 buf_put_datetime(Buf *b, Ticks t, int digits)
 {
-	LocalTime	lt = local_time(t);
+	LocalTime lt = local_time(t);
 
 	buf_printf(b, "%04d-%02d-%02dT", lt.year, lt.month, lt.day);
 	buf_put_clock_time(b, t, digits);
@@ -267,7 +259,7 @@ buf_put_datetime(Buf *b, Ticks t, int digits)
 void
 buf_put_clock_time(Buf *b, Ticks t, int digits)
 {
-	LocalTime	lt = local_time(t);
+	LocalTime lt = local_time(t);
 
 	buf_printf(b, "%02d:%02d:%02d", lt.hour, lt.minute, lt.second);
 	put_fraction(b, lt.tick, digits);
@@ -280,11 +272,10 @@ buf_put_clock_time(Buf *b, Ticks t, int digits)
 void
 buf_put_english_date(Buf *b, Ticks t)
 {
-	static const char *const months[] = {
-		"January", "February", "March", "April", "May", "June", "July",
-		"August", "September", "October", "November", "December"
-	};
-	LocalTime	lt = local_time(t);
+	static const char *const months[] = {"January",   "February", "March",    "April",
+										 "May",       "June",     "July",     "August",
+										 "September", "October",  "November", "December"};
+	LocalTime lt = local_time(t);
 
 	buf_printf(b, "%s %d, %d", months[lt.month - 1], lt.day, lt.year);
 }

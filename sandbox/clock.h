@@ -12,21 +12,21 @@
 
 #include "text.h"
 
-#define TICKS_PER_SECOND	300
+#define TICKS_PER_SECOND 300
 
 typedef int64_t Ticks;
 
 /* A local wall clock reading. */
 typedef struct LocalTime
 {
-	int			year;
-	int			month;			/* 1 to 12 */
-	int			day;			/* 1 to 31 */
-	int			day_of_year;	/* 1 to 366 */
-	int			hour;
-	int			minute;
-	int			second;
-	int			tick;			/* 0 to 299 */
+	int year;
+	int month; /* 1 to 12 */
+	int day; /* 1 to 31 */
+	int day_of_year; /* 1 to 366 */
+	int hour;
+	int minute;
+	int second;
+	int tick; /* 0 to 299 */
 } LocalTime;
 
 extern int64_t monotonic_us(void);

@@ -9,8 +9,8 @@
 
 #include "status.h"
 
-#define DEFAULT_LEDGER_PAGE		1000
-#define DEFAULT_WAIT_MS			10000
+#define DEFAULT_LEDGER_PAGE 1000
+#define DEFAULT_WAIT_MS 10000
 
 static void answer_ok(Answer *a);
 static void answer_refused(Answer *a, int status, const char *why);
@@ -58,8 +58,8 @@ answer_refused(Answer *a, int status, const char *why)
 static int64_t
 query_integer(Request *r, const char *name, int64_t otherwise)
 {
-	Buf			value = {0};
-	int64_t		result = otherwise;
+	Buf value = {0};
+	int64_t result = otherwise;
 
 	if (query_value(r->query, name, &value) && value.len > 0)
 		result = strtoll(value.data, NULL, 10);
@@ -75,7 +75,7 @@ query_integer(Request *r, const char *name, int64_t otherwise)
 static void
 read_filter(Request *r, LedgerFilter *filter)
 {
-	Buf			value = {0};
+	Buf value = {0};
 
 	memset(filter, 0, sizeof(*filter));
 	r->wait_path.len = 0;
@@ -85,17 +85,11 @@ read_filter(Request *r, LedgerFilter *filter)
 			buf_puts(&r->wait_path, "/v2/");
 		for (size_t i = 0; i < value.len; i++)
 			buf_putc(&r->wait_path, (char) tolower((unsigned char) value.data[i]));
-		filter->path = (Str)
-		{
-			r->wait_path.data, r->wait_path.len
-		};
+		filter->path = (Str){r->wait_path.data, r->wait_path.len};
 	}
 	buf_free(&value);
 	if (query_value(r->query, "reference", &r->wait_reference))
-		filter->reference = (Str)
-		{
-			r->wait_reference.data, r->wait_reference.len
-		};
+		filter->reference = (Str){r->wait_reference.data, r->wait_reference.len};
 }
 
 /*
@@ -106,7 +100,7 @@ read_filter(Request *r, LedgerFilter *filter)
 static cJSON *
 read_json(Request *r, bool *ok)
 {
-	cJSON	   *json;
+	cJSON *json;
 
 	*ok = true;
 	if (r->body.len == 0)
@@ -154,14 +148,14 @@ put_counts(Buf *b, const Counts *c)
 static void
 put_health(Request *r)
 {
-	Buf		   *b = &r->answer.body;
-	StoreStats	s = store_stats();
+	Buf *b = &r->answer.body;
+	StoreStats s = store_stats();
 
-	buf_printf(b, "{\"status\":\"ok\",\"seed\":%llu,\"clock_offset_seconds\":%lld,"
+	buf_printf(b,
+			   "{\"status\":\"ok\",\"seed\":%llu,\"clock_offset_seconds\":%lld,"
 			   "\"invoices\":%lld,\"references\":%lld,\"references_full\":%s,\"transactions\":%lld,",
-			   (unsigned long long) store_seed(), (long long) clock_offset(),
-			   (long long) s.invoices, (long long) s.references,
-			   s.references_full ? "true" : "false", (long long) s.tries);
+			   (unsigned long long) store_seed(), (long long) clock_offset(), (long long) s.invoices,
+			   (long long) s.references, s.references_full ? "true" : "false", (long long) s.tries);
 	ledger_put_stats(b);
 	buf_putc(b, ',');
 	http_describe(b);
@@ -178,9 +172,9 @@ put_health(Request *r)
 static void
 do_reset(Request *r)
 {
-	bool		ok;
-	cJSON	   *json = read_json(r, &ok);
-	int64_t		seed = query_integer(r, "seed", (int64_t) options.seed);
+	bool ok;
+	cJSON *json = read_json(r, &ok);
+	int64_t seed = query_integer(r, "seed", (int64_t) options.seed);
 
 	if (!ok)
 		return;
@@ -201,9 +195,9 @@ do_reset(Request *r)
 static void
 do_clock(Request *r)
 {
-	bool		ok;
-	cJSON	   *json = read_json(r, &ok);
-	int64_t		seconds;
+	bool ok;
+	cJSON *json = read_json(r, &ok);
+	int64_t seconds;
 
 	if (!ok)
 		return;
@@ -224,9 +218,9 @@ do_clock(Request *r)
 static void
 do_faults(Request *r)
 {
-	bool		ok;
-	cJSON	   *json;
-	Buf			error = {0};
+	bool ok;
+	cJSON *json;
+	Buf error = {0};
 
 	if (strcmp(r->method, "DELETE") == 0)
 		faults_clear();
@@ -256,19 +250,19 @@ static void
 list_invoices(Request *r)
 {
 	LedgerFilter filter;
-	Buf		   *b = &r->answer.body;
-	int64_t		limit = query_integer(r, "limit", INT64_MAX);
-	int64_t		after = query_integer(r, "after", 0);
-	bool		first = true;
+	Buf *b = &r->answer.body;
+	int64_t limit = query_integer(r, "limit", INT64_MAX);
+	int64_t after = query_integer(r, "after", 0);
+	bool first = true;
 
 	read_filter(r, &filter);
 	buf_puts(b, "{\"invoices\":[");
 	if (filter.reference.data != NULL)
 	{
-		Reference  *ref = store_reference(filter.reference, false);
-		Invoice    *inv = ref != NULL ? ref->newest : NULL;
-		Invoice    *list[1000];
-		int			n = 0;
+		Reference *ref = store_reference(filter.reference, false);
+		Invoice *inv = ref != NULL ? ref->newest : NULL;
+		Invoice *list[1000];
+		int n = 0;
 
 		/* At most the newest thousand of one reference. */
 		for (; inv != NULL && n < 1000; inv = inv->older_same_reference)
@@ -304,22 +298,19 @@ static void
 do_invoice(Request *r, Str rest)
 {
 	PaymentOrder order = {0};
-	Invoice    *inv = NULL;
+	Invoice *inv = NULL;
 	const char *slash = memchr(rest.data, '/', rest.len);
-	Str			id = rest;
-	Str			action = STR_NONE;
+	Str id = rest;
+	Str action = STR_NONE;
 	const char *refusal = NULL;
-	cJSON	   *json;
+	cJSON *json;
 	const cJSON *m;
-	bool		ok;
+	bool ok;
 
 	if (slash != NULL)
 	{
 		id.len = (size_t) (slash - rest.data);
-		action = (Str)
-		{
-			slash + 1, rest.len - id.len - 1
-		};
+		action = (Str){slash + 1, rest.len - id.len - 1};
 	}
 	if (id.len > 0 && id.len < 18)
 		inv = store_invoice(strtoll(id.data, NULL, 10));
@@ -378,7 +369,7 @@ do_invoice(Request *r, Str rest)
 static void
 wake_waiter(Waiter *waiter)
 {
-	Request    *r = hash_entry(waiter, Request, waiter);
+	Request *r = hash_entry(waiter, Request, waiter);
 
 	if (timer_cancel(&r->timer))
 		MHD_resume_connection(r->connection);
@@ -392,17 +383,17 @@ wake_waiter(Waiter *waiter)
 static bool
 do_wait(Request *r)
 {
-	Waiter	   *w = &r->waiter;
-	Counts		counts;
-	Buf			phase = {0};
-	bool		reached;
+	Waiter *w = &r->waiter;
+	Counts counts;
+	Buf phase = {0};
+	bool reached;
 
 	if (r->stage != STAGE_WAIT)
 	{
 		read_filter(r, &w->filter);
 		w->target = query_integer(r, "count", 1);
-		w->answered = query_value(r->query, "phase", &phase) &&
-			str_is((Str) {phase.data, phase.len}, "answered");
+		w->answered =
+			query_value(r->query, "phase", &phase) && str_is((Str){phase.data, phase.len}, "answered");
 		buf_free(&phase);
 		w->wake = wake_waiter;
 	}
@@ -410,7 +401,7 @@ do_wait(Request *r)
 	reached = (w->answered ? counts.answered : counts.received) >= w->target;
 	if (!reached && r->stage != STAGE_WAIT)
 	{
-		int64_t		ms = query_integer(r, "timeout_ms", DEFAULT_WAIT_MS);
+		int64_t ms = query_integer(r, "timeout_ms", DEFAULT_WAIT_MS);
 
 		if (ms > 0)
 		{
@@ -434,12 +425,12 @@ do_wait(Request *r)
 bool
 control_answer(Request *r)
 {
-	Str			path = {r->path.data + strlen("/_sandbox/"), r->path.len - strlen("/_sandbox/")};
-	Answer	   *a = &r->answer;
+	Str path = {r->path.data + strlen("/_sandbox/"), r->path.len - strlen("/_sandbox/")};
+	Answer *a = &r->answer;
 	LedgerFilter filter;
-	Counts		counts;
-	bool		done = true;
-	bool		post = strcmp(r->method, "POST") == 0;
+	Counts counts;
+	bool done = true;
+	bool post = strcmp(r->method, "POST") == 0;
 
 	store_lock();
 	if (r->body_too_long)
@@ -461,8 +452,7 @@ control_answer(Request *r)
 	{
 		read_filter(r, &filter);
 		ledger_put_json(&a->body, &filter, query_integer(r, "since", 0),
-						query_integer(r, "limit", DEFAULT_LEDGER_PAGE),
-						query_integer(r, "bodies", 1) != 0);
+						query_integer(r, "limit", DEFAULT_LEDGER_PAGE), query_integer(r, "bodies", 1) != 0);
 		answer_ok(a);
 	}
 	else if (str_is(path, "faults"))
@@ -470,7 +460,7 @@ control_answer(Request *r)
 	else if (str_is(path, "invoices"))
 		list_invoices(r);
 	else if (str_has_prefix(path, STR_LIT("invoices/")))
-		do_invoice(r, (Str) {path.data + 9, path.len - 9});
+		do_invoice(r, (Str){path.data + 9, path.len - 9});
 	else if (str_is(path, "reset") || str_is(path, "clock"))
 	{
 		if (!post)

@@ -16,7 +16,7 @@ static __int128 divide_half_away(__int128 num, __int128 den);
 static __int128
 power_of_ten(int n)
 {
-	__int128	p = 1;
+	__int128 p = 1;
 
 	while (n-- > 0)
 		p *= 10;
@@ -45,13 +45,13 @@ divide_half_away(__int128 num, __int128 den)
 bool
 decimal_parse(Str text, bool json_grammar, Decimal *result)
 {
-	size_t		i = 0;
-	bool		negative = false;
-	bool		seen_digit = false;
-	__int128	units = 0;
-	int			scale = 0;
-	int			digits = 0;
-	int			exponent = 0;
+	size_t i = 0;
+	bool negative = false;
+	bool seen_digit = false;
+	__int128 units = 0;
+	int scale = 0;
+	int digits = 0;
+	int exponent = 0;
 
 	if (!json_grammar)
 		text = str_trim(text);
@@ -78,8 +78,8 @@ decimal_parse(Str text, bool json_grammar, Decimal *result)
 		return false;
 	if (i < text.len && (text.data[i] == 'e' || text.data[i] == 'E'))
 	{
-		bool		minus = false;
-		bool		any = false;
+		bool minus = false;
+		bool any = false;
 
 		if (++i < text.len && (text.data[i] == '-' || text.data[i] == '+'))
 			minus = text.data[i++] == '-';
@@ -142,8 +142,8 @@ decimal_sign(Decimal d)
 int
 decimal_compare(Decimal a, Decimal b)
 {
-	__int128	x = (__int128) a.units * power_of_ten(DECIMAL_MAX_SCALE - a.scale);
-	__int128	y = (__int128) b.units * power_of_ten(DECIMAL_MAX_SCALE - b.scale);
+	__int128 x = (__int128) a.units * power_of_ten(DECIMAL_MAX_SCALE - a.scale);
+	__int128 y = (__int128) b.units * power_of_ten(DECIMAL_MAX_SCALE - b.scale);
 
 	return x > y ? 1 : x < y ? -1 : 0;
 }
@@ -157,17 +157,14 @@ decimal_compare(Decimal a, Decimal b)
 WideDecimal
 wide_zero(void)
 {
-	return (WideDecimal)
-	{
-		0, DECIMAL_MAX_SCALE
-	};
+	return (WideDecimal){0, DECIMAL_MAX_SCALE};
 }
 
 void
 wide_add_product(WideDecimal *sum, Decimal price, int64_t count)
 {
-	__int128	addend = (__int128) price.units * count;
-	__int128	product;
+	__int128 addend = (__int128) price.units * count;
+	__int128 product;
 
 	/* Once out of range the sum stays out of range, equal to no value. */
 	if (__builtin_mul_overflow(addend, power_of_ten(DECIMAL_MAX_SCALE - price.scale), &product) ||
@@ -182,7 +179,7 @@ bool
 wide_equals(WideDecimal sum, Decimal d)
 {
 	return sum.scale == DECIMAL_MAX_SCALE &&
-		sum.units == (__int128) d.units * power_of_ten(DECIMAL_MAX_SCALE - d.scale);
+		   sum.units == (__int128) d.units * power_of_ten(DECIMAL_MAX_SCALE - d.scale);
 }
 
 /*
@@ -195,19 +192,13 @@ decimal_round(Decimal d, int scale)
 	if (scale >= d.scale)
 	{
 		/* Only ever asked for three decimals: 18 digits may not gain three. */
-		__int128	units = (__int128) d.units * power_of_ten(scale - d.scale);
+		__int128 units = (__int128) d.units * power_of_ten(scale - d.scale);
 
 		if (units > INT64_MAX || units < INT64_MIN)
 			return d;
-		return (Decimal)
-		{
-			(int64_t) units, scale
-		};
+		return (Decimal){(int64_t) units, scale};
 	}
-	return (Decimal)
-	{
-		(int64_t) divide_half_away(d.units, power_of_ten(d.scale - scale)), scale
-	};
+	return (Decimal){(int64_t) divide_half_away(d.units, power_of_ten(d.scale - scale)), scale};
 }
 
 /*
@@ -220,8 +211,8 @@ decimal_round_up(Decimal d, int scale)
 {
 	if (d.scale > scale)
 	{
-		__int128	den = power_of_ten(d.scale - scale);
-		__int128	quotient = d.units / den;
+		__int128 den = power_of_ten(d.scale - scale);
+		__int128 quotient = d.units / den;
 
 		if (d.units > 0 && d.units % den != 0)
 			quotient++;
@@ -237,13 +228,12 @@ decimal_round_up(Decimal d, int scale)
  *		not fit.
  */
 bool
-decimal_scale_by(Decimal d, Decimal factor, Decimal divisor, int scale,
-				 Decimal *result)
+decimal_scale_by(Decimal d, Decimal factor, Decimal divisor, int scale, Decimal *result)
 {
-	__int128	num = (__int128) d.units * factor.units;
-	__int128	den = divisor.units;
-	int			shift = scale + divisor.scale - d.scale - factor.scale;
-	__int128	units;
+	__int128 num = (__int128) d.units * factor.units;
+	__int128 den = divisor.units;
+	int shift = scale + divisor.scale - d.scale - factor.scale;
+	__int128 units;
 
 	if (shift > 0)
 	{
@@ -267,14 +257,11 @@ decimal_scale_by(Decimal d, Decimal factor, Decimal divisor, int scale,
 Decimal
 decimal_sub(Decimal a, Decimal b)
 {
-	int			scale = a.scale > b.scale ? a.scale : b.scale;
-	__int128	x = (__int128) a.units * power_of_ten(scale - a.scale);
-	__int128	y = (__int128) b.units * power_of_ten(scale - b.scale);
+	int scale = a.scale > b.scale ? a.scale : b.scale;
+	__int128 x = (__int128) a.units * power_of_ten(scale - a.scale);
+	__int128 y = (__int128) b.units * power_of_ten(scale - b.scale);
 
-	return (Decimal)
-	{
-		(int64_t) (x - y), scale
-	};
+	return (Decimal){(int64_t) (x - y), scale};
 }
 
 /*
@@ -284,8 +271,8 @@ decimal_sub(Decimal a, Decimal b)
 void
 buf_put_decimal(Buf *b, Decimal d)
 {
-	uint64_t	u = d.units < 0 ? 0 - (uint64_t) d.units : (uint64_t) d.units;
-	uint64_t	p = (uint64_t) power_of_ten(d.scale);
+	uint64_t u = d.units < 0 ? 0 - (uint64_t) d.units : (uint64_t) d.units;
+	uint64_t p = (uint64_t) power_of_ten(d.scale);
 
 	if (d.units < 0)
 		buf_putc(b, '-');
@@ -302,10 +289,10 @@ buf_put_decimal(Buf *b, Decimal d)
 void
 buf_put_grouped(Buf *b, Decimal d)
 {
-	Buf			plain = {0};
-	size_t		start = 0;
-	size_t		point;
-	Decimal		r = decimal_round(d, 3);
+	Buf plain = {0};
+	size_t start = 0;
+	size_t point;
+	Decimal r = decimal_round(d, 3);
 
 	buf_put_decimal(&plain, r);
 	if (r.scale != 3)

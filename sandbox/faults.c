@@ -20,8 +20,7 @@ static int64_t next_id = 1;
 static atomic_int armed;
 
 static char *take_string(const cJSON *value, const char *name, Buf *error);
-static bool take_integer(const cJSON *value, const char *name, int64_t minimum,
-						 int64_t *to, Buf *error);
+static bool take_integer(const cJSON *value, const char *name, int64_t minimum, int64_t *to, Buf *error);
 static bool take_bytes(const cJSON *value, bool base64, Buf *to);
 static bool take_headers(const cJSON *value, Fault *f, Buf *error);
 static bool take_request_end(const cJSON *value, Fault *f, bool total, FaultEnd end, Buf *error);
@@ -64,8 +63,8 @@ take_string(const cJSON *value, const char *name, Buf *error)
 static bool
 take_integer(const cJSON *value, const char *name, int64_t minimum, int64_t *to, Buf *error)
 {
-	if (!cJSON_IsNumber(value) || value->valuedouble < (double) minimum ||
-		value->valuedouble > 9e15 || value->valuedouble != (double) (int64_t) value->valuedouble)
+	if (!cJSON_IsNumber(value) || value->valuedouble < (double) minimum || value->valuedouble > 9e15 ||
+		value->valuedouble != (double) (int64_t) value->valuedouble)
 	{
 		buf_printf(error, "%s must be a whole number, at least %lld", name, (long long) minimum);
 		return false;
@@ -81,7 +80,7 @@ take_integer(const cJSON *value, const char *name, int64_t minimum, int64_t *to,
 static bool
 take_bytes(const cJSON *value, bool base64, Buf *to)
 {
-	char	   *text;
+	char *text;
 
 	to->len = 0;
 	buf_put(to, "", 0);
@@ -114,7 +113,7 @@ take_headers(const cJSON *value, Fault *f, Buf *error)
 		buf_puts(error, "headers must be an object");
 		return false;
 	}
-	cJSON_ArrayForEach(h, value)
+	cJSON_ArrayForEach (h, value)
 	{
 		if (!cJSON_IsString(h) || f->header_count == FAULT_MAX_HEADERS)
 		{
@@ -159,15 +158,16 @@ static bool
 take_member(FaultRule *rule, const cJSON *m, Buf *error)
 {
 	const char *name = m->string;
-	Fault	   *f = &rule->fault;
-	int64_t		n;
-	char	  **text = strcmp(name, "name") == 0 ? &rule->name :
-		strcmp(name, "path") == 0 ? &rule->path :
-		strcmp(name, "method") == 0 ? &rule->method :
-		strcmp(name, "reference") == 0 ? &rule->reference :
-		strcmp(name, "reference_prefix") == 0 ? &rule->reference_prefix :
-		strcmp(name, "contains") == 0 ? &rule->contains :
-		strcmp(name, "content_type") == 0 ? &f->content_type : NULL;
+	Fault *f = &rule->fault;
+	int64_t n;
+	char **text = strcmp(name, "name") == 0               ? &rule->name
+				  : strcmp(name, "path") == 0             ? &rule->path
+				  : strcmp(name, "method") == 0           ? &rule->method
+				  : strcmp(name, "reference") == 0        ? &rule->reference
+				  : strcmp(name, "reference_prefix") == 0 ? &rule->reference_prefix
+				  : strcmp(name, "contains") == 0         ? &rule->contains
+				  : strcmp(name, "content_type") == 0     ? &f->content_type
+														  : NULL;
 
 	if (text != NULL)
 	{
@@ -207,7 +207,7 @@ take_member(FaultRule *rule, const cJSON *m, Buf *error)
 		shape = failure_shape((int) n);
 		if (shape == NULL)
 		{
-			buf_puts(error, "shape must be from 1 to 11");
+			buf_puts(error, "shape must be from 1 to 12");
 			return false;
 		}
 		if (f->status == 0)
@@ -289,8 +289,8 @@ take_member(FaultRule *rule, const cJSON *m, Buf *error)
 static FaultRule *
 read_rule(const cJSON *object, bool tls, Buf *error)
 {
-	FaultRule  *rule = xcalloc(1, sizeof(FaultRule));
-	Fault	   *f = &rule->fault;
+	FaultRule *rule = xcalloc(1, sizeof(FaultRule));
+	Fault *f = &rule->fault;
 	const cJSON *m;
 
 	rule->users = 1;
@@ -307,7 +307,7 @@ read_rule(const cJSON *object, bool tls, Buf *error)
 	if (cJSON_GetObjectItemCaseSensitive(object, "name") != NULL ||
 		cJSON_GetObjectItemCaseSensitive(object, "throttle") != NULL)
 		rule->times = -1;
-	cJSON_ArrayForEach(m, object)
+	cJSON_ArrayForEach (m, object)
 	{
 		if (!take_member(rule, m, error))
 		{
@@ -317,7 +317,7 @@ read_rule(const cJSON *object, bool tls, Buf *error)
 	}
 	if (rule->path != NULL && rule->path[0] != '/')
 	{
-		char	   *full = xmalloc(strlen(rule->path) + 5);
+		char *full = xmalloc(strlen(rule->path) + 5);
 
 		memcpy(full, "/v2/", 4);
 		memcpy(full + 4, rule->path, strlen(rule->path) + 1);
@@ -349,7 +349,7 @@ bool
 faults_add(const cJSON *list, bool tls, Buf *error)
 {
 	const cJSON *inner = cJSON_GetObjectItemCaseSensitive(list, "rules");
-	FaultRule  *added = NULL;
+	FaultRule *added = NULL;
 	FaultRule **tail = &added;
 	FaultRule **end = &rules;
 	const cJSON *item;
@@ -358,7 +358,7 @@ faults_add(const cJSON *list, bool tls, Buf *error)
 		list = inner;
 	if (cJSON_IsArray(list))
 	{
-		cJSON_ArrayForEach(item, list)
+		cJSON_ArrayForEach (item, list)
 		{
 			*tail = read_rule(item, tls, error);
 			if (*tail == NULL)
@@ -372,7 +372,7 @@ faults_add(const cJSON *list, bool tls, Buf *error)
 	{
 		while (added != NULL)
 		{
-			FaultRule  *next = added->next;
+			FaultRule *next = added->next;
 
 			faults_release(added);
 			added = next;
@@ -399,7 +399,7 @@ faults_clear(void)
 {
 	while (rules != NULL)
 	{
-		FaultRule  *next = rules->next;
+		FaultRule *next = rules->next;
 
 		faults_release(rules);
 		rules = next;
@@ -444,8 +444,8 @@ faults_put_json(Buf *b)
 	buf_puts(b, "{\"rules\":[");
 	for (const FaultRule *r = rules; r != NULL; r = r->next)
 		buf_printf(b, "%s{\"id\":%lld,\"hits\":%lld,\"times_left\":%lld,\"skip_left\":%lld,\"rule\":%s}",
-				   r != rules ? "," : "", (long long) r->id, (long long) r->hits,
-				   (long long) r->times, (long long) r->skip, r->json);
+				   r != rules ? "," : "", (long long) r->id, (long long) r->hits, (long long) r->times,
+				   (long long) r->skip, r->json);
 	buf_puts(b, "]}");
 }
 
@@ -457,7 +457,7 @@ static bool
 text_contains(Str text, Str needle)
 {
 	return text.len >= needle.len && needle.len > 0 &&
-		memmem(text.data, text.len, needle.data, needle.len) != NULL;
+		   memmem(text.data, text.len, needle.data, needle.len) != NULL;
 }
 
 /*
@@ -468,17 +468,14 @@ text_contains(Str text, Str needle)
 static bool
 picked_by_name(const FaultRule *rule, const FaultSubject *s)
 {
-	Buf			tag = {0};
-	Str			needle;
-	bool		found;
+	Buf tag = {0};
+	Str needle;
+	bool found;
 
 	buf_printf(&tag, "[fault:%s]", rule->name);
-	needle = (Str)
-	{
-		tag.data, tag.len
-	};
+	needle = (Str){tag.data, tag.len};
 	found = text_contains(s->reference, needle) || text_contains(s->user_defined, needle) ||
-		text_contains(s->customer_name, needle);
+			text_contains(s->customer_name, needle);
 	buf_free(&tag);
 	return found;
 }
@@ -532,8 +529,8 @@ use_up(FaultRule *rule)
 static bool
 let_through(FaultRule *rule)
 {
-	int64_t		now = monotonic_us();
-	double		most = (double) rule->fault.throttle;
+	int64_t now = monotonic_us();
+	double most = (double) rule->fault.throttle;
 
 	if (rule->tokens_at < 0)
 		rule->tokens = most;
@@ -575,11 +572,11 @@ faults_pick(const FaultSubject *subject, bool *throttled)
 	*throttled = false;
 	for (FaultRule *r = rules; r != NULL; r = r->next)
 	{
-		bool		early = r->fault.hits_request && r->reference == NULL &&
-			r->reference_prefix == NULL && r->contains == NULL && r->name == NULL;
+		bool early = r->fault.hits_request && r->reference == NULL && r->reference_prefix == NULL &&
+					 r->contains == NULL && r->name == NULL;
 
-		if (early || !rule_matches(r, subject) || (r->fault.throttle > 0 && r->times != 0 &&
-												   r->skip == 0 && let_through(r)))
+		if (early || !rule_matches(r, subject) ||
+			(r->fault.throttle > 0 && r->times != 0 && r->skip == 0 && let_through(r)))
 			continue;
 		if (use_up(r))
 		{
@@ -597,7 +594,7 @@ faults_pick(const FaultSubject *subject, bool *throttled)
 void
 fault_label(const FaultRule *rule, char *to, size_t size)
 {
-	Buf			b = {0};
+	Buf b = {0};
 
 	if (rule->name != NULL)
 		buf_puts(&b, rule->name);

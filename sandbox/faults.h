@@ -11,76 +11,76 @@
 
 #include "text.h"
 
-#define FAULT_MAX_HEADERS	8
-#define FAULT_TO_THE_END	INT64_MAX
+#define FAULT_MAX_HEADERS 8
+#define FAULT_TO_THE_END INT64_MAX
 
 typedef enum FaultEnd
 {
-	END_NORMAL,					/* the connection lives on */
-	END_CUT,					/* FIN */
-	END_RESET,					/* RST */
-	END_STALL					/* silence, then FIN */
+	END_NORMAL, /* the connection lives on */
+	END_CUT, /* FIN */
+	END_RESET, /* RST */
+	END_STALL /* silence, then FIN */
 } FaultEnd;
 
 typedef struct Fault
 {
-	int64_t		delay_before_ms;	/* before the request is looked at */
-	int64_t		delay_ms;		/* before it is answered */
-	int			create;			/* 1, 0, or -1: as fits the rest */
+	int64_t delay_before_ms; /* before the request is looked at */
+	int64_t delay_ms; /* before it is answered */
+	int create; /* 1, 0, or -1: as fits the rest */
 
-	int			status;			/* 0: the true one */
-	bool		has_body;
-	Buf			body;
-	char	   *content_type;
-	int			header_count;
-	char	   *header_names[FAULT_MAX_HEADERS];
-	char	   *header_values[FAULT_MAX_HEADERS];
-	bool		close;			/* answer with Connection: close */
-	bool		has_raw;		/* the whole answer, status line and all */
-	Buf			raw;
+	int status; /* 0: the true one */
+	bool has_body;
+	Buf body;
+	char *content_type;
+	int header_count;
+	char *header_names[FAULT_MAX_HEADERS];
+	char *header_values[FAULT_MAX_HEADERS];
+	bool close; /* answer with Connection: close */
+	bool has_raw; /* the whole answer, status line and all */
+	Buf raw;
 
-	bool		hits_request;	/* cut or reset while the request comes in */
-	bool		request_total;	/* counting its head too */
-	int64_t		request_at;
-	FaultEnd	request_end;
+	bool hits_request; /* cut or reset while the request comes in */
+	bool request_total; /* counting its head too */
+	int64_t request_at;
+	FaultEnd request_end;
 
-	FaultEnd	answer_end;		/* unless END_NORMAL: after answer_at bytes */
-	int64_t		answer_at;
-	int64_t		stall_ms;		/* -1: until the client leaves */
+	FaultEnd answer_end; /* unless END_NORMAL: after answer_at bytes */
+	int64_t answer_at;
+	int64_t stall_ms; /* -1: until the client leaves */
 
-	int64_t		throttle;		/* answers per second; 0: no limit */
+	int64_t throttle; /* answers per second; 0: no limit */
 } Fault;
 
 typedef struct FaultRule
 {
 	struct FaultRule *next;
-	int			users;			/* the list, and requests in hand */
-	int64_t		id;
-	char	   *name;			/* NULL unless picked by [fault:NAME] */
-	char	   *path;			/* lower case; NULL: any call of the API */
-	char	   *method;
-	char	   *reference;
-	char	   *reference_prefix;
-	char	   *contains;
-	int64_t		times;			/* left; -1: for ever */
-	int64_t		skip;			/* left */
-	int64_t		hits;
-	char	   *json;			/* as it was posted */
-	double		tokens;			/* of the throttle */
-	int64_t		tokens_at;
-	Fault		fault;
+	int users; /* the list, and requests in hand */
+	int64_t id;
+	char *name; /* NULL unless picked by [fault:NAME] */
+	char *path; /* lower case; NULL: any call of the API */
+	char *method;
+	char *reference;
+	char *reference_prefix;
+	char *contains;
+	int64_t times; /* left; -1: for ever */
+	int64_t skip; /* left */
+	int64_t hits;
+	char *json; /* as it was posted */
+	double tokens; /* of the throttle */
+	int64_t tokens_at;
+	Fault fault;
 } FaultRule;
 
 /* What a rule may look at. */
 typedef struct FaultSubject
 {
-	Str			method;
-	Str			path;			/* lower case */
-	bool		is_api;			/* under /v2 or /v3 */
-	Str			reference;
-	Str			user_defined;
-	Str			customer_name;
-	Str			body;
+	Str method;
+	Str path; /* lower case */
+	bool is_api; /* under /v2 or /v3 */
+	Str reference;
+	Str user_defined;
+	Str customer_name;
+	Str body;
 } FaultSubject;
 
 extern bool faults_armed(void);

@@ -30,7 +30,7 @@ uint64_t
 hash_bytes(const void *data, size_t len)
 {
 	const unsigned char *p = data;
-	uint64_t	h = UINT64_C(0xcbf29ce484222325);
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
 
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ p[i]) * UINT64_C(0x100000001b3);
@@ -44,16 +44,16 @@ hash_bytes(const void *data, size_t len)
 static void
 hash_grow(HashTable *table)
 {
-	size_t		size = table->size > 0 ? table->size * 2 : 1024;
-	HashNode  **buckets = xcalloc(size, sizeof(HashNode *));
+	size_t size = table->size > 0 ? table->size * 2 : 1024;
+	HashNode **buckets = xcalloc(size, sizeof(HashNode *));
 
 	for (size_t i = 0; i < table->size; i++)
 	{
-		HashNode   *node = table->buckets[i];
+		HashNode *node = table->buckets[i];
 
 		while (node != NULL)
 		{
-			HashNode   *next = node->next;
+			HashNode *next = node->next;
 
 			node->next = buckets[node->hash & (size - 1)];
 			buckets[node->hash & (size - 1)] = node;
@@ -87,7 +87,7 @@ hash_insert(HashTable *table, HashNode *node, uint64_t hash)
 void
 hash_remove(HashTable *table, HashNode *node)
 {
-	HashNode  **p = &table->buckets[node->hash & (table->size - 1)];
+	HashNode **p = &table->buckets[node->hash & (table->size - 1)];
 
 	while (*p != node)
 		p = &(*p)->next;
@@ -102,7 +102,7 @@ hash_remove(HashTable *table, HashNode *node)
 HashNode *
 hash_first(const HashTable *table, uint64_t hash)
 {
-	HashNode   *node;
+	HashNode *node;
 
 	if (table->size == 0)
 		return NULL;
@@ -115,7 +115,7 @@ hash_first(const HashTable *table, uint64_t hash)
 HashNode *
 hash_next(const HashNode *node)
 {
-	uint64_t	hash = node->hash;
+	uint64_t hash = node->hash;
 
 	do
 		node = node->next;

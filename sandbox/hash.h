@@ -10,18 +10,17 @@
 typedef struct HashNode
 {
 	struct HashNode *next;
-	uint64_t	hash;
+	uint64_t hash;
 } HashNode;
 
 typedef struct HashTable
 {
-	HashNode  **buckets;
-	size_t		size;			/* a power of two, or 0 */
-	size_t		count;
+	HashNode **buckets;
+	size_t size; /* a power of two, or 0 */
+	size_t count;
 } HashTable;
 
-#define hash_entry(node, type, member) \
-	((type *) ((char *) (node) - offsetof(type, member)))
+#define hash_entry(node, type, member) ((type *) ((char *) (node) -offsetof(type, member)))
 
 extern uint64_t hash_bytes(const void *data, size_t len);
 extern uint64_t hash_int(uint64_t v);

@@ -19,25 +19,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX_BODY			(1024 * 1024)
-#define CONNECTION_MEMORY	(32 * 1024)
-#define MAX_CONNECTIONS		16000
-#define LISTEN_BACKLOG		1024
+#define MAX_BODY (1024 * 1024)
+#define CONNECTION_MEMORY (32 * 1024)
+#define MAX_CONNECTIONS 16000
+#define LISTEN_BACKLOG 1024
 
 static _Atomic int64_t connections_opened;
 static _Atomic int64_t connections_closed;
-static _Atomic int64_t connections_silent;	/* closed without one request */
+static _Atomic int64_t connections_silent; /* closed without one request */
 
 static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *connection);
-static void on_connection(void *cls, struct MHD_Connection *connection,
-						  void **context, enum MHD_ConnectionNotificationCode code);
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+						  enum MHD_ConnectionNotificationCode code);
 static void on_completed(void *cls, struct MHD_Connection *connection, void **context,
 						 enum MHD_RequestTerminationCode code);
-static enum MHD_Result on_call(void *cls, struct MHD_Connection *connection,
-							   const char *url, const char *method, const char *version,
-							   const char *data, size_t *size, void **context);
-static enum MHD_Result keep_header(void *cls, enum MHD_ValueKind kind,
-								   const char *name, const char *value);
+static enum MHD_Result on_call(void *cls, struct MHD_Connection *connection, const char *url,
+							   const char *method, const char *version, const char *data, size_t *size,
+							   void **context);
+static enum MHD_Result keep_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value);
 static void read_authorization(Request *r, Str value);
 static void find_route(Request *r);
 static void read_head(Request *r, const char *method);
@@ -59,17 +58,17 @@ static enum MHD_Result send_answer(Request *r);
 bool
 query_value(Str query, const char *name, Buf *value)
 {
-	size_t		name_len = strlen(name);
+	size_t name_len = strlen(name);
 
 	while (query.len > 0)
 	{
 		const char *amp = memchr(query.data, '&', query.len);
-		size_t		len = amp != NULL ? (size_t) (amp - query.data) : query.len;
+		size_t len = amp != NULL ? (size_t) (amp - query.data) : query.len;
 
 		if (len >= name_len && memcmp(query.data, name, name_len) == 0 &&
 			(len == name_len || query.data[name_len] == '='))
 		{
-			Str			raw = {query.data + name_len, len - name_len};
+			Str raw = {query.data + name_len, len - name_len};
 
 			if (raw.len > 0)
 			{
@@ -92,14 +91,14 @@ query_value(Str query, const char *name, Buf *value)
  *		A connection was opened or closed: give it a number.
  */
 static void
-on_connection(void *cls, struct MHD_Connection *connection,
-			  void **context, enum MHD_ConnectionNotificationCode code)
+on_connection(void *cls, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode code)
 {
 	(void) cls;
 	(void) connection;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 	{
-		Client	   *client = xcalloc(1, sizeof(Client));
+		Client *client = xcalloc(1, sizeof(Client));
 
 		client->id = atomic_fetch_add(&connections_opened, 1) + 1;
 		client->accepted_us = monotonic_us();
@@ -107,7 +106,7 @@ on_connection(void *cls, struct MHD_Connection *connection,
 	}
 	else
 	{
-		Client	   *client = *context;
+		Client *client = *context;
 
 		atomic_fetch_add(&connections_closed, 1);
 		if (client->requests == 0)
@@ -127,9 +126,9 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	Request    *r = xcalloc(1, sizeof(Request));
+	Request *r = xcalloc(1, sizeof(Request));
 	const char *query;
-	size_t		path_len;
+	size_t path_len;
 
 	(void) cls;
 	r->connection = connection;
@@ -142,10 +141,7 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *connection)
 	buf_puts(&r->target, uri);
 	query = strchr(r->target.data, '?');
 	path_len = query != NULL ? (size_t) (query - r->target.data) : r->target.len;
-	r->query = query != NULL ? str_of(query + 1) : (Str)
-	{
-		"", 0
-	};
+	r->query = query != NULL ? str_of(query + 1) : (Str){"", 0};
 	buf_put(&r->path, r->target.data, path_len);
 	for (size_t i = 0; i < path_len; i++)
 		r->path.data[i] = (char) tolower((unsigned char) r->path.data[i]);
@@ -160,7 +156,7 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *connection)
 static void
 find_route(Request *r)
 {
-	Str			path = {r->path.data, r->path.len};
+	Str path = {r->path.data, r->path.len};
 
 	r->subject.path = path;
 	r->subject.is_api = str_has_prefix(path, STR_LIT("/v2/")) || str_has_prefix(path, STR_LIT("/v3/"));
@@ -187,7 +183,7 @@ read_authorization(Request *r, Str value)
 {
 	if (value.len > 7 && strncasecmp(value.data, "Bearer ", 7) == 0)
 	{
-		Str			key = str_trim((Str) {value.data + 7, value.len - 7});
+		Str key = str_trim((Str){value.data + 7, value.len - 7});
 
 		r->account = store_account_for_key(key, &r->key_index);
 		r->authorization = r->account != NULL ? "accepted" : "unknown key";
@@ -203,7 +199,7 @@ read_authorization(Request *r, Str value)
 static enum MHD_Result
 keep_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-	Request    *r = cls;
+	Request *r = cls;
 
 	(void) kind;
 	if (value == NULL)
@@ -258,7 +254,7 @@ read_head(Request *r, const char *method)
 static int64_t
 request_limit(const Request *r, const FaultRule *rule)
 {
-	int64_t		limit = rule->fault.request_at;
+	int64_t limit = rule->fault.request_at;
 
 	if (rule->fault.request_total)
 		limit -= (int64_t) r->header_bytes;
@@ -272,14 +268,16 @@ request_limit(const Request *r, const FaultRule *rule)
 static void
 note_request(Request *r, bool complete, int64_t body_limit)
 {
-	LedgerNote	note = {
+	LedgerNote note = {
 		.connection = r->client->id,
 		.request_on_connection = r->number,
 		.accepted_us = r->client->accepted_us,
 		.first_us = r->first_us,
 		.complete_us = complete ? r->complete_us : 0,
 		.wall_us = r->first_wall_us,
-		.kind = r->route == ROUTE_SEND_PAYMENT ? 0 : r->route == ROUTE_GET_PAYMENT_STATUS ? 1 : 2,
+		.kind = r->route == ROUTE_SEND_PAYMENT         ? 0
+				: r->route == ROUTE_GET_PAYMENT_STATUS ? 1
+													   : 2,
 		.complete = complete,
 		.authorization = r->authorization,
 		.key_index = r->key_index,
@@ -295,11 +293,11 @@ note_request(Request *r, bool complete, int64_t body_limit)
 	if ((int64_t) note.body.len > body_limit)
 		note.body.len = (size_t) body_limit;
 	note.key_elsewhere = store_text_holds_key(note.target) || store_text_holds_key(note.headers) ||
-		store_text_holds_key(note.body);
+						 store_text_holds_key(note.body);
 	r->ledger = ledger_add(&note);
 	if (r->rule != NULL)
 	{
-		char		label[48];
+		char label[48];
 
 		fault_label(r->rule, label, sizeof(label));
 		ledger_fault(&r->ledger, label);
@@ -314,7 +312,7 @@ note_request(Request *r, bool complete, int64_t body_limit)
 static bool
 break_request(Request *r, int64_t limit, bool complete)
 {
-	Buf			nothing = {0};
+	Buf nothing = {0};
 
 	store_lock();
 	if (r->ledger.seq == 0)
@@ -374,20 +372,17 @@ sleep_request(Request *r, int64_t ms, Stage next)
 static void
 receive(Request *r)
 {
-	int64_t		limit = INT64_MAX;
-	bool		complete = true;
-	bool		broken = false;
+	int64_t limit = INT64_MAX;
+	bool complete = true;
+	bool broken = false;
 
 	r->complete_us = monotonic_us();
 	r->stage = STAGE_PROCESS;
 	if (r->route == ROUTE_CONTROL)
 		return;
 	if (r->subject.is_api && r->body.len > 0 && !r->body_too_long)
-		json_parse(&r->doc, (Str) {r->body.data, r->body.len});
-	r->subject.body = (Str)
-	{
-		r->body.data, r->body.len
-	};
+		json_parse(&r->doc, (Str){r->body.data, r->body.len});
+	r->subject.body = (Str){r->body.data, r->body.len};
 	store_lock();
 	api_reference(r);
 	if (r->rule == NULL && faults_armed())
@@ -418,11 +413,11 @@ receive(Request *r)
 static void
 apply_fault(Request *r, const Fault *f)
 {
-	Answer	   *a = &r->answer;
+	Answer *a = &r->answer;
 
 	if (f->status != 0 || f->has_body)
 	{
-		bool		made_up = a->status == 0;
+		bool made_up = a->status == 0;
 
 		a->status = f->status != 0 ? f->status : made_up ? 200 : a->status;
 		if (f->has_body || f->status != 0)
@@ -431,7 +426,8 @@ apply_fault(Request *r, const Fault *f)
 			if (f->has_body)
 				buf_put(&a->body, f->body.data, f->body.len);
 			else if (r->throttled)
-				buf_printf(&a->body, "{\"Message\":\"API calls quota exceeded! maximum admitted %lld per Second.\"}",
+				buf_printf(&a->body,
+						   "{\"Message\":\"API calls quota exceeded! maximum admitted %lld per Second.\"}",
 						   (long long) f->throttle);
 		}
 		a->content_type = "application/json; charset=utf-8";
@@ -459,8 +455,8 @@ static void
 look_at(Request *r)
 {
 	const Fault *f = r->rule != NULL ? &r->rule->fault : NULL;
-	bool		replaced = f != NULL && (f->status != 0 || f->has_body || f->has_raw);
-	bool		silent = f != NULL && f->answer_end != END_NORMAL && f->answer_at == 0;
+	bool replaced = f != NULL && (f->status != 0 || f->has_body || f->has_raw);
+	bool silent = f != NULL && f->answer_end != END_NORMAL && f->answer_at == 0;
 
 	store_lock();
 	if (f == NULL || f->create == 1 || (!replaced && (f->create != 0 || !silent)))
@@ -487,7 +483,7 @@ look_at(Request *r)
 static enum MHD_Result
 send_answer(Request *r)
 {
-	Answer	   *a = &r->answer;
+	Answer *a = &r->answer;
 	const Fault *f = r->rule != NULL ? &r->rule->fault : NULL;
 	struct MHD_Response *response;
 	enum MHD_Result result;
@@ -495,13 +491,13 @@ send_answer(Request *r)
 	if (r->ledger.seq != 0)
 	{
 		store_lock();
-		ledger_answered(&r->ledger, f == NULL || f->answer_end == END_NORMAL || f->answer_at > 0,
-						a->status, (int64_t) a->body.len, a->invoice_id);
+		ledger_answered(&r->ledger, f == NULL || f->answer_end == END_NORMAL || f->answer_at > 0, a->status,
+						(int64_t) a->body.len, a->invoice_id);
 		store_unlock();
 	}
 	if (f != NULL && (f->has_raw || f->answer_end != END_NORMAL))
 	{
-		Buf			raw = {0};
+		Buf raw = {0};
 
 		if (f->has_raw)
 			buf_put(&raw, f->raw.data, f->raw.len);
@@ -540,11 +536,10 @@ send_answer(Request *r)
  *		at its end, and again whenever a suspended request goes on.
  */
 static enum MHD_Result
-on_call(void *cls, struct MHD_Connection *connection, const char *url,
-		const char *method, const char *version, const char *data, size_t *size,
-		void **context)
+on_call(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+		const char *version, const char *data, size_t *size, void **context)
 {
-	Request    *r = *context;
+	Request *r = *context;
 
 	(void) cls;
 	(void) connection;
@@ -586,7 +581,7 @@ static void
 on_completed(void *cls, struct MHD_Connection *connection, void **context,
 			 enum MHD_RequestTerminationCode code)
 {
-	Request    *r = *context;
+	Request *r = *context;
 
 	(void) cls;
 	(void) connection;
@@ -608,8 +603,9 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 		if (r->ledger.seq == 0)
 			note_request(r, false, INT64_MAX);
 		if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
-			ledger_ended(&r->ledger, code == MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN ?
-						 "server stopped" : "client left", 0);
+			ledger_ended(&r->ledger,
+						 code == MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN ? "server stopped" : "client left",
+						 0);
 	}
 	ledger_unwait(&r->waiter);
 	faults_release(r->rule);
@@ -650,20 +646,19 @@ int
 http_listen(int *port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t	len = sizeof(address);
-	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int			one = 1;
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1;
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	address.sin_port = htons((uint16_t) *port);
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-		bind(fd, (struct sockaddr *) &address, sizeof(address)) != 0 ||
-		listen(fd, LISTEN_BACKLOG) != 0 ||
+		bind(fd, (struct sockaddr *) &address, sizeof(address)) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
 		getsockname(fd, (struct sockaddr *) &address, &len) != 0)
 	{
-		int			saved = errno;
+		int saved = errno;
 
 		close(fd);
 		errno = saved;
@@ -681,30 +676,23 @@ http_listen(int *port)
 struct MHD_Daemon *
 http_start(int listener, const char *certificate, const char *key)
 {
-	unsigned	flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
-	struct MHD_OptionItem tls[] = {
-		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) certificate},
-		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (uintptr_t) key},
-		{MHD_OPTION_END, 0, NULL}
-	};
-	struct MHD_OptionItem threads[] = {
-		{MHD_OPTION_THREAD_POOL_SIZE, options.threads, NULL},
-		{MHD_OPTION_END, 0, NULL}
-	};
+	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+	struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) certificate},
+								   {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (uintptr_t) key},
+								   {MHD_OPTION_END, 0, NULL}};
+	struct MHD_OptionItem threads[] = {{MHD_OPTION_THREAD_POOL_SIZE, options.threads, NULL},
+									   {MHD_OPTION_END, 0, NULL}};
 	struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
 
 	if (certificate != NULL)
 		flags |= MHD_USE_TLS;
 	if (!options.quiet)
 		flags |= MHD_USE_ERROR_LOG;
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_call, NULL,
-							MHD_OPTION_LISTEN_SOCKET, (MHD_socket) listener,
-							MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
-							MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-							MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
-							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
-							MHD_OPTION_CONNECTION_LIMIT, (unsigned) MAX_CONNECTIONS,
-							MHD_OPTION_ARRAY, certificate != NULL ? tls : none,
-							MHD_OPTION_ARRAY, options.threads > 1 ? threads : none,
-							MHD_OPTION_END);
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_call, NULL, MHD_OPTION_LISTEN_SOCKET,
+							(MHD_socket) listener, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
+							MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+							on_connection, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+							(size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
+							(unsigned) MAX_CONNECTIONS, MHD_OPTION_ARRAY, certificate != NULL ? tls : none,
+							MHD_OPTION_ARRAY, options.threads > 1 ? threads : none, MHD_OPTION_END);
 }

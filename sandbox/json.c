@@ -11,24 +11,24 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-#define JSON_MAX_DEPTH		64
-#define JSON_BLOCK_SIZE		4000
+#define JSON_MAX_DEPTH 64
+#define JSON_BLOCK_SIZE 4000
 
 struct JsonBlock
 {
-	JsonBlock  *next;
-	size_t		used;
-	size_t		size;
+	JsonBlock *next;
+	size_t used;
+	size_t size;
 	max_align_t data[];
 };
 
 typedef struct Reader
 {
-	JsonDoc    *doc;
+	JsonDoc *doc;
 	const char *start;
 	const char *p;
 	const char *end;
-	int			depth;
+	int depth;
 } Reader;
 
 static void *json_alloc(JsonDoc *doc, size_t size);
@@ -48,13 +48,13 @@ static JsonNode *read_value(Reader *r);
 static void *
 json_alloc(JsonDoc *doc, size_t size)
 {
-	JsonBlock  *block = doc->blocks;
-	void	   *p;
+	JsonBlock *block = doc->blocks;
+	void *p;
 
 	size = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
 	if (block == NULL || block->size - block->used < size)
 	{
-		size_t		space = size > JSON_BLOCK_SIZE ? size : JSON_BLOCK_SIZE;
+		size_t space = size > JSON_BLOCK_SIZE ? size : JSON_BLOCK_SIZE;
 
 		block = xmalloc(sizeof(JsonBlock) + space);
 		block->used = 0;
@@ -89,8 +89,7 @@ fail(Reader *r, const char *error)
 static void
 skip_space(Reader *r)
 {
-	while (r->p < r->end &&
-		   (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
+	while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
 		r->p++;
 }
 
@@ -125,9 +124,9 @@ read_string(Reader *r, Str *result)
 {
 	const char *start = ++r->p;
 	const char *q;
-	bool		plain = true;
-	Buf			out = {0};
-	char	   *copy;
+	bool plain = true;
+	Buf out = {0};
+	char *copy;
 
 	for (q = start; q < r->end && *q != '"'; q++)
 	{
@@ -148,10 +147,7 @@ read_string(Reader *r, Str *result)
 		r->p = r->end;
 		return fail(r, "a string does not end") != NULL;
 	}
-	*result = (Str)
-	{
-		start, (size_t) (q - start)
-	};
+	*result = (Str){start, (size_t) (q - start)};
 	if (plain && str_is_utf8(*result))
 	{
 		r->p = q + 1;
@@ -160,9 +156,9 @@ read_string(Reader *r, Str *result)
 
 	while (*r->p != '"')
 	{
-		uint32_t	cp;
-		uint32_t	low;
-		size_t		n;
+		uint32_t cp;
+		uint32_t low;
+		size_t n;
 
 		if (*r->p != '\\')
 		{
@@ -203,8 +199,7 @@ read_string(Reader *r, Str *result)
 					buf_free(&out);
 					return fail(r, "a broken \\u escape") != NULL;
 				}
-				if (cp >= 0xD800 && cp <= 0xDBFF && r->end - r->p >= 6 &&
-					r->p[0] == '\\' && r->p[1] == 'u')
+				if (cp >= 0xD800 && cp <= 0xDBFF && r->end - r->p >= 6 && r->p[0] == '\\' && r->p[1] == 'u')
 				{
 					const char *before = r->p;
 
@@ -226,10 +221,7 @@ read_string(Reader *r, Str *result)
 	if (out.len > 0)
 		memcpy(copy, out.data, out.len);
 	copy[out.len] = '\0';
-	*result = (Str)
-	{
-		copy, out.len
-	};
+	*result = (Str){copy, out.len};
 	buf_free(&out);
 	return true;
 }
@@ -270,10 +262,7 @@ read_number(Reader *r, Str *result)
 		if (r->p == digits)
 			return false;
 	}
-	*result = (Str)
-	{
-		start, (size_t) (r->p - start)
-	};
+	*result = (Str){start, (size_t) (r->p - start)};
 	return true;
 }
 
@@ -284,7 +273,7 @@ read_number(Reader *r, Str *result)
 static JsonNode *
 read_word(Reader *r, JsonNode *node, const char *word, JsonType type)
 {
-	size_t		len = strlen(word);
+	size_t len = strlen(word);
 
 	if ((size_t) (r->end - r->p) < len || memcmp(r->p, word, len) != 0)
 		return fail(r, "an unknown word");
@@ -300,8 +289,8 @@ read_word(Reader *r, JsonNode *node, const char *word, JsonType type)
 static JsonNode *
 read_container(Reader *r, JsonNode *node, bool object)
 {
-	char		close = object ? '}' : ']';
-	JsonNode  **tail = &node->child;
+	char close = object ? '}' : ']';
+	JsonNode **tail = &node->child;
 
 	node->type = object ? JSON_OBJECT : JSON_ARRAY;
 	if (++r->depth > JSON_MAX_DEPTH)
@@ -316,8 +305,8 @@ read_container(Reader *r, JsonNode *node, bool object)
 	}
 	for (;;)
 	{
-		Str			name = STR_NONE;
-		JsonNode   *value;
+		Str name = STR_NONE;
+		JsonNode *value;
 
 		if (object)
 		{
@@ -360,7 +349,7 @@ read_container(Reader *r, JsonNode *node, bool object)
 static JsonNode *
 read_value(Reader *r)
 {
-	JsonNode   *node = json_alloc(r->doc, sizeof(JsonNode));
+	JsonNode *node = json_alloc(r->doc, sizeof(JsonNode));
 
 	memset(node, 0, sizeof(*node));
 	skip_space(r);
@@ -395,7 +384,7 @@ read_value(Reader *r)
 bool
 json_parse(JsonDoc *doc, Str text)
 {
-	Reader		r = {doc, text.data, text.data, text.data + text.len, 0};
+	Reader r = {doc, text.data, text.data, text.data + text.len, 0};
 
 	memset(doc, 0, sizeof(*doc));
 	if (text.len == 0)
@@ -427,7 +416,7 @@ json_free(JsonDoc *doc)
 {
 	while (doc->blocks != NULL)
 	{
-		JsonBlock  *next = doc->blocks->next;
+		JsonBlock *next = doc->blocks->next;
 
 		free(doc->blocks);
 		doc->blocks = next;

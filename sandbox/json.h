@@ -20,9 +20,9 @@ typedef enum JsonType
 
 typedef struct JsonNode
 {
-	JsonType	type;
-	Str			name;			/* member name, when in an object */
-	Str			text;			/* number literal, or decoded string */
+	JsonType type;
+	Str name; /* member name, when in an object */
+	Str text; /* number literal, or decoded string */
 	struct JsonNode *child;
 	struct JsonNode *next;
 } JsonNode;
@@ -32,10 +32,10 @@ typedef struct JsonBlock JsonBlock;
 /* One parsed text. Strings without escapes point into the text itself. */
 typedef struct JsonDoc
 {
-	JsonNode   *root;
-	const char *error;			/* static text, NULL if well-formed */
-	size_t		error_at;
-	JsonBlock  *blocks;
+	JsonNode *root;
+	const char *error; /* static text, NULL if well-formed */
+	size_t error_at;
+	JsonBlock *blocks;
 } JsonDoc;
 
 extern bool json_parse(JsonDoc *doc, Str text);

@@ -10,51 +10,51 @@
 
 #include <stdlib.h>
 
-#define MAX_PATHS		1000
+#define MAX_PATHS 1000
 
 struct PathCounts
 {
-	HashNode	node;
-	Counts		counts;
-	uint32_t	len;
-	char		text[];
+	HashNode node;
+	Counts counts;
+	uint32_t len;
+	char text[];
 };
 
 typedef struct Entry
 {
-	int64_t		seq;
-	int64_t		size;
-	LedgerNote	note;			/* its strings point behind the entry */
-	char		fault[48];
-	int			status;
-	int64_t		answered_us;
-	int64_t		ended_us;
-	int64_t		answer_bytes;	/* of the body */
-	int64_t		sent_bytes;		/* of the whole raw answer; -1: all of it */
-	int64_t		invoice_id;
-	const char *end;			/* how it ended, if not as usual */
+	int64_t seq;
+	int64_t size;
+	LedgerNote note; /* its strings point behind the entry */
+	char fault[48];
+	int status;
+	int64_t answered_us;
+	int64_t ended_us;
+	int64_t answer_bytes; /* of the body */
+	int64_t sent_bytes; /* of the whole raw answer; -1: all of it */
+	int64_t invoice_id;
+	const char *end; /* how it ended, if not as usual */
 } Entry;
 
 static struct
 {
-	Entry	  **ring;
-	int64_t		limit;
-	int64_t		byte_limit;
-	int64_t		bytes;
-	int64_t		first_seq;		/* oldest entry held */
-	int64_t		last_seq;
-	uint64_t	epoch;
-	HashTable	paths;
-	PathCounts *other;			/* when there are too many paths */
-	Counts		total;
-	Waiter	   *waiters;
-}			ledger;
+	Entry **ring;
+	int64_t limit;
+	int64_t byte_limit;
+	int64_t bytes;
+	int64_t first_seq; /* oldest entry held */
+	int64_t last_seq;
+	uint64_t epoch;
+	HashTable paths;
+	PathCounts *other; /* when there are too many paths */
+	Counts total;
+	Waiter *waiters;
+} ledger;
 
 static PathCounts *path_counts(Str path);
 static void add_counts(Counts *to, const Counts *from);
 static Entry *entry_at(const LedgerHandle *h);
 static void drop_oldest(void);
-static Str	put_behind(char **to, Str s);
+static Str put_behind(char **to, Str s);
 static void notify_waiters(void);
 static bool matches(const Entry *e, const LedgerFilter *filter);
 static void put_entry(Buf *b, const Entry *e, bool bodies);
@@ -80,7 +80,7 @@ ledger_init(int64_t limit, int64_t byte_limit)
 static void
 drop_oldest(void)
 {
-	Entry	  **slot = &ledger.ring[ledger.first_seq % ledger.limit];
+	Entry **slot = &ledger.ring[ledger.first_seq % ledger.limit];
 
 	if (*slot != NULL)
 	{
@@ -107,7 +107,7 @@ ledger_reset(void)
 	for (size_t i = 0; i < ledger.paths.size; i++)
 		for (HashNode *node = ledger.paths.buckets[i]; node != NULL;)
 		{
-			HashNode   *next = node->next;
+			HashNode *next = node->next;
 
 			free(hash_entry(node, PathCounts, node));
 			node = next;
@@ -124,7 +124,7 @@ ledger_reset(void)
 static PathCounts *
 path_counts(Str path)
 {
-	uint64_t	hash = hash_bytes(path.data, path.len);
+	uint64_t hash = hash_bytes(path.data, path.len);
 	PathCounts *p;
 
 	for (HashNode *node = hash_first(&ledger.paths, hash); node != NULL; node = hash_next(node))
@@ -156,17 +156,14 @@ path_counts(Str path)
 static Str
 put_behind(char **to, Str s)
 {
-	char	   *start = *to;
+	char *start = *to;
 
 	if (s.data == NULL)
 		return s;
 	memcpy(start, s.data, s.len);
 	start[s.len] = '\0';
 	*to += s.len + 1;
-	return (Str)
-	{
-		start, s.len
-	};
+	return (Str){start, s.len};
 }
 
 /*
@@ -177,7 +174,7 @@ LedgerHandle
 ledger_add(const LedgerNote *note)
 {
 	LedgerHandle h = {++ledger.last_seq, ledger.epoch, path_counts(note->path),
-	store_reference(note->reference, note->complete), note->kind};
+					  store_reference(note->reference, note->complete), note->kind};
 
 	if (note->complete)
 	{
@@ -195,10 +192,10 @@ ledger_add(const LedgerNote *note)
 	}
 	if (ledger.limit > 0)
 	{
-		size_t		size = sizeof(Entry) + note->method.len + note->target.len +
-			note->path.len + note->headers.len + note->body.len + note->reference.len + 6;
-		Entry	   *e = xmalloc(size);
-		char	   *to = (char *) (e + 1);
+		size_t size = sizeof(Entry) + note->method.len + note->target.len + note->path.len +
+					  note->headers.len + note->body.len + note->reference.len + 6;
+		Entry *e = xmalloc(size);
+		char *to = (char *) (e + 1);
 
 		memset(e, 0, sizeof(*e));
 		e->seq = h.seq;
@@ -212,8 +209,7 @@ ledger_add(const LedgerNote *note)
 		e->note.reference = put_behind(&to, note->reference);
 		e->sent_bytes = -1;
 		while (ledger.first_seq < h.seq &&
-			   (h.seq - ledger.first_seq >= ledger.limit ||
-				ledger.bytes + e->size > ledger.byte_limit))
+			   (h.seq - ledger.first_seq >= ledger.limit || ledger.bytes + e->size > ledger.byte_limit))
 			drop_oldest();
 		ledger.ring[h.seq % ledger.limit] = e;
 		ledger.bytes += e->size;
@@ -229,8 +225,7 @@ ledger_add(const LedgerNote *note)
 static Entry *
 entry_at(const LedgerHandle *h)
 {
-	if (h->seq == 0 || h->epoch != ledger.epoch || ledger.limit == 0 ||
-		h->seq < ledger.first_seq)
+	if (h->seq == 0 || h->epoch != ledger.epoch || ledger.limit == 0 || h->seq < ledger.first_seq)
 		return NULL;
 	return ledger.ring[h->seq % ledger.limit];
 }
@@ -242,7 +237,7 @@ entry_at(const LedgerHandle *h)
 void
 ledger_fault(const LedgerHandle *h, const char *fault)
 {
-	Entry	   *e = entry_at(h);
+	Entry *e = entry_at(h);
 
 	if (e != NULL)
 	{
@@ -257,10 +252,9 @@ ledger_fault(const LedgerHandle *h, const char *fault)
  *		the connection.
  */
 void
-ledger_answered(const LedgerHandle *h, bool sent, int status, int64_t answer_bytes,
-				int64_t invoice_id)
+ledger_answered(const LedgerHandle *h, bool sent, int status, int64_t answer_bytes, int64_t invoice_id)
 {
-	Entry	   *e = entry_at(h);
+	Entry *e = entry_at(h);
 
 	if (h->seq == 0 || h->epoch != ledger.epoch)
 		return;
@@ -289,7 +283,7 @@ ledger_answered(const LedgerHandle *h, bool sent, int status, int64_t answer_byt
 void
 ledger_ended(const LedgerHandle *h, const char *how, int64_t sent_bytes)
 {
-	Entry	   *e = entry_at(h);
+	Entry *e = entry_at(h);
 
 	if (e != NULL)
 	{
@@ -320,17 +314,17 @@ add_counts(Counts *to, const Counts *from)
 Counts
 ledger_counts(const LedgerFilter *filter)
 {
-	Counts		result = {0};
-	uint64_t	hash;
+	Counts result = {0};
+	uint64_t hash;
 
 	if (filter->reference.data != NULL)
 	{
-		Reference  *ref = store_reference(filter->reference, false);
+		Reference *ref = store_reference(filter->reference, false);
 
 		for (int kind = 0; ref != NULL && kind < ROUTE_KINDS; kind++)
-			if (filter->path.data == NULL ||
-				kind == (str_is(filter->path, "/v2/sendpayment") ? 0 :
-						 str_is(filter->path, "/v2/getpaymentstatus") ? 1 : 2))
+			if (filter->path.data == NULL || kind == (str_is(filter->path, "/v2/sendpayment")        ? 0
+													  : str_is(filter->path, "/v2/getpaymentstatus") ? 1
+																									 : 2))
 				add_counts(&result, &ref->counts[kind]);
 		return result;
 	}
@@ -341,7 +335,7 @@ ledger_counts(const LedgerFilter *filter)
 	{
 		const PathCounts *p = hash_entry(node, PathCounts, node);
 
-		if (str_equal((Str) {p->text, p->len}, filter->path))
+		if (str_equal((Str){p->text, p->len}, filter->path))
 			return p->counts;
 	}
 	return result;
@@ -389,12 +383,12 @@ ledger_unwait(Waiter *waiter)
 static void
 notify_waiters(void)
 {
-	Waiter	  **p = &ledger.waiters;
+	Waiter **p = &ledger.waiters;
 
 	while (*p != NULL)
 	{
-		Waiter	   *w = *p;
-		Counts		c = ledger_counts(&w->filter);
+		Waiter *w = *p;
+		Counts c = ledger_counts(&w->filter);
 
 		if ((w->answered ? c.answered : c.received) < w->target)
 		{
@@ -415,8 +409,8 @@ static bool
 matches(const Entry *e, const LedgerFilter *filter)
 {
 	return (filter->path.data == NULL || str_equal(e->note.path, filter->path)) &&
-		(filter->reference.data == NULL ||
-		 (e->note.reference.data != NULL && str_equal(e->note.reference, filter->reference)));
+		   (filter->reference.data == NULL ||
+			(e->note.reference.data != NULL && str_equal(e->note.reference, filter->reference)));
 }
 
 /*
@@ -440,8 +434,8 @@ put_entry(Buf *b, const Entry *e, bool bodies)
 	buf_puts(b, ",\"headers\":[");
 	while (p < end)
 	{
-		Str			name = str_of(p);
-		Str			value = str_of(p + name.len + 1);
+		Str name = str_of(p);
+		Str value = str_of(p + name.len + 1);
 
 		if (p != n->headers.data)
 			buf_putc(b, ',');
@@ -454,10 +448,11 @@ put_entry(Buf *b, const Entry *e, bool bodies)
 	}
 	buf_puts(b, "],\"authorization\":");
 	buf_put_json_or_null(b, str_of(n->authorization));
-	buf_printf(b, ",\"key_index\":%d,\"key_elsewhere\":%s,\"complete\":%s,"
+	buf_printf(b,
+			   ",\"key_index\":%d,\"key_elsewhere\":%s,\"complete\":%s,"
 			   "\"header_bytes\":%zu,\"body_bytes\":%zu,\"reference\":",
-			   n->key_index, n->key_elsewhere ? "true" : "false",
-			   n->complete ? "true" : "false", n->header_bytes, n->body.len);
+			   n->key_index, n->key_elsewhere ? "true" : "false", n->complete ? "true" : "false",
+			   n->header_bytes, n->body.len);
 	buf_put_json_or_null(b, n->reference);
 	if (bodies && str_is_utf8(n->body))
 	{
@@ -470,12 +465,13 @@ put_entry(Buf *b, const Entry *e, bool bodies)
 		buf_put_base64(b, n->body);
 		buf_putc(b, '"');
 	}
-	buf_printf(b, ",\"wall_us\":%lld,\"accepted_us\":%lld,\"first_us\":%lld,\"complete_us\":%lld,"
+	buf_printf(b,
+			   ",\"wall_us\":%lld,\"accepted_us\":%lld,\"first_us\":%lld,\"complete_us\":%lld,"
 			   "\"answered_us\":%lld,\"ended_us\":%lld,\"status\":%d,\"answer_body_bytes\":%lld,"
 			   "\"answer_sent_bytes\":%lld,\"invoice_id\":",
 			   (long long) n->wall_us, (long long) n->accepted_us, (long long) n->first_us,
-			   (long long) n->complete_us, (long long) e->answered_us, (long long) e->ended_us,
-			   e->status, (long long) e->answer_bytes, (long long) e->sent_bytes);
+			   (long long) n->complete_us, (long long) e->answered_us, (long long) e->ended_us, e->status,
+			   (long long) e->answer_bytes, (long long) e->sent_bytes);
 	if (e->invoice_id > 0)
 		buf_put_int(b, e->invoice_id);
 	else
@@ -495,9 +491,9 @@ put_entry(Buf *b, const Entry *e, bool bodies)
 void
 ledger_put_json(Buf *b, const LedgerFilter *filter, int64_t since, int64_t limit, bool bodies)
 {
-	int64_t		next = since;
-	bool		first = true;
-	int64_t		seq = since + 1;
+	int64_t next = since;
+	bool first = true;
+	int64_t seq = since + 1;
 
 	buf_puts(b, "{\"entries\":[");
 	if (seq < ledger.first_seq)
@@ -526,7 +522,8 @@ ledger_put_json(Buf *b, const LedgerFilter *filter, int64_t since, int64_t limit
 void
 ledger_put_stats(Buf *b)
 {
-	buf_printf(b, "\"requests\":{\"received\":%lld,\"incomplete\":%lld,\"answered\":%lld},"
+	buf_printf(b,
+			   "\"requests\":{\"received\":%lld,\"incomplete\":%lld,\"answered\":%lld},"
 			   "\"ledger\":{\"limit\":%lld,\"held\":%lld,\"bytes\":%lld,\"last\":%lld}",
 			   (long long) ledger.total.received, (long long) ledger.total.incomplete,
 			   (long long) ledger.total.answered, (long long) ledger.limit,

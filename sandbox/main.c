@@ -13,12 +13,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define DEFAULT_KEY				"SK_KWT_sandbox=KWT"
-#define DEFAULT_LEDGER_LIMIT	100000
-#define DEFAULT_LEDGER_BYTES	(INT64_C(256) << 20)
-#define DEFAULT_INVOICE_LIMIT	2000000
+#define DEFAULT_KEY "SK_KWT_sandbox=KWT"
+#define DEFAULT_LEDGER_LIMIT 100000
+#define DEFAULT_LEDGER_BYTES (INT64_C(256) << 20)
+#define DEFAULT_INVOICE_LIMIT 2000000
 
-Options		options = {
+Options options = {
 	.threads = 1,
 	.ledger_limit = DEFAULT_LEDGER_LIMIT,
 	.ledger_bytes = DEFAULT_LEDGER_BYTES,
@@ -60,7 +60,8 @@ usage(FILE *to)
 		  "  --invoice-limit N      invoices kept; SendPayment refuses more (default 2000000)\n"
 		  "  --quiet                print errors only\n"
 		  "  --help                 show this help\n\n"
-		  "The API, the invoice pages and the control path are described in README.md.\n", to);
+		  "The API, the invoice pages and the control path are described in README.md.\n",
+		  to);
 }
 
 /*
@@ -70,8 +71,7 @@ usage(FILE *to)
 static void
 die(const char *what, const char *detail)
 {
-	fprintf(stderr, "mf-sandbox: %s%s%s\n", what, detail != NULL ? ": " : "",
-			detail != NULL ? detail : "");
+	fprintf(stderr, "mf-sandbox: %s%s%s\n", what, detail != NULL ? ": " : "", detail != NULL ? detail : "");
 	exit(1);
 }
 
@@ -82,15 +82,15 @@ die(const char *what, const char *detail)
 static int64_t
 integer_argument(const char *name, const char *text, int64_t minimum, int64_t maximum)
 {
-	char	   *end;
-	long long	value;
+	char *end;
+	long long value;
 
 	errno = 0;
 	value = strtoll(text, &end, 10);
 	if (errno != 0 || end == text || *end != '\0' || value < minimum || value > maximum)
 	{
-		fprintf(stderr, "mf-sandbox: --%s must be a number from %lld to %lld, not \"%s\"\n",
-				name, (long long) minimum, (long long) maximum, text);
+		fprintf(stderr, "mf-sandbox: --%s must be a number from %lld to %lld, not \"%s\"\n", name,
+				(long long) minimum, (long long) maximum, text);
 		exit(1);
 	}
 	return value;
@@ -103,10 +103,10 @@ integer_argument(const char *name, const char *text, int64_t minimum, int64_t ma
 static char *
 read_whole_file(const char *path)
 {
-	FILE	   *f = fopen(path, "r");
-	Buf			b = {0};
-	char		chunk[4096];
-	size_t		n;
+	FILE *f = fopen(path, "r");
+	Buf b = {0};
+	char chunk[4096];
+	size_t n;
 
 	if (f == NULL)
 		die(path, strerror(errno));
@@ -126,8 +126,8 @@ read_whole_file(const char *path)
 static void
 write_port_file(const char *path, int port)
 {
-	Buf			beside = {0};
-	FILE	   *f;
+	Buf beside = {0};
+	FILE *f;
 
 	buf_printf(&beside, "%s.%ld.tmp", path, (long) getpid());
 	f = fopen(beside.data, "w");
@@ -168,30 +168,28 @@ default_public_url(void)
 int
 main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{"port", required_argument, NULL, 'p'},
-		{"port-file", required_argument, NULL, 'f'},
-		{"key", required_argument, NULL, 'k'},
-		{"seed", required_argument, NULL, 's'},
-		{"threads", required_argument, NULL, 't'},
-		{"tls-cert", required_argument, NULL, 'c'},
-		{"tls-key", required_argument, NULL, 'C'},
-		{"public-url", required_argument, NULL, 'u'},
-		{"clock-offset", required_argument, NULL, 'o'},
-		{"ledger-limit", required_argument, NULL, 'l'},
-		{"invoice-limit", required_argument, NULL, 'i'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}
-	};
+	static const struct option long_options[] = {{"port", required_argument, NULL, 'p'},
+												 {"port-file", required_argument, NULL, 'f'},
+												 {"key", required_argument, NULL, 'k'},
+												 {"seed", required_argument, NULL, 's'},
+												 {"threads", required_argument, NULL, 't'},
+												 {"tls-cert", required_argument, NULL, 'c'},
+												 {"tls-key", required_argument, NULL, 'C'},
+												 {"public-url", required_argument, NULL, 'u'},
+												 {"clock-offset", required_argument, NULL, 'o'},
+												 {"ledger-limit", required_argument, NULL, 'l'},
+												 {"invoice-limit", required_argument, NULL, 'i'},
+												 {"quiet", no_argument, NULL, 'q'},
+												 {"help", no_argument, NULL, 'h'},
+												 {NULL, 0, NULL, 0}};
 	const char *port_file = NULL;
-	char	   *certificate = NULL;
-	char	   *key = NULL;
-	bool		have_key = false;
-	sigset_t	signals;
-	int			signal_number;
-	int			c;
-	int			listener;
+	char *certificate = NULL;
+	char *key = NULL;
+	bool have_key = false;
+	sigset_t signals;
+	int signal_number;
+	int c;
+	int listener;
 	struct MHD_Daemon *daemon;
 
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
@@ -230,8 +228,8 @@ main(int argc, char **argv)
 					options.public_url[strlen(options.public_url) - 1] = '\0';
 				break;
 			case 'o':
-				options.clock_offset = integer_argument("clock-offset", optarg,
-														-INT64_C(10000000000), INT64_C(10000000000));
+				options.clock_offset =
+					integer_argument("clock-offset", optarg, -INT64_C(10000000000), INT64_C(10000000000));
 				break;
 			case 'l':
 				options.ledger_limit = integer_argument("ledger-limit", optarg, 0, INT64_C(100000000));
@@ -283,8 +281,7 @@ main(int argc, char **argv)
 		write_port_file(port_file, options.port);
 	if (!options.quiet)
 	{
-		printf("mf-sandbox listening on %s://127.0.0.1:%d\n",
-			   options.tls ? "https" : "http", options.port);
+		printf("mf-sandbox listening on %s://127.0.0.1:%d\n", options.tls ? "https" : "http", options.port);
 		fflush(stdout);
 	}
 

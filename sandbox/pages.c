@@ -6,7 +6,7 @@
 
 #include "page_html.h"
 
-static Str	page_action(const Request *r, Str *page);
+static Str page_action(const Request *r, Str *page);
 static void answer_html(Answer *a, int status);
 static void put_redirect(Buf *b, Str url, const char *payment_id);
 static void act(Request *r, Invoice *inv, Str action);
@@ -18,17 +18,14 @@ static void act(Request *r, Invoice *inv, Str action);
 static Str
 page_action(const Request *r, Str *page)
 {
-	Str			path = {r->path.data, r->path.len};
+	Str path = {r->path.data, r->path.len};
 	const char *slash = memchr(path.data + 8, '/', path.len - 8);
 
 	*page = path;
 	if (slash == NULL)
 		return STR_NONE;
 	page->len = (size_t) (slash - path.data);
-	return (Str)
-	{
-		slash + 1, path.len - page->len - 1
-	};
+	return (Str){slash + 1, path.len - page->len - 1};
 }
 
 /*
@@ -39,7 +36,7 @@ page_action(const Request *r, Str *page)
 Invoice *
 page_invoice(const Request *r)
 {
-	Str			page;
+	Str page;
 
 	page_action(r, &page);
 	return store_invoice_by_path(page);
@@ -68,9 +65,9 @@ static void
 put_redirect(Buf *b, Str url, const char *payment_id)
 {
 	const char *hash = memchr(url.data, '#', url.len);
-	Str			base = {url.data, hash != NULL ? (size_t) (hash - url.data) : url.len};
-	bool		query = memchr(base.data, '?', base.len) != NULL;
-	char		last = base.data[base.len - 1];
+	Str base = {url.data, hash != NULL ? (size_t) (hash - url.data) : url.len};
+	bool query = memchr(base.data, '?', base.len) != NULL;
+	char last = base.data[base.len - 1];
 
 	buf_put_str(b, base);
 	if (!query)
@@ -88,20 +85,19 @@ put_redirect(Buf *b, Str url, const char *payment_id)
 static void
 act(Request *r, Invoice *inv, Str action)
 {
-	Answer	   *a = &r->answer;
-	Str			form = {r->body.data, r->body.len};
-	Buf			value = {0};
-	Buf			code = {0};
+	Answer *a = &r->answer;
+	Str form = {r->body.data, r->body.len};
+	Buf value = {0};
+	Buf code = {0};
 	PaymentOrder order = {.gateway = inv->data.card_first ? GATEWAY_CARD : GATEWAY_KNET};
 	const char *refusal;
 	PaymentTry *t;
-	Str			url = STR_NONE;
+	Str url = STR_NONE;
 
 	if (query_value(form, "gateway", &value))
-		order.gateway = str_is_nocase((Str) {value.data, value.len}, "KNET") ?
-			GATEWAY_KNET : GATEWAY_CARD;
+		order.gateway = str_is_nocase((Str){value.data, value.len}, "KNET") ? GATEWAY_KNET : GATEWAY_CARD;
 	if (query_value(form, "duplicate", &value))
-		order.duplicate = str_is((Str) {value.data, value.len}, "1");
+		order.duplicate = str_is((Str){value.data, value.len}, "1");
 	if (query_value(form, "error_code", &code))
 		order.error_code = code.data;
 	t = payment_act(inv, action, &order, &refusal);
@@ -139,14 +135,14 @@ act(Request *r, Invoice *inv, Str action)
 void
 page_answer(Request *r)
 {
-	Answer	   *a = &r->answer;
-	Str			page;
-	Str			action = page_action(r, &page);
-	Invoice    *inv = store_invoice_by_path(page);
-	bool		post = strcmp(r->method, "POST") == 0;
+	Answer *a = &r->answer;
+	Str page;
+	Str action = page_action(r, &page);
+	Invoice *inv = store_invoice_by_path(page);
+	bool post = strcmp(r->method, "POST") == 0;
 
-	if (inv == NULL || (action.data != NULL && !str_is(action, "pay") &&
-						!str_is(action, "fail") && !str_is(action, "leave")))
+	if (inv == NULL || (action.data != NULL && !str_is(action, "pay") && !str_is(action, "fail") &&
+						!str_is(action, "leave")))
 	{
 		html_not_found(&a->body);
 		answer_html(a, 404);
@@ -157,8 +153,7 @@ page_answer(Request *r)
 	{
 		a->header_names[a->header_count] = "Allow";
 		a->header_values[a->header_count++] = post ? "GET" : "POST";
-		html_invoice(&a->body, inv, post ? "Nothing can be posted here." :
-					 "Use the buttons of the invoice.");
+		html_invoice(&a->body, inv, post ? "Nothing can be posted here." : "Use the buttons of the invoice.");
 		answer_html(a, 405);
 	}
 	else

@@ -47,7 +47,7 @@ why_not_payable(const Invoice *inv, const PaymentOrder *order)
 static PaymentTry *
 capture(Invoice *inv, const PaymentOrder *order, const char **refusal)
 {
-	Decimal		amount = order->has_amount ? order->amount : inv->value;
+	Decimal amount = order->has_amount ? order->amount : inv->value;
 
 	if (!has_try(inv, TRY_AUTHORIZED) || has_try(inv, TRY_CANCELED) || store_is_paid(inv))
 	{
@@ -104,8 +104,8 @@ payment_act(Invoice *inv, Str action, const PaymentOrder *order, const char **re
 	if (*refusal != NULL)
 		return NULL;
 	if (str_is(action, "pay"))
-		return store_add_try(inv, inv->data.authorize_only ? TRY_AUTHORIZED : TRY_SUCCESS,
-							 order->gateway, NULL, NULL);
+		return store_add_try(inv, inv->data.authorize_only ? TRY_AUTHORIZED : TRY_SUCCESS, order->gateway,
+							 NULL, NULL);
 	if (str_is(action, "authorize"))
 		return store_add_try(inv, TRY_AUTHORIZED, order->gateway, NULL, NULL);
 	if (str_is(action, "fail"))

@@ -14,105 +14,105 @@
 
 typedef struct Options
 {
-	int			port;
-	int			threads;
-	int64_t		ledger_limit;
-	int64_t		ledger_bytes;
-	int64_t		invoice_limit;
-	uint64_t	seed;
-	int64_t		clock_offset;
-	bool		tls;
-	bool		quiet;
-	char		public_url[256];
+	int port;
+	int threads;
+	int64_t ledger_limit;
+	int64_t ledger_bytes;
+	int64_t invoice_limit;
+	uint64_t seed;
+	int64_t clock_offset;
+	bool tls;
+	bool quiet;
+	char public_url[256];
 } Options;
 
 extern Options options;
 
 typedef enum Route
 {
-	ROUTE_SEND_PAYMENT,			/* the first two also index Reference.counts */
+	ROUTE_SEND_PAYMENT, /* the first two also index Reference.counts */
 	ROUTE_GET_PAYMENT_STATUS,
-	ROUTE_NONE,					/* no such call */
-	ROUTE_PAGE,					/* an invoice page */
+	ROUTE_NONE, /* no such call */
+	ROUTE_PAGE, /* an invoice page */
 	ROUTE_HOME,
 	ROUTE_CONTROL
 } Route;
 
-#define MAX_ANSWER_HEADERS	(FAULT_MAX_HEADERS + 4)
+#define MAX_ANSWER_HEADERS (FAULT_MAX_HEADERS + 4)
 
 /* An answer being put together. Header texts are static or owned by the rule. */
 typedef struct Answer
 {
-	int			status;
+	int status;
 	const char *content_type;
-	Buf			body;
-	Buf			location;		/* of a redirect */
-	int			header_count;
+	Buf body;
+	Buf location; /* of a redirect */
+	int header_count;
 	const char *header_names[MAX_ANSWER_HEADERS];
 	const char *header_values[MAX_ANSWER_HEADERS];
-	bool		close;
-	int64_t		invoice_id;
+	bool close;
+	int64_t invoice_id;
 } Answer;
 
 /* One connection, as long as it lives. */
 typedef struct Client
 {
-	int64_t		id;
-	int64_t		accepted_us;
-	int64_t		requests;
+	int64_t id;
+	int64_t accepted_us;
+	int64_t requests;
 } Client;
 
 typedef enum Stage
 {
-	STAGE_HEAD,					/* nothing but the request line is known */
-	STAGE_BODY,					/* the body is coming in */
-	STAGE_PROCESS,				/* to be looked at (again, after a delay) */
-	STAGE_ANSWER,				/* the answer waits to be sent */
-	STAGE_WAIT,					/* a long poll */
-	STAGE_SENT,					/* the answer was handed over */
-	STAGE_DROP					/* the connection is no longer ours */
+	STAGE_HEAD, /* nothing but the request line is known */
+	STAGE_BODY, /* the body is coming in */
+	STAGE_PROCESS, /* to be looked at (again, after a delay) */
+	STAGE_ANSWER, /* the answer waits to be sent */
+	STAGE_WAIT, /* a long poll */
+	STAGE_SENT, /* the answer was handed over */
+	STAGE_DROP /* the connection is no longer ours */
 } Stage;
 
 typedef struct Request
 {
 	struct MHD_Connection *connection;
-	Client	   *client;
-	Stage		stage;
-	bool		asleep;			/* suspended: not to be touched now */
-	bool		gone;			/* the client has left */
-	Route		route;
-	char		method[12];
-	Buf			target;			/* as sent */
-	Str			query;			/* part of target */
-	Buf			path;			/* lower case */
-	Buf			headers;		/* name NUL value NUL ... */
-	Buf			body;
-	bool		body_too_long;
-	size_t		header_bytes;
-	int64_t		number;			/* on its connection, from 1 */
-	int64_t		first_us;
-	int64_t		first_wall_us;
-	int64_t		complete_us;
-	const char *authorization;	/* what the ledger says of it */
-	int			key_index;
+	Client *client;
+	Stage stage;
+	bool asleep; /* suspended: not to be touched now */
+	bool gone; /* the client has left */
+	Route route;
+	char method[12];
+	Buf target; /* as sent */
+	Str query; /* part of target */
+	Buf path; /* lower case */
+	Buf headers; /* name NUL value NUL ... */
+	Buf body;
+	bool body_too_long;
+	size_t header_bytes;
+	int64_t number; /* on its connection, from 1 */
+	int64_t first_us;
+	int64_t first_wall_us;
+	int64_t complete_us;
+	const char *authorization; /* what the ledger says of it */
+	int key_index;
 	const Account *account;
-	const char *content_type;	/* of the request; libmicrohttpd owns it */
+	const char *content_type; /* of the request; libmicrohttpd owns it */
 	const char *host;
-	JsonDoc		doc;
+	JsonDoc doc;
 	FaultSubject subject;
-	FaultRule  *rule;
-	bool		throttled;
+	FaultRule *rule;
+	bool throttled;
 	LedgerHandle ledger;
-	Answer		answer;
-	Timer		timer;
-	Waiter		waiter;
-	Buf			kept_reference;
-	Buf			wait_path;
-	Buf			wait_reference;
+	Answer answer;
+	Timer timer;
+	Waiter waiter;
+	Buf kept_reference;
+	Buf wait_path;
+	Buf wait_reference;
 } Request;
 
 /* http.c */
-extern int	http_listen(int *port);
+extern int http_listen(int *port);
 extern struct MHD_Daemon *http_start(int listener, const char *certificate, const char *key);
 extern void http_describe(Buf *b);
 extern bool query_value(Str query, const char *name, Buf *value);
@@ -120,22 +120,21 @@ extern void sleep_request(Request *r, int64_t ms, Stage next);
 
 /* api.c */
 extern void api_answer(Request *r, bool create);
-extern Str	api_reference(Request *r);
+extern Str api_reference(Request *r);
 extern void answer_failure(Answer *a, int status, const char *message, Str errors);
 
 /* payment.c */
 typedef struct PaymentOrder
 {
-	Gateway		gateway;
-	const char *error_code;		/* of a failure; NULL: unspecified */
-	bool		has_amount;
-	Decimal		amount;			/* of a capture */
-	bool		duplicate;		/* pay what is paid */
-	bool		force;			/* whatever the page would refuse */
+	Gateway gateway;
+	const char *error_code; /* of a failure; NULL: unspecified */
+	bool has_amount;
+	Decimal amount; /* of a capture */
+	bool duplicate; /* pay what is paid */
+	bool force; /* whatever the page would refuse */
 } PaymentOrder;
 
-extern PaymentTry *payment_act(Invoice *inv, Str action, const PaymentOrder *order,
-							   const char **refusal);
+extern PaymentTry *payment_act(Invoice *inv, Str action, const PaymentOrder *order, const char **refusal);
 
 /* pages.c */
 extern Invoice *page_invoice(const Request *r);

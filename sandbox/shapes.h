@@ -7,7 +7,7 @@
 
 typedef struct FailureShape
 {
-	int			status;
+	int status;
 	const char *content_type;
 	const char *body;
 } FailureShape;

@@ -21,9 +21,7 @@ static void put_suppliers(Buf *b, const Invoice *inv);
 const char *
 try_status_word(TryStatus status)
 {
-	static const char *const words[] = {
-		"InProgress", "Succss", "Failed", "Canceled", "Authorize"
-	};
+	static const char *const words[] = {"InProgress", "Succss", "Failed", "Canceled", "Authorize"};
 
 	return words[status];
 }
@@ -93,8 +91,7 @@ put_due_deposit(Buf *b, const Invoice *inv)
 	if (success == NULL)
 		buf_puts(b, "0.0");
 	else
-		buf_put_decimal(b, decimal_sub(decimal_sub(success->value, success->charge),
-									   success->vat));
+		buf_put_decimal(b, decimal_sub(decimal_sub(success->value, success->charge), success->vat));
 }
 
 /*
@@ -106,13 +103,13 @@ put_card(Buf *b, const PaymentTry *t)
 {
 	if (t->gateway == GATEWAY_CARD && t->status != TRY_IN_PROGRESS)
 		buf_puts(b, "{\"NameOnCard\":\"test test\",\"Number\":\"512345xxxxxx0008\",\"Token\":\"\","
-				 "\"PanHash\":\"b888aa5f23a817883d4d12c74044bab1ae6ee65dc8d6e11515394aba452b273b\","
-				 "\"ExpiryMonth\":\"01\",\"ExpiryYear\":\"39\",\"Brand\":\"Mastercard\","
-				 "\"Issuer\":\"Test Bank\",\"IssuerCountry\":\"KWT\",\"FundingMethod\":\"credit\"}");
+					"\"PanHash\":\"b888aa5f23a817883d4d12c74044bab1ae6ee65dc8d6e11515394aba452b273b\","
+					"\"ExpiryMonth\":\"01\",\"ExpiryYear\":\"39\",\"Brand\":\"Mastercard\","
+					"\"Issuer\":\"Test Bank\",\"IssuerCountry\":\"KWT\",\"FundingMethod\":\"credit\"}");
 	else
 		buf_puts(b, "{\"NameOnCard\":\"\",\"Number\":\"\",\"Token\":\"\",\"PanHash\":\"\","
-				 "\"ExpiryMonth\":\"\",\"ExpiryYear\":\"\",\"Brand\":\"\",\"Issuer\":\"\","
-				 "\"IssuerCountry\":\"\",\"FundingMethod\":\"\"}");
+					"\"ExpiryMonth\":\"\",\"ExpiryYear\":\"\",\"Brand\":\"\",\"Issuer\":\"\","
+					"\"IssuerCountry\":\"\",\"FundingMethod\":\"\"}");
 }
 
 /*
@@ -122,8 +119,8 @@ put_card(Buf *b, const PaymentTry *t)
 static void
 put_try(Buf *b, const Invoice *inv, const PaymentTry *t)
 {
-	bool		card = t->gateway == GATEWAY_CARD && t->status != TRY_IN_PROGRESS;
-	Str			currency = str_of(inv->account->currency->abbreviation);
+	bool card = t->gateway == GATEWAY_CARD && t->status != TRY_IN_PROGRESS;
+	Str currency = str_of(inv->account->currency->abbreviation);
 
 	buf_puts(b, "{\"TransactionDate\":\"");
 	buf_put_datetime(b, t->at, 7);
@@ -136,7 +133,7 @@ put_try(Buf *b, const Invoice *inv, const PaymentTry *t)
 	put_text_member(b, "AuthorizationId", str_of(t->authorization_id));
 	put_text_member(b, "TransactionStatus", str_of(try_status_word(t->status)));
 	put_amount_member(b, "TransationValue", t->value);
-	put_amount_member(b, "CustomerServiceCharge", (Decimal) {0, 3});
+	put_amount_member(b, "CustomerServiceCharge", (Decimal){0, 3});
 	put_amount_member(b, "TotalServiceCharge", t->charge);
 	put_amount_member(b, "DueValue", t->due);
 	put_text_member(b, "PaidCurrency", currency);
@@ -283,11 +280,11 @@ status_put_invoice_summary(Buf *b, const Invoice *inv, const char *public_url)
 			   store_is_expired(inv) ? "true" : "false", (long long) inv->ledger_seq);
 	buf_puts(b, ",\"url\":");
 	{
-		Buf			url = {0};
+		Buf url = {0};
 
 		buf_puts(&url, public_url);
 		buf_puts(&url, inv->url_path);
-		buf_put_json(b, (Str) {url.data, url.len});
+		buf_put_json(b, (Str){url.data, url.len});
 		buf_free(&url);
 	}
 	buf_puts(b, ",\"transactions\":[");

@@ -12,41 +12,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_KEYS				64
-#define DEFAULT_EXPIRY_DAYS		3
-#define SERVICE_CHARGE_PERMYRIAD	195 /* 1.95 %, as in the vendor's samples */
-#define VAT_PERMYRIAD			1500	/* 15 % of the service charge */
+#define MAX_KEYS 64
+#define DEFAULT_EXPIRY_DAYS 3
+#define SERVICE_CHARGE_PERMYRIAD 195 /* 1.95 %, as in the vendor's samples */
+#define VAT_PERMYRIAD 1500 /* 15 % of the service charge */
 
 static const Currency currencies[] = {
-	{"KWD", "KD", {100000000, 8}},
-	{"SAR", "SR", {1235100000, 8}},
-	{"BHD", "BD", {123600000, 8}},
-	{"AED", "AED", {1203300000, 8}},
-	{"QAR", "QR", {1221800000, 8}},
-	{"OMR", "OR", {126100000, 8}},
-	{"JOD", "JD", {235000000, 8}},
-	{"EGP", "LE", {8535100000, 8}},
-	{"USD", "USD", {324000000, 8}},
+	{"KWD", "KD", {100000000, 8}},   {"SAR", "SR", {1235100000, 8}}, {"BHD", "BD", {123600000, 8}},
+	{"AED", "AED", {1203300000, 8}}, {"QAR", "QR", {1221800000, 8}}, {"OMR", "OR", {126100000, 8}},
+	{"JOD", "JD", {235000000, 8}},   {"EGP", "LE", {8535100000, 8}}, {"USD", "USD", {324000000, 8}},
 	{"EUR", "EUR", {308000000, 8}},
 };
 
 static Account accounts[] = {
-	{"KWT", "KWD", "+965", NULL},
-	{"BHR", "BHD", "+973", NULL},
-	{"OMN", "OMR", "+968", NULL},
-	{"JOR", "JOD", "+962", NULL},
-	{"SAU", "SAR", "+966", NULL},
-	{"ARE", "AED", "+971", NULL},
-	{"QAT", "QAR", "+974", NULL},
-	{"EGY", "EGP", "+20", NULL},
+	{"KWT", "KWD", "+965", NULL}, {"BHR", "BHD", "+973", NULL}, {"OMN", "OMR", "+968", NULL},
+	{"JOR", "JOD", "+962", NULL}, {"SAU", "SAR", "+966", NULL}, {"ARE", "AED", "+971", NULL},
+	{"QAT", "QAR", "+974", NULL}, {"EGY", "EGP", "+20", NULL},
 };
 
 static const struct
 {
 	const char *code;
 	const char *text;
-}			error_codes[] =
-{
+} error_codes[] = {
 	{"MF001", "3DS authentication failed"},
 	{"MF002", "Transaction declined by the issuer"},
 	{"MF003", "Transaction blocked by the gateway"},
@@ -62,32 +50,32 @@ static const struct
 
 static struct
 {
-	char	   *text;
-	size_t		len;
+	char *text;
+	size_t len;
 	const Account *account;
-}			keys[MAX_KEYS];
-static int	key_count;
+} keys[MAX_KEYS];
+static int key_count;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct
 {
-	HashTable	invoices;
-	HashTable	references;
-	HashTable	tries;
-	Invoice    *oldest;
-	Invoice    *newest;
-	int64_t		limit;
-	uint64_t	seed;
-	uint64_t	random_state;
-	int64_t		next_invoice_id;
-	int64_t		next_invoice_number;
-	int64_t		next_track;
-	bool		references_full;
-}			store;
+	HashTable invoices;
+	HashTable references;
+	HashTable tries;
+	Invoice *oldest;
+	Invoice *newest;
+	int64_t limit;
+	uint64_t seed;
+	uint64_t random_state;
+	int64_t next_invoice_id;
+	int64_t next_invoice_number;
+	int64_t next_track;
+	bool references_full;
+} store;
 
 static uint64_t next_random(void);
-static Str	copy_str(char **to, Str s);
+static Str copy_str(char **to, Str s);
 static void free_invoice(Invoice *inv);
 static void make_ids(PaymentTry *t);
 
@@ -132,9 +120,9 @@ store_add_key(const char *spec)
 {
 	const char *equals = strrchr(spec, '=');
 	const Account *account = &accounts[0];
-	char		iso3[4] = "";
-	size_t		len = strlen(spec);
-	bool		explicit_country = equals != NULL && strlen(equals + 1) == 3;
+	char iso3[4] = "";
+	size_t len = strlen(spec);
+	bool explicit_country = equals != NULL && strlen(equals + 1) == 3;
 
 	for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++)
 		accounts[i].currency = currency_by_iso(str_of(accounts[i].currency_iso));
@@ -147,7 +135,7 @@ store_add_key(const char *spec)
 		memcpy(iso3, spec + 3, 3);
 	if (iso3[0] != '\0')
 	{
-		bool		known = false;
+		bool known = false;
 
 		for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++)
 			if (strcmp(accounts[i].iso3, iso3) == 0)
@@ -194,8 +182,7 @@ bool
 store_text_holds_key(Str text)
 {
 	for (int i = 0; i < key_count; i++)
-		if (text.len >= keys[i].len &&
-			memmem(text.data, text.len, keys[i].text, keys[i].len) != NULL)
+		if (text.len >= keys[i].len && memmem(text.data, text.len, keys[i].text, keys[i].len) != NULL)
 			return true;
 	return false;
 }
@@ -278,7 +265,7 @@ store_reset(uint64_t seed)
 {
 	while (store.oldest != NULL)
 	{
-		Invoice    *newer = store.oldest->newer;
+		Invoice *newer = store.oldest->newer;
 
 		free_invoice(store.oldest);
 		store.oldest = newer;
@@ -287,7 +274,7 @@ store_reset(uint64_t seed)
 	for (size_t i = 0; i < store.references.size; i++)
 		for (HashNode *node = store.references.buckets[i]; node != NULL;)
 		{
-			HashNode   *next = node->next;
+			HashNode *next = node->next;
 
 			free(hash_entry(node, Reference, node));
 			node = next;
@@ -316,11 +303,8 @@ store_seed(void)
 StoreStats
 store_stats(void)
 {
-	return (StoreStats)
-	{
-		(int64_t) store.invoices.count, (int64_t) store.references.count,
-			(int64_t) store.tries.count, store.references_full
-	};
+	return (StoreStats){(int64_t) store.invoices.count, (int64_t) store.references.count,
+						(int64_t) store.tries.count, store.references_full};
 }
 
 /*
@@ -341,14 +325,13 @@ store_is_full(void)
 Reference *
 store_reference(Str reference, bool create)
 {
-	uint64_t	hash;
-	Reference  *ref;
+	uint64_t hash;
+	Reference *ref;
 
 	if (reference.data == NULL)
 		return NULL;
 	hash = hash_bytes(reference.data, reference.len);
-	for (HashNode *node = hash_first(&store.references, hash); node != NULL;
-		 node = hash_next(node))
+	for (HashNode *node = hash_first(&store.references, hash); node != NULL; node = hash_next(node))
 	{
 		ref = hash_entry(node, Reference, node);
 		if (ref->len == reference.len && memcmp(ref->text, reference.data, ref->len) == 0)
@@ -375,17 +358,14 @@ store_reference(Str reference, bool create)
 static Str
 copy_str(char **to, Str s)
 {
-	char	   *start = *to;
+	char *start = *to;
 
 	if (s.data == NULL)
 		return s;
 	memcpy(start, s.data, s.len);
 	start[s.len] = '\0';
 	*to += s.len + 1;
-	return (Str)
-	{
-		start, s.len
-	};
+	return (Str){start, s.len};
 }
 
 /*
@@ -402,9 +382,9 @@ store_base_value(const Account *account, const InvoiceData *data, Decimal *value
 		*value = data->display_value;
 		return true;
 	}
-	return decimal_scale_by(data->display_value, account->currency->per_kwd,
-							data->currency->per_kwd, 3, value) &&
-		decimal_sign(*value) > 0;
+	return decimal_scale_by(data->display_value, account->currency->per_kwd, data->currency->per_kwd, 3,
+							value) &&
+		   decimal_sign(*value) > 0;
 }
 
 /*
@@ -417,16 +397,14 @@ store_base_value(const Account *account, const InvoiceData *data, Decimal *value
 Invoice *
 store_create(const Account *account, const InvoiceData *data, bool keep)
 {
-	Invoice    *inv = xcalloc(1, sizeof(Invoice));
-	size_t		size = 16;
-	char	   *to;
-	char		digits[24];
-	uint64_t	r = next_random();
-	const Str	strings[] = {
-		data->customer_name, data->customer_email, data->customer_mobile,
-		data->reference, data->user_defined, data->call_back_url,
-		data->error_url, data->webhook_url
-	};
+	Invoice *inv = xcalloc(1, sizeof(Invoice));
+	size_t size = 16;
+	char *to;
+	char digits[24];
+	uint64_t r = next_random();
+	const Str strings[] = {data->customer_name, data->customer_email, data->customer_mobile,
+						   data->reference,     data->user_defined,   data->call_back_url,
+						   data->error_url,     data->webhook_url};
 
 	inv->account = account;
 	inv->data = *data;
@@ -457,8 +435,7 @@ store_create(const Account *account, const InvoiceData *data, bool keep)
 	if (data->supplier_count > 0)
 	{
 		inv->data.suppliers = xmalloc((size_t) data->supplier_count * sizeof(Supplier));
-		memcpy(inv->data.suppliers, data->suppliers,
-			   (size_t) data->supplier_count * sizeof(Supplier));
+		memcpy(inv->data.suppliers, data->suppliers, (size_t) data->supplier_count * sizeof(Supplier));
 	}
 
 	/* Other merchants' invoices lie between two of ours. */
@@ -467,15 +444,15 @@ store_create(const Account *account, const InvoiceData *data, bool keep)
 	inv->number = store.next_invoice_number;
 	store.next_invoice_number += 1 + (int64_t) ((r >> 2) & 1);
 	inv->created = clock_now();
-	inv->expiry = data->has_expiry ? data->expiry :
-		inv->created + (int64_t) DEFAULT_EXPIRY_DAYS * 86400 * TICKS_PER_SECOND;
+	inv->expiry = data->has_expiry ? data->expiry
+								   : inv->created + (int64_t) DEFAULT_EXPIRY_DAYS * 86400 * TICKS_PER_SECOND;
 	if (!store_base_value(account, data, &inv->value))
 		inv->value = data->display_value;
 	strcpy(inv->status, "Pending");
 	snprintf(digits, sizeof(digits), "%lld", (long long) inv->id);
-	snprintf(inv->url_path, sizeof(inv->url_path), "/%s/ie/01%02d%d%s%02d-%08x",
-			 account->iso3, (int) strlen(digits), (int) ((r >> 8) % 9) + 1, digits,
-			 (int) ((r >> 16) % 100), (unsigned) (r >> 32));
+	snprintf(inv->url_path, sizeof(inv->url_path), "/%s/ie/01%02d%d%s%02d-%08x", account->iso3,
+			 (int) strlen(digits), (int) ((r >> 8) % 9) + 1, digits, (int) ((r >> 16) % 100),
+			 (unsigned) (r >> 32));
 	if (!keep)
 		return inv;
 
@@ -501,8 +478,8 @@ store_create(const Account *account, const InvoiceData *data, bool keep)
 Invoice *
 store_invoice(int64_t id)
 {
-	for (HashNode *node = hash_first(&store.invoices, hash_int((uint64_t) id));
-		 node != NULL; node = hash_next(node))
+	for (HashNode *node = hash_first(&store.invoices, hash_int((uint64_t) id)); node != NULL;
+		 node = hash_next(node))
 		if (hash_entry(node, Invoice, node)->id == id)
 			return hash_entry(node, Invoice, node);
 	return NULL;
@@ -517,8 +494,8 @@ store_oldest(void)
 PaymentTry *
 store_try(Str payment_id)
 {
-	for (HashNode *node = hash_first(&store.tries, hash_bytes(payment_id.data, payment_id.len));
-		 node != NULL; node = hash_next(node))
+	for (HashNode *node = hash_first(&store.tries, hash_bytes(payment_id.data, payment_id.len)); node != NULL;
+		 node = hash_next(node))
 		if (str_is(payment_id, hash_entry(node, PaymentTry, node)->payment_id))
 			return hash_entry(node, PaymentTry, node);
 	return NULL;
@@ -532,13 +509,13 @@ store_try(Str payment_id)
 Invoice *
 store_invoice_by_path(Str path)
 {
-	int			digits;
-	int64_t		id = 0;
-	Invoice    *inv;
+	int digits;
+	int64_t id = 0;
+	Invoice *inv;
 
 	/* "/KWT/ie/01" then the number of digits of the id, one digit, the id. */
-	if (path.len < 13 || path.len >= sizeof(inv->url_path) ||
-		!isdigit((unsigned char) path.data[10]) || !isdigit((unsigned char) path.data[11]))
+	if (path.len < 13 || path.len >= sizeof(inv->url_path) || !isdigit((unsigned char) path.data[10]) ||
+		!isdigit((unsigned char) path.data[11]))
 		return NULL;
 	digits = (path.data[10] - '0') * 10 + (path.data[11] - '0');
 	if (digits > 18 || path.len < 13 + (size_t) digits)
@@ -561,37 +538,33 @@ store_invoice_by_path(Str path)
 static void
 make_ids(PaymentTry *t)
 {
-	uint64_t	r = next_random();
-	LocalTime	lt = local_time(t->at);
-	char		invoice[24];
-	char		track[24];
+	uint64_t r = next_random();
+	LocalTime lt = local_time(t->at);
+	char invoice[24];
+	char track[24];
 
 	snprintf(invoice, sizeof(invoice), "%lld", (long long) t->invoice->id);
 	snprintf(track, sizeof(track), "%lld", (long long) store.next_track);
 	store.next_track += 1 + (int64_t) (r & 7);
-	snprintf(t->track_id, sizeof(t->track_id), "%02d-%02d-%04d_%s",
-			 lt.day, lt.month, lt.year, track);
-	snprintf(t->payment_id, sizeof(t->payment_id), "%02d%02d%s%s%02d",
-			 (int) strlen(invoice), (int) strlen(track), invoice, track,
-			 (int) ((r >> 8) % 100));
+	snprintf(t->track_id, sizeof(t->track_id), "%02d-%02d-%04d_%s", lt.day, lt.month, lt.year, track);
+	snprintf(t->payment_id, sizeof(t->payment_id), "%02d%02d%s%s%02d", (int) strlen(invoice),
+			 (int) strlen(track), invoice, track, (int) ((r >> 8) % 100));
 	if (t->status == TRY_SUCCESS || t->status == TRY_AUTHORIZED)
 	{
 		if (t->gateway == GATEWAY_KNET)
 		{
-			snprintf(t->reference_id, sizeof(t->reference_id), "%d%03d%08d",
-					 lt.year % 10, lt.day_of_year, (int) ((r >> 16) % 100000000));
-			snprintf(t->transaction_id, sizeof(t->transaction_id), "100%04d%03d%08d",
-					 lt.year, lt.day_of_year, (int) ((r >> 24) % 100000000));
-			snprintf(t->authorization_id, sizeof(t->authorization_id), "B%05d",
-					 (int) ((r >> 40) % 100000));
+			snprintf(t->reference_id, sizeof(t->reference_id), "%d%03d%08d", lt.year % 10, lt.day_of_year,
+					 (int) ((r >> 16) % 100000000));
+			snprintf(t->transaction_id, sizeof(t->transaction_id), "100%04d%03d%08d", lt.year, lt.day_of_year,
+					 (int) ((r >> 24) % 100000000));
+			snprintf(t->authorization_id, sizeof(t->authorization_id), "B%05d", (int) ((r >> 40) % 100000));
 		}
 		else
 		{
-			snprintf(t->reference_id, sizeof(t->reference_id), "%010d%012lld",
-					 (int) ((r >> 16) % 1000000000), (long long) (next_random() % 1000000000000));
+			snprintf(t->reference_id, sizeof(t->reference_id), "%010d%012lld", (int) ((r >> 16) % 1000000000),
+					 (long long) (next_random() % 1000000000000));
 			memcpy(t->transaction_id, t->reference_id, sizeof(t->transaction_id));
-			snprintf(t->authorization_id, sizeof(t->authorization_id), "%06d",
-					 (int) ((r >> 40) % 1000000));
+			snprintf(t->authorization_id, sizeof(t->authorization_id), "%06d", (int) ((r >> 40) % 1000000));
 		}
 		return;
 	}
@@ -609,11 +582,10 @@ make_ids(PaymentTry *t)
  *		Locked.
  */
 PaymentTry *
-store_add_try(Invoice *inv, TryStatus status, Gateway gateway,
-			  const char *error_code, const Decimal *amount)
+store_add_try(Invoice *inv, TryStatus status, Gateway gateway, const char *error_code, const Decimal *amount)
 {
 	PaymentTry *t = xcalloc(1, sizeof(PaymentTry));
-	bool		converted = inv->data.currency != inv->account->currency;
+	bool converted = inv->data.currency != inv->account->currency;
 
 	t->invoice = inv;
 	t->status = status;
@@ -623,11 +595,9 @@ store_add_try(Invoice *inv, TryStatus status, Gateway gateway,
 		t->at = inv->last_try->at + 1;
 	t->value = decimal_round(amount != NULL ? *amount : inv->value, 3);
 	t->due = converted ? decimal_round_up(t->value, 2) : t->value;
-	if (!decimal_scale_by(t->value, (Decimal) {SERVICE_CHARGE_PERMYRIAD, 4},
-						  (Decimal) {1, 0}, 3, &t->charge) ||
-		!decimal_scale_by(t->charge, (Decimal) {VAT_PERMYRIAD, 4},
-						  (Decimal) {1, 0}, 3, &t->vat))
-		t->charge = t->vat = (Decimal) {0, 3};
+	if (!decimal_scale_by(t->value, (Decimal){SERVICE_CHARGE_PERMYRIAD, 4}, (Decimal){1, 0}, 3, &t->charge) ||
+		!decimal_scale_by(t->charge, (Decimal){VAT_PERMYRIAD, 4}, (Decimal){1, 0}, 3, &t->vat))
+		t->charge = t->vat = (Decimal){0, 3};
 	t->error_code = "";
 	if (status == TRY_FAILED)
 	{

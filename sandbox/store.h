@@ -15,8 +15,8 @@
 typedef struct Currency
 {
 	const char *iso;
-	const char *abbreviation;	/* as GetPaymentStatus prints it */
-	Decimal		per_kwd;		/* the vendor's published rate */
+	const char *abbreviation; /* as GetPaymentStatus prints it */
+	Decimal per_kwd; /* the vendor's published rate */
 } Currency;
 
 typedef struct Account
@@ -29,15 +29,15 @@ typedef struct Account
 
 typedef struct OptionalDecimal
 {
-	bool		present;
-	Decimal		value;
+	bool present;
+	Decimal value;
 } OptionalDecimal;
 
 typedef struct Item
 {
-	Str			name;
-	int64_t		quantity;
-	Decimal		unit_price;
+	Str name;
+	int64_t quantity;
+	Decimal unit_price;
 	OptionalDecimal weight;
 	OptionalDecimal width;
 	OptionalDecimal height;
@@ -46,34 +46,34 @@ typedef struct Item
 
 typedef struct Supplier
 {
-	int64_t		code;
-	Decimal		invoice_share;
+	int64_t code;
+	Decimal invoice_share;
 	OptionalDecimal proposed_share;
 } Supplier;
 
 /* What a SendPayment request asks for, checked. */
 typedef struct InvoiceData
 {
-	Str			customer_name;
-	Str			customer_email;
-	Str			customer_mobile;	/* dial code and number, as status shows it */
-	Str			reference;
-	Str			user_defined;
-	Str			call_back_url;
-	Str			error_url;
-	Str			webhook_url;
-	const char *notification;	/* EML, SMS, LNK, ALL */
-	const Currency *currency;	/* display currency */
-	Decimal		display_value;
-	bool		arabic;
-	bool		authorize_only;
-	bool		card_first;		/* KNET not among the methods asked for */
-	bool		has_expiry;
-	Ticks		expiry;
-	int			item_count;
-	Item	   *items;
-	int			supplier_count;
-	Supplier   *suppliers;
+	Str customer_name;
+	Str customer_email;
+	Str customer_mobile; /* dial code and number, as status shows it */
+	Str reference;
+	Str user_defined;
+	Str call_back_url;
+	Str error_url;
+	Str webhook_url;
+	const char *notification; /* EML, SMS, LNK, ALL */
+	const Currency *currency; /* display currency */
+	Decimal display_value;
+	bool arabic;
+	bool authorize_only;
+	bool card_first; /* KNET not among the methods asked for */
+	bool has_expiry;
+	Ticks expiry;
+	int item_count;
+	Item *items;
+	int supplier_count;
+	Supplier *suppliers;
 } InvoiceData;
 
 typedef enum TryStatus
@@ -93,79 +93,79 @@ typedef enum Gateway
 
 typedef struct Invoice Invoice;
 
-#define ID_SIZE		56
+#define ID_SIZE 56
 
 /* One attempt to pay. */
 typedef struct PaymentTry
 {
-	HashNode	node;			/* by payment id */
-	Invoice    *invoice;
+	HashNode node; /* by payment id */
+	Invoice *invoice;
 	struct PaymentTry *next;
-	Ticks		at;
-	TryStatus	status;
-	Gateway		gateway;
-	char		payment_id[ID_SIZE];
-	char		reference_id[ID_SIZE];
-	char		track_id[ID_SIZE];
-	char		transaction_id[ID_SIZE];
-	char		authorization_id[ID_SIZE];
-	Decimal		value;
-	Decimal		due;
-	Decimal		charge;
-	Decimal		vat;
-	const char *error_code;		/* "" or MF0nn */
-	const char *error;			/* NULL or the acquirer's text */
+	Ticks at;
+	TryStatus status;
+	Gateway gateway;
+	char payment_id[ID_SIZE];
+	char reference_id[ID_SIZE];
+	char track_id[ID_SIZE];
+	char transaction_id[ID_SIZE];
+	char authorization_id[ID_SIZE];
+	Decimal value;
+	Decimal due;
+	Decimal charge;
+	Decimal vat;
+	const char *error_code; /* "" or MF0nn */
+	const char *error; /* NULL or the acquirer's text */
 } PaymentTry;
 
 typedef struct Reference Reference;
 
 struct Invoice
 {
-	HashNode	node;			/* by id */
-	Invoice    *newer;			/* in order of creation */
-	Invoice    *older_same_reference;
-	Reference  *ref;
+	HashNode node; /* by id */
+	Invoice *newer; /* in order of creation */
+	Invoice *older_same_reference;
+	Reference *ref;
 	const Account *account;
-	int64_t		id;
-	int64_t		number;			/* digits of InvoiceReference after the year */
-	Ticks		created;
-	Ticks		expiry;
-	Decimal		value;			/* base currency */
+	int64_t id;
+	int64_t number; /* digits of InvoiceReference after the year */
+	Ticks created;
+	Ticks expiry;
+	Decimal value; /* base currency */
 	InvoiceData data;
-	char	   *strings;		/* backs every Str of data */
-	char		status[20];		/* Pending, Paid, Canceled, DuplicatePayment */
-	char		url_path[48];	/* /KWT/ie/... */
-	int64_t		ledger_seq;		/* the request that made it */
+	char *strings; /* backs every Str of data */
+	char status[20]; /* Pending, Paid, Canceled, DuplicatePayment */
+	char url_path[48]; /* /KWT/ie/... */
+	int64_t ledger_seq; /* the request that made it */
 	PaymentTry *tries;
 	PaymentTry *last_try;
-	int			try_count;
+	int try_count;
 };
 
-#define ROUTE_KINDS		3		/* SendPayment, GetPaymentStatus, any other */
+#define ROUTE_KINDS 3 /* SendPayment, GetPaymentStatus, any other */
 
 typedef struct Counts
 {
-	int64_t		received;		/* whole requests */
-	int64_t		incomplete;		/* requests that broke off */
-	int64_t		answered;
+	int64_t received; /* whole requests */
+	int64_t incomplete; /* requests that broke off */
+	int64_t answered;
 } Counts;
 
 /* Everything known under one CustomerReference. */
 struct Reference
 {
-	HashNode	node;
-	Invoice    *newest;
-	Counts		counts[ROUTE_KINDS];
-	uint32_t	len;
-	char		text[];
+	HashNode node;
+	Invoice *newest;
+	Counts counts[ROUTE_KINDS];
+	uint32_t len;
+	char text[];
 };
 
 typedef struct StoreStats
 {
-	int64_t		invoices;
-	int64_t		references;
-	int64_t		tries;
-	bool		references_full;
+	int64_t invoices;
+	int64_t references;
+	int64_t tries;
+	bool references_full;
 } StoreStats;
 
 extern void store_lock(void);
@@ -190,8 +190,8 @@ extern PaymentTry *store_try(Str payment_id);
 extern Reference *store_reference(Str reference, bool create);
 extern Invoice *store_invoice_by_path(Str path);
 
-extern PaymentTry *store_add_try(Invoice *inv, TryStatus status, Gateway gateway,
-								 const char *error_code, const Decimal *amount);
+extern PaymentTry *store_add_try(Invoice *inv, TryStatus status, Gateway gateway, const char *error_code,
+								 const Decimal *amount);
 extern bool store_is_expired(const Invoice *inv);
 extern bool store_is_paid(const Invoice *inv);
 extern const char *store_error_text(Str code, const char **canonical);

@@ -14,7 +14,7 @@
 #include <strings.h>
 
 static void out_of_memory(void) __attribute__((noreturn));
-static int	base64_value(unsigned char c);
+static int base64_value(unsigned char c);
 
 /*
  * out_of_memory
@@ -34,7 +34,7 @@ out_of_memory(void)
 void *
 xmalloc(size_t size)
 {
-	void	   *p = malloc(size > 0 ? size : 1);
+	void *p = malloc(size > 0 ? size : 1);
 
 	if (p == NULL)
 		out_of_memory();
@@ -44,7 +44,7 @@ xmalloc(size_t size)
 void *
 xcalloc(size_t count, size_t size)
 {
-	void	   *p = calloc(count > 0 ? count : 1, size > 0 ? size : 1);
+	void *p = calloc(count > 0 ? count : 1, size > 0 ? size : 1);
 
 	if (p == NULL)
 		out_of_memory();
@@ -54,7 +54,7 @@ xcalloc(size_t count, size_t size)
 void *
 xrealloc(void *ptr, size_t size)
 {
-	void	   *p = realloc(ptr, size > 0 ? size : 1);
+	void *p = realloc(ptr, size > 0 ? size : 1);
 
 	if (p == NULL)
 		out_of_memory();
@@ -70,7 +70,7 @@ xstrdup(const char *s)
 char *
 xstrndup(const char *s, size_t len)
 {
-	char	   *p = xmalloc(len + 1);
+	char *p = xmalloc(len + 1);
 
 	if (len > 0)
 		memcpy(p, s, len);
@@ -85,10 +85,7 @@ xstrndup(const char *s, size_t len)
 Str
 str_of(const char *s)
 {
-	return s == NULL ? STR_NONE : (Str)
-	{
-		s, strlen(s)
-	};
+	return s == NULL ? STR_NONE : (Str){s, strlen(s)};
 }
 
 /*
@@ -110,7 +107,7 @@ str_is(Str a, const char *b)
 bool
 str_is_nocase(Str a, const char *b)
 {
-	size_t		len = strlen(b);
+	size_t len = strlen(b);
 
 	return a.data != NULL && a.len == len && strncasecmp(a.data, b, len) == 0;
 }
@@ -118,8 +115,7 @@ str_is_nocase(Str a, const char *b)
 bool
 str_has_prefix(Str a, Str prefix)
 {
-	return a.len >= prefix.len &&
-		(prefix.len == 0 || memcmp(a.data, prefix.data, prefix.len) == 0);
+	return a.len >= prefix.len && (prefix.len == 0 || memcmp(a.data, prefix.data, prefix.len) == 0);
 }
 
 /*
@@ -167,8 +163,7 @@ utf8_length(const unsigned char *s, size_t avail)
 			return 0;
 		return 3;
 	}
-	if (avail < 4 || (s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80 ||
-		(s[3] & 0xC0) != 0x80)
+	if (avail < 4 || (s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80 || (s[3] & 0xC0) != 0x80)
 		return 0;
 	if ((c == 0xF0 && s[1] < 0x90) || (c == 0xF4 && s[1] > 0x8F))
 		return 0;
@@ -182,11 +177,11 @@ utf8_length(const unsigned char *s, size_t avail)
 bool
 str_is_utf8(Str s)
 {
-	size_t		i = 0;
+	size_t i = 0;
 
 	while (i < s.len)
 	{
-		size_t		n = utf8_length((const unsigned char *) s.data + i, s.len - i);
+		size_t n = utf8_length((const unsigned char *) s.data + i, s.len - i);
 
 		if (n == 0)
 			return false;
@@ -202,7 +197,7 @@ str_is_utf8(Str s)
 size_t
 str_characters(Str s)
 {
-	size_t		n = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < s.len; i++)
 		if (((unsigned char) s.data[i] & 0xC0) != 0x80)
@@ -217,8 +212,8 @@ str_characters(Str s)
 void
 buf_reserve(Buf *b, size_t more)
 {
-	size_t		need = b->len + more + 1;
-	size_t		cap = b->cap > 0 ? b->cap : 256;
+	size_t need = b->len + more + 1;
+	size_t cap = b->cap > 0 ? b->cap : 256;
 
 	if (need <= b->cap)
 		return;
@@ -275,9 +270,9 @@ buf_putc(Buf *b, char c)
 void
 buf_put_int(Buf *b, int64_t v)
 {
-	char		digits[24];
-	int			i = (int) sizeof(digits);
-	uint64_t	u = v < 0 ? 0 - (uint64_t) v : (uint64_t) v;
+	char digits[24];
+	int i = (int) sizeof(digits);
+	uint64_t u = v < 0 ? 0 - (uint64_t) v : (uint64_t) v;
 
 	do
 	{
@@ -290,10 +285,10 @@ buf_put_int(Buf *b, int64_t v)
 }
 
 void
-buf_printf(Buf *b, const char *fmt,...)
+buf_printf(Buf *b, const char *fmt, ...)
 {
-	va_list		args;
-	int			n;
+	va_list args;
+	int n;
 
 	va_start(args, fmt);
 	n = vsnprintf(NULL, 0, fmt, args);
@@ -314,8 +309,8 @@ buf_printf(Buf *b, const char *fmt,...)
 void
 buf_put_utf8(Buf *b, uint32_t cp)
 {
-	char		s[4];
-	size_t		n;
+	char s[4];
+	size_t n;
 
 	if (cp > 0x10FFFF || (cp >= 0xD800 && cp <= 0xDFFF))
 		cp = 0xFFFD;
@@ -356,18 +351,18 @@ buf_put_utf8(Buf *b, uint32_t cp)
 void
 buf_put_json(Buf *b, Str s)
 {
-	size_t		i = 0;
+	size_t i = 0;
 
 	buf_reserve(b, s.len + 2);
 	buf_putc(b, '"');
 	while (i < s.len)
 	{
-		size_t		start = i;
+		size_t start = i;
 
 		while (i < s.len)
 		{
 			unsigned char c = (unsigned char) s.data[i];
-			size_t		n;
+			size_t n;
 
 			if (c < 0x20 || c == '"' || c == '\\')
 				break;
@@ -437,8 +432,8 @@ buf_put_html(Buf *b, Str s)
 {
 	for (size_t i = 0; i < s.len;)
 	{
-		size_t		n = utf8_length((const unsigned char *) s.data + i, s.len - i);
-		char		c = s.data[i];
+		size_t n = utf8_length((const unsigned char *) s.data + i, s.len - i);
+		char c = s.data[i];
 
 		if (n == 0 || c == '\0')
 		{
@@ -470,8 +465,7 @@ buf_put_html(Buf *b, Str s)
 	}
 }
 
-static const char base64_alphabet[] =
-"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /*
  * buf_put_base64
@@ -482,9 +476,9 @@ buf_put_base64(Buf *b, Str s)
 {
 	for (size_t i = 0; i < s.len; i += 3)
 	{
-		uint32_t	v = (uint32_t) (unsigned char) s.data[i] << 16;
-		size_t		left = s.len - i;
-		char		out[4];
+		uint32_t v = (uint32_t) (unsigned char) s.data[i] << 16;
+		size_t left = s.len - i;
+		char out[4];
 
 		if (left > 1)
 			v |= (uint32_t) (unsigned char) s.data[i + 1] << 8;
@@ -518,15 +512,15 @@ base64_value(unsigned char c)
 bool
 base64_decode(Str in, Buf *out)
 {
-	uint32_t	v = 0;
-	int			bits = 0;
-	int			digits = 0;
-	bool		padded = false;
+	uint32_t v = 0;
+	int bits = 0;
+	int digits = 0;
+	bool padded = false;
 
 	for (size_t i = 0; i < in.len; i++)
 	{
 		unsigned char c = (unsigned char) in.data[i];
-		int			d;
+		int d;
 
 		if (isspace(c))
 			continue;
@@ -560,15 +554,14 @@ url_decode(Str in, Buf *out)
 {
 	for (size_t i = 0; i < in.len; i++)
 	{
-		char		c = in.data[i];
+		char c = in.data[i];
 
 		if (c == '+')
 			c = ' ';
-		else if (c == '%' && i + 2 < in.len &&
-				 isxdigit((unsigned char) in.data[i + 1]) &&
+		else if (c == '%' && i + 2 < in.len && isxdigit((unsigned char) in.data[i + 1]) &&
 				 isxdigit((unsigned char) in.data[i + 2]))
 		{
-			char		hex[3] = {in.data[i + 1], in.data[i + 2], '\0'};
+			char hex[3] = {in.data[i + 1], in.data[i + 2], '\0'};
 
 			c = (char) strtol(hex, NULL, 16);
 			i += 2;

@@ -14,9 +14,9 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 static pthread_t thread;
-static Timer **heap;			/* from index 1 */
-static int	heap_count;
-static int	heap_size;
+static Timer **heap; /* from index 1 */
+static int heap_count;
+static int heap_size;
 static bool stopping;
 
 static void put_at(int position, Timer *timer);
@@ -42,7 +42,7 @@ put_at(int position, Timer *timer)
 static void
 sift(int position)
 {
-	Timer	   *timer = heap[position];
+	Timer *timer = heap[position];
 
 	while (position > 1 && heap[position / 2]->due_us > timer->due_us)
 	{
@@ -51,7 +51,7 @@ sift(int position)
 	}
 	for (;;)
 	{
-		int			child = position * 2;
+		int child = position * 2;
 
 		if (child + 1 <= heap_count && heap[child + 1]->due_us < heap[child]->due_us)
 			child++;
@@ -70,8 +70,8 @@ sift(int position)
 static void
 take_out(Timer *timer)
 {
-	int			position = timer->position;
-	Timer	   *last = heap[heap_count--];
+	int position = timer->position;
+	Timer *last = heap[heap_count--];
 
 	timer->position = 0;
 	if (last != timer)
@@ -117,7 +117,7 @@ timer_add(Timer *timer, int64_t delay_us)
 bool
 timer_cancel(Timer *timer)
 {
-	bool		pending;
+	bool pending;
 
 	pthread_mutex_lock(&mutex);
 	pending = timer->position > 0;
@@ -142,7 +142,7 @@ timer_thread(void *arg)
 			pthread_cond_wait(&changed, &mutex);
 		else if (stopping || heap[1]->due_us <= monotonic_us())
 		{
-			Timer	   *timer = heap[1];
+			Timer *timer = heap[1];
 
 			take_out(timer);
 			pthread_mutex_unlock(&mutex);
@@ -151,10 +151,8 @@ timer_thread(void *arg)
 		}
 		else
 		{
-			struct timespec ts = {
-				.tv_sec = heap[1]->due_us / 1000000,
-				.tv_nsec = heap[1]->due_us % 1000000 * 1000
-			};
+			struct timespec ts = {.tv_sec = heap[1]->due_us / 1000000,
+								  .tv_nsec = heap[1]->due_us % 1000000 * 1000};
 
 			pthread_cond_timedwait(&changed, &mutex, &ts);
 		}

@@ -10,9 +10,9 @@
 
 typedef struct Timer
 {
-	int64_t		due_us;			/* monotonic */
-	int			position;		/* in the heap, from 1; 0: not in it */
-	void		(*fire) (struct Timer *timer);
+	int64_t due_us; /* monotonic */
+	int position; /* in the heap, from 1; 0: not in it */
+	void (*fire)(struct Timer *timer);
 } Timer;
 
 extern void timers_start(void);

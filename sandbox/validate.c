@@ -1,6 +1,6 @@
 /*
  * validate.c
- *	  The rules a SendPayment request must keep, as the fact sheet has them.
+ *	  The rules a SendPayment request must keep.
  *
  * A value of the wrong JSON type is refused by the vendor's model binder before
  * any rule is looked at: the error's text is then empty and its name carries
@@ -13,28 +13,27 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#define MAX_URL_CHARACTERS		254
-#define MAX_MOBILE_CHARACTERS	11
-#define MAX_UDF_CHARACTERS		500
-#define MAX_UDF_CARD_CHARACTERS	50
-#define MAX_ITEMS				1000
+#define MAX_URL_CHARACTERS 254
+#define MAX_MOBILE_CHARACTERS 11
+#define MAX_UDF_CHARACTERS 500
+#define MAX_UDF_CARD_CHARACTERS 50
+#define MAX_ITEMS 1000
 
 typedef struct Checker
 {
 	const JsonNode *body;
 	SendPaymentRequest *req;
-	Buf			type_errors;
+	Buf type_errors;
 } Checker;
 
 static void type_error(Checker *c, const char *name);
 static void rule_error(Checker *c, const char *name, const char *error);
-static Str	text_member(Checker *c, const JsonNode *object, const char *name, const char *top);
-static bool number_member(Checker *c, const JsonNode *object, const char *name,
-						  const char *top, OptionalDecimal *result);
-static bool integer_member(Checker *c, const JsonNode *object, const char *name,
-						   const char *top, int64_t *result);
-static const JsonNode *typed_member(Checker *c, const JsonNode *object, const char *name,
-									JsonType type);
+static Str text_member(Checker *c, const JsonNode *object, const char *name, const char *top);
+static bool number_member(Checker *c, const JsonNode *object, const char *name, const char *top,
+						  OptionalDecimal *result);
+static bool integer_member(Checker *c, const JsonNode *object, const char *name, const char *top,
+						   int64_t *result);
+static const JsonNode *typed_member(Checker *c, const JsonNode *object, const char *name, JsonType type);
 static bool is_email(Str s);
 static bool is_mobile(Str s);
 static bool is_dial_code(Str s);
@@ -43,8 +42,8 @@ static void check_customer(Checker *c, const Account *account);
 static void check_value(Checker *c, const Account *account);
 static void check_url(Checker *c, const char *name, Str *to, bool limited);
 static void check_texts(Checker *c);
-static void check_dimension(Checker *c, const JsonNode *item, const char *name,
-							int64_t maximum, OptionalDecimal *to);
+static void check_dimension(Checker *c, const JsonNode *item, const char *name, int64_t maximum,
+							OptionalDecimal *to);
 static void check_items(Checker *c);
 static void check_shipping(Checker *c);
 static void check_suppliers(Checker *c);
@@ -74,7 +73,7 @@ put_validation_error(Buf *errors, const char *name, const char *error)
 static void
 type_error(Checker *c, const char *name)
 {
-	char		full[96] = "invoiceCreate.";
+	char full[96] = "invoiceCreate.";
 
 	strncat(full, name, sizeof(full) - strlen(full) - 1);
 	put_validation_error(&c->type_errors, full, "");
@@ -123,7 +122,7 @@ json_text(const JsonNode *object, const char *name, Str *result)
 static Str
 text_member(Checker *c, const JsonNode *object, const char *name, const char *top)
 {
-	Str			text;
+	Str text;
 
 	if (!json_text(object, name, &text))
 		type_error(c, top);
@@ -136,8 +135,7 @@ text_member(Checker *c, const JsonNode *object, const char *name, const char *to
  *		it has a value that is none.
  */
 static bool
-number_member(Checker *c, const JsonNode *object, const char *name,
-			  const char *top, OptionalDecimal *result)
+number_member(Checker *c, const JsonNode *object, const char *name, const char *top, OptionalDecimal *result)
 {
 	const JsonNode *node = json_member(object, name);
 
@@ -160,8 +158,7 @@ number_member(Checker *c, const JsonNode *object, const char *name,
  *		A member read as a whole number; false if it is missing or is none.
  */
 static bool
-integer_member(Checker *c, const JsonNode *object, const char *name,
-			   const char *top, int64_t *result)
+integer_member(Checker *c, const JsonNode *object, const char *name, const char *top, int64_t *result)
 {
 	OptionalDecimal d;
 
@@ -205,13 +202,13 @@ is_email(Str s)
 {
 	const char *at = s.len > 0 ? memchr(s.data, '@', s.len) : NULL;
 	const char *end = s.data + s.len;
-	bool		dot = false;
+	bool dot = false;
 
 	if (at == NULL || at == s.data || memchr(at + 1, '@', (size_t) (end - at - 1)) != NULL)
 		return false;
 	for (size_t i = 0; i < s.len; i++)
-		if ((unsigned char) s.data[i] <= ' ' || s.data[i] == ',' || s.data[i] == ';' ||
-			s.data[i] == '<' || s.data[i] == '>' || s.data[i] == '"')
+		if ((unsigned char) s.data[i] <= ' ' || s.data[i] == ',' || s.data[i] == ';' || s.data[i] == '<' ||
+			s.data[i] == '>' || s.data[i] == '"')
 			return false;
 	if (s.data[0] == '.' || at[-1] == '.')
 		return false;
@@ -232,7 +229,7 @@ is_email(Str s)
 static bool
 is_mobile(Str s)
 {
-	size_t		digits = 0;
+	size_t digits = 0;
 
 	if (s.len > 0 && (s.data[0] == '+' || s.data[0] == '*'))
 	{
@@ -280,10 +277,10 @@ is_dial_code(Str s)
 static bool
 is_web_url(Str s, bool *localhost)
 {
-	Str			rest = s;
-	Str			host;
+	Str rest = s;
+	Str host;
 	const char *at;
-	size_t		n = 0;
+	size_t n = 0;
 
 	*localhost = false;
 	if (s.len > 7 && strncasecmp(s.data, "http://", 7) == 0)
@@ -293,8 +290,8 @@ is_web_url(Str s, bool *localhost)
 	else
 		return false;
 	for (size_t i = 0; i < s.len; i++)
-		if ((unsigned char) s.data[i] <= ' ' || (unsigned char) s.data[i] == 0x7F ||
-			s.data[i] == '"' || s.data[i] == '<' || s.data[i] == '>' || s.data[i] == '\\')
+		if ((unsigned char) s.data[i] <= ' ' || (unsigned char) s.data[i] == 0x7F || s.data[i] == '"' ||
+			s.data[i] == '<' || s.data[i] == '>' || s.data[i] == '\\')
 			return false;
 	rest.data += n;
 	rest.len -= n;
@@ -318,7 +315,7 @@ is_web_url(Str s, bool *localhost)
 	if (host.len == 0)
 		return false;
 	*localhost = str_is_nocase(host, "localhost") || str_is_nocase(host, "localhost.") ||
-		(host.len > 10 && str_is_nocase((Str) {host.data + host.len - 10, 10}, ".localhost"));
+				 (host.len > 10 && str_is_nocase((Str){host.data + host.len - 10, 10}, ".localhost"));
 	return true;
 }
 
@@ -331,11 +328,10 @@ check_customer(Checker *c, const Account *account)
 {
 	static const char *const options[] = {"EML", "SMS", "LNK", "ALL"};
 	InvoiceData *d = &c->req->data;
-	Str			option = text_member(c, c->body, "NotificationOption", "NotificationOption");
-	Str			mobile = text_member(c, c->body, "CustomerMobile", "CustomerMobile");
-	Str			code = text_member(c, c->body, "MobileCountryCode", "MobileCountryCode");
-	bool		by_mail,
-				by_text;
+	Str option = text_member(c, c->body, "NotificationOption", "NotificationOption");
+	Str mobile = text_member(c, c->body, "CustomerMobile", "CustomerMobile");
+	Str code = text_member(c, c->body, "MobileCountryCode", "MobileCountryCode");
+	bool by_mail, by_text;
 
 	d->customer_name = text_member(c, c->body, "CustomerName", "CustomerName");
 	if (str_trim(d->customer_name).len == 0)
@@ -345,9 +341,9 @@ check_customer(Checker *c, const Account *account)
 		if (str_is_nocase(option, options[i]))
 			d->notification = options[i];
 	if (d->notification == NULL)
-		rule_error(c, "NotificationOption", option.len == 0 ?
-				   "The NotificationOption field is required." :
-				   "The NotificationOption field must be one of EML, SMS, LNK, ALL.");
+		rule_error(c, "NotificationOption",
+				   option.len == 0 ? "The NotificationOption field is required."
+								   : "The NotificationOption field must be one of EML, SMS, LNK, ALL.");
 	by_mail = d->notification != NULL && (d->notification[0] == 'E' || d->notification[0] == 'A');
 	by_text = d->notification != NULL && (d->notification[0] == 'S' || d->notification[0] == 'A');
 
@@ -367,9 +363,11 @@ check_customer(Checker *c, const Account *account)
 			rule_error(c, "CustomerMobile", "The CustomerMobile field is required.");
 	}
 	else if (str_characters(mobile) > MAX_MOBILE_CHARACTERS)
-		rule_error(c, "CustomerMobile", "The field CustomerMobile must be a string with a maximum length of 11.");
+		rule_error(c, "CustomerMobile",
+				   "The field CustomerMobile must be a string with a maximum length of 11.");
 	else if (!is_mobile(mobile))
-		rule_error(c, "CustomerMobile", "The field CustomerMobile must match the regular expression "
+		rule_error(c, "CustomerMobile",
+				   "The field CustomerMobile must match the regular expression "
 				   "'^(?:(\\+)|(00)|(\\*)|())[0-9]{3,14}((\\#)|())$'.");
 
 	if (code.len == 0)
@@ -380,10 +378,7 @@ check_customer(Checker *c, const Account *account)
 		buf_putc(&c->req->scratch, '+');
 	buf_put_str(&c->req->scratch, code);
 	buf_put_str(&c->req->scratch, mobile);
-	d->customer_mobile = (Str)
-	{
-		c->req->scratch.data, c->req->scratch.len
-	};
+	d->customer_mobile = (Str){c->req->scratch.data, c->req->scratch.len};
 }
 
 /*
@@ -395,7 +390,7 @@ check_value(Checker *c, const Account *account)
 {
 	InvoiceData *d = &c->req->data;
 	OptionalDecimal value;
-	Str			iso = text_member(c, c->body, "DisplayCurrencyIso", "DisplayCurrencyIso");
+	Str iso = text_member(c, c->body, "DisplayCurrencyIso", "DisplayCurrencyIso");
 
 	d->currency = account->currency;
 	if (iso.len > 0)
@@ -413,7 +408,7 @@ check_value(Checker *c, const Account *account)
 			rule_error(c, "InvoiceValue", "Invoice value must be more than 0");
 		else
 		{
-			Decimal		base;
+			Decimal base;
 
 			d->display_value = value.value;
 			if (!store_base_value(account, d, &base))
@@ -429,9 +424,9 @@ check_value(Checker *c, const Account *account)
 static void
 check_url(Checker *c, const char *name, Str *to, bool limited)
 {
-	Str			url = text_member(c, c->body, name, name);
-	bool		localhost;
-	char		text[128];
+	Str url = text_member(c, c->body, name, name);
+	bool localhost;
+	char text[128];
 
 	*to = STR_NONE;
 	if (url.len == 0)
@@ -461,8 +456,8 @@ static void
 check_texts(Checker *c)
 {
 	InvoiceData *d = &c->req->data;
-	Str			language = text_member(c, c->body, "Language", "Language");
-	Str			expiry = text_member(c, c->body, "ExpiryDate", "ExpiryDate");
+	Str language = text_member(c, c->body, "Language", "Language");
+	Str expiry = text_member(c, c->body, "ExpiryDate", "ExpiryDate");
 
 	if (language.len > 0)
 	{
@@ -497,13 +492,12 @@ check_texts(Checker *c)
  *		Weight or a measure of an item: 0 to a maximum.
  */
 static void
-check_dimension(Checker *c, const JsonNode *item, const char *name,
-				int64_t maximum, OptionalDecimal *to)
+check_dimension(Checker *c, const JsonNode *item, const char *name, int64_t maximum, OptionalDecimal *to)
 {
-	char		full[64] = "InvoiceItems.";
+	char full[64] = "InvoiceItems.";
 
 	if (number_member(c, item, name, "InvoiceItems", to) && to->present &&
-		(decimal_sign(to->value) < 0 || decimal_compare(to->value, (Decimal) {maximum, 0}) > 0))
+		(decimal_sign(to->value) < 0 || decimal_compare(to->value, (Decimal){maximum, 0}) > 0))
 	{
 		strncat(full, name, sizeof(full) - strlen(full) - 1);
 		rule_error(c, full, "The value is out of range.");
@@ -520,8 +514,8 @@ check_items(Checker *c)
 	const JsonNode *array = typed_member(c, c->body, "InvoiceItems", JSON_ARRAY);
 	InvoiceData *d = &c->req->data;
 	WideDecimal sum = wide_zero();
-	size_t		before = c->req->errors.len + c->type_errors.len;
-	int			count = 0;
+	size_t before = c->req->errors.len + c->type_errors.len;
+	int count = 0;
 
 	if (array == NULL || array->child == NULL)
 		return;
@@ -535,7 +529,7 @@ check_items(Checker *c)
 	d->items = xcalloc((size_t) count, sizeof(Item));
 	for (const JsonNode *n = array->child; n != NULL; n = n->next)
 	{
-		Item	   *item = &d->items[d->item_count++];
+		Item *item = &d->items[d->item_count++];
 		OptionalDecimal price;
 
 		if (n->type != JSON_OBJECT)
@@ -575,11 +569,9 @@ check_items(Checker *c)
 static void
 check_shipping(Checker *c)
 {
-	static const char *const required[] = {
-		"PersonName", "Mobile", "LineAddress", "CityName", "CountryCode"
-	};
+	static const char *const required[] = {"PersonName", "Mobile", "LineAddress", "CityName", "CountryCode"};
 	const JsonNode *consignee = typed_member(c, c->body, "ShippingConsignee", JSON_OBJECT);
-	int64_t		method;
+	int64_t method;
 
 	if (!integer_member(c, c->body, "ShippingMethod", "ShippingMethod", &method))
 		return;
@@ -590,8 +582,8 @@ check_shipping(Checker *c)
 	}
 	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
 	{
-		char		full[64] = "ShippingConsignee.";
-		char		text[64] = "The ";
+		char full[64] = "ShippingConsignee.";
+		char text[64] = "The ";
 
 		if (str_trim(text_member(c, consignee, required[i], "ShippingConsignee")).len > 0)
 			continue;
@@ -611,7 +603,7 @@ check_suppliers(Checker *c)
 {
 	const JsonNode *array = typed_member(c, c->body, "Suppliers", JSON_ARRAY);
 	InvoiceData *d = &c->req->data;
-	int			count = 0;
+	int count = 0;
 
 	if (array == NULL || array->child == NULL)
 		return;
@@ -625,7 +617,7 @@ check_suppliers(Checker *c)
 	d->suppliers = xcalloc((size_t) count, sizeof(Supplier));
 	for (const JsonNode *n = array->child; n != NULL; n = n->next)
 	{
-		Supplier   *s = &d->suppliers[d->supplier_count++];
+		Supplier *s = &d->suppliers[d->supplier_count++];
 		OptionalDecimal share;
 
 		if (n->type != JSON_OBJECT)
@@ -652,9 +644,8 @@ check_suppliers(Checker *c)
 static void
 check_address(Checker *c)
 {
-	static const char *const members[] = {
-		"Block", "Street", "HouseBuildingNo", "Address", "AddressInstructions"
-	};
+	static const char *const members[] = {"Block", "Street", "HouseBuildingNo", "Address",
+										  "AddressInstructions"};
 	const JsonNode *address = typed_member(c, c->body, "CustomerAddress", JSON_OBJECT);
 
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
@@ -683,14 +674,14 @@ check_processing(Checker *c)
 	c->req->data.card_first = true;
 	for (const JsonNode *n = methods->child; n != NULL; n = n->next)
 	{
-		Decimal		id;
+		Decimal id;
 
 		if (n->type != JSON_NUMBER || !decimal_parse(n->text, true, &id) || id.scale != 0)
 		{
 			type_error(c, "InvoicePaymentMethods");
 			return;
 		}
-		if (id.units == 1)		/* KNET */
+		if (id.units == 1) /* KNET */
 			c->req->data.card_first = false;
 	}
 }
@@ -704,7 +695,7 @@ check_processing(Checker *c)
 bool
 validate_send_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req)
 {
-	Checker		c = {body, req, {0}};
+	Checker c = {body, req, {0}};
 
 	memset(req, 0, sizeof(*req));
 	check_customer(&c, account);

@@ -12,12 +12,11 @@
 typedef struct SendPaymentRequest
 {
 	InvoiceData data;
-	Buf			errors;			/* the elements of ValidationErrors, if any */
-	Buf			scratch;
+	Buf errors; /* the elements of ValidationErrors, if any */
+	Buf scratch;
 } SendPaymentRequest;
 
-extern bool validate_send_payment(const JsonNode *body, const Account *account,
-								  SendPaymentRequest *req);
+extern bool validate_send_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req);
 extern void validate_free(SendPaymentRequest *req);
 extern bool json_text(const JsonNode *object, const char *name, Str *result);
 extern void put_validation_error(Buf *errors, const char *name, const char *error);

@@ -23,22 +23,22 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DRAIN_MS	2000
+#define DRAIN_MS 2000
 
 typedef struct WireJob
 {
-	int			fd;
-	Buf			raw;
-	FaultEnd	end;
-	int64_t		at;
-	int64_t		stall_ms;
+	int fd;
+	Buf raw;
+	FaultEnd end;
+	int64_t at;
+	int64_t stall_ms;
 	LedgerHandle ledger;
 } WireJob;
 
 static atomic_int jobs;
 static atomic_bool stopping;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int	stop_fd = -1;
+static int stop_fd = -1;
 
 static void wire_init(void);
 static bool wait_for(int fd, short events, int64_t until_us);
@@ -66,9 +66,9 @@ wire_init(void)
 void
 wire_compose(Buf *raw, const Answer *a)
 {
-	char		date[64];
-	time_t		now = time(NULL);
-	struct tm	tm;
+	char date[64];
+	time_t now = time(NULL);
+	struct tm tm;
 
 	gmtime_r(&now, &tm);
 	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
@@ -97,7 +97,7 @@ wait_for(int fd, short events, int64_t until_us)
 	for (;;)
 	{
 		struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = stop_fd, .events = POLLIN}};
-		int64_t		left = until_us < 0 ? -1 : (until_us - monotonic_us() + 999) / 1000;
+		int64_t left = until_us < 0 ? -1 : (until_us - monotonic_us() + 999) / 1000;
 
 		if (until_us >= 0 && left <= 0)
 			return false;
@@ -117,11 +117,11 @@ wait_for(int fd, short events, int64_t until_us)
 static int64_t
 send_bytes(int fd, const char *data, size_t len)
 {
-	size_t		done = 0;
+	size_t done = 0;
 
 	while (done < len)
 	{
-		ssize_t		n = send(fd, data + done, len - done, MSG_NOSIGNAL);
+		ssize_t n = send(fd, data + done, len - done, MSG_NOSIGNAL);
 
 		if (n > 0)
 			done += (size_t) n;
@@ -144,7 +144,7 @@ send_bytes(int fd, const char *data, size_t len)
 static void
 wait_for_delivery(int fd)
 {
-	int			queued = 0;
+	int queued = 0;
 
 	for (int i = 0; i < 10000; i++)
 	{
@@ -162,12 +162,12 @@ wait_for_delivery(int fd)
 static const char *
 hold_open(int fd, int64_t ms, bool half_closed)
 {
-	int64_t		until = ms < 0 ? -1 : monotonic_us() + ms * 1000;
-	char		buffer[4096];
+	int64_t until = ms < 0 ? -1 : monotonic_us() + ms * 1000;
+	char buffer[4096];
 
 	while (wait_for(fd, POLLIN | POLLRDHUP, until))
 	{
-		ssize_t		n = recv(fd, buffer, sizeof(buffer), 0);
+		ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
 
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 			return half_closed ? "cut" : "client left";
@@ -182,9 +182,9 @@ hold_open(int fd, int64_t ms, bool half_closed)
 static void *
 wire_thread(void *arg)
 {
-	WireJob    *job = arg;
-	size_t		len = job->raw.len;
-	int64_t		sent;
+	WireJob *job = arg;
+	size_t len = job->raw.len;
+	int64_t sent;
 	const char *how;
 
 	if (job->at < (int64_t) len)
@@ -230,11 +230,11 @@ wire_take(Request *r, FaultEnd end, int64_t at, int64_t stall_ms, Buf *raw)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	WireJob    *job;
+	WireJob *job;
 	pthread_attr_t attr;
-	pthread_t	thread;
-	int			pair[2];
-	int			own;
+	pthread_t thread;
+	int pair[2];
+	int own;
 
 	pthread_once(&once, wire_init);
 	if (info == NULL || atomic_load(&stopping))
@@ -278,7 +278,7 @@ wire_take(Request *r, FaultEnd end, int64_t at, int64_t stall_ms, Buf *raw)
 void
 wire_stop(void)
 {
-	uint64_t	one = 1;
+	uint64_t one = 1;
 
 	pthread_once(&once, wire_init);
 	atomic_store(&stopping, true);

@@ -10,32 +10,25 @@
 int
 main(void)
 {
-	static const char *const extra[] = {
-		"--key", KEY "=KWT", "--key", "SK_SAU_demo", "--key", "second-kwt-key", NULL
-	};
+	static const char *const extra[] = {"--key", KEY "=KWT",       "--key", "SK_SAU_demo",
+										"--key", "second-kwt-key", NULL};
 	static const struct
 	{
 		const char *name;
-		void		(*run) (void);
-	}			tests[] =
-	{
-		{"units", test_units},
-		{"api", test_api},
-		{"validation", test_validation},
-		{"pages", test_pages},
-		{"control", test_control},
-		{"faults", test_faults},
-		{"bytes", test_bytes},
-		{"process", test_process},
+		void (*run)(void);
+	} tests[] = {
+		{"units", test_units}, {"api", test_api},         {"validation", test_validation},
+		{"pages", test_pages}, {"control", test_control}, {"faults", test_faults},
+		{"bytes", test_bytes}, {"process", test_process},
 	};
-	int			pid = start_server(extra, &port);
+	int pid = start_server(extra, &port);
 
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 	{
-		int			passed_before = passed;
-		int			failed_before = failed;
-		double		start = seconds_now();
+		int passed_before = passed;
+		int failed_before = failed;
+		double start = seconds_now();
 
 		tests[i].run();
 		printf("%-12s %6d passed, %d failed (%.1f s)\n", tests[i].name, passed - passed_before,

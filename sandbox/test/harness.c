@@ -22,9 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
-int			passed;
-int			failed;
-int			port;
+int passed;
+int failed;
+int port;
 
 static bool is_whole(const Reply *r);
 static void look_into(Reply *r);
@@ -35,9 +35,9 @@ static Reply read_some(int fd, int timeout_ms, bool to_end);
  *		Count a check and say what failed.
  */
 bool
-check_at(bool ok, const char *file, int line, const char *fmt,...)
+check_at(bool ok, const char *file, int line, const char *fmt, ...)
 {
-	va_list		args;
+	va_list args;
 
 	if (ok)
 	{
@@ -74,8 +74,8 @@ seconds_now(void)
 char *
 read_text(const char *path, size_t *len)
 {
-	FILE	   *f = fopen(path, "rb");
-	char	   *text = malloc(1 << 20);
+	FILE *f = fopen(path, "rb");
+	char *text = malloc(1 << 20);
 
 	if (f == NULL || text == NULL)
 	{
@@ -108,11 +108,11 @@ sandbox_path(void)
 int
 start_server(const char *const *extra, int *server_port)
 {
-	char		dir[] = "/tmp/mf-sandbox-test-XXXXXX";
-	char		file[64];
+	char dir[] = "/tmp/mf-sandbox-test-XXXXXX";
+	char file[64];
 	const char *argv[32] = {sandbox_path(), "--quiet", "--port", "0", "--port-file", file};
-	int			n = 6;
-	pid_t		pid;
+	int n = 6;
+	pid_t pid;
 
 	if (mkdtemp(dir) == NULL)
 	{
@@ -131,8 +131,8 @@ start_server(const char *const *extra, int *server_port)
 	}
 	for (int i = 0; i < 10000; i++)
 	{
-		FILE	   *f = fopen(file, "r");
-		int			status;
+		FILE *f = fopen(file, "r");
+		int status;
 
 		if (f != NULL)
 		{
@@ -158,7 +158,7 @@ start_server(const char *const *extra, int *server_port)
 int
 stop_server(int pid, int signal_number)
 {
-	int			status;
+	int status;
 
 	kill(pid, signal_number);
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
@@ -174,8 +174,8 @@ int
 dial(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
-	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int			one = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int one = 1;
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || connect(fd, (struct sockaddr *) &a, sizeof(a)) != 0)
@@ -196,7 +196,7 @@ send_all(int fd, const char *data, size_t len)
 {
 	while (len > 0)
 	{
-		ssize_t		n = send(fd, data, len, MSG_NOSIGNAL);
+		ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
 
 		if (n <= 0)
 			return;
@@ -211,11 +211,11 @@ send_all(int fd, const char *data, size_t len)
  *		hold an Authorization of their own.
  */
 char *
-compose(const char *method, const char *path, const char *headers,
-		const char *body, size_t body_len, size_t *len)
+compose(const char *method, const char *path, const char *headers, const char *body, size_t body_len,
+		size_t *len)
 {
-	char	   *text = malloc(strlen(path) + strlen(headers) + body_len + 512);
-	int			n = sprintf(text, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s", method, path, port, headers);
+	char *text = malloc(strlen(path) + strlen(headers) + body_len + 512);
+	int n = sprintf(text, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s", method, path, port, headers);
 
 	if (strstr(headers, "Authorization:") == NULL)
 		n += sprintf(text + n, "Authorization: Bearer " KEY "\r\n");
@@ -236,11 +236,11 @@ compose(const char *method, const char *path, const char *headers,
 static bool
 is_whole(const Reply *r)
 {
-	char	   *end = strstr(r->raw, "\r\n\r\n");
-	char	   *length = end != NULL ? strcasestr(r->raw, "\r\nContent-Length: ") : NULL;
+	char *end = strstr(r->raw, "\r\n\r\n");
+	char *length = end != NULL ? strcasestr(r->raw, "\r\nContent-Length: ") : NULL;
 
 	return length != NULL && length < end &&
-		r->len >= (size_t) (end + 4 - r->raw) + strtoul(length + 18, NULL, 10);
+		   r->len >= (size_t) (end + 4 - r->raw) + strtoul(length + 18, NULL, 10);
 }
 
 /*
@@ -250,7 +250,7 @@ is_whole(const Reply *r)
 static void
 look_into(Reply *r)
 {
-	char	   *end = strstr(r->raw, "\r\n\r\n");
+	char *end = strstr(r->raw, "\r\n\r\n");
 
 	if (sscanf(r->raw, "HTTP/1.1 %d", &r->status) != 1)
 		r->status = 0;
@@ -269,13 +269,13 @@ look_into(Reply *r)
 static Reply
 read_some(int fd, int timeout_ms, bool to_end)
 {
-	Reply		r = {.raw = calloc(1, 1)};
-	size_t		room = 0;
+	Reply r = {.raw = calloc(1, 1)};
+	size_t room = 0;
 
 	while (to_end || !is_whole(&r))
 	{
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		ssize_t		n;
+		ssize_t n;
 
 		if (poll(&p, 1, timeout_ms) <= 0)
 			break;
@@ -332,10 +332,10 @@ free_reply(Reply *r)
 Reply
 call(const char *method, const char *path, const char *headers, const char *body)
 {
-	size_t		len;
-	char	   *text = compose(method, path, headers, body, strlen(body), &len);
-	int			fd = dial();
-	Reply		r;
+	size_t len;
+	char *text = compose(method, path, headers, body, strlen(body), &len);
+	int fd = dial();
+	Reply r;
 
 	send_all(fd, text, len);
 	r = read_reply(fd, 10000);
@@ -347,7 +347,7 @@ call(const char *method, const char *path, const char *headers, const char *body
 Reply
 api(const char *name, const char *body)
 {
-	char		path[256];
+	char path[256];
 
 	snprintf(path, sizeof(path), "/v2/%s", name);
 	return call("POST", path, "", body);
@@ -356,7 +356,7 @@ api(const char *name, const char *body)
 Reply
 control(const char *method, const char *path, const char *body)
 {
-	char		full[512];
+	char full[512];
 
 	snprintf(full, sizeof(full), "/_sandbox/%s", path);
 	return call(method, full, "", body);
@@ -369,7 +369,7 @@ control(const char *method, const char *path, const char *body)
 void
 arm(const char *rules)
 {
-	Reply		r = control("POST", "faults", rules);
+	Reply r = control("POST", "faults", rules);
 
 	CHECK(r.status == 200, "arming %s: %s", rules, r.body);
 	free_reply(&r);
@@ -378,7 +378,7 @@ arm(const char *rules)
 void
 disarm(void)
 {
-	Reply		r = control("DELETE", "faults", "");
+	Reply r = control("DELETE", "faults", "");
 
 	free_reply(&r);
 }
@@ -386,7 +386,7 @@ disarm(void)
 void
 reset_server(void)
 {
-	Reply		r = control("POST", "reset", "");
+	Reply r = control("POST", "reset", "");
 
 	CHECK(r.status == 200, "reset");
 	free_reply(&r);
@@ -400,14 +400,14 @@ reset_server(void)
 const cJSON *
 at(const cJSON *json, const char *path)
 {
-	char		copy[256];
-	char	   *save = NULL;
+	char copy[256];
+	char *save = NULL;
 
 	snprintf(copy, sizeof(copy), "%s", path);
 	for (char *part = strtok_r(copy, ".", &save); part != NULL && json != NULL;
 		 part = strtok_r(NULL, ".", &save))
-		json = cJSON_IsArray(json) ? cJSON_GetArrayItem(json, atoi(part)) :
-			cJSON_GetObjectItemCaseSensitive(json, part);
+		json = cJSON_IsArray(json) ? cJSON_GetArrayItem(json, atoi(part))
+								   : cJSON_GetObjectItemCaseSensitive(json, part);
 	return json;
 }
 
@@ -434,9 +434,9 @@ number_at(const cJSON *json, const char *path)
 int64_t
 count_of(const char *query)
 {
-	char		path[256];
-	Reply		r;
-	int64_t		n;
+	char path[256];
+	Reply r;
+	int64_t n;
 
 	snprintf(path, sizeof(path), "ledger/count?%s", query);
 	r = control("GET", path, "");

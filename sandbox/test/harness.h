@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEY		"SK_KWT_sandbox"
+#define KEY "SK_KWT_sandbox"
 
 /* How a connection ended. */
 typedef enum Ending
@@ -24,34 +24,34 @@ typedef enum Ending
 /* An answer as raw bytes, and what was found in it. */
 typedef struct Reply
 {
-	char	   *raw;
-	size_t		len;
-	Ending		ending;
-	int			status;			/* 0: no status line */
-	char	   *body;			/* into raw, or NULL */
-	size_t		body_len;
-	cJSON	   *json;			/* of the body, or NULL */
+	char *raw;
+	size_t len;
+	Ending ending;
+	int status; /* 0: no status line */
+	char *body; /* into raw, or NULL */
+	size_t body_len;
+	cJSON *json; /* of the body, or NULL */
 } Reply;
 
-extern int	passed;
-extern int	failed;
-extern int	port;				/* of the server the requests go to */
+extern int passed;
+extern int failed;
+extern int port; /* of the server the requests go to */
 
-extern bool check_at(bool ok, const char *file, int line, const char *fmt,...)
-			__attribute__((format(printf, 4, 5)));
+extern bool check_at(bool ok, const char *file, int line, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
-#define CHECK(ok, ...)	check_at((ok), __FILE__, __LINE__, __VA_ARGS__)
+#define CHECK(ok, ...) check_at((ok), __FILE__, __LINE__, __VA_ARGS__)
 
 extern const char *sandbox_path(void);
-extern int	start_server(const char *const *extra, int *server_port);
-extern int	stop_server(int pid, int signal_number);
+extern int start_server(const char *const *extra, int *server_port);
+extern int stop_server(int pid, int signal_number);
 extern char *read_text(const char *path, size_t *len);
 extern double seconds_now(void);
 
-extern int	dial(void);
+extern int dial(void);
 extern void send_all(int fd, const char *data, size_t len);
-extern char *compose(const char *method, const char *path, const char *headers,
-					 const char *body, size_t body_len, size_t *len);
+extern char *compose(const char *method, const char *path, const char *headers, const char *body,
+					 size_t body_len, size_t *len);
 extern Reply read_reply(int fd, int timeout_ms);
 extern Reply read_to_end(int fd, int timeout_ms);
 extern void free_reply(Reply *r);

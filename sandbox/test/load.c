@@ -22,10 +22,10 @@
 
 typedef struct Connection
 {
-	int			fd;
-	size_t		got;
-	char		answer[16384];
-	double		sent_at;
+	int fd;
+	size_t got;
+	char answer[16384];
+	double sent_at;
 } Connection;
 
 static long done;
@@ -36,7 +36,7 @@ static double worst;
 static double total_latency;
 
 static double now(void);
-static int	dial(int port);
+static int dial(int port);
 static void send_request(Connection *c);
 static bool take_answer(Connection *c);
 
@@ -61,8 +61,8 @@ static int
 dial(int port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
-	int			fd = socket(AF_INET, SOCK_STREAM, 0);
-	int			one = 1;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int one = 1;
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || connect(fd, (struct sockaddr *) &a, sizeof(a)) != 0)
@@ -81,19 +81,21 @@ dial(int port)
 static void
 send_request(Connection *c)
 {
-	char		body[512];
-	char		text[1024];
-	int			n;
-	int			m;
+	char body[512];
+	char text[1024];
+	int n;
+	int m;
 
 	if (status_only)
 		n = snprintf(body, sizeof(body), "{\"Key\":\"load-1\",\"KeyType\":\"CustomerReference\"}");
 	else
-		n = snprintf(body, sizeof(body),
-					 "{\"CustomerName\":\"Ahmad Al-Sabah\",\"InvoiceValue\":250.000,\"NotificationOption\":\"EML\","
-					 "\"CustomerEmail\":\"ahmad@example.com\",\"CustomerReference\":\"load-%ld\","
-					 "\"DisplayCurrencyIso\":\"KWD\",\"Language\":\"en\",\"CallBackUrl\":\"https://shop.example.com/ok\","
-					 "\"ErrorUrl\":\"https://shop.example.com/no\",\"UserDefinedField\":\"tenant 17\"}", ++sequence);
+		n = snprintf(
+			body, sizeof(body),
+			"{\"CustomerName\":\"Ahmad Al-Sabah\",\"InvoiceValue\":250.000,\"NotificationOption\":\"EML\","
+			"\"CustomerEmail\":\"ahmad@example.com\",\"CustomerReference\":\"load-%ld\","
+			"\"DisplayCurrencyIso\":\"KWD\",\"Language\":\"en\",\"CallBackUrl\":\"https://shop.example.com/ok\","
+			"\"ErrorUrl\":\"https://shop.example.com/no\",\"UserDefinedField\":\"tenant 17\"}",
+			++sequence);
 	m = snprintf(text, sizeof(text),
 				 "POST /v2/%s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer SK_KWT_sandbox\r\n"
 				 "Content-Type: application/json\r\nAccept: application/json\r\nContent-Length: %d\r\n\r\n%s",
@@ -114,10 +116,10 @@ send_request(Connection *c)
 static bool
 take_answer(Connection *c)
 {
-	ssize_t		n = recv(c->fd, c->answer + c->got, sizeof(c->answer) - 1 - c->got, 0);
-	char	   *end;
-	char	   *length;
-	double		latency;
+	ssize_t n = recv(c->fd, c->answer + c->got, sizeof(c->answer) - 1 - c->got, 0);
+	char *end;
+	char *length;
+	double latency;
 
 	if (n <= 0)
 	{
@@ -143,13 +145,13 @@ take_answer(Connection *c)
 int
 main(int argc, char **argv)
 {
-	int			port = argc > 1 ? atoi(argv[1]) : 0;
-	int			count = argc > 2 ? atoi(argv[2]) : 16;
-	double		seconds = argc > 3 ? atof(argv[3]) : 3;
+	int port = argc > 1 ? atoi(argv[1]) : 0;
+	int count = argc > 2 ? atoi(argv[2]) : 16;
+	double seconds = argc > 3 ? atof(argv[3]) : 3;
 	Connection *c = calloc((size_t) count, sizeof(Connection));
-	int			ep = epoll_create1(0);
-	double		start;
-	double		elapsed;
+	int ep = epoll_create1(0);
+	double start;
+	double elapsed;
 	struct epoll_event events[256];
 
 	if (port == 0 || c == NULL)
@@ -177,7 +179,7 @@ main(int argc, char **argv)
 		send_request(&c[i]);
 	while (now() - start < seconds)
 	{
-		int			n = epoll_wait(ep, events, 256, 100);
+		int n = epoll_wait(ep, events, 256, 100);
 
 		for (int i = 0; i < n; i++)
 			if (take_answer(events[i].data.ptr))
@@ -185,9 +187,9 @@ main(int argc, char **argv)
 	}
 	elapsed = now() - start;
 	printf("%s: %.0f requests/s, %d connections, %ld answers in %.2f s, %ld wrong, "
-		   "mean %.0f us, worst %.1f ms\n", status_only ? "GetPaymentStatus" : "SendPayment",
-		   (double) done / elapsed, count, done, elapsed, wrong,
-		   total_latency / (double) (done > 0 ? done : 1) * 1e6, worst * 1e3);
+		   "mean %.0f us, worst %.1f ms\n",
+		   status_only ? "GetPaymentStatus" : "SendPayment", (double) done / elapsed, count, done, elapsed,
+		   wrong, total_latency / (double) (done > 0 ? done : 1) * 1e6, worst * 1e3);
 	for (int i = 0; i < count; i++)
 		close(c[i].fd);
 	close(ep);

@@ -30,10 +30,11 @@ same_shape(const cJSON *expected, const cJSON *actual, const char *where)
 {
 	const cJSON *e = expected->child;
 	const cJSON *a = actual->child;
-	char		inner[512];
+	char inner[512];
 
 	CHECK((expected->type & 0xFF) == (actual->type & 0xFF) ||
-		  (cJSON_IsBool(expected) && cJSON_IsBool(actual)), "%s has the same type", where);
+			  (cJSON_IsBool(expected) && cJSON_IsBool(actual)),
+		  "%s has the same type", where);
 	if (!cJSON_IsObject(expected) && !cJSON_IsArray(expected))
 		return;
 	for (; e != NULL && a != NULL; e = e->next, a = a->next)
@@ -44,7 +45,9 @@ same_shape(const cJSON *expected, const cJSON *actual, const char *where)
 		same_shape(e, a, inner);
 	}
 	CHECK(e == NULL && a == NULL, "%s has as many members (%s)", where,
-		  e != NULL ? e->string : a != NULL ? a->string : "");
+		  e != NULL   ? e->string
+		  : a != NULL ? a->string
+					  : "");
 }
 
 /*
@@ -54,10 +57,10 @@ same_shape(const cJSON *expected, const cJSON *actual, const char *where)
 static void
 answer_like(const Reply *r, const char *fixture)
 {
-	char		path[256];
-	size_t		len;
-	char	   *text;
-	cJSON	   *json;
+	char path[256];
+	size_t len;
+	char *text;
+	cJSON *json;
 
 	snprintf(path, sizeof(path), "fixtures/%s", fixture);
 	text = read_text(path, &len);
@@ -75,14 +78,14 @@ answer_like(const Reply *r, const char *fixture)
 static void
 test_samples(void)
 {
-	static const char *const good[] = {
-		"send-payment.request.all.json", "send-payment.request.minimal-lnk.json",
-		"send-payment.request.php-library-wire.json", "send-payment.request.suppliers.json"
-	};
-	char		path[256];
-	size_t		len;
-	char	   *text;
-	Reply		r;
+	static const char *const good[] = {"send-payment.request.all.json",
+									   "send-payment.request.minimal-lnk.json",
+									   "send-payment.request.php-library-wire.json",
+									   "send-payment.request.suppliers.json"};
+	char path[256];
+	size_t len;
+	char *text;
+	Reply r;
 
 	for (size_t i = 0; i < 4; i++)
 	{
@@ -98,9 +101,13 @@ test_samples(void)
 	r = api("SendPayment", "{\"CustomerName\":\"A\",\"InvoiceValue\":0,\"NotificationOption\":\"LNK\"}");
 	CHECK(r.status == 400, "value 0 is refused");
 	answer_like(&r, "send-payment.response.validation-error.json");
-	CHECK(strcmp(r.body, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":"
-				 "[{\"Name\":\"InvoiceValue\",\"Error\":\"Invoice value must be more than 0\"}],\"Data\":null}") == 0,
-		  "the published refusal: %s", r.body);
+	CHECK(
+		strcmp(
+			r.body,
+			"{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":"
+			"[{\"Name\":\"InvoiceValue\",\"Error\":\"Invoice value must be more than 0\"}],\"Data\":null}") ==
+			0,
+		"the published refusal: %s", r.body);
 	free_reply(&r);
 }
 
@@ -111,10 +118,10 @@ test_samples(void)
 static void
 test_pending(void)
 {
-	Reply		r = api("SendPayment", "{\"CustomerName\":\"Example Probe\",\"InvoiceValue\":8.87,"
-						"\"NotificationOption\":\"LNK\",\"CustomerReference\":\"TI-PROBE-001\","
-						"\"UserDefinedField\":\"TI-PROBE-001\"}");
-	char		expected[160];
+	Reply r = api("SendPayment", "{\"CustomerName\":\"Example Probe\",\"InvoiceValue\":8.87,"
+								 "\"NotificationOption\":\"LNK\",\"CustomerReference\":\"TI-PROBE-001\","
+								 "\"UserDefinedField\":\"TI-PROBE-001\"}");
+	char expected[160];
 	const char *url = text_at(r.json, "Data.InvoiceURL");
 
 	snprintf(expected, sizeof(expected), "http://127.0.0.1:%d/KWT/ie/0107", port);
@@ -144,11 +151,11 @@ test_pending(void)
 static void
 test_paid(void)
 {
-	Reply		r = api("SendPayment", "{\"CustomerName\":\"Anonymous\",\"InvoiceValue\":12345,"
-						"\"NotificationOption\":\"LNK\",\"CustomerReference\":\"paid-1\"}");
-	char		path[128];
-	char		body[128];
-	char		payment_id[64];
+	Reply r = api("SendPayment", "{\"CustomerName\":\"Anonymous\",\"InvoiceValue\":12345,"
+								 "\"NotificationOption\":\"LNK\",\"CustomerReference\":\"paid-1\"}");
+	char path[128];
+	char body[128];
+	char payment_id[64];
 
 	snprintf(path, sizeof(path), "invoices/%.0f/pay", number_at(r.json, "Data.InvoiceId"));
 	free_reply(&r);
@@ -180,17 +187,18 @@ static void
 test_lookups(void)
 {
 	const char *send = "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\","
-		"\"CustomerReference\":\"twice\"}";
-	static const char *const missing[] = {
-		"{\"Key\":\"never\",\"KeyType\":\"CustomerReference\"}", "{\"Key\":\"0\",\"KeyType\":\"InvoiceId\"}",
-		"{\"Key\":\"99999999999999999999999\",\"KeyType\":\"InvoiceId\"}",
-		"{\"Key\":\"abc\",\"KeyType\":\"InvoiceId\"}", "{\"Key\":\"\",\"KeyType\":\"CustomerReference\"}",
-		"{\"Key\":\"1\",\"KeyType\":\"Nonsense\"}", "{\"Key\":\"TWICE\",\"KeyType\":\"CustomerReference\"}"
-	};
-	Reply		r = api("SendPayment", send);
-	double		first = number_at(r.json, "Data.InvoiceId");
-	double		second;
-	char		body[256];
+					   "\"CustomerReference\":\"twice\"}";
+	static const char *const missing[] = {"{\"Key\":\"never\",\"KeyType\":\"CustomerReference\"}",
+										  "{\"Key\":\"0\",\"KeyType\":\"InvoiceId\"}",
+										  "{\"Key\":\"99999999999999999999999\",\"KeyType\":\"InvoiceId\"}",
+										  "{\"Key\":\"abc\",\"KeyType\":\"InvoiceId\"}",
+										  "{\"Key\":\"\",\"KeyType\":\"CustomerReference\"}",
+										  "{\"Key\":\"1\",\"KeyType\":\"Nonsense\"}",
+										  "{\"Key\":\"TWICE\",\"KeyType\":\"CustomerReference\"}"};
+	Reply r = api("SendPayment", send);
+	double first = number_at(r.json, "Data.InvoiceId");
+	double second;
+	char body[256];
 
 	free_reply(&r);
 	r = api("SendPayment", send);
@@ -211,13 +219,15 @@ test_lookups(void)
 	for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++)
 	{
 		r = api("GetPaymentStatus", missing[i]);
-		CHECK(r.status == 400 && strcmp(r.body, "{\"IsSuccess\":false,\"Message\":\"No data match the provided "
-										"values\",\"ValidationErrors\":null,\"Data\":null}") == 0,
+		CHECK(r.status == 400 &&
+				  strcmp(r.body, "{\"IsSuccess\":false,\"Message\":\"No data match the provided "
+								 "values\",\"ValidationErrors\":null,\"Data\":null}") == 0,
 			  "%s: %s", missing[i], r.body);
 		free_reply(&r);
 	}
 	r = api("GetPaymentStatus", "{\"Key\":\"x\"}");
-	CHECK(r.status == 400 && strcmp(text_at(r.json, "ValidationErrors.0.Name"), "KeyType") == 0, "KeyType missing");
+	CHECK(r.status == 400 && strcmp(text_at(r.json, "ValidationErrors.0.Name"), "KeyType") == 0,
+		  "KeyType missing");
 	free_reply(&r);
 	snprintf(body, sizeof(body), "{\"Key\":\"%.0f\",\"KeyType\":\"InvoiceId\"}", first);
 	r = call("POST", "/v2/GetPaymentStatus", "Authorization: Bearer SK_SAU_demo\r\n", body);
@@ -235,20 +245,21 @@ test_lookups(void)
 static void
 test_currencies(void)
 {
-	Reply		r = call("POST", "/v2/SendPayment", "Authorization: Bearer SK_SAU_demo\r\n",
-						 "{\"CustomerName\":\"A\",\"InvoiceValue\":154622.43,\"NotificationOption\":\"LNK\","
-						 "\"CustomerReference\":\"sar\",\"ProcessingDetails\":{\"AutoCapture\":true}}");
-	char		path[128];
+	Reply r = call("POST", "/v2/SendPayment", "Authorization: Bearer SK_SAU_demo\r\n",
+				   "{\"CustomerName\":\"A\",\"InvoiceValue\":154622.43,\"NotificationOption\":\"LNK\","
+				   "\"CustomerReference\":\"sar\",\"ProcessingDetails\":{\"AutoCapture\":true}}");
+	char path[128];
 
 	CHECK(strstr(text_at(r.json, "Data.InvoiceURL"), "/SAU/ie/") != NULL, "the country in the address");
 	free_reply(&r);
 	r = call("POST", "/v2/GetPaymentStatus", "Authorization: Bearer SK_SAU_demo\r\n",
 			 "{\"Key\":\"sar\",\"KeyType\":\"CustomerReference\"}");
-	CHECK(strcmp(text_at(r.json, "Data.InvoiceDisplayValue"), "154,622.430 SR") == 0, "three decimals in SAR");
+	CHECK(strcmp(text_at(r.json, "Data.InvoiceDisplayValue"), "154,622.430 SR") == 0,
+		  "three decimals in SAR");
 	CHECK(strcmp(text_at(r.json, "Data.CustomerMobile"), "+966") == 0, "Saudi dial code");
 	free_reply(&r);
 	r = api("SendPayment", "{\"CustomerName\":\"A\",\"InvoiceValue\":10,\"NotificationOption\":\"LNK\","
-			"\"CustomerReference\":\"usd\",\"DisplayCurrencyIso\":\"USD\"}");
+						   "\"CustomerReference\":\"usd\",\"DisplayCurrencyIso\":\"USD\"}");
 	snprintf(path, sizeof(path), "invoices/%.0f/pay", number_at(r.json, "Data.InvoiceId"));
 	free_reply(&r);
 	r = control("POST", path, "");
@@ -268,12 +279,11 @@ test_currencies(void)
 static void
 test_keys_and_routes(void)
 {
-	static const char *const bad_keys[] = {
-		"Authorization: Bearer wrong\r\n", "Authorization: Bearer\r\n", "Authorization: " KEY "\r\n",
-		"Authorization: Basic abc\r\n", "X-No-Authorization: 1\r\n"
-	};
+	static const char *const bad_keys[] = {"Authorization: Bearer wrong\r\n", "Authorization: Bearer\r\n",
+										   "Authorization: " KEY "\r\n", "Authorization: Basic abc\r\n",
+										   "X-No-Authorization: 1\r\n"};
 	const char *send = "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}";
-	Reply		r;
+	Reply r;
 
 	for (size_t i = 0; i < sizeof(bad_keys) / sizeof(bad_keys[0]); i++)
 	{
@@ -307,24 +317,24 @@ test_keys_and_routes(void)
 static void
 test_bodies(void)
 {
-	static const char *const bad[] = {
-		"x", "{", "[]", "\"text\"", "12", "null", "{\"CustomerName\":\"A\",}", "<html></html>"
-	};
-	size_t		size = 2 * 1024 * 1024;
-	char	   *large = malloc(size + 1);
-	Reply		r;
-	int			fd;
-	static const char *const chunks[] = {
-		"{\"CustomerName\":\"Ch\",\"", "InvoiceValue\":\"1.5\",\"NotificationOption\":\"lnk\",\"x\":[1]", "}"
-	};
-	char		chunked[1024];
-	int			n;
+	static const char *const bad[] =
+		{"x", "{", "[]", "\"text\"", "12", "null", "{\"CustomerName\":\"A\",}", "<html></html>"};
+	size_t size = 2 * 1024 * 1024;
+	char *large = malloc(size + 1);
+	Reply r;
+	int fd;
+	static const char *const chunks[] = {"{\"CustomerName\":\"Ch\",\"",
+										 "InvoiceValue\":\"1.5\",\"NotificationOption\":\"lnk\",\"x\":[1]",
+										 "}"};
+	char chunked[1024];
+	int n;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 	{
 		r = api("SendPayment", bad[i]);
 		CHECK(r.status == 400 && cJSON_IsFalse(at(r.json, "IsSuccess")) &&
-			  strcmp(text_at(r.json, "Message"), "Invalid data") == 0, "%s: %s", bad[i], r.body);
+				  strcmp(text_at(r.json, "Message"), "Invalid data") == 0,
+			  "%s: %s", bad[i], r.body);
 		free_reply(&r);
 	}
 	r = api("SendPayment", "");
@@ -337,7 +347,7 @@ test_bodies(void)
 	free_reply(&r);
 	free(large);
 	n = sprintf(chunked, "POST /v2/SendPayment HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " KEY "\r\n"
-				"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+						 "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
 	for (size_t i = 0; i < 3; i++)
 		n += sprintf(chunked + n, "%zx\r\n%s\r\n", strlen(chunks[i]), chunks[i]);
 	n += sprintf(chunked + n, "0\r\n\r\n");
@@ -356,9 +366,9 @@ test_bodies(void)
 static void
 test_determinism(void)
 {
-	char		urls[2][3][128];
-	char		payments[3][64];
-	Reply		r;
+	char urls[2][3][128];
+	char payments[3][64];
+	Reply r;
 
 	for (int round = 0; round < 3; round++)
 	{
@@ -367,9 +377,10 @@ test_determinism(void)
 		free_reply(&r);
 		for (int i = 0; i < 3; i++)
 		{
-			char		path[64];
+			char path[64];
 
-			r = api("SendPayment", "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}");
+			r = api("SendPayment",
+					"{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}");
 			if (round < 2)
 				snprintf(urls[round][i], sizeof(urls[round][i]), "%s", text_at(r.json, "Data.InvoiceURL"));
 			else
@@ -399,10 +410,10 @@ static void
 test_keep_alive(void)
 {
 	const char *send = "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}";
-	size_t		len;
-	char	   *text = compose("POST", "/v2/SendPayment", "", send, strlen(send), &len);
-	int			fd = dial();
-	Reply		r;
+	size_t len;
+	char *text = compose("POST", "/v2/SendPayment", "", send, strlen(send), &len);
+	int fd = dial();
+	Reply r;
 
 	for (int i = 0; i < 50; i++)
 	{
@@ -414,7 +425,7 @@ test_keep_alive(void)
 	}
 	r = control("GET", "ledger?limit=100&bodies=0", "");
 	CHECK(number_at(r.json, "entries.49.request_on_connection") == 50 &&
-		  number_at(r.json, "entries.49.connection") == number_at(r.json, "entries.0.connection"),
+			  number_at(r.json, "entries.49.connection") == number_at(r.json, "entries.0.connection"),
 		  "the ledger knows the connection");
 	CHECK(number_at(r.json, "entries.0.header_bytes") == (double) (len - strlen(send)),
 		  "and the size of the head");

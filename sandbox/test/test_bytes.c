@@ -9,13 +9,14 @@
 
 #include "harness.h"
 
-#define BODY	"{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"byte\"}"
+#define BODY \
+	"{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"byte\"}"
 
-static char *text;				/* one request */
+static char *text; /* one request */
 static size_t text_len;
 static size_t head_len;
 
-static int	dial_used(bool used);
+static int dial_used(bool used);
 static void last_entry(Reply *r);
 static void request_at(const char *fault, size_t k, bool total, bool used, bool by_reference);
 static void test_requests(void);
@@ -31,12 +32,12 @@ static void test_silent_repeat(void);
 static int
 dial_used(bool used)
 {
-	int			fd = dial();
+	int fd = dial();
 
 	if (used)
 	{
 		const char *get = "GET /_sandbox/ledger/count HTTP/1.1\r\nHost: x\r\n\r\n";
-		Reply		r;
+		Reply r;
 
 		send_all(fd, get, strlen(get));
 		r = read_reply(fd, 5000);
@@ -52,8 +53,8 @@ dial_used(bool used)
 static void
 last_entry(Reply *r)
 {
-	double		last;
-	char		path[64];
+	double last;
+	char path[64];
 
 	*r = control("GET", "health", "");
 	last = number_at(r->json, "ledger.last");
@@ -77,12 +78,12 @@ last_entry(Reply *r)
 static void
 request_at(const char *fault, size_t k, bool total, bool used, bool by_reference)
 {
-	char		rule[160];
-	bool		reset = fault[0] == 'r';
-	size_t		seen = total ? k : head_len + k;
-	bool		whole = seen >= text_len;
-	int			fd;
-	Reply		r;
+	char rule[160];
+	bool reset = fault[0] == 'r';
+	size_t seen = total ? k : head_len + k;
+	bool whole = seen >= text_len;
+	int fd;
+	Reply r;
 
 	if (seen > text_len)
 		seen = text_len;
@@ -92,17 +93,21 @@ request_at(const char *fault, size_t k, bool total, bool used, bool by_reference
 	arm(rule);
 	send_all(fd, text, text_len);
 	r = read_to_end(fd, 5000);
-	CHECK(r.len == 0 && r.ending == (reset ? RESET : CLOSED), "%s: %zu bytes, ending %d", rule, r.len, (int) r.ending);
+	CHECK(r.len == 0 && r.ending == (reset ? RESET : CLOSED), "%s: %zu bytes, ending %d", rule, r.len,
+		  (int) r.ending);
 	free_reply(&r);
 	close(fd);
 	last_entry(&r);
-	CHECK(number_at(r.json, "entries.0.header_bytes") + number_at(r.json, "entries.0.body_bytes") == (double) seen,
+	CHECK(number_at(r.json, "entries.0.header_bytes") + number_at(r.json, "entries.0.body_bytes") ==
+			  (double) seen,
 		  "%s: the ledger has %.0f + %.0f", rule, number_at(r.json, "entries.0.header_bytes"),
 		  number_at(r.json, "entries.0.body_bytes"));
 	CHECK(cJSON_IsTrue(at(r.json, "entries.0.complete")) == whole, "%s: complete", rule);
 	if (seen > head_len)
-		CHECK(memcmp(text_at(r.json, "entries.0.body"), text + head_len, seen - head_len) == 0, "%s: the body so far", rule);
-	CHECK(strcmp(text_at(r.json, "entries.0.end"), reset ? "reset" : "cut") == 0, "%s: %s", rule, text_at(r.json, "entries.0.end"));
+		CHECK(memcmp(text_at(r.json, "entries.0.body"), text + head_len, seen - head_len) == 0,
+			  "%s: the body so far", rule);
+	CHECK(strcmp(text_at(r.json, "entries.0.end"), reset ? "reset" : "cut") == 0, "%s: %s", rule,
+		  text_at(r.json, "entries.0.end"));
 	CHECK(number_at(r.json, "entries.0.status") == 0, "%s: no answer", rule);
 	free_reply(&r);
 }
@@ -114,7 +119,7 @@ request_at(const char *fault, size_t k, bool total, bool used, bool by_reference
 static void
 test_requests(void)
 {
-	Reply		r;
+	Reply r;
 
 	for (size_t k = 0; k <= text_len + 1; k++)
 	{
@@ -138,13 +143,13 @@ test_requests(void)
 static void
 answer_at(const char *fault, size_t k, size_t full, bool used)
 {
-	char		rule[160];
-	bool		stall = fault[0] == 's';
-	int			fd;
-	Reply		r;
+	char rule[160];
+	bool stall = fault[0] == 's';
+	int fd;
+	Reply r;
 
-	snprintf(rule, sizeof(rule), stall ? "{\"%s_at\":%zu,\"stall_ms\":%d}" : "{\"%s_answer_at\":%zu}", fault, k,
-			 k % 7 == 0 ? 20 : 0);
+	snprintf(rule, sizeof(rule), stall ? "{\"%s_at\":%zu,\"stall_ms\":%d}" : "{\"%s_answer_at\":%zu}", fault,
+			 k, k % 7 == 0 ? 20 : 0);
 	fd = dial_used(used);
 	arm(rule);
 	send_all(fd, text, text_len);
@@ -155,9 +160,10 @@ answer_at(const char *fault, size_t k, size_t full, bool used)
 	free_reply(&r);
 	close(fd);
 	last_entry(&r);
-	CHECK(number_at(r.json, "entries.0.answer_sent_bytes") == (double) (k < full ? k : full), "%s: sent %.0f", rule,
-		  number_at(r.json, "entries.0.answer_sent_bytes"));
-	CHECK(number_at(r.json, "entries.0.invoice_id") > 0 && cJSON_IsTrue(at(r.json, "entries.0.complete")), "%s: created", rule);
+	CHECK(number_at(r.json, "entries.0.answer_sent_bytes") == (double) (k < full ? k : full), "%s: sent %.0f",
+		  rule, number_at(r.json, "entries.0.answer_sent_bytes"));
+	CHECK(number_at(r.json, "entries.0.invoice_id") > 0 && cJSON_IsTrue(at(r.json, "entries.0.complete")),
+		  "%s: created", rule);
 	free_reply(&r);
 }
 
@@ -168,10 +174,10 @@ answer_at(const char *fault, size_t k, size_t full, bool used)
 static void
 test_answers(void)
 {
-	size_t		full;
-	int			fd = dial();
-	Reply		r;
-	int64_t		made;
+	size_t full;
+	int fd = dial();
+	Reply r;
+	int64_t made;
 
 	send_all(fd, text, text_len);
 	r = read_reply(fd, 5000);
@@ -199,9 +205,9 @@ test_answers(void)
 static void
 test_slow_client(void)
 {
-	int			fd = dial();
-	Reply		r;
-	size_t		sent = 0;
+	int fd = dial();
+	Reply r;
+	size_t sent = 0;
 
 	arm("{\"cut_request_at\":20}");
 	for (; sent < text_len; sent++)
@@ -231,8 +237,8 @@ test_slow_client(void)
 static void
 test_silent_repeat(void)
 {
-	int			fd = dial_used(true);
-	Reply		r;
+	int fd = dial_used(true);
+	Reply r;
 
 	reset_server();
 	arm("{\"cut_answer_at\":0}");

@@ -25,11 +25,13 @@ static void test_refusals(void);
 static void
 send_reference(const char *reference)
 {
-	char		body[256];
-	Reply		r;
+	char body[256];
+	Reply r;
 
-	snprintf(body, sizeof(body), "{\"CustomerName\":\"A\",\"InvoiceValue\":1.250,\"NotificationOption\":\"LNK\","
-			 "\"CustomerReference\":\"%s\"}", reference);
+	snprintf(body, sizeof(body),
+			 "{\"CustomerName\":\"A\",\"InvoiceValue\":1.250,\"NotificationOption\":\"LNK\","
+			 "\"CustomerReference\":\"%s\"}",
+			 reference);
 	r = api("SendPayment", body);
 	CHECK(r.status == 200, "%s", r.body);
 	free_reply(&r);
@@ -43,7 +45,7 @@ static void
 test_ledger(void)
 {
 	const char *odd = "{\"CustomerName\":\"\xC3\x28\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}";
-	Reply		r;
+	Reply r;
 	const cJSON *e;
 
 	send_reference("a");
@@ -61,14 +63,18 @@ test_ledger(void)
 	r = control("GET", "ledger", "");
 	CHECK(cJSON_GetArraySize(at(r.json, "entries")) == 5 && number_at(r.json, "next") == 5, "five entries");
 	e = at(r.json, "entries.0");
-	CHECK(strcmp(text_at(e, "body"), "{\"CustomerName\":\"A\",\"InvoiceValue\":1.250,\"NotificationOption\":\"LNK\","
-				 "\"CustomerReference\":\"a\"}") == 0, "the body byte for byte");
+	CHECK(strcmp(text_at(e, "body"),
+				 "{\"CustomerName\":\"A\",\"InvoiceValue\":1.250,\"NotificationOption\":\"LNK\","
+				 "\"CustomerReference\":\"a\"}") == 0,
+		  "the body byte for byte");
 	CHECK(number_at(e, "accepted_us") > 0 && number_at(e, "first_us") >= number_at(e, "accepted_us") &&
-		  number_at(e, "complete_us") >= number_at(e, "first_us") &&
-		  number_at(e, "answered_us") >= number_at(e, "complete_us"), "times in order");
+			  number_at(e, "complete_us") >= number_at(e, "first_us") &&
+			  number_at(e, "answered_us") >= number_at(e, "complete_us"),
+		  "times in order");
 	CHECK(number_at(e, "status") == 200 && number_at(e, "invoice_id") > 0, "what came of it");
 	CHECK(cJSON_IsTrue(at(e, "complete")) && cJSON_IsNull(at(e, "fault")), "a whole request without fault");
-	CHECK(strcmp(text_at(e, "method"), "POST") == 0 && strcmp(text_at(e, "target"), "/v2/SendPayment") == 0, "its line");
+	CHECK(strcmp(text_at(e, "method"), "POST") == 0 && strcmp(text_at(e, "target"), "/v2/SendPayment") == 0,
+		  "its line");
 	e = at(r.json, "entries.4");
 	CHECK(at(e, "body") == NULL && text_at(e, "body_base64")[0] != '\0', "bytes that are no text");
 	free_reply(&r);
@@ -87,7 +93,7 @@ test_ledger(void)
 static void
 test_redaction(void)
 {
-	Reply		r;
+	Reply r;
 
 	reset_server();
 	send_reference("a");
@@ -96,8 +102,9 @@ test_redaction(void)
 	r = control("GET", "ledger", "");
 	CHECK(strstr(r.body, KEY) == NULL && strstr(r.body, "not-a-key") == NULL, "no key in the ledger");
 	CHECK(strcmp(text_at(r.json, "entries.0.authorization"), "accepted") == 0 &&
-		  number_at(r.json, "entries.0.key_index") == 0 &&
-		  strcmp(text_at(r.json, "entries.1.authorization"), "unknown key") == 0, "but how it was");
+			  number_at(r.json, "entries.0.key_index") == 0 &&
+			  strcmp(text_at(r.json, "entries.1.authorization"), "unknown key") == 0,
+		  "but how it was");
 	CHECK(cJSON_IsFalse(at(r.json, "entries.0.key_elsewhere")), "nowhere else");
 	free_reply(&r);
 	r = call("POST", "/v2/SendPayment?key=" KEY, "", "{}");
@@ -115,10 +122,10 @@ static void
 test_broken_off(void)
 {
 	const char *body = "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}";
-	size_t		len;
-	char	   *text = compose("POST", "/v2/SendPayment", "", body, strlen(body), &len);
-	Reply		r;
-	int			fd;
+	size_t len;
+	char *text = compose("POST", "/v2/SendPayment", "", body, strlen(body), &len);
+	Reply r;
+	int fd;
 
 	reset_server();
 	fd = dial();
@@ -138,7 +145,8 @@ test_broken_off(void)
 		free_reply(&r);
 		usleep(10000);
 	}
-	CHECK(number_at(r.json, "requests.incomplete") >= 1 && number_at(r.json, "requests.received") == 0, "broken off: %s", r.body);
+	CHECK(number_at(r.json, "requests.incomplete") >= 1 && number_at(r.json, "requests.received") == 0,
+		  "broken off: %s", r.body);
 	CHECK(number_at(r.json, "invoices") == 0, "no invoice");
 	free_reply(&r);
 	r = control("GET", "ledger", "");
@@ -154,14 +162,15 @@ test_broken_off(void)
 static void
 test_wait(void)
 {
-	size_t		len;
-	char	   *text;
-	int			fd;
-	double		start = seconds_now();
-	Reply		r;
+	size_t len;
+	char *text;
+	int fd;
+	double start = seconds_now();
+	Reply r;
 
 	reset_server();
-	text = compose("GET", "/_sandbox/wait?path=SendPayment&reference=w&count=2&timeout_ms=10000", "", "", 0, &len);
+	text = compose("GET", "/_sandbox/wait?path=SendPayment&reference=w&count=2&timeout_ms=10000", "", "", 0,
+				   &len);
 	fd = dial();
 	send_all(fd, text, len);
 	send_reference("w");
@@ -178,7 +187,8 @@ test_wait(void)
 	free(text);
 	start = seconds_now();
 	r = control("GET", "wait?path=SendPayment&count=99&timeout_ms=200", "");
-	CHECK(cJSON_IsFalse(at(r.json, "reached")) && seconds_now() - start >= 0.199, "given up in time: %s", r.body);
+	CHECK(cJSON_IsFalse(at(r.json, "reached")) && seconds_now() - start >= 0.199, "given up in time: %s",
+		  r.body);
 	free_reply(&r);
 	r = control("GET", "wait?count=3&phase=answered", "");
 	CHECK(cJSON_IsTrue(at(r.json, "reached")), "already there: %s", r.body);
@@ -201,9 +211,9 @@ test_wait(void)
 static void
 test_invoices(void)
 {
-	Reply		r;
-	char		path[128];
-	double		id;
+	Reply r;
+	char path[128];
+	double id;
 
 	reset_server();
 	send_reference("x");
@@ -218,10 +228,13 @@ test_invoices(void)
 	free_reply(&r);
 	snprintf(path, sizeof(path), "invoices?limit=1&after=%.0f", id);
 	r = control("GET", path, "");
-	CHECK(cJSON_GetArraySize(at(r.json, "invoices")) == 1 && strcmp(text_at(r.json, "invoices.0.reference"), "y") == 0, "a page");
+	CHECK(cJSON_GetArraySize(at(r.json, "invoices")) == 1 &&
+			  strcmp(text_at(r.json, "invoices.0.reference"), "y") == 0,
+		  "a page");
 	free_reply(&r);
 	r = control("GET", "invoices?reference=x", "");
-	CHECK(cJSON_GetArraySize(at(r.json, "invoices")) == 2 && number_at(r.json, "invoices.1.id") == id, "one reference, oldest first");
+	CHECK(cJSON_GetArraySize(at(r.json, "invoices")) == 2 && number_at(r.json, "invoices.1.id") == id,
+		  "one reference, oldest first");
 	free_reply(&r);
 	snprintf(path, sizeof(path), "invoices/%.0f/expire", id);
 	r = control("POST", path, "");
@@ -254,8 +267,8 @@ test_invoices(void)
 static void
 test_clock(void)
 {
-	Reply		r;
-	char		year[8];
+	Reply r;
+	char year[8];
 
 	reset_server();
 	send_reference("now");
@@ -283,12 +296,20 @@ test_clock(void)
 static void
 test_refusals(void)
 {
-	static const char *const bad_rules[] = {
-		"{\"statsu\":500}", "{\"status\":99}", "{\"status\":\"500\"}", "[{\"status\":500},{\"x\":1}]", "17", "[1]",
-		"{\"body_base64\":\"***\"}", "{\"create\":1}", "{\"cut_answer_at\":-1}", "{\"shape\":12}", "not json",
-		"{\"headers\":{\"A\":1}}", "{\"delay_ms\":1.5}"
-	};
-	Reply		r;
+	static const char *const bad_rules[] = {"{\"statsu\":500}",
+											"{\"status\":99}",
+											"{\"status\":\"500\"}",
+											"[{\"status\":500},{\"x\":1}]",
+											"17",
+											"[1]",
+											"{\"body_base64\":\"***\"}",
+											"{\"create\":1}",
+											"{\"cut_answer_at\":-1}",
+											"{\"shape\":13}",
+											"not json",
+											"{\"headers\":{\"A\":1}}",
+											"{\"delay_ms\":1.5}"};
+	Reply r;
 
 	for (size_t i = 0; i < sizeof(bad_rules) / sizeof(bad_rules[0]); i++)
 	{

@@ -28,10 +28,12 @@ static void test_idle_close(void);
 static Reply
 send_reference(const char *reference)
 {
-	char		body[256];
+	char body[256];
 
-	snprintf(body, sizeof(body), "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\","
-			 "\"CustomerReference\":\"%s\"}", reference);
+	snprintf(body, sizeof(body),
+			 "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\","
+			 "\"CustomerReference\":\"%s\"}",
+			 reference);
 	return api("SendPayment", body);
 }
 
@@ -42,9 +44,9 @@ send_reference(const char *reference)
 static int64_t
 invoices_of(const char *reference)
 {
-	char		path[256];
-	Reply		r;
-	int64_t		n;
+	char path[256];
+	Reply r;
+	int64_t n;
 
 	snprintf(path, sizeof(path), "invoices?reference=%s", reference);
 	r = control("GET", path, "");
@@ -64,23 +66,26 @@ test_matching(void)
 	{
 		const char *rules;
 		const char *references[5];
-		int			expected[5];
-	}			cases[] =
-	{
+		int expected[5];
+	} cases[] = {
 		{"{\"status\":503}", {"a", "b"}, {503, 200}},
 		{"{\"status\":503,\"times\":2}", {"a", "b", "c"}, {503, 503, 200}},
 		{"{\"status\":503,\"times\":-1}", {"a", "b", "c"}, {503, 503, 503}},
 		{"{\"status\":503,\"skip\":1}", {"a", "b", "c"}, {200, 503, 200}},
 		{"{\"status\":503,\"reference\":\"b\"}", {"a", "b", "b"}, {200, 503, 200}},
-		{"{\"status\":503,\"reference_prefix\":\"or\",\"times\":-1}", {"order", "xor", "or"}, {503, 200, 503}},
+		{"{\"status\":503,\"reference_prefix\":\"or\",\"times\":-1}",
+		 {"order", "xor", "or"},
+		 {503, 200, 503}},
 		{"{\"status\":503,\"path\":\"GetPaymentStatus\"}", {"a"}, {200}},
 		{"{\"status\":503,\"path\":\"/V2/SendPayment\"}", {"a"}, {503}},
 		{"{\"status\":503,\"method\":\"get\"}", {"a"}, {200}},
 		{"{\"status\":503,\"contains\":\"\\\"c2\\\"\"}", {"c1", "c2"}, {200, 503}},
-		{"[{\"status\":503},{\"status\":502},{\"status\":429,\"reference\":\"d\"}]", {"d", "d", "d", "d"}, {503, 502, 429, 200}},
+		{"[{\"status\":503},{\"status\":502},{\"status\":429,\"reference\":\"d\"}]",
+		 {"d", "d", "d", "d"},
+		 {503, 502, 429, 200}},
 		{"{\"rules\":[{\"status\":500}]}", {"a", "a"}, {500, 200}},
 	};
-	Reply		r;
+	Reply r;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
@@ -110,16 +115,16 @@ test_matching(void)
 
 /*
  * test_shapes
- *		The failure shapes of the fact sheet.
+ *		The ready-made failures.
  */
 static void
 test_shapes(void)
 {
-	static const int statuses[] = {400, 400, 400, 400, 404, 403, 401, 401, 400, 400, 429};
-	char		rule[64];
-	Reply		r;
+	static const int statuses[] = {400, 400, 400, 400, 404, 403, 401, 401, 400, 400, 429, 400};
+	char rule[64];
+	Reply r;
 
-	for (int i = 1; i <= 11; i++)
+	for (int i = 1; i <= 12; i++)
 	{
 		snprintf(rule, sizeof(rule), "{\"shape\":%d}", i);
 		arm(rule);
@@ -132,7 +137,8 @@ test_shapes(void)
 		else if (i == 5)
 			CHECK(r.json != NULL && at(r.json, "IsSuccess") == NULL, "no IsSuccess: %s", r.body);
 		else if (i == 6)
-			CHECK(strstr(r.raw, "text/html") != NULL && strstr(r.body, "Azure") != NULL, "the gateway's page");
+			CHECK(strstr(r.raw, "text/html") != NULL && strstr(r.body, "Azure") != NULL,
+				  "the gateway's page");
 		else if (i == 7)
 			CHECK(r.body_len == 0, "an empty body");
 		else if (i == 9)
@@ -155,10 +161,10 @@ test_shapes(void)
 static void
 test_bodies(void)
 {
-	Reply		r;
-	int			fd;
-	size_t		len;
-	char	   *text;
+	Reply r;
+	int fd;
+	size_t len;
+	char *text;
 
 	arm("[{\"status\":429,\"headers\":{\"Retry-After\":\"7\",\"X-Test\":\"y\"},\"body\":{\"a\":[1,2]}},"
 		"{\"status\":503,\"content_type\":\"text/html\",\"body\":\"<h1>no</h1>\"},"
@@ -170,11 +176,14 @@ test_bodies(void)
 		"{\"status\":302,\"headers\":{\"Location\":\"https://elsewhere.example.com/\"}},"
 		"{\"status\":200,\"close\":true}]");
 	r = send_reference("body");
-	CHECK(r.status == 429 && strstr(r.raw, "\r\nRetry-After: 7\r\n") != NULL && strstr(r.raw, "\r\nX-Test: y\r\n") != NULL &&
-		  strcmp(r.body, "{\"a\":[1,2]}") == 0, "429: %s", r.raw);
+	CHECK(r.status == 429 && strstr(r.raw, "\r\nRetry-After: 7\r\n") != NULL &&
+			  strstr(r.raw, "\r\nX-Test: y\r\n") != NULL && strcmp(r.body, "{\"a\":[1,2]}") == 0,
+		  "429: %s", r.raw);
 	free_reply(&r);
 	r = send_reference("body");
-	CHECK(r.status == 503 && strstr(r.raw, "Content-Type: text/html\r\n") != NULL && strcmp(r.body, "<h1>no</h1>") == 0, "503: %s", r.raw);
+	CHECK(r.status == 503 && strstr(r.raw, "Content-Type: text/html\r\n") != NULL &&
+			  strcmp(r.body, "<h1>no</h1>") == 0,
+		  "503: %s", r.raw);
 	free_reply(&r);
 	r = send_reference("body");
 	CHECK(r.status == 200 && r.body_len == 0, "an empty 200");
@@ -215,21 +224,25 @@ test_bodies(void)
 static void
 test_create(void)
 {
-	Reply		r;
+	Reply r;
 
 	arm("[{\"status\":500,\"create\":true},{\"create\":false},{\"status\":500,\"create\":true}]");
 	r = send_reference("made");
 	CHECK(r.status == 500 && invoices_of("made") == 1, "made, then failed");
 	free_reply(&r);
 	r = send_reference("unmade");
-	CHECK(r.status == 200 && number_at(r.json, "Data.InvoiceId") > 0 && invoices_of("unmade") == 0, "a success that is none");
+	CHECK(r.status == 200 && number_at(r.json, "Data.InvoiceId") > 0 && invoices_of("unmade") == 0,
+		  "a success that is none");
 	free_reply(&r);
-	r = api("SendPayment", "{\"CustomerName\":\"A\",\"InvoiceValue\":0,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"bad\"}");
+	r = api(
+		"SendPayment",
+		"{\"CustomerName\":\"A\",\"InvoiceValue\":0,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"bad\"}");
 	CHECK(r.status == 500 && invoices_of("bad") == 0, "a bad request makes none even so");
 	free_reply(&r);
 	r = control("GET", "ledger?reference=made", "");
 	CHECK(number_at(r.json, "entries.0.invoice_id") > 0 && number_at(r.json, "entries.0.status") == 500 &&
-		  text_at(r.json, "entries.0.fault")[0] == '#', "the ledger tells: %s", r.body);
+			  text_at(r.json, "entries.0.fault")[0] == '#',
+		  "the ledger tells: %s", r.body);
 	free_reply(&r);
 }
 
@@ -240,12 +253,13 @@ test_create(void)
 static void
 test_delays(void)
 {
-	const char *body = "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"slow\"}";
-	size_t		len;
-	char	   *text = compose("POST", "/v2/SendPayment", "", body, strlen(body), &len);
-	int			fds[40];
-	double		start;
-	Reply		r;
+	const char *body =
+		"{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"slow\"}";
+	size_t len;
+	char *text = compose("POST", "/v2/SendPayment", "", body, strlen(body), &len);
+	int fds[40];
+	double start;
+	Reply r;
 
 	arm("{\"delay_ms\":300,\"times\":-1,\"reference\":\"slow\"}");
 	start = seconds_now();
@@ -278,7 +292,8 @@ test_delays(void)
 	close(fds[0]);
 	while (invoices_of("slow") < 41 && seconds_now() - start < 5)
 		usleep(5000);
-	CHECK(invoices_of("slow") == 41 && seconds_now() - start >= 0.249, "created late, though the client is gone");
+	CHECK(invoices_of("slow") == 41 && seconds_now() - start >= 0.249,
+		  "created late, though the client is gone");
 	disarm();
 	free(text);
 }
@@ -290,11 +305,12 @@ test_delays(void)
 static void
 test_never(void)
 {
-	const char *body = "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"never\"}";
-	size_t		len;
-	char	   *text = compose("POST", "/v2/SendPayment", "", body, strlen(body), &len);
-	int			fd;
-	Reply		r;
+	const char *body =
+		"{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"never\"}";
+	size_t len;
+	char *text = compose("POST", "/v2/SendPayment", "", body, strlen(body), &len);
+	int fd;
+	Reply r;
 
 	arm("[{\"never\":true},{\"never\":true,\"create\":true}]");
 	for (int i = 0; i < 2; i++)
@@ -314,7 +330,8 @@ test_never(void)
 	usleep(20000);
 	r = control("GET", "ledger?reference=never", "");
 	CHECK(strcmp(text_at(r.json, "entries.0.end"), "client left") == 0 &&
-		  number_at(r.json, "entries.0.answer_sent_bytes") == 0, "how it ended: %s", r.body);
+			  number_at(r.json, "entries.0.answer_sent_bytes") == 0,
+		  "how it ended: %s", r.body);
 	CHECK(number_at(r.json, "entries.1.invoice_id") > 0, "what it made");
 	free_reply(&r);
 	free(text);
@@ -327,9 +344,9 @@ test_never(void)
 static void
 test_throttle(void)
 {
-	int			ok = 0;
-	int			limited = 0;
-	Reply		r;
+	int ok = 0;
+	int limited = 0;
+	Reply r;
 
 	arm("{\"throttle\":5}");
 	for (int i = 0; i < 15; i++)
@@ -351,7 +368,7 @@ test_throttle(void)
 static void
 test_names(void)
 {
-	Reply		r;
+	Reply r;
 
 	arm("[{\"name\":\"boom\",\"status\":500},{\"name\":\"made\",\"status\":502,\"create\":true}]");
 	r = send_reference("plain");
@@ -369,7 +386,8 @@ test_names(void)
 	r = send_reference("[fault:unknown]");
 	CHECK(r.status == 200, "an unknown name is no fault");
 	free_reply(&r);
-	r = api("SendPayment", "{\"CustomerName\":\"Ali [fault:boom]\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}");
+	r = api("SendPayment",
+			"{\"CustomerName\":\"Ali [fault:boom]\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}");
 	CHECK(r.status == 500, "by the customer's name");
 	free_reply(&r);
 	r = api("GetPaymentStatus", "{\"Key\":\"[fault:made]\",\"KeyType\":\"CustomerReference\"}");
@@ -389,17 +407,18 @@ static void
 test_idle_close(void)
 {
 	const char *body = "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}";
-	size_t		len;
-	char	   *text = compose("POST", "/v2/SendPayment", "", body, strlen(body), &len);
-	int			fd = dial();
-	double		start = seconds_now();
-	Reply		r;
+	size_t len;
+	char *text = compose("POST", "/v2/SendPayment", "", body, strlen(body), &len);
+	int fd = dial();
+	double start = seconds_now();
+	Reply r;
 
 	arm("{\"close_after_ms\":150}");
 	send_all(fd, text, len);
 	r = read_reply(fd, 5000);
 	CHECK(r.status == 200 && r.ending == STILL_OPEN && strstr(r.raw, "Connection: close") == NULL &&
-		  seconds_now() - start < 0.12, "answered as usual");
+			  seconds_now() - start < 0.12,
+		  "answered as usual");
 	free_reply(&r);
 	r = read_to_end(fd, 5000);
 	CHECK(r.ending == CLOSED && seconds_now() - start >= 0.149, "then closed");

@@ -8,7 +8,7 @@
 
 #include "harness.h"
 
-#define FORM	"Content-Type: application/x-www-form-urlencoded\r\n"
+#define FORM "Content-Type: application/x-www-form-urlencoded\r\n"
 
 static char *new_invoice(const char *members);
 static Reply press(const char *page, const char *action, const char *form);
@@ -28,12 +28,14 @@ static void test_odd_requests(void);
 static char *
 new_invoice(const char *members)
 {
-	char		body[4096];
-	Reply		r;
-	char	   *path;
+	char body[4096];
+	Reply r;
+	char *path;
 
-	snprintf(body, sizeof(body), "{\"CustomerName\":\"A\",\"InvoiceValue\":12345.5,"
-			 "\"NotificationOption\":\"LNK\"%s%s}", members[0] != '\0' ? "," : "", members);
+	snprintf(body, sizeof(body),
+			 "{\"CustomerName\":\"A\",\"InvoiceValue\":12345.5,"
+			 "\"NotificationOption\":\"LNK\"%s%s}",
+			 members[0] != '\0' ? "," : "", members);
 	r = api("SendPayment", body);
 	CHECK(r.status == 200, "%s: %s", members, r.body);
 	path = strdup(strstr(text_at(r.json, "Data.InvoiceURL"), "/ie/") - 4);
@@ -48,7 +50,7 @@ new_invoice(const char *members)
 static Reply
 press(const char *page, const char *action, const char *form)
 {
-	char		path[256];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/%s", page, action);
 	return call("POST", path, FORM, form);
@@ -61,7 +63,7 @@ press(const char *page, const char *action, const char *form)
 static Reply
 status_of(const char *reference)
 {
-	char		body[256];
+	char body[256];
 
 	snprintf(body, sizeof(body), "{\"Key\":\"%s\",\"KeyType\":\"CustomerReference\"}", reference);
 	return api("GetPaymentStatus", body);
@@ -75,9 +77,9 @@ static void
 location_is(const Reply *r, const char *prefix, const char *suffix)
 {
 	const char *location = strstr(r->raw, "\r\nLocation: ");
-	char		line[1024] = "";
-	char		a[64] = "";
-	char		b[64] = "";
+	char line[1024] = "";
+	char a[64] = "";
+	char b[64] = "";
 	const char *query;
 
 	if (location != NULL)
@@ -85,7 +87,8 @@ location_is(const Reply *r, const char *prefix, const char *suffix)
 	CHECK(r->status == 302 && strncmp(line, prefix, strlen(prefix)) == 0, "redirect to %s: %s", prefix, line);
 	query = line + strlen(prefix);
 	CHECK(sscanf(query, "paymentId=%63[0-9]&Id=%63[0-9]", a, b) == 2 && strcmp(a, b) == 0 &&
-		  strlen(a) >= 14 && strlen(a) <= 22, "both ids: %s", line);
+			  strlen(a) >= 14 && strlen(a) <= 22,
+		  "both ids: %s", line);
 	CHECK(strcmp(query + strlen("paymentId=&Id=") + 2 * strlen(a), suffix) == 0, "then %s: %s", suffix, line);
 }
 
@@ -96,15 +99,17 @@ location_is(const Reply *r, const char *prefix, const char *suffix)
 static void
 test_content(void)
 {
-	char	   *page = new_invoice("\"CustomerName\":\"<script>alert(1)</script> & \\\"co\\\" 'x'\","
-								   "\"CustomerReference\":\"<i>ref</i>\",\"CustomerEmail\":\"a@b.co\","
-								   "\"InvoiceItems\":[{\"ItemName\":\"<b>Rent</b>\",\"Quantity\":2,\"UnitPrice\":6000},"
-								   "{\"ItemName\":\"Water\",\"Quantity\":1,\"UnitPrice\":345.5}]");
-	Reply		r = call("GET", page, "", "");
+	char *page =
+		new_invoice("\"CustomerName\":\"<script>alert(1)</script> & \\\"co\\\" 'x'\","
+					"\"CustomerReference\":\"<i>ref</i>\",\"CustomerEmail\":\"a@b.co\","
+					"\"InvoiceItems\":[{\"ItemName\":\"<b>Rent</b>\",\"Quantity\":2,\"UnitPrice\":6000},"
+					"{\"ItemName\":\"Water\",\"Quantity\":1,\"UnitPrice\":345.5}]");
+	Reply r = call("GET", page, "", "");
 
 	CHECK(r.status == 200 && strstr(r.raw, "Content-Type: text/html; charset=utf-8\r\n") != NULL, "a page");
 	CHECK(strstr(r.body, "12,345.500 KWD") != NULL, "the amount");
-	CHECK(strstr(r.body, "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;co&quot; &#39;x&#39;") != NULL, "the customer");
+	CHECK(strstr(r.body, "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;co&quot; &#39;x&#39;") != NULL,
+		  "the customer");
 	CHECK(strstr(r.body, "<script") == NULL && strstr(r.body, "<i>") == NULL && strstr(r.body, "<b>") == NULL,
 		  "nothing sent becomes markup");
 	CHECK(strstr(r.body, "&lt;b&gt;Rent&lt;/b&gt;") != NULL && strstr(r.body, "Water") != NULL, "the items");
@@ -126,7 +131,8 @@ test_content(void)
 	free_reply(&r);
 	free(page);
 	r = call("GET", "/", "", "");
-	CHECK(r.status == 200 && strstr(r.body, "&lt;i&gt;ref&lt;/i&gt;") != NULL && strstr(r.body, "KWT/ie/") != NULL,
+	CHECK(r.status == 200 && strstr(r.body, "&lt;i&gt;ref&lt;/i&gt;") != NULL &&
+			  strstr(r.body, "KWT/ie/") != NULL,
 		  "the list of invoices");
 	free_reply(&r);
 }
@@ -138,10 +144,10 @@ test_content(void)
 static void
 test_life(void)
 {
-	char	   *page = new_invoice("\"CustomerReference\":\"life\"");
-	Reply		r = press(page, "fail", "error_code=MF004&gateway=CARD");
+	char *page = new_invoice("\"CustomerReference\":\"life\"");
+	Reply r = press(page, "fail", "error_code=MF004&gateway=CARD");
 	const char *last;
-	char		previous[64] = "";
+	char previous[64] = "";
 
 	CHECK(r.status == 200 && strstr(r.body, "Insufficient funds") != NULL, "no ErrorUrl: a page");
 	free_reply(&r);
@@ -154,10 +160,13 @@ test_life(void)
 	CHECK(strcmp(text_at(r.json, "Data.InvoiceStatus"), "Pending") == 0, "still pending");
 	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.0.TransactionStatus"), "Failed") == 0, "Failed");
 	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.0.ErrorCode"), "MF004") == 0, "its code");
-	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.0.PaymentGateway"), "VISA/MASTER") == 0, "its gateway");
+	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.0.PaymentGateway"), "VISA/MASTER") == 0,
+		  "its gateway");
 	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.0.ReferenceId"),
-				 text_at(r.json, "Data.InvoiceTransactions.0.PaymentId")) == 0, "one id in several places");
-	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.1.TransactionStatus"), "InProgress") == 0, "InProgress");
+				 text_at(r.json, "Data.InvoiceTransactions.0.PaymentId")) == 0,
+		  "one id in several places");
+	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.1.TransactionStatus"), "InProgress") == 0,
+		  "InProgress");
 	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.2.ErrorCode"), "MF020") == 0, "unspecified");
 	CHECK(strstr(r.body, "\"DueDeposit\":0.0,") != NULL, "nothing due");
 	free_reply(&r);
@@ -175,7 +184,7 @@ test_life(void)
 	CHECK(cJSON_GetArraySize(at(r.json, "Data.InvoiceTransactions")) == 4, "four tries");
 	for (int i = 0; i < 4; i++)
 	{
-		char		where[64];
+		char where[64];
 
 		snprintf(where, sizeof(where), "Data.InvoiceTransactions.%d.TransactionDate", i);
 		last = text_at(r.json, where);
@@ -184,14 +193,16 @@ test_life(void)
 	}
 	free_reply(&r);
 	r = call("GET", page, "", "");
-	CHECK(strstr(r.body, "duplicate") != NULL && strstr(r.body, "/fail") == NULL, "only the duplicate is offered");
+	CHECK(strstr(r.body, "duplicate") != NULL && strstr(r.body, "/fail") == NULL,
+		  "only the duplicate is offered");
 	free_reply(&r);
 	r = press(page, "pay", "duplicate=1");
 	CHECK(r.status == 200, "paid again");
 	free_reply(&r);
 	r = status_of("life");
 	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.3.TransactionStatus"), "Succss") == 0 &&
-		  strcmp(text_at(r.json, "Data.InvoiceTransactions.4.TransactionStatus"), "Succss") == 0, "two successes");
+			  strcmp(text_at(r.json, "Data.InvoiceTransactions.4.TransactionStatus"), "Succss") == 0,
+		  "two successes");
 	free_reply(&r);
 	free(page);
 }
@@ -203,8 +214,9 @@ test_life(void)
 static void
 test_redirects(void)
 {
-	char	   *page = new_invoice("\"CallBackUrl\":\"https://shop.example.com/ok\",\"ErrorUrl\":\"https://shop.example.com/no?a=b\"");
-	Reply		r = press(page, "fail", "error_code=MF002");
+	char *page = new_invoice(
+		"\"CallBackUrl\":\"https://shop.example.com/ok\",\"ErrorUrl\":\"https://shop.example.com/no?a=b\"");
+	Reply r = press(page, "fail", "error_code=MF002");
 
 	location_is(&r, "https://shop.example.com/no?a=b&", "");
 	free_reply(&r);
@@ -232,8 +244,8 @@ test_redirects(void)
 static void
 test_closed(void)
 {
-	char	   *page = new_invoice("\"CustomerReference\":\"old\",\"ExpiryDate\":\"2020-01-01T00:00:00\"");
-	Reply		r = press(page, "pay", "");
+	char *page = new_invoice("\"CustomerReference\":\"old\",\"ExpiryDate\":\"2020-01-01T00:00:00\"");
+	Reply r = press(page, "pay", "");
 
 	CHECK(r.status == 409, "expired");
 	free_reply(&r);
@@ -255,14 +267,15 @@ test_closed(void)
 static void
 test_authorize(void)
 {
-	char	   *page = new_invoice("\"CustomerReference\":\"auth\",\"ProcessingDetails\":{\"AutoCapture\":false}");
-	Reply		r = press(page, "pay", "gateway=CARD");
-	char		path[128];
+	char *page = new_invoice("\"CustomerReference\":\"auth\",\"ProcessingDetails\":{\"AutoCapture\":false}");
+	Reply r = press(page, "pay", "gateway=CARD");
+	char path[128];
 
 	free_reply(&r);
 	r = status_of("auth");
 	CHECK(strcmp(text_at(r.json, "Data.InvoiceStatus"), "Pending") == 0 &&
-		  strcmp(text_at(r.json, "Data.InvoiceTransactions.0.TransactionStatus"), "Authorize") == 0, "authorised");
+			  strcmp(text_at(r.json, "Data.InvoiceTransactions.0.TransactionStatus"), "Authorize") == 0,
+		  "authorised");
 	snprintf(path, sizeof(path), "invoices/%.0f/capture", number_at(r.json, "Data.InvoiceId"));
 	free_reply(&r);
 	r = control("POST", path, "{\"amount\":\"20000\"}");
@@ -272,8 +285,10 @@ test_authorize(void)
 	CHECK(r.status == 200, "captured: %s", r.body);
 	free_reply(&r);
 	r = status_of("auth");
-	CHECK(strcmp(text_at(r.json, "Data.InvoiceStatus"), "Paid") == 0 && strstr(r.body, "\"InvoiceValue\":2.000,") != NULL &&
-		  strcmp(text_at(r.json, "Data.InvoiceDisplayValue"), "2.000 KD") == 0, "the value is lowered: %s", r.body);
+	CHECK(strcmp(text_at(r.json, "Data.InvoiceStatus"), "Paid") == 0 &&
+			  strstr(r.body, "\"InvoiceValue\":2.000,") != NULL &&
+			  strcmp(text_at(r.json, "Data.InvoiceDisplayValue"), "2.000 KD") == 0,
+		  "the value is lowered: %s", r.body);
 	free_reply(&r);
 	free(page);
 }
@@ -285,13 +300,15 @@ test_authorize(void)
 static void
 test_odd_requests(void)
 {
-	static const char *const missing[] = {
-		"/KWT/ie/01071000000112-00000000", "/KWT/ie/", "/KWT/ie/x", "/KWT/ie/0107",
-		"/KWT/ie/0199123-1", "/SAU/ie/01071000000112-00000000/pay"
-	};
-	char	   *page = new_invoice("");
-	char		path[256];
-	Reply		r;
+	static const char *const missing[] = {"/KWT/ie/01071000000112-00000000",
+										  "/KWT/ie/",
+										  "/KWT/ie/x",
+										  "/KWT/ie/0107",
+										  "/KWT/ie/0199123-1",
+										  "/SAU/ie/01071000000112-00000000/pay"};
+	char *page = new_invoice("");
+	char path[256];
+	Reply r;
 
 	for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++)
 	{

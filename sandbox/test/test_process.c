@@ -12,7 +12,7 @@
 
 #include "harness.h"
 
-static int	run(const char *fmt,...) __attribute__((format(printf, 1, 2)));
+static int run(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void test_options(void);
 static void test_limits(void);
 static void test_end(void);
@@ -20,18 +20,19 @@ static void test_tls(void);
 static Reply settled(void);
 static void test_load(void);
 
-#define SEND	"{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"p\"}"
+#define SEND \
+	"{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"p\"}"
 
 /*
  * run
  *		Exit status of a shell command.
  */
 static int
-run(const char *fmt,...)
+run(const char *fmt, ...)
 {
-	char		command[2048];
-	va_list		args;
-	int			status;
+	char command[2048];
+	va_list args;
+	int status;
 
 	va_start(args, fmt);
 	vsnprintf(command, sizeof(command), fmt, args);
@@ -64,12 +65,19 @@ test_options(void)
 static void
 test_limits(void)
 {
-	static const char *const small[] = {"--ledger-limit", "3", "--invoice-limit", "5",
-	"--public-url", "https://pay.example.com/x/", "--threads", "2", NULL};
+	static const char *const small[] = {"--ledger-limit",
+										"3",
+										"--invoice-limit",
+										"5",
+										"--public-url",
+										"https://pay.example.com/x/",
+										"--threads",
+										"2",
+										NULL};
 	static const char *const none[] = {"--ledger-limit", "0", NULL};
-	int			outer = port;
-	int			pid = start_server(small, &port);
-	Reply		r;
+	int outer = port;
+	int pid = start_server(small, &port);
+	Reply r;
 
 	for (int i = 0; i < 7; i++)
 	{
@@ -82,7 +90,8 @@ test_limits(void)
 	}
 	r = control("GET", "ledger", "");
 	CHECK(cJSON_GetArraySize(at(r.json, "entries")) == 3 && number_at(r.json, "entries.0.seq") == 5 &&
-		  number_at(r.json, "oldest_held") == 5, "the last three: %s", r.body);
+			  number_at(r.json, "oldest_held") == 5,
+		  "the last three: %s", r.body);
 	free_reply(&r);
 	CHECK(count_of("path=SendPayment") == 7 && count_of("reference=p") == 7, "all are counted");
 	CHECK(stop_server(pid, SIGINT) == 0, "ends on SIGINT");
@@ -110,14 +119,14 @@ test_limits(void)
 static void
 test_end(void)
 {
-	int			outer = port;
-	int			pid = start_server(NULL, &port);
-	int			fds[5];
-	size_t		len;
-	char	   *text = compose("POST", "/v2/SendPayment", "", SEND, strlen(SEND), &len);
+	int outer = port;
+	int pid = start_server(NULL, &port);
+	int fds[5];
+	size_t len;
+	char *text = compose("POST", "/v2/SendPayment", "", SEND, strlen(SEND), &len);
 	const char *wait = "GET /_sandbox/wait?count=99&timeout_ms=60000 HTTP/1.1\r\nHost: x\r\n\r\n";
-	double		start;
-	Reply		r;
+	double start;
+	Reply r;
 
 	arm("[{\"delay_ms\":60000},{\"never\":true},{\"stall_at\":20}]");
 	for (int i = 0; i < 5; i++)
@@ -145,30 +154,40 @@ test_end(void)
 static void
 test_tls(void)
 {
-	char		dir[] = "/tmp/mf-sandbox-tls-XXXXXX";
-	char		cert[64];
-	char		key[64];
+	char dir[] = "/tmp/mf-sandbox-tls-XXXXXX";
+	char cert[64];
+	char key[64];
 	const char *extra[] = {"--tls-cert", cert, "--tls-key", key, NULL};
-	int			server;
-	int			pid;
+	int server;
+	int pid;
 
 	if (!CHECK(mkdtemp(dir) != NULL, "a directory"))
 		return;
 	snprintf(cert, sizeof(cert), "%s/cert.pem", dir);
 	snprintf(key, sizeof(key), "%s/key.pem", dir);
-	CHECK(run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=sandbox "
-			  "-addext subjectAltName=IP:127.0.0.1 -keyout %s -out %s 2>/dev/null", key, cert) == 0, "a certificate");
+	CHECK(
+		run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=sandbox "
+			"-addext subjectAltName=IP:127.0.0.1 -keyout %s -out %s 2>/dev/null",
+			key, cert) == 0,
+		"a certificate");
 	pid = start_server(extra, &server);
-#define CURL	"curl -s -o /dev/null --noproxy '*' -H 'Authorization: Bearer " KEY "' -H 'Content-Type: application/json' -d '" SEND "' "
-	CHECK(run(CURL "--cacert %s https://127.0.0.1:%d/v2/SendPayment", cert, server) == 0, "a trusted certificate");
+#define CURL \
+	"curl -s -o /dev/null --noproxy '*' -H 'Authorization: Bearer " KEY \
+	"' -H 'Content-Type: application/json' -d '" SEND "' "
+	CHECK(run(CURL "--cacert %s https://127.0.0.1:%d/v2/SendPayment", cert, server) == 0,
+		  "a trusted certificate");
 	CHECK(run(CURL "https://127.0.0.1:%d/v2/SendPayment", server) == 60, "an unknown one");
-	CHECK(run("curl -s --noproxy '*' --cacert %s -d '{\"cut_answer_at\":9}' https://127.0.0.1:%d/_sandbox/faults | grep -q error",
-			  cert, server) == 0, "no bytes can be cut inside TLS");
+	CHECK(
+		run("curl -s --noproxy '*' --cacert %s -d '{\"cut_answer_at\":9}' https://127.0.0.1:%d/_sandbox/faults | grep -q error",
+			cert, server) == 0,
+		"no bytes can be cut inside TLS");
 	CHECK(run("curl -s --noproxy '*' --cacert %s -d '[{\"reset_answer_at\":0},{\"cut_request_at\":5}]' "
-			  "https://127.0.0.1:%d/_sandbox/faults | grep -q rules", cert, server) == 0, "but at 0, and of the request");
+			  "https://127.0.0.1:%d/_sandbox/faults | grep -q rules",
+			  cert, server) == 0,
+		  "but at 0, and of the request");
 	for (int i = 0; i < 2; i++)
 	{
-		int			status = run(CURL "--cacert %s https://127.0.0.1:%d/v2/SendPayment", cert, server);
+		int status = run(CURL "--cacert %s https://127.0.0.1:%d/v2/SendPayment", cert, server);
 
 		CHECK(status == 56 || status == 52 || status == 55, "broken off under TLS: %d", status);
 	}
@@ -184,7 +203,7 @@ test_tls(void)
 static Reply
 settled(void)
 {
-	Reply		r = control("GET", "health", "");
+	Reply r = control("GET", "health", "");
 
 	for (int i = 0; i < 500 && (double) count_of("path=SendPayment") != number_at(r.json, "invoices"); i++)
 	{
@@ -204,22 +223,24 @@ static void
 test_load(void)
 {
 	static const char *const two[] = {"--threads", "2", "--ledger-limit", "1000", NULL};
-	int			outer = port;
-	int			pid = start_server(two, &port);
-	double		first,
-				second;
-	Reply		r;
+	int outer = port;
+	int pid = start_server(two, &port);
+	double first, second;
+	Reply r;
 
-	CHECK(run("%s %d 300 1 >/dev/null", getenv("LOAD") != NULL ? getenv("LOAD") : "build/load", port) == 0, "300 connections");
+	CHECK(run("%s %d 300 1 >/dev/null", getenv("LOAD") != NULL ? getenv("LOAD") : "build/load", port) == 0,
+		  "300 connections");
 	r = settled();
 	first = number_at(r.json, "requests.received");
 	CHECK(first > 0 && number_at(r.json, "invoices") == first, "an invoice for each: %s", r.body);
 	CHECK(number_at(r.json, "ledger.held") == 1000, "the ledger is bounded");
 	free_reply(&r);
 	arm("{\"delay_ms\":20,\"skip\":100,\"times\":500}");
-	CHECK(run("%s %d 100 1 >/dev/null & for i in 1 2 3 4 5 6 7 8 9 10; do "
-			  "curl -s -o /dev/null http://127.0.0.1:%d/_sandbox/ledger; curl -s -o /dev/null http://127.0.0.1:%d/; done; wait $!",
-			  getenv("LOAD") != NULL ? getenv("LOAD") : "build/load", port, port, port) == 0, "with delays and readers");
+	CHECK(
+		run("%s %d 100 1 >/dev/null & for i in 1 2 3 4 5 6 7 8 9 10; do "
+			"curl -s -o /dev/null http://127.0.0.1:%d/_sandbox/ledger; curl -s -o /dev/null http://127.0.0.1:%d/; done; wait $!",
+			getenv("LOAD") != NULL ? getenv("LOAD") : "build/load", port, port, port) == 0,
+		"with delays and readers");
 	r = settled();
 	second = number_at(r.json, "invoices");
 	CHECK(second > first, "more invoices");

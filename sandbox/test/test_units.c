@@ -25,9 +25,9 @@ static void test_time(void);
 static void
 parse_gives(const char *text, bool json, const char *plain, const char *grouped)
 {
-	Decimal		d;
-	Buf			a = {0};
-	Buf			b = {0};
+	Decimal d;
+	Buf a = {0};
+	Buf b = {0};
 
 	if (!CHECK(decimal_parse(str_of(text), json, &d), "\"%s\" is a number", text))
 		return;
@@ -42,7 +42,7 @@ parse_gives(const char *text, bool json, const char *plain, const char *grouped)
 static void
 parse_refuses(const char *text, bool json)
 {
-	Decimal		d;
+	Decimal d;
 
 	CHECK(!decimal_parse(str_of(text), json, &d), "\"%s\" is refused", text);
 }
@@ -55,8 +55,8 @@ static void
 test_decimals(void)
 {
 	WideDecimal sum = wide_zero();
-	Decimal		d;
-	Decimal		big = {999999999999999999, 0};
+	Decimal d;
+	Decimal big = {999999999999999999, 0};
 
 	parse_gives("1", true, "1", "1.000");
 	parse_gives("2.000", true, "2.000", "2.000");
@@ -94,11 +94,11 @@ test_decimals(void)
 	for (int i = 0; i < 1000; i++)
 		wide_add_product(&sum, big, 2147483647);
 	CHECK(!wide_equals(sum, d), "a sum out of range equals nothing");
-	d = decimal_round_up((Decimal) {10942, 3}, 2);
+	d = decimal_round_up((Decimal){10942, 3}, 2);
 	CHECK(d.units == 10950 && d.scale == 3, "10.942 is charged as 10.950");
-	d = decimal_round_up((Decimal) {10940, 3}, 2);
+	d = decimal_round_up((Decimal){10940, 3}, 2);
 	CHECK(d.units == 10940 && d.scale == 3, "10.940 stays");
-	CHECK(decimal_compare((Decimal) {10, 1}, (Decimal) {1000, 3}) == 0, "1.0 = 1.000");
+	CHECK(decimal_compare((Decimal){10, 1}, (Decimal){1000, 3}) == 0, "1.0 = 1.000");
 }
 
 /*
@@ -108,7 +108,7 @@ test_decimals(void)
 static void
 json_gives(const char *text, const char *expected)
 {
-	JsonDoc		doc;
+	JsonDoc doc;
 	const JsonNode *a;
 
 	if (CHECK(json_parse(&doc, str_of(text)), "%s is well-formed", text))
@@ -122,7 +122,7 @@ json_gives(const char *text, const char *expected)
 static void
 json_refuses(Str text)
 {
-	JsonDoc		doc;
+	JsonDoc doc;
 
 	CHECK(!json_parse(&doc, text), "%.60s is malformed", text.data);
 	json_free(&doc);
@@ -135,12 +135,13 @@ json_refuses(Str text)
 static void
 test_json(void)
 {
-	static const char *const bad[] = {
-		"", " ", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "[1,]", "{'a':1}", "{a:1}", "01", "1.",
-		".5", "+1", "-", "1e", "nul", "True", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"a", "\"a\nb\"",
-		"[1 2]", "{} {}", "{\"a\":1}x", "NaN", "\"\\", "[", "]", "\x01"
-	};
-	Buf			deep = {0};
+	static const char *const bad[] = {"",           " ",        "{",       "{\"a\"}",   "{\"a\":}",
+									  "{\"a\":1,}", "[1,]",     "{'a':1}", "{a:1}",     "01",
+									  "1.",         ".5",       "+1",      "-",         "1e",
+									  "nul",        "True",     "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"",
+									  "\"a",        "\"a\nb\"", "[1 2]",   "{} {}",     "{\"a\":1}x",
+									  "NaN",        "\"\\",     "[",       "]",         "\x01"};
+	Buf deep = {0};
 
 	json_gives("{\"a\":2.000}", "2.000");
 	json_gives("{\"a\":1,\"A\":2}", "2");
@@ -155,7 +156,7 @@ test_json(void)
 		json_refuses(str_of(bad[i]));
 	for (int i = 0; i < 1000; i++)
 		buf_putc(&deep, '[');
-	json_refuses((Str) {deep.data, deep.len});
+	json_refuses((Str){deep.data, deep.len});
 	buf_free(&deep);
 }
 
@@ -166,9 +167,9 @@ test_json(void)
 static void
 time_gives(const char *text, const char *printed, const char *english)
 {
-	Ticks		t;
-	Buf			a = {0};
-	Buf			b = {0};
+	Ticks t;
+	Buf a = {0};
+	Buf b = {0};
 
 	if (!CHECK(parse_local_time(str_of(text), &t), "\"%s\" is a time", text))
 		return;
@@ -187,13 +188,20 @@ time_gives(const char *text, const char *printed, const char *english)
 static void
 test_time(void)
 {
-	static const char *const bad[] = {
-		"2026-02-29", "2026-13-01", "2026-00-10", "2026-01-32", "2026-01-01T24:00:00",
-		"2026-01-01T10:60:00", "tomorrow", "2026-1-1", "2026-01-01T10", "2026-01-01T10:00:00x",
-		"2026-01-01T10:00:00+3", ""
-	};
-	Buf			b = {0};
-	Ticks		t;
+	static const char *const bad[] = {"2026-02-29",
+									  "2026-13-01",
+									  "2026-00-10",
+									  "2026-01-32",
+									  "2026-01-01T24:00:00",
+									  "2026-01-01T10:60:00",
+									  "tomorrow",
+									  "2026-1-1",
+									  "2026-01-01T10",
+									  "2026-01-01T10:00:00x",
+									  "2026-01-01T10:00:00+3",
+									  ""};
+	Buf b = {0};
+	Ticks t;
 
 	time_gives("2026-01-13T00:15:07", "2026-01-13T00:15:07", "January 13, 2026");
 	time_gives("2028-02-29T23:59:59.5", "2028-02-29T23:59:59.5", "February 29, 2028");

@@ -8,16 +8,16 @@
 
 #include "harness.h"
 
-#define BASE	"\"CustomerName\":\"A\",\"InvoiceValue\":10,\"NotificationOption\":\"LNK\""
+#define BASE "\"CustomerName\":\"A\",\"InvoiceValue\":10,\"NotificationOption\":\"LNK\""
 
 typedef struct Case
 {
-	const char *members;		/* added to BASE; a later member wins */
-	const char *name;			/* of the first error; NULL: accepted */
-	const char *error;			/* its text, NULL: any that is not empty */
+	const char *members; /* added to BASE; a later member wins */
+	const char *name; /* of the first error; NULL: accepted */
+	const char *error; /* its text, NULL: any that is not empty */
 } Case;
 
-#define TYPE_ERROR	""
+#define TYPE_ERROR ""
 
 static const Case cases[] = {
 	{"\"x\":1", NULL, NULL},
@@ -57,7 +57,8 @@ static const Case cases[] = {
 	{"\"NotificationOption\":\"SMS\"", "CustomerMobile", NULL},
 	{"\"NotificationOption\":\"ALL\"", "CustomerEmail", NULL},
 	{"\"NotificationOption\":\"ALL\",\"CustomerEmail\":\"a@b.co\"", "CustomerMobile", NULL},
-	{"\"NotificationOption\":\"ALL\",\"CustomerEmail\":\"a@b.co\",\"CustomerMobile\":\"12345678\"", NULL, NULL},
+	{"\"NotificationOption\":\"ALL\",\"CustomerEmail\":\"a@b.co\",\"CustomerMobile\":\"12345678\"", NULL,
+	 NULL},
 	{"\"NotificationOption\":\"EML\",\"CustomerEmail\":\"a@b.co\"", NULL, NULL},
 	{"\"NotificationOption\":\"SMS\",\"CustomerMobile\":\"12345678\"", NULL, NULL},
 	{"\"NotificationOption\":\"SMS\",\"CustomerMobile\":12345678", NULL, NULL},
@@ -91,7 +92,8 @@ static const Case cases[] = {
 	{"\"DisplayCurrencyIso\":\"\"", NULL, NULL},
 	{"\"DisplayCurrencyIso\":null", NULL, NULL},
 	{"\"DisplayCurrencyIso\":\"GBP\"", "DisplayCurrencyIso", NULL},
-	{"\"DisplayCurrencyIso\":\"EGP\",\"InvoiceValue\":0.01", "InvoiceValue", "Invoice value must be more than 0"},
+	{"\"DisplayCurrencyIso\":\"EGP\",\"InvoiceValue\":0.01", "InvoiceValue",
+	 "Invoice value must be more than 0"},
 	{"\"Language\":\"En\"", NULL, NULL},
 	{"\"Language\":\"ar\"", NULL, NULL},
 	{"\"Language\":\"FR\"", "Language", NULL},
@@ -100,7 +102,7 @@ static const Case cases[] = {
 	{"\"CallBackUrl\":\"http://127.0.0.1:8080/back\"", NULL, NULL},
 	{"\"CallBackUrl\":\"\"", NULL, NULL},
 	{"\"CallBackUrl\":\"http://localhost/x\"", "CallBackUrl",
-	"The field CallBackUrl must be a url. Example http://www.example.com"},
+	 "The field CallBackUrl must be a url. Example http://www.example.com"},
 	{"\"CallBackUrl\":\"http://LOCALHOST:80\"", "CallBackUrl", NULL},
 	{"\"CallBackUrl\":\"https://u@localhost/\"", "CallBackUrl", NULL},
 	{"\"CallBackUrl\":\"myapp://done\"", "CallBackUrl", NULL},
@@ -109,7 +111,7 @@ static const Case cases[] = {
 	{"\"CallBackUrl\":\"https://a b.com\"", "CallBackUrl", NULL},
 	{"\"CallBackUrl\":\"https://a.com/\\r\\nX: y\"", "CallBackUrl", NULL},
 	{"\"ErrorUrl\":\"ftp://example.com\"", "ErrorUrl",
-	"The field ErrorUrl must be a url. Example http://www.example.com"},
+	 "The field ErrorUrl must be a url. Example http://www.example.com"},
 	{"\"WebhookUrl\":\"nonsense\"", "WebhookUrl", NULL},
 
 	{"\"ExpiryDate\":\"\"", NULL, NULL},
@@ -126,30 +128,40 @@ static const Case cases[] = {
 	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":4,\"UnitPrice\":2.5}]", NULL, NULL},
 	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":\"4\",\"UnitPrice\":\"2.500\"}]", NULL, NULL},
 	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":3,\"UnitPrice\":4},"
-	"{\"ItemName\":\"discount\",\"Quantity\":1,\"UnitPrice\":-2}]", NULL, NULL},
+	 "{\"ItemName\":\"discount\",\"Quantity\":1,\"UnitPrice\":-2}]",
+	 NULL, NULL},
 	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":3,\"UnitPrice\":3.333}]", "InvoiceItems",
-	"Invoice total value must be the same total items value"},
+	 "Invoice total value must be the same total items value"},
 	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":10.000000001}]", "InvoiceItems",
-	"Invoice total value must be the same total items value"},
-	{"\"InvoiceValue\":0.3,\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":3,\"UnitPrice\":0.1}]", NULL, NULL},
+	 "Invoice total value must be the same total items value"},
+	{"\"InvoiceValue\":0.3,\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":3,\"UnitPrice\":0.1}]", NULL,
+	 NULL},
 	{"\"InvoiceItems\":[{\"ItemName\":\"\",\"Quantity\":1,\"UnitPrice\":10}]", "InvoiceItems.ItemName", NULL},
 	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"UnitPrice\":10}]", "InvoiceItems.Quantity", NULL},
-	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":0,\"UnitPrice\":10}]", "InvoiceItems.Quantity", NULL},
-	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1.5,\"UnitPrice\":10}]", "invoiceCreate.InvoiceItems", TYPE_ERROR},
+	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":0,\"UnitPrice\":10}]", "InvoiceItems.Quantity",
+	 NULL},
+	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1.5,\"UnitPrice\":10}]",
+	 "invoiceCreate.InvoiceItems", TYPE_ERROR},
 	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1}]", "InvoiceItems.UnitPrice", NULL},
-	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":\"x\"}]", "invoiceCreate.InvoiceItems", TYPE_ERROR},
+	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":\"x\"}]",
+	 "invoiceCreate.InvoiceItems", TYPE_ERROR},
 	{"\"InvoiceItems\":[1]", "invoiceCreate.InvoiceItems", TYPE_ERROR},
 	{"\"InvoiceItems\":{}", "invoiceCreate.InvoiceItems", TYPE_ERROR},
 	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":10,\"Weight\":100,\"Width\":200,"
-	"\"Height\":160,\"Depth\":200}]", NULL, NULL},
-	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":10,\"Weight\":100.1}]", "InvoiceItems.Weight", NULL},
-	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":10,\"Height\":161}]", "InvoiceItems.Height", NULL},
-	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":10,\"Depth\":-1}]", "InvoiceItems.Depth", NULL},
+	 "\"Height\":160,\"Depth\":200}]",
+	 NULL, NULL},
+	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":10,\"Weight\":100.1}]",
+	 "InvoiceItems.Weight", NULL},
+	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":10,\"Height\":161}]",
+	 "InvoiceItems.Height", NULL},
+	{"\"InvoiceItems\":[{\"ItemName\":\"i\",\"Quantity\":1,\"UnitPrice\":10,\"Depth\":-1}]",
+	 "InvoiceItems.Depth", NULL},
 
 	{"\"ShippingMethod\":1", "ShippingConsignee.PersonName", NULL},
 	{"\"ShippingMethod\":3", "ShippingMethod", NULL},
 	{"\"ShippingMethod\":2,\"ShippingConsignee\":{\"PersonName\":\"p\",\"Mobile\":\"12345\",\"LineAddress\":\"l\","
-	"\"CityName\":\"c\",\"CountryCode\":\"KW\"}", NULL, NULL},
+	 "\"CityName\":\"c\",\"CountryCode\":\"KW\"}",
+	 NULL, NULL},
 	{"\"Suppliers\":[{\"SupplierCode\":1,\"InvoiceShare\":10,\"ProposedShare\":null}]", NULL, NULL},
 	{"\"Suppliers\":[{\"InvoiceShare\":10}]", "Suppliers.SupplierCode", NULL},
 	{"\"Suppliers\":[{\"SupplierCode\":1}]", "Suppliers.InvoiceShare", NULL},
@@ -160,7 +172,8 @@ static const Case cases[] = {
 };
 
 static void test_lengths(void);
-static void length_case(const char *name, const char *prefix, size_t length, const char *filler, bool accepted);
+static void length_case(const char *name, const char *prefix, size_t length, const char *filler,
+						bool accepted);
 
 /*
  * length_case
@@ -169,15 +182,16 @@ static void length_case(const char *name, const char *prefix, size_t length, con
 static void
 length_case(const char *name, const char *prefix, size_t length, const char *filler, bool accepted)
 {
-	char	   *body = malloc(4096 + length * 4);
-	char	   *p = body + sprintf(body, "{" BASE ",\"%s\":\"%s", name, prefix);
-	Reply		r;
+	char *body = malloc(4096 + length * 4);
+	char *p = body + sprintf(body, "{" BASE ",\"%s\":\"%s", name, prefix);
+	Reply r;
 
 	for (size_t i = strlen(prefix); i < length; i++)
 		p += sprintf(p, "%s", filler);
 	strcpy(p, "\"}");
 	r = api("SendPayment", body);
-	CHECK((r.status == 200) == accepted && (accepted || strcmp(text_at(r.json, "ValidationErrors.0.Name"), name) == 0),
+	CHECK((r.status == 200) == accepted &&
+			  (accepted || strcmp(text_at(r.json, "ValidationErrors.0.Name"), name) == 0),
 		  "%s of %zu characters: %s", name, length, r.body);
 	free_reply(&r);
 	free(body);
@@ -209,8 +223,8 @@ test_lengths(void)
 void
 test_validation(void)
 {
-	char		body[4096];
-	Reply		r;
+	char body[4096];
+	Reply r;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
@@ -225,7 +239,7 @@ test_validation(void)
 		{
 			error = text_at(r.json, "ValidationErrors.0.Error");
 			CHECK(r.status == 400 && strcmp(text_at(r.json, "ValidationErrors.0.Name"), c->name) == 0 &&
-				  (c->error != NULL ? strcmp(error, c->error) == 0 : error[0] != '\0'),
+					  (c->error != NULL ? strcmp(error, c->error) == 0 : error[0] != '\0'),
 				  "%s: %s", c->members, r.body);
 		}
 		free_reply(&r);
