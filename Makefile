@@ -76,6 +76,7 @@ CORE_OBJS = \
 OBJS = \
 	src/myfatoorah.o \
 	src/account.o \
+	src/account_option.o \
 	src/request.o \
 	src/request_check.o \
 	src/request_json.o \
@@ -89,6 +90,8 @@ OBJS = \
 	src/invoice.o \
 	src/enqueue.o \
 	src/queue.o \
+	src/queue_admin.o \
+	src/sql_array.o \
 	src/worker.o \
 	src/launcher.o \
 	src/wake.o \

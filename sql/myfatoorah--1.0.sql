@@ -248,8 +248,13 @@ CREATE TABLE mf_identity (
 	since timestamptz NOT NULL
 );
 
+INSERT INTO mf_identity (system_identifier, database, data_directory, timeline, since)
+	SELECT s.system_identifier::text, d.oid, '', c.timeline_id, pg_catalog.clock_timestamp()
+	FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_database d
+	WHERE d.datname = pg_catalog.current_database();
+
 COMMENT ON TABLE mf_identity IS 'the server, database and timeline that the worker served last';
-COMMENT ON COLUMN mf_identity.data_directory IS 'inode of the data directory: a copy of the files has another one';
+COMMENT ON COLUMN mf_identity.data_directory IS 'inode of the data directory, of which a copy has another; empty until a worker has run';
 
 --
 -- Triggers of mf_invoice

@@ -8,8 +8,6 @@
 #include "postgres.h"
 
 #include <fcntl.h>
-#include <limits.h>
-#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,79 +27,13 @@
 #include "utils/varlena.h"
 
 #include "account.h"
+#include "account_option.h"
 #include "compat.h"
 #include "myfatoorah.h"
-
-/* The longest key we have heard of is some 500 characters. */
-#define MAX_SECRET_LENGTH 4096
-
-typedef enum OptionKind
-{
-	OPTION_COUNTRY,
-	OPTION_ENVIRONMENT,
-	OPTION_URL,
-	OPTION_IN_FLIGHT,
-	OPTION_RATE,
-	OPTION_TIMEOUT,
-	OPTION_PATH,
-	OPTION_TIME_ZONE,
-	OPTION_SECRET
-} OptionKind;
-
-typedef struct AccountOption
-{
-	const char *name;
-	Oid			catalog;		/* where it may stand */
-	bool		superuser_only;
-	OptionKind	kind;
-} AccountOption;
-
-/* Secrets are options of the mapping, because server options are readable by all. */
-static const AccountOption account_options[] = {
-	{"country", ForeignServerRelationId, false, OPTION_COUNTRY},
-	{"environment", ForeignServerRelationId, false, OPTION_ENVIRONMENT},
-	{"base_url", ForeignServerRelationId, false, OPTION_URL},
-	{"max_in_flight", ForeignServerRelationId, false, OPTION_IN_FLIGHT},
-	{"rate_limit", ForeignServerRelationId, false, OPTION_RATE},
-	{"timeout", ForeignServerRelationId, false, OPTION_TIMEOUT},
-	{"connect_timeout", ForeignServerRelationId, false, OPTION_TIMEOUT},
-	{"ca_file", ForeignServerRelationId, true, OPTION_PATH},
-	{"time_zone", ForeignServerRelationId, false, OPTION_TIME_ZONE},
-	{"api_key", UserMappingRelationId, false, OPTION_SECRET},
-	{"api_key_file", UserMappingRelationId, true, OPTION_PATH},
-	{"webhook_secret", UserMappingRelationId, false, OPTION_SECRET},
-	{"webhook_secret_file", UserMappingRelationId, true, OPTION_PATH},
-	{"webhook_secret_previous", UserMappingRelationId, false, OPTION_SECRET},
-	{"webhook_secret_previous_file", UserMappingRelationId, true, OPTION_PATH},
-	{NULL, InvalidOid, false, OPTION_PATH}
-};
-
-typedef struct Country
-{
-	const char *iso;
-	const char *currency;
-	const char *dial_code;
-	const char *base_url;
-	const char *time_zone;
-} Country;
-
-/* The vendor's live hosts; the test host serves all countries in KWD. */
-static const Country countries[] = {
-	{"KWT", "KWD", "965", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"BHR", "BHD", "973", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"OMN", "OMR", "968", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"JOR", "JOD", "962", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"SAU", "SAR", "966", "https://api-sa.myfatoorah.com", "Asia/Riyadh"},
-	{"ARE", "AED", "971", "https://api-ae.myfatoorah.com", "Asia/Dubai"},
-	{"QAT", "QAR", "974", "https://api-qa.myfatoorah.com", "Asia/Qatar"},
-	{"EGY", "EGP", "20", "https://api-eg.myfatoorah.com", "Africa/Cairo"},
-	{NULL, NULL, NULL, NULL, NULL}
-};
 
 #define TEST_BASE_URL "https://apitest.myfatoorah.com"
 #define TEST_CURRENCY "KWD"
 #define TEST_TIME_ZONE "Asia/Kuwait"
-#define COUNTRY_LIST "KWT, BHR, OMN, JOR, SAU, ARE, QAT, EGY"
 
 /* A target kept for reuse, so that its connections are. */
 typedef struct CachedTarget
@@ -124,227 +56,12 @@ static bool cached_accounts_stale = false;
 
 static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
-static const Country *find_country(const char *iso);
-static void check_option(const AccountOption *option, const char *value, bool by_superuser);
-static int	parse_timeout(const char *name, const char *value);
-static double parse_rate(const char *value);
-static int	parse_in_flight(const char *value);
-static char *valid_options(Oid catalog);
 static char *read_secret_file(const char *option, const char *path);
 static char *get_api_key(const MfAccount *account, Oid roleid);
 static List *mapping_options(Oid serverid, Oid roleid, bool *own);
 static void wipe_string(char *string);
 static void drop_target(CachedTarget *cached);
 static pg_tz *account_zone(const MfAccount *account);
-
-PG_FUNCTION_INFO_V1(mf_account_validator);
-
-/*
- * Checks the generic options given to CREATE or ALTER of a server, a user
- * mapping or the wrapper itself, which takes none.
- */
-Datum
-mf_account_validator(PG_FUNCTION_ARGS)
-{
-	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
-	Oid			catalog = PG_GETARG_OID(1);
-	bool		by_superuser = superuser();
-	const char *seen_key = NULL;
-	ListCell   *lc;
-
-	foreach(lc, options)
-	{
-		DefElem    *def = (DefElem *) lfirst(lc);
-		const AccountOption *option;
-
-		for (option = account_options; option->name != NULL; option++)
-		{
-			if (option->catalog == catalog && strcmp(option->name, def->defname) == 0)
-				break;
-		}
-
-		if (option->name == NULL)
-		{
-			char	   *valid = valid_options(catalog);
-
-			ereport(ERROR,
-					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-					 errmsg("invalid option \"%s\"", def->defname),
-					 valid[0] ? errhint("Valid options in this context are: %s", valid) :
-					 errhint("There are no valid options in this context.")));
-		}
-
-		check_option(option, defGetString(def), by_superuser);
-
-		if (strcmp(option->name, "api_key") == 0 || strcmp(option->name, "api_key_file") == 0)
-		{
-			if (seen_key != NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
-						 errmsg("options \"api_key\" and \"api_key_file\" exclude each other"),
-						 errhint("Keep \"api_key_file\" and drop \"api_key\", so that the key is not stored in the database.")));
-			seen_key = option->name;
-		}
-	}
-
-	PG_RETURN_VOID();
-}
-
-/* Names of the options that may stand in a catalog, comma-separated; palloc'd. */
-static char *
-valid_options(Oid catalog)
-{
-	StringInfoData buf;
-	const AccountOption *option;
-
-	initStringInfo(&buf);
-	for (option = account_options; option->name != NULL; option++)
-	{
-		if (option->catalog == catalog)
-			appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "", option->name);
-	}
-	return buf.data;
-}
-
-/* Raises an error that names the option unless its value makes sense. */
-static void
-check_option(const AccountOption *option, const char *value, bool by_superuser)
-{
-	char		error[MF_HTTP_ERROR_SIZE];
-
-	if (option->superuser_only && !by_superuser)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to set option \"%s\"", option->name),
-				 errdetail("Only superusers may name files of the server."),
-				 errhint("Ask a superuser to set it, or use the form of the option that takes the value itself.")));
-
-	switch (option->kind)
-	{
-		case OPTION_COUNTRY:
-			if (find_country(value) == NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value for option \"country\": \"%s\"", value),
-						 errhint("Valid countries are: %s.", COUNTRY_LIST)));
-			break;
-		case OPTION_ENVIRONMENT:
-			if (strcmp(value, "test") != 0 && strcmp(value, "live") != 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value for option \"environment\": \"%s\"", value),
-						 errhint("Valid environments are: test, live.")));
-			break;
-		case OPTION_URL:
-			if (!mf_http_base_url_valid(value, error, sizeof(error)))
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value for option \"base_url\""),
-						 errdetail_internal("%s", error),
-						 errhint("Give https://host[:port]; http is allowed to this machine only.")));
-			break;
-		case OPTION_IN_FLIGHT:
-			(void) parse_in_flight(value);
-			break;
-		case OPTION_RATE:
-			(void) parse_rate(value);
-			break;
-		case OPTION_TIMEOUT:
-			(void) parse_timeout(option->name, value);
-			break;
-		case OPTION_PATH:
-			if (value[0] == '\0')
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("option \"%s\" must not be empty", option->name)));
-			break;
-		case OPTION_TIME_ZONE:
-			{
-				pg_tz	   *zone = pg_tzset(value);
-
-				if (zone == NULL || !pg_tz_acceptable(zone))
-					ereport(ERROR,
-							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							 errmsg("invalid value for option \"time_zone\": \"%s\"", value),
-							 errhint("Give a name of pg_timezone_names, such as \"Asia/Kuwait\".")));
-			}
-			break;
-		case OPTION_SECRET:
-			/* the value must not appear in any message */
-			if (value[0] == '\0' || strlen(value) > MAX_SECRET_LENGTH ||
-				strpbrk(value, " \t\r\n") != NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value for option \"%s\"", option->name),
-						 errdetail("It is empty, too long, or contains white space."),
-						 errhint("Copy it from the portal again, without spaces or line breaks.")));
-			break;
-	}
-}
-
-/* The country of that ISO code, NULL if it is none of the eight. */
-static const Country *
-find_country(const char *iso)
-{
-	const Country *country;
-
-	for (country = countries; country->iso != NULL; country++)
-	{
-		if (pg_strcasecmp(country->iso, iso) == 0)
-			return country;
-	}
-	return NULL;
-}
-
-/* Milliseconds; a number without a unit means seconds. */
-static int
-parse_timeout(const char *name, const char *value)
-{
-	double		milliseconds;
-	const char *hint = NULL;
-	bool		bare = value[0] != '\0' && strspn(value, "0123456789.") == strlen(value);
-
-	if (!parse_real(value, &milliseconds, bare ? 0 : GUC_UNIT_MS, &hint) ||
-		(bare ? milliseconds * 1000 : milliseconds) < MF_TIMEOUT_MIN ||
-		(bare ? milliseconds * 1000 : milliseconds) > MF_TIMEOUT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give a time between 100ms and 600s, such as \"30s\"; without a unit it is in seconds.")));
-
-	return (int) rint(bare ? milliseconds * 1000 : milliseconds);
-}
-
-/* Requests per second, 0 for no limit. */
-static double
-parse_rate(const char *value)
-{
-	double		rate;
-
-	if (!parse_real(value, &rate, 0, NULL) || rate < 0 || rate > MF_RATE_LIMIT_MAX ||
-		(rate > 0 && rate < 0.001))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"rate_limit\": \"%s\"", value),
-				 errhint("Give requests per second, from 0.001 to %d, or 0 for no limit.",
-						 MF_RATE_LIMIT_MAX)));
-	return rate;
-}
-
-static int
-parse_in_flight(const char *value)
-{
-	int			number;
-
-	if (!parse_int(value, &number, 0, NULL) ||
-		number < MF_MAX_IN_FLIGHT_MIN || number > MF_MAX_IN_FLIGHT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"max_in_flight\": \"%s\"", value),
-				 errhint("Give a whole number from %d to %d.",
-						 MF_MAX_IN_FLIGHT_MIN, MF_MAX_IN_FLIGHT_MAX)));
-	return number;
-}
 
 /* See account.h. */
 const MfAccount *
@@ -396,7 +113,7 @@ read_account(const char *name)
 	ForeignServer *server = GetForeignServerByName(name, true);
 	ForeignDataWrapper *wrapper;
 	MfAccount  *account;
-	const Country *country = NULL;
+	const MfCountry *country = NULL;
 	bool		live = false;
 	ListCell   *lc;
 
@@ -428,19 +145,19 @@ read_account(const char *name)
 		const char *value = defGetString(def);
 
 		if (strcmp(def->defname, "country") == 0)
-			country = find_country(value);
+			country = mf_find_country(value);
 		else if (strcmp(def->defname, "environment") == 0)
 			live = strcmp(value, "live") == 0;
 		else if (strcmp(def->defname, "base_url") == 0)
 			account->base_url = pstrdup(value);
 		else if (strcmp(def->defname, "max_in_flight") == 0)
-			account->max_in_flight = parse_in_flight(value);
+			account->max_in_flight = mf_parse_in_flight(value);
 		else if (strcmp(def->defname, "rate_limit") == 0)
-			account->rate_limit = parse_rate(value);
+			account->rate_limit = mf_parse_rate(value);
 		else if (strcmp(def->defname, "timeout") == 0)
-			account->timeout_ms = parse_timeout("timeout", value);
+			account->timeout_ms = mf_parse_timeout("timeout", value);
 		else if (strcmp(def->defname, "connect_timeout") == 0)
-			account->connect_timeout_ms = parse_timeout("connect_timeout", value);
+			account->connect_timeout_ms = mf_parse_timeout("connect_timeout", value);
 		else if (strcmp(def->defname, "ca_file") == 0)
 			account->ca_file = pstrdup(value);
 		else if (strcmp(def->defname, "time_zone") == 0)
@@ -452,7 +169,7 @@ read_account(const char *name)
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				 errmsg("account \"%s\" has no country", name),
 				 errhint("Set it with: ALTER SERVER %s OPTIONS (ADD country 'KWT'). Valid countries are: %s.",
-						 quote_identifier(name), COUNTRY_LIST)));
+						 quote_identifier(name), MF_COUNTRY_LIST)));
 
 	account->dial_code = country->dial_code;
 	account->currency = live ? country->currency : TEST_CURRENCY;
@@ -652,7 +369,7 @@ static char *
 read_secret_file(const char *option, const char *path)
 {
 	char		full[MAXPGPATH];
-	char		buffer[MAX_SECRET_LENGTH + 2];
+	char		buffer[MF_SECRET_MAX + 2];
 	struct stat st;
 	ssize_t		length;
 	char	   *end;
@@ -692,7 +409,7 @@ read_secret_file(const char *option, const char *path)
 	end = buffer + length;
 	while (end > buffer && strchr(" \t\r\n", end[-1]) != NULL)
 		*--end = '\0';
-	if (end == buffer || end - buffer > MAX_SECRET_LENGTH ||
+	if (end == buffer || end - buffer > MF_SECRET_MAX ||
 		strlen(buffer) != (size_t) (end - buffer) || strpbrk(buffer, " \t\r\n") != NULL)
 	{
 		explicit_bzero(buffer, sizeof(buffer));

@@ -1,0 +1,35 @@
+/*
+ * account_option.h
+ *	  Options of accounts: what may stand where, and what it means.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/account_option.h
+ */
+#ifndef MF_ACCOUNT_OPTION_H
+#define MF_ACCOUNT_OPTION_H
+
+/* The longest key we have heard of is some 500 characters. */
+#define MF_SECRET_MAX 4096
+
+#define MF_COUNTRY_LIST "KWT, BHR, OMN, JOR, SAU, ARE, QAT, EGY"
+
+/* What the vendor has in one country */
+typedef struct MfCountry
+{
+	const char *iso;			/* ISO 3166 alpha-3 */
+	const char *currency;
+	const char *dial_code;
+	const char *base_url;		/* of the live environment */
+	const char *time_zone;
+} MfCountry;
+
+/* The country of that code in any case; NULL if it is none of the eight. */
+extern const MfCountry *mf_find_country(const char *iso);
+
+/* Option values; 22023 with the valid range in the hint if they make no sense. */
+extern int	mf_parse_timeout(const char *name, const char *value);	/* milliseconds; bare
+																	 * numbers are seconds */
+extern double mf_parse_rate(const char *value); /* per second, 0 = no limit */
+extern int	mf_parse_in_flight(const char *value);
+
+#endif							/* MF_ACCOUNT_OPTION_H */

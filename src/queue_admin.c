@@ -1,0 +1,291 @@
+/*
+ * queue_admin.c
+ *	  SQL of the triggers, of people, and of a worker's start.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/queue_admin.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "queue_internal.h"
+#include "sql_array.h"
+
+static MfStatement insert_statement = {
+	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
+	"SELECT n.id, n.account, "
+	"  CASE n.status WHEN 'queued' THEN 'send' WHEN 'sending' THEN 'sending' ELSE 'reconcile' END, "
+	"  n.send_at, " MF_RANK("n.send_at", "n.priority") ", n.priority "
+	"FROM new_rows n WHERE n.status IN ('queued', 'sending', 'unknown')",
+	0, {0}, NULL, InvalidOid
+};
+
+static MfStatement reschedule_statement = {
+	"UPDATE @mf_queue SET account = $2, due = $3, rank = " MF_RANK("$3", "$4") ", priority = $4 "
+	"WHERE invoice = $1 AND kind IN ('send', 'verify')",
+	4, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID}, NULL, InvalidOid
+};
+
+static MfStatement size_statement = {
+	"SELECT count(*) FROM @mf_queue", 0, {0}, NULL, InvalidOid
+};
+
+/* a row lock on the entry first, as the worker does */
+static MfStatement lock_entry_statement = {
+	"SELECT kind FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement lock_invoice_statement = {
+	"SELECT " MF_INVOICE_COLUMNS " FROM @mf_invoice WHERE id = $1 FOR NO KEY UPDATE",
+	1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement put_back_statement = {
+	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
+	"SELECT id, account, 'send', $2, " MF_RANK("$2", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
+	"ON CONFLICT (invoice) DO NOTHING",
+	2, {INT8OID, TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement pause_statement = {
+	"INSERT INTO @mf_account AS a (account, paused_at, paused_by, reason) VALUES ($1, clock_timestamp(), $2, $3) "
+	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
+	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL",
+	3, {TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement resume_statement = {
+	"UPDATE @mf_account SET paused_at = NULL, paused_by = NULL, reason = NULL "
+	"WHERE account = $1 AND paused_at IS NOT NULL",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement request_cancel_statement = {
+	"UPDATE @mf_invoice SET cancel_requested = true WHERE id = $1", 1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement identity_statement = {
+	"SELECT system_identifier, database, data_directory, timeline FROM @mf_identity FOR UPDATE",
+	0, {0}, NULL, InvalidOid
+};
+
+static MfStatement set_identity_statement = {
+	"INSERT INTO @mf_identity AS i (system_identifier, database, data_directory, timeline, since) "
+	"VALUES ($1, $2, $3, $4, clock_timestamp()) "
+	"ON CONFLICT (only_row) DO UPDATE SET system_identifier = EXCLUDED.system_identifier, "
+	"  database = EXCLUDED.database, data_directory = EXCLUDED.data_directory, timeline = EXCLUDED.timeline, "
+	"  since = EXCLUDED.since",
+	4, {TEXTOID, OIDOID, TEXTOID, INT4OID}, NULL, InvalidOid
+};
+
+static MfStatement verify_all_statement = {
+	"UPDATE @mf_queue SET kind = 'verify', due = greatest(due, $1), "
+	"  rank = " MF_RANK("greatest(due, $1)", "priority") " WHERE kind = 'send'",
+	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement expire_leases_statement = {
+	"UPDATE @mf_queue SET due = clock_timestamp(), rank = clock_timestamp() WHERE kind = 'sending'",
+	0, {0}, NULL, InvalidOid
+};
+
+/* See queue.h. */
+uint64
+mf_queue_insert(Oid schema, TriggerData *trigger)
+{
+	MfSqlScope	scope;
+	uint64		rows;
+
+	mf_sql_begin(&scope, schema);
+	if (SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
+		elog(ERROR, "could not register the new rows");
+	rows = mf_sql_execute(&scope, &insert_statement, NULL, NULL);
+	mf_sql_end(&scope);
+	return rows;
+}
+
+/* See queue.h. */
+void
+mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, int priority)
+{
+	MfSqlScope	scope;
+	Datum		values[4];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(account);
+	values[2] = TimestampTzGetDatum(send_at);
+	values[3] = Int16GetDatum((int16) priority);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &reschedule_statement, values, NULL);
+	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+int64
+mf_queue_size(Oid schema)
+{
+	MfSqlScope	scope;
+	int64		size;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &size_statement, NULL, NULL);
+	size = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	mf_sql_end(&scope);
+	return size;
+}
+
+/* See queue.h. */
+MfJob *
+mf_queue_lock(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	MemoryContext context = CurrentMemoryContext;
+	Datum		value = Int64GetDatum(invoice);
+	MfJobKind	kind = MF_JOB_NONE;
+	MfJob	   *job = NULL;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &lock_entry_statement, &value, NULL) > 0)
+		kind = mf_job_kind(TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)));
+	if (mf_sql_execute(&scope, &lock_invoice_statement, &value, NULL) > 0)
+	{
+		MemoryContext spi_context = MemoryContextSwitchTo(context);
+
+		job = mf_queue_read_invoice(SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
+		job->kind = kind;
+		memset(&job->request, 0, sizeof(job->request));
+		MemoryContextSwitchTo(spi_context);
+	}
+	mf_sql_end(&scope);
+	return job;
+}
+
+/* See queue.h. */
+void
+mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at)
+{
+	MfSqlScope	scope;
+
+	mf_sql_begin(&scope, schema);
+	mf_queue_apply(&scope, transition, 1);
+	if (transition->next != MF_JOB_NONE)
+	{
+		Datum		values[2];
+
+		values[0] = Int64GetDatum(transition->invoice);
+		values[1] = TimestampTzGetDatum(send_at);
+		(void) mf_sql_execute(&scope, &put_back_statement, values, NULL);
+	}
+	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+void
+mf_queue_request_cancel(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &request_cancel_statement, &value, NULL);
+	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+void
+mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason)
+{
+	MfSqlScope	scope;
+	Datum		values[3];
+	char		nulls[3] = {' ', ' ', ' '};
+
+	values[0] = CStringGetTextDatum(account);
+	values[1] = CStringGetTextDatum(by);
+	values[2] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
+	nulls[2] = reason ? ' ' : 'n';
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &pause_statement, values, nulls);
+	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+bool
+mf_queue_resume(Oid schema, const char *account)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	bool		resumed;
+
+	mf_sql_begin(&scope, schema);
+	resumed = mf_sql_execute(&scope, &resume_statement, &value, NULL) > 0;
+	mf_sql_end(&scope);
+	return resumed;
+}
+
+/* See queue.h. */
+MfIdentity
+mf_queue_check_identity(Oid schema, const char *system_identifier, const char *data_directory, int timeline)
+{
+	MfIdentity	identity = MF_IDENTITY_FIRST;
+	MfSqlScope	scope;
+	Datum		values[4];
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &identity_statement, NULL, NULL) > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		int			last_timeline = DatumGetInt32(mf_result(row, desc, 4, NULL));
+
+		if (strcmp(TextDatumGetCString(mf_result(row, desc, 1, NULL)), system_identifier) != 0 ||
+			DatumGetObjectId(mf_result(row, desc, 2, NULL)) != MyDatabaseId ||
+			timeline < last_timeline)
+			identity = MF_IDENTITY_OTHER;
+		else if (timeline > last_timeline)
+			identity = MF_IDENTITY_PROMOTED;
+		else if (strcmp(TextDatumGetCString(mf_result(row, desc, 3, NULL)), data_directory) == 0)
+			identity = MF_IDENTITY_SAME;
+		else if (TextDatumGetCString(mf_result(row, desc, 3, NULL))[0] != '\0')
+			identity = MF_IDENTITY_OTHER;
+	}
+	if (identity != MF_IDENTITY_SAME)
+	{
+		values[0] = CStringGetTextDatum(system_identifier);
+		values[1] = ObjectIdGetDatum(MyDatabaseId);
+		values[2] = CStringGetTextDatum(data_directory);
+		values[3] = Int32GetDatum(timeline);
+		(void) mf_sql_execute(&scope, &set_identity_statement, values, NULL);
+	}
+	mf_sql_end(&scope);
+	return identity;
+}
+
+/* See queue.h. */
+void
+mf_queue_verify_all(Oid schema, TimestampTz due)
+{
+	MfSqlScope	scope;
+	Datum		value = TimestampTzGetDatum(due);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &verify_all_statement, &value, NULL);
+	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+void
+mf_queue_expire_leases(Oid schema)
+{
+	MfSqlScope	scope;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &expire_leases_statement, NULL, NULL);
+	mf_sql_end(&scope);
+}

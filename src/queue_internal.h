@@ -1,0 +1,36 @@
+/*
+ * queue_internal.h
+ *	  What queue.c and queue_admin.c share.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/queue_internal.h
+ */
+#ifndef MF_QUEUE_INTERNAL_H
+#define MF_QUEUE_INTERNAL_H
+
+#include "queue.h"
+
+/* The order of due entries: ten minutes earlier per step of priority */
+#define MF_RANK(due, priority) due " - " priority " * interval '10 min'"
+
+/* in the order of MfJob and mf_send_payment_fields[] */
+#define MF_INVOICE_COLUMNS \
+	"id, status, attempts, account, created_by, reference, send_at, cancel_requested, " \
+	"customer_name, invoice_value, notification_option, customer_email, customer_mobile, " \
+	"mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, " \
+	"user_defined_field, call_back_url, error_url, webhook_url, expiry_date, customer_address, " \
+	"invoice_items, shipping_method, shipping_consignee, suppliers, processing_details, " \
+	"invoice_payment_methods, source_info"
+#define MF_FIRST_FIELD 9			/* attribute number of customer_name there */
+
+/*
+ * A row of MF_INVOICE_COLUMNS as a job, in the current context.  Values of the
+ * request point into the tuple, which SPI_finish() frees.
+ */
+extern MfJob *mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc);
+
+/* The word in mf_queue.kind, NULL for MF_JOB_NONE; and back. */
+extern const char *mf_job_name(MfJobKind kind);
+extern MfJobKind mf_job_kind(const char *name);
+
+#endif							/* MF_QUEUE_INTERNAL_H */

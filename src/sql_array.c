@@ -1,0 +1,76 @@
+/*
+ * sql_array.c
+ *	  Array parameters and single values of results.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sql_array.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "sql_array.h"
+
+/* See sql_array.h. */
+void
+mf_array_init(MfArray *builder, int capacity)
+{
+	builder->values = (Datum *) palloc(Max(capacity, 1) * sizeof(Datum));
+	builder->nulls = (bool *) palloc(Max(capacity, 1) * sizeof(bool));
+	builder->count = 0;
+}
+
+/* See sql_array.h. */
+void
+mf_array_add(MfArray *builder, Datum value)
+{
+	builder->nulls[builder->count] = false;
+	builder->values[builder->count++] = value;
+}
+
+/* See sql_array.h. */
+void
+mf_array_add_text(MfArray *builder, const char *text)
+{
+	builder->nulls[builder->count] = text == NULL;
+	builder->values[builder->count++] = text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+/* See sql_array.h. */
+Datum
+mf_array_datum(MfArray *builder, Oid element)
+{
+	int			lower_bound = 1;
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(element, &length, &by_value, &align);
+	return PointerGetDatum(construct_md_array(builder->values, builder->nulls, 1, &builder->count, &lower_bound,
+											  element, length, by_value, align));
+}
+
+/* See sql_array.h. */
+Datum
+mf_int8_array(const int64 *values, int count)
+{
+	MfArray builder;
+	int			i;
+
+	mf_array_init(&builder, count);
+	for (i = 0; i < count; i++)
+		mf_array_add(&builder, Int64GetDatum(values[i]));
+	return mf_array_datum(&builder, INT8OID);
+}
+
+/* See sql_array.h. */
+Datum
+mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull)
+{
+	bool		dummy;
+
+	return heap_getattr(tuple, number, desc, isnull ? isnull : &dummy);
+}

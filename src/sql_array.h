@@ -1,0 +1,37 @@
+/*
+ * sql_array.h
+ *	  Array parameters and single values of results.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sql_array.h
+ */
+#ifndef MF_SQL_ARRAY_H
+#define MF_SQL_ARRAY_H
+
+#include "access/htup_details.h"
+
+/* An array parameter in the making, in the current memory context */
+typedef struct MfArray
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+} MfArray;
+
+/* Room for "capacity" elements, of which none is there yet. */
+extern void mf_array_init(MfArray *array, int capacity);
+
+extern void mf_array_add(MfArray *array, Datum value);
+
+/* NULL becomes null. */
+extern void mf_array_add_text(MfArray *array, const char *text);
+
+/* The array as a value of the array type of that element type. */
+extern Datum mf_array_datum(MfArray *array, Oid element);
+
+extern Datum mf_int8_array(const int64 *values, int count);
+
+/* One column of a result row, counted from 1; "isnull" may be NULL. */
+extern Datum mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull);
+
+#endif							/* MF_SQL_ARRAY_H */
