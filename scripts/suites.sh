@@ -210,6 +210,8 @@ mf_suite_regress()
 	local tests
 
 	tests=${REGRESS:-$(mf_make_variable REGRESS)}
+	# The others build on it.
+	[ ! -e sql/setup.sql ] || [[ " $tests " == *" setup "* ]] || tests="setup $tests"
 	if [ -z "${tests// /}" ]
 	then
 		mf_no_tests regress "sql/*.sql but the install script"

@@ -1,12 +1,15 @@
 /*
- * no_gettext.c
- *	  Preloaded by sanitize.sh: message translation that translates nothing.
+ * sanitize_preload.c
+ *	  Preloaded into the server by sanitize.sh, after the sanitizers' runtimes.
  *
  * AddressSanitizer's runtime, the constructor of Debian's libp11-kit (which the
  * server gets through LDAP) and glibc together leave the lock of glibc's gettext
- * unlocked once too often, and the server waits for it for ever.  With these,
- * nobody takes that lock.
+ * unlocked once too often, and the server waits for it for ever.  With functions
+ * here that translate nothing, nobody takes that lock.
+ *
+ * And programs that the server starts are none of our concern.
  */
+#include <stdlib.h>
 
 char	   *bindtextdomain(const char *domain, const char *directory);
 char	   *bind_textdomain_codeset(const char *domain, const char *codeset);
@@ -78,4 +81,10 @@ dcngettext(const char *domain, const char *one, const char *many, unsigned long 
 	(void) domain;
 	(void) category;
 	return ngettext(one, many, n);
+}
+
+__attribute__((constructor)) static void
+leave_children_alone(void)
+{
+	unsetenv("LD_PRELOAD");
 }
