@@ -214,8 +214,8 @@ static const char *try_class(const PaymentTry *p);
 static void put_items(Buf *b, const Invoice *inv, const char *const *t);
 static void put_tries(Buf *b, const Invoice *inv, const char *const *t);
 static void put_gateways(Buf *b, const Invoice *inv, const char *const *t);
-static void put_pay_form(Buf *b, const Invoice *inv, const char *const *t);
-static void put_again_form(Buf *b, const Invoice *inv, const char *const *t);
+static void put_pay_form(Buf *b, const Invoice *inv, const char *base, const char *const *t);
+static void put_again_form(Buf *b, const Invoice *inv, const char *base, const char *const *t);
 
 /*
  * page_texts
@@ -418,11 +418,11 @@ put_gateways(Buf *b, const Invoice *inv, const char *const *t)
  *		work behind another public address.
  */
 static void
-put_pay_form(Buf *b, const Invoice *inv, const char *const *t)
+put_pay_form(Buf *b, const Invoice *inv, const char *base, const char *const *t)
 {
 	const char *self = strrchr(inv->url_path, '/') + 1;
 
-	buf_printf(b, "<form class=\"card\" method=\"post\" action=\"%s/pay\">\n", self);
+	buf_printf(b, "<form class=\"card\" method=\"post\" action=\"%s%s/pay\">\n", base, self);
 	put_gateways(b, inv, t);
 	buf_printf(b, "<button class=\"main\" type=\"submit\">%s ", t[T_PAY]);
 	put_money(b, inv->data.display_value, inv->data.currency);
@@ -435,10 +435,10 @@ put_pay_form(Buf *b, const Invoice *inv, const char *const *t)
 		buf_printf(b, "<option value=\"%s\">%s %s</option>\n", error_choices[i][0], error_choices[i][0],
 				   error_choices[i][1]);
 	buf_printf(b,
-			   "</select></label>\n<button type=\"submit\" formaction=\"%s/fail\">%s</button>\n"
-			   "<button type=\"submit\" formaction=\"%s/leave\">%s</button>\n</div>\n"
+			   "</select></label>\n<button type=\"submit\" formaction=\"%s%s/fail\">%s</button>\n"
+			   "<button type=\"submit\" formaction=\"%s%s/leave\">%s</button>\n</div>\n"
 			   "<p class=\"help\">%s</p>\n</form>\n",
-			   self, t[T_FAIL], self, t[T_LEAVE], t[T_LEAVE_HELP]);
+			   base, self, t[T_FAIL], base, self, t[T_LEAVE], t[T_LEAVE_HELP]);
 }
 
 /*
@@ -446,23 +446,24 @@ put_pay_form(Buf *b, const Invoice *inv, const char *const *t)
  *		The way to a duplicate payment, folded away.
  */
 static void
-put_again_form(Buf *b, const Invoice *inv, const char *const *t)
+put_again_form(Buf *b, const Invoice *inv, const char *base, const char *const *t)
 {
 	buf_printf(b,
 			   "<details class=\"card\"><summary>%s</summary>\n<p class=\"dim\">%s</p>\n"
-			   "<form method=\"post\" action=\"%s/pay\">\n"
+			   "<form method=\"post\" action=\"%s%s/pay\">\n"
 			   "<input type=\"hidden\" name=\"duplicate\" value=\"1\">\n",
-			   t[T_PAY_AGAIN], t[T_PAY_AGAIN_HELP], strrchr(inv->url_path, '/') + 1);
+			   t[T_PAY_AGAIN], t[T_PAY_AGAIN_HELP], base, strrchr(inv->url_path, '/') + 1);
 	put_gateways(b, inv, t);
 	buf_printf(b, "<button type=\"submit\">%s</button>\n</form></details>\n", t[T_PAY_AGAIN]);
 }
 
 /*
  * html_invoice
- *		The page of an invoice, with a notice on top if there is one. Locked.
+ *		The page of an invoice, with a notice on top if there is one. base leads
+ *		from the address asked for to the page's directory: "" or "../". Locked.
  */
 void
-html_invoice(Buf *b, const Invoice *inv, const char *notice)
+html_invoice(Buf *b, const Invoice *inv, const char *base, const char *notice)
 {
 	const char *const *t = page_texts(inv);
 	const InvoiceData *d = &inv->data;
@@ -494,10 +495,10 @@ html_invoice(Buf *b, const Invoice *inv, const char *notice)
 	if (store_is_paid(inv))
 	{
 		if (!over)
-			put_again_form(b, inv, t);
+			put_again_form(b, inv, base, t);
 	}
 	else if (!over)
-		put_pay_form(b, inv, t);
+		put_pay_form(b, inv, base, t);
 	put_tries(b, inv, t);
 	put_foot(b);
 }

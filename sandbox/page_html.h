@@ -7,7 +7,7 @@
 
 #include "store.h"
 
-extern void html_invoice(Buf *b, const Invoice *inv, const char *notice);
+extern void html_invoice(Buf *b, const Invoice *inv, const char *base, const char *notice);
 extern void html_result(Buf *b, const Invoice *inv, const PaymentTry *t);
 extern void html_not_found(Buf *b);
 extern void html_home(Buf *b, const char *public_url, bool tls);

@@ -103,7 +103,7 @@ act(Request *r, Invoice *inv, Str action)
 	t = payment_act(inv, action, &order, &refusal);
 	if (t == NULL)
 	{
-		html_invoice(&a->body, inv, refusal);
+		html_invoice(&a->body, inv, "../", refusal);
 		answer_html(a, 409);
 	}
 	else
@@ -153,12 +153,13 @@ page_answer(Request *r)
 	{
 		a->header_names[a->header_count] = "Allow";
 		a->header_values[a->header_count++] = post ? "GET" : "POST";
-		html_invoice(&a->body, inv, post ? "Nothing can be posted here." : "Use the buttons of the invoice.");
+		html_invoice(&a->body, inv, action.data != NULL ? "../" : "",
+					 post ? "Nothing can be posted here." : "Use the buttons of the invoice.");
 		answer_html(a, 405);
 	}
 	else
 	{
-		html_invoice(&a->body, inv, NULL);
+		html_invoice(&a->body, inv, "", NULL);
 		answer_html(a, 200);
 		a->invoice_id = inv->id;
 	}

@@ -175,6 +175,7 @@ test_life(void)
 	free_reply(&r);
 	r = press(page, "pay", "gateway=KNET");
 	CHECK(r.status == 409, "not twice");
+	CHECK(strstr(r.body, "action=\"../0107") != NULL, "whose buttons still lead to the right place");
 	free_reply(&r);
 	r = press(page, "fail", "");
 	CHECK(r.status == 409, "nor failed afterwards");
