@@ -111,7 +111,7 @@ test_cut_chunked_answer(void **state)
 {
 	char	   *answer = text("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 							  "10\r\n%.16s\r\n%zx\r\n%s\r\n0\r\n\r\n",
-							  ACCEPTED, strlen(ACCEPTED) - 16, ACCEPTED + 16);
+							  ACCEPTED, strlen(ACCEPTED) - 16, &ACCEPTED[16]);
 
 	(void) state;
 	/* libcurl does not wait for the very last line feed */

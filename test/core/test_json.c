@@ -5,6 +5,9 @@
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_json.c
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "support.h"
 
 #include <stdio.h>
@@ -247,14 +250,14 @@ static char *
 nested(int depth, const char *open, const char *inner, const char *close)
 {
 	char	   *json = malloc((size_t) depth * (strlen(open) + strlen(close)) + strlen(inner) + 1);
+	char	   *end = json;
 	int			i;
 
-	json[0] = '\0';
 	for (i = 0; i < depth; i++)
-		strcat(json, open);
-	strcat(json, inner);
+		end = stpcpy(end, open);
+	end = stpcpy(end, inner);
 	for (i = 0; i < depth; i++)
-		strcat(json, close);
+		end = stpcpy(end, close);
 	return json;
 }
 
@@ -450,7 +453,7 @@ test_mutations(void **state)
 	int			k;
 
 	(void) state;
-	for (i = 0; i < 20000; i++)
+	for (i = 0; i < 10000; i++)
 	{
 		size_t		mutant_len = len;
 		char	   *once;
@@ -494,7 +497,7 @@ test_mutations(void **state)
 		free(once);
 	}
 	/* the mutations are neither harmless nor all fatal */
-	assert_true(taken > 500 && taken < 19500);
+	assert_true(taken > 250 && taken < 9750);
 	free(mutant);
 	free(original);
 }
