@@ -98,6 +98,7 @@ OBJS = \
 	src/call.o \
 	src/functions.o \
 	src/check.o \
+	src/failpoint.o \
 	$(CORE_OBJS)
 
 # Tests against a server that already has the extension (`make installcheck`): the stand-in API must be
@@ -123,6 +124,8 @@ OPTFLAGS =
 # SANITIZE names sanitizers to build with: SANITIZE=address,undefined (the server then needs the sanitizer's
 # library preloaded; `make sanitize` does it all)
 SANITIZE =
+# FAILPOINTS=1 compiles in the places where tests can stop the worker (src/failpoint.h)
+FAILPOINTS =
 # WERROR= lets the build go on with a compiler that knows warnings we have not met
 WERROR = -Werror
 
@@ -138,7 +141,8 @@ endif
 # The server's headers are not ours to warn about: as system headers they are read in silence.
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) $(DEP_CFLAGS)
 # -MMD -MP: each object leaves the list of headers it was made from in a .d file
-PG_CFLAGS = $(WARNINGS) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(OPTFLAGS)
+PG_CFLAGS = $(WARNINGS) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) \
+	$(if $(FAILPOINTS),-DMF_FAILPOINTS) $(OPTFLAGS)
 SHLIB_LINK = $(DEP_LIBS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 
 # Bitcode serves to inline functions into JIT-compiled expressions; ours wait for a network. Without it the

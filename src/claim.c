@@ -19,6 +19,7 @@
 #include "account.h"
 #include "claim.h"
 #include "compat.h"
+#include "failpoint.h"
 #include "myfatoorah.h"
 
 /* A row whose request is still under way is looked at again after this. */
@@ -131,7 +132,11 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 	}
 
 	if (jobs != NIL)
+	{
+		MF_FAILPOINT("claimed");
 		take_jobs(scope, claim, jobs, now);
+		MF_FAILPOINT("intent_recorded");
+	}
 
 	for (i = 0; i < count; i++)
 	{

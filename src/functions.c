@@ -356,6 +356,12 @@ mf_payment_transactions(PG_FUNCTION_ARGS)
 	const cJSON *transactions = mf_json_get(result->envelope.data, "InvoiceTransactions");
 	const cJSON *transaction;
 
+	if (transactions != NULL && !cJSON_IsNull(transactions) && !cJSON_IsArray(transactions))
+		ereport(ERROR,
+				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+				 errmsg("could not read member \"InvoiceTransactions\" of the answer"),
+				 errhint("mf_payment_status() gives the transactions as they came, as jsonb.")));
+
 	mf_start_rows(fcinfo);
 	if (rsinfo->setDesc->natts != MF_TX_COUNT)
 		elog(ERROR, "return type must be a row type of %d columns", MF_TX_COUNT);

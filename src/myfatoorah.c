@@ -12,6 +12,7 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "failpoint.h"
 #include "hooks.h"
 #include "launcher.h"
 #include "myfatoorah.h"
@@ -91,5 +92,6 @@ _PG_init(void)
 		mf_launcher_register();
 	}
 
+	mf_failpoint_define();
 	MarkGUCPrefixReserved("myfatoorah");
 }

@@ -18,6 +18,7 @@
 
 #include "claim.h"
 #include "compat.h"
+#include "failpoint.h"
 #include "flight.h"
 #include "queue.h"
 #include "request.h"
@@ -244,6 +245,7 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 		mf_queue_apply(scope, transitions, transition_count);
 	if (follow_up_count > 0)
 		mf_queue_follow_up(scope, follow_ups, follow_up_count);
+	MF_FAILPOINT("outcome_recorded");
 	suspect_flight = NULL;
 }
 
@@ -264,6 +266,8 @@ tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice)
 void
 mf_sender_post(void)
 {
+	if (!dlist_is_empty(&recorded))
+		MF_FAILPOINT("outcome_committed");
 	while (!dlist_is_empty(&recorded))
 	{
 		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&recorded));
@@ -271,6 +275,8 @@ mf_sender_post(void)
 		mf_flight_free(flight);
 	}
 
+	if (!dlist_is_empty(&claimed))
+		MF_FAILPOINT("intent_committed");
 	while (!dlist_is_empty(&claimed))
 	{
 		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
@@ -286,6 +292,7 @@ mf_sender_post(void)
 		{
 			dlist_push_tail(&flying, &flight->node);
 			flying_count++;
+			MF_FAILPOINT("posted");
 		}
 		else
 		{
@@ -306,6 +313,7 @@ mf_sender_run(void)
 	{
 		MfFlight	   *flight = (MfFlight *) exchange->tag;
 
+		MF_FAILPOINT("answer_received");
 		mf_flight_read(flight, exchange);
 		flight->exchange = NULL;
 		mf_http_exchange_free(exchange);

@@ -33,6 +33,7 @@
 
 #include "account.h"
 #include "compat.h"
+#include "failpoint.h"
 #include "launcher.h"
 #include "myfatoorah.h"
 #include "queue.h"
@@ -47,7 +48,7 @@
 #define ERROR_DELAY_MS 200
 #define ERROR_DELAY_MAX_MS 30000
 
-static volatile sig_atomic_t shutdown_requested = false;
+volatile sig_atomic_t mf_shutdown_requested = false;
 static volatile sig_atomic_t in_statement = false;
 
 static MfSlot *my_slot = NULL;
@@ -77,7 +78,7 @@ request_shutdown(int signal)
 {
 	int			save_errno = errno;
 
-	shutdown_requested = true;
+	mf_shutdown_requested = true;
 	if (in_statement)
 	{
 		InterruptPending = true;
@@ -119,7 +120,7 @@ mf_worker_main(Datum main_arg)
 	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, mf_http_fd(mf_sender_http()), NULL, NULL);
 
-	while (!shutdown_requested)
+	while (!mf_shutdown_requested)
 	{
 		bool		due;
 
@@ -340,6 +341,7 @@ run_round(TimestampTz *again)
 			present = false;
 		else
 			mf_sender_round(my_schema, again);
+		MF_FAILPOINT("round_done");
 		commit_transaction();
 		errors_in_a_row = 0;
 	}
@@ -381,7 +383,7 @@ round_error(void)
 	HOLD_INTERRUPTS();
 
 	/* a cancel at shutdown is ours */
-	if (!shutdown_requested &&
+	if (!mf_shutdown_requested &&
 		(last_reported_error == NULL || strcmp(last_reported_error, error->message) != 0))
 	{
 		EmitErrorReport();
