@@ -1,0 +1,121 @@
+-- What is refused before anything is stored or sent, and what is put right: the same by INSERT, UPDATE and direct call
+\pset format unaligned
+\pset tuples_only on
+CALL mf_test.reset_sandbox();
+CREATE SERVER held FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT');
+DO $$ BEGIN EXECUTE format('ALTER SERVER held OPTIONS (ADD base_url %L)', mf_test.setting('sandbox_url')); END $$;
+DO $$ BEGIN EXECUTE format('CREATE USER MAPPING FOR PUBLIC SERVER held OPTIONS (api_key_file %L)', mf_test.setting('key_file')); END $$;
+SELECT mf_pause('held', 'for this test');
+INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', 'base', 10) RETURNING id AS base \gset
+SELECT set_config('mf_test.base', :'base', false) IS NOT NULL AS noted;
+
+-- Runs a statement whose effect is undone; what it returned, or its error.
+CREATE FUNCTION pg_temp.undone(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	result := mf_test.try(statement);
+	RAISE EXCEPTION USING ERRCODE = 'MF000', MESSAGE = result;
+EXCEPTION WHEN SQLSTATE 'MF000' THEN
+	RETURN SQLERRM;
+END
+$$;
+
+-- Tries fields with values (SQL expressions) three ways. Tells the values stored, or the error, once if all ways agree.
+CREATE FUNCTION pg_temp.tried(fields text, VARIADIC expressions text[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	names text[] := string_to_array(fields, ' ');
+	columns text[] := names;
+	"values" text[] := expressions;
+	inserted text;
+	updated text;
+	called text;
+	default_name text;
+BEGIN
+	FOREACH default_name IN ARRAY ARRAY['account', 'customer_name', 'invoice_value'] LOOP
+		IF default_name <> ALL (names) THEN
+			columns := columns || default_name;
+			"values" := "values" || CASE default_name WHEN 'account' THEN quote_literal('held') WHEN 'invoice_value' THEN '10' ELSE quote_literal('x') END;
+		END IF;
+	END LOOP;
+	inserted := pg_temp.undone(format('INSERT INTO mf_invoice (%s) VALUES (%s) RETURNING concat_ws('' | '', coalesce(%s::text, ''null''))',
+		array_to_string(columns, ', '), array_to_string("values", ', '), array_to_string(names, '::text, ''null''), coalesce(')));
+	updated := pg_temp.undone(format('UPDATE mf_invoice SET (%s) = ROW (%s) WHERE id = %s RETURNING concat_ws('' | '', coalesce(%s::text, ''null''))',
+		array_to_string(columns, ', '), array_to_string("values", ', '), current_setting('mf_test.base'), array_to_string(names, '::text, ''null''), coalesce(')));
+	called := mf_test.try(format('SELECT invoice_id > 0 FROM mf_send_payment(%s)',
+		(SELECT string_agg(c || ' => ' || v, ', ') FROM unnest(columns, "values") u(c, v))));
+	RETURN format('%s = %s -> ', array_to_string(names, ', '), regexp_replace(left(array_to_string(expressions, ', '), 100), E'[\n\t]', ' ', 'g')) || left(inserted, 250)
+		|| CASE WHEN updated = inserted THEN '' ELSE E'\n  BY UPDATE: ' || updated END
+		|| CASE WHEN called = inserted OR called = 'ok: true' AND inserted LIKE 'ok: %' THEN '' ELSE E'\n  BY CALL: ' || called END;
+END
+$$;
+
+-- Who and how much
+SELECT pg_temp.tried('customer_name', v) FROM unnest(ARRAY['NULL', '''''', 'E'' \t\n''', 'E'' \t Ahmad  Ali \n''', 'repeat(''ع'', 1000)', 'repeat(''ع'', 1001)']) v;
+SELECT pg_temp.tried('invoice_value', v) FROM unnest(ARRAY['NULL', '0', '0.000', '-1', '-0.001', '''NaN''', '''Infinity''', '''-Infinity''',
+	'0.001', '12.500', '1.2340000', '0.0001', '1.2345', '999999999999999.999', '1000000000000000', '1e100']) v;
+
+-- How the customer is told
+SELECT pg_temp.tried('notification_option', v) FROM unnest(ARRAY['''LNK''', ''' lnk ''', 'NULL', '''''', '''  ''', '''MAIL''', 'repeat(''x'', 100)']) v;
+SELECT pg_temp.tried('notification_option customer_email', v[1], v[2]) FROM (VALUES ('''EML''', 'NULL'), ('''ALL''', '''''')) x(a, b), LATERAL (SELECT ARRAY[a, b]) y(v);
+SELECT pg_temp.tried('notification_option customer_email', '''eml''', v) FROM unnest(ARRAY[''' a@example.com ''', '''Ä@example.com''', '''a''', '''@example.com''', '''a@''',
+	'''a@b@example.com''', '''a b@example.com''', '''a@example.com, b@example.com''', '''A <a@example.com>''', 'E''a@example\n.com''', 'repeat(''a'', 243) || ''@example.com''']) v;
+SELECT pg_temp.tried('customer_email', v) FROM unnest(ARRAY['''''', '''nobody''']) v;
+SELECT pg_temp.tried('notification_option customer_mobile', o, v) FROM unnest(ARRAY['''SMS''', '''ALL''']) o, unnest(ARRAY['NULL', ''' - ''']) v WHERE o <> '''ALL''';
+SELECT pg_temp.tried('notification_option customer_email customer_mobile', '''ALL''', '''a@example.com''', 'NULL');
+SELECT pg_temp.tried('notification_option customer_mobile mobile_country_code', '''SMS''', v, 'NULL') FROM unnest(ARRAY['''99999999''', ''' 9999-99 99''', '''٩٩٩٩٩٩٩٩''', '''۹۹۹''',
+	'''+9999999999''', '''*99999999''', '''99999999#''', '''0099999999''', '''12''', '''+12''', '''999999999999''', '''+96599999999''', '''9999x999''', '''99#99''', '''#999''', '''++999''', '''九九九''']) v;
+SELECT pg_temp.tried('mobile_country_code', v) FROM unnest(ARRAY['''+965''', '''965''', '''00965''', '''٩٦٥''', ''' + 9 6 5 ''', '''''', '''+''', '''00''', '''12345''', '''*965''', '''KW''']) v;
+CREATE SERVER egypt FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'EGY');
+SELECT pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_mobile) VALUES ('egypt', 'x', 1, 'SMS', '123') RETURNING mobile_country_code$$);
+DROP SERVER egypt;
+SELECT pg_temp.tried('display_currency_iso', v) FROM unnest(ARRAY['''kwd''', ''' SAR ''', '''USD''', '''KD''', '''''']) v;
+SELECT pg_temp.tried('language', v) FROM unnest(ARRAY['''ar''', '''En''', '''FR''', '''''']) v;
+
+-- Texts
+SELECT pg_temp.tried('customer_reference', v) FROM unnest(ARRAY[''' rent 1 ''', '''''', 'repeat(''ع'', 101)']) v;
+SELECT pg_temp.tried('customer_civil_id', v) FROM unnest(ARRAY[''' 1 ''', 'repeat(''1'', 501)']) v;
+SELECT pg_temp.tried('user_defined_field', v) FROM unnest(ARRAY[''' kept as it is ''', 'repeat(''x'', 501)', '''CK-'' || repeat(''x'', 48)', '''CK-'' || repeat(''x'', 4)', '''ck-'' || repeat(''x'', 48)']) v;
+SELECT pg_temp.tried('source_info', 'repeat(''x'', 501)');
+
+-- Where the customer and the events go
+SELECT pg_temp.tried('call_back_url', v) FROM unnest(ARRAY[''' https://example.com/paid?a=b ''', '''HTTP://EXAMPLE.COM''', '''http://example.com:8080''', '''http://localhost.example.com/''',
+	'''example.com''', '''ftp://example.com''', '''javascript:alert(1)''', '''https://''', '''https:///paid''', '''https://:80/''', '''https://?a''', '''http://exam ple.com''', 'E''http://example.com/\n/''',
+	'''http://localhost''', '''https://LocalHost:8080/paid''', '''https://example.com/'' || repeat(''x'', 234)', '''https://example.com/'' || repeat(''x'', 235)']) v;
+SELECT pg_temp.tried(f, v) FROM unnest(ARRAY['error_url', 'webhook_url']) f, unnest(ARRAY['''example.com''', '''http://localhost/''']) v;
+SELECT pg_temp.tried('expiry_date', v) FROM unnest(ARRAY['''infinity''', '''-infinity''', '''10000-01-01''', '''9999-12-31 21:00+00''']) v;
+
+-- Objects: members by the vendor's names, each of its kind
+SELECT pg_temp.tried('customer_address', quote_literal(v)) FROM unnest(ARRAY['{}', '{"Block": null}', '{"Block": "1", "Street": "Gulf"}', '[]', '"Gulf 7"', '5', 'null',
+	'{"Blok": "1"}', '{"block": "1"}', '{"Block": 1}', '{"Block": {"a": 1}}', '{"": ""}']) v;
+SELECT pg_temp.tried('processing_details', quote_literal(v)) FROM unnest(ARRAY['{"AutoCapture": false}', '{"AutoCapture": null}', '{"AutoCapture": "false"}', '{"Bypass3DS": true}', 'true']) v;
+SELECT pg_temp.tried('shipping_method', v) FROM unnest(ARRAY['0::int2', '3::int2', '1::int2']) v;
+SELECT pg_temp.tried('shipping_method shipping_consignee', '2::int2', quote_literal(v)) FROM unnest(ARRAY['[]', '{}']) v;
+SELECT pg_temp.tried('shipping_consignee', quote_literal('{"PersonName": "A", "Mobile": "1", "LineAddress": "L", "CityName": "C", "CountryCode": "KW"}'::jsonb - m))
+FROM unnest(ARRAY['', 'PersonName', 'Mobile', 'LineAddress', 'CityName', 'CountryCode']) m;
+SELECT pg_temp.tried('shipping_consignee', quote_literal('{"PersonName": "A", "Mobile": "1", "LineAddress": "L", "CityName": "C", "CountryCode": "KW"}'::jsonb || v::jsonb))
+FROM unnest(ARRAY['{"PostalCode": "1", "EmailAddress": null}', '{"PersonName": ""}', '{"CityName": null}', '{"PostalCode": 1}', '{"Fax": "1"}']) v;
+
+-- Lists of objects
+SELECT pg_temp.tried('invoice_items', quote_literal(v)) FROM unnest(ARRAY['[]', '{}', 'null', '"x"', '[5]', '[null]', '[[]]', '[{}]', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 10}, 7]']) v;
+SELECT pg_temp.tried('invoice_items', quote_literal(jsonb_build_array('{"ItemName": "a", "Quantity": 1, "UnitPrice": 10}'::jsonb - m))) FROM unnest(ARRAY['ItemName', 'Quantity', 'UnitPrice']) m;
+SELECT pg_temp.tried('invoice_items', quote_literal(jsonb_build_array('{"ItemName": "a", "Quantity": 1, "UnitPrice": 10}'::jsonb || v::jsonb)))
+FROM unnest(ARRAY['{"ItemName": ""}', '{"ItemName": 5}', '{"ItemName": null}', '{"Quantity": 0}', '{"Quantity": -1}', '{"Quantity": 1.5}', '{"Quantity": 1.0}', '{"Quantity": "1"}', '{"Quantity": null}',
+	'{"UnitPrice": -10}', '{"UnitPrice": "10"}', '{"UnitPrice": 10.000}', '{"Weight": 100, "Width": 200, "Height": 160, "Depth": 200}', '{"Weight": 100.001}', '{"Width": 201}', '{"Height": 160.5}', '{"Depth": 201}',
+	'{"Weight": -1}', '{"Weight": null}', '{"Colour": "red"}', '{"Unit Price": 1}', '{"ItemName": "it''s"}']) v;
+SELECT pg_temp.tried('invoice_value invoice_items', v, quote_literal(i)) FROM (VALUES
+	('0.3', '[{"ItemName": "a", "Quantity": 3, "UnitPrice": 0.1}]'), ('0.300', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 0.1}, {"ItemName": "b", "Quantity": 1, "UnitPrice": 0.2}]'),
+	('10', '[{"ItemName": "a", "Quantity": 3, "UnitPrice": 3.333}]'), ('1', '[{"ItemName": "a", "Quantity": 2, "UnitPrice": 1}]'), ('0.001', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 0}]'),
+	('12345678.901', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 12345678.901}]'), ('12345678.902', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 12345678.901}]')) x(v, i);
+SELECT pg_temp.tried('invoice_value invoice_items', '1001', $$(SELECT jsonb_agg('{"ItemName": "a", "Quantity": 1, "UnitPrice": 1}'::jsonb) FROM generate_series(1, 1001))$$);
+SELECT left(pg_temp.tried('invoice_value invoice_items', '1000', $$(SELECT jsonb_agg('{"ItemName": "a", "Quantity": 1, "UnitPrice": 1}'::jsonb) FROM generate_series(1, 1000))$$), 160);
+SELECT pg_temp.tried('suppliers', quote_literal(v)) FROM unnest(ARRAY['[{"SupplierCode": 1, "InvoiceShare": 5}]', '[]', '{}', '[{"SupplierCode": 1}]', '[{"InvoiceShare": 5}]', '[{"SupplierCode": "1", "InvoiceShare": 5}]',
+	'[{"SupplierCode": 0, "InvoiceShare": 5}]', '[{"SupplierCode": 1, "InvoiceShare": -5}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "ProposedShare": "x"}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "Name": "x"}]']) v;
+SELECT pg_temp.tried('invoice_payment_methods', v) FROM unnest(ARRAY['''{1,2}''', '''{}''', '''{NULL}''', '''{1,NULL}''', '''{0}''', '''{-1}''', '''{{1,2},{3,4}}''', '''[5:6]={1,2}''']) v;
+
+-- The rest of the row stands.
+SELECT customer_name, invoice_value, status FROM mf_invoice WHERE id = :base;
+SELECT mf_cancel(:base);
+DELETE FROM mf_invoice WHERE id = :base;
+SELECT mf_resume('held');
+DROP SERVER held CASCADE;
