@@ -244,6 +244,8 @@ ok(!$tried->($_), "$_ was left alone") for 'template0', 'template1', 'closed', '
 is(sql('postgres', "SELECT count(*) FROM mf_worker_stat() WHERE database IN ('plain', 'pattern', 'closed')"), 0,
 	'nor do they appear among the workers');
 
-unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+my $all = slurp_file($node->logfile);
+unlike($all, qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+is_deeply([ $all =~ /(myfatoorah (?:worker|launcher) (?:FATAL|PANIC|ERROR).*)/g ], [], 'nor did a worker fail');
 $node->stop;
 done_testing();
