@@ -222,6 +222,23 @@ sub seconds
 	return Time::HiRes::time() - $start;
 }
 
+# best_of(limit, sub, tries): the shortest of several runs, in seconds, of which the first below the limit is the last:
+# what the code can do, on a machine that has other things to do as well
+sub best_of
+{
+	my ($class, $limit, $code, $tries) = @_;
+	my $best;
+
+	for (1 .. $tries // 3)
+	{
+		my $seconds = $class->seconds($code);
+
+		$best = $seconds if !defined $best || $seconds < $best;
+		last if $best < $limit;
+	}
+	return $best;
+}
+
 # problems(node, dbname, sandbox, posts => [...], remote => [...], others => 1): what contradicts the promises, as
 # sentences; none is right. Each committed row has exactly one invoice at the sandbox, or shows that it may have none;
 # no request without a recorded attempt, no second request without a recorded reason. posts and remote stand for
