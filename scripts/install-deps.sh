@@ -39,6 +39,7 @@ need curl command -v curl
 need openssl command -v openssl
 need procps command -v ps
 need util-linux command -v setpriv
+need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
 need libcurl4-openssl-dev library libcurl libcurl4-openssl-dev
 need libcjson-dev library libcjson libcjson-dev
 need libmicrohttpd-dev library libmicrohttpd libmicrohttpd-dev
