@@ -10,6 +10,9 @@
  * Callbacks only write into the exchange and into epoll: they neither allocate
  * from anybody's context nor leave by a jump nor call the owner.
  *
+ * Our copies of a key are wiped; libcurl frees the request it makes of it
+ * without wiping.
+ *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http.c
  */
@@ -355,6 +358,8 @@ pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local
 	else
 	{
 		exchange->gate_passed = true;
+		/* a request without a body is all headers: it leaves now */
+		exchange->body_started = (transfer->body_len == 0);
 		if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK)
 			exchange->connection_reused = (new_connections == 0);
 		return CURL_PREREQFUNC_OK;
@@ -458,6 +463,8 @@ keep_response(char *data, size_t size, size_t count, void *arg)
 
 		while (exchange->response_len + len + 1 > new_size)
 			new_size *= 2;
+		if (new_size > MF_HTTP_MAX_RESPONSE + 1)
+			new_size = MF_HTTP_MAX_RESPONSE + 1;
 		grown = realloc(exchange->response, new_size);
 		if (grown == NULL)
 			return 0;
@@ -1138,7 +1145,7 @@ mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 		exchange = &record->exchange;
 		exchange->response = malloc(FIRST_RESPONSE_SIZE);
 	}
-	if (exchange == NULL || exchange->response == NULL)
+	if (exchange == NULL || exchange->response == NULL || body == NULL)
 	{
 		put_error(error, error_size, "out of memory");
 		free(body);

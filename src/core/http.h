@@ -114,7 +114,7 @@ extern void mf_http_target_release(MfHttpTarget *target);
 
 /*
  * Starts "POST base_url + path".  Takes ownership of "body", a malloc'd block
- * of "body_len" bytes, also on failure.  "send_by" is a reading of
+ * of "body_len" bytes, also on failure; NULL counts as out of memory.  "send_by" is a reading of
  * mf_http_clock(): if the gate is reached later than that, nothing is sent; 0
  * means no limit.  Returns the exchange, owned by "http" until it is handed
  * out by mf_http_next_done() or given to mf_http_abort(); NULL (with "error")

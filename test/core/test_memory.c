@@ -1,0 +1,406 @@
+/*
+ * test_memory.c
+ *	  Every allocation fails once: no crash, no leak, and no false verdict.
+ *
+ * This program has a malloc() of its own for itself and all libraries, which
+ * fails on demand in the thread that asks for it.  Sanitizers and valgrind have
+ * theirs: with them everything is only run once, with nothing failing.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * test/core/test_memory.c
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || !defined(__GLIBC__)
+static __thread volatile long countdown;
+static __thread volatile long live;
+#else
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *block, size_t size);
+extern void __libc_free(void *block);
+
+/* volatile, for compilers believe that allocating has no effects of this kind */
+static __thread volatile long countdown;	/* the n-th allocation from here fails; 0 = none */
+static __thread volatile long live; /* blocks allocated less blocks freed, in this thread */
+
+static bool
+must_fail(void)
+{
+	if (countdown == 0 || --countdown > 0)
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *
+malloc(size_t size)
+{
+	void	   *block = must_fail() ? NULL : __libc_malloc(size);
+
+	live += (block != NULL);
+	return block;
+}
+
+void *
+calloc(size_t count, size_t size)
+{
+	void	   *block = must_fail() ? NULL : __libc_calloc(count, size);
+
+	live += (block != NULL);
+	return block;
+}
+
+void *
+realloc(void *old, size_t size)
+{
+	void	   *block = must_fail() ? NULL : __libc_realloc(old, size);
+
+	live += (block != NULL && old == NULL);
+	return block;
+}
+
+void
+free(void *block)
+{
+	live -= (block != NULL);
+	__libc_free(block);
+}
+#endif
+
+/* Whether it is our malloc() that is called */
+static bool
+can_fail(void)
+{
+	void	   *(*volatile allocate) (size_t) = malloc;
+	void	   *block;
+
+	countdown = 1;
+	block = allocate(1);
+	countdown = 0;
+	free(block);
+	return block == NULL;
+}
+
+/* One thing that allocates; returns whether it succeeded, and frees all it made. */
+typedef bool (*Action) (void *arg);
+
+/*
+ * Runs it with the first, second, ... allocation failing until none is left to
+ * fail.  Each time at most "leak" blocks may be lost.
+ */
+static void
+fail_each(Action action, void *arg, long leak)
+{
+	long		n;
+	bool		failed_once = false;
+
+	/* what is allocated once per process is none of ours */
+	assert_true(action(arg));
+	if (!can_fail())
+		return;
+	for (n = 1; n < 100000; n++)
+	{
+		long		before = live;
+		bool		done;
+		long		left;
+
+		countdown = n;
+		done = action(arg);
+		left = countdown;
+		countdown = 0;
+		if (live - before > leak)
+			fail_msg("allocation %ld: %ld blocks left", n, live - before);
+		failed_once |= !done;
+		if (left > 0)
+		{
+			assert_true(done);
+			break;
+		}
+	}
+	assert_true(failed_once);
+	assert_true(n < 100000);
+}
+
+static bool
+parse_and_print(void *arg)
+{
+	const char *error;
+	cJSON	   *root = mf_json_parse(arg, strlen(arg), &error, NULL);
+	char	   *printed;
+
+	if (root == NULL)
+	{
+		assert_string_equal(error, MF_JSON_OUT_OF_MEMORY);
+		return false;
+	}
+	printed = mf_json_print(root);
+	cJSON_Delete(root);
+	if (printed == NULL)
+		return false;
+	free(printed);
+	return true;
+}
+
+static void
+test_json(void **state)
+{
+	char	   *sample = fixture("get-payment-status.response.paid-single.json");
+
+	(void) state;
+	fail_each(parse_and_print, sample, 0);
+	free(sample);
+}
+
+static bool
+build_body(void *arg)
+{
+	const char *values[MF_SP_COUNT] = {NULL};
+	size_t		len;
+	char	   *body;
+
+	(void) arg;
+	values[MF_SP_CUSTOMER_NAME] = "Ahmad";
+	values[MF_SP_INVOICE_VALUE] = "1.000";
+	values[MF_SP_EXPIRY_DATE] = "2027-11-22T10:00:00";
+	values[MF_SP_INVOICE_ITEMS] = "[{\"ItemName\":\"x\",\"Quantity\":1,\"UnitPrice\":1.000}]";
+	values[MF_SP_SHIPPING_METHOD] = "1";
+	body = mf_send_payment_body(values, &len);
+	if (body == NULL)
+		return false;
+	free(body);
+	body = mf_payment_status_body("1", "InvoiceId", &len);
+	if (body == NULL)
+		return false;
+	free(body);
+	return true;
+}
+
+static void
+test_bodies(void **state)
+{
+	(void) state;
+	fail_each(build_body, NULL, 0);
+}
+
+static bool
+read_answers(void *arg)
+{
+	MfEnvelope	envelope;
+	char	   *values[MF_PS_COUNT];
+	char	   *transaction[MF_TX_COUNT];
+	const char *bad = "untouched";
+	bool		done;
+
+	if (!mf_envelope_read(arg, strlen(arg), &envelope))
+	{
+		assert_null(envelope.root);
+		return false;
+	}
+	done = mf_payment_status_read(envelope.data, values, &bad);
+	if (done)
+	{
+		mf_values_free(values, MF_PS_COUNT);
+		done = mf_transaction_read(mf_json_get(envelope.data, "InvoiceTransactions")->child, transaction, &bad);
+		if (done)
+			mf_values_free(transaction, MF_TX_COUNT);
+	}
+	if (!done)
+		assert_null(bad);
+	mf_envelope_free(&envelope);
+	return done;
+}
+
+static void
+test_answers(void **state)
+{
+	char	   *sample = fixture("get-payment-status.response.paid-single.json");
+
+	(void) state;
+	fail_each(read_answers, sample, 0);
+	free(sample);
+}
+
+typedef struct Verdict
+{
+	MfHttpExchange exchange;
+	MfOutcome	outcome;
+	MfLookup	lookup;
+} Verdict;
+
+static bool
+read_send(void *arg)
+{
+	Verdict    *verdict = arg;
+	MfSendResult result;
+	bool		complete;
+
+	mf_send_result_read(&verdict->exchange, REFERENCE, 0, &result);
+	/* never another certainty than the right one */
+	assert_true(result.outcome == verdict->outcome || result.outcome == MF_UNKNOWN);
+	assert_true(result.outcome != MF_ACCEPTED || result.invoice_id != NULL);
+	/* what needs no reading of the body does not need memory either */
+	if (verdict->outcome == MF_NOT_SENT || verdict->outcome == MF_THROTTLED || verdict->outcome == MF_ACCOUNT_PROBLEM)
+		assert_int_equal(result.outcome, verdict->outcome);
+	complete = (result.outcome == verdict->outcome &&
+				(result.outcome == MF_ACCEPTED ? result.invoice_url != NULL && result.customer_reference != NULL :
+				 result.error != NULL));
+	mf_send_result_free(&result);
+	return complete;
+}
+
+static bool
+read_status(void *arg)
+{
+	Verdict    *verdict = arg;
+	MfStatusResult result;
+	bool		complete;
+
+	mf_status_result_read(&verdict->exchange, 0, &result);
+	assert_true(result.lookup == verdict->lookup || result.lookup == MF_LOOKUP_FAILED);
+	complete = (result.lookup == verdict->lookup && (result.lookup == MF_FOUND || result.error != NULL));
+	mf_status_result_free(&result);
+	return complete;
+}
+
+static void
+test_verdicts(void **state)
+{
+	char	   *paid = fixture("get-payment-status.response.paid-single.json");
+	char	   *refusal = fixture("send-payment.response.validation-error.json");
+	Verdict		cases[] = {
+		{.outcome = MF_ACCEPTED,.lookup = MF_LOOKUP_FAILED},
+		{.outcome = MF_REJECTED,.lookup = MF_LOOKUP_REFUSED},
+		{.outcome = MF_THROTTLED,.lookup = MF_LOOKUP_THROTTLED},
+		{.outcome = MF_ACCOUNT_PROBLEM,.lookup = MF_LOOKUP_ACCOUNT_PROBLEM},
+		{.outcome = MF_UNKNOWN,.lookup = MF_LOOKUP_FAILED},
+		{.outcome = MF_NOT_SENT,.lookup = MF_LOOKUP_FAILED},
+		{.outcome = MF_UNKNOWN,.lookup = MF_FOUND},
+	};
+	const long	statuses[] = {200, 400, 429, 401, 503, 0, 200};
+	char	   *bodies[] = {strdup(ACCEPTED), refusal, strdup(""), strdup("<html>no"), strdup("busy"), strdup(""), paid};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(cases); i++)
+	{
+		MfHttpExchange *exchange = &cases[i].exchange;
+
+		exchange->http_status = statuses[i];
+		exchange->curl_code = statuses[i] == 0 ? CURLE_COULDNT_CONNECT : CURLE_OK;
+		exchange->body_started = exchange->gate_passed = exchange->gate_reached = (statuses[i] != 0);
+		exchange->response = bodies[i];
+		exchange->response_len = strlen(bodies[i]);
+		strcpy(exchange->host, "h");
+		fail_each(read_send, &cases[i], 0);
+		fail_each(read_status, &cases[i], 0);
+		free(bodies[i]);
+	}
+}
+
+static void
+serve_accepted(Connection *connection)
+{
+	while (connection_read_request(connection))
+		connection_reply(connection, "200 OK", ACCEPTED);
+}
+
+/* Nothing may be sent without being known to be. */
+static bool
+exchange_everything(void *arg)
+{
+	Server	   *server = arg;
+	MfHttpTargetOptions options = {0};
+	char		error[256] = "";
+	MfHttp	   *http;
+	MfHttpTarget *target;
+	MfHttpExchange *exchange = NULL;
+	bool		done = false;
+	int			before = server_requests(server);
+	long		armed;
+	char	   *body;
+
+	http = mf_http_create(error, sizeof(error));
+	if (http == NULL)
+	{
+		assert_string_not_equal(error, "");
+		return false;
+	}
+	options.base_url = server_url(server);
+	options.api_key = KEY;
+	options.timeout_ms = options.connect_timeout_ms = 10000;
+	target = mf_http_target_create(http, &options, error, sizeof(error));
+	if (target != NULL)
+	{
+		/* the test's own allocation is not to fail */
+		armed = countdown;
+		countdown = 0;
+		body = strdup(BODY);
+		countdown = armed;
+		exchange = mf_http_post(http, target, PATH, body, strlen(BODY), 0, NULL, error, sizeof(error));
+	}
+	if (exchange == NULL)
+		assert_string_not_equal(error, "");
+	else
+	{
+		bool		started;
+		bool		accepted;
+
+		exchange = finish_one(http);
+		armed = countdown;
+		countdown = 0;
+		started = exchange->body_started;
+		accepted = (outcome_of(exchange) == MF_ACCEPTED);
+		if (!accepted)
+			assert_int_equal(outcome_of(exchange), started ? MF_UNKNOWN : MF_NOT_SENT);
+		countdown = armed;
+		mf_http_exchange_free(exchange);
+		done = accepted;
+	}
+	mf_http_destroy(http);
+	if (!done && exchange == NULL)
+		assert_int_equal(server_requests(server), before);
+	assert_true(server_requests(server) <= before + 1);
+	return done;
+}
+
+static void
+test_http(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+
+	(void) state;
+	/* libcurl 7.88 loses a block or two of its own in a few places */
+	fail_each(exchange_everything, server, 3);
+	server_stop(server);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_verdicts),
+		cmocka_unit_test(test_http),
+	};
+
+	(void) live;
+	return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+}
