@@ -8,7 +8,7 @@ my $send = { path => '/v2/SendPayment' };
 my $limit = 2;
 my @figures;
 
-$mf->setup_account($node, 'postgres', $sandbox, options => { max_in_flight => 30 });
+$mf->setup_account($node, 'postgres', $sandbox, options => { max_in_flight => 30, connect_timeout => '3s' });
 $mf->wait_worker($node, 'postgres');
 
 sub sql
