@@ -1,0 +1,122 @@
+-- States: who may move them where, rows that a dump brings back, notifications
+\pset format unaligned
+CALL mf_test.reset_sandbox();
+CREATE SERVER held FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:1');
+CREATE USER MAPPING FOR PUBLIC SERVER held OPTIONS (api_key 'SEKRET');
+SELECT mf_pause('held');
+
+-- Rows that come with their reference, as from a dump, are taken as they are; sending waits for a person's word.
+INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status, attempts, created_by, created_at)
+SELECT 'held', s, 1, 'restored-' || s, s, 1, 'somebody', '2026-01-01'
+FROM unnest(ARRAY['queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled']) s;
+SELECT account, paused_at IS NOT NULL AS paused, paused_by, reason FROM mf_account WHERE account = '*';
+SELECT i.status, i.reference, i.attempts, i.created_by, i.created_at = '2026-01-01' AS created_at, q.kind
+FROM mf_invoice i LEFT JOIN mf_queue q ON q.invoice = i.id WHERE i.account = 'held' ORDER BY i.id;
+-- of finished ones nothing follows
+SELECT mf_resume('*');
+INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status, invoice_id, invoice_url, sent_at, payment_status)
+VALUES ('held', 'done', 1, 'restored-done', 'sent', 5, 'https://example.com/5', '2026-01-01', 'paid');
+SELECT count(*) FROM mf_account WHERE account = '*' AND paused_at IS NOT NULL;
+-- a reference is never used twice, and the table's own rules hold
+CREATE FUNCTION pg_temp.undone(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	result := mf_test.try(statement);
+	RAISE EXCEPTION USING ERRCODE = 'MF000', MESSAGE = result;
+EXCEPTION WHEN SQLSTATE 'MF000' THEN
+	RETURN SQLERRM;
+END
+$$;
+SELECT pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, reference) VALUES ('held', 'twice', 1, 'restored-done')$$);
+SELECT split_part(pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status) VALUES ('held', 'x', 1, 'r', 'gone')$$), E'\n', 1);
+SELECT split_part(pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, payment_status) VALUES ('held', 'x', 1, 'r', 'stolen')$$), E'\n', 1);
+
+-- Every transition: by the worker's role along the state machine only, by the owner none
+CREATE FUNCTION pg_temp.move(who text, source text, target text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	PERFORM set_config('role', who, true);
+	result := pg_temp.undone(format('UPDATE mf_invoice SET status = %L WHERE reference = %L', target, 'restored-' || source));
+	PERFORM set_config('role', 'none', true);
+	RETURN CASE result WHEN 'ok' THEN 'yes' ELSE regexp_replace(result, '[0-9]+ cannot', 'N cannot') END;
+END
+$$;
+CREATE TABLE pg_temp.status (number int, name text);
+INSERT INTO pg_temp.status SELECT o, s FROM unnest(ARRAY['queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled']) WITH ORDINALITY u(s, o);
+GRANT USAGE ON SCHEMA mf_test TO myfatoorah_worker;
+CREATE TABLE pg_temp.moved AS
+SELECT w.who, f.number AS f, f.name AS source, t.number AS t, t.name AS target, pg_temp.move(w.who, f.name, t.name) AS result
+FROM unnest(ARRAY['myfatoorah_worker', 'postgres']) w(who), pg_temp.status f, pg_temp.status t;
+SELECT who, source, string_agg(target, ', ' ORDER BY t) FILTER (WHERE result = 'yes' AND source <> target) AS may_become FROM pg_temp.moved GROUP BY who, f, source ORDER BY who, f;
+SELECT DISTINCT result FROM pg_temp.moved WHERE who = 'myfatoorah_worker' AND source = 'sent' ORDER BY result;
+SELECT regexp_replace(result, '[0-9]+ can no', 'N can no') AS result, count(*) FROM pg_temp.moved WHERE who = 'postgres' GROUP BY 1 ORDER BY 1;
+-- the worker's role cannot insert, delete or truncate
+SET ROLE myfatoorah_worker;
+SELECT pg_temp.undone($$DELETE FROM mf_invoice$$), pg_temp.undone($$TRUNCATE mf_invoice$$), pg_temp.undone($$INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('x', 1)$$);
+RESET ROLE;
+
+-- Deleting: what is unfinished stays
+SELECT s.name, regexp_replace(pg_temp.undone(format('DELETE FROM mf_invoice WHERE reference = %L', 'restored-' || name)), '(invoice |mf_cancel\(|mf_resolve\()[0-9]+', '\1N', 'g')
+FROM pg_temp.status s ORDER BY number;
+-- Changing what it asks for: only before it is sent
+SELECT s.name, split_part(regexp_replace(pg_temp.undone(format('UPDATE mf_invoice SET customer_name = ''y'' WHERE reference = %L', 'restored-' || name)), 'invoice [0-9]+', 'invoice N', 'g'), E'\n', 1)
+FROM pg_temp.status s ORDER BY number;
+
+-- People's functions: in which state which
+CREATE FUNCTION pg_temp.person(call text) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT s.name || ': ' || regexp_replace(pg_temp.undone(format('SELECT ' || call, i.id)), '(invoice |\()[0-9]+', '\1N', 'g')
+	FROM pg_temp.status s JOIN mf_invoice i ON i.reference = 'restored-' || s.name ORDER BY s.number
+$$;
+SET client_min_messages = warning;	-- what may exist already is told with a number
+SELECT pg_temp.person('mf_cancel(%s)');
+RESET client_min_messages;
+SELECT pg_temp.person('mf_retry(%s)');
+SELECT pg_temp.person('mf_resolve(%s, ''resend'', ''because'')');
+SELECT mf_test.try('SELECT ' || call) FROM unnest(ARRAY['mf_cancel(NULL)', 'mf_retry(NULL)', 'mf_cancel(-1)', 'mf_retry(-1)', 'mf_resolve(NULL, ''resend'', ''x'')', 'mf_resolve(-1, ''resend'', ''x'')',
+	'mf_pause(NULL)', 'mf_resume(NULL)', 'mf_pause(''nowhere'')', 'mf_resume(''nowhere'')']) call;
+
+-- Decisions about an invoice in review
+SELECT id FROM mf_invoice WHERE reference = 'restored-review' \gset
+SELECT set_config('mf_test.id', :'id', false) IS NOT NULL AS noted;
+SELECT i || ': ' || regexp_replace(pg_temp.undone(format('SELECT mf_resolve(%s, %s)', current_setting('mf_test.id'), i)), 'invoice [0-9]+', 'invoice N')
+FROM unnest(ARRAY['NULL, ''x''', '''resend'', NULL', '''resend'', ''''', '''delete'', ''x''', '''ADOPT'', ''x''', '''adopt'', ''x''', '''adopt'', ''x'', 0', '''adopt'', ''x'', -1']) i;
+CREATE FUNCTION pg_temp.decided(arguments text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	EXECUTE format('SELECT mf_resolve(%s, %s)', current_setting('mf_test.id'), arguments);
+	SELECT format('%s -> %s, id %s, url %s, reference %s, sent %s, agenda %s, history %s', arguments, i.status, i.invoice_id, i.invoice_url, i.reference, i.sent_at IS NOT NULL,
+		(SELECT q.kind FROM mf_queue q WHERE q.invoice = i.id),
+		(SELECT string_agg(concat_ws(' ', h.actor, h.from_status, h.to_status, h.attempt, h.reason), '; ' ORDER BY h.at) FROM mf_history h WHERE h.invoice = i.id AND h.reason <> 'inserted'))
+	INTO result FROM mf_invoice i WHERE i.id = current_setting('mf_test.id')::bigint;
+	RAISE EXCEPTION USING ERRCODE = 'MF000', MESSAGE = result;
+EXCEPTION WHEN SQLSTATE 'MF000' THEN
+	RETURN SQLERRM;
+END
+$$;
+SELECT pg_temp.decided(d) FROM unnest(ARRAY['''resend'', ''not in the portal''', '''abandon'', ''customer left''', '''adopt'', ''portal shows it'', 77', '''adopt'', ''portal shows it'', 77, ''https://example.com/77''']) d;
+SELECT status, duplicate_suspected, reference, attempts, last_outcome, all_references, answered_invoice_ids, what_happened, regexp_replace(next_step, 'mf_resolve\([0-9]+', 'mf_resolve(N', 'g') FROM mf_review;
+-- a second resend of the same reference, and references that end alike
+UPDATE mf_invoice SET customer_name = 'y' WHERE reference = 'restored-rejected';
+SELECT mf_retry(id, 'corrected') FROM mf_invoice WHERE reference = 'restored-rejected';
+SELECT i.reference, i.status, i.attempts, h.actor, h.from_status, h.to_status, h.reason FROM mf_invoice i JOIN mf_history h ON h.invoice = i.id WHERE i.reference LIKE 'restored-rejected%' AND h.reason <> 'inserted';
+
+-- Changes of status are notified, when the transaction commits and not before. A session of its own, for the process id to be cut off.
+\setenv PGDATABASE :DBNAME
+\! printf '%s\n' "LISTEN mf_invoice;" "BEGIN;" "SELECT 'cancelling', count(mf_cancel(id)) FROM mf_invoice WHERE reference = 'restored-queued';" "SELECT 'not yet';" "COMMIT;" "SELECT 'done';" "BEGIN;" "SELECT 'undone', count(mf_cancel(id)) FROM mf_invoice WHERE reference LIKE 'restored-rejected%';" "ROLLBACK;" "UPDATE mf_invoice SET priority = 1 WHERE reference LIKE 'restored-rejected%';" "SELECT 'no change of status';" | psql -X -q -A -t 2>&1 | sed -E 's/ received from server process with PID.*//; s/"id": [0-9]+/"id": N/'
+SELECT count(*) FROM mf_invoice WHERE reference = 'restored-queued' AND status = 'cancelled';
+
+-- The end
+SELECT count(mf_cancel(id)) FROM mf_invoice WHERE account = 'held' AND status = 'queued';
+SELECT count(mf_resolve(id, 'abandon', 'end of test')) FROM mf_invoice WHERE account = 'held' AND status = 'review';
+SET ROLE myfatoorah_worker;
+UPDATE mf_invoice SET status = 'sent' WHERE account = 'held' AND status IN ('sending', 'unknown');
+DELETE FROM mf_queue WHERE account = 'held';
+RESET ROLE;
+DELETE FROM mf_invoice WHERE account = 'held';
+SELECT count(*) FROM mf_queue;
+SELECT mf_resume('held');
+DROP SERVER held CASCADE;
+REVOKE USAGE ON SCHEMA mf_test FROM myfatoorah_worker;
