@@ -22,16 +22,19 @@ BEGIN
 			('myfatoorah_operate', 'may cancel, retry, pause and resume')
 		) AS v(name, purpose)
 	LOOP
-		SELECT r.rolcanlogin, r.rolsuper INTO existing
+		SELECT r.rolcanlogin, r.rolsuper, r.rolbypassrls INTO existing
 		FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) wanted.name;
 		IF NOT FOUND THEN
-			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted.name);
+			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN %s', wanted.name,
+									  CASE wanted.name WHEN 'myfatoorah_worker' THEN 'BYPASSRLS' END);
 			EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', wanted.name, 'myfatoorah: ' || wanted.purpose);
-		ELSIF existing.rolcanlogin OR existing.rolsuper THEN
+		ELSIF existing.rolcanlogin OR existing.rolsuper
+			OR (wanted.name OPERATOR(pg_catalog.=) 'myfatoorah_worker' AND NOT existing.rolbypassrls) THEN
 			RAISE EXCEPTION 'role "%" exists and is not the one that myfatoorah needs', wanted.name
 				USING ERRCODE = 'duplicate_object',
-				DETAIL = 'It can log in or is a superuser; myfatoorah needs a role without either.',
-				HINT = pg_catalog.format('Rename it, or run: ALTER ROLE %I NOLOGIN NOSUPERUSER', wanted.name);
+				DETAIL = 'It can log in, is a superuser, or lacks BYPASSRLS.',
+				HINT = pg_catalog.format('Rename it, or run: ALTER ROLE %I NOLOGIN NOSUPERUSER%s', wanted.name,
+										 CASE wanted.name WHEN 'myfatoorah_worker' THEN ' BYPASSRLS' END);
 		END IF;
 	END LOOP;
 END
@@ -463,10 +466,12 @@ COMMENT ON VIEW mf_worker_status IS 'the worker of this database; no row means t
 CREATE VIEW mf_backlog AS
 	SELECT q.account, q.kind, pg_catalog.count(*) AS invoices,
 		   pg_catalog.count(*) FILTER (WHERE q.due <= pg_catalog.now()) AS due_invoices,
-		   pg_catalog.min(q.due) AS oldest_due,
-		   a.paused_at, a.reason AS pause_reason
-	FROM mf_queue q LEFT JOIN mf_account a USING (account)
-	GROUP BY q.account, q.kind, a.paused_at, a.reason;
+		   pg_catalog.min(q.due) AS oldest_due, a.paused_at, a.paused_by, a.reason AS pause_reason
+	FROM mf_queue q LEFT JOIN LATERAL (
+		SELECT * FROM mf_account p
+		WHERE p.account IN (q.account, '*') AND p.paused_at IS NOT NULL
+		ORDER BY p.paused_at LIMIT 1) a ON true
+	GROUP BY q.account, q.kind, a.paused_at, a.paused_by, a.reason;
 COMMENT ON VIEW mf_backlog IS 'what the worker still has to do, by account and kind';
 
 CREATE VIEW mf_review AS

@@ -40,7 +40,7 @@ typedef struct MfAccount
 /*
  * The account of that name.  It stays valid until the next call that finds a
  * server changed, so it is looked up again rather than kept.  Errors: 42704 if
- * there is no such server, 42809 if it is not of the wrapper myfatoorah, HV00B
+ * there is no such server, 42809 if it is not of the wrapper myfatoorah, HV00J
  * or 22023 if its options do not make sense.
  */
 extern const MfAccount *mf_account_get(const char *name);

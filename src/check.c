@@ -16,11 +16,13 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/resowner.h"
 
 #include "compat.h"
 #include "functions.h"
 #include "myfatoorah.h"
+#include "queue.h"
 #include "request.h"
 #include "wake.h"
 
@@ -29,7 +31,7 @@
 
 static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char *detail, const char *hint);
 static void check_server(ReturnSetInfo *rsinfo);
-static void check_account(ReturnSetInfo *rsinfo, const char *name);
+static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_remote(ReturnSetInfo *rsinfo, const MfAccount *account);
 
 PG_FUNCTION_INFO_V1(mf_check);
@@ -50,7 +52,7 @@ mf_check(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		check_account(rsinfo, name);
+		check_account(rsinfo, name, get_func_namespace(fcinfo->flinfo->fn_oid));
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -133,14 +135,22 @@ check_server(ReturnSetInfo *rsinfo)
 
 /* Options and rights; errors are the caller's to report. */
 static void
-check_account(ReturnSetInfo *rsinfo, const char *name)
+check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 {
 	const MfAccount *account = mf_account_get(name);
+	bool		all_accounts = false;
+	char	   *paused = mf_queue_pause_reason(schema, name, &all_accounts);
 
 	mf_account_check_usage(account, GetUserId());
 	add_row(rsinfo, "account", true,
 			psprintf("\"%s\" sends to %s in %s, time zone %s.", account->name, account->base_url,
 					 account->currency, account->time_zone), NULL);
+	if (paused != NULL)
+		add_row(rsinfo, "sending", false, psprintf("Paused %s.", paused),
+				psprintf("When the cause is gone: SELECT mf_resume(%s)",
+						 quote_literal_cstr(all_accounts ? MF_ALL_ACCOUNTS : name)));
+	else
+		add_row(rsinfo, "sending", true, "Not paused.", NULL);
 	check_remote(rsinfo, account);
 }
 

@@ -101,6 +101,9 @@ mf_circuit_ended(MfCircuit *circuit, MfOutcome outcome, int retry_after, Timesta
 	{
 		case MF_ACCEPTED:
 		case MF_REJECTED:
+			if (circuit->reported)
+				ereport(LOG,
+						(errmsg("account \"%s\" is sending again", circuit->account)));
 			circuit->failures = 0;
 			circuit->reported = false;
 			circuit->retry_at = 0;

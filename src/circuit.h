@@ -30,6 +30,7 @@ typedef struct MfCircuit
 	int			window;			/* requests in flight allowed; 0 = not set yet */
 	int			failures;		/* in a row */
 	bool		reported;		/* the outage has had its log line */
+	bool		paused;			/* by mf_account, as the last claim saw it */
 	TimestampTz retry_at;		/* nothing is sent before; 0 = open */
 	double		tokens;			/* requests that the rate limit allows now */
 	TimestampTz tokens_at;

@@ -79,11 +79,11 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 		int			slots;
 
 		circuit = mf_circuit_get(entry->name);
-		if (entry->paused)
-		{
+		if (circuit->paused && !entry->paused)
 			mf_circuit_reset(circuit);
+		circuit->paused = entry->paused;
+		if (entry->paused)
 			continue;
-		}
 		account = usable_account(entry->name, circuit, now);
 		if (account == NULL)
 		{
@@ -126,8 +126,8 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 			}
 		}
 		/* before resting, look once more at what committed late */
-		circuit->more = got > 0 || limits[i].mark != DT_NOBEGIN;
-		if (got == 0)
+		circuit->more = got >= limits[i].slots || limits[i].mark != DT_NOBEGIN;
+		if (got < limits[i].slots)
 			circuit->mark = DT_NOBEGIN;
 	}
 
@@ -324,13 +324,12 @@ claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, Li
 	MfHttpTarget *target = round_target(claim->http, account, job, targets);
 	List	   *old_references = NIL;
 	MfFlight   *flight;
+	int			stem;
 
-	if (job->kind == MF_JOB_WATCH)
-	{
+	if (mf_reference_number(job->reference, &stem) > 1)
 		old_references = mf_queue_old_references(scope, job->invoice);
-		if (old_references == NIL)
-			return NULL;
-	}
+	if (job->kind == MF_JOB_WATCH && old_references == NIL)
+		return NULL;
 	flight = mf_flight_create(claim->memory, job, account, target, old_references, now);
 	dlist_push_tail(claim->claimed, &flight->node);
 	return flight;

@@ -32,7 +32,6 @@ static void ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follo
 static char *difference(const MfFlight *flight);
 static bool same_amount(const char *a, const char *b);
 static TimestampTz next_lookup(const int *factors, int count, int step, TimestampTz now);
-static int	resends(const char *reference);
 
 /* See flight.h. */
 bool
@@ -103,8 +102,8 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 			TextDatumGetCString(request->values[MF_SP_DISPLAY_CURRENCY_ISO]);
 		flight->notification_option = TextDatumGetCString(request->values[MF_SP_NOTIFICATION_OPTION]);
 		flight->step = job->step;
-		flight->watched = list_length(old_references);
 	}
+	flight->given_up = list_length(old_references);
 	MemoryContextSwitchTo(old);
 	return flight;
 }
@@ -257,7 +256,7 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 			transition->reason = "accepted";
 
 			/* an earlier reference may still turn up */
-			if (resends(flight->reference) > 0)
+			if (flight->given_up > 0)
 			{
 				transition->next = MF_JOB_WATCH;
 				transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
@@ -309,7 +308,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		transition->reason = "found by look-up";
 		if (link_only)
 			transition->error = "the invoice exists, but its link was lost with the answer; the MyFatoorah portal shows it";
-		if (resends(flight->reference) > 0)
+		if (flight->given_up > 0)
 		{
 			transition->next = MF_JOB_WATCH;
 			transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
@@ -338,11 +337,11 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups; the customer may have been told nonetheless",
 									 flight->reference, MF_LOOKUP_STEPS);
 	}
-	else if (resends(flight->reference) >= mf_max_resends)
+	else if (flight->given_up >= mf_max_resends)
 	{
 		transition->to = MF_REVIEW;
 		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups, after %d resends",
-									 flight->reference, MF_LOOKUP_STEPS, resends(flight->reference));
+									 flight->reference, MF_LOOKUP_STEPS, flight->given_up);
 	}
 	else
 	{
@@ -401,12 +400,12 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 	}
 	else if (flight->found.lookup != MF_NOT_FOUND)
 		ask_again(flight, now, follow_up);
-	else if (flight->step + 1 >= MF_WATCH_ROUNDS * flight->watched)
+	else if (flight->step + 1 >= MF_WATCH_ROUNDS * flight->given_up)
 		follow_up->next = MF_JOB_NONE;
 	else
 	{
 		follow_up->step = flight->step + 1;
-		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors), follow_up->step / flight->watched, now);
+		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors), follow_up->step / flight->given_up, now);
 	}
 }
 
@@ -466,15 +465,6 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 	follow_up->error = psprintf("attempt %d was accepted late, as invoice %s",
 								flight->attempt, flight->sent.invoice_id);
 	return true;
-}
-
-/* How often an invoice has been sent again, by its reference: "ref~3" = 2. */
-static int
-resends(const char *reference)
-{
-	int			stem;
-
-	return mf_reference_number(reference, &stem) - 1;
 }
 
 /* How the invoice found differs from the one sent, palloc'd; NULL if it does not. */

@@ -49,7 +49,7 @@ typedef struct MfFlight
 	char	   *currency;
 	char	   *notification_option;
 	int			step;			/* look-ups that found nothing so far */
-	int			watched;		/* number of references being watched */
+	int			given_up;		/* earlier references that may turn up yet */
 
 	/* once landed */
 	MfSendResult sent;

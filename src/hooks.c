@@ -165,8 +165,8 @@ after_statement(Node *parsetree)
 		case T_AlterForeignServerStmt:
 		case T_CreateUserMappingStmt:
 		case T_AlterUserMappingStmt:
-			/* rows that waited for an account may go now */
-			mf_wake_worker_at_commit();
+			/* what an account was lacking may be there now */
+			mf_try_now_at_commit();
 			break;
 		default:
 			break;

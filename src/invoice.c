@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -52,12 +53,14 @@ typedef struct InvoiceRow
 /* The transaction in which rows came with their references, as from a dump */
 static TransactionId restored_in = InvalidTransactionId;
 
+static bool fired_by_mf_invoice(FunctionCallInfo fcinfo);
 static HeapTuple guard_insert(TriggerData *trigger);
 static HeapTuple guard_update(TriggerData *trigger);
 static void guard_delete(TriggerData *trigger);
 static void guard_truncate(TriggerData *trigger);
 static void deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
 static HeapTuple reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
+static void set_reference(InvoiceRow *row);
 static void check_row(InvoiceRow *row);
 static void refuse_result_column(TupleDesc desc, int column);
 static bool same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column);
@@ -104,7 +107,7 @@ mf_invoice_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) || !fired_by_mf_invoice(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called as BEFORE trigger of mf_invoice", "mf_invoice_guard")));
@@ -125,6 +128,16 @@ mf_invoice_guard(PG_FUNCTION_ARGS)
 	return PointerGetDatum(trigger->tg_trigtuple);
 }
 
+/* The attribute numbers of invoice.h hold for no other table. */
+static bool
+fired_by_mf_invoice(FunctionCallInfo fcinfo)
+{
+	Relation	relation = ((TriggerData *) fcinfo->context)->tg_relation;
+
+	return strcmp(RelationGetRelationName(relation), "mf_invoice") == 0 &&
+		RelationGetNamespace(relation) == get_func_namespace(fcinfo->flinfo->fn_oid);
+}
+
 /*
  * A new row is validated and given its reference.  A row that brings its
  * reference along is one that a dump restores: the owner may insert it as it is.
@@ -134,7 +147,6 @@ guard_insert(TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	InvoiceRow	row;
-	char	   *own_reference = NULL;
 	int			column;
 
 	deform(trigger->tg_trigtuple, desc, &row);
@@ -152,7 +164,8 @@ guard_insert(TriggerData *trigger)
 		if (!row.isnull[column])
 			refuse_result_column(desc, column);
 	}
-	if (row.isnull[MF_IC_STATUS] || row_status(&row) != MF_QUEUED)
+	if (row.isnull[MF_IC_STATUS] ||
+		strcmp(TextDatumGetCString(row.values[MF_IC_STATUS]), mf_status_name(MF_QUEUED)) != 0)
 		refuse_result_column(desc, MF_IC_STATUS);
 	if (row.isnull[MF_IC_PAYMENT_STATUS] ||
 		strcmp(TextDatumGetCString(row.values[MF_IC_PAYMENT_STATUS]), "unpaid") != 0)
@@ -173,12 +186,20 @@ guard_insert(TriggerData *trigger)
 	row.values[MF_IC_CREATED_BY] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
 	row.isnull[MF_IC_CREATED_BY] = false;
 
-	if (!row.isnull[MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE])
-		own_reference = TextDatumGetCString(row.values[MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE]);
-	row.values[MF_IC_REFERENCE] = CStringGetTextDatum(mf_new_reference(own_reference));
-	row.isnull[MF_IC_REFERENCE] = false;
+	set_reference(&row);
 
 	return reform(trigger->tg_trigtuple, desc, &row);
+}
+
+/* Gives a row a reference that was never used before. */
+static void
+set_reference(InvoiceRow *row)
+{
+	int			column = MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE;
+	char	   *own = row->isnull[column] ? NULL : TextDatumGetCString(row->values[column]);
+
+	row->values[MF_IC_REFERENCE] = CStringGetTextDatum(mf_new_reference(own));
+	row->isnull[MF_IC_REFERENCE] = false;
 }
 
 /* The worker's role moves the states; everybody else corrects what is not sent. */
@@ -226,6 +247,11 @@ guard_update(TriggerData *trigger)
 				 errhint("Only queued and rejected invoices can be changed; insert a new one instead.")));
 
 	check_row(&after);
+
+	/* what was never sent may still follow the user's own reference */
+	if (from == MF_QUEUED && DatumGetInt32(after.values[MF_IC_ATTEMPTS]) == 0 &&
+		!same_value(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE))
+		set_reference(&after);
 	return reform(trigger->tg_newtuple, desc, &after);
 }
 
@@ -244,6 +270,9 @@ guard_delete(TriggerData *trigger)
 				 errmsg("invoice " INT64_FORMAT " cannot be deleted",
 						DatumGetInt64(row.values[MF_IC_ID])),
 				 errdetail("Its status is \"%s\".", mf_status_name(status)),
+				 status == MF_REVIEW ?
+				 errhint("Decide about it first with mf_resolve(" INT64_FORMAT ", 'abandon', 'reason').",
+						 DatumGetInt64(row.values[MF_IC_ID])) :
 				 errhint("Cancel it first with mf_cancel(" INT64_FORMAT "), or wait until it is sent.",
 						 DatumGetInt64(row.values[MF_IC_ID]))));
 }
@@ -328,7 +357,7 @@ refuse_result_column(TupleDesc desc, int column)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("column \"%s\" of mf_invoice is written by myfatoorah only",
 					NameStr(TupleDescAttr(desc, column - 1)->attname)),
-			 errhint("Leave it out; use mf_cancel(), mf_retry(), mf_pause() or mf_resume() to steer sending.")));
+			 errhint("Leave it out; use mf_cancel(), mf_retry(), mf_resolve(), mf_pause() or mf_resume() to steer sending.")));
 }
 
 /* Takes a tuple apart. */
@@ -399,7 +428,7 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Oid			schema;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !fired_by_mf_invoice(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called as AFTER trigger of mf_invoice", "mf_invoice_enqueue")));

@@ -62,7 +62,9 @@ static void attach_launcher(void);
 static void detach_launcher(int code, Datum arg);
 static bool add_entry(Oid database);
 static void remove_entry(DatabaseEntry *entry);
+static List *connectable_databases(void);
 static void rescan_databases(void);
+static bool still_connectable(Oid database);
 static bool database_connectable(Form_pg_database database);
 static void collect_wanted(void);
 static void look_after(DatabaseEntry *entry);
@@ -196,16 +198,15 @@ database_connectable(Form_pg_database database)
 	return database->datallowconn && !database->datistemplate && database->datconnlimit >= -1;
 }
 
-/* Notes every connectable database, and forgets those that are gone. */
-static void
-rescan_databases(void)
+/* The databases that a worker could serve, in the current memory context. */
+static List *
+connectable_databases(void)
 {
 	Relation	relation;
 	TableScanDesc scan;
 	HeapTuple	tuple;
 	List	   *found = NIL;
-	MemoryContext old = CurrentMemoryContext;
-	ListCell   *lc;
+	MemoryContext context = CurrentMemoryContext;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
@@ -217,14 +218,25 @@ rescan_databases(void)
 
 		if (database_connectable(database))
 		{
-			MemoryContextSwitchTo(old);
+			MemoryContext old = MemoryContextSwitchTo(context);
+
 			found = lappend_oid(found, database->oid);
+			MemoryContextSwitchTo(old);
 		}
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
-	MemoryContextSwitchTo(old);
+	MemoryContextSwitchTo(context);
+	return found;
+}
+
+/* Notes every database that a worker could serve. */
+static void
+rescan_databases(void)
+{
+	List	   *found = connectable_databases();
+	ListCell   *lc;
 
 	foreach(lc, found)
 		(void) add_entry(lfirst_oid(lc));
@@ -312,17 +324,24 @@ look_after(DatabaseEntry *entry)
 	held = slot != NULL && slot->holds > 0;
 	LWLockRelease(mf_shared->lock);
 
-	/* the end of the hold asks again */
-	if (held)
+	/* the end of the hold asks again; a database that is gone never does */
+	if (held || !still_connectable(entry->database))
 		remove_entry(entry);
 	else if (!start_worker(entry))
 		entry->start_after = TimestampTzPlusMilliseconds(now, CRASH_DELAY_MS);
 }
 
-/*
- * Starts a worker if the database still exists and few others are starting;
- * false means: try again soon.
- */
+static bool
+still_connectable(Oid database)
+{
+	List	   *found = connectable_databases();
+	bool		result = list_member_oid(found, database);
+
+	list_free(found);
+	return result;
+}
+
+/* Starts a worker if few others are starting; false means: try again soon. */
 static bool
 start_worker(DatabaseEntry *entry)
 {

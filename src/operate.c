@@ -167,10 +167,12 @@ mf_resolve(PG_FUNCTION_ARGS)
 static MfJob *
 lock_invoice(FunctionCallInfo fcinfo)
 {
-	MfJob	   *job;
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	MfJob	   *job = NULL;
 
 	require_argument(fcinfo, 0, "id");
-	job = mf_queue_lock(get_func_namespace(fcinfo->flinfo->fn_oid), PG_GETARG_INT64(0));
+	if (mf_queue_visible(schema, PG_GETARG_INT64(0)))
+		job = mf_queue_lock(schema, PG_GETARG_INT64(0));
 	if (job == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
@@ -209,7 +211,7 @@ mf_pause(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Claiming goes on from the commit on; no error if it was not paused. */
+/* Claiming goes on from the commit on, without waiting for a back-off. */
 Datum
 mf_resume(PG_FUNCTION_ARGS)
 {
@@ -219,8 +221,8 @@ mf_resume(PG_FUNCTION_ARGS)
 	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (!mf_queue_resume(get_func_namespace(fcinfo->flinfo->fn_oid), account))
 		ereport(NOTICE,
-				(errmsg("account \"%s\" was not paused", account)));
-	mf_wake_worker_at_commit();
+				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));
+	mf_try_now_at_commit();
 	PG_RETURN_VOID();
 }
 

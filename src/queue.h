@@ -142,12 +142,18 @@ extern int64 mf_queue_size(Oid schema);
 extern MfJob *mf_queue_lock(Oid schema, int64 invoice);
 
 /* As mf_queue_apply(), in a scope of its own; also puts back a deleted entry. */
+/* Whether the current role may see that invoice, row-level security included. */
+extern bool mf_queue_visible(Oid schema, int64 invoice);
+
 extern void mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at);
 
 /* Notes that an invoice under way is not to be sent again. Own scope. */
 extern void mf_queue_request_cancel(Oid schema, int64 invoice);
 
 extern void mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason);
+/* Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd; NULL if it is not paused. */
+extern char *mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts);
+
 extern bool mf_queue_resume(Oid schema, const char *account);
 
 /* --- for the worker --- */

@@ -45,6 +45,10 @@ static MfStatement lock_invoice_statement = {
 	1, {INT8OID}, NULL, InvalidOid
 };
 
+static MfStatement visible_statement = {
+	"SELECT FROM @mf_invoice WHERE id = $1", 1, {INT8OID}, NULL, InvalidOid
+};
+
 static MfStatement put_back_statement = {
 	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
 	"SELECT id, account, 'send', $2, " MF_RANK("$2", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
@@ -57,6 +61,13 @@ static MfStatement pause_statement = {
 	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
 	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL",
 	3, {TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement pause_reason_statement = {
+	"SELECT account = '*', format('by %s since %s: %s', paused_by, date_trunc('second', paused_at), "
+	"  coalesce(reason, 'no reason given')) "
+	"FROM @mf_account WHERE account IN ($1, '*') AND paused_at IS NOT NULL ORDER BY account LIMIT 1",
+	1, {TEXTOID}, NULL, InvalidOid
 };
 
 static MfStatement resume_statement = {
@@ -141,6 +152,20 @@ mf_queue_size(Oid schema)
 }
 
 /* See queue.h. */
+bool
+mf_queue_visible(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+	bool		visible;
+
+	mf_sql_begin_as_caller(&scope, schema);
+	visible = mf_sql_execute(&scope, &visible_statement, &value, NULL) > 0;
+	mf_sql_end(&scope);
+	return visible;
+}
+
+/* See queue.h. */
 MfJob *
 mf_queue_lock(Oid schema, int64 invoice)
 {
@@ -213,6 +238,28 @@ mf_queue_pause(Oid schema, const char *account, const char *by, const char *reas
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &pause_statement, values, nulls);
 	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+char *
+mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	MemoryContext context = CurrentMemoryContext;
+	char	   *reason = NULL;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &pause_reason_statement, &value, NULL) > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		*all_accounts = DatumGetBool(mf_result(row, desc, 1, NULL));
+		reason = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+	}
+	mf_sql_end(&scope);
+	return reason;
 }
 
 /* See queue.h. */

@@ -55,6 +55,7 @@ mf_request_check(MfRequest *request, const MfAccount *account)
 	check_customer_name(request);
 	check_invoice_value(request);
 
+	trim_field(request, MF_SP_NOTIFICATION_OPTION);
 	if (request->isnull[MF_SP_NOTIFICATION_OPTION])
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -82,6 +82,7 @@ static void check_object(const char *where, JsonbContainer *object, const Member
 static void check_member(const char *where, const Member *member, const JsonbValue *value);
 static void check_object_field(const MfRequest *request, MfSendPaymentField field, const Member *members);
 static void check_array_field(const MfRequest *request, MfSendPaymentField field, const Member *members);
+static bool is_plain_integer(Datum number);
 static Numeric member_number(JsonbContainer *object, const char *name);
 
 /* The items have the right members and add up to invoice_value, to the last digit. */
@@ -281,8 +282,7 @@ check_member(const char *where, const Member *member, const JsonbValue *value)
 								  DirectFunctionCall2(numeric_gt, number, zero) :
 								  DirectFunctionCall2(numeric_ge, number, zero));
 				if (ok && member->kind == MEMBER_INTEGER)
-					ok = DatumGetBool(DirectFunctionCall2(numeric_eq, number,
-														  DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0))));
+					ok = is_plain_integer(number);
 				if (ok && member->maximum > 0 &&
 					DatumGetBool(DirectFunctionCall2(numeric_gt, number,
 													 DirectFunctionCall1(int4_numeric, Int32GetDatum(member->maximum)))))
@@ -301,6 +301,16 @@ check_member(const char *where, const Member *member, const JsonbValue *value)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("member \"%s\" in %s must be %s", member->name, where, wanted[member->kind]),
 				 errhint("Correct its value.")));
+}
+
+/* Printed without a fraction, not even of zeros, and within 32 bits */
+static bool
+is_plain_integer(Datum number)
+{
+	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+
+	return strspn(text, "0123456789") == strlen(text) &&
+		(strlen(text) < 10 || (strlen(text) == 10 && strcmp(text, "2147483647") <= 0));
 }
 
 /* A number that check_object() has seen to be there. */

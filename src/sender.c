@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "failpoint.h"
 #include "flight.h"
+#include "myfatoorah.h"
 #include "queue.h"
 #include "request.h"
 #include "sender.h"
@@ -30,6 +31,10 @@
 /* After a failure this many rounds go one row at a time. */
 #define CAREFUL_ROUNDS 20
 #define BLAME_DELAY_MS 60000
+
+/* Between two batches of old history, and when there was none */
+#define PURGE_BATCH_DELAY_MS 1000
+#define PURGE_IDLE_DELAY_MS 3600000
 
 /* Outcomes recorded in one round */
 #define RECORD_LIMIT 200
@@ -45,9 +50,11 @@ static uint64 request_count = 0;
 static int	careful_rounds = 0;
 static int64 suspect_invoice = 0;	/* the row that a failed round was at */
 static MfFlight *suspect_flight = NULL;
+static TimestampTz purge_at = 0;
 static bool gate_closed = false;
 
 static void record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
+static void purge_history(const MfSqlScope *scope, TimestampTz now);
 static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
 static bool under_way(int64 invoice);
 static void land(MfFlight *flight);
@@ -83,6 +90,15 @@ uint64
 mf_sender_requests(void)
 {
 	return request_count;
+}
+
+void
+mf_sender_try_now(void)
+{
+	MfCircuit  *circuit;
+
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+		mf_circuit_reset(circuit);
 }
 
 void
@@ -132,10 +148,26 @@ mf_sender_round(Oid schema, TimestampTz *again)
 
 		mf_claim_due(&scope, &claim, now, again);
 	}
+	purge_history(&scope, now);
 	mf_sql_end(&scope);
 
 	if (careful_rounds > 0)
 		careful_rounds--;
+}
+
+/*
+ * Deletes history past its retention time, a batch in passing: an idle worker
+ * is not woken for it.
+ */
+static void
+purge_history(const MfSqlScope *scope, TimestampTz now)
+{
+	if (mf_history_retention == 0 || now < purge_at)
+		return;
+	if (mf_queue_purge(scope, now - (TimestampTz) mf_history_retention * 60 * USECS_PER_SEC) > 0)
+		purge_at = TimestampTzPlusMilliseconds(now, PURGE_BATCH_DELAY_MS);
+	else
+		purge_at = TimestampTzPlusMilliseconds(now, PURGE_IDLE_DELAY_MS);
 }
 
 /*

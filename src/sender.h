@@ -43,6 +43,9 @@ extern bool mf_sender_run(void);
 /* Whether a round is worth while: outcomes wait, or slots are free and rows due. */
 extern bool mf_sender_has_work(void);
 
+/* A person has mended something: no back-off counts any more. */
+extern void mf_sender_try_now(void);
+
 /* Requests posted and without an outcome yet. */
 extern int	mf_sender_in_flight(void);
 

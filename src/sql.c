@@ -25,21 +25,33 @@
 #include "myfatoorah.h"
 #include "sql.h"
 
+static void begin_scope(MfSqlScope *scope, Oid schema, Oid role);
 static void prepare(MfStatement *statement, Oid schema);
 
 /* See sql.h. */
 void
 mf_sql_begin(MfSqlScope *scope, Oid schema)
 {
-	Oid			role = mf_worker_role();
+	begin_scope(scope, schema, mf_worker_role());
+}
 
+/* See sql.h. */
+void
+mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema)
+{
+	begin_scope(scope, schema, GetUserId());
+}
+
+static void
+begin_scope(MfSqlScope *scope, Oid schema, Oid role)
+{
 	scope->schema = schema;
 	GetUserIdAndSecContext(&scope->userid, &scope->security_context);
 	SetUserIdAndSecContext(role, scope->security_context | SECURITY_LOCAL_USERID_CHANGE);
 
 	/* the worker process has set it once and for all */
 	scope->guc_level = 0;
-	if (scope->userid != role)
+	if (!IsBackgroundWorker)
 	{
 		scope->guc_level = NewGUCNestLevel();
 		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,

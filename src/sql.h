@@ -42,6 +42,9 @@ typedef struct MfSqlScope
 extern void mf_sql_begin(MfSqlScope *scope, Oid schema);
 extern void mf_sql_end(MfSqlScope *scope);
 
+/* The same with the rights of the current role. */
+extern void mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema);
+
 /*
  * Runs a statement with "nargs" values; nulls is NULL if there are none, else
  * as for SPI_execute_plan().  Returns the number of rows; results are in

@@ -26,6 +26,7 @@
 MfShared   *mf_shared = NULL;
 
 static bool wake_worker_pending = false;
+static bool try_now_pending = false;
 static bool wake_launcher_pending = false;
 static Oid	restart_pending = InvalidOid;
 static bool xact_callback_registered = false;
@@ -41,6 +42,7 @@ static void start_shared_memory(void);
 static void register_xact_callback(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void set_latch_of(int proc_number);
+static void wake_worker(Oid database, bool try_now);
 static void restart_worker(Oid database);
 
 /* See wake.h. */
@@ -109,6 +111,14 @@ mf_wake_worker_at_commit(void)
 
 /* See wake.h. */
 void
+mf_try_now_at_commit(void)
+{
+	try_now_pending = true;
+	mf_wake_worker_at_commit();
+}
+
+/* See wake.h. */
+void
 mf_wake_launcher_at_commit(void)
 {
 	wake_launcher_pending = true;
@@ -142,6 +152,7 @@ static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	bool		worker = wake_worker_pending;
+	bool		try_now = try_now_pending;
 	bool		launcher = wake_launcher_pending;
 	Oid			restart = restart_pending;
 
@@ -149,10 +160,10 @@ at_transaction_end(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
-			wake_worker_pending = wake_launcher_pending = false;
+			wake_worker_pending = try_now_pending = wake_launcher_pending = false;
 			restart_pending = InvalidOid;
 			if (worker)
-				mf_wake_worker(MyDatabaseId);
+				wake_worker(MyDatabaseId, try_now);
 			if (launcher)
 				mf_wake_launcher(MyDatabaseId);
 			if (OidIsValid(restart))
@@ -161,7 +172,7 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 		case XACT_EVENT_PREPARE:
-			wake_worker_pending = wake_launcher_pending = false;
+			wake_worker_pending = try_now_pending = wake_launcher_pending = false;
 			restart_pending = InvalidOid;
 			break;
 		default:
@@ -197,6 +208,12 @@ restart_worker(Oid database)
 void
 mf_wake_worker(Oid database)
 {
+	wake_worker(database, false);
+}
+
+static void
+wake_worker(Oid database, bool try_now)
+{
 	MfSlot	   *slot;
 
 	if (mf_shared == NULL)
@@ -205,6 +222,8 @@ mf_wake_worker(Oid database)
 	slot = mf_find_slot(database, false);
 	if (slot != NULL)
 	{
+		if (try_now)
+			pg_atomic_write_u32(&slot->try_now, 1);
 		pg_atomic_write_u32(&slot->work, 1);
 		set_latch_of(slot->proc_number);
 	}
@@ -252,6 +271,7 @@ mf_find_slot(Oid database, bool create)
 	memset(unused, 0, sizeof(MfSlot));
 	unused->database = database;
 	pg_atomic_init_u32(&unused->work, 1);
+	pg_atomic_init_u32(&unused->try_now, 0);
 	unused->proc_number = MF_INVALID_PROC_NUMBER;
 	return unused;
 }

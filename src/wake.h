@@ -36,6 +36,7 @@ typedef struct MfSlot
 	bool		wanted;			/* the launcher is asked to start one */
 	int			holds;			/* sessions that need the worker away */
 	pg_atomic_uint32 work;		/* set: the agenda has changed */
+	pg_atomic_uint32 try_now;	/* set: forget what failed before */
 	MfWorkerEnd end;			/* how the latest worker ended */
 	TimestampTz started_at;
 	int			in_flight;
@@ -64,6 +65,9 @@ extern void mf_wake_init(void);
 
 /* After the commit of this transaction, wake the worker of this database. */
 extern void mf_wake_worker_at_commit(void);
+
+/* The same, and have it try at once what it has put off after failures. */
+extern void mf_try_now_at_commit(void);
 
 /* After the commit of this transaction, have a worker started for this database. */
 extern void mf_wake_launcher_at_commit(void);

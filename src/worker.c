@@ -134,6 +134,8 @@ mf_worker_main(Datum main_arg)
 		}
 
 		(void) mf_sender_run();
+		if (pg_atomic_exchange_u32(&my_slot->try_now, 0) != 0)
+			mf_sender_try_now();
 		due = again != 0 && GetCurrentTimestamp() >= again;
 		if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0 || due ||
 			(errors_in_a_row == 0 && mf_sender_has_work()))
