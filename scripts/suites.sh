@@ -178,6 +178,7 @@ mf_regress_suite()
 	mf_read_counts "$log" "$status"
 	if [ "$failed" -gt 0 ]
 	then
+		grep -E -A 1 'terminated by signal|PANIC|TRAP:' "$out/server.log" | sed 's/^/   ! /' || true
 		if [ -s "$out/out/regression.diffs" ]
 		then
 			echo "   --- $out/out/regression.diffs"
