@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -125,6 +126,8 @@ start_server(const char *const *extra, int *server_port)
 	pid = fork();
 	if (pid == 0)
 	{
+		/* No server may outlive tests that end early. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execv(argv[0], (char *const *) (uintptr_t) argv);
 		perror(argv[0]);
 		_exit(127);
