@@ -255,6 +255,7 @@ mf_suite_tap()
 		PG_REGRESS=$MF_PGXS_SRC/test/regress/pg_regress PGPORT=65432 \
 		PERL5LIB=$PWD/t:$MF_PGXS_SRC/test/perl MF_SANDBOX=$PWD/sandbox/mf-sandbox \
 		mf_run "$log" perl scripts/tap.pl "${JOBS:-2}" $tests || status=$?
+	mf_end_left_behind
 	grep -E '^   ' "$log" || true
 	read -r passed failed skipped < <(sed -n 's/^counts: //p' "$log") || true
 	if [ -z "${passed-}" ]
@@ -340,8 +341,30 @@ mf_leave_out()
 # mf_cleanup: ends what runs; for the EXIT trap
 mf_cleanup()
 {
-	[ -z "${MF_RUNNING-}" ] || kill -TERM "$MF_RUNNING" 2>/dev/null || true
+	if [ -n "${MF_RUNNING-}" ]
+	then
+		kill -TERM "$MF_RUNNING" 2>/dev/null || true
+		mf_poll 20 mf_is_gone "$MF_RUNNING" || kill -KILL "$MF_RUNNING" 2>/dev/null || true
+	fi
+	mf_end_left_behind
 	mf_server_down
+}
+
+# A TAP test that was killed leaves its servers. Each is known by the file with its id in its data directory.
+mf_end_left_behind()
+{
+	local file pid
+
+	for file in "$MF_SCRATCH"/tap/tmp_check/*/pgdata/postmaster.pid
+	do
+		[ -e "$file" ] || continue
+		read -r pid <"$file"
+		# Not somebody else's who has got the number since
+		if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$(dirname "$file")"
+		then
+			kill -QUIT "$pid" && mf_poll 10 mf_is_gone "$pid" || kill -KILL "$pid" || true
+		fi 2>/dev/null
+	done
 }
 
 # mf_summary: the end of a run

@@ -55,7 +55,8 @@ sub start
 	{
 		open STDIN, '<', '/dev/null';
 		open STDOUT, '>>', $self->{log} and open STDERR, '>&', \*STDOUT;
-		exec $binary, '--port', $port // 0, '--port-file', $self->{port_file},
+		# It ends with the test, even if that is killed.
+		exec 'setpriv', '--pdeathsig=TERM', $binary, '--port', $port // 0, '--port-file', $self->{port_file},
 		  '--key', "$self->{key}=$self->{country}", @{ $self->{args} }
 		  or POSIX::_exit(127);
 	}
