@@ -7,7 +7,7 @@ CREATE VIEW pg_temp.history AS SELECT i.customer_name AS name, h.at, h.actor, h.
 	FROM mf_history h JOIN pg_temp.mine i ON i.id = h.invoice;
 CREATE PROCEDURE pg_temp.wait_status(name text, status text) LANGUAGE plpgsql AS $$
 BEGIN
-	CALL mf_test.wait_for(format('NOT EXISTS (SELECT FROM pg_temp.mine WHERE customer_name = %L AND status <> %L)', name, status), 60);
+	CALL mf_test.wait_for(format('NOT EXISTS (SELECT FROM pg_temp.mine WHERE customer_name = %L AND status <> %L)', name, status));
 END
 $$;
 CREATE SERVER branch FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT');
