@@ -31,22 +31,29 @@
 /* Rows of one round, all accounts together */
 #define ROUND_LIMIT 200
 
+/* A row that cannot be sent for want of a key waits this long, then twice as long, ... */
+#define NO_KEY_DELAY_MS 60000
+
 /* The key of one role for one account, read once per round */
 typedef struct RoundTarget
 {
 	const char *account;
 	const char *created_by;
-	MfHttpTarget *target;
+	MfHttpTarget *target;		/* NULL: see error */
+	const char *error;
 } RoundTarget;
 
 static TimestampTz mark_reset_at = 0;
 
 static const MfAccount *usable_account(const char *name, MfCircuit *circuit, TimestampTz now);
 static void take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
-static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, List **targets,
-							  TimestampTz now);
+static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
+							  MfHttpTarget *target, TimestampTz now);
+static bool needs_request(const MfJob *job);
+static void back_off_without_key(List *targets, TimestampTz now);
 static TimestampTz remote_done(const MfJob *job, TimestampTz now);
-static MfHttpTarget *round_target(MfHttp *http, const MfAccount *account, const MfJob *job, List **targets);
+static const RoundTarget *round_target(MfHttp *http, const MfJob *job, List **targets);
+static const char *end_failed_subtransaction(MemoryContext context, ResourceOwner owner);
 static void digest_body(const char *body, size_t len, uint8 *digest);
 
 /* See claim.h. */
@@ -168,19 +175,10 @@ usable_account(const char *name, MfCircuit *circuit, TimestampTz now)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		const char *error = end_failed_subtransaction(context, owner);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(error);
 		mf_circuit_failed(circuit, now);
-		mf_circuit_report(circuit, "cannot be used", error->message);
-		FreeErrorData(error);
+		mf_circuit_report(circuit, "cannot be used", error);
 		account = NULL;
 	}
 	PG_END_TRY();
@@ -210,6 +208,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		MfJob	   *job = (MfJob *) lfirst(lc);
 		MfTransition *transition = &transitions[transition_count];
 		MfFollowUp *later = &follow_ups[follow_up_count];
+		const RoundTarget *target = NULL;
 		MfFlight   *flight;
 
 		if (claim->careful)
@@ -235,11 +234,19 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 			transition->reason = "cancelled as requested while it was being sent";
 			transition_count++;
 		}
+		else if (needs_request(job) && (target = round_target(claim->http, job, &targets))->target == NULL)
+		{
+			later->due = TimestampTzPlusMilliseconds(now, (int64) NO_KEY_DELAY_MS << Min(job->step, 6));
+			later->error = target->error;
+			if (job->kind == MF_JOB_SEND)
+				later->step = job->step + 1;
+			follow_up_count++;
+		}
 		else if (job->kind == MF_JOB_SEND && job->status == MF_QUEUED)
 		{
 			MfAttempt  *attempt = &attempts[attempt_count++];
 
-			flight = claim_flight(scope, claim, job, &targets, now);
+			flight = claim_flight(scope, claim, job, target->target, now);
 			attempt->invoice = flight->invoice;
 			attempt->attempt = flight->attempt;
 			attempt->reference = flight->reference;
@@ -270,12 +277,10 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 			transition->error = end->error;
 			transition_count++;
 		}
-		else if ((job->kind == MF_JOB_RECONCILE && job->status == MF_STATUS_UNKNOWN) ||
-				 (job->kind == MF_JOB_VERIFY && job->status == MF_QUEUED) ||
-				 (job->kind == MF_JOB_WATCH && job->status == MF_SENT))
+		else if (needs_request(job))
 		{
 			/* its entry stays, so that a crash only repeats the question */
-			flight = claim_flight(scope, claim, job, &targets, now);
+			flight = claim_flight(scope, claim, job, target->target, now);
 			if (flight != NULL)
 				later->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
 			else
@@ -292,6 +297,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		}
 	}
 
+	back_off_without_key(targets, now);
 	if (attempt_count > 0)
 		mf_queue_begin_attempts(scope, attempts, attempt_count);
 	if (end_count > 0)
@@ -301,6 +307,47 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 	if (follow_up_count > 0)
 		mf_queue_follow_up(scope, follow_ups, follow_up_count);
 	*claim->suspect = 0;
+}
+
+/* Whether the job, which fits the invoice's status, is done by a request. */
+static bool
+needs_request(const MfJob *job)
+{
+	return (job->kind == MF_JOB_SEND && job->status == MF_QUEUED) ||
+		(job->kind == MF_JOB_RECONCILE && job->status == MF_STATUS_UNKNOWN) ||
+		(job->kind == MF_JOB_VERIFY && job->status == MF_QUEUED) ||
+		(job->kind == MF_JOB_WATCH && job->status == MF_SENT);
+}
+
+/*
+ * An account of which no row in this round has a key is left alone for a
+ * while; where other roles have one, they go on.
+ */
+static void
+back_off_without_key(List *targets, TimestampTz now)
+{
+	ListCell   *lc;
+
+	foreach(lc, targets)
+	{
+		RoundTarget *failed = (RoundTarget *) lfirst(lc);
+		MfCircuit  *circuit = mf_circuit_get(failed->account);
+		bool		other_works = false;
+		ListCell   *lc2;
+
+		if (failed->target != NULL)
+			continue;
+		foreach(lc2, targets)
+		{
+			RoundTarget *other = (RoundTarget *) lfirst(lc2);
+
+			if (other->target != NULL && strcmp(other->account, failed->account) == 0)
+				other_works = true;
+		}
+		if (!other_works)
+			mf_circuit_failed(circuit, now);
+		mf_circuit_report(circuit, "has rows that cannot be sent", failed->error);
+	}
 }
 
 /*
@@ -318,10 +365,8 @@ remote_done(const MfJob *job, TimestampTz now)
 
 /* Builds the request of a job; NULL if it has nothing to ask after all. */
 static MfFlight *
-claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, List **targets, TimestampTz now)
+claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, MfHttpTarget *target, TimestampTz now)
 {
-	const MfAccount *account = mf_account_get(job->account);
-	MfHttpTarget *target = round_target(claim->http, account, job, targets);
 	List	   *old_references = NIL;
 	MfFlight   *flight;
 	int			stem;
@@ -330,33 +375,73 @@ claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, Li
 		old_references = mf_queue_old_references(scope, job->invoice);
 	if (job->kind == MF_JOB_WATCH && old_references == NIL)
 		return NULL;
-	flight = mf_flight_create(claim->memory, job, account, target, old_references, now);
+	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target, old_references, now);
 	dlist_push_tail(claim->claimed, &flight->node);
 	return flight;
 }
 
-/* The key of the row's own role, looked up once per round, account and role. */
-static MfHttpTarget *
-round_target(MfHttp *http, const MfAccount *account, const MfJob *job, List **targets)
+/*
+ * The key of the row's own role, looked up once per round, account and role.
+ * What can be wrong with it (a missing mapping, an unreadable file) concerns
+ * these rows only, so no error escapes.
+ */
+static const RoundTarget *
+round_target(MfHttp *http, const MfJob *job, List **targets)
 {
-	RoundTarget *entry;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	RoundTarget *volatile entry;
 	ListCell   *lc;
 
 	foreach(lc, *targets)
 	{
 		entry = (RoundTarget *) lfirst(lc);
 		if (strcmp(entry->account, job->account) == 0 && strcmp(entry->created_by, job->created_by) == 0)
-			return entry->target;
+			return entry;
 	}
 
-	entry = (RoundTarget *) palloc(sizeof(RoundTarget));
+	entry = (RoundTarget *) palloc0(sizeof(RoundTarget));
 	entry->account = job->account;
 	entry->created_by = job->created_by;
-
-	/* a role that was dropped since has no mapping of its own: PUBLIC's */
-	entry->target = mf_account_target(http, account, get_role_oid(job->created_by, true));
 	*targets = lappend(*targets, entry);
-	return entry->target;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		/* a role that was dropped since has no mapping of its own: PUBLIC's */
+		entry->target = mf_account_target(http, mf_account_get(job->account),
+										  get_role_oid(job->created_by, true));
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		entry->error = end_failed_subtransaction(context, owner);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return entry;
+}
+
+/*
+ * In PG_CATCH(): undoes the subtransaction and gives the error's message.
+ * Passes on what ends the statement or the process.
+ */
+static const char *
+end_failed_subtransaction(MemoryContext context, ResourceOwner owner)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		ReThrowError(error);
+	return error->detail ? psprintf("%s: %s", error->message, error->detail) : error->message;
 }
 
 static void

@@ -19,7 +19,6 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "storage/ipc.h"
 #include "tcop/utility.h"
 
 #include "compat.h"
@@ -36,7 +35,6 @@ static void utility_hook(PlannedStmt *statement, const char *query, bool read_on
 						 QueryCompletion *completion);
 static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static Oid	database_to_hold(Node *parsetree);
-static void release_at_error(int code, Datum arg);
 static void after_statement(Node *parsetree);
 
 /* See hooks.h. */
@@ -65,17 +63,8 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
 	if (OidIsValid(held))
-	{
 		mf_hold_database(held);
-		PG_ENSURE_ERROR_CLEANUP(release_at_error, ObjectIdGetDatum(held));
-		{
-			next(statement, query, read_only_tree, context, params, environment, destination, completion);
-		}
-		PG_END_ENSURE_ERROR_CLEANUP(release_at_error, ObjectIdGetDatum(held));
-		mf_release_database(held);
-	}
-	else
-		next(statement, query, read_only_tree, context, params, environment, destination, completion);
+	next(statement, query, read_only_tree, context, params, environment, destination, completion);
 
 	if (commit_prepared)
 		mf_wake_worker(MyDatabaseId);
@@ -135,12 +124,6 @@ database_to_hold(Node *parsetree)
 	return OidIsValid(database) && mf_owns_database(database, GetUserId()) ? database : InvalidOid;
 }
 
-static void
-release_at_error(int code, Datum arg)
-{
-	mf_release_database(DatumGetObjectId(arg));
-}
-
 /* What a finished statement means for the workers, once it commits. */
 static void
 after_statement(Node *parsetree)
@@ -149,7 +132,7 @@ after_statement(Node *parsetree)
 	{
 		case T_CreatedbStmt:
 			/* a copy may have brought the extension with it */
-			mf_wake_launcher(get_database_oid(((CreatedbStmt *) parsetree)->dbname, true));
+			mf_wake_launcher_at_commit(get_database_oid(((CreatedbStmt *) parsetree)->dbname, true));
 			break;
 		case T_AlterDatabaseSetStmt:
 			{
@@ -184,7 +167,7 @@ access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, vo
 		return;
 
 	if (access == OAT_POST_CREATE)
-		mf_wake_launcher_at_commit();
+		mf_wake_launcher_at_commit(MyDatabaseId);
 	else if (access == OAT_DROP)
 	{
 		char	   *name = get_extension_name(object_id);

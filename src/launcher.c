@@ -262,7 +262,11 @@ collect_wanted(void)
 			(void) add_entry(slot->database);
 			for (entry = entries; entry->database != slot->database; entry = entry->next)
 				;
-			entry->start_after = 0;
+
+			/* the end of a worker that we started has its own rules */
+			if (entry->handle == NULL)
+				entry->start_after = slot->end == MF_END_CRASH && slot->started_at != 0 ?
+					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CRASH_DELAY_MS) : 0;
 		}
 	}
 	LWLockRelease(mf_shared->lock);
@@ -276,6 +280,7 @@ look_after(DatabaseEntry *entry)
 	MfSlot	   *slot;
 	MfWorkerEnd end = MF_END_CRASH;
 	bool		held = false;
+	bool		served = false;
 	pid_t		pid;
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -322,10 +327,14 @@ look_after(DatabaseEntry *entry)
 	LWLockAcquire(mf_shared->lock, LW_SHARED);
 	slot = mf_find_slot(entry->database, false);
 	held = slot != NULL && slot->holds > 0;
+	served = slot != NULL && slot->pid != 0;
 	LWLockRelease(mf_shared->lock);
 
-	/* the end of the hold asks again; a database that is gone never does */
-	if (held || !still_connectable(entry->database))
+	/*
+	 * The end of the hold, or of the worker that a launcher before us started,
+	 * asks again; a database that is gone never does.
+	 */
+	if (held || served || !still_connectable(entry->database))
 		remove_entry(entry);
 	else if (!start_worker(entry))
 		entry->start_after = TimestampTzPlusMilliseconds(now, CRASH_DELAY_MS);

@@ -116,6 +116,12 @@ static MfStatement old_references_statement = {
 	1, {INT8OID}, NULL, InvalidOid
 };
 
+static MfStatement try_now_statement = {
+	"UPDATE @mf_queue q SET due = clock_timestamp(), rank = " MF_RANK("clock_timestamp()", "q.priority") ", step = 0 "
+	"WHERE q.kind = 'send' AND q.step > 0",
+	0, {0}, NULL, InvalidOid
+};
+
 /* bounded, because it runs between two rounds of sending */
 static MfStatement purge_statement = {
 	"WITH old AS (SELECT t.ctid, t.invoice FROM @mf_transition t WHERE t.at < $1 "
@@ -463,4 +469,11 @@ mf_queue_purge(const MfSqlScope *scope, TimestampTz before)
 	Datum		value = TimestampTzGetDatum(before);
 
 	return mf_sql_execute(scope, &purge_statement, &value, NULL);
+}
+
+/* See queue.h. */
+void
+mf_queue_try_now(const MfSqlScope *scope)
+{
+	(void) mf_sql_execute(scope, &try_now_statement, NULL, NULL);
 }

@@ -206,6 +206,9 @@ extern void mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow
  */
 extern List *mf_queue_old_references(const MfSqlScope *scope, int64 invoice);
 
+/* Makes due at once what failures had put off. */
+extern void mf_queue_try_now(const MfSqlScope *scope);
+
 /*
  * Deletes a batch of attempts and transitions older than the retention time of
  * invoices that are finished; how many.

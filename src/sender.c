@@ -51,6 +51,7 @@ static int	careful_rounds = 0;
 static int64 suspect_invoice = 0;	/* the row that a failed round was at */
 static MfFlight *suspect_flight = NULL;
 static TimestampTz purge_at = 0;
+static bool try_now = false;
 static bool gate_closed = false;
 
 static void record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
@@ -99,6 +100,7 @@ mf_sender_try_now(void)
 
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 		mf_circuit_reset(circuit);
+	try_now = true;
 }
 
 void
@@ -141,6 +143,8 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	suspect_flight = NULL;
 
 	mf_sql_begin(&scope, schema);
+	if (try_now)
+		mf_queue_try_now(&scope);
 	record_outcomes(&scope, now, again);
 	if (!gate_closed)
 	{
@@ -151,6 +155,7 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	purge_history(&scope, now);
 	mf_sql_end(&scope);
 
+	try_now = false;
 	if (careful_rounds > 0)
 		careful_rounds--;
 }
@@ -420,7 +425,8 @@ mf_sender_blame(Oid schema, const char *error)
 		memset(&later, 0, sizeof(later));
 		later.invoice = suspect_invoice;
 		later.next = job->kind;
-		later.due = TimestampTzPlusMilliseconds(now, BLAME_DELAY_MS);
+		later.due = TimestampTzPlusMilliseconds(now, (int64) BLAME_DELAY_MS << Min(job->step, 6));
+		later.step = job->kind == MF_JOB_SEND ? job->step + 1 : job->step;
 		later.error = error;
 		mf_queue_follow_up(&scope, &later, 1);
 		mf_sql_end(&scope);

@@ -23,11 +23,16 @@
 
 #define HOLD_TIMEOUT_MS 2000
 
+/* Databases that one transaction can hold; only ALTER DATABASE can need more than one. */
+#define MAX_HOLDS 8
+
 MfShared   *mf_shared = NULL;
 
 static bool wake_worker_pending = false;
 static bool try_now_pending = false;
-static bool wake_launcher_pending = false;
+static Oid	launcher_pending = InvalidOid;	/* database to start a worker for */
+static Oid	held_databases[MAX_HOLDS];
+static int	held_count = 0;
 static Oid	restart_pending = InvalidOid;
 static bool xact_callback_registered = false;
 
@@ -41,6 +46,8 @@ static void request_shared_memory(void);
 static void start_shared_memory(void);
 static void register_xact_callback(void);
 static void at_transaction_end(XactEvent event, void *arg);
+static void forget_pending(void);
+static void release_holds(void);
 static void set_latch_of(int proc_number);
 static void wake_worker(Oid database, bool try_now);
 static void restart_worker(Oid database);
@@ -119,9 +126,9 @@ mf_try_now_at_commit(void)
 
 /* See wake.h. */
 void
-mf_wake_launcher_at_commit(void)
+mf_wake_launcher_at_commit(Oid database)
 {
-	wake_launcher_pending = true;
+	launcher_pending = database;
 	register_xact_callback();
 }
 
@@ -153,31 +160,38 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	bool		worker = wake_worker_pending;
 	bool		try_now = try_now_pending;
-	bool		launcher = wake_launcher_pending;
+	Oid			launcher = launcher_pending;
 	Oid			restart = restart_pending;
 
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
-			wake_worker_pending = try_now_pending = wake_launcher_pending = false;
-			restart_pending = InvalidOid;
+			forget_pending();
+			release_holds();
 			if (worker)
 				wake_worker(MyDatabaseId, try_now);
-			if (launcher)
-				mf_wake_launcher(MyDatabaseId);
+			if (OidIsValid(launcher))
+				mf_wake_launcher(launcher);
 			if (OidIsValid(restart))
 				restart_worker(restart);
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 		case XACT_EVENT_PREPARE:
-			wake_worker_pending = try_now_pending = wake_launcher_pending = false;
-			restart_pending = InvalidOid;
+			forget_pending();
+			release_holds();
 			break;
 		default:
 			break;
 	}
+}
+
+static void
+forget_pending(void)
+{
+	wake_worker_pending = try_now_pending = false;
+	launcher_pending = restart_pending = InvalidOid;
 }
 
 /* Sets the latch of a process, if it is one. */
@@ -249,6 +263,13 @@ mf_wake_launcher(Oid database)
 	LWLockRelease(mf_shared->lock);
 }
 
+/* See wake.h.  The caller holds the lock. */
+void
+mf_tell_launcher(void)
+{
+	set_latch_of(mf_shared->launcher);
+}
+
 /* See wake.h.  The caller holds the lock, exclusively for "create". */
 MfSlot *
 mf_find_slot(Oid database, bool create)
@@ -283,6 +304,9 @@ mf_hold_database(Oid database)
 	TimestampTz start = GetCurrentTimestamp();
 	MfSlot	   *slot;
 
+	if (held_count == MAX_HOLDS)
+		return;
+	register_xact_callback();
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	slot = mf_find_slot(database, true);
 	if (slot != NULL)
@@ -290,6 +314,7 @@ mf_hold_database(Oid database)
 	LWLockRelease(mf_shared->lock);
 	if (slot == NULL)
 		return;
+	held_databases[held_count++] = database;
 
 	ConditionVariablePrepareToSleep(&mf_shared->changed);
 	for (;;)
@@ -310,16 +335,20 @@ mf_hold_database(Oid database)
 	ConditionVariableCancelSleep();
 }
 
-/* See wake.h. */
-void
-mf_release_database(Oid database)
+/* The transaction has ended: the workers that were sent away may come back. */
+static void
+release_holds(void)
 {
-	MfSlot	   *slot;
+	while (held_count > 0)
+	{
+		Oid			database = held_databases[--held_count];
+		MfSlot	   *slot;
 
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	slot = mf_find_slot(database, false);
-	if (slot != NULL && slot->holds > 0)
-		slot->holds--;
-	LWLockRelease(mf_shared->lock);
-	mf_wake_launcher(database);
+		LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+		slot = mf_find_slot(database, false);
+		if (slot != NULL && slot->holds > 0)
+			slot->holds--;
+		LWLockRelease(mf_shared->lock);
+		mf_wake_launcher(database);
+	}
 }

@@ -69,8 +69,8 @@ extern void mf_wake_worker_at_commit(void);
 /* The same, and have it try at once what it has put off after failures. */
 extern void mf_try_now_at_commit(void);
 
-/* After the commit of this transaction, have a worker started for this database. */
-extern void mf_wake_launcher_at_commit(void);
+/* After the commit of this transaction, have a worker started for a database. */
+extern void mf_wake_launcher_at_commit(Oid database);
 
 /* After the commit of this transaction, end the worker of a database and start a new one. */
 extern void mf_restart_worker_at_commit(Oid database);
@@ -79,14 +79,16 @@ extern void mf_restart_worker_at_commit(Oid database);
 extern void mf_wake_worker(Oid database);
 extern void mf_wake_launcher(Oid database);
 
+/* Has the launcher look at the slots; under the lock. */
+extern void mf_tell_launcher(void);
+
 /* The slot of a database; with "create", a free one is taken if there is one. */
 extern MfSlot *mf_find_slot(Oid database, bool create);
 
 /*
- * Sends the worker of a database away and keeps it away until the matching
- * mf_release_database().  Returns once it is gone, or after two seconds.
+ * Sends the worker of a database away and keeps it away until the end of this
+ * transaction, however it ends.  Returns once it is gone, or after two seconds.
  */
 extern void mf_hold_database(Oid database);
-extern void mf_release_database(Oid database);
 
 #endif							/* MF_WAKE_H */

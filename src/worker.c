@@ -59,6 +59,7 @@ static int	errors_in_a_row = 0;
 static char *last_reported_error = NULL;
 
 static void request_shutdown(int signal);
+static void cancel_statement(int signal);
 static bool attach(Oid database);
 static void detach(int code, Datum arg);
 static void leave(MfWorkerEnd end) pg_attribute_noreturn();
@@ -88,6 +89,21 @@ request_shutdown(int signal)
 	errno = save_errno;
 }
 
+/* SIGINT: cancels a statement, and nothing else. */
+static void
+cancel_statement(int signal)
+{
+	int			save_errno = errno;
+
+	if (in_statement)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
 /* Entry point of a worker; the argument is the database. */
 void
 mf_worker_main(Datum main_arg)
@@ -98,7 +114,7 @@ mf_worker_main(Datum main_arg)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, request_shutdown);
-	pqsignal(SIGINT, StatementCancelHandler);
+	pqsignal(SIGINT, cancel_statement);
 	BackgroundWorkerUnblockSignals();
 
 	/* before connecting, so that whoever needs the database sees us coming */
@@ -196,6 +212,10 @@ detach(int code, Datum arg)
 	my_slot->pid = 0;
 	my_slot->proc_number = MF_INVALID_PROC_NUMBER;
 	my_slot->in_flight = 0;
+
+	/* whoever is launcher now need not be the one that started us */
+	my_slot->wanted = my_slot->end != MF_END_NOT_WANTED;
+	mf_tell_launcher();
 	LWLockRelease(mf_shared->lock);
 	ConditionVariableBroadcast(&mf_shared->changed);
 }
@@ -333,6 +353,7 @@ run_round(TimestampTz *again)
 	volatile bool present = true;
 
 	pgstat_report_activity(STATE_RUNNING, "myfatoorah: sending invoices");
+	QueryCancelPending = false;
 	in_statement = true;
 	PG_TRY();
 	{
