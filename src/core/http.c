@@ -778,14 +778,15 @@ read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t er
 		curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
 		curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK)
 		put_error(error, error_size, "the URL is not valid");
+	else if (!(curl_strnequal(base_url, "https://", 8) && base_url[8] != '/') &&
+			 !(curl_strnequal(base_url, "http://", 7) && base_url[7] != '/'))
+		put_error(error, error_size, "the URL must begin with https://");
 	else if (!part_is_absent(url, CURLUPART_USER) || !part_is_absent(url, CURLUPART_PASSWORD) ||
 			 !part_is_absent(url, CURLUPART_OPTIONS))
 		put_error(error, error_size, "the URL must not contain a user name or password");
 	else if (strcmp(path, "/") != 0 || strpbrk(base_url, "?#") != NULL ||
 			 !part_is_absent(url, CURLUPART_QUERY) || !part_is_absent(url, CURLUPART_FRAGMENT))
 		put_error(error, error_size, "the URL must end after the host and port");
-	else if (!curl_strequal(scheme, "https") && !curl_strequal(scheme, "http"))
-		put_error(error, error_size, "the URL must begin with https://");
 	else if (curl_strequal(scheme, "http") && !is_loopback(host))
 		put_error(error, error_size, "plain http is only allowed to the local host");
 	else
