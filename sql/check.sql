@@ -17,6 +17,20 @@ SELECT ok = (current_setting('fsync') = 'on') AS fsync_told, (hint IS NULL) = ok
 SELECT pg_temp.checked();
 SELECT item, count(*) FROM mf_check() GROUP BY item ORDER BY item;
 
+-- Paused, by a person or for all
+CREATE FUNCTION pg_temp.sending(account text) RETURNS text LANGUAGE sql AS $$
+	SELECT regexp_replace(concat_ws(E'\n  ', ok, detail, hint), '[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:.]+( ?[A-Z]+|[+-][0-9:]+)?|[A-Z][a-z]{2} [A-Z][a-z]{2} [0-9]{2} [0-9:.]+ [0-9]{4} [A-Z]+', 'TIME')
+	FROM mf_check(account) WHERE item = 'sending'
+$$;
+SELECT mf_pause('myfatoorah', 'new prices');
+SELECT pg_temp.sending('myfatoorah');
+SELECT mf_pause('*');
+SELECT pg_temp.sending('myfatoorah');
+SELECT mf_resume('myfatoorah');
+SELECT pg_temp.sending('myfatoorah');
+SELECT mf_resume('*');
+SELECT pg_temp.sending('myfatoorah');
+
 -- It makes no invoice.
 SELECT count(*) AS sent FROM mf_test.requests();
 SELECT DISTINCT body FROM mf_test.requests('GetPaymentStatus');
@@ -52,7 +66,7 @@ DROP ROLE regress_mf_alice;
 -- The network: a name that does not exist (names below .invalid never do), a port where nobody listens, TLS where there is none
 ALTER SERVER trouble OPTIONS (SET base_url 'https://mf.invalid', ADD connect_timeout '5s');
 SELECT item, ok, detail ~ '^(could not look up mf\.invalid: |the name lookup of mf\.invalid did not end )' AS named, hint
-FROM mf_check('trouble') WHERE item NOT IN ('library', 'worker', 'durability', 'account');
+FROM mf_check('trouble') WHERE item = 'network';
 ALTER SERVER trouble OPTIONS (SET base_url 'https://127.0.0.1:1');
 SELECT pg_temp.checked('trouble');
 DO $$ BEGIN EXECUTE format('ALTER SERVER trouble OPTIONS (SET base_url %L)', replace(mf_test.setting('sandbox_url'), 'http:', 'https:')); END $$;
