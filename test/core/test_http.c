@@ -265,7 +265,10 @@ test_interim_answer(void **state)
 	free(answer);
 }
 
-/* Answers the digest of the body: its length and the sum of its bytes. */
+/*
+ * Answers the digest of the body: its length and the sum of its bytes.  A
+ * client that asks for leave to send is told so.
+ */
 static void
 serve_sum(Connection *connection)
 {
@@ -273,13 +276,15 @@ serve_sum(Connection *connection)
 	{
 		unsigned long sum = 0;
 		size_t		i;
+		char	   *expect = connection_header(connection, "Expect");
 		char	   *answer;
 
 		for (i = 0; i < connection->body_len; i++)
 			sum = sum * 31 + (unsigned char) connection->body[i];
-		answer = text("%zu %lu", connection->body_len, sum);
+		answer = text("%zu %lu%s", connection->body_len, sum, expect != NULL ? " Expect" : "");
 		connection_reply(connection, "200 OK", answer);
 		free(answer);
+		free(expect);
 	}
 }
 

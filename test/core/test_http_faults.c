@@ -217,8 +217,13 @@ test_not_http(void **state)
 		Server	   *server = server_start(serve_fault, &fault);
 		MfHttp	   *http = http_create();
 		MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+		MfHttpExchange *exchange = exchange_one(http, target, BODY);
 
-		assert_int_equal(outcome_one(http, target, BODY), MF_UNKNOWN);
+		assert_int_equal(outcome_of(exchange), MF_UNKNOWN);
+		/* nothing is taken for a body that has no headers */
+		if (strncmp(answers[i], "HTTP/", 5) != 0)
+			assert_int_equal(exchange->response_len, 0);
+		mf_http_exchange_free(exchange);
 		assert_int_equal(server_requests(server), 1);
 		mf_http_destroy(http);
 		server_stop(server);
