@@ -507,6 +507,7 @@ test_targets(void **state)
 		"https://api.myfatoorah.com?x=1", "https://api.myfatoorah.com/?", "https://api.myfatoorah.com#x",
 		"https://api.myfatoorah.com/#", "https://api.myfatoorah.com/v2", "https://api.myfatoorah.com//",
 		"https://api.myfatoorah.com:0x50", "https://api.myfatoorah.com:99999", "https://",
+		"https:/api.myfatoorah.com", "https:///api.myfatoorah.com", "https:api.myfatoorah.com", "http:///127.0.0.1",
 		"https://api.myfatoorah.com\r\nX: y", "https://api .myfatoorah.com", "https://api.myfatoorah.com\\@evil.example",
 	};
 	static const char *const bad_keys[] = {"", " ", "a b", "a\n", "a\r\nX: y", "\ttab", "a\x7F", "caf\xC3\xA9", "\x01"};
