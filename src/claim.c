@@ -28,6 +28,9 @@
 /* Rows that committed late have an earlier rank than the mark. */
 #define MARK_RESET_MS 30000
 
+/* Leases of a worker that is gone, swept in one statement */
+#define SWEEP_LIMIT 1000
+
 /* Rows of one round, all accounts together */
 #define ROUND_LIMIT 200
 
@@ -51,7 +54,8 @@ static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, con
 							  MfHttpTarget *target, TimestampTz now);
 static bool needs_request(const MfJob *job);
 static void back_off_without_key(List *targets, TimestampTz now);
-static TimestampTz remote_done(const MfJob *job, TimestampTz now);
+static void give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
+static const MfAccount *account_or_null(const char *name, const char **error);
 static const RoundTarget *round_target(MfHttp *http, const MfJob *job, List **targets);
 static const char *end_failed_subtransaction(MemoryContext context, ResourceOwner owner);
 static void digest_body(const char *body, size_t len, uint8 *digest);
@@ -159,12 +163,28 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 static const MfAccount *
 usable_account(const char *name, MfCircuit *circuit, TimestampTz now)
 {
-	const MfAccount *volatile account = NULL;
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	const MfAccount *account;
+	const char *error;
 
 	if (circuit->retry_at > now)
 		return NULL;
+
+	account = account_or_null(name, &error);
+	if (account == NULL)
+	{
+		mf_circuit_failed(circuit, now);
+		mf_circuit_report(circuit, "cannot be used", error);
+	}
+	return account;
+}
+
+/* The account, or NULL and why there is none. */
+static const MfAccount *
+account_or_null(const char *name, const char **error)
+{
+	const MfAccount *volatile account = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -175,11 +195,10 @@ usable_account(const char *name, MfCircuit *circuit, TimestampTz now)
 	}
 	PG_CATCH();
 	{
-		const char *error = end_failed_subtransaction(context, owner);
+		const char *message = end_failed_subtransaction(context, owner);
 
-		mf_circuit_failed(circuit, now);
-		mf_circuit_report(circuit, "cannot be used", error);
-		account = NULL;
+		if (error != NULL)
+			*error = message;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -262,19 +281,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		}
 		else if (job->kind == MF_JOB_SENDING && job->status == MF_SENDING)
 		{
-			/* nobody can still be sending it; only the remote knows */
-			MfAttemptEnd *end = &ends[end_count++];
-
-			end->invoice = job->invoice;
-			end->attempt = job->attempts;
-			end->outcome = MF_UNKNOWN;
-			end->error = "no outcome was recorded: the worker was stopped while the request was under way";
-
-			transition->to = MF_STATUS_UNKNOWN;
-			transition->attempt = job->attempts;
-			transition->next = MF_JOB_RECONCILE;
-			transition->due = remote_done(job, now);
-			transition->error = end->error;
+			give_up(job, now, &ends[end_count++], transition);
 			transition_count++;
 		}
 		else if (needs_request(job))
@@ -351,16 +358,59 @@ back_off_without_key(List *targets, TimestampTz now)
 }
 
 /*
- * When the remote can no longer be working on a request whose sender is gone:
- * it may have left as late as now, by a process that was frozen.
+ * Nobody can still be sending it, and nobody reported an outcome: only the
+ * remote knows.  It is asked once it can no longer be working on a request
+ * that may have left as late as now, by a process that was frozen.
  */
-static TimestampTz
-remote_done(const MfJob *job, TimestampTz now)
+static void
+give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition)
 {
-	const MfAccount *account = mf_account_get(job->account);
+	const MfAccount *account = account_or_null(job->account, NULL);
+	int			longest = account ? account->connect_timeout_ms + account->timeout_ms :
+		MF_CONNECT_TIMEOUT_DEFAULT + MF_TIMEOUT_DEFAULT;
 
-	return TimestampTzPlusMilliseconds(now, account->connect_timeout_ms + MF_SEND_MARGIN_MS +
-									   account->timeout_ms + mf_reconcile_delay);
+	end->invoice = job->invoice;
+	end->attempt = job->attempts;
+	end->outcome = MF_UNKNOWN;
+	end->error = "no outcome was recorded: the worker was stopped while the request was under way";
+
+	transition->invoice = job->invoice;
+	transition->from = MF_SENDING;
+	transition->to = MF_STATUS_UNKNOWN;
+	transition->attempt = job->attempts;
+	transition->next = MF_JOB_RECONCILE;
+	transition->due = TimestampTzPlusMilliseconds(now, MF_SEND_MARGIN_MS + longest + mf_reconcile_delay);
+	transition->error = end->error;
+	transition->actor = "sender";
+}
+
+/* See claim.h. */
+void
+mf_claim_sweep(const MfSqlScope *scope, TimestampTz now)
+{
+	MfAttemptEnd *ends = (MfAttemptEnd *) palloc0(SWEEP_LIMIT * sizeof(MfAttemptEnd));
+	MfTransition *transitions = (MfTransition *) palloc0(SWEEP_LIMIT * sizeof(MfTransition));
+	List	   *jobs;
+	ListCell   *lc;
+
+	while ((jobs = mf_queue_claim_leases(scope, SWEEP_LIMIT, now)) != NIL)
+	{
+		int			count = 0;
+
+		foreach(lc, jobs)
+		{
+			MfJob	   *job = (MfJob *) lfirst(lc);
+
+			if (job->status != MF_SENDING)
+				continue;
+			give_up(job, now, &ends[count], &transitions[count]);
+			count++;
+		}
+		if (count == 0)
+			break;
+		mf_queue_end_attempts(scope, ends, count);
+		mf_queue_apply(scope, transitions, count);
+	}
 }
 
 /* Builds the request of a job; NULL if it has nothing to ask after all. */

@@ -28,6 +28,9 @@ typedef struct MfClaim
  */
 extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again);
 
+/* Turns every "sending" entry into an unknown outcome; no request may be under way. */
+extern void mf_claim_sweep(const MfSqlScope *scope, TimestampTz now);
+
 /* Moves an alarm forward; 0 means not set, on either side. */
 static inline void
 mf_come_back(TimestampTz *again, TimestampTz at)

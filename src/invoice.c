@@ -275,6 +275,7 @@ guard_delete(TriggerData *trigger)
 						 DatumGetInt64(row.values[MF_IC_ID])) :
 				 errhint("Cancel it first with mf_cancel(" INT64_FORMAT "), or wait until it is sent.",
 						 DatumGetInt64(row.values[MF_IC_ID]))));
+	mf_queue_forget(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
 }
 
 static void

@@ -38,6 +38,12 @@ static MfStatement claim_entries_statement = {
 	4, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+static MfStatement claim_leases_statement = {
+	"SELECT q.invoice, q.kind, q.rank, q.step FROM @mf_queue q WHERE q.kind = 'sending' LIMIT $1 "
+	"FOR UPDATE SKIP LOCKED",
+	1, {INT4OID}, NULL, InvalidOid
+};
+
 static MfStatement claim_invoices_statement = {
 	"SELECT " MF_INVOICE_COLUMNS " FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
@@ -132,6 +138,8 @@ static MfStatement purge_statement = {
 	1, {TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+static List *lock_entries(const MfSqlScope *scope, int count, TimestampTz now);
+
 /* See queue_internal.h. */
 const char *
 mf_job_name(MfJobKind kind)
@@ -201,21 +209,11 @@ mf_queue_accounts(const MfSqlScope *scope)
 List *
 mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now)
 {
-	MfArray accounts;
-	MfArray slots;
-	MfArray marks;
+	MfArray		accounts;
+	MfArray		slots;
+	MfArray		marks;
 	Datum		values[4];
-	int64	   *invoices;
-	MfJobKind  *kinds;
-	TimestampTz *ranks;
-	int		   *steps;
-	MfFollowUp *later;
-	int			claimed;
-	int			busy = 0;
 	int			i;
-	uint64		rows;
-	uint64		j;
-	List	   *jobs = NIL;
 
 	mf_array_init(&accounts, count);
 	mf_array_init(&slots, count);
@@ -231,54 +229,79 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	values[2] = mf_array_datum(&marks, TIMESTAMPTZOID);
 	values[3] = TimestampTzGetDatum(now);
 
-	claimed = (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL);
-	if (claimed == 0)
+	return lock_entries(scope, (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL), now);
+}
+
+/* See queue.h. */
+List *
+mf_queue_claim_leases(const MfSqlScope *scope, int limit, TimestampTz now)
+{
+	Datum		value = Int32GetDatum(limit);
+
+	return lock_entries(scope, (int) mf_sql_execute(scope, &claim_leases_statement, &value, NULL), now);
+}
+
+/*
+ * The invoices of the entries that the latest statement has locked, in their
+ * order.  What somebody else is changing right now comes again in a moment.
+ */
+static List *
+lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
+{
+	MfJob	  **jobs;
+	MfFollowUp *later;
+	int64	   *invoices;
+	Datum		value;
+	List	   *result = NIL;
+	int			busy = 0;
+	int			i;
+	uint64		rows;
+	uint64		j;
+
+	if (count == 0)
 		return NIL;
 
-	invoices = (int64 *) palloc(claimed * sizeof(int64));
-	kinds = (MfJobKind *) palloc(claimed * sizeof(MfJobKind));
-	ranks = (TimestampTz *) palloc(claimed * sizeof(TimestampTz));
-	steps = (int *) palloc(claimed * sizeof(int));
-	for (i = 0; i < claimed; i++)
+	invoices = (int64 *) palloc(count * sizeof(int64));
+	jobs = (MfJob **) palloc0(count * sizeof(MfJob *));
+	later = (MfFollowUp *) palloc0(count * sizeof(MfFollowUp));
+	for (i = 0; i < count; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
 
-		invoices[i] = DatumGetInt64(mf_result(tuple, SPI_tuptable->tupdesc, 1, NULL));
-		kinds[i] = mf_job_kind(TextDatumGetCString(mf_result(tuple, SPI_tuptable->tupdesc, 2, NULL)));
-		ranks[i] = DatumGetTimestampTz(mf_result(tuple, SPI_tuptable->tupdesc, 3, NULL));
-		steps[i] = DatumGetInt16(mf_result(tuple, SPI_tuptable->tupdesc, 4, NULL));
+		invoices[i] = later[i].invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		later[i].next = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
+		later[i].due = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
+		later[i].step = DatumGetInt16(mf_result(tuple, desc, 4, NULL));
 	}
 
-	values[0] = mf_int8_array(invoices, claimed);
-	rows = mf_sql_execute(scope, &claim_invoices_statement, values, NULL);
+	value = mf_int8_array(invoices, count);
+	rows = mf_sql_execute(scope, &claim_invoices_statement, &value, NULL);
 	for (j = 0; j < rows; j++)
 	{
 		MfJob	   *job = mf_queue_read_invoice(SPI_tuptable->vals[j], SPI_tuptable->tupdesc);
 
 		for (i = 0; invoices[i] != job->invoice; i++)
 			;
-		job->kind = kinds[i];
-		job->rank = ranks[i];
-		job->step = steps[i];
-		kinds[i] = MF_JOB_NONE;
-		jobs = lappend(jobs, job);
+		job->kind = later[i].next;
+		job->rank = later[i].due;
+		job->step = later[i].step;
+		jobs[i] = job;
 	}
 
-	/* what is left over is locked by somebody who changes it right now, or gone */
-	later = (MfFollowUp *) palloc0(claimed * sizeof(MfFollowUp));
-	for (i = 0; i < claimed; i++)
+	for (i = 0; i < count; i++)
 	{
-		if (kinds[i] != MF_JOB_NONE)
+		if (jobs[i] != NULL)
+			result = lappend(result, jobs[i]);
+		else
 		{
-			later[busy].invoice = invoices[i];
-			later[busy].next = kinds[i];
-			later[busy].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
-			later[busy++].step = steps[i];
+			later[busy] = later[i];
+			later[busy++].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
 		}
 	}
 	if (busy > 0)
 		mf_queue_follow_up(scope, later, busy);
-	return jobs;
+	return result;
 }
 
 /* See queue.h. */

@@ -132,6 +132,9 @@ extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger);
 extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account,
 								TimestampTz send_at, int priority);
 
+/* Takes a deleted invoice off the agenda. */
+extern void mf_queue_forget(Oid schema, int64 invoice);
+
 /* Entries of the agenda. */
 extern int64 mf_queue_size(Oid schema);
 
@@ -174,9 +177,6 @@ extern MfIdentity mf_queue_check_identity(Oid schema, const char *system_identif
 /* Every entry that was to be sent is to be looked up first, from a time on. Own scope. */
 extern void mf_queue_verify_all(Oid schema, TimestampTz due);
 
-/* A new worker has no requests under way: every lease is over. Own scope. */
-extern void mf_queue_expire_leases(Oid schema);
-
 /* List of MfAgendaAccount, in the current context. */
 extern List *mf_queue_accounts(const MfSqlScope *scope);
 
@@ -185,6 +185,12 @@ extern List *mf_queue_accounts(const MfSqlScope *scope);
  * whose invoice is busy come again later.  List of MfJob.
  */
 extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
+
+/*
+ * The same for entries that are "sending", due or not, of all accounts: for a
+ * worker that has no requests under way.
+ */
+extern List *mf_queue_claim_leases(const MfSqlScope *scope, int limit, TimestampTz now);
 
 /* When the worker must look again for one account; 0 = never, by what is there now. */
 extern TimestampTz mf_queue_next_due(const MfSqlScope *scope, const char *account, TimestampTz now);

@@ -100,11 +100,9 @@ static MfStatement verify_all_statement = {
 	1, {TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
-static MfStatement expire_leases_statement = {
-	"UPDATE @mf_queue SET due = clock_timestamp(), rank = clock_timestamp() WHERE kind = 'sending'",
-	0, {0}, NULL, InvalidOid
+static MfStatement forget_statement = {
+	"DELETE FROM @mf_queue WHERE invoice = $1", 1, {INT8OID}, NULL, InvalidOid
 };
-
 /* See queue.h. */
 uint64
 mf_queue_insert(Oid schema, TriggerData *trigger)
@@ -328,11 +326,12 @@ mf_queue_verify_all(Oid schema, TimestampTz due)
 
 /* See queue.h. */
 void
-mf_queue_expire_leases(Oid schema)
+mf_queue_forget(Oid schema, int64 invoice)
 {
 	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
 
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &expire_leases_statement, NULL, NULL);
+	(void) mf_sql_execute(&scope, &forget_statement, &value, NULL);
 	mf_sql_end(&scope);
 }

@@ -133,6 +133,17 @@ mf_sender_has_work(void)
 
 /* See sender.h. */
 void
+mf_sender_sweep(Oid schema)
+{
+	MfSqlScope	scope;
+
+	mf_sql_begin(&scope, schema);
+	mf_claim_sweep(&scope, GetCurrentTimestamp());
+	mf_sql_end(&scope);
+}
+
+/* See sender.h. */
+void
 mf_sender_round(Oid schema, TimestampTz *again)
 {
 	TimestampTz now = GetCurrentTimestamp();
@@ -383,6 +394,7 @@ void
 mf_sender_round_failed(void)
 {
 	dlist_mutable_iter iter;
+	MfCircuit  *circuit;
 
 	while (!dlist_is_empty(&claimed))
 		mf_flight_free(dlist_container(MfFlight, node, dlist_pop_head_node(&claimed)));
@@ -404,6 +416,10 @@ mf_sender_round_failed(void)
 		suspect_flight = NULL;
 	}
 	careful_rounds = CAREFUL_ROUNDS;
+
+	/* the marks went ahead of what was claimed */
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+		circuit->mark = DT_NOBEGIN;
 }
 
 /* See sender.h. */

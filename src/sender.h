@@ -16,6 +16,12 @@ extern void mf_sender_start(void);
 extern MfHttp *mf_sender_http(void);
 
 /*
+ * At a worker's start, inside the caller's transaction: what a worker that is
+ * gone has left "sending" becomes unknown, paused or not.
+ */
+extern void mf_sender_sweep(Oid schema);
+
+/*
  * One round inside the caller's transaction, which must commit before
  * mf_sender_post(): records outcomes, claims what is due, records the new
  * attempts.  *again is when to come back without being woken, 0 = never.

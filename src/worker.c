@@ -295,7 +295,7 @@ begin_service(void)
 	{
 		SetUserIdAndSecContext(mf_worker_role(), SECURITY_LOCAL_USERID_CHANGE);
 		guard_identity();
-		mf_queue_expire_leases(my_schema);
+		mf_sender_sweep(my_schema);
 	}
 	commit_transaction();
 	if (!wanted)
