@@ -1,0 +1,223 @@
+# The API key is found nowhere: not in the log at its most talkative, not in the statistics, the tables, a dump or the
+# text of an error, whatever happens, be it that the remote itself says the key back.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $key = 'SK_KWT_Xq7Zr9TopSecretKeyOfTheTest0123456789';
+my $next = 'SK_KWT_Wm4Kd2NextSecretKeyOfTheTest9876543210';
+my $wrong = 'SK_KWT_Pv8Ls6WrongSecretKeyOfTheTest5555555555';
+my @secrets = ($key, $next, $wrong);
+my $sandbox = MyFatoorah::Sandbox->new(key => $key, args => [ '--key', "$next=KWT" ]);
+my $elsewhere = MyFatoorah::Sandbox->new(key => $key);
+my $send = { path => '/v2/SendPayment' };
+my $silent = MyFatoorah::Listener->silent;
+my $node = $mf->new_node('main', conf => <<'CONF');
+log_min_messages = debug5
+log_error_verbosity = verbose
+log_statement = all
+log_min_duration_statement = 0
+log_parameter_max_length = -1
+log_parameter_max_length_on_error = -1
+debug_print_parse = on
+debug_print_rewritten = on
+debug_print_plan = on
+track_activity_query_size = 16kB
+myfatoorah.retry_delay = '50ms'
+myfatoorah.reconcile_delay = '500ms'
+CONF
+
+# Everything that a client was told
+my $heard = '';
+
+sub hear
+{
+	my ($sql, %params) = @_;
+	my (undef, $out, $err) = $node->psql($params{dbname} // 'postgres', $sql,
+		extra_params => [ '-v', 'VERBOSITY=verbose', @{ $params{options} // [] } ]);
+
+	$heard .= "$out\n$err\n";
+	return "$out\n$err";
+}
+
+# The names of the secrets in a text
+sub found
+{
+	my ($text) = @_;
+
+	return grep { index($text, $_) >= 0 || index($text, substr($_, 7, 20)) >= 0 } @secrets;
+}
+
+# Looks everywhere where a key could be.
+sub nowhere
+{
+	my ($when) = @_;
+	my %place = (
+		'what clients were told' => $heard,
+		'pg_stat_activity' => $node->safe_psql('postgres', 'SELECT * FROM pg_stat_activity'),
+		'mf_worker_stat()' => $node->safe_psql('postgres', 'SELECT * FROM mf_worker_stat()'),
+		'the settings' => $node->safe_psql('postgres', 'SELECT * FROM pg_settings; SELECT * FROM pg_file_settings'));
+	my @tables = split /\n/, $node->safe_psql('postgres', "SELECT c.oid::regclass FROM pg_depend d
+		JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+		JOIN pg_class c ON c.oid = d.objid AND d.classid = 'pg_class'::regclass
+		WHERE e.extname = 'myfatoorah' AND c.relkind IN ('r', 'v') ORDER BY 1");
+
+	cmp_ok(scalar @tables, '>=', 8, "$when: the extension has tables and views");
+	$place{"table $_"} = $node->safe_psql('postgres', "COPY (SELECT * FROM $_) TO STDOUT") for @tables;
+	foreach my $command ('pg_dump', 'pg_dumpall')
+	{
+		my ($out, $err);
+
+		IPC::Run::run([ $node->installed_command($command), '-d', $node->connstr('postgres') ], '>', \$out, '2>', \$err)
+		  or die "$command: $err\n";
+		like($out, qr/before/, "$when: $command has the rows");
+		$place{$command} = "$out$err";
+	}
+	foreach my $pid (split /\n/, $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity'))
+	{
+		$place{'a command line'} .= -r "/proc/$pid/$_" ? slurp_file("/proc/$pid/$_") : '' for 'cmdline', 'environ';
+	}
+	$place{'the server log'} = slurp_file($node->logfile);
+	like($place{'the server log'}, qr/DEBUG:.*rewritten parse tree/s, "$when: the log is talkative");
+	is_deeply([ grep { found($place{$_}) } sort keys %place ], [], "$when: no key anywhere");
+	return;
+}
+
+# The check itself finds what it looks for.
+is_deeply([ found("Bearer $next\n") ], [$next], 'a key would be found');
+
+$mf->setup_account($node, 'postgres', $sandbox);
+$mf->setup_account($node, 'postgres', $sandbox, account => 'wrong_key');
+$mf->write_key($node, $wrong, 'wrong_key.key');
+$mf->setup_account($node, 'postgres', $sandbox, account => 'refused', options => { base_url => MyFatoorah::Listener->refusing->url });
+$mf->setup_account($node, 'postgres', $sandbox, account => 'tls', options => { base_url => $silent->url('https'), connect_timeout => '300ms' });
+$mf->setup_account($node, 'postgres', $sandbox, account => 'mute', options => { timeout => '300ms' });
+$mf->setup_account($node, 'postgres', $sandbox, account => $_) for 'readable', 'two_lines', 'missing', 'rotated';
+chmod 0644, $node->data_dir . '/readable.key';
+$mf->write_key($node, "$key and $next", 'two_lines.key');
+unlink $node->data_dir . '/missing.key';
+my @accounts = split /\n/, $node->safe_psql('postgres', 'SELECT srvname FROM pg_foreign_server ORDER BY 1');
+$mf->wait_worker($node, 'postgres');
+
+#
+# Answers of every kind, and such as say back what they were sent, as gateways and debugging pages do
+#
+my @answers = (
+	(map { { shape => $_ } } 1 .. 11),
+	{ status => 500, body => 'oops' },
+	{ status => 429, shape => 11, headers => { 'Retry-After' => '1' } },
+	{ status => 302, headers => { Location => $elsewhere->url . '/v2/SendPayment' } },
+	{ status => 307, headers => { Location => $elsewhere->url . '/v2/SendPayment' } },
+	{ never => JSON::PP::true },
+	{ cut_answer_at => 40 },
+	{ reset_answer_at => 0 });
+my @saying_back = (
+	{ status => 400, body => { IsSuccess => JSON::PP::false, Message => "The token $key is not valid here",
+			ValidationErrors => [ { Name => 'Authorization', Error => "Bearer $key" } ], Data => undef } },
+	{ status => 401, body => { IsSuccess => JSON::PP::false, Message => "Bearer $key is unknown" } },
+	{ status => 500, content_type => 'text/html', body => "<html>POST /v2/SendPayment\nAuthorization: Bearer $key\n</html>" },
+	{ status => 200, body => "Authorization: Bearer $key" },
+	{ status => 429, body => "Bearer $key: too many", headers => { 'Retry-After' => "Bearer $key" } },
+	{ status => 302, headers => { Location => "http://127.0.0.1/?token=$key" }, body => "see ?token=$key" },
+	{ status => 200, content_type => "text/$key", body => 'x' },
+	{ raw => "HTTP/1.1 200 Bearer $key\r\nContent-Length: 2\r\n\r\n{}" },
+	{ raw => "Bearer $key\r\n\r\n" });
+
+# All of these answers to direct calls, of each function
+sub call_with
+{
+	foreach my $answer (@_)
+	{
+		my $account = $answer->{never} ? 'mute' : 'myfatoorah';
+
+		foreach my $case ([ SendPayment => "mf_send_payment('direct', 1.5, account => '$account')" ],
+			[ GetPaymentStatus => "mf_payment_status('1', 'InvoiceId', '$account')" ],
+			[ GetPaymentStatus => "mf_payment_transactions('1', 'InvoiceId', '$account')" ],
+			[ GetPaymentStatus => "mf_check('$account')" ])
+		{
+			$sandbox->faults({ %$answer, path => $case->[0], times => 1 });
+			hear("SELECT * FROM $case->[1]");
+		}
+		$sandbox->clear_faults;
+	}
+	return;
+}
+
+# All of these answers to the worker, one after the other
+sub send_with
+{
+	foreach my $answer (@_)
+	{
+		my $before = $sandbox->count(%$send);
+		my $account = $answer->{never} ? 'mute' : 'myfatoorah';
+
+		$sandbox->faults({ %$answer, path => 'SendPayment', times => 1 });
+		$mf->insert($node, 'postgres', "answer $before", account => "'$account'");
+		$sandbox->wait_count($send, $before + 1) or die "it is not sent\n";
+		$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_attempt WHERE finished_at IS NULL", 0);
+		hear("SELECT mf_resume('$account')");
+
+		# A success in between, or the waits after failures in a row would grow and grow.
+		$mf->insert($node, 'postgres', "after $before", account => "'$account'");
+		$mf->wait_status($node, 'postgres', "after $before");
+	}
+	return;
+}
+
+call_with(@answers);
+send_with(@answers);
+
+# By accounts that cannot be used
+foreach my $account (@accounts)
+{
+	hear("SELECT mf_send_payment('direct', 1.5, account => '$account')");
+	hear("SELECT * FROM mf_check('$account')");
+}
+
+# A key file rotated under way, in use by a session and by the worker
+my $session = $mf->session($node, 'postgres');
+$session->query_safe("SELECT mf_send_payment('direct', 1.5, account => 'rotated')");
+$mf->insert($node, 'postgres', 'before', account => "'rotated'");
+$mf->wait_status($node, 'postgres', 'before');
+$mf->write_key($node, $next, 'rotated.key');
+$session->query_safe("SELECT mf_send_payment('direct', 1.5, account => 'rotated')");
+$mf->insert($node, 'postgres', 'rotated', account => "'rotated'");
+$mf->wait_status($node, 'postgres', 'rotated');
+$session->quit;
+
+# Accounts that cannot be used, by the worker: each row gets its error or its answer.
+$mf->insert($node, 'postgres', "by $_", account => "'$_'") for @accounts;
+ok($node->poll_query_until('postgres', "SELECT count(*) FROM mf_invoice
+	WHERE customer_reference LIKE 'by %' AND last_error IS NULL AND status <> 'sent'", 0),
+	'every account had its turn');
+
+# Words of ours about options: the key may stand in the statement, which PostgreSQL itself then logs; our messages must
+# not repeat it. These keys are not among those looked for in the log.
+my $literal = 'SK_KWT_LiteralKeyInAStatement';
+foreach my $sql (
+	"CREATE USER MAPPING FOR CURRENT_USER SERVER myfatoorah OPTIONS (api_key '$literal with spaces')",
+	"CREATE USER MAPPING FOR CURRENT_USER SERVER myfatoorah OPTIONS (api_key '$literal', api_key_file 'x')",
+	"CREATE USER MAPPING FOR CURRENT_USER SERVER myfatoorah OPTIONS (api_kez '$literal')",
+	"CREATE USER MAPPING FOR CURRENT_USER SERVER myfatoorah OPTIONS (webhook_secret '$literal with spaces')",
+	"CREATE USER MAPPING FOR CURRENT_USER SERVER myfatoorah OPTIONS (api_key '" . ("$literal" x 200) . "')",
+	"ALTER SERVER myfatoorah OPTIONS (ADD api_key '$literal')")
+{
+	my (undef, undef, $err) = $node->psql('postgres', $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my @ours = grep { /ERROR|DETAIL|HINT|CONTEXT|WARNING/ } split /\n/, $err;
+
+	ok(@ours && !grep({ /LiteralKey/ } @ours), 'refused without repeating it: ' . $sql =~ s/$literal/.../gr =~ s/(.{100}).*/$1/r);
+}
+
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sending'", 0);
+nowhere('whatever happened');
+call_with(@saying_back);
+send_with(@saying_back);
+nowhere('when the remote said it back');
+$node->stop;
+
+# The key goes where it belongs and nowhere else.
+my @ledger = $sandbox->ledger(limit => 100000);
+is(scalar(grep { $_->{key_elsewhere} } @ledger), 0, 'the key was sent in the Authorization header only');
+cmp_ok(scalar(grep { ($_->{authorization} // '') eq 'accepted' } @ledger), '>', 50, 'where it was taken');
+is($elsewhere->count, 0, 'no redirect was followed');
+
+done_testing();
