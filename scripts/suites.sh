@@ -272,7 +272,7 @@ mf_suite_tap()
 	if [ "$failed" -gt 0 ]
 	then
 		mf_show "$log" 100
-		sed -n -E 's,^   (t/)?(\S+)\.pl +[0-9]+ not ok$,\2,p' "$log" | while read -r test
+		sed -n -E 's,^   (t/)?(\S+)\.pl +[0-9]+ not ok\b.*$,\2,p' "$log" | while read -r test
 		do
 			mf_show "$out/tmp_check/log/regress_log_$test" 25
 		done

@@ -29,8 +29,8 @@ $harness->callback(
 		$result{skipped} += $skipped + ($parser->skip_all ? 1 : 0);
 		printf "   %-40s %s\n", $job->[0],
 		  $parser->skip_all ? 'skipped: ' . $parser->skip_all
-		  : $failed ? "$failed not ok"
-		  : sprintf '%d ok, %.1f s', $passed, $parser->end_time - $parser->start_time;
+		  : sprintf $failed ? "$failed not ok, %.1f s" : "$passed ok, %.1f s",
+		  $parser->end_time - $parser->start_time;
 	});
 
 my $aggregate = $harness->runtests(@tests);
