@@ -22,7 +22,7 @@ else
 
 .PHONY: $(HOUSE)
 
-# SUITES="core sandbox regress isolation tap", REGRESS="name ...", ISOLATION="name ...",
+# SUITES="core sandbox regress isolation tap crash", REGRESS="name ...", ISOLATION="name ...",
 # TESTS="t/001_x.pl ...", JOBS=n, KEEP=1; see scripts/check.sh
 check:
 	@scripts/check.sh

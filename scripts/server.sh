@@ -243,13 +243,14 @@ mf_build()
 	make -s -C "$dir" clean "$@" >"$log" 2>&1 && make -s -C "$dir" -j "$(nproc)" all "$@" >>"$log" 2>&1
 }
 
-# mf_private_install: a PostgreSQL of our own in pg/, with the built extension installed into it.
+# mf_private_install [DIR ROOT]: a PostgreSQL of our own in ROOT (pg/), with the extension built in DIR (the current
+# directory) installed into it.
 #
 # A server finds its libraries and scripts relative to its own program file, if that lies as it did at build time.
 # So the programs are copied, to the same place relative to the rest, and everything else is linked to.
 mf_private_install()
 {
-	local bindir libdir sharedir prefix root=$MF_SCRATCH/pg
+	local bindir libdir sharedir prefix dir=${1:-.} root=${2:-$MF_SCRATCH/pg}
 
 	bindir=$("$PG_CONFIG" --bindir)
 	libdir=$("$PG_CONFIG" --pkglibdir)
@@ -273,7 +274,7 @@ mf_private_install()
 	then
 		mf_die "the copy of PostgreSQL in $root does not find its own files (is $root on a file system with noexec?)"
 	fi
-	make install PG_CONFIG="$MF_BIN/pg_config" >"$MF_SCRATCH/log/install.log" 2>&1 || {
+	make -C "$dir" install PG_CONFIG="$MF_BIN/pg_config" >"$MF_SCRATCH/log/install.log" 2>&1 || {
 		tail -n 20 "$MF_SCRATCH/log/install.log"
 		mf_die "could not install the extension into $root"
 	}

@@ -236,23 +236,69 @@ mf_suite_isolation()
 	fi
 }
 
-# TAP tests start their own servers and sandboxes, through t/MyFatoorah.
 mf_suite_tap()
 {
-	local tests log=$MF_SCRATCH/log/tap.log out=$MF_SCRATCH/tap status=0
-	local test passed failed skipped
+	local tests
 
-	tests=${TESTS:-$(find t -maxdepth 1 -name '*.pl' | sort)}
-	if [ -z "${tests//[[:space:]]/}" ]
+	tests=$(mf_tap_tests | grep -v "$MF_CRASH_TESTS" || true)
+	if [ -z "$tests" ]
 	then
-		mf_no_tests tap "t/*.pl"
+		[ -n "${TESTS-}" ] || mf_no_tests tap "t/*.pl"
 		return
 	fi
-	mf_say "tap: ${tests//$'\n'/ }"
+	mf_tap_suite tap "$tests"
+}
+
+# The TAP tests that need failpoints, against a build of their own
+MF_CRASH_TESTS='020_crash_matrix\.pl$'
+
+mf_suite_crash()
+{
+	local tests log=$MF_SCRATCH/log/build-crash.log tree=$MF_SCRATCH/crash bin=$MF_BIN path=$PATH
+
+	tests=$(mf_tap_tests | grep "$MF_CRASH_TESTS" || true)
+	if [ -z "$tests" ]
+	then
+		[ -n "${TESTS-}" ] || mf_no_tests crash "TAP test of failpoints"
+		return
+	fi
+	mf_say "building extension with failpoints"
+	mkdir -p "$tree/src"
+	tar --exclude='*.[od]' --exclude='*.so' -cf - Makefile ./*.control src sql | tar -C "$tree/src" -xf -
+	if ! mf_build "$tree/src" "$log" "${MF_MAKE[@]}" FAILPOINTS=1
+	then
+		mf_failed crash "$log" "extension with failpoints does not build"
+		return
+	fi
+	mf_private_install "$tree/src" "$tree/pg"
+	mf_tap_suite crash "$tests"
+	MF_BIN=$bin PATH=$path
+}
+
+# The TAP tests asked for, one per line
+mf_tap_tests()
+{
+	if [ -n "${TESTS-}" ]
+	then
+		# shellcheck disable=SC2086
+		printf '%s\n' $TESTS
+	else
+		find t -maxdepth 1 -name '*.pl' | sort
+	fi
+}
+
+# mf_tap_suite NAME TESTS: TAP tests start their own servers and sandboxes, through t/MyFatoorah.
+mf_tap_suite()
+{
+	local name=$1 tests=$2 log=$MF_SCRATCH/log/$1.log out=$MF_SCRATCH/$1 status=0
+	local test passed failed skipped
+
+	mf_say "$name: ${tests//$'\n'/ }"
 	mkdir -p "$out/tmp_check/log"
 	# shellcheck disable=SC2086
 	TESTDIR=$out TESTDATADIR=$out/tmp_check TESTLOGDIR=$out/tmp_check/log \
 		PG_REGRESS=$MF_PGXS_SRC/test/regress/pg_regress PGPORT=65432 \
+		PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-90}" \
 		PERL5LIB=$PWD/t:$MF_PGXS_SRC/test/perl MF_SANDBOX=$PWD/sandbox/mf-sandbox \
 		mf_run "$log" perl scripts/tap.pl "${JOBS:-2}" $tests || status=$?
 	mf_end_left_behind
@@ -260,13 +306,13 @@ mf_suite_tap()
 	read -r passed failed skipped < <(sed -n 's/^counts: //p' "$log") || true
 	if [ -z "${passed-}" ]
 	then
-		mf_failed tap "$log" "the runner did not end"
+		mf_failed "$name" "$log" "the runner did not end"
 		return
 	fi
 	[ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
 	if [ $((passed + failed)) -eq 0 ]
 	then
-		mf_failed tap "$log" "ran no test"
+		mf_failed "$name" "$log" "ran no test"
 		return
 	fi
 	if [ "$failed" -gt 0 ]
@@ -277,7 +323,7 @@ mf_suite_tap()
 			mf_show "$out/tmp_check/log/regress_log_$test" 25
 		done
 	fi
-	mf_count tap "$passed" "$failed" "$skipped"
+	mf_count "$name" "$passed" "$failed" "$skipped"
 }
 
 # mf_run_suites SUITE...: builds what is needed and runs these suites, or those of them that SUITES names
@@ -294,18 +340,18 @@ mf_run_suites()
 		fi
 	done
 	# Where a part does not build, that is the failure, and what needs it is left out.
-	if mf_wanted regress isolation tap
+	if mf_wanted regress isolation tap crash
 	then
 		if mf_build_or_fail extension .
 		then
 			mf_private_install
 		else
-			mf_leave_out regress isolation tap
+			mf_leave_out regress isolation tap crash
 		fi
 	fi
-	if mf_wanted sandbox regress isolation tap && [ -e sandbox/Makefile ]
+	if mf_wanted sandbox regress isolation tap crash && [ -e sandbox/Makefile ]
 	then
-		mf_build_or_fail sandbox sandbox || mf_leave_out sandbox regress isolation tap
+		mf_build_or_fail sandbox sandbox || mf_leave_out sandbox regress isolation tap crash
 	fi
 	for suite in $suites
 	do

@@ -1,0 +1,190 @@
+# What the crash and chaos tests share: ways to kill a server, waiting for its log, settling, and a seeded random.
+package MyFatoorah::Chaos;
+
+use strict;
+use warnings;
+
+use List::Util qw(sum0);
+use Time::HiRes qw(time sleep);
+use PostgreSQL::Test::Utils;
+use MyFatoorah::Cluster;
+use MyFatoorah::Sandbox;
+
+my $mf = 'MyFatoorah::Cluster';
+
+# A deadline for anything that must happen
+sub deadline
+{
+	return time + MyFatoorah::Sandbox::time_limit();
+}
+
+# until_true(what, code): waits until the code gives something true, and returns that
+sub until_true
+{
+	my ($class, $what, $code) = @_;
+	my $deadline = deadline();
+
+	for (;;)
+	{
+		my $result = $code->();
+
+		return $result if $result;
+		die "waited in vain: $what\n" if time > $deadline;
+		sleep 0.02;
+	}
+}
+
+# wait_log(node, regex, offset): waits for a line in the server's log
+sub wait_log
+{
+	my ($class, $node, $regex, $offset) = @_;
+
+	return $class->until_true("$regex in the log", sub { slurp_file($node->logfile, $offset) =~ $regex });
+}
+
+# log_size(node): the offset for wait_log()
+sub log_size
+{
+	my ($class, $node) = @_;
+
+	return -s $node->logfile // 0;
+}
+
+# alive(pid): a process that has ended and was not yet asked for its status does not count
+sub alive
+{
+	my ($class, $pid) = @_;
+
+	open my $file, '<', "/proc/$pid/stat" or return 0;
+	my $line = <$file> // '';
+
+	return $line =~ /\) ([A-Z])/ && $1 ne 'Z' && $1 ne 'X';
+}
+
+# children(pid): the processes that it started
+sub children
+{
+	my ($class, $parent) = @_;
+	my @children;
+
+	foreach my $path (glob '/proc/[0-9]*/stat')
+	{
+		open my $file, '<', $path or next;
+		my $line = <$file> // '';
+
+		push @children, $1 if $line =~ /^(\d+) .*\) [A-Z] \Q$parent\E /;
+	}
+	return @children;
+}
+
+# postmaster(node): its process id
+sub postmaster
+{
+	my ($class, $node) = @_;
+
+	return (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+}
+
+# wait_crashed(node, offset): waits until the server has restarted all of its processes and lets us in
+sub wait_crashed
+{
+	my ($class, $node, $offset) = @_;
+
+	$class->wait_log($node, qr/all server processes terminated; reinitializing/, $offset);
+	return $class->wait_up($node);
+}
+
+sub wait_up
+{
+	my ($class, $node) = @_;
+
+	return $class->until_true('a connection', sub { $node->psql('postgres', 'SELECT 1', timeout => 10) == 0 });
+}
+
+# kill_processes(node, pid ...): SIGKILL of processes attached to shared memory, so that all restart
+sub kill_processes
+{
+	my ($class, $node, @pids) = @_;
+	my $offset = $class->log_size($node);
+
+	# stopped first, so that none of several gets to see what the death of another sets off
+	kill 'STOP', @pids if @pids > 1;
+	kill('KILL', @pids) == @pids or die "could not kill @pids: $!\n";
+	return $class->wait_crashed($node, $offset);
+}
+
+# kill_backend(node): SIGKILL of a client's backend
+sub kill_backend
+{
+	my ($class, $node) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+
+	$class->kill_processes($node, $pid);
+	eval { $session->quit };
+	return;
+}
+
+# kill_postmaster(node): SIGKILL of the postmaster; waits until its children have noticed, and starts it again
+sub kill_postmaster
+{
+	my ($class, $node) = @_;
+	my $postmaster = $class->postmaster($node);
+	my @children = $class->children($postmaster);
+
+	# Until somebody has asked for its status, a dead postmaster looks alive to a new one.
+	$node->kill9;
+	$class->until_true('the end of the orphans', sub { !kill(0, $postmaster) && !grep { $class->alive($_) } @children });
+	$node->start;
+	return;
+}
+
+# unsettled(node, dbname): rows that are not yet in a state that can stay
+sub unsettled
+{
+	my ($class, $node, $dbname) = @_;
+
+	return $node->safe_psql($dbname, q{SELECT count(*) FROM mf_invoice WHERE status IN ('queued', 'sending', 'unknown')});
+}
+
+# wait_settled(node, dbname, seconds): waits until all rows are; dies after that time with what is left
+sub wait_settled
+{
+	my ($class, $node, $dbname, $seconds) = @_;
+	my $deadline = time + $seconds;
+
+	for (;;)
+	{
+		# the server may be on its way up
+		my ($code, $left) = $node->psql($dbname,
+			q{SELECT count(*) FROM mf_invoice WHERE status IN ('queued', 'sending', 'unknown')}, timeout => 30);
+
+		return 1 if $code == 0 && $left eq '0';
+		if (time > $deadline)
+		{
+			die "not settled after $seconds s:\n" . $node->safe_psql($dbname,
+				q{SELECT i.id, i.reference, i.status, i.last_error, q.kind, q.due - now(), q.step FROM mf_invoice i
+				LEFT JOIN mf_queue q ON q.invoice = i.id WHERE i.status IN ('queued', 'sending', 'unknown')
+				ORDER BY i.id LIMIT 10}) . "\n" . $node->safe_psql($dbname, 'SELECT * FROM mf_worker_status; SELECT * FROM mf_account') . "\n";
+		}
+		sleep 0.1;
+	}
+}
+
+# Random numbers from a seed, the same everywhere: a 32-bit generator (xorshift), so that a printed seed replays a run.
+sub random
+{
+	my ($class, $seed) = @_;
+	my $state = ($seed * 2654435761 + 1) & 0xffffffff || 1;
+
+	return sub {
+		my ($n) = @_;
+
+		$state ^= ($state << 13) & 0xffffffff;
+		$state ^= $state >> 17;
+		$state ^= ($state << 5) & 0xffffffff;
+		return defined $n ? $state % $n : $state / 4294967296;
+	};
+}
+
+1;
