@@ -60,8 +60,11 @@ sub cells
 		$cell->{post} = $post;
 	}
 	my @wrong = grep { $result{$_}{outcome} ne 'accepted' || $result{$_}{posts} != 1 } grep { /^good/ } keys %result;
-	is(scalar @wrong, 0, "$account: " . @names . ' rows beside them are accepted, each posted once')
-	  or diag("$_: $result{$_}{outcome}, $result{$_}{posts} posts") foreach splice @wrong, 0, 5;
+	if ($params{companions})
+	{
+		is(scalar @wrong, 0, "$account: " . @names . ' rows beside them are accepted, each posted once');
+		diag("$_: $result{$_}{outcome}, $result{$_}{posts} posts") foreach splice @wrong, 0, 5;
+	}
 	return map { $result{$_} } @names;
 }
 
@@ -76,7 +79,7 @@ sub posts
 		my ($next, $last) = $answer->{content} =~ /"next":(\d+),"last":(\d+)/ or die "the ledger looks different\n";
 
 		while ($answer->{content} =~
-			/"header_bytes":(\d+),"body_bytes":(\d+),"reference":(?:"([^"]*)"|null),.*?"answer_body_bytes":(\d+),"answer_sent_bytes":(\d+),"invoice_id":(\d+|null),"fault":(?:"([^"]*)"|null)/g)
+			/"header_bytes":(\d+),"body_bytes":(\d+),"reference":(?:"([^"]*)"|null),.*?"answer_body_bytes":(\d+),"answer_sent_bytes":(-?\d+),"invoice_id":(\d+|null),"fault":(?:"([^"]*)"|null)/g)
 		{
 			push @posts, { header => $1, body => $2, reference => $3, answer_body => $4, answer => $5, id => $6,
 				fault => $7 };

@@ -1,0 +1,240 @@
+# What happens to one account is no business of another; and an outage costs nothing but time.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $send = { path => '/v2/SendPayment' };
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '1h'");
+
+# The account "good" has a remote of its own, on which everything must always go through.
+my $good = MyFatoorah::Sandbox->new(key => 'good-key');
+my $goods = 0;
+
+$mf->setup_account($node, 'postgres', $sandbox);
+$mf->setup_account($node, 'postgres', $good, account => 'good');
+$mf->wait_worker($node, 'postgres');
+
+sub sql
+{
+	return $node->safe_psql('postgres', @_);
+}
+
+# Fifty invoices of the good account are sent while the other one is in trouble: none of the troubled ones is through
+# before the last of them.
+sub good_goes_on
+{
+	my ($what) = @_;
+	my $to_send = 50;
+
+	$goods += $to_send;
+	$mf->insert_many($node, 'postgres', "good-$goods", $to_send, account => "'good'");
+	ok($good->wait_count($send, $goods), "$what: another account goes on");
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE account = 'good' AND status = 'sent'", $goods);
+	return;
+}
+
+# The lines of the log since the offset that speak of that account
+sub lines
+{
+	my ($account, $offset) = @_;
+
+	return slurp_file($node->logfile, $offset) =~ /LOG:  (account "$account" .*)/g;
+}
+
+sub states
+{
+	my ($prefix) = @_;
+
+	return sql("SELECT string_agg(status || ' ' || n, ', ' ORDER BY status) FROM (SELECT status, count(*) AS n FROM mf_invoice
+		WHERE customer_reference LIKE '$prefix-%' GROUP BY 1) s");
+}
+
+#
+# Throttled: 429 with Retry-After
+#
+my $offset = -s $node->logfile;
+$sandbox->faults({ path => 'SendPayment', shape => 11, headers => { 'Retry-After' => '3' }, times => 5 });
+sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '5')");
+$mf->insert_many($node, 'postgres', 'throttled', 20);
+$sandbox->wait_count($send, 5) or die "they are not sent\n";
+good_goes_on('429 with Retry-After');
+is(sql("SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'throttled-%' AND status = 'sent'"), 0,
+	'the throttled account waits meanwhile');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'throttled-%' AND status = 'sent'", 20);
+my @posts = $sandbox->posts;
+is(scalar @posts, 25, 'then all is sent, with five requests more');
+is(scalar(grep { $_->{status} == 429 } @posts[ 0 .. 4 ]), 5, 'the five that were throttled came first');
+cmp_ok(($posts[5]{wall_us} - $posts[0]{wall_us}) / 1e6, '>=', 3, 'no request within Retry-After');
+is(scalar(lines('myfatoorah', $offset)), 1, 'one line in the log');
+sql("ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight)");
+
+#
+# Silent: every place in flight is taken by requests that hang
+#
+my $before = $sandbox->count(%$send);
+sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '7', ADD timeout '4s')");
+$sandbox->hang;
+$mf->insert_many($node, 'postgres', 'silent', 9);
+$sandbox->wait_count($send, $before + 7) or die "they are not sent\n";
+good_goes_on('no answer');
+is($sandbox->count(%$send), $before + 7, 'max_in_flight bounds what hangs');
+$sandbox->clear_faults;
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'silent-%' AND status IN ('sent', 'unknown')", 9);
+is(states('silent'), 'sent 2, unknown 7', 'what hung is unknown, the rest is sent');
+sql("ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight, DROP timeout)");
+
+#
+# Unreachable: a refused port. Not one invoice at the remote, the rows stay queued, one line in the log for the outage.
+#
+my $port = $sandbox->port;
+my @gone = (posts => [ $sandbox->posts ], remote => [ $sandbox->remote ]);
+$offset = -s $node->logfile;
+$sandbox->stop;
+$mf->insert_many($node, 'postgres', 'outage', 60);
+$mf->wait_for($node, 'postgres', "SELECT count(*) >= 5 FROM mf_attempt WHERE outcome = 'not_sent'");
+good_goes_on('refused connections');
+is(states('outage'), 'queued 60', 'rows of an account that cannot be reached are queued')
+  or diag(states('outage'));
+like(sql("SELECT DISTINCT last_error FROM mf_invoice WHERE customer_reference LIKE 'outage-%' AND last_error IS NOT NULL"),
+	qr/could not connect/, 'and show why');
+is(scalar(lines('myfatoorah', $offset)), 1, 'one line in the log for the outage, whatever the number of rows and tries');
+
+# Back again, on the same port
+$sandbox->start($port);
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'outage-%' AND status = 'sent'", 60);
+pass('all is sent once the remote is back');
+is($sandbox->count(%$send), 60, 'each with one request');
+is_deeply([ $mf->problems($node, 'postgres', $sandbox, posts => [ @{ $gone[1] }, $good->posts ],
+		remote => [ @{ $gone[3] }, $good->remote ]) ], [], 'rows, attempts and ledgers agree');
+
+# A new outage has a line of its own.
+$offset = -s $node->logfile;
+@gone = (posts => [ @{ $gone[1] }, $sandbox->posts ], remote => [ @{ $gone[3] }, $sandbox->remote ]);
+$sandbox->stop;
+$mf->insert($node, 'postgres', 'second outage');
+$mf->wait_for($node, 'postgres', "SELECT count(*) >= 3 FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = 'second outage'");
+$sandbox->start($port);
+$mf->wait_status($node, 'postgres', 'second outage');
+is(scalar(lines('myfatoorah', $offset)), 1, 'a new outage has a line of its own');
+
+#
+# 401: the account is paused, by one line in the log, until a person resumes it
+#
+$offset = -s $node->logfile;
+$before = $sandbox->count(%$send);
+$sandbox->faults({ path => 'SendPayment', shape => 8, times => -1 });
+$mf->insert_many($node, 'postgres', 'refused', 80);
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_account WHERE account = 'myfatoorah' AND paused_at IS NOT NULL", 1);
+good_goes_on('401');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_queue WHERE kind = 'sending'", 0);
+is(states('refused'), 'queued 80', 'the rows of the account are queued');
+my $refused = $sandbox->count(%$send);
+cmp_ok($refused - $before, '<=', 50, 'no more than what was in flight met the refusal');
+is(scalar(lines('myfatoorah', $offset)), 1, 'one line in the log for the pause');
+like(sql("SELECT DISTINCT pause_reason FROM mf_backlog WHERE account = 'myfatoorah' AND kind = 'send'"), qr/HTTP 401/, 'mf_backlog tells the reason');
+$sandbox->clear_faults;
+
+# Paused it stays: new rows, other accounts' rows and a restart change nothing.
+$mf->insert($node, 'postgres', 'refused-new');
+good_goes_on('paused');
+$node->restart;
+$mf->wait_worker($node, 'postgres');
+good_goes_on('paused, after a restart');
+is($sandbox->count(%$send), $refused, 'a paused account sends nothing');
+sql('SELECT mf_resume()');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'refused-%' AND status = 'sent'", 81);
+is($sandbox->count(%$send), $refused + 81, 'mf_resume() sends everything, once');
+
+# Paused by a person, while requests are under way: they are finished, no more leave.
+$sandbox->faults({ path => 'SendPayment', delay_ms => 1000, times => 5 });
+sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '5')");
+$before = $sandbox->count(%$send);
+$mf->insert_many($node, 'postgres', 'paused', 10);
+$sandbox->wait_count($send, $before + 5) or die "they are not sent\n";
+sql("SELECT mf_pause('myfatoorah', 'by hand')");
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_queue WHERE kind = 'sending'", 0);
+good_goes_on('paused by hand');
+is(states('paused'), 'queued 5, sent 5', 'mf_pause(): what is under way is finished, the rest waits');
+sql('SELECT mf_resume()');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'paused-%' AND status = 'sent'", 10);
+sql("ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight)");
+
+#
+# Keys: by role, rotated under way, missing
+#
+my $keys = MyFatoorah::Sandbox->new(key => 'first-key', args => [ '--key', 'second-key=KWT', '--key', 'third-key=KWT' ]);
+$mf->setup_account($node, 'postgres', $keys, account => 'keys');
+sql("CREATE ROLE tenant LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER keys TO tenant;
+	CREATE USER MAPPING FOR tenant SERVER keys OPTIONS (api_key 'third-key')");
+
+sub key_of
+{
+	my ($name) = @_;
+	my ($entry) = grep { ($_->{reference} // '') =~ /^\Q$name\E\./ } $keys->ledger(path => '/v2/SendPayment');
+
+	return $entry->{key_index};
+}
+
+my $pid = $mf->worker_pid($node, 'postgres');
+my $session = $mf->session($node, 'postgres');
+$mf->insert($node, 'postgres', 'public', account => "'keys'");
+$node->safe_psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('tenant', account => "'keys'"), extra_params => [ '-U', 'tenant' ]);
+$session->query_safe("SELECT mf_send_payment('x', 1, customer_reference => 'direct one.', account => 'keys')");
+$mf->wait_status($node, 'postgres', $_) for 'public', 'tenant';
+is_deeply([ map { key_of($_) } 'public', 'tenant', 'direct one' ], [ 0, 2, 0 ], 'a row is sent with the key of the role that inserted it');
+$mf->write_key($node, 'second-key', 'keys.key');
+$mf->insert($node, 'postgres', 'rotated', account => "'keys'");
+$mf->wait_status($node, 'postgres', 'rotated');
+$session->query_safe("SELECT mf_send_payment('x', 1, customer_reference => 'direct two.', account => 'keys')");
+is_deeply([ map { key_of($_) } 'rotated', 'direct two' ], [ 1, 1 ], 'a rotated key file is picked up by worker and session');
+sql("ALTER USER MAPPING FOR tenant SERVER keys OPTIONS (SET api_key 'first-key')");
+$node->safe_psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('altered', account => "'keys'"), extra_params => [ '-U', 'tenant' ]);
+$mf->wait_status($node, 'postgres', 'altered');
+is(key_of('altered'), 0, 'an altered user mapping too');
+is($mf->worker_pid($node, 'postgres'), $pid, 'without a restart');
+$session->quit;
+
+# Options that are wrong: the row shows it, the others go on, and once it is mended the row is sent, by itself or when
+# told.
+foreach my $case (
+	[ 'a key file that is missing', sub { unlink $node->data_dir . '/keys.key' }, sub { $mf->write_key($node, 'first-key', 'keys.key') } ],
+	[ 'a key file that all may read', sub { chmod 0644, $node->data_dir . '/keys.key' }, sub { chmod 0600, $node->data_dir . '/keys.key' } ],
+	[ 'no user mapping', sub { sql('DROP USER MAPPING FOR PUBLIC SERVER keys') },
+		sub { sql("CREATE USER MAPPING FOR PUBLIC SERVER keys OPTIONS (api_key_file 'keys.key')") } ],
+	[ 'no such account', sub { sql('DROP SERVER keys CASCADE') },
+		sub { $mf->setup_account($node, 'postgres', $keys, account => 'keys') } ])
+{
+	my ($what, $break, $mend) = @$case;
+	my $name = $what =~ s/ /_/gr;
+
+	$offset = -s $node->logfile;
+	$mf->insert_many($node, 'postgres', $name, 30, account => "'keys'", send_at => "clock_timestamp() + interval '1 s'");
+	$break->();
+	$node->wait_for_log(qr/(?:account "keys" |invoice \d+ cannot be sent)/, $offset);
+	my $seconds = $mf->seconds(sub { good_goes_on($what) });
+	cmp_ok($seconds, '<', 20, "$what: without much delay");
+	is(states($name), 'queued 30', "$what: the rows wait");
+	$mend->();
+	sql("SELECT mf_resume('keys')");
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$name-%' AND status = 'sent'", 30);
+	pass("$what: once mended, they are sent");
+	cmp_ok(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  (?:account "keys"|invoice \d+ cannot be sent)/g), '<=', 2,
+		"$what: without a flood of log lines");
+}
+
+#
+# rate_limit: 10 a second means a first handful at once, then one every tenth of a second.
+#
+sql("ALTER SERVER myfatoorah OPTIONS (ADD rate_limit '10')");
+$before = $sandbox->count(%$send);
+$mf->insert_many($node, 'postgres', 'limited', 40);
+good_goes_on('rate_limit');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'limited-%' AND status = 'sent'", 40);
+@posts = ($sandbox->posts)[ $before .. $before + 39 ];
+cmp_ok(($posts[-1]{wall_us} - $posts[0]{wall_us}) / 1e6, '>=', 2.9, 'rate_limit is kept');
+
+is_deeply([ $mf->problems($node, 'postgres', $sandbox, others => 1, posts => [ @{ $gone[1] }, map { $_->posts } $good, $keys ],
+		remote => [ @{ $gone[3] }, map { $_->remote } $good, $keys ]) ], [], 'in the end rows, attempts and ledgers agree');
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$node->stop;
+done_testing();
