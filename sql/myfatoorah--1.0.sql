@@ -154,7 +154,7 @@ COMMENT ON COLUMN mf_invoice.created_by IS 'result: the role that inserted it, w
 CREATE TABLE mf_queue (
 	invoice bigint PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
-	kind text COLLATE "C" NOT NULL CHECK (kind IN ('send', 'sending', 'reconcile', 'verify', 'watch')),
+	kind text COLLATE "C" NOT NULL CHECK (kind IN ('send', 'sending', 'reconcile', 'verify', 'watch', 'review')),
 	due timestamptz NOT NULL,
 	rank timestamptz NOT NULL,
 	priority smallint NOT NULL,
@@ -165,7 +165,7 @@ CREATE TABLE mf_queue (
 CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice);
 
 COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfinished invoice';
-COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile: look up an unknown outcome; verify: look up before a first send; watch: look up references given up';
+COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile: look up an unknown outcome; verify: look up before a first send; watch: look up references given up; review: a person has to decide, the worker does nothing';
 COMMENT ON COLUMN mf_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, less ten minutes per step of priority';
 
@@ -427,7 +427,7 @@ CREATE FUNCTION mf_resolve(id bigint, decision text, reason text, invoice_id big
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon';
+COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon; dismiss ends the suspicion of a duplicate';
 
 CREATE FUNCTION mf_cancel(id bigint, reason text DEFAULT NULL)
 RETURNS void
@@ -484,10 +484,12 @@ CREATE VIEW mf_review AS
 		   i.last_error AS what_happened,
 		   CASE WHEN i.status = 'review' THEN
 				pg_catalog.format('Look the references up in the MyFatoorah portal. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''resend'', ''reason''), or ''abandon''.', i.id, i.id)
-				ELSE 'Compare the references in the MyFatoorah portal and cancel there what is one too many.'
+				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel there what is one too many. Then: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.id)
 		   END AS next_step
-	FROM mf_invoice i LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
-	WHERE i.status = 'review' OR i.duplicate_suspected;
+	FROM mf_queue q
+		JOIN mf_invoice i ON i.id = q.invoice
+		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
+	WHERE q.kind = 'review';
 COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what is known, which call to make next';
 
 --

@@ -222,14 +222,18 @@ read_argument(Mapping *mapping, TriggerData *trigger, Relation invoice, char *ar
 	const char *name = trigger->tg_trigger->tgname;
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	char	   *original = pstrdup(argument);
-	char	   *equals = strchr(argument, '=');
+	char	   *equals;
 	char	   *right;
 	char	   *left_end;
 	Source	   *source;
 	bool		is_id;
+	bool		duplicate;
 	int			column = 0;
 	int			i;
 
+	while (*argument == ' ')
+		argument++;
+	equals = strchr(argument, '=');
 	if (equals == NULL || equals == argument)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -250,14 +254,14 @@ read_argument(Mapping *mapping, TriggerData *trigger, Relation invoice, char *ar
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("argument \"%s\" of trigger \"%s\" names no field of an invoice", original, name),
 				 errhint("Valid fields are: id, %s.", field_list())));
+	duplicate = is_id && mapping->id_column != 0;
 	for (i = 0; i < mapping->source_count; i++)
-	{
-		if (strcmp(mapping->sources[i].field, argument) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("argument \"%s\" of trigger \"%s\" names a field again", original, name),
-					 errhint("Give each field once.")));
-	}
+		duplicate |= strcmp(mapping->sources[i].field, argument) == 0;
+	if (duplicate)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_COLUMN),
+				 errmsg("argument \"%s\" of trigger \"%s\" names a field again", original, name),
+				 errhint("Give each field once.")));
 
 	if (right[0] == '\'' && !is_id)
 	{

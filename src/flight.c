@@ -28,6 +28,7 @@ static bool send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *
 static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static bool verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static void watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
+static void ask_person(MfTransition *transition);
 static void ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static char *difference(const MfFlight *flight);
 static bool same_amount(const char *a, const char *b);
@@ -299,7 +300,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		what = difference(flight);
 		if (what != NULL)
 		{
-			transition->to = MF_REVIEW;
+			ask_person(transition);
 			transition->error = what;
 			return true;
 		}
@@ -333,13 +334,13 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 
 	if (!(mf_resend == MF_RESEND_ALL || (mf_resend == MF_RESEND_LINK && link_only)))
 	{
-		transition->to = MF_REVIEW;
+		ask_person(transition);
 		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups; the customer may have been told nonetheless",
 									 flight->reference, MF_LOOKUP_STEPS);
 	}
 	else if (flight->given_up >= mf_max_resends)
 	{
-		transition->to = MF_REVIEW;
+		ask_person(transition);
 		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups, after %d resends",
 									 flight->reference, MF_LOOKUP_STEPS, flight->given_up);
 	}
@@ -389,7 +390,8 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
 	if (flight->found.lookup == MF_FOUND)
 	{
-		follow_up->next = MF_JOB_NONE;
+		follow_up->next = MF_JOB_REVIEW;
+		follow_up->due = DT_NOEND;
 		follow_up->duplicate = true;
 		follow_up->error = psprintf("invoice %s has turned up under the earlier reference \"%s\"",
 									flight->found.values[MF_PS_INVOICE_ID], flight->reference);
@@ -407,6 +409,15 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 		follow_up->step = flight->step + 1;
 		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors), follow_up->step / flight->given_up, now);
 	}
+}
+
+/* The entry stays on the agenda, never due, for mf_review to find. */
+static void
+ask_person(MfTransition *transition)
+{
+	transition->to = MF_REVIEW;
+	transition->next = MF_JOB_REVIEW;
+	transition->due = DT_NOEND;
 }
 
 /* A look-up that failed uses up no step. */
@@ -449,8 +460,8 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 
 	if (invoice->status == MF_QUEUED || invoice->status == MF_STATUS_UNKNOWN)
 	{
-		transition->to = MF_REVIEW;
-		transition->duplicate = true;
+		ask_person(transition);
+		transition->duplicate = 1;
 		transition->error = psprintf("attempt %d was accepted late, as invoice %s",
 									 flight->attempt, flight->sent.invoice_id);
 		return true;
@@ -459,8 +470,8 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 	*is_transition = false;
 	memset(follow_up, 0, sizeof(*follow_up));
 	follow_up->invoice = flight->invoice;
-	follow_up->next = invoice->status == MF_SENDING ? MF_JOB_SENDING : MF_JOB_NONE;
-	follow_up->due = TimestampTzPlusMilliseconds(now, MF_LEASE_MARGIN_MS);
+	follow_up->next = invoice->status == MF_SENDING ? MF_JOB_SENDING : MF_JOB_REVIEW;
+	follow_up->due = invoice->status == MF_SENDING ? TimestampTzPlusMilliseconds(now, MF_LEASE_MARGIN_MS) : DT_NOEND;
 	follow_up->duplicate = true;
 	follow_up->error = psprintf("attempt %d was accepted late, as invoice %s",
 								flight->attempt, flight->sent.invoice_id);

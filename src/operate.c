@@ -116,6 +116,12 @@ mf_resolve(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reason must not be empty"),
 				 errhint("Say for the record how you know, such as 'portal shows invoice 6893854, paid'.")));
+	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected && job->status == MF_SENT)
+	{
+		mf_queue_dismiss(get_func_namespace(fcinfo->flinfo->fn_oid), job, GetUserNameFromId(GetUserId(), false),
+						 psprintf("%s: %s", decision, reason));
+		PG_RETURN_VOID();
+	}
 	if (job->status != MF_REVIEW)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -131,6 +137,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 	transition.due = now;
 	transition.actor = GetUserNameFromId(GetUserId(), false);
 	transition.reason = psprintf("%s: %s", decision, reason);
+	transition.duplicate = -1;
 
 	if (strcmp(decision, "adopt") == 0)
 	{
@@ -156,7 +163,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for decision: \"%.40s\"", decision),
-				 errhint("Valid values are: adopt, resend, abandon.")));
+				 errhint("Valid values are: adopt, resend, abandon; dismiss for a sent invoice that is suspected of a duplicate.")));
 
 	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, now);
 	mf_wake_worker_at_commit();

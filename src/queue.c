@@ -15,7 +15,7 @@
 #include "queue_internal.h"
 #include "sql_array.h"
 
-static const char *const job_names[] = {"send", "sending", "reconcile", "verify", "watch"};
+static const char *const job_names[] = {"send", "sending", "reconcile", "verify", "watch", "review"};
 
 /* a loose index scan: as many steps as there are accounts */
 static MfStatement accounts_statement = {
@@ -76,7 +76,7 @@ static MfStatement end_attempts_statement = {
 };
 
 static MfStatement lock_invoices_statement = {
-	"SELECT id, status, attempts FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
+	"SELECT id, status, attempts, duplicate_suspected FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
@@ -95,11 +95,11 @@ static MfStatement apply_statement = {
 	"  reference = coalesce(t.reference, i.reference), "
 	"  invoice_id = coalesce(t.invoice_id::int8, i.invoice_id), "
 	"  invoice_url = coalesce(t.invoice_url, i.invoice_url), last_error = t.error, "
-	"  duplicate_suspected = i.duplicate_suspected OR t.duplicate, "
+	"  duplicate_suspected = (i.duplicate_suspected OR t.duplicate > 0) AND t.duplicate >= 0, "
 	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
 	"FROM t WHERE i.id = t.invoice",
 	13, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID},
 	NULL, InvalidOid
 };
 
@@ -108,7 +108,10 @@ static MfStatement follow_up_statement = {
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6) AS f(invoice, next, due, step, error, duplicate)), "
 	"later AS (UPDATE @mf_queue q SET kind = f.next, due = f.due, rank = " MF_RANK("f.due", "q.priority") ", "
 	"  step = f.step FROM f WHERE q.invoice = f.invoice AND f.next IS NOT NULL), "
-	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = f.invoice AND f.next IS NULL) "
+	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = f.invoice AND f.next IS NULL), "
+	"found AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
+	"  SELECT i.id, i.account, f.next, f.due, f.due, i.priority FROM f JOIN @mf_invoice i ON i.id = f.invoice "
+	"  WHERE f.duplicate AND f.next IS NOT NULL ON CONFLICT (invoice) DO NOTHING) "
 	"UPDATE @mf_invoice i SET last_error = coalesce(f.error, i.last_error), "
 	"  duplicate_suspected = i.duplicate_suspected OR f.duplicate "
 	"FROM f WHERE i.id = f.invoice AND (f.error IS NOT NULL OR f.duplicate)",
@@ -181,6 +184,7 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->reference = TextDatumGetCString(mf_result(tuple, desc, 6, NULL));
 	job->rank = DatumGetTimestampTz(mf_result(tuple, desc, 7, NULL));
 	job->cancel_requested = DatumGetBool(mf_result(tuple, desc, 8, NULL));
+	job->duplicate_suspected = DatumGetBool(mf_result(tuple, desc, 9, NULL));
 	for (i = 0; i < MF_SP_COUNT; i++)
 		job->request.values[i] = mf_result(tuple, desc, MF_FIRST_FIELD + i, &job->request.isnull[i]);
 	return job;
@@ -316,7 +320,7 @@ mf_queue_next_due(const MfSqlScope *scope, const char *account, TimestampTz now)
 	values[1] = TimestampTzGetDatum(now);
 	(void) mf_sql_execute(scope, &next_due_statement, values, NULL);
 	result = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	return isnull ? 0 : DatumGetTimestampTz(result);
+	return isnull || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(result)) ? 0 : DatumGetTimestampTz(result);
 }
 
 /* See queue.h. */
@@ -397,6 +401,7 @@ mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count
 		invoice->status = (MfStatus) mf_status_from_name(
 														 TextDatumGetCString(mf_result(tuple, SPI_tuptable->tupdesc, 2, NULL)));
 		invoice->attempts = DatumGetInt32(mf_result(tuple, SPI_tuptable->tupdesc, 3, NULL));
+		invoice->duplicate_suspected = DatumGetBool(mf_result(tuple, SPI_tuptable->tupdesc, 4, NULL));
 		locked = lappend(locked, invoice);
 	}
 	return locked;
@@ -428,12 +433,12 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 		mf_array_add_text(&columns[9], t->error);
 		mf_array_add_text(&columns[10], t->actor);
 		mf_array_add_text(&columns[11], t->reason);
-		mf_array_add(&columns[12], BoolGetDatum(t->duplicate));
+		mf_array_add(&columns[12], Int32GetDatum(t->duplicate));
 	}
 	for (i = 0; i < 13; i++)
 	{
 		static const Oid elements[] = {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
-		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
+		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID};
 
 		values[i] = mf_array_datum(&columns[i], elements[i]);
 	}

@@ -30,6 +30,7 @@ typedef enum MfJobKind
 	MF_JOB_RECONCILE,			/* look up an unknown outcome */
 	MF_JOB_VERIFY,				/* look up before a first send */
 	MF_JOB_WATCH,				/* look up references given up */
+	MF_JOB_REVIEW,				/* a person's, never due */
 	MF_JOB_NONE					/* no entry: nothing is left to do */
 } MfJobKind;
 
@@ -57,6 +58,7 @@ typedef struct MfJob
 	int			attempts;		/* number of the latest attempt */
 	TimestampTz rank;
 	int			step;			/* look-ups that found nothing so far */
+	bool		duplicate_suspected;
 	char	   *account;
 	char	   *created_by;
 	char	   *reference;
@@ -101,7 +103,8 @@ typedef struct MfTransition
 	const char *error;			/* NULL = none: clears last_error */
 	const char *actor;			/* "sender", or the name of a role */
 	const char *reason;			/* for the history; NULL = the error */
-	bool		duplicate;		/* a second invoice may exist */
+	int			duplicate;		/* 1 = a second invoice may exist; -1 = it
+								 * does not; 0 = as it was */
 } MfTransition;
 
 /* What comes next for an invoice whose status stays as it is */
@@ -121,6 +124,7 @@ typedef struct MfLockedInvoice
 	int64		invoice;
 	MfStatus	status;
 	int			attempts;
+	bool		duplicate_suspected;
 } MfLockedInvoice;
 
 /* --- for the triggers and the functions of people --- */
@@ -149,6 +153,9 @@ extern MfJob *mf_queue_lock(Oid schema, int64 invoice);
 extern bool mf_queue_visible(Oid schema, int64 invoice);
 
 extern void mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at);
+
+/* Clears the suspicion of a duplicate, with a line in the history. Own scope. */
+extern void mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *reason);
 
 /* Notes that an invoice under way is not to be sent again. Own scope. */
 extern void mf_queue_request_cancel(Oid schema, int64 invoice);

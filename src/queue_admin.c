@@ -19,9 +19,12 @@
 static MfStatement insert_statement = {
 	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
 	"SELECT n.id, n.account, "
-	"  CASE n.status WHEN 'queued' THEN 'send' WHEN 'sending' THEN 'sending' ELSE 'reconcile' END, "
-	"  n.send_at, " MF_RANK("n.send_at", "n.priority") ", n.priority "
-	"FROM new_rows n WHERE n.status IN ('queued', 'sending', 'unknown')",
+	"  CASE n.status WHEN 'queued' THEN 'send' WHEN 'sending' THEN 'sending' "
+	"  WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, "
+	"  d.due, " MF_RANK("d.due", "n.priority") ", n.priority "
+	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status IN ('queued', 'sending', 'unknown') "
+	"  THEN n.send_at ELSE 'infinity' END AS due) d "
+	"WHERE n.status IN ('queued', 'sending', 'unknown', 'review') OR n.duplicate_suspected",
 	0, {0}, NULL, InvalidOid
 };
 
@@ -74,6 +77,14 @@ static MfStatement resume_statement = {
 	"UPDATE @mf_account SET paused_at = NULL, paused_by = NULL, reason = NULL "
 	"WHERE account = $1 AND paused_at IS NOT NULL",
 	1, {TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement dismiss_statement = {
+	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1), "
+	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM @mf_invoice i WHERE i.id = $1) "
+	"UPDATE @mf_invoice SET duplicate_suspected = false WHERE id = $1",
+	3, {INT8OID, TEXTOID, TEXTOID}, NULL, InvalidOid
 };
 
 static MfStatement request_cancel_statement = {
@@ -205,6 +216,21 @@ mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send
 		values[1] = TimestampTzGetDatum(send_at);
 		(void) mf_sql_execute(&scope, &put_back_statement, values, NULL);
 	}
+	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+void
+mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *reason)
+{
+	MfSqlScope	scope;
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(job->invoice);
+	values[1] = CStringGetTextDatum(actor);
+	values[2] = CStringGetTextDatum(reason);
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &dismiss_statement, values, NULL);
 	mf_sql_end(&scope);
 }
 

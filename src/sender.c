@@ -55,6 +55,7 @@ static bool try_now = false;
 static bool gate_closed = false;
 
 static void record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
+static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition);
 static void purge_history(const MfSqlScope *scope, TimestampTz now);
 static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
 static bool under_way(int64 invoice);
@@ -274,7 +275,7 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 										  &follow_ups[follow_up_count]);
 		}
 		if (tell && is_transition)
-			transition_count++;
+			finish_with_person(invoice, &transitions[transition_count++]);
 		else if (tell)
 			follow_up_count++;
 
@@ -295,6 +296,17 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 		mf_queue_follow_up(scope, follow_ups, follow_up_count);
 	MF_FAILPOINT("outcome_recorded");
 	suspect_flight = NULL;
+}
+
+/* An invoice that may exist twice is not finished by being sent. */
+static void
+finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition)
+{
+	if (invoice->duplicate_suspected && transition->to == MF_SENT && transition->next == MF_JOB_NONE)
+	{
+		transition->next = MF_JOB_REVIEW;
+		transition->due = DT_NOEND;
+	}
 }
 
 /* The invoice has moved on while this was under way. */

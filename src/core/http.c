@@ -103,6 +103,9 @@ struct MfHttpTarget
 	size_t		busy;			/* transfers that run */
 };
 
+/* Begins the first header of every target, which holds the key. */
+#define AUTHORIZATION "Authorization: Bearer "
+
 /* What a finished exchange needs to stand in a list */
 typedef struct DoneExchange
 {
@@ -176,6 +179,7 @@ static void free_transfer(MfHttpTransfer *transfer);
 static MfHttpTransfer *take_transfer(MfHttpTarget *target, char *error, size_t error_size);
 static bool set_request(MfHttpTransfer *transfer, const char *path, char *error, size_t error_size);
 static void end_transfer(MfHttpTransfer *transfer, bool keep);
+static void hide_key(const MfHttpTarget *target, char *text, size_t len);
 static void finish(MfHttpTransfer *transfer, CURLcode code);
 static void collect(MfHttp *http);
 static void fail_all(MfHttp *http, const char *why);
@@ -914,7 +918,7 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	}
 	if (done)
 	{
-		len = asprintf(&authorization, "Authorization: Bearer %s", options->api_key);
+		len = asprintf(&authorization, AUTHORIZATION "%s", options->api_key);
 		if (len < 0)
 			authorization = NULL;
 		done = (authorization != NULL &&
@@ -1241,6 +1245,25 @@ end_transfer(MfHttpTransfer *transfer, bool keep)
 		free_target(target);
 }
 
+/*
+ * Gateways and debugging pages say request headers back; what we hand out goes
+ * into tables, logs and dumps.
+ */
+static void
+hide_key(const MfHttpTarget *target, char *text, size_t len)
+{
+	const char *key = target->headers->data + strlen(AUTHORIZATION);
+	size_t		key_len = strlen(key);
+	char	   *end = text + len;
+	char	   *found;
+
+	while ((found = memmem(text, (size_t) (end - text), key, key_len)) != NULL)
+	{
+		memset(found, '*', key_len);
+		text = found + key_len;
+	}
+}
+
 /* Writes the end of a transfer into its exchange and queues that for the owner. */
 static void
 finish(MfHttpTransfer *transfer, CURLcode code)
@@ -1275,6 +1298,11 @@ finish(MfHttpTransfer *transfer, CURLcode code)
 		put_error(exchange->curl_error, sizeof(exchange->curl_error),
 				  "the headers of the answer were cut off");
 	}
+
+	hide_key(transfer->target, exchange->response, exchange->response_len);
+	hide_key(transfer->target, exchange->curl_error, strlen(exchange->curl_error));
+	hide_key(transfer->target, exchange->retry_after, strlen(exchange->retry_after));
+	hide_key(transfer->target, exchange->content_type, strlen(exchange->content_type));
 
 	end_transfer(transfer, code == CURLE_OK);
 	if (http->done_last != NULL)

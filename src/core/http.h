@@ -117,7 +117,8 @@ extern void mf_http_target_release(MfHttpTarget *target);
  * of "body_len" bytes, also on failure; NULL counts as out of memory.  "send_by" is a reading of
  * mf_http_clock(): if the gate is reached later than that, nothing is sent; 0
  * means no limit.  Returns the exchange, owned by "http" until it is handed
- * out by mf_http_next_done() or given to mf_http_abort(); NULL (with "error")
+ * out by mf_http_next_done() or given to mf_http_abort(), with the key, should the
+ * remote say it back, replaced by asterisks; NULL (with "error")
  * if it could not even be started, which proves that nothing was sent.
  */
 extern MfHttpExchange *mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,

@@ -194,7 +194,8 @@ test_two_keys(void **state)
 	{
 		MfHttpExchange *exchange = exchange_one(http, targets[i % 2], BODY);
 
-		assert_string_equal(exchange->response, i % 2 == 0 ? "Bearer first" : "Bearer second");
+		/* said back by the server, hidden by us; the lengths tell which key it was */
+		assert_string_equal(exchange->response, i % 2 == 0 ? "Bearer *****" : "Bearer ******");
 		mf_http_exchange_free(exchange);
 	}
 	mf_http_destroy(http);
