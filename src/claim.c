@@ -51,7 +51,7 @@ static TimestampTz mark_reset_at = 0;
 static const MfAccount *usable_account(const char *name, MfCircuit *circuit, TimestampTz now);
 static void take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
 static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
-							  MfHttpTarget *target, TimestampTz now);
+							  MfHttpTarget *target);
 static bool needs_request(const MfJob *job);
 static void back_off_without_key(List *targets, TimestampTz now);
 static void give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
@@ -265,7 +265,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		{
 			MfAttempt  *attempt = &attempts[attempt_count++];
 
-			flight = claim_flight(scope, claim, job, target->target, now);
+			flight = claim_flight(scope, claim, job, target->target);
 			attempt->invoice = flight->invoice;
 			attempt->attempt = flight->attempt;
 			attempt->reference = flight->reference;
@@ -287,7 +287,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		else if (needs_request(job))
 		{
 			/* its entry stays, so that a crash only repeats the question */
-			flight = claim_flight(scope, claim, job, target->target, now);
+			flight = claim_flight(scope, claim, job, target->target);
 			if (flight != NULL)
 				later->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
 			else
@@ -415,7 +415,7 @@ mf_claim_sweep(const MfSqlScope *scope, TimestampTz now)
 
 /* Builds the request of a job; NULL if it has nothing to ask after all. */
 static MfFlight *
-claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, MfHttpTarget *target, TimestampTz now)
+claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, MfHttpTarget *target)
 {
 	List	   *old_references = NIL;
 	MfFlight   *flight;
@@ -425,7 +425,7 @@ claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, Mf
 		old_references = mf_queue_old_references(scope, job->invoice);
 	if (job->kind == MF_JOB_WATCH && old_references == NIL)
 		return NULL;
-	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target, old_references, now);
+	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target, old_references);
 	dlist_push_tail(claim->claimed, &flight->node);
 	return flight;
 }

@@ -61,7 +61,7 @@ mf_flight_expected_status(const MfFlight *flight)
 /* See flight.h. */
 MfFlight *
 mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-				 MfHttpTarget *target, List *old_references, TimestampTz now)
+				 MfHttpTarget *target, List *old_references)
 {
 	bool		is_lookup = job->kind != MF_JOB_SEND;
 	const char *reference = job->reference;
@@ -89,9 +89,11 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->attempt = is_lookup ? job->attempts : job->attempts + 1;
 	flight->reference = pstrdup(reference);
 	flight->circuit = mf_circuit_get(job->account);
-	flight->send_by = TimestampTzPlusMilliseconds(now, window);
-	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
+
+	/* the clock that the gate obeys first: if we are frozen in between, it must be the earlier one */
 	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
+	flight->send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), window);
+	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
 	flight->target = target;
 	flight->body = body;
 	flight->body_len = body_len;

@@ -65,7 +65,7 @@ typedef struct MfFlight
  * errors for what cannot be built.  Freed by mf_flight_free().
  */
 extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-								  MfHttpTarget *target, List *old_references, TimestampTz now);
+								  MfHttpTarget *target, List *old_references);
 
 /* Whether it only asks. */
 extern bool mf_flight_is_lookup(const MfFlight *flight);
