@@ -10,7 +10,7 @@ my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'");
 my $send = { path => '/v2/SendPayment' };
 my $round = 0;
 
-$mf->setup_account($node, 'postgres', $sandbox);
+$mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '600s' });
 $mf->wait_worker($node, 'postgres');
 
 sub sql

@@ -78,7 +78,7 @@ sub nowhere
 	}
 	$place{'the server log'} = slurp_file($node->logfile);
 	like($place{'the server log'}, qr/DEBUG:.*rewritten parse tree/s, "$when: the log is talkative");
-	is_deeply([ grep { found($place{$_}) } sort keys %place ], [], "$when: no key anywhere");
+	is(join(', ', grep { found($place{$_}) } sort keys %place), '', "$when: no key anywhere");
 	return;
 }
 
