@@ -1,38 +1,17 @@
 /*
  * text.c
- *	  The vendor's spellings of amounts, currencies and times.
+ *	  The vendor's spellings of amounts and currencies; UTF-8.
  *
- * Nothing here depends on the locale, on the time zone of the process or on
- * the clock, and nothing allocates.
+ * Nothing here depends on the locale, and nothing allocates.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text.c
  */
 #include "text.h"
 
-#include <stdio.h>
 #include <string.h>
 
-/* A moment as written, checked to exist; fractions cut at microseconds */
-typedef struct Moment
-{
-	int			year;
-	int			month;
-	int			day;
-	int			hour;
-	int			minute;
-	int			second;
-	int			microsecond;
-} Moment;
-
-static const char *const month_names[12] = {
-	"January", "February", "March", "April", "May", "June", "July",
-	"August", "September", "October", "November", "December"
-};
-
-static const char *const day_names[7] = {
-	"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"
-};
+#include "ascii.h"
 
 /* The vendor's abbreviations where they are no ISO 4217 codes */
 static const struct
@@ -69,87 +48,12 @@ static const char *const iso_codes[] = {
 	"XOF", "XPF", "YER", "ZAR", "ZMW", "ZWG",
 };
 
-static bool is_digit(char c);
-static char lower(char c);
-static size_t word_length(const char *text, const char *word);
 static bool same_word(const char *a, const char *b);
-static void clear(char *out, size_t size);
-static bool read_digits(const char **p, int count, int *value);
-static bool skip_char(const char **p, char c);
-static int	days_in_month(int year, int month);
-static bool read_iso_date(const char **p, Moment *moment);
-static bool read_word_date(const char **p, Moment *moment);
-static bool read_clock(const char **p, Moment *moment);
-static bool write_moment(const Moment *moment, const char *zone, char *out, size_t size);
-static bool read_month_abbreviation(const char **p, int *month);
-static bool read_http_clock(const char **p, Moment *moment);
-static bool read_http_date(const char *text, int64_t now, int64_t *when);
-static int64_t unix_time(const Moment *moment);
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* ASCII only: tolower() would ask the locale */
-static char
-lower(char c)
-{
-	return (c >= 'A' && c <= 'Z') ? (char) (c - 'A' + 'a') : c;
-}
-
-/* The length of "word" if "text" begins with it, without regard to case, else 0 */
-static size_t
-word_length(const char *text, const char *word)
-{
-	size_t		i;
-
-	for (i = 0; word[i] != '\0'; i++)
-	{
-		if (lower(text[i]) != lower(word[i]))
-			return 0;
-	}
-	return i;
-}
 
 static bool
 same_word(const char *a, const char *b)
 {
-	return strlen(a) == strlen(b) && word_length(a, b) > 0;
-}
-
-static void
-clear(char *out, size_t size)
-{
-	if (size > 0)
-		out[0] = '\0';
-}
-
-/* Reads exactly "count" digits, at most nine, and moves past them. */
-static bool
-read_digits(const char **p, int count, int *value)
-{
-	int			i;
-
-	*value = 0;
-	for (i = 0; i < count; i++)
-	{
-		if (!is_digit((*p)[i]))
-			return false;
-		*value = *value * 10 + ((*p)[i] - '0');
-	}
-	*p += count;
-	return true;
-}
-
-static bool
-skip_char(const char **p, char c)
-{
-	if (**p != c)
-		return false;
-	(*p)++;
-	return true;
+	return strlen(a) == strlen(b) && mf_word_length(a, b) > 0;
 }
 
 /* ----------
@@ -164,16 +68,16 @@ mf_decimal_valid(const char *in)
 
 	if (*p == '-')
 		p++;
-	if (!is_digit(*p))
+	if (!mf_is_digit(*p))
 		return false;
-	while (is_digit(*p))
+	while (mf_is_digit(*p))
 		p++;
 	if (*p == '.')
 	{
 		p++;
-		if (!is_digit(*p))
+		if (!mf_is_digit(*p))
 			return false;
-		while (is_digit(*p))
+		while (mf_is_digit(*p))
 			p++;
 	}
 	return *p == '\0';
@@ -187,7 +91,7 @@ mf_decimal_plain(const char *in, char *out, size_t size)
 	int			group = 0;		/* digits since the start or last separator */
 	bool		separated = false;
 
-	clear(out, size);
+	mf_clear(out, size);
 	for (; *p != '\0' && *p != '.'; p++)
 	{
 		if (*p == ',')
@@ -198,7 +102,7 @@ mf_decimal_plain(const char *in, char *out, size_t size)
 			group = 0;
 			continue;
 		}
-		if (is_digit(*p))
+		if (mf_is_digit(*p))
 			group++;
 		else if (*p != '-' || p != in)
 			goto fail;
@@ -221,7 +125,7 @@ mf_decimal_plain(const char *in, char *out, size_t size)
 		return true;
 
 fail:
-	clear(out, size);
+	mf_clear(out, size);
 	return false;
 }
 
@@ -238,11 +142,11 @@ mf_number_plain(const char *in, char *out, size_t size)
 	size_t		used = 0;
 	bool		significant = false;
 
-	clear(out, size);
+	mf_clear(out, size);
 	if (*p == '-')
 		p++;
 	digits = p;
-	for (; is_digit(*p) || *p == '.'; p++)
+	for (; mf_is_digit(*p) || *p == '.'; p++)
 	{
 		if (*p == '.')
 		{
@@ -266,9 +170,9 @@ mf_number_plain(const char *in, char *out, size_t size)
 		negative = (*p == '-');
 		if (*p == '-' || *p == '+')
 			p++;
-		if (!is_digit(*p))
+		if (!mf_is_digit(*p))
 			return false;
-		for (; is_digit(*p); p++)
+		for (; mf_is_digit(*p); p++)
 		{
 			/* beyond this it fits no buffer, and a zero is not worth it */
 			if (exponent > 100000)
@@ -316,7 +220,7 @@ mf_number_plain(const char *in, char *out, size_t size)
 	return true;
 
 fail:
-	clear(out, size);
+	mf_clear(out, size);
 	return false;
 }
 
@@ -330,8 +234,8 @@ mf_display_value_split(const char *in, char *amount, size_t amount_size,
 	const char *word;
 	size_t		len;
 
-	clear(amount, amount_size);
-	clear(currency, currency_size);
+	mf_clear(amount, amount_size);
+	mf_clear(currency, currency_size);
 	if (space == NULL)
 		return false;
 	len = (size_t) (space - in);
@@ -365,304 +269,6 @@ mf_currency_iso(const char *word)
 			return iso_codes[i];
 	}
 	return NULL;
-}
-
-/* ----------
- * Times
- * ----------
- */
-
-static int
-days_in_month(int year, int month)
-{
-	static const int days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-
-	if (month == 2 && (year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)))
-		return 29;
-	return days[month - 1];
-}
-
-static bool
-date_exists(const Moment *moment)
-{
-	return moment->year >= 1 && moment->month >= 1 && moment->month <= 12 &&
-		moment->day >= 1 && moment->day <= days_in_month(moment->year, moment->month);
-}
-
-/* "2026-01-13" */
-static bool
-read_iso_date(const char **p, Moment *moment)
-{
-	return read_digits(p, 4, &moment->year) && skip_char(p, '-') &&
-		read_digits(p, 2, &moment->month) && skip_char(p, '-') &&
-		read_digits(p, 2, &moment->day) && date_exists(moment);
-}
-
-/* "January 13, 2026" */
-static bool
-read_word_date(const char **p, Moment *moment)
-{
-	size_t		len = 0;
-	int			month;
-
-	for (month = 0; month < 12; month++)
-	{
-		len = word_length(*p, month_names[month]);
-		if (len > 0)
-			break;
-	}
-	if (len == 0)
-		return false;
-	*p += len;
-	moment->month = month + 1;
-	return skip_char(p, ' ') &&
-		read_digits(p, is_digit((*p)[0]) && is_digit((*p)[1]) ? 2 : 1, &moment->day) &&
-		skip_char(p, ',') && skip_char(p, ' ') &&
-		read_digits(p, 4, &moment->year) && date_exists(moment);
-}
-
-/* "00:15:07", "00:15:07.2933333" */
-static bool
-read_clock(const char **p, Moment *moment)
-{
-	int			scale;
-
-	moment->microsecond = 0;
-	if (!read_digits(p, 2, &moment->hour) || !skip_char(p, ':') ||
-		!read_digits(p, 2, &moment->minute) || !skip_char(p, ':') ||
-		!read_digits(p, 2, &moment->second))
-		return false;
-	if (moment->hour > 23 || moment->minute > 59 || moment->second > 59)
-		return false;
-	if (!skip_char(p, '.'))
-		return true;
-	if (!is_digit(**p))
-		return false;
-	for (scale = 100000; is_digit(**p); (*p)++, scale /= 10)
-		moment->microsecond += (**p - '0') * scale;
-	return true;
-}
-
-static bool
-write_moment(const Moment *moment, const char *zone, char *out, size_t size)
-{
-	int			len;
-
-	len = snprintf(out, size, "%04d-%02d-%02d %02d:%02d:%02d.%06d%s",
-				   moment->year, moment->month, moment->day,
-				   moment->hour, moment->minute, moment->second,
-				   moment->microsecond, zone);
-	if (len > 0 && (size_t) len < size)
-		return true;
-	clear(out, size);
-	return false;
-}
-
-bool
-mf_timestamp_plain(const char *in, char *out, size_t size)
-{
-	Moment		moment = {0};
-	const char *zone = "";
-	const char *p = in;
-
-	clear(out, size);
-	if (!read_iso_date(&p, &moment) ||
-		(!skip_char(&p, 'T') && !skip_char(&p, ' ')) ||
-		!read_clock(&p, &moment))
-		return false;
-	if (skip_char(&p, 'Z'))
-		zone = "Z";
-	if (*p != '\0')
-		return false;
-	return write_moment(&moment, zone, out, size);
-}
-
-bool
-mf_expiry_plain(const char *date, const char *time, char *out, size_t size)
-{
-	Moment		moment = {0};
-	const char *p = date;
-
-	clear(out, size);
-	if (is_digit(*p))
-	{
-		/* the time of a whole timestamp counts unless one is given apart */
-		if (!read_iso_date(&p, &moment))
-			return false;
-		if (skip_char(&p, 'T') && !read_clock(&p, &moment))
-			return false;
-	}
-	else if (!read_word_date(&p, &moment))
-		return false;
-	if (*p != '\0')
-		return false;
-	if (time != NULL)
-	{
-		p = time;
-		if (!read_clock(&p, &moment) || *p != '\0')
-			return false;
-	}
-	return write_moment(&moment, "", out, size);
-}
-
-/* "Nov" */
-static bool
-read_month_abbreviation(const char **p, int *month)
-{
-	int			i;
-	int			k;
-
-	for (i = 0; i < 12; i++)
-	{
-		for (k = 0; k < 3; k++)
-		{
-			if (lower((*p)[k]) != lower(month_names[i][k]))
-				break;
-		}
-		if (k == 3)
-		{
-			*month = i + 1;
-			*p += 3;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* "08:49:37", a leap second included */
-static bool
-read_http_clock(const char **p, Moment *moment)
-{
-	return read_digits(p, 2, &moment->hour) && skip_char(p, ':') &&
-		read_digits(p, 2, &moment->minute) && skip_char(p, ':') &&
-		read_digits(p, 2, &moment->second) &&
-		moment->hour <= 23 && moment->minute <= 59 && moment->second <= 60;
-}
-
-/* Days since 1970-01-01 by counting in years that begin in March, as seconds */
-static int64_t
-unix_time(const Moment *moment)
-{
-	int64_t		year = moment->year - (moment->month <= 2);
-	int64_t		era = year / 400;
-	int64_t		year_of_era = year - era * 400;
-	int64_t		day_of_year = (153 * (moment->month + (moment->month > 2 ? -3 : 9)) + 2) / 5 + moment->day - 1;
-	int64_t		day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-	int64_t		days = era * 146097 + day_of_era - 719468;
-
-	return ((days * 24 + moment->hour) * 60 + moment->minute) * 60 + moment->second;
-}
-
-/*
- * The three forms of RFC 9110, section 5.6.7.  The name of the day is checked
- * for being one, not for being the right one.
- */
-static bool
-read_http_date(const char *text, int64_t now, int64_t *when)
-{
-	Moment		moment = {0};
-	const char *p = text;
-	size_t		len = 0;
-	int			i;
-
-	for (i = 0; i < 7 && len == 0; i++)
-		len = word_length(p, day_names[i]);
-	if (len > 0)
-	{
-		/* "Sunday, 06-Nov-94 08:49:37 GMT" */
-		p += len;
-		if (!skip_char(&p, ',') || !skip_char(&p, ' ') ||
-			!read_digits(&p, 2, &moment.day) || !skip_char(&p, '-') ||
-			!read_month_abbreviation(&p, &moment.month) || !skip_char(&p, '-') ||
-			!read_digits(&p, 2, &moment.year) || !skip_char(&p, ' ') ||
-			!read_http_clock(&p, &moment) || word_length(p, " GMT") == 0 || p[4] != '\0')
-			return false;
-
-		/* the year with these digits that is at most 50 years ahead */
-		moment.year += (int) (1970 + now / 31556952) / 100 * 100 + 100;
-		for (i = 0; i < 2; i++)
-		{
-			if (unix_time(&moment) > now + INT64_C(50) * 31556952)
-				moment.year -= 100;
-		}
-	}
-	else
-	{
-		for (i = 0; i < 7 && len == 0; i++)
-		{
-			if (lower(p[0]) == lower(day_names[i][0]) && lower(p[1]) == lower(day_names[i][1]) &&
-				lower(p[2]) == lower(day_names[i][2]))
-				len = 3;
-		}
-		if (len == 0)
-			return false;
-		p += len;
-		if (skip_char(&p, ','))
-		{
-			/* "Sun, 06 Nov 1994 08:49:37 GMT" */
-			if (!skip_char(&p, ' ') || !read_digits(&p, 2, &moment.day) ||
-				!skip_char(&p, ' ') || !read_month_abbreviation(&p, &moment.month) ||
-				!skip_char(&p, ' ') || !read_digits(&p, 4, &moment.year) ||
-				!skip_char(&p, ' ') || !read_http_clock(&p, &moment) ||
-				word_length(p, " GMT") == 0 || p[4] != '\0')
-				return false;
-		}
-		else
-		{
-			/* "Sun Nov  6 08:49:37 1994" */
-			if (!skip_char(&p, ' ') || !read_month_abbreviation(&p, &moment.month) ||
-				!skip_char(&p, ' '))
-				return false;
-			if (!read_digits(&p, skip_char(&p, ' ') ? 1 : 2, &moment.day) ||
-				!skip_char(&p, ' ') || !read_http_clock(&p, &moment) ||
-				!skip_char(&p, ' ') || !read_digits(&p, 4, &moment.year) || *p != '\0')
-				return false;
-		}
-	}
-	if (!date_exists(&moment))
-		return false;
-	*when = unix_time(&moment);
-	return true;
-}
-
-int
-mf_retry_after(const char *header, int64_t now, int cap)
-{
-	char		value[64];
-	const char *p = header;
-	size_t		len;
-	int64_t		seconds = 0;
-
-	while (*p == ' ' || *p == '\t')
-		p++;
-	len = strlen(p);
-	while (len > 0 && (p[len - 1] == ' ' || p[len - 1] == '\t'))
-		len--;
-	if (len == 0 || len >= sizeof(value))
-		return -1;
-	memcpy(value, p, len);
-	value[len] = '\0';
-
-	if (is_digit(value[0]))
-	{
-		for (p = value; is_digit(*p); p++)
-		{
-			/* stop counting early: it is capped anyway */
-			if (seconds <= cap)
-				seconds = seconds * 10 + (*p - '0');
-		}
-		if (*p != '\0')
-			return -1;
-	}
-	else
-	{
-		if (!read_http_date(value, now, &seconds))
-			return -1;
-		seconds -= now;
-	}
-	if (seconds < 0)
-		return 0;
-	return seconds > cap ? cap : (int) seconds;
 }
 
 /* ----------

@@ -1,0 +1,250 @@
+/*
+ * http_callbacks.c
+ *	  What libcurl calls.
+ *
+ * Callbacks only write into the exchange and into epoll: they neither allocate
+ * from anybody's context nor leave by a jump nor call the owner.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/http_callbacks.c
+ */
+#include "http_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+static bool header_value(const char *line, size_t len, const char *name, char *out, size_t out_size);
+
+/* ----------
+ * Of the multi handle
+ * ----------
+ */
+
+int
+mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+	MfHttp	   *http = arg;
+	struct epoll_event event = {0};
+
+	(void) easy;
+	event.data.fd = fd;
+	if (what == CURL_POLL_REMOVE)
+	{
+		/* the kernel drops a closed descriptor by itself */
+		(void) epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, &event);
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		event.events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		event.events |= EPOLLOUT;
+
+	if (known != NULL && epoll_ctl(http->epoll, EPOLL_CTL_MOD, fd, &event) == 0)
+		return 0;
+	if (epoll_ctl(http->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ||
+		(errno == EEXIST && epoll_ctl(http->epoll, EPOLL_CTL_MOD, fd, &event) == 0))
+	{
+		if (known == NULL)
+			curl_multi_assign(http->multi, fd, http);
+		return 0;
+	}
+
+	/*
+	 * The transfers on this socket would never hear of it again.  Returning an
+	 * error would leave the multi handle dead, so they are failed in order.
+	 */
+	http->watch_failed = true;
+	return 0;
+}
+
+int
+mf_http_set_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	MfHttp	   *http = arg;
+
+	(void) multi;
+	http->deadline = timeout_ms < 0 ? -1 : mf_http_clock() + (int64_t) timeout_ms * 1000000;
+	return 0;
+}
+
+/* ----------
+ * Of a transfer
+ * ----------
+ */
+
+int
+mf_http_set_close_on_exec(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	int			flags = fcntl(fd, F_GETFD);
+
+	(void) arg;
+	(void) purpose;
+	if (flags >= 0)
+		(void) fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+	return CURL_SOCKOPT_OK;
+}
+
+/*
+ * TLS begins: the connection stands.  libcurl itself tells the time of that
+ * only once the handshake is over.
+ */
+CURLcode
+mf_http_note_tls(CURL *easy, void *context, void *arg)
+{
+	MfHttpTransfer *transfer = arg;
+
+	(void) easy;
+	(void) context;
+	transfer->tls_begun = mf_http_clock();
+	return CURLE_OK;
+}
+
+/*
+ * The last point at which not sending is certain.  libcurl comes here again
+ * if it wants to repeat the request on another connection: never once the
+ * body was asked for.
+ */
+int
+mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	MfHttpTransfer *transfer = arg;
+	MfHttpExchange *exchange = transfer->exchange;
+	long		new_connections;
+
+	(void) remote_ip;
+	(void) local_ip;
+	(void) remote_port;
+	(void) local_port;
+
+	exchange->gate_reached = true;
+	if (exchange->body_started)
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
+				  "the connection was lost while sending; the request is not repeated");
+	else if (transfer->target->http->gate_closed)
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "sending was stopped");
+	else if (transfer->send_by != 0 && mf_http_clock() > transfer->send_by)
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
+				  "the time allowed for sending was over");
+	else
+	{
+		exchange->gate_passed = true;
+		/* a request without a body is all headers: it leaves now */
+		exchange->body_started = (transfer->body_len == 0);
+		if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK)
+			exchange->connection_reused = (new_connections == 0);
+		return CURL_PREREQFUNC_OK;
+	}
+	return CURL_PREREQFUNC_ABORT;
+}
+
+/* Serves the body once, from start to end. */
+size_t
+mf_http_serve_body(char *buffer, size_t size, size_t count, void *arg)
+{
+	MfHttpTransfer *transfer = arg;
+	MfHttpExchange *exchange = transfer->exchange;
+	size_t		room = size * count;
+	size_t		left = transfer->body_len - exchange->body_served;
+
+	exchange->body_started = true;
+	if (room > left)
+		room = left;
+	memcpy(buffer, transfer->body + exchange->body_served, room);
+	exchange->body_served += room;
+	return room;
+}
+
+/* Without a rewind libcurl cannot send a body again: it reports error 65. */
+int
+mf_http_refuse_rewind(void *arg, curl_off_t offset, int origin)
+{
+	(void) arg;
+	(void) offset;
+	(void) origin;
+	return CURL_SEEKFUNC_FAIL;
+}
+
+/* Keeps the value of header "name" (with its colon) in "out"; printable ASCII only. */
+static bool
+header_value(const char *line, size_t len, const char *name, char *out, size_t out_size)
+{
+	size_t		name_len = strlen(name);
+	size_t		i;
+
+	if (len < name_len || !curl_strnequal(line, name, name_len))
+		return false;
+	line += name_len;
+	len -= name_len;
+	while (len > 0 && (*line == ' ' || *line == '\t'))
+	{
+		line++;
+		len--;
+	}
+	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' ||
+					   line[len - 1] == ' ' || line[len - 1] == '\t'))
+		len--;
+	for (i = 0; i < len && i < out_size - 1; i++)
+		out[i] = (line[i] >= 0x20 && line[i] < 0x7F) ? line[i] : '?';
+	out[i] = '\0';
+	return true;
+}
+
+size_t
+mf_http_keep_header(char *line, size_t size, size_t count, void *arg)
+{
+	MfHttpTransfer *transfer = arg;
+	MfHttpExchange *exchange = transfer->exchange;
+	size_t		len = size * count;
+
+	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
+	{
+		/* a new answer begins, perhaps after an interim one */
+		exchange->retry_after[0] = '\0';
+		exchange->content_type[0] = '\0';
+		transfer->headers_ended = false;
+	}
+	else if (transfer->headers_ended)
+		;						/* a trailer behind a chunked body */
+	else if (len <= 2 && (line[0] == '\r' || line[0] == '\n'))
+		transfer->headers_ended = true;
+	else if (!header_value(line, len, "Retry-After:",
+						   exchange->retry_after, sizeof(exchange->retry_after)))
+		header_value(line, len, "Content-Type:",
+					 exchange->content_type, sizeof(exchange->content_type));
+	return len;
+}
+
+size_t
+mf_http_keep_response(char *data, size_t size, size_t count, void *arg)
+{
+	MfHttpTransfer *transfer = arg;
+	MfHttpExchange *exchange = transfer->exchange;
+	size_t		len = size * count;
+
+	if (len > MF_HTTP_MAX_RESPONSE - exchange->response_len)
+	{
+		exchange->truncated = true;
+		return 0;
+	}
+	if (exchange->response_len + len + 1 > transfer->response_size)
+	{
+		size_t		new_size = transfer->response_size;
+		char	   *grown;
+
+		while (exchange->response_len + len + 1 > new_size)
+			new_size *= 2;
+		if (new_size > MF_HTTP_MAX_RESPONSE + 1)
+			new_size = MF_HTTP_MAX_RESPONSE + 1;
+		grown = realloc(exchange->response, new_size);
+		if (grown == NULL)
+			return 0;
+		exchange->response = grown;
+		transfer->response_size = new_size;
+	}
+	memcpy(exchange->response + exchange->response_len, data, len);
+	exchange->response_len += len;
+	return len;
+}

@@ -1,0 +1,281 @@
+/*
+ * http_target.c
+ *	  Where requests go and as whom.
+ *
+ * Our copies of a key are wiped; libcurl frees the request it makes of it
+ * without wiping.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/http_target.c
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* asprintf() */
+#endif
+#include "http_private.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool part_is_absent(CURLU *url, CURLUPart part);
+static bool is_loopback(const char *host);
+static bool read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size);
+static bool key_is_clean(const char *key);
+static bool add_header(struct curl_slist **headers, const char *line);
+static void free_headers(struct curl_slist *headers);
+
+static bool
+part_is_absent(CURLU *url, CURLUPart part)
+{
+	char	   *value = NULL;
+	bool		absent = (curl_url_get(url, part, &value, 0) != CURLUE_OK);
+
+	curl_free(value);
+	return absent;
+}
+
+static bool
+is_loopback(const char *host)
+{
+	struct in_addr v4;
+
+	if (curl_strequal(host, "localhost") || strcmp(host, "[::1]") == 0)
+		return true;
+	return inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
+}
+
+/* Checks the URL and keeps it, without a closing slash, and its host. */
+static bool
+read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size)
+{
+	CURLU	   *url = curl_url();
+	char	   *scheme = NULL;
+	char	   *host = NULL;
+	char	   *port = NULL;
+	char	   *path = NULL;
+	size_t		len;
+	bool		done = false;
+
+	if (url == NULL)
+	{
+		mf_http_error(error, error_size, "out of memory");
+		return false;
+	}
+	if (curl_url_set(url, CURLUPART_URL, base_url, 0) != CURLUE_OK ||
+		curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+		curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+		curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK)
+		mf_http_error(error, error_size, "the URL is not valid");
+	else if (!(curl_strnequal(base_url, "https://", 8) && base_url[8] != '/') &&
+			 !(curl_strnequal(base_url, "http://", 7) && base_url[7] != '/'))
+		mf_http_error(error, error_size, "the URL must begin with https://");
+	else if (!part_is_absent(url, CURLUPART_USER) || !part_is_absent(url, CURLUPART_PASSWORD) ||
+			 !part_is_absent(url, CURLUPART_OPTIONS))
+		mf_http_error(error, error_size, "the URL must not contain a user name or password");
+	else if (strcmp(path, "/") != 0 || strpbrk(base_url, "?#") != NULL ||
+			 !part_is_absent(url, CURLUPART_QUERY) || !part_is_absent(url, CURLUPART_FRAGMENT))
+		mf_http_error(error, error_size, "the URL must end after the host and port");
+	else if (curl_strequal(scheme, "http") && !is_loopback(host))
+		mf_http_error(error, error_size, "plain http is only allowed to the local host");
+	else
+	{
+		target->plain = curl_strequal(scheme, "http");
+		len = strlen(base_url);
+		if (base_url[len - 1] == '/')
+			len--;
+		target->base_url = strndup(base_url, len);
+		if (curl_url_get(url, CURLUPART_PORT, &port, 0) == CURLUE_OK)
+		{
+			if (asprintf(&target->host, "%s:%s", host, port) < 0)
+				target->host = NULL;
+		}
+		else
+			target->host = strdup(host);
+		done = (target->base_url != NULL && target->host != NULL);
+		if (!done)
+			mf_http_error(error, error_size, "out of memory");
+	}
+	curl_free(scheme);
+	curl_free(host);
+	curl_free(port);
+	curl_free(path);
+	curl_url_cleanup(url);
+	return done;
+}
+
+/* See http.h. */
+bool
+mf_http_base_url_valid(const char *base_url, char *error, size_t error_size)
+{
+	MfHttpTarget probe;
+	bool		valid;
+
+	memset(&probe, 0, sizeof(probe));
+	valid = read_base_url(&probe, base_url, error, error_size);
+	free(probe.base_url);
+	free(probe.host);
+	return valid;
+}
+
+static bool
+key_is_clean(const char *key)
+{
+	if (*key == '\0')
+		return false;
+	for (; *key != '\0'; key++)
+	{
+		if (*key <= 0x20 || *key >= 0x7F)
+			return false;
+	}
+	return true;
+}
+
+static bool
+add_header(struct curl_slist **headers, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(*headers, line);
+
+	if (longer == NULL)
+		return false;
+	*headers = longer;
+	return true;
+}
+
+/* Wipes before freeing: one of them holds the key. */
+static void
+free_headers(struct curl_slist *headers)
+{
+	struct curl_slist *item;
+
+	for (item = headers; item != NULL; item = item->next)
+		explicit_bzero(item->data, strlen(item->data));
+	curl_slist_free_all(headers);
+}
+
+MfHttpTarget *
+mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
+					  char *error, size_t error_size)
+{
+	MfHttpTarget *target;
+	MfHttpTransfer *transfer;
+	char	   *authorization = NULL;
+	sigset_t	saved;
+	int			len;
+	bool		done;
+
+	if (options->base_url == NULL || options->api_key == NULL)
+	{
+		mf_http_error(error, error_size, "URL and API key are needed");
+		return NULL;
+	}
+	if (!key_is_clean(options->api_key))
+	{
+		mf_http_error(error, error_size,
+				  "the API key is empty or contains spaces, line ends or other characters that no key has");
+		return NULL;
+	}
+	if (options->timeout_ms <= 0 || options->connect_timeout_ms <= 0)
+	{
+		mf_http_error(error, error_size, "time-outs must be greater than zero");
+		return NULL;
+	}
+	target = calloc(1, sizeof(MfHttpTarget));
+	if (target == NULL)
+	{
+		mf_http_error(error, error_size, "out of memory");
+		return NULL;
+	}
+	target->http = http;
+	target->timeout_ms = options->timeout_ms;
+	target->connect_timeout_ms = options->connect_timeout_ms;
+	target->next = http->targets;
+	if (target->next != NULL)
+		target->next->prev = target;
+	http->targets = target;
+
+	mf_http_block_signals(&saved);
+	done = read_base_url(target, options->base_url, error, error_size);
+	if (done && options->ca_file != NULL)
+	{
+		target->ca_file = strdup(options->ca_file);
+		done = (target->ca_file != NULL);
+	}
+	if (done)
+	{
+		len = asprintf(&authorization, AUTHORIZATION "%s", options->api_key);
+		if (len < 0)
+			authorization = NULL;
+		done = (authorization != NULL &&
+				add_header(&target->headers, authorization) &&
+				add_header(&target->headers, "Content-Type: application/json") &&
+				add_header(&target->headers, "Accept: application/json") &&
+				add_header(&target->headers, "Expect:"));
+		if (authorization != NULL)
+			explicit_bzero(authorization, (size_t) len);
+		free(authorization);
+		if (!done)
+			mf_http_error(error, error_size, "out of memory");
+	}
+	else if (target->base_url != NULL)
+		mf_http_error(error, error_size, "out of memory");
+
+	/* the first handle shows whether libcurl takes every option */
+	if (done)
+	{
+		transfer = mf_http_transfer_create(target, error, error_size);
+		if (transfer != NULL)
+		{
+			target->idle = transfer;
+			target->idle_count = 1;
+		}
+		else
+			done = false;
+	}
+	if (!done)
+	{
+		mf_http_target_free(target);
+		target = NULL;
+	}
+	mf_http_restore_signals(&saved);
+	return target;
+}
+
+void
+mf_http_target_release(MfHttpTarget *target)
+{
+	sigset_t	saved;
+
+	if (target == NULL)
+		return;
+	target->released = true;
+	if (target->busy > 0)
+		return;
+	mf_http_block_signals(&saved);
+	mf_http_target_free(target);
+	mf_http_restore_signals(&saved);
+}
+
+/* Nothing of it may be running. */
+void
+mf_http_target_free(MfHttpTarget *target)
+{
+	while (target->idle != NULL)
+	{
+		MfHttpTransfer *transfer = target->idle;
+
+		target->idle = transfer->next;
+		mf_http_transfer_free(transfer);
+	}
+	if (target->prev != NULL)
+		target->prev->next = target->next;
+	else
+		target->http->targets = target->next;
+	if (target->next != NULL)
+		target->next->prev = target->prev;
+	free_headers(target->headers);
+	free(target->base_url);
+	free(target->host);
+	free(target->ca_file);
+	free(target);
+}

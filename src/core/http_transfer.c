@@ -1,0 +1,167 @@
+/*
+ * http_transfer.c
+ *	  Easy handles with every option of a target set.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/http_transfer.c
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* asprintf() */
+#endif
+#include "http_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define USER_AGENT "myfatoorah/1.0"
+
+/* Trust stores read from disk again after this many seconds */
+#define CA_CACHE_SECONDS 600L
+
+/* A busy connection is replaced after this many seconds, so that DNS counts */
+#define MAX_CONNECTION_SECONDS 3600L
+
+/* Goes to "failed" with the name of the option if libcurl refuses it. */
+#define SETOPT(easy, option, value) \
+	do { \
+		CURLcode	setopt_code_ = curl_easy_setopt((easy), (option), (value)); \
+		if (setopt_code_ != CURLE_OK) \
+		{ \
+			mf_http_error(error, error_size, "libcurl refused %s: %s", #option, \
+					  curl_easy_strerror(setopt_code_)); \
+			goto failed; \
+		} \
+	} while (0)
+
+/* A new easy handle with everything set that is the same for each request */
+MfHttpTransfer *
+mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size)
+{
+	MfHttpTransfer *transfer = calloc(1, sizeof(MfHttpTransfer));
+	CURL	   *easy;
+
+	if (transfer == NULL)
+	{
+		mf_http_error(error, error_size, "out of memory");
+		return NULL;
+	}
+	transfer->target = target;
+	easy = transfer->easy = curl_easy_init();
+	if (easy == NULL)
+	{
+		mf_http_error(error, error_size, "out of memory");
+		goto failed;
+	}
+	SETOPT(easy, CURLOPT_PRIVATE, transfer);
+	SETOPT(easy, CURLOPT_ERRORBUFFER, transfer->error);
+	SETOPT(easy, CURLOPT_NOSIGNAL, 1L);
+	SETOPT(easy, CURLOPT_QUICK_EXIT, 1L);
+
+	/* where to: nothing but this host, by nothing but this protocol */
+	SETOPT(easy, CURLOPT_PROTOCOLS_STR, target->plain ? "http" : "https");
+	SETOPT(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	SETOPT(easy, CURLOPT_PROXY, "");
+	SETOPT(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SETOPT(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+	SETOPT(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	SETOPT(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+	SETOPT(easy, CURLOPT_TCP_NODELAY, 1L);
+	SETOPT(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	SETOPT(easy, CURLOPT_MAXLIFETIME_CONN, MAX_CONNECTION_SECONDS);
+	SETOPT(easy, CURLOPT_SOCKOPTFUNCTION, mf_http_set_close_on_exec);
+	SETOPT(easy, CURLOPT_TIMEOUT_MS, target->timeout_ms);
+	SETOPT(easy, CURLOPT_CONNECTTIMEOUT_MS, target->connect_timeout_ms);
+
+	SETOPT(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SETOPT(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	SETOPT(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	SETOPT(easy, CURLOPT_CA_CACHE_TIMEOUT, CA_CACHE_SECONDS);
+	if (target->ca_file != NULL)
+		SETOPT(easy, CURLOPT_CAINFO, target->ca_file);
+
+	/*
+	 * No directory beside a file: a file of ours stands instead of the
+	 * system's authorities, and only files are cached, so that not every new
+	 * connection reads them all.
+	 */
+	if (target->ca_file != NULL || curl_version_info(CURLVERSION_NOW)->cainfo != NULL)
+		SETOPT(easy, CURLOPT_CAPATH, NULL);
+
+	/*
+	 * Not checked, for not every TLS library has it: without it a handshake
+	 * that fails is described as a connection that fails.
+	 */
+	(void) curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, mf_http_note_tls);
+	(void) curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, transfer);
+
+	/* what: a POST from our own callback, once */
+	SETOPT(easy, CURLOPT_POST, 1L);
+	SETOPT(easy, CURLOPT_HTTPHEADER, target->headers);
+	SETOPT(easy, CURLOPT_USERAGENT, USER_AGENT);
+	SETOPT(easy, CURLOPT_READFUNCTION, mf_http_serve_body);
+	SETOPT(easy, CURLOPT_READDATA, transfer);
+	SETOPT(easy, CURLOPT_SEEKFUNCTION, mf_http_refuse_rewind);
+	SETOPT(easy, CURLOPT_SEEKDATA, transfer);
+	SETOPT(easy, CURLOPT_PREREQFUNCTION, mf_http_pass_gate);
+	SETOPT(easy, CURLOPT_PREREQDATA, transfer);
+
+	SETOPT(easy, CURLOPT_HEADERFUNCTION, mf_http_keep_header);
+	SETOPT(easy, CURLOPT_HEADERDATA, transfer);
+	SETOPT(easy, CURLOPT_WRITEFUNCTION, mf_http_keep_response);
+	SETOPT(easy, CURLOPT_WRITEDATA, transfer);
+	return transfer;
+
+failed:
+	mf_http_transfer_free(transfer);
+	return NULL;
+}
+
+void
+mf_http_transfer_free(MfHttpTransfer *transfer)
+{
+	if (transfer->easy != NULL)
+		curl_easy_cleanup(transfer->easy);
+	free(transfer->url);
+	free(transfer->body);
+	free(transfer);
+}
+
+MfHttpTransfer *
+mf_http_transfer_take(MfHttpTarget *target, char *error, size_t error_size)
+{
+	MfHttpTransfer *transfer = target->idle;
+
+	if (transfer == NULL)
+		return mf_http_transfer_create(target, error, error_size);
+	target->idle = transfer->next;
+	target->idle_count--;
+	transfer->next = NULL;
+	return transfer;
+}
+
+/* Sets what differs from request to request. */
+bool
+mf_http_transfer_set_request(MfHttpTransfer *transfer, const char *path, char *error, size_t error_size)
+{
+	const char *base = transfer->target->base_url;
+	size_t		base_len = strlen(base);
+
+	SETOPT(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) transfer->body_len);
+	if (transfer->url != NULL && strcmp(transfer->url + base_len, path) == 0)
+		return true;
+	free(transfer->url);
+	if (asprintf(&transfer->url, "%s%s", base, path) < 0)
+	{
+		transfer->url = NULL;
+		mf_http_error(error, error_size, "out of memory");
+		return false;
+	}
+	SETOPT(transfer->easy, CURLOPT_URL, transfer->url);
+	return true;
+
+failed:
+	free(transfer->url);
+	transfer->url = NULL;
+	return false;
+}
