@@ -66,12 +66,7 @@ DATA = sql/myfatoorah--1.0.sql
 PGFILEDESC = "myfatoorah - invoices and payments through MyFatoorah"
 
 # Plain C, without PostgreSQL
-CORE_OBJS = \
-	src/core/http.o \
-	src/core/json.o \
-	src/core/text.o \
-	src/core/api.o \
-	src/core/outcome.o
+CORE_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/core/*.c)))
 
 OBJS = \
 	src/myfatoorah.o \
