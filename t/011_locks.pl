@@ -1,0 +1,186 @@
+# Locks of others: they hold up their own rows and nothing else, no answer is lost by them, and they do not keep the
+# server from shutting down.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'");
+my $send = { path => '/v2/SendPayment' };
+
+$mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '600s' });
+$mf->wait_worker($node, 'postgres');
+
+sub sql
+{
+	return $node->safe_psql('postgres', @_);
+}
+
+# Sends some invoices from another session.
+my $markers = 0;
+
+sub others_go_on
+{
+	my ($what) = @_;
+	my $prefix = 'marker-' . ++$markers;
+
+	$mf->insert_many($node, 'postgres', $prefix, 5);
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$prefix-%' AND status = 'sent'", 5);
+	pass("$what: others go on");
+	return;
+}
+
+sub sends
+{
+	my ($name) = @_;
+
+	return scalar grep { $_ eq $name } $sandbox->names;
+}
+
+#
+# A queued row that somebody has locked when it falls due
+#
+my $session = $mf->session($node, 'postgres');
+foreach my $case (
+	[ 'SELECT FOR UPDATE', "SELECT id FROM mf_invoice WHERE customer_reference = 'NAME' FOR UPDATE" ],
+	[ 'UPDATE', "UPDATE mf_invoice SET customer_name = 'changed' WHERE customer_reference = 'NAME'" ],
+	[ 'UPDATE of send_at', "UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'NAME'" ],
+	[ 'mf_cancel() that is rolled back', "SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'NAME'", 'ROLLBACK' ])
+{
+	my ($what, $lock, $end) = @$case;
+	my $name = $what =~ s/\W+/ /gr;
+
+	$mf->insert($node, 'postgres', $name, send_at => "clock_timestamp() + interval '700 ms'");
+	$session->query_safe('BEGIN; ' . $lock =~ s/NAME/$name/r);
+	$mf->wait_for($node, 'postgres', "SELECT clock_timestamp() > send_at + interval '100 ms' FROM mf_invoice WHERE customer_reference = '$name'");
+	others_go_on($what);
+	is(sends($name), 0, "$what: the locked row is not sent");
+	$session->query_safe($end // 'COMMIT');
+	$mf->wait_status($node, 'postgres', $name);
+	is(sends($name), 1, "$what: it is sent once the lock is gone");
+}
+my ($entry) = grep { $_->{reference} =~ /^UPDATE\./ } $sandbox->ledger(path => '/v2/SendPayment');
+like($entry->{body}, qr/"CustomerName":\s*"changed"/, 'with what the UPDATE made of it');
+
+$mf->insert($node, 'postgres', 'cancelled', send_at => "clock_timestamp() + interval '700 ms'");
+$session->query_safe("BEGIN; SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'cancelled'");
+$mf->wait_for($node, 'postgres', "SELECT clock_timestamp() > send_at FROM mf_invoice WHERE customer_reference = 'cancelled'");
+others_go_on('mf_cancel()');
+$session->query_safe('COMMIT');
+others_go_on('mf_cancel() that is committed');
+is($mf->status($node, 'postgres', 'cancelled') . sends('cancelled'), 'cancelled0', 'a row cancelled when it falls due is not sent');
+
+#
+# A row that is being sent: its answer is kept at once, and applied when the lock is gone.
+#
+my $before = $sandbox->count(%$send);
+$sandbox->faults({ path => 'SendPayment', reference_prefix => 'answered', delay_ms => 700, times => -1 });
+$mf->insert($node, 'postgres', 'answered');
+$sandbox->wait_count($send, $before + 1) or die "it is not sent\n";
+$session->query_safe("BEGIN; SELECT id FROM mf_invoice WHERE customer_reference = 'answered' FOR UPDATE");
+$mf->wait_for($node, 'postgres', "SELECT outcome FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = 'answered'", 'accepted');
+is(sql("SELECT i.status, a.invoice_id IS NOT NULL FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = 'answered'"),
+	'sending|t', 'the answer to a locked row is kept in mf_attempt at once');
+others_go_on('a locked row with an answer');
+$session->query_safe('COMMIT');
+$mf->wait_status($node, 'postgres', 'answered');
+is(sends('answered'), 1, 'and applied when the lock is gone');
+
+# A worker that ends meanwhile: the answer is in mf_attempt, so the next one knows it.
+$before = $sandbox->count(%$send);
+$mf->insert($node, 'postgres', 'answered again');
+$sandbox->wait_count($send, $before + 1) or die "it is not sent\n";
+$session->query_safe("BEGIN; SELECT id FROM mf_invoice WHERE customer_reference = 'answered again' FOR UPDATE");
+$mf->wait_for($node, 'postgres', "SELECT outcome FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = 'answered again'", 'accepted');
+my $pid = $mf->worker_pid($node, 'postgres');
+kill 'TERM', $pid;
+$mf->wait_worker($node, 'postgres', not => $pid);
+others_go_on('a new worker beside a locked row');
+$session->query_safe('COMMIT');
+$session->quit;
+$mf->wait_for($node, 'postgres', "SELECT status <> 'sending' FROM mf_invoice WHERE customer_reference = 'answered again'");
+is($mf->status($node, 'postgres', 'answered again') . sends('answered again'), 'sent1',
+	'an answer that was kept is not lost with the worker that got it');
+
+#
+# A lock on the whole table
+#
+sub lock_table
+{
+	my ($what, $prefix) = @_;
+	my $before = $sandbox->count(%$send);
+
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => $prefix, delay_ms => 500, times => 5 });
+	$mf->insert_many($node, 'postgres', $prefix, 5);
+	$sandbox->wait_count($send, $before + 5) or die "they are not sent\n";
+	my $session = $mf->session($node, 'postgres');
+	$session->query_safe("BEGIN; LOCK TABLE mf_invoice IN ACCESS EXCLUSIVE MODE");
+	$mf->wait_for($node, 'postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker'", 'Lock');
+	return $session;
+}
+
+sub honest
+{
+	my ($what, $prefix) = @_;
+
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$prefix-%' AND status IN ('sent', 'unknown')", 5);
+	is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], "$what: rows, attempts and ledger agree");
+	return;
+}
+
+$session = lock_table('released', 'released');
+$session->query_safe('COMMIT');
+$session->quit;
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'released-%' AND status = 'sent'", 5);
+pass('LOCK TABLE: once it is released, all answers are there');
+
+$session = lock_table('shut down', 'shutdown');
+my $seconds = $mf->seconds(sub { $node->stop('fast') });
+cmp_ok($seconds, '<', 5, 'LOCK TABLE and answers to record: fast shutdown');
+diag(sprintf 'fast shutdown, table locked by a session: %.0f ms', 1000 * $seconds);
+eval { $session->quit };
+$node->start;
+honest('LOCK TABLE and fast shutdown', 'shutdown');
+
+# The worker alone is told to end: it must not wait for the lock, neither in its work nor at the start of its service.
+$session = lock_table('terminated', 'terminated');
+foreach my $when ('at work', 'at its start')
+{
+	my $pid = $mf->worker_pid($node, 'postgres');
+
+	$seconds = $mf->seconds(sub { sql("SELECT pg_terminate_backend($pid, 60000)") });
+	cmp_ok($seconds, '<', 5, "LOCK TABLE: a worker that waits for it $when can be ended");
+	diag(sprintf 'end of a worker that waits for a lock %s: %.0f ms', $when, 1000 * $seconds);
+	$mf->wait_for($node, 'postgres',
+		"SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker' AND pid <> $pid", 'Lock');
+}
+$session->query_safe('COMMIT');
+$session->quit;
+honest('LOCK TABLE and the end of the worker', 'terminated');
+
+# A prepared transaction holds the lock: no session whose end would release it.
+foreach my $when ('at work', 'at its start')
+{
+	$session = lock_table('prepared', "prepared $when");
+	$session->query_safe("PREPARE TRANSACTION 'lock'");
+	$session->quit;
+	if ($when eq 'at its start')
+	{
+		my $pid = $mf->worker_pid($node, 'postgres');
+
+		sql("SELECT pg_terminate_backend($pid)");
+		$mf->wait_for($node, 'postgres',
+			"SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker' AND pid <> $pid", 'Lock');
+	}
+	$seconds = $mf->seconds(sub { $node->stop('fast', fail_ok => 1, timeout => 30) });
+	cmp_ok($seconds, '<', 5, "a table locked by a prepared transaction, worker $when: fast shutdown");
+	diag(sprintf 'fast shutdown, table locked by a prepared transaction, worker %s: %.0f ms', $when, 1000 * $seconds);
+	$node->stop('immediate') if $seconds >= 5;
+	$node->start;
+	sql("COMMIT PREPARED 'lock'");
+	honest("a table locked by a prepared transaction, worker $when", "prepared $when");
+}
+
+others_go_on('in the end');
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$node->stop;
+done_testing();
