@@ -88,6 +88,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->invoice = job->invoice;
 	flight->attempt = is_lookup ? job->attempts : job->attempts + 1;
 	flight->reference = pstrdup(reference);
+	flight->sent_reference = pstrdup(mf_to_utf8(reference));
 	flight->circuit = mf_circuit_get(job->account);
 
 	/* the clock that the gate obeys first: if we are frozen in between, it must be the earlier one */
@@ -126,6 +127,7 @@ mf_flight_free(MfFlight *flight)
 	else
 		mf_send_result_free(&flight->sent);
 	pfree(flight->reference);
+	pfree(flight->sent_reference);
 	pfree(flight);
 }
 
@@ -146,7 +148,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 	if (mf_flight_is_lookup(flight))
 		mf_status_result_read(exchange, now, &flight->found);
 	else
-		mf_send_result_read(exchange, flight->reference, now, &flight->sent);
+		mf_send_result_read(exchange, flight->sent_reference, now, &flight->sent);
 }
 
 /* See flight.h. */
@@ -489,7 +491,7 @@ difference(const MfFlight *flight)
 	const char *currency = values[MF_PS_DISPLAY_CURRENCY];
 	const char *reference = values[MF_PS_CUSTOMER_REFERENCE];
 
-	if (reference == NULL || strcmp(reference, mf_to_utf8(flight->reference)) != 0)
+	if (reference == NULL || strcmp(reference, flight->sent_reference) != 0)
 		return psprintf("look-up by reference \"%s\" found invoice %s with another reference",
 						flight->reference, values[MF_PS_INVOICE_ID]);
 

@@ -35,6 +35,7 @@ typedef struct MfFlight
 	int64		invoice;
 	int			attempt;
 	char	   *reference;
+	char	   *sent_reference; /* the same in UTF-8, as it went out */
 	MfCircuit  *circuit;
 	TimestampTz send_by;
 	TimestampTz answer_by;		/* no answer can come later */

@@ -437,9 +437,12 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 	schema = RelationGetNamespace(trigger->tg_relation);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
-		if (mf_queue_insert(schema, trigger) == 0)
+		bool		restored = TransactionIdIsValid(restored_in) && restored_in == GetTopTransactionIdIfAny();
+		bool		to_send = false;
+
+		if (mf_queue_insert(schema, trigger, restored ? &to_send : NULL) == 0)
 			return PointerGetDatum(NULL);
-		if (TransactionIdIsValid(restored_in) && restored_in == GetTopTransactionIdIfAny())
+		if (to_send)
 		{
 			mf_queue_pause(schema, MF_ALL_ACCOUNTS, GetUserNameFromId(GetUserId(), false),
 						   "unfinished invoices were restored; the server they come from may send them too");

@@ -129,8 +129,11 @@ typedef struct MfLockedInvoice
 
 /* --- for the triggers and the functions of people --- */
 
-/* Puts the trigger's new rows on the agenda; how many. */
-extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger);
+/*
+ * Puts the trigger's new rows on the agenda; how many.  If "to_send" is not
+ * NULL it tells whether the worker would act on any of them.
+ */
+extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send);
 
 /* Follows a change of a queued invoice's own columns. */
 extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account,

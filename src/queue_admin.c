@@ -28,6 +28,11 @@ static MfStatement insert_statement = {
 	0, {0}, NULL, InvalidOid
 };
 
+static MfStatement to_send_statement = {
+	"SELECT FROM new_rows n WHERE n.status IN ('queued', 'sending', 'unknown') LIMIT 1",
+	0, {0}, NULL, InvalidOid
+};
+
 static MfStatement reschedule_statement = {
 	"UPDATE @mf_queue SET account = $2, due = $3, rank = " MF_RANK("$3", "$4") ", priority = $4 "
 	"WHERE invoice = $1 AND kind IN ('send', 'verify')",
@@ -116,7 +121,7 @@ static MfStatement forget_statement = {
 };
 /* See queue.h. */
 uint64
-mf_queue_insert(Oid schema, TriggerData *trigger)
+mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
 {
 	MfSqlScope	scope;
 	uint64		rows;
@@ -125,6 +130,8 @@ mf_queue_insert(Oid schema, TriggerData *trigger)
 	if (SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
 		elog(ERROR, "could not register the new rows");
 	rows = mf_sql_execute(&scope, &insert_statement, NULL, NULL);
+	if (to_send != NULL)
+		*to_send = mf_sql_execute(&scope, &to_send_statement, NULL, NULL) > 0;
 	mf_sql_end(&scope);
 	return rows;
 }
