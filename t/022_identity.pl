@@ -49,6 +49,7 @@ sub promotion
 
 	$primary->backup("for_$case");
 	$standby->init_from_backup($primary, "for_$case", has_streaming => 1);
+	$mf->write_key($standby, $sandbox->key);
 	$standby->append_conf('postgresql.conf', "recovery_min_apply_delay = '1h'") if $case eq 'late';
 	$standby->start;
 
@@ -76,6 +77,7 @@ sub promotion
 	}
 	$sandbox->wait_count($send, $before + 300) or die "nothing more is sent\n";
 
+	my $timeline = sql($primary, 'SELECT timeline FROM mf_identity');
 	my ($rows, $flying) = split /\|/, sql($primary, q{SELECT count(*), count(*) FILTER (WHERE status = 'sending') FROM mf_invoice});
 	my @children = $chaos->children($chaos->postmaster($primary));
 
@@ -91,7 +93,7 @@ sub promotion
 	my ($at, $known) = split /\|/, sql($standby, q{SELECT extract(epoch FROM now()), count(*) FROM mf_invoice});
 
 	$sandbox->clear_faults;
-	$mf->wait_worker($standby, 'postgres');
+	$mf->wait_for($standby, 'postgres', "SELECT timeline > $timeline FROM mf_identity");
 
 	# what may have been sent by the old primary is looked up first, and not before the API is done with it
 	my ($queued, $verify, $wait) = split /\|/, sql($standby, q{SELECT count(*), count(*) FILTER (WHERE q.kind = 'verify' OR i.created_at >= } .
@@ -198,6 +200,7 @@ $mf->insert_many($original, 'postgres', 'tomorrow', 10, send_at => "now() + inte
 $original->backup('plain');
 my $backup = PostgreSQL::Test::Cluster->new('backup');
 $backup->init_from_backup($original, 'plain');
+$mf->write_key($backup, $sandbox->key);
 $backup->start;
 is_paused($backup, $sandbox, 'pg_basebackup');
 $backup->stop;
@@ -235,6 +238,10 @@ IPC::Run::run([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-h', $restored->host,
 like($err, qr/sending is paused because unfinished invoices were restored/, 'dump and restore: says that sending is paused');
 is(sql($restored, q{SELECT count(*) FILTER (WHERE status = 'sent'), count(*) FILTER (WHERE status = 'queued') FROM mf_invoice}), '31|11',
 	'dump and restore: all rows are there, with their states');
+is($restored->psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('new-after-restore')), 0,
+	'dump and restore: new invoices can be inserted')
+  or sql($restored, q{SELECT setval('mf_invoice_id_seq', (SELECT max(id) FROM mf_invoice));
+	INSERT INTO mf_invoice } . $mf->invoice('new-after-restore'));
 is_paused($restored, $sandbox, 'dump and restore');
 
 my $before = $sandbox->count(%$send);
@@ -243,7 +250,7 @@ sql($restored, q{SELECT mf_resume('*')});
 sql($restored, q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'verify'});
 $chaos->wait_settled($restored, 'postgres', 60);
 is_deeply([ grep { !/inserted-into-the-copy/ } twice($sandbox) ], [], 'dump and restore: after mf_resume() nothing that was sent is sent again');
-is($sandbox->count(%$send) - $before, 11, 'dump and restore: what was not sent is sent');
+is($sandbox->count(%$send) - $before, 12, 'dump and restore: what was not sent is sent');
 is_deeply([ MyFatoorah::History->of($restored, 'postgres', $sandbox)->violations(settled => 1, lost_until => time) ], [],
 	'dump and restore: rows and ledger agree');
 $restored->stop;

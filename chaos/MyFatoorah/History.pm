@@ -41,6 +41,7 @@ my %legal = (
 	'review>sent' => [qw(person)],
 	'review>queued' => [qw(person)],
 	'review>cancelled' => [qw(person)],
+	'sent>sent' => [qw(person)],
 	'rejected>queued' => [qw(person)],
 	'rejected>cancelled' => [qw(person)]);
 
@@ -49,10 +50,10 @@ my %agenda = (
 	queued => qr/^(?:send|verify)$/,
 	sending => qr/^sending$/,
 	unknown => qr/^reconcile$/,
-	sent => qr/^(?:watch)?$/,
-	rejected => qr/^$/,
-	review => qr/^$/,
-	cancelled => qr/^$/);
+	sent => qr/^(?:watch|review)?$/,
+	rejected => qr/^(?:review)?$/,
+	review => qr/^(?:review)?$/,
+	cancelled => qr/^(?:review)?$/);
 
 # An answer that proves that there is no invoice, so that the same reference may be used again
 my $proof = qr/^(?:not_sent|throttled|account_problem)$/;
