@@ -147,12 +147,15 @@ sub _ledger
 			"header_bytes":\d+,"body_bytes":(\d+),"reference":$string,(?:"body":$string,|"body_base64":"([^"]*)",)?
 			"wall_us":(\d+),.*?"status":(\d+),.*?"invoice_id":(\d+|null),"fault":$string,"end":$string\}/gsx)
 		{
+			my %entry = (
+				seq => $1, connection => $2, leak => $3 eq 'true', complete => $4 eq 'true', body_bytes => $5,
+				reference => $6, wall_us => $9, status => $10, invoice_id => $11 eq 'null' ? undef : $11,
+				fault => $12, end => $13);
 			my ($body, $base64) = ($7, $8);
 
 			push @entries, {
-				seq => $1, connection => $2, leak => $3 eq 'true', complete => $4 eq 'true', body_bytes => $5,
-				reference => $6, wall_us => $9, status => $10, invoice_id => $11 eq 'null' ? undef : $11,
-				fault => $12, end => $13,
+				%entry,
+				reference => defined $entry{reference} ? _bytes($entry{reference}) : undef,
 				body => defined $base64 ? MIME::Base64::decode($base64) : defined $body ? _bytes($body) : undef,
 			};
 		}
@@ -200,6 +203,7 @@ sub violations
 	push @{ $transitions{ $_->{invoice} } }, $_ for @{ $self->{transitions} };
 	$queue{ $_->{invoice} } = $_ for @{ $self->{queue} };
 	$_->{posts} = [] for @{ $self->{attempts} };
+	delete $self->{lookups_of};
 	push @{ $by_reference{ $_->{reference} } }, $_ for @{ $self->{attempts} };
 
 	_check_committed($self, \%params, $say);
