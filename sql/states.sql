@@ -98,6 +98,15 @@ END
 $$;
 SELECT pg_temp.decided(d) FROM unnest(ARRAY['''resend'', ''not in the portal''', '''abandon'', ''customer left''', '''adopt'', ''portal shows it'', 77', '''adopt'', ''portal shows it'', 77, ''https://example.com/77''']) d;
 SELECT status, duplicate_suspected, reference, attempts, last_outcome, all_references, answered_invoice_ids, what_happened, regexp_replace(next_step, 'mf_resolve\([0-9]+', 'mf_resolve(N', 'g') FROM mf_review;
+-- a suspicion, once looked into, is dismissed; nothing else is decided about a sent invoice
+INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status, invoice_id, duplicate_suspected) VALUES ('held', 'suspected', 1, 'restored-suspected', 'sent', 9, true) RETURNING id \gset
+SELECT status, duplicate_suspected, regexp_replace(next_step, '\([0-9]+', '(N') FROM mf_review WHERE reference = 'restored-suspected';
+SELECT d || ': ' || regexp_replace(pg_temp.undone(format('SELECT mf_resolve(%s, %L, ''x'')', (SELECT i.id FROM mf_invoice i WHERE reference = 'restored-suspected'), d)), 'invoice [0-9]+', 'invoice N')
+FROM unnest(ARRAY['resend', 'abandon', 'dismiss']) d;
+SELECT mf_resolve(:id, 'dismiss', 'portal shows one');
+SELECT i.status, i.duplicate_suspected, (SELECT count(*) FROM mf_queue q WHERE q.invoice = i.id) AS agenda, h.actor, h.from_status, h.to_status, h.reason
+FROM mf_invoice i LEFT JOIN mf_history h ON h.invoice = i.id AND h.reason <> 'inserted' WHERE i.id = :id;
+SELECT regexp_replace(mf_test.try(format('SELECT mf_resolve(%s, ''dismiss'', ''again'')', :'id')), 'invoice [0-9]+', 'invoice N');
 -- a second resend of the same reference, and references that end alike
 UPDATE mf_invoice SET customer_name = 'y' WHERE reference = 'restored-rejected';
 SELECT mf_retry(id, 'corrected') FROM mf_invoice WHERE reference = 'restored-rejected';
@@ -116,7 +125,7 @@ UPDATE mf_invoice SET status = 'sent' WHERE account = 'held' AND status IN ('sen
 DELETE FROM mf_queue WHERE account = 'held';
 RESET ROLE;
 DELETE FROM mf_invoice WHERE account = 'held';
-SELECT count(*) FROM mf_queue;
+SELECT count(*) FROM mf_queue WHERE account = 'held';
 SELECT mf_resume('held');
 DROP SERVER held CASCADE;
 REVOKE USAGE ON SCHEMA mf_test FROM myfatoorah_worker;
