@@ -417,7 +417,7 @@ sub _check_repetition
 	return unless $back->{from} eq 'unknown';
 
 	# only look-ups after the latest moment at which the request could leave say anything about it
-	my $lookups = grep { !defined $_->{invoice_id} && $_->{wall_us} >= $attempt->{send_by_us} }
+	my $lookups = grep { !defined $_->{invoice_id} && $_->{wall_us} >= $attempt->{send_by_us} && $_->{wall_us} <= $back->{at_us} }
 	  @{ $self->_lookups_of($attempt->{reference}) };
 
 	$complain->('was to be sent again after attempt %d and %d look-ups that found nothing', $n, $lookups)
