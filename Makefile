@@ -2,12 +2,13 @@
 #
 #   make, make install        build and install into the PostgreSQL that PG_CONFIG names
 #   make check                all tests, in a scratch directory; installs nothing into that PostgreSQL
+#   make chaos                the long runs: kills, a hostile network, thousands of invoices; make chaos-mutate
 #   make demo                 a database and the stand-in API to try things in
 #   make help                 every target and the variables it takes
 
 # Targets of the house. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
 # its own `check`, which only says that it does not exist, is thereby out of the way too.
-HOUSE = check demo demo-shell demo-stop bench valgrind sanitize format format-check help
+HOUSE = check chaos chaos-mutate demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
 
 ifneq (,$(filter $(HOUSE),$(MAKECMDGOALS)))
 ifneq (,$(filter-out $(HOUSE),$(MAKECMDGOALS)))
@@ -22,16 +23,28 @@ else
 
 .PHONY: $(HOUSE)
 
-# SUITES="core sandbox regress isolation tap crash", REGRESS="name ...", ISOLATION="name ...",
+# SUITES="core fuzz sandbox regress isolation tap crash", REGRESS="name ...", ISOLATION="name ...",
 # TESTS="t/001_x.pl ...", JOBS=n, KEEP=1; see scripts/check.sh
 check:
 	@scripts/check.sh
+
+# MF_CHAOS_SEED=n, MF_CHAOS_INVOICES=n, MF_CHAOS_KILLS=n; see chaos/run.sh
+chaos:
+	@chaos/run.sh
+
+# MUTATIONS="name ..."; see chaos/mutate.sh
+chaos-mutate:
+	@chaos/mutate.sh
 
 valgrind:
 	@scripts/valgrind.sh
 
 sanitize:
 	@scripts/sanitize.sh
+
+# FUZZ_SECONDS=300 per target, TARGETS="json url"; see test/fuzz/Makefile
+fuzz:
+	@$(MAKE) --no-print-directory -s -C test/fuzz fuzz
 
 demo:
 	@scripts/demo.sh start
@@ -170,7 +183,7 @@ $(EXPORT_MAP): $(OBJS)
 	echo 'local: *; };'; } > $@
 
 # The stand-in API and the tests of the core have makefiles of their own.
-PARTS = $(patsubst %/Makefile,%,$(wildcard sandbox/Makefile test/core/Makefile))
+PARTS = $(patsubst %/Makefile,%,$(wildcard sandbox/Makefile test/core/Makefile test/fuzz/Makefile))
 
 .PHONY: sandbox clean-parts
 # make print-REGRESS: the value of a variable, for scripts

@@ -2,7 +2,7 @@
 # make check: all tests on a machine that may have nothing installed, as root or not. Ends with one line
 # "N passed, N failed".
 #
-# SUITES="core sandbox regress isolation tap crash"   run only these
+# SUITES="core fuzz sandbox regress isolation tap crash"   run only these
 # REGRESS="name ..."  ISOLATION="name ..."      run only these pg_regress tests or isolation specs
 # TESTS="t/001_x.pl ..."                        run only these TAP tests
 # JOBS=2              TAP tests at a time
@@ -27,5 +27,5 @@ trap mf_cleanup EXIT
 trap 'exit 129' HUP INT TERM
 
 mf_make_variables
-mf_run_suites core sandbox regress isolation tap crash
+mf_run_suites core fuzz sandbox regress isolation tap crash
 mf_summary

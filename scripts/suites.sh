@@ -201,6 +201,12 @@ mf_suite_core()
 	mf_make_suite core test/core
 }
 
+# A short run: kept inputs, a second for each target, and failing allocations; make fuzz takes its time
+mf_suite_fuzz()
+{
+	mf_make_suite fuzz test/fuzz
+}
+
 mf_suite_sandbox()
 {
 	mf_make_suite sandbox sandbox

@@ -1,0 +1,630 @@
+/*
+ * alloc.c
+ *	  Every allocation of src/core fails once, and from each one on.
+ *
+ * For each task: the nth allocation fails, for every n until the task gets
+ * through without meeting it.  This program's own malloc() and its kin stand
+ * before the C library's (and AddressSanitizer's), so that those of libcurl,
+ * cJSON and OpenSSL fail too.  Nothing may crash or leak, and no verdict may
+ * be more certain than the evidence.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * test/fuzz/alloc.c
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#include "json.h"
+#include "outcome.h"
+#include "server.h"
+
+#define REFERENCE "mf-1"
+#define PATH "/v2/SendPayment"
+#define BODY "{\"CustomerName\":\"Ahmad\",\"InvoiceValue\":1.000,\"CustomerReference\":\"" REFERENCE "\"}"
+#define ACCEPTED_BEGIN \
+	"{\"IsSuccess\":true,\"Message\":\""
+#define ACCEPTED_END \
+	"\",\"ValidationErrors\":null,\"Data\":{\"InvoiceId\":6345386,\"InvoiceURL\":\"https://demo.MyFatoorah.com/KWT/ie/1\"," \
+	"\"CustomerReference\":\"" REFERENCE "\",\"UserDefinedField\":\"u\"}}"
+#define REFUSED \
+	"{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"InvoiceValue\",\"Error\":\"no\"}],\"Data\":null}"
+#define NO_MATCH \
+	"{\"IsSuccess\":false,\"Message\":\"No data match the provided values\",\"ValidationErrors\":null,\"Data\":null}"
+#define STATUS \
+	"{\"IsSuccess\":true,\"Message\":\"\",\"Data\":{\"InvoiceId\":6424733,\"InvoiceStatus\":\"Paid\",\"InvoiceReference\":\"2026\"," \
+	"\"CustomerReference\":\"" REFERENCE "\",\"CreatedDate\":\"2026-01-10T00:15:07.293\",\"ExpiryDate\":\"January 13, 2026\"," \
+	"\"ExpiryTime\":\"00:15:07.293\",\"InvoiceValue\":1e0,\"InvoiceDisplayValue\":\"1.000 KD\",\"InvoiceItems\":[1],\"Suppliers\":[]," \
+	"\"InvoiceTransactions\":[{\"PaymentId\":\"07\",\"TransactionStatus\":\"Succss\",\"TransationValue\":\"1,000.000\"," \
+	"\"TransactionDate\":\"2026-01-10T00:15:33.35\",\"PaidCurrency\":\"KD\",\"Card\":{\"Token\":null}}]}}"
+
+#define CHECK(condition) \
+	do { \
+		if (!(condition)) \
+		{ \
+			fail_here = false; \
+			fprintf(stderr, "%s:%d: %s, allocation %ld of %s: does not hold: %s\n", __FILE__, __LINE__, \
+					task_name, fail_at, forever ? "those that fail from there on" : "those that fail alone", #condition); \
+			abort(); \
+		} \
+	} while (0)
+
+/* AddressSanitizer's if it is linked in, else the C library's */
+extern void *__interceptor_malloc(size_t size) __attribute__((weak));
+extern void *__interceptor_calloc(size_t count, size_t size) __attribute__((weak));
+extern void *__interceptor_realloc(void *block, size_t size) __attribute__((weak));
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *block, size_t size);
+
+/* Of this thread only: the server has threads too */
+static __thread bool fail_here = false;
+static __thread long seen = 0;
+static __thread bool fired = false;
+
+static const char *task_name = "";
+static long fail_at = 0;
+static bool forever = false;
+
+/* Whether this allocation is to fail */
+static bool
+fails(void)
+{
+	if (!fail_here)
+		return false;
+	seen++;
+	if (forever ? seen < fail_at : seen != fail_at)
+		return false;
+	fired = true;
+	errno = ENOMEM;
+	return true;
+}
+
+void *
+malloc(size_t size)
+{
+	if (fails())
+		return NULL;
+	return __interceptor_malloc ? __interceptor_malloc(size) : __libc_malloc(size);
+}
+
+void *
+calloc(size_t count, size_t size)
+{
+	if (fails())
+		return NULL;
+	return __interceptor_calloc ? __interceptor_calloc(count, size) : __libc_calloc(count, size);
+}
+
+void *
+realloc(void *block, size_t size)
+{
+	if (fails())
+		return NULL;
+	return __interceptor_realloc ? __interceptor_realloc(block, size) : __libc_realloc(block, size);
+}
+
+/* AddressSanitizer's own would not come by here. */
+char *
+strndup(const char *text, size_t most)
+{
+	size_t		len = strnlen(text, most);
+	char	   *copy = malloc(len + 1);
+
+	if (copy == NULL)
+		return NULL;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	return copy;
+}
+
+char *
+strdup(const char *text)
+{
+	return strndup(text, strlen(text));
+}
+
+/* Around what is to fail; allocations are counted through all of a task. */
+static void
+begin(void)
+{
+	fail_here = true;
+}
+
+static void
+end(void)
+{
+	fail_here = false;
+}
+
+/* Runs a task until it meets no failure any more; both kinds of failure. */
+static void
+run(const char *name, void (*task) (void))
+{
+	long		most = 0;
+	int			kind;
+
+	task_name = name;
+	for (kind = 0; kind < 2; kind++)
+	{
+		forever = (kind == 1);
+		for (fail_at = 1;; fail_at++)
+		{
+			seen = 0;
+			fired = false;
+			task();
+			CHECK(fail_at < 100000);
+			if (!fired)
+				break;
+		}
+		if (fail_at - 1 > most)
+			most = fail_at - 1;
+	}
+
+	/* and nothing is broken for good */
+	fail_at = 0;
+	forever = false;
+	task();
+	printf("%s: %ld allocations\n", name, most);
+}
+
+/* ----------
+ * Text
+ * ----------
+ */
+
+static void
+task_json(void)
+{
+	const char *error;
+	cJSON	   *root;
+	char	   *printed = NULL;
+
+	begin();
+	root = mf_json_parse(STATUS, strlen(STATUS), &error, NULL);
+	if (root != NULL)
+		printed = mf_json_print(root);
+	end();
+	if (root == NULL)
+		CHECK(fired && strcmp(error, MF_JSON_OUT_OF_MEMORY) == 0);
+	else if (printed == NULL)
+		CHECK(fired);
+	else
+		CHECK(strcmp(printed, STATUS) == 0);
+	free(printed);
+	cJSON_Delete(root);
+}
+
+static void
+task_envelope(void)
+{
+	static const char *const bodies[] = {REFUSED, NO_MATCH, ACCEPTED_BEGIN ACCEPTED_END, "<html>No</html>", ""};
+	MfEnvelope	envelope;
+	size_t		i;
+
+	for (i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+	{
+		bool		read;
+
+		begin();
+		read = mf_envelope_read(bodies[i], strlen(bodies[i]), &envelope);
+		end();
+		if (read)
+		{
+			CHECK(envelope.is_success == (i < 2 ? 0 : i == 2 ? 1 : -1));
+			CHECK((envelope.error == NULL) == (i == 2));
+			CHECK((envelope.root == NULL) == (i > 2));
+		}
+		else
+			CHECK(fired && envelope.root == NULL && envelope.error == NULL && envelope.is_success == -1);
+		mf_envelope_free(&envelope);
+	}
+}
+
+static void
+task_bodies(void)
+{
+	const char *values[MF_SP_COUNT] = {NULL};
+	size_t		len;
+	char	   *body;
+
+	values[MF_SP_CUSTOMER_NAME] = "Ahmad";
+	values[MF_SP_INVOICE_VALUE] = "250.000";
+	values[MF_SP_EXPIRY_DATE] = "2026-11-22T10:00:00";
+	values[MF_SP_INVOICE_ITEMS] = "[{\"ItemName\":\"a\",\"Quantity\":1,\"UnitPrice\":250.000}]";
+	values[MF_SP_SHIPPING_METHOD] = "1";
+	begin();
+	body = mf_send_payment_body(values, &len);
+	end();
+	if (body == NULL)
+		CHECK(fired && len == 0);
+	else
+		CHECK(len == strlen(body) &&
+			  strcmp(body, "{\"CustomerName\":\"Ahmad\",\"InvoiceValue\":250.000,\"ExpiryDate\":\"2026-11-22T10:00:00\","
+					 "\"InvoiceItems\":[{\"ItemName\":\"a\",\"Quantity\":1,\"UnitPrice\":250.000}],\"ShippingMethod\":1}") == 0);
+	free(body);
+
+	begin();
+	body = mf_payment_status_body("order_1", "CustomerReference", &len);
+	end();
+	if (body == NULL)
+		CHECK(fired && len == 0);
+	else
+		CHECK(strcmp(body, "{\"Key\":\"order_1\",\"KeyType\":\"CustomerReference\"}") == 0);
+	free(body);
+}
+
+/* ----------
+ * Verdicts
+ * ----------
+ */
+
+/* An exchange that ended in that answer, its memory the caller's */
+static void
+make_exchange(MfHttpExchange *exchange, long status, const char *body)
+{
+	memset(exchange, 0, sizeof(*exchange));
+	exchange->body_len = exchange->body_served = strlen(BODY);
+	exchange->gate_reached = exchange->gate_passed = exchange->body_started = true;
+	exchange->http_status = status;
+	exchange->response = strdup(body);
+	exchange->response_len = strlen(body);
+	strcpy(exchange->host, "127.0.0.1");
+	strcpy(exchange->retry_after, "7");
+}
+
+/* A verdict that memory was too short for is the one without proof, or the right one. */
+static void
+check_send(const MfHttpExchange *exchange, MfOutcome right)
+{
+	MfSendResult result;
+
+	begin();
+	mf_send_result_read(exchange, REFERENCE, 0, &result);
+	end();
+	CHECK(result.outcome == right || (fired && result.outcome == MF_UNKNOWN));
+	/* these need no memory to be proven */
+	if (right == MF_THROTTLED || right == MF_ACCOUNT_PROBLEM || right == MF_NOT_SENT)
+		CHECK(result.outcome == right);
+	if (result.outcome == MF_ACCEPTED)
+	{
+		CHECK(strcmp(result.invoice_id, "6345386") == 0);
+		CHECK(result.error == NULL);
+	}
+	else
+		CHECK(result.invoice_id == NULL && (result.error != NULL || fired));
+	mf_send_result_free(&result);
+}
+
+static void
+task_send_result(void)
+{
+	static const struct
+	{
+		long		status;
+		const char *body;
+		MfOutcome	right;
+	}			cases[] = {
+		{200, ACCEPTED_BEGIN ACCEPTED_END, MF_ACCEPTED},
+		{400, REFUSED, MF_REJECTED},
+		{400, "<html>no", MF_UNKNOWN},
+		{429, "", MF_THROTTLED},
+		{403, "<html>no", MF_ACCOUNT_PROBLEM},
+		{500, REFUSED, MF_UNKNOWN},
+		{200, REFUSED, MF_UNKNOWN},
+	};
+	MfHttpExchange exchange;
+	size_t		i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		make_exchange(&exchange, cases[i].status, cases[i].body);
+		check_send(&exchange, cases[i].right);
+		exchange.curl_code = CURLE_PARTIAL_FILE;
+		check_send(&exchange, MF_UNKNOWN);
+		free(exchange.response);
+	}
+	make_exchange(&exchange, 0, "");
+	exchange.body_started = exchange.gate_passed = false;
+	exchange.body_served = 0;
+	exchange.curl_code = CURLE_COULDNT_CONNECT;
+	check_send(&exchange, MF_NOT_SENT);
+	free(exchange.response);
+}
+
+/* Values are as they are without a shortage, all of them, or not read. */
+static void
+check_values(char *const *values, char *const *right, int count)
+{
+	int			i;
+
+	for (i = 0; i < count; i++)
+		CHECK((values[i] == NULL) == (right[i] == NULL) && (values[i] == NULL || strcmp(values[i], right[i]) == 0));
+}
+
+static void
+task_status_result(void)
+{
+	static const struct
+	{
+		long		status;
+		const char *body;
+		MfLookup	right;
+	}			cases[] = {
+		{200, STATUS, MF_FOUND},
+		{400, NO_MATCH, MF_NOT_FOUND},
+		{400, REFUSED, MF_LOOKUP_REFUSED},
+		{429, "", MF_LOOKUP_THROTTLED},
+		{401, "", MF_LOOKUP_ACCOUNT_PROBLEM},
+		{503, "<html>no", MF_LOOKUP_FAILED},
+		{200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":[]}}", MF_LOOKUP_FAILED},
+	};
+	MfHttpExchange exchange;
+	MfStatusResult right;
+	MfStatusResult result;
+	size_t		i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		make_exchange(&exchange, cases[i].status, cases[i].body);
+		mf_status_result_read(&exchange, 0, &right);
+		CHECK(right.lookup == cases[i].right);
+		begin();
+		mf_status_result_read(&exchange, 0, &result);
+		end();
+		CHECK(result.lookup == right.lookup || (fired && result.lookup == MF_LOOKUP_FAILED));
+		if (right.lookup == MF_LOOKUP_THROTTLED || right.lookup == MF_LOOKUP_ACCOUNT_PROBLEM)
+			CHECK(result.lookup == right.lookup);
+		CHECK(!result.not_sent);
+		if (result.lookup == MF_FOUND)
+			check_values(result.values, right.values, MF_PS_COUNT);
+		else
+			CHECK(result.values[MF_PS_INVOICE_ID] == NULL && (result.error != NULL || fired));
+		mf_status_result_free(&result);
+		mf_status_result_free(&right);
+		free(exchange.response);
+	}
+}
+
+static void
+task_transaction(void)
+{
+	cJSON	   *root = mf_json_parse(STATUS, strlen(STATUS), NULL, NULL);
+	const cJSON *transaction = mf_json_get(mf_json_get(root, "Data"), "InvoiceTransactions")->child;
+	char	   *right[MF_TX_COUNT];
+	char	   *values[MF_TX_COUNT];
+	const char *bad;
+	bool		read;
+
+	CHECK(mf_transaction_read(transaction, right, &bad));
+	begin();
+	read = mf_transaction_read(transaction, values, &bad);
+	end();
+	if (read)
+		check_values(values, right, MF_TX_COUNT);
+	else
+		CHECK(fired && bad == NULL);
+	mf_values_free(values, MF_TX_COUNT);
+	mf_values_free(right, MF_TX_COUNT);
+	cJSON_Delete(root);
+}
+
+/* ----------
+ * The transport
+ * ----------
+ */
+
+static Server *server = NULL;
+
+/* Longer than the first block for answers */
+static void
+serve(Connection *connection)
+{
+	static char answer[8000];
+
+	if (answer[0] == '\0')
+		snprintf(answer, sizeof(answer), "%s%06000d%s", ACCEPTED_BEGIN, 0, ACCEPTED_END);
+	while (connection_read_request(connection))
+		connection_reply(connection, "200 OK", answer);
+}
+
+static MfHttp *
+create(void)
+{
+	char		error[MF_HTTP_ERROR_SIZE] = "";
+	MfHttp	   *http = mf_http_create(error, sizeof(error));
+
+	if (http == NULL)
+	{
+		end();
+		CHECK(fired && error[0] != '\0');
+	}
+	return http;
+}
+
+static MfHttpTarget *
+create_target(MfHttp *http)
+{
+	MfHttpTargetOptions options = {0};
+	char		error[MF_HTTP_ERROR_SIZE] = "";
+	MfHttpTarget *target;
+
+	options.base_url = server_url(server);
+	options.api_key = "SK_KWT_topsecret";
+	options.ca_file = "/nowhere/ca.pem";
+	options.timeout_ms = 5000;
+	options.connect_timeout_ms = 5000;
+	target = mf_http_target_create(http, &options, error, sizeof(error));
+	if (target == NULL)
+	{
+		end();
+		CHECK(fired && error[0] != '\0');
+		CHECK(strstr(error, "topsecret") == NULL);
+	}
+	return target;
+}
+
+static void
+task_create(void)
+{
+	MfHttp	   *http;
+
+	begin();
+	http = create();
+	end();
+	mf_http_destroy(http);
+}
+
+static void
+task_target(void)
+{
+	MfHttp	   *http = create();
+	MfHttpTarget *target;
+	char		error[MF_HTTP_ERROR_SIZE] = "";
+	bool		valid;
+
+	begin();
+	target = create_target(http);
+	end();
+	mf_http_target_release(target);
+	mf_http_destroy(http);
+
+	begin();
+	valid = mf_http_base_url_valid("https://api.myfatoorah.com/", error, sizeof(error));
+	end();
+	CHECK(valid == (error[0] == '\0') && (valid || fired));
+}
+
+/* One POST, its end read; whatever fails, the server has it once or not at all. */
+static void
+exchange_one(MfHttp *http, MfHttpTarget *target)
+{
+	int			before = server_requests(server);
+	char	   *body = strdup(BODY);
+	char		error[MF_HTTP_ERROR_SIZE] = "";
+	int64_t		until = mf_http_clock() + INT64_C(20000000000);
+	MfHttpExchange *exchange;
+	MfHttpExchange *done = NULL;
+	MfSendResult result;
+
+	begin();
+	exchange = mf_http_post(http, target, PATH, body, strlen(BODY), 0, NULL, error, sizeof(error));
+	end();
+	if (exchange == NULL)
+	{
+		CHECK(fired && error[0] != '\0');
+		CHECK(mf_http_in_flight(http) == 0);
+		CHECK(server_requests(server) == before);
+		return;
+	}
+	while (done == NULL)
+	{
+		struct pollfd poll_fd = {0};
+		long		timeout = mf_http_timeout(http);
+
+		CHECK(mf_http_clock() < until);
+		poll_fd.fd = mf_http_fd(http);
+		poll_fd.events = POLLIN;
+		poll(&poll_fd, 1, timeout < 0 || timeout > 1000 ? 1000 : (int) timeout);
+		begin();
+		mf_http_perform(http);
+		done = mf_http_next_done(http);
+		end();
+	}
+	CHECK(done == exchange && mf_http_in_flight(http) == 0);
+
+	begin();
+	mf_send_result_read(done, REFERENCE, 0, &result);
+	end();
+	CHECK(fired || result.outcome == MF_ACCEPTED);
+	switch (result.outcome)
+	{
+		case MF_ACCEPTED:
+			CHECK(server_requests(server) == before + 1);
+			CHECK(strcmp(result.invoice_id, "6345386") == 0);
+			break;
+		case MF_NOT_SENT:
+			CHECK(!done->body_started && done->body_served == 0);
+			break;
+		default:
+			CHECK(result.outcome == MF_UNKNOWN);
+			CHECK(done->body_started);
+			break;
+	}
+	mf_send_result_free(&result);
+	mf_http_exchange_free(done);
+}
+
+/* On a new connection, and on one that was used before */
+static void
+task_exchange(void)
+{
+	MfHttp	   *http = create();
+	MfHttpTarget *target = create_target(http);
+	int			before = server_requests(server);
+	int			connections;
+
+	exchange_one(http, target);
+	exchange_one(http, target);
+	mf_http_target_release(target);
+	mf_http_destroy(http);
+
+	/* whatever was sent has arrived when every connection has ended */
+	connections = server_connections(server);
+	CHECK(server_wait_closed(server, connections));
+	CHECK(server_requests(server) <= before + 2);
+}
+
+/* A worker that dies of it: nothing of what runs is left behind. */
+static void
+task_destroy(void)
+{
+	MfHttp	   *http = create();
+	MfHttpTarget *target = create_target(http);
+	char		error[MF_HTTP_ERROR_SIZE];
+	int			i;
+
+	for (i = 0; i < 3; i++)
+	{
+		char	   *body = strdup(BODY);
+
+		begin();
+		(void) mf_http_post(http, target, PATH, body, strlen(BODY), 0, NULL, error, sizeof(error));
+		mf_http_perform(http);
+		end();
+	}
+	begin();
+	mf_http_destroy(http);
+	end();
+}
+
+int
+main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	run("json", task_json);
+	run("envelope", task_envelope);
+	run("bodies", task_bodies);
+	run("send_result", task_send_result);
+	run("status_result", task_status_result);
+	run("transaction", task_transaction);
+
+	server = server_start(serve, NULL);
+	run("http create", task_create);
+	run("http target", task_target);
+	run("http exchange", task_exchange);
+	run("http destroy", task_destroy);
+	server_stop(server);
+	printf("every allocation has failed: nothing crashed, leaked or was told wrongly\n");
+	return 0;
+}

@@ -1,0 +1,84 @@
+/*
+ * fuzz_send_result.c
+ *	  The verdict on a SendPayment exchange is never more certain than the
+ *	  evidence.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * test/fuzz/fuzz_send_result.c
+ */
+#include "exchange.h"
+
+#include "json.h"
+#include "outcome.h"
+
+/* Mentioned by the dictionary */
+#define REFERENCE "mf-1"
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	Input		input = {data, size};
+	const char *reference = (size > 0 && (data[0] & 0x60) == 0x60) ? NULL : REFERENCE;
+	MfHttpExchange exchange;
+	MfSendResult result;
+	long		status;
+	bool		whole;
+	cJSON	   *root;
+	const cJSON *success;
+
+	take_exchange(&input, &exchange);
+	status = exchange.http_status;
+	whole = came_whole(&exchange);
+	root = mf_json_parse(exchange.response, exchange.response_len, NULL, NULL);
+	success = mf_json_get(root, "IsSuccess");
+
+	memset(&result, 0xA5, sizeof(result));
+	mf_send_result_read(&exchange, reference, 1767225600, &result);
+
+	CHECK(result.retry_after >= -1 && result.retry_after <= MF_RETRY_AFTER_CAP);
+	CHECK((result.error == NULL) == (result.outcome == MF_ACCEPTED));
+	if (result.error != NULL)
+		CHECK(judge_line(result.error, 1200));
+	if (result.outcome != MF_ACCEPTED)
+		CHECK(result.invoice_id == NULL && result.invoice_url == NULL);
+
+	CHECK((result.outcome == MF_NOT_SENT) == (!exchange.body_started && status == 0));
+	switch (result.outcome)
+	{
+		case MF_ACCEPTED:
+			CHECK(whole && status >= 200 && status <= 299);
+			CHECK(exchange.body_started && exchange.body_served == exchange.body_len);
+			CHECK(judge_json(exchange.response, exchange.response_len));
+			CHECK(success != NULL && cJSON_IsTrue(success));
+			CHECK(result.invoice_id != NULL && judge_invoice_id(result.invoice_id));
+			if (reference != NULL)
+				CHECK(result.customer_reference != NULL && strcmp(result.customer_reference, reference) == 0);
+			break;
+		case MF_REJECTED:
+			CHECK(whole && status >= 400 && status <= 499);
+			CHECK(status != 401 && status != 403 && status != 404 && status != 408 && status != 429);
+			CHECK(success != NULL && cJSON_IsFalse(success));
+			break;
+		case MF_THROTTLED:
+			CHECK(whole && status == 429);
+			break;
+		case MF_ACCOUNT_PROBLEM:
+			CHECK(whole && ((status >= 300 && status <= 399) || status == 401 || status == 403 || status == 404));
+			break;
+		case MF_NOT_SENT:
+			break;
+		case MF_UNKNOWN:
+			/* not without need: what the table calls definite is told so */
+			CHECK(!(whole && (status == 429 || (status >= 300 && status <= 399) || status == 401 ||
+							  status == 403 || status == 404)) ||
+				  (!exchange.body_started && status == 0));
+			break;
+	}
+	CHECK(strcmp(mf_outcome_name(result.outcome), "unknown") != 0 || result.outcome == MF_UNKNOWN);
+
+	mf_send_result_free(&result);
+	mf_send_result_free(&result);
+	cJSON_Delete(root);
+	free(exchange.response);
+	return 0;
+}
