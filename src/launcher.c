@@ -53,6 +53,7 @@ typedef struct DatabaseEntry
 	TimestampTz started_at;
 	TimestampTz start_after;	/* not before */
 	int			crashes;		/* in a row */
+	bool		again;			/* asked for while one was running or ending */
 } DatabaseEntry;
 
 static DatabaseEntry *entries = NULL;
@@ -264,7 +265,9 @@ collect_wanted(void)
 				;
 
 			/* the end of a worker that we started has its own rules */
-			if (entry->handle == NULL)
+			if (entry->handle != NULL)
+				entry->again = true;
+			else
 				entry->start_after = slot->end == MF_END_CRASH && slot->started_at != 0 ?
 					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CRASH_DELAY_MS) : 0;
 		}
@@ -304,8 +307,14 @@ look_after(DatabaseEntry *entry)
 		switch (end)
 		{
 			case MF_END_NOT_WANTED:
-				remove_entry(entry);
-				return;
+				/* it may have looked just before it was wanted again */
+				if (!entry->again)
+				{
+					remove_entry(entry);
+					return;
+				}
+				entry->start_after = now;
+				break;
 			case MF_END_RESTART:
 				entry->crashes = 0;
 				entry->start_after = now;
@@ -321,6 +330,7 @@ look_after(DatabaseEntry *entry)
 		}
 	}
 
+	entry->again = false;
 	if (entry->start_after > now)
 		return;
 

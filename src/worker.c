@@ -214,7 +214,8 @@ detach(int code, Datum arg)
 	my_slot->in_flight = 0;
 
 	/* whoever is launcher now need not be the one that started us */
-	my_slot->wanted = my_slot->end != MF_END_NOT_WANTED;
+	if (my_slot->end != MF_END_NOT_WANTED)
+		my_slot->wanted = true;
 	mf_tell_launcher();
 	LWLockRelease(mf_shared->lock);
 	ConditionVariableBroadcast(&mf_shared->changed);
