@@ -85,7 +85,7 @@ CREATE TABLE mf_invoice (
 	source_info text,
 	send_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	priority smallint NOT NULL DEFAULT 0,
-	reference text COLLATE "C" NOT NULL UNIQUE,
+	reference text COLLATE "C" NOT NULL,
 	status text COLLATE "C" NOT NULL DEFAULT 'queued'
 		CHECK (status IN ('queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled')),
 	payment_status text COLLATE "C" NOT NULL DEFAULT 'unpaid'
@@ -102,6 +102,11 @@ CREATE TABLE mf_invoice (
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	created_by name COLLATE "C" NOT NULL DEFAULT CURRENT_USER
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+
+-- Unique, but partial: a column of a plain unique index counts as a key, and the
+-- worker, which may write it, would then wait for everybody who holds a row by a
+-- foreign key.
+CREATE UNIQUE INDEX mf_invoice_reference_idx ON mf_invoice (reference) WHERE reference IS NOT NULL;
 
 CREATE INDEX mf_invoice_invoice_id_idx ON mf_invoice (invoice_id) WHERE invoice_id IS NOT NULL;
 
