@@ -273,9 +273,13 @@ sub problems
 		push @problems, "$reference was posted and is no attempt"
 		  unless $attempts{$reference} || $params{others};
 	}
+	my %id = map { $row{$_}{reference} => $_ } keys %row;
 	foreach my $invoice (@remote)
 	{
-		push @{ $made{ $attempts{ $invoice->{reference} // '' }[0]{id} // next } }, $invoice;
+		my $reference = $invoice->{reference} // '';
+		my $id = $attempts{$reference} ? $attempts{$reference}[0]{id} : $id{$reference};
+
+		push @{ $made{$id} }, $invoice if defined $id;
 	}
 	foreach my $reference (sort keys %attempts)
 	{
