@@ -540,6 +540,7 @@ GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry, mf
 -- pauses everything until a person has made sure that the original is gone.
 --
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_invoice_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_account', $$WHERE account <> '*'$$);

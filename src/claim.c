@@ -369,19 +369,12 @@ give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *tran
 	int			longest = account ? account->connect_timeout_ms + account->timeout_ms :
 		MF_CONNECT_TIMEOUT_DEFAULT + MF_TIMEOUT_DEFAULT;
 
+	memset(end, 0, sizeof(*end));
 	end->invoice = job->invoice;
 	end->attempt = job->attempts;
 	end->outcome = MF_UNKNOWN;
 	end->error = "no outcome was recorded: the worker was stopped while the request was under way";
-
-	transition->invoice = job->invoice;
-	transition->from = MF_SENDING;
-	transition->to = MF_STATUS_UNKNOWN;
-	transition->attempt = job->attempts;
-	transition->next = MF_JOB_RECONCILE;
-	transition->due = TimestampTzPlusMilliseconds(now, MF_SEND_MARGIN_MS + longest + mf_reconcile_delay);
-	transition->error = end->error;
-	transition->actor = "sender";
+	mf_attempt_transition(end, now, TimestampTzPlusMilliseconds(now, MF_SEND_MARGIN_MS + longest), transition);
 }
 
 /* See claim.h. */
@@ -390,25 +383,44 @@ mf_claim_sweep(const MfSqlScope *scope, TimestampTz now)
 {
 	MfAttemptEnd *ends = (MfAttemptEnd *) palloc0(SWEEP_LIMIT * sizeof(MfAttemptEnd));
 	MfTransition *transitions = (MfTransition *) palloc0(SWEEP_LIMIT * sizeof(MfTransition));
+	int64	   *invoices = (int64 *) palloc(SWEEP_LIMIT * sizeof(int64));
 	List	   *jobs;
 	ListCell   *lc;
 
 	while ((jobs = mf_queue_claim_leases(scope, SWEEP_LIMIT, now)) != NIL)
 	{
+		List	   *recorded;
 		int			count = 0;
+		int			lost = 0;
+
+		foreach(lc, jobs)
+			invoices[foreach_current_index(lc)] = ((MfJob *) lfirst(lc))->invoice;
+		recorded = mf_queue_recorded_ends(scope, invoices, list_length(jobs));
 
 		foreach(lc, jobs)
 		{
 			MfJob	   *job = (MfJob *) lfirst(lc);
+			MfAttemptEnd *end = NULL;
+			ListCell   *lc2;
 
 			if (job->status != MF_SENDING)
 				continue;
-			give_up(job, now, &ends[count], &transitions[count]);
-			count++;
+			foreach(lc2, recorded)
+			{
+				if (((MfAttemptEnd *) lfirst(lc2))->invoice == job->invoice)
+					end = (MfAttemptEnd *) lfirst(lc2);
+			}
+
+			/* the answer was kept, only its invoice was locked by somebody */
+			if (end != NULL && end->outcome != MF_UNKNOWN)
+				mf_attempt_transition(end, now, now, &transitions[count++]);
+			else
+				give_up(job, now, &ends[lost++], &transitions[count++]);
 		}
 		if (count == 0)
 			break;
-		mf_queue_end_attempts(scope, ends, count);
+		if (lost > 0)
+			mf_queue_end_attempts(scope, ends, lost);
 		mf_queue_apply(scope, transitions, count);
 	}
 }

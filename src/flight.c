@@ -247,25 +247,47 @@ mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 static bool
 send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 {
+	MfAttemptEnd end;
+
+	memset(&end, 0, sizeof(end));
+	end.invoice = flight->invoice;
+	end.attempt = flight->attempt;
+	end.outcome = flight->sent.outcome;
+	end.invoice_id = flight->sent.invoice_id;
+	end.invoice_url = flight->sent.invoice_url ? mf_from_utf8_lossy(flight->sent.invoice_url) : NULL;
+	end.error = mf_flight_error(flight);
+	mf_attempt_transition(&end, now, flight->answer_by, transition);
+
+	/* an earlier reference may still turn up */
+	if (transition->to == MF_SENT && flight->given_up > 0)
+	{
+		transition->next = MF_JOB_WATCH;
+		transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
+	}
+	return true;
+}
+
+/* See flight.h. */
+void
+mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answer_by, MfTransition *transition)
+{
+	memset(transition, 0, sizeof(*transition));
+	transition->invoice = end->invoice;
 	transition->from = MF_SENDING;
-	transition->error = mf_flight_error(flight);
+	transition->attempt = end->attempt;
+	transition->next = MF_JOB_NONE;
+	transition->due = now;
+	transition->error = end->error;
 	transition->actor = "sender";
 
-	switch (flight->sent.outcome)
+	switch (end->outcome)
 	{
 		case MF_ACCEPTED:
 			transition->to = MF_SENT;
-			transition->invoice_id = flight->sent.invoice_id;
-			transition->invoice_url = flight->sent.invoice_url ? mf_from_utf8_lossy(flight->sent.invoice_url) : NULL;
+			transition->invoice_id = end->invoice_id;
+			transition->invoice_url = end->invoice_url;
 			transition->error = NULL;
 			transition->reason = "accepted";
-
-			/* an earlier reference may still turn up */
-			if (flight->given_up > 0)
-			{
-				transition->next = MF_JOB_WATCH;
-				transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
-			}
 			break;
 		case MF_REJECTED:
 			transition->to = MF_STATUS_REJECTED;
@@ -279,10 +301,9 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 		case MF_UNKNOWN:
 			transition->to = MF_STATUS_UNKNOWN;
 			transition->next = MF_JOB_RECONCILE;
-			transition->due = TimestampTzPlusMilliseconds(flight->answer_by, mf_reconcile_delay);
+			transition->due = TimestampTzPlusMilliseconds(answer_by, mf_reconcile_delay);
 			break;
 	}
-	return true;
 }
 
 /*

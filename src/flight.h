@@ -98,6 +98,13 @@ extern bool mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransit
 							  MfFollowUp *follow_up);
 
 /*
+ * What the end of an attempt means for its invoice.  "answer_by" is when the
+ * remote can no longer be working on it.
+ */
+extern void mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answer_by,
+								  MfTransition *transition);
+
+/*
  * What an answer means that came when the invoice had moved on: something to
  * tell (true) or nothing.
  */

@@ -446,7 +446,7 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 		{
 			mf_queue_pause(schema, MF_ALL_ACCOUNTS, GetUserNameFromId(GetUserId(), false),
 						   "unfinished invoices were restored; the server they come from may send them too");
-			ereport(NOTICE,
+			ereport(WARNING,
 					(errmsg("sending is paused because unfinished invoices were restored"),
 					 errhint("Make sure that the server they come from does not send them, then call mf_resume('*').")));
 		}

@@ -70,9 +70,16 @@ static MfStatement end_attempts_statement = {
 	"  invoice_url = e.invoice_url, error = e.error "
 	"FROM unnest($1, $2, $3, $4, $5, $6, $7) "
 	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error) "
-	"WHERE t.invoice = e.invoice AND t.attempt = e.attempt",
+	"WHERE t.invoice = e.invoice AND t.attempt = e.attempt AND t.outcome IS NULL",
 	7, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
 	NULL, InvalidOid
+};
+
+static MfStatement recorded_ends_statement = {
+	"SELECT a.invoice, a.attempt, a.outcome, coalesce(a.http_status, 0), a.invoice_id::text, a.invoice_url, a.error "
+	"FROM @mf_invoice i JOIN @mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts "
+	"WHERE i.id = ANY ($1) AND a.outcome IS NOT NULL",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement lock_invoices_statement = {
@@ -141,6 +148,7 @@ static MfStatement purge_statement = {
 	1, {TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
 static List *lock_entries(const MfSqlScope *scope, int count, TimestampTz now);
 
 /* See queue_internal.h. */
@@ -381,6 +389,44 @@ mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int cou
 		values[i] = mf_array_datum(&columns[i], elements[i]);
 	}
 	(void) mf_sql_execute(scope, &end_attempts_statement, values, NULL);
+}
+
+/* See queue.h. */
+List *
+mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows = mf_sql_execute(scope, &recorded_ends_statement, &value, NULL);
+	List	   *ends = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfAttemptEnd *end = (MfAttemptEnd *) palloc0(sizeof(MfAttemptEnd));
+		const char *outcome = TextDatumGetCString(mf_result(tuple, desc, 3, NULL));
+
+		end->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		end->attempt = DatumGetInt32(mf_result(tuple, desc, 2, NULL));
+		while (strcmp(mf_outcome_name(end->outcome), outcome) != 0)
+			end->outcome++;
+		end->http_status = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
+		end->invoice_id = text_or_null(tuple, desc, 5);
+		end->invoice_url = text_or_null(tuple, desc, 6);
+		end->error = text_or_null(tuple, desc, 7);
+		ends = lappend(ends, end);
+	}
+	return ends;
+}
+
+static char *
+text_or_null(HeapTuple tuple, TupleDesc desc, int number)
+{
+	bool		isnull;
+	Datum		value = mf_result(tuple, desc, number, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
 }
 
 /* See queue.h. */

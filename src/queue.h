@@ -208,6 +208,12 @@ extern TimestampTz mf_queue_next_due(const MfSqlScope *scope, const char *accoun
 extern void mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count);
 extern void mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count);
 
+/*
+ * The recorded ends of the latest attempts of those invoices, where there is
+ * one.  List of MfAttemptEnd.
+ */
+extern List *mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count);
+
 /* Locks those of the invoices that nobody else has locked. List of MfLockedInvoice. */
 extern List *mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count);
 

@@ -19,7 +19,7 @@
 static MfStatement insert_statement = {
 	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
 	"SELECT n.id, n.account, "
-	"  CASE n.status WHEN 'queued' THEN 'send' WHEN 'sending' THEN 'sending' "
+	"  CASE n.status WHEN 'queued' THEN CASE WHEN n.created_at = transaction_timestamp() THEN 'send' ELSE 'verify' END WHEN 'sending' THEN 'sending' "
 	"  WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, "
 	"  d.due, " MF_RANK("d.due", "n.priority") ", n.priority "
 	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status IN ('queued', 'sending', 'unknown') "

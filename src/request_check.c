@@ -18,6 +18,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -39,6 +40,7 @@ static void check_user_defined_field(MfRequest *request);
 static void check_expiry_date(const MfRequest *request, const MfAccount *account);
 static void check_shipping(const MfRequest *request);
 static void check_payment_methods(const MfRequest *request);
+static void check_encoding(const MfRequest *request);
 static char *ascii_digits(const char *text);
 
 /* See request.h. */
@@ -85,6 +87,7 @@ mf_request_check(MfRequest *request, const MfAccount *account)
 	check_payment_methods(request);
 	mf_request_check_items(request);
 	mf_request_check_objects(request);
+	check_encoding(request);
 }
 
 /* Name of the column, which is also the name of the argument. */
@@ -352,6 +355,31 @@ check_mobile(MfRequest *request, const MfAccount *account, bool required)
 					 errmsg("invalid mobile_country_code: \"%.40s\"", code),
 					 errhint("Give the country's dial code, such as +%s.", account->dial_code)));
 		set_text(request, MF_SP_MOBILE_COUNTRY_CODE, code);
+	}
+}
+
+/* What is sent is UTF-8: a database of another encoding may hold what has no such form. */
+static void
+check_encoding(const MfRequest *request)
+{
+	int			i;
+
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return;
+	for (i = 0; i < MF_SP_COUNT; i++)
+	{
+		Oid			type = mf_request_type((MfSendPaymentField) i);
+
+		if (request->isnull[i])
+			continue;
+		if (type == TEXTOID)
+			(void) mf_to_utf8(TextDatumGetCString(request->values[i]));
+		else if (type == JSONBOID)
+		{
+			Jsonb	   *jsonb = DatumGetJsonbP(request->values[i]);
+
+			(void) mf_to_utf8(JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb)));
+		}
 	}
 }
 

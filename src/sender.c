@@ -403,7 +403,7 @@ land(MfFlight *flight)
 
 /* See sender.h. */
 void
-mf_sender_round_failed(void)
+mf_sender_round_failed(bool to_blame)
 {
 	dlist_mutable_iter iter;
 	MfCircuit  *circuit;
@@ -420,14 +420,15 @@ mf_sender_round_failed(void)
 		dlist_container(MfFlight, node, iter.cur)->attempt_recorded = false;
 
 	/* one that cannot be recorded goes to the end of the line */
-	if (suspect_flight != NULL)
+	if (to_blame && suspect_flight != NULL)
 	{
 		suspect_flight->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 5000);
 		dlist_delete(&suspect_flight->node);
 		dlist_push_tail(&landed, &suspect_flight->node);
-		suspect_flight = NULL;
 	}
-	careful_rounds = CAREFUL_ROUNDS;
+	suspect_flight = NULL;
+	if (to_blame)
+		careful_rounds = CAREFUL_ROUNDS;
 
 	/* the marks went ahead of what was claimed */
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)

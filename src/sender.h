@@ -32,10 +32,10 @@ extern void mf_sender_round(Oid schema, TimestampTz *again);
 extern void mf_sender_post(void);
 
 /*
- * After an error in a round: nothing that it claimed is posted, and the next
- * rounds go one row at a time, to find the row that it is about.
+ * After an error in a round: nothing that it claimed is posted.  If the round
+ * itself is to blame, the next ones go one row at a time, to find which row.
  */
-extern void mf_sender_round_failed(void);
+extern void mf_sender_round_failed(bool to_blame);
 
 /*
  * If the failed round can be pinned on one row, puts that row off with the

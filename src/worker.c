@@ -44,6 +44,9 @@
 /* What is under way at shutdown may still be answered for this long. */
 #define DRAIN_MS 500
 
+/* The last round waits no longer for anybody's lock. */
+#define LAST_LOCK_TIMEOUT "200ms"
+
 /* After an error the next round waits: doubled with each error in a row. */
 #define ERROR_DELAY_MS 200
 #define ERROR_DELAY_MAX_MS 30000
@@ -68,8 +71,9 @@ static void start_transaction(void);
 static void commit_transaction(void);
 static void begin_service(void);
 static void guard_identity(void);
+static void verify_all(void);
 static bool run_round(TimestampTz *again);
-static void round_error(void);
+static bool round_error(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
 static void drain(WaitEventSet *events);
 
@@ -288,6 +292,10 @@ begin_service(void)
 {
 	bool		wanted;
 
+	/* a lock that it waits for must not keep a shutdown waiting */
+	in_statement = true;
+	if (mf_shutdown_requested)
+		leave(MF_END_RESTART);
 	start_transaction();
 	my_extension = get_extension_oid(MF_EXTENSION, true);
 	my_schema = mf_extension_schema();
@@ -299,6 +307,7 @@ begin_service(void)
 		mf_sender_sweep(my_schema);
 	}
 	commit_transaction();
+	in_statement = false;
 	if (!wanted)
 		leave(MF_END_NOT_WANTED);
 }
@@ -334,14 +343,25 @@ guard_identity(void)
 			ereport(LOG,
 					(errmsg("sending is paused because this database is a copy, or was upgraded or restored"),
 					 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
+			verify_all();
 			break;
 		case MF_IDENTITY_PROMOTED:
-			mf_queue_verify_all(my_schema,
-								TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MF_TIMEOUT_DEFAULT + mf_reconcile_delay));
+			verify_all();
 			ereport(LOG,
 					(errmsg("this server was promoted: queued invoices are looked up before they are sent")));
 			break;
 	}
+}
+
+/*
+ * The other server may have sent what is still queued here, as late as now:
+ * nothing of it goes out before it was looked up.
+ */
+static void
+verify_all(void)
+{
+	mf_queue_verify_all(my_schema,
+						TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MF_TIMEOUT_DEFAULT + mf_reconcile_delay));
 }
 
 /*
@@ -371,10 +391,12 @@ run_round(TimestampTz *again)
 	}
 	PG_CATCH();
 	{
-		round_error();
+		bool		cancelled = round_error();
+
 		*again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 											 Min(ERROR_DELAY_MS << Min(errors_in_a_row, 16), ERROR_DELAY_MAX_MS));
-		errors_in_a_row++;
+		if (!cancelled)
+			errors_in_a_row++;
 		MemoryContextReset(round_context);
 		in_statement = false;
 		return true;
@@ -395,15 +417,18 @@ run_round(TimestampTz *again)
 
 /*
  * Cleans up after an error in a round, logs it if it is a new one, and keeps
- * it for mf_worker_status.
+ * it for mf_worker_status.  True if somebody cancelled the round: then no row
+ * is to blame.
  */
-static void
+static bool
 round_error(void)
 {
 	ErrorData  *error;
+	bool		cancelled;
 
 	MemoryContextSwitchTo(round_context);
 	error = CopyErrorData();
+	cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
 	HOLD_INTERRUPTS();
 
 	/* a cancel at shutdown is ours */
@@ -423,7 +448,12 @@ round_error(void)
 	LWLockRelease(mf_shared->lock);
 	RESUME_INTERRUPTS();
 
-	mf_sender_round_failed();
+	mf_sender_round_failed(!cancelled);
+	if (cancelled)
+	{
+		pgstat_report_activity(STATE_IDLE, NULL);
+		return true;
+	}
 
 	PG_TRY();
 	{
@@ -440,6 +470,7 @@ round_error(void)
 	}
 	PG_END_TRY();
 	pgstat_report_activity(STATE_IDLE, NULL);
+	return false;
 }
 
 /* Sleeps until there is something to do. */
@@ -492,6 +523,9 @@ drain(WaitEventSet *events)
 		(void) mf_sender_run();
 	}
 	mf_sender_abort();
+
+	/* nobody's lock keeps a shutdown waiting; what is not recorded is swept at the next start */
+	SetConfigOption("lock_timeout", LAST_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	if (mf_sender_has_work())
 		(void) run_round(&again);
 }

@@ -159,6 +159,29 @@ init_libcurl(char *error, size_t error_size)
 	return false;
 }
 
+static CURLM *
+make_multi(MfHttp *http, char *error, size_t error_size)
+{
+	CURLM	   *multi = curl_multi_init();
+
+	if (multi == NULL)
+	{
+		mf_http_error(error, error_size, "out of memory");
+		return NULL;
+	}
+	SETMOPT(multi, CURLMOPT_SOCKETFUNCTION, mf_http_watch_socket);
+	SETMOPT(multi, CURLMOPT_SOCKETDATA, http);
+	SETMOPT(multi, CURLMOPT_TIMERFUNCTION, mf_http_set_timer);
+	SETMOPT(multi, CURLMOPT_TIMERDATA, http);
+	SETMOPT(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+	SETMOPT(multi, CURLMOPT_MAXCONNECTS, (long) MAX_CONNECTIONS);
+	return multi;
+
+failed:
+	curl_multi_cleanup(multi);
+	return NULL;
+}
+
 MfHttp *
 mf_http_create(char *error, size_t error_size)
 {
@@ -183,24 +206,13 @@ mf_http_create(char *error, size_t error_size)
 	mf_http_block_signals(&saved);
 	if (!init_libcurl(error, error_size))
 		goto failed;
-	http->multi = curl_multi_init();
+	http->multi = make_multi(http, error, error_size);
 	if (http->multi == NULL)
-	{
-		mf_http_error(error, error_size, "out of memory");
 		goto failed;
-	}
-	SETMOPT(http->multi, CURLMOPT_SOCKETFUNCTION, mf_http_watch_socket);
-	SETMOPT(http->multi, CURLMOPT_SOCKETDATA, http);
-	SETMOPT(http->multi, CURLMOPT_TIMERFUNCTION, mf_http_set_timer);
-	SETMOPT(http->multi, CURLMOPT_TIMERDATA, http);
-	SETMOPT(http->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	SETMOPT(http->multi, CURLMOPT_MAXCONNECTS, (long) MAX_CONNECTIONS);
 	mf_http_restore_signals(&saved);
 	return http;
 
 failed:
-	if (http->multi != NULL)
-		curl_multi_cleanup(http->multi);
 	mf_http_restore_signals(&saved);
 	close(http->epoll);
 	free(http);
@@ -226,7 +238,8 @@ mf_http_destroy(MfHttp *http)
 		mf_http_exchange_free(exchange);
 	while (http->targets != NULL)
 		mf_http_target_free(http->targets);
-	curl_multi_cleanup(http->multi);
+	if (http->multi != NULL)
+		curl_multi_cleanup(http->multi);
 	mf_http_restore_signals(&saved);
 	close(http->epoll);
 	free(http);
@@ -272,10 +285,18 @@ act(MfHttp *http, curl_socket_t fd, int events)
 {
 	CURLMcode	code;
 	int			running;
+	char		error[64];
 
+	if (http->multi == NULL)
+		return;
 	code = curl_multi_socket_action(http->multi, fd, events, &running);
-	if (code != CURLM_OK && code != CURLM_BAD_SOCKET)
-		fail_all(http, curl_multi_strerror(code));
+	if (code == CURLM_OK || code == CURLM_BAD_SOCKET)
+		return;
+	collect(http);
+	fail_all(http, curl_multi_strerror(code));
+	curl_multi_cleanup(http->multi);
+	http->deadline = -1;
+	http->multi = make_multi(http, error, sizeof(error));
 }
 
 void
@@ -318,7 +339,7 @@ collect(MfHttp *http)
 	CURLMsg    *message;
 	int			left;
 
-	while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
+	while (http->multi != NULL && (message = curl_multi_info_read(http->multi, &left)) != NULL)
 	{
 		MfHttpTransfer *transfer = NULL;
 		CURLcode	code = message->data.result;
@@ -426,6 +447,10 @@ mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 	transfer->headers_ended = false;
 	transfer->error[0] = '\0';
 
+	if (http->multi == NULL)
+		http->multi = make_multi(http, error, error_size);
+	if (http->multi == NULL)
+		goto failed;
 	code = curl_multi_add_handle(http->multi, transfer->easy);
 	if (code != CURLM_OK)
 	{

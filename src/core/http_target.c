@@ -21,7 +21,6 @@
 static bool part_is_absent(CURLU *url, CURLUPart part);
 static bool is_loopback(const char *host);
 static bool read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size);
-static bool key_is_clean(const char *key);
 static bool add_header(struct curl_slist **headers, const char *line);
 static void free_headers(struct curl_slist *headers);
 
@@ -45,6 +44,27 @@ is_loopback(const char *host)
 	return inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
 }
 
+/* Messages quote the host, so it must be text; international names are written xn--... */
+static bool
+is_printable_ascii(const char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		if (*text <= 0x20 || *text >= 0x7F)
+			return false;
+	}
+	return true;
+}
+
+/* libcurl resolves "/.." before it tells the path. */
+static bool
+ends_after_host(const char *base_url)
+{
+	const char *slash = strchr(strstr(base_url, "://") + 3, '/');
+
+	return slash == NULL || slash[1] == '\0';
+}
+
 /* Checks the URL and keeps it, without a closing slash, and its host. */
 static bool
 read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size)
@@ -62,7 +82,8 @@ read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t er
 		mf_http_error(error, error_size, "out of memory");
 		return false;
 	}
-	if (curl_url_set(url, CURLUPART_URL, base_url, 0) != CURLUE_OK ||
+	if (!is_printable_ascii(base_url) ||
+		curl_url_set(url, CURLUPART_URL, base_url, 0) != CURLUE_OK ||
 		curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
 		curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
 		curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK)
@@ -73,7 +94,7 @@ read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t er
 	else if (!part_is_absent(url, CURLUPART_USER) || !part_is_absent(url, CURLUPART_PASSWORD) ||
 			 !part_is_absent(url, CURLUPART_OPTIONS))
 		mf_http_error(error, error_size, "the URL must not contain a user name or password");
-	else if (strcmp(path, "/") != 0 || strpbrk(base_url, "?#") != NULL ||
+	else if (strcmp(path, "/") != 0 || strpbrk(base_url, "?#") != NULL || !ends_after_host(base_url) ||
 			 !part_is_absent(url, CURLUPART_QUERY) || !part_is_absent(url, CURLUPART_FRAGMENT))
 		mf_http_error(error, error_size, "the URL must end after the host and port");
 	else if (curl_strequal(scheme, "http") && !is_loopback(host))
@@ -119,19 +140,6 @@ mf_http_base_url_valid(const char *base_url, char *error, size_t error_size)
 }
 
 static bool
-key_is_clean(const char *key)
-{
-	if (*key == '\0')
-		return false;
-	for (; *key != '\0'; key++)
-	{
-		if (*key <= 0x20 || *key >= 0x7F)
-			return false;
-	}
-	return true;
-}
-
-static bool
 add_header(struct curl_slist **headers, const char *line)
 {
 	struct curl_slist *longer = curl_slist_append(*headers, line);
@@ -169,7 +177,7 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 		mf_http_error(error, error_size, "URL and API key are needed");
 		return NULL;
 	}
-	if (!key_is_clean(options->api_key))
+	if (options->api_key[0] == '\0' || !is_printable_ascii(options->api_key))
 	{
 		mf_http_error(error, error_size,
 				  "the API key is empty or contains spaces, line ends or other characters that no key has");
