@@ -71,16 +71,19 @@ my @early = grep { my ($reference, $due) = split /\|/; $posted{$reference} < $du
 	"SELECT reference, (extract(epoch FROM send_at) * 1000000)::bigint FROM mf_invoice WHERE customer_reference LIKE 'series-%'");
 is_deeply(\@early, [], 'none of twenty in a row was early');
 
-# UPDATE of send_at: earlier, and later
-$mf->insert($node, 'postgres', 'earlier', in_seconds(3600));
-$mf->insert($node, 'postgres', 'at once', in_seconds(3600));
-$mf->insert($node, 'postgres', 'later', in_seconds(4));
-$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = clock_timestamp() + interval '2 s' WHERE customer_reference = 'earlier'");
+# UPDATE of send_at: earlier, with the worker at rest, so that only this wake-up can make it look; and later
+foreach my $case ([ 'moved to now', 'now()' ], [ 'moved nearer', "clock_timestamp() + interval '1500 ms'" ])
+{
+	my ($what, $send_at) = @$case;
+
+	$mf->insert($node, 'postgres', $what, in_seconds(3600));
+	$mf->wait_idle($node, 'postgres');
+	$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = $send_at WHERE customer_reference = '$what'");
+	sent_in_time($what, $what);
+}
+$mf->insert($node, 'postgres', 'later', in_seconds(3));
 $node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = clock_timestamp() + interval '1 h' WHERE customer_reference = 'later'");
-$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'at once'");
-$mf->wait_status($node, 'postgres', 'at once');
-sent_in_time('earlier', 'moved nearer');
-$mf->insert($node, 'postgres', 'after later', in_seconds(4));
+$mf->insert($node, 'postgres', 'after later', in_seconds(3));
 sent_in_time('after later', 'a marker behind the first time of the one moved away');
 is($mf->status($node, 'postgres', 'later'), 'queued', 'the row moved away waits');
 
