@@ -8,12 +8,14 @@
 #ifndef MF_COMPAT_H
 #define MF_COMPAT_H
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
 #include "foreign/foreign.h"
+#include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
@@ -79,6 +81,18 @@ mf_current_timeline(void)
 #define MF_MY_PROC_NUMBER (MyProc->pgprocno)
 #define MF_INVALID_PROC_NUMBER (-1)
 #define mf_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
+/* 17: a background worker is known by its type */
+#if PG_VERSION_NUM >= 170000
+#define mf_am_background_worker() AmBackgroundWorkerProcess()
+#else
+#define mf_am_background_worker() IsBackgroundWorker
+#endif
+
+/* 18: stands before a declaration, not behind it */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 /* 16: SPI and utility hooks are unchanged, but varatt.h moved */

@@ -46,8 +46,8 @@ static void refuse_in_trigger(const char *function);
 static void unknown_context(void *reference);
 static void free_status(void *result);
 static void free_send(void *result);
-static void report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
-								const char *account, const char *reference) pg_attribute_noreturn();
+pg_noreturn static void report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
+											const char *account, const char *reference);
 static const char *status_key_type(const char *key_type);
 static Datum field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull);
 

@@ -43,9 +43,8 @@ static MfStatement size_statement = {
 	"SELECT count(*) FROM @mf_queue", 0, {0}, NULL, InvalidOid
 };
 
-/* a row lock on the entry first, as the worker does */
 static MfStatement lock_entry_statement = {
-	"SELECT kind FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL, InvalidOid
+	"SELECT kind, step FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL, InvalidOid
 };
 
 static MfStatement lock_invoice_statement = {
@@ -188,20 +187,23 @@ mf_queue_lock(Oid schema, int64 invoice)
 	MfSqlScope	scope;
 	MemoryContext context = CurrentMemoryContext;
 	Datum		value = Int64GetDatum(invoice);
-	MfJobKind	kind = MF_JOB_NONE;
 	MfJob	   *job = NULL;
 
+	/* in the order of an UPDATE and its trigger, so that nobody waits in a circle */
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &lock_entry_statement, &value, NULL) > 0)
-		kind = mf_job_kind(TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)));
 	if (mf_sql_execute(&scope, &lock_invoice_statement, &value, NULL) > 0)
 	{
 		MemoryContext spi_context = MemoryContextSwitchTo(context);
 
 		job = mf_queue_read_invoice(SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
-		job->kind = kind;
+		job->kind = MF_JOB_NONE;
 		memset(&job->request, 0, sizeof(job->request));
 		MemoryContextSwitchTo(spi_context);
+		if (mf_sql_execute(&scope, &lock_entry_statement, &value, NULL) > 0)
+		{
+			job->kind = mf_job_kind(TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)));
+			job->step = DatumGetInt16(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+		}
 	}
 	mf_sql_end(&scope);
 	return job;

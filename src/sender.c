@@ -396,7 +396,8 @@ land(MfFlight *flight)
 		char	   *error = mf_flight_error(flight);
 
 		mf_circuit_report(flight->circuit, "is waiting", error);
-		pfree(error);
+		if (error != NULL)
+			pfree(error);
 	}
 	dlist_push_tail(&landed, &flight->node);
 }

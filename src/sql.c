@@ -51,7 +51,7 @@ begin_scope(MfSqlScope *scope, Oid schema, Oid role)
 
 	/* the worker process has set it once and for all */
 	scope->guc_level = 0;
-	if (!IsBackgroundWorker)
+	if (!mf_am_background_worker())
 	{
 		scope->guc_level = NewGUCNestLevel();
 		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,

@@ -15,6 +15,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -22,6 +23,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "storage/sinval.h"
@@ -44,8 +46,8 @@
 /* What is under way at shutdown may still be answered for this long. */
 #define DRAIN_MS 500
 
-/* The last round waits no longer for anybody's lock. */
-#define LAST_LOCK_TIMEOUT "200ms"
+/* Where waiting for somebody's lock would hold up more than it is worth */
+#define SHORT_LOCK_TIMEOUT "200ms"
 
 /* After an error the next round waits: doubled with each error in a row. */
 #define ERROR_DELAY_MS 200
@@ -65,7 +67,7 @@ static void request_shutdown(int signal);
 static void cancel_statement(int signal);
 static bool attach(Oid database);
 static void detach(int code, Datum arg);
-static void leave(MfWorkerEnd end) pg_attribute_noreturn();
+pg_noreturn static void leave(MfWorkerEnd end);
 static void set_worker_settings(void);
 static void start_transaction(void);
 static void commit_transaction(void);
@@ -73,6 +75,7 @@ static void begin_service(void);
 static void guard_identity(void);
 static void verify_all(void);
 static bool run_round(TimestampTz *again);
+static bool can_be_a_rows_fault(int sqlerrcode);
 static bool round_error(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
 static void drain(WaitEventSet *events);
@@ -381,6 +384,9 @@ run_round(TimestampTz *again)
 		MemoryContextSwitchTo(round_context);
 		start_transaction();
 		MemoryContextSwitchTo(round_context);
+
+		/* DROP EXTENSION waits here, or we do, but never both in the middle of our tables */
+		LockDatabaseObject(ExtensionRelationId, my_extension, 0, AccessShareLock);
 		if (get_extension_oid(MF_EXTENSION, true) != my_extension)
 			present = false;
 		else
@@ -415,6 +421,23 @@ run_round(TimestampTz *again)
 	return true;
 }
 
+/* Whether an error tells of the row in hand rather than of the whole server. */
+static bool
+can_be_a_rows_fault(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+			return false;
+		default:
+			return true;
+	}
+}
+
 /*
  * Cleans up after an error in a round, logs it if it is a new one, and keeps
  * it for mf_worker_status.  True if somebody cancelled the round: then no row
@@ -425,6 +448,7 @@ round_error(void)
 {
 	ErrorData  *error;
 	bool		cancelled;
+	bool		to_blame;
 
 	MemoryContextSwitchTo(round_context);
 	error = CopyErrorData();
@@ -448,15 +472,18 @@ round_error(void)
 	LWLockRelease(mf_shared->lock);
 	RESUME_INTERRUPTS();
 
-	mf_sender_round_failed(!cancelled);
-	if (cancelled)
+	to_blame = !cancelled && can_be_a_rows_fault(error->sqlerrcode);
+	mf_sender_round_failed(to_blame);
+	if (!to_blame)
 	{
 		pgstat_report_activity(STATE_IDLE, NULL);
-		return true;
+		return cancelled;
 	}
 
 	PG_TRY();
 	{
+		/* a row that somebody has locked is blamed another time */
+		SetConfigOption("lock_timeout", SHORT_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 		start_transaction();
 		mf_sender_blame(my_schema, error->message);
 		commit_transaction();
@@ -525,7 +552,7 @@ drain(WaitEventSet *events)
 	mf_sender_abort();
 
 	/* nobody's lock keeps a shutdown waiting; what is not recorded is swept at the next start */
-	SetConfigOption("lock_timeout", LAST_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", SHORT_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	if (mf_sender_has_work())
 		(void) run_round(&again);
 }

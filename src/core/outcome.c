@@ -203,6 +203,13 @@ read_success(const MfHttpExchange *exchange, const MfEnvelope *envelope,
 	if (result->invoice_id == NULL)
 		return;
 	result->invoice_url = copy(mf_json_string(envelope->data, "InvoiceURL"));
+	if (result->invoice_url == NULL && mf_json_string(envelope->data, "InvoiceURL") != NULL)
+	{
+		/* without its link it would be worth less than a look-up that says so */
+		free(result->invoice_id);
+		result->invoice_id = NULL;
+		return;
+	}
 	result->customer_reference = copy(mf_json_string(envelope->data, "CustomerReference"));
 	result->user_defined_field = copy(mf_json_string(envelope->data, "UserDefinedField"));
 	result->outcome = MF_ACCEPTED;
