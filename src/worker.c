@@ -496,6 +496,8 @@ round_error(void)
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
+	if (!mf_shutdown_requested)
+		SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return false;
 }
