@@ -3,6 +3,8 @@
 # history checker compares tables and ledger, and each cell must have ended as reliability.md section 8 has it.
 #
 # Needs a library built with FAILPOINTS=1 (the suite "crash" of make check).
+#
+# MF_CHAOS_POINTS, MF_CHAOS_WAYS   only the points and ways that these regular expressions match
 use FindBin;
 use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
@@ -45,6 +47,9 @@ my @ways = (
 	{ name => 'immediate', abrupt => 1 },
 	{ name => 'fast' },
 	{ name => 'STOP, CONT' });
+
+@points = grep { $_->{name} =~ /^(?:$ENV{MF_CHAOS_POINTS})$/ } @points if $ENV{MF_CHAOS_POINTS};
+@ways = grep { $_->{name} =~ /$ENV{MF_CHAOS_WAYS}/ } @ways if $ENV{MF_CHAOS_WAYS};
 
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "include_if_exists = 'chaos.conf'

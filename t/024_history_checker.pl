@@ -26,18 +26,20 @@ sub fault
 }
 
 fault('adopted', status => 500, create => JSON::PP::true);
+fault('blind', status => 500, create => JSON::PP::true);
+$sandbox->faults({ path => 'GetPaymentStatus', reference_prefix => 'blind', status => 500, times => 6 });
 fault('resent', never => JSON::PP::true);
 fault('review', never => JSON::PP::true);
 fault('rejected', status => 400, body => { IsSuccess => JSON::PP::false, Message => 'Invalid data', Data => undef,
 	ValidationErrors => [ { Name => 'x', Error => 'no' } ] });
 fault('throttled', status => 429, headers => { 'Retry-After' => '0' });
 fault('cut', cut_request_at => 20);
-$mf->insert($node, 'postgres', $_) for qw(plain adopted resent rejected throttled cut), q{odd "name" \\ Ärger};
+$mf->insert($node, 'postgres', $_) for qw(plain adopted blind resent rejected throttled cut), q{odd "name" \\ Ärger};
 $mf->insert($node, 'postgres', 'review', notification_option => "'EML'", customer_email => "'a\@example.com'");
 $mf->insert($node, 'postgres', 'cancelled', send_at => "now() + interval '1 h'");
 $mf->insert($node, 'postgres', 'queued', send_at => "now() + interval '1 h'");
 $node->safe_psql('postgres', q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'cancelled'});
-$mf->wait_status($node, 'postgres', $_) for qw(plain adopted resent throttled cut);
+$mf->wait_status($node, 'postgres', $_) for qw(plain adopted blind resent throttled cut);
 $mf->wait_status($node, 'postgres', 'rejected', 'rejected');
 $mf->wait_status($node, 'postgres', 'review', 'review');
 $node->safe_psql('postgres', q{SELECT mf_retry(id) FROM mf_invoice WHERE customer_reference = 'rejected'});

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# make chaos-mutate: do the tests see it when a guarantee is broken? Each mutation breaks one in a copy of the source;
+# the test named with it must fail. A mutation that survives, or no longer applies, is a failure of this run. Ends with
+# one line "N passed, N failed". Takes a quarter of an hour.
+#
+# MUTATIONS="name ..."   run only these
+# KEEP, PG_CONFIG, CC as for make check
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/server.sh
+
+if [ "${1-}" != --inner ]
+then
+	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+	export MF_MUTATIONS=${MUTATIONS-}
+	mf_outer chaos/mutate.sh
+	exit
+fi
+
+. scripts/suites.sh
+trap mf_cleanup EXIT
+trap 'exit 129' HUP INT TERM
+
+mf_make_variables
+MF_MAKE+=(FAILPOINTS=1 WERROR=)
+mf_build . "$MF_SCRATCH/log/build.log" "${MF_MAKE[@]}" || { mf_show "$MF_SCRATCH/log/build.log" 40; mf_die "the extension does not build"; }
+mf_build sandbox "$MF_SCRATCH/log/sandbox.log" || mf_die "the sandbox does not build"
+mf_private_install
+
+# mutate NAME "what it breaks" FILE PERL TEST [VARIABLE=VALUE...]: PERL changes the text of the file in $_
+mutate()
+{
+	local name=$1 what=$2 file=$3 perl=$4 test=$5 status=0 out=$MF_SCRATCH/m/$1 log=$MF_SCRATCH/log/mutate-$1.log
+	shift 5
+
+	[ -z "$MF_MUTATIONS" ] || [[ " $MF_MUTATIONS " == *" $name "* ]] || return 0
+	cp "$file" "$MF_SCRATCH/original"
+	if [ -n "$perl" ] && { ! perl -0777 -pi -e "$perl" "$file" || cmp -s "$file" "$MF_SCRATCH/original"; }
+	then
+		result "$name" 0 1 "does not apply any more: $file"
+	elif ! { make -s all "${MF_MAKE[@]}" && make -s install PG_CONFIG="$MF_BIN/pg_config" "${MF_MAKE[@]}"; } >"$log" 2>&1
+	then
+		result "$name" 0 1 "does not build"
+		mf_show "$log" 10
+	else
+		mkdir -p "$out/tmp_check/log"
+		env "$@" TESTDIR="$out" TESTDATADIR="$out/tmp_check" TESTLOGDIR="$out/tmp_check/log" \
+			PG_REGRESS="$MF_PGXS_SRC/test/regress/pg_regress" PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=60 \
+			PERL5LIB="$PWD/t:$MF_PGXS_SRC/test/perl" MF_SANDBOX="$PWD/sandbox/mf-sandbox" \
+			timeout -k 10 600 perl "t/$test.pl" >"$log" 2>&1 </dev/null || status=$?
+		mf_end_left_behind
+		if [ -z "$perl" ]
+		then
+			[ $status -eq 0 ] && result "$name" 1 0 "$test passes" || { result "$name" 0 1 "$test fails without any mutation"; mf_show "$log" 30; }
+		elif [ $status -ne 0 ]
+		then
+			result "$name" 1 0 "$what: $test goes red: $(grep -m1 -oE "not ok [0-9]+ - .*|waited in vain.*|not settled.*" "$log" "$out"/tmp_check/log/regress_log_* -h | head -1 | cut -c1-110)"
+		else
+			result "$name" 0 1 "$what: $test does not see it"
+		fi
+		[ $status -eq 0 ] && rm -rf "$out" || true
+	fi
+	cp "$MF_SCRATCH/original" "$file"
+	touch "$file"
+}
+
+result()
+{
+	mf_count "$1" "$2" "$3" 0 "$4"
+	if [ "$3" -eq 0 ]; then echo "   ok      $1: $4"; else echo "   NOT OK  $1: $4"; fi
+}
+
+# What the tests say without mutations
+matrix=(MF_CHAOS_WAYS='immediate|STOP' MF_CHAOS_POINTS='round_done|intent_committed|lost')
+mutate none_020 '' src/worker.c '' 020_crash_matrix "${matrix[@]}"
+mutate none_022 '' src/worker.c '' 022_identity
+mutate none_024 '' src/worker.c '' 024_history_checker
+mutate none_025 '' src/worker.c '' 025_kill9
+mutate none_026 '' src/worker.c '' 026_fence
+
+mutate no_fence 'the outcome is written whatever the row has become' src/sender.c \
+	's/if \(invoice->status == mf_flight_expected_status\(flight\) && invoice->attempts == flight->attempt\)/if (true)/' 026_fence
+mutate late_dropped 'a late acceptance is dropped' src/flight.c \
+	's/(mf_flight_is_lookup\(flight\) \|\| )flight->sent\.outcome != MF_ACCEPTED/$1true/' 026_fence
+mutate any_amount 'an invoice of another amount is adopted' src/flight.c \
+	's/ \|\| !same_amount\(amount, flight->invoice_value\)//' 026_fence
+mutate any_currency 'an invoice in another currency is adopted' src/flight.c \
+	's/strcmp\(currency, flight->currency\) != 0 \|\| //' 026_fence
+mutate post_before_commit 'the request leaves before its attempt is committed' src/worker.c \
+	's/(\t\tMF_FAILPOINT\("round_done"\);)/\t\tmf_sender_post();\n\t\tfor (int i = 0; i < 300; i++)\n\t\t{\n\t\t\t(void) mf_sender_run();\n\t\t\tpg_usleep(1000L);\n\t\t}\n$1/' \
+	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=round_done
+mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http_callbacks.c \
+	's/transfer->send_by != 0 && mf_http_clock\(\) > transfer->send_by/false/' \
+	020_crash_matrix MF_CHAOS_WAYS=STOP MF_CHAOS_POINTS=intent_committed
+mutate early_lookup 'look-ups count while the request may still leave' src/claim.c \
+	's/TimestampTzPlusMilliseconds\(now, MF_SEND_MARGIN_MS \+ longest\)/now/' \
+	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=intent_committed
+mutate back_to_queued 'what was being sent is queued again at the start' src/claim.c \
+	's/end->outcome = MF_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_NOT_SENT;$1/' 025_kill9
+mutate retry_5xx 'a 5xx is taken for a refusal to work: sent again' src/core/outcome.c \
+	's/\? STATUS_REFUSAL : STATUS_OTHER/? STATUS_REFUSAL : STATUS_THROTTLED/' 024_history_checker
+mutate retry_unknown 'no answer is taken for not sent' src/core/outcome.c \
+	's/return !exchange->body_started && exchange->http_status == 0;/return exchange->http_status == 0;/' 024_history_checker
+mutate same_reference 'sent again under the same reference' src/flight.c \
+	's/mf_next_reference\(flight->reference\)/pstrdup(flight->reference)/' 024_history_checker
+mutate one_lookup 'one look-up that finds nothing is enough' src/flight.h \
+	's/#define MF_LOOKUP_STEPS 5/#define MF_LOOKUP_STEPS 1/' 024_history_checker
+mutate blind_lookup 'a look-up that failed counts as one that found nothing' src/flight.c \
+	's/if \(flight->found\.lookup != MF_NOT_FOUND\)(\s+\{\s+ask_again)/if (false)$1/' 024_history_checker
+mutate no_attempt 'attempts are not recorded before they leave' src/claim.c \
+	's/(if \(attempt_count > 0)\)(\s+mf_queue_begin_attempts)/$1 && false)$2/' 024_history_checker
+mutate promotion_ignored 'a promoted standby sends without looking' src/worker.c \
+	's/(case MF_IDENTITY_PROMOTED:\s+)verify_all\(\);/$1/' 022_identity
+mutate copy_ignored 'a copy sends' src/worker.c \
+	's/(case MF_IDENTITY_OTHER:\s+)mf_queue_pause/${1}if (false) mf_queue_pause/' 022_identity
+mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/worker.c \
+	"s/(mf_resume\\('\\*'\\)\\.\"\\)\\)\\);\\s+)verify_all\\(\\);/\$1/" 022_identity
+
+mf_summary
