@@ -69,6 +69,7 @@ static bool attach(Oid database);
 static void detach(int code, Datum arg);
 pg_noreturn static void leave(MfWorkerEnd end);
 static void set_worker_settings(void);
+static void end_statement(void);
 static void start_transaction(void);
 static void commit_transaction(void);
 static void begin_service(void);
@@ -268,6 +269,14 @@ set_worker_settings(void)
 		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/* A cancel that came too late for its statement is for nobody. */
+static void
+end_statement(void)
+{
+	in_statement = false;
+	QueryCancelPending = false;
+}
+
 static void
 start_transaction(void)
 {
@@ -310,7 +319,7 @@ begin_service(void)
 		mf_sender_sweep(my_schema);
 	}
 	commit_transaction();
-	in_statement = false;
+	end_statement();
 	if (!wanted)
 		leave(MF_END_NOT_WANTED);
 }
@@ -404,11 +413,11 @@ run_round(TimestampTz *again)
 		if (!cancelled)
 			errors_in_a_row++;
 		MemoryContextReset(round_context);
-		in_statement = false;
+		end_statement();
 		return true;
 	}
 	PG_END_TRY();
-	in_statement = false;
+	end_statement();
 	MemoryContextReset(round_context);
 
 	if (!present)
