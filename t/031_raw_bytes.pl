@@ -143,6 +143,22 @@ sub account
 	return;
 }
 
+# Waits until a count is 0. Meanwhile somebody keeps saying that all is well again, so that an account which backs off
+# after failures is tried at once.
+sub wait_none
+{
+	my ($query) = @_;
+	my $deadline = time + MyFatoorah::Sandbox::time_limit();
+
+	until ((my $left = $node->safe_psql('postgres', $query)) eq '0')
+	{
+		die "waited in vain: $left left of $query\n" if time > $deadline;
+		$node->safe_psql('postgres', 'SET client_min_messages = warning; SELECT mf_resume()');
+		select undef, undef, undef, 0.1;
+	}
+	return;
+}
+
 # Inserts rows of these names, waits until each has the outcome of its first attempt, and returns those by name
 sub outcomes
 {
@@ -151,9 +167,8 @@ sub outcomes
 	$node->safe_psql('postgres',
 		"INSERT INTO mf_invoice (account, customer_name, customer_reference, invoice_value)
 		 SELECT '$account', 'matrix', name, 1.250 FROM unnest('{" . join(',', @names) . "}'::text[]) name");
-	$mf->wait_for($node, 'postgres',
-		"SELECT count(*) FROM mf_invoice i LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = 1
-		 WHERE i.account = '$account' AND a.outcome IS NULL", 0);
+	wait_none("SELECT count(*) FROM mf_invoice i LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = 1
+		WHERE i.account = '$account' AND a.outcome IS NULL");
 	return map { split /\|/ } split /\n/, $node->safe_psql('postgres',
 		"SELECT customer_reference, outcome FROM mf_invoice i JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = 1
 		 WHERE account = '$account'");
@@ -191,9 +206,12 @@ sub answer
 	my $plain = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
 
 	return $plain if $form eq 'plain';
+
+	# those that may be followed by a closing say so, lest the connection be used again just then
+	$plain =~ s/OK\r\n/OK\r\nConnection: close\r\n/;
 	return "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\nHTTP/1.1 100 \r\n\r\n$plain" if $form eq 'interim';
 	return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n$body" if $form eq 'unmeasured';
-	return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+	return "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 	  . join('', map { sprintf "%x%s\r\n%s\r\n", length $_, /^\{/ ? ';name=value' : '', $_ } unpack '(A100)*', $body)
 	  . "0\r\nExpires: never\r\n\r\n";
 }
