@@ -54,6 +54,7 @@ static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, con
 							  MfHttpTarget *target);
 static bool needs_request(const MfJob *job);
 static void back_off_without_key(List *targets, TimestampTz now);
+static void settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now);
 static void give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
 static const MfAccount *account_or_null(const char *name, const char **error);
 static const RoundTarget *round_target(MfHttp *http, const MfJob *job, List **targets);
@@ -212,12 +213,11 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 {
 	int			limit = list_length(jobs);
 	MfAttempt  *attempts = (MfAttempt *) palloc(limit * sizeof(MfAttempt));
-	MfAttemptEnd *ends = (MfAttemptEnd *) palloc0(limit * sizeof(MfAttemptEnd));
 	MfTransition *transitions = (MfTransition *) palloc0(limit * sizeof(MfTransition));
 	MfFollowUp *follow_ups = (MfFollowUp *) palloc0(limit * sizeof(MfFollowUp));
 	List	   *targets = NIL;
+	List	   *leases = NIL;
 	int			attempt_count = 0;
-	int			end_count = 0;
 	int			transition_count = 0;
 	int			follow_up_count = 0;
 	ListCell   *lc;
@@ -279,11 +279,8 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 			transition->reason = "claimed";
 			transition_count++;
 		}
-		else if (job->kind == MF_JOB_SENDING && job->status == MF_SENDING)
-		{
-			give_up(job, now, &ends[end_count++], transition);
-			transition_count++;
-		}
+		else if (job->kind == MF_JOB_SENDING)
+			leases = lappend(leases, job);
 		else if (needs_request(job))
 		{
 			/* its entry stays, so that a crash only repeats the question */
@@ -307,12 +304,12 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 	back_off_without_key(targets, now);
 	if (attempt_count > 0)
 		mf_queue_begin_attempts(scope, attempts, attempt_count);
-	if (end_count > 0)
-		mf_queue_end_attempts(scope, ends, end_count);
 	if (transition_count > 0)
 		mf_queue_apply(scope, transitions, transition_count);
 	if (follow_up_count > 0)
 		mf_queue_follow_up(scope, follow_ups, follow_up_count);
+	if (leases != NIL)
+		settle_leases(scope, leases, now);
 	*claim->suspect = 0;
 }
 
@@ -381,48 +378,64 @@ give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *tran
 void
 mf_claim_sweep(const MfSqlScope *scope, TimestampTz now)
 {
-	MfAttemptEnd *ends = (MfAttemptEnd *) palloc0(SWEEP_LIMIT * sizeof(MfAttemptEnd));
-	MfTransition *transitions = (MfTransition *) palloc0(SWEEP_LIMIT * sizeof(MfTransition));
-	int64	   *invoices = (int64 *) palloc(SWEEP_LIMIT * sizeof(int64));
 	List	   *jobs;
-	ListCell   *lc;
 
 	while ((jobs = mf_queue_claim_leases(scope, SWEEP_LIMIT, now)) != NIL)
+		settle_leases(scope, jobs, now);
+}
+
+/*
+ * Invoices that are "sending" without a request under way.  Where the answer
+ * was kept with the attempt (only the invoice was locked by somebody), it
+ * counts; where none was, the outcome is unknown.
+ */
+static void
+settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
+{
+	int			limit = list_length(jobs);
+	MfAttemptEnd *ends = (MfAttemptEnd *) palloc0(limit * sizeof(MfAttemptEnd));
+	MfTransition *transitions = (MfTransition *) palloc0(limit * sizeof(MfTransition));
+	MfFollowUp *follow_ups = (MfFollowUp *) palloc0(limit * sizeof(MfFollowUp));
+	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
+	List	   *recorded;
+	int			lost_count = 0;
+	int			transition_count = 0;
+	int			follow_up_count = 0;
+	ListCell   *lc;
+
+	foreach(lc, jobs)
+		invoices[foreach_current_index(lc)] = ((MfJob *) lfirst(lc))->invoice;
+	recorded = mf_queue_recorded_ends(scope, invoices, limit);
+
+	foreach(lc, jobs)
 	{
-		List	   *recorded;
-		int			count = 0;
-		int			lost = 0;
+		MfJob	   *job = (MfJob *) lfirst(lc);
+		MfAttemptEnd *end = NULL;
+		ListCell   *lc2;
 
-		foreach(lc, jobs)
-			invoices[foreach_current_index(lc)] = ((MfJob *) lfirst(lc))->invoice;
-		recorded = mf_queue_recorded_ends(scope, invoices, list_length(jobs));
-
-		foreach(lc, jobs)
+		foreach(lc2, recorded)
 		{
-			MfJob	   *job = (MfJob *) lfirst(lc);
-			MfAttemptEnd *end = NULL;
-			ListCell   *lc2;
-
-			if (job->status != MF_SENDING)
-				continue;
-			foreach(lc2, recorded)
-			{
-				if (((MfAttemptEnd *) lfirst(lc2))->invoice == job->invoice)
-					end = (MfAttemptEnd *) lfirst(lc2);
-			}
-
-			/* the answer was kept, only its invoice was locked by somebody */
-			if (end != NULL && end->outcome != MF_UNKNOWN)
-				mf_attempt_transition(end, now, now, &transitions[count++]);
-			else
-				give_up(job, now, &ends[lost++], &transitions[count++]);
+			if (((MfAttemptEnd *) lfirst(lc2))->invoice == job->invoice)
+				end = (MfAttemptEnd *) lfirst(lc2);
 		}
-		if (count == 0)
-			break;
-		if (lost > 0)
-			mf_queue_end_attempts(scope, ends, lost);
-		mf_queue_apply(scope, transitions, count);
+
+		if (job->status != MF_SENDING)
+		{
+			follow_ups[follow_up_count].invoice = job->invoice;
+			follow_ups[follow_up_count++].next = MF_JOB_NONE;
+		}
+		else if (end != NULL && end->outcome != MF_UNKNOWN)
+			mf_attempt_transition(end, now, now, &transitions[transition_count++]);
+		else
+			give_up(job, now, &ends[lost_count++], &transitions[transition_count++]);
 	}
+
+	if (lost_count > 0)
+		mf_queue_end_attempts(scope, ends, lost_count);
+	if (transition_count > 0)
+		mf_queue_apply(scope, transitions, transition_count);
+	if (follow_up_count > 0)
+		mf_queue_follow_up(scope, follow_ups, follow_up_count);
 }
 
 /* Builds the request of a job; NULL if it has nothing to ask after all. */

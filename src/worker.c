@@ -76,7 +76,7 @@ static void begin_service(void);
 static void guard_identity(void);
 static void verify_all(void);
 static bool run_round(TimestampTz *again);
-static bool can_be_a_rows_fault(int sqlerrcode);
+static bool can_be_a_rows_fault(const ErrorData *error);
 static bool round_error(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
 static void drain(WaitEventSet *events);
@@ -432,9 +432,14 @@ run_round(TimestampTz *again)
 
 /* Whether an error tells of the row in hand rather than of the whole server. */
 static bool
-can_be_a_rows_fault(int sqlerrcode)
+can_be_a_rows_fault(const ErrorData *error)
 {
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	/* a quota or a limit on files has no code of its own */
+	if (error->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
+		(error->saved_errno == EFBIG || error->saved_errno == EDQUOT || error->saved_errno == ENOSPC))
+		return false;
+
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_INSUFFICIENT_RESOURCES:
 		case ERRCODE_SYSTEM_ERROR:
@@ -481,7 +486,7 @@ round_error(void)
 	LWLockRelease(mf_shared->lock);
 	RESUME_INTERRUPTS();
 
-	to_blame = !cancelled && can_be_a_rows_fault(error->sqlerrcode);
+	to_blame = !cancelled && can_be_a_rows_fault(error);
 	mf_sender_round_failed(to_blame);
 	if (!to_blame)
 	{
