@@ -129,6 +129,8 @@ sub prepare
 	}
 	foreach my $point (grep { !$_->{fault} } @points)
 	{
+		# or a round without rows gets there first
+		$mf->wait_idle($node, $point->{name}) if ($point->{kind} // '') eq 'before';
 		arm($point->{name}, $point->{name});
 		insert($point->{name}, "$point->{name}-$round");
 	}
@@ -163,6 +165,7 @@ sub prepare
 		$cell->{left} = grep { $_->{reference} =~ /^$point->{name}-$round\./ } @posts;
 		$cell->{flying} = sql($point->{name}, "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$point->{name}-$round.%'
 			AND status IN ('queued', 'sending', 'unknown')");
+		$cell->{free} = sql($point->{name}, q{SELECT count(*) FROM (SELECT FROM mf_queue WHERE kind = 'send' FOR UPDATE SKIP LOCKED) s});
 	}
 	return;
 }
@@ -219,6 +222,7 @@ sub check
 		$cell->{result} = sql($name, "SELECT string_agg(n || ' ' || status, ', ' ORDER BY status) FROM
 			(SELECT CASE WHEN reference LIKE '%~%' THEN 'resent' ELSE status END AS status, count(*) AS n FROM mf_invoice WHERE $like GROUP BY 1) s");
 		push @wrong, "$cell->{left} requests had left" if ($point->{kind} // '') =~ /before|unsent/ && $cell->{left};
+		push @wrong, "$cell->{free} rows were not in hand" if ($point->{kind} // '') eq 'before' && $cell->{free};
 		push @wrong, 'rows are missing' if $count->('true') != $rows;
 
 		# the row is as if nothing had been

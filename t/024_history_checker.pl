@@ -53,6 +53,7 @@ my $good = MyFatoorah::History->of($node, 'postgres', $sandbox);
 my @names = map { $_->{name} } @{ $good->{rows} };
 
 is_deeply([ $good->violations(committed => \@names) ], [], 'a history without violations');
+is($good->figures->{flagged}, 0, 'and without a row that looks like a duplicate');
 note $good->summary;
 is(scalar(grep { /never|settled/ } $good->violations(settled => 1)), 1, 'the queued row is not settled');
 

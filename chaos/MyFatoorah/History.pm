@@ -416,8 +416,9 @@ sub _check_repetition
 	  if $next->{reference} ne "$stem~" . ($number + 1);
 	return unless $back->{from} eq 'unknown';
 
-	# only look-ups after the latest moment at which the request could leave say anything about it
-	my $lookups = grep { !defined $_->{invoice_id} && $_->{wall_us} >= $attempt->{send_by_us} && $_->{wall_us} <= $back->{at_us} }
+	# only look-ups after the latest moment at which the request could leave say anything about it, and only if they were
+	# answered (400 is "no data")
+	my $lookups = grep { $_->{status} == 400 && $_->{wall_us} >= $attempt->{send_by_us} && $_->{wall_us} <= $back->{at_us} }
 	  @{ $self->_lookups_of($attempt->{reference}) };
 
 	$complain->('was to be sent again after attempt %d and %d look-ups that found nothing', $n, $lookups)
