@@ -76,6 +76,7 @@ static void begin_service(void);
 static void guard_identity(void);
 static void verify_all(void);
 static bool run_round(TimestampTz *again);
+static void forget_reported_error(void);
 static bool can_be_a_rows_fault(const ErrorData *error);
 static bool round_error(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
@@ -403,6 +404,7 @@ run_round(TimestampTz *again)
 		MF_FAILPOINT("round_done");
 		commit_transaction();
 		errors_in_a_row = 0;
+		forget_reported_error();
 	}
 	PG_CATCH();
 	{
@@ -428,6 +430,15 @@ run_round(TimestampTz *again)
 	}
 	mf_sender_post();
 	return true;
+}
+
+/* The trouble is over: should it come again, it is news again. */
+static void
+forget_reported_error(void)
+{
+	if (last_reported_error != NULL)
+		pfree(last_reported_error);
+	last_reported_error = NULL;
 }
 
 /* Whether an error tells of the row in hand rather than of the whole server. */
@@ -474,8 +485,7 @@ round_error(void)
 		(last_reported_error == NULL || strcmp(last_reported_error, error->message) != 0))
 	{
 		EmitErrorReport();
-		if (last_reported_error != NULL)
-			pfree(last_reported_error);
+		forget_reported_error();
 		last_reported_error = MemoryContextStrdup(TopMemoryContext, error->message);
 	}
 	FlushErrorState();
