@@ -29,8 +29,5 @@ TESTS=${TESTS:-$(find t -maxdepth 1 -name '02*.pl' | sort)}
 JOBS=1
 mf_make_variables
 mf_run_suites crash tap
-for suite in crash tap
-do
-	[ ! -e "$MF_SCRATCH/log/$suite.log" ] || sed -n -E 's/^# ((chaos|kill -9|crash matrix).*)/   \1/p' "$MF_SCRATCH/log/$suite.log"
-done
+[ ! -e "$MF_SCRATCH/log/tap.log" ] || sed -n -E 's/^# ((chaos|kill -9|no memory):.*)/   \1/p' "$MF_SCRATCH/log/tap.log"
 mf_summary

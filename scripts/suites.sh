@@ -278,6 +278,7 @@ mf_suite_crash()
 	fi
 	mf_private_install "$tree/src" "$tree/pg"
 	mf_tap_suite crash "$tests"
+	sed -n '/^# crash matrix/,/^# .* cells/s/^# /   /p' "$MF_SCRATCH/log/crash.log"
 	MF_BIN=$bin PATH=$path
 }
 
