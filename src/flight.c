@@ -106,6 +106,8 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 			TextDatumGetCString(request->values[MF_SP_DISPLAY_CURRENCY_ISO]);
 		flight->notification_option = TextDatumGetCString(request->values[MF_SP_NOTIFICATION_OPTION]);
 		flight->step = job->step;
+		if (!request->isnull[MF_SP_EXPIRY_DATE])
+			flight->expires_at = DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE]);
 	}
 	flight->given_up = list_length(old_references);
 	MemoryContextSwitchTo(old);
@@ -427,11 +429,11 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 	}
 	else if (flight->found.lookup != MF_NOT_FOUND)
 		ask_again(flight, now, follow_up);
-	else if (flight->step + 1 >= MF_WATCH_ROUNDS * flight->given_up)
+	else if (flight->step + 1 >= MF_WATCH_ROUNDS * flight->given_up && flight->expires_at <= now)
 		follow_up->next = MF_JOB_NONE;
 	else
 	{
-		follow_up->step = flight->step + 1;
+		follow_up->step = Min(flight->step + 1, PG_INT16_MAX - 1);
 		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors), follow_up->step / flight->given_up, now);
 	}
 }

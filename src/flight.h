@@ -22,7 +22,7 @@
 /* A lease outlives the latest possible answer by this. */
 #define MF_LEASE_MARGIN_MS 10000
 
-/* Rounds of look-ups of a reference that was given up */
+/* Rounds of look-ups of a reference that was given up; more while it can be paid */
 #define MF_WATCH_ROUNDS 4
 
 /* Look-ups that must find nothing before an invoice counts as not created */
@@ -51,6 +51,8 @@ typedef struct MfFlight
 	char	   *notification_option;
 	int			step;			/* look-ups that found nothing so far */
 	int			given_up;		/* earlier references that may turn up yet */
+	TimestampTz expires_at;		/* until when they can be paid; 0 = by the
+								 * portal's default */
 
 	/* once landed */
 	MfSendResult sent;
