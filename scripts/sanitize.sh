@@ -37,9 +37,6 @@ gcc -O1 -fno-builtin -shared -fPIC -o "$MF_SCRATCH/sanitize_preload.so" scripts/
 preload=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so):$MF_SCRATCH/sanitize_preload.so
 MF_POSTGRES_WRAPPER="env ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=1/detect_leaks=0} LD_PRELOAD=$preload"
 
-# The sandbox's sanitized build stays apart; the regression tests talk to the ordinary one.
-[ ! -e sandbox/Makefile ] || make -s -C sandbox > "$MF_SCRATCH/log/build-plain-sandbox.log" 2>&1 || mf_die "the sandbox does not build"
-
 mf_run_suites core sandbox regress
 
 found=$(find "$reports" -type f | wc -l)
