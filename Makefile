@@ -100,7 +100,12 @@ OBJS = \
 	src/queue.o \
 	src/queue_admin.o \
 	src/sql_array.o \
+	src/process.o \
 	src/worker.o \
+	src/listener.o \
+	src/listener_serve.o \
+	src/listener_socket.o \
+	src/listener_start.o \
 	src/launcher.o \
 	src/wake.o \
 	src/call.o \

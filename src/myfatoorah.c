@@ -15,6 +15,7 @@
 #include "failpoint.h"
 #include "hooks.h"
 #include "launcher.h"
+#include "listener.h"
 #include "myfatoorah.h"
 #include "wake.h"
 
@@ -32,6 +33,10 @@ int			mf_reconcile_delay = MF_RECONCILE_DELAY_DEFAULT;
 int			mf_resend = MF_RESEND_LINK;
 int			mf_max_resends = MF_MAX_RESENDS_DEFAULT;
 int			mf_history_retention = MF_HISTORY_RETENTION_DEFAULT;
+char	   *mf_listen_addresses = NULL;
+int			mf_port = MF_PORT_DEFAULT;
+char	   *mf_ssl_cert_file = NULL;
+char	   *mf_ssl_key_file = NULL;
 
 static const struct config_enum_entry resend_options[] = {
 	{"never", MF_RESEND_NEVER, false},
@@ -79,6 +84,24 @@ _PG_init(void)
 							"0 keeps them for ever.",
 							&mf_history_retention, MF_HISTORY_RETENTION_DEFAULT, 0, MF_HISTORY_RETENTION_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("myfatoorah.listen_addresses",
+							   "Addresses that the listener of this database accepts connections at.",
+							   "Numeric IPv4 or IPv6 addresses, separated by commas, \"localhost\", or \"*\" for all.",
+							   &mf_listen_addresses, MF_LISTEN_ADDRESSES_DEFAULT, PGC_SUSET, 0,
+							   mf_check_listen_addresses, NULL, NULL);
+	DefineCustomIntVariable("myfatoorah.port",
+							"TCP port of the listener that receives webhooks and callbacks for this database.",
+							"0 runs none. Meant to be set for a database: ALTER DATABASE ... SET myfatoorah.port = 8443.",
+							&mf_port, MF_PORT_DEFAULT, 0, MF_PORT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("myfatoorah.ssl_cert_file",
+							   "File with the certificate of the listener, and of its issuers, in PEM.",
+							   "Empty means plain HTTP, for a proxy on the same machine.",
+							   &mf_ssl_cert_file, "", PGC_SUSET, 0, mf_check_file_name, NULL, NULL);
+	DefineCustomStringVariable("myfatoorah.ssl_key_file",
+							   "File with the private key of the listener's certificate, in PEM.",
+							   NULL,
+							   &mf_ssl_key_file, "", PGC_SUSET, 0, mf_check_file_name, NULL, NULL);
 
 	if (process_shared_preload_libraries_in_progress)
 	{

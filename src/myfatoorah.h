@@ -41,6 +41,10 @@ typedef enum MfResend
 #define MF_HISTORY_RETENTION_DEFAULT 0	/* minutes; 0 = for ever */
 #define MF_HISTORY_RETENTION_MAX INT_MAX
 
+#define MF_LISTEN_ADDRESSES_DEFAULT "127.0.0.1"
+#define MF_PORT_DEFAULT 0		/* no listener */
+#define MF_PORT_MAX 65535
+
 /* The account name that stands for all of them */
 #define MF_ALL_ACCOUNTS "*"
 
@@ -51,5 +55,9 @@ extern int	mf_reconcile_delay; /* myfatoorah.reconcile_delay, ms */
 extern int	mf_resend;			/* myfatoorah.resend, an MfResend */
 extern int	mf_max_resends;		/* myfatoorah.max_resends */
 extern int	mf_history_retention;	/* myfatoorah.history_retention, minutes */
+extern char *mf_listen_addresses;	/* myfatoorah.listen_addresses */
+extern int	mf_port;			/* myfatoorah.port */
+extern char *mf_ssl_cert_file;	/* myfatoorah.ssl_cert_file */
+extern char *mf_ssl_key_file;	/* myfatoorah.ssl_key_file */
 
 #endif							/* MYFATOORAH_H */

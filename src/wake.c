@@ -48,7 +48,6 @@ static void register_xact_callback(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void forget_pending(void);
 static void release_holds(void);
-static void set_latch_of(int proc_number);
 static void wake_worker(Oid database, bool try_now);
 static void restart_worker(Oid database);
 
@@ -103,7 +102,7 @@ start_shared_memory(void)
 		mf_shared->launcher = MF_INVALID_PROC_NUMBER;
 		pg_atomic_init_u32(&mf_shared->rescan, 0);
 		for (i = 0; i < mf_max_databases; i++)
-			mf_shared->slots[i].proc_number = MF_INVALID_PROC_NUMBER;
+			mf_shared->slots[i].proc_number = mf_shared->slots[i].listener.proc_number = MF_INVALID_PROC_NUMBER;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -194,9 +193,9 @@ forget_pending(void)
 	launcher_pending = restart_pending = InvalidOid;
 }
 
-/* Sets the latch of a process, if it is one. */
-static void
-set_latch_of(int proc_number)
+/* See wake.h.  The caller holds the lock. */
+void
+mf_set_latch_of(int proc_number)
 {
 	if (proc_number != MF_INVALID_PROC_NUMBER)
 		SetLatch(&ProcGlobal->allProcs[proc_number].procLatch);
@@ -239,7 +238,25 @@ wake_worker(Oid database, bool try_now)
 		if (try_now)
 			pg_atomic_write_u32(&slot->try_now, 1);
 		pg_atomic_write_u32(&slot->work, 1);
-		set_latch_of(slot->proc_number);
+		mf_set_latch_of(slot->proc_number);
+	}
+	LWLockRelease(mf_shared->lock);
+}
+
+/* See wake.h. */
+void
+mf_wake_listener(Oid database)
+{
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->listener.pid != 0)
+	{
+		pg_atomic_write_u32(&slot->listener.reread, 1);
+		mf_set_latch_of(slot->listener.proc_number);
 	}
 	LWLockRelease(mf_shared->lock);
 }
@@ -259,7 +276,7 @@ mf_wake_launcher(Oid database)
 		slot->wanted = true;
 	else
 		pg_atomic_write_u32(&mf_shared->rescan, 1);
-	set_latch_of(mf_shared->launcher);
+	mf_set_latch_of(mf_shared->launcher);
 	LWLockRelease(mf_shared->lock);
 }
 
@@ -267,7 +284,7 @@ mf_wake_launcher(Oid database)
 void
 mf_tell_launcher(void)
 {
-	set_latch_of(mf_shared->launcher);
+	mf_set_latch_of(mf_shared->launcher);
 }
 
 /* See wake.h.  The caller holds the lock, exclusively for "create". */
@@ -293,7 +310,8 @@ mf_find_slot(Oid database, bool create)
 	unused->database = database;
 	pg_atomic_init_u32(&unused->work, 1);
 	pg_atomic_init_u32(&unused->try_now, 0);
-	unused->proc_number = MF_INVALID_PROC_NUMBER;
+	pg_atomic_init_u32(&unused->listener.reread, 0);
+	unused->proc_number = unused->listener.proc_number = MF_INVALID_PROC_NUMBER;
 	return unused;
 }
 
@@ -319,15 +337,19 @@ mf_hold_database(Oid database)
 	ConditionVariablePrepareToSleep(&mf_shared->changed);
 	for (;;)
 	{
-		pid_t		pid;
+		pid_t		worker;
+		pid_t		listener;
 
 		LWLockAcquire(mf_shared->lock, LW_SHARED);
-		pid = slot->pid;
-		if (pid != 0)
-			kill(pid, SIGTERM);
+		worker = slot->pid;
+		listener = slot->listener.pid;
+		if (worker != 0)
+			kill(worker, SIGTERM);
+		if (listener != 0)
+			kill(listener, SIGTERM);
 		LWLockRelease(mf_shared->lock);
 
-		if (pid == 0 ||
+		if ((worker == 0 && listener == 0) ||
 			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), HOLD_TIMEOUT_MS))
 			break;
 		ConditionVariableTimedSleep(&mf_shared->changed, 100, PG_WAIT_EXTENSION);

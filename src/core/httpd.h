@@ -137,11 +137,11 @@ extern MfHttpdRequest *mf_httpd_run(MfHttpd *httpd);
 
 /*
  * Answers; the request is gone afterwards, and the answer leaves with the next
- * mf_httpd_run().  "url" is of a redirect, the rest of a page.
+ * mf_httpd_run().  With "trouble" a page comes with the status 503.
  */
 extern void mf_httpd_answer(MfHttpdRequest *request, MfHttpdAnswer answer);
 extern void mf_httpd_redirect(MfHttpdRequest *request, const char *url);
-extern void mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic);
+extern void mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic, bool trouble);
 
 /* Whether a redirect to this URL can be given: absolute, http or https, no control characters. */
 extern bool mf_httpd_can_redirect(const char *url);

@@ -209,7 +209,7 @@ make_location(const MfHttpdRequest *request, const char *url)
 
 /* See httpd.h. */
 void
-mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic)
+mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic, bool trouble)
 {
 	const PageText *text = &page_texts[page][arabic ? 1 : 0];
 	struct MHD_Response *response;
@@ -223,12 +223,13 @@ mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic)
 		!(add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/html; charset=utf-8") &&
 		  add_common_headers(response) &&
 		  add_header(response, "Content-Security-Policy", CONTENT_SECURITY_POLICY) &&
+		  (!trouble || add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_SECONDS)) &&
 		  (page != MF_PAGE_NOT_CONFIRMED_YET || ask_again(request, response))))
 	{
 		MHD_destroy_response(response);
 		response = NULL;
 	}
-	give(request, MHD_HTTP_OK, response);
+	give(request, trouble ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, response);
 }
 
 /* Has the browser ask again in a moment, a few times. */
