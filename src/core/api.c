@@ -434,3 +434,14 @@ mf_values_free(char *values[], int count)
 		values[i] = NULL;
 	}
 }
+
+char *
+mf_value_take(char *values[], int i)
+{
+	char	   *value = values[i];
+
+	if (value == NULL || value[0] == '\0')
+		return NULL;
+	values[i] = NULL;
+	return value;
+}
