@@ -123,9 +123,9 @@ PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
 
 # What of ours is linked in, by pkg-config names, and what to do without pkg-config
-DEPENDENCIES = libcurl libcjson
+DEPENDENCIES = libcurl libcjson libcrypto
 DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DEPENDENCIES) 2>/dev/null)
-DEP_LIBS := $(shell $(PKG_CONFIG) --libs $(DEPENDENCIES) 2>/dev/null || echo -lcurl -lcjson)
+DEP_LIBS := $(shell $(PKG_CONFIG) --libs $(DEPENDENCIES) 2>/dev/null || echo -lcurl -lcjson -lcrypto)
 
 # OPTFLAGS is added to the compiler's flags last: OPTFLAGS="-O3 -march=native", OPTFLAGS="-O0 -g3"
 OPTFLAGS =
