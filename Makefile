@@ -88,6 +88,7 @@ OBJS = \
 	src/request.o \
 	src/request_check.o \
 	src/request_json.o \
+	src/account_secret.o \
 	src/circuit.o \
 	src/flight.o \
 	src/claim.o \
@@ -100,6 +101,14 @@ OBJS = \
 	src/queue.o \
 	src/queue_admin.o \
 	src/sql_array.o \
+	src/digest.o \
+	src/payment.o \
+	src/payment_event.o \
+	src/inquiry.o \
+	src/inquiry_log.o \
+	src/inquiry_record.o \
+	src/inbound.o \
+	src/doors.o \
 	src/worker.o \
 	src/launcher.o \
 	src/wake.o \

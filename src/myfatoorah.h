@@ -41,6 +41,15 @@ typedef enum MfResend
 #define MF_HISTORY_RETENTION_DEFAULT 0	/* minutes; 0 = for ever */
 #define MF_HISTORY_RETENTION_MAX INT_MAX
 
+#define MF_POLL_DELAY_MIN 1		/* milliseconds */
+#define MF_POLL_DELAY_DEFAULT 300000
+#define MF_POLL_DELAY_MAX 86400000
+
+#define MF_POLL_LIMIT_DEFAULT 60	/* per minute and account; 0 = no polling */
+#define MF_POLL_LIMIT_MAX 60000
+
+#define MF_PUBLIC_URL_MAX 120	/* so that paths below it fit into a URL of the vendor */
+
 /* The account name that stands for all of them */
 #define MF_ALL_ACCOUNTS "*"
 
@@ -51,5 +60,10 @@ extern int	mf_reconcile_delay; /* myfatoorah.reconcile_delay, ms */
 extern int	mf_resend;			/* myfatoorah.resend, an MfResend */
 extern int	mf_max_resends;		/* myfatoorah.max_resends */
 extern int	mf_history_retention;	/* myfatoorah.history_retention, minutes */
+
+extern int	mf_poll_delay;		/* myfatoorah.poll_delay, ms */
+extern int	mf_poll_limit;		/* myfatoorah.poll_limit, per minute */
+extern char *mf_public_url;		/* myfatoorah.public_url, without a slash at the end; "" = none */
+extern bool mf_route_callbacks; /* myfatoorah.route_callbacks */
 
 #endif							/* MYFATOORAH_H */

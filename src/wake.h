@@ -36,6 +36,7 @@ typedef struct MfSlot
 	bool		wanted;			/* the launcher is asked to start one */
 	int			holds;			/* sessions that need the worker away */
 	pg_atomic_uint32 work;		/* set: the agenda has changed */
+	pg_atomic_uint32 inquiries; /* set: the agenda of inquiries has changed */
 	pg_atomic_uint32 try_now;	/* set: forget what failed before */
 	MfWorkerEnd end;			/* how the latest worker ended */
 	TimestampTz started_at;
@@ -51,6 +52,7 @@ typedef struct MfShared
 {
 	LWLock	   *lock;			/* protects everything but the last two */
 	ConditionVariable changed;	/* a worker came or went */
+	ConditionVariable invoices; /* somewhere an invoice has changed */
 	int			launcher;		/* its PGPROC number, or
 								 * MF_INVALID_PROC_NUMBER */
 	pg_atomic_uint32 rescan;	/* set: try every database again */
@@ -65,6 +67,12 @@ extern void mf_wake_init(void);
 
 /* After the commit of this transaction, wake the worker of this database. */
 extern void mf_wake_worker_at_commit(void);
+
+/* The same, because there is something to ask about payments. */
+extern void mf_wake_inquiries_at_commit(void);
+
+/* After the commit of this transaction, wake those who wait for an invoice to change. */
+extern void mf_wake_waiting_at_commit(void);
 
 /* The same, and have it try at once what it has put off after failures. */
 extern void mf_try_now_at_commit(void);
