@@ -88,6 +88,7 @@ OBJS = \
 	src/request.o \
 	src/request_check.o \
 	src/request_json.o \
+	src/account_secret.o \
 	src/circuit.o \
 	src/flight.o \
 	src/claim.o \
@@ -100,6 +101,14 @@ OBJS = \
 	src/queue.o \
 	src/queue_admin.o \
 	src/sql_array.o \
+	src/digest.o \
+	src/payment.o \
+	src/payment_event.o \
+	src/inquiry.o \
+	src/inquiry_log.o \
+	src/inquiry_record.o \
+	src/inbound.o \
+	src/doors.o \
 	src/process.o \
 	src/worker.o \
 	src/listener.o \
@@ -128,9 +137,9 @@ PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
 
 # What of ours is linked in, by pkg-config names, and what to do without pkg-config
-DEPENDENCIES = libcurl libcjson libmicrohttpd
+DEPENDENCIES = libcurl libcjson libcrypto libmicrohttpd
 DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DEPENDENCIES) 2>/dev/null)
-DEP_LIBS := $(shell $(PKG_CONFIG) --libs $(DEPENDENCIES) 2>/dev/null || echo -lcurl -lcjson -lmicrohttpd)
+DEP_LIBS := $(shell $(PKG_CONFIG) --libs $(DEPENDENCIES) 2>/dev/null || echo -lcurl -lcjson -lcrypto -lmicrohttpd)
 
 # OPTFLAGS is added to the compiler's flags last: OPTFLAGS="-O3 -march=native", OPTFLAGS="-O0 -g3"
 OPTFLAGS =

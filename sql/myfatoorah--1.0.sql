@@ -19,7 +19,8 @@ BEGIN
 			('myfatoorah_worker', 'writes the results of sending; the rights of the background worker'),
 			('myfatoorah_submit', 'may insert invoices, follow them, and call the API'),
 			('myfatoorah_read', 'may read invoices and everything recorded about them'),
-			('myfatoorah_operate', 'may cancel, retry, pause and resume')
+			('myfatoorah_operate', 'may cancel, retry, pause and resume'),
+			('myfatoorah_inbound', 'may hand in webhooks and callbacks, and nothing else')
 		) AS v(name, purpose)
 	LOOP
 		SELECT r.rolcanlogin, r.rolsuper, r.rolbypassrls INTO existing
@@ -100,7 +101,18 @@ CREATE TABLE mf_invoice (
 	cancel_requested boolean NOT NULL DEFAULT false,
 	duplicate_suspected boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	created_by name COLLATE "C" NOT NULL DEFAULT CURRENT_USER
+	created_by name COLLATE "C" NOT NULL DEFAULT CURRENT_USER,
+	invoice_status text COLLATE "C",
+	payment_id text COLLATE "C",
+	base_currency text COLLATE "C",
+	base_value numeric,
+	display_currency text COLLATE "C",
+	display_value numeric,
+	pay_currency text COLLATE "C",
+	pay_value numeric,
+	refunded_value numeric,
+	overpaid boolean NOT NULL DEFAULT false,
+	paid_late boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
 -- Unique, but partial: a column of a plain unique index counts as a key, and the
@@ -144,13 +156,24 @@ COMMENT ON COLUMN mf_invoice.payment_status IS 'result: unpaid, authorized, paid
 COMMENT ON COLUMN mf_invoice.invoice_id IS 'result: MyFatoorah''s InvoiceId';
 COMMENT ON COLUMN mf_invoice.invoice_url IS 'result: MyFatoorah''s InvoiceURL, the link to pay';
 COMMENT ON COLUMN mf_invoice.sent_at IS 'result: when MyFatoorah accepted it';
-COMMENT ON COLUMN mf_invoice.paid_at IS 'result: when it was paid';
+COMMENT ON COLUMN mf_invoice.paid_at IS 'result: when it was paid: TransactionDate of the try that paid it';
 COMMENT ON COLUMN mf_invoice.last_error IS 'result: what went wrong last, null if nothing did';
 COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt to send';
 COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while it was being sent; it is not sent again';
 COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
 COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted';
 COMMENT ON COLUMN mf_invoice.created_by IS 'result: the role that inserted it, whose user mapping is used';
+COMMENT ON COLUMN mf_invoice.invoice_status IS 'result: InvoiceStatus, MyFatoorah''s own word, as last read';
+COMMENT ON COLUMN mf_invoice.payment_id IS 'result: PaymentId of the try that paid it';
+COMMENT ON COLUMN mf_invoice.base_currency IS 'result: currency of the account, ISO 4217';
+COMMENT ON COLUMN mf_invoice.base_value IS 'result: InvoiceValue in the currency of the account, as last read; a partial capture lowers it';
+COMMENT ON COLUMN mf_invoice.display_currency IS 'result: currency of the invoice, ISO 4217';
+COMMENT ON COLUMN mf_invoice.display_value IS 'result: InvoiceDisplayValue, in the currency of the invoice';
+COMMENT ON COLUMN mf_invoice.pay_currency IS 'result: currency that the customer paid in, ISO 4217';
+COMMENT ON COLUMN mf_invoice.pay_value IS 'result: what the customer paid, in that currency; MyFatoorah rounds it up to hundredths';
+COMMENT ON COLUMN mf_invoice.refunded_value IS 'result: sum of the refunds carried out, in the currency of the account';
+COMMENT ON COLUMN mf_invoice.overpaid IS 'result: more than one try has brought money; see mf_transaction';
+COMMENT ON COLUMN mf_invoice.paid_late IS 'result: it was paid after its payment_status had been expired or remote_cancelled';
 
 --
 -- The agenda of the worker: what is to be done next for an invoice, and when.
@@ -230,6 +253,115 @@ CREATE VIEW mf_history AS
 	FROM mf_transition t;
 
 COMMENT ON VIEW mf_history IS 'every transition of every invoice, its insertion included';
+
+--
+-- Payments: what to ask, what was answered, what came in
+--
+-- The agenda of GetPaymentStatus.  One narrow row per invoice that can still
+-- change its payment_status, deleted when nothing can change any more.
+--
+CREATE TABLE mf_inquiry (
+	invoice bigint PRIMARY KEY,
+	account text COLLATE "C" NOT NULL,
+	due timestamptz NOT NULL,
+	urgent boolean NOT NULL DEFAULT false,
+	refunds boolean NOT NULL DEFAULT false,
+	requests integer NOT NULL DEFAULT 0,
+	tries smallint NOT NULL DEFAULT 0,
+	step smallint NOT NULL DEFAULT 0
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0,
+		autovacuum_analyze_scale_factor = 0.1);
+
+CREATE INDEX mf_inquiry_urgent_idx ON mf_inquiry (account, due) WHERE urgent;
+CREATE INDEX mf_inquiry_due_idx ON mf_inquiry (account, due) WHERE NOT urgent;
+
+COMMENT ON TABLE mf_inquiry IS 'invoices whose payment is awaited, and when MyFatoorah is asked next';
+COMMENT ON COLUMN mf_inquiry.due IS 'not before this time';
+COMMENT ON COLUMN mf_inquiry.urgent IS 'an event or a person wants to know; false: the poller''s turn, within myfatoorah.poll_limit';
+COMMENT ON COLUMN mf_inquiry.refunds IS 'the refunds are to be asked for, too';
+COMMENT ON COLUMN mf_inquiry.requests IS 'counts events and people that asked, so that an answer does not settle what came after the question';
+COMMENT ON COLUMN mf_inquiry.tries IS 'answers since then that showed no change';
+COMMENT ON COLUMN mf_inquiry.step IS 'answers since the payment_status is what it is';
+
+CREATE TABLE mf_transaction (
+	invoice bigint NOT NULL,
+	payment_id text COLLATE "C" NOT NULL,
+	transaction_status text COLLATE "C",
+	transaction_date timestamptz,
+	payment_gateway text,
+	reference_id text,
+	track_id text,
+	transaction_id text,
+	authorization_id text,
+	transaction_value numeric,
+	customer_service_charge numeric,
+	total_service_charge numeric,
+	due_value numeric,
+	paid_currency text,
+	paid_currency_value numeric,
+	vat_amount numeric,
+	ip_address text,
+	country text,
+	currency text,
+	error text,
+	card_number text,
+	error_code text,
+	eci text,
+	card jsonb,
+	first_seen_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (invoice, payment_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.05);
+
+CREATE INDEX mf_transaction_payment_id_idx ON mf_transaction (payment_id);
+
+COMMENT ON TABLE mf_transaction IS 'every try to pay an invoice, as GetPaymentStatus told it';
+COMMENT ON COLUMN mf_transaction.invoice IS 'mf_invoice.id';
+COMMENT ON COLUMN mf_transaction.payment_id IS 'PaymentId: digits, with their leading zeros';
+COMMENT ON COLUMN mf_transaction.transaction_status IS 'MyFatoorah''s word: InProgress, Succss (sic), Failed, Canceled or Authorize';
+COMMENT ON COLUMN mf_transaction.card IS 'masked number, brand, issuer and kind of the card; nothing that identifies it';
+
+CREATE TABLE mf_event (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	account text COLLATE "C" NOT NULL,
+	door text COLLATE "C" NOT NULL CHECK (door IN ('webhook', 'callback', 'log')),
+	version smallint,
+	event_code smallint,
+	event_name text COLLATE "C",
+	event_status text,
+	event_reference text,
+	invoice_id bigint,
+	payment_id text COLLATE "C",
+	customer_reference text COLLATE "C",
+	invoice bigint,
+	digest bytea NOT NULL,
+	data jsonb,
+	deliveries integer NOT NULL DEFAULT 1,
+	received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	last_received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	answered_at timestamptz,
+	due timestamptz,
+	tries smallint NOT NULL DEFAULT 0,
+	UNIQUE (account, digest)
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
+
+CREATE INDEX mf_event_open_idx ON mf_event (invoice) WHERE answered_at IS NULL;
+CREATE INDEX mf_event_unmatched_idx ON mf_event (account, invoice_id) WHERE invoice IS NULL;
+CREATE INDEX mf_event_due_idx ON mf_event (account, due) WHERE due IS NOT NULL;
+CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
+
+COMMENT ON TABLE mf_event IS 'every event that came in, once, without personal data; none of them changes a payment, each is a reason to ask MyFatoorah';
+COMMENT ON COLUMN mf_event.door IS 'webhook; callback: a customer''s browser came back; log: found in MyFatoorah''s log of deliveries';
+COMMENT ON COLUMN mf_event.event_code IS 'MyFatoorah''s number: 1 payment, 2 refund, 3 deposit, 4 supplier, 5 recurring, 6 dispute, 7 supplier update';
+COMMENT ON COLUMN mf_event.event_status IS 'what it says of the payment, refund, dispute ...; believed only once MyFatoorah has confirmed it';
+COMMENT ON COLUMN mf_event.event_reference IS 'WH-number; not signed';
+COMMENT ON COLUMN mf_event.invoice_id IS 'MyFatoorah''s InvoiceId';
+COMMENT ON COLUMN mf_event.invoice IS 'mf_invoice.id; null if it matches no row, see mf_unmatched';
+COMMENT ON COLUMN mf_event.digest IS 'SHA-256 of what identifies it: the signed part of a webhook';
+COMMENT ON COLUMN mf_event.data IS 'Data of the webhook without names, addresses, cards and bank accounts; mostly not signed';
+COMMENT ON COLUMN mf_event.deliveries IS 'how often it came';
+COMMENT ON COLUMN mf_event.answered_at IS 'when MyFatoorah was asked about it';
+COMMENT ON COLUMN mf_event.due IS 'when MyFatoorah is asked whose PaymentId it is';
 
 --
 -- What the worker knows about an account beyond its options
@@ -414,8 +546,41 @@ AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_check IS 'checks settings, worker, account, network and key, and tells how to mend what is wrong';
 
 --
+-- The inbound doors
+--
+CREATE FUNCTION mf_webhook(body text, signature text, version text DEFAULT NULL, account text DEFAULT 'myfatoorah')
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_webhook IS 'takes in a webhook: its body and the headers MyFatoorah-Signature and MyFatoorah-Webhook-Version; returns mf_event.id. Answer 200 after the commit';
+
+CREATE FUNCTION mf_callback(payment_id text, account text DEFAULT 'myfatoorah')
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_callback IS 'takes in the paymentId that a customer''s browser brought to a CallBackUrl or ErrorUrl; returns mf_event.id';
+
+--
 -- People's part
 --
+CREATE FUNCTION mf_refresh(id bigint)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_refresh IS 'has the worker ask MyFatoorah about a sent invoice at once, refunds included, whatever its payment_status';
+
+CREATE FUNCTION mf_wait(
+	id bigint,
+	timeout interval DEFAULT '1 minute',
+	status text DEFAULT NULL,
+	payment_status text DEFAULT NULL,
+	OUT changed boolean,
+	OUT status_now text,
+	OUT payment_status_now text)
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_wait IS 'sleeps until an invoice has the status and payment_status given, or without them until either changes; changed is false if the time was over first';
+
 CREATE FUNCTION mf_pause(account text DEFAULT 'myfatoorah', reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -468,6 +633,33 @@ CREATE VIEW mf_worker_status AS
 	SELECT * FROM mf_worker_stat() WHERE database = pg_catalog.current_database();
 COMMENT ON VIEW mf_worker_status IS 'the worker of this database; no row means that none is running';
 
+CREATE FUNCTION mf_listener_stat(
+	OUT database name,
+	OUT pid integer,
+	OUT started_at timestamptz,
+	OUT addresses text,
+	OUT port integer,
+	OUT tls boolean,
+	OUT connections integer,
+	OUT wakeups bigint,
+	OUT requests bigint,
+	OUT webhooks bigint,
+	OUT repeated bigint,
+	OUT callbacks bigint,
+	OUT refused bigint,
+	OUT last_error text,
+	OUT last_error_at timestamptz)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 4
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_listener_stat() IS 'the running listeners of all databases; last_error only for the own one';
+
+CREATE VIEW mf_listener_status AS
+	SELECT * FROM mf_listener_stat() WHERE database = pg_catalog.current_database();
+COMMENT ON VIEW mf_listener_status IS 'the listener of this database; no row means that none is running, no port that it does not listen';
+COMMENT ON COLUMN mf_listener_status.webhooks IS 'stored, those included that had come before';
+COMMENT ON COLUMN mf_listener_status.refused IS 'requests and connections of all kinds that were turned away';
+
 CREATE VIEW mf_backlog AS
 	SELECT q.account, q.kind, pg_catalog.count(*) AS invoices,
 		   pg_catalog.count(*) FILTER (WHERE q.due <= pg_catalog.now()) AS due_invoices,
@@ -478,6 +670,22 @@ CREATE VIEW mf_backlog AS
 		ORDER BY p.paused_at LIMIT 1) a ON true
 	GROUP BY q.account, q.kind, a.paused_at, a.paused_by, a.reason;
 COMMENT ON VIEW mf_backlog IS 'what the worker still has to do, by account and kind';
+
+CREATE VIEW mf_payment_backlog AS
+	SELECT q.account, i.payment_status, pg_catalog.count(*) AS invoices,
+		   pg_catalog.count(*) FILTER (WHERE q.urgent) AS urgent_invoices,
+		   pg_catalog.count(*) FILTER (WHERE q.due <= pg_catalog.now()) AS due_invoices,
+		   pg_catalog.min(q.due) AS oldest_due
+	FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice
+	GROUP BY q.account, i.payment_status;
+COMMENT ON VIEW mf_payment_backlog IS 'invoices about whose payment MyFatoorah is still asked, by account and payment_status';
+
+CREATE VIEW mf_unmatched AS
+	SELECT e.id, e.account, e.door, e.event_name, e.event_status, e.invoice_id, e.payment_id,
+		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data
+	FROM mf_event e
+	WHERE e.invoice IS NULL AND e.due IS NULL;
+COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices made elsewhere, of deposits and suppliers, or of an invoice that exists twice';
 
 CREATE VIEW mf_review AS
 	SELECT i.id, i.account, i.status, i.duplicate_suspected, i.customer_name, i.invoice_value,
@@ -502,18 +710,22 @@ COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what i
 --
 REVOKE ALL ON FUNCTION mf_account_validator(text[], oid), mf_invoice_guard(), mf_invoice_enqueue(), mf_enqueue(),
 	mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check,
-	mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_worker_stat() FROM PUBLIC;
+	mf_webhook, mf_callback, mf_refresh, mf_wait,
+	mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_worker_stat(),
+	mf_listener_stat() FROM PUBLIC;
 REVOKE ALL ON TYPE mf_send_payment_result FROM PUBLIC;
 
-GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_operate;
+GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_operate,
+	myfatoorah_inbound;
 
 GRANT SELECT, UPDATE ON mf_invoice TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_queue TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_attempt TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE ON mf_account, mf_identity TO myfatoorah_worker;
 GRANT SELECT, INSERT, DELETE ON mf_transition TO myfatoorah_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON mf_inquiry, mf_transaction, mf_event TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_history, mf_worker_status TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_worker_status, mf_listener_status TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -526,21 +738,27 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 	ON mf_invoice TO myfatoorah_submit;
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel, mf_retry,
-	mf_worker_stat() TO myfatoorah_submit;
+	mf_refresh, mf_wait, mf_worker_stat(), mf_listener_stat() TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_account, mf_identity, mf_worker_status, mf_backlog, mf_review
+GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
+	mf_inquiry, mf_transaction, mf_event, mf_payment_backlog, mf_unmatched
 	TO myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_worker_stat() TO myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_worker_stat(), mf_listener_stat(), mf_wait TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_refresh TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
 --
--- Dumps: mf_queue is not dumped, because restoring mf_invoice fills it again and
--- pauses everything until a person has made sure that the original is gone.
+-- Dumps: mf_queue and mf_inquiry are not dumped, because restoring mf_invoice
+-- fills them again and pauses everything until a person has made sure that the
+-- original is gone.
 --
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_transaction', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_event', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_event_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_account', $$WHERE account <> '*'$$);

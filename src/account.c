@@ -27,6 +27,7 @@
 #include "utils/varlena.h"
 
 #include "account.h"
+#include "account_secret.h"
 #include "account_option.h"
 #include "compat.h"
 #include "myfatoorah.h"
@@ -56,10 +57,8 @@ static bool cached_accounts_stale = false;
 
 static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
-static char *read_secret_file(const char *option, const char *path);
 static char *get_api_key(const MfAccount *account, Oid roleid);
 static List *mapping_options(Oid serverid, Oid roleid, bool *own);
-static void wipe_string(char *string);
 static void drop_target(CachedTarget *cached);
 static pg_tz *account_zone(const MfAccount *account);
 
@@ -219,7 +218,7 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 
 	if (cached != NULL && strcmp(cached->key, key) == 0 && strcmp(cached->options, digest) == 0)
 	{
-		wipe_string(key);
+		mf_wipe_string(key);
 		return cached->target;
 	}
 	if (cached != NULL)
@@ -234,7 +233,7 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 	cached = (CachedTarget *) MemoryContextAllocZero(TopMemoryContext, sizeof(CachedTarget));
 	cached->options = MemoryContextStrdup(TopMemoryContext, digest);
 	cached->key = MemoryContextStrdup(TopMemoryContext, key);
-	wipe_string(key);
+	mf_wipe_string(key);
 
 	options.api_key = cached->key;
 	cached->http = http;
@@ -243,7 +242,7 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 	cached->target = mf_http_target_create(http, &options, error, sizeof(error));
 	if (cached->target == NULL)
 	{
-		wipe_string(cached->key);
+		mf_wipe_string(cached->key);
 		pfree(cached->options);
 		pfree(cached);
 		ereport(ERROR,
@@ -290,7 +289,7 @@ drop_target(CachedTarget *cached)
 		}
 	}
 	mf_http_target_release(cached->target);
-	wipe_string(cached->key);
+	mf_wipe_string(cached->key);
 	pfree(cached->options);
 	pfree(cached);
 }
@@ -314,7 +313,7 @@ get_api_key(const MfAccount *account, Oid roleid)
 		if (strcmp(def->defname, "api_key") == 0)
 			return pstrdup(defGetString(def));
 		if (strcmp(def->defname, "api_key_file") == 0)
-			return read_secret_file(def->defname, defGetString(def));
+			return mf_read_secret_file(def->defname, defGetString(def));
 	}
 
 	mapped = own ? quote_identifier(GetUserNameFromId(roleid, false)) : "PUBLIC";
@@ -358,78 +357,6 @@ mapping_options(Oid serverid, Oid roleid, bool *own)
 		options = untransformRelOptions(value);
 	ReleaseSysCache(tuple);
 	return options;
-}
-
-/*
- * First line of a small private file, palloc'd.  A relative path starts at the
- * data directory.  Like libpq's password file, it must not be readable by
- * others.
- */
-static char *
-read_secret_file(const char *option, const char *path)
-{
-	char		full[MAXPGPATH];
-	char		buffer[MF_SECRET_MAX + 2];
-	struct stat st;
-	ssize_t		length;
-	char	   *end;
-	char	   *secret;
-	int			fd;
-
-	if (is_absolute_path(path))
-		strlcpy(full, path, sizeof(full));
-	else
-		snprintf(full, sizeof(full), "%s/%s", DataDir, path);
-
-	fd = OpenTransientFile(full, O_RDONLY | O_NONBLOCK | PG_BINARY);
-	if (fd < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not open the file of option \"%s\": \"%s\": %m", option, full),
-				 errhint("Create it with the key as its only line, owned by the operating-system user of the server, mode 0600.")));
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("the file of option \"%s\" is not a regular file: \"%s\"", option, full)));
-	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the file of option \"%s\" can be used by others: \"%s\"", option, full),
-				 errhint("Run: chmod 0600 %s", full)));
-
-	length = read(fd, buffer, sizeof(buffer) - 1);
-	if (length < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read the file of option \"%s\": \"%s\": %m", option, full)));
-	CloseTransientFile(fd);
-
-	/* a zero byte, as in a file in UTF-16, fails the check below */
-	buffer[length] = '\0';
-	end = buffer + length;
-	while (end > buffer && strchr(" \t\r\n", end[-1]) != NULL)
-		*--end = '\0';
-	if (end == buffer || end - buffer > MF_SECRET_MAX ||
-		strlen(buffer) != (size_t) (end - buffer) || strpbrk(buffer, " \t\r\n") != NULL)
-	{
-		explicit_bzero(buffer, sizeof(buffer));
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the file of option \"%s\" does not hold one secret: \"%s\"", option, full),
-				 errdetail("It is empty, too long, or contains white space."),
-				 errhint("Write the secret from the portal into it as the only line.")));
-	}
-	secret = pstrdup(buffer);
-	explicit_bzero(buffer, sizeof(buffer));
-	return secret;
-}
-
-/* Overwrites and frees a palloc'd secret. */
-static void
-wipe_string(char *string)
-{
-	explicit_bzero(string, strlen(string));
-	pfree(string);
 }
 
 /* The account's time zone; raises an error if the server no longer knows it. */

@@ -12,6 +12,7 @@
 #define MF_ACCOUNT_H
 
 #include "core/http.h"
+#include "core/webhook.h"
 
 typedef struct MfAccount
 {
@@ -59,6 +60,17 @@ extern MfHttpTarget *mf_account_target(MfHttp *http, const MfAccount *account, O
 
 /* Forgets the targets of "http", which is about to be destroyed. */
 extern void mf_account_forget_targets(MfHttp *http);
+
+/*
+ * mf_webhook_read() with the webhook secrets, current and previous, of every
+ * user mapping of the account: whoever has its key may get its events.  The
+ * secrets are wiped.  Raises errors for a secret's file that cannot be read.
+ */
+extern MfWebhookVerdict mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
+												const char *signature, const char *version, MfWebhook *webhook);
+
+/* Whether a webhook secret is set anywhere for the account. */
+extern bool mf_account_has_webhook_secret(const MfAccount *account);
 
 /* Wall clock of the account's zone, "2026-11-22T09:58:04"; palloc'd, NULL if out of range. */
 extern char *mf_account_local_time(const MfAccount *account, TimestampTz at);

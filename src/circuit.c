@@ -20,6 +20,8 @@
 static MfCircuit *circuits = NULL;
 
 static void back_off(MfCircuit *circuit, TimestampTz now);
+static TimestampTz fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity,
+							   TimestampTz now);
 
 /* See circuit.h. */
 MfCircuit *
@@ -66,21 +68,54 @@ mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 	slots = Max(circuit->window - circuit->in_flight, 0);
 	if (rate_limit > 0)
 	{
-		/* a bucket that holds one second's worth, at least one request */
-		double		capacity = Max(rate_limit, 1.0);
+		TimestampTz next;
 
-		if (circuit->tokens_at == 0)
-			circuit->tokens = capacity;
-		else if (now > circuit->tokens_at)
-			circuit->tokens += (now - circuit->tokens_at) * rate_limit / 1000000.0;
-		circuit->tokens = Min(circuit->tokens, capacity);
-		circuit->tokens_at = now;
-
-		if (slots > 0 && circuit->tokens < 1.0)
-			*again = now + (TimestampTz) ceil((1.0 - circuit->tokens) * 1000000.0 / rate_limit) + 1;
+		/* a bucket that holds one second's worth */
+		next = fill_bucket(&circuit->tokens, &circuit->tokens_at, rate_limit, rate_limit, now);
+		if (slots > 0)
+			*again = next;
 		slots = Min(slots, (int) circuit->tokens);
 	}
 	return slots;
+}
+
+/*
+ * Fills a bucket of tokens by the time that has passed, up to a capacity of at
+ * least one.  Returns when there will be one, 0 if there is.
+ */
+static TimestampTz
+fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity, TimestampTz now)
+{
+	capacity = Max(capacity, 1.0);
+	if (*filled_at == 0)
+		*tokens = capacity;
+	else if (now > *filled_at)
+		*tokens += (now - *filled_at) * rate / 1000000.0;
+	*tokens = Min(*tokens, capacity);
+	*filled_at = now;
+	if (*tokens >= 1.0)
+		return 0;
+	return now + (TimestampTz) ceil((1.0 - *tokens) * 1000000.0 / rate) + 1;
+}
+
+/* See circuit.h. */
+int
+mf_circuit_polls(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again)
+{
+	double		rate = mf_poll_limit / 60.0;
+
+	*again = 0;
+	if (mf_poll_limit == 0)
+		return 0;
+	*again = fill_bucket(&circuit->poll_tokens, &circuit->poll_tokens_at, rate, rate * 10.0, now);
+	return Min(limit, (int) circuit->poll_tokens);
+}
+
+/* See circuit.h. */
+void
+mf_circuit_polled(MfCircuit *circuit, int count)
+{
+	circuit->poll_tokens -= count;
 }
 
 /* See circuit.h. */

@@ -34,6 +34,8 @@ typedef struct MfCircuit
 	TimestampTz retry_at;		/* nothing is sent before; 0 = open */
 	double		tokens;			/* requests that the rate limit allows now */
 	TimestampTz tokens_at;
+	double		poll_tokens;	/* look-ups that polling may make now */
+	TimestampTz poll_tokens_at;
 	TimestampTz mark;			/* claims need not look at earlier ranks */
 	bool		more;			/* the latest claim took all it could */
 } MfCircuit;
@@ -50,6 +52,13 @@ extern MfCircuit *mf_circuit_first(void);
  */
 extern int	mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 							 TimestampTz now, TimestampTz *again);
+
+/*
+ * How many look-ups the poller may make now, at most "limit"; if none, *again
+ * is when to ask again.  mf_circuit_polled() takes them from its budget.
+ */
+extern int	mf_circuit_polls(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again);
+extern void mf_circuit_polled(MfCircuit *circuit, int count);
 
 /* A request starts; ends without an outcome worth learning from; ends. */
 extern void mf_circuit_started(MfCircuit *circuit);

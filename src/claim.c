@@ -8,8 +8,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/cryptohash.h"
-#include "common/sha2.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -21,6 +19,7 @@
 #include "compat.h"
 #include "failpoint.h"
 #include "myfatoorah.h"
+#include "digest.h"
 
 /* A row whose request is still under way is looked at again after this. */
 #define UNDER_WAY_DELAY_MS 5000
@@ -37,18 +36,8 @@
 /* A row that cannot be sent for want of a key waits this long, then twice as long, ... */
 #define NO_KEY_DELAY_MS 60000
 
-/* The key of one role for one account, read once per round */
-typedef struct RoundTarget
-{
-	const char *account;
-	const char *created_by;
-	MfHttpTarget *target;		/* NULL: see error */
-	const char *error;
-} RoundTarget;
-
 static TimestampTz mark_reset_at = 0;
 
-static const MfAccount *usable_account(const char *name, MfCircuit *circuit, TimestampTz now);
 static void take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
 static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
 							  MfHttpTarget *target);
@@ -57,9 +46,7 @@ static void back_off_without_key(List *targets, TimestampTz now);
 static void settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now);
 static void give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
 static const MfAccount *account_or_null(const char *name, const char **error);
-static const RoundTarget *round_target(MfHttp *http, const MfJob *job, List **targets);
 static const char *end_failed_subtransaction(MemoryContext context, ResourceOwner owner);
-static void digest_body(const char *body, size_t len, uint8 *digest);
 
 /* See claim.h. */
 void
@@ -91,15 +78,10 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 		int			slots;
 
 		circuit = mf_circuit_get(entry->name);
-		if (circuit->paused && !entry->paused)
-			mf_circuit_reset(circuit);
-		circuit->paused = entry->paused;
-		if (entry->paused)
-			continue;
-		account = usable_account(entry->name, circuit, now);
+		account = mf_claim_account(circuit, entry->paused, now);
 		if (account == NULL)
 		{
-			mf_come_back(again, circuit->retry_at);
+			mf_come_back(again, entry->paused ? 0 : circuit->retry_at);
 			continue;
 		}
 		slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
@@ -157,20 +139,20 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 	}
 }
 
-/*
- * The account, NULL if it cannot be used; then its circuit backs off and the
- * log says why, once.
- */
-static const MfAccount *
-usable_account(const char *name, MfCircuit *circuit, TimestampTz now)
+/* See claim.h. */
+const MfAccount *
+mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
 {
 	const MfAccount *account;
 	const char *error;
 
-	if (circuit->retry_at > now)
+	if (circuit->paused && !paused)
+		mf_circuit_reset(circuit);
+	circuit->paused = paused;
+	if (paused || circuit->retry_at > now)
 		return NULL;
 
-	account = account_or_null(name, &error);
+	account = account_or_null(circuit->account, &error);
 	if (account == NULL)
 	{
 		mf_circuit_failed(circuit, now);
@@ -227,7 +209,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		MfJob	   *job = (MfJob *) lfirst(lc);
 		MfTransition *transition = &transitions[transition_count];
 		MfFollowUp *later = &follow_ups[follow_up_count];
-		const RoundTarget *target = NULL;
+		const MfClaimTarget *target = NULL;
 		MfFlight   *flight;
 
 		if (claim->careful)
@@ -239,7 +221,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		later->next = job->kind;
 		later->step = job->step;
 
-		if (claim->under_way(job->invoice))
+		if (claim->under_way(job->invoice, false))
 		{
 			later->due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
 			follow_up_count++;
@@ -253,7 +235,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 			transition->reason = "cancelled as requested while it was being sent";
 			transition_count++;
 		}
-		else if (needs_request(job) && (target = round_target(claim->http, job, &targets))->target == NULL)
+		else if (needs_request(job) && (target = mf_claim_target(claim->http, job->account, job->created_by, &targets))->target == NULL)
 		{
 			later->due = TimestampTzPlusMilliseconds(now, (int64) NO_KEY_DELAY_MS << Min(job->step, 6));
 			later->error = target->error;
@@ -270,7 +252,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 			attempt->attempt = flight->attempt;
 			attempt->reference = flight->reference;
 			attempt->send_by = flight->send_by;
-			digest_body(flight->body, flight->body_len, attempt->body_sha256);
+			mf_digest(flight->body, flight->body_len, attempt->body_sha256);
 
 			transition->to = MF_SENDING;
 			transition->attempt = flight->attempt;
@@ -334,7 +316,7 @@ back_off_without_key(List *targets, TimestampTz now)
 
 	foreach(lc, targets)
 	{
-		RoundTarget *failed = (RoundTarget *) lfirst(lc);
+		MfClaimTarget *failed = (MfClaimTarget *) lfirst(lc);
 		MfCircuit  *circuit = mf_circuit_get(failed->account);
 		bool		other_works = false;
 		ListCell   *lc2;
@@ -343,7 +325,7 @@ back_off_without_key(List *targets, TimestampTz now)
 			continue;
 		foreach(lc2, targets)
 		{
-			RoundTarget *other = (RoundTarget *) lfirst(lc2);
+			MfClaimTarget *other = (MfClaimTarget *) lfirst(lc2);
 
 			if (other->target != NULL && strcmp(other->account, failed->account) == 0)
 				other_works = true;
@@ -455,29 +437,25 @@ claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, Mf
 	return flight;
 }
 
-/*
- * The key of the row's own role, looked up once per round, account and role.
- * What can be wrong with it (a missing mapping, an unreadable file) concerns
- * these rows only, so no error escapes.
- */
-static const RoundTarget *
-round_target(MfHttp *http, const MfJob *job, List **targets)
+/* See claim.h. */
+const MfClaimTarget *
+mf_claim_target(MfHttp *http, const char *account, const char *created_by, List **targets)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	RoundTarget *volatile entry;
+	MfClaimTarget *volatile entry;
 	ListCell   *lc;
 
 	foreach(lc, *targets)
 	{
-		entry = (RoundTarget *) lfirst(lc);
-		if (strcmp(entry->account, job->account) == 0 && strcmp(entry->created_by, job->created_by) == 0)
+		entry = (MfClaimTarget *) lfirst(lc);
+		if (strcmp(entry->account, account) == 0 && strcmp(entry->created_by, created_by) == 0)
 			return entry;
 	}
 
-	entry = (RoundTarget *) palloc0(sizeof(RoundTarget));
-	entry->account = job->account;
-	entry->created_by = job->created_by;
+	entry = (MfClaimTarget *) palloc0(sizeof(MfClaimTarget));
+	entry->account = account;
+	entry->created_by = created_by;
 	*targets = lappend(*targets, entry);
 
 	BeginInternalSubTransaction(NULL);
@@ -485,8 +463,7 @@ round_target(MfHttp *http, const MfJob *job, List **targets)
 	PG_TRY();
 	{
 		/* a role that was dropped since has no mapping of its own: PUBLIC's */
-		entry->target = mf_account_target(http, mf_account_get(job->account),
-										  get_role_oid(job->created_by, true));
+		entry->target = mf_account_target(http, mf_account_get(account), get_role_oid(created_by, true));
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -517,17 +494,4 @@ end_failed_subtransaction(MemoryContext context, ResourceOwner owner)
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
 		ReThrowError(error);
 	return error->detail ? psprintf("%s: %s", error->message, error->detail) : error->message;
-}
-
-static void
-digest_body(const char *body, size_t len, uint8 *digest)
-{
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
-
-	if (context == NULL ||
-		pg_cryptohash_init(context) < 0 ||
-		pg_cryptohash_update(context, (const uint8 *) body, len) < 0 ||
-		pg_cryptohash_final(context, digest, PG_SHA256_DIGEST_LENGTH) < 0)
-		elog(ERROR, "could not compute the digest of a request");
-	pg_cryptohash_free(context);
 }

@@ -17,7 +17,7 @@ typedef struct MfClaim
 	MemoryContext memory;		/* of the flights */
 	dlist_head *claimed;		/* where new flights go */
 	bool		careful;		/* one row only */
-	bool		(*under_way) (int64 invoice);
+	bool		(*under_way) (int64 invoice, bool inquiry);
 	int64	   *suspect;		/* set to the row in hand when careful */
 } MfClaim;
 
@@ -30,6 +30,28 @@ extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, Timestam
 
 /* Turns every "sending" entry into an unknown outcome; no request may be under way. */
 extern void mf_claim_sweep(const MfSqlScope *scope, TimestampTz now);
+
+/*
+ * The account of a circuit; NULL if it is paused, backs off, or cannot be used:
+ * then its circuit backs off and the log says why, once.
+ */
+extern const MfAccount *mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now);
+
+/* The key of one role for one account, read once per round */
+typedef struct MfClaimTarget
+{
+	const char *account;
+	const char *created_by;
+	MfHttpTarget *target;		/* NULL: see error */
+	const char *error;
+} MfClaimTarget;
+
+/*
+ * The key of a row's own role, looked up once per round, account and role, kept
+ * in *targets.  What can be wrong with it (a missing mapping, an unreadable
+ * file) concerns these rows only, so no error escapes.
+ */
+extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, const char *created_by, List **targets);
 
 /* Moves an alarm forward; 0 means not set, on either side. */
 static inline void

@@ -115,21 +115,74 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 }
 
 /* See flight.h. */
+bool
+mf_flight_is_inquiry(const MfFlight *flight)
+{
+	return flight->kind > MF_JOB_NONE;
+}
+
+/* See flight.h. */
+MfFlight *
+mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
+						 const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len)
+{
+	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
+	MemoryContext old;
+	MfFlight   *flight;
+
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build an inquiry of account \"%s\"", account->name)));
+	old = MemoryContextSwitchTo(context);
+	flight = (MfFlight *) palloc0(sizeof(MfFlight));
+	flight->kind = kind;
+	flight->circuit = mf_circuit_get(account->name);
+	if (job != NULL)
+	{
+		flight->invoice = job->invoice;
+		flight->inquiry = (MfInquiryJob *) palloc(sizeof(MfInquiryJob));
+		*flight->inquiry = *job;
+		flight->inquiry->account = flight->circuit->account;
+		flight->inquiry->created_by = NULL;
+		flight->inquiry->key = pstrdup(job->key);
+	}
+	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
+	flight->send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), window);
+	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
+	flight->target = target;
+	flight->body = body;
+	flight->body_len = body_len;
+	MemoryContextSwitchTo(old);
+	return flight;
+}
+
+/* See flight.h. */
 void
 mf_flight_free(MfFlight *flight)
 {
 	free(flight->body);
-	if (mf_flight_is_lookup(flight))
+	mf_send_result_free(&flight->sent);
+	mf_payment_free(&flight->payment);
+	mf_status_result_free(&flight->found);
+	mf_refund_result_free(&flight->refunds);
+	mf_webhook_log_result_free(&flight->log);
+	if (flight->inquiry != NULL)
 	{
-		mf_status_result_free(&flight->found);
+		pfree(flight->inquiry->key);
+		pfree(flight->inquiry);
+	}
+	if (flight->invoice_value != NULL)
+	{
 		pfree(flight->invoice_value);
 		pfree(flight->currency);
 		pfree(flight->notification_option);
 	}
-	else
-		mf_send_result_free(&flight->sent);
-	pfree(flight->reference);
-	pfree(flight->sent_reference);
+	if (flight->reference != NULL)
+	{
+		pfree(flight->reference);
+		pfree(flight->sent_reference);
+	}
 	pfree(flight);
 }
 
@@ -137,7 +190,17 @@ mf_flight_free(MfFlight *flight)
 const char *
 mf_flight_path(const MfFlight *flight)
 {
-	return mf_flight_is_lookup(flight) ? MF_PATH_GET_PAYMENT_STATUS : MF_PATH_SEND_PAYMENT;
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			return MF_PATH_SEND_PAYMENT;
+		case MF_JOB_REFUNDS:
+			return MF_PATH_GET_REFUND_STATUS;
+		case MF_JOB_WEBHOOK_LOG:
+			return MF_PATH_GET_WEBHOOKS;
+		default:
+			return MF_PATH_GET_PAYMENT_STATUS;
+	}
 }
 
 /* See flight.h. */
@@ -147,28 +210,70 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 	int64		now = (int64) time(NULL);
 
 	flight->http_status = (int) exchange->http_status;
-	if (mf_flight_is_lookup(flight))
-		mf_status_result_read(exchange, now, &flight->found);
-	else
-		mf_send_result_read(exchange, flight->sent_reference, now, &flight->sent);
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			mf_send_result_read(exchange, flight->sent_reference, now, &flight->sent);
+			break;
+		case MF_JOB_REFUNDS:
+			mf_refund_result_read(exchange, now, &flight->refunds);
+			break;
+		case MF_JOB_WEBHOOK_LOG:
+			mf_webhook_log_result_read(exchange, now, &flight->log);
+			break;
+		default:
+			mf_status_result_read(exchange, now, &flight->found);
+			if (flight->kind == MF_JOB_INQUIRY && flight->found.lookup == MF_FOUND &&
+				!mf_payment_read(&flight->found, &flight->payment))
+				flight->found.lookup = MF_LOOKUP_FAILED;
+			break;
+	}
 }
 
 /* See flight.h. */
 void
 mf_flight_fail(MfFlight *flight, bool started, const char *error)
 {
-	if (mf_flight_is_lookup(flight))
+	switch (flight->kind)
 	{
-		flight->found.lookup = MF_LOOKUP_FAILED;
-		flight->found.not_sent = !started;
-		flight->found.error = strdup(error);
-		flight->found.retry_after = -1;
+		case MF_JOB_SEND:
+			flight->sent.outcome = started ? MF_UNKNOWN : MF_NOT_SENT;
+			flight->sent.error = strdup(error);
+			flight->sent.retry_after = -1;
+			break;
+		case MF_JOB_REFUNDS:
+			flight->refunds.lookup = MF_LOOKUP_FAILED;
+			flight->refunds.not_sent = !started;
+			flight->refunds.error = strdup(error);
+			flight->refunds.retry_after = -1;
+			break;
+		case MF_JOB_WEBHOOK_LOG:
+			flight->log.lookup = MF_LOOKUP_FAILED;
+			flight->log.not_sent = !started;
+			flight->log.error = strdup(error);
+			flight->log.retry_after = -1;
+			break;
+		default:
+			flight->found.lookup = MF_LOOKUP_FAILED;
+			flight->found.not_sent = !started;
+			flight->found.error = strdup(error);
+			flight->found.retry_after = -1;
+			break;
 	}
-	else
+}
+
+/* See flight.h. */
+MfLookup
+mf_flight_lookup(const MfFlight *flight)
+{
+	switch (flight->kind)
 	{
-		flight->sent.outcome = started ? MF_UNKNOWN : MF_NOT_SENT;
-		flight->sent.error = strdup(error);
-		flight->sent.retry_after = -1;
+		case MF_JOB_REFUNDS:
+			return flight->refunds.lookup;
+		case MF_JOB_WEBHOOK_LOG:
+			return flight->log.lookup;
+		default:
+			return flight->found.lookup;
 	}
 }
 
@@ -179,7 +284,7 @@ mf_flight_outcome(const MfFlight *flight)
 	if (!mf_flight_is_lookup(flight))
 		return flight->sent.outcome;
 
-	switch (flight->found.lookup)
+	switch (mf_flight_lookup(flight))
 	{
 		case MF_FOUND:
 		case MF_NOT_FOUND:
@@ -193,22 +298,47 @@ mf_flight_outcome(const MfFlight *flight)
 		case MF_LOOKUP_FAILED:
 			break;
 	}
-	return flight->found.not_sent ? MF_NOT_SENT : MF_UNKNOWN;
+	return flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent ? MF_NOT_SENT : MF_UNKNOWN;
 }
 
 /* See flight.h. */
 int
 mf_flight_retry_after(const MfFlight *flight)
 {
-	return mf_flight_is_lookup(flight) ? flight->found.retry_after : flight->sent.retry_after;
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			return flight->sent.retry_after;
+		case MF_JOB_REFUNDS:
+			return flight->refunds.retry_after;
+		case MF_JOB_WEBHOOK_LOG:
+			return flight->log.retry_after;
+		default:
+			return flight->found.retry_after;
+	}
 }
 
 /* See flight.h. */
 char *
 mf_flight_error(const MfFlight *flight)
 {
-	const char *utf8 = mf_flight_is_lookup(flight) ? flight->found.error : flight->sent.error;
+	const char *utf8;
 
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			utf8 = flight->sent.error;
+			break;
+		case MF_JOB_REFUNDS:
+			utf8 = flight->refunds.error;
+			break;
+		case MF_JOB_WEBHOOK_LOG:
+			utf8 = flight->log.error;
+			break;
+		default:
+			utf8 = flight->found.error;
+			break;
+	}
 	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
 }
 

@@ -2,7 +2,8 @@
  * flight.h
  *	  One request of the worker, from its claim to its recorded outcome.
  *
- * A flight either sends an invoice or looks one up by a reference.
+ * A flight sends an invoice, looks one up by a reference, or inquires about
+ * payments.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight.h
@@ -14,6 +15,10 @@
 
 #include "circuit.h"
 #include "core/outcome.h"
+#include "core/payment.h"
+#include "core/refund.h"
+#include "core/webhook_log.h"
+#include "payment.h"
 #include "queue.h"
 
 /* A request leaves within the connect time-out and this, or not at all. */
@@ -54,9 +59,15 @@ typedef struct MfFlight
 	TimestampTz expires_at;		/* until when they can be paid; 0 = by the
 								 * portal's default */
 
+	/* of an inquiry: what is asked and why; NULL for the log of deliveries */
+	MfInquiryJob *inquiry;
+
 	/* once landed */
 	MfSendResult sent;
 	MfStatusResult found;
+	MfPayment	payment;		/* read from "found" */
+	MfRefundResult refunds;
+	MfWebhookLogResult log;
 	int			http_status;
 	bool		attempt_recorded;
 	TimestampTz retry_at;		/* not recorded before */
@@ -70,8 +81,17 @@ typedef struct MfFlight
 extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
 								  MfHttpTarget *target, List *old_references);
 
+/*
+ * A flight for an inquiry, "job" copied; takes over "body", which is malloc'd.
+ */
+extern MfFlight *mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
+										  const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len);
+
 /* Whether it only asks. */
 extern bool mf_flight_is_lookup(const MfFlight *flight);
+
+/* Whether it asks about payments. */
+extern bool mf_flight_is_inquiry(const MfFlight *flight);
 
 /* The status that its invoice has unless somebody else was faster. */
 extern MfStatus mf_flight_expected_status(const MfFlight *flight);
@@ -84,6 +104,9 @@ extern void mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange);
 
 /* Ends it without an answer; "started": a byte of the body may have left. */
 extern void mf_flight_fail(MfFlight *flight, bool started, const char *error);
+
+/* What a look-up has come to. */
+extern MfLookup mf_flight_lookup(const MfFlight *flight);
 
 /* What the circuit of the account learns from it. */
 extern MfOutcome mf_flight_outcome(const MfFlight *flight);

@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "invoice.h"
 #include "myfatoorah.h"
+#include "payment.h"
 #include "queue.h"
 #include "request.h"
 #include "sql.h"
@@ -64,6 +65,7 @@ static void set_reference(InvoiceRow *row);
 static void check_row(InvoiceRow *row);
 static void refuse_result_column(TupleDesc desc, int column);
 static bool same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column);
+static void guard_payment(const InvoiceRow *before, const InvoiceRow *after);
 static void notify_change(const InvoiceRow *row);
 static MfStatus row_status(const InvoiceRow *row);
 
@@ -173,9 +175,17 @@ guard_insert(TriggerData *trigger)
 	if (row.isnull[MF_IC_ATTEMPTS] || DatumGetInt32(row.values[MF_IC_ATTEMPTS]) != 0)
 		refuse_result_column(desc, MF_IC_ATTEMPTS);
 
-	for (column = MF_IC_CANCEL_REQUESTED; column <= MF_IC_DUPLICATE_SUSPECTED; column++)
+	for (column = MF_IC_INVOICE_STATUS; column <= MF_IC_REFUNDED_VALUE; column++)
 	{
-		if (row.isnull[column] || DatumGetBool(row.values[column]))
+		if (!row.isnull[column])
+			refuse_result_column(desc, column);
+	}
+
+	for (column = MF_IC_CANCEL_REQUESTED; column < MF_IC_END; column++)
+	{
+		bool		flag = column <= MF_IC_DUPLICATE_SUSPECTED || column >= MF_IC_OVERPAID;
+
+		if (flag && (row.isnull[column] || DatumGetBool(row.values[column])))
 			refuse_result_column(desc, column);
 	}
 
@@ -225,6 +235,8 @@ guard_update(TriggerData *trigger)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s",
 							DatumGetInt64(before.values[MF_IC_ID]), mf_status_name(from), mf_status_name(to))));
+		if (!same_value(desc, &before, &after, MF_IC_PAYMENT_STATUS))
+			guard_payment(&before, &after);
 		if (from != to || !same_value(desc, &before, &after, MF_IC_PAYMENT_STATUS))
 			notify_change(&after);
 		return trigger->tg_newtuple;
@@ -255,6 +267,23 @@ guard_update(TriggerData *trigger)
 	return reform(trigger->tg_newtuple, desc, &after);
 }
 
+/* Money that came in does not go by itself, and only what was sent can be paid. */
+static void
+guard_payment(const InvoiceRow *before, const InvoiceRow *after)
+{
+	int			from = mf_payment_status_from_name(TextDatumGetCString(before->values[MF_IC_PAYMENT_STATUS]));
+	int			to = mf_payment_status_from_name(TextDatumGetCString(after->values[MF_IC_PAYMENT_STATUS]));
+
+	if (from < 0 || to < 0 || row_status(after) != MF_SENT ||
+		!mf_payment_allowed((MfPaymentStatus) from, (MfPaymentStatus) to))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s",
+						DatumGetInt64(before->values[MF_IC_ID]),
+						TextDatumGetCString(before->values[MF_IC_PAYMENT_STATUS]),
+						TextDatumGetCString(after->values[MF_IC_PAYMENT_STATUS]))));
+}
+
 /* An unfinished invoice is not lost by mistake. */
 static void
 guard_delete(TriggerData *trigger)
@@ -276,6 +305,7 @@ guard_delete(TriggerData *trigger)
 				 errhint("Cancel it first with mf_cancel(" INT64_FORMAT "), or wait until it is sent.",
 						 DatumGetInt64(row.values[MF_IC_ID]))));
 	mf_queue_forget(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
+	mf_payment_forget(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
 }
 
 static void
@@ -417,6 +447,7 @@ notify_change(const InvoiceRow *row)
 					   TextDatumGetCString(row->values[MF_IC_PAYMENT_STATUS]));
 	Async_Notify(MF_CHANNEL, payload);
 	pfree(payload);
+	mf_wake_waiting_at_commit();
 }
 
 /*

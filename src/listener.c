@@ -164,6 +164,7 @@ attach(Oid database, pid_t worker)
 		state->started_at = GetCurrentTimestamp();
 		state->listening = false;
 		state->connections = 0;
+		pg_atomic_write_u32(&state->waiting, 0);
 		state->wakeups = state->transactions = state->requests = 0;
 		state->stored = state->repeated = state->refused = state->callbacks = 0;
 		wanted = true;

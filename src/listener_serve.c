@@ -81,6 +81,7 @@ static char *utf8_copy(const char *text);
 static void answer(MfService *service, MfHttpdRequest *request, const MfInbound *message);
 static void answer_trouble(MfHttpdRequest *request);
 static void refuse(MfHttpdRequest *request, Refusal kind, MfHttpdAnswer given);
+static bool is_paid(const MfInbound *message);
 static bool is_decided(const MfInbound *message);
 static void answer_customer(MfHttpdRequest *request, const MfInbound *message);
 static void wait_for_look_up(MfHttpdRequest *request, const MfInbound *message);
@@ -311,11 +312,17 @@ answer_trouble(MfHttpdRequest *request)
 		mf_httpd_answer(request, MF_ANSWER_UNAVAILABLE);
 }
 
+static bool
+is_paid(const MfInbound *message)
+{
+	return message->payment_status != NULL && mf_inbound_is_paid(message->payment_status);
+}
+
 /* A look-up has confirmed it: a payment, at any time; anything else, since the customer came. */
 static bool
 is_decided(const MfInbound *message)
 {
-	return message->settled || mf_inbound_is_paid(message->payment_status);
+	return message->settled || is_paid(message);
 }
 
 /* Sends the customer to the page that fits what is known now. */
@@ -323,7 +330,7 @@ static void
 answer_customer(MfHttpdRequest *request, const MfInbound *message)
 {
 	bool		decided = is_decided(message);
-	bool		paid = mf_inbound_is_paid(message->payment_status);
+	bool		paid = is_paid(message);
 	const char *url = paid ? message->call_back_url : message->error_url;
 
 	if (decided && url != NULL && mf_httpd_can_redirect(url))
@@ -370,10 +377,15 @@ bool
 mf_serve_waiting(MfService *service)
 {
 	TimestampTz now;
+	Waiting    *customer;
 	Waiting   **link;
+	uint32		count = 0;
 	bool		answered = false;
 
-	if (waiting == NULL)
+	for (customer = waiting; customer != NULL; customer = customer->next)
+		count++;
+	pg_atomic_write_u32(&service->state->waiting, count);
+	if (count == 0)
 	{
 		pg_atomic_write_u32(&service->state->reread, 0);
 		return false;
@@ -385,8 +397,7 @@ mf_serve_waiting(MfService *service)
 	reread(service);
 	for (link = &waiting; *link != NULL;)
 	{
-		Waiting    *customer = *link;
-
+		customer = *link;
 		if (!is_decided(&customer->message) && customer->until > now)
 		{
 			customer->message.payment_status = NULL;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "storage/fd.h"
 
 #include "listener.h"

@@ -33,6 +33,10 @@ int			mf_reconcile_delay = MF_RECONCILE_DELAY_DEFAULT;
 int			mf_resend = MF_RESEND_LINK;
 int			mf_max_resends = MF_MAX_RESENDS_DEFAULT;
 int			mf_history_retention = MF_HISTORY_RETENTION_DEFAULT;
+int			mf_poll_delay = MF_POLL_DELAY_DEFAULT;
+int			mf_poll_limit = MF_POLL_LIMIT_DEFAULT;
+char	   *mf_public_url = NULL;
+bool		mf_route_callbacks = false;
 char	   *mf_listen_addresses = NULL;
 int			mf_port = MF_PORT_DEFAULT;
 char	   *mf_ssl_cert_file = NULL;
@@ -46,6 +50,8 @@ static const struct config_enum_entry resend_options[] = {
 };
 
 extern PGDLLEXPORT void _PG_init(void);
+
+static bool check_public_url(char **newval, void **extra, GucSource source);
 
 /*
  * Everything that needs shared memory only works under
@@ -85,6 +91,24 @@ _PG_init(void)
 							&mf_history_retention, MF_HISTORY_RETENTION_DEFAULT, 0, MF_HISTORY_RETENTION_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 
+	DefineCustomIntVariable("myfatoorah.poll_delay",
+							"Delay before the payment of a new invoice is asked for.",
+							"The later delays are growing multiples of it.",
+							&mf_poll_delay, MF_POLL_DELAY_DEFAULT, MF_POLL_DELAY_MIN, MF_POLL_DELAY_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("myfatoorah.poll_limit",
+							"Look-ups per minute and account that polling may make.",
+							"0 turns polling off; payments are then noticed by webhooks and callbacks only.",
+							&mf_poll_limit, MF_POLL_LIMIT_DEFAULT, 0, MF_POLL_LIMIT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("myfatoorah.public_url",
+							   "Address under which MyFatoorah and customers reach the listener.",
+							   "Fills CallBackUrl, ErrorUrl and WebhookUrl of invoices that give none.",
+							   &mf_public_url, "", PGC_SUSET, 0, check_public_url, NULL, NULL);
+	DefineCustomBoolVariable("myfatoorah.route_callbacks",
+							 "Sends customers through the listener also if the invoice gives a call_back_url or error_url.",
+							 "The listener then sends them on to it, once it is known whether they have paid.",
+							 &mf_route_callbacks, false, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("myfatoorah.listen_addresses",
 							   "Addresses that the listener of this database accepts connections at.",
 							   "Numeric IPv4 or IPv6 addresses, separated by commas, \"localhost\", or \"*\" for all.",
@@ -117,4 +141,35 @@ _PG_init(void)
 
 	mf_failpoint_define();
 	MarkGUCPrefixReserved("myfatoorah");
+}
+
+/*
+ * The address of a web server that others reach; a slash at its end is
+ * dropped.  That it is not this machine is for mf_check() to say: with the
+ * stand-in API it is.
+ */
+static bool
+check_public_url(char **newval, void **extra, GucSource source)
+{
+	char	   *url = *newval;
+	size_t		len = strlen(url);
+	const char *host;
+
+	if (len == 0)
+		return true;
+	while (len > 0 && url[len - 1] == '/')
+		url[--len] = '\0';
+	host = pg_strncasecmp(url, "https://", 8) == 0 ? url + 8 : pg_strncasecmp(url, "http://", 7) == 0 ? url + 7 : NULL;
+	if (host == NULL || host[0] == '\0' || host[0] == '/' || strpbrk(url, "?# \t\r\n\"<>\\") != NULL)
+	{
+		GUC_check_errdetail("It is not the address of a web server.");
+		GUC_check_errhint("Give it like https://pay.example.com or https://example.com/payments.");
+		return false;
+	}
+	if (len > MF_PUBLIC_URL_MAX)
+	{
+		GUC_check_errdetail("It has more than %d characters.", MF_PUBLIC_URL_MAX);
+		return false;
+	}
+	return true;
 }

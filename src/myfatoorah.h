@@ -41,6 +41,15 @@ typedef enum MfResend
 #define MF_HISTORY_RETENTION_DEFAULT 0	/* minutes; 0 = for ever */
 #define MF_HISTORY_RETENTION_MAX INT_MAX
 
+#define MF_POLL_DELAY_MIN 1		/* milliseconds */
+#define MF_POLL_DELAY_DEFAULT 300000
+#define MF_POLL_DELAY_MAX 86400000
+
+#define MF_POLL_LIMIT_DEFAULT 60	/* per minute and account; 0 = no polling */
+#define MF_POLL_LIMIT_MAX 60000
+
+#define MF_PUBLIC_URL_MAX 120	/* so that paths below it fit into a URL of the vendor */
+
 #define MF_LISTEN_ADDRESSES_DEFAULT "127.0.0.1"
 #define MF_PORT_DEFAULT 0		/* no listener */
 #define MF_PORT_MAX 65535
@@ -59,5 +68,10 @@ extern char *mf_listen_addresses;	/* myfatoorah.listen_addresses */
 extern int	mf_port;			/* myfatoorah.port */
 extern char *mf_ssl_cert_file;	/* myfatoorah.ssl_cert_file */
 extern char *mf_ssl_key_file;	/* myfatoorah.ssl_key_file */
+
+extern int	mf_poll_delay;		/* myfatoorah.poll_delay, ms */
+extern int	mf_poll_limit;		/* myfatoorah.poll_limit, per minute */
+extern char *mf_public_url;		/* myfatoorah.public_url, without a slash at the end; "" = none */
+extern bool mf_route_callbacks; /* myfatoorah.route_callbacks */
 
 #endif							/* MYFATOORAH_H */

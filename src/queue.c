@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "inquiry.h"
 #include "queue_internal.h"
 #include "sql_array.h"
 
@@ -459,6 +460,8 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 {
 	MfArray columns[13];
 	Datum		values[13];
+	int64	   *sent = (int64 *) palloc(count * sizeof(int64));
+	int			sent_count = 0;
 	int			i;
 
 	for (i = 0; i < 13; i++)
@@ -489,6 +492,15 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 		values[i] = mf_array_datum(&columns[i], elements[i]);
 	}
 	(void) mf_sql_execute(scope, &apply_statement, values, NULL);
+
+	/* from now on its payment is awaited */
+	for (i = 0; i < count; i++)
+	{
+		if (transitions[i].to == MF_SENT)
+			sent[sent_count++] = transitions[i].invoice;
+	}
+	if (sent_count > 0)
+		mf_inquiry_opened(scope, sent, sent_count);
 }
 
 /* See queue.h. */

@@ -31,7 +31,13 @@ typedef enum MfJobKind
 	MF_JOB_VERIFY,				/* look up before a first send */
 	MF_JOB_WATCH,				/* look up references given up */
 	MF_JOB_REVIEW,				/* a person's, never due */
-	MF_JOB_NONE					/* no entry: nothing is left to do */
+	MF_JOB_NONE,				/* no entry: nothing is left to do */
+
+	/* about payments; these stand on the agenda of inquiries */
+	MF_JOB_INQUIRY,				/* GetPaymentStatus of an invoice */
+	MF_JOB_REFUNDS,				/* GetRefundStatus of an invoice */
+	MF_JOB_PAYMENT_ID,			/* GetPaymentStatus: whose PaymentId is it? */
+	MF_JOB_WEBHOOK_LOG			/* GetWebhooks: what has been missed? */
 } MfJobKind;
 
 /* An account that has something on the agenda */

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "payment.h"
 #include "queue_internal.h"
 #include "sql_array.h"
 
@@ -130,7 +131,10 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
 		elog(ERROR, "could not register the new rows");
 	rows = mf_sql_execute(&scope, &insert_statement, NULL, NULL);
 	if (to_send != NULL)
+	{
 		*to_send = mf_sql_execute(&scope, &to_send_statement, NULL, NULL) > 0;
+		mf_payment_restore(&scope, GetCurrentTimestamp());
+	}
 	mf_sql_end(&scope);
 	return rows;
 }

@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "failpoint.h"
 #include "flight.h"
+#include "inquiry.h"
 #include "myfatoorah.h"
 #include "queue.h"
 #include "request.h"
@@ -44,6 +45,7 @@ static MemoryContext flight_context = NULL;
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
 static dlist_head flying = DLIST_STATIC_INIT(flying);
 static dlist_head landed = DLIST_STATIC_INIT(landed);
+static dlist_head answered = DLIST_STATIC_INIT(answered);	/* landed inquiries */
 static dlist_head recorded = DLIST_STATIC_INIT(recorded);
 static int	flying_count = 0;
 static uint64 request_count = 0;
@@ -58,7 +60,8 @@ static void record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampT
 static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition);
 static void purge_history(const MfSqlScope *scope, TimestampTz now);
 static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
-static bool under_way(int64 invoice);
+static bool under_way(int64 invoice, bool inquiry);
+static bool ready(dlist_head *list, TimestampTz now);
 static void land(MfFlight *flight);
 
 /* See sender.h. */
@@ -117,16 +120,26 @@ mf_sender_has_work(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	MfCircuit  *circuit;
-	dlist_iter	iter;
 
-	dlist_foreach(iter, &landed)
-	{
-		if (dlist_container(MfFlight, node, iter.cur)->retry_at <= now)
-			return true;
-	}
+	if (ready(&landed, now) || ready(&answered, now) || mf_inquiry_has_work())
+		return true;
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
 		if (circuit->more && circuit->in_flight < circuit->window && circuit->retry_at <= now)
+			return true;
+	}
+	return false;
+}
+
+/* Whether one of them can be recorded now. */
+static bool
+ready(dlist_head *list, TimestampTz now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, list)
+	{
+		if (dlist_container(MfFlight, node, iter.cur)->retry_at <= now)
 			return true;
 	}
 	return false;
@@ -157,11 +170,13 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	mf_sql_begin(&scope, schema);
 	if (try_now)
 		mf_queue_try_now(&scope);
+	mf_inquiry_record(&scope, &answered, &recorded, careful_rounds > 0, now, again);
 	record_outcomes(&scope, now, again);
 	if (!gate_closed)
 	{
 		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, under_way, &suspect_invoice};
 
+		mf_inquiry_claim(&scope, &claim, now, again);
 		mf_claim_due(&scope, &claim, now, again);
 	}
 	purge_history(&scope, now);
@@ -179,9 +194,12 @@ mf_sender_round(Oid schema, TimestampTz *again)
 static void
 purge_history(const MfSqlScope *scope, TimestampTz now)
 {
+	TimestampTz before;
+
 	if (mf_history_retention == 0 || now < purge_at)
 		return;
-	if (mf_queue_purge(scope, now - (TimestampTz) mf_history_retention * 60 * USECS_PER_SEC) > 0)
+	before = now - (TimestampTz) mf_history_retention * 60 * USECS_PER_SEC;
+	if (mf_queue_purge(scope, before) + mf_payment_purge(scope, before) > 0)
 		purge_at = TimestampTzPlusMilliseconds(now, PURGE_BATCH_DELAY_MS);
 	else
 		purge_at = TimestampTzPlusMilliseconds(now, PURGE_IDLE_DELAY_MS);
@@ -381,7 +399,7 @@ mf_sender_run(void)
 		flying_count--;
 		land(flight);
 	}
-	return !dlist_is_empty(&landed);
+	return !dlist_is_empty(&landed) || !dlist_is_empty(&answered);
 }
 
 /* A flight has its outcome. */
@@ -399,7 +417,7 @@ land(MfFlight *flight)
 		if (error != NULL)
 			pfree(error);
 	}
-	dlist_push_tail(&landed, &flight->node);
+	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 }
 
 /* See sender.h. */
@@ -414,9 +432,16 @@ mf_sender_round_failed(bool to_blame)
 
 	dlist_foreach_modify(iter, &recorded)
 	{
+		bool		inquiry = mf_flight_is_inquiry(dlist_container(MfFlight, node, iter.cur));
+
 		dlist_delete(iter.cur);
-		dlist_push_head(&landed, iter.cur);
+		dlist_push_head(inquiry ? &answered : &landed, iter.cur);
 	}
+
+	/* an answer about a payment that cannot be recorded is asked for again when its lease is over */
+	if (to_blame && careful_rounds > 0 && suspect_flight == NULL && suspect_invoice == 0 && !dlist_is_empty(&answered))
+		mf_flight_free(dlist_container(MfFlight, node, dlist_pop_head_node(&answered)));
+	mf_inquiry_wake();
 	dlist_foreach_modify(iter, &landed)
 		dlist_container(MfFlight, node, iter.cur)->attempt_recorded = false;
 
@@ -482,7 +507,7 @@ mf_sender_abort(void)
 		flight->exchange = NULL;
 		mf_flight_fail(flight, started, "the worker was stopped before the answer came");
 		flying_count--;
-		dlist_push_tail(&landed, &flight->node);
+		dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 	}
 }
 
@@ -496,6 +521,8 @@ mf_sender_abandon(void)
 	{
 		MfFlight	   *flight = dlist_container(MfFlight, node, iter.cur);
 
+		if (mf_flight_is_inquiry(flight))
+			continue;
 		ereport(LOG,
 				(errmsg("extension myfatoorah was dropped while an invoice was being sent"),
 				 errdetail("The CustomerReference is \"%s\".", flight->reference),
@@ -513,21 +540,26 @@ mf_sender_abandon(void)
 	}
 }
 
-/* Whether a request of that invoice is under way or not recorded yet. */
+/* Whether a request of that invoice, of that kind, is under way or not recorded yet. */
 static bool
-under_way(int64 invoice)
+under_way(int64 invoice, bool inquiry)
 {
-	dlist_iter	iter;
+	dlist_head *lists[2];
+	int			i;
 
-	dlist_foreach(iter, &flying)
+	lists[0] = &flying;
+	lists[1] = inquiry ? &answered : &landed;
+	for (i = 0; i < 2; i++)
 	{
-		if (dlist_container(MfFlight, node, iter.cur)->invoice == invoice)
-			return true;
-	}
-	dlist_foreach(iter, &landed)
-	{
-		if (dlist_container(MfFlight, node, iter.cur)->invoice == invoice)
-			return true;
+		dlist_iter	iter;
+
+		dlist_foreach(iter, lists[i])
+		{
+			const MfFlight *flight = dlist_container(MfFlight, node, iter.cur);
+
+			if (flight->invoice == invoice && mf_flight_is_inquiry(flight) == inquiry)
+				return true;
+		}
 	}
 	return false;
 }

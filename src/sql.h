@@ -10,7 +10,7 @@
 
 #include "executor/spi.h"
 
-#define MF_SQL_MAX_ARGS 16
+#define MF_SQL_MAX_ARGS 32
 
 /*
  * One statement.  In "text" every "@" stands for our schema and a dot.  The

@@ -40,6 +40,14 @@ mf_array_add_text(MfArray *builder, const char *text)
 }
 
 /* See sql_array.h. */
+void
+mf_array_add_timestamp(MfArray *builder, TimestampTz value)
+{
+	builder->nulls[builder->count] = value == 0;
+	builder->values[builder->count++] = TimestampTzGetDatum(value);
+}
+
+/* See sql_array.h. */
 Datum
 mf_array_datum(MfArray *builder, Oid element)
 {
@@ -73,4 +81,28 @@ mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull)
 	bool		dummy;
 
 	return heap_getattr(tuple, number, desc, isnull ? isnull : &dummy);
+}
+
+/* See sql_array.h. */
+MfArray *
+mf_columns_start(const MfStatement *statement, int capacity)
+{
+	MfArray    *columns = (MfArray *) palloc(statement->nargs * sizeof(MfArray));
+	int			i;
+
+	for (i = 0; i < statement->nargs; i++)
+		mf_array_init(&columns[i], capacity);
+	return columns;
+}
+
+/* See sql_array.h. */
+uint64
+mf_columns_execute(const MfSqlScope *scope, MfStatement *statement, MfArray *columns)
+{
+	Datum		values[MF_SQL_MAX_ARGS];
+	int			i;
+
+	for (i = 0; i < statement->nargs; i++)
+		values[i] = mf_array_datum(&columns[i], get_element_type(statement->types[i]));
+	return mf_sql_execute(scope, statement, values, NULL);
 }

@@ -9,6 +9,9 @@
 #define MF_SQL_ARRAY_H
 
 #include "access/htup_details.h"
+#include "utils/timestamp.h"
+
+#include "sql.h"
 
 /* An array parameter in the making, in the current memory context */
 typedef struct MfArray
@@ -28,6 +31,16 @@ extern void mf_array_add_text(MfArray *array, const char *text);
 
 /* The array as a value of the array type of that element type. */
 extern Datum mf_array_datum(MfArray *array, Oid element);
+
+/* 0 becomes null. */
+extern void mf_array_add_timestamp(MfArray *array, TimestampTz value);
+
+/*
+ * Parameters of a statement that takes arrays only: one MfArray for each, with
+ * room for "capacity" elements; and running it with them.
+ */
+extern MfArray *mf_columns_start(const MfStatement *statement, int capacity);
+extern uint64 mf_columns_execute(const MfSqlScope *scope, MfStatement *statement, MfArray *columns);
 
 extern Datum mf_int8_array(const int64 *values, int count);
 

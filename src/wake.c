@@ -30,6 +30,8 @@ MfShared   *mf_shared = NULL;
 
 static bool wake_worker_pending = false;
 static bool try_now_pending = false;
+static bool inquiries_pending = false;
+static bool waiting_pending = false;
 static Oid	launcher_pending = InvalidOid;	/* database to start a worker for */
 static Oid	held_databases[MAX_HOLDS];
 static int	held_count = 0;
@@ -48,7 +50,7 @@ static void register_xact_callback(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void forget_pending(void);
 static void release_holds(void);
-static void wake_worker(Oid database, bool try_now);
+static void wake_worker(Oid database, bool try_now, bool inquiries);
 static void restart_worker(Oid database);
 
 /* See wake.h. */
@@ -99,6 +101,7 @@ start_shared_memory(void)
 		memset(mf_shared, 0, shared_size());
 		mf_shared->lock = &GetNamedLWLockTranche(MF_EXTENSION)->lock;
 		ConditionVariableInit(&mf_shared->changed);
+		ConditionVariableInit(&mf_shared->invoices);
 		mf_shared->launcher = MF_INVALID_PROC_NUMBER;
 		pg_atomic_init_u32(&mf_shared->rescan, 0);
 		for (i = 0; i < mf_max_databases; i++)
@@ -121,6 +124,22 @@ mf_try_now_at_commit(void)
 {
 	try_now_pending = true;
 	mf_wake_worker_at_commit();
+}
+
+/* See wake.h. */
+void
+mf_wake_inquiries_at_commit(void)
+{
+	inquiries_pending = true;
+	mf_wake_worker_at_commit();
+}
+
+/* See wake.h. */
+void
+mf_wake_waiting_at_commit(void)
+{
+	waiting_pending = true;
+	register_xact_callback();
 }
 
 /* See wake.h. */
@@ -159,6 +178,8 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	bool		worker = wake_worker_pending;
 	bool		try_now = try_now_pending;
+	bool		inquiries = inquiries_pending;
+	bool		waiting = waiting_pending;
 	Oid			launcher = launcher_pending;
 	Oid			restart = restart_pending;
 
@@ -169,7 +190,12 @@ at_transaction_end(XactEvent event, void *arg)
 			forget_pending();
 			release_holds();
 			if (worker)
-				wake_worker(MyDatabaseId, try_now);
+				wake_worker(MyDatabaseId, try_now, inquiries);
+			if (waiting && mf_shared != NULL)
+			{
+				ConditionVariableBroadcast(&mf_shared->invoices);
+				mf_wake_listener(MyDatabaseId);
+			}
 			if (OidIsValid(launcher))
 				mf_wake_launcher(launcher);
 			if (OidIsValid(restart))
@@ -189,7 +215,7 @@ at_transaction_end(XactEvent event, void *arg)
 static void
 forget_pending(void)
 {
-	wake_worker_pending = try_now_pending = false;
+	wake_worker_pending = try_now_pending = inquiries_pending = waiting_pending = false;
 	launcher_pending = restart_pending = InvalidOid;
 }
 
@@ -221,11 +247,11 @@ restart_worker(Oid database)
 void
 mf_wake_worker(Oid database)
 {
-	wake_worker(database, false);
+	wake_worker(database, false, true);
 }
 
 static void
-wake_worker(Oid database, bool try_now)
+wake_worker(Oid database, bool try_now, bool inquiries)
 {
 	MfSlot	   *slot;
 
@@ -237,6 +263,8 @@ wake_worker(Oid database, bool try_now)
 	{
 		if (try_now)
 			pg_atomic_write_u32(&slot->try_now, 1);
+		if (inquiries)
+			pg_atomic_write_u32(&slot->inquiries, 1);
 		pg_atomic_write_u32(&slot->work, 1);
 		mf_set_latch_of(slot->proc_number);
 	}
@@ -255,8 +283,11 @@ mf_wake_listener(Oid database)
 	slot = mf_find_slot(database, false);
 	if (slot != NULL && slot->listener.pid != 0)
 	{
+		/* it announces who waits before it looks at the flag */
 		pg_atomic_write_u32(&slot->listener.reread, 1);
-		mf_set_latch_of(slot->listener.proc_number);
+		pg_memory_barrier();
+		if (pg_atomic_read_u32(&slot->listener.waiting) > 0)
+			mf_set_latch_of(slot->listener.proc_number);
 	}
 	LWLockRelease(mf_shared->lock);
 }
@@ -309,7 +340,9 @@ mf_find_slot(Oid database, bool create)
 	memset(unused, 0, sizeof(MfSlot));
 	unused->database = database;
 	pg_atomic_init_u32(&unused->work, 1);
+	pg_atomic_init_u32(&unused->inquiries, 0);
 	pg_atomic_init_u32(&unused->try_now, 0);
+	pg_atomic_init_u32(&unused->listener.waiting, 0);
 	pg_atomic_init_u32(&unused->listener.reread, 0);
 	unused->proc_number = unused->listener.proc_number = MF_INVALID_PROC_NUMBER;
 	return unused;

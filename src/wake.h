@@ -32,6 +32,7 @@ typedef struct MfListenerState
 {
 	pid_t		pid;			/* 0 = not running */
 	int			proc_number;
+	pg_atomic_uint32 waiting;	/* customers who wait for a look-up */
 	pg_atomic_uint32 reread;	/* set: payments have been looked up */
 	bool		listening;
 	bool		tls;
@@ -60,6 +61,7 @@ typedef struct MfSlot
 	bool		wanted;			/* the launcher is asked to start one */
 	int			holds;			/* sessions that need the worker away */
 	pg_atomic_uint32 work;		/* set: the agenda has changed */
+	pg_atomic_uint32 inquiries; /* set: the agenda of inquiries has changed */
 	pg_atomic_uint32 try_now;	/* set: forget what failed before */
 	MfWorkerEnd end;			/* how the latest worker ended */
 	TimestampTz started_at;
@@ -76,6 +78,7 @@ typedef struct MfShared
 {
 	LWLock	   *lock;			/* protects everything but the last two */
 	ConditionVariable changed;	/* a worker or a listener came or went */
+	ConditionVariable invoices; /* somewhere an invoice has changed */
 	int			launcher;		/* its PGPROC number, or
 								 * MF_INVALID_PROC_NUMBER */
 	pg_atomic_uint32 rescan;	/* set: try every database again */
@@ -91,6 +94,12 @@ extern void mf_wake_init(void);
 /* After the commit of this transaction, wake the worker of this database. */
 extern void mf_wake_worker_at_commit(void);
 
+/* The same, because there is something to ask about payments. */
+extern void mf_wake_inquiries_at_commit(void);
+
+/* After the commit of this transaction, wake those who wait for an invoice to change, also in the listener. */
+extern void mf_wake_waiting_at_commit(void);
+
 /* The same, and have it try at once what it has put off after failures. */
 extern void mf_try_now_at_commit(void);
 
@@ -104,7 +113,7 @@ extern void mf_restart_worker_at_commit(Oid database);
 extern void mf_wake_worker(Oid database);
 extern void mf_wake_launcher(Oid database);
 
-/* Has the listener of a database look at its payments again: they have been looked up. */
+/* Payments have been looked up: has the listener read them again, if somebody waits there. */
 extern void mf_wake_listener(Oid database);
 
 /* Has the launcher look at the slots; under the lock. */

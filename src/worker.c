@@ -34,6 +34,7 @@
 #include "account.h"
 #include "compat.h"
 #include "failpoint.h"
+#include "inquiry.h"
 #include "launcher.h"
 #include "listener.h"
 #include "myfatoorah.h"
@@ -94,6 +95,7 @@ mf_worker_main(Datum main_arg)
 	begin_service();
 
 	mf_sender_start();
+	mf_inquiry_start();
 	events = mf_create_wait_event_set(3);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -117,6 +119,8 @@ mf_worker_main(Datum main_arg)
 		(void) mf_sender_run();
 		if (pg_atomic_exchange_u32(&my_slot->try_now, 0) != 0)
 			mf_sender_try_now();
+		if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
+			mf_inquiry_wake();
 		due = again != 0 && GetCurrentTimestamp() >= again;
 		if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0 || due ||
 			(errors_in_a_row == 0 && mf_sender_has_work()))

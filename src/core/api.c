@@ -200,29 +200,44 @@ finish_body(cJSON *root, bool complete, size_t *len)
 }
 
 char *
-mf_send_payment_body(const char *const values[MF_SP_COUNT], size_t *len)
+mf_fields_body(const MfField *fields, int count, const char *const *values, size_t *len)
 {
 	cJSON	   *root = cJSON_CreateObject();
 	bool		complete = (root != NULL);
 	int			i;
 
-	for (i = 0; i < MF_SP_COUNT && complete; i++)
+	for (i = 0; i < count && complete; i++)
 	{
 		if (values[i] != NULL)
-			complete = add_value(root, &mf_send_payment_fields[i], values[i]);
+			complete = add_value(root, &fields[i], values[i]);
 	}
 	return finish_body(root, complete, len);
 }
 
 char *
+mf_send_payment_body(const char *const values[MF_SP_COUNT], size_t *len)
+{
+	return mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, len);
+}
+
+char *
+mf_key_body(const char *key, const char *key_type, size_t *len)
+{
+	static const MfField fields[] = {
+		{"Key", "key", MF_TEXT, false},
+		{"KeyType", "key_type", MF_TEXT, false},
+	};
+	const char *values[2];
+
+	values[0] = key;
+	values[1] = key_type;
+	return mf_fields_body(fields, 2, values, len);
+}
+
+char *
 mf_payment_status_body(const char *key, const char *key_type, size_t *len)
 {
-	cJSON	   *root = cJSON_CreateObject();
-
-	return finish_body(root,
-					   root != NULL && add_text(root, "Key", key) &&
-					   add_text(root, "KeyType", key_type),
-					   len);
+	return mf_key_body(key, key_type, len);
 }
 
 /* ----------
@@ -380,26 +395,32 @@ mf_payment_status_read(const cJSON *data, char *values[MF_PS_COUNT], const char 
 }
 
 bool
-mf_transaction_read(const cJSON *transaction, char *values[MF_TX_COUNT], const char **bad)
+mf_fields_read(const cJSON *object, const MfField *fields, int count, char **values, const char **bad)
 {
 	int			i;
 
-	memset(values, 0, MF_TX_COUNT * sizeof(char *));
+	memset(values, 0, (size_t) count * sizeof(char *));
 	*bad = NULL;
-	if (!cJSON_IsObject(transaction))
+	for (i = 0; i < count; i++)
 	{
-		*bad = "InvoiceTransactions";
-		return false;
-	}
-	for (i = 0; i < MF_TX_COUNT; i++)
-	{
-		const MfField *field = &mf_transaction_fields[i];
-		ReadResult	result = read_value(mf_json_get(transaction, field->name), field->kind, &values[i]);
+		ReadResult	result = read_value(mf_json_get(object, fields[i].name), fields[i].kind, &values[i]);
 
-		if (!read_end(result, field, values, MF_TX_COUNT, bad))
+		if (!read_end(result, &fields[i], values, count, bad))
 			return false;
 	}
 	return true;
+}
+
+bool
+mf_transaction_read(const cJSON *transaction, char *values[MF_TX_COUNT], const char **bad)
+{
+	if (!cJSON_IsObject(transaction))
+	{
+		memset(values, 0, MF_TX_COUNT * sizeof(char *));
+		*bad = "InvoiceTransactions";
+		return false;
+	}
+	return mf_fields_read(transaction, mf_transaction_fields, MF_TX_COUNT, values, bad);
 }
 
 void
@@ -412,4 +433,15 @@ mf_values_free(char *values[], int count)
 		free(values[i]);
 		values[i] = NULL;
 	}
+}
+
+char *
+mf_value_take(char *values[], int i)
+{
+	char	   *value = values[i];
+
+	if (value == NULL || value[0] == '\0')
+		return NULL;
+	values[i] = NULL;
+	return value;
 }

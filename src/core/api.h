@@ -84,6 +84,12 @@ extern const MfField mf_send_payment_fields[MF_SP_COUNT];
  */
 extern char *mf_send_payment_body(const char *const values[MF_SP_COUNT], size_t *len);
 
+/* The JSON body of any request that a table describes; likewise. */
+extern char *mf_fields_body(const MfField *fields, int count, const char *const *values, size_t *len);
+
+/* {"Key":...,"KeyType":...}: what the look-ups of one thing ask with; likewise. */
+extern char *mf_key_body(const char *key, const char *key_type, size_t *len);
+
 /* The JSON body of a GetPaymentStatus request; likewise. */
 extern char *mf_payment_status_body(const char *key, const char *key_type, size_t *len);
 
@@ -159,7 +165,13 @@ extern const MfField mf_transaction_fields[MF_TX_COUNT];
  */
 extern bool mf_payment_status_read(const cJSON *data, char *values[MF_PS_COUNT], const char **bad);
 extern bool mf_transaction_read(const cJSON *transaction, char *values[MF_TX_COUNT], const char **bad);
+
+/* Likewise, the members of any object by any table. */
+extern bool mf_fields_read(const cJSON *object, const MfField *fields, int count, char **values, const char **bad);
 extern void mf_values_free(char *values[], int count);
+
+/* Moves one value out of values[] to the caller; NULL if there is none or it is empty. */
+extern char *mf_value_take(char *values[], int i);
 
 /* The usual envelope of an answer, whatever its shape. */
 typedef struct MfEnvelope

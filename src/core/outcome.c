@@ -34,11 +34,9 @@ typedef enum StatusClass
 static bool proves_nothing_left(const MfHttpExchange *exchange);
 static bool is_complete(const MfHttpExchange *exchange);
 static StatusClass classify_status(long status);
-static bool is_invoice_id(const char *literal);
 static bool contains(const char *text, const char *phrase);
 static char *copy(const char *text);
 static char *describe(const MfHttpExchange *exchange);
-static char *answer_error(const MfHttpExchange *exchange, const char *text);
 static const char *doubt(const MfEnvelope *envelope, const char *reference);
 static void read_success(const MfHttpExchange *exchange, const MfEnvelope *envelope,
 						 const char *reference, MfSendResult *result);
@@ -102,18 +100,6 @@ classify_status(long status)
 	}
 }
 
-/* A positive integer that fits eight bytes, as the vendor writes it */
-static bool
-is_invoice_id(const char *literal)
-{
-	size_t		len;
-
-	if (literal == NULL)
-		return false;
-	len = strspn(literal, "0123456789");
-	return len > 0 && len <= 18 && literal[len] == '\0' && literal[0] != '0';
-}
-
 /* Without regard to the case of ASCII letters */
 static bool
 contains(const char *text, const char *phrase)
@@ -146,9 +132,8 @@ describe(const MfHttpExchange *exchange)
 	return strdup(text);
 }
 
-/* "HTTP 503: text" */
-static char *
-answer_error(const MfHttpExchange *exchange, const char *text)
+char *
+mf_answer_error(const MfHttpExchange *exchange, const char *text)
 {
 	char	   *error = NULL;
 
@@ -172,7 +157,7 @@ doubt(const MfEnvelope *envelope, const char *reference)
 		return "the answer is not valid JSON";
 	if (envelope->is_success != 1)
 		return "the answer does not confirm success";
-	if (!is_invoice_id(mf_json_number(envelope->data, "InvoiceId")))
+	if (!mf_invoice_id_valid(mf_json_number(envelope->data, "InvoiceId")))
 		return "the answer holds no invoice number";
 	if (reference == NULL)
 		return NULL;
@@ -196,7 +181,7 @@ read_success(const MfHttpExchange *exchange, const MfEnvelope *envelope,
 		snprintf(text, sizeof(text), "%s%s%s", problem,
 				 envelope->error != NULL ? ": " : "",
 				 envelope->error != NULL ? envelope->error : "");
-		result->error = answer_error(exchange, text);
+		result->error = mf_answer_error(exchange, text);
 		return;
 	}
 	result->invoice_id = copy(mf_json_number(envelope->data, "InvoiceId"));
@@ -254,7 +239,7 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
 		result->error = copy(envelope.error);
 	}
 	else
-		result->error = answer_error(exchange, envelope.error != NULL ? envelope.error :
+		result->error = mf_answer_error(exchange, envelope.error != NULL ? envelope.error :
 									 "the answer contradicts its status");
 	mf_envelope_free(&envelope);
 }
@@ -273,84 +258,65 @@ mf_send_result_free(MfSendResult *result)
 }
 
 /* ----------
- * GetPaymentStatus
+ * Look-ups
  * ----------
  */
 
-void
-mf_status_result_read(const MfHttpExchange *exchange, int64_t now, MfStatusResult *result)
+MfLookup
+mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope,
+			   bool *not_sent, char **error, int *retry_after)
 {
-	const MfEnvelope *envelope = &result->envelope;
+	MfLookup	lookup = MF_LOOKUP_FAILED;
 	const char *problem = NULL;
-	const char *bad;
 	char		text[1100];
+	bool		read;
 
-	memset(result, 0, sizeof(*result));
-	result->lookup = MF_LOOKUP_FAILED;
-	result->envelope.is_success = -1;
-	result->retry_after = -1;
+	memset(envelope, 0, sizeof(*envelope));
+	envelope->is_success = -1;
+	*not_sent = false;
+	*error = NULL;
+	*retry_after = -1;
 
 	if (!is_complete(exchange))
 	{
-		result->not_sent = proves_nothing_left(exchange);
-		result->error = describe(exchange);
-		return;
+		*not_sent = proves_nothing_left(exchange);
+		*error = describe(exchange);
+		return MF_LOOKUP_FAILED;
 	}
-	result->retry_after = mf_retry_after(exchange->retry_after, now, MF_RETRY_AFTER_CAP);
-	if (!mf_envelope_read(exchange->response, exchange->response_len, &result->envelope))
-	{
-		if (classify_status(exchange->http_status) == STATUS_THROTTLED)
-			result->lookup = MF_LOOKUP_THROTTLED;
-		else if (classify_status(exchange->http_status) == STATUS_ACCOUNT_PROBLEM)
-			result->lookup = MF_LOOKUP_ACCOUNT_PROBLEM;
-		return;
-	}
+	*retry_after = mf_retry_after(exchange->retry_after, now, MF_RETRY_AFTER_CAP);
+	read = mf_envelope_read(exchange->response, exchange->response_len, envelope);
 
 	switch (classify_status(exchange->http_status))
 	{
 		case STATUS_SUCCESS:
+			if (!read)
+				break;
 			if (envelope->root == NULL)
 				problem = "the answer is not valid JSON";
 			else if (envelope->is_success != 1)
 				problem = "the answer does not confirm success";
-			else if (!mf_payment_status_read(envelope->data, result->values, &bad))
-			{
-				if (bad == NULL)
-					return;
-				snprintf(text, sizeof(text), "the answer's %s cannot be read", bad);
-				result->error = answer_error(exchange, text);
-				return;
-			}
-			else if (!is_invoice_id(result->values[MF_PS_INVOICE_ID]))
-				problem = "the answer holds no invoice number";
-			else if (result->values[MF_PS_INVOICE_STATUS] == NULL ||
-					 result->values[MF_PS_INVOICE_STATUS][0] == '\0')
-				problem = "the answer holds no invoice status";
 			else
-			{
-				result->lookup = MF_FOUND;
-				return;
-			}
-			mf_values_free(result->values, MF_PS_COUNT);
+				return MF_FOUND;
 			break;
 		case STATUS_REFUSAL:
 			if (envelope->is_success == 0)
 			{
-				result->lookup = (exchange->http_status == 400 && contains(envelope->error, NO_DATA)) ?
+				*error = copy(envelope->error);
+				return (exchange->http_status == 400 && contains(envelope->error, NO_DATA)) ?
 					MF_NOT_FOUND : MF_LOOKUP_REFUSED;
-				result->error = copy(envelope->error);
-				return;
 			}
 			break;
 		case STATUS_THROTTLED:
-			result->lookup = MF_LOOKUP_THROTTLED;
+			lookup = MF_LOOKUP_THROTTLED;
 			break;
 		case STATUS_ACCOUNT_PROBLEM:
-			result->lookup = MF_LOOKUP_ACCOUNT_PROBLEM;
+			lookup = MF_LOOKUP_ACCOUNT_PROBLEM;
 			break;
 		case STATUS_OTHER:
 			break;
 	}
+	if (!read)
+		return lookup;
 	if (problem == NULL)
 		problem = (envelope->error != NULL) ? envelope->error : "the answer contradicts its status";
 	else if (envelope->error != NULL)
@@ -358,7 +324,49 @@ mf_status_result_read(const MfHttpExchange *exchange, int64_t now, MfStatusResul
 		snprintf(text, sizeof(text), "%s: %s", problem, envelope->error);
 		problem = text;
 	}
-	result->error = answer_error(exchange, problem);
+	*error = mf_answer_error(exchange, problem);
+	return lookup;
+}
+
+char *
+mf_unreadable_error(const MfHttpExchange *exchange, const char *bad)
+{
+	char		text[100];
+
+	if (bad == NULL)
+		return NULL;
+	snprintf(text, sizeof(text), "the answer's %s cannot be read", bad);
+	return mf_answer_error(exchange, text);
+}
+
+void
+mf_status_result_read(const MfHttpExchange *exchange, int64_t now, MfStatusResult *result)
+{
+	const char *problem = NULL;
+	const char *bad;
+
+	memset(result, 0, sizeof(*result));
+	result->lookup = mf_lookup_read(exchange, now, &result->envelope,
+									&result->not_sent, &result->error, &result->retry_after);
+	if (result->lookup != MF_FOUND)
+		return;
+	if (!mf_payment_status_read(result->envelope.data, result->values, &bad))
+	{
+		result->lookup = MF_LOOKUP_FAILED;
+		result->error = mf_unreadable_error(exchange, bad);
+		return;
+	}
+	if (!mf_invoice_id_valid(result->values[MF_PS_INVOICE_ID]))
+		problem = "the answer holds no invoice number";
+	else if (result->values[MF_PS_INVOICE_STATUS] == NULL ||
+			 result->values[MF_PS_INVOICE_STATUS][0] == '\0')
+		problem = "the answer holds no invoice status";
+	if (problem != NULL)
+	{
+		mf_values_free(result->values, MF_PS_COUNT);
+		result->lookup = MF_LOOKUP_FAILED;
+		result->error = mf_answer_error(exchange, problem);
+	}
 }
 
 void

@@ -45,7 +45,7 @@ typedef struct MfSendResult
 
 typedef enum MfLookup
 {
-	MF_FOUND,					/* an invoice, see values[] */
+	MF_FOUND,					/* what was asked for: values[], items, ... */
 	MF_NOT_FOUND,				/* 400 "No data match the provided values" */
 	MF_LOOKUP_REFUSED,			/* any other definite refusal */
 	MF_LOOKUP_THROTTLED,
@@ -79,7 +79,23 @@ extern void mf_send_result_read(const MfHttpExchange *exchange, const char *refe
 								int64_t now, MfSendResult *result);
 extern void mf_send_result_free(MfSendResult *result);
 
-/* Likewise for GetPaymentStatus. */
+/*
+ * How any look-up ended, as far as its envelope tells: with MF_FOUND the
+ * answer confirms success, and whether its Data can be read is for the caller
+ * to see.  Sets everything it is given; *error (malloc'd) stays NULL with
+ * MF_FOUND, and when out of memory.  The envelope is the caller's to free,
+ * whatever the verdict.
+ */
+extern MfLookup mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope,
+							   bool *not_sent, char **error, int *retry_after);
+
+/* "HTTP 503: text", malloc'd */
+extern char *mf_answer_error(const MfHttpExchange *exchange, const char *text);
+
+/* Likewise for what a reader of api.h says in *bad; NULL if that is NULL. */
+extern char *mf_unreadable_error(const MfHttpExchange *exchange, const char *bad);
+
+/* Reads the end of a GetPaymentStatus exchange, as mf_send_result_read() does. */
 extern void mf_status_result_read(const MfHttpExchange *exchange, int64_t now,
 								  MfStatusResult *result);
 extern void mf_status_result_free(MfStatusResult *result);

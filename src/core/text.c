@@ -225,6 +225,17 @@ fail:
 }
 
 bool
+mf_invoice_id_valid(const char *text)
+{
+	size_t		len;
+
+	if (text == NULL)
+		return false;
+	len = strspn(text, "0123456789");
+	return len > 0 && len <= 18 && text[len] == '\0' && text[0] != '0';
+}
+
+bool
 mf_display_value_split(const char *in, char *amount, size_t amount_size,
 					   char *currency, size_t currency_size)
 {

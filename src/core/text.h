@@ -33,6 +33,12 @@ extern bool mf_decimal_valid(const char *in);
 extern bool mf_number_plain(const char *in, char *out, size_t size);
 
 /*
+ * Whether it is the number of an invoice as the vendor writes it: a positive
+ * integer that fits eight bytes.  NULL is none.
+ */
+extern bool mf_invoice_id_valid(const char *text);
+
+/*
  * Splits "12,345.000 KD" into a plain amount and the currency as ISO 4217
  * code.  False, with both empty, if it is not of that form.
  */

@@ -1,0 +1,165 @@
+/*
+ * account_secret.c
+ *	  Secrets of accounts, in files and in user mappings.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/account_secret.c
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/genam.h"
+#include "access/reloptions.h"
+#include "access/table.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+
+#include "account.h"
+#include "account_option.h"
+#include "account_secret.h"
+#include "compat.h"
+
+/* Secrets of one account, all user mappings together */
+#define MAX_WEBHOOK_SECRETS 64
+
+static int	webhook_secrets(const MfAccount *account, char **secrets, bool count_only);
+
+/* See account_secret.h. */
+char *
+mf_read_secret_file(const char *option, const char *path)
+{
+	char		full[MAXPGPATH];
+	char		buffer[MF_SECRET_MAX + 2];
+	struct stat st;
+	ssize_t		length;
+	char	   *end;
+	char	   *secret;
+	int			fd;
+
+	if (is_absolute_path(path))
+		strlcpy(full, path, sizeof(full));
+	else
+		snprintf(full, sizeof(full), "%s/%s", DataDir, path);
+
+	fd = OpenTransientFile(full, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open the file of option \"%s\": \"%s\": %m", option, full),
+				 errhint("Create it with the key as its only line, owned by the operating-system user of the server, mode 0600.")));
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("the file of option \"%s\" is not a regular file: \"%s\"", option, full)));
+	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the file of option \"%s\" can be used by others: \"%s\"", option, full),
+				 errhint("Run: chmod 0600 %s", full)));
+
+	length = read(fd, buffer, sizeof(buffer) - 1);
+	if (length < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read the file of option \"%s\": \"%s\": %m", option, full)));
+	CloseTransientFile(fd);
+
+	/* a zero byte, as in a file in UTF-16, fails the check below */
+	buffer[length] = '\0';
+	end = buffer + length;
+	while (end > buffer && strchr(" \t\r\n", end[-1]) != NULL)
+		*--end = '\0';
+	if (end == buffer || end - buffer > MF_SECRET_MAX ||
+		strlen(buffer) != (size_t) (end - buffer) || strpbrk(buffer, " \t\r\n") != NULL)
+	{
+		explicit_bzero(buffer, sizeof(buffer));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the file of option \"%s\" does not hold one secret: \"%s\"", option, full),
+				 errdetail("It is empty, too long, or contains white space."),
+				 errhint("Write the secret from the portal into it as the only line.")));
+	}
+	secret = pstrdup(buffer);
+	explicit_bzero(buffer, sizeof(buffer));
+	return secret;
+}
+
+/* See account_secret.h. */
+void
+mf_wipe_string(char *string)
+{
+	explicit_bzero(string, strlen(string));
+	pfree(string);
+}
+
+/* See account.h. */
+bool
+mf_account_has_webhook_secret(const MfAccount *account)
+{
+	return webhook_secrets(account, NULL, true) > 0;
+}
+
+/* See account.h. */
+MfWebhookVerdict
+mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
+						const char *signature, const char *version, MfWebhook *webhook)
+{
+	char	   *secrets[MAX_WEBHOOK_SECRETS];
+	int			count = webhook_secrets(account, secrets, false);
+	MfWebhookVerdict verdict = mf_webhook_read(body, len, signature, version, (const char *const *) secrets, count,
+											   webhook);
+
+	while (count > 0)
+		mf_wipe_string(secrets[--count]);
+	return verdict;
+}
+
+/*
+ * The webhook secrets of all user mappings of an account, palloc'd, or only
+ * how many there are.  Mappings are few: they are read by a scan.
+ */
+static int
+webhook_secrets(const MfAccount *account, char **secrets, bool count_only)
+{
+	Relation	relation = table_open(UserMappingRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	int			count = 0;
+
+	ScanKeyInit(&key, Anum_pg_user_mapping_umserver, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(account->serverid));
+	scan = systable_beginscan(relation, InvalidOid, false, NULL, 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		bool		isnull;
+		Datum		options = heap_getattr(tuple, Anum_pg_user_mapping_umoptions, RelationGetDescr(relation), &isnull);
+		ListCell   *lc;
+
+		if (isnull)
+			continue;
+		foreach(lc, untransformRelOptions(options))
+		{
+			DefElem    *def = (DefElem *) lfirst(lc);
+			size_t		len = strlen(def->defname);
+
+			if (strncmp(def->defname, "webhook_secret", strlen("webhook_secret")) != 0 || count == MAX_WEBHOOK_SECRETS)
+				continue;
+			if (!count_only)
+				secrets[count] = strcmp(def->defname + len - strlen("_file"), "_file") == 0 ?
+					mf_read_secret_file(def->defname, defGetString(def)) : pstrdup(defGetString(def));
+			count++;
+		}
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return count;
+}

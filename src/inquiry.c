@@ -1,0 +1,276 @@
+/*
+ * inquiry.c
+ *	  The one reader of payments: what is due becomes questions.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry.c
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "account.h"
+#include "compat.h"
+#include "failpoint.h"
+#include "inquiry.h"
+#include "inquiry_log.h"
+#include "myfatoorah.h"
+#include "request.h"
+#include "wake.h"
+
+/* An invoice that is not sent yet is looked at again after this. */
+#define NOT_SENT_DELAY_MS 1000
+
+/* One about which a question is under way, likewise. */
+#define UNDER_WAY_DELAY_MS 5000
+
+/* One for which there is no key, likewise. */
+#define NO_KEY_DELAY_MS 60000
+
+/* the agenda is to be looked at; not before a request has landed; by itself at that time */
+static bool pending = false;
+static bool waiting = false;
+static TimestampTz next_due = 0;
+
+static void claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
+						  TimestampTz now);
+static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs,
+					  TimestampTz now);
+static void come_back_if_due(TimestampTz due, TimestampTz now);
+
+/* See inquiry.h. */
+void
+mf_inquiry_start(void)
+{
+	pending = true;
+	mf_inquiry_log_start();
+}
+
+/* See inquiry.h. */
+void
+mf_inquiry_wake(void)
+{
+	pending = true;
+	waiting = false;
+}
+
+/* See inquiry.h. */
+bool
+mf_inquiry_has_work(void)
+{
+	return pending && !waiting;
+}
+
+/* See inquiry.h. */
+void
+mf_inquiry_opened(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due = DT_NOEND;
+
+	if (mf_poll_limit > 0)
+	{
+		due = TimestampTzPlusMilliseconds(now, mf_poll_delay);
+		mf_come_back(&next_due, due);
+	}
+	mf_payment_open(scope, invoices, count, due);
+	if (!mf_am_background_worker())
+		mf_wake_inquiries_at_commit();
+}
+
+/* See inquiry.h. */
+void
+mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again)
+{
+	if (pending || (next_due != 0 && now >= next_due))
+	{
+		ListCell   *lc;
+
+		pending = waiting = false;
+		next_due = 0;
+		foreach(lc, mf_payment_accounts(scope))
+			claim_account(scope, claim, (MfInquiryAccount *) lfirst(lc), now);
+	}
+	mf_come_back(again, next_due);
+}
+
+/* What is due for one account: the urgent, then events, then the poller's within its budget. */
+static void
+claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
+			  TimestampTz now)
+{
+	bool		log = mf_inquiry_log_wanted(entry, now);
+	MfCircuit  *circuit;
+	const MfAccount *account;
+	TimestampTz retry;
+	int			slots;
+	int			claimed = 0;
+
+	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && !log)
+		return;
+	circuit = mf_circuit_get(entry->name);
+	account = mf_claim_account(circuit, entry->paused, now);
+	if (account == NULL)
+	{
+		mf_come_back(&next_due, circuit->paused ? 0 : circuit->retry_at);
+		return;
+	}
+
+	/* sending has its half */
+	slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
+	mf_come_back(&next_due, retry);
+	slots = claim->careful ? Min(slots, 1) : (slots + 1) / 2;
+
+	if (slots > 0 && entry->urgent_due != 0 && entry->urgent_due <= now)
+		claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, true, slots, now), now);
+	if (claimed < slots && entry->event_due != 0 && entry->event_due <= now)
+		claimed += take_jobs(scope, claim, account,
+							 mf_payment_claim_events(scope, entry->name, slots - claimed, now), now);
+	if (claimed < slots && log)
+		claimed += mf_inquiry_log_ask(scope, claim, account, now);
+	if (claimed < slots && entry->poll_due != 0 && entry->poll_due <= now)
+	{
+		int			polls = mf_circuit_polls(circuit, slots - claimed, now, &retry);
+
+		mf_come_back(&next_due, retry);
+		if (polls > 0)
+		{
+			polls = take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, false, polls, now), now);
+			mf_circuit_polled(circuit, polls);
+			claimed += polls;
+		}
+	}
+	else
+		come_back_if_due(mf_poll_limit > 0 ? entry->poll_due : 0, now);
+	come_back_if_due(entry->urgent_due, now);
+	come_back_if_due(entry->event_due, now);
+
+	/* there may be more behind what was taken; where no slot was free, a landing makes one */
+	if (claimed > 0)
+		pending = true;
+	else if (slots == 0 && retry == 0)
+		pending = waiting = true;
+}
+
+static void
+come_back_if_due(TimestampTz due, TimestampTz now)
+{
+	if (due > now)
+		mf_come_back(&next_due, due);
+}
+
+/*
+ * Turns claimed inquiries into flights; how many were dealt with.  Their
+ * entries stay, due again when no answer can come any more, so that a crash
+ * only repeats the question.
+ */
+static int
+take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs, TimestampTz now)
+{
+	int			limit = list_length(jobs);
+	MfInquiryNext *next = (MfInquiryNext *) palloc0(Max(limit, 1) * sizeof(MfInquiryNext));
+	MfEventNext *events = (MfEventNext *) palloc0(Max(limit, 1) * sizeof(MfEventNext));
+	TimestampTz lease = TimestampTzPlusMilliseconds(now, account->connect_timeout_ms + account->timeout_ms +
+													MF_SEND_MARGIN_MS + MF_LEASE_MARGIN_MS);
+	List	   *targets = NIL;
+	int			next_count = 0;
+	int			event_count = 0;
+	ListCell   *lc;
+
+	foreach(lc, jobs)
+	{
+		MfInquiryJob *job = (MfInquiryJob *) lfirst(lc);
+		MfJobKind	kind = job->event != 0 ? MF_JOB_PAYMENT_ID :
+			job->refunds && job->paid ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
+		const MfClaimTarget *target = NULL;
+		TimestampTz due = lease;
+		char	   *body;
+		size_t		body_len;
+		MfFlight   *flight;
+
+		if (job->gone)
+			due = 0;
+		else if (job->key == NULL)
+			due = TimestampTzPlusMilliseconds(now, NOT_SENT_DELAY_MS);
+		else if (job->event == 0 && claim->under_way(job->invoice, true))
+			due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
+		else if ((target = mf_claim_target(claim->http, account->name, job->created_by, &targets))->target == NULL)
+		{
+			due = TimestampTzPlusMilliseconds(now, NO_KEY_DELAY_MS);
+			mf_circuit_report(mf_circuit_get(account->name), "cannot ask about payments", target->error);
+		}
+		else
+		{
+			const char *key = mf_to_utf8(job->key);
+
+			body = kind == MF_JOB_REFUNDS ? mf_refund_status_body(key, "InvoiceId", &body_len) :
+				mf_payment_status_body(key, kind == MF_JOB_PAYMENT_ID ? "PaymentId" : "InvoiceId", &body_len);
+			flight = mf_flight_create_inquiry(claim->memory, kind, job, account, target->target, body, body_len);
+			dlist_push_tail(claim->claimed, &flight->node);
+		}
+
+		if (job->event != 0)
+		{
+			events[event_count].event = job->event;
+			events[event_count].tries = job->tries;
+			events[event_count++].due = due;
+		}
+		else
+		{
+			MfInquiryNext *entry = &next[next_count++];
+
+			entry->invoice = job->invoice;
+			entry->requests = job->requests;
+			entry->done = job->gone;
+			entry->due = due;
+			entry->urgent = job->urgent;
+			entry->refunds = job->refunds;
+			entry->tries = job->tries;
+			entry->step = job->step;
+		}
+		mf_come_back(&next_due, due);
+	}
+	if (next_count > 0)
+		mf_payment_reschedule(scope, next, next_count);
+	if (event_count > 0)
+		mf_payment_resolve_events(scope, events, event_count);
+	return limit;
+}
+
+/* See inquiry.h. */
+bool
+mf_inquiry_schedule(MfPaymentStatus status, int step, TimestampTz expires_at, TimestampTz now, TimestampTz *due)
+{
+	/* multiples of myfatoorah.poll_delay, after the first; 0 ends the list, or repeats what stands before it */
+	static const int open_factors[] = {3, 12, 72, 288, 0};
+	static const int paid_factors[] = {12, 0};	/* somebody may have paid twice */
+	static const int expired_factors[] = {12, 288, 0};	/* a payment may have begun before */
+	static const int cancelled_factors[] = {288, 0};
+	bool		is_open = status == MF_UNPAID || status == MF_AUTHORIZED;
+	const int  *factors = is_open ? open_factors : status == MF_PAID ? paid_factors :
+		status == MF_EXPIRED ? expired_factors : status == MF_REMOTE_CANCELLED ? cancelled_factors : NULL;
+	double		delay;
+	int			i;
+
+	if (factors == NULL || mf_poll_limit == 0)
+		return false;
+	for (i = 0; i < step && factors[i + 1] != 0; i++)
+		;
+	if (!is_open && step > i)
+		return false;
+
+	delay = (double) mf_poll_delay * factors[i] * (0.9 + 0.2 * mf_random_fraction());
+	if (is_open && expires_at > now)
+	{
+		double		left = (expires_at - now) / 1000.0;
+
+		/* more often towards the end, and once just after it */
+		if (left < 12.0 * mf_poll_delay)
+			delay = Min(delay, 3.0 * mf_poll_delay);
+		delay = Min(delay, left + mf_poll_delay);
+	}
+	*due = now + (TimestampTz) (delay * 1000.0);
+	return true;
+}

@@ -1,0 +1,238 @@
+/*
+ * inquiry_log.c
+ *	  GetWebhooks after downtime: what MyFatoorah could not deliver.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry_log.c
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "account.h"
+#include "core/json.h"
+#include "core/webhook.h"
+#include "inquiry_log.h"
+#include "myfatoorah.h"
+#include "request.h"
+#include "digest.h"
+
+/* Of one account, in this worker's life */
+typedef struct LogReading
+{
+	struct LogReading *next;
+	char	   *account;
+	int			page;			/* to be asked for; 0 = not begun */
+	bool		under_way;
+	bool		done;
+	TimestampTz since;
+	TimestampTz until;
+	TimestampTz retry_at;
+	char	   *created_by;
+} LogReading;
+
+/* Pages of one reading; more is not a downtime but a flood */
+#define MAX_PAGES 200
+
+static LogReading *readings = NULL;
+static bool started = false;
+
+static LogReading *find_reading(const char *account);
+static char *utc_text(TimestampTz at);
+static bool item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event);
+static const char *member_text(const cJSON *object, const char *name);
+
+/* See inquiry_log.h. */
+void
+mf_inquiry_log_start(void)
+{
+	started = true;
+}
+
+/* The reading of an account, made if need be. */
+static LogReading *
+find_reading(const char *account)
+{
+	LogReading *reading;
+
+	for (reading = readings; reading != NULL; reading = reading->next)
+	{
+		if (strcmp(reading->account, account) == 0)
+			return reading;
+	}
+	reading = (LogReading *) MemoryContextAllocZero(TopMemoryContext, sizeof(LogReading));
+	reading->account = MemoryContextStrdup(TopMemoryContext, account);
+	reading->until = GetCurrentTimestamp();
+	reading->next = readings;
+	readings = reading;
+	return reading;
+}
+
+/* See inquiry_log.h. */
+bool
+mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now)
+{
+	LogReading *reading;
+
+	if (!started || entry->paused)
+		return false;
+	reading = find_reading(entry->name);
+	if (reading->done || reading->under_way || reading->retry_at > now)
+		return false;
+
+	/* nothing was sent when the worker started, so nothing was missed */
+	if (reading->page == 0 && entry->urgent_due == 0 && entry->poll_due == 0)
+	{
+		reading->done = true;
+		return false;
+	}
+	return true;
+}
+
+/* See inquiry_log.h. */
+int
+mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, TimestampTz now)
+{
+	LogReading *reading = find_reading(account->name);
+	const MfClaimTarget *target;
+	List	   *targets = NIL;
+	MfFlight   *flight;
+	size_t		body_len;
+	char	   *body;
+
+	if (reading->page == 0)
+	{
+		MfLogStart *start = mf_account_has_webhook_secret(account) ? mf_payment_log_start(scope, account->name) : NULL;
+
+		if (start == NULL || start->since >= reading->until)
+		{
+			reading->done = true;
+			return 0;
+		}
+		reading->since = start->since;
+		reading->created_by = MemoryContextStrdup(TopMemoryContext, start->created_by);
+		reading->page = 1;
+	}
+	target = mf_claim_target(claim->http, account->name, reading->created_by, &targets);
+	if (target->target == NULL)
+	{
+		reading->done = true;
+		return 0;
+	}
+	body = mf_webhook_log_body(utc_text(reading->since), utc_text(reading->until), "Failed", reading->page, &body_len);
+	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
+	dlist_push_tail(claim->claimed, &flight->node);
+	reading->under_way = true;
+	return 1;
+}
+
+/* "2025-02-12T12:42:16Z"; the worker's time zone is UTC. */
+static char *
+utc_text(TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
+		elog(ERROR, "timestamp out of range");
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min,
+					tm.tm_sec);
+}
+
+/* See inquiry_log.h. */
+TimestampTz
+mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight, TimestampTz now)
+{
+	const MfWebhookLogResult *log = &flight->log;
+	LogReading *reading = find_reading(flight->circuit->account);
+	MfEvent    *events;
+	int			count = 0;
+	int			i;
+
+	reading->under_way = false;
+	if (log->lookup == MF_LOOKUP_FAILED || log->lookup == MF_LOOKUP_THROTTLED)
+	{
+		int			retry_after = mf_flight_retry_after(flight);
+
+		reading->retry_at = TimestampTzPlusMilliseconds(now, retry_after >= 0 ? (int64) retry_after * 1000 :
+														mf_retry_delay);
+		return reading->retry_at;
+	}
+	if (log->lookup != MF_FOUND)
+	{
+		/* a key without that permission; webhooks and polling do without */
+		ereport(LOG,
+				(errmsg("could not read the log of webhooks of account \"%s\"", reading->account),
+				 errdetail_internal("%s", mf_flight_error(flight) ? mf_flight_error(flight) : "")));
+		reading->done = true;
+		return 0;
+	}
+
+	events = (MfEvent *) palloc0(Max(log->count, 1) * sizeof(MfEvent));
+	for (i = 0; i < log->count; i++)
+	{
+		if (item_event(&log->items[i], reading->account, &events[count]))
+			count++;
+	}
+	if (count > 0)
+	{
+		mf_payment_store_events(scope, events, count);
+		ereport(LOG,
+				(errmsg("%d webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah",
+						count, reading->account)));
+	}
+	if (reading->page >= log->pages || reading->page >= MAX_PAGES)
+		reading->done = true;
+	else
+		reading->page++;
+	return reading->done ? 0 : now;
+}
+
+/* An item of the log as an event; false if it names nothing that could be matched. */
+static bool
+item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event)
+{
+	cJSON	   *data = item->data ? mf_json_parse(item->data, strlen(item->data), NULL, NULL) : NULL;
+	const char *invoice = NULL;
+	char	   *identity;
+
+	memset(event, 0, sizeof(*event));
+	if (item->event_code == MF_EVENT_REFUND_STATUS)
+	{
+		invoice = member_text(data, "InvoiceId");
+		if (invoice == NULL)
+			invoice = member_text(mf_json_get(data, "ReferencedInvoice"), "Id");
+	}
+	else if (item->event_code != 0)
+		invoice = item->event_entity_id;
+
+	if (invoice != NULL && strspn(invoice, "0123456789") == strlen(invoice) && strlen(invoice) >= 1 &&
+		strlen(invoice) <= 18)
+		event->invoice_id = pstrdup(invoice);
+	cJSON_Delete(data);
+	if (event->invoice_id == NULL && item->webhook_reference == NULL)
+		return false;
+
+	event->account = account;
+	event->door = "log";
+	event->event_code = item->event_code;
+	event->event_name = item->event_name ? mf_from_utf8_lossy(item->event_name) : NULL;
+	event->event_status = item->status ? mf_from_utf8_lossy(item->status) : NULL;
+	event->event_reference = item->webhook_reference ? mf_from_utf8_lossy(item->webhook_reference) : NULL;
+	event->data = item->data ? mf_from_utf8_lossy(item->data) : NULL;
+	identity = psprintf("log,%s,%s,%d", item->webhook_reference ? item->webhook_reference : "",
+						event->invoice_id ? event->invoice_id : "", item->event_code);
+	mf_digest(identity, strlen(identity), event->digest);
+	return true;
+}
+
+/* The text of a string or number; NULL if it is neither. */
+static const char *
+member_text(const cJSON *object, const char *name)
+{
+	const cJSON *member = object ? mf_json_get(object, name) : NULL;
+
+	return member != NULL && (cJSON_IsString(member) || cJSON_IsRaw(member)) ? member->valuestring : NULL;
+}

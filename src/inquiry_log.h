@@ -1,0 +1,30 @@
+/*
+ * inquiry_log.h
+ *	  GetWebhooks after downtime: what MyFatoorah could not deliver.
+ *
+ * A worker that starts may have missed webhooks.  For each account that has a
+ * webhook secret and open payments it reads the log of failed deliveries once,
+ * from the last webhook that came in, and stores what it finds as events.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry_log.h
+ */
+#ifndef MF_INQUIRY_LOG_H
+#define MF_INQUIRY_LOG_H
+
+#include "claim.h"
+
+/* From now on each account's log is to be read once. */
+extern void mf_inquiry_log_start(void);
+
+/* Whether a page of the account's log is to be asked for now. */
+extern bool mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now);
+
+/* Claims a flight for the next page; how many (0 or 1). */
+extern int	mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account,
+							   TimestampTz now);
+
+/* Stores what a page says; returns when to ask for the next one, 0 = never. */
+extern TimestampTz mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight, TimestampTz now);
+
+#endif							/* MF_INQUIRY_LOG_H */

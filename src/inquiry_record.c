@@ -1,0 +1,481 @@
+/*
+ * inquiry_record.c
+ *	  The one reader of payments: answers become payment states and tries.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry_record.c
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "account.h"
+#include "compat.h"
+#include "failpoint.h"
+#include "inquiry.h"
+#include "inquiry_log.h"
+#include "myfatoorah.h"
+#include "request.h"
+#include "wake.h"
+
+/* Answers recorded in one round */
+#define RECORD_LIMIT 100
+
+/* An answer whose invoice somebody has locked is tried again after this, so often. */
+#define LOCKED_RETRY_MS 200
+#define LOCKED_RETRIES 50
+
+/* Decimals with more characters than this are no amounts. */
+#define DECIMAL_MAX 60
+
+/*
+ * After an event, MyFatoorah's own reads may lag behind for some seconds: these
+ * pass before the next question, until something has changed.
+ */
+static const int quick_delays_ms[MF_QUICK_TRIES] = {1200, 3000, 10000, 30000, 120000};
+
+/* What a batch of answers comes to */
+typedef struct Batch
+{
+	TimestampTz now;
+	MfPaymentChange *changes;
+	int			change_count;
+	MfTryRow   *tries;
+	int			try_count;
+	MfInquiryNext *next;
+	MfFlight  **flights;		/* of the elements of "next" */
+	int			next_count;
+	MfEventNext *events;
+	int			event_count;
+	int64	   *answered;
+	int			answered_count;
+} Batch;
+
+static int	count_tries(dlist_head *landed);
+static void take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row);
+static void take_payment(Batch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
+static void take_refunds(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
+static void take_tries(Batch *batch, const MfFlight *flight, const MfAccount *account);
+static void take_payment_id(Batch *batch, const MfFlight *flight);
+static void plan(Batch *batch, int number, const int64 *tried, int tried_count);
+static TimestampTz retry_time(const Batch *batch, const MfFlight *flight);
+static TimestampTz quick_time(TimestampTz now, int tries);
+static TimestampTz expiry(const MfFlight *flight);
+static const char *plain_text(const char *utf8);
+static const char *plain_decimal(const char *text);
+static bool is_paid(MfPaymentStatus status);
+
+/* See inquiry.h. */
+void
+mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded, bool careful,
+				  TimestampTz now, TimestampTz *again)
+{
+	int			limit = careful ? 1 : RECORD_LIMIT;
+	MfFlight  **flights = (MfFlight **) palloc(limit * sizeof(MfFlight *));
+	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
+	int64	   *tried;
+	Batch		batch;
+	List	   *rows;
+	dlist_iter	iter;
+	int			count = 0;
+	int			invoice_count = 0;
+	int			tried_count = 0;
+	int			i;
+
+	dlist_foreach(iter, landed)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		if (flight->retry_at > now)
+		{
+			mf_come_back(again, flight->retry_at);
+			continue;
+		}
+		if (count == limit)
+			break;
+		flights[count++] = flight;
+		if (flight->kind == MF_JOB_INQUIRY || flight->kind == MF_JOB_REFUNDS)
+			invoices[invoice_count++] = flight->invoice;
+	}
+	if (count == 0)
+		return;
+
+	memset(&batch, 0, sizeof(batch));
+	batch.now = now;
+	batch.changes = (MfPaymentChange *) palloc0(count * sizeof(MfPaymentChange));
+	batch.tries = (MfTryRow *) palloc0((count_tries(landed) + 1) * sizeof(MfTryRow));
+	batch.next = (MfInquiryNext *) palloc0(count * sizeof(MfInquiryNext));
+	batch.flights = (MfFlight **) palloc0(count * sizeof(MfFlight *));
+	batch.events = (MfEventNext *) palloc0(count * sizeof(MfEventNext));
+	batch.answered = (int64 *) palloc0(count * sizeof(int64));
+
+	rows = invoice_count > 0 ? mf_payment_lock(scope, invoices, invoice_count) : NIL;
+	for (i = 0; i < count; i++)
+	{
+		MfFlight   *flight = flights[i];
+
+		if (flight->kind == MF_JOB_WEBHOOK_LOG)
+		{
+			/* as if woken: its page is asked for, and what it found */
+			mf_come_back(again, mf_inquiry_log_record(scope, flight, now));
+			mf_inquiry_wake();
+		}
+		else if (flight->kind == MF_JOB_PAYMENT_ID)
+			take_payment_id(&batch, flight);
+		else
+		{
+			const MfPaymentRow *row = NULL;
+			ListCell   *lc;
+
+			foreach(lc, rows)
+			{
+				if (((MfPaymentRow *) lfirst(lc))->invoice == flight->invoice)
+					row = (MfPaymentRow *) lfirst(lc);
+			}
+			if (row == NULL && flight->step++ < LOCKED_RETRIES)
+			{
+				flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
+				mf_come_back(again, flight->retry_at);
+				continue;
+			}
+			/* one that is gone, or locked for long, is asked about again when its lease is over */
+			if (row != NULL)
+				take_answer(&batch, flight, row);
+		}
+		if (mf_flight_outcome(flight) == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG)
+		{
+			char	   *error = mf_flight_error(flight);
+
+			mf_queue_pause(scope->schema, flight->circuit->account, "status reader", error);
+			mf_circuit_report(flight->circuit, "is paused", error);
+		}
+		dlist_delete(&flight->node);
+		dlist_push_tail(recorded, &flight->node);
+	}
+
+	if (batch.change_count > 0)
+		mf_payment_apply(scope, batch.changes, batch.change_count);
+	tried = (int64 *) palloc((batch.try_count + 1) * sizeof(int64));
+	if (batch.try_count > 0)
+		tried_count = mf_payment_store_tries(scope, batch.tries, batch.try_count, tried);
+	if (batch.answered_count > 0)
+		mf_payment_answered(scope, batch.answered, batch.answered_count);
+	if (batch.event_count > 0)
+		mf_payment_resolve_events(scope, batch.events, batch.event_count);
+	for (i = 0; i < batch.next_count; i++)
+		plan(&batch, i, tried, tried_count);
+	if (batch.next_count > 0)
+		mf_payment_reschedule(scope, batch.next, batch.next_count);
+	MF_FAILPOINT("payment_recorded");
+
+	/* whoever asked meanwhile, or waits for this */
+	mf_inquiry_wake();
+	mf_wake_waiting_at_commit();
+}
+
+/* Tries of all answers together. */
+static int
+count_tries(dlist_head *landed)
+{
+	dlist_iter	iter;
+	int			count = 0;
+
+	dlist_foreach(iter, landed)
+		count += dlist_container(MfFlight, node, iter.cur)->payment.try_count;
+	return count;
+}
+
+/* One answer about an invoice whose row is locked. */
+static void
+take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row)
+{
+	const MfInquiryJob *job = flight->inquiry;
+	int			number = batch->next_count++;
+	MfInquiryNext *next = &batch->next[number];
+	MfPaymentChange *change;
+	MfLookup	lookup = mf_flight_lookup(flight);
+
+	batch->flights[number] = flight;
+	next->invoice = job->invoice;
+	next->requests = job->requests;
+	next->refunds = job->refunds;
+	next->urgent = job->urgent;
+	next->tries = job->tries;
+	next->step = job->step;
+
+	if (lookup == MF_LOOKUP_FAILED || lookup == MF_LOOKUP_THROTTLED || lookup == MF_LOOKUP_ACCOUNT_PROBLEM)
+	{
+		/* no answer */
+		next->due = retry_time(batch, flight);
+		return;
+	}
+
+	change = &batch->changes[batch->change_count++];
+	change->invoice = flight->invoice;
+	change->from = change->to = row->status;
+	change->attempt = row->attempts;
+	batch->answered[batch->answered_count++] = flight->invoice;
+
+	if (flight->kind == MF_JOB_REFUNDS)
+		take_refunds(flight, row, change);
+	else if (lookup != MF_FOUND)
+		change->error = psprintf("MyFatoorah does not find invoice %s: %s", row->invoice_id, mf_flight_error(flight));
+	else if (strcmp(flight->found.values[MF_PS_INVOICE_ID], row->invoice_id) != 0)
+		change->error = psprintf("asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
+								 flight->found.values[MF_PS_INVOICE_ID]);
+	else
+		take_payment(batch, flight, row, change);
+}
+
+/* What GetPaymentStatus says. */
+static void
+take_payment(Batch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
+{
+	const MfAccount *account = mf_account_get(flight->circuit->account);
+	const MfPayment *payment = &flight->payment;
+	char	   *const *values = flight->found.values;
+	const char *word = plain_text(values[MF_PS_INVOICE_STATUS]);
+	MfPaymentStatus read = payment->status;
+	TimestampTz expires_at = expiry(flight);
+
+	change->invoice_status = word;
+	change->base_value = plain_decimal(values[MF_PS_INVOICE_VALUE]);
+	change->base_currency = change->base_value ? account->currency : NULL;
+	change->display_value = plain_decimal(values[MF_PS_INVOICE_DISPLAY_VALUE]);
+	change->display_currency = change->display_value ? plain_text(values[MF_PS_DISPLAY_CURRENCY]) : NULL;
+	take_tries(batch, flight, account);
+
+	if (!payment->known)
+	{
+		change->error = psprintf("MyFatoorah says InvoiceStatus \"%s\", a word that is not known; payment_status was left as it was",
+								 word ? word : "");
+		return;
+	}
+
+	/* expired is not a word of MyFatoorah's: it follows from the time */
+	if (read == MF_UNPAID && !payment->unsettled && expires_at != 0 && expires_at <= batch->now)
+		read = MF_EXPIRED;
+	change->to = mf_payment_next(row->status, read);
+	if (is_paid(row->status) && read != MF_PAID && !payment->unsettled)
+		change->error = psprintf("MyFatoorah now says InvoiceStatus \"%s\" of an invoice that was paid", word);
+	change->reason = psprintf("InvoiceStatus \"%s\"", word);
+
+	if (read == MF_PAID)
+	{
+		change->paid_at = batch->now;
+		change->overpaid = payment->successes > 1;
+		change->paid_late = row->status == MF_EXPIRED || row->status == MF_REMOTE_CANCELLED;
+		if (payment->paid_by >= 0)
+		{
+			char	   *const *attempt = payment->tries[payment->paid_by].values;
+
+			change->payment_id = plain_text(attempt[MF_TX_PAYMENT_ID]);
+			change->pay_value = plain_decimal(attempt[MF_TX_PAID_CURRENCY_VALUE]);
+			change->pay_currency = change->pay_value ? plain_text(attempt[MF_TX_PAID_CURRENCY]) : NULL;
+			if (attempt[MF_TX_TRANSACTION_DATE] != NULL)
+				change->paid_at = mf_account_timestamp(account, attempt[MF_TX_TRANSACTION_DATE]);
+			if (change->payment_id != NULL)
+				change->reason = psprintf("%s, PaymentId %s", change->reason, change->payment_id);
+		}
+	}
+}
+
+/* What GetRefundStatus says: the sum of what was carried out. */
+static void
+take_refunds(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
+{
+	Datum		sum = DirectFunctionCall1(int8_numeric, Int64GetDatum(0));
+	int			done = 0;
+	int			i;
+
+	for (i = 0; i < flight->refunds.count; i++)
+	{
+		const MfRefund *refund = &flight->refunds.refunds[i];
+		const char *amount = plain_decimal(refund->refund_amount);
+
+		if (pg_strcasecmp(refund->refund_status, "Refunded") != 0 || amount == NULL)
+			continue;
+		done++;
+		sum = DirectFunctionCall2(numeric_add, sum,
+								  DirectFunctionCall3(numeric_in, CStringGetDatum(amount),
+													  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	}
+	if (done == 0)
+		return;
+	change->refunded_value = DatumGetCString(DirectFunctionCall1(numeric_out, sum));
+	change->reason = psprintf("%d refunds, %s together", done, change->refunded_value);
+	change->to = mf_payment_next(row->status, MF_PARTLY_REFUNDED);
+	if (row->base_value != NULL &&
+		DatumGetBool(DirectFunctionCall2(numeric_ge, sum,
+										 DirectFunctionCall3(numeric_in, CStringGetDatum(row->base_value),
+															 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)))))
+		change->to = mf_payment_next(row->status, MF_REFUNDED);
+}
+
+/* The tries of an answer, each under an id of its own. */
+static void
+take_tries(Batch *batch, const MfFlight *flight, const MfAccount *account)
+{
+	int			first = batch->try_count;
+	int			i;
+
+	for (i = 0; i < flight->payment.try_count; i++)
+	{
+		char	   *const *values = flight->payment.tries[i].values;
+		MfTryRow   *row = &batch->tries[batch->try_count++];
+		const char *id;
+		int			same = 1;
+		int			j;
+
+		row->invoice = flight->invoice;
+		for (j = 0; j < MF_TX_COUNT; j++)
+			row->values[j] = mf_transaction_fields[j].kind == MF_DECIMAL ? plain_decimal(values[j]) : plain_text(values[j]);
+		if (values[MF_TX_TRANSACTION_DATE] != NULL)
+			row->transaction_date = mf_account_timestamp(account, values[MF_TX_TRANSACTION_DATE]);
+
+		/* MyFatoorah gives each a PaymentId; should it not, nothing is lost */
+		id = row->values[MF_TX_PAYMENT_ID];
+		if (id == NULL || id[0] == '\0')
+			id = row->values[MF_TX_TRANSACTION_ID] ? row->values[MF_TX_TRANSACTION_ID] : "";
+		row->values[MF_TX_PAYMENT_ID] = id;
+		for (j = first; j < batch->try_count - 1; j++)
+		{
+			if (strcmp(batch->tries[j].values[MF_TX_PAYMENT_ID], row->values[MF_TX_PAYMENT_ID]) == 0)
+			{
+				row->values[MF_TX_PAYMENT_ID] = psprintf("%s#%d", id, ++same);
+				j = first - 1;
+			}
+		}
+	}
+}
+
+/* Whose PaymentId it is; the invoice itself is asked about then. */
+static void
+take_payment_id(Batch *batch, const MfFlight *flight)
+{
+	const MfInquiryJob *job = flight->inquiry;
+	MfEventNext *next = &batch->events[batch->event_count++];
+
+	next->event = job->event;
+	next->tries = job->tries;
+	switch (flight->found.lookup)
+	{
+		case MF_FOUND:
+			next->invoice_id = flight->found.values[MF_PS_INVOICE_ID];
+			break;
+		case MF_NOT_FOUND:
+		case MF_LOOKUP_REFUSED:
+			next->tries++;
+			if (job->tries < MF_QUICK_TRIES)
+				next->due = quick_time(batch->now, job->tries);
+			break;
+		default:
+			next->due = retry_time(batch, flight);
+			break;
+	}
+}
+
+/* When the next question comes, by what this answer has changed. */
+static void
+plan(Batch *batch, int number, const int64 *tried, int tried_count)
+{
+	MfFlight   *flight = batch->flights[number];
+	MfInquiryNext *next = &batch->next[number];
+	const MfPaymentChange *change = NULL;
+	bool		changed;
+	bool		doubtful;
+	int			i;
+
+	for (i = 0; i < batch->change_count; i++)
+	{
+		if (batch->changes[i].invoice == next->invoice)
+			change = &batch->changes[i];
+	}
+	if (change == NULL)
+		return;					/* no answer: planned already */
+
+	changed = change->changed;
+	for (i = 0; i < tried_count; i++)
+		changed |= tried[i] == next->invoice;
+	doubtful = mf_flight_lookup(flight) != MF_FOUND || change->error != NULL || flight->payment.unsettled;
+
+	next->step = change->from == change->to ? next->step + 1 : 0;
+
+	/* who was told of a refund wants to see it */
+	if (flight->kind == MF_JOB_INQUIRY && next->refunds && is_paid(change->to))
+	{
+		next->due = batch->now;
+		next->urgent = true;
+		return;
+	}
+	if (flight->kind == MF_JOB_REFUNDS)
+	{
+		doubtful = false;
+		next->refunds = !changed && next->tries < MF_QUICK_TRIES;
+	}
+
+	if ((doubtful || (next->urgent && !changed && (next->refunds || !is_paid(change->to)))) &&
+		next->tries < MF_QUICK_TRIES)
+	{
+		next->urgent = true;
+		next->due = quick_time(batch->now, next->tries++);
+		return;
+	}
+	next->urgent = false;
+	if (!doubtful)
+		next->tries = 0;
+	next->done = !mf_inquiry_schedule(change->to, next->step, expiry(flight), batch->now, &next->due);
+}
+
+/* A question that was not answered is asked again once the account can be reached. */
+static TimestampTz
+retry_time(const Batch *batch, const MfFlight *flight)
+{
+	int			retry_after = mf_flight_retry_after(flight);
+	TimestampTz due = TimestampTzPlusMilliseconds(batch->now, retry_after >= 0 ? (int64) retry_after * 1000 :
+												  mf_retry_delay);
+
+	return Max(due, flight->circuit->retry_at);
+}
+
+static TimestampTz
+quick_time(TimestampTz now, int tries)
+{
+	return TimestampTzPlusMilliseconds(now, quick_delays_ms[Min(tries, MF_QUICK_TRIES - 1)]);
+}
+
+/* Until when the invoice can be paid, by the answer or else by the row; 0 = unknown. */
+static TimestampTz
+expiry(const MfFlight *flight)
+{
+	const char *local = flight->kind == MF_JOB_INQUIRY ? flight->found.values[MF_PS_EXPIRY_DATE] : NULL;
+
+	if (local == NULL)
+		return flight->inquiry->expires_at;
+	return mf_account_timestamp(mf_account_get(flight->circuit->account), local);
+}
+
+/* Text in the server encoding; NULL stays NULL. */
+static const char *
+plain_text(const char *utf8)
+{
+	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
+}
+
+/* A decimal that numeric takes; NULL for what is none or too long to be an amount. */
+static const char *
+plain_decimal(const char *text)
+{
+	return text != NULL && text[0] != '\0' && strlen(text) <= DECIMAL_MAX ? text : NULL;
+}
+
+/* Money has come in, whatever became of it since. */
+static bool
+is_paid(MfPaymentStatus status)
+{
+	return status == MF_PAID || status == MF_PARTLY_REFUNDED || status == MF_REFUNDED || status == MF_DISPUTED;
+}

@@ -1,0 +1,429 @@
+/*
+ * payment.c
+ *	  SQL of the worker about payments: inquiries, tries, results.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/payment.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "payment.h"
+#include "sql_array.h"
+
+/* by probing three indexes per account */
+static MfStatement accounts_statement = {
+	"SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
+	"    WHERE a.account IN (s.srvname::text, '*') AND a.paused_at IS NOT NULL), "
+	"  (SELECT q.due FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent ORDER BY q.due LIMIT 1), "
+	"  (SELECT q.due FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent ORDER BY q.due LIMIT 1), "
+	"  (SELECT e.due FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL ORDER BY e.due LIMIT 1) "
+	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHERE w.fdwname = 'myfatoorah'",
+	0, {0}, NULL, InvalidOid
+};
+
+#define CLAIM(condition) \
+	"SELECT c.invoice, 0::int8, c.account, i.created_by, CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
+	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent, c.refunds, c.requests, c.tries, c.step, " \
+	"  i.expiry_date, coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false) " \
+	"FROM (SELECT q.* FROM @mf_inquiry q WHERE q.account = $1 AND " condition " AND q.due <= $3 " \
+	"  ORDER BY q.due LIMIT $2 FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
+
+static MfStatement claim_urgent_statement = {
+	CLAIM("q.urgent"), 3, {TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement claim_polls_statement = {
+	CLAIM("NOT q.urgent"), 3, {TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+/* the key of whoever made the newest invoice of the account */
+static MfStatement claim_events_statement = {
+	"SELECT 0::int8, e.id, e.account, (SELECT i.created_by FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
+	"    WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1), "
+	"  e.payment_id, false, true, false, 0, e.tries, 0::int2, NULL::timestamptz, false "
+	"FROM @mf_event e WHERE e.account = $1 AND e.due <= $3 ORDER BY e.due LIMIT $2 FOR UPDATE SKIP LOCKED",
+	3, {TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement reschedule_statement = {
+	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step)), "
+	"l AS MATERIALIZED (SELECT q.invoice, q.requests FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
+	"  ORDER BY q.invoice FOR UPDATE), "
+	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = n.invoice AND l.invoice = n.invoice "
+	"  AND n.done AND l.requests = n.requests) "
+	"UPDATE @mf_inquiry q SET "
+	"  due = CASE WHEN l.requests = n.requests THEN n.due ELSE clock_timestamp() END, "
+	"  urgent = n.urgent OR l.requests <> n.requests, "
+	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
+	"  tries = CASE WHEN l.requests = n.requests THEN n.tries ELSE q.tries END, step = n.step "
+	"FROM n, l WHERE q.invoice = n.invoice AND l.invoice = n.invoice AND NOT (n.done AND l.requests = n.requests)",
+	8, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
+		INT4ARRAYOID}, NULL, InvalidOid
+};
+
+static MfStatement resolve_events_statement = {
+	"WITH n AS MATERIALIZED (SELECT n.*, (SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
+	"    WHERE e.id = n.event AND i.invoice_id = n.invoice_id::int8 ORDER BY i.id LIMIT 1) AS invoice "
+	"  FROM unnest($1, $2, $3, $4) AS n(event, invoice_id, due, tries)), "
+	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, invoice = coalesce(n.invoice, e.invoice), "
+	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
+	"    answered_at = CASE WHEN n.due IS NULL AND n.invoice IS NULL THEN clock_timestamp() END "
+	"  FROM n WHERE e.id = n.event RETURNING e.invoice) "
+	"INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests) "
+	"SELECT i.id, i.account, clock_timestamp(), true, 1 FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e) "
+	"ORDER BY i.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
+	"  requests = q.requests + 1, tries = 0",
+	4, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
+};
+
+static MfStatement lock_statement = {
+	"SELECT i.id, i.invoice_id::text, i.payment_status, i.attempts, i.base_value::text FROM @mf_invoice i "
+	"WHERE i.id = ANY ($1) AND i.status = 'sent' FOR NO KEY UPDATE SKIP LOCKED",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
+};
+
+/* a row that stays what it was is not written again */
+static MfStatement apply_statement = {
+	"UPDATE @mf_invoice i SET payment_status = n.payment_status, invoice_status = n.invoice_status, "
+	"  payment_id = n.payment_id, base_currency = n.base_currency, base_value = n.base_value, "
+	"  display_currency = n.display_currency, display_value = n.display_value, pay_currency = n.pay_currency, "
+	"  pay_value = n.pay_value, paid_at = n.paid_at, refunded_value = n.refunded_value, overpaid = n.overpaid, "
+	"  paid_late = n.paid_late, last_error = n.error "
+	"FROM (SELECT o.id, c.to_status AS payment_status, coalesce(c.invoice_status, o.invoice_status) AS invoice_status, "
+	"    coalesce(c.payment_id, o.payment_id) AS payment_id, coalesce(c.base_currency, o.base_currency) AS base_currency, "
+	"    coalesce(c.base_value, o.base_value) AS base_value, "
+	"    coalesce(c.display_currency, o.display_currency) AS display_currency, "
+	"    coalesce(c.display_value, o.display_value) AS display_value, "
+	"    coalesce(c.pay_currency, o.pay_currency) AS pay_currency, coalesce(c.pay_value, o.pay_value) AS pay_value, "
+	"    coalesce(o.paid_at, c.paid_at) AS paid_at, coalesce(c.refunded_value, o.refunded_value) AS refunded_value, "
+	"    o.overpaid OR c.overpaid AS overpaid, o.paid_late OR c.paid_late AS paid_late, "
+	"    coalesce(c.error, o.last_error) AS error "
+	"  FROM (SELECT c.invoice, c.to_status, c.invoice_status, c.payment_id, c.base_currency, "
+	"      c.base_value::numeric AS base_value, c.display_currency, c.display_value::numeric AS display_value, "
+	"      c.pay_currency, c.pay_value::numeric AS pay_value, c.paid_at, c.refunded_value::numeric AS refunded_value, "
+	"      c.overpaid, c.paid_late, c.error "
+	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+	"    AS c(invoice, to_status, invoice_status, payment_id, base_currency, base_value, display_currency, "
+	"      display_value, pay_currency, pay_value, paid_at, refunded_value, overpaid, paid_late, error)) c "
+	"  JOIN @mf_invoice o ON o.id = c.invoice) n "
+	"WHERE i.id = n.id AND (i.payment_status, i.invoice_status, i.payment_id, i.base_currency, i.base_value, "
+	"    i.display_currency, i.display_value, i.pay_currency, i.pay_value, i.paid_at, i.refunded_value, i.overpaid, "
+	"    i.paid_late, i.last_error) IS DISTINCT FROM (n.payment_status, n.invoice_status, n.payment_id, "
+	"    n.base_currency, n.base_value, n.display_currency, n.display_value, n.pay_currency, n.pay_value, n.paid_at, "
+	"    n.refunded_value, n.overpaid, n.paid_late, n.error) "
+	"RETURNING i.id",
+	15, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TEXTARRAYOID},
+	NULL, InvalidOid
+};
+
+static MfStatement history_statement = {
+	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"SELECT h.invoice, clock_timestamp(), 'status reader', h.from_status, h.to_status, h.attempt, h.reason "
+	"FROM unnest($1, $2, $3, $4, $5) AS h(invoice, from_status, to_status, attempt, reason)",
+	5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
+};
+
+/* columns of mf_transaction in the order of mf_transaction_fields[] but for the date, which comes second */
+#define IS_SUCCESS(row) "lower(" row ".transaction_status) IN ('succss', 'success')"
+#define TRY_VALUES(row) \
+	"(" row ".transaction_status, " row ".transaction_date, " row ".payment_gateway, " row ".reference_id, " \
+	row ".track_id, " row ".transaction_id, " row ".authorization_id, " row ".transaction_value, " \
+	row ".customer_service_charge, " row ".total_service_charge, " row ".due_value, " row ".paid_currency, " \
+	row ".paid_currency_value, " row ".vat_amount, " row ".ip_address, " row ".country, " row ".currency, " \
+	row ".error, " row ".card_number, " row ".error_code, " row ".eci, " row ".card)"
+#define TRY_COLUMNS \
+	"(transaction_status, transaction_date, payment_gateway, reference_id, track_id, transaction_id, " \
+	"authorization_id, transaction_value, customer_service_charge, total_service_charge, due_value, paid_currency, " \
+	"paid_currency_value, vat_amount, ip_address, country, currency, error, card_number, error_code, eci, card"
+
+/* money that a try has brought is not taken back by an older answer */
+static MfStatement store_tries_statement = {
+	"INSERT INTO @mf_transaction AS o " TRY_COLUMNS ", invoice, payment_id) "
+	"SELECT n.transaction_status, n.transaction_date, n.payment_gateway, n.reference_id, n.track_id, n.transaction_id, "
+	"  n.authorization_id, n.transaction_value::numeric, n.customer_service_charge::numeric, "
+	"  n.total_service_charge::numeric, n.due_value::numeric, n.paid_currency, n.paid_currency_value::numeric, "
+	"  n.vat_amount::numeric, n.ip_address, n.country, n.currency, n.error, n.card_number, n.error_code, n.eci, "
+	"  n.card::jsonb, n.invoice, n.payment_id "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
+	"  $23, $24) AS n(invoice, transaction_date, payment_gateway, reference_id, track_id, transaction_id, payment_id, "
+	"  authorization_id, transaction_status, transaction_value, customer_service_charge, total_service_charge, "
+	"  due_value, paid_currency, paid_currency_value, vat_amount, ip_address, country, currency, error, card_number, "
+	"  error_code, eci, card) ORDER BY n.invoice, n.payment_id "
+	"ON CONFLICT (invoice, payment_id) DO UPDATE SET " TRY_COLUMNS ", changed_at) = "
+	"  (EXCLUDED.transaction_status, EXCLUDED.transaction_date, EXCLUDED.payment_gateway, EXCLUDED.reference_id, "
+	"  EXCLUDED.track_id, EXCLUDED.transaction_id, EXCLUDED.authorization_id, EXCLUDED.transaction_value, "
+	"  EXCLUDED.customer_service_charge, EXCLUDED.total_service_charge, EXCLUDED.due_value, EXCLUDED.paid_currency, "
+	"  EXCLUDED.paid_currency_value, EXCLUDED.vat_amount, EXCLUDED.ip_address, EXCLUDED.country, EXCLUDED.currency, "
+	"  EXCLUDED.error, EXCLUDED.card_number, EXCLUDED.error_code, EXCLUDED.eci, EXCLUDED.card, clock_timestamp()) "
+	"WHERE " TRY_VALUES("o") " IS DISTINCT FROM " TRY_VALUES("EXCLUDED")
+	"  AND (" IS_SUCCESS("EXCLUDED") " OR NOT coalesce(" IS_SUCCESS("o") ", false)) "
+	"RETURNING o.invoice",
+	24, {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID}, NULL, InvalidOid
+};
+
+static MfStatement answered_statement = {
+	"UPDATE @mf_event e SET answered_at = clock_timestamp() WHERE e.invoice = ANY ($1) AND e.answered_at IS NULL",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
+};
+
+static List *read_jobs(uint64 rows);
+static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
+static TimestampTz timestamp_or_0(HeapTuple tuple, TupleDesc desc, int number);
+
+/* See payment.h. */
+List *
+mf_payment_accounts(const MfSqlScope *scope)
+{
+	uint64		rows = mf_sql_execute(scope, &accounts_statement, NULL, NULL);
+	List	   *accounts = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfInquiryAccount *account = (MfInquiryAccount *) palloc(sizeof(MfInquiryAccount));
+
+		account->name = text_or_null(tuple, desc, 1);
+		account->paused = DatumGetBool(mf_result(tuple, desc, 2, NULL));
+		account->urgent_due = timestamp_or_0(tuple, desc, 3);
+		account->poll_due = timestamp_or_0(tuple, desc, 4);
+		account->event_due = timestamp_or_0(tuple, desc, 5);
+		accounts = lappend(accounts, account);
+	}
+	return accounts;
+}
+
+/* See payment.h. */
+List *
+mf_payment_claim(const MfSqlScope *scope, const char *account, bool urgent, int limit, TimestampTz now)
+{
+	Datum		values[3];
+
+	values[0] = CStringGetTextDatum(account);
+	values[1] = Int32GetDatum(limit);
+	values[2] = TimestampTzGetDatum(now);
+	return read_jobs(mf_sql_execute(scope, urgent ? &claim_urgent_statement : &claim_polls_statement, values, NULL));
+}
+
+/* See payment.h. */
+List *
+mf_payment_claim_events(const MfSqlScope *scope, const char *account, int limit, TimestampTz now)
+{
+	Datum		values[3];
+
+	values[0] = CStringGetTextDatum(account);
+	values[1] = Int32GetDatum(limit);
+	values[2] = TimestampTzGetDatum(now);
+	return read_jobs(mf_sql_execute(scope, &claim_events_statement, values, NULL));
+}
+
+/* The rows of a claim. */
+static List *
+read_jobs(uint64 rows)
+{
+	List	   *jobs = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfInquiryJob *job = (MfInquiryJob *) palloc0(sizeof(MfInquiryJob));
+		bool		isnull;
+		Datum		created_by = mf_result(tuple, desc, 4, &isnull);
+
+		job->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		job->event = DatumGetInt64(mf_result(tuple, desc, 2, NULL));
+		job->account = text_or_null(tuple, desc, 3);
+		job->created_by = isnull ? pstrdup("") : pstrdup(NameStr(*DatumGetName(created_by)));
+		job->key = text_or_null(tuple, desc, 5);
+		job->gone = DatumGetBool(mf_result(tuple, desc, 6, NULL));
+		job->urgent = DatumGetBool(mf_result(tuple, desc, 7, NULL));
+		job->refunds = DatumGetBool(mf_result(tuple, desc, 8, NULL));
+		job->requests = DatumGetInt32(mf_result(tuple, desc, 9, NULL));
+		job->tries = DatumGetInt16(mf_result(tuple, desc, 10, NULL));
+		job->step = DatumGetInt16(mf_result(tuple, desc, 11, NULL));
+		job->expires_at = timestamp_or_0(tuple, desc, 12);
+		job->paid = DatumGetBool(mf_result(tuple, desc, 13, NULL));
+		jobs = lappend(jobs, job);
+	}
+	return jobs;
+}
+
+static char *
+text_or_null(HeapTuple tuple, TupleDesc desc, int number)
+{
+	bool		isnull;
+	Datum		value = mf_result(tuple, desc, number, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static TimestampTz
+timestamp_or_0(HeapTuple tuple, TupleDesc desc, int number)
+{
+	bool		isnull;
+	Datum		value = mf_result(tuple, desc, number, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+/* See payment.h. */
+void
+mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count)
+{
+	MfArray    *columns = mf_columns_start(&reschedule_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(next[i].invoice));
+		mf_array_add(&columns[1], Int32GetDatum(next[i].requests));
+		mf_array_add(&columns[2], BoolGetDatum(next[i].done));
+		mf_array_add(&columns[3], TimestampTzGetDatum(next[i].due));
+		mf_array_add(&columns[4], BoolGetDatum(next[i].urgent));
+		mf_array_add(&columns[5], BoolGetDatum(next[i].refunds));
+		mf_array_add(&columns[6], Int32GetDatum(next[i].tries));
+		mf_array_add(&columns[7], Int32GetDatum(Min(next[i].step, PG_INT16_MAX)));
+	}
+	(void) mf_columns_execute(scope, &reschedule_statement, columns);
+}
+
+/* See payment.h. */
+void
+mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int count)
+{
+	MfArray    *columns = mf_columns_start(&resolve_events_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(next[i].event));
+		mf_array_add_text(&columns[1], next[i].invoice_id);
+		mf_array_add_timestamp(&columns[2], next[i].due);
+		mf_array_add(&columns[3], Int32GetDatum(next[i].tries));
+	}
+	(void) mf_columns_execute(scope, &resolve_events_statement, columns);
+}
+
+/* See payment.h. */
+List *
+mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows = mf_sql_execute(scope, &lock_statement, &value, NULL);
+	List	   *locked = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfPaymentRow *row = (MfPaymentRow *) palloc0(sizeof(MfPaymentRow));
+
+		row->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		row->invoice_id = text_or_null(tuple, desc, 2);
+		row->status = (MfPaymentStatus) mf_payment_status_from_name(TextDatumGetCString(mf_result(tuple, desc, 3, NULL)));
+		row->attempts = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
+		row->base_value = text_or_null(tuple, desc, 5);
+		locked = lappend(locked, row);
+	}
+	return locked;
+}
+
+/* See payment.h. */
+void
+mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
+{
+	MfArray    *columns = mf_columns_start(&apply_statement, count);
+	MfArray    *history = mf_columns_start(&history_statement, count);
+	uint64		rows;
+	uint64		row;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		const MfPaymentChange *c = &changes[i];
+
+		mf_array_add(&columns[0], Int64GetDatum(c->invoice));
+		mf_array_add_text(&columns[1], mf_payment_status_name(c->to));
+		mf_array_add_text(&columns[2], c->invoice_status);
+		mf_array_add_text(&columns[3], c->payment_id);
+		mf_array_add_text(&columns[4], c->base_currency);
+		mf_array_add_text(&columns[5], c->base_value);
+		mf_array_add_text(&columns[6], c->display_currency);
+		mf_array_add_text(&columns[7], c->display_value);
+		mf_array_add_text(&columns[8], c->pay_currency);
+		mf_array_add_text(&columns[9], c->pay_value);
+		mf_array_add_timestamp(&columns[10], c->paid_at);
+		mf_array_add_text(&columns[11], c->refunded_value);
+		mf_array_add(&columns[12], BoolGetDatum(c->overpaid));
+		mf_array_add(&columns[13], BoolGetDatum(c->paid_late));
+		mf_array_add_text(&columns[14], c->error);
+		if (c->from != c->to)
+		{
+			mf_array_add(&history[0], Int64GetDatum(c->invoice));
+			mf_array_add_text(&history[1], mf_payment_status_name(c->from));
+			mf_array_add_text(&history[2], mf_payment_status_name(c->to));
+			mf_array_add(&history[3], Int32GetDatum(c->attempt));
+			mf_array_add_text(&history[4], c->reason);
+		}
+	}
+	rows = mf_columns_execute(scope, &apply_statement, columns);
+	for (row = 0; row < rows; row++)
+	{
+		int64		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL));
+
+		for (i = 0; i < count; i++)
+			changes[i].changed |= changes[i].invoice == invoice;
+	}
+	if (history[0].count > 0)
+		(void) mf_columns_execute(scope, &history_statement, history);
+}
+
+/* See payment.h. */
+int
+mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count, int64 *changed)
+{
+	MfArray    *columns = mf_columns_start(&store_tries_statement, count);
+	uint64		rows;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		int			column = 2;
+		int			field;
+
+		mf_array_add(&columns[0], Int64GetDatum(tries[i].invoice));
+		mf_array_add_timestamp(&columns[1], tries[i].transaction_date);
+		for (field = 0; field < MF_TX_COUNT; field++)
+		{
+			if (field != MF_TX_TRANSACTION_DATE)
+				mf_array_add_text(&columns[column++], tries[i].values[field]);
+		}
+	}
+	rows = mf_columns_execute(scope, &store_tries_statement, columns);
+	for (i = 0; i < (int) rows; i++)
+		changed[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	return (int) rows;
+}
+
+/* See payment.h. */
+void
+mf_payment_answered(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	Datum		value = mf_int8_array(invoices, count);
+
+	(void) mf_sql_execute(scope, &answered_statement, &value, NULL);
+}

@@ -1,0 +1,228 @@
+/*
+ * payment.h
+ *	  All SQL of payment status: events, inquiries, tries, results.
+ *
+ * Every function runs inside the caller's transaction; none commits.
+ *
+ * Rows are locked in one order, so that nobody waits in a circle: mf_invoice,
+ * mf_event, mf_inquiry, and within a table by key.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/payment.h
+ */
+#ifndef MF_PAYMENT_SQL_H
+#define MF_PAYMENT_SQL_H
+
+#include "core/payment.h"
+#include "invoice.h"
+#include "sql.h"
+
+#define MF_EVENT_DIGEST_SIZE 32
+
+/* Answers without a change, after an event, that are followed by another question soon */
+#define MF_QUICK_TRIES 5
+
+/* An event that came in; text is in the server encoding */
+typedef struct MfEvent
+{
+	const char *account;
+	const char *door;			/* "webhook", "callback" or "log" */
+	int			version;		/* 0 = none */
+	int			event_code;		/* 0 = none */
+	const char *event_name;
+	const char *event_status;
+	const char *event_reference;
+	const char *invoice_id;		/* digits */
+	const char *payment_id;
+	const char *customer_reference;
+	int64		invoice;		/* mf_invoice.id, 0 = to be found out */
+	uint8		digest[MF_EVENT_DIGEST_SIZE];
+	const char *data;			/* JSON that jsonb takes */
+	bool		resolve;		/* unless it matches a row, MyFatoorah is
+								 * asked whose PaymentId it is */
+
+	/* what became of it */
+	int64		id;
+	bool		repeated;
+} MfEvent;
+
+/*
+ * Stores events, each once, matches them with invoices, and makes an inquiry
+ * of each that is news.  Sets id, invoice and repeated.
+ */
+extern void mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count);
+
+/* Invoices that were just sent: when their payment is asked for first. */
+extern void mf_payment_open(const MfSqlScope *scope, const int64 *invoices, int count, TimestampTz due);
+
+/* An account with something to ask, and since when */
+typedef struct MfInquiryAccount
+{
+	char	   *name;
+	bool		paused;
+	TimestampTz urgent_due;		/* 0 = nothing */
+	TimestampTz poll_due;
+	TimestampTz event_due;
+} MfInquiryAccount;
+
+/* List of MfInquiryAccount: all accounts of this database. */
+extern List *mf_payment_accounts(const MfSqlScope *scope);
+
+/* One invoice to be asked about, with its row as it was when claimed */
+typedef struct MfInquiryJob
+{
+	int64		invoice;		/* 0 = an event's PaymentId */
+	int64		event;			/* the event, then */
+	char	   *account;
+	char	   *created_by;
+	char	   *key;			/* InvoiceId, or PaymentId; NULL = not sent (yet) */
+	bool		gone;			/* no invoice to ask about, now or ever */
+	bool		urgent;
+	bool		refunds;		/* the refunds are to be asked for, too */
+	bool		paid;			/* as far as the row knows */
+	int			requests;
+	int			tries;
+	int			step;
+	TimestampTz expires_at;		/* by the row; 0 = unknown */
+} MfInquiryJob;
+
+/*
+ * Locks what is due for an account, at most "limit".  List of MfInquiryJob.
+ */
+extern List *mf_payment_claim(const MfSqlScope *scope, const char *account, bool urgent, int limit, TimestampTz now);
+extern List *mf_payment_claim_events(const MfSqlScope *scope, const char *account, int limit, TimestampTz now);
+
+/* What comes next for an inquiry */
+typedef struct MfInquiryNext
+{
+	int64		invoice;
+	int			requests;		/* as claimed: whoever asked since is asked for
+								 * again at once */
+	bool		done;			/* nothing can change any more */
+	TimestampTz due;
+	bool		urgent;
+	bool		refunds;
+	int			tries;
+	int			step;
+} MfInquiryNext;
+
+extern void mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count);
+
+/* Likewise for an event's PaymentId; "due" 0 = not asked again */
+typedef struct MfEventNext
+{
+	int64		event;
+	const char *invoice_id;		/* of the answer; NULL = none */
+	TimestampTz due;
+	int			tries;
+} MfEventNext;
+
+/* Also makes an inquiry of what matches an invoice now. */
+extern void mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int count);
+
+/* A row as the reader of answers needs it, locked */
+typedef struct MfPaymentRow
+{
+	int64		invoice;
+	char	   *invoice_id;
+	MfPaymentStatus status;
+	int			attempts;
+	char	   *base_value;		/* as last read; NULL = never */
+} MfPaymentRow;
+
+/* Those that nobody else has locked. List of MfPaymentRow. */
+extern List *mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count);
+
+/* What an answer makes of a row; NULL and 0 leave a column as it is */
+typedef struct MfPaymentChange
+{
+	int64		invoice;
+	MfPaymentStatus from;
+	MfPaymentStatus to;
+	int			attempt;
+	const char *invoice_status;
+	const char *payment_id;
+	const char *base_currency;
+	const char *base_value;
+	const char *display_currency;
+	const char *display_value;
+	const char *pay_currency;
+	const char *pay_value;
+	TimestampTz paid_at;
+	const char *refunded_value;
+	bool		overpaid;
+	bool		paid_late;
+	const char *error;			/* for last_error */
+	const char *reason;			/* for the history, if the state changes */
+
+	bool		changed;		/* out: the row is not what it was */
+} MfPaymentChange;
+
+extern void mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count);
+
+/* A try of an invoice, values in the server encoding */
+typedef struct MfTryRow
+{
+	int64		invoice;
+	const char *values[MF_TX_COUNT];
+	TimestampTz transaction_date;	/* 0 = none */
+} MfTryRow;
+
+/* New and changed ones; the ids of their invoices in "changed", which has room for all. How many. */
+extern int	mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count, int64 *changed);
+
+/* The events about these invoices have had their answer. */
+extern void mf_payment_answered(const MfSqlScope *scope, const int64 *invoices, int count);
+
+/* Where the log of deliveries is to be read from, for an account with open payments */
+typedef struct MfLogStart
+{
+	TimestampTz since;
+	char	   *created_by;		/* whose key reads it */
+} MfLogStart;
+
+/* NULL if no payment is open. */
+extern MfLogStart *mf_payment_log_start(const MfSqlScope *scope, const char *account);
+
+/* What a customer's callback needs of a row */
+typedef struct MfCallbackRow
+{
+	int64		invoice;
+	char	   *account;
+	char	   *token;			/* the random end of its reference */
+	char	   *payment_status;
+	bool		settled;		/* nobody waits for an answer about it */
+	bool		arabic;
+	char	   *call_back_url;	/* the row's own, NULL = none */
+	char	   *error_url;
+} MfCallbackRow;
+
+/* List of MfCallbackRow. */
+extern List *mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count);
+
+/* --- own scope --- */
+
+/* A person wants to know about a sent invoice. False if it was never sent. */
+extern bool mf_payment_refresh(Oid schema, int64 invoice);
+
+/* What somebody who waits for an invoice sees of it, as the current role */
+typedef struct MfWaitedInvoice
+{
+	char		status[32];
+	char		payment_status[32];
+	TransactionId xmin;
+} MfWaitedInvoice;
+
+/* False if there is none, or none that the role may see. */
+extern bool mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row);
+
+/* Takes a deleted invoice off the agenda of inquiries. */
+extern void mf_payment_forget(Oid schema, int64 invoice);
+
+/* Rows of a dump whose payment was awaited; "new_rows" is registered. */
+extern void mf_payment_restore(const MfSqlScope *scope, TimestampTz due);
+
+/* Deletes a batch of old events of finished invoices; how many. */
+extern uint64 mf_payment_purge(const MfSqlScope *scope, TimestampTz before);
+
+#endif							/* MF_PAYMENT_SQL_H */

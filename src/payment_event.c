@@ -1,0 +1,330 @@
+/*
+ * payment_event.c
+ *	  SQL of events that come in, and of what opens an inquiry.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/payment_event.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "payment.h"
+#include "sql_array.h"
+#include "wake.h"
+
+/*
+ * Matched by InvoiceId, by reference (also one that was given up since, which
+ * a resend has numbered), by a PaymentId known from an earlier answer.  Events
+ * of payments (1), refunds (2), recurring payments (5) and disputes (6) are
+ * about an invoice.  A repetition of what was answered already asks nothing: a
+ * captured webhook that is sent again and again costs nothing but its count.
+ */
+static MfStatement store_events_statement = {
+	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
+	"    (SELECT i.id FROM @mf_invoice i WHERE i.invoice_id = n.invoice_id::int8 AND i.account = n.account "
+	"      ORDER BY i.id LIMIT 1), "
+	"    (SELECT i.id FROM @mf_invoice i WHERE i.reference IS NOT NULL AND i.account = n.account AND i.reference = ANY "
+	"      (ARRAY[n.customer_reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', n.stem || '~5']) LIMIT 1), "
+	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND i.account = n.account "
+	"      WHERE t.payment_id = n.payment_id ORDER BY i.id LIMIT 1)) AS invoice "
+	"  FROM (SELECT u.*, regexp_replace(u.customer_reference, '~[0-9]+$', '') AS stem "
+	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+	"    AS u(account, door, version, event_code, event_name, event_status, event_reference, invoice_id, payment_id, "
+	"      customer_reference, known, digest, data, deliveries, resolve)) n), "
+	"s AS (INSERT INTO @mf_event AS e (account, door, version, event_code, event_name, event_status, "
+	"    event_reference, invoice_id, payment_id, customer_reference, invoice, digest, data, deliveries, due) "
+	"  SELECT n.account, n.door, nullif(n.version, 0), nullif(n.event_code, 0), n.event_name, n.event_status, "
+	"    n.event_reference, n.invoice_id::int8, n.payment_id, n.customer_reference, n.invoice, n.digest, "
+	"    n.data::jsonb, n.deliveries, CASE WHEN n.resolve AND n.invoice IS NULL THEN clock_timestamp() END "
+	"  FROM n ORDER BY n.account, n.digest "
+	"  ON CONFLICT (account, digest) DO UPDATE SET deliveries = e.deliveries + EXCLUDED.deliveries, "
+	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice) "
+	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, e.invoice_id, "
+	"    e.xmax <> '0'::xid AS repeated), "
+	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests) "
+	"  SELECT i.id, i.account, clock_timestamp(), true, bool_or(coalesce(s.event_code = 2, false)), 1 "
+	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice "
+	"  WHERE s.answered_at IS NULL AND coalesce(s.event_code, 1) IN (1, 2, 5, 6) "
+	"    AND i.status NOT IN ('rejected', 'cancelled') "
+	"  GROUP BY i.id, i.account ORDER BY i.id "
+	"  ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
+	"    refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, tries = 0), "
+	/* of a reference that was given up: it exists after all, perhaps twice */
+	"watch AS (UPDATE @mf_queue q SET due = clock_timestamp(), rank = clock_timestamp() "
+	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice "
+	"  WHERE q.invoice = s.invoice AND q.kind = 'watch' AND s.invoice_id <> i.invoice_id) "
+	"SELECT s.digest, s.account, s.id, coalesce(s.invoice, 0), s.repeated FROM s",
+	15, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+		BOOLARRAYOID}, NULL, InvalidOid
+};
+
+/* an event may have been faster than our own answer */
+static MfStatement open_statement = {
+	"WITH i AS MATERIALIZED (SELECT i.id, i.account, i.invoice_id FROM @mf_invoice i "
+	"  WHERE i.id = ANY ($1) AND i.status = 'sent'), "
+	"e AS (UPDATE @mf_event e SET invoice = i.id FROM i "
+	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id) "
+	"INSERT INTO @mf_inquiry (invoice, account, due, urgent) "
+	"SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known "
+	"FROM (SELECT i.id, i.account, EXISTS (SELECT FROM e WHERE e.id = i.id) AS known FROM i) i "
+	"WHERE i.known OR $2 < 'infinity' ORDER BY i.id "
+	"ON CONFLICT (invoice) DO NOTHING",
+	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement restore_statement = {
+	"INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, $1 FROM new_rows n "
+	"WHERE n.status = 'sent' AND n.payment_status IN ('unpaid', 'authorized') ORDER BY n.id "
+	"ON CONFLICT (invoice) DO NOTHING",
+	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement refresh_statement = {
+	"INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries) "
+	"SELECT i.id, i.account, clock_timestamp(), true, "
+	"  i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), 1, $2 "
+	"FROM @mf_invoice i WHERE i.id = $1 AND i.status = 'sent' "
+	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
+	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
+	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END",
+	2, {INT8OID, INT4OID}, NULL, InvalidOid
+};
+
+/* the token is the random end of the reference, whatever number a resend gave it */
+static MfStatement callbacks_statement = {
+	"SELECT i.id, i.account, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), i.payment_status, "
+	"  NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent), "
+	"  coalesce(i.language = 'AR', false), i.call_back_url, i.error_url "
+	"FROM @mf_invoice i WHERE i.id = ANY ($1)",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
+};
+
+static MfStatement waited_statement = {
+	"SELECT i.status, i.payment_status, i.xmin FROM @mf_invoice i WHERE i.id = $1",
+	1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement forget_statement = {
+	"DELETE FROM @mf_inquiry WHERE invoice = $1", 1, {INT8OID}, NULL, InvalidOid
+};
+
+/* the last webhook that came in, else the oldest invoice that waits for one */
+static MfStatement log_start_statement = {
+	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e "
+	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), i.created_at), "
+	"  clock_timestamp() - interval '7 days'), i.created_by "
+	"FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement purge_statement = {
+	"DELETE FROM @mf_event e WHERE e.id IN (SELECT o.id FROM @mf_event o WHERE o.last_received_at < $1 "
+	"  AND o.received_at < $1 AND o.due IS NULL "
+	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = o.invoice) LIMIT 1000)",
+	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+/* See payment.h. */
+void
+mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count)
+{
+	MfArray    *columns = mf_columns_start(&store_events_statement, count);
+	int		   *deliveries = (int *) palloc0(count * sizeof(int));
+	uint64		rows;
+	uint64		row;
+	int			i;
+	int			j;
+
+	/* one statement cannot store the same event twice */
+	for (i = 0; i < count; i++)
+	{
+		for (j = 0; j < i; j++)
+		{
+			if (memcmp(events[i].digest, events[j].digest, MF_EVENT_DIGEST_SIZE) == 0 &&
+				strcmp(events[i].account, events[j].account) == 0)
+				break;
+		}
+		deliveries[j]++;
+	}
+
+	for (i = 0; i < count; i++)
+	{
+		const MfEvent *e = &events[i];
+		bytea	   *digest;
+
+		if (deliveries[i] == 0)
+			continue;
+		digest = (bytea *) palloc(VARHDRSZ + MF_EVENT_DIGEST_SIZE);
+		SET_VARSIZE(digest, VARHDRSZ + MF_EVENT_DIGEST_SIZE);
+		memcpy(VARDATA(digest), e->digest, MF_EVENT_DIGEST_SIZE);
+
+		mf_array_add_text(&columns[0], e->account);
+		mf_array_add_text(&columns[1], e->door);
+		mf_array_add(&columns[2], Int32GetDatum(e->version));
+		mf_array_add(&columns[3], Int32GetDatum(e->event_code));
+		mf_array_add_text(&columns[4], e->event_name);
+		mf_array_add_text(&columns[5], e->event_status);
+		mf_array_add_text(&columns[6], e->event_reference);
+		mf_array_add_text(&columns[7], e->invoice_id);
+		mf_array_add_text(&columns[8], e->payment_id);
+		mf_array_add_text(&columns[9], e->customer_reference);
+		mf_array_add(&columns[10], Int64GetDatum(e->invoice));
+		columns[10].nulls[columns[10].count - 1] = e->invoice == 0;
+		mf_array_add(&columns[11], PointerGetDatum(digest));
+		mf_array_add_text(&columns[12], e->data);
+		mf_array_add(&columns[13], Int32GetDatum(deliveries[i]));
+		mf_array_add(&columns[14], BoolGetDatum(e->resolve));
+	}
+
+	rows = mf_columns_execute(scope, &store_events_statement, columns);
+	for (row = 0; row < rows; row++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[row];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bytea	   *digest = DatumGetByteaPP(mf_result(tuple, desc, 1, NULL));
+		const char *account = TextDatumGetCString(mf_result(tuple, desc, 2, NULL));
+
+		for (i = 0; i < count; i++)
+		{
+			if (memcmp(VARDATA_ANY(digest), events[i].digest, MF_EVENT_DIGEST_SIZE) != 0 ||
+				strcmp(account, events[i].account) != 0)
+				continue;
+			events[i].id = DatumGetInt64(mf_result(tuple, desc, 3, NULL));
+			events[i].invoice = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
+			events[i].repeated = deliveries[i] == 0 || DatumGetBool(mf_result(tuple, desc, 5, NULL));
+		}
+	}
+}
+
+/* See payment.h. */
+void
+mf_payment_open(const MfSqlScope *scope, const int64 *invoices, int count, TimestampTz due)
+{
+	Datum		values[2];
+
+	values[0] = mf_int8_array(invoices, count);
+	values[1] = TimestampTzGetDatum(due);
+	(void) mf_sql_execute(scope, &open_statement, values, NULL);
+}
+
+/* See payment.h. */
+void
+mf_payment_restore(const MfSqlScope *scope, TimestampTz due)
+{
+	Datum		value = TimestampTzGetDatum(due);
+
+	(void) mf_sql_execute(scope, &restore_statement, &value, NULL);
+	mf_wake_inquiries_at_commit();
+}
+
+/* See payment.h. */
+List *
+mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows = mf_sql_execute(scope, &callbacks_statement, &value, NULL);
+	List	   *found = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfCallbackRow *row = (MfCallbackRow *) palloc0(sizeof(MfCallbackRow));
+		bool		isnull;
+
+		row->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		row->account = TextDatumGetCString(mf_result(tuple, desc, 2, NULL));
+		row->token = TextDatumGetCString(mf_result(tuple, desc, 3, NULL));
+		row->payment_status = TextDatumGetCString(mf_result(tuple, desc, 4, NULL));
+		row->settled = DatumGetBool(mf_result(tuple, desc, 5, NULL));
+		row->arabic = DatumGetBool(mf_result(tuple, desc, 6, NULL));
+		(void) mf_result(tuple, desc, 7, &isnull);
+		row->call_back_url = isnull ? NULL : TextDatumGetCString(mf_result(tuple, desc, 7, NULL));
+		(void) mf_result(tuple, desc, 8, &isnull);
+		row->error_url = isnull ? NULL : TextDatumGetCString(mf_result(tuple, desc, 8, NULL));
+		found = lappend(found, row);
+	}
+	return found;
+}
+
+/* See payment.h. */
+bool
+mf_payment_refresh(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		values[2];
+	bool		sent;
+
+	/* a person asks once, not again and again until something has changed */
+	values[0] = Int64GetDatum(invoice);
+	values[1] = Int32GetDatum(MF_QUICK_TRIES);
+	mf_sql_begin(&scope, schema);
+	sent = mf_sql_execute(&scope, &refresh_statement, values, NULL) > 0;
+	mf_sql_end(&scope);
+	return sent;
+}
+
+/* See payment.h. */
+bool
+mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+	bool		found;
+
+	mf_sql_begin_as_caller(&scope, schema);
+	found = mf_sql_execute(&scope, &waited_statement, &value, NULL) > 0;
+	if (found)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		strlcpy(row->status, TextDatumGetCString(mf_result(tuple, desc, 1, NULL)), sizeof(row->status));
+		strlcpy(row->payment_status, TextDatumGetCString(mf_result(tuple, desc, 2, NULL)), sizeof(row->payment_status));
+		row->xmin = DatumGetTransactionId(mf_result(tuple, desc, 3, NULL));
+	}
+	mf_sql_end(&scope);
+	return found;
+}
+
+/* See payment.h. */
+void
+mf_payment_forget(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &forget_statement, &value, NULL);
+	mf_sql_end(&scope);
+}
+
+/* See payment.h. */
+MfLogStart *
+mf_payment_log_start(const MfSqlScope *scope, const char *account)
+{
+	Datum		value = CStringGetTextDatum(account);
+	MfLogStart *start;
+
+	if (mf_sql_execute(scope, &log_start_statement, &value, NULL) == 0)
+		return NULL;
+	start = (MfLogStart *) palloc(sizeof(MfLogStart));
+	start->since = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	start->created_by = pstrdup(NameStr(*DatumGetName(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL))));
+	return start;
+}
+
+/* See payment.h. */
+uint64
+mf_payment_purge(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		value = TimestampTzGetDatum(before);
+
+	return mf_sql_execute(scope, &purge_statement, &value, NULL);
+}
