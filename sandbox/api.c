@@ -420,8 +420,8 @@ api_reference(Request *r)
 		json_text(r->doc.root, "UserDefinedField", &r->subject.user_defined);
 		json_text(r->doc.root, "CustomerName", &r->subject.customer_name);
 	}
-	else if (r->route != ROUTE_GET_WEBHOOKS && r->route != ROUTE_NONE && json_text(r->doc.root, "Key", &key) &&
-			 json_text(r->doc.root, "KeyType", &type))
+	else if (r->route != ROUTE_GET_WEBHOOKS && r->route != ROUTE_NONE &&
+			 json_text(r->doc.root, "Key", &key) && json_text(r->doc.root, "KeyType", &type))
 	{
 		if (str_is_nocase(type, "CustomerReference"))
 			r->subject.reference = key;

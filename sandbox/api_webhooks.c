@@ -64,7 +64,8 @@ read_query(const JsonNode *body, Query *q, Buf *errors)
 	take_time(body, "Start", false, &q->start, errors);
 	take_time(body, "End", true, &q->end, errors);
 	if (!json_text(body, "Page", &text) ||
-		(text.len > 0 && (text.len > 9 || sscanf(text.data, "%lld", (long long *) &q->page) != 1 || q->page < 1)))
+		(text.len > 0 &&
+		 (text.len > 9 || sscanf(text.data, "%lld", (long long *) &q->page) != 1 || q->page < 1)))
 		put_validation_error(errors, "Page", "The Page must be a number from 1");
 	if (!json_text(body, "EventType", &text) || (text.len > 0 && (q->code = event_code_of_name(text)) == 0))
 		put_validation_error(errors, "EventType", "The EventType is not valid");

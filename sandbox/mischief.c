@@ -339,9 +339,9 @@ mischief_forge(const Mischief *rule, Message *m, Buf *signature)
 			member = signature_members(m->code)[0];
 	}
 	else if (member == NULL)
-		member = m->version == 1                     ? "DateTime"
+		member = m->version == 1                ? "DateTime"
 				 : m->code == 1 || m->code == 6 ? "Amount.ValueInBaseCurrency"
-													: "Event.Reference";
+												: "Event.Reference";
 	if (!json_parse(&doc, (Str){m->body.data, m->body.len}))
 		abort();
 	data = json_member(doc.root, "Data");

@@ -111,8 +111,8 @@ status_put_card(Buf *b, const PaymentTry *t)
 	else
 		buf_printf(b,
 				   "{\"NameOnCard\":\"\",\"Number\":\"%s\",\"Token\":\"\",\"PanHash\":\"\","
-					"\"ExpiryMonth\":\"\",\"ExpiryYear\":\"\",\"Brand\":\"\",\"Issuer\":\"\","
-					"\"IssuerCountry\":\"\",\"FundingMethod\":\"\"}",
+				   "\"ExpiryMonth\":\"\",\"ExpiryYear\":\"\",\"Brand\":\"\",\"Issuer\":\"\","
+				   "\"IssuerCountry\":\"\",\"FundingMethod\":\"\"}",
 				   card ? "512345xxxxxx0008" : "");
 }
 

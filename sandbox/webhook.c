@@ -234,12 +234,12 @@ webhook_put_settings(Buf *b)
 			   ",\"secret_set\":%s,\"retries\":%lld,\"retry_delay_ms\":%lld,\"timeout_ms\":%lld,"
 			   "\"connections\":%lld}",
 			   s->secret[0] != '\0' ? "true" : "false",
-			   (long long) (s->retries >= 0     ? s->retries
+			   (long long) (s->retries >= 0   ? s->retries
 							: s->version == 1 ? 3
 											  : 5),
 			   (long long) (s->retry_delay_ms >= 0 ? s->retry_delay_ms
-							: s->version == 1    ? 10000
-												 : 180000),
+							: s->version == 1      ? 10000
+												   : 180000),
 			   (long long) s->timeout_ms, (long long) s->connections);
 }
 
@@ -327,8 +327,7 @@ send_message(Message *m, const Invoice *inv, const char *word, const char *entit
 	const MischiefSubject subject = {m->code, m->version, inv != NULL ? inv->id : 0,
 									 inv != NULL ? inv->data.reference : STR_NONE, word};
 	Mischief *rule = mischief_pick(&subject);
-	const char *secret =
-		rule != NULL && rule->secret != NULL ? rule->secret : webhook_settings.secret;
+	const char *secret = rule != NULL && rule->secret != NULL ? rule->secret : webhook_settings.secret;
 	Buf signature = {0};
 	int copies = rule != NULL ? (int) rule->copies : 1;
 

@@ -176,7 +176,8 @@ extern int64_t webhook_log_count(const DeliveryFilter *filter, DeliveryPhase pha
 extern void webhook_log_wait(DeliveryWaiter *w);
 extern void webhook_log_unwait(DeliveryWaiter *w);
 extern void webhook_log_put(Buf *b, const Delivery *d, bool body);
-extern void webhook_log_put_list(Buf *b, const DeliveryFilter *filter, int64_t since, int64_t limit, bool bodies);
+extern void webhook_log_put_list(Buf *b, const DeliveryFilter *filter, int64_t since, int64_t limit,
+								 bool bodies);
 extern void webhook_log_put_stats(Buf *b);
 extern const char *delivery_status_word(DeliveryStatus status);
 extern void delivery_free(Delivery *d);

@@ -201,8 +201,7 @@ body_open(Message *m)
 	}
 	else
 	{
-		buf_printf(b,
-				   "{\"Event\":{\"Code\":%d,\"Name\":\"%s\",\"CountryIsoCode\":\"%s\",\"CreationDate\":\"",
+		buf_printf(b, "{\"Event\":{\"Code\":%d,\"Name\":\"%s\",\"CountryIsoCode\":\"%s\",\"CreationDate\":\"",
 				   m->code, event_name(2, m->code), m->account->iso3);
 		buf_put_utc(b, m->at, 7, true);
 		buf_printf(b, "\",\"Reference\":\"WH-%lld\"}", (long long) m->reference_number);

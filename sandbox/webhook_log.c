@@ -329,8 +329,7 @@ webhook_log_put(Buf *b, const Delivery *d, bool body)
 		buf_putc(b, '"');
 	}
 	buf_printf(b, ",\"status\":\"%s\",\"attempts_left\":%d,\"queued_us\":%lld,\"mischief\":",
-			   delivery_status_word(d->status), is_final(d) ? 0 : d->attempts_left,
-			   (long long) d->queued_us);
+			   delivery_status_word(d->status), is_final(d) ? 0 : d->attempts_left, (long long) d->queued_us);
 	buf_put_json_or_null(b, d->mischief[0] != '\0' ? str_of(d->mischief) : STR_NONE);
 	buf_printf(b, ",\"replay_of\":%lld", (long long) d->replay_of);
 	put_attempts(b, d);
@@ -377,9 +376,10 @@ webhook_log_put_stats(Buf *b)
 
 	for (int64_t i = 0; i < wlog.count; i++)
 		n[wlog.items[wlog.start + i]->status]++;
-	buf_printf(b,
-			   "\"webhooks\":{\"held\":%lld,\"last\":%lld,\"attempts\":%lld,\"waiting\":%lld,\"running\":%lld,"
-			   "\"succeeded\":%lld,\"failed\":%lld}",
-			   (long long) wlog.count, (long long) webhook_log_last(), (long long) wlog.attempts,
-			   (long long) n[0], (long long) n[1], (long long) n[2], (long long) n[3]);
+	buf_printf(
+		b,
+		"\"webhooks\":{\"held\":%lld,\"last\":%lld,\"attempts\":%lld,\"waiting\":%lld,\"running\":%lld,"
+		"\"succeeded\":%lld,\"failed\":%lld}",
+		(long long) wlog.count, (long long) webhook_log_last(), (long long) wlog.attempts, (long long) n[0],
+		(long long) n[1], (long long) n[2], (long long) n[3]);
 }

@@ -31,8 +31,9 @@ put_deposit(Message *m)
 			   "\"ValueInBaseCurrency\":\"15968.333\",\"NumberOfTransactions\":\"511\",\"DepositDate\":\"",
 			   m->account->currency_iso);
 	buf_put_utc(b, m->at / TICKS_PER_SECOND * TICKS_PER_SECOND, 7, false);
-	buf_puts(b, "\"},\"Supplier\":null,\"Bank\":{\"Name\":\"Test Bank\",\"IBAN\":\"SA2405000068200013262001\","
-				"\"AccountNumber\":\"12345678\"}");
+	buf_puts(b,
+			 "\"},\"Supplier\":null,\"Bank\":{\"Name\":\"Test Bank\",\"IBAN\":\"SA2405000068200013262001\","
+			 "\"AccountNumber\":\"12345678\"}");
 }
 
 /*
@@ -93,7 +94,8 @@ put_recurring(Message *m, Str status, const Invoice *inv)
 	buf_put_utc(b, next / TICKS_PER_SECOND * TICKS_PER_SECOND, 7, false);
 	buf_puts(b, "\",\"Status\":");
 	buf_put_json(b, status);
-	buf_printf(b, ",\"InitialInvoiceId\":\"%lld\"},\"Payment\":{\"Invoice\":{\"Id\":\"%lld\",\"Status\":\"%s\"",
+	buf_printf(b,
+			   ",\"InitialInvoiceId\":\"%lld\"},\"Payment\":{\"Invoice\":{\"Id\":\"%lld\",\"Status\":\"%s\"",
 			   (long long) inv->id, (long long) inv->id, store_is_paid(inv) ? "PAID" : "PENDING");
 	buf_printf(b, ",\"Reference\":\"%d%06lld\",\"CreationDate\":\"", year, (long long) inv->number);
 	buf_put_utc(b, inv->created, 7, false);
