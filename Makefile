@@ -103,6 +103,7 @@ OBJS = \
 	src/sql_array.o \
 	src/digest.o \
 	src/payment.o \
+	src/public_url.o \
 	src/payment_event.o \
 	src/inquiry.o \
 	src/inquiry_log.o \

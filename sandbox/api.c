@@ -1,6 +1,6 @@
 /*
  * api.c
- *	  The calls of the API: SendPayment and GetPaymentStatus.
+ *	  The calls of the API: SendPayment, GetPaymentStatus, UpdatePaymentStatus.
  */
 #include "server.h"
 
@@ -13,12 +13,13 @@
 
 #define JSON_TYPE "application/json; charset=utf-8"
 
-static void answer_json(Answer *a, int status);
 static bool call_is_allowed(Request *r);
 static void answer_not_json(Request *r);
 static void send_payment(Request *r, bool create);
+static bool take_key(Request *r, Str *key, Str *type);
+static void answer_invoice(Request *r, Invoice *inv);
 static void get_payment_status(Request *r);
-static Invoice *find_invoice(const Account *account, Str key, Str type);
+static void update_payment_status(Request *r);
 static void keep_reference(Request *r, const Invoice *inv);
 static void answer_no_route(Request *r);
 
@@ -26,7 +27,7 @@ static void answer_no_route(Request *r);
  * answer_json
  *		Set the status and the type; the body is already there.
  */
-static void
+void
 answer_json(Answer *a, int status)
 {
 	a->status = status;
@@ -221,7 +222,7 @@ send_payment(Request *r, bool create)
  *		The invoice of the account that a key of that type means; NULL if there
  *		is none. By reference, the last created. Locked.
  */
-static Invoice *
+Invoice *
 find_invoice(const Account *account, Str key, Str type)
 {
 	Invoice *inv = NULL;
@@ -258,38 +259,128 @@ find_invoice(const Account *account, Str key, Str type)
 }
 
 /*
+ * take_key
+ *		Key and KeyType of a request; false with the answer made if one is
+ *		missing.
+ */
+static bool
+take_key(Request *r, Str *key, Str *type)
+{
+	Buf errors = {0};
+	bool ok;
+
+	if (!json_text(r->doc.root, "Key", key) || key->data == NULL)
+		put_validation_error(&errors, "Key", "The Key field is required.");
+	if (!json_text(r->doc.root, "KeyType", type) || type->len == 0)
+		put_validation_error(&errors, "KeyType", "The KeyType field is required.");
+	ok = errors.len == 0;
+	if (!ok)
+		answer_failure(&r->answer, 400, "Invalid data", (Str){errors.data, errors.len});
+	buf_free(&errors);
+	return ok;
+}
+
+/*
+ * answer_invoice
+ *		The whole invoice. While the vendor's parts disagree its payment looks
+ *		as if it were still going on. Locked.
+ */
+static void
+answer_invoice(Request *r, Invoice *inv)
+{
+	Answer *a = &r->answer;
+
+	buf_puts(&a->body, "{\"IsSuccess\":true,\"Message\":\"\",\"ValidationErrors\":null,\"Data\":");
+	if (payment_is_stale(inv))
+	{
+		PaymentTry *last = inv->last_try;
+		TryStatus status = last->status;
+		char word[sizeof(inv->status)];
+
+		memcpy(word, inv->status, sizeof(word));
+		strcpy(inv->status, "Pending");
+		last->status = TRY_IN_PROGRESS;
+		status_put_data(&a->body, inv);
+		last->status = status;
+		memcpy(inv->status, word, sizeof(word));
+	}
+	else
+		status_put_data(&a->body, inv);
+	buf_putc(&a->body, '}');
+	answer_json(a, 200);
+	a->invoice_id = inv->id;
+}
+
+/*
  * get_payment_status
  *		The whole invoice, whichever key was used. Locked.
  */
 static void
 get_payment_status(Request *r)
 {
-	Answer *a = &r->answer;
 	Str key, type;
-	Buf errors = {0};
-	const Invoice *inv;
+	Invoice *inv;
 
-	if (!json_text(r->doc.root, "Key", &key) || key.data == NULL)
-		put_validation_error(&errors, "Key", "The Key field is required.");
-	if (!json_text(r->doc.root, "KeyType", &type) || type.len == 0)
-		put_validation_error(&errors, "KeyType", "The KeyType field is required.");
-	if (errors.len > 0)
-	{
-		answer_failure(a, 400, "Invalid data", (Str){errors.data, errors.len});
-		buf_free(&errors);
+	if (!take_key(r, &key, &type))
 		return;
-	}
+	inv = find_invoice(r->account, key, type);
+	if (inv == NULL)
+		answer_failure(&r->answer, 400, "No data match the provided values", STR_NONE);
+	else
+		answer_invoice(r, inv);
+}
+
+/*
+ * update_payment_status
+ *		Capture or release what was authorised, once. Locked.
+ */
+static void
+update_payment_status(Request *r)
+{
+	PaymentOrder order = {0};
+	Str key, type, operation, amount;
+	Buf errors = {0};
+	const char *member = "Operation";
+	const char *refusal = NULL;
+	Invoice *inv;
+	bool capture;
+
+	if (!take_key(r, &key, &type))
+		return;
+	if (!json_text(r->doc.root, "Operation", &operation) || !json_text(r->doc.root, "Amount", &amount))
+		operation = amount = STR_NONE;
+	capture = str_is_nocase(operation, "Capture");
 	inv = find_invoice(r->account, key, type);
 	if (inv == NULL)
 	{
-		answer_failure(a, 400, "No data match the provided values", STR_NONE);
+		answer_failure(&r->answer, 400, "No data match the provided values", STR_NONE);
 		return;
 	}
-	buf_puts(&a->body, "{\"IsSuccess\":true,\"Message\":\"\",\"ValidationErrors\":null,\"Data\":");
-	status_put_data(&a->body, inv);
-	buf_putc(&a->body, '}');
-	answer_json(a, 200);
-	a->invoice_id = inv->id;
+	if (amount.data != NULL && !decimal_parse(amount, false, &order.amount))
+	{
+		member = "Amount";
+		refusal = "The Amount is not a number";
+	}
+	else if (amount.data == NULL && capture)
+	{
+		member = "Amount";
+		refusal = "The Amount field is required.";
+	}
+	else if (!capture && !str_is_nocase(operation, "Release"))
+		refusal = "The Operation must be Capture or Release";
+	else
+	{
+		order.has_amount = capture;
+		payment_act(inv, capture ? STR_LIT("capture") : STR_LIT("release"), &order, &refusal);
+	}
+	if (refusal == NULL)
+		answer_invoice(r, inv);
+	else
+	{
+		put_validation_error(&errors, member, refusal);
+		answer_failure(&r->answer, 400, "Invalid data", (Str){errors.data, errors.len});
+		buf_free(&errors);
+	}
 }
 
 /*
@@ -329,8 +420,8 @@ api_reference(Request *r)
 		json_text(r->doc.root, "UserDefinedField", &r->subject.user_defined);
 		json_text(r->doc.root, "CustomerName", &r->subject.customer_name);
 	}
-	else if (r->route == ROUTE_GET_PAYMENT_STATUS && json_text(r->doc.root, "Key", &key) &&
-			 json_text(r->doc.root, "KeyType", &type))
+	else if (r->route != ROUTE_GET_WEBHOOKS && r->route != ROUTE_NONE &&
+			 json_text(r->doc.root, "Key", &key) && json_text(r->doc.root, "KeyType", &type))
 	{
 		if (str_is_nocase(type, "CustomerReference"))
 			r->subject.reference = key;
@@ -355,8 +446,25 @@ api_answer(Request *r, bool create)
 	}
 	if (!call_is_allowed(r))
 		return;
-	if (r->route == ROUTE_SEND_PAYMENT)
-		send_payment(r, create);
-	else
-		get_payment_status(r);
+	switch (r->route)
+	{
+		case ROUTE_SEND_PAYMENT:
+			send_payment(r, create);
+			break;
+		case ROUTE_GET_PAYMENT_STATUS:
+			get_payment_status(r);
+			break;
+		case ROUTE_UPDATE_PAYMENT_STATUS:
+			update_payment_status(r);
+			break;
+		case ROUTE_MAKE_REFUND:
+			make_refund(r);
+			break;
+		case ROUTE_GET_REFUND_STATUS:
+			get_refund_status(r);
+			break;
+		default:
+			get_webhooks(r);
+			break;
+	}
 }

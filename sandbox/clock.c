@@ -16,6 +16,7 @@ static _Atomic int64_t offset_seconds;
 static int64_t days_from_civil(int year, int month, int day);
 static bool take_digits(Str *s, int count, int *value);
 static bool take_char(Str *s, char c);
+static bool parse_time(Str text, int zone, Ticks *result);
 static void put_fraction(Buf *b, int tick, int digits);
 
 /*
@@ -143,17 +144,16 @@ take_char(Str *s, char c)
 }
 
 /*
- * parse_local_time
+ * parse_time
  *		Read 2026-01-13T00:15:07[.fraction][Z|+hh:mm], also with a blank for the
- *		T, or a bare date. Without a zone it is the vendor's wall clock. False
- *		if it is no such thing or no real date.
+ *		T, or a bare date. Without a zone it is in the one given, in seconds.
+ *		False if it is no such thing or no real date.
  */
-bool
-parse_local_time(Str text, Ticks *result)
+static bool
+parse_time(Str text, int zone, Ticks *result)
 {
 	static const int month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	int year, month, day, hour = 0, minute = 0, second = 0, tick = 0;
-	int zone = ZONE_SECONDS;
 	bool leap;
 
 	if (!take_digits(&text, 4, &year) || !take_char(&text, '-') || !take_digits(&text, 2, &month) ||
@@ -214,6 +214,22 @@ parse_local_time(Str text, Ticks *result)
 				  TICKS_PER_SECOND +
 			  tick;
 	return true;
+}
+
+/*
+ * parse_local_time, parse_utc_time
+ *		The same, where no zone means the vendor's wall clock, or UTC.
+ */
+bool
+parse_local_time(Str text, Ticks *result)
+{
+	return parse_time(text, ZONE_SECONDS, result);
+}
+
+bool
+parse_utc_time(Str text, Ticks *result)
+{
+	return parse_time(text, 0, result);
 }
 
 /*
@@ -278,4 +294,50 @@ buf_put_english_date(Buf *b, Ticks t)
 	LocalTime lt = local_time(t);
 
 	buf_printf(b, "%s %d, %d", months[lt.month - 1], lt.day, lt.year);
+}
+
+/*
+ * buf_put_compact_time
+ *		Append 04032021211615: day, month, year and time, as webhooks of version
+ *		1 have it.
+ */
+void
+buf_put_compact_time(Buf *b, Ticks t)
+{
+	LocalTime lt = local_time(t);
+
+	buf_printf(b, "%02d%02d%04d%02d%02d%02d", lt.day, lt.month, lt.year, lt.hour, lt.minute, lt.second);
+}
+
+/*
+ * buf_put_utc
+ *		Append 2026-01-04T08:14:49.897Z in UTC, with at most that many digits of
+ *		fraction; with pad three digits and zeros up to that many.
+ */
+void
+buf_put_utc(Buf *b, Ticks t, int digits, bool pad)
+{
+	Ticks shifted = t - (Ticks) ZONE_SECONDS * TICKS_PER_SECOND;
+	LocalTime lt = local_time(shifted);
+
+	if (pad)
+	{
+		buf_put_datetime(b, shifted - lt.tick, 0);
+		buf_printf(b, ".%03d%0*d", (lt.tick * 1000 + TICKS_PER_SECOND / 2) / TICKS_PER_SECOND, digits - 3, 0);
+	}
+	else
+		buf_put_datetime(b, shifted, digits);
+	buf_putc(b, 'Z');
+}
+
+/*
+ * buf_put_utc_us
+ *		Append 2025-02-12T12:42:16.1218556Z from microseconds since 1970, which
+ *		leave the seventh digit 0.
+ */
+void
+buf_put_utc_us(Buf *b, int64_t us)
+{
+	buf_put_datetime(b, (us / 1000000 - ZONE_SECONDS) * TICKS_PER_SECOND, 0);
+	buf_printf(b, ".%06d0Z", (int) (us % 1000000));
 }

@@ -36,8 +36,12 @@ extern int64_t clock_offset(void);
 extern Ticks clock_now(void);
 extern LocalTime local_time(Ticks t);
 extern bool parse_local_time(Str text, Ticks *result);
+extern bool parse_utc_time(Str text, Ticks *result);
 extern void buf_put_datetime(Buf *b, Ticks t, int digits);
 extern void buf_put_clock_time(Buf *b, Ticks t, int digits);
 extern void buf_put_english_date(Buf *b, Ticks t);
+extern void buf_put_compact_time(Buf *b, Ticks t);
+extern void buf_put_utc(Buf *b, Ticks t, int digits, bool pad);
+extern void buf_put_utc_us(Buf *b, int64_t us);
 
 #endif

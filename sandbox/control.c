@@ -2,7 +2,7 @@
  * control.c
  *	  The control path, /_sandbox/: what tests and benchmarks steer and read.
  */
-#include "server.h"
+#include "control.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -10,44 +10,44 @@
 #include "status.h"
 
 #define DEFAULT_LEDGER_PAGE 1000
-#define DEFAULT_WAIT_MS 10000
 
-static void answer_ok(Answer *a);
-static void answer_refused(Answer *a, int status, const char *why);
-static int64_t query_integer(Request *r, const char *name, int64_t otherwise);
 static void read_filter(Request *r, LedgerFilter *filter);
-static cJSON *read_json(Request *r, bool *ok);
-static bool json_integer(const cJSON *object, const char *name, int64_t *to);
 static void put_health(Request *r);
 static void put_counts(Buf *b, const Counts *c);
 static void do_reset(Request *r);
 static void do_clock(Request *r);
 static void do_faults(Request *r);
 static void list_invoices(Request *r);
+static void act_on_invoice(Invoice *inv, Str action, const cJSON *json, const char **refusal);
+static void refund_at_once(Invoice *inv, const cJSON *json, const char **refusal);
+static void put_refund(Buf *b, const Refund *refund);
+static void list_refunds(Request *r);
+static void do_refund(Request *r, Str rest);
+static void do_lag(Request *r);
 static void do_invoice(Request *r, Str rest);
 static void wake_waiter(Waiter *waiter);
 static bool do_wait(Request *r);
 
 /*
- * answer_ok, answer_refused
+ * control_ok, control_refused
  *		Finish an answer; a refusal says why.
  */
-static void
-answer_ok(Answer *a)
+void
+control_ok(Answer *a)
 {
 	a->status = 200;
 	a->content_type = "application/json; charset=utf-8";
 	buf_putc(&a->body, '\n');
 }
 
-static void
-answer_refused(Answer *a, int status, const char *why)
+void
+control_refused(Answer *a, int status, const char *why)
 {
 	a->body.len = 0;
 	buf_puts(&a->body, "{\"error\":");
 	buf_put_json(&a->body, str_of(why));
 	buf_putc(&a->body, '}');
-	answer_ok(a);
+	control_ok(a);
 	a->status = status;
 }
 
@@ -55,7 +55,7 @@ answer_refused(Answer *a, int status, const char *why)
  * query_integer
  *		A number from the query, or the default.
  */
-static int64_t
+int64_t
 query_integer(Request *r, const char *name, int64_t otherwise)
 {
 	Buf value = {0};
@@ -97,7 +97,7 @@ read_filter(Request *r, LedgerFilter *filter)
  *		The body as JSON; NULL if there is none. Not ok, with the answer made,
  *		if it is malformed. The caller deletes it.
  */
-static cJSON *
+cJSON *
 read_json(Request *r, bool *ok)
 {
 	cJSON *json;
@@ -109,7 +109,7 @@ read_json(Request *r, bool *ok)
 	if (json == NULL)
 	{
 		*ok = false;
-		answer_refused(&r->answer, 400, "the body is not JSON");
+		control_refused(&r->answer, 400, "the body is not JSON");
 	}
 	return json;
 }
@@ -118,7 +118,7 @@ read_json(Request *r, bool *ok)
  * json_integer
  *		A whole number member; false if it is missing or none.
  */
-static bool
+bool
 json_integer(const cJSON *object, const char *name, int64_t *to)
 {
 	const cJSON *m = cJSON_GetObjectItemCaseSensitive(object, name);
@@ -127,6 +127,18 @@ json_integer(const cJSON *object, const char *name, int64_t *to)
 		return false;
 	*to = (int64_t) m->valuedouble;
 	return true;
+}
+
+/*
+ * json_decimal
+ *		An amount, which must be a text; false if it is missing or none.
+ */
+bool
+json_decimal(const cJSON *object, const char *name, Decimal *to)
+{
+	const cJSON *m = cJSON_GetObjectItemCaseSensitive(object, name);
+
+	return cJSON_IsString(m) && decimal_parse(str_of(m->valuestring), false, to);
 }
 
 /*
@@ -158,11 +170,15 @@ put_health(Request *r)
 			   (long long) s.references, s.references_full ? "true" : "false", (long long) s.tries);
 	ledger_put_stats(b);
 	buf_putc(b, ',');
+	webhook_log_put_stats(b);
+	buf_puts(b, ",\"pay_many\":");
+	bulk_put_state(b);
+	buf_putc(b, ',');
 	http_describe(b);
 	buf_puts(b, ",\"public_url\":");
 	buf_put_json(b, str_of(options.public_url));
 	buf_putc(b, '}');
-	answer_ok(&r->answer);
+	control_ok(&r->answer);
 }
 
 /*
@@ -183,7 +199,11 @@ do_reset(Request *r)
 	cJSON_Delete(json);
 	faults_clear();
 	ledger_reset();
+	bulk_stop();
+	webhook_reset((uint64_t) seed);
+	refund_reset((uint64_t) seed);
 	store_reset((uint64_t) seed);
+	payment_set_lag(NULL);
 	clock_set_offset(options.clock_offset);
 	put_health(r);
 }
@@ -202,7 +222,7 @@ do_clock(Request *r)
 	if (!ok)
 		return;
 	if (!json_integer(json, "offset_seconds", &seconds) || llabs(seconds) > INT64_C(10000000000))
-		answer_refused(&r->answer, 400, "offset_seconds must be a whole number");
+		control_refused(&r->answer, 400, "offset_seconds must be a whole number");
 	else
 	{
 		clock_set_offset(seconds);
@@ -233,13 +253,13 @@ do_faults(Request *r)
 		cJSON_Delete(json);
 		if (!ok)
 		{
-			answer_refused(&r->answer, 400, error.data);
+			control_refused(&r->answer, 400, error.data);
 			buf_free(&error);
 			return;
 		}
 	}
 	faults_put_json(&r->answer.body);
-	answer_ok(&r->answer);
+	control_ok(&r->answer);
 }
 
 /*
@@ -287,7 +307,131 @@ list_invoices(Request *r)
 			limit--;
 		}
 	buf_puts(b, "]}");
-	answer_ok(&r->answer);
+	control_ok(&r->answer);
+}
+
+/*
+ * act_on_invoice
+ *		Something a payer or the merchant does to it. Locked.
+ */
+static void
+act_on_invoice(Invoice *inv, Str action, const cJSON *json, const char **refusal)
+{
+	PaymentOrder order = {0};
+	const cJSON *m = cJSON_GetObjectItemCaseSensitive(json, "gateway");
+
+	order.gateway = inv->data.card_first ? GATEWAY_CARD : GATEWAY_KNET;
+	if (cJSON_IsString(m))
+		order.gateway = str_is_nocase(str_of(m->valuestring), "KNET") ? GATEWAY_KNET : GATEWAY_CARD;
+	m = cJSON_GetObjectItemCaseSensitive(json, "error_code");
+	if (cJSON_IsString(m))
+		order.error_code = m->valuestring;
+	order.duplicate = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "duplicate"));
+	order.force = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "force"));
+	order.has_amount = json_decimal(json, "amount", &order.amount);
+	if (!order.has_amount && cJSON_GetObjectItemCaseSensitive(json, "amount") != NULL)
+		*refusal = "amount must be a decimal in a string";
+	else
+		payment_act(inv, action, &order, refusal);
+}
+
+/*
+ * refund_at_once
+ *		File a refund and approve it. Locked.
+ */
+static void
+refund_at_once(Invoice *inv, const cJSON *json, const char **refusal)
+{
+	const cJSON *comment = cJSON_GetObjectItemCaseSensitive(json, "comment");
+	Decimal amount = refund_remaining(inv);
+	Refund *refund;
+
+	if (cJSON_GetObjectItemCaseSensitive(json, "amount") != NULL && !json_decimal(json, "amount", &amount))
+	{
+		*refusal = "amount must be a decimal in a string";
+		return;
+	}
+	refund = refund_add(inv, amount, cJSON_IsString(comment) ? str_of(comment->valuestring) : STR_NONE,
+						STR_NONE, (Decimal){0, 0}, refusal);
+	if (refund != NULL)
+		refund_decide(refund, true);
+}
+
+/*
+ * put_refund, list_refunds, do_refund
+ *		Refunds as the oracle holds them; ID, ID/approve or ID/reject. Locked.
+ */
+static void
+put_refund(Buf *b, const Refund *refund)
+{
+	buf_printf(b, "{\"id\":%lld,\"reference\":", (long long) refund->id);
+	buf_put_refund_reference(b, refund);
+	buf_printf(b, ",\"invoice_id\":%lld,\"own_invoice_id\":%lld,\"status\":\"%s\",\"amount\":\"",
+			   (long long) refund->invoice->id, (long long) refund->own_invoice_id,
+			   refund_status_word(refund->status));
+	buf_put_decimal(b, refund->amount);
+	buf_puts(b, "\",\"comment\":");
+	buf_put_json_or_null(b, str_of(refund->comment));
+	buf_puts(b, ",\"external\":");
+	buf_put_json_or_null(b, str_of(refund->external));
+	buf_putc(b, '}');
+}
+
+static void
+list_refunds(Request *r)
+{
+	buf_puts(&r->answer.body, "{\"refunds\":[");
+	for (const Refund *refund = refund_first(); refund != NULL; refund = refund->next)
+	{
+		if (refund != refund_first())
+			buf_putc(&r->answer.body, ',');
+		put_refund(&r->answer.body, refund);
+	}
+	buf_puts(&r->answer.body, "]}");
+	control_ok(&r->answer);
+}
+
+static void
+do_refund(Request *r, Str rest)
+{
+	char *action = NULL;
+	Refund *refund = rest.len > 0 ? refund_by_id(strtoll(rest.data, &action, 10)) : NULL;
+
+	if (refund == NULL)
+		control_refused(&r->answer, 404, "no such refund");
+	else if (*action != '\0' && strcmp(action, "/approve") != 0 && strcmp(action, "/reject") != 0)
+		control_refused(&r->answer, 404, "approve or reject");
+	else if (*action != '\0' && strcmp(r->method, "POST") != 0)
+		control_refused(&r->answer, 405, "use POST");
+	else if (*action != '\0' && !refund_decide(refund, action[1] == 'a'))
+		control_refused(&r->answer, 409, "the refund is decided");
+	else
+	{
+		put_refund(&r->answer.body, refund);
+		control_ok(&r->answer);
+	}
+}
+
+/*
+ * do_lag
+ *		How long GetPaymentStatus does not see a payment. Locked.
+ */
+static void
+do_lag(Request *r)
+{
+	bool ok = true;
+	cJSON *json = strcmp(r->method, "POST") == 0 ? read_json(r, &ok) : NULL;
+
+	if (!ok)
+		return;
+	if (strcmp(r->method, "GET") != 0 && !payment_set_lag(json))
+		control_refused(&r->answer, 400, "reads and ms must be whole numbers, at least 0");
+	else
+	{
+		payment_put_lag(&r->answer.body);
+		control_ok(&r->answer);
+	}
+	cJSON_Delete(json);
 }
 
 /*
@@ -297,7 +441,6 @@ list_invoices(Request *r)
 static void
 do_invoice(Request *r, Str rest)
 {
-	PaymentOrder order = {0};
 	Invoice *inv = NULL;
 	const char *slash = memchr(rest.data, '/', rest.len);
 	Str id = rest;
@@ -316,35 +459,28 @@ do_invoice(Request *r, Str rest)
 		inv = store_invoice(strtoll(id.data, NULL, 10));
 	if (inv == NULL)
 	{
-		answer_refused(&r->answer, 404, "no such invoice");
+		control_refused(&r->answer, 404, "no such invoice");
 		return;
 	}
 	if (action.data != NULL)
 	{
 		if (strcmp(r->method, "POST") != 0)
 		{
-			answer_refused(&r->answer, 405, "use POST");
+			control_refused(&r->answer, 405, "use POST");
 			return;
 		}
 		json = read_json(r, &ok);
 		if (!ok)
 			return;
-		m = cJSON_GetObjectItemCaseSensitive(json, "gateway");
-		order.gateway = inv->data.card_first ? GATEWAY_CARD : GATEWAY_KNET;
-		if (cJSON_IsString(m))
-			order.gateway = str_is_nocase(str_of(m->valuestring), "KNET") ? GATEWAY_KNET : GATEWAY_CARD;
-		m = cJSON_GetObjectItemCaseSensitive(json, "error_code");
-		if (cJSON_IsString(m))
-			order.error_code = m->valuestring;
-		order.duplicate = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "duplicate"));
-		order.force = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "force"));
-		m = cJSON_GetObjectItemCaseSensitive(json, "amount");
-		if (cJSON_IsString(m))
-			order.has_amount = decimal_parse(str_of(m->valuestring), false, &order.amount);
-		if (m != NULL && !order.has_amount)
-			refusal = "amount must be a decimal in a string";
+		if (str_is(action, "dispute"))
+		{
+			if (!webhook_dispute(inv, json))
+				refusal = "the invoice is not paid";
+		}
+		else if (str_is(action, "refund"))
+			refund_at_once(inv, json, &refusal);
 		else
-			payment_act(inv, action, &order, &refusal);
+			act_on_invoice(inv, action, json, &refusal);
 		m = cJSON_GetObjectItemCaseSensitive(json, "invoice_status");
 		if (refusal == NULL && cJSON_IsString(m))
 		{
@@ -354,12 +490,12 @@ do_invoice(Request *r, Str rest)
 		cJSON_Delete(json);
 		if (refusal != NULL)
 		{
-			answer_refused(&r->answer, 409, refusal);
+			control_refused(&r->answer, 409, refusal);
 			return;
 		}
 	}
 	status_put_invoice_summary(&r->answer.body, inv, options.public_url);
-	answer_ok(&r->answer);
+	control_ok(&r->answer);
 }
 
 /*
@@ -414,7 +550,7 @@ do_wait(Request *r)
 	buf_printf(&r->answer.body, "{\"reached\":%s,", reached ? "true" : "false");
 	put_counts(&r->answer.body, &counts);
 	buf_putc(&r->answer.body, '}');
-	answer_ok(&r->answer);
+	control_ok(&r->answer);
 	return true;
 }
 
@@ -434,7 +570,7 @@ control_answer(Request *r)
 
 	store_lock();
 	if (r->body_too_long)
-		answer_refused(a, 413, "the body is too large");
+		control_refused(a, 413, "the body is too large");
 	else if (str_is(path, "health"))
 		put_health(r);
 	else if (str_is(path, "wait"))
@@ -446,14 +582,14 @@ control_answer(Request *r)
 		buf_putc(&a->body, '{');
 		put_counts(&a->body, &counts);
 		buf_putc(&a->body, '}');
-		answer_ok(a);
+		control_ok(a);
 	}
 	else if (str_is(path, "ledger"))
 	{
 		read_filter(r, &filter);
 		ledger_put_json(&a->body, &filter, query_integer(r, "since", 0),
 						query_integer(r, "limit", DEFAULT_LEDGER_PAGE), query_integer(r, "bodies", 1) != 0);
-		answer_ok(a);
+		control_ok(a);
 	}
 	else if (str_is(path, "faults"))
 		do_faults(r);
@@ -461,17 +597,27 @@ control_answer(Request *r)
 		list_invoices(r);
 	else if (str_has_prefix(path, STR_LIT("invoices/")))
 		do_invoice(r, (Str){path.data + 9, path.len - 9});
+	else if (str_is(path, "refunds"))
+		list_refunds(r);
+	else if (str_has_prefix(path, STR_LIT("refunds/")))
+		do_refund(r, (Str){path.data + 8, path.len - 8});
+	else if (str_is(path, "lag"))
+		do_lag(r);
+	else if (str_is(path, "pay-many"))
+		bulk_pay(r);
+	else if (control_webhook(r, path, &done))
+		;
 	else if (str_is(path, "reset") || str_is(path, "clock"))
 	{
 		if (!post)
-			answer_refused(a, 405, "use POST");
+			control_refused(a, 405, "use POST");
 		else if (path.data[0] == 'r')
 			do_reset(r);
 		else
 			do_clock(r);
 	}
 	else
-		answer_refused(a, 404, "no such control; see sandbox/README.md");
+		control_refused(a, 404, "no such control; see sandbox/README.md");
 	store_unlock();
 	return done;
 }

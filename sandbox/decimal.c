@@ -251,9 +251,16 @@ decimal_scale_by(Decimal d, Decimal factor, Decimal divisor, int scale, Decimal 
 }
 
 /*
- * decimal_sub
- *		a - b, with the larger number of decimals of the two.
+ * decimal_add, decimal_sub
+ *		a + b, a - b, with the larger number of decimals of the two.
  */
+Decimal
+decimal_add(Decimal a, Decimal b)
+{
+	b.units = -b.units;
+	return decimal_sub(a, b);
+}
+
 Decimal
 decimal_sub(Decimal a, Decimal b)
 {
@@ -279,6 +286,21 @@ buf_put_decimal(Buf *b, Decimal d)
 	buf_put_int(b, (int64_t) (u / p));
 	if (d.scale > 0)
 		buf_printf(b, ".%0*llu", d.scale, (unsigned long long) (u % p));
+}
+
+/*
+ * buf_put_plain
+ *		Append the value without trailing zeros: 8.87, 2, 0.1.
+ */
+void
+buf_put_plain(Buf *b, Decimal d)
+{
+	while (d.scale > 0 && d.units % 10 == 0)
+	{
+		d.units /= 10;
+		d.scale--;
+	}
+	buf_put_decimal(b, d);
 }
 
 /*

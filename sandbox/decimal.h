@@ -33,8 +33,10 @@ extern bool wide_equals(WideDecimal sum, Decimal d);
 extern Decimal decimal_round(Decimal d, int scale);
 extern Decimal decimal_round_up(Decimal d, int scale);
 extern bool decimal_scale_by(Decimal d, Decimal factor, Decimal divisor, int scale, Decimal *result);
+extern Decimal decimal_add(Decimal a, Decimal b);
 extern Decimal decimal_sub(Decimal a, Decimal b);
 extern void buf_put_decimal(Buf *b, Decimal d);
+extern void buf_put_plain(Buf *b, Decimal d);
 extern void buf_put_grouped(Buf *b, Decimal d);
 
 #endif

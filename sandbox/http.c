@@ -164,6 +164,14 @@ find_route(Request *r)
 		r->route = ROUTE_SEND_PAYMENT;
 	else if (str_is(path, "/v2/getpaymentstatus"))
 		r->route = ROUTE_GET_PAYMENT_STATUS;
+	else if (str_is(path, "/v2/getwebhooks"))
+		r->route = ROUTE_GET_WEBHOOKS;
+	else if (str_is(path, "/v2/makerefund"))
+		r->route = ROUTE_MAKE_REFUND;
+	else if (str_is(path, "/v2/getrefundstatus"))
+		r->route = ROUTE_GET_REFUND_STATUS;
+	else if (str_is(path, "/v2/updatepaymentstatus"))
+		r->route = ROUTE_UPDATE_PAYMENT_STATUS;
 	else if (str_has_prefix(path, STR_LIT("/_sandbox/")))
 		r->route = ROUTE_CONTROL;
 	else if (path.len > 8 && memcmp(path.data + 4, "/ie/", 4) == 0)
@@ -608,6 +616,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 						 0);
 	}
 	ledger_unwait(&r->waiter);
+	webhook_log_unwait(&r->delivery_waiter);
 	faults_release(r->rule);
 	store_unlock();
 	json_free(&r->doc);

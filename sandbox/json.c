@@ -441,3 +441,25 @@ json_member(const JsonNode *object, const char *name)
 			found = m;
 	return found;
 }
+
+/*
+ * json_path
+ *		The node at a dotted path; NULL if there is none.
+ */
+const JsonNode *
+json_path(const JsonNode *node, const char *path)
+{
+	while (node != NULL && *path != '\0')
+	{
+		char name[64];
+		size_t len = strcspn(path, ".");
+
+		if (len >= sizeof(name))
+			return NULL;
+		memcpy(name, path, len);
+		name[len] = '\0';
+		node = json_member(node, name);
+		path += len + (path[len] == '.');
+	}
+	return node;
+}

@@ -41,5 +41,6 @@ typedef struct JsonDoc
 extern bool json_parse(JsonDoc *doc, Str text);
 extern void json_free(JsonDoc *doc);
 extern const JsonNode *json_member(const JsonNode *object, const char *name);
+extern const JsonNode *json_path(const JsonNode *node, const char *path);
 
 #endif

@@ -2,7 +2,7 @@
  * main.c
  *	  mf-sandbox: a stand-in for the MyFatoorah API, on the loopback interface.
  */
-#include "server.h"
+#include "control.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -17,12 +17,14 @@
 #define DEFAULT_LEDGER_LIMIT 100000
 #define DEFAULT_LEDGER_BYTES (INT64_C(256) << 20)
 #define DEFAULT_INVOICE_LIMIT 2000000
+#define DEFAULT_WEBHOOK_LIMIT 200000
 
 Options options = {
 	.threads = 1,
 	.ledger_limit = DEFAULT_LEDGER_LIMIT,
 	.ledger_bytes = DEFAULT_LEDGER_BYTES,
 	.invoice_limit = DEFAULT_INVOICE_LIMIT,
+	.webhook_limit = DEFAULT_WEBHOOK_LIMIT,
 	.seed = 1,
 };
 
@@ -58,6 +60,10 @@ usage(FILE *to)
 		  "  --ledger-limit N       requests kept in the ledger; 0 keeps counters only\n"
 		  "                         (default 100000, and at most 256 MB)\n"
 		  "  --invoice-limit N      invoices kept; SendPayment refuses more (default 2000000)\n"
+		  "  --webhook-url URL      send webhooks there; http:// to this machine only\n"
+		  "  --webhook-version V    v1 or v2 (default v2)\n"
+		  "  --webhook-secret TEXT  what they are signed with\n"
+		  "  --webhook-limit N      deliveries kept in the log (default 200000)\n"
 		  "  --quiet                print errors only\n"
 		  "  --help                 show this help\n\n"
 		  "The API, the invoice pages and the control path are described in README.md.\n",
@@ -179,10 +185,17 @@ main(int argc, char **argv)
 												 {"clock-offset", required_argument, NULL, 'o'},
 												 {"ledger-limit", required_argument, NULL, 'l'},
 												 {"invoice-limit", required_argument, NULL, 'i'},
+												 {"webhook-url", required_argument, NULL, 'w'},
+												 {"webhook-version", required_argument, NULL, 'V'},
+												 {"webhook-secret", required_argument, NULL, 'S'},
+												 {"webhook-limit", required_argument, NULL, 'L'},
 												 {"quiet", no_argument, NULL, 'q'},
 												 {"help", no_argument, NULL, 'h'},
 												 {NULL, 0, NULL, 0}};
 	const char *port_file = NULL;
+	const char *webhook_url = NULL;
+	const char *webhook_version = NULL;
+	const char *webhook_secret = NULL;
 	char *certificate = NULL;
 	char *key = NULL;
 	bool have_key = false;
@@ -237,6 +250,18 @@ main(int argc, char **argv)
 			case 'i':
 				options.invoice_limit = integer_argument("invoice-limit", optarg, 1, INT64_C(1000000000));
 				break;
+			case 'w':
+				webhook_url = optarg;
+				break;
+			case 'V':
+				webhook_version = optarg;
+				break;
+			case 'S':
+				webhook_secret = optarg;
+				break;
+			case 'L':
+				options.webhook_limit = integer_argument("webhook-limit", optarg, 1, INT64_C(100000000));
+				break;
 			case 'q':
 				options.quiet = true;
 				break;
@@ -252,6 +277,8 @@ main(int argc, char **argv)
 		die("unexpected argument", argv[optind]);
 	if ((certificate == NULL) != (key == NULL))
 		die("--tls-cert and --tls-key go together", NULL);
+	if (!webhook_init(webhook_url, webhook_version, webhook_secret))
+		die("--webhook-url must be http:// to this machine, --webhook-version v1 or v2", NULL);
 	if (!have_key)
 		store_add_key(DEFAULT_KEY);
 	options.tls = certificate != NULL;
@@ -272,8 +299,12 @@ main(int argc, char **argv)
 	clock_set_offset(options.clock_offset);
 	store_set_limit(options.invoice_limit);
 	ledger_init(options.ledger_limit, DEFAULT_LEDGER_BYTES);
+	webhook_log_limit(options.webhook_limit);
+	webhook_reset(options.seed);
+	refund_reset(options.seed);
 	store_reset(options.seed);
 	timers_start();
+	sender_start();
 	daemon = http_start(listener, certificate, key);
 	if (daemon == NULL)
 		die("cannot start; is the certificate good?", NULL);
@@ -287,12 +318,17 @@ main(int argc, char **argv)
 
 	while (sigwait(&signals, &signal_number) != 0)
 		;
+	sender_stop();
 	timers_stop();
 	wire_stop();
 	MHD_stop_daemon(daemon);
 	store_lock();
+	bulk_stop();
 	faults_clear();
 	ledger_reset();
+	webhook_reset(0);
+	webhook_end();
+	refund_reset(0);
 	store_reset(0);
 	store_unlock();
 	free(certificate);

@@ -11,6 +11,7 @@
 #include "json.h"
 #include "ledger.h"
 #include "timers.h"
+#include "webhook.h"
 
 typedef struct Options
 {
@@ -19,6 +20,7 @@ typedef struct Options
 	int64_t ledger_limit;
 	int64_t ledger_bytes;
 	int64_t invoice_limit;
+	int64_t webhook_limit;
 	uint64_t seed;
 	int64_t clock_offset;
 	bool tls;
@@ -32,6 +34,10 @@ typedef enum Route
 {
 	ROUTE_SEND_PAYMENT, /* the first two also index Reference.counts */
 	ROUTE_GET_PAYMENT_STATUS,
+	ROUTE_GET_WEBHOOKS,
+	ROUTE_MAKE_REFUND,
+	ROUTE_GET_REFUND_STATUS,
+	ROUTE_UPDATE_PAYMENT_STATUS,
 	ROUTE_NONE, /* no such call */
 	ROUTE_PAGE, /* an invoice page */
 	ROUTE_HOME,
@@ -106,6 +112,7 @@ typedef struct Request
 	Answer answer;
 	Timer timer;
 	Waiter waiter;
+	DeliveryWaiter delivery_waiter;
 	Buf kept_reference;
 	Buf wait_path;
 	Buf wait_reference;
@@ -121,6 +128,8 @@ extern void sleep_request(Request *r, int64_t ms, Stage next);
 /* api.c */
 extern void api_answer(Request *r, bool create);
 extern Str api_reference(Request *r);
+extern Invoice *find_invoice(const Account *account, Str key, Str type);
+extern void answer_json(Answer *a, int status);
 extern void answer_failure(Answer *a, int status, const char *message, Str errors);
 
 /* payment.c */
@@ -135,6 +144,17 @@ typedef struct PaymentOrder
 } PaymentOrder;
 
 extern PaymentTry *payment_act(Invoice *inv, Str action, const PaymentOrder *order, const char **refusal);
+
+extern bool payment_set_lag(const cJSON *json);
+extern void payment_put_lag(Buf *b);
+extern bool payment_is_stale(Invoice *inv);
+
+/* api_refund.c */
+extern void make_refund(Request *r);
+extern void get_refund_status(Request *r);
+
+/* api_webhooks.c */
+extern void get_webhooks(Request *r);
 
 /* pages.c */
 extern Invoice *page_invoice(const Request *r);

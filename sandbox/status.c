@@ -9,7 +9,6 @@ static void put_text_member(Buf *b, const char *name, Str value);
 static void put_amount_member(Buf *b, const char *name, Decimal value);
 static void put_optional(Buf *b, const char *name, const OptionalDecimal *d);
 static void put_due_deposit(Buf *b, const Invoice *inv);
-static void put_card(Buf *b, const PaymentTry *t);
 static void put_try(Buf *b, const Invoice *inv, const PaymentTry *t);
 static void put_items(Buf *b, const Invoice *inv);
 static void put_suppliers(Buf *b, const Invoice *inv);
@@ -95,21 +94,26 @@ put_due_deposit(Buf *b, const Invoice *inv)
 }
 
 /*
- * put_card
- *		The card of a try: empty texts when unknown.
+ * status_put_card
+ *		The card of a try: empty texts when unknown; of a capture or release the
+ *		number alone.
  */
-static void
-put_card(Buf *b, const PaymentTry *t)
+void
+status_put_card(Buf *b, const PaymentTry *t)
 {
-	if (t->gateway == GATEWAY_CARD && t->status != TRY_IN_PROGRESS)
+	bool card = t->gateway == GATEWAY_CARD && t->status != TRY_IN_PROGRESS;
+
+	if (card && !t->by_merchant)
 		buf_puts(b, "{\"NameOnCard\":\"test test\",\"Number\":\"512345xxxxxx0008\",\"Token\":\"\","
 					"\"PanHash\":\"b888aa5f23a817883d4d12c74044bab1ae6ee65dc8d6e11515394aba452b273b\","
 					"\"ExpiryMonth\":\"01\",\"ExpiryYear\":\"39\",\"Brand\":\"Mastercard\","
 					"\"Issuer\":\"Test Bank\",\"IssuerCountry\":\"KWT\",\"FundingMethod\":\"credit\"}");
 	else
-		buf_puts(b, "{\"NameOnCard\":\"\",\"Number\":\"\",\"Token\":\"\",\"PanHash\":\"\","
-					"\"ExpiryMonth\":\"\",\"ExpiryYear\":\"\",\"Brand\":\"\",\"Issuer\":\"\","
-					"\"IssuerCountry\":\"\",\"FundingMethod\":\"\"}");
+		buf_printf(b,
+				   "{\"NameOnCard\":\"\",\"Number\":\"%s\",\"Token\":\"\",\"PanHash\":\"\","
+				   "\"ExpiryMonth\":\"\",\"ExpiryYear\":\"\",\"Brand\":\"\",\"Issuer\":\"\","
+				   "\"IssuerCountry\":\"\",\"FundingMethod\":\"\"}",
+				   card ? "512345xxxxxx0008" : "");
 }
 
 /*
@@ -139,15 +143,15 @@ put_try(Buf *b, const Invoice *inv, const PaymentTry *t)
 	put_text_member(b, "PaidCurrency", currency);
 	put_amount_member(b, "PaidCurrencyValue", t->due);
 	put_amount_member(b, "VatAmount", t->vat);
-	put_text_member(b, "IpAddress", STR_LIT("127.0.0.1"));
-	put_text_member(b, "Country", STR_LIT("Kuwait"));
+	put_text_member(b, "IpAddress", t->by_merchant ? STR_NONE : STR_LIT("127.0.0.1"));
+	put_text_member(b, "Country", t->by_merchant ? STR_NONE : STR_LIT("Kuwait"));
 	put_text_member(b, "Currency", currency);
 	put_text_member(b, "Error", str_of(t->error));
 	put_text_member(b, "CardNumber", card ? STR_LIT("512345xxxxxx0008") : STR_NONE);
 	put_text_member(b, "ErrorCode", str_of(t->error_code));
 	put_text_member(b, "ECI", card ? STR_LIT("02") : STR_LIT(""));
 	buf_puts(b, ",\"Card\":");
-	put_card(b, t);
+	status_put_card(b, t);
 	buf_putc(b, '}');
 }
 

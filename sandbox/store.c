@@ -174,6 +174,19 @@ store_account_for_key(Str key, int *index)
 }
 
 /*
+ * store_account_of
+ *		The account of a country, KWT or the like; NULL if there is none.
+ */
+const Account *
+store_account_of(Str iso3)
+{
+	for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++)
+		if (str_is_nocase(iso3, accounts[i].iso3))
+			return &accounts[i];
+	return NULL;
+}
+
+/*
  * store_text_holds_key
  *		Does an accepted key occur in that text? It has no business outside the
  *		Authorization header.
@@ -472,6 +485,16 @@ store_create(const Account *account, const InvoiceData *data, bool keep)
 }
 
 /*
+ * store_take_invoice_id
+ *		An id for an invoice that is not kept, such as a refund's own. Locked.
+ */
+int64_t
+store_take_invoice_id(void)
+{
+	return store.next_invoice_id++;
+}
+
+/*
  * store_invoice, store_oldest, store_try
  *		Look-ups; NULL if there is none. Locked.
  */
@@ -606,7 +629,12 @@ store_add_try(Invoice *inv, TryStatus status, Gateway gateway, const char *error
 			t->error = store_error_text(STR_LIT("MF020"), &t->error_code);
 	}
 	else if (status == TRY_CANCELED)
-		t->error = "Transaction Released";
+	{
+		/* Released by the merchant, or given up by the payer with a code. */
+		t->error = store_error_text(str_of(error_code), &t->error_code);
+		if (t->error == NULL)
+			t->error = "Transaction Released";
+	}
 	make_ids(t);
 	hash_insert(&store.tries, &t->node, hash_bytes(t->payment_id, strlen(t->payment_id)));
 	if (inv->last_try != NULL)

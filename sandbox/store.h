@@ -113,6 +113,7 @@ typedef struct PaymentTry
 	Decimal due;
 	Decimal charge;
 	Decimal vat;
+	bool by_merchant; /* a capture or a release, not the payer */
 	const char *error_code; /* "" or MF0nn */
 	const char *error; /* NULL or the acquirer's text */
 } PaymentTry;
@@ -139,6 +140,10 @@ struct Invoice
 	PaymentTry *tries;
 	PaymentTry *last_try;
 	int try_count;
+	bool operated; /* captured or released */
+	Decimal refunded; /* or asked to be */
+	int64_t stale_reads; /* GetPaymentStatus does not see the payment yet */
+	int64_t stale_until_us;
 };
 
 #define ROUTE_KINDS 3 /* SendPayment, GetPaymentStatus, any other */
@@ -173,6 +178,7 @@ extern void store_unlock(void);
 
 extern bool store_add_key(const char *spec);
 extern const Account *store_account_for_key(Str key, int *index);
+extern const Account *store_account_of(Str iso3);
 extern bool store_text_holds_key(Str text);
 extern const Currency *currency_by_iso(Str iso);
 
@@ -185,6 +191,7 @@ extern void store_free_invoice(Invoice *inv);
 extern bool store_is_full(void);
 extern bool store_base_value(const Account *account, const InvoiceData *data, Decimal *value);
 extern Invoice *store_invoice(int64_t id);
+extern int64_t store_take_invoice_id(void);
 extern Invoice *store_oldest(void);
 extern PaymentTry *store_try(Str payment_id);
 extern Reference *store_reference(Str reference, bool create);

@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "flight.h"
 #include "myfatoorah.h"
+#include "public_url.h"
 #include "request.h"
 
 /* Times of look-ups after the first, in multiples of myfatoorah.reconcile_delay */
@@ -66,7 +67,8 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	bool		is_lookup = job->kind != MF_JOB_SEND;
 	const char *reference = job->reference;
 	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
-	const MfRequest *request = &job->request;
+	MfRequest	filled = job->request;
+	const MfRequest *request = &filled;
 	size_t		body_len;
 	char	   *body;
 	MemoryContext old;
@@ -74,6 +76,8 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 
 	if (job->kind == MF_JOB_WATCH)
 		reference = (const char *) list_nth(old_references, job->step % list_length(old_references));
+	if (!is_lookup)
+		mf_fill_urls(&filled, account, job->invoice, job->reference);
 	body = is_lookup ? mf_payment_status_body(mf_to_utf8(reference), "CustomerReference", &body_len) :
 		mf_request_body(request, account, job->reference, &body_len);
 	if (body == NULL)

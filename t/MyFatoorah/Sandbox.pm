@@ -284,4 +284,126 @@ sub clear_faults
 	return;
 }
 
+# webhooks(url => ..., version => 'v1', secret => ..., retries => 3, retry_delay_ms => 10, timeout_ms => 1000,
+# enabled => 1): how webhooks are sent from now on; what is not named stays. Returns the settings.
+sub webhooks
+{
+	my ($self, %settings) = @_;
+	my %numbers = map { $_ => $settings{$_} + 0 }
+	  grep { defined $settings{$_} } qw(retries retry_delay_ms timeout_ms connections);
+
+	return $self->control('GET', 'webhooks') unless %settings;
+	$settings{enabled} = $settings{enabled} ? JSON::PP::true : JSON::PP::false if exists $settings{enabled};
+	return $self->control('POST', 'webhooks', { %settings, %numbers });
+}
+
+# mischief({ rule }, ...): adds rules for what shall happen to webhooks; clear_mischief takes all away and sends what
+# they hold back
+sub mischief
+{
+	my ($self, @rules) = @_;
+
+	$self->control('POST', 'webhooks/mischief', $_) for @rules;
+	return;
+}
+
+sub clear_mischief
+{
+	my ($self) = @_;
+
+	$self->control('DELETE', 'webhooks/mischief');
+	return;
+}
+
+# deliveries(reference => ..., invoice => ..., code => ..., status => 'Failed', webhook_reference => ...): the webhooks
+# sent, first to last, with their attempts
+sub deliveries
+{
+	my ($self, %filters) = @_;
+
+	return @{ $self->control('GET', $self->_query('webhooks/log', limit => 1_000_000, %filters))->{deliveries} };
+}
+
+# wait_deliveries({ filters }, n, seconds): waits until at least n webhooks are finished, for good or bad (with
+# phase => 'queued': made; with phase => 'attempted': until n attempts are over); false if not in that time
+sub wait_deliveries
+{
+	my ($self, $filters, $n, $seconds) = @_;
+	my $deadline = Time::HiRes::time() + ($seconds // time_limit());
+
+	for (;;)
+	{
+		my $left = $deadline - Time::HiRes::time();
+		my $answer = $self->control('GET', $self->_query('webhooks/wait', %$filters, count => $n,
+				timeout_ms => $left <= 0 ? 0 : int(1000 * ($left < 5 ? $left : 5)) + 1));
+
+		return 1 if $answer->{reached};
+		return 0 if $left <= 0;
+	}
+}
+
+# webhook_event(code => 3, ...): an event about what it does not keep: 3, 4, 5 (with invoice => ID) or 7; the number of
+# its delivery
+sub webhook_event
+{
+	my ($self, %event) = @_;
+
+	$event{$_} += 0 for grep { defined $event{$_} } qw(code invoice);
+	return $self->control('POST', 'webhooks/event', \%event)->{number};
+}
+
+# replay(number, times, url): sends a delivery again, byte for byte; the numbers of the new ones
+sub replay
+{
+	my ($self, $number, $times, $url) = @_;
+
+	return @{ $self->control('POST', 'webhooks/replay',
+			{ number => $number + 0, times => ($times // 1) + 0, defined $url ? (url => $url) : () })->{numbers} };
+}
+
+# send_raw(body => ..., headers => { ... }, url => ...): sends any text with any headers; the number of the delivery
+sub send_raw
+{
+	my ($self, %message) = @_;
+
+	return $self->control('POST', 'webhooks/send', \%message)->{number};
+}
+
+# refund(invoice, amount): a refund that is approved at once; decide_refund(refund, 'approve' or 'reject') is for those
+# that MakeRefund filed
+sub refund
+{
+	my ($self, $invoice, $amount) = @_;
+
+	return $self->invoice($invoice, 'refund', { defined $amount ? (amount => "$amount") : () });
+}
+
+sub decide_refund
+{
+	my ($self, $refund, $decision) = @_;
+
+	return $self->control('POST', "refunds/$refund/$decision");
+}
+
+# lag(reads => N, ms => M): GetPaymentStatus reads Pending so many times, or so long, after every payment from now on;
+# without arguments no more
+sub lag
+{
+	my ($self, %lag) = @_;
+
+	return $self->control('POST', 'lag', { map { $_ => $lag{$_} + 0 } keys %lag });
+}
+
+# pay_many(count => N or ids => [...], rate => R): pays open invoices, R a second; bulk tells how far it is
+sub pay_many
+{
+	my ($self, %order) = @_;
+
+	$order{$_} += 0 for grep { defined $order{$_} } qw(count rate);
+	$order{ids} = [ map { $_ + 0 } @{ $order{ids} } ] if $order{ids};
+	return $self->control('POST', 'pay-many', \%order);
+}
+
+sub bulk { return $_[0]->control('GET', 'pay-many'); }
+
 1;

@@ -1,0 +1,173 @@
+/*
+ * webhook_other.c
+ *	  Webhooks about things that the stand-in does not keep: deposits,
+ *	  suppliers, recurring payments. Members and formats are the vendor's,
+ *	  their values made up.
+ */
+#include "webhook.h"
+
+static void put_deposit(Message *m);
+static void put_supplier(Message *m, Str status);
+static void put_recurring(Message *m, Str status, const Invoice *inv);
+static void put_supplier_update(Message *m, Str status);
+
+/*
+ * put_deposit
+ *		Event 3: money went to the merchant's bank.
+ */
+static void
+put_deposit(Message *m)
+{
+	Buf *b = &m->body;
+
+	if (m->version == 1)
+	{
+		buf_puts(b, "\"DepositReference\":\"2026000006\",\"DepositedAmount\":\"15968.333\","
+					"\"NumberOfTransactions\":\"511\",\"DepositFor\":\"VENDOR\",\"SupplierCode\":\"\"");
+		return;
+	}
+	buf_printf(b,
+			   "\"Deposit\":{\"Reference\":\"2026000006\",\"BaseCurrency\":\"%s\","
+			   "\"ValueInBaseCurrency\":\"15968.333\",\"NumberOfTransactions\":\"511\",\"DepositDate\":\"",
+			   m->account->currency_iso);
+	buf_put_utc(b, m->at / TICKS_PER_SECOND * TICKS_PER_SECOND, 7, false);
+	buf_puts(b,
+			 "\"},\"Supplier\":null,\"Bank\":{\"Name\":\"Test Bank\",\"IBAN\":\"SA2405000068200013262001\","
+			 "\"AccountNumber\":\"12345678\"}");
+}
+
+/*
+ * put_supplier
+ *		Event 4: a supplier was approved or rejected.
+ */
+static void
+put_supplier(Message *m, Str status)
+{
+	Buf *b = &m->body;
+
+	if (m->version == 1)
+	{
+		buf_puts(b, "\"SupplierCode\":11,\"SupplierName\":\"Test Supplier\",\"SupplierMobile\":\"12345678\","
+					"\"SupplierEmail\":\"supplier@example.com\",\"SupplierStatus\":");
+		buf_put_json(b, status);
+		buf_puts(b, ",\"KycFeedback\":{\"Comments\":\"missing documents\",\"RejectReasons\":\"1,5,15\"}");
+		return;
+	}
+	buf_puts(b, "\"Supplier\":{\"Code\":11,\"Name\":\"Test Supplier\",\"Mobile\":\"12345678\","
+				"\"Email\":\"supplier@example.com\"},\"KycDecision\":{\"Status\":");
+	buf_put_json(b, status);
+	buf_puts(b, ",\"Comments\":\"\",\"RejectionReason\":[]},"
+				"\"BusinessCategory\":{\"Code\":\"5814\",\"Name\":\"Cafes\"}");
+}
+
+/*
+ * put_recurring
+ *		Event 5: a deduction of a recurring payment, here that of an invoice.
+ */
+static void
+put_recurring(Message *m, Str status, const Invoice *inv)
+{
+	Buf *b = &m->body;
+	const PaymentTry *t = inv->last_try;
+	int year = local_time(inv->created).year;
+	Ticks next = m->at + (Ticks) 30 * 86400 * TICKS_PER_SECOND;
+
+	if (m->version == 1)
+	{
+		buf_puts(b, "\"RecurringId\":\"RECUR31144164\",\"RecurringStatus\":");
+		buf_put_json(b, status);
+		buf_puts(b, ",\"NextPayDate\":\"");
+		buf_put_compact_time(b, next);
+		buf_printf(b, "\",\"InvoiceId\":%lld,\"InvoiceReference\":\"%d%06lld\",\"CreatedDate\":\"",
+				   (long long) inv->id, year, (long long) inv->number);
+		buf_put_compact_time(b, inv->created);
+		buf_printf(b,
+				   "\",\"TransactionStatus\":\"%s\",\"ReferenceId\":\"%s\",\"TrackId\":\"%s\","
+				   "\"PaymentId\":\"%s\",\"AuthorizationId\":\"%s\",\"InvoiceValueInBaseCurrency\":\"",
+				   try_status_upper(t->status), t->reference_id, t->track_id, t->payment_id,
+				   t->authorization_id);
+		buf_put_plain(b, t->value);
+		buf_printf(b, "\",\"BaseCurrency\":\"%s\"", m->account->currency_iso);
+		return;
+	}
+	buf_puts(b, "\"Recurring\":{\"Id\":\"RECUR31144164\",\"NextPayDate\":\"");
+	buf_put_utc(b, next / TICKS_PER_SECOND * TICKS_PER_SECOND, 7, false);
+	buf_puts(b, "\",\"Status\":");
+	buf_put_json(b, status);
+	buf_printf(b,
+			   ",\"InitialInvoiceId\":\"%lld\"},\"Payment\":{\"Invoice\":{\"Id\":\"%lld\",\"Status\":\"%s\"",
+			   (long long) inv->id, (long long) inv->id, store_is_paid(inv) ? "PAID" : "PENDING");
+	buf_printf(b, ",\"Reference\":\"%d%06lld\",\"CreationDate\":\"", year, (long long) inv->number);
+	buf_put_utc(b, inv->created, 7, false);
+	buf_puts(b, "\",\"ExpirationDate\":\"");
+	buf_put_utc(b, inv->expiry, 7, false);
+	buf_puts(b, "\",\"UserDefinedField\":");
+	buf_put_json(b, inv->data.user_defined);
+	buf_printf(b,
+			   "},\"Transaction\":{\"Id\":\"%s\",\"Status\":\"%s\",\"PaymentMethod\":\"VISA/MASTER\","
+			   "\"PaymentId\":\"%s\",\"ReferenceId\":\"%s\",\"TrackId\":\"%s\",\"AuthorizationId\":\"%s\","
+			   "\"TransactionDate\":\"",
+			   t->transaction_id, try_status_upper(t->status), t->payment_id, t->reference_id, t->track_id,
+			   t->authorization_id);
+	buf_put_utc(b, t->at, 7, false);
+	buf_puts(b, "\"}}");
+}
+
+/*
+ * put_supplier_update
+ *		Event 7: a change a supplier asked for was decided.
+ */
+static void
+put_supplier_update(Message *m, Str status)
+{
+	Buf *b = &m->body;
+
+	if (m->version == 1)
+	{
+		buf_puts(b, "\"RequestStatus\":");
+		buf_put_json(b, status);
+		buf_puts(b, ",\"Comments\":\"\",\"ActionDate\":\"");
+		buf_put_compact_time(b, m->at);
+		buf_puts(b, "\",\"SupplierCode\":330,\"SupplierName\":\"Test Supplier\","
+					"\"SupplierMobile\":\"12345678\",\"SupplierEmail\":\"supplier@example.com\","
+					"\"SupplierStatus\":\"APPROVED\"");
+		return;
+	}
+	buf_puts(b, "\"Supplier\":{\"Code\":330,\"Name\":\"Test Supplier\",\"Mobile\":\"12345678\","
+				"\"Email\":\"supplier@example.com\",\"Status\":\"APPROVED\"},\"RequestStatus\":{\"Status\":");
+	buf_put_json(b, status);
+	buf_puts(b, ",\"Comments\":\"Test comment\",\"ActionDate\":\"");
+	buf_put_utc(b, m->at, 7, false);
+	buf_puts(b, "\"}");
+}
+
+/*
+ * body_other
+ *		One of the events 3, 4, 5 and 7; event 5 needs an invoice with a try.
+ *		*entity becomes the EventEntityId (static text), unless that is the
+ *		invoice's.
+ */
+void
+body_other(Message *m, Str status, const Invoice *inv, const char **entity)
+{
+	body_open(m);
+	switch (m->code)
+	{
+		case 3:
+			put_deposit(m);
+			*entity = "2026000006";
+			break;
+		case 4:
+			put_supplier(m, status.len > 0 ? status : STR_LIT("APPROVED"));
+			*entity = "11";
+			break;
+		case 5:
+			put_recurring(m, status.len > 0 ? status : STR_LIT("ACTIVE"), inv);
+			break;
+		default:
+			put_supplier_update(m, status.len > 0 ? status : STR_LIT("APPROVED"));
+			*entity = "330";
+			break;
+	}
+	body_close(m);
+}
