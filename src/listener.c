@@ -111,8 +111,11 @@ mf_listener_main(Datum main_arg)
 	if (mf_port == 0 || !begin_service())
 		proc_exit(0);
 
-	/* descriptors that the server's own bookkeeping must not count on */
-	max_connections = Max(8, Min(MF_LISTENER_MAX_CONNECTIONS, max_safe_fds / 3));
+	/*
+	 * Descriptors that the server's own bookkeeping must not count on.  A third
+	 * of all is what it grants for purposes like a wait event set.
+	 */
+	max_connections = Max(4, Min(MF_LISTENER_MAX_CONNECTIONS, max_safe_fds / 4));
 	for (i = 0; i < max_connections; i++)
 		ReserveExternalFD();
 	MHD_set_panic_func(give_up, NULL);
