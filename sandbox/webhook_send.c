@@ -33,6 +33,7 @@ typedef struct Slot
 
 static Slot slots[MAX_SLOTS];
 static int slots_busy;
+static bool orphans; /* something under way is for nobody any more */
 static Delivery *ready_first;
 static Delivery *ready_last;
 static CURLM *multi;
@@ -49,6 +50,8 @@ static void start_attempt(Slot *slot);
 static void end_attempt(Slot *slot, CURLcode result);
 static void note_attempt(Delivery *d, const Attempt *attempt);
 static int take_due(Slot **taken);
+static int take_orphans(Slot **taken);
+static void note_all(Slot **list, int n);
 static void *sender_thread(void *arg);
 
 /*
@@ -122,10 +125,17 @@ sender_forget(Delivery *d)
 	if (d->armed && timer_cancel(&d->timer))
 		d->armed = false;
 	d->then = NULL;
-	if (d->armed || d->busy)
-		d->orphan = true;
-	else
+	if (!d->armed && !d->busy)
+	{
 		delivery_free(d);
+		return;
+	}
+	d->orphan = true;
+	if (d->busy)
+	{
+		orphans = true;
+		curl_multi_wakeup(multi);
+	}
 }
 
 /*
@@ -346,6 +356,39 @@ take_due(Slot **taken)
 }
 
 /*
+ * take_orphans
+ *		The slots whose delivery was forgotten, to be broken off. Locked.
+ */
+static int
+take_orphans(Slot **taken)
+{
+	int n = 0;
+
+	for (int i = 0; orphans && i < MAX_SLOTS; i++)
+		if (slots[i].delivery != NULL && slots[i].delivery->orphan)
+			taken[n++] = &slots[i];
+	orphans = false;
+	return n;
+}
+
+/*
+ * note_all
+ *		Enter attempts that are over, and free their slots.
+ */
+static void
+note_all(Slot **list, int n)
+{
+	store_lock();
+	for (int i = 0; i < n; i++)
+	{
+		note_attempt(list[i]->delivery, &list[i]->attempt);
+		list[i]->delivery = NULL;
+		slots_busy--;
+	}
+	store_unlock();
+}
+
+/*
  * sender_thread
  *		Start what is due, move the bytes, note what has ended.
  */
@@ -361,6 +404,13 @@ sender_thread(void *arg)
 	(void) arg;
 	while (!stopping)
 	{
+		store_lock();
+		n = take_orphans(list);
+		store_unlock();
+		for (int i = 0; i < n; i++)
+			end_attempt(list[i], CURLE_ABORTED_BY_CALLBACK);
+		if (n > 0)
+			note_all(list, n);
 		store_lock();
 		n = take_due(list);
 		store_unlock();
@@ -378,16 +428,7 @@ sender_thread(void *arg)
 			end_attempt(list[n++], result);
 		}
 		if (n > 0)
-		{
-			store_lock();
-			for (int i = 0; i < n; i++)
-			{
-				note_attempt(list[i]->delivery, &list[i]->attempt);
-				list[i]->delivery = NULL;
-				slots_busy--;
-			}
-			store_unlock();
-		}
+			note_all(list, n);
 		else
 			curl_multi_poll(multi, NULL, 0, 1000, NULL);
 	}

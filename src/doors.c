@@ -86,6 +86,11 @@ report_refusal(const MfInbound *message)
 		case MF_INBOUND_STORED:
 			break;
 		case MF_INBOUND_MALFORMED:
+			if (message->kind == MF_INBOUND_PAYMENT_ID)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("invalid value for payment_id: \"%.40s\"", message->payment_id),
+						 errhint("Give the query parameter \"paymentId\" of the address, such as 07072467186246912273.")));
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("this is no message of MyFatoorah's"),

@@ -398,10 +398,15 @@ plan(Batch *batch, int number, const int64 *tried, int tried_count)
 	if (change == NULL)
 		return;					/* no answer: planned already */
 
-	changed = change->changed;
+	/* amounts that are read for the first time are no news of a payment */
+	changed = flight->kind == MF_JOB_REFUNDS ? change->changed : change->from != change->to;
 	for (i = 0; i < tried_count; i++)
 		changed |= tried[i] == next->invoice;
 	doubtful = mf_flight_lookup(flight) != MF_FOUND || change->error != NULL || flight->payment.unsettled;
+
+	/* a try that goes on says nothing yet of what the event told */
+	for (i = 0; i < flight->payment.try_count; i++)
+		changed &= flight->payment.tries[i].status != MF_TRY_IN_PROGRESS || change->from != change->to;
 
 	next->step = change->from == change->to ? next->step + 1 : 0;
 

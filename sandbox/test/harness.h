@@ -74,5 +74,9 @@ extern void test_control(void);
 extern void test_faults(void);
 extern void test_bytes(void);
 extern void test_process(void);
+extern void test_webhooks(void);
+extern void test_get_webhooks(void);
+extern void test_mischief(void);
+extern void test_refunds(void);
 
 #endif

@@ -54,6 +54,8 @@ test_options(void)
 	CHECK(run("%s --port x 2>/dev/null", sandbox_path()) == 1, "no number");
 	CHECK(run("%s --key abc=ZZZ 2>/dev/null", sandbox_path()) == 1, "an unknown country");
 	CHECK(run("%s --tls-cert /dev/null 2>/dev/null", sandbox_path()) == 1, "half of a pair");
+	CHECK(run("%s --webhook-url http://example.com/ 2>/dev/null", sandbox_path()) == 1, "webhooks elsewhere");
+	CHECK(run("%s --webhook-version v3 2>/dev/null", sandbox_path()) == 1, "no such version");
 	CHECK(run("%s extra 2>/dev/null", sandbox_path()) == 1, "an argument");
 	CHECK(run("%s --port %d 2>/dev/null", sandbox_path(), port) == 1, "a port in use");
 }

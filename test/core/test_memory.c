@@ -21,6 +21,9 @@
 #include <string.h>
 
 #include "json.h"
+#include "refund.h"
+#include "webhook.h"
+#include "webhook_log.h"
 
 #ifndef __has_feature
 #define __has_feature(x) 0
@@ -313,6 +316,106 @@ test_verdicts(void **state)
 	}
 }
 
+/* Out of memory is said, and neither that it is forged nor that it is genuine. */
+static bool
+read_webhook(void *arg)
+{
+	static const char *const secrets[] = {"another-secret", "example-webhook-secret-1"};
+	char	   *const *fixtures = arg;
+	MfWebhook	webhook;
+	MfWebhookVerdict verdict = mf_webhook_read(fixtures[0], strlen(fixtures[0]), fixtures[1], NULL, secrets, 2, &webhook);
+
+	if (verdict == MF_WEBHOOK_VALID)
+		assert_true(webhook.data != NULL && webhook.signed_text != NULL && webhook.invoice_id != NULL &&
+					webhook.payment_id != NULL && webhook.customer_reference != NULL && webhook.event_status != NULL);
+	else
+	{
+		assert_int_equal(verdict, MF_WEBHOOK_OUT_OF_MEMORY);
+		assert_true(webhook.data == NULL && webhook.signed_text == NULL && webhook.invoice_id == NULL);
+	}
+	mf_webhook_free(&webhook);
+	return verdict == MF_WEBHOOK_VALID;
+}
+
+static void
+test_webhooks(void **state)
+{
+	char	   *v1[] = {fixture("webhook-v1.transaction.success.body.json"), strdup("WEVv6xfyLw17LSmULz6L+OHSV7u0rD/We3gmolKYT28=")};
+	char	   *v2[] = {fixture("webhook-v2.payment-status.paid.body.json"), strdup("Mv+XhecqPNmeorhyAKcumHFTo50Tgm+kfpfJV/Ezsl4=")};
+	int			i;
+
+	(void) state;
+	fail_each(read_webhook, v1, 0);
+	fail_each(read_webhook, v2, 0);
+	for (i = 0; i < 2; i++)
+	{
+		free(v1[i]);
+		free(v2[i]);
+	}
+}
+
+static bool
+read_log(void *arg)
+{
+	MfWebhookLogResult result;
+	bool		found;
+	size_t		len;
+	char	   *body;
+
+	mf_webhook_log_result_read(arg, 0, &result);
+	found = (result.lookup == MF_FOUND);
+	if (!found)
+		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
+	assert_int_equal(result.count, found ? 2 : 0);
+	assert_true(!found || (result.items[1].data != NULL && result.items[1].status != NULL));
+	mf_webhook_log_result_free(&result);
+	body = mf_webhook_log_body("2024-02-12T00:16:29Z", "2025-02-12T20:43:43Z", "Failed", 1, &len);
+	found &= (body != NULL);
+	free(body);
+	return found;
+}
+
+static bool
+read_refunds(void *arg)
+{
+	MfRefundResult result;
+	bool		found;
+	size_t		len;
+	char	   *body;
+
+	mf_refund_result_read(arg, 0, &result);
+	found = (result.lookup == MF_FOUND);
+	if (!found)
+		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
+	assert_int_equal(result.count, found ? 2 : 0);
+	assert_true(!found || (result.refunds[1].refund_amount != NULL && result.refunds[1].external_identifier != NULL));
+	mf_refund_result_free(&result);
+	body = mf_refund_status_body("1", "InvoiceId", &len);
+	found &= (body != NULL);
+	free(body);
+	return found;
+}
+
+static void
+test_logs(void **state)
+{
+	static const char *const fixtures[] = {"get-webhooks.response.json", "get-refund-status.response.json"};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(fixtures); i++)
+	{
+		MfHttpExchange exchange = {0};
+
+		exchange.http_status = 200;
+		exchange.body_started = exchange.gate_passed = exchange.gate_reached = true;
+		exchange.response = fixture(fixtures[i]);
+		exchange.response_len = strlen(exchange.response);
+		fail_each(i == 0 ? read_log : read_refunds, &exchange, 0);
+		free(exchange.response);
+	}
+}
+
 static void
 serve_accepted(Connection *connection)
 {
@@ -398,6 +501,8 @@ main(void)
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_verdicts),
+		cmocka_unit_test(test_webhooks),
+		cmocka_unit_test(test_logs),
 		cmocka_unit_test(test_http),
 	};
 

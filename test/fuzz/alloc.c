@@ -25,11 +25,11 @@
 
 #include <curl/curl.h>
 
+#include "alloc.h"
 #include "json.h"
 #include "outcome.h"
 #include "server.h"
 
-#define REFERENCE "mf-1"
 #define PATH "/v2/SendPayment"
 #define BODY "{\"CustomerName\":\"Ahmad\",\"InvoiceValue\":1.000,\"CustomerReference\":\"" REFERENCE "\"}"
 #define ACCEPTED_BEGIN \
@@ -48,17 +48,6 @@
 	"\"InvoiceTransactions\":[{\"PaymentId\":\"07\",\"TransactionStatus\":\"Succss\",\"TransationValue\":\"1,000.000\"," \
 	"\"TransactionDate\":\"2026-01-10T00:15:33.35\",\"PaidCurrency\":\"KD\",\"Card\":{\"Token\":null}}]}}"
 
-#define CHECK(condition) \
-	do { \
-		if (!(condition)) \
-		{ \
-			fail_here = false; \
-			fprintf(stderr, "%s:%d: %s, allocation %ld of %s: does not hold: %s\n", __FILE__, __LINE__, \
-					task_name, fail_at, forever ? "those that fail from there on" : "those that fail alone", #condition); \
-			abort(); \
-		} \
-	} while (0)
-
 /* AddressSanitizer's if it is linked in, else the C library's */
 extern void *__interceptor_malloc(size_t size) __attribute__((weak));
 extern void *__interceptor_calloc(size_t count, size_t size) __attribute__((weak));
@@ -70,11 +59,11 @@ extern void *__libc_realloc(void *block, size_t size);
 /* Of this thread only: the server has threads too */
 static __thread bool fail_here = false;
 static __thread long seen = 0;
-static __thread bool fired = false;
+__thread bool fired = false;
 
-static const char *task_name = "";
-static long fail_at = 0;
-static bool forever = false;
+const char *task_name = "";
+long fail_at = 0;
+bool forever = false;
 
 /* Whether this allocation is to fail */
 static bool
@@ -134,14 +123,13 @@ strdup(const char *text)
 	return strndup(text, strlen(text));
 }
 
-/* Around what is to fail; allocations are counted through all of a task. */
-static void
+void
 begin(void)
 {
 	fail_here = true;
 }
 
-static void
+void
 end(void)
 {
 	fail_here = false;
@@ -269,8 +257,7 @@ task_bodies(void)
  * ----------
  */
 
-/* An exchange that ended in that answer, its memory the caller's */
-static void
+void
 make_exchange(MfHttpExchange *exchange, long status, const char *body)
 {
 	memset(exchange, 0, sizeof(*exchange));
@@ -618,6 +605,9 @@ main(void)
 	run("send_result", task_send_result);
 	run("status_result", task_status_result);
 	run("transaction", task_transaction);
+	run("webhook", task_webhook);
+	run("webhook_log", task_webhook_log);
+	run("refunds", task_refunds);
 
 	server = server_start(serve, NULL);
 	run("http create", task_create);

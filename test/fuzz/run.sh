@@ -27,7 +27,7 @@ run_target()
 dictionary()
 {
 	case $1 in
-		json|envelope|send_result|status_result|body) echo json.dict ;;
+		json|envelope|send_result|status_result|body|webhook|webhook_log) echo json.dict ;;
 		*) echo text.dict ;;
 	esac
 }

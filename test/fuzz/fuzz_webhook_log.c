@@ -1,0 +1,159 @@
+/*
+ * fuzz_webhook_log.c
+ *	  Reading of GetWebhooks and GetRefundStatus: every value in its form, and
+ *	  nothing left out of what is there.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * test/fuzz/fuzz_webhook_log.c
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "exchange.h"
+
+#include "json.h"
+#include "refund.h"
+#include "webhook_log.h"
+
+/* As every look-up */
+static void
+check_lookup(MfLookup lookup, const char *error, bool not_sent, int retry_after, const MfHttpExchange *exchange,
+			 const cJSON *root, bool empty_for_no_data)
+{
+	const cJSON *success = mf_json_get(root, "IsSuccess");
+	long		status = exchange->http_status;
+
+	CHECK(retry_after >= -1 && retry_after <= MF_RETRY_AFTER_CAP);
+	CHECK((error == NULL) == (lookup == MF_FOUND));
+	CHECK(error == NULL || judge_line(error, 1200));
+	CHECK(!not_sent || (lookup == MF_LOOKUP_FAILED && !exchange->body_started && status == 0));
+	CHECK(lookup == MF_LOOKUP_FAILED || came_whole(exchange));
+	switch (lookup)
+	{
+		case MF_FOUND:
+			CHECK(success != NULL);
+			CHECK((status >= 200 && status <= 299 && cJSON_IsTrue(success)) ||
+				  (empty_for_no_data && status == 400 && cJSON_IsFalse(success)));
+			break;
+		case MF_NOT_FOUND:
+			CHECK(!empty_for_no_data && status == 400 && success != NULL && cJSON_IsFalse(success));
+			CHECK(strcasestr(error, "No data match the provided values") != NULL);
+			break;
+		case MF_LOOKUP_REFUSED:
+			CHECK(status >= 400 && status <= 499 && success != NULL && cJSON_IsFalse(success));
+			break;
+		case MF_LOOKUP_THROTTLED:
+			CHECK(status == 429);
+			break;
+		case MF_LOOKUP_ACCOUNT_PROBLEM:
+			CHECK((status >= 300 && status <= 399) || status == 401 || status == 403 || status == 404);
+			break;
+		case MF_LOOKUP_FAILED:
+			break;
+	}
+}
+
+/* The value is the member's text, or NULL where that is empty or none. */
+static void
+check_same(const char *value, const cJSON *object, const char *name)
+{
+	const cJSON *node = cJSON_GetObjectItemCaseSensitive(object, name);
+	const char *right = (cJSON_IsString(node) || cJSON_IsRaw(node)) ? node->valuestring : NULL;
+
+	if (right == NULL || right[0] == '\0')
+		CHECK(value == NULL);
+	else
+		CHECK(value != NULL && strcmp(value, right) == 0);
+}
+
+static void
+check_log(const MfHttpExchange *exchange, const cJSON *root)
+{
+	const cJSON *item = mf_json_get(mf_json_get(root, "Data"), "Items");
+	MfWebhookLogResult result;
+	int			i;
+
+	memset(&result, 0xA5, sizeof(result));
+	mf_webhook_log_result_read(exchange, 1767225600, &result);
+	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, true);
+	CHECK((result.items != NULL) == (result.count > 0));
+	CHECK(result.page >= 0 && result.pages >= 0);
+	if (result.lookup != MF_FOUND || exchange->http_status == 400)
+		CHECK(result.count == 0 && result.page == 0 && result.pages == 0);
+	else
+	{
+		CHECK(result.count == cJSON_GetArraySize(item));
+		CHECK(result.count == 0 || (result.page > 0 && result.pages > 0));
+		item = item->child;
+		for (i = 0; i < result.count; i++, item = item->next)
+		{
+			const MfWebhookLogItem *read = &result.items[i];
+
+			CHECK(read->event_code >= 0 && read->event_code <= 7);
+			check_same(read->event_name, item, "EventName");
+			check_same(read->event_entity_id, item, "EventEntityId");
+			check_same(read->webhook_reference, item, "WebhookReference");
+			check_same(read->status, item, "Status");
+			CHECK((read->data != NULL) == (cJSON_IsObject(mf_json_get(item, "Data")) != 0));
+			CHECK(read->data == NULL || (judge_json(read->data, strlen(read->data)) && read->data[0] == '{'));
+		}
+	}
+	mf_webhook_log_result_free(&result);
+	mf_webhook_log_result_free(&result);
+}
+
+static void
+check_refunds(const MfHttpExchange *exchange, const cJSON *root)
+{
+	const cJSON *item = mf_json_get(mf_json_get(root, "Data"), "RefundStatusResult");
+	MfRefundResult result;
+	int			i;
+
+	memset(&result, 0xA5, sizeof(result));
+	mf_refund_result_read(exchange, 1767225600, &result);
+	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, false);
+	CHECK((result.refunds != NULL) == (result.count > 0));
+	if (result.lookup != MF_FOUND)
+		CHECK(result.count == 0);
+	else
+	{
+		CHECK(result.count == cJSON_GetArraySize(item));
+		item = item->child;
+		for (i = 0; i < result.count; i++, item = item->next)
+		{
+			const MfRefund *read = &result.refunds[i];
+			const cJSON *amount = mf_json_get(item, "RefundAmount");
+
+			CHECK(judge_integer(read->refund_id) && read->refund_id[0] != '-');
+			check_same(read->refund_id, item, "RefundId");
+			CHECK(read->refund_status != NULL);
+			check_same(read->refund_status, item, "RefundStatus");
+			check_same(read->invoice_id, item, "InvoiceId");
+			check_same(read->refund_reference, item, "RefundReference");
+			check_same(read->external_identifier, item, "ExternalIdentifier");
+			check_same(read->rrn, item, "RRN");
+			CHECK(judge_decimal(read->refund_amount));
+			if (cJSON_IsRaw(amount))
+				CHECK(judge_same_number(amount->valuestring, read->refund_amount));
+			CHECK(read->base_currency == NULL || strlen(read->base_currency) == 3);
+		}
+	}
+	mf_refund_result_free(&result);
+	mf_refund_result_free(&result);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	Input		input = {data, size};
+	MfHttpExchange exchange;
+	cJSON	   *root;
+
+	take_exchange(&input, &exchange);
+	root = mf_json_parse(exchange.response, exchange.response_len, NULL, NULL);
+	check_log(&exchange, root);
+	check_refunds(&exchange, root);
+	cJSON_Delete(root);
+	free(exchange.response);
+	return 0;
+}
