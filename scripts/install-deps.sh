@@ -36,6 +36,7 @@ need pkg-config command -v pkg-config
 need perl perl -MTAP::Harness -MHTTP::Tiny -MJSON::PP -e 1
 need libipc-run-perl perl -MIPC::Run -e 1
 need curl command -v curl
+need nginx-light test -x /usr/sbin/nginx
 need openssl command -v openssl
 need procps command -v ps
 need util-linux command -v setpriv

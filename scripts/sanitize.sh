@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# make sanitize: the core's tests, the stand-in's tests and the pg_regress tests with everything of ours built with
-# AddressSanitizer and UndefinedBehaviorSanitizer, in a scratch directory as make check has it. Whatever a sanitizer
+# make sanitize: the core's tests, the stand-in's tests, the pg_regress tests and the TAP tests of the listener with
+# everything of ours built with AddressSanitizer and UndefinedBehaviorSanitizer, in a scratch directory as make check has it. Whatever a sanitizer
 # reports is a failure. Ends with one line "N passed, N failed".
 #
-# SUITES="core sandbox regress", REGRESS, KEEP, PG_CONFIG as for make check.
+# SUITES="core sandbox regress tap", REGRESS, TESTS, KEEP, PG_CONFIG as for make check.
 # SANITIZERS=address,undefined    which sanitizers
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,7 +37,8 @@ gcc -O1 -fno-builtin -shared -fPIC -o "$MF_SCRATCH/sanitize_preload.so" scripts/
 preload=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so):$MF_SCRATCH/sanitize_preload.so
 MF_POSTGRES_WRAPPER="env ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=1/detect_leaks=0} LD_PRELOAD=$preload"
 
-mf_run_suites core sandbox regress
+TESTS=${TESTS:-t/040_listener.pl t/041_listener_abuse.pl}
+mf_run_suites core sandbox regress tap
 
 found=$(find "$reports" -type f | wc -l)
 for report in "$reports"/*

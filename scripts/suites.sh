@@ -294,6 +294,17 @@ mf_tap_tests()
 	fi
 }
 
+# TAP tests start servers by pg_ctl: where words to run them under are given, the program becomes a script with them.
+mf_wrap_postgres()
+{
+	if [ -n "${MF_POSTGRES_WRAPPER-}" ] && ! [ -e "$MF_BIN/postgres.bin" ]
+	then
+		mv "$MF_BIN/postgres" "$MF_BIN/postgres.bin"
+		printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$MF_POSTGRES_WRAPPER" "$MF_BIN/postgres.bin" >"$MF_BIN/postgres"
+		chmod +x "$MF_BIN/postgres"
+	fi
+}
+
 # mf_tap_suite NAME TESTS: TAP tests start their own servers and sandboxes, through t/MyFatoorah.
 mf_tap_suite()
 {
@@ -302,6 +313,7 @@ mf_tap_suite()
 
 	mf_say "$name: ${tests//$'\n'/ }"
 	mkdir -p "$out/tmp_check/log"
+	mf_wrap_postgres
 	# shellcheck disable=SC2086
 	TESTDIR=$out TESTDATADIR=$out/tmp_check TESTLOGDIR=$out/tmp_check/log \
 		PG_REGRESS=$MF_PGXS_SRC/test/regress/pg_regress PGPORT=65432 \

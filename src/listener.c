@@ -488,7 +488,8 @@ drain(void)
 	} while ((mf_httpd_busy(httpd) > 0 || (former_httpd && mf_httpd_busy(former_httpd) > 0)) &&
 			 GetCurrentTimestamp() < deadline);
 	(void) mf_serve_log(&service, httpd);
-	mf_httpd_stop(httpd);
-	drop_former_httpd();
 	publish();
+	mf_httpd_stop(httpd);
+	httpd = NULL;
+	drop_former_httpd();
 }

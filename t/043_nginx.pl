@@ -1,0 +1,101 @@
+# The listener behind nginx, with the very configuration that docs/listener.md gives.
+use MyFatoorah::Test;
+use IO::Socket::INET ();
+
+my ($nginx) = grep { -x } map { "$_/nginx" } split(/:/, $ENV{PATH}), '/usr/sbin', '/usr/local/sbin';
+
+plan skip_all => 'nginx is not installed (Debian package nginx-light)' unless $nginx;
+
+my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => 'myfatoorah.poll_limit = 0');
+my ($port, $public) = map { $web->free_port } 1, 2;
+my ($doc) = grep { -e } 'docs/listener.md', "$ENV{PWD}/docs/listener.md";
+my ($config) = slurp_file($doc) =~ /^```nginx\n(.*?)^```/ms or die "no configuration in docs/listener.md\n";
+my $url = "https://127.0.0.1:$public";
+
+# Only what is of this machine is changed.
+my $dir = PostgreSQL::Test::Utils::tempdir('nginx');
+my $certificate = $web->certificate($node, 'nginx', 'pay.example.com');
+my %changes = (
+	'127.0.0.1:8088' => "127.0.0.1:$port",
+	'listen 443 ssl' => "listen 127.0.0.1:$public ssl",
+	'/etc/ssl/pay.example.com.crt' => "$certificate.crt",
+	'/etc/ssl/private/pay.example.com.key' => "$certificate.key");
+foreach my $what (sort keys %changes)
+{
+	ok($config =~ s/\Q$what\E/$changes{$what}/, "the document has $what");
+}
+append_to_file("$dir/site.conf", $config);
+append_to_file("$dir/nginx.conf", join("\n", 'daemon off;', 'worker_processes 1;', "pid $dir/pid;", "error_log $dir/error.log;",
+	'events { worker_connections 200; }', 'http {', (map { "${_}_temp_path $dir/$_;" } qw(client_body proxy fastcgi uwsgi scgi)),
+	"include $dir/site.conf;", '}', ''));
+is(system_log($nginx, '-t', '-q', '-p', $dir, '-e', "$dir/error.log", '-c', "$dir/nginx.conf"), 0, 'nginx takes it') or diag(slurp_file("$dir/error.log"));
+
+my $pid = fork // die "fork: $!";
+if ($pid == 0)
+{
+	exec $nginx, '-p', $dir, '-e', "$dir/error.log", '-c', "$dir/nginx.conf" or die "exec: $!";
+}
+END { local $?; kill 'TERM', $pid if $pid; waitpid $pid, 0 if $pid; }
+
+# call(path, curl's arguments): status and headers
+sub call
+{
+	my ($path, @arguments) = @_;
+	my ($out, $err);
+
+	IPC::Run::run([ 'curl', '-s', '-k', '-i', '--noproxy', '*', '--max-time', '30', @arguments, "$url$path" ], '>', \$out, '2>', \$err);
+	my ($status) = ($out // '') =~ /^HTTP\/\S+ (\d+)(?!.*^HTTP\/)/ms;
+	my ($location) = ($out // '') =~ /^location: (\S+)/mi;
+
+	return ($status // 'none') . ($location ? " $location" : '');
+}
+
+sub post
+{
+	my ($path, $body, $headers) = @_;
+
+	unlink "$dir/body";
+	append_to_file("$dir/body", $body);
+	return call($path, '--data-binary', "\@$dir/body", map { ('-H', "$_: $headers->{$_}") } keys %$headers);
+}
+
+for (1 .. 200)
+{
+	last if $web->connect($public);
+	select undef, undef, undef, 0.05;
+}
+is(call('/health'), 404, 'the check of health is not for the public');
+my ($body, $headers) = $web->v2(invoice => 77);
+is(post('/webhook', $body, $headers), 502, 'without a listener: 502, so that MyFatoorah tries again');
+
+$mf->setup_account($node, 'postgres', $sandbox);
+$web->give_secret($node, 'postgres');
+$web->open($node, 'postgres', $port, public_url => 'https://pay.example.com', route_callbacks => 'on');
+$mf->wait_worker($node, 'postgres');
+
+is(post('/webhook', $body, $headers), 200, 'a webhook');
+is(post('/webhook/myfatoorah', $body, $headers), 200, 'with the name of the account');
+is(post('/webhook', $body, { %$headers, 'MyFatoorah-Signature' => 'x' }), 401, 'forged');
+is(post('/webhook/no%2Fbody', $body, $headers), 404, 'for nobody');
+is(post('/webhook', 'x' x 300_000, $headers), 413, 'too large');
+is($node->safe_psql('postgres', 'SELECT count(*), max(deliveries) FROM mf_event'), '1|2', 'what was signed is stored');
+($body, $headers) = $web->v2(invoice => 78, pad => 'x' x 200_000);
+is(post('/webhook', $body, $headers), 200, 'a large one');
+
+# A customer
+$mf->insert($node, 'postgres', 'customer', call_back_url => "'https://shop.example/thanks'");
+$mf->wait_status($node, 'postgres', 'customer');
+my ($invoice, $token) = split /\|/, $node->safe_psql('postgres', "SELECT invoice_id, id || '-' || right(reference, 20) FROM mf_invoice");
+$sandbox->invoice($invoice, 'pay');
+is(call("/callback/$token?paymentId=0707&Id=0707"), '303 https://shop.example/thanks?paymentId=0707&Id=0707', 'a customer who comes back');
+
+# More than a person does
+my %seen;
+$seen{ call('/callback/1-guess') }++ for 1 .. 60;
+ok($seen{404} && $seen{404} >= 20 && $seen{429}, 'guessing is slowed down') or diag(join ', ', %seen);
+is(post('/webhook', $body, $headers), 200, 'webhooks are not');
+
+$node->stop;
+done_testing();
