@@ -188,7 +188,12 @@ note(join ', ', map { "$_: $seen{$_}" } sort keys %seen);
 unharmed('after the mutated ones');
 is($node->safe_psql('postgres', 'SELECT pid FROM mf_listener_status'), $pid, 'all by one and the same process');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_listener_status WHERE last_error IS NOT NULL'), 0, 'which met no error');
-cmp_ok(resident() - $resident, '<', 120_000, 'and has not grown') or diag(resident());
+SKIP:
+{
+	# an allocator that looks for errors keeps what is freed
+	skip 'built with sanitizers', 1 if $ENV{ASAN_OPTIONS};
+	cmp_ok(resident() - $resident, '<', 100_000, 'and has not grown') or diag(resident());
+}
 $mf->insert($node, 'postgres', 'after all');
 $mf->wait_status($node, 'postgres', 'after all');
 is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'invoices went out as ever');
