@@ -110,7 +110,12 @@ OBJS = \
 	src/inquiry_record.o \
 	src/inbound.o \
 	src/doors.o \
+	src/process.o \
 	src/worker.o \
+	src/listener.o \
+	src/listener_serve.o \
+	src/listener_socket.o \
+	src/listener_start.o \
 	src/launcher.o \
 	src/wake.o \
 	src/call.o \
@@ -133,9 +138,9 @@ PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
 
 # What of ours is linked in, by pkg-config names, and what to do without pkg-config
-DEPENDENCIES = libcurl libcjson libcrypto
+DEPENDENCIES = libcurl libcjson libcrypto libmicrohttpd
 DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DEPENDENCIES) 2>/dev/null)
-DEP_LIBS := $(shell $(PKG_CONFIG) --libs $(DEPENDENCIES) 2>/dev/null || echo -lcurl -lcjson -lcrypto)
+DEP_LIBS := $(shell $(PKG_CONFIG) --libs $(DEPENDENCIES) 2>/dev/null || echo -lcurl -lcjson -lcrypto -lmicrohttpd)
 
 # OPTFLAGS is added to the compiler's flags last: OPTFLAGS="-O3 -march=native", OPTFLAGS="-O0 -g3"
 OPTFLAGS =

@@ -633,6 +633,33 @@ CREATE VIEW mf_worker_status AS
 	SELECT * FROM mf_worker_stat() WHERE database = pg_catalog.current_database();
 COMMENT ON VIEW mf_worker_status IS 'the worker of this database; no row means that none is running';
 
+CREATE FUNCTION mf_listener_stat(
+	OUT database name,
+	OUT pid integer,
+	OUT started_at timestamptz,
+	OUT addresses text,
+	OUT port integer,
+	OUT tls boolean,
+	OUT connections integer,
+	OUT wakeups bigint,
+	OUT requests bigint,
+	OUT webhooks bigint,
+	OUT repeated bigint,
+	OUT callbacks bigint,
+	OUT refused bigint,
+	OUT last_error text,
+	OUT last_error_at timestamptz)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 4
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_listener_stat() IS 'the running listeners of all databases; last_error only for the own one';
+
+CREATE VIEW mf_listener_status AS
+	SELECT * FROM mf_listener_stat() WHERE database = pg_catalog.current_database();
+COMMENT ON VIEW mf_listener_status IS 'the listener of this database; no row means that none is running, no port that it does not listen';
+COMMENT ON COLUMN mf_listener_status.webhooks IS 'stored, those included that had come before';
+COMMENT ON COLUMN mf_listener_status.refused IS 'requests and connections of all kinds that were turned away';
+
 CREATE VIEW mf_backlog AS
 	SELECT q.account, q.kind, pg_catalog.count(*) AS invoices,
 		   pg_catalog.count(*) FILTER (WHERE q.due <= pg_catalog.now()) AS due_invoices,
@@ -684,7 +711,8 @@ COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what i
 REVOKE ALL ON FUNCTION mf_account_validator(text[], oid), mf_invoice_guard(), mf_invoice_enqueue(), mf_enqueue(),
 	mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check,
 	mf_webhook, mf_callback, mf_refresh, mf_wait,
-	mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_worker_stat() FROM PUBLIC;
+	mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_worker_stat(),
+	mf_listener_stat() FROM PUBLIC;
 REVOKE ALL ON TYPE mf_send_payment_result FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_operate,
@@ -697,7 +725,7 @@ GRANT SELECT, INSERT, UPDATE ON mf_account, mf_identity TO myfatoorah_worker;
 GRANT SELECT, INSERT, DELETE ON mf_transition TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_inquiry, mf_transaction, mf_event TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_worker_status TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_worker_status, mf_listener_status TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -710,12 +738,12 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 	ON mf_invoice TO myfatoorah_submit;
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel, mf_retry,
-	mf_refresh, mf_wait, mf_worker_stat() TO myfatoorah_submit;
+	mf_refresh, mf_wait, mf_worker_stat(), mf_listener_stat() TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_account, mf_identity, mf_worker_status, mf_backlog, mf_review,
+GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_event, mf_payment_backlog, mf_unmatched
 	TO myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_worker_stat(), mf_wait TO myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_worker_stat(), mf_listener_stat(), mf_wait TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_refresh TO myfatoorah_operate;

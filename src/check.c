@@ -31,6 +31,7 @@
 
 static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char *detail, const char *hint);
 static void check_server(ReturnSetInfo *rsinfo);
+static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_remote(ReturnSetInfo *rsinfo, const MfAccount *account);
 
@@ -98,6 +99,7 @@ check_server(ReturnSetInfo *rsinfo)
 {
 	const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
 	const char *fsync_setting = GetConfigOption("fsync", false, false);
+	MfSlot		copy;
 	MfSlot	   *slot;
 	pid_t		pid = 0;
 
@@ -110,10 +112,12 @@ check_server(ReturnSetInfo *rsinfo)
 		add_row(rsinfo, "library", true, psprintf("Loaded at server start, with %s.", curl_version()), NULL);
 
 		LWLockAcquire(mf_shared->lock, LW_SHARED);
+		memset(&copy, 0, sizeof(copy));
 		slot = mf_find_slot(MyDatabaseId, false);
 		if (slot != NULL)
-			pid = slot->pid;
+			copy = *slot;
 		LWLockRelease(mf_shared->lock);
+		pid = copy.pid;
 
 		if (pid != 0)
 			add_row(rsinfo, "worker", true, psprintf("Running as process %d.", (int) pid), NULL);
@@ -124,6 +128,7 @@ check_server(ReturnSetInfo *rsinfo)
 					mf_worker_enabled ?
 					"Look into the server log; max_worker_processes or myfatoorah.max_databases may be too small." :
 					"Switch it on with ALTER DATABASE ... SET myfatoorah.worker = on.");
+		check_listener(rsinfo, &copy);
 	}
 
 	if (strcmp(fsync_setting, "on") != 0)
@@ -131,6 +136,29 @@ check_server(ReturnSetInfo *rsinfo)
 				"Set fsync = on.");
 	else
 		add_row(rsinfo, "durability", true, "fsync is on.", NULL);
+}
+
+/* Whether the port is open.  From here nobody can tell whether MyFatoorah reaches it. */
+static void
+check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot)
+{
+	const MfListenerState *listener = &slot->listener;
+
+	if (listener->pid != 0 && listener->listening)
+		add_row(rsinfo, "listener", true,
+				psprintf("Accepts %s at %s, port %d. Whether MyFatoorah and customers can reach it cannot be seen from here.",
+						 listener->tls ? "HTTPS" : "HTTP", listener->addresses, listener->port), NULL);
+	else if (mf_port == 0 && listener->pid == 0)
+		add_row(rsinfo, "listener", true, "Off: webhooks and callbacks come in by SQL functions, or not at all.", NULL);
+	else if (RecoveryInProgress())
+		add_row(rsinfo, "listener", true, "Waiting: this server is a standby.", NULL);
+	else
+		add_row(rsinfo, "listener", false,
+				listener->pid == 0 ? "No listener is running for this database." :
+				listener->last_error_at != 0 ? listener->last_error : "The listener does not accept connections yet.",
+				listener->pid == 0 ?
+				"It needs a worker, and max_worker_processes must leave room for it; a worker sees settings of a session or role only if they are those of the database or the server." :
+				"Correct the settings myfatoorah.listen_addresses, port, ssl_cert_file and ssl_key_file, or what they name.");
 }
 
 /* Options and rights; errors are the caller's to report. */

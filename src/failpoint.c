@@ -18,7 +18,7 @@
 #include "storage/pmsignal.h"
 #include "utils/guc.h"
 
-#include "launcher.h"
+#include "process.h"
 
 #define CONTINUE_FILE "myfatoorah.continue"
 

@@ -179,7 +179,7 @@ remove_entry(DatabaseEntry *entry)
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	slot = mf_find_slot(entry->database, false);
-	if (slot != NULL && slot->holds == 0 && slot->pid == 0 && !slot->wanted)
+	if (slot != NULL && slot->holds == 0 && slot->pid == 0 && slot->listener.pid == 0 && !slot->wanted)
 		slot->database = InvalidOid;
 	LWLockRelease(mf_shared->lock);
 

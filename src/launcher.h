@@ -8,11 +8,6 @@
 #ifndef MF_LAUNCHER_H
 #define MF_LAUNCHER_H
 
-#include <signal.h>
-
-/* SIGTERM has reached this worker */
-extern volatile sig_atomic_t mf_shutdown_requested;
-
 /* Registers the launcher; from _PG_init() under shared_preload_libraries. */
 extern void mf_launcher_register(void);
 

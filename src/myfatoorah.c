@@ -15,6 +15,7 @@
 #include "failpoint.h"
 #include "hooks.h"
 #include "launcher.h"
+#include "listener.h"
 #include "myfatoorah.h"
 #include "wake.h"
 
@@ -36,6 +37,10 @@ int			mf_poll_delay = MF_POLL_DELAY_DEFAULT;
 int			mf_poll_limit = MF_POLL_LIMIT_DEFAULT;
 char	   *mf_public_url = NULL;
 bool		mf_route_callbacks = false;
+char	   *mf_listen_addresses = NULL;
+int			mf_port = MF_PORT_DEFAULT;
+char	   *mf_ssl_cert_file = NULL;
+char	   *mf_ssl_key_file = NULL;
 
 static const struct config_enum_entry resend_options[] = {
 	{"never", MF_RESEND_NEVER, false},
@@ -104,6 +109,23 @@ _PG_init(void)
 							 "Sends customers through the listener also if the invoice gives a call_back_url or error_url.",
 							 "The listener then sends them on to it, once it is known whether they have paid.",
 							 &mf_route_callbacks, false, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("myfatoorah.listen_addresses",
+							   "Addresses that the listener of this database accepts connections at.",
+							   "Numeric IPv4 or IPv6 addresses, separated by commas, \"localhost\", or \"*\" for all.",
+							   &mf_listen_addresses, MF_LISTEN_ADDRESSES_DEFAULT, PGC_SUSET, 0,
+							   mf_check_listen_addresses, NULL, NULL);
+	DefineCustomIntVariable("myfatoorah.port",
+							"TCP port of the listener that receives webhooks and callbacks for this database.",
+							"0 runs none. Meant to be set for a database: ALTER DATABASE ... SET myfatoorah.port = 8443.",
+							&mf_port, MF_PORT_DEFAULT, 0, MF_PORT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("myfatoorah.ssl_cert_file",
+							   "File with the certificate of the listener, and of its issuers, in PEM.",
+							   "Empty means plain HTTP, for a proxy on the same machine.",
+							   &mf_ssl_cert_file, "", PGC_SUSET, 0, mf_check_file_name, NULL, NULL);
+	DefineCustomStringVariable("myfatoorah.ssl_key_file",
+							   "File with the private key of the listener's certificate, in PEM.",
+							   NULL,
+							   &mf_ssl_key_file, "", PGC_SUSET, 0, mf_check_file_name, NULL, NULL);
 
 	if (process_shared_preload_libraries_in_progress)
 	{

@@ -50,6 +50,10 @@ typedef enum MfResend
 
 #define MF_PUBLIC_URL_MAX 120	/* so that paths below it fit into a URL of the vendor */
 
+#define MF_LISTEN_ADDRESSES_DEFAULT "127.0.0.1"
+#define MF_PORT_DEFAULT 0		/* no listener */
+#define MF_PORT_MAX 65535
+
 /* The account name that stands for all of them */
 #define MF_ALL_ACCOUNTS "*"
 
@@ -60,6 +64,10 @@ extern int	mf_reconcile_delay; /* myfatoorah.reconcile_delay, ms */
 extern int	mf_resend;			/* myfatoorah.resend, an MfResend */
 extern int	mf_max_resends;		/* myfatoorah.max_resends */
 extern int	mf_history_retention;	/* myfatoorah.history_retention, minutes */
+extern char *mf_listen_addresses;	/* myfatoorah.listen_addresses */
+extern int	mf_port;			/* myfatoorah.port */
+extern char *mf_ssl_cert_file;	/* myfatoorah.ssl_cert_file */
+extern char *mf_ssl_key_file;	/* myfatoorah.ssl_key_file */
 
 extern int	mf_poll_delay;		/* myfatoorah.poll_delay, ms */
 extern int	mf_poll_limit;		/* myfatoorah.poll_limit, per minute */

@@ -50,7 +50,6 @@ static void register_xact_callback(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void forget_pending(void);
 static void release_holds(void);
-static void set_latch_of(int proc_number);
 static void wake_worker(Oid database, bool try_now, bool inquiries);
 static void restart_worker(Oid database);
 
@@ -106,7 +105,7 @@ start_shared_memory(void)
 		mf_shared->launcher = MF_INVALID_PROC_NUMBER;
 		pg_atomic_init_u32(&mf_shared->rescan, 0);
 		for (i = 0; i < mf_max_databases; i++)
-			mf_shared->slots[i].proc_number = MF_INVALID_PROC_NUMBER;
+			mf_shared->slots[i].proc_number = mf_shared->slots[i].listener.proc_number = MF_INVALID_PROC_NUMBER;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -193,7 +192,10 @@ at_transaction_end(XactEvent event, void *arg)
 			if (worker)
 				wake_worker(MyDatabaseId, try_now, inquiries);
 			if (waiting && mf_shared != NULL)
+			{
 				ConditionVariableBroadcast(&mf_shared->invoices);
+				mf_wake_listener(MyDatabaseId);
+			}
 			if (OidIsValid(launcher))
 				mf_wake_launcher(launcher);
 			if (OidIsValid(restart))
@@ -217,9 +219,9 @@ forget_pending(void)
 	launcher_pending = restart_pending = InvalidOid;
 }
 
-/* Sets the latch of a process, if it is one. */
-static void
-set_latch_of(int proc_number)
+/* See wake.h.  The caller holds the lock. */
+void
+mf_set_latch_of(int proc_number)
 {
 	if (proc_number != MF_INVALID_PROC_NUMBER)
 		SetLatch(&ProcGlobal->allProcs[proc_number].procLatch);
@@ -264,7 +266,28 @@ wake_worker(Oid database, bool try_now, bool inquiries)
 		if (inquiries)
 			pg_atomic_write_u32(&slot->inquiries, 1);
 		pg_atomic_write_u32(&slot->work, 1);
-		set_latch_of(slot->proc_number);
+		mf_set_latch_of(slot->proc_number);
+	}
+	LWLockRelease(mf_shared->lock);
+}
+
+/* See wake.h. */
+void
+mf_wake_listener(Oid database)
+{
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->listener.pid != 0)
+	{
+		/* it announces who waits before it looks at the flag */
+		pg_atomic_write_u32(&slot->listener.reread, 1);
+		pg_memory_barrier();
+		if (pg_atomic_read_u32(&slot->listener.waiting) > 0)
+			mf_set_latch_of(slot->listener.proc_number);
 	}
 	LWLockRelease(mf_shared->lock);
 }
@@ -284,7 +307,7 @@ mf_wake_launcher(Oid database)
 		slot->wanted = true;
 	else
 		pg_atomic_write_u32(&mf_shared->rescan, 1);
-	set_latch_of(mf_shared->launcher);
+	mf_set_latch_of(mf_shared->launcher);
 	LWLockRelease(mf_shared->lock);
 }
 
@@ -292,7 +315,7 @@ mf_wake_launcher(Oid database)
 void
 mf_tell_launcher(void)
 {
-	set_latch_of(mf_shared->launcher);
+	mf_set_latch_of(mf_shared->launcher);
 }
 
 /* See wake.h.  The caller holds the lock, exclusively for "create". */
@@ -319,7 +342,9 @@ mf_find_slot(Oid database, bool create)
 	pg_atomic_init_u32(&unused->work, 1);
 	pg_atomic_init_u32(&unused->inquiries, 0);
 	pg_atomic_init_u32(&unused->try_now, 0);
-	unused->proc_number = MF_INVALID_PROC_NUMBER;
+	pg_atomic_init_u32(&unused->listener.waiting, 0);
+	pg_atomic_init_u32(&unused->listener.reread, 0);
+	unused->proc_number = unused->listener.proc_number = MF_INVALID_PROC_NUMBER;
 	return unused;
 }
 
@@ -345,15 +370,19 @@ mf_hold_database(Oid database)
 	ConditionVariablePrepareToSleep(&mf_shared->changed);
 	for (;;)
 	{
-		pid_t		pid;
+		pid_t		worker;
+		pid_t		listener;
 
 		LWLockAcquire(mf_shared->lock, LW_SHARED);
-		pid = slot->pid;
-		if (pid != 0)
-			kill(pid, SIGTERM);
+		worker = slot->pid;
+		listener = slot->listener.pid;
+		if (worker != 0)
+			kill(worker, SIGTERM);
+		if (listener != 0)
+			kill(listener, SIGTERM);
 		LWLockRelease(mf_shared->lock);
 
-		if (pid == 0 ||
+		if ((worker == 0 && listener == 0) ||
 			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), HOLD_TIMEOUT_MS))
 			break;
 		ConditionVariableTimedSleep(&mf_shared->changed, 100, PG_WAIT_EXTENSION);

@@ -17,6 +17,7 @@
 #include "storage/lwlock.h"
 
 #define MF_LAST_ERROR_SIZE 256
+#define MF_LISTENER_ADDRESSES_SIZE 128
 
 /* Why a worker ended; the launcher decides by it whether to start another. */
 typedef enum MfWorkerEnd
@@ -25,6 +26,30 @@ typedef enum MfWorkerEnd
 	MF_END_NOT_WANTED,			/* no extension here, or switched off */
 	MF_END_RESTART				/* start a fresh one soon */
 } MfWorkerEnd;
+
+/* The listener of a database that has one; see listener.h */
+typedef struct MfListenerState
+{
+	pid_t		pid;			/* 0 = not running */
+	int			proc_number;
+	pg_atomic_uint32 waiting;	/* customers who wait for a look-up */
+	pg_atomic_uint32 reread;	/* set: payments have been looked up */
+	bool		listening;
+	bool		tls;
+	int			port;
+	char		addresses[MF_LISTENER_ADDRESSES_SIZE];
+	TimestampTz started_at;
+	int			connections;
+	uint64		wakeups;		/* returns from waiting */
+	uint64		transactions;
+	uint64		requests;
+	uint64		stored;			/* webhooks, the repeated ones included */
+	uint64		repeated;
+	uint64		refused;		/* requests of all kinds */
+	uint64		callbacks;
+	TimestampTz last_error_at;
+	char		last_error[MF_LAST_ERROR_SIZE];
+} MfListenerState;
 
 /* One database that has, or is about to have, a worker. */
 typedef struct MfSlot
@@ -46,12 +71,13 @@ typedef struct MfSlot
 	uint64		requests;
 	TimestampTz last_error_at;
 	char		last_error[MF_LAST_ERROR_SIZE];
+	MfListenerState listener;
 } MfSlot;
 
 typedef struct MfShared
 {
 	LWLock	   *lock;			/* protects everything but the last two */
-	ConditionVariable changed;	/* a worker came or went */
+	ConditionVariable changed;	/* a worker or a listener came or went */
 	ConditionVariable invoices; /* somewhere an invoice has changed */
 	int			launcher;		/* its PGPROC number, or
 								 * MF_INVALID_PROC_NUMBER */
@@ -71,7 +97,7 @@ extern void mf_wake_worker_at_commit(void);
 /* The same, because there is something to ask about payments. */
 extern void mf_wake_inquiries_at_commit(void);
 
-/* After the commit of this transaction, wake those who wait for an invoice to change. */
+/* After the commit of this transaction, wake those who wait for an invoice to change, also in the listener. */
 extern void mf_wake_waiting_at_commit(void);
 
 /* The same, and have it try at once what it has put off after failures. */
@@ -87,15 +113,22 @@ extern void mf_restart_worker_at_commit(Oid database);
 extern void mf_wake_worker(Oid database);
 extern void mf_wake_launcher(Oid database);
 
+/* Payments have been looked up: has the listener read them again, if somebody waits there. */
+extern void mf_wake_listener(Oid database);
+
 /* Has the launcher look at the slots; under the lock. */
 extern void mf_tell_launcher(void);
+
+/* Sets the latch of a process, if it is one; under the lock. */
+extern void mf_set_latch_of(int proc_number);
 
 /* The slot of a database; with "create", a free one is taken if there is one. */
 extern MfSlot *mf_find_slot(Oid database, bool create);
 
 /*
- * Sends the worker of a database away and keeps it away until the end of this
- * transaction, however it ends.  Returns once it is gone, or after two seconds.
+ * Sends the worker of a database and its listener away and keeps them away
+ * until the end of this transaction, however it ends.  Returns once they are
+ * gone, or after two seconds.
  */
 extern void mf_hold_database(Oid database);
 

@@ -15,7 +15,6 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -23,7 +22,6 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "storage/sinval.h"
@@ -38,7 +36,9 @@
 #include "failpoint.h"
 #include "inquiry.h"
 #include "launcher.h"
+#include "listener.h"
 #include "myfatoorah.h"
+#include "process.h"
 #include "queue.h"
 #include "sender.h"
 #include "sql.h"
@@ -54,65 +54,23 @@
 #define ERROR_DELAY_MS 200
 #define ERROR_DELAY_MAX_MS 30000
 
-volatile sig_atomic_t mf_shutdown_requested = false;
-static volatile sig_atomic_t in_statement = false;
-
 static MfSlot *my_slot = NULL;
 static MemoryContext round_context = NULL;
 static Oid	my_extension = InvalidOid;
 static Oid	my_schema = InvalidOid;
 static int	errors_in_a_row = 0;
-static char *last_reported_error = NULL;
 
-static void request_shutdown(int signal);
-static void cancel_statement(int signal);
 static bool attach(Oid database);
 static void detach(int code, Datum arg);
 pg_noreturn static void leave(MfWorkerEnd end);
-static void set_worker_settings(void);
-static void end_statement(void);
 static void start_transaction(void);
-static void commit_transaction(void);
 static void begin_service(void);
 static void guard_identity(void);
 static void verify_all(void);
 static bool run_round(TimestampTz *again);
-static void forget_reported_error(void);
-static bool can_be_a_rows_fault(const ErrorData *error);
 static bool round_error(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
 static void drain(WaitEventSet *events);
-
-/* SIGTERM: end soon; a statement that waits for a lock is cancelled. */
-static void
-request_shutdown(int signal)
-{
-	int			save_errno = errno;
-
-	mf_shutdown_requested = true;
-	if (in_statement)
-	{
-		InterruptPending = true;
-		QueryCancelPending = true;
-	}
-	SetLatch(MyLatch);
-	errno = save_errno;
-}
-
-/* SIGINT: cancels a statement, and nothing else. */
-static void
-cancel_statement(int signal)
-{
-	int			save_errno = errno;
-
-	if (in_statement)
-	{
-		InterruptPending = true;
-		QueryCancelPending = true;
-	}
-	SetLatch(MyLatch);
-	errno = save_errno;
-}
 
 /* Entry point of a worker; the argument is the database. */
 void
@@ -121,19 +79,15 @@ mf_worker_main(Datum main_arg)
 	Oid			database = DatumGetObjectId(main_arg);
 	WaitEventSet *events;
 	TimestampTz again = 0;
+	TimestampTz listener_again;
 
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, request_shutdown);
-	pqsignal(SIGINT, cancel_statement);
-	BackgroundWorkerUnblockSignals();
+	mf_process_signals();
 
 	/* before connecting, so that whoever needs the database sees us coming */
 	if (!attach(database))
 		proc_exit(0);
 
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	pgstat_report_appname("myfatoorah worker");
-	set_worker_settings();
+	mf_process_connect(database, "myfatoorah worker");
 	round_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah round", ALLOCSET_DEFAULT_SIZES);
 
 	if (!mf_worker_enabled || IsBinaryUpgrade)
@@ -155,10 +109,12 @@ mf_worker_main(Datum main_arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			set_worker_settings();
+			mf_process_settings();
 			if (!mf_worker_enabled)
 				break;
+			mf_listener_reconsider();
 		}
+		listener_again = mf_listener_attend(my_slot);
 
 		(void) mf_sender_run();
 		if (pg_atomic_exchange_u32(&my_slot->try_now, 0) != 0)
@@ -176,8 +132,10 @@ mf_worker_main(Datum main_arg)
 		my_slot->in_flight = mf_sender_in_flight();
 		my_slot->requests = mf_sender_requests();
 		if (!mf_sender_has_work() || errors_in_a_row > 0)
-			wait_for_events(events, again);
+			wait_for_events(events, mf_earlier(again, listener_again));
 	}
+
+	mf_listener_end(my_slot, false);
 
 	/* the extension is gone; a new one that is there already wants a fresh worker */
 	if (!OidIsValid(my_schema))
@@ -221,6 +179,7 @@ attach(Oid database)
 static void
 detach(int code, Datum arg)
 {
+	mf_listener_end(my_slot, false);
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	my_slot->pid = 0;
 	my_slot->proc_number = MF_INVALID_PROC_NUMBER;
@@ -238,66 +197,16 @@ detach(int code, Datum arg)
 static void
 leave(MfWorkerEnd end)
 {
+	mf_listener_end(my_slot, true);
 	my_slot->end = end;
 	proc_exit(0);
-}
-
-/*
- * What a site, a database or a role has set must not change how we work.
- * synchronous_commit is raised to at least "on", never lowered: the record of
- * an attempt must be on disk before its request leaves.
- */
-static void
-set_worker_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_deferrable", "off"},
-		{"session_replication_role", "origin"},
-		{"row_security", "off"},
-		{"TimeZone", "UTC"},
-		{"jit", "off"},
-		{"enable_seqscan", "off"},
-		{"plan_cache_mode", "force_generic_plan"},
-		{NULL, NULL}
-	};
-	int			i;
-
-	for (i = 0; settings[i][0] != NULL; i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
-		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-/* A cancel that came too late for its statement is for nobody. */
-static void
-end_statement(void)
-{
-	in_statement = false;
-	QueryCancelPending = false;
 }
 
 static void
 start_transaction(void)
 {
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	mf_process_start_transaction();
 	my_slot->transactions++;
-}
-
-static void
-commit_transaction(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	(void) pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 /*
@@ -310,7 +219,7 @@ begin_service(void)
 	bool		wanted;
 
 	/* a lock that it waits for must not keep a shutdown waiting */
-	in_statement = true;
+	mf_process_begin_statements();
 	if (mf_shutdown_requested)
 		leave(MF_END_RESTART);
 	start_transaction();
@@ -323,8 +232,8 @@ begin_service(void)
 		guard_identity();
 		mf_sender_sweep(my_schema);
 	}
-	commit_transaction();
-	end_statement();
+	mf_process_commit_transaction();
+	mf_process_end_statements();
 	if (!wanted)
 		leave(MF_END_NOT_WANTED);
 }
@@ -391,24 +300,21 @@ run_round(TimestampTz *again)
 	volatile bool present = true;
 
 	pgstat_report_activity(STATE_RUNNING, "myfatoorah: sending invoices");
-	QueryCancelPending = false;
-	in_statement = true;
+	mf_process_begin_statements();
 	PG_TRY();
 	{
 		MemoryContextSwitchTo(round_context);
 		start_transaction();
 		MemoryContextSwitchTo(round_context);
 
-		/* DROP EXTENSION waits here, or we do, but never both in the middle of our tables */
-		LockDatabaseObject(ExtensionRelationId, my_extension, 0, AccessShareLock);
-		if (get_extension_oid(MF_EXTENSION, true) != my_extension)
+		if (!mf_process_lock_extension(my_extension))
 			present = false;
 		else
 			mf_sender_round(my_schema, again);
 		MF_FAILPOINT("round_done");
-		commit_transaction();
+		mf_process_commit_transaction();
 		errors_in_a_row = 0;
-		forget_reported_error();
+		mf_process_forget_error();
 	}
 	PG_CATCH();
 	{
@@ -419,11 +325,11 @@ run_round(TimestampTz *again)
 		if (!cancelled)
 			errors_in_a_row++;
 		MemoryContextReset(round_context);
-		end_statement();
+		mf_process_end_statements();
 		return true;
 	}
 	PG_END_TRY();
-	end_statement();
+	mf_process_end_statements();
 	MemoryContextReset(round_context);
 
 	if (!present)
@@ -434,37 +340,6 @@ run_round(TimestampTz *again)
 	}
 	mf_sender_post();
 	return true;
-}
-
-/* The trouble is over: should it come again, it is news again. */
-static void
-forget_reported_error(void)
-{
-	if (last_reported_error != NULL)
-		pfree(last_reported_error);
-	last_reported_error = NULL;
-}
-
-/* Whether an error tells of the row in hand rather than of the whole server. */
-static bool
-can_be_a_rows_fault(const ErrorData *error)
-{
-	/* a quota or a limit on files has no code of its own */
-	if (error->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
-		(error->saved_errno == EFBIG || error->saved_errno == EDQUOT || error->saved_errno == ENOSPC))
-		return false;
-
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_SYSTEM_ERROR:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-			return false;
-		default:
-			return true;
-	}
 }
 
 /*
@@ -484,14 +359,7 @@ round_error(void)
 	cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
 	HOLD_INTERRUPTS();
 
-	/* a cancel at shutdown is ours */
-	if (!mf_shutdown_requested &&
-		(last_reported_error == NULL || strcmp(last_reported_error, error->message) != 0))
-	{
-		EmitErrorReport();
-		forget_reported_error();
-		last_reported_error = MemoryContextStrdup(TopMemoryContext, error->message);
-	}
+	mf_process_report_error(error);
 	FlushErrorState();
 	AbortCurrentTransaction();
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
@@ -500,7 +368,7 @@ round_error(void)
 	LWLockRelease(mf_shared->lock);
 	RESUME_INTERRUPTS();
 
-	to_blame = !cancelled && can_be_a_rows_fault(error);
+	to_blame = !cancelled && mf_process_can_be_a_rows_fault(error);
 	mf_sender_round_failed(to_blame);
 	if (!to_blame)
 	{
@@ -514,7 +382,7 @@ round_error(void)
 		SetConfigOption("lock_timeout", SHORT_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 		start_transaction();
 		mf_sender_blame(my_schema, error->message);
-		commit_transaction();
+		mf_process_commit_transaction();
 	}
 	PG_CATCH();
 	{

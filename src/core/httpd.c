@@ -1,0 +1,582 @@
+/*
+ * httpd.c
+ *	  The HTTP server that webhooks and callbacks come in by: connections.
+ *
+ * libmicrohttpd sees silence, but not a client that sends a byte now and then;
+ * so we keep a list of the connections, and hang up on those whose request
+ * takes too long.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/httpd.c
+ */
+#include "httpd_private.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "webhook.h"
+
+/* TLS 1.2 and later */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* Places for connections that have been told to go and are not gone yet */
+#define SPARE_PLACES 64
+
+/* The smallest buffer of a body */
+#define BODY_START 2048
+
+static int64_t now_ms(void);
+static struct MHD_Daemon *start_daemon(MfHttpd *httpd, const MfHttpdConfig *config);
+static void listen_to_complaint(void *cls, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+static size_t leave_escaped(void *cls, struct MHD_Connection *connection, char *text);
+static void connection_changed(void *cls, struct MHD_Connection *mhd, void **context,
+							   enum MHD_ConnectionNotificationCode code);
+static void tell_to_go(MfHttpd *httpd, MfConnection *connection);
+static bool make_room(MfHttpd *httpd);
+static void end_overdue(MfHttpd *httpd);
+static void describe_peer(const struct sockaddr *address, char *peer, size_t size);
+static enum MHD_Result handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+									  const char *version, const char *data, size_t *size, void **context);
+static enum MHD_Result begin_request(MfHttpd *httpd, MfConnection *connection, const char *url,
+									 const char *method, void **context);
+static enum MHD_Result keep_body(MfHttpdExchange *exchange, const char *data, size_t size);
+static enum MHD_Result end_request(MfHttpdExchange *exchange);
+static enum MHD_Result refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow);
+static void request_over(void *cls, struct MHD_Connection *mhd, void **context,
+						 enum MHD_RequestTerminationCode code);
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* See httpd.h. */
+MfHttpd *
+mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
+{
+	MfHttpd    *httpd = calloc(1, sizeof(MfHttpd));
+	const union MHD_DaemonInfo *info;
+
+	if (httpd != NULL)
+		httpd->places = calloc((size_t) config->max_connections + SPARE_PLACES, sizeof(MfConnection));
+	if (httpd == NULL || httpd->places == NULL)
+	{
+		free(httpd);
+		snprintf(error, error_size, "out of memory");
+		return NULL;
+	}
+	httpd->max_connections = config->max_connections;
+	httpd->request_ms = (int64_t) config->request_seconds * 1000;
+
+	httpd->daemon = start_daemon(httpd, config);
+	info = httpd->daemon == NULL ? NULL : MHD_get_daemon_info(httpd->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	if (info == NULL)
+	{
+		snprintf(error, error_size, "%s", httpd->message[0] != '\0' ? httpd->message : "libmicrohttpd does not start");
+		mf_httpd_stop(httpd);
+		return NULL;
+	}
+	httpd->fd = info->epoll_fd;
+	httpd->complaints = 0;
+	return httpd;
+}
+
+static struct MHD_Daemon *
+start_daemon(MfHttpd *httpd, const MfHttpdConfig *config)
+{
+	unsigned int flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+	struct MHD_OptionItem tls[] = {
+		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) config->certificate},
+		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (uintptr_t) config->key},
+		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) (uintptr_t) TLS_PRIORITIES},
+		{MHD_OPTION_END, 0, NULL}
+	};
+
+	if (config->certificate != NULL)
+		flags |= MHD_USE_TLS;
+	else
+		tls[0].option = MHD_OPTION_END;
+
+	/* the logger comes first, so that it hears of what is wrong with the others */
+	return MHD_start_daemon(flags, 0, NULL, NULL, handle_request, httpd,
+							MHD_OPTION_EXTERNAL_LOGGER, listen_to_complaint, httpd,
+							MHD_OPTION_NOTIFY_CONNECTION, connection_changed, httpd,
+							MHD_OPTION_NOTIFY_COMPLETED, request_over, httpd,
+							MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+							MHD_OPTION_CONNECTION_LIMIT, (unsigned int) config->max_connections + SPARE_PLACES,
+							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) MF_HTTPD_HEADER_MEMORY,
+							MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) config->idle_seconds,
+							MHD_OPTION_STRICT_FOR_CLIENT, 1,
+							MHD_OPTION_ARRAY, tls,
+							MHD_OPTION_END);
+}
+
+/* See httpd.h. */
+void
+mf_httpd_stop(MfHttpd *httpd)
+{
+	int			i;
+
+	if (httpd->daemon != NULL)
+	{
+		/* libmicrohttpd ends no connection that rests */
+		for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+		{
+			if (httpd->places[i].mhd != NULL && httpd->places[i].state == MF_CONNECTION_WITH_OWNER)
+				MHD_resume_connection(httpd->places[i].mhd);
+		}
+		MHD_stop_daemon(httpd->daemon);
+	}
+	free(httpd->places);
+	free(httpd);
+}
+
+/* Keeps libmicrohttpd's latest words; they hold nothing of what came in. */
+static void
+listen_to_complaint(void *cls, const char *format, va_list arguments)
+{
+	MfHttpd    *httpd = cls;
+	size_t		length;
+
+	vsnprintf(httpd->message, sizeof(httpd->message), format, arguments);
+	length = strcspn(httpd->message, "\r\n");
+	httpd->message[length] = '\0';
+	httpd->complaints++;
+}
+
+/* We decode what we use, and strictly. */
+static size_t
+leave_escaped(void *cls, struct MHD_Connection *connection, char *text)
+{
+	(void) cls;
+	(void) connection;
+	return strlen(text);
+}
+
+/* See httpd.h. */
+int
+mf_httpd_fd(const MfHttpd *httpd)
+{
+	return httpd->fd;
+}
+
+/* See httpd.h. */
+long
+mf_httpd_timeout(MfHttpd *httpd)
+{
+	MHD_UNSIGNED_LONG_LONG library;
+	int64_t		timeout = -1;
+
+	if (httpd->first != NULL)
+		return 0;
+	if (MHD_get_timeout(httpd->daemon, &library) == MHD_YES)
+		timeout = library > 60000 ? 60000 : (int64_t) library;
+	if (httpd->next_check != 0)
+	{
+		int64_t		until = httpd->next_check - now_ms();
+
+		if (until < 0)
+			until = 0;
+		if (timeout < 0 || until < timeout)
+			timeout = until;
+	}
+	return (long) timeout;
+}
+
+/* See httpd.h. */
+int
+mf_httpd_connections(const MfHttpd *httpd)
+{
+	return httpd->connections;
+}
+
+/* See httpd.h. */
+int
+mf_httpd_busy(const MfHttpd *httpd)
+{
+	return httpd->busy;
+}
+
+/* See httpd.h. */
+uint64_t
+mf_httpd_requests(const MfHttpd *httpd)
+{
+	return httpd->requests;
+}
+
+/* See httpd.h. */
+MfHttpdAbuseNote *
+mf_httpd_abuse(MfHttpd *httpd)
+{
+	return httpd->abuse;
+}
+
+/* See httpd_private.h. */
+void
+mf_httpd_note(MfHttpd *httpd, MfHttpdAbuse kind, const MfConnection *connection)
+{
+	httpd->abuse[kind].count++;
+	memcpy(httpd->abuse[kind].peer, connection->peer, sizeof(connection->peer));
+}
+
+static void
+describe_peer(const struct sockaddr *address, char *peer, size_t size)
+{
+	const void *source = NULL;
+
+	if (address->sa_family == AF_INET)
+		source = &((const struct sockaddr_in *) (const void *) address)->sin_addr;
+	else if (address->sa_family == AF_INET6)
+		source = &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr;
+	if (source == NULL || inet_ntop(address->sa_family, source, peer, (socklen_t) size) == NULL)
+		snprintf(peer, size, "unknown");
+}
+
+/* See httpd.h. */
+void
+mf_httpd_add(MfHttpd *httpd, int fd, const struct sockaddr *address, socklen_t length)
+{
+	MfConnection *connection = NULL;
+	MfConnection newcomer;
+	int			i;
+
+	memset(&newcomer, 0, sizeof(newcomer));
+	describe_peer(address, newcomer.peer, sizeof(newcomer.peer));
+	newcomer.fd = fd;
+	newcomer.since = now_ms();
+
+	if (httpd->connections >= httpd->max_connections)
+	{
+		mf_httpd_note(httpd, MF_ABUSE_CONNECTIONS, &newcomer);
+		if (!make_room(httpd))
+		{
+			close(fd);
+			return;
+		}
+	}
+	for (i = 0; i < httpd->max_connections + SPARE_PLACES && connection == NULL; i++)
+	{
+		if (httpd->places[i].mhd == NULL)
+			connection = &httpd->places[i];
+	}
+	if (connection == NULL)
+	{
+		close(fd);
+		return;
+	}
+
+	/* connection_changed() finds it by the descriptor, and takes it */
+	*connection = newcomer;
+	(void) MHD_add_connection(httpd->daemon, fd, address, length);
+}
+
+/* A connection has come or gone. */
+static void
+connection_changed(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
+{
+	MfHttpd    *httpd = cls;
+	MfConnection *connection = *context;
+	int			fd;
+	int			i;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+	{
+		fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+		for (i = 0; httpd->places[i].mhd != NULL || httpd->places[i].fd != fd; i++)
+			;
+		connection = &httpd->places[i];
+		connection->mhd = mhd;
+		*context = connection;
+		httpd->connections++;
+		if (httpd->next_check == 0)
+			httpd->next_check = connection->since + httpd->request_ms;
+		return;
+	}
+
+	if (connection == NULL)
+		return;
+	if (!connection->told_to_go)
+	{
+		httpd->connections--;
+
+		/* what it sent was no request that anybody could answer */
+		if (httpd->complaints > 0 && connection->state == MF_CONNECTION_WAITING)
+			mf_httpd_note(httpd, MF_ABUSE_PROTOCOL, connection);
+	}
+	httpd->complaints = 0;
+	memset(connection, 0, sizeof(MfConnection));
+	connection->fd = -1;
+	if (httpd->connections == 0)
+		httpd->next_check = 0;
+	*context = NULL;
+}
+
+/* libmicrohttpd notices that it is shut down, and closes it. */
+static void
+tell_to_go(MfHttpd *httpd, MfConnection *connection)
+{
+	if (connection->told_to_go)
+		return;
+	connection->told_to_go = true;
+	httpd->connections--;
+	shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* Sends away who has been without a complete request longest; false if nobody is. */
+static bool
+make_room(MfHttpd *httpd)
+{
+	MfConnection *longest = NULL;
+	int			i;
+
+	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+	{
+		MfConnection *connection = &httpd->places[i];
+
+		if (connection->mhd != NULL && !connection->told_to_go &&
+			(connection->state == MF_CONNECTION_WAITING || connection->state == MF_CONNECTION_RECEIVING) &&
+			(longest == NULL || connection->since < longest->since))
+			longest = connection;
+	}
+	if (longest == NULL)
+		return false;
+	tell_to_go(httpd, longest);
+	return true;
+}
+
+/* Hangs up on those whose request, or whose reading of the answer, takes too long. */
+static void
+end_overdue(MfHttpd *httpd)
+{
+	int64_t		now = now_ms();
+	int			i;
+
+	if (httpd->next_check == 0 || now < httpd->next_check)
+		return;
+	httpd->next_check = 0;
+	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+	{
+		MfConnection *connection = &httpd->places[i];
+		int64_t		due = connection->since + httpd->request_ms;
+
+		if (connection->mhd == NULL || connection->told_to_go)
+			continue;
+		if (connection->state == MF_CONNECTION_WITH_OWNER)
+			due = now + httpd->request_ms;
+		if (due <= now)
+		{
+			mf_httpd_note(httpd, MF_ABUSE_TOO_SLOW, connection);
+			tell_to_go(httpd, connection);
+		}
+		else if (httpd->next_check == 0 || due < httpd->next_check)
+			httpd->next_check = due;
+	}
+}
+
+/* See httpd.h. */
+void
+mf_httpd_retire(MfHttpd *httpd)
+{
+	int			i;
+
+	httpd->retired = true;
+	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+	{
+		if (httpd->places[i].mhd != NULL && httpd->places[i].state == MF_CONNECTION_WAITING)
+			tell_to_go(httpd, &httpd->places[i]);
+	}
+}
+
+/* See httpd.h. */
+MfHttpdRequest *
+mf_httpd_run(MfHttpd *httpd)
+{
+	MfHttpdRequest *list;
+
+	end_overdue(httpd);
+	(void) MHD_run(httpd->daemon);
+	list = httpd->first;
+	httpd->first = httpd->last = NULL;
+	return list;
+}
+
+/* libmicrohttpd's callback: once for the head, then for each part of the body, then for the end. */
+static enum MHD_Result
+handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
+			   const char *data, size_t *size, void **context)
+{
+	MfHttpd    *httpd = cls;
+	MfHttpdExchange *exchange = *context;
+	enum MHD_Result result;
+
+	(void) version;
+	if (exchange == NULL)
+	{
+		MfConnection *connection = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+
+		return begin_request(httpd, connection, url, method, context);
+	}
+	if (*size > 0)
+	{
+		result = keep_body(exchange, data, *size);
+		*size = 0;
+		return result;
+	}
+	return end_request(exchange);
+}
+
+/* The head of a request has come. */
+static enum MHD_Result
+begin_request(MfHttpd *httpd, MfConnection *connection, const char *url, const char *method, void **context)
+{
+	MfHttpdExchange *exchange = calloc(1, sizeof(MfHttpdExchange));
+	const char *allow = NULL;
+	unsigned int status;
+
+	if (exchange == NULL)
+		return MHD_NO;
+	exchange->httpd = httpd;
+	exchange->connection = connection;
+	exchange->request.exchange = exchange;
+	memcpy(exchange->request.peer, connection->peer, sizeof(connection->peer));
+	connection->state = MF_CONNECTION_RECEIVING;
+	httpd->requests++;
+	httpd->busy++;
+	*context = exchange;
+
+	status = mf_httpd_route(exchange, url, method, &allow);
+	return status == 0 ? MHD_YES : refuse(exchange, status, allow);
+}
+
+/* Keeps a part of the body, within bounds; what exceeds them is read and forgotten. */
+static enum MHD_Result
+keep_body(MfHttpdExchange *exchange, const char *data, size_t size)
+{
+	MfHttpdRequest *request = &exchange->request;
+	MfHttpd    *httpd = exchange->httpd;
+	size_t		need = request->body_len + size + 1;
+
+	if (exchange->refused == 0 && request->route == MF_ROUTE_WEBHOOK && need > exchange->allocated)
+	{
+		size_t		allocate = exchange->allocated == 0 ? BODY_START : exchange->allocated;
+		char	   *body = NULL;
+
+		while (allocate < need)
+			allocate *= 2;
+		if (need > MF_WEBHOOK_MAX_BODY + 1)
+			exchange->refused = MHD_HTTP_CONTENT_TOO_LARGE;
+		else if (httpd->bodies + (allocate - exchange->allocated) > MF_HTTPD_BODIES_TOTAL ||
+				 (body = realloc(request->body, allocate)) == NULL)
+			exchange->refused = MHD_HTTP_SERVICE_UNAVAILABLE;
+		else
+		{
+			request->body = body;
+			httpd->bodies += allocate - exchange->allocated;
+			exchange->allocated = allocate;
+		}
+	}
+	if (exchange->refused != 0 || request->route != MF_ROUTE_WEBHOOK)
+	{
+		exchange->skipped += size;
+		if (exchange->skipped <= MF_HTTPD_SKIPPED_MAX)
+			return MHD_YES;
+		mf_httpd_note(httpd, MF_ABUSE_TOO_LARGE, exchange->connection);
+		return MHD_NO;
+	}
+	memcpy(request->body + request->body_len, data, size);
+	request->body_len += size;
+	request->body[request->body_len] = '\0';
+	return MHD_YES;
+}
+
+/* The request is complete: it goes to the owner, or its answer to the client. */
+static enum MHD_Result
+end_request(MfHttpdExchange *exchange)
+{
+	MfHttpd    *httpd = exchange->httpd;
+	MfConnection *connection = exchange->connection;
+
+	if (exchange->refused != 0)
+		return refuse(exchange, exchange->refused, NULL);
+
+	if (connection->state == MF_CONNECTION_ANSWERED)
+	{
+		enum MHD_Result result;
+
+		if (exchange->response == NULL)
+			return MHD_NO;
+		result = MHD_queue_response(connection->mhd, exchange->status, exchange->response);
+		MHD_destroy_response(exchange->response);
+		exchange->response = NULL;
+		return result;
+	}
+
+	connection->state = MF_CONNECTION_WITH_OWNER;
+	if (httpd->last != NULL)
+		httpd->last->next = &exchange->request;
+	else
+		httpd->first = &exchange->request;
+	httpd->last = &exchange->request;
+	MHD_suspend_connection(connection->mhd);
+	return MHD_YES;
+}
+
+/* Answers a request that the owner does not get to see, and ends its connection. */
+static enum MHD_Result
+refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow)
+{
+	struct MHD_Response *response = mf_httpd_plain(status, allow);
+	MfConnection *connection = exchange->connection;
+	enum MHD_Result result = MHD_NO;
+
+	mf_httpd_note(exchange->httpd,
+				  status == MHD_HTTP_CONTENT_TOO_LARGE ? MF_ABUSE_TOO_LARGE :
+				  status == MHD_HTTP_SERVICE_UNAVAILABLE ? MF_ABUSE_MEMORY : MF_ABUSE_REQUEST, connection);
+	connection->state = MF_CONNECTION_ANSWERED;
+	if (response != NULL)
+	{
+		if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES)
+			result = MHD_queue_response(connection->mhd, status, response);
+		MHD_destroy_response(response);
+	}
+	return result;
+}
+
+/* The answer has left, or the connection is lost. */
+static void
+request_over(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
+{
+	MfHttpdExchange *exchange = *context;
+	MfHttpd    *httpd = cls;
+	MfConnection *connection;
+
+	(void) mhd;
+	if (exchange == NULL)
+		return;
+	connection = exchange->connection;
+	if (code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED && !connection->told_to_go)
+		mf_httpd_note(httpd, MF_ABUSE_TOO_SLOW, connection);
+	httpd->busy--;
+	httpd->bodies -= exchange->allocated;
+	if (exchange->response != NULL)
+		MHD_destroy_response(exchange->response);
+	mf_httpd_free_request(&exchange->request);
+	free(exchange);
+	*context = NULL;
+
+	connection->since = now_ms();
+	connection->state = code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? MF_CONNECTION_WAITING : MF_CONNECTION_ANSWERED;
+	if (httpd->retired)
+		tell_to_go(httpd, connection);
+}

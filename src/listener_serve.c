@@ -1,0 +1,525 @@
+/*
+ * listener_serve.c
+ *	  What the listener does with requests: store, commit, answer.
+ *
+ * All requests that are complete at one time share one transaction; an answer
+ * is given after its commit, never before.  A customer who comes back waits a
+ * moment until the payment has been looked up:
+ *
+ *	paid			the row's call_back_url, or a page of our own
+ *	not paid		the row's error_url, or a page of our own
+ *	not known yet	a page of our own that asks again a few times
+ *
+ * So nobody is told of a success that is not confirmed, and nobody who may have
+ * paid is told to pay again.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/listener_serve.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "failpoint.h"
+#include "inbound.h"
+#include "listener.h"
+#include "myfatoorah.h"
+#include "process.h"
+
+#define LOG_INTERVAL_MS 60000
+
+/* Somebody's lock does not keep all the others waiting for longer. */
+#define LOCK_TIMEOUT "2s"
+
+/* A customer who waits for the look-up; lives in TopMemoryContext */
+typedef struct Waiting
+{
+	struct Waiting *next;
+	MfHttpdRequest *request;
+	MfInbound	message;		/* with copies of its URLs */
+	TimestampTz until;
+} Waiting;
+
+/* What is told once a minute: what the HTTP server refused, and what we did */
+typedef enum Refusal
+{
+	REFUSAL_UNSIGNED = MF_ABUSE_KINDS,
+	REFUSAL_MALFORMED,
+	REFUSAL_NOT_FOUND,
+	REFUSALS
+} Refusal;
+
+static const char *const refusals[REFUSALS] = {
+	"connections that spoke no HTTP",
+	"requests for nothing that is here",
+	"requests that were too large",
+	"requests that took too long",
+	"connections beyond the limit",
+	"requests because bodies took too much memory",
+	"webhooks that were not signed with the account's secret",
+	"messages that were none of MyFatoorah's",
+	"messages for an unknown account or invoice"
+};
+
+static Waiting *waiting = NULL;
+static MfHttpdAbuseNote refused[REFUSALS];	/* not told yet */
+static TimestampTz told_at[REFUSALS];
+
+static void serve_batch(MfService *service, MfHttpdRequest **requests, int count);
+static bool store(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count, bool *rows_fault);
+static bool store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count,
+								 bool *rows_fault);
+static void fill_message(const MfHttpdRequest *request, MfInbound *message);
+static char *utf8_copy(const char *text);
+static void answer(MfService *service, MfHttpdRequest *request, const MfInbound *message);
+static void answer_trouble(MfHttpdRequest *request);
+static void refuse(MfHttpdRequest *request, Refusal kind, MfHttpdAnswer given);
+static bool is_paid(const MfInbound *message);
+static bool is_decided(const MfInbound *message);
+static void answer_customer(MfHttpdRequest *request, const MfInbound *message);
+static void wait_for_look_up(MfHttpdRequest *request, const MfInbound *message);
+static void reread(MfService *service);
+static void note_error(MfService *service, bool *rows_fault);
+
+/* See listener.h. */
+bool
+mf_serve(MfService *service, MfHttpdRequest *requests)
+{
+	MfHttpdRequest **batch;
+	MfHttpdRequest *request;
+	MemoryContext old;
+	int			count = 0;
+
+	if (requests == NULL)
+		return false;
+	old = MemoryContextSwitchTo(service->context);
+	for (request = requests; request != NULL; request = request->next)
+		count++;
+	batch = (MfHttpdRequest **) palloc(count * sizeof(MfHttpdRequest *));
+	count = 0;
+	for (request = requests; request != NULL; request = request->next)
+		batch[count++] = request;
+	serve_batch(service, batch, count);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(service->context);
+	return true;
+}
+
+/* One transaction for all; if one of them makes it fail, one for each. */
+static void
+serve_batch(MfService *service, MfHttpdRequest **requests, int count)
+{
+	MfInbound  *messages = (MfInbound *) palloc0(count * sizeof(MfInbound));
+	bool		rows_fault = false;
+	int			i;
+
+	if (store(service, requests, messages, count, &rows_fault))
+	{
+		for (i = 0; i < count; i++)
+			answer(service, requests[i], &messages[i]);
+		mf_process_forget_error();
+		return;
+	}
+	for (i = 0; i < count; i++)
+	{
+		if (rows_fault && count > 1 && store(service, &requests[i], &messages[i], 1, &rows_fault))
+			answer(service, requests[i], &messages[i]);
+		else
+			answer_trouble(requests[i]);
+	}
+}
+
+/* Stores messages and commits; false if that failed. */
+static bool
+store(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count, bool *rows_fault)
+{
+	bool		stored;
+
+	if (service->gone)
+		return false;
+	pgstat_report_activity(STATE_RUNNING, "myfatoorah: storing webhooks and callbacks");
+	mf_process_begin_statements();
+	stored = store_in_transaction(service, requests, messages, count, rows_fault);
+	mf_process_end_statements();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return stored && !service->gone;
+}
+
+static bool
+store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count,
+					 bool *rows_fault)
+{
+	MfInbound  *kept = (MfInbound *) palloc0(count * sizeof(MfInbound));
+	volatile bool stored = false;
+
+	PG_TRY();
+	{
+		int			used = 0;
+		int			i;
+
+		for (i = 0; i < count; i++)
+		{
+			if (requests[i]->route != MF_ROUTE_HEALTH)
+				fill_message(requests[i], &kept[used++]);
+		}
+		mf_process_start_transaction();
+		SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+		service->state->transactions++;
+		MemoryContextSwitchTo(service->context);
+		if (!mf_process_lock_extension(service->extension))
+			service->gone = true;
+		else if (used > 0)
+			mf_inbound_store(service->schema, kept, used);
+		MF_FAILPOINT("inbound_stored");
+		used = 0;
+		for (i = 0; i < count; i++)
+		{
+			if (requests[i]->route == MF_ROUTE_HEALTH)
+				continue;
+			messages[i] = kept[used++];
+			messages[i].call_back_url = utf8_copy(messages[i].call_back_url);
+			messages[i].error_url = utf8_copy(messages[i].error_url);
+		}
+		mf_process_commit_transaction();
+		stored = true;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(service->context);
+		note_error(service, rows_fault);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(service->context);
+	return stored;
+}
+
+static void
+fill_message(const MfHttpdRequest *request, MfInbound *message)
+{
+	switch (request->route)
+	{
+		case MF_ROUTE_WEBHOOK:
+			message->kind = MF_INBOUND_WEBHOOK;
+			message->account = request->name ? request->name : MF_DEFAULT_ACCOUNT;
+			message->body = request->body ? request->body : "";
+			message->body_len = request->body_len;
+			message->signature = request->signature;
+			message->version = request->version;
+			break;
+		case MF_ROUTE_CALLBACK:
+			message->kind = MF_INBOUND_CALLBACK;
+			message->token = request->name;
+			message->payment_id = request->payment_id;
+			break;
+		case MF_ROUTE_HEALTH:
+			break;
+	}
+}
+
+/* A text of the database, for the outside */
+static char *
+utf8_copy(const char *text)
+{
+	char	   *converted;
+
+	if (text == NULL)
+		return NULL;
+	converted = pg_server_to_any(text, strlen(text), PG_UTF8);
+	return converted == text ? pstrdup(text) : converted;
+}
+
+/* Cleans up after an error; does a row in hand explain it? */
+static void
+note_error(MfService *service, bool *rows_fault)
+{
+	ErrorData  *error = CopyErrorData();
+
+	HOLD_INTERRUPTS();
+	mf_process_report_error(error);
+	FlushErrorState();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(service->context);
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	strlcpy(service->state->last_error, error->message, sizeof(service->state->last_error));
+	service->state->last_error_at = GetCurrentTimestamp();
+	LWLockRelease(mf_shared->lock);
+	RESUME_INTERRUPTS();
+	*rows_fault = error->sqlerrcode != ERRCODE_QUERY_CANCELED && mf_process_can_be_a_rows_fault(error);
+}
+
+/* Tells what became of a message that is committed. */
+static void
+answer(MfService *service, MfHttpdRequest *request, const MfInbound *message)
+{
+	MfListenerState *state = service->state;
+
+	if (request->route == MF_ROUTE_HEALTH)
+	{
+		mf_httpd_answer(request, MF_ANSWER_OK);
+		return;
+	}
+	switch (message->result)
+	{
+		case MF_INBOUND_STORED:
+			if (request->route == MF_ROUTE_CALLBACK)
+			{
+				state->callbacks++;
+				if (is_decided(message))
+					answer_customer(request, message);
+				else
+					wait_for_look_up(request, message);
+				return;
+			}
+			state->stored++;
+			if (message->repeated)
+				state->repeated++;
+			mf_httpd_answer(request, MF_ANSWER_OK);
+			break;
+		case MF_INBOUND_MALFORMED:
+			refuse(request, REFUSAL_MALFORMED, MF_ANSWER_MALFORMED);
+			break;
+		case MF_INBOUND_REFUSED:
+			refuse(request, REFUSAL_UNSIGNED, MF_ANSWER_REFUSED);
+			break;
+		case MF_INBOUND_NOT_FOUND:
+			refuse(request, REFUSAL_NOT_FOUND, MF_ANSWER_NOT_FOUND);
+			break;
+	}
+}
+
+static void
+refuse(MfHttpdRequest *request, Refusal kind, MfHttpdAnswer given)
+{
+	refused[kind].count++;
+	strlcpy(refused[kind].peer, request->peer, sizeof(refused[kind].peer));
+	mf_httpd_answer(request, given);
+}
+
+/* It is not stored: the sender tries again, and so does the customer's browser. */
+static void
+answer_trouble(MfHttpdRequest *request)
+{
+	if (request->route == MF_ROUTE_CALLBACK)
+		mf_httpd_page(request, MF_PAGE_NOT_CONFIRMED_YET, false, true);
+	else
+		mf_httpd_answer(request, MF_ANSWER_UNAVAILABLE);
+}
+
+static bool
+is_paid(const MfInbound *message)
+{
+	return message->payment_status != NULL && mf_inbound_is_paid(message->payment_status);
+}
+
+/* A look-up has confirmed it: a payment, at any time; anything else, since the customer came. */
+static bool
+is_decided(const MfInbound *message)
+{
+	return message->settled || is_paid(message);
+}
+
+/* Sends the customer to the page that fits what is known now. */
+static void
+answer_customer(MfHttpdRequest *request, const MfInbound *message)
+{
+	bool		decided = is_decided(message);
+	bool		paid = is_paid(message);
+	const char *url = paid ? message->call_back_url : message->error_url;
+
+	if (decided && url != NULL && mf_httpd_can_redirect(url))
+		mf_httpd_redirect(request, url);
+	else
+		mf_httpd_page(request, paid ? MF_PAGE_CONFIRMED : decided ? MF_PAGE_NOT_COMPLETED : MF_PAGE_NOT_CONFIRMED_YET,
+					  message->arabic, false);
+}
+
+static void
+wait_for_look_up(MfHttpdRequest *request, const MfInbound *message)
+{
+	Waiting    *customer = (Waiting *) MemoryContextAllocZero(TopMemoryContext, sizeof(Waiting));
+
+	customer->request = request;
+	customer->message.kind = MF_INBOUND_CALLBACK;
+	customer->message.result = MF_INBOUND_STORED;
+	customer->message.event = message->event;
+	customer->message.invoice = message->invoice;
+	customer->message.arabic = message->arabic;
+	if (message->call_back_url != NULL)
+		customer->message.call_back_url = MemoryContextStrdup(TopMemoryContext, message->call_back_url);
+	if (message->error_url != NULL)
+		customer->message.error_url = MemoryContextStrdup(TopMemoryContext, message->error_url);
+	customer->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MF_CALLBACK_WAIT_MS);
+	customer->next = waiting;
+	waiting = customer;
+}
+
+/* See listener.h. */
+TimestampTz
+mf_serve_again(void)
+{
+	Waiting    *customer;
+	TimestampTz again = 0;
+
+	for (customer = waiting; customer != NULL; customer = customer->next)
+		again = mf_earlier(again, customer->until);
+	return again;
+}
+
+/* See listener.h. */
+bool
+mf_serve_waiting(MfService *service)
+{
+	TimestampTz now;
+	Waiting    *customer;
+	Waiting   **link;
+	uint32		count = 0;
+	bool		answered = false;
+
+	for (customer = waiting; customer != NULL; customer = customer->next)
+		count++;
+	pg_atomic_write_u32(&service->state->waiting, count);
+	if (count == 0)
+	{
+		pg_atomic_write_u32(&service->state->reread, 0);
+		return false;
+	}
+	now = GetCurrentTimestamp();
+	if (pg_atomic_exchange_u32(&service->state->reread, 0) == 0 && mf_serve_again() > now)
+		return false;
+
+	reread(service);
+	for (link = &waiting; *link != NULL;)
+	{
+		customer = *link;
+		if (!is_decided(&customer->message) && customer->until > now)
+		{
+			customer->message.payment_status = NULL;
+			link = &customer->next;
+			continue;
+		}
+		*link = customer->next;
+		answer_customer(customer->request, &customer->message);
+		if (customer->message.call_back_url != NULL)
+			pfree(unconstify(char *, customer->message.call_back_url));
+		if (customer->message.error_url != NULL)
+			pfree(unconstify(char *, customer->message.error_url));
+		pfree(customer);
+		answered = true;
+	}
+	MemoryContextReset(service->context);
+	return answered;
+}
+
+/* Reads what is known of the payments of those who wait; statuses live until the reset of the context. */
+static void
+reread(MfService *service)
+{
+	MemoryContext old = MemoryContextSwitchTo(service->context);
+	MfInbound  *messages;
+	Waiting    *customer;
+	bool		rows_fault;
+	int			count = 0;
+	volatile bool read = false;
+
+	for (customer = waiting; customer != NULL; customer = customer->next)
+		count++;
+	messages = (MfInbound *) palloc0(count * sizeof(MfInbound));
+	count = 0;
+	for (customer = waiting; customer != NULL; customer = customer->next)
+		messages[count++] = customer->message;
+
+	mf_process_begin_statements();
+	PG_TRY();
+	{
+		mf_process_start_transaction();
+		service->state->transactions++;
+		MemoryContextSwitchTo(service->context);
+		if (!mf_process_lock_extension(service->extension))
+			service->gone = true;
+		else
+		{
+			mf_inbound_reread(service->schema, messages, count);
+			read = true;
+		}
+		mf_process_commit_transaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(service->context);
+		note_error(service, &rows_fault);
+		read = false;
+	}
+	PG_END_TRY();
+	mf_process_end_statements();
+
+	count = 0;
+	for (customer = waiting; customer != NULL && read; customer = customer->next)
+	{
+		customer->message.payment_status = messages[count].payment_status;
+		customer->message.settled = messages[count].settled;
+		count++;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* See listener.h. */
+void
+mf_serve_no_longer(MfService *service)
+{
+	while (waiting != NULL)
+	{
+		Waiting    *customer = waiting;
+
+		waiting = customer->next;
+		answer_customer(customer->request, &customer->message);
+	}
+}
+
+/* See listener.h. */
+TimestampTz
+mf_serve_log(MfService *service, MfHttpd *httpd)
+{
+	MfHttpdAbuseNote *notes = httpd ? mf_httpd_abuse(httpd) : NULL;
+	TimestampTz now = 0;
+	TimestampTz again = 0;
+	int			i;
+
+	for (i = 0; i < REFUSALS; i++)
+	{
+		TimestampTz due;
+
+		if (notes != NULL && i < MF_ABUSE_KINDS && notes[i].count > 0)
+		{
+			refused[i].count += notes[i].count;
+			memcpy(refused[i].peer, notes[i].peer, sizeof(refused[i].peer));
+			notes[i].count = 0;
+		}
+		if (refused[i].count == 0)
+			continue;
+		if (now == 0)
+			now = GetCurrentTimestamp();
+		due = told_at[i] == 0 ? now : TimestampTzPlusMilliseconds(told_at[i], LOG_INTERVAL_MS);
+		if (due > now)
+		{
+			again = mf_earlier(again, due);
+			continue;
+		}
+		ereport(LOG,
+				(errmsg("myfatoorah listener refused %s", refusals[i]),
+				 errdetail_plural("It was %llu, from %s.", "They were %llu, the latest from %s.",
+								  (unsigned long) refused[i].count, (unsigned long long) refused[i].count,
+								  refused[i].peer),
+				 errhint("More of them are counted in mf_listener_status and told of once a minute.")));
+		service->state->refused += refused[i].count;
+		refused[i].count = 0;
+		told_at[i] = now;
+	}
+	return again;
+}

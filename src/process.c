@@ -1,0 +1,202 @@
+/*
+ * process.c
+ *	  What the worker and the listener of a database have in common: how they
+ *	  take signals, connect, and run their transactions.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/process.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "myfatoorah.h"
+#include "process.h"
+
+volatile sig_atomic_t mf_shutdown_requested = false;
+
+static volatile sig_atomic_t in_statement = false;
+static char *last_reported_error = NULL;
+
+static void request_shutdown(int signal);
+static void cancel_statement(int signal);
+
+/* SIGTERM: end soon; a statement that waits for a lock is cancelled. */
+static void
+request_shutdown(int signal)
+{
+	int			save_errno = errno;
+
+	mf_shutdown_requested = true;
+	if (in_statement)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/* SIGINT: cancels a statement, and nothing else. */
+static void
+cancel_statement(int signal)
+{
+	int			save_errno = errno;
+
+	if (in_statement)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/* See process.h. */
+void
+mf_process_signals(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, request_shutdown);
+	pqsignal(SIGINT, cancel_statement);
+	BackgroundWorkerUnblockSignals();
+}
+
+/* See process.h. */
+void
+mf_process_connect(Oid database, const char *name)
+{
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	pgstat_report_appname(name);
+	mf_process_settings();
+}
+
+/*
+ * See process.h.  What a site, a database or a role has set must not change how
+ * we work.  synchronous_commit is raised to at least "on", never lowered: the record of
+ * an attempt must be on disk before its request leaves.
+ */
+void
+mf_process_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"session_replication_role", "origin"},
+		{"row_security", "off"},
+		{"TimeZone", "UTC"},
+		{"jit", "off"},
+		{"enable_seqscan", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
+		{NULL, NULL}
+	};
+	int			i;
+
+	for (i = 0; settings[i][0] != NULL; i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
+		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* See process.h. */
+void
+mf_process_begin_statements(void)
+{
+	QueryCancelPending = false;
+	in_statement = true;
+}
+
+/* See process.h.  A cancel that came too late for its statement is for nobody. */
+void
+mf_process_end_statements(void)
+{
+	in_statement = false;
+	QueryCancelPending = false;
+}
+
+/* See process.h. */
+void
+mf_process_start_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/* See process.h. */
+void
+mf_process_commit_transaction(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	(void) pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* See process.h. */
+bool
+mf_process_lock_extension(Oid extension)
+{
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	return get_extension_oid(MF_EXTENSION, true) == extension;
+}
+
+/* See process.h. */
+void
+mf_process_forget_error(void)
+{
+	if (last_reported_error != NULL)
+		pfree(last_reported_error);
+	last_reported_error = NULL;
+}
+
+/* See process.h. */
+bool
+mf_process_can_be_a_rows_fault(const ErrorData *error)
+{
+	/* a quota or a limit on files has no code of its own */
+	if (error->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
+		(error->saved_errno == EFBIG || error->saved_errno == EDQUOT || error->saved_errno == ENOSPC))
+		return false;
+
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+			return false;
+		default:
+			return true;
+	}
+}
+
+/* See process.h. */
+void
+mf_process_report_error(const ErrorData *error)
+{
+	if (mf_shutdown_requested ||
+		(last_reported_error != NULL && strcmp(last_reported_error, error->message) == 0))
+		return;
+	EmitErrorReport();
+	mf_process_forget_error();
+	last_reported_error = MemoryContextStrdup(TopMemoryContext, error->message);
+}

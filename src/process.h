@@ -1,0 +1,51 @@
+/*
+ * process.h
+ *	  What the worker and the listener of a database have in common: how they
+ *	  take signals, connect, and run their transactions.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/process.h
+ */
+#ifndef MF_PROCESS_H
+#define MF_PROCESS_H
+
+#include <signal.h>
+
+/* SIGTERM has reached this process */
+extern volatile sig_atomic_t mf_shutdown_requested;
+
+/* Handlers of SIGHUP, SIGTERM and SIGINT; then signals are let in. */
+extern void mf_process_signals(void);
+
+/* Connects to a database, with settings of our own and a name for pg_stat_activity. */
+extern void mf_process_connect(Oid database, const char *name);
+
+/* To be called again after each reload */
+extern void mf_process_settings(void);
+
+/* Between the two, SIGTERM and SIGINT cancel the statement under way. */
+extern void mf_process_begin_statements(void);
+extern void mf_process_end_statements(void);
+
+/* A transaction with a snapshot, reported in pg_stat_activity and its statistics */
+extern void mf_process_start_transaction(void);
+extern void mf_process_commit_transaction(void);
+
+/*
+ * DROP EXTENSION waits for us here, or we for it, but never both in the middle
+ * of our tables.  False if the extension is gone.
+ */
+extern bool mf_process_lock_extension(Oid extension);
+
+/* Whether an error tells of the row in hand rather than of the whole server */
+extern bool mf_process_can_be_a_rows_fault(const ErrorData *error);
+
+/*
+ * Logs the error being handled, unless it was the latest one logged, or is the
+ * cancel by which we shut down.  Trouble that is over and comes again is news
+ * again: then forget it.
+ */
+extern void mf_process_report_error(const ErrorData *error);
+extern void mf_process_forget_error(void);
+
+#endif							/* MF_PROCESS_H */
