@@ -51,42 +51,6 @@ static void look_at(Request *r);
 static enum MHD_Result send_answer(Request *r);
 
 /*
- * query_value
- *		The decoded value of a query or form parameter, put into value in place
- *		of what it held; false if there is none.
- */
-bool
-query_value(Str query, const char *name, Buf *value)
-{
-	size_t name_len = strlen(name);
-
-	while (query.len > 0)
-	{
-		const char *amp = memchr(query.data, '&', query.len);
-		size_t len = amp != NULL ? (size_t) (amp - query.data) : query.len;
-
-		if (len >= name_len && memcmp(query.data, name, name_len) == 0 &&
-			(len == name_len || query.data[name_len] == '='))
-		{
-			Str raw = {query.data + name_len, len - name_len};
-
-			if (raw.len > 0)
-			{
-				raw.data++;
-				raw.len--;
-			}
-			value->len = 0;
-			url_decode(raw, value);
-			return true;
-		}
-		len += amp != NULL;
-		query.data += len;
-		query.len -= len;
-	}
-	return false;
-}
-
-/*
  * on_connection
  *		A connection was opened or closed: give it a number.
  */
@@ -156,30 +120,29 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *connection)
 static void
 find_route(Request *r)
 {
+	static const struct
+	{
+		const char *path;
+		Route route;
+	} calls[] = {{"/v2/sendpayment", ROUTE_SEND_PAYMENT},
+				 {"/v2/getpaymentstatus", ROUTE_GET_PAYMENT_STATUS},
+				 {"/v2/updatepaymentstatus", ROUTE_UPDATE_PAYMENT_STATUS},
+				 {"/v2/makerefund", ROUTE_MAKE_REFUND},
+				 {"/v2/getrefundstatus", ROUTE_GET_REFUND_STATUS},
+				 {"/v2/getwebhooks", ROUTE_GET_WEBHOOKS},
+				 {"/", ROUTE_HOME}};
 	Str path = {r->path.data, r->path.len};
 
 	r->subject.path = path;
 	r->subject.is_api = str_has_prefix(path, STR_LIT("/v2/")) || str_has_prefix(path, STR_LIT("/v3/"));
-	if (str_is(path, "/v2/sendpayment"))
-		r->route = ROUTE_SEND_PAYMENT;
-	else if (str_is(path, "/v2/getpaymentstatus"))
-		r->route = ROUTE_GET_PAYMENT_STATUS;
-	else if (str_is(path, "/v2/getwebhooks"))
-		r->route = ROUTE_GET_WEBHOOKS;
-	else if (str_is(path, "/v2/makerefund"))
-		r->route = ROUTE_MAKE_REFUND;
-	else if (str_is(path, "/v2/getrefundstatus"))
-		r->route = ROUTE_GET_REFUND_STATUS;
-	else if (str_is(path, "/v2/updatepaymentstatus"))
-		r->route = ROUTE_UPDATE_PAYMENT_STATUS;
-	else if (str_has_prefix(path, STR_LIT("/_sandbox/")))
+	r->route = ROUTE_NONE;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (str_is(path, calls[i].path))
+			r->route = calls[i].route;
+	if (str_has_prefix(path, STR_LIT("/_sandbox/")))
 		r->route = ROUTE_CONTROL;
 	else if (path.len > 8 && memcmp(path.data + 4, "/ie/", 4) == 0)
 		r->route = ROUTE_PAGE;
-	else if (str_is(path, "/"))
-		r->route = ROUTE_HOME;
-	else
-		r->route = ROUTE_NONE;
 }
 
 /*
@@ -283,9 +246,7 @@ note_request(Request *r, bool complete, int64_t body_limit)
 		.first_us = r->first_us,
 		.complete_us = complete ? r->complete_us : 0,
 		.wall_us = r->first_wall_us,
-		.kind = r->route == ROUTE_SEND_PAYMENT         ? 0
-				: r->route == ROUTE_GET_PAYMENT_STATUS ? 1
-													   : 2,
+		.kind = r->route <= ROUTE_GET_PAYMENT_STATUS ? (int) r->route : ROUTE_KINDS - 1,
 		.complete = complete,
 		.authorization = r->authorization,
 		.key_index = r->key_index,

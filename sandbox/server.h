@@ -122,7 +122,6 @@ typedef struct Request
 extern int http_listen(int *port);
 extern struct MHD_Daemon *http_start(int listener, const char *certificate, const char *key);
 extern void http_describe(Buf *b);
-extern bool query_value(Str query, const char *name, Buf *value);
 extern void sleep_request(Request *r, int64_t ms, Stage next);
 
 /* api.c */

@@ -571,3 +571,39 @@ url_decode(Str in, Buf *out)
 	buf_reserve(out, 0);
 	out->data[out->len] = '\0';
 }
+
+/*
+ * query_value
+ *		The decoded value of a query or form parameter, put into value in place
+ *		of what it held; false if there is none.
+ */
+bool
+query_value(Str query, const char *name, Buf *value)
+{
+	size_t name_len = strlen(name);
+
+	while (query.len > 0)
+	{
+		const char *amp = memchr(query.data, '&', query.len);
+		size_t len = amp != NULL ? (size_t) (amp - query.data) : query.len;
+
+		if (len >= name_len && memcmp(query.data, name, name_len) == 0 &&
+			(len == name_len || query.data[name_len] == '='))
+		{
+			Str raw = {query.data + name_len, len - name_len};
+
+			if (raw.len > 0)
+			{
+				raw.data++;
+				raw.len--;
+			}
+			value->len = 0;
+			url_decode(raw, value);
+			return true;
+		}
+		len += amp != NULL;
+		query.data += len;
+		query.len -= len;
+	}
+	return false;
+}

@@ -62,5 +62,6 @@ extern void buf_put_html(Buf *b, Str s);
 extern void buf_put_base64(Buf *b, Str s);
 extern bool base64_decode(Str in, Buf *out);
 extern void url_decode(Str in, Buf *out);
+extern bool query_value(Str query, const char *name, Buf *value);
 
 #endif

@@ -17,10 +17,12 @@ main(void)
 		const char *name;
 		void (*run)(void);
 	} tests[] = {
-		{"units", test_units},       {"api", test_api},         {"validation", test_validation},
-		{"pages", test_pages},       {"control", test_control}, {"faults", test_faults},
-		{"bytes", test_bytes},       {"process", test_process}, {"webhooks", test_webhooks},
-		{"mischief", test_mischief}, {"refunds", test_refunds},
+		{"units", test_units},           {"api", test_api},
+		{"validation", test_validation}, {"pages", test_pages},
+		{"control", test_control},       {"faults", test_faults},
+		{"bytes", test_bytes},           {"process", test_process},
+		{"webhooks", test_webhooks},     {"get-webhooks", test_get_webhooks},
+		{"mischief", test_mischief},     {"refunds", test_refunds},
 	};
 	int pid = start_server(extra, &port);
 

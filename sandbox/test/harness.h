@@ -75,6 +75,7 @@ extern void test_faults(void);
 extern void test_bytes(void);
 extern void test_process(void);
 extern void test_webhooks(void);
+extern void test_get_webhooks(void);
 extern void test_mischief(void);
 extern void test_refunds(void);
 
