@@ -22,6 +22,7 @@ use PostgreSQL::Test::Utils;
 use MyFatoorah::Listener;
 use MyFatoorah::Sandbox;
 use MyFatoorah::Cluster;
+use MyFatoorah::Merchant;
 use MyFatoorah::Web;
 
 # The test gets Test::More and PostgreSQL::Test::Utils too, and strict and warnings.
