@@ -19,6 +19,7 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use MyFatoorah::Browser;
 use MyFatoorah::Listener;
 use MyFatoorah::Sandbox;
 use MyFatoorah::Cluster;
