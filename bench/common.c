@@ -119,8 +119,7 @@ read_process(int pid, ProcessStats *stats)
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	read_file(path, text, sizeof(text));
-	stats->rss_kb = status_line(text, "\nVmRSS:");
-	stats->peak_kb = status_line(text, "\nVmHWM:");
+	stats->own_kb = status_line(text, "\nRssAnon:") + status_line(text, "\nRssFile:");
 	stats->waits = status_line(text, "\nvoluntary_ctxt_switches:");
 	stats->preempted = status_line(text, "\nnonvoluntary_ctxt_switches:");
 
@@ -158,7 +157,7 @@ make_body(char *body, const char *prefix, long number)
 						  "{\"CustomerName\":\"Ahmad Al-Sabah\",\"InvoiceValue\":250.000,"
 						  "\"NotificationOption\":\"EML\",\"CustomerEmail\":\"ahmad@example.com\","
 						  "\"DisplayCurrencyIso\":\"KWD\",\"Language\":\"EN\","
-						  "\"CustomerReference\":\"%s-%08ld-0123456789\",\"UserDefinedField\":\"tenant 17\","
+						  "\"CustomerReference\":\"%s-%08ld.0123456789ABCDEFGHJK\",\"UserDefinedField\":\"tenant 17\","
 						  "\"CallBackUrl\":\"https://shop.example.com/ok\","
 						  "\"ErrorUrl\":\"https://shop.example.com/no\"}",
 						  prefix, number);

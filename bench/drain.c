@@ -62,6 +62,8 @@ main(int argc, char **argv)
 	int64_t begin;
 	int64_t end;
 	int64_t last_progress;
+	int64_t last_look = 0;
+	int64_t peak_kb = 0;
 	unsigned long long seen;
 	double seconds;
 
@@ -104,6 +106,14 @@ main(int argc, char **argv)
 		else if (now() - last_progress > wait * SECOND)
 			die("nothing was sent for %ld s, after %llu of %ld; the worker says: %s", wait, seen - before.answered,
 				count, ask("SELECT coalesce(min(last_error), 'nothing') FROM mf_worker_status", NULL));
+		if (now() - last_look > SECOND / 50)
+		{
+			ProcessStats worker;
+
+			last_look = now();
+			read_process(worker_pid, &worker);
+			peak_kb = worker.own_kb > peak_kb ? worker.own_kb : peak_kb;
+		}
 		nap(SECOND / 2000);
 	}
 	while (strcmp(ask("SELECT EXISTS (SELECT FROM mf_queue WHERE account = $1)", account), "t") == 0)
@@ -124,8 +134,8 @@ main(int argc, char **argv)
 	report("rate", (double) count / seconds);
 	report("cpu_us", (double) (after.worker.cpu - before.worker.cpu) / 1e3 / (double) count);
 	report("server_cpu_us", (double) (after.server.cpu - before.server.cpu) / 1e3 / (double) count);
-	report("rss_mb", (double) after.worker.rss_kb / 1024);
-	report("peak_mb", (double) after.worker.peak_kb / 1024);
+	report("own_mb", (double) after.worker.own_kb / 1024);
+	report("peak_mb", (double) peak_kb / 1024);
 	report("wal_bytes", (after.wal - before.wal) / (double) count);
 	report("transactions", (after.transactions - before.transactions) / (double) count);
 	report("connections", (double) (after.connections - before.connections));

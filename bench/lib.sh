@@ -154,3 +154,17 @@ bench_wal()
 	pg_waldump --stats=record -p "$BENCH_OUT/cluster/data/pg_wal" --start "$2" --end "$3" \
 		>"$BENCH_OUT/wal-$1.txt" 2>>"$MF_SCRATCH/log/waldump.log" || bench_note "pg_waldump did not read the WAL"
 }
+
+# bench_check_bodies: the yardstick sends what the extension sends
+bench_check_bodies()
+{
+	local before after extension
+
+	before=$("$BENCH_BIN/server" --stats "$BENCH_STATS" --show | sed -n 's/^body_bytes //p')
+	"$BENCH_BIN/bare" --url "$BENCH_URL" --requests 1000 --key "$MF_API_KEY" >/dev/null
+	after=$("$BENCH_BIN/server" --stats "$BENCH_STATS" --show | sed -n 's/^body_bytes //p')
+	bench_queue 1000
+	extension=$("$BENCH_BIN/drain" --stats "$BENCH_STATS" --count 1000 | sed -n 's/^body_bytes //p')
+	[ $(((after - before) / 1000)) = "${extension%%.*}" ] ||
+		mf_die "the bare client's bodies have $(((after - before) / 1000)) bytes, the extension's $extension"
+}

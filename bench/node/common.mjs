@@ -13,7 +13,7 @@ const headers = {
 
 // Sends one job and returns what MyFatoorah calls Data. The amount goes out with its decimals, as a number.
 export async function sendPayment(job) {
-	const reference = `${job.customer_reference}-0123456789`;
+	const reference = `${job.customer_reference}.0123456789ABCDEFGHJK`;
 	const body =
 		`{"CustomerName":${JSON.stringify(job.customer_name)},"InvoiceValue":${job.invoice_value},` +
 		`"NotificationOption":${JSON.stringify(job.notification_option)},` +

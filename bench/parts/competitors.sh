@@ -121,7 +121,7 @@ bench_http()
 					json_build_object('CustomerName', j.customer_name, 'InvoiceValue', j.invoice_value,
 						'NotificationOption', j.notification_option, 'CustomerEmail', j.customer_email,
 						'DisplayCurrencyIso', j.display_currency_iso, 'Language', j.language,
-						'CustomerReference', j.customer_reference || '-0123456789', 'UserDefinedField', j.user_defined_field,
+						'CustomerReference', j.customer_reference || '.0123456789ABCDEFGHJK', 'UserDefinedField', j.user_defined_field,
 						'CallBackUrl', j.call_back_url, 'ErrorUrl', j.error_url)::text)::http_request);
 				UPDATE job SET status = 'sent', sent_at = clock_timestamp(),
 					invoice_id = (answer->'Data'->>'InvoiceId')::bigint, invoice_url = answer->'Data'->>'InvoiceURL'

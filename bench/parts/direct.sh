@@ -18,7 +18,7 @@ bench_direct_calls()
 			FOR i IN 1 .. $1 LOOP
 				result := mf_send_payment('Ahmad Al-Sabah', 250.000, 'EML', 'ahmad@example.com',
 					display_currency_iso => 'KWD', language => 'EN', user_defined_field => 'tenant 17',
-					customer_reference => 'call-' || lpad(i::text, 8, '0') || '-0123456789',
+					customer_reference => 'call-' || lpad(i::text, 8, '0') || '.0123456789ABCDEFGHJK',
 					call_back_url => 'https://shop.example.com/ok', error_url => 'https://shop.example.com/no');
 			END LOOP;
 			PERFORM set_config('bench.seconds', extract(epoch FROM clock_timestamp() - started)::text, false);

@@ -14,7 +14,7 @@ bench_timed()
 
 # A column that the trigger fills must be given here
 BENCH_PLAIN_COLUMNS="$BENCH_COLUMNS, reference"
-BENCH_PLAIN_VALUES="$BENCH_VALUES, 'rent-' || lpad(n::text, 8, '0') || '-0123456789'"
+BENCH_PLAIN_VALUES="$BENCH_VALUES, 'rent-' || lpad(n::text, 8, '0') || '.0123456789ABCDEFGHJK'"
 
 part_insert()
 {

@@ -10,8 +10,7 @@ part_throughput()
 	bench_delay 0
 	bench_in_flight 50
 	# the worker's first rounds read its tables' catalogs, make plans and open connections
-	bench_queue 1000
-	"$BENCH_BIN/drain" --stats "$BENCH_STATS" --count 1000 >/dev/null
+	bench_check_bodies
 	for run in $(seq "$BENCH_RUNS")
 	do
 		for in_flight in 50 200 1000
