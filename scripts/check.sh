@@ -9,6 +9,7 @@
 # KEEP=1              leave the scratch directory, with logs and results, even if all went well
 # PG_CONFIG=...       another PostgreSQL: /usr/lib/postgresql/17/bin/pg_config
 # CC, OPTFLAGS, WERROR   see the Makefile
+# OPTIONAL=           packages to install if that is possible, default "chromium chromium-driver"; set it empty to do without
 # ALLOW_EMPTY=0       a suite without any test is a failure
 # TMPDIR              where the scratch directory is made, default /tmp
 set -euo pipefail
@@ -18,6 +19,11 @@ cd "$(dirname "$0")/.."
 if [ "${1-}" != --inner ]
 then
 	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+	# for one test, which is skipped without
+	if [[ " ${SUITES:-tap} " == *" tap "* && ${TESTS:-browser} == *browser* ]]
+	then
+		export OPTIONAL="${OPTIONAL-chromium chromium-driver}"
+	fi
 	mf_outer scripts/check.sh
 	exit
 fi

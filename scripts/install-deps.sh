@@ -4,6 +4,7 @@
 # Root or sudo is needed only if something is missing. No PostgreSQL cluster is created or started.
 # PG_CONFIG   the PostgreSQL to build for: its packages are asked for instead of those of version 15
 # EXTRA       further packages to have: EXTRA="valgrind"
+# OPTIONAL    packages to have if they can be had: without them something is left out
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
@@ -58,22 +59,36 @@ do
 	need "$package" installed "$package"
 done
 
-[ ${#missing[@]} -gt 0 ] || exit 0
+optional=()
+for package in ${OPTIONAL-}
+do
+	installed "$package" >/dev/null 2>&1 || optional+=("$package")
+done
+
+[ $((${#missing[@]} + ${#optional[@]})) -gt 0 ] || exit 0
+
+# cannot WHY HOW: ends with that, unless nothing is missing but what is optional
+cannot()
+{
+	[ ${#missing[@]} -eq 0 ] || mf_die "$1: ${missing[*]}$2"
+	mf_say "going on without ${optional[*]}$2"
+	exit 0
+}
 
 command -v apt-get >/dev/null ||
-	mf_die "missing: ${missing[*]} (names of Debian packages); this script can install them on Debian only"
+	cannot "missing" " (names of Debian packages); this script can install them on Debian only"
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]
 then
 	if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null
 	then
-		mf_die "missing packages: ${missing[*]}; run this again as root or with sudo to install them"
+		cannot "missing packages" "; run this again as root or with sudo to install them"
 	fi
 	as_root=(sudo -n)
 fi
 
-mf_say "installing Debian packages: ${missing[*]}"
+[ ${#missing[@]} -eq 0 ] || mf_say "installing Debian packages: ${missing[*]}"
 
 # Debian's server packages create and start a cluster "main" unless this file says otherwise. It is there only
 # while we install, so that a PostgreSQL installed later by somebody else behaves as it always did.
@@ -112,10 +127,17 @@ apt()
 }
 
 log=$(mktemp)
-if ! { apt update && apt install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null
+if ! { apt update && { [ ${#missing[@]} -eq 0 ] || apt install --no-install-recommends "${missing[@]}"; }; } \
+	>"$log" 2>&1 </dev/null && [ ${#missing[@]} -gt 0 ]
 then
 	tail -n 20 "$log" >&2
 	mf_die "could not install ${missing[*]}; the whole output is in $log"
+fi
+if [ ${#optional[@]} -gt 0 ]
+then
+	mf_say "installing Debian packages: ${optional[*]} (large; without them a test is skipped)"
+	apt install --no-install-recommends "${optional[@]}" >>"$log" 2>&1 </dev/null ||
+		mf_say "going on without ${optional[*]}: $(tail -n 1 "$log")"
 fi
 rm -f "$log"
 

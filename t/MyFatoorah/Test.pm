@@ -19,9 +19,11 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use MyFatoorah::Browser;
 use MyFatoorah::Listener;
 use MyFatoorah::Sandbox;
 use MyFatoorah::Cluster;
+use MyFatoorah::Merchant;
 use MyFatoorah::Web;
 
 # The test gets Test::More and PostgreSQL::Test::Utils too, and strict and warnings.
