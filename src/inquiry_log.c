@@ -72,18 +72,23 @@ find_reading(const char *account)
 
 /* See inquiry_log.h. */
 bool
-mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now)
+mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again)
 {
 	LogReading *reading;
 
 	if (!started || entry->paused)
 		return false;
 	reading = find_reading(entry->name);
-	if (reading->done || reading->under_way || reading->retry_at > now)
+	if (reading->done || reading->under_way)
 		return false;
+	if (reading->retry_at > now)
+	{
+		mf_come_back(again, reading->retry_at);
+		return false;
+	}
 
-	/* nothing was sent when the worker started, so nothing was missed */
-	if (reading->page == 0 && entry->urgent_due == 0 && entry->poll_due == 0)
+	/* nothing was sent when the worker started, so nothing was missed; without polling the agenda does not tell */
+	if (reading->page == 0 && mf_poll_limit > 0 && entry->urgent_due == 0 && entry->poll_due == 0)
 	{
 		reading->done = true;
 		return false;

@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "myfatoorah.h"
 #include "payment.h"
 #include "sql_array.h"
 #include "wake.h"
@@ -116,11 +117,20 @@ static MfStatement forget_statement = {
 };
 
 /* the last webhook that came in, else the oldest invoice that waits for one */
-static MfStatement log_start_statement = {
-	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e "
-	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), i.created_at), "
+#define LOG_START \
+	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e " \
+	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), i.created_at), " \
 	"  clock_timestamp() - interval '7 days'), i.created_by "
-	"FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
+
+static MfStatement log_start_statement = {
+	LOG_START "FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
+/* without polling there is no agenda that would tell */
+static MfStatement log_start_unpolled_statement = {
+	LOG_START "FROM @mf_invoice i WHERE i.account = $1 AND i.status = 'sent' "
+	"  AND i.payment_status IN ('unpaid', 'authorized') ORDER BY i.id LIMIT 1",
 	1, {TEXTOID}, NULL, InvalidOid
 };
 
@@ -314,7 +324,7 @@ mf_payment_log_start(const MfSqlScope *scope, const char *account)
 	Datum		value = CStringGetTextDatum(account);
 	MfLogStart *start;
 
-	if (mf_sql_execute(scope, &log_start_statement, &value, NULL) == 0)
+	if (mf_sql_execute(scope, mf_poll_limit > 0 ? &log_start_statement : &log_start_unpolled_statement, &value, NULL) == 0)
 		return NULL;
 	start = (MfLogStart *) palloc(sizeof(MfLogStart));
 	start->since = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
