@@ -439,7 +439,7 @@ mf_cluster_stop()
 	pid=$(<"$1/pid")
 	rm -f "$1/pid"
 	kill -INT "$pid" 2>/dev/null || return 0
-	mf_poll "${MF_STOP_TIME:-30}" mf_is_gone "$pid" && return
+	mf_poll "${MF_STOP_TIME:-30}" mf_is_gone "$pid" && return 0
 	mf_say "the server in $1 did not stop in time; ending it at once"
 	kill -QUIT "$pid" 2>/dev/null || true
 	mf_poll 10 mf_is_gone "$pid" || kill -KILL "$pid" 2>/dev/null || true

@@ -33,6 +33,7 @@ static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char
 static void check_server(ReturnSetInfo *rsinfo);
 static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
+static void check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account);
 static void check_remote(ReturnSetInfo *rsinfo, const MfAccount *account);
 
 PG_FUNCTION_INFO_V1(mf_check);
@@ -179,7 +180,32 @@ check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 						 quote_literal_cstr(all_accounts ? MF_ALL_ACCOUNTS : name)));
 	else
 		add_row(rsinfo, "sending", true, "Not paused.", NULL);
+	check_webhooks(rsinfo, account);
 	check_remote(rsinfo, account);
+}
+
+/* How the account learns of payments. */
+static void
+check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account)
+{
+	bool		secret = mf_account_has_webhook_secret(account);
+	bool		public_url = mf_public_url != NULL && mf_public_url[0] != '\0';
+
+	if (public_url && pg_strncasecmp(mf_public_url, "https://", strlen("https://")) != 0)
+		add_row(rsinfo, "webhooks", false, "myfatoorah.public_url is no https address; MyFatoorah posts webhooks to https only.",
+				"Put a proxy with a certificate in front of the listener, or set myfatoorah.ssl_cert_file and ssl_key_file.");
+	else if (secret)
+		add_row(rsinfo, "webhooks", true, public_url ?
+				psprintf("Accepted with the account's secret; invoices name %s.", mf_public_url) :
+				"Accepted with the account's secret.", NULL);
+	else if (public_url || mf_port != 0)
+		add_row(rsinfo, "webhooks", false, "The account has no webhook secret, so all webhooks are refused.",
+				psprintf("ALTER USER MAPPING FOR PUBLIC SERVER %s OPTIONS (ADD webhook_secret_file 'webhook.secret'), with the secret that the portal shows.",
+						 quote_identifier(account->name)));
+	else
+		add_row(rsinfo, "webhooks", true, mf_poll_limit > 0 ?
+				"Not used; payments are found by polling." :
+				"Not used, and polling is off: payments are found by mf_callback() and mf_refresh() only.", NULL);
 }
 
 /* Name, network, TLS and key, by one question that changes nothing. */

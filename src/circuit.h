@@ -36,7 +36,8 @@ typedef struct MfCircuit
 	TimestampTz tokens_at;
 	double		poll_tokens;	/* look-ups that polling may make now */
 	TimestampTz poll_tokens_at;
-	TimestampTz mark;			/* claims need not look at earlier ranks */
+	TimestampTz mark;			/* claims need not look at earlier ranks, */
+	int64		mark_invoice;	/* nor at earlier invoices of that rank */
 	bool		more;			/* the latest claim took all it could */
 } MfCircuit;
 

@@ -98,6 +98,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 		left -= slots;
 		limits[count].account = circuit->account;
 		limits[count].slots = slots;
+		limits[count].mark_invoice = circuit->mark == DT_NOBEGIN ? 0 : circuit->mark_invoice;
 		limits[count++].mark = circuit->mark;
 	}
 	if (count == 0)
@@ -116,7 +117,13 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 			if (strcmp(job->account, circuit->account) == 0)
 			{
 				got++;
-				circuit->mark = Max(circuit->mark, job->rank);
+				if (job->rank > circuit->mark)
+				{
+					circuit->mark = job->rank;
+					circuit->mark_invoice = job->invoice;
+				}
+				else if (job->rank == circuit->mark)
+					circuit->mark_invoice = Max(circuit->mark_invoice, job->invoice);
 			}
 		}
 		/* before resting, look once more at what committed late */

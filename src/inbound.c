@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "account.h"
 #include "compat.h"
@@ -26,6 +27,9 @@
 /* PaymentIds have 18 to 22 digits; whatever they become, not more than this */
 #define PAYMENT_ID_MAX 64
 
+/* Between two log lines about webhooks that match nothing */
+#define UNMATCHED_LOG_MS 60000
+
 static bool take_webhook(MfInbound *message, MfEvent *event);
 static bool take_payment_id(MfInbound *message, MfEvent *event);
 static bool take_callback(MfInbound *message, List *rows, MfEvent *event);
@@ -33,6 +37,7 @@ static int64 token_invoice(const char *token);
 static MfCallbackRow *find_row(List *rows, int64 invoice);
 static void set_callback(MfInbound *message, const MfCallbackRow *row);
 static bool refuse(MfInbound *message, MfInboundResult result, const char *error);
+static void tell_unmatched(const MfEvent *event);
 static bool payment_id_valid(const char *payment_id);
 static bool account_exists(const char *name);
 
@@ -99,6 +104,9 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 		message->event = events[i].id;
 		message->invoice = events[i].invoice;
 		message->repeated = events[i].repeated;
+		if (message->kind == MF_INBOUND_WEBHOOK && message->invoice == 0 && !message->repeated &&
+			events[i].invoice_id != NULL)
+			tell_unmatched(&events[i]);
 	}
 
 	/* what was asked for just now is not settled any more */
@@ -246,6 +254,26 @@ take_payment_id(MfInbound *message, MfEvent *event)
 	identity = psprintf("payment,%s", message->payment_id);
 	mf_digest(identity, strlen(identity), event->digest);
 	return true;
+}
+
+/*
+ * Of an invoice made elsewhere, or of one that exists twice: a person ought to
+ * look.  One line a minute, as there may be many.
+ */
+static void
+tell_unmatched(const MfEvent *event)
+{
+	static TimestampTz told_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (told_at != 0 && !TimestampDifferenceExceeds(told_at, now, UNMATCHED_LOG_MS))
+		return;
+	told_at = now;
+	ereport(LOG,
+			(errmsg("a webhook about invoice %s of account \"%s\" matches no row of mf_invoice",
+					event->invoice_id, event->account),
+			 errdetail("CustomerReference \"%s\".", event->customer_reference ? event->customer_reference : ""),
+			 errhint("SELECT * FROM mf_unmatched shows all of them.")));
 }
 
 /* Digits, leading zeros kept; letters in case the vendor begins to use them. */

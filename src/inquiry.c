@@ -20,8 +20,9 @@
 #include "request.h"
 #include "wake.h"
 
-/* An invoice that is not sent yet is looked at again after this. */
+/* An invoice that is not sent yet is looked at again after this, doubled each time; it is due once it is sent. */
 #define NOT_SENT_DELAY_MS 1000
+#define NOT_SENT_DOUBLINGS 12
 
 /* One about which a question is under way, likewise. */
 #define UNDER_WAY_DELAY_MS 5000
@@ -193,7 +194,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 		if (job->gone)
 			due = 0;
 		else if (job->key == NULL)
-			due = TimestampTzPlusMilliseconds(now, NOT_SENT_DELAY_MS);
+			due = TimestampTzPlusMilliseconds(now, (int64) NOT_SENT_DELAY_MS << Min(job->tries++, NOT_SENT_DOUBLINGS));
 		else if (job->event == 0 && claim->under_way(job->invoice, true))
 			due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
 		else if ((target = mf_claim_target(claim->http, account->name, job->created_by, &targets))->target == NULL)

@@ -386,6 +386,7 @@ plan(Batch *batch, int number, const int64 *tried, int tried_count)
 	MfFlight   *flight = batch->flights[number];
 	MfInquiryNext *next = &batch->next[number];
 	const MfPaymentChange *change = NULL;
+	bool		moved;
 	bool		changed;
 	bool		doubtful;
 	int			i;
@@ -398,15 +399,16 @@ plan(Batch *batch, int number, const int64 *tried, int tried_count)
 	if (change == NULL)
 		return;					/* no answer: planned already */
 
-	/* amounts that are read for the first time are no news of a payment */
-	changed = flight->kind == MF_JOB_REFUNDS ? change->changed : change->from != change->to;
+	/* amounts that are read for the first time are no news of a payment, nor is that its time is over */
+	moved = change->from != change->to && change->to != MF_EXPIRED;
+	changed = flight->kind == MF_JOB_REFUNDS ? change->changed : moved;
 	for (i = 0; i < tried_count; i++)
 		changed |= tried[i] == next->invoice;
 	doubtful = mf_flight_lookup(flight) != MF_FOUND || change->error != NULL || flight->payment.unsettled;
 
 	/* a try that goes on says nothing yet of what the event told */
 	for (i = 0; i < flight->payment.try_count; i++)
-		changed &= flight->payment.tries[i].status != MF_TRY_IN_PROGRESS || change->from != change->to;
+		changed &= flight->payment.tries[i].status != MF_TRY_IN_PROGRESS || (moved && is_paid(change->to));
 
 	next->step = change->from == change->to ? next->step + 1 : 0;
 

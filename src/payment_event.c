@@ -63,17 +63,19 @@ static MfStatement store_events_statement = {
 		BOOLARRAYOID}, NULL, InvalidOid
 };
 
-/* an event may have been faster than our own answer */
+/* an event may have been faster than our own answer; whoever asked in vain so far gets an answer now */
 static MfStatement open_statement = {
 	"WITH i AS MATERIALIZED (SELECT i.id, i.account, i.invoice_id FROM @mf_invoice i "
 	"  WHERE i.id = ANY ($1) AND i.status = 'sent'), "
 	"e AS (UPDATE @mf_event e SET invoice = i.id FROM i "
-	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id) "
-	"INSERT INTO @mf_inquiry (invoice, account, due, urgent) "
-	"SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known "
-	"FROM (SELECT i.id, i.account, EXISTS (SELECT FROM e WHERE e.id = i.id) AS known FROM i) i "
-	"WHERE i.known OR $2 < 'infinity' ORDER BY i.id "
-	"ON CONFLICT (invoice) DO NOTHING",
+	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id, e.event_code) "
+	"INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) "
+	"SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known, i.refunds "
+	"FROM (SELECT i.id, i.account, EXISTS (SELECT FROM e WHERE e.id = i.id) AS known, "
+	"    EXISTS (SELECT FROM e WHERE e.id = i.id AND e.event_code = 2) AS refunds FROM i) i "
+	"WHERE i.known OR $2 < 'infinity' OR EXISTS (SELECT FROM @mf_inquiry o WHERE o.invoice = i.id) ORDER BY i.id "
+	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, refunds = q.refunds OR EXCLUDED.refunds, "
+	"  requests = q.requests + 1, tries = 0 WHERE q.urgent OR EXCLUDED.urgent",
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 

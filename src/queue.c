@@ -32,11 +32,12 @@ static MfStatement accounts_statement = {
 };
 
 static MfStatement claim_entries_statement = {
-	"SELECT e.invoice, e.kind, e.rank, e.step FROM unnest($1, $2, $3) AS l(account, slots, mark) CROSS JOIN LATERAL ("
+	"SELECT e.invoice, e.kind, e.rank, e.step "
+	"FROM unnest($1, $2, $3, $5) AS l(account, slots, mark, mark_invoice) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.step FROM @mf_queue q "
-	"  WHERE q.account = l.account AND q.rank >= l.mark AND q.rank <= $4 AND q.due <= $4 "
+	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 AND q.due <= $4 "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e",
-	4, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
+	5, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement claim_leases_statement = {
@@ -93,7 +94,9 @@ static MfStatement apply_statement = {
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
 	"  AS t(invoice, from_status, to_status, attempt, next, due, reference, invoice_id, invoice_url, "
 	"       error, actor, reason, duplicate)), "
-	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, due = t.due, rank = " MF_RANK("t.due", "q.priority") " "
+	/* while it is being sent its place in the order does not matter, and leaving it saves two index entries */
+	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, due = t.due, "
+	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END "
 	"  FROM t WHERE q.invoice = t.invoice AND t.next IS NOT NULL), "
 	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = t.invoice AND t.next IS NULL), "
 	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
@@ -225,22 +228,26 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	MfArray		accounts;
 	MfArray		slots;
 	MfArray		marks;
-	Datum		values[4];
+	MfArray		mark_invoices;
+	Datum		values[5];
 	int			i;
 
 	mf_array_init(&accounts, count);
 	mf_array_init(&slots, count);
 	mf_array_init(&marks, count);
+	mf_array_init(&mark_invoices, count);
 	for (i = 0; i < count; i++)
 	{
 		mf_array_add_text(&accounts, limits[i].account);
 		mf_array_add(&slots, Int32GetDatum(limits[i].slots));
 		mf_array_add(&marks, TimestampTzGetDatum(limits[i].mark));
+		mf_array_add(&mark_invoices, Int64GetDatum(limits[i].mark_invoice));
 	}
 	values[0] = mf_array_datum(&accounts, TEXTOID);
 	values[1] = mf_array_datum(&slots, INT4OID);
 	values[2] = mf_array_datum(&marks, TIMESTAMPTZOID);
 	values[3] = TimestampTzGetDatum(now);
+	values[4] = mf_array_datum(&mark_invoices, INT8OID);
 
 	return lock_entries(scope, (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL), now);
 }

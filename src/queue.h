@@ -52,7 +52,8 @@ typedef struct MfClaimLimit
 {
 	const char *account;
 	int			slots;
-	TimestampTz mark;			/* rows of an earlier rank are not looked at */
+	TimestampTz mark;			/* rows of an earlier rank are not looked at, */
+	int64		mark_invoice;	/* nor earlier ones of that rank */
 } MfClaimLimit;
 
 /* A locked row of the agenda with its invoice */

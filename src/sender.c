@@ -105,6 +105,7 @@ mf_sender_try_now(void)
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 		mf_circuit_reset(circuit);
 	try_now = true;
+	mf_inquiry_wake();
 }
 
 void

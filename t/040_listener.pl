@@ -218,7 +218,7 @@ is(join(',', map { $web->read_all($_, 20) =~ /^HTTP\/1\.1 (\d+)/ } @sockets), jo
 $node->safe_psql('postgres', 'DROP TRIGGER poison ON mf_event');
 
 # Rights
-my (undef, undef, $err) = $node->psql('postgres', 'CREATE ROLE nobody; SET ROLE nobody; SELECT * FROM mf_listener_status');
+my (undef, undef, $err) = $node->psql('postgres', 'CREATE ROLE stranger; SET ROLE stranger; SELECT * FROM mf_listener_status');
 like($err, qr/permission denied for view mf_listener_status/, 'the status is not for everybody');
 
 # Secrets

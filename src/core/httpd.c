@@ -467,6 +467,8 @@ keep_body(MfHttpdExchange *exchange, const char *data, size_t size)
 	MfHttpd    *httpd = exchange->httpd;
 	size_t		need = request->body_len + size + 1;
 
+	if (need > MF_WEBHOOK_MAX_BODY + 1 && exchange->refused == 0)
+		exchange->refused = MHD_HTTP_CONTENT_TOO_LARGE;
 	if (exchange->refused == 0 && request->route == MF_ROUTE_WEBHOOK && need > exchange->allocated)
 	{
 		size_t		allocate = exchange->allocated == 0 ? BODY_START : exchange->allocated;
@@ -474,9 +476,9 @@ keep_body(MfHttpdExchange *exchange, const char *data, size_t size)
 
 		while (allocate < need)
 			allocate *= 2;
-		if (need > MF_WEBHOOK_MAX_BODY + 1)
-			exchange->refused = MHD_HTTP_CONTENT_TOO_LARGE;
-		else if (httpd->bodies + (allocate - exchange->allocated) > MF_HTTPD_BODIES_TOTAL ||
+		if (allocate > MF_WEBHOOK_MAX_BODY + 1)
+			allocate = MF_WEBHOOK_MAX_BODY + 1;
+		if (httpd->bodies + (allocate - exchange->allocated) > MF_HTTPD_BODIES_TOTAL ||
 				 (body = realloc(request->body, allocate)) == NULL)
 			exchange->refused = MHD_HTTP_SERVICE_UNAVAILABLE;
 		else

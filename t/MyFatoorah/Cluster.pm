@@ -212,6 +212,23 @@ sub session
 	return $node->background_psql($dbname, on_error_stop => 0, %params);
 }
 
+# literal(text): as an SQL literal, NULL if undefined; webhook(delivery, account): the SQL that hands in a webhook of the
+# sandbox's log
+sub literal
+{
+	my ($class, $text) = @_;
+
+	return defined $text ? "'" . ($text =~ s/'/''/gr) . "'" : 'NULL';
+}
+
+sub webhook
+{
+	my ($class, $delivery, $account) = @_;
+
+	return 'SELECT mf_webhook(' . join(', ', map { $class->literal($_) } @{$delivery}{qw(body signature version)},
+		$account // 'myfatoorah') . ');';
+}
+
 # seconds(sub): how long it takes
 sub seconds
 {

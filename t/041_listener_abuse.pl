@@ -1,0 +1,213 @@
+# The listener and those who mean it no good: each is refused and told of once, while webhooks come in and invoices go
+# out unharmed. MF_FUZZ sets how many mutated requests are tried, MF_SEED makes a run anew.
+use MyFatoorah::Test;
+use Time::HiRes qw(time sleep);
+
+my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_limit = 0\nmax_files_per_process = 1000");
+my $port = $web->free_port;
+my $url = "http://127.0.0.1:$port";
+
+$mf->setup_account($node, 'postgres', $sandbox);
+$web->give_secret($node, 'postgres');
+$web->open($node, 'postgres', $port);
+my $pid = $web->wait_listening($node, 'postgres', $port);
+my $number = 1000;
+
+# A webhook as bytes; head and body apart
+sub webhook
+{
+	my (%params) = @_;
+	my ($body, $headers) = $web->v2(invoice => ++$number, pad => $params{pad});
+	my $head = "POST /webhook HTTP/1.1\r\nHost: x\r\n" . join('', map { "$_: $headers->{$_}\r\n" } sort keys %$headers);
+
+	return ($head, $body);
+}
+
+sub whole
+{
+	my (%params) = @_;
+	my ($head, $body) = webhook(%params);
+
+	return $head . ($params{more} // '') . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+}
+
+# Others are served, and quickly.
+sub unharmed
+{
+	my ($while) = @_;
+	my ($body, $headers) = $web->v2(invoice => ++$number);
+	my $status;
+	my $seconds = $mf->best_of(1, sub { $status = $web->post("$url/webhook", $body, $headers)->{status} });
+
+	is($status, 200, "$while: a webhook is taken") or diag(`tail -5 \$(ls -t $PostgreSQL::Test::Utils::log_path/*main.log)`);
+	cmp_ok($seconds, '<', 1, "$while: at once");
+}
+
+sub resident
+{
+	my ($kb) = slurp_file("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
+
+	return $kb;
+}
+
+unharmed('at first');
+my $resident = resident();
+
+# What is allowed and rare
+my ($head, $body) = webhook();
+my $chunked = join '', map { sprintf("%x\r\n%s\r\n", length, $_) } $body =~ /(.{1,50})/gs;
+like($web->talk($port, "${head}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n${chunked}0\r\n\r\n"), qr/^HTTP\/1\.1 200 /, 'chunked');
+my $answers = $web->talk($port, whole() . whole() . "GET /health HTTP/1.1\r\nHost: x\r\n\r\n" . whole(more => "Connection: close\r\n"));
+is(scalar(() = $answers =~ /^HTTP\/1\.1 200 /mg), 4, 'pipelined');
+like($web->talk($port, whole(), shut => 1), qr/^HTTP\/1\.1 200 /, 'half-closed after the request');
+like($web->talk($port, "${head}Expect: 100-continue\r\nConnection: close\r\nContent-Length: " . length($body) . "\r\n\r\n$body"), qr/^HTTP\/1\.1 100 .*^HTTP\/1\.1 200 /ms,
+	'Expect: 100-continue');
+like($web->talk($port, whole(pad => 'x' x 250_000, more => "Connection: close\r\n")), qr/^HTTP\/1\.1 200 /, 'nearly as large as it may be');
+$answers = '';
+{
+	my $socket = $web->connect($port);
+
+	foreach my $byte (split //, whole(more => "Connection: close\r\n"))
+	{
+		syswrite $socket, $byte;
+	}
+	$answers = $web->read_all($socket, 10);
+}
+like($answers, qr/^HTTP\/1\.1 200 /, 'byte by byte, but fast');
+
+# Refused at once. What is no request at all may be closed without an answer.
+my $get = "GET /health HTTP/1.1\r\nHost: x\r\n";
+my $none = qr/^(?:$|HTTP\/1\.[01] 4\d\d )/;
+foreach (
+	[ 'too large by its own words', "${head}Content-Length: 300000\r\n\r\n", qr/^HTTP\/1\.1 413 / ],
+	[ 'monstrous by its own words', "${head}Content-Length: 99999999999999999999999\r\n\r\n", qr/^HTTP\/1\.1 4(?:13|00) / ],
+	[ 'too large in chunks', "${head}Transfer-Encoding: chunked\r\n\r\n" . join('', map { "10000\r\n" . 'x' x 65536 . "\r\n" } 1 .. 5) . "0\r\n\r\n", qr/^HTTP\/1\.1 413 / ],
+	[ 'endless in chunks', "${head}Transfer-Encoding: chunked\r\n\r\n" . join('', map { "10000\r\n" . 'x' x 65536 . "\r\n" } 1 .. 40), qr/^$/ ],
+	[ 'two lengths', "${head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde", qr/^HTTP\/1\.1 400 / ],
+	[ 'length and chunks', "${head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", qr/^HTTP\/1\.1 400 / ],
+	[ 'another encoding', "${head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", $none ],
+	[ 'negative length', "${head}Content-Length: -5\r\n\r\n", $none ],
+	[ 'length +5', "${head}Content-Length: +5\r\n\r\nabcde", $none ],
+	[ 'no host', "GET /health HTTP/1.1\r\n\r\n", $none ],
+	[ 'a flood of headers', $get . join('', map { "X-$_: " . 'y' x 100 . "\r\n" } 1 .. 1000) . "\r\n", qr/^HTTP\/1\.1 431 / ],
+	[ 'a long header', "${get}X: " . 'y' x 100_000 . "\r\n\r\n", qr/^HTTP\/1\.1 431 / ],
+	[ 'a long path', "GET /" . 'a' x 100_000 . " HTTP/1.1\r\nHost: x\r\n\r\n", qr/^HTTP\/1\.1 4(?:14|31) / ],
+	[ 'many arguments', "GET /callback/1-a?" . 'a=b&' x 4000 . " HTTP/1.1\r\nHost: x\r\n\r\n", $none ],
+	[ 'NUL in the path', "GET /healt\0h HTTP/1.1\r\nHost: x\r\n\r\n", $none ],
+	[ 'NUL in a header', "POST /webhook HTTP/1.1\r\nHost: x\r\nMyFatoorah-Signature: a\0b\r\nContent-Length: 2\r\n\r\n{}", $none ],
+	[ 'a dead end', "GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", qr/^HTTP\/1\.1 404 / ],
+	[ 'an absolute address', "GET http://other.example/health HTTP/1.1\r\nHost: x\r\n\r\n", $none ],
+	[ 'TLS', pack('H*', '16030100c8010000c40303') . 'x' x 190, $none ],
+	[ 'HTTP/2', "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", qr/^(?:$|HTTP\/1\.[01] (?:4\d\d|505) )/ ],
+	[ 'CONNECT', "CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", $none ],
+	[ 'SSH', "SSH-2.0-OpenSSH_9.2\r\n", $none ],
+	[ 'zeroes', "\0" x 5000, $none ],
+	[ 'noise', join('', map { chr(128 + $_ * 7 % 128) } 1 .. 5000), $none ])
+{
+	my ($what, $bytes, $expected) = @$_;
+
+	like($web->talk($port, $bytes, shut => $bytes !~ /^POST/), $expected, $what);
+}
+unharmed('after that');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_event WHERE invoice_id::bigint > 1000'), $node->safe_psql('postgres', 'SELECT webhooks - repeated FROM mf_listener_status'),
+	'stored is what was signed');
+
+# More connections than there may be: those who hang on make room.
+my @crowd = map { $web->connect($port) } 1 .. 400;
+unharmed('in a crowd of silent ones');
+cmp_ok($node->safe_psql('postgres', 'SELECT connections FROM mf_listener_status'), '<=', 260, 'the crowd is bounded');
+syswrite $_, "POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" . 'x' x 100_000 for grep { defined } map { $web->connect($port) } 1 .. 300;
+unharmed('in a crowd of those who never end');
+$mf->insert($node, 'postgres', 'in a crowd');
+$mf->wait_status($node, 'postgres', 'in a crowd');
+pass('and invoices go out');
+@crowd = ();
+
+# Slow ones: a byte now and then keeps nobody connected for ever.
+my %slow = map { ($_ => $web->connect($port)) } 'says nothing', 'stops in the head', 'stops in the body', 'drips the head', 'drips the body', 'drips nonsense';
+my $start = time;
+($head, $body) = webhook();
+syswrite $slow{'stops in the head'}, 'GET /health HT';
+syswrite $slow{'stops in the body'}, "${head}Content-Length: 100\r\n\r\n{";
+syswrite $slow{'drips the head'}, "GET /health HTTP/1.1\r\n";
+syswrite $slow{'drips the body'}, "${head}Content-Length: 100\r\n\r\n";
+my %closed;
+while (keys %closed < keys %slow && time - $start < 50)
+{
+	foreach my $what (grep { !$closed{$_} } keys %slow)
+	{
+		local $SIG{PIPE} = 'IGNORE';
+		syswrite $slow{$what}, $what =~ /head/ ? 'X' : ' ' if $what =~ /drips/;
+		$closed{$what} = time - $start if $web->is_closed($slow{$what}, 0.05);
+	}
+	sleep 0.5;
+	unharmed('with slow ones connected') if !defined $slow{asked} && time - $start > 5 && ($slow{asked} = $slow{'says nothing'});
+	delete $slow{asked} if defined $slow{asked} && time - $start > 6;
+}
+foreach my $what (sort grep { $_ ne 'asked' } keys %slow)
+{
+	my $limit = $what =~ /drips/ ? 40 : 25;
+
+	ok(defined $closed{$what} && $closed{$what} < $limit, "$what: is hung up on") or diag($closed{$what} // 'never');
+}
+
+# Random and mutated requests
+my $seed = $ENV{MF_SEED} // int(rand(1 << 31));
+my $count = $ENV{MF_FUZZ} // 300;
+diag("$count mutated requests, MF_SEED=$seed");
+srand $seed;
+my @parts = ("\r\n", "\n", "\r", "\0", ' ', ':', '%', '%00', '/', '?', '&', '=', "\xff", 'HTTP/1.1', 'HTTP/1.0', 'HTTP/9.9', 'GET ', 'POST ', '0', '-1', '99999999999',
+	'Transfer-Encoding: chunked', 'Content-Length: 7', 'Connection: close', "\r\n\r\n", 'x' x 5000, 'Expect: 100-continue', '5;a=b');
+my (%seen, @odd);
+foreach my $n (1 .. $count)
+{
+	my ($h, $b) = webhook();
+	my @seeds = (whole(), "${h}Transfer-Encoding: chunked\r\n\r\n" . sprintf("%x\r\n%s\r\n0\r\n\r\n", length $b, $b),
+		"GET /callback/42-abcdefghijklmnopqrst?paymentId=07&Id=07 HTTP/1.1\r\nHost: x\r\n\r\n", "GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+		join('', map { chr int rand 256 } 1 .. rand 2000));
+	my $bytes = $seeds[ rand @seeds ];
+
+	for (0 .. rand 6)
+	{
+		my ($at, $how) = (int rand length $bytes, rand);
+
+		substr $bytes, $at, $how < 0.3 ? 1 : 0, $how < 0.6 ? chr int rand 256 : $parts[ rand @parts ] if $how < 0.8;
+		substr $bytes, $at, int rand 40, '' if $how >= 0.8 && $how < 0.95;
+		$bytes = substr $bytes, 0, $at if $how >= 0.95;
+	}
+	my $began = time;
+	my $got = $web->talk($port, $bytes, shut => 1, seconds => 5);
+	if (time-$began>2) { $seen{slow}++; diag($bytes =~ s/[^ -~]/sprintf('\\x%02x',ord $&)/ger) if $seen{slow}<6; }
+	my $status = $got eq '' ? 'closed' : $got =~ /^HTTP\/1\.[01] (\d+) / ? $1 : 'odd';
+
+	$seen{$status}++;
+	push @odd, "$n: $status" if $status !~ /^(?:closed|100|200|303|4\d\d|50[15])$/;
+}
+is(join(', ', @odd), '', 'each is refused or understood');
+note(join ', ', map { "$_: $seen{$_}" } sort keys %seen);
+unharmed('after the mutated ones');
+is($node->safe_psql('postgres', 'SELECT pid FROM mf_listener_status'), $pid, 'all by one and the same process');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_listener_status WHERE last_error IS NOT NULL'), 0, 'which met no error');
+cmp_ok(resident() - $resident, '<', 120_000, 'and has not grown') or diag(resident());
+$mf->insert($node, 'postgres', 'after all');
+$mf->wait_status($node, 'postgres', 'after all');
+is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'invoices went out as ever');
+
+# The log: a line for each kind, not for each request; nothing of what came in
+my $log = slurp_file($node->logfile);
+my $minutes = 1 + int((time - $^T) / 60);
+foreach my $kind ('connections that spoke no HTTP', 'requests for nothing that is here', 'requests that were too large', 'requests that took too long',
+	'connections beyond the limit')
+{
+	my $lines = () = $log =~ /listener refused $kind$/mg;
+
+	ok($lines >= 1 && $lines <= $minutes + 1, "told of: $kind") or diag("$lines lines in $minutes minutes");
+}
+like($log, qr/DETAIL:  They were \d+, the latest from 127\.0\.0\.1\./, 'with their number and where they came from');
+unlike($log, qr/PAYMENT_STATUS_CHANGED|passwd|other\.example|\Q$MyFatoorah::Web::secret\E/, 'but nothing of what they said');
+cmp_ok($node->safe_psql('postgres', 'SELECT refused FROM mf_listener_status'), '>', 50, 'and counted');
+
+$node->stop;
+done_testing();
