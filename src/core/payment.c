@@ -163,7 +163,7 @@ read_tries(const cJSON *transactions, MfPayment *payment)
 	size = cJSON_GetArraySize(transactions);
 	if (size == 0)
 		return true;
-	payment->tries = (MfTry *) calloc(size, sizeof(MfTry));
+	payment->tries = (MfTry *) calloc((size_t) size, sizeof(MfTry));
 	if (payment->tries == NULL)
 		return false;
 
