@@ -70,6 +70,16 @@ sub memory
 	return map { $status =~ /^$_:\s+(\d+) kB/m ? $1 / 1024 : 0 } qw(RssAnon VmRSS);
 }
 
+# Processor time of a process so far, in seconds
+sub cpu
+{
+	my ($pid) = @_;
+
+	open my $file, '<', "/proc/$pid/stat" or return 0;
+	my @field = split / /, <$file> =~ s/^.*\) //r;
+	return ($field[11] + $field[12]) / 100;
+}
+
 sub expect
 {
 	my ($what, $is, $expected) = @_;
@@ -144,16 +154,23 @@ my $transactions = sql($session, "SELECT xact_commit FROM pg_stat_database WHERE
 $load = load();
 control('POST', 'pay-many', { count => $n + 0, rate => $rate + 0 });
 $start = time;
-my ($fed, @insert, @memory) = (0);
+my ($fed, @insert, @memory, @behind) = (0);
 my @marks = (0.02, 0.25, 0.5, 1);
+my @processes = ($listener, $worker, $ENV{MF_SANDBOX_PID});
+my @cpu = map { -cpu($_) } @processes;
 
 # meanwhile: other invoices, a second's worth in ten statements, and how long those take
 for (;;)
 {
 	my $since = time - $start;
 
-	push @memory, [ memory($listener), memory($worker) ] and shift @marks if @marks && $since >= $marks[0] * $seconds;
-	last if !@marks;
+	if ($since >= $marks[0] * $seconds)
+	{
+		push @memory, [ memory($listener), memory($worker) ];
+		push @behind, sql($session, 'SELECT count(*) FROM mf_inquiry WHERE urgent');
+		shift @marks;
+		last if !@marks;
+	}
 	if ($fed < $since * $feed)
 	{
 		my $before = time;
@@ -164,6 +181,7 @@ for (;;)
 	}
 	sleep 0.005;
 }
+$cpu[$_] += cpu($processes[$_]) for 0 .. $#processes;
 my $unpaid = sql($session, "SELECT count(*) FROM mf_invoice WHERE customer_name = 'flood' AND payment_status <> 'paid'");
 my $unsent = sql($session, "SELECT count(*) FROM mf_invoice WHERE customer_name = 'beside' AND status <> 'sent'");
 my $bulk = JSON::PP::decode_json(control('GET', 'pay-many'));
@@ -212,6 +230,7 @@ value('  answered after, median, ms', sprintf '%.2f', percentile(0.5, @answer));
 value('  95 % below, ms', sprintf '%.2f', percentile(0.95, @answer));
 expect('  rows that are not paid in the end', sql($session, "SELECT count(*) FROM mf_invoice WHERE customer_name = 'flood' AND payment_status <> 'paid'"), 0);
 value('  not paid yet when the last webhook was due', $unpaid);
+value('  questions waiting at start, 25 %, 50 %, 100 %', join ' ', @behind);
 value('  all paid after, s', sprintf '%.1f', $settled);
 value('  payments per second into rows', sprintf '%.0f', $n / $settled);
 value('  transactions of the database for each payment', sprintf '%.2f',
@@ -231,5 +250,6 @@ expect('  worker and listener still the same processes',
 	sql($session, "SELECT (SELECT pid FROM mf_worker_status) = $worker AND (SELECT pid FROM mf_listener_status) = $listener"), 't');
 expect('  errors of worker and listener', sql($session,
 	'SELECT count(*) FROM (SELECT last_error FROM mf_worker_status UNION ALL SELECT last_error FROM mf_listener_status) e WHERE last_error IS NOT NULL'), 0);
+value('  processor time of listener, worker, stand-in API: % of a core', join ' ', map { sprintf '%.0f', 100 * $_ / $seconds } @cpu);
 value('  load of the machine, before and after', "$load $load_after");
 exit $failed;

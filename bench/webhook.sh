@@ -64,4 +64,4 @@ ALTER DATABASE postgres SET myfatoorah.port = $port;
 SQL
 mf_poll 30 webhook_listens || mf_die "no listener"
 mf_poll 30 webhook_works || mf_die "no worker"
-perl bench/webhook.pl
+MF_SANDBOX_PID=$(<"$MF_SCRATCH/sandbox/pid") perl bench/webhook.pl
