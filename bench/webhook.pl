@@ -250,6 +250,8 @@ expect('  worker and listener still the same processes',
 	sql($session, "SELECT (SELECT pid FROM mf_worker_status) = $worker AND (SELECT pid FROM mf_listener_status) = $listener"), 't');
 expect('  errors of worker and listener', sql($session,
 	'SELECT count(*) FROM (SELECT last_error FROM mf_worker_status UNION ALL SELECT last_error FROM mf_listener_status) e WHERE last_error IS NOT NULL'), 0);
+print "    $_\n" for split /\n/, sql($session,
+	"SELECT coalesce(w.last_error, '') || E'\\n' || coalesce(l.last_error, '') FROM mf_worker_status w, mf_listener_status l");
 value('  processor time of listener, worker, stand-in API: % of a core', join ' ', map { sprintf '%.0f', 100 * $_ / $seconds } @cpu);
 value('  load of the machine, before and after', "$load $load_after");
 exit $failed;
