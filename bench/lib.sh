@@ -9,6 +9,7 @@ BENCH_OUT=$MF_SCRATCH/bench
 BENCH_RESULTS=$BENCH_OUT/results.tsv
 BENCH_STATS=$BENCH_OUT/server.stats
 BENCH_PART=
+BENCH_CHILD=
 
 bench_sql()
 {
@@ -24,14 +25,18 @@ bench_record()
 # bench_measure SERIES RUN COMMAND...: runs it, and records the lines "metric value" that it prints
 bench_measure()
 {
-	local series=$1 run=$2 metric value output
+	local series=$1 run=$2 metric value
 	shift 2
-	output=$("$@") || mf_die "benchmark part $BENCH_PART: failed: $*"
+	# in the background, so that a signal to us is not kept waiting
+	"$@" >"$BENCH_OUT/measured" &
+	BENCH_CHILD=$!
+	wait "$BENCH_CHILD" || mf_die "benchmark part $BENCH_PART: failed: $*"
+	BENCH_CHILD=
 	while read -r metric value
 	do
 		bench_record "$series" "$run" "$metric" "$value"
 		[ "$metric" != rate ] || printf '   %-34s run %s  %10.0f/s\n' "$series" "$run" "$value"
-	done <<<"$output"
+	done <"$BENCH_OUT/measured"
 }
 
 # bench_note TEXT: a line below the part's table

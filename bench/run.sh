@@ -10,6 +10,7 @@
 # BENCH_IDLE=n        seconds that the idle worker is watched (600; 10 if quick)
 # BENCH_OUTPUT=DIR    where the report is written instead of docs/
 # BENCH_SCRATCH=DIR   where the scratch directory is made: the database should lie on a real disk (TMPDIR, else /tmp)
+# BENCH_CONF="a = b; ..."          further settings of the server, to try things; the report names them
 # KEEP, PG_CONFIG, CC, OPTFLAGS as for make check
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,6 +32,7 @@ bench_outer()
 			mf_die "no such part of the benchmark: $part; there are: $BENCH_PARTS $BENCH_EXTRA_PARTS"
 	done
 	export MF_BENCH_PARTS=${BENCH:-$BENCH_PARTS} MF_BENCH_QUICK=${BENCH_QUICK:-0}
+	export MF_BENCH_CONF=${BENCH_CONF-}
 	export MF_BENCH_RUNS=${BENCH_RUNS-} MF_BENCH_ROWS=${BENCH_ROWS-} MF_BENCH_IDLE=${BENCH_IDLE-}
 	MF_BENCH_COMMIT=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 	git diff --quiet HEAD 2>/dev/null || MF_BENCH_COMMIT="$MF_BENCH_COMMIT, changed"
@@ -108,6 +110,7 @@ bench_cleanup()
 {
 	# one that fails must not keep the others
 	set +e
+	[ -z "$BENCH_CHILD" ] || kill -TERM "$BENCH_CHILD" 2>/dev/null
 	mf_cluster_stop "$BENCH_OUT/cluster"
 	mf_sandbox_stop "$BENCH_OUT/sandbox"
 	mf_end "$BENCH_OUT/server.pid"
@@ -117,7 +120,7 @@ trap 'exit 129' HUP INT TERM
 
 if [ "$MF_BENCH_QUICK" != 0 ]
 then
-	BENCH_RUNS=2 BENCH_ROWS=4000 BENCH_IDLE=10 BENCH_SECONDS=2 BENCH_FINISHED=100000 BENCH_BACKLOG=20000
+	BENCH_RUNS=2 BENCH_ROWS=4000 BENCH_IDLE=10 BENCH_SECONDS=2 BENCH_FINISHED=100000 BENCH_BACKLOG=100000
 	BENCH_LATENCY=60 BENCH_INSERT=20000 BENCH_DIRECT=1000
 else
 	BENCH_RUNS=5 BENCH_ROWS=50000 BENCH_IDLE=600 BENCH_SECONDS=10 BENCH_FINISHED=10000000 BENCH_BACKLOG=1000000
@@ -141,7 +144,7 @@ done
 mf_private_install
 mf_sandbox_start "$BENCH_OUT/sandbox" --quiet --ledger-limit 20000
 bench_server_start
-mf_cluster_init "$BENCH_OUT/cluster" "${BENCH_SETTINGS[@]}"
+mf_cluster_init "$BENCH_OUT/cluster" "${BENCH_SETTINGS[@]}" "${MF_BENCH_CONF//;/$'\n'}"
 mf_cluster_start "$BENCH_OUT/cluster"
 
 {
@@ -156,6 +159,7 @@ mf_cluster_start "$BENCH_OUT/cluster"
 	printf 'settings\t%s\n' "$(bench_sql -d postgres -c "SELECT string_agg(name || ' = ' || current_setting(name), ', ' ORDER BY name)
 		FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes', 'data_checksums', 'wal_level',
 		'shared_buffers', 'max_wal_size', 'checkpoint_timeout', 'wal_sync_method')")"
+	[ -z "$MF_BENCH_CONF" ] || printf 'also set\t%s\n' "$MF_BENCH_CONF"
 	printf 'runs\t%s\n' "$BENCH_RUNS of each measurement, $BENCH_ROWS invoices in a run$([ "$MF_BENCH_QUICK" = 0 ] || echo '; a quick run, whose numbers mean little')"
 } >"$BENCH_OUT/facts.tsv"
 

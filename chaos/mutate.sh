@@ -116,4 +116,24 @@ mutate copy_ignored 'a copy sends' src/worker.c \
 mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/worker.c \
 	"s/(mf_resume\\('\\*'\\)\\.\"\\)\\)\\);\\s+)verify_all\\(\\);/\$1/" 022_identity
 
+mutate none_050 '' src/worker.c '' 050_payment
+mutate none_051 '' src/worker.c '' 051_orders
+mutate none_052 '' src/worker.c '' 052_webhooks
+mutate unsigned_taken 'a webhook is believed whatever its signature' src/core/webhook.c \
+	's/if \(!fits\)/if (false)/' 052_webhooks
+mutate sign_less 'one signed field of a payment event is left out' src/core/webhook.c \
+	's/("Invoice\.Id", "Invoice\.Status", )"Transaction\.Status", ("Transaction\.PaymentId",\s+"Invoice\.ExternalIdentifier"\}\})/$1$2/' \
+	052_webhooks
+mutate any_invoice 'an answer about another invoice is applied' src/inquiry_record.c \
+	's/else if \(strcmp\(flight->found\.values\[MF_PS_INVOICE_ID\], row->invoice_id\) != 0\)/else if (false)/' 054_poller
+mutate no_repeat 'a read that lags behind is not repeated' src/inquiry_record.c \
+	's/(\t\tnext->tries) < MF_QUICK_TRIES\)\n/$1 < 0)\n/' 050_payment
+mutate forget_asking 'who asks while an answer is under way is forgotten' src/payment.c \
+	's/l\.requests = n\.requests/true/g; s/l\.requests <> n\.requests/false/g' 050_payment
+mutate failed_is_final 'a failed try ends the invoice' src/core/payment.c \
+	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
+	050_payment
+mutate replay_asks 'each repetition of a webhook asks again' src/payment_event.c \
+	's/WHERE s\.answered_at IS NULL AND /WHERE /' 050_payment
+
 mf_summary

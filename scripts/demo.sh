@@ -8,6 +8,7 @@
 #   demo.sh stop     (make demo-stop)   end it and remove all that it made; packages that were installed stay
 #
 # DEMO_PORT=9965      port of the stand-in API on 127.0.0.1; a free one is used if it is taken
+# DEMO_LISTENER_PORT=9966   likewise of the listener, where the stand-in's webhooks and your browser come back
 # PG_CONFIG=...       another PostgreSQL: /usr/lib/postgresql/17/bin/pg_config
 # CC, OPTFLAGS, WERROR   see the Makefile; WERROR is empty here
 # TMPDIR              where the directory myfatoorah-demo-UID is made, default /tmp
@@ -122,6 +123,7 @@ demo_start()
 
 	export WERROR=${WERROR-}
 	MF_DEMO_PORT=${DEMO_PORT:-9965}
+	MF_DEMO_LISTENER_PORT=${DEMO_LISTENER_PORT:-9966}
 	MF_DEMO_COLOR=
 	[ ! -t 1 ] || [ "${TERM:-dumb}" = dumb ] || [ -n "${NO_COLOR-}" ] || MF_DEMO_COLOR=1
 	mf_drop scripts/demo.sh --inner </dev/null 9<&- &
@@ -151,6 +153,8 @@ demo_shell()
 	[ ! -t 0 ] || cat <<-TXT
 		This is psql, as the role "$DEMO_ROLE". Things to try:
 		  SELECT * FROM rent_roll;
+		  SELECT * FROM mf_wait((SELECT id FROM rent_roll WHERE unit = 'A-104'), '10 min', payment_status => 'paid');
+		                      and meanwhile pay it: SELECT invoice_url FROM rent_roll WHERE unit = 'A-104';
 		  SELECT * FROM mf_history WHERE invoice = 1 ORDER BY at;
 		  SELECT * FROM mf_send_payment(customer_name => 'Walk-in', invoice_value => 12.5);
 		  SELECT mf_pause();   SELECT * FROM mf_backlog;   SELECT mf_resume();
@@ -268,12 +272,68 @@ fetch()
 	curl -sS --max-time 20 --noproxy '*' -A 'Mozilla/5.0 (demo)' "$@"
 }
 
+# pay UNIT: as the tenant does with a browser: fetch the page, post its form with KNET. Sets "back", the address that the
+# answer leads to; does not go there.
+pay()
+{
+	local url page action code
+
+	url=$(value "SELECT invoice_url FROM rent_roll WHERE unit = '$1'")
+	page=$(fetch "$url") || fail "the page of the invoice"
+	action=$(sed -n 's/.*<form [^>]*method="post" action="\([^"]*\)".*/\1/p' <<<"$page" | head -n 1)
+	[[ -n $action && $page == *"$(value "SELECT tenant FROM rent_roll WHERE unit = '$1'")"* ]] ||
+		fail "the tenant's name and a form on $url"
+	note "GET  $url"
+	note "POST ${url%/*}/$action    gateway=KNET"
+	read -r code back < <(fetch -o /dev/null -d gateway=KNET -w '%{http_code} %{redirect_url}\n' "${url%/*}/$action")
+	if [ "$code" != 302 ] || [[ $back != *[?\&]paymentId=* ]]
+	then
+		fail "the redirect after the payment ($code $back)"
+	fi
+}
+
+# watch UNIT: begins to wait for the payment of a unit in a session of its own. watched: it has seen it.
+watch()
+{
+	sql "$DEMO_ROLE" <<<"SELECT unit, payment_status FROM rent_roll WHERE unit = '$1';"
+	expect "$1 not paid yet" unpaid "SELECT payment_status FROM rent_roll WHERE unit = '$1'"
+	printf '\n%s%s%s\n' "$blue" "    SELECT * FROM mf_wait(invoice, '30 s', payment_status => 'paid') FROM rent WHERE unit = '$1';  -- waits" "$plain"
+	psql -X -q -P footer=off -v ON_ERROR_STOP=1 -U "$DEMO_ROLE" -d "$DEMO_DATABASE" -v unit="$1" \
+		>"$MF_SCRATCH/watched" 2>&1 <<-'SQL' &
+		SELECT w.* FROM rent, mf_wait(invoice, '30 s', payment_status => 'paid') AS w WHERE unit = :'unit';
+		SQL
+	watching=$!
+	echo
+}
+
+watched()
+{
+	wait "$watching" || fail "the session that waited: $(<"$MF_SCRATCH/watched")"
+	printf '\n%s\n' "$(indented <"$MF_SCRATCH/watched")"
+	expect "$1 paid" paid "SELECT payment_status FROM rent_roll WHERE unit = '$1'"
+}
+
+# expect_doors UNIT DOORS: by which ways MyFatoorah's news of it came
+expect_doors()
+{
+	expect "how the payment of $1 became known" "$2" \
+		"SELECT coalesce(string_agg(DISTINCT door, ' '), 'none') FROM mf_event WHERE invoice = (SELECT invoice FROM rent WHERE unit = '$1')"
+}
+
 show_roll()
 {
 	sql "$DEMO_ROLE" <<-'SQL'
 		SELECT unit, tenant, amount, currency AS cur, status, payment_status, invoice_id
 		FROM rent_roll;
 	SQL
+}
+
+# free_port WANTED: that port of the loopback interface, or another one that is free
+free_port()
+{
+	perl -MIO::Socket::INET -e 'for my $port ($ARGV[0], 0) {
+		my $socket = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => $port, Listen => 1, ReuseAddr => 1) or next;
+		print $socket->sockport; exit 0 } exit 1' "$1"
 }
 
 demo_build()
@@ -297,11 +357,17 @@ demo_start_servers()
 {
 	mf_say "starting the stand-in API and a private server"
 	MF_SANDBOX_WRAPPER=setsid
-	mf_sandbox_start "$MF_SCRATCH/sandbox" --port "$MF_DEMO_PORT" >/dev/null ||
-		mf_sandbox_start "$MF_SCRATCH/sandbox" || exit
+	webhook_secret=$(od -An -N 24 -t x1 /dev/urandom | tr -d ' \n')
+	listener_port=$(free_port "$MF_DEMO_LISTENER_PORT") || fail "a free port for the listener"
+	listener_url=http://127.0.0.1:$listener_port
+	# as in MyFatoorah's portal, Webhook Settings
+	sandbox=(--webhook-url "$listener_url/webhook/myfatoorah" --webhook-secret "$webhook_secret")
+	mf_sandbox_start "$MF_SCRATCH/sandbox" --port "$MF_DEMO_PORT" "${sandbox[@]}" >/dev/null ||
+		mf_sandbox_start "$MF_SCRATCH/sandbox" "${sandbox[@]}" || exit
 	# shellcheck disable=SC2034
 	MF_POSTGRES_WRAPPER=setsid
 	mf_cluster_init "$MF_SCRATCH" "fsync = on" "log_min_messages = warning" "timezone = 'Asia/Kuwait'" || exit
+	(umask 077 && echo "$webhook_secret" >"$MF_SCRATCH/data/myfatoorah.webhook")
 	mf_cluster_start "$MF_SCRATCH" || exit
 	export PGCLIENTENCODING=UTF8
 	createdb -U postgres "$DEMO_DATABASE"
@@ -320,6 +386,18 @@ SQL
 echo
 note "base_url points to the stand-in API on this machine; without it, to MyFatoorah's test host."
 await "the worker" "EXISTS (SELECT FROM mf_worker_status)"
+
+step "Payments come back through a listener of the database, with the secret of its webhooks"
+sql postgres <<SQL
+ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret_file 'myfatoorah.webhook');
+ALTER DATABASE $DEMO_DATABASE SET myfatoorah.public_url = '$listener_url';
+ALTER DATABASE $DEMO_DATABASE SET myfatoorah.route_callbacks = on;
+ALTER DATABASE $DEMO_DATABASE SET myfatoorah.port = $listener_port;
+SQL
+echo
+note "The secret is in a file, as the key is. Invoices carry the listener's address from now on."
+await "the listener" "EXISTS (SELECT FROM mf_listener_status WHERE port = $listener_port)"
+await "the worker with these settings" "EXISTS (SELECT FROM mf_worker_status WHERE transactions > 0)"
 
 step "Is all well? mf_check() asks before you do"
 sql postgres <<<"SELECT * FROM mf_check();"
@@ -403,25 +481,55 @@ SQL
 expect "A-204 not before its time" t \
 	"SELECT sent_at >= send_at FROM rent JOIN mf_invoice i ON i.id = invoice WHERE unit = 'A-204'"
 
-step "A-101 pays: the page is fetched, its form posted, the redirect followed, as a browser does"
+step "A-101 pays. MyFatoorah sends a webhook, and whoever waits for the row is told"
+watch A-101
+pay A-101
+webhook_sent=$(fetch "$MF_CONTROL_URL/webhooks/wait?invoice=$(value "SELECT invoice_id FROM rent_roll WHERE unit = 'A-101'")&timeout_ms=10000")
+[[ $webhook_sent == *'"reached":true'* ]] || fail "the webhook"
+watched A-101
+expect_doors A-101 webhook
+sql "$DEMO_ROLE" <<'SQL'
+SELECT actor, from_status, to_status, reason FROM mf_history
+WHERE invoice = (SELECT invoice FROM rent WHERE unit = 'A-101') ORDER BY at DESC LIMIT 1;
+SQL
 echo
-url=$(value "SELECT invoice_url FROM rent_roll WHERE unit = 'A-101'")
-page=$(fetch "$url") || fail "the page of the invoice"
-action=$(sed -n 's/.*<form [^>]*method="post" action="\([^"]*\)".*/\1/p' <<<"$page" | head -n 1)
-[[ $page == *"Ahmad Salem"* && $page == *"250.000 KWD"* && -n $action ]] || fail "name, amount and form on $url"
-note "GET  $url"
-note "     the page asks Ahmad Salem for 250.000 KWD"
-note "POST ${url%/*}/$action    gateway=KNET"
-read -r code landed < <(fetch -o /dev/null -L -d gateway=KNET -w '%{http_code} %{url_effective}\n' "${url%/*}/$action")
-payment_id=$(sed -n 's/.*[?&]paymentId=\([0-9]*\).*/\1/p' <<<"$landed")
-if [ "$code" != 200 ] || [ -z "$payment_id" ]
-then
-	fail "the redirect after the payment ($code $landed)"
-fi
-note "back at ${landed%%\?*}"
-note "     ?${landed#*\?}"
+note "The webhook itself was not believed: it made the worker ask MyFatoorah, and the answer counts."
+payment_id=$(sed -n 's/.*[?&]paymentId=\([0-9]*\).*/\1/p' <<<"$back")
 
-step "What does MyFatoorah say? Ask by the paymentId of the redirect"
+step "A-102 pays, and the webhook gets lost. The browser comes back, by way of the listener"
+fetch -o /dev/null "$MF_CONTROL_URL/webhooks/mischief" -d '{"drop":"silent","times":-1}' || fail "losing webhooks"
+watch A-102
+pay A-102
+note "GET  ${back%%\?*}"
+note "     ?${back#*\?}"
+[[ $back == "$listener_url/callback/"* ]] || fail "a way back by the listener"
+read -r code landed < <(fetch -o /dev/null -w '%{http_code} %{redirect_url}\n' "$back")
+note "     $code, on to $landed"
+[[ $code == 303 && $landed == "$MF_SANDBOX_URL/?paymentId="* ]] || fail "the way to the page of success"
+watched A-102
+expect_doors A-102 callback
+
+step "A-105 moves in and pays, the webhook gets lost, the browser is closed. The worker asks by itself"
+sql postgres <<SQL
+ALTER SYSTEM SET myfatoorah.poll_delay = '2s';     -- 5 minutes, if nobody says otherwise
+SELECT pg_reload_conf();
+SQL
+sql "$DEMO_ROLE" <<'SQL'
+INSERT INTO rent (unit, tenant, email, language, amount, currency, due) VALUES
+  ('A-105', 'Dana Ibrahim',      'dana@example.com',    'EN',   215.000, 'KWD', now());
+SQL
+await "the sending of A-105" "(SELECT status = 'sent' FROM rent_roll WHERE unit = 'A-105')"
+watch A-105
+pay A-105
+watched A-105
+expect_doors A-105 none
+fetch -o /dev/null -X DELETE "$MF_CONTROL_URL/webhooks/mischief" || fail "webhooks that arrive again"
+sql postgres <<'SQL'
+ALTER SYSTEM RESET myfatoorah.poll_delay;
+SELECT pg_reload_conf();
+SQL
+
+step "What does MyFatoorah say of A-101? Anybody may ask by the paymentId of the redirect"
 sql "$DEMO_ROLE" <<SQL
 SELECT invoice_id, invoice_status, invoice_value, display_currency, customer_name
 FROM mf_payment_status('$payment_id');
@@ -439,33 +547,21 @@ note "\"Succss\" is how MyFatoorah spells it."
 
 step "The rent roll now"
 show_roll
-expect "twelve invoices sent" 12 "SELECT count(*) FROM rent_roll WHERE status = 'sent'"
-case $(value "SELECT payment_status FROM rent_roll WHERE unit = 'A-101'") in
-	unpaid)
-		echo
-		note "A-101 still says \"unpaid\" although it is paid: nothing brings payments into the table yet."
-		note "Webhook, callback and polling come in a later version; until then ask, as in the step before."
-		;;
-	paid)
-		echo
-		note "The payment of A-101 has come into its row."
-		;;
-	*)
-		fail "a payment_status of A-101 that makes sense"
-		;;
-esac
+expect "thirteen invoices sent" 13 "SELECT count(*) FROM rent_roll WHERE status = 'sent'"
+expect "three of them paid, and the right ones" "A-101 A-102 A-105" \
+	"SELECT string_agg(unit, ' ' ORDER BY unit) FROM rent_roll WHERE payment_status = 'paid'"
 
-step "Twelve rows here; how many invoices there? The stand-in API keeps its own books"
+step "Thirteen rows here; how many invoices there? The stand-in API keeps its own books"
 there=$(fetch "$MF_CONTROL_URL/health" | sed -n 's/.*"invoices":\([0-9]*\).*/\1/p')
 posts=$(fetch "$MF_CONTROL_URL/ledger/count?path=SendPayment" | sed -n 's/.*"count":\([0-9]*\).*/\1/p')
 echo
 note "SendPayment requests it has seen: $posts (one for each row, and the second one of A-201)"
 note "invoices it has made:             $there"
-[ "$there" = 12 ] || fail "twelve invoices at the stand-in API; it has $there"
-[ "$posts" = 13 ] || fail "thirteen requests at the stand-in API; it has seen $posts"
-expect "thirteen attempts recorded" 13 "SELECT count(*) FROM mf_attempt"
+[ "$there" = 13 ] || fail "thirteen invoices at the stand-in API; it has $there"
+[ "$posts" = 14 ] || fail "fourteen requests at the stand-in API; it has seen $posts"
+expect "fourteen attempts recorded" 14 "SELECT count(*) FROM mf_attempt"
 
-open=$(value "SELECT invoice_url FROM rent_roll WHERE unit = 'A-102'")
+open=$(value "SELECT invoice_url FROM rent_roll WHERE unit = 'A-104'")
 cat <<TXT
 
 ${bold}All steps were seen, after $SECONDS seconds. The server goes on running. Now you:${plain}
@@ -475,6 +571,8 @@ ${bold}All steps were seen, after $SECONDS seconds. The server goes on running. 
 
   Pay an invoice in a browser on this machine, this one in Arabic:
     $open
+  and see its row become paid, in make demo-shell:
+    SELECT unit, payment_status, paid_at FROM rent JOIN mf_invoice i ON i.id = invoice WHERE unit = 'A-104' \\watch 1
   All invoices:
     $MF_SANDBOX_URL/
 TXT

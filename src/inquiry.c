@@ -102,7 +102,7 @@ static void
 claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 			  TimestampTz now)
 {
-	bool		log = mf_inquiry_log_wanted(entry, now);
+	bool		log = mf_inquiry_log_wanted(entry, now, &next_due);
 	MfCircuit  *circuit;
 	const MfAccount *account;
 	TimestampTz retry;

@@ -72,18 +72,23 @@ find_reading(const char *account)
 
 /* See inquiry_log.h. */
 bool
-mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now)
+mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again)
 {
 	LogReading *reading;
 
 	if (!started || entry->paused)
 		return false;
 	reading = find_reading(entry->name);
-	if (reading->done || reading->under_way || reading->retry_at > now)
+	if (reading->done || reading->under_way)
 		return false;
+	if (reading->retry_at > now)
+	{
+		mf_come_back(again, reading->retry_at);
+		return false;
+	}
 
-	/* nothing was sent when the worker started, so nothing was missed */
-	if (reading->page == 0 && entry->urgent_due == 0 && entry->poll_due == 0)
+	/* nothing was sent when the worker started, so nothing was missed; without polling the agenda does not tell */
+	if (reading->page == 0 && mf_poll_limit > 0 && entry->urgent_due == 0 && entry->poll_due == 0)
 	{
 		reading->done = true;
 		return false;
@@ -121,7 +126,9 @@ mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccoun
 		reading->done = true;
 		return 0;
 	}
-	body = mf_webhook_log_body(utc_text(reading->since), utc_text(reading->until), "Failed", reading->page, &body_len);
+	/* both without their fractions: the last second belongs to it */
+	body = mf_webhook_log_body(utc_text(reading->since), utc_text(reading->until + USECS_PER_SEC), "Failed",
+							   reading->page, &body_len);
 	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
 	dlist_push_tail(claim->claimed, &flight->node);
 	reading->under_way = true;

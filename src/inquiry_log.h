@@ -17,8 +17,8 @@
 /* From now on each account's log is to be read once. */
 extern void mf_inquiry_log_start(void);
 
-/* Whether a page of the account's log is to be asked for now. */
-extern bool mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now);
+/* Whether a page of the account's log is to be asked for now; if only later, moves *again forward to then. */
+extern bool mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again);
 
 /* Claims a flight for the next page; how many (0 or 1). */
 extern int	mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account,

@@ -50,19 +50,24 @@ static MfStatement claim_events_statement = {
 	3, {TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+/*
+ * "= ANY ($1)" says in these what the joins say already: a plan that was made
+ * while a table was small must not read all of it when it has grown.
+ */
 static MfStatement reschedule_statement = {
 	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
 	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step)), "
 	"l AS MATERIALIZED (SELECT q.invoice, q.requests FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
 	"  ORDER BY q.invoice FOR UPDATE), "
-	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = n.invoice AND l.invoice = n.invoice "
-	"  AND n.done AND l.requests = n.requests) "
+	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = ANY ($1) "
+	"  AND q.invoice = n.invoice AND l.invoice = n.invoice AND n.done AND l.requests = n.requests) "
 	"UPDATE @mf_inquiry q SET "
 	"  due = CASE WHEN l.requests = n.requests THEN n.due ELSE clock_timestamp() END, "
 	"  urgent = n.urgent OR l.requests <> n.requests, "
 	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
 	"  tries = CASE WHEN l.requests = n.requests THEN n.tries ELSE q.tries END, step = n.step "
-	"FROM n, l WHERE q.invoice = n.invoice AND l.invoice = n.invoice AND NOT (n.done AND l.requests = n.requests)",
+	"FROM n, l WHERE q.invoice = ANY ($1) AND q.invoice = n.invoice AND l.invoice = n.invoice "
+	"  AND NOT (n.done AND l.requests = n.requests)",
 	8, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
 		INT4ARRAYOID}, NULL, InvalidOid
 };
@@ -111,8 +116,9 @@ static MfStatement apply_statement = {
 	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
 	"    AS c(invoice, to_status, invoice_status, payment_id, base_currency, base_value, display_currency, "
 	"      display_value, pay_currency, pay_value, paid_at, refunded_value, overpaid, paid_late, error)) c "
-	"  JOIN @mf_invoice o ON o.id = c.invoice) n "
-	"WHERE i.id = n.id AND (i.payment_status, i.invoice_status, i.payment_id, i.base_currency, i.base_value, "
+	"  JOIN @mf_invoice o ON o.id = c.invoice AND o.id = ANY ($1)) n "
+	"WHERE i.id = ANY ($1) AND i.id = n.id "
+	"  AND (i.payment_status, i.invoice_status, i.payment_id, i.base_currency, i.base_value, "
 	"    i.display_currency, i.display_value, i.pay_currency, i.pay_value, i.paid_at, i.refunded_value, i.overpaid, "
 	"    i.paid_late, i.last_error) IS DISTINCT FROM (n.payment_status, n.invoice_status, n.payment_id, "
 	"    n.base_currency, n.base_value, n.display_currency, n.display_value, n.pay_currency, n.pay_value, n.paid_at, "

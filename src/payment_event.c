@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "myfatoorah.h"
 #include "payment.h"
 #include "sql_array.h"
 #include "wake.h"
@@ -22,6 +23,8 @@
  * of payments (1), refunds (2), recurring payments (5) and disputes (6) are
  * about an invoice.  A repetition of what was answered already asks nothing: a
  * captured webhook that is sent again and again costs nothing but its count.
+ * "= ANY" keeps a plan that was made while a table was small from reading all
+ * of it when it has grown.
  */
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
@@ -47,7 +50,7 @@ static MfStatement store_events_statement = {
 	"    e.xmax <> '0'::xid AS repeated), "
 	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests) "
 	"  SELECT i.id, i.account, clock_timestamp(), true, bool_or(coalesce(s.event_code = 2, false)), 1 "
-	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice "
+	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"  WHERE s.answered_at IS NULL AND coalesce(s.event_code, 1) IN (1, 2, 5, 6) "
 	"    AND i.status NOT IN ('rejected', 'cancelled') "
 	"  GROUP BY i.id, i.account ORDER BY i.id "
@@ -55,8 +58,9 @@ static MfStatement store_events_statement = {
 	"    refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, tries = 0), "
 	/* of a reference that was given up: it exists after all, perhaps twice */
 	"watch AS (UPDATE @mf_queue q SET due = clock_timestamp(), rank = clock_timestamp() "
-	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice "
-	"  WHERE q.invoice = s.invoice AND q.kind = 'watch' AND s.invoice_id <> i.invoice_id) "
+	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
+	"  WHERE q.invoice = s.invoice AND q.invoice = ANY (ARRAY(SELECT s.invoice FROM s)) AND q.kind = 'watch' "
+	"    AND s.invoice_id <> i.invoice_id) "
 	"SELECT s.digest, s.account, s.id, coalesce(s.invoice, 0), s.repeated FROM s",
 	15, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
@@ -116,11 +120,20 @@ static MfStatement forget_statement = {
 };
 
 /* the last webhook that came in, else the oldest invoice that waits for one */
-static MfStatement log_start_statement = {
-	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e "
-	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), i.created_at), "
+#define LOG_START \
+	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e " \
+	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), i.created_at), " \
 	"  clock_timestamp() - interval '7 days'), i.created_by "
-	"FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
+
+static MfStatement log_start_statement = {
+	LOG_START "FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
+/* without polling there is no agenda that would tell */
+static MfStatement log_start_unpolled_statement = {
+	LOG_START "FROM @mf_invoice i WHERE i.account = $1 AND i.status = 'sent' "
+	"  AND i.payment_status IN ('unpaid', 'authorized') ORDER BY i.id LIMIT 1",
 	1, {TEXTOID}, NULL, InvalidOid
 };
 
@@ -314,7 +327,7 @@ mf_payment_log_start(const MfSqlScope *scope, const char *account)
 	Datum		value = CStringGetTextDatum(account);
 	MfLogStart *start;
 
-	if (mf_sql_execute(scope, &log_start_statement, &value, NULL) == 0)
+	if (mf_sql_execute(scope, mf_poll_limit > 0 ? &log_start_statement : &log_start_unpolled_statement, &value, NULL) == 0)
 		return NULL;
 	start = (MfLogStart *) palloc(sizeof(MfLogStart));
 	start->since = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));

@@ -15,7 +15,7 @@ part_profile()
 	"$BENCH_BIN/drain" --stats "$BENCH_STATS" --count 1000 >/dev/null
 	bench_queue "$BENCH_ROWS"
 	pid=$(bench_sql -c 'SELECT pid FROM mf_worker_status')
-	perf record -q -F 4000 -e cpu-clock -g -p "$pid" -o "$BENCH_OUT/perf.data" 2>"$MF_SCRATCH/log/perf.log" &
+	perf record -q -F 999 -e cpu-clock --call-graph dwarf,16384 -p "$pid" -o "$BENCH_OUT/perf.data" 2>"$MF_SCRATCH/log/perf.log" &
 	perf=$!
 	sleep 0.5
 	bench_measure "extension, under perf" 1 "$BENCH_BIN/drain" --stats "$BENCH_STATS" --count "$BENCH_ROWS"

@@ -1,0 +1,85 @@
+# Webhooks that came while the server was down are found in MyFatoorah's own log of them when it is up again, all pages of
+# it, if there is something to look for; with polling off nothing else tells of these payments.
+use MyFatoorah::Test;
+
+use JSON::PP ();
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_limit = 0
+	myfatoorah.retry_delay = '50ms'");
+my $db = 'postgres';
+my $log = { path => '/v2/GetWebhooks' };
+my $invoices = 510;
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+# The worker begins anew, as after a downtime, while the sandbox has this fault
+sub restart
+{
+	my (@faults) = @_;
+
+	$node->stop;
+	$sandbox->faults(@faults) if @faults;
+	$node->start;
+	$mf->wait_worker($node, $db);
+	return;
+}
+
+$mf->setup_account($node, $db, $sandbox);
+$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => 'missed-secret', retries => 0);
+$mf->wait_worker($node, $db);
+restart();
+$mf->wait_idle($node, $db);
+is($sandbox->count(%$log), 0, 'without invoices the log is not asked for');
+
+# More than a page of them
+$mf->insert_many($node, $db, 'missed', $invoices);
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE status = 'sent'", $invoices);
+restart();
+$mf->wait_idle($node, $db);
+is($sandbox->count(%$log), 0, 'nor without a secret of webhooks');
+
+sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret 'missed-secret')");
+$node->stop;
+my @ids = map { $_->{id} } $sandbox->remote;
+my $unpaid = pop @ids;
+$sandbox->invoice($unpaid, 'fail', { error_code => 'MF004' });
+$sandbox->pay_many(ids => \@ids);
+$sandbox->wait_deliveries({}, $invoices) or die "webhooks are still being sent\n";
+$sandbox->faults({ path => 'GetWebhooks', status => 503, times => 1 }, { path => 'GetWebhooks', shape => 11, headers => { 'Retry-After' => '1' }, times => 1 },
+	{ path => 'GetWebhooks', cut_answer_at => 5000, times => 1 });
+$node->start;
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE payment_status = 'paid'", $invoices - 1);
+ok(1, 'the log tells of all payments that were missed');
+is(sql("SELECT payment_status, count(*) FROM mf_invoice GROUP BY 1 ORDER BY 1"), 'paid|' . ($invoices - 1) . "\nunpaid|1",
+	'and of no other');
+$mf->wait_idle($node, $db);
+my @asked = map { JSON::PP->new->decode($_->{body}) } $sandbox->ledger(%$log);
+is(join(' ', map { $_->{Page} } @asked), '1 1 1 1 2', 'it was asked for until it answered, and page by page');
+is_deeply([ grep { $_->{Status} ne 'Failed' || $_->{Start} !~ /^\d{4}-\d\d-\d\dT[\d:]+Z$/ } @asked ], [], 'for what could not be delivered');
+is(sql("SELECT door, count(*), count(invoice), count(answered_at) FROM mf_event GROUP BY 1"),
+	join('|', 'log', (sql('SELECT count(*) FROM mf_event')) x 3), 'each event found its invoice and was answered');
+is(sql("SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL"), 0, 'and nothing was paused');
+is(sql("SELECT count(*) FROM (SELECT data::text AS d FROM mf_event) s WHERE d LIKE '%missed-%\"Name\"%' OR d LIKE '%PanHash%'"), 0,
+	'nothing private is kept');
+
+# A key that may not read the log: said once, and the account goes on.
+my $offset = -s $node->logfile;
+my $count = $sandbox->count(%$log);
+$node->stop;
+$sandbox->faults({ path => 'GetWebhooks', shape => 8, times => -1 });
+$node->start;
+$node->wait_for_log(qr/could not read the log of webhooks of account "myfatoorah"/, $offset);
+my $id = $mf->insert($node, $db, 'afterwards');
+$mf->wait_status($node, $db, 'afterwards');
+$mf->wait_idle($node, $db);
+is($sandbox->count(%$log), $count + 1, 'a key without the permission is not tried again');
+is(() = slurp_file($node->logfile, $offset) =~ /could not read the log of webhooks/g, 1, 'which is logged once');
+is(sql("SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL"), 0, 'and pauses nothing');
+
+$node->stop;
+done_testing();
