@@ -3,6 +3,7 @@
 #   make, make install        build and install into the PostgreSQL that PG_CONFIG names
 #   make check                all tests, in a scratch directory; installs nothing into that PostgreSQL
 #   make chaos                the long runs: kills, a hostile network, thousands of invoices; make chaos-mutate
+#   make bench                how fast it is, beside others; see bench/README.md
 #   make demo                 a database and the stand-in API to try things in
 #   make help                 every target and the variables it takes
 
@@ -55,11 +56,12 @@ demo-shell:
 demo-stop:
 	@scripts/demo.sh stop
 
+# BENCH="part ...", BENCH_QUICK=1 and others; see bench/run.sh
 bench:
 	@bench/run.sh
 
 CLANG_FORMAT ?= clang-format
-FORMATTED = $(wildcard src/*.[ch] src/core/*.[ch] sandbox/*.[ch] test/core/*.[ch])
+FORMATTED = $(wildcard src/*.[ch] src/core/*.[ch] sandbox/*.[ch] test/core/*.[ch] bench/*.[ch])
 
 format:
 	$(CLANG_FORMAT) -i $(FORMATTED)
@@ -198,7 +200,7 @@ $(EXPORT_MAP): $(OBJS)
 	echo 'local: *; };'; } > $@
 
 # The stand-in API and the tests of the core have makefiles of their own.
-PARTS = $(patsubst %/Makefile,%,$(wildcard sandbox/Makefile test/core/Makefile test/fuzz/Makefile))
+PARTS = $(patsubst %/Makefile,%,$(wildcard sandbox/Makefile test/core/Makefile test/fuzz/Makefile bench/Makefile))
 
 .PHONY: sandbox clean-parts
 # make print-REGRESS: the value of a variable, for scripts

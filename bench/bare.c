@@ -56,13 +56,12 @@ static double cpu_seconds(void);
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"url", required_argument, NULL, 'u'},
-		{"requests", required_argument, NULL, 'n'},
-		{"connections", required_argument, NULL, 'c'},
-		{"key", required_argument, NULL, 'k'},
-		{"easy", no_argument, NULL, 'e'},
-		{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"url", required_argument, NULL, 'u'},
+											{"requests", required_argument, NULL, 'n'},
+											{"connections", required_argument, NULL, 'c'},
+											{"key", required_argument, NULL, 'k'},
+											{"easy", no_argument, NULL, 'e'},
+											{NULL, 0, NULL, 0}};
 	const char *key = "SK_KWT_sandbox";
 	char header[1024];
 	char full_url[1024];
@@ -174,7 +173,8 @@ run_multi(int connections)
 			die("epoll_wait: %s", strerror(errno));
 		for (i = 0; i < count; i++)
 			curl_multi_socket_action(multi, events[i].data.fd,
-									 (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
+									 (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? CURL_CSELECT_IN
+																						 : 0) |
 										 (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0),
 									 &running);
 		if (deadline >= 0 && now() >= deadline)
@@ -258,7 +258,8 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 		(void) epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &event);
 		return 0;
 	}
-	event.events = (what & CURL_POLL_IN ? (uint32_t) EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t) EPOLLOUT : 0);
+	event.events =
+		(what & CURL_POLL_IN ? (uint32_t) EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t) EPOLLOUT : 0);
 	if (epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0)
 		die("epoll_ctl: %s", strerror(errno));
 	return 0;

@@ -153,14 +153,15 @@ read_process(int pid, ProcessStats *stats)
 int
 make_body(char *body, const char *prefix, long number)
 {
-	int length = snprintf(body, BODY_SIZE,
-						  "{\"CustomerName\":\"Ahmad Al-Sabah\",\"InvoiceValue\":250.000,"
-						  "\"NotificationOption\":\"EML\",\"CustomerEmail\":\"ahmad@example.com\","
-						  "\"DisplayCurrencyIso\":\"KWD\",\"Language\":\"EN\","
-						  "\"CustomerReference\":\"%s-%08ld.0123456789ABCDEFGHJK\",\"UserDefinedField\":\"tenant 17\","
-						  "\"CallBackUrl\":\"https://shop.example.com/ok\","
-						  "\"ErrorUrl\":\"https://shop.example.com/no\"}",
-						  prefix, number);
+	int length =
+		snprintf(body, BODY_SIZE,
+				 "{\"CustomerName\":\"Ahmad Al-Sabah\",\"InvoiceValue\":250.000,"
+				 "\"NotificationOption\":\"EML\",\"CustomerEmail\":\"ahmad@example.com\","
+				 "\"DisplayCurrencyIso\":\"KWD\",\"Language\":\"EN\","
+				 "\"CustomerReference\":\"%s-%08ld.0123456789ABCDEFGHJK\",\"UserDefinedField\":\"tenant 17\","
+				 "\"CallBackUrl\":\"https://shop.example.com/ok\","
+				 "\"ErrorUrl\":\"https://shop.example.com/no\"}",
+				 prefix, number);
 
 	if (length >= BODY_SIZE)
 		die("the body is too long");

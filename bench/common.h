@@ -37,7 +37,7 @@ typedef struct ProcessStats
 {
 	int64_t cpu; /* nanoseconds */
 	int64_t own_kb; /* memory in use, without the shared memory that it has touched */
-	int64_t waits;	 /* voluntary context switches */
+	int64_t waits; /* voluntary context switches */
 	int64_t preempted;
 } ProcessStats;
 

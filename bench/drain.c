@@ -44,13 +44,12 @@ static void hold_snapshot(void);
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"stats", required_argument, NULL, 's'},
-		{"count", required_argument, NULL, 'n'},
-		{"account", required_argument, NULL, 'a'},
-		{"wait", required_argument, NULL, 'w'},
-		{"held", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"stats", required_argument, NULL, 's'},
+											{"count", required_argument, NULL, 'n'},
+											{"account", required_argument, NULL, 'a'},
+											{"wait", required_argument, NULL, 'w'},
+											{"held", no_argument, NULL, 'h'},
+											{NULL, 0, NULL, 0}};
 	const char *stats_file = NULL;
 	const char *account = "myfatoorah";
 	long count = 0;
@@ -104,8 +103,9 @@ main(int argc, char **argv)
 			last_progress = now();
 		}
 		else if (now() - last_progress > wait * SECOND)
-			die("nothing was sent for %ld s, after %llu of %ld; the worker says: %s", wait, seen - before.answered,
-				count, ask("SELECT coalesce(min(last_error), 'nothing') FROM mf_worker_status", NULL));
+			die("nothing was sent for %ld s, after %llu of %ld; the worker says: %s", wait,
+				seen - before.answered, count,
+				ask("SELECT coalesce(min(last_error), 'nothing') FROM mf_worker_status", NULL));
 		if (now() - last_look > SECOND / 50)
 		{
 			ProcessStats worker;

@@ -30,8 +30,9 @@ static int64_t wait_until_sent(PGconn *listener, const char *id);
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"count", required_argument, NULL, 'n'}, {"pause", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"count", required_argument, NULL, 'n'},
+											{"pause", required_argument, NULL, 'p'},
+											{NULL, 0, NULL, 0}};
 	PGconn *session;
 	PGconn *listener;
 	long count = 0;
@@ -73,8 +74,8 @@ main(int argc, char **argv)
 		PQclear(run(session, "COMMIT", PGRES_COMMAND_OK));
 		committed = now();
 		sent = wait_until_sent(listener, PQgetvalue(row, 0, 0));
-		printf("%s\t%.3f\t%.3f\t%.3f\n", PQgetvalue(row, 0, 1), (double) begin / 1e3, (double) committed / 1e3,
-			   (double) sent / 1e3);
+		printf("%s\t%.3f\t%.3f\t%.3f\n", PQgetvalue(row, 0, 1), (double) begin / 1e3,
+			   (double) committed / 1e3, (double) sent / 1e3);
 		PQclear(row);
 	}
 	PQfinish(session);

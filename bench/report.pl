@@ -55,6 +55,8 @@ my @goals = (
 	  of => [['snapshot held'], 'rate'], over => [['empty table', 'empty table, again'], 'rate'] },
 	{ what => 'With a large backlog, over a usual one', goal => '>= 0.9', part => 'flat',
 	  of => [['large backlog'], 'rate'], over => [['after the large backlog'], 'rate'] },
+	{ what => 'With a large backlog and a new worker, over a usual one', goal => '>= 0.9', part => 'flat',
+	  of => [['large backlog, new worker'], 'rate'], over => [['after the large backlog'], 'rate'] },
 	{ what => 'Worker\'s memory, largest', goal => '<= 64', unit => 'MB', part => 'flat',
 	  of => [['after the large backlog'], 'peak_mb'] },
 	{ what => 'Worker\'s memory after the large backlog, over before', goal => '<= 1.05', part => 'flat',

@@ -120,7 +120,7 @@ trap 'exit 129' HUP INT TERM
 
 if [ "$MF_BENCH_QUICK" != 0 ]
 then
-	BENCH_RUNS=2 BENCH_ROWS=4000 BENCH_IDLE=10 BENCH_SECONDS=2 BENCH_FINISHED=100000 BENCH_BACKLOG=20000
+	BENCH_RUNS=2 BENCH_ROWS=4000 BENCH_IDLE=10 BENCH_SECONDS=2 BENCH_FINISHED=100000 BENCH_BACKLOG=100000
 	BENCH_LATENCY=60 BENCH_INSERT=20000 BENCH_DIRECT=1000
 else
 	BENCH_RUNS=5 BENCH_ROWS=50000 BENCH_IDLE=600 BENCH_SECONDS=10 BENCH_FINISHED=10000000 BENCH_BACKLOG=1000000
@@ -141,6 +141,7 @@ do
 	mf_build $dir "$MF_SCRATCH/log/build.log" "${MF_MAKE[@]}" ||
 		{ tail -n 20 "$MF_SCRATCH/log/build.log"; mf_die "it does not build"; }
 done
+# shellcheck disable=SC2119
 mf_private_install
 mf_sandbox_start "$BENCH_OUT/sandbox" --quiet --ledger-limit 20000
 bench_server_start
@@ -166,6 +167,7 @@ mf_cluster_start "$BENCH_OUT/cluster"
 for BENCH_PART in $MF_BENCH_PARTS
 do
 	mf_say "$BENCH_PART"
+	# shellcheck source=/dev/null
 	. "bench/parts/$BENCH_PART.sh"
 	"part_$BENCH_PART"
 	# the report of what there is, should a later part fail

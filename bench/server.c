@@ -71,12 +71,11 @@ static void drop(Connection *c);
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"stats", required_argument, NULL, 's'},
-		{"port-file", required_argument, NULL, 'p'},
-		{"delay", required_argument, NULL, 'd'},
-		{"show", no_argument, NULL, 'w'},
-		{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"stats", required_argument, NULL, 's'},
+											{"port-file", required_argument, NULL, 'p'},
+											{"delay", required_argument, NULL, 'd'},
+											{"show", no_argument, NULL, 'w'},
+											{NULL, 0, NULL, 0}};
 	const char *stats_file = NULL;
 	const char *port_file = NULL;
 	long delay = -1;
@@ -228,7 +227,8 @@ take_request(Connection *c)
 	}
 
 	atomic_fetch_add_explicit(&stats->requests, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&stats->body_bytes, (unsigned long long) (c->request + length - body), memory_order_relaxed);
+	atomic_fetch_add_explicit(&stats->body_bytes, (unsigned long long) (c->request + length - body),
+							  memory_order_relaxed);
 	keep_reference(c, body, c->request + length);
 	c->got = 0;
 	delay = atomic_load_explicit(&stats->delay_ms, memory_order_relaxed);

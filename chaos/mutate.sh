@@ -129,7 +129,7 @@ mutate any_invoice 'an answer about another invoice is applied' src/inquiry_reco
 mutate no_repeat 'a read that lags behind is not repeated' src/inquiry_record.c \
 	's/(\t\tnext->tries) < MF_QUICK_TRIES\)\n/$1 < 0)\n/' 050_payment
 mutate forget_asking 'who asks while an answer is under way is forgotten' src/payment.c \
-	's/l\.requests = n\.requests/true/g; s/l\.requests <> n\.requests/false/g' 051_orders
+	's/l\.requests = n\.requests/true/g; s/l\.requests <> n\.requests/false/g' 050_payment
 mutate failed_is_final 'a failed try ends the invoice' src/core/payment.c \
 	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
 	050_payment

@@ -10,7 +10,7 @@ MF_FAILED=0
 MF_SUMMARY=()
 
 # Longest time for one suite, in seconds
-MF_SUITE_TIME=${MF_SUITE_TIME:-600}
+MF_SUITE_TIME=${MF_SUITE_TIME:-1200}
 
 # mf_count NAME PASSED FAILED [SKIPPED [NOTE]]
 mf_count()
@@ -256,7 +256,7 @@ mf_suite_tap()
 }
 
 # The TAP tests that need failpoints, against a build of their own
-MF_CRASH_TESTS='020_crash_matrix\.pl$'
+MF_CRASH_TESTS='\(020_crash_matrix\|027_payment_crash\)\.pl$'
 
 mf_suite_crash()
 {

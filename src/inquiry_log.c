@@ -126,7 +126,9 @@ mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccoun
 		reading->done = true;
 		return 0;
 	}
-	body = mf_webhook_log_body(utc_text(reading->since), utc_text(reading->until), "Failed", reading->page, &body_len);
+	/* both without their fractions: the last second belongs to it */
+	body = mf_webhook_log_body(utc_text(reading->since), utc_text(reading->until + USECS_PER_SEC), "Failed",
+							   reading->page, &body_len);
 	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
 	dlist_push_tail(claim->claimed, &flight->node);
 	reading->under_way = true;

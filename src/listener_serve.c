@@ -80,7 +80,7 @@ static void fill_message(const MfHttpdRequest *request, MfInbound *message);
 static char *utf8_copy(const char *text);
 static void answer(MfService *service, MfHttpdRequest *request, const MfInbound *message);
 static void answer_trouble(MfHttpdRequest *request);
-static void refuse(MfHttpdRequest *request, Refusal kind, MfHttpdAnswer given);
+static void refuse(MfService *service, MfHttpdRequest *request, Refusal kind, MfHttpdAnswer given);
 static bool is_paid(const MfInbound *message);
 static bool is_decided(const MfInbound *message);
 static void answer_customer(MfHttpdRequest *request, const MfInbound *message);
@@ -283,20 +283,21 @@ answer(MfService *service, MfHttpdRequest *request, const MfInbound *message)
 			mf_httpd_answer(request, MF_ANSWER_OK);
 			break;
 		case MF_INBOUND_MALFORMED:
-			refuse(request, REFUSAL_MALFORMED, MF_ANSWER_MALFORMED);
+			refuse(service, request, REFUSAL_MALFORMED, MF_ANSWER_MALFORMED);
 			break;
 		case MF_INBOUND_REFUSED:
-			refuse(request, REFUSAL_UNSIGNED, MF_ANSWER_REFUSED);
+			refuse(service, request, REFUSAL_UNSIGNED, MF_ANSWER_REFUSED);
 			break;
 		case MF_INBOUND_NOT_FOUND:
-			refuse(request, REFUSAL_NOT_FOUND, MF_ANSWER_NOT_FOUND);
+			refuse(service, request, REFUSAL_NOT_FOUND, MF_ANSWER_NOT_FOUND);
 			break;
 	}
 }
 
 static void
-refuse(MfHttpdRequest *request, Refusal kind, MfHttpdAnswer given)
+refuse(MfService *service, MfHttpdRequest *request, Refusal kind, MfHttpdAnswer given)
 {
+	service->state->refused++;
 	refused[kind].count++;
 	strlcpy(refused[kind].peer, request->peer, sizeof(refused[kind].peer));
 	mf_httpd_answer(request, given);
@@ -497,6 +498,7 @@ mf_serve_log(MfService *service, MfHttpd *httpd)
 
 		if (notes != NULL && i < MF_ABUSE_KINDS && notes[i].count > 0)
 		{
+			service->state->refused += notes[i].count;
 			refused[i].count += notes[i].count;
 			memcpy(refused[i].peer, notes[i].peer, sizeof(refused[i].peer));
 			notes[i].count = 0;
@@ -517,7 +519,6 @@ mf_serve_log(MfService *service, MfHttpd *httpd)
 								  (unsigned long) refused[i].count, (unsigned long long) refused[i].count,
 								  refused[i].peer),
 				 errhint("More of them are counted in mf_listener_status and told of once a minute.")));
-		service->state->refused += refused[i].count;
 		refused[i].count = 0;
 		told_at[i] = now;
 	}

@@ -230,6 +230,7 @@ mf_resume(PG_FUNCTION_ARGS)
 		ereport(NOTICE,
 				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));
 	mf_try_now_at_commit();
+	mf_wake_inquiries_at_commit();
 	PG_RETURN_VOID();
 }
 

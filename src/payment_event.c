@@ -120,20 +120,20 @@ static MfStatement forget_statement = {
 };
 
 /* the last webhook that came in, else the oldest invoice that waits for one */
-#define LOG_START \
+#define LOG_START(oldest) \
 	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e " \
-	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), i.created_at), " \
+	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), " oldest "), " \
 	"  clock_timestamp() - interval '7 days'), i.created_by "
 
 static MfStatement log_start_statement = {
-	LOG_START "FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
+	LOG_START("i.created_at") "FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
 	1, {TEXTOID}, NULL, InvalidOid
 };
 
-/* without polling there is no agenda that would tell */
+/* without polling there is no agenda that would tell; an open invoice is found soon among the newest */
 static MfStatement log_start_unpolled_statement = {
-	LOG_START "FROM @mf_invoice i WHERE i.account = $1 AND i.status = 'sent' "
-	"  AND i.payment_status IN ('unpaid', 'authorized') ORDER BY i.id LIMIT 1",
+	LOG_START("'-infinity'") "FROM @mf_invoice i WHERE i.account = $1 AND i.status = 'sent' "
+	"  AND i.payment_status IN ('unpaid', 'authorized') ORDER BY i.id DESC LIMIT 1",
 	1, {TEXTOID}, NULL, InvalidOid
 };
 

@@ -214,6 +214,21 @@ sub lookups
 	ok(1, 'a read that lags behind is repeated');
 }
 
+# An event that comes while an answer is under way gets an answer of its own.
+{
+	my ($id, $invoice) = sent('meanwhile');
+	my $question = { path => '/v2/GetPaymentStatus',
+		reference => $node->safe_psql($db, "SELECT reference FROM mf_invoice WHERE id = $id") };
+
+	$sandbox->faults({ path => 'GetPaymentStatus', reference => $question->{reference}, delay_ms => 1000 });
+	$node->safe_psql($db, "SELECT mf_refresh($id)");
+	$sandbox->wait_count($question, 1);
+	pay($invoice);
+	hand_in($invoice);
+	wait_payment($id, 'paid');
+	is($sandbox->count(%$question), 2, 'the event has had an answer of its own');
+}
+
 # mf_wait
 {
 	my ($id, $invoice) = sent('wait');

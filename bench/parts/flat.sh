@@ -25,6 +25,19 @@ bench_finished()
 	bench_sql -c "VACUUM mf_invoice, mf_attempt, mf_transition" -c CHECKPOINT
 }
 
+bench_new_worker()
+{
+	local pid
+
+	pid=$(bench_sql -c 'SELECT pg_terminate_backend(pid, 10000), pid FROM mf_worker_status')
+	mf_poll 30 bench_is_new_worker "${pid#*|}" || mf_die "no new worker has started"
+}
+
+bench_is_new_worker()
+{
+	[ "$(bench_sql -c "SELECT count(*) FROM mf_worker_status WHERE pid <> $1")" = 1 ]
+}
+
 bench_warm()
 {
 	bench_in_flight 50
@@ -62,5 +75,10 @@ part_flat()
 	bench_drain "small backlog" 2 "$BENCH_ROWS"
 	bench_drain "large backlog" 1 "$BENCH_BACKLOG"
 	bench_drain "after the large backlog" 1 "$BENCH_ROWS"
+
+	# a worker that finds the backlog when it starts makes its plans then
+	bench_queue "$BENCH_BACKLOG"
+	bench_new_worker
+	bench_measure "large backlog, new worker" 1 "$BENCH_BIN/drain" --stats "$BENCH_STATS" --count "$BENCH_BACKLOG"
 	bench_note "Finished invoices: $BENCH_FINISHED; large backlog: $BENCH_BACKLOG; other runs: $BENCH_ROWS."
 }

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Where the worker's processor time goes: perf on it while it sends a backlog. Not part of a usual run: BENCH=profile.
 # Needs perf (Debian: linux-perf), and either root's rights or kernel.perf_event_paranoid at 1 or less for what the
-# kernel does. KEEP=1 keeps perf.data.
+# kernel does. KEEP=1 keeps perf.data. MF_BENCH_DRAIN=--held measures with a snapshot held, MF_BENCH_IN_FLIGHT=n with
+# so many requests in flight.
 
 part_profile()
 {
@@ -18,7 +19,8 @@ part_profile()
 	perf record -q -F 999 -e cpu-clock --call-graph dwarf,16384 -p "$pid" -o "$BENCH_OUT/perf.data" 2>"$MF_SCRATCH/log/perf.log" &
 	perf=$!
 	sleep 0.5
-	bench_measure "extension, under perf" 1 "$BENCH_BIN/drain" --stats "$BENCH_STATS" --count "$BENCH_ROWS"
+	# shellcheck disable=SC2086
+	bench_measure "extension, under perf" 1 "$BENCH_BIN/drain" --stats "$BENCH_STATS" --count "$BENCH_ROWS" ${MF_BENCH_DRAIN-}
 	kill -INT "$perf"
 	wait "$perf" || true
 	perf report -i "$BENCH_OUT/perf.data" --no-children -g none --sort dso --stdio 2>/dev/null | grep -v '^#' | grep . \
