@@ -177,8 +177,11 @@ static MfStatement store_tries_statement = {
 		TEXTARRAYOID}, NULL, InvalidOid
 };
 
+/* in the order in which events are stored, so that nobody waits in a circle */
 static MfStatement answered_statement = {
-	"UPDATE @mf_event e SET answered_at = clock_timestamp() WHERE e.invoice = ANY ($1) AND e.answered_at IS NULL",
+	"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.invoice = ANY ($1) AND e.answered_at IS NULL "
+	"  ORDER BY e.account, e.digest FOR UPDATE) "
+	"UPDATE @mf_event e SET answered_at = clock_timestamp() FROM l WHERE e.id = l.id",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
