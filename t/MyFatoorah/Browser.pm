@@ -38,6 +38,8 @@ sub new
 	{
 		# its profile and caches are removed with the test
 		$ENV{HOME} = $ENV{XDG_CONFIG_HOME} = $ENV{XDG_CACHE_HOME} = $profile;
+		# a group of its own, because the driver leaves the browser's processes behind
+		POSIX::setpgid(0, 0);
 		open STDIN, '<', '/dev/null';
 		open STDOUT, '>>', $self->{log} and open STDERR, '>&', \*STDOUT;
 		exec 'setpriv', '--pdeathsig=TERM', 'chromedriver', "--port=$port" or POSIX::_exit(127);
@@ -133,8 +135,9 @@ sub DESTROY
 	return if $$ != $self->{owner} || !$self->{pid};
 	local ($@, $!, $?);
 	eval { $self->_command('DELETE', $self->{session}) } if $self->{session};
-	kill 'TERM', $self->{pid};
+	kill 'TERM', -$self->{pid};
 	waitpid $self->{pid}, 0;
+	kill 'KILL', -$self->{pid};
 	return;
 }
 
