@@ -103,7 +103,12 @@ mf_process_settings(void)
 		{"row_security", "off"},
 		{"TimeZone", "UTC"},
 		{"jit", "off"},
+		/* the agenda is read in the order of its index, however large it has become since the plan was made */
 		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_sort", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
 		{"plan_cache_mode", "force_generic_plan"},
 		{NULL, NULL}
 	};
