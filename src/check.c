@@ -191,7 +191,9 @@ check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account)
 	bool		secret = mf_account_has_webhook_secret(account);
 	bool		public_url = mf_public_url != NULL && mf_public_url[0] != '\0';
 
-	if (public_url && pg_strncasecmp(mf_public_url, "https://", strlen("https://")) != 0)
+	/* the stand-in API, which is reached by http, takes http too */
+	if (public_url && pg_strncasecmp(mf_public_url, "https://", strlen("https://")) != 0 &&
+		pg_strncasecmp(account->base_url, "https://", strlen("https://")) == 0)
 		add_row(rsinfo, "webhooks", false, "myfatoorah.public_url is no https address; MyFatoorah posts webhooks to https only.",
 				"Put a proxy with a certificate in front of the listener, or set myfatoorah.ssl_cert_file and ssl_key_file.");
 	else if (secret)
