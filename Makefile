@@ -103,6 +103,8 @@ OBJS = \
 	src/queue.o \
 	src/queue_admin.o \
 	src/sql_array.o \
+	src/table.o \
+	src/record.o \
 	src/digest.o \
 	src/payment.o \
 	src/public_url.o \

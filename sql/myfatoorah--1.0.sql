@@ -59,7 +59,7 @@ COMMENT ON FOREIGN DATA WRAPPER myfatoorah IS 'each server of this wrapper is on
 -- The order of the columns is known to src/invoice.h.  New ones go to the end.
 --
 CREATE TABLE mf_invoice (
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY WITH (fillfactor = 50),
 	account text NOT NULL DEFAULT 'myfatoorah',
 	customer_name text NOT NULL,
 	invoice_value numeric NOT NULL,
@@ -113,12 +113,15 @@ CREATE TABLE mf_invoice (
 	refunded_value numeric,
 	overpaid boolean NOT NULL DEFAULT false,
 	paid_late boolean NOT NULL DEFAULT false
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
+-- Half of pages and indexes is left empty: each row is updated twice soon after
+-- its insertion, and the second time gets a new entry in each index.
+--
 -- Unique, but partial: a column of a plain unique index counts as a key, and the
 -- worker, which may write it, would then wait for everybody who holds a row by a
 -- foreign key.
-CREATE UNIQUE INDEX mf_invoice_reference_idx ON mf_invoice (reference) WHERE reference IS NOT NULL;
+CREATE UNIQUE INDEX mf_invoice_reference_idx ON mf_invoice (reference) WITH (fillfactor = 50) WHERE reference IS NOT NULL;
 
 CREATE INDEX mf_invoice_invoice_id_idx ON mf_invoice (invoice_id) WHERE invoice_id IS NOT NULL;
 
@@ -187,7 +190,7 @@ CREATE TABLE mf_queue (
 	rank timestamptz NOT NULL,
 	priority smallint NOT NULL,
 	step smallint NOT NULL DEFAULT 0
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
 		autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
 
 CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice);
@@ -216,8 +219,11 @@ CREATE TABLE mf_attempt (
 	invoice_id bigint,
 	invoice_url text,
 	error text,
+	made_sent boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (invoice, attempt)
-) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
+) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
+
+CREATE INDEX mf_attempt_started_at_idx ON mf_attempt USING brin (started_at);
 
 COMMENT ON TABLE mf_attempt IS 'every attempt to send an invoice, written before the request leaves';
 COMMENT ON COLUMN mf_attempt.reference IS 'the CustomerReference of this attempt';
@@ -225,9 +231,11 @@ COMMENT ON COLUMN mf_attempt.body_sha256 IS 'SHA-256 of the request body';
 COMMENT ON COLUMN mf_attempt.send_by IS 'the request does not leave after this time';
 COMMENT ON COLUMN mf_attempt.outcome IS 'what is proven: accepted, rejected, not_sent, throttled, account_problem or unknown; null while under way';
 COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId answered, also if the answer came too late for the invoice';
+COMMENT ON COLUMN mf_attempt.made_sent IS 'this answer made the invoice sent; mf_history has that transition from here';
 
 --
--- Every transition, append-only
+-- Every transition, append-only, but for the two that every invoice goes
+-- through: its attempt has them already.
 --
 CREATE TABLE mf_transition (
 	invoice bigint NOT NULL,
@@ -242,12 +250,18 @@ CREATE TABLE mf_transition (
 CREATE INDEX mf_transition_invoice_idx ON mf_transition (invoice);
 CREATE INDEX mf_transition_at_idx ON mf_transition USING brin (at);
 
-COMMENT ON TABLE mf_transition IS 'every change of an invoice''s status after its insertion; append-only';
+COMMENT ON TABLE mf_transition IS 'changes of an invoice''s status, append-only; mf_history has them all';
 
 CREATE VIEW mf_history AS
 	SELECT i.id AS invoice, i.created_at AS at, i.created_by::text AS actor,
 		   NULL::text AS from_status, 'queued'::text AS to_status, 0 AS attempt, 'inserted'::text AS reason
 	FROM mf_invoice i
+	UNION ALL
+	SELECT a.invoice, a.started_at, 'sender', 'queued', 'sending', a.attempt, 'claimed'
+	FROM mf_attempt a
+	UNION ALL
+	SELECT a.invoice, a.finished_at, 'sender', 'sending', 'sent', a.attempt, 'accepted'
+	FROM mf_attempt a WHERE a.made_sent
 	UNION ALL
 	SELECT t.invoice, t.at, t.actor, t.from_status, t.to_status, t.attempt, t.reason
 	FROM mf_transition t;

@@ -18,8 +18,8 @@
 #include "claim.h"
 #include "compat.h"
 #include "failpoint.h"
-#include "myfatoorah.h"
 #include "digest.h"
+#include "myfatoorah.h"
 
 /* A row whose request is still under way is looked at again after this. */
 #define UNDER_WAY_DELAY_MS 5000
@@ -36,9 +36,24 @@
 /* A row that cannot be sent for want of a key waits this long, then twice as long, ... */
 #define NO_KEY_DELAY_MS 60000
 
-static TimestampTz mark_reset_at = 0;
+/* Accounts new on the agenda are looked for this often while others are busy, and always when none is. */
+#define AGENDA_REFRESH_MS 20
 
+/* A claimed job that is sent */
+typedef struct Start
+{
+	const MfJob *job;
+	MfFlight   *flight;
+} Start;
+
+static TimestampTz mark_reset_at = 0;
+static TimestampTz agenda_refresh_at = 0;
+static List *agenda_circuits = NIL; /* of the accounts on the agenda, as last looked for */
+
+static List *agenda(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
+static bool has_name(List *names, const char *name);
 static void take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
+static void start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts, int count);
 static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
 							  MfHttpTarget *target);
 static bool needs_request(const MfJob *job);
@@ -52,8 +67,10 @@ static const char *end_failed_subtransaction(MemoryContext context, ResourceOwne
 void
 mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again)
 {
-	List	   *agenda = mf_queue_accounts(scope);
-	MfClaimLimit *limits = (MfClaimLimit *) palloc(Max(list_length(agenda), 1) * sizeof(MfClaimLimit));
+	List	   *accounts = agenda(scope, now, again);
+	List	   *paused = mf_queue_paused(scope);
+	bool		all_paused = has_name(paused, MF_ALL_ACCOUNTS);
+	MfClaimLimit *limits = (MfClaimLimit *) palloc(Max(list_length(accounts), 1) * sizeof(MfClaimLimit));
 	MfCircuit  *circuit;
 	int			count = 0;
 	int			left = claim->careful ? 1 : ROUND_LIMIT;
@@ -70,25 +87,24 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 		circuit->more = false;
 
-	foreach(lc, agenda)
+	foreach(lc, accounts)
 	{
-		MfAgendaAccount *entry = (MfAgendaAccount *) lfirst(lc);
 		const MfAccount *account;
 		TimestampTz retry;
 		int			slots;
 
-		circuit = mf_circuit_get(entry->name);
-		account = mf_claim_account(circuit, entry->paused, now);
+		circuit = (MfCircuit *) lfirst(lc);
+		account = mf_claim_account(circuit, all_paused || has_name(paused, circuit->account), now);
 		if (account == NULL)
 		{
-			mf_come_back(again, entry->paused ? 0 : circuit->retry_at);
+			mf_come_back(again, circuit->paused ? 0 : circuit->retry_at);
 			continue;
 		}
 		slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
 		mf_come_back(again, retry);
 
 		/* every account gets its share of the round */
-		slots = Min(slots, Max(1, ROUND_LIMIT / list_length(agenda)));
+		slots = Min(slots, Max(1, ROUND_LIMIT / list_length(accounts)));
 		slots = Min(slots, left);
 		if (slots == 0)
 		{
@@ -146,6 +162,59 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 	}
 }
 
+/*
+ * The circuits of the accounts that have something on the agenda.  To look for
+ * them costs more than a claim, so that is not done in each round of a busy
+ * worker; *again makes sure that it is done.
+ */
+static List *
+agenda(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
+{
+	bool		busy = false;
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach(lc, agenda_circuits)
+	{
+		MfCircuit  *circuit = (MfCircuit *) lfirst(lc);
+
+		busy |= circuit->more || circuit->in_flight > 0;
+	}
+	if (busy && now < agenda_refresh_at)
+	{
+		mf_come_back(again, agenda_refresh_at);
+		return agenda_circuits;
+	}
+
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	list_free(agenda_circuits);
+	agenda_circuits = NIL;
+	MemoryContextSwitchTo(old);
+	foreach(lc, mf_queue_accounts(scope))
+	{
+		MfCircuit  *circuit = mf_circuit_get((const char *) lfirst(lc));
+
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		agenda_circuits = lappend(agenda_circuits, circuit);
+		MemoryContextSwitchTo(old);
+	}
+	agenda_refresh_at = TimestampTzPlusMilliseconds(now, AGENDA_REFRESH_MS);
+	return agenda_circuits;
+}
+
+static bool
+has_name(List *names, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		if (strcmp((const char *) lfirst(lc), name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* See claim.h. */
 const MfAccount *
 mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
@@ -201,12 +270,12 @@ static void
 take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now)
 {
 	int			limit = list_length(jobs);
-	MfAttempt  *attempts = (MfAttempt *) palloc(limit * sizeof(MfAttempt));
 	MfTransition *transitions = (MfTransition *) palloc0(limit * sizeof(MfTransition));
 	MfFollowUp *follow_ups = (MfFollowUp *) palloc0(limit * sizeof(MfFollowUp));
+	Start	   *starts = (Start *) palloc(limit * sizeof(Start));
 	List	   *targets = NIL;
 	List	   *leases = NIL;
-	int			attempt_count = 0;
+	int			start_count = 0;
 	int			transition_count = 0;
 	int			follow_up_count = 0;
 	ListCell   *lc;
@@ -252,21 +321,8 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		}
 		else if (job->kind == MF_JOB_SEND && job->status == MF_QUEUED)
 		{
-			MfAttempt  *attempt = &attempts[attempt_count++];
-
-			flight = claim_flight(scope, claim, job, target->target);
-			attempt->invoice = flight->invoice;
-			attempt->attempt = flight->attempt;
-			attempt->reference = flight->reference;
-			attempt->send_by = flight->send_by;
-			mf_digest(flight->body, flight->body_len, attempt->body_sha256);
-
-			transition->to = MF_SENDING;
-			transition->attempt = flight->attempt;
-			transition->next = MF_JOB_SENDING;
-			transition->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
-			transition->reason = "claimed";
-			transition_count++;
+			starts[start_count].job = job;
+			starts[start_count++].flight = claim_flight(scope, claim, job, target->target);
 		}
 		else if (job->kind == MF_JOB_SENDING)
 			leases = lappend(leases, job);
@@ -291,8 +347,8 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 	}
 
 	back_off_without_key(targets, now);
-	if (attempt_count > 0)
-		mf_queue_begin_attempts(scope, attempts, attempt_count);
+	if (start_count > 0)
+		start_sending(scope, claim, starts, start_count);
 	if (transition_count > 0)
 		mf_queue_apply(scope, transitions, transition_count);
 	if (follow_up_count > 0)
@@ -300,6 +356,48 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 	if (leases != NIL)
 		settle_leases(scope, leases, now);
 	*claim->suspect = 0;
+}
+
+/* Records attempts, leases and the status "sending". */
+static void
+start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts, int count)
+{
+	MfAttempt  *attempts = (MfAttempt *) palloc(count * sizeof(MfAttempt));
+	MfTransition *transitions = (MfTransition *) palloc0(count * sizeof(MfTransition));
+	MfRecorder *recorder = claim->recorder;
+	int			left = 0;
+	int			i;
+
+	if (recorder != NULL)
+		mf_recorder_begin(recorder);
+	for (i = 0; i < count; i++)
+	{
+		MfFlight   *flight = starts[i].flight;
+		MfAttempt  *attempt = &attempts[left];
+		MfTransition *transition = &transitions[left];
+
+		attempt->invoice = transition->invoice = flight->invoice;
+		attempt->attempt = transition->attempt = flight->attempt;
+		attempt->reference = flight->reference;
+		attempt->send_by = flight->send_by;
+		mf_digest(flight->body, flight->body_len, attempt->body_sha256);
+
+		transition->from = MF_QUEUED;
+		transition->to = MF_SENDING;
+		transition->next = MF_JOB_SENDING;
+		transition->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
+		transition->actor = "sender";
+		transition->reason = "claimed";
+		if (recorder == NULL || !mf_record_start(recorder, starts[i].job, attempt, transition->due, flight))
+			left++;
+	}
+	if (recorder != NULL)
+		mf_recorder_end(recorder);
+	if (left > 0)
+	{
+		mf_queue_begin_attempts(scope, attempts, left);
+		mf_queue_apply(scope, transitions, left);
+	}
 }
 
 /* Whether the job, which fits the invoice's status, is done by a request. */

@@ -9,6 +9,7 @@
 #define MF_CLAIM_H
 
 #include "flight.h"
+#include "record.h"
 
 /* What a claim needs from the sender */
 typedef struct MfClaim
@@ -17,6 +18,7 @@ typedef struct MfClaim
 	MemoryContext memory;		/* of the flights */
 	dlist_head *claimed;		/* where new flights go */
 	bool		careful;		/* one row only */
+	MfRecorder *recorder;		/* NULL if only SQL will do */
 	bool		(*under_way) (int64 invoice, bool inquiry);
 	int64	   *suspect;		/* set to the row in hand when careful */
 } MfClaim;

@@ -14,8 +14,12 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
+#include "executor/executor.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#endif
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
@@ -99,5 +103,35 @@ mf_current_timeline(void)
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
+
+/* 16: rights and columns have a list of their own; 18: and so have the relations that were not pruned */
+static inline void
+mf_init_range_table(EState *estate, RangeTblEntry *entry, Bitmapset *updated_columns)
+{
+#if PG_VERSION_NUM >= 160000
+	List	   *permissions = NIL;
+
+	addRTEPermissionInfo(&permissions, entry)->updatedCols = updated_columns;
+#if PG_VERSION_NUM >= 180000
+	ExecInitRangeTable(estate, list_make1(entry), permissions, bms_make_singleton(1));
+#else
+	ExecInitRangeTable(estate, list_make1(entry), permissions);
+#endif
+#else
+	entry->updatedCols = updated_columns;
+	ExecInitRangeTable(estate, list_make1(entry));
+#endif
+}
+
+/* 16: result relations are given, too */
+static inline void
+mf_eval_plan_qual_init(EPQState *epq, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL);
+#else
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
+#endif
+}
 
 #endif							/* MF_COMPAT_H */

@@ -12,6 +12,7 @@
 #define MF_FLIGHT_H
 
 #include "lib/ilist.h"
+#include "storage/itemptr.h"
 
 #include "circuit.h"
 #include "core/outcome.h"
@@ -49,6 +50,11 @@ typedef struct MfFlight
 	char	   *body;			/* malloc'd, NULL once posted */
 	size_t		body_len;
 	MfHttpExchange *exchange;	/* while in the air */
+
+	/* where mf_record_start() has left the rows; they may have moved since */
+	ItemPointerData queue_place;
+	ItemPointerData attempt_place;
+	ItemPointerData invoice_place;
 
 	/* what a look-up must find, and what to do if it does not */
 	char	   *invoice_value;

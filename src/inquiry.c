@@ -66,7 +66,7 @@ mf_inquiry_has_work(void)
 
 /* See inquiry.h. */
 void
-mf_inquiry_opened(const MfSqlScope *scope, const int64 *invoices, int count)
+mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz due = DT_NOEND;
@@ -76,7 +76,7 @@ mf_inquiry_opened(const MfSqlScope *scope, const int64 *invoices, int count)
 		due = TimestampTzPlusMilliseconds(now, mf_poll_delay);
 		mf_come_back(&next_due, due);
 	}
-	mf_payment_open(scope, invoices, count, due);
+	mf_payment_open(scope, sent, count, due);
 	if (!mf_am_background_worker())
 		mf_wake_inquiries_at_commit();
 }

@@ -23,7 +23,7 @@ extern void mf_inquiry_wake(void);
 extern bool mf_inquiry_has_work(void);
 
 /* Those just sent are asked about from then on. */
-extern void mf_inquiry_opened(const MfSqlScope *scope, const int64 *invoices, int count);
+extern void mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int count);
 
 /*
  * Claims what is due, in the caller's transaction, and moves *again forward to

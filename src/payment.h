@@ -52,8 +52,16 @@ typedef struct MfEvent
  */
 extern void mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count);
 
-/* Invoices that were just sent: when their payment is asked for first. */
-extern void mf_payment_open(const MfSqlScope *scope, const int64 *invoices, int count, TimestampTz due);
+/* An invoice that was just sent */
+typedef struct MfSentInvoice
+{
+	int64		invoice;
+	const char *account;		/* NULL if the caller does not have it at hand */
+	int64		invoice_id;		/* InvoiceId; only with an account */
+} MfSentInvoice;
+
+/* Invoices that were just sent, sorted here: when their payment is asked for first. */
+extern void mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due);
 
 /* An account with something to ask, and since when */
 typedef struct MfInquiryAccount

@@ -83,6 +83,20 @@ static MfStatement open_statement = {
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+/* what most of them come to, unless an event was faster, which this tells first */
+static MfStatement early_event_statement = {
+	"SELECT FROM @mf_event e WHERE e.invoice IS NULL AND e.account = ANY ($1) AND e.invoice_id >= $2 "
+	"  AND e.invoice_id <= $3 LIMIT 1",
+	3, {TEXTARRAYOID, INT8OID, INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement poll_statement = {
+	"INSERT INTO @mf_inquiry AS q (invoice, account, due) "
+	"SELECT s.invoice, s.account, $3 FROM unnest($1, $2) AS s(invoice, account) "
+	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), requests = q.requests + 1, tries = 0 WHERE q.urgent",
+	3, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
 static MfStatement restore_statement = {
 	"INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, $1 FROM new_rows n "
 	"WHERE n.status = 'sent' AND n.payment_status IN ('unpaid', 'authorized') ORDER BY n.id "
@@ -143,6 +157,8 @@ static MfStatement purge_statement = {
 	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = o.invoice) LIMIT 1000)",
 	1, {TIMESTAMPTZOID}, NULL, InvalidOid
 };
+
+static bool early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
 
 /* See payment.h. */
 void
@@ -216,15 +232,70 @@ mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count)
 	}
 }
 
+static int
+compare_sent(const void *a, const void *b)
+{
+	int64		left = ((const MfSentInvoice *) a)->invoice;
+	int64		right = ((const MfSentInvoice *) b)->invoice;
+
+	return left < right ? -1 : left > right;
+}
+
 /* See payment.h. */
 void
-mf_payment_open(const MfSqlScope *scope, const int64 *invoices, int count, TimestampTz due)
+mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due)
 {
-	Datum		values[2];
+	Datum		values[3];
+	MfArray		invoices;
+	int			i;
 
-	values[0] = mf_int8_array(invoices, count);
+	/* two that put invoices on the agenda must not meet halfway */
+	qsort(sent, count, sizeof(MfSentInvoice), compare_sent);
+	mf_array_init(&invoices, count);
+	for (i = 0; i < count; i++)
+		mf_array_add(&invoices, Int64GetDatum(sent[i].invoice));
+	values[0] = mf_array_datum(&invoices, INT8OID);
+
+	if (!TIMESTAMP_NOT_FINITE(due) && !early_event(scope, sent, count))
+	{
+		MfArray		accounts;
+
+		mf_array_init(&accounts, count);
+		for (i = 0; i < count; i++)
+			mf_array_add_text(&accounts, sent[i].account);
+		values[1] = mf_array_datum(&accounts, TEXTOID);
+		values[2] = TimestampTzGetDatum(due);
+		(void) mf_sql_execute(scope, &poll_statement, values, NULL);
+		return;
+	}
 	values[1] = TimestampTzGetDatum(due);
 	(void) mf_sql_execute(scope, &open_statement, values, NULL);
+}
+
+/* Whether an event may have come in that is about one of them and was not matched yet. */
+static bool
+early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
+{
+	MfArray		accounts;
+	int64		first = PG_INT64_MAX;
+	int64		last = PG_INT64_MIN;
+	Datum		values[3];
+	int			i;
+
+	mf_array_init(&accounts, count);
+	for (i = 0; i < count; i++)
+	{
+		if (sent[i].account == NULL)
+			return true;
+		first = Min(first, sent[i].invoice_id);
+		last = Max(last, sent[i].invoice_id);
+		if (i == 0 || strcmp(sent[i].account, sent[i - 1].account) != 0)
+			mf_array_add_text(&accounts, sent[i].account);
+	}
+	values[0] = mf_array_datum(&accounts, TEXTOID);
+	values[1] = Int64GetDatum(first);
+	values[2] = Int64GetDatum(last);
+	return mf_sql_execute(scope, &early_event_statement, values, NULL) > 0;
 }
 
 /* See payment.h. */

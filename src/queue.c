@@ -25,29 +25,32 @@ static MfStatement accounts_statement = {
 	"  UNION ALL "
 	"  SELECT (SELECT q.account FROM @mf_queue q WHERE q.account > f.account ORDER BY q.account LIMIT 1) "
 	"  FROM found f WHERE f.account IS NOT NULL) "
-	"SELECT f.account, EXISTS (SELECT FROM @mf_account a "
-	"  WHERE a.account IN (f.account, '*') AND a.paused_at IS NOT NULL) "
-	"FROM found f WHERE f.account IS NOT NULL",
+	"SELECT f.account FROM found f WHERE f.account IS NOT NULL",
+	0, {0}, NULL, InvalidOid
+};
+
+static MfStatement paused_statement = {
+	"SELECT a.account FROM @mf_account a WHERE a.paused_at IS NOT NULL",
 	0, {0}, NULL, InvalidOid
 };
 
 static MfStatement claim_entries_statement = {
-	"SELECT e.invoice, e.kind, e.rank, e.step "
+	"SELECT e.invoice, e.kind, e.rank, e.step, e.ctid "
 	"FROM unnest($1, $2, $3, $5) AS l(account, slots, mark, mark_invoice) CROSS JOIN LATERAL ("
-	"  SELECT q.invoice, q.kind, q.rank, q.step FROM @mf_queue q "
+	"  SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q "
 	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 AND q.due <= $4 "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e",
 	5, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement claim_leases_statement = {
-	"SELECT q.invoice, q.kind, q.rank, q.step FROM @mf_queue q WHERE q.kind = 'sending' LIMIT $1 "
+	"SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q WHERE q.kind = 'sending' LIMIT $1 "
 	"FOR UPDATE SKIP LOCKED",
 	1, {INT4OID}, NULL, InvalidOid
 };
 
 static MfStatement claim_invoices_statement = {
-	"SELECT " MF_INVOICE_COLUMNS " FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
+	"SELECT " MF_INVOICE_COLUMNS ", ctid FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
@@ -101,7 +104,7 @@ static MfStatement apply_statement = {
 	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = t.invoice AND t.next IS NULL), "
 	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT t.invoice, clock_timestamp(), t.actor, t.from_status, t.to_status, t.attempt, "
-	"    coalesce(t.reason, t.error) FROM t) "
+	"    coalesce(t.reason, t.error) FROM t WHERE t.to_status <> 'sending') "
 	"UPDATE @mf_invoice i SET status = t.to_status, attempts = t.attempt, "
 	"  reference = coalesce(t.reference, i.reference), "
 	"  invoice_id = coalesce(t.invoice_id::int8, i.invoice_id), "
@@ -143,16 +146,24 @@ static MfStatement try_now_statement = {
 };
 
 /* bounded, because it runs between two rounds of sending */
-static MfStatement purge_statement = {
-	"WITH old AS (SELECT t.ctid, t.invoice FROM @mf_transition t WHERE t.at < $1 "
-	"  AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = t.invoice) "
-	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = t.invoice AND i.status = 'review') LIMIT 1000), "
-	"attempts AS (DELETE FROM @mf_attempt a USING old WHERE a.invoice = old.invoice AND a.started_at < $1) "
-	"DELETE FROM @mf_transition t USING old WHERE t.ctid = old.ctid",
+#define FINISHED(row) \
+	"NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".invoice) " \
+	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = " row ".invoice AND i.status = 'review')"
+
+static MfStatement purge_attempts_statement = {
+	"DELETE FROM @mf_attempt a WHERE a.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_attempt o WHERE o.started_at < $1 "
+	"  AND " FINISHED("o") " LIMIT 1000))",
+	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement purge_transitions_statement = {
+	"DELETE FROM @mf_transition t WHERE t.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_transition o WHERE o.at < $1 "
+	"  AND " FINISHED("o") " LIMIT 1000))",
 	1, {TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
 static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
+static List *names(const MfSqlScope *scope, MfStatement *statement);
 static List *lock_entries(const MfSqlScope *scope, int count, TimestampTz now);
 
 /* See queue_internal.h. */
@@ -206,19 +217,27 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 List *
 mf_queue_accounts(const MfSqlScope *scope)
 {
-	List	   *accounts = NIL;
-	uint64		rows = mf_sql_execute(scope, &accounts_statement, NULL, NULL);
+	return names(scope, &accounts_statement);
+}
+
+/* See queue.h. */
+List *
+mf_queue_paused(const MfSqlScope *scope)
+{
+	return names(scope, &paused_statement);
+}
+
+/* The only column of a statement without parameters. */
+static List *
+names(const MfSqlScope *scope, MfStatement *statement)
+{
+	List	   *result = NIL;
+	uint64		rows = mf_sql_execute(scope, statement, NULL, NULL);
 	uint64		i;
 
 	for (i = 0; i < rows; i++)
-	{
-		MfAgendaAccount *account = (MfAgendaAccount *) palloc(sizeof(MfAgendaAccount));
-
-		account->name = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
-		account->paused = DatumGetBool(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, NULL));
-		accounts = lappend(accounts, account);
-	}
-	return accounts;
+		result = lappend(result, TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL)));
+	return result;
 }
 
 /* See queue.h. */
@@ -271,6 +290,7 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 	MfJob	  **jobs;
 	MfFollowUp *later;
 	int64	   *invoices;
+	ItemPointerData *places;
 	Datum		value;
 	List	   *result = NIL;
 	int			busy = 0;
@@ -284,6 +304,7 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 	invoices = (int64 *) palloc(count * sizeof(int64));
 	jobs = (MfJob **) palloc0(count * sizeof(MfJob *));
 	later = (MfFollowUp *) palloc0(count * sizeof(MfFollowUp));
+	places = (ItemPointerData *) palloc(count * sizeof(ItemPointerData));
 	for (i = 0; i < count; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -293,6 +314,7 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 		later[i].next = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
 		later[i].due = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
 		later[i].step = DatumGetInt16(mf_result(tuple, desc, 4, NULL));
+		places[i] = *(ItemPointer) DatumGetPointer(mf_result(tuple, desc, 5, NULL));
 	}
 
 	value = mf_int8_array(invoices, count);
@@ -306,6 +328,9 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 		job->kind = later[i].next;
 		job->rank = later[i].due;
 		job->step = later[i].step;
+		job->queue_place = places[i];
+		job->invoice_place = *(ItemPointer) DatumGetPointer(mf_result(SPI_tuptable->vals[j], SPI_tuptable->tupdesc,
+																	  MF_FIRST_FIELD + MF_SP_COUNT, NULL));
 		jobs[i] = job;
 	}
 
@@ -467,7 +492,7 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 {
 	MfArray columns[13];
 	Datum		values[13];
-	int64	   *sent = (int64 *) palloc(count * sizeof(int64));
+	MfSentInvoice *sent = (MfSentInvoice *) palloc0(count * sizeof(MfSentInvoice));
 	int			sent_count = 0;
 	int			i;
 
@@ -504,7 +529,7 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 	for (i = 0; i < count; i++)
 	{
 		if (transitions[i].to == MF_SENT)
-			sent[sent_count++] = transitions[i].invoice;
+			sent[sent_count++].invoice = transitions[i].invoice;
 	}
 	if (sent_count > 0)
 		mf_inquiry_opened(scope, sent, sent_count);
@@ -561,7 +586,8 @@ mf_queue_purge(const MfSqlScope *scope, TimestampTz before)
 {
 	Datum		value = TimestampTzGetDatum(before);
 
-	return mf_sql_execute(scope, &purge_statement, &value, NULL);
+	return mf_sql_execute(scope, &purge_attempts_statement, &value, NULL) +
+		mf_sql_execute(scope, &purge_transitions_statement, &value, NULL);
 }
 
 /* See queue.h. */

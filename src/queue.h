@@ -13,6 +13,7 @@
 #define MF_QUEUE_H
 
 #include "commands/trigger.h"
+#include "storage/itemptr.h"
 
 #include "core/outcome.h"
 #include "invoice.h"
@@ -40,13 +41,6 @@ typedef enum MfJobKind
 	MF_JOB_WEBHOOK_LOG			/* GetWebhooks: what has been missed? */
 } MfJobKind;
 
-/* An account that has something on the agenda */
-typedef struct MfAgendaAccount
-{
-	char	   *name;
-	bool		paused;
-} MfAgendaAccount;
-
 /* How much may be claimed for an account, and from where on */
 typedef struct MfClaimLimit
 {
@@ -70,6 +64,8 @@ typedef struct MfJob
 	char	   *created_by;
 	char	   *reference;
 	bool		cancel_requested;
+	ItemPointerData queue_place;	/* of the locked rows; of a claim only */
+	ItemPointerData invoice_place;
 	MfRequest	request;
 } MfJob;
 
@@ -194,8 +190,11 @@ extern MfIdentity mf_queue_check_identity(Oid schema, const char *system_identif
 /* Every entry that was to be sent is to be looked up first, from a time on. Own scope. */
 extern void mf_queue_verify_all(Oid schema, TimestampTz due);
 
-/* List of MfAgendaAccount, in the current context. */
+/* Names of the accounts that have something on the agenda, in the current context. */
 extern List *mf_queue_accounts(const MfSqlScope *scope);
+
+/* Names of the accounts that are paused, perhaps MF_ALL_ACCOUNTS among them, in the current context. */
+extern List *mf_queue_paused(const MfSqlScope *scope);
 
 /*
  * Locks due entries, and the invoices that nobody else has locked; entries
@@ -224,7 +223,10 @@ extern List *mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoic
 /* Locks those of the invoices that nobody else has locked. List of MfLockedInvoice. */
 extern List *mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count);
 
-/* Changes invoices, agenda and history together. */
+/*
+ * Changes invoices, agenda and history together.  The history of a transition
+ * to "sending" is its attempt.
+ */
 extern void mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count);
 
 extern void mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count);

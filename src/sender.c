@@ -23,6 +23,7 @@
 #include "inquiry.h"
 #include "myfatoorah.h"
 #include "queue.h"
+#include "record.h"
 #include "request.h"
 #include "sender.h"
 
@@ -56,7 +57,8 @@ static TimestampTz purge_at = 0;
 static bool try_now = false;
 static bool gate_closed = false;
 
-static void record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
+static void record_outcomes(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now, TimestampTz *again);
+static void record_accepted(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now);
 static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition);
 static void purge_history(const MfSqlScope *scope, TimestampTz now);
 static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
@@ -162,6 +164,7 @@ void
 mf_sender_round(Oid schema, TimestampTz *again)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	MfRecorder *recorder;
 	MfSqlScope	scope;
 
 	*again = 0;
@@ -172,14 +175,17 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	if (try_now)
 		mf_queue_try_now(&scope);
 	mf_inquiry_record(&scope, &answered, &recorded, careful_rounds > 0, now, again);
-	record_outcomes(&scope, now, again);
+	recorder = careful_rounds > 0 ? NULL : mf_recorder_open(&scope);
+	record_outcomes(&scope, recorder, now, again);
 	if (!gate_closed)
 	{
-		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, under_way, &suspect_invoice};
+		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, under_way, &suspect_invoice};
 
 		mf_inquiry_claim(&scope, &claim, now, again);
 		mf_claim_due(&scope, &claim, now, again);
 	}
+	if (recorder != NULL)
+		mf_recorder_close(recorder);
 	purge_history(&scope, now);
 	mf_sql_end(&scope);
 
@@ -212,7 +218,7 @@ purge_history(const MfSqlScope *scope, TimestampTz now)
  * later.
  */
 static void
-record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
+record_outcomes(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now, TimestampTz *again)
 {
 	int			limit = careful_rounds > 0 ? 1 : RECORD_LIMIT;
 	MfFlight	  **batch = (MfFlight **) palloc(limit * sizeof(MfFlight *));
@@ -228,6 +234,8 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 	List	   *locked;
 	dlist_iter	iter;
 
+	if (recorder != NULL && !dlist_is_empty(&landed))
+		record_accepted(scope, recorder, now);
 	dlist_foreach(iter, &landed)
 	{
 		MfFlight	   *flight = dlist_container(MfFlight, node, iter.cur);
@@ -315,6 +323,39 @@ record_outcomes(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 		mf_queue_follow_up(scope, follow_ups, follow_up_count);
 	MF_FAILPOINT("outcome_recorded");
 	suspect_flight = NULL;
+}
+
+/*
+ * Records the accepted ones of what has landed, as long as there is nothing
+ * unusual about them: what is left is left to record_outcomes().
+ */
+static void
+record_accepted(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now)
+{
+	MfSentInvoice sent[RECORD_LIMIT];
+	int			count = 0;
+	dlist_mutable_iter iter;
+
+	mf_recorder_begin(recorder);
+	dlist_foreach_modify(iter, &landed)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		if (count == RECORD_LIMIT)
+			break;
+		if (flight->retry_at <= now && mf_record_accepted(recorder, flight, &sent[count]))
+		{
+			count++;
+			dlist_delete(&flight->node);
+			dlist_push_tail(&recorded, &flight->node);
+		}
+	}
+	mf_recorder_end(recorder);
+	if (count > 0)
+	{
+		mf_inquiry_opened(scope, sent, count);
+		MF_FAILPOINT("outcome_recorded");
+	}
 }
 
 /* An invoice that may exist twice is not finished by being sent. */

@@ -93,7 +93,7 @@ sub read
 			FROM mf_attempt ORDER BY invoice, attempt});
 	$self{transitions} = _copy($query, [qw(invoice at_us actor from to attempt)],
 		q{SELECT invoice, (extract(epoch FROM at) * 1000000)::bigint, actor, from_status, to_status, attempt
-			FROM mf_transition ORDER BY invoice, at, ctid});
+			FROM mf_history WHERE from_status IS NOT NULL ORDER BY invoice, at});
 	$self{queue} = _copy($query, [qw(invoice account kind step)],
 		'SELECT invoice, account, kind, step FROM mf_queue ORDER BY invoice');
 	return bless \%self, $class;

@@ -1,0 +1,248 @@
+/*
+ * record.c
+ *	  Records that an attempt starts, and that it is accepted, row by row.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/record.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "queue_internal.h"
+#include "record.h"
+#include "table.h"
+
+/* Attribute numbers, as in the install script */
+#define QUEUE_INVOICE 1
+#define QUEUE_KIND 3
+#define QUEUE_DUE 4
+#define QUEUE_STEP 7
+
+#define ATTEMPT_INVOICE 1
+#define ATTEMPT_ATTEMPT 2
+#define ATTEMPT_REFERENCE 3
+#define ATTEMPT_BODY_SHA256 4
+#define ATTEMPT_STARTED_AT 5
+#define ATTEMPT_SEND_BY 6
+#define ATTEMPT_FINISHED_AT 7
+#define ATTEMPT_OUTCOME 8
+#define ATTEMPT_HTTP_STATUS 9
+#define ATTEMPT_INVOICE_ID 10
+#define ATTEMPT_INVOICE_URL 11
+#define ATTEMPT_MADE_SENT 13
+#define ATTEMPT_COLUMNS 13
+
+static const AttrNumber queue_updated[] = {QUEUE_KIND, QUEUE_DUE, QUEUE_STEP, 0};
+static const AttrNumber attempt_updated[] = {ATTEMPT_FINISHED_AT, ATTEMPT_OUTCOME, ATTEMPT_HTTP_STATUS,
+	ATTEMPT_INVOICE_ID, ATTEMPT_INVOICE_URL, ATTEMPT_MADE_SENT, 0};
+static const AttrNumber invoice_updated[] = {MF_IC_STATUS, MF_IC_INVOICE_ID, MF_IC_INVOICE_URL, MF_IC_SENT_AT,
+	MF_IC_LAST_ERROR, MF_IC_ATTEMPTS, 0};
+
+struct MfRecorder
+{
+	MfTable    *queue;
+	MfTable    *attempt;
+	MfTable    *invoice;
+	Datum		sending;		/* words as text */
+	Datum		sent;
+	Datum		accepted;
+};
+
+static bool is_number(MfTable *table, AttrNumber column, int64 number);
+static bool is_null(MfTable *table, AttrNumber column);
+static bool is_word(MfTable *table, AttrNumber column, const char *word);
+
+/* See record.h. */
+MfRecorder *
+mf_recorder_open(const MfSqlScope *scope)
+{
+	MfTable    *invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated);
+	MfRecorder *recorder;
+
+	if (invoice == NULL)
+		return NULL;
+	recorder = (MfRecorder *) palloc(sizeof(MfRecorder));
+	recorder->invoice = invoice;
+	recorder->queue = mf_table_open(scope->schema, "mf_queue", queue_updated);
+	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated);
+	recorder->sending = CStringGetTextDatum(mf_status_name(MF_SENDING));
+	recorder->sent = CStringGetTextDatum(mf_status_name(MF_SENT));
+	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_ACCEPTED));
+	return recorder;
+}
+
+/* See record.h. */
+void
+mf_recorder_close(MfRecorder *recorder)
+{
+	mf_table_close(recorder->attempt);
+	mf_table_close(recorder->queue);
+	mf_table_close(recorder->invoice);
+	pfree(recorder);
+}
+
+/* See record.h. */
+void
+mf_recorder_begin(MfRecorder *recorder)
+{
+	/* what statements of this transaction have locked and written is seen */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	mf_table_begin(recorder->invoice);
+	mf_table_begin(recorder->queue);
+	mf_table_begin(recorder->attempt);
+	AfterTriggerBeginQuery();
+}
+
+/* See record.h. */
+void
+mf_recorder_end(MfRecorder *recorder)
+{
+	AfterTriggerEndQuery(recorder->invoice->estate);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+}
+
+/* See record.h. */
+bool
+mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt, TimestampTz due, MfFlight *flight)
+{
+	Datum		values[ATTEMPT_COLUMNS];
+	bool		isnull[ATTEMPT_COLUMNS];
+	bytea	   *digest = (bytea *) palloc(VARHDRSZ + sizeof(attempt->body_sha256));
+	MfColumn	entry[] = {
+		{QUEUE_KIND, recorder->sending, false},
+		{QUEUE_DUE, TimestampTzGetDatum(due), false},
+		{QUEUE_STEP, Int16GetDatum(0), false}
+	};
+	MfColumn	invoice[] = {
+		{MF_IC_STATUS, recorder->sending, false},
+		{MF_IC_ATTEMPTS, Int32GetDatum(attempt->attempt), false},
+		{MF_IC_LAST_ERROR, (Datum) 0, true}
+	};
+	ItemPointerData place = job->queue_place;
+
+	if (!mf_table_find(recorder->queue, &place) || !is_number(recorder->queue, QUEUE_INVOICE, job->invoice))
+		return false;
+	flight->invoice_place = job->invoice_place;
+	if (!mf_table_find(recorder->invoice, &flight->invoice_place) ||
+		!is_number(recorder->invoice, MF_IC_ID, job->invoice))
+		return false;
+
+	memset(isnull, true, sizeof(isnull));
+	values[ATTEMPT_INVOICE - 1] = Int64GetDatum(attempt->invoice);
+	values[ATTEMPT_ATTEMPT - 1] = Int32GetDatum(attempt->attempt);
+	values[ATTEMPT_REFERENCE - 1] = CStringGetTextDatum(attempt->reference);
+	SET_VARSIZE(digest, VARHDRSZ + sizeof(attempt->body_sha256));
+	memcpy(VARDATA(digest), attempt->body_sha256, sizeof(attempt->body_sha256));
+	values[ATTEMPT_BODY_SHA256 - 1] = PointerGetDatum(digest);
+	values[ATTEMPT_STARTED_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[ATTEMPT_SEND_BY - 1] = TimestampTzGetDatum(attempt->send_by);
+	values[ATTEMPT_MADE_SENT - 1] = BoolGetDatum(false);
+	memset(isnull, false, ATTEMPT_SEND_BY * sizeof(bool));
+	isnull[ATTEMPT_MADE_SENT - 1] = false;
+	mf_table_insert(recorder->attempt, values, isnull, &flight->attempt_place);
+
+	/* its place in the order stays: while it is being sent that does not matter, and no index has to know */
+	mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_place);
+	mf_table_update(recorder->invoice, invoice, lengthof(invoice), &flight->invoice_place);
+	return true;
+}
+
+/* See record.h. */
+bool
+mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *sent_invoice)
+{
+	const MfSendResult *sent = &flight->sent;
+	ItemPointerData invoice_place = flight->invoice_place;
+	ItemPointerData attempt_place = flight->attempt_place;
+	ItemPointerData queue_place = flight->queue_place;
+	bool		isnull;
+	Datum		now;
+	Datum		invoice_id;
+	Datum		url;
+
+	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_ACCEPTED || sent->error != NULL || sent->invoice_url == NULL ||
+		flight->given_up > 0 || flight->attempt_recorded)
+		return false;
+
+	/* the invoice first, as everybody does */
+	if (!mf_table_lock(recorder->invoice, &invoice_place) ||
+		!is_number(recorder->invoice, MF_IC_ID, flight->invoice) ||
+		!is_word(recorder->invoice, MF_IC_STATUS, mf_status_name(MF_SENDING)) ||
+		DatumGetInt32(mf_table_value(recorder->invoice, MF_IC_ATTEMPTS, &isnull)) != flight->attempt ||
+		DatumGetBool(mf_table_value(recorder->invoice, MF_IC_DUPLICATE_SUSPECTED, &isnull)))
+		return false;
+	if (!mf_table_find(recorder->attempt, &attempt_place) ||
+		!is_number(recorder->attempt, ATTEMPT_INVOICE, flight->invoice) ||
+		DatumGetInt32(mf_table_value(recorder->attempt, ATTEMPT_ATTEMPT, &isnull)) != flight->attempt ||
+		!is_null(recorder->attempt, ATTEMPT_OUTCOME))
+		return false;
+	if (!mf_table_find(recorder->queue, &queue_place) ||
+		!is_number(recorder->queue, QUEUE_INVOICE, flight->invoice) ||
+		!is_word(recorder->queue, QUEUE_KIND, mf_job_name(MF_JOB_SENDING)))
+		return false;
+
+	now = TimestampTzGetDatum(GetCurrentTimestamp());
+	invoice_id = DirectFunctionCall1(int8in, CStringGetDatum(sent->invoice_id));
+	url = CStringGetTextDatum(mf_from_utf8_lossy(sent->invoice_url));
+	{
+		MfColumn	attempt[] = {
+			{ATTEMPT_FINISHED_AT, now, false},
+			{ATTEMPT_OUTCOME, recorder->accepted, false},
+			{ATTEMPT_HTTP_STATUS, Int32GetDatum(flight->http_status), flight->http_status == 0},
+			{ATTEMPT_INVOICE_ID, invoice_id, false},
+			{ATTEMPT_INVOICE_URL, url, false},
+			{ATTEMPT_MADE_SENT, BoolGetDatum(true), false}
+		};
+		MfColumn	invoice[] = {
+			{MF_IC_STATUS, recorder->sent, false},
+			{MF_IC_INVOICE_ID, invoice_id, false},
+			{MF_IC_INVOICE_URL, url, false},
+			{MF_IC_SENT_AT, now, false},
+			{MF_IC_LAST_ERROR, (Datum) 0, true}
+		};
+
+		mf_table_update(recorder->attempt, attempt, lengthof(attempt), &attempt_place);
+		mf_table_update(recorder->invoice, invoice, lengthof(invoice), &invoice_place);
+		mf_table_delete(recorder->queue);
+	}
+	sent_invoice->invoice = flight->invoice;
+	sent_invoice->account = flight->circuit->account;
+	sent_invoice->invoice_id = DatumGetInt64(invoice_id);
+	return true;
+}
+
+static bool
+is_number(MfTable *table, AttrNumber column, int64 number)
+{
+	bool		isnull;
+	Datum		value = mf_table_value(table, column, &isnull);
+
+	return !isnull && DatumGetInt64(value) == number;
+}
+
+static bool
+is_null(MfTable *table, AttrNumber column)
+{
+	bool		isnull;
+
+	(void) mf_table_value(table, column, &isnull);
+	return isnull;
+}
+
+/* Whether the text in the column is that word. */
+static bool
+is_word(MfTable *table, AttrNumber column, const char *word)
+{
+	bool		isnull;
+	text	   *value = DatumGetTextPP(mf_table_value(table, column, &isnull));
+
+	return VARSIZE_ANY_EXHDR(value) == strlen(word) && memcmp(VARDATA_ANY(value), word, strlen(word)) == 0;
+}

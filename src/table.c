@@ -1,0 +1,172 @@
+/*
+ * table.c
+ *	  Single rows of our own tables, by the row functions of the executor.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/table.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "storage/bufmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "table.h"
+
+static EState *make_state(Relation relation, const AttrNumber *updated);
+
+/* See table.h. */
+MfTable *
+mf_table_open(Oid schema, const char *name, const AttrNumber *updated)
+{
+	Relation	relation = table_open(get_relname_relid(name, schema), RowExclusiveLock);
+	MfTable    *table;
+
+	if (relation->trigdesc != NULL &&
+		(relation->trigdesc->trig_update_before_statement || relation->trigdesc->trig_update_after_statement))
+	{
+		table_close(relation, NoLock);
+		return NULL;
+	}
+
+	table = (MfTable *) palloc0(sizeof(MfTable));
+	table->relation = relation;
+	table->estate = make_state(relation, updated);
+	table->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(table->result, relation, 1, NULL, 0);
+	ExecOpenIndices(table->result, false);
+
+	/* so that AFTER triggers find it */
+	table->estate->es_opened_result_relations = lappend(NIL, table->result);
+	mf_eval_plan_qual_init(&table->epq, table->estate);
+	table->found = table_slot_create(relation, &table->estate->es_tupleTable);
+	table->written = ExecAllocTableSlot(&table->estate->es_tupleTable, RelationGetDescr(relation), &TTSOpsHeapTuple);
+	return table;
+}
+
+/* What the row functions want to know of a statement: that it sets these columns of this table. */
+static EState *
+make_state(Relation relation, const AttrNumber *updated)
+{
+	EState	   *estate = CreateExecutorState();
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	Bitmapset  *columns = NULL;
+
+	for (; *updated != 0; updated++)
+		columns = bms_add_member(columns, *updated - FirstLowInvalidHeapAttributeNumber);
+	entry->rtekind = RTE_RELATION;
+	entry->relid = RelationGetRelid(relation);
+	entry->relkind = relation->rd_rel->relkind;
+	entry->rellockmode = RowExclusiveLock;
+	mf_init_range_table(estate, entry, columns);
+	return estate;
+}
+
+/* See table.h. */
+void
+mf_table_begin(MfTable *table)
+{
+	table->estate->es_snapshot = GetActiveSnapshot();
+	table->estate->es_output_cid = GetCurrentCommandId(true);
+	table->blocks = RelationGetNumberOfBlocks(table->relation);
+}
+
+/* See table.h. */
+void
+mf_table_close(MfTable *table)
+{
+	EvalPlanQualEnd(&table->epq);
+	ExecResetTupleTable(table->estate->es_tupleTable, false);
+	ExecCloseIndices(table->result);
+	FreeExecutorState(table->estate);
+	table_close(table->relation, NoLock);
+	pfree(table);
+}
+
+/* See table.h. */
+bool
+mf_table_find(MfTable *table, ItemPointer place)
+{
+	/* the table may have been rewritten since the place was noted */
+	if (!ItemPointerIsValid(place) || ItemPointerGetBlockNumber(place) >= table->blocks)
+		return false;
+	return table_tuple_fetch_row_version(table->relation, place, table->estate->es_snapshot, table->found);
+}
+
+/* See table.h. */
+bool
+mf_table_lock(MfTable *table, ItemPointer place)
+{
+	TM_FailureData failure;
+
+	/* only what our snapshot sees is certain not to be pruned under our hands */
+	if (!mf_table_find(table, place))
+		return false;
+	return table_tuple_lock(table->relation, place, table->estate->es_snapshot, table->found,
+							table->estate->es_output_cid, LockTupleNoKeyExclusive, LockWaitSkip, 0,
+							&failure) == TM_Ok;
+}
+
+/* See table.h. */
+Datum
+mf_table_value(MfTable *table, AttrNumber column, bool *isnull)
+{
+	return slot_getattr(table->found, column, isnull);
+}
+
+/* See table.h. */
+void
+mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer place)
+{
+	TupleDesc	desc = RelationGetDescr(table->relation);
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
+	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
+	int			i;
+
+	slot_getallattrs(table->found);
+	memcpy(values, table->found->tts_values, desc->natts * sizeof(Datum));
+	memcpy(isnull, table->found->tts_isnull, desc->natts * sizeof(bool));
+	for (i = 0; i < count; i++)
+	{
+		values[columns[i].column - 1] = columns[i].value;
+		isnull[columns[i].column - 1] = columns[i].isnull;
+	}
+	ExecStoreHeapTuple(heap_form_tuple(desc, values, isnull), table->written, false);
+	ExecSimpleRelationUpdate(table->result, table->estate, &table->epq, table->found, table->written);
+	*place = table->written->tts_tid;
+	MemoryContextSwitchTo(old);
+	ExecClearTuple(table->written);
+	ResetPerTupleExprContext(table->estate);
+}
+
+/* See table.h. */
+void
+mf_table_delete(MfTable *table)
+{
+	ExecSimpleRelationDelete(table->result, table->estate, &table->epq, table->found);
+	ResetPerTupleExprContext(table->estate);
+}
+
+/* See table.h. */
+void
+mf_table_insert(MfTable *table, const Datum *values, const bool *isnull, ItemPointer place)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
+
+	ExecStoreHeapTuple(heap_form_tuple(RelationGetDescr(table->relation), unconstify(Datum *, values),
+									   unconstify(bool *, isnull)), table->written, false);
+	ExecSimpleRelationInsert(table->result, table->estate, table->written);
+	*place = table->written->tts_tid;
+	MemoryContextSwitchTo(old);
+	ExecClearTuple(table->written);
+	ResetPerTupleExprContext(table->estate);
+}
