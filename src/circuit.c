@@ -17,6 +17,16 @@
 #include "compat.h"
 #include "myfatoorah.h"
 
+/* A claim takes about as long as this from the free slot to the request that fills it, */
+#define CLAIM_MS 10
+
+/* and answers are counted for at least as long. */
+#define COUNT_MS 20
+
+/* Claimed ahead at most: this part of the window, and so many */
+#define AHEAD_PART 4
+#define AHEAD_MAX 64
+
 static MfCircuit *circuits = NULL;
 
 static void back_off(MfCircuit *circuit, TimestampTz now);
@@ -37,6 +47,7 @@ mf_circuit_get(const char *account)
 	circuit = (MfCircuit *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfCircuit));
 	circuit->account = MemoryContextStrdup(TopMemoryContext, account);
 	circuit->mark = DT_NOBEGIN;
+	dlist_init(&circuit->ready);
 	circuit->next = circuits;
 	circuits = circuit;
 	return circuit;
@@ -57,6 +68,7 @@ mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 	int			slots;
 
 	*again = 0;
+	circuit->limit = max_in_flight;
 	if (circuit->window == 0 || circuit->window > max_in_flight)
 		circuit->window = max_in_flight;
 	if (circuit->retry_at > now)
@@ -77,6 +89,38 @@ mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 		slots = Min(slots, (int) circuit->tokens);
 	}
 	return slots;
+}
+
+/* See circuit.h. */
+int
+mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit,
+				  TimestampTz now, TimestampTz *again)
+{
+	int			slots;
+	TimestampTz elapsed = now - circuit->counted_from;
+
+	if (elapsed >= COUNT_MS * INT64CONST(1000))
+	{
+		int64		ahead = (int64) circuit->answers * CLAIM_MS * 1000 / elapsed;
+
+		circuit->ahead = (int) Min(ahead, Min(circuit->window / AHEAD_PART, AHEAD_MAX));
+		circuit->answers = 0;
+		circuit->counted_from = now;
+	}
+	slots = mf_circuit_slots(circuit, max_in_flight, rate_limit, now, again);
+	if (circuit->retry_at > now)
+		return 0;
+	slots = Max(circuit->window - circuit->in_flight, 0) + circuit->ahead - circuit->ready_count;
+	if (rate_limit > 0)
+		slots = Min(slots, (int) circuit->tokens - circuit->ready_count);
+	return Max(slots, 0);
+}
+
+/* See circuit.h. */
+bool
+mf_circuit_open(const MfCircuit *circuit, TimestampTz now)
+{
+	return circuit->in_flight < circuit->window && !circuit->paused && circuit->retry_at <= now;
 }
 
 /*
@@ -142,7 +186,8 @@ mf_circuit_ended(MfCircuit *circuit, MfOutcome outcome, int retry_after, Timesta
 			circuit->failures = 0;
 			circuit->reported = false;
 			circuit->retry_at = 0;
-			circuit->window = Min(circuit->window * 2, PG_INT16_MAX);
+			circuit->window = Min(circuit->window * 2, circuit->limit);
+			circuit->answers++;
 			break;
 		case MF_THROTTLED:
 			back_off(circuit, now);

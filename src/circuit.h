@@ -14,6 +14,7 @@
 #define MF_CIRCUIT_H
 
 #include "datatype/timestamp.h"
+#include "lib/ilist.h"
 
 #include "core/outcome.h"
 
@@ -28,6 +29,7 @@ typedef struct MfCircuit
 	char	   *account;
 	int			in_flight;
 	int			window;			/* requests in flight allowed; 0 = not set yet */
+	int			limit;			/* the account's max_in_flight */
 	int			failures;		/* in a row */
 	bool		reported;		/* the outage has had its log line */
 	bool		paused;			/* by mf_account, as the last claim saw it */
@@ -39,6 +41,11 @@ typedef struct MfCircuit
 	TimestampTz mark;			/* claims need not look at earlier ranks, */
 	int64		mark_invoice;	/* nor at earlier invoices of that rank */
 	bool		more;			/* the latest claim took all it could */
+	dlist_head	ready;			/* flights claimed ahead, to be posted as others land */
+	int			ready_count;
+	int			ahead;			/* how many of them are worth having */
+	int			answers;		/* counted since counted_from */
+	TimestampTz counted_from;
 } MfCircuit;
 
 /* The circuit of an account, made if need be; lives as long as the process. */
@@ -48,8 +55,8 @@ extern MfCircuit *mf_circuit_get(const char *account);
 extern MfCircuit *mf_circuit_first(void);
 
 /*
- * How many requests may start now.  If none because of time, *again is when to
- * ask again, else 0.
+ * How many requests may start now, beside those in flight.  If none because of
+ * time, *again is when to ask again, else 0.
  */
 extern int	mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 							 TimestampTz now, TimestampTz *again);
@@ -60,6 +67,17 @@ extern int	mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_l
  */
 extern int	mf_circuit_polls(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again);
 extern void mf_circuit_polled(MfCircuit *circuit, int count);
+
+/*
+ * How many invoices may be claimed: for the free slots, and ahead for those that
+ * answers will free while the claim is committed.  How many these are follows
+ * the rate of the answers; where there are few it is none.
+ */
+extern int	mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit,
+							  TimestampTz now, TimestampTz *again);
+
+/* Whether a flight that is ready may be posted. */
+extern bool mf_circuit_open(const MfCircuit *circuit, TimestampTz now);
 
 /* A request starts; ends without an outcome worth learning from; ends. */
 extern void mf_circuit_started(MfCircuit *circuit);

@@ -100,7 +100,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 			mf_come_back(again, circuit->paused ? 0 : circuit->retry_at);
 			continue;
 		}
-		slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
+		slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, now, &retry);
 		mf_come_back(again, retry);
 
 		/* every account gets its share of the round */
@@ -297,7 +297,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		later->next = job->kind;
 		later->step = job->step;
 
-		if (claim->under_way(job->invoice, false))
+		if (mf_flight_under_way(job->invoice, false))
 		{
 			later->due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
 			follow_up_count++;

@@ -19,7 +19,6 @@ typedef struct MfClaim
 	dlist_head *claimed;		/* where new flights go */
 	bool		careful;		/* one row only */
 	MfRecorder *recorder;		/* NULL if only SQL will do */
-	bool		(*under_way) (int64 invoice, bool inquiry);
 	int64	   *suspect;		/* set to the row in hand when careful */
 } MfClaim;
 

@@ -11,6 +11,7 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -24,6 +25,21 @@
 /* Times of look-ups after the first, in multiples of myfatoorah.reconcile_delay */
 static const int reconcile_factors[] = {1, 5, 15, 60};
 static const int watch_factors[] = {60, 360, 1440, 4320};
+
+/* Invoices that have a flight under way */
+typedef struct UnderWayKey
+{
+	int64		invoice;
+	int64		inquiry;		/* bool */
+} UnderWayKey;
+
+typedef struct UnderWay
+{
+	UnderWayKey key;
+	int			count;
+} UnderWay;
+
+static HTAB *flights_under_way = NULL;
 
 static bool send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
@@ -126,6 +142,50 @@ mf_flight_is_inquiry(const MfFlight *flight)
 }
 
 /* See flight.h. */
+void
+mf_flight_set_under_way(MfFlight *flight, bool under_way)
+{
+	UnderWayKey key;
+	UnderWay   *entry;
+	bool		found;
+
+	if (flight->invoice == 0 || flight->under_way == under_way)
+		return;
+	if (flights_under_way == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = sizeof(UnderWayKey);
+		control.entrysize = sizeof(UnderWay);
+		flights_under_way = hash_create("myfatoorah flights under way", 256, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	memset(&key, 0, sizeof(key));
+	key.invoice = flight->invoice;
+	key.inquiry = mf_flight_is_inquiry(flight);
+	entry = (UnderWay *) hash_search(flights_under_way, &key, HASH_ENTER, &found);
+	if (!found)
+		entry->count = 0;
+	entry->count += under_way ? 1 : -1;
+	if (entry->count == 0)
+		(void) hash_search(flights_under_way, &key, HASH_REMOVE, NULL);
+	flight->under_way = under_way;
+}
+
+/* See flight.h. */
+bool
+mf_flight_under_way(int64 invoice, bool inquiry)
+{
+	UnderWayKey key;
+
+	if (flights_under_way == NULL)
+		return false;
+	memset(&key, 0, sizeof(key));
+	key.invoice = invoice;
+	key.inquiry = inquiry;
+	return hash_search(flights_under_way, &key, HASH_FIND, NULL) != NULL;
+}
+
+/* See flight.h. */
 MfFlight *
 mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
 						 const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len)
@@ -165,6 +225,7 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 void
 mf_flight_free(MfFlight *flight)
 {
+	mf_flight_set_under_way(flight, false);
 	free(flight->body);
 	mf_send_result_free(&flight->sent);
 	mf_payment_free(&flight->payment);

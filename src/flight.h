@@ -44,6 +44,7 @@ typedef struct MfFlight
 	char	   *sent_reference; /* the same in UTF-8, as it went out */
 	MfCircuit  *circuit;
 	TimestampTz send_by;
+	TimestampTz ready_until;	/* claimed ahead: not kept waiting for longer */
 	TimestampTz answer_by;		/* no answer can come later */
 	int64		send_by_clock;	/* send_by on the clock of the gate */
 	MfHttpTarget *target;		/* valid until the next round */
@@ -75,6 +76,7 @@ typedef struct MfFlight
 	MfRefundResult refunds;
 	MfWebhookLogResult log;
 	int			http_status;
+	bool		under_way;		/* counted by mf_flight_under_way() */
 	bool		attempt_recorded;
 	TimestampTz retry_at;		/* not recorded before */
 } MfFlight;
@@ -98,6 +100,13 @@ extern bool mf_flight_is_lookup(const MfFlight *flight);
 
 /* Whether it asks about payments. */
 extern bool mf_flight_is_inquiry(const MfFlight *flight);
+
+/*
+ * A flight is under way from its claim's commit until its outcome is recorded;
+ * whether one of that invoice, of that kind, is.
+ */
+extern void mf_flight_set_under_way(MfFlight *flight, bool under_way);
+extern bool mf_flight_under_way(int64 invoice, bool inquiry);
 
 /* The status that its invoice has unless somebody else was faster. */
 extern MfStatus mf_flight_expected_status(const MfFlight *flight);

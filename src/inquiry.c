@@ -59,6 +59,13 @@ mf_inquiry_wake(void)
 
 /* See inquiry.h. */
 bool
+mf_inquiry_pending(void)
+{
+	return pending;
+}
+
+/* See inquiry.h. */
+bool
 mf_inquiry_has_work(void)
 {
 	return pending && !waiting;
@@ -195,7 +202,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			due = 0;
 		else if (job->key == NULL)
 			due = TimestampTzPlusMilliseconds(now, (int64) NOT_SENT_DELAY_MS << Min(job->tries++, NOT_SENT_DOUBLINGS));
-		else if (job->event == 0 && claim->under_way(job->invoice, true))
+		else if (job->event == 0 && mf_flight_under_way(job->invoice, true))
 			due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
 		else if ((target = mf_claim_target(claim->http, account->name, job->created_by, &targets))->target == NULL)
 		{

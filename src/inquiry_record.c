@@ -155,6 +155,7 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 		}
 		dlist_delete(&flight->node);
 		dlist_push_tail(recorded, &flight->node);
+		mf_flight_set_under_way(flight, false);
 	}
 
 	if (batch.change_count > 0)

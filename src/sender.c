@@ -38,6 +38,9 @@
 #define PURGE_BATCH_DELAY_MS 1000
 #define PURGE_IDLE_DELAY_MS 3600000
 
+/* What was claimed ahead waits for a free slot no longer than this. */
+#define READY_MS 500
+
 /* Outcomes recorded in one round */
 #define RECORD_LIMIT 200
 
@@ -62,9 +65,14 @@ static void record_accepted(const MfSqlScope *scope, MfRecorder *recorder, Times
 static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition);
 static void purge_history(const MfSqlScope *scope, TimestampTz now);
 static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
-static bool under_way(int64 invoice, bool inquiry);
 static bool ready(dlist_head *list, TimestampTz now);
 static void land(MfFlight *flight);
+static void move_to_recorded(MfFlight *flight);
+static void post_ready(MfCircuit *circuit);
+static void post(MfFlight *flight);
+static MfFlight *take_ready(MfCircuit *circuit);
+static void fail_ready(MfCircuit *circuit, const char *error);
+static void give_back_ready(TimestampTz now, TimestampTz *again);
 
 /* See sender.h. */
 void
@@ -128,7 +136,10 @@ mf_sender_has_work(void)
 		return true;
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
-		if (circuit->more && circuit->in_flight < circuit->window && circuit->retry_at <= now)
+		if (circuit->more && circuit->retry_at <= now &&
+			circuit->in_flight + circuit->ready_count < circuit->window + circuit->ahead)
+			return true;
+		if (circuit->ready_count > 0 && (circuit->retry_at > now || circuit->paused))
 			return true;
 	}
 	return false;
@@ -174,12 +185,13 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	mf_sql_begin(&scope, schema);
 	if (try_now)
 		mf_queue_try_now(&scope);
+	give_back_ready(now, again);
 	mf_inquiry_record(&scope, &answered, &recorded, careful_rounds > 0, now, again);
 	recorder = careful_rounds > 0 ? NULL : mf_recorder_open(&scope);
 	record_outcomes(&scope, recorder, now, again);
 	if (!gate_closed)
 	{
-		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, under_way, &suspect_invoice};
+		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, &suspect_invoice};
 
 		mf_inquiry_claim(&scope, &claim, now, again);
 		mf_claim_due(&scope, &claim, now, again);
@@ -313,8 +325,7 @@ record_outcomes(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now, 
 			mf_queue_pause(scope->schema, flight->circuit->account, "sender", error);
 			mf_circuit_report(flight->circuit, "is paused", error);
 		}
-		dlist_delete(&flight->node);
-		dlist_push_tail(&recorded, &flight->node);
+		move_to_recorded(flight);
 	}
 
 	if (transition_count > 0)
@@ -346,8 +357,7 @@ record_accepted(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now)
 		if (flight->retry_at <= now && mf_record_accepted(recorder, flight, &sent[count]))
 		{
 			count++;
-			dlist_delete(&flight->node);
-			dlist_push_tail(&recorded, &flight->node);
+			move_to_recorded(flight);
 		}
 	}
 	mf_recorder_end(recorder);
@@ -356,6 +366,14 @@ record_accepted(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now)
 		mf_inquiry_opened(scope, sent, count);
 		MF_FAILPOINT("outcome_recorded");
 	}
+}
+
+static void
+move_to_recorded(MfFlight *flight)
+{
+	dlist_delete(&flight->node);
+	dlist_push_tail(&recorded, &flight->node);
+	mf_flight_set_under_way(flight, false);
 }
 
 /* An invoice that may exist twice is not finished by being sent. */
@@ -386,6 +404,8 @@ tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice)
 void
 mf_sender_post(void)
 {
+	MfCircuit  *circuit;
+
 	if (!dlist_is_empty(&recorded))
 		MF_FAILPOINT("outcome_committed");
 	while (!dlist_is_empty(&recorded))
@@ -400,25 +420,102 @@ mf_sender_post(void)
 	while (!dlist_is_empty(&claimed))
 	{
 		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
-		char	   *body = flight->body;
-		char		error[MF_HTTP_ERROR_SIZE];
 
-		flight->body = NULL;
-		mf_circuit_started(flight->circuit);
-		request_count++;
-		flight->exchange = mf_http_post(http, flight->target, mf_flight_path(flight), body, flight->body_len,
-										flight->send_by_clock, flight, error, sizeof(error));
-		if (flight->exchange != NULL)
+		mf_flight_set_under_way(flight, true);
+		if (flight->kind == MF_JOB_SEND)
 		{
-			dlist_push_tail(&flying, &flight->node);
-			flying_count++;
-			MF_FAILPOINT("posted");
+			flight->ready_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), READY_MS);
+			mf_http_target_hold(flight->target);
+			dlist_push_tail(&flight->circuit->ready, &flight->node);
+			flight->circuit->ready_count++;
 		}
 		else
+			post(flight);
+	}
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+		post_ready(circuit);
+}
+
+/* Posts flights that are ready while the account has free slots. */
+static void
+post_ready(MfCircuit *circuit)
+{
+	while (circuit->ready_count > 0 && !gate_closed && mf_circuit_open(circuit, GetCurrentTimestamp()))
+	{
+		MfFlight   *flight = take_ready(circuit);
+
+		post(flight);
+		mf_http_target_let_go(flight->target);
+	}
+}
+
+/* The first one; its target is still held. */
+static MfFlight *
+take_ready(MfCircuit *circuit)
+{
+	circuit->ready_count--;
+	return dlist_container(MfFlight, node, dlist_pop_head_node(&circuit->ready));
+}
+
+/* The first one ends without having left. */
+static void
+fail_ready(MfCircuit *circuit, const char *error)
+{
+	MfFlight   *flight = take_ready(circuit);
+
+	mf_http_target_let_go(flight->target);
+	mf_flight_fail(flight, false, error);
+	dlist_push_tail(&landed, &flight->node);
+}
+
+/*
+ * What was claimed ahead and cannot be posted soon has not been sent: the row
+ * waits on the agenda, where people can see and change it.  Sets *again to when
+ * this must be asked again.
+ */
+static void
+give_back_ready(TimestampTz now, TimestampTz *again)
+{
+	MfCircuit  *circuit;
+
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	{
+		while (circuit->ready_count > 0)
 		{
-			mf_flight_fail(flight, false, error);
-			land(flight);
+			MfFlight   *flight = dlist_container(MfFlight, node, dlist_head_node(&circuit->ready));
+
+			if (circuit->retry_at <= now && !circuit->paused && flight->ready_until > now)
+			{
+				mf_come_back(again, flight->ready_until);
+				break;
+			}
+			fail_ready(circuit, "no slot became free for it in time");
 		}
+	}
+}
+
+/* Lets a flight leave. */
+static void
+post(MfFlight *flight)
+{
+	char	   *body = flight->body;
+	char		error[MF_HTTP_ERROR_SIZE];
+
+	flight->body = NULL;
+	mf_circuit_started(flight->circuit);
+	request_count++;
+	flight->exchange = mf_http_post(http, flight->target, mf_flight_path(flight), body, flight->body_len,
+									flight->send_by_clock, flight, error, sizeof(error));
+	if (flight->exchange != NULL)
+	{
+		dlist_push_tail(&flying, &flight->node);
+		flying_count++;
+		MF_FAILPOINT("posted");
+	}
+	else
+	{
+		mf_flight_fail(flight, false, error);
+		land(flight);
 	}
 }
 
@@ -440,6 +537,10 @@ mf_sender_run(void)
 		dlist_delete(&flight->node);
 		flying_count--;
 		land(flight);
+
+		/* unless somebody wants to know something, whose turn it is first */
+		if (!mf_inquiry_pending())
+			post_ready(flight->circuit);
 	}
 	return !dlist_is_empty(&landed) || !dlist_is_empty(&answered);
 }
@@ -476,6 +577,7 @@ mf_sender_round_failed(bool to_blame)
 	{
 		bool		inquiry = mf_flight_is_inquiry(dlist_container(MfFlight, node, iter.cur));
 
+		mf_flight_set_under_way(dlist_container(MfFlight, node, iter.cur), true);
 		dlist_delete(iter.cur);
 		dlist_push_head(inquiry ? &answered : &landed, iter.cur);
 	}
@@ -540,6 +642,13 @@ mf_sender_blame(Oid schema, const char *error)
 void
 mf_sender_abort(void)
 {
+	MfCircuit  *circuit;
+
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	{
+		while (circuit->ready_count > 0)
+			fail_ready(circuit, "the worker was stopped before it was sent");
+	}
 	while (!dlist_is_empty(&flying))
 	{
 		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&flying));
@@ -580,28 +689,4 @@ mf_sender_abandon(void)
 						   mf_outcome_name(mf_flight_outcome(flight)),
 						   flight->sent.invoice_id ? flight->sent.invoice_id : "none")));
 	}
-}
-
-/* Whether a request of that invoice, of that kind, is under way or not recorded yet. */
-static bool
-under_way(int64 invoice, bool inquiry)
-{
-	dlist_head *lists[2];
-	int			i;
-
-	lists[0] = &flying;
-	lists[1] = inquiry ? &answered : &landed;
-	for (i = 0; i < 2; i++)
-	{
-		dlist_iter	iter;
-
-		dlist_foreach(iter, lists[i])
-		{
-			const MfFlight *flight = dlist_container(MfFlight, node, iter.cur);
-
-			if (flight->invoice == invoice && mf_flight_is_inquiry(flight) == inquiry)
-				return true;
-		}
-	}
-	return false;
 }

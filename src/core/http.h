@@ -113,6 +113,13 @@ extern bool mf_http_base_url_valid(const char *base_url, char *error, size_t err
 extern void mf_http_target_release(MfHttpTarget *target);
 
 /*
+ * A target that is held lives on when it is released, for a request that is
+ * still to be posted, until it is let go as often.
+ */
+extern void mf_http_target_hold(MfHttpTarget *target);
+extern void mf_http_target_let_go(MfHttpTarget *target);
+
+/*
  * Starts "POST base_url + path".  Takes ownership of "body", a malloc'd block
  * of "body_len" bytes, also on failure; NULL counts as out of memory.  "send_by" is a reading of
  * mf_http_clock(): if the gate is reached later than that, nothing is sent; 0

@@ -58,7 +58,7 @@ struct MfHttpTarget
 	long		connect_timeout_ms;
 	MfHttpTransfer *idle;		/* free list */
 	int			idle_count;
-	size_t		busy;			/* transfers that run */
+	size_t		busy;			/* transfers that run, and holds */
 };
 
 /* Begins the first header of every target, which holds the key. */

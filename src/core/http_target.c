@@ -264,6 +264,20 @@ mf_http_target_release(MfHttpTarget *target)
 	mf_http_restore_signals(&saved);
 }
 
+void
+mf_http_target_hold(MfHttpTarget *target)
+{
+	target->busy++;
+}
+
+void
+mf_http_target_let_go(MfHttpTarget *target)
+{
+	target->busy--;
+	if (target->released)
+		mf_http_target_release(target);
+}
+
 /* Nothing of it may be running. */
 void
 mf_http_target_free(MfHttpTarget *target)

@@ -1,0 +1,133 @@
+# How attempts are recorded: row by row where it can be, by SQL where somebody's triggers want a statement, and in either
+# way the same. And what is claimed ahead of the free slots: it fills them at once, never more of them than there are, and
+# is given back when it would have to wait.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $send = { path => '/v2/SendPayment' };
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '1h'");
+my $batch = 0;
+
+$mf->setup_account($node, 'postgres', $sandbox);
+$mf->wait_worker($node, 'postgres');
+
+sub sql
+{
+	return $node->safe_psql('postgres', @_);
+}
+
+# Sends twenty invoices; what the attempt, the history and the agenda say of them must not depend on the way.
+sub same_record
+{
+	my ($what) = @_;
+	my $prefix = 'same-' . ++$batch;
+	my $in = "IN (SELECT id FROM mf_invoice WHERE customer_reference LIKE '$prefix-%')";
+
+	$mf->insert_many($node, 'postgres', $prefix, 20);
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$prefix-%' AND status = 'sent'", 20);
+	is(sql("SELECT DISTINCT status, attempts, invoice_id IS NOT NULL, invoice_url LIKE 'http%', sent_at >= created_at, last_error,
+			cancel_requested, duplicate_suspected FROM mf_invoice WHERE id $in"), 'sent|1|t|t|t||f|f', "$what: the rows");
+	is(sql("SELECT DISTINCT a.attempt, a.outcome, a.http_status, a.error, a.invoice_id = i.invoice_id, a.invoice_url = i.invoice_url,
+			a.reference = i.reference, length(a.body_sha256), a.started_at < a.finished_at, a.send_by > a.started_at
+			FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE i.id $in"), '1|accepted|200||t|t|t|32|t|t', "$what: the attempts");
+	is(sql("SELECT history, count(*) FROM (SELECT string_agg(concat_ws(' ', actor, from_status, to_status, attempt, reason), ', ' ORDER BY at) AS history
+			FROM mf_history WHERE invoice $in AND from_status IS NOT NULL GROUP BY invoice) h GROUP BY 1"),
+		'sender queued sending 1 claimed, sender sending sent 1 accepted|20', "$what: the history");
+	is(sql("SELECT (SELECT count(*) FROM mf_queue WHERE invoice $in), (SELECT count(*) FROM mf_inquiry WHERE invoice $in)"), '0|20',
+		"$what: the agendas");
+	return $prefix;
+}
+
+same_record('row by row');
+is(sql('SELECT count(*) FROM mf_attempt WHERE made_sent'), 20, 'the attempts stand for the history');
+is(sql('SELECT count(*) FROM mf_transition'), 0, 'which needs no rows of its own');
+
+# Triggers of users: by row, before and after; they see both changes, in this role, and may change columns of their own.
+sql(q{
+	CREATE TABLE seen (id bigint, what text, role name DEFAULT current_user);
+	GRANT INSERT ON seen TO myfatoorah_worker;
+	ALTER TABLE mf_invoice ADD shown text, ADD doubled numeric GENERATED ALWAYS AS (2 * invoice_value) STORED;
+	CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO public.seen VALUES (NEW.id, OLD.status || '>' || NEW.status); RETURN NULL; END $$;
+	CREATE FUNCTION show() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN NEW.shown := coalesce(NEW.shown || ' ', '') || NEW.status; RETURN NEW; END $$;
+	CREATE TRIGGER note AFTER UPDATE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION note();
+	CREATE TRIGGER note_account AFTER UPDATE OF account ON mf_invoice FOR EACH ROW EXECUTE FUNCTION note();
+	CREATE TRIGGER show BEFORE UPDATE OF status ON mf_invoice FOR EACH ROW EXECUTE FUNCTION show();
+});
+my $prefix = same_record('with row triggers');
+is(sql(q{SELECT what, role, count(*) FROM seen GROUP BY 1, 2 ORDER BY 1}), "queued>sending|myfatoorah_worker|20\nsending>sent|myfatoorah_worker|20",
+	'AFTER triggers see both changes, and those of other columns see none');
+is(sql("SELECT DISTINCT shown, doubled = 2 * invoice_value FROM mf_invoice WHERE customer_reference LIKE '$prefix-%'"), 'sending sent|t',
+	'BEFORE triggers may change columns of their own; generated ones are kept');
+sql('DROP TRIGGER note ON mf_invoice; DROP TRIGGER note_account ON mf_invoice; DROP TRIGGER show ON mf_invoice; TRUNCATE seen');
+
+# By statement, with transition tables: only SQL does that.
+sql(q{
+	CREATE FUNCTION note_all() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO public.seen SELECT n.id, o.status || '>' || n.status FROM new_rows n JOIN old_rows o USING (id); RETURN NULL; END $$;
+	CREATE TRIGGER note_all AFTER UPDATE ON mf_invoice REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+		FOR EACH STATEMENT EXECUTE FUNCTION note_all();
+});
+same_record('with a statement trigger');
+is(sql(q{SELECT what, count(*) FROM seen GROUP BY 1 ORDER BY 1}), "queued>sending|20\nsending>sent|20", 'it sees all rows of both changes');
+is(sql('SELECT count(*) FROM mf_attempt WHERE made_sent'), 40, 'the history has rows of its own then');
+sql('DROP TRIGGER note_all ON mf_invoice; DROP FUNCTION note_all()');
+
+# While requests are under way the rows move: the answers find them all the same.
+foreach my $move ('VACUUM FULL mf_invoice, mf_queue, mf_attempt', 'CLUSTER mf_invoice USING mf_invoice_pkey',
+	'UPDATE mf_invoice SET shown = id WHERE status = \'sending\'')
+{
+	my $before = $sandbox->count(%$send);
+	my $name = 'moved-' . ++$batch;
+
+	$sandbox->faults({ path => 'SendPayment', delay_ms => 2500, times => 10 });
+	$mf->insert_many($node, 'postgres', $name, 10);
+	$sandbox->wait_count($send, $before + 10) or die "they are not sent\n";
+	# of the user's columns only those that we know may not change
+	sql($move =~ /^UPDATE/ ? "SET ROLE myfatoorah_worker; $move" : $move);
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$name-%' AND status = 'sent' AND invoice_id IS NOT NULL", 10);
+	is(sql("SELECT count(*), count(DISTINCT a.invoice_id) FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice
+			WHERE i.customer_reference LIKE '$name-%' AND a.outcome = 'accepted' AND a.invoice_id = i.invoice_id"), '10|10', "after $move each has its answer");
+	is(sql("SELECT count(*) FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.customer_reference LIKE '$name-%' AND h.to_status = 'sent'"),
+		10, 'once in the history');
+	$sandbox->clear_faults;
+}
+
+# Claimed ahead: a backlog with an API that takes its time
+my $window = 8;
+sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '$window', ADD timeout '20s')");
+$sandbox->reset;
+$sandbox->faults({ path => 'SendPayment', delay_ms => 5, times => -1 });
+$mf->insert_many($node, 'postgres', 'ahead', 2000);
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'ahead-%' AND status = 'sent'", 2000);
+my %events;
+foreach ($sandbox->ledger(%$send, bodies => 0))
+{
+	$events{ $_->{complete_us} }++;
+	$events{ $_->{answered_us} }--;
+}
+my ($now, $most) = (0, 0);
+foreach (sort { $a <=> $b } keys %events)
+{
+	$now += $events{$_};
+	$most = $now if $now > $most;
+}
+is($most, $window, 'as many at once as max_in_flight says, and no more');
+is(sql("SELECT count(*), max(attempts) FROM mf_invoice WHERE customer_reference LIKE 'ahead-%'"), '2000|1', 'each once');
+
+# The API stops answering: what was claimed ahead goes back to the queue, and is sent later.
+$sandbox->reset;
+$sandbox->faults({ path => 'SendPayment', delay_ms => 3, times => 1000 }, { path => 'SendPayment', delay_ms => 4000, times => $window });
+$mf->insert_many($node, 'postgres', 'stalled', 1500);
+$sandbox->wait_count($send, 1000 + $window) or die "they are not sent\n";
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sending'", $window);
+is($sandbox->count(%$send), 1000 + $window, 'nothing leaves while all slots are taken');
+is(sql("SELECT error, count(*) FROM mf_attempt WHERE outcome = 'not_sent' GROUP BY 1"), 'no slot became free for it in time|' . $window / 4,
+	'what was claimed ahead went back, and its attempt says why');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'stalled-%' AND status = 'sent'", 1500);
+is($sandbox->count(%$send), 1500, 'in the end each was sent once');
+
+$node->stop;
+done_testing();
