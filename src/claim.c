@@ -36,7 +36,7 @@
 /* A row that cannot be sent for want of a key waits this long, then twice as long, ... */
 #define NO_KEY_DELAY_MS 60000
 
-/* Accounts new on the agenda are looked for this often while others are busy, and always when none is. */
+/* Accounts new on the agenda are looked for at most this often while others are busy. */
 #define AGENDA_REFRESH_MS 20
 
 /* A claimed job that is sent */
@@ -47,6 +47,7 @@ typedef struct Start
 } Start;
 
 static TimestampTz mark_reset_at = 0;
+static bool agenda_changed = true;
 static TimestampTz agenda_refresh_at = 0;
 static List *agenda_circuits = NIL; /* of the accounts on the agenda, as last looked for */
 
@@ -162,10 +163,18 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 	}
 }
 
+/* See claim.h. */
+void
+mf_claim_agenda_changed(void)
+{
+	agenda_changed = true;
+}
+
 /*
  * The circuits of the accounts that have something on the agenda.  To look for
- * them costs more than a claim, so that is not done in each round of a busy
- * worker; *again makes sure that it is done.
+ * them costs more than a claim, so that is done after commits that have changed
+ * the agenda, and not after each of them while the worker is busy; *again makes
+ * sure that it is done.
  */
 static List *
 agenda(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
@@ -174,6 +183,8 @@ agenda(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 	MemoryContext old;
 	ListCell   *lc;
 
+	if (!agenda_changed)
+		return agenda_circuits;
 	foreach(lc, agenda_circuits)
 	{
 		MfCircuit  *circuit = (MfCircuit *) lfirst(lc);
@@ -199,6 +210,7 @@ agenda(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 		MemoryContextSwitchTo(old);
 	}
 	agenda_refresh_at = TimestampTzPlusMilliseconds(now, AGENDA_REFRESH_MS);
+	agenda_changed = false;
 	return agenda_circuits;
 }
 

@@ -22,6 +22,9 @@ typedef struct MfClaim
 	int64	   *suspect;		/* set to the row in hand when careful */
 } MfClaim;
 
+/* A commit has changed the agenda: there may be accounts on it that were not before. */
+extern void mf_claim_agenda_changed(void);
+
 /*
  * Claims what is due within the limits of each account and records the
  * attempts, all in the caller's transaction.  Moves *again forward to when it

@@ -16,6 +16,7 @@
 #include "payment.h"
 #include "queue_internal.h"
 #include "sql_array.h"
+#include "wake.h"
 
 static MfStatement insert_statement = {
 	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
@@ -275,6 +276,7 @@ mf_queue_pause(Oid schema, const char *account, const char *by, const char *reas
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &pause_statement, values, nulls);
 	mf_sql_end(&scope);
+	mf_pause_at_commit();
 }
 
 /* See queue.h. */

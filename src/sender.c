@@ -59,6 +59,7 @@ static MfFlight *suspect_flight = NULL;
 static TimestampTz purge_at = 0;
 static bool try_now = false;
 static bool gate_closed = false;
+static bool holding = false;
 
 static void record_outcomes(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now, TimestampTz *again);
 static void record_accepted(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now);
@@ -119,6 +120,12 @@ mf_sender_try_now(void)
 }
 
 void
+mf_sender_hold(void)
+{
+	holding = true;
+}
+
+void
 mf_sender_close_gate(void)
 {
 	gate_closed = true;
@@ -132,7 +139,7 @@ mf_sender_has_work(void)
 	TimestampTz now = GetCurrentTimestamp();
 	MfCircuit  *circuit;
 
-	if (ready(&landed, now) || ready(&answered, now) || mf_inquiry_has_work())
+	if (holding || ready(&landed, now) || ready(&answered, now) || mf_inquiry_has_work())
 		return true;
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
@@ -406,6 +413,7 @@ mf_sender_post(void)
 {
 	MfCircuit  *circuit;
 
+	holding = false;
 	if (!dlist_is_empty(&recorded))
 		MF_FAILPOINT("outcome_committed");
 	while (!dlist_is_empty(&recorded))
@@ -440,7 +448,7 @@ mf_sender_post(void)
 static void
 post_ready(MfCircuit *circuit)
 {
-	while (circuit->ready_count > 0 && !gate_closed && mf_circuit_open(circuit, GetCurrentTimestamp()))
+	while (circuit->ready_count > 0 && !gate_closed && !holding && mf_circuit_open(circuit, GetCurrentTimestamp()))
 	{
 		MfFlight   *flight = take_ready(circuit);
 

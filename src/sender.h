@@ -52,6 +52,9 @@ extern bool mf_sender_has_work(void);
 /* A person has mended something: no back-off counts any more. */
 extern void mf_sender_try_now(void);
 
+/* An account was paused: nothing more leaves before the next round has seen which. */
+extern void mf_sender_hold(void);
+
 /* Requests posted and without an outcome yet. */
 extern int	mf_sender_in_flight(void);
 

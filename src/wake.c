@@ -31,6 +31,7 @@ MfShared   *mf_shared = NULL;
 static bool wake_worker_pending = false;
 static bool try_now_pending = false;
 static bool inquiries_pending = false;
+static bool pause_pending = false;
 static bool waiting_pending = false;
 static Oid	launcher_pending = InvalidOid;	/* database to start a worker for */
 static Oid	held_databases[MAX_HOLDS];
@@ -50,7 +51,7 @@ static void register_xact_callback(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void forget_pending(void);
 static void release_holds(void);
-static void wake_worker(Oid database, bool try_now, bool inquiries);
+static void wake_worker(Oid database, bool try_now, bool inquiries, bool pause);
 static void restart_worker(Oid database);
 
 /* See wake.h. */
@@ -128,6 +129,14 @@ mf_try_now_at_commit(void)
 
 /* See wake.h. */
 void
+mf_pause_at_commit(void)
+{
+	pause_pending = true;
+	mf_wake_worker_at_commit();
+}
+
+/* See wake.h. */
+void
 mf_wake_inquiries_at_commit(void)
 {
 	inquiries_pending = true;
@@ -179,6 +188,7 @@ at_transaction_end(XactEvent event, void *arg)
 	bool		worker = wake_worker_pending;
 	bool		try_now = try_now_pending;
 	bool		inquiries = inquiries_pending;
+	bool		pause = pause_pending;
 	bool		waiting = waiting_pending;
 	Oid			launcher = launcher_pending;
 	Oid			restart = restart_pending;
@@ -190,7 +200,7 @@ at_transaction_end(XactEvent event, void *arg)
 			forget_pending();
 			release_holds();
 			if (worker)
-				wake_worker(MyDatabaseId, try_now, inquiries);
+				wake_worker(MyDatabaseId, try_now, inquiries, pause);
 			if (waiting && mf_shared != NULL)
 			{
 				ConditionVariableBroadcast(&mf_shared->invoices);
@@ -215,7 +225,7 @@ at_transaction_end(XactEvent event, void *arg)
 static void
 forget_pending(void)
 {
-	wake_worker_pending = try_now_pending = inquiries_pending = waiting_pending = false;
+	wake_worker_pending = try_now_pending = inquiries_pending = pause_pending = waiting_pending = false;
 	launcher_pending = restart_pending = InvalidOid;
 }
 
@@ -247,11 +257,11 @@ restart_worker(Oid database)
 void
 mf_wake_worker(Oid database)
 {
-	wake_worker(database, false, true);
+	wake_worker(database, false, true, true);
 }
 
 static void
-wake_worker(Oid database, bool try_now, bool inquiries)
+wake_worker(Oid database, bool try_now, bool inquiries, bool pause)
 {
 	MfSlot	   *slot;
 
@@ -265,6 +275,8 @@ wake_worker(Oid database, bool try_now, bool inquiries)
 			pg_atomic_write_u32(&slot->try_now, 1);
 		if (inquiries)
 			pg_atomic_write_u32(&slot->inquiries, 1);
+		if (pause)
+			pg_atomic_write_u32(&slot->pause, 1);
 		pg_atomic_write_u32(&slot->work, 1);
 		mf_set_latch_of(slot->proc_number);
 	}
@@ -342,6 +354,7 @@ mf_find_slot(Oid database, bool create)
 	pg_atomic_init_u32(&unused->work, 1);
 	pg_atomic_init_u32(&unused->inquiries, 0);
 	pg_atomic_init_u32(&unused->try_now, 0);
+	pg_atomic_init_u32(&unused->pause, 0);
 	pg_atomic_init_u32(&unused->listener.waiting, 0);
 	pg_atomic_init_u32(&unused->listener.reread, 0);
 	unused->proc_number = unused->listener.proc_number = MF_INVALID_PROC_NUMBER;

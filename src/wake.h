@@ -63,6 +63,7 @@ typedef struct MfSlot
 	pg_atomic_uint32 work;		/* set: the agenda has changed */
 	pg_atomic_uint32 inquiries; /* set: the agenda of inquiries has changed */
 	pg_atomic_uint32 try_now;	/* set: forget what failed before */
+	pg_atomic_uint32 pause;		/* set: look who is paused before posting */
 	MfWorkerEnd end;			/* how the latest worker ended */
 	TimestampTz started_at;
 	int			in_flight;
@@ -99,6 +100,9 @@ extern void mf_wake_inquiries_at_commit(void);
 
 /* After the commit of this transaction, wake those who wait for an invoice to change, also in the listener. */
 extern void mf_wake_waiting_at_commit(void);
+
+/* The same, and have it post nothing more before it has seen who is paused. */
+extern void mf_pause_at_commit(void);
 
 /* The same, and have it try at once what it has put off after failures. */
 extern void mf_try_now_at_commit(void);

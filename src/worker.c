@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "account.h"
+#include "claim.h"
 #include "compat.h"
 #include "failpoint.h"
 #include "inquiry.h"
@@ -103,6 +104,7 @@ mf_worker_main(Datum main_arg)
 
 	while (!mf_shutdown_requested)
 	{
+		bool		changed;
 		bool		due;
 
 		if (ConfigReloadPending)
@@ -116,14 +118,18 @@ mf_worker_main(Datum main_arg)
 		}
 		listener_again = mf_listener_attend(my_slot);
 
+		if (pg_atomic_exchange_u32(&my_slot->pause, 0) != 0)
+			mf_sender_hold();
 		(void) mf_sender_run();
 		if (pg_atomic_exchange_u32(&my_slot->try_now, 0) != 0)
 			mf_sender_try_now();
 		if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
 			mf_inquiry_wake();
 		due = again != 0 && GetCurrentTimestamp() >= again;
-		if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0 || due ||
-			(errors_in_a_row == 0 && mf_sender_has_work()))
+		changed = pg_atomic_exchange_u32(&my_slot->work, 0) != 0;
+		if (changed)
+			mf_claim_agenda_changed();
+		if (changed || due || (errors_in_a_row == 0 && mf_sender_has_work()))
 		{
 			if (!run_round(&again))
 				break;
