@@ -119,7 +119,7 @@ is(sql("SELECT count(*), max(attempts) FROM mf_invoice WHERE customer_reference 
 
 # The API stops answering: what was claimed ahead goes back to the queue, and is sent later.
 $sandbox->reset;
-$sandbox->faults({ path => 'SendPayment', delay_ms => 3, times => 1000 }, { path => 'SendPayment', delay_ms => 4000, times => $window });
+$sandbox->faults({ path => 'SendPayment', delay_ms => 3, times => 1000 }, { path => 'SendPayment', delay_ms => 10000, times => $window });
 $mf->insert_many($node, 'postgres', 'stalled', 1500);
 $sandbox->wait_count($send, 1000 + $window) or die "they are not sent\n";
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sending'", $window);

@@ -152,8 +152,8 @@ foreach my $name (sort keys %strange)
 	sql("SELECT mf_refresh($id)");
 	$sandbox->wait_count({ %$status, reference => sql("SELECT reference FROM mf_invoice WHERE id = $id") }, 1);
 	$mf->wait_for($node, $db, 'SELECT in_flight FROM mf_worker_status', 0);
-	is(sql("SELECT payment_status, base_value, payment_id, overpaid FROM mf_invoice WHERE id = $id"), $was, "$name: changes nothing")
-	  if asked($word) <= 2;
+	my $is = sql("SELECT payment_status, base_value, payment_id, overpaid FROM mf_invoice WHERE id = $id");
+	is($is, $was, "$name: changes nothing") if asked($word) <= 2;
 	is(sql("SELECT count(*) FROM mf_inquiry WHERE invoice = $id"), 1, "$name: it is asked again");
 	sql("UPDATE mf_inquiry SET due = now() WHERE invoice = $id; SELECT mf_refresh($id)") if $name =~ /found|another invoice/;
 	sql("SELECT mf_refresh($id)") if $name eq 'not found' || $name eq 'another invoice';
