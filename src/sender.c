@@ -532,6 +532,7 @@ bool
 mf_sender_run(void)
 {
 	MfHttpExchange *exchange;
+	bool		posted = false;
 
 	mf_http_perform(http);
 	while ((exchange = mf_http_next_done(http)) != NULL)
@@ -547,9 +548,15 @@ mf_sender_run(void)
 		land(flight);
 
 		/* unless somebody wants to know something, whose turn it is first */
-		if (!mf_inquiry_pending())
+		if (!mf_inquiry_pending() && flight->circuit->ready_count > 0)
+		{
 			post_ready(flight->circuit);
+			posted = true;
+		}
 	}
+	/* what has filled a slot leaves before the outcomes are recorded */
+	if (posted)
+		mf_http_perform(http);
 	return !dlist_is_empty(&landed) || !dlist_is_empty(&answered);
 }
 

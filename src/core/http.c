@@ -7,15 +7,13 @@
  * easy handle of a target with every option of that target already set; it is
  * taken from the target's free list, serves one exchange and goes back.
  *
- * This file has the multi handle and the life of an exchange; what libcurl
- * calls is in http_callbacks.c, easy handles are in http_transfer.c.
+ * This file has the multi handle; the life of an exchange is in
+ * http_exchange.c, what libcurl calls in http_callbacks.c, its sockets in
+ * http_watch.c, easy handles in http_transfer.c.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http.c
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE				/* memmem() */
-#endif
 #include "http_private.h"
 
 #include <errno.h>
@@ -28,14 +26,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Idle connections kept, and idle easy handles kept per target */
-#define MAX_CONNECTIONS 64
-#define MAX_IDLE_TRANSFERS 64
+/* What was needed at the same time counts for as long, and up to twice that */
+#define PEAK_SPAN (INT64_C(60) * 1000000000)
 
-/* Room for a usual answer without growing */
-#define FIRST_RESPONSE_SIZE 4096
-
-#define EVENTS_AT_ONCE 64
+#define EVENTS_AT_ONCE 256
 
 /* Goes to "failed" with the name of the option if libcurl refuses it. */
 #define SETMOPT(multi, option, value) \
@@ -50,9 +44,9 @@
 	} while (0)
 
 static bool init_libcurl(char *error, size_t error_size);
-static void end_transfer(MfHttpTransfer *transfer, bool keep);
-static void hide_key(const MfHttpTarget *target, char *text, size_t len);
-static void finish(MfHttpTransfer *transfer, CURLcode code);
+static void set_kept(MfHttp *http, size_t kept);
+static int64_t quiet_until(const MfHttp *http);
+static void shrink(MfHttp *http);
 static void collect(MfHttp *http);
 static void fail_all(MfHttp *http, const char *why);
 static void act(MfHttp *http, curl_socket_t fd, int events);
@@ -159,8 +153,9 @@ init_libcurl(char *error, size_t error_size)
 	return false;
 }
 
-static CURLM *
-make_multi(MfHttp *http, char *error, size_t error_size)
+/* NULL with an error message if that fails; signals must be blocked. */
+CURLM *
+mf_http_make_multi(MfHttp *http, char *error, size_t error_size)
 {
 	CURLM	   *multi = curl_multi_init();
 
@@ -174,7 +169,7 @@ make_multi(MfHttp *http, char *error, size_t error_size)
 	SETMOPT(multi, CURLMOPT_TIMERFUNCTION, mf_http_set_timer);
 	SETMOPT(multi, CURLMOPT_TIMERDATA, http);
 	SETMOPT(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	SETMOPT(multi, CURLMOPT_MAXCONNECTS, (long) MAX_CONNECTIONS);
+	SETMOPT(multi, CURLMOPT_MAXCONNECTS, (long) http->kept);
 	return multi;
 
 failed:
@@ -195,6 +190,8 @@ mf_http_create(char *error, size_t error_size)
 		return NULL;
 	}
 	http->deadline = -1;
+	http->first_resting = -1;
+	http->kept = MIN_KEPT;
 	http->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (http->epoll < 0)
 	{
@@ -206,7 +203,7 @@ mf_http_create(char *error, size_t error_size)
 	mf_http_block_signals(&saved);
 	if (!init_libcurl(error, error_size))
 		goto failed;
-	http->multi = make_multi(http, error, error_size);
+	http->multi = mf_http_make_multi(http, error, error_size);
 	if (http->multi == NULL)
 		goto failed;
 	mf_http_restore_signals(&saved);
@@ -231,7 +228,7 @@ mf_http_destroy(MfHttp *http)
 	while (http->running != NULL)
 	{
 		exchange = http->running->exchange;
-		end_transfer(http->running, false);
+		mf_http_transfer_end(http->running, false);
 		mf_http_exchange_free(exchange);
 	}
 	while ((exchange = mf_http_next_done(http)) != NULL)
@@ -242,6 +239,7 @@ mf_http_destroy(MfHttp *http)
 		curl_multi_cleanup(http->multi);
 	mf_http_restore_signals(&saved);
 	close(http->epoll);
+	free(http->sockets);
 	free(http);
 }
 
@@ -252,15 +250,22 @@ mf_http_fd(const MfHttp *http)
 }
 
 long
-mf_http_timeout(const MfHttp *http)
+mf_http_timeout(MfHttp *http)
 {
+	int64_t		deadline = http->deadline;
 	int64_t		left;
 
 	if (http->done != NULL || http->watch_failed)
 		return 0;
-	if (http->deadline < 0)
+	if (http->busy == 0)
+	{
+		mf_http_unwatch_resting(http);
+		if (http->quiet_since != 0 && (deadline < 0 || quiet_until(http) < deadline))
+			deadline = quiet_until(http);
+	}
+	if (deadline < 0)
 		return -1;
-	left = http->deadline - mf_http_clock();
+	left = deadline - mf_http_clock();
 	if (left <= 0)
 		return 0;
 	/* rounded up, lest the owner spin through the last millisecond */
@@ -277,6 +282,72 @@ size_t
 mf_http_in_flight(const MfHttp *http)
 {
 	return http->in_flight;
+}
+
+/* ----------
+ * How much is kept
+ *
+ * Opening a connection costs more than everything else about a request, so as
+ * many are kept as are needed at the same time, and as many easy handles.
+ * When less is needed, libcurl closes what has been idle for too long with the
+ * next request.  When nothing is needed any more, we let go by ourselves.
+ * ----------
+ */
+
+static void
+set_kept(MfHttp *http, size_t kept)
+{
+	http->kept = kept;
+	if (http->multi != NULL)
+		(void) curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) kept);
+}
+
+/* Another transfer runs: grows at once, shrinks after a span that needed less. */
+void
+mf_http_follow_need(MfHttp *http, int64_t now)
+{
+	sigset_t	saved;
+
+	http->quiet_since = 0;
+	if (http->busy > http->peak)
+		http->peak = http->busy;
+	if (http->peak > http->kept)
+		set_kept(http, http->peak);
+	if (now - http->peak_since < PEAK_SPAN)
+		return;
+	if (http->peak < http->kept && http->kept > MIN_KEPT)
+	{
+		set_kept(http, http->peak > MIN_KEPT ? http->peak : MIN_KEPT);
+		mf_http_block_signals(&saved);
+		mf_http_transfer_trim(http);
+		mf_http_restore_signals(&saved);
+	}
+	http->peak = http->busy;
+	http->peak_since = now;
+}
+
+/* No connection is used again after that. */
+static int64_t
+quiet_until(const MfHttp *http)
+{
+	return http->quiet_since + (MAX_IDLE_SECONDS + 1) * INT64_C(1000000000);
+}
+
+/*
+ * Nothing has run for so long that no connection would be used again.  There
+ * is no way to make libcurl close them but this one; the next request makes a
+ * new multi handle.
+ */
+static void
+shrink(MfHttp *http)
+{
+	http->quiet_since = 0;
+	http->peak = 0;
+	set_kept(http, MIN_KEPT);
+	mf_http_transfer_trim(http);
+	curl_multi_cleanup(http->multi);
+	http->multi = NULL;
+	http->deadline = -1;
 }
 
 /* Tells libcurl of an event or, with CURL_SOCKET_TIMEOUT, of the time. */
@@ -296,7 +367,7 @@ act(MfHttp *http, curl_socket_t fd, int events)
 	fail_all(http, curl_multi_strerror(code));
 	curl_multi_cleanup(http->multi);
 	http->deadline = -1;
-	http->multi = make_multi(http, error, sizeof(error));
+	http->multi = mf_http_make_multi(http, error, sizeof(error));
 }
 
 void
@@ -312,6 +383,13 @@ mf_http_perform(MfHttp *http)
 	for (i = 0; i < n; i++)
 	{
 		int			what = 0;
+
+		/* the remote has closed it; libcurl looks before it uses it again */
+		if (mf_http_socket_is_resting(http, events[i].data.fd))
+		{
+			mf_http_unwatch(http, events[i].data.fd);
+			continue;
+		}
 
 		/*
 		 * Errors and hang-ups are shown by reading or writing, in better words
@@ -329,6 +407,8 @@ mf_http_perform(MfHttp *http)
 		act(http, CURL_SOCKET_TIMEOUT, 0);
 	}
 	collect(http);
+	if (http->quiet_since != 0 && mf_http_clock() >= quiet_until(http))
+		shrink(http);
 	mf_http_restore_signals(&saved);
 }
 
@@ -348,7 +428,7 @@ collect(MfHttp *http)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
 		if (transfer != NULL && transfer->exchange != NULL)
-			finish(transfer, code);
+			mf_http_transfer_finish(transfer, code);
 	}
 	if (http->watch_failed)
 	{
@@ -366,252 +446,6 @@ fail_all(MfHttp *http, const char *why)
 		MfHttpTransfer *transfer = http->running;
 
 		mf_http_error(transfer->error, sizeof(transfer->error), "%s", why);
-		finish(transfer, CURLE_FAILED_INIT);
+		mf_http_transfer_finish(transfer, CURLE_FAILED_INIT);
 	}
-}
-
-MfHttpExchange *
-mf_http_next_done(MfHttp *http)
-{
-	DoneExchange *done = http->done;
-
-	if (done == NULL)
-		return NULL;
-	http->done = done->next;
-	if (http->done == NULL)
-		http->done_last = NULL;
-	done->next = NULL;
-	http->in_flight--;
-	return &done->exchange;
-}
-
-void
-mf_http_exchange_free(MfHttpExchange *exchange)
-{
-	if (exchange == NULL)
-		return;
-	free(exchange->response);
-	free(exchange);
-}
-
-/* ----------
- * Exchanges
- * ----------
- */
-
-MfHttpExchange *
-mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
-			 char *body, size_t body_len, int64_t send_by, void *tag,
-			 char *error, size_t error_size)
-{
-	MfHttpTransfer *transfer = NULL;
-	MfHttpExchange *exchange = NULL;
-	DoneExchange *record;
-	CURLMcode	code;
-	sigset_t	saved;
-
-	mf_http_block_signals(&saved);
-	record = calloc(1, sizeof(DoneExchange));
-	if (record != NULL)
-	{
-		exchange = &record->exchange;
-		exchange->response = malloc(FIRST_RESPONSE_SIZE);
-	}
-	if (exchange == NULL || exchange->response == NULL || body == NULL)
-	{
-		mf_http_error(error, error_size, "out of memory");
-		free(body);
-		goto failed;
-	}
-	transfer = mf_http_transfer_take(target, error, error_size);
-	if (transfer == NULL)
-	{
-		free(body);
-		goto failed;
-	}
-	transfer->body = body;
-	transfer->body_len = body_len;
-	if (!mf_http_transfer_set_request(transfer, path, error, error_size))
-		goto failed;
-
-	exchange->tag = tag;
-	exchange->body_len = body_len;
-	exchange->transfer = transfer;
-	mf_http_error(exchange->host, sizeof(exchange->host), "%s", target->host);
-	exchange->response[0] = '\0';
-	transfer->exchange = exchange;
-	transfer->response_size = FIRST_RESPONSE_SIZE;
-	transfer->send_by = send_by;
-	transfer->submitted = mf_http_clock();
-	transfer->tls_begun = 0;
-	transfer->headers_ended = false;
-	transfer->error[0] = '\0';
-
-	if (http->multi == NULL)
-		http->multi = make_multi(http, error, error_size);
-	if (http->multi == NULL)
-		goto failed;
-	code = curl_multi_add_handle(http->multi, transfer->easy);
-	if (code != CURLM_OK)
-	{
-		mf_http_error(error, error_size, "could not start the request: %s", curl_multi_strerror(code));
-		goto failed;
-	}
-	transfer->prev = NULL;
-	transfer->next = http->running;
-	if (transfer->next != NULL)
-		transfer->next->prev = transfer;
-	http->running = transfer;
-	target->busy++;
-	http->in_flight++;
-
-	/* start now; it may even be over at once */
-	act(http, CURL_SOCKET_TIMEOUT, 0);
-	collect(http);
-	mf_http_restore_signals(&saved);
-	return exchange;
-
-failed:
-	if (transfer != NULL)
-		mf_http_transfer_free(transfer);
-	mf_http_exchange_free(exchange);
-	mf_http_restore_signals(&saved);
-	return NULL;
-}
-
-/*
- * Takes a transfer from libcurl and parts it from its exchange.  It is kept
- * for the next request or freed, and with it a target that waited for that.
- */
-static void
-end_transfer(MfHttpTransfer *transfer, bool keep)
-{
-	MfHttpTarget *target = transfer->target;
-	MfHttp	   *http = target->http;
-
-	curl_multi_remove_handle(http->multi, transfer->easy);
-	if (transfer->prev != NULL)
-		transfer->prev->next = transfer->next;
-	else
-		http->running = transfer->next;
-	if (transfer->next != NULL)
-		transfer->next->prev = transfer->prev;
-	transfer->next = transfer->prev = NULL;
-
-	transfer->exchange->transfer = NULL;
-	transfer->exchange = NULL;
-	free(transfer->body);
-	transfer->body = NULL;
-
-	if (keep && !target->released && target->idle_count < MAX_IDLE_TRANSFERS)
-	{
-		transfer->next = target->idle;
-		target->idle = transfer;
-		target->idle_count++;
-	}
-	else
-		mf_http_transfer_free(transfer);
-	target->busy--;
-	if (target->released && target->busy == 0)
-		mf_http_target_free(target);
-}
-
-/*
- * Gateways and debugging pages say request headers back; what we hand out goes
- * into tables, logs and dumps.
- */
-static void
-hide_key(const MfHttpTarget *target, char *text, size_t len)
-{
-	const char *key = target->headers->data + strlen(AUTHORIZATION);
-	size_t		key_len = strlen(key);
-	char	   *end = text + len;
-	char	   *found;
-
-	while ((found = memmem(text, (size_t) (end - text), key, key_len)) != NULL)
-	{
-		memset(found, '*', key_len);
-		text = found + key_len;
-	}
-}
-
-/* Writes the end of a transfer into its exchange and queues that for the owner. */
-static void
-finish(MfHttpTransfer *transfer, CURLcode code)
-{
-	MfHttp	   *http = transfer->target->http;
-	MfHttpExchange *exchange = transfer->exchange;
-	DoneExchange *record = (DoneExchange *) exchange;
-	CURL	   *easy = transfer->easy;
-	curl_off_t	time;
-	long		number;
-
-	exchange->curl_code = (int) code;
-	if (exchange->curl_error[0] == '\0')
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", transfer->error);
-	if (curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &number) == CURLE_OK)
-		exchange->http_status = number;
-	if (curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &time) == CURLE_OK)
-		exchange->name_lookup_us = time;
-	if (curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &time) == CURLE_OK)
-		exchange->connect_us = time;
-	if (curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &time) == CURLE_OK)
-		exchange->tls_us = time;
-	if (transfer->tls_begun != 0)
-		exchange->connect_us = (transfer->tls_begun - transfer->submitted) / 1000;
-	exchange->total_us = (mf_http_clock() - transfer->submitted) / 1000;
-	exchange->response[exchange->response_len] = '\0';
-
-	/* libcurl takes a connection closed amid the headers for a whole answer */
-	if (code == CURLE_OK && (!transfer->headers_ended || exchange->http_status < 200))
-	{
-		exchange->curl_code = CURLE_PARTIAL_FILE;
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
-				  "the headers of the answer were cut off");
-	}
-
-	hide_key(transfer->target, exchange->response, exchange->response_len);
-	hide_key(transfer->target, exchange->curl_error, strlen(exchange->curl_error));
-	hide_key(transfer->target, exchange->retry_after, strlen(exchange->retry_after));
-	hide_key(transfer->target, exchange->content_type, strlen(exchange->content_type));
-
-	end_transfer(transfer, code == CURLE_OK);
-	if (http->done_last != NULL)
-		http->done_last->next = record;
-	else
-		http->done = record;
-	http->done_last = record;
-}
-
-void
-mf_http_abort(MfHttp *http, MfHttpExchange *exchange)
-{
-	DoneExchange **link;
-	DoneExchange *before = NULL;
-	sigset_t	saved;
-
-	if (exchange->transfer != NULL)
-	{
-		mf_http_block_signals(&saved);
-		end_transfer(exchange->transfer, false);
-		mf_http_restore_signals(&saved);
-		http->in_flight--;
-	}
-	else
-	{
-		/* finished, but not handed out yet */
-		for (link = &http->done; *link != NULL; link = &(*link)->next)
-		{
-			if (&(*link)->exchange == exchange)
-			{
-				*link = (*link)->next;
-				if (*link == NULL)
-					http->done_last = before;
-				http->in_flight--;
-				break;
-			}
-			before = *link;
-		}
-	}
-	mf_http_exchange_free(exchange);
 }

@@ -3,10 +3,10 @@
  *	  POST requests on one libcurl multi handle, with evidence of what left.
  *
  * Plain C: no PostgreSQL header, no palloc, no longjmp.  All functions belong
- * to one thread.  All signals are blocked around every call into libcurl,
- * because its resolver threads inherit the mask of the caller.  Nothing here
- * blocks: the owner waits on mf_http_fd() for at most mf_http_timeout()
- * milliseconds and then calls mf_http_perform().
+ * to one thread.  All signals are blocked around every call into libcurl that
+ * may start a thread, which inherits the mask of the caller, or write to a
+ * connection.  Nothing here blocks: the owner waits on mf_http_fd() for at most
+ * mf_http_timeout() milliseconds and then calls mf_http_perform().
  *
  * Every request body is handed to libcurl exactly once: a rewind is refused,
  * so that libcurl cannot send a POST a second time by itself.
@@ -120,7 +120,8 @@ extern void mf_http_target_hold(MfHttpTarget *target);
 extern void mf_http_target_let_go(MfHttpTarget *target);
 
 /*
- * Starts "POST base_url + path".  Takes ownership of "body", a malloc'd block
+ * Submits "POST base_url + path"; the next mf_http_perform() starts it, and
+ * mf_http_timeout() is 0 until then.  Takes ownership of "body", a malloc'd block
  * of "body_len" bytes, also on failure; NULL counts as out of memory.  "send_by" is a reading of
  * mf_http_clock(): if the gate is reached later than that, nothing is sent; 0
  * means no limit.  Returns the exchange, owned by "http" until it is handed
@@ -135,8 +136,12 @@ extern MfHttpExchange *mf_http_post(MfHttp *http, MfHttpTarget *target, const ch
 /* The descriptor to wait on (readable = call mf_http_perform()). */
 extern int	mf_http_fd(const MfHttp *http);
 
-/* Milliseconds until mf_http_perform() must run anyway; -1 = no timer is set. */
-extern long mf_http_timeout(const MfHttp *http);
+/*
+ * Milliseconds until mf_http_perform() must run anyway; -1 = no timer is set.
+ * To be called before each wait: with nothing in flight the remote's closing
+ * of idle connections does not wake the owner from then on.
+ */
+extern long mf_http_timeout(MfHttp *http);
 
 /* Does what can be done without blocking.  Never fails: failures are results. */
 extern void mf_http_perform(MfHttp *http);

@@ -2,19 +2,17 @@
  * http_callbacks.c
  *	  What libcurl calls.
  *
- * Callbacks only write into the exchange and into epoll: they neither allocate
- * from anybody's context nor leave by a jump nor call the owner.
+ * Callbacks only write into the exchange: they neither allocate from anybody's
+ * context nor leave by a jump nor call the owner.  Those for sockets are in
+ * http_watch.c.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http_callbacks.c
  */
 #include "http_private.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 static bool header_value(const char *line, size_t len, const char *name, char *out, size_t out_size);
 
@@ -22,43 +20,6 @@ static bool header_value(const char *line, size_t len, const char *name, char *o
  * Of the multi handle
  * ----------
  */
-
-int
-mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
-{
-	MfHttp	   *http = arg;
-	struct epoll_event event = {0};
-
-	(void) easy;
-	event.data.fd = fd;
-	if (what == CURL_POLL_REMOVE)
-	{
-		/* the kernel drops a closed descriptor by itself */
-		(void) epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, &event);
-		return 0;
-	}
-	if (what & CURL_POLL_IN)
-		event.events |= EPOLLIN;
-	if (what & CURL_POLL_OUT)
-		event.events |= EPOLLOUT;
-
-	if (known != NULL && epoll_ctl(http->epoll, EPOLL_CTL_MOD, fd, &event) == 0)
-		return 0;
-	if (epoll_ctl(http->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ||
-		(errno == EEXIST && epoll_ctl(http->epoll, EPOLL_CTL_MOD, fd, &event) == 0))
-	{
-		if (known == NULL)
-			curl_multi_assign(http->multi, fd, http);
-		return 0;
-	}
-
-	/*
-	 * The transfers on this socket would never hear of it again.  Returning an
-	 * error would leave the multi handle dead, so they are failed in order.
-	 */
-	http->watch_failed = true;
-	return 0;
-}
 
 int
 mf_http_set_timer(CURLM *multi, long timeout_ms, void *arg)
@@ -74,18 +35,6 @@ mf_http_set_timer(CURLM *multi, long timeout_ms, void *arg)
  * Of a transfer
  * ----------
  */
-
-int
-mf_http_set_close_on_exec(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
-	int			flags = fcntl(fd, F_GETFD);
-
-	(void) arg;
-	(void) purpose;
-	if (flags >= 0)
-		(void) fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
-	return CURL_SOCKOPT_OK;
-}
 
 /*
  * TLS begins: the connection stands.  libcurl itself tells the time of that
@@ -174,7 +123,8 @@ header_value(const char *line, size_t len, const char *name, char *out, size_t o
 	size_t		name_len = strlen(name);
 	size_t		i;
 
-	if (len < name_len || !curl_strnequal(line, name, name_len))
+	/* the first letter tells most headers apart */
+	if (len < name_len || (line[0] | 0x20) != (name[0] | 0x20) || !curl_strnequal(line, name, name_len))
 		return false;
 	line += name_len;
 	len -= name_len;

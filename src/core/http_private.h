@@ -23,12 +23,31 @@
 #endif
 #define MIN_LIBCURL 0x075700
 
+/*
+ * A connection that was idle for longer is not used again.  Servers and what
+ * stands before them close idle connections, commonly after 60 or 75 seconds,
+ * and a request that crosses with the closing has an unknown outcome.
+ */
+#define MAX_IDLE_SECONDS 50L
+
+/* Connections and easy handles kept, however few are needed at the same time */
+#define MIN_KEPT 64
+
+/* Once a server has answered, one read takes in a usual answer. */
+#define RECEIVE_BUFFER_SIZE 4096L
+
+/* libcurl's least: it holds one for each request until its answer is there. */
+#define UPLOAD_BUFFER_SIZE 16384L
+
 typedef struct MfHttpTransfer
 {
-	struct MfHttpTransfer *next;	/* in the running or the free list */
-	struct MfHttpTransfer *prev;	/* in the running list */
+	struct MfHttpTransfer *next;	/* in the running list or among the idle
+									 * ones of the target, newest first */
+	struct MfHttpTransfer *prev;
+	struct MfHttpTransfer *newer;	/* among all idle ones */
+	struct MfHttpTransfer *older;
 	MfHttpTarget *target;
-	MfHttpExchange *exchange;	/* NULL in the free list */
+	MfHttpExchange *exchange;	/* NULL while idle */
 	CURL	   *easy;
 	char	   *url;			/* what CURLOPT_URL is set to */
 	char		error[CURL_ERROR_SIZE];
@@ -56,8 +75,7 @@ struct MfHttpTarget
 	bool		released;
 	long		timeout_ms;
 	long		connect_timeout_ms;
-	MfHttpTransfer *idle;		/* free list */
-	int			idle_count;
+	MfHttpTransfer *idle;
 	size_t		busy;			/* transfers that run, and holds */
 };
 
@@ -71,6 +89,22 @@ typedef struct DoneExchange
 	struct DoneExchange *next;
 } DoneExchange;
 
+/*
+ * What we know of a descriptor that is the socket of a connection.  When a
+ * request has ended, libcurl stops to watch its connection, and resumes with
+ * the next request.  Under load that is soon, so the kernel's watch goes on
+ * meanwhile: the socket is resting.
+ */
+typedef struct MfHttpSocket
+{
+	bool		connection;		/* the rest is of no use otherwise */
+	bool		corked;
+	bool		resting;
+	uint32_t	events;			/* that epoll watches for, 0 = not at all */
+	int			next;			/* resting ones, -1 = none */
+	int			prev;
+} MfHttpSocket;
+
 struct MfHttp
 {
 	CURLM	   *multi;
@@ -78,8 +112,21 @@ struct MfHttp
 	bool		gate_closed;
 	bool		watch_failed;	/* a socket could not be put under watch */
 	int64_t		deadline;		/* of libcurl's timer, mf_http_clock(); -1 = none */
+	MfHttpSocket *sockets;		/* by descriptor */
+	int			socket_count;
+	int			first_resting;	/* -1 = none */
 	MfHttpTarget *targets;
 	MfHttpTransfer *running;
+	size_t		busy;			/* of so many */
+	MfHttpTransfer *newest_idle;
+	MfHttpTransfer *oldest_idle;
+	size_t		idle_count;
+
+	/* how much is kept: see mf_http_follow_need() */
+	size_t		kept;
+	size_t		peak;			/* of "busy" in the present span */
+	int64_t		peak_since;
+	int64_t		quiet_since;	/* if more is kept than the least */
 	DoneExchange *done;			/* first to be handed out */
 	DoneExchange *done_last;
 	size_t		in_flight;
@@ -91,10 +138,19 @@ extern void mf_http_error(char *error, size_t error_size, const char *format,...
 extern void mf_http_block_signals(sigset_t *saved);
 extern void mf_http_restore_signals(const sigset_t *saved);
 
-/* http_callbacks.c */
+extern CURLM *mf_http_make_multi(MfHttp *http, char *error, size_t error_size);
+extern void mf_http_follow_need(MfHttp *http, int64_t now);
+
+/* http_watch.c */
 extern int	mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known);
+extern int	mf_http_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose);
+extern int	mf_http_socket_close(void *arg, curl_socket_t fd);
+extern bool mf_http_socket_is_resting(const MfHttp *http, int fd);
+extern void mf_http_unwatch(MfHttp *http, int fd);
+extern void mf_http_unwatch_resting(MfHttp *http);
+
+/* http_callbacks.c */
 extern int	mf_http_set_timer(CURLM *multi, long timeout_ms, void *arg);
-extern int	mf_http_set_close_on_exec(void *arg, curl_socket_t fd, curlsocktype purpose);
 extern CURLcode mf_http_note_tls(CURL *easy, void *context, void *arg);
 extern int	mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port);
 extern size_t mf_http_serve_body(char *buffer, size_t size, size_t count, void *arg);
@@ -109,6 +165,13 @@ extern void mf_http_target_free(MfHttpTarget *target);
 extern MfHttpTransfer *mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size);
 extern void mf_http_transfer_free(MfHttpTransfer *transfer);
 extern MfHttpTransfer *mf_http_transfer_take(MfHttpTarget *target, char *error, size_t error_size);
+extern void mf_http_transfer_keep(MfHttpTransfer *transfer);
+extern void mf_http_transfer_drop_idle(MfHttpTransfer *transfer);
+extern void mf_http_transfer_trim(MfHttp *http);
 extern bool mf_http_transfer_set_request(MfHttpTransfer *transfer, const char *path, char *error, size_t error_size);
+
+/* http_exchange.c; signals must be blocked */
+extern void mf_http_transfer_end(MfHttpTransfer *transfer, bool keep);
+extern void mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code);
 
 #endif							/* MF_HTTP_PRIVATE_H */

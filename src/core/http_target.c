@@ -233,10 +233,7 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	{
 		transfer = mf_http_transfer_create(target, error, error_size);
 		if (transfer != NULL)
-		{
-			target->idle = transfer;
-			target->idle_count = 1;
-		}
+			mf_http_transfer_keep(transfer);
 		else
 			done = false;
 	}
@@ -283,12 +280,7 @@ void
 mf_http_target_free(MfHttpTarget *target)
 {
 	while (target->idle != NULL)
-	{
-		MfHttpTransfer *transfer = target->idle;
-
-		target->idle = transfer->next;
-		mf_http_transfer_free(transfer);
-	}
+		mf_http_transfer_drop_idle(target->idle);
 	if (target->prev != NULL)
 		target->prev->next = target->next;
 	else

@@ -34,6 +34,8 @@
 		} \
 	} while (0)
 
+static void unlink_idle(MfHttpTransfer *transfer);
+
 /* A new easy handle with everything set that is the same for each request */
 MfHttpTransfer *
 mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size)
@@ -69,7 +71,13 @@ mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size)
 	SETOPT(easy, CURLOPT_TCP_NODELAY, 1L);
 	SETOPT(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	SETOPT(easy, CURLOPT_MAXLIFETIME_CONN, MAX_CONNECTION_SECONDS);
-	SETOPT(easy, CURLOPT_SOCKOPTFUNCTION, mf_http_set_close_on_exec);
+	SETOPT(easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_SECONDS);
+	SETOPT(easy, CURLOPT_SOCKOPTFUNCTION, mf_http_socket_made);
+	SETOPT(easy, CURLOPT_SOCKOPTDATA, target->http);
+	SETOPT(easy, CURLOPT_CLOSESOCKETFUNCTION, mf_http_socket_close);
+	SETOPT(easy, CURLOPT_CLOSESOCKETDATA, target->http);
+	SETOPT(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_SIZE);
+	SETOPT(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_SIZE);
 	SETOPT(easy, CURLOPT_TIMEOUT_MS, target->timeout_ms);
 	SETOPT(easy, CURLOPT_CONNECTTIMEOUT_MS, target->connect_timeout_ms);
 
@@ -127,17 +135,95 @@ mf_http_transfer_free(MfHttpTransfer *transfer)
 	free(transfer);
 }
 
+/*
+ * A handle of this target to serve one exchange: the one used last, or a new
+ * one, for which another target's may have to go.  Signals need not be blocked.
+ */
 MfHttpTransfer *
 mf_http_transfer_take(MfHttpTarget *target, char *error, size_t error_size)
 {
+	MfHttp	   *http = target->http;
 	MfHttpTransfer *transfer = target->idle;
+	sigset_t	saved;
 
-	if (transfer == NULL)
-		return mf_http_transfer_create(target, error, error_size);
-	target->idle = transfer->next;
-	target->idle_count--;
-	transfer->next = NULL;
+	if (transfer != NULL)
+	{
+		unlink_idle(transfer);
+		return transfer;
+	}
+	mf_http_block_signals(&saved);
+	if (http->oldest_idle != NULL && http->busy + http->idle_count >= http->kept)
+		mf_http_transfer_drop_idle(http->oldest_idle);
+	transfer = mf_http_transfer_create(target, error, error_size);
+	mf_http_restore_signals(&saved);
 	return transfer;
+}
+
+/* Puts a handle that is no longer busy by for the target's next request. */
+void
+mf_http_transfer_keep(MfHttpTransfer *transfer)
+{
+	MfHttpTarget *target = transfer->target;
+	MfHttp	   *http = target->http;
+
+	transfer->prev = NULL;
+	transfer->next = target->idle;
+	if (transfer->next != NULL)
+		transfer->next->prev = transfer;
+	target->idle = transfer;
+
+	transfer->newer = NULL;
+	transfer->older = http->newest_idle;
+	if (transfer->older != NULL)
+		transfer->older->newer = transfer;
+	else
+		http->oldest_idle = transfer;
+	http->newest_idle = transfer;
+	http->idle_count++;
+	mf_http_transfer_trim(http);
+}
+
+/* Takes a handle from both lists of idle ones. */
+static void
+unlink_idle(MfHttpTransfer *transfer)
+{
+	MfHttpTarget *target = transfer->target;
+	MfHttp	   *http = target->http;
+
+	if (transfer->prev != NULL)
+		transfer->prev->next = transfer->next;
+	else
+		target->idle = transfer->next;
+	if (transfer->next != NULL)
+		transfer->next->prev = transfer->prev;
+	if (transfer->newer != NULL)
+		transfer->newer->older = transfer->older;
+	else
+		http->newest_idle = transfer->older;
+	if (transfer->older != NULL)
+		transfer->older->newer = transfer->newer;
+	else
+		http->oldest_idle = transfer->newer;
+	transfer->next = transfer->prev = transfer->newer = transfer->older = NULL;
+	http->idle_count--;
+}
+
+void
+mf_http_transfer_drop_idle(MfHttpTransfer *transfer)
+{
+	unlink_idle(transfer);
+	mf_http_transfer_free(transfer);
+}
+
+/*
+ * Of all targets' handles together, busy or idle, no more than are kept stay;
+ * those that were used longest ago go first.
+ */
+void
+mf_http_transfer_trim(MfHttp *http)
+{
+	while (http->oldest_idle != NULL && http->busy + http->idle_count > http->kept)
+		mf_http_transfer_drop_idle(http->oldest_idle);
 }
 
 /* Sets what differs from request to request. */

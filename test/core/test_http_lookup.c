@@ -160,6 +160,7 @@ test_stuck_abort(void **state)
 	double		start;
 
 	(void) state;
+	mf_http_perform(http);
 	wait_entered(1);
 	start = seconds_now();
 	mf_http_abort(http, exchange);
@@ -179,6 +180,7 @@ test_stuck_destroy(void **state)
 	(void) state;
 	post(http, target, BODY, NULL);
 	post(http, target, BODY, NULL);
+	mf_http_perform(http);
 	wait_entered(2);
 	start = seconds_now();
 	mf_http_destroy(http);
@@ -205,6 +207,7 @@ test_stuck_beside_others(void **state)
 	int			i;
 
 	(void) state;
+	mf_http_perform(http);
 	wait_entered(1);
 	for (i = 0; i < 10; i++)
 		assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);

@@ -1,0 +1,236 @@
+/*
+ * http_watch.c
+ *	  Sockets: what epoll watches for libcurl.
+ *
+ * Callbacks here write into epoll and into our table of descriptors only.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/http_watch.c
+ */
+#include "http_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static MfHttpSocket *find_socket(const MfHttp *http, int fd);
+static MfHttpSocket *make_socket(MfHttp *http, int fd);
+static bool watch(MfHttp *http, int fd, uint32_t events, bool watched);
+static void set_cork(MfHttpSocket *sock, int fd, bool corked);
+static void start_resting(MfHttp *http, MfHttpSocket *sock, int fd);
+static void stop_resting(MfHttp *http, MfHttpSocket *sock);
+
+/* NULL if it is not the socket of a connection: libcurl has others for name lookups. */
+static MfHttpSocket *
+find_socket(const MfHttp *http, int fd)
+{
+	if (fd < 0 || fd >= http->socket_count || !http->sockets[fd].connection)
+		return NULL;
+	return &http->sockets[fd];
+}
+
+/* The place of a descriptor; NULL without memory. */
+static MfHttpSocket *
+make_socket(MfHttp *http, int fd)
+{
+	if (fd >= http->socket_count)
+	{
+		int			count = http->socket_count > 0 ? http->socket_count : 64;
+		MfHttpSocket *grown;
+
+		while (count <= fd)
+			count *= 2;
+		grown = realloc(http->sockets, (size_t) count * sizeof(MfHttpSocket));
+		if (grown == NULL)
+			return NULL;
+		memset(grown + http->socket_count, 0, (size_t) (count - http->socket_count) * sizeof(MfHttpSocket));
+		http->sockets = grown;
+		http->socket_count = count;
+	}
+	return &http->sockets[fd];
+}
+
+/*
+ * A connection gets its socket.  Whatever was noted of that descriptor is
+ * over.  Without memory the table does not have it, which costs time only.
+ */
+int
+mf_http_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	MfHttp	   *http = arg;
+	int			flags = fcntl(fd, F_GETFD);
+	MfHttpSocket *sock;
+
+	(void) purpose;
+	if (flags >= 0)
+		(void) fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+	sock = make_socket(http, fd);
+	if (sock != NULL)
+	{
+		if (sock->resting)
+			stop_resting(http, sock);
+		memset(sock, 0, sizeof(*sock));
+		sock->connection = true;
+	}
+	return CURL_SOCKOPT_OK;
+}
+
+/* The kernel stops to watch a closed descriptor by itself. */
+int
+mf_http_socket_close(void *arg, curl_socket_t fd)
+{
+	MfHttp	   *http = arg;
+	MfHttpSocket *sock = find_socket(http, fd);
+
+	if (sock != NULL)
+	{
+		if (sock->resting)
+			stop_resting(http, sock);
+		sock->connection = false;
+	}
+	return close(fd);
+}
+
+int
+mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+	MfHttp	   *http = arg;
+	MfHttpSocket *sock = find_socket(http, fd);
+	uint32_t	events = 0;
+	bool		watched = sock != NULL ? sock->events != 0 : known != NULL;
+
+	(void) easy;
+	if (what == CURL_POLL_REMOVE)
+	{
+		if (sock != NULL && sock->events == EPOLLIN)
+			start_resting(http, sock, fd);
+		else
+			mf_http_unwatch(http, fd);
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		events |= EPOLLOUT;
+	if (sock != NULL)
+	{
+		if (sock->resting)
+			stop_resting(http, sock);
+		if (sock->corked)
+			set_cork(sock, fd, false);
+		if (sock->events == events)
+			return 0;
+	}
+
+	if (watch(http, fd, events, watched))
+	{
+		if (sock != NULL)
+			sock->events = events;
+		else if (known == NULL)
+			curl_multi_assign(http->multi, fd, http);
+		return 0;
+	}
+
+	/*
+	 * The transfers on this socket would never hear of it again.  Returning an
+	 * error would leave the multi handle dead, so they are failed in order.
+	 */
+	http->watch_failed = true;
+	return 0;
+}
+
+/* Tells epoll; "watched" is what we believe of it now. */
+static bool
+watch(MfHttp *http, int fd, uint32_t events, bool watched)
+{
+	struct epoll_event event = {0};
+
+	event.events = events;
+	event.data.fd = fd;
+	if (watched && epoll_ctl(http->epoll, EPOLL_CTL_MOD, fd, &event) == 0)
+		return true;
+	return epoll_ctl(http->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ||
+		(errno == EEXIST && epoll_ctl(http->epoll, EPOLL_CTL_MOD, fd, &event) == 0);
+}
+
+/*
+ * libcurl writes the head and the body of a request one after the other.  With
+ * a cork they leave in one packet: it is put in when the connection begins to
+ * rest, and taken out when libcurl waits for the answer, which it announces in
+ * any case because it did not watch the socket before.  New connections have
+ * none, for theirs is watched all the time.  Should a cork stay in, the kernel
+ * sends after 200 ms.
+ */
+static void
+set_cork(MfHttpSocket *sock, int fd, bool corked)
+{
+	int			value = corked;
+
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
+	sock->corked = corked;
+}
+
+static void
+start_resting(MfHttp *http, MfHttpSocket *sock, int fd)
+{
+	if (sock->resting)
+		return;
+	set_cork(sock, fd, true);
+	sock->resting = true;
+	sock->prev = -1;
+	sock->next = http->first_resting;
+	if (sock->next >= 0)
+		http->sockets[sock->next].prev = fd;
+	http->first_resting = fd;
+}
+
+static void
+stop_resting(MfHttp *http, MfHttpSocket *sock)
+{
+	if (sock->prev >= 0)
+		http->sockets[sock->prev].next = sock->next;
+	else
+		http->first_resting = sock->next;
+	if (sock->next >= 0)
+		http->sockets[sock->next].prev = sock->prev;
+	sock->resting = false;
+}
+
+/* Whether nobody wants to hear of it now. */
+bool
+mf_http_socket_is_resting(const MfHttp *http, int fd)
+{
+	const MfHttpSocket *sock = find_socket(http, fd);
+
+	return sock != NULL && sock->resting;
+}
+
+/* From now on epoll is silent about it. */
+void
+mf_http_unwatch(MfHttp *http, int fd)
+{
+	struct epoll_event event = {0};
+	MfHttpSocket *sock = find_socket(http, fd);
+
+	/* it may be closed already */
+	(void) epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, &event);
+	if (sock == NULL)
+		return;
+	if (sock->resting)
+		stop_resting(http, sock);
+	sock->events = 0;
+}
+
+/* So that nobody is woken when the remote closes idle connections. */
+void
+mf_http_unwatch_resting(MfHttp *http)
+{
+	while (http->first_resting >= 0)
+		mf_http_unwatch(http, http->first_resting);
+}

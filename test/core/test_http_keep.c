@@ -1,0 +1,295 @@
+/*
+ * test_http_keep.c
+ *	  How many connections and handles are kept, how long, and what idle ones do.
+ *
+ * This program has a clock_gettime() of its own, which can be put forward.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * test/core/test_http_keep.c
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "client.h"
+
+#include "http_private.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MANY 200
+
+static int	ahead;				/* seconds */
+
+int
+clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int			result = (int) syscall(SYS_clock_gettime, clock, now);
+
+	now->tv_sec += ahead;
+	return result;
+}
+
+/* Accepts every request, but not before so many have come as are sent together. */
+static int	together;
+
+static void
+serve_together(Connection *connection)
+{
+	Server	   *server = connection->server;
+
+	while (connection_read_request(connection))
+	{
+		int			number = server_requests(server);
+
+		if (!server_wait_requests(server, (number + together - 1) / together * together))
+			return;
+		connection_reply(connection, "200 OK", ACCEPTED);
+	}
+}
+
+/* Posts so many at once and sees them accepted; how many went over connections that were there. */
+static int
+exchange_many(MfHttp *http, MfHttpTarget *target, int count)
+{
+	int			reused = 0;
+	int			i;
+
+	together = count;
+	for (i = 0; i < count; i++)
+		post(http, target, BODY, NULL);
+	for (i = 0; i < count; i++)
+	{
+		MfHttpExchange *exchange = finish_one(http);
+
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		reused += exchange->connection_reused;
+		mf_http_exchange_free(exchange);
+	}
+	return reused;
+}
+
+/* As many are kept as were needed, and all go when nothing was needed for long. */
+static void
+test_follows_need(void **state)
+{
+	Server	   *server = server_start(serve_together, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+
+	(void) state;
+	assert_int_equal(exchange_many(http, target, MANY), 0);
+	assert_int_equal(exchange_many(http, target, MANY), MANY);
+	assert_int_equal(exchange_many(http, target, MANY / 2), MANY / 2);
+	assert_int_equal(server_connections(server), MANY);
+	assert_int_equal(http->kept, MANY);
+	assert_int_equal(http->idle_count, MANY);
+	assert_in_range(mf_http_timeout(http), 40000, 60000);
+
+	ahead += MAX_IDLE_SECONDS + 2;
+	assert_int_equal(mf_http_timeout(http), 0);
+	mf_http_perform(http);
+	assert_int_equal(mf_http_timeout(http), -1);
+	assert_true(server_wait_closed(server, MANY));
+	assert_int_equal(http->kept, MIN_KEPT);
+	assert_int_equal(http->idle_count, MIN_KEPT);
+
+	/* and on */
+	assert_int_equal(exchange_many(http, target, 1), 0);
+	assert_int_equal(exchange_many(http, target, 1), 1);
+	assert_int_equal(mf_http_timeout(http), -1);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* With less to do, less is kept after a while. */
+static void
+test_shrinks(void **state)
+{
+	Server	   *server = server_start(serve_together, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	int			i;
+
+	(void) state;
+	exchange_many(http, target, MANY);
+	assert_int_equal(http->kept, MANY);
+	for (i = 0; i < 5; i++)
+	{
+		ahead += 30;
+		exchange_many(http, target, 1);
+	}
+	assert_int_equal(http->kept, MIN_KEPT);
+	assert_int_equal(http->idle_count, MIN_KEPT);
+	assert_true(server_wait_closed(server, MANY - MIN_KEPT));
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* The handles of all targets count together, and those used last stay. */
+static void
+test_targets_share(void **state)
+{
+	Server	   *server = server_start(serve_together, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *targets[3];
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 3; i++)
+		targets[i] = target_create(http, server_url(server), 0, 0);
+	for (i = 0; i < 6; i++)
+		exchange_many(http, targets[i % 3], MANY / 2);
+	assert_int_equal(http->kept, MANY / 2);
+	assert_int_equal(http->idle_count, MANY / 2);
+	assert_null(targets[0]->idle);
+	assert_null(targets[1]->idle);
+	assert_non_null(targets[2]->idle);
+
+	mf_http_target_release(targets[2]);
+	assert_int_equal(http->idle_count, 0);
+	assert_null(http->oldest_idle);
+	assert_null(http->newest_idle);
+	exchange_many(http, targets[0], 1);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* A connection that the remote may be about to close is left alone. */
+static void
+test_too_old(void **state)
+{
+	Server	   *server = server_start(serve_together, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+
+	(void) state;
+	assert_int_equal(exchange_many(http, target, 1), 0);
+	ahead += MAX_IDLE_SECONDS - 2;
+	assert_int_equal(exchange_many(http, target, 1), 1);
+	ahead += MAX_IDLE_SECONDS + 2;
+	assert_int_equal(exchange_many(http, target, 1), 0);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* Hangs up on idle connections once told to. */
+static void
+serve_until_told(Connection *connection)
+{
+	if (connection_read_request(connection))
+		connection_reply(connection, "200 OK", ACCEPTED);
+	while (*(volatile bool *) connection->server->arg == false)
+		usleep(1000);
+}
+
+static bool
+readable(MfHttp *http)
+{
+	struct pollfd poll_fd = {0};
+
+	poll_fd.fd = mf_http_fd(http);
+	poll_fd.events = POLLIN;
+	return poll(&poll_fd, 1, 100) > 0;
+}
+
+/* The remote's closing wakes nobody who has nothing in flight, and nobody twice. */
+static void
+test_closed_while_idle(void **state)
+{
+	int			round;
+
+	(void) state;
+	for (round = 0; round < 2; round++)
+	{
+		bool		told = false;
+		Server	   *server = server_start(serve_until_told, &told);
+		MfHttp	   *http = http_create();
+		MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+
+		exchange_many(http, target, 10);
+		if (round == 0)
+			assert_int_equal(mf_http_timeout(http), -1);
+		told = true;
+		assert_true(server_wait_closed(server, 10));
+		if (round == 1)
+		{
+			assert_true(readable(http));
+			mf_http_perform(http);
+		}
+		assert_false(readable(http));
+
+		/* nor is a request lost to one of them */
+		assert_int_equal(exchange_many(http, target, 10), 0);
+		mf_http_destroy(http);
+		server_stop(server);
+	}
+}
+
+/* Packets with data that the server has got */
+static unsigned int packets;
+
+static void
+serve_and_count_packets(Connection *connection)
+{
+	struct tcp_info info = {0};
+	socklen_t	size = sizeof(info);
+
+	while (connection_read_request(connection))
+	{
+		if (getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0)
+			packets = info.tcpi_data_segs_in;
+		connection_reply(connection, "200 OK", ACCEPTED);
+	}
+}
+
+/* On a connection that was there already a request is one packet, without delay. */
+static void
+test_one_packet(void **state)
+{
+	Server	   *server = server_start(serve_and_count_packets, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	unsigned int before;
+	double		start;
+	int			i;
+
+	(void) state;
+	exchange_many(http, target, 1);
+	before = packets;
+	start = seconds_now();
+	for (i = 1; i <= 20; i++)
+	{
+		/* whether the watch was taken off in between or not */
+		if (i % 2 == 0)
+			(void) mf_http_timeout(http);
+		assert_int_equal(exchange_many(http, target, 1), 1);
+		assert_int_equal(packets, before + (unsigned int) i);
+	}
+	/* a cork that stays in costs 200 ms */
+	assert_true(seconds_now() - start < 2);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_follows_need),
+		cmocka_unit_test(test_shrinks),
+		cmocka_unit_test(test_targets_share),
+		cmocka_unit_test(test_too_old),
+		cmocka_unit_test(test_closed_while_idle),
+		cmocka_unit_test(test_one_packet),
+	};
+
+	return cmocka_run_group_tests_name("http keep", tests, NULL, NULL);
+}
