@@ -61,6 +61,7 @@ static void guard_delete(TriggerData *trigger);
 static void guard_truncate(TriggerData *trigger);
 static void deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
 static HeapTuple reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
+static bool is_word(Datum value, const char *word);
 static void set_reference(InvoiceRow *row);
 static void check_row(InvoiceRow *row);
 static void refuse_result_column(TupleDesc desc, int column);
@@ -88,6 +89,20 @@ mf_status_from_name(const char *name)
 	for (i = 0; i < MF_STATUS_COUNT; i++)
 	{
 		if (strcmp(status_names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* See invoice.h. */
+int
+mf_status_from_datum(Datum value)
+{
+	int			i;
+
+	for (i = 0; i < MF_STATUS_COUNT; i++)
+	{
+		if (is_word(value, status_names[i]))
 			return i;
 	}
 	return -1;
@@ -149,6 +164,7 @@ guard_insert(TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	InvoiceRow	row;
+	NameData	created_by;
 	int			column;
 
 	deform(trigger->tg_trigtuple, desc, &row);
@@ -167,10 +183,10 @@ guard_insert(TriggerData *trigger)
 			refuse_result_column(desc, column);
 	}
 	if (row.isnull[MF_IC_STATUS] ||
-		strcmp(TextDatumGetCString(row.values[MF_IC_STATUS]), mf_status_name(MF_QUEUED)) != 0)
+		!is_word(row.values[MF_IC_STATUS], mf_status_name(MF_QUEUED)))
 		refuse_result_column(desc, MF_IC_STATUS);
 	if (row.isnull[MF_IC_PAYMENT_STATUS] ||
-		strcmp(TextDatumGetCString(row.values[MF_IC_PAYMENT_STATUS]), "unpaid") != 0)
+		!is_word(row.values[MF_IC_PAYMENT_STATUS], "unpaid"))
 		refuse_result_column(desc, MF_IC_PAYMENT_STATUS);
 	if (row.isnull[MF_IC_ATTEMPTS] || DatumGetInt32(row.values[MF_IC_ATTEMPTS]) != 0)
 		refuse_result_column(desc, MF_IC_ATTEMPTS);
@@ -193,7 +209,8 @@ guard_insert(TriggerData *trigger)
 
 	row.values[MF_IC_CREATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	row.isnull[MF_IC_CREATED_AT] = false;
-	row.values[MF_IC_CREATED_BY] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
+	namestrcpy(&created_by, GetUserNameFromId(GetUserId(), false));
+	row.values[MF_IC_CREATED_BY] = NameGetDatum(&created_by);
 	row.isnull[MF_IC_CREATED_BY] = false;
 
 	set_reference(&row);
@@ -201,14 +218,26 @@ guard_insert(TriggerData *trigger)
 	return reform(trigger->tg_trigtuple, desc, &row);
 }
 
+/* Whether a text is that word. */
+static bool
+is_word(Datum value, const char *word)
+{
+	text	   *found = DatumGetTextPP(value);
+	size_t		len = strlen(word);
+
+	return VARSIZE_ANY_EXHDR(found) == len && memcmp(VARDATA_ANY(found), word, len) == 0;
+}
+
 /* Gives a row a reference that was never used before. */
 static void
 set_reference(InvoiceRow *row)
 {
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE;
-	char	   *own = row->isnull[column] ? NULL : TextDatumGetCString(row->values[column]);
+	text	   *own = row->isnull[column] ? NULL : DatumGetTextPP(row->values[column]);
+	text	   *reference = own == NULL ? mf_new_reference(NULL, 0) :
+		mf_new_reference(VARDATA_ANY(own), VARSIZE_ANY_EXHDR(own));
 
-	row->values[MF_IC_REFERENCE] = CStringGetTextDatum(mf_new_reference(own));
+	row->values[MF_IC_REFERENCE] = PointerGetDatum(reference);
 	row->isnull[MF_IC_REFERENCE] = false;
 }
 
@@ -395,9 +424,16 @@ refuse_result_column(TupleDesc desc, int column)
 static void
 deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row)
 {
-	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
-	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
+	Datum	   *values;
+	bool	   *isnull;
 
+	if (desc->natts == MF_IC_END - 1)
+	{
+		heap_deform_tuple(tuple, desc, &row->values[1], &row->isnull[1]);
+		return;
+	}
+	values = (Datum *) palloc(desc->natts * sizeof(Datum));
+	isnull = (bool *) palloc(desc->natts * sizeof(bool));
 	heap_deform_tuple(tuple, desc, values, isnull);
 	memcpy(&row->values[1], values, (MF_IC_END - 1) * sizeof(Datum));
 	memcpy(&row->isnull[1], isnull, (MF_IC_END - 1) * sizeof(bool));
@@ -407,9 +443,19 @@ deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row)
 static HeapTuple
 reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row)
 {
+	HeapTuple	result;
 	int			columns[MF_IC_END];
 	int			i;
 
+	if (desc->natts == MF_IC_END - 1)
+	{
+		/* all columns are in our hands: it need not be taken apart once more */
+		result = heap_form_tuple(desc, &row->values[1], &row->isnull[1]);
+		result->t_data->t_ctid = tuple->t_data->t_ctid;
+		result->t_self = tuple->t_self;
+		result->t_tableOid = tuple->t_tableOid;
+		return result;
+	}
 	for (i = 0; i < MF_IC_END - 1; i++)
 		columns[i] = i + 1;
 	return heap_modify_tuple_by_cols(tuple, desc, MF_IC_END - 1, columns, &row->values[1], &row->isnull[1]);
@@ -428,7 +474,7 @@ same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column)
 static MfStatus
 row_status(const InvoiceRow *row)
 {
-	int			status = mf_status_from_name(TextDatumGetCString(row->values[MF_IC_STATUS]));
+	int			status = mf_status_from_datum(row->values[MF_IC_STATUS]);
 
 	if (status < 0)
 		elog(ERROR, "unknown status of invoice");
