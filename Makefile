@@ -102,6 +102,7 @@ OBJS = \
 	src/enqueue.o \
 	src/queue.o \
 	src/queue_admin.o \
+	src/queue_insert.o \
 	src/sql_array.o \
 	src/table.o \
 	src/record.o \

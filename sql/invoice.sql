@@ -114,6 +114,25 @@ INSERT INTO mf_invoice (account, customer_name, invoice_value) SELECT 'held', 'n
 SELECT count(*) FROM mf_invoice WHERE customer_name IN ('half', 'none');
 SELECT count(*) AS lost FROM mf_invoice i WHERE status = 'queued' AND NOT EXISTS (SELECT FROM mf_queue q WHERE q.invoice = i.id);
 
+-- Entries are written many at a time, without SQL; by SQL once mf_queue is no longer as it was made. Both come to the same.
+INSERT INTO mf_invoice (account, customer_name, invoice_value, priority) SELECT 'held', 'without SQL', 1, i % 2 FROM generate_series(1, 501) i;
+CREATE TRIGGER somebodys BEFORE UPDATE ON mf_queue FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+INSERT INTO mf_invoice (account, customer_name, invoice_value, priority) SELECT 'held', 'by SQL', 1, i % 2 FROM generate_series(1, 501) i;
+DROP TRIGGER somebodys ON mf_queue;
+SELECT i.customer_name, q.account, q.kind, q.priority, q.step, count(*), count(DISTINCT q.invoice), bool_and(q.due = i.send_at AND q.rank = i.send_at - i.priority * interval '10 min') AS same
+FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE i.customer_name IN ('without SQL', 'by SQL') GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4;
+REVOKE INSERT ON mf_queue FROM myfatoorah_worker;
+SELECT mf_test.try($$INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', 'x', 1)$$);
+GRANT INSERT ON mf_queue TO myfatoorah_worker;
+
+-- Not even the worker's role takes a status away.
+SELECT id FROM mf_invoice WHERE customer_name = 'by SQL' LIMIT 1 \gset
+GRANT USAGE ON SCHEMA mf_test TO myfatoorah_worker;
+SET ROLE myfatoorah_worker;
+SELECT regexp_replace(mf_test.try(format('UPDATE mf_invoice SET %s = NULL WHERE id = %s', c, :id)), 'Failing row.*', 'Failing row') FROM unnest(ARRAY['status', 'payment_status']) c;
+RESET ROLE;
+REVOKE USAGE ON SCHEMA mf_test FROM myfatoorah_worker;
+
 -- The guards are not to be called, nor to be put on other tables.
 SELECT mf_test.try('SELECT ' || f || '()') FROM unnest(ARRAY['mf_invoice_guard', 'mf_invoice_enqueue', 'mf_enqueue']) f;
 CREATE TABLE pg_temp.elsewhere (a int);

@@ -17,7 +17,12 @@
 #include "call.h"
 #include "compat.h"
 
+#define WAIT_EVENTS 3			/* latch, postmaster, transport */
+
 static MfHttp *http = NULL;
+
+/* What each call waits for; kept, because making it takes as long as a request to a near server. */
+static WaitEventSet *wait_set = NULL;
 
 static void start_http(void);
 static void stop_http(int code, Datum arg);
@@ -58,17 +63,18 @@ mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size
 		mf_http_perform(http);
 		while ((done = mf_http_next_done(http)) == NULL)
 		{
-			long		timeout = mf_http_timeout(http);
-			int			events;
+			WaitEvent	events[WAIT_EVENTS];
+			int			count;
+			int			i;
 
-			events = WaitLatchOrSocket(MyLatch,
-									   WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH |
-									   (timeout >= 0 ? WL_TIMEOUT : 0),
-									   mf_http_fd(http), timeout, PG_WAIT_EXTENSION);
-			if (events & WL_LATCH_SET)
+			count = WaitEventSetWait(wait_set, mf_http_timeout(http), events, WAIT_EVENTS, PG_WAIT_EXTENSION);
+			for (i = 0; i < count; i++)
 			{
-				ResetLatch(MyLatch);
-				CHECK_FOR_INTERRUPTS();
+				if (events[i].events & WL_LATCH_SET)
+				{
+					ResetLatch(MyLatch);
+					CHECK_FOR_INTERRUPTS();
+				}
 			}
 			mf_http_perform(http);
 		}
@@ -92,37 +98,50 @@ free_exchange(void *exchange)
 	mf_http_exchange_free((MfHttpExchange *) exchange);
 }
 
-/* Creates the transport of this backend at its first call. */
+/* Creates the transport of this backend and its wait events at its first call. */
 static void
 start_http(void)
 {
 	char		error[MF_HTTP_ERROR_SIZE];
+	WaitEventSet *set;
 
-	if (http != NULL)
-		return;
-
-	/* the event descriptor and the socket of the one connection in use */
-	if (!AcquireExternalFD())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not start the HTTP transport: too many open files")));
-	http = mf_http_create(error, sizeof(error));
 	if (http == NULL)
 	{
-		ReleaseExternalFD();
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not start the HTTP transport"),
-				 errdetail_internal("%s", error)));
+		/* the event descriptor and the socket of the one connection in use */
+		if (!AcquireExternalFD())
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					 errmsg("could not start the HTTP transport: too many open files")));
+		http = mf_http_create(error, sizeof(error));
+		if (http == NULL)
+		{
+			ReleaseExternalFD();
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("could not start the HTTP transport"),
+					 errdetail_internal("%s", error)));
+		}
+		ReserveExternalFD();
+		on_proc_exit(stop_http, (Datum) 0);
 	}
-	ReserveExternalFD();
-	on_proc_exit(stop_http, (Datum) 0);
+
+	if (wait_set == NULL)
+	{
+		set = mf_create_wait_event_set(WAIT_EVENTS);
+		AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, mf_http_fd(http), NULL, NULL);
+		wait_set = set;
+	}
 }
 
 /* Closes the connections properly and wipes the keys. */
 static void
 stop_http(int code, Datum arg)
 {
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	wait_set = NULL;
 	mf_account_forget_targets(http);
 	mf_http_destroy(http);
 	http = NULL;

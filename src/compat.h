@@ -99,6 +99,15 @@ mf_current_timeline(void)
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* 16: indexes that only summarize can be told apart */
+#if PG_VERSION_NUM >= 160000
+#define mf_insert_index_tuples(result, slot, estate) \
+	ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false)
+#else
+#define mf_insert_index_tuples(result, slot, estate) \
+	ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL)
+#endif
+
 /* 16: SPI and utility hooks are unchanged, but varatt.h moved */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"

@@ -96,7 +96,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 				 errhint("Give the customer time to pay, or leave it out for the default of the portal.")));
 
 	/* without a reference an unknown outcome could not be looked up */
-	reference = request.isnull[MF_SP_CUSTOMER_REFERENCE] ? mf_new_reference(NULL) :
+	reference = request.isnull[MF_SP_CUSTOMER_REFERENCE] ? text_to_cstring(mf_new_reference(NULL, 0)) :
 		TextDatumGetCString(request.values[MF_SP_CUSTOMER_REFERENCE]);
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

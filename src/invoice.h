@@ -61,6 +61,9 @@ typedef enum MfStatus
 extern const char *mf_status_name(MfStatus status);
 extern int	mf_status_from_name(const char *name);
 
+/* The same of the column's value, a text. */
+extern int	mf_status_from_datum(Datum value);
+
 /* Whether the state machine has that transition (reference manual, "States"). */
 extern bool mf_transition_allowed(MfStatus from, MfStatus to);
 

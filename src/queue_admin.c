@@ -18,6 +18,7 @@
 #include "sql_array.h"
 #include "wake.h"
 
+/* the same as mf_queue_insert_plain() */
 static MfStatement insert_statement = {
 	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
 	"SELECT n.id, n.account, "
@@ -120,17 +121,21 @@ static MfStatement verify_all_statement = {
 static MfStatement forget_statement = {
 	"DELETE FROM @mf_queue WHERE invoice = $1", 1, {INT8OID}, NULL, InvalidOid
 };
+
 /* See queue.h. */
 uint64
 mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
 {
 	MfSqlScope	scope;
 	uint64		rows;
+	bool		plain;
 
 	mf_sql_begin(&scope, schema);
-	if (SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
+	plain = mf_queue_insert_plain(schema, trigger->tg_relation, trigger->tg_newtable, &rows);
+	if ((!plain || to_send != NULL) && SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
 		elog(ERROR, "could not register the new rows");
-	rows = mf_sql_execute(&scope, &insert_statement, NULL, NULL);
+	if (!plain)
+		rows = mf_sql_execute(&scope, &insert_statement, NULL, NULL);
 	if (to_send != NULL)
 	{
 		*to_send = mf_sql_execute(&scope, &to_send_statement, NULL, NULL) > 0;

@@ -8,6 +8,9 @@
 #ifndef MF_QUEUE_INTERNAL_H
 #define MF_QUEUE_INTERNAL_H
 
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
 #include "queue.h"
 
 /* The order of due entries: ten minutes earlier per step of priority */
@@ -28,6 +31,13 @@
  * request point into the tuple, which SPI_finish() frees.
  */
 extern MfJob *mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc);
+
+/*
+ * Puts new rows of mf_invoice on the agenda, as the current role, and counts
+ * the entries.  False if mf_queue is not as we have made it (somebody has given
+ * it a trigger, say), so that SQL has to do it.
+ */
+extern bool mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries);
 
 /* The word in mf_queue.kind, NULL for MF_JOB_NONE; and back. */
 extern const char *mf_job_name(MfJobKind kind);

@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -23,9 +24,11 @@
 /* Crockford's base 32: no letters that people confuse */
 static const char reference_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 #define REFERENCE_LENGTH 20		/* 100 random bits */
+#define REFERENCES_AHEAD 64		/* as many at a time: each call into the generator costs as much as a row */
 
 static char *field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field);
 static char *methods_json(Datum array);
+static const uint8 *random_bytes(void);
 
 /* See request.h. */
 Oid
@@ -125,25 +128,51 @@ methods_json(Datum array)
 }
 
 /* See request.h. */
-char *
-mf_new_reference(const char *customer_reference)
+text *
+mf_new_reference(const char *customer_reference, size_t len)
 {
-	uint8		random[REFERENCE_LENGTH];
-	char		token[REFERENCE_LENGTH + 1];
+	const uint8 *random = random_bytes();
+	size_t		prefix = len > 0 ? len + 1 : 0;
+	text	   *reference = (text *) palloc(VARHDRSZ + prefix + REFERENCE_LENGTH);
+	char	   *p = VARDATA(reference);
 	int			i;
 
-	if (!pg_strong_random(random, sizeof(random)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate a random reference")));
-
+	SET_VARSIZE(reference, VARHDRSZ + prefix + REFERENCE_LENGTH);
+	if (len > 0)
+	{
+		memcpy(p, customer_reference, len);
+		p[len] = '.';
+		p += prefix;
+	}
 	for (i = 0; i < REFERENCE_LENGTH; i++)
-		token[i] = reference_alphabet[random[i] & 31];
-	token[REFERENCE_LENGTH] = '\0';
+		p[i] = reference_alphabet[random[i] & 31];
+	return reference;
+}
 
-	if (customer_reference == NULL || customer_reference[0] == '\0')
-		return pstrdup(token);
-	return psprintf("%s.%s", customer_reference, token);
+/*
+ * REFERENCE_LENGTH bytes of the strong generator that nobody was given before.
+ * They are fetched for many references at once; what is left is never used by
+ * another process that has inherited it.
+ */
+static const uint8 *
+random_bytes(void)
+{
+	static uint8 ahead[REFERENCES_AHEAD * REFERENCE_LENGTH];
+	static size_t used = sizeof(ahead);
+	static int	owner = 0;
+
+	if (used >= sizeof(ahead) || owner != MyProcPid)
+	{
+		used = sizeof(ahead);	/* in case of an error */
+		if (!pg_strong_random(ahead, sizeof(ahead)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate a random reference")));
+		owner = MyProcPid;
+		used = 0;
+	}
+	used += REFERENCE_LENGTH;
+	return &ahead[used - REFERENCE_LENGTH];
 }
 
 /* See request.h. */

@@ -54,10 +54,11 @@ extern char *mf_request_body(const MfRequest *request, const MfAccount *account,
 							 const char *reference, size_t *len);
 
 /*
- * A new reference, never used before: the caller's own, if any, a dot, and 20
- * random characters; palloc'd.
+ * A new reference, never used before: the caller's own, of "len" bytes, a dot,
+ * and 20 random characters; without one, these alone.  It is palloc'd, with a
+ * full header.
  */
-extern char *mf_new_reference(const char *customer_reference);
+extern text *mf_new_reference(const char *customer_reference, size_t len);
 
 /* 1 for "ref", 2 for "ref~2", ...; the length of "ref" in *stem. */
 extern int	mf_reference_number(const char *reference, int *stem);

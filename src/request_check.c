@@ -25,10 +25,19 @@
 #include "compat.h"
 #include "request.h"
 
+/* A text field in place, without a zero at its end; "data" is NULL if it is null. */
+typedef struct TextView
+{
+	const char *data;
+	size_t		len;
+} TextView;
+
+static TextView view_text(const MfRequest *request, MfSendPaymentField field);
 static char *get_text(const MfRequest *request, MfSendPaymentField field);
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *value);
 static const char *column(MfSendPaymentField field);
 static void trim_field(MfRequest *request, MfSendPaymentField field);
+static bool is_longer(TextView text, int limit);
 static void check_length(const MfRequest *request, MfSendPaymentField field, int limit);
 static void check_word(MfRequest *request, MfSendPaymentField field, const char *const words[]);
 static void check_customer_name(MfRequest *request);
@@ -50,7 +59,7 @@ mf_request_check(MfRequest *request, const MfAccount *account)
 	static const char *const options[] = {"LNK", "EML", "SMS", "ALL", NULL};
 	static const char *const currencies[] = {"KWD", "SAR", "BHD", "AED", "QAR", "OMR", "JOD", "EGP", NULL};
 	static const char *const languages[] = {"EN", "AR", NULL};
-	char	   *option;
+	TextView	option;
 	bool		by_email;
 	bool		by_sms;
 
@@ -64,9 +73,9 @@ mf_request_check(MfRequest *request, const MfAccount *account)
 				 errmsg("notification_option must not be null"),
 				 errhint("Leave it out for LNK, or give one of LNK, EML, SMS, ALL.")));
 	check_word(request, MF_SP_NOTIFICATION_OPTION, options);
-	option = get_text(request, MF_SP_NOTIFICATION_OPTION);
-	by_email = strcmp(option, "EML") == 0 || strcmp(option, "ALL") == 0;
-	by_sms = strcmp(option, "SMS") == 0 || strcmp(option, "ALL") == 0;
+	option = view_text(request, MF_SP_NOTIFICATION_OPTION);
+	by_email = memcmp(option.data, "EML", 3) == 0 || memcmp(option.data, "ALL", 3) == 0;
+	by_sms = memcmp(option.data, "SMS", 3) == 0 || memcmp(option.data, "ALL", 3) == 0;
 
 	check_email(request, by_email);
 	check_mobile(request, account, by_sms);
@@ -97,6 +106,22 @@ column(MfSendPaymentField field)
 	return mf_send_payment_fields[field].column;
 }
 
+/* A text field where it lies: checks are made of every row, and most fields are as they should be. */
+static TextView
+view_text(const MfRequest *request, MfSendPaymentField field)
+{
+	TextView	view = {NULL, 0};
+
+	if (!request->isnull[field])
+	{
+		text	   *value = DatumGetTextPP(request->values[field]);
+
+		view.data = VARDATA_ANY(value);
+		view.len = VARSIZE_ANY_EXHDR(value);
+	}
+	return view;
+}
+
 /* A text field, palloc'd; NULL if null. */
 static char *
 get_text(const MfRequest *request, MfSendPaymentField field)
@@ -118,42 +143,43 @@ set_text(MfRequest *request, MfSendPaymentField field, const char *value)
 static void
 trim_field(MfRequest *request, MfSendPaymentField field)
 {
-	char	   *text = get_text(request, field);
-	char	   *start = text;
-	char	   *end;
+	TextView	text = view_text(request, field);
+	const char *start = text.data;
+	const char *end;
 
-	if (text == NULL)
+	if (text.data == NULL)
 		return;
 
-	while (isspace((unsigned char) *start))
+	end = start + text.len;
+	while (start < end && isspace((unsigned char) *start))
 		start++;
-	end = start + strlen(start);
 	while (end > start && isspace((unsigned char) end[-1]))
 		end--;
 	if (end == start)
 		set_text(request, field, NULL);
-	else if (start != text || *end != '\0')
-	{
-		*end = '\0';
-		set_text(request, field, start);
-	}
+	else if ((size_t) (end - start) != text.len)
+		request->values[field] = PointerGetDatum(cstring_to_text_with_len(start, (int) (end - start)));
+}
+
+/* Whether it has more than "limit" characters, none of which is less than a byte. */
+static bool
+is_longer(TextView text, int limit)
+{
+	return text.len > (size_t) limit && pg_mbstrlen_with_len(text.data, (int) text.len) > limit;
 }
 
 /* Refuses a text field of more than "limit" characters. */
 static void
 check_length(const MfRequest *request, MfSendPaymentField field, int limit)
 {
-	char	   *text = get_text(request, field);
-	int			length;
+	TextView	text = view_text(request, field);
 
-	if (text == NULL)
-		return;
-	length = pg_mbstrlen(text);
-	if (length > limit)
+	if (is_longer(text, limit))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is too long", column(field)),
-				 errdetail("It has %d characters; the limit is %d.", length, limit),
+				 errdetail("It has %d characters; the limit is %d.",
+						   pg_mbstrlen_with_len(text.data, (int) text.len), limit),
 				 errhint("Shorten it.")));
 }
 
@@ -161,20 +187,20 @@ check_length(const MfRequest *request, MfSendPaymentField field, int limit)
 static void
 check_word(MfRequest *request, MfSendPaymentField field, const char *const words[])
 {
-	char	   *text;
+	TextView	text;
 	StringInfoData list;
 	int			i;
 
 	trim_field(request, field);
-	text = get_text(request, field);
-	if (text == NULL)
+	text = view_text(request, field);
+	if (text.data == NULL)
 		return;
 
 	for (i = 0; words[i] != NULL; i++)
 	{
-		if (pg_strcasecmp(text, words[i]) == 0)
+		if (text.len == strlen(words[i]) && pg_strncasecmp(text.data, words[i], text.len) == 0)
 		{
-			if (strcmp(text, words[i]) != 0)
+			if (memcmp(text.data, words[i], text.len) != 0)
 				set_text(request, field, words[i]);
 			return;
 		}
@@ -185,7 +211,7 @@ check_word(MfRequest *request, MfSendPaymentField field, const char *const words
 		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", words[i]);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for %s: \"%.40s\"", column(field), text),
+			 errmsg("invalid value for %s: \"%.40s\"", column(field), get_text(request, field)),
 			 errhint("Valid values are: %s.", list.data)));
 }
 
@@ -260,14 +286,15 @@ check_invoice_value(MfRequest *request)
 static void
 check_email(MfRequest *request, bool required)
 {
-	char	   *email;
-	char	   *at;
-	unsigned char *p;
-	bool		ok;
+	TextView	email;
+	const char *at = NULL;
+	const char *p;
+	const char *end;
+	bool		ok = true;
 
 	trim_field(request, MF_SP_CUSTOMER_EMAIL);
-	email = get_text(request, MF_SP_CUSTOMER_EMAIL);
-	if (email == NULL)
+	email = view_text(request, MF_SP_CUSTOMER_EMAIL);
+	if (email.data == NULL)
 	{
 		if (required)
 			ereport(ERROR,
@@ -279,14 +306,32 @@ check_email(MfRequest *request, bool required)
 	}
 
 	check_length(request, MF_SP_CUSTOMER_EMAIL, MF_EMAIL_MAX);
-	at = strchr(email, '@');
-	ok = at != NULL && at != email && at[1] != '\0' && strchr(at + 1, '@') == NULL;
-	for (p = (unsigned char *) email; ok && *p != '\0'; p++)
-		ok = *p > ' ' && *p != 0x7f && strchr(",;<>()\"", *p) == NULL;
-	if (!ok)
+	end = email.data + email.len;
+	for (p = email.data; ok && p < end; p++)
+	{
+		switch (*p)
+		{
+			case '@':
+				ok = at == NULL;
+				at = p;
+				break;
+			case ',':
+			case ';':
+			case '<':
+			case '>':
+			case '(':
+			case ')':
+			case '"':
+				ok = false;
+				break;
+			default:
+				ok = (unsigned char) *p > ' ' && *p != 0x7f;
+		}
+	}
+	if (!ok || at == NULL || at == email.data || at == end - 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid customer_email: \"%s\"", email),
+				 errmsg("invalid customer_email: \"%s\"", get_text(request, MF_SP_CUSTOMER_EMAIL)),
 				 errhint("Give one plain address, such as name@example.com.")));
 }
 
@@ -407,42 +452,47 @@ ascii_digits(const char *text)
 static void
 check_url(MfRequest *request, MfSendPaymentField field)
 {
-	char	   *url;
-	char	   *host;
-	size_t		length;
-	unsigned char *p;
+	TextView	url;
+	const char *host = NULL;
+	const char *end;
+	const char *p;
+	size_t		length = 0;
 
 	trim_field(request, field);
-	url = get_text(request, field);
-	if (url == NULL)
+	url = view_text(request, field);
+	if (url.data == NULL)
 		return;
 
-	if (pg_mbstrlen(url) > MF_URL_MAX)
+	if (is_longer(url, MF_URL_MAX))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is too long", column(field)),
-				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(url), MF_URL_MAX),
+				 errdetail("It has %d characters; the limit is %d.",
+						   pg_mbstrlen_with_len(url.data, (int) url.len), MF_URL_MAX),
 				 errhint("Use a shorter URL; the payment id is appended to it anyway.")));
 
-	if (pg_strncasecmp(url, "https://", 8) == 0)
-		host = url + 8;
-	else if (pg_strncasecmp(url, "http://", 7) == 0)
-		host = url + 7;
-	else
-		host = NULL;
+	end = url.data + url.len;
+	if (url.len > 8 && pg_strncasecmp(url.data, "https://", 8) == 0)
+		host = url.data + 8;
+	else if (url.len > 7 && pg_strncasecmp(url.data, "http://", 7) == 0)
+		host = url.data + 7;
 
-	for (p = (unsigned char *) url; host != NULL && *p != '\0'; p++)
+	for (p = url.data; host != NULL && p < end; p++)
 	{
-		if (*p <= ' ' || *p == 0x7f)
+		if ((unsigned char) *p <= ' ' || *p == 0x7f)
 			host = NULL;
 	}
-	length = host ? strcspn(host, ":/?#") : 0;
+	if (host != NULL)
+	{
+		for (p = host; p < end && *p != ':' && *p != '/' && *p != '?' && *p != '#'; p++)
+			length++;
+	}
 	if (length == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must be an http or https URL", column(field)),
 				 errhint("Give a URL such as https://www.example.com/paid.")));
-	if (pg_strncasecmp(host, "localhost", length) == 0 && length == strlen("localhost"))
+	if (length == strlen("localhost") && pg_strncasecmp(host, "localhost", length) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not point to localhost", column(field)),
@@ -452,10 +502,10 @@ check_url(MfRequest *request, MfSendPaymentField field)
 static void
 check_user_defined_field(MfRequest *request)
 {
-	char	   *text = get_text(request, MF_SP_USER_DEFINED_FIELD);
+	TextView	text = view_text(request, MF_SP_USER_DEFINED_FIELD);
 
 	check_length(request, MF_SP_USER_DEFINED_FIELD,
-				 text && strncmp(text, "CK-", 3) == 0 ? MF_CARD_FIELD_MAX : MF_TEXT_MAX);
+				 text.len >= 3 && memcmp(text.data, "CK-", 3) == 0 ? MF_CARD_FIELD_MAX : MF_TEXT_MAX);
 }
 
 /* Whether it lies after send_at is the table's business; here: it can be sent. */
