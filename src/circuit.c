@@ -18,7 +18,7 @@
 #include "myfatoorah.h"
 
 /* A claim takes about as long as this from the free slot to the request that fills it, */
-#define CLAIM_MS 10
+#define CLAIM_MS 5
 
 /* and answers are counted for at least as long. */
 #define COUNT_MS 20

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -193,23 +194,29 @@ MfJob *
 mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 {
 	MfJob	   *job = (MfJob *) palloc0(sizeof(MfJob));
+	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
 	int			status;
-	int			i;
 
-	job->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-	status = mf_status_from_name(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
+	heap_deform_tuple(tuple, desc, values, isnull);
+	job->invoice = DatumGetInt64(values[0]);
+	status = mf_status_from_name(TextDatumGetCString(values[1]));
 	if (status < 0)
 		elog(ERROR, "unknown status of invoice " INT64_FORMAT, job->invoice);
 	job->status = (MfStatus) status;
-	job->attempts = DatumGetInt32(mf_result(tuple, desc, 3, NULL));
-	job->account = TextDatumGetCString(mf_result(tuple, desc, 4, NULL));
-	job->created_by = pstrdup(NameStr(*DatumGetName(mf_result(tuple, desc, 5, NULL))));
-	job->reference = TextDatumGetCString(mf_result(tuple, desc, 6, NULL));
-	job->rank = DatumGetTimestampTz(mf_result(tuple, desc, 7, NULL));
-	job->cancel_requested = DatumGetBool(mf_result(tuple, desc, 8, NULL));
-	job->duplicate_suspected = DatumGetBool(mf_result(tuple, desc, 9, NULL));
-	for (i = 0; i < MF_SP_COUNT; i++)
-		job->request.values[i] = mf_result(tuple, desc, MF_FIRST_FIELD + i, &job->request.isnull[i]);
+	job->attempts = DatumGetInt32(values[2]);
+	job->account = TextDatumGetCString(values[3]);
+	job->created_by = pstrdup(NameStr(*DatumGetName(values[4])));
+	job->reference = TextDatumGetCString(values[5]);
+	job->rank = DatumGetTimestampTz(values[6]);
+	job->cancel_requested = DatumGetBool(values[7]);
+	job->duplicate_suspected = DatumGetBool(values[8]);
+	memcpy(job->request.values, &values[MF_FIRST_FIELD - 1], sizeof(job->request.values));
+	memcpy(job->request.isnull, &isnull[MF_FIRST_FIELD - 1], sizeof(job->request.isnull));
+	if (desc->natts >= MF_FIRST_FIELD + MF_SP_COUNT)
+		job->invoice_place = *(ItemPointer) DatumGetPointer(values[MF_FIRST_FIELD + MF_SP_COUNT - 1]);
+	pfree(values);
+	pfree(isnull);
 	return job;
 }
 
@@ -329,8 +336,6 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 		job->rank = later[i].due;
 		job->step = later[i].step;
 		job->queue_place = places[i];
-		job->invoice_place = *(ItemPointer) DatumGetPointer(mf_result(SPI_tuptable->vals[j], SPI_tuptable->tupdesc,
-																	  MF_FIRST_FIELD + MF_SP_COUNT, NULL));
 		jobs[i] = job;
 	}
 

@@ -27,7 +27,8 @@
 #define MF_FIRST_FIELD 10			/* attribute number of customer_name there */
 
 /*
- * A row of MF_INVOICE_COLUMNS as a job, in the current context.  Values of the
+ * A row of MF_INVOICE_COLUMNS, perhaps with its ctid behind, as a job, in the
+ * current context.  Values of the
  * request point into the tuple, which SPI_finish() frees.
  */
 extern MfJob *mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc);

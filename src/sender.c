@@ -411,6 +411,7 @@ tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice)
 void
 mf_sender_post(void)
 {
+	uint64		before = request_count;
 	MfCircuit  *circuit;
 
 	holding = false;
@@ -442,6 +443,11 @@ mf_sender_post(void)
 	}
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 		post_ready(circuit);
+	if (request_count > before)
+	{
+		mf_http_perform(http);
+		MF_FAILPOINT("posted");
+	}
 }
 
 /* Posts flights that are ready while the account has free slots. */
@@ -518,7 +524,6 @@ post(MfFlight *flight)
 	{
 		dlist_push_tail(&flying, &flight->node);
 		flying_count++;
-		MF_FAILPOINT("posted");
 	}
 	else
 	{
