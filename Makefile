@@ -99,6 +99,7 @@ OBJS = \
 	src/hooks.o \
 	src/operate.o \
 	src/invoice.o \
+	src/invoice_state.o \
 	src/enqueue.o \
 	src/queue.o \
 	src/queue_admin.o \

@@ -9,10 +9,8 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "commands/async.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -29,22 +27,6 @@
 #include "sql.h"
 #include "wake.h"
 
-static const char *const status_names[MF_STATUS_COUNT] = {
-	"queued", "sending", "sent", "rejected", "unknown", "review", "cancelled"
-};
-
-/* By row: from; by bit: to */
-#define TO(status) (1 << (status))
-static const int allowed_transitions[MF_STATUS_COUNT] = {
-	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED) | TO(MF_STATUS_UNKNOWN) | TO(MF_REVIEW),
-	/* sending */ TO(MF_QUEUED) | TO(MF_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
-	/* sent */ 0,
-	/* rejected */ TO(MF_QUEUED) | TO(MF_CANCELLED),
-	/* unknown */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_REVIEW),
-	/* review */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_CANCELLED),
-	/* cancelled */ 0
-};
-
 /* One row in the hands of a trigger */
 typedef struct InvoiceRow
 {
@@ -58,64 +40,17 @@ static TransactionId restored_in = InvalidTransactionId;
 static bool fired_by_mf_invoice(FunctionCallInfo fcinfo);
 static HeapTuple guard_insert(TriggerData *trigger);
 static HeapTuple guard_update(TriggerData *trigger);
-static void guard_transition(TupleTableSlot *before, TupleTableSlot *after);
 static void guard_delete(TriggerData *trigger);
 static void guard_truncate(TriggerData *trigger);
 static void deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
 static HeapTuple reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
-static bool is_word(Datum value, const char *word);
 static void set_reference(InvoiceRow *row);
 static void check_row(InvoiceRow *row);
 static void refuse_result_column(TupleDesc desc, int column);
 static bool same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column);
-static void guard_payment(int64 invoice, MfStatus status, const char *from, const char *to);
-static void notify_change(int64 invoice, MfStatus status, Datum payment_status);
-static MfStatus status_of(Datum value);
 
 PG_FUNCTION_INFO_V1(mf_invoice_guard);
 PG_FUNCTION_INFO_V1(mf_invoice_enqueue);
-
-/* See invoice.h. */
-const char *
-mf_status_name(MfStatus status)
-{
-	return status_names[status];
-}
-
-/* See invoice.h. */
-int
-mf_status_from_name(const char *name)
-{
-	int			i;
-
-	for (i = 0; i < MF_STATUS_COUNT; i++)
-	{
-		if (strcmp(status_names[i], name) == 0)
-			return i;
-	}
-	return -1;
-}
-
-/* See invoice.h. */
-int
-mf_status_from_datum(Datum value)
-{
-	int			i;
-
-	for (i = 0; i < MF_STATUS_COUNT; i++)
-	{
-		if (is_word(value, status_names[i]))
-			return i;
-	}
-	return -1;
-}
-
-/* See invoice.h. */
-bool
-mf_transition_allowed(MfStatus from, MfStatus to)
-{
-	return (allowed_transitions[from] & TO(to)) != 0;
-}
 
 /*
  * BEFORE trigger of mf_invoice.  Nobody but the worker's role changes states
@@ -194,10 +129,10 @@ guard_insert(TriggerData *trigger)
 			refuse_result_column(desc, column);
 	}
 	if (row.isnull[MF_IC_STATUS] ||
-		!is_word(row.values[MF_IC_STATUS], mf_status_name(MF_QUEUED)))
+		!mf_text_is(row.values[MF_IC_STATUS], mf_status_name(MF_QUEUED)))
 		refuse_result_column(desc, MF_IC_STATUS);
 	if (row.isnull[MF_IC_PAYMENT_STATUS] ||
-		!is_word(row.values[MF_IC_PAYMENT_STATUS], "unpaid"))
+		!mf_text_is(row.values[MF_IC_PAYMENT_STATUS], "unpaid"))
 		refuse_result_column(desc, MF_IC_PAYMENT_STATUS);
 	if (row.isnull[MF_IC_ATTEMPTS] || DatumGetInt32(row.values[MF_IC_ATTEMPTS]) != 0)
 		refuse_result_column(desc, MF_IC_ATTEMPTS);
@@ -229,16 +164,6 @@ guard_insert(TriggerData *trigger)
 	return reform(trigger->tg_trigtuple, desc, &row);
 }
 
-/* Whether a text is that word. */
-static bool
-is_word(Datum value, const char *word)
-{
-	text	   *found = DatumGetTextPP(value);
-	size_t		len = strlen(word);
-
-	return VARSIZE_ANY_EXHDR(found) == len && memcmp(VARDATA_ANY(found), word, len) == 0;
-}
-
 /* Gives a row a reference that was never used before. */
 static void
 set_reference(InvoiceRow *row)
@@ -264,13 +189,13 @@ guard_update(TriggerData *trigger)
 
 	if (GetUserId() == mf_worker_role())
 	{
-		guard_transition(trigger->tg_trigslot, trigger->tg_newslot);
+		mf_guard_transition(trigger->tg_trigslot, trigger->tg_newslot);
 		return trigger->tg_newtuple;
 	}
 
 	deform(trigger->tg_trigtuple, desc, &before);
 	deform(trigger->tg_newtuple, desc, &after);
-	from = status_of(before.values[MF_IC_STATUS]);
+	from = mf_status_of(before.values[MF_IC_STATUS]);
 
 	if (!same_value(desc, &before, &after, MF_IC_ID))
 		refuse_result_column(desc, MF_IC_ID);
@@ -297,59 +222,6 @@ guard_update(TriggerData *trigger)
 	return reform(trigger->tg_newtuple, desc, &after);
 }
 
-/*
- * States move along the state machines only, and listeners are told.  The
- * worker does this twice for each invoice, so no more columns are read than it
- * takes, and from the slots, which go on from there.
- */
-static void
-guard_transition(TupleTableSlot *before, TupleTableSlot *after)
-{
-	const int	status_at = MF_IC_STATUS - 1;
-	const int	payment_at = MF_IC_PAYMENT_STATUS - 1;
-	int64		invoice;
-	MfStatus	from;
-	MfStatus	to;
-	bool		payment_moves;
-
-	slot_getsomeattrs(before, MF_IC_PAYMENT_STATUS);
-	slot_getsomeattrs(after, MF_IC_PAYMENT_STATUS);
-
-	/* the table itself refuses these */
-	if (after->tts_isnull[status_at] || after->tts_isnull[payment_at])
-		return;
-
-	invoice = DatumGetInt64(before->tts_values[MF_IC_ID - 1]);
-	from = status_of(before->tts_values[status_at]);
-	to = status_of(after->tts_values[status_at]);
-	if (from != to && !mf_transition_allowed(from, to))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s",
-						invoice, mf_status_name(from), mf_status_name(to))));
-
-	payment_moves = !datum_image_eq(before->tts_values[payment_at], after->tts_values[payment_at], false, -1);
-	if (payment_moves)
-		guard_payment(invoice, to, TextDatumGetCString(before->tts_values[payment_at]),
-					  TextDatumGetCString(after->tts_values[payment_at]));
-	if (from != to || payment_moves)
-		notify_change(DatumGetInt64(after->tts_values[MF_IC_ID - 1]), to, after->tts_values[payment_at]);
-}
-
-/* Money that came in does not go by itself, and only what was sent can be paid. */
-static void
-guard_payment(int64 invoice, MfStatus status, const char *from, const char *to)
-{
-	int			from_status = mf_payment_status_from_name(from);
-	int			to_status = mf_payment_status_from_name(to);
-
-	if (from_status < 0 || to_status < 0 || status != MF_SENT ||
-		!mf_payment_allowed((MfPaymentStatus) from_status, (MfPaymentStatus) to_status))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s", invoice, from, to)));
-}
-
 /* An unfinished invoice is not lost by mistake. */
 static void
 guard_delete(TriggerData *trigger)
@@ -358,7 +230,7 @@ guard_delete(TriggerData *trigger)
 	MfStatus	status;
 
 	deform(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
-	status = status_of(row.values[MF_IC_STATUS]);
+	status = mf_status_of(row.values[MF_IC_STATUS]);
 	if (status != MF_SENT && status != MF_CANCELLED && status != MF_STATUS_REJECTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -506,40 +378,6 @@ same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column)
 	if (a->isnull[column] || b->isnull[column])
 		return a->isnull[column] == b->isnull[column];
 	return datum_image_eq(a->values[column], b->values[column], attribute->attbyval, attribute->attlen);
-}
-
-/* The status that the column has. */
-static MfStatus
-status_of(Datum value)
-{
-	int			status = mf_status_from_datum(value);
-
-	if (status < 0)
-		elog(ERROR, "unknown status of invoice");
-	return (MfStatus) status;
-}
-
-/* Tells listeners; delivered when, and only if, the transaction commits. */
-static void
-notify_change(int64 invoice, MfStatus status, Datum payment_status)
-{
-	text	   *payment = DatumGetTextPP(payment_status);
-	char		number[MAXINT8LEN + 1];
-	StringInfoData payload;
-
-	/* in pieces, because formats are slow and the worker does this for each change */
-	pg_lltoa(invoice, number);
-	initStringInfo(&payload);
-	appendStringInfoString(&payload, "{\"id\": ");
-	appendStringInfoString(&payload, number);
-	appendStringInfoString(&payload, ", \"status\": \"");
-	appendStringInfoString(&payload, mf_status_name(status));
-	appendStringInfoString(&payload, "\", \"payment_status\": \"");
-	appendBinaryStringInfo(&payload, VARDATA_ANY(payment), VARSIZE_ANY_EXHDR(payment));
-	appendStringInfoString(&payload, "\"}");
-	Async_Notify(MF_CHANNEL, payload.data);
-	pfree(payload.data);
-	mf_wake_waiting_at_commit();
 }
 
 /*

@@ -61,10 +61,22 @@ typedef enum MfStatus
 extern const char *mf_status_name(MfStatus status);
 extern int	mf_status_from_name(const char *name);
 
-/* The same of the column's value, a text. */
+/* The same of the column's value, a text; mf_status_of() raises an error for another word. */
 extern int	mf_status_from_datum(Datum value);
+extern MfStatus mf_status_of(Datum value);
+
+/* Whether a text is that word. */
+extern bool mf_text_is(Datum value, const char *word);
 
 /* Whether the state machine has that transition (reference manual, "States"). */
 extern bool mf_transition_allowed(MfStatus from, MfStatus to);
+
+/*
+ * A change by the worker's role, seen by the trigger before it: raises 55000
+ * unless status and payment_status move along their state machines, and has
+ * listeners told if either does.
+ */
+struct TupleTableSlot;
+extern void mf_guard_transition(struct TupleTableSlot *before, struct TupleTableSlot *after);
 
 #endif							/* MF_INVOICE_H */

@@ -1,0 +1,176 @@
+/*
+ * invoice_state.c
+ *	  The states of invoices: their names, how they may change, who is told.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/invoice_state.c
+ */
+#include "postgres.h"
+
+#include "commands/async.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+
+#include "compat.h"
+#include "invoice.h"
+#include "myfatoorah.h"
+#include "payment.h"
+#include "wake.h"
+
+static const char *const status_names[MF_STATUS_COUNT] = {
+	"queued", "sending", "sent", "rejected", "unknown", "review", "cancelled"
+};
+
+/* By row: from; by bit: to */
+#define TO(status) (1 << (status))
+static const int allowed_transitions[MF_STATUS_COUNT] = {
+	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED) | TO(MF_STATUS_UNKNOWN) | TO(MF_REVIEW),
+	/* sending */ TO(MF_QUEUED) | TO(MF_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
+	/* sent */ 0,
+	/* rejected */ TO(MF_QUEUED) | TO(MF_CANCELLED),
+	/* unknown */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_REVIEW),
+	/* review */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_CANCELLED),
+	/* cancelled */ 0
+};
+
+static void guard_payment(int64 invoice, MfStatus status, const char *from, const char *to);
+static void notify_change(int64 invoice, MfStatus status, Datum payment_status);
+
+/* See invoice.h. */
+const char *
+mf_status_name(MfStatus status)
+{
+	return status_names[status];
+}
+
+/* See invoice.h. */
+int
+mf_status_from_name(const char *name)
+{
+	int			i;
+
+	for (i = 0; i < MF_STATUS_COUNT; i++)
+	{
+		if (strcmp(status_names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* See invoice.h. */
+int
+mf_status_from_datum(Datum value)
+{
+	int			i;
+
+	for (i = 0; i < MF_STATUS_COUNT; i++)
+	{
+		if (mf_text_is(value, status_names[i]))
+			return i;
+	}
+	return -1;
+}
+
+/* See invoice.h. */
+bool
+mf_transition_allowed(MfStatus from, MfStatus to)
+{
+	return (allowed_transitions[from] & TO(to)) != 0;
+}
+
+/* See invoice.h. */
+MfStatus
+mf_status_of(Datum value)
+{
+	int			status = mf_status_from_datum(value);
+
+	if (status < 0)
+		elog(ERROR, "unknown status of invoice");
+	return (MfStatus) status;
+}
+
+/* See invoice.h. */
+bool
+mf_text_is(Datum value, const char *word)
+{
+	text	   *found = DatumGetTextPP(value);
+	size_t		len = strlen(word);
+
+	return VARSIZE_ANY_EXHDR(found) == len && memcmp(VARDATA_ANY(found), word, len) == 0;
+}
+
+/*
+ * See invoice.h.  The worker does this twice for each invoice, so no more
+ * columns are read than it takes, and from the slots, which go on from there.
+ */
+void
+mf_guard_transition(TupleTableSlot *before, TupleTableSlot *after)
+{
+	const int	status_at = MF_IC_STATUS - 1;
+	const int	payment_at = MF_IC_PAYMENT_STATUS - 1;
+	int64		invoice;
+	MfStatus	from;
+	MfStatus	to;
+	bool		payment_moves;
+
+	slot_getsomeattrs(before, MF_IC_PAYMENT_STATUS);
+	slot_getsomeattrs(after, MF_IC_PAYMENT_STATUS);
+
+	/* the table itself refuses these */
+	if (after->tts_isnull[status_at] || after->tts_isnull[payment_at])
+		return;
+
+	invoice = DatumGetInt64(before->tts_values[MF_IC_ID - 1]);
+	from = mf_status_of(before->tts_values[status_at]);
+	to = mf_status_of(after->tts_values[status_at]);
+	if (from != to && !mf_transition_allowed(from, to))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s",
+						invoice, mf_status_name(from), mf_status_name(to))));
+
+	payment_moves = !datum_image_eq(before->tts_values[payment_at], after->tts_values[payment_at], false, -1);
+	if (payment_moves)
+		guard_payment(invoice, to, TextDatumGetCString(before->tts_values[payment_at]),
+					  TextDatumGetCString(after->tts_values[payment_at]));
+	if (from != to || payment_moves)
+		notify_change(DatumGetInt64(after->tts_values[MF_IC_ID - 1]), to, after->tts_values[payment_at]);
+}
+
+/* Money that came in does not go by itself, and only what was sent can be paid. */
+static void
+guard_payment(int64 invoice, MfStatus status, const char *from, const char *to)
+{
+	int			from_status = mf_payment_status_from_name(from);
+	int			to_status = mf_payment_status_from_name(to);
+
+	if (from_status < 0 || to_status < 0 || status != MF_SENT ||
+		!mf_payment_allowed((MfPaymentStatus) from_status, (MfPaymentStatus) to_status))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s", invoice, from, to)));
+}
+
+/* Tells listeners; delivered when, and only if, the transaction commits. */
+static void
+notify_change(int64 invoice, MfStatus status, Datum payment_status)
+{
+	text	   *payment = DatumGetTextPP(payment_status);
+	char		number[MAXINT8LEN + 1];
+	StringInfoData payload;
+
+	/* in pieces, because formats are slow and the worker does this for each change */
+	pg_lltoa(invoice, number);
+	initStringInfo(&payload);
+	appendStringInfoString(&payload, "{\"id\": ");
+	appendStringInfoString(&payload, number);
+	appendStringInfoString(&payload, ", \"status\": \"");
+	appendStringInfoString(&payload, mf_status_name(status));
+	appendStringInfoString(&payload, "\", \"payment_status\": \"");
+	appendBinaryStringInfo(&payload, VARDATA_ANY(payment), VARSIZE_ANY_EXHDR(payment));
+	appendStringInfoString(&payload, "\"}");
+	Async_Notify(MF_CHANNEL, payload.data);
+	pfree(payload.data);
+	mf_wake_waiting_at_commit();
+}
