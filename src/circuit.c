@@ -17,15 +17,12 @@
 #include "compat.h"
 #include "myfatoorah.h"
 
-/* A claim takes about as long as this from the free slot to the request that fills it, */
-#define CLAIM_MS 5
-
-/* and answers are counted for at least as long. */
-#define COUNT_MS 20
-
 /* Claimed ahead at most: this part of the window, and so many */
 #define AHEAD_PART 4
 #define AHEAD_MAX 64
+
+/* The most answers between two claims are remembered for so long. */
+#define BURST_MS 1000
 
 static MfCircuit *circuits = NULL;
 
@@ -97,15 +94,18 @@ mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit,
 				  TimestampTz now, TimestampTz *again)
 {
 	int			slots;
-	TimestampTz elapsed = now - circuit->counted_from;
 
-	if (elapsed >= COUNT_MS * INT64CONST(1000))
+	/* without answers no slot becomes free, and what is ready would wait in vain */
+	circuit->ahead = 0;
+	if (circuit->answers > 0)
 	{
-		int64		ahead = (int64) circuit->answers * CLAIM_MS * 1000 / elapsed;
-
-		circuit->ahead = (int) Min(ahead, Min(circuit->window / AHEAD_PART, AHEAD_MAX));
+		if (circuit->answers >= circuit->burst || now > circuit->burst_until)
+		{
+			circuit->burst = circuit->answers;
+			circuit->burst_until = TimestampTzPlusMilliseconds(now, BURST_MS);
+		}
+		circuit->ahead = Min(circuit->burst, Min(circuit->window / AHEAD_PART, AHEAD_MAX));
 		circuit->answers = 0;
-		circuit->counted_from = now;
 	}
 	slots = mf_circuit_slots(circuit, max_in_flight, rate_limit, now, again);
 	if (circuit->retry_at > now)

@@ -44,8 +44,9 @@ typedef struct MfCircuit
 	dlist_head	ready;			/* flights claimed ahead, to be posted as others land */
 	int			ready_count;
 	int			ahead;			/* how many of them are worth having */
-	int			answers;		/* counted since counted_from */
-	TimestampTz counted_from;
+	int			answers;		/* since the latest claim */
+	int			burst;			/* the most of them lately */
+	TimestampTz burst_until;
 } MfCircuit;
 
 /* The circuit of an account, made if need be; lives as long as the process. */
@@ -70,8 +71,8 @@ extern void mf_circuit_polled(MfCircuit *circuit, int count);
 
 /*
  * How many invoices may be claimed: for the free slots, and ahead for those that
- * answers will free while the claim is committed.  How many these are follows
- * the rate of the answers; where there are few it is none.
+ * answers will free while the claim is committed.  How many these are is learnt
+ * from the answers that came between the latest claims.
  */
 extern int	mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit,
 							  TimestampTz now, TimestampTz *again);
