@@ -19,7 +19,7 @@
 
 /* Claimed ahead at most: this part of the window, and so many */
 #define AHEAD_PART 4
-#define AHEAD_MAX 64
+#define AHEAD_MAX 100
 
 /* The most answers between two claims are remembered for so long. */
 #define BURST_MS 1000

@@ -11,6 +11,9 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/stat.h>
 
 #include "access/xact.h"
@@ -55,12 +58,16 @@
 #define ERROR_DELAY_MS 200
 #define ERROR_DELAY_MAX_MS 30000
 
+/* Freed memory that is kept for the next round, in bytes */
+#define KEPT_MEMORY (8 * 1024 * 1024)
+
 static MfSlot *my_slot = NULL;
 static MemoryContext round_context = NULL;
 static Oid	my_extension = InvalidOid;
 static Oid	my_schema = InvalidOid;
 static int	errors_in_a_row = 0;
 
+static void keep_freed_memory(void);
 static bool attach(Oid database);
 static void detach(int code, Datum arg);
 pg_noreturn static void leave(MfWorkerEnd end);
@@ -73,6 +80,20 @@ static bool round_error(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
 static void drain(WaitEventSet *events);
 
+/*
+ * What one round frees the next one allocates again.  By default the C library
+ * gives it back to the kernel in between, and each round takes page faults for
+ * all of its memory.
+ */
+static void
+keep_freed_memory(void)
+{
+#ifdef __GLIBC__
+	(void) mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+	(void) mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY);
+#endif
+}
+
 /* Entry point of a worker; the argument is the database. */
 void
 mf_worker_main(Datum main_arg)
@@ -83,6 +104,7 @@ mf_worker_main(Datum main_arg)
 	TimestampTz listener_again;
 
 	mf_process_signals();
+	keep_freed_memory();
 
 	/* before connecting, so that whoever needs the database sees us coming */
 	if (!attach(database))
