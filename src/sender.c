@@ -38,6 +38,10 @@
 #define PURGE_BATCH_DELAY_MS 1000
 #define PURGE_IDLE_DELAY_MS 3600000
 
+/* With so many requests in the air answers are gathered for so long. */
+#define GATHER_MIN 8
+#define GATHER_MS 1
+
 /* What was claimed ahead waits for a free slot no longer than this. */
 #define READY_MS 500
 
@@ -52,6 +56,8 @@ static dlist_head landed = DLIST_STATIC_INIT(landed);
 static dlist_head answered = DLIST_STATIC_INIT(answered);	/* landed inquiries */
 static dlist_head recorded = DLIST_STATIC_INIT(recorded);
 static int	flying_count = 0;
+static int	landed_count = 0;	/* since the latest round */
+static TimestampTz gather_until = 0;
 static uint64 request_count = 0;
 static int	careful_rounds = 0;
 static int64 suspect_invoice = 0;	/* the row that a failed round was at */
@@ -150,6 +156,15 @@ mf_sender_has_work(void)
 			return true;
 	}
 	return false;
+}
+
+/* See sender.h. */
+TimestampTz
+mf_sender_gather_until(void)
+{
+	if (holding || flying_count < GATHER_MIN || landed_count * 2 >= flying_count || GetCurrentTimestamp() >= gather_until)
+		return 0;
+	return gather_until;
 }
 
 /* Whether one of them can be recorded now. */
@@ -443,6 +458,8 @@ mf_sender_post(void)
 	}
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 		post_ready(circuit);
+	landed_count = 0;
+	gather_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GATHER_MS);
 	if (request_count > before)
 	{
 		mf_http_perform(http);
@@ -550,6 +567,7 @@ mf_sender_run(void)
 		mf_http_exchange_free(exchange);
 		dlist_delete(&flight->node);
 		flying_count--;
+		landed_count++;
 		land(flight);
 
 		/* unless somebody wants to know something, whose turn it is first */

@@ -49,6 +49,13 @@ extern bool mf_sender_run(void);
 /* Whether a round is worth while: outcomes wait, or slots are free and rows due. */
 extern bool mf_sender_has_work(void);
 
+/*
+ * Right after a round, while most requests are still in the air, the next one is
+ * put off until this time: answers that come meanwhile are recorded together.
+ * 0 = now.
+ */
+extern TimestampTz mf_sender_gather_until(void);
+
 /* A person has mended something: no back-off counts any more. */
 extern void mf_sender_try_now(void);
 

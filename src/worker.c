@@ -102,6 +102,7 @@ mf_worker_main(Datum main_arg)
 	WaitEventSet *events;
 	TimestampTz again = 0;
 	TimestampTz listener_again;
+	bool		changed = false;
 
 	mf_process_signals();
 	keep_freed_memory();
@@ -126,7 +127,7 @@ mf_worker_main(Datum main_arg)
 
 	while (!mf_shutdown_requested)
 	{
-		bool		changed;
+		TimestampTz gather;
 		bool		due;
 
 		if (ConfigReloadPending)
@@ -147,20 +148,28 @@ mf_worker_main(Datum main_arg)
 			mf_sender_try_now();
 		if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
 			mf_inquiry_wake();
-		due = again != 0 && GetCurrentTimestamp() >= again;
-		changed = pg_atomic_exchange_u32(&my_slot->work, 0) != 0;
-		if (changed)
+		if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0)
+		{
+			changed = true;
 			mf_claim_agenda_changed();
+		}
+		due = again != 0 && GetCurrentTimestamp() >= again;
+		gather = 0;
 		if (changed || due || (errors_in_a_row == 0 && mf_sender_has_work()))
 		{
-			if (!run_round(&again))
-				break;
+			gather = mf_sender_gather_until();
+			if (gather == 0)
+			{
+				changed = false;
+				if (!run_round(&again))
+					break;
+			}
 		}
 
 		my_slot->in_flight = mf_sender_in_flight();
 		my_slot->requests = mf_sender_requests();
-		if (!mf_sender_has_work() || errors_in_a_row > 0)
-			wait_for_events(events, mf_earlier(again, listener_again));
+		if (gather != 0 || !mf_sender_has_work() || errors_in_a_row > 0)
+			wait_for_events(events, mf_earlier(gather, mf_earlier(again, listener_again)));
 	}
 
 	mf_listener_end(my_slot, false);
