@@ -97,7 +97,7 @@ mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit,
 
 	/* without answers no slot becomes free, and what is ready would wait in vain */
 	circuit->ahead = 0;
-	if (circuit->answers > 0)
+	if (circuit->answers > 0 && circuit->failures == 0)
 	{
 		if (circuit->answers >= circuit->burst || now > circuit->burst_until)
 		{

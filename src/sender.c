@@ -77,9 +77,10 @@ static void land(MfFlight *flight);
 static void move_to_recorded(MfFlight *flight);
 static void post_ready(MfCircuit *circuit);
 static void post(MfFlight *flight);
+static MfFlight *first_ready(const MfCircuit *circuit);
 static MfFlight *take_ready(MfCircuit *circuit);
 static void fail_ready(MfCircuit *circuit, const char *error);
-static void give_back_ready(TimestampTz now, TimestampTz *again);
+static void give_back_ready(TimestampTz now);
 
 /* See sender.h. */
 void
@@ -167,6 +168,21 @@ mf_sender_gather_until(void)
 	return gather_until;
 }
 
+/* See sender.h. */
+TimestampTz
+mf_sender_alarm(void)
+{
+	TimestampTz alarm = 0;
+	MfCircuit  *circuit;
+
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	{
+		if (circuit->ready_count > 0)
+			mf_come_back(&alarm, first_ready(circuit)->ready_until);
+	}
+	return alarm;
+}
+
 /* Whether one of them can be recorded now. */
 static bool
 ready(dlist_head *list, TimestampTz now)
@@ -207,7 +223,7 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	mf_sql_begin(&scope, schema);
 	if (try_now)
 		mf_queue_try_now(&scope);
-	give_back_ready(now, again);
+	give_back_ready(now);
 	mf_inquiry_record(&scope, &answered, &recorded, careful_rounds > 0, now, again);
 	recorder = careful_rounds > 0 ? NULL : mf_recorder_open(&scope);
 	record_outcomes(&scope, recorder, now, again);
@@ -480,7 +496,14 @@ post_ready(MfCircuit *circuit)
 	}
 }
 
-/* The first one; its target is still held. */
+/* There must be one. */
+static MfFlight *
+first_ready(const MfCircuit *circuit)
+{
+	return dlist_container(MfFlight, node, dlist_head_node(unconstify(dlist_head *, &circuit->ready)));
+}
+
+/* The first one, no longer in the list; its target is still held. */
 static MfFlight *
 take_ready(MfCircuit *circuit)
 {
@@ -501,11 +524,10 @@ fail_ready(MfCircuit *circuit, const char *error)
 
 /*
  * What was claimed ahead and cannot be posted soon has not been sent: the row
- * waits on the agenda, where people can see and change it.  Sets *again to when
- * this must be asked again.
+ * waits on the agenda, where people can see and change it.
  */
 static void
-give_back_ready(TimestampTz now, TimestampTz *again)
+give_back_ready(TimestampTz now)
 {
 	MfCircuit  *circuit;
 
@@ -513,13 +535,8 @@ give_back_ready(TimestampTz now, TimestampTz *again)
 	{
 		while (circuit->ready_count > 0)
 		{
-			MfFlight   *flight = dlist_container(MfFlight, node, dlist_head_node(&circuit->ready));
-
-			if (circuit->retry_at <= now && !circuit->paused && flight->ready_until > now)
-			{
-				mf_come_back(again, flight->ready_until);
+			if (circuit->retry_at <= now && !circuit->paused && first_ready(circuit)->ready_until > now)
 				break;
-			}
 			fail_ready(circuit, "no slot became free for it in time");
 		}
 	}

@@ -56,6 +56,9 @@ extern bool mf_sender_has_work(void);
  */
 extern TimestampTz mf_sender_gather_until(void);
 
+/* When a round is needed to give back what was claimed ahead; 0 = nothing was. */
+extern TimestampTz mf_sender_alarm(void);
+
 /* A person has mended something: no back-off counts any more. */
 extern void mf_sender_try_now(void);
 

@@ -77,6 +77,7 @@ static void guard_identity(void);
 static void verify_all(void);
 static bool run_round(TimestampTz *again);
 static bool round_error(void);
+static TimestampTz next_round(TimestampTz again);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
 static void drain(WaitEventSet *events);
 
@@ -128,6 +129,7 @@ mf_worker_main(Datum main_arg)
 	while (!mf_shutdown_requested)
 	{
 		TimestampTz gather;
+		TimestampTz alarm;
 		bool		due;
 
 		if (ConfigReloadPending)
@@ -153,7 +155,8 @@ mf_worker_main(Datum main_arg)
 			changed = true;
 			mf_claim_agenda_changed();
 		}
-		due = again != 0 && GetCurrentTimestamp() >= again;
+		alarm = next_round(again);
+		due = alarm != 0 && GetCurrentTimestamp() >= alarm;
 		gather = 0;
 		if (changed || due || (errors_in_a_row == 0 && mf_sender_has_work()))
 		{
@@ -169,7 +172,10 @@ mf_worker_main(Datum main_arg)
 		my_slot->in_flight = mf_sender_in_flight();
 		my_slot->requests = mf_sender_requests();
 		if (gather != 0 || !mf_sender_has_work() || errors_in_a_row > 0)
-			wait_for_events(events, mf_earlier(gather, mf_earlier(again, listener_again)));
+		{
+			alarm = mf_earlier(next_round(again), listener_again);
+			wait_for_events(events, mf_earlier(gather, alarm));
+		}
 	}
 
 	mf_listener_end(my_slot, false);
@@ -433,6 +439,13 @@ round_error(void)
 		SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return false;
+}
+
+/* When a round is needed without being woken; after an error nothing but the delay counts. */
+static TimestampTz
+next_round(TimestampTz again)
+{
+	return errors_in_a_row > 0 ? again : mf_earlier(again, mf_sender_alarm());
 }
 
 /* Sleeps until there is something to do. */
