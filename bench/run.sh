@@ -116,7 +116,7 @@ fi
 # Settings of the server: all that makes commits durable is on, as it is by default.
 BENCH_SETTINGS=("fsync = on" "synchronous_commit = on" "full_page_writes = on" "log_min_messages = warning"
 	"shared_buffers = 512MB" "max_wal_size = 16GB" "min_wal_size = 1GB" "checkpoint_timeout = 30min"
-	"wal_keep_size = 0" "max_connections = 150")
+	"wal_keep_size = 0" "max_connections = 150" "myfatoorah.poll_delay = '1d'")
 
 bench_cleanup()
 {

@@ -41,6 +41,8 @@ typedef struct MfCircuit
 	TimestampTz mark;			/* claims need not look at earlier ranks, */
 	int64		mark_invoice;	/* nor at earlier invoices of that rank */
 	bool		more;			/* the latest claim took all it could */
+	bool		has_sends;		/* the latest claim found some */
+	bool		asked_last;		/* a slot was an inquiry's since the latest send */
 	dlist_head	ready;			/* flights claimed ahead, to be posted as others land */
 	int			ready_count;
 	int			ahead;			/* how many of them are worth having */

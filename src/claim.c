@@ -144,6 +144,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 			}
 		}
 		/* before resting, look once more at what committed late */
+		circuit->has_sends = got > 0;
 		circuit->more = got >= limits[i].slots || limits[i].mark != DT_NOBEGIN;
 		if (got < limits[i].slots)
 			circuit->mark = DT_NOBEGIN;

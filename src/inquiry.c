@@ -131,6 +131,14 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	mf_come_back(&next_due, retry);
 	slots = claim->careful ? Min(slots, 1) : (slots + 1) / 2;
 
+	/* of a single slot, its turn: an account that only answers inquiries badly goes on sending */
+	if (slots == 1 && circuit->window == 1 && circuit->has_sends && circuit->asked_last)
+	{
+		circuit->asked_last = false;
+		pending = true;
+		return;
+	}
+
 	if (slots > 0 && entry->urgent_due != 0 && entry->urgent_due <= now)
 		claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, true, slots, now), now);
 	if (claimed < slots && entry->event_due != 0 && entry->event_due <= now)
@@ -154,6 +162,8 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		come_back_if_due(mf_poll_limit > 0 ? entry->poll_due : 0, now);
 	come_back_if_due(entry->urgent_due, now);
 	come_back_if_due(entry->event_due, now);
+
+	circuit->asked_last |= claimed > 0;
 
 	/* there may be more behind what was taken; where no slot was free, a landing makes one */
 	if (claimed > 0)

@@ -129,5 +129,18 @@ is(sql("SELECT error, count(*) FROM mf_attempt WHERE outcome = 'not_sent' GROUP 
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'stalled-%' AND status = 'sent'", 1500);
 is($sandbox->count(%$send), 1500, 'in the end each was sent once');
 
+# Questions about payments that the API answers badly do not keep an account from sending, though each puts it off.
+$sandbox->clear_faults;
+sql("ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight)");
+$mf->insert_many($node, 'postgres', 'asked', 40);
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'asked-%' AND status = 'sent'", 40);
+$sandbox->faults({ path => 'GetPaymentStatus', status => 500, body => 'no', times => -1 });
+my $asked = $sandbox->count(path => '/v2/GetPaymentStatus');
+sql("SELECT count(mf_refresh(id)) FROM mf_invoice WHERE customer_reference LIKE 'asked-%'");
+$sandbox->wait_count({ path => '/v2/GetPaymentStatus' }, $asked + 10);
+$mf->insert_many($node, 'postgres', 'meanwhile', 40);
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'meanwhile-%' AND status = 'sent'", 40);
+ok(1, 'inquiries that fail do not keep sends from leaving');
+
 $node->stop;
 done_testing();
