@@ -18,8 +18,8 @@
 #include "myfatoorah.h"
 
 /* Claimed ahead at most: this part of the window, and so many */
-#define AHEAD_PART 4
-#define AHEAD_MAX 100
+#define AHEAD_PART 3
+#define AHEAD_MAX 250
 
 /* The most answers between two claims are remembered for so long. */
 #define BURST_MS 1000

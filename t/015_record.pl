@@ -124,7 +124,7 @@ $mf->insert_many($node, 'postgres', 'stalled', 1500);
 $sandbox->wait_count($send, 1000 + $window) or die "they are not sent\n";
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sending'", $window);
 is($sandbox->count(%$send), 1000 + $window, 'nothing leaves while all slots are taken');
-is(sql("SELECT error, count(*) FROM mf_attempt WHERE outcome = 'not_sent' GROUP BY 1"), 'no slot became free for it in time|' . $window / 4,
+is(sql("SELECT error, count(*) FROM mf_attempt WHERE outcome = 'not_sent' GROUP BY 1"), 'no slot became free for it in time|' . int($window / 3),
 	'what was claimed ahead went back, and its attempt says why');
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'stalled-%' AND status = 'sent'", 1500);
 is($sandbox->count(%$send), 1500, 'in the end each was sent once');
