@@ -93,8 +93,10 @@ OBJS = \
 	src/account_secret.o \
 	src/circuit.o \
 	src/flight.o \
+	src/verdict.o \
 	src/claim.o \
 	src/sender.o \
+	src/sender_record.o \
 	src/sql.o \
 	src/hooks.o \
 	src/operate.o \

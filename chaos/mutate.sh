@@ -78,13 +78,13 @@ mutate none_024 '' src/worker.c '' 024_history_checker
 mutate none_025 '' src/worker.c '' 025_kill9
 mutate none_026 '' src/worker.c '' 026_fence
 
-mutate no_fence 'the outcome is written whatever the row has become' src/sender.c \
+mutate no_fence 'the outcome is written whatever the row has become' src/sender_record.c \
 	's/if \(invoice->status == mf_flight_expected_status\(flight\) && invoice->attempts == flight->attempt\)/if (true)/' 026_fence
-mutate late_dropped 'a late acceptance is dropped' src/flight.c \
+mutate late_dropped 'a late acceptance is dropped' src/verdict.c \
 	's/(mf_flight_is_lookup\(flight\) \|\| )flight->sent\.outcome != MF_ACCEPTED/$1true/' 026_fence
-mutate any_amount 'an invoice of another amount is adopted' src/flight.c \
+mutate any_amount 'an invoice of another amount is adopted' src/verdict.c \
 	's/ \|\| !same_amount\(amount, flight->invoice_value\)//' 026_fence
-mutate any_currency 'an invoice in another currency is adopted' src/flight.c \
+mutate any_currency 'an invoice in another currency is adopted' src/verdict.c \
 	's/strcmp\(currency, flight->currency\) != 0 \|\| //' 026_fence
 mutate post_before_commit 'the request leaves before its attempt is committed' src/worker.c \
 	's/(\t\tMF_FAILPOINT\("round_done"\);)/\t\tmf_sender_post();\n\t\tfor (int i = 0; i < 300; i++)\n\t\t{\n\t\t\t(void) mf_sender_run();\n\t\t\tpg_usleep(1000L);\n\t\t}\n$1/' \
@@ -101,14 +101,14 @@ mutate retry_5xx 'a 5xx is taken for a refusal to work: sent again' src/core/out
 	's/\? STATUS_REFUSAL : STATUS_OTHER/? STATUS_REFUSAL : STATUS_THROTTLED/' 024_history_checker
 mutate retry_unknown 'no answer is taken for not sent' src/core/outcome.c \
 	's/return !exchange->body_started && exchange->http_status == 0;/return exchange->http_status == 0;/' 024_history_checker
-mutate same_reference 'sent again under the same reference' src/flight.c \
+mutate same_reference 'sent again under the same reference' src/verdict.c \
 	's/mf_next_reference\(flight->reference\)/pstrdup(flight->reference)/' 024_history_checker
 mutate one_lookup 'one look-up that finds nothing is enough' src/flight.h \
 	's/#define MF_LOOKUP_STEPS 5/#define MF_LOOKUP_STEPS 1/' 024_history_checker
-mutate blind_lookup 'a look-up that failed counts as one that found nothing' src/flight.c \
+mutate blind_lookup 'a look-up that failed counts as one that found nothing' src/verdict.c \
 	's/if \(flight->found\.lookup != MF_NOT_FOUND\)(\s+\{\s+ask_again)/if (false)$1/' 024_history_checker
-mutate no_attempt 'attempts are not recorded before they leave' src/claim.c \
-	's/(if \(attempt_count > 0)\)(\s+mf_queue_begin_attempts)/$1 && false)$2/' 024_history_checker
+mutate no_attempt 'attempts are not recorded before they leave' src/record.c \
+	's/\tmf_table_insert\(recorder->attempt[^;]*;//' 024_history_checker
 mutate promotion_ignored 'a promoted standby sends without looking' src/worker.c \
 	's/(case MF_IDENTITY_PROMOTED:\s+)verify_all\(\);/$1/' 022_identity
 mutate copy_ignored 'a copy sends' src/worker.c \
@@ -116,6 +116,20 @@ mutate copy_ignored 'a copy sends' src/worker.c \
 mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/worker.c \
 	"s/(mf_resume\\('\\*'\\)\\.\"\\)\\)\\);\\s+)verify_all\\(\\);/\$1/" 022_identity
 
+mutate none_015 '' src/worker.c '' 015_record
+mutate any_row 'what is recorded row by row goes to whatever row lies there now' src/record.c \
+	's/return !isnull && DatumGetInt64\(value\) == number;/return true;/' 015_record
+mutate no_statement 'statement triggers of users are passed over' src/table.c \
+	's/relation->trigdesc != NULL &&/false \&\&/' 015_record
+mutate over_the_window 'more leave at once than max_in_flight allows' src/circuit.c \
+	's/return circuit->in_flight < circuit->window && /return /' 015_record
+mutate keep_ready 'what was claimed ahead is never given back' src/worker.c \
+	's/mf_earlier\(again, mf_sender_alarm\(\)\)/again/' 015_record
+mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry.c \
+	's/ && circuit->asked_last\)/ && false)/' 015_record
+mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/queue_admin.c \
+	's/\tmf_pause_at_commit\(\);\n//' 010_accounts
+mutate none_010 '' src/worker.c '' 010_accounts
 mutate none_050 '' src/worker.c '' 050_payment
 mutate none_051 '' src/worker.c '' 051_orders
 mutate none_052 '' src/worker.c '' 052_webhooks
@@ -130,6 +144,8 @@ mutate no_repeat 'a read that lags behind is not repeated' src/inquiry_record.c 
 	's/(\t\tnext->tries) < MF_QUICK_TRIES\)\n/$1 < 0)\n/' 050_payment
 mutate forget_asking 'who asks while an answer is under way is forgotten' src/payment.c \
 	's/l\.requests = n\.requests/true/g; s/l\.requests <> n\.requests/false/g' 050_payment
+mutate early_missed 'an event that was faster than our own answer stays unmatched' src/payment_event.c \
+	's/ && !early_event\(scope, sent, count\)//' 051_orders
 mutate failed_is_final 'a failed try ends the invoice' src/core/payment.c \
 	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
 	050_payment

@@ -26,9 +26,7 @@
 #include "record.h"
 #include "request.h"
 #include "sender.h"
-
-/* An outcome whose invoice somebody has locked is tried again after this. */
-#define LOCKED_RETRY_MS 200
+#include "sender_record.h"
 
 /* After a failure this many rounds go one row at a time. */
 #define CAREFUL_ROUNDS 20
@@ -44,9 +42,6 @@
 
 /* What was claimed ahead waits for a free slot no longer than this. */
 #define READY_MS 500
-
-/* Outcomes recorded in one round */
-#define RECORD_LIMIT 200
 
 static MfHttp *http = NULL;
 static MemoryContext flight_context = NULL;
@@ -67,14 +62,9 @@ static bool try_now = false;
 static bool gate_closed = false;
 static bool holding = false;
 
-static void record_outcomes(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now, TimestampTz *again);
-static void record_accepted(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now);
-static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition);
 static void purge_history(const MfSqlScope *scope, TimestampTz now);
-static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
 static bool ready(dlist_head *list, TimestampTz now);
 static void land(MfFlight *flight);
-static void move_to_recorded(MfFlight *flight);
 static void post_ready(MfCircuit *circuit);
 static void post(MfFlight *flight);
 static MfFlight *first_ready(const MfCircuit *circuit);
@@ -226,7 +216,7 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	give_back_ready(now);
 	mf_inquiry_record(&scope, &answered, &recorded, careful_rounds > 0, now, again);
 	recorder = careful_rounds > 0 ? NULL : mf_recorder_open(&scope);
-	record_outcomes(&scope, recorder, now, again);
+	mf_sender_record(&scope, recorder, &landed, &recorded, careful_rounds > 0 ? &suspect_flight : NULL, now, again);
 	if (!gate_closed)
 	{
 		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, &suspect_invoice};
@@ -260,182 +250,6 @@ purge_history(const MfSqlScope *scope, TimestampTz now)
 		purge_at = TimestampTzPlusMilliseconds(now, PURGE_BATCH_DELAY_MS);
 	else
 		purge_at = TimestampTzPlusMilliseconds(now, PURGE_IDLE_DELAY_MS);
-}
-
-/*
- * Records what has landed.  An invoice that somebody has locked does not hold
- * up the others: its answer goes to the attempt at once, and to the invoice
- * later.
- */
-static void
-record_outcomes(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now, TimestampTz *again)
-{
-	int			limit = careful_rounds > 0 ? 1 : RECORD_LIMIT;
-	MfFlight	  **batch = (MfFlight **) palloc(limit * sizeof(MfFlight *));
-	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
-	MfAttemptEnd *ends = (MfAttemptEnd *) palloc(limit * sizeof(MfAttemptEnd));
-	MfTransition *transitions = (MfTransition *) palloc(limit * sizeof(MfTransition));
-	MfFollowUp *follow_ups = (MfFollowUp *) palloc(limit * sizeof(MfFollowUp));
-	int			count = 0;
-	int			end_count = 0;
-	int			transition_count = 0;
-	int			follow_up_count = 0;
-	int			i;
-	List	   *locked;
-	dlist_iter	iter;
-
-	if (recorder != NULL && !dlist_is_empty(&landed))
-		record_accepted(scope, recorder, now);
-	dlist_foreach(iter, &landed)
-	{
-		MfFlight	   *flight = dlist_container(MfFlight, node, iter.cur);
-
-		if (flight->retry_at > now)
-		{
-			mf_come_back(again, flight->retry_at);
-			continue;
-		}
-		if (count == limit)
-			break;
-		batch[count] = flight;
-		invoices[count++] = flight->invoice;
-		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
-		{
-			MfAttemptEnd *end = &ends[end_count++];
-			const char *url = flight->sent.invoice_url;
-
-			end->invoice = flight->invoice;
-			end->attempt = flight->attempt;
-			end->outcome = flight->sent.outcome;
-			end->http_status = flight->http_status;
-			end->invoice_id = flight->sent.invoice_id;
-			end->invoice_url = url ? mf_from_utf8_lossy(url) : NULL;
-			end->error = mf_flight_error(flight);
-		}
-	}
-	if (count == 0)
-		return;
-	if (careful_rounds > 0)
-		suspect_flight = batch[0];
-
-	if (end_count > 0)
-		mf_queue_end_attempts(scope, ends, end_count);
-
-	locked = mf_queue_lock_invoices(scope, invoices, count);
-	for (i = 0; i < count; i++)
-	{
-		MfFlight	   *flight = batch[i];
-		MfLockedInvoice *invoice = NULL;
-		bool		tell = true;
-		bool		is_transition = false;
-		ListCell   *lc;
-
-		foreach(lc, locked)
-		{
-			if (((MfLockedInvoice *) lfirst(lc))->invoice == flight->invoice)
-				invoice = (MfLockedInvoice *) lfirst(lc);
-		}
-
-		flight->attempt_recorded = true;
-		if (invoice == NULL)
-		{
-			flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
-			mf_come_back(again, flight->retry_at);
-			continue;
-		}
-		if (invoice->status == mf_flight_expected_status(flight) && invoice->attempts == flight->attempt)
-			is_transition = mf_flight_verdict(flight, now, &transitions[transition_count], &follow_ups[follow_up_count]);
-		else
-		{
-			tell_too_late(flight, invoice);
-			tell = mf_flight_late_verdict(flight, invoice, now, &transitions[transition_count], &is_transition,
-										  &follow_ups[follow_up_count]);
-		}
-		if (tell && is_transition)
-			finish_with_person(invoice, &transitions[transition_count++]);
-		else if (tell)
-			follow_up_count++;
-
-		if (mf_flight_outcome(flight) == MF_ACCOUNT_PROBLEM)
-		{
-			char	   *error = mf_flight_error(flight);
-
-			mf_queue_pause(scope->schema, flight->circuit->account, "sender", error);
-			mf_circuit_report(flight->circuit, "is paused", error);
-		}
-		move_to_recorded(flight);
-	}
-
-	if (transition_count > 0)
-		mf_queue_apply(scope, transitions, transition_count);
-	if (follow_up_count > 0)
-		mf_queue_follow_up(scope, follow_ups, follow_up_count);
-	MF_FAILPOINT("outcome_recorded");
-	suspect_flight = NULL;
-}
-
-/*
- * Records the accepted ones of what has landed, as long as there is nothing
- * unusual about them: what is left is left to record_outcomes().
- */
-static void
-record_accepted(const MfSqlScope *scope, MfRecorder *recorder, TimestampTz now)
-{
-	MfSentInvoice sent[RECORD_LIMIT];
-	int			count = 0;
-	dlist_mutable_iter iter;
-
-	mf_recorder_begin(recorder);
-	dlist_foreach_modify(iter, &landed)
-	{
-		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
-
-		if (count == RECORD_LIMIT)
-			break;
-		if (flight->retry_at <= now && mf_record_accepted(recorder, flight, &sent[count]))
-		{
-			count++;
-			move_to_recorded(flight);
-		}
-	}
-	mf_recorder_end(recorder);
-	if (count > 0)
-	{
-		mf_inquiry_opened(scope, sent, count);
-		MF_FAILPOINT("outcome_recorded");
-	}
-}
-
-static void
-move_to_recorded(MfFlight *flight)
-{
-	dlist_delete(&flight->node);
-	dlist_push_tail(&recorded, &flight->node);
-	mf_flight_set_under_way(flight, false);
-}
-
-/* An invoice that may exist twice is not finished by being sent. */
-static void
-finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition)
-{
-	if (invoice->duplicate_suspected && transition->to == MF_SENT && transition->next == MF_JOB_NONE)
-	{
-		transition->next = MF_JOB_REVIEW;
-		transition->due = DT_NOEND;
-	}
-}
-
-/* The invoice has moved on while this was under way. */
-static void
-tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice)
-{
-	if (mf_flight_is_lookup(flight))
-		return;
-	ereport(LOG,
-			(errmsg("the answer to attempt %d of invoice " INT64_FORMAT " came too late",
-					flight->attempt, flight->invoice),
-			 errdetail("The invoice is \"%s\"; the outcome \"%s\" is kept in mf_attempt.",
-					   mf_status_name(invoice->status), mf_outcome_name(mf_flight_outcome(flight)))));
 }
 
 /* See sender.h. */

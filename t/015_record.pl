@@ -90,6 +90,9 @@ foreach my $move ('VACUUM FULL mf_invoice, mf_queue, mf_attempt', 'CLUSTER mf_in
 	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$name-%' AND status = 'sent' AND invoice_id IS NOT NULL", 10);
 	is(sql("SELECT count(*), count(DISTINCT a.invoice_id) FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice
 			WHERE i.customer_reference LIKE '$name-%' AND a.outcome = 'accepted' AND a.invoice_id = i.invoice_id"), '10|10', "after $move each has its answer");
+	my %remote = map { $_->{reference} => $_->{id} } $sandbox->remote;
+	is(scalar(grep { my ($reference, $id) = split /\|/; ($remote{$reference} // '') eq $id }
+			split /\n/, sql("SELECT reference, invoice_id FROM mf_invoice WHERE customer_reference LIKE '$name-%'")), 10, 'its own');
 	is(sql("SELECT count(*) FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.customer_reference LIKE '$name-%' AND h.to_status = 'sent'"),
 		10, 'once in the history');
 	$sandbox->clear_faults;

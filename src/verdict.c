@@ -1,0 +1,369 @@
+/*
+ * verdict.c
+ *	  What the end of a flight means for its invoice.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/verdict.c
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "flight.h"
+#include "myfatoorah.h"
+#include "request.h"
+
+/* Times of look-ups after the first, in multiples of myfatoorah.reconcile_delay */
+static const int reconcile_factors[] = {1, 5, 15, 60};
+static const int watch_factors[] = {60, 360, 1440, 4320};
+
+static bool send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition);
+static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
+static bool verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
+static void watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
+static void ask_person(MfTransition *transition);
+static void ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
+static char *difference(const MfFlight *flight);
+static bool same_amount(const char *a, const char *b);
+static TimestampTz next_lookup(const int *factors, int count, int step, TimestampTz now);
+
+/* See flight.h. */
+bool
+mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
+{
+	memset(transition, 0, sizeof(*transition));
+	transition->invoice = flight->invoice;
+	transition->attempt = flight->attempt;
+	transition->next = MF_JOB_NONE;
+	transition->due = now;
+
+	memset(follow_up, 0, sizeof(*follow_up));
+	follow_up->invoice = flight->invoice;
+	follow_up->next = flight->kind;
+	follow_up->step = flight->step;
+
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			return send_verdict(flight, now, transition);
+		case MF_JOB_RECONCILE:
+			return reconcile_verdict(flight, now, transition, follow_up);
+		case MF_JOB_VERIFY:
+			return verify_verdict(flight, now, transition, follow_up);
+		case MF_JOB_WATCH:
+			watch_verdict(flight, now, follow_up);
+			return false;
+		default:
+			break;
+	}
+	elog(ERROR, "unknown kind of flight");
+	return false;
+}
+
+/* Every end of an attempt is a transition. */
+static bool
+send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
+{
+	MfAttemptEnd end;
+
+	memset(&end, 0, sizeof(end));
+	end.invoice = flight->invoice;
+	end.attempt = flight->attempt;
+	end.outcome = flight->sent.outcome;
+	end.invoice_id = flight->sent.invoice_id;
+	end.invoice_url = flight->sent.invoice_url ? mf_from_utf8_lossy(flight->sent.invoice_url) : NULL;
+	end.error = mf_flight_error(flight);
+	mf_attempt_transition(&end, now, flight->answer_by, transition);
+
+	/* an earlier reference may still turn up */
+	if (transition->to == MF_SENT && flight->given_up > 0)
+	{
+		transition->next = MF_JOB_WATCH;
+		transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
+	}
+	return true;
+}
+
+/* See flight.h. */
+void
+mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answer_by, MfTransition *transition)
+{
+	memset(transition, 0, sizeof(*transition));
+	transition->invoice = end->invoice;
+	transition->from = MF_SENDING;
+	transition->attempt = end->attempt;
+	transition->next = MF_JOB_NONE;
+	transition->due = now;
+	transition->error = end->error;
+	transition->actor = "sender";
+
+	switch (end->outcome)
+	{
+		case MF_ACCEPTED:
+			transition->to = MF_SENT;
+			transition->invoice_id = end->invoice_id;
+			transition->invoice_url = end->invoice_url;
+			transition->error = NULL;
+			transition->reason = "accepted";
+			break;
+		case MF_REJECTED:
+			transition->to = MF_STATUS_REJECTED;
+			break;
+		case MF_NOT_SENT:
+		case MF_THROTTLED:
+		case MF_ACCOUNT_PROBLEM:
+			transition->to = MF_QUEUED;
+			transition->next = MF_JOB_SEND;
+			break;
+		case MF_UNKNOWN:
+			transition->to = MF_STATUS_UNKNOWN;
+			transition->next = MF_JOB_RECONCILE;
+			transition->due = TimestampTzPlusMilliseconds(answer_by, mf_reconcile_delay);
+			break;
+	}
+}
+
+/*
+ * Found with what we sent: adopted.  Found with anything else, or found by
+ * nobody to the end where the customer may have been told: a person decides.
+ * A failed look-up is no answer and counts for nothing.
+ */
+static bool
+reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
+{
+	bool		link_only = strcmp(flight->notification_option, "LNK") == 0;
+	char	   *what;
+
+	transition->from = MF_STATUS_UNKNOWN;
+	transition->actor = "reconciler";
+
+	if (flight->found.lookup == MF_FOUND)
+	{
+		what = difference(flight);
+		if (what != NULL)
+		{
+			ask_person(transition);
+			transition->error = what;
+			return true;
+		}
+		transition->to = MF_SENT;
+		transition->invoice_id = flight->found.values[MF_PS_INVOICE_ID];
+		transition->reason = "found by look-up";
+		if (link_only)
+			transition->error = "the invoice exists, but its link was lost with the answer; the MyFatoorah portal shows it";
+		if (flight->given_up > 0)
+		{
+			transition->next = MF_JOB_WATCH;
+			transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
+		}
+		return true;
+	}
+
+	if (flight->found.lookup != MF_NOT_FOUND)
+	{
+		ask_again(flight, now, follow_up);
+		follow_up->error = psprintf("outcome unknown; the look-up failed: %s", mf_flight_error(flight));
+		return false;
+	}
+
+	if (flight->step + 1 < MF_LOOKUP_STEPS)
+	{
+		follow_up->step = flight->step + 1;
+		follow_up->due = next_lookup(reconcile_factors, lengthof(reconcile_factors), flight->step, now);
+		follow_up->error = psprintf("outcome unknown; look-up %d of %d found no invoice", flight->step + 1, MF_LOOKUP_STEPS);
+		return false;
+	}
+
+	if (!(mf_resend == MF_RESEND_ALL || (mf_resend == MF_RESEND_LINK && link_only)))
+	{
+		ask_person(transition);
+		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups; the customer may have been told nonetheless",
+									 flight->reference, MF_LOOKUP_STEPS);
+	}
+	else if (flight->given_up >= mf_max_resends)
+	{
+		ask_person(transition);
+		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups, after %d resends",
+									 flight->reference, MF_LOOKUP_STEPS, flight->given_up);
+	}
+	else
+	{
+		transition->to = MF_QUEUED;
+		transition->next = MF_JOB_SEND;
+		transition->reference = mf_next_reference(flight->reference);
+		transition->reason = "not found by look-up: sent again under a new reference";
+	}
+	return true;
+}
+
+/*
+ * Before the first send of a row that another server may have sent: not found
+ * means send it; found means that its outcome is to be reconciled.
+ */
+static bool
+verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
+{
+	if (flight->found.lookup == MF_FOUND)
+	{
+		transition->from = MF_QUEUED;
+		transition->to = MF_STATUS_UNKNOWN;
+		transition->actor = "reconciler";
+		transition->next = MF_JOB_RECONCILE;
+		transition->reason = "found by look-up before its first send: another server has sent it";
+		return true;
+	}
+	if (flight->found.lookup == MF_NOT_FOUND)
+	{
+		follow_up->next = MF_JOB_SEND;
+		follow_up->due = now;
+		follow_up->step = 0;
+	}
+	else
+	{
+		ask_again(flight, now, follow_up);
+		follow_up->error = psprintf("the look-up before sending failed: %s", mf_flight_error(flight));
+	}
+	return false;
+}
+
+/* A reference that was given up: an invoice under it would be a second one. */
+static void
+watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
+{
+	if (flight->found.lookup == MF_FOUND)
+	{
+		follow_up->next = MF_JOB_REVIEW;
+		follow_up->due = DT_NOEND;
+		follow_up->duplicate = true;
+		follow_up->error = psprintf("invoice %s has turned up under the earlier reference \"%s\"",
+									flight->found.values[MF_PS_INVOICE_ID], flight->reference);
+		ereport(LOG,
+				(errmsg("invoice " INT64_FORMAT " may exist twice", flight->invoice),
+				 errdetail_internal("%s", follow_up->error),
+				 errhint("SELECT * FROM mf_review tells more.")));
+	}
+	else if (flight->found.lookup != MF_NOT_FOUND)
+		ask_again(flight, now, follow_up);
+	else if (flight->step + 1 >= MF_WATCH_ROUNDS * flight->given_up && flight->expires_at <= now)
+		follow_up->next = MF_JOB_NONE;
+	else
+	{
+		follow_up->step = Min(flight->step + 1, PG_INT16_MAX - 1);
+		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors), follow_up->step / flight->given_up, now);
+	}
+}
+
+/* The entry stays on the agenda, never due, for mf_review to find. */
+static void
+ask_person(MfTransition *transition)
+{
+	transition->to = MF_REVIEW;
+	transition->next = MF_JOB_REVIEW;
+	transition->due = DT_NOEND;
+}
+
+/* A look-up that failed uses up no step. */
+static void
+ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
+{
+	int			retry_after = mf_flight_retry_after(flight);
+
+	follow_up->due = TimestampTzPlusMilliseconds(now, retry_after >= 0 ? (int64) retry_after * 1000 : mf_reconcile_delay);
+}
+
+/* See flight.h. */
+bool
+mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now,
+					   MfTransition *transition, bool *is_transition, MfFollowUp *follow_up)
+{
+	char	   *url = flight->sent.invoice_url ? mf_from_utf8_lossy(flight->sent.invoice_url) : NULL;
+
+	/* only proof of an invoice changes what we believe */
+	if (mf_flight_is_lookup(flight) || flight->sent.outcome != MF_ACCEPTED)
+		return false;
+
+	memset(transition, 0, sizeof(*transition));
+	transition->invoice = flight->invoice;
+	transition->from = invoice->status;
+	transition->attempt = invoice->attempts;
+	transition->next = MF_JOB_NONE;
+	transition->due = now;
+	transition->actor = "sender";
+	*is_transition = true;
+
+	if (invoice->status == MF_STATUS_UNKNOWN && invoice->attempts == flight->attempt)
+	{
+		transition->to = MF_SENT;
+		transition->invoice_id = flight->sent.invoice_id;
+		transition->invoice_url = url;
+		transition->reason = "accepted; the answer came late";
+		return true;
+	}
+
+	if (invoice->status == MF_QUEUED || invoice->status == MF_STATUS_UNKNOWN)
+	{
+		ask_person(transition);
+		transition->duplicate = 1;
+		transition->error = psprintf("attempt %d was accepted late, as invoice %s",
+									 flight->attempt, flight->sent.invoice_id);
+		return true;
+	}
+
+	*is_transition = false;
+	memset(follow_up, 0, sizeof(*follow_up));
+	follow_up->invoice = flight->invoice;
+	follow_up->next = invoice->status == MF_SENDING ? MF_JOB_SENDING : MF_JOB_REVIEW;
+	follow_up->due = invoice->status == MF_SENDING ? TimestampTzPlusMilliseconds(now, MF_LEASE_MARGIN_MS) : DT_NOEND;
+	follow_up->duplicate = true;
+	follow_up->error = psprintf("attempt %d was accepted late, as invoice %s",
+								flight->attempt, flight->sent.invoice_id);
+	return true;
+}
+
+/* How the invoice found differs from the one sent, palloc'd; NULL if it does not. */
+static char *
+difference(const MfFlight *flight)
+{
+	char	   *const *values = flight->found.values;
+	const char *amount = values[MF_PS_INVOICE_DISPLAY_VALUE];
+	const char *currency = values[MF_PS_DISPLAY_CURRENCY];
+	const char *reference = values[MF_PS_CUSTOMER_REFERENCE];
+
+	if (reference == NULL || strcmp(reference, flight->sent_reference) != 0)
+		return psprintf("look-up by reference \"%s\" found invoice %s with another reference",
+						flight->reference, values[MF_PS_INVOICE_ID]);
+
+	/* the display value is in the currency that we asked for */
+	if (amount == NULL || currency == NULL)
+		return psprintf("look-up by reference \"%s\" found invoice %s without a readable amount",
+						flight->reference, values[MF_PS_INVOICE_ID]);
+	if (strcmp(currency, flight->currency) != 0 || !same_amount(amount, flight->invoice_value))
+		return psprintf("look-up by reference \"%s\" found invoice %s of %s %s instead of %s %s",
+						flight->reference, values[MF_PS_INVOICE_ID], amount, currency,
+						flight->invoice_value, flight->currency);
+	return NULL;
+}
+
+/* Whether two plain decimals are the same number. */
+static bool
+same_amount(const char *a, const char *b)
+{
+	Datum		left = DirectFunctionCall3(numeric_in, CStringGetDatum(a), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	Datum		right = DirectFunctionCall3(numeric_in, CStringGetDatum(b), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+
+	return DatumGetBool(DirectFunctionCall2(numeric_eq, left, right));
+}
+
+/* A multiple of the delay, give or take a tenth. */
+static TimestampTz
+next_lookup(const int *factors, int count, int step, TimestampTz now)
+{
+	double		delay = (double) mf_reconcile_delay * factors[Min(step, count - 1)];
+
+	delay *= 0.9 + 0.2 * mf_random_fraction();
+	return now + (TimestampTz) (delay * 1000.0);
+}
