@@ -128,8 +128,7 @@ mutate keep_ready 'what was claimed ahead is never given back' src/worker.c \
 mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry.c \
 	's/ && circuit->asked_last\)/ && false)/' 015_record
 mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/queue_admin.c \
-	's/\tmf_pause_at_commit\(\);\n//' 010_accounts
-mutate none_010 '' src/worker.c '' 010_accounts
+	's/\tmf_pause_at_commit\(\);\n//' 015_record
 mutate none_050 '' src/worker.c '' 050_payment
 mutate none_051 '' src/worker.c '' 051_orders
 mutate none_052 '' src/worker.c '' 052_webhooks
@@ -145,7 +144,7 @@ mutate no_repeat 'a read that lags behind is not repeated' src/inquiry_record.c 
 mutate forget_asking 'who asks while an answer is under way is forgotten' src/payment.c \
 	's/l\.requests = n\.requests/true/g; s/l\.requests <> n\.requests/false/g' 050_payment
 mutate early_missed 'an event that was faster than our own answer stays unmatched' src/payment_event.c \
-	's/ && !early_event\(scope, sent, count\)//' 051_orders
+	's/return (mf_sql_execute\(scope, &early_event_statement, values, NULL\) > 0);/(void) $1; return false;/' 051_orders
 mutate failed_is_final 'a failed try ends the invoice' src/core/payment.c \
 	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
 	050_payment

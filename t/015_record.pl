@@ -98,6 +98,30 @@ foreach my $move ('VACUUM FULL mf_invoice, mf_queue, mf_attempt', 'CLUSTER mf_in
 	$sandbox->clear_faults;
 }
 
+# Where the claim has left a row there may be another one by now that is being sent, too: each gets its own answer. The
+# table is written anew in an order that puts the four in each other's places.
+sql('DELETE FROM mf_invoice');
+sql('ALTER TABLE mf_invoice SET (fillfactor = 100)');
+sql('VACUUM FULL mf_invoice');
+my $before = $sandbox->count(%$send);
+$sandbox->faults({ path => 'SendPayment', delay_ms => 5000, times => 4 });
+$mf->insert_many($node, 'postgres', 'swapped', 4);
+$sandbox->wait_count($send, $before + 4) or die "they are not sent\n";
+my @places = split /\n/, sql(q{SELECT ctid FROM mf_invoice WHERE status = 'sending' ORDER BY id});
+$mf->insert_many($node, 'postgres', 'later', $places[0] =~ /,(\d+)/ ? $1 - 1 : 0, send_at => "now() + interval '1 day'");
+sql(q{CREATE INDEX turned ON mf_invoice ((status = 'sending'), id DESC)});
+sql('CLUSTER mf_invoice USING turned');
+sql('DROP INDEX turned');
+is_deeply([ split /\n/, sql(q{SELECT ctid FROM mf_invoice WHERE status = 'sending' ORDER BY id}) ], [ reverse @places ], 'each is where another one was');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'swapped-%' AND status = 'sent'", 4);
+my %remote = map { $_->{reference} => $_->{id} } $sandbox->remote;
+is(sql("SELECT string_agg(reference || '|' || invoice_id, ' ' ORDER BY id) FROM mf_invoice WHERE customer_reference LIKE 'swapped-%'"),
+	join(' ', map { "$_|$remote{$_}" } split /\n/, sql("SELECT reference FROM mf_invoice WHERE customer_reference LIKE 'swapped-%' ORDER BY id")),
+	'and each has its own answer');
+sql("SELECT mf_cancel(id) FROM mf_invoice WHERE status = 'queued'");
+sql('ALTER TABLE mf_invoice SET (fillfactor = 50)');
+$sandbox->clear_faults;
+
 # Claimed ahead: a backlog with an API that takes its time
 my $window = 8;
 sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '$window', ADD timeout '20s')");
@@ -131,6 +155,17 @@ is(sql("SELECT error, count(*) FROM mf_attempt WHERE outcome = 'not_sent' GROUP 
 	'what was claimed ahead went back, and its attempt says why');
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'stalled-%' AND status = 'sent'", 1500);
 is($sandbox->count(%$send), 1500, 'in the end each was sent once');
+
+# Nothing leaves once mf_pause() has returned, also of what was claimed ahead: two wait for the eight that take their time.
+$sandbox->reset;
+$sandbox->faults({ path => 'SendPayment', delay_ms => 3, times => 500 }, { path => 'SendPayment', delay_ms => 450, times => $window });
+$mf->insert_many($node, 'postgres', 'paused', 1000);
+$sandbox->wait_count($send, 500 + $window) or die "they are not sent\n";
+my ($paused_at) = sql("SELECT mf_pause('myfatoorah', 'test'); SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint") =~ /(\d+)\s*$/;
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sending'", 0);
+is(scalar(grep { $_->{wall_us} > $paused_at } $sandbox->posts), 0, 'nothing leaves once mf_pause() has returned');
+sql('SELECT mf_resume()');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'paused-%' AND status = 'sent'", 1000);
 
 # Questions about payments that the API answers badly do not keep an account from sending, though each puts it off.
 $sandbox->clear_faults;
