@@ -144,7 +144,9 @@ mutate no_repeat 'a read that lags behind is not repeated' src/inquiry_record.c 
 mutate forget_asking 'who asks while an answer is under way is forgotten' src/payment.c \
 	's/l\.requests = n\.requests/true/g; s/l\.requests <> n\.requests/false/g' 050_payment
 mutate early_missed 'an event that was faster than our own answer stays unmatched' src/payment_event.c \
-	's/return (mf_sql_execute\(scope, &early_event_statement, values, NULL\) > 0);/(void) $1; return false;/' 051_orders
+	's/return (mf_sql_execute\(scope, &early_event_statement, values, NULL\) > 0);/(void) ($1); return false;/' 015_record
+mutate early_waits 'what such an event wants to know waits for the poller' src/inquiry.c \
+	's/(if \(mf_payment_open\([^\n]*\n\t\t)mf_inquiry_wake\(\);/$1;/' 015_record
 mutate failed_is_final 'a failed try ends the invoice' src/core/payment.c \
 	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
 	050_payment

@@ -83,7 +83,8 @@ mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 		due = TimestampTzPlusMilliseconds(now, mf_poll_delay);
 		mf_come_back(&next_due, due);
 	}
-	mf_payment_open(scope, sent, count, due);
+	if (mf_payment_open(scope, sent, count, due))
+		mf_inquiry_wake();
 	if (!mf_am_background_worker())
 		mf_wake_inquiries_at_commit();
 }

@@ -60,8 +60,11 @@ typedef struct MfSentInvoice
 	int64		invoice_id;		/* InvoiceId; only with an account */
 } MfSentInvoice;
 
-/* Invoices that were just sent, sorted here: when their payment is asked for first. */
-extern void mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due);
+/*
+ * Invoices that were just sent, sorted here: when their payment is asked for
+ * first.  True if for one of them somebody wants to know at once.
+ */
+extern bool mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due);
 
 /* An account with something to ask, and since when */
 typedef struct MfInquiryAccount

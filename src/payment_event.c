@@ -72,14 +72,15 @@ static MfStatement open_statement = {
 	"WITH i AS MATERIALIZED (SELECT i.id, i.account, i.invoice_id FROM @mf_invoice i "
 	"  WHERE i.id = ANY ($1) AND i.status = 'sent'), "
 	"e AS (UPDATE @mf_event e SET invoice = i.id FROM i "
-	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id, e.event_code) "
-	"INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) "
+	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id, e.event_code), "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) "
 	"SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known, i.refunds "
 	"FROM (SELECT i.id, i.account, EXISTS (SELECT FROM e WHERE e.id = i.id) AS known, "
 	"    EXISTS (SELECT FROM e WHERE e.id = i.id AND e.event_code = 2) AS refunds FROM i) i "
 	"WHERE i.known OR $2 < 'infinity' OR EXISTS (SELECT FROM @mf_inquiry o WHERE o.invoice = i.id) ORDER BY i.id "
 	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, refunds = q.refunds OR EXCLUDED.refunds, "
-	"  requests = q.requests + 1, tries = 0 WHERE q.urgent OR EXCLUDED.urgent",
+	"  requests = q.requests + 1, tries = 0 WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
+	"SELECT FROM o WHERE o.urgent LIMIT 1",
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
@@ -91,9 +92,10 @@ static MfStatement early_event_statement = {
 };
 
 static MfStatement poll_statement = {
-	"INSERT INTO @mf_inquiry AS q (invoice, account, due) "
+	"WITH o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due) "
 	"SELECT s.invoice, s.account, $3 FROM unnest($1, $2) AS s(invoice, account) "
-	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), requests = q.requests + 1, tries = 0 WHERE q.urgent",
+	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), requests = q.requests + 1, tries = 0 WHERE q.urgent "
+	"RETURNING q.urgent) SELECT FROM o WHERE o.urgent LIMIT 1",
 	3, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
@@ -242,7 +244,7 @@ compare_sent(const void *a, const void *b)
 }
 
 /* See payment.h. */
-void
+bool
 mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due)
 {
 	Datum		values[3];
@@ -265,11 +267,10 @@ mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Timesta
 			mf_array_add_text(&accounts, sent[i].account);
 		values[1] = mf_array_datum(&accounts, TEXTOID);
 		values[2] = TimestampTzGetDatum(due);
-		(void) mf_sql_execute(scope, &poll_statement, values, NULL);
-		return;
+		return mf_sql_execute(scope, &poll_statement, values, NULL) > 0;
 	}
 	values[1] = TimestampTzGetDatum(due);
-	(void) mf_sql_execute(scope, &open_statement, values, NULL);
+	return mf_sql_execute(scope, &open_statement, values, NULL) > 0;
 }
 
 /* Whether an event may have come in that is about one of them and was not matched yet. */

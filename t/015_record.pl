@@ -122,6 +122,20 @@ sql("SELECT mf_cancel(id) FROM mf_invoice WHERE status = 'queued'");
 sql('ALTER TABLE mf_invoice SET (fillfactor = 50)');
 $sandbox->clear_faults;
 
+# An event that knows the InvoiceId only, and came before our own answer: the answer finds it, and asks at once.
+$before = $sandbox->count(path => '/v2/GetPaymentStatus');
+my $sends = $sandbox->count(%$send);
+$sandbox->faults({ path => 'SendPayment', delay_ms => 2500, times => 1 });
+$mf->insert($node, 'postgres', 'early');
+$sandbox->wait_count($send, $sends + 1) or die "it is not sent\n";
+my ($early) = map { $_->{id} } grep { $_->{reference} =~ /^early\./ } $sandbox->remote;
+sql("INSERT INTO mf_event (account, door, event_code, invoice_id, digest) VALUES ('myfatoorah', 'webhook', 1, $early, 'early')");
+$mf->wait_status($node, 'postgres', 'early');
+is(sql("SELECT i.customer_reference, q.urgent OR e.answered_at IS NOT NULL FROM mf_event e JOIN mf_invoice i ON i.id = e.invoice
+		LEFT JOIN mf_inquiry q ON q.invoice = i.id WHERE e.invoice_id = $early"), 'early|t', 'an event that was faster than our answer is found by it');
+ok($sandbox->wait_count({ path => '/v2/GetPaymentStatus' }, $before + 1), 'and its question is asked');
+$sandbox->clear_faults;
+
 # Claimed ahead: a backlog with an API that takes its time
 my $window = 8;
 sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '$window', ADD timeout '20s')");
