@@ -34,19 +34,6 @@
 /* Entries that are written together */
 #define BATCH 200
 
-/* Attribute numbers of mf_queue less one, as in the install script */
-enum
-{
-	QUEUE_INVOICE,
-	QUEUE_ACCOUNT,
-	QUEUE_KIND,
-	QUEUE_DUE,
-	QUEUE_RANK,
-	QUEUE_PRIORITY,
-	QUEUE_STEP,
-	QUEUE_END
-};
-
 /* mf_queue, open for writing, and the entries that wait to be written */
 typedef struct Agenda
 {
@@ -117,7 +104,7 @@ is_plain(Relation relation)
 {
 	TupleDesc	desc = RelationGetDescr(relation);
 
-	return relation->rd_rel->relkind == RELKIND_RELATION && desc->natts == QUEUE_END &&
+	return relation->rd_rel->relkind == RELKIND_RELATION && desc->natts == MF_QC_END - 1 &&
 		relation->trigdesc == NULL && relation->rd_rules == NULL && !relation->rd_rel->relrowsecurity &&
 		(desc->constr == NULL || !desc->constr->has_generated_stored) &&
 		pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_INSERT) == ACLCHECK_OK;
@@ -196,21 +183,21 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 		agenda->slots[agenda->waiting] = table_slot_create(agenda->relation, NULL);
 	entry = agenda->slots[agenda->waiting];
 	ExecClearTuple(entry);
-	memset(entry->tts_isnull, false, QUEUE_END * sizeof(bool));
-	entry->tts_values[QUEUE_INVOICE] = row->tts_values[MF_IC_ID - 1];
+	memset(entry->tts_isnull, false, (MF_QC_END - 1) * sizeof(bool));
+	entry->tts_values[MF_QC_INVOICE - 1] = row->tts_values[MF_IC_ID - 1];
 	{
 		/* its account goes with the row */
 		MemoryContext old = MemoryContextSwitchTo(agenda->context);
 
-		entry->tts_values[QUEUE_ACCOUNT] =
+		entry->tts_values[MF_QC_ACCOUNT - 1] =
 			PointerGetDatum(PG_DETOAST_DATUM_COPY(row->tts_values[MF_IC_ACCOUNT - 1]));
 		MemoryContextSwitchTo(old);
 	}
-	entry->tts_values[QUEUE_KIND] = agenda->kinds[kind];
-	entry->tts_values[QUEUE_DUE] = TimestampTzGetDatum(due);
-	entry->tts_values[QUEUE_RANK] = TimestampTzGetDatum(rank_of(due, priority));
-	entry->tts_values[QUEUE_PRIORITY] = Int16GetDatum((int16) priority);
-	entry->tts_values[QUEUE_STEP] = Int16GetDatum(0);
+	entry->tts_values[MF_QC_KIND - 1] = agenda->kinds[kind];
+	entry->tts_values[MF_QC_DUE - 1] = TimestampTzGetDatum(due);
+	entry->tts_values[MF_QC_RANK - 1] = TimestampTzGetDatum(rank_of(due, priority));
+	entry->tts_values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
+	entry->tts_values[MF_QC_STEP - 1] = Int16GetDatum(0);
 	ExecStoreVirtualTuple(entry);
 	agenda->waiting++;
 	return true;

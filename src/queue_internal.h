@@ -40,6 +40,19 @@ extern MfJob *mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc);
  */
 extern bool mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries);
 
+/* Attribute numbers of mf_queue, as in the install script */
+typedef enum MfQueueColumn
+{
+	MF_QC_INVOICE = 1,
+	MF_QC_ACCOUNT,
+	MF_QC_KIND,
+	MF_QC_DUE,
+	MF_QC_RANK,
+	MF_QC_PRIORITY,
+	MF_QC_STEP,
+	MF_QC_END					/* one more than the last */
+} MfQueueColumn;
+
 /* The word in mf_queue.kind, NULL for MF_JOB_NONE; and back. */
 extern const char *mf_job_name(MfJobKind kind);
 extern MfJobKind mf_job_kind(const char *name);

@@ -18,12 +18,7 @@
 #include "record.h"
 #include "table.h"
 
-/* Attribute numbers, as in the install script */
-#define QUEUE_INVOICE 1
-#define QUEUE_KIND 3
-#define QUEUE_DUE 4
-#define QUEUE_STEP 7
-
+/* Attribute numbers of mf_attempt, as in the install script */
 #define ATTEMPT_INVOICE 1
 #define ATTEMPT_ATTEMPT 2
 #define ATTEMPT_REFERENCE 3
@@ -38,7 +33,7 @@
 #define ATTEMPT_MADE_SENT 13
 #define ATTEMPT_COLUMNS 13
 
-static const AttrNumber queue_updated[] = {QUEUE_KIND, QUEUE_DUE, QUEUE_STEP, 0};
+static const AttrNumber queue_updated[] = {MF_QC_KIND, MF_QC_DUE, MF_QC_STEP, 0};
 static const AttrNumber attempt_updated[] = {ATTEMPT_FINISHED_AT, ATTEMPT_OUTCOME, ATTEMPT_HTTP_STATUS,
 	ATTEMPT_INVOICE_ID, ATTEMPT_INVOICE_URL, ATTEMPT_MADE_SENT, 0};
 static const AttrNumber invoice_updated[] = {MF_IC_STATUS, MF_IC_INVOICE_ID, MF_IC_INVOICE_URL, MF_IC_SENT_AT,
@@ -117,9 +112,9 @@ mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt
 	bool		isnull[ATTEMPT_COLUMNS];
 	bytea	   *digest = (bytea *) palloc(VARHDRSZ + sizeof(attempt->body_sha256));
 	MfColumn	entry[] = {
-		{QUEUE_KIND, recorder->sending, false},
-		{QUEUE_DUE, TimestampTzGetDatum(due), false},
-		{QUEUE_STEP, Int16GetDatum(0), false}
+		{MF_QC_KIND, recorder->sending, false},
+		{MF_QC_DUE, TimestampTzGetDatum(due), false},
+		{MF_QC_STEP, Int16GetDatum(0), false}
 	};
 	MfColumn	invoice[] = {
 		{MF_IC_STATUS, recorder->sending, false},
@@ -128,7 +123,7 @@ mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt
 	};
 	ItemPointerData place = job->queue_place;
 
-	if (!mf_table_find(recorder->queue, &place) || !is_number(recorder->queue, QUEUE_INVOICE, job->invoice))
+	if (!mf_table_find(recorder->queue, &place) || !is_number(recorder->queue, MF_QC_INVOICE, job->invoice))
 		return false;
 	flight->invoice_place = job->invoice_place;
 	if (!mf_table_find(recorder->invoice, &flight->invoice_place) ||
@@ -185,8 +180,8 @@ mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *
 		!is_null(recorder->attempt, ATTEMPT_OUTCOME))
 		return false;
 	if (!mf_table_find(recorder->queue, &queue_place) ||
-		!is_number(recorder->queue, QUEUE_INVOICE, flight->invoice) ||
-		!is_word(recorder->queue, QUEUE_KIND, mf_job_name(MF_JOB_SENDING)))
+		!is_number(recorder->queue, MF_QC_INVOICE, flight->invoice) ||
+		!is_word(recorder->queue, MF_QC_KIND, mf_job_name(MF_JOB_SENDING)))
 		return false;
 
 	now = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -237,12 +232,11 @@ is_null(MfTable *table, AttrNumber column)
 	return isnull;
 }
 
-/* Whether the text in the column is that word. */
 static bool
 is_word(MfTable *table, AttrNumber column, const char *word)
 {
 	bool		isnull;
-	text	   *value = DatumGetTextPP(mf_table_value(table, column, &isnull));
+	Datum		value = mf_table_value(table, column, &isnull);
 
-	return VARSIZE_ANY_EXHDR(value) == strlen(word) && memcmp(VARDATA_ANY(value), word, strlen(word)) == 0;
+	return !isnull && mf_text_is(value, word);
 }
