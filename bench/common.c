@@ -7,6 +7,7 @@
  */
 #include "common.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -108,6 +109,26 @@ status_line(const char *text, const char *name)
 	return strtoll(line + strlen(name), NULL, 10);
 }
 
+/* Adds what one of its threads has used; the time on a CPU to the nanosecond, where the kernel keeps that. */
+static void
+add_thread(int pid, const char *thread, ProcessStats *stats)
+{
+	char path[512];
+	char text[8192];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/status", pid, thread);
+	read_file(path, text, sizeof(text));
+	stats->waits += status_line(text, "\nvoluntary_ctxt_switches:");
+	stats->preempted += status_line(text, "\nnonvoluntary_ctxt_switches:");
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, thread);
+	if (access(path, R_OK) == 0)
+	{
+		read_file(path, text, sizeof(text));
+		stats->cpu += strtoll(text, NULL, 10);
+	}
+}
+
 /* See common.h. */
 void
 read_process(int pid, ProcessStats *stats)
@@ -115,23 +136,29 @@ read_process(int pid, ProcessStats *stats)
 	char path[64];
 	char text[8192];
 	const char *p;
+	DIR *threads;
+	struct dirent *thread;
 	int i;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	read_file(path, text, sizeof(text));
 	stats->own_kb = status_line(text, "\nRssAnon:") + status_line(text, "\nRssFile:");
-	stats->waits = status_line(text, "\nvoluntary_ctxt_switches:");
-	stats->preempted = status_line(text, "\nnonvoluntary_ctxt_switches:");
 
-	/* time on a CPU to the nanosecond, where the kernel keeps it; else in ticks */
-	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
-	if (access(path, R_OK) == 0)
+	stats->cpu = stats->waits = stats->preempted = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	threads = opendir(path);
+	if (threads == NULL)
+		die("could not read %s: %s", path, strerror(errno));
+	while ((thread = readdir(threads)) != NULL)
 	{
-		read_file(path, text, sizeof(text));
-		stats->cpu = strtoll(text, NULL, 10);
-		if (stats->cpu > 0)
-			return;
+		if (thread->d_name[0] != '.')
+			add_thread(pid, thread->d_name, stats);
 	}
+	closedir(threads);
+	if (stats->cpu > 0)
+		return;
+
+	/* in ticks, of all threads together */
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	read_file(path, text, sizeof(text));
 	p = strrchr(text, ')');

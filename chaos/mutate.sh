@@ -27,7 +27,8 @@ mf_build . "$MF_SCRATCH/log/build.log" "${MF_MAKE[@]}" || { mf_show "$MF_SCRATCH
 mf_build sandbox "$MF_SCRATCH/log/sandbox.log" || mf_die "the sandbox does not build"
 mf_private_install
 
-# mutate NAME "what it breaks" FILE PERL TEST [VARIABLE=VALUE...]: PERL changes the text of the file in $_
+# mutate NAME "what it breaks" FILE PERL TEST [VARIABLE=VALUE...]: PERL changes the text of the file in $_; TEST is
+# one of t/, or core/NAME for one of test/core
 mutate()
 {
 	local name=$1 what=$2 file=$3 perl=$4 test=$5 status=0 out=$MF_SCRATCH/m/$1 log=$MF_SCRATCH/log/mutate-$1.log
@@ -44,17 +45,19 @@ mutate()
 		mf_show "$log" 10
 	else
 		mkdir -p "$out/tmp_check/log"
+		local run=(timeout -k 10 600 perl "t/$test.pl")
+		[[ $test != core/* ]] || run=(timeout -k 10 300 make -s -C test/core check WERROR= TESTS="${test#core/}")
 		env "$@" TESTDIR="$out" TESTDATADIR="$out/tmp_check" TESTLOGDIR="$out/tmp_check/log" \
 			PG_REGRESS="$MF_PGXS_SRC/test/regress/pg_regress" PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=60 \
 			PERL5LIB="$PWD/t:$MF_PGXS_SRC/test/perl" MF_SANDBOX="$PWD/sandbox/mf-sandbox" \
-			timeout -k 10 600 perl "t/$test.pl" >"$log" 2>&1 </dev/null || status=$?
+			"${run[@]}" >"$log" 2>&1 </dev/null || status=$?
 		mf_end_left_behind
 		if [ -z "$perl" ]
 		then
 			[ $status -eq 0 ] && result "$name" 1 0 "$test passes" || { result "$name" 0 1 "$test fails without any mutation"; mf_show "$log" 30; }
 		elif [ $status -ne 0 ]
 		then
-			result "$name" 1 0 "$what: $test goes red: $(grep -m1 -oE "not ok [0-9]+ - .*|waited in vain.*|not settled.*" "$log" "$out"/tmp_check/log/regress_log_* -h | head -1 | cut -c1-110)"
+			result "$name" 1 0 "$what: $test goes red: $(grep -m1 -oE "not ok [0-9]+ - .*|FAILED *\] test_.*|waited in vain.*|not settled.*" "$log" "$out"/tmp_check/log/regress_log_* -h | head -1 | cut -c1-110)"
 		else
 			result "$name" 0 1 "$what: $test does not see it"
 		fi
@@ -89,8 +92,18 @@ mutate any_currency 'an invoice in another currency is adopted' src/verdict.c \
 mutate post_before_commit 'the request leaves before its attempt is committed' src/worker.c \
 	's/(\t\tMF_FAILPOINT\("round_done"\);)/\t\tmf_sender_post();\n\t\tfor (int i = 0; i < 300; i++)\n\t\t{\n\t\t\t(void) mf_sender_run();\n\t\t\tpg_usleep(1000L);\n\t\t}\n$1/' \
 	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=round_done
+mutate not_told 'the thread of the transport keeps to itself that a request has ended' src/core/http_thread.c \
+	's/set_event\(http->done_fd\);//' core/test_http_thread
+mutate not_woken 'the thread of the transport is not told of a request' src/core/http_thread.c \
+	's/if \(wake\)\n\t\tset_event/if (false)\n\t\tset_event/' core/test_http_thread
+mutate open_signals 'handlers of the worker run on the thread of the transport' src/core/http_thread.c \
+	's/mf_http_block_signals\(&saved\);\n\tfailure/sigprocmask(SIG_BLOCK, NULL, &saved);\n\tfailure/' core/test_http_thread
+mutate told_for_ever 'an answer that was fetched is announced again and again' src/core/http_thread.c \
+	's/if \(http->told\)\n\t\tmf_http_clear_event/if (false)\n\t\tmf_http_clear_event/' core/test_http_thread
+mutate key_kept 'an account that is given up leaves its key with the thread' src/core/http_thread.c \
+	's/http->asleep = false;\n(\tpthread_mutex_unlock\(&http->lock\);\n)\tset_event\(http->wake_fd\);/$1/' core/test_http_thread
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http_callbacks.c \
-	's/transfer->send_by != 0 && mf_http_clock\(\) > transfer->send_by/false/' \
+	's/transfer->record->send_by != 0 && mf_http_clock\(\) > transfer->record->send_by/false/' \
 	020_crash_matrix MF_CHAOS_WAYS=STOP MF_CHAOS_POINTS=intent_committed
 mutate early_lookup 'look-ups count while the request may still leave' src/claim.c \
 	's/TimestampTzPlusMilliseconds\(now, MF_SEND_MARGIN_MS \+ longest\)/now/' \

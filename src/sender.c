@@ -84,7 +84,19 @@ mf_sender_start(void)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not start the HTTP transport"),
 				 errdetail_internal("%s", error)));
+	if (!mf_http_start_thread(http, error, sizeof(error)))
+		ereport(LOG,
+				(errmsg("requests are sent by the worker itself, which is slower"),
+				 errdetail_internal("%s", error)));
 	flight_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah flights", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* See sender.h. */
+void
+mf_sender_stop(void)
+{
+	if (http != NULL)
+		mf_http_stop_thread(http);
 }
 
 MfHttp *
@@ -513,6 +525,7 @@ mf_sender_abort(void)
 {
 	MfCircuit  *circuit;
 
+	mf_sender_stop();
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
 		while (circuit->ready_count > 0)

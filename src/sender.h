@@ -10,8 +10,11 @@
 
 #include "core/http.h"
 
-/* Creates the transport; raises an error if that cannot be. */
+/* Creates the transport and its thread; raises an error if that cannot be. */
 extern void mf_sender_start(void);
+
+/* Ends that thread; before the process exits this must be. */
+extern void mf_sender_stop(void);
 
 extern MfHttp *mf_sender_http(void);
 

@@ -222,6 +222,7 @@ attach(Oid database)
 static void
 detach(int code, Datum arg)
 {
+	mf_sender_stop();
 	mf_listener_end(my_slot, false);
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	my_slot->pid = 0;

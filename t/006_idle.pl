@@ -32,17 +32,31 @@ $mf->wait_for($node, 'sent', "SELECT count(*) FROM mf_invoice WHERE status = 'se
 my $sent_at = time;
 $sandbox->clear_faults;
 
-# Voluntary context switches of a process: it slept and was woken.
+# Voluntary context switches of all threads of a process: they slept and were woken.
 sub switches
 {
 	my ($pid) = @_;
-	my ($n) = slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m;
+	my $n = 0;
 
+	$n += $_ foreach map { slurp_file($_) =~ /^voluntary_ctxt_switches:\s+(\d+)/m } glob "/proc/$pid/task/*/status";
 	return $n;
 }
 
 # What each process has done so far
 my %pid = (launcher => $mf->launcher_pid($node), map { $_ => $mf->worker_pid($node, $_) } @served);
+
+# A worker has one thread beside itself, in which no handler of PostgreSQL can run. (Two signals are the C library's.)
+{
+	no warnings 'portable';
+	my @others = map { slurp_file("/proc/$pid{sent}/task/$_/status") }
+	  grep { $_ != $pid{sent} } map { m!(\d+)/status$! } glob "/proc/$pid{sent}/task/*/status";
+	my ($caught) = map { hex } $others[0] =~ /^SigCgt:\s+([0-9a-f]+)/m;
+	my ($blocked) = map { hex } $others[0] =~ /^SigBlk:\s+([0-9a-f]+)/m;
+
+	is(scalar(@others), 1, 'a worker has a thread for its requests');
+	isnt($caught, 0, 'a worker handles signals');
+	is($caught & ~$blocked & ~(3 << 31), 0, 'but not in that thread');
+}
 
 sub look
 {

@@ -5,8 +5,8 @@
 bench_idle_reading()
 {
 	bench_sql -F ' ' -c 'SELECT wakeups, transactions FROM mf_worker_status'
-	awk '/^(non)?voluntary_ctxt_switches/ {n += $2} END {print n}' "/proc/$1/status"
-	awk '{print $1}' "/proc/$1/schedstat"
+	cat /proc/"$1"/task/*/status | awk '/^(non)?voluntary_ctxt_switches/ {n += $2} END {print n}'
+	cat /proc/"$1"/task/*/schedstat | awk '{n += $1} END {printf "%.0f\n", n}'
 }
 
 part_idle()

@@ -9,7 +9,7 @@
  *
  * This file has the multi handle; the life of an exchange is in
  * http_exchange.c, what libcurl calls in http_callbacks.c, its sockets in
- * http_watch.c, easy handles in http_transfer.c.
+ * http_watch.c, easy handles in http_transfer.c, the thread in http_thread.c.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http.c
@@ -192,6 +192,7 @@ mf_http_create(char *error, size_t error_size)
 	http->deadline = -1;
 	http->first_resting = -1;
 	http->kept = MIN_KEPT;
+	http->wake_fd = http->done_fd = -1;
 	http->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (http->epoll < 0)
 	{
@@ -219,22 +220,29 @@ failed:
 void
 mf_http_destroy(MfHttp *http)
 {
-	MfHttpExchange *exchange;
 	sigset_t	saved;
 
 	if (http == NULL)
 		return;
+	mf_http_stop_thread(http);
 	mf_http_block_signals(&saved);
 	while (http->running != NULL)
 	{
-		exchange = http->running->exchange;
+		MfHttpRecord *record = http->running->record;
+
 		mf_http_transfer_end(http->running, false);
-		mf_http_exchange_free(exchange);
+		mf_http_exchange_free(&record->exchange);
 	}
-	while ((exchange = mf_http_next_done(http)) != NULL)
-		mf_http_exchange_free(exchange);
+	mf_http_list_free(&http->submitted);
+	mf_http_list_free(&http->ended);
+	mf_http_list_free(&http->done);
 	while (http->targets != NULL)
-		mf_http_target_free(http->targets);
+	{
+		MfHttpTarget *target = http->targets;
+
+		http->targets = target->next;
+		mf_http_target_free(target);
+	}
 	if (http->multi != NULL)
 		curl_multi_cleanup(http->multi);
 	mf_http_restore_signals(&saved);
@@ -246,16 +254,25 @@ mf_http_destroy(MfHttp *http)
 int
 mf_http_fd(const MfHttp *http)
 {
-	return http->epoll;
+	return http->threaded ? http->done_fd : http->epoll;
 }
 
 long
 mf_http_timeout(MfHttp *http)
 {
+	if (http->submitted.first != NULL || http->done.first != NULL)
+		return 0;
+	return http->threaded ? -1 : mf_http_step_timeout(http);
+}
+
+/* See http_private.h. */
+long
+mf_http_step_timeout(MfHttp *http)
+{
 	int64_t		deadline = http->deadline;
 	int64_t		left;
 
-	if (http->done != NULL || http->watch_failed)
+	if (http->ended.first != NULL || http->watch_failed)
 		return 0;
 	if (http->busy == 0)
 	{
@@ -275,7 +292,7 @@ mf_http_timeout(MfHttp *http)
 void
 mf_http_close_gate(MfHttp *http, bool closed)
 {
-	http->gate_closed = closed;
+	__atomic_store_n(&http->gate_closed, closed, __ATOMIC_SEQ_CST);
 }
 
 size_t
@@ -373,16 +390,38 @@ act(MfHttp *http, curl_socket_t fd, int events)
 void
 mf_http_perform(MfHttp *http)
 {
-	struct epoll_event events[EVENTS_AT_ONCE];
 	sigset_t	saved;
+
+	if (http->threaded)
+	{
+		mf_http_trade(http);
+		return;
+	}
+	mf_http_block_signals(&saved);
+	mf_http_begin(http, &http->submitted);
+	mf_http_step(http, 0);
+	mf_http_list_move(&http->done, &http->ended);
+	mf_http_restore_signals(&saved);
+}
+
+/* See http_private.h. */
+void
+mf_http_step(MfHttp *http, int timeout_ms)
+{
+	struct epoll_event events[EVENTS_AT_ONCE];
 	int			n;
 	int			i;
 
-	mf_http_block_signals(&saved);
-	n = epoll_wait(http->epoll, events, EVENTS_AT_ONCE, 0);
+	n = epoll_wait(http->epoll, events, EVENTS_AT_ONCE, timeout_ms);
 	for (i = 0; i < n; i++)
 	{
 		int			what = 0;
+
+		if (events[i].data.fd == http->wake_fd)
+		{
+			mf_http_clear_event(http->wake_fd);
+			continue;
+		}
 
 		/* the remote has closed it; libcurl looks before it uses it again */
 		if (mf_http_socket_is_resting(http, events[i].data.fd))
@@ -409,7 +448,6 @@ mf_http_perform(MfHttp *http)
 	collect(http);
 	if (http->quiet_since != 0 && mf_http_clock() >= quiet_until(http))
 		shrink(http);
-	mf_http_restore_signals(&saved);
 }
 
 /* Takes finished transfers from libcurl. */
@@ -427,7 +465,7 @@ collect(MfHttp *http)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
-		if (transfer != NULL && transfer->exchange != NULL)
+		if (transfer != NULL && transfer->record != NULL)
 			mf_http_transfer_finish(transfer, code);
 	}
 	if (http->watch_failed)

@@ -3,10 +3,13 @@
  *	  POST requests on one libcurl multi handle, with evidence of what left.
  *
  * Plain C: no PostgreSQL header, no palloc, no longjmp.  All functions belong
- * to one thread.  All signals are blocked around every call into libcurl that
- * may start a thread, which inherits the mask of the caller, or write to a
- * connection.  Nothing here blocks: the owner waits on mf_http_fd() for at most
- * mf_http_timeout() milliseconds and then calls mf_http_perform().
+ * to one thread, the owner.  All signals are blocked around every call into
+ * libcurl that may start a thread, which inherits the mask of the caller, or
+ * write to a connection.  Nothing here blocks: the owner waits on mf_http_fd()
+ * for at most mf_http_timeout() milliseconds and then calls mf_http_perform().
+ *
+ * That call does the work itself, or, after mf_http_start_thread(), exchanges
+ * requests and answers with a thread that does it.  For the owner it is the same.
  *
  * Every request body is handed to libcurl exactly once: a rewind is refused,
  * so that libcurl cannot send a POST a second time by itself.
@@ -87,6 +90,21 @@ typedef struct MfHttpExchange
 extern MfHttp *mf_http_create(char *error, size_t error_size);
 
 /*
+ * From now on a thread of its own talks to libcurl, while the owner does other
+ * things.  It touches nothing but this transport, and no signal is handled on
+ * it.  To be called before mf_http_fd() is used.  If it cannot be (false, with
+ * "error"), the transport works without one.
+ */
+extern bool mf_http_start_thread(MfHttp *http, char *error, size_t error_size);
+
+/*
+ * Waits for the end of the thread, which comes at once: requests under way
+ * stay as they are, and the transport goes on without a thread.  Nothing to do is
+ * fine.  Must be called before the process exits.
+ */
+extern void mf_http_stop_thread(MfHttp *http);
+
+/*
  * Aborts every transfer, closes every connection, wipes every key.  Frees the
  * targets, released or not, and the exchanges not handed out.  NULL is fine.
  */
@@ -108,7 +126,7 @@ extern bool mf_http_base_url_valid(const char *base_url, char *error, size_t err
 
 /*
  * Gives up the caller's reference; the target and its copy of the key are
- * wiped once the last transfer that uses it has ended.
+ * wiped once the last exchange that uses it has been handed out or aborted.
  */
 extern void mf_http_target_release(MfHttpTarget *target);
 
@@ -121,13 +139,15 @@ extern void mf_http_target_let_go(MfHttpTarget *target);
 
 /*
  * Submits "POST base_url + path"; the next mf_http_perform() starts it, and
- * mf_http_timeout() is 0 until then.  Takes ownership of "body", a malloc'd block
- * of "body_len" bytes, also on failure; NULL counts as out of memory.  "send_by" is a reading of
+ * mf_http_timeout() is 0 until then.  "path" must live as long as the exchange.
+ * Takes ownership of "body", a malloc'd block of "body_len" bytes, also on
+ * failure; NULL counts as out of memory.  "send_by" is a reading of
  * mf_http_clock(): if the gate is reached later than that, nothing is sent; 0
  * means no limit.  Returns the exchange, owned by "http" until it is handed
  * out by mf_http_next_done() or given to mf_http_abort(), with the key, should the
- * remote say it back, replaced by asterisks; NULL (with "error")
- * if it could not even be started, which proves that nothing was sent.
+ * remote say it back, replaced by asterisks.  NULL (with "error") if there is
+ * no memory for it, which proves that nothing was sent; what else prevents a
+ * start is the result of the exchange.
  */
 extern MfHttpExchange *mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 									char *body, size_t body_len, int64_t send_by, void *tag,
@@ -155,15 +175,19 @@ extern MfHttpExchange *mf_http_next_done(MfHttp *http);
 extern void mf_http_exchange_free(MfHttpExchange *exchange);
 
 /*
- * Ends a running exchange now and frees it.  Does not wait for a name lookup
- * that is stuck.  To know what had left, copy the evidence members before.
+ * Ends an exchange that was not handed out now and frees it.  Does not wait for
+ * a name lookup that is stuck.  To know what had left, copy the evidence members
+ * before.  Not while a thread runs: stop it first.
  */
 extern void mf_http_abort(MfHttp *http, MfHttpExchange *exchange);
 
-/* While the gate is closed no request passes from "connected" to "sending". */
+/*
+ * While the gate is closed no request passes from "connected" to "sending".
+ * What the thread has let pass just before may still be on its way out.
+ */
 extern void mf_http_close_gate(MfHttp *http, bool closed);
 
-/* Transfers submitted and not yet handed out or aborted. */
+/* Exchanges submitted and not yet handed out or aborted. */
 extern size_t mf_http_in_flight(const MfHttp *http);
 
 /*

@@ -60,7 +60,7 @@ int
 mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
 	MfHttpTransfer *transfer = arg;
-	MfHttpExchange *exchange = transfer->exchange;
+	MfHttpExchange *exchange = &transfer->record->exchange;
 	long		new_connections;
 
 	(void) remote_ip;
@@ -72,16 +72,16 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	if (exchange->body_started)
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
 				  "the connection was lost while sending; the request is not repeated");
-	else if (transfer->target->http->gate_closed)
+	else if (__atomic_load_n(&transfer->target->http->gate_closed, __ATOMIC_SEQ_CST))
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "sending was stopped");
-	else if (transfer->send_by != 0 && mf_http_clock() > transfer->send_by)
+	else if (transfer->record->send_by != 0 && mf_http_clock() > transfer->record->send_by)
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
 				  "the time allowed for sending was over");
 	else
 	{
 		exchange->gate_passed = true;
 		/* a request without a body is all headers: it leaves now */
-		exchange->body_started = (transfer->body_len == 0);
+		exchange->body_started = (exchange->body_len == 0);
 		if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK)
 			exchange->connection_reused = (new_connections == 0);
 		return CURL_PREREQFUNC_OK;
@@ -94,14 +94,14 @@ size_t
 mf_http_serve_body(char *buffer, size_t size, size_t count, void *arg)
 {
 	MfHttpTransfer *transfer = arg;
-	MfHttpExchange *exchange = transfer->exchange;
+	MfHttpExchange *exchange = &transfer->record->exchange;
 	size_t		room = size * count;
-	size_t		left = transfer->body_len - exchange->body_served;
+	size_t		left = exchange->body_len - exchange->body_served;
 
 	exchange->body_started = true;
 	if (room > left)
 		room = left;
-	memcpy(buffer, transfer->body + exchange->body_served, room);
+	memcpy(buffer, transfer->record->body + exchange->body_served, room);
 	exchange->body_served += room;
 	return room;
 }
@@ -146,7 +146,7 @@ size_t
 mf_http_keep_header(char *line, size_t size, size_t count, void *arg)
 {
 	MfHttpTransfer *transfer = arg;
-	MfHttpExchange *exchange = transfer->exchange;
+	MfHttpExchange *exchange = &transfer->record->exchange;
 	size_t		len = size * count;
 
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
@@ -171,7 +171,7 @@ size_t
 mf_http_keep_response(char *data, size_t size, size_t count, void *arg)
 {
 	MfHttpTransfer *transfer = arg;
-	MfHttpExchange *exchange = transfer->exchange;
+	MfHttpExchange *exchange = &transfer->record->exchange;
 	size_t		len = size * count;
 
 	if (len > MF_HTTP_MAX_RESPONSE - exchange->response_len)

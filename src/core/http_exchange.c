@@ -16,7 +16,82 @@
 /* Grows if an answer needs more; until it comes, this is held for nothing. */
 #define FIRST_RESPONSE_SIZE 1024
 
+static MfHttpRecord *take_first(MfHttpList *list);
+static void take_out(MfHttpList *list, const MfHttpRecord *record);
+static bool begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size);
 static void hide_key(const MfHttpTarget *target, char *text, size_t len);
+
+/* ----------
+ * Lists
+ * ----------
+ */
+
+void
+mf_http_list_append(MfHttpList *list, MfHttpRecord *record)
+{
+	record->next = NULL;
+	if (list->last != NULL)
+		list->last->next = record;
+	else
+		list->first = record;
+	list->last = record;
+}
+
+/* All of one go to the end of the other. */
+void
+mf_http_list_move(MfHttpList *to, MfHttpList *from)
+{
+	if (from->first == NULL)
+		return;
+	if (to->last != NULL)
+		to->last->next = from->first;
+	else
+		to->first = from->first;
+	to->last = from->last;
+	from->first = from->last = NULL;
+}
+
+static MfHttpRecord *
+take_first(MfHttpList *list)
+{
+	MfHttpRecord *record = list->first;
+
+	if (record == NULL)
+		return NULL;
+	list->first = record->next;
+	if (list->first == NULL)
+		list->last = NULL;
+	record->next = NULL;
+	return record;
+}
+
+static void
+take_out(MfHttpList *list, const MfHttpRecord *record)
+{
+	MfHttpRecord *before = NULL;
+	MfHttpRecord **link;
+
+	for (link = &list->first; *link != NULL; link = &(*link)->next)
+	{
+		if (*link == record)
+		{
+			*link = record->next;
+			if (list->last == record)
+				list->last = before;
+			return;
+		}
+		before = *link;
+	}
+}
+
+void
+mf_http_list_free(MfHttpList *list)
+{
+	MfHttpRecord *record;
+
+	while ((record = take_first(list)) != NULL)
+		mf_http_exchange_free(&record->exchange);
+}
 
 /* ----------
  * Start
@@ -28,87 +103,96 @@ mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 			 char *body, size_t body_len, int64_t send_by, void *tag,
 			 char *error, size_t error_size)
 {
-	MfHttpTransfer *transfer = NULL;
-	MfHttpExchange *exchange = NULL;
-	DoneExchange *record;
-	CURLMcode	code;
-	sigset_t	saved;
+	MfHttpRecord *record = calloc(1, sizeof(MfHttpRecord));
+	char	   *response = malloc(FIRST_RESPONSE_SIZE);
+	MfHttpExchange *exchange;
 
-	record = calloc(1, sizeof(DoneExchange));
-	if (record != NULL)
-	{
-		exchange = &record->exchange;
-		exchange->response = malloc(FIRST_RESPONSE_SIZE);
-	}
-	if (exchange == NULL || exchange->response == NULL || body == NULL)
+	if (record == NULL || response == NULL || body == NULL)
 	{
 		mf_http_error(error, error_size, "out of memory");
+		free(record);
+		free(response);
 		free(body);
-		goto failed;
+		return NULL;
 	}
-	transfer = mf_http_transfer_take(target, error, error_size);
-	if (transfer == NULL)
-	{
-		free(body);
-		goto failed;
-	}
-	transfer->body = body;
-	transfer->body_len = body_len;
-	if (!mf_http_transfer_set_request(transfer, path, error, error_size))
-		goto failed;
+	record->target = target;
+	record->path = path;
+	record->body = body;
+	record->send_by = send_by;
+	record->submitted = mf_http_clock();
 
+	exchange = &record->exchange;
 	exchange->tag = tag;
 	exchange->body_len = body_len;
-	exchange->transfer = transfer;
+	exchange->response = response;
+	response[0] = '\0';
 	mf_http_error(exchange->host, sizeof(exchange->host), "%s", target->host);
-	exchange->response[0] = '\0';
-	transfer->exchange = exchange;
+
+	mf_http_target_use(target);
+	http->in_flight++;
+	mf_http_list_append(&http->submitted, record);
+	return exchange;
+}
+
+/* Gives requests to libcurl; those that it refuses have ended. */
+void
+mf_http_begin(MfHttp *http, MfHttpList *records)
+{
+	MfHttpRecord *record;
+
+	while ((record = take_first(records)) != NULL)
+	{
+		char		error[MF_HTTP_ERROR_SIZE] = "";
+
+		if (begin(http, record, error, sizeof(error)))
+			continue;
+		record->exchange.curl_code = CURLE_FAILED_INIT;
+		mf_http_error(record->exchange.curl_error, sizeof(record->exchange.curl_error), "%s", error);
+		mf_http_list_append(&http->ended, record);
+	}
+}
+
+static bool
+begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size)
+{
+	MfHttpTransfer *transfer = mf_http_transfer_take(record->target, error, error_size);
+	CURLMcode	code;
+
+	if (transfer == NULL)
+		return false;
+	if (!mf_http_transfer_set_request(transfer, record, error, error_size))
+		goto failed;
+	transfer->record = record;
 	transfer->response_size = FIRST_RESPONSE_SIZE;
-	transfer->send_by = send_by;
-	transfer->submitted = mf_http_clock();
 	transfer->tls_begun = 0;
 	transfer->headers_ended = false;
 	transfer->error[0] = '\0';
 
 	if (http->multi == NULL)
 	{
-		mf_http_block_signals(&saved);
 		http->multi = mf_http_make_multi(http, error, error_size);
-		mf_http_restore_signals(&saved);
 		if (http->multi == NULL)
 			goto failed;
 	}
-
-	/* neither starts a thread nor writes: signals need not be blocked */
 	code = curl_multi_add_handle(http->multi, transfer->easy);
 	if (code != CURLM_OK)
 	{
 		mf_http_error(error, error_size, "could not start the request: %s", curl_multi_strerror(code));
 		goto failed;
 	}
+	record->exchange.transfer = transfer;
 	transfer->prev = NULL;
 	transfer->next = http->running;
 	if (transfer->next != NULL)
 		transfer->next->prev = transfer;
 	http->running = transfer;
 	http->busy++;
-	target->busy++;
-	http->in_flight++;
-	mf_http_follow_need(http, transfer->submitted);
-
-	/* mf_http_perform() starts it, and all others posted before it is called */
-	http->deadline = 0;
-	return exchange;
+	mf_http_follow_need(http, record->submitted);
+	return true;
 
 failed:
-	if (transfer != NULL)
-	{
-		mf_http_block_signals(&saved);
-		mf_http_transfer_free(transfer);
-		mf_http_restore_signals(&saved);
-	}
-	mf_http_exchange_free(exchange);
-	return NULL;
+	mf_http_transfer_free(transfer);
+	return false;
 }
 
 /* ----------
@@ -118,13 +202,12 @@ failed:
 
 /*
  * Takes a transfer from libcurl and parts it from its exchange.  It is kept
- * for the next request or freed, and with it a target that waited for that.
+ * for the next request or freed.
  */
 void
 mf_http_transfer_end(MfHttpTransfer *transfer, bool keep)
 {
-	MfHttpTarget *target = transfer->target;
-	MfHttp	   *http = target->http;
+	MfHttp	   *http = transfer->target->http;
 
 	curl_multi_remove_handle(http->multi, transfer->easy);
 	if (transfer->prev != NULL)
@@ -135,21 +218,16 @@ mf_http_transfer_end(MfHttpTransfer *transfer, bool keep)
 		transfer->next->prev = transfer->prev;
 	transfer->next = transfer->prev = NULL;
 
-	transfer->exchange->transfer = NULL;
-	transfer->exchange = NULL;
-	free(transfer->body);
-	transfer->body = NULL;
+	transfer->record->exchange.transfer = NULL;
+	transfer->record = NULL;
 
 	http->busy--;
-	target->busy--;
 	if (http->busy == 0 && http->kept > MIN_KEPT)
 		http->quiet_since = mf_http_clock();
-	if (keep && !target->released)
+	if (keep)
 		mf_http_transfer_keep(transfer);
 	else
 		mf_http_transfer_free(transfer);
-	if (target->released && target->busy == 0)
-		mf_http_target_free(target);
 }
 
 /*
@@ -171,13 +249,13 @@ hide_key(const MfHttpTarget *target, char *text, size_t len)
 	}
 }
 
-/* Writes the end of a transfer into its exchange and queues that for the owner. */
+/* Writes the end of a transfer into its exchange. */
 void
 mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 {
 	MfHttp	   *http = transfer->target->http;
-	MfHttpExchange *exchange = transfer->exchange;
-	DoneExchange *record = (DoneExchange *) exchange;
+	MfHttpRecord *record = transfer->record;
+	MfHttpExchange *exchange = &record->exchange;
 	CURL	   *easy = transfer->easy;
 	curl_off_t	time;
 	long		number;
@@ -194,8 +272,8 @@ mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 	if (curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &time) == CURLE_OK)
 		exchange->tls_us = time;
 	if (transfer->tls_begun != 0)
-		exchange->connect_us = (transfer->tls_begun - transfer->submitted) / 1000;
-	exchange->total_us = (mf_http_clock() - transfer->submitted) / 1000;
+		exchange->connect_us = (transfer->tls_begun - record->submitted) / 1000;
+	exchange->total_us = (mf_http_clock() - record->submitted) / 1000;
 	exchange->response[exchange->response_len] = '\0';
 
 	/* libcurl takes a connection closed amid the headers for a whole answer */
@@ -212,18 +290,13 @@ mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 	hide_key(transfer->target, exchange->content_type, strlen(exchange->content_type));
 
 	mf_http_transfer_end(transfer, code == CURLE_OK);
-	if (http->done_last != NULL)
-		http->done_last->next = record;
-	else
-		http->done = record;
-	http->done_last = record;
+	mf_http_list_append(&http->ended, record);
 }
 
 void
 mf_http_abort(MfHttp *http, MfHttpExchange *exchange)
 {
-	DoneExchange **link;
-	DoneExchange *before = NULL;
+	MfHttpRecord *record = (MfHttpRecord *) exchange;
 	sigset_t	saved;
 
 	if (exchange->transfer != NULL)
@@ -231,40 +304,28 @@ mf_http_abort(MfHttp *http, MfHttpExchange *exchange)
 		mf_http_block_signals(&saved);
 		mf_http_transfer_end(exchange->transfer, false);
 		mf_http_restore_signals(&saved);
-		http->in_flight--;
 	}
 	else
 	{
-		/* finished, but not handed out yet */
-		for (link = &http->done; *link != NULL; link = &(*link)->next)
-		{
-			if (&(*link)->exchange == exchange)
-			{
-				*link = (*link)->next;
-				if (*link == NULL)
-					http->done_last = before;
-				http->in_flight--;
-				break;
-			}
-			before = *link;
-		}
+		/* not begun, or not handed out yet */
+		take_out(&http->submitted, record);
+		take_out(&http->done, record);
 	}
+	http->in_flight--;
+	mf_http_target_unuse(record->target);
 	mf_http_exchange_free(exchange);
 }
 
 MfHttpExchange *
 mf_http_next_done(MfHttp *http)
 {
-	DoneExchange *done = http->done;
+	MfHttpRecord *record = take_first(&http->done);
 
-	if (done == NULL)
+	if (record == NULL)
 		return NULL;
-	http->done = done->next;
-	if (http->done == NULL)
-		http->done_last = NULL;
-	done->next = NULL;
 	http->in_flight--;
-	return &done->exchange;
+	mf_http_target_unuse(record->target);
+	return &record->exchange;
 }
 
 void
@@ -272,6 +333,7 @@ mf_http_exchange_free(MfHttpExchange *exchange)
 {
 	if (exchange == NULL)
 		return;
+	free(((MfHttpRecord *) exchange)->body);
 	free(exchange->response);
 	free(exchange);
 }

@@ -9,6 +9,7 @@
 #define MF_HTTP_PRIVATE_H
 
 #include <curl/curl.h>
+#include <pthread.h>
 #include <signal.h>
 
 #include "http.h"
@@ -39,6 +40,24 @@
 /* libcurl's least: it holds one for each request until its answer is there. */
 #define UPLOAD_BUFFER_SIZE 16384L
 
+/* An exchange and what else is known of it */
+typedef struct MfHttpRecord
+{
+	MfHttpExchange exchange;	/* must be first */
+	struct MfHttpRecord *next;	/* in one of the lists */
+	MfHttpTarget *target;		/* valid until it is handed out */
+	const char *path;
+	char	   *body;
+	int64_t		send_by;
+	int64_t		submitted;
+} MfHttpRecord;
+
+typedef struct MfHttpList
+{
+	MfHttpRecord *first;
+	MfHttpRecord *last;
+} MfHttpList;
+
 typedef struct MfHttpTransfer
 {
 	struct MfHttpTransfer *next;	/* in the running list or among the idle
@@ -47,16 +66,12 @@ typedef struct MfHttpTransfer
 	struct MfHttpTransfer *newer;	/* among all idle ones */
 	struct MfHttpTransfer *older;
 	MfHttpTarget *target;
-	MfHttpExchange *exchange;	/* NULL while idle */
+	MfHttpRecord *record;		/* NULL while idle */
 	CURL	   *easy;
 	char	   *url;			/* what CURLOPT_URL is set to */
 	char		error[CURL_ERROR_SIZE];
 
 	/* of the exchange */
-	char	   *body;
-	size_t		body_len;
-	int64_t		send_by;
-	int64_t		submitted;
 	size_t		response_size;	/* allocated */
 	int64_t		tls_begun;		/* mf_http_clock(), 0 = not yet */
 	bool		headers_ended;	/* of the final answer */
@@ -64,30 +79,28 @@ typedef struct MfHttpTransfer
 
 struct MfHttpTarget
 {
-	MfHttpTarget *next;
-	MfHttpTarget *prev;
+	/* never changes */
 	MfHttp	   *http;
 	char	   *base_url;
 	char	   *host;
 	char	   *ca_file;
 	struct curl_slist *headers; /* holds the key */
 	bool		plain;			/* http, to loopback */
-	bool		released;
 	long		timeout_ms;
 	long		connect_timeout_ms;
+
+	/* of the owner */
+	MfHttpTarget *next;			/* among all, or among those to be freed */
+	MfHttpTarget *prev;
+	bool		released;
+	size_t		users;			/* exchanges not handed out, and holds */
+
+	/* of the thread */
 	MfHttpTransfer *idle;
-	size_t		busy;			/* transfers that run, and holds */
 };
 
 /* Begins the first header of every target, which holds the key. */
 #define AUTHORIZATION "Authorization: Bearer "
-
-/* What a finished exchange needs to stand in a list */
-typedef struct DoneExchange
-{
-	MfHttpExchange exchange;	/* must be first */
-	struct DoneExchange *next;
-} DoneExchange;
 
 /*
  * What we know of a descriptor that is the socket of a connection.  When a
@@ -105,31 +118,52 @@ typedef struct MfHttpSocket
 	int			prev;
 } MfHttpSocket;
 
+/*
+ * What belongs to the thread belongs to the owner while there is none.  Only
+ * what is handed over is touched by both, under the lock, and the gate.
+ */
 struct MfHttp
 {
+	/* of the owner */
+	MfHttpTarget *targets;
+	size_t		in_flight;
+	MfHttpList	submitted;		/* since the latest mf_http_perform() */
+	MfHttpList	done;			/* to be handed out */
+	bool		threaded;
+	pthread_t	thread;
+
+	/* handed over */
+	pthread_mutex_t lock;
+	MfHttpList	to_begin;
+	MfHttpList	to_hand_out;
+	MfHttpTarget *to_free;
+	bool		stop;
+	bool		asleep;			/* the thread must be told of work */
+	bool		told;			/* done_fd is readable */
+	int			wake_fd;		/* for the thread, -1 = none */
+	int			done_fd;		/* for the owner, -1 = none */
+	bool		gate_closed;	/* atomic */
+
+	/* of the thread */
 	CURLM	   *multi;
 	int			epoll;
-	bool		gate_closed;
 	bool		watch_failed;	/* a socket could not be put under watch */
 	int64_t		deadline;		/* of libcurl's timer, mf_http_clock(); -1 = none */
 	MfHttpSocket *sockets;		/* by descriptor */
 	int			socket_count;
 	int			first_resting;	/* -1 = none */
-	MfHttpTarget *targets;
 	MfHttpTransfer *running;
 	size_t		busy;			/* of so many */
 	MfHttpTransfer *newest_idle;
 	MfHttpTransfer *oldest_idle;
 	size_t		idle_count;
+	MfHttpList	ended;
 
 	/* how much is kept: see mf_http_follow_need() */
 	size_t		kept;
 	size_t		peak;			/* of "busy" in the present span */
 	int64_t		peak_since;
 	int64_t		quiet_since;	/* if more is kept than the least */
-	DoneExchange *done;			/* first to be handed out */
-	DoneExchange *done_last;
-	size_t		in_flight;
 };
 
 /* http.c; the first writes an error message for the owner */
@@ -140,6 +174,18 @@ extern void mf_http_restore_signals(const sigset_t *saved);
 
 extern CURLM *mf_http_make_multi(MfHttp *http, char *error, size_t error_size);
 extern void mf_http_follow_need(MfHttp *http, int64_t now);
+
+/*
+ * Waits for events for so many milliseconds (-1 = without a limit) and does what
+ * they ask for; then until when to wait next time.  Signals must be blocked.
+ */
+extern void mf_http_step(MfHttp *http, int timeout_ms);
+extern long mf_http_step_timeout(MfHttp *http);
+
+/* http_thread.c; the first exchanges requests and answers with the thread */
+extern void mf_http_trade(MfHttp *http);
+extern void mf_http_clear_event(int fd);
+extern void mf_http_thread_free_target(MfHttp *http, MfHttpTarget *target);
 
 /* http_watch.c */
 extern int	mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known);
@@ -158,8 +204,10 @@ extern int	mf_http_refuse_rewind(void *arg, curl_off_t offset, int origin);
 extern size_t mf_http_keep_header(char *line, size_t size, size_t count, void *arg);
 extern size_t mf_http_keep_response(char *data, size_t size, size_t count, void *arg);
 
-/* http_target.c */
+/* http_target.c; both for the owner but the first, which belongs to the thread */
 extern void mf_http_target_free(MfHttpTarget *target);
+extern void mf_http_target_use(MfHttpTarget *target);
+extern void mf_http_target_unuse(MfHttpTarget *target);
 
 /* http_transfer.c: easy handles; signals must be blocked */
 extern MfHttpTransfer *mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size);
@@ -168,9 +216,13 @@ extern MfHttpTransfer *mf_http_transfer_take(MfHttpTarget *target, char *error, 
 extern void mf_http_transfer_keep(MfHttpTransfer *transfer);
 extern void mf_http_transfer_drop_idle(MfHttpTransfer *transfer);
 extern void mf_http_transfer_trim(MfHttp *http);
-extern bool mf_http_transfer_set_request(MfHttpTransfer *transfer, const char *path, char *error, size_t error_size);
+extern bool mf_http_transfer_set_request(MfHttpTransfer *transfer, const MfHttpRecord *record, char *error, size_t error_size);
 
-/* http_exchange.c; signals must be blocked */
+/* http_exchange.c; signals must be blocked where libcurl is called */
+extern void mf_http_list_append(MfHttpList *list, MfHttpRecord *record);
+extern void mf_http_list_move(MfHttpList *to, MfHttpList *from);
+extern void mf_http_list_free(MfHttpList *list);
+extern void mf_http_begin(MfHttp *http, MfHttpList *records);
 extern void mf_http_transfer_end(MfHttpTransfer *transfer, bool keep);
 extern void mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code);
 

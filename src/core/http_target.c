@@ -197,10 +197,6 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	target->http = http;
 	target->timeout_ms = options->timeout_ms;
 	target->connect_timeout_ms = options->connect_timeout_ms;
-	target->next = http->targets;
-	if (target->next != NULL)
-		target->next->prev = target;
-	http->targets = target;
 
 	mf_http_block_signals(&saved);
 	done = read_base_url(target, options->base_url, error, error_size);
@@ -228,12 +224,12 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	else if (target->base_url != NULL)
 		mf_http_error(error, error_size, "out of memory");
 
-	/* the first handle shows whether libcurl takes every option */
+	/* shows whether libcurl takes every option */
 	if (done)
 	{
 		transfer = mf_http_transfer_create(target, error, error_size);
 		if (transfer != NULL)
-			mf_http_transfer_keep(transfer);
+			mf_http_transfer_free(transfer);
 		else
 			done = false;
 	}
@@ -243,50 +239,75 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 		target = NULL;
 	}
 	mf_http_restore_signals(&saved);
+	if (target == NULL)
+		return NULL;
+	target->next = http->targets;
+	if (target->next != NULL)
+		target->next->prev = target;
+	http->targets = target;
 	return target;
 }
 
 void
 mf_http_target_release(MfHttpTarget *target)
 {
-	sigset_t	saved;
-
 	if (target == NULL)
 		return;
 	target->released = true;
-	if (target->busy > 0)
-		return;
-	mf_http_block_signals(&saved);
-	mf_http_target_free(target);
-	mf_http_restore_signals(&saved);
+	mf_http_target_use(target);
+	mf_http_target_unuse(target);
 }
 
 void
 mf_http_target_hold(MfHttpTarget *target)
 {
-	target->busy++;
+	mf_http_target_use(target);
 }
 
 void
 mf_http_target_let_go(MfHttpTarget *target)
 {
-	target->busy--;
-	if (target->released)
-		mf_http_target_release(target);
+	mf_http_target_unuse(target);
 }
 
-/* Nothing of it may be running. */
+void
+mf_http_target_use(MfHttpTarget *target)
+{
+	target->users++;
+}
+
+/* The last one frees what is released. */
+void
+mf_http_target_unuse(MfHttpTarget *target)
+{
+	MfHttp	   *http = target->http;
+	sigset_t	saved;
+
+	target->users--;
+	if (!target->released || target->users > 0)
+		return;
+	if (target->prev != NULL)
+		target->prev->next = target->next;
+	else
+		http->targets = target->next;
+	if (target->next != NULL)
+		target->next->prev = target->prev;
+	if (http->threaded)
+	{
+		mf_http_thread_free_target(http, target);
+		return;
+	}
+	mf_http_block_signals(&saved);
+	mf_http_target_free(target);
+	mf_http_restore_signals(&saved);
+}
+
+/* Nothing of it may be running, and it must not be listed any more. */
 void
 mf_http_target_free(MfHttpTarget *target)
 {
 	while (target->idle != NULL)
 		mf_http_transfer_drop_idle(target->idle);
-	if (target->prev != NULL)
-		target->prev->next = target->next;
-	else
-		target->http->targets = target->next;
-	if (target->next != NULL)
-		target->next->prev = target->prev;
 	free_headers(target->headers);
 	free(target->base_url);
 	free(target->host);

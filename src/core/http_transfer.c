@@ -131,7 +131,6 @@ mf_http_transfer_free(MfHttpTransfer *transfer)
 	if (transfer->easy != NULL)
 		curl_easy_cleanup(transfer->easy);
 	free(transfer->url);
-	free(transfer->body);
 	free(transfer);
 }
 
@@ -228,12 +227,13 @@ mf_http_transfer_trim(MfHttp *http)
 
 /* Sets what differs from request to request. */
 bool
-mf_http_transfer_set_request(MfHttpTransfer *transfer, const char *path, char *error, size_t error_size)
+mf_http_transfer_set_request(MfHttpTransfer *transfer, const MfHttpRecord *record, char *error, size_t error_size)
 {
+	const char *path = record->path;
 	const char *base = transfer->target->base_url;
 	size_t		base_len = strlen(base);
 
-	SETOPT(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) transfer->body_len);
+	SETOPT(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) record->exchange.body_len);
 	if (transfer->url != NULL && strcmp(transfer->url + base_len, path) == 0)
 		return true;
 	free(transfer->url);

@@ -31,6 +31,8 @@ http_create(void)
 
 	if (http == NULL)
 		fail_msg("%s", error);
+	if (getenv("MF_HTTP_THREAD") != NULL && !mf_http_start_thread(http, error, sizeof(error)))
+		fail_msg("%s", error);
 	return http;
 }
 

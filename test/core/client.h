@@ -25,6 +25,7 @@
 	"\"Data\":{\"InvoiceId\":6345386,\"InvoiceURL\":\"https://demo.MyFatoorah.com/KWT/ie/01072634538642-1732339e\"," \
 	"\"CustomerReference\":\"" REFERENCE "\",\"UserDefinedField\":null}}"
 
+/* With a thread if the environment has MF_HTTP_THREAD: then the whole test runs so. */
 extern MfHttp *http_create(void);
 
 /* Time-outs are long unless given as more than zero. */

@@ -239,6 +239,7 @@ test_abort_in_handshake(void **state)
 	(void) state;
 	run_until(http, is_connected, server);
 	start = seconds_now();
+	mf_http_stop_thread(http);
 	mf_http_abort(http, exchange);
 	assert_true(seconds_now() - start < 1);
 	assert_true(server_wait_closed(server, 1));

@@ -1,0 +1,507 @@
+/*
+ * test_http_thread.c
+ *	  The transport in a thread of its own: nothing is lost on the way there or
+ *	  back, nobody sleeps who should not, and the owner's signals stay its own.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * test/core/test_http_thread.c
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "client.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* A look behind the curtain, at what would otherwise not be seen */
+#include "http_private.h"
+
+#define PATIENCE_MS 20000
+
+static volatile sig_atomic_t elsewhere = 0;
+static volatile sig_atomic_t alarms = 0;
+static pid_t main_thread;
+
+static void
+serve_accepted(Connection *connection)
+{
+	while (connection_read_request(connection))
+		connection_reply(connection, "200 OK", ACCEPTED);
+}
+
+static void
+serve_nothing(Connection *connection)
+{
+	while (connection_read_request(connection))
+		;
+}
+
+static MfHttp *
+threaded(void)
+{
+	char		error[256] = "";
+	MfHttp	   *http = mf_http_create(error, sizeof(error));
+
+	if (http == NULL || !mf_http_start_thread(http, error, sizeof(error)))
+		fail_msg("%s", error);
+	return http;
+}
+
+/* Waits as an owner that trusts the transport does: for its descriptor alone. */
+static MfHttpExchange *
+await_one(MfHttp *http)
+{
+	MfHttpExchange *exchange;
+
+	while ((exchange = mf_http_next_done(http)) == NULL)
+	{
+		struct pollfd poll_fd = {0};
+		long		timeout = mf_http_timeout(http);
+
+		poll_fd.fd = mf_http_fd(http);
+		poll_fd.events = POLLIN;
+		if (timeout < 0 && poll(&poll_fd, 1, PATIENCE_MS) <= 0)
+			fail_msg("nobody has told that a request has ended");
+		mf_http_perform(http);
+	}
+	return exchange;
+}
+
+/* Many from several targets, posted and fetched as it comes: each ends once, with its own answer. */
+static void
+test_each_once(void **state)
+{
+	enum
+	{
+		COUNT = 4000, WINDOW = 40
+	};
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = threaded();
+	MfHttpTarget *targets[3];
+	static int	ended[COUNT];
+	int			posted = 0;
+	int			done = 0;
+	int			i;
+
+	(void) state;
+	memset(ended, 0, sizeof(ended));
+	for (i = 0; i < 3; i++)
+		targets[i] = target_create(http, server_url(server), 0, 0);
+	while (done < COUNT)
+	{
+		MfHttpExchange *exchange;
+
+		while (posted < COUNT && mf_http_in_flight(http) < WINDOW)
+		{
+			post(http, targets[posted % 3], BODY, &ended[posted]);
+			posted++;
+		}
+		exchange = await_one(http);
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		(*(int *) exchange->tag)++;
+		done++;
+		mf_http_exchange_free(exchange);
+	}
+	for (i = 0; i < COUNT; i++)
+		assert_int_equal(ended[i], 1);
+	assert_int_equal(server_requests(server), COUNT);
+	assert_int_equal(mf_http_in_flight(http), 0);
+	assert_true(server_connections(server) <= WINDOW);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* One after the other, both sides asleep in between: whoever is not told never wakes. */
+static void
+test_both_are_told(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = threaded();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 1000; i++)
+	{
+		MfHttpExchange *exchange;
+
+		post(http, target, BODY, NULL);
+		exchange = await_one(http);
+		assert_int_equal(exchange->curl_code, CURLE_OK);
+		mf_http_exchange_free(exchange);
+	}
+	assert_int_equal(server_connections(server), 1);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* The owner is busy with something else all the while. */
+static void
+test_goes_on_alone(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = threaded();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	struct pollfd poll_fd = {0};
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 30; i++)
+		post(http, target, BODY, NULL);
+	mf_http_perform(http);
+	assert_true(server_wait_requests(server, 30));
+	poll_fd.fd = mf_http_fd(http);
+	poll_fd.events = POLLIN;
+	assert_int_equal(poll(&poll_fd, 1, PATIENCE_MS), 1);
+	for (i = 0; i < 30; i++)
+	{
+		MfHttpExchange *exchange = await_one(http);
+
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+	}
+	/* it tells once, not for ever */
+	assert_int_equal(mf_http_timeout(http), -1);
+	assert_int_equal(poll(&poll_fd, 1, 0), 0);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* The gate is closed for what the thread has not let pass. */
+static void
+test_gate(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = threaded();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange;
+
+	(void) state;
+	mf_http_close_gate(http, true);
+	post(http, target, BODY, NULL);
+	exchange = await_one(http);
+	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	mf_http_exchange_free(exchange);
+	assert_int_equal(server_requests(server), 0);
+	mf_http_close_gate(http, false);
+	post(http, target, BODY, NULL);
+	exchange = await_one(http);
+	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	mf_http_exchange_free(exchange);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+static bool
+seen(void *arg)
+{
+	return server_requests(arg) >= 3;
+}
+
+/* Whatever it is at: all goes on without it, and nothing is done twice. */
+static void
+test_stop(void **state)
+{
+	Server	   *silent = server_start(serve_nothing, NULL);
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = threaded();
+	MfHttpTarget *waiting = target_create(http, server_url(silent), 0, 0);
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *in_the_air[3];
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 3; i++)
+		in_the_air[i] = post(http, waiting, BODY, NULL);
+	run_until(http, seen, silent);
+	for (i = 0; i < 5; i++)
+		post(http, target, BODY, NULL);
+	mf_http_perform(http);
+	assert_true(server_wait_requests(server, 5));
+	/* these the thread may have begun or not, and those it has not seen */
+	for (i = 0; i < 5; i++)
+		post(http, target, BODY, NULL);
+	mf_http_perform(http);
+	for (i = 0; i < 5; i++)
+		post(http, target, BODY, NULL);
+	mf_http_stop_thread(http);
+	mf_http_stop_thread(http);
+
+	assert_int_equal(mf_http_in_flight(http), 18);
+	for (i = 0; i < 15; i++)
+	{
+		MfHttpExchange *exchange = finish_one(http);
+
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+	}
+	assert_int_equal(server_requests(server), 15);
+	for (i = 0; i < 3; i++)
+	{
+		assert_true(in_the_air[i]->body_started);
+		mf_http_abort(http, in_the_air[i]);
+	}
+	assert_int_equal(mf_http_in_flight(http), 0);
+	assert_int_equal(server_requests(silent), 3);
+
+	/* and with one again */
+	{
+		char		error[256] = "";
+		MfHttpExchange *exchange;
+
+		assert_true(mf_http_start_thread(http, error, sizeof(error)));
+		post(http, target, BODY, NULL);
+		exchange = await_one(http);
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+	}
+	mf_http_destroy(http);
+	server_stop(server);
+	server_stop(silent);
+}
+
+/* With requests in every state, and targets given up: nothing leaks. */
+static void
+test_destroy(void **state)
+{
+	Server	   *silent = server_start(serve_nothing, NULL);
+	MfHttp	   *http = threaded();
+	MfHttpTarget *target = target_create(http, server_url(silent), 0, 0);
+	double		start;
+	int			i;
+
+	(void) state;
+	mf_http_target_release(target_create(http, server_url(silent), 0, 0));
+	for (i = 0; i < 3; i++)
+		post(http, target, BODY, NULL);
+	run_until(http, seen, silent);
+	mf_http_target_release(target);
+	target = target_create(http, server_url(silent), 0, 0);
+	post(http, target, BODY, NULL);
+	start = seconds_now();
+	mf_http_destroy(http);
+	assert_true(seconds_now() - start < 1);
+	server_stop(silent);
+}
+
+/* A target that is given up goes when its last request has been handed out: its handles and the key with it. */
+static void
+test_release(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = threaded();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange;
+	double		until = seconds_now() + 10;
+	bool		freed = false;
+
+	(void) state;
+	post(http, target, BODY, NULL);
+	mf_http_target_hold(target);
+	mf_http_target_release(target);
+	exchange = await_one(http);
+	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	mf_http_exchange_free(exchange);
+	assert_ptr_equal(http->targets, target);
+	post(http, target, BODY, NULL);
+	mf_http_target_let_go(target);
+	exchange = await_one(http);
+	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	mf_http_exchange_free(exchange);
+	assert_null(http->targets);
+
+	/* the thread, which sleeps, is told to free it */
+	while (!freed && seconds_now() < until)
+	{
+		pthread_mutex_lock(&http->lock);
+		freed = http->to_free == NULL && http->asleep;
+		pthread_mutex_unlock(&http->lock);
+		usleep(1000);
+	}
+	assert_true(freed);
+	mf_http_stop_thread(http);
+	assert_int_equal(http->idle_count, 0);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+static void
+on_alarm(int signal_number)
+{
+	(void) signal_number;
+	if ((pid_t) syscall(SYS_gettid) != main_thread)
+		elsewhere = 1;
+	alarms++;
+}
+
+/* Handlers run on the owner's thread only, though it has its signals blocked most of the time. */
+static void
+test_signals(void **state)
+{
+	Server	   *server;
+	MfHttp	   *http;
+	MfHttpTarget *target;
+	struct sigaction action = {0};
+	struct itimerval often = {{0, 500}, {0, 500}};
+	struct itimerval never = {{0, 0}, {0, 0}};
+	sigset_t	alarm_only;
+	sigset_t	saved;
+	int			i;
+
+	(void) state;
+	main_thread = (pid_t) syscall(SYS_gettid);
+	sigemptyset(&alarm_only);
+	sigaddset(&alarm_only, SIGALRM);
+
+	/* the threads of the server are none of our business */
+	pthread_sigmask(SIG_BLOCK, &alarm_only, &saved);
+	server = server_start(serve_accepted, NULL);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+
+	http = threaded();
+	target = target_create(http, server_url(server), 0, 0);
+	action.sa_handler = on_alarm;
+	action.sa_flags = SA_RESTART;
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (i = 0; i < 500 || alarms < 20; i++)
+	{
+		MfHttpExchange *exchange;
+
+		pthread_sigmask(SIG_BLOCK, &alarm_only, NULL);
+		post(http, target, BODY, NULL);
+		mf_http_perform(http);
+		assert_true(server_wait_requests(server, i + 1));
+		pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
+		while ((exchange = mf_http_next_done(http)) == NULL)
+			mf_http_perform(http);
+		mf_http_exchange_free(exchange);
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	assert_false(elsewhere);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* How often the thread of the transport has gone to sleep */
+static long
+sleeps(void)
+{
+	DIR		   *tasks = opendir("/proc/self/task");
+	struct dirent *task;
+	long		found = -1;
+
+	assert_non_null(tasks);
+	while ((task = readdir(tasks)) != NULL)
+	{
+		char		path[300];
+		char		line[128];
+		FILE	   *status;
+		bool		ours = false;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
+		status = fopen(path, "r");
+		while (status != NULL && fgets(line, sizeof(line), status) != NULL)
+		{
+			if (strcmp(line, "Name:\tmyfatoorah http\n") == 0)
+				ours = true;
+			if (ours)
+				(void) sscanf(line, "voluntary_ctxt_switches: %ld", &found);
+		}
+		if (status != NULL)
+			fclose(status);
+	}
+	closedir(tasks);
+	return found;
+}
+
+static void
+serve_one(Connection *connection)
+{
+	if (connection_read_request(connection))
+		connection_reply(connection, "200 OK", ACCEPTED);
+	server_event(connection->server);
+	usleep(50000);
+}
+
+/* With nothing to do it sleeps, also when the server closes what it does not use. */
+static void
+test_idle(void **state)
+{
+	Server	   *server = server_start(serve_one, NULL);
+	MfHttp	   *http = threaded();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange;
+	long		before;
+
+	(void) state;
+	post(http, target, BODY, NULL);
+	exchange = await_one(http);
+	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	mf_http_exchange_free(exchange);
+	assert_true(server_wait_closed(server, 1));
+
+	usleep(20000);
+	before = sleeps();
+	assert_in_range(before, 1, 1000);
+	usleep(300000);
+	assert_int_equal(sleeps(), before);
+	assert_int_equal(mf_http_timeout(http), -1);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* Without descriptors there is no thread, and no need of one. */
+static void
+test_cannot_start(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	char		error[256] = "";
+	MfHttp	   *http = mf_http_create(error, sizeof(error));
+	MfHttpTarget *target;
+	struct rlimit limit;
+	struct rlimit none;
+
+	(void) state;
+	assert_non_null(http);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = limit;
+	none.rlim_cur = 0;
+	setrlimit(RLIMIT_NOFILE, &none);
+	assert_false(mf_http_start_thread(http, error, sizeof(error)));
+	setrlimit(RLIMIT_NOFILE, &limit);
+	assert_string_equal(error, "could not create event descriptors");
+
+	target = target_create(http, server_url(server), 0, 0);
+	assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_once),
+		cmocka_unit_test(test_both_are_told),
+		cmocka_unit_test(test_goes_on_alone),
+		cmocka_unit_test(test_gate),
+		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_destroy),
+		cmocka_unit_test(test_release),
+		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_cannot_start),
+	};
+
+	return cmocka_run_group_tests_name("http in a thread", tests, NULL, NULL);
+}
