@@ -29,6 +29,9 @@
 /* What was needed at the same time counts for as long, and up to twice that */
 #define PEAK_SPAN (INT64_C(60) * 1000000000)
 
+/* Sockets are watched for so long after the last request, in nanoseconds. */
+#define LINGER (INT64_C(50) * 1000000)
+
 #define EVENTS_AT_ONCE 256
 
 /* Goes to "failed" with the name of the option if libcurl refuses it. */
@@ -45,7 +48,8 @@
 
 static bool init_libcurl(char *error, size_t error_size);
 static void set_kept(MfHttp *http, size_t kept);
-static int64_t quiet_until(const MfHttp *http);
+static int64_t linger(const MfHttp *http);
+static int64_t shrink_time(const MfHttp *http);
 static void shrink(MfHttp *http);
 static void collect(MfHttp *http);
 static void fail_all(MfHttp *http, const char *why);
@@ -276,9 +280,15 @@ mf_http_step_timeout(MfHttp *http)
 		return 0;
 	if (http->busy == 0)
 	{
-		mf_http_unwatch_resting(http);
-		if (http->quiet_since != 0 && (deadline < 0 || quiet_until(http) < deadline))
-			deadline = quiet_until(http);
+		int64_t		linger_until = linger(http);
+		int64_t		shrink_at = shrink_time(http);
+
+		if (linger_until < 0)
+			mf_http_unwatch_resting(http);
+		else if (deadline < 0 || linger_until < deadline)
+			deadline = linger_until;
+		if (shrink_at >= 0 && (deadline < 0 || shrink_at < deadline))
+			deadline = shrink_at;
 	}
 	if (deadline < 0)
 		return -1;
@@ -325,7 +335,7 @@ mf_http_follow_need(MfHttp *http, int64_t now)
 {
 	sigset_t	saved;
 
-	http->quiet_since = 0;
+	http->idle_since = 0;
 	if (http->busy > http->peak)
 		http->peak = http->busy;
 	if (http->peak > http->kept)
@@ -343,11 +353,25 @@ mf_http_follow_need(MfHttp *http, int64_t now)
 	http->peak_since = now;
 }
 
-/* No connection is used again after that. */
+/*
+ * Until when resting sockets stay under watch though nothing runs, -1 = no longer.
+ * A thread that is faster than its owner has nothing to do again and again.
+ */
 static int64_t
-quiet_until(const MfHttp *http)
+linger(const MfHttp *http)
 {
-	return http->quiet_since + (MAX_IDLE_SECONDS + 1) * INT64_C(1000000000);
+	int64_t		until = http->idle_since + LINGER;
+
+	return http->wake_fd >= 0 && http->first_resting >= 0 && mf_http_clock() < until ? until : -1;
+}
+
+/* No connection is used again after that, and more is kept than the least; -1 = no such time. */
+static int64_t
+shrink_time(const MfHttp *http)
+{
+	if (http->idle_since == 0 || http->kept <= MIN_KEPT)
+		return -1;
+	return http->idle_since + (MAX_IDLE_SECONDS + 1) * INT64_C(1000000000);
 }
 
 /*
@@ -358,7 +382,6 @@ quiet_until(const MfHttp *http)
 static void
 shrink(MfHttp *http)
 {
-	http->quiet_since = 0;
 	http->peak = 0;
 	set_kept(http, MIN_KEPT);
 	mf_http_transfer_trim(http);
@@ -446,7 +469,7 @@ mf_http_step(MfHttp *http, int timeout_ms)
 		act(http, CURL_SOCKET_TIMEOUT, 0);
 	}
 	collect(http);
-	if (http->quiet_since != 0 && mf_http_clock() >= quiet_until(http))
+	if (shrink_time(http) >= 0 && mf_http_clock() >= shrink_time(http))
 		shrink(http);
 }
 

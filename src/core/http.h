@@ -159,7 +159,8 @@ extern int	mf_http_fd(const MfHttp *http);
 /*
  * Milliseconds until mf_http_perform() must run anyway; -1 = no timer is set.
  * To be called before each wait: with nothing in flight the remote's closing
- * of idle connections does not wake the owner from then on.
+ * of idle connections does not wake the owner from then on (a thread a moment
+ * later).
  */
 extern long mf_http_timeout(MfHttp *http);
 

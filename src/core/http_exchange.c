@@ -222,8 +222,8 @@ mf_http_transfer_end(MfHttpTransfer *transfer, bool keep)
 	transfer->record = NULL;
 
 	http->busy--;
-	if (http->busy == 0 && http->kept > MIN_KEPT)
-		http->quiet_since = mf_http_clock();
+	if (http->busy == 0)
+		http->idle_since = mf_http_clock();
 	if (keep)
 		mf_http_transfer_keep(transfer);
 	else

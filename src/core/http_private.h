@@ -163,7 +163,7 @@ struct MfHttp
 	size_t		kept;
 	size_t		peak;			/* of "busy" in the present span */
 	int64_t		peak_since;
-	int64_t		quiet_since;	/* if more is kept than the least */
+	int64_t		idle_since;		/* 0 = busy, or never was */
 };
 
 /* http.c; the first writes an error message for the owner */

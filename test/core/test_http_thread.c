@@ -430,7 +430,7 @@ serve_one(Connection *connection)
 	if (connection_read_request(connection))
 		connection_reply(connection, "200 OK", ACCEPTED);
 	server_event(connection->server);
-	usleep(50000);
+	usleep(250000);
 }
 
 /* With nothing to do it sleeps, also when the server closes what it does not use. */
@@ -448,12 +448,14 @@ test_idle(void **state)
 	exchange = await_one(http);
 	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
 	mf_http_exchange_free(exchange);
-	assert_true(server_wait_closed(server, 1));
 
-	usleep(20000);
+	/* it stays awake for a moment */
+	usleep(150000);
 	before = sleeps();
 	assert_in_range(before, 1, 1000);
-	usleep(300000);
+	assert_int_equal(server_connections(server), 1);
+	assert_true(server_wait_closed(server, 1));
+	usleep(100000);
 	assert_int_equal(sleeps(), before);
 	assert_int_equal(mf_http_timeout(http), -1);
 	mf_http_destroy(http);
