@@ -71,6 +71,15 @@ bench_bare()
 		--connections "$connections" --key "$MF_API_KEY" "$@"
 }
 
+# bench_wal_files: a server that has run for a while writes into WAL files that exist. The first ones of a new cluster are
+# made and filled with zeroes by whoever needs them, in the middle of a run.
+bench_wal_files()
+{
+	local i
+	for ((i = 0; i < 64; i++)); do echo "SELECT pg_logical_emit_message(false, '', ''); SELECT pg_switch_wal();"; done |
+		bench_sql -d postgres -c CHECKPOINT -f - -c CHECKPOINT >/dev/null
+}
+
 # bench_database: a new database "bench" with the extension and its worker, and one account that talks to the
 # benchmark's server, paused. The one before is dropped, so that every part finds the same.
 bench_database()

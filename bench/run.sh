@@ -159,6 +159,7 @@ mf_sandbox_start "$BENCH_OUT/sandbox" --quiet --ledger-limit 20000
 bench_server_start
 mf_cluster_init "$BENCH_OUT/cluster" "${BENCH_SETTINGS[@]}" "${MF_BENCH_CONF//;/$'\n'}"
 mf_cluster_start "$BENCH_OUT/cluster"
+bench_wal_files
 
 {
 	printf 'date\t%s\n' "$(date -u '+%Y-%m-%d %H:%M') UTC"

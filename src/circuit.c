@@ -17,8 +17,7 @@
 #include "compat.h"
 #include "myfatoorah.h"
 
-/* Claimed ahead at most: this part of the window, and so many */
-#define AHEAD_PART 3
+/* Claimed ahead at most, and no more than the window: then one half is in the air while the other is recorded */
 #define AHEAD_MAX 250
 
 /* The most answers between two claims are remembered for so long. */
@@ -104,7 +103,7 @@ mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit,
 			circuit->burst = circuit->answers;
 			circuit->burst_until = TimestampTzPlusMilliseconds(now, BURST_MS);
 		}
-		circuit->ahead = Min(circuit->burst, Min(circuit->window / AHEAD_PART, AHEAD_MAX));
+		circuit->ahead = Min(circuit->burst, Min(circuit->window, AHEAD_MAX));
 		circuit->answers = 0;
 	}
 	slots = mf_circuit_slots(circuit, max_in_flight, rate_limit, now, again);
