@@ -64,9 +64,10 @@ mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 	int			slots;
 
 	*again = 0;
-	circuit->limit = max_in_flight;
-	if (circuit->window == 0 || circuit->window > max_in_flight)
+	/* a new limit counts at once, unless the window is still growing after a failure */
+	if ((circuit->failures == 0 && circuit->window >= circuit->limit) || circuit->window > max_in_flight)
 		circuit->window = max_in_flight;
+	circuit->limit = max_in_flight;
 	if (circuit->retry_at > now)
 	{
 		*again = circuit->retry_at;

@@ -64,6 +64,7 @@ static bool holding = false;
 
 static void purge_history(const MfSqlScope *scope, TimestampTz now);
 static bool ready(dlist_head *list, TimestampTz now);
+static void take_in(void);
 static void land(MfFlight *flight);
 static void post_ready(MfCircuit *circuit);
 static void post(MfFlight *flight);
@@ -229,6 +230,8 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	mf_inquiry_record(&scope, &answered, &recorded, careful_rounds > 0, now, again);
 	recorder = careful_rounds > 0 ? NULL : mf_recorder_open(&scope);
 	mf_sender_record(&scope, recorder, &landed, &recorded, careful_rounds > 0 ? &suspect_flight : NULL, now, again);
+	landed_count = 0;
+	take_in();
 	if (!gate_closed)
 	{
 		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, &suspect_invoice};
@@ -240,6 +243,7 @@ mf_sender_round(Oid schema, TimestampTz *again)
 		mf_recorder_close(recorder);
 	purge_history(&scope, now);
 	mf_sql_end(&scope);
+	take_in();
 
 	try_now = false;
 	if (careful_rounds > 0)
@@ -300,7 +304,6 @@ mf_sender_post(void)
 	}
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 		post_ready(circuit);
-	landed_count = 0;
 	gather_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GATHER_MS);
 	if (request_count > before)
 	{
@@ -396,6 +399,17 @@ post(MfFlight *flight)
 bool
 mf_sender_run(void)
 {
+	take_in();
+	return !dlist_is_empty(&landed) || !dlist_is_empty(&answered);
+}
+
+/*
+ * Reads the answers that have come and fills their slots with what is ready.
+ * It touches no table, so it may happen in the middle of a round too.
+ */
+static void
+take_in(void)
+{
 	MfHttpExchange *exchange;
 	bool		posted = false;
 
@@ -410,7 +424,6 @@ mf_sender_run(void)
 		mf_http_exchange_free(exchange);
 		dlist_delete(&flight->node);
 		flying_count--;
-		landed_count++;
 		land(flight);
 
 		/* unless somebody wants to know something, whose turn it is first */
@@ -423,7 +436,6 @@ mf_sender_run(void)
 	/* what has filled a slot leaves before the outcomes are recorded */
 	if (posted)
 		mf_http_perform(http);
-	return !dlist_is_empty(&landed) || !dlist_is_empty(&answered);
 }
 
 /* A flight has its outcome. */
@@ -432,6 +444,9 @@ land(MfFlight *flight)
 {
 	MfOutcome	outcome = mf_flight_outcome(flight);
 
+	/* first of all: what follows may fail */
+	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
+	landed_count++;
 	mf_circuit_ended(flight->circuit, outcome, mf_flight_retry_after(flight), GetCurrentTimestamp());
 	if (!flight->circuit->reported && (outcome == MF_NOT_SENT || outcome == MF_THROTTLED))
 	{
@@ -441,7 +456,6 @@ land(MfFlight *flight)
 		if (error != NULL)
 			pfree(error);
 	}
-	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 }
 
 /* See sender.h. */
