@@ -136,8 +136,8 @@ mutate no_statement 'statement triggers of users are passed over' src/table.c \
 	's/relation->trigdesc != NULL &&/false \&\&/' 015_record
 mutate over_the_window 'more leave at once than max_in_flight allows' src/circuit.c \
 	's/return circuit->in_flight < circuit->window && /return /' 015_record
-mutate keep_ready 'what was claimed ahead is never given back' src/worker.c \
-	's/mf_earlier\(again, mf_sender_alarm\(\)\)/again/' 015_record
+mutate keep_ready 'what was claimed ahead is never given back' src/sender.c \
+	's/first_ready\(circuit\)->ready_until > now/true/' 015_record
 mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry.c \
 	's/ && circuit->asked_last\)/ && false)/' 015_record
 mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/queue_admin.c \
