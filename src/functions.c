@@ -15,10 +15,11 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "account.h"
 #include "call.h"
@@ -70,6 +71,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	size_t		body_len;
 	Datum		values[4];
 	bool		nulls[4] = {false, false, false, false};
+	Datum		row;
 	int			i;
 
 	refuse_in_trigger("mf_send_payment");
@@ -99,8 +101,9 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	reference = request.isnull[MF_SP_CUSTOMER_REFERENCE] ? text_to_cstring(mf_new_reference(NULL, 0)) :
 		TextDatumGetCString(request.values[MF_SP_CUSTOMER_REFERENCE]);
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	if (desc->natts != lengthof(values))
+		elog(ERROR, "the result of mf_send_payment() is not that of the library");
 
 	body = mf_request_body(&request, account, reference, &body_len);
 
@@ -128,7 +131,9 @@ mf_send_payment(PG_FUNCTION_ARGS)
 		nulls[i] = utf8 == NULL;
 		values[i] = utf8 ? CStringGetTextDatum(mf_from_utf8_lossy(utf8)) : (Datum) 0;
 	}
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+	row = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+	ReleaseTupleDesc(desc);
+	PG_RETURN_DATUM(row);
 }
 
 /*
@@ -138,7 +143,10 @@ mf_send_payment(PG_FUNCTION_ARGS)
 static void
 refuse_in_trigger(const char *function)
 {
-	if (DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH)) > 0)
+	LOCAL_FCINFO(depth, 0);
+
+	InitFunctionCallInfoData(*depth, NULL, 0, InvalidOid, NULL, NULL);
+	if (DatumGetInt32(pg_trigger_depth(depth)) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s() cannot be called in a trigger", function),
