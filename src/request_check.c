@@ -196,12 +196,17 @@ check_word(MfRequest *request, MfSendPaymentField field, const char *const words
 	if (text.data == NULL)
 		return;
 
+	/* most are spelt as they should be */
+	for (i = 0; words[i] != NULL; i++)
+	{
+		if (text.len == strlen(words[i]) && memcmp(text.data, words[i], text.len) == 0)
+			return;
+	}
 	for (i = 0; words[i] != NULL; i++)
 	{
 		if (text.len == strlen(words[i]) && pg_strncasecmp(text.data, words[i], text.len) == 0)
 		{
-			if (memcmp(text.data, words[i], text.len) != 0)
-				set_text(request, field, words[i]);
+			set_text(request, field, words[i]);
 			return;
 		}
 	}
@@ -472,7 +477,7 @@ check_url(MfRequest *request, MfSendPaymentField field)
 				 errhint("Use a shorter URL; the payment id is appended to it anyway.")));
 
 	end = url.data + url.len;
-	if (url.len > 8 && pg_strncasecmp(url.data, "https://", 8) == 0)
+	if (url.len > 8 && (memcmp(url.data, "https://", 8) == 0 || pg_strncasecmp(url.data, "https://", 8) == 0))
 		host = url.data + 8;
 	else if (url.len > 7 && pg_strncasecmp(url.data, "http://", 7) == 0)
 		host = url.data + 7;
