@@ -109,10 +109,12 @@ sub lock_table
 	my ($what, $prefix) = @_;
 	my $before = $sandbox->count(%$send);
 
+	# on a busy machine, connecting takes longer than the answers
+	my $session = $mf->session($node, 'postgres');
+
 	$sandbox->faults({ path => 'SendPayment', reference_prefix => $prefix, delay_ms => 500, times => 5 });
 	$mf->insert_many($node, 'postgres', $prefix, 5);
 	$sandbox->wait_count($send, $before + 5) or die "they are not sent\n";
-	my $session = $mf->session($node, 'postgres');
 	$session->query_safe("BEGIN; LOCK TABLE mf_invoice IN ACCESS EXCLUSIVE MODE");
 	$mf->wait_for($node, 'postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker'", 'Lock');
 	return $session;
