@@ -142,6 +142,9 @@ mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry
 	's/ && circuit->asked_last\)/ && false)/' 015_record
 mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/queue_admin.c \
 	's/\tmf_pause_at_commit\(\);\n//' 015_record
+mutate none_010 '' src/worker.c '' 010_accounts
+mutate old_mapping 'a user mapping that has changed is not looked up' src/account.c \
+	's/mapping_changes\+\+;//' 010_accounts
 mutate none_050 '' src/worker.c '' 050_payment
 mutate none_051 '' src/worker.c '' 051_orders
 mutate none_052 '' src/worker.c '' 052_webhooks

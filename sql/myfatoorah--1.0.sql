@@ -193,8 +193,7 @@ CREATE TABLE mf_queue (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
 		autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
 
--- No two entries are alike, so looking for duplicates in each full page is in vain.
-CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice) WITH (deduplicate_items = off);
+CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice);
 
 COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfinished invoice';
 COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile: look up an unknown outcome; verify: look up before a first send; watch: look up references given up; review: a person has to decide, the worker does nothing';

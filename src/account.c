@@ -43,8 +43,14 @@ typedef struct CachedTarget
 	MfHttp	   *http;
 	Oid			serverid;
 	Oid			roleid;
-	char	   *options;		/* what it was made from, without the key */
-	char	   *key;			/* to notice a rotated key file */
+	/* what it was made from */
+	char	   *base_url;
+	char	   *ca_file;		/* NULL = the system's */
+	long		timeout_ms;
+	long		connect_timeout_ms;
+	char	   *key;
+	char	   *key_file;		/* from which the key was read, else NULL */
+	uint64		mappings;		/* value of mapping_changes when it was found there */
 	MfHttpTarget *target;
 } CachedTarget;
 
@@ -55,9 +61,16 @@ static MemoryContext account_context = NULL;
 static List *cached_accounts = NIL;
 static bool cached_accounts_stale = false;
 
+/* How often a user mapping has changed */
+static uint64 mapping_changes = 0;
+
 static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
-static char *get_api_key(const MfAccount *account, Oid roleid);
+static void count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue);
+static char *get_api_key(const MfAccount *account, Oid roleid, char **file);
+static bool same_options(const CachedTarget *cached, const MfAccount *account);
+static bool same_text(const char *a, const char *b);
+static void free_cached(CachedTarget *cached);
 static List *mapping_options(Oid serverid, Oid roleid, bool *own);
 static void drop_target(CachedTarget *cached);
 static pg_tz *account_zone(const MfAccount *account);
@@ -76,6 +89,7 @@ mf_account_get(const char *name)
 												ALLOCSET_SMALL_SIZES);
 		CacheRegisterSyscacheCallback(FOREIGNSERVEROID, invalidate_accounts, (Datum) 0);
 		CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, invalidate_accounts, (Datum) 0);
+		CacheRegisterSyscacheCallback(USERMAPPINGUSERSERVER, count_mapping_changes, (Datum) 0);
 	}
 	if (cached_accounts_stale)
 	{
@@ -103,6 +117,13 @@ static void
 invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue)
 {
 	cached_accounts_stale = true;
+}
+
+/* Syscache callback: a user mapping has changed. */
+static void
+count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue)
+{
+	mapping_changes++;
 }
 
 /* Reads an account from the catalogs into the current context. */
@@ -202,8 +223,9 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 	MfHttpTargetOptions options;
 	CachedTarget *cached;
 	char		error[MF_HTTP_ERROR_SIZE];
-	char	   *digest;
 	char	   *key;
+	char	   *key_file;
+	uint64		mappings = mapping_changes;
 
 	for (cached = cached_targets; cached != NULL; cached = cached->next)
 	{
@@ -211,40 +233,49 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 			break;
 	}
 
-	key = get_api_key(account, roleid);
-	digest = psprintf("%s\n%s\n%d\n%d", account->base_url,
-					  account->ca_file ? account->ca_file : "",
-					  account->timeout_ms, account->connect_timeout_ms);
+	/* where the key comes from is looked up after a change, what its file holds each time */
+	if (cached == NULL || cached->mappings != mappings)
+		key = get_api_key(account, roleid, &key_file);
+	else
+	{
+		key_file = cached->key_file;
+		key = key_file != NULL ? mf_read_secret_file("api_key_file", key_file) : pstrdup(cached->key);
+	}
 
-	if (cached != NULL && strcmp(cached->key, key) == 0 && strcmp(cached->options, digest) == 0)
+	if (cached != NULL && strcmp(cached->key, key) == 0 && same_text(cached->key_file, key_file) &&
+		same_options(cached, account))
 	{
 		mf_wipe_string(key);
+		cached->mappings = mappings;
 		return cached->target;
 	}
+	if (key_file != NULL)
+		key_file = MemoryContextStrdup(TopMemoryContext, key_file);
 	if (cached != NULL)
 		drop_target(cached);
 
-	options.base_url = account->base_url;
-	options.api_key = key;
-	options.ca_file = account->ca_file;
-	options.timeout_ms = account->timeout_ms;
-	options.connect_timeout_ms = account->connect_timeout_ms;
-
 	cached = (CachedTarget *) MemoryContextAllocZero(TopMemoryContext, sizeof(CachedTarget));
-	cached->options = MemoryContextStrdup(TopMemoryContext, digest);
-	cached->key = MemoryContextStrdup(TopMemoryContext, key);
-	mf_wipe_string(key);
-
-	options.api_key = cached->key;
 	cached->http = http;
 	cached->serverid = account->serverid;
 	cached->roleid = roleid;
+	cached->base_url = MemoryContextStrdup(TopMemoryContext, account->base_url);
+	cached->ca_file = account->ca_file ? MemoryContextStrdup(TopMemoryContext, account->ca_file) : NULL;
+	cached->timeout_ms = account->timeout_ms;
+	cached->connect_timeout_ms = account->connect_timeout_ms;
+	cached->key = MemoryContextStrdup(TopMemoryContext, key);
+	cached->key_file = key_file;
+	cached->mappings = mappings;
+	mf_wipe_string(key);
+
+	options.base_url = cached->base_url;
+	options.api_key = cached->key;
+	options.ca_file = cached->ca_file;
+	options.timeout_ms = cached->timeout_ms;
+	options.connect_timeout_ms = cached->connect_timeout_ms;
 	cached->target = mf_http_target_create(http, &options, error, sizeof(error));
 	if (cached->target == NULL)
 	{
-		mf_wipe_string(cached->key);
-		pfree(cached->options);
-		pfree(cached);
+		free_cached(cached);
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("account \"%s\" cannot be used", account->name),
@@ -256,6 +287,22 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 	cached_targets = cached;
 
 	return cached->target;
+}
+
+/* Whether the account's own options are still those that a target was made from. */
+static bool
+same_options(const CachedTarget *cached, const MfAccount *account)
+{
+	return cached->timeout_ms == account->timeout_ms &&
+		cached->connect_timeout_ms == account->connect_timeout_ms &&
+		strcmp(cached->base_url, account->base_url) == 0 && same_text(cached->ca_file, account->ca_file);
+}
+
+/* Whether two texts are the same, or both are NULL. */
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
 /* See account.h. */
@@ -289,23 +336,35 @@ drop_target(CachedTarget *cached)
 		}
 	}
 	mf_http_target_release(cached->target);
+	free_cached(cached);
+}
+
+/* Frees what belongs to a cached target but the target, and wipes its key. */
+static void
+free_cached(CachedTarget *cached)
+{
 	mf_wipe_string(cached->key);
-	pfree(cached->options);
+	pfree(cached->base_url);
+	if (cached->ca_file != NULL)
+		pfree(cached->ca_file);
+	if (cached->key_file != NULL)
+		pfree(cached->key_file);
 	pfree(cached);
 }
 
 /*
  * The key of the role's user mapping, else of PUBLIC's; palloc'd, to be wiped
- * by the caller.
+ * by the caller.  *file is the name of its file, NULL if it is an option.
  */
 static char *
-get_api_key(const MfAccount *account, Oid roleid)
+get_api_key(const MfAccount *account, Oid roleid, char **file)
 {
 	bool		own;
 	List	   *options = mapping_options(account->serverid, roleid, &own);
 	ListCell   *lc;
 	const char *mapped;
 
+	*file = NULL;
 	foreach(lc, options)
 	{
 		DefElem    *def = (DefElem *) lfirst(lc);
@@ -313,7 +372,10 @@ get_api_key(const MfAccount *account, Oid roleid)
 		if (strcmp(def->defname, "api_key") == 0)
 			return pstrdup(defGetString(def));
 		if (strcmp(def->defname, "api_key_file") == 0)
-			return mf_read_secret_file(def->defname, defGetString(def));
+		{
+			*file = defGetString(def);
+			return mf_read_secret_file(def->defname, *file);
+		}
 	}
 
 	mapped = own ? quote_identifier(GetUserNameFromId(roleid, false)) : "PUBLIC";

@@ -194,6 +194,81 @@ $node->safe_psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('altered',
 $mf->wait_status($node, 'postgres', 'altered');
 is(key_of('altered'), 0, 'an altered user mapping too');
 is($mf->worker_pid($node, 'postgres'), $pid, 'without a restart');
+
+# However a key comes into its file, the next call of the session has it: the keys that change places are of one length,
+# and nothing waits for the clock of the file system.
+my $key_file = $node->data_dir . '/keys.key';
+my @tried;
+
+sub key_of_call
+{
+	my $name = 'call ' . @tried;
+
+	push @tried, $name;
+	$session->query_safe("SELECT mf_send_payment('x', 1, customer_reference => '$name.', account => 'keys')");
+	return key_of($name);
+}
+
+sub error_of_call
+{
+	$session->query("SELECT mf_send_payment('x', 1, account => 'keys')");
+
+	my $error = $session->{stderr};
+	$session->{stderr} = '';
+	return $error;
+}
+
+sub write_over
+{
+	open(my $fh, '+<', $key_file) or die "$key_file: $!";
+	print $fh "$_[0]\n";
+	close($fh) or die "$key_file: $!";
+	return;
+}
+
+sub rename_over
+{
+	my ($key) = @_;
+
+	$mf->write_key($node, $key, 'keys.new');
+	rename($node->data_dir . '/keys.new', $key_file) or die "$key_file: $!";
+	return;
+}
+
+$mf->write_key($node, 'first-key', 'keys.first');
+$mf->write_key($node, 'third-key', 'keys.third');
+is(key_of_call(), 1, 'a session uses the key of the file');
+write_over('third-key');
+is(key_of_call(), 2, 'it sees at once that the file was written over');
+write_over('first-key');
+is(key_of_call(), 0, 'and again');
+rename_over('third-key');
+is(key_of_call(), 2, 'that another file has its name');
+write_over('first-key');
+is(key_of_call(), 0, 'which is written over');
+unlink $key_file;
+symlink('keys.third', $key_file) or die "$key_file: $!";
+is(key_of_call(), 2, 'that it is a link');
+unlink $key_file;
+symlink('keys.first', $key_file) or die "$key_file: $!";
+is(key_of_call(), 0, 'that the link leads elsewhere');
+unlink $key_file;
+like(error_of_call(), qr/could not open the file/, 'that it is gone');
+rename_over('third-key');
+is(key_of_call(), 2, 'and there again');
+chmod 0640, $key_file;
+like(error_of_call(), qr/can be used by others/, 'and that others may read it');
+chmod 0600, $key_file;
+is(key_of_call(), 2, 'and no longer');
+$session->query_safe("ALTER USER MAPPING FOR PUBLIC SERVER keys OPTIONS (SET api_key_file 'keys.first')");
+is(key_of_call(), 0, 'and that the user mapping names another file');
+$session->query_safe("ALTER USER MAPPING FOR PUBLIC SERVER keys OPTIONS (SET api_key_file 'keys.key')");
+is(key_of_call(), 2, 'or the former one');
+$session->query_safe("ALTER USER MAPPING FOR PUBLIC SERVER keys OPTIONS (DROP api_key_file, ADD api_key 'second-key')");
+is(key_of_call(), 1, 'or has a key of its own');
+$session->query_safe("ALTER USER MAPPING FOR PUBLIC SERVER keys OPTIONS (DROP api_key, ADD api_key_file 'keys.key')");
+is(key_of_call(), 2, 'or a file again');
+$mf->write_key($node, 'second-key', 'keys.key');
 $session->quit;
 
 # Options that are wrong: the row shows it, the others go on, and once it is mended the row is sent, by itself or when
