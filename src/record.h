@@ -26,7 +26,7 @@ extern void mf_recorder_close(MfRecorder *recorder);
 
 /*
  * Around what is recorded together: no SQL of ours may run in between.  The end
- * fires the AFTER triggers.
+ * writes the attempts that have started and fires the AFTER triggers.
  */
 extern void mf_recorder_begin(MfRecorder *recorder);
 extern void mf_recorder_end(MfRecorder *recorder);
