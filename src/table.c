@@ -13,6 +13,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -24,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "table.h"
@@ -46,6 +48,7 @@ static ExprState **kept_checks(Relation relation, const char *name);
 static bool same_checks(const Checks *checks, const TupleConstr *constraints);
 static bool not_simple(Node *node, void *context);
 static bool not_of_the_server(Oid function, void *context);
+static bool has_key(Relation index, Relation relation, const AttrNumber *columns);
 static int	write_waiting(MfTable *table, bool new_only);
 
 /* See table.h. */
@@ -209,6 +212,42 @@ not_of_the_server(Oid function, void *context)
 }
 
 /* See table.h. */
+Relation
+mf_table_index(MfTable *table, const AttrNumber *columns)
+{
+	int			i;
+
+	for (i = 0; i < table->result->ri_NumIndices; i++)
+	{
+		Relation	index = table->result->ri_IndexRelationDescs[i];
+
+		if (index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid && !index->rd_index->indcheckxmin &&
+			table->result->ri_IndexRelationInfo[i]->ii_Predicate == NIL && has_key(index, table->relation, columns))
+			return index;
+	}
+	return NULL;
+}
+
+/* Whether the key of an index is these columns, in their usual order. */
+static bool
+has_key(Relation index, Relation relation, const AttrNumber *columns)
+{
+	int			i;
+
+	for (i = 0; columns[i] != 0; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), columns[i] - 1);
+
+		if (i >= IndexRelationGetNumberOfKeyAttributes(index) || index->rd_index->indkey.values[i] != columns[i] ||
+			index->rd_opfamily[i] != lookup_type_cache(column->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf ||
+			index->rd_opcintype[i] != column->atttypid ||
+			index->rd_indcollation[i] != column->attcollation || index->rd_indoption[i] != 0)
+			return false;
+	}
+	return i == IndexRelationGetNumberOfKeyAttributes(index);
+}
+
+/* See table.h. */
 void
 mf_table_begin(MfTable *table)
 {
@@ -243,14 +282,18 @@ mf_table_find(MfTable *table, ItemPointer place)
 bool
 mf_table_lock(MfTable *table, ItemPointer place)
 {
+	/* only what our snapshot sees is certain not to be pruned under our hands */
+	return mf_table_find(table, place) && mf_table_lock_seen(table, place, LockTupleNoKeyExclusive);
+}
+
+/* See table.h. */
+bool
+mf_table_lock_seen(MfTable *table, ItemPointer place, LockTupleMode mode)
+{
 	TM_FailureData failure;
 
-	/* only what our snapshot sees is certain not to be pruned under our hands */
-	if (!mf_table_find(table, place))
-		return false;
 	return table_tuple_lock(table->relation, place, table->estate->es_snapshot, table->found,
-							table->estate->es_output_cid, LockTupleNoKeyExclusive, LockWaitSkip, 0,
-							&failure) == TM_Ok;
+							table->estate->es_output_cid, mode, LockWaitSkip, 0, &failure) == TM_Ok;
 }
 
 /* See table.h. */

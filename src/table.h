@@ -49,6 +49,13 @@ extern MfTable *mf_table_open(Oid schema, const char *name, const AttrNumber *up
 extern void mf_table_close(MfTable *table);
 
 /*
+ * The index whose key is these columns (0-terminated) in their usual order, and
+ * which has all rows; NULL if there is none.  Of types int8, text and timestamptz
+ * only.
+ */
+extern Relation mf_table_index(MfTable *table, const AttrNumber *columns);
+
+/*
  * From here on rows are found by the active snapshot, which must be a fresh
  * one, and, unless the table is plain, written between AfterTriggerBeginQuery()
  * and AfterTriggerEndQuery().
@@ -63,6 +70,9 @@ extern bool mf_table_find(MfTable *table, ItemPointer place);
  * also if somebody else has it locked or has changed it meanwhile.
  */
 extern bool mf_table_lock(MfTable *table, ItemPointer place);
+
+/* Locks a row that the snapshot has just seen at that place, in any mode. */
+extern bool mf_table_lock_seen(MfTable *table, ItemPointer place, LockTupleMode mode);
 
 /*
  * Removes what nobody can see any more from the page of that place, if there is
