@@ -121,6 +121,14 @@ mf_use_checks(ResultRelInfo *result, ExprState **checks)
 #endif
 }
 
+/* 18: scans can be instrumented */
+#if PG_VERSION_NUM >= 180000
+#define mf_index_beginscan(relation, index, snapshot, nkeys) \
+	index_beginscan(relation, index, snapshot, NULL, nkeys, 0)
+#else
+#define mf_index_beginscan(relation, index, snapshot, nkeys) index_beginscan(relation, index, snapshot, nkeys, 0)
+#endif
+
 /* 16: SPI and utility hooks are unchanged, but varatt.h moved */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"

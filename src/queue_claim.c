@@ -21,6 +21,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "invoice.h"
 #include "queue_internal.h"
 #include "table.h"
@@ -62,7 +63,7 @@ mf_queue_claim_plain(const MfSqlScope *scope, MfTable *queue, MfTable *invoices,
 
 	begin(queue);
 	slot = table_slot_create(queue->relation, NULL);
-	scan = index_beginscan(queue->relation, order, queue->estate->es_snapshot, 3, 0);
+	scan = mf_index_beginscan(queue->relation, order, queue->estate->es_snapshot, 3);
 	for (i = 0; i < count; i++)
 		found += lock_due(queue, scan, slot, &limits[i], now, entries + found, places + found);
 	index_endscan(scan);
@@ -72,7 +73,7 @@ mf_queue_claim_plain(const MfSqlScope *scope, MfTable *queue, MfTable *invoices,
 	/* they may have changed while the entries were being locked: by a snapshot of their own */
 	begin(invoices);
 	slot = table_slot_create(invoices->relation, NULL);
-	scan = index_beginscan(invoices->relation, key, invoices->estate->es_snapshot, 1, 0);
+	scan = mf_index_beginscan(invoices->relation, key, invoices->estate->es_snapshot, 1);
 	for (i = 0; i < found; i++)
 		jobs[i] = lock_invoice(invoices, scan, slot, entries[i].invoice);
 	index_endscan(scan);

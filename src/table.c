@@ -340,6 +340,9 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 		isnull[columns[i].column - 1] = columns[i].isnull;
 	}
 	ExecStoreHeapTuple(heap_form_tuple(desc, values, isnull), table->written, false);
+
+	/* as in a statement: trigger functions keep for the next row what they allocate here */
+	MemoryContextSwitchTo(table->estate->es_query_cxt);
 	ExecSimpleRelationUpdate(table->result, table->estate, &table->epq, table->found, table->written);
 	*place = table->written->tts_tid;
 	MemoryContextSwitchTo(old);
