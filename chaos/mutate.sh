@@ -128,7 +128,7 @@ mutate unseen_attempt 'triggers before an update do not see the attempt yet' src
 mutate row_context 'what trigger functions keep is freed with each row' src/table.c \
 	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tExecSimple)/$1/' 015_record
 mutate old_checks 'CHECK constraints are those of the first round' src/table.c \
-	's/checks != NULL && same_checks\(checks, constraints\)/checks != NULL/' 015_record
+	's/if \(strcmp\(checks->texts\[i\], constraints->check\[i\]\.ccbin\) != 0\)/if (false)/' 015_record
 mutate any_check 'CHECK constraints are kept with whatever is in them' src/table.c \
 	's/if \(not_simple\(\(Node \*\) expression, NULL\)\)/if (false)/' 015_record
 mutate asked_twice 'a question that is there already gets a second row' src/table.c \

@@ -17,6 +17,17 @@ sub sql
 	return $node->safe_psql('postgres', @_);
 }
 
+# After a failure rounds go by SQL for a while; a new worker begins as ever.
+sub fresh_worker
+{
+	my $pid = $mf->worker_pid($node, 'postgres');
+
+	sql("SELECT pg_terminate_backend($pid)");
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_worker_status WHERE pid <> $pid", 1);
+	same_record('a new worker');
+	return;
+}
+
 # Sends twenty invoices; what the attempt, the history and the agenda say of them must not depend on the way.
 sub same_record
 {
@@ -120,8 +131,16 @@ sub refused
 	$mf->wait_status($node, 'postgres', $name);
 	is(sql("SELECT attempts FROM mf_invoice WHERE customer_reference = '$name'"), 1, "$what: no longer, and the answer was kept");
 }
-sql(q{ALTER TABLE mf_invoice ADD CONSTRAINT told CHECK (status <> 'sent' OR invoice_id IS NULL OR invoice_value < 0) NOT VALID});
-refused('a new constraint', 'ALTER TABLE mf_invoice DROP CONSTRAINT told');
+sql(q{ALTER TABLE mf_invoice ADD CONSTRAINT told CHECK (status <> 'none')});
+same_record('with a constraint');
+sql(q{
+	BEGIN;
+	ALTER TABLE mf_invoice DROP CONSTRAINT told;
+	ALTER TABLE mf_invoice ADD CONSTRAINT told CHECK (status <> 'sent' OR invoice_id IS NULL OR invoice_value < 0) NOT VALID;
+	COMMIT;
+});
+refused('a constraint that was changed', 'ALTER TABLE mf_invoice DROP CONSTRAINT told');
+fresh_worker();
 sql(q{
 	CREATE FUNCTION may(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT true $$;
 	GRANT EXECUTE ON FUNCTION may TO myfatoorah_worker;
@@ -132,6 +151,7 @@ $mf->wait_status($node, 'postgres', 'may');
 sql(q{CREATE OR REPLACE FUNCTION may(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT $1 <> 'sent' $$});
 refused('a function that was replaced', q{CREATE OR REPLACE FUNCTION may(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT true $$});
 sql('ALTER TABLE mf_invoice DROP CONSTRAINT told');
+fresh_worker();
 
 # Somebody wants to know before the answer is there, or is about to ask: no question is lost, and nobody waits in a circle.
 my $questions = $sandbox->count(%$send);
@@ -277,8 +297,7 @@ ok(1, 'inquiries that fail do not keep sends from leaving');
 # Columns of users in the tables of the worker, and the traces of those that are gone: by SQL again. A fresh worker, whose
 # window is not as small as the failures have left it.
 $sandbox->clear_faults;
-$node->restart;
-$mf->wait_worker($node, 'postgres');
+fresh_worker();
 sql(q{ALTER TABLE mf_attempt ADD note text DEFAULT 'noted'; ALTER TABLE mf_inquiry ADD note text DEFAULT 'noted'});
 same_record('with columns of their own');
 is(sql('SELECT (SELECT count(*) FROM mf_attempt WHERE note IS NULL), (SELECT count(*) FROM mf_inquiry WHERE note IS NULL)'), '0|0', 'which have their defaults');
