@@ -121,7 +121,7 @@ mutate one_lookup 'one look-up that finds nothing is enough' src/flight.h \
 mutate blind_lookup 'a look-up that failed counts as one that found nothing' src/verdict.c \
 	's/if \(flight->found\.lookup != MF_NOT_FOUND\)(\s+\{\s+ask_again)/if (false)$1/' 024_history_checker
 mutate no_attempt 'attempts are not recorded before they leave' src/record.c \
-	's/\tmf_table_insert\(recorder->attempt[^;]*;//' 024_history_checker
+	's/\tmf_table_add\(recorder->attempt[^;]*;//' 024_history_checker
 mutate promotion_ignored 'a promoted standby sends without looking' src/worker.c \
 	's/(case MF_IDENTITY_PROMOTED:\s+)verify_all\(\);/$1/' 022_identity
 mutate copy_ignored 'a copy sends' src/worker.c \
@@ -134,6 +134,23 @@ mutate any_row 'what is recorded row by row goes to whatever row lies there now'
 	's/return !isnull && DatumGetInt64\(value\) == number;/return true;/' 015_record
 mutate no_statement 'statement triggers of users are passed over' src/table.c \
 	's/relation->trigdesc != NULL &&/false \&\&/' 015_record
+mutate not_plain 'what users have made of the agenda and of attempts is passed over' src/table.c \
+	's/\(columns > 0 && !mf_table_is_plain\(relation, columns\)\)/false/' 015_record
+mutate unseen_attempt 'triggers before an update do not see the attempt yet' src/record.c \
+	's/recorder->watched \|\| //' 015_record
+mutate row_context 'what trigger functions keep is freed with each row' src/table.c \
+	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tExecSimple)/$1/' 015_record
+mutate old_checks 'CHECK constraints are those of the first round' src/table.c \
+	's/if \(strcmp\(checks->texts\[i\], constraints->check\[i\]\.ccbin\) != 0\)/if (false)/' 015_record
+mutate any_check 'CHECK constraints are kept with whatever is in them' src/table.c \
+	's/if \(not_simple\(\(Node \*\) expression, NULL\)\)/if (false)/' 015_record
+mutate asked_twice 'a question that is there already gets a second row' src/table.c \
+	's/\t\tif \(conflict\)\n\t\t\tbreak;\n//' 015_record
+mutate too_early 'with a priority it is sent before its time' src/queue_claim.c \
+	's/DatumGetTimestampTz\(slot->tts_values\[MF_QC_DUE - 1\]\) > now \|\|/false ||/' 015_record
+mutate none_011 '' src/worker.c '' 011_locks
+mutate wait_for_lock 'the worker waits for what somebody has locked' src/table.c \
+	's/mode, LockWaitSkip/mode, LockWaitBlock/' 011_locks
 mutate over_the_window 'more leave at once than max_in_flight allows' src/circuit.c \
 	's/return circuit->in_flight < circuit->window && /return /' 015_record
 mutate keep_ready 'what was claimed ahead is never given back' src/sender.c \

@@ -190,7 +190,7 @@ CREATE TABLE mf_queue (
 	rank timestamptz NOT NULL,
 	priority smallint NOT NULL,
 	step smallint NOT NULL DEFAULT 0
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
 		autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
 
 CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice);
@@ -221,7 +221,7 @@ CREATE TABLE mf_attempt (
 	error text,
 	made_sent boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (invoice, attempt)
-) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
+) WITH (fillfactor = 36, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE INDEX mf_attempt_started_at_idx ON mf_attempt USING brin (started_at);
 

@@ -1,14 +1,14 @@
 /*
  * digest.c
- *	  SHA-256 by the server's own implementation.
+ *	  SHA-256 by libcrypto.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/digest.c
  */
 #include "postgres.h"
 
-#include "common/cryptohash.h"
-#include "common/sha2.h"
+#include <openssl/err.h>
+#include <openssl/evp.h>
 
 #include "digest.h"
 
@@ -16,12 +16,23 @@
 void
 mf_digest(const void *data, size_t len, uint8 *digest)
 {
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	/* kept for the life of the process: to look the algorithm up takes as long as to digest an invoice */
+	static EVP_MD_CTX *context = NULL;
+	const EVP_MD *algorithm = NULL; /* that of the context */
 
+	if (context == NULL)
+	{
+		context = EVP_MD_CTX_new();
+		algorithm = EVP_sha256();
+	}
 	if (context == NULL ||
-		pg_cryptohash_init(context) < 0 ||
-		pg_cryptohash_update(context, (const uint8 *) data, len) < 0 ||
-		pg_cryptohash_final(context, digest, PG_SHA256_DIGEST_LENGTH) < 0)
+		EVP_DigestInit_ex(context, algorithm, NULL) != 1 ||
+		EVP_DigestUpdate(context, data, len) != 1 ||
+		EVP_DigestFinal_ex(context, digest, NULL) != 1)
+	{
+		EVP_MD_CTX_free(context);
+		context = NULL;
+		ERR_clear_error();
 		elog(ERROR, "could not compute a digest");
-	pg_cryptohash_free(context);
+	}
 }

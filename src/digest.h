@@ -1,6 +1,6 @@
 /*
  * digest.h
- *	  SHA-256 by the server's own implementation.
+ *	  SHA-256 by libcrypto.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/digest.h

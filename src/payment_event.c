@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -15,6 +16,7 @@
 #include "myfatoorah.h"
 #include "payment.h"
 #include "sql_array.h"
+#include "table.h"
 #include "wake.h"
 
 /*
@@ -160,7 +162,22 @@ static MfStatement purge_statement = {
 	1, {TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+/* Attribute numbers of mf_inquiry, as in the install script */
+typedef enum InquiryColumn
+{
+	INQUIRY_INVOICE = 1,
+	INQUIRY_ACCOUNT,
+	INQUIRY_DUE,
+	INQUIRY_URGENT,
+	INQUIRY_REFUNDS,
+	INQUIRY_REQUESTS,
+	INQUIRY_TRIES,
+	INQUIRY_STEP,
+	INQUIRY_END					/* one more than the last */
+} InquiryColumn;
+
 static bool early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
+static int	insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
 
 /* See payment.h. */
 void
@@ -249,28 +266,71 @@ mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Timesta
 {
 	Datum		values[3];
 	MfArray		invoices;
-	int			i;
+	MfArray		accounts;
+	bool		poll;
+	int			i = 0;
 
 	/* two that put invoices on the agenda must not meet halfway */
 	qsort(sent, count, sizeof(MfSentInvoice), compare_sent);
+	poll = !TIMESTAMP_NOT_FINITE(due) && !early_event(scope, sent, count);
+	if (poll)
+		i = insert_new(scope, sent, count, due);
+	if (i == count)
+		return false;
+
 	mf_array_init(&invoices, count);
-	for (i = 0; i < count; i++)
-		mf_array_add(&invoices, Int64GetDatum(sent[i].invoice));
-	values[0] = mf_array_datum(&invoices, INT8OID);
-
-	if (!TIMESTAMP_NOT_FINITE(due) && !early_event(scope, sent, count))
+	mf_array_init(&accounts, count);
+	for (; i < count; i++)
 	{
-		MfArray		accounts;
-
-		mf_array_init(&accounts, count);
-		for (i = 0; i < count; i++)
-			mf_array_add_text(&accounts, sent[i].account);
+		mf_array_add(&invoices, Int64GetDatum(sent[i].invoice));
+		mf_array_add_text(&accounts, sent[i].account);
+	}
+	values[0] = mf_array_datum(&invoices, INT8OID);
+	if (poll)
+	{
 		values[1] = mf_array_datum(&accounts, TEXTOID);
 		values[2] = TimestampTzGetDatum(due);
 		return mf_sql_execute(scope, &poll_statement, values, NULL) > 0;
 	}
 	values[1] = TimestampTzGetDatum(due);
 	return mf_sql_execute(scope, &open_statement, values, NULL) > 0;
+}
+
+/*
+ * The first part of what poll_statement does, without SQL: nearly always all of
+ * it.  Returns how many there were before the first one that has an inquiry
+ * already, or that somebody is opening right now.
+ */
+static int
+insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due)
+{
+	MfTable    *table = mf_table_open(scope->schema, "mf_inquiry", NULL, INQUIRY_END - 1);
+	Datum		values[INQUIRY_END - 1];
+	bool		isnull[INQUIRY_END - 1] = {false};
+	int			done = 0;
+	int			i;
+
+	if (table == NULL)
+		return 0;
+	values[INQUIRY_DUE - 1] = TimestampTzGetDatum(due);
+	values[INQUIRY_URGENT - 1] = values[INQUIRY_REFUNDS - 1] = BoolGetDatum(false);
+	values[INQUIRY_REQUESTS - 1] = Int32GetDatum(0);
+	values[INQUIRY_TRIES - 1] = values[INQUIRY_STEP - 1] = Int16GetDatum(0);
+	mf_table_begin(table);
+	for (i = 0; i < count; i++)
+	{
+		values[INQUIRY_INVOICE - 1] = Int64GetDatum(sent[i].invoice);
+		values[INQUIRY_ACCOUNT - 1] = CStringGetTextDatum(sent[i].account);
+		mf_table_add(table, values, isnull, NULL);
+		if (table->waiting < MF_TABLE_BATCH && i < count - 1)
+			continue;
+		done += mf_table_insert_new(table);
+		if (done <= i)
+			break;
+	}
+	mf_table_close(table);
+	CommandCounterIncrement();
+	return done;
 }
 
 /* Whether an event may have come in that is about one of them and was not matched yet. */

@@ -11,17 +11,10 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
-#include "catalog/pg_class.h"
+#include "access/xact.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -30,27 +23,17 @@
 #include "compat.h"
 #include "invoice.h"
 #include "queue_internal.h"
-
-/* Entries that are written together */
-#define BATCH 200
+#include "table.h"
 
 /* mf_queue, open for writing, and the entries that wait to be written */
 typedef struct Agenda
 {
-	Relation	relation;
-	EState	   *estate;
-	ResultRelInfo *result;
+	MfTable    *table;
 	MemoryContext context;		/* of what the waiting entries refer to */
-	CommandId	cid;
-	int			waiting;
-	TupleTableSlot *slots[BATCH];
 	Datum		kinds[MF_JOB_NONE];
 	TimestampTz now;			/* of the transaction */
 } Agenda;
 
-static bool is_plain(Relation relation);
-static void open_agenda(Agenda *agenda, Relation relation);
-static void close_agenda(Agenda *agenda);
 static bool add_entry(Agenda *agenda, TupleTableSlot *row);
 static void write_waiting(Agenda *agenda);
 static TimestampTz rank_of(TimestampTz due, int priority);
@@ -59,23 +42,19 @@ static TimestampTz rank_of(TimestampTz due, int priority);
 bool
 mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries)
 {
-	char	   *name = get_namespace_name(schema);
-	Agenda	   *agenda;
-	Relation	relation;
+	Agenda		agenda;
 	TupleTableSlot *row;
+	int			kind;
 	int			pointer;
 
-	if (name == NULL)
-		elog(ERROR, "cache lookup failed for schema %u", schema);
-	relation = table_openrv(makeRangeVar(name, pstrdup("mf_queue"), -1), RowExclusiveLock);
-	if (!is_plain(relation))
-	{
-		table_close(relation, NoLock);
+	agenda.table = mf_table_open(schema, "mf_queue", NULL, MF_QC_END - 1);
+	if (agenda.table == NULL)
 		return false;
-	}
-
-	agenda = (Agenda *) palloc0(sizeof(Agenda));
-	open_agenda(agenda, relation);
+	mf_table_begin(agenda.table);
+	agenda.context = AllocSetContextCreate(CurrentMemoryContext, "myfatoorah agenda", ALLOCSET_DEFAULT_SIZES);
+	for (kind = 0; kind < MF_JOB_NONE; kind++)
+		agenda.kinds[kind] = CStringGetTextDatum(mf_job_name((MfJobKind) kind));
+	agenda.now = GetCurrentTransactionStartTimestamp();
 	row = MakeSingleTupleTableSlot(RelationGetDescr(invoices), &TTSOpsMinimalTuple);
 
 	/* others read them too, each from a place of its own */
@@ -86,66 +65,24 @@ mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, 
 	while (tuplestore_gettupleslot(new_rows, true, false, row))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (add_entry(agenda, row))
+		if (add_entry(&agenda, row))
 			(*entries)++;
 	}
-	write_waiting(agenda);
+	write_waiting(&agenda);
 
 	ExecDropSingleTupleTableSlot(row);
-	close_agenda(agenda);
-	table_close(relation, NoLock);
+	MemoryContextDelete(agenda.context);
+	mf_table_close(agenda.table);
 	CommandCounterIncrement();
 	return true;
-}
-
-/* Whether nothing of the table needs the executor, and it has the columns that we know. */
-static bool
-is_plain(Relation relation)
-{
-	TupleDesc	desc = RelationGetDescr(relation);
-
-	return relation->rd_rel->relkind == RELKIND_RELATION && desc->natts == MF_QC_END - 1 &&
-		relation->trigdesc == NULL && relation->rd_rules == NULL && !relation->rd_rel->relrowsecurity &&
-		(desc->constr == NULL || !desc->constr->has_generated_stored) &&
-		pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_INSERT) == ACLCHECK_OK;
-}
-
-/* Makes ready what writing needs. */
-static void
-open_agenda(Agenda *agenda, Relation relation)
-{
-	int			kind;
-
-	agenda->relation = relation;
-	agenda->estate = CreateExecutorState();
-	agenda->result = makeNode(ResultRelInfo);
-	InitResultRelInfo(agenda->result, relation, 0, NULL, 0);
-	ExecOpenIndices(agenda->result, false);
-	agenda->context = AllocSetContextCreate(CurrentMemoryContext, "myfatoorah agenda", ALLOCSET_DEFAULT_SIZES);
-	agenda->cid = GetCurrentCommandId(true);
-	for (kind = 0; kind < MF_JOB_NONE; kind++)
-		agenda->kinds[kind] = CStringGetTextDatum(mf_job_name((MfJobKind) kind));
-	agenda->now = GetCurrentTransactionStartTimestamp();
-}
-
-/* Gives it all back. */
-static void
-close_agenda(Agenda *agenda)
-{
-	int			i;
-
-	for (i = 0; i < BATCH && agenda->slots[i] != NULL; i++)
-		ExecDropSingleTupleTableSlot(agenda->slots[i]);
-	ExecCloseIndices(agenda->result);
-	FreeExecutorState(agenda->estate);
-	MemoryContextDelete(agenda->context);
 }
 
 /* The entry of a new row, if there is anything to do for it. */
 static bool
 add_entry(Agenda *agenda, TupleTableSlot *row)
 {
-	TupleTableSlot *entry;
+	Datum		values[MF_QC_END - 1];
+	bool		isnull[MF_QC_END - 1] = {false};
 	MfJobKind	kind;
 	TimestampTz due;
 	int			priority;
@@ -177,58 +114,30 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 		due = DatumGetTimestampTz(row->tts_values[MF_IC_SEND_AT - 1]);
 	priority = DatumGetInt16(row->tts_values[MF_IC_PRIORITY - 1]);
 
-	if (agenda->waiting == BATCH)
-		write_waiting(agenda);
-	if (agenda->slots[agenda->waiting] == NULL)
-		agenda->slots[agenda->waiting] = table_slot_create(agenda->relation, NULL);
-	entry = agenda->slots[agenda->waiting];
-	ExecClearTuple(entry);
-	memset(entry->tts_isnull, false, (MF_QC_END - 1) * sizeof(bool));
-	entry->tts_values[MF_QC_INVOICE - 1] = row->tts_values[MF_IC_ID - 1];
+	values[MF_QC_INVOICE - 1] = row->tts_values[MF_IC_ID - 1];
 	{
 		/* its account goes with the row */
 		MemoryContext old = MemoryContextSwitchTo(agenda->context);
 
-		entry->tts_values[MF_QC_ACCOUNT - 1] =
-			PointerGetDatum(PG_DETOAST_DATUM_COPY(row->tts_values[MF_IC_ACCOUNT - 1]));
+		values[MF_QC_ACCOUNT - 1] = PointerGetDatum(PG_DETOAST_DATUM_COPY(row->tts_values[MF_IC_ACCOUNT - 1]));
 		MemoryContextSwitchTo(old);
 	}
-	entry->tts_values[MF_QC_KIND - 1] = agenda->kinds[kind];
-	entry->tts_values[MF_QC_DUE - 1] = TimestampTzGetDatum(due);
-	entry->tts_values[MF_QC_RANK - 1] = TimestampTzGetDatum(rank_of(due, priority));
-	entry->tts_values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
-	entry->tts_values[MF_QC_STEP - 1] = Int16GetDatum(0);
-	ExecStoreVirtualTuple(entry);
-	agenda->waiting++;
+	values[MF_QC_KIND - 1] = agenda->kinds[kind];
+	values[MF_QC_DUE - 1] = TimestampTzGetDatum(due);
+	values[MF_QC_RANK - 1] = TimestampTzGetDatum(rank_of(due, priority));
+	values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
+	values[MF_QC_STEP - 1] = Int16GetDatum(0);
+	mf_table_add(agenda->table, values, isnull, NULL);
+	if (agenda->table->waiting == MF_TABLE_BATCH)
+		write_waiting(agenda);
 	return true;
 }
 
-/* Writes the entries that wait, with all checks of the table and into all its indexes. */
+/* Writes the entries that wait. */
 static void
 write_waiting(Agenda *agenda)
 {
-	MemoryContext old;
-	int			i;
-
-	if (agenda->waiting == 0)
-		return;
-
-	old = MemoryContextSwitchTo(agenda->context);
-	if (RelationGetDescr(agenda->relation)->constr != NULL)
-	{
-		for (i = 0; i < agenda->waiting; i++)
-			ExecConstraints(agenda->result, agenda->slots[i], agenda->estate);
-	}
-	table_multi_insert(agenda->relation, agenda->slots, agenda->waiting, agenda->cid, 0, NULL);
-	MemoryContextSwitchTo(old);
-
-	for (i = 0; i < agenda->waiting; i++)
-	{
-		(void) mf_insert_index_tuples(agenda->result, agenda->slots[i], agenda->estate);
-		ResetPerTupleExprContext(agenda->estate);
-		ExecClearTuple(agenda->slots[i]);
-	}
-	agenda->waiting = 0;
+	mf_table_insert(agenda->table);
 	MemoryContextReset(agenda->context);
 }
 

@@ -8,8 +8,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -44,11 +46,13 @@ struct MfRecorder
 	MfTable    *queue;
 	MfTable    *attempt;
 	MfTable    *invoice;
+	bool		watched;		/* triggers of users see attempts before mf_recorder_end() */
 	Datum		sending;		/* words as text */
 	Datum		sent;
 	Datum		accepted;
 };
 
+static bool has_watchers(Relation relation);
 static bool is_number(MfTable *table, AttrNumber column, int64 number);
 static bool is_null(MfTable *table, AttrNumber column);
 static bool is_word(MfTable *table, AttrNumber column, const char *word);
@@ -57,15 +61,17 @@ static bool is_word(MfTable *table, AttrNumber column, const char *word);
 MfRecorder *
 mf_recorder_open(const MfSqlScope *scope)
 {
-	MfTable    *invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated);
-	MfRecorder *recorder;
+	MfRecorder *recorder = (MfRecorder *) palloc0(sizeof(MfRecorder));
 
-	if (invoice == NULL)
+	recorder->invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated, 0);
+	recorder->queue = mf_table_open(scope->schema, "mf_queue", queue_updated, MF_QC_END - 1);
+	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated, ATTEMPT_COLUMNS);
+	if (recorder->invoice == NULL || recorder->queue == NULL || recorder->attempt == NULL)
+	{
+		mf_recorder_close(recorder);
 		return NULL;
-	recorder = (MfRecorder *) palloc(sizeof(MfRecorder));
-	recorder->invoice = invoice;
-	recorder->queue = mf_table_open(scope->schema, "mf_queue", queue_updated);
-	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated);
+	}
+	recorder->watched = has_watchers(recorder->invoice->relation);
 	recorder->sending = CStringGetTextDatum(mf_status_name(MF_SENDING));
 	recorder->sent = CStringGetTextDatum(mf_status_name(MF_SENT));
 	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_ACCEPTED));
@@ -76,10 +82,30 @@ mf_recorder_open(const MfSqlScope *scope)
 void
 mf_recorder_close(MfRecorder *recorder)
 {
-	mf_table_close(recorder->attempt);
-	mf_table_close(recorder->queue);
-	mf_table_close(recorder->invoice);
+	if (recorder->attempt != NULL)
+		mf_table_close(recorder->attempt);
+	if (recorder->queue != NULL)
+		mf_table_close(recorder->queue);
+	if (recorder->invoice != NULL)
+		mf_table_close(recorder->invoice);
 	pfree(recorder);
+}
+
+/* Whether mf_invoice has triggers before an update, beside our own, that could look at attempts. */
+static bool
+has_watchers(Relation relation)
+{
+	int			count = 0;
+	int			i;
+
+	for (i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
+	{
+		int16		type = relation->trigdesc->triggers[i].tgtype;
+
+		if (TRIGGER_FOR_ROW(type) && TRIGGER_FOR_BEFORE(type) && TRIGGER_FOR_UPDATE(type))
+			count++;
+	}
+	return count > 1;
 }
 
 /* See record.h. */
@@ -99,9 +125,18 @@ mf_recorder_begin(MfRecorder *recorder)
 void
 mf_recorder_end(MfRecorder *recorder)
 {
+	mf_table_insert(recorder->attempt);
 	AfterTriggerEndQuery(recorder->invoice->estate);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
+}
+
+/* See record.h. */
+bool
+mf_recorder_claim(MfRecorder *recorder, const MfSqlScope *scope, const MfClaimLimit *limits, int count,
+				  TimestampTz now, List **jobs)
+{
+	return mf_queue_claim_plain(scope, recorder->queue, recorder->invoice, limits, count, now, jobs);
 }
 
 /* See record.h. */
@@ -142,7 +177,9 @@ mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt
 	values[ATTEMPT_MADE_SENT - 1] = BoolGetDatum(false);
 	memset(isnull, false, ATTEMPT_SEND_BY * sizeof(bool));
 	isnull[ATTEMPT_MADE_SENT - 1] = false;
-	mf_table_insert(recorder->attempt, values, isnull, &flight->attempt_place);
+	mf_table_add(recorder->attempt, values, isnull, &flight->attempt_place);
+	if (recorder->watched || recorder->attempt->waiting == MF_TABLE_BATCH)
+		mf_table_insert(recorder->attempt);
 
 	/* its place in the order stays: while it is being sent that does not matter, and no index has to know */
 	mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_place);
@@ -168,6 +205,7 @@ mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *
 		return false;
 
 	/* the invoice first, as everybody does */
+	mf_table_make_room(recorder->invoice, &invoice_place);
 	if (!mf_table_lock(recorder->invoice, &invoice_place) ||
 		!is_number(recorder->invoice, MF_IC_ID, flight->invoice) ||
 		!is_word(recorder->invoice, MF_IC_STATUS, mf_status_name(MF_SENDING)) ||

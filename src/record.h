@@ -24,9 +24,13 @@ typedef struct MfRecorder MfRecorder;
 extern MfRecorder *mf_recorder_open(const MfSqlScope *scope);
 extern void mf_recorder_close(MfRecorder *recorder);
 
+/* mf_queue_claim() in *jobs; false, and nothing is done, if only SQL will do. */
+extern bool mf_recorder_claim(MfRecorder *recorder, const MfSqlScope *scope, const MfClaimLimit *limits, int count,
+							  TimestampTz now, List **jobs);
+
 /*
  * Around what is recorded together: no SQL of ours may run in between.  The end
- * fires the AFTER triggers.
+ * writes the attempts that have started and fires the AFTER triggers.
  */
 extern void mf_recorder_begin(MfRecorder *recorder);
 extern void mf_recorder_end(MfRecorder *recorder);

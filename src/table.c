@@ -7,31 +7,72 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "storage/bufmgr.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "table.h"
 
+/* CHECK constraints of a table, ready to be evaluated, as long as their texts are these */
+typedef struct Checks
+{
+	struct Checks *next;
+	const char *name;			/* of the table */
+	MemoryContext context;
+	int			count;
+	char	  **texts;
+	ExprState **states;			/* NULL: they are not kept */
+} Checks;
+
+static Checks *all_checks = NULL;
+
 static EState *make_state(Relation relation, const AttrNumber *updated);
+static ExprState **kept_checks(Relation relation, const char *name);
+static bool same_checks(const Checks *checks, const TupleConstr *constraints);
+static bool not_simple(Node *node, void *context);
+static bool not_of_the_server(Oid function, void *context);
+static bool has_key(Relation index, Relation relation, const AttrNumber *columns);
+static int	write_waiting(MfTable *table, bool new_only);
+
+/* See table.h. */
+bool
+mf_table_is_plain(Relation relation, int columns)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+
+	return relation->rd_rel->relkind == RELKIND_RELATION && desc->natts == columns &&
+		relation->trigdesc == NULL && relation->rd_rules == NULL && !relation->rd_rel->relrowsecurity &&
+		(desc->constr == NULL || !desc->constr->has_generated_stored) &&
+		pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_INSERT) == ACLCHECK_OK;
+}
 
 /* See table.h. */
 MfTable *
-mf_table_open(Oid schema, const char *name, const AttrNumber *updated)
+mf_table_open(Oid schema, const char *name, const AttrNumber *updated, int columns)
 {
 	Relation	relation = table_open(get_relname_relid(name, schema), RowExclusiveLock);
 	MfTable    *table;
 
-	if (relation->trigdesc != NULL &&
-		(relation->trigdesc->trig_update_before_statement || relation->trigdesc->trig_update_after_statement))
+	if ((columns > 0 && !mf_table_is_plain(relation, columns)) || relation->rd_rules != NULL ||
+		(relation->trigdesc != NULL &&
+		 (relation->trigdesc->trig_update_before_statement || relation->trigdesc->trig_update_after_statement)))
 	{
 		table_close(relation, NoLock);
 		return NULL;
@@ -43,6 +84,7 @@ mf_table_open(Oid schema, const char *name, const AttrNumber *updated)
 	table->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(table->result, relation, 1, NULL, 0);
 	ExecOpenIndices(table->result, false);
+	mf_use_checks(table->result, kept_checks(relation, name));
 
 	/* so that AFTER triggers find it */
 	table->estate->es_opened_result_relations = lappend(NIL, table->result);
@@ -60,7 +102,7 @@ make_state(Relation relation, const AttrNumber *updated)
 	RangeTblEntry *entry = makeNode(RangeTblEntry);
 	Bitmapset  *columns = NULL;
 
-	for (; *updated != 0; updated++)
+	for (; updated != NULL && *updated != 0; updated++)
 		columns = bms_add_member(columns, *updated - FirstLowInvalidHeapAttributeNumber);
 	entry->rtekind = RTE_RELATION;
 	entry->relid = RelationGetRelid(relation);
@@ -70,11 +112,146 @@ make_state(Relation relation, const AttrNumber *updated)
 	return estate;
 }
 
+/*
+ * The CHECK constraints of a table, for ResultRelInfo: to read them anew takes
+ * the executor longer than to write a row.  NULL, and the executor does that, if
+ * any of them is more than a comparison with constants by functions of the server
+ * itself: then there could be state in it that is a transaction's.
+ */
+static ExprState **
+kept_checks(Relation relation, const char *name)
+{
+	const TupleConstr *constraints = RelationGetDescr(relation)->constr;
+	Checks	   *checks;
+	MemoryContext old;
+	int			i;
+
+	if (constraints == NULL || constraints->num_check == 0)
+		return NULL;
+	for (checks = all_checks; checks != NULL && strcmp(checks->name, name) != 0; checks = checks->next)
+		;
+	if (checks != NULL && same_checks(checks, constraints))
+		return checks->states;
+
+	if (checks == NULL)
+	{
+		checks = (Checks *) MemoryContextAllocZero(TopMemoryContext, sizeof(Checks));
+		checks->name = name;
+		checks->context = AllocSetContextCreate(TopMemoryContext, "myfatoorah checks", ALLOCSET_SMALL_SIZES);
+		checks->next = all_checks;
+		all_checks = checks;
+	}
+	/* until all of them are there, none is */
+	checks->count = 0;
+	checks->states = NULL;
+	MemoryContextReset(checks->context);
+	old = MemoryContextSwitchTo(checks->context);
+	checks->texts = (char **) palloc(constraints->num_check * sizeof(char *));
+	checks->states = (ExprState **) palloc0(constraints->num_check * sizeof(ExprState *));
+	for (i = 0; i < constraints->num_check; i++)
+	{
+		Expr	   *expression = (Expr *) stringToNode(constraints->check[i].ccbin);
+
+		checks->texts[i] = pstrdup(constraints->check[i].ccbin);
+		if (not_simple((Node *) expression, NULL))
+			checks->states = NULL;
+		if (checks->states != NULL)
+			checks->states[i] = ExecInitExpr(expression_planner(expression), NULL);
+	}
+	checks->count = constraints->num_check;
+	MemoryContextSwitchTo(old);
+	return checks->states;
+}
+
+/* Whether the table still has the constraints that were kept. */
+static bool
+same_checks(const Checks *checks, const TupleConstr *constraints)
+{
+	int			i;
+
+	if (checks->count != constraints->num_check)
+		return false;
+	for (i = 0; i < checks->count; i++)
+	{
+		if (strcmp(checks->texts[i], constraints->check[i].ccbin) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Whether there is anything in the expression that must not outlive a transaction. */
+static bool
+not_simple(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_List:
+		case T_Const:
+		case T_OpExpr:
+		case T_ScalarArrayOpExpr:
+		case T_BoolExpr:
+		case T_ArrayExpr:
+		case T_RelabelType:
+			break;
+		case T_Var:
+			if (((Var *) node)->varattno <= 0)
+				return true;
+			break;
+		default:
+			return true;
+	}
+	return check_functions_in_node(node, not_of_the_server, NULL) || expression_tree_walker(node, not_simple, context);
+}
+
+static bool
+not_of_the_server(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/* See table.h. */
+Relation
+mf_table_index(MfTable *table, const AttrNumber *columns)
+{
+	int			i;
+
+	for (i = 0; i < table->result->ri_NumIndices; i++)
+	{
+		Relation	index = table->result->ri_IndexRelationDescs[i];
+
+		if (index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid && !index->rd_index->indcheckxmin &&
+			table->result->ri_IndexRelationInfo[i]->ii_Predicate == NIL && has_key(index, table->relation, columns))
+			return index;
+	}
+	return NULL;
+}
+
+/* Whether the key of an index is these columns, in their usual order. */
+static bool
+has_key(Relation index, Relation relation, const AttrNumber *columns)
+{
+	int			i;
+
+	for (i = 0; columns[i] != 0; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), columns[i] - 1);
+
+		if (i >= IndexRelationGetNumberOfKeyAttributes(index) || index->rd_index->indkey.values[i] != columns[i] ||
+			index->rd_opfamily[i] != lookup_type_cache(column->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf ||
+			index->rd_opcintype[i] != column->atttypid ||
+			index->rd_indcollation[i] != column->attcollation || index->rd_indoption[i] != 0)
+			return false;
+	}
+	return i == IndexRelationGetNumberOfKeyAttributes(index);
+}
+
 /* See table.h. */
 void
 mf_table_begin(MfTable *table)
 {
-	table->estate->es_snapshot = GetActiveSnapshot();
+	table->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : InvalidSnapshot;
 	table->estate->es_output_cid = GetCurrentCommandId(true);
 	table->blocks = RelationGetNumberOfBlocks(table->relation);
 }
@@ -105,14 +282,36 @@ mf_table_find(MfTable *table, ItemPointer place)
 bool
 mf_table_lock(MfTable *table, ItemPointer place)
 {
+	/* only what our snapshot sees is certain not to be pruned under our hands */
+	return mf_table_find(table, place) && mf_table_lock_seen(table, place, LockTupleNoKeyExclusive);
+}
+
+/* See table.h. */
+bool
+mf_table_lock_seen(MfTable *table, ItemPointer place, LockTupleMode mode)
+{
 	TM_FailureData failure;
 
-	/* only what our snapshot sees is certain not to be pruned under our hands */
-	if (!mf_table_find(table, place))
-		return false;
 	return table_tuple_lock(table->relation, place, table->estate->es_snapshot, table->found,
-							table->estate->es_output_cid, LockTupleNoKeyExclusive, LockWaitSkip, 0,
-							&failure) == TM_Ok;
+							table->estate->es_output_cid, mode, LockWaitSkip, 0, &failure) == TM_Ok;
+}
+
+/* See table.h. */
+void
+mf_table_make_room(MfTable *table, ItemPointer place)
+{
+	Buffer		buffer;
+
+	if (!ItemPointerIsValid(place) || ItemPointerGetBlockNumber(place) >= table->blocks ||
+		table->relation->rd_tableam != GetHeapamTableAmRoutine())
+		return;
+	/* what we hold of a page ourselves is in the way, too */
+	ExecClearTuple(table->found);
+	if (table->result->ri_TrigOldSlot != NULL)
+		ExecClearTuple(table->result->ri_TrigOldSlot);
+	buffer = ReadBuffer(table->relation, ItemPointerGetBlockNumber(place));
+	heap_page_prune_opt(table->relation, buffer);
+	ReleaseBuffer(buffer);
 }
 
 /* See table.h. */
@@ -141,6 +340,9 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 		isnull[columns[i].column - 1] = columns[i].isnull;
 	}
 	ExecStoreHeapTuple(heap_form_tuple(desc, values, isnull), table->written, false);
+
+	/* as in a statement: trigger functions keep for the next row what they allocate here */
+	MemoryContextSwitchTo(table->estate->es_query_cxt);
 	ExecSimpleRelationUpdate(table->result, table->estate, &table->epq, table->found, table->written);
 	*place = table->written->tts_tid;
 	MemoryContextSwitchTo(old);
@@ -158,15 +360,85 @@ mf_table_delete(MfTable *table)
 
 /* See table.h. */
 void
-mf_table_insert(MfTable *table, const Datum *values, const bool *isnull, ItemPointer place)
+mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointer place)
+{
+	TupleTableSlot **row = &table->rows[table->waiting];
+	int			columns = RelationGetDescr(table->relation)->natts;
+
+	Assert(table->waiting < MF_TABLE_BATCH);
+	if (*row == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(table->estate->es_query_cxt);
+
+		*row = table_slot_create(table->relation, &table->estate->es_tupleTable);
+		MemoryContextSwitchTo(old);
+	}
+	memcpy((*row)->tts_values, values, columns * sizeof(Datum));
+	memcpy((*row)->tts_isnull, isnull, columns * sizeof(bool));
+	ExecStoreVirtualTuple(*row);
+	table->places[table->waiting++] = place;
+}
+
+/* See table.h. */
+void
+mf_table_insert(MfTable *table)
+{
+	(void) write_waiting(table, false);
+}
+
+/* See table.h. */
+int
+mf_table_insert_new(MfTable *table)
+{
+	return write_waiting(table, true);
+}
+
+/*
+ * Writes the rows that wait, with all checks of the table and into all its
+ * indexes, and tells how many.  "new_only": ends before the first one whose key
+ * is there.
+ */
+static int
+write_waiting(MfTable *table, bool new_only)
 {
 	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
+	int			count = table->waiting;
+	bool		conflict = false;
+	int			written;
+	int			i;
 
-	ExecStoreHeapTuple(heap_form_tuple(RelationGetDescr(table->relation), unconstify(Datum *, values),
-									   unconstify(bool *, isnull)), table->written, false);
-	ExecSimpleRelationInsert(table->result, table->estate, table->written);
-	*place = table->written->tts_tid;
+	if (RelationGetDescr(table->relation)->constr != NULL)
+	{
+		for (i = 0; i < count; i++)
+			ExecConstraints(table->result, table->rows[i], table->estate);
+	}
+	if (count > 0)
+		table_multi_insert(table->relation, table->rows, count, table->estate->es_output_cid, 0, NULL);
 	MemoryContextSwitchTo(old);
-	ExecClearTuple(table->written);
+
+	for (written = 0; written < count; written++)
+	{
+		if (new_only)
+			(void) mf_insert_new_index_tuples(table->result, table->rows[written], table->estate, &conflict);
+		else
+			(void) mf_insert_index_tuples(table->result, table->rows[written], table->estate);
+		if (conflict)
+			break;
+		if (table->places[written] != NULL)
+			*table->places[written] = table->rows[written]->tts_tid;
+	}
+
+	/*
+	 * What came too late is deleted like any row.  Whoever has that key meanwhile
+	 * may be waiting for us already, as it would for the row itself.
+	 */
+	if (written < count)
+		CommandCounterIncrement();
+	for (i = written; i < count; i++)
+		simple_table_tuple_delete(table->relation, &table->rows[i]->tts_tid, table->estate->es_snapshot);
+	for (i = 0; i < count; i++)
+		ExecClearTuple(table->rows[i]);
 	ResetPerTupleExprContext(table->estate);
+	table->waiting = 0;
+	return written;
 }

@@ -4,8 +4,8 @@
  *	  logical replication applies changes with: no plan, no parameters.
  *
  * Constraints are checked, indexes kept and row-level triggers fired as by
- * SQL.  Statement-level triggers are not: mf_table_open() tells.  The caller's
- * role is not asked for its rights on the table.
+ * SQL.  Statement-level triggers are not, nor rules: mf_table_open() tells.  The
+ * caller's role is not asked for its rights on the table.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/table.h
@@ -15,8 +15,8 @@
 
 #include "executor/executor.h"
 
-/* The most columns that one update sets */
-#define MF_TABLE_MAX_UPDATED 8
+/* Rows that are inserted together */
+#define MF_TABLE_BATCH 200
 
 typedef struct MfTable
 {
@@ -27,19 +27,38 @@ typedef struct MfTable
 	TupleTableSlot *found;		/* the row of mf_table_find() or mf_table_lock() */
 	TupleTableSlot *written;	/* the row written last */
 	BlockNumber blocks;			/* no row found lies beyond */
+	int			waiting;		/* rows of mf_table_add() */
+	TupleTableSlot *rows[MF_TABLE_BATCH];
+	ItemPointer places[MF_TABLE_BATCH]; /* where to tell the places of these */
 } MfTable;
 
 /*
- * Opens a table of the schema for updates of the columns (0-terminated), in the
- * current memory context.  NULL if it has statement-level triggers for UPDATE:
- * then only SQL will do.  Closed by mf_table_close(); an abort needs nothing.
+ * Whether nothing about the table needs SQL, it has so many columns, and the
+ * current role may insert: no triggers, rules, policies, generated columns.
  */
-extern MfTable *mf_table_open(Oid schema, const char *name, const AttrNumber *updated);
+extern bool mf_table_is_plain(Relation relation, int columns);
+
+/*
+ * Opens a table of the schema for updates of the columns (0-terminated, NULL for
+ * none), in the current memory context.  "columns" is 0, or how many a table has
+ * that must be plain.  NULL if it is not, or has rules or statement-level triggers
+ * for UPDATE: then only SQL will do.  "name" is a constant.  Closed by
+ * mf_table_close(); an abort needs nothing.
+ */
+extern MfTable *mf_table_open(Oid schema, const char *name, const AttrNumber *updated, int columns);
 extern void mf_table_close(MfTable *table);
 
 /*
+ * The index whose key is these columns (0-terminated) in their usual order, and
+ * which has all rows; NULL if there is none.  Of types int8, text and timestamptz
+ * only.
+ */
+extern Relation mf_table_index(MfTable *table, const AttrNumber *columns);
+
+/*
  * From here on rows are found by the active snapshot, which must be a fresh
- * one, and written between AfterTriggerBeginQuery() and AfterTriggerEndQuery().
+ * one, and, unless the table is plain, written between AfterTriggerBeginQuery()
+ * and AfterTriggerEndQuery().
  */
 extern void mf_table_begin(MfTable *table);
 
@@ -51,6 +70,16 @@ extern bool mf_table_find(MfTable *table, ItemPointer place);
  * also if somebody else has it locked or has changed it meanwhile.
  */
 extern bool mf_table_lock(MfTable *table, ItemPointer place);
+
+/* Locks a row that the snapshot has just seen at that place, in any mode. */
+extern bool mf_table_lock_seen(MfTable *table, ItemPointer place, LockTupleMode mode);
+
+/*
+ * Removes what nobody can see any more from the page of that place, if there is
+ * reason to: so that an update of the row has room beside it.  Nothing there is
+ * the row found any more.
+ */
+extern void mf_table_make_room(MfTable *table, ItemPointer place);
 
 /* A column of the row found; it lives as long as that row is the one found. */
 extern Datum mf_table_value(MfTable *table, AttrNumber column, bool *isnull);
@@ -68,7 +97,20 @@ extern void mf_table_update(MfTable *table, const MfColumn *columns, int count, 
 /* Deletes the row found. */
 extern void mf_table_delete(MfTable *table);
 
-/* Inserts a row; values of all columns. */
-extern void mf_table_insert(MfTable *table, const Datum *values, const bool *isnull, ItemPointer place);
+/*
+ * Adds a row to be inserted into a plain table; values of all columns, which must
+ * live until mf_table_insert(), and so must "place", which is filled then.  When
+ * as many as MF_TABLE_BATCH wait, they must be inserted first.
+ */
+extern void mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointer place);
+
+/* Inserts the rows that wait. */
+extern void mf_table_insert(MfTable *table);
+
+/*
+ * The same up to the first one whose key exists, or is about to: it and those
+ * after it are not inserted.  Waits for nobody.  Returns how many were.
+ */
+extern int	mf_table_insert_new(MfTable *table);
 
 #endif							/* MF_TABLE_H */

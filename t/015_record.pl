@@ -17,6 +17,17 @@ sub sql
 	return $node->safe_psql('postgres', @_);
 }
 
+# After a failure rounds go by SQL for a while; a new worker begins as ever.
+sub fresh_worker
+{
+	my $pid = $mf->worker_pid($node, 'postgres');
+
+	sql("SELECT pg_terminate_backend($pid)");
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_worker_status WHERE pid <> $pid", 1);
+	same_record('a new worker');
+	return;
+}
+
 # Sends twenty invoices; what the attempt, the history and the agenda say of them must not depend on the way.
 sub same_record
 {
@@ -74,6 +85,89 @@ same_record('with a statement trigger');
 is(sql(q{SELECT what, count(*) FROM seen GROUP BY 1 ORDER BY 1}), "queued>sending|20\nsending>sent|20", 'it sees all rows of both changes');
 is(sql('SELECT count(*) FROM mf_attempt WHERE made_sent'), 40, 'the history has rows of its own then');
 sql('DROP TRIGGER note_all ON mf_invoice; DROP FUNCTION note_all()');
+
+# What users give the tables of the worker is theirs, too: by SQL again. And what only their triggers could tell apart is the same.
+sql(q{
+	CREATE FUNCTION count_them() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO public.seen (id, what) VALUES (0, TG_TABLE_NAME || ' ' || TG_OP || ' ' || TG_LEVEL); RETURN NEW; END $$;
+	CREATE TRIGGER agenda AFTER UPDATE ON mf_queue FOR EACH STATEMENT EXECUTE FUNCTION count_them();
+	CREATE TRIGGER attempts BEFORE INSERT ON mf_attempt FOR EACH ROW EXECUTE FUNCTION count_them();
+	CREATE TRIGGER inquiries AFTER INSERT ON mf_inquiry FOR EACH ROW EXECUTE FUNCTION count_them();
+	TRUNCATE seen;
+});
+same_record('with triggers of the agenda and of attempts');
+is(sql(q{SELECT string_agg(what || ' ' || CASE WHEN what LIKE '%STATEMENT' THEN (n > 0)::text ELSE n::text END, ', ' ORDER BY what)
+		FROM (SELECT what, count(*) AS n FROM seen GROUP BY what) s}),
+	'mf_attempt INSERT ROW 20, mf_inquiry INSERT ROW 20, mf_queue UPDATE STATEMENT true', 'they are fired');
+sql('DROP TRIGGER agenda ON mf_queue; DROP TRIGGER attempts ON mf_attempt; DROP TRIGGER inquiries ON mf_inquiry');
+
+# A trigger before the update finds the attempt that it is about.
+sql(q{
+	CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+		BEGIN
+			IF NEW.status = 'sending' THEN
+				INSERT INTO public.seen SELECT NEW.id, 'attempts ' || count(*) FROM public.mf_attempt a WHERE a.invoice = NEW.id;
+			END IF;
+			RETURN NEW;
+		END $$;
+	CREATE TRIGGER look BEFORE UPDATE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION look();
+	TRUNCATE seen;
+});
+same_record('with a trigger that looks');
+is(sql('SELECT what, count(*) FROM seen GROUP BY 1'), 'attempts 1|20', 'it sees the attempt');
+sql('DROP TRIGGER look ON mf_invoice');
+
+# CHECK constraints are kept from round to round: those that there are, and what they are made of.
+sub refused
+{
+	my ($what, $allow) = @_;
+	my $offset = -s $node->logfile;
+	my $name = 'checked-' . ++$batch;
+
+	$mf->insert($node, 'postgres', $name);
+	$node->wait_for_log(qr/violates check constraint "told"/, $offset);
+	is($mf->status($node, 'postgres', $name), 'sending', "$what: it counts");
+	sql($allow);
+	$mf->wait_status($node, 'postgres', $name);
+	is(sql("SELECT attempts FROM mf_invoice WHERE customer_reference = '$name'"), 1, "$what: no longer, and the answer was kept");
+}
+sql(q{ALTER TABLE mf_invoice ADD CONSTRAINT told CHECK (status <> 'none')});
+same_record('with a constraint');
+sql(q{
+	BEGIN;
+	ALTER TABLE mf_invoice DROP CONSTRAINT told;
+	ALTER TABLE mf_invoice ADD CONSTRAINT told CHECK (status <> 'sent' OR invoice_id IS NULL OR invoice_value < 0) NOT VALID;
+	COMMIT;
+});
+refused('a constraint that was changed', 'ALTER TABLE mf_invoice DROP CONSTRAINT told');
+fresh_worker();
+sql(q{
+	CREATE FUNCTION may(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT true $$;
+	GRANT EXECUTE ON FUNCTION may TO myfatoorah_worker;
+	ALTER TABLE mf_invoice ADD CONSTRAINT told CHECK (may(status)) NOT VALID;
+});
+$mf->insert($node, 'postgres', 'may');
+$mf->wait_status($node, 'postgres', 'may');
+sql(q{CREATE OR REPLACE FUNCTION may(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT $1 <> 'sent' $$});
+refused('a function that was replaced', q{CREATE OR REPLACE FUNCTION may(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT true $$});
+sql('ALTER TABLE mf_invoice DROP CONSTRAINT told');
+fresh_worker();
+
+# Somebody wants to know before the answer is there, or is about to ask: no question is lost, and nobody waits in a circle.
+my $questions = $sandbox->count(%$send);
+$sandbox->faults({ path => 'SendPayment', delay_ms => 2000, times => 5 });
+$mf->insert_many($node, 'postgres', 'asked-early', 5);
+$sandbox->wait_count($send, $questions + 5) or die "they are not sent\n";
+my @ids = split /\n/, sql("SELECT id FROM mf_invoice WHERE customer_reference LIKE 'asked-early-%' ORDER BY id");
+my $session = $mf->session($node, 'postgres');
+sql("INSERT INTO mf_inquiry (invoice, account, due, urgent) VALUES ($ids[1], 'myfatoorah', now() + interval '1 h', true)");
+$session->query_safe("BEGIN; INSERT INTO mf_inquiry (invoice, account, due, urgent) VALUES ($ids[3], 'myfatoorah', now() + interval '1 h', true)");
+$mf->wait_for($node, 'postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker' AND wait_event_type = 'Lock'}, 1);
+$session->query_safe('COMMIT');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'asked-early-%' AND status = 'sent'", 5);
+is(sql("SELECT string_agg((q.requests > 0 OR q.invoice IS NULL)::int::text, '' ORDER BY i.id) FROM mf_invoice i LEFT JOIN mf_inquiry q ON q.invoice = i.id
+		WHERE i.customer_reference LIKE 'asked-early-%'"), '01010', 'who asked before our own answer has a question, and so have the others');
+$sandbox->clear_faults;
 
 # While requests are under way the rows move: the answers find them all the same.
 foreach my $move ('VACUUM FULL mf_invoice, mf_queue, mf_attempt', 'CLUSTER mf_invoice USING mf_invoice_pkey',
@@ -136,6 +230,12 @@ is(sql("SELECT i.customer_reference, q.urgent OR e.answered_at IS NOT NULL FROM 
 ok($sandbox->wait_count({ path => '/v2/GetPaymentStatus' }, $before + 1), 'and its question is asked');
 $sandbox->clear_faults;
 
+# A priority puts it ahead of others, not before its time.
+$mf->insert($node, 'postgres', 'soon', priority => 100, send_at => "clock_timestamp() + interval '2 s'");
+$mf->insert_many($node, 'postgres', 'now', 3);
+$mf->wait_status($node, 'postgres', 'soon');
+is(sql("SELECT min(sent_at) >= max(send_at) FROM mf_invoice WHERE customer_reference = 'soon'"), 't', 'nothing is sent before its time');
+
 # Claimed ahead: a backlog with an API that takes its time
 my $window = 8;
 sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '$window', ADD timeout '20s')");
@@ -193,6 +293,16 @@ $sandbox->wait_count({ path => '/v2/GetPaymentStatus' }, $asked + 10);
 $mf->insert_many($node, 'postgres', 'meanwhile', 40);
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'meanwhile-%' AND status = 'sent'", 40);
 ok(1, 'inquiries that fail do not keep sends from leaving');
+
+# Columns of users in the tables of the worker, and the traces of those that are gone: by SQL again. A fresh worker, whose
+# window is not as small as the failures have left it.
+$sandbox->clear_faults;
+fresh_worker();
+sql(q{ALTER TABLE mf_attempt ADD note text DEFAULT 'noted'; ALTER TABLE mf_inquiry ADD note text DEFAULT 'noted'});
+same_record('with columns of their own');
+is(sql('SELECT (SELECT count(*) FROM mf_attempt WHERE note IS NULL), (SELECT count(*) FROM mf_inquiry WHERE note IS NULL)'), '0|0', 'which have their defaults');
+sql('ALTER TABLE mf_attempt DROP note; ALTER TABLE mf_inquiry DROP note');
+same_record('with columns that are gone');
 
 $node->stop;
 done_testing();
