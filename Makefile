@@ -106,7 +106,6 @@ OBJS = \
 	src/queue.o \
 	src/queue_admin.o \
 	src/queue_insert.o \
-	src/queue_claim.o \
 	src/sql_array.o \
 	src/table.o \
 	src/record.o \

@@ -140,14 +140,8 @@ mutate unseen_attempt 'triggers before an update do not see the attempt yet' src
 	's/recorder->watched \|\| //' 015_record
 mutate row_context 'what trigger functions keep is freed with each row' src/table.c \
 	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tExecSimple)/$1/' 015_record
-mutate old_checks 'CHECK constraints are those of the first round' src/table.c \
-	's/if \(strcmp\(checks->texts\[i\], constraints->check\[i\]\.ccbin\) != 0\)/if (false)/' 015_record
-mutate any_check 'CHECK constraints are kept with whatever is in them' src/table.c \
-	's/if \(not_simple\(\(Node \*\) expression, NULL\)\)/if (false)/' 015_record
 mutate asked_twice 'a question that is there already gets a second row' src/table.c \
 	's/\t\tif \(conflict\)\n\t\t\tbreak;\n//' 015_record
-mutate too_early 'with a priority it is sent before its time' src/queue_claim.c \
-	's/DatumGetTimestampTz\(slot->tts_values\[MF_QC_DUE - 1\]\) > now \|\|/false ||/' 015_record
 mutate none_011 '' src/worker.c '' 011_locks
 mutate wait_for_lock 'the worker waits for what somebody has locked' src/table.c \
 	's/mode, LockWaitSkip/mode, LockWaitBlock/' 011_locks

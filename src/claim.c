@@ -121,8 +121,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 	if (count == 0)
 		return;
 
-	if (claim->recorder == NULL || !mf_recorder_claim(claim->recorder, scope, limits, count, now, &jobs))
-		jobs = mf_queue_claim(scope, limits, count, now);
+	jobs = mf_queue_claim(scope, limits, count, now);
 	for (i = 0; i < count; i++)
 	{
 		int			got = 0;

@@ -112,23 +112,6 @@ mf_current_timeline(void)
 	ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL)
 #endif
 
-/* 18: checks can be not enforced and concern virtual columns; left to the executor */
-static inline void
-mf_use_checks(ResultRelInfo *result, ExprState **checks)
-{
-#if PG_VERSION_NUM < 180000
-	result->ri_ConstraintExprs = checks;
-#endif
-}
-
-/* 18: scans can be instrumented */
-#if PG_VERSION_NUM >= 180000
-#define mf_index_beginscan(relation, index, snapshot, nkeys) \
-	index_beginscan(relation, index, snapshot, NULL, nkeys, 0)
-#else
-#define mf_index_beginscan(relation, index, snapshot, nkeys) index_beginscan(relation, index, snapshot, nkeys, 0)
-#endif
-
 /* 16: SPI and utility hooks are unchanged, but varatt.h moved */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"

@@ -299,6 +299,8 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 	int64	   *invoices;
 	ItemPointerData *places;
 	Datum		value;
+	List	   *result = NIL;
+	int			busy = 0;
 	int			i;
 	uint64		rows;
 	uint64		j;
@@ -330,38 +332,25 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 
 		for (i = 0; invoices[i] != job->invoice; i++)
 			;
+		job->kind = later[i].next;
+		job->rank = later[i].due;
+		job->step = later[i].step;
+		job->queue_place = places[i];
 		jobs[i] = job;
 	}
-	return mf_queue_claimed(scope, later, places, jobs, count, now);
-}
-
-/* See queue_internal.h. */
-List *
-mf_queue_claimed(const MfSqlScope *scope, MfFollowUp *entries, const ItemPointerData *places, MfJob **jobs,
-				 int count, TimestampTz now)
-{
-	List	   *result = NIL;
-	int			busy = 0;
-	int			i;
 
 	for (i = 0; i < count; i++)
 	{
 		if (jobs[i] != NULL)
-		{
-			jobs[i]->kind = entries[i].next;
-			jobs[i]->rank = entries[i].due;
-			jobs[i]->step = entries[i].step;
-			jobs[i]->queue_place = places[i];
 			result = lappend(result, jobs[i]);
-		}
 		else
 		{
-			entries[busy] = entries[i];
-			entries[busy++].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
+			later[busy] = later[i];
+			later[busy++].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
 		}
 	}
 	if (busy > 0)
-		mf_queue_follow_up(scope, entries, busy);
+		mf_queue_follow_up(scope, later, busy);
 	return result;
 }
 

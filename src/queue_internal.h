@@ -12,7 +12,6 @@
 #include "utils/tuplestore.h"
 
 #include "queue.h"
-#include "table.h"
 
 /* The order of due entries: ten minutes earlier per step of priority */
 #define MF_RANK(due, priority) due " - " priority " * interval '10 min'"
@@ -40,20 +39,6 @@ extern MfJob *mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc);
  * it a trigger, say), so that SQL has to do it.
  */
 extern bool mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries);
-
-/*
- * mf_queue_claim() on tables that are open; in *result.  False, and nothing is done,
- * if they lack the indexes that it takes.
- */
-extern bool mf_queue_claim_plain(const MfSqlScope *scope, MfTable *queue, MfTable *invoices,
-								 const MfClaimLimit *limits, int count, TimestampTz now, List **result);
-
-/*
- * The jobs of locked entries, in their order: "due" of an entry is its rank.
- * Those without a job come again in a moment.
- */
-extern List *mf_queue_claimed(const MfSqlScope *scope, MfFollowUp *entries, const ItemPointerData *places,
-							  MfJob **jobs, int count, TimestampTz now);
 
 /* Attribute numbers of mf_queue, as in the install script */
 typedef enum MfQueueColumn

@@ -133,14 +133,6 @@ mf_recorder_end(MfRecorder *recorder)
 
 /* See record.h. */
 bool
-mf_recorder_claim(MfRecorder *recorder, const MfSqlScope *scope, const MfClaimLimit *limits, int count,
-				  TimestampTz now, List **jobs)
-{
-	return mf_queue_claim_plain(scope, recorder->queue, recorder->invoice, limits, count, now, jobs);
-}
-
-/* See record.h. */
-bool
 mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt, TimestampTz due, MfFlight *flight)
 {
 	Datum		values[ATTEMPT_COLUMNS];

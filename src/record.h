@@ -24,10 +24,6 @@ typedef struct MfRecorder MfRecorder;
 extern MfRecorder *mf_recorder_open(const MfSqlScope *scope);
 extern void mf_recorder_close(MfRecorder *recorder);
 
-/* mf_queue_claim() in *jobs; false, and nothing is done, if only SQL will do. */
-extern bool mf_recorder_claim(MfRecorder *recorder, const MfSqlScope *scope, const MfClaimLimit *limits, int count,
-							  TimestampTz now, List **jobs);
-
 /*
  * Around what is recorded together: no SQL of ours may run in between.  The end
  * writes the attempts that have started and fires the AFTER triggers.

@@ -12,43 +12,19 @@
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/transam.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/typcache.h"
 
 #include "compat.h"
 #include "table.h"
 
-/* CHECK constraints of a table, ready to be evaluated, as long as their texts are these */
-typedef struct Checks
-{
-	struct Checks *next;
-	const char *name;			/* of the table */
-	MemoryContext context;
-	int			count;
-	char	  **texts;
-	ExprState **states;			/* NULL: they are not kept */
-} Checks;
-
-static Checks *all_checks = NULL;
-
 static EState *make_state(Relation relation, const AttrNumber *updated);
-static ExprState **kept_checks(Relation relation, const char *name);
-static bool same_checks(const Checks *checks, const TupleConstr *constraints);
-static bool not_simple(Node *node, void *context);
-static bool not_of_the_server(Oid function, void *context);
-static bool has_key(Relation index, Relation relation, const AttrNumber *columns);
 static int	write_waiting(MfTable *table, bool new_only);
 
 /* See table.h. */
@@ -84,7 +60,6 @@ mf_table_open(Oid schema, const char *name, const AttrNumber *updated, int colum
 	table->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(table->result, relation, 1, NULL, 0);
 	ExecOpenIndices(table->result, false);
-	mf_use_checks(table->result, kept_checks(relation, name));
 
 	/* so that AFTER triggers find it */
 	table->estate->es_opened_result_relations = lappend(NIL, table->result);
@@ -110,141 +85,6 @@ make_state(Relation relation, const AttrNumber *updated)
 	entry->rellockmode = RowExclusiveLock;
 	mf_init_range_table(estate, entry, columns);
 	return estate;
-}
-
-/*
- * The CHECK constraints of a table, for ResultRelInfo: to read them anew takes
- * the executor longer than to write a row.  NULL, and the executor does that, if
- * any of them is more than a comparison with constants by functions of the server
- * itself: then there could be state in it that is a transaction's.
- */
-static ExprState **
-kept_checks(Relation relation, const char *name)
-{
-	const TupleConstr *constraints = RelationGetDescr(relation)->constr;
-	Checks	   *checks;
-	MemoryContext old;
-	int			i;
-
-	if (constraints == NULL || constraints->num_check == 0)
-		return NULL;
-	for (checks = all_checks; checks != NULL && strcmp(checks->name, name) != 0; checks = checks->next)
-		;
-	if (checks != NULL && same_checks(checks, constraints))
-		return checks->states;
-
-	if (checks == NULL)
-	{
-		checks = (Checks *) MemoryContextAllocZero(TopMemoryContext, sizeof(Checks));
-		checks->name = name;
-		checks->context = AllocSetContextCreate(TopMemoryContext, "myfatoorah checks", ALLOCSET_SMALL_SIZES);
-		checks->next = all_checks;
-		all_checks = checks;
-	}
-	/* until all of them are there, none is */
-	checks->count = 0;
-	checks->states = NULL;
-	MemoryContextReset(checks->context);
-	old = MemoryContextSwitchTo(checks->context);
-	checks->texts = (char **) palloc(constraints->num_check * sizeof(char *));
-	checks->states = (ExprState **) palloc0(constraints->num_check * sizeof(ExprState *));
-	for (i = 0; i < constraints->num_check; i++)
-	{
-		Expr	   *expression = (Expr *) stringToNode(constraints->check[i].ccbin);
-
-		checks->texts[i] = pstrdup(constraints->check[i].ccbin);
-		if (not_simple((Node *) expression, NULL))
-			checks->states = NULL;
-		if (checks->states != NULL)
-			checks->states[i] = ExecInitExpr(expression_planner(expression), NULL);
-	}
-	checks->count = constraints->num_check;
-	MemoryContextSwitchTo(old);
-	return checks->states;
-}
-
-/* Whether the table still has the constraints that were kept. */
-static bool
-same_checks(const Checks *checks, const TupleConstr *constraints)
-{
-	int			i;
-
-	if (checks->count != constraints->num_check)
-		return false;
-	for (i = 0; i < checks->count; i++)
-	{
-		if (strcmp(checks->texts[i], constraints->check[i].ccbin) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* Whether there is anything in the expression that must not outlive a transaction. */
-static bool
-not_simple(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	switch (nodeTag(node))
-	{
-		case T_List:
-		case T_Const:
-		case T_OpExpr:
-		case T_ScalarArrayOpExpr:
-		case T_BoolExpr:
-		case T_ArrayExpr:
-		case T_RelabelType:
-			break;
-		case T_Var:
-			if (((Var *) node)->varattno <= 0)
-				return true;
-			break;
-		default:
-			return true;
-	}
-	return check_functions_in_node(node, not_of_the_server, NULL) || expression_tree_walker(node, not_simple, context);
-}
-
-static bool
-not_of_the_server(Oid function, void *context)
-{
-	return function >= FirstNormalObjectId;
-}
-
-/* See table.h. */
-Relation
-mf_table_index(MfTable *table, const AttrNumber *columns)
-{
-	int			i;
-
-	for (i = 0; i < table->result->ri_NumIndices; i++)
-	{
-		Relation	index = table->result->ri_IndexRelationDescs[i];
-
-		if (index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid && !index->rd_index->indcheckxmin &&
-			table->result->ri_IndexRelationInfo[i]->ii_Predicate == NIL && has_key(index, table->relation, columns))
-			return index;
-	}
-	return NULL;
-}
-
-/* Whether the key of an index is these columns, in their usual order. */
-static bool
-has_key(Relation index, Relation relation, const AttrNumber *columns)
-{
-	int			i;
-
-	for (i = 0; columns[i] != 0; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), columns[i] - 1);
-
-		if (i >= IndexRelationGetNumberOfKeyAttributes(index) || index->rd_index->indkey.values[i] != columns[i] ||
-			index->rd_opfamily[i] != lookup_type_cache(column->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf ||
-			index->rd_opcintype[i] != column->atttypid ||
-			index->rd_indcollation[i] != column->attcollation || index->rd_indoption[i] != 0)
-			return false;
-	}
-	return i == IndexRelationGetNumberOfKeyAttributes(index);
 }
 
 /* See table.h. */
@@ -282,18 +122,14 @@ mf_table_find(MfTable *table, ItemPointer place)
 bool
 mf_table_lock(MfTable *table, ItemPointer place)
 {
-	/* only what our snapshot sees is certain not to be pruned under our hands */
-	return mf_table_find(table, place) && mf_table_lock_seen(table, place, LockTupleNoKeyExclusive);
-}
-
-/* See table.h. */
-bool
-mf_table_lock_seen(MfTable *table, ItemPointer place, LockTupleMode mode)
-{
 	TM_FailureData failure;
 
+	/* only what our snapshot sees is certain not to be pruned under our hands */
+	if (!mf_table_find(table, place))
+		return false;
 	return table_tuple_lock(table->relation, place, table->estate->es_snapshot, table->found,
-							table->estate->es_output_cid, mode, LockWaitSkip, 0, &failure) == TM_Ok;
+							table->estate->es_output_cid, LockTupleNoKeyExclusive, LockWaitSkip, 0,
+							&failure) == TM_Ok;
 }
 
 /* See table.h. */

@@ -42,18 +42,11 @@ extern bool mf_table_is_plain(Relation relation, int columns);
  * Opens a table of the schema for updates of the columns (0-terminated, NULL for
  * none), in the current memory context.  "columns" is 0, or how many a table has
  * that must be plain.  NULL if it is not, or has rules or statement-level triggers
- * for UPDATE: then only SQL will do.  "name" is a constant.  Closed by
+ * for UPDATE: then only SQL will do.   Closed by
  * mf_table_close(); an abort needs nothing.
  */
 extern MfTable *mf_table_open(Oid schema, const char *name, const AttrNumber *updated, int columns);
 extern void mf_table_close(MfTable *table);
-
-/*
- * The index whose key is these columns (0-terminated) in their usual order, and
- * which has all rows; NULL if there is none.  Of types int8, text and timestamptz
- * only.
- */
-extern Relation mf_table_index(MfTable *table, const AttrNumber *columns);
 
 /*
  * From here on rows are found by the active snapshot, which must be a fresh
@@ -70,9 +63,6 @@ extern bool mf_table_find(MfTable *table, ItemPointer place);
  * also if somebody else has it locked or has changed it meanwhile.
  */
 extern bool mf_table_lock(MfTable *table, ItemPointer place);
-
-/* Locks a row that the snapshot has just seen at that place, in any mode. */
-extern bool mf_table_lock_seen(MfTable *table, ItemPointer place, LockTupleMode mode);
 
 /*
  * Removes what nobody can see any more from the page of that place, if there is

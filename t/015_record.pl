@@ -117,7 +117,7 @@ same_record('with a trigger that looks');
 is(sql('SELECT what, count(*) FROM seen GROUP BY 1'), 'attempts 1|20', 'it sees the attempt');
 sql('DROP TRIGGER look ON mf_invoice');
 
-# CHECK constraints are kept from round to round: those that there are, and what they are made of.
+# CHECK constraints count as they are now: those that there are, and what they are made of.
 sub refused
 {
 	my ($what, $allow) = @_;
