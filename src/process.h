@@ -31,6 +31,9 @@ extern void mf_process_end_statements(void);
 extern void mf_process_start_transaction(void);
 extern void mf_process_commit_transaction(void);
 
+/* In a transaction: if that commits, the process goes on as this role for good. */
+extern void mf_process_take_role(Oid role);
+
 /*
  * DROP EXTENSION waits for us here, or we for it, but never both in the middle
  * of our tables.  False if the extension is gone.

@@ -271,7 +271,7 @@ begin_service(void)
 	wanted = OidIsValid(my_schema);
 	if (wanted)
 	{
-		SetUserIdAndSecContext(mf_worker_role(), SECURITY_LOCAL_USERID_CHANGE);
+		mf_process_take_role(mf_worker_role());
 		guard_identity();
 		mf_sender_sweep(my_schema);
 	}
