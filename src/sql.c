@@ -73,10 +73,14 @@ mf_sql_end(MfSqlScope *scope)
 	SetUserIdAndSecContext(scope->userid, scope->security_context);
 }
 
-/* See sql.h. */
+/*
+ * See sql.h.  SPI leaves its own memory context behind, which ends with the
+ * scope; what a caller reads from the result is wanted where it was before.
+ */
 uint64
 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *values, const char *nulls)
 {
+	MemoryContext context = CurrentMemoryContext;
 	int			result;
 
 	if (statement->plan == NULL || statement->schema != scope->schema)
@@ -85,6 +89,7 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 	result = SPI_execute_plan(statement->plan, unconstify(Datum *, values), nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+	MemoryContextSwitchTo(context);
 	return SPI_processed;
 }
 
