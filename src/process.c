@@ -26,6 +26,7 @@
 #include "process.h"
 
 volatile sig_atomic_t mf_shutdown_requested = false;
+bool		mf_process_is_ours = false;
 
 static volatile sig_atomic_t in_statement = false;
 static char *last_reported_error = NULL;
@@ -81,6 +82,7 @@ mf_process_connect(Oid database, const char *name)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname(name);
 	mf_process_settings();
+	mf_process_is_ours = true;
 }
 
 /*

@@ -14,6 +14,9 @@
 /* SIGTERM has reached this process */
 extern volatile sig_atomic_t mf_shutdown_requested;
 
+/* Connected by mf_process_connect(): a worker or a listener, with its settings */
+extern bool mf_process_is_ours;
+
 /* Handlers of SIGHUP, SIGTERM and SIGINT; then signals are let in. */
 extern void mf_process_signals(void);
 
