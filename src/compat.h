@@ -87,13 +87,6 @@ mf_current_timeline(void)
 #define mf_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
 #endif
 
-/* 17: a background worker is known by its type */
-#if PG_VERSION_NUM >= 170000
-#define mf_am_background_worker() AmBackgroundWorkerProcess()
-#else
-#define mf_am_background_worker() IsBackgroundWorker
-#endif
-
 /* 18: stands before a declaration, not behind it */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

@@ -17,6 +17,7 @@
 #include "inquiry.h"
 #include "inquiry_log.h"
 #include "myfatoorah.h"
+#include "process.h"
 #include "request.h"
 #include "wake.h"
 
@@ -85,7 +86,7 @@ mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 	}
 	if (mf_payment_open(scope, sent, count, due))
 		mf_inquiry_wake();
-	if (!mf_am_background_worker())
+	if (!mf_process_is_ours)
 		mf_wake_inquiries_at_commit();
 }
 

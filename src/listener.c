@@ -210,7 +210,7 @@ begin_service(void)
 	service.extension = get_extension_oid(MF_EXTENSION, true);
 	service.schema = mf_extension_schema();
 	if (OidIsValid(service.schema))
-		SetUserIdAndSecContext(mf_worker_role(), SECURITY_LOCAL_USERID_CHANGE);
+		mf_process_take_role(mf_worker_role());
 	mf_process_commit_transaction();
 	mf_process_end_statements();
 	return OidIsValid(service.schema);

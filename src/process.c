@@ -26,6 +26,7 @@
 #include "process.h"
 
 volatile sig_atomic_t mf_shutdown_requested = false;
+bool		mf_process_is_ours = false;
 
 static volatile sig_atomic_t in_statement = false;
 static char *last_reported_error = NULL;
@@ -81,6 +82,7 @@ mf_process_connect(Oid database, const char *name)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname(name);
 	mf_process_settings();
+	mf_process_is_ours = true;
 }
 
 /*
@@ -136,13 +138,26 @@ mf_process_end_statements(void)
 	QueryCancelPending = false;
 }
 
-/* See process.h. */
+/*
+ * See process.h.  Triggers of others run in our transactions, as late as at
+ * their end.  They must not change the role: the session's own is a superuser.
+ * What forbids it may not outlive the transaction: the server wants it gone at
+ * the start of the next one, and an abort takes it away by itself.
+ */
 void
 mf_process_start_transaction(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	mf_process_take_role(GetUserId());
 	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/* See process.h. */
+void
+mf_process_take_role(Oid role)
+{
+	SetUserIdAndSecContext(role, SECURITY_LOCAL_USERID_CHANGE);
 }
 
 /* See process.h. */
@@ -151,6 +166,7 @@ mf_process_commit_transaction(void)
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	SetUserIdAndSecContext(GetUserId(), 0);
 	(void) pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }

@@ -14,6 +14,9 @@
 /* SIGTERM has reached this process */
 extern volatile sig_atomic_t mf_shutdown_requested;
 
+/* Connected by mf_process_connect(): a worker or a listener, with its settings */
+extern bool mf_process_is_ours;
+
 /* Handlers of SIGHUP, SIGTERM and SIGINT; then signals are let in. */
 extern void mf_process_signals(void);
 
@@ -30,6 +33,9 @@ extern void mf_process_end_statements(void);
 /* A transaction with a snapshot, reported in pg_stat_activity and its statistics */
 extern void mf_process_start_transaction(void);
 extern void mf_process_commit_transaction(void);
+
+/* In a transaction: if that commits, the process goes on as this role for good. */
+extern void mf_process_take_role(Oid role);
 
 /*
  * DROP EXTENSION waits for us here, or we for it, but never both in the middle

@@ -23,6 +23,7 @@
 
 #include "compat.h"
 #include "myfatoorah.h"
+#include "process.h"
 #include "sql.h"
 
 static void begin_scope(MfSqlScope *scope, Oid schema, Oid role);
@@ -49,9 +50,9 @@ begin_scope(MfSqlScope *scope, Oid schema, Oid role)
 	GetUserIdAndSecContext(&scope->userid, &scope->security_context);
 	SetUserIdAndSecContext(role, scope->security_context | SECURITY_LOCAL_USERID_CHANGE);
 
-	/* the worker process has set it once and for all */
+	/* our processes have set it once and for all; the background workers of others run what users want, as sessions do */
 	scope->guc_level = 0;
-	if (!mf_am_background_worker())
+	if (!mf_process_is_ours)
 	{
 		scope->guc_level = NewGUCNestLevel();
 		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
@@ -73,10 +74,14 @@ mf_sql_end(MfSqlScope *scope)
 	SetUserIdAndSecContext(scope->userid, scope->security_context);
 }
 
-/* See sql.h. */
+/*
+ * See sql.h.  SPI leaves its own memory context behind, which ends with the
+ * scope; what a caller reads from the result is wanted where it was before.
+ */
 uint64
 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *values, const char *nulls)
 {
+	MemoryContext context = CurrentMemoryContext;
 	int			result;
 
 	if (statement->plan == NULL || statement->schema != scope->schema)
@@ -85,6 +90,7 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 	result = SPI_execute_plan(statement->plan, unconstify(Datum *, values), nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+	MemoryContextSwitchTo(context);
 	return SPI_processed;
 }
 

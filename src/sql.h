@@ -48,7 +48,8 @@ extern void mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema);
 /*
  * Runs a statement with "nargs" values; nulls is NULL if there are none, else
  * as for SPI_execute_plan().  Returns the number of rows; results are in
- * SPI_tuptable.  "snapshot" is always a fresh one.
+ * SPI_tuptable.  "snapshot" is always a fresh one.  The memory context stays
+ * the caller's.
  */
 extern uint64 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement,
 							 const Datum *values, const char *nulls);

@@ -267,12 +267,14 @@ begin_service(void)
 	if (mf_shutdown_requested)
 		leave(MF_END_RESTART);
 	start_transaction();
-	my_extension = get_extension_oid(MF_EXTENSION, true);
-	my_schema = mf_extension_schema();
-	wanted = OidIsValid(my_schema);
+	do
+		my_extension = get_extension_oid(MF_EXTENSION, true);
+	while (OidIsValid(my_extension) && !mf_process_lock_extension(my_extension));
+	wanted = OidIsValid(my_extension);
 	if (wanted)
 	{
-		SetUserIdAndSecContext(mf_worker_role(), SECURITY_LOCAL_USERID_CHANGE);
+		my_schema = mf_extension_schema();
+		mf_process_take_role(mf_worker_role());
 		guard_identity();
 		mf_sender_sweep(my_schema);
 	}
@@ -425,7 +427,8 @@ round_error(void)
 		/* a row that somebody has locked is blamed another time */
 		SetConfigOption("lock_timeout", SHORT_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 		start_transaction();
-		mf_sender_blame(my_schema, error->message);
+		if (mf_process_lock_extension(my_extension))
+			mf_sender_blame(my_schema, error->message);
 		mf_process_commit_transaction();
 	}
 	PG_CATCH();

@@ -82,6 +82,19 @@ $mf->insert($node, 'third', 'not dropped');
 $mf->wait_status($node, 'third', 'not dropped');
 is($mf->worker_pid($node, 'third'), $pid, 'a DROP EXTENSION that is rolled back leaves the worker alone');
 
+# A worker that starts meanwhile waits for it before it touches the tables: else each could wait for the other.
+my $dropping = $node->background_psql('third');
+$dropping->query_safe('SET client_min_messages = warning; BEGIN; DROP EXTENSION myfatoorah CASCADE');
+sql('third', "SELECT pg_terminate_backend($pid)");
+my $waits = "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.datname = 'third' AND a.backend_type = 'myfatoorah worker' AND pid <> $pid";
+$mf->wait_for($node, 'postgres', "SELECT count(*) $waits AND NOT granted AND locktype = 'object' AND classid = 'pg_extension'::regclass", 1);
+is(sql('postgres', "SELECT count(*) $waits AND relation >= 16384"), 0, 'a worker that starts during DROP EXTENSION waits for it, and locks nothing before');
+$dropping->query_safe('ROLLBACK');
+$dropping->quit;
+$mf->insert($node, 'third', 'not dropped again');
+$mf->wait_status($node, 'third', 'not dropped again');
+$pid = $mf->worker_pid($node, 'third');
+
 my @references = hang('third', 5);
 is(scalar @references, 5, 'five requests hang');
 $offset = -s $node->logfile;
@@ -223,6 +236,8 @@ pass('several databases at once');
 sql('postgres', 'CREATE DATABASE plain');
 sql('postgres', 'CREATE DATABASE closed');
 sql('closed', 'CREATE EXTENSION myfatoorah');
+# one that was still connecting would not be let in
+$mf->wait_worker($node, 'closed');
 sql('postgres', 'ALTER DATABASE closed ALLOW_CONNECTIONS false');
 sql('postgres', 'CREATE DATABASE pattern');
 sql('pattern', 'CREATE EXTENSION myfatoorah');

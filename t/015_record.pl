@@ -74,6 +74,20 @@ is(sql("SELECT DISTINCT shown, doubled = 2 * invoice_value FROM mf_invoice WHERE
 	'BEFORE triggers may change columns of their own; generated ones are kept');
 sql('DROP TRIGGER note ON mf_invoice; DROP TRIGGER note_account ON mf_invoice; DROP TRIGGER show ON mf_invoice; TRUNCATE seen');
 
+# They cannot take on the role of the session, a superuser: not at once, and not at the end of the transaction.
+sql(q{
+	CREATE FUNCTION climb() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN EXECUTE TG_ARGV[0]; INSERT INTO public.seen VALUES (NEW.id, 'climbed'); RETURN NULL;
+		EXCEPTION WHEN insufficient_privilege THEN INSERT INTO public.seen VALUES (NEW.id, TG_NAME); RETURN NULL; END $$;
+	CREATE TRIGGER climb AFTER UPDATE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION climb('RESET ROLE');
+	CREATE TRIGGER climb_authorization AFTER UPDATE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION climb('SET SESSION AUTHORIZATION DEFAULT');
+	CREATE CONSTRAINT TRIGGER climb_late AFTER UPDATE ON mf_invoice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION climb('RESET ROLE');
+});
+same_record('with triggers that want another role');
+is(sql(q{SELECT what, role, count(*) FROM seen GROUP BY 1, 2 ORDER BY 1}),
+	join("\n", map { "$_|myfatoorah_worker|40" } qw(climb climb_authorization climb_late)), 'no trigger becomes the superuser');
+sql('DROP TRIGGER climb ON mf_invoice; DROP TRIGGER climb_authorization ON mf_invoice; DROP TRIGGER climb_late ON mf_invoice; TRUNCATE seen');
+
 # By statement, with transition tables: only SQL does that.
 sql(q{
 	CREATE FUNCTION note_all() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -83,7 +97,7 @@ sql(q{
 });
 same_record('with a statement trigger');
 is(sql(q{SELECT what, count(*) FROM seen GROUP BY 1 ORDER BY 1}), "queued>sending|20\nsending>sent|20", 'it sees all rows of both changes');
-is(sql('SELECT count(*) FROM mf_attempt WHERE made_sent'), 40, 'the history has rows of its own then');
+is(sql('SELECT count(*) FROM mf_attempt WHERE made_sent'), 60, 'the history has rows of its own then');
 sql('DROP TRIGGER note_all ON mf_invoice; DROP FUNCTION note_all()');
 
 # What users give the tables of the worker is theirs, too: by SQL again. And what only their triggers could tell apart is the same.

@@ -98,7 +98,8 @@ sub wait_up
 {
 	my ($class, $node) = @_;
 
-	return $class->until_true('a connection', sub { $node->psql('postgres', 'SELECT 1', timeout => 10) == 0 });
+	# psql dies of a refusal, maybe before it has been handed the query: that is an error of the writer's then
+	return $class->until_true('a connection', sub { (eval { $node->psql('postgres', 'SELECT 1', timeout => 10) } // 2) == 0 });
 }
 
 # kill_processes(node, pid ...): SIGKILL of processes attached to shared memory, so that all restart
