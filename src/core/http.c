@@ -32,7 +32,8 @@
 /* Sockets are watched for so long after the last request, in nanoseconds. */
 #define LINGER (INT64_C(50) * 1000000)
 
-#define EVENTS_AT_ONCE 256
+/* So that what has ended is told, and what was submitted begins, before all of a burst is read */
+#define EVENTS_AT_ONCE 32
 
 /* Goes to "failed" with the name of the option if libcurl refuses it. */
 #define SETMOPT(multi, option, value) \
