@@ -166,6 +166,10 @@ watch(MfHttp *http, int fd, uint32_t events, bool watched)
  * any case because it did not watch the socket before.  New connections have
  * none, for theirs is watched all the time.  Should a cork stay in, the kernel
  * sends after 200 ms.
+ *
+ * That is worth it where a thread sends one request after the other.  A caller
+ * that sends one and waits is better off if the head is under way already while
+ * the body is being written.
  */
 static void
 set_cork(MfHttpSocket *sock, int fd, bool corked)
@@ -181,7 +185,8 @@ start_resting(MfHttp *http, MfHttpSocket *sock, int fd)
 {
 	if (sock->resting)
 		return;
-	set_cork(sock, fd, true);
+	if (http->wake_fd >= 0)
+		set_cork(sock, fd, true);
 	sock->resting = true;
 	sock->prev = -1;
 	sock->next = http->first_resting;
