@@ -144,7 +144,7 @@ mutate asked_twice 'a question that is there already gets a second row' src/tabl
 	's/\t\tif \(conflict\)\n\t\t\tbreak;\n//' 015_record
 mutate none_011 '' src/worker.c '' 011_locks
 mutate wait_for_lock 'the worker waits for what somebody has locked' src/table.c \
-	's/mode, LockWaitSkip/mode, LockWaitBlock/' 011_locks
+	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 011_locks
 mutate over_the_window 'more leave at once than max_in_flight allows' src/circuit.c \
 	's/return circuit->in_flight < circuit->window && /return /' 015_record
 mutate keep_ready 'what was claimed ahead is never given back' src/sender.c \
