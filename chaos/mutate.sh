@@ -135,7 +135,7 @@ mutate any_row 'what is recorded row by row goes to whatever row lies there now'
 mutate no_statement 'statement triggers of users are passed over' src/table.c \
 	's/relation->trigdesc != NULL &&/false \&\&/' 015_record
 mutate not_plain 'what users have made of the agenda and of attempts is passed over' src/table.c \
-	's/\(columns > 0 && !mf_table_is_plain\(relation, columns\)\)/false/' 015_record
+	's/\(columns > 0 && !is_plain\(relation, columns\)\)/false/' 015_record
 mutate unseen_attempt 'triggers before an update do not see the attempt yet' src/record.c \
 	's/recorder->watched \|\| //' 015_record
 mutate row_context 'what trigger functions keep is freed with each row' src/table.c \

@@ -24,12 +24,16 @@
 #include "compat.h"
 #include "table.h"
 
+static bool is_plain(Relation relation, int columns);
 static EState *make_state(Relation relation, const AttrNumber *updated);
 static int	write_waiting(MfTable *table, bool new_only);
 
-/* See table.h. */
-bool
-mf_table_is_plain(Relation relation, int columns)
+/*
+ * Whether nothing about the table needs SQL, it has so many columns, and the
+ * current role may insert: no triggers, rules, policies, generated columns.
+ */
+static bool
+is_plain(Relation relation, int columns)
 {
 	TupleDesc	desc = RelationGetDescr(relation);
 
@@ -46,7 +50,7 @@ mf_table_open(Oid schema, const char *name, const AttrNumber *updated, int colum
 	Relation	relation = table_open(get_relname_relid(name, schema), RowExclusiveLock);
 	MfTable    *table;
 
-	if ((columns > 0 && !mf_table_is_plain(relation, columns)) || relation->rd_rules != NULL ||
+	if ((columns > 0 && !is_plain(relation, columns)) || relation->rd_rules != NULL ||
 		(relation->trigdesc != NULL &&
 		 (relation->trigdesc->trig_update_before_statement || relation->trigdesc->trig_update_after_statement)))
 	{

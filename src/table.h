@@ -33,12 +33,6 @@ typedef struct MfTable
 } MfTable;
 
 /*
- * Whether nothing about the table needs SQL, it has so many columns, and the
- * current role may insert: no triggers, rules, policies, generated columns.
- */
-extern bool mf_table_is_plain(Relation relation, int columns);
-
-/*
  * Opens a table of the schema for updates of the columns (0-terminated, NULL for
  * none), in the current memory context.  "columns" is 0, or how many a table has
  * that must be plain.  NULL if it is not, or has rules or statement-level triggers
