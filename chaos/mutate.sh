@@ -96,6 +96,8 @@ mutate not_told 'the thread of the transport keeps to itself that a request has 
 	's/set_event\(http->done_fd\);//' core/test_http_thread
 mutate not_woken 'the thread of the transport is not told of a request' src/core/http_thread.c \
 	's/if \(wake\)\n\t\tset_event/if (false)\n\t\tset_event/' core/test_http_thread
+mutate open_lookups 'handlers run on the threads in which names are looked up' src/core/http.c \
+	's/(\t\tmf_http_block_signals\(&http->signals\);)/\t\tpthread_sigmask(SIG_SETMASK, NULL, &http->signals);/' core/test_http_lookup
 mutate open_signals 'handlers of the worker run on the thread of the transport' src/core/http_thread.c \
 	's/mf_http_block_signals\(&saved\);\n\tfailure/sigprocmask(SIG_BLOCK, NULL, &saved);\n\tfailure/' core/test_http_thread
 mutate told_for_ever 'an answer that was fetched is announced again and again' src/core/http_thread.c \
@@ -154,6 +156,8 @@ mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry
 mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/queue_admin.c \
 	's/\tmf_pause_at_commit\(\);\n//' 015_record
 mutate none_010 '' src/worker.c '' 010_accounts
+mutate old_key 'that a key file was changed is not seen if all else of it is the same' src/account_secret.c \
+	's/ && now\.changed == file->changed//' 010_accounts
 mutate old_mapping 'a user mapping that has changed is not looked up' src/account.c \
 	's/mapping_changes\+\+;//' 010_accounts
 mutate none_050 '' src/worker.c '' 050_payment

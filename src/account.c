@@ -50,6 +50,7 @@ typedef struct CachedTarget
 	long		connect_timeout_ms;
 	char	   *key;
 	char	   *key_file;		/* from which the key was read, else NULL */
+	MfSecretFile file;			/* what that was */
 	uint64		mappings;		/* value of mapping_changes when it was found there */
 	MfHttpTarget *target;
 } CachedTarget;
@@ -67,7 +68,7 @@ static uint64 mapping_changes = 0;
 static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
 static void count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue);
-static char *get_api_key(const MfAccount *account, Oid roleid, char **file);
+static char *get_api_key(const MfAccount *account, Oid roleid, char **path, MfSecretFile *file);
 static bool same_options(const CachedTarget *cached, const MfAccount *account);
 static bool same_text(const char *a, const char *b);
 static void free_cached(CachedTarget *cached);
@@ -225,6 +226,7 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 	char		error[MF_HTTP_ERROR_SIZE];
 	char	   *key;
 	char	   *key_file;
+	MfSecretFile file;
 	uint64		mappings = mapping_changes;
 
 	for (cached = cached_targets; cached != NULL; cached = cached->next)
@@ -233,19 +235,16 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 			break;
 	}
 
-	/* where the key comes from is looked up after a change, what its file holds each time */
-	if (cached == NULL || cached->mappings != mappings)
-		key = get_api_key(account, roleid, &key_file);
-	else
-	{
-		key_file = cached->key_file;
-		key = key_file != NULL ? mf_read_secret_file("api_key_file", key_file) : pstrdup(cached->key);
-	}
+	if (cached != NULL && cached->mappings == mappings && same_options(cached, account) &&
+		(cached->key_file == NULL || mf_secret_file_unchanged(cached->key_file, &cached->file)))
+		return cached->target;
 
+	key = get_api_key(account, roleid, &key_file, &file);
 	if (cached != NULL && strcmp(cached->key, key) == 0 && same_text(cached->key_file, key_file) &&
 		same_options(cached, account))
 	{
 		mf_wipe_string(key);
+		cached->file = file;
 		cached->mappings = mappings;
 		return cached->target;
 	}
@@ -264,6 +263,7 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 	cached->connect_timeout_ms = account->connect_timeout_ms;
 	cached->key = MemoryContextStrdup(TopMemoryContext, key);
 	cached->key_file = key_file;
+	cached->file = file;
 	cached->mappings = mappings;
 	mf_wipe_string(key);
 
@@ -354,17 +354,18 @@ free_cached(CachedTarget *cached)
 
 /*
  * The key of the role's user mapping, else of PUBLIC's; palloc'd, to be wiped
- * by the caller.  *file is the name of its file, NULL if it is an option.
+ * by the caller.  *path is that of its file, NULL if it is an option.
  */
 static char *
-get_api_key(const MfAccount *account, Oid roleid, char **file)
+get_api_key(const MfAccount *account, Oid roleid, char **path, MfSecretFile *file)
 {
 	bool		own;
 	List	   *options = mapping_options(account->serverid, roleid, &own);
 	ListCell   *lc;
 	const char *mapped;
 
-	*file = NULL;
+	*path = NULL;
+	memset(file, 0, sizeof(*file));
 	foreach(lc, options)
 	{
 		DefElem    *def = (DefElem *) lfirst(lc);
@@ -373,8 +374,8 @@ get_api_key(const MfAccount *account, Oid roleid, char **file)
 			return pstrdup(defGetString(def));
 		if (strcmp(def->defname, "api_key_file") == 0)
 		{
-			*file = defGetString(def);
-			return mf_read_secret_file(def->defname, *file);
+			*path = defGetString(def);
+			return mf_read_secret_file(def->defname, *path, file);
 		}
 	}
 

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "access/genam.h"
@@ -30,11 +31,18 @@
 /* Secrets of one account, all user mappings together */
 #define MAX_WEBHOOK_SECRETS 64
 
+/*
+ * Two changes of a file within one tick of its file system's clock look like
+ * one: what has changed so recently, in seconds, is read again.
+ */
+#define COARSEST_CLOCK 3
+
+static bool file_state(int dir, const char *path, int flags, MfSecretFile *file);
 static int	webhook_secrets(const MfAccount *account, char **secrets, bool count_only);
 
 /* See account_secret.h. */
 char *
-mf_read_secret_file(const char *option, const char *path)
+mf_read_secret_file(const char *option, const char *path, MfSecretFile *file)
 {
 	char		full[MAXPGPATH];
 	char		buffer[MF_SECRET_MAX + 2];
@@ -64,6 +72,9 @@ mf_read_secret_file(const char *option, const char *path)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the file of option \"%s\" can be used by others: \"%s\"", option, full),
 				 errhint("Run: chmod 0600 %s", full)));
+	if (file != NULL)
+		file->known = file_state(fd, "", AT_EMPTY_PATH, file) &&
+			file->changed / INT64CONST(1000000000) + COARSEST_CLOCK < (int64) time(NULL);
 
 	length = read(fd, buffer, sizeof(buffer) - 1);
 	if (length < 0)
@@ -90,6 +101,42 @@ mf_read_secret_file(const char *option, const char *path)
 	secret = pstrdup(buffer);
 	explicit_bzero(buffer, sizeof(buffer));
 	return secret;
+}
+
+/* See account_secret.h. */
+bool
+mf_secret_file_unchanged(const char *path, const MfSecretFile *file)
+{
+	MfSecretFile now;
+
+	/* the server's processes stay in the data directory */
+	return file->known && file_state(AT_FDCWD, path, 0, &now) &&
+		now.device_major == file->device_major && now.device_minor == file->device_minor &&
+		now.inode == file->inode && now.size == file->size && now.mode == file->mode &&
+		now.modified == file->modified && now.changed == file->changed;
+}
+
+/* Asks the file system itself, without its caches; false if that is not possible. */
+static bool
+file_state(int dir, const char *path, int flags, MfSecretFile *file)
+{
+#ifdef AT_STATX_FORCE_SYNC
+	struct statx st;
+
+	if (statx(dir, path, flags | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) != 0 ||
+		(st.stx_mask & STATX_BASIC_STATS) != STATX_BASIC_STATS)
+		return false;
+	file->device_major = st.stx_dev_major;
+	file->device_minor = st.stx_dev_minor;
+	file->inode = st.stx_ino;
+	file->size = st.stx_size;
+	file->mode = st.stx_mode;
+	file->modified = st.stx_mtime.tv_sec * INT64CONST(1000000000) + st.stx_mtime.tv_nsec;
+	file->changed = st.stx_ctime.tv_sec * INT64CONST(1000000000) + st.stx_ctime.tv_nsec;
+	return true;
+#else
+	return false;
+#endif
 }
 
 /* See account_secret.h. */
@@ -155,7 +202,7 @@ webhook_secrets(const MfAccount *account, char **secrets, bool count_only)
 				continue;
 			if (!count_only)
 				secrets[count] = strcmp(def->defname + len - strlen("_file"), "_file") == 0 ?
-					mf_read_secret_file(def->defname, defGetString(def)) : pstrdup(defGetString(def));
+					mf_read_secret_file(def->defname, defGetString(def), NULL) : pstrdup(defGetString(def));
 			count++;
 		}
 	}

@@ -269,6 +269,41 @@ is(key_of_call(), 1, 'or has a key of its own');
 $session->query_safe("ALTER USER MAPPING FOR PUBLIC SERVER keys OPTIONS (DROP api_key, ADD api_key_file 'keys.key')");
 is(key_of_call(), 2, 'or a file again');
 $mf->write_key($node, 'second-key', 'keys.key');
+
+# A file that has not changed for a while is not read again, but looked at: whatever happens to it shows. Its time of
+# modification is put back each time, so that this is not what gives it away.
+my %aged = (
+	over => sub { my $path = shift; open(my $fh, '+<', $path) or die; print $fh "third-key\n"; close $fh; },
+	renamed => sub { rename($node->data_dir . '/aged.other', shift) or die; },
+	linked => sub { my $path = shift; unlink $path; symlink('keys.third', $path) or die; },
+	open => sub { chmod 0644, shift; },
+	gone => sub { unlink shift; });
+$mf->setup_account($node, 'postgres', $keys, account => "aged_$_") for sort keys %aged;
+$mf->write_key($node, 'third-key', 'aged.other');
+# whole seconds, for so much utime() takes
+utime(time, time, glob($node->data_dir . '/aged*'));
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM pg_ls_dir('.') f WHERE f LIKE 'aged%' AND (pg_stat_file(f)).change > now() - interval '5 s'",
+	0);
+sub aged_call
+{
+	my ($what, $reference) = @_;
+
+	$session->query("SELECT mf_send_payment('x', 1, customer_reference => '$reference.', account => 'aged_$what')");
+	my $error = $session->{stderr};
+	$session->{stderr} = '';
+	return $error =~ /(could not open|can be used by others)/ ? $1 : $error eq '' ? key_of($reference) : $error;
+}
+foreach my $what (sort keys %aged)
+{
+	my $path = $node->data_dir . "/aged_$what.key";
+	my @before = (stat $path)[8, 9];
+
+	is(aged_call($what, "$what read"), 0, "a key file that has not changed for a while ($what)");
+	is(aged_call($what, "$what again"), 0, "and again ($what)");
+	$aged{$what}->($path);
+	utime(@before, $path) if $what ne 'linked' && -e $path;
+	is(aged_call($what, "$what changed"), { open => 'can be used by others', gone => 'could not open' }->{$what} // 2, "seen at once: $what");
+}
 $session->quit;
 
 # Options that are wrong: the row shows it, the others go on, and once it is mended the row is sent, by itself or when

@@ -99,6 +99,7 @@ typedef enum ReadResult
 } ReadResult;
 
 static bool is_integer(const char *literal);
+static bool add_node(cJSON *object, const char *name, cJSON *node);
 static bool add_text(cJSON *object, const char *name, const char *value);
 static bool add_json(cJSON *object, const char *name, const char *value, bool number);
 static bool add_time(cJSON *object, const char *name, const char *value);
@@ -130,11 +131,20 @@ is_integer(const char *literal)
 	return len > 0 && len <= MAX_INTEGER_DIGITS && literal[len] == '\0';
 }
 
+/* Gives a node, which may be NULL, to the object.  The name is not copied. */
+static bool
+add_node(cJSON *object, const char *name, cJSON *node)
+{
+	if (node != NULL && cJSON_AddItemToObjectCS(object, name, node))
+		return true;
+	cJSON_Delete(node);
+	return false;
+}
+
 static bool
 add_text(cJSON *object, const char *name, const char *value)
 {
-	return mf_utf8_valid(value, strlen(value)) &&
-		cJSON_AddStringToObject(object, name, value) != NULL;
+	return mf_utf8_valid(value, strlen(value)) && add_node(object, name, cJSON_CreateString(value));
 }
 
 /*
@@ -146,14 +156,12 @@ add_json(cJSON *object, const char *name, const char *value, bool number)
 {
 	cJSON	   *node = mf_json_parse(value, strlen(value), NULL, NULL);
 
-	if (node == NULL)
-		return false;
-	if ((number && !mf_json_is_number(node)) || !cJSON_AddItemToObject(object, name, node))
+	if (number && node != NULL && !mf_json_is_number(node))
 	{
 		cJSON_Delete(node);
 		return false;
 	}
-	return true;
+	return add_node(object, name, node);
 }
 
 static bool
@@ -165,7 +173,7 @@ add_time(cJSON *object, const char *name, const char *value)
 		return false;
 	time[10] = 'T';
 	time[19] = '\0';			/* the samples have no fractions */
-	return cJSON_AddStringToObject(object, name, time) != NULL;
+	return add_node(object, name, cJSON_CreateString(time));
 }
 
 static bool

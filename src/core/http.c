@@ -74,8 +74,8 @@ mf_http_error(char *error, size_t error_size, const char *format,...)
  */
 
 /*
- * Threads that libcurl starts inherit the mask; handlers of the owner must
- * never run on them.
+ * A thread inherits the mask of the one that starts it; handlers of the owner
+ * must never run on any other.
  */
 void
 mf_http_block_signals(sigset_t *saved)
@@ -87,25 +87,22 @@ mf_http_block_signals(sigset_t *saved)
 }
 
 /*
- * With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to us: one that a write to a
- * closed connection left pending is taken away here.
+ * libcurl looks up names in threads: signals are blocked from now on until it
+ * returns to mf_http_perform().  In the transport's own thread they always are.
  */
-void
-mf_http_restore_signals(const sigset_t *saved)
+int
+mf_http_lookup_starts(void *resolver, void *reserved, void *arg)
 {
-	sigset_t	pending;
+	MfHttp	   *http = arg;
 
-	if (sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1)
+	(void) resolver;
+	(void) reserved;
+	if (http->wake_fd < 0 && !http->signals_blocked)
 	{
-		const struct timespec no_time = {0, 0};
-		sigset_t	broken_pipe;
-
-		sigemptyset(&broken_pipe);
-		sigaddset(&broken_pipe, SIGPIPE);
-		while (sigtimedwait(&broken_pipe, NULL, &no_time) < 0 && errno == EINTR)
-			;
+		mf_http_block_signals(&http->signals);
+		http->signals_blocked = true;
 	}
-	pthread_sigmask(SIG_SETMASK, saved, NULL);
+	return 0;
 }
 
 int64_t
@@ -158,7 +155,7 @@ init_libcurl(char *error, size_t error_size)
 	return false;
 }
 
-/* NULL with an error message if that fails; signals must be blocked. */
+/* NULL with an error message if that fails. */
 CURLM *
 mf_http_make_multi(MfHttp *http, char *error, size_t error_size)
 {
@@ -187,6 +184,7 @@ mf_http_create(char *error, size_t error_size)
 {
 	MfHttp	   *http;
 	sigset_t	saved;
+	bool		initialized;
 
 	http = calloc(1, sizeof(MfHttp));
 	if (http == NULL)
@@ -207,30 +205,25 @@ mf_http_create(char *error, size_t error_size)
 	}
 
 	mf_http_block_signals(&saved);
-	if (!init_libcurl(error, error_size))
-		goto failed;
-	http->multi = mf_http_make_multi(http, error, error_size);
+	initialized = init_libcurl(error, error_size);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	if (initialized)
+		http->multi = mf_http_make_multi(http, error, error_size);
 	if (http->multi == NULL)
-		goto failed;
-	mf_http_restore_signals(&saved);
+	{
+		close(http->epoll);
+		free(http);
+		return NULL;
+	}
 	return http;
-
-failed:
-	mf_http_restore_signals(&saved);
-	close(http->epoll);
-	free(http);
-	return NULL;
 }
 
 void
 mf_http_destroy(MfHttp *http)
 {
-	sigset_t	saved;
-
 	if (http == NULL)
 		return;
 	mf_http_stop_thread(http);
-	mf_http_block_signals(&saved);
 	while (http->running != NULL)
 	{
 		MfHttpRecord *record = http->running->record;
@@ -250,7 +243,6 @@ mf_http_destroy(MfHttp *http)
 	}
 	if (http->multi != NULL)
 		curl_multi_cleanup(http->multi);
-	mf_http_restore_signals(&saved);
 	close(http->epoll);
 	free(http->sockets);
 	free(http);
@@ -334,8 +326,6 @@ set_kept(MfHttp *http, size_t kept)
 void
 mf_http_follow_need(MfHttp *http, int64_t now)
 {
-	sigset_t	saved;
-
 	http->idle_since = 0;
 	if (http->busy > http->peak)
 		http->peak = http->busy;
@@ -346,9 +336,7 @@ mf_http_follow_need(MfHttp *http, int64_t now)
 	if (http->peak < http->kept && http->kept > MIN_KEPT)
 	{
 		set_kept(http, http->peak > MIN_KEPT ? http->peak : MIN_KEPT);
-		mf_http_block_signals(&saved);
 		mf_http_transfer_trim(http);
-		mf_http_restore_signals(&saved);
 	}
 	http->peak = http->busy;
 	http->peak_since = now;
@@ -414,23 +402,29 @@ act(MfHttp *http, curl_socket_t fd, int events)
 void
 mf_http_perform(MfHttp *http)
 {
-	sigset_t	saved;
+	bool		news = (http->busy > 0 || http->submitted.first == NULL);
 
 	if (http->threaded)
 	{
 		mf_http_trade(http);
 		return;
 	}
-	mf_http_block_signals(&saved);
 	mf_http_begin(http, &http->submitted);
-	mf_http_step(http, 0);
+	/* none of what begins only now */
+	if (news)
+		mf_http_wait(http, 0);
+	mf_http_step(http);
 	mf_http_list_move(&http->done, &http->ended);
-	mf_http_restore_signals(&saved);
+	if (http->signals_blocked)
+	{
+		pthread_sigmask(SIG_SETMASK, &http->signals, NULL);
+		http->signals_blocked = false;
+	}
 }
 
 /* See http_private.h. */
 void
-mf_http_step(MfHttp *http, int timeout_ms)
+mf_http_wait(MfHttp *http, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
 	int			n;
@@ -464,6 +458,12 @@ mf_http_step(MfHttp *http, int timeout_ms)
 			what |= CURL_CSELECT_OUT;
 		act(http, events[i].data.fd, what);
 	}
+}
+
+/* See http_private.h. */
+void
+mf_http_step(MfHttp *http)
+{
 	if (http->deadline >= 0 && mf_http_clock() >= http->deadline)
 	{
 		http->deadline = -1;

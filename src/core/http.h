@@ -3,10 +3,10 @@
  *	  POST requests on one libcurl multi handle, with evidence of what left.
  *
  * Plain C: no PostgreSQL header, no palloc, no longjmp.  All functions belong
- * to one thread, the owner.  All signals are blocked around every call into
- * libcurl that may start a thread, which inherits the mask of the caller, or
- * write to a connection.  Nothing here blocks: the owner waits on mf_http_fd()
- * for at most mf_http_timeout() milliseconds and then calls mf_http_perform().
+ * to one thread, the owner, which must ignore SIGPIPE, as PostgreSQL's processes
+ * do.  The threads that libcurl starts have all signals blocked.  Nothing here
+ * blocks: the owner waits on mf_http_fd() for at most mf_http_timeout()
+ * milliseconds and then calls mf_http_perform().
  *
  * That call does the work itself, or, after mf_http_start_thread(), exchanges
  * requests and answers with a thread that does it.  For the owner it is the same.

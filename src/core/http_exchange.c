@@ -126,7 +126,7 @@ mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 	exchange->body_len = body_len;
 	exchange->response = response;
 	response[0] = '\0';
-	mf_http_error(exchange->host, sizeof(exchange->host), "%s", target->host);
+	memcpy(exchange->host, target->host, strnlen(target->host, sizeof(exchange->host) - 1));
 
 	mf_http_target_use(target);
 	http->in_flight++;
@@ -297,14 +297,9 @@ void
 mf_http_abort(MfHttp *http, MfHttpExchange *exchange)
 {
 	MfHttpRecord *record = (MfHttpRecord *) exchange;
-	sigset_t	saved;
 
 	if (exchange->transfer != NULL)
-	{
-		mf_http_block_signals(&saved);
 		mf_http_transfer_end(exchange->transfer, false);
-		mf_http_restore_signals(&saved);
-	}
 	else
 	{
 		/* not begun, or not handed out yet */

@@ -69,6 +69,7 @@ typedef struct MfHttpTransfer
 	MfHttpRecord *record;		/* NULL while idle */
 	CURL	   *easy;
 	char	   *url;			/* what CURLOPT_URL is set to */
+	CURLU	   *parts;			/* of that */
 	char		error[CURL_ERROR_SIZE];
 
 	/* of the exchange */
@@ -144,6 +145,10 @@ struct MfHttp
 	int			done_fd;		/* for the owner, -1 = none */
 	bool		gate_closed;	/* atomic */
 
+	/* of the owner while libcurl looks up a name for it: its mask */
+	bool		signals_blocked;
+	sigset_t	signals;
+
 	/* of the thread */
 	CURLM	   *multi;
 	int			epoll;
@@ -170,16 +175,18 @@ struct MfHttp
 extern void mf_http_error(char *error, size_t error_size, const char *format,...) __attribute__((format(printf, 3, 4)));
 
 extern void mf_http_block_signals(sigset_t *saved);
-extern void mf_http_restore_signals(const sigset_t *saved);
+extern int	mf_http_lookup_starts(void *resolver, void *reserved, void *arg);
 
 extern CURLM *mf_http_make_multi(MfHttp *http, char *error, size_t error_size);
 extern void mf_http_follow_need(MfHttp *http, int64_t now);
 
 /*
- * Waits for events for so many milliseconds (-1 = without a limit) and does what
- * they ask for; then until when to wait next time.  Signals must be blocked.
+ * The first waits for events for so many milliseconds (-1 = without a limit) and
+ * does what they ask for.  The second does what it is time for and collects what
+ * has ended.  The third tells for how long to wait next time.
  */
-extern void mf_http_step(MfHttp *http, int timeout_ms);
+extern void mf_http_wait(MfHttp *http, int timeout_ms);
+extern void mf_http_step(MfHttp *http);
 extern long mf_http_step_timeout(MfHttp *http);
 
 /* http_thread.c; the first exchanges requests and answers with the thread */
@@ -209,7 +216,7 @@ extern void mf_http_target_free(MfHttpTarget *target);
 extern void mf_http_target_use(MfHttpTarget *target);
 extern void mf_http_target_unuse(MfHttpTarget *target);
 
-/* http_transfer.c: easy handles; signals must be blocked */
+/* http_transfer.c: easy handles */
 extern MfHttpTransfer *mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size);
 extern void mf_http_transfer_free(MfHttpTransfer *transfer);
 extern MfHttpTransfer *mf_http_transfer_take(MfHttpTarget *target, char *error, size_t error_size);
@@ -218,7 +225,7 @@ extern void mf_http_transfer_drop_idle(MfHttpTransfer *transfer);
 extern void mf_http_transfer_trim(MfHttp *http);
 extern bool mf_http_transfer_set_request(MfHttpTransfer *transfer, const MfHttpRecord *record, char *error, size_t error_size);
 
-/* http_exchange.c; signals must be blocked where libcurl is called */
+/* http_exchange.c */
 extern void mf_http_list_append(MfHttpList *list, MfHttpRecord *record);
 extern void mf_http_list_move(MfHttpList *to, MfHttpList *from);
 extern void mf_http_list_free(MfHttpList *list);

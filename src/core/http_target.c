@@ -168,7 +168,6 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	MfHttpTarget *target;
 	MfHttpTransfer *transfer;
 	char	   *authorization = NULL;
-	sigset_t	saved;
 	int			len;
 	bool		done;
 
@@ -198,7 +197,6 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	target->timeout_ms = options->timeout_ms;
 	target->connect_timeout_ms = options->connect_timeout_ms;
 
-	mf_http_block_signals(&saved);
 	done = read_base_url(target, options->base_url, error, error_size);
 	if (done && options->ca_file != NULL)
 	{
@@ -238,7 +236,6 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 		mf_http_target_free(target);
 		target = NULL;
 	}
-	mf_http_restore_signals(&saved);
 	if (target == NULL)
 		return NULL;
 	target->next = http->targets;
@@ -281,7 +278,6 @@ void
 mf_http_target_unuse(MfHttpTarget *target)
 {
 	MfHttp	   *http = target->http;
-	sigset_t	saved;
 
 	target->users--;
 	if (!target->released || target->users > 0)
@@ -297,9 +293,7 @@ mf_http_target_unuse(MfHttpTarget *target)
 		mf_http_thread_free_target(http, target);
 		return;
 	}
-	mf_http_block_signals(&saved);
 	mf_http_target_free(target);
-	mf_http_restore_signals(&saved);
 }
 
 /* Nothing of it may be running, and it must not be listed any more. */

@@ -55,7 +55,7 @@ mf_http_start_thread(MfHttp *http, char *error, size_t error_size)
 	/* it inherits the mask */
 	mf_http_block_signals(&saved);
 	failure = pthread_create(&http->thread, NULL, run, http);
-	mf_http_restore_signals(&saved);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (failure != 0)
 	{
 		mf_http_error(error, error_size, "could not create a thread: %s", strerror(failure));
@@ -72,7 +72,6 @@ void
 mf_http_stop_thread(MfHttp *http)
 {
 	MfHttpList	waiting;
-	sigset_t	saved;
 
 	if (!http->threaded)
 		return;
@@ -90,9 +89,7 @@ mf_http_stop_thread(MfHttp *http)
 	mf_http_list_move(&waiting, &http->submitted);
 	http->submitted = waiting;
 	http->to_begin.first = http->to_begin.last = NULL;
-	mf_http_block_signals(&saved);
 	free_targets(http->to_free);
-	mf_http_restore_signals(&saved);
 	http->to_free = NULL;
 	close_events(http);
 }
@@ -132,7 +129,8 @@ run(void *arg)
 
 		free_targets(to_free);
 		mf_http_begin(http, &to_begin);
-		mf_http_step(http, (int) timeout_ms);
+		mf_http_wait(http, (int) timeout_ms);
+		mf_http_step(http);
 	}
 	pthread_mutex_unlock(&http->lock);
 	return NULL;

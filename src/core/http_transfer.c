@@ -64,6 +64,7 @@ mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size)
 	SETOPT(easy, CURLOPT_PROTOCOLS_STR, target->plain ? "http" : "https");
 	SETOPT(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	SETOPT(easy, CURLOPT_PROXY, "");
+	SETOPT(easy, CURLOPT_NOPROXY, "*");
 	SETOPT(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	SETOPT(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	SETOPT(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
@@ -72,6 +73,8 @@ mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size)
 	SETOPT(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	SETOPT(easy, CURLOPT_MAXLIFETIME_CONN, MAX_CONNECTION_SECONDS);
 	SETOPT(easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_SECONDS);
+	SETOPT(easy, CURLOPT_RESOLVER_START_FUNCTION, mf_http_lookup_starts);
+	SETOPT(easy, CURLOPT_RESOLVER_START_DATA, target->http);
 	SETOPT(easy, CURLOPT_SOCKOPTFUNCTION, mf_http_socket_made);
 	SETOPT(easy, CURLOPT_SOCKOPTDATA, target->http);
 	SETOPT(easy, CURLOPT_CLOSESOCKETFUNCTION, mf_http_socket_close);
@@ -130,32 +133,29 @@ mf_http_transfer_free(MfHttpTransfer *transfer)
 {
 	if (transfer->easy != NULL)
 		curl_easy_cleanup(transfer->easy);
+	curl_url_cleanup(transfer->parts);
 	free(transfer->url);
 	free(transfer);
 }
 
 /*
  * A handle of this target to serve one exchange: the one used last, or a new
- * one, for which another target's may have to go.  Signals need not be blocked.
+ * one, for which another target's may have to go.
  */
 MfHttpTransfer *
 mf_http_transfer_take(MfHttpTarget *target, char *error, size_t error_size)
 {
 	MfHttp	   *http = target->http;
 	MfHttpTransfer *transfer = target->idle;
-	sigset_t	saved;
 
 	if (transfer != NULL)
 	{
 		unlink_idle(transfer);
 		return transfer;
 	}
-	mf_http_block_signals(&saved);
 	if (http->oldest_idle != NULL && http->busy + http->idle_count >= http->kept)
 		mf_http_transfer_drop_idle(http->oldest_idle);
-	transfer = mf_http_transfer_create(target, error, error_size);
-	mf_http_restore_signals(&saved);
-	return transfer;
+	return mf_http_transfer_create(target, error, error_size);
 }
 
 /* Puts a handle that is no longer busy by for the target's next request. */
@@ -225,7 +225,10 @@ mf_http_transfer_trim(MfHttp *http)
 		mf_http_transfer_drop_idle(http->oldest_idle);
 }
 
-/* Sets what differs from request to request. */
+/*
+ * Sets what differs from request to request.  libcurl would take the same URL
+ * to pieces each time; with CURLOPT_CURLU it has them.
+ */
 bool
 mf_http_transfer_set_request(MfHttpTransfer *transfer, const MfHttpRecord *record, char *error, size_t error_size)
 {
@@ -243,7 +246,16 @@ mf_http_transfer_set_request(MfHttpTransfer *transfer, const MfHttpRecord *recor
 		mf_http_error(error, error_size, "out of memory");
 		return false;
 	}
+	if (transfer->parts == NULL)
+		transfer->parts = curl_url();
+	if (transfer->parts == NULL ||
+		curl_url_set(transfer->parts, CURLUPART_URL, transfer->url, 0) != CURLUE_OK)
+	{
+		mf_http_error(error, error_size, "the URL is not valid");
+		goto failed;
+	}
 	SETOPT(transfer->easy, CURLOPT_URL, transfer->url);
+	SETOPT(transfer->easy, CURLOPT_CURLU, transfer->parts);
 	return true;
 
 failed:
