@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define USER_AGENT "myfatoorah/1.0"
+
 static bool part_is_absent(CURLU *url, CURLUPart part);
 static bool is_loopback(const char *host);
 static bool read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size);
@@ -212,6 +214,7 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 				add_header(&target->headers, authorization) &&
 				add_header(&target->headers, "Content-Type: application/json") &&
 				add_header(&target->headers, "Accept: application/json") &&
+				add_header(&target->headers, "User-Agent: " USER_AGENT) &&
 				add_header(&target->headers, "Expect:"));
 		if (authorization != NULL)
 			explicit_bzero(authorization, (size_t) len);

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define USER_AGENT "myfatoorah/1.0"
-
 /* Trust stores read from disk again after this many seconds */
 #define CA_CACHE_SECONDS 600L
 
@@ -109,7 +107,6 @@ mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size)
 	/* what: a POST from our own callback, once */
 	SETOPT(easy, CURLOPT_POST, 1L);
 	SETOPT(easy, CURLOPT_HTTPHEADER, target->headers);
-	SETOPT(easy, CURLOPT_USERAGENT, USER_AGENT);
 	SETOPT(easy, CURLOPT_READFUNCTION, mf_http_serve_body);
 	SETOPT(easy, CURLOPT_READDATA, transfer);
 	SETOPT(easy, CURLOPT_SEEKFUNCTION, mf_http_refuse_rewind);
