@@ -147,6 +147,8 @@ mutate asked_twice 'a question that is there already gets a second row' src/tabl
 mutate none_011 '' src/worker.c '' 011_locks
 mutate wait_for_lock 'the worker waits for what somebody has locked' src/table.c \
 	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 011_locks
+mutate late_limit 'a higher max_in_flight counts only once something was answered' src/circuit.c \
+	's/circuit->failures == 0 && circuit->window >= circuit->limit/false/' 010_accounts
 mutate over_the_window 'more leave at once than max_in_flight allows' src/circuit.c \
 	's/return circuit->in_flight < circuit->window && /return /' 015_record
 mutate keep_ready 'what was claimed ahead is never given back' src/sender.c \

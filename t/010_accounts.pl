@@ -72,15 +72,19 @@ sql("ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight)");
 # Silent: every place in flight is taken by requests that hang
 #
 my $before = $sandbox->count(%$send);
-sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '7', ADD timeout '4s')");
+sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '7', ADD timeout '6s')");
 $sandbox->hang;
 $mf->insert_many($node, 'postgres', 'silent', 9);
 $sandbox->wait_count($send, $before + 7) or die "they are not sent\n";
 good_goes_on('no answer');
 is($sandbox->count(%$send), $before + 7, 'max_in_flight bounds what hangs');
+sql("ALTER SERVER myfatoorah OPTIONS (SET max_in_flight '8')");
+good_goes_on('no answer, more allowed');
+$sandbox->wait_count($send, $before + 8) or die "a higher max_in_flight does not count\n";
+is(states('silent'), 'queued 1, sending 8', 'a higher one counts at once, while all of them hang');
 $sandbox->clear_faults;
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'silent-%' AND status IN ('sent', 'unknown')", 9);
-is(states('silent'), 'sent 2, unknown 7', 'what hung is unknown, the rest is sent');
+is(states('silent'), 'sent 1, unknown 8', 'what hung is unknown, the rest is sent');
 sql("ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight, DROP timeout)");
 
 #
