@@ -96,6 +96,10 @@ mutate not_told 'the thread of the transport keeps to itself that a request has 
 	's/set_event\(http->done_fd\);//' core/test_http_thread
 mutate not_woken 'the thread of the transport is not told of a request' src/core/http_thread.c \
 	's/if \(wake\)\n\t\tset_event/if (false)\n\t\tset_event/' core/test_http_thread
+mutate lost_burst 'what has not begun is lost when the thread of the transport ends' src/core/http_thread.c \
+	's/\thttp->to_begin = to_begin;\n//' core/test_http_thread
+mutate whole_burst 'nothing of a burst leaves before all of it has a connection' src/core/http_exchange.c \
+	's/count\+\+ < AT_ONCE/++count/' core/test_http
 mutate open_lookups 'handlers run on the threads in which names are looked up' src/core/http.c \
 	's/(\t\tmf_http_block_signals\(&http->signals\);)/\t\tpthread_sigmask(SIG_SETMASK, NULL, &http->signals);/' core/test_http_lookup
 mutate open_signals 'handlers of the worker run on the thread of the transport' src/core/http_thread.c \

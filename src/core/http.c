@@ -32,9 +32,6 @@
 /* Sockets are watched for so long after the last request, in nanoseconds. */
 #define LINGER (INT64_C(50) * 1000000)
 
-/* So that what has ended is told, and what was submitted begins, before all of a burst is read */
-#define EVENTS_AT_ONCE 32
-
 /* Goes to "failed" with the name of the option if libcurl refuses it. */
 #define SETMOPT(multi, option, value) \
 	do { \
@@ -402,15 +399,16 @@ act(MfHttp *http, curl_socket_t fd, int events)
 void
 mf_http_perform(MfHttp *http)
 {
-	bool		news = (http->busy > 0 || http->submitted.first == NULL);
+	bool		news;
 
 	if (http->threaded)
 	{
 		mf_http_trade(http);
 		return;
 	}
-	mf_http_begin(http, &http->submitted);
 	/* none of what begins only now */
+	news = (http->busy > 0 || http->submitted.first == NULL);
+	mf_http_begin(http, &http->submitted);
 	if (news)
 		mf_http_wait(http, 0);
 	mf_http_step(http);
@@ -426,11 +424,11 @@ mf_http_perform(MfHttp *http)
 void
 mf_http_wait(MfHttp *http, int timeout_ms)
 {
-	struct epoll_event events[EVENTS_AT_ONCE];
+	struct epoll_event events[AT_ONCE];
 	int			n;
 	int			i;
 
-	n = epoll_wait(http->epoll, events, EVENTS_AT_ONCE, timeout_ms);
+	n = epoll_wait(http->epoll, events, AT_ONCE, timeout_ms);
 	for (i = 0; i < n; i++)
 	{
 		int			what = 0;

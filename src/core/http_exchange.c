@@ -134,13 +134,14 @@ mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 	return exchange;
 }
 
-/* Gives requests to libcurl; those that it refuses have ended. */
+/* Gives the first of them to libcurl; those that it refuses have ended. */
 void
 mf_http_begin(MfHttp *http, MfHttpList *records)
 {
 	MfHttpRecord *record;
+	int			count = 0;
 
-	while ((record = take_first(records)) != NULL)
+	while (count++ < AT_ONCE && (record = take_first(records)) != NULL)
 	{
 		char		error[MF_HTTP_ERROR_SIZE] = "";
 

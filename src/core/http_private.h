@@ -40,6 +40,13 @@
 /* libcurl's least: it holds one for each request until its answer is there. */
 #define UPLOAD_BUFFER_SIZE 16384L
 
+/*
+ * So many requests are begun, and so many sockets served, before it is the turn
+ * of the other and of what has ended: the first of a burst are under way while
+ * the last still wait for their connections.
+ */
+#define AT_ONCE 32
+
 /* An exchange and what else is known of it */
 typedef struct MfHttpRecord
 {

@@ -99,11 +99,11 @@ static void *
 run(void *arg)
 {
 	MfHttp	   *http = arg;
+	MfHttpList	to_begin = {NULL, NULL};
 
 	for (;;)
 	{
 		MfHttpList	ended = {NULL, NULL};
-		MfHttpList	to_begin = {NULL, NULL};
 		MfHttpTarget *to_free;
 		long		timeout_ms;
 
@@ -117,9 +117,9 @@ run(void *arg)
 			http->told = true;
 		}
 		mf_http_list_move(&http->to_hand_out, &ended);
+		mf_http_list_move(&to_begin, &http->to_begin);
 		if (http->stop)
 			break;
-		mf_http_list_move(&to_begin, &http->to_begin);
 		to_free = http->to_free;
 		http->to_free = NULL;
 		if (to_begin.first != NULL)
@@ -132,6 +132,8 @@ run(void *arg)
 		mf_http_wait(http, (int) timeout_ms);
 		mf_http_step(http);
 	}
+	/* what has not begun is the owner's again */
+	http->to_begin = to_begin;
 	pthread_mutex_unlock(&http->lock);
 	return NULL;
 }

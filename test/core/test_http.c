@@ -122,10 +122,10 @@ test_exchange(void **state)
 	/* to the letter: nothing is sent that we do not know of */
 	expected = text("POST %s HTTP/1.1\r\n"
 					"Host: 127.0.0.1:%d\r\n"
-					"User-Agent: myfatoorah/1.0\r\n"
 					"Authorization: Bearer %s\r\n"
 					"Content-Type: application/json\r\n"
 					"Accept: application/json\r\n"
+					"User-Agent: myfatoorah/1.0\r\n"
 					"Content-Length: %zu\r\n"
 					"\r\n%s", PATH, server->port, KEY, strlen(BODY), BODY);
 	server_stop(server);
@@ -822,6 +822,39 @@ test_signal_mask(void **state)
 	server_stop(server);
 }
 
+/* The first of a burst leave while the last have no connection yet. */
+static void
+test_burst(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	const int	burst = 200;
+	int			before;
+	int			i;
+
+	(void) state;
+	mf_http_stop_thread(http);
+	before = count_descriptors();
+	for (i = 0; i < burst; i++)
+		post(http, target, BODY, NULL);
+	mf_http_perform(http);
+	/* the server, in this program, has its ends of them too */
+	assert_in_range(count_descriptors() - before, 1, burst / 2);
+	assert_int_equal(mf_http_timeout(http), 0);
+	for (i = 0; i < burst; i++)
+	{
+		MfHttpExchange *exchange = finish_one(http);
+
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+	}
+	assert_int_equal(server_requests(server), burst);
+	assert_int_equal(mf_http_in_flight(http), 0);
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
 int
 main(void)
 {
@@ -842,6 +875,7 @@ main(void)
 		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_destroy_in_flight),
 		cmocka_unit_test(test_thousands),
+		cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_signal_mask),
 	};
