@@ -186,7 +186,7 @@ serve_until_told(Connection *connection)
 {
 	if (connection_read_request(connection))
 		connection_reply(connection, "200 OK", ACCEPTED);
-	while (*(volatile bool *) connection->server->arg == false)
+	while (!__atomic_load_n((bool *) connection->server->arg, __ATOMIC_SEQ_CST))
 		usleep(1000);
 }
 
@@ -217,7 +217,7 @@ test_closed_while_idle(void **state)
 		exchange_many(http, target, 10);
 		if (round == 0)
 			assert_int_equal(mf_http_timeout(http), -1);
-		told = true;
+		__atomic_store_n(&told, true, __ATOMIC_SEQ_CST);
 		assert_true(server_wait_closed(server, 10));
 		if (round == 1)
 		{
