@@ -22,7 +22,8 @@
 static MfHttpSocket *find_socket(const MfHttp *http, int fd);
 static MfHttpSocket *make_socket(MfHttp *http, int fd);
 static bool watch(MfHttp *http, int fd, uint32_t events, bool watched);
-static void set_cork(MfHttpSocket *sock, int fd, bool corked);
+static void cork(MfHttpSocket *sock, int fd);
+static void flush(int fd);
 static void start_resting(MfHttp *http, MfHttpSocket *sock, int fd);
 static void stop_resting(MfHttp *http, MfHttpSocket *sock);
 
@@ -123,7 +124,7 @@ mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
 		if (sock->resting)
 			stop_resting(http, sock);
 		if (sock->corked)
-			set_cork(sock, fd, false);
+			flush(fd);
 		if (sock->events == events)
 			return 0;
 	}
@@ -162,22 +163,31 @@ watch(MfHttp *http, int fd, uint32_t events, bool watched)
 /*
  * libcurl writes the head and the body of a request one after the other.  With
  * a cork they leave in one packet: it is put in when the connection begins to
- * rest, and taken out when libcurl waits for the answer, which it announces in
- * any case because it did not watch the socket before.  New connections have
- * none, for theirs is watched all the time.  Should a cork stay in, the kernel
- * sends after 200 ms.
+ * rest for the first time, and what it holds back is sent when libcurl waits
+ * for the answer, which it announces in any case because it did not watch the
+ * socket before.  New connections have none, for theirs is watched all the
+ * time.  Whatever else is held back, the kernel sends after 200 ms.
  *
  * That is worth it where a thread sends one request after the other.  A caller
  * that sends one and waits is better off if the head is under way already while
  * the body is being written.
  */
 static void
-set_cork(MfHttpSocket *sock, int fd, bool corked)
+cork(MfHttpSocket *sock, int fd)
 {
-	int			value = corked;
+	int			yes = 1;
 
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
-	sock->corked = corked;
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_CORK, &yes, sizeof(yes));
+	sock->corked = true;
+}
+
+/* Sends what the cork holds back; it stays: see TCP_NODELAY in tcp(7). */
+static void
+flush(int fd)
+{
+	int			yes = 1;
+
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 }
 
 static void
@@ -185,8 +195,8 @@ start_resting(MfHttp *http, MfHttpSocket *sock, int fd)
 {
 	if (sock->resting)
 		return;
-	if (http->wake_fd >= 0)
-		set_cork(sock, fd, true);
+	if (http->wake_fd >= 0 && !sock->corked)
+		cork(sock, fd);
 	sock->resting = true;
 	sock->prev = -1;
 	sock->next = http->first_resting;

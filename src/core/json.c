@@ -36,7 +36,6 @@ typedef struct Parser
 	char	   *scratch;
 	size_t		value_at;
 
-	const char **names;			/* for finding duplicates, made when needed */
 	size_t		values;			/* nodes so far */
 	int			depth;
 	cJSON	   *open[MF_JSON_MAX_DEPTH];
@@ -416,27 +415,19 @@ compare_names(const void *a, const void *b)
 static void
 check_duplicates(Parser *parser, const cJSON *object, int members)
 {
+	const char *names[MF_JSON_MAX_MEMBERS];
 	const cJSON *member;
 	int			n = 0;
 	int			i;
 
 	if (members < 2)
 		return;
-	if (parser->names == NULL)
-	{
-		parser->names = malloc(MF_JSON_MAX_MEMBERS * sizeof(char *));
-		if (parser->names == NULL)
-		{
-			fail(parser, MF_JSON_OUT_OF_MEMORY);
-			return;
-		}
-	}
 	cJSON_ArrayForEach(member, object)
-		parser->names[n++] = member->string;
-	qsort(parser->names, (size_t) n, sizeof(char *), compare_names);
+		names[n++] = member->string;
+	qsort(names, (size_t) n, sizeof(char *), compare_names);
 	for (i = 1; i < n; i++)
 	{
-		if (strcmp(parser->names[i - 1], parser->names[i]) == 0)
+		if (strcmp(names[i - 1], names[i]) == 0)
 		{
 			fail(parser, "duplicate member name");
 			return;
@@ -569,7 +560,6 @@ mf_json_parse(const char *text, size_t len, const char **error, size_t *offset)
 	else
 		root = parse(&parser);
 	free(parser.scratch);
-	free(parser.names);
 	if (parser.error != NULL)
 	{
 		cJSON_Delete(root);
