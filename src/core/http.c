@@ -156,8 +156,13 @@ init_libcurl(char *error, size_t error_size)
 CURLM *
 mf_http_make_multi(MfHttp *http, char *error, size_t error_size)
 {
-	CURLM	   *multi = curl_multi_init();
+	sigset_t	saved;
+	CURLM	   *multi;
 
+	/* some day it may start its threads here */
+	mf_http_block_signals(&saved);
+	multi = curl_multi_init();
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (multi == NULL)
 	{
 		mf_http_error(error, error_size, "out of memory");
