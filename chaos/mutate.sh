@@ -100,6 +100,8 @@ mutate lost_burst 'what has not begun is lost when the thread of the transport e
 	's/\thttp->to_begin = to_begin;\n//' core/test_http_thread
 mutate whole_burst 'nothing of a burst leaves before all of it has a connection' src/core/http_exchange.c \
 	's/count\+\+ < AT_ONCE/++count/' core/test_http
+mutate old_path 'a question goes to where the last invoice went' src/core/http_transfer.c \
+	's/(\t\tcurl_url_set\()(transfer->parts)/\t\t(strstr(transfer->url, "Send") != NULL \&\& $1$2/; s/(transfer->url, 0\)) (!= CURLUE_OK)/$1 $2)/' core/test_http
 mutate open_lookups 'handlers run on the threads in which names are looked up' src/core/http.c \
 	's/(\t\tmf_http_block_signals\(&http->signals\);)/\t\tpthread_sigmask(SIG_SETMASK, NULL, &http->signals);/' core/test_http_lookup
 mutate open_signals 'handlers of the worker run on the thread of the transport' src/core/http_thread.c \

@@ -157,6 +157,48 @@ test_reuse(void **state)
 	server_stop(server);
 }
 
+/* Answers with the line of the request. */
+static void
+serve_path_of_request(Connection *connection)
+{
+	while (connection_read_request(connection))
+	{
+		char	   *line = strndup(connection->request, strcspn(connection->request, "\r"));
+
+		connection_reply(connection, "200 OK", line);
+		free(line);
+	}
+}
+
+/* Each request goes to its own path, though all of them have one handle and one connection after the other. */
+static void
+test_paths(void **state)
+{
+	static const char *const paths[] = {"/v2/SendPayment", "/v2/GetPaymentStatus", "/v2/GetPaymentStatus",
+	"/v2/SendPayment", "/v2/GetPaymentStatus"};
+	Server	   *server = server_start(serve_path_of_request, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+	{
+		char		error[256] = "";
+		char	   *expected = text("POST %s HTTP/1.1", paths[i]);
+		MfHttpExchange *exchange;
+
+		assert_non_null(mf_http_post(http, target, paths[i], strdup(BODY), strlen(BODY), 0, NULL, error, sizeof(error)));
+		exchange = finish_one(http);
+		assert_string_equal(exchange->response, expected);
+		assert_int_equal(exchange->connection_reused, i > 0);
+		mf_http_exchange_free(exchange);
+		free(expected);
+	}
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
 /* Two keys on one host share a connection and must not be mixed up. */
 static void
 serve_key_of_request(Connection *connection)
@@ -862,6 +904,7 @@ main(void)
 		cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_two_keys),
+		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_chunked),
 		cmocka_unit_test(test_interim_answer),
 		cmocka_unit_test(test_large_bodies),
