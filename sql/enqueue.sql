@@ -56,7 +56,7 @@ SELECT count(*) FROM pg_temp.mine WHERE customer_name = 'for free';
 -- Wrong arguments are told at the first firing, by name.
 CREATE DOMAIN estate.invoice_number AS bigint;
 CREATE TYPE estate.mood AS ENUM ('good', 'bad');
-CREATE TABLE estate.probe (tenant text, amount numeric, day date, flag boolean, small int, big bigint, num numeric, txt text, dom estate.invoice_number, mood estate.mood, "Te nant" text, doc jsonb, methods int[], "5" text);
+CREATE TABLE estate.probe (tenant text, amount numeric, day date, flag boolean, small int, big bigint, num numeric, txt text, dom estate.invoice_number, mood estate.mood, "Te nant" text, doc jsonb, methods int[], "5" text, empty_big bigint, empty_num numeric, empty_txt text, empty_dom estate.invoice_number);
 CREATE FUNCTION pg_temp.mapped(VARIADIC arguments text[]) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	result text;
@@ -88,7 +88,7 @@ SELECT pg_temp.also('user_defined_field=' || c) FROM unnest(ARRAY['txt', 'Te nan
 SELECT pg_temp.mapped('account=''held''', 'customer_name=tenant', 'invoice_value=' || c) FROM unnest(ARRAY['small', 'big', 'dom', 'txt', 'day', 'flag', 'doc']) c;
 SELECT pg_temp.also(a) FROM unnest(ARRAY['send_at=day', 'send_at=small', 'send_at=''2031-02-03''', 'send_at=''someday''', 'customer_address=doc', 'customer_address=txt', 'customer_address=''{"Block": "2"}''', 'customer_address=''{''',
 	'invoice_payment_methods=methods', 'invoice_payment_methods=small', 'priority=small', 'priority=big', 'priority=''7''', 'priority=''high''', 'shipping_method=''9''', 'user_defined_field=''''', 'user_defined_field=''''''''']) a;
-SELECT pg_temp.also(a) FROM unnest(ARRAY['id=big', 'id=num', 'id=txt', 'id=dom', 'id=small', 'id=day', 'id=none', 'id=''5''', 'id=']) a;
+SELECT pg_temp.also(a) FROM unnest(ARRAY['id=empty_big', 'id=empty_num', 'id=empty_txt', 'id=empty_dom', 'id=small', 'id=day', 'id=none', 'id=''5''', 'id=']) a;
 SELECT pg_temp.also('id=big', 'id=num');
 
 -- Other kinds of triggers are refused.
@@ -123,6 +123,15 @@ CREATE TRIGGER invoice AFTER INSERT ON estate.bill FOR EACH ROW EXECUTE FUNCTION
 INSERT INTO estate.bill VALUES ('one', 1, 1), ('two', 2, 2), ('three', 3, 1);
 INSERT INTO estate.bill_2 (who, much, region) VALUES ('directly', 4, 2);
 SELECT b.tableoid::regclass, b.who, i.customer_name = b.who AND i.invoice_value = b.much AS same FROM estate.bill b JOIN mf_invoice i ON i.id = b.invoice ORDER BY i.id;
+
+-- A row that has its invoice makes no other: one that moves to another partition, or comes from a backup
+SELECT max(id) AS latest FROM pg_temp.mine \gset
+UPDATE estate.bill SET region = 3 - region, much = much + 1;
+INSERT INTO estate.bill SELECT 'copied', much, region, invoice FROM estate.bill WHERE who = 'one';
+SELECT b.tableoid::regclass, b.who, i.customer_name, i.invoice_value FROM estate.bill b JOIN mf_invoice i ON i.id = b.invoice ORDER BY i.id, b.who;
+SELECT count(*) AS more FROM pg_temp.mine WHERE id > :latest;
+UPDATE estate.bill SET region = 3 - region, invoice = NULL WHERE who = 'two';
+SELECT count(*) AS wanted FROM pg_temp.mine WHERE id > :latest;
 
 -- Changes of the table after the first firing
 CREATE TABLE estate.changing (spare int, who text, much numeric, other text, invoice bigint);

@@ -87,6 +87,15 @@ SELECT mf_cancel(id) FROM pg_temp.mine WHERE customer_name = '[fault:no]';
 SELECT regexp_replace(mf_test.try(format('SELECT mf_retry(%s)', id)), '[0-9]+ cannot', 'N cannot') FROM pg_temp.mine WHERE customer_name = '[fault:no]';
 DELETE FROM pg_temp.mine WHERE customer_name = '[fault:no]';
 
+-- Whoever decides later that it is sent has the last word about what somebody wanted to cancel.
+INSERT INTO mf_invoice (customer_name, invoice_value, reference, status, attempts, cancel_requested)
+	VALUES ('cancel, then retry', 1, 'then.retry', 'rejected', 1, true), ('cancel, then resend', 1, 'then.resend', 'review', 1, true);
+SELECT mf_retry(id) FROM pg_temp.mine WHERE customer_name = 'cancel, then retry';
+SELECT mf_resolve(id, 'resend', 'wanted after all') FROM pg_temp.mine WHERE customer_name = 'cancel, then resend';
+SELECT cancel_requested FROM pg_temp.mine WHERE customer_name LIKE 'cancel, then%';
+CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM pg_temp.mine WHERE customer_name LIKE 'cancel, then%' AND status NOT IN ('sent', 'cancelled'))$$);
+SELECT customer_name, status, reference FROM pg_temp.mine WHERE customer_name LIKE 'cancel, then%' ORDER BY id;
+
 -- A refusal of the account itself pauses it, with the reason; nothing is lost, and the same reference goes again.
 CALL mf_test.fault('[{"shape": 8, "times": 1}]');
 INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('branch', 'problem', 1);

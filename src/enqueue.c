@@ -106,6 +106,12 @@ mf_enqueue(PG_FUNCTION_ARGS)
 	mapping = get_mapping(trigger, get_func_namespace(fcinfo->flinfo->fn_oid));
 
 	desc = RelationGetDescr(trigger->tg_relation);
+	if (mapping->id_column != 0 && !heap_attisnull(trigger->tg_trigtuple, mapping->id_column, desc))
+	{
+		/* it has its invoice: moved between partitions, copied, or restored */
+		SPI_finish();
+		return PointerGetDatum(NULL);
+	}
 	for (i = 0; i < mapping->source_count; i++)
 	{
 		if (mapping->sources[i].constant != NULL)

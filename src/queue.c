@@ -111,6 +111,8 @@ static MfStatement apply_statement = {
 	"  invoice_id = coalesce(t.invoice_id::int8, i.invoice_id), "
 	"  invoice_url = coalesce(t.invoice_url, i.invoice_url), last_error = t.error, "
 	"  duplicate_suspected = (i.duplicate_suspected OR t.duplicate > 0) AND t.duplicate >= 0, "
+	/* only people take these ways, and what they decide later counts */
+	"  cancel_requested = i.cancel_requested AND NOT (t.from_status IN ('rejected', 'review') AND t.to_status = 'queued'), "
 	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
 	"FROM t WHERE i.id = t.invoice",
 	13, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
