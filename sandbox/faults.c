@@ -190,9 +190,9 @@ take_member(FaultRule *rule, const cJSON *m, Buf *error)
 	{
 		if (!take_integer(m, name, 100, &n, error))
 			return false;
-		if (n < 200 || n > 599)
+		if (n < 100 || n > 599)
 		{
-			buf_puts(error, "status must be from 200 to 599");
+			buf_puts(error, "status must be from 100 to 599");
 			return false;
 		}
 		f->status = (int) n;
@@ -238,7 +238,8 @@ take_member(FaultRule *rule, const cJSON *m, Buf *error)
 	}
 	if (strcmp(name, "headers") == 0)
 		return take_headers(m, f, error);
-	if (strcmp(name, "create") == 0 || strcmp(name, "close") == 0 || strcmp(name, "never") == 0)
+	if (strcmp(name, "create") == 0 || strcmp(name, "close") == 0 || strcmp(name, "never") == 0 ||
+		strcmp(name, "fill") == 0)
 	{
 		if (!cJSON_IsBool(m))
 		{
@@ -249,6 +250,8 @@ take_member(FaultRule *rule, const cJSON *m, Buf *error)
 			f->create = cJSON_IsTrue(m);
 		else if (strcmp(name, "close") == 0)
 			f->close = cJSON_IsTrue(m);
+		else if (strcmp(name, "fill") == 0)
+			f->fill = cJSON_IsTrue(m);
 		else if (cJSON_IsTrue(m))
 		{
 			f->answer_end = END_STALL;

@@ -31,6 +31,7 @@ typedef struct Fault
 	int status; /* 0: the true one */
 	bool has_body;
 	Buf body;
+	bool fill; /* body names parts of the true answer */
 	char *content_type;
 	int header_count;
 	char *header_names[FAULT_MAX_HEADERS];

@@ -19,6 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fill.h"
+
 #define MAX_BODY (1024 * 1024)
 #define CONNECTION_MEMORY (32 * 1024)
 #define MAX_CONNECTIONS 16000
@@ -391,13 +393,18 @@ apply_fault(Request *r, const Fault *f)
 		a->status = f->status != 0 ? f->status : made_up ? 200 : a->status;
 		if (f->has_body || f->status != 0)
 		{
-			a->body.len = 0;
-			if (f->has_body)
+			Buf truth = a->body;
+
+			memset(&a->body, 0, sizeof(a->body));
+			if (f->has_body && f->fill)
+				fill_body(&a->body, &f->body, &truth, r->subject.reference);
+			else if (f->has_body)
 				buf_put(&a->body, f->body.data, f->body.len);
 			else if (r->throttled)
 				buf_printf(&a->body,
 						   "{\"Message\":\"API calls quota exceeded! maximum admitted %lld per Second.\"}",
 						   (long long) f->throttle);
+			buf_free(&truth);
 		}
 		a->content_type = "application/json; charset=utf-8";
 		if (r->throttled)
@@ -428,14 +435,14 @@ look_at(Request *r)
 	bool silent = f != NULL && f->answer_end != END_NORMAL && f->answer_at == 0;
 
 	store_lock();
-	if (f == NULL || f->create == 1 || (!replaced && (f->create != 0 || !silent)))
+	if (f == NULL || f->create == 1 || f->fill || (!replaced && (f->create != 0 || !silent)))
 	{
 		if (r->route == ROUTE_PAGE)
 			page_answer(r);
 		else if (r->route == ROUTE_HOME)
 			home_answer(r);
 		else
-			api_answer(r, f == NULL || f->create != 0);
+			api_answer(r, f == NULL || f->create == 1 || (f->create != 0 && !replaced));
 	}
 	if (f != NULL)
 		apply_fault(r, f);
@@ -464,7 +471,7 @@ send_answer(Request *r)
 						(int64_t) a->body.len, a->invoice_id);
 		store_unlock();
 	}
-	if (f != NULL && (f->has_raw || f->answer_end != END_NORMAL))
+	if (f != NULL && (f->has_raw || f->answer_end != END_NORMAL || a->status < 200))
 	{
 		Buf raw = {0};
 

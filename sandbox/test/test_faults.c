@@ -15,6 +15,7 @@ static void test_matching(void);
 static void test_shapes(void);
 static void test_bodies(void);
 static void test_create(void);
+static void test_fill(void);
 static void test_delays(void);
 static void test_never(void);
 static void test_throttle(void);
@@ -247,6 +248,50 @@ test_create(void)
 }
 
 /*
+ * test_fill
+ *		Any status with the number of the invoice that was made, or of none.
+ */
+static void
+test_fill(void)
+{
+	const char *body = "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\","
+					   "\"CustomerReference\":\"filled-102\"}";
+	size_t len;
+	char *text;
+	int fd;
+	Reply r;
+	Reply all;
+
+	arm("[{\"status\":409,\"create\":true,\"fill\":true,\"body\":\"{\\\"N\\\":{{InvoiceId}},\\\"U\\\":{{InvoiceURL}},"
+		"\\\"R\\\":{{CustomerReference}},\\\"X\\\":\\\"{{Other}}\\\"}\"},"
+		"{\"status\":302,\"create\":false,\"fill\":true,\"body\":\"[{{InvoiceId}}]\"},"
+		"{\"status\":102,\"create\":true,\"fill\":true,\"body\":\"[{{InvoiceId}}]\"}]");
+	r = send_reference("filled");
+	all = control("GET", "invoices?reference=filled", "");
+	CHECK(r.status == 409 && number_at(r.json, "N") > 0 &&
+			  number_at(r.json, "N") == number_at(all.json, "invoices.0.id"),
+		  "the number of the invoice made: %s", r.body);
+	CHECK(strcmp(text_at(r.json, "U"), text_at(all.json, "invoices.0.url")) == 0, "its address: %s", r.body);
+	CHECK(strcmp(text_at(r.json, "R"), "filled") == 0 && strcmp(text_at(r.json, "X"), "{{Other}}") == 0,
+		  "the reference, and nothing else is filled in: %s", r.body);
+	free_reply(&r);
+	free_reply(&all);
+	r = send_reference("not-filled");
+	CHECK(r.status == 302 && number_at(r.json, "0") > 0 && invoices_of("not-filled") == 0,
+		  "a number that nobody has: %s", r.body);
+	free_reply(&r);
+	text = compose("POST", "/v2/SendPayment", "", body, strlen(body), &len);
+	fd = dial();
+	send_all(fd, text, len);
+	r = read_to_end(fd, 5000);
+	CHECK(strncmp(r.raw, "HTTP/1.1 102 ", 13) == 0 && r.ending == CLOSED && invoices_of("filled-102") == 1,
+		  "a status below 200: %s", r.raw);
+	free_reply(&r);
+	close(fd);
+	free(text);
+}
+
+/*
  * test_delays
  *		Before creating, before answering; nobody else is held up.
  */
@@ -440,6 +485,7 @@ test_faults(void)
 	test_shapes();
 	test_bodies();
 	test_create();
+	test_fill();
 	test_delays();
 	test_never();
 	test_throttle();
