@@ -17,15 +17,18 @@
 #include "compat.h"
 #include "myfatoorah.h"
 
-/* Claimed ahead at most, and no more than the window: then one half is in the air while the other is recorded */
+/* Claimed ahead at most */
 #define AHEAD_MAX 250
 
-/* The most answers between two claims are remembered for so long. */
-#define BURST_MS 1000
+/* While an answer is so much later than it should be, none can be foreseen. */
+#define OVERDUE_US 20000
 
 static MfCircuit *circuits = NULL;
 
 static void back_off(MfCircuit *circuit, TimestampTz now);
+static void learn(MfCircuit *circuit, double took_us);
+static bool foreseeable(const MfCircuit *circuit, TimestampTz now);
+static TimestampTz expected_end(const MfCircuit *circuit, const MfAirborne *airborne);
 static TimestampTz fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity,
 							   TimestampTz now);
 
@@ -44,6 +47,7 @@ mf_circuit_get(const char *account)
 	circuit->account = MemoryContextStrdup(TopMemoryContext, account);
 	circuit->mark = DT_NOBEGIN;
 	dlist_init(&circuit->ready);
+	dlist_init(&circuit->air);
 	circuit->next = circuits;
 	circuits = circuit;
 	return circuit;
@@ -90,30 +94,80 @@ mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 
 /* See circuit.h. */
 int
-mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit,
+mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int64 horizon_us,
 				  TimestampTz now, TimestampTz *again)
 {
-	int			slots;
+	int			slots = mf_circuit_slots(circuit, max_in_flight, rate_limit, now, again);
+	int			ahead = 0;
+	dlist_iter	iter;
 
-	/* without answers no slot becomes free, and what is ready would wait in vain */
-	circuit->ahead = 0;
-	if (circuit->answers > 0 && circuit->failures == 0)
-	{
-		if (circuit->answers >= circuit->burst || now > circuit->burst_until)
-		{
-			circuit->burst = circuit->answers;
-			circuit->burst_until = TimestampTzPlusMilliseconds(now, BURST_MS);
-		}
-		circuit->ahead = Min(circuit->burst, Min(circuit->window, AHEAD_MAX));
-		circuit->answers = 0;
-	}
-	slots = mf_circuit_slots(circuit, max_in_flight, rate_limit, now, again);
 	if (circuit->retry_at > now)
 		return 0;
-	slots = Max(circuit->window - circuit->in_flight, 0) + circuit->ahead - circuit->ready_count;
+	if (foreseeable(circuit, now))
+	{
+		dlist_foreach(iter, &circuit->air)
+		{
+			if (ahead == AHEAD_MAX ||
+				expected_end(circuit, dlist_container(MfAirborne, node, iter.cur)) > now + horizon_us)
+				break;
+			ahead++;
+		}
+	}
+	slots = Max(circuit->window - circuit->in_flight, 0) + ahead - circuit->ready_count;
 	if (rate_limit > 0)
 		slots = Min(slots, (int) circuit->tokens - circuit->ready_count);
 	return Max(slots, 0);
+}
+
+/* See circuit.h. */
+TimestampTz
+mf_circuit_next_slot(const MfCircuit *circuit, TimestampTz now)
+{
+	int			uncovered = circuit->ready_count - Max(circuit->window - circuit->in_flight, 0);
+	dlist_iter	iter;
+
+	if (uncovered < 0)
+		return DT_NOBEGIN;
+	if (uncovered >= AHEAD_MAX || circuit->in_flight > circuit->window || !foreseeable(circuit, now))
+		return 0;
+	dlist_foreach(iter, unconstify(dlist_head *, &circuit->air))
+	{
+		if (uncovered-- == 0)
+			return expected_end(circuit, dlist_container(MfAirborne, node, iter.cur));
+	}
+	return 0;
+}
+
+/* Whether answers come as they did lately. */
+static bool
+foreseeable(const MfCircuit *circuit, TimestampTz now)
+{
+	dlist_head *air = unconstify(dlist_head *, &circuit->air);
+
+	return circuit->failures == 0 && circuit->answer_us > 0 && !dlist_is_empty(air) &&
+		expected_end(circuit, dlist_head_element(MfAirborne, node, air)) > now - OVERDUE_US;
+}
+
+/* By when nearly every such request has had its answer. */
+static TimestampTz
+expected_end(const MfCircuit *circuit, const MfAirborne *airborne)
+{
+	return airborne->since + (TimestampTz) (circuit->answer_us + 2.0 * circuit->answer_spread_us);
+}
+
+/* Smooths as TCP does its round-trip times. */
+static void
+learn(MfCircuit *circuit, double took_us)
+{
+	took_us = Max(took_us, 1.0);
+	if (circuit->answer_us <= 0)
+	{
+		circuit->answer_us = took_us;
+		circuit->answer_spread_us = took_us / 2.0;
+		return;
+	}
+	circuit->answer_spread_us += (fabs(took_us - circuit->answer_us) - circuit->answer_spread_us) / 4.0;
+	circuit->answer_us += (took_us - circuit->answer_us) / 8.0;
 }
 
 /* See circuit.h. */
@@ -164,17 +218,27 @@ mf_circuit_polled(MfCircuit *circuit, int count)
 
 /* See circuit.h. */
 void
-mf_circuit_started(MfCircuit *circuit)
+mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, TimestampTz now)
 {
 	circuit->in_flight++;
+	airborne->since = now;
+	dlist_push_tail(&circuit->air, &airborne->node);
 	circuit->tokens -= 1.0;
 }
 
 /* See circuit.h. */
 void
-mf_circuit_ended(MfCircuit *circuit, MfOutcome outcome, int retry_after, TimestampTz now)
+mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne)
 {
 	circuit->in_flight--;
+	dlist_delete(&airborne->node);
+}
+
+/* See circuit.h. */
+void
+mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after, TimestampTz now)
+{
+	mf_circuit_dropped(circuit, airborne);
 
 	switch (outcome)
 	{
@@ -187,7 +251,7 @@ mf_circuit_ended(MfCircuit *circuit, MfOutcome outcome, int retry_after, Timesta
 			circuit->reported = false;
 			circuit->retry_at = 0;
 			circuit->window = Min(circuit->window * 2, circuit->limit);
-			circuit->answers++;
+			learn(circuit, (double) (now - airborne->since));
 			break;
 		case MF_THROTTLED:
 			back_off(circuit, now);

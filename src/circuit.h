@@ -23,6 +23,13 @@
 /* Unknown outcomes in a row that open the circuit; a single one may be chance. */
 #define MF_UNKNOWN_LIMIT 3
 
+/* A request in the air, as its circuit sees it */
+typedef struct MfAirborne
+{
+	dlist_node	node;
+	TimestampTz since;
+} MfAirborne;
+
 typedef struct MfCircuit
 {
 	struct MfCircuit *next;
@@ -41,14 +48,14 @@ typedef struct MfCircuit
 	TimestampTz mark;			/* claims need not look at earlier ranks, */
 	int64		mark_invoice;	/* nor at earlier invoices of that rank */
 	bool		more;			/* the latest claim took all it could */
+	bool		had_more;		/* or the one before */
 	bool		has_sends;		/* the latest claim found some */
 	bool		asked_last;		/* a slot was an inquiry's since the latest send */
 	dlist_head	ready;			/* flights claimed ahead, to be posted as others land */
 	int			ready_count;
-	int			ahead;			/* how many of them are worth having */
-	int			answers;		/* since the latest claim */
-	int			burst;			/* the most of them lately */
-	TimestampTz burst_until;
+	dlist_head	air;			/* MfAirborne in the order in which they started */
+	double		answer_us;		/* how long answers take, and how much that varies; */
+	double		answer_spread_us;	/* smoothed; 0 = none came yet */
 } MfCircuit;
 
 /* The circuit of an account, made if need be; lives as long as the process. */
@@ -73,18 +80,26 @@ extern void mf_circuit_polled(MfCircuit *circuit, int count);
 
 /*
  * How many invoices may be claimed: for the free slots, and ahead for those that
- * answers will free while the claim is committed.  How many these are is learnt
- * from the answers that came between the latest claims.
+ * answers will free within "horizon_us", while the claim is committed.
  */
-extern int	mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit,
+extern int	mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int64 horizon_us,
 							  TimestampTz now, TimestampTz *again);
+
+/*
+ * When the first slot for which nothing is ready is likely to become free,
+ * judged by how long answers took lately; 0 = that cannot be told, DT_NOBEGIN =
+ * there is a free one.
+ */
+extern TimestampTz mf_circuit_next_slot(const MfCircuit *circuit, TimestampTz now);
 
 /* Whether a flight that is ready may be posted. */
 extern bool mf_circuit_open(const MfCircuit *circuit, TimestampTz now);
 
-/* A request starts; ends without an outcome worth learning from; ends. */
-extern void mf_circuit_started(MfCircuit *circuit);
-extern void mf_circuit_ended(MfCircuit *circuit, MfOutcome outcome, int retry_after, TimestampTz now);
+/* A request starts; is given up, with nothing to learn from; ends. */
+extern void mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, TimestampTz now);
+extern void mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne);
+extern void mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after,
+							 TimestampTz now);
 
 /* Sending failed before any request was made, such as for a missing key. */
 extern void mf_circuit_failed(MfCircuit *circuit, TimestampTz now);

@@ -86,7 +86,10 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 		mark_reset_at = TimestampTzPlusMilliseconds(now, MARK_RESET_MS);
 	}
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	{
+		circuit->had_more = circuit->more;
 		circuit->more = false;
+	}
 
 	foreach(lc, accounts)
 	{
@@ -101,7 +104,8 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 			mf_come_back(again, circuit->paused ? 0 : circuit->retry_at);
 			continue;
 		}
-		slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, now, &retry);
+		slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, claim->horizon_us, now,
+								  &retry);
 		mf_come_back(again, retry);
 
 		/* every account gets its share of the round */
@@ -109,7 +113,8 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 		slots = Min(slots, left);
 		if (slots == 0)
 		{
-			circuit->more = left == 0;
+			/* all slots are taken: what is there still is */
+			circuit->more = left == 0 || (circuit->had_more && account->rate_limit == 0 && circuit->in_flight >= circuit->window);
 			continue;
 		}
 		left -= slots;

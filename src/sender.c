@@ -40,7 +40,10 @@
 #define GATHER_MIN 8
 #define GATHER_MS 1
 
-/* What was claimed ahead waits for a free slot no longer than this. */
+/* Claims go ahead of the slots that become free while they are committed; no further than this. */
+#define HORIZON_MAX_MS 50
+
+/* What was claimed ahead and whose slot does not become free as foreseen is given back after this. */
 #define READY_MS 500
 
 static MfHttp *http = NULL;
@@ -53,6 +56,8 @@ static dlist_head recorded = DLIST_STATIC_INIT(recorded);
 static int	flying_count = 0;
 static int	landed_count = 0;	/* since the latest round */
 static TimestampTz gather_until = 0;
+static TimestampTz round_began = 0;
+static double round_us = 0;		/* from a round's begin to its commit, smoothed */
 static uint64 request_count = 0;
 static int	careful_rounds = 0;
 static int64 suspect_invoice = 0;	/* the row that a failed round was at */
@@ -72,6 +77,8 @@ static MfFlight *first_ready(const MfCircuit *circuit);
 static MfFlight *take_ready(MfCircuit *circuit);
 static void fail_ready(MfCircuit *circuit, const char *error);
 static void give_back_ready(TimestampTz now);
+static int64 horizon_us(void);
+static bool wants_claim(const MfCircuit *circuit, TimestampTz now, TimestampTz *claim_at);
 
 /* See sender.h. */
 void
@@ -147,14 +154,14 @@ bool
 mf_sender_has_work(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz claim_at;
 	MfCircuit  *circuit;
 
 	if (holding || ready(&landed, now) || ready(&answered, now) || mf_inquiry_has_work())
 		return true;
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
-		if (circuit->more && circuit->retry_at <= now &&
-			circuit->in_flight + circuit->ready_count < circuit->window + circuit->ahead)
+		if (wants_claim(circuit, now, &claim_at) && claim_at <= now)
 			return true;
 		if (circuit->ready_count > 0 && (circuit->retry_at > now || circuit->paused))
 			return true;
@@ -175,15 +182,41 @@ mf_sender_gather_until(void)
 TimestampTz
 mf_sender_alarm(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz alarm = 0;
+	TimestampTz claim_at;
 	MfCircuit  *circuit;
 
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
 		if (circuit->ready_count > 0)
 			mf_come_back(&alarm, first_ready(circuit)->ready_until);
+		if (wants_claim(circuit, now, &claim_at))
+			mf_come_back(&alarm, claim_at);
 	}
 	return alarm;
+}
+
+/* How far ahead claims go: what is recorded, claimed and committed takes two rounds at most. */
+static int64
+horizon_us(void)
+{
+	return (int64) Min(2.0 * round_us + GATHER_MS * 1000.0, HORIZON_MAX_MS * 1000.0);
+}
+
+/*
+ * Whether there are rows to claim for a slot that is free, or will be when the
+ * claim is committed; *claim_at is when.
+ */
+static bool
+wants_claim(const MfCircuit *circuit, TimestampTz now, TimestampTz *claim_at)
+{
+	if (!circuit->more || circuit->retry_at > now)
+		return false;
+	*claim_at = mf_circuit_next_slot(circuit, now);
+	if (*claim_at != DT_NOBEGIN && *claim_at != 0)
+		*claim_at -= horizon_us() / 2;
+	return *claim_at != 0;
 }
 
 /* Whether one of them can be recorded now. */
@@ -220,6 +253,7 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	MfSqlScope	scope;
 
 	*again = 0;
+	round_began = now;
 	suspect_invoice = 0;
 	suspect_flight = NULL;
 
@@ -234,7 +268,7 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	take_in();
 	if (!gate_closed)
 	{
-		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, &suspect_invoice};
+		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, &suspect_invoice, horizon_us()};
 
 		mf_inquiry_claim(&scope, &claim, now, again);
 		mf_claim_due(&scope, &claim, now, again);
@@ -276,6 +310,7 @@ mf_sender_post(void)
 	MfCircuit  *circuit;
 
 	holding = false;
+	round_us += ((double) (GetCurrentTimestamp() - round_began) - round_us) / 4.0;
 	if (!dlist_is_empty(&recorded))
 		MF_FAILPOINT("outcome_committed");
 	while (!dlist_is_empty(&recorded))
@@ -379,7 +414,7 @@ post(MfFlight *flight)
 	char		error[MF_HTTP_ERROR_SIZE];
 
 	flight->body = NULL;
-	mf_circuit_started(flight->circuit);
+	mf_circuit_started(flight->circuit, &flight->airborne, GetCurrentTimestamp());
 	request_count++;
 	flight->exchange = mf_http_post(http, flight->target, mf_flight_path(flight), body, flight->body_len,
 									flight->send_by_clock, flight, error, sizeof(error));
@@ -447,7 +482,7 @@ land(MfFlight *flight)
 	/* first of all: what follows may fail */
 	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 	landed_count++;
-	mf_circuit_ended(flight->circuit, outcome, mf_flight_retry_after(flight), GetCurrentTimestamp());
+	mf_circuit_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight), GetCurrentTimestamp());
 	if (!flight->circuit->reported && (outcome == MF_NOT_SENT || outcome == MF_THROTTLED))
 	{
 		char	   *error = mf_flight_error(flight);
@@ -552,6 +587,7 @@ mf_sender_abort(void)
 
 		mf_http_abort(http, flight->exchange);
 		flight->exchange = NULL;
+		mf_circuit_dropped(flight->circuit, &flight->airborne);
 		mf_flight_fail(flight, started, "the worker was stopped before the answer came");
 		flying_count--;
 		dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
