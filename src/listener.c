@@ -44,7 +44,7 @@
 
 /* After a failure to listen; doubled with every one in a row */
 #define RETRY_DELAY_MS 1000
-#define RETRY_DELAY_MAX_MS 60000
+#define RETRY_DELAY_MAX_MS 2000	/* an address may arrive only after a promotion */
 
 /* While the system has no descriptors to spare */
 #define ACCEPT_DELAY_MS 200

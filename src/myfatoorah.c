@@ -30,6 +30,7 @@ int			mf_max_databases = MF_MAX_DATABASES_DEFAULT;
 int			mf_retry_delay = MF_RETRY_DELAY_DEFAULT;
 int			mf_reconcile_delay = MF_RECONCILE_DELAY_DEFAULT;
 
+int			mf_shutdown_wait = MF_SHUTDOWN_WAIT_DEFAULT;
 int			mf_resend = MF_RESEND_LINK;
 int			mf_max_resends = MF_MAX_RESENDS_DEFAULT;
 int			mf_history_retention = MF_HISTORY_RETENTION_DEFAULT;
@@ -74,6 +75,12 @@ _PG_init(void)
 							"Counted from the time when MyFatoorah can no longer be working on the request.",
 							&mf_reconcile_delay, MF_RECONCILE_DELAY_DEFAULT, MF_RECONCILE_DELAY_MIN,
 							MF_RECONCILE_DELAY_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("myfatoorah.shutdown_wait",
+							"Longest time that the end of a worker waits for answers to what is under way.",
+							"What is not answered by then is unknown and is looked up.",
+							&mf_shutdown_wait, MF_SHUTDOWN_WAIT_DEFAULT, 0, MF_SHUTDOWN_WAIT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("myfatoorah.resend",
 							 "Invoices that are sent again when look-ups have found no trace of them.",

@@ -26,6 +26,9 @@
 #define MF_RECONCILE_DELAY_DEFAULT 60000
 #define MF_RECONCILE_DELAY_MAX 3600000
 
+#define MF_SHUTDOWN_WAIT_DEFAULT 5000	/* milliseconds */
+#define MF_SHUTDOWN_WAIT_MAX 600000
+
 /* What may be sent again after look-ups found no invoice */
 typedef enum MfResend
 {
@@ -61,6 +64,7 @@ extern bool mf_worker_enabled;	/* myfatoorah.worker */
 extern int	mf_max_databases;	/* myfatoorah.max_databases */
 extern int	mf_retry_delay;		/* myfatoorah.retry_delay, ms */
 extern int	mf_reconcile_delay; /* myfatoorah.reconcile_delay, ms */
+extern int	mf_shutdown_wait;	/* myfatoorah.shutdown_wait, ms */
 extern int	mf_resend;			/* myfatoorah.resend, an MfResend */
 extern int	mf_max_resends;		/* myfatoorah.max_resends */
 extern int	mf_history_retention;	/* myfatoorah.history_retention, minutes */

@@ -48,8 +48,8 @@
 #include "sql.h"
 #include "wake.h"
 
-/* What is under way at shutdown may still be answered for this long. */
-#define DRAIN_MS 500
+/* A session that needs the worker away does not wait for answers longer than this. */
+#define HELD_DRAIN_MS 500
 
 /* Where waiting for somebody's lock would hold up more than it is worth */
 #define SHORT_LOCK_TIMEOUT "200ms"
@@ -485,7 +485,8 @@ wait_for_events(WaitEventSet *events, TimestampTz again)
 static void
 drain(WaitEventSet *events)
 {
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_MS);
+	int			wait = my_slot->holds > 0 ? Min(mf_shutdown_wait, HELD_DRAIN_MS) : mf_shutdown_wait;
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
 	TimestampTz again;
 
 	mf_sender_close_gate();

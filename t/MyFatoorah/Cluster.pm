@@ -32,6 +32,7 @@ sub settings
 	  'max_connections = 60',
 	  'max_prepared_transactions = 10',
 	  'restart_after_crash = on',
+	  "myfatoorah.shutdown_wait = '500ms'",
 	  'log_min_messages = debug1',
 	  "log_line_prefix = '%m [%p] %b %q%a %d '",
 	  $params{conf} // (), '';

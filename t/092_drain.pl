@@ -1,0 +1,50 @@
+# Orderly ends and switchovers: what is in the air is answered before the server goes. And where addresses come late.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $send = { path => '/v2/SendPayment' };
+my $busy = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', Proto => 'tcp') or die "no port: $!\n";
+my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'\nmyfatoorah.retry_delay = '50ms'\n"
+	  . "myfatoorah.shutdown_wait = '20s'\nmyfatoorah.port = " . $busy->sockport);
+
+$mf->setup_account($node, 'postgres', $sandbox);
+$mf->wait_worker($node, 'postgres');
+
+sub sql
+{
+	return $node->safe_psql('postgres', @_);
+}
+
+# The port is somebody else's: it is tried again every few seconds, and told of once.
+my ($last, $longest) = ('', 0);
+foreach my $failure (1 .. 5)
+{
+	$mf->wait_for($node, 'postgres', "SELECT coalesce(last_error_at::text, '') <> '$last' AND last_error_at IS NOT NULL FROM mf_listener_status");
+	my ($now, $gap) = split /\|/, sql('SELECT last_error_at, ' . ($last ? "extract(epoch FROM last_error_at - '$last')" : 0) . ' FROM mf_listener_status');
+	($last, $longest) = ($now, $gap > $longest ? $gap : $longest);
+}
+cmp_ok($longest, '<', 3.5, 'a port that is not free is tried again within a few seconds');
+is(() = slurp_file($node->logfile) =~ /myfatoorah listener accepts no connections: could not listen/g, 1, 'and told of once');
+close $busy;
+$mf->wait_for($node, 'postgres', 'SELECT port IS NOT NULL FROM mf_listener_status');
+pass('once it is free, it is used');
+
+# An orderly end waits for slow answers.
+sub answered_after
+{
+	my ($name, $delay_ms, $end) = @_;
+	my $before = $sandbox->count(%$send);
+
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => $name, delay_ms => $delay_ms, times => -1 });
+	$mf->insert_many($node, 'postgres', $name, 20);
+	$sandbox->wait_count($send, $before + 20) or die "they are not sent\n";
+	$end->();
+	return sql("SELECT count(*) FILTER (WHERE status = 'sent' AND invoice_url IS NOT NULL), count(*) FROM mf_invoice WHERE customer_reference LIKE '$name-%'");
+}
+
+is(answered_after('slow', 2000, sub { $node->restart; }), '20|20', 'a fast stop waits for answers that take two seconds: no link is lost');
+is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$node->stop;
+done_testing();
