@@ -49,6 +49,7 @@ typedef struct Start
 static TimestampTz mark_reset_at = 0;
 static bool agenda_changed = true;
 static TimestampTz agenda_refresh_at = 0;
+static TimestampTz twins_before = DT_NOBEGIN;
 static List *agenda_circuits = NIL; /* of the accounts on the agenda, as last looked for */
 
 static List *agenda(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
@@ -167,6 +168,13 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 		if (!mf_circuit_get(limits[i].account)->more)
 			mf_come_back(again, mf_queue_next_due(scope, limits[i].account, now));
 	}
+}
+
+/* See claim.h. */
+void
+mf_claim_twins_before(TimestampTz since)
+{
+	twins_before = since;
 }
 
 /* See claim.h. */
@@ -548,14 +556,15 @@ static MfFlight *
 claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, MfHttpTarget *target)
 {
 	List	   *old_references = NIL;
+	bool		twin = job->created_at < twins_before;
 	MfFlight   *flight;
 	int			stem;
 
 	if (mf_reference_number(job->reference, &stem) > 1)
 		old_references = mf_queue_old_references(scope, job->invoice);
-	if (job->kind == MF_JOB_WATCH && old_references == NIL)
+	if (job->kind == MF_JOB_WATCH && old_references == NIL && !twin)
 		return NULL;
-	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target, old_references);
+	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target, old_references, twin);
 	dlist_push_tail(claim->claimed, &flight->node);
 	return flight;
 }

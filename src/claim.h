@@ -33,6 +33,12 @@ extern void mf_claim_agenda_changed(void);
  */
 extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again);
 
+/*
+ * Rows made before that time may have a twin: another server has them too, and
+ * may have sent them.
+ */
+extern void mf_claim_twins_before(TimestampTz since);
+
 /* Turns every "sending" entry into an unknown outcome; no request may be under way. */
 extern void mf_claim_sweep(const MfSqlScope *scope, TimestampTz now);
 

@@ -64,7 +64,7 @@ mf_flight_expected_status(const MfFlight *flight)
 /* See flight.h. */
 MfFlight *
 mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-				 MfHttpTarget *target, List *old_references)
+				 MfHttpTarget *target, List *old_references, bool twin)
 {
 	bool		is_lookup = job->kind != MF_JOB_SEND;
 	const char *reference = job->reference;
@@ -77,7 +77,12 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	MfFlight   *flight;
 
 	if (job->kind == MF_JOB_WATCH)
-		reference = (const char *) list_nth(old_references, job->step % list_length(old_references));
+	{
+		int			turn = job->step % (list_length(old_references) + (twin ? 1 : 0));
+
+		if (turn < list_length(old_references))
+			reference = (const char *) list_nth(old_references, turn);
+	}
 	if (!is_lookup)
 		mf_fill_urls(&filled, account, job->invoice, job->reference);
 	body = is_lookup ? mf_payment_status_body(mf_to_utf8(reference), "CustomerReference", &body_len) :
@@ -94,6 +99,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->invoice = job->invoice;
 	flight->attempt = is_lookup ? job->attempts : job->attempts + 1;
 	flight->reference = pstrdup(reference);
+	flight->own_reference = reference == job->reference;
 	flight->sent_reference = pstrdup(mf_to_utf8(reference));
 	flight->circuit = mf_circuit_get(job->account);
 
@@ -111,13 +117,22 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 		flight->currency = request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] ? pstrdup(account->currency) :
 			TextDatumGetCString(request->values[MF_SP_DISPLAY_CURRENCY_ISO]);
 		flight->notification_option = TextDatumGetCString(request->values[MF_SP_NOTIFICATION_OPTION]);
+		flight->invoice_id = job->invoice_id ? pstrdup(job->invoice_id) : NULL;
 		flight->step = job->step;
 		if (!request->isnull[MF_SP_EXPIRY_DATE])
 			flight->expires_at = DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE]);
 	}
 	flight->given_up = list_length(old_references);
+	flight->twin = twin;
 	MemoryContextSwitchTo(old);
 	return flight;
+}
+
+/* See flight.h. */
+int
+mf_flight_watched(const MfFlight *flight)
+{
+	return flight->given_up + (flight->twin ? 1 : 0);
 }
 
 /* See flight.h. */
@@ -223,6 +238,8 @@ mf_flight_free(MfFlight *flight)
 		pfree(flight->inquiry->key);
 		pfree(flight->inquiry);
 	}
+	if (flight->invoice_id != NULL)
+		pfree(flight->invoice_id);
 	if (flight->invoice_value != NULL)
 	{
 		pfree(flight->invoice_value);

@@ -28,8 +28,12 @@
 /* A lease outlives the latest possible answer by this. */
 #define MF_LEASE_MARGIN_MS 10000
 
-/* Rounds of look-ups of a reference that was given up; more while it can be paid */
+/*
+ * Rounds of look-ups of a reference that was given up; more while it can be paid.
+ * One is enough for the row's own, where a twin is thinkable.
+ */
 #define MF_WATCH_ROUNDS 4
+#define MF_TWIN_ROUNDS 1
 
 /* Look-ups that must find nothing before an invoice counts as not created */
 #define MF_LOOKUP_STEPS 5
@@ -64,6 +68,9 @@ typedef struct MfFlight
 	char	   *notification_option;
 	int			step;			/* look-ups that found nothing so far */
 	int			given_up;		/* earlier references that may turn up yet */
+	bool		twin;			/* another server may have sent the row, too */
+	char	   *invoice_id;		/* of the row, NULL = none yet; look-ups only */
+	bool		own_reference;	/* "reference" is the row's current one */
 	TimestampTz expires_at;		/* until when they can be paid; 0 = by the
 								 * portal's default */
 
@@ -84,11 +91,15 @@ typedef struct MfFlight
 
 /*
  * A flight for a job, allocated in "context" with its request built.  Only
- * MF_JOB_WATCH looks up one of the old references, the others the current one.  Raises
- * errors for what cannot be built.  Freed by mf_flight_free().
+ * MF_JOB_WATCH looks up the old references, in turn with the current one if there
+ * may be a twin; the others look up the current one.  Raises errors for what
+ * cannot be built.  Freed by mf_flight_free().
  */
 extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-								  MfHttpTarget *target, List *old_references);
+								  MfHttpTarget *target, List *old_references, bool twin);
+
+/* How many references are watched after the row was sent. */
+extern int	mf_flight_watched(const MfFlight *flight);
 
 /*
  * A flight for an inquiry, "job" copied; takes over "body", which is malloc'd.
@@ -137,6 +148,12 @@ extern char *mf_flight_error(const MfFlight *flight);
  */
 extern bool mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition,
 							  MfFollowUp *follow_up);
+
+/*
+ * What is said of a row of which MyFatoorah has another invoice, under a reference
+ * of the row; "status" is its InvoiceStatus or NULL.
+ */
+extern char *mf_twin_error(const char *other, const char *status, const char *own);
 
 /*
  * What the end of an attempt means for its invoice.  "answer_by" is when the

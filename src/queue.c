@@ -213,6 +213,8 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->rank = DatumGetTimestampTz(values[6]);
 	job->cancel_requested = DatumGetBool(values[7]);
 	job->duplicate_suspected = DatumGetBool(values[8]);
+	job->created_at = DatumGetTimestampTz(values[9]);
+	job->invoice_id = isnull[10] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[10]));
 	memcpy(job->request.values, &values[MF_FIRST_FIELD - 1], sizeof(job->request.values));
 	memcpy(job->request.isnull, &isnull[MF_FIRST_FIELD - 1], sizeof(job->request.isnull));
 	if (desc->natts >= MF_FIRST_FIELD + MF_SP_COUNT)

@@ -62,7 +62,9 @@ typedef struct MfJob
 	bool		duplicate_suspected;
 	char	   *account;
 	char	   *created_by;
+	TimestampTz created_at;
 	char	   *reference;
+	char	   *invoice_id;		/* InvoiceId, NULL = none yet */
 	bool		cancel_requested;
 	ItemPointerData queue_place;	/* of the locked rows; of a claim only */
 	ItemPointerData invoice_place;
@@ -183,12 +185,18 @@ typedef enum MfIdentity
 	MF_IDENTITY_PROMOTED		/* a new timeline: look up before sending */
 } MfIdentity;
 
-/* Compares the server with the one served last, and remembers it. Own scope. */
+/*
+ * Compares the server with the one served last, and remembers it.  Rows that were
+ * made before *since another server may have sent, too. Own scope.
+ */
 extern MfIdentity mf_queue_check_identity(Oid schema, const char *system_identifier, const char *data_directory,
-										  int timeline);
+										  int timeline, TimestampTz *since);
 
-/* Every entry that was to be sent is to be looked up first, from a time on. Own scope. */
-extern void mf_queue_verify_all(Oid schema, TimestampTz due);
+/*
+ * Every entry that was to be sent is to be looked up first, once another server
+ * that sends it when it is due can be done with it. Own scope.
+ */
+extern void mf_queue_verify_all(Oid schema);
 
 /* Names of the accounts that have something on the agenda, in the current context. */
 extern List *mf_queue_accounts(const MfSqlScope *scope);

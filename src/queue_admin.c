@@ -12,7 +12,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "account.h"
 #include "compat.h"
+#include "myfatoorah.h"
 #include "payment.h"
 #include "queue_internal.h"
 #include "sql_array.h"
@@ -25,10 +27,11 @@ static MfStatement insert_statement = {
 	"  CASE n.status WHEN 'queued' THEN CASE WHEN n.created_at = transaction_timestamp() THEN 'send' ELSE 'verify' END WHEN 'sending' THEN 'sending' "
 	"  WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, "
 	"  d.due, " MF_RANK("d.due", "n.priority") ", n.priority "
-	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status IN ('queued', 'sending', 'unknown') "
-	"  THEN n.send_at ELSE 'infinity' END AS due) d "
+	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status = 'queued' AND n.created_at <> transaction_timestamp() "
+	"    THEN " MF_VERIFY_DUE("n.send_at", "$1") " WHEN n.status IN ('queued', 'sending', 'unknown') "
+	"    THEN n.send_at ELSE 'infinity' END AS due) d "
 	"WHERE n.status IN ('queued', 'sending', 'unknown', 'review') OR n.duplicate_suspected",
-	0, {0}, NULL, InvalidOid
+	1, {INT4OID}, NULL, InvalidOid
 };
 
 static MfStatement to_send_statement = {
@@ -37,9 +40,10 @@ static MfStatement to_send_statement = {
 };
 
 static MfStatement reschedule_statement = {
-	"UPDATE @mf_queue SET account = $2, due = $3, rank = " MF_RANK("$3", "$4") ", priority = $4 "
-	"WHERE invoice = $1 AND kind IN ('send', 'verify')",
-	4, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID}, NULL, InvalidOid
+	"UPDATE @mf_queue q SET account = $2, due = d.due, rank = " MF_RANK("d.due", "$4") ", priority = $4 "
+	"FROM (VALUES ('send', $3), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
+	"WHERE q.invoice = $1 AND q.kind = d.kind",
+	5, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID}, NULL, InvalidOid
 };
 
 static MfStatement size_statement = {
@@ -86,6 +90,13 @@ static MfStatement resume_statement = {
 	1, {TEXTOID}, NULL, InvalidOid
 };
 
+/* requests that the original sent just before it was stopped may still be under way */
+static MfStatement resume_verify_statement = {
+	"UPDATE @mf_queue q SET due = d.due, rank = " MF_RANK("d.due", "q.priority") " "
+	"FROM (SELECT " MF_VERIFY_DUE("'-infinity'::timestamptz", "$1") " AS due) d WHERE q.kind = 'verify' AND q.due < d.due",
+	1, {INT4OID}, NULL, InvalidOid
+};
+
 static MfStatement dismiss_statement = {
 	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1), "
 	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
@@ -99,28 +110,35 @@ static MfStatement request_cancel_statement = {
 };
 
 static MfStatement identity_statement = {
-	"SELECT system_identifier, database, data_directory, timeline FROM @mf_identity FOR UPDATE",
+	"SELECT system_identifier, database, data_directory, timeline, since FROM @mf_identity FOR UPDATE",
 	0, {0}, NULL, InvalidOid
 };
 
 static MfStatement set_identity_statement = {
 	"INSERT INTO @mf_identity AS i (system_identifier, database, data_directory, timeline, since) "
-	"VALUES ($1, $2, $3, $4, clock_timestamp()) "
+	"VALUES ($1, $2, $3, $4, $5) "
 	"ON CONFLICT (only_row) DO UPDATE SET system_identifier = EXCLUDED.system_identifier, "
 	"  database = EXCLUDED.database, data_directory = EXCLUDED.data_directory, timeline = EXCLUDED.timeline, "
 	"  since = EXCLUDED.since",
-	4, {TEXTOID, OIDOID, TEXTOID, INT4OID}, NULL, InvalidOid
+	5, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
 static MfStatement verify_all_statement = {
-	"UPDATE @mf_queue SET kind = 'verify', due = greatest(due, $1), "
-	"  rank = " MF_RANK("greatest(due, $1)", "priority") " WHERE kind = 'send'",
-	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+	"UPDATE @mf_queue SET kind = 'verify', due = " MF_VERIFY_DUE("due", "$1") ", "
+	"  rank = " MF_RANK(MF_VERIFY_DUE("due", "$1"), "priority") " WHERE kind = 'send'",
+	1, {INT4OID}, NULL, InvalidOid
 };
 
 static MfStatement forget_statement = {
 	"DELETE FROM @mf_queue WHERE invoice = $1", 1, {INT8OID}, NULL, InvalidOid
 };
+
+/* See queue_internal.h. */
+int
+mf_verify_wait(void)
+{
+	return MF_TIMEOUT_DEFAULT + mf_reconcile_delay;
+}
 
 /* See queue.h. */
 uint64
@@ -135,7 +153,11 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
 	if ((!plain || to_send != NULL) && SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
 		elog(ERROR, "could not register the new rows");
 	if (!plain)
-		rows = mf_sql_execute(&scope, &insert_statement, NULL, NULL);
+	{
+		Datum		wait = Int32GetDatum(mf_verify_wait());
+
+		rows = mf_sql_execute(&scope, &insert_statement, &wait, NULL);
+	}
 	if (to_send != NULL)
 	{
 		*to_send = mf_sql_execute(&scope, &to_send_statement, NULL, NULL) > 0;
@@ -150,12 +172,13 @@ void
 mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, int priority)
 {
 	MfSqlScope	scope;
-	Datum		values[4];
+	Datum		values[5];
 
 	values[0] = Int64GetDatum(invoice);
 	values[1] = CStringGetTextDatum(account);
 	values[2] = TimestampTzGetDatum(send_at);
 	values[3] = Int16GetDatum((int16) priority);
+	values[4] = Int32GetDatum(mf_verify_wait());
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &reschedule_statement, values, NULL);
@@ -316,18 +339,26 @@ mf_queue_resume(Oid schema, const char *account)
 
 	mf_sql_begin(&scope, schema);
 	resumed = mf_sql_execute(&scope, &resume_statement, &value, NULL) > 0;
+	if (resumed && strcmp(account, MF_ALL_ACCOUNTS) == 0)
+	{
+		Datum		wait = Int32GetDatum(mf_verify_wait());
+
+		(void) mf_sql_execute(&scope, &resume_verify_statement, &wait, NULL);
+	}
 	mf_sql_end(&scope);
 	return resumed;
 }
 
 /* See queue.h. */
 MfIdentity
-mf_queue_check_identity(Oid schema, const char *system_identifier, const char *data_directory, int timeline)
+mf_queue_check_identity(Oid schema, const char *system_identifier, const char *data_directory, int timeline,
+						TimestampTz *since)
 {
 	MfIdentity	identity = MF_IDENTITY_FIRST;
 	MfSqlScope	scope;
-	Datum		values[4];
+	Datum		values[5];
 
+	*since = GetCurrentTimestamp();
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &identity_statement, NULL, NULL) > 0)
 	{
@@ -345,6 +376,8 @@ mf_queue_check_identity(Oid schema, const char *system_identifier, const char *d
 			identity = MF_IDENTITY_SAME;
 		else if (TextDatumGetCString(mf_result(row, desc, 3, NULL))[0] != '\0')
 			identity = MF_IDENTITY_OTHER;
+		if (identity == MF_IDENTITY_SAME || identity == MF_IDENTITY_FIRST)
+			*since = DatumGetTimestampTz(mf_result(row, desc, 5, NULL));
 	}
 	if (identity != MF_IDENTITY_SAME)
 	{
@@ -352,6 +385,7 @@ mf_queue_check_identity(Oid schema, const char *system_identifier, const char *d
 		values[1] = ObjectIdGetDatum(MyDatabaseId);
 		values[2] = CStringGetTextDatum(data_directory);
 		values[3] = Int32GetDatum(timeline);
+		values[4] = TimestampTzGetDatum(*since);
 		(void) mf_sql_execute(&scope, &set_identity_statement, values, NULL);
 	}
 	mf_sql_end(&scope);
@@ -360,10 +394,10 @@ mf_queue_check_identity(Oid schema, const char *system_identifier, const char *d
 
 /* See queue.h. */
 void
-mf_queue_verify_all(Oid schema, TimestampTz due)
+mf_queue_verify_all(Oid schema)
 {
 	MfSqlScope	scope;
-	Datum		value = TimestampTzGetDatum(due);
+	Datum		value = Int32GetDatum(mf_verify_wait());
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &verify_all_statement, &value, NULL);

@@ -112,6 +112,8 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 		TIMESTAMP_NOEND(due);
 	else
 		due = DatumGetTimestampTz(row->tts_values[MF_IC_SEND_AT - 1]);
+	if (kind == MF_JOB_VERIFY && !TIMESTAMP_IS_NOEND(due))
+		due = TimestampTzPlusMilliseconds(Max(due, GetCurrentTimestamp()), mf_verify_wait());
 	priority = DatumGetInt16(row->tts_values[MF_IC_PRIORITY - 1]);
 
 	values[MF_QC_INVOICE - 1] = row->tts_values[MF_IC_ID - 1];

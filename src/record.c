@@ -193,7 +193,7 @@ mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *
 	Datum		url;
 
 	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_ACCEPTED || sent->error != NULL || sent->invoice_url == NULL ||
-		flight->given_up > 0 || flight->attempt_recorded)
+		mf_flight_watched(flight) > 0 || flight->attempt_recorded)
 		return false;
 
 	/* the invoice first, as everybody does */

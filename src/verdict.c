@@ -20,10 +20,12 @@
 /* Times of look-ups after the first, in multiples of myfatoorah.reconcile_delay */
 static const int reconcile_factors[] = {1, 5, 15, 60};
 static const int watch_factors[] = {60, 360, 1440, 4320};
+static const int twin_factors[] = {5};
 
 static bool send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static bool verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
+static void watch(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static void watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static void ask_person(MfTransition *transition);
 static void ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
@@ -79,12 +81,8 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 	end.error = mf_flight_error(flight);
 	mf_attempt_transition(&end, now, flight->answer_by, transition);
 
-	/* an earlier reference may still turn up */
-	if (transition->to == MF_SENT && flight->given_up > 0)
-	{
-		transition->next = MF_JOB_WATCH;
-		transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
-	}
+	if (transition->to == MF_SENT)
+		watch(flight, now, transition);
 	return true;
 }
 
@@ -155,11 +153,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		transition->reason = "found by look-up";
 		if (link_only)
 			transition->error = "the invoice exists, but its link was lost with the answer; the MyFatoorah portal shows it";
-		if (flight->given_up > 0)
-		{
-			transition->next = MF_JOB_WATCH;
-			transition->due = next_lookup(watch_factors, lengthof(watch_factors), 0, now);
-		}
+		watch(flight, now, transition);
 		return true;
 	}
 
@@ -230,30 +224,63 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 	return false;
 }
 
-/* A reference that was given up: an invoice under it would be a second one. */
+/* After it was sent: an earlier reference, or a twin of another server, may still turn up. */
+static void
+watch(const MfFlight *flight, TimestampTz now, MfTransition *transition)
+{
+	if (mf_flight_watched(flight) == 0)
+		return;
+	transition->next = MF_JOB_WATCH;
+	transition->due = flight->given_up > 0 ? next_lookup(watch_factors, lengthof(watch_factors), 0, now) :
+		next_lookup(twin_factors, lengthof(twin_factors), 0, now);
+}
+
+/* See flight.h. */
+char *
+mf_twin_error(const char *other, const char *status, const char *own)
+{
+	if (status != NULL && pg_strcasecmp(status, "Paid") == 0)
+		return psprintf("invoice %s with this row's reference was paid; invoice %s is the one in the row", other, own);
+	return psprintf("invoice %s with this row's reference exists too%s%s; invoice %s is the one in the row",
+					other, status ? ", InvoiceStatus " : "", status ? status : "", own);
+}
+
+/*
+ * A reference that was given up: an invoice under it would be a second one.  Under
+ * the row's own, the latest invoice ought to be the row's.
+ */
 static void
 watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
-	if (flight->found.lookup == MF_FOUND)
+	const char *other = flight->found.lookup == MF_FOUND ? flight->found.values[MF_PS_INVOICE_ID] : NULL;
+	const char *own = flight->own_reference ? flight->invoice_id : NULL;
+	const char *status = other ? flight->found.values[MF_PS_INVOICE_STATUS] : NULL;
+
+	if (other != NULL && own != NULL && strcmp(other, own) == 0)
+		other = NULL;
+	if (other != NULL)
 	{
 		follow_up->next = MF_JOB_REVIEW;
 		follow_up->due = DT_NOEND;
 		follow_up->duplicate = true;
-		follow_up->error = psprintf("invoice %s has turned up under the earlier reference \"%s\"",
-									flight->found.values[MF_PS_INVOICE_ID], flight->reference);
+		follow_up->error = own != NULL ?
+			mf_twin_error(other, status ? mf_from_utf8_lossy(status) : NULL, own) :
+			psprintf("invoice %s has turned up under the earlier reference \"%s\"", other, flight->reference);
 		ereport(LOG,
 				(errmsg("invoice " INT64_FORMAT " may exist twice", flight->invoice),
 				 errdetail_internal("%s", follow_up->error),
 				 errhint("SELECT * FROM mf_review tells more.")));
 	}
-	else if (flight->found.lookup != MF_NOT_FOUND)
+	else if (flight->found.lookup != MF_NOT_FOUND && flight->found.lookup != MF_FOUND)
 		ask_again(flight, now, follow_up);
-	else if (flight->step + 1 >= MF_WATCH_ROUNDS * flight->given_up && flight->expires_at <= now)
+	else if (flight->given_up == 0 ? flight->step + 1 >= MF_TWIN_ROUNDS :
+			 flight->step + 1 >= MF_WATCH_ROUNDS * mf_flight_watched(flight) && flight->expires_at <= now)
 		follow_up->next = MF_JOB_NONE;
 	else
 	{
 		follow_up->step = Min(flight->step + 1, PG_INT16_MAX - 1);
-		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors), follow_up->step / flight->given_up, now);
+		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors),
+									 follow_up->step / mf_flight_watched(flight), now);
 	}
 }
 

@@ -74,7 +74,6 @@ pg_noreturn static void leave(MfWorkerEnd end);
 static void start_transaction(void);
 static void begin_service(void);
 static void guard_identity(void);
-static void verify_all(void);
 static bool run_round(TimestampTz *again);
 static bool round_error(void);
 static TimestampTz next_round(TimestampTz again);
@@ -295,6 +294,7 @@ guard_identity(void)
 {
 	char		system_identifier[32];
 	char		data_directory[32];
+	TimestampTz since;
 	struct stat st;
 
 	if (stat(DataDir, &st) != 0)
@@ -304,7 +304,7 @@ guard_identity(void)
 	snprintf(system_identifier, sizeof(system_identifier), UINT64_FORMAT, GetSystemIdentifier());
 	snprintf(data_directory, sizeof(data_directory), "inode " UINT64_FORMAT, (uint64) st.st_ino);
 
-	switch (mf_queue_check_identity(my_schema, system_identifier, data_directory, (int) mf_current_timeline()))
+	switch (mf_queue_check_identity(my_schema, system_identifier, data_directory, (int) mf_current_timeline(), &since))
 	{
 		case MF_IDENTITY_SAME:
 		case MF_IDENTITY_FIRST:
@@ -315,25 +315,15 @@ guard_identity(void)
 			ereport(LOG,
 					(errmsg("sending is paused because this database is a copy, or was upgraded or restored"),
 					 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
-			verify_all();
+			mf_queue_verify_all(my_schema);
 			break;
 		case MF_IDENTITY_PROMOTED:
-			verify_all();
+			mf_queue_verify_all(my_schema);
 			ereport(LOG,
 					(errmsg("this server was promoted: queued invoices are looked up before they are sent")));
 			break;
 	}
-}
-
-/*
- * The other server may have sent what is still queued here, as late as now:
- * nothing of it goes out before it was looked up.
- */
-static void
-verify_all(void)
-{
-	mf_queue_verify_all(my_schema,
-						TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MF_TIMEOUT_DEFAULT + mf_reconcile_delay));
+	mf_claim_twins_before(since);
 }
 
 /*

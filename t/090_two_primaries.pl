@@ -1,0 +1,79 @@
+# Two primaries: a standby is promoted while the old primary lives on and sends. What both can send is looked up late
+# enough; what both have sent all the same is found, and a person is told which two invoices there are.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $send = { path => '/v2/SendPayment' };
+my $old = $mf->new_node('old', init => { allows_streaming => 1 },
+	conf => "myfatoorah.reconcile_delay = '1s'\nmyfatoorah.retry_delay = '50ms'");
+
+$mf->setup_account($old, 'postgres', $sandbox);
+$mf->wait_worker($old, 'postgres');
+$old->backup('backup');
+my $new = PostgreSQL::Test::Cluster->new('new');
+$new->init_from_backup($old, 'backup', has_streaming => 1);
+$mf->write_key($new, $sandbox->key);
+$new->start;
+
+sub sql
+{
+	return $new->safe_psql('postgres', @_);
+}
+
+# Has a server send a row now, whatever is planned for it.
+sub send_now
+{
+	my ($node, $name) = @_;
+
+	$node->safe_psql('postgres', "UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = '$name'");
+	$mf->insert($node, 'postgres', "wakes-for-$name-" . $node->name);
+	$mf->wait_status($node, 'postgres', $name);
+	return $node->safe_psql('postgres', "SELECT invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
+}
+
+$mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'") for qw(planned rescheduled twin alone);
+$old->wait_for_catchup($new);
+$new->promote;
+$mf->wait_worker($new, 'postgres');
+
+#
+# When it is looked up
+#
+my $late = q{SELECT bool_and(q.kind = 'verify' AND q.due >= i.send_at + interval '60 s' AND q.rank = q.due) FROM mf_queue q
+	JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = '%s'};
+is(sql(sprintf $late, 'planned'), 't', 'a row that is due later is looked up when the old primary has long sent it');
+sql(q{UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'rescheduled'});
+is(sql(sprintf $late, 'rescheduled'), 't', 'also if it is rescheduled');
+sql(q{UPDATE mf_invoice SET send_at = now() + interval '2 h' WHERE customer_reference = 'rescheduled'});
+is(sql(sprintf $late, 'rescheduled'), 't', 'and again');
+sql(q{SELECT mf_pause('*')});
+sql(q{UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'rescheduled'});
+sql(q{SELECT mf_resume('*')});
+is(sql(q{SELECT min(due) > now() + interval '55 s' FROM mf_queue WHERE kind = 'verify'}), 't', 'no look-up of them at once after a pause of all accounts');
+
+#
+# Both have sent it
+#
+my $ours = send_now($new, 'twin');
+my $theirs = send_now($old, 'twin');
+isnt($theirs, $ours, 'the old primary sends it a second time');
+$mf->wait_for($new, 'postgres', q{SELECT duplicate_suspected FROM mf_invoice WHERE customer_reference = 'twin'});
+pass('it is looked up once more, and flagged');
+like(sql(q{SELECT what_happened FROM mf_review r JOIN mf_invoice i USING (id) WHERE i.customer_reference = 'twin'}),
+	qr/^invoice $theirs with this row's reference exists too, InvoiceStatus Pending; invoice $ours is the one in the row$/, 'mf_review names both');
+
+send_now($new, 'alone');
+$mf->wait_for($new, 'postgres', q{SELECT count(*) FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'alone'}, 0);
+is(sql(q{SELECT duplicate_suspected FROM mf_invoice WHERE customer_reference = 'alone'}), 'f', 'what only one has sent is not');
+is($sandbox->count(path => '/v2/GetPaymentStatus', reference => sql(q{SELECT reference FROM mf_invoice WHERE customer_reference = 'alone'})), 2,
+	'after two looks');
+$mf->insert($new, 'postgres', 'young');
+$mf->wait_status($new, 'postgres', 'young');
+is(sql(q{SELECT count(*) FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'young'}), 0,
+	'what was inserted since the promotion needs none');
+
+unlike(slurp_file($_->logfile), qr/TRAP:|PANIC|was terminated by signal/, $_->name . ': no process crashed') for $old, $new;
+$new->stop;
+$old->stop;
+done_testing();
