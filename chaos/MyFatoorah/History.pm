@@ -69,8 +69,18 @@ sub of
 	} @sandboxes);
 }
 
-# read(query, control ...): query takes SQL text and gives what psql prints; each control takes the rest of a path
-# below /_sandbox/ and gives the body of the answer to GET
+# ledger(control): what the API has seen and holds: { posts, lookups, remote }; the control takes the rest of a path below
+# /_sandbox/ and gives the body of the answer to GET
+sub ledger
+{
+	my ($class, $control) = @_;
+
+	return { posts => [ _ledger($control, '/v2/SendPayment', 1) ], lookups => [ _ledger($control, '/v2/GetPaymentStatus', 0) ],
+		remote => [ _remote($control) ] };
+}
+
+# read(query, control ...): query takes SQL text and gives what psql prints; in place of a control may stand what
+# ledger() made of it
 sub read
 {
 	my ($class, $query, @controls) = @_;
@@ -79,9 +89,10 @@ sub read
 	# The worker must be at rest, or something will have happened between these queries.
 	foreach my $number (0 .. $#controls)
 	{
-		push @{ $self{posts} }, map { { %$_, api => $number } } _ledger($controls[$number], '/v2/SendPayment', 1);
-		push @{ $self{lookups} }, _ledger($controls[$number], '/v2/GetPaymentStatus', 0);
-		push @{ $self{remote} }, _remote($controls[$number]);
+		my $ledger = ref $controls[$number] eq 'HASH' ? $controls[$number] : $class->ledger($controls[$number]);
+
+		push @{ $self{posts} }, map { { %$_, api => $number } } @{ $ledger->{posts} };
+		push @{ $self{$_} }, @{ $ledger->{$_} } for qw(lookups remote);
 	}
 	$self{rows} = _copy($query, [qw(id account name reference status invoice_id value currency attempts duplicate cancel url error)],
 		q{SELECT id, account, customer_reference, reference, status, invoice_id, trim_scale(invoice_value),
@@ -93,7 +104,8 @@ sub read
 			FROM mf_attempt ORDER BY invoice, attempt});
 	$self{transitions} = _copy($query, [qw(invoice at_us actor from to attempt)],
 		q{SELECT invoice, (extract(epoch FROM at) * 1000000)::bigint, actor, from_status, to_status, attempt
-			FROM mf_history WHERE from_status IS NOT NULL ORDER BY invoice, at});
+			FROM mf_history WHERE from_status IN ('queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled')
+			ORDER BY invoice, at});
 	$self{queue} = _copy($query, [qw(invoice account kind step)],
 		'SELECT invoice, account, kind, step FROM mf_queue ORDER BY invoice');
 	return bless \%self, $class;
@@ -143,15 +155,15 @@ sub _ledger
 		my ($text, $next, $last) = $answer =~ /^\{"entries":\[(.*)\],"next":(\d+),"last":(\d+)/s
 		  or die "the ledger looks different: " . substr($answer, 0, 200) . "\n";
 
-		while ($text =~ /\{"seq":(\d+),"connection":(\d+),.*?"key_elsewhere":(true|false),"complete":(true|false),
+		while ($text =~ /\{"seq":(\d+),"connection":(\d+),.*?"key_index":(-?\d+),"key_elsewhere":(true|false),"complete":(true|false),
 			"header_bytes":\d+,"body_bytes":(\d+),"reference":$string,(?:"body":$string,|"body_base64":"([^"]*)",)?
 			"wall_us":(\d+),.*?"status":(\d+),.*?"invoice_id":(\d+|null),"fault":$string,"end":$string\}/gsx)
 		{
 			my %entry = (
-				seq => $1, connection => $2, leak => $3 eq 'true', complete => $4 eq 'true', body_bytes => $5,
-				reference => $6, wall_us => $9, status => $10, invoice_id => $11 eq 'null' ? undef : $11,
-				fault => $12, end => $13);
-			my ($body, $base64) = ($7, $8);
+				seq => $1, connection => $2, key_index => $3, leak => $4 eq 'true', complete => $5 eq 'true', body_bytes => $6,
+				reference => $7, wall_us => $10, status => $11, invoice_id => $12 eq 'null' ? undef : $12,
+				fault => $13, end => $14);
+			my ($body, $base64) = ($8, $9);
 
 			push @entries, {
 				%entry,
@@ -192,6 +204,8 @@ sub _reference_number
 # none is right. committed are the customer_references of rows whose COMMIT was confirmed, uncertain of those whose session
 # was cut off at COMMIT. mine matches the references of this database where the API serves others too. lost_until is when
 # this server took over from another, of which it may lack the last commits: requests before may have no attempt here.
+# deleted: rows were deleted, whose attempts remain. restored: rows were put back as they once were, so that their history
+# has gaps.
 sub violations
 {
 	my ($self, %params) = @_;
@@ -226,7 +240,7 @@ sub violations
 	}
 	foreach my $id (sort { $a <=> $b } keys %attempts)
 	{
-		$say->('attempts of row %s, which does not exist', $id) unless $row{$id};
+		$say->('attempts of row %s, which does not exist', $id) unless $row{$id} || $params{deleted};
 	}
 	foreach my $row (@{ $self->{rows} })
 	{
@@ -235,8 +249,8 @@ sub violations
 		my @transitions = @{ $transitions{$id} // [] };
 		my $complain = sub { my $text = shift; $say->("row $id ($row->{reference}, $row->{status}): $text", @_) };
 
-		_check_transitions($row, \@transitions, $complain);
-		_check_attempts($self, $row, \@attempts, \@transitions, $complain);
+		_check_transitions($row, \@transitions, $complain) unless $params{restored};
+		_check_attempts($self, $row, \@attempts, \@transitions, $complain) unless $params{restored};
 		_check_remote($row, \@attempts, $made{$id} // [], $complain);
 
 		my $kind = $queue{$id} ? $queue{$id}{kind} : '';

@@ -1,0 +1,232 @@
+# The end of a world: faults stop, and the API's ledger and the tables must agree.
+#
+# First with all damage in place: each row that is due and does not go on says why, in last_error, or mf_check() does.
+# Then everything is put right, and each row that can go on does, within a stated time; each invoice was made once, or the
+# row says truthfully why not; payments are those of the ledger; what needs a person is in mf_review.
+package MyFatoorah::World::Books;
+
+use strict;
+use warnings;
+
+use Time::HiRes qw(time sleep);
+use MyFatoorah::History;
+use MyFatoorah::World::Rows;
+
+# Seconds until each row that does not go on has said why: a request that just left is given up after 300 ms to connect,
+# 5 s to be sent and 800 ms to be answered; the rest is for a machine that does other things too
+use constant SAY_LIMIT => 30 * ($ENV{MF_WORLD_PATIENCE} || 1);
+
+# Seconds until each row that can go on is settled: the same, five look-ups, all again for one sent again, and up to ten
+# seconds for an account that is left alone after failures
+use constant SETTLE_LIMIT => 60 * ($ENV{MF_WORLD_PATIENCE} || 1);
+
+# Seconds until payments are read
+use constant PAYMENT_LIMIT => 30;
+
+# More requests than this for one row are a storm
+use constant REQUESTS_LIMIT => 150;
+
+# Rows that should be on their way: not those of another year
+my $under_way = q{FROM mf_invoice i WHERE (status IN ('sending', 'unknown') OR status = 'queued' AND send_at < now() + interval '1 minute')};
+
+sub new
+{
+	my ($class, $world) = @_;
+
+	return bless { world => $world }, $class;
+}
+
+sub balance
+{
+	my ($self) = @_;
+	my $world = $self->{world};
+	my @databases = $world->databases;
+
+	$world->sandbox->clear_faults;
+	$world->sandbox->lag;
+	$world->sandbox->control('POST', 'clock', { offset_seconds => 0 });
+	$world->reset_settings;
+	foreach my $db (@databases)
+	{
+		MyFatoorah::World::Rows::decide($db, 1);
+		$db->mend('rows held');
+		$self->_resume($db);
+	}
+	$self->_until(SAY_LIMIT, sub { $self->_says_why($_[0]) }, grep { keys %{ $_->{heal} } } @databases);
+	$self->{said} = time;
+	foreach my $db (@databases)
+	{
+		eval { $db->mend; 1 } or $db->finding("cannot be mended: $@");
+		$db->insist('SELECT mf_repair()') if ($db->value(q{SELECT count(*) FROM pg_proc WHERE proname = 'mf_repair'}) // 0) > 0;
+		$self->_resume($db);
+	}
+	$self->_until(SETTLE_LIMIT, sub { $self->_settled($_[0]) }, @databases);
+	$self->{settled} = time;
+	$self->{remote} = { map { $_->{seed} => [ $world->remote($_->prefix) ] } @databases };
+	$self->_until(PAYMENT_LIMIT, sub { $self->_paid($_[0]) }, @databases);
+	$self->{paid} = time;
+	$self->_history(@databases);
+	return;
+}
+
+# Whatever was paused, by a person or by a refused key
+sub _resume
+{
+	my ($self, $db) = @_;
+
+	$db->insist(q{SELECT mf_resume(account) FROM mf_account WHERE paused_at IS NOT NULL; SELECT mf_resume('*'); SELECT mf_resume()});
+	return;
+}
+
+# _until(seconds, check, databases): until the check of each finds nothing; what it finds at the end is a finding
+sub _until
+{
+	my ($self, $limit, $check, @databases) = @_;
+	my $deadline = time + $limit;
+	my %open = map { $_->{seed} => $_ } @databases;
+
+	while (%open)
+	{
+		my $late = time > $deadline;
+
+		foreach my $seed (sort { $a <=> $b } keys %open)
+		{
+			my $db = $open{$seed};
+			my @wrong = $check->($db);
+
+			$self->{world}->dump($db) if $late && @wrong;
+			$db->finding("after $limit s: $_") for $late ? @wrong : ();
+			delete $open{$seed} if $late || !@wrong;
+		}
+		sleep 0.1 if %open;
+	}
+	return;
+}
+
+# Rows that do not go on and do not say why
+sub _says_why
+{
+	my ($self, $db) = @_;
+	# a column may have another name just now
+	my $rows = $db->value("SELECT id, status, account $under_way AND coalesce(to_jsonb(i)->>'last_error', to_jsonb(i)->>'renamed_last_error') IS NULL ORDER BY id LIMIT 50");
+	my (%check, @silent);
+
+	return 'the rows cannot be read' unless defined $rows;
+	foreach (split /\n/, $rows)
+	{
+		my ($id, $status, $account) = split /\|/;
+
+		$check{$account} //= $db->value("SELECT string_agg(item || ': ' || detail, '; ') FROM mf_check('" . ($account =~ s/'/''/gr)
+			. "') WHERE NOT ok AND item NOT IN ('durability', 'webhooks')") // 'no answer';
+		push @silent, "row $id is $status, and neither last_error nor mf_check('$account') says why" if $check{$account} eq '';
+		last if keys %check > 5;
+	}
+	return @silent;
+}
+
+# Rows that can go on and do not. What nobody can send any more says so: an invoice whose time is over, or whose inserter
+# is gone.
+sub _settled
+{
+	my ($self, $db) = @_;
+	my $gone = $db->state->{role_dropped} ? q{ OR created_by ~ '_clerk'} : '';
+	my $rows = $db->value("SELECT id, status, reference, coalesce(left(last_error, 200), '(no error)') $under_way
+		AND NOT (status = 'queued' AND last_error IS NOT NULL AND (expiry_date < now()$gone)) ORDER BY id LIMIT 5");
+
+	return 'the rows cannot be read' unless defined $rows;
+	return map { "not settled: row " . join ' ', split /\|/ } split /\n/, $rows;
+}
+
+# Payments that the ledger has and the table has not, and the other way round
+sub _paid
+{
+	my ($self, $db) = @_;
+	my $rows = $db->value(q{SELECT id, invoice_id, payment_status FROM mf_invoice WHERE invoice_id IS NOT NULL});
+	my %remote = map { $_->{id} => $_ } @{ $self->{remote}{ $db->{seed} } };
+	my @wrong;
+
+	return 'the rows cannot be read' unless defined $rows;
+
+	# people ask again until the answer is new: the API may lag
+	$db->sql(q{SELECT mf_refresh(id) FROM mf_invoice WHERE status = 'sent'}) if time > ($db->state->{asked} // 0) + 2;
+	$db->state->{asked} = time if time > ($db->state->{asked} // 0) + 2;
+	foreach (split /\n/, $rows)
+	{
+		my ($id, $invoice, $status) = split /\|/;
+		my $paid = ($remote{$invoice} // {})->{paid} ? 1 : 0;
+
+		push @wrong, "row $id is $status; invoice $invoice at the API is " . ($paid ? 'paid' : 'not paid')
+		  if $paid != ($status =~ /^(?:paid|partly_refunded|refunded)$/ ? 1 : 0);
+	}
+	return @wrong;
+}
+
+sub _history
+{
+	my ($self, @databases) = @_;
+	my $world = $self->{world};
+	my $ledger = MyFatoorah::History->ledger(sub { $world->sandbox->request('GET', "/_sandbox/$_[0]")->{content} });
+
+	foreach my $db (@databases)
+	{
+		my $prefix = $db->prefix;
+		my $state = $db->state;
+		my %mine = map { my $kind = $_; $kind => [ grep { ($_->{reference} // '') =~ /^\Q$prefix\E/ } @{ $ledger->{$kind} } ] } keys %$ledger;
+		my $history = MyFatoorah::History->read(sub { $db->value($_[0]) // die "$_[0]: no answer\n" }, \%mine);
+		my %result = %{ $db->{result} };
+		my @committed = grep { !$state->{gone}{$_} } @{ $result{committed} };
+		my @uncertain = @{ $result{uncertain} };
+
+		# where deletions or triggers may have taken rows away, it is enough that none is there twice
+		(@uncertain, @committed) = (@uncertain, splice @committed) if $state->{some_gone} || $state->{returns_null};
+		$db->finding($_) for $history->violations(committed => \@committed, uncertain => \@uncertain,
+			deleted => $state->{deleted}, restored => $state->{saved} || $state->{returns_null});
+		$db->{summary} = $history->summary;
+		$self->_keys($db, $mine{posts}) unless $state->{any_key} || $state->{role_dropped};
+		$self->_storms($db, $mine{posts}, $mine{lookups});
+		$self->_review($db);
+	}
+	return;
+}
+
+# Whose key it was: the money goes to the owner of the key
+sub _keys
+{
+	my ($self, $db, $posts) = @_;
+
+	foreach (grep { $_->{key_index} >= 0 && defined $_->{invoice_id} } @$posts)
+	{
+		my $is_clerk = $_->{reference} =~ /^w\d+-\d+c\./ ? 1 : 0;
+
+		# accounts but the default one have one key for all
+		$db->finding("request $_->{seq}, reference $_->{reference}, went out with the key of somebody else")
+		  if $_->{key_index} == 1 && !$is_clerk || $_->{key_index} == 0 && $is_clerk && $db->{plan}{accounts} == 1;
+	}
+	return;
+}
+
+sub _storms
+{
+	my ($self, $db, @lists) = @_;
+	my %count;
+
+	$count{ $_->{reference} }++ for map { @$_ } @lists;
+	foreach (sort keys %count)
+	{
+		$db->finding("$count{$_} requests about $_") if $count{$_} > REQUESTS_LIMIT;
+	}
+	return;
+}
+
+# What needs a person is shown to one
+sub _review
+{
+	my ($self, $db) = @_;
+	my $rows = $db->value(q{SELECT id, status FROM mf_invoice i WHERE (status = 'review' OR duplicate_suspected) AND NOT EXISTS (SELECT FROM mf_review r WHERE r.id = i.id)
+		UNION ALL SELECT id, status FROM mf_invoice WHERE status IN ('rejected', 'review', 'unknown') AND last_error IS NULL}) // '';
+
+	$db->finding("row $_ needs a person and is not shown") for split /\n/, $rows;
+	return;
+}
+
+1;

@@ -1,0 +1,174 @@
+# One database of the world: its sessions, what was done to it, and what has to be put right when the faults stop.
+package MyFatoorah::World::Database;
+
+use strict;
+use warnings;
+
+use MyFatoorah::Chaos;
+use MyFatoorah::Cluster;
+use MyFatoorah::World::Session;
+
+# A session's own settings, whatever those of the database are; and the names that the extension's schema has in turn
+my $setup = join '; ', "SET search_path = public, books, books_a, books_b", "SET lock_timeout = '300ms'", "SET statement_timeout = '8s'",
+  'SET client_min_messages = error', 'SET idle_session_timeout = 0', 'SET idle_in_transaction_session_timeout = 0', 'SET default_transaction_read_only = off',
+  'SET default_transaction_isolation = "read committed"', 'SET session_replication_role = origin', 'SET ROLE NONE', 'RESET datestyle', 'SET client_encoding = UTF8',
+  'SET standard_conforming_strings = on', 'SET row_security = on';
+
+# new(world, seed, plan): plan is that of MyFatoorah::World::Plan
+sub new
+{
+	my ($class, $world, $seed, $plan) = @_;
+
+	return bless {
+		world => $world, seed => $seed, plan => $plan, dbname => "w$seed", prefix => "w$seed-",
+		result => { committed => [], uncertain => [], none => [] }, heal => {}, heals => 0, findings => [], log => [], state => {},
+	}, $class;
+}
+
+sub world { return $_[0]{world}; }
+sub node { return $_[0]{world}->node; }
+sub sandbox { return $_[0]{world}->sandbox; }
+sub prefix { return $_[0]{prefix}; }
+sub dbname { return $_[0]{dbname}; }
+sub state { return $_[0]{state}; }
+sub clerk { return "w$_[0]{seed}_clerk"; }
+
+# account(n): the name of an account; 0 is the default one
+sub account { return $_[1] == 0 ? 'myfatoorah' : "a$_[1]"; }
+
+# role(who): postgres, clerk or operator, by its present name
+sub role
+{
+	my ($self, $who) = @_;
+
+	return $who eq 'postgres' ? 'postgres' : ($self->{state}{"role_$who"} // "w$self->{seed}_$who");
+}
+
+# session(who): the session of that person
+sub session
+{
+	my ($self, $who) = @_;
+
+	$who //= 'postgres';
+	return $self->{sessions}{$who} //= MyFatoorah::World::Session->new($self->node->connstr($self->{dbname}),
+		setup => $setup . ($who eq 'postgres' || $who eq 'holder' ? '' : '; SET ROLE "' . $self->role($who) . '"'));
+}
+
+# forget_sessions(who): they begin anew
+sub forget_sessions
+{
+	my ($self, @who) = @_;
+
+	@who = keys %{ $self->{sessions} } unless @who;
+	$_->quit for grep { $_ } delete @{ $self->{sessions} }{@who};
+	return;
+}
+
+# sql(text, who): the answer of a session; what no statement may say is a finding
+sub sql
+{
+	my ($self, $text, $who) = @_;
+	my $answer = $self->session($who)->run($text);
+
+	$self->{world}{statements}++;
+	delete $self->{sessions}{ $who // 'postgres' } if $answer->{state} =~ /^(?:lost|down|hang)$/;
+	push @{ $self->{log} }, [ $text, $answer->{state}, $answer->{err} ] if $answer->{state} ne '00000';
+	$self->finding("internal error: $text: $answer->{err}") if $answer->{state} =~ /^XX00[012]$/;
+	$self->finding("no answer within 30 s: $text") if $answer->{state} eq 'hang';
+	return $answer;
+}
+
+# ok(text, who): whether it worked; value(text): what it gave, undef if it failed
+sub ok { my ($self, @how) = @_; return $self->sql(@how)->{state} eq '00000'; }
+
+sub value
+{
+	my ($self, @how) = @_;
+	my $answer = $self->sql(@how);
+
+	return $answer->{state} eq '00000' ? $answer->{out} : undef;
+}
+
+# insist(text): until it worked, the server may be on its way up
+sub insist
+{
+	my ($self, $text, $who) = @_;
+	my $answer;
+
+	MyFatoorah::Chaos->until_true($text, sub { ($answer = $self->sql($text, $who))->{state} !~ /^(?:lost|down|57P0[123]|57014|40|55P03|55006)/ });
+	return $answer;
+}
+
+# insert(names, text, who): rows of these names are inserted by it; it is noted what became of them
+sub insert
+{
+	my ($self, $names, $text, $who) = @_;
+	my $state = $self->sql($text, $who)->{state};
+
+	$self->note($state eq '00000' ? 'committed' : $state =~ /^(?:lost|hang|57P0|08)/ ? 'uncertain' : 'none', @$names);
+	return $state;
+}
+
+sub note
+{
+	my ($self, $word, @names) = @_;
+
+	push @{ $self->{result}{$word} }, map { "$self->{prefix}$_" } @names;
+	return;
+}
+
+# broken(key, cause, undo): a part of the world is broken until undo is done; cause is a regex for what may be said of it
+sub broken
+{
+	my ($self, $key, $undo) = @_;
+
+	$self->{heal}{$key} //= { number => ++$self->{heals}, undo => $undo };
+	return;
+}
+
+# mend(key): one, or all, the latest first
+sub mend
+{
+	my ($self, @keys) = @_;
+	my $heal = $self->{heal};
+
+	@keys = sort { $heal->{$b}{number} <=> $heal->{$a}{number} } keys %$heal unless @keys;
+	foreach my $key (@keys)
+	{
+		my $undo = delete $heal->{$key} or next;
+
+		ref $undo->{undo} ? $undo->{undo}->() : $self->insist($undo->{undo});
+	}
+	return;
+}
+
+# finding(text): what contradicts the promises
+sub finding
+{
+	my ($self, $text) = @_;
+
+	push @{ $self->{findings} }, $text unless @{ $self->{findings} } >= 20;
+	return;
+}
+
+# fault(rule): a fault of the stand-in for requests about rows of this database
+sub fault
+{
+	my ($self, %rule) = @_;
+
+	$self->sandbox->faults({ reference_prefix => $self->{prefix}, times => 1, %rule });
+	return;
+}
+
+# key_file(name, key): a key file of this database; without a key it is removed
+sub key_file
+{
+	my ($self, $who, $key) = @_;
+	my $name = "w$self->{seed}.$who.key";
+
+	return unlink $self->node->data_dir . "/$name" unless defined $key;
+	MyFatoorah::Cluster->write_key($self->node, $key, $name);
+	return $name;
+}
+
+1;
