@@ -105,7 +105,7 @@ sub _begin
 	$self->{sandbox} = MyFatoorah::Sandbox->new(name => "world$first", key => $keys{public}, args => [
 		'--seed', $first, '--key', "$keys{clerk}=KWT", '--webhook-url', 'http://127.0.0.1:9/nobody', '--webhook-secret', 'webhook-secret-of-the-world' ]);
 	$self->{sandbox}->webhooks(retries => 0);
-	$self->{node} = $mf->new_node("world$first", conf => $conf, init => { extra => ['--no-sync'] });
+	$self->{node} = $mf->new_node("world$first", conf => $conf, init => { extra => ['--no-sync'], allows_streaming => 1 });
 	$self->insist(qq{CREATE DATABASE "$_->{dbname}"}) for $self->databases;
 	foreach my $db ($self->databases)
 	{
@@ -138,6 +138,13 @@ sub _begin
 	{
 		$chaos->until_true("a worker in $db->{dbname}", sub { ($db->value('SELECT count(*) FROM mf_worker_status') // 0) == 1 });
 	}
+	if (grep { $_->{name} eq 'promotion' } @{ $self->{server_plan} })
+	{
+		$self->{node}->backup('standby', backup_options => [ '--no-sync', '-c', 'fast' ]);
+		$self->{standby} = PostgreSQL::Test::Cluster->new("standby$first");
+		$self->{standby}->init_from_backup($self->{node}, 'standby', has_streaming => 1);
+		$self->{standby}->start;
+	}
 	$self->{begun} = time;
 	return;
 }
@@ -151,23 +158,30 @@ sub _end
 	$_->forget_sessions for $self->databases;
 	$_->quit for map { $_ // () } values %{ $self->{sessions} // {} };
 	return unless $node;
-	$node->stop('fast', fail_ok => 1);
-	my @bad = slurp_file($node->logfile) =~ /^(.*(?:TRAP:|PANIC|terminated by signal (?!9)).*)$/mg;
-	$self->finding("the server's log: $_") for grep { defined } @bad[ 0 .. 4 ];
-	$self->_check_log;
-	$node->stop('immediate', fail_ok => 1);
+	my @nodes = (@{ $self->{past} // [] }, $node, $self->{standby} // ());
+
+	$_->stop('fast', fail_ok => 1) for @nodes;
+	foreach (@nodes)
+	{
+		my @bad = slurp_file($_->logfile) =~ /^(.*(?:TRAP:|PANIC|terminated by signal (?!9)).*)$/mg;
+
+		$self->finding("the server's log: $_") for grep { defined } @bad[ 0 .. 4 ];
+		$self->_check_log($_->logfile);
+		$_->stop('immediate', fail_ok => 1);
+	}
 	$self->{sandbox}->stop if $self->{sandbox};
-	$node->clean_node unless @{ $self->{findings} } || grep { @{ $_->{findings} } } $self->databases;
+	return if @{ $self->{findings} } || grep { @{ $_->{findings} } } $self->databases;
+	$_->clean_node for @nodes;
 	return;
 }
 
 # A message that is repeated again and again is a storm, whatever its cause
 sub _check_log
 {
-	my ($self) = @_;
+	my ($self, $file) = @_;
 	my %count;
 
-	foreach (split /\n/, slurp_file($self->{node}->logfile))
+	foreach (split /\n/, slurp_file($file))
 	{
 		next unless s/^.*? (?:w\d+\w*|myfatoorah \w+ \S*) *//;
 		next unless /(?:WARNING|ERROR|LOG):/ && /myfatoorah|invoice|account/;
@@ -328,7 +342,7 @@ sub dump
 	my ($self, $db) = @_;
 	my @queries = (q{SELECT pid, backend_type, state, wait_event_type, wait_event, now() - query_start, left(query, 100) FROM pg_stat_activity WHERE datname = current_database()},
 		q{SELECT item, ok, detail FROM mf_check() WHERE NOT ok}, 'SELECT * FROM mf_worker_status', 'SELECT account, paused_at, reason FROM mf_account WHERE paused_at IS NOT NULL',
-		q{SELECT id, status, invoice_id, reference, left(to_jsonb(i)->>'last_error', 150), attempts, account, q.account, q.kind, extract(epoch FROM q.due - now())::int AS due, q.step
+		q{SELECT id, status, invoice_id, reference, left(to_jsonb(i)->>'last_error', 150), attempts, i.account, q.account, q.kind, extract(epoch FROM q.due - now())::int AS due, q.step
 			FROM mf_invoice i LEFT JOIN mf_queue q ON q.invoice = i.id WHERE status NOT IN ('sent', 'cancelled') ORDER BY id LIMIT 20},
 		q{SELECT * FROM mf_review});
 

@@ -49,6 +49,7 @@ sub balance
 	foreach my $db (@databases)
 	{
 		MyFatoorah::World::Rows::decide($db, 1);
+		_hurry($db) if $world->{promoted};
 		$db->mend('rows held');
 		$self->_resume($db);
 	}
@@ -58,6 +59,7 @@ sub balance
 	{
 		eval { $db->mend; 1 } or $db->finding("cannot be mended: $@");
 		$db->insist('SELECT mf_repair()') if ($db->value(q{SELECT count(*) FROM pg_proc WHERE proname = 'mf_repair'}) // 0) > 0;
+		_hurry($db) if $world->{promoted};
 		$self->_resume($db);
 	}
 	$self->_until(SETTLE_LIMIT, sub { $self->_settled($_[0]) }, @databases);
@@ -66,6 +68,16 @@ sub balance
 	$self->_until(PAYMENT_LIMIT, sub { $self->_paid($_[0]) }, @databases);
 	$self->{paid} = time;
 	$self->_history(@databases);
+	return;
+}
+
+# After a promotion rows are looked up before they are sent, and not before the API could be done with what the old primary
+# had sent; it is at rest, so there is no need to wait.
+sub _hurry
+{
+	my ($db) = @_;
+
+	$db->insist(q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'verify' AND due > now() AND due < now() + interval '5 minutes'});
 	return;
 }
 
@@ -178,9 +190,9 @@ sub _history
 		my @uncertain = @{ $result{uncertain} };
 
 		# where deletions or triggers may have taken rows away, it is enough that none is there twice
-		(@uncertain, @committed) = (@uncertain, splice @committed) if $state->{some_gone} || $state->{returns_null};
+		(@uncertain, @committed) = (@uncertain, splice @committed) if $state->{some_gone} || $state->{returns_null} || $world->{lost_until};
 		$db->finding($_) for $history->violations(committed => \@committed, uncertain => \@uncertain,
-			deleted => $state->{deleted}, restored => $state->{saved} || $state->{returns_null});
+			deleted => $state->{deleted}, lost_until => $world->{lost_until}, restored => $state->{saved} || $state->{returns_null});
 		$db->{summary} = $history->summary;
 		$self->_keys($db, $mine{posts}) unless $state->{any_key} || $state->{role_dropped};
 		$self->_storms($db, $mine{posts}, $mine{lookups});

@@ -79,7 +79,39 @@ sub moves
 			$world->{settings_changed} = 1;
 		} },
 		{ name => 'settings as before', weight => 2, play => sub { $_[0]->reset_settings; } },
+		{ name => 'promotion', weight => 2, draw => sub { $_[0]->(2) }, play => \&_promoted },
 		{ name => 'checkpoint', weight => 1, play => sub { $_[0]->admin('CHECKPOINT'); } });
+}
+
+# A standby takes over: after a clean stop it has everything, after a crash it may lack the last commits.
+sub _promoted
+{
+	my ($world, $crash) = @_;
+	my ($old, $new) = ($world->node, delete $world->{standby});
+	my $postmaster = $chaos->postmaster($old);
+	my @children = $chaos->children($postmaster);
+
+	return unless $new;
+	$world->lost_sessions;
+	if ($crash)
+	{
+		$old->kill9;
+		$chaos->until_true('the end of the old primary', sub { !grep { $chaos->alive($_) } @children });
+		$world->{lost_until} = time;
+	}
+	else
+	{
+		$old->stop('fast');
+	}
+	$new->promote;
+
+	# a base backup lets the group read what it copies
+	chmod 0600, glob $new->data_dir . '/w*.key';
+	push @{ $world->{past} }, $old;
+	$world->{node} = $new;
+	$world->{promoted} = 1;
+	$chaos->wait_up($new);
+	return;
 }
 
 sub _workers

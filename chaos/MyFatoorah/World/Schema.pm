@@ -132,7 +132,7 @@ sub moves
 			my ($db, $number) = @_;
 			my ($column, $type, $old) = @{ $types[$number] };
 
-			$type .= " USING $column\::" . ($type =~ s/\(.*//r) unless $type =~ /USING/;
+			$type .= " USING $column\::$type" unless $type =~ /USING/;
 			return unless $db->ok("ALTER TABLE mf_invoice ALTER COLUMN $column TYPE $type");
 			$db->broken("type of $column", sub {
 				$db->insist("ALTER TABLE mf_invoice ALTER COLUMN $column DROP DEFAULT, ALTER COLUMN $column TYPE $old USING $column\::text::$old");
