@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "core/api.h"
 #include "myfatoorah.h"
+#include "sql.h"
 
 /* All fields, and account, send_at and priority */
 #define MAX_SOURCES (MF_SP_COUNT + 3)
@@ -70,7 +71,9 @@ static char *column_list(TupleDesc desc);
 static char *unquote_constant(const char *argument, const char *text);
 static void prepare_statements(Mapping *mapping, TriggerData *trigger, Oid schema);
 static void write_back_id(Mapping *mapping, TriggerData *trigger, Datum id);
+static void retire_mapping(Mapping *mapping);
 static void forget_mapping(Datum arg, Oid relation);
+static void forget_names(Datum arg, int cacheid, uint32 hashvalue);
 
 PG_FUNCTION_INFO_V1(mf_enqueue);
 
@@ -139,6 +142,7 @@ get_mapping(TriggerData *trigger, Oid schema)
 	if (!callback_registered)
 	{
 		CacheRegisterRelcacheCallback(forget_mapping, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_names, (Datum) 0);
 		callback_registered = true;
 	}
 
@@ -152,11 +156,7 @@ get_mapping(TriggerData *trigger, Oid schema)
 			if (!mapping->stale)
 				return mapping;
 			*link = mapping->next;
-			if (mapping->insert != NULL)
-				SPI_freeplan(mapping->insert);
-			if (mapping->write_back != NULL)
-				SPI_freeplan(mapping->write_back);
-			MemoryContextDelete(mapping->context);
+			retire_mapping(mapping);
 		}
 		else
 			link = &mapping->next;
@@ -164,7 +164,28 @@ get_mapping(TriggerData *trigger, Oid schema)
 	return read_mapping(trigger, schema);
 }
 
-/* Relcache callback: the table or mf_invoice has changed. */
+/*
+ * Frees a mapping at the end of the transaction: a trigger of mf_invoice that
+ * has changed the table and inserts into it again runs within a call that goes
+ * on with the mapping.
+ */
+static void
+retire_mapping(Mapping *mapping)
+{
+	mf_sql_retire(mapping->insert);
+	if (mapping->write_back != NULL)
+		mf_sql_retire(mapping->write_back);
+	MemoryContextSetParent(mapping->context, TopTransactionContext);
+}
+
+/* Syscache callback: a schema may have another name now, and the statements say names. */
+static void
+forget_names(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_mapping(arg, InvalidOid);
+}
+
+/* Relcache callback: the table has changed. */
 static void
 forget_mapping(Datum arg, Oid relation)
 {
@@ -444,9 +465,7 @@ prepare_statements(Mapping *mapping, TriggerData *trigger, Oid schema)
 	initStringInfo(&text);
 	appendStringInfo(&text, "INSERT INTO %s (%s) VALUES (%s) RETURNING id",
 					 quote_qualified_identifier(get_namespace_name(schema), "mf_invoice"), names.data, sources.data);
-	mapping->insert = SPI_prepare(text.data, parameters, types);
-	if (mapping->insert == NULL || SPI_keepplan(mapping->insert) != 0)
-		elog(ERROR, "could not prepare the insertion of an invoice");
+	mapping->insert = mf_sql_prepare(schema, InvalidOid, text.data, parameters, types);
 
 	if (mapping->id_column != 0)
 	{
@@ -457,9 +476,7 @@ prepare_statements(Mapping *mapping, TriggerData *trigger, Oid schema)
 						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(trigger->tg_relation)),
 													RelationGetRelationName(trigger->tg_relation)),
 						 quote_identifier(NameStr(TupleDescAttr(desc, mapping->id_column - 1)->attname)));
-		mapping->write_back = SPI_prepare(text.data, 2, write_types);
-		if (mapping->write_back == NULL || SPI_keepplan(mapping->write_back) != 0)
-			elog(ERROR, "could not prepare the update of table \"%s\"", RelationGetRelationName(trigger->tg_relation));
+		mapping->write_back = mf_sql_prepare(schema, RelationGetRelid(trigger->tg_relation), text.data, 2, write_types);
 	}
 }
 

@@ -17,6 +17,7 @@
 #include "launcher.h"
 #include "listener.h"
 #include "myfatoorah.h"
+#include "sql.h"
 #include "wake.h"
 
 #if PG_VERSION_NUM >= 180000
@@ -146,6 +147,7 @@ _PG_init(void)
 		mf_launcher_register();
 	}
 
+	mf_sql_init();
 	mf_failpoint_define();
 	MarkGUCPrefixReserved("myfatoorah");
 }

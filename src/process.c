@@ -104,14 +104,6 @@ mf_process_settings(void)
 		{"session_replication_role", "origin"},
 		{"row_security", "off"},
 		{"TimeZone", "UTC"},
-		{"jit", "off"},
-		/* the agenda is read in the order of its index, however large it has become since the plan was made */
-		{"enable_seqscan", "off"},
-		{"enable_bitmapscan", "off"},
-		{"enable_sort", "off"},
-		{"enable_hashjoin", "off"},
-		{"enable_mergejoin", "off"},
-		{"plan_cache_mode", "force_generic_plan"},
 		{NULL, NULL}
 	};
 	int			i;

@@ -2,6 +2,12 @@
  * sql.c
  *	  Prepared statements on our own tables, run as the role myfatoorah_worker.
  *
+ * A statement is text, and text has names, which others can give to other
+ * tables: whoever may rename our schema can make one of that name with tables
+ * and triggers of his own.  So every statement of ours bears a mark with the
+ * OIDs of what it is about, and whenever its names are looked up, which is when
+ * it is analysed, what they have led to is compared with that.
+ *
  * Copyright (c) 2026, the myfatoorah authors
  * src/sql.c
  */
@@ -10,24 +16,68 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
 #include "commands/extension.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/planner.h"
+#include "parser/analyze.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "myfatoorah.h"
 #include "process.h"
 #include "sql.h"
 
+/* What a statement of ours begins with; then come schema and relation, see mf_sql_prepare() */
+#define MARK "/* myfatoorah "
+
+/* The plan of a statement */
+typedef struct MfPlan
+{
+	SPIPlanPtr	plan;			/* NULL: none now */
+	NameData	schema_name;	/* that its text has */
+	uint64		schema_changes; /* when that was last compared */
+} MfPlan;
+
+static post_parse_analyze_hook_type previous_analyze_hook = NULL;
+static planner_hook_type previous_planner_hook = NULL;
+
+/* How often the name of a schema may have changed */
+static uint64 schema_changes = 0;
+static bool callback_registered = false;
+
 static void begin_scope(MfSqlScope *scope, Oid schema, Oid role);
 static void prepare(MfStatement *statement, Oid schema);
+static void free_plan(void *plan);
+static bool read_mark(const char *text, Oid *schema, Oid *relation);
+static void analyze_hook(ParseState *pstate, Query *query, JumbleState *jumble);
+static PlannedStmt *plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo parameters);
+static void count_schema_changes(Datum arg, int cacheid, uint32 hashvalue);
+
+/* See sql.h. */
+void
+mf_sql_init(void)
+{
+	previous_analyze_hook = post_parse_analyze_hook;
+	post_parse_analyze_hook = analyze_hook;
+	previous_planner_hook = planner_hook;
+	planner_hook = plan_hook;
+}
 
 /* See sql.h. */
 void
@@ -84,27 +134,43 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 	MemoryContext context = CurrentMemoryContext;
 	int			result;
 
-	if (statement->plan == NULL || statement->schema != scope->schema)
+	if (statement->plan == NULL || statement->plan->plan == NULL || statement->schema != scope->schema ||
+		statement->plan->schema_changes != schema_changes)
 		prepare(statement, scope->schema);
 
-	result = SPI_execute_plan(statement->plan, unconstify(Datum *, values), nulls, false, 0);
+	result = SPI_execute_plan(statement->plan->plan, unconstify(Datum *, values), nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
 	MemoryContextSwitchTo(context);
 	return SPI_processed;
 }
 
-/* Makes and keeps the plan of a statement for a schema. */
+/* Makes and keeps the plan of a statement for a schema, unless the one at hand still names it. */
 static void
 prepare(MfStatement *statement, Oid schema)
 {
-	char	   *name = get_namespace_name(schema);
+	MfPlan	   *plan = statement->plan;
+	uint64		changes;
+	char	   *name;
 	const char *p;
 	StringInfoData text;
-	SPIPlanPtr	plan;
 
+	if (!callback_registered)
+	{
+		CacheRegisterSyscacheCallback(NAMESPACEOID, count_schema_changes, (Datum) 0);
+		callback_registered = true;
+	}
+	if (plan == NULL)
+		plan = statement->plan = (MfPlan *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfPlan));
+	changes = schema_changes;
+	name = get_namespace_name(schema);
 	if (name == NULL)
 		elog(ERROR, "cache lookup failed for schema %u", schema);
+	if (plan->plan != NULL && statement->schema == schema && strcmp(NameStr(plan->schema_name), name) == 0)
+	{
+		plan->schema_changes = changes;
+		return;
+	}
 
 	initStringInfo(&text);
 	for (p = statement->text; *p != '\0'; p++)
@@ -115,19 +181,144 @@ prepare(MfStatement *statement, Oid schema)
 			appendStringInfoChar(&text, *p);
 	}
 
-	if (statement->plan != NULL)
+	if (plan->plan != NULL)
 	{
-		SPI_freeplan(statement->plan);
-		statement->plan = NULL;
+		mf_sql_retire(plan->plan);
+		plan->plan = NULL;
 	}
-	plan = SPI_prepare(text.data, statement->nargs, statement->types);
+	plan->plan = mf_sql_prepare(schema, InvalidOid, text.data, statement->nargs, statement->types);
+	statement->schema = schema;
+	namestrcpy(&plan->schema_name, name);
+	plan->schema_changes = changes;
+	pfree(text.data);
+	pfree(name);
+}
+
+/* See sql.h. */
+SPIPlanPtr
+mf_sql_prepare(Oid schema, Oid relation, const char *text, int nargs, const Oid *types)
+{
+	char	   *marked = psprintf(MARK "%u %u */ %s", schema, relation, text);
+	SPIPlanPtr	plan = SPI_prepare_cursor(marked, nargs, unconstify(Oid *, types), CURSOR_OPT_GENERIC_PLAN);
+
 	if (plan == NULL)
 		elog(ERROR, "could not prepare statement: %s", SPI_result_code_string(SPI_result));
 	if (SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not keep plan");
-	statement->plan = plan;
-	statement->schema = schema;
-	pfree(text.data);
+	pfree(marked);
+	return plan;
+}
+
+/* See sql.h. */
+void
+mf_sql_retire(SPIPlanPtr plan)
+{
+	MemoryContextCallback *callback = (MemoryContextCallback *)
+		MemoryContextAllocZero(TopTransactionContext, sizeof(MemoryContextCallback));
+
+	callback->func = free_plan;
+	callback->arg = plan;
+	MemoryContextRegisterResetCallback(TopTransactionContext, callback);
+}
+
+static void
+free_plan(void *plan)
+{
+	SPI_freeplan((SPIPlanPtr) plan);
+}
+
+/* Syscache callback: a schema was renamed, or made, or dropped. */
+static void
+count_schema_changes(Datum arg, int cacheid, uint32 hashvalue)
+{
+	schema_changes++;
+}
+
+/* Whether the text is a statement of ours; what it may be about. */
+static bool
+read_mark(const char *text, Oid *schema, Oid *relation)
+{
+	return text != NULL && strncmp(text, MARK, strlen(MARK)) == 0 &&
+		sscanf(text + strlen(MARK), "%u %u", schema, relation) == 2;
+}
+
+/*
+ * The names of a statement have just been looked up.  Nothing of it has been
+ * planned or run yet, and from here on it knows its tables by OID.
+ */
+static void
+analyze_hook(ParseState *pstate, Query *query, JumbleState *jumble)
+{
+	Oid			schema;
+	Oid			relation;
+
+	if (previous_analyze_hook)
+		previous_analyze_hook(pstate, query, jumble);
+
+	if (read_mark(pstate->p_sourcetext, &schema, &relation))
+	{
+		Oid			extension = get_extension_oid(MF_EXTENSION, true);
+		List	   *relations;
+		List	   *items;
+		bool		row_security;
+		ListCell   *lc;
+
+		extract_query_dependencies((Node *) query, &relations, &items, &row_security);
+		foreach(lc, relations)
+		{
+			Oid			found = lfirst_oid(lc);
+			Oid			found_schema = get_rel_namespace(found);
+
+			if (found == relation || found_schema == PG_CATALOG_NAMESPACE ||
+				(found_schema == schema && OidIsValid(extension) &&
+				 getExtensionOfObject(RelationRelationId, found) == extension))
+				continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"%s\" of schema \"%s\" is not the one that myfatoorah needs",
+							get_rel_name(found), get_namespace_name(found_schema)),
+					 errdetail("A table or its schema was renamed, and another one has its name."),
+					 errhint("If this is not over by itself at once, give the extension's tables their names back.")));
+		}
+	}
+}
+
+/*
+ * Our statements find their rows by their indexes, in the order of these,
+ * however large the tables have become since the plan was made; what triggers of users
+ * do meanwhile is planned as everywhere.
+ */
+static PlannedStmt *
+plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo parameters)
+{
+	planner_hook_type next = previous_planner_hook ? previous_planner_hook : standard_planner;
+	bool	   *const switched_off[] = {&enable_seqscan, &enable_bitmapscan, &enable_sort, &enable_hashjoin,
+	&enable_mergejoin, &jit_enabled};
+	bool		before[lengthof(switched_off)];
+	Oid			schema;
+	Oid			relation;
+	PlannedStmt *plan;
+	size_t		i;
+
+	if (!read_mark(text, &schema, &relation))
+		return next(query, text, cursor_options, parameters);
+
+	for (i = 0; i < lengthof(switched_off); i++)
+	{
+		before[i] = *switched_off[i];
+		*switched_off[i] = false;
+	}
+	PG_TRY();
+	{
+		plan = next(query, text, cursor_options, parameters);
+	}
+	PG_FINALLY();
+	{
+		for (i = 0; i < lengthof(switched_off); i++)
+			*switched_off[i] = before[i];
+	}
+	PG_END_TRY();
+	return plan;
 }
 
 /* See sql.h. */

@@ -14,14 +14,14 @@
 
 /*
  * One statement.  In "text" every "@" stands for our schema and a dot.  The
- * plan is made at first use and kept for the life of the process.
+ * plan is made at first use, and again when the schema has another name.
  */
 typedef struct MfStatement
 {
 	const char *text;
 	int			nargs;
 	Oid			types[MF_SQL_MAX_ARGS];
-	SPIPlanPtr	plan;
+	struct MfPlan *plan;
 	Oid			schema;			/* that the plan was made for */
 } MfStatement;
 
@@ -53,6 +53,20 @@ extern void mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema);
  */
 extern uint64 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement,
 							 const Datum *values, const char *nulls);
+
+/*
+ * Prepares and keeps the plan of a statement, which may name tables of the
+ * extension in that schema, of pg_catalog, and "relation" if that is valid.
+ * Names are not trusted: should one of them lead to another table, now or when
+ * the plan is made anew, the statement fails before anything of it runs.
+ */
+extern SPIPlanPtr mf_sql_prepare(Oid schema, Oid relation, const char *text, int nargs, const Oid *types);
+
+/* Frees a kept plan at the end of the transaction: an outer call may be running it. */
+extern void mf_sql_retire(SPIPlanPtr plan);
+
+/* Installs what watches over our statements, in each process that loads the library. */
+extern void mf_sql_init(void);
 
 /* The role that owns the worker's rights; raises 42704 if somebody dropped it. */
 extern Oid	mf_worker_role(void);
