@@ -20,6 +20,7 @@
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -57,14 +58,23 @@ typedef struct CachedTarget
 
 static CachedTarget *cached_targets = NULL;
 
-/* Accounts read from the catalogs, all forgotten when a server changes. */
+/* An account read from the catalogs */
+typedef struct CachedAccount
+{
+	char		name[NAMEDATALEN];	/* hash key */
+	MfAccount  *account;
+} CachedAccount;
+
+/* All of them, forgotten when a server changes; only copies are handed out */
 static MemoryContext account_context = NULL;
-static List *cached_accounts = NIL;
-static bool cached_accounts_stale = false;
+static HTAB *cached_accounts = NULL;
+static bool cached_accounts_stale = true;
 
 /* How often a user mapping has changed */
 static uint64 mapping_changes = 0;
 
+static void start_account_cache(void);
+static MfAccount *copy_account(const MfAccount *account);
 static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
 static void count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue);
@@ -73,16 +83,44 @@ static bool same_options(const CachedTarget *cached, const MfAccount *account);
 static bool same_text(const char *a, const char *b);
 static void free_cached(CachedTarget *cached);
 static List *mapping_options(Oid serverid, Oid roleid, bool *own);
-static void drop_target(CachedTarget *cached);
+static void drop_target(CachedTarget *cached, bool at_once);
+static void release_target(void *target);
 static pg_tz *account_zone(const MfAccount *account);
 
 /* See account.h. */
 const MfAccount *
 mf_account_get(const char *name)
 {
+	CachedAccount *cached;
 	MfAccount  *account;
+	MfAccount  *kept;
 	MemoryContext old;
-	ListCell   *lc;
+
+	/* no server has such a name, and the cache would cut it */
+	if (strlen(name) >= NAMEDATALEN)
+		return read_account(name);
+	if (cached_accounts_stale)
+		start_account_cache();
+
+	cached = (CachedAccount *) hash_search(cached_accounts, name, HASH_FIND, NULL);
+	if (cached != NULL)
+		return copy_account(cached->account);
+
+	/* its errors leave nothing in the cache */
+	account = read_account(name);
+	old = MemoryContextSwitchTo(account_context);
+	kept = copy_account(account);
+	MemoryContextSwitchTo(old);
+	cached = (CachedAccount *) hash_search(cached_accounts, name, HASH_ENTER, NULL);
+	cached->account = kept;
+	return account;
+}
+
+/* Forgets all accounts; what was handed out are copies. */
+static void
+start_account_cache(void)
+{
+	HASHCTL		control = {0};
 
 	if (account_context == NULL)
 	{
@@ -92,25 +130,27 @@ mf_account_get(const char *name)
 		CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, invalidate_accounts, (Datum) 0);
 		CacheRegisterSyscacheCallback(USERMAPPINGUSERSERVER, count_mapping_changes, (Datum) 0);
 	}
-	if (cached_accounts_stale)
-	{
-		cached_accounts = NIL;
-		cached_accounts_stale = false;
-		MemoryContextReset(account_context);
-	}
+	cached_accounts = NULL;
+	MemoryContextReset(account_context);
+	control.keysize = NAMEDATALEN;
+	control.entrysize = sizeof(CachedAccount);
+	control.hcxt = account_context;
+	cached_accounts = hash_create("myfatoorah accounts", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	cached_accounts_stale = false;
+}
 
-	foreach(lc, cached_accounts)
-	{
-		account = (MfAccount *) lfirst(lc);
-		if (strcmp(account->name, name) == 0)
-			return account;
-	}
+/* In the current context. */
+static MfAccount *
+copy_account(const MfAccount *account)
+{
+	MfAccount  *copy = (MfAccount *) palloc(sizeof(MfAccount));
 
-	old = MemoryContextSwitchTo(account_context);
-	account = read_account(name);
-	cached_accounts = lappend(cached_accounts, account);
-	MemoryContextSwitchTo(old);
-	return account;
+	*copy = *account;
+	copy->name = pstrdup(account->name);
+	copy->base_url = pstrdup(account->base_url);
+	copy->time_zone = pstrdup(account->time_zone);
+	copy->ca_file = account->ca_file ? pstrdup(account->ca_file) : NULL;
+	return copy;
 }
 
 /* Syscache callback: a server or a wrapper has changed. */
@@ -251,7 +291,7 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 	if (key_file != NULL)
 		key_file = MemoryContextStrdup(TopMemoryContext, key_file);
 	if (cached != NULL)
-		drop_target(cached);
+		drop_target(cached, false);
 
 	cached = (CachedTarget *) MemoryContextAllocZero(TopMemoryContext, sizeof(CachedTarget));
 	cached->http = http;
@@ -316,14 +356,17 @@ mf_account_forget_targets(MfHttp *http)
 		CachedTarget *next = cached->next;
 
 		if (cached->http == http)
-			drop_target(cached);
+			drop_target(cached, true);
 		cached = next;
 	}
 }
 
-/* Unlinks and frees a cached target and wipes its key. */
+/*
+ * Unlinks and frees a cached target and wipes its key.  Whoever was given the
+ * target in this transaction may still use it, unless all is over.
+ */
 static void
-drop_target(CachedTarget *cached)
+drop_target(CachedTarget *cached, bool at_once)
 {
 	CachedTarget **link;
 
@@ -335,8 +378,24 @@ drop_target(CachedTarget *cached)
 			break;
 		}
 	}
-	mf_http_target_release(cached->target);
+	if (at_once)
+		mf_http_target_release(cached->target);
+	else
+	{
+		MemoryContextCallback *callback = (MemoryContextCallback *)
+			MemoryContextAllocZero(TopTransactionContext, sizeof(MemoryContextCallback));
+
+		callback->func = release_target;
+		callback->arg = cached->target;
+		MemoryContextRegisterResetCallback(TopTransactionContext, callback);
+	}
 	free_cached(cached);
+}
+
+static void
+release_target(void *target)
+{
+	mf_http_target_release((MfHttpTarget *) target);
 }
 
 /* Frees what belongs to a cached target but the target, and wipes its key. */

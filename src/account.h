@@ -39,8 +39,8 @@ typedef struct MfAccount
 #define MF_CONNECT_TIMEOUT_DEFAULT 10000
 
 /*
- * The account of that name.  It stays valid until the next call that finds a
- * server changed, so it is looked up again rather than kept.  Errors: 42704 if
+ * The account of that name, a copy in the current context: whatever happens to
+ * the server meanwhile, it stays as it was read.  Errors: 42704 if
  * there is no such server, 42809 if it is not of the wrapper myfatoorah, HV00J
  * or 22023 if its options do not make sense.
  */
@@ -52,7 +52,8 @@ extern void mf_account_check_usage(const MfAccount *account, Oid roleid);
 /*
  * The target to post to as that role: with the key of its own user mapping,
  * else of PUBLIC's.  Kept and shared per process and "http"; made anew when an
- * option or the key in its file has changed.  The caller does not release it.
+ * option or the key in its file has changed.  The caller does not release it,
+ * and holds it if it is needed after the end of the transaction.
  * Errors: 42704 if no mapping or key is there, 58P01 and the like if the key
  * file cannot be read.  No error text contains a key.
  */

@@ -108,6 +108,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), window);
 	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
 	flight->target = target;
+	mf_http_target_hold(target);
 	flight->body = body;
 	flight->body_len = body_len;
 	if (is_lookup)
@@ -216,6 +217,7 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 	flight->send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), window);
 	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
 	flight->target = target;
+	mf_http_target_hold(target);
 	flight->body = body;
 	flight->body_len = body_len;
 	MemoryContextSwitchTo(old);
@@ -227,6 +229,7 @@ void
 mf_flight_free(MfFlight *flight)
 {
 	mf_flight_set_under_way(flight, false);
+	mf_http_target_let_go(flight->target);
 	free(flight->body);
 	mf_send_result_free(&flight->sent);
 	mf_payment_free(&flight->payment);

@@ -52,7 +52,7 @@ typedef struct MfFlight
 	TimestampTz answer_by;		/* no answer can come later */
 	MfAirborne	airborne;		/* while in the air */
 	int64		send_by_clock;	/* send_by on the clock of the gate */
-	MfHttpTarget *target;		/* valid until the next round */
+	MfHttpTarget *target;		/* held */
 	char	   *body;			/* malloc'd, NULL once posted */
 	size_t		body_len;
 	MfHttpExchange *exchange;	/* while in the air */

@@ -1,0 +1,177 @@
+# Who and what is meant goes by identity, never by a name or a pointer that something else may have meanwhile: schemas
+# that are renamed, and others that take their names; servers that change while an account is in use; tables that are
+# changed by a trigger of an invoice that they start.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $send = { path => '/v2/SendPayment' };
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'\nmyfatoorah.poll_delay = '50ms'");
+my $db = 'postgres';
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+# The extension in a schema that a role without special rights owns, who may make schemas.
+sql('CREATE ROLE landlord; GRANT CREATE ON DATABASE postgres TO landlord; CREATE SCHEMA billing AUTHORIZATION landlord;
+	CREATE EXTENSION myfatoorah SCHEMA billing; ALTER DATABASE postgres SET search_path = billing, moved, again, public');
+$mf->setup_account($node, $db, $sandbox);
+my $worker = $mf->wait_worker($node, $db);
+
+# What a pooled session does: every kind of statement, over and over
+sql(q{CREATE TABLE rent (tenant text, amount numeric, invoice bigint);
+	CREATE TRIGGER invoice AFTER INSERT ON rent FOR EACH ROW EXECUTE FUNCTION
+		mf_enqueue('customer_name=tenant', 'customer_reference=tenant', 'invoice_value=amount', 'id=invoice')});
+my $session = $mf->session($node, $db);
+
+sub goes_on
+{
+	my ($what) = @_;
+	my $name = $what =~ s/\W+/-/gr;
+
+	my ($out, $rc) = $session->query(qq{
+		INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value, send_at) VALUES ('x', '$name-inserted', 1, now() + interval '1 s');
+		UPDATE mf_invoice SET send_at = now() WHERE customer_reference = '$name-inserted';
+		INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value, send_at) VALUES ('x', '$name-cancelled', 1, now() + interval '1 day');
+		SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = '$name-cancelled';
+		INSERT INTO rent VALUES ('$name-enqueued', 1);
+		SELECT mf_pause('myfatoorah'); SELECT mf_resume('myfatoorah');
+		SELECT 'all done'});
+	like($out, qr/all done$/, "$what: a session goes on");
+	is($session->{stderr}, '', "$what: without an error");
+	$session->{stderr} = '';
+	ok($mf->wait_status($node, $db, "$name-$_"), "$what: $_ is sent") for 'inserted', 'enqueued';
+	is($mf->status($node, $db, "$name-cancelled"), 'cancelled', "$what: cancelled");
+	is(sql('SELECT pid FROM mf_worker_status'), $worker, "$what: by the worker that was there before");
+	is(sql('SELECT last_error FROM mf_worker_status'), '', "$what: which had no error");
+	return;
+}
+
+#
+# ALTER SCHEMA ... RENAME
+#
+goes_on('before');
+sql('SET ROLE landlord; ALTER SCHEMA billing RENAME TO moved');
+goes_on('renamed');
+$session->query_safe('BEGIN; ALTER SCHEMA moved RENAME TO again; INSERT INTO rent VALUES (\'rolled back\', 1); ROLLBACK');
+goes_on('a rename rolled back');
+
+# The owner of the schema makes another one of its old name, in which each table of ours is a trap.
+my @tables = split /\n/, sql(q{SELECT relname FROM pg_class WHERE relnamespace = 'moved'::regnamespace AND relkind IN ('r', 'v')});
+sql('CREATE TABLE public.loot (who name, what text); GRANT ALL ON public.loot TO public;
+	CREATE FUNCTION public.trap(what text) RETURNS boolean VOLATILE LANGUAGE plpgsql AS $$BEGIN
+		INSERT INTO public.loot VALUES (CURRENT_USER, what);
+		IF CURRENT_USER = \'myfatoorah_worker\' THEN
+			UPDATE mf_invoice SET payment_status = \'paid\' WHERE status = \'sent\';
+		END IF;
+		RETURN true;
+	END$$;
+	CREATE FUNCTION public.trap() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM public.trap(TG_TABLE_NAME); RETURN NULL; END$$');
+my $traps = join ' ', map {
+	"CREATE VIEW moved.$_ AS SELECT * FROM again.$_ WHERE public.trap('$_');
+	CREATE TRIGGER t INSTEAD OF INSERT OR UPDATE OR DELETE ON moved.$_ FOR EACH ROW EXECUTE FUNCTION public.trap();
+	GRANT ALL ON moved.$_ TO public;"
+} @tables;
+sql('ALTER SCHEMA moved RENAME TO again; CREATE SCHEMA moved; ' . $traps . ' GRANT USAGE ON SCHEMA moved TO public;
+	ALTER DATABASE postgres SET search_path = again, public');
+$session->query_safe('SET search_path = again, public');
+goes_on('a trap');
+is(sql('SELECT count(*) FROM public.loot'), 0, 'nothing has run in the schema that took the name');
+is(sql(q{SELECT count(*) FROM mf_invoice WHERE payment_status = 'paid'}), 0, 'nothing was made paid there');
+
+# Between a look at the name and its use there is no moment either: names that lead elsewhere are found out before
+# anything of a statement runs, whoever finds the plan to be stale.
+my ($again, $extension) = split /\|/, sql(q{SELECT 'again'::regnamespace::oid, oid FROM pg_extension WHERE extname = 'myfatoorah'});
+my ($rc, $out, $err) = $node->psql($db, "/* myfatoorah $again 0 */ SELECT count(*) FROM moved.mf_queue");
+like($err, qr/table "mf_queue" of schema "moved" is not the one that myfatoorah needs/, 'a statement of ours that finds the trap is refused');
+like(($node->psql($db, "/* myfatoorah $again 0 */ WITH a AS (SELECT 1 WHERE EXISTS (SELECT FROM moved.mf_account)) SELECT count(*) FROM mf_queue, a"))[2],
+	qr/table "mf_account" of schema "moved" is not/, 'wherever it names it');
+like(($node->psql($db, "/* myfatoorah $again 0 */ SELECT count(*) FROM public.loot"))[2], qr/table "loot" of schema "public" is not/,
+	'nor does it touch what is no table of ours');
+is(sql("/* myfatoorah $again 0 */ SELECT count(*) >= 0 FROM mf_queue, pg_catalog.pg_class"), 't', 'those of ours it finds');
+is(sql('SELECT count(*) FROM public.loot'), 0, 'and still nothing has run there');
+sql('DROP SCHEMA moved CASCADE; DROP TABLE public.loot; DROP FUNCTION public.trap(), public.trap(text)');
+
+#
+# Our way of planning is for our statements, not for what triggers of users do
+#
+sql(q{CREATE TABLE public.seen (name text, setting text, hash_join bool); GRANT ALL ON public.seen TO public;
+	CREATE FUNCTION public.look() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$DECLARE line text; BEGIN
+		INSERT INTO public.seen SELECT name, setting FROM pg_settings
+		WHERE name LIKE 'enable_%' OR name IN ('plan_cache_mode', 'jit');
+		FOR line IN EXPLAIN SELECT FROM pg_attribute a JOIN pg_attribute b USING (attname) LOOP
+			INSERT INTO public.seen VALUES ('plan', line, line ~ 'Hash Join|Merge Join');
+		END LOOP;
+		RETURN NULL; END$$;
+	CREATE TRIGGER look AFTER UPDATE ON mf_invoice FOR EACH ROW WHEN (NEW.status = 'sent' AND OLD.status = 'sending') EXECUTE FUNCTION public.look()});
+my $scans = q{SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ('mf_queue', 'mf_attempt', 'mf_inquiry', 'mf_transition')};
+sql('SELECT pg_stat_force_next_flush()') if $node->pg_version >= 15;
+my $before = sql($scans);
+$mf->insert_many($node, $db, 'planned', 30);
+$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'planned-%' AND status = 'sent'}, 30);
+is(sql(q{SELECT string_agg(DISTINCT s.name, ', ') FROM public.seen s JOIN pg_settings p USING (name) WHERE s.setting <> p.setting}), '',
+	'a trigger sees the settings that every session has');
+is(sql('SELECT bool_or(hash_join) FROM public.seen'), 't', 'and its queries are planned as anywhere');
+sql('DROP TRIGGER look ON mf_invoice; DROP FUNCTION public.look(); DROP TABLE public.seen');
+$mf->wait_idle($node, $db);
+$mf->insert_many($node, $db, 'read', 30);
+$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'read-%' AND status = 'sent'}, 30);
+$mf->wait_idle($node, $db);
+is(sql($scans) - $before, 0, 'the worker reads no table from end to end, small as they are');
+
+#
+# Pointers into caches: a trigger of mf_invoice changes the table that starts the invoice, and inserts into it again.
+#
+sql(q{CREATE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+		IF NEW.customer_name LIKE 'outer%' THEN
+			EXECUTE format('COMMENT ON TABLE rent IS %L', NEW.id);
+			EXECUTE 'CREATE OR REPLACE TRIGGER more AFTER DELETE ON rent FOR EACH ROW EXECUTE FUNCTION public.meddle()';
+			INSERT INTO rent VALUES ('inner ' || NEW.customer_name, 1);
+		END IF;
+		RETURN NEW; END$$;
+	CREATE TRIGGER meddle BEFORE INSERT ON mf_invoice FOR EACH ROW EXECUTE FUNCTION public.meddle()});
+($rc, $out, $err) = $node->psql($db, q{INSERT INTO rent SELECT 'outer ' || n, n FROM generate_series(1, 20) n;
+	INSERT INTO rent SELECT 'outer ' || n, n FROM generate_series(21, 40) n});
+is($err, '', 'a trigger may change the table that starts the invoice, while it does');
+is(sql(q{SELECT count(*), count(DISTINCT invoice), bool_and(i.customer_name = r.tenant AND i.invoice_value = r.amount)
+	FROM rent r JOIN mf_invoice i ON i.id = r.invoice WHERE r.tenant ~ 'outer'}), '80|80|t', 'each row has its own invoice');
+sql('DROP TRIGGER meddle ON mf_invoice; DROP TRIGGER more ON rent; DROP FUNCTION public.meddle()');
+
+# A server changes while an event of its account is stored, and another account is looked at.
+my $secret = 'example-webhook-secret-1';
+$mf->setup_account($node, $db, $sandbox, account => 'bccountmyf');	# of the same length
+sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
+sql(q{CREATE FUNCTION public.change() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql SET search_path = again, pg_catalog AS $$BEGIN
+		ALTER SERVER bccountmyf OPTIONS (ADD max_in_flight '7'); ALTER SERVER bccountmyf OPTIONS (DROP max_in_flight);
+		PERFORM mf_pause('bccountmyf'); PERFORM mf_resume('bccountmyf');
+		RETURN NEW; END$$;
+	CREATE TRIGGER change BEFORE INSERT ON mf_event FOR EACH ROW EXECUTE FUNCTION public.change()});
+$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
+my $id = $mf->insert($node, $db, 'paid');
+$mf->wait_status($node, $db, 'paid');
+my $invoice = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
+$sandbox->control('POST', "invoices/$invoice/pay", {});
+$sandbox->wait_deliveries({ invoice => $invoice, phase => 'queued' }, 1) or die "no webhook\n";
+my $event = sql($mf->webhook(($sandbox->deliveries(invoice => $invoice))[-1]));
+is(sql("SELECT account, invoice FROM mf_event WHERE id = $event"), "myfatoorah|$id", 'a webhook is stored for the account it came to');
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+sql('DROP TRIGGER change ON mf_event');
+
+# The same while questions are claimed: entries of the agenda are written when their account has been looked up.
+sql(q{CREATE TRIGGER change BEFORE UPDATE ON mf_inquiry FOR EACH ROW EXECUTE FUNCTION public.change()});
+$id = $mf->insert($node, $db, 'asked');
+$mf->wait_status($node, $db, 'asked');
+$invoice = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
+$sandbox->control('POST', "invoices/$invoice/pay", {});
+sql("SELECT mf_refresh($id)");
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+sql('DROP TRIGGER change ON mf_inquiry; DROP FUNCTION public.change()');
+is(sql('SELECT pid FROM mf_worker_status'), $worker, 'the worker has lived through all of it');
+
+$session->quit;
+is_deeply([ $mf->problems($node, $db, $sandbox) ], [], 'each invoice was made once');
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$node->stop;
+done_testing();
