@@ -29,6 +29,8 @@
 /* A key that no invoice has: the question tests the account and changes nothing. */
 #define NO_SUCH_INVOICE "0"
 
+#define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
+
 static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char *detail, const char *hint);
 static void check_server(ReturnSetInfo *rsinfo);
 static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
@@ -102,6 +104,8 @@ check_server(ReturnSetInfo *rsinfo)
 	const char *fsync_setting = GetConfigOption("fsync", false, false);
 	MfSlot		copy;
 	MfSlot	   *slot;
+	bool		worker_waits = false;
+	bool		listener_waits = false;
 	pid_t		pid = 0;
 
 	if (mf_shared == NULL)
@@ -116,11 +120,18 @@ check_server(ReturnSetInfo *rsinfo)
 		memset(&copy, 0, sizeof(copy));
 		slot = mf_find_slot(MyDatabaseId, false);
 		if (slot != NULL)
+		{
 			copy = *slot;
+			worker_waits = mf_waits_for_standby(slot->proc_number);
+			listener_waits = mf_waits_for_standby(slot->listener.proc_number);
+		}
 		LWLockRelease(mf_shared->lock);
 		pid = copy.pid;
 
-		if (pid != 0)
+		if (worker_waits)
+			add_row(rsinfo, "worker", false, "Waits for a synchronous standby to confirm its latest commit; nothing is sent meanwhile.",
+					STANDBY_HINT);
+		else if (pid != 0)
 			add_row(rsinfo, "worker", true, psprintf("Running as process %d.", (int) pid), NULL);
 		else if (RecoveryInProgress())
 			add_row(rsinfo, "worker", true, "Waiting: this server is a standby.", NULL);
@@ -129,7 +140,11 @@ check_server(ReturnSetInfo *rsinfo)
 					mf_worker_enabled ?
 					"Look into the server log; max_worker_processes or myfatoorah.max_databases may be too small." :
 					"Switch it on with ALTER DATABASE ... SET myfatoorah.worker = on.");
-		check_listener(rsinfo, &copy);
+		if (listener_waits)
+			add_row(rsinfo, "listener", false, "Waits for a synchronous standby to confirm what came in; if none does in time, MyFatoorah is asked to send it again.",
+					STANDBY_HINT);
+		else
+			check_listener(rsinfo, &copy);
 	}
 
 	if (strcmp(fsync_setting, "on") != 0)

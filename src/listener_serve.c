@@ -38,6 +38,13 @@
 /* Somebody's lock does not keep all the others waiting for longer. */
 #define LOCK_TIMEOUT "2s"
 
+/*
+ * Nor does a synchronous standby that is away.  After one wait in vain the next
+ * ones are short, until a standby confirms in that time.
+ */
+#define STANDBY_WAIT_MS 2000
+#define STANDBY_WAIT_AGAIN_MS 200
+
 /* A customer who waits for the look-up; lives in TopMemoryContext */
 typedef struct Waiting
 {
@@ -76,6 +83,7 @@ static void serve_batch(MfService *service, MfHttpdRequest **requests, int count
 static bool store(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count, bool *rows_fault);
 static bool store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count,
 								 bool *rows_fault);
+static bool commit_stored(MfService *service);
 static void fill_message(const MfHttpdRequest *request, MfInbound *message);
 static char *utf8_copy(const char *text);
 static void answer(MfService *service, MfHttpdRequest *request, const MfInbound *message);
@@ -96,6 +104,7 @@ mf_serve(MfService *service, MfHttpdRequest *requests)
 	MfHttpdRequest *request;
 	MemoryContext old;
 	int			count = 0;
+	int			healths;
 
 	if (requests == NULL)
 		return false;
@@ -103,10 +112,24 @@ mf_serve(MfService *service, MfHttpdRequest *requests)
 	for (request = requests; request != NULL; request = request->next)
 		count++;
 	batch = (MfHttpdRequest **) palloc(count * sizeof(MfHttpdRequest *));
+
+	/* who only asks for our health does not share what may befall a commit */
 	count = 0;
 	for (request = requests; request != NULL; request = request->next)
-		batch[count++] = request;
-	serve_batch(service, batch, count);
+	{
+		if (request->route == MF_ROUTE_HEALTH)
+			batch[count++] = request;
+	}
+	healths = count;
+	for (request = requests; request != NULL; request = request->next)
+	{
+		if (request->route != MF_ROUTE_HEALTH)
+			batch[count++] = request;
+	}
+	if (healths > 0)
+		serve_batch(service, batch, healths);
+	if (count > healths)
+		serve_batch(service, batch + healths, count - healths);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(service->context);
 	return true;
@@ -187,8 +210,7 @@ store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *m
 			messages[i].call_back_url = utf8_copy(messages[i].call_back_url);
 			messages[i].error_url = utf8_copy(messages[i].error_url);
 		}
-		mf_process_commit_transaction();
-		stored = true;
+		stored = commit_stored(service);
 	}
 	PG_CATCH();
 	{
@@ -198,6 +220,29 @@ store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *m
 	PG_END_TRY();
 	MemoryContextSwitchTo(service->context);
 	return stored;
+}
+
+/*
+ * What no standby has could be lost with this server: it is not answered as
+ * stored, although it is here, and is known when it comes again.
+ */
+static bool
+commit_stored(MfService *service)
+{
+	static bool standby_away = false;
+	const char *error = "stored, but no synchronous standby has confirmed it in time";
+
+	if (mf_process_commit_within(standby_away || mf_shutdown_requested ? STANDBY_WAIT_AGAIN_MS : STANDBY_WAIT_MS))
+	{
+		standby_away = false;
+		return true;
+	}
+	standby_away = true;
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	strlcpy(service->state->last_error, error, sizeof(service->state->last_error));
+	service->state->last_error_at = GetCurrentTimestamp();
+	LWLockRelease(mf_shared->lock);
+	return false;
 }
 
 static void

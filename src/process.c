@@ -20,6 +20,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 
 #include "compat.h"
 #include "myfatoorah.h"
@@ -29,10 +30,13 @@ volatile sig_atomic_t mf_shutdown_requested = false;
 bool		mf_process_is_ours = false;
 
 static volatile sig_atomic_t in_statement = false;
+static volatile sig_atomic_t cancelled = false;	/* what is in hand */
+static TimeoutId standby_timeout = MAX_TIMEOUTS;
 static char *last_reported_error = NULL;
 
 static void request_shutdown(int signal);
 static void cancel_statement(int signal);
+static void cancel(void);
 
 /* SIGTERM: end soon; a statement that waits for a lock is cancelled. */
 static void
@@ -41,11 +45,7 @@ request_shutdown(int signal)
 	int			save_errno = errno;
 
 	mf_shutdown_requested = true;
-	if (in_statement)
-	{
-		InterruptPending = true;
-		QueryCancelPending = true;
-	}
+	cancel();
 	SetLatch(MyLatch);
 	errno = save_errno;
 }
@@ -56,13 +56,21 @@ cancel_statement(int signal)
 {
 	int			save_errno = errno;
 
+	cancel();
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/* In a handler: ends the statement in hand, or its wait for a lock or a standby. */
+static void
+cancel(void)
+{
 	if (in_statement)
 	{
 		InterruptPending = true;
 		QueryCancelPending = true;
+		cancelled = true;
 	}
-	SetLatch(MyLatch);
-	errno = save_errno;
 }
 
 /* See process.h. */
@@ -119,6 +127,7 @@ void
 mf_process_begin_statements(void)
 {
 	QueryCancelPending = false;
+	cancelled = false;
 	in_statement = true;
 }
 
@@ -152,8 +161,11 @@ mf_process_take_role(Oid role)
 	SetUserIdAndSecContext(role, SECURITY_LOCAL_USERID_CHANGE);
 }
 
-/* See process.h. */
-void
+/*
+ * See process.h.  A wait for a standby that is cancelled ends in a commit without
+ * an error: the interrupt is all there is to see of it.
+ */
+bool
 mf_process_commit_transaction(void)
 {
 	PopActiveSnapshot();
@@ -161,6 +173,35 @@ mf_process_commit_transaction(void)
 	SetUserIdAndSecContext(GetUserId(), 0);
 	(void) pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
+	return !cancelled && !ProcDiePending;
+}
+
+/* See process.h. */
+bool
+mf_process_commit_within(int ms)
+{
+	volatile bool confirmed = false;
+
+	if (standby_timeout == MAX_TIMEOUTS)
+		standby_timeout = RegisterTimeout(USER_TIMEOUT, cancel);
+	PG_TRY();
+	{
+		enable_timeout_after(standby_timeout, ms);
+		confirmed = mf_process_commit_transaction();
+	}
+	PG_FINALLY();
+	{
+		disable_timeout(standby_timeout, false);
+	}
+	PG_END_TRY();
+	return confirmed;
+}
+
+/* See process.h. */
+void
+mf_process_last_commits(void)
+{
+	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /* See process.h. */

@@ -32,7 +32,21 @@ extern void mf_process_end_statements(void);
 
 /* A transaction with a snapshot, reported in pg_stat_activity and its statistics */
 extern void mf_process_start_transaction(void);
-extern void mf_process_commit_transaction(void);
+
+/*
+ * False if something was to be cancelled meanwhile: the commit is there, but if
+ * a synchronous standby was waited for, it may not have it.
+ */
+extern bool mf_process_commit_transaction(void);
+
+/* The same, and a standby is waited for no longer than that. */
+extern bool mf_process_commit_within(int ms);
+
+/*
+ * Before an orderly end: from now on commits wait for no standby, since one that is
+ * away would keep us from ending.  Nothing leaves any more that rests on them.
+ */
+extern void mf_process_last_commits(void);
 
 /* In a transaction: if that commits, the process goes on as this role for good. */
 extern void mf_process_take_role(Oid role);

@@ -304,7 +304,7 @@ purge_history(const MfSqlScope *scope, TimestampTz now)
 
 /* See sender.h. */
 void
-mf_sender_post(void)
+mf_sender_post(bool confirmed)
 {
 	uint64		before = request_count;
 	MfCircuit  *circuit;
@@ -327,7 +327,13 @@ mf_sender_post(void)
 		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
 
 		mf_flight_set_under_way(flight, true);
-		if (flight->kind == MF_JOB_SEND)
+		if (!confirmed)
+		{
+			mf_flight_fail(flight, false, "its record was not confirmed by a standby");
+			dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
+			landed_count++;
+		}
+		else if (flight->kind == MF_JOB_SEND)
 		{
 			flight->ready_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), READY_MS);
 			mf_http_target_hold(flight->target);

@@ -31,8 +31,12 @@ extern void mf_sender_sweep(Oid schema);
  */
 extern void mf_sender_round(Oid schema, TimestampTz *again);
 
-/* After the commit of a round: posts what it claimed, forgets what it recorded. */
-extern void mf_sender_post(void);
+/*
+ * After the commit of a round: posts what it claimed, forgets what it recorded.
+ * What is not confirmed, because the wait for a standby was cancelled, is not
+ * posted: were that standby promoted, nobody would know of it.
+ */
+extern void mf_sender_post(bool confirmed);
 
 /*
  * After an error in a round: nothing that it claimed is posted.  If the round

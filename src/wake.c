@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "replication/syncrep.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -235,6 +236,14 @@ mf_set_latch_of(int proc_number)
 {
 	if (proc_number != MF_INVALID_PROC_NUMBER)
 		SetLatch(&ProcGlobal->allProcs[proc_number].procLatch);
+}
+
+/* See wake.h. */
+bool
+mf_waits_for_standby(int proc_number)
+{
+	return proc_number != MF_INVALID_PROC_NUMBER &&
+		((volatile PGPROC *) &ProcGlobal->allProcs[proc_number])->syncRepState == SYNC_REP_WAITING;
 }
 
 /* Ends a worker, if there is one, and asks for a new one. */

@@ -123,6 +123,9 @@ extern void mf_wake_listener(Oid database);
 /* Has the launcher look at the slots; under the lock. */
 extern void mf_tell_launcher(void);
 
+/* Whether a process waits for a synchronous standby to confirm its commit; under the lock. */
+extern bool mf_waits_for_standby(int proc_number);
+
 /* Sets the latch of a process, if it is one; under the lock. */
 extern void mf_set_latch_of(int proc_number);
 

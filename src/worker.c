@@ -334,6 +334,7 @@ static bool
 run_round(TimestampTz *again)
 {
 	volatile bool present = true;
+	volatile bool confirmed = false;
 
 	pgstat_report_activity(STATE_RUNNING, "myfatoorah: sending invoices");
 	mf_process_begin_statements();
@@ -348,7 +349,7 @@ run_round(TimestampTz *again)
 		else
 			mf_sender_round(my_schema, again);
 		MF_FAILPOINT("round_done");
-		mf_process_commit_transaction();
+		confirmed = mf_process_commit_transaction();
 		errors_in_a_row = 0;
 		mf_process_forget_error();
 	}
@@ -374,7 +375,7 @@ run_round(TimestampTz *again)
 		my_schema = InvalidOid;
 		return false;
 	}
-	mf_sender_post();
+	mf_sender_post(confirmed);
 	return true;
 }
 
@@ -494,7 +495,8 @@ drain(WaitEventSet *events)
 	}
 	mf_sender_abort();
 
-	/* nobody's lock keeps a shutdown waiting; what is not recorded is swept at the next start */
+	/* nobody's lock and no standby keeps a shutdown waiting; what is not recorded is swept at the next start */
+	mf_process_last_commits();
 	SetConfigOption("lock_timeout", SHORT_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	if (mf_sender_has_work())
 		(void) run_round(&again);
