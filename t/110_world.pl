@@ -23,6 +23,8 @@ my $runs = MyFatoorah::World::Runs->new(
 	moves => $ENV{MF_WORLD_MOVES} || 40, only => $ENV{MF_WORLD_ONLY}, steps => $ENV{MF_WORLD_STEPS}, server_steps => $ENV{MF_WORLD_SERVER_STEPS},
 	without => $ENV{MF_WORLD_WITHOUT}, all => $ENV{MF_WORLD_ALL}, show => $ENV{MF_WORLD_SHOW});
 
+is_deeply(MyFatoorah::World::Plan->database(7, 40), MyFatoorah::World::Plan->database(7, 40), 'a seed means the same moves each time');
+
 $runs->each(sub {
 	my ($result) = @_;
 

@@ -70,7 +70,7 @@ sub run
 
 	eval {
 		local $SIG{ALRM} = sub { die "the world did not end in time\n" };
-		alarm 240;
+		alarm 900;
 		$self->_begin;
 		$self->_play;
 		$self->{books} = MyFatoorah::World::Books->new($self);

@@ -14,17 +14,10 @@ my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my @usual = (200, 200, 201, 202, 204, 301, 302, 303, 307, 308, 400, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 425, 429,
 	429, 499, 500, 500, 501, 502, 503, 504, 520, 522, 524);
 
-# draw(pick): a rule for the stand-in, without what it is about
-sub draw
-{
-	my ($class, $pick) = @_;
-	my $kind = $pick->(10);
-
-	return $kind < 6 ? $class->_answer($pick) : $kind < 9 ? $class->_wire($pick) : $class->_lookup($pick);
-}
-
+# answer(pick), wire(pick), lookup(pick, model): a rule for the stand-in, without what it is about.
+#
 # A whole answer to SendPayment
-sub _answer
+sub answer
 {
 	my ($class, $pick) = @_;
 	my $status = $pick->(3) ? $usual[ $pick->(scalar @usual) ] : 100 + $pick->(500);
@@ -75,7 +68,7 @@ sub _answer
 }
 
 # Cuts, resets, silence and delays, in both directions
-sub _wire
+sub wire
 {
 	my ($class, $pick) = @_;
 	my $made = $pick->(2) ? $true : $false;
@@ -93,16 +86,20 @@ sub _wire
 }
 
 # Look-ups that fail in their own ways
-sub _lookup
+sub lookup
 {
-	my ($class, $pick) = @_;
+	my ($class, $pick, $m) = @_;
 	my @ways = (
 		{ shape => 12, status => 404 }, { shape => 9 }, { shape => 10 }, { status => 500, body => '' }, { status => 422, body => '"No data"' },
 		{ status => 200, body => '{"IsSuccess":true,"Data":null}' }, { status => 200, body => '{"IsSuccess":true,"Data":[]}' },
 		{ status => 200, body => '{"IsSuccess":true,"Data":{"InvoiceId":0}}' }, { shape => 11, headers => { 'Retry-After' => '0' } },
 		{ status => 302, body => '' }, { never => $true }, { cut_answer_at => $pick->(600) }, { delay_ms => 900 + $pick->(900) });
 
-	return { path => 'GetPaymentStatus', %{ $ways[ $pick->(scalar @ways) ] } };
+	my $rule = $ways[ $pick->(scalar @ways) ];
+
+	# "no data" about an invoice that is there is a lie; told five times it is believed
+	$rule = { shape => 9 } if ($rule->{shape} // 0) == 12 && $m->{lies}++;
+	return { path => 'GetPaymentStatus', %$rule };
 }
 
 1;

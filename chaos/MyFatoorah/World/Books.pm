@@ -184,6 +184,9 @@ sub _history
 		my $prefix = $db->prefix;
 		my $state = $db->state;
 		my %mine = map { my $kind = $_; $kind => [ grep { ($_->{reference} // '') =~ /^\Q$prefix\E/ } @{ $ledger->{$kind} } ] } keys %$ledger;
+		my %direct = map { $_->{reference} => 1 } grep { $_->{reference} !~ /\./ } map { @$_ } values %mine;
+
+		$_ = [ grep { !$direct{ $_->{reference} } } @$_ ] for values %mine;
 		my $history = MyFatoorah::History->read(sub { $db->value($_[0]) // die "$_[0]: no answer\n" }, \%mine);
 		my %result = %{ $db->{result} };
 		my @committed = grep { !$state->{gone}{$_} } @{ $result{committed} };
@@ -197,6 +200,25 @@ sub _history
 		$self->_keys($db, $mine{posts}) unless $state->{any_key} || $state->{role_dropped};
 		$self->_storms($db, $mine{posts}, $mine{lookups});
 		$self->_review($db);
+		$self->_direct($db, grep { ($_->{reference} // '.') !~ /\./ } @{ $ledger->{remote} });
+	}
+	return;
+}
+
+# What callers of mf_send_payment() were told: made once, or not made; anything else is "nobody knows"
+sub _direct
+{
+	my ($self, $db, @remote) = @_;
+	my $told = $db->state->{direct} // {};
+	my %made;
+
+	$made{ $_->{reference} }++ for @remote;
+	foreach my $reference (sort keys %$told)
+	{
+		my ($state, $n) = ($told->{$reference}, $made{$reference} // 0);
+
+		$db->finding("the direct call $reference was told $state, and the API has $n invoices of it")
+		  if $n > 1 || $state eq '00000' && $n != 1 || $n > 0 && $state !~ /^(?:00000|08007|57014|57P0.|lost|hang)$/;
 	}
 	return;
 }

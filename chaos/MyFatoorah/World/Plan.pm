@@ -14,21 +14,19 @@ use MyFatoorah::World::Rows;
 use MyFatoorah::World::Schema;
 use MyFatoorah::World::Upkeep;
 
-my @answers = (
-	{ name => 'answer', weight => 22, draw => sub {
-		my ($pick, $m) = @_;
-		my $rule = MyFatoorah::World::Answers->draw($pick);
-		my $times = 1 + $pick->(3);
+# A rule for the stand-in about the rows of a database
+sub _fault
+{
+	my ($name, $weight, $draw) = @_;
 
-		# "no data" about an invoice that is there is a lie; told five times it is believed
-		if ($rule->{path} eq 'GetPaymentStatus' && ($rule->{shape} // 0) == 12)
-		{
-			$times = 1;
-			$rule->{shape} = 9 if $m->{lies}++ > 1;
-		}
-		return { %$rule, times => $times, skip => $pick->(4) };
-	}, play => sub { $_[0]->fault(%{ $_[1] }); } },
-	{ name => 'no more faults', weight => 1, play => sub { } });
+	return { name => $name, weight => $weight, draw => sub {
+		my ($pick, $m) = @_;
+
+		return { %{ MyFatoorah::World::Answers->$draw($pick, $m) }, times => 1 + $pick->(3), skip => $pick->(4) };
+	}, play => sub { $_[0]->fault(%{ $_[1] }); } };
+}
+
+my @answers = (_fault('any answer', 12, 'answer'), _fault('broken wire', 8, 'wire'), _fault('odd look-up', 3, 'lookup'));
 
 # table: all moves of a database, by what they are about; server: those of the whole server
 my %table = (

@@ -120,6 +120,17 @@ sub moves
 		{ name => 'move rents to another partition', weight => 1, draw => sub { $_[0]->(2) }, play => sub {
 			$_[0]->sql("UPDATE rent SET month = $_[1]");
 		} },
+		{ name => 'direct call', weight => 3, draw => sub {
+			my ($pick, $m) = @_;
+
+			return ($pick->(2) ? 'postgres' : 'clerk', $pick->($m->{accounts}), map { 'd' . ++$m->{direct} } 1 .. 1 + $pick->(3));
+		}, play => sub {
+			my ($db, $who, $account, @names) = @_;
+
+			# what the caller is told is compared with the ledger at the end
+			$db->state->{direct}{ $db->prefix . $_ } = $db->sql("SELECT mf_send_payment('direct', 1.250, customer_reference => '" . $db->prefix . "$_', account => '"
+				. $db->account($account) . "')", $who)->{state} for @names;
+		} },
 		{ name => 'cancel', weight => 3, draw => sub { _some($_[0]) }, play => sub {
 			$_[0]->sql("SELECT mf_cancel(id, 'world') FROM mf_invoice WHERE status IN ('queued', 'sending', 'unknown', 'rejected') AND $_[1]");
 		} },
