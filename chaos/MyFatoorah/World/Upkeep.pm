@@ -13,10 +13,10 @@ my @tables = qw(mf_invoice mf_queue mf_attempt mf_inquiry mf_transition mf_trans
 my @settings = (
 	[ statement_timeout => '5ms' ], [ lock_timeout => '1ms' ], [ default_transaction_read_only => 'on' ], [ default_transaction_isolation => 'serializable' ],
 	[ search_path => 'nowhere' ], [ session_replication_role => 'replica' ], [ row_security => 'off' ], [ timezone => 'Asia/Kathmandu' ],
-	[ datestyle => '"SQL, DMY"' ], [ intervalstyle => 'sql_standard' ], [ extra_float_digits => '-15' ], [ enable_indexscan => 'off' ], [ work_mem => '64kB' ],
+	[ datestyle => 'SQL, DMY' ], [ intervalstyle => 'sql_standard' ], [ extra_float_digits => '-15' ], [ enable_indexscan => 'off' ], [ work_mem => '64kB' ],
 	[ synchronous_commit => 'off' ], [ client_encoding => 'LATIN1' ], [ standard_conforming_strings => 'off' ], [ bytea_output => 'escape' ],
 	[ idle_in_transaction_session_timeout => '1ms' ], [ jit_above_cost => '0' ], [ transform_null_equals => 'on' ], [ plan_cache_mode => 'force_custom_plan' ],
-	[ role => 'clerk' ], [ default_transaction_deferrable => 'on' ], [ idle_session_timeout => '50ms' ], [ check_function_bodies => 'off' ],
+	[ role => 'operator' ], [ default_transaction_deferrable => 'on' ], [ idle_session_timeout => '50ms' ], [ check_function_bodies => 'off' ],
 	[ default_tablespace => 'nowhere' ], [ temp_buffers => '800kB' ], [ lo_compat_privileges => 'on' ], [ vacuum_cost_delay => '1ms' ]);
 
 sub moves
@@ -43,17 +43,15 @@ sub moves
 			my ($db, $n) = @_;
 			my ($name, $value) = @{ $settings[$n] };
 
-			# idle sessions of this test would be cut off as well, and be uncertain
-			$value = '"' . $db->role('clerk') . '"' if $name eq 'role';
-			return if $name eq 'role' && $db->state->{role_dropped};
-			return unless $db->ok("ALTER DATABASE $db->{dbname} SET $name = $value");
+			$value = $db->role('operator') if $name eq 'role';
+			return unless $db->ok("ALTER DATABASE $db->{dbname} SET $name = '$value'");
 			$db->broken("setting $name", "ALTER DATABASE $db->{dbname} RESET $name");
 		} },
 		{ name => 'setting of the worker role', weight => 1, draw => sub { $_[0]->(6) }, play => sub {
 			my ($db, $n) = @_;
 			my ($name, $value) = @{ $settings[$n] };
 
-			return unless $db->ok("ALTER ROLE myfatoorah_worker IN DATABASE $db->{dbname} SET $name = $value");
+			return unless $db->ok("ALTER ROLE myfatoorah_worker IN DATABASE $db->{dbname} SET $name = '$value'");
 			$db->broken("role setting $name", "ALTER ROLE myfatoorah_worker IN DATABASE $db->{dbname} RESET $name");
 		} },
 		{ name => 'database renamed', weight => 2, play => sub {
