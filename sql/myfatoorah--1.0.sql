@@ -112,7 +112,9 @@ CREATE TABLE mf_invoice (
 	pay_value numeric,
 	refunded_value numeric,
 	overpaid boolean NOT NULL DEFAULT false,
-	paid_late boolean NOT NULL DEFAULT false
+	paid_late boolean NOT NULL DEFAULT false,
+	created_by_id oid NOT NULL DEFAULT 0,
+	own_key boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
 -- Half of pages and indexes is left empty: each row is updated twice soon after
@@ -165,7 +167,7 @@ COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt t
 COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while it was being sent; it is not sent again';
 COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
 COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted';
-COMMENT ON COLUMN mf_invoice.created_by IS 'result: the role that inserted it, whose user mapping is used';
+COMMENT ON COLUMN mf_invoice.created_by IS 'result: name of the role that inserted it, as it was then';
 COMMENT ON COLUMN mf_invoice.invoice_status IS 'result: InvoiceStatus, MyFatoorah''s own word, as last read';
 COMMENT ON COLUMN mf_invoice.payment_id IS 'result: PaymentId of the try that paid it';
 COMMENT ON COLUMN mf_invoice.base_currency IS 'result: currency of the account, ISO 4217';
@@ -177,6 +179,8 @@ COMMENT ON COLUMN mf_invoice.pay_value IS 'result: what the customer paid, in th
 COMMENT ON COLUMN mf_invoice.refunded_value IS 'result: sum of the refunds carried out, in the currency of the account';
 COMMENT ON COLUMN mf_invoice.overpaid IS 'result: more than one try has brought money; see mf_transaction';
 COMMENT ON COLUMN mf_invoice.paid_late IS 'result: it was paid after its payment_status had been expired or remote_cancelled';
+COMMENT ON COLUMN mf_invoice.created_by_id IS 'result: OID of the role that inserted it, whose user mapping is used whatever it is called now; 0 if there is none of that name where it was restored';
+COMMENT ON COLUMN mf_invoice.own_key IS 'result: that role had a user mapping of its own for the account, which PUBLIC''s does not stand in for';
 
 --
 -- The agenda of the worker: what is to be done next for an invoice, and when.

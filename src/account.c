@@ -45,6 +45,7 @@ typedef struct CachedTarget
 	Oid			serverid;
 	Oid			roleid;
 	/* what it was made from */
+	bool		own;			/* the role's own mapping, not PUBLIC's */
 	char	   *base_url;
 	char	   *ca_file;		/* NULL = the system's */
 	long		timeout_ms;
@@ -78,11 +79,12 @@ static MfAccount *copy_account(const MfAccount *account);
 static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
 static void count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue);
-static char *get_api_key(const MfAccount *account, Oid roleid, char **path, MfSecretFile *file);
+static char *get_api_key(const MfAccount *account, MfKeyOwner owner, bool *own, char **path, MfSecretFile *file);
 static bool same_options(const CachedTarget *cached, const MfAccount *account);
 static bool same_text(const char *a, const char *b);
 static void free_cached(CachedTarget *cached);
-static List *mapping_options(Oid serverid, Oid roleid, bool *own);
+static List *mapping_options(const MfAccount *account, MfKeyOwner owner, bool *own);
+static void report_no_own_mapping(const MfAccount *account, Oid roleid);
 static void drop_target(CachedTarget *cached, bool at_once);
 static void release_target(void *target);
 static pg_tz *account_zone(const MfAccount *account);
@@ -259,7 +261,7 @@ mf_account_check_usage(const MfAccount *account, Oid roleid)
 
 /* See account.h. */
 MfHttpTarget *
-mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
+mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 {
 	MfHttpTargetOptions options;
 	CachedTarget *cached;
@@ -267,23 +269,25 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 	char	   *key;
 	char	   *key_file;
 	MfSecretFile file;
+	bool		own;
 	uint64		mappings = mapping_changes;
 
 	for (cached = cached_targets; cached != NULL; cached = cached->next)
 	{
-		if (cached->http == http && cached->serverid == account->serverid && cached->roleid == roleid)
+		if (cached->http == http && cached->serverid == account->serverid && cached->roleid == owner.role)
 			break;
 	}
 
 	if (cached != NULL && cached->mappings == mappings && same_options(cached, account) &&
-		(cached->key_file == NULL || mf_secret_file_unchanged(cached->key_file, &cached->file)))
+		(cached->own || !owner.own) && (cached->key_file == NULL || mf_secret_file_unchanged(cached->key_file, &cached->file)))
 		return cached->target;
 
-	key = get_api_key(account, roleid, &key_file, &file);
+	key = get_api_key(account, owner, &own, &key_file, &file);
 	if (cached != NULL && strcmp(cached->key, key) == 0 && same_text(cached->key_file, key_file) &&
 		same_options(cached, account))
 	{
 		mf_wipe_string(key);
+		cached->own = own;
 		cached->file = file;
 		cached->mappings = mappings;
 		return cached->target;
@@ -296,7 +300,8 @@ mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid)
 	cached = (CachedTarget *) MemoryContextAllocZero(TopMemoryContext, sizeof(CachedTarget));
 	cached->http = http;
 	cached->serverid = account->serverid;
-	cached->roleid = roleid;
+	cached->roleid = owner.role;
+	cached->own = own;
 	cached->base_url = MemoryContextStrdup(TopMemoryContext, account->base_url);
 	cached->ca_file = account->ca_file ? MemoryContextStrdup(TopMemoryContext, account->ca_file) : NULL;
 	cached->timeout_ms = account->timeout_ms;
@@ -412,14 +417,13 @@ free_cached(CachedTarget *cached)
 }
 
 /*
- * The key of the role's user mapping, else of PUBLIC's; palloc'd, to be wiped
- * by the caller.  *path is that of its file, NULL if it is an option.
+ * The key of the role's user mapping (*own), else of PUBLIC's; palloc'd, to be
+ * wiped by the caller.  *path is that of its file, NULL if it is an option.
  */
 static char *
-get_api_key(const MfAccount *account, Oid roleid, char **path, MfSecretFile *file)
+get_api_key(const MfAccount *account, MfKeyOwner owner, bool *own, char **path, MfSecretFile *file)
 {
-	bool		own;
-	List	   *options = mapping_options(account->serverid, roleid, &own);
+	List	   *options = mapping_options(account, owner, own);
 	ListCell   *lc;
 	const char *mapped;
 
@@ -438,12 +442,12 @@ get_api_key(const MfAccount *account, Oid roleid, char **path, MfSecretFile *fil
 		}
 	}
 
-	mapped = own ? quote_identifier(GetUserNameFromId(roleid, false)) : "PUBLIC";
+	mapped = *own ? quote_identifier(GetUserNameFromId(owner.role, false)) : "PUBLIC";
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("account \"%s\" has no API key for role \"%s\"", account->name,
-					OidIsValid(roleid) ? GetUserNameFromId(roleid, false) : "public"),
-			 options == NIL && !own ?
+					OidIsValid(owner.role) ? GetUserNameFromId(owner.role, false) : "public"),
+			 options == NIL && !*own ?
 			 errhint("Add it with: CREATE USER MAPPING FOR PUBLIC SERVER %s OPTIONS (api_key_file 'myfatoorah.key')",
 					 quote_identifier(account->name)) :
 			 errhint("Add it with: ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD api_key_file 'myfatoorah.key')",
@@ -453,24 +457,25 @@ get_api_key(const MfAccount *account, Oid roleid, char **path, MfSecretFile *fil
 
 /*
  * Options of the role's own user mapping (*own), else of PUBLIC's; NIL if
- * there is neither.  A role that was dropped is InvalidOid and has PUBLIC's.
+ * there is neither.  A role that was dropped has PUBLIC's.
  */
 static List *
-mapping_options(Oid serverid, Oid roleid, bool *own)
+mapping_options(const MfAccount *account, MfKeyOwner owner, bool *own)
 {
 	HeapTuple	tuple = NULL;
 	List	   *options = NIL;
 	Datum		value;
 	bool		isnull;
 
-	*own = false;
-	if (OidIsValid(roleid))
-	{
-		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(roleid), ObjectIdGetDatum(serverid));
-		*own = HeapTupleIsValid(tuple);
-	}
+	if (OidIsValid(owner.role))
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(owner.role),
+								ObjectIdGetDatum(account->serverid));
+	*own = HeapTupleIsValid(tuple);
+	if (!*own && owner.own)
+		report_no_own_mapping(account, owner.role);
 	if (!HeapTupleIsValid(tuple))
-		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid), ObjectIdGetDatum(serverid));
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
+								ObjectIdGetDatum(account->serverid));
 	if (!HeapTupleIsValid(tuple))
 		return NIL;
 
@@ -479,6 +484,32 @@ mapping_options(Oid serverid, Oid roleid, bool *own)
 		options = untransformRelOptions(value);
 	ReleaseSysCache(tuple);
 	return options;
+}
+
+/* A row waits rather than go with a key that is another merchant's. */
+static void
+report_no_own_mapping(const MfAccount *account, Oid roleid)
+{
+	char	   *role = OidIsValid(roleid) ? GetUserNameFromId(roleid, true) : NULL;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 role != NULL ?
+			 errmsg("role \"%s\" has no user mapping of its own for account \"%s\" any more", role, account->name) :
+			 errmsg("the role that had a user mapping of its own for account \"%s\" does not exist any more", account->name),
+			 errdetail("It had one when it inserted the invoice, so the key of PUBLIC is not used in its place."),
+			 role != NULL ?
+			 errhint("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (...), or cancel the invoice and insert it again as another role.",
+					 quote_identifier(role), quote_identifier(account->name)) :
+			 errhint("Cancel the invoice and insert it again as another role.")));
+}
+
+/* See account.h. */
+bool
+mf_account_has_own_mapping(const MfAccount *account, Oid roleid)
+{
+	return OidIsValid(roleid) &&
+		SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(roleid), ObjectIdGetDatum(account->serverid));
 }
 
 /* The account's time zone; raises an error if the server no longer knows it. */

@@ -29,6 +29,14 @@ typedef struct MfAccount
 	int			connect_timeout_ms;
 } MfAccount;
 
+/* Whose key a row goes with */
+typedef struct MfKeyOwner
+{
+	Oid			role;			/* that inserted it; InvalidOid: it is gone */
+	bool		own;			/* it had a user mapping of its own, which
+								 * PUBLIC's does not stand in for */
+} MfKeyOwner;
+
 #define MF_MAX_IN_FLIGHT_MIN 1
 #define MF_MAX_IN_FLIGHT_DEFAULT 50
 #define MF_MAX_IN_FLIGHT_MAX 1000
@@ -49,15 +57,18 @@ extern const MfAccount *mf_account_get(const char *name);
 /* Raises 42501 unless the role has USAGE on the server. */
 extern void mf_account_check_usage(const MfAccount *account, Oid roleid);
 
+/* Whether the role has a user mapping of its own for the account. */
+extern bool mf_account_has_own_mapping(const MfAccount *account, Oid roleid);
+
 /*
  * The target to post to as that role: with the key of its own user mapping,
- * else of PUBLIC's.  Kept and shared per process and "http"; made anew when an
+ * else, unless it must be its own, of PUBLIC's.  Kept and shared per process and "http"; made anew when an
  * option or the key in its file has changed.  The caller does not release it,
  * and holds it if it is needed after the end of the transaction.
  * Errors: 42704 if no mapping or key is there, 58P01 and the like if the key
  * file cannot be read.  No error text contains a key.
  */
-extern MfHttpTarget *mf_account_target(MfHttp *http, const MfAccount *account, Oid roleid);
+extern MfHttpTarget *mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner);
 
 /* Forgets the targets of "http", which is about to be destroyed. */
 extern void mf_account_forget_targets(MfHttp *http);

@@ -41,7 +41,7 @@ mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size
 	PG_TRY();
 	{
 		start_http();
-		target = mf_account_target(http, account, roleid);
+		target = mf_account_target(http, account, (MfKeyOwner) {roleid, false});
 	}
 	PG_CATCH();
 	{

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -337,7 +336,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 			transition->reason = "cancelled as requested while it was being sent";
 			transition_count++;
 		}
-		else if (needs_request(job) && (target = mf_claim_target(claim->http, job->account, job->created_by, &targets))->target == NULL)
+		else if (needs_request(job) && (target = mf_claim_target(claim->http, job->account, job->owner, &targets))->target == NULL)
 		{
 			later->due = TimestampTzPlusMilliseconds(now, (int64) NO_KEY_DELAY_MS << Min(job->step, 6));
 			later->error = target->error;
@@ -571,7 +570,7 @@ claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, Mf
 
 /* See claim.h. */
 const MfClaimTarget *
-mf_claim_target(MfHttp *http, const char *account, const char *created_by, List **targets)
+mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, List **targets)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -581,21 +580,20 @@ mf_claim_target(MfHttp *http, const char *account, const char *created_by, List 
 	foreach(lc, *targets)
 	{
 		entry = (MfClaimTarget *) lfirst(lc);
-		if (strcmp(entry->account, account) == 0 && strcmp(entry->created_by, created_by) == 0)
+		if (strcmp(entry->account, account) == 0 && entry->owner.role == key_owner.role && entry->owner.own == key_owner.own)
 			return entry;
 	}
 
 	entry = (MfClaimTarget *) palloc0(sizeof(MfClaimTarget));
 	entry->account = account;
-	entry->created_by = created_by;
+	entry->owner = key_owner;
 	*targets = lappend(*targets, entry);
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		/* a role that was dropped since has no mapping of its own: PUBLIC's */
-		entry->target = mf_account_target(http, mf_account_get(account), get_role_oid(created_by, true));
+		entry->target = mf_account_target(http, mf_account_get(account), key_owner);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();

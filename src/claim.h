@@ -52,7 +52,7 @@ extern const MfAccount *mf_claim_account(MfCircuit *circuit, bool paused, Timest
 typedef struct MfClaimTarget
 {
 	const char *account;
-	const char *created_by;
+	MfKeyOwner	owner;
 	MfHttpTarget *target;		/* NULL: see error */
 	const char *error;
 } MfClaimTarget;
@@ -62,7 +62,7 @@ typedef struct MfClaimTarget
  * in *targets.  What can be wrong with it (a missing mapping, an unreadable
  * file) concerns these rows only, so no error escapes.
  */
-extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, const char *created_by, List **targets);
+extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, MfKeyOwner owner, List **targets);
 
 /* Moves an alarm forward; 0 means not set, on either side. */
 static inline void

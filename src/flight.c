@@ -210,7 +210,6 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 		flight->inquiry = (MfInquiryJob *) palloc(sizeof(MfInquiryJob));
 		*flight->inquiry = *job;
 		flight->inquiry->account = flight->circuit->account;
-		flight->inquiry->created_by = NULL;
 		flight->inquiry->key = pstrdup(job->key);
 	}
 	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;

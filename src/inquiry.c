@@ -216,7 +216,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			due = TimestampTzPlusMilliseconds(now, (int64) NOT_SENT_DELAY_MS << Min(job->tries++, NOT_SENT_DOUBLINGS));
 		else if (job->event == 0 && mf_flight_under_way(job->invoice, true))
 			due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
-		else if ((target = mf_claim_target(claim->http, account->name, job->created_by, &targets))->target == NULL)
+		else if ((target = mf_claim_target(claim->http, account->name, job->owner, &targets))->target == NULL)
 		{
 			due = TimestampTzPlusMilliseconds(now, NO_KEY_DELAY_MS);
 			mf_circuit_report(mf_circuit_get(account->name), "cannot ask about payments", target->error);

@@ -30,7 +30,7 @@ typedef struct LogReading
 	TimestampTz since;
 	TimestampTz until;
 	TimestampTz retry_at;
-	char	   *created_by;
+	MfKeyOwner	owner;
 } LogReading;
 
 /* Pages of one reading; more is not a downtime but a flood */
@@ -117,10 +117,10 @@ mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccoun
 			return 0;
 		}
 		reading->since = start->since;
-		reading->created_by = MemoryContextStrdup(TopMemoryContext, start->created_by);
+		reading->owner = start->owner;
 		reading->page = 1;
 	}
-	target = mf_claim_target(claim->http, account->name, reading->created_by, &targets);
+	target = mf_claim_target(claim->http, account->name, reading->owner, &targets);
 	if (target->target == NULL)
 	{
 		reading->done = true;

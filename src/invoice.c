@@ -12,6 +12,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -45,7 +46,9 @@ static void guard_truncate(TriggerData *trigger);
 static void deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
 static HeapTuple reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
 static void set_reference(InvoiceRow *row);
-static void check_row(InvoiceRow *row);
+static void set_creator(InvoiceRow *row, Oid role);
+static void set_own_key(InvoiceRow *row, const MfAccount *account);
+static const MfAccount *check_row(InvoiceRow *row);
 static void refuse_result_column(TupleDesc desc, int column);
 static bool same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column);
 
@@ -111,6 +114,7 @@ guard_insert(TriggerData *trigger)
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	InvoiceRow	row;
 	NameData	created_by;
+	const MfAccount *account;
 	int			column;
 
 	deform(trigger->tg_trigtuple, desc, &row);
@@ -120,7 +124,10 @@ guard_insert(TriggerData *trigger)
 		if (!mf_owns_relation(RelationGetRelid(trigger->tg_relation), GetUserId()))
 			refuse_result_column(desc, MF_IC_REFERENCE);
 		restored_in = GetTopTransactionId();
-		return trigger->tg_trigtuple;
+		/* where it comes from, that number may have been another role's */
+		set_creator(&row, row.isnull[MF_IC_CREATED_BY] ? InvalidOid :
+					get_role_oid(NameStr(*DatumGetName(row.values[MF_IC_CREATED_BY])), true));
+		return reform(trigger->tg_trigtuple, desc, &row);
 	}
 
 	for (column = MF_IC_INVOICE_ID; column <= MF_IC_LAST_ERROR; column++)
@@ -145,19 +152,22 @@ guard_insert(TriggerData *trigger)
 
 	for (column = MF_IC_CANCEL_REQUESTED; column < MF_IC_END; column++)
 	{
-		bool		flag = column <= MF_IC_DUPLICATE_SUSPECTED || column >= MF_IC_OVERPAID;
+		bool		flag = column <= MF_IC_DUPLICATE_SUSPECTED ||
+			(column >= MF_IC_OVERPAID && column <= MF_IC_PAID_LATE);
 
 		if (flag && (row.isnull[column] || DatumGetBool(row.values[column])))
 			refuse_result_column(desc, column);
 	}
 
-	check_row(&row);
+	account = check_row(&row);
 
 	row.values[MF_IC_CREATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	row.isnull[MF_IC_CREATED_AT] = false;
 	namestrcpy(&created_by, GetUserNameFromId(GetUserId(), false));
 	row.values[MF_IC_CREATED_BY] = NameGetDatum(&created_by);
 	row.isnull[MF_IC_CREATED_BY] = false;
+	set_creator(&row, GetUserId());
+	set_own_key(&row, account);
 
 	set_reference(&row);
 
@@ -177,6 +187,23 @@ set_reference(InvoiceRow *row)
 	row->isnull[MF_IC_REFERENCE] = false;
 }
 
+/* The role goes by its OID, since its name may become another's. */
+static void
+set_creator(InvoiceRow *row, Oid role)
+{
+	row->values[MF_IC_CREATED_BY_ID] = ObjectIdGetDatum(role);
+	row->isnull[MF_IC_CREATED_BY_ID] = false;
+}
+
+/* Whether the row is to go with its role's own key, and no other. */
+static void
+set_own_key(InvoiceRow *row, const MfAccount *account)
+{
+	row->values[MF_IC_OWN_KEY] =
+		BoolGetDatum(mf_account_has_own_mapping(account, DatumGetObjectId(row->values[MF_IC_CREATED_BY_ID])));
+	row->isnull[MF_IC_OWN_KEY] = false;
+}
+
 /* The worker's role moves the states; everybody else corrects what is not sent. */
 static HeapTuple
 guard_update(TriggerData *trigger)
@@ -185,6 +212,7 @@ guard_update(TriggerData *trigger)
 	InvoiceRow	before;
 	InvoiceRow	after;
 	MfStatus	from;
+	const MfAccount *account;
 	int			column;
 
 	if (GetUserId() == mf_worker_role())
@@ -213,7 +241,9 @@ guard_update(TriggerData *trigger)
 				 errdetail("Its status is \"%s\".", mf_status_name(from)),
 				 errhint("Only queued and rejected invoices can be changed; insert a new one instead.")));
 
-	check_row(&after);
+	account = check_row(&after);
+	if (!same_value(desc, &before, &after, MF_IC_ACCOUNT))
+		set_own_key(&after, account);
 
 	/* what was never sent may still follow the user's own reference */
 	if (from == MF_QUEUED && DatumGetInt32(after.values[MF_IC_ATTEMPTS]) == 0 &&
@@ -260,8 +290,8 @@ guard_truncate(TriggerData *trigger)
 				 errhint("Cancel them with mf_cancel(id), or wait until they are sent.")));
 }
 
-/* Everything that can be known early about the user's own columns. */
-static void
+/* Everything that can be known early about the user's own columns; the account. */
+static const MfAccount *
 check_row(InvoiceRow *row)
 {
 	const MfAccount *account;
@@ -317,6 +347,7 @@ check_row(InvoiceRow *row)
 				 errmsg("invalid value for priority: %d", priority),
 				 errhint("Give a number from 0 to %d; each step puts the invoice ten minutes ahead.",
 						 MF_PRIORITY_MAX)));
+	return account;
 }
 
 static void

@@ -42,6 +42,8 @@ typedef enum MfInvoiceColumn
 	MF_IC_REFUNDED_VALUE,
 	MF_IC_OVERPAID,
 	MF_IC_PAID_LATE,
+	MF_IC_CREATED_BY_ID,
+	MF_IC_OWN_KEY,
 	MF_IC_END					/* one more than the last */
 } MfInvoiceColumn;
 

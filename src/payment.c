@@ -27,7 +27,7 @@ static MfStatement accounts_statement = {
 };
 
 #define CLAIM(condition) \
-	"SELECT c.invoice, 0::int8, c.account, i.created_by, CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
+	"SELECT c.invoice, 0::int8, c.account, coalesce(i.created_by_id, 0), coalesce(i.own_key, false), CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
 	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent, c.refunds, c.requests, c.tries, c.step, " \
 	"  i.expiry_date, coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false) " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE q.account = $1 AND " condition " AND q.due <= $3 " \
@@ -43,10 +43,12 @@ static MfStatement claim_polls_statement = {
 
 /* the key of whoever made the newest invoice of the account */
 static MfStatement claim_events_statement = {
-	"SELECT 0::int8, e.id, e.account, (SELECT i.created_by FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
-	"    WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1), "
+	"SELECT 0::int8, e.id, e.account, coalesce(k.created_by_id, 0), coalesce(k.own_key, false), "
 	"  e.payment_id, false, true, false, 0, e.tries, 0::int2, NULL::timestamptz, false "
-	"FROM @mf_event e WHERE e.account = $1 AND e.due <= $3 ORDER BY e.due LIMIT $2 FOR UPDATE SKIP LOCKED",
+	"FROM @mf_event e LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key "
+	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
+	"  WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1) k ON true "
+	"WHERE e.account = $1 AND e.due <= $3 ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED",
 	3, {TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
@@ -249,22 +251,20 @@ read_jobs(uint64 rows)
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfInquiryJob *job = (MfInquiryJob *) palloc0(sizeof(MfInquiryJob));
-		bool		isnull;
-		Datum		created_by = mf_result(tuple, desc, 4, &isnull);
-
 		job->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
 		job->event = DatumGetInt64(mf_result(tuple, desc, 2, NULL));
 		job->account = text_or_null(tuple, desc, 3);
-		job->created_by = isnull ? pstrdup("") : pstrdup(NameStr(*DatumGetName(created_by)));
-		job->key = text_or_null(tuple, desc, 5);
-		job->gone = DatumGetBool(mf_result(tuple, desc, 6, NULL));
-		job->urgent = DatumGetBool(mf_result(tuple, desc, 7, NULL));
-		job->refunds = DatumGetBool(mf_result(tuple, desc, 8, NULL));
-		job->requests = DatumGetInt32(mf_result(tuple, desc, 9, NULL));
-		job->tries = DatumGetInt16(mf_result(tuple, desc, 10, NULL));
-		job->step = DatumGetInt16(mf_result(tuple, desc, 11, NULL));
-		job->expires_at = timestamp_or_0(tuple, desc, 12);
-		job->paid = DatumGetBool(mf_result(tuple, desc, 13, NULL));
+		job->owner.role = DatumGetObjectId(mf_result(tuple, desc, 4, NULL));
+		job->owner.own = DatumGetBool(mf_result(tuple, desc, 5, NULL));
+		job->key = text_or_null(tuple, desc, 6);
+		job->gone = DatumGetBool(mf_result(tuple, desc, 7, NULL));
+		job->urgent = DatumGetBool(mf_result(tuple, desc, 8, NULL));
+		job->refunds = DatumGetBool(mf_result(tuple, desc, 9, NULL));
+		job->requests = DatumGetInt32(mf_result(tuple, desc, 10, NULL));
+		job->tries = DatumGetInt16(mf_result(tuple, desc, 11, NULL));
+		job->step = DatumGetInt16(mf_result(tuple, desc, 12, NULL));
+		job->expires_at = timestamp_or_0(tuple, desc, 13);
+		job->paid = DatumGetBool(mf_result(tuple, desc, 14, NULL));
 		jobs = lappend(jobs, job);
 	}
 	return jobs;

@@ -13,6 +13,7 @@
 #ifndef MF_PAYMENT_SQL_H
 #define MF_PAYMENT_SQL_H
 
+#include "account.h"
 #include "core/payment.h"
 #include "invoice.h"
 #include "sql.h"
@@ -85,7 +86,7 @@ typedef struct MfInquiryJob
 	int64		invoice;		/* 0 = an event's PaymentId */
 	int64		event;			/* the event, then */
 	char	   *account;
-	char	   *created_by;
+	MfKeyOwner	owner;
 	char	   *key;			/* InvoiceId, or PaymentId; NULL = not sent (yet) */
 	bool		gone;			/* no invoice to ask about, now or ever */
 	bool		urgent;
@@ -189,7 +190,7 @@ extern void mf_payment_answered(const MfSqlScope *scope, const int64 *invoices, 
 typedef struct MfLogStart
 {
 	TimestampTz since;
-	char	   *created_by;		/* whose key reads it */
+	MfKeyOwner	owner;			/* whose key reads it */
 } MfLogStart;
 
 /* NULL if no payment is open. */

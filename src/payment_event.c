@@ -141,7 +141,7 @@ static MfStatement forget_statement = {
 #define LOG_START(oldest) \
 	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e " \
 	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), " oldest "), " \
-	"  clock_timestamp() - interval '7 days'), i.created_by "
+	"  clock_timestamp() - interval '7 days'), i.created_by_id, i.own_key "
 
 static MfStatement log_start_statement = {
 	LOG_START("i.created_at") "FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
@@ -463,7 +463,8 @@ mf_payment_log_start(const MfSqlScope *scope, const char *account)
 		return NULL;
 	start = (MfLogStart *) palloc(sizeof(MfLogStart));
 	start->since = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
-	start->created_by = pstrdup(NameStr(*DatumGetName(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL))));
+	start->owner.role = DatumGetObjectId(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+	start->owner.own = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, NULL));
 	return start;
 }
 

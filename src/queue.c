@@ -208,13 +208,14 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->status = (MfStatus) status;
 	job->attempts = DatumGetInt32(values[2]);
 	job->account = TextDatumGetCString(values[3]);
-	job->created_by = pstrdup(NameStr(*DatumGetName(values[4])));
-	job->reference = TextDatumGetCString(values[5]);
-	job->rank = DatumGetTimestampTz(values[6]);
-	job->cancel_requested = DatumGetBool(values[7]);
-	job->duplicate_suspected = DatumGetBool(values[8]);
-	job->created_at = DatumGetTimestampTz(values[9]);
-	job->invoice_id = isnull[10] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[10]));
+	job->owner.role = DatumGetObjectId(values[4]);
+	job->owner.own = DatumGetBool(values[5]);
+	job->reference = TextDatumGetCString(values[6]);
+	job->rank = DatumGetTimestampTz(values[7]);
+	job->cancel_requested = DatumGetBool(values[8]);
+	job->duplicate_suspected = DatumGetBool(values[9]);
+	job->created_at = DatumGetTimestampTz(values[10]);
+	job->invoice_id = isnull[11] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[11]));
 	memcpy(job->request.values, &values[MF_FIRST_FIELD - 1], sizeof(job->request.values));
 	memcpy(job->request.isnull, &isnull[MF_FIRST_FIELD - 1], sizeof(job->request.isnull));
 	if (desc->natts >= MF_FIRST_FIELD + MF_SP_COUNT)

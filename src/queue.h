@@ -15,6 +15,7 @@
 #include "commands/trigger.h"
 #include "storage/itemptr.h"
 
+#include "account.h"
 #include "core/outcome.h"
 #include "invoice.h"
 #include "request.h"
@@ -61,7 +62,7 @@ typedef struct MfJob
 	int			step;			/* look-ups that found nothing so far */
 	bool		duplicate_suspected;
 	char	   *account;
-	char	   *created_by;
+	MfKeyOwner	owner;
 	TimestampTz created_at;
 	char	   *reference;
 	char	   *invoice_id;		/* InvoiceId, NULL = none yet */

@@ -18,13 +18,13 @@
 
 /* in the order of MfJob and mf_send_payment_fields[] */
 #define MF_INVOICE_COLUMNS \
-	"id, status, attempts, account, created_by, reference, send_at, cancel_requested, duplicate_suspected, " \
+	"id, status, attempts, account, created_by_id, own_key, reference, send_at, cancel_requested, duplicate_suspected, " \
 	"created_at, invoice_id, customer_name, invoice_value, notification_option, customer_email, customer_mobile, " \
 	"mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, " \
 	"user_defined_field, call_back_url, error_url, webhook_url, expiry_date, customer_address, " \
 	"invoice_items, shipping_method, shipping_consignee, suppliers, processing_details, " \
 	"invoice_payment_methods, source_info"
-#define MF_FIRST_FIELD 12			/* attribute number of customer_name there */
+#define MF_FIRST_FIELD 13			/* attribute number of customer_name there */
 
 /*
  * When a row is looked up that another server may have sent: that server sends it
