@@ -9,9 +9,9 @@ use MyFatoorah::Cluster;
 use MyFatoorah::World::Session;
 
 # A session's own settings, whatever those of the database are; and the names that the extension's schema has in turn
-my $setup = join '; ', "SET search_path = public, books, books_a, books_b", "SET lock_timeout = '300ms'", "SET statement_timeout = '8s'",
+my $setup = join '; ', 'SET ROLE NONE', "SET search_path = public, books, books_a, books_b", "SET lock_timeout = '300ms'", "SET statement_timeout = '8s'",
   'SET client_min_messages = error', 'SET idle_session_timeout = 0', 'SET idle_in_transaction_session_timeout = 0', 'SET default_transaction_read_only = off',
-  'SET default_transaction_isolation = "read committed"', 'SET session_replication_role = origin', 'SET ROLE NONE', 'RESET datestyle', 'SET client_encoding = UTF8',
+  'SET default_transaction_isolation = "read committed"', 'SET session_replication_role = origin', 'RESET datestyle', 'SET client_encoding = UTF8',
   'SET standard_conforming_strings = on', 'SET row_security = on';
 
 # new(world, seed, plan): plan is that of MyFatoorah::World::Plan
