@@ -30,11 +30,11 @@ SELECT a.body_sha256 = sha256(convert_to(r.body, 'UTF8')) AS digest FROM mf_atte
 SELECT mf_test.try(format('SELECT invoice_id > 0 FROM mf_send_payment(%L, 1)', repeat('ü', n))) FROM unnest(ARRAY[1000, 1001]) n;
 -- characters that the database does not have: refused by the server on the way in, told as ? on the way back
 SELECT mf_send_payment('أحمد', 1);
-CALL mf_test.fault($${"status": 400, "body": "{\"IsSuccess\": false, \"Message\": \"\\u0642\\u064a\\u0645\\u0629 f\\u00fcr 5 \\ud83d\\ude00\"}"}$$);
+CALL mf_test.fault($${"status": 400, "body": "{\"IsSuccess\": false, \"Data\": {\"ErrorMessage\": \"\\u0642\\u064a\\u0645\\u0629 f\\u00fcr 5 \\ud83d\\ude00\"}}"}$$);
 SELECT mf_test.try($$SELECT mf_send_payment('x', 1)$$);
 CALL mf_test.fault($${"status": 200, "body": "{\"IsSuccess\": true, \"Data\": {\"InvoiceId\": 5, \"InvoiceStatus\": \"Paid\", \"InvoiceValue\": 1, \"CustomerName\": \"\\u0623\\u062d\\u0645\\u062f M\\u00fcller\", \"CustomerReference\": \"x\", \"InvoiceItems\": [{\"ItemName\": \"\\u0623\"}], \"InvoiceTransactions\": [{\"PaymentId\": \"07\", \"TransactionStatus\": \"Failed\", \"Error\": \"\\u0623 nein f\\u00fcr\"}]}}"}$$);
 SELECT customer_name, invoice_items, invoice_transactions FROM mf_payment_status('5', 'InvoiceId');
-CALL mf_test.fault($${"name": "arabic", "status": 400, "body": "{\"IsSuccess\": false, \"Message\": \"\\u0642\\u064a\\u0645\\u0629\"}"}$$);
+CALL mf_test.fault($${"name": "arabic", "status": 400, "body": "{\"IsSuccess\": false, \"Data\": {\"ErrorMessage\": \"\\u0642\\u064a\\u0645\\u0629\"}}"}$$);
 INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('[fault:arabic]', 2);
 CALL mf_test.wait_for($$(SELECT status = 'rejected' FROM mf_invoice WHERE customer_name = '[fault:arabic]')$$);
 SELECT last_error FROM mf_invoice WHERE customer_name = '[fault:arabic]';
@@ -64,7 +64,7 @@ SELECT f, mf_test.try(format('SELECT mf_send_payment(%s)', f)) FROM unnest(ARRAY
 SELECT mf_test.try($$INSERT INTO mf_invoice (customer_name, invoice_value) VALUES (E'M\xfcller', 3)$$);
 SELECT mf_test.try($$INSERT INTO mf_invoice (customer_name, invoice_value, source_info) VALUES ('x', 3, E'M\xfcller')$$);
 SELECT count(*) FROM mf_invoice WHERE invoice_value = 3;
-CALL mf_test.fault($${"status": 400, "body": "{\"IsSuccess\": false, \"Message\": \"\\u0642\\u064a\\u0645\\u0629\"}"}$$);
+CALL mf_test.fault($${"status": 400, "body": "{\"IsSuccess\": false, \"Data\": {\"ErrorMessage\": \"\\u0642\\u064a\\u0645\\u0629\"}}"}$$);
 SELECT mf_test.try($$SELECT mf_send_payment('x', 1)$$);
 
 -- Databases can be dropped although they have a worker.

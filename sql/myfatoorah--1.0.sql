@@ -204,7 +204,7 @@ COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease);
 COMMENT ON COLUMN mf_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, less ten minutes per step of priority';
 
-COMMENT ON COLUMN mf_queue.step IS 'look-ups that have found nothing so far';
+COMMENT ON COLUMN mf_queue.step IS 'look-ups that have found nothing so far, plus 100 for each whose answer made no sense';
 
 --
 -- Every attempt to send, recorded before the first byte leaves
@@ -224,6 +224,7 @@ CREATE TABLE mf_attempt (
 	invoice_url text,
 	error text,
 	made_sent boolean NOT NULL DEFAULT false,
+	answered_reference text COLLATE "C",
 	PRIMARY KEY (invoice, attempt)
 ) WITH (fillfactor = 36, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
 
@@ -234,7 +235,9 @@ COMMENT ON COLUMN mf_attempt.reference IS 'the CustomerReference of this attempt
 COMMENT ON COLUMN mf_attempt.body_sha256 IS 'SHA-256 of the request body';
 COMMENT ON COLUMN mf_attempt.send_by IS 'the request does not leave after this time';
 COMMENT ON COLUMN mf_attempt.outcome IS 'what is proven: accepted, rejected, not_sent, throttled, account_problem or unknown; null while under way';
-COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId answered, also if the answer came too late for the invoice';
+COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId that the answer held, whatever it proved, also if it came too late for the invoice';
+COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL that the answer held, likewise';
+COMMENT ON COLUMN mf_attempt.answered_reference IS 'the CustomerReference that the answer held, if it was another';
 COMMENT ON COLUMN mf_attempt.made_sent IS 'this answer made the invoice sent; mf_history has that transition from here';
 
 --

@@ -103,11 +103,11 @@ CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_account WHERE account = 'branch' 
 SELECT status, attempts, last_error, (SELECT kind FROM mf_queue WHERE invoice = id) AS agenda FROM pg_temp.mine WHERE customer_name = 'problem';
 SELECT paused_by, reason FROM mf_account WHERE account = 'branch';
 SELECT account, kind, invoices, pause_reason FROM mf_backlog;
-CALL mf_test.fault('{"shape": 6}');
+CALL mf_test.fault('{"path": "SendPayment", "shape": 6}');
 SELECT mf_resume('branch');
 CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_account WHERE account = 'branch' AND paused_at IS NOT NULL)$$);
 SELECT attempts, last_error, (SELECT reason FROM mf_account WHERE account = 'branch') FROM pg_temp.mine WHERE customer_name = 'problem';
-CALL mf_test.fault('{"shape": 5}');
+CALL mf_test.fault('{"path": "SendPayment", "shape": 5}');
 SELECT mf_resume('branch');
 CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_account WHERE account = 'branch' AND paused_at IS NOT NULL)$$);
 SELECT attempts, last_error FROM pg_temp.mine WHERE customer_name = 'problem';

@@ -232,11 +232,13 @@ check_remote(ReturnSetInfo *rsinfo, const MfAccount *account)
 	const MfStatusResult *result = mf_ask_payment_status(account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId");
 	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "");
 
-	if (result->lookup == MF_LOOKUP_FAILED)
+	if (result->lookup == MF_LOOKUP_FAILED || result->lookup == MF_LOOKUP_SENSELESS)
 	{
 		add_row(rsinfo, "network", false, error,
 				result->not_sent ?
 				"Check the name service, firewall and certificates between this server and the host; for a private certificate authority set the option ca_file." :
+				result->lookup == MF_LOOKUP_SENSELESS ?
+				"The host answers, but not as MyFatoorah does; check the options base_url and environment, and ask MyFatoorah if it stays so." :
 				"The host was reached but gave no usable answer; try again, and ask MyFatoorah if it stays so.");
 		return;
 	}

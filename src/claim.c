@@ -564,6 +564,12 @@ claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, Mf
 	if (job->kind == MF_JOB_WATCH && old_references == NIL && !twin)
 		return NULL;
 	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target, old_references, twin);
+	if (job->kind == MF_JOB_RECONCILE)
+	{
+		char	   *answered = mf_queue_answered_invoice(scope, job->invoice, job->reference);
+
+		flight->answered_id = answered ? MemoryContextStrdup(claim->memory, answered) : NULL;
+	}
 	dlist_push_tail(claim->claimed, &flight->node);
 	return flight;
 }

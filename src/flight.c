@@ -248,6 +248,8 @@ mf_flight_free(MfFlight *flight)
 		pfree(flight->currency);
 		pfree(flight->notification_option);
 	}
+	if (flight->answered_id != NULL)
+		pfree(flight->answered_id);
 	if (flight->reference != NULL)
 	{
 		pfree(flight->reference);
@@ -365,6 +367,7 @@ mf_flight_outcome(const MfFlight *flight)
 			return MF_THROTTLED;
 		case MF_LOOKUP_ACCOUNT_PROBLEM:
 			return MF_ACCOUNT_PROBLEM;
+		case MF_LOOKUP_SENSELESS:
 		case MF_LOOKUP_FAILED:
 			break;
 	}

@@ -38,6 +38,12 @@
 /* Look-ups that must find nothing before an invoice counts as not created */
 #define MF_LOOKUP_STEPS 5
 
+/*
+ * Look-ups whose answer made no sense are counted apart, in the same column; so
+ * many of them, and a person is asked.
+ */
+#define MF_SENSELESS_STEP 100
+
 typedef struct MfFlight
 {
 	dlist_node	node;			/* of one of the sender's lists */
@@ -66,7 +72,8 @@ typedef struct MfFlight
 	char	   *invoice_value;
 	char	   *currency;
 	char	   *notification_option;
-	int			step;			/* look-ups that found nothing so far */
+	int			step;			/* as in mf_queue */
+	char	   *answered_id;	/* InvoiceId of an answer that proved nothing */
 	int			given_up;		/* earlier references that may turn up yet */
 	bool		twin;			/* another server may have sent the row, too */
 	char	   *invoice_id;		/* of the row, NULL = none yet; look-ups only */
@@ -148,6 +155,9 @@ extern char *mf_flight_error(const MfFlight *flight);
  */
 extern bool mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition,
 							  MfFollowUp *follow_up);
+
+/* The end of the attempt of a flight that sends, palloc'd text. */
+extern void mf_flight_end(const MfFlight *flight, MfAttemptEnd *end);
 
 /*
  * What is said of a row of which MyFatoorah has another invoice, under a reference

@@ -131,6 +131,10 @@ mf_send_payment(PG_FUNCTION_ARGS)
 		nulls[i] = utf8 == NULL;
 		values[i] = utf8 ? CStringGetTextDatum(mf_from_utf8_lossy(utf8)) : (Datum) 0;
 	}
+	if (owner->result.invoice_url == NULL)
+		ereport(WARNING,
+				(errmsg("MyFatoorah has made invoice %s and given no link", owner->result.invoice_id),
+				 errhint("The MyFatoorah portal shows it.")));
 	row = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(row);
@@ -181,6 +185,8 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 {
 	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
 	char	   *check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr(account));
+	char	   *look = psprintf("SELECT * FROM mf_payment_status(%s, 'CustomerReference', %s)",
+								quote_literal_cstr(reference), quote_literal_cstr(account));
 
 	switch (result->outcome)
 	{
@@ -197,15 +203,15 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", account),
 					 errdetail_internal("%s", error),
 					 result->retry_after >= 0 ?
-					 errhint("No invoice was made. Call again in %d seconds.", result->retry_after) :
-					 errhint("No invoice was made. Call again later.")));
+					 errhint("No invoice was made, as far as can be seen. Call again in %d seconds, once %s finds none.", result->retry_after, look) :
+					 errhint("No invoice was made, as far as can be seen. Call again later, once %s finds none.", look)));
 			break;
 		case MF_ACCOUNT_PROBLEM:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg("MyFatoorah does not accept account \"%s\"", account),
 					 errdetail_internal("%s", error),
-					 errhint("No invoice was made. %s tells what to mend.", check)));
+					 errhint("No invoice was made, as far as can be seen. %s tells what to mend. Call again once %s finds none.", check, look)));
 			break;
 		case MF_NOT_SENT:
 			ereport(ERROR,
@@ -222,8 +228,7 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 			 errmsg("it is unknown whether MyFatoorah made the invoice"),
 			 errdetail_internal("%s", error),
-			 errhint("Do not repeat the call yet. In a few minutes look it up with: SELECT * FROM mf_payment_status(%s, 'CustomerReference', %s)",
-					 quote_literal_cstr(reference), quote_literal_cstr(account))));
+			 errhint("Do not repeat the call yet. In a few minutes look it up with: %s", look)));
 }
 
 /* The vendor's spelling of a key type; any case is taken. */

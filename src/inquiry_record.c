@@ -219,6 +219,12 @@ take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row)
 	change->invoice = flight->invoice;
 	change->from = change->to = row->status;
 	change->attempt = row->attempts;
+	if (lookup == MF_LOOKUP_SENSELESS)
+	{
+		change->error = psprintf("MyFatoorah's answer about invoice %s makes no sense: %s", row->invoice_id,
+								 mf_flight_error(flight));
+		return;
+	}
 	batch->answered[batch->answered_count++] = flight->invoice;
 
 	if (flight->kind == MF_JOB_REFUNDS)
@@ -370,6 +376,7 @@ take_payment_id(Batch *batch, const MfFlight *flight)
 			break;
 		case MF_NOT_FOUND:
 		case MF_LOOKUP_REFUSED:
+		case MF_LOOKUP_SENSELESS:
 			next->tries++;
 			if (job->tries < MF_QUICK_TRIES)
 				next->due = quick_time(batch->now, job->tries);

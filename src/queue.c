@@ -70,14 +70,20 @@ static MfStatement begin_attempts_statement = {
 	5, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID}, NULL, InvalidOid
 };
 
+/*
+ * An outcome stays, but for an unknown one when an answer comes after all; what
+ * an answer held is never lost.
+ */
 static MfStatement end_attempts_statement = {
 	"UPDATE @mf_attempt t SET finished_at = clock_timestamp(), outcome = e.outcome, "
-	"  http_status = nullif(e.http_status, 0), invoice_id = e.invoice_id::int8, "
-	"  invoice_url = e.invoice_url, error = e.error "
-	"FROM unnest($1, $2, $3, $4, $5, $6, $7) "
-	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error) "
-	"WHERE t.invoice = e.invoice AND t.attempt = e.attempt AND t.outcome IS NULL",
-	7, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+	"  http_status = nullif(e.http_status, 0), invoice_id = coalesce(e.invoice_id::int8, t.invoice_id), "
+	"  invoice_url = coalesce(e.invoice_url, t.invoice_url), error = e.error, "
+	"  answered_reference = coalesce(e.answered_reference, t.answered_reference) "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error, answered_reference) "
+	"WHERE t.invoice = e.invoice AND t.attempt = e.attempt "
+	"  AND (t.outcome IS NULL OR (t.outcome = 'unknown' AND e.http_status > 0))",
+	8, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
 	NULL, InvalidOid
 };
 
@@ -95,9 +101,9 @@ static MfStatement lock_invoices_statement = {
 
 static MfStatement apply_statement = {
 	"WITH t AS MATERIALIZED ("
-	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
+	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
 	"  AS t(invoice, from_status, to_status, attempt, next, due, reference, invoice_id, invoice_url, "
-	"       error, actor, reason, duplicate)), "
+	"       error, actor, reason, duplicate, linkless)), "
 	/* while it is being sent its place in the order does not matter, and leaving it saves two index entries */
 	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, due = t.due, "
 	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END "
@@ -109,14 +115,21 @@ static MfStatement apply_statement = {
 	"UPDATE @mf_invoice i SET status = t.to_status, attempts = t.attempt, "
 	"  reference = coalesce(t.reference, i.reference), "
 	"  invoice_id = coalesce(t.invoice_id::int8, i.invoice_id), "
-	"  invoice_url = coalesce(t.invoice_url, i.invoice_url), last_error = t.error, "
+	"  invoice_url = coalesce(t.invoice_url, k.invoice_url, i.invoice_url), "
+	"  last_error = coalesce(t.error, CASE WHEN i.notification_option = 'LNK' AND "
+	"    coalesce(t.invoice_url, k.invoice_url, i.invoice_url) IS NULL THEN t.linkless END), "
 	"  duplicate_suspected = (i.duplicate_suspected OR t.duplicate > 0) AND t.duplicate >= 0, "
 	/* only people take these ways, and what they decide later counts */
 	"  cancel_requested = i.cancel_requested AND NOT (t.from_status IN ('rejected', 'review') AND t.to_status = 'queued'), "
 	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
-	"FROM t WHERE i.id = t.invoice",
-	13, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID},
+	/* an answer that proved nothing may have held the link of what was found since */
+	"FROM t LEFT JOIN LATERAL (SELECT a.invoice_url FROM @mf_attempt a "
+	"  WHERE t.to_status = 'sent' AND t.invoice_url IS NULL AND a.invoice = t.invoice "
+	"    AND a.invoice_id = t.invoice_id::int8 AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1) k ON true "
+	"WHERE i.id = t.invoice",
+	14, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+		TEXTARRAYOID},
 	NULL, InvalidOid
 };
 
@@ -136,6 +149,12 @@ static MfStatement follow_up_statement = {
 	NULL, InvalidOid
 };
 
+static MfStatement answered_invoice_statement = {
+	"SELECT a.invoice_id::text FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 AND a.invoice_id IS NOT NULL "
+	"  AND a.answered_reference IS NULL ORDER BY a.attempt DESC LIMIT 1",
+	2, {INT8OID, TEXTOID}, NULL, InvalidOid
+};
+
 static MfStatement old_references_statement = {
 	"SELECT DISTINCT a.reference FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice "
 	"WHERE a.invoice = $1 AND a.outcome = 'unknown' AND a.reference <> i.reference ORDER BY 1",
@@ -144,7 +163,7 @@ static MfStatement old_references_statement = {
 
 static MfStatement try_now_statement = {
 	"UPDATE @mf_queue q SET due = clock_timestamp(), rank = " MF_RANK("clock_timestamp()", "q.priority") ", step = 0 "
-	"WHERE q.kind = 'send' AND q.step > 0",
+	"WHERE q.kind IN ('send', 'verify') AND q.step > 0",
 	0, {0}, NULL, InvalidOid
 };
 
@@ -409,11 +428,11 @@ mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int 
 void
 mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count)
 {
-	MfArray columns[7];
-	Datum		values[7];
+	MfArray columns[8];
+	Datum		values[8];
 	int			i;
 
-	for (i = 0; i < 7; i++)
+	for (i = 0; i < 8; i++)
 		mf_array_init(&columns[i], count);
 	for (i = 0; i < count; i++)
 	{
@@ -424,10 +443,11 @@ mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int cou
 		mf_array_add_text(&columns[4], ends[i].invoice_id);
 		mf_array_add_text(&columns[5], ends[i].invoice_url);
 		mf_array_add_text(&columns[6], ends[i].error);
+		mf_array_add_text(&columns[7], ends[i].answered_reference);
 	}
-	for (i = 0; i < 7; i++)
+	for (i = 0; i < 8; i++)
 	{
-		static const Oid elements[] = {INT8OID, INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID};
+		static const Oid elements[] = {INT8OID, INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 
 		values[i] = mf_array_datum(&columns[i], elements[i]);
 	}
@@ -500,13 +520,13 @@ mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count
 void
 mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count)
 {
-	MfArray columns[13];
-	Datum		values[13];
+	MfArray columns[14];
+	Datum		values[14];
 	MfSentInvoice *sent = (MfSentInvoice *) palloc0(count * sizeof(MfSentInvoice));
 	int			sent_count = 0;
 	int			i;
 
-	for (i = 0; i < 13; i++)
+	for (i = 0; i < 14; i++)
 		mf_array_init(&columns[i], count);
 	for (i = 0; i < count; i++)
 	{
@@ -525,11 +545,12 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 		mf_array_add_text(&columns[10], t->actor);
 		mf_array_add_text(&columns[11], t->reason);
 		mf_array_add(&columns[12], Int32GetDatum(t->duplicate));
+		mf_array_add_text(&columns[13], t->linkless);
 	}
-	for (i = 0; i < 13; i++)
+	for (i = 0; i < 14; i++)
 	{
 		static const Oid elements[] = {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
-		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID};
+		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID};
 
 		values[i] = mf_array_datum(&columns[i], elements[i]);
 	}
@@ -573,6 +594,19 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 		values[i] = mf_array_datum(&columns[i], elements[i]);
 	}
 	(void) mf_sql_execute(scope, &follow_up_statement, values, NULL);
+}
+
+/* See queue.h. */
+char *
+mf_queue_answered_invoice(const MfSqlScope *scope, int64 invoice, const char *reference)
+{
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(reference);
+	if (mf_sql_execute(scope, &answered_invoice_statement, values, NULL) == 0)
+		return NULL;
+	return text_or_null(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
 
 /* See queue.h. */

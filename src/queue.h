@@ -59,7 +59,7 @@ typedef struct MfJob
 	MfStatus	status;
 	int			attempts;		/* number of the latest attempt */
 	TimestampTz rank;
-	int			step;			/* look-ups that found nothing so far */
+	int			step;			/* as in mf_queue; see MF_SENSELESS_STEP */
 	bool		duplicate_suspected;
 	char	   *account;
 	MfKeyOwner	owner;
@@ -89,8 +89,9 @@ typedef struct MfAttemptEnd
 	int			attempt;
 	MfOutcome	outcome;
 	int			http_status;	/* 0 = none */
-	const char *invoice_id;		/* NULL = none */
+	const char *invoice_id;		/* what the answer held; NULL = none */
 	const char *invoice_url;
+	const char *answered_reference; /* if it was another */
 	const char *error;
 } MfAttemptEnd;
 
@@ -107,6 +108,8 @@ typedef struct MfTransition
 	const char *invoice_id;		/* NULL = as it was */
 	const char *invoice_url;	/* NULL = as it was */
 	const char *error;			/* NULL = none: clears last_error */
+	const char *linkless;		/* that of an invoice that is sent for its
+								 * link and has none, not even with an attempt */
 	const char *actor;			/* "sender", or the name of a role */
 	const char *reason;			/* for the history; NULL = the error */
 	int			duplicate;		/* 1 = a second invoice may exist; -1 = it
@@ -239,6 +242,12 @@ extern List *mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoic
 extern void mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count);
 
 extern void mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count);
+
+/*
+ * The InvoiceId that an answer to an attempt under this reference has held;
+ * NULL if none did.
+ */
+extern char *mf_queue_answered_invoice(const MfSqlScope *scope, int64 invoice, const char *reference);
 
 /*
  * References of earlier attempts whose outcome was never known, without the

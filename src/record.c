@@ -33,7 +33,7 @@
 #define ATTEMPT_INVOICE_ID 10
 #define ATTEMPT_INVOICE_URL 11
 #define ATTEMPT_MADE_SENT 13
-#define ATTEMPT_COLUMNS 13
+#define ATTEMPT_COLUMNS 14
 
 static const AttrNumber queue_updated[] = {MF_QC_KIND, MF_QC_DUE, MF_QC_STEP, 0};
 static const AttrNumber attempt_updated[] = {ATTEMPT_FINISHED_AT, ATTEMPT_OUTCOME, ATTEMPT_HTTP_STATUS,

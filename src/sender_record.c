@@ -67,15 +67,8 @@ mf_sender_record(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *land
 		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
 		{
 			MfAttemptEnd *end = &ends[end_count++];
-			const char *url = flight->sent.invoice_url;
 
-			end->invoice = flight->invoice;
-			end->attempt = flight->attempt;
-			end->outcome = flight->sent.outcome;
-			end->http_status = flight->http_status;
-			end->invoice_id = flight->sent.invoice_id;
-			end->invoice_url = url ? mf_from_utf8_lossy(url) : NULL;
-			end->error = mf_flight_error(flight);
+			mf_flight_end(flight, end);
 		}
 	}
 	if (count == 0)

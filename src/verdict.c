@@ -22,11 +22,18 @@ static const int reconcile_factors[] = {1, 5, 15, 60};
 static const int watch_factors[] = {60, 360, 1440, 4320};
 static const int twin_factors[] = {5};
 
+/* Errors of invoices that exist, but not for those who wait for their link */
+#define NO_LINK "MyFatoorah has made the invoice and given no link; the MyFatoorah portal shows it"
+#define LOST_LINK "the invoice exists, but its link was lost with the answer; the MyFatoorah portal shows it"
+
 static bool send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static bool verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static void watch(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static void watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
+static bool count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfTransition *transition,
+							MfFollowUp *follow_up);
+static bool is_about(const MfFlight *flight);
 static void ask_person(MfTransition *transition);
 static void ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static char *difference(const MfFlight *flight);
@@ -72,18 +79,30 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 {
 	MfAttemptEnd end;
 
-	memset(&end, 0, sizeof(end));
-	end.invoice = flight->invoice;
-	end.attempt = flight->attempt;
-	end.outcome = flight->sent.outcome;
-	end.invoice_id = flight->sent.invoice_id;
-	end.invoice_url = flight->sent.invoice_url ? mf_from_utf8_lossy(flight->sent.invoice_url) : NULL;
-	end.error = mf_flight_error(flight);
+	mf_flight_end(flight, &end);
 	mf_attempt_transition(&end, now, flight->answer_by, transition);
 
 	if (transition->to == MF_SENT)
 		watch(flight, now, transition);
 	return true;
+}
+
+/* See flight.h. */
+void
+mf_flight_end(const MfFlight *flight, MfAttemptEnd *end)
+{
+	const MfSendResult *sent = &flight->sent;
+
+	memset(end, 0, sizeof(*end));
+	end->invoice = flight->invoice;
+	end->attempt = flight->attempt;
+	end->outcome = sent->outcome;
+	end->http_status = flight->http_status;
+	end->invoice_id = sent->invoice_id;
+	end->invoice_url = sent->invoice_url ? mf_from_utf8_lossy(sent->invoice_url) : NULL;
+	if (sent->customer_reference != NULL && strcmp(sent->customer_reference, flight->sent_reference) != 0)
+		end->answered_reference = mf_from_utf8_lossy(sent->customer_reference);
+	end->error = mf_flight_error(flight);
 }
 
 /* See flight.h. */
@@ -106,16 +125,21 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 			transition->invoice_id = end->invoice_id;
 			transition->invoice_url = end->invoice_url;
 			transition->error = NULL;
+			transition->linkless = NO_LINK;
 			transition->reason = "accepted";
 			break;
 		case MF_REJECTED:
 			transition->to = MF_STATUS_REJECTED;
 			break;
 		case MF_NOT_SENT:
-		case MF_THROTTLED:
-		case MF_ACCOUNT_PROBLEM:
 			transition->to = MF_QUEUED;
 			transition->next = MF_JOB_SEND;
+			break;
+		case MF_THROTTLED:
+		case MF_ACCOUNT_PROBLEM:
+			/* not applied as far as can be seen: that is looked at before it goes out again */
+			transition->to = MF_QUEUED;
+			transition->next = MF_JOB_VERIFY;
 			break;
 		case MF_UNKNOWN:
 			transition->to = MF_STATUS_UNKNOWN;
@@ -127,13 +151,15 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 
 /*
  * Found with what we sent: adopted.  Found with anything else, or found by
- * nobody to the end where the customer may have been told: a person decides.
- * A failed look-up is no answer and counts for nothing.
+ * nobody to the end where the customer may have been told, or with answers that
+ * make no sense: a person decides.  A failed look-up is no answer and counts for
+ * nothing.
  */
 static bool
 reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
 	bool		link_only = strcmp(flight->notification_option, "LNK") == 0;
+	int			found_nothing = flight->step % MF_SENSELESS_STEP;
 	char	   *what;
 
 	transition->from = MF_STATUS_UNKNOWN;
@@ -148,15 +174,24 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 			transition->error = what;
 			return true;
 		}
+		if (flight->answered_id != NULL && strcmp(flight->answered_id, flight->found.values[MF_PS_INVOICE_ID]) != 0)
+		{
+			ask_person(transition);
+			transition->duplicate = 1;
+			transition->error = psprintf("look-up by reference \"%s\" found invoice %s, but the answer had spoken of invoice %s",
+										 flight->reference, flight->found.values[MF_PS_INVOICE_ID], flight->answered_id);
+			return true;
+		}
 		transition->to = MF_SENT;
 		transition->invoice_id = flight->found.values[MF_PS_INVOICE_ID];
 		transition->reason = "found by look-up";
-		if (link_only)
-			transition->error = "the invoice exists, but its link was lost with the answer; the MyFatoorah portal shows it";
+		transition->linkless = LOST_LINK;
 		watch(flight, now, transition);
 		return true;
 	}
 
+	if (flight->found.lookup == MF_LOOKUP_REFUSED || flight->found.lookup == MF_LOOKUP_SENSELESS)
+		return count_senseless(flight, "outcome unknown; ", now, transition, follow_up);
 	if (flight->found.lookup != MF_NOT_FOUND)
 	{
 		ask_again(flight, now, follow_up);
@@ -164,15 +199,21 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		return false;
 	}
 
-	if (flight->step + 1 < MF_LOOKUP_STEPS)
+	if (found_nothing + 1 < MF_LOOKUP_STEPS)
 	{
 		follow_up->step = flight->step + 1;
-		follow_up->due = next_lookup(reconcile_factors, lengthof(reconcile_factors), flight->step, now);
-		follow_up->error = psprintf("outcome unknown; look-up %d of %d found no invoice", flight->step + 1, MF_LOOKUP_STEPS);
+		follow_up->due = next_lookup(reconcile_factors, lengthof(reconcile_factors), found_nothing, now);
+		follow_up->error = psprintf("outcome unknown; look-up %d of %d found no invoice", found_nothing + 1, MF_LOOKUP_STEPS);
 		return false;
 	}
 
-	if (!(mf_resend == MF_RESEND_ALL || (mf_resend == MF_RESEND_LINK && link_only)))
+	if (flight->answered_id != NULL)
+	{
+		ask_person(transition);
+		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups, but the answer had spoken of invoice %s",
+									 flight->reference, MF_LOOKUP_STEPS, flight->answered_id);
+	}
+	else if (!(mf_resend == MF_RESEND_ALL || (mf_resend == MF_RESEND_LINK && link_only)))
 	{
 		ask_person(transition);
 		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups; the customer may have been told nonetheless",
@@ -195,33 +236,75 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 }
 
 /*
- * Before the first send of a row that another server may have sent: not found
- * means send it; found means that its outcome is to be reconciled.
+ * Before a row is sent that another server may have sent, or an earlier request
+ * may have made although its answer looked like a refusal: not found means send
+ * it; found means that its outcome is to be reconciled.
  */
 static bool
 verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
-	if (flight->found.lookup == MF_FOUND)
+	transition->from = MF_QUEUED;
+	transition->actor = "reconciler";
+
+	if (is_about(flight))
 	{
-		transition->from = MF_QUEUED;
 		transition->to = MF_STATUS_UNKNOWN;
-		transition->actor = "reconciler";
 		transition->next = MF_JOB_RECONCILE;
-		transition->reason = "found by look-up before its first send: another server has sent it";
+		transition->reason = flight->attempt > 0 ? "found by look-up: an earlier request has made it after all" :
+			"found by look-up before its first send: another server has sent it";
 		return true;
 	}
-	if (flight->found.lookup == MF_NOT_FOUND)
+	switch (flight->found.lookup)
 	{
-		follow_up->next = MF_JOB_SEND;
-		follow_up->due = now;
-		follow_up->step = 0;
+		case MF_NOT_FOUND:
+			follow_up->next = MF_JOB_SEND;
+			follow_up->due = now;
+			follow_up->step = 0;
+			return false;
+		case MF_FOUND:
+		case MF_LOOKUP_REFUSED:
+		case MF_LOOKUP_SENSELESS:
+			return count_senseless(flight, "not sent yet; ", now, transition, follow_up);
+		default:
+			ask_again(flight, now, follow_up);
+			follow_up->error = psprintf("the look-up before sending failed: %s", mf_flight_error(flight));
+			return false;
 	}
-	else
+}
+
+/*
+ * An answer to a look-up from which nothing follows: asked again as often and
+ * as late as after one that found nothing, then a person decides.
+ */
+static bool
+count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
+{
+	int			senseless = flight->step / MF_SENSELESS_STEP;
+	const char *answer = flight->found.lookup == MF_FOUND ?
+		psprintf("it is about invoice %s with another reference", flight->found.values[MF_PS_INVOICE_ID]) :
+		mf_flight_error(flight);
+
+	if (senseless + 1 < MF_LOOKUP_STEPS)
 	{
-		ask_again(flight, now, follow_up);
-		follow_up->error = psprintf("the look-up before sending failed: %s", mf_flight_error(flight));
+		follow_up->step = flight->step + MF_SENSELESS_STEP;
+		follow_up->due = next_lookup(reconcile_factors, lengthof(reconcile_factors), senseless, now);
+		follow_up->error = psprintf("%sthe answer to the look-up makes no sense (%d of %d): %s",
+									prefix, senseless + 1, MF_LOOKUP_STEPS, answer);
+		return false;
 	}
-	return false;
+	ask_person(transition);
+	transition->error = psprintf("%d look-ups by reference \"%s\" were answered without sense, the last so: %s",
+								 MF_LOOKUP_STEPS, flight->reference, answer);
+	return true;
+}
+
+/* Whether an invoice was found that has the reference that was looked up. */
+static bool
+is_about(const MfFlight *flight)
+{
+	const char *reference = flight->found.values[MF_PS_CUSTOMER_REFERENCE];
+
+	return flight->found.lookup == MF_FOUND && reference != NULL && strcmp(reference, flight->sent_reference) == 0;
 }
 
 /* After it was sent: an earlier reference, or a twin of another server, may still turn up. */
@@ -252,7 +335,9 @@ mf_twin_error(const char *other, const char *status, const char *own)
 static void
 watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
-	const char *other = flight->found.lookup == MF_FOUND ? flight->found.values[MF_PS_INVOICE_ID] : NULL;
+	bool		senseless = flight->found.lookup == MF_LOOKUP_REFUSED || flight->found.lookup == MF_LOOKUP_SENSELESS ||
+		(flight->found.lookup == MF_FOUND && !is_about(flight));
+	const char *other = is_about(flight) ? flight->found.values[MF_PS_INVOICE_ID] : NULL;
 	const char *own = flight->own_reference ? flight->invoice_id : NULL;
 	const char *status = other ? flight->found.values[MF_PS_INVOICE_STATUS] : NULL;
 
@@ -260,9 +345,6 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 		other = NULL;
 	if (other != NULL)
 	{
-		follow_up->next = MF_JOB_REVIEW;
-		follow_up->due = DT_NOEND;
-		follow_up->duplicate = true;
 		follow_up->error = own != NULL ?
 			mf_twin_error(other, status ? mf_from_utf8_lossy(status) : NULL, own) :
 			psprintf("invoice %s has turned up under the earlier reference \"%s\"", other, flight->reference);
@@ -271,17 +353,31 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 				 errdetail_internal("%s", follow_up->error),
 				 errhint("SELECT * FROM mf_review tells more.")));
 	}
-	else if (flight->found.lookup != MF_NOT_FOUND && flight->found.lookup != MF_FOUND)
+	else if (flight->found.lookup != MF_NOT_FOUND && flight->found.lookup != MF_FOUND && !senseless)
+	{
 		ask_again(flight, now, follow_up);
+		return;
+	}
 	else if (flight->given_up == 0 ? flight->step + 1 >= MF_TWIN_ROUNDS :
 			 flight->step + 1 >= MF_WATCH_ROUNDS * mf_flight_watched(flight) && flight->expires_at <= now)
+	{
 		follow_up->next = MF_JOB_NONE;
+		if (!senseless)
+			return;
+		follow_up->error = psprintf("whether another invoice exists under the reference \"%s\" was not to be found out: %s",
+									flight->reference, flight->found.lookup == MF_FOUND ?
+									"the look-up was answered with another reference" : mf_flight_error(flight));
+	}
 	else
 	{
 		follow_up->step = Min(flight->step + 1, PG_INT16_MAX - 1);
 		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors),
 									 follow_up->step / mf_flight_watched(flight), now);
+		return;
 	}
+	follow_up->next = MF_JOB_REVIEW;
+	follow_up->due = DT_NOEND;
+	follow_up->duplicate = true;
 }
 
 /* The entry stays on the agenda, never due, for mf_review to find. */
@@ -327,6 +423,7 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 		transition->to = MF_SENT;
 		transition->invoice_id = flight->sent.invoice_id;
 		transition->invoice_url = url;
+		transition->linkless = NO_LINK;
 		transition->reason = "accepted; the answer came late";
 		return true;
 	}
@@ -358,9 +455,8 @@ difference(const MfFlight *flight)
 	char	   *const *values = flight->found.values;
 	const char *amount = values[MF_PS_INVOICE_DISPLAY_VALUE];
 	const char *currency = values[MF_PS_DISPLAY_CURRENCY];
-	const char *reference = values[MF_PS_CUSTOMER_REFERENCE];
 
-	if (reference == NULL || strcmp(reference, flight->sent_reference) != 0)
+	if (!is_about(flight))
 		return psprintf("look-up by reference \"%s\" found invoice %s with another reference",
 						flight->reference, values[MF_PS_INVOICE_ID]);
 

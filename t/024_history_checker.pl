@@ -44,7 +44,8 @@ $mf->wait_status($node, 'postgres', 'rejected', 'rejected');
 $mf->wait_status($node, 'postgres', 'review', 'review');
 $node->safe_psql('postgres', q{SELECT mf_retry(id) FROM mf_invoice WHERE customer_reference = 'rejected'});
 $mf->wait_status($node, 'postgres', 'rejected');
-fault('refused', status => 400, body => { IsSuccess => JSON::PP::false, Message => 'Invalid data', Data => undef });
+fault('refused', status => 400, body => { IsSuccess => JSON::PP::false, Message => 'Invalid data', Data => undef,
+	ValidationErrors => [ { Name => 'x', Error => 'no' } ] });
 $mf->insert($node, 'postgres', 'refused');
 $mf->wait_status($node, 'postgres', 'refused', 'rejected');
 $mf->wait_idle($node, 'postgres');

@@ -56,7 +56,8 @@ is(sql(q{SELECT invoice_id FROM mf_invoice WHERE customer_reference = 'sent'}), 
 is_deeply([ late('cancelled', sprintf $drop, q{status = 'cancelled'}) ], [qw(cancelled t f accepted 1)],
 	'cancelled meanwhile: it stays so, and is flagged');
 is_deeply([ late('refused', (sprintf $move, 'reconcile', q{status = 'unknown', attempts = 2}), status => 400,
-			body => { IsSuccess => JSON::PP::false, Message => 'Invalid data', Data => undef }) ], [qw(unknown f t rejected 2)],
+			body => { IsSuccess => JSON::PP::false, Message => 'Invalid data', Data => undef,
+	ValidationErrors => [ { Name => 'x', Error => 'no' } ] }) ], [qw(unknown f t rejected 2)],
 	'a late refusal changes nothing');
 is(sql(q{SELECT count(*) FROM mf_review WHERE duplicate_suspected}), '4', 'mf_review shows what may be there twice');
 is($sandbox->count(%$send), 6, 'nothing was sent a second time');

@@ -180,6 +180,14 @@ typedef struct MfEnvelope
 	int			is_success;		/* 1, 0, or -1 if the member is absent or no
 								 * boolean */
 	const cJSON *data;			/* NULL if absent */
+	bool		names_errors;	/* ValidationErrors or FieldsErrors with an
+								 * element that says something, or
+								 * Data.ErrorMessage; only unless is_success
+								 * is 1 */
+	bool		speaks_of_invoice;	/* a member InvoiceId, InvoiceURL or
+									 * InvoiceReference with a value,
+									 * anywhere; in what is not JSON: these
+									 * words */
 	char	   *error;			/* malloc'd "Name: Error, Name: Error" or the
 								 * best other text by the vendor's order
 								 * (fact sheet, section 4), one line of
@@ -190,5 +198,12 @@ typedef struct MfEnvelope
 /* False only when out of memory. Free with mf_envelope_free(). */
 extern bool mf_envelope_read(const char *body, size_t len, MfEnvelope *envelope);
 extern void mf_envelope_free(MfEnvelope *envelope);
+
+/*
+ * The member of that name with a value: that of Data, else the first in any
+ * case and at any depth.  null, false, 0 and empty strings are no value.  NULL if
+ * there is none.
+ */
+extern const cJSON *mf_envelope_find(const MfEnvelope *envelope, const char *name);
 
 #endif							/* MF_API_H */

@@ -10,8 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "json.h"
 #include "text.h"
+
+/* Members of an answer that speak of an invoice */
+static const char *const invoice_members[] = {"InvoiceId", "InvoiceURL", "InvoiceReference"};
+#define INVOICE_MEMBERS (sizeof(invoice_members) / sizeof(invoice_members[0]))
 
 /* Text in the making; what does not fit is left out, and cut by excerpt later */
 typedef struct Line
@@ -25,7 +30,10 @@ static void put_string(Line *line, const char *text);
 static void put_markup(Line *line, const char *text, size_t len);
 static void put_raw(Line *line, const char *body, size_t len);
 static bool put_field_errors(Line *line, const cJSON *errors, const char *message);
-static void put_error_of(Line *line, const cJSON *root);
+static bool put_error_of(Line *line, const cJSON *root);
+static bool has_value(const cJSON *node);
+static const cJSON *find_member(const cJSON *node, const char *name);
+static bool speaks_of_invoice(const MfEnvelope *envelope, const char *body, size_t len);
 
 static void
 put(Line *line, const char *text, size_t len)
@@ -138,8 +146,12 @@ put_field_errors(Line *line, const cJSON *errors, const char *message)
 	return false;
 }
 
-/* The vendor's own order of looking for words (fact sheet, section 4) */
-static void
+/*
+ * The vendor's own order of looking for words (fact sheet, section 4).  Whether
+ * they are of a list of errors, or of one about the data, which is more than a
+ * message.
+ */
+static bool
 put_error_of(Line *line, const cJSON *root)
 {
 	const char *message = mf_json_string(root, "Message");
@@ -148,18 +160,89 @@ put_error_of(Line *line, const cJSON *root)
 	if (cJSON_IsString(root))
 	{
 		put_string(line, root->valuestring);
-		return;
+		return false;
 	}
 	if (put_field_errors(line, mf_json_get(root, "ValidationErrors"), message) ||
 		put_field_errors(line, mf_json_get(root, "FieldsErrors"), message))
-		return;
+		return true;
 	text = mf_json_string(mf_json_get(root, "Data"), "ErrorMessage");
-	if (text == NULL || *text == '\0')
-		text = message;
+	if (text != NULL && *text != '\0')
+	{
+		put_string(line, text);
+		return true;
+	}
+	text = message;
 	if (text == NULL || *text == '\0')
 		text = mf_json_string(root, "MessageDetail");
 	if (text != NULL)
 		put_string(line, text);
+	return false;
+}
+
+static bool
+has_value(const cJSON *node)
+{
+	if (cJSON_IsNull(node) || cJSON_IsFalse(node))
+		return false;
+	if (mf_json_is_number(node))
+		return strpbrk(node->valuestring, "123456789") != NULL;
+	return !cJSON_IsString(node) || node->valuestring[0] != '\0';
+}
+
+/* The parser limits the depth. */
+static const cJSON *
+find_member(const cJSON *node, const char *name)
+{
+	const cJSON *child;
+
+	if (!cJSON_IsObject(node) && !cJSON_IsArray(node))
+		return NULL;
+	cJSON_ArrayForEach(child, node)
+	{
+		const cJSON *member = child;
+
+		if (child->string == NULL || strlen(child->string) != strlen(name) ||
+			mf_word_length(child->string, name) == 0 || !has_value(child))
+			member = find_member(child, name);
+		if (member != NULL)
+			return member;
+	}
+	return NULL;
+}
+
+const cJSON *
+mf_envelope_find(const MfEnvelope *envelope, const char *name)
+{
+	const cJSON *member = mf_json_get(envelope->data, name);
+
+	if (member == NULL || !has_value(member))
+		member = find_member(envelope->data, name);
+	return member != NULL ? member : find_member(envelope->root, name);
+}
+
+static bool
+speaks_of_invoice(const MfEnvelope *envelope, const char *body, size_t len)
+{
+	size_t		i;
+
+	for (i = 0; i < INVOICE_MEMBERS; i++)
+	{
+		size_t		word = strlen(invoice_members[i]);
+		size_t		at;
+
+		if (envelope->root != NULL)
+		{
+			if (mf_envelope_find(envelope, invoice_members[i]) != NULL)
+				return true;
+			continue;
+		}
+		for (at = 0; at + word <= len; at++)
+		{
+			if (mf_word_length(body + at, invoice_members[i]) > 0)
+				return true;
+		}
+	}
+	return false;
 }
 
 bool
@@ -179,12 +262,13 @@ mf_envelope_read(const char *body, size_t len, MfEnvelope *envelope)
 	if (cJSON_IsBool(success))
 		envelope->is_success = cJSON_IsTrue(success) ? 1 : 0;
 	envelope->data = mf_json_get(envelope->root, "Data");
+	envelope->speaks_of_invoice = speaks_of_invoice(envelope, body, len);
 	if (envelope->is_success == 1)
 		return true;
 
 	line.len = 0;
 	if (envelope->root != NULL)
-		put_error_of(&line, envelope->root);
+		envelope->names_errors = put_error_of(&line, envelope->root);
 	else
 		put_raw(&line, body, len);
 	mf_text_excerpt(line.text, line.len, text, sizeof(text));

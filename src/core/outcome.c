@@ -21,15 +21,76 @@
 /* How the vendor says that it knows no such invoice */
 #define NO_DATA "No data match the provided values"
 
-/* What the HTTP status alone says, given a complete answer */
+/* What the HTTP status of a complete answer says by itself */
 typedef enum StatusClass
 {
-	STATUS_SUCCESS,				/* 2xx: read on */
-	STATUS_REFUSAL,				/* 4xx: read on */
-	STATUS_THROTTLED,
-	STATUS_ACCOUNT_PROBLEM,
-	STATUS_OTHER				/* proves nothing */
+	STATUS_SUCCESS,				/* 2xx */
+	STATUS_REFUSAL,				/* 4xx without those below */
+	STATUS_KEY,					/* 401 */
+	STATUS_DOOR,				/* 403 */
+	STATUS_ROUTE,				/* 404 */
+	STATUS_REDIRECT,			/* 3xx */
+	STATUS_THROTTLED,			/* 429 */
+	STATUS_TIMEOUT,				/* 408 */
+	STATUS_OTHER,				/* 5xx and what is no status */
+	STATUS_COUNT
 } StatusClass;
+
+/* What the body of an answer to SendPayment tells of an invoice */
+typedef enum Told
+{
+	TOLD_NOTHING,				/* no envelope, or one without a yes or a
+								 * reasoned no */
+	TOLD_NO,					/* IsSuccess false and a list of errors */
+	TOLD_PERHAPS,				/* IsSuccess true or an invoice anywhere, but
+								 * not all of TOLD_YES */
+	TOLD_YES,					/* IsSuccess true, InvoiceId, our reference */
+	TOLD_COUNT
+} Told;
+
+/* What the body of an answer to a look-up tells */
+typedef enum Found
+{
+	FOUND_NOTHING,				/* no envelope */
+	FOUND_NO,					/* IsSuccess false */
+	FOUND_NO_DATA,				/* the same with the words of NO_DATA */
+	FOUND_YES,					/* IsSuccess true */
+	FOUND_COUNT
+} Found;
+
+/*
+ * The whole rule of what a complete answer to SendPayment proves
+ * (docs/reliability.md, "What counts as proof").
+ */
+static const MfOutcome send_verdicts[STATUS_COUNT][TOLD_COUNT] = {
+	/* TOLD_NOTHING, TOLD_NO, TOLD_PERHAPS, TOLD_YES */
+	[STATUS_SUCCESS] = {MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN, MF_ACCEPTED},
+	[STATUS_REFUSAL] = {MF_UNKNOWN, MF_REJECTED, MF_UNKNOWN, MF_UNKNOWN},
+	[STATUS_KEY] = {MF_ACCOUNT_PROBLEM, MF_ACCOUNT_PROBLEM, MF_UNKNOWN, MF_UNKNOWN},
+	[STATUS_DOOR] = {MF_ACCOUNT_PROBLEM, MF_ACCOUNT_PROBLEM, MF_UNKNOWN, MF_UNKNOWN},
+	[STATUS_ROUTE] = {MF_ACCOUNT_PROBLEM, MF_ACCOUNT_PROBLEM, MF_UNKNOWN, MF_UNKNOWN},
+	[STATUS_REDIRECT] = {MF_ACCOUNT_PROBLEM, MF_ACCOUNT_PROBLEM, MF_UNKNOWN, MF_UNKNOWN},
+	[STATUS_THROTTLED] = {MF_THROTTLED, MF_THROTTLED, MF_UNKNOWN, MF_UNKNOWN},
+	[STATUS_TIMEOUT] = {MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN},
+	[STATUS_OTHER] = {MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN},
+};
+
+/*
+ * The same of a look-up.  What is odd about the question alone, such as a crash
+ * page or a refusal, says nothing of the account.
+ */
+static const MfLookup lookup_verdicts[STATUS_COUNT][FOUND_COUNT] = {
+	/* FOUND_NOTHING, FOUND_NO, FOUND_NO_DATA, FOUND_YES */
+	[STATUS_SUCCESS] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_FOUND},
+	[STATUS_REFUSAL] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_KEY] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, MF_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_DOOR] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_REFUSED, MF_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_ROUTE] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_REDIRECT] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS},
+	[STATUS_THROTTLED] = {MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED},
+	[STATUS_TIMEOUT] = {MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_NOT_FOUND, MF_LOOKUP_FAILED},
+	[STATUS_OTHER] = {MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_FAILED},
+};
 
 static bool proves_nothing_left(const MfHttpExchange *exchange);
 static bool is_complete(const MfHttpExchange *exchange);
@@ -37,9 +98,12 @@ static StatusClass classify_status(long status);
 static bool contains(const char *text, const char *phrase);
 static char *copy(const char *text);
 static char *describe(const MfHttpExchange *exchange);
-static const char *doubt(const MfEnvelope *envelope, const char *reference);
-static void read_success(const MfHttpExchange *exchange, const MfEnvelope *envelope,
-						 const char *reference, MfSendResult *result);
+static const char *doubt(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *reference);
+static Told told(const MfEnvelope *envelope, const char *problem);
+static bool keep_invoice(const MfEnvelope *envelope, MfSendResult *result);
+static char *send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, Told what,
+						const char *problem, const char *reference, const MfSendResult *result);
+static Found found(const MfEnvelope *envelope);
 
 const char *
 mf_outcome_name(MfOutcome outcome)
@@ -81,22 +145,31 @@ is_complete(const MfHttpExchange *exchange)
 static StatusClass
 classify_status(long status)
 {
-	if (status >= 200 && status <= 299)
-		return STATUS_SUCCESS;
-	if (status >= 300 && status <= 399)
-		return STATUS_ACCOUNT_PROBLEM;
 	switch (status)
 	{
 		case 401:
+			return STATUS_KEY;
 		case 403:
+			return STATUS_DOOR;
 		case 404:
-			return STATUS_ACCOUNT_PROBLEM;
+			return STATUS_ROUTE;
+		case 408:
+			return STATUS_TIMEOUT;
 		case 429:
 			return STATUS_THROTTLED;
-		case 408:
-			return STATUS_OTHER;
 		default:
-			return (status >= 400 && status <= 499) ? STATUS_REFUSAL : STATUS_OTHER;
+			break;
+	}
+	switch (status / 100)
+	{
+		case 2:
+			return STATUS_SUCCESS;
+		case 3:
+			return STATUS_REDIRECT;
+		case 4:
+			return STATUS_REFUSAL;
+		default:
+			return STATUS_OTHER;
 	}
 }
 
@@ -147,9 +220,9 @@ mf_answer_error(const MfHttpExchange *exchange, const char *text)
  * ----------
  */
 
-/* What keeps a 2xx answer from proving that our invoice exists; NULL if nothing. */
+/* What keeps an answer from saying that our invoice exists; NULL if nothing. */
 static const char *
-doubt(const MfEnvelope *envelope, const char *reference)
+doubt(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *reference)
 {
 	const char *echo;
 
@@ -159,45 +232,79 @@ doubt(const MfEnvelope *envelope, const char *reference)
 		return "the answer does not confirm success";
 	if (!mf_invoice_id_valid(mf_json_number(envelope->data, "InvoiceId")))
 		return "the answer holds no invoice number";
-	if (reference == NULL)
-		return NULL;
 	echo = mf_json_string(envelope->data, "CustomerReference");
-	if (echo == NULL || strcmp(echo, reference) != 0)
+	if (reference != NULL && (echo == NULL || *echo == '\0'))
+		return "the answer holds no customer reference";
+	if (reference != NULL && strcmp(echo, reference) != 0)
 		return "the answer is about another customer reference";
+	if (exchange->body_served < exchange->body_len)
+		return "the answer came before the whole request was sent";
 	return NULL;
 }
 
-static void
-read_success(const MfHttpExchange *exchange, const MfEnvelope *envelope,
-			 const char *reference, MfSendResult *result)
+/* What an answer tells of an invoice, given the doubt about it */
+static Told
+told(const MfEnvelope *envelope, const char *problem)
 {
-	const char *problem = doubt(envelope, reference);
-	char		text[1100];
+	if (problem == NULL)
+		return TOLD_YES;
+	if (envelope->is_success == 1 || envelope->speaks_of_invoice)
+		return TOLD_PERHAPS;
+	return (envelope->is_success == 0 && envelope->names_errors) ? TOLD_NO : TOLD_NOTHING;
+}
 
-	if (problem == NULL && exchange->body_served < exchange->body_len)
-		problem = "the answer came before the whole request was sent";
-	if (problem != NULL)
-	{
-		snprintf(text, sizeof(text), "%s%s%s", problem,
-				 envelope->error != NULL ? ": " : "",
-				 envelope->error != NULL ? envelope->error : "");
-		result->error = mf_answer_error(exchange, text);
-		return;
-	}
-	result->invoice_id = copy(mf_json_number(envelope->data, "InvoiceId"));
-	if (result->invoice_id == NULL)
-		return;
-	result->invoice_url = copy(mf_json_string(envelope->data, "InvoiceURL"));
-	if (result->invoice_url == NULL && mf_json_string(envelope->data, "InvoiceURL") != NULL)
-	{
-		/* without its link it would be worth less than a look-up that says so */
-		free(result->invoice_id);
-		result->invoice_id = NULL;
-		return;
-	}
+/*
+ * Whatever an answer comes to, the invoice it speaks of may be found later.
+ * False if there is no memory to keep it.
+ */
+static bool
+keep_invoice(const MfEnvelope *envelope, MfSendResult *result)
+{
+	const cJSON *number = mf_envelope_find(envelope, "InvoiceId");
+	const cJSON *url = mf_envelope_find(envelope, "InvoiceURL");
+
+	if ((mf_json_is_number(number) || cJSON_IsString(number)) && mf_invoice_id_valid(number->valuestring))
+		result->invoice_id = strdup(number->valuestring);
+	if (cJSON_IsString(url))
+		result->invoice_url = strdup(url->valuestring);
 	result->customer_reference = copy(mf_json_string(envelope->data, "CustomerReference"));
 	result->user_defined_field = copy(mf_json_string(envelope->data, "UserDefinedField"));
-	result->outcome = MF_ACCEPTED;
+	return (number == NULL || result->invoice_id != NULL) && (!cJSON_IsString(url) || result->invoice_url != NULL);
+}
+
+/* Why an answer proves no more than it does: what it holds of an invoice, and its words */
+static char *
+send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, Told what,
+		   const char *problem, const char *reference, const MfSendResult *result)
+{
+	StatusClass class = classify_status(exchange->http_status);
+	const char *echo = result->customer_reference;
+	char		invoice[40] = "";
+	char		other[100] = "";
+	char		text[1300];
+
+	if (what >= TOLD_PERHAPS)
+	{
+		if (class != STATUS_SUCCESS)
+			problem = "the answer speaks of an invoice, which its status denies";
+		if (result->invoice_id != NULL)
+			snprintf(invoice, sizeof(invoice), ", InvoiceId %s", result->invoice_id);
+		if (echo != NULL && *echo != '\0' && (reference == NULL || strcmp(echo, reference) != 0))
+		{
+			char		excerpt[61];
+
+			mf_text_excerpt(echo, strlen(echo), excerpt, sizeof(excerpt));
+			snprintf(other, sizeof(other), ", CustomerReference \"%s\"", excerpt);
+		}
+	}
+	else if (class == STATUS_REFUSAL && envelope->is_success == 0)
+		problem = "the answer refuses without a list of errors";
+	else if (class != STATUS_SUCCESS)
+		return mf_answer_error(exchange, envelope->error);
+
+	snprintf(text, sizeof(text), "%s%s%s%s%s", problem, invoice, other,
+			 envelope->error != NULL ? ": " : "", envelope->error != NULL ? envelope->error : "");
+	return mf_answer_error(exchange, text);
 }
 
 void
@@ -205,7 +312,9 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
 					int64_t now, MfSendResult *result)
 {
 	MfEnvelope	envelope;
-	StatusClass class;
+	const char *problem;
+	Told		what;
+	bool		kept;
 
 	memset(result, 0, sizeof(*result));
 	result->outcome = MF_UNKNOWN;
@@ -217,30 +326,27 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
 		result->error = describe(exchange);
 		return;
 	}
+	if (is_complete(exchange))
+		result->retry_after = mf_retry_after(exchange->retry_after, now, MF_RETRY_AFTER_CAP);
+	if (!mf_envelope_read(exchange->response, exchange->response_len, &envelope))
+		return;
+	kept = keep_invoice(&envelope, result);
 	if (!is_complete(exchange))
 	{
 		result->error = describe(exchange);
+		mf_envelope_free(&envelope);
 		return;
 	}
-	result->retry_after = mf_retry_after(exchange->retry_after, now, MF_RETRY_AFTER_CAP);
-	class = classify_status(exchange->http_status);
-	if (class == STATUS_THROTTLED)
-		result->outcome = MF_THROTTLED;
-	else if (class == STATUS_ACCOUNT_PROBLEM)
-		result->outcome = MF_ACCOUNT_PROBLEM;
 
-	if (!mf_envelope_read(exchange->response, exchange->response_len, &envelope))
-		return;
-	if (class == STATUS_SUCCESS)
-		read_success(exchange, &envelope, reference, result);
-	else if (class == STATUS_REFUSAL && envelope.is_success == 0)
-	{
-		result->outcome = MF_REJECTED;
+	problem = doubt(exchange, &envelope, reference);
+	what = told(&envelope, problem);
+	result->outcome = send_verdicts[classify_status(exchange->http_status)][what];
+	if (result->outcome == MF_ACCEPTED && !kept)
+		result->outcome = MF_UNKNOWN;	/* a look-up is better than half an invoice */
+	else if (result->outcome == MF_REJECTED)
 		result->error = copy(envelope.error);
-	}
-	else
-		result->error = mf_answer_error(exchange, envelope.error != NULL ? envelope.error :
-									 "the answer contradicts its status");
+	else if (result->outcome != MF_ACCEPTED)
+		result->error = send_error(exchange, &envelope, what, problem, reference, result);
 	mf_envelope_free(&envelope);
 }
 
@@ -262,14 +368,25 @@ mf_send_result_free(MfSendResult *result)
  * ----------
  */
 
+/* What an answer tells of the thing looked up */
+static Found
+found(const MfEnvelope *envelope)
+{
+	if (envelope->is_success == 1)
+		return FOUND_YES;
+	if (envelope->is_success != 0)
+		return FOUND_NOTHING;
+	return contains(envelope->error, NO_DATA) ? FOUND_NO_DATA : FOUND_NO;
+}
+
 MfLookup
 mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope,
 			   bool *not_sent, char **error, int *retry_after)
 {
-	MfLookup	lookup = MF_LOOKUP_FAILED;
 	const char *problem = NULL;
 	char		text[1100];
-	bool		read;
+	StatusClass class;
+	MfLookup	lookup;
 
 	memset(envelope, 0, sizeof(*envelope));
 	envelope->is_success = -1;
@@ -284,48 +401,35 @@ mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope
 		return MF_LOOKUP_FAILED;
 	}
 	*retry_after = mf_retry_after(exchange->retry_after, now, MF_RETRY_AFTER_CAP);
-	read = mf_envelope_read(exchange->response, exchange->response_len, envelope);
+	class = classify_status(exchange->http_status);
+	if (!mf_envelope_read(exchange->response, exchange->response_len, envelope))
+		return class == STATUS_THROTTLED ? MF_LOOKUP_THROTTLED : MF_LOOKUP_FAILED;
 
-	switch (classify_status(exchange->http_status))
+	lookup = lookup_verdicts[class][found(envelope)];
+	if (lookup == MF_FOUND)
+		return MF_FOUND;
+	if (lookup == MF_NOT_FOUND || lookup == MF_LOOKUP_REFUSED)
 	{
-		case STATUS_SUCCESS:
-			if (!read)
-				break;
-			if (envelope->root == NULL)
-				problem = "the answer is not valid JSON";
-			else if (envelope->is_success != 1)
-				problem = "the answer does not confirm success";
-			else
-				return MF_FOUND;
-			break;
-		case STATUS_REFUSAL:
-			if (envelope->is_success == 0)
-			{
-				*error = copy(envelope->error);
-				return (exchange->http_status == 400 && contains(envelope->error, NO_DATA)) ?
-					MF_NOT_FOUND : MF_LOOKUP_REFUSED;
-			}
-			break;
-		case STATUS_THROTTLED:
-			lookup = MF_LOOKUP_THROTTLED;
-			break;
-		case STATUS_ACCOUNT_PROBLEM:
-			lookup = MF_LOOKUP_ACCOUNT_PROBLEM;
-			break;
-		case STATUS_OTHER:
-			break;
-	}
-	if (!read)
+		*error = copy(envelope->error);
 		return lookup;
-	if (problem == NULL)
-		problem = (envelope->error != NULL) ? envelope->error : "the answer contradicts its status";
-	else if (envelope->error != NULL)
+	}
+	if (class == STATUS_SUCCESS)
+		problem = envelope->root == NULL ? "the answer is not valid JSON" : "the answer does not confirm success";
+	if (problem != NULL && envelope->error != NULL)
 	{
 		snprintf(text, sizeof(text), "%s: %s", problem, envelope->error);
 		problem = text;
 	}
+	else if (problem == NULL)
+		problem = envelope->error != NULL ? envelope->error : "the answer contradicts its status";
 	*error = mf_answer_error(exchange, problem);
 	return lookup;
+}
+
+MfLookup
+mf_unreadable_lookup(const char *bad)
+{
+	return bad != NULL ? MF_LOOKUP_SENSELESS : MF_LOOKUP_FAILED;
 }
 
 char *
@@ -352,7 +456,7 @@ mf_status_result_read(const MfHttpExchange *exchange, int64_t now, MfStatusResul
 		return;
 	if (!mf_payment_status_read(result->envelope.data, result->values, &bad))
 	{
-		result->lookup = MF_LOOKUP_FAILED;
+		result->lookup = mf_unreadable_lookup(bad);
 		result->error = mf_unreadable_error(exchange, bad);
 		return;
 	}
@@ -364,7 +468,7 @@ mf_status_result_read(const MfHttpExchange *exchange, int64_t now, MfStatusResul
 	if (problem != NULL)
 	{
 		mf_values_free(result->values, MF_PS_COUNT);
-		result->lookup = MF_LOOKUP_FAILED;
+		result->lookup = MF_LOOKUP_SENSELESS;
 		result->error = mf_answer_error(exchange, problem);
 	}
 }

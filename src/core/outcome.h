@@ -3,9 +3,11 @@
  *	  What an exchange proves: evidence + answer -> a verdict.
  *
  * Pure functions of the exchange.  The rule that everything rests on: when a
- * byte of the body may have left and no complete, valid answer came back, the
- * verdict is MF_UNKNOWN.  An answer counts as complete only if libcurl
- * returned CURLE_OK, it was not truncated, and its body parses.
+ * byte of the body may have left, only a complete answer that says no, names
+ * errors and speaks of no invoice proves that none was made; one that speaks of
+ * an invoice never does.  All else is MF_UNKNOWN, or to be looked up before the
+ * request is repeated.  An answer counts as complete only if libcurl returned
+ * CURLE_OK and it was not truncated.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/outcome.h
@@ -26,19 +28,23 @@ typedef enum MfOutcome
 	MF_ACCEPTED,				/* the invoice exists, here is its id */
 	MF_REJECTED,				/* definitely refused, no invoice exists */
 	MF_NOT_SENT,				/* proof that no byte of the body left */
-	MF_THROTTLED,				/* 429: not applied, come back later */
-	MF_ACCOUNT_PROBLEM,			/* 401, 403, 404, 3xx: not applied, no use
-								 * trying */
+	MF_THROTTLED,				/* 429: not applied as far as can be seen,
+								 * come back later, look it up first */
+	MF_ACCOUNT_PROBLEM,			/* 401, 403, 404, 3xx: likewise, no use
+								 * trying others either */
 	MF_UNKNOWN					/* only the remote knows */
 } MfOutcome;
 
 typedef struct MfSendResult
 {
 	MfOutcome	outcome;
-	char	   *invoice_id;		/* decimal digits, MF_ACCEPTED only */
-	char	   *invoice_url;	/* may be NULL */
-	char	   *customer_reference; /* echo, may be NULL */
-	char	   *user_defined_field; /* echo, may be NULL */
+
+	/* what the answer held, whatever the outcome; may be NULL */
+	char	   *invoice_id;		/* decimal digits; never NULL if accepted */
+	char	   *invoice_url;
+	char	   *customer_reference; /* echo */
+	char	   *user_defined_field; /* echo */
+
 	char	   *error;			/* one line, NULL only if accepted */
 	int			retry_after;	/* seconds, -1 if the remote named none */
 } MfSendResult;
@@ -46,11 +52,13 @@ typedef struct MfSendResult
 typedef enum MfLookup
 {
 	MF_FOUND,					/* what was asked for: values[], items, ... */
-	MF_NOT_FOUND,				/* 400 "No data match the provided values" */
-	MF_LOOKUP_REFUSED,			/* any other definite refusal */
+	MF_NOT_FOUND,				/* 4xx "No data match the provided values" */
+	MF_LOOKUP_REFUSED,			/* any other definite refusal of the question */
+	MF_LOOKUP_SENSELESS,		/* a whole answer from which nothing follows:
+								 * asking again may not help */
 	MF_LOOKUP_THROTTLED,
-	MF_LOOKUP_ACCOUNT_PROBLEM,
-	MF_LOOKUP_FAILED			/* network, 5xx, unreadable: ask again */
+	MF_LOOKUP_ACCOUNT_PROBLEM,	/* 401, 403 by a gateway */
+	MF_LOOKUP_FAILED			/* network, 5xx: no answer, ask again */
 } MfLookup;
 
 typedef struct MfStatusResult
@@ -72,8 +80,7 @@ extern const char *mf_outcome_name(MfOutcome outcome);
  * CustomerReference that was sent: an answer that echoes another one proves
  * nothing.  "now" is Unix time, for Retry-After dates.  All strings of the
  * result are malloc'd; free with mf_send_result_free().  When out of memory
- * the outcome is still right and strings may be NULL (MF_ACCEPTED becomes
- * MF_UNKNOWN if its id cannot be kept).
+ * strings may be NULL, and the outcome is right or MF_UNKNOWN.
  */
 extern void mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
 								int64_t now, MfSendResult *result);
@@ -88,6 +95,9 @@ extern void mf_send_result_free(MfSendResult *result);
  */
 extern MfLookup mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope,
 							   bool *not_sent, char **error, int *retry_after);
+
+/* What a look-up has come to when a reader of api.h says *bad: MF_LOOKUP_FAILED if that is NULL, for want of memory. */
+extern MfLookup mf_unreadable_lookup(const char *bad);
 
 /* "HTTP 503: text", malloc'd */
 extern char *mf_answer_error(const MfHttpExchange *exchange, const char *text);

@@ -124,7 +124,7 @@ mf_refund_result_read(const MfHttpExchange *exchange, int64_t now, MfRefundResul
 	if (result->lookup == MF_FOUND && !read_refunds(envelope.data, result, &bad))
 	{
 		free_refunds(result);
-		result->lookup = MF_LOOKUP_FAILED;
+		result->lookup = mf_unreadable_lookup(bad);
 		result->error = mf_unreadable_error(exchange, bad);
 	}
 	mf_envelope_free(&envelope);

@@ -163,7 +163,7 @@ mf_webhook_log_result_read(const MfHttpExchange *exchange, int64_t now, MfWebhoo
 	else if (result->lookup == MF_FOUND && !read_items(envelope.data, result, &bad))
 	{
 		free_items(result);
-		result->lookup = MF_LOOKUP_FAILED;
+		result->lookup = mf_unreadable_lookup(bad);
 		result->error = mf_unreadable_error(exchange, bad);
 	}
 	mf_envelope_free(&envelope);

@@ -380,7 +380,8 @@ test_early_answer(void **state)
 		{"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_UNKNOWN},
 		{"HTTP/1.1 401 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_ACCOUNT_PROBLEM},
 		{"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_THROTTLED},
-		{"HTTP/1.1 400 Bad\r\nContent-Length: 19\r\nConnection: close\r\n\r\n{\"IsSuccess\":false}", MF_REJECTED},
+		{"HTTP/1.1 400 Bad\r\nContent-Length: 19\r\nConnection: close\r\n\r\n{\"IsSuccess\":false}", MF_UNKNOWN},
+		{"HTTP/1.1 400 Bad\r\nContent-Length: 64\r\nConnection: close\r\n\r\n{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"\"}]}", MF_REJECTED},
 		{"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_UNKNOWN},
 	};
 	size_t		body_len = 8 * 1024 * 1024;

@@ -65,14 +65,10 @@ check_send(int line, const MfHttpExchange *exchange, const char *reference, MfOu
 		fail_msg("line %d: %s instead of %s (%s)", line, mf_outcome_name(result.outcome),
 				 mf_outcome_name(expected), result.error ? result.error : "no error");
 	assert_int_equal(result.error == NULL, expected == MF_ACCEPTED);
-	assert_int_equal(result.invoice_id != NULL, expected == MF_ACCEPTED);
-	if (expected != MF_ACCEPTED)
-	{
-		assert_null(result.invoice_url);
-		assert_null(result.customer_reference);
-		assert_null(result.user_defined_field);
+	if (expected == MF_ACCEPTED)
+		assert_non_null(result.invoice_id);
+	else
 		assert_null(strchr(result.error, '\n'));
-	}
 	mf_send_result_free(&result);
 	assert_null(result.error);
 }
@@ -160,7 +156,9 @@ test_evidence(void **state)
 		make_exchange(&exchange, cases[i].stage, cases[i].code, cases[i].status, cases[i].body);
 		exchange.truncated = cases[i].truncated;
 		check_send(cases[i].line, &exchange, REFERENCE, cases[i].outcome);
-		check_status(cases[i].line, &exchange, MF_LOOKUP_FAILED, cases[i].outcome == MF_NOT_SENT);
+		check_status(cases[i].line, &exchange,
+					 cases[i].code == CURLE_OK && cases[i].status == 200 && !cases[i].truncated ? MF_LOOKUP_SENSELESS :
+					 MF_LOOKUP_FAILED, cases[i].outcome == MF_NOT_SENT);
 		free(exchange.response);
 	}
 }
@@ -236,14 +234,29 @@ test_answers(void **state)
 		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"InvoiceId\":2,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
 		/* definite refusals */
 		{__LINE__, 400, REFUSED, MF_REJECTED},
-		{__LINE__, 400, "{\"IsSuccess\":false}", MF_REJECTED},
 		{__LINE__, 402, REFUSED, MF_REJECTED},
 		{__LINE__, 405, REFUSED, MF_REJECTED},
 		{__LINE__, 409, REFUSED, MF_REJECTED},
 		{__LINE__, 413, REFUSED, MF_REJECTED},
 		{__LINE__, 422, REFUSED, MF_REJECTED},
 		{__LINE__, 499, REFUSED, MF_REJECTED},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"FieldsErrors\":[{\"Name\":\"Key\",\"Error\":\"\"}]}", MF_REJECTED},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Data\":{\"ErrorMessage\":\"not made\",\"InvoiceId\":0,\"InvoiceURL\":null}}", MF_REJECTED},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Data\":false,\"ValidationErrors\":[{\"Name\":\"InvoiceId\",\"Error\":\"InvoiceId?\"}]}", MF_REJECTED},
 		/* 4xx without the vendor's word for it */
+		{__LINE__, 400, "{\"IsSuccess\":false}", MF_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[]}", MF_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{}],\"Data\":{\"ErrorMessage\":\"\"}}", MF_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":\"bad\"}", MF_UNKNOWN},
+		{__LINE__, 400, "{\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\"}]}", MF_UNKNOWN},
+		/* a refusal that speaks of an invoice, wherever */
+		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\"}],\"Data\":{\"InvoiceId\":7}}", MF_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\",\"Context\":{\"invoiceurl\":\"x\"}}]}", MF_UNKNOWN},
+		{__LINE__, 401, "{\"invoiceReference\":\"2026000012\"}", MF_UNKNOWN},
+		{__LINE__, 404, "<pre>{\"InvoiceId\":12", MF_UNKNOWN},
+		{__LINE__, 302, "{\"IsSuccess\":true}", MF_UNKNOWN},
+		{__LINE__, 403, ACCEPTED, MF_UNKNOWN},
+		{__LINE__, 429, ACCEPTED, MF_UNKNOWN},
 		{__LINE__, 400, "", MF_UNKNOWN},
 		{__LINE__, 400, HTML, MF_UNKNOWN},
 		{__LINE__, 400, "{\"Message\":\"bad\"}", MF_UNKNOWN},
@@ -264,7 +277,7 @@ test_answers(void **state)
 		{__LINE__, 301, "", MF_ACCOUNT_PROBLEM},
 		{__LINE__, 302, HTML, MF_ACCOUNT_PROBLEM},
 		{__LINE__, 304, "", MF_ACCOUNT_PROBLEM},
-		{__LINE__, 307, ACCEPTED, MF_ACCOUNT_PROBLEM},
+		{__LINE__, 307, ACCEPTED, MF_UNKNOWN},
 		{__LINE__, 308, "", MF_ACCOUNT_PROBLEM},
 		/* throttled */
 		{__LINE__, 429, "", MF_THROTTLED},
@@ -330,7 +343,8 @@ test_every_status(void **state)
 		check_send((int) status, &exchange, REFERENCE, expected);
 		check_status((int) status, &exchange,
 					 expected == MF_THROTTLED ? MF_LOOKUP_THROTTLED :
-					 expected == MF_ACCOUNT_PROBLEM ? MF_LOOKUP_ACCOUNT_PROBLEM : MF_LOOKUP_FAILED, false);
+					 status == 401 || status == 403 ? MF_LOOKUP_ACCOUNT_PROBLEM :
+					 status == 408 || status >= 500 ? MF_LOOKUP_FAILED : MF_LOOKUP_SENSELESS, false);
 		free(exchange.response);
 	}
 }
@@ -404,7 +418,7 @@ test_send_texts(void **state)
 
 	make_exchange(&exchange, SERVED, CURLE_OK, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"x\"}}");
 	mf_send_result_read(&exchange, REFERENCE, NOW, &result);
-	assert_string_equal(result.error, "HTTP 200: the answer is about another customer reference");
+	assert_string_equal(result.error, "HTTP 200: the answer is about another customer reference, InvoiceId 1, CustomerReference \"x\"");
 	mf_send_result_free(&result);
 	free(exchange.response);
 
@@ -467,32 +481,43 @@ test_lookups(void **state)
 		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"12\",\"InvoiceStatus\":\"Paid\"}}", MF_FOUND},
 		/* a date in a new spelling does not hide a payment */
 		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":\"1.000\",\"ExpiryDate\":77,\"InvoiceDisplayValue\":\"KD 1\",\"CreatedDate\":\"now\"}}", MF_FOUND},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":{}}}", MF_LOOKUP_FAILED},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_FAILED},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12}}", MF_LOOKUP_FAILED},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"\"}}", MF_LOOKUP_FAILED},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":0,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_FAILED},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":-1,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_FAILED},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":null}", MF_LOOKUP_FAILED},
-		{__LINE__, 200, "{\"IsSuccess\":true}", MF_LOOKUP_FAILED},
-		{__LINE__, 200, NO_DATA, MF_LOOKUP_FAILED},
-		{__LINE__, 200, HTML, MF_LOOKUP_FAILED},
-		{__LINE__, 200, "", MF_LOOKUP_FAILED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":{}}}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12}}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"\"}}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":0,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":-1,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":null}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "{\"IsSuccess\":true}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, NO_DATA, MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, HTML, MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "", MF_LOOKUP_SENSELESS},
 		{__LINE__, 400, NO_DATA, MF_NOT_FOUND},
 		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Key\",\"Error\":\"no data match the provided values.\"}]}", MF_NOT_FOUND},
 		{__LINE__, 400, REFUSED, MF_LOOKUP_REFUSED},
-		{__LINE__, 422, NO_DATA, MF_LOOKUP_REFUSED},
+		{__LINE__, 422, NO_DATA, MF_NOT_FOUND},
+		{__LINE__, 401, NO_DATA, MF_NOT_FOUND},
+		{__LINE__, 403, NO_DATA, MF_NOT_FOUND},
+		{__LINE__, 422, REFUSED, MF_LOOKUP_REFUSED},
+		{__LINE__, 404, REFUSED, MF_LOOKUP_REFUSED},
+		{__LINE__, 403, REFUSED, MF_LOOKUP_REFUSED},
+		{__LINE__, 401, REFUSED, MF_LOOKUP_ACCOUNT_PROBLEM},
+		{__LINE__, 422, "\"No data match the provided values\"", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":[]}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 404, "{\"Message\":\"No HTTP resource was found\"}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 404, FOUND, MF_LOOKUP_SENSELESS},
 		/* the words alone prove nothing */
-		{__LINE__, 400, "No data match the provided values", MF_LOOKUP_FAILED},
-		{__LINE__, 400, "{\"Message\":\"No data match the provided values\"}", MF_LOOKUP_FAILED},
-		{__LINE__, 400, "", MF_LOOKUP_FAILED},
-		{__LINE__, 400, FOUND, MF_LOOKUP_FAILED},
-		{__LINE__, 404, NO_DATA, MF_LOOKUP_ACCOUNT_PROBLEM},
+		{__LINE__, 400, "No data match the provided values", MF_LOOKUP_SENSELESS},
+		{__LINE__, 400, "{\"Message\":\"No data match the provided values\"}", MF_LOOKUP_SENSELESS},
+		{__LINE__, 400, "", MF_LOOKUP_SENSELESS},
+		{__LINE__, 400, FOUND, MF_LOOKUP_SENSELESS},
+		{__LINE__, 404, NO_DATA, MF_NOT_FOUND},
 		{__LINE__, 401, "", MF_LOOKUP_ACCOUNT_PROBLEM},
 		{__LINE__, 403, HTML, MF_LOOKUP_ACCOUNT_PROBLEM},
-		{__LINE__, 302, "", MF_LOOKUP_ACCOUNT_PROBLEM},
+		{__LINE__, 302, "", MF_LOOKUP_SENSELESS},
 		{__LINE__, 429, NO_DATA, MF_LOOKUP_THROTTLED},
-		{__LINE__, 408, NO_DATA, MF_LOOKUP_FAILED},
+		{__LINE__, 408, NO_DATA, MF_NOT_FOUND},
+		{__LINE__, 408, "", MF_LOOKUP_FAILED},
 		{__LINE__, 500, NO_DATA, MF_LOOKUP_FAILED},
 		{__LINE__, 503, FOUND, MF_LOOKUP_FAILED},
 	};

@@ -33,10 +33,10 @@ check_lookup(MfLookup lookup, const char *error, bool not_sent, int retry_after,
 		case MF_FOUND:
 			CHECK(success != NULL);
 			CHECK((status >= 200 && status <= 299 && cJSON_IsTrue(success)) ||
-				  (empty_for_no_data && status == 400 && cJSON_IsFalse(success)));
+				  (empty_for_no_data && status >= 400 && status <= 499 && cJSON_IsFalse(success)));
 			break;
 		case MF_NOT_FOUND:
-			CHECK(!empty_for_no_data && status == 400 && success != NULL && cJSON_IsFalse(success));
+			CHECK(!empty_for_no_data && status >= 400 && status <= 499 && success != NULL && cJSON_IsFalse(success));
 			CHECK(strcasestr(error, "No data match the provided values") != NULL);
 			break;
 		case MF_LOOKUP_REFUSED:
@@ -46,7 +46,10 @@ check_lookup(MfLookup lookup, const char *error, bool not_sent, int retry_after,
 			CHECK(status == 429);
 			break;
 		case MF_LOOKUP_ACCOUNT_PROBLEM:
-			CHECK((status >= 300 && status <= 399) || status == 401 || status == 403 || status == 404);
+			CHECK(status == 401 || status == 403);
+			break;
+		case MF_LOOKUP_SENSELESS:
+			CHECK(status >= 200 && status <= 499);
 			break;
 		case MF_LOOKUP_FAILED:
 			break;
