@@ -74,12 +74,12 @@ SELECT o || ': ' || pg_temp.mapping_options(o || $$ 'SK_KWT_abc'$$)
 FROM unnest(ARRAY['api_key', 'api_key_file', 'webhook_secret', 'webhook_secret_file', 'webhook_secret_previous', 'webhook_secret_previous_file']) o;
 SELECT DISTINCT pg_temp.mapping_options(format('%s %L', o, v)) AS refusal
 FROM unnest(ARRAY['api_key', 'webhook_secret', 'webhook_secret_previous']) o,
-	unnest(ARRAY['', 'SEKRET with space', E'SEKRET\n', E'\tSEKRET', repeat('SEKRET', 1000)]) v
+	unnest(ARRAY['', 'SEKRET with space', E'SEKRET\n', E'\tSEKRET', repeat('SEKRET-KEY', 1000)]) v
 ORDER BY refusal;
 SELECT o || ': ' || pg_temp.mapping_options(o || $$ ''$$) FROM unnest(ARRAY['api_key_file', 'webhook_secret_file', 'webhook_secret_previous_file']) o;
-SELECT pg_temp.mapping_options($$api_key 'SEKRET', api_key_file 'SEKRET.key'$$);
-SELECT pg_temp.mapping_options($$api_key_file 'SEKRET.key', api_key 'SEKRET'$$);
-CREATE USER MAPPING FOR PUBLIC SERVER probe OPTIONS (api_key 'SEKRET');
+SELECT pg_temp.mapping_options($$api_key 'SEKRET-KEY', api_key_file 'SEKRET.key'$$);
+SELECT pg_temp.mapping_options($$api_key_file 'SEKRET.key', api_key 'SEKRET-KEY'$$);
+CREATE USER MAPPING FOR PUBLIC SERVER probe OPTIONS (api_key 'SEKRET-KEY');
 SELECT mf_test.try($$ALTER USER MAPPING FOR PUBLIC SERVER probe OPTIONS (ADD api_key_file 'SEKRET.key')$$);
 SELECT mf_test.try($$ALTER USER MAPPING FOR PUBLIC SERVER probe OPTIONS (SET api_key 'SEKRET SEKRET')$$);
 DROP USER MAPPING FOR PUBLIC SERVER probe;
@@ -118,12 +118,12 @@ SELECT pg_temp.call('regress_mf_bob');
 
 -- No mapping; one without a key; one for another role; PUBLIC's; an own one goes before PUBLIC's.
 SELECT pg_temp.call('regress_mf_alice');
-CREATE USER MAPPING FOR regress_mf_alice SERVER other OPTIONS (webhook_secret 'SEKRET');
+CREATE USER MAPPING FOR regress_mf_alice SERVER other OPTIONS (webhook_secret 'SEKRET-KEY');
 SELECT pg_temp.call('regress_mf_alice');
 DROP USER MAPPING FOR regress_mf_alice SERVER other;
-CREATE USER MAPPING FOR regress_mf_bob SERVER other OPTIONS (api_key 'SEKRET');
+CREATE USER MAPPING FOR regress_mf_bob SERVER other OPTIONS (api_key 'SEKRET-KEY');
 SELECT pg_temp.call('regress_mf_alice');
-CREATE USER MAPPING FOR PUBLIC SERVER other OPTIONS (webhook_secret 'SEKRET');
+CREATE USER MAPPING FOR PUBLIC SERVER other OPTIONS (webhook_secret 'SEKRET-KEY');
 SELECT pg_temp.call('regress_mf_alice');
 DO $$ BEGIN EXECUTE format('ALTER USER MAPPING FOR PUBLIC SERVER other OPTIONS (ADD api_key %L)', mf_test.setting('api_key')); END $$;
 SELECT pg_temp.call('regress_mf_alice');
@@ -143,7 +143,7 @@ RESET ROLE;
 
 -- Keys that no request can carry
 SELECT o, mf_test.try(format('ALTER USER MAPPING FOR PUBLIC SERVER other OPTIONS (SET api_key %L)', o)), pg_temp.call('regress_mf_alice')
-FROM unnest(ARRAY[E'SEKRET\x01', E'SEKRET\x7f']) o;
+FROM unnest(ARRAY[E'SEKRET-KEY\x01', E'SEKRET-KEY\x7f']) o;
 
 -- Keys in files, read at each use
 CREATE FUNCTION pg_temp.key_file(what text, command text) RETURNS text LANGUAGE plpgsql AS $$
@@ -156,12 +156,13 @@ ALTER USER MAPPING FOR PUBLIC SERVER other OPTIONS (DROP api_key, ADD api_key_fi
 SELECT pg_temp.key_file('one line', 'echo KEY > mf_regress.key');
 SELECT pg_temp.key_file('no line end', 'printf %s KEY > mf_regress.key');
 SELECT pg_temp.key_file('white space after it', $$printf 'KEY \t\r\n\n' > mf_regress.key$$);
-SELECT pg_temp.key_file('another key', 'echo SEKRET > mf_regress.key');
+SELECT pg_temp.key_file('another key', 'echo SEKRETSEKRET > mf_regress.key');
 SELECT pg_temp.key_file('missing', 'true');
 SELECT pg_temp.key_file('empty', ': > mf_regress.key');
 SELECT pg_temp.key_file('only white space', $$printf ' \n\n' > mf_regress.key$$);
 SELECT pg_temp.key_file('white space before it', 'echo " KEY" > mf_regress.key');
 SELECT pg_temp.key_file('two words', 'echo KEY SEKRET > mf_regress.key');
+SELECT pg_temp.key_file('too short', 'echo SEKRET7 > mf_regress.key');
 SELECT pg_temp.key_file('two lines', $$printf 'KEY\nSEKRET\n' > mf_regress.key$$);
 SELECT pg_temp.key_file('too long', $$printf 'SEKRET%04095d\n' 0 > mf_regress.key$$);
 SELECT pg_temp.key_file('a zero byte', $$printf 'KEY\000SEKRET\n' > mf_regress.key$$);
@@ -185,7 +186,7 @@ DROP SERVER stateless;
 DROP SERVER "Büro ""1""";
 
 -- Changed options take effect at the next call of the same session.
-CREATE USER MAPPING FOR regress_mf_alice SERVER other OPTIONS (api_key 'SEKRET');
+CREATE USER MAPPING FOR regress_mf_alice SERVER other OPTIONS (api_key 'SEKRET-KEY');
 SELECT pg_temp.call('regress_mf_alice');
 DO $$ BEGIN EXECUTE format('ALTER USER MAPPING FOR regress_mf_alice SERVER other OPTIONS (SET api_key %L)', mf_test.setting('api_key')); END $$;
 SELECT pg_temp.call('regress_mf_alice');

@@ -45,7 +45,7 @@ ALTER SERVER trouble OPTIONS (ADD country 'KWT', ADD base_url 'http://127.0.0.1:
 SELECT pg_temp.checked('trouble');
 CREATE USER MAPPING FOR PUBLIC SERVER trouble OPTIONS (api_key_file 'mf_regress_no_such.key');
 SELECT pg_temp.checked('trouble');
-ALTER USER MAPPING FOR PUBLIC SERVER trouble OPTIONS (DROP api_key_file, ADD api_key 'WRONG');
+ALTER USER MAPPING FOR PUBLIC SERVER trouble OPTIONS (DROP api_key_file, ADD api_key 'WRONG-KEY');
 
 -- Rights
 CREATE ROLE regress_mf_alice;

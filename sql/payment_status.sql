@@ -235,7 +235,7 @@ ALTER SERVER myfatoorah OPTIONS (ADD timeout '300ms');
 SELECT pg_temp.failing('{"never": true}');
 ALTER SERVER myfatoorah OPTIONS (DROP timeout);
 CREATE SERVER unreachable FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:1');
-CREATE USER MAPPING FOR PUBLIC SERVER unreachable OPTIONS (api_key 'SEKRET');
+CREATE USER MAPPING FOR PUBLIC SERVER unreachable OPTIONS (api_key 'SEKRET-KEY');
 SELECT mf_test.try($$SELECT 1 FROM mf_payment_status('1', account => 'unreachable')$$);
 DROP SERVER unreachable CASCADE;
 CALL mf_test.fault('{"never": true}');

@@ -119,7 +119,7 @@ SELECT mf_test.try($$SELECT mf_send_payment('x', 1)$$);
 
 -- Nothing sent
 CREATE SERVER unreachable FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:1');
-CREATE USER MAPPING FOR PUBLIC SERVER unreachable OPTIONS (api_key 'SEKRET');
+CREATE USER MAPPING FOR PUBLIC SERVER unreachable OPTIONS (api_key 'SEKRET-KEY');
 SELECT pg_temp.failing('refused', '[]', $$, account => 'unreachable'$$);
 DO $$ BEGIN EXECUTE format('ALTER SERVER unreachable OPTIONS (SET base_url %L)', replace(mf_test.setting('sandbox_url'), 'http:', 'https:')); END $$;
 SELECT pg_temp.failing('no TLS there', '[]', $$, account => 'unreachable'$$);

@@ -2,7 +2,7 @@
 \pset format unaligned
 CALL mf_test.reset_sandbox();
 CREATE SERVER held FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:1');
-CREATE USER MAPPING FOR PUBLIC SERVER held OPTIONS (api_key 'SEKRET');
+CREATE USER MAPPING FOR PUBLIC SERVER held OPTIONS (api_key 'SEKRET-KEY');
 SELECT mf_pause('held');
 
 -- Rows that come with their reference, as from a dump, are taken as they are; sending waits for a person's word.

@@ -214,6 +214,12 @@ check_option(const AccountOption *option, const char *value, bool by_superuser)
 			break;
 		case OPTION_SECRET:
 			/* the value must not appear in any message */
+			if (strcmp(option->name, "api_key") == 0 && value[0] != '\0' && strlen(value) < MF_KEY_MIN)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("invalid value for option \"%s\"", option->name),
+						 errdetail("It has fewer than %d characters.", MF_KEY_MIN),
+						 errhint("Copy the whole API key from the portal.")));
 			if (value[0] == '\0' || strlen(value) > MF_SECRET_MAX ||
 				strpbrk(value, " \t\r\n") != NULL)
 				ereport(ERROR,

@@ -11,6 +11,9 @@
 /* The longest key we have heard of is some 500 characters. */
 #define MF_SECRET_MAX 4096
 
+/* An API key shorter than this was not copied whole, and could not be told from other text. */
+#define MF_KEY_MIN 8
+
 #define MF_COUNTRY_LIST "KWT, BHR, OMN, JOR, SAU, ARE, QAT, EGY"
 
 /* What the vendor has in one country */

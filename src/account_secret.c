@@ -98,6 +98,15 @@ mf_read_secret_file(const char *option, const char *path, MfSecretFile *file)
 				 errdetail("It is empty, too long, or contains white space."),
 				 errhint("Write the secret from the portal into it as the only line.")));
 	}
+	if (strcmp(option, "api_key_file") == 0 && end - buffer < MF_KEY_MIN)
+	{
+		explicit_bzero(buffer, sizeof(buffer));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the file of option \"%s\" does not hold an API key: \"%s\"", option, full),
+				 errdetail("It has fewer than %d characters.", MF_KEY_MIN),
+				 errhint("Copy the whole API key from the portal into it.")));
+	}
 	secret = pstrdup(buffer);
 	explicit_bzero(buffer, sizeof(buffer));
 	return secret;

@@ -195,8 +195,11 @@ typedef struct MfEnvelope
 								 * if is_success is 1 */
 } MfEnvelope;
 
-/* False only when out of memory. Free with mf_envelope_free(). */
-extern bool mf_envelope_read(const char *body, size_t len, MfEnvelope *envelope);
+/*
+ * False only when out of memory.  Free with mf_envelope_free().  "api_key", which
+ * may be NULL, does not appear in the error; all else is as it came.
+ */
+extern bool mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *envelope);
 extern void mf_envelope_free(MfEnvelope *envelope);
 
 /*

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ascii.h"
+#include "http.h"
 #include "json.h"
 #include "text.h"
 
@@ -246,7 +247,7 @@ speaks_of_invoice(const MfEnvelope *envelope, const char *body, size_t len)
 }
 
 bool
-mf_envelope_read(const char *body, size_t len, MfEnvelope *envelope)
+mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *envelope)
 {
 	const char *problem = NULL;
 	const cJSON *success;
@@ -271,6 +272,7 @@ mf_envelope_read(const char *body, size_t len, MfEnvelope *envelope)
 		envelope->names_errors = put_error_of(&line, envelope->root);
 	else
 		put_raw(&line, body, len);
+	mf_http_hide_key(api_key, line.text, line.len);
 	mf_text_excerpt(line.text, line.len, text, sizeof(text));
 	if (strspn(text, " ") == strlen(text))
 		strcpy(text, envelope->root != NULL ? "the answer gives no reason" : "the answer is empty");

@@ -70,6 +70,8 @@ typedef struct MfHttpExchange
 	size_t		response_len;	/* without the NUL */
 	char		retry_after[64];	/* the header's value, or "" */
 	char		content_type[128];	/* likewise */
+	char	   *api_key;		/* as which it was sent, malloc'd; see
+								 * mf_http_hide_key(); may be NULL */
 
 	/* where the time went, microseconds since submission, 0 = not reached */
 	int64_t		name_lookup_us;
@@ -144,8 +146,7 @@ extern void mf_http_target_let_go(MfHttpTarget *target);
  * failure; NULL counts as out of memory.  "send_by" is a reading of
  * mf_http_clock(): if the gate is reached later than that, nothing is sent; 0
  * means no limit.  Returns the exchange, owned by "http" until it is handed
- * out by mf_http_next_done() or given to mf_http_abort(), with the key, should the
- * remote say it back, replaced by asterisks.  NULL (with "error") if there is
+ * out by mf_http_next_done() or given to mf_http_abort().  NULL (with "error") if there is
  * no memory for it, which proves that nothing was sent; what else prevents a
  * start is the result of the exchange.
  */
@@ -173,7 +174,15 @@ extern void mf_http_perform(MfHttp *http);
  */
 extern MfHttpExchange *mf_http_next_done(MfHttp *http);
 
+/* Also wipes its copy of the key. */
 extern void mf_http_exchange_free(MfHttpExchange *exchange);
+
+/*
+ * Gateways and debugging pages say request headers back.  The answer stays as
+ * it came, because it is to be read; what of it goes into tables, logs and
+ * messages must come through this: replaces the key by asterisks.
+ */
+extern void mf_http_hide_key(const char *api_key, char *text, size_t len);
 
 /*
  * Ends an exchange that was not handed out now and frees it.  Does not wait for

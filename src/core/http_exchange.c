@@ -18,8 +18,8 @@
 
 static MfHttpRecord *take_first(MfHttpList *list);
 static void take_out(MfHttpList *list, const MfHttpRecord *record);
+static void wipe(char *api_key);
 static bool begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size);
-static void hide_key(const MfHttpTarget *target, char *text, size_t len);
 
 /* ----------
  * Lists
@@ -105,11 +105,13 @@ mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 {
 	MfHttpRecord *record = calloc(1, sizeof(MfHttpRecord));
 	char	   *response = malloc(FIRST_RESPONSE_SIZE);
+	char	   *api_key = strdup(target->headers->data + strlen(AUTHORIZATION));
 	MfHttpExchange *exchange;
 
-	if (record == NULL || response == NULL || body == NULL)
+	if (record == NULL || response == NULL || body == NULL || api_key == NULL)
 	{
 		mf_http_error(error, error_size, "out of memory");
+		wipe(api_key);
 		free(record);
 		free(response);
 		free(body);
@@ -125,6 +127,7 @@ mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 	exchange->tag = tag;
 	exchange->body_len = body_len;
 	exchange->response = response;
+	exchange->api_key = api_key;
 	response[0] = '\0';
 	memcpy(exchange->host, target->host, strnlen(target->host, sizeof(exchange->host) - 1));
 
@@ -231,19 +234,16 @@ mf_http_transfer_end(MfHttpTransfer *transfer, bool keep)
 		mf_http_transfer_free(transfer);
 }
 
-/*
- * Gateways and debugging pages say request headers back; what we hand out goes
- * into tables, logs and dumps.
- */
-static void
-hide_key(const MfHttpTarget *target, char *text, size_t len)
+void
+mf_http_hide_key(const char *api_key, char *text, size_t len)
 {
-	const char *key = target->headers->data + strlen(AUTHORIZATION);
-	size_t		key_len = strlen(key);
+	size_t		key_len = (api_key != NULL) ? strlen(api_key) : 0;
 	char	   *end = text + len;
 	char	   *found;
 
-	while ((found = memmem(text, (size_t) (end - text), key, key_len)) != NULL)
+	if (key_len == 0)
+		return;
+	while ((found = memmem(text, (size_t) (end - text), api_key, key_len)) != NULL)
 	{
 		memset(found, '*', key_len);
 		text = found + key_len;
@@ -285,10 +285,7 @@ mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 				  "the headers of the answer were cut off");
 	}
 
-	hide_key(transfer->target, exchange->response, exchange->response_len);
-	hide_key(transfer->target, exchange->curl_error, strlen(exchange->curl_error));
-	hide_key(transfer->target, exchange->retry_after, strlen(exchange->retry_after));
-	hide_key(transfer->target, exchange->content_type, strlen(exchange->content_type));
+	mf_http_hide_key(exchange->api_key, exchange->curl_error, strlen(exchange->curl_error));
 
 	mf_http_transfer_end(transfer, code == CURLE_OK);
 	mf_http_list_append(&http->ended, record);
@@ -331,5 +328,15 @@ mf_http_exchange_free(MfHttpExchange *exchange)
 		return;
 	free(((MfHttpRecord *) exchange)->body);
 	free(exchange->response);
+	wipe(exchange->api_key);
 	free(exchange);
+}
+
+/* Frees a copy of the key; NULL is fine. */
+static void
+wipe(char *api_key)
+{
+	if (api_key != NULL)
+		explicit_bzero(api_key, strlen(api_key));
+	free(api_key);
 }

@@ -212,6 +212,7 @@ mf_answer_error(const MfHttpExchange *exchange, const char *text)
 
 	if (asprintf(&error, "HTTP %ld: %s", exchange->http_status, text) < 0)
 		return NULL;
+	mf_http_hide_key(exchange->api_key, error, strlen(error));
 	return error;
 }
 
@@ -328,7 +329,7 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
 	}
 	if (is_complete(exchange))
 		result->retry_after = mf_retry_after(exchange->retry_after, now, MF_RETRY_AFTER_CAP);
-	if (!mf_envelope_read(exchange->response, exchange->response_len, &envelope))
+	if (!mf_envelope_read(exchange->response, exchange->response_len, exchange->api_key, &envelope))
 		return;
 	kept = keep_invoice(&envelope, result);
 	if (!is_complete(exchange))
@@ -402,7 +403,7 @@ mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope
 	}
 	*retry_after = mf_retry_after(exchange->retry_after, now, MF_RETRY_AFTER_CAP);
 	class = classify_status(exchange->http_status);
-	if (!mf_envelope_read(exchange->response, exchange->response_len, envelope))
+	if (!mf_envelope_read(exchange->response, exchange->response_len, exchange->api_key, envelope))
 		return class == STATUS_THROTTLED ? MF_LOOKUP_THROTTLED : MF_LOOKUP_FAILED;
 
 	lookup = lookup_verdicts[class][found(envelope)];

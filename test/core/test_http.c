@@ -236,9 +236,54 @@ test_two_keys(void **state)
 	{
 		MfHttpExchange *exchange = exchange_one(http, targets[i % 2], BODY);
 
-		/* said back by the server, hidden by us; the lengths tell which key it was */
-		assert_string_equal(exchange->response, i % 2 == 0 ? "Bearer *****" : "Bearer ******");
+		MfSendResult result;
+
+		/* said back by the server: read as it came, shown without it */
+		assert_string_equal(exchange->response, i % 2 == 0 ? "Bearer first" : "Bearer second");
+		mf_send_result_read(exchange, REFERENCE, 0, &result);
+		assert_non_null(strstr(result.error, i % 2 == 0 ? ": Bearer *****" : ": Bearer ******"));
+		assert_null(strstr(result.error, i % 2 == 0 ? "first" : "second"));
+		mf_send_result_free(&result);
 		mf_http_exchange_free(exchange);
+	}
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* A key that occurs in answers anyway changes nothing of what is read from them. */
+static void
+test_short_key(void **state)
+{
+	static const char *const keys[] = {"m", "e", "I", "6", ":", "\"", "true", "InvoiceId", REFERENCE};
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = http_create();
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(keys); i++)
+	{
+		MfHttpTargetOptions options = {0};
+		MfHttpTarget *target;
+		MfHttpExchange *exchange;
+		char		error[256];
+
+		options.base_url = server_url(server);
+		options.api_key = keys[i];
+		options.timeout_ms = options.connect_timeout_ms = 10000;
+		target = mf_http_target_create(http, &options, error, sizeof(error));
+		assert_non_null(target);
+		exchange = exchange_one(http, target, BODY);
+		assert_string_equal(exchange->response, ACCEPTED);
+		{
+			MfSendResult result;
+
+			mf_send_result_read(exchange, REFERENCE, 0, &result);
+			assert_int_equal(result.outcome, MF_ACCEPTED);
+			assert_string_equal(result.customer_reference, REFERENCE);
+			mf_send_result_free(&result);
+		}
+		mf_http_exchange_free(exchange);
+		mf_http_target_release(target);
 	}
 	mf_http_destroy(http);
 	server_stop(server);
@@ -904,6 +949,7 @@ main(void)
 		cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_two_keys),
+		cmocka_unit_test(test_short_key),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_chunked),
 		cmocka_unit_test(test_interim_answer),

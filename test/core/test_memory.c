@@ -210,7 +210,7 @@ read_answers(void *arg)
 	const char *bad = "untouched";
 	bool		done;
 
-	if (!mf_envelope_read(arg, strlen(arg), &envelope))
+	if (!mf_envelope_read(arg, strlen(arg), NULL, &envelope))
 	{
 		assert_null(envelope.root);
 		return false;

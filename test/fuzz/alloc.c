@@ -205,7 +205,7 @@ task_envelope(void)
 		bool		read;
 
 		begin();
-		read = mf_envelope_read(bodies[i], strlen(bodies[i]), &envelope);
+		read = mf_envelope_read(bodies[i], strlen(bodies[i]), NULL, &envelope);
 		end();
 		if (read)
 		{
