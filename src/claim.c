@@ -58,6 +58,7 @@ static void start_sending(const MfSqlScope *scope, const MfClaim *claim, const S
 static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
 							  MfHttpTarget *target);
 static bool needs_request(const MfJob *job);
+static char *expired(const MfJob *job, TimestampTz now);
 static void back_off_without_key(List *targets, TimestampTz now);
 static void settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now);
 static void give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
@@ -311,6 +312,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		MfTransition *transition = &transitions[transition_count];
 		MfFollowUp *later = &follow_ups[follow_up_count];
 		const MfClaimTarget *target = NULL;
+		const char *error;
 		MfFlight   *flight;
 
 		if (claim->careful)
@@ -343,6 +345,15 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 			if (job->kind == MF_JOB_SEND)
 				later->step = job->step + 1;
 			follow_up_count++;
+		}
+		else if (job->kind == MF_JOB_SEND && job->status == MF_QUEUED && (error = expired(job, now)) != NULL)
+		{
+			transition->to = MF_STATUS_REJECTED;
+			transition->attempt = job->attempts;
+			transition->next = MF_JOB_NONE;
+			transition->due = now;
+			transition->error = error;
+			transition_count++;
 		}
 		else if (job->kind == MF_JOB_SEND && job->status == MF_QUEUED)
 		{
@@ -433,6 +444,25 @@ needs_request(const MfJob *job)
 		(job->kind == MF_JOB_RECONCILE && job->status == MF_STATUS_UNKNOWN) ||
 		(job->kind == MF_JOB_VERIFY && job->status == MF_QUEUED) ||
 		(job->kind == MF_JOB_WATCH && job->status == MF_SENT);
+}
+
+/*
+ * Why an invoice is not worth sending: nobody could pay it by the time that its
+ * request may leave.  NULL if it is; the account must be usable.
+ */
+static char *
+expired(const MfJob *job, TimestampTz now)
+{
+	int			latest = mf_account_get(job->account)->connect_timeout_ms + MF_SEND_MARGIN_MS;
+	TimestampTz expiry;
+
+	if (job->request.isnull[MF_SP_EXPIRY_DATE])
+		return NULL;
+	expiry = DatumGetTimestampTz(job->request.values[MF_SP_EXPIRY_DATE]);
+	if (expiry > TimestampTzPlusMilliseconds(now, latest))
+		return NULL;
+	return psprintf("not sent, because expiry_date %s is over or less than %d s away; give a later one, or none, and call mf_retry(" INT64_FORMAT ")",
+					timestamptz_to_str(expiry), latest / 1000 + 1, job->invoice);
 }
 
 /*

@@ -25,7 +25,7 @@ static const char *const status_names[MF_STATUS_COUNT] = {
 /* By row: from; by bit: to */
 #define TO(status) (1 << (status))
 static const int allowed_transitions[MF_STATUS_COUNT] = {
-	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED) | TO(MF_STATUS_UNKNOWN) | TO(MF_REVIEW),
+	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN) | TO(MF_REVIEW),
 	/* sending */ TO(MF_QUEUED) | TO(MF_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
 	/* sent */ 0,
 	/* rejected */ TO(MF_QUEUED) | TO(MF_CANCELLED),
