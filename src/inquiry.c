@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -36,6 +37,10 @@ static bool pending = false;
 static bool waiting = false;
 static TimestampTz next_due = 0;
 
+/* Invoices whose refunds may be asked for next */
+static HTAB *confirmed = NULL;
+
+static bool take_confirmed(int64 invoice);
 static void claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 						  TimestampTz now);
 static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs,
@@ -203,7 +208,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 	{
 		MfInquiryJob *job = (MfInquiryJob *) lfirst(lc);
 		MfJobKind	kind = job->event != 0 ? MF_JOB_PAYMENT_ID :
-			job->refunds && job->paid ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
+			job->refunds && job->paid && take_confirmed(job->invoice) ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
 		const MfClaimTarget *target = NULL;
 		TimestampTz due = lease;
 		char	   *body;
@@ -257,6 +262,34 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 	if (event_count > 0)
 		mf_payment_resolve_events(scope, events, event_count);
 	return limit;
+}
+
+/* See inquiry.h. */
+void
+mf_inquiry_confirm(int64 invoice)
+{
+	if (confirmed == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = control.entrysize = sizeof(int64);
+		confirmed = hash_create("myfatoorah confirmed invoices", 64, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	(void) hash_search(confirmed, &invoice, HASH_ENTER, NULL);
+}
+
+/* See inquiry.h. */
+bool
+mf_inquiry_is_confirmed(int64 invoice)
+{
+	return confirmed != NULL && hash_search(confirmed, &invoice, HASH_FIND, NULL) != NULL;
+}
+
+/* Once only: later the account may be another. */
+static bool
+take_confirmed(int64 invoice)
+{
+	return confirmed != NULL && hash_search(confirmed, &invoice, HASH_REMOVE, NULL) != NULL;
 }
 
 /* See inquiry.h. */

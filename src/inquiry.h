@@ -43,6 +43,13 @@ extern void mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist
 							  TimestampTz now, TimestampTz *again);
 
 /*
+ * The number of a paid invoice has just been confirmed as that of the row: its
+ * refunds, which are answered by number alone, may be asked for next.
+ */
+extern void mf_inquiry_confirm(int64 invoice);
+extern bool mf_inquiry_is_confirmed(int64 invoice);
+
+/*
  * How long after an answer the next question comes, for an invoice that has
  * had "step" answers since its payment status is what it is.  False if nothing
  * can change any more.  "expires_at" 0 = unknown.

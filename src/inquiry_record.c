@@ -57,6 +57,8 @@ typedef struct Batch
 
 static int	count_tries(dlist_head *landed);
 static void take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row);
+static bool is_reference_of(const MfPaymentRow *row, const char *utf8);
+static char *another_reference(const MfFlight *flight, const MfPaymentRow *row);
 static void take_payment(Batch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static void take_refunds(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static void take_tries(Batch *batch, const MfFlight *flight, const MfAccount *account);
@@ -221,7 +223,7 @@ take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row)
 	change->attempt = row->attempts;
 	if (lookup == MF_LOOKUP_SENSELESS)
 	{
-		change->error = psprintf("MyFatoorah's answer about invoice %s makes no sense: %s", row->invoice_id,
+		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah's answer about invoice %s makes no sense: %s", row->invoice_id,
 								 mf_flight_error(flight));
 		return;
 	}
@@ -234,8 +236,39 @@ take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row)
 	else if (strcmp(flight->found.values[MF_PS_INVOICE_ID], row->invoice_id) != 0)
 		change->error = psprintf("asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
 								 flight->found.values[MF_PS_INVOICE_ID]);
+	else if (!is_reference_of(row, flight->found.values[MF_PS_CUSTOMER_REFERENCE]))
+		change->error = another_reference(flight, row);
 	else
 		take_payment(batch, flight, row, change);
+}
+
+/*
+ * Whether an answer is about an invoice of this row.  Numbers repeat at other
+ * hosts and in other environments; references are ours, and those that were
+ * given up have the same stem and a lower number.
+ */
+static bool
+is_reference_of(const MfPaymentRow *row, const char *utf8)
+{
+	const char *ours = mf_to_utf8(row->reference);
+	int			our_stem;
+	int			stem;
+
+	if (utf8 == NULL)
+		return false;
+	return mf_reference_number(utf8, &stem) <= mf_reference_number(ours, &our_stem) &&
+		stem == our_stem && strncmp(utf8, ours, stem) == 0;
+}
+
+/* Why such an answer counts for nothing */
+static char *
+another_reference(const MfFlight *flight, const MfPaymentRow *row)
+{
+	const char *reference = plain_text(flight->found.values[MF_PS_CUSTOMER_REFERENCE]);
+
+	return psprintf(MF_PAYMENT_ERROR "MyFatoorah answered about invoice %s with %s%s%s, which is none of this row; the base_url, environment or key of account \"%s\" may be another than when it was sent",
+					row->invoice_id, reference && *reference ? "CustomerReference \"" : "no CustomerReference",
+					reference ? reference : "", reference && *reference ? "\"" : "", flight->circuit->account);
 }
 
 /* What GetPaymentStatus says. */
@@ -267,6 +300,8 @@ take_payment(Batch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentC
 	if (read == MF_UNPAID && !payment->unsettled && expires_at != 0 && expires_at <= batch->now)
 		read = MF_EXPIRED;
 	change->to = mf_payment_next(row->status, read);
+	if (flight->inquiry->refunds && is_paid(change->to))
+		mf_inquiry_confirm(flight->invoice);
 	if (is_paid(row->status) && read != MF_PAID && !payment->unsettled)
 		change->error = psprintf("MyFatoorah now says InvoiceStatus \"%s\" of an invoice that was paid", word);
 	change->reason = psprintf("InvoiceStatus \"%s\"", word);
@@ -304,7 +339,8 @@ take_refunds(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
 		const MfRefund *refund = &flight->refunds.refunds[i];
 		const char *amount = plain_decimal(refund->refund_amount);
 
-		if (pg_strcasecmp(refund->refund_status, "Refunded") != 0 || amount == NULL)
+		if (pg_strcasecmp(refund->refund_status, "Refunded") != 0 || amount == NULL ||
+			(refund->invoice_id != NULL && strcmp(refund->invoice_id, row->invoice_id) != 0))
 			continue;
 		done++;
 		sum = DirectFunctionCall2(numeric_add, sum,
@@ -421,7 +457,7 @@ plan(Batch *batch, int number, const int64 *tried, int tried_count)
 	next->step = change->from == change->to ? next->step + 1 : 0;
 
 	/* who was told of a refund wants to see it */
-	if (flight->kind == MF_JOB_INQUIRY && next->refunds && is_paid(change->to))
+	if (flight->kind == MF_JOB_INQUIRY && next->refunds && mf_inquiry_is_confirmed(next->invoice))
 	{
 		next->due = batch->now;
 		next->urgent = true;

@@ -90,7 +90,8 @@ static MfStatement resolve_events_statement = {
 };
 
 static MfStatement lock_statement = {
-	"SELECT i.id, i.invoice_id::text, i.payment_status, i.attempts, i.base_value::text FROM @mf_invoice i "
+	"SELECT i.id, i.invoice_id::text, i.payment_status, i.attempts, i.base_value::text, i.reference "
+	"FROM @mf_invoice i "
 	"WHERE i.id = ANY ($1) AND i.status = 'sent' FOR NO KEY UPDATE SKIP LOCKED",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
@@ -110,7 +111,7 @@ static MfStatement apply_statement = {
 	"    coalesce(c.pay_currency, o.pay_currency) AS pay_currency, coalesce(c.pay_value, o.pay_value) AS pay_value, "
 	"    coalesce(o.paid_at, c.paid_at) AS paid_at, coalesce(c.refunded_value, o.refunded_value) AS refunded_value, "
 	"    o.overpaid OR c.overpaid AS overpaid, o.paid_late OR c.paid_late AS paid_late, "
-	"    coalesce(c.error, o.last_error) AS error "
+	"    coalesce(c.error, CASE WHEN starts_with(o.last_error, '" MF_PAYMENT_ERROR "') IS NOT TRUE THEN o.last_error END) AS error "
 	"  FROM (SELECT c.invoice, c.to_status, c.invoice_status, c.payment_id, c.base_currency, "
 	"      c.base_value::numeric AS base_value, c.display_currency, c.display_value::numeric AS display_value, "
 	"      c.pay_currency, c.pay_value::numeric AS pay_value, c.paid_at, c.refunded_value::numeric AS refunded_value, "
@@ -346,6 +347,7 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 		row->status = (MfPaymentStatus) mf_payment_status_from_name(TextDatumGetCString(mf_result(tuple, desc, 3, NULL)));
 		row->attempts = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
 		row->base_value = text_or_null(tuple, desc, 5);
+		row->reference = text_or_null(tuple, desc, 6);
 		locked = lappend(locked, row);
 	}
 	return locked;

@@ -137,6 +137,7 @@ typedef struct MfPaymentRow
 {
 	int64		invoice;
 	char	   *invoice_id;
+	char	   *reference;		/* the latest; earlier ones have lower numbers */
 	MfPaymentStatus status;
 	int			attempts;
 	char	   *base_value;		/* as last read; NULL = never */
@@ -144,6 +145,9 @@ typedef struct MfPaymentRow
 
 /* Those that nobody else has locked. List of MfPaymentRow. */
 extern List *mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count);
+
+/* So begins what is wrong with answers about a payment; the next good one clears it. */
+#define MF_PAYMENT_ERROR "payment status: "
 
 /* What an answer makes of a row; NULL and 0 leave a column as it is */
 typedef struct MfPaymentChange
