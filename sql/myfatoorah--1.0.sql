@@ -382,7 +382,7 @@ COMMENT ON COLUMN mf_event.digest IS 'SHA-256 of what identifies it: the signed 
 COMMENT ON COLUMN mf_event.data IS 'Data of the webhook without names, addresses, cards and bank accounts; mostly not signed';
 COMMENT ON COLUMN mf_event.deliveries IS 'how often it came';
 COMMENT ON COLUMN mf_event.answered_at IS 'when MyFatoorah was asked about it';
-COMMENT ON COLUMN mf_event.due IS 'when MyFatoorah is asked whose PaymentId it is';
+COMMENT ON COLUMN mf_event.due IS 'when MyFatoorah is asked whose PaymentId it is, or about an InvoiceId that is not the row''s';
 
 --
 -- What the worker knows about an account beyond its options
@@ -618,7 +618,7 @@ CREATE FUNCTION mf_resolve(id bigint, decision text, reason text, invoice_id big
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon; dismiss ends the suspicion of a duplicate';
+COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon; dismiss ends the suspicion of a duplicate, adopt says that the other invoice is the one that counts';
 
 CREATE FUNCTION mf_cancel(id bigint, reason text DEFAULT NULL)
 RETURNS void
@@ -718,7 +718,7 @@ CREATE VIEW mf_review AS
 		   i.last_error AS what_happened,
 		   CASE WHEN i.status = 'review' THEN
 				pg_catalog.format('Look the references up in the MyFatoorah portal. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''resend'', ''reason''), or ''abandon''.', i.id, i.id)
-				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel there what is one too many. Then: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.id)
+				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel or refund there what is one too many. If the row is about the right invoice: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If another was paid: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER)', i.id, i.id)
 		   END AS next_step
 	FROM mf_queue q
 		JOIN mf_invoice i ON i.id = q.invoice

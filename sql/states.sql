@@ -100,7 +100,7 @@ SELECT pg_temp.decided(d) FROM unnest(ARRAY['''resend'', ''not in the portal''',
 SELECT status, duplicate_suspected, reference, attempts, last_outcome, all_references, answered_invoice_ids, what_happened, regexp_replace(next_step, 'mf_resolve\([0-9]+', 'mf_resolve(N', 'g') FROM mf_review;
 -- a suspicion, once looked into, is dismissed; nothing else is decided about a sent invoice
 INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status, invoice_id, duplicate_suspected) VALUES ('held', 'suspected', 1, 'restored-suspected', 'sent', 9, true) RETURNING id \gset
-SELECT status, duplicate_suspected, regexp_replace(next_step, '\([0-9]+', '(N') FROM mf_review WHERE reference = 'restored-suspected';
+SELECT status, duplicate_suspected, regexp_replace(next_step, '\([0-9]+', '(N', 'g') FROM mf_review WHERE reference = 'restored-suspected';
 SELECT d || ': ' || regexp_replace(pg_temp.undone(format('SELECT mf_resolve(%s, %L, ''x'')', (SELECT i.id FROM mf_invoice i WHERE reference = 'restored-suspected'), d)), 'invoice [0-9]+', 'invoice N')
 FROM unnest(ARRAY['resend', 'abandon', 'dismiss']) d;
 SELECT mf_resolve(:id, 'dismiss', 'portal shows one');

@@ -231,7 +231,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			const char *key = mf_to_utf8(job->key);
 
 			body = kind == MF_JOB_REFUNDS ? mf_refund_status_body(key, "InvoiceId", &body_len) :
-				mf_payment_status_body(key, kind == MF_JOB_PAYMENT_ID ? "PaymentId" : "InvoiceId", &body_len);
+				mf_payment_status_body(key, kind == MF_JOB_PAYMENT_ID && !job->by_invoice ? "PaymentId" : "InvoiceId", &body_len);
 			flight = mf_flight_create_inquiry(claim->memory, kind, job, account, target->target, body, body_len);
 			dlist_push_tail(claim->claimed, &flight->node);
 		}

@@ -51,6 +51,8 @@ typedef struct Batch
 	int			next_count;
 	MfEventNext *events;
 	int			event_count;
+	MfFollowUp *twins;
+	int			twin_count;
 	int64	   *answered;
 	int			answered_count;
 } Batch;
@@ -62,7 +64,8 @@ static char *another_reference(const MfFlight *flight, const MfPaymentRow *row);
 static void take_payment(Batch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static void take_refunds(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static void take_tries(Batch *batch, const MfFlight *flight, const MfAccount *account);
-static void take_payment_id(Batch *batch, const MfFlight *flight);
+static MfEventNext *find_twins(const MfSqlScope *scope, MfFlight *const *flights, int count);
+static void take_payment_id(Batch *batch, const MfFlight *flight, const MfEventNext *answer, const MfPaymentRow *row);
 static void plan(Batch *batch, int number, const int64 *tried, int tried_count);
 static TimestampTz retry_time(const Batch *batch, const MfFlight *flight);
 static TimestampTz quick_time(TimestampTz now, int tries);
@@ -80,6 +83,7 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 	MfFlight  **flights = (MfFlight **) palloc(limit * sizeof(MfFlight *));
 	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
 	int64	   *tried;
+	MfEventNext *answers;
 	Batch		batch;
 	List	   *rows;
 	dlist_iter	iter;
@@ -115,6 +119,14 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 	batch.events = (MfEventNext *) palloc0(count * sizeof(MfEventNext));
 	batch.answered = (int64 *) palloc0(count * sizeof(int64));
 
+	batch.twins = (MfFollowUp *) palloc0(count * sizeof(MfFollowUp));
+	answers = find_twins(scope, flights, count);
+	for (i = 0; i < count; i++)
+	{
+		if (answers[i].twin != 0)
+			invoices[invoice_count++] = answers[i].twin;
+	}
+
 	rows = invoice_count > 0 ? mf_payment_lock(scope, invoices, invoice_count) : NIL;
 	for (i = 0; i < count; i++)
 	{
@@ -126,16 +138,17 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 			mf_come_back(again, mf_inquiry_log_record(scope, flight, now));
 			mf_inquiry_wake();
 		}
-		else if (flight->kind == MF_JOB_PAYMENT_ID)
-			take_payment_id(&batch, flight);
+		else if (flight->kind == MF_JOB_PAYMENT_ID && answers[i].twin == 0)
+			take_payment_id(&batch, flight, &answers[i], NULL);
 		else
 		{
+			int64		invoice = flight->kind == MF_JOB_PAYMENT_ID ? answers[i].twin : flight->invoice;
 			const MfPaymentRow *row = NULL;
 			ListCell   *lc;
 
 			foreach(lc, rows)
 			{
-				if (((MfPaymentRow *) lfirst(lc))->invoice == flight->invoice)
+				if (((MfPaymentRow *) lfirst(lc))->invoice == invoice)
 					row = (MfPaymentRow *) lfirst(lc);
 			}
 			if (row == NULL && flight->step++ < LOCKED_RETRIES)
@@ -145,7 +158,9 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 				continue;
 			}
 			/* one that is gone, or locked for long, is asked about again when its lease is over */
-			if (row != NULL)
+			if (row != NULL && flight->kind == MF_JOB_PAYMENT_ID)
+				take_payment_id(&batch, flight, &answers[i], row);
+			else if (row != NULL)
 				take_answer(&batch, flight, row);
 		}
 		if (mf_flight_outcome(flight) == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG)
@@ -167,6 +182,8 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 		tried_count = mf_payment_store_tries(scope, batch.tries, batch.try_count, tried);
 	if (batch.answered_count > 0)
 		mf_payment_answered(scope, batch.answered, batch.answered_count);
+	if (batch.twin_count > 0)
+		mf_queue_follow_up(scope, batch.twins, batch.twin_count);
 	if (batch.event_count > 0)
 		mf_payment_resolve_events(scope, batch.events, batch.event_count);
 	for (i = 0; i < batch.next_count; i++)
@@ -210,6 +227,13 @@ take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row)
 	next->tries = job->tries;
 	next->step = job->step;
 
+	if (strcmp(job->key, row->invoice_id) != 0)
+	{
+		/* a person has meanwhile said that the row is about another invoice */
+		next->due = batch->now;
+		next->urgent = true;
+		return;
+	}
 	if (lookup == MF_LOOKUP_FAILED || lookup == MF_LOOKUP_THROTTLED || lookup == MF_LOOKUP_ACCOUNT_PROBLEM)
 	{
 		/* no answer */
@@ -396,9 +420,40 @@ take_tries(Batch *batch, const MfFlight *flight, const MfAccount *account)
 	}
 }
 
-/* Whose PaymentId it is; the invoice itself is asked about then. */
+/*
+ * What the answers about events tell, in the order of the flights, and which rows
+ * have another invoice under the reference of one.
+ */
+static MfEventNext *
+find_twins(const MfSqlScope *scope, MfFlight *const *flights, int count)
+{
+	MfEventNext *answers = (MfEventNext *) palloc0(count * sizeof(MfEventNext));
+	bool		found = false;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		char	   *const *values = flights[i]->found.values;
+
+		if (flights[i]->kind != MF_JOB_PAYMENT_ID || flights[i]->found.lookup != MF_FOUND)
+			continue;
+		answers[i].event = flights[i]->inquiry->event;
+		answers[i].invoice_id = values[MF_PS_INVOICE_ID];
+		answers[i].reference = plain_text(values[MF_PS_CUSTOMER_REFERENCE]);
+		found = true;
+	}
+	if (found)
+		mf_payment_twins(scope, answers, count);
+	return answers;
+}
+
+/*
+ * Whose PaymentId or InvoiceId it is; the row's own invoice is asked about then.
+ * With a row: it is of another invoice that has the row's reference, so a person
+ * is to decide which of the two counts.
+ */
 static void
-take_payment_id(Batch *batch, const MfFlight *flight)
+take_payment_id(Batch *batch, const MfFlight *flight, const MfEventNext *answer, const MfPaymentRow *row)
 {
 	const MfInquiryJob *job = flight->inquiry;
 	MfEventNext *next = &batch->events[batch->event_count++];
@@ -408,7 +463,8 @@ take_payment_id(Batch *batch, const MfFlight *flight)
 	switch (flight->found.lookup)
 	{
 		case MF_FOUND:
-			next->invoice_id = flight->found.values[MF_PS_INVOICE_ID];
+			next->invoice_id = answer->invoice_id;
+			next->twin = answer->twin;
 			break;
 		case MF_NOT_FOUND:
 		case MF_LOOKUP_REFUSED:
@@ -420,6 +476,21 @@ take_payment_id(Batch *batch, const MfFlight *flight)
 		default:
 			next->due = retry_time(batch, flight);
 			break;
+	}
+	if (row != NULL)
+	{
+		MfFollowUp *twin = &batch->twins[batch->twin_count++];
+
+		twin->invoice = row->invoice;
+		twin->next = MF_JOB_REVIEW;
+		twin->due = DT_NOEND;
+		twin->duplicate = true;
+		twin->error = mf_twin_error(answer->invoice_id, plain_text(flight->found.values[MF_PS_INVOICE_STATUS]),
+									row->invoice_id);
+		ereport(LOG,
+				(errmsg("invoice " INT64_FORMAT " may exist twice", row->invoice),
+				 errdetail_internal("%s", twin->error),
+				 errhint("SELECT * FROM mf_review tells more.")));
 	}
 }
 

@@ -18,9 +18,12 @@
 #include "compat.h"
 #include "functions.h"
 #include "myfatoorah.h"
+#include "payment.h"
 #include "queue.h"
 #include "wake.h"
 
+static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
+static char *invoice_id_argument(FunctionCallInfo fcinfo);
 static MfJob *lock_invoice(FunctionCallInfo fcinfo);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static char *optional_text(FunctionCallInfo fcinfo, int number);
@@ -122,6 +125,11 @@ mf_resolve(PG_FUNCTION_ARGS)
 						 psprintf("%s: %s", decision, reason));
 		PG_RETURN_VOID();
 	}
+	if (strcmp(decision, "adopt") == 0 && job->duplicate_suspected && job->status == MF_SENT)
+	{
+		adopt_twin(fcinfo, job, psprintf("%s: %s", decision, reason));
+		PG_RETURN_VOID();
+	}
 	if (job->status != MF_REVIEW)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -141,14 +149,8 @@ mf_resolve(PG_FUNCTION_ARGS)
 
 	if (strcmp(decision, "adopt") == 0)
 	{
-		require_argument(fcinfo, 3, "invoice_id");
-		if (PG_GETARG_INT64(3) <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invoice_id must be more than 0"),
-					 errhint("Give the InvoiceId that the MyFatoorah portal shows.")));
 		transition.to = MF_SENT;
-		transition.invoice_id = psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
+		transition.invoice_id = invoice_id_argument(fcinfo);
 		transition.invoice_url = optional_text(fcinfo, 4);
 	}
 	else if (strcmp(decision, "resend") == 0)
@@ -168,6 +170,42 @@ mf_resolve(PG_FUNCTION_ARGS)
 	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, now);
 	mf_wake_worker_at_commit();
 	PG_RETURN_VOID();
+}
+
+/* Of two invoices that a sent row has, the other one is the one that counts. */
+static void
+adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	MfTransition adoption;
+
+	memset(&adoption, 0, sizeof(adoption));
+	adoption.invoice = job->invoice;
+	adoption.invoice_id = invoice_id_argument(fcinfo);
+	adoption.invoice_url = optional_text(fcinfo, 4);
+	adoption.actor = GetUserNameFromId(GetUserId(), false);
+	adoption.reason = reason;
+	if (!mf_queue_adopt_twin(schema, &adoption))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " keeps its number", job->invoice),
+				 errdetail("Money has come in for it."),
+				 errhint("Refund or cancel the other invoice in the MyFatoorah portal, then decide \"dismiss\".")));
+	(void) mf_payment_refresh(schema, job->invoice);
+	mf_wake_inquiries_at_commit();
+}
+
+/* The InvoiceId that a person gives. */
+static char *
+invoice_id_argument(FunctionCallInfo fcinfo)
+{
+	require_argument(fcinfo, 3, "invoice_id");
+	if (PG_GETARG_INT64(3) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invoice_id must be more than 0"),
+				 errhint("Give the InvoiceId that the MyFatoorah portal shows.")));
+	return psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
 }
 
 /* The invoice of the first argument, locked until the end of the transaction. */

@@ -29,7 +29,7 @@ static MfStatement accounts_statement = {
 #define CLAIM(condition) \
 	"SELECT c.invoice, 0::int8, c.account, coalesce(i.created_by_id, 0), coalesce(i.own_key, false), CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
 	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent, c.refunds, c.requests, c.tries, c.step, " \
-	"  i.expiry_date, coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false) " \
+	"  i.expiry_date, coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE q.account = $1 AND " condition " AND q.due <= $3 " \
 	"  ORDER BY q.due LIMIT $2 FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
 
@@ -41,11 +41,12 @@ static MfStatement claim_polls_statement = {
 	CLAIM("NOT q.urgent"), 3, {TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
-/* the key of whoever made the newest invoice of the account */
+/* the key of whoever made the row, or else the newest invoice of the account */
 static MfStatement claim_events_statement = {
-	"SELECT 0::int8, e.id, e.account, coalesce(k.created_by_id, 0), coalesce(k.own_key, false), "
-	"  e.payment_id, false, true, false, 0, e.tries, 0::int2, NULL::timestamptz, false "
-	"FROM @mf_event e LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key "
+	"SELECT 0::int8, e.id, e.account, coalesce(m.created_by_id, k.created_by_id, 0), coalesce(m.own_key, k.own_key, false), "
+	"  coalesce(e.invoice_id::text, e.payment_id), false, true, false, 0, e.tries, 0::int2, NULL::timestamptz, false, "
+	"  e.invoice_id IS NOT NULL "
+	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key "
 	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
 	"  WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1) k ON true "
 	"WHERE e.account = $1 AND e.due <= $3 ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED",
@@ -74,10 +75,21 @@ static MfStatement reschedule_statement = {
 		INT4ARRAYOID}, NULL, InvalidOid
 };
 
+/* rows of which an answer tells another invoice, under a reference of theirs */
+static MfStatement twins_statement = {
+	"SELECT n.event, (SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
+	"    WHERE e.id = n.event AND i.reference IS NOT NULL AND i.status = 'sent' AND i.invoice_id <> n.invoice_id::int8 "
+	"      AND i.reference = ANY (ARRAY[n.reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', n.stem || '~5']) "
+	"    LIMIT 1) "
+	"FROM (SELECT u.*, regexp_replace(u.reference, '~[0-9]+$', '') AS stem FROM unnest($1, $2, $3) "
+	"  AS u(event, invoice_id, reference)) n",
+	3, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
+};
+
 static MfStatement resolve_events_statement = {
-	"WITH n AS MATERIALIZED (SELECT n.*, (SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
-	"    WHERE e.id = n.event AND i.invoice_id = n.invoice_id::int8 ORDER BY i.id LIMIT 1) AS invoice "
-	"  FROM unnest($1, $2, $3, $4) AS n(event, invoice_id, due, tries)), "
+	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
+	"    WHERE e.id = n.event AND i.invoice_id = n.invoice_id::int8 ORDER BY i.id LIMIT 1), nullif(n.twin, 0)) AS invoice "
+	"  FROM unnest($1, $2, $3, $4, $5) AS n(event, invoice_id, due, tries, twin)), "
 	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, invoice = coalesce(n.invoice, e.invoice), "
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
 	"    answered_at = CASE WHEN n.due IS NULL AND n.invoice IS NULL THEN clock_timestamp() END "
@@ -86,7 +98,7 @@ static MfStatement resolve_events_statement = {
 	"SELECT i.id, i.account, clock_timestamp(), true, 1 FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e) "
 	"ORDER BY i.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
 	"  requests = q.requests + 1, tries = 0",
-	4, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
+	5, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement lock_statement = {
@@ -180,11 +192,20 @@ static MfStatement store_tries_statement = {
 		TEXTARRAYOID}, NULL, InvalidOid
 };
 
-/* in the order in which events are stored, so that nobody waits in a circle */
+/*
+ * In the order in which events are stored, so that nobody waits in a circle.  A
+ * callback's PaymentId that is none of the row's tries is asked about by itself,
+ * once: it may be of another invoice under the row's reference.
+ */
 static MfStatement answered_statement = {
-	"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.invoice = ANY ($1) AND e.answered_at IS NULL "
+	"WITH l AS MATERIALIZED (SELECT e.id, e.door = 'callback' AND e.payment_id IS NOT NULL AND e.invoice_id IS NULL "
+	"    AND e.tries < " CppAsString2(MF_QUICK_TRIES) " AND NOT EXISTS (SELECT FROM @mf_transaction t "
+	"      WHERE t.invoice = e.invoice AND t.payment_id = e.payment_id) AS strange "
+	"  FROM @mf_event e WHERE e.invoice = ANY ($1) AND e.answered_at IS NULL AND e.due IS NULL "
 	"  ORDER BY e.account, e.digest FOR UPDATE) "
-	"UPDATE @mf_event e SET answered_at = clock_timestamp() FROM l WHERE e.id = l.id",
+	"UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
+	"  due = CASE WHEN l.strange THEN clock_timestamp() END, "
+	"  tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
@@ -266,6 +287,7 @@ read_jobs(uint64 rows)
 		job->step = DatumGetInt16(mf_result(tuple, desc, 12, NULL));
 		job->expires_at = timestamp_or_0(tuple, desc, 13);
 		job->paid = DatumGetBool(mf_result(tuple, desc, 14, NULL));
+		job->by_invoice = DatumGetBool(mf_result(tuple, desc, 15, NULL));
 		jobs = lappend(jobs, job);
 	}
 	return jobs;
@@ -323,8 +345,39 @@ mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int 
 		mf_array_add_text(&columns[1], next[i].invoice_id);
 		mf_array_add_timestamp(&columns[2], next[i].due);
 		mf_array_add(&columns[3], Int32GetDatum(next[i].tries));
+		mf_array_add(&columns[4], Int64GetDatum(next[i].twin));
 	}
 	(void) mf_columns_execute(scope, &resolve_events_statement, columns);
+}
+
+/* See payment.h. */
+void
+mf_payment_twins(const MfSqlScope *scope, MfEventNext *answers, int count)
+{
+	MfArray    *columns = mf_columns_start(&twins_statement, count);
+	uint64		rows;
+	uint64		row;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(answers[i].event));
+		mf_array_add_text(&columns[1], answers[i].invoice_id);
+		mf_array_add_text(&columns[2], answers[i].reference);
+	}
+	rows = mf_columns_execute(scope, &twins_statement, columns);
+	for (row = 0; row < rows; row++)
+	{
+		int64		event = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL));
+		bool		isnull;
+		Datum		invoice = mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, &isnull);
+
+		for (i = 0; i < count && !isnull; i++)
+		{
+			if (answers[i].event == event)
+				answers[i].twin = DatumGetInt64(invoice);
+		}
+	}
 }
 
 /* See payment.h. */

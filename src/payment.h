@@ -92,6 +92,7 @@ typedef struct MfInquiryJob
 	bool		urgent;
 	bool		refunds;		/* the refunds are to be asked for, too */
 	bool		paid;			/* as far as the row knows */
+	bool		by_invoice;		/* the key of an event is its InvoiceId */
 	int			requests;
 	int			tries;
 	int			step;
@@ -120,14 +121,20 @@ typedef struct MfInquiryNext
 
 extern void mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count);
 
-/* Likewise for an event's PaymentId; "due" 0 = not asked again */
+/* Likewise for an event's PaymentId or InvoiceId; "due" 0 = not asked again */
 typedef struct MfEventNext
 {
 	int64		event;
 	const char *invoice_id;		/* of the answer; NULL = none */
+	const char *reference;		/* likewise */
+	int64		twin;			/* the row that has another invoice under this
+								 * reference; 0 = none */
 	TimestampTz due;
 	int			tries;
 } MfEventNext;
+
+/* Sets "twin" of those. */
+extern void mf_payment_twins(const MfSqlScope *scope, MfEventNext *answers, int count);
 
 /* Also makes an inquiry of what matches an invoice now. */
 extern void mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int count);

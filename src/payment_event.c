@@ -23,7 +23,8 @@
  * Matched by InvoiceId, by reference (also one that was given up since, which
  * a resend has numbered), by a PaymentId known from an earlier answer.  Events
  * of payments (1), refunds (2), recurring payments (5) and disputes (6) are
- * about an invoice.  A repetition of what was answered already asks nothing: a
+ * about an invoice.  MyFatoorah is asked about the InvoiceId of an event that is not
+ * the row's, too.  A repetition of what was answered already asks nothing: a
  * captured webhook that is sent again and again costs nothing but its count.
  * "= ANY" keeps a plan that was made while a table was small from reading all
  * of it when it has grown.
@@ -44,7 +45,8 @@ static MfStatement store_events_statement = {
 	"    event_reference, invoice_id, payment_id, customer_reference, invoice, digest, data, deliveries, due) "
 	"  SELECT n.account, n.door, nullif(n.version, 0), nullif(n.event_code, 0), n.event_name, n.event_status, "
 	"    n.event_reference, n.invoice_id::int8, n.payment_id, n.customer_reference, n.invoice, n.digest, "
-	"    n.data::jsonb, n.deliveries, CASE WHEN n.resolve AND n.invoice IS NULL THEN clock_timestamp() END "
+	"    n.data::jsonb, n.deliveries, CASE WHEN (n.resolve AND n.invoice IS NULL) OR EXISTS (SELECT FROM @mf_invoice i "
+	"      WHERE i.id = n.invoice AND i.invoice_id <> n.invoice_id::int8) THEN clock_timestamp() END "
 	"  FROM n ORDER BY n.account, n.digest "
 	"  ON CONFLICT (account, digest) DO UPDATE SET deliveries = e.deliveries + EXCLUDED.deliveries, "
 	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice) "
@@ -58,11 +60,13 @@ static MfStatement store_events_statement = {
 	"  GROUP BY i.id, i.account ORDER BY i.id "
 	"  ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
 	"    refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, tries = 0), "
-	/* of a reference that was given up: it exists after all, perhaps twice */
-	"watch AS (UPDATE @mf_queue q SET due = clock_timestamp(), rank = clock_timestamp() "
+	/* of a reference that was given up: it exists after all, perhaps twice; of one not sent yet: somebody else has sent it */
+	"watch AS (UPDATE @mf_queue q SET kind = CASE q.kind WHEN 'send' THEN 'verify' ELSE q.kind END, "
+	"    due = clock_timestamp(), rank = clock_timestamp() "
 	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
-	"  WHERE q.invoice = s.invoice AND q.invoice = ANY (ARRAY(SELECT s.invoice FROM s)) AND q.kind = 'watch' "
-	"    AND s.invoice_id <> i.invoice_id) "
+	"  WHERE q.invoice = s.invoice AND q.invoice = ANY (ARRAY(SELECT s.invoice FROM s)) "
+	"    AND ((q.kind = 'watch' AND s.invoice_id <> i.invoice_id) "
+	"      OR (q.kind IN ('send', 'verify') AND i.status = 'queued' AND s.invoice_id > 0))) "
 	"SELECT s.digest, s.account, s.id, coalesce(s.invoice, 0), s.repeated FROM s",
 	15, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
@@ -119,10 +123,15 @@ static MfStatement refresh_statement = {
 	2, {INT8OID, INT4OID}, NULL, InvalidOid
 };
 
-/* the token is the random end of the reference, whatever number a resend gave it */
+/*
+ * Of a row that may exist twice nothing is settled: whoever has paid the other
+ * invoice is not told to pay.  The token is the random end of the reference, whatever
+ * number a resend gave it.
+ */
 static MfStatement callbacks_statement = {
 	"SELECT i.id, i.account, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), i.payment_status, "
-	"  NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent), "
+	"  NOT i.duplicate_suspected AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent) "
+	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL AND e.due IS NOT NULL), "
 	"  coalesce(i.language = 'AR', false), i.call_back_url, i.error_url "
 	"FROM @mf_invoice i WHERE i.id = ANY ($1)",
 	1, {INT8ARRAYOID}, NULL, InvalidOid

@@ -169,6 +169,12 @@ extern void mf_queue_transition(Oid schema, const MfTransition *transition, Time
 /* Clears the suspicion of a duplicate, with a line in the history. Own scope. */
 extern void mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *reason);
 
+/*
+ * A sent row that may exist twice is about the other invoice from now on, with a
+ * line in the history; false if money has come in for the one that it has. Own scope.
+ */
+extern bool mf_queue_adopt_twin(Oid schema, const MfTransition *adoption);
+
 /* Notes that an invoice under way is not to be sent again. Own scope. */
 extern void mf_queue_request_cancel(Oid schema, int64 invoice);
 

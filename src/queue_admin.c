@@ -105,6 +105,16 @@ static MfStatement dismiss_statement = {
 	3, {INT8OID, TEXTOID, TEXTOID}, NULL, InvalidOid
 };
 
+/* what is known of the payment is of the other invoice; money that came in is not forgotten */
+static MfStatement adopt_twin_statement = {
+	"WITH i AS (UPDATE @mf_invoice SET duplicate_suspected = false, invoice_id = $4::int8, invoice_url = $5, last_error = NULL "
+	"    WHERE id = $1 AND payment_status IN ('unpaid', 'expired', 'remote_cancelled') RETURNING id, status, attempts), "
+	"done AS (DELETE FROM @mf_queue q USING i WHERE q.invoice = i.id) "
+	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING invoice",
+	5, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
 static MfStatement request_cancel_statement = {
 	"UPDATE @mf_invoice SET cancel_requested = true WHERE id = $1", 1, {INT8OID}, NULL, InvalidOid
 };
@@ -274,6 +284,27 @@ mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *re
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &dismiss_statement, values, NULL);
 	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+bool
+mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
+{
+	MfSqlScope	scope;
+	Datum		values[5];
+	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	bool		adopted;
+
+	values[0] = Int64GetDatum(adoption->invoice);
+	values[1] = CStringGetTextDatum(adoption->actor);
+	values[2] = CStringGetTextDatum(adoption->reason);
+	values[3] = CStringGetTextDatum(adoption->invoice_id);
+	values[4] = adoption->invoice_url ? CStringGetTextDatum(adoption->invoice_url) : (Datum) 0;
+	nulls[4] = adoption->invoice_url ? ' ' : 'n';
+	mf_sql_begin(&scope, schema);
+	adopted = mf_sql_execute(&scope, &adopt_twin_statement, values, nulls) > 0;
+	mf_sql_end(&scope);
+	return adopted;
 }
 
 /* See queue.h. */

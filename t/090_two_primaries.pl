@@ -9,11 +9,13 @@ my $old = $mf->new_node('old', init => { allows_streaming => 1 },
 	conf => "myfatoorah.reconcile_delay = '1s'\nmyfatoorah.retry_delay = '50ms'");
 
 $mf->setup_account($old, 'postgres', $sandbox);
+MyFatoorah::Web->give_secret($old, 'postgres');
 $mf->wait_worker($old, 'postgres');
 $old->backup('backup');
 my $new = PostgreSQL::Test::Cluster->new('new');
 $new->init_from_backup($old, 'backup', has_streaming => 1);
 $mf->write_key($new, $sandbox->key);
+chmod 0600, $new->data_dir . '/myfatoorah.webhook';
 $new->start;
 
 sub sql
@@ -32,7 +34,7 @@ sub send_now
 	return $node->safe_psql('postgres', "SELECT invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
 }
 
-$mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'") for qw(planned rescheduled twin alone);
+$mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'") for qw(planned rescheduled twin alone), 'by webhook', 'by callback', 'queued here';
 $old->wait_for_catchup($new);
 $new->promote;
 $mf->wait_worker($new, 'postgres');
@@ -62,6 +64,77 @@ $mf->wait_for($new, 'postgres', q{SELECT duplicate_suspected FROM mf_invoice WHE
 pass('it is looked up once more, and flagged');
 like(sql(q{SELECT what_happened FROM mf_review r JOIN mf_invoice i USING (id) WHERE i.customer_reference = 'twin'}),
 	qr/^invoice $theirs with this row's reference exists too, InvoiceStatus Pending; invoice $ours is the one in the row$/, 'mf_review names both');
+
+
+#
+# The customer pays the other one: the old primary's row is not ours to read.
+#
+my $web = 'MyFatoorah::Web';
+
+sub post_webhook
+{
+	my (%webhook) = @_;
+	my ($body, $headers) = $web->v2(%webhook);
+	my ($signature) = map { $headers->{$_} } grep { /signature/i } keys %$headers;
+	my ($version) = map { $headers->{$_} } grep { /version/i } keys %$headers;
+
+	return sql($mf->webhook({ body => $body, signature => $signature, version => $version }));
+}
+
+# A row that both have sent, not noticed yet; its number here, there, and its reference
+sub doubled
+{
+	my ($name) = @_;
+	my $here = send_now($new, $name);
+	my $there = send_now($old, $name);
+
+	sql(qq{UPDATE mf_queue q SET due = now() + interval '1 h', rank = now() + interval '1 h' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = '$name'});
+	sql(qq{SET session_replication_role = replica; UPDATE mf_invoice SET duplicate_suspected = false WHERE customer_reference = '$name'});
+	return ($here, $there, sql(qq{SELECT reference FROM mf_invoice WHERE customer_reference = '$name'}));
+}
+
+# The PaymentId of the customer who pays it
+sub pay
+{
+	my ($invoice) = @_;
+
+	$sandbox->invoice($invoice, 'pay');
+	return $sandbox->invoice($invoice)->{transactions}[-1]{payment_id};
+}
+
+sub flagged
+{
+	my ($name) = @_;
+
+	$mf->wait_for($new, 'postgres', "SELECT duplicate_suspected AND last_error IS NOT NULL FROM mf_invoice WHERE customer_reference = '$name'");
+	return sql("SELECT what_happened FROM mf_review r JOIN mf_invoice i USING (id) WHERE i.customer_reference = '$name'");
+}
+
+my $reference;
+($ours, $theirs, $reference) = doubled('by webhook');
+my $payment = pay($theirs);
+post_webhook(invoice => $theirs, reference => $reference, payment => $payment);
+is(flagged('by webhook'), "invoice $theirs with this row's reference was paid; invoice $ours is the one in the row",
+	'a webhook about another invoice under our reference: asked about, and a person is told');
+is(sql(q{SELECT payment_status FROM mf_invoice WHERE customer_reference = 'by webhook'}), 'unpaid', 'the row is about its own invoice');
+sql(qq{SELECT mf_resolve(id, 'adopt', 'the customer paid this one', invoice_id => $theirs) FROM mf_invoice WHERE customer_reference = 'by webhook'});
+$mf->wait_for($new, 'postgres', q{SELECT payment_status || ' ' || duplicate_suspected FROM mf_invoice WHERE customer_reference = 'by webhook'}, 'paid false');
+pass('until a person says which one counts: then it is paid');
+is(sql(q{SELECT invoice_url IS NULL AND last_error IS NULL FROM mf_invoice WHERE customer_reference = 'by webhook'}), 't', 'and has no link of another invoice');
+isnt($new->psql('postgres', qq{UPDATE mf_invoice SET invoice_id = 5 WHERE customer_reference = 'by webhook'; }), 0, 'nobody else can change the number');
+
+($ours, $theirs, $reference) = doubled('by callback');
+$payment = pay($theirs);
+sql("SELECT mf_callback('$payment')");
+is(flagged('by callback'), "invoice $theirs with this row's reference was paid; invoice $ours is the one in the row",
+	'a PaymentId of another invoice under our reference: matched by the reference in the answer');
+is(sql("SELECT count(*) FROM mf_unmatched WHERE payment_id = '$payment'"), 0, 'and not unmatched');
+
+$reference = sql(q{SELECT reference FROM mf_invoice WHERE customer_reference = 'queued here'});
+$theirs = send_now($old, 'queued here');
+post_webhook(invoice => $theirs, reference => $reference, payment => '0999');
+$mf->wait_for($new, 'postgres', "SELECT status || ' ' || invoice_id FROM mf_invoice WHERE customer_reference = 'queued here'", "sent $theirs");
+pass('a webhook about an invoice that is queued here: it is looked up at once, and found');
 
 send_now($new, 'alone');
 $mf->wait_for($new, 'postgres', q{SELECT count(*) FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'alone'}, 0);
