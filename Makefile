@@ -101,6 +101,7 @@ OBJS = \
 	src/sql.o \
 	src/hooks.o \
 	src/operate.o \
+	src/repair.o \
 	src/invoice.o \
 	src/invoice_state.o \
 	src/enqueue.o \

@@ -632,6 +632,18 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_retry IS 'queues a rejected invoice again, under a new reference, after its fields were corrected';
 
+CREATE FUNCTION mf_repair(OUT kind text, OUT invoices bigint)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 6
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_repair() IS 'puts invoices that were loaded without triggers on the agenda, each to be looked up before it is sent, and takes off it what has no invoice; returns how many of each kind';
+
+CREATE FUNCTION mf_move_account(old_account text, new_account text)
+RETURNS bigint
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_move_account IS 'gives everything that names an account whose server is gone to the account that it is called now; returns how many invoices';
+
 --
 -- For people and monitoring
 --
@@ -732,7 +744,7 @@ COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what i
 REVOKE ALL ON FUNCTION mf_account_validator(text[], oid), mf_invoice_guard(), mf_invoice_enqueue(), mf_enqueue(),
 	mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check,
 	mf_webhook, mf_callback, mf_refresh, mf_wait,
-	mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_worker_stat(),
+	mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_repair(), mf_move_account, mf_worker_stat(),
 	mf_listener_stat() FROM PUBLIC;
 REVOKE ALL ON TYPE mf_send_payment_result FROM PUBLIC;
 
@@ -767,7 +779,7 @@ GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_
 GRANT EXECUTE ON FUNCTION mf_worker_stat(), mf_listener_stat(), mf_wait TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_refresh TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_repair, mf_move_account, mf_refresh TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
 --

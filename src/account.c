@@ -247,6 +247,15 @@ read_account(const char *name)
 }
 
 /* See account.h. */
+bool
+mf_account_exists(const char *name)
+{
+	ForeignServer *server = strlen(name) < NAMEDATALEN ? GetForeignServerByName(name, true) : NULL;
+
+	return server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0;
+}
+
+/* See account.h. */
 void
 mf_account_check_usage(const MfAccount *account, Oid roleid)
 {

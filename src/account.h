@@ -54,6 +54,9 @@ typedef struct MfKeyOwner
  */
 extern const MfAccount *mf_account_get(const char *name);
 
+/* Whether there is a server of that name, and of our wrapper. */
+extern bool mf_account_exists(const char *name);
+
 /* Raises 42501 unless the role has USAGE on the server. */
 extern void mf_account_check_usage(const MfAccount *account, Oid roleid);
 

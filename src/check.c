@@ -23,6 +23,7 @@
 #include "functions.h"
 #include "myfatoorah.h"
 #include "queue.h"
+#include "repair.h"
 #include "request.h"
 #include "wake.h"
 
@@ -36,6 +37,7 @@ static void check_server(ReturnSetInfo *rsinfo);
 static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account);
+static void check_agenda(ReturnSetInfo *rsinfo, Oid schema);
 static void check_remote(ReturnSetInfo *rsinfo, const MfAccount *account);
 
 PG_FUNCTION_INFO_V1(mf_check);
@@ -56,6 +58,7 @@ mf_check(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
+		check_agenda(rsinfo, get_func_namespace(fcinfo->flinfo->fn_oid));
 		check_account(rsinfo, name, get_func_namespace(fcinfo->flinfo->fn_oid));
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
@@ -175,6 +178,30 @@ check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot)
 				listener->pid == 0 ?
 				"It needs a worker, and max_worker_processes must leave room for it; a worker sees settings of a session or role only if they are those of the database or the server." :
 				"Correct the settings myfatoorah.listen_addresses, port, ssl_cert_file and ssl_key_file, or what they name.");
+}
+
+/* Whether all that is unfinished has its work, and all work an account. */
+static void
+check_agenda(ReturnSetInfo *rsinfo, Oid schema)
+{
+	int64		unfinished;
+	int64		unasked;
+	char	   *lost = mf_repair_lost_accounts(schema);
+
+	mf_repair_count(schema, &unfinished, &unasked);
+	if (unfinished > 0 || unasked > 0)
+		add_row(rsinfo, "agenda", false,
+				psprintf(INT64_FORMAT " unfinished invoices are not on the agenda, and " INT64_FORMAT
+						 " sent ones are not asked about: they were loaded without the triggers of mf_invoice.",
+						 unfinished, unasked),
+				"SELECT * FROM mf_repair() puts them there; each is looked up before it is sent.");
+	else
+		add_row(rsinfo, "agenda", true, "All unfinished invoices are on it.", NULL);
+	if (lost != NULL)
+		add_row(rsinfo, "accounts", false, psprintf("There are unfinished invoices of accounts that do not exist: %s.", lost),
+				"If the server was renamed: SELECT mf_move_account('old name', 'new name'). If it was dropped, create it again.");
+	else
+		add_row(rsinfo, "accounts", true, "All unfinished invoices are of accounts that exist.", NULL);
 }
 
 /* Options and rights; errors are the caller's to report. */

@@ -19,6 +19,7 @@
 #include "failpoint.h"
 #include "digest.h"
 #include "myfatoorah.h"
+#include "repair.h"
 
 /* A row whose request is still under way is looked at again after this. */
 #define UNDER_WAY_DELAY_MS 5000
@@ -259,6 +260,7 @@ mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
 	{
 		mf_circuit_failed(circuit, now);
 		mf_circuit_report(circuit, "cannot be used", error);
+		mf_repair_tell_rows(circuit->account, error);
 	}
 	return account;
 }

@@ -16,7 +16,6 @@
 #include "account.h"
 #include "compat.h"
 #include "core/text.h"
-#include "foreign/foreign.h"
 #include "inbound.h"
 #include "myfatoorah.h"
 #include "payment.h"
@@ -39,7 +38,6 @@ static void set_callback(MfInbound *message, const MfCallbackRow *row);
 static bool refuse(MfInbound *message, MfInboundResult result, const char *error);
 static void tell_unmatched(const MfEvent *event);
 static bool payment_id_valid(const char *payment_id);
-static bool account_exists(const char *name);
 
 /* See inbound.h. */
 void
@@ -168,7 +166,7 @@ take_webhook(MfInbound *message, MfEvent *event)
 	MfWebhook	webhook;
 	MfWebhookVerdict verdict;
 
-	if (!account_exists(message->account))
+	if (!mf_account_exists(message->account))
 		return refuse(message, MF_INBOUND_NOT_FOUND, psprintf("account \"%s\" does not exist", message->account));
 	account = mf_account_get(message->account);
 
@@ -243,7 +241,7 @@ take_payment_id(MfInbound *message, MfEvent *event)
 {
 	char	   *identity;
 
-	if (!account_exists(message->account))
+	if (!mf_account_exists(message->account))
 		return refuse(message, MF_INBOUND_NOT_FOUND, psprintf("account \"%s\" does not exist", message->account));
 	if (message->payment_id == NULL || !payment_id_valid(message->payment_id))
 		return refuse(message, MF_INBOUND_MALFORMED, "payment_id is not the id of a payment");
@@ -328,13 +326,4 @@ refuse(MfInbound *message, MfInboundResult result, const char *error)
 	message->result = result;
 	message->error = error;
 	return false;
-}
-
-/* Whether it is a server of our wrapper; mf_account_get() would raise an error. */
-static bool
-account_exists(const char *name)
-{
-	ForeignServer *server = strlen(name) < NAMEDATALEN ? GetForeignServerByName(name, true) : NULL;
-
-	return server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0;
 }

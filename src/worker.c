@@ -44,6 +44,7 @@
 #include "myfatoorah.h"
 #include "process.h"
 #include "queue.h"
+#include "repair.h"
 #include "sender.h"
 #include "sql.h"
 #include "wake.h"
@@ -276,6 +277,7 @@ begin_service(void)
 		mf_process_take_role(mf_worker_role());
 		guard_identity();
 		mf_sender_sweep(my_schema);
+		mf_repair_tell(my_schema);
 	}
 	mf_process_commit_transaction();
 	mf_process_end_statements();

@@ -1,0 +1,299 @@
+/*
+ * repair.c
+ *	  What does not fit together: invoices without their work, work without its
+ *	  account.
+ *
+ * The triggers of mf_invoice keep row and work together.  Whoever loads rows
+ * without triggers (session_replication_role, pg_restore --disable-triggers)
+ * leaves them without any, and whoever renames or drops a server leaves rows
+ * that name an account which is not there.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/repair.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "account.h"
+#include "compat.h"
+#include "functions.h"
+#include "myfatoorah.h"
+#include "queue_internal.h"
+#include "repair.h"
+#include "sql_array.h"
+#include "wake.h"
+
+#define UNFINISHED \
+	"(i.status IN ('queued', 'sending', 'unknown', 'review') OR i.duplicate_suspected) " \
+	"  AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)"
+#define UNASKED \
+	"i.status = 'sent' AND i.payment_status IN ('unpaid', 'authorized') " \
+	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)"
+
+/* as where a row is restored: its role by name, since the number may be another server's */
+#define ROLES_BY_NAME \
+	"k AS (UPDATE @mf_invoice i SET created_by_id = coalesce(a.oid, 0) " \
+	"  FROM r JOIN @mf_invoice o ON o.id = r.invoice LEFT JOIN pg_roles a ON a.rolname = o.created_by " \
+	"  WHERE i.id = r.invoice AND i.created_by_id <> coalesce(a.oid, 0)) "
+
+static MfStatement count_statement = {
+	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNFINISHED "), "
+	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " UNASKED ") ELSE 0 END",
+	1, {BOOLOID}, NULL, InvalidOid
+};
+
+static MfStatement exists_statement = {
+	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE " UNFINISHED ") "
+	"  OR ($1 AND EXISTS (SELECT FROM @mf_invoice i WHERE " UNASKED "))",
+	1, {BOOLOID}, NULL, InvalidOid
+};
+
+/* nothing is sent before MyFatoorah was asked whether it has the invoice */
+static MfStatement agenda_statement = {
+	"WITH r AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
+	"  SELECT i.id, i.account, CASE i.status WHEN 'queued' THEN 'verify' WHEN 'sending' THEN 'sending' "
+	"    WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, d.due, " MF_RANK("d.due", "i.priority") ", i.priority "
+	"  FROM @mf_invoice i, LATERAL (SELECT CASE WHEN i.status = 'queued' THEN " MF_VERIFY_DUE("i.send_at", "$1")
+	"    WHEN i.status IN ('sending', 'unknown') THEN clock_timestamp() ELSE 'infinity' END AS due) d "
+	"  WHERE " UNFINISHED " ON CONFLICT (invoice) DO NOTHING RETURNING invoice, kind), "
+	ROLES_BY_NAME
+	"SELECT r.kind, count(*) FROM r GROUP BY r.kind ORDER BY r.kind",
+	1, {INT4OID}, NULL, InvalidOid
+};
+
+static MfStatement inquiries_statement = {
+	"WITH r AS (INSERT INTO @mf_inquiry (invoice, account, due) "
+	"  SELECT i.id, i.account, clock_timestamp() FROM @mf_invoice i WHERE " UNASKED " ORDER BY i.id "
+	"  ON CONFLICT (invoice) DO NOTHING RETURNING invoice), "
+	ROLES_BY_NAME
+	"SELECT 'inquiry', count(*) FROM r HAVING count(*) > 0",
+	0, {0}, NULL, InvalidOid
+};
+
+static MfStatement gone_statement = {
+	"WITH q AS (DELETE FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice) RETURNING 1), "
+	"p AS (DELETE FROM @mf_inquiry q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice) RETURNING 1) "
+	"SELECT 'gone', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) g HAVING count(*) > 0",
+	0, {0}, NULL, InvalidOid
+};
+
+/* loose index scans: as many steps as there are accounts */
+#define ACCOUNTS_OF(name, source, condition) \
+	name " AS ((SELECT q.account FROM " source " q WHERE " condition " ORDER BY q.account LIMIT 1) UNION ALL " \
+	"  SELECT (SELECT q.account FROM " source " q WHERE " condition " AND q.account > f.account " \
+	"    ORDER BY q.account LIMIT 1) FROM " name " f WHERE f.account IS NOT NULL)"
+
+static MfStatement lost_accounts_statement = {
+	"WITH RECURSIVE " ACCOUNTS_OF("a", "@mf_queue", "true") ", " ACCOUNTS_OF("u", "@mf_inquiry", "q.urgent") ", "
+	ACCOUNTS_OF("p", "@mf_inquiry", "NOT q.urgent")
+	" SELECT string_agg(quote_literal(n.account), ', ' ORDER BY n.account) "
+	"FROM (SELECT account FROM a UNION SELECT account FROM u UNION SELECT account FROM p) n "
+	"WHERE n.account IS NOT NULL AND NOT EXISTS (SELECT FROM pg_foreign_server s "
+	"  JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
+	"  WHERE s.srvname::text = n.account AND w.fdwname = 'myfatoorah')",
+	0, {0}, NULL, InvalidOid
+};
+
+static MfStatement tell_rows_statement = {
+	"UPDATE @mf_invoice i SET last_error = $2 "
+	"FROM (SELECT o.id FROM @mf_queue q JOIN @mf_invoice o ON o.id = q.invoice "
+	"  WHERE q.account = $1 AND q.rank <= clock_timestamp() AND o.status IN ('queued', 'unknown') "
+	"    AND o.last_error IS DISTINCT FROM $2 ORDER BY q.rank, q.invoice LIMIT 200 FOR NO KEY UPDATE OF o SKIP LOCKED) n "
+	"WHERE i.id = n.id",
+	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement other_currency_statement = {
+	"SELECT i.base_currency FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
+	"WHERE q.account = $1 AND i.base_currency <> $2 LIMIT 1",
+	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement move_invoices_statement = {
+	"UPDATE @mf_invoice SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement move_agenda_statement = {
+	"UPDATE @mf_queue SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement move_inquiries_statement = {
+	"UPDATE @mf_inquiry SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+/* what came in under either name is one event */
+static MfStatement move_events_statement = {
+	"UPDATE @mf_event e SET account = $2 WHERE e.account = $1 "
+	"  AND NOT EXISTS (SELECT FROM @mf_event o WHERE o.account = $2 AND o.digest = e.digest)",
+	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+/* what was paused stays so */
+static MfStatement move_pause_statement = {
+	"INSERT INTO @mf_account AS a (account, paused_at, paused_by, reason) "
+	"SELECT $2, o.paused_at, o.paused_by, o.reason FROM @mf_account o WHERE o.account = $1 AND o.paused_at IS NOT NULL "
+	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
+	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL",
+	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static void add_rows(ReturnSetInfo *rsinfo, uint64 count);
+
+PG_FUNCTION_INFO_V1(mf_repair);
+PG_FUNCTION_INFO_V1(mf_move_account);
+
+/* Gives invoices their work back, and takes away work without an invoice; how many of each kind. */
+Datum
+mf_repair(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum		wait = Int32GetDatum(mf_verify_wait());
+	MfSqlScope	scope;
+
+	mf_start_rows(fcinfo);
+	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
+	add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
+	if (mf_poll_limit > 0)
+		add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
+	add_rows(rsinfo, mf_sql_execute(&scope, &gone_statement, NULL, NULL));
+	mf_sql_end(&scope);
+	mf_wake_worker_at_commit();
+	mf_wake_inquiries_at_commit();
+	return (Datum) 0;
+}
+
+/* Passes on the rows (kind, number) of the latest statement. */
+static void
+add_rows(ReturnSetInfo *rsinfo, uint64 count)
+{
+	uint64		i;
+
+	for (i = 0; i < count; i++)
+	{
+		Datum		values[2];
+		bool		nulls[2];
+
+		values[0] = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &nulls[0]);
+		values[1] = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &nulls[1]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+/* All that names an account which is gone names another one from then on; the number of its invoices. */
+Datum
+mf_move_account(PG_FUNCTION_ARGS)
+{
+	char	   *old_name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *new_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	const MfAccount *account = mf_account_get(new_name);
+	MfSqlScope	scope;
+	Datum		values[2];
+	int64		moved;
+
+	if (strcmp(old_name, MF_ALL_ACCOUNTS) == 0 || mf_account_exists(old_name))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("account \"%s\" exists", old_name),
+				 errdetail("Its invoices are at MyFatoorah under its key."),
+				 errhint("Only the invoices of an account whose server was renamed or dropped can be given to another one.")));
+
+	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] = CStringGetTextDatum(account->currency);
+	if (mf_sql_execute(&scope, &other_currency_statement, values, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("account \"%s\" cannot have the invoices of \"%s\"", new_name, old_name),
+				 errdetail("It reckons in %s, and they are in %s.", account->currency,
+						   TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
+				 errhint("Name the account that they were made with, by whatever name its server has now.")));
+	values[1] = PG_GETARG_DATUM(1);
+	moved = (int64) mf_sql_execute(&scope, &move_invoices_statement, values, NULL);
+	(void) mf_sql_execute(&scope, &move_agenda_statement, values, NULL);
+	(void) mf_sql_execute(&scope, &move_inquiries_statement, values, NULL);
+	(void) mf_sql_execute(&scope, &move_events_statement, values, NULL);
+	(void) mf_sql_execute(&scope, &move_pause_statement, values, NULL);
+	mf_sql_end(&scope);
+
+	mf_wake_worker_at_commit();
+	mf_try_now_at_commit();
+	mf_wake_inquiries_at_commit();
+	PG_RETURN_INT64(moved);
+}
+
+/* See repair.h. */
+void
+mf_repair_count(Oid schema, int64 *unfinished, int64 *unasked)
+{
+	Datum		polling = BoolGetDatum(mf_poll_limit > 0);
+	MfSqlScope	scope;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &count_statement, &polling, NULL);
+	*unfinished = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	*unasked = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+	mf_sql_end(&scope);
+}
+
+/* See repair.h. */
+char *
+mf_repair_lost_accounts(Oid schema)
+{
+	MemoryContext context = CurrentMemoryContext;
+	MfSqlScope	scope;
+	char	   *names = NULL;
+	Datum		value;
+	bool		isnull;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &lost_accounts_statement, NULL, NULL);
+	value = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		names = MemoryContextStrdup(context, TextDatumGetCString(value));
+	mf_sql_end(&scope);
+	return names;
+}
+
+/* See repair.h. */
+void
+mf_repair_tell(Oid schema)
+{
+	Datum		polling = BoolGetDatum(mf_poll_limit > 0);
+	MfSqlScope	scope;
+	bool		found;
+	char	   *names;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &exists_statement, &polling, NULL);
+	found = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	mf_sql_end(&scope);
+	if (found)
+		ereport(LOG,
+				(errmsg("there are invoices that nothing will be done for"),
+				 errdetail("They were loaded without the triggers of mf_invoice."),
+				 errhint("SELECT * FROM mf_repair() puts them on the agenda.")));
+	names = mf_repair_lost_accounts(schema);
+	if (names != NULL)
+		ereport(LOG,
+				(errmsg("there are invoices of accounts that do not exist: %s", names),
+				 errhint("If the server was renamed: SELECT mf_move_account('old name', 'new name').")));
+}
+
+/* See repair.h. */
+void
+mf_repair_tell_rows(const char *account, const char *error)
+{
+	MfSqlScope	scope;
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(account);
+	values[1] = CStringGetTextDatum(error);
+	mf_sql_begin(&scope, mf_extension_schema());
+	(void) mf_sql_execute(&scope, &tell_rows_statement, values, NULL);
+	mf_sql_end(&scope);
+}

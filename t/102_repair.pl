@@ -1,0 +1,117 @@
+# What does not fit together is said, and mended by one call: rows that were loaded without the triggers of mf_invoice,
+# and rows whose account has another name now, or none.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $send = { path => '/v2/SendPayment' };
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'\nmyfatoorah.poll_delay = '50ms'\nmyfatoorah.poll_limit = 10000\nmyfatoorah.resend = 'never'");
+my $db = 'postgres';
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+sub check
+{
+	my ($item) = @_;
+
+	return sql("SELECT ok, detail FROM mf_check() WHERE item = '$item'");
+}
+
+sub wait_paid
+{
+	my ($name) = @_;
+	my $invoice = sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
+
+	$sandbox->control('POST', "invoices/$invoice/pay", {});
+	return $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE customer_reference = '$name'", 'paid');
+}
+
+$mf->setup_account($node, $db, $sandbox, options => { timeout => '200ms', connect_timeout => '200ms' });
+my $worker = $mf->wait_worker($node, $db);
+like(check('agenda'), qr/^t\|/, 'all is on the agenda');
+like(check('accounts'), qr/^t\|/, 'and of an account');
+
+#
+# Rows in every state, taken away and loaded again without triggers: one was sent by the time of the load.
+#
+sql(q{CREATE ROLE clerk IN ROLE myfatoorah_operate; SELECT mf_pause('myfatoorah')});
+$mf->insert($node, $db, $_) for 'queued', 'sent elsewhere';
+my $reference = sql(q{SELECT reference FROM mf_invoice WHERE customer_reference = 'sent elsewhere'});
+sql(q{SELECT mf_resume('myfatoorah')});
+$mf->wait_status($node, $db, $_) for 'queued', 'sent elsewhere';
+$sandbox->reset;
+sql(q{SELECT mf_pause('myfatoorah')});
+sql("CREATE TABLE saved AS SELECT * FROM mf_invoice; UPDATE saved SET status = 'queued', attempts = 0, invoice_id = NULL, invoice_url = NULL, sent_at = NULL;
+	INSERT INTO saved SELECT p.* FROM saved s, (VALUES (1, 'sending'), (2, 'unknown'), (3, 'review'), (4, 'cancelled')) v(n, status),
+		jsonb_populate_record(s, jsonb_build_object('id', 100 + n, 'customer_reference', v.status, 'reference', v.status || '.1',
+			'status', v.status, 'attempts', 1, 'created_by_id', 4711)) p
+	WHERE s.customer_reference = 'queued';
+	DELETE FROM mf_invoice; DELETE FROM mf_attempt");
+my ($answer) = $sandbox->request('POST', '/v2/SendPayment',
+	sprintf('{"CustomerName": "x", "InvoiceValue": 1.25, "NotificationOption": "LNK", "CustomerReference": "%s"}', $reference),
+	{ Authorization => 'Bearer ' . $sandbox->key, 'Content-Type' => 'application/json' });
+like($answer->{content}, qr/"IsSuccess":\s*true/, 'another server has sent one of them');
+sql('SET session_replication_role = replica; INSERT INTO mf_invoice OVERRIDING SYSTEM VALUE SELECT * FROM saved');
+is(sql('SELECT count(*) FROM mf_queue'), 0, 'loaded without triggers they are not on the agenda');
+like(check('agenda'), qr/^f\|5 unfinished invoices are not on the agenda, and 0 sent ones/, 'mf_check() says so');
+my $offset = -s $node->logfile;
+sql("SELECT pg_terminate_backend($worker)");
+$worker = $mf->wait_worker($node, $db, not => $worker);
+ok($node->wait_for_log(qr/there are invoices that nothing will be done for/, $offset), 'the worker says so when it starts');
+like(($node->psql($db, 'SET ROLE myfatoorah_read; SELECT mf_repair()'))[2], qr/permission denied/, 'not everybody may mend it');
+is(sql('SET ROLE clerk; SELECT string_agg(kind || \' \' || invoices, \', \') FROM mf_repair()'), 'reconcile 1, review 1, sending 1, verify 2',
+	'mf_repair() puts them on the agenda');
+is(sql('SET ROLE clerk; SELECT count(*) FROM mf_repair()'), 0, 'and finds nothing more to do then');
+is(sql("SELECT count(*) FROM mf_invoice WHERE created_by_id <> created_by::text::regrole AND status <> 'cancelled'"), 0, 'their role is found by its name');
+like(check('agenda'), qr/^t\|/, 'mf_check() is content');
+my $before = $sandbox->count(%$send);
+sql(q{SELECT mf_resume('myfatoorah')});
+$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_invoice WHERE status IN ('sending', 'queued') AND id > 100}, 0);
+is($sandbox->count(%$send), $before, 'nothing is sent before it was looked up');
+is(sql(q{SELECT count(*) FROM mf_queue WHERE kind = 'verify'}), 2, 'for which it waits for as long as the other server may take');
+sql(q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'verify'; SELECT mf_resume('myfatoorah')});
+$mf->wait_status($node, $db, $_) for 'queued', 'sent elsewhere';
+is($sandbox->count(%$send, reference => $reference), 1, 'what was sent elsewhere is found, not sent again');
+wait_paid('sent elsewhere');
+
+# Sent ones are asked about again; entries without an invoice go.
+$mf->insert($node, $db, $_) for 'asked', 'goes';
+$mf->wait_status($node, $db, $_) for 'asked', 'goes';
+sql(q{DELETE FROM mf_inquiry; SET session_replication_role = replica; DELETE FROM mf_invoice WHERE customer_reference = 'goes';
+	INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) VALUES (4711, 'myfatoorah', 'send', 'infinity', 'infinity', 0)});
+like(check('agenda'), qr/^f\|0 unfinished invoices are not on the agenda, and [1-9]\d* sent ones are not asked about/, 'sent ones without a question are noticed');
+like(sql('SELECT string_agg(kind || \' \' || invoices, \', \') FROM mf_repair()'), qr/^inquiry \d+, gone 1$/, 'they are asked about, and what has no invoice goes');
+wait_paid('asked');
+
+#
+# ALTER SERVER ... RENAME, DROP SERVER ... CASCADE
+#
+$mf->insert($node, $db, 'open');
+$mf->wait_status($node, $db, 'open');
+$mf->wait_for($node, $db, q{SELECT base_currency FROM mf_invoice WHERE customer_reference = 'open'}, 'KWD');
+$mf->insert($node, $db, 'later', send_at => q(now() + interval '1 day'));
+sql('ALTER SERVER myfatoorah RENAME TO renamed');
+sql(q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'send'; SELECT mf_resume('renamed')});
+like(sql(q{SELECT ok, detail FROM mf_check('renamed') WHERE item = 'accounts'}), qr/^f\|There are unfinished invoices of accounts that do not exist: 'myfatoorah'\./,
+	'rows of an account without a server are noticed');
+sql(q{SET session_replication_role = replica; UPDATE mf_invoice SET last_error = NULL WHERE customer_reference = 'later'});
+sql("SELECT pg_terminate_backend(pid) FROM mf_worker_status");
+$mf->wait_for($node, $db, q{SELECT last_error FROM mf_invoice WHERE customer_reference = 'later'}, 'account "myfatoorah" does not exist');
+like(($node->psql($db, q{SELECT mf_move_account('renamed', 'renamed')}))[2], qr/account "renamed" exists/, 'an account that exists keeps its invoices');
+like(($node->psql($db, q{SELECT mf_move_account('myfatoorah', 'nowhere')}))[2], qr/account "nowhere" does not exist/, 'one that does not exist gets none');
+sql(q{CREATE SERVER saudi FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'SAU', environment 'live')});
+like(($node->psql($db, q{SELECT mf_move_account('myfatoorah', 'saudi')}))[2], qr/It reckons in SAR, and they are in KWD/, 'nor does one of another currency');
+like(($node->psql($db, q{SET ROLE myfatoorah_submit; SELECT mf_move_account('myfatoorah', 'renamed')}))[2], qr/permission denied/, 'nor may everybody move them');
+is(sql(q{SET ROLE clerk; SELECT mf_move_account('myfatoorah', 'renamed') > 0}), 't', 'mf_move_account() moves them');
+like(sql(q{SELECT ok, detail FROM mf_check('renamed') WHERE item = 'accounts'}), qr/^t\|/, 'then all is well');
+is(sql(q{SELECT count(*) FROM mf_invoice WHERE account <> 'renamed'} ), 0, 'all of them');
+sql(q{UPDATE mf_inquiry SET due = now(); SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'open'});
+wait_paid('open');
+$mf->wait_status($node, $db, 'later');
+
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$node->stop;
+done_testing();
