@@ -29,6 +29,7 @@ use constant LATE_US => 3_000_000;
 my %legal = (
 	'queued>sending' => [qw(sender)],
 	'queued>cancelled' => [qw(person sender)],
+	'queued>rejected' => [qw(sender)],
 	'queued>unknown' => [qw(reconciler)],
 	'queued>review' => [qw(sender)],
 	'sending>queued' => [qw(sender)],
@@ -393,7 +394,7 @@ sub _check_attempts
 			$attempt->{invoice_id} // '(none)', $posts[0]{seq})
 		  if $outcome eq 'accepted' && @posts && ($attempt->{invoice_id} // 0) ne ($posts[0]{invoice_id} // '');
 		$complain->('attempt %d counts as %s, but request %d made invoice %s', $n, $outcome, $posts[0]{seq}, $posts[0]{invoice_id})
-		  if $outcome =~ /^(?:rejected|throttled|account_problem)$/ && @posts && defined $posts[0]{invoice_id};
+		  if $outcome eq 'rejected' && @posts && defined $posts[0]{invoice_id};
 
 		next if $i == $#$attempts;
 		_check_repetition($self, $attempt, $attempts->[ $i + 1 ], $transitions, $complain);
@@ -491,7 +492,7 @@ sub _adopted
 {
 	my ($row, $attempts) = @_;
 
-	return !grep { defined $_->{invoice_id} && $_->{invoice_id} eq $row->{invoice_id} } @$attempts;
+	return !grep { ($_->{outcome} // '') eq 'accepted' && ($_->{invoice_id} // '') eq $row->{invoice_id} } @$attempts;
 }
 
 # figures: counts for people; status_* by status

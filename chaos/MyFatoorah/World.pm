@@ -223,10 +223,26 @@ sub _play
 
 			$n++;
 			next if $step->{name} =~ $without || $self->{server_steps} && !$self->{server_steps}{$n};
+			$self->_in_flight($n);
 			$self->_step($step, $self, $self->{log} //= []);
 		}
 	}
 	$self->{played} = time;
+	return;
+}
+
+# What happens to the server happens while requests are under way: each database has one that is answered late.
+sub _in_flight
+{
+	my ($self, $n) = @_;
+
+	foreach my $db ($self->databases)
+	{
+		my $name = $db->prefix . "s$n";
+
+		$db->fault(path => 'SendPayment', delay_ms => 300, times => 2);
+		$db->insert([ "s$n" ], "INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value) VALUES ('$name', '$name', 1.250)");
+	}
 	return;
 }
 

@@ -153,7 +153,8 @@ sub _settled
 sub _paid
 {
 	my ($self, $db) = @_;
-	my $rows = $db->value(q{SELECT id, invoice_id, payment_status FROM mf_invoice WHERE invoice_id IS NOT NULL});
+	my $gone = $db->state->{role_dropped} ? q{ AND NOT (created_by ~ '_clerk' AND last_error IS NOT NULL)} : '';
+	my $rows = $db->value("SELECT id, invoice_id, payment_status FROM mf_invoice WHERE invoice_id IS NOT NULL$gone");
 	my %remote = map { $_->{id} => $_ } @{ $self->{remote}{ $db->{seed} } };
 	my @wrong;
 
