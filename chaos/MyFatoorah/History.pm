@@ -393,8 +393,10 @@ sub _check_attempts
 		$complain->('attempt %d counts as accepted as invoice %s, which request %d did not make', $n,
 			$attempt->{invoice_id} // '(none)', $posts[0]{seq})
 		  if $outcome eq 'accepted' && @posts && ($attempt->{invoice_id} // 0) ne ($posts[0]{invoice_id} // '');
+		# what was made under an answer that pauses or slows down an account has to be found by a look-up
 		$complain->('attempt %d counts as %s, but request %d made invoice %s', $n, $outcome, $posts[0]{seq}, $posts[0]{invoice_id})
-		  if $outcome eq 'rejected' && @posts && defined $posts[0]{invoice_id};
+		  if $outcome =~ /^(?:rejected|throttled|account_problem)$/ && @posts && defined $posts[0]{invoice_id}
+		  && !($outcome ne 'rejected' && ($row->{invoice_id} // '') eq $posts[0]{invoice_id});
 
 		next if $i == $#$attempts;
 		_check_repetition($self, $attempt, $attempts->[ $i + 1 ], $transitions, $complain);
