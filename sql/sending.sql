@@ -60,7 +60,7 @@ SELECT a.outcome, a.http_status, a.error, h.from_status, h.to_status, h.reason F
 WHERE i.customer_name = '[fault:bad]';
 SELECT count(*) AS on_agenda FROM mf_queue q JOIN pg_temp.mine i ON i.id = q.invoice;
 
--- Order: due date and priority, ten minutes a step; what is not due waits however urgent it is
+-- Order: due date and priority, ten minutes a step; a date in the past is no merit; what is not due waits however urgent it is
 CREATE SERVER slow FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', max_in_flight '1');
 DO $$
 BEGIN
@@ -70,9 +70,9 @@ END
 $$;
 SELECT mf_pause('slow');
 INSERT INTO mf_invoice (account, customer_name, invoice_value, send_at, priority) VALUES
-	('slow', '5 now', 1, now(), 0), ('slow', '1 urgent', 1, now(), 100), ('slow', '4 a bit urgent', 1, now(), 1), ('slow', '3 late', 1, now() - interval '15 min', 0),
-	('slow', '2 late and urgent', 1, now() - interval '15 min', 1), ('slow', '6 just due', 1, now() + interval '10 ms', 0), ('slow', 'tomorrow', 1, now() + interval '1 day', 100),
-	('slow', '0 last year', 1, now() - interval '1 year', 0);
+	('slow', '4 now', 1, now(), 0), ('slow', '1 urgent', 1, now(), 100), ('slow', '2 a bit urgent', 1, now(), 1), ('slow', '5 late', 1, now() - interval '15 min', 0),
+	('slow', '3 late and a bit urgent', 1, now() - interval '15 min', 1), ('slow', '7 just due', 1, now() + interval '10 ms', 0), ('slow', 'tomorrow', 1, now() + interval '1 day', 100),
+	('slow', '6 last year', 1, now() - interval '1 year', 0);
 SELECT mf_resume('slow');
 CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM pg_temp.mine WHERE account = 'slow' AND status <> 'sent' AND customer_name <> 'tomorrow')$$);
 SELECT name FROM pg_temp.request JOIN pg_temp.mine USING (id) WHERE account = 'slow' ORDER BY seq;

@@ -472,7 +472,8 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 		mf_queue_reschedule(schema, DatumGetInt64(after.values[MF_IC_ID]),
 							TextDatumGetCString(after.values[MF_IC_ACCOUNT]),
 							DatumGetTimestampTz(after.values[MF_IC_SEND_AT]),
-							DatumGetInt16(after.values[MF_IC_PRIORITY]));
+							DatumGetInt16(after.values[MF_IC_PRIORITY]),
+							DatumGetTimestampTz(after.values[MF_IC_CREATED_AT]));
 	}
 
 	mf_wake_worker_at_commit();

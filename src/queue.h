@@ -144,9 +144,9 @@ typedef struct MfLockedInvoice
  */
 extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send);
 
-/* Follows a change of a queued invoice's own columns. */
+/* Follows a change of a queued invoice's own columns; created_at is for its rank. */
 extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account,
-								TimestampTz send_at, int priority);
+								TimestampTz send_at, int priority, TimestampTz created_at);
 
 /* Takes a deleted invoice off the agenda. */
 extern void mf_queue_forget(Oid schema, int64 invoice);

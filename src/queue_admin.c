@@ -26,7 +26,7 @@ static MfStatement insert_statement = {
 	"SELECT n.id, n.account, "
 	"  CASE n.status WHEN 'queued' THEN CASE WHEN n.created_at = transaction_timestamp() THEN 'send' ELSE 'verify' END WHEN 'sending' THEN 'sending' "
 	"  WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, "
-	"  d.due, " MF_RANK("d.due", "n.priority") ", n.priority "
+	"  d.due, " MF_RANK("greatest(d.due, n.created_at)", "n.priority") ", n.priority "
 	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status = 'queued' AND n.created_at <> transaction_timestamp() "
 	"    THEN " MF_VERIFY_DUE("n.send_at", "$1") " WHEN n.status IN ('queued', 'sending', 'unknown') "
 	"    THEN n.send_at ELSE 'infinity' END AS due) d "
@@ -40,10 +40,10 @@ static MfStatement to_send_statement = {
 };
 
 static MfStatement reschedule_statement = {
-	"UPDATE @mf_queue q SET account = $2, due = d.due, rank = " MF_RANK("d.due", "$4") ", priority = $4 "
+	"UPDATE @mf_queue q SET account = $2, due = d.due, rank = " MF_RANK("greatest(d.due, $6)", "$4") ", priority = $4 "
 	"FROM (VALUES ('send', $3), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
 	"WHERE q.invoice = $1 AND q.kind = d.kind",
-	5, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID}, NULL, InvalidOid
+	6, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
 static MfStatement size_statement = {
@@ -65,7 +65,7 @@ static MfStatement visible_statement = {
 
 static MfStatement put_back_statement = {
 	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
-	"SELECT id, account, 'send', $2, " MF_RANK("$2", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
+	"SELECT id, account, 'send', $2, " MF_RANK("greatest($2, created_at)", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
 	"ON CONFLICT (invoice) DO NOTHING",
 	2, {INT8OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
@@ -179,16 +179,18 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
 
 /* See queue.h. */
 void
-mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, int priority)
+mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, int priority,
+					TimestampTz created_at)
 {
 	MfSqlScope	scope;
-	Datum		values[5];
+	Datum		values[6];
 
 	values[0] = Int64GetDatum(invoice);
 	values[1] = CStringGetTextDatum(account);
 	values[2] = TimestampTzGetDatum(send_at);
 	values[3] = Int16GetDatum((int16) priority);
 	values[4] = Int32GetDatum(mf_verify_wait());
+	values[5] = TimestampTzGetDatum(created_at);
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &reschedule_statement, values, NULL);

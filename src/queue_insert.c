@@ -85,6 +85,7 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	bool		isnull[MF_QC_END - 1] = {false};
 	MfJobKind	kind;
 	TimestampTz due;
+	TimestampTz created_at;
 	int			priority;
 	int			status;
 
@@ -126,7 +127,8 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	}
 	values[MF_QC_KIND - 1] = agenda->kinds[kind];
 	values[MF_QC_DUE - 1] = TimestampTzGetDatum(due);
-	values[MF_QC_RANK - 1] = TimestampTzGetDatum(rank_of(due, priority));
+	created_at = DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]);
+	values[MF_QC_RANK - 1] = TimestampTzGetDatum(rank_of(Max(due, created_at), priority));
 	values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
 	values[MF_QC_STEP - 1] = Int16GetDatum(0);
 	mf_table_add(agenda->table, values, isnull, NULL);
@@ -143,7 +145,7 @@ write_waiting(Agenda *agenda)
 	MemoryContextReset(agenda->context);
 }
 
-/* MF_RANK() in C: ten minutes earlier per step of priority. */
+/* MF_RANK() in C: ten minutes earlier than "due" per step of priority. */
 static TimestampTz
 rank_of(TimestampTz due, int priority)
 {

@@ -108,7 +108,10 @@ sent_in_time('while down', 'due while the server was down');
 my $before = $sandbox->count(%$send);
 $node->safe_psql('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker = off');
 $mf->wait_no_worker($node, 'postgres');
-$mf->insert_many($node, 'postgres', 'backlog', 300, send_at => "now() - n * interval '1 s'");
+$mf->insert_many($node, 'postgres', 'soon', 20, send_at => "clock_timestamp() + interval '3 s' - n * interval '20 ms'");
+$mf->insert_many($node, 'postgres', 'backlog', 280, send_at => "'2000-01-01'::timestamptz - n * interval '1 d'");
+$mf->insert_many($node, 'postgres', 'moved', 3, send_at => "'2100-01-01'");
+$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = '1999-01-01' WHERE customer_reference LIKE 'moved-%'");
 $mf->insert($node, 'postgres', 'first', priority => 1);
 $mf->insert($node, 'other', 'marker 1');
 $mf->wait_status($node, 'other', 'marker 1');
@@ -116,18 +119,19 @@ $node->restart;
 $mf->insert($node, 'other', 'marker 2');
 $mf->wait_status($node, 'other', 'marker 2');
 is($sandbox->count(%$send), $before + 2, 'nothing is sent while the worker is off');
+wait_until_due('soon-1');
 is($mf->worker_pid($node, 'postgres'), '', 'and no worker is running');
-is($node->safe_psql('postgres', "SELECT kind, invoices, due_invoices FROM mf_backlog"), 'send|303|301',
+is($node->safe_psql('postgres', "SELECT kind, invoices, due_invoices FROM mf_backlog"), 'send|306|304',
 	'mf_backlog shows what waits');
 
-# One request at a time shows the order in which they leave: the earliest send_at first, a step of priority is worth ten
-# minutes.
+# One request at a time shows the order in which they leave: the earliest send_at first, but none gets ahead of others by
+# a send_at before its insertion; a step of priority is worth ten minutes.
 $node->safe_psql('postgres', 'ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight $$1$$)');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET myfatoorah.worker');
-ok($sandbox->wait_count($send, $before + 2 + 301), 'switched on again, it sends the backlog');
+ok($sandbox->wait_count($send, $before + 2 + 304), 'switched on again, it sends the backlog');
 my @names = $sandbox->names;
 @names = @names[ $before + 2 .. $#names ];
-is_deeply(\@names, [ 'first', map { "backlog-$_" } reverse 1 .. 300 ], 'in the order of priority and send_at');
+is_deeply(\@names, [ 'first', (map { "backlog-$_" } 1 .. 280), (map { "moved-$_" } 1 .. 3), map { "soon-$_" } reverse 1 .. 20 ], 'in the order of priority and send_at');
 
 # Off and on by postgresql.conf and reload
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_queue WHERE kind = 'sending'", 0);
