@@ -89,6 +89,8 @@ mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 			*again = next;
 		slots = Min(slots, (int) circuit->tokens);
 	}
+	else
+		circuit->tokens_at = 0;	/* what is sent without a limit is no debt under the next one */
 	return slots;
 }
 
@@ -249,14 +251,15 @@ mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, in
 						(errmsg("account \"%s\" is sending again", circuit->account)));
 			circuit->failures = 0;
 			circuit->reported = false;
-			circuit->retry_at = 0;
+			circuit->retry_at = circuit->told_until;
 			circuit->window = Min(circuit->window * 2, circuit->limit);
 			learn(circuit, (double) (now - airborne->since));
 			break;
 		case MF_THROTTLED:
 			back_off(circuit, now);
-			if (retry_after >= 0)
-				circuit->retry_at = now + (TimestampTz) retry_after * USECS_PER_SEC;
+			/* "now" or a time past does not make it sooner */
+			circuit->told_until = Max(circuit->told_until, now + (TimestampTz) retry_after * USECS_PER_SEC);
+			circuit->retry_at = Max(circuit->retry_at, circuit->told_until);
 			break;
 		case MF_UNKNOWN:
 			if (circuit->failures + 1 < MF_UNKNOWN_LIMIT)
@@ -284,7 +287,7 @@ mf_circuit_reset(MfCircuit *circuit)
 {
 	circuit->failures = 0;
 	circuit->reported = false;
-	circuit->retry_at = 0;
+	circuit->retry_at = circuit->told_until = 0;
 	circuit->mark = DT_NOBEGIN;
 }
 

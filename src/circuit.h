@@ -41,6 +41,7 @@ typedef struct MfCircuit
 	bool		reported;		/* the outage has had its log line */
 	bool		paused;			/* by mf_account, as the last claim saw it */
 	TimestampTz retry_at;		/* nothing is sent before; 0 = open */
+	TimestampTz told_until;		/* by Retry-After: no earlier than that, whatever else happens */
 	double		tokens;			/* requests that the rate limit allows now */
 	TimestampTz tokens_at;
 	double		poll_tokens;	/* look-ups that polling may make now */

@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -279,22 +277,20 @@ mf_flight_path(const MfFlight *flight)
 void
 mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 {
-	int64		now = (int64) time(NULL);
-
 	flight->http_status = (int) exchange->http_status;
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
-			mf_send_result_read(exchange, flight->sent_reference, now, &flight->sent);
+			mf_send_result_read(exchange, flight->sent_reference, &flight->sent);
 			break;
 		case MF_JOB_REFUNDS:
-			mf_refund_result_read(exchange, now, &flight->refunds);
+			mf_refund_result_read(exchange, &flight->refunds);
 			break;
 		case MF_JOB_WEBHOOK_LOG:
-			mf_webhook_log_result_read(exchange, now, &flight->log);
+			mf_webhook_log_result_read(exchange, &flight->log);
 			break;
 		default:
-			mf_status_result_read(exchange, now, &flight->found);
+			mf_status_result_read(exchange, &flight->found);
 			if (flight->kind == MF_JOB_INQUIRY && flight->found.lookup == MF_FOUND &&
 				!mf_payment_read(&flight->found, &flight->payment))
 				flight->found.lookup = MF_LOOKUP_FAILED;
@@ -311,25 +307,21 @@ mf_flight_fail(MfFlight *flight, bool started, const char *error)
 		case MF_JOB_SEND:
 			flight->sent.outcome = started ? MF_UNKNOWN : MF_NOT_SENT;
 			flight->sent.error = strdup(error);
-			flight->sent.retry_after = -1;
 			break;
 		case MF_JOB_REFUNDS:
 			flight->refunds.lookup = MF_LOOKUP_FAILED;
 			flight->refunds.not_sent = !started;
 			flight->refunds.error = strdup(error);
-			flight->refunds.retry_after = -1;
 			break;
 		case MF_JOB_WEBHOOK_LOG:
 			flight->log.lookup = MF_LOOKUP_FAILED;
 			flight->log.not_sent = !started;
 			flight->log.error = strdup(error);
-			flight->log.retry_after = -1;
 			break;
 		default:
 			flight->found.lookup = MF_LOOKUP_FAILED;
 			flight->found.not_sent = !started;
 			flight->found.error = strdup(error);
-			flight->found.retry_after = -1;
 			break;
 	}
 }
@@ -389,6 +381,13 @@ mf_flight_retry_after(const MfFlight *flight)
 		default:
 			return flight->found.retry_after;
 	}
+}
+
+/* See flight.h. */
+TimestampTz
+mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms)
+{
+	return TimestampTzPlusMilliseconds(now, Max((int64) mf_flight_retry_after(flight) * 1000, delay_ms));
 }
 
 /* See flight.h. */

@@ -146,6 +146,9 @@ extern MfLookup mf_flight_lookup(const MfFlight *flight);
 extern MfOutcome mf_flight_outcome(const MfFlight *flight);
 extern int	mf_flight_retry_after(const MfFlight *flight);
 
+/* When a question that was not answered may be asked again: after our own delay, or later if the remote says so. */
+extern TimestampTz mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms);
+
 /* Its error in the server encoding, palloc'd; NULL if there is none. */
 extern char *mf_flight_error(const MfFlight *flight);
 

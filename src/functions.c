@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -114,7 +112,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	exchange = mf_call(account, GetUserId(), MF_PATH_SEND_PAYMENT, body, body_len);
 	error_context_stack = context.previous;
 
-	mf_send_result_read(exchange, mf_to_utf8(reference), (int64) time(NULL), &owner->result);
+	mf_send_result_read(exchange, mf_to_utf8(reference), &owner->result);
 	owner->callback.func = free_send;
 	owner->callback.arg = &owner->result;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owner->callback);
@@ -202,7 +200,7 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", account),
 					 errdetail_internal("%s", error),
-					 result->retry_after >= 0 ?
+					 result->retry_after > 0 ?
 					 errhint("No invoice was made, as far as can be seen. Call again in %d seconds, once %s finds none.", result->retry_after, look) :
 					 errhint("No invoice was made, as far as can be seen. Call again later, once %s finds none.", look)));
 			break;
@@ -266,7 +264,7 @@ mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, con
 				 errmsg("could not build the request")));
 
 	exchange = mf_call(account, roleid, MF_PATH_GET_PAYMENT_STATUS, body, body_len);
-	mf_status_result_read(exchange, (int64) time(NULL), &owner->result);
+	mf_status_result_read(exchange, &owner->result);
 	owner->callback.func = free_status;
 	owner->callback.arg = &owner->result;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owner->callback);

@@ -27,6 +27,7 @@ typedef struct LogReading
 	int			page;			/* to be asked for; 0 = not begun */
 	bool		under_way;
 	bool		done;
+	int			failures;		/* in a row */
 	TimestampTz since;
 	TimestampTz until;
 	TimestampTz retry_at;
@@ -161,12 +162,13 @@ mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight, Timestamp
 	reading->under_way = false;
 	if (log->lookup == MF_LOOKUP_FAILED || log->lookup == MF_LOOKUP_THROTTLED)
 	{
-		int			retry_after = mf_flight_retry_after(flight);
+		int64		delay = (int64) mf_retry_delay << Min(reading->failures, 20);
 
-		reading->retry_at = TimestampTzPlusMilliseconds(now, retry_after >= 0 ? (int64) retry_after * 1000 :
-														mf_retry_delay);
+		reading->failures++;
+		reading->retry_at = mf_flight_retry_time(flight, now, Min(delay, MF_BACKOFF_CAP_MS));
 		return reading->retry_at;
 	}
+	reading->failures = 0;
 	if (log->lookup != MF_FOUND)
 	{
 		/* a key without that permission; webhooks and polling do without */

@@ -557,11 +557,7 @@ plan(Batch *batch, int number, const int64 *tried, int tried_count)
 static TimestampTz
 retry_time(const Batch *batch, const MfFlight *flight)
 {
-	int			retry_after = mf_flight_retry_after(flight);
-	TimestampTz due = TimestampTzPlusMilliseconds(batch->now, retry_after >= 0 ? (int64) retry_after * 1000 :
-												  mf_retry_delay);
-
-	return Max(due, flight->circuit->retry_at);
+	return Max(mf_flight_retry_time(flight, batch->now, mf_retry_delay), flight->circuit->retry_at);
 }
 
 static TimestampTz

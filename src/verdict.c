@@ -393,9 +393,7 @@ ask_person(MfTransition *transition)
 static void
 ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
-	int			retry_after = mf_flight_retry_after(flight);
-
-	follow_up->due = TimestampTzPlusMilliseconds(now, retry_after >= 0 ? (int64) retry_after * 1000 : mf_reconcile_delay);
+	follow_up->due = mf_flight_retry_time(flight, now, mf_reconcile_delay);
 }
 
 /* See flight.h. */

@@ -28,6 +28,7 @@
 
 /* Answers larger than this are cut off and count as incomplete. */
 #define MF_HTTP_MAX_RESPONSE (4 * 1024 * 1024)
+#define MF_RETRY_AFTER_CAP 3600	/* seconds */
 
 typedef struct MfHttp MfHttp;
 typedef struct MfHttpTarget MfHttpTarget;
@@ -68,8 +69,10 @@ typedef struct MfHttpExchange
 	char	   *response;		/* malloc'd, NUL-terminated, never NULL when
 								 * done */
 	size_t		response_len;	/* without the NUL */
-	char		retry_after[64];	/* the header's value, or "" */
-	char		content_type[128];	/* likewise */
+	char		content_type[128];	/* the header's value, or "" */
+	int			retry_after;	/* seconds that Retry-After asks for, at most
+								 * MF_RETRY_AFTER_CAP; 0 for none, "now" and
+								 * times past */
 	char	   *api_key;		/* as which it was sent, malloc'd; see
 								 * mf_http_hide_key(); may be NULL */
 

@@ -152,7 +152,6 @@ mf_http_keep_header(char *line, size_t size, size_t count, void *arg)
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
 	{
 		/* a new answer begins, perhaps after an interim one */
-		exchange->retry_after[0] = '\0';
 		exchange->content_type[0] = '\0';
 		transfer->headers_ended = false;
 	}
@@ -160,8 +159,7 @@ mf_http_keep_header(char *line, size_t size, size_t count, void *arg)
 		;						/* a trailer behind a chunked body */
 	else if (len <= 2 && (line[0] == '\r' || line[0] == '\n'))
 		transfer->headers_ended = true;
-	else if (!header_value(line, len, "Retry-After:",
-						   exchange->retry_after, sizeof(exchange->retry_after)))
+	else
 		header_value(line, len, "Content-Type:",
 					 exchange->content_type, sizeof(exchange->content_type));
 	return len;

@@ -309,8 +309,7 @@ send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, Told what
 }
 
 void
-mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
-					int64_t now, MfSendResult *result)
+mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSendResult *result)
 {
 	MfEnvelope	envelope;
 	const char *problem;
@@ -319,7 +318,6 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
 
 	memset(result, 0, sizeof(*result));
 	result->outcome = MF_UNKNOWN;
-	result->retry_after = -1;
 
 	if (proves_nothing_left(exchange))
 	{
@@ -328,7 +326,7 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
 		return;
 	}
 	if (is_complete(exchange))
-		result->retry_after = mf_retry_after(exchange->retry_after, now, MF_RETRY_AFTER_CAP);
+		result->retry_after = exchange->retry_after;
 	if (!mf_envelope_read(exchange->response, exchange->response_len, exchange->api_key, &envelope))
 		return;
 	kept = keep_invoice(&envelope, result);
@@ -361,7 +359,6 @@ mf_send_result_free(MfSendResult *result)
 	free(result->error);
 	memset(result, 0, sizeof(*result));
 	result->outcome = MF_UNKNOWN;
-	result->retry_after = -1;
 }
 
 /* ----------
@@ -381,7 +378,7 @@ found(const MfEnvelope *envelope)
 }
 
 MfLookup
-mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope,
+mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
 			   bool *not_sent, char **error, int *retry_after)
 {
 	const char *problem = NULL;
@@ -393,7 +390,7 @@ mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope
 	envelope->is_success = -1;
 	*not_sent = false;
 	*error = NULL;
-	*retry_after = -1;
+	*retry_after = 0;
 
 	if (!is_complete(exchange))
 	{
@@ -401,7 +398,7 @@ mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope
 		*error = describe(exchange);
 		return MF_LOOKUP_FAILED;
 	}
-	*retry_after = mf_retry_after(exchange->retry_after, now, MF_RETRY_AFTER_CAP);
+	*retry_after = exchange->retry_after;
 	class = classify_status(exchange->http_status);
 	if (!mf_envelope_read(exchange->response, exchange->response_len, exchange->api_key, envelope))
 		return class == STATUS_THROTTLED ? MF_LOOKUP_THROTTLED : MF_LOOKUP_FAILED;
@@ -445,13 +442,13 @@ mf_unreadable_error(const MfHttpExchange *exchange, const char *bad)
 }
 
 void
-mf_status_result_read(const MfHttpExchange *exchange, int64_t now, MfStatusResult *result)
+mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result)
 {
 	const char *problem = NULL;
 	const char *bad;
 
 	memset(result, 0, sizeof(*result));
-	result->lookup = mf_lookup_read(exchange, now, &result->envelope,
+	result->lookup = mf_lookup_read(exchange, &result->envelope,
 									&result->not_sent, &result->error, &result->retry_after);
 	if (result->lookup != MF_FOUND)
 		return;
@@ -483,5 +480,4 @@ mf_status_result_free(MfStatusResult *result)
 	memset(result, 0, sizeof(*result));
 	result->lookup = MF_LOOKUP_FAILED;
 	result->envelope.is_success = -1;
-	result->retry_after = -1;
 }

@@ -21,7 +21,6 @@
 #include "api.h"
 #include "http.h"
 
-#define MF_RETRY_AFTER_CAP 3600 /* seconds */
 
 typedef enum MfOutcome
 {
@@ -46,7 +45,7 @@ typedef struct MfSendResult
 	char	   *user_defined_field; /* echo */
 
 	char	   *error;			/* one line, NULL only if accepted */
-	int			retry_after;	/* seconds, -1 if the remote named none */
+	int			retry_after;	/* seconds, 0 if the remote named none */
 } MfSendResult;
 
 typedef enum MfLookup
@@ -78,12 +77,11 @@ extern const char *mf_outcome_name(MfOutcome outcome);
 /*
  * Reads the end of a SendPayment exchange.  "reference" is the
  * CustomerReference that was sent: an answer that echoes another one proves
- * nothing.  "now" is Unix time, for Retry-After dates.  All strings of the
+ * nothing.   All strings of the
  * result are malloc'd; free with mf_send_result_free().  When out of memory
  * strings may be NULL, and the outcome is right or MF_UNKNOWN.
  */
-extern void mf_send_result_read(const MfHttpExchange *exchange, const char *reference,
-								int64_t now, MfSendResult *result);
+extern void mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSendResult *result);
 extern void mf_send_result_free(MfSendResult *result);
 
 /*
@@ -93,8 +91,8 @@ extern void mf_send_result_free(MfSendResult *result);
  * MF_FOUND, and when out of memory.  The envelope is the caller's to free,
  * whatever the verdict.
  */
-extern MfLookup mf_lookup_read(const MfHttpExchange *exchange, int64_t now, MfEnvelope *envelope,
-							   bool *not_sent, char **error, int *retry_after);
+extern MfLookup mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope, bool *not_sent, char **error,
+							   int *retry_after);
 
 /* What a look-up has come to when a reader of api.h says *bad: MF_LOOKUP_FAILED if that is NULL, for want of memory. */
 extern MfLookup mf_unreadable_lookup(const char *bad);
@@ -106,8 +104,7 @@ extern char *mf_answer_error(const MfHttpExchange *exchange, const char *text);
 extern char *mf_unreadable_error(const MfHttpExchange *exchange, const char *bad);
 
 /* Reads the end of a GetPaymentStatus exchange, as mf_send_result_read() does. */
-extern void mf_status_result_read(const MfHttpExchange *exchange, int64_t now,
-								  MfStatusResult *result);
+extern void mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result);
 extern void mf_status_result_free(MfStatusResult *result);
 
 #endif							/* MF_OUTCOME_H */

@@ -113,13 +113,13 @@ read_refunds(const cJSON *data, MfRefundResult *result, const char **bad)
 }
 
 void
-mf_refund_result_read(const MfHttpExchange *exchange, int64_t now, MfRefundResult *result)
+mf_refund_result_read(const MfHttpExchange *exchange, MfRefundResult *result)
 {
 	MfEnvelope	envelope;
 	const char *bad;
 
 	memset(result, 0, sizeof(*result));
-	result->lookup = mf_lookup_read(exchange, now, &envelope,
+	result->lookup = mf_lookup_read(exchange, &envelope,
 									&result->not_sent, &result->error, &result->retry_after);
 	if (result->lookup == MF_FOUND && !read_refunds(envelope.data, result, &bad))
 	{
@@ -158,5 +158,4 @@ mf_refund_result_free(MfRefundResult *result)
 	free(result->error);
 	memset(result, 0, sizeof(*result));
 	result->lookup = MF_LOOKUP_FAILED;
-	result->retry_after = -1;
 }

@@ -32,7 +32,7 @@ typedef struct MfRefundResult
 	MfRefund   *refunds;		/* NULL if there are none */
 	int			count;
 	char	   *error;			/* one line, NULL only if found */
-	int			retry_after;	/* seconds, -1 if the remote named none */
+	int			retry_after;	/* seconds, 0 if the remote named none */
 } MfRefundResult;
 
 /* key_type: InvoiceId, RefundReference or RefundId */
@@ -48,7 +48,7 @@ extern char *mf_refund_status_body(const char *key, const char *key_type, size_t
  * does not exist, no source tells.  Who knows that the invoice exists may take
  * it as none.
  */
-extern void mf_refund_result_read(const MfHttpExchange *exchange, int64_t now, MfRefundResult *result);
+extern void mf_refund_result_read(const MfHttpExchange *exchange, MfRefundResult *result);
 extern void mf_refund_result_free(MfRefundResult *result);
 
 #endif							/* MF_REFUND_H */

@@ -65,13 +65,6 @@ extern bool mf_timestamp_plain(const char *in, char *out, size_t size);
 extern bool mf_expiry_plain(const char *date, const char *time, char *out, size_t size);
 
 /*
- * Seconds to wait by a Retry-After header: delta seconds or an HTTP date
- * (all three forms of RFC 9110), counted from "now" (Unix time).  -1 if it is
- * neither; never more than "cap".
- */
-extern int	mf_retry_after(const char *header, int64_t now, int cap);
-
-/*
  * The length of the character that "len" bytes of UTF-8 begin with, its code
  * point in *code; 0 if they begin with none.
  */

@@ -32,10 +32,6 @@ static const char *const month_names[12] = {
 	"August", "September", "October", "November", "December"
 };
 
-static const char *const day_names[7] = {
-	"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"
-};
-
 static bool read_digits(const char **p, int count, int *value);
 static bool skip_char(const char **p, char c);
 static int	days_in_month(int year, int month);
@@ -44,10 +40,6 @@ static bool read_iso_date(const char **p, Moment *moment);
 static bool read_word_date(const char **p, Moment *moment);
 static bool read_clock(const char **p, Moment *moment);
 static bool write_moment(const Moment *moment, const char *zone, char *out, size_t size);
-static bool read_month_abbreviation(const char **p, int *month);
-static bool read_http_clock(const char **p, Moment *moment);
-static bool read_http_date(const char *text, int64_t now, int64_t *when);
-static int64_t unix_time(const Moment *moment);
 
 /* Reads exactly "count" digits, at most nine, and moves past them. */
 static bool
@@ -206,164 +198,4 @@ mf_expiry_plain(const char *date, const char *time, char *out, size_t size)
 			return false;
 	}
 	return write_moment(&moment, "", out, size);
-}
-
-/* "Nov" */
-static bool
-read_month_abbreviation(const char **p, int *month)
-{
-	int			i;
-	int			k;
-
-	for (i = 0; i < 12; i++)
-	{
-		for (k = 0; k < 3; k++)
-		{
-			if (mf_lower((*p)[k]) != mf_lower(month_names[i][k]))
-				break;
-		}
-		if (k == 3)
-		{
-			*month = i + 1;
-			*p += 3;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* "08:49:37", a leap second included */
-static bool
-read_http_clock(const char **p, Moment *moment)
-{
-	return read_digits(p, 2, &moment->hour) && skip_char(p, ':') &&
-		read_digits(p, 2, &moment->minute) && skip_char(p, ':') &&
-		read_digits(p, 2, &moment->second) &&
-		moment->hour <= 23 && moment->minute <= 59 && moment->second <= 60;
-}
-
-/* Days since 1970-01-01 by counting in years that begin in March, as seconds */
-static int64_t
-unix_time(const Moment *moment)
-{
-	int64_t		year = moment->year - (moment->month <= 2);
-	int64_t		era = year / 400;
-	int64_t		year_of_era = year - era * 400;
-	int64_t		day_of_year = (153 * (moment->month + (moment->month > 2 ? -3 : 9)) + 2) / 5 + moment->day - 1;
-	int64_t		day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-	int64_t		days = era * 146097 + day_of_era - 719468;
-
-	return ((days * 24 + moment->hour) * 60 + moment->minute) * 60 + moment->second;
-}
-
-/*
- * The three forms of RFC 9110, section 5.6.7.  The name of the day is checked
- * for being one, not for being the right one.
- */
-static bool
-read_http_date(const char *text, int64_t now, int64_t *when)
-{
-	Moment		moment = {0};
-	const char *p = text;
-	size_t		len = 0;
-	int			i;
-
-	for (i = 0; i < 7 && len == 0; i++)
-		len = mf_word_length(p, day_names[i]);
-	if (len > 0)
-	{
-		/* "Sunday, 06-Nov-94 08:49:37 GMT" */
-		p += len;
-		if (!skip_char(&p, ',') || !skip_char(&p, ' ') ||
-			!read_digits(&p, 2, &moment.day) || !skip_char(&p, '-') ||
-			!read_month_abbreviation(&p, &moment.month) || !skip_char(&p, '-') ||
-			!read_digits(&p, 2, &moment.year) || !skip_char(&p, ' ') ||
-			!read_http_clock(&p, &moment) || mf_word_length(p, " GMT") == 0 || p[4] != '\0')
-			return false;
-
-		/* the year with these digits that is at most 50 years ahead */
-		moment.year += (int) (1970 + now / 31556952) / 100 * 100 + 100;
-		for (i = 0; i < 2; i++)
-		{
-			if (unix_time(&moment) > now + INT64_C(50) * 31556952)
-				moment.year -= 100;
-		}
-	}
-	else
-	{
-		for (i = 0; i < 7 && len == 0; i++)
-		{
-			if (mf_lower(p[0]) == mf_lower(day_names[i][0]) && mf_lower(p[1]) == mf_lower(day_names[i][1]) &&
-				mf_lower(p[2]) == mf_lower(day_names[i][2]))
-				len = 3;
-		}
-		if (len == 0)
-			return false;
-		p += len;
-		if (skip_char(&p, ','))
-		{
-			/* "Sun, 06 Nov 1994 08:49:37 GMT" */
-			if (!skip_char(&p, ' ') || !read_digits(&p, 2, &moment.day) ||
-				!skip_char(&p, ' ') || !read_month_abbreviation(&p, &moment.month) ||
-				!skip_char(&p, ' ') || !read_digits(&p, 4, &moment.year) ||
-				!skip_char(&p, ' ') || !read_http_clock(&p, &moment) ||
-				mf_word_length(p, " GMT") == 0 || p[4] != '\0')
-				return false;
-		}
-		else
-		{
-			/* "Sun Nov  6 08:49:37 1994" */
-			if (!skip_char(&p, ' ') || !read_month_abbreviation(&p, &moment.month) ||
-				!skip_char(&p, ' '))
-				return false;
-			if (!read_digits(&p, skip_char(&p, ' ') ? 1 : 2, &moment.day) ||
-				!skip_char(&p, ' ') || !read_http_clock(&p, &moment) ||
-				!skip_char(&p, ' ') || !read_digits(&p, 4, &moment.year) || *p != '\0')
-				return false;
-		}
-	}
-	if (!date_exists(&moment))
-		return false;
-	*when = unix_time(&moment);
-	return true;
-}
-
-int
-mf_retry_after(const char *header, int64_t now, int cap)
-{
-	char		value[64];
-	const char *p = header;
-	size_t		len;
-	int64_t		seconds = 0;
-
-	while (*p == ' ' || *p == '\t')
-		p++;
-	len = strlen(p);
-	while (len > 0 && (p[len - 1] == ' ' || p[len - 1] == '\t'))
-		len--;
-	if (len == 0 || len >= sizeof(value))
-		return -1;
-	memcpy(value, p, len);
-	value[len] = '\0';
-
-	if (mf_is_digit(value[0]))
-	{
-		for (p = value; mf_is_digit(*p); p++)
-		{
-			/* stop counting early: it is capped anyway */
-			if (seconds <= cap)
-				seconds = seconds * 10 + (*p - '0');
-		}
-		if (*p != '\0')
-			return -1;
-	}
-	else
-	{
-		if (!read_http_date(value, now, &seconds))
-			return -1;
-		seconds -= now;
-	}
-	if (seconds < 0)
-		return 0;
-	return seconds > cap ? cap : (int) seconds;
 }

@@ -146,13 +146,13 @@ read_items(const cJSON *data, MfWebhookLogResult *result, const char **bad)
 }
 
 void
-mf_webhook_log_result_read(const MfHttpExchange *exchange, int64_t now, MfWebhookLogResult *result)
+mf_webhook_log_result_read(const MfHttpExchange *exchange, MfWebhookLogResult *result)
 {
 	MfEnvelope	envelope;
 	const char *bad;
 
 	memset(result, 0, sizeof(*result));
-	result->lookup = mf_lookup_read(exchange, now, &envelope,
+	result->lookup = mf_lookup_read(exchange, &envelope,
 									&result->not_sent, &result->error, &result->retry_after);
 	if (result->lookup == MF_NOT_FOUND)
 	{
@@ -196,5 +196,4 @@ mf_webhook_log_result_free(MfWebhookLogResult *result)
 	free(result->error);
 	memset(result, 0, sizeof(*result));
 	result->lookup = MF_LOOKUP_FAILED;
-	result->retry_after = -1;
 }

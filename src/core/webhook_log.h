@@ -39,7 +39,7 @@ typedef struct MfWebhookLogResult
 								 * and has no items */
 	int			pages;			/* 0 if nothing was found at all */
 	char	   *error;			/* one line, NULL only if found */
-	int			retry_after;	/* seconds, -1 if the remote named none */
+	int			retry_after;	/* seconds, 0 if the remote named none */
 } MfWebhookLogResult;
 
 /*
@@ -56,7 +56,7 @@ extern char *mf_webhook_log_body(const char *start, const char *end, const char 
  * without readable page numbers, make the whole answer unreadable
  * (MF_LOOKUP_FAILED): to go on without them would be to lose events unseen.
  */
-extern void mf_webhook_log_result_read(const MfHttpExchange *exchange, int64_t now, MfWebhookLogResult *result);
+extern void mf_webhook_log_result_read(const MfHttpExchange *exchange, MfWebhookLogResult *result);
 extern void mf_webhook_log_result_free(MfWebhookLogResult *result);
 
 #endif							/* MF_WEBHOOK_LOG_H */

@@ -158,7 +158,7 @@ outcome_of(const MfHttpExchange *exchange)
 	MfOutcome	outcome;
 
 	check_no_key(exchange);
-	mf_send_result_read(exchange, REFERENCE, 0, &result);
+	mf_send_result_read(exchange, REFERENCE, &result);
 	outcome = result.outcome;
 	if (outcome == MF_ACCEPTED)
 	{

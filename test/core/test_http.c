@@ -51,6 +51,17 @@ serve_raw_and_keep(Connection *connection)
 		connection_send(connection, answer, strlen(answer));
 }
 
+/* As serve_raw, and what comes next is accepted */
+static void
+serve_raw_then_accepted(Connection *connection)
+{
+	const char *answer = connection->server->arg;
+
+	if (connection_read_request(connection))
+		connection_send(connection, answer, strlen(answer));
+	serve_accepted(connection);
+}
+
 static void
 serve_nothing(Connection *connection)
 {
@@ -107,7 +118,7 @@ test_exchange(void **state)
 	assert_string_equal(exchange->response, ACCEPTED);
 	assert_int_equal(exchange->response_len, strlen(ACCEPTED));
 	assert_string_equal(exchange->content_type, "application/json");
-	assert_string_equal(exchange->retry_after, "");
+	assert_int_equal(exchange->retry_after, 0);
 	assert_true(exchange->connect_us > 0);
 	assert_true(exchange->total_us >= exchange->connect_us);
 	assert_int_equal(exchange->tls_us, 0);
@@ -240,7 +251,7 @@ test_two_keys(void **state)
 
 		/* said back by the server: read as it came, shown without it */
 		assert_string_equal(exchange->response, i % 2 == 0 ? "Bearer first" : "Bearer second");
-		mf_send_result_read(exchange, REFERENCE, 0, &result);
+		mf_send_result_read(exchange, REFERENCE, &result);
 		assert_non_null(strstr(result.error, i % 2 == 0 ? ": Bearer *****" : ": Bearer ******"));
 		assert_null(strstr(result.error, i % 2 == 0 ? "first" : "second"));
 		mf_send_result_free(&result);
@@ -277,7 +288,7 @@ test_short_key(void **state)
 		{
 			MfSendResult result;
 
-			mf_send_result_read(exchange, REFERENCE, 0, &result);
+			mf_send_result_read(exchange, REFERENCE, &result);
 			assert_int_equal(result.outcome, MF_ACCEPTED);
 			assert_string_equal(result.customer_reference, REFERENCE);
 			mf_send_result_free(&result);
@@ -309,7 +320,7 @@ test_chunked(void **state)
 		assert_string_equal(exchange->response, ACCEPTED);
 		assert_string_equal(exchange->content_type, "application/json; charset=utf-8");
 		/* a trailer is no header */
-		assert_string_equal(exchange->retry_after, "");
+		assert_int_equal(exchange->retry_after, 0);
 		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
 		mf_http_exchange_free(exchange);
 	}
@@ -317,6 +328,65 @@ test_chunked(void **state)
 	mf_http_destroy(http);
 	server_stop(server);
 	free(answer);
+}
+
+/* Both forms of Retry-After, and that an answer without one has none, whatever the connection said before */
+static void
+test_retry_after(void **state)
+{
+	static const struct
+	{
+		const char *header;		/* %s stands for a date */
+		int			ahead;		/* of that date, in seconds */
+		int			least;
+		int			most;
+	}			cases[] = {
+		{"Retry-After: 17\r\n", 0, 17, 17}, {"", 0, 0, 0}, {"Retry-After: 0\r\n", 0, 0, 0},
+		{"Retry-After: %s\r\n", 100, 90, 100}, {"Retry-After: %s\r\n", -100, 0, 0}, {"Retry-After: -5\r\n", 0, 0, 0},
+		{"Retry-After: 999999\r\n", 0, MF_RETRY_AFTER_CAP, MF_RETRY_AFTER_CAP},
+		{"Retry-After: 99999999999999999999999\r\n", 0, 0, MF_RETRY_AFTER_CAP},
+		{"Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n", 0, MF_RETRY_AFTER_CAP, MF_RETRY_AFTER_CAP},
+		{"Retry-After: Thu, 01 Jan 1970 00:00:00 GMT\r\n", 0, 0, 0}, {"Retry-After: later\r\n", 0, 0, 0},
+		{"Retry-After:\r\n", 0, 0, 0},
+	};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		time_t		then = time(NULL) + cases[i].ahead;
+		char		date[64];
+		char	   *header = malloc(strlen(cases[i].header) + sizeof(date));
+		const char *hole = strstr(cases[i].header, "%s");
+		char	   *answer;
+		Server	   *server;
+		MfHttp	   *http;
+		MfHttpTarget *target;
+		MfHttpExchange *exchange;
+		struct tm	tm;
+
+		strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&then, &tm));
+		strcpy(header, cases[i].header);
+		if (hole != NULL)
+			sprintf(header + (hole - cases[i].header), "%s%s", date, hole + 2);
+		answer = text("HTTP/1.1 429 Slow down\r\n%sContent-Length: 0\r\n\r\n", header);
+		server = server_start(serve_raw_then_accepted, answer);
+		http = http_create();
+		target = target_create(http, server_url(server), 0, 0);
+		exchange = exchange_one(http, target, BODY);
+		if (exchange->retry_after < cases[i].least || exchange->retry_after > cases[i].most)
+			fail_msg("\"%s\" gave %d", header, exchange->retry_after);
+		mf_http_exchange_free(exchange);
+		exchange = exchange_one(http, target, BODY);
+		assert_int_equal(exchange->http_status, 200);
+		assert_int_equal(exchange->retry_after, 0);
+		mf_http_exchange_free(exchange);
+		assert_int_equal(server_connections(server), 1);
+		mf_http_destroy(http);
+		server_stop(server);
+		free(answer);
+		free(header);
+	}
 }
 
 static void
@@ -331,7 +401,7 @@ test_interim_answer(void **state)
 
 	(void) state;
 	assert_int_equal(exchange->http_status, 429);
-	assert_string_equal(exchange->retry_after, "17");
+	assert_int_equal(exchange->retry_after, 17);
 	assert_string_equal(exchange->content_type, "");
 	assert_int_equal(outcome_of(exchange), MF_THROTTLED);
 	mf_http_exchange_free(exchange);
@@ -952,6 +1022,7 @@ main(void)
 		cmocka_unit_test(test_short_key),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_chunked),
+		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_interim_answer),
 		cmocka_unit_test(test_large_bodies),
 		cmocka_unit_test(test_oversized_answer),

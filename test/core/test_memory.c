@@ -253,7 +253,7 @@ read_send(void *arg)
 	MfSendResult result;
 	bool		complete;
 
-	mf_send_result_read(&verdict->exchange, REFERENCE, 0, &result);
+	mf_send_result_read(&verdict->exchange, REFERENCE, &result);
 	/* never another certainty than the right one */
 	assert_true(result.outcome == verdict->outcome || result.outcome == MF_UNKNOWN);
 	assert_true(result.outcome != MF_ACCEPTED || result.invoice_id != NULL);
@@ -274,7 +274,7 @@ read_status(void *arg)
 	MfStatusResult result;
 	bool		complete;
 
-	mf_status_result_read(&verdict->exchange, 0, &result);
+	mf_status_result_read(&verdict->exchange, &result);
 	assert_true(result.lookup == verdict->lookup || result.lookup == MF_LOOKUP_FAILED);
 	complete = (result.lookup == verdict->lookup && (result.lookup == MF_FOUND || result.error != NULL));
 	mf_status_result_free(&result);
@@ -362,7 +362,7 @@ read_log(void *arg)
 	size_t		len;
 	char	   *body;
 
-	mf_webhook_log_result_read(arg, 0, &result);
+	mf_webhook_log_result_read(arg, &result);
 	found = (result.lookup == MF_FOUND);
 	if (!found)
 		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
@@ -383,7 +383,7 @@ read_refunds(void *arg)
 	size_t		len;
 	char	   *body;
 
-	mf_refund_result_read(arg, 0, &result);
+	mf_refund_result_read(arg, &result);
 	found = (result.lookup == MF_FOUND);
 	if (!found)
 		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);

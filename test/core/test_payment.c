@@ -60,7 +60,7 @@ read_answer(const char *word, const char *tries, MfPayment *payment)
 	exchange.response = text("{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"InvoiceStatus\":\"%s\",\"InvoiceValue\":1%s%s}}",
 							 word, tries ? ",\"InvoiceTransactions\":" : "", tries ? tries : "");
 	exchange.response_len = strlen(exchange.response);
-	mf_status_result_read(&exchange, 784111717, &answer);
+	mf_status_result_read(&exchange, &answer);
 	assert_int_equal(answer.lookup, MF_FOUND);
 	assert_true(mf_payment_read(&answer, payment));
 	mf_status_result_free(&answer);

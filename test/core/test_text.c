@@ -244,53 +244,6 @@ test_expiry(void **state)
 }
 
 static void
-test_retry_after(void **state)
-{
-	/* 1994-11-06 08:49:37 UTC, the date of RFC 9110's examples */
-	const int64_t then = INT64_C(784111777);
-	static const struct
-	{
-		const char *header;
-		int			wait;		/* a minute before that */
-	}			cases[] = {
-		{"0", 0}, {"1", 1}, {"120", 120}, {" 120\t", 120}, {"3600", 3600}, {"3601", 3600},
-		{"99999999999999999999999999999999", 3600}, {"007", 7},
-		{"Sun, 06 Nov 1994 08:49:37 GMT", 60}, {"Sunday, 06-Nov-94 08:49:37 GMT", 60},
-		{"Sun Nov  6 08:49:37 1994", 60}, {"sun, 06 nov 1994 08:49:37 gmt", 60},
-		{"Sun Nov 06 08:49:37 1994", 60}, {"Mon Nov 16 08:49:37 1994", 3600},
-		{"Sun, 06 Nov 1994 08:48:37 GMT", 0}, {"Sun, 06 Nov 1994 08:00:00 GMT", 0},
-		{"Thu, 01 Jan 1970 00:00:00 GMT", 0}, {"Fri, 31 Dec 9999 23:59:59 GMT", 3600},
-		{"Sat, 31 Dec 1994 23:59:60 GMT", 3600},
-		{"Sunday, 06-Nov-43 08:49:37 GMT", 3600}, {"Sunday, 06-Nov-45 08:49:37 GMT", 0},
-		{"", -1}, {"-1", -1}, {"+1", -1}, {"1.5", -1}, {"1 2", -1}, {"1s", -1}, {"soon", -1}, {" ", -1},
-		{"Sun, 06 Nov 1994 08:49:37", -1}, {"Sun, 06 Nov 1994 08:49:37 UTC", -1},
-		{"Sun, 31 Feb 1994 08:49:37 GMT", -1}, {"Sun, 29 Feb 1995 08:49:37 GMT", -1},
-		{"Sun, 06 Foo 1994 08:49:37 GMT", -1}, {"Xyz, 06 Nov 1994 08:49:37 GMT", -1},
-		{"Sun, 06 Nov 1994 25:49:37 GMT", -1}, {"Sun, 6 Nov 1994 08:49:37 GMT", -1},
-		{"Sun, 06 Nov 1994 08:49:37 GMT+1", -1}, {"Sun Nov  6 08:49:37 1994 GMT", -1},
-		{"Sunday, 06-Nov-1994 08:49:37 GMT", -1}, {"Sun", -1}, {"Su", -1}, {"Sunday,", -1},
-		{"111111111111111111111111111111111111111111111111111111111111111111111", -1},
-	};
-	size_t		i;
-
-	(void) state;
-	for (i = 0; i < LENGTH(cases); i++)
-	{
-		int			wait = mf_retry_after(cases[i].header, then - 60, 3600);
-
-		if (wait != cases[i].wait)
-			fail_msg("\"%s\" gave %d", cases[i].header, wait);
-	}
-	assert_int_equal(mf_retry_after("100", 0, INT_MAX), 100);
-	assert_int_equal(mf_retry_after("99999999999", 0, INT_MAX), INT_MAX);
-
-	/* two-digit years around the turn of a century, seen from 2026 and from 2099 */
-	assert_int_equal(mf_retry_after("Monday, 05-Jan-26 00:00:10 GMT", INT64_C(1767571200), 3600), 10);
-	assert_int_equal(mf_retry_after("Thursday, 31-Dec-99 23:59:59 GMT", INT64_C(1767571200), 3600), 0);
-	assert_int_equal(mf_retry_after("Friday, 01-Jan-00 00:00:05 GMT", INT64_C(4102444800) - 5, 3600), 10);
-}
-
-static void
 test_utf8(void **state)
 {
 	static const char *const valid[] = {
@@ -372,7 +325,6 @@ main(void)
 		cmocka_unit_test(test_currency),
 		cmocka_unit_test(test_timestamp),
 		cmocka_unit_test(test_expiry),
-		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_excerpt),
 	};

@@ -138,7 +138,7 @@ check_answer(const Answer *answer)
 	exchange.response = text_of(answer);
 	exchange.response_len = strlen(exchange.response);
 
-	mf_send_result_read(&exchange, OURS, 0, &result);
+	mf_send_result_read(&exchange, OURS, &result);
 	if (result.outcome != expected_outcome(answer))
 		fail_msg("HTTP %d %s: %s instead of %s", answer->status, exchange.response,
 				 mf_outcome_name(result.outcome), mf_outcome_name(expected_outcome(answer)));
@@ -244,7 +244,7 @@ test_every_lookup(void **state)
 			/* found, but nothing that could be read */
 			if (expected == MF_FOUND && i > 5)
 				expected = MF_LOOKUP_SENSELESS;
-			mf_status_result_read(&exchange, 0, &result);
+			mf_status_result_read(&exchange, &result);
 			if (result.lookup != expected)
 				fail_msg("HTTP %d, %s: %d instead of %d", status, bodies[i].kind, result.lookup, expected);
 			assert_false(result.not_sent);
@@ -284,7 +284,7 @@ test_kept(void **state)
 		exchange.http_status = 400;
 		exchange.response = strdup(cases[i].body);
 		exchange.response_len = strlen(cases[i].body);
-		mf_send_result_read(&exchange, OURS, 0, &result);
+		mf_send_result_read(&exchange, OURS, &result);
 		assert_int_equal(result.outcome, MF_UNKNOWN);
 		assert_true((result.invoice_id == NULL) == (cases[i].number == NULL));
 		if (cases[i].number != NULL)
@@ -332,7 +332,7 @@ test_words(void **state)
 		exchange.http_status = cases[i].status;
 		exchange.response = strdup(cases[i].body);
 		exchange.response_len = strlen(cases[i].body);
-		mf_send_result_read(&exchange, OURS, 0, &result);
+		mf_send_result_read(&exchange, OURS, &result);
 		assert_string_equal(result.error, cases[i].error);
 		mf_send_result_free(&result);
 		free(exchange.response);

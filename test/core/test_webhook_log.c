@@ -50,7 +50,7 @@ read_log(long status, const char *body)
 	MfWebhookLogResult result;
 
 	memset(&result, 0xA5, sizeof(result));
-	mf_webhook_log_result_read(&exchange, 0, &result);
+	mf_webhook_log_result_read(&exchange, &result);
 	free(copy);
 	return result;
 }
@@ -63,7 +63,7 @@ read_refunds(long status, const char *body)
 	MfRefundResult result;
 
 	memset(&result, 0xA5, sizeof(result));
-	mf_refund_result_read(&exchange, 0, &result);
+	mf_refund_result_read(&exchange, &result);
 	free(copy);
 	return result;
 }
@@ -159,7 +159,7 @@ test_log_sample(void **state)
 	assert_null(result.error);
 	assert_int_equal(result.lookup, MF_FOUND);
 	assert_false(result.not_sent);
-	assert_int_equal(result.retry_after, -1);
+	assert_int_equal(result.retry_after, 0);
 	assert_int_equal(result.page, 1);
 	assert_int_equal(result.pages, 1);
 	assert_int_equal(result.count, 2);
@@ -296,7 +296,7 @@ test_refund_sample(void **state)
 	assert_null(result.error);
 	assert_int_equal(result.lookup, MF_FOUND);
 	assert_false(result.not_sent);
-	assert_int_equal(result.retry_after, -1);
+	assert_int_equal(result.retry_after, 0);
 	assert_int_equal(result.count, 2);
 	check_text(result.refunds[0].refund_id, "275988");
 	check_text(result.refunds[0].refund_status, "Refunded");
@@ -454,21 +454,21 @@ test_evidence(void **state)
 	int			i;
 
 	(void) state;
-	strcpy(exchange.retry_after, "7");
+	exchange.retry_after = 7;
 	for (i = 0; i < 3; i++)
 	{
 		exchange.truncated = (i == 0);
 		exchange.curl_code = (i == 1) ? CURLE_PARTIAL_FILE : (i == 2) ? CURLE_COULDNT_CONNECT : CURLE_OK;
 		exchange.body_started = (i != 2);
 		exchange.http_status = (i == 2) ? 0 : 200;
-		mf_webhook_log_result_read(&exchange, 0, &log);
-		mf_refund_result_read(&exchange, 0, &refund);
+		mf_webhook_log_result_read(&exchange, &log);
+		mf_refund_result_read(&exchange, &refund);
 		assert_int_equal(log.lookup, MF_LOOKUP_FAILED);
 		assert_int_equal(refund.lookup, MF_LOOKUP_FAILED);
 		assert_int_equal(log.not_sent, i == 2);
 		assert_int_equal(refund.not_sent, i == 2);
-		assert_int_equal(log.retry_after, -1);
-		assert_int_equal(refund.retry_after, -1);
+		assert_int_equal(log.retry_after, 0);
+		assert_int_equal(refund.retry_after, 0);
 		assert_non_null(log.error);
 		assert_non_null(refund.error);
 		assert_int_equal(log.count, 0);
@@ -477,8 +477,8 @@ test_evidence(void **state)
 	}
 	exchange.curl_code = CURLE_OK;
 	exchange.http_status = 429;
-	mf_webhook_log_result_read(&exchange, 0, &log);
-	mf_refund_result_read(&exchange, 0, &refund);
+	mf_webhook_log_result_read(&exchange, &log);
+	mf_refund_result_read(&exchange, &refund);
 	assert_int_equal(log.retry_after, 7);
 	assert_int_equal(refund.retry_after, 7);
 	mf_webhook_log_result_free(&log);

@@ -70,7 +70,7 @@ task_webhook_log(void)
 
 	make_exchange(&exchange, 200, LOG);
 	begin();
-	mf_webhook_log_result_read(&exchange, 0, &result);
+	mf_webhook_log_result_read(&exchange, &result);
 	end();
 	if (result.lookup == MF_FOUND)
 	{
@@ -99,7 +99,7 @@ task_refunds(void)
 
 	make_exchange(&exchange, 200, REFUNDS);
 	begin();
-	mf_refund_result_read(&exchange, 0, &result);
+	mf_refund_result_read(&exchange, &result);
 	end();
 	if (result.lookup == MF_FOUND)
 	{

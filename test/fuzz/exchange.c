@@ -45,7 +45,7 @@ take_exchange(Input *input, MfHttpExchange *exchange)
 	strcpy(exchange->host, "127.0.0.1:80");
 
 	text = take_string(input);
-	snprintf(exchange->retry_after, sizeof(exchange->retry_after), "%s", text);
+	exchange->retry_after = text[0] == '\0' ? 0 : (uint8_t) text[0] * 16 % (MF_RETRY_AFTER_CAP + 1);
 	if (flags & 128)
 		snprintf(exchange->curl_error, sizeof(exchange->curl_error), "%s", text);
 	free(text);

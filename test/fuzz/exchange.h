@@ -14,8 +14,8 @@
 
 /*
  * The input begins with a byte of flags, one each for the status and the end
- * of the transfer, a header Retry-After up to the byte 0x01; the rest is the
- * body of the answer.  Plain text as the whole input works too.  Free the
+ * of the transfer, a text up to the byte 0x01, of which libcurl's words and
+ * Retry-After are made; the rest is the body of the answer.  Plain text as the whole input works too.  Free the
  * answer with free().
  */
 extern void take_exchange(Input *input, MfHttpExchange *exchange);

@@ -23,7 +23,7 @@ check_lookup(MfLookup lookup, const char *error, bool not_sent, int retry_after,
 	const cJSON *success = mf_json_get(root, "IsSuccess");
 	long		status = exchange->http_status;
 
-	CHECK(retry_after >= -1 && retry_after <= MF_RETRY_AFTER_CAP);
+	CHECK(retry_after >= 0 && retry_after <= MF_RETRY_AFTER_CAP);
 	CHECK((error == NULL) == (lookup == MF_FOUND));
 	CHECK(error == NULL || judge_line(error, 1200));
 	CHECK(!not_sent || (lookup == MF_LOOKUP_FAILED && !exchange->body_started && status == 0));
@@ -77,7 +77,7 @@ check_log(const MfHttpExchange *exchange, const cJSON *root)
 	int			i;
 
 	memset(&result, 0xA5, sizeof(result));
-	mf_webhook_log_result_read(exchange, 1767225600, &result);
+	mf_webhook_log_result_read(exchange, &result);
 	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, true);
 	CHECK((result.items != NULL) == (result.count > 0));
 	CHECK(result.page >= 0 && result.pages >= 0);
@@ -113,7 +113,7 @@ check_refunds(const MfHttpExchange *exchange, const cJSON *root)
 	int			i;
 
 	memset(&result, 0xA5, sizeof(result));
-	mf_refund_result_read(exchange, 1767225600, &result);
+	mf_refund_result_read(exchange, &result);
 	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, false);
 	CHECK((result.refunds != NULL) == (result.count > 0));
 	if (result.lookup != MF_FOUND)
