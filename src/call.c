@@ -16,6 +16,7 @@
 
 #include "call.h"
 #include "compat.h"
+#include "wait.h"
 
 #define WAIT_EVENTS 3			/* latch, postmaster, transport */
 
@@ -67,7 +68,7 @@ mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size
 			int			count;
 			int			i;
 
-			count = WaitEventSetWait(wait_set, mf_http_timeout(http), events, WAIT_EVENTS, PG_WAIT_EXTENSION);
+			count = WaitEventSetWait(wait_set, mf_wait_ms(mf_http_timeout(http), 0), events, WAIT_EVENTS, PG_WAIT_EXTENSION);
 			for (i = 0; i < count; i++)
 			{
 				if (events[i].events & WL_LATCH_SET)

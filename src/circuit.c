@@ -225,6 +225,7 @@ mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, TimestampTz now)
 	circuit->in_flight++;
 	airborne->since = now;
 	dlist_push_tail(&circuit->air, &airborne->node);
+	circuit->lacking = false;
 	circuit->tokens -= 1.0;
 }
 
@@ -278,6 +279,9 @@ mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, in
 void
 mf_circuit_failed(MfCircuit *circuit, TimestampTz now)
 {
+	/* in the time of a back-off after a request it does not count */
+	if (circuit->retry_at <= now)
+		circuit->lacking = circuit->in_flight == 0;
 	back_off(circuit, now);
 }
 
@@ -288,6 +292,17 @@ mf_circuit_reset(MfCircuit *circuit)
 	circuit->failures = 0;
 	circuit->reported = false;
 	circuit->retry_at = circuit->told_until = 0;
+	circuit->mark = DT_NOBEGIN;
+}
+
+/* See circuit.h. */
+void
+mf_circuit_mended(MfCircuit *circuit)
+{
+	if (!circuit->lacking)
+		return;
+	circuit->lacking = false;
+	circuit->retry_at = circuit->told_until;
 	circuit->mark = DT_NOBEGIN;
 }
 

@@ -39,6 +39,7 @@ typedef struct MfCircuit
 	int			limit;			/* the account's max_in_flight */
 	int			failures;		/* in a row */
 	bool		reported;		/* the outage has had its log line */
+	bool		lacking;		/* it backs off for want of an account or a key: no request has failed */
 	bool		paused;			/* by mf_account, as the last claim saw it */
 	TimestampTz retry_at;		/* nothing is sent before; 0 = open */
 	TimestampTz told_until;		/* by Retry-After: no earlier than that, whatever else happens */
@@ -111,7 +112,10 @@ extern double mf_random_fraction(void);
 /* One log line per outage, not one per row; "what" such as "is waiting". */
 extern void mf_circuit_report(MfCircuit *circuit, const char *what, const char *error);
 
-/* A person has mended something: try at once. */
+/* A person says so: try at once. */
 extern void mf_circuit_reset(MfCircuit *circuit);
+
+/* What was lacking may be there now: try at once, unless requests have failed. */
+extern void mf_circuit_mended(MfCircuit *circuit);
 
 #endif							/* MF_CIRCUIT_H */

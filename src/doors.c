@@ -27,6 +27,7 @@
 #include "payment.h"
 #include "queue.h"
 #include "request.h"
+#include "wait.h"
 #include "wake.h"
 
 /* Looks at the invoice anyway: somebody may change it whom no signal reaches. */
@@ -189,7 +190,7 @@ mf_wait(PG_FUNCTION_ARGS)
 		ConditionVariablePrepareToSleep(&mf_shared->invoices);
 	for (;;)
 	{
-		long		left;
+		int			timeout;
 
 		if (!mf_payment_waited(schema, id, &row))
 			ereport(ERROR,
@@ -213,16 +214,15 @@ mf_wait(PG_FUNCTION_ARGS)
 			changed = (wanted_status == NULL || strcmp(row.status, wanted_status) == 0) &&
 				(wanted_payment == NULL || strcmp(row.payment_status, wanted_payment) == 0);
 
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-		if (changed || left <= 0)
+		if (changed || GetCurrentTimestamp() >= deadline)
 			break;
 		CHECK_FOR_INTERRUPTS();
+		timeout = mf_wait_ms(WAIT_LOOK_MS, deadline);
 		if (mf_shared != NULL)
-			(void) ConditionVariableTimedSleep(&mf_shared->invoices, Min(left, WAIT_LOOK_MS), PG_WAIT_EXTENSION);
+			(void) ConditionVariableTimedSleep(&mf_shared->invoices, timeout, PG_WAIT_EXTENSION);
 		else
 		{
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(left, WAIT_LOOK_MS),
-							 PG_WAIT_EXTENSION);
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
 		}
 	}

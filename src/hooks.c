@@ -17,13 +17,17 @@
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 
 #include "compat.h"
 #include "hooks.h"
 #include "myfatoorah.h"
+#include "queue.h"
+#include "sql.h"
 #include "wake.h"
 
 static ProcessUtility_hook_type previous_utility_hook = NULL;
@@ -36,6 +40,7 @@ static void utility_hook(PlannedStmt *statement, const char *query, bool read_on
 static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static Oid	database_to_hold(Node *parsetree);
 static void after_statement(Node *parsetree);
+static void account_changed(const char *name, const RoleSpec *user);
 
 /* See hooks.h. */
 void
@@ -145,15 +150,42 @@ after_statement(Node *parsetree)
 			}
 			break;
 		case T_CreateForeignServerStmt:
+			account_changed(((CreateForeignServerStmt *) parsetree)->servername, NULL);
+			break;
 		case T_AlterForeignServerStmt:
+			account_changed(((AlterForeignServerStmt *) parsetree)->servername, NULL);
+			break;
 		case T_CreateUserMappingStmt:
+			account_changed(((CreateUserMappingStmt *) parsetree)->servername, ((CreateUserMappingStmt *) parsetree)->user);
+			break;
 		case T_AlterUserMappingStmt:
-			/* what an account was lacking may be there now */
-			mf_try_now_at_commit();
+			account_changed(((AlterUserMappingStmt *) parsetree)->servername, ((AlterUserMappingStmt *) parsetree)->user);
 			break;
 		default:
 			break;
 	}
+}
+
+/*
+ * What rows of an account were lacking may be there now: they are tried at
+ * once, those of one role if it is a role's user mapping.  Everybody may change
+ * his own, so it ends no back-off but one for want of something here.
+ */
+static void
+account_changed(const char *name, const RoleSpec *user)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+	Oid			schema = InvalidOid;
+	Oid			role = InvalidOid;
+
+	if (server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0)
+		schema = mf_extension_schema();
+	if (!OidIsValid(schema))
+		return;
+	if (user != NULL && user->roletype != ROLESPEC_PUBLIC)
+		role = get_rolespec_oid(user, false);
+	mf_queue_try_now(schema, name, role);
+	mf_try_now_at_commit(MF_TRY_LACKING);
 }
 
 /* Our extension comes or goes, in whatever way (DROP OWNED, DROP SCHEMA ...). */

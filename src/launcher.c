@@ -34,6 +34,7 @@
 #include "compat.h"
 #include "launcher.h"
 #include "myfatoorah.h"
+#include "wait.h"
 #include "wake.h"
 
 /* Databases tried at the same time, so that others find a free worker slot. */
@@ -70,7 +71,7 @@ static bool database_connectable(Form_pg_database database);
 static void collect_wanted(void);
 static void look_after(DatabaseEntry *entry);
 static bool start_worker(DatabaseEntry *entry);
-static long milliseconds_to_next_start(void);
+static int	milliseconds_to_next_start(void);
 
 /* See launcher.h. */
 void
@@ -105,7 +106,6 @@ mf_launcher_main(Datum main_arg)
 	{
 		DatabaseEntry *entry;
 		DatabaseEntry *next;
-		long		timeout;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -127,10 +127,8 @@ mf_launcher_main(Datum main_arg)
 			look_after(entry);
 		}
 
-		timeout = milliseconds_to_next_start();
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout >= 0 ? WL_TIMEOUT : 0),
-						 timeout, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | WL_TIMEOUT, milliseconds_to_next_start(),
+						 PG_WAIT_EXTENSION);
 	}
 }
 
@@ -412,23 +410,17 @@ start_worker(DatabaseEntry *entry)
 	return true;
 }
 
-/* How long to wait for the next start; -1 if none is planned. */
-static long
+/* How long to wait for the next start. */
+static int
 milliseconds_to_next_start(void)
 {
 	DatabaseEntry *entry;
-	TimestampTz now = GetCurrentTimestamp();
-	long		timeout = -1;
+	int			timeout = MF_WAIT_MAX_MS;
 
 	for (entry = entries; entry != NULL; entry = entry->next)
 	{
-		long		wait;
-
-		if (entry->handle != NULL)
-			continue;
-		wait = TimestampDifferenceMilliseconds(now, entry->start_after);
-		if (timeout < 0 || wait < timeout)
-			timeout = wait;
+		if (entry->handle == NULL)
+			timeout = entry->start_after == 0 ? 0 : mf_wait_ms(timeout, entry->start_after);
 	}
 	return timeout;
 }

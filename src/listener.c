@@ -41,6 +41,7 @@
 #include "myfatoorah.h"
 #include "process.h"
 #include "sql.h"
+#include "wait.h"
 
 /* After a failure to listen; doubled with every one in a row */
 #define RETRY_DELAY_MS 1000
@@ -51,7 +52,6 @@
 
 /* What is under way at shutdown may still be answered for this long. */
 #define DRAIN_MS 300
-#define DRAIN_LOCK_TIMEOUT "200ms"
 
 /* Latch, postmaster, two HTTP servers, and sockets */
 #define MAX_EVENTS (4 + MF_LISTEN_MAX)
@@ -130,7 +130,6 @@ mf_listener_main(Datum main_arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			mf_process_settings();
 			if (mf_port == 0)
 				break;
 			failures = 0;
@@ -450,16 +449,8 @@ wait_for_events(TimestampTz again)
 	if (former >= 0 && (timeout < 0 || former < timeout))
 		timeout = former;
 	again = mf_earlier(mf_earlier(again, mf_serve_again()), mf_earlier(retry_at, accept_at));
-	if (again != 0)
-	{
-		/* one millisecond more: the clock must have passed it */
-		long		until = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), again) + 1;
 
-		if (timeout < 0 || until < timeout)
-			timeout = until;
-	}
-
-	(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), PG_WAIT_EXTENSION);
+	(void) WaitEventSetWait(events, mf_wait_ms(timeout, again), occurred, lengthof(occurred), PG_WAIT_EXTENSION);
 	service.state->wakeups++;
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();

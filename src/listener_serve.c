@@ -36,7 +36,7 @@
 #define LOG_INTERVAL_MS 60000
 
 /* Somebody's lock does not keep all the others waiting for longer. */
-#define LOCK_TIMEOUT "2s"
+#define LOCK_TIMEOUT_MS 2000
 
 /*
  * Nor does a synchronous standby that is away.  After one wait in vain the next
@@ -192,8 +192,8 @@ store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *m
 			if (requests[i]->route != MF_ROUTE_HEALTH)
 				fill_message(requests[i], &kept[used++]);
 		}
+		mf_process_lock_timeout(LOCK_TIMEOUT_MS);
 		mf_process_start_transaction();
-		SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 		service->state->transactions++;
 		MemoryContextSwitchTo(service->context);
 		if (!mf_process_lock_extension(service->extension))

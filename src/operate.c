@@ -260,14 +260,16 @@ mf_pause(PG_FUNCTION_ARGS)
 Datum
 mf_resume(PG_FUNCTION_ARGS)
 {
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	char	   *account;
 
 	require_argument(fcinfo, 0, "account");
 	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (!mf_queue_resume(get_func_namespace(fcinfo->flinfo->fn_oid), account))
+	if (!mf_queue_resume(schema, account))
 		ereport(NOTICE,
 				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));
-	mf_try_now_at_commit();
+	mf_queue_try_now(schema, strcmp(account, MF_ALL_ACCOUNTS) == 0 ? NULL : account, InvalidOid);
+	mf_try_now_at_commit(MF_TRY_ALL);
 	mf_wake_inquiries_at_commit();
 	PG_RETURN_VOID();
 }

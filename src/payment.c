@@ -326,7 +326,7 @@ mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int co
 		mf_array_add(&columns[3], TimestampTzGetDatum(next[i].due));
 		mf_array_add(&columns[4], BoolGetDatum(next[i].urgent));
 		mf_array_add(&columns[5], BoolGetDatum(next[i].refunds));
-		mf_array_add(&columns[6], Int32GetDatum(next[i].tries));
+		mf_array_add(&columns[6], Int32GetDatum(Min(next[i].tries, PG_INT16_MAX)));
 		mf_array_add(&columns[7], Int32GetDatum(Min(next[i].step, PG_INT16_MAX)));
 	}
 	(void) mf_columns_execute(scope, &reschedule_statement, columns);
@@ -344,7 +344,7 @@ mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int 
 		mf_array_add(&columns[0], Int64GetDatum(next[i].event));
 		mf_array_add_text(&columns[1], next[i].invoice_id);
 		mf_array_add_timestamp(&columns[2], next[i].due);
-		mf_array_add(&columns[3], Int32GetDatum(next[i].tries));
+		mf_array_add(&columns[3], Int32GetDatum(Min(next[i].tries, PG_INT16_MAX)));
 		mf_array_add(&columns[4], Int64GetDatum(next[i].twin));
 	}
 	(void) mf_columns_execute(scope, &resolve_events_statement, columns);

@@ -33,10 +33,14 @@ static volatile sig_atomic_t in_statement = false;
 static volatile sig_atomic_t cancelled = false;	/* what is in hand */
 static TimeoutId standby_timeout = MAX_TIMEOUTS;
 static char *last_reported_error = NULL;
+static char lock_timeout[16] = "0";
+static bool last_commits = false;
 
 static void request_shutdown(int signal);
 static void cancel_statement(int signal);
 static void cancel(void);
+static void set_unless_set(const char *name, const char *value);
+static void require_synchronous_commit(void);
 
 /* SIGTERM: end soon; a statement that waits for a lock is cancelled. */
 static void
@@ -94,32 +98,75 @@ mf_process_connect(Oid database, const char *name)
 }
 
 /*
- * See process.h.  What a site, a database or a role has set must not change how
- * we work.  synchronous_commit is raised to at least "on", never lowered: the record of
- * an attempt must be on disk before its request leaves.
+ * See process.h.  Names of settings that this server does not have are passed
+ * over.  The source is the session, or else a SET in a trigger would stay for
+ * ever.
  */
 void
 mf_process_settings(void)
 {
 	static const char *const settings[][2] = {
+		/* objects and rows are those that we mean */
 		{"search_path", "pg_catalog, pg_temp"},
+		{"row_security", "off"},
+		{"session_replication_role", "origin"},
+		{"restrict_nonsystem_relation_kind", ""},
+		{"standard_conforming_strings", "on"},
+		{"transform_null_equals", "off"},
+		{"TimeZone", "UTC"},
+		/* transactions end when we end them */
 		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
+		{"transaction_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
+		{"idle_session_timeout", "0"},
+		{"exit_on_error", "off"},
+		/* they may write, and see what others commit */
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
-		{"session_replication_role", "origin"},
-		{"row_security", "off"},
-		{"TimeZone", "UTC"},
-		{NULL, NULL}
+		/* what is damaged is an error, not an empty agenda */
+		{"zero_damaged_pages", "off"},
+		{"ignore_checksum_failure", "off"},
+		/* nothing is slower than it need be */
+		{"commit_delay", "0"},
+		{"temp_tablespaces", ""},
 	};
 	int			i;
 
-	for (i = 0; settings[i][0] != NULL; i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
-		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
+	for (i = 0; i < (int) lengthof(settings); i++)
+		set_unless_set(settings[i][0], settings[i][1]);
+	set_unless_set("lock_timeout", lock_timeout);
+	require_synchronous_commit();
+}
+
+/* Most of the time it is set already, which is cheaper to see than to do again. */
+static void
+set_unless_set(const char *name, const char *value)
+{
+	const char *now = GetConfigOption(name, true, false);
+
+	if (now != NULL && strcmp(now, value) != 0)
+		SetConfigOption(name, value, PGC_SUSET, PGC_S_SESSION);
+}
+
+/*
+ * Raised to at least "on", never lowered: the record of an attempt must be on
+ * disk before its request leaves.  The last commits of a process, after which
+ * nothing leaves, are not to wait for a standby.
+ */
+static void
+require_synchronous_commit(void)
+{
+	if (last_commits ? synchronous_commit != SYNCHRONOUS_COMMIT_LOCAL_FLUSH : synchronous_commit < SYNCHRONOUS_COMMIT_ON)
+		SetConfigOption("synchronous_commit", last_commits ? "local" : "on", PGC_SUSET, PGC_S_SESSION);
+}
+
+/* See process.h. */
+void
+mf_process_lock_timeout(int milliseconds)
+{
+	snprintf(lock_timeout, sizeof(lock_timeout), "%d", milliseconds);
+	set_unless_set("lock_timeout", lock_timeout);
 }
 
 /* See process.h. */
@@ -148,6 +195,8 @@ mf_process_end_statements(void)
 void
 mf_process_start_transaction(void)
 {
+	/* a trigger of the latest transaction may have set something */
+	mf_process_settings();
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	mf_process_take_role(GetUserId());
@@ -169,6 +218,9 @@ bool
 mf_process_commit_transaction(void)
 {
 	PopActiveSnapshot();
+	/* even if a trigger says otherwise, as late as in the commit */
+	require_synchronous_commit();
+	ForceSyncCommit();
 	CommitTransactionCommand();
 	SetUserIdAndSecContext(GetUserId(), 0);
 	(void) pgstat_report_stat(false);
@@ -201,7 +253,8 @@ mf_process_commit_within(int ms)
 void
 mf_process_last_commits(void)
 {
-	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+	last_commits = true;
+	require_synchronous_commit();
 }
 
 /* See process.h. */

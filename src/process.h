@@ -23,8 +23,15 @@ extern void mf_process_signals(void);
 /* Connects to a database, with settings of our own and a name for pg_stat_activity. */
 extern void mf_process_connect(Oid database, const char *name);
 
-/* To be called again after each reload */
+/*
+ * Sets all that could end, delay, redirect or falsify our transactions,
+ * whatever the site, the database, the role or a trigger has set.  Each
+ * transaction begins with it.
+ */
 extern void mf_process_settings(void);
+
+/* How long statements wait for locks from now on, 0 for no limit; kept by mf_process_settings() */
+extern void mf_process_lock_timeout(int milliseconds);
 
 /* Between the two, SIGTERM and SIGINT cancel the statement under way. */
 extern void mf_process_begin_statements(void);

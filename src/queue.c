@@ -161,12 +161,6 @@ static MfStatement old_references_statement = {
 	1, {INT8OID}, NULL, InvalidOid
 };
 
-static MfStatement try_now_statement = {
-	"UPDATE @mf_queue q SET due = clock_timestamp(), rank = " MF_RANK("clock_timestamp()", "q.priority") ", step = 0 "
-	"WHERE q.kind IN ('send', 'verify') AND q.step > 0",
-	0, {0}, NULL, InvalidOid
-};
-
 /* bounded, because it runs between two rounds of sending */
 #define FINISHED(row) \
 	"NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".invoice) " \
@@ -583,7 +577,7 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 		mf_array_add(&columns[0], Int64GetDatum(f->invoice));
 		mf_array_add_text(&columns[1], mf_job_name(f->next));
 		mf_array_add(&columns[2], TimestampTzGetDatum(f->due));
-		mf_array_add(&columns[3], Int32GetDatum(f->step));
+		mf_array_add(&columns[3], Int32GetDatum(Min(f->step, PG_INT16_MAX)));
 		mf_array_add_text(&columns[4], f->error);
 		mf_array_add(&columns[5], BoolGetDatum(f->duplicate));
 	}
@@ -632,11 +626,4 @@ mf_queue_purge(const MfSqlScope *scope, TimestampTz before)
 
 	return mf_sql_execute(scope, &purge_attempts_statement, &value, NULL) +
 		mf_sql_execute(scope, &purge_transitions_statement, &value, NULL);
-}
-
-/* See queue.h. */
-void
-mf_queue_try_now(const MfSqlScope *scope)
-{
-	(void) mf_sql_execute(scope, &try_now_statement, NULL, NULL);
 }

@@ -261,8 +261,12 @@ extern char *mf_queue_answered_invoice(const MfSqlScope *scope, int64 invoice, c
  */
 extern List *mf_queue_old_references(const MfSqlScope *scope, int64 invoice);
 
-/* Makes due at once what failures had put off. */
-extern void mf_queue_try_now(const MfSqlScope *scope);
+/*
+ * Makes due at once what was put off for want of an account or a key: of an
+ * account, or of all with NULL, and of what one role has inserted, or everybody
+ * with InvalidOid.
+ */
+extern void mf_queue_try_now(Oid schema, const char *account, Oid created_by);
 
 /*
  * Deletes a batch of attempts and transitions older than the retention time of

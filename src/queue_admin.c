@@ -97,6 +97,15 @@ static MfStatement resume_verify_statement = {
 	1, {INT4OID}, NULL, InvalidOid
 };
 
+/* what is locked is being looked at anyway */
+static MfStatement try_now_statement = {
+	"UPDATE @mf_queue q SET due = clock_timestamp(), rank = " MF_RANK("clock_timestamp()", "q.priority") ", step = 0 "
+	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (o.kind = 'send' OR ($2 IS NULL AND o.kind = 'verify')) AND o.step > 0 AND ($1 IS NULL OR o.account = $1) "
+	"  AND ($2 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $2)) "
+	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice",
+	2, {TEXTOID, OIDOID}, NULL, InvalidOid
+};
+
 static MfStatement dismiss_statement = {
 	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1), "
 	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
@@ -380,6 +389,29 @@ mf_queue_resume(Oid schema, const char *account)
 	}
 	mf_sql_end(&scope);
 	return resumed;
+}
+
+/* See queue.h. */
+void
+mf_queue_try_now(Oid schema, const char *account, Oid created_by)
+{
+	MfSqlScope	scope;
+	Datum		values[2] = {0};
+	char		nulls[2] = {'n', 'n'};
+
+	if (account != NULL)
+	{
+		values[0] = CStringGetTextDatum(account);
+		nulls[0] = ' ';
+	}
+	if (OidIsValid(created_by))
+	{
+		values[1] = ObjectIdGetDatum(created_by);
+		nulls[1] = ' ';
+	}
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &try_now_statement, values, nulls);
+	mf_sql_end(&scope);
 }
 
 /* See queue.h. */

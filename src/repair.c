@@ -220,8 +220,8 @@ mf_move_account(PG_FUNCTION_ARGS)
 	(void) mf_sql_execute(&scope, &move_pause_statement, values, NULL);
 	mf_sql_end(&scope);
 
-	mf_wake_worker_at_commit();
-	mf_try_now_at_commit();
+	mf_queue_try_now(get_func_namespace(fcinfo->flinfo->fn_oid), new_name, InvalidOid);
+	mf_try_now_at_commit(MF_TRY_LACKING);
 	mf_wake_inquiries_at_commit();
 	PG_RETURN_INT64(moved);
 }

@@ -27,6 +27,7 @@
 #include "request.h"
 #include "sender.h"
 #include "sender_record.h"
+#include "wake.h"
 
 /* After a failure this many rounds go one row at a time. */
 #define CAREFUL_ROUNDS 20
@@ -63,7 +64,6 @@ static int	careful_rounds = 0;
 static int64 suspect_invoice = 0;	/* the row that a failed round was at */
 static MfFlight *suspect_flight = NULL;
 static TimestampTz purge_at = 0;
-static bool try_now = false;
 static bool gate_closed = false;
 static bool holding = false;
 
@@ -125,14 +125,21 @@ mf_sender_requests(void)
 	return request_count;
 }
 
+/* See sender.h. */
 void
-mf_sender_try_now(void)
+mf_sender_try_now(uint32 what)
 {
 	MfCircuit  *circuit;
 
+	if (what == 0)
+		return;
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
-		mf_circuit_reset(circuit);
-	try_now = true;
+	{
+		if (what & MF_TRY_ALL)
+			mf_circuit_reset(circuit);
+		else
+			mf_circuit_mended(circuit);
+	}
 	mf_inquiry_wake();
 }
 
@@ -258,8 +265,6 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	suspect_flight = NULL;
 
 	mf_sql_begin(&scope, schema);
-	if (try_now)
-		mf_queue_try_now(&scope);
 	give_back_ready(now);
 	mf_inquiry_record(&scope, &answered, &recorded, careful_rounds > 0, now, again);
 	recorder = careful_rounds > 0 ? NULL : mf_recorder_open(&scope);
@@ -279,7 +284,6 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	mf_sql_end(&scope);
 	take_in();
 
-	try_now = false;
 	if (careful_rounds > 0)
 		careful_rounds--;
 }

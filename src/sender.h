@@ -66,8 +66,8 @@ extern TimestampTz mf_sender_gather_until(void);
 /* When a round is needed to give back what was claimed ahead; 0 = nothing was. */
 extern TimestampTz mf_sender_alarm(void);
 
-/* A person has mended something: no back-off counts any more. */
-extern void mf_sender_try_now(void);
+/* Somebody has mended something; bits of MfTryNow tell which back-offs do not count any more. */
+extern void mf_sender_try_now(uint32 what);
 
 /* An account was paused: nothing more leaves before the next round has seen which. */
 extern void mf_sender_hold(void);

@@ -30,7 +30,7 @@
 MfShared   *mf_shared = NULL;
 
 static bool wake_worker_pending = false;
-static bool try_now_pending = false;
+static uint32 try_now_pending = 0;
 static bool inquiries_pending = false;
 static bool pause_pending = false;
 static bool waiting_pending = false;
@@ -52,7 +52,7 @@ static void register_xact_callback(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void forget_pending(void);
 static void release_holds(void);
-static void wake_worker(Oid database, bool try_now, bool inquiries, bool pause);
+static void wake_worker(Oid database, uint32 try_now, bool inquiries, bool pause);
 static void restart_worker(Oid database);
 
 /* See wake.h. */
@@ -122,9 +122,9 @@ mf_wake_worker_at_commit(void)
 
 /* See wake.h. */
 void
-mf_try_now_at_commit(void)
+mf_try_now_at_commit(MfTryNow what)
 {
-	try_now_pending = true;
+	try_now_pending |= what;
 	mf_wake_worker_at_commit();
 }
 
@@ -187,7 +187,7 @@ static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	bool		worker = wake_worker_pending;
-	bool		try_now = try_now_pending;
+	uint32		try_now = try_now_pending;
 	bool		inquiries = inquiries_pending;
 	bool		pause = pause_pending;
 	bool		waiting = waiting_pending;
@@ -226,7 +226,8 @@ at_transaction_end(XactEvent event, void *arg)
 static void
 forget_pending(void)
 {
-	wake_worker_pending = try_now_pending = inquiries_pending = pause_pending = waiting_pending = false;
+	wake_worker_pending = inquiries_pending = pause_pending = waiting_pending = false;
+	try_now_pending = 0;
 	launcher_pending = restart_pending = InvalidOid;
 }
 
@@ -266,11 +267,11 @@ restart_worker(Oid database)
 void
 mf_wake_worker(Oid database)
 {
-	wake_worker(database, false, true, true);
+	wake_worker(database, 0, true, true);
 }
 
 static void
-wake_worker(Oid database, bool try_now, bool inquiries, bool pause)
+wake_worker(Oid database, uint32 try_now, bool inquiries, bool pause)
 {
 	MfSlot	   *slot;
 
@@ -280,8 +281,8 @@ wake_worker(Oid database, bool try_now, bool inquiries, bool pause)
 	slot = mf_find_slot(database, false);
 	if (slot != NULL)
 	{
-		if (try_now)
-			pg_atomic_write_u32(&slot->try_now, 1);
+		if (try_now != 0)
+			pg_atomic_fetch_or_u32(&slot->try_now, try_now);
 		if (inquiries)
 			pg_atomic_write_u32(&slot->inquiries, 1);
 		if (pause)

@@ -52,6 +52,13 @@ typedef struct MfListenerState
 } MfListenerState;
 
 /* One database that has, or is about to have, a worker. */
+/* Which accounts the worker shall try at once that it has put off after failures */
+typedef enum MfTryNow
+{
+	MF_TRY_LACKING = 1,			/* those that lacked something here, before any request was made */
+	MF_TRY_ALL = 2				/* all of them: an operator says so */
+} MfTryNow;
+
 typedef struct MfSlot
 {
 	Oid			database;		/* InvalidOid = free slot */
@@ -62,7 +69,7 @@ typedef struct MfSlot
 	int			holds;			/* sessions that need the worker away */
 	pg_atomic_uint32 work;		/* set: the agenda has changed */
 	pg_atomic_uint32 inquiries; /* set: the agenda of inquiries has changed */
-	pg_atomic_uint32 try_now;	/* set: forget what failed before */
+	pg_atomic_uint32 try_now;	/* bits of MfTryNow */
 	pg_atomic_uint32 pause;		/* set: look who is paused before posting */
 	MfWorkerEnd end;			/* how the latest worker ended */
 	TimestampTz started_at;
@@ -104,8 +111,8 @@ extern void mf_wake_waiting_at_commit(void);
 /* The same, and have it post nothing more before it has seen who is paused. */
 extern void mf_pause_at_commit(void);
 
-/* The same, and have it try at once what it has put off after failures. */
-extern void mf_try_now_at_commit(void);
+/* The same, and have it forget failures of before. */
+extern void mf_try_now_at_commit(MfTryNow what);
 
 /* After the commit of this transaction, have a worker started for a database. */
 extern void mf_wake_launcher_at_commit(Oid database);

@@ -4,7 +4,7 @@
  *
  * The loop waits for three things: its latch (a commit that changed the
  * agenda), the transport, and the time of the next entry.  When nothing is due
- * it waits without a time limit, so an idle worker costs nothing.
+ * it wakes once a day, so an idle worker costs nothing.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker.c
@@ -47,13 +47,14 @@
 #include "repair.h"
 #include "sender.h"
 #include "sql.h"
+#include "wait.h"
 #include "wake.h"
 
 /* A session that needs the worker away does not wait for answers longer than this. */
 #define HELD_DRAIN_MS 500
 
 /* Where waiting for somebody's lock would hold up more than it is worth */
-#define SHORT_LOCK_TIMEOUT "200ms"
+#define SHORT_LOCK_TIMEOUT_MS 200
 
 /* After an error the next round waits: doubled with each error in a row. */
 #define ERROR_DELAY_MS 200
@@ -136,7 +137,6 @@ mf_worker_main(Datum main_arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			mf_process_settings();
 			if (!mf_worker_enabled)
 				break;
 			mf_listener_reconsider();
@@ -146,8 +146,7 @@ mf_worker_main(Datum main_arg)
 		if (pg_atomic_exchange_u32(&my_slot->pause, 0) != 0)
 			mf_sender_hold();
 		(void) mf_sender_run();
-		if (pg_atomic_exchange_u32(&my_slot->try_now, 0) != 0)
-			mf_sender_try_now();
+		mf_sender_try_now(pg_atomic_exchange_u32(&my_slot->try_now, 0));
 		if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
 			mf_inquiry_wake();
 		if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0)
@@ -418,7 +417,7 @@ round_error(void)
 	PG_TRY();
 	{
 		/* a row that somebody has locked is blamed another time */
-		SetConfigOption("lock_timeout", SHORT_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+		mf_process_lock_timeout(SHORT_LOCK_TIMEOUT_MS);
 		start_transaction();
 		if (mf_process_lock_extension(my_extension))
 			mf_sender_blame(my_schema, error->message);
@@ -433,7 +432,7 @@ round_error(void)
 	}
 	PG_END_TRY();
 	if (!mf_shutdown_requested)
-		SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+		mf_process_lock_timeout(0);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return false;
 }
@@ -450,16 +449,8 @@ static void
 wait_for_events(WaitEventSet *events, TimestampTz again)
 {
 	WaitEvent	occurred[3];
-	long		timeout = mf_http_timeout(mf_sender_http());
+	int			timeout = mf_wait_ms(mf_http_timeout(mf_sender_http()), again);
 
-	if (again != 0)
-	{
-		/* one millisecond more: the clock must have passed it */
-		long		until = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), again) + 1;
-
-		if (timeout < 0 || until < timeout)
-			timeout = until;
-	}
 	if (pg_atomic_read_u32(&my_slot->work) != 0 && errors_in_a_row == 0)
 		timeout = 0;
 
@@ -486,12 +477,9 @@ drain(WaitEventSet *events)
 	while (mf_sender_in_flight() > 0 && GetCurrentTimestamp() < deadline)
 	{
 		WaitEvent	occurred[3];
-		long		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-		long		http_timeout = mf_http_timeout(mf_sender_http());
 
-		if (http_timeout >= 0)
-			timeout = Min(timeout, http_timeout);
-		(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), PG_WAIT_EXTENSION);
+		(void) WaitEventSetWait(events, mf_wait_ms(mf_http_timeout(mf_sender_http()), deadline), occurred,
+								lengthof(occurred), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		(void) mf_sender_run();
 	}
@@ -499,7 +487,7 @@ drain(WaitEventSet *events)
 
 	/* nobody's lock and no standby keeps a shutdown waiting; what is not recorded is swept at the next start */
 	mf_process_last_commits();
-	SetConfigOption("lock_timeout", SHORT_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	mf_process_lock_timeout(SHORT_LOCK_TIMEOUT_MS);
 	if (mf_sender_has_work())
 		(void) run_round(&again);
 }

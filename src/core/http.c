@@ -427,13 +427,15 @@ mf_http_perform(MfHttp *http)
 
 /* See http_private.h. */
 void
-mf_http_wait(MfHttp *http, int timeout_ms)
+mf_http_wait(MfHttp *http, long timeout_ms)
 {
 	struct epoll_event events[AT_ONCE];
 	int			n;
 	int			i;
 
-	n = epoll_wait(http->epoll, events, AT_ONCE, timeout_ms);
+	if (timeout_ms < 0 || timeout_ms > MF_WAIT_MAX_MS)
+		timeout_ms = MF_WAIT_MAX_MS;
+	n = epoll_wait(http->epoll, events, AT_ONCE, (int) timeout_ms);
 	for (i = 0; i < n; i++)
 	{
 		int			what = 0;

@@ -29,6 +29,7 @@
 /* Answers larger than this are cut off and count as incomplete. */
 #define MF_HTTP_MAX_RESPONSE (4 * 1024 * 1024)
 #define MF_RETRY_AFTER_CAP 3600	/* seconds */
+#define MF_WAIT_MAX_MS 86400000	/* no wait is longer, of anybody */
 
 typedef struct MfHttp MfHttp;
 typedef struct MfHttpTarget MfHttpTarget;

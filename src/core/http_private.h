@@ -188,11 +188,11 @@ extern CURLM *mf_http_make_multi(MfHttp *http, char *error, size_t error_size);
 extern void mf_http_follow_need(MfHttp *http, int64_t now);
 
 /*
- * The first waits for events for so many milliseconds (-1 = without a limit) and
- * does what they ask for.  The second does what it is time for and collects what
+ * The first waits for events for so many milliseconds (-1 = no need to come
+ * back), MF_WAIT_MAX_MS at most, and does what they ask for.  The second does what it is time for and collects what
  * has ended.  The third tells for how long to wait next time.
  */
-extern void mf_http_wait(MfHttp *http, int timeout_ms);
+extern void mf_http_wait(MfHttp *http, long timeout_ms);
 extern void mf_http_step(MfHttp *http);
 extern long mf_http_step_timeout(MfHttp *http);
 

@@ -129,7 +129,7 @@ run(void *arg)
 
 		free_targets(to_free);
 		mf_http_begin(http, &to_begin);
-		mf_http_wait(http, (int) timeout_ms);
+		mf_http_wait(http, timeout_ms);
 		mf_http_step(http);
 	}
 	/* what has not begun is the owner's again */

@@ -1,0 +1,23 @@
+/*
+ * wait.h
+ *	  How long to wait.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/wait.h
+ */
+#ifndef MF_WAIT_H
+#define MF_WAIT_H
+
+#include "datatype/timestamp.h"
+
+#include "core/http.h"
+
+/*
+ * Milliseconds to wait: no more than "timeout" (negative for no limit), no
+ * longer than until "until" (0 for never), a day at most.  Every wait of ours
+ * gets its time from here, so it fits into an int, however far ahead something
+ * is due, and is over at some time even if the clock or the machine stood still.
+ */
+extern int	mf_wait_ms(long timeout, TimestampTz until);
+
+#endif							/* MF_WAIT_H */
