@@ -93,6 +93,7 @@ OBJS = \
 	src/request_json.o \
 	src/account_secret.o \
 	src/circuit.o \
+	src/guard.o \
 	src/wait.o \
 	src/flight.o \
 	src/verdict.o \

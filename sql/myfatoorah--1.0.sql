@@ -186,6 +186,12 @@ COMMENT ON COLUMN mf_invoice.own_key IS 'result: that role had a user mapping of
 -- The agenda of the worker: what is to be done next for an invoice, and when.
 -- One narrow row per unfinished invoice, deleted when nothing is left to do.
 --
+CREATE FUNCTION mf_here()
+RETURNS bigint
+LANGUAGE C STRICT STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_here() IS 'a number for this database of this server, which no copy of it on another has';
+
 CREATE TABLE mf_queue (
 	invoice bigint PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
@@ -193,7 +199,8 @@ CREATE TABLE mf_queue (
 	due timestamptz NOT NULL,
 	rank timestamptz NOT NULL,
 	priority smallint NOT NULL,
-	step smallint NOT NULL DEFAULT 0
+	step smallint NOT NULL DEFAULT 0,
+	origin bigint NOT NULL DEFAULT mf_here()
 ) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
 		autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
 
@@ -204,6 +211,7 @@ COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease);
 COMMENT ON COLUMN mf_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, or the insertion if that was later, less ten minutes per step of priority';
 COMMENT ON COLUMN mf_queue.step IS 'look-ups that have found nothing so far, plus 100 for each whose answer made no sense';
+COMMENT ON COLUMN mf_queue.origin IS 'the database that made this entry, as its mf_here() says; any other does nothing about it';
 
 --
 -- Every attempt to send, recorded before the first byte leaves
@@ -396,16 +404,16 @@ CREATE TABLE mf_account (
 COMMENT ON TABLE mf_account IS 'accounts whose sending was paused, by a person or after a refusal of the key; * stands for all';
 
 --
--- Which server, database and timeline the worker served last: another one may
--- be a copy, whose original sends the same invoices.
+-- Which servers, databases and timelines workers have served: one that is not
+-- among them may be a copy, whose original sends the same invoices.
 --
 CREATE TABLE mf_identity (
-	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	system_identifier text COLLATE "C" NOT NULL,
 	database oid NOT NULL,
 	data_directory text COLLATE "C" NOT NULL,
 	timeline integer NOT NULL,
-	since timestamptz NOT NULL
+	since timestamptz NOT NULL,
+	PRIMARY KEY (system_identifier, database)
 );
 
 INSERT INTO mf_identity (system_identifier, database, data_directory, timeline, since)
@@ -413,8 +421,8 @@ INSERT INTO mf_identity (system_identifier, database, data_directory, timeline, 
 	FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_database d
 	WHERE d.datname = pg_catalog.current_database();
 
-COMMENT ON TABLE mf_identity IS 'the server, database and timeline that the worker served last';
-COMMENT ON COLUMN mf_identity.data_directory IS 'inode of the data directory, of which a copy has another; empty until a worker has run';
+COMMENT ON TABLE mf_identity IS 'the servers and databases that workers have served with these invoices; rows of others come by copying';
+COMMENT ON COLUMN mf_identity.data_directory IS 'inodes of the data directory and of PG_VERSION in it, and when that was born, of which a copy has others; empty until a worker has run';
 
 --
 -- Triggers of mf_invoice
@@ -740,7 +748,7 @@ COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what i
 --
 -- Rights: nothing for PUBLIC, everything by role
 --
-REVOKE ALL ON FUNCTION mf_account_validator(text[], oid), mf_invoice_guard(), mf_invoice_enqueue(), mf_enqueue(),
+REVOKE ALL ON FUNCTION mf_account_validator(text[], oid), mf_here(), mf_invoice_guard(), mf_invoice_enqueue(), mf_enqueue(),
 	mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check,
 	mf_webhook, mf_callback, mf_refresh, mf_wait,
 	mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_repair(), mf_move_account, mf_worker_stat(),
@@ -752,6 +760,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 
 GRANT SELECT, UPDATE ON mf_invoice TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_queue TO myfatoorah_worker;
+GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_attempt TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE ON mf_account, mf_identity TO myfatoorah_worker;
 GRANT SELECT, INSERT, DELETE ON mf_transition TO myfatoorah_worker;

@@ -20,6 +20,7 @@
 #include "utils/resowner.h"
 
 #include "compat.h"
+#include "guard.h"
 #include "functions.h"
 #include "myfatoorah.h"
 #include "queue.h"
@@ -35,6 +36,7 @@
 static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char *detail, const char *hint);
 static void check_server(ReturnSetInfo *rsinfo);
 static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
+static void check_copy(ReturnSetInfo *rsinfo, Oid schema);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account);
 static void check_agenda(ReturnSetInfo *rsinfo, Oid schema);
@@ -204,6 +206,25 @@ check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 		add_row(rsinfo, "accounts", true, "All unfinished invoices are of accounts that exist.", NULL);
 }
 
+/* Whether what is on the agenda was put there by this database; a row only if not. */
+static void
+check_copy(ReturnSetInfo *rsinfo, Oid schema)
+{
+	char	   *subscription = mf_guard_subscription(schema);
+	int64		foreign = mf_queue_foreign(schema);
+
+	if (subscription != NULL)
+		add_row(rsinfo, "copy", false,
+				psprintf("Subscription \"%s\" fills the tables of myfatoorah; the database it comes from sends these invoices, this one nothing.",
+						 subscription),
+				"After the switch-over, once the other database is stopped for good, drop the subscription, then: SELECT mf_resume('*')");
+	else if (foreign > 0)
+		add_row(rsinfo, "copy", false,
+				psprintf(INT64_FORMAT " invoices were put on the agenda by another database, which may send them; this one does not.",
+						 foreign),
+				"If the other database is stopped for good: SELECT mf_resume('*')");
+}
+
 /* Options and rights; errors are the caller's to report. */
 static void
 check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
@@ -213,6 +234,7 @@ check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 	char	   *paused = mf_queue_pause_reason(schema, name, &all_accounts);
 
 	mf_account_check_usage(account, GetUserId());
+	check_copy(rsinfo, schema);
 	add_row(rsinfo, "account", true,
 			psprintf("\"%s\" sends to %s in %s, time zone %s.", account->name, account->base_url,
 					 account->currency, account->time_zone), NULL);

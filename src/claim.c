@@ -72,7 +72,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 {
 	List	   *accounts = agenda(scope, now, again);
 	List	   *paused = mf_queue_paused(scope);
-	bool		all_paused = has_name(paused, MF_ALL_ACCOUNTS);
+	bool		all_paused = claim->held || has_name(paused, MF_ALL_ACCOUNTS);
 	MfClaimLimit *limits = (MfClaimLimit *) palloc(Max(list_length(accounts), 1) * sizeof(MfClaimLimit));
 	MfCircuit  *circuit;
 	int			count = 0;

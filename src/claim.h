@@ -21,6 +21,7 @@ typedef struct MfClaim
 	MfRecorder *recorder;		/* NULL if only SQL will do */
 	int64	   *suspect;		/* set to the row in hand when careful */
 	int64		horizon_us;		/* slots that become free within it may be claimed for */
+	bool		held;			/* as if all accounts were paused */
 } MfClaim;
 
 /* A commit has changed the agenda: there may be accounts on it that were not before. */

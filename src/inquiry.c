@@ -106,7 +106,12 @@ mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now,
 		pending = waiting = false;
 		next_due = 0;
 		foreach(lc, mf_payment_accounts(scope))
-			claim_account(scope, claim, (MfInquiryAccount *) lfirst(lc), now);
+		{
+			MfInquiryAccount *entry = (MfInquiryAccount *) lfirst(lc);
+
+			entry->paused |= claim->held;
+			claim_account(scope, claim, entry, now);
+		}
 	}
 	mf_come_back(again, next_due);
 }

@@ -17,6 +17,7 @@
 
 #include "compat.h"
 #include "functions.h"
+#include "guard.h"
 #include "myfatoorah.h"
 #include "payment.h"
 #include "queue.h"
@@ -265,6 +266,8 @@ mf_resume(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 0, "account");
 	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
+		mf_guard_adopt(schema);
 	if (!mf_queue_resume(schema, account))
 		ereport(NOTICE,
 				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));

@@ -40,12 +40,13 @@ static MfStatement claim_entries_statement = {
 	"FROM unnest($1, $2, $3, $5) AS l(account, slots, mark, mark_invoice) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q "
 	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 AND q.due <= $4 "
+	"  AND q.origin = @mf_here() "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e",
 	5, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement claim_leases_statement = {
-	"SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q WHERE q.kind = 'sending' LIMIT $1 "
+	"SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q WHERE q.kind = 'sending' AND q.origin = @mf_here() LIMIT $1 "
 	"FOR UPDATE SKIP LOCKED",
 	1, {INT4OID}, NULL, InvalidOid
 };
@@ -58,8 +59,8 @@ static MfStatement claim_invoices_statement = {
 /* entries that are due but locked are looked at again in a second */
 static MfStatement next_due_statement = {
 	"SELECT least("
-	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = $1 AND q.rank <= $2), "
-	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = $1 AND q.rank > $2 ORDER BY q.rank LIMIT 1))",
+	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = $1 AND q.rank <= $2 AND q.origin = @mf_here()), "
+	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = $1 AND q.rank > $2 AND q.origin = @mf_here() ORDER BY q.rank LIMIT 1))",
 	2, {TEXTOID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 

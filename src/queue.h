@@ -186,21 +186,32 @@ extern bool mf_queue_resume(Oid schema, const char *account);
 
 /* --- for the worker --- */
 
-/* What the identity guard found; see mf_queue_check_identity() */
-typedef enum MfIdentity
+/* A server, and where its data are; see guard.c */
+typedef struct MfIdentity
 {
-	MF_IDENTITY_SAME,
-	MF_IDENTITY_FIRST,
-	MF_IDENTITY_OTHER,			/* restored, upgraded or cloned: pause */
-	MF_IDENTITY_PROMOTED		/* a new timeline: look up before sending */
+	const char *system_identifier;
+	const char *data_directory;
+	int			timeline;
+	TimestampTz since;			/* rows made before it another server may have sent, too */
 } MfIdentity;
 
-/*
- * Compares the server with the one served last, and remembers it.  Rows that were
- * made before *since another server may have sent, too. Own scope.
- */
-extern MfIdentity mf_queue_check_identity(Oid schema, const char *system_identifier, const char *data_directory,
-										  int timeline, TimestampTz *since);
+/* What is remembered */
+typedef enum MfIdentityKnown
+{
+	MF_IDENTITY_NONE,			/* no database was served yet */
+	MF_IDENTITY_OTHERS,			/* others only */
+	MF_IDENTITY_OURS			/* this one, of this server */
+} MfIdentityKnown;
+
+/* What is remembered of this database and server, in *identity if it is ours. Own scope. */
+extern MfIdentityKnown mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity);
+extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
+
+/* How many entries another database has made. Own scope. */
+extern int64 mf_queue_foreign(Oid schema);
+
+/* Makes them our own; what was to be sent is to be looked up first, as by mf_queue_verify_all(). Own scope. */
+extern void mf_queue_adopt(Oid schema);
 
 /*
  * Every entry that was to be sent is to be looked up first, once another server

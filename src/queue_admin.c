@@ -129,17 +129,29 @@ static MfStatement request_cancel_statement = {
 };
 
 static MfStatement identity_statement = {
-	"SELECT system_identifier, database, data_directory, timeline, since FROM @mf_identity FOR UPDATE",
-	0, {0}, NULL, InvalidOid
+	"SELECT system_identifier = $1 AND database = $2, data_directory, timeline, since FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
+	2, {TEXTOID, OIDOID}, NULL, InvalidOid
 };
 
 static MfStatement set_identity_statement = {
 	"INSERT INTO @mf_identity AS i (system_identifier, database, data_directory, timeline, since) "
 	"VALUES ($1, $2, $3, $4, $5) "
-	"ON CONFLICT (only_row) DO UPDATE SET system_identifier = EXCLUDED.system_identifier, "
-	"  database = EXCLUDED.database, data_directory = EXCLUDED.data_directory, timeline = EXCLUDED.timeline, "
-	"  since = EXCLUDED.since",
+	"ON CONFLICT (system_identifier, database) DO UPDATE SET data_directory = EXCLUDED.data_directory, "
+	"  timeline = EXCLUDED.timeline, since = EXCLUDED.since "
+	"WHERE (i.data_directory, i.timeline, i.since) <> (EXCLUDED.data_directory, EXCLUDED.timeline, EXCLUDED.since)",
 	5, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement foreign_statement = {
+	"SELECT count(*) FROM @mf_queue WHERE origin <> @mf_here()", 0, {0}, NULL, InvalidOid
+};
+
+static MfStatement adopt_statement = {
+	"UPDATE @mf_queue q SET origin = @mf_here(), kind = n.kind, due = n.due, rank = " MF_RANK("n.due", "q.priority")
+	" FROM (SELECT o.invoice, CASE o.kind WHEN 'send' THEN 'verify' ELSE o.kind END AS kind, "
+	"    CASE WHEN o.kind IN ('send', 'verify') THEN " MF_VERIFY_DUE("o.due", "$1") " ELSE o.due END AS due "
+	"  FROM @mf_queue o WHERE o.origin <> @mf_here()) n WHERE n.invoice = q.invoice",
+	1, {INT4OID}, NULL, InvalidOid
 };
 
 static MfStatement verify_all_statement = {
@@ -415,46 +427,73 @@ mf_queue_try_now(Oid schema, const char *account, Oid created_by)
 }
 
 /* See queue.h. */
-MfIdentity
-mf_queue_check_identity(Oid schema, const char *system_identifier, const char *data_directory, int timeline,
-						TimestampTz *since)
+MfIdentityKnown
+mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity)
 {
-	MfIdentity	identity = MF_IDENTITY_FIRST;
+	MfIdentityKnown known = MF_IDENTITY_NONE;
+	MemoryContext context = CurrentMemoryContext;
 	MfSqlScope	scope;
-	Datum		values[5];
+	Datum		values[2];
 
-	*since = GetCurrentTimestamp();
+	values[0] = CStringGetTextDatum(system_identifier);
+	values[1] = ObjectIdGetDatum(MyDatabaseId);
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &identity_statement, NULL, NULL) > 0)
+	if (mf_sql_execute(&scope, &identity_statement, values, NULL) > 0)
 	{
 		HeapTuple	row = SPI_tuptable->vals[0];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
-		int			last_timeline = DatumGetInt32(mf_result(row, desc, 4, NULL));
 
-		if (strcmp(TextDatumGetCString(mf_result(row, desc, 1, NULL)), system_identifier) != 0 ||
-			DatumGetObjectId(mf_result(row, desc, 2, NULL)) != MyDatabaseId ||
-			timeline < last_timeline)
-			identity = MF_IDENTITY_OTHER;
-		else if (timeline > last_timeline)
-			identity = MF_IDENTITY_PROMOTED;
-		else if (strcmp(TextDatumGetCString(mf_result(row, desc, 3, NULL)), data_directory) == 0)
-			identity = MF_IDENTITY_SAME;
-		else if (TextDatumGetCString(mf_result(row, desc, 3, NULL))[0] != '\0')
-			identity = MF_IDENTITY_OTHER;
-		if (identity == MF_IDENTITY_SAME || identity == MF_IDENTITY_FIRST)
-			*since = DatumGetTimestampTz(mf_result(row, desc, 5, NULL));
-	}
-	if (identity != MF_IDENTITY_SAME)
-	{
-		values[0] = CStringGetTextDatum(system_identifier);
-		values[1] = ObjectIdGetDatum(MyDatabaseId);
-		values[2] = CStringGetTextDatum(data_directory);
-		values[3] = Int32GetDatum(timeline);
-		values[4] = TimestampTzGetDatum(*since);
-		(void) mf_sql_execute(&scope, &set_identity_statement, values, NULL);
+		known = DatumGetBool(mf_result(row, desc, 1, NULL)) ? MF_IDENTITY_OURS : MF_IDENTITY_OTHERS;
+		identity->system_identifier = system_identifier;
+		identity->data_directory = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+		identity->timeline = DatumGetInt32(mf_result(row, desc, 3, NULL));
+		identity->since = DatumGetTimestampTz(mf_result(row, desc, 4, NULL));
 	}
 	mf_sql_end(&scope);
-	return identity;
+	return known;
+}
+
+/* See queue.h. */
+void
+mf_queue_set_identity(Oid schema, const MfIdentity *identity)
+{
+	MfSqlScope	scope;
+	Datum		values[5];
+
+	values[0] = CStringGetTextDatum(identity->system_identifier);
+	values[1] = ObjectIdGetDatum(MyDatabaseId);
+	values[2] = CStringGetTextDatum(identity->data_directory);
+	values[3] = Int32GetDatum(identity->timeline);
+	values[4] = TimestampTzGetDatum(identity->since);
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &set_identity_statement, values, NULL);
+	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+int64
+mf_queue_foreign(Oid schema)
+{
+	MfSqlScope	scope;
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &foreign_statement, NULL, NULL);
+	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	mf_sql_end(&scope);
+	return count;
+}
+
+/* See queue.h. */
+void
+mf_queue_adopt(Oid schema)
+{
+	MfSqlScope	scope;
+	Datum		value = Int32GetDatum(mf_verify_wait());
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &adopt_statement, &value, NULL);
+	mf_sql_end(&scope);
 }
 
 /* See queue.h. */

@@ -21,6 +21,7 @@
 #include "utils/tuplestore.h"
 
 #include "compat.h"
+#include "guard.h"
 #include "invoice.h"
 #include "queue_internal.h"
 #include "table.h"
@@ -32,6 +33,7 @@ typedef struct Agenda
 	MemoryContext context;		/* of what the waiting entries refer to */
 	Datum		kinds[MF_JOB_NONE];
 	TimestampTz now;			/* of the transaction */
+	int64		here;
 } Agenda;
 
 static bool add_entry(Agenda *agenda, TupleTableSlot *row);
@@ -55,6 +57,7 @@ mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, 
 	for (kind = 0; kind < MF_JOB_NONE; kind++)
 		agenda.kinds[kind] = CStringGetTextDatum(mf_job_name((MfJobKind) kind));
 	agenda.now = GetCurrentTransactionStartTimestamp();
+	agenda.here = mf_guard_here();
 	row = MakeSingleTupleTableSlot(RelationGetDescr(invoices), &TTSOpsMinimalTuple);
 
 	/* others read them too, each from a place of its own */
@@ -131,6 +134,7 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	values[MF_QC_RANK - 1] = TimestampTzGetDatum(rank_of(Max(due, created_at), priority));
 	values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
 	values[MF_QC_STEP - 1] = Int16GetDatum(0);
+	values[MF_QC_ORIGIN - 1] = Int64GetDatum(agenda->here);
 	mf_table_add(agenda->table, values, isnull, NULL);
 	if (agenda->table->waiting == MF_TABLE_BATCH)
 		write_waiting(agenda);

@@ -59,6 +59,7 @@ typedef enum MfQueueColumn
 	MF_QC_RANK,
 	MF_QC_PRIORITY,
 	MF_QC_STEP,
+	MF_QC_ORIGIN,
 	MF_QC_END					/* one more than the last */
 } MfQueueColumn;
 

@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "failpoint.h"
 #include "flight.h"
+#include "guard.h"
 #include "inquiry.h"
 #include "myfatoorah.h"
 #include "queue.h"
@@ -258,6 +259,7 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	TimestampTz now = GetCurrentTimestamp();
 	MfRecorder *recorder;
 	MfSqlScope	scope;
+	bool		held;
 
 	*again = 0;
 	round_began = now;
@@ -271,9 +273,10 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	mf_sender_record(&scope, recorder, &landed, &recorded, careful_rounds > 0 ? &suspect_flight : NULL, now, again);
 	landed_count = 0;
 	take_in();
+	held = !mf_guard_look(schema);
 	if (!gate_closed)
 	{
-		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, &suspect_invoice, horizon_us()};
+		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, &suspect_invoice, horizon_us(), held};
 
 		mf_inquiry_claim(&scope, &claim, now, again);
 		mf_claim_due(&scope, &claim, now, again);

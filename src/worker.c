@@ -14,7 +14,6 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-#include <sys/stat.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -38,6 +37,7 @@
 #include "claim.h"
 #include "compat.h"
 #include "failpoint.h"
+#include "guard.h"
 #include "inquiry.h"
 #include "launcher.h"
 #include "listener.h"
@@ -75,7 +75,6 @@ static void detach(int code, Datum arg);
 pg_noreturn static void leave(MfWorkerEnd end);
 static void start_transaction(void);
 static void begin_service(void);
-static void guard_identity(void);
 static bool run_round(TimestampTz *again);
 static bool round_error(void);
 static TimestampTz next_round(TimestampTz again);
@@ -274,7 +273,7 @@ begin_service(void)
 	{
 		my_schema = mf_extension_schema();
 		mf_process_take_role(mf_worker_role());
-		guard_identity();
+		mf_guard_start(my_schema);
 		mf_sender_sweep(my_schema);
 		mf_repair_tell(my_schema);
 	}
@@ -282,49 +281,6 @@ begin_service(void)
 	mf_process_end_statements();
 	if (!wanted)
 		leave(MF_END_NOT_WANTED);
-}
-
-/*
- * A copy of the database must not send what its original sends too.  Another
- * server, database or data directory: everything is paused until a person
- * resumes.  A new timeline: this is a promoted standby, or a restored backup,
- * that may lack the last sends; each invoice is looked up before it is sent.
- */
-static void
-guard_identity(void)
-{
-	char		system_identifier[32];
-	char		data_directory[32];
-	TimestampTz since;
-	struct stat st;
-
-	if (stat(DataDir, &st) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not stat directory \"%s\": %m", DataDir)));
-	snprintf(system_identifier, sizeof(system_identifier), UINT64_FORMAT, GetSystemIdentifier());
-	snprintf(data_directory, sizeof(data_directory), "inode " UINT64_FORMAT, (uint64) st.st_ino);
-
-	switch (mf_queue_check_identity(my_schema, system_identifier, data_directory, (int) mf_current_timeline(), &since))
-	{
-		case MF_IDENTITY_SAME:
-		case MF_IDENTITY_FIRST:
-			break;
-		case MF_IDENTITY_OTHER:
-			mf_queue_pause(my_schema, MF_ALL_ACCOUNTS, "worker",
-						   "this database is a copy, or was upgraded or restored; its original may send the same invoices");
-			ereport(LOG,
-					(errmsg("sending is paused because this database is a copy, or was upgraded or restored"),
-					 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
-			mf_queue_verify_all(my_schema);
-			break;
-		case MF_IDENTITY_PROMOTED:
-			mf_queue_verify_all(my_schema);
-			ereport(LOG,
-					(errmsg("this server was promoted: queued invoices are looked up before they are sent")));
-			break;
-	}
-	mf_claim_twins_before(since);
 }
 
 /*

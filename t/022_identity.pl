@@ -164,7 +164,15 @@ system_or_bail('cp', '-a', $original->data_dir, $clone->data_dir);
 append_to_file($clone->data_dir . '/postgresql.conf',
 	"port = " . $clone->port . "\nunix_socket_directories = '" . $clone->host . "'\nlisten_addresses = ''\n");
 $original->start;
+
+# On a fresh volume the directories may have the numbers that the original's have: what the clone remembers is made so.
+$clone->append_conf('postgresql.conf', 'myfatoorah.worker = off');
 $clone->start;
+sql($clone, sprintf q{UPDATE mf_identity SET data_directory = replace(replace(data_directory, 'inode %s', 'inode %s'), 'file %s', 'file %s')},
+	map { ((stat $original->data_dir . $_)[1], (stat $clone->data_dir . $_)[1]) } '', '/PG_VERSION')
+  if sql($clone, 'SELECT data_directory FROM mf_identity') =~ /born/;
+$clone->append_conf('postgresql.conf', 'myfatoorah.worker = on');
+$clone->reload;
 sql($original, q{UPDATE mf_invoice SET send_at = now() WHERE customer_reference LIKE 'later-%' AND status = 'queued'});
 $chaos->wait_settled($original, 'postgres', 30);
 sql($clone, q{UPDATE mf_invoice SET send_at = now() WHERE customer_reference LIKE 'later-%' AND status = 'queued'});

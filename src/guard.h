@@ -1,0 +1,35 @@
+/*
+ * guard.h
+ *	  Whether this database is the one that sends its invoices, or a copy.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/guard.h
+ */
+#ifndef MF_GUARD_H
+#define MF_GUARD_H
+
+/*
+ * A number for this database of this server.  Entries of the agenda carry the
+ * number of the database that made them, and only that one acts on them.
+ */
+extern int64 mf_guard_here(void);
+
+/*
+ * At the start of a worker, in its first transaction: a copy must not send what
+ * its original sends too.
+ */
+extern void mf_guard_start(Oid schema);
+
+/* In each round: false as long as another database fills our tables, so that nothing is to be claimed. */
+extern bool mf_guard_look(Oid schema);
+
+/* The name of a subscription that fills our tables, palloc'd; NULL if there is none. */
+extern char *mf_guard_subscription(Oid schema);
+
+/* An operator decides that what is here is sent from here. */
+extern void mf_guard_adopt(Oid schema);
+
+/* Whether a data directory is the one that was described before; "old" may be of another form. */
+extern bool mf_guard_same_directory(const char *old, const char *now);
+
+#endif							/* MF_GUARD_H */
