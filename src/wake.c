@@ -16,6 +16,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -40,6 +41,15 @@ static int	held_count = 0;
 static Oid	restart_pending = InvalidOid;
 static bool xact_callback_registered = false;
 
+/* A wake-up that waits for the end of the commit */
+static struct
+{
+	bool		wanted;
+	uint32		try_now;
+	bool		inquiries;
+	bool		pause;
+}			late_wake;
+
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 #if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
@@ -50,6 +60,7 @@ static void request_shared_memory(void);
 static void start_shared_memory(void);
 static void register_xact_callback(void);
 static void at_transaction_end(XactEvent event, void *arg);
+static void at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg);
 static void forget_pending(void);
 static void release_holds(void);
 static void wake_worker(Oid database, uint32 try_now, bool inquiries, bool pause);
@@ -168,6 +179,19 @@ mf_restart_worker_at_commit(Oid database)
 	register_xact_callback();
 }
 
+/*
+ * Others learn that a catalog has changed only after the callbacks of the
+ * commit: who is to find what he was lacking is woken after that.
+ */
+static void
+at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+{
+	if (!late_wake.wanted || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
+		return;
+	late_wake.wanted = false;
+	wake_worker(MyDatabaseId, late_wake.try_now, late_wake.inquiries, late_wake.pause);
+}
+
 /* Once per backend, because callbacks are not de-duplicated. */
 static void
 register_xact_callback(void)
@@ -175,6 +199,7 @@ register_xact_callback(void)
 	if (!xact_callback_registered)
 	{
 		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterResourceReleaseCallback(at_release, NULL);
 		xact_callback_registered = true;
 	}
 }
@@ -200,8 +225,15 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_COMMIT:
 			forget_pending();
 			release_holds();
-			if (worker)
+			if (worker && try_now == 0)
 				wake_worker(MyDatabaseId, try_now, inquiries, pause);
+			else if (worker)
+			{
+				late_wake.wanted = true;
+				late_wake.try_now = try_now;
+				late_wake.inquiries = inquiries;
+				late_wake.pause = pause;
+			}
 			if (waiting && mf_shared != NULL)
 			{
 				ConditionVariableBroadcast(&mf_shared->invoices);
