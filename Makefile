@@ -99,6 +99,9 @@ OBJS = \
 	src/verdict.o \
 	src/claim.o \
 	src/sender.o \
+	src/hand.o \
+	src/round.o \
+	src/history.o \
 	src/sender_record.o \
 	src/sql.o \
 	src/hooks.o \

@@ -200,7 +200,8 @@ CREATE TABLE mf_queue (
 	rank timestamptz NOT NULL,
 	priority smallint NOT NULL,
 	step smallint NOT NULL DEFAULT 0,
-	origin bigint NOT NULL DEFAULT mf_here()
+	origin bigint NOT NULL DEFAULT mf_here(),
+	error text
 ) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
 		autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
 
@@ -212,6 +213,7 @@ COMMENT ON COLUMN mf_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, or the insertion if that was later, less ten minutes per step of priority';
 COMMENT ON COLUMN mf_queue.step IS 'look-ups that have found nothing so far, plus 100 for each whose answer made no sense';
 COMMENT ON COLUMN mf_queue.origin IS 'the database that made this entry, as its mf_here() says; any other does nothing about it';
+COMMENT ON COLUMN mf_queue.error IS 'why what is to be done next could not be written; put off until due, see mf_review';
 
 --
 -- Every attempt to send, recorded before the first byte leaves
@@ -258,12 +260,14 @@ CREATE TABLE mf_transition (
 	from_status text COLLATE "C" NOT NULL,
 	to_status text COLLATE "C" NOT NULL,
 	attempt integer NOT NULL,
-	reason text
+	reason text,
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE INDEX mf_transition_invoice_idx ON mf_transition (invoice);
 CREATE INDEX mf_transition_at_idx ON mf_transition USING brin (at);
 
+COMMENT ON COLUMN mf_transition.id IS 'a key, which publications need to tell of rows deleted after myfatoorah.history_retention';
 COMMENT ON TABLE mf_transition IS 'changes of an invoice''s status, append-only; mf_history has them all';
 
 CREATE VIEW mf_history AS
@@ -296,7 +300,8 @@ CREATE TABLE mf_inquiry (
 	refunds boolean NOT NULL DEFAULT false,
 	requests integer NOT NULL DEFAULT 0,
 	tries smallint NOT NULL DEFAULT 0,
-	step smallint NOT NULL DEFAULT 0
+	step smallint NOT NULL DEFAULT 0,
+	error text
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0,
 		autovacuum_analyze_scale_factor = 0.1);
 
@@ -310,6 +315,7 @@ COMMENT ON COLUMN mf_inquiry.refunds IS 'the refunds are to be asked for, too';
 COMMENT ON COLUMN mf_inquiry.requests IS 'counts events and people that asked, so that an answer does not settle what came after the question';
 COMMENT ON COLUMN mf_inquiry.tries IS 'answers since then that showed no change';
 COMMENT ON COLUMN mf_inquiry.step IS 'answers since the payment_status is what it is';
+COMMENT ON COLUMN mf_inquiry.error IS 'why an answer could not be written; put off until due, see mf_review';
 
 CREATE TABLE mf_transaction (
 	invoice bigint NOT NULL,
@@ -734,15 +740,18 @@ CREATE VIEW mf_review AS
 		   (SELECT pg_catalog.array_agg(DISTINCT t.reference) FROM mf_attempt t WHERE t.invoice = i.id) AS all_references,
 		   (SELECT pg_catalog.array_agg(DISTINCT t.invoice_id) FROM mf_attempt t
 			WHERE t.invoice = i.id AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
-		   i.last_error AS what_happened,
-		   CASE WHEN i.status = 'review' THEN
+		   coalesce(q.error, i.last_error) AS what_happened,
+		   CASE WHEN q.error IS NOT NULL THEN
+				pg_catalog.format('The row cannot be written; it is tried again at %s. Mend what the error names, a constraint or a trigger of your own for instance, and call: SELECT mf_resume(%L)', q.due, i.account)
+				WHEN i.status = 'review' THEN
 				pg_catalog.format('Look the references up in the MyFatoorah portal. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''resend'', ''reason''), or ''abandon''.', i.id, i.id)
 				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel or refund there what is one too many. If the row is about the right invoice: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If another was paid: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER)', i.id, i.id)
 		   END AS next_step
-	FROM mf_queue q
+	FROM (SELECT invoice, due, error FROM mf_queue WHERE kind = 'review' OR error IS NOT NULL
+		  UNION ALL
+		  SELECT invoice, due, error FROM mf_inquiry WHERE error IS NOT NULL) q
 		JOIN mf_invoice i ON i.id = q.invoice
-		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
-	WHERE q.kind = 'review';
+		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts;
 COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what is known, which call to make next';
 
 --
@@ -799,6 +808,7 @@ SELECT pg_catalog.pg_extension_config_dump('mf_invoice', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_transition_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transaction', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event_id_seq', '');

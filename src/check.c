@@ -35,6 +35,8 @@
 
 static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char *detail, const char *hint);
 static void check_server(ReturnSetInfo *rsinfo);
+static void check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot);
+static void check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema);
 static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_copy(ReturnSetInfo *rsinfo, Oid schema);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
@@ -137,7 +139,7 @@ check_server(ReturnSetInfo *rsinfo)
 			add_row(rsinfo, "worker", false, "Waits for a synchronous standby to confirm its latest commit; nothing is sent meanwhile.",
 					STANDBY_HINT);
 		else if (pid != 0)
-			add_row(rsinfo, "worker", true, psprintf("Running as process %d.", (int) pid), NULL);
+			check_worker(rsinfo, &copy);
 		else if (RecoveryInProgress())
 			add_row(rsinfo, "worker", true, "Waiting: this server is a standby.", NULL);
 		else
@@ -157,6 +159,43 @@ check_server(ReturnSetInfo *rsinfo)
 				"Set fsync = on.");
 	else
 		add_row(rsinfo, "durability", true, "fsync is on.", NULL);
+}
+
+/* A worker that runs, and whether what it does succeeds. */
+static void
+check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot)
+{
+	if (slot->failing)
+		add_row(rsinfo, "worker", false,
+				psprintf("Running as process %d, but its latest transaction failed: %s", (int) slot->pid, slot->last_error),
+				"The server log tells where. It tries again by itself, and at once after mf_resume().");
+	else if (slot->unnoted > 0)
+		add_row(rsinfo, "worker", false,
+				psprintf("Running as process %d. It has put off %d items and cannot even note that in mf_queue or mf_inquiry; one of the errors: %s",
+						 (int) slot->pid, slot->unnoted, slot->last_error),
+				"The server log names them. Mend the cause, such as a trigger on one of these tables.");
+	else
+		add_row(rsinfo, "worker", true, psprintf("Running as process %d.", (int) slot->pid), NULL);
+	if (slot->history_error[0] != '\0')
+		add_row(rsinfo, "history", false,
+				psprintf("Rows past myfatoorah.history_retention cannot be deleted: %s", slot->history_error),
+				"Mend the cause; it is tried again every minute. Sending goes on without it.");
+}
+
+/* Whether what is to be done for invoices of the account can be written. */
+static void
+check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
+{
+	int64		invoice;
+	char	   *error = NULL;
+	int64		count = mf_queue_put_off_count(schema, account, &invoice, &error);
+
+	if (count > 0)
+		add_row(rsinfo, "invoices", false,
+				psprintf(INT64_FORMAT " cannot be written and are put off, such as invoice " INT64_FORMAT ": %s",
+						 count, invoice, error),
+				psprintf("SELECT * FROM mf_review shows them. Mend the cause, then: SELECT mf_resume(%s)",
+						 quote_literal_cstr(account)));
 }
 
 /* Whether the port is open.  From here nobody can tell whether MyFatoorah reaches it. */
@@ -244,6 +283,7 @@ check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 						 quote_literal_cstr(all_accounts ? MF_ALL_ACCOUNTS : name)));
 	else
 		add_row(rsinfo, "sending", true, "Not paused.", NULL);
+	check_invoices(rsinfo, name, schema);
 	check_webhooks(rsinfo, account);
 	check_remote(rsinfo, account);
 }

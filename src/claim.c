@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "failpoint.h"
 #include "digest.h"
+#include "hand.h"
 #include "myfatoorah.h"
 #include "repair.h"
 
@@ -53,6 +54,7 @@ static TimestampTz twins_before = DT_NOBEGIN;
 static List *agenda_circuits = NIL; /* of the accounts on the agenda, as last looked for */
 
 static List *agenda(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
+static void rotate(MfClaimLimit *limits, int count);
 static bool has_name(List *names, const char *name);
 static void take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
 static void start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts, int count);
@@ -76,7 +78,8 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 	MfClaimLimit *limits = (MfClaimLimit *) palloc(Max(list_length(accounts), 1) * sizeof(MfClaimLimit));
 	MfCircuit  *circuit;
 	int			count = 0;
-	int			left = claim->careful ? 1 : ROUND_LIMIT;
+	int			left = ROUND_LIMIT;
+	int			room = mf_hand_room(ROUND_LIMIT);
 	List	   *jobs;
 	ListCell   *lc;
 	int			i;
@@ -128,7 +131,10 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 	if (count == 0)
 		return;
 
-	jobs = mf_queue_claim(scope, limits, count, now);
+	/* of a round that may take little, each account is the first in its turn */
+	if (room < ROUND_LIMIT)
+		rotate(limits, count);
+	jobs = mf_queue_claim(scope, limits, count, room, now);
 	for (i = 0; i < count; i++)
 	{
 		int			got = 0;
@@ -152,7 +158,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 		}
 		/* before resting, look once more at what committed late */
 		circuit->has_sends = got > 0;
-		circuit->more = got >= limits[i].slots || limits[i].mark != DT_NOBEGIN;
+		circuit->more = got >= limits[i].slots || limits[i].mark != DT_NOBEGIN || mf_hand_room(1) == 0;
 		if (got < limits[i].slots)
 			circuit->mark = DT_NOBEGIN;
 	}
@@ -169,6 +175,20 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, Tim
 		if (!mf_circuit_get(limits[i].account)->more)
 			mf_come_back(again, mf_queue_next_due(scope, limits[i].account, now));
 	}
+}
+
+/* Begins with another one each time. */
+static void
+rotate(MfClaimLimit *limits, int count)
+{
+	static unsigned int turn = 0;
+	MfClaimLimit *copy = (MfClaimLimit *) palloc(count * sizeof(MfClaimLimit));
+	int			i;
+
+	memcpy(copy, limits, count * sizeof(MfClaimLimit));
+	turn++;
+	for (i = 0; i < count; i++)
+		limits[i] = copy[(i + turn) % count];
 }
 
 /* See claim.h. */
@@ -317,9 +337,6 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		const char *error;
 		MfFlight   *flight;
 
-		if (claim->careful)
-			*claim->suspect = job->invoice;
-
 		transition->invoice = later->invoice = job->invoice;
 		transition->from = job->status;
 		transition->actor = "sender";
@@ -329,6 +346,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		if (mf_flight_under_way(job->invoice, false))
 		{
 			later->due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
+			later->wait = true;
 			follow_up_count++;
 		}
 		else if (job->kind == MF_JOB_SEND && job->status == MF_QUEUED && job->cancel_requested)
@@ -369,7 +387,10 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 			/* its entry stays, so that a crash only repeats the question */
 			flight = claim_flight(scope, claim, job, target->target);
 			if (flight != NULL)
+			{
 				later->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
+				later->wait = true;
+			}
 			else
 				later->next = MF_JOB_NONE;
 			follow_up_count++;
@@ -393,7 +414,6 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		mf_queue_follow_up(scope, follow_ups, follow_up_count);
 	if (leases != NIL)
 		settle_leases(scope, leases, now);
-	*claim->suspect = 0;
 }
 
 /* Records attempts, leases and the status "sending". */
@@ -519,13 +539,15 @@ give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *tran
 }
 
 /* See claim.h. */
-void
-mf_claim_sweep(const MfSqlScope *scope, TimestampTz now)
+int64
+mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now)
 {
-	List	   *jobs;
+	int64		last = after;
+	List	   *jobs = mf_queue_claim_leases(scope, after, mf_hand_room(SWEEP_LIMIT), now, &last);
 
-	while ((jobs = mf_queue_claim_leases(scope, SWEEP_LIMIT, now)) != NIL)
+	if (jobs != NIL)
 		settle_leases(scope, jobs, now);
+	return last;
 }
 
 /*

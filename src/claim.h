@@ -17,9 +17,7 @@ typedef struct MfClaim
 	MfHttp	   *http;
 	MemoryContext memory;		/* of the flights */
 	dlist_head *claimed;		/* where new flights go */
-	bool		careful;		/* one row only */
 	MfRecorder *recorder;		/* NULL if only SQL will do */
-	int64	   *suspect;		/* set to the row in hand when careful */
 	int64		horizon_us;		/* slots that become free within it may be claimed for */
 	bool		held;			/* as if all accounts were paused */
 } MfClaim;
@@ -40,8 +38,12 @@ extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, Timestam
  */
 extern void mf_claim_twins_before(TimestampTz since);
 
-/* Turns every "sending" entry into an unknown outcome; no request may be under way. */
-extern void mf_claim_sweep(const MfSqlScope *scope, TimestampTz now);
+/*
+ * Turns "sending" entries into unknown outcomes, as many as the round may take,
+ * of invoices behind *after; no request may be under way.  Returns the last
+ * invoice looked at, or "after" if there is no more.
+ */
+extern int64 mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now);
 
 /*
  * The account of a circuit; NULL if it is paused, backs off, or cannot be used:

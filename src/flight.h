@@ -92,7 +92,9 @@ typedef struct MfFlight
 	MfWebhookLogResult log;
 	int			http_status;
 	bool		under_way;		/* counted by mf_flight_under_way() */
-	bool		attempt_recorded;
+	bool		attempt_recorded;	/* with mf_attempt; by a round that has
+									 * not committed yet */
+	bool		attempt_in_round;
 	TimestampTz retry_at;		/* not recorded before */
 } MfFlight;
 

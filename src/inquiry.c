@@ -15,6 +15,7 @@
 #include "account.h"
 #include "compat.h"
 #include "failpoint.h"
+#include "hand.h"
 #include "inquiry.h"
 #include "inquiry_log.h"
 #include "myfatoorah.h"
@@ -112,6 +113,8 @@ mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now,
 			entry->paused |= claim->held;
 			claim_account(scope, claim, entry, now);
 		}
+		(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &next_due);
+		(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
 	}
 	mf_come_back(again, next_due);
 }
@@ -138,10 +141,16 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		return;
 	}
 
+	if (mf_hand_room(1) == 0)
+	{
+		pending = true;
+		return;
+	}
+
 	/* sending has its half */
 	slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
 	mf_come_back(&next_due, retry);
-	slots = claim->careful ? Min(slots, 1) : (slots + 1) / 2;
+	slots = mf_hand_room((slots + 1) / 2);
 
 	/* of a single slot, its turn: an account that only answers inquiries badly goes on sending */
 	if (slots == 1 && circuit->window == 1 && circuit->has_sends && circuit->asked_last)
@@ -259,6 +268,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			entry->refunds = job->refunds;
 			entry->tries = job->tries;
 			entry->step = job->step;
+			entry->wait = true;
 		}
 		mf_come_back(&next_due, due);
 	}

@@ -35,11 +35,11 @@ extern void mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int 
 extern void mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again);
 
 /*
- * Records the answers of landed flights, at most one if "careful", in the
+ * Records the answers of landed flights, as many as the round may take, in the
  * caller's transaction; moves them from "landed" to "recorded".  Those whose
  * invoice somebody has locked stay.
  */
-extern void mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded, bool careful,
+extern void mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded,
 							  TimestampTz now, TimestampTz *again);
 
 /*

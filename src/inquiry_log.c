@@ -14,6 +14,8 @@
 #include "account.h"
 #include "core/json.h"
 #include "core/webhook.h"
+#include "hand.h"
+#include "inquiry.h"
 #include "inquiry_log.h"
 #include "myfatoorah.h"
 #include "request.h"
@@ -132,6 +134,7 @@ mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccoun
 							   reading->page, &body_len);
 	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
 	dlist_push_tail(claim->claimed, &flight->node);
+	mf_hand_take(MF_ITEM_LOG, mf_hand_account_id(account->name));
 	reading->under_way = true;
 	return 1;
 }
@@ -150,14 +153,37 @@ utc_text(TimestampTz at)
 }
 
 /* See inquiry_log.h. */
-TimestampTz
-mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight, TimestampTz now)
+void
+mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight)
 {
 	const MfWebhookLogResult *log = &flight->log;
-	LogReading *reading = find_reading(flight->circuit->account);
 	MfEvent    *events;
 	int			count = 0;
 	int			i;
+
+	if (log->lookup != MF_FOUND)
+		return;
+	events = (MfEvent *) palloc0(Max(log->count, 1) * sizeof(MfEvent));
+	for (i = 0; i < log->count; i++)
+	{
+		if (item_event(&log->items[i], flight->circuit->account, &events[count]))
+			count++;
+	}
+	if (count > 0)
+	{
+		mf_payment_store_events(scope, events, count);
+		ereport(LOG,
+				(errmsg("%d webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah",
+						count, flight->circuit->account)));
+	}
+}
+
+/* See inquiry_log.h. */
+void
+mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now)
+{
+	const MfWebhookLogResult *log = &flight->log;
+	LogReading *reading = find_reading(flight->circuit->account);
 
 	reading->under_way = false;
 	if (log->lookup == MF_LOOKUP_FAILED || log->lookup == MF_LOOKUP_THROTTLED)
@@ -166,37 +192,37 @@ mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight, Timestamp
 
 		reading->failures++;
 		reading->retry_at = mf_flight_retry_time(flight, now, Min(delay, MF_BACKOFF_CAP_MS));
-		return reading->retry_at;
+		mf_inquiry_wake();
+		return;
 	}
 	reading->failures = 0;
 	if (log->lookup != MF_FOUND)
 	{
 		/* a key without that permission; webhooks and polling do without */
+		char	   *error = mf_flight_error(flight);
+
 		ereport(LOG,
 				(errmsg("could not read the log of webhooks of account \"%s\"", reading->account),
-				 errdetail_internal("%s", mf_flight_error(flight) ? mf_flight_error(flight) : "")));
+				 errdetail_internal("%s", error ? error : "")));
+		if (error != NULL)
+			pfree(error);
 		reading->done = true;
-		return 0;
 	}
-
-	events = (MfEvent *) palloc0(Max(log->count, 1) * sizeof(MfEvent));
-	for (i = 0; i < log->count; i++)
-	{
-		if (item_event(&log->items[i], reading->account, &events[count]))
-			count++;
-	}
-	if (count > 0)
-	{
-		mf_payment_store_events(scope, events, count);
-		ereport(LOG,
-				(errmsg("%d webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah",
-						count, reading->account)));
-	}
-	if (reading->page >= log->pages || reading->page >= MAX_PAGES)
+	else if (reading->page >= log->pages || reading->page >= MAX_PAGES)
 		reading->done = true;
 	else
 		reading->page++;
-	return reading->done ? 0 : now;
+	mf_inquiry_wake();
+}
+
+/* See inquiry_log.h. */
+void
+mf_inquiry_log_put_off(const MfFlight *flight, TimestampTz until)
+{
+	LogReading *reading = find_reading(flight->circuit->account);
+
+	reading->under_way = false;
+	reading->retry_at = until;
 }
 
 /* An item of the log as an event; false if it names nothing that could be matched. */

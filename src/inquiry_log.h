@@ -24,7 +24,14 @@ extern bool mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now
 extern int	mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account,
 							   TimestampTz now);
 
-/* Stores what a page says; returns when to ask for the next one, 0 = never. */
-extern TimestampTz mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight, TimestampTz now);
+/* Stores what a page says. */
+extern void mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight);
+
+/*
+ * That has committed: what comes next.  The question was not asked, or what its
+ * answer says cannot be stored: asked (again) from that time on.
+ */
+extern void mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now);
+extern void mf_inquiry_log_put_off(const MfFlight *flight, TimestampTz until);
 
 #endif							/* MF_INQUIRY_LOG_H */

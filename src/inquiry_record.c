@@ -16,6 +16,7 @@
 #include "account.h"
 #include "compat.h"
 #include "failpoint.h"
+#include "hand.h"
 #include "inquiry.h"
 #include "inquiry_log.h"
 #include "myfatoorah.h"
@@ -76,10 +77,10 @@ static bool is_paid(MfPaymentStatus status);
 
 /* See inquiry.h. */
 void
-mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded, bool careful,
+mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded,
 				  TimestampTz now, TimestampTz *again)
 {
-	int			limit = careful ? 1 : RECORD_LIMIT;
+	int			limit = mf_hand_room(RECORD_LIMIT);
 	MfFlight  **flights = (MfFlight **) palloc(limit * sizeof(MfFlight *));
 	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
 	int64	   *tried;
@@ -104,6 +105,7 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 		if (count == limit)
 			break;
 		flights[count++] = flight;
+		mf_hand_take_answer(flight);
 		if (flight->kind == MF_JOB_INQUIRY || flight->kind == MF_JOB_REFUNDS)
 			invoices[invoice_count++] = flight->invoice;
 	}
@@ -133,11 +135,7 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 		MfFlight   *flight = flights[i];
 
 		if (flight->kind == MF_JOB_WEBHOOK_LOG)
-		{
-			/* as if woken: its page is asked for, and what it found */
-			mf_come_back(again, mf_inquiry_log_record(scope, flight, now));
-			mf_inquiry_wake();
-		}
+			mf_inquiry_log_record(scope, flight);
 		else if (flight->kind == MF_JOB_PAYMENT_ID && answers[i].twin == 0)
 			take_payment_id(&batch, flight, &answers[i], NULL);
 		else

@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "hand.h"
 #include "payment.h"
 #include "sql_array.h"
 
@@ -31,14 +32,15 @@ static MfStatement accounts_statement = {
 	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent, c.refunds, c.requests, c.tries, c.step, " \
 	"  i.expiry_date, coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE q.account = $1 AND " condition " AND q.due <= $3 " \
+	"  AND q.invoice <> ALL ($4) " \
 	"  ORDER BY q.due LIMIT $2 FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
 
 static MfStatement claim_urgent_statement = {
-	CLAIM("q.urgent"), 3, {TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
+	CLAIM("q.urgent"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement claim_polls_statement = {
-	CLAIM("NOT q.urgent"), 3, {TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
+	CLAIM("NOT q.urgent"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 /* the key of whoever made the row, or else the newest invoice of the account */
@@ -49,8 +51,8 @@ static MfStatement claim_events_statement = {
 	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key "
 	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
 	"  WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1) k ON true "
-	"WHERE e.account = $1 AND e.due <= $3 ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED",
-	3, {TEXTOID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
+	"WHERE e.account = $1 AND e.due <= $3 AND e.id <> ALL ($4) ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED",
+	4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 /*
@@ -58,8 +60,8 @@ static MfStatement claim_events_statement = {
  * while a table was small must not read all of it when it has grown.
  */
 static MfStatement reschedule_statement = {
-	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
-	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step)), "
+	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step, error, wait)), "
 	"l AS MATERIALIZED (SELECT q.invoice, q.requests FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
 	"  ORDER BY q.invoice FOR UPDATE), "
 	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = ANY ($1) "
@@ -68,11 +70,27 @@ static MfStatement reschedule_statement = {
 	"  due = CASE WHEN l.requests = n.requests THEN n.due ELSE clock_timestamp() END, "
 	"  urgent = n.urgent OR l.requests <> n.requests, "
 	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
-	"  tries = CASE WHEN l.requests = n.requests THEN n.tries ELSE q.tries END, step = n.step "
+	"  tries = CASE WHEN l.requests = n.requests THEN n.tries ELSE q.tries END, step = n.step, "
+	"  error = CASE WHEN n.wait THEN q.error ELSE n.error END "
 	"FROM n, l WHERE q.invoice = ANY ($1) AND q.invoice = n.invoice AND l.invoice = n.invoice "
 	"  AND NOT (n.done AND l.requests = n.requests)",
-	8, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
-		INT4ARRAYOID}, NULL, InvalidOid
+	10, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
+		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID}, NULL, InvalidOid
+};
+
+static MfStatement put_off_statement = {
+	"UPDATE @mf_inquiry q SET due = greatest(q.due, $2), error = $3 WHERE q.invoice = $1",
+	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement put_off_event_statement = {
+	"UPDATE @mf_event e SET due = greatest(e.due, $2) WHERE e.id = $1 AND e.due IS NOT NULL",
+	2, {INT8OID, TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement try_now_statement = {
+	"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE q.error IS NOT NULL AND q.invoice <> ALL ($1)",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
 /* rows of which an answer tells another invoice, under a reference of theirs */
@@ -209,6 +227,8 @@ static MfStatement answered_statement = {
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
+static List *claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit,
+				   TimestampTz now);
 static List *read_jobs(uint64 rows);
 static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
 static TimestampTz timestamp_or_0(HeapTuple tuple, TupleDesc desc, int number);
@@ -241,24 +261,28 @@ mf_payment_accounts(const MfSqlScope *scope)
 List *
 mf_payment_claim(const MfSqlScope *scope, const char *account, bool urgent, int limit, TimestampTz now)
 {
-	Datum		values[3];
-
-	values[0] = CStringGetTextDatum(account);
-	values[1] = Int32GetDatum(limit);
-	values[2] = TimestampTzGetDatum(now);
-	return read_jobs(mf_sql_execute(scope, urgent ? &claim_urgent_statement : &claim_polls_statement, values, NULL));
+	return claim(scope, urgent ? &claim_urgent_statement : &claim_polls_statement, MF_ITEM_INQUIRY, account, limit, now);
 }
 
 /* See payment.h. */
 List *
 mf_payment_claim_events(const MfSqlScope *scope, const char *account, int limit, TimestampTz now)
 {
-	Datum		values[3];
+	return claim(scope, &claim_events_statement, MF_ITEM_EVENT, account, limit, now);
+}
+
+/* A claim of one kind. */
+static List *
+claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit, TimestampTz now)
+{
+	TimestampTz again = 0;
+	Datum		values[4];
 
 	values[0] = CStringGetTextDatum(account);
 	values[1] = Int32GetDatum(limit);
 	values[2] = TimestampTzGetDatum(now);
-	return read_jobs(mf_sql_execute(scope, &claim_events_statement, values, NULL));
+	values[3] = mf_hand_left_out(kind, now, &again);
+	return read_jobs(mf_sql_execute(scope, statement, values, NULL));
 }
 
 /* The rows of a claim. */
@@ -275,6 +299,7 @@ read_jobs(uint64 rows)
 		MfInquiryJob *job = (MfInquiryJob *) palloc0(sizeof(MfInquiryJob));
 		job->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
 		job->event = DatumGetInt64(mf_result(tuple, desc, 2, NULL));
+		mf_hand_take(job->event != 0 ? MF_ITEM_EVENT : MF_ITEM_INQUIRY, job->event != 0 ? job->event : job->invoice);
 		job->account = text_or_null(tuple, desc, 3);
 		job->owner.role = DatumGetObjectId(mf_result(tuple, desc, 4, NULL));
 		job->owner.own = DatumGetBool(mf_result(tuple, desc, 5, NULL));
@@ -328,8 +353,29 @@ mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int co
 		mf_array_add(&columns[5], BoolGetDatum(next[i].refunds));
 		mf_array_add(&columns[6], Int32GetDatum(Min(next[i].tries, PG_INT16_MAX)));
 		mf_array_add(&columns[7], Int32GetDatum(Min(next[i].step, PG_INT16_MAX)));
+		mf_array_add_text(&columns[8], next[i].error);
+		mf_array_add(&columns[9], BoolGetDatum(next[i].wait));
 	}
 	(void) mf_columns_execute(scope, &reschedule_statement, columns);
+}
+
+/* See payment.h. */
+bool
+mf_payment_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error)
+{
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(event != 0 ? event : invoice);
+	values[1] = TimestampTzGetDatum(until);
+	values[2] = CStringGetTextDatum(error);
+	return mf_sql_execute(scope, event != 0 ? &put_off_event_statement : &put_off_statement, values, NULL) > 0;
+}
+
+/* See payment.h. */
+void
+mf_payment_try_now(const MfSqlScope *scope, Datum left_out)
+{
+	(void) mf_sql_execute(scope, &try_now_statement, &left_out, NULL);
 }
 
 /* See payment.h. */

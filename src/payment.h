@@ -100,6 +100,15 @@ typedef struct MfInquiryJob
 } MfInquiryJob;
 
 /*
+ * Puts an entry, or the question about an event, off because an answer cannot
+ * be written; false if that cannot be, either.
+ */
+extern bool mf_payment_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error);
+
+/* Makes due at once what was put off so, but for some invoices, an int8[]. */
+extern void mf_payment_try_now(const MfSqlScope *scope, Datum left_out);
+
+/*
  * Locks what is due for an account, at most "limit".  List of MfInquiryJob.
  */
 extern List *mf_payment_claim(const MfSqlScope *scope, const char *account, bool urgent, int limit, TimestampTz now);
@@ -117,6 +126,9 @@ typedef struct MfInquiryNext
 	bool		refunds;
 	int			tries;
 	int			step;
+	const char *error;			/* why it is put off, for mf_inquiry */
+	bool		wait;			/* nothing was recorded: the error stays as it
+								 * was */
 } MfInquiryNext;
 
 extern void mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count);

@@ -182,6 +182,7 @@ typedef enum InquiryColumn
 	INQUIRY_REQUESTS,
 	INQUIRY_TRIES,
 	INQUIRY_STEP,
+	INQUIRY_ERROR,
 	INQUIRY_END					/* one more than the last */
 } InquiryColumn;
 
@@ -325,6 +326,7 @@ insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, Timest
 	values[INQUIRY_URGENT - 1] = values[INQUIRY_REFUNDS - 1] = BoolGetDatum(false);
 	values[INQUIRY_REQUESTS - 1] = Int32GetDatum(0);
 	values[INQUIRY_TRIES - 1] = values[INQUIRY_STEP - 1] = Int16GetDatum(0);
+	isnull[INQUIRY_ERROR - 1] = true;
 	mf_table_begin(table);
 	for (i = 0; i < count; i++)
 	{

@@ -32,6 +32,7 @@ bool		mf_process_is_ours = false;
 static volatile sig_atomic_t in_statement = false;
 static volatile sig_atomic_t cancelled = false;	/* what is in hand */
 static TimeoutId standby_timeout = MAX_TIMEOUTS;
+static volatile sig_atomic_t ending = false;
 static char *last_reported_error = NULL;
 static char lock_timeout[16] = "0";
 static bool last_commits = false;
@@ -49,7 +50,8 @@ request_shutdown(int signal)
 	int			save_errno = errno;
 
 	mf_shutdown_requested = true;
-	cancel();
+	if (!ending)
+		cancel();
 	SetLatch(MyLatch);
 	errno = save_errno;
 }
@@ -253,6 +255,8 @@ mf_process_commit_within(int ms)
 void
 mf_process_last_commits(void)
 {
+	ending = true;
+	QueryCancelPending = false;
 	last_commits = true;
 	require_synchronous_commit();
 }

@@ -51,7 +51,8 @@ extern bool mf_process_commit_within(int ms);
 
 /*
  * Before an orderly end: from now on commits wait for no standby, since one that is
- * away would keep us from ending.  Nothing leaves any more that rests on them.
+ * away would keep us from ending, and SIGTERM cancels nothing.  Nothing leaves any
+ * more that rests on them.
  */
 extern void mf_process_last_commits(void);
 

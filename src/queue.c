@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "hand.h"
 #include "inquiry.h"
 #include "queue_internal.h"
 #include "sql_array.h"
@@ -40,15 +41,16 @@ static MfStatement claim_entries_statement = {
 	"FROM unnest($1, $2, $3, $5) AS l(account, slots, mark, mark_invoice) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q "
 	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 AND q.due <= $4 "
-	"  AND q.origin = @mf_here() "
-	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e",
-	5, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	"    AND q.origin = @mf_here() AND q.invoice <> ALL ($6) "
+	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e LIMIT $7",
+	7, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID},
+	NULL, InvalidOid
 };
 
 static MfStatement claim_leases_statement = {
-	"SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q WHERE q.kind = 'sending' AND q.origin = @mf_here() LIMIT $1 "
-	"FOR UPDATE SKIP LOCKED",
-	1, {INT4OID}, NULL, InvalidOid
+	"SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q WHERE q.kind = 'sending' AND q.invoice > $1 "
+	"  AND q.origin = @mf_here() ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
+	2, {INT8OID, INT4OID}, NULL, InvalidOid
 };
 
 static MfStatement claim_invoices_statement = {
@@ -59,9 +61,10 @@ static MfStatement claim_invoices_statement = {
 /* entries that are due but locked are looked at again in a second */
 static MfStatement next_due_statement = {
 	"SELECT least("
-	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = $1 AND q.rank <= $2 AND q.origin = @mf_here()), "
+	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = $1 AND q.rank <= $2 "
+	"    AND q.origin = @mf_here() AND q.invoice <> ALL ($3)), "
 	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = $1 AND q.rank > $2 AND q.origin = @mf_here() ORDER BY q.rank LIMIT 1))",
-	2, {TEXTOID, TIMESTAMPTZOID}, NULL, InvalidOid
+	3, {TEXTOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement begin_attempts_statement = {
@@ -106,7 +109,7 @@ static MfStatement apply_statement = {
 	"  AS t(invoice, from_status, to_status, attempt, next, due, reference, invoice_id, invoice_url, "
 	"       error, actor, reason, duplicate, linkless)), "
 	/* while it is being sent its place in the order does not matter, and leaving it saves two index entries */
-	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, due = t.due, "
+	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, error = NULL, due = t.due, "
 	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END "
 	"  FROM t WHERE q.invoice = t.invoice AND t.next IS NOT NULL), "
 	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = t.invoice AND t.next IS NULL), "
@@ -136,9 +139,9 @@ static MfStatement apply_statement = {
 
 static MfStatement follow_up_statement = {
 	"WITH f AS MATERIALIZED ("
-	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6) AS f(invoice, next, due, step, error, duplicate)), "
+	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) AS f(invoice, next, due, step, error, duplicate, wait)), "
 	"later AS (UPDATE @mf_queue q SET kind = f.next, due = f.due, rank = " MF_RANK("f.due", "q.priority") ", "
-	"  step = f.step FROM f WHERE q.invoice = f.invoice AND f.next IS NOT NULL), "
+	"  step = f.step, error = CASE WHEN f.wait THEN q.error END FROM f WHERE q.invoice = f.invoice AND f.next IS NOT NULL), "
 	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = f.invoice AND f.next IS NULL), "
 	"found AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
 	"  SELECT i.id, i.account, f.next, f.due, f.due, i.priority FROM f JOIN @mf_invoice i ON i.id = f.invoice "
@@ -146,7 +149,7 @@ static MfStatement follow_up_statement = {
 	"UPDATE @mf_invoice i SET last_error = coalesce(f.error, i.last_error), "
 	"  duplicate_suspected = i.duplicate_suspected OR f.duplicate "
 	"FROM f WHERE i.id = f.invoice AND (f.error IS NOT NULL OR f.duplicate)",
-	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
+	7, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID},
 	NULL, InvalidOid
 };
 
@@ -162,7 +165,19 @@ static MfStatement old_references_statement = {
 	1, {INT8OID}, NULL, InvalidOid
 };
 
-/* bounded, because it runs between two rounds of sending */
+static MfStatement try_put_off_statement = {
+	"UPDATE @mf_queue q SET due = clock_timestamp(), rank = " MF_RANK("clock_timestamp()", "q.priority") ", step = 0 "
+	"WHERE q.error IS NOT NULL AND q.kind <> 'review' AND q.invoice <> ALL ($1)",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
+};
+
+static MfStatement put_off_statement = {
+	"UPDATE @mf_queue q SET due = greatest(q.due, $2), rank = " MF_RANK("greatest(q.due, $2)", "q.priority") ", error = $3 "
+	"WHERE q.invoice = $1",
+	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL, InvalidOid
+};
+
+/* bounded, because they run between two rounds of sending */
 #define FINISHED(row) \
 	"NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".invoice) " \
 	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = " row ".invoice AND i.status = 'review')"
@@ -268,13 +283,14 @@ names(const MfSqlScope *scope, MfStatement *statement)
 
 /* See queue.h. */
 List *
-mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now)
+mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit, TimestampTz now)
 {
 	MfArray		accounts;
 	MfArray		slots;
 	MfArray		marks;
 	MfArray		mark_invoices;
-	Datum		values[5];
+	TimestampTz again = 0;
+	Datum		values[7];
 	int			i;
 
 	mf_array_init(&accounts, count);
@@ -293,17 +309,25 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	values[2] = mf_array_datum(&marks, TIMESTAMPTZOID);
 	values[3] = TimestampTzGetDatum(now);
 	values[4] = mf_array_datum(&mark_invoices, INT8OID);
+	values[5] = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
+	values[6] = Int32GetDatum(limit);
 
 	return lock_entries(scope, (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL), now);
 }
 
 /* See queue.h. */
 List *
-mf_queue_claim_leases(const MfSqlScope *scope, int limit, TimestampTz now)
+mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last)
 {
-	Datum		value = Int32GetDatum(limit);
+	Datum		values[2];
+	int			count;
 
-	return lock_entries(scope, (int) mf_sql_execute(scope, &claim_leases_statement, &value, NULL), now);
+	values[0] = Int64GetDatum(after);
+	values[1] = Int32GetDatum(limit);
+	count = (int) mf_sql_execute(scope, &claim_leases_statement, values, NULL);
+	if (count > 0)
+		*last = DatumGetInt64(mf_result(SPI_tuptable->vals[count - 1], SPI_tuptable->tupdesc, 1, NULL));
+	return lock_entries(scope, count, now);
 }
 
 /*
@@ -337,6 +361,8 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 
 		invoices[i] = later[i].invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		mf_hand_take(MF_ITEM_INVOICE, invoices[i]);
+		later[i].wait = true;
 		later[i].next = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
 		later[i].due = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
 		later[i].step = DatumGetInt16(mf_result(tuple, desc, 4, NULL));
@@ -377,27 +403,28 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 TimestampTz
 mf_queue_next_due(const MfSqlScope *scope, const char *account, TimestampTz now)
 {
-	Datum		values[2];
+	TimestampTz again = 0;
+	Datum		values[3];
 	Datum		result;
 	bool		isnull;
 
 	values[0] = CStringGetTextDatum(account);
 	values[1] = TimestampTzGetDatum(now);
+	values[2] = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
 	(void) mf_sql_execute(scope, &next_due_statement, values, NULL);
 	result = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	return isnull || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(result)) ? 0 : DatumGetTimestampTz(result);
+	if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(result)))
+		mf_come_back(&again, DatumGetTimestampTz(result));
+	return again;
 }
 
 /* See queue.h. */
 void
 mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count)
 {
-	MfArray columns[5];
-	Datum		values[5];
+	MfArray    *columns = mf_columns_start(&begin_attempts_statement, count);
 	int			i;
 
-	for (i = 0; i < 5; i++)
-		mf_array_init(&columns[i], count);
 	for (i = 0; i < count; i++)
 	{
 		bytea	   *digest = (bytea *) palloc(VARHDRSZ + sizeof(attempts[i].body_sha256));
@@ -410,25 +437,16 @@ mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int 
 		mf_array_add(&columns[3], PointerGetDatum(digest));
 		mf_array_add(&columns[4], TimestampTzGetDatum(attempts[i].send_by));
 	}
-	for (i = 0; i < 5; i++)
-	{
-		static const Oid elements[] = {INT8OID, INT4OID, TEXTOID, BYTEAOID, TIMESTAMPTZOID};
-
-		values[i] = mf_array_datum(&columns[i], elements[i]);
-	}
-	(void) mf_sql_execute(scope, &begin_attempts_statement, values, NULL);
+	(void) mf_columns_execute(scope, &begin_attempts_statement, columns);
 }
 
 /* See queue.h. */
 void
 mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count)
 {
-	MfArray columns[8];
-	Datum		values[8];
+	MfArray    *columns = mf_columns_start(&end_attempts_statement, count);
 	int			i;
 
-	for (i = 0; i < 8; i++)
-		mf_array_init(&columns[i], count);
 	for (i = 0; i < count; i++)
 	{
 		mf_array_add(&columns[0], Int64GetDatum(ends[i].invoice));
@@ -440,13 +458,7 @@ mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int cou
 		mf_array_add_text(&columns[6], ends[i].error);
 		mf_array_add_text(&columns[7], ends[i].answered_reference);
 	}
-	for (i = 0; i < 8; i++)
-	{
-		static const Oid elements[] = {INT8OID, INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-
-		values[i] = mf_array_datum(&columns[i], elements[i]);
-	}
-	(void) mf_sql_execute(scope, &end_attempts_statement, values, NULL);
+	(void) mf_columns_execute(scope, &end_attempts_statement, columns);
 }
 
 /* See queue.h. */
@@ -515,14 +527,11 @@ mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count
 void
 mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count)
 {
-	MfArray columns[14];
-	Datum		values[14];
+	MfArray    *columns = mf_columns_start(&apply_statement, count);
 	MfSentInvoice *sent = (MfSentInvoice *) palloc0(count * sizeof(MfSentInvoice));
 	int			sent_count = 0;
 	int			i;
 
-	for (i = 0; i < 14; i++)
-		mf_array_init(&columns[i], count);
 	for (i = 0; i < count; i++)
 	{
 		const MfTransition *t = &transitions[i];
@@ -542,14 +551,7 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 		mf_array_add(&columns[12], Int32GetDatum(t->duplicate));
 		mf_array_add_text(&columns[13], t->linkless);
 	}
-	for (i = 0; i < 14; i++)
-	{
-		static const Oid elements[] = {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
-		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID};
-
-		values[i] = mf_array_datum(&columns[i], elements[i]);
-	}
-	(void) mf_sql_execute(scope, &apply_statement, values, NULL);
+	(void) mf_columns_execute(scope, &apply_statement, columns);
 
 	/* from now on its payment is awaited */
 	for (i = 0; i < count; i++)
@@ -565,12 +567,9 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 void
 mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count)
 {
-	MfArray columns[6];
-	Datum		values[6];
+	MfArray    *columns = mf_columns_start(&follow_up_statement, count);
 	int			i;
 
-	for (i = 0; i < 6; i++)
-		mf_array_init(&columns[i], count);
 	for (i = 0; i < count; i++)
 	{
 		const MfFollowUp *f = &follow_ups[i];
@@ -581,14 +580,9 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 		mf_array_add(&columns[3], Int32GetDatum(Min(f->step, PG_INT16_MAX)));
 		mf_array_add_text(&columns[4], f->error);
 		mf_array_add(&columns[5], BoolGetDatum(f->duplicate));
+		mf_array_add(&columns[6], BoolGetDatum(f->wait));
 	}
-	for (i = 0; i < 6; i++)
-	{
-		static const Oid elements[] = {INT8OID, TEXTOID, TIMESTAMPTZOID, INT4OID, TEXTOID, BOOLOID};
-
-		values[i] = mf_array_datum(&columns[i], elements[i]);
-	}
-	(void) mf_sql_execute(scope, &follow_up_statement, values, NULL);
+	(void) mf_columns_execute(scope, &follow_up_statement, columns);
 }
 
 /* See queue.h. */
@@ -621,10 +615,37 @@ mf_queue_old_references(const MfSqlScope *scope, int64 invoice)
 
 /* See queue.h. */
 uint64
-mf_queue_purge(const MfSqlScope *scope, TimestampTz before)
+mf_queue_purge_attempts(const MfSqlScope *scope, TimestampTz before)
 {
 	Datum		value = TimestampTzGetDatum(before);
 
-	return mf_sql_execute(scope, &purge_attempts_statement, &value, NULL) +
-		mf_sql_execute(scope, &purge_transitions_statement, &value, NULL);
+	return mf_sql_execute(scope, &purge_attempts_statement, &value, NULL);
+}
+
+/* See queue.h. */
+uint64
+mf_queue_purge_transitions(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		value = TimestampTzGetDatum(before);
+
+	return mf_sql_execute(scope, &purge_transitions_statement, &value, NULL);
+}
+
+/* See queue.h. */
+bool
+mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, const char *error)
+{
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = TimestampTzGetDatum(until);
+	values[2] = CStringGetTextDatum(error);
+	return mf_sql_execute(scope, &put_off_statement, values, NULL) > 0;
+}
+
+/* See queue.h. */
+void
+mf_queue_try_put_off(const MfSqlScope *scope, Datum left_out)
+{
+	(void) mf_sql_execute(scope, &try_put_off_statement, &left_out, NULL);
 }

@@ -125,6 +125,8 @@ typedef struct MfFollowUp
 	int			step;
 	const char *error;			/* for the invoice; NULL = leave it as it was */
 	bool		duplicate;		/* a second invoice may exist */
+	bool		wait;			/* nothing was tried: what kept it from being
+								 * written may still be there */
 } MfFollowUp;
 
 /* An invoice as the fence sees it, locked */
@@ -182,6 +184,9 @@ extern void mf_queue_pause(Oid schema, const char *account, const char *by, cons
 /* Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd; NULL if it is not paused. */
 extern char *mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts);
 
+/* How many invoices of an account are put off because of an error, and one of them with its error. */
+extern int64 mf_queue_put_off_count(Oid schema, const char *account, int64 *invoice, char **error);
+
 extern bool mf_queue_resume(Oid schema, const char *account);
 
 /* --- for the worker --- */
@@ -226,16 +231,18 @@ extern List *mf_queue_accounts(const MfSqlScope *scope);
 extern List *mf_queue_paused(const MfSqlScope *scope);
 
 /*
- * Locks due entries, and the invoices that nobody else has locked; entries
- * whose invoice is busy come again later.  List of MfJob.
+ * Locks due entries, "limit" of all accounts at most, and the invoices that
+ * nobody else has locked; entries whose invoice is busy come again later.  List
+ * of MfJob.
  */
-extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
+extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit, TimestampTz now);
 
 /*
- * The same for entries that are "sending", due or not, of all accounts: for a
- * worker that has no requests under way.
+ * The same for entries that are "sending", due or not, of all accounts, in the
+ * order of their invoices and behind one: for a worker that has no requests
+ * under way.  *last is the last one found, if any.
  */
-extern List *mf_queue_claim_leases(const MfSqlScope *scope, int limit, TimestampTz now);
+extern List *mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last);
 
 /* When the worker must look again for one account; 0 = never, by what is there now. */
 extern TimestampTz mf_queue_next_due(const MfSqlScope *scope, const char *account, TimestampTz now);
@@ -279,10 +286,17 @@ extern List *mf_queue_old_references(const MfSqlScope *scope, int64 invoice);
  */
 extern void mf_queue_try_now(Oid schema, const char *account, Oid created_by);
 
+/* Puts an entry off because what is to be done for it cannot be written; false if it cannot, either. */
+extern bool mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, const char *error);
+
+/* Makes due at once what mf_queue_put_off() has put off, but for some invoices, an int8[]. */
+extern void mf_queue_try_put_off(const MfSqlScope *scope, Datum left_out);
+
 /*
- * Deletes a batch of attempts and transitions older than the retention time of
+ * Delete a batch of attempts or transitions older than the retention time of
  * invoices that are finished; how many.
  */
-extern uint64 mf_queue_purge(const MfSqlScope *scope, TimestampTz before);
+extern uint64 mf_queue_purge_attempts(const MfSqlScope *scope, TimestampTz before);
+extern uint64 mf_queue_purge_transitions(const MfSqlScope *scope, TimestampTz before);
 
 #endif							/* MF_QUEUE_H */

@@ -84,6 +84,14 @@ static MfStatement pause_reason_statement = {
 	1, {TEXTOID}, NULL, InvalidOid
 };
 
+static MfStatement put_off_count_statement = {
+	"SELECT count(*) OVER ()::int8, p.invoice::int8, p.error::text FROM ("
+	"  SELECT q.invoice, q.error FROM @mf_queue q WHERE q.account = $1 AND q.error IS NOT NULL "
+	"  UNION ALL SELECT q.invoice, q.error FROM @mf_inquiry q WHERE q.account = $1 AND q.error IS NOT NULL) p "
+	"ORDER BY p.invoice LIMIT 1",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
 static MfStatement resume_statement = {
 	"UPDATE @mf_account SET paused_at = NULL, paused_by = NULL, reason = NULL "
 	"WHERE account = $1 AND paused_at IS NOT NULL",
@@ -381,6 +389,29 @@ mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts)
 	}
 	mf_sql_end(&scope);
 	return reason;
+}
+
+/* See queue.h. */
+int64
+mf_queue_put_off_count(Oid schema, const char *account, int64 *invoice, char **error)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	MemoryContext context = CurrentMemoryContext;
+	int64		count = 0;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &put_off_count_statement, &value, NULL) > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		count = DatumGetInt64(mf_result(row, desc, 1, NULL));
+		*invoice = DatumGetInt64(mf_result(row, desc, 2, NULL));
+		*error = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 3, NULL)));
+	}
+	mf_sql_end(&scope);
+	return count;
 }
 
 /* See queue.h. */

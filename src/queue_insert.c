@@ -135,6 +135,7 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
 	values[MF_QC_STEP - 1] = Int16GetDatum(0);
 	values[MF_QC_ORIGIN - 1] = Int64GetDatum(agenda->here);
+	isnull[MF_QC_ERROR - 1] = true;
 	mf_table_add(agenda->table, values, isnull, NULL);
 	if (agenda->table->waiting == MF_TABLE_BATCH)
 		write_waiting(agenda);

@@ -60,6 +60,7 @@ typedef enum MfQueueColumn
 	MF_QC_PRIORITY,
 	MF_QC_STEP,
 	MF_QC_ORIGIN,
+	MF_QC_ERROR,
 	MF_QC_END					/* one more than the last */
 } MfQueueColumn;
 

@@ -21,7 +21,9 @@
 #include "failpoint.h"
 #include "flight.h"
 #include "guard.h"
+#include "hand.h"
 #include "inquiry.h"
+#include "inquiry_log.h"
 #include "myfatoorah.h"
 #include "queue.h"
 #include "record.h"
@@ -29,14 +31,6 @@
 #include "sender.h"
 #include "sender_record.h"
 #include "wake.h"
-
-/* After a failure this many rounds go one row at a time. */
-#define CAREFUL_ROUNDS 20
-#define BLAME_DELAY_MS 60000
-
-/* Between two batches of old history, and when there was none */
-#define PURGE_BATCH_DELAY_MS 1000
-#define PURGE_IDLE_DELAY_MS 3600000
 
 /* With so many requests in the air answers are gathered for so long. */
 #define GATHER_MIN 8
@@ -61,14 +55,19 @@ static TimestampTz gather_until = 0;
 static TimestampTz round_began = 0;
 static double round_us = 0;		/* from a round's begin to its commit, smoothed */
 static uint64 request_count = 0;
-static int	careful_rounds = 0;
-static int64 suspect_invoice = 0;	/* the row that a failed round was at */
-static MfFlight *suspect_flight = NULL;
-static TimestampTz purge_at = 0;
 static bool gate_closed = false;
+static bool ending = false;		/* what cannot be recorded now never will be */
+
+/* The sweep at the start: up to which invoice, in the latest round too */
+static bool sweeping = false;
+static int64 swept = PG_INT64_MIN;
+static int64 swept_in_round;
 static bool holding = false;
 
-static void purge_history(const MfSqlScope *scope, TimestampTz now);
+static void sweep(const MfSqlScope *scope, TimestampTz now);
+static void work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
+static void take_back(dlist_head *list);
+static void give_up_locked(dlist_head *list);
 static bool ready(dlist_head *list, TimestampTz now);
 static void take_in(void);
 static void land(MfFlight *flight);
@@ -97,6 +96,7 @@ mf_sender_start(void)
 		ereport(LOG,
 				(errmsg("requests are sent by the worker itself, which is slower"),
 				 errdetail_internal("%s", error)));
+	sweeping = true;
 	flight_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah flights", ALLOCSET_DEFAULT_SIZES);
 }
 
@@ -132,8 +132,6 @@ mf_sender_try_now(uint32 what)
 {
 	MfCircuit  *circuit;
 
-	if (what == 0)
-		return;
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
 		if (what & MF_TRY_ALL)
@@ -142,6 +140,24 @@ mf_sender_try_now(uint32 what)
 			mf_circuit_mended(circuit);
 	}
 	mf_inquiry_wake();
+}
+
+/* See sender.h. */
+void
+mf_sender_try_put_off(const MfSqlScope *scope)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz again = 0;
+	Datum		invoices = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
+	Datum		inquiries = mf_hand_left_out(MF_ITEM_INQUIRY, now, &again);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &landed)
+		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
+	mf_hand_try_now();
+	/* an entry that could not even be put off is left alone */
+	mf_queue_try_put_off(scope, invoices);
+	mf_payment_try_now(scope, inquiries);
 }
 
 void
@@ -165,7 +181,7 @@ mf_sender_has_work(void)
 	TimestampTz claim_at;
 	MfCircuit  *circuit;
 
-	if (holding || ready(&landed, now) || ready(&answered, now) || mf_inquiry_has_work())
+	if (holding || sweeping || ready(&landed, now) || ready(&answered, now) || mf_inquiry_has_work())
 		return true;
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
@@ -242,14 +258,12 @@ ready(dlist_head *list, TimestampTz now)
 }
 
 /* See sender.h. */
-void
-mf_sender_sweep(Oid schema)
+bool
+mf_sender_has_outcomes(void)
 {
-	MfSqlScope	scope;
+	TimestampTz now = GetCurrentTimestamp();
 
-	mf_sql_begin(&scope, schema);
-	mf_claim_sweep(&scope, GetCurrentTimestamp());
-	mf_sql_end(&scope);
+	return ready(&landed, now) || ready(&answered, now);
 }
 
 /* See sender.h. */
@@ -257,63 +271,61 @@ void
 mf_sender_round(Oid schema, TimestampTz *again)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	MfRecorder *recorder;
 	MfSqlScope	scope;
-	bool		held;
 
 	*again = 0;
 	round_began = now;
-	suspect_invoice = 0;
-	suspect_flight = NULL;
-
+	mf_hand_begin();
 	mf_sql_begin(&scope, schema);
+	if (sweeping)
+		sweep(&scope, now);
+	else
+		work(&scope, now, again);
+	mf_sql_end(&scope);
+	take_in();
+}
+
+/* What a worker that is gone has left "sending", in the order of the invoices. */
+static void
+sweep(const MfSqlScope *scope, TimestampTz now)
+{
+	swept_in_round = mf_claim_sweep(scope, swept, now);
+}
+
+/* What a round does. */
+static void
+work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
+{
+	MfRecorder *recorder = NULL;
+	bool		held;
+
 	give_back_ready(now);
-	mf_inquiry_record(&scope, &answered, &recorded, careful_rounds > 0, now, again);
-	recorder = careful_rounds > 0 ? NULL : mf_recorder_open(&scope);
-	mf_sender_record(&scope, recorder, &landed, &recorded, careful_rounds > 0 ? &suspect_flight : NULL, now, again);
+	mf_inquiry_record(scope, &answered, &recorded, now, again);
+	/* a single item goes by SQL, whose errors say more */
+	if (mf_hand_room(2) == 2)
+		recorder = mf_recorder_open(scope);
+	mf_sender_record(scope, recorder, &landed, &recorded, now, again);
 	landed_count = 0;
 	take_in();
-	held = !mf_guard_look(schema);
+	held = !mf_guard_look(scope->schema);
 	if (!gate_closed)
 	{
-		MfClaim		claim = {http, flight_context, &claimed, careful_rounds > 0, recorder, &suspect_invoice, horizon_us(), held};
+		MfClaim		claim = {http, flight_context, &claimed, recorder, horizon_us(), held};
 
-		mf_inquiry_claim(&scope, &claim, now, again);
-		mf_claim_due(&scope, &claim, now, again);
+		mf_inquiry_claim(scope, &claim, now, again);
+		mf_claim_due(scope, &claim, now, again);
 	}
 	if (recorder != NULL)
 		mf_recorder_close(recorder);
-	purge_history(&scope, now);
-	mf_sql_end(&scope);
-	take_in();
-
-	if (careful_rounds > 0)
-		careful_rounds--;
-}
-
-/*
- * Deletes history past its retention time, a batch in passing: an idle worker
- * is not woken for it.
- */
-static void
-purge_history(const MfSqlScope *scope, TimestampTz now)
-{
-	TimestampTz before;
-
-	if (mf_history_retention == 0 || now < purge_at)
-		return;
-	before = now - (TimestampTz) mf_history_retention * 60 * USECS_PER_SEC;
-	if (mf_queue_purge(scope, before) + mf_payment_purge(scope, before) > 0)
-		purge_at = TimestampTzPlusMilliseconds(now, PURGE_BATCH_DELAY_MS);
-	else
-		purge_at = TimestampTzPlusMilliseconds(now, PURGE_IDLE_DELAY_MS);
 }
 
 /* See sender.h. */
-void
+bool
 mf_sender_post(bool confirmed)
 {
+	bool		any = mf_hand_done();
 	uint64		before = request_count;
+	dlist_iter	iter;
 	MfCircuit  *circuit;
 
 	holding = false;
@@ -324,7 +336,27 @@ mf_sender_post(bool confirmed)
 	{
 		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&recorded));
 
+		if (flight->kind == MF_JOB_WEBHOOK_LOG)
+			mf_inquiry_log_recorded(flight, GetCurrentTimestamp());
 		mf_flight_free(flight);
+	}
+	dlist_foreach(iter, &landed)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		flight->attempt_recorded |= flight->attempt_in_round;
+		flight->attempt_in_round = false;
+	}
+	if (ending)
+	{
+		give_up_locked(&landed);
+		give_up_locked(&answered);
+	}
+	if (sweeping)
+	{
+		sweeping = swept_in_round > swept;
+		swept = swept_in_round;
+		any |= sweeping;
 	}
 
 	if (!dlist_is_empty(&claimed))
@@ -357,6 +389,22 @@ mf_sender_post(bool confirmed)
 	{
 		mf_http_perform(http);
 		MF_FAILPOINT("posted");
+	}
+	return any;
+}
+
+/* What somebody has locked at the end is not waited for: its attempt has the answer. */
+static void
+give_up_locked(dlist_head *list)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, list)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		if (flight->retry_at != 0)
+			flight->retry_at = DT_NOEND;
 	}
 }
 
@@ -507,78 +555,66 @@ land(MfFlight *flight)
 }
 
 /* See sender.h. */
-void
-mf_sender_round_failed(bool to_blame)
+const MfItem *
+mf_sender_round_failed(bool *smaller)
 {
-	dlist_mutable_iter iter;
+	dlist_iter	iter;
 	MfCircuit  *circuit;
 
 	while (!dlist_is_empty(&claimed))
-		mf_flight_free(dlist_container(MfFlight, node, dlist_pop_head_node(&claimed)));
-
-	dlist_foreach_modify(iter, &recorded)
 	{
-		bool		inquiry = mf_flight_is_inquiry(dlist_container(MfFlight, node, iter.cur));
+		MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
 
-		mf_flight_set_under_way(dlist_container(MfFlight, node, iter.cur), true);
-		dlist_delete(iter.cur);
-		dlist_push_head(inquiry ? &answered : &landed, iter.cur);
+		if (flight->kind == MF_JOB_WEBHOOK_LOG)
+			mf_inquiry_log_put_off(flight, 0);
+		mf_flight_free(flight);
 	}
-
-	/* an answer about a payment that cannot be recorded is asked for again when its lease is over */
-	if (to_blame && careful_rounds > 0 && suspect_flight == NULL && suspect_invoice == 0 && !dlist_is_empty(&answered))
-		mf_flight_free(dlist_container(MfFlight, node, dlist_pop_head_node(&answered)));
+	take_back(&recorded);
+	dlist_foreach(iter, &landed)
+		dlist_container(MfFlight, node, iter.cur)->attempt_in_round = false;
 	mf_inquiry_wake();
-	dlist_foreach_modify(iter, &landed)
-		dlist_container(MfFlight, node, iter.cur)->attempt_recorded = false;
-
-	/* one that cannot be recorded goes to the end of the line */
-	if (to_blame && suspect_flight != NULL)
-	{
-		suspect_flight->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 5000);
-		dlist_delete(&suspect_flight->node);
-		dlist_push_tail(&landed, &suspect_flight->node);
-	}
-	suspect_flight = NULL;
-	if (to_blame)
-		careful_rounds = CAREFUL_ROUNDS;
 
 	/* the marks went ahead of what was claimed */
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 		circuit->mark = DT_NOBEGIN;
+	return mf_hand_failed(smaller);
+}
+
+/* What the round has not recorded after all waits again, first in line. */
+static void
+take_back(dlist_head *list)
+{
+	while (!dlist_is_empty(list))
+	{
+		MfFlight   *flight = dlist_tail_element(MfFlight, node, list);
+
+		mf_flight_set_under_way(flight, true);
+		dlist_delete(&flight->node);
+		dlist_push_head(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
+	}
 }
 
 /* See sender.h. */
 void
-mf_sender_blame(Oid schema, const char *error)
+mf_sender_put_off(const MfItem *item, TimestampTz until)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	MfSqlScope	scope;
-	MfFollowUp	later;
-	MfJob	   *job;
+	MfFlight   *flight = item->flight;
 
-	if (suspect_invoice == 0)
+	if (sweeping)
+		swept = Max(swept, item->id);
+	if (flight == NULL)
 		return;
-
-	job = mf_queue_lock(schema, suspect_invoice);
-	if (job != NULL && job->kind != MF_JOB_NONE)
+	dlist_delete(&flight->node);
+	if (flight->kind == MF_JOB_SEND)
 	{
-		mf_sql_begin(&scope, schema);
-		memset(&later, 0, sizeof(later));
-		later.invoice = suspect_invoice;
-		later.next = job->kind;
-		later.due = TimestampTzPlusMilliseconds(now, (int64) BLAME_DELAY_MS << Min(job->step, 6));
-		later.step = job->kind == MF_JOB_SEND ? job->step + 1 : job->step;
-		later.error = error;
-		mf_queue_follow_up(&scope, &later, 1);
-		mf_sql_end(&scope);
-		mf_circuit_failed(mf_circuit_get(job->account), now);
-		ereport(LOG,
-				(errmsg("invoice " INT64_FORMAT " cannot be sent", suspect_invoice),
-				 errdetail_internal("%s", error),
-				 errhint("Mend the cause; the worker tries again in a minute.")));
+		flight->retry_at = ending ? DT_NOEND : until;
+		dlist_push_tail(&landed, &flight->node);
+		return;
 	}
-	suspect_invoice = 0;
+	/* a question can be asked again */
+	if (flight->kind == MF_JOB_WEBHOOK_LOG)
+		mf_inquiry_log_put_off(flight, until);
+	mf_flight_free(flight);
 }
 
 /* See sender.h. */
@@ -586,8 +622,11 @@ void
 mf_sender_abort(void)
 {
 	MfCircuit  *circuit;
+	dlist_iter	iter;
 
 	mf_sender_stop();
+	take_in();
+	ending = true;
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
 		while (circuit->ready_count > 0)
@@ -605,6 +644,8 @@ mf_sender_abort(void)
 		flying_count--;
 		dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 	}
+	dlist_foreach(iter, &landed)
+		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
 }
 
 /* See sender.h. */

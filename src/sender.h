@@ -9,6 +9,8 @@
 #define MF_SENDER_H
 
 #include "core/http.h"
+#include "hand.h"
+#include "sql.h"
 
 /* Creates the transport and its thread; raises an error if that cannot be. */
 extern void mf_sender_start(void);
@@ -19,36 +21,31 @@ extern void mf_sender_stop(void);
 extern MfHttp *mf_sender_http(void);
 
 /*
- * At a worker's start, inside the caller's transaction: what a worker that is
- * gone has left "sending" becomes unknown, paused or not.
- */
-extern void mf_sender_sweep(Oid schema);
-
-/*
  * One round inside the caller's transaction, which must commit before
  * mf_sender_post(): records outcomes, claims what is due, records the new
- * attempts.  *again is when to come back without being woken, 0 = never.
+ * attempts.  The first ones after a start do nothing but sweep: what a worker
+ * that is gone has left "sending" becomes unknown, paused or not.  *again is
+ * when to come back without being woken, 0 = never.
  */
 extern void mf_sender_round(Oid schema, TimestampTz *again);
 
 /*
  * After the commit of a round: posts what it claimed, forgets what it recorded.
  * What is not confirmed, because the wait for a standby was cancelled, is not
- * posted: were that standby promoted, nobody would know of it.
+ * posted: were that standby promoted, nobody would know of it.  True if the
+ * round had anything in hand.
  */
-extern void mf_sender_post(bool confirmed);
+extern bool mf_sender_post(bool confirmed);
 
 /*
- * After an error in a round: nothing that it claimed is posted.  If the round
- * itself is to blame, the next ones go one row at a time, to find which row.
+ * After an error in a round: nothing that it claimed is posted.  Returns the
+ * item to blame, if it is certain which one that is.  If not, *smaller tells
+ * whether the next round takes fewer.
  */
-extern void mf_sender_round_failed(bool to_blame);
+extern const MfItem *mf_sender_round_failed(bool *smaller);
 
-/*
- * If the failed round can be pinned on one row, puts that row off with the
- * error on it, in the caller's transaction.
- */
-extern void mf_sender_blame(Oid schema, const char *error);
+/* That item comes again at that time; its answer is kept, if it is one to an attempt. */
+extern void mf_sender_put_off(const MfItem *item, TimestampTz until);
 
 /* Runs the transport; true if outcomes wait to be recorded. */
 extern bool mf_sender_run(void);
@@ -69,6 +66,13 @@ extern TimestampTz mf_sender_alarm(void);
 /* Somebody has mended something; bits of MfTryNow tell which back-offs do not count any more. */
 extern void mf_sender_try_now(uint32 what);
 
+/*
+ * A person has mended something: what was put off because it could not be
+ * written is tried at once, in memory and, in the caller's transaction, in the
+ * tables.
+ */
+extern void mf_sender_try_put_off(const MfSqlScope *scope);
+
 /* An account was paused: nothing more leaves before the next round has seen which. */
 extern void mf_sender_hold(void);
 
@@ -81,8 +85,14 @@ extern uint64 mf_sender_requests(void);
 /* Lets nothing more out; what is connected already may still be answered. */
 extern void mf_sender_close_gate(void);
 
-/* Ends every request now; their outcomes then wait to be recorded. */
+/*
+ * Ends every request now.  Their outcomes and the answers that have come then
+ * wait to be recorded; one that cannot be is not tried again.
+ */
 extern void mf_sender_abort(void);
+
+/* Outcomes and answers that can be recorded now. */
+extern bool mf_sender_has_outcomes(void);
 
 /* The extension is gone: writes to the log what is in flight, by reference. */
 extern void mf_sender_abandon(void);

@@ -12,6 +12,7 @@
 #include "claim.h"
 #include "compat.h"
 #include "failpoint.h"
+#include "hand.h"
 #include "inquiry.h"
 #include "myfatoorah.h"
 #include "queue.h"
@@ -24,6 +25,24 @@
 /* Outcomes recorded in one round */
 #define RECORD_LIMIT 200
 
+/* What a round records by SQL */
+typedef struct Batch
+{
+	MfFlight  **flights;
+	int64	   *invoices;
+	int			count;
+	MfAttemptEnd *ends;
+	int			end_count;
+	MfTransition *transitions;
+	int			transition_count;
+	MfFollowUp *follow_ups;
+	int			follow_up_count;
+} Batch;
+
+static void collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again);
+static void settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice,
+				   TimestampTz now);
+static const MfLockedInvoice *find_locked(const List *locked, int64 invoice);
 static void record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded,
 							TimestampTz now);
 static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition);
@@ -33,104 +52,131 @@ static void move_to_recorded(MfFlight *flight, dlist_head *recorded);
 /* See sender_record.h. */
 void
 mf_sender_record(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded,
-				 MfFlight **suspect, TimestampTz now, TimestampTz *again)
+				 TimestampTz now, TimestampTz *again)
 {
-	int			limit = suspect != NULL ? 1 : RECORD_LIMIT;
-	MfFlight	  **batch = (MfFlight **) palloc(limit * sizeof(MfFlight *));
-	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
-	MfAttemptEnd *ends = (MfAttemptEnd *) palloc(limit * sizeof(MfAttemptEnd));
-	MfTransition *transitions = (MfTransition *) palloc(limit * sizeof(MfTransition));
-	MfFollowUp *follow_ups = (MfFollowUp *) palloc(limit * sizeof(MfFollowUp));
-	int			count = 0;
-	int			end_count = 0;
-	int			transition_count = 0;
-	int			follow_up_count = 0;
-	int			i;
+	Batch		batch;
 	List	   *locked;
-	dlist_iter	iter;
+	int			i;
 
 	if (recorder != NULL && !dlist_is_empty(landed))
 		record_accepted(scope, recorder, landed, recorded, now);
-	dlist_foreach(iter, landed)
-	{
-		MfFlight	   *flight = dlist_container(MfFlight, node, iter.cur);
-
-		if (flight->retry_at > now)
-		{
-			mf_come_back(again, flight->retry_at);
-			continue;
-		}
-		if (count == limit)
-			break;
-		batch[count] = flight;
-		invoices[count++] = flight->invoice;
-		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
-		{
-			MfAttemptEnd *end = &ends[end_count++];
-
-			mf_flight_end(flight, end);
-		}
-	}
-	if (count == 0)
+	collect(&batch, landed, now, again);
+	if (batch.count == 0)
 		return;
-	if (suspect != NULL)
-		*suspect = batch[0];
 
-	if (end_count > 0)
-		mf_queue_end_attempts(scope, ends, end_count);
+	if (batch.end_count > 0)
+		mf_queue_end_attempts(scope, batch.ends, batch.end_count);
 
-	locked = mf_queue_lock_invoices(scope, invoices, count);
-	for (i = 0; i < count; i++)
+	locked = mf_queue_lock_invoices(scope, batch.invoices, batch.count);
+	for (i = 0; i < batch.count; i++)
 	{
-		MfFlight	   *flight = batch[i];
-		MfLockedInvoice *invoice = NULL;
-		bool		tell = true;
-		bool		is_transition = false;
-		ListCell   *lc;
+		MfFlight   *flight = batch.flights[i];
+		const MfLockedInvoice *invoice = find_locked(locked, flight->invoice);
 
-		foreach(lc, locked)
-		{
-			if (((MfLockedInvoice *) lfirst(lc))->invoice == flight->invoice)
-				invoice = (MfLockedInvoice *) lfirst(lc);
-		}
-
-		flight->attempt_recorded = true;
+		flight->attempt_in_round = true;
 		if (invoice == NULL)
 		{
 			flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
 			mf_come_back(again, flight->retry_at);
 			continue;
 		}
-		if (invoice->status == mf_flight_expected_status(flight) && invoice->attempts == flight->attempt)
-			is_transition = mf_flight_verdict(flight, now, &transitions[transition_count], &follow_ups[follow_up_count]);
-		else
-		{
-			tell_too_late(flight, invoice);
-			tell = mf_flight_late_verdict(flight, invoice, now, &transitions[transition_count], &is_transition,
-										  &follow_ups[follow_up_count]);
-		}
-		if (tell && is_transition)
-			finish_with_person(invoice, &transitions[transition_count++]);
-		else if (tell)
-			follow_up_count++;
-
-		if (mf_flight_outcome(flight) == MF_ACCOUNT_PROBLEM)
-		{
-			char	   *error = mf_flight_error(flight);
-
-			mf_queue_pause(scope->schema, flight->circuit->account, "sender", error);
-			mf_circuit_report(flight->circuit, "is paused", error);
-		}
+		settle(scope, &batch, flight, invoice, now);
 		move_to_recorded(flight, recorded);
 	}
 
-	if (transition_count > 0)
-		mf_queue_apply(scope, transitions, transition_count);
-	if (follow_up_count > 0)
-		mf_queue_follow_up(scope, follow_ups, follow_up_count);
+	if (batch.transition_count > 0)
+		mf_queue_apply(scope, batch.transitions, batch.transition_count);
+	if (batch.follow_up_count > 0)
+		mf_queue_follow_up(scope, batch.follow_ups, batch.follow_up_count);
 	MF_FAILPOINT("outcome_recorded");
-	if (suspect != NULL)
-		*suspect = NULL;
+}
+
+/* Takes what can be recorded now in hand, as much as the round may. */
+static void
+collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
+{
+	int			limit = mf_hand_room(RECORD_LIMIT);
+	dlist_iter	iter;
+
+	memset(batch, 0, sizeof(*batch));
+	batch->flights = (MfFlight **) palloc(limit * sizeof(MfFlight *));
+	batch->invoices = (int64 *) palloc(limit * sizeof(int64));
+	batch->ends = (MfAttemptEnd *) palloc(limit * sizeof(MfAttemptEnd));
+	batch->transitions = (MfTransition *) palloc(limit * sizeof(MfTransition));
+	batch->follow_ups = (MfFollowUp *) palloc(limit * sizeof(MfFollowUp));
+	dlist_foreach(iter, landed)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		if (flight->retry_at > now)
+		{
+			mf_come_back(again, flight->retry_at);
+			continue;
+		}
+		if (batch->count == limit)
+			break;
+		mf_hand_take_answer(flight);
+		batch->flights[batch->count] = flight;
+		batch->invoices[batch->count++] = flight->invoice;
+		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
+			mf_flight_end(flight, &batch->ends[batch->end_count++]);
+	}
+}
+
+/* What an answer means for its invoice, which is locked. */
+static void
+settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now)
+{
+	MfTransition *transition = &batch->transitions[batch->transition_count];
+	MfFollowUp *follow_up = &batch->follow_ups[batch->follow_up_count];
+	bool		tell = true;
+	bool		is_transition = false;
+
+	if (invoice->status == mf_flight_expected_status(flight) && invoice->attempts == flight->attempt)
+		is_transition = mf_flight_verdict(flight, now, transition, follow_up);
+	else
+	{
+		tell_too_late(flight, invoice);
+		tell = mf_flight_late_verdict(flight, invoice, now, transition, &is_transition, follow_up);
+	}
+	if (tell && is_transition)
+	{
+		finish_with_person(invoice, transition);
+		batch->transition_count++;
+	}
+	else if (tell)
+		batch->follow_up_count++;
+
+	if (mf_flight_outcome(flight) == MF_ACCOUNT_PROBLEM)
+	{
+		char	   *error = mf_flight_error(flight);
+
+		mf_queue_pause(scope->schema, flight->circuit->account, "sender", error);
+		mf_circuit_report(flight->circuit, "is paused", error);
+	}
+}
+
+static const MfLockedInvoice *
+find_locked(const List *locked, int64 invoice)
+{
+	ListCell   *lc;
+
+	foreach(lc, locked)
+	{
+		if (((MfLockedInvoice *) lfirst(lc))->invoice == invoice)
+			return (MfLockedInvoice *) lfirst(lc);
+	}
+	return NULL;
+}
+
+/* See sender_record.h. */
+void
+mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight)
+{
+	MfAttemptEnd end;
+
+	mf_flight_end(flight, &end);
+	mf_queue_end_attempts(scope, &end, 1);
 }
 
 /*
@@ -141,6 +187,7 @@ static void
 record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded, TimestampTz now)
 {
 	MfSentInvoice sent[RECORD_LIMIT];
+	int			limit = mf_hand_room(RECORD_LIMIT);
 	int			count = 0;
 	dlist_mutable_iter iter;
 
@@ -149,13 +196,18 @@ record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *lande
 	{
 		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
 
-		if (count == RECORD_LIMIT)
+		if (count == limit)
 			break;
-		if (flight->retry_at <= now && mf_record_accepted(recorder, flight, &sent[count]))
+		if (flight->retry_at > now)
+			continue;
+		mf_hand_take_answer(flight);
+		if (mf_record_accepted(recorder, flight, &sent[count]))
 		{
 			count++;
 			move_to_recorded(flight, recorded);
 		}
+		else
+			mf_hand_untake();
 	}
 	mf_recorder_end(recorder);
 	if (count > 0)

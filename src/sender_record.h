@@ -15,10 +15,12 @@
  * Records landed flights, in the caller's transaction, and moves them from
  * "landed" to "recorded".  An invoice that somebody has locked does not hold up
  * the others: its answer goes to the attempt at once, and to the invoice later,
- * for which *again moves forward.  With "suspect" it is one flight only, noted
- * there while it is in hand.
+ * for which *again moves forward.
  */
 extern void mf_sender_record(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded,
-							 MfFlight **suspect, TimestampTz now, TimestampTz *again);
+							 TimestampTz now, TimestampTz *again);
+
+/* Keeps the answer to an attempt with the attempt, whatever becomes of the invoice's row. */
+extern void mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight);
 
 #endif							/* MF_SENDER_RECORD_H */

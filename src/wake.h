@@ -79,6 +79,9 @@ typedef struct MfSlot
 	uint64		requests;
 	TimestampTz last_error_at;
 	char		last_error[MF_LAST_ERROR_SIZE];
+	bool		failing;		/* the latest round has failed as a whole */
+	int			unnoted;		/* items put off that no table tells of */
+	char		history_error[MF_LAST_ERROR_SIZE];	/* "" = all is well */
 	MfListenerState listener;
 } MfSlot;
 

@@ -36,7 +36,6 @@
 #include "account.h"
 #include "claim.h"
 #include "compat.h"
-#include "failpoint.h"
 #include "guard.h"
 #include "inquiry.h"
 #include "launcher.h"
@@ -45,6 +44,7 @@
 #include "process.h"
 #include "queue.h"
 #include "repair.h"
+#include "round.h"
 #include "sender.h"
 #include "sql.h"
 #include "wait.h"
@@ -53,21 +53,12 @@
 /* A session that needs the worker away does not wait for answers longer than this. */
 #define HELD_DRAIN_MS 500
 
-/* Where waiting for somebody's lock would hold up more than it is worth */
-#define SHORT_LOCK_TIMEOUT_MS 200
-
-/* After an error the next round waits: doubled with each error in a row. */
-#define ERROR_DELAY_MS 200
-#define ERROR_DELAY_MAX_MS 30000
-
 /* Freed memory that is kept for the next round, in bytes */
 #define KEPT_MEMORY (8 * 1024 * 1024)
 
 static MfSlot *my_slot = NULL;
-static MemoryContext round_context = NULL;
 static Oid	my_extension = InvalidOid;
 static Oid	my_schema = InvalidOid;
-static int	errors_in_a_row = 0;
 
 static void keep_freed_memory(void);
 static bool attach(Oid database);
@@ -75,8 +66,6 @@ static void detach(int code, Datum arg);
 pg_noreturn static void leave(MfWorkerEnd end);
 static void start_transaction(void);
 static void begin_service(void);
-static bool run_round(TimestampTz *again);
-static bool round_error(void);
 static TimestampTz next_round(TimestampTz again);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
 static void drain(WaitEventSet *events);
@@ -113,12 +102,12 @@ mf_worker_main(Datum main_arg)
 		proc_exit(0);
 
 	mf_process_connect(database, "myfatoorah worker");
-	round_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah round", ALLOCSET_DEFAULT_SIZES);
 
 	if (!mf_worker_enabled || IsBinaryUpgrade)
 		leave(MF_END_NOT_WANTED);
 	begin_service();
 
+	mf_round_start(my_slot, my_extension, my_schema);
 	mf_sender_start();
 	mf_inquiry_start();
 	events = mf_create_wait_event_set(3);
@@ -145,7 +134,7 @@ mf_worker_main(Datum main_arg)
 		if (pg_atomic_exchange_u32(&my_slot->pause, 0) != 0)
 			mf_sender_hold();
 		(void) mf_sender_run();
-		mf_sender_try_now(pg_atomic_exchange_u32(&my_slot->try_now, 0));
+		mf_round_try_now(pg_atomic_exchange_u32(&my_slot->try_now, 0));
 		if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
 			mf_inquiry_wake();
 		if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0)
@@ -156,20 +145,24 @@ mf_worker_main(Datum main_arg)
 		alarm = next_round(again);
 		due = alarm != 0 && GetCurrentTimestamp() >= alarm;
 		gather = 0;
-		if (changed || due || (errors_in_a_row == 0 && mf_sender_has_work()))
+		if (changed || due || (!mf_round_failing() && mf_sender_has_work()))
 		{
 			gather = mf_sender_gather_until();
 			if (gather == 0)
 			{
 				changed = false;
-				if (!run_round(&again))
-					break;
+				if (!mf_round_run(&again))
+				{
+					/* a new one that is there already wants a fresh worker */
+					mf_listener_end(my_slot, false);
+					leave(MF_END_RESTART);
+				}
 			}
 		}
 
 		my_slot->in_flight = mf_sender_in_flight();
 		my_slot->requests = mf_sender_requests();
-		if (gather != 0 || !mf_sender_has_work() || errors_in_a_row > 0)
+		if (gather != 0 || !mf_sender_has_work() || mf_round_failing())
 		{
 			alarm = mf_earlier(next_round(again), listener_again);
 			wait_for_events(events, mf_earlier(gather, alarm));
@@ -178,9 +171,6 @@ mf_worker_main(Datum main_arg)
 
 	mf_listener_end(my_slot, false);
 
-	/* the extension is gone; a new one that is there already wants a fresh worker */
-	if (!OidIsValid(my_schema))
-		leave(MF_END_RESTART);
 	drain(events);
 	leave(mf_worker_enabled ? MF_END_RESTART : MF_END_NOT_WANTED);
 }
@@ -199,7 +189,9 @@ attach(Oid database)
 		my_slot->proc_number = MF_MY_PROC_NUMBER;
 		my_slot->end = MF_END_CRASH;
 		my_slot->started_at = GetCurrentTimestamp();
-		my_slot->in_flight = 0;
+		my_slot->in_flight = my_slot->unnoted = 0;
+		my_slot->failing = false;
+		my_slot->history_error[0] = '\0';
 		my_slot->wakeups = my_slot->transactions = my_slot->requests = 0;
 		pg_atomic_write_u32(&my_slot->work, 1);
 		wanted = true;
@@ -251,10 +243,7 @@ start_transaction(void)
 	my_slot->transactions++;
 }
 
-/*
- * Finds the extension and takes on the role of the worker for good.  Entries
- * that are still "sending" were left by a worker that is gone.
- */
+/* Finds the extension and takes on the role of the worker for good. */
 static void
 begin_service(void)
 {
@@ -274,7 +263,6 @@ begin_service(void)
 		my_schema = mf_extension_schema();
 		mf_process_take_role(mf_worker_role());
 		mf_guard_start(my_schema);
-		mf_sender_sweep(my_schema);
 		mf_repair_tell(my_schema);
 	}
 	mf_process_commit_transaction();
@@ -283,121 +271,11 @@ begin_service(void)
 		leave(MF_END_NOT_WANTED);
 }
 
-/*
- * One round in one transaction, and what it claimed posted after its commit.
- * False if the extension is gone.
- */
-static bool
-run_round(TimestampTz *again)
-{
-	volatile bool present = true;
-	volatile bool confirmed = false;
-
-	pgstat_report_activity(STATE_RUNNING, "myfatoorah: sending invoices");
-	mf_process_begin_statements();
-	PG_TRY();
-	{
-		MemoryContextSwitchTo(round_context);
-		start_transaction();
-		MemoryContextSwitchTo(round_context);
-
-		if (!mf_process_lock_extension(my_extension))
-			present = false;
-		else
-			mf_sender_round(my_schema, again);
-		MF_FAILPOINT("round_done");
-		confirmed = mf_process_commit_transaction();
-		errors_in_a_row = 0;
-		mf_process_forget_error();
-	}
-	PG_CATCH();
-	{
-		bool		cancelled = round_error();
-
-		*again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											 Min(ERROR_DELAY_MS << Min(errors_in_a_row, 16), ERROR_DELAY_MAX_MS));
-		if (!cancelled)
-			errors_in_a_row++;
-		MemoryContextReset(round_context);
-		mf_process_end_statements();
-		return true;
-	}
-	PG_END_TRY();
-	mf_process_end_statements();
-	MemoryContextReset(round_context);
-
-	if (!present)
-	{
-		mf_sender_abandon();
-		my_schema = InvalidOid;
-		return false;
-	}
-	mf_sender_post(confirmed);
-	return true;
-}
-
-/*
- * Cleans up after an error in a round, logs it if it is a new one, and keeps
- * it for mf_worker_status.  True if somebody cancelled the round: then no row
- * is to blame.
- */
-static bool
-round_error(void)
-{
-	ErrorData  *error;
-	bool		cancelled;
-	bool		to_blame;
-
-	MemoryContextSwitchTo(round_context);
-	error = CopyErrorData();
-	cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
-	HOLD_INTERRUPTS();
-
-	mf_process_report_error(error);
-	FlushErrorState();
-	AbortCurrentTransaction();
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	strlcpy(my_slot->last_error, error->message, sizeof(my_slot->last_error));
-	my_slot->last_error_at = GetCurrentTimestamp();
-	LWLockRelease(mf_shared->lock);
-	RESUME_INTERRUPTS();
-
-	to_blame = !cancelled && mf_process_can_be_a_rows_fault(error);
-	mf_sender_round_failed(to_blame);
-	if (!to_blame)
-	{
-		pgstat_report_activity(STATE_IDLE, NULL);
-		return cancelled;
-	}
-
-	PG_TRY();
-	{
-		/* a row that somebody has locked is blamed another time */
-		mf_process_lock_timeout(SHORT_LOCK_TIMEOUT_MS);
-		start_transaction();
-		if (mf_process_lock_extension(my_extension))
-			mf_sender_blame(my_schema, error->message);
-		mf_process_commit_transaction();
-	}
-	PG_CATCH();
-	{
-		HOLD_INTERRUPTS();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	if (!mf_shutdown_requested)
-		mf_process_lock_timeout(0);
-	pgstat_report_activity(STATE_IDLE, NULL);
-	return false;
-}
-
 /* When a round is needed without being woken; after an error nothing but the delay counts. */
 static TimestampTz
 next_round(TimestampTz again)
 {
-	return errors_in_a_row > 0 ? again : mf_earlier(again, mf_sender_alarm());
+	return mf_round_failing() ? again : mf_earlier(again, mf_sender_alarm());
 }
 
 /* Sleeps until there is something to do. */
@@ -407,7 +285,7 @@ wait_for_events(WaitEventSet *events, TimestampTz again)
 	WaitEvent	occurred[3];
 	int			timeout = mf_wait_ms(mf_http_timeout(mf_sender_http()), again);
 
-	if (pg_atomic_read_u32(&my_slot->work) != 0 && errors_in_a_row == 0)
+	if (pg_atomic_read_u32(&my_slot->work) != 0 && !mf_round_failing())
 		timeout = 0;
 
 	(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), PG_WAIT_EXTENSION);
@@ -427,7 +305,6 @@ drain(WaitEventSet *events)
 {
 	int			wait = my_slot->holds > 0 ? Min(mf_shutdown_wait, HELD_DRAIN_MS) : mf_shutdown_wait;
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
-	TimestampTz again;
 
 	mf_sender_close_gate();
 	while (mf_sender_in_flight() > 0 && GetCurrentTimestamp() < deadline)
@@ -441,9 +318,5 @@ drain(WaitEventSet *events)
 	}
 	mf_sender_abort();
 
-	/* nobody's lock and no standby keeps a shutdown waiting; what is not recorded is swept at the next start */
-	mf_process_last_commits();
-	mf_process_lock_timeout(SHORT_LOCK_TIMEOUT_MS);
-	if (mf_sender_has_work())
-		(void) run_round(&again);
+	mf_round_finish();
 }

@@ -1,0 +1,91 @@
+/*
+ * history.c
+ *	  Deletes history past its retention time, apart from sending.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/history.c
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "history.h"
+#include "myfatoorah.h"
+#include "payment.h"
+#include "queue.h"
+
+/* Between two batches, when there was none, and after a failure */
+#define BATCH_DELAY_MS 1000
+#define IDLE_DELAY_MS 3600000
+#define FAILED_DELAY_MS 60000
+
+/* One table's batch, in a transaction of its own */
+typedef struct Task
+{
+	const char *table;
+	uint64		(*purge) (const MfSqlScope *scope, TimestampTz before);
+	TimestampTz at;
+	TimestampTz before;
+	uint64		rows;
+	bool		failed;
+} Task;
+
+static Task tasks[] = {
+	{"mf_attempt", mf_queue_purge_attempts, 0, 0, 0, false},
+	{"mf_transition", mf_queue_purge_transitions, 0, 0, 0, false},
+	{"mf_event", mf_payment_purge, 0, 0, 0, false}
+};
+
+static bool purge(const MfSqlScope *scope, void *argument);
+static void attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz now);
+
+/* See history.h. */
+void
+mf_history_attend(MfSlot *slot, MfRunApart run_apart)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			i;
+
+	if (mf_history_retention == 0)
+		return;
+	for (i = 0; i < (int) lengthof(tasks); i++)
+	{
+		if (now >= tasks[i].at)
+			attend(&tasks[i], slot, run_apart, now);
+	}
+}
+
+static void
+attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz now)
+{
+	char	   *error;
+	bool		was_failed = task->failed;
+
+	task->before = now - (TimestampTz) mf_history_retention * 60 * USECS_PER_SEC;
+	task->failed = !run_apart(purge, task, &error);
+	task->at = TimestampTzPlusMilliseconds(now, task->failed ? FAILED_DELAY_MS :
+										   task->rows > 0 ? BATCH_DELAY_MS : IDLE_DELAY_MS);
+	if (task->failed == was_failed && !task->failed)
+		return;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	if (!task->failed)
+		slot->history_error[0] = '\0';	/* another table's comes back with its next failure */
+	else if (error != NULL)
+		snprintf(slot->history_error, sizeof(slot->history_error), "%s: %s", task->table, error);
+	LWLockRelease(mf_shared->lock);
+	if (task->failed && !was_failed && error != NULL)
+		ereport(LOG,
+				(errmsg("old rows of %s could not be deleted", task->table),
+				 errdetail_internal("%s", error)));
+}
+
+static bool
+purge(const MfSqlScope *scope, void *argument)
+{
+	Task	   *task = (Task *) argument;
+
+	task->rows = task->purge(scope, task->before);
+	return true;
+}

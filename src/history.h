@@ -1,0 +1,24 @@
+/*
+ * history.h
+ *	  Deletes history past its retention time, apart from sending.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/history.h
+ */
+#ifndef MF_HISTORY_H
+#define MF_HISTORY_H
+
+#include "sql.h"
+#include "wake.h"
+
+/* Something that is done in a transaction of its own, with what runs it. */
+typedef bool (*MfApart) (const MfSqlScope *scope, void *argument);
+typedef bool (*MfRunApart) (MfApart work, void *argument, char **error);
+
+/*
+ * Deletes a batch in passing if it is time: an idle worker is not woken for it.
+ * If that fails, nothing else does, and the slot says so.
+ */
+extern void mf_history_attend(MfSlot *slot, MfRunApart run_apart);
+
+#endif							/* MF_HISTORY_H */
