@@ -92,6 +92,7 @@ OBJS = \
 	src/request_check.o \
 	src/request_json.o \
 	src/account_secret.o \
+	src/agenda.o \
 	src/circuit.o \
 	src/guard.o \
 	src/wait.o \

@@ -9,10 +9,13 @@
 
 #include <math.h>
 
+#include "common/hashfn.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "agenda.h"
 #include "circuit.h"
 #include "compat.h"
 #include "myfatoorah.h"
@@ -23,7 +26,24 @@
 /* While an answer is so much later than it should be, none can be foreseen. */
 #define OVERDUE_US 20000
 
+/* Circuits that were not asked for in so long are forgotten, looked for so often. */
+#define UNUSED_MS 600000
+#define FORGET_DELAY_MS 60000
+
+/* Found by their names, which lie in the circuits themselves */
+typedef struct CircuitEntry
+{
+	const char *account;
+	MfCircuit  *circuit;
+} CircuitEntry;
+
+static HTAB *circuits_by_name = NULL;
 static MfCircuit *circuits = NULL;
+static TimestampTz forget_at = 0;
+
+static uint32 hash_name(const void *key, Size size);
+static int	compare_names(const void *a, const void *b, Size size);
+static void forget(MfCircuit *circuit);
 
 static void back_off(MfCircuit *circuit, TimestampTz now);
 static void learn(MfCircuit *circuit, double took_us);
@@ -37,20 +57,102 @@ MfCircuit *
 mf_circuit_get(const char *account)
 {
 	MfCircuit  *circuit;
+	CircuitEntry *entry;
 
-	for (circuit = circuits; circuit != NULL; circuit = circuit->next)
+	if (circuits_by_name == NULL)
 	{
-		if (strcmp(circuit->account, account) == 0)
-			return circuit;
+		HASHCTL		control = {0};
+
+		control.keysize = sizeof(const char *);
+		control.entrysize = sizeof(CircuitEntry);
+		control.hash = hash_name;
+		control.match = compare_names;
+		control.hcxt = TopMemoryContext;
+		circuits_by_name = hash_create("myfatoorah circuits", 64, &control,
+									   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 	}
+	entry = (CircuitEntry *) hash_search(circuits_by_name, &account, HASH_FIND, NULL);
+	if (entry != NULL)
+	{
+		entry->circuit->used_at = GetCurrentTimestamp();
+		return entry->circuit;
+	}
+
 	circuit = (MfCircuit *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfCircuit));
 	circuit->account = MemoryContextStrdup(TopMemoryContext, account);
+	entry = (CircuitEntry *) hash_search(circuits_by_name, &circuit->account, HASH_ENTER, NULL);
+	entry->circuit = circuit;
+	circuit->used_at = GetCurrentTimestamp();
 	circuit->mark = DT_NOBEGIN;
 	dlist_init(&circuit->ready);
 	dlist_init(&circuit->air);
 	circuit->next = circuits;
+	if (circuits != NULL)
+		circuits->previous = circuit;
 	circuits = circuit;
 	return circuit;
+}
+
+/* The key is a pointer to the name. */
+static uint32
+hash_name(const void *key, Size size)
+{
+	const char *name = *(const char *const *) key;
+
+	return DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name)));
+}
+
+static int
+compare_names(const void *a, const void *b, Size size)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* See circuit.h. */
+void
+mf_circuit_hold(MfCircuit *circuit)
+{
+	circuit->flights++;
+}
+
+/* See circuit.h. */
+void
+mf_circuit_let_go(MfCircuit *circuit)
+{
+	circuit->flights--;
+}
+
+/* See circuit.h. */
+void
+mf_circuit_forget_unused(TimestampTz now)
+{
+	MfCircuit  *circuit;
+	MfCircuit  *next;
+
+	if (now < forget_at)
+		return;
+	forget_at = TimestampTzPlusMilliseconds(now, FORGET_DELAY_MS);
+	for (circuit = circuits; circuit != NULL; circuit = next)
+	{
+		next = circuit->next;
+		if (circuit->flights == 0 && circuit->failures == 0 && circuit->retry_at <= now &&
+			!mf_agenda_knows(circuit) && TimestampTzPlusMilliseconds(circuit->used_at, UNUSED_MS) < now)
+			forget(circuit);
+	}
+}
+
+static void
+forget(MfCircuit *circuit)
+{
+	(void) hash_search(circuits_by_name, &circuit->account, HASH_REMOVE, NULL);
+	if (circuit->previous != NULL)
+		circuit->previous->next = circuit->next;
+	else
+		circuits = circuit->next;
+	if (circuit->next != NULL)
+		circuit->next->previous = circuit->previous;
+	pfree(circuit->account);
+	pfree(circuit);
 }
 
 /* See circuit.h. */
@@ -242,6 +344,8 @@ void
 mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after, TimestampTz now)
 {
 	mf_circuit_dropped(circuit, airborne);
+	if (circuit->more)
+		mf_agenda_due(circuit);
 
 	switch (outcome)
 	{

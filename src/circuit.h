@@ -15,6 +15,7 @@
 
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
+#include "lib/pairingheap.h"
 
 #include "core/outcome.h"
 
@@ -33,7 +34,20 @@ typedef struct MfAirborne
 typedef struct MfCircuit
 {
 	struct MfCircuit *next;
+	struct MfCircuit *previous;
 	char	   *account;
+	int			flights;		/* that refer to it */
+	TimestampTz used_at;		/* last asked for */
+
+	/* agenda.c's */
+	dlist_node	turn_node;
+	dlist_node	full_node;
+	pairingheap_node alarm_node;
+	TimestampTz alarm;			/* 0 = none */
+	bool		in_line;
+	bool		turn_taken;
+	bool		full;
+
 	int			in_flight;
 	int			window;			/* requests in flight allowed; 0 = not set yet */
 	int			limit;			/* the account's max_in_flight */
@@ -48,11 +62,13 @@ typedef struct MfCircuit
 	double		poll_tokens;	/* look-ups that polling may make now */
 	TimestampTz poll_tokens_at;
 	TimestampTz mark;			/* claims need not look at earlier ranks, */
-	int64		mark_invoice;	/* nor at earlier invoices of that rank */
+	int64		mark_invoice;	/* nor at earlier invoices of that rank, */
+	TimestampTz mark_until;		/* for so long */
+	int			got;			/* by the claim under way */
 	bool		more;			/* the latest claim took all it could */
-	bool		had_more;		/* or the one before */
 	bool		has_sends;		/* the latest claim found some */
 	bool		asked_last;		/* a slot was an inquiry's since the latest send */
+	dlist_node	ready_node;		/* in a list of those with flights that are ready */
 	dlist_head	ready;			/* flights claimed ahead, to be posted as others land */
 	int			ready_count;
 	dlist_head	air;			/* MfAirborne in the order in which they started */
@@ -60,8 +76,18 @@ typedef struct MfCircuit
 	double		answer_spread_us;	/* smoothed; 0 = none came yet */
 } MfCircuit;
 
-/* The circuit of an account, made if need be; lives as long as the process. */
+/*
+ * The circuit of an account, made if need be.  It lives on while flights refer
+ * to it, it stands on the agenda, or backs off.
+ */
 extern MfCircuit *mf_circuit_get(const char *account);
+
+/* A flight refers to it, and no longer. */
+extern void mf_circuit_hold(MfCircuit *circuit);
+extern void mf_circuit_let_go(MfCircuit *circuit);
+
+/* Frees those that nobody has asked for in a while; returns soon if that was done lately. */
+extern void mf_circuit_forget_unused(TimestampTz now);
 
 /* All circuits, by "next". */
 extern MfCircuit *mf_circuit_first(void);

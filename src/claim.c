@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "account.h"
+#include "agenda.h"
 #include "claim.h"
 #include "compat.h"
 #include "failpoint.h"
@@ -37,8 +38,8 @@
 /* A row that cannot be sent for want of a key waits this long, then twice as long, ... */
 #define NO_KEY_DELAY_MS 60000
 
-/* Accounts new on the agenda are looked for at most this often while others are busy. */
-#define AGENDA_REFRESH_MS 20
+/* Where more accounts wait than fit into a round, each claims so many rows in a turn. */
+#define MIN_SHARE 5
 
 /* A claimed job that is sent */
 typedef struct Start
@@ -47,14 +48,12 @@ typedef struct Start
 	MfFlight   *flight;
 } Start;
 
-static TimestampTz mark_reset_at = 0;
-static bool agenda_changed = true;
-static TimestampTz agenda_refresh_at = 0;
 static TimestampTz twins_before = DT_NOBEGIN;
-static List *agenda_circuits = NIL; /* of the accounts on the agenda, as last looked for */
 
-static List *agenda(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
-static void rotate(MfClaimLimit *limits, int count);
+static int	take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now);
+static int	free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, TimestampTz now);
+static int	count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut);
+static void settle_turns(MfClaimLimit *limits, int count, int reached, bool cut);
 static bool has_name(List *names, const char *name);
 static void take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
 static void start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts, int count);
@@ -70,125 +69,33 @@ static const char *end_failed_subtransaction(MemoryContext context, ResourceOwne
 
 /* See claim.h. */
 void
-mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again)
+mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 {
-	List	   *accounts = agenda(scope, now, again);
-	List	   *paused = mf_queue_paused(scope);
-	bool		all_paused = claim->held || has_name(paused, MF_ALL_ACCOUNTS);
-	MfClaimLimit *limits = (MfClaimLimit *) palloc(Max(list_length(accounts), 1) * sizeof(MfClaimLimit));
-	MfCircuit  *circuit;
-	int			count = 0;
-	int			left = ROUND_LIMIT;
-	int			room = mf_hand_room(ROUND_LIMIT);
+	int			left = mf_hand_room(ROUND_LIMIT);
+	MfClaimLimit *limits = (MfClaimLimit *) palloc(ROUND_LIMIT * sizeof(MfClaimLimit));
+	int			count;
+	int			reached;
+	bool		cut;
 	List	   *jobs;
-	ListCell   *lc;
-	int			i;
 
-	if (now >= mark_reset_at)
-	{
-		for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
-			circuit->mark = DT_NOBEGIN;
-		mark_reset_at = TimestampTzPlusMilliseconds(now, MARK_RESET_MS);
-	}
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
-	{
-		circuit->had_more = circuit->more;
-		circuit->more = false;
-	}
-
-	foreach(lc, accounts)
-	{
-		const MfAccount *account;
-		TimestampTz retry;
-		int			slots;
-
-		circuit = (MfCircuit *) lfirst(lc);
-		account = mf_claim_account(circuit, all_paused || has_name(paused, circuit->account), now);
-		if (account == NULL)
-		{
-			mf_come_back(again, circuit->paused ? 0 : circuit->retry_at);
-			continue;
-		}
-		slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, claim->horizon_us, now,
-								  &retry);
-		mf_come_back(again, retry);
-
-		/* every account gets its share of the round */
-		slots = Min(slots, Max(1, ROUND_LIMIT / list_length(accounts)));
-		slots = Min(slots, left);
-		if (slots == 0)
-		{
-			/* all slots are taken: what is there still is */
-			circuit->more = left == 0 || (circuit->had_more && account->rate_limit == 0 && circuit->in_flight >= circuit->window);
-			continue;
-		}
-		left -= slots;
-		limits[count].account = circuit->account;
-		limits[count].slots = slots;
-		limits[count].mark_invoice = circuit->mark == DT_NOBEGIN ? 0 : circuit->mark_invoice;
-		limits[count++].mark = circuit->mark;
-	}
+	if (left == 0)
+		return;
+	mf_circuit_forget_unused(now);
+	mf_agenda_refresh(scope, now);
+	count = take_turns(scope, claim, limits, left, now);
 	if (count == 0)
 		return;
 
-	/* of a round that may take little, each account is the first in its turn */
-	if (room < ROUND_LIMIT)
-		rotate(limits, count);
-	jobs = mf_queue_claim(scope, limits, count, room, now);
-	for (i = 0; i < count; i++)
-	{
-		int			got = 0;
-
-		circuit = mf_circuit_get(limits[i].account);
-		foreach(lc, jobs)
-		{
-			MfJob	   *job = (MfJob *) lfirst(lc);
-
-			if (strcmp(job->account, circuit->account) == 0)
-			{
-				got++;
-				if (job->rank > circuit->mark)
-				{
-					circuit->mark = job->rank;
-					circuit->mark_invoice = job->invoice;
-				}
-				else if (job->rank == circuit->mark)
-					circuit->mark_invoice = Max(circuit->mark_invoice, job->invoice);
-			}
-		}
-		/* before resting, look once more at what committed late */
-		circuit->has_sends = got > 0;
-		circuit->more = got >= limits[i].slots || limits[i].mark != DT_NOBEGIN || mf_hand_room(1) == 0;
-		if (got < limits[i].slots)
-			circuit->mark = DT_NOBEGIN;
-	}
-
+	jobs = mf_queue_claim(scope, limits, count, left, now, &cut);
+	reached = count_claimed(limits, count, jobs, cut);
+	settle_turns(limits, count, reached, cut);
 	if (jobs != NIL)
 	{
 		MF_FAILPOINT("claimed");
 		take_jobs(scope, claim, jobs, now);
 		MF_FAILPOINT("intent_recorded");
 	}
-
-	for (i = 0; i < count; i++)
-	{
-		if (!mf_circuit_get(limits[i].account)->more)
-			mf_come_back(again, mf_queue_next_due(scope, limits[i].account, now));
-	}
-}
-
-/* Begins with another one each time. */
-static void
-rotate(MfClaimLimit *limits, int count)
-{
-	static unsigned int turn = 0;
-	MfClaimLimit *copy = (MfClaimLimit *) palloc(count * sizeof(MfClaimLimit));
-	int			i;
-
-	memcpy(copy, limits, count * sizeof(MfClaimLimit));
-	turn++;
-	for (i = 0; i < count; i++)
-		limits[i] = copy[(i + turn) % count];
+	mf_queue_next_due(scope, limits, reached, now);
 }
 
 /* See claim.h. */
@@ -198,55 +105,142 @@ mf_claim_twins_before(TimestampTz since)
 	twins_before = since;
 }
 
-/* See claim.h. */
-void
-mf_claim_agenda_changed(void)
+/*
+ * The accounts whose turn it is and that may send, with what each may claim:
+ * its share of the round, as often as it is its turn.
+ */
+static int
+take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now)
 {
-	agenda_changed = true;
+	int			share = Max(left / Max(mf_agenda_length(), 1), MIN_SHARE);
+	const char *names[ROUND_LIMIT];
+	MfCircuit  *circuits[ROUND_LIMIT];
+	List	   *paused;
+	int			turns = 0;
+	int			count = 0;
+	int			i;
+
+	while (turns < left && (circuits[turns] = mf_agenda_next()) != NULL)
+	{
+		names[turns] = circuits[turns]->account;
+		turns++;
+	}
+	if (turns == 0)
+		return 0;
+
+	paused = mf_queue_paused(scope, names, turns);
+	for (i = 0; i < turns; i++)
+	{
+		MfCircuit  *circuit = circuits[i];
+		int			free_slots = free_to_claim(claim, circuit, claim->held || has_name(paused, MF_ALL_ACCOUNTS) ||
+											   has_name(paused, circuit->account), now);
+
+		if (free_slots == 0)
+			continue;
+		if (circuit->mark_until <= now)
+			circuit->mark = DT_NOBEGIN;
+		limits[count].account = circuit->account;
+		limits[count].circuit = circuit;
+		limits[count].slots = Min(free_slots, share);
+		limits[count].shared = free_slots > share;
+		limits[count].mark_invoice = circuit->mark == DT_NOBEGIN ? 0 : circuit->mark_invoice;
+		limits[count++].mark = circuit->mark;
+	}
+	return count;
 }
 
 /*
- * The circuits of the accounts that have something on the agenda.  To look for
- * them costs more than a claim, so that is done after commits that have changed
- * the agenda, and not after each of them while the worker is busy; *again makes
- * sure that it is done.
+ * How many rows an account may claim.  If none, it comes back when that changes:
+ * at a time, or when an answer makes room.
  */
-static List *
-agenda(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
+static int
+free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, TimestampTz now)
 {
-	bool		busy = false;
-	MemoryContext old;
+	const MfAccount *account = mf_claim_account(circuit, paused, now);
+	TimestampTz retry;
+	int			slots;
+
+	circuit->more = false;
+	if (account == NULL)
+	{
+		if (!circuit->paused)
+			mf_agenda_due_at(circuit, circuit->retry_at);
+		return 0;
+	}
+	slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, claim->horizon_us, now, &retry);
+	if (slots > 0)
+		return slots;
+	mf_agenda_due_at(circuit, retry);
+	if (circuit->in_flight + circuit->ready_count >= circuit->window)
+	{
+		circuit->more = true;
+		if (account->rate_limit == 0)
+			mf_agenda_full(circuit);
+	}
+	return 0;
+}
+
+/*
+ * Counts what each account has got and moves the marks.  Returns how many of the
+ * accounts were reached: once a round is full, those behind are not.
+ */
+static int
+count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut)
+{
+	MfCircuit  *last = NULL;
 	ListCell   *lc;
+	int			i;
 
-	if (!agenda_changed)
-		return agenda_circuits;
-	foreach(lc, agenda_circuits)
+	for (i = 0; i < count; i++)
+		limits[i].circuit->got = 0;
+	foreach(lc, jobs)
 	{
-		MfCircuit  *circuit = (MfCircuit *) lfirst(lc);
+		MfJob	   *job = (MfJob *) lfirst(lc);
 
-		busy |= circuit->more || circuit->in_flight > 0;
+		if (last == NULL || strcmp(last->account, job->account) != 0)
+			last = mf_circuit_get(job->account);
+		last->got++;
+		if (job->rank > last->mark)
+		{
+			last->mark = job->rank;
+			last->mark_invoice = job->invoice;
+		}
+		else if (job->rank == last->mark)
+			last->mark_invoice = Max(last->mark_invoice, job->invoice);
 	}
-	if (busy && now < agenda_refresh_at)
+	if (!cut)
+		return count;
+	for (i = count; i > 0 && limits[i - 1].circuit != last; i--)
+		;
+	return i;
+}
+
+/* What comes of the turns: another one, a look at what is due later, or an answer is awaited. */
+static void
+settle_turns(MfClaimLimit *limits, int count, int reached, bool cut)
+{
+	int			i;
+
+	for (i = count - 1; i >= reached; i--)
+		mf_agenda_put_back(limits[i].circuit);
+	for (i = 0; i < reached; i++)
 	{
-		mf_come_back(again, agenda_refresh_at);
-		return agenda_circuits;
-	}
+		MfCircuit  *circuit = limits[i].circuit;
+		bool		all = circuit->got < limits[i].slots && !(cut && i == reached - 1);
 
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	list_free(agenda_circuits);
-	agenda_circuits = NIL;
-	MemoryContextSwitchTo(old);
-	foreach(lc, mf_queue_accounts(scope))
-	{
-		MfCircuit  *circuit = mf_circuit_get((const char *) lfirst(lc));
-
-		old = MemoryContextSwitchTo(TopMemoryContext);
-		agenda_circuits = lappend(agenda_circuits, circuit);
-		MemoryContextSwitchTo(old);
+		/* before resting, look once more at what committed late */
+		circuit->has_sends = circuit->got > 0;
+		circuit->more = !all || limits[i].mark != DT_NOBEGIN;
+		if (all)
+			circuit->mark = DT_NOBEGIN;
+		else if (limits[i].mark == DT_NOBEGIN)
+			circuit->mark_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MARK_RESET_MS);
+		limits[i].look_later = !circuit->more;
+		if (circuit->more && (limits[i].shared || circuit->got < limits[i].slots))
+			mf_agenda_due(circuit);
+		else if (circuit->more)
+			mf_agenda_full(circuit);
 	}
-	agenda_refresh_at = TimestampTzPlusMilliseconds(now, AGENDA_REFRESH_MS);
-	agenda_changed = false;
-	return agenda_circuits;
 }
 
 static bool
@@ -494,27 +488,32 @@ expired(const MfJob *job, TimestampTz now)
 static void
 back_off_without_key(List *targets, TimestampTz now)
 {
-	ListCell   *lc;
+	const MfClaimTarget *failed = NULL;
+	bool		one_works = false;
+	int			i;
 
-	foreach(lc, targets)
+	/* those of an account stand together */
+	for (i = 0; i < list_length(targets); i++)
 	{
-		MfClaimTarget *failed = (MfClaimTarget *) lfirst(lc);
-		MfCircuit  *circuit = mf_circuit_get(failed->account);
-		bool		other_works = false;
-		ListCell   *lc2;
+		const MfClaimTarget *target = (const MfClaimTarget *) list_nth(targets, i);
+		const MfClaimTarget *next = i + 1 < list_length(targets) ? (const MfClaimTarget *) list_nth(targets, i + 1) : NULL;
 
-		if (failed->target != NULL)
+		if (target->target == NULL)
+			failed = target;
+		else
+			one_works = true;
+		if (next != NULL && strcmp(next->account, target->account) == 0)
 			continue;
-		foreach(lc2, targets)
+		if (failed != NULL)
 		{
-			MfClaimTarget *other = (MfClaimTarget *) lfirst(lc2);
+			MfCircuit  *circuit = mf_circuit_get(failed->account);
 
-			if (other->target != NULL && strcmp(other->account, failed->account) == 0)
-				other_works = true;
+			if (!one_works)
+				mf_circuit_failed(circuit, now);
+			mf_circuit_report(circuit, "has rows that cannot be sent", failed->error);
 		}
-		if (!other_works)
-			mf_circuit_failed(circuit, now);
-		mf_circuit_report(circuit, "has rows that cannot be sent", failed->error);
+		failed = NULL;
+		one_works = false;
 	}
 }
 
@@ -635,12 +634,15 @@ mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, List **
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	MfClaimTarget *volatile entry;
-	ListCell   *lc;
+	int			i;
 
-	foreach(lc, *targets)
+	/* rows of an account stand together */
+	for (i = list_length(*targets) - 1; i >= 0; i--)
 	{
-		entry = (MfClaimTarget *) lfirst(lc);
-		if (strcmp(entry->account, account) == 0 && entry->owner.role == key_owner.role && entry->owner.own == key_owner.own)
+		entry = (MfClaimTarget *) list_nth(*targets, i);
+		if (strcmp(entry->account, account) != 0)
+			break;
+		if (entry->owner.role == key_owner.role && entry->owner.own == key_owner.own)
 			return entry;
 	}
 

@@ -22,15 +22,12 @@ typedef struct MfClaim
 	bool		held;			/* as if all accounts were paused */
 } MfClaim;
 
-/* A commit has changed the agenda: there may be accounts on it that were not before. */
-extern void mf_claim_agenda_changed(void);
-
 /*
  * Claims what is due within the limits of each account and records the
- * attempts, all in the caller's transaction.  Moves *again forward to when it
- * must be called again without being woken.
+ * attempts, all in the caller's transaction.  The agenda knows when it must be
+ * called again.
  */
-extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again);
+extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now);
 
 /*
  * Rows made before that time may have a twin: another server has them too, and

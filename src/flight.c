@@ -100,6 +100,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->own_reference = reference == job->reference;
 	flight->sent_reference = pstrdup(mf_to_utf8(reference));
 	flight->circuit = mf_circuit_get(job->account);
+	mf_circuit_hold(flight->circuit);
 
 	/* the clock that the gate obeys first: if we are frozen in between, it must be the earlier one */
 	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
@@ -202,6 +203,7 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 	flight = (MfFlight *) palloc0(sizeof(MfFlight));
 	flight->kind = kind;
 	flight->circuit = mf_circuit_get(account->name);
+	mf_circuit_hold(flight->circuit);
 	if (job != NULL)
 	{
 		flight->invoice = job->invoice;
@@ -227,6 +229,7 @@ mf_flight_free(MfFlight *flight)
 {
 	mf_flight_set_under_way(flight, false);
 	mf_http_target_let_go(flight->target);
+	mf_circuit_let_go(flight->circuit);
 	free(flight->body);
 	mf_send_result_free(&flight->sent);
 	mf_payment_free(&flight->payment);

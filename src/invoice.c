@@ -474,8 +474,8 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 							DatumGetTimestampTz(after.values[MF_IC_SEND_AT]),
 							DatumGetInt16(after.values[MF_IC_PRIORITY]),
 							DatumGetTimestampTz(after.values[MF_IC_CREATED_AT]));
+		mf_wake_account_at_commit(TextDatumGetCString(after.values[MF_IC_ACCOUNT]));
 	}
 
-	mf_wake_worker_at_commit();
 	return PointerGetDatum(NULL);
 }

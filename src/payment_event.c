@@ -217,6 +217,8 @@ mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count)
 		const MfEvent *e = &events[i];
 		bytea	   *digest;
 
+		/* it may put the look-up of an old reference forward */
+		mf_wake_account_at_commit(e->account);
 		if (deliveries[i] == 0)
 			continue;
 		digest = (bytea *) palloc(VARHDRSZ + MF_EVENT_DIGEST_SIZE);

@@ -12,9 +12,11 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "agenda.h"
 #include "compat.h"
 #include "hand.h"
 #include "inquiry.h"
+#include "myfatoorah.h"
 #include "queue_internal.h"
 #include "sql_array.h"
 
@@ -23,17 +25,17 @@ static const char *const job_names[] = {"send", "sending", "reconcile", "verify"
 /* a loose index scan: as many steps as there are accounts */
 static MfStatement accounts_statement = {
 	"WITH RECURSIVE found AS ("
-	"  (SELECT q.account FROM @mf_queue q ORDER BY q.account LIMIT 1) "
+	"  (SELECT q.account, q.rank FROM @mf_queue q ORDER BY q.account, q.rank LIMIT 1) "
 	"  UNION ALL "
-	"  SELECT (SELECT q.account FROM @mf_queue q WHERE q.account > f.account ORDER BY q.account LIMIT 1) "
-	"  FROM found f WHERE f.account IS NOT NULL) "
-	"SELECT f.account FROM found f WHERE f.account IS NOT NULL",
+	"  SELECT n.account, n.rank FROM found f CROSS JOIN LATERAL (SELECT q.account, q.rank FROM @mf_queue q "
+	"    WHERE q.account > f.account ORDER BY q.account, q.rank LIMIT 1) n) "
+	"SELECT f.account, f.rank FROM found f",
 	0, {0}, NULL, InvalidOid
 };
 
 static MfStatement paused_statement = {
-	"SELECT a.account FROM @mf_account a WHERE a.paused_at IS NOT NULL",
-	0, {0}, NULL, InvalidOid
+	"SELECT a.account FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
+	1, {TEXTARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement claim_entries_statement = {
@@ -61,10 +63,12 @@ static MfStatement claim_invoices_statement = {
 /* entries that are due but locked are looked at again in a second */
 static MfStatement next_due_statement = {
 	"SELECT least("
-	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = $1 AND q.rank <= $2 "
+	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = l.account AND q.rank <= $2 "
 	"    AND q.origin = @mf_here() AND q.invoice <> ALL ($3)), "
-	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = $1 AND q.rank > $2 AND q.origin = @mf_here() ORDER BY q.rank LIMIT 1))",
-	3, {TEXTOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = l.account AND q.rank > $2 AND q.origin = @mf_here() "
+	"    ORDER BY q.rank LIMIT 1)) "
+	"FROM unnest($1) WITH ORDINALITY AS l(account, n) ORDER BY l.n",
+	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement begin_attempts_statement = {
@@ -195,7 +199,6 @@ static MfStatement purge_transitions_statement = {
 };
 
 static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
-static List *names(const MfSqlScope *scope, MfStatement *statement);
 static List *lock_entries(const MfSqlScope *scope, int count, TimestampTz now);
 
 /* See queue_internal.h. */
@@ -258,24 +261,37 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 List *
 mf_queue_accounts(const MfSqlScope *scope)
 {
-	return names(scope, &accounts_statement);
+	List	   *result = NIL;
+	uint64		rows = mf_sql_execute(scope, &accounts_statement, NULL, NULL);
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		MfFirstEntry *entry = (MfFirstEntry *) palloc(sizeof(MfFirstEntry));
+
+		entry->account = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+		entry->rank = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, NULL));
+		result = lappend(result, entry);
+	}
+	return result;
 }
 
 /* See queue.h. */
 List *
-mf_queue_paused(const MfSqlScope *scope)
-{
-	return names(scope, &paused_statement);
-}
-
-/* The only column of a statement without parameters. */
-static List *
-names(const MfSqlScope *scope, MfStatement *statement)
+mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count)
 {
 	List	   *result = NIL;
-	uint64		rows = mf_sql_execute(scope, statement, NULL, NULL);
+	MfArray		names;
+	Datum		value;
+	uint64		rows;
 	uint64		i;
 
+	mf_array_init(&names, count + 1);
+	mf_array_add_text(&names, MF_ALL_ACCOUNTS);
+	for (i = 0; i < (uint64) count; i++)
+		mf_array_add_text(&names, accounts[i]);
+	value = mf_array_datum(&names, TEXTOID);
+	rows = mf_sql_execute(scope, &paused_statement, &value, NULL);
 	for (i = 0; i < rows; i++)
 		result = lappend(result, TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL)));
 	return result;
@@ -283,7 +299,7 @@ names(const MfSqlScope *scope, MfStatement *statement)
 
 /* See queue.h. */
 List *
-mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit, TimestampTz now)
+mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit, TimestampTz now, bool *cut)
 {
 	MfArray		accounts;
 	MfArray		slots;
@@ -312,7 +328,9 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, i
 	values[5] = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
 	values[6] = Int32GetDatum(limit);
 
-	return lock_entries(scope, (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL), now);
+	i = (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL);
+	*cut = i >= limit;
+	return lock_entries(scope, i, now);
 }
 
 /* See queue.h. */
@@ -400,22 +418,39 @@ lock_entries(const MfSqlScope *scope, int count, TimestampTz now)
 }
 
 /* See queue.h. */
-TimestampTz
-mf_queue_next_due(const MfSqlScope *scope, const char *account, TimestampTz now)
+void
+mf_queue_next_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now)
 {
 	TimestampTz again = 0;
+	MfCircuit **circuits = (MfCircuit **) palloc(Max(count, 1) * sizeof(MfCircuit *));
+	MfArray		accounts;
 	Datum		values[3];
-	Datum		result;
-	bool		isnull;
+	int			looked_at = 0;
+	int			i;
 
-	values[0] = CStringGetTextDatum(account);
+	mf_array_init(&accounts, count);
+	for (i = 0; i < count; i++)
+	{
+		if (!limits[i].look_later)
+			continue;
+		mf_array_add_text(&accounts, limits[i].account);
+		circuits[looked_at++] = limits[i].circuit;
+	}
+	if (looked_at == 0)
+		return;
+	values[0] = mf_array_datum(&accounts, TEXTOID);
 	values[1] = TimestampTzGetDatum(now);
 	values[2] = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
 	(void) mf_sql_execute(scope, &next_due_statement, values, NULL);
-	result = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(result)))
-		mf_come_back(&again, DatumGetTimestampTz(result));
-	return again;
+	for (i = 0; i < looked_at; i++)
+	{
+		bool		isnull;
+		Datum		due = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(due)))
+			mf_agenda_due_at(circuits[i], DatumGetTimestampTz(due));
+		mf_agenda_due_at(circuits[i], again);
+	}
 }
 
 /* See queue.h. */

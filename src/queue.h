@@ -16,6 +16,7 @@
 #include "storage/itemptr.h"
 
 #include "account.h"
+#include "circuit.h"
 #include "core/outcome.h"
 #include "invoice.h"
 #include "request.h"
@@ -46,7 +47,10 @@ typedef enum MfJobKind
 typedef struct MfClaimLimit
 {
 	const char *account;
+	MfCircuit  *circuit;
 	int			slots;
+	bool		shared;			/* these are fewer than are free */
+	bool		look_later;		/* nothing more is due now */
 	TimestampTz mark;			/* rows of an earlier rank are not looked at, */
 	int64		mark_invoice;	/* nor earlier ones of that rank */
 } MfClaimLimit;
@@ -224,18 +228,26 @@ extern void mf_queue_adopt(Oid schema);
  */
 extern void mf_queue_verify_all(Oid schema);
 
-/* Names of the accounts that have something on the agenda, in the current context. */
+/* The first entry of an account */
+typedef struct MfFirstEntry
+{
+	char	   *account;
+	TimestampTz rank;
+} MfFirstEntry;
+
+/* List of MfFirstEntry, one for each account that has something on the agenda, in the current context. */
 extern List *mf_queue_accounts(const MfSqlScope *scope);
 
-/* Names of the accounts that are paused, perhaps MF_ALL_ACCOUNTS among them, in the current context. */
-extern List *mf_queue_paused(const MfSqlScope *scope);
+/* Names of those of the accounts that are paused, perhaps MF_ALL_ACCOUNTS among them, in the current context. */
+extern List *mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count);
 
 /*
- * Locks due entries, "limit" of all accounts at most, and the invoices that
- * nobody else has locked; entries whose invoice is busy come again later.  List
- * of MfJob.
+ * Locks due entries, and the invoices that nobody else has locked; entries
+ * whose invoice is busy come again later.  No more than "limit" in all, in the
+ * order of the accounts; *cut tells whether that ended it.  List of MfJob.
  */
-extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit, TimestampTz now);
+extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit,
+							TimestampTz now, bool *cut);
 
 /*
  * The same for entries that are "sending", due or not, of all accounts, in the
@@ -244,8 +256,8 @@ extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits,
  */
 extern List *mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last);
 
-/* When the worker must look again for one account; 0 = never, by what is there now. */
-extern TimestampTz mf_queue_next_due(const MfSqlScope *scope, const char *account, TimestampTz now);
+/* Tells the agenda when the worker must look again for those accounts that are to be looked at later. */
+extern void mf_queue_next_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
 
 extern void mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count);
 extern void mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count);

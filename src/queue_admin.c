@@ -196,6 +196,7 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
 		Datum		wait = Int32GetDatum(mf_verify_wait());
 
 		rows = mf_sql_execute(&scope, &insert_statement, &wait, NULL);
+		mf_wake_worker_at_commit();
 	}
 	if (to_send != NULL)
 	{

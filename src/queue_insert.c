@@ -25,6 +25,7 @@
 #include "invoice.h"
 #include "queue_internal.h"
 #include "table.h"
+#include "wake.h"
 
 /* mf_queue, open for writing, and the entries that wait to be written */
 typedef struct Agenda
@@ -34,9 +35,11 @@ typedef struct Agenda
 	Datum		kinds[MF_JOB_NONE];
 	TimestampTz now;			/* of the transaction */
 	int64		here;
+	NameData	changed;		/* the account whose change was noted last */
 } Agenda;
 
 static bool add_entry(Agenda *agenda, TupleTableSlot *row);
+static void note_change(Agenda *agenda, Datum account);
 static void write_waiting(Agenda *agenda);
 static TimestampTz rank_of(TimestampTz due, int priority);
 
@@ -58,6 +61,7 @@ mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, 
 		agenda.kinds[kind] = CStringGetTextDatum(mf_job_name((MfJobKind) kind));
 	agenda.now = GetCurrentTransactionStartTimestamp();
 	agenda.here = mf_guard_here();
+	memset(&agenda.changed, 0, sizeof(agenda.changed));
 	row = MakeSingleTupleTableSlot(RelationGetDescr(invoices), &TTSOpsMinimalTuple);
 
 	/* others read them too, each from a place of its own */
@@ -128,6 +132,7 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 		values[MF_QC_ACCOUNT - 1] = PointerGetDatum(PG_DETOAST_DATUM_COPY(row->tts_values[MF_IC_ACCOUNT - 1]));
 		MemoryContextSwitchTo(old);
 	}
+	note_change(agenda, values[MF_QC_ACCOUNT - 1]);
 	values[MF_QC_KIND - 1] = agenda->kinds[kind];
 	values[MF_QC_DUE - 1] = TimestampTzGetDatum(due);
 	created_at = DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]);
@@ -140,6 +145,21 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	if (agenda->table->waiting == MF_TABLE_BATCH)
 		write_waiting(agenda);
 	return true;
+}
+
+/* The worker is told which accounts have something new. */
+static void
+note_change(Agenda *agenda, Datum account)
+{
+	text	   *name = DatumGetTextPP(account);
+	int			len = VARSIZE_ANY_EXHDR(name);
+	char	   *last = NameStr(agenda->changed);
+
+	if (len < NAMEDATALEN && memcmp(last, VARDATA_ANY(name), len) == 0 && last[len] == '\0')
+		return;
+	memset(last, 0, NAMEDATALEN);
+	memcpy(last, VARDATA_ANY(name), Min(len, NAMEDATALEN - 1));
+	mf_wake_account_at_commit(len < NAMEDATALEN ? last : NULL);
 }
 
 /* Writes the entries that wait. */

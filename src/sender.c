@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "agenda.h"
 #include "claim.h"
 #include "compat.h"
 #include "failpoint.h"
@@ -45,6 +46,7 @@
 static MfHttp *http = NULL;
 static MemoryContext flight_context = NULL;
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
+static dlist_head with_ready = DLIST_STATIC_INIT(with_ready);	/* circuits, by ready_node */
 static dlist_head flying = DLIST_STATIC_INIT(flying);
 static dlist_head landed = DLIST_STATIC_INIT(landed);
 static dlist_head answered = DLIST_STATIC_INIT(answered);	/* landed inquiries */
@@ -78,7 +80,6 @@ static MfFlight *take_ready(MfCircuit *circuit);
 static void fail_ready(MfCircuit *circuit, const char *error);
 static void give_back_ready(TimestampTz now);
 static int64 horizon_us(void);
-static bool wants_claim(const MfCircuit *circuit, TimestampTz now, TimestampTz *claim_at);
 
 /* See sender.h. */
 void
@@ -155,6 +156,7 @@ mf_sender_try_put_off(const MfSqlScope *scope)
 	dlist_foreach(iter, &landed)
 		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
 	mf_hand_try_now();
+	mf_agenda_all_changed();
 	/* an entry that could not even be put off is left alone */
 	mf_queue_try_put_off(scope, invoices);
 	mf_payment_try_now(scope, inquiries);
@@ -178,16 +180,16 @@ bool
 mf_sender_has_work(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz claim_at;
-	MfCircuit  *circuit;
+	dlist_iter	iter;
 
-	if (holding || sweeping || ready(&landed, now) || ready(&answered, now) || mf_inquiry_has_work())
+	if (holding || sweeping || ready(&landed, now) || ready(&answered, now) || mf_inquiry_has_work() ||
+		(!gate_closed && mf_agenda_has_work(now)))
 		return true;
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	dlist_foreach(iter, &with_ready)
 	{
-		if (wants_claim(circuit, now, &claim_at) && claim_at <= now)
-			return true;
-		if (circuit->ready_count > 0 && (circuit->retry_at > now || circuit->paused))
+		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, iter.cur);
+
+		if (circuit->retry_at > now || circuit->paused)
 			return true;
 	}
 	return false;
@@ -206,18 +208,11 @@ mf_sender_gather_until(void)
 TimestampTz
 mf_sender_alarm(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz alarm = 0;
-	TimestampTz claim_at;
-	MfCircuit  *circuit;
+	TimestampTz alarm = mf_agenda_alarm();
+	dlist_iter	iter;
 
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
-	{
-		if (circuit->ready_count > 0)
-			mf_come_back(&alarm, first_ready(circuit)->ready_until);
-		if (wants_claim(circuit, now, &claim_at))
-			mf_come_back(&alarm, claim_at);
-	}
+	dlist_foreach(iter, &with_ready)
+		mf_come_back(&alarm, first_ready(dlist_container(MfCircuit, ready_node, iter.cur))->ready_until);
 	return alarm;
 }
 
@@ -226,21 +221,6 @@ static int64
 horizon_us(void)
 {
 	return (int64) Min(2.0 * round_us + GATHER_MS * 1000.0, HORIZON_MAX_MS * 1000.0);
-}
-
-/*
- * Whether there are rows to claim for a slot that is free, or will be when the
- * claim is committed; *claim_at is when.
- */
-static bool
-wants_claim(const MfCircuit *circuit, TimestampTz now, TimestampTz *claim_at)
-{
-	if (!circuit->more || circuit->retry_at > now)
-		return false;
-	*claim_at = mf_circuit_next_slot(circuit, now);
-	if (*claim_at != DT_NOBEGIN && *claim_at != 0)
-		*claim_at -= horizon_us() / 2;
-	return *claim_at != 0;
 }
 
 /* Whether one of them can be recorded now. */
@@ -313,7 +293,7 @@ work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 		MfClaim		claim = {http, flight_context, &claimed, recorder, horizon_us(), held};
 
 		mf_inquiry_claim(scope, &claim, now, again);
-		mf_claim_due(scope, &claim, now, again);
+		mf_claim_due(scope, &claim, now);
 	}
 	if (recorder != NULL)
 		mf_recorder_close(recorder);
@@ -325,10 +305,11 @@ mf_sender_post(bool confirmed)
 {
 	bool		any = mf_hand_done();
 	uint64		before = request_count;
+	dlist_mutable_iter mutable;
 	dlist_iter	iter;
-	MfCircuit  *circuit;
 
 	holding = false;
+	mf_agenda_round_done();
 	round_us += ((double) (GetCurrentTimestamp() - round_began) - round_us) / 4.0;
 	if (!dlist_is_empty(&recorded))
 		MF_FAILPOINT("outcome_committed");
@@ -377,13 +358,15 @@ mf_sender_post(bool confirmed)
 			flight->ready_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), READY_MS);
 			mf_http_target_hold(flight->target);
 			dlist_push_tail(&flight->circuit->ready, &flight->node);
-			flight->circuit->ready_count++;
+			if (flight->circuit->ready_count++ == 0)
+				dlist_push_tail(&with_ready, &flight->circuit->ready_node);
 		}
 		else
 			post(flight);
 	}
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
-		post_ready(circuit);
+	dlist_foreach_modify(mutable, &with_ready)
+		post_ready(dlist_container(MfCircuit, ready_node, mutable.cur));
+	mf_agenda_wait_for_slots(horizon_us() / 2, GetCurrentTimestamp());
 	gather_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GATHER_MS);
 	if (request_count > before)
 	{
@@ -432,7 +415,8 @@ first_ready(const MfCircuit *circuit)
 static MfFlight *
 take_ready(MfCircuit *circuit)
 {
-	circuit->ready_count--;
+	if (--circuit->ready_count == 0)
+		dlist_delete(&circuit->ready_node);
 	return dlist_container(MfFlight, node, dlist_pop_head_node(&circuit->ready));
 }
 
@@ -454,10 +438,12 @@ fail_ready(MfCircuit *circuit, const char *error)
 static void
 give_back_ready(TimestampTz now)
 {
-	MfCircuit  *circuit;
+	dlist_mutable_iter iter;
 
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	dlist_foreach_modify(iter, &with_ready)
 	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, iter.cur);
+
 		while (circuit->ready_count > 0)
 		{
 			if (circuit->retry_at <= now && !circuit->paused && first_ready(circuit)->ready_until > now)
@@ -574,6 +560,8 @@ mf_sender_round_failed(bool *smaller)
 		dlist_container(MfFlight, node, iter.cur)->attempt_in_round = false;
 	mf_inquiry_wake();
 
+	mf_agenda_round_failed();
+
 	/* the marks went ahead of what was claimed */
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 		circuit->mark = DT_NOBEGIN;
@@ -621,14 +609,16 @@ mf_sender_put_off(const MfItem *item, TimestampTz until)
 void
 mf_sender_abort(void)
 {
-	MfCircuit  *circuit;
+	dlist_mutable_iter mutable;
 	dlist_iter	iter;
 
 	mf_sender_stop();
 	take_in();
 	ending = true;
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	dlist_foreach_modify(mutable, &with_ready)
 	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, mutable.cur);
+
 		while (circuit->ready_count > 0)
 			fail_ready(circuit, "the worker was stopped before it was sent");
 	}

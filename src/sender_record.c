@@ -9,6 +9,7 @@
 
 #include "utils/timestamp.h"
 
+#include "agenda.h"
 #include "claim.h"
 #include "compat.h"
 #include "failpoint.h"
@@ -223,6 +224,7 @@ move_to_recorded(MfFlight *flight, dlist_head *recorded)
 	dlist_delete(&flight->node);
 	dlist_push_tail(recorded, &flight->node);
 	mf_flight_set_under_way(flight, false);
+	mf_agenda_due(flight->circuit);
 }
 
 /* An invoice that may exist twice is not finished by being sent. */

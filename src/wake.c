@@ -16,6 +16,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "utils/builtins.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
@@ -31,6 +32,8 @@
 MfShared   *mf_shared = NULL;
 
 static bool wake_worker_pending = false;
+static int	changed_count = 0;		/* as in MfSlot */
+static NameData changed[MF_CHANGED_ACCOUNTS];
 static uint32 try_now_pending = 0;
 static bool inquiries_pending = false;
 static bool pause_pending = false;
@@ -45,6 +48,7 @@ static bool xact_callback_registered = false;
 static struct
 {
 	bool		wanted;
+	int			changes;
 	uint32		try_now;
 	bool		inquiries;
 	bool		pause;
@@ -63,7 +67,8 @@ static void at_transaction_end(XactEvent event, void *arg);
 static void at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg);
 static void forget_pending(void);
 static void release_holds(void);
-static void wake_worker(Oid database, uint32 try_now, bool inquiries, bool pause);
+static void note_change(int *count, NameData *accounts, const char *account);
+static void wake_worker(Oid database, int changes, uint32 try_now, bool inquiries, bool pause);
 static void restart_worker(Oid database);
 
 /* See wake.h. */
@@ -127,8 +132,48 @@ start_shared_memory(void)
 void
 mf_wake_worker_at_commit(void)
 {
+	mf_wake_account_at_commit(NULL);
+}
+
+/* See wake.h. */
+void
+mf_wake_account_at_commit(const char *account)
+{
+	note_change(&changed_count, changed, account);
 	wake_worker_pending = true;
 	register_xact_callback();
+}
+
+/* Adds one to the list; NULL = any. */
+static void
+note_change(int *count, NameData *accounts, const char *account)
+{
+	int			i;
+
+	for (i = 0; account != NULL && i < *count; i++)
+	{
+		if (strcmp(NameStr(accounts[i]), account) == 0)
+			return;
+	}
+	if (account == NULL || *count < 0 || *count == MF_CHANGED_ACCOUNTS || strlen(account) >= NAMEDATALEN)
+		*count = -1;
+	else
+		namestrcpy(&accounts[(*count)++], account);
+}
+
+/* See wake.h. */
+int
+mf_wake_read_changes(MfSlot *slot, NameData *accounts)
+{
+	int			count;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	count = slot->changed_count;
+	if (count > 0)
+		memcpy(accounts, slot->changed, count * sizeof(NameData));
+	slot->changed_count = 0;
+	LWLockRelease(mf_shared->lock);
+	return count;
 }
 
 /* See wake.h. */
@@ -151,8 +196,8 @@ mf_pause_at_commit(void)
 void
 mf_wake_inquiries_at_commit(void)
 {
-	inquiries_pending = true;
-	mf_wake_worker_at_commit();
+	inquiries_pending = wake_worker_pending = true;
+	register_xact_callback();
 }
 
 /* See wake.h. */
@@ -189,7 +234,7 @@ at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *
 	if (!late_wake.wanted || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
 		return;
 	late_wake.wanted = false;
-	wake_worker(MyDatabaseId, late_wake.try_now, late_wake.inquiries, late_wake.pause);
+	wake_worker(MyDatabaseId, late_wake.changes, late_wake.try_now, late_wake.inquiries, late_wake.pause);
 }
 
 /* Once per backend, because callbacks are not de-duplicated. */
@@ -212,6 +257,7 @@ static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	bool		worker = wake_worker_pending;
+	int			changes = changed_count;
 	uint32		try_now = try_now_pending;
 	bool		inquiries = inquiries_pending;
 	bool		pause = pause_pending;
@@ -226,10 +272,11 @@ at_transaction_end(XactEvent event, void *arg)
 			forget_pending();
 			release_holds();
 			if (worker && try_now == 0)
-				wake_worker(MyDatabaseId, try_now, inquiries, pause);
+				wake_worker(MyDatabaseId, changes, try_now, inquiries, pause);
 			else if (worker)
 			{
 				late_wake.wanted = true;
+				late_wake.changes = changes;
 				late_wake.try_now = try_now;
 				late_wake.inquiries = inquiries;
 				late_wake.pause = pause;
@@ -259,6 +306,7 @@ static void
 forget_pending(void)
 {
 	wake_worker_pending = inquiries_pending = pause_pending = waiting_pending = false;
+	changed_count = 0;
 	try_now_pending = 0;
 	launcher_pending = restart_pending = InvalidOid;
 }
@@ -299,20 +347,26 @@ restart_worker(Oid database)
 void
 mf_wake_worker(Oid database)
 {
-	wake_worker(database, 0, true, true);
+	wake_worker(database, -1, 0, true, true);
 }
 
+/* "changes": how many of "changed" the agenda has changed for. */
 static void
-wake_worker(Oid database, uint32 try_now, bool inquiries, bool pause)
+wake_worker(Oid database, int changes, uint32 try_now, bool inquiries, bool pause)
 {
 	MfSlot	   *slot;
+	int			i;
 
 	if (mf_shared == NULL)
 		return;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	slot = mf_find_slot(database, false);
 	if (slot != NULL)
 	{
+		if (changes < 0)
+			slot->changed_count = -1;
+		for (i = 0; i < changes; i++)
+			note_change(&slot->changed_count, slot->changed, NameStr(changed[i]));
 		if (try_now != 0)
 			pg_atomic_fetch_or_u32(&slot->try_now, try_now);
 		if (inquiries)
@@ -393,6 +447,7 @@ mf_find_slot(Oid database, bool create)
 		return NULL;
 	memset(unused, 0, sizeof(MfSlot));
 	unused->database = database;
+	unused->changed_count = -1;
 	pg_atomic_init_u32(&unused->work, 1);
 	pg_atomic_init_u32(&unused->inquiries, 0);
 	pg_atomic_init_u32(&unused->try_now, 0);

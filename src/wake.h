@@ -17,6 +17,9 @@
 #include "storage/lwlock.h"
 
 #define MF_LAST_ERROR_SIZE 256
+
+/* Accounts whose change is noted one by one; of more any may have changed. */
+#define MF_CHANGED_ACCOUNTS 16
 #define MF_LISTENER_ADDRESSES_SIZE 128
 
 /* Why a worker ended; the launcher decides by it whether to start another. */
@@ -68,6 +71,8 @@ typedef struct MfSlot
 	bool		wanted;			/* the launcher is asked to start one */
 	int			holds;			/* sessions that need the worker away */
 	pg_atomic_uint32 work;		/* set: the agenda has changed */
+	int			changed_count;	/* for so many accounts; -1 = for any */
+	NameData	changed[MF_CHANGED_ACCOUNTS];
 	pg_atomic_uint32 inquiries; /* set: the agenda of inquiries has changed */
 	pg_atomic_uint32 try_now;	/* bits of MfTryNow */
 	pg_atomic_uint32 pause;		/* set: look who is paused before posting */
@@ -102,8 +107,14 @@ extern MfShared *mf_shared;
 /* To be called from _PG_init() under shared_preload_libraries. */
 extern void mf_wake_init(void);
 
-/* After the commit of this transaction, wake the worker of this database. */
+/* After the commit of this transaction, wake the worker of this database: the agenda has changed. */
 extern void mf_wake_worker_at_commit(void);
+
+/* The same, where it has changed for that account only. */
+extern void mf_wake_account_at_commit(const char *account);
+
+/* Takes over which accounts have changed; how many, -1 = any may have. */
+extern int	mf_wake_read_changes(MfSlot *slot, NameData *accounts);
 
 /* The same, because there is something to ask about payments. */
 extern void mf_wake_inquiries_at_commit(void);

@@ -34,6 +34,7 @@
 #include "utils/timestamp.h"
 
 #include "account.h"
+#include "agenda.h"
 #include "claim.h"
 #include "compat.h"
 #include "guard.h"
@@ -67,6 +68,7 @@ pg_noreturn static void leave(MfWorkerEnd end);
 static void start_transaction(void);
 static void begin_service(void);
 static TimestampTz next_round(TimestampTz again);
+static void read_changes(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
 static void drain(WaitEventSet *events);
 
@@ -140,7 +142,7 @@ mf_worker_main(Datum main_arg)
 		if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0)
 		{
 			changed = true;
-			mf_claim_agenda_changed();
+			read_changes();
 		}
 		alarm = next_round(again);
 		due = alarm != 0 && GetCurrentTimestamp() >= alarm;
@@ -269,6 +271,21 @@ begin_service(void)
 	mf_process_end_statements();
 	if (!wanted)
 		leave(MF_END_NOT_WANTED);
+}
+
+/* Hands over which accounts commits have changed. */
+static void
+read_changes(void)
+{
+	NameData	accounts[MF_CHANGED_ACCOUNTS];
+	int			count;
+	int			i;
+
+	count = mf_wake_read_changes(my_slot, accounts);
+	if (count < 0)
+		mf_agenda_all_changed();
+	for (i = 0; i < count; i++)
+		mf_agenda_changed(NameStr(accounts[i]));
 }
 
 /* When a round is needed without being woken; after an error nothing but the delay counts. */

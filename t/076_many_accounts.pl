@@ -1,0 +1,96 @@
+# Many accounts: each gets its turn, whatever their number; those with nothing due cost nothing.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new(args => [ '--quiet' ]);
+my $node = $mf->new_node('main');
+my $accounts = 2000;
+
+$mf->setup_account($node, 'postgres', $sandbox, account => 'one');
+$mf->wait_worker($node, 'postgres');
+
+sub sql
+{
+	return $node->safe_psql('postgres', @_);
+}
+
+sub transactions
+{
+	return sql('SELECT transactions FROM mf_worker_status');
+}
+
+# Accounts a1 to a2000, with options and a key like those of the first one
+sql(qq{
+	DO \$\$
+	DECLARE
+		server text := (SELECT string_agg(format('%I %L', o.option_name, o.option_value), ', ')
+			FROM pg_foreign_server s, pg_options_to_table(s.srvoptions) o WHERE s.srvname = 'one');
+		mapping text := (SELECT string_agg(format('%I %L', o.option_name, o.option_value), ', ')
+			FROM pg_user_mappings m, pg_options_to_table(m.umoptions) o WHERE m.srvname = 'one');
+	BEGIN
+		FOR n IN 1..$accounts LOOP
+			EXECUTE format('CREATE SERVER a%s FOREIGN DATA WRAPPER myfatoorah OPTIONS (%s)', n, server);
+			EXECUTE format('CREATE USER MAPPING FOR PUBLIC SERVER a%s OPTIONS (%s)', n, mapping);
+		END LOOP;
+	END \$\$});
+
+# All have a few invoices, put in by one statement
+my $before = transactions();
+my $rows = 3 * $accounts;
+sql("INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_reference)
+	SELECT 'a' || (1 + n % $accounts), 'x', 1, 'LNK', 'few-' || n FROM generate_series(1, $rows) n");
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sent'", $rows);
+pass("$accounts accounts send what they have");
+cmp_ok(transactions() - $before, '<', $rows / 2, 'in rounds of many accounts');
+
+# Two thousand of them have something to do next year, and one now: nobody else is looked at.
+sql("INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_reference, send_at)
+	SELECT 'a' || n, 'x', 1, 'LNK', 'later-' || n, now() + interval '1 year' FROM generate_series(1, $accounts) n");
+$mf->insert($node, 'postgres', 'warm', account => "'one'");
+$mf->wait_status($node, 'postgres', 'warm');
+sub reads
+{
+	sql('SELECT pg_stat_clear_snapshot()');
+	return sql("SELECT pg_stat_get_tuples_returned('mf_queue_rank_idx'::regclass) + pg_stat_get_numscans('mf_queue_rank_idx'::regclass)");
+}
+# the worker's counts arrive when it rests
+my $settled = -1;
+for (;;)
+{
+	my $now = reads();
+	last if $now == $settled;
+	$settled = $now;
+	sql('SELECT pg_sleep(1.2)');
+}
+for my $n (1 .. 20)
+{
+	$mf->insert($node, 'postgres', "now-$n", account => "'one'");
+	$mf->wait_status($node, 'postgres', "now-$n");
+}
+sql('SELECT pg_sleep(1.2)');
+my $cost = (reads() - $settled) / 20;
+cmp_ok($cost, '<', 100, 'the index is read for the account that has something to do, not for each');
+note("entries read for an invoice: $cost");
+
+# A backlog of one does not keep the others waiting.
+sql("INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_reference)
+	SELECT 'a1', 'x', 1, 'LNK', 'backlog-' || n FROM generate_series(1, 5000) n");
+$mf->insert($node, 'postgres', 'other', account => "'a2'");
+$mf->wait_status($node, 'postgres', 'other');
+cmp_ok(sql("SELECT count(*) FROM mf_invoice i WHERE customer_reference LIKE 'backlog-%' AND status = 'sent'
+		AND sent_at < (SELECT sent_at FROM mf_invoice WHERE customer_reference = 'other')"), '<', 5000, 'nor does a backlog keep others waiting');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'backlog-%' AND status = 'sent'", 5000);
+
+# Paused ones take no turns, all or one; and have theirs again when they are resumed.
+sql("SELECT mf_pause('*', 'test')");
+sql("INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_reference)
+	SELECT 'a' || n, 'x', 1, 'LNK', 'paused-' || n FROM generate_series(1, $accounts) n");
+sql("SELECT mf_pause('a7', 'test'); SELECT mf_resume('*')");
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'paused-%' AND status = 'sent'", $accounts - 1);
+is(sql("SELECT account FROM mf_invoice WHERE customer_reference LIKE 'paused-%' AND status = 'queued'"), 'a7', 'all but the one that is still paused');
+sql("SELECT mf_resume('a7')");
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'paused-%' AND status = 'sent'", $accounts);
+is(sql("SELECT count(*) FROM mf_attempt WHERE attempt > 1"), 0, 'each was sent at the first attempt');
+is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
+$node->stop;
+done_testing();
