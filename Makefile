@@ -133,6 +133,7 @@ OBJS = \
 	src/listener_socket.o \
 	src/listener_start.o \
 	src/launcher.o \
+	src/probe.o \
 	src/wake.o \
 	src/call.o \
 	src/functions.o \

@@ -3,11 +3,11 @@
  *	  Starts one worker per database that has the extension.
  *
  * The launcher is connected to no database, so it cannot see where the
- * extension is.  At server start it tries each connectable database once: a
- * worker that finds no extension, or finds itself switched off, says so and
- * leaves.  Later only the databases that ask are tried: CREATE EXTENSION, a
- * changed setting, a new database, or the end of a hold.  No list is kept
- * anywhere, so none can be wrong.
+ * extension is.  At server start, and when the configuration is read again, it
+ * sends a probe that looks.  A worker that finds no extension after all, or finds
+ * itself switched off, says so and leaves.  Later the databases that ask get a
+ * worker: CREATE EXTENSION, a changed setting, a new database, or the end of a
+ * hold.  No list is kept anywhere, so none can be wrong.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/launcher.c
@@ -37,14 +37,14 @@
 #include "wait.h"
 #include "wake.h"
 
-/* Databases tried at the same time, so that others find a free worker slot. */
-#define MAX_STARTING 2
-
 #define CRASH_DELAY_MS 1000		/* doubled with every crash in a row */
 #define CRASH_DELAY_MAX_MS 60000
 
 /* A worker that ran this long was no crash at start. */
 #define SETTLED_MS 60000
+
+/* While there is no free background worker slot it is looked for so often, at last. */
+#define NO_SLOT_DELAY_MAX_MS 10000
 
 typedef struct DatabaseEntry
 {
@@ -58,19 +58,34 @@ typedef struct DatabaseEntry
 } DatabaseEntry;
 
 static DatabaseEntry *entries = NULL;
+static bool probe_wanted = false;
+static BackgroundWorkerHandle *probe = NULL;
+static int	probes_before;		/* mf_shared->probes when it was started */
+static int	probe_failures = 0; /* in a row */
+static TimestampTz probe_after = 0;
 static bool reported_no_slot = false;
+static int	no_slot_delay = CRASH_DELAY_MS;
+static TimestampTz no_slot_until = 0;	/* no background worker can be started before */
+static bool reported_left_out = false;
 
 static void attach_launcher(void);
 static void detach_launcher(int code, Datum arg);
-static bool add_entry(Oid database);
+static DatabaseEntry *get_entry(Oid database);
+static void free_slot(MfSlot *slot);
 static void remove_entry(DatabaseEntry *entry);
 static List *connectable_databases(void);
-static void rescan_databases(void);
+static void look_after_probe(void);
+static void start_probe(TimestampTz now);
+static void report_left_out(void);
 static bool still_connectable(Oid database);
 static bool database_connectable(Form_pg_database database);
 static void collect_wanted(void);
 static void look_after(DatabaseEntry *entry);
 static bool start_worker(DatabaseEntry *entry);
+static bool start_process(const char *function, const char *name, const char *type, Oid database,
+						  BackgroundWorkerHandle **handle);
+static void settle_slots(void);
+static int	wait_until(int timeout, TimestampTz at);
 static int	milliseconds_to_next_start(void);
 
 /* See launcher.h. */
@@ -118,7 +133,8 @@ mf_launcher_main(Datum main_arg)
 		}
 
 		if (pg_atomic_exchange_u32(&mf_shared->rescan, 0) != 0)
-			rescan_databases();
+			probe_wanted = true;
+		look_after_probe();
 		collect_wanted();
 
 		for (entry = entries; entry != NULL; entry = next)
@@ -126,6 +142,7 @@ mf_launcher_main(Datum main_arg)
 			next = entry->next;
 			look_after(entry);
 		}
+		settle_slots();
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | WL_TIMEOUT, milliseconds_to_next_start(),
 						 PG_WAIT_EXTENSION);
@@ -136,8 +153,13 @@ mf_launcher_main(Datum main_arg)
 static void
 attach_launcher(void)
 {
+	int			i;
+
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	mf_shared->launcher = MF_MY_PROC_NUMBER;
+	/* what a launcher before us had in hand and nobody needs */
+	for (i = 0; i < mf_max_databases; i++)
+		free_slot(&mf_shared->slots[i]);
 	LWLockRelease(mf_shared->lock);
 	before_shmem_exit(detach_launcher, (Datum) 0);
 }
@@ -150,22 +172,36 @@ detach_launcher(int code, Datum arg)
 	LWLockRelease(mf_shared->lock);
 }
 
-/* Notes a database to be tried; false if it is noted already. */
-static bool
-add_entry(Oid database)
+/* The entry of a database, made if need be. */
+static DatabaseEntry *
+get_entry(Oid database)
 {
 	DatabaseEntry *entry;
 
 	for (entry = entries; entry != NULL; entry = entry->next)
 	{
 		if (entry->database == database)
-			return false;
+			return entry;
 	}
 	entry = (DatabaseEntry *) MemoryContextAllocZero(TopMemoryContext, sizeof(DatabaseEntry));
 	entry->database = database;
 	entry->next = entries;
 	entries = entry;
-	return true;
+	return entry;
+}
+
+/* Gives a slot back unless somebody needs it; under the lock. */
+static void
+free_slot(MfSlot *slot)
+{
+	if (!OidIsValid(slot->database) || slot->holds > 0 || slot->pid != 0 || slot->listener.pid != 0 || slot->wanted)
+		return;
+	slot->database = InvalidOid;
+	if (mf_shared->left_out > 0)
+	{
+		pg_atomic_write_u32(&mf_shared->rescan, 1);
+		mf_tell_launcher();
+	}
 }
 
 /* Forgets a database, and gives its slot back unless a session holds it. */
@@ -177,8 +213,8 @@ remove_entry(DatabaseEntry *entry)
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	slot = mf_find_slot(entry->database, false);
-	if (slot != NULL && slot->holds == 0 && slot->pid == 0 && slot->listener.pid == 0 && !slot->wanted)
-		slot->database = InvalidOid;
+	if (slot != NULL)
+		free_slot(slot);
 	LWLockRelease(mf_shared->lock);
 
 	for (link = &entries; *link != entry; link = &(*link)->next)
@@ -230,16 +266,70 @@ connectable_databases(void)
 	return found;
 }
 
-/* Notes every database that a worker could serve. */
+/* Sends a probe that is wanted; one that did not come to an end is sent again, from another database. */
 static void
-rescan_databases(void)
+look_after_probe(void)
 {
-	List	   *found = connectable_databases();
-	ListCell   *lc;
+	TimestampTz now = GetCurrentTimestamp();
+	pid_t		pid;
 
-	foreach(lc, found)
-		(void) add_entry(lfirst_oid(lc));
-	list_free(found);
+	if (probe != NULL)
+	{
+		if (GetBackgroundWorkerPid(probe, &pid) != BGWH_STOPPED)
+			return;
+		pfree(probe);
+		probe = NULL;
+		no_slot_until = 0;
+		if (mf_shared->probes != probes_before)
+		{
+			probe_failures = 0;
+			report_left_out();
+		}
+		else
+		{
+			probe_wanted = true;
+			probe_after = TimestampTzPlusMilliseconds(now, Min(CRASH_DELAY_MS << Min(probe_failures, 6),
+															   CRASH_DELAY_MAX_MS));
+			probe_failures++;
+		}
+	}
+	if (probe_wanted && probe_after <= now && no_slot_until <= now)
+		start_probe(now);
+}
+
+static void
+start_probe(TimestampTz now)
+{
+	List	   *databases = connectable_databases();
+
+	if (databases == NIL)
+	{
+		probe_after = TimestampTzPlusMilliseconds(now, CRASH_DELAY_MAX_MS);
+		return;
+	}
+	probes_before = mf_shared->probes;
+	probe_wanted = !start_process("mf_probe_main", "myfatoorah probe", "myfatoorah probe",
+								  list_nth_oid(databases, probe_failures % list_length(databases)), &probe);
+	list_free(databases);
+}
+
+/* One line when some are left out, not one for each of them and each probe. */
+static void
+report_left_out(void)
+{
+	int			left_out;
+
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	left_out = mf_shared->left_out;
+	LWLockRelease(mf_shared->lock);
+	if (left_out > 0 && !reported_left_out)
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("myfatoorah cannot serve another database"),
+				 errdetail_plural("%d database with the extension has no worker.",
+								  "%d databases with the extension have no worker.", left_out, left_out),
+				 errhint("Raise myfatoorah.max_databases, which is %d, and restart the server.", mf_max_databases)));
+	reported_left_out = left_out > 0;
 }
 
 /* Notes the databases that asked for a worker. */
@@ -258,9 +348,7 @@ collect_wanted(void)
 			DatabaseEntry *entry;
 
 			slot->wanted = false;
-			(void) add_entry(slot->database);
-			for (entry = entries; entry->database != slot->database; entry = entry->next)
-				;
+			entry = get_entry(slot->database);
 
 			/* the end of a worker that we started has its own rules */
 			if (entry->handle != NULL)
@@ -295,6 +383,7 @@ look_after(DatabaseEntry *entry)
 			return;
 		pfree(entry->handle);
 		entry->handle = NULL;
+		no_slot_until = 0;
 
 		LWLockAcquire(mf_shared->lock, LW_SHARED);
 		slot = mf_find_slot(entry->database, false);
@@ -329,7 +418,7 @@ look_after(DatabaseEntry *entry)
 	}
 
 	entry->again = false;
-	if (entry->start_after > now)
+	if (entry->start_after > now || no_slot_until > now)
 		return;
 
 	LWLockAcquire(mf_shared->lock, LW_SHARED);
@@ -344,8 +433,8 @@ look_after(DatabaseEntry *entry)
 	 */
 	if (held || served || !still_connectable(entry->database))
 		remove_entry(entry);
-	else if (!start_worker(entry))
-		entry->start_after = TimestampTzPlusMilliseconds(now, CRASH_DELAY_MS);
+	else
+		(void) start_worker(entry);
 }
 
 static bool
@@ -358,56 +447,73 @@ still_connectable(Oid database)
 	return result;
 }
 
-/* Starts a worker if few others are starting; false means: try again soon. */
+/* Starts the worker of an entry; false if there is no slot for it. */
 static bool
 start_worker(DatabaseEntry *entry)
 {
-	BackgroundWorker worker;
-	DatabaseEntry *other;
-	MemoryContext old;
-	int			starting = 0;
-	bool		ok;
+	char		name[BGW_MAXLEN];
 
-	for (other = entries; other != NULL; other = other->next)
-	{
-		pid_t		pid;
-
-		if (other->handle != NULL &&
-			GetBackgroundWorkerPid(other->handle, &pid) == BGWH_NOT_YET_STARTED)
-			starting++;
-	}
-	if (starting >= MAX_STARTING)
+	snprintf(name, sizeof(name), "myfatoorah worker for database %u", entry->database);
+	if (!start_process("mf_worker_main", name, "myfatoorah worker", entry->database, &entry->handle))
 		return false;
+	entry->started_at = GetCurrentTimestamp();
+	return true;
+}
+
+/* Starts a background worker; where there is no slot, none is looked for in a while. */
+static bool
+start_process(const char *function, const char *name, const char *type, Oid database,
+			  BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+	MemoryContext old;
+	bool		ok;
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	snprintf(worker.bgw_library_name, BGW_MAXLEN, MF_EXTENSION);
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "mf_worker_main");
-	snprintf(worker.bgw_name, BGW_MAXLEN, "myfatoorah worker for database %u", entry->database);
-	snprintf(worker.bgw_type, BGW_MAXLEN, "myfatoorah worker");
-	worker.bgw_main_arg = ObjectIdGetDatum(entry->database);
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "%s", function);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s", name);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "%s", type);
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	worker.bgw_notify_pid = MyProcPid;
 
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	ok = RegisterDynamicBackgroundWorker(&worker, &entry->handle);
+	ok = RegisterDynamicBackgroundWorker(&worker, handle);
 	MemoryContextSwitchTo(old);
+	if (ok)
+		return true;
 
-	if (!ok)
+	*handle = NULL;
+	if (!reported_no_slot)
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("myfatoorah found no free background worker slot"),
+				 errhint("Raise max_worker_processes; each database with the extension needs one.")));
+	reported_no_slot = true;
+	no_slot_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), no_slot_delay);
+	no_slot_delay = Min(no_slot_delay * 2, NO_SLOT_DELAY_MAX_MS);
+	return false;
+}
+
+/* Once all have a slot, the want of one is news again. */
+static void
+settle_slots(void)
+{
+	DatabaseEntry *entry;
+
+	for (entry = entries; entry != NULL; entry = entry->next)
 	{
-		entry->handle = NULL;
-		if (!reported_no_slot)
-			ereport(LOG,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("myfatoorah found no free background worker slot"),
-					 errhint("Raise max_worker_processes; each database with the extension needs one.")));
-		reported_no_slot = true;
-		return false;
+		if (entry->handle == NULL)
+			return;
 	}
+	if (probe_wanted && probe == NULL)
+		return;
 	reported_no_slot = false;
-	entry->started_at = GetCurrentTimestamp();
-	return true;
+	no_slot_delay = CRASH_DELAY_MS;
+	no_slot_until = 0;
 }
 
 /* How long to wait for the next start. */
@@ -420,7 +526,16 @@ milliseconds_to_next_start(void)
 	for (entry = entries; entry != NULL; entry = entry->next)
 	{
 		if (entry->handle == NULL)
-			timeout = entry->start_after == 0 ? 0 : mf_wait_ms(timeout, entry->start_after);
+			timeout = wait_until(timeout, Max(entry->start_after, no_slot_until));
 	}
+	if (probe_wanted && probe == NULL)
+		timeout = wait_until(timeout, Max(probe_after, no_slot_until));
 	return timeout;
+}
+
+/* The shorter one; 0 = it was long ago. */
+static int
+wait_until(int timeout, TimestampTz at)
+{
+	return at == 0 ? 0 : mf_wait_ms(timeout, at);
 }

@@ -97,7 +97,10 @@ typedef struct MfShared
 	ConditionVariable invoices; /* somewhere an invoice has changed */
 	int			launcher;		/* its PGPROC number, or
 								 * MF_INVALID_PROC_NUMBER */
-	pg_atomic_uint32 rescan;	/* set: try every database again */
+	int			probes;			/* that have ended well */
+	int			left_out;		/* databases with the extension and without a
+								 * slot, as the latest one has seen it */
+	pg_atomic_uint32 rescan;	/* set: look for databases with the extension */
 	MfSlot		slots[FLEXIBLE_ARRAY_MEMBER];
 } MfShared;
 
@@ -134,7 +137,7 @@ extern void mf_wake_launcher_at_commit(Oid database);
 /* After the commit of this transaction, end the worker of a database and start a new one. */
 extern void mf_restart_worker_at_commit(Oid database);
 
-/* At once.  Without a valid database the launcher tries every database. */
+/* At once.  Without a valid database the launcher looks at all of them. */
 extern void mf_wake_worker(Oid database);
 extern void mf_wake_launcher(Oid database);
 

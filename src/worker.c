@@ -200,11 +200,6 @@ attach(Oid database)
 	}
 	LWLockRelease(mf_shared->lock);
 
-	if (my_slot == NULL)
-		ereport(LOG,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("myfatoorah cannot serve another database"),
-				 errhint("Raise myfatoorah.max_databases, which is %d, and restart the server.", mf_max_databases)));
 	if (wanted)
 		before_shmem_exit(detach, (Datum) 0);
 	return wanted;
