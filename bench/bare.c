@@ -8,7 +8,9 @@
  * Nothing is parsed and nothing is stored: it is what the network part of any
  * client costs at least.
  *
- *	bare --url URL --requests N [--connections N] [--easy] [--key KEY]
+ *	bare --url URL --requests N [--connections N] [--easy] [--key KEY] [--ca FILE]
+ *
+ * With --ca it trusts that authority and talks TLS 1.3.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * bench/bare.c
@@ -35,6 +37,7 @@ typedef struct Request
 } Request;
 
 static const char *url;
+static const char *ca_file;
 static struct curl_slist *headers;
 static long requests;
 static long started;
@@ -60,6 +63,7 @@ main(int argc, char **argv)
 											{"requests", required_argument, NULL, 'n'},
 											{"connections", required_argument, NULL, 'c'},
 											{"key", required_argument, NULL, 'k'},
+											{"ca", required_argument, NULL, 'a'},
 											{"easy", no_argument, NULL, 'e'},
 											{NULL, 0, NULL, 0}};
 	const char *key = "SK_KWT_sandbox";
@@ -82,13 +86,15 @@ main(int argc, char **argv)
 			connections = parse_number("--connections", optarg, 1);
 		else if (option == 'k')
 			key = optarg;
+		else if (option == 'a')
+			ca_file = optarg;
 		else if (option == 'e')
 			easy = 1;
 		else
 			return 2;
 	}
 	if (url == NULL || requests == 0)
-		die("usage: bare --url URL --requests N [--connections N] [--easy] [--key KEY]");
+		die("usage: bare --url URL --requests N [--connections N] [--easy] [--key KEY] [--ca FILE]");
 
 	snprintf(full_url, sizeof(full_url), "%s/v2/SendPayment", url);
 	url = full_url;
@@ -202,6 +208,12 @@ set_up(Request *r)
 	curl_easy_setopt(r->easy, CURLOPT_URL, url);
 	curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(r->easy, CURLOPT_NOSIGNAL, 1L);
+	if (ca_file != NULL)
+	{
+		curl_easy_setopt(r->easy, CURLOPT_CAINFO, ca_file);
+		curl_easy_setopt(r->easy, CURLOPT_CAPATH, NULL);
+		curl_easy_setopt(r->easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_3);
+	}
 	curl_easy_setopt(r->easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(r->easy, CURLOPT_TIMEOUT_MS, 60000L);
 	curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, keep_answer);

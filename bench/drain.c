@@ -2,8 +2,8 @@
  * drain.c
  *	  Lets the extension send what is queued, and measures it from outside.
  *
- * The account is paused and --count invoices are due.  It is resumed, and the
- * time is taken until nothing of it is on the agenda any more.  Progress is
+ * The account, or '*' for all, is paused and --count invoices are due.  It is
+ * resumed, and the time is taken until nothing due is on its agenda any more.  Progress is
  * read from the counters of the benchmark's server, which disturbs nobody;
  * the database is asked only at the end.  With --held another session holds a
  * snapshot meanwhile.
@@ -116,7 +116,7 @@ main(int argc, char **argv)
 		}
 		nap(SECOND / 2000);
 	}
-	while (strcmp(ask("SELECT EXISTS (SELECT FROM mf_queue WHERE account = $1)", account), "t") == 0)
+	while (strcmp(ask("SELECT EXISTS (SELECT FROM mf_queue WHERE $1 IN (account, '*') AND due < 'tomorrow')", account), "t") == 0)
 	{
 		if (now() - last_progress > wait * SECOND)
 			die("the last answers were not recorded in %ld s", wait);

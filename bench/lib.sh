@@ -62,6 +62,12 @@ bench_delay()
 	"$BENCH_BIN/server" --stats "$BENCH_STATS" --delay "$1"
 }
 
+# bench_worker_cpu: nanoseconds of CPU that the worker has used so far
+bench_worker_cpu()
+{
+	cat /proc/"$(bench_sql -c 'SELECT pid FROM mf_worker_status')"/task/*/schedstat | awk '{n += $1} END {printf "%.0f\n", n}'
+}
+
 # bench_bare SERIES RUN REQUESTS CONNECTIONS [ARGUMENT...]
 bench_bare()
 {
@@ -80,23 +86,23 @@ bench_wal_files()
 		bench_sql -d postgres -c CHECKPOINT -f - -c CHECKPOINT >/dev/null
 }
 
-# bench_database: a new database "bench" with the extension and its worker, and one account that talks to the
+# bench_database [OPTIONS]: a new database "bench" with the extension and its worker, and one account that talks to the
 # benchmark's server, paused. The one before is dropped, so that every part finds the same.
 bench_database()
 {
 	export PGDATABASE=bench
 	bench_sql -d postgres -c 'DROP DATABASE IF EXISTS bench' -c 'CREATE DATABASE bench'
 	bench_sql -c 'CREATE EXTENSION myfatoorah'
-	bench_account myfatoorah "$BENCH_URL"
+	bench_account myfatoorah "$BENCH_URL" "${1-}"
 	mf_poll 30 bench_has_worker || mf_die "no worker serves the database of the benchmark"
 	bench_sql -c 'CHECKPOINT'
 }
 
-# bench_account NAME URL
+# bench_account NAME URL [OPTIONS]
 bench_account()
 {
 	bench_sql <<-SQL
-		CREATE SERVER $1 FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test', base_url '$2');
+		CREATE SERVER $1 FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test', base_url '$2'${3:+, $3});
 		CREATE USER MAPPING FOR PUBLIC SERVER $1 OPTIONS (api_key_file 'myfatoorah.key');
 		SELECT mf_pause('$1', 'benchmark');
 	SQL

@@ -65,18 +65,34 @@ my @goals = (
 	  of => [['after the large backlog'], 'own_mb'], over => [['small backlog'], 'own_mb'] },
 	{ what => 'Beside a throttled account, over alone', goal => '>= 0.95', part => 'tenants',
 	  of => [['beside a throttled account'], 'rate'], over => [['alone'], 'rate'] },
+	{ what => 'Many accounts, over one', goal => '>= 0.7', part => 'accounts',
+	  of => [['many accounts'], 'rate'], over => [['one account'], 'rate'] },
+	{ what => '100 accounts, over one', goal => '>= 0.7', part => 'accounts',
+	  of => [['100 accounts'], 'rate'], over => [['one account'], 'rate'] },
+	{ what => 'One account beside many with nothing due, over alone', goal => '>= 0.9', part => 'accounts',
+	  of => [['one account, many with nothing due'], 'rate'], over => [['one account'], 'rate'] },
+	{ what => 'Likewise, worker\'s CPU for invoices one by one', goal => '<= 1.2', part => 'accounts',
+	  of => [['one account, many with nothing due'], 'alone_us'], over => [['one account'], 'alone_us'] },
+	{ what => 'Worker\'s memory for an account with nothing due', goal => '<= 4', unit => 'KB', part => 'accounts',
+	  of => [['many accounts'], 'account_kb'] },
+	{ what => 'Over TLS, 50 in flight, over the bare client', goal => '>= 0.60', part => 'tls',
+	  of => [['extension, 50'], 'rate'], over => [['bare, 50', 'bare again, 50'], 'rate'] },
+	{ what => 'Worker\'s memory for a connection over TLS', goal => '', unit => 'KB', part => 'tls',
+	  of => [['a connection'], 'connection_kb'] },
 	{ what => 'Wake-ups of an idle worker', goal => '', unit => '', part => 'idle', of => [['idle'], 'wakeups'] },
 	{ what => 'CPU of an idle worker', goal => '', unit => 'ms', part => 'idle', of => [['idle'], 'cpu_ms'] },
 );
 
 my %titles = (
 	server => 'The yardstick', throughput => 'A backlog', competitors => 'Others', latency => 'One invoice, idle machine',
-	direct => 'Direct call', insert => 'Inserting', flat => 'Flatness', tenants => 'Two accounts', idle => 'Idle');
+	direct => 'Direct call', insert => 'Inserting', flat => 'Flatness', tenants => 'Two accounts', accounts => 'Many accounts',
+	tls => 'Over TLS 1.3', idle => 'Idle');
 my %units = (
 	rate => 'per s', seconds => 's', cpu_us => 'CPU, µs each', server_cpu_us => 'API\'s CPU, µs each', ms => 'ms',
 	postgres_cpu_us => 'CPU of PostgreSQL, µs each', own_mb => 'memory, MB', peak_mb => 'peak memory, MB', rss_mb => 'memory, MB', wal_bytes => 'WAL, bytes each',
 	transactions => 'transactions each', connections => 'connections', body_bytes => 'body, bytes', call_us => 'µs a call',
-	switches => 'context switches', wakeups => 'wake-ups', cpu_ms => 'CPU, ms');
+	switches => 'context switches', wakeups => 'wake-ups', cpu_ms => 'CPU, ms',
+	alone_us => 'CPU, µs, one by one', account_kb => 'memory of an account, KB', connection_kb => 'memory of a connection, KB');
 
 read_all();
 my @rows = grep { defined } map { measure($_) } @goals;

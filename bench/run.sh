@@ -7,6 +7,7 @@
 #                     says where
 # BENCH_RUNS=n        runs of each measurement (5; 2 if quick)
 # BENCH_ROWS=n        invoices of a run (50000; 4000 if quick)
+# BENCH_ACCOUNTS=n    accounts of the part "accounts" (10000; 1000 if quick)
 # BENCH_IDLE=n        seconds that the idle worker is watched (600; 10 if quick)
 # BENCH_OUTPUT=DIR    where the report is written instead of docs/
 # BENCH_SCRATCH=DIR   where the scratch directory is made: the database should lie on a real disk (TMPDIR, else /tmp)
@@ -16,7 +17,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
 
-BENCH_PARTS="server throughput competitors latency direct insert flat tenants idle"
+BENCH_PARTS="server throughput competitors latency direct insert flat tenants accounts tls idle"
 
 # With a script of its own
 BENCH_OWN_PARTS="webhook"
@@ -46,6 +47,7 @@ bench_outer()
 	export MF_BENCH_PARTS=$BENCH MF_BENCH_QUICK=${BENCH_QUICK:-0}
 	export MF_BENCH_CONF=${BENCH_CONF-}
 	export MF_BENCH_RUNS=${BENCH_RUNS-} MF_BENCH_ROWS=${BENCH_ROWS-} MF_BENCH_IDLE=${BENCH_IDLE-}
+	export MF_BENCH_ACCOUNTS=${BENCH_ACCOUNTS-}
 	MF_BENCH_COMMIT=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 	git diff --quiet HEAD 2>/dev/null || MF_BENCH_COMMIT="$MF_BENCH_COMMIT, changed"
 	export MF_BENCH_COMMIT MF_BENCH_NODE='' MF_BENCH_NO_NODE=''
@@ -126,6 +128,7 @@ bench_cleanup()
 	mf_cluster_stop "$BENCH_OUT/cluster"
 	mf_sandbox_stop "$BENCH_OUT/sandbox"
 	mf_end "$BENCH_OUT/server.pid"
+	mf_end "$BENCH_OUT/tls.pid"
 }
 trap bench_cleanup EXIT
 trap 'exit 129' HUP INT TERM
@@ -133,15 +136,17 @@ trap 'exit 129' HUP INT TERM
 if [ "$MF_BENCH_QUICK" != 0 ]
 then
 	BENCH_RUNS=2 BENCH_ROWS=4000 BENCH_IDLE=10 BENCH_SECONDS=2 BENCH_FINISHED=100000 BENCH_BACKLOG=100000
-	BENCH_LATENCY=60 BENCH_INSERT=20000 BENCH_DIRECT=1000
+	BENCH_LATENCY=60 BENCH_INSERT=20000 BENCH_DIRECT=1000 BENCH_ACCOUNTS=1000 BENCH_ACCOUNT_ROWS=10000
 else
 	BENCH_RUNS=5 BENCH_ROWS=50000 BENCH_IDLE=600 BENCH_SECONDS=10 BENCH_FINISHED=10000000 BENCH_BACKLOG=1000000
-	BENCH_LATENCY=300 BENCH_INSERT=100000 BENCH_DIRECT=10000
+	BENCH_LATENCY=300 BENCH_INSERT=100000 BENCH_DIRECT=10000 BENCH_ACCOUNTS=10000 BENCH_ACCOUNT_ROWS=100000
 fi
 BENCH_RUNS=${MF_BENCH_RUNS:-$BENCH_RUNS}
 BENCH_ROWS=${MF_BENCH_ROWS:-$BENCH_ROWS}
 BENCH_IDLE=${MF_BENCH_IDLE:-$BENCH_IDLE}
+BENCH_ACCOUNTS=${MF_BENCH_ACCOUNTS:-$BENCH_ACCOUNTS}
 export BENCH_RUNS BENCH_ROWS BENCH_IDLE BENCH_SECONDS BENCH_FINISHED BENCH_BACKLOG BENCH_LATENCY BENCH_INSERT BENCH_DIRECT
+export BENCH_ACCOUNTS BENCH_ACCOUNT_ROWS
 
 mkdir -p "$BENCH_OUT"
 : >"$BENCH_RESULTS"

@@ -8,7 +8,9 @@
  * every InvoiceId is new.  It checks neither key nor fields: for anything but
  * speed there is the stand-in API.
  *
- *	server --stats FILE --port-file FILE	serve until SIGTERM
+ *	server --stats FILE --port-file FILE [--certificate FILE --key FILE]
+ *											serve until SIGTERM, over TLS 1.3
+ *											with a certificate
  *	server --stats FILE --delay MS			tell a running server its delay
  *	server --stats FILE --show				print what it has counted
  *
@@ -23,6 +25,9 @@
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -38,6 +43,7 @@
 typedef struct Connection
 {
 	int fd;
+	SSL *tls; /* NULL: plain */
 	size_t got;
 	int64_t due; /* of the answer; 0: none is waiting */
 	struct Connection *next_due;
@@ -49,6 +55,7 @@ static ServerStats *stats;
 static int epoll;
 static int listener;
 static int timer;
+static SSL_CTX *tls_context;
 static uint64_t invoice = 6000000;
 
 /* Answers that wait, in order: the delay is the same for all of them */
@@ -56,6 +63,9 @@ static Connection *first_due;
 static Connection *last_due;
 
 static void serve(const char *port_file);
+static void use_certificate(const char *certificate, const char *key);
+static ssize_t read_some(Connection *c);
+static int write_all(Connection *c, const char *data, int length);
 static void watch(int fd, void *what);
 static void write_port(const char *path, int port);
 static void take_connections(void);
@@ -73,11 +83,15 @@ main(int argc, char **argv)
 {
 	static const struct option options[] = {{"stats", required_argument, NULL, 's'},
 											{"port-file", required_argument, NULL, 'p'},
+											{"certificate", required_argument, NULL, 'c'},
+											{"key", required_argument, NULL, 'k'},
 											{"delay", required_argument, NULL, 'd'},
 											{"show", no_argument, NULL, 'w'},
 											{NULL, 0, NULL, 0}};
 	const char *stats_file = NULL;
 	const char *port_file = NULL;
+	const char *certificate = NULL;
+	const char *key = NULL;
 	long delay = -1;
 	int show = 0;
 	int option;
@@ -88,6 +102,10 @@ main(int argc, char **argv)
 			stats_file = optarg;
 		else if (option == 'p')
 			port_file = optarg;
+		else if (option == 'c')
+			certificate = optarg;
+		else if (option == 'k')
+			key = optarg;
 		else if (option == 'd')
 			delay = parse_number("--delay", optarg, 0);
 		else if (option == 'w')
@@ -95,8 +113,9 @@ main(int argc, char **argv)
 		else
 			return 2;
 	}
-	if (stats_file == NULL || (port_file != NULL) + (delay >= 0) + show != 1)
-		die("usage: server --stats FILE (--port-file FILE | --delay MS | --show)");
+	if (stats_file == NULL || (port_file != NULL) + (delay >= 0) + show != 1 ||
+		(certificate == NULL) != (key == NULL))
+		die("usage: server --stats FILE (--port-file FILE [--certificate FILE --key FILE] | --delay MS | --show)");
 
 	stats = map_stats(stats_file, port_file != NULL);
 	if (delay >= 0)
@@ -110,8 +129,25 @@ main(int argc, char **argv)
 		report("body_bytes", (double) atomic_load(&stats->body_bytes));
 	}
 	else
+	{
+		if (certificate != NULL)
+			use_certificate(certificate, key);
 		serve(port_file);
+	}
 	return 0;
+}
+
+/* TLS 1.3 and nothing else, as between us and the real API. */
+static void
+use_certificate(const char *certificate, const char *key)
+{
+	(void) signal(SIGPIPE, SIG_IGN);
+	tls_context = SSL_CTX_new(TLS_server_method());
+	if (tls_context == NULL || SSL_CTX_set_min_proto_version(tls_context, TLS1_3_VERSION) != 1 ||
+		SSL_CTX_use_certificate_chain_file(tls_context, certificate) != 1 ||
+		SSL_CTX_use_PrivateKey_file(tls_context, key, SSL_FILETYPE_PEM) != 1)
+		die("could not use the certificate %s", certificate);
+	SSL_CTX_set_mode(tls_context, SSL_MODE_RELEASE_BUFFERS);
 }
 
 /* Listens on a free port and serves until it is killed. */
@@ -192,6 +228,13 @@ take_connections(void)
 			die("out of memory");
 		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		c->fd = fd;
+		if (tls_context != NULL)
+		{
+			c->tls = SSL_new(tls_context);
+			if (c->tls == NULL || SSL_set_fd(c->tls, fd) != 1)
+				die("out of memory");
+			SSL_set_accept_state(c->tls);
+		}
 		watch(fd, c);
 		atomic_fetch_add_explicit(&stats->connections, 1, memory_order_relaxed);
 	}
@@ -203,7 +246,7 @@ take_connections(void)
 static void
 take_request(Connection *c)
 {
-	ssize_t count = recv(c->fd, c->request + c->got, sizeof(c->request) - 1 - c->got, 0);
+	ssize_t count = read_some(c);
 	const char *body;
 	size_t length;
 	int delay;
@@ -236,6 +279,38 @@ take_request(Connection *c)
 		answer(c);
 	else
 		answer_later(c, delay);
+}
+
+/*
+ * What has come, up to the room that is left; as recv().  The handshake takes
+ * place in passing, and what it has to write always fits into the socket.
+ */
+static ssize_t
+read_some(Connection *c)
+{
+	char *to = c->request + c->got;
+	size_t room = sizeof(c->request) - 1 - c->got;
+	size_t sum = 0;
+	size_t count;
+
+	if (c->tls == NULL)
+		return recv(c->fd, to, room, 0);
+	ERR_clear_error();
+	while (sum < room && SSL_read_ex(c->tls, to + sum, room - sum, &count) == 1)
+		sum += count;
+	if (sum > 0)
+		return (ssize_t) sum;
+	errno = EAGAIN;
+	return SSL_get_error(c->tls, 0) == SSL_ERROR_WANT_READ ? -1 : 0;
+}
+
+/* Whether all of it could be written at once. */
+static int
+write_all(Connection *c, const char *data, int length)
+{
+	if (c->tls == NULL)
+		return send(c->fd, data, (size_t) length, MSG_NOSIGNAL) == length;
+	return SSL_write(c->tls, data, length) == length;
 }
 
 /* Bytes of a whole request with its body, 0 if it is not all there. */
@@ -349,7 +424,7 @@ answer(Connection *c)
 					  "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
 					  "Content-Length: %d\r\n\r\n%s",
 					  body_length, body);
-	if (send(c->fd, text, (size_t) length, MSG_NOSIGNAL) != length)
+	if (!write_all(c, text, length))
 	{
 		/* not freed here, where an event of it may be in hand: reading will tell that it is gone */
 		(void) shutdown(c->fd, SHUT_RDWR);
@@ -362,6 +437,8 @@ answer(Connection *c)
 static void
 drop(Connection *c)
 {
+	SSL_free(c->tls);
+	c->tls = NULL;
 	close(c->fd);
 	c->fd = -1;
 	if (c->due == 0)
