@@ -46,6 +46,9 @@
 /* While there is no free background worker slot it is looked for so often, at last. */
 #define NO_SLOT_DELAY_MAX_MS 10000
 
+/* Slots that become free are offered to databases that are left out so often. */
+#define FREED_DELAY_MS 5000
+
 typedef struct DatabaseEntry
 {
 	struct DatabaseEntry *next;
@@ -63,6 +66,7 @@ static BackgroundWorkerHandle *probe = NULL;
 static int	probes_before;		/* mf_shared->probes when it was started */
 static int	probe_failures = 0; /* in a row */
 static TimestampTz probe_after = 0;
+static TimestampTz freed_at = 0;	/* when a probe was last sent for a slot that became free */
 static bool reported_no_slot = false;
 static int	no_slot_delay = CRASH_DELAY_MS;
 static TimestampTz no_slot_until = 0;	/* no background worker can be started before */
@@ -197,10 +201,14 @@ free_slot(MfSlot *slot)
 	if (!OidIsValid(slot->database) || slot->holds > 0 || slot->pid != 0 || slot->listener.pid != 0 || slot->wanted)
 		return;
 	slot->database = InvalidOid;
-	if (mf_shared->left_out > 0)
+	if (mf_shared->left_out > 0 && !probe_wanted)
 	{
-		pg_atomic_write_u32(&mf_shared->rescan, 1);
-		mf_tell_launcher();
+		TimestampTz now = GetCurrentTimestamp();
+
+		/* one that has come and gone in vain must not send the next probe at once */
+		probe_wanted = true;
+		probe_after = Max(now, freed_at == 0 ? 0 : TimestampTzPlusMilliseconds(freed_at, FREED_DELAY_MS));
+		freed_at = probe_after;
 	}
 }
 

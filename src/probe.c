@@ -4,7 +4,7 @@
  *
  * The extension gives rights to its role in each database that has it, and
  * PostgreSQL notes in pg_shdepend, which all databases share, in which database
- * something depends on a role.  One short look from one database thus finds
+ * a table depends on a role.  One short look from one database thus finds
  * them all, however many there are.  A database that was found without having
  * the extension costs a worker that leaves at once.
  *
@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_shdepend.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -47,7 +48,7 @@ mf_probe_main(Datum main_arg)
 	MemoryContext context = CurrentMemoryContext;
 	Oid			role;
 	int			left_out = 0;
-	ListCell   *lc;
+	int			i;
 
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -63,9 +64,11 @@ mf_probe_main(Datum main_arg)
 	CommitTransactionCommand();
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	foreach(lc, databases)
+	for (i = 0; i < list_length(databases); i++)
 	{
-		MfSlot	   *slot = mf_find_slot(lfirst_oid(lc), true);
+		/* where there are too few slots, another one is the first each time */
+		Oid			database = list_nth_oid(databases, (i + mf_shared->probes) % list_length(databases));
+		MfSlot	   *slot = mf_find_slot(database, true);
 
 		if (slot == NULL)
 			left_out++;
@@ -79,7 +82,7 @@ mf_probe_main(Datum main_arg)
 	proc_exit(0);
 }
 
-/* The databases in which something depends on a role, in the current context. */
+/* The databases in which a table depends on a role, in the current context. */
 static List *
 databases_of_role(Oid role)
 {
@@ -95,11 +98,10 @@ databases_of_role(Oid role)
 	scan = systable_beginscan(relation, SharedDependReferenceIndexId, true, NULL, 2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Oid			database = ((Form_pg_shdepend) GETSTRUCT(tuple))->dbid;
+		Form_pg_shdepend row = (Form_pg_shdepend) GETSTRUCT(tuple);
 
-		/* InvalidOid: something that belongs to no database */
-		if (OidIsValid(database))
-			databases = list_append_unique_oid(databases, database);
+		if (OidIsValid(row->dbid) && row->classid == RelationRelationId)
+			databases = list_append_unique_oid(databases, row->dbid);
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
