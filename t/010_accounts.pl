@@ -324,7 +324,7 @@ foreach my $case (
 	my $name = $what =~ s/ /_/gr;
 
 	$offset = -s $node->logfile;
-	$mf->insert_many($node, 'postgres', $name, 30, account => "'keys'", send_at => "clock_timestamp() + interval '1 s'");
+	$mf->insert_many($node, 'postgres', $name, 30, account => "'keys'", send_at => "clock_timestamp() + interval '3 s'");
 	$break->();
 	$node->wait_for_log(qr/(?:account "keys" |invoice \d+ cannot be sent)/, $offset);
 	my $seconds = $mf->seconds(sub { good_goes_on($what) });
