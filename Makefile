@@ -100,6 +100,7 @@ OBJS = \
 	src/verdict.o \
 	src/claim.o \
 	src/sender.o \
+	src/columns.o \
 	src/hand.o \
 	src/round.o \
 	src/history.o \

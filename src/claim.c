@@ -59,6 +59,7 @@ static void take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs,
 static void start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts, int count);
 static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
 							  MfHttpTarget *target);
+static void fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *later);
 static bool needs_request(const MfJob *job);
 static char *expired(const MfJob *job, TimestampTz now);
 static void back_off_without_key(List *targets, TimestampTz now);
@@ -392,9 +393,9 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		else
 		{
 			ereport(LOG,
-					(errmsg("invoice " INT64_FORMAT " is \"%s\" and has nothing to do on the agenda",
+					(errmsg("invoice " INT64_FORMAT " is \"%s\", which its entry on the agenda does not fit",
 							job->invoice, mf_status_name(job->status))));
-			later->next = MF_JOB_NONE;
+			fit_entry(job, now, later);
 			follow_up_count++;
 		}
 	}
@@ -408,6 +409,34 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 		mf_queue_follow_up(scope, follow_ups, follow_up_count);
 	if (leases != NIL)
 		settle_leases(scope, leases, now);
+}
+
+/*
+ * What the agenda must say by the status, whoever has changed one of them.  An
+ * invoice that is not finished never leaves it; what is queued may have been sent.
+ */
+static void
+fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *later)
+{
+	later->step = 0;
+	later->due = now;
+	switch (job->status)
+	{
+		case MF_QUEUED:
+			later->next = MF_JOB_VERIFY;
+			later->due = Max(now, job->send_at);
+			break;
+		case MF_SENDING:
+			later->next = MF_JOB_SENDING;
+			break;
+		case MF_STATUS_UNKNOWN:
+			later->next = MF_JOB_RECONCILE;
+			break;
+		default:
+			later->next = job->status == MF_REVIEW || job->duplicate_suspected ? MF_JOB_REVIEW : MF_JOB_NONE;
+			later->due = DT_NOEND;
+			break;
+	}
 }
 
 /* Records attempts, leases and the status "sending". */
@@ -587,7 +616,7 @@ settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 		if (job->status != MF_SENDING)
 		{
 			follow_ups[follow_up_count].invoice = job->invoice;
-			follow_ups[follow_up_count++].next = MF_JOB_NONE;
+			fit_entry(job, now, &follow_ups[follow_up_count++]);
 		}
 		else if (end != NULL && end->outcome != MF_UNKNOWN)
 			mf_attempt_transition(end, now, now, &transitions[transition_count++]);

@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "columns.h"
 #include "compat.h"
 #include "invoice.h"
 #include "myfatoorah.h"
@@ -86,8 +87,9 @@ mf_invoice_guard(PG_FUNCTION_ARGS)
 }
 
 /*
- * The attribute numbers of invoice.h hold for no other table.  The answer is
- * kept with the function's call information, which lives as long as a statement.
+ * The attribute numbers of invoice.h hold for no other table, and the types that
+ * we take its columns to have must be theirs.  The answer is kept with the
+ * function's call information, which lives as long as a statement.
  */
 static bool
 fired_by_mf_invoice(FunctionCallInfo fcinfo)
@@ -100,6 +102,8 @@ fired_by_mf_invoice(FunctionCallInfo fcinfo)
 	if (strcmp(RelationGetRelationName(relation), "mf_invoice") != 0 ||
 		RelationGetNamespace(relation) != get_func_namespace(fcinfo->flinfo->fn_oid))
 		return false;
+	if (RelationGetDescr(relation)->natts >= MF_IC_END - 1)
+		mf_invoice_check_columns(RelationGetDescr(relation));
 	fcinfo->flinfo->fn_extra = known;
 	return true;
 }

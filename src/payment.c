@@ -14,23 +14,26 @@
 #include "compat.h"
 #include "hand.h"
 #include "payment.h"
+#include "queue.h"
 #include "sql_array.h"
 
 /* by probing three indexes per account */
 static MfStatement accounts_statement = {
 	"SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
 	"    WHERE a.account IN (s.srvname::text, '*') AND a.paused_at IS NOT NULL), "
-	"  (SELECT q.due FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent ORDER BY q.due LIMIT 1), "
-	"  (SELECT q.due FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent ORDER BY q.due LIMIT 1), "
-	"  (SELECT e.due FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL ORDER BY e.due LIMIT 1) "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent ORDER BY q.due LIMIT 1), "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent ORDER BY q.due LIMIT 1), "
+	"  (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL ORDER BY e.due LIMIT 1) "
 	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHERE w.fdwname = 'myfatoorah'",
 	0, {0}, NULL, InvalidOid
 };
 
 #define CLAIM(condition) \
-	"SELECT c.invoice, 0::int8, c.account, coalesce(i.created_by_id, 0), coalesce(i.own_key, false), CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
-	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent, c.refunds, c.requests, c.tries, c.step, " \
-	"  i.expiry_date, coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false " \
+	"SELECT c.invoice::int8, 0::int8, c.account::text, coalesce(i.created_by_id::oid, 0), coalesce(i.own_key::bool, false), " \
+	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
+	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, c.requests::int4, " \
+	"  c.tries::int2, c.step::int2, i.expiry_date::timestamptz, " \
+	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE q.account = $1 AND " condition " AND q.due <= $3 " \
 	"  AND q.invoice <> ALL ($4) " \
 	"  ORDER BY q.due LIMIT $2 FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
@@ -45,9 +48,10 @@ static MfStatement claim_polls_statement = {
 
 /* the key of whoever made the row, or else the newest invoice of the account */
 static MfStatement claim_events_statement = {
-	"SELECT 0::int8, e.id, e.account, coalesce(m.created_by_id, k.created_by_id, 0), coalesce(m.own_key, k.own_key, false), "
-	"  coalesce(e.invoice_id::text, e.payment_id), false, true, false, 0, e.tries, 0::int2, NULL::timestamptz, false, "
-	"  e.invoice_id IS NOT NULL "
+	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), "
+	"  coalesce(m.own_key::bool, k.own_key::bool, false), "
+	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.tries::int2, 0::int2, "
+	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL "
 	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key "
 	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
 	"  WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1) k ON true "
@@ -95,7 +99,7 @@ static MfStatement try_now_statement = {
 
 /* rows of which an answer tells another invoice, under a reference of theirs */
 static MfStatement twins_statement = {
-	"SELECT n.event, (SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
+	"SELECT n.event, (SELECT i.id::int8 FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
 	"    WHERE e.id = n.event AND i.reference IS NOT NULL AND i.status = 'sent' AND i.invoice_id <> n.invoice_id::int8 "
 	"      AND i.reference = ANY (ARRAY[n.reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', n.stem || '~5']) "
 	"    LIMIT 1) "
@@ -120,7 +124,7 @@ static MfStatement resolve_events_statement = {
 };
 
 static MfStatement lock_statement = {
-	"SELECT i.id, i.invoice_id::text, i.payment_status, i.attempts, i.base_value::text, i.reference "
+	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, i.reference::text "
 	"FROM @mf_invoice i "
 	"WHERE i.id = ANY ($1) AND i.status = 'sent' FOR NO KEY UPDATE SKIP LOCKED",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
@@ -497,6 +501,11 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 
 		for (i = 0; i < count; i++)
 			changes[i].changed |= changes[i].invoice == invoice;
+	}
+	for (i = 0; i < count; i++)
+	{
+		if (changes[i].from != changes[i].to && !changes[i].changed)
+			mf_change_suppressed();
 	}
 	if (history[0].count > 0)
 		(void) mf_columns_execute(scope, &history_statement, history);

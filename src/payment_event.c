@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "columns.h"
 #include "compat.h"
 #include "myfatoorah.h"
 #include "payment.h"
@@ -67,7 +68,7 @@ static MfStatement store_events_statement = {
 	"  WHERE q.invoice = s.invoice AND q.invoice = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"    AND ((q.kind = 'watch' AND s.invoice_id <> i.invoice_id) "
 	"      OR (q.kind IN ('send', 'verify') AND i.status = 'queued' AND s.invoice_id > 0))) "
-	"SELECT s.digest, s.account, s.id, coalesce(s.invoice, 0), s.repeated FROM s",
+	"SELECT s.digest::bytea, s.account::text, s.id::int8, coalesce(s.invoice::int8, 0), s.repeated FROM s",
 	15, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		BOOLARRAYOID}, NULL, InvalidOid
@@ -129,16 +130,16 @@ static MfStatement refresh_statement = {
  * number a resend gave it.
  */
 static MfStatement callbacks_statement = {
-	"SELECT i.id, i.account, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), i.payment_status, "
+	"SELECT i.id::int8, i.account::text, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), i.payment_status::text, "
 	"  NOT i.duplicate_suspected AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent) "
 	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL AND e.due IS NOT NULL), "
-	"  coalesce(i.language = 'AR', false), i.call_back_url, i.error_url "
+	"  coalesce(i.language = 'AR', false), i.call_back_url::text, i.error_url::text "
 	"FROM @mf_invoice i WHERE i.id = ANY ($1)",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement waited_statement = {
-	"SELECT i.status, i.payment_status, i.xmin FROM @mf_invoice i WHERE i.id = $1",
+	"SELECT i.status::text, i.payment_status::text, i.xmin FROM @mf_invoice i WHERE i.id = $1",
 	1, {INT8OID}, NULL, InvalidOid
 };
 
@@ -150,7 +151,7 @@ static MfStatement forget_statement = {
 #define LOG_START(oldest) \
 	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e " \
 	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), " oldest "), " \
-	"  clock_timestamp() - interval '7 days'), i.created_by_id, i.own_key "
+	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
 
 static MfStatement log_start_statement = {
 	LOG_START("i.created_at") "FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
@@ -316,7 +317,7 @@ mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Timesta
 static int
 insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due)
 {
-	MfTable    *table = mf_table_open(scope->schema, "mf_inquiry", NULL, INQUIRY_END - 1);
+	MfTable    *table = mf_table_open(scope->schema, "mf_inquiry", NULL, mf_inquiry_types, INQUIRY_END - 1, true);
 	Datum		values[INQUIRY_END - 1];
 	bool		isnull[INQUIRY_END - 1] = {false};
 	int			done = 0;

@@ -29,17 +29,17 @@ static MfStatement accounts_statement = {
 	"  UNION ALL "
 	"  SELECT n.account, n.rank FROM found f CROSS JOIN LATERAL (SELECT q.account, q.rank FROM @mf_queue q "
 	"    WHERE q.account > f.account ORDER BY q.account, q.rank LIMIT 1) n) "
-	"SELECT f.account, f.rank FROM found f",
+	"SELECT f.account::text, f.rank::timestamptz FROM found f",
 	0, {0}, NULL, InvalidOid
 };
 
 static MfStatement paused_statement = {
-	"SELECT a.account FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
+	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
 	1, {TEXTARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement claim_entries_statement = {
-	"SELECT e.invoice, e.kind, e.rank, e.step, e.ctid "
+	"SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.step::int2, e.ctid "
 	"FROM unnest($1, $2, $3, $5) AS l(account, slots, mark, mark_invoice) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q "
 	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 AND q.due <= $4 "
@@ -50,8 +50,9 @@ static MfStatement claim_entries_statement = {
 };
 
 static MfStatement claim_leases_statement = {
-	"SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q WHERE q.kind = 'sending' AND q.invoice > $1 "
-	"  AND q.origin = @mf_here() ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
+	"SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.step::int2, q.ctid FROM @mf_queue q "
+	"WHERE q.kind = 'sending' AND q.invoice > $1 AND q.origin = @mf_here() "
+	"ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
 	2, {INT8OID, INT4OID}, NULL, InvalidOid
 };
 
@@ -82,28 +83,32 @@ static MfStatement begin_attempts_statement = {
  * An outcome stays, but for an unknown one when an answer comes after all; what
  * an answer held is never lost.
  */
+#define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND e.http_status > 0))"
+
 static MfStatement end_attempts_statement = {
-	"UPDATE @mf_attempt t SET finished_at = clock_timestamp(), outcome = e.outcome, "
-	"  http_status = nullif(e.http_status, 0), invoice_id = coalesce(e.invoice_id::int8, t.invoice_id), "
-	"  invoice_url = coalesce(e.invoice_url, t.invoice_url), error = e.error, "
-	"  answered_reference = coalesce(e.answered_reference, t.answered_reference) "
-	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
-	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error, answered_reference) "
-	"WHERE t.invoice = e.invoice AND t.attempt = e.attempt "
-	"  AND (t.outcome IS NULL OR (t.outcome = 'unknown' AND e.http_status > 0))",
+	"WITH e AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error, answered_reference)), "
+	"ended AS (UPDATE @mf_attempt t SET finished_at = clock_timestamp(), outcome = e.outcome, "
+	"    http_status = nullif(e.http_status, 0), invoice_id = coalesce(e.invoice_id::int8, t.invoice_id), "
+	"    invoice_url = coalesce(e.invoice_url, t.invoice_url), error = e.error, "
+	"    answered_reference = coalesce(e.answered_reference, t.answered_reference) "
+	"  FROM e WHERE t.invoice = e.invoice AND t.attempt = e.attempt AND " ENDS " RETURNING 1) "
+	"SELECT (SELECT count(DISTINCT (t.invoice, t.attempt)) FROM e JOIN @mf_attempt t ON t.invoice = e.invoice AND t.attempt = e.attempt "
+	"    WHERE " ENDS ") - (SELECT count(*) FROM ended)",
 	8, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
 	NULL, InvalidOid
 };
 
 static MfStatement recorded_ends_statement = {
-	"SELECT a.invoice, a.attempt, a.outcome, coalesce(a.http_status, 0), a.invoice_id::text, a.invoice_url, a.error "
+	"SELECT a.invoice::int8, a.attempt::int4, a.outcome::text, coalesce(a.http_status::int4, 0), a.invoice_id::text, "
+	"  a.invoice_url::text, a.error::text "
 	"FROM @mf_invoice i JOIN @mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts "
 	"WHERE i.id = ANY ($1) AND a.outcome IS NOT NULL",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement lock_invoices_statement = {
-	"SELECT id, status, attempts, duplicate_suspected FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
+	"SELECT id::int8, status::text, attempts::int4, duplicate_suspected::bool FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
@@ -115,12 +120,12 @@ static MfStatement apply_statement = {
 	/* while it is being sent its place in the order does not matter, and leaving it saves two index entries */
 	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, error = NULL, due = t.due, "
 	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END "
-	"  FROM t WHERE q.invoice = t.invoice AND t.next IS NOT NULL), "
-	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = t.invoice AND t.next IS NULL), "
+	"  FROM t WHERE q.invoice = t.invoice AND t.next IS NOT NULL RETURNING 1), "
+	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = t.invoice AND t.next IS NULL RETURNING 1), "
 	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT t.invoice, clock_timestamp(), t.actor, t.from_status, t.to_status, t.attempt, "
-	"    coalesce(t.reason, t.error) FROM t WHERE t.to_status <> 'sending') "
-	"UPDATE @mf_invoice i SET status = t.to_status, attempts = t.attempt, "
+	"    coalesce(t.reason, t.error) FROM t WHERE t.to_status <> 'sending' RETURNING 1), "
+	"changed AS (UPDATE @mf_invoice i SET status = t.to_status, attempts = t.attempt, "
 	"  reference = coalesce(t.reference, i.reference), "
 	"  invoice_id = coalesce(t.invoice_id::int8, i.invoice_id), "
 	"  invoice_url = coalesce(t.invoice_url, k.invoice_url, i.invoice_url), "
@@ -131,10 +136,14 @@ static MfStatement apply_statement = {
 	"  cancel_requested = i.cancel_requested AND NOT (t.from_status IN ('rejected', 'review') AND t.to_status = 'queued'), "
 	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
 	/* an answer that proved nothing may have held the link of what was found since */
-	"FROM t LEFT JOIN LATERAL (SELECT a.invoice_url FROM @mf_attempt a "
-	"  WHERE t.to_status = 'sent' AND t.invoice_url IS NULL AND a.invoice = t.invoice "
-	"    AND a.invoice_id = t.invoice_id::int8 AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1) k ON true "
-	"WHERE i.id = t.invoice",
+	"  FROM t LEFT JOIN LATERAL (SELECT a.invoice_url FROM @mf_attempt a "
+	"    WHERE t.to_status = 'sent' AND t.invoice_url IS NULL AND a.invoice = t.invoice "
+	"      AND a.invoice_id = t.invoice_id::int8 AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1) k ON true "
+	"  WHERE i.id = t.invoice RETURNING 1) "
+	"SELECT (SELECT count(DISTINCT t.invoice) FROM t) - (SELECT count(*) FROM changed) "
+	"  + (SELECT count(DISTINCT t.invoice) FROM t JOIN @mf_queue q ON q.invoice = t.invoice) "
+	"  - (SELECT count(*) FROM kept) - (SELECT count(*) FROM done) "
+	"  + (SELECT count(*) FROM t WHERE t.to_status <> 'sending') - (SELECT count(*) FROM told)",
 	14, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		TEXTARRAYOID},
@@ -145,14 +154,19 @@ static MfStatement follow_up_statement = {
 	"WITH f AS MATERIALIZED ("
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) AS f(invoice, next, due, step, error, duplicate, wait)), "
 	"later AS (UPDATE @mf_queue q SET kind = f.next, due = f.due, rank = " MF_RANK("f.due", "q.priority") ", "
-	"  step = f.step, error = CASE WHEN f.wait THEN q.error END FROM f WHERE q.invoice = f.invoice AND f.next IS NOT NULL), "
-	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = f.invoice AND f.next IS NULL), "
+	"  step = f.step, error = CASE WHEN f.wait THEN q.error END FROM f WHERE q.invoice = f.invoice AND f.next IS NOT NULL "
+	"  RETURNING 1), "
+	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = f.invoice AND f.next IS NULL RETURNING 1), "
 	"found AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
 	"  SELECT i.id, i.account, f.next, f.due, f.due, i.priority FROM f JOIN @mf_invoice i ON i.id = f.invoice "
-	"  WHERE f.duplicate AND f.next IS NOT NULL ON CONFLICT (invoice) DO NOTHING) "
-	"UPDATE @mf_invoice i SET last_error = coalesce(f.error, i.last_error), "
-	"  duplicate_suspected = i.duplicate_suspected OR f.duplicate "
-	"FROM f WHERE i.id = f.invoice AND (f.error IS NOT NULL OR f.duplicate)",
+	"  WHERE f.duplicate AND f.next IS NOT NULL ON CONFLICT (invoice) DO NOTHING), "
+	"changed AS (UPDATE @mf_invoice i SET last_error = coalesce(f.error, i.last_error), "
+	"    duplicate_suspected = i.duplicate_suspected OR f.duplicate "
+	"  FROM f WHERE i.id = f.invoice AND (f.error IS NOT NULL OR f.duplicate) RETURNING 1) "
+	"SELECT (SELECT count(DISTINCT f.invoice) FROM f JOIN @mf_invoice i ON i.id = f.invoice WHERE f.error IS NOT NULL OR f.duplicate) "
+	"  - (SELECT count(*) FROM changed) "
+	"  + (SELECT count(DISTINCT f.invoice) FROM f JOIN @mf_queue q ON q.invoice = f.invoice) "
+	"  - (SELECT count(*) FROM later) - (SELECT count(*) FROM done)",
 	7, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID},
 	NULL, InvalidOid
 };
@@ -164,7 +178,7 @@ static MfStatement answered_invoice_statement = {
 };
 
 static MfStatement old_references_statement = {
-	"SELECT DISTINCT a.reference FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice "
+	"SELECT DISTINCT a.reference::text FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice "
 	"WHERE a.invoice = $1 AND a.outcome = 'unknown' AND a.reference <> i.reference ORDER BY 1",
 	1, {INT8OID}, NULL, InvalidOid
 };
@@ -198,8 +212,32 @@ static MfStatement purge_transitions_statement = {
 	1, {TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+static void change_all(const MfSqlScope *scope, MfStatement *statement, MfArray *columns);
 static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
 static List *lock_entries(const MfSqlScope *scope, int count, TimestampTz now);
+
+/*
+ * Runs a statement that tells how many of the rows it was to change it has not
+ * changed.  That is an error of these rows: a user's BEFORE trigger that returns
+ * NULL must not make anybody believe what is not written.
+ */
+static void
+change_all(const MfSqlScope *scope, MfStatement *statement, MfArray *columns)
+{
+	(void) mf_columns_execute(scope, statement, columns);
+	if (DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) != 0)
+		mf_change_suppressed();
+}
+
+/* See queue.h. */
+void
+mf_change_suppressed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger or rule of somebody has suppressed a change of mf_invoice, mf_queue, mf_attempt or mf_transition"),
+			 errhint("A BEFORE trigger on one of these tables must return the row.")));
+}
 
 /* See queue_internal.h. */
 const char *
@@ -243,7 +281,7 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->owner.role = DatumGetObjectId(values[4]);
 	job->owner.own = DatumGetBool(values[5]);
 	job->reference = TextDatumGetCString(values[6]);
-	job->rank = DatumGetTimestampTz(values[7]);
+	job->rank = job->send_at = DatumGetTimestampTz(values[7]);
 	job->cancel_requested = DatumGetBool(values[8]);
 	job->duplicate_suspected = DatumGetBool(values[9]);
 	job->created_at = DatumGetTimestampTz(values[10]);
@@ -472,7 +510,8 @@ mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int 
 		mf_array_add(&columns[3], PointerGetDatum(digest));
 		mf_array_add(&columns[4], TimestampTzGetDatum(attempts[i].send_by));
 	}
-	(void) mf_columns_execute(scope, &begin_attempts_statement, columns);
+	if (mf_columns_execute(scope, &begin_attempts_statement, columns) != (uint64) count)
+		mf_change_suppressed();
 }
 
 /* See queue.h. */
@@ -493,7 +532,7 @@ mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int cou
 		mf_array_add_text(&columns[6], ends[i].error);
 		mf_array_add_text(&columns[7], ends[i].answered_reference);
 	}
-	(void) mf_columns_execute(scope, &end_attempts_statement, columns);
+	change_all(scope, &end_attempts_statement, columns);
 }
 
 /* See queue.h. */
@@ -586,7 +625,7 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 		mf_array_add(&columns[12], Int32GetDatum(t->duplicate));
 		mf_array_add_text(&columns[13], t->linkless);
 	}
-	(void) mf_columns_execute(scope, &apply_statement, columns);
+	change_all(scope, &apply_statement, columns);
 
 	/* from now on its payment is awaited */
 	for (i = 0; i < count; i++)
@@ -617,7 +656,7 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 		mf_array_add(&columns[5], BoolGetDatum(f->duplicate));
 		mf_array_add(&columns[6], BoolGetDatum(f->wait));
 	}
-	(void) mf_columns_execute(scope, &follow_up_statement, columns);
+	change_all(scope, &follow_up_statement, columns);
 }
 
 /* See queue.h. */

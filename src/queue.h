@@ -17,6 +17,7 @@
 
 #include "account.h"
 #include "circuit.h"
+#include "compat.h"
 #include "core/outcome.h"
 #include "invoice.h"
 #include "request.h"
@@ -68,6 +69,7 @@ typedef struct MfJob
 	char	   *account;
 	MfKeyOwner	owner;
 	TimestampTz created_at;
+	TimestampTz send_at;
 	char	   *reference;
 	char	   *invoice_id;		/* InvoiceId, NULL = none yet */
 	bool		cancel_requested;
@@ -258,6 +260,9 @@ extern List *mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int lim
 
 /* Tells the agenda when the worker must look again for those accounts that are to be looked at later. */
 extern void mf_queue_next_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
+
+/* Raises the error that fewer rows were changed than were to be. */
+pg_noreturn extern void mf_change_suppressed(void);
 
 extern void mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count);
 extern void mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count);

@@ -51,7 +51,7 @@ static MfStatement size_statement = {
 };
 
 static MfStatement lock_entry_statement = {
-	"SELECT kind, step FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL, InvalidOid
+	"SELECT kind::text, step::int2 FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL, InvalidOid
 };
 
 static MfStatement lock_invoice_statement = {
@@ -137,7 +137,7 @@ static MfStatement request_cancel_statement = {
 };
 
 static MfStatement identity_statement = {
-	"SELECT system_identifier = $1 AND database = $2, data_directory, timeline, since FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
+	"SELECT system_identifier = $1 AND database = $2, data_directory::text, timeline::int4, since::timestamptz FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
 	2, {TEXTOID, OIDOID}, NULL, InvalidOid
 };
 

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "columns.h"
 #include "compat.h"
 #include "guard.h"
 #include "invoice.h"
@@ -52,7 +53,7 @@ mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, 
 	int			kind;
 	int			pointer;
 
-	agenda.table = mf_table_open(schema, "mf_queue", NULL, MF_QC_END - 1);
+	agenda.table = mf_table_open(schema, "mf_queue", NULL, mf_queue_types, MF_QC_END - 1, true);
 	if (agenda.table == NULL)
 		return false;
 	mf_table_begin(agenda.table);

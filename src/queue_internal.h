@@ -16,14 +16,16 @@
 /* The order of due entries: ten minutes earlier per step of priority */
 #define MF_RANK(due, priority) due " - " priority " * interval '10 min'"
 
-/* in the order of MfJob and mf_send_payment_fields[] */
+/* with the types that are read, whatever those of the columns; in the order of MfJob and mf_send_payment_fields[] */
 #define MF_INVOICE_COLUMNS \
-	"id, status, attempts, account, created_by_id, own_key, reference, send_at, cancel_requested, duplicate_suspected, " \
-	"created_at, invoice_id, customer_name, invoice_value, notification_option, customer_email, customer_mobile, " \
-	"mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, " \
-	"user_defined_field, call_back_url, error_url, webhook_url, expiry_date, customer_address, " \
-	"invoice_items, shipping_method, shipping_consignee, suppliers, processing_details, " \
-	"invoice_payment_methods, source_info"
+	"id::int8, status::text, attempts::int4, account::text, created_by_id::oid, own_key::bool, reference::text, " \
+	"send_at::timestamptz, cancel_requested::bool, duplicate_suspected::bool, created_at::timestamptz, invoice_id::int8, " \
+	"customer_name::text, invoice_value::numeric, notification_option::text, customer_email::text, customer_mobile::text, " \
+	"mobile_country_code::text, display_currency_iso::text, language::text, customer_reference::text, " \
+	"customer_civil_id::text, user_defined_field::text, call_back_url::text, error_url::text, webhook_url::text, " \
+	"expiry_date::timestamptz, customer_address::jsonb, invoice_items::jsonb, shipping_method::int2, " \
+	"shipping_consignee::jsonb, suppliers::jsonb, processing_details::jsonb, invoice_payment_methods::int4[], " \
+	"source_info::text"
 #define MF_FIRST_FIELD 13			/* attribute number of customer_name there */
 
 /*

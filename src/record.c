@@ -15,6 +15,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "columns.h"
 #include "compat.h"
 #include "queue_internal.h"
 #include "record.h"
@@ -63,9 +64,9 @@ mf_recorder_open(const MfSqlScope *scope)
 {
 	MfRecorder *recorder = (MfRecorder *) palloc0(sizeof(MfRecorder));
 
-	recorder->invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated, 0);
-	recorder->queue = mf_table_open(scope->schema, "mf_queue", queue_updated, MF_QC_END - 1);
-	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated, ATTEMPT_COLUMNS);
+	recorder->invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated, mf_invoice_types, MF_IC_END - 1, false);
+	recorder->queue = mf_table_open(scope->schema, "mf_queue", queue_updated, mf_queue_types, MF_QC_END - 1, true);
+	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated, mf_attempt_types, ATTEMPT_COLUMNS, true);
 	if (recorder->invoice == NULL || recorder->queue == NULL || recorder->attempt == NULL)
 	{
 		mf_recorder_close(recorder);
@@ -175,8 +176,9 @@ mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt
 		mf_table_insert(recorder->attempt);
 
 	/* its place in the order stays: while it is being sent that does not matter, and no index has to know */
-	mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_place);
-	mf_table_update(recorder->invoice, invoice, lengthof(invoice), &flight->invoice_place);
+	if (!mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_place) ||
+		!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &flight->invoice_place))
+		mf_change_suppressed();
 	return true;
 }
 
@@ -235,8 +237,9 @@ mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *
 			{MF_IC_LAST_ERROR, (Datum) 0, true}
 		};
 
-		mf_table_update(recorder->attempt, attempt, lengthof(attempt), &attempt_place);
-		mf_table_update(recorder->invoice, invoice, lengthof(invoice), &invoice_place);
+		if (!mf_table_update(recorder->attempt, attempt, lengthof(attempt), &attempt_place) ||
+			!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &invoice_place))
+			mf_change_suppressed();
 		mf_table_delete(recorder->queue);
 	}
 	sent_invoice->invoice = flight->invoice;

@@ -62,7 +62,7 @@ static MfStatement agenda_statement = {
 	"    WHEN i.status IN ('sending', 'unknown') THEN clock_timestamp() ELSE 'infinity' END AS due) d "
 	"  WHERE " UNFINISHED " ON CONFLICT (invoice) DO NOTHING RETURNING invoice, kind), "
 	ROLES_BY_NAME
-	"SELECT r.kind, count(*) FROM r GROUP BY r.kind ORDER BY r.kind",
+	"SELECT r.kind::text, count(*) FROM r GROUP BY r.kind ORDER BY r.kind",
 	1, {INT4OID}, NULL, InvalidOid
 };
 
@@ -109,7 +109,7 @@ static MfStatement tell_rows_statement = {
 };
 
 static MfStatement other_currency_statement = {
-	"SELECT i.base_currency FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
+	"SELECT i.base_currency::text FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
 	"WHERE q.account = $1 AND i.base_currency <> $2 LIMIT 1",
 	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
 };

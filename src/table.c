@@ -21,6 +21,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "columns.h"
 #include "compat.h"
 #include "table.h"
 
@@ -45,12 +46,13 @@ is_plain(Relation relation, int columns)
 
 /* See table.h. */
 MfTable *
-mf_table_open(Oid schema, const char *name, const AttrNumber *updated, int columns)
+mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid *types, int columns, bool plain)
 {
 	Relation	relation = table_open(get_relname_relid(name, schema), RowExclusiveLock);
 	MfTable    *table;
 
-	if ((columns > 0 && !is_plain(relation, columns)) || relation->rd_rules != NULL ||
+	if (!mf_columns_are(RelationGetDescr(relation), types, columns) ||
+		(plain && !is_plain(relation, columns)) || relation->rd_rules != NULL ||
 		(relation->trigdesc != NULL &&
 		 (relation->trigdesc->trig_update_before_statement || relation->trigdesc->trig_update_after_statement)))
 	{
@@ -162,11 +164,12 @@ mf_table_value(MfTable *table, AttrNumber column, bool *isnull)
 }
 
 /* See table.h. */
-void
+bool
 mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer place)
 {
 	TupleDesc	desc = RelationGetDescr(table->relation);
 	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
+	bool		changed;
 	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
 	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
 	int			i;
@@ -184,10 +187,15 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 	/* as in a statement: trigger functions keep for the next row what they allocate here */
 	MemoryContextSwitchTo(table->estate->es_query_cxt);
 	ExecSimpleRelationUpdate(table->result, table->estate, &table->epq, table->found, table->written);
+
+	/* a tuple that was not written has no place, or that of the one it was made from */
+	changed = ItemPointerIsValid(&table->written->tts_tid) &&
+		!ItemPointerEquals(&table->written->tts_tid, &table->found->tts_tid);
 	*place = table->written->tts_tid;
 	MemoryContextSwitchTo(old);
 	ExecClearTuple(table->written);
 	ResetPerTupleExprContext(table->estate);
+	return changed;
 }
 
 /* See table.h. */

@@ -34,12 +34,13 @@ typedef struct MfTable
 
 /*
  * Opens a table of the schema for updates of the columns (0-terminated, NULL for
- * none), in the current memory context.  "columns" is 0, or how many a table has
- * that must be plain.  NULL if it is not, or has rules or statement-level triggers
- * for UPDATE: then only SQL will do.   Closed by
- * mf_table_close(); an abort needs nothing.
+ * none), in the current memory context.  Its first columns must have these types,
+ * and if it must be "plain" it has no others.  NULL if that is not so, or if it
+ * has rules or statement-level triggers for UPDATE: then only SQL will do.
+ * Closed by mf_table_close(); an abort needs nothing.
  */
-extern MfTable *mf_table_open(Oid schema, const char *name, const AttrNumber *updated, int columns);
+extern MfTable *mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid *types, int columns,
+							  bool plain);
 extern void mf_table_close(MfTable *table);
 
 /*
@@ -68,7 +69,10 @@ extern void mf_table_make_room(MfTable *table, ItemPointer place);
 /* A column of the row found; it lives as long as that row is the one found. */
 extern Datum mf_table_value(MfTable *table, AttrNumber column, bool *isnull);
 
-/* Sets columns of the row found, which must be locked; "place" is where it is then. */
+/*
+ * Sets columns of the row found, which must be locked; "place" is where it is
+ * then.  False if a trigger has suppressed the change.
+ */
 typedef struct MfColumn
 {
 	AttrNumber	column;
@@ -76,7 +80,7 @@ typedef struct MfColumn
 	bool		isnull;
 } MfColumn;
 
-extern void mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer place);
+extern bool mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer place);
 
 /* Deletes the row found. */
 extern void mf_table_delete(MfTable *table);

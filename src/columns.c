@@ -1,0 +1,105 @@
+/*
+ * columns.c
+ *	  The types that the library takes the columns of our tables to have.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/columns.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "columns.h"
+#include "compat.h"
+
+const Oid	mf_invoice_types[MF_IC_END] = {
+	InvalidOid,
+	INT8OID, TEXTOID,			/* id, account */
+	TEXTOID, NUMERICOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,	/* customer_name .. language */
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,	/* customer_reference .. webhook_url */
+	TIMESTAMPTZOID, JSONBOID, JSONBOID, INT2OID, JSONBOID, JSONBOID, JSONBOID, INT4ARRAYOID, TEXTOID,	/* expiry_date .. source_info */
+	TIMESTAMPTZOID, INT2OID, TEXTOID, TEXTOID, TEXTOID, /* send_at .. payment_status */
+	INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,	/* invoice_id .. last_error */
+	INT4OID, BOOLOID, BOOLOID, TIMESTAMPTZOID, NAMEOID, /* attempts .. created_by */
+	TEXTOID, TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID,	/* invoice_status .. pay_value */
+	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID	/* refunded_value .. own_key */
+};
+
+/* invoice, account, kind, due, rank, priority, step, origin, error */
+const Oid	mf_queue_types[] = {
+	InvalidOid, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT2OID, INT2OID,
+	INT8OID, TEXTOID
+};
+
+/* invoice .. send_by, finished_at .. outcome, http_status .. error, made_sent, answered_reference */
+const Oid	mf_attempt_types[] = {
+	InvalidOid, INT8OID, INT4OID, TEXTOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+	INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID
+};
+
+/* invoice, account, due, urgent, refunds, requests, tries, step, error */
+const Oid	mf_inquiry_types[] = {
+	InvalidOid, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, INT2OID, INT2OID, TEXTOID
+};
+
+/* See columns.h. */
+bool
+mf_columns_are(TupleDesc desc, const Oid *types, int count)
+{
+	AttrNumber	column;
+
+	if (desc->natts < count)
+		return false;
+	for (column = 1; column <= count; column++)
+	{
+		if (!mf_column_is(desc, column, types[column]))
+			return false;
+	}
+	return true;
+}
+
+/* See columns.h. */
+bool
+mf_column_is(TupleDesc desc, AttrNumber column, Oid type)
+{
+	Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
+
+	return attribute->atttypid == type && attribute->atttypmod == -1 && !attribute->attisdropped;
+}
+
+/* See columns.h. */
+void
+mf_invoice_check_columns(TupleDesc desc)
+{
+	AttrNumber	column;
+
+	for (column = 1; column < MF_IC_END; column++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
+		Oid			type = mf_invoice_types[column];
+		Oid			found;
+
+		if (mf_column_is(desc, column, type))
+			continue;
+		/* of results only whether they are null is asked, and SQL writes them */
+		if ((column >= MF_IC_INVOICE_ID && column <= MF_IC_LAST_ERROR) ||
+			(column >= MF_IC_INVOICE_STATUS && column <= MF_IC_REFUNDED_VALUE))
+			continue;
+		found = attribute->attisdropped ? InvalidOid : getBaseType(attribute->atttypid);
+		if (column != MF_IC_REFERENCE && column != MF_IC_CREATED_AT && column != MF_IC_CREATED_BY &&
+			column < MF_IC_CREATED_BY_ID && (found == type || (type == TEXTOID && found == VARCHAROID)))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 OidIsValid(found) ?
+				 errmsg("column \"%s\" of mf_invoice has type %s instead of %s", NameStr(attribute->attname),
+						format_type_with_typemod(attribute->atttypid, attribute->atttypmod), format_type_be(type)) :
+				 errmsg("a column of mf_invoice was dropped"),
+				 OidIsValid(found) ?
+				 errhint("ALTER TABLE mf_invoice ALTER COLUMN %s TYPE %s brings it back.",
+						 quote_identifier(NameStr(attribute->attname)), format_type_be(type)) :
+				 errhint("Drop columns of your own only; create the extension again.")));
+	}
+}

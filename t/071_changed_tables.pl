@@ -1,0 +1,121 @@
+# What users make of our tables: triggers that suppress a change, columns of other types. Nothing leaves for a row whose
+# record was suppressed, and no value is taken for one of another type.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '100ms'\nmyfatoorah.poll_delay = '1h'");
+
+$mf->setup_account($node, 'postgres', $sandbox);
+my $worker = $mf->wait_worker($node, 'postgres');
+my $suppressed = 'a trigger or rule of somebody has suppressed a change of mf_invoice, mf_queue, mf_attempt or mf_transition';
+
+sub sql
+{
+	return $node->safe_psql('postgres', @_);
+}
+
+sub posts_of
+{
+	my ($name) = @_;
+
+	return scalar(grep { ($_->{reference} // '') =~ /^\Q$name\E\./ } $sandbox->posts);
+}
+
+# A trigger that returns NULL for one row, at each step, row by row and by SQL
+sql(q{
+	CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.customer_name LIKE 'bad%' AND NEW.status = TG_ARGV[0] THEN RETURN NULL; END IF;
+			RETURN NEW;
+		END $$;
+	CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+});
+foreach my $way ('row by row', 'by SQL')
+{
+	sql('CREATE TRIGGER statement AFTER UPDATE ON mf_invoice FOR EACH STATEMENT EXECUTE FUNCTION nothing()') if $way eq 'by SQL';
+	foreach my $status ('sending', 'sent')
+	{
+		my $name = "bad-$status-" . ($way =~ s/ /-/gr);
+
+		sql("CREATE TRIGGER swallow BEFORE UPDATE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION swallow('$status')");
+		$mf->insert_many($node, 'postgres', "good-$name", 9);
+		$mf->insert($node, 'postgres', $name);
+		$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'good-$name-%' AND status = 'sent'", 9);
+		$mf->wait_for($node, 'postgres', 'SELECT customer_name, what_happened FROM mf_review', "$name|$suppressed");
+		is($mf->status($node, 'postgres', $name), $status eq 'sending' ? 'queued' : 'sending', "$way, $status suppressed: the row says what is so");
+		is(posts_of($name), $status eq 'sending' ? 0 : 1, "$way, $status suppressed: nothing leaves that is not recorded");
+		is(sql("SELECT count(*) FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = '$name'"), 1,
+			"$way, $status suppressed: its entry stays");
+		sql('DROP TRIGGER swallow ON mf_invoice');
+		sql('SELECT mf_resume()');
+		$mf->wait_status($node, 'postgres', $name);
+		is(posts_of($name), 1, "$way, $status suppressed: sent once it may be, once");
+	}
+}
+sql('DROP TRIGGER statement ON mf_invoice');
+
+# An entry that does not fit its row is put right, never deleted: what is queued is looked up first.
+{
+	my $id = $mf->insert($node, 'postgres', 'misfit', send_at => "now() + interval '1 day'");
+
+	sql("UPDATE mf_queue SET kind = 'sending', due = now(), rank = now() WHERE invoice = $id");
+	sql('SELECT mf_resume()');
+	$mf->wait_for($node, 'postgres', "SELECT kind, due = send_at FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.id = $id", 'verify|t');
+	is(posts_of('misfit'), 0, 'a queued row with an entry that does not fit is not sent before its time');
+	sql("UPDATE mf_queue SET due = now(), rank = now() WHERE invoice = $id");
+	sql('SELECT mf_resume()');
+	$mf->wait_status($node, 'postgres', 'misfit');
+	is(posts_of('misfit'), 1, 'it is sent all the same, once');
+}
+
+# Types: as before, or a clear error, and nothing else.
+foreach my $case (
+	[ 'mf_invoice', 'sent_at', 'text', 'timestamptz' ],
+	[ 'mf_invoice', 'sent_at', 'date', 'timestamptz' ],
+	[ 'mf_invoice', 'invoice_url', 'varchar(20)', 'text' ],
+	[ 'mf_invoice', 'customer_mobile', 'varchar(60)', 'text' ],
+	[ 'mf_invoice', 'customer_civil_id', 'bytea', 'text' ],
+	[ 'mf_invoice', 'shipping_method', 'integer', 'smallint' ],
+	[ 'mf_invoice', 'own_key', 'text', 'boolean' ],
+	[ 'mf_queue', 'step', 'integer', 'smallint' ],
+	[ 'mf_attempt', 'send_by', 'text', 'timestamptz' ],
+	[ 'mf_attempt', 'invoice_url', 'varchar(20)', 'text' ],
+	[ 'mf_attempt', 'http_status', 'bigint', 'integer' ],
+	[ 'mf_inquiry', 'tries', 'integer', 'smallint' ])
+{
+	my ($table, $column, $type, $was) = @$case;
+	my $what = "$table.$column $type";
+	my $name = "$table-$column-" . ($type =~ s/\W/-/gr);
+	my ($to, $back) = $type eq 'bytea' ? ("convert_to($column, 'UTF8')", "convert_from($column, 'UTF8')") :
+		$type eq 'varchar(20)' ? ("left($column, 20)", $column) : ("$column\::$type", "$column\::$was");
+
+	sql("ALTER TABLE $table ALTER COLUMN $column TYPE $type USING $to");
+
+	my ($status, undef, $error) = $node->psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice($name));
+
+	if ($status == 0)
+	{
+		$mf->wait_for($node, 'postgres', "SELECT EXISTS (SELECT FROM mf_invoice WHERE customer_reference = '$name' AND status = 'sent') OR
+			EXISTS (SELECT FROM mf_review WHERE customer_name = '$name')");
+		pass("$what: it is sent, or named");
+	}
+	else
+	{
+		like($error, qr/column "$column" of mf_invoice has type .* instead of/, "$what: a clear error");
+	}
+	is(sql('SELECT pid FROM mf_worker_status'), $worker, "$what: the worker is the same");
+	is(sql("SELECT count(*) FROM $table WHERE length($column) > 20"), 0, "$what: nothing is longer than that") if $type eq 'varchar(20)';
+	is(sql("SELECT count(*) FROM mf_invoice WHERE sent_at::text !~ '^20'"), 0, "$what: no time that never was") if $column eq 'sent_at';
+	sql('ALTER TABLE mf_invoice ALTER COLUMN own_key DROP DEFAULT') if $column eq 'own_key';
+	sql("ALTER TABLE $table ALTER COLUMN $column TYPE $was USING $back");
+	sql('ALTER TABLE mf_invoice ALTER COLUMN own_key SET DEFAULT false') if $column eq 'own_key';
+	sql('SELECT mf_resume()');
+	$mf->wait_status($node, 'postgres', $name) if $status == 0;
+}
+
+is(sql('SELECT count(*) FROM mf_review'), 0, 'in the end nothing is left');
+is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$node->stop;
+done_testing();
