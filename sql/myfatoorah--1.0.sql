@@ -627,6 +627,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_resume IS 'starts sending again for an account, * for all';
 
+CREATE FUNCTION mf_drain(timeout interval DEFAULT '30 seconds')
+RETURNS integer
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_drain IS 'before a planned switchover: no account sends anything new, and what is under way is awaited; returns how many requests still have no recorded outcome. Ends by mf_resume(), with the server, or ten minutes after the time-out';
+
 CREATE FUNCTION mf_resolve(id bigint, decision text, reason text, invoice_id bigint DEFAULT NULL, invoice_url text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -760,7 +766,7 @@ COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what i
 REVOKE ALL ON FUNCTION mf_account_validator(text[], oid), mf_here(), mf_invoice_guard(), mf_invoice_enqueue(), mf_enqueue(),
 	mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check,
 	mf_webhook, mf_callback, mf_refresh, mf_wait,
-	mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_repair(), mf_move_account, mf_worker_stat(),
+	mf_pause, mf_resume, mf_drain, mf_cancel, mf_retry, mf_resolve, mf_repair(), mf_move_account, mf_worker_stat(),
 	mf_listener_stat() FROM PUBLIC;
 REVOKE ALL ON TYPE mf_send_payment_result FROM PUBLIC;
 
@@ -796,7 +802,7 @@ GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_
 GRANT EXECUTE ON FUNCTION mf_worker_stat(), mf_listener_stat(), mf_wait TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_cancel, mf_retry, mf_resolve, mf_repair, mf_move_account, mf_refresh TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_drain, mf_cancel, mf_retry, mf_resolve, mf_repair, mf_move_account, mf_refresh TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
 --

@@ -18,6 +18,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "guard.h"
@@ -281,6 +282,9 @@ check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 		add_row(rsinfo, "sending", false, psprintf("Paused %s.", paused),
 				psprintf("When the cause is gone: SELECT mf_resume(%s)",
 						 quote_literal_cstr(all_accounts ? MF_ALL_ACCOUNTS : name)));
+	else if (mf_drained_until(MyDatabaseId) != 0)
+		add_row(rsinfo, "sending", false, psprintf("Held by mf_drain() until %s.", timestamptz_to_str(mf_drained_until(MyDatabaseId))),
+				psprintf("If this server goes on sending: SELECT mf_resume(%s)", quote_literal_cstr(name)));
 	else
 		add_row(rsinfo, "sending", true, "Not paused.", NULL);
 	check_invoices(rsinfo, name, schema);

@@ -34,6 +34,7 @@ PG_FUNCTION_INFO_V1(mf_retry);
 PG_FUNCTION_INFO_V1(mf_resolve);
 PG_FUNCTION_INFO_V1(mf_pause);
 PG_FUNCTION_INFO_V1(mf_resume);
+PG_FUNCTION_INFO_V1(mf_drain);
 PG_FUNCTION_INFO_V1(mf_worker_stat);
 
 /* A queued or rejected invoice is not sent any more. */
@@ -263,18 +264,37 @@ mf_resume(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	char	   *account;
+	bool		drained = mf_drained_until(MyDatabaseId) != 0;
 
 	require_argument(fcinfo, 0, "account");
 	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
 		mf_guard_adopt(schema);
-	if (!mf_queue_resume(schema, account))
+	if (!mf_queue_resume(schema, account) && !drained)
 		ereport(NOTICE,
 				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));
 	mf_queue_try_now(schema, strcmp(account, MF_ALL_ACCOUNTS) == 0 ? NULL : account, InvalidOid);
+	mf_end_drain_at_commit();
 	mf_try_now_at_commit(MF_TRY_ALL);
 	mf_wake_inquiries_at_commit();
 	PG_RETURN_VOID();
+}
+
+/* Nothing new leaves from now on; how many requests still have no recorded outcome when the time is over. */
+Datum
+mf_drain(PG_FUNCTION_ARGS)
+{
+	Interval   *timeout;
+	double		ms;
+
+	require_argument(fcinfo, 0, "timeout");
+	timeout = PG_GETARG_INTERVAL_P(0);
+	ms = timeout->time / 1000.0 + (timeout->day + timeout->month * (double) DAYS_PER_MONTH) * SECS_PER_DAY * 1000.0;
+	if (ms < 0 || ms > SECS_PER_DAY * 1000.0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must be between 0 and one day")));
+	PG_RETURN_INT32(mf_drain_database(MyDatabaseId, (long) ms));
 }
 
 /* The running workers, from shared memory. */

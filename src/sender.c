@@ -65,6 +65,7 @@ static bool sweeping = false;
 static int64 swept = PG_INT64_MIN;
 static int64 swept_in_round;
 static bool holding = false;
+static bool draining = false;
 
 static void sweep(const MfSqlScope *scope, TimestampTz now);
 static void work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
@@ -177,19 +178,46 @@ mf_sender_close_gate(void)
 
 /* See sender.h. */
 bool
+mf_sender_drain(bool drain)
+{
+	bool		ended = draining && !drain;
+
+	draining = drain;
+	return ended;
+}
+
+/* See sender.h. */
+int
+mf_sender_unsettled(void)
+{
+	dlist_iter	iter;
+	int			count = flying_count + (sweeping ? 1 : 0);
+
+	dlist_foreach(iter, &landed)
+		count++;
+	dlist_foreach(iter, &answered)
+		count++;
+	dlist_foreach(iter, &with_ready)
+		count += dlist_container(MfCircuit, ready_node, iter.cur)->ready_count;
+	return count;
+}
+
+/* See sender.h. */
+bool
 mf_sender_has_work(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	dlist_iter	iter;
 
-	if (holding || sweeping || ready(&landed, now) || ready(&answered, now) || mf_inquiry_has_work() ||
-		(!gate_closed && mf_agenda_has_work(now)))
+	if (holding || sweeping || ready(&landed, now) || ready(&answered, now))
+		return true;
+	if (!draining && (mf_inquiry_has_work() || (!gate_closed && mf_agenda_has_work(now))))
 		return true;
 	dlist_foreach(iter, &with_ready)
 	{
 		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, iter.cur);
 
-		if (circuit->retry_at > now || circuit->paused)
+		if (draining || circuit->retry_at > now || circuit->paused)
 			return true;
 	}
 	return false;
@@ -288,7 +316,7 @@ work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 	landed_count = 0;
 	take_in();
 	held = !mf_guard_look(scope->schema);
-	if (!gate_closed)
+	if (!gate_closed && !draining)
 	{
 		MfClaim		claim = {http, flight_context, &claimed, recorder, horizon_us(), held};
 
@@ -395,7 +423,7 @@ give_up_locked(dlist_head *list)
 static void
 post_ready(MfCircuit *circuit)
 {
-	while (circuit->ready_count > 0 && !gate_closed && !holding && mf_circuit_open(circuit, GetCurrentTimestamp()))
+	while (circuit->ready_count > 0 && !gate_closed && !holding && !draining && mf_circuit_open(circuit, GetCurrentTimestamp()))
 	{
 		MfFlight   *flight = take_ready(circuit);
 
@@ -446,9 +474,9 @@ give_back_ready(TimestampTz now)
 
 		while (circuit->ready_count > 0)
 		{
-			if (circuit->retry_at <= now && !circuit->paused && first_ready(circuit)->ready_until > now)
+			if (!draining && circuit->retry_at <= now && !circuit->paused && first_ready(circuit)->ready_until > now)
 				break;
-			fail_ready(circuit, "no slot became free for it in time");
+			fail_ready(circuit, draining ? "sending is held by mf_drain()" : "no slot became free for it in time");
 		}
 	}
 }

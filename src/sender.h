@@ -76,6 +76,12 @@ extern void mf_sender_try_put_off(const MfSqlScope *scope);
 /* An account was paused: nothing more leaves before the next round has seen which. */
 extern void mf_sender_hold(void);
 
+/* While it drains nothing new leaves; true if that has just ended. */
+extern bool mf_sender_drain(bool drain);
+
+/* Requests without a recorded outcome, not posted yet or answered. */
+extern int	mf_sender_unsettled(void);
+
 /* Requests posted and without an outcome yet. */
 extern int	mf_sender_in_flight(void);
 

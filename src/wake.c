@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "replication/syncrep.h"
@@ -26,6 +27,9 @@
 
 #define HOLD_TIMEOUT_MS 2000
 
+/* A drain whose switchover does not come ends by itself after this, behind its time-out. */
+#define DRAIN_HOLD_MS (10 * 60 * 1000)
+
 /* Databases that one transaction can hold; only ALTER DATABASE can need more than one. */
 #define MAX_HOLDS 8
 
@@ -37,6 +41,7 @@ static NameData changed[MF_CHANGED_ACCOUNTS];
 static uint32 try_now_pending = 0;
 static bool inquiries_pending = false;
 static bool pause_pending = false;
+static bool end_drain_pending = false;
 static bool waiting_pending = false;
 static Oid	launcher_pending = InvalidOid;	/* database to start a worker for */
 static Oid	held_databases[MAX_HOLDS];
@@ -70,6 +75,7 @@ static void release_holds(void);
 static void note_change(int *count, NameData *accounts, const char *account);
 static void wake_worker(Oid database, int changes, uint32 try_now, bool inquiries, bool pause);
 static void restart_worker(Oid database);
+static void end_drain_of(Oid database);
 
 /* See wake.h. */
 void
@@ -202,6 +208,14 @@ mf_wake_inquiries_at_commit(void)
 
 /* See wake.h. */
 void
+mf_end_drain_at_commit(void)
+{
+	end_drain_pending = true;
+	register_xact_callback();
+}
+
+/* See wake.h. */
+void
 mf_wake_waiting_at_commit(void)
 {
 	waiting_pending = true;
@@ -262,6 +276,7 @@ at_transaction_end(XactEvent event, void *arg)
 	bool		inquiries = inquiries_pending;
 	bool		pause = pause_pending;
 	bool		waiting = waiting_pending;
+	bool		end_drain = end_drain_pending;
 	Oid			launcher = launcher_pending;
 	Oid			restart = restart_pending;
 
@@ -271,6 +286,8 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_COMMIT:
 			forget_pending();
 			release_holds();
+			if (end_drain)
+				end_drain_of(MyDatabaseId);
 			if (worker && try_now == 0)
 				wake_worker(MyDatabaseId, changes, try_now, inquiries, pause);
 			else if (worker)
@@ -305,7 +322,7 @@ at_transaction_end(XactEvent event, void *arg)
 static void
 forget_pending(void)
 {
-	wake_worker_pending = inquiries_pending = pause_pending = waiting_pending = false;
+	wake_worker_pending = inquiries_pending = pause_pending = waiting_pending = end_drain_pending = false;
 	changed_count = 0;
 	try_now_pending = 0;
 	launcher_pending = restart_pending = InvalidOid;
@@ -317,6 +334,81 @@ mf_set_latch_of(int proc_number)
 {
 	if (proc_number != MF_INVALID_PROC_NUMBER)
 		SetLatch(&ProcGlobal->allProcs[proc_number].procLatch);
+}
+
+/* See wake.h. */
+int
+mf_drain_database(Oid database, long timeout_ms)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	MfSlot	   *slot;
+	int			left = 0;
+
+	/* a standby sends nothing, and shall not keep the hold when it is promoted */
+	if (mf_shared == NULL || RecoveryInProgress())
+		return 0;
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	slot = mf_find_slot(database, true);
+	if (slot != NULL)
+	{
+		/* a worker that starts later finds the hold, too */
+		slot->drained = false;
+		pg_atomic_write_u64(&slot->drain_until, (uint64) TimestampTzPlusMilliseconds(deadline, DRAIN_HOLD_MS));
+		mf_set_latch_of(slot->proc_number);
+	}
+	LWLockRelease(mf_shared->lock);
+	if (slot == NULL)
+		return 0;
+
+	ConditionVariablePrepareToSleep(&mf_shared->changed);
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		/* who is gone has nothing under way any more */
+		LWLockAcquire(mf_shared->lock, LW_SHARED);
+		left = slot->database != database || slot->pid == 0 || slot->drained ? 0 : Max(slot->unsettled, 1);
+		LWLockRelease(mf_shared->lock);
+		if (left == 0 || now >= deadline)
+			break;
+		ConditionVariableTimedSleep(&mf_shared->changed, TimestampDifferenceMilliseconds(now, deadline), PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	return left;
+}
+
+/* From now on everything leaves as before. */
+static void
+end_drain_of(Oid database)
+{
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL)
+		pg_atomic_write_u64(&slot->drain_until, 0);
+	if (slot != NULL)
+		mf_set_latch_of(slot->proc_number);
+	LWLockRelease(mf_shared->lock);
+}
+
+/* See wake.h. */
+TimestampTz
+mf_drained_until(Oid database)
+{
+	MfSlot	   *slot;
+	TimestampTz until = 0;
+
+	if (mf_shared == NULL)
+		return 0;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL)
+		until = (TimestampTz) pg_atomic_read_u64(&slot->drain_until);
+	LWLockRelease(mf_shared->lock);
+	return until > GetCurrentTimestamp() ? until : 0;
 }
 
 /* See wake.h. */
@@ -452,6 +544,7 @@ mf_find_slot(Oid database, bool create)
 	pg_atomic_init_u32(&unused->inquiries, 0);
 	pg_atomic_init_u32(&unused->try_now, 0);
 	pg_atomic_init_u32(&unused->pause, 0);
+	pg_atomic_init_u64(&unused->drain_until, 0);
 	pg_atomic_init_u32(&unused->listener.waiting, 0);
 	pg_atomic_init_u32(&unused->listener.reread, 0);
 	unused->proc_number = unused->listener.proc_number = MF_INVALID_PROC_NUMBER;

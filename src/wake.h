@@ -76,9 +76,12 @@ typedef struct MfSlot
 	pg_atomic_uint32 inquiries; /* set: the agenda of inquiries has changed */
 	pg_atomic_uint32 try_now;	/* bits of MfTryNow */
 	pg_atomic_uint32 pause;		/* set: look who is paused before posting */
+	pg_atomic_uint64 drain_until;	/* nothing new leaves before this time */
+	bool		drained;		/* nor is anything under way */
 	MfWorkerEnd end;			/* how the latest worker ended */
 	TimestampTz started_at;
 	int			in_flight;
+	int			unsettled;		/* requests without a recorded outcome; while drained */
 	uint64		wakeups;		/* returns from waiting */
 	uint64		transactions;
 	uint64		requests;
@@ -143,6 +146,16 @@ extern void mf_wake_launcher(Oid database);
 
 /* Payments have been looked up: has the listener read them again, if somebody waits there. */
 extern void mf_wake_listener(Oid database);
+
+/*
+ * From now on nothing new leaves from a database; how many requests were without a
+ * recorded outcome after that time.  It ends by itself or by mf_end_drain_at_commit().
+ */
+extern int	mf_drain_database(Oid database, long timeout_ms);
+extern void mf_end_drain_at_commit(void);
+
+/* Until when nothing new leaves; 0 = that is not so. */
+extern TimestampTz mf_drained_until(Oid database);
 
 /* Has the launcher look at the slots; under the lock. */
 extern void mf_tell_launcher(void);

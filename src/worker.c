@@ -67,9 +67,11 @@ static void detach(int code, Datum arg);
 pg_noreturn static void leave(MfWorkerEnd end);
 static void start_transaction(void);
 static void begin_service(void);
-static TimestampTz next_round(TimestampTz again);
+static TimestampTz next_round(TimestampTz again, bool draining);
 static void read_changes(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
+static bool attend_drain(TimestampTz *end);
+static void tell_drained(void);
 static void drain(WaitEventSet *events);
 
 /*
@@ -94,6 +96,7 @@ mf_worker_main(Datum main_arg)
 	WaitEventSet *events;
 	TimestampTz again = 0;
 	TimestampTz listener_again;
+	TimestampTz drain_end;
 	bool		changed = false;
 
 	mf_process_signals();
@@ -144,10 +147,16 @@ mf_worker_main(Datum main_arg)
 			changed = true;
 			read_changes();
 		}
-		alarm = next_round(again);
+		if (attend_drain(&drain_end))
+		{
+			changed = true;
+			mf_agenda_all_changed();
+			mf_inquiry_wake();
+		}
+		alarm = next_round(again, drain_end != 0);
 		due = alarm != 0 && GetCurrentTimestamp() >= alarm;
 		gather = 0;
-		if (changed || due || (!mf_round_failing() && mf_sender_has_work()))
+		if ((changed && drain_end == 0) || due || (!mf_round_failing() && mf_sender_has_work()))
 		{
 			gather = mf_sender_gather_until();
 			if (gather == 0)
@@ -164,9 +173,11 @@ mf_worker_main(Datum main_arg)
 
 		my_slot->in_flight = mf_sender_in_flight();
 		my_slot->requests = mf_sender_requests();
+		if (drain_end != 0)
+			tell_drained();
 		if (gather != 0 || !mf_sender_has_work() || mf_round_failing())
 		{
-			alarm = mf_earlier(next_round(again), listener_again);
+			alarm = mf_earlier(mf_earlier(next_round(again, drain_end != 0), drain_end), listener_again);
 			wait_for_events(events, mf_earlier(gather, alarm));
 		}
 	}
@@ -283,11 +294,14 @@ read_changes(void)
 		mf_agenda_changed(NameStr(accounts[i]));
 }
 
-/* When a round is needed without being woken; after an error nothing but the delay counts. */
+/*
+ * When a round is needed without being woken.  After an error nothing but the delay
+ * counts, and while draining nothing but answers that could not be recorded yet.
+ */
 static TimestampTz
-next_round(TimestampTz again)
+next_round(TimestampTz again, bool draining)
 {
-	return mf_round_failing() ? again : mf_earlier(again, mf_sender_alarm());
+	return mf_round_failing() || draining ? again : mf_earlier(again, mf_sender_alarm());
 }
 
 /* Sleeps until there is something to do. */
@@ -306,6 +320,33 @@ wait_for_events(WaitEventSet *events, TimestampTz again)
 	CHECK_FOR_INTERRUPTS();
 	if (catchupInterruptPending)
 		ProcessCatchupInterrupt();
+}
+
+/* Whether a drain has just ended; *end is when it ends by itself, 0 = there is none. */
+static bool
+attend_drain(TimestampTz *end)
+{
+	TimestampTz until = (TimestampTz) pg_atomic_read_u64(&my_slot->drain_until);
+	bool		draining = until != 0 && until > GetCurrentTimestamp();
+	bool		ended = mf_sender_drain(draining);
+
+	*end = draining ? until : 0;
+	return ended;
+}
+
+/* Tells those who wait for it when nothing is under way any more. */
+static void
+tell_drained(void)
+{
+	bool		news;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	my_slot->unsettled = mf_sender_unsettled();
+	news = my_slot->unsettled == 0 && !my_slot->drained;
+	my_slot->drained = my_slot->unsettled == 0;
+	LWLockRelease(mf_shared->lock);
+	if (news)
+		ConditionVariableBroadcast(&mf_shared->changed);
 }
 
 /*
