@@ -29,11 +29,12 @@ sub late
 {
 	my ($name, $meanwhile, %rule) = @_;
 	my $id = $mf->insert($node, 'postgres', $name, send_at => "now() + interval '1 h'");
+	my $reference = sql("SELECT reference FROM mf_invoice WHERE id = $id");
 	my $offset = $chaos->log_size($node);
 
-	$sandbox->faults({ path => 'SendPayment', reference_prefix => $name, delay_ms => 1000, %rule });
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => $name, delay_ms => 1500, %rule });
 	sql("UPDATE mf_invoice SET send_at = now() WHERE id = $id");
-	$sandbox->wait_count({ %$send, reference => sql("SELECT reference FROM mf_invoice WHERE id = $id") }, 1) or die "not sent\n";
+	$sandbox->wait_count({ %$send, reference => $reference }, 1) or die "not sent\n";
 	sql("SET session_replication_role = replica; " . $meanwhile =~ s/\$id/$id/gr);
 	$chaos->wait_log($node, qr/the answer to attempt 1 of invoice $id came too late/, $offset);
 	$mf->wait_for($node, 'postgres', "SELECT outcome IS NOT NULL FROM mf_attempt WHERE invoice = $id AND attempt = 1");
