@@ -10,7 +10,7 @@ MF_FAILED=0
 MF_SUMMARY=()
 
 # Longest time for one suite, in seconds
-MF_SUITE_TIME=${MF_SUITE_TIME:-1200}
+MF_SUITE_TIME=${MF_SUITE_TIME:-2400}
 
 # mf_count NAME PASSED FAILED [SKIPPED [NOTE]]
 mf_count()

@@ -65,7 +65,7 @@ sub wait_gone
 
 # No polling, no agenda
 set(poll_limit => 0);
-$mf->setup_account($node, $db, $sandbox, options => { time_zone => 'Asia/Kuwait' });
+$mf->setup_account($node, $db, $sandbox, options => { time_zone => 'Asia/Kuwait', connect_timeout => '500ms' });
 $mf->wait_worker($node, $db);
 my ($unpolled) = sent('unpolled');
 is(sql("SELECT count(*) FROM mf_inquiry"), 0, 'with poll_limit 0 nothing is to be asked');
@@ -100,7 +100,7 @@ is(sql("SELECT payment_status FROM mf_invoice WHERE id = $id"), 'paid', 'and sta
 
 # Expired, by the clock of the account's zone; paid after all
 set(poll_delay => '20ms');
-($id, $invoice) = sent('ends', expiry_date => "date_trunc('second', now()) + interval '2 s'");
+($id, $invoice) = sent('ends', expiry_date => "date_trunc('second', now()) + interval '9 s'");
 wait_payment($id, 'expired');
 is(sql("SELECT t.at >= i.expiry_date AND t.at < i.expiry_date + interval '10 s' FROM mf_transition t JOIN mf_invoice i ON i.id = t.invoice
 	WHERE i.id = $id AND to_status = 'expired'"), 't', 'it expires when its time is over, in the zone of the account');
