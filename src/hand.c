@@ -26,6 +26,7 @@
 
 /* Likewise where the item need not be the cause; after so many failures it is. */
 #define DOUBT_DELAY_MS 1000
+#define DOUBT_DELAY_MAX_MS 8000
 #define DOUBT_FAILURES 3
 
 /* An item that has failed */
@@ -177,9 +178,10 @@ mf_hand_put_off(const MfItem *item, const char *error, bool own_fault, Timestamp
 	result.news = result.named && entry->error != digest;
 	if (result.named)
 		entry->error = digest;
-	delay = !result.named ? DOUBT_DELAY_MS :
+	delay = !own_fault ? DOUBT_DELAY_MS :
 		item->flight != NULL && item->flight->kind == MF_JOB_SEND ? ANSWER_DELAY_MS : CLAIM_DELAY_MS;
-	delay = Min(delay << Min(entry->failures - 1, 12), DELAY_MAX_MS);
+	/* what may have struck anybody, such as a full disk, is not held against the item */
+	delay = Min(delay << Min(entry->failures - 1, 12), own_fault ? DELAY_MAX_MS : DOUBT_DELAY_MAX_MS);
 	result.until = TimestampTzPlusMilliseconds(now, delay);
 	entry->until = result.until;
 	entry->named = result.named;
