@@ -126,13 +126,15 @@ static MfStatement refresh_statement = {
 
 /*
  * Of a row that may exist twice nothing is settled: whoever has paid the other
- * invoice is not told to pay.  The token is the random end of the reference, whatever
- * number a resend gave it.
+ * invoice is not told to pay.  A PaymentId that MyFatoorah did not find when asked
+ * once is waited for no longer.  The token is the random end of the reference,
+ * whatever number a resend gave it.
  */
 static MfStatement callbacks_statement = {
 	"SELECT i.id::int8, i.account::text, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), i.payment_status::text, "
 	"  NOT i.duplicate_suspected AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent) "
-	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL AND e.due IS NOT NULL), "
+	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL AND e.due IS NOT NULL "
+	"      AND e.tries = 0), "
 	"  coalesce(i.language = 'AR', false), i.call_back_url::text, i.error_url::text "
 	"FROM @mf_invoice i WHERE i.id = ANY ($1)",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
