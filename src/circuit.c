@@ -26,6 +26,9 @@
 /* While an answer is so much later than it should be, none can be foreseen. */
 #define OVERDUE_US 20000
 
+/* Slots are ready to be filled no earlier before the usual time of an answer. */
+#define EARLY_MAX_US 20000
+
 /* Circuits that were not asked for in so long are forgotten, looked for so often. */
 #define UNUSED_MS 600000
 #define FORGET_DELAY_MS 60000
@@ -48,7 +51,7 @@ static void forget(MfCircuit *circuit);
 static void back_off(MfCircuit *circuit, TimestampTz now);
 static void learn(MfCircuit *circuit, double took_us);
 static bool foreseeable(const MfCircuit *circuit, TimestampTz now);
-static TimestampTz expected_end(const MfCircuit *circuit, const MfAirborne *airborne);
+static TimestampTz earliest_end(const MfCircuit *circuit, const MfAirborne *airborne);
 static TimestampTz fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity,
 							   TimestampTz now);
 
@@ -212,7 +215,7 @@ mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int6
 		dlist_foreach(iter, &circuit->air)
 		{
 			if (ahead == AHEAD_MAX ||
-				expected_end(circuit, dlist_container(MfAirborne, node, iter.cur)) > now + horizon_us)
+				earliest_end(circuit, dlist_container(MfAirborne, node, iter.cur)) > now + horizon_us)
 				break;
 			ahead++;
 		}
@@ -237,7 +240,7 @@ mf_circuit_next_slot(const MfCircuit *circuit, TimestampTz now)
 	dlist_foreach(iter, unconstify(dlist_head *, &circuit->air))
 	{
 		if (uncovered-- == 0)
-			return expected_end(circuit, dlist_container(MfAirborne, node, iter.cur));
+			return earliest_end(circuit, dlist_container(MfAirborne, node, iter.cur));
 	}
 	return 0;
 }
@@ -249,14 +252,15 @@ foreseeable(const MfCircuit *circuit, TimestampTz now)
 	dlist_head *air = unconstify(dlist_head *, &circuit->air);
 
 	return circuit->failures == 0 && circuit->answer_us > 0 && !dlist_is_empty(air) &&
-		expected_end(circuit, dlist_head_element(MfAirborne, node, air)) > now - OVERDUE_US;
+		dlist_head_element(MfAirborne, node, air)->since +
+		(TimestampTz) (circuit->answer_us + 2.0 * circuit->answer_spread_us) > now - OVERDUE_US;
 }
 
-/* By when nearly every such request has had its answer. */
+/* From when on its answer may come: a slot that is filled late is lost, a claim that waits costs nothing. */
 static TimestampTz
-expected_end(const MfCircuit *circuit, const MfAirborne *airborne)
+earliest_end(const MfCircuit *circuit, const MfAirborne *airborne)
 {
-	return airborne->since + (TimestampTz) (circuit->answer_us + 2.0 * circuit->answer_spread_us);
+	return airborne->since + (TimestampTz) (circuit->answer_us - Min(2.0 * circuit->answer_spread_us, EARLY_MAX_US));
 }
 
 /* Smooths as TCP does its round-trip times. */

@@ -394,7 +394,7 @@ mf_sender_post(bool confirmed)
 	}
 	dlist_foreach_modify(mutable, &with_ready)
 		post_ready(dlist_container(MfCircuit, ready_node, mutable.cur));
-	mf_agenda_wait_for_slots(horizon_us() / 2, GetCurrentTimestamp());
+	mf_agenda_wait_for_slots(horizon_us(), GetCurrentTimestamp());
 	gather_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GATHER_MS);
 	if (request_count > before)
 	{
