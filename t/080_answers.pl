@@ -8,7 +8,7 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfat
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $json = JSON::PP->new->canonical;
 
-$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms' });
+$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '3s' });
 $mf->wait_worker($node, 'postgres');
 
 sub sql

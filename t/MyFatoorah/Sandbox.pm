@@ -272,7 +272,7 @@ sub faults
 {
 	my ($self, @rules) = @_;
 
-	$self->control('POST', 'faults', $_) for @rules;
+	$self->control('POST', 'faults', \@rules);
 	return;
 }
 
