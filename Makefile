@@ -128,6 +128,7 @@ OBJS = \
 	src/inbound.o \
 	src/doors.o \
 	src/process.o \
+	src/promote.o \
 	src/worker.o \
 	src/listener.o \
 	src/listener_serve.o \

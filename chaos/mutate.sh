@@ -165,6 +165,8 @@ mutate late_limit 'a higher max_in_flight counts only once something was answere
 	's/circuit->failures == 0 && circuit->window >= circuit->limit/false/' 010_accounts
 mutate over_the_window 'more leave at once than max_in_flight allows' src/circuit.c \
 	's/return circuit->in_flight < circuit->window && /return /' 015_record
+mutate never_promoted 'priority does not count for what is inserted ahead of its time' src/promote.c \
+	's/if \(now < not_before\)/if (true)/' 079_priority
 mutate keep_ready 'what was claimed ahead is never given back' src/sender.c \
 	's/first_ready\(circuit\)->ready_until > now/true/' 015_record
 mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry.c \

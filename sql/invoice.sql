@@ -66,7 +66,7 @@ UPDATE mf_invoice SET customer_name = ' Fatima ', invoice_value = 12.5, notifica
 	customer_reference = 'new', user_defined_field = 'u', call_back_url = 'https://example.com', expiry_date = '2032-01-01', customer_address = '{"Block": "1"}', priority = 5, send_at = '2031-06-01 00:00+00', account = 'other'
 WHERE id = :id
 RETURNING customer_name, invoice_value, notification_option, customer_email, customer_mobile, mobile_country_code, language, customer_reference, customer_address, status, attempts;
-SELECT account, kind, due = '2031-06-01 00:00+00' AS due, rank = '2031-05-31 23:10+00' AS rank, priority FROM mf_queue WHERE invoice = :id;
+SELECT account, kind, due = '2031-06-01 00:00+00' AS due, rank = due AS rank, promote, priority FROM mf_queue WHERE invoice = :id;
 UPDATE mf_invoice SET source_info = 'no change for the agenda' WHERE id = :id;
 UPDATE mf_invoice SET priority = 0, send_at = NULL WHERE id = :id RETURNING send_at = now() AS now;
 SELECT account, kind, due = (SELECT send_at FROM mf_invoice WHERE id = :id) AS due, rank = due AS rank, priority FROM mf_queue WHERE invoice = :id;
@@ -106,7 +106,7 @@ COPY mf_invoice (account, customer_name, invoice_value) FROM stdin (FORMAT csv);
 held,copied,1.500
 held,copied,"2"
 \.
-SELECT i.customer_name, q.kind, q.priority, count(*), bool_and(q.due = i.send_at AND q.rank = i.send_at - i.priority * interval '10 min' AND q.account = i.account) AS same
+SELECT i.customer_name, q.kind, q.priority, count(*), bool_and(q.due = i.send_at AND q.rank = CASE WHEN q.promote THEN q.due ELSE q.due - i.priority * interval '10 min' END AND q.account = i.account) AS same
 FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE i.account = 'held' AND i.customer_name IN ('many', 'copied') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 -- a statement that fails leaves nothing, one that does not insert neither
 INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', 'half', 1), ('held', 'half', 0);
@@ -115,12 +115,32 @@ SELECT count(*) FROM mf_invoice WHERE customer_name IN ('half', 'none');
 SELECT count(*) AS lost FROM mf_invoice i WHERE status = 'queued' AND NOT EXISTS (SELECT FROM mf_queue q WHERE q.invoice = i.id);
 
 -- Entries are written many at a time, without SQL; by SQL once mf_queue is no longer as it was made. Both come to the same.
-INSERT INTO mf_invoice (account, customer_name, invoice_value, priority) SELECT 'held', 'without SQL', 1, i % 2 FROM generate_series(1, 501) i;
+INSERT INTO mf_invoice (account, customer_name, invoice_value, priority, send_at) SELECT 'held', 'without SQL', 1, i % 2, now() + i % 3 * interval '1 h' FROM generate_series(1, 501) i;
 CREATE TRIGGER somebodys BEFORE UPDATE ON mf_queue FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
-INSERT INTO mf_invoice (account, customer_name, invoice_value, priority) SELECT 'held', 'by SQL', 1, i % 2 FROM generate_series(1, 501) i;
+INSERT INTO mf_invoice (account, customer_name, invoice_value, priority, send_at) SELECT 'held', 'by SQL', 1, i % 2, now() + i % 3 * interval '1 h' FROM generate_series(1, 501) i;
 DROP TRIGGER somebodys ON mf_queue;
-SELECT i.customer_name, q.account, q.kind, q.priority, q.step, count(*), count(DISTINCT q.invoice), bool_and(q.due = i.send_at AND q.rank = i.send_at - i.priority * interval '10 min') AS same
-FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE i.customer_name IN ('without SQL', 'by SQL') GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4;
+SELECT i.customer_name, q.account, q.kind, q.priority, q.step, q.promote, q.error, count(*), count(DISTINCT q.invoice), count(DISTINCT q.origin) AS origins, bool_and(q.due = i.send_at AND q.rank = CASE WHEN q.promote THEN q.due ELSE q.due - i.priority * interval '10 min' END) AS same
+FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE i.customer_name IN ('without SQL', 'by SQL') GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 6;
+-- the same for what a dump brings: every status, flagged or not, due before, now, later and never, ranked or not, made now or before
+BEGIN;
+CREATE FUNCTION pg_temp.restore(name text) RETURNS bigint LANGUAGE sql AS $$
+	WITH r AS (INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status, attempts, duplicate_suspected, send_at, priority, created_at)
+		SELECT 'held', name, 1, name || '.' || row_number() OVER (), s, CASE s WHEN 'queued' THEN 0 ELSE 1 END, d, a, p, c
+		FROM unnest(ARRAY['queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled']) s, unnest(ARRAY[false, true]) d,
+			unnest(ARRAY['2020-01-01', now(), '2031-01-01', 'infinity']::timestamptz[]) a, unnest(ARRAY[0, 7]) p, unnest(ARRAY[now(), '2019-12-31', '2020-06-01']) c
+		RETURNING 1)
+	SELECT count(*) FROM r $$;
+SELECT pg_temp.restore('dump');
+CREATE TRIGGER somebodys BEFORE UPDATE ON mf_queue FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+SELECT pg_temp.restore('dump by SQL');
+-- of a row to be looked up first, due depends on the second
+CREATE VIEW pg_temp.restored AS SELECT i.customer_name, split_part(i.reference, '.', 2)::int AS n, q.account, q.kind, q.priority, q.step, q.promote, q.origin, q.error,
+		CASE WHEN q.kind = 'verify' AND q.due < now() + interval '1 h' THEN now() + interval '1 min' ELSE q.due END AS due, CASE WHEN isfinite(q.due) THEN q.due - q.rank END AS ahead
+	FROM mf_invoice i LEFT JOIN mf_queue q ON q.invoice = i.id WHERE i.customer_name LIKE 'dump%';
+SELECT count(*) AS differ FROM pg_temp.restored a JOIN pg_temp.restored b USING (n) WHERE a.customer_name = 'dump' AND b.customer_name = 'dump by SQL'
+	AND (a.account, a.kind, a.priority, a.step, a.promote, a.origin, a.error, a.due, a.ahead) IS DISTINCT FROM (b.account, b.kind, b.priority, b.step, b.promote, b.origin, b.error, b.due, b.ahead);
+SELECT kind, promote, count(*), count(DISTINCT ahead) AS ahead FROM pg_temp.restored WHERE customer_name = 'dump' GROUP BY 1, 2 ORDER BY 1, 2;
+ROLLBACK;
 REVOKE INSERT ON mf_queue FROM myfatoorah_worker;
 SELECT mf_test.try($$INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', 'x', 1)$$);
 GRANT INSERT ON mf_queue TO myfatoorah_worker;

@@ -201,18 +201,21 @@ CREATE TABLE mf_queue (
 	priority smallint NOT NULL,
 	step smallint NOT NULL DEFAULT 0,
 	origin bigint NOT NULL DEFAULT mf_here(),
-	error text
+	error text,
+	promote boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
 		autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
 
 CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice);
+CREATE INDEX mf_queue_promote_idx ON mf_queue (account, rank) WHERE promote;
 
 COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfinished invoice';
 COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile: look up an unknown outcome; verify: look up before a first send; watch: look up references given up; review: a person has to decide, the worker does nothing';
 COMMENT ON COLUMN mf_queue.due IS 'not before this time';
-COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, or the insertion if that was later, less ten minutes per step of priority';
+COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, or the insertion if that was later; once it is due, less ten minutes per step of priority';
 COMMENT ON COLUMN mf_queue.step IS 'look-ups that have found nothing so far, plus 100 for each whose answer made no sense';
 COMMENT ON COLUMN mf_queue.origin IS 'the database that made this entry, as its mf_here() says; any other does nothing about it';
+COMMENT ON COLUMN mf_queue.promote IS 'priority has not moved rank yet, because it is not due';
 COMMENT ON COLUMN mf_queue.error IS 'why what is to be done next could not be written; put off until due, see mf_review';
 
 --

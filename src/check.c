@@ -9,7 +9,6 @@
 
 #include <curl/curl.h>
 
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -17,7 +16,6 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -27,6 +25,7 @@
 #include "queue.h"
 #include "repair.h"
 #include "request.h"
+#include "sql.h"
 #include "wake.h"
 
 /* A key that no invoice has: the question tests the account and changes nothing. */
@@ -34,6 +33,15 @@
 
 #define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
 
+/* What is checked */
+typedef struct Checked
+{
+	ReturnSetInfo *rsinfo;
+	char	   *account;
+	Oid			schema;
+} Checked;
+
+static void check_database(void *argument);
 static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char *detail, const char *hint);
 static void check_server(ReturnSetInfo *rsinfo);
 static void check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot);
@@ -52,42 +60,26 @@ Datum
 mf_check(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	Checked		checked = {rsinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), get_func_namespace(fcinfo->flinfo->fn_oid)};
+	ErrorData  *error;
 
 	mf_start_rows(fcinfo);
 	check_server(rsinfo);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		check_agenda(rsinfo, get_func_namespace(fcinfo->flinfo->fn_oid));
-		check_account(rsinfo, name, get_func_namespace(fcinfo->flinfo->fn_oid));
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-
-		/* somebody who cancels wants no more rows */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(error);
-		add_row(rsinfo, "account", false,
-				error->detail ? psprintf("%s: %s", error->message, error->detail) : error->message, error->hint);
-	}
-	PG_END_TRY();
+	error = mf_sql_try(check_database, &checked);
+	if (error != NULL)
+		add_row(rsinfo, "account", false, mf_error_text(error), error->hint);
 	return (Datum) 0;
+}
+
+/* What an error can end. */
+static void
+check_database(void *argument)
+{
+	const Checked *checked = (const Checked *) argument;
+
+	check_agenda(checked->rsinfo, checked->schema);
+	check_account(checked->rsinfo, checked->account, checked->schema);
 }
 
 static void

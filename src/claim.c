@@ -21,6 +21,7 @@
 #include "digest.h"
 #include "hand.h"
 #include "myfatoorah.h"
+#include "promote.h"
 #include "repair.h"
 
 /* A row whose request is still under way is looked at again after this. */
@@ -48,6 +49,19 @@ typedef struct Start
 	MfFlight   *flight;
 } Start;
 
+/* An account that is looked up, and a target: both may fail alone */
+typedef struct AccountLookup
+{
+	const char *name;
+	const MfAccount *account;
+} AccountLookup;
+
+typedef struct TargetLookup
+{
+	MfHttp	   *http;
+	MfClaimTarget *entry;
+} TargetLookup;
+
 static TimestampTz twins_before = DT_NOBEGIN;
 
 static int	take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now);
@@ -65,8 +79,9 @@ static char *expired(const MfJob *job, TimestampTz now);
 static void back_off_without_key(List *targets, TimestampTz now);
 static void settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now);
 static void give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
-static const MfAccount *account_or_null(const char *name, const char **error);
-static const char *end_failed_subtransaction(MemoryContext context, ResourceOwner owner);
+static const MfAccount *account_or_null(const char *name, const char **reason);
+static void look_up_account(void *argument);
+static void look_up_target(void *argument);
 
 /* See claim.h. */
 void
@@ -87,6 +102,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	if (count == 0)
 		return;
 
+	mf_promote_due(scope, limits, count, now);
 	jobs = mf_queue_claim(scope, limits, count, left, now, &cut);
 	reached = count_claimed(limits, count, jobs, cut);
 	settle_turns(limits, count, reached, cut);
@@ -280,32 +296,23 @@ mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
 	return account;
 }
 
-/* The account, or NULL and why there is none. */
+/* The account, or NULL with the reason. */
 static const MfAccount *
-account_or_null(const char *name, const char **error)
+account_or_null(const char *name, const char **reason)
 {
-	const MfAccount *volatile account = NULL;
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	AccountLookup lookup = {name, NULL};
+	ErrorData  *error = mf_sql_try(look_up_account, &lookup);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		account = mf_account_get(name);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		const char *message = end_failed_subtransaction(context, owner);
+	*reason = error == NULL ? NULL : mf_error_text(error);
+	return lookup.account;
+}
 
-		if (error != NULL)
-			*error = message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return account;
+static void
+look_up_account(void *argument)
+{
+	AccountLookup *lookup = (AccountLookup *) argument;
+
+	lookup->account = mf_account_get(lookup->name);
 }
 
 /* Turns claimed jobs into recorded attempts, look-ups, or what else is due for them. */
@@ -554,7 +561,8 @@ back_off_without_key(List *targets, TimestampTz now)
 static void
 give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition)
 {
-	const MfAccount *account = account_or_null(job->account, NULL);
+	const char *no_account;
+	const MfAccount *account = account_or_null(job->account, &no_account);
 	int			longest = account ? account->connect_timeout_ms + account->timeout_ms :
 		MF_CONNECT_TIMEOUT_DEFAULT + MF_TIMEOUT_DEFAULT;
 
@@ -660,9 +668,9 @@ claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, Mf
 const MfClaimTarget *
 mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, List **targets)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	MfClaimTarget *volatile entry;
+	MfClaimTarget *entry;
+	TargetLookup lookup;
+	ErrorData  *error;
 	int			i;
 
 	/* rows of an account stand together */
@@ -680,39 +688,19 @@ mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, List **
 	entry->owner = key_owner;
 	*targets = lappend(*targets, entry);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		entry->target = mf_account_target(http, mf_account_get(account), key_owner);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		entry->error = end_failed_subtransaction(context, owner);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	lookup.http = http;
+	lookup.entry = entry;
+	error = mf_sql_try(look_up_target, &lookup);
+	if (error != NULL)
+		entry->error = mf_error_text(error);
 	return entry;
 }
 
-/*
- * In PG_CATCH(): undoes the subtransaction and gives the error's message.
- * Passes on what ends the statement or the process.
- */
-static const char *
-end_failed_subtransaction(MemoryContext context, ResourceOwner owner)
+static void
+look_up_target(void *argument)
 {
-	ErrorData  *error;
+	TargetLookup *lookup = (TargetLookup *) argument;
+	MfClaimTarget *entry = lookup->entry;
 
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-		ReThrowError(error);
-	return error->detail ? psprintf("%s: %s", error->message, error->detail) : error->message;
+	entry->target = mf_account_target(lookup->http, mf_account_get(entry->account), entry->owner);
 }

@@ -27,10 +27,10 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID	/* refunded_value .. own_key */
 };
 
-/* invoice, account, kind, due, rank, priority, step, origin, error */
+/* invoice, account, kind, due, rank, priority, step, origin, error, promote */
 const Oid	mf_queue_types[] = {
 	InvalidOid, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT2OID, INT2OID,
-	INT8OID, TEXTOID
+	INT8OID, TEXTOID, BOOLOID
 };
 
 /* invoice .. send_by, finished_at .. outcome, http_status .. error, made_sent, answered_reference */

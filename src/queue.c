@@ -119,7 +119,8 @@ static MfStatement apply_statement = {
 	"       error, actor, reason, duplicate, linkless)), "
 	/* while it is being sent its place in the order does not matter, and leaving it saves two index entries */
 	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, error = NULL, due = t.due, "
-	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END "
+	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END, "
+	"  promote = CASE t.next WHEN 'sending' THEN q.promote ELSE " MF_PROMOTE("t.due", "q.priority") " END "
 	"  FROM t WHERE q.invoice = t.invoice AND t.next IS NOT NULL RETURNING 1), "
 	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = t.invoice AND t.next IS NULL RETURNING 1), "
 	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
@@ -153,7 +154,7 @@ static MfStatement apply_statement = {
 static MfStatement follow_up_statement = {
 	"WITH f AS MATERIALIZED ("
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) AS f(invoice, next, due, step, error, duplicate, wait)), "
-	"later AS (UPDATE @mf_queue q SET kind = f.next, due = f.due, rank = " MF_RANK("f.due", "q.priority") ", "
+	"later AS (UPDATE @mf_queue q SET kind = f.next, due = f.due, " MF_SET_RANK("f.due", "q.priority") ", "
 	"  step = f.step, error = CASE WHEN f.wait THEN q.error END FROM f WHERE q.invoice = f.invoice AND f.next IS NOT NULL "
 	"  RETURNING 1), "
 	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = f.invoice AND f.next IS NULL RETURNING 1), "
@@ -184,13 +185,13 @@ static MfStatement old_references_statement = {
 };
 
 static MfStatement try_put_off_statement = {
-	"UPDATE @mf_queue q SET due = clock_timestamp(), rank = " MF_RANK("clock_timestamp()", "q.priority") ", step = 0 "
+	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", step = 0 "
 	"WHERE q.error IS NOT NULL AND q.kind <> 'review' AND q.invoice <> ALL ($1)",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement put_off_statement = {
-	"UPDATE @mf_queue q SET due = greatest(q.due, $2), rank = " MF_RANK("greatest(q.due, $2)", "q.priority") ", error = $3 "
+	"UPDATE @mf_queue q SET due = greatest(q.due, $2), " MF_SET_RANK("greatest(q.due, $2)", "q.priority") ", error = $3 "
 	"WHERE q.invoice = $1",
 	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL, InvalidOid
 };

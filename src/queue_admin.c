@@ -22,11 +22,11 @@
 
 /* the same as mf_queue_insert_plain() */
 static MfStatement insert_statement = {
-	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
+	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
 	"SELECT n.id, n.account, "
 	"  CASE n.status WHEN 'queued' THEN CASE WHEN n.created_at = transaction_timestamp() THEN 'send' ELSE 'verify' END WHEN 'sending' THEN 'sending' "
 	"  WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, "
-	"  d.due, " MF_RANK("greatest(d.due, n.created_at)", "n.priority") ", n.priority "
+	"  d.due, " MF_RANK("greatest(d.due, n.created_at)", "n.priority") ", " MF_PROMOTE("greatest(d.due, n.created_at)", "n.priority") ", n.priority "
 	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status = 'queued' AND n.created_at <> transaction_timestamp() "
 	"    THEN " MF_VERIFY_DUE("n.send_at", "$1") " WHEN n.status IN ('queued', 'sending', 'unknown') "
 	"    THEN n.send_at ELSE 'infinity' END AS due) d "
@@ -40,7 +40,7 @@ static MfStatement to_send_statement = {
 };
 
 static MfStatement reschedule_statement = {
-	"UPDATE @mf_queue q SET account = $2, due = d.due, rank = " MF_RANK("greatest(d.due, $6)", "$4") ", priority = $4 "
+	"UPDATE @mf_queue q SET account = $2, due = d.due, " MF_SET_RANK("greatest(d.due, $6)", "$4") ", priority = $4 "
 	"FROM (VALUES ('send', $3), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
 	"WHERE q.invoice = $1 AND q.kind = d.kind",
 	6, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
@@ -64,8 +64,8 @@ static MfStatement visible_statement = {
 };
 
 static MfStatement put_back_statement = {
-	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
-	"SELECT id, account, 'send', $2, " MF_RANK("greatest($2, created_at)", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
+	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
+	"SELECT id, account, 'send', $2, " MF_RANK("greatest($2, created_at)", "priority") ", " MF_PROMOTE("greatest($2, created_at)", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
 	"ON CONFLICT (invoice) DO NOTHING",
 	2, {INT8OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
@@ -100,14 +100,14 @@ static MfStatement resume_statement = {
 
 /* requests that the original sent just before it was stopped may still be under way */
 static MfStatement resume_verify_statement = {
-	"UPDATE @mf_queue q SET due = d.due, rank = " MF_RANK("d.due", "q.priority") " "
+	"UPDATE @mf_queue q SET due = d.due, " MF_SET_RANK("d.due", "q.priority") " "
 	"FROM (SELECT " MF_VERIFY_DUE("'-infinity'::timestamptz", "$1") " AS due) d WHERE q.kind = 'verify' AND q.due < d.due",
 	1, {INT4OID}, NULL, InvalidOid
 };
 
 /* what is locked is being looked at anyway */
 static MfStatement try_now_statement = {
-	"UPDATE @mf_queue q SET due = clock_timestamp(), rank = " MF_RANK("clock_timestamp()", "q.priority") ", step = 0 "
+	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", step = 0 "
 	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (o.kind = 'send' OR ($2 IS NULL AND o.kind = 'verify')) AND o.step > 0 AND ($1 IS NULL OR o.account = $1) "
 	"  AND ($2 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $2)) "
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice",
@@ -155,7 +155,7 @@ static MfStatement foreign_statement = {
 };
 
 static MfStatement adopt_statement = {
-	"UPDATE @mf_queue q SET origin = @mf_here(), kind = n.kind, due = n.due, rank = " MF_RANK("n.due", "q.priority")
+	"UPDATE @mf_queue q SET origin = @mf_here(), kind = n.kind, due = n.due, " MF_SET_RANK("n.due", "q.priority")
 	" FROM (SELECT o.invoice, CASE o.kind WHEN 'send' THEN 'verify' ELSE o.kind END AS kind, "
 	"    CASE WHEN o.kind IN ('send', 'verify') THEN " MF_VERIFY_DUE("o.due", "$1") " ELSE o.due END AS due "
 	"  FROM @mf_queue o WHERE o.origin <> @mf_here()) n WHERE n.invoice = q.invoice",
@@ -164,7 +164,7 @@ static MfStatement adopt_statement = {
 
 static MfStatement verify_all_statement = {
 	"UPDATE @mf_queue SET kind = 'verify', due = " MF_VERIFY_DUE("due", "$1") ", "
-	"  rank = " MF_RANK(MF_VERIFY_DUE("due", "$1"), "priority") " WHERE kind = 'send'",
+	"  " MF_SET_RANK(MF_VERIFY_DUE("due", "$1"), "priority") " WHERE kind = 'send'",
 	1, {INT4OID}, NULL, InvalidOid
 };
 

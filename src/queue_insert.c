@@ -42,7 +42,7 @@ typedef struct Agenda
 static bool add_entry(Agenda *agenda, TupleTableSlot *row);
 static void note_change(Agenda *agenda, Datum account);
 static void write_waiting(Agenda *agenda);
-static TimestampTz rank_of(TimestampTz due, int priority);
+static TimestampTz promoted(TimestampTz due, int priority);
 
 /* See queue_internal.h. */
 bool
@@ -93,9 +93,10 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	bool		isnull[MF_QC_END - 1] = {false};
 	MfJobKind	kind;
 	TimestampTz due;
-	TimestampTz created_at;
+	TimestampTz rank;
 	int			priority;
 	int			status;
+	bool		later;
 
 	slot_getsomeattrs(row, MF_IC_CREATED_AT);
 	status = mf_status_from_datum(row->tts_values[MF_IC_STATUS - 1]);
@@ -136,8 +137,10 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	note_change(agenda, values[MF_QC_ACCOUNT - 1]);
 	values[MF_QC_KIND - 1] = agenda->kinds[kind];
 	values[MF_QC_DUE - 1] = TimestampTzGetDatum(due);
-	created_at = DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]);
-	values[MF_QC_RANK - 1] = TimestampTzGetDatum(rank_of(Max(due, created_at), priority));
+	rank = Max(due, DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]));
+	later = rank > agenda->now;
+	values[MF_QC_RANK - 1] = TimestampTzGetDatum(later ? rank : promoted(rank, priority));
+	values[MF_QC_PROMOTE - 1] = BoolGetDatum(later && priority > 0);
 	values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
 	values[MF_QC_STEP - 1] = Int16GetDatum(0);
 	values[MF_QC_ORIGIN - 1] = Int64GetDatum(agenda->here);
@@ -171,9 +174,9 @@ write_waiting(Agenda *agenda)
 	MemoryContextReset(agenda->context);
 }
 
-/* MF_RANK() in C: ten minutes earlier than "due" per step of priority. */
+/* MF_PROMOTED() in C: ten minutes earlier than "due" per step of priority. */
 static TimestampTz
-rank_of(TimestampTz due, int priority)
+promoted(TimestampTz due, int priority)
 {
 	Interval	ahead = {0};
 

@@ -13,8 +13,15 @@
 
 #include "queue.h"
 
-/* The order of due entries: ten minutes earlier per step of priority */
-#define MF_RANK(due, priority) due " - " priority " * interval '10 min'"
+/*
+ * The order of due entries: ten minutes earlier per step of priority.  What is
+ * due later stays behind everything that is due now, so that no claim reads it;
+ * it is promoted once it is due.
+ */
+#define MF_PROMOTED(due, priority) due " - " priority " * interval '10 min'"
+#define MF_RANK(due, priority) "CASE WHEN " due " > now() THEN " due " ELSE " MF_PROMOTED(due, priority) " END"
+#define MF_PROMOTE(due, priority) "(" due " > now() AND " priority " > 0)"
+#define MF_SET_RANK(due, priority) "rank = " MF_RANK(due, priority) ", promote = " MF_PROMOTE(due, priority)
 
 /* with the types that are read, whatever those of the columns; in the order of MfJob and mf_send_payment_fields[] */
 #define MF_INVOICE_COLUMNS \
@@ -63,6 +70,7 @@ typedef enum MfQueueColumn
 	MF_QC_STEP,
 	MF_QC_ORIGIN,
 	MF_QC_ERROR,
+	MF_QC_PROMOTE,
 	MF_QC_END					/* one more than the last */
 } MfQueueColumn;
 

@@ -55,9 +55,9 @@ static MfStatement exists_statement = {
 
 /* nothing is sent before MyFatoorah was asked whether it has the invoice */
 static MfStatement agenda_statement = {
-	"WITH r AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
+	"WITH r AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
 	"  SELECT i.id, i.account, CASE i.status WHEN 'queued' THEN 'verify' WHEN 'sending' THEN 'sending' "
-	"    WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, d.due, " MF_RANK("d.due", "i.priority") ", i.priority "
+	"    WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, d.due, " MF_RANK("d.due", "i.priority") ", " MF_PROMOTE("d.due", "i.priority") ", i.priority "
 	"  FROM @mf_invoice i, LATERAL (SELECT CASE WHEN i.status = 'queued' THEN " MF_VERIFY_DUE("i.send_at", "$1")
 	"    WHEN i.status IN ('sending', 'unknown') THEN clock_timestamp() ELSE 'infinity' END AS due) d "
 	"  WHERE " UNFINISHED " ON CONFLICT (invoice) DO NOTHING RETURNING invoice, kind), "

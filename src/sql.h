@@ -65,6 +65,15 @@ extern SPIPlanPtr mf_sql_prepare(Oid schema, Oid relation, const char *text, int
 /* Frees a kept plan at the end of the transaction: an outer call may be running it. */
 extern void mf_sql_retire(SPIPlanPtr plan);
 
+/*
+ * Runs a function in a subtransaction.  Returns NULL, or the error that has
+ * undone it; what ends the statement or the process is passed on.
+ */
+extern ErrorData *mf_sql_try(void (*function) (void *argument), void *argument);
+
+/* Its message, with the detail. */
+extern const char *mf_error_text(const ErrorData *error);
+
 /* Installs what watches over our statements, in each process that loads the library. */
 extern void mf_sql_init(void);
 
