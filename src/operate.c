@@ -23,6 +23,9 @@
 #include "queue.h"
 #include "wake.h"
 
+/* The error of an invoice that a person has named, but for those who wait for its link */
+#define UNSAID_LINK "a person has named the invoice and given no link; the MyFatoorah portal shows it"
+
 static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
 static char *invoice_id_argument(FunctionCallInfo fcinfo);
 static MfJob *lock_invoice(FunctionCallInfo fcinfo);
@@ -154,6 +157,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 		transition.to = MF_SENT;
 		transition.invoice_id = invoice_id_argument(fcinfo);
 		transition.invoice_url = optional_text(fcinfo, 4);
+		transition.linkless = UNSAID_LINK;
 	}
 	else if (strcmp(decision, "resend") == 0)
 	{
@@ -185,6 +189,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 	adoption.invoice = job->invoice;
 	adoption.invoice_id = invoice_id_argument(fcinfo);
 	adoption.invoice_url = optional_text(fcinfo, 4);
+	adoption.linkless = UNSAID_LINK;
 	adoption.actor = GetUserNameFromId(GetUserId(), false);
 	adoption.reason = reason;
 	if (!mf_queue_adopt_twin(schema, &adoption))

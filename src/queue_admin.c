@@ -124,12 +124,15 @@ static MfStatement dismiss_statement = {
 
 /* what is known of the payment is of the other invoice; money that came in is not forgotten */
 static MfStatement adopt_twin_statement = {
-	"WITH i AS (UPDATE @mf_invoice SET duplicate_suspected = false, invoice_id = $4::int8, invoice_url = $5, last_error = NULL "
+	"WITH k AS (SELECT coalesce($5, (SELECT a.invoice_url FROM @mf_attempt a WHERE a.invoice = $1 AND a.invoice_id = $4::int8 "
+	"    AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) AS url), "
+	"i AS (UPDATE @mf_invoice SET duplicate_suspected = false, invoice_id = $4::int8, invoice_url = k.url, "
+	"      last_error = CASE WHEN notification_option = 'LNK' AND k.url IS NULL THEN $6 END FROM k "
 	"    WHERE id = $1 AND payment_status IN ('unpaid', 'expired', 'remote_cancelled') RETURNING id, status, attempts), "
 	"done AS (DELETE FROM @mf_queue q USING i WHERE q.invoice = i.id) "
 	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING invoice",
-	5, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
 };
 
 static MfStatement request_cancel_statement = {
@@ -323,8 +326,8 @@ bool
 mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 {
 	MfSqlScope	scope;
-	Datum		values[5];
-	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	Datum		values[6];
+	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
 	bool		adopted;
 
 	values[0] = Int64GetDatum(adoption->invoice);
@@ -333,6 +336,7 @@ mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 	values[3] = CStringGetTextDatum(adoption->invoice_id);
 	values[4] = adoption->invoice_url ? CStringGetTextDatum(adoption->invoice_url) : (Datum) 0;
 	nulls[4] = adoption->invoice_url ? ' ' : 'n';
+	values[5] = CStringGetTextDatum(adoption->linkless);
 	mf_sql_begin(&scope, schema);
 	adopted = mf_sql_execute(&scope, &adopt_twin_statement, values, nulls) > 0;
 	mf_sql_end(&scope);

@@ -95,9 +95,9 @@ sub read
 		push @{ $self{posts} }, map { { %$_, api => $number } } @{ $ledger->{posts} };
 		push @{ $self{$_} }, @{ $ledger->{$_} } for qw(lookups remote);
 	}
-	$self{rows} = _copy($query, [qw(id account name reference status invoice_id value currency attempts duplicate cancel url error)],
+	$self{rows} = _copy($query, [qw(id account name reference status invoice_id value currency attempts duplicate cancel notify url error)],
 		q{SELECT id, account, customer_reference, reference, status, invoice_id, trim_scale(invoice_value),
-			display_currency_iso, attempts, duplicate_suspected, cancel_requested, invoice_url IS NOT NULL, last_error IS NOT NULL
+			display_currency_iso, attempts, duplicate_suspected, cancel_requested, notification_option, invoice_url IS NOT NULL, last_error IS NOT NULL
 			FROM mf_invoice ORDER BY id});
 	$self{attempts} = _copy($query, [qw(invoice attempt reference sha256 started_us send_by_us outcome http_status invoice_id)],
 		q{SELECT invoice, attempt, reference, encode(body_sha256, 'hex'), (extract(epoch FROM started_at) * 1000000)::bigint,
@@ -252,7 +252,7 @@ sub violations
 
 		_check_transitions($row, \@transitions, $complain) unless $params{restored};
 		_check_attempts($self, $row, \@attempts, \@transitions, $complain) unless $params{restored};
-		_check_remote($row, \@attempts, $made{$id} // [], $complain);
+		_check_remote($row, $made{$id} // [], $complain);
 
 		my $kind = $queue{$id} ? $queue{$id}{kind} : '';
 		$complain->('the agenda has "%s" for it', $kind) unless $kind =~ $agenda{ $row->{status} };
@@ -457,7 +457,7 @@ sub _lookups_of
 # What the row says against what the API holds
 sub _check_remote
 {
-	my ($row, $attempts, $made, $complain) = @_;
+	my ($row, $made, $complain) = @_;
 	my $ids = join ', ', map { $_->{id} } @$made;
 	my $status = $row->{status};
 
@@ -477,8 +477,8 @@ sub _check_remote
 		  if $own->{value} != $row->{value};
 		$complain->('says %s; invoice %s is in %s', $row->{currency}, $own->{id}, $own->{currency})
 		  if defined $row->{currency} && $own->{currency} ne $row->{currency};
-		$complain->('has no link and does not say why')
-		  if $row->{url} ne 't' && $row->{error} ne 't' && !_adopted($row, $attempts);
+		# the others get it from MyFatoorah by mail or text message
+		$complain->('has no link and does not say why') if $row->{notify} eq 'LNK' && $row->{url} ne 't' && $row->{error} ne 't';
 		return;
 	}
 	$complain->('shows invoice %s', $row->{invoice_id}) if defined $row->{invoice_id};
@@ -487,14 +487,6 @@ sub _check_remote
 		$complain->('has an invoice at the API: %s', $ids) if @$made && $row->{duplicate} ne 't';
 	}
 	return;
-}
-
-# Whether the row got its invoice by a look-up or by a person: then the link may be missing
-sub _adopted
-{
-	my ($row, $attempts) = @_;
-
-	return !grep { ($_->{outcome} // '') eq 'accepted' && ($_->{invoice_id} // '') eq $row->{invoice_id} } @$attempts;
 }
 
 # figures: counts for people; status_* by status
