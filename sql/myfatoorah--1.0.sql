@@ -318,7 +318,7 @@ COMMENT ON COLUMN mf_inquiry.refunds IS 'the refunds are to be asked for, too';
 COMMENT ON COLUMN mf_inquiry.requests IS 'counts events and people that asked, so that an answer does not settle what came after the question';
 COMMENT ON COLUMN mf_inquiry.tries IS 'answers since then that showed no change';
 COMMENT ON COLUMN mf_inquiry.step IS 'answers since the payment_status is what it is';
-COMMENT ON COLUMN mf_inquiry.error IS 'why an answer could not be written; put off until due, see mf_review';
+COMMENT ON COLUMN mf_inquiry.error IS 'why it could not be asked about, or the answer not be written; put off until due, see mf_review';
 
 CREATE TABLE mf_transaction (
 	invoice bigint NOT NULL,
@@ -751,7 +751,7 @@ CREATE VIEW mf_review AS
 			WHERE t.invoice = i.id AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
 		   coalesce(q.error, i.last_error) AS what_happened,
 		   CASE WHEN q.error IS NOT NULL THEN
-				pg_catalog.format('The row cannot be written; it is tried again at %s. Mend what the error names, a constraint or a trigger of your own for instance, and call: SELECT mf_resume(%L)', q.due, i.account)
+				pg_catalog.format('It is put off, and tried again at %s. Mend what the error names, such as a constraint or trigger of your own or a user mapping, and call: SELECT mf_resume(%L)', q.due, i.account)
 				WHEN i.status = 'review' THEN
 				pg_catalog.format('Look the references up in the MyFatoorah portal. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''resend'', ''reason''), or ''abandon''.', i.id, i.id)
 				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel or refund there what is one too many. If the row is about the right invoice: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If another was paid: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER)', i.id, i.id)

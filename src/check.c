@@ -175,7 +175,7 @@ check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot)
 				"Mend the cause; it is tried again every minute. Sending goes on without it.");
 }
 
-/* Whether what is to be done for invoices of the account can be written. */
+/* Whether what is to be done for invoices of the account can be done and written. */
 static void
 check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 {
@@ -185,7 +185,7 @@ check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 
 	if (count > 0)
 		add_row(rsinfo, "invoices", false,
-				psprintf(INT64_FORMAT " cannot be written and are put off, such as invoice " INT64_FORMAT ": %s",
+				psprintf(INT64_FORMAT " are put off, such as invoice " INT64_FORMAT ": %s",
 						 count, invoice, error),
 				psprintf("SELECT * FROM mf_review shows them. Mend the cause, then: SELECT mf_resume(%s)",
 						 quote_literal_cstr(account)));

@@ -227,6 +227,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 		TimestampTz due = lease;
 		char	   *body;
 		size_t		body_len;
+		const char *error = NULL;
 		MfFlight   *flight;
 
 		if (job->gone)
@@ -238,6 +239,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 		else if ((target = mf_claim_target(claim->http, account->name, job->owner, &targets))->target == NULL)
 		{
 			due = TimestampTzPlusMilliseconds(now, NO_KEY_DELAY_MS);
+			error = target->error;
 			mf_circuit_report(mf_circuit_get(account->name), "cannot ask about payments", target->error);
 		}
 		else
@@ -268,7 +270,8 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			entry->refunds = job->refunds;
 			entry->tries = job->tries;
 			entry->step = job->step;
-			entry->wait = true;
+			entry->error = error;
+			entry->wait = error == NULL;
 		}
 		mf_come_back(&next_due, due);
 	}

@@ -68,10 +68,15 @@ insert_as('alicia', 'role gone');
 sql(q{DROP OWNED BY alicia; DROP ROLE alicia; SELECT mf_resume('myfatoorah')});
 $mf->wait_for($node, $db, q{SELECT last_error ~ 'the role that had a user mapping of its own .* does not exist any more' FROM mf_invoice WHERE customer_reference = 'role gone'});
 is(strangers(), 0, 'a row whose role is gone, with its mapping, waits too');
+sql("SELECT mf_refresh($id)");
+$mf->wait_for($node, $db, "SELECT error ~ 'the role that had a user mapping of its own .* does not exist any more' FROM mf_inquiry WHERE invoice = $id");
 sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'role gone'});
 
 # Whoever had none goes with PUBLIC's, or with its own once it has one.
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (SET api_key '$key')");
+like(sql(q{SELECT detail FROM mf_check() WHERE item = 'invoices' AND NOT ok}), qr/^1 are put off, such as invoice $id: the role that had a user mapping/,
+	'of an invoice that cannot be asked about any more, mf_check() says so');
+is(sql("SELECT what_happened = (SELECT error FROM mf_inquiry WHERE invoice = $id) FROM mf_review WHERE id = $id"), 't', 'and a person sees it');
 $id = insert_as('bob', 'public');
 $mf->wait_status($node, $db, 'public');
 is(sql("SELECT own_key FROM mf_invoice WHERE id = $id"), 'f', 'a role without a user mapping goes with PUBLIC\'s');
