@@ -89,8 +89,8 @@ mutate any_amount 'an invoice of another amount is adopted' src/verdict.c \
 	's/ \|\| !same_amount\(amount, flight->invoice_value\)//' 026_fence
 mutate any_currency 'an invoice in another currency is adopted' src/verdict.c \
 	's/strcmp\(currency, flight->currency\) != 0 \|\| //' 026_fence
-mutate post_before_commit 'the request leaves before its attempt is committed' src/worker.c \
-	's/(\t\tMF_FAILPOINT\("round_done"\);)/\t\tmf_sender_post();\n\t\tfor (int i = 0; i < 300; i++)\n\t\t{\n\t\t\t(void) mf_sender_run();\n\t\t\tpg_usleep(1000L);\n\t\t}\n$1/' \
+mutate post_before_commit 'the request leaves before its attempt is committed' src/round.c \
+	's/(\t\tMF_FAILPOINT\("round_done"\);)/\t\tmf_sender_post(true);\n\t\tfor (int i = 0; i < 300; i++)\n\t\t{\n\t\t\t(void) mf_sender_run();\n\t\t\tpg_usleep(1000L);\n\t\t}\n$1/' \
 	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=round_done
 mutate not_told 'the thread of the transport keeps to itself that a request has ended' src/core/http_thread.c \
 	's/set_event\(http->done_fd\);//' core/test_http_thread
@@ -119,7 +119,7 @@ mutate early_lookup 'look-ups count while the request may still leave' src/claim
 mutate back_to_queued 'what was being sent is queued again at the start' src/claim.c \
 	's/end->outcome = MF_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_NOT_SENT;$1/' 025_kill9
 mutate retry_5xx 'a 5xx is taken for a refusal to work: sent again' src/core/outcome.c \
-	's/\? STATUS_REFUSAL : STATUS_OTHER/? STATUS_REFUSAL : STATUS_THROTTLED/' 024_history_checker
+	's/(\[STATUS_OTHER\] = \{)MF_UNKNOWN(, MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN)/$1MF_NOT_SENT$2/' 024_history_checker
 mutate retry_unknown 'no answer is taken for not sent' src/core/outcome.c \
 	's/return !exchange->body_started && exchange->http_status == 0;/return exchange->http_status == 0;/' 024_history_checker
 mutate same_reference 'sent again under the same reference' src/verdict.c \
@@ -130,12 +130,12 @@ mutate blind_lookup 'a look-up that failed counts as one that found nothing' src
 	's/if \(flight->found\.lookup != MF_NOT_FOUND\)(\s+\{\s+ask_again)/if (false)$1/' 024_history_checker
 mutate no_attempt 'attempts are not recorded before they leave' src/record.c \
 	's/\tmf_table_add\(recorder->attempt[^;]*;//' 024_history_checker
-mutate promotion_ignored 'a promoted standby sends without looking' src/worker.c \
-	's/(case MF_IDENTITY_PROMOTED:\s+)verify_all\(\);/$1/' 022_identity
-mutate copy_ignored 'a copy sends' src/worker.c \
-	's/(case MF_IDENTITY_OTHER:\s+)mf_queue_pause/${1}if (false) mf_queue_pause/' 022_identity
-mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/worker.c \
-	"s/(mf_resume\\('\\*'\\)\\.\"\\)\\)\\);\\s+)verify_all\\(\\);/\$1/" 022_identity
+mutate promotion_ignored 'a promoted standby sends without looking' src/guard.c \
+	's/if \(other \|\| promoted\)/if (other)/' 022_identity
+mutate copy_ignored 'a copy sends' src/guard.c \
+	's/if \(other\)(\s+pause_account)/if (false)$1/' 022_identity
+mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/guard.c \
+	's/if \(other \|\| promoted\)/if (promoted)/' 022_identity
 
 mutate none_110 '' src/worker.c '' 110_world MF_WORLD_SEEDS=16
 mutate world_retry_unknown 'no answer is taken for not sent' src/core/outcome.c \
@@ -151,7 +151,7 @@ mutate any_row 'what is recorded row by row goes to whatever row lies there now'
 mutate no_statement 'statement triggers of users are passed over' src/table.c \
 	's/relation->trigdesc != NULL &&/false \&\&/' 015_record
 mutate not_plain 'what users have made of the agenda and of attempts is passed over' src/table.c \
-	's/\(columns > 0 && !is_plain\(relation, columns\)\)/false/' 015_record
+	's/\(plain && !is_plain\(relation, columns\)\)/false/' 015_record
 mutate unseen_attempt 'triggers before an update do not see the attempt yet' src/record.c \
 	's/recorder->watched \|\| //' 015_record
 mutate row_context 'what trigger functions keep is freed with each row' src/table.c \

@@ -10,7 +10,6 @@
 # MF_WORLD_ONLY       of the seeds only this one, with the server's moves as they were
 # MF_WORLD_STEPS      of its moves only these: "1-10 13"; MF_WORLD_SERVER_STEPS of those of the server; 0: none
 # MF_WORLD_WITHOUT    moves of these names (a regular expression) are passed over
-# MF_WORLD_ALL=1      moves that are known to fail are not passed over
 # MF_WORLD_SHOW=1     prints all moves, also when nothing was found
 use FindBin;
 use lib "$FindBin::RealBin/../chaos";
@@ -21,7 +20,7 @@ use MyFatoorah::World::Runs;
 my $runs = MyFatoorah::World::Runs->new(
 	first => $ENV{MF_WORLD_SEED} || 1, seeds => $ENV{MF_WORLD_SEEDS} || 8, width => $ENV{MF_WORLD_WIDTH} || 8, jobs => $ENV{MF_WORLD_JOBS} || 2,
 	moves => $ENV{MF_WORLD_MOVES} || 40, only => $ENV{MF_WORLD_ONLY}, steps => $ENV{MF_WORLD_STEPS}, server_steps => $ENV{MF_WORLD_SERVER_STEPS},
-	without => $ENV{MF_WORLD_WITHOUT}, all => $ENV{MF_WORLD_ALL}, show => $ENV{MF_WORLD_SHOW});
+	without => $ENV{MF_WORLD_WITHOUT}, show => $ENV{MF_WORLD_SHOW});
 
 is_deeply(MyFatoorah::World::Plan->database(7, 40), MyFatoorah::World::Plan->database(7, 40), 'a seed means the same moves each time');
 

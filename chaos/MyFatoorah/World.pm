@@ -115,6 +115,7 @@ sub _begin
 
 		$db->key_file($_, $keys{$_}) for qw(public clerk);
 		my $answer = $db->insist(qq{
+			ROLLBACK; BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0;
 			CREATE ROLE "$clerk"; CREATE ROLE "} . $db->role('operator') . qq{";
 			} . ($plan->{schema} eq 'public' ? '' : "CREATE SCHEMA $plan->{schema};") . qq{
 			CREATE EXTENSION myfatoorah SCHEMA $plan->{schema};
@@ -130,7 +131,8 @@ sub _begin
 			CREATE TABLE log_of_world (at timestamptz, what text);
 			GRANT ALL ON log_of_world, rent TO PUBLIC;
 			CREATE TABLE numbers_of_world (n int PRIMARY KEY);
-			INSERT INTO numbers_of_world SELECT generate_series(0, 50)});
+			INSERT INTO numbers_of_world SELECT generate_series(0, 50);
+			COMMIT});
 
 		die "set-up of $db->{dbname}: $answer->{err}\n" if $answer->{state} ne '00000';
 	}

@@ -33,6 +33,25 @@ sub mappings
 	return mapping($db, $name, 'PUBLIC') . ($name eq 'myfatoorah' ? mapping($db, $name, '"' . $db->role('clerk') . '"') : '');
 }
 
+# Where the clerk is gone, its mapping is made with the role
+sub mend_mappings
+{
+	my ($db, $name) = @_;
+
+	$db->must(mapping($db, $name, 'PUBLIC'));
+	$db->insist(mapping($db, $name, '"' . $db->role('clerk') . '"')) if $name eq 'myfatoorah';
+	return;
+}
+
+sub _make
+{
+	my ($db, $name) = @_;
+
+	$db->must(server($db, $name));
+	mend_mappings($db, $name);
+	return;
+}
+
 my $draw_account = sub { return $_[0]->(3) ? 0 : $_[0]->($_[1]{accounts}); };
 
 sub moves
@@ -45,7 +64,7 @@ sub moves
 			return unless $db->ok(qq{ALTER SERVER "$name" RENAME TO "renamed $name"});
 			$db->broken("server $name", sub {
 				$db->insist(qq{ALTER SERVER "renamed $name" RENAME TO "$name"})->{state} eq '00000'
-				  or $db->insist(server($db, $name) . mappings($db, $name));
+				  or _make($db, $name);
 			});
 		} },
 		{ name => 'server named as before', weight => 3, draw => $draw_account, play => sub { $_[0]->mend('server ' . $_[0]->account($_[1])); } },
@@ -54,7 +73,7 @@ sub moves
 			my $name = $db->account($n);
 
 			return unless $db->ok(qq{DROP SERVER "$name" CASCADE});
-			$db->broken("server $name", sub { $db->insist(server($db, $name) . mappings($db, $name)) });
+			$db->broken("server $name", sub { _make($db, $name) });
 		} },
 		{ name => 'server dropped and made again', weight => 2, draw => $draw_account, play => sub {
 			my ($db, $n) = @_;
@@ -90,7 +109,7 @@ sub moves
 
 			# from now on PUBLIC's counts for the clerk too
 			$db->state->{any_key} = 1 if $clerk;
-			$db->broken("mapping $name", sub { $db->insist(mappings($db, $name)) });
+			$db->broken("mapping $name", sub { mend_mappings($db, $name) });
 		} },
 		{ name => 'mapping made', weight => 3, draw => $draw_account, play => sub {
 			my ($db, $n) = @_;
@@ -139,8 +158,8 @@ sub moves
 			# what the clerk had inserted has no key any more, and the one made again is somebody else
 			$db->state->{role_dropped} = 1;
 			$db->broken('role made', sub {
-				$db->insist(qq{CREATE ROLE "$role"; GRANT myfatoorah_submit TO "$role"});
-				$db->insist(mappings($db, 'myfatoorah'));
+				$db->must(qq{CREATE ROLE "$role"; GRANT myfatoorah_submit TO "$role"});
+				mend_mappings($db, 'myfatoorah');
 				$db->forget_sessions('clerk');
 			});
 		} },

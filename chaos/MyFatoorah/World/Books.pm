@@ -58,8 +58,8 @@ sub balance
 	foreach my $db (@databases)
 	{
 		eval { $db->mend; 1 } or $db->finding("cannot be mended: $@");
-		$db->insist('SELECT mf_repair()') if ($db->value(q{SELECT count(*) FROM pg_proc WHERE proname = 'mf_repair'}) // 0) > 0;
-		_hurry($db) if $world->{promoted};
+		$db->insist('SELECT mf_repair()');
+		_hurry($db);
 		$self->_resume($db);
 	}
 	$self->_until(SETTLE_LIMIT, sub { $self->_settled($_[0]) }, @databases);
@@ -71,8 +71,8 @@ sub balance
 	return;
 }
 
-# After a promotion rows are looked up before they are sent, and not before the API could be done with what the old primary
-# had sent; it is at rest, so there is no need to wait.
+# After a promotion, and after mf_repair(), rows are looked up before they are sent, and not before the API could be done with
+# what another server may have sent; it is at rest, so there is no need to wait.
 sub _hurry
 {
 	my ($db) = @_;
@@ -153,7 +153,7 @@ sub _settled
 sub _paid
 {
 	my ($self, $db) = @_;
-	my $gone = $db->state->{role_dropped} ? q{ AND NOT (created_by ~ '_clerk' AND last_error IS NOT NULL)} : '';
+	my $gone = $db->state->{role_dropped} ? q{ AND NOT (created_by ~ '_clerk' AND EXISTS (SELECT FROM mf_review r WHERE r.id = mf_invoice.id))} : '';
 	my $rows = $db->value("SELECT id, invoice_id, payment_status FROM mf_invoice WHERE invoice_id IS NOT NULL$gone");
 	my %remote = map { $_->{id} => $_ } @{ $self->{remote}{ $db->{seed} } };
 	my @wrong;
@@ -218,8 +218,9 @@ sub _direct
 	{
 		my ($state, $n) = ($told->{$reference}, $made{$reference} // 0);
 
+		# "as far as can be seen" comes with the advice to look first
 		$db->finding("the direct call $reference was told $state, and the API has $n invoices of it")
-		  if $n > 1 || $state eq '00000' && $n != 1 || $n > 0 && $state !~ /^(?:00000|08007|57014|57P0.|lost|hang)$/;
+		  if $n > 1 || $state eq '00000' && $n != 1 || $n > 0 && $state !~ /^(?:00000|08007|57014|57P0.|lost|hang|38000, look)$/;
 	}
 	return;
 }

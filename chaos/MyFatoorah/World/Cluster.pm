@@ -23,10 +23,7 @@ sub moves
 		{ name => 'drain and stop', weight => 2, play => sub {
 			my ($world) = @_;
 
-			foreach my $db ($world->databases)
-			{
-				$db->sql('SELECT mf_drain()') if ($db->value(q{SELECT count(*) FROM pg_proc WHERE proname = 'mf_drain'}) // 0) > 0;
-			}
+			$_->sql('SELECT mf_drain()') for $world->databases;
 			_stopped($world, 'fast');
 		} },
 		{ name => 'kill -9 of the postmaster', weight => 2, play => sub {
@@ -129,7 +126,13 @@ sub _stopped
 	$world->lost_sessions;
 	my $start = Time::HiRes::time();
 
-	$world->node->stop($how, fail_ok => 1);
+	if (!$world->node->stop($how, fail_ok => 1))
+	{
+		my $pid = $chaos->postmaster($world->node);
+
+		$world->finding("$how stop does not end; there are still: " . join '; ', map { s/\s+\z//r } `ps -o args= --ppid $pid`);
+		$world->node->stop('immediate');
+	}
 	my $seconds = Time::HiRes::time() - $start;
 
 	$world->finding(sprintf '%s stop took %.1f s', $how, $seconds) if $seconds > 15;

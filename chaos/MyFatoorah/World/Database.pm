@@ -9,7 +9,8 @@ use MyFatoorah::Cluster;
 use MyFatoorah::World::Session;
 
 # A session's own settings, whatever those of the database are; and the names that the extension's schema has in turn
-my $setup = join '; ', 'SET ROLE NONE', "SET search_path = public, books, books_a, books_b", "SET lock_timeout = '300ms'", "SET statement_timeout = '8s'",
+my $settings = "SET statement_timeout = '8s'; SET search_path = public, books, books_a, books_b";
+my $setup = join '; ', 'SET ROLE NONE', $settings, "SET lock_timeout = '300ms'",
   'SET client_min_messages = error', 'SET idle_session_timeout = 0', 'SET idle_in_transaction_session_timeout = 0', 'SET default_transaction_read_only = off',
   'SET default_transaction_isolation = "read committed"', 'SET session_replication_role = origin', 'RESET datestyle', 'SET client_encoding = UTF8',
   'SET standard_conforming_strings = on', 'SET row_security = on';
@@ -68,7 +69,11 @@ sub forget_sessions
 sub sql
 {
 	my ($self, $text, $who) = @_;
-	my $answer = $self->session($who)->run($text);
+	my $session = $self->session($who);
+
+	# a trigger may have spoilt the session's own settings; the holder's transaction sees none of them
+	$session->run($settings) if $self->{state}{spoilt} && ($who // '') ne 'holder';
+	my $answer = $session->run($text);
 
 	$self->{world}{statements}++;
 	delete $self->{sessions}{ $who // 'postgres' } if $answer->{state} =~ /^(?:lost|down|hang)$/;
@@ -96,6 +101,16 @@ sub insist
 	my $answer;
 
 	MyFatoorah::Chaos->until_true($text, sub { ($answer = $self->sql($text, $who))->{state} !~ /^(?:lost|down|57P0[123]|57014|40|55P03|55006)/ });
+	return $answer;
+}
+
+# must(text): what puts the world right again has to work
+sub must
+{
+	my ($self, $text) = @_;
+	my $answer = $self->insist($text);
+
+	$self->finding("cannot be mended: $text: $answer->{err}") if $answer->{state} ne '00000';
 	return $answer;
 }
 
@@ -137,7 +152,7 @@ sub mend
 	{
 		my $undo = delete $heal->{$key} or next;
 
-		ref $undo->{undo} ? $undo->{undo}->() : $self->insist($undo->{undo});
+		ref $undo->{undo} ? $undo->{undo}->() : $self->must($undo->{undo});
 	}
 	return;
 }

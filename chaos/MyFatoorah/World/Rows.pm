@@ -128,8 +128,14 @@ sub moves
 			my ($db, $who, $account, @names) = @_;
 
 			# what the caller is told is compared with the ledger at the end
-			$db->state->{direct}{ $db->prefix . $_ } = $db->sql("SELECT mf_send_payment('direct', 1.250, customer_reference => '" . $db->prefix . "$_', account => '"
-				. $db->account($account) . "')", $who)->{state} for @names;
+			foreach (@names)
+			{
+				my $answer = $db->sql("SELECT mf_send_payment('direct', 1.250, customer_reference => '" . $db->prefix . "$_', account => '"
+					. $db->account($account) . "')", $who);
+
+				$db->state->{direct}{ $db->prefix . $_ } = $answer->{state}
+				  . ($answer->{err} =~ /HINT:  No invoice was made, as far as can be seen\. .* once SELECT .* finds none\./ ? ', look' : '');
+			}
 		} },
 		{ name => 'cancel', weight => 3, draw => sub { _some($_[0]) }, play => sub {
 			$_[0]->sql("SELECT mf_cancel(id, 'world') FROM mf_invoice WHERE status IN ('queued', 'sending', 'unknown', 'rejected') AND $_[1]");

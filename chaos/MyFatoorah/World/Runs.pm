@@ -10,27 +10,13 @@ use POSIX ();
 use Time::HiRes qw(time);
 use MyFatoorah::World;
 
-# Moves that are known to fail, and why; they are drawn and passed over, so that a seed means the same with them
-our @known = (
-	# what makes a whole round fail is not shown by mf_check()
-	'check not valid', 'deferred foreign key', 'trigger', 'constraint trigger', 'statement trigger', 'index', 'unique index', 'column type',
-	'type of a column of ours', 'column renamed', 'rights taken', 'publication', 'replica identity',
-
-	# rows without an entry of the agenda
-	'rows loaded as a replica', 'half of the tables gone', 'triggers off',
-
-	# a database into which our tables are replicated sends
-	'subscriber');
-
 # new(first => 1, seeds => 8, width => 8, jobs => 2, moves => 40, ...): see t/110_world.pl
 sub new
 {
 	my ($class, %params) = @_;
 
 	$params{$_} = _numbers($params{$_}) for grep { defined $params{$_} } qw(steps server_steps);
-	my @without = ($params{all} ? () : (map { "\Q$_\E" } @known), defined $params{without} ? $params{without} : ());
-
-	$params{without} = @without ? qr/^(?:@{[ join '|', @without ]})$/ : undef;
+	$params{without} = qr/^(?:$params{without})$/ if defined $params{without};
 	return bless \%params, $class;
 }
 
