@@ -28,7 +28,7 @@ my $json = JSON::PP->new->canonical->allow_nonref;
 
 my $conf = join "\n", "myfatoorah.retry_delay = '50ms'", "myfatoorah.reconcile_delay = '20ms'", 'myfatoorah.poll_limit = 60000',
   "myfatoorah.poll_delay = '10s'", 'wal_level = logical', 'max_worker_processes = 64', 'max_connections = 100', 'max_replication_slots = 20',
-  'max_wal_senders = 20', 'max_logical_replication_workers = 20', 'max_prepared_transactions = 40', 'autovacuum_naptime = 3s',
+  'max_wal_senders = 20', 'max_logical_replication_workers = 20', 'max_prepared_transactions = 40', 'autovacuum_naptime = 20s',
   'log_min_messages = log', 'log_statement = none', 'shared_buffers = 64MB', 'fsync = off';
 
 # new(seeds => [...], moves => 40, only => [...], steps => qr/.../, without => qr/.../): a world of these seeds. only: of
