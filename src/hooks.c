@@ -41,6 +41,7 @@ static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, in
 static Oid	database_to_hold(Node *parsetree);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
+static void try_now(Oid schema, const char *name, Oid role);
 
 /* See hooks.h. */
 void
@@ -184,8 +185,48 @@ account_changed(const char *name, const RoleSpec *user)
 		return;
 	if (user != NULL && user->roletype != ROLESPEC_PUBLIC)
 		role = get_rolespec_oid(user, false);
-	mf_queue_try_now(schema, name, role);
+	try_now(schema, name, role);
 	mf_try_now_at_commit(MF_TRY_LACKING);
+}
+
+/*
+ * It only saves time, so what somebody has done to the agenda (a trigger, a
+ * right that was taken away) does not make the statement fail.
+ */
+static void
+try_now(Oid schema, const char *name, Oid role)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		mf_queue_try_now(schema, name, role);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			ReThrowError(error);
+		ereport(WARNING,
+				(errmsg("invoices of account \"%s\" that may be lacking this are not tried at once", name),
+				 errdetail_internal("%s", error->message),
+				 errhint("They are tried later by themselves. Once the cause is mended, mf_resume() tries them at once.")));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
 }
 
 /* Our extension comes or goes, in whatever way (DROP OWNED, DROP SCHEMA ...). */

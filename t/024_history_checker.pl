@@ -133,6 +133,7 @@ seeded('a finished row that is still to be sent', sub { push @{ $h->{queue} }, {
 seeded('an entry of no row', sub { push @{ $h->{queue} }, { invoice => 997, account => 'myfatoorah', kind => 'send' } }, qr/for row 997, which does not exist/);
 seeded('an entry under another account', sub { $_->{account} = 'x' for @{ $h->{queue} } }, qr/under account x/);
 seeded('no link and no word', sub { row('plain')->{url} = 'f' }, qr/has no link and does not say why/);
+seeded('no link of an invoice that was found, and no word', sub { @{ row('adopted') }{qw(url error)} = qw(f f) }, qr/has no link and does not say why/);
 
 # The same from a tampered database, and by the program that people call
 my $name = 'adopted';
