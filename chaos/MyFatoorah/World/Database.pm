@@ -147,7 +147,8 @@ sub mend
 	my ($self, @keys) = @_;
 	my $heal = $self->{heal};
 
-	@keys = sort { $heal->{$b}{number} <=> $heal->{$a}{number} } keys %$heal unless @keys;
+	# what could not be put right because of something else is tried again after it
+	@keys = (sort { $heal->{$b}{number} <=> $heal->{$a}{number} } keys %$heal) x 2 unless @keys;
 	foreach my $key (@keys)
 	{
 		my $undo = delete $heal->{$key} or next;
