@@ -119,6 +119,7 @@ OBJS = \
 	src/table.o \
 	src/record.o \
 	src/digest.o \
+	src/pause.o \
 	src/payment.o \
 	src/public_url.o \
 	src/payment_event.o \

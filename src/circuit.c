@@ -138,7 +138,7 @@ mf_circuit_forget_unused(TimestampTz now)
 	for (circuit = circuits; circuit != NULL; circuit = next)
 	{
 		next = circuit->next;
-		if (circuit->flights == 0 && circuit->failures == 0 && circuit->retry_at <= now &&
+		if (circuit->flights == 0 && circuit->failures == 0 && circuit->retry_at <= now && circuit->pause_by == NULL &&
 			!mf_agenda_knows(circuit) && TimestampTzPlusMilliseconds(circuit->used_at, UNUSED_MS) < now)
 			forget(circuit);
 	}

@@ -54,7 +54,9 @@ typedef struct MfCircuit
 	int			failures;		/* in a row */
 	bool		reported;		/* the outage has had its log line */
 	bool		lacking;		/* it backs off for want of an account or a key: no request has failed */
-	bool		paused;			/* by mf_account, as the last claim saw it */
+	bool		paused;			/* by mf_account, as the last claim saw it, or soon */
+	const char *pause_by;		/* whoever wants mf_account to say so; NULL = nobody */
+	char	   *pause_reason;
 	TimestampTz retry_at;		/* nothing is sent before; 0 = open */
 	TimestampTz told_until;		/* by Retry-After: no earlier than that, whatever else happens */
 	double		tokens;			/* requests that the rate limit allows now */

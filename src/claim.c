@@ -280,6 +280,7 @@ mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
 	const MfAccount *account;
 	const char *error;
 
+	paused |= circuit->pause_by != NULL;
 	if (circuit->paused && !paused)
 		mf_circuit_reset(circuit);
 	circuit->paused = paused;

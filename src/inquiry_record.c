@@ -161,13 +161,6 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 			else if (row != NULL)
 				take_answer(&batch, flight, row);
 		}
-		if (mf_flight_outcome(flight) == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG)
-		{
-			char	   *error = mf_flight_error(flight);
-
-			mf_queue_pause(scope->schema, flight->circuit->account, "status reader", error);
-			mf_circuit_report(flight->circuit, "is paused", error);
-		}
 		dlist_delete(&flight->node);
 		dlist_push_tail(recorded, &flight->node);
 		mf_flight_set_under_way(flight, false);

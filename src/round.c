@@ -19,6 +19,7 @@
 #include "hand.h"
 #include "history.h"
 #include "myfatoorah.h"
+#include "pause.h"
 #include "process.h"
 #include "queue.h"
 #include "round.h"
@@ -92,6 +93,7 @@ mf_round_run(TimestampTz *again)
 	volatile bool confirmed = false;
 
 	pgstat_report_activity(STATE_RUNNING, "myfatoorah: sending invoices");
+	mf_pause_attend(run_apart);
 	mf_process_begin_statements();
 	PG_TRY();
 	{

@@ -26,6 +26,7 @@
 #include "inquiry.h"
 #include "inquiry_log.h"
 #include "myfatoorah.h"
+#include "pause.h"
 #include "queue.h"
 #include "record.h"
 #include "request.h"
@@ -239,6 +240,7 @@ mf_sender_alarm(void)
 	TimestampTz alarm = mf_agenda_alarm();
 	dlist_iter	iter;
 
+	mf_come_back(&alarm, mf_pause_alarm());
 	dlist_foreach(iter, &with_ready)
 		mf_come_back(&alarm, first_ready(dlist_container(MfCircuit, ready_node, iter.cur))->ready_until);
 	return alarm;
@@ -558,11 +560,15 @@ land(MfFlight *flight)
 	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 	landed_count++;
 	mf_circuit_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight), GetCurrentTimestamp());
-	if (!flight->circuit->reported && (outcome == MF_NOT_SENT || outcome == MF_THROTTLED))
+	if ((outcome == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG) ||
+		(!flight->circuit->reported && (outcome == MF_NOT_SENT || outcome == MF_THROTTLED)))
 	{
 		char	   *error = mf_flight_error(flight);
 
-		mf_circuit_report(flight->circuit, "is waiting", error);
+		if (outcome == MF_ACCOUNT_PROBLEM)
+			mf_pause_want(flight->circuit, mf_flight_is_inquiry(flight) ? "status reader" : "sender", error);
+		else
+			mf_circuit_report(flight->circuit, "is waiting", error);
 		if (error != NULL)
 			pfree(error);
 	}

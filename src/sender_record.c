@@ -148,13 +148,6 @@ settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, const MfLockedIn
 	else if (tell)
 		batch->follow_up_count++;
 
-	if (mf_flight_outcome(flight) == MF_ACCOUNT_PROBLEM)
-	{
-		char	   *error = mf_flight_error(flight);
-
-		mf_queue_pause(scope->schema, flight->circuit->account, "sender", error);
-		mf_circuit_report(flight->circuit, "is paused", error);
-	}
 }
 
 static const MfLockedInvoice *

@@ -165,6 +165,23 @@ good_goes_on('paused by hand');
 is(states('paused'), 'queued 5, sent 5', 'mf_pause(): what is under way is finished, the rest waits');
 sql('SELECT mf_resume()');
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'paused-%' AND status = 'sent'", 10);
+
+# The key is refused while somebody's mf_pause() is not committed: nobody else waits for that.
+my $pausing = $mf->session($node, 'postgres');
+$pausing->query_safe("BEGIN; SELECT mf_pause('myfatoorah', 'month end')");
+$sandbox->faults({ path => 'SendPayment', shape => 8, times => -1 });
+$mf->insert_many($node, 'postgres', 'held-up', 10);
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'held-up-%' AND last_error LIKE '%HTTP 401%'", 5);
+my $met = $sandbox->count(%$send);
+good_goes_on('401 while mf_pause() is held open');
+is($sandbox->count(%$send), $met, 'the refused account sends nothing more, although mf_account cannot say so yet');
+$pausing->query_safe('ROLLBACK');
+$pausing->quit;
+$mf->wait_for($node, 'postgres', "SELECT paused_by FROM mf_account WHERE account = 'myfatoorah'", 'sender');
+pass('mf_account says so once it can be written');
+$sandbox->clear_faults;
+sql('SELECT mf_resume()');
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'held-up-%' AND status = 'sent'", 10);
 sql("ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight)");
 
 #
