@@ -186,6 +186,8 @@ mutate unsigned_taken 'a webhook is believed whatever its signature' src/core/we
 mutate sign_less 'one signed field of a payment event is left out' src/core/webhook.c \
 	's/("Invoice\.Id", "Invoice\.Status", )"Transaction\.Status", ("Transaction\.PaymentId",\s+"Invoice\.ExternalIdentifier"\}\})/$1$2/' \
 	052_webhooks
+mutate account_blamed 'one question that is never answered stops its account' src/circuit.c \
+	's/(\tif \(failures >= MF_ITEM_FAILURES\)\n)\t\treturn true;/$1\t\treturn false;/; s/return other == 0 \|\| other == item;/return false;/' 078_one_question
 mutate any_invoice 'an answer about another invoice is applied' src/inquiry_record.c \
 	's/else if \(strcmp\(flight->found\.values\[MF_PS_INVOICE_ID\], row->invoice_id\) != 0\)/else if (false)/' 054_poller
 mutate no_repeat 'a read that lags behind is not repeated' src/inquiry_record.c \

@@ -304,6 +304,7 @@ CREATE TABLE mf_inquiry (
 	requests integer NOT NULL DEFAULT 0,
 	tries smallint NOT NULL DEFAULT 0,
 	step smallint NOT NULL DEFAULT 0,
+	failures smallint NOT NULL DEFAULT 0,
 	error text
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0,
 		autovacuum_analyze_scale_factor = 0.1);
@@ -318,6 +319,7 @@ COMMENT ON COLUMN mf_inquiry.refunds IS 'the refunds are to be asked for, too';
 COMMENT ON COLUMN mf_inquiry.requests IS 'counts events and people that asked, so that an answer does not settle what came after the question';
 COMMENT ON COLUMN mf_inquiry.tries IS 'answers since then that showed no change';
 COMMENT ON COLUMN mf_inquiry.step IS 'answers since the payment_status is what it is';
+COMMENT ON COLUMN mf_inquiry.failures IS 'questions in a row that had no usable answer; each makes the time until the next one longer';
 COMMENT ON COLUMN mf_inquiry.error IS 'why it could not be asked about, or the answer not be written; put off until due, see mf_review';
 
 CREATE TABLE mf_transaction (
@@ -379,6 +381,7 @@ CREATE TABLE mf_event (
 	answered_at timestamptz,
 	due timestamptz,
 	tries smallint NOT NULL DEFAULT 0,
+	failures smallint NOT NULL DEFAULT 0,
 	UNIQUE (account, digest)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 
@@ -399,6 +402,7 @@ COMMENT ON COLUMN mf_event.data IS 'Data of the webhook without names, addresses
 COMMENT ON COLUMN mf_event.deliveries IS 'how often it came';
 COMMENT ON COLUMN mf_event.answered_at IS 'when MyFatoorah was asked about it';
 COMMENT ON COLUMN mf_event.due IS 'when MyFatoorah is asked whose PaymentId it is, or about an InvoiceId that is not the row''s';
+COMMENT ON COLUMN mf_event.failures IS 'as in mf_inquiry';
 
 --
 -- What the worker knows about an account beyond its options

@@ -22,6 +22,7 @@
 #include "guard.h"
 #include "functions.h"
 #include "myfatoorah.h"
+#include "payment.h"
 #include "queue.h"
 #include "repair.h"
 #include "request.h"
@@ -46,6 +47,7 @@ static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char
 static void check_server(ReturnSetInfo *rsinfo);
 static void check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema);
+static void check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema);
 static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_copy(ReturnSetInfo *rsinfo, Oid schema);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
@@ -191,6 +193,22 @@ check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 						 quote_literal_cstr(account)));
 }
 
+/* Whether there are questions about payments that get no answer while others do. */
+static void
+check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema)
+{
+	char	   *example;
+	char	   *error = NULL;
+	int64		count = mf_payment_unanswered(schema, account, &example, &error);
+
+	if (count > 0)
+		add_row(rsinfo, "questions", false,
+				psprintf(INT64_FORMAT " about payments get no usable answer and are asked again later and later, such as the one about %s%s%s",
+						 count, example, error ? ": " : ".", error ? error : ""),
+				psprintf("The other invoices go on. Ask MyFatoorah if it stays so; to ask all of them at once: SELECT mf_resume(%s)",
+						 quote_literal_cstr(account)));
+}
+
 /* Whether the port is open.  From here nobody can tell whether MyFatoorah reaches it. */
 static void
 check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot)
@@ -280,6 +298,7 @@ check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 	else
 		add_row(rsinfo, "sending", true, "Not paused.", NULL);
 	check_invoices(rsinfo, name, schema);
+	check_questions(rsinfo, name, schema);
 	check_webhooks(rsinfo, account);
 	check_remote(rsinfo, account);
 }

@@ -345,7 +345,8 @@ mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne)
 
 /* See circuit.h. */
 void
-mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after, TimestampTz now)
+mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
+				 TimestampTz now)
 {
 	mf_circuit_dropped(circuit, airborne);
 	if (circuit->more)
@@ -359,6 +360,7 @@ mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, in
 				ereport(LOG,
 						(errmsg("account \"%s\" is sending again", circuit->account)));
 			circuit->failures = 0;
+			circuit->failed_item = 0;
 			circuit->reported = false;
 			circuit->retry_at = circuit->told_until;
 			circuit->window = Min(circuit->window * 2, circuit->limit);
@@ -371,6 +373,8 @@ mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, in
 			circuit->retry_at = Max(circuit->retry_at, circuit->told_until);
 			break;
 		case MF_UNKNOWN:
+			if (own_trouble)
+				break;
 			if (circuit->failures + 1 < MF_UNKNOWN_LIMIT)
 				circuit->failures++;
 			else
@@ -381,6 +385,18 @@ mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, in
 			back_off(circuit, now);
 			break;
 	}
+}
+
+/* See circuit.h. */
+bool
+mf_circuit_item_failed(MfCircuit *circuit, int64 item, int failures)
+{
+	int64		other = circuit->failed_item;
+
+	if (failures >= MF_ITEM_FAILURES)
+		return true;
+	circuit->failed_item = item;
+	return other == 0 || other == item;
 }
 
 /* See circuit.h. */
@@ -398,6 +414,7 @@ void
 mf_circuit_reset(MfCircuit *circuit)
 {
 	circuit->failures = 0;
+	circuit->failed_item = 0;
 	circuit->reported = false;
 	circuit->retry_at = circuit->told_until = 0;
 	circuit->mark = DT_NOBEGIN;

@@ -24,6 +24,9 @@
 /* Unknown outcomes in a row that open the circuit; a single one may be chance. */
 #define MF_UNKNOWN_LIMIT 3
 
+/* A question that failed so often in a row is taken for the trouble of its item, and people are told. */
+#define MF_ITEM_FAILURES 2
+
 /* A request in the air, as its circuit sees it */
 typedef struct MfAirborne
 {
@@ -52,6 +55,7 @@ typedef struct MfCircuit
 	int			window;			/* requests in flight allowed; 0 = not set yet */
 	int			limit;			/* the account's max_in_flight */
 	int			failures;		/* in a row */
+	int64		failed_item;	/* whose request had no answer since the latest success, 0 = none had */
 	bool		reported;		/* the outage has had its log line */
 	bool		lacking;		/* it backs off for want of an account or a key: no request has failed */
 	bool		paused;			/* by mf_account, as the last claim saw it, or soon */
@@ -125,11 +129,21 @@ extern TimestampTz mf_circuit_next_slot(const MfCircuit *circuit, TimestampTz no
 /* Whether a flight that is ready may be posted. */
 extern bool mf_circuit_open(const MfCircuit *circuit, TimestampTz now);
 
-/* A request starts; is given up, with nothing to learn from; ends. */
+/*
+ * A request starts; is given up, with nothing to learn from; ends.  "own_trouble":
+ * that there was no answer says nothing of the account.
+ */
 extern void mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, TimestampTz now);
 extern void mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne);
 extern void mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after,
-							 TimestampTz now);
+							 bool own_trouble, TimestampTz now);
+
+/*
+ * A request about an item had no usable answer, after so many failures of that
+ * item in a row.  Whether this may be the trouble of the item alone: no other one
+ * has failed since the account's latest success, or it fails whatever others do.
+ */
+extern bool mf_circuit_item_failed(MfCircuit *circuit, int64 item, int failures);
 
 /* Sending failed before any request was made, such as for a missing key. */
 extern void mf_circuit_failed(MfCircuit *circuit, TimestampTz now);

@@ -41,7 +41,7 @@ const Oid	mf_attempt_types[] = {
 
 /* invoice, account, due, urgent, refunds, requests, tries, step, error */
 const Oid	mf_inquiry_types[] = {
-	InvalidOid, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, INT2OID, INT2OID, TEXTOID
+	InvalidOid, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, INT2OID, INT2OID, INT2OID, TEXTOID
 };
 
 /* See columns.h. */

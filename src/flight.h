@@ -91,6 +91,7 @@ typedef struct MfFlight
 	MfRefundResult refunds;
 	MfWebhookLogResult log;
 	int			http_status;
+	bool		own_trouble;	/* a question without a usable answer, and that says nothing of the account */
 	bool		under_way;		/* counted by mf_flight_under_way() */
 	bool		attempt_recorded;	/* with mf_attempt; by a round that has
 									 * not committed yet */

@@ -256,6 +256,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 		{
 			events[event_count].event = job->event;
 			events[event_count].tries = job->tries;
+			events[event_count].failures = job->failures;
 			events[event_count++].due = due;
 		}
 		else
@@ -270,6 +271,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			entry->refunds = job->refunds;
 			entry->tries = job->tries;
 			entry->step = job->step;
+			entry->failures = job->failures;
 			entry->error = error;
 			entry->wait = error == NULL;
 		}

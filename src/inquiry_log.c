@@ -190,7 +190,16 @@ mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now)
 	{
 		int64		delay = (int64) mf_retry_delay << Min(reading->failures, 20);
 
-		reading->failures++;
+		if (++reading->failures == MF_ITEM_FAILURES)
+		{
+			char	   *error = mf_flight_error(flight);
+
+			ereport(LOG,
+					(errmsg("the log of webhooks of account \"%s\" cannot be read yet; it is tried again", reading->account),
+					 error ? errdetail_internal("%s", error) : 0));
+			if (error != NULL)
+				pfree(error);
+		}
 		reading->retry_at = mf_flight_retry_time(flight, now, Min(delay, MF_BACKOFF_CAP_MS));
 		mf_inquiry_wake();
 		return;

@@ -69,6 +69,7 @@ static MfEventNext *find_twins(const MfSqlScope *scope, MfFlight *const *flights
 static void take_payment_id(Batch *batch, const MfFlight *flight, const MfEventNext *answer, const MfPaymentRow *row);
 static void plan(Batch *batch, int number, const int64 *tried, int tried_count);
 static TimestampTz retry_time(const Batch *batch, const MfFlight *flight);
+static int	count_failures(const MfFlight *flight);
 static TimestampTz quick_time(TimestampTz now, int tries);
 static TimestampTz expiry(const MfFlight *flight);
 static const char *plain_text(const char *utf8);
@@ -225,17 +226,27 @@ take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row)
 		next->urgent = true;
 		return;
 	}
+	next->failures = count_failures(flight);
 	if (lookup == MF_LOOKUP_FAILED || lookup == MF_LOOKUP_THROTTLED || lookup == MF_LOOKUP_ACCOUNT_PROBLEM)
 	{
 		/* no answer */
 		next->due = retry_time(batch, flight);
-		return;
+		if (!flight->own_trouble || next->failures < MF_ITEM_FAILURES)
+			return;
 	}
 
 	change = &batch->changes[batch->change_count++];
 	change->invoice = flight->invoice;
 	change->from = change->to = row->status;
 	change->attempt = row->attempts;
+	if (next->due != 0)
+	{
+		char	   *error = mf_flight_error(flight);
+
+		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah gives no usable answer about invoice %s: %s", row->invoice_id,
+								 error ? error : "out of memory");
+		return;
+	}
 	if (lookup == MF_LOOKUP_SENSELESS)
 	{
 		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah's answer about invoice %s makes no sense: %s", row->invoice_id,
@@ -451,6 +462,7 @@ take_payment_id(Batch *batch, const MfFlight *flight, const MfEventNext *answer,
 
 	next->event = job->event;
 	next->tries = job->tries;
+	next->failures = count_failures(flight);
 	switch (flight->found.lookup)
 	{
 		case MF_FOUND:
@@ -502,7 +514,7 @@ plan(Batch *batch, int number, const int64 *tried, int tried_count)
 		if (batch->changes[i].invoice == next->invoice)
 			change = &batch->changes[i];
 	}
-	if (change == NULL)
+	if (change == NULL || next->due != 0)
 		return;					/* no answer: planned already */
 
 	/* amounts that are read for the first time are no news of a payment, nor is that its time is over */
@@ -544,11 +556,34 @@ plan(Batch *batch, int number, const int64 *tried, int tried_count)
 	next->done = !mf_inquiry_schedule(change->to, next->step, expiry(flight), batch->now, &next->due);
 }
 
-/* A question that was not answered is asked again once the account can be reached. */
+/*
+ * A question that was not answered is asked again once the account can be reached,
+ * or, where others are answered, less and less.
+ */
 static TimestampTz
 retry_time(const Batch *batch, const MfFlight *flight)
 {
-	return Max(mf_flight_retry_time(flight, batch->now, mf_retry_delay), flight->circuit->retry_at);
+	int64		delay = mf_retry_delay;
+
+	if (flight->own_trouble)
+		delay = Min(delay << Min(flight->inquiry->failures, 20), MF_BACKOFF_CAP_MS);
+	return Max(mf_flight_retry_time(flight, batch->now, delay), flight->circuit->retry_at);
+}
+
+/* Questions in a row without a usable answer, this one included; what never arrived says nothing of the item. */
+static int
+count_failures(const MfFlight *flight)
+{
+	switch (mf_flight_outcome(flight))
+	{
+		case MF_UNKNOWN:
+			return flight->inquiry->failures + 1;
+		case MF_ACCEPTED:
+		case MF_REJECTED:
+			return 0;
+		default:
+			return flight->inquiry->failures;
+	}
 }
 
 static TimestampTz

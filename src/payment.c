@@ -33,7 +33,7 @@ static MfStatement accounts_statement = {
 	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
 	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, c.requests::int4, " \
 	"  c.tries::int2, c.step::int2, i.expiry_date::timestamptz, " \
-	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false " \
+	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, c.failures::int2 " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE q.account = $1 AND " condition " AND q.due <= $3 " \
 	"  AND q.invoice <> ALL ($4) " \
 	"  ORDER BY q.due LIMIT $2 FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
@@ -51,7 +51,7 @@ static MfStatement claim_events_statement = {
 	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), "
 	"  coalesce(m.own_key::bool, k.own_key::bool, false), "
 	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.tries::int2, 0::int2, "
-	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL "
+	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2 "
 	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key "
 	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
 	"  WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1) k ON true "
@@ -64,8 +64,8 @@ static MfStatement claim_events_statement = {
  * while a table was small must not read all of it when it has grown.
  */
 static MfStatement reschedule_statement = {
-	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
-	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step, error, wait)), "
+	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
+	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step, error, wait, failures)), "
 	"l AS MATERIALIZED (SELECT q.invoice, q.requests FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
 	"  ORDER BY q.invoice FOR UPDATE), "
 	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = ANY ($1) "
@@ -74,12 +74,12 @@ static MfStatement reschedule_statement = {
 	"  due = CASE WHEN l.requests = n.requests THEN n.due ELSE clock_timestamp() END, "
 	"  urgent = n.urgent OR l.requests <> n.requests, "
 	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
-	"  tries = CASE WHEN l.requests = n.requests THEN n.tries ELSE q.tries END, step = n.step, "
+	"  tries = CASE WHEN l.requests = n.requests THEN n.tries ELSE q.tries END, step = n.step, failures = n.failures, "
 	"  error = CASE WHEN n.wait THEN q.error ELSE n.error END "
 	"FROM n, l WHERE q.invoice = ANY ($1) AND q.invoice = n.invoice AND l.invoice = n.invoice "
 	"  AND NOT (n.done AND l.requests = n.requests)",
-	10, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
-		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID}, NULL, InvalidOid
+	11, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
+		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement put_off_statement = {
@@ -93,7 +93,8 @@ static MfStatement put_off_event_statement = {
 };
 
 static MfStatement try_now_statement = {
-	"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE q.error IS NOT NULL AND q.invoice <> ALL ($1)",
+	"WITH e AS (UPDATE @mf_event e SET due = clock_timestamp() WHERE e.due IS NOT NULL AND e.failures > 0) "
+	"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE (q.error IS NOT NULL OR q.failures > 0) AND q.invoice <> ALL ($1)",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
@@ -111,8 +112,8 @@ static MfStatement twins_statement = {
 static MfStatement resolve_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
 	"    WHERE e.id = n.event AND i.invoice_id = n.invoice_id::int8 ORDER BY i.id LIMIT 1), nullif(n.twin, 0)) AS invoice "
-	"  FROM unnest($1, $2, $3, $4, $5) AS n(event, invoice_id, due, tries, twin)), "
-	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, invoice = coalesce(n.invoice, e.invoice), "
+	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, tries, twin, failures)), "
+	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, invoice = coalesce(n.invoice, e.invoice), "
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
 	"    answered_at = CASE WHEN n.due IS NULL AND n.invoice IS NULL THEN clock_timestamp() END "
 	"  FROM n WHERE e.id = n.event RETURNING e.invoice) "
@@ -120,7 +121,7 @@ static MfStatement resolve_events_statement = {
 	"SELECT i.id, i.account, clock_timestamp(), true, 1 FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e) "
 	"ORDER BY i.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
 	"  requests = q.requests + 1, tries = 0",
-	5, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID}, NULL, InvalidOid
+	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement lock_statement = {
@@ -317,6 +318,7 @@ read_jobs(uint64 rows)
 		job->expires_at = timestamp_or_0(tuple, desc, 13);
 		job->paid = DatumGetBool(mf_result(tuple, desc, 14, NULL));
 		job->by_invoice = DatumGetBool(mf_result(tuple, desc, 15, NULL));
+		job->failures = DatumGetInt16(mf_result(tuple, desc, 16, NULL));
 		jobs = lappend(jobs, job);
 	}
 	return jobs;
@@ -359,6 +361,7 @@ mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int co
 		mf_array_add(&columns[7], Int32GetDatum(Min(next[i].step, PG_INT16_MAX)));
 		mf_array_add_text(&columns[8], next[i].error);
 		mf_array_add(&columns[9], BoolGetDatum(next[i].wait));
+		mf_array_add(&columns[10], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
 	}
 	(void) mf_columns_execute(scope, &reschedule_statement, columns);
 }
@@ -396,6 +399,7 @@ mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int 
 		mf_array_add_timestamp(&columns[2], next[i].due);
 		mf_array_add(&columns[3], Int32GetDatum(Min(next[i].tries, PG_INT16_MAX)));
 		mf_array_add(&columns[4], Int64GetDatum(next[i].twin));
+		mf_array_add(&columns[5], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
 	}
 	(void) mf_columns_execute(scope, &resolve_events_statement, columns);
 }

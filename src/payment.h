@@ -96,6 +96,7 @@ typedef struct MfInquiryJob
 	int			requests;
 	int			tries;
 	int			step;
+	int			failures;		/* questions in a row without a usable answer */
 	TimestampTz expires_at;		/* by the row; 0 = unknown */
 } MfInquiryJob;
 
@@ -105,7 +106,7 @@ typedef struct MfInquiryJob
  */
 extern bool mf_payment_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error);
 
-/* Makes due at once what was put off so, but for some invoices, an int8[]. */
+/* Makes due at once what was put off so, or had no usable answer, but for some invoices, an int8[]. */
 extern void mf_payment_try_now(const MfSqlScope *scope, Datum left_out);
 
 /*
@@ -126,6 +127,7 @@ typedef struct MfInquiryNext
 	bool		refunds;
 	int			tries;
 	int			step;
+	int			failures;
 	const char *error;			/* why it is put off, for mf_inquiry */
 	bool		wait;			/* nothing was recorded: the error stays as it
 								 * was */
@@ -143,6 +145,7 @@ typedef struct MfEventNext
 								 * reference; 0 = none */
 	TimestampTz due;
 	int			tries;
+	int			failures;
 } MfEventNext;
 
 /* Sets "twin" of those. */
@@ -250,6 +253,12 @@ typedef struct MfWaitedInvoice
 
 /* False if there is none, or none that the role may see. */
 extern bool mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row);
+
+/*
+ * How many questions of an account get no usable answer, be it about invoices or
+ * events; one of them, and what its row says.
+ */
+extern int64 mf_payment_unanswered(Oid schema, const char *account, char **example, char **error);
 
 /* Takes a deleted invoice off the agenda of inquiries. */
 extern void mf_payment_forget(Oid schema, int64 invoice);

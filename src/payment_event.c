@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "columns.h"
+#include "circuit.h"
 #include "compat.h"
 #include "myfatoorah.h"
 #include "payment.h"
@@ -89,6 +90,17 @@ static MfStatement open_statement = {
 	"  requests = q.requests + 1, tries = 0 WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
 	"SELECT FROM o WHERE o.urgent LIMIT 1",
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement unanswered_statement = {
+	"SELECT count(*) OVER ()::int8, u.example, u.error::text FROM ("
+	"  SELECT format('invoice %s', q.invoice) AS example, i.last_error AS error, q.invoice AS number "
+	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
+	"  WHERE q.account = $1 AND q.failures >= " CppAsString2(MF_ITEM_FAILURES) " "
+	"  UNION ALL SELECT format('event %s', e.id), NULL, e.id FROM @mf_event e "
+	"  WHERE e.account = $1 AND e.due IS NOT NULL AND e.failures >= " CppAsString2(MF_ITEM_FAILURES) ") u "
+	"ORDER BY u.error IS NULL, u.number LIMIT 1",
+	1, {TEXTOID}, NULL, InvalidOid
 };
 
 /* what most of them come to, unless an event was faster, which this tells first */
@@ -185,6 +197,7 @@ typedef enum InquiryColumn
 	INQUIRY_REQUESTS,
 	INQUIRY_TRIES,
 	INQUIRY_STEP,
+	INQUIRY_FAILURES,
 	INQUIRY_ERROR,
 	INQUIRY_END					/* one more than the last */
 } InquiryColumn;
@@ -330,7 +343,7 @@ insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, Timest
 	values[INQUIRY_DUE - 1] = TimestampTzGetDatum(due);
 	values[INQUIRY_URGENT - 1] = values[INQUIRY_REFUNDS - 1] = BoolGetDatum(false);
 	values[INQUIRY_REQUESTS - 1] = Int32GetDatum(0);
-	values[INQUIRY_TRIES - 1] = values[INQUIRY_STEP - 1] = Int16GetDatum(0);
+	values[INQUIRY_TRIES - 1] = values[INQUIRY_STEP - 1] = values[INQUIRY_FAILURES - 1] = Int16GetDatum(0);
 	isnull[INQUIRY_ERROR - 1] = true;
 	mf_table_begin(table);
 	for (i = 0; i < count; i++)
@@ -454,6 +467,31 @@ mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
 	}
 	mf_sql_end(&scope);
 	return found;
+}
+
+/* See payment.h. */
+int64
+mf_payment_unanswered(Oid schema, const char *account, char **example, char **error)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	MemoryContext context = CurrentMemoryContext;
+	int64		count = 0;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &unanswered_statement, &value, NULL) > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		Datum		said = mf_result(row, desc, 3, &isnull);
+
+		count = DatumGetInt64(mf_result(row, desc, 1, NULL));
+		*error = isnull ? NULL : MemoryContextStrdup(context, TextDatumGetCString(said));
+		*example = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+	}
+	mf_sql_end(&scope);
+	return count;
 }
 
 /* See payment.h. */

@@ -74,6 +74,7 @@ static void take_back(dlist_head *list);
 static void give_up_locked(dlist_head *list);
 static bool ready(dlist_head *list, TimestampTz now);
 static void take_in(void);
+static int64 item_of(const MfFlight *flight);
 static void land(MfFlight *flight);
 static void post_ready(MfCircuit *circuit);
 static void post(MfFlight *flight);
@@ -550,16 +551,35 @@ take_in(void)
 		mf_http_perform(http);
 }
 
+/* What a request is about, as a circuit tells items apart */
+static int64
+item_of(const MfFlight *flight)
+{
+	switch (flight->kind)
+	{
+		case MF_JOB_PAYMENT_ID:
+			return -flight->inquiry->event;
+		case MF_JOB_WEBHOOK_LOG:
+			return PG_INT64_MIN;
+		default:
+			return flight->invoice;
+	}
+}
+
 /* A flight has its outcome. */
 static void
 land(MfFlight *flight)
 {
 	MfOutcome	outcome = mf_flight_outcome(flight);
+	int			failures = flight->inquiry ? flight->inquiry->failures : 0;
 
 	/* first of all: what follows may fail */
 	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 	landed_count++;
-	mf_circuit_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight), GetCurrentTimestamp());
+	if (outcome == MF_UNKNOWN && mf_circuit_item_failed(flight->circuit, item_of(flight), failures))
+		flight->own_trouble = mf_flight_is_lookup(flight);
+	mf_circuit_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight), flight->own_trouble,
+					 GetCurrentTimestamp());
 	if ((outcome == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG) ||
 		(!flight->circuit->reported && (outcome == MF_NOT_SENT || outcome == MF_THROTTLED)))
 	{

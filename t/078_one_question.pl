@@ -1,0 +1,152 @@
+# One question that never gets a usable answer is the trouble of its own row: the account goes on sending, the row and
+# mf_check() say what is wrong, it is asked less and less, and once the question is answered all is well. If others are not
+# answered, either, the account backs off.
+use MyFatoorah::Test;
+
+use JSON::PP ();
+use Time::HiRes qw(time);
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "include_if_exists = 'delay.conf'
+	myfatoorah.reconcile_delay = '50ms'
+	myfatoorah.poll_delay = '1h'");
+my $db = 'postgres';
+my $true = JSON::PP::true;
+my $status = { path => '/v2/GetPaymentStatus' };
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+sub set_delay
+{
+	my ($delay) = @_;
+
+	open my $file, '>', $node->data_dir . '/delay.conf' or die "delay.conf: $!\n";
+	print $file "myfatoorah.retry_delay = '$delay'\n";
+	close $file;
+	$node->reload;
+	$mf->wait_for($node, $db, "SELECT current_setting('myfatoorah.retry_delay')", $delay);
+	return;
+}
+
+sub sent
+{
+	my ($name) = @_;
+	my $id = $mf->insert($node, $db, $name);
+
+	$mf->wait_status($node, $db, $name);
+	return $id;
+}
+
+sub fail_questions
+{
+	my ($prefix, %fault) = @_;
+
+	return $sandbox->faults({ path => 'GetPaymentStatus', reference_prefix => $prefix, times => -1, %fault });
+}
+
+sub wait_failures
+{
+	my ($id, $least) = @_;
+
+	return $mf->wait_for($node, $db, "SELECT failures >= $least FROM mf_inquiry WHERE invoice = $id");
+}
+
+# How long a new row takes to be sent
+sub seconds_to_send
+{
+	my ($name) = @_;
+
+	return $mf->seconds(sub { sent($name) });
+}
+
+set_delay('5s');
+$mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
+$mf->wait_worker($node, $db);
+
+# Whatever the answer is: with these delays an account that backs off after three failures would not send for four seconds.
+foreach my $case ([ 'a status 500', { status => 500, body => 'oops' } ], [ 'no answer', { reset_answer_at => 0 } ],
+	[ 'unreadable bytes', { status => 200, body => "\x01\x02" } ])
+{
+	my ($what, $fault) = @$case;
+	my $name = $what =~ s/ /-/gr;
+	my $id = sent("$name-bad");
+
+	fail_questions("$name-bad.", %$fault);
+	foreach my $round (1 .. 4)
+	{
+		sql("SELECT mf_refresh($id)");
+		wait_failures($id, $round);
+	}
+	cmp_ok(seconds_to_send("$name-good"), '<', 3, "$what: the account goes on sending");
+	like(sql("SELECT last_error FROM mf_invoice WHERE id = $id"), qr/^payment status: MyFatoorah.* about invoice \d+/, "$what: the row says so");
+	like(sql("SELECT detail FROM mf_check() WHERE item = 'questions' AND NOT ok"), qr/^1 about payments .* the one about invoice $id: /,
+		"$what: mf_check() names it");
+	$sandbox->clear_faults;
+	sql("SELECT mf_resume('myfatoorah')");
+	$mf->wait_for($node, $db, "SELECT last_error IS NULL FROM mf_invoice WHERE id = $id");
+	is(sql("SELECT count(*) FROM mf_check() WHERE item = 'questions'"), 0, "$what: once answered, which mf_resume() asks for, all is well");
+}
+
+# A look-up of an unknown outcome: the row waits and says so, others are sent.
+$sandbox->faults({ path => 'SendPayment', reference_prefix => 'lost.', create => $true, status => 500, body => '', times => 1 },
+	{ path => 'GetPaymentStatus', reference_prefix => 'lost.', status => 503, body => '', times => -1 });
+$mf->insert($node, $db, 'lost');
+my $reference = sql(q{SELECT reference FROM mf_invoice WHERE customer_reference = 'lost'});
+$sandbox->wait_count({ %$status, reference => $reference }, 5) or die "it is not looked up\n";
+is(sql(q{SELECT last_error FROM mf_invoice WHERE customer_reference = 'lost'}) =~ /^outcome unknown; the look-up failed: HTTP 503/, 1,
+	'a look-up without an answer: the row says so');
+cmp_ok(seconds_to_send('beside'), '<', 3, 'and the account goes on sending');
+$sandbox->clear_faults;
+$mf->wait_status($node, $db, 'lost');
+is(sql(q{SELECT status || attempts FROM mf_invoice WHERE customer_reference = 'lost'}), 'sent1', 'answered, it is adopted');
+
+# Whose PaymentId it is: as any other question
+my $id = sent('called');
+my ($token) = sql("SELECT reference FROM mf_invoice WHERE id = $id") =~ /([^.]{20})$/;
+$sandbox->faults({ path => 'GetPaymentStatus', status => 500, body => '', times => -1, contains => '0799' });
+sql("INSERT INTO mf_event (account, door, payment_id, digest, due) VALUES ('myfatoorah', 'callback', '0799', sha256('0799'), now())");
+sql("SELECT mf_refresh($id)");
+foreach my $round (1 .. 3)
+{
+	sql("UPDATE mf_event SET due = now() WHERE payment_id = '0799'; SELECT mf_refresh($id)");
+	$mf->wait_for($node, $db, "SELECT failures >= $round FROM mf_event WHERE payment_id = '0799'");
+}
+cmp_ok(seconds_to_send('after-event'), '<', 3, 'a question about an event without an answer: the account goes on sending');
+like(sql("SELECT detail FROM mf_check() WHERE item = 'questions'"), qr/the one about event \d+\.$/, 'mf_check() names the event');
+$sandbox->clear_faults;
+sql("DELETE FROM mf_event WHERE payment_id = '0799'");
+
+# Less and less: with nobody who asks, each delay is twice the one before.
+set_delay('100ms');
+$id = sent('slower');
+fail_questions('slower.', status => 500, body => '');
+sql("SELECT mf_refresh($id)");
+wait_failures($id, 5);
+my @asked = map { $_->{wall_us} } $sandbox->ledger(%$status, bodies => 0, reference => sql("SELECT reference FROM mf_invoice WHERE id = $id"));
+my @gaps = map { ($asked[$_ + 1] - $asked[$_]) / 1e6 } 0 .. 3;
+is(scalar(grep { $gaps[$_] >= 0.1 * 2**$_ } 0 .. 3), 4, 'the question is asked less and less') or diag("@gaps");
+$sandbox->clear_faults;
+$mf->wait_for($node, $db, "SELECT last_error IS NULL FROM mf_invoice WHERE id = $id");
+
+# No question of the account is answered: that is the account's trouble, as it always was.
+set_delay('10s');
+my @ids = map { sent("all-$_") } 1 .. 8;
+fail_questions('all-', status => 500, body => '');
+sql("SELECT mf_refresh($_)") foreach @ids;
+$mf->wait_for($node, $db, 'SELECT sum(failures) >= 4 FROM mf_inquiry');
+sql("SELECT mf_refresh($_)") foreach @ids;
+my $before = $sandbox->count(path => '/v2/SendPayment');
+$mf->insert($node, $db, 'held');
+my $start = time;
+sql('SELECT 1') while time - $start < 2;
+is($sandbox->count(path => '/v2/SendPayment'), $before, 'where no question is answered, the account backs off');
+$sandbox->clear_faults;
+sql("SELECT mf_resume('myfatoorah')");
+$mf->wait_status($node, $db, 'held');
+is_deeply([ $mf->problems($node, $db, $sandbox) ], [], 'each invoice was made once');
+$node->stop;
+done_testing();
