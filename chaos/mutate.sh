@@ -113,6 +113,13 @@ mutate key_kept 'an account that is given up leaves its key with the thread' src
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http_callbacks.c \
 	's/transfer->record->send_by != 0 && mf_http_clock\(\) > transfer->record->send_by/false/' \
 	020_crash_matrix MF_CHAOS_WAYS=STOP MF_CHAOS_POINTS=intent_committed
+mutate none_093 '' src/worker.c '' 093_frozen
+mutate blind_thread 'a worker that stood still sends what it had in hand' src/core/http_freeze.c \
+	's/if \(http->look_by == 0 \|\|/if (true ||/' 093_frozen
+mutate blind_timer 'an idle worker sends what became due while it stood still' src/worker.c \
+	's/mf_http_clock\(\) - until\)/until - until)/' 093_frozen
+mutate held_body 'a body leaves although the process stood still behind the gate' src/core/http_callbacks.c \
+	's/if \(!exchange->body_started\)\n/if (false)\n/' core/test_http_thread
 mutate early_lookup 'look-ups count while the request may still leave' src/claim.c \
 	's/TimestampTzPlusMilliseconds\(now, MF_SEND_MARGIN_MS \+ longest\)/now/' \
 	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=intent_committed

@@ -67,9 +67,11 @@ static int64 swept = PG_INT64_MIN;
 static int64 swept_in_round;
 static bool holding = false;
 static bool draining = false;
+static bool frozen = false;		/* as last looked at: the process stood still, nothing leaves for a while */
 
 static void sweep(const MfSqlScope *scope, TimestampTz now);
 static void work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
+static bool held(void);
 static void take_back(dlist_head *list);
 static void give_up_locked(dlist_head *list);
 static bool ready(dlist_head *list, TimestampTz now);
@@ -180,12 +182,28 @@ mf_sender_close_gate(void)
 
 /* See sender.h. */
 bool
-mf_sender_drain(bool drain)
+mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end)
 {
-	bool		ended = draining && !drain;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz thaw = now + mf_http_held(http) / 1000;
+	bool		was_held = draining || frozen;
 
-	draining = drain;
-	return ended;
+	if (thaw > now && !frozen)
+		ereport(LOG,
+				(errmsg("sending is held for %d seconds, because this process stood still", MF_FREEZE_HOLD_MS / 1000),
+				 errdetail("It was stopped or suspended for more than %d seconds. Another server may have taken its place meanwhile; whoever decides that gets time to end this one.",
+						   MF_FREEZE_MS / 1000)));
+	frozen = thaw > now;
+	draining = drain_until > now;
+	*end = Max(frozen ? thaw + 1000 : 0, draining ? drain_until : 0);
+	return was_held && !draining && !frozen;
+}
+
+/* Whether nothing new may leave, nor be claimed. */
+static bool
+held(void)
+{
+	return draining || mf_http_held(http) > 0;
 }
 
 /* See sender.h. */
@@ -213,13 +231,13 @@ mf_sender_has_work(void)
 
 	if (holding || sweeping || ready(&landed, now) || ready(&answered, now))
 		return true;
-	if (!draining && (mf_inquiry_has_work() || (!gate_closed && mf_agenda_has_work(now))))
+	if (!held() && (mf_inquiry_has_work() || (!gate_closed && mf_agenda_has_work(now))))
 		return true;
 	dlist_foreach(iter, &with_ready)
 	{
 		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, iter.cur);
 
-		if (draining || circuit->retry_at > now || circuit->paused)
+		if (held() || circuit->retry_at > now || circuit->paused)
 			return true;
 	}
 	return false;
@@ -286,6 +304,7 @@ mf_sender_round(Oid schema, TimestampTz *again)
 
 	*again = 0;
 	round_began = now;
+	mf_http_watch_clock(http, true);
 	mf_hand_begin();
 	mf_sql_begin(&scope, schema);
 	if (sweeping)
@@ -308,7 +327,7 @@ static void
 work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 {
 	MfRecorder *recorder = NULL;
-	bool		held;
+	bool		paused;
 
 	give_back_ready(now);
 	mf_inquiry_record(scope, &answered, &recorded, now, again);
@@ -318,10 +337,10 @@ work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 	mf_sender_record(scope, recorder, &landed, &recorded, now, again);
 	landed_count = 0;
 	take_in();
-	held = !mf_guard_look(scope->schema);
-	if (!gate_closed && !draining)
+	paused = !mf_guard_look(scope->schema);
+	if (!gate_closed && !held())
 	{
-		MfClaim		claim = {http, flight_context, &claimed, recorder, horizon_us(), held};
+		MfClaim		claim = {http, flight_context, &claimed, recorder, horizon_us(), paused};
 
 		mf_inquiry_claim(scope, &claim, now, again);
 		mf_claim_due(scope, &claim, now);
@@ -399,6 +418,7 @@ mf_sender_post(bool confirmed)
 		post_ready(dlist_container(MfCircuit, ready_node, mutable.cur));
 	mf_agenda_wait_for_slots(horizon_us(), GetCurrentTimestamp());
 	gather_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GATHER_MS);
+	mf_http_watch_clock(http, flying_count > 0 || !dlist_is_empty(&with_ready));
 	if (request_count > before)
 	{
 		mf_http_perform(http);
@@ -426,7 +446,7 @@ give_up_locked(dlist_head *list)
 static void
 post_ready(MfCircuit *circuit)
 {
-	while (circuit->ready_count > 0 && !gate_closed && !holding && !draining && mf_circuit_open(circuit, GetCurrentTimestamp()))
+	while (circuit->ready_count > 0 && !gate_closed && !holding && !held() && mf_circuit_open(circuit, GetCurrentTimestamp()))
 	{
 		MfFlight   *flight = take_ready(circuit);
 
@@ -470,6 +490,8 @@ static void
 give_back_ready(TimestampTz now)
 {
 	dlist_mutable_iter iter;
+	const char *error = draining ? "sending is held by mf_drain()" :
+		held() ? "sending is held, because the process stood still" : NULL;
 
 	dlist_foreach_modify(iter, &with_ready)
 	{
@@ -477,9 +499,9 @@ give_back_ready(TimestampTz now)
 
 		while (circuit->ready_count > 0)
 		{
-			if (!draining && circuit->retry_at <= now && !circuit->paused && first_ready(circuit)->ready_until > now)
+			if (error == NULL && circuit->retry_at <= now && !circuit->paused && first_ready(circuit)->ready_until > now)
 				break;
-			fail_ready(circuit, draining ? "sending is held by mf_drain()" : "no slot became free for it in time");
+			fail_ready(circuit, error ? error : "no slot became free for it in time");
 		}
 	}
 }

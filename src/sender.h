@@ -76,8 +76,11 @@ extern void mf_sender_try_put_off(const MfSqlScope *scope);
 /* An account was paused: nothing more leaves before the next round has seen which. */
 extern void mf_sender_hold(void);
 
-/* While it drains nothing new leaves; true if that has just ended. */
-extern bool mf_sender_drain(bool drain);
+/*
+ * Nothing new leaves until "drain_until", nor for a while after the process stood
+ * still.  *end is when that ends, 0 = it is not so; true if it has just ended.
+ */
+extern bool mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end);
 
 /* Requests without a recorded outcome, not posted yet or answered. */
 extern int	mf_sender_unsettled(void);

@@ -67,10 +67,9 @@ static void detach(int code, Datum arg);
 pg_noreturn static void leave(MfWorkerEnd end);
 static void start_transaction(void);
 static void begin_service(void);
-static TimestampTz next_round(TimestampTz again, bool draining);
+static TimestampTz next_round(TimestampTz again, bool held);
 static void read_changes(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
-static bool attend_drain(TimestampTz *end);
 static void tell_drained(void);
 static void drain(WaitEventSet *events);
 
@@ -96,7 +95,7 @@ mf_worker_main(Datum main_arg)
 	WaitEventSet *events;
 	TimestampTz again = 0;
 	TimestampTz listener_again;
-	TimestampTz drain_end;
+	TimestampTz hold_end;
 	bool		changed = false;
 
 	mf_process_signals();
@@ -122,6 +121,7 @@ mf_worker_main(Datum main_arg)
 
 	while (!mf_shutdown_requested)
 	{
+		TimestampTz drain_until;
 		TimestampTz gather;
 		TimestampTz alarm;
 		bool		due;
@@ -147,16 +147,17 @@ mf_worker_main(Datum main_arg)
 			changed = true;
 			read_changes();
 		}
-		if (attend_drain(&drain_end))
+		drain_until = (TimestampTz) pg_atomic_read_u64(&my_slot->drain_until);
+		if (mf_sender_attend_holds(drain_until, &hold_end))
 		{
 			changed = true;
 			mf_agenda_all_changed();
 			mf_inquiry_wake();
 		}
-		alarm = next_round(again, drain_end != 0);
+		alarm = next_round(again, hold_end != 0);
 		due = alarm != 0 && GetCurrentTimestamp() >= alarm;
 		gather = 0;
-		if ((changed && drain_end == 0) || due || (!mf_round_failing() && mf_sender_has_work()))
+		if ((changed && hold_end == 0) || due || (!mf_round_failing() && mf_sender_has_work()))
 		{
 			gather = mf_sender_gather_until();
 			if (gather == 0)
@@ -173,11 +174,11 @@ mf_worker_main(Datum main_arg)
 
 		my_slot->in_flight = mf_sender_in_flight();
 		my_slot->requests = mf_sender_requests();
-		if (drain_end != 0)
+		if (drain_until > GetCurrentTimestamp())
 			tell_drained();
 		if (gather != 0 || !mf_sender_has_work() || mf_round_failing())
 		{
-			alarm = mf_earlier(mf_earlier(next_round(again, drain_end != 0), drain_end), listener_again);
+			alarm = mf_earlier(mf_earlier(next_round(again, hold_end != 0), hold_end), listener_again);
 			wait_for_events(events, mf_earlier(gather, alarm));
 		}
 	}
@@ -296,12 +297,12 @@ read_changes(void)
 
 /*
  * When a round is needed without being woken.  After an error nothing but the delay
- * counts, and while draining nothing but answers that could not be recorded yet.
+ * counts, and while sending is held nothing but answers that could not be recorded yet.
  */
 static TimestampTz
-next_round(TimestampTz again, bool draining)
+next_round(TimestampTz again, bool held)
 {
-	return mf_round_failing() || draining ? again : mf_earlier(again, mf_sender_alarm());
+	return mf_round_failing() || held ? again : mf_earlier(again, mf_sender_alarm());
 }
 
 /* Sleeps until there is something to do. */
@@ -310,28 +311,20 @@ wait_for_events(WaitEventSet *events, TimestampTz again)
 {
 	WaitEvent	occurred[3];
 	int			timeout = mf_wait_ms(mf_http_timeout(mf_sender_http()), again);
+	int64		until;
 
 	if (pg_atomic_read_u32(&my_slot->work) != 0 && !mf_round_failing())
 		timeout = 0;
 
+	/* what became due while we stood still may be another server's by now */
+	until = mf_http_clock() + (int64) timeout * 1000000;
 	(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), PG_WAIT_EXTENSION);
+	mf_http_stood_still(mf_sender_http(), mf_http_clock() - until);
 	my_slot->wakeups++;
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	if (catchupInterruptPending)
 		ProcessCatchupInterrupt();
-}
-
-/* Whether a drain has just ended; *end is when it ends by itself, 0 = there is none. */
-static bool
-attend_drain(TimestampTz *end)
-{
-	TimestampTz until = (TimestampTz) pg_atomic_read_u64(&my_slot->drain_until);
-	bool		draining = until != 0 && until > GetCurrentTimestamp();
-	bool		ended = mf_sender_drain(draining);
-
-	*end = draining ? until : 0;
-	return ended;
 }
 
 /* Tells those who wait for it when nothing is under way any more. */

@@ -436,6 +436,7 @@ mf_http_wait(MfHttp *http, long timeout_ms)
 	if (timeout_ms < 0 || timeout_ms > MF_WAIT_MAX_MS)
 		timeout_ms = MF_WAIT_MAX_MS;
 	n = epoll_wait(http->epoll, events, AT_ONCE, (int) timeout_ms);
+	mf_http_look(http, mf_http_clock());
 	for (i = 0; i < n; i++)
 	{
 		int			what = 0;

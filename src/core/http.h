@@ -201,6 +201,30 @@ extern void mf_http_abort(MfHttp *http, MfHttpExchange *exchange);
  */
 extern void mf_http_close_gate(MfHttp *http, bool closed);
 
+/*
+ * If the whole process stands still for longer than the first, nothing leaves for
+ * as long as the second says: see mf_http_held().
+ */
+#define MF_FREEZE_MS 5000
+#define MF_FREEZE_HOLD_MS 15000
+
+/*
+ * Requests may be posted soon, or no more: from the one to the other, and as long
+ * as any is under way, the thread looks at the clock once a second.
+ */
+extern void mf_http_watch_clock(MfHttp *http, bool watch);
+
+/* The owner says so: it has waited for so many nanoseconds more than it wanted to. */
+extern void mf_http_stood_still(MfHttp *http, int64_t late);
+
+/*
+ * For how many nanoseconds nothing may leave any more, 0 = it may.  A process that
+ * stood still (frozen, stopped, suspended) may belong to a server whose place
+ * another one has taken: whoever is in charge of that gets time to end it.  What
+ * was posted before never leaves, unless its body has begun to.
+ */
+extern int64_t mf_http_held(const MfHttp *http);
+
 /* Exchanges submitted and not yet handed out or aborted. */
 extern size_t mf_http_in_flight(const MfHttp *http);
 

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STOOD_STILL "the process stood still before it could be sent; it is held back for a while"
+
 static bool header_value(const char *line, size_t len, const char *name, char *out, size_t out_size);
 
 /* ----------
@@ -61,6 +63,8 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 {
 	MfHttpTransfer *transfer = arg;
 	MfHttpExchange *exchange = &transfer->record->exchange;
+	MfHttp	   *http = transfer->target->http;
+	int64_t		now = mf_http_clock();
 	long		new_connections;
 
 	(void) remote_ip;
@@ -68,13 +72,17 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	(void) remote_port;
 	(void) local_port;
 
+	/* the process may have stood still since the thread woke up */
+	mf_http_look(http, now);
 	exchange->gate_reached = true;
 	if (exchange->body_started)
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
 				  "the connection was lost while sending; the request is not repeated");
-	else if (__atomic_load_n(&transfer->target->http->gate_closed, __ATOMIC_SEQ_CST))
+	else if (__atomic_load_n(&http->gate_closed, __ATOMIC_SEQ_CST))
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "sending was stopped");
-	else if (transfer->record->send_by != 0 && mf_http_clock() > transfer->record->send_by)
+	else if (mf_http_is_held(transfer->record, now))
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), STOOD_STILL);
+	else if (transfer->record->send_by != 0 && now > transfer->record->send_by)
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
 				  "the time allowed for sending was over");
 	else
@@ -89,7 +97,7 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	return CURL_PREREQFUNC_ABORT;
 }
 
-/* Serves the body once, from start to end. */
+/* Serves the body once, from start to end; not at all if the process stood still behind the gate. */
 size_t
 mf_http_serve_body(char *buffer, size_t size, size_t count, void *arg)
 {
@@ -98,6 +106,19 @@ mf_http_serve_body(char *buffer, size_t size, size_t count, void *arg)
 	size_t		room = size * count;
 	size_t		left = exchange->body_len - exchange->body_served;
 
+	if (!exchange->body_started)
+	{
+		MfHttp	   *http = transfer->target->http;
+		int64_t		now = mf_http_clock();
+
+		mf_http_look(http, now);
+		if (mf_http_is_held(transfer->record, now))
+		{
+			exchange->gate_passed = false;
+			mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), STOOD_STILL);
+			return CURL_READFUNC_ABORT;
+		}
+	}
 	exchange->body_started = true;
 	if (room > left)
 		room = left;

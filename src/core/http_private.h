@@ -151,12 +151,19 @@ struct MfHttp
 	int			wake_fd;		/* for the thread, -1 = none */
 	int			done_fd;		/* for the owner, -1 = none */
 	bool		gate_closed;	/* atomic */
+	bool		watch_clock;	/* requests may be posted soon */
+	bool		sleeps_long;	/* the thread does not look at the clock */
+
+	/* since when and until when nothing leaves, mf_http_clock(); atomic */
+	int64_t		held_since;
+	int64_t		held_until;
 
 	/* of the owner while libcurl looks up a name for it: its mask */
 	bool		signals_blocked;
 	sigset_t	signals;
 
 	/* of the thread */
+	int64_t		look_by;		/* when the next look at the clock is due, 0 = no thread */
 	CURLM	   *multi;
 	int			epoll;
 	bool		watch_failed;	/* a socket could not be put under watch */
@@ -208,6 +215,10 @@ extern int	mf_http_socket_close(void *arg, curl_socket_t fd);
 extern bool mf_http_socket_is_resting(const MfHttp *http, int fd);
 extern void mf_http_unwatch(MfHttp *http, int fd);
 extern void mf_http_unwatch_resting(MfHttp *http);
+
+/* http_freeze.c; the first is a look at the clock: whether it comes too late */
+extern void mf_http_look(MfHttp *http, int64_t now);
+extern bool mf_http_is_held(const MfHttpRecord *record, int64_t now);
 
 /* http_callbacks.c */
 extern int	mf_http_set_timer(CURLM *multi, long timeout_ms, void *arg);

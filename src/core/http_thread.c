@@ -23,6 +23,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* Looks at the clock are no further apart. */
+#define LOOK_MS 1000
+
 /* As it is shown beside the process, at most 15 characters */
 #define THREAD_NAME "myfatoorah http"
 
@@ -82,6 +85,7 @@ mf_http_stop_thread(MfHttp *http)
 	pthread_join(http->thread, NULL);
 	pthread_mutex_destroy(&http->lock);
 	http->threaded = false;
+	http->look_by = 0;
 
 	/* all that was handed over is the owner's again, in the same order */
 	mf_http_list_move(&http->done, &http->to_hand_out);
@@ -106,9 +110,12 @@ run(void *arg)
 		MfHttpList	ended = {NULL, NULL};
 		MfHttpTarget *to_free;
 		long		timeout_ms;
+		int64_t		now;
 
 		mf_http_list_move(&ended, &http->ended);
 		timeout_ms = mf_http_step_timeout(http);
+		if (timeout_ms < 0 || timeout_ms > MF_WAIT_MAX_MS)
+			timeout_ms = MF_WAIT_MAX_MS;
 
 		pthread_mutex_lock(&http->lock);
 		if (ended.first != NULL && !http->told)
@@ -124,8 +131,14 @@ run(void *arg)
 		http->to_free = NULL;
 		if (to_begin.first != NULL)
 			timeout_ms = 0;
+		else if ((http->busy > 0 || http->watch_clock) && timeout_ms > LOOK_MS)
+			timeout_ms = LOOK_MS;
 		http->asleep = (timeout_ms != 0);
+		http->sleeps_long = (timeout_ms > LOOK_MS);
 		pthread_mutex_unlock(&http->lock);
+		now = mf_http_clock();
+		mf_http_look(http, now);
+		http->look_by = now + timeout_ms * INT64_C(1000000);
 
 		free_targets(to_free);
 		mf_http_begin(http, &to_begin);
@@ -156,6 +169,25 @@ mf_http_trade(MfHttp *http)
 	pthread_mutex_unlock(&http->lock);
 
 	/* if it has woken meanwhile, it wakes once too often */
+	if (wake)
+		set_event(http->wake_fd);
+}
+
+/* See http.h. */
+void
+mf_http_watch_clock(MfHttp *http, bool watch)
+{
+	bool		wake;
+
+	/* only the owner changes it */
+	if (!http->threaded || http->watch_clock == watch)
+		return;
+	pthread_mutex_lock(&http->lock);
+	http->watch_clock = watch;
+	wake = http->asleep && http->sleeps_long == watch;
+	if (wake)
+		http->asleep = false;
+	pthread_mutex_unlock(&http->lock);
 	if (wake)
 		set_event(http->wake_fd);
 }

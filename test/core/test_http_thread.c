@@ -462,6 +462,149 @@ test_idle(void **state)
 	server_stop(server);
 }
 
+/* A fake clock: what comes too late, and how long that counts */
+static void
+test_late_look(void **state)
+{
+	MfHttp	   *http = threaded();
+	int64_t		now = mf_http_clock();
+	int64_t		limit = MF_FREEZE_MS * INT64_C(1000000);
+
+	(void) state;
+	mf_http_stop_thread(http);
+	/* without a thread nobody looks in time */
+	mf_http_look(http, now + 10 * limit);
+	assert_int_equal(mf_http_held(http), 0);
+
+	http->look_by = now;
+	mf_http_look(http, now + limit);
+	assert_int_equal(mf_http_held(http), 0);
+	mf_http_look(http, now + limit + 1);
+	assert_int_equal(http->held_since, now + limit + 1);
+	assert_int_equal(http->held_until - http->held_since, MF_FREEZE_HOLD_MS * INT64_C(1000000));
+	assert_true(mf_http_held(http) > MF_FREEZE_HOLD_MS * INT64_C(1000000));
+
+	/* once for each freeze */
+	mf_http_look(http, now + limit + 2);
+	assert_int_equal(http->held_since, now + limit + 1);
+	http->held_since = http->held_until = 0;
+	mf_http_stood_still(http, limit);
+	assert_int_equal(mf_http_held(http), 0);
+	mf_http_stood_still(http, limit + 1);
+	assert_in_range(mf_http_held(http), 1, MF_FREEZE_HOLD_MS * INT64_C(1000000));
+	mf_http_destroy(http);
+}
+
+static void
+end_unsent(MfHttp *http)
+{
+	MfHttpExchange *exchange = await_one(http);
+	char		described[512];
+
+	assert_true(exchange->gate_reached);
+	assert_false(exchange->gate_passed);
+	assert_int_equal(exchange->body_served, 0);
+	mf_http_describe(exchange, described, sizeof(described));
+	assert_non_null(strstr(described, "nothing was sent to"));
+	assert_non_null(strstr(described, "the process stood still"));
+	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	mf_http_exchange_free(exchange);
+}
+
+/* While sending is held nothing leaves, and what was posted before the freeze never does. */
+static void
+test_held(void **state)
+{
+	Server	   *server = server_start(serve_accepted, NULL);
+	MfHttp	   *http = threaded();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange;
+	int			round;
+
+	(void) state;
+	/* in the second round on a kept connection */
+	for (round = 0; round < 2; round++)
+	{
+		post(http, target, BODY, NULL);
+		mf_http_stood_still(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
+		mf_http_perform(http);
+		end_unsent(http);
+		post(http, target, BODY, NULL);
+		mf_http_perform(http);
+		end_unsent(http);
+
+		post(http, target, BODY, NULL);
+		mf_http_stood_still(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
+		__atomic_store_n(&http->held_until, 0, __ATOMIC_SEQ_CST);
+		mf_http_perform(http);
+		end_unsent(http);
+		assert_int_equal(server_requests(server), round);
+
+		post(http, target, BODY, NULL);
+		mf_http_perform(http);
+		exchange = await_one(http);
+		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		mf_http_exchange_free(exchange);
+	}
+	mf_http_destroy(http);
+	server_stop(server);
+}
+
+/* Behind the gate, before the first byte of the body */
+static void
+test_held_behind_gate(void **state)
+{
+	MfHttp	   *http = threaded();
+	MfHttpTarget *target = target_create(http, "http://127.0.0.1:1", 0, 0);
+	MfHttpTransfer transfer = {0};
+	MfHttpRecord record = {0};
+	char		body[] = "body";
+	char		buffer[10];
+
+	(void) state;
+	mf_http_stop_thread(http);
+	transfer.target = record.target = target;
+	transfer.record = &record;
+	record.body = body;
+	record.submitted = mf_http_clock();
+	record.exchange.body_len = 4;
+	record.exchange.gate_passed = true;
+	mf_http_stood_still(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
+	assert_int_equal(mf_http_serve_body(buffer, 1, 2, &transfer), CURL_READFUNC_ABORT);
+	assert_false(record.exchange.body_started);
+	assert_false(record.exchange.gate_passed);
+
+	/* what has begun goes on */
+	http->held_since = http->held_until = 0;
+	assert_int_equal(mf_http_serve_body(buffer, 1, 2, &transfer), 2);
+	mf_http_stood_still(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
+	assert_int_equal(mf_http_serve_body(buffer, 1, 10, &transfer), 2);
+	mf_http_destroy(http);
+}
+
+/* The thread looks at the clock as long as the owner may post, and not in between. */
+static void
+test_watches_clock(void **state)
+{
+	MfHttp	   *http = threaded();
+	long		before;
+
+	(void) state;
+	usleep(100000);
+	mf_http_watch_clock(http, true);
+	usleep(100000);
+	before = sleeps();
+	usleep(2300000);
+	assert_in_range(sleeps() - before, 2, 3);
+	mf_http_watch_clock(http, false);
+	usleep(100000);
+	before = sleeps();
+	usleep(1300000);
+	assert_int_equal(sleeps(), before);
+	assert_int_equal(mf_http_held(http), 0);
+	mf_http_destroy(http);
+}
+
 /* Without descriptors there is no thread, and no need of one. */
 static void
 test_cannot_start(void **state)
@@ -504,6 +647,10 @@ main(void)
 		cmocka_unit_test(test_release),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_late_look),
+		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_held_behind_gate),
+		cmocka_unit_test(test_watches_clock),
 		cmocka_unit_test(test_cannot_start),
 	};
 
