@@ -395,7 +395,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 				later->wait = true;
 			}
 			else
-				later->next = MF_JOB_NONE;
+				fit_entry(job, now, later);
 			follow_up_count++;
 		}
 		else

@@ -69,6 +69,19 @@ sql('DROP TRIGGER statement ON mf_invoice');
 	is(posts_of('misfit'), 1, 'it is sent all the same, once');
 }
 
+# Nor is one of a row that a person is to look at, because there is nothing left to be looked up for it.
+{
+	my $id = $mf->insert($node, 'postgres', 'suspected');
+
+	$mf->wait_status($node, 'postgres', 'suspected');
+	sql("BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_invoice SET duplicate_suspected = true WHERE id = $id; COMMIT;
+		INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) VALUES ($id, 'myfatoorah', 'watch', now(), now(), 0)");
+	sql('SELECT mf_resume()');
+	$mf->wait_for($node, 'postgres', "SELECT coalesce((SELECT kind <> 'watch' FROM mf_queue WHERE invoice = $id), true)");
+	is(sql("SELECT count(*) FROM mf_review WHERE id = $id"), 1, 'a row that may exist twice stays in mf_review when there is nothing to look up');
+	sql("SELECT mf_resolve($id, 'dismiss', 'a test')");
+}
+
 # Types: as before, or a clear error, and nothing else.
 foreach my $case (
 	[ 'mf_invoice', 'sent_at', 'text', 'timestamptz' ],
