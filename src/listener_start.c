@@ -24,9 +24,12 @@
 #include "listener.h"
 #include "myfatoorah.h"
 
-/* After a listener that ended by itself; doubled with every one in a row */
+/*
+ * After a listener that ended by itself; doubled with every one in a row, but
+ * customers and webhooks that come in vain do not wait for long.
+ */
 #define RESTART_DELAY_MS 1000
-#define RESTART_DELAY_MAX_MS 60000
+#define RESTART_DELAY_MAX_MS 5000
 
 /* A listener that ran this long was no failure to start. */
 #define SETTLED_MS 60000

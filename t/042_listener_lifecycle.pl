@@ -53,6 +53,21 @@ sub end
 	return $web->read_all($begun->[0], 5) =~ /^HTTP\/1\.1 (\d+)/ ? $1 : 'nothing';
 }
 
+# One that ends again and again is never long away.
+my $longest = 0;
+foreach (1 .. 5)
+{
+	my $ended = $pid;
+	my $seconds = $mf->seconds(sub {
+		kill TERM => $ended;
+		$mf->wait_for($node, 'postgres', "SELECT pid <> $ended AND port IS NOT NULL FROM mf_listener_status");
+	});
+
+	$longest = $seconds if $seconds > $longest;
+	$pid = $web->wait_listening($node, 'postgres', $port);
+}
+cmp_ok($longest, '<', 12, 'a listener that ends again and again is started again within seconds');
+
 # Reload: another port, another address
 my $begun = begin($port);
 conf(port => $port2);
