@@ -42,6 +42,7 @@ static TransactionId restored_in = InvalidTransactionId;
 static bool fired_by_mf_invoice(FunctionCallInfo fcinfo);
 static HeapTuple guard_insert(TriggerData *trigger);
 static HeapTuple guard_update(TriggerData *trigger);
+static void refuse_to_move(int64 invoice);
 static void guard_delete(TriggerData *trigger);
 static void guard_truncate(TriggerData *trigger);
 static void deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
@@ -217,6 +218,8 @@ guard_update(TriggerData *trigger)
 	InvoiceRow	after;
 	MfStatus	from;
 	const MfAccount *account;
+	bool		moved;
+	bool		renamed;
 	int			column;
 
 	if (GetUserId() == mf_worker_role())
@@ -246,14 +249,35 @@ guard_update(TriggerData *trigger)
 				 errhint("Only queued and rejected invoices can be changed; insert a new one instead.")));
 
 	account = check_row(&after);
-	if (!same_value(desc, &before, &after, MF_IC_ACCOUNT))
-		set_own_key(&after, account);
+	moved = !same_value(desc, &before, &after, MF_IC_ACCOUNT);
+	renamed = !same_value(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
+	if (from == MF_QUEUED && (moved || renamed))
+	{
+		bool		may_exist = mf_queue_may_exist(RelationGetNamespace(trigger->tg_relation),
+												   DatumGetInt64(before.values[MF_IC_ID]));
 
-	/* what was never sent may still follow the user's own reference */
-	if (from == MF_QUEUED && DatumGetInt32(after.values[MF_IC_ATTEMPTS]) == 0 &&
-		!same_value(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE))
-		set_reference(&after);
+		if (may_exist && moved)
+			refuse_to_move(DatumGetInt64(before.values[MF_IC_ID]));
+
+		/* what was never sent may still follow the user's own reference */
+		if (renamed && !may_exist && DatumGetInt32(after.values[MF_IC_ATTEMPTS]) == 0)
+			set_reference(&after);
+	}
+	if (moved)
+		set_own_key(&after, account);
 	return reform(trigger->tg_newtuple, desc, &after);
+}
+
+/* Under another account a look-up would not find it, and a second one would be made. */
+static void
+refuse_to_move(int64 invoice)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice " INT64_FORMAT " cannot be given to another account now", invoice),
+			 errdetail("It may have been made under this one already, and is looked up there first."),
+			 errhint("Wait until it was looked up, or cancel it with mf_cancel(" INT64_FORMAT ") and insert a new one if the portal does not show it.",
+					 invoice)));
 }
 
 /* An unfinished invoice is not lost by mistake. */

@@ -168,6 +168,12 @@ extern int64 mf_queue_size(Oid schema);
  */
 extern MfJob *mf_queue_lock(Oid schema, int64 invoice);
 
+/*
+ * Locks the entry of an invoice, which the caller has locked: whether the invoice
+ * may be at MyFatoorah already and is looked up before it is sent.
+ */
+extern bool mf_queue_may_exist(Oid schema, int64 invoice);
+
 /* As mf_queue_apply(), in a scope of its own; also puts back a deleted entry. */
 /* Whether the current role may see that invoice, row-level security included. */
 extern bool mf_queue_visible(Oid schema, int64 invoice);

@@ -259,6 +259,25 @@ mf_queue_visible(Oid schema, int64 invoice)
 }
 
 /* See queue.h. */
+bool
+mf_queue_may_exist(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+	bool		verify = false;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &lock_entry_statement, &value, NULL) > 0)
+	{
+		Datum		kind = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL);
+
+		verify = mf_job_kind(TextDatumGetCString(kind)) == MF_JOB_VERIFY;
+	}
+	mf_sql_end(&scope);
+	return verify;
+}
+
+/* See queue.h. */
 MfJob *
 mf_queue_lock(Oid schema, int64 invoice)
 {

@@ -69,6 +69,22 @@ sql('DROP TRIGGER statement ON mf_invoice');
 	is(posts_of('misfit'), 1, 'it is sent all the same, once');
 }
 
+# What may have been made already keeps the account and the reference under which it is looked up.
+{
+	my $id = $mf->insert($node, 'postgres', 'elsewhere', send_at => "now() + interval '1 day'");
+	my $reference = sql("SELECT reference FROM mf_invoice WHERE id = $id");
+
+	sql("UPDATE mf_queue SET kind = 'verify' WHERE invoice = $id; CREATE SERVER other FOREIGN DATA WRAPPER myfatoorah
+		OPTIONS (country 'KWT', environment 'test', base_url " . $mf->literal($sandbox->url) . ')');
+	my ($status, undef, $error) = $node->psql('postgres', "UPDATE mf_invoice SET account = 'other' WHERE id = $id");
+	like($error, qr/invoice $id cannot be given to another account now/, 'a row that is to be looked up first stays with its account');
+	sql("UPDATE mf_invoice SET customer_reference = 'another', customer_name = 'another' WHERE id = $id");
+	is(sql("SELECT reference FROM mf_invoice WHERE id = $id"), $reference, 'and keeps its reference');
+	sql("UPDATE mf_queue SET kind = 'send' WHERE invoice = $id; UPDATE mf_invoice SET account = 'other' WHERE id = $id");
+	is(sql("SELECT account FROM mf_queue WHERE invoice = $id"), 'other', 'one that was never sent may go to another');
+	sql("SELECT mf_cancel($id); DROP SERVER other CASCADE");
+}
+
 # Nor is one of a row that a person is to look at, because there is nothing left to be looked up for it.
 {
 	my $id = $mf->insert($node, 'postgres', 'suspected');
