@@ -495,6 +495,13 @@ mapping_options(const MfAccount *account, MfKeyOwner owner, bool *own)
 	return options;
 }
 
+/* See account.h. */
+bool
+mf_account_owner_is_gone(MfKeyOwner owner)
+{
+	return owner.own && !(OidIsValid(owner.role) && SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner.role)));
+}
+
 /* A row waits rather than go with a key that is another merchant's. */
 static void
 report_no_own_mapping(const MfAccount *account, Oid roleid)

@@ -73,6 +73,9 @@ extern bool mf_account_has_own_mapping(const MfAccount *account, Oid roleid);
  */
 extern MfHttpTarget *mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner);
 
+/* Whether there will never be a key again. */
+extern bool mf_account_owner_is_gone(MfKeyOwner owner);
+
 /* Forgets the targets of "http", which is about to be destroyed. */
 extern void mf_account_forget_targets(MfHttp *http);
 

@@ -361,7 +361,19 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz
 			transition->reason = "cancelled as requested while it was being sent";
 			transition_count++;
 		}
-		else if (needs_request(job) && (target = mf_claim_target(claim->http, job->account, job->owner, &targets))->target == NULL)
+		else if (needs_request(job) && (target = mf_claim_target(claim->http, job->account, job->owner, &targets))->target == NULL &&
+				 job->status == MF_STATUS_UNKNOWN && mf_account_owner_is_gone(job->owner))
+		{
+			/* no look-up will ever tell */
+			transition->to = MF_REVIEW;
+			transition->attempt = job->attempts;
+			transition->next = MF_JOB_REVIEW;
+			transition->due = DT_NOEND;
+			transition->actor = "reconciler";
+			transition->error = psprintf("outcome unknown, and it cannot be looked up: %s", target->error);
+			transition_count++;
+		}
+		else if (target != NULL && target->target == NULL)
 		{
 			later->due = TimestampTzPlusMilliseconds(now, (int64) NO_KEY_DELAY_MS << Min(job->step, 6));
 			later->error = target->error;

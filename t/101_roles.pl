@@ -108,6 +108,11 @@ sql(q{INSERT INTO mf_invoice (customer_name, invoice_value, reference, status, c
 	VALUES ('restored', 1, 'restored.1', 'cancelled', 'bob', 12345, true), ('restored', 1, 'restored.2', 'cancelled', 'whoever', 10, true)});
 is(sql(q{SELECT string_agg(created_by || ' ' || (created_by_id = 'bob'::regrole) || ' ' || (created_by_id = 0) || ' ' || own_key, ', ' ORDER BY id) FROM mf_invoice WHERE customer_name = 'restored'}),
 	'bob true false true, whoever false true true', 'a restored row finds its role by name, or has none');
+sql(q{INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, reference, status, created_by, own_key)
+	VALUES ('restored', 1, 'restored, unknown', 'restored.3', 'unknown', 'whoever', true); SELECT mf_resume('*')});
+$mf->wait_status($node, $db, 'restored, unknown', 'review');
+like(sql(q{SELECT r.what_happened FROM mf_review r JOIN mf_invoice i USING (id) WHERE i.customer_reference = 'restored, unknown'}),
+	qr/^outcome unknown, and it cannot be looked up: the role that had a user mapping/, 'what only a role that is gone could look up is for a person to decide');
 like(($node->psql($db, 'SET ROLE bob; INSERT INTO mf_invoice (customer_name, invoice_value, created_by_id) VALUES (\'x\', 1, 10)'))[2],
 	qr/permission denied/, 'nobody can say to be another');
 

@@ -305,9 +305,9 @@ sub lost_sessions
 {
 	my ($self) = @_;
 
+	$_->mend('rows held') for $self->databases;
 	$_->forget_sessions for $self->databases;
 	$self->forget($_) for keys %{ $self->{sessions} };
-	$_->mend('rows held') for $self->databases;
 	return;
 }
 
