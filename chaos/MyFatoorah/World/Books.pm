@@ -59,7 +59,6 @@ sub balance
 	{
 		eval { $db->mend; 1 } or $db->finding("cannot be mended: $@");
 		$db->insist('SELECT mf_repair()');
-		_hurry($db);
 		$self->_resume($db);
 	}
 	$self->_until(SETTLE_LIMIT, sub { $self->_settled($_[0]) }, @databases);
@@ -144,6 +143,9 @@ sub _settled
 	my $rows = $db->value("SELECT id, status, reference, coalesce(left(last_error, 200), '(no error)') $under_way$gone ORDER BY id LIMIT 5");
 
 	return 'the rows cannot be read' unless defined $rows;
+
+	# that it is a new server a worker may notice only now, when nothing stops it any more
+	_hurry($db) if $rows ne '';
 	return map { "not settled: row " . join ' ', split /\|/ } split /\n/, $rows;
 }
 
