@@ -194,6 +194,13 @@ SELECT i.created_by, i.customer_name FROM estate.rent r JOIN mf_invoice i ON i.i
 SELECT count(*) AS planted FROM estate.mf_invoice;
 SELECT count(*) AS wrong FROM estate.rent r JOIN mf_invoice i ON i.id = r.invoice WHERE i.customer_name <> r.tenant;
 
+-- A trigger that takes the invoice away is an error: no row goes without its invoice unseen.
+BEGIN;
+CREATE FUNCTION pg_temp.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER nothing BEFORE INSERT ON mf_invoice FOR EACH ROW EXECUTE FUNCTION pg_temp.nothing();
+SELECT mf_test.try($$INSERT INTO estate.fee VALUES ('taken away', 7)$$);
+ROLLBACK;
+
 -- The end
 SET client_min_messages = warning;
 DROP SCHEMA estate CASCADE;

@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "core/api.h"
 #include "myfatoorah.h"
+#include "queue.h"
 #include "sql.h"
 
 /* All fields, and account, send_at and priority */
@@ -124,7 +125,7 @@ mf_enqueue(PG_FUNCTION_ARGS)
 	}
 
 	if (SPI_execute_plan(mapping->insert, values, nulls, false, 0) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
-		elog(ERROR, "could not insert into mf_invoice");
+		mf_change_suppressed();
 	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (mapping->id_column != 0)
 		write_back_id(mapping, trigger, id);
