@@ -183,6 +183,11 @@ SELECT pg_temp.call('postgres', a) FROM unnest(ARRAY['foreigner', 'stateless', '
 SELECT mf_test.try($$SELECT mf_send_payment('x', 1, account => NULL)$$);
 DROP FOREIGN DATA WRAPPER mf_regress_wrapper CASCADE;
 DROP SERVER stateless;
+-- a name that stands for all accounts would pause them all
+CREATE SERVER "*" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT');
+SELECT pg_temp.call('postgres', '*');
+SELECT mf_test.try($$INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('*', 'x', 1)$$);
+DROP SERVER "*";
 DROP SERVER "Büro ""1""";
 
 -- Changed options take effect at the next call of the same session.

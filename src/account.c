@@ -186,6 +186,12 @@ read_account(const char *name)
 				 errmsg("account \"%s\" does not exist", name),
 				 errhint("Make it with: CREATE SERVER %s FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test')",
 						 quote_identifier(name))));
+	if (name[0] == '*')
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("account name \"%s\" is reserved", name),
+				 errdetail("In mf_account a name that begins with an asterisk stands for all accounts."),
+				 errhint("Rename the server.")));
 
 	wrapper = GetForeignDataWrapper(server->fdwid);
 	if (strcmp(wrapper->fdwname, MF_EXTENSION) != 0)
