@@ -42,6 +42,16 @@ static Oid	database_to_hold(Node *parsetree);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
 static void try_now(Oid schema, const char *name, Oid role);
+static void try_entries_now(void *argument);
+static bool connections_changed(const AlterDatabaseStmt *statement);
+
+/* The entries of the agenda that are tried at once; role is InvalidOid for all */
+typedef struct TryNow
+{
+	Oid			schema;
+	const char *account;
+	Oid			role;
+} TryNow;
 
 /* See hooks.h. */
 void
@@ -140,6 +150,15 @@ after_statement(Node *parsetree)
 			/* a copy may have brought the extension with it */
 			mf_wake_launcher_at_commit(get_database_oid(((CreatedbStmt *) parsetree)->dbname, true));
 			break;
+		case T_AlterDatabaseStmt:
+			if (connections_changed((AlterDatabaseStmt *) parsetree))
+			{
+				Oid			database = get_database_oid(((AlterDatabaseStmt *) parsetree)->dbname, true);
+
+				mf_restart_worker_at_commit(database);
+				mf_wake_launcher_at_commit(database);
+			}
+			break;
 		case T_AlterDatabaseSetStmt:
 			{
 				AlterDatabaseSetStmt *set = (AlterDatabaseSetStmt *) parsetree;
@@ -165,6 +184,22 @@ after_statement(Node *parsetree)
 		default:
 			break;
 	}
+}
+
+/* Whether a worker may connect, and may be in the way, can be another matter now. */
+static bool
+connections_changed(const AlterDatabaseStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->options)
+	{
+		const char *name = ((DefElem *) lfirst(lc))->defname;
+
+		if (strcmp(name, "allow_connections") == 0 || strcmp(name, "is_template") == 0)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -196,37 +231,22 @@ account_changed(const char *name, const RoleSpec *user)
 static void
 try_now(Oid schema, const char *name, Oid role)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	TryNow		what = {schema, name, role};
+	ErrorData  *error = mf_sql_try(try_entries_now, &what);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		mf_queue_try_now(schema, name, role);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(error);
+	if (error != NULL)
 		ereport(WARNING,
 				(errmsg("invoices of account \"%s\" that may be lacking this are not tried at once", name),
 				 errdetail_internal("%s", error->message),
 				 errhint("They are tried later by themselves. Once the cause is mended, mf_resume() tries them at once.")));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+}
+
+static void
+try_entries_now(void *argument)
+{
+	const TryNow *what = (const TryNow *) argument;
+
+	mf_queue_try_now(what->schema, what->account, what->role);
 }
 
 /* Our extension comes or goes, in whatever way (DROP OWNED, DROP SCHEMA ...). */

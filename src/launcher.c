@@ -46,6 +46,9 @@
 /* While there is no free background worker slot it is looked for so often, at last. */
 #define NO_SLOT_DELAY_MAX_MS 10000
 
+/* A database that takes no connections is looked at again after this. */
+#define CLOSED_DELAY_MS 60000
+
 /* Slots that become free are offered to databases that are left out so often. */
 #define FREED_DELAY_MS 5000
 
@@ -77,11 +80,11 @@ static void detach_launcher(int code, Datum arg);
 static DatabaseEntry *get_entry(Oid database);
 static void free_slot(MfSlot *slot);
 static void remove_entry(DatabaseEntry *entry);
-static List *connectable_databases(void);
+static List *find_databases(bool connectable);
 static void look_after_probe(void);
 static void start_probe(TimestampTz now);
 static void report_left_out(void);
-static bool still_connectable(Oid database);
+static bool is_database(Oid database, bool connectable);
 static bool database_connectable(Form_pg_database database);
 static void collect_wanted(void);
 static void look_after(DatabaseEntry *entry);
@@ -241,9 +244,9 @@ database_connectable(Form_pg_database database)
 	return database->datallowconn && !database->datistemplate && database->datconnlimit >= -1;
 }
 
-/* The databases that a worker could serve, in the current memory context. */
+/* All databases, or those that a worker could serve, in the current memory context. */
 static List *
-connectable_databases(void)
+find_databases(bool connectable)
 {
 	Relation	relation;
 	TableScanDesc scan;
@@ -259,7 +262,7 @@ connectable_databases(void)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (database_connectable(database))
+		if (!connectable || database_connectable(database))
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 
@@ -308,7 +311,7 @@ look_after_probe(void)
 static void
 start_probe(TimestampTz now)
 {
-	List	   *databases = connectable_databases();
+	List	   *databases = find_databases(true);
 
 	if (databases == NIL)
 	{
@@ -437,18 +440,23 @@ look_after(DatabaseEntry *entry)
 
 	/*
 	 * The end of the hold, or of the worker that a launcher before us started,
-	 * asks again; a database that is gone never does.
+	 * asks again; a database that is gone never does.  Of one that takes no
+	 * connections for a while nobody else may tell that it does again.
 	 */
-	if (held || served || !still_connectable(entry->database))
+	if (held || served)
 		remove_entry(entry);
-	else
+	else if (is_database(entry->database, true))
 		(void) start_worker(entry);
+	else if (is_database(entry->database, false))
+		entry->start_after = TimestampTzPlusMilliseconds(now, CLOSED_DELAY_MS);
+	else
+		remove_entry(entry);
 }
 
 static bool
-still_connectable(Oid database)
+is_database(Oid database, bool connectable)
 {
-	List	   *found = connectable_databases();
+	List	   *found = find_databases(connectable);
 	bool		result = list_member_oid(found, database);
 
 	list_free(found);

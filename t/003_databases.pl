@@ -119,6 +119,25 @@ sql('third', 'DROP SCHEMA goes CASCADE');
 $mf->wait_no_worker($node, 'third');
 pass('DROP SCHEMA CASCADE ends it too');
 
+# Closed for a while, as for maintenance: the worker comes back when the database takes connections again.
+sub closed_and_opened
+{
+	my ($close, $open) = @_;
+
+	sql('postgres', "ALTER DATABASE second $close; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'second'");
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_worker_stat() WHERE database = 'second' AND pid <> 0", 0);
+	# the launcher has looked at it and has seen that it cannot be served
+	sql('postgres', 'SELECT pg_sleep(1.5)');
+	is(sql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE datname = 'second'"), 0, "$close: no worker connects");
+	sql('postgres', "ALTER DATABASE second $open");
+	$mf->insert($node, 'second', $open);
+	$mf->wait_status($node, 'second', $open);
+	pass("$open: it comes back");
+	return;
+}
+closed_and_opened('ALLOW_CONNECTIONS false', 'ALLOW_CONNECTIONS true');
+closed_and_opened('IS_TEMPLATE true', 'IS_TEMPLATE false');
+
 # Dropped and made again in one transaction, while a request of the old one is under way: its answer must not be taken
 # for one to the new row, which has the same id and attempt, and its reference is in the log too.
 $mf->setup_account($node, 'third', $sandbox);
