@@ -319,7 +319,7 @@ mf_tap_suite()
 		PG_REGRESS=$MF_PGXS_SRC/test/regress/pg_regress PGPORT=65432 \
 		PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-90}" \
 		PERL5LIB=$PWD/t:$MF_PGXS_SRC/test/perl MF_SANDBOX=$PWD/sandbox/mf-sandbox \
-		mf_run "$log" perl scripts/tap.pl "${JOBS:-2}" $tests || status=$?
+		mf_run "$log" perl scripts/tap.pl "${JOBS:-3}" $tests || status=$?
 	mf_end_left_behind
 	grep -E '^   ' "$log" || true
 	read -r passed failed skipped < <(sed -n 's/^counts: //p' "$log") || true
