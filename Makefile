@@ -95,6 +95,7 @@ OBJS = \
 	src/agenda.o \
 	src/circuit.o \
 	src/guard.o \
+	src/marker.o \
 	src/wait.o \
 	src/flight.o \
 	src/verdict.o \

@@ -2,17 +2,17 @@
  * guard.c
  *	  Whether this database is the one that sends its invoices, or a copy.
  *
- * Copies come about by dump, clone, template, upgrade, and by logical
- * replication.  What is noticed pauses everything until an operator says that
- * this is the place to send from.  What may have been sent elsewhere is looked
- * up before it is sent.
+ * Copies come about by dump, clone, template, upgrade, by logical replication,
+ * and in the place of the original, by a backup that is put back.  What is
+ * noticed pauses everything until an operator says that this is the place to
+ * send from.  What may have been sent elsewhere, or before, is looked up before
+ * it is sent.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/guard.c
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "access/genam.h"
@@ -33,32 +33,28 @@
 #include "account.h"
 #include "claim.h"
 #include "compat.h"
+#include "failpoint.h"
 #include "functions.h"
 #include "guard.h"
+#include "marker.h"
 #include "myfatoorah.h"
 #include "queue.h"
 #include "sql.h"
 
+#define BACK_REASON "the data directory was put back from a backup, which does not know what was sent since it was made"
+#define NO_MARKER_REASON "the data directory was put back from a backup without the file \"%s\", or somebody has removed that"
 #define COPY_REASON "this database is a copy, or was upgraded or restored; its original may send the same invoices"
 #define SUBSCRIBER_REASON "a subscription fills the tables of myfatoorah here; the database it comes from sends these invoices"
 #define FOREIGN_REASON "the agenda holds entries of another database, which may send the same invoices"
-
-/* What is known of a data directory, as far as the file system tells it */
-typedef struct Directory
-{
-	uint64		inode;
-	uint64		file;			/* inode of PG_VERSION, which initdb has made and nobody writes again */
-	int64		born;			/* its time of birth: a copy has another, a reboot changes nothing */
-	uint32		born_ns;
-} Directory;
 
 static bool subscriptions_known = false;
 static bool subscribed = false;
 static MfIdentity here;
 
 static void check_identity(Oid schema);
+static const char *reason_to_pause(const MfIdentity *was, const MfIdentity *is);
 static char *data_directory(void);
-static int	read_directory(const char *text, Directory *directory);
+static bool same_directory(const char *old, const char *now);
 static void remember(Oid schema, const MfIdentity *identity);
 static void others_until_now(Oid schema);
 static void subscriptions_changed(Datum arg, int cache, uint32 hash);
@@ -90,20 +86,30 @@ mf_guard_start(Oid schema)
 	check_identity(schema);
 	if (mf_guard_look(schema))
 		pause_for_foreign(schema);
+	MF_FAILPOINT("marker_made");
+}
+
+/* See guard.h. */
+void
+mf_guard_started(void)
+{
+	MF_FAILPOINT("marker_committed");
+	mf_marker_put();
+	MF_FAILPOINT("marker_put");
 }
 
 /*
- * Another server, database or data directory: everything is paused until a
- * person resumes.  A new timeline: this is a promoted standby, or a restored
- * backup, that may lack the last sends; each invoice is looked up before it is
- * sent.
+ * Another server, database or data directory, or a database that went back in
+ * time: everything is paused until a person resumes.  A new timeline: this is a
+ * promoted standby, or a restored backup, that may lack the last sends; each
+ * invoice is looked up before it is sent.
  */
 static void
 check_identity(Oid schema)
 {
 	MfIdentity	was;
 	MfIdentity	is;
-	bool		other = false;
+	const char *reason = NULL;
 	bool		promoted = false;
 
 	is.system_identifier = psprintf(UINT64_FORMAT, GetSystemIdentifier());
@@ -115,24 +121,43 @@ check_identity(Oid schema)
 		case MF_IDENTITY_NONE:
 			break;
 		case MF_IDENTITY_OTHERS:
-			other = true;
+			reason = COPY_REASON;
 			break;
 		case MF_IDENTITY_OURS:
 			promoted = is.timeline > was.timeline;
-			other = is.timeline < was.timeline ||
-				(!promoted && !mf_guard_same_directory(was.data_directory, is.data_directory));
-			if (!promoted && !other)
+			if (!promoted)
+				reason = reason_to_pause(&was, &is);
+			if (!promoted && reason == NULL)
 				is.since = was.since;
 			break;
 	}
-	if (other)
-		pause_account(schema, MF_ALL_ACCOUNTS, COPY_REASON);
+	if (reason != NULL)
+		pause_account(schema, MF_ALL_ACCOUNTS, reason);
 	if (promoted)
 		ereport(LOG,
 				(errmsg("this server was promoted: queued invoices are looked up before they are sent")));
-	if (other || promoted)
+	if (reason != NULL || promoted)
 		mf_queue_verify_all(schema);
+	is.marker = mf_marker_make();
 	remember(schema, &is);
+}
+
+/* Why this is not the place, or not the time, that the database remembers; NULL if it is. */
+static const char *
+reason_to_pause(const MfIdentity *was, const MfIdentity *is)
+{
+	const char *marker;
+
+	if (is->timeline < was->timeline || !same_directory(was->data_directory, is->data_directory))
+		return COPY_REASON;
+
+	/* no worker has served this database yet */
+	if (was->marker[0] == '\0')
+		return NULL;
+	marker = mf_marker_look(was->marker);
+	if (marker == NULL)
+		return psprintf(NO_MARKER_REASON, mf_marker_path(MyDatabaseId));
+	return mf_same_file(was->marker, marker) ? NULL : BACK_REASON;
 }
 
 /* Writes down where we are, and since when nobody else can have been where the rows are. */
@@ -144,6 +169,7 @@ remember(Oid schema, const MfIdentity *identity)
 	here = *identity;
 	here.system_identifier = MemoryContextStrdup(TopMemoryContext, identity->system_identifier);
 	here.data_directory = MemoryContextStrdup(TopMemoryContext, identity->data_directory);
+	here.marker = MemoryContextStrdup(TopMemoryContext, identity->marker);
 }
 
 /* What is here from another database may be sent there until now. */
@@ -155,57 +181,39 @@ others_until_now(Oid schema)
 	mf_claim_twins_before(here.since);
 }
 
-/* Describes the data directory so that its copy differs, as far as the file system can tell. */
+/*
+ * Describes the data directory so that its copy differs, as far as the file
+ * system can tell.  PG_VERSION is made by initdb, and nobody writes it again.
+ */
 static char *
 data_directory(void)
 {
-	char		path[MAXPGPATH];
+	char	   *path = psprintf("%s/PG_VERSION", DataDir);
+	char	   *file = mf_file_identity(path);
 	struct stat directory;
-	struct stat file;
 
-	snprintf(path, sizeof(path), "%s/PG_VERSION", DataDir);
-	if (stat(DataDir, &directory) != 0 || stat(path, &file) != 0)
+	if (file == NULL || stat(DataDir, &directory) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not stat directory \"%s\": %m", DataDir)));
-#ifdef STATX_BTIME
-	{
-		struct statx birth;
-
-		if (statx(AT_FDCWD, path, 0, STATX_BTIME, &birth) == 0 && (birth.stx_mask & STATX_BTIME) != 0)
-			return psprintf("inode " UINT64_FORMAT " file " UINT64_FORMAT " born " INT64_FORMAT ".%09u",
-							(uint64) directory.st_ino, (uint64) file.st_ino, (int64) birth.stx_btime.tv_sec,
-							(unsigned int) birth.stx_btime.tv_nsec);
-	}
-#endif
-	return psprintf("inode " UINT64_FORMAT " file " UINT64_FORMAT, (uint64) directory.st_ino, (uint64) file.st_ino);
+	return psprintf("inode " UINT64_FORMAT " file %s", (uint64) directory.st_ino, file);
 }
 
-/* How many of its parts a description has; 0 for one that we do not know. */
-static int
-read_directory(const char *text, Directory *directory)
+/* "old" may be of another form, which is as good as none. */
+static bool
+same_directory(const char *old, const char *now)
 {
-	return Max(sscanf(text, "inode " UINT64_FORMAT " file " UINT64_FORMAT " born " INT64_FORMAT ".%u", &directory->inode,
-					  &directory->file, &directory->born, &directory->born_ns), 0);
-}
+	uint64		was;
+	uint64		is;
+	int			was_file = 0;
+	int			is_file = 0;
 
-/*
- * See guard.h.  What only one of them tells counts for nothing: a kernel may
- * have learnt to tell the time of birth.  A description of an unknown form is
- * as good as none.
- */
-bool
-mf_guard_same_directory(const char *old, const char *now)
-{
-	Directory	was;
-	Directory	is;
-	int			parts = Min(read_directory(old, &was), read_directory(now, &is));
-
-	if (parts >= 1 && was.inode != is.inode)
+	if (sscanf(old, "inode " UINT64_FORMAT " file %n", &was, &was_file) < 1 ||
+		sscanf(now, "inode " UINT64_FORMAT " file %n", &is, &is_file) < 1)
+		return true;
+	if (was != is)
 		return false;
-	if (parts >= 2 && was.file != is.file)
-		return false;
-	return parts < 4 || (was.born == is.born && was.born_ns == is.born_ns);
+	return was_file == 0 || is_file == 0 || mf_same_file(old + was_file, now + is_file);
 }
 
 /* Something about subscribed tables has changed, at least perhaps. */

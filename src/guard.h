@@ -20,6 +20,9 @@ extern int64 mf_guard_here(void);
  */
 extern void mf_guard_start(Oid schema);
 
+/* Once that transaction is committed, and before anything is sent */
+extern void mf_guard_started(void);
+
 /* In each round: false as long as another database fills our tables, so that nothing is to be claimed. */
 extern bool mf_guard_look(Oid schema);
 
@@ -28,8 +31,5 @@ extern char *mf_guard_subscription(Oid schema);
 
 /* An operator decides that what is here is sent from here. */
 extern void mf_guard_adopt(Oid schema);
-
-/* Whether a data directory is the one that was described before; "old" may be of another form. */
-extern bool mf_guard_same_directory(const char *old, const char *now);
 
 #endif							/* MF_GUARD_H */

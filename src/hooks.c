@@ -25,6 +25,7 @@
 
 #include "compat.h"
 #include "hooks.h"
+#include "marker.h"
 #include "myfatoorah.h"
 #include "queue.h"
 #include "sql.h"
@@ -82,6 +83,8 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 		mf_hold_database(held);
 	next(statement, query, read_only_tree, context, params, environment, destination, completion);
 
+	if (tag == T_DropdbStmt && OidIsValid(held))
+		mf_marker_remove(held);
 	if (commit_prepared)
 		mf_wake_worker(MyDatabaseId);
 	else if (tag != T_TransactionStmt)

@@ -251,6 +251,20 @@ mf_process_commit_within(int ms)
 	return confirmed;
 }
 
+/* See process.h.  What the site has set is back after it. */
+bool
+mf_process_commit_locally(void)
+{
+	bool		were_last = last_commits;
+	bool		confirmed;
+
+	(void) set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	last_commits = true;
+	confirmed = mf_process_commit_transaction();
+	last_commits = were_last;
+	return confirmed;
+}
+
 /* See process.h. */
 void
 mf_process_last_commits(void)

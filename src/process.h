@@ -49,6 +49,9 @@ extern bool mf_process_commit_transaction(void);
 /* The same, and a standby is waited for no longer than that. */
 extern bool mf_process_commit_within(int ms);
 
+/* The same, and no standby is waited for. */
+extern bool mf_process_commit_locally(void);
+
 /*
  * Before an orderly end: from now on commits wait for no standby, since one that is
  * away would keep us from ending, and SIGTERM cancels nothing.  Nothing leaves any

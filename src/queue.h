@@ -208,6 +208,7 @@ typedef struct MfIdentity
 {
 	const char *system_identifier;
 	const char *data_directory;
+	const char *marker;			/* the file that the last start of a worker has put there; empty before the first */
 	int			timeline;
 	TimestampTz since;			/* rows made before it another server may have sent, too */
 } MfIdentity;

@@ -252,7 +252,11 @@ start_transaction(void)
 	my_slot->transactions++;
 }
 
-/* Finds the extension and takes on the role of the worker for good. */
+/*
+ * Finds the extension and takes on the role of the worker for good.  No standby
+ * is waited for: the listener, which we start, must not be kept from storing
+ * webhooks.  What is sent has a commit of its own, which waits for this one too.
+ */
 static void
 begin_service(void)
 {
@@ -274,10 +278,11 @@ begin_service(void)
 		mf_guard_start(my_schema);
 		mf_repair_tell(my_schema);
 	}
-	mf_process_commit_transaction();
+	(void) mf_process_commit_locally();
 	mf_process_end_statements();
 	if (!wanted)
 		leave(MF_END_NOT_WANTED);
+	mf_guard_started();
 }
 
 /* Hands over which accounts commits have changed. */

@@ -106,6 +106,8 @@ pass('it can be ended');
 cmp_ok(sql(q{SELECT count(*) FROM mf_attempt WHERE outcome = 'not_sent' AND error = 'its record was not confirmed by a standby'}), '>', 0, 'its attempts have not left');
 $mf->wait_worker($node, 'postgres', not => $worker);
 waits('worker');
+$web->wait_listening($node, 'postgres', $port);
+is($web->get("$url/health")->{status}, 200, 'a fresh worker starts the listener, although it waits itself');
 my $seconds = $mf->seconds(sub { $node->stop('fast') });
 cmp_ok($seconds, '<', 20, 'so can the server');
 is($sandbox->count(%$send), $before, 'and no request has left whose record no standby has');
