@@ -236,19 +236,21 @@ check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot)
 static void
 check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 {
-	int64		unfinished;
-	int64		unasked;
 	char	   *lost = mf_repair_lost_accounts(schema);
+	MfDamage	damage = mf_repair_look(schema);
 
-	mf_repair_count(schema, &unfinished, &unasked);
-	if (unfinished > 0 || unasked > 0)
+	if (damage.unfinished > 0 || damage.unasked > 0 || damage.gone > 0)
 		add_row(rsinfo, "agenda", false,
-				psprintf(INT64_FORMAT " unfinished invoices are not on the agenda, and " INT64_FORMAT
-						 " sent ones are not asked about: they were loaded without the triggers of mf_invoice.",
-						 unfinished, unasked),
-				"SELECT * FROM mf_repair() puts them there; each is looked up before it is sent.");
+				psprintf("Unfinished invoices that are not on it: " INT64_FORMAT "; sent ones that are not asked about: " INT64_FORMAT
+						 "; entries without an invoice: " INT64_FORMAT
+						 ". Rows were loaded or lost without the triggers of mf_invoice.",
+						 damage.unfinished, damage.unasked, damage.gone),
+				"SELECT * FROM mf_repair() mends that; each invoice is looked up before it is sent.");
 	else
 		add_row(rsinfo, "agenda", true, "All unfinished invoices are on it.", NULL);
+	if (damage.unlogged != NULL)
+		add_row(rsinfo, "durability", false, psprintf("A crash empties unlogged tables: %s.", damage.unlogged),
+				"ALTER TABLE ... SET LOGGED");
 	if (lost != NULL)
 		add_row(rsinfo, "accounts", false, psprintf("There are unfinished invoices of accounts that do not exist: %s.", lost),
 				"If the server was renamed: SELECT mf_move_account('old name', 'new name'). If it was dropped, create it again.");

@@ -41,10 +41,13 @@
 	"  FROM r JOIN @mf_invoice o ON o.id = r.invoice LEFT JOIN pg_roles a ON a.rolname = o.created_by " \
 	"  WHERE i.id = r.invoice AND i.created_by_id <> coalesce(a.oid, 0)) "
 
-static MfStatement count_statement = {
+static MfStatement damage_statement = {
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNFINISHED "), "
-	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " UNASKED ") ELSE 0 END",
-	1, {BOOLOID}, NULL, InvalidOid
+	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " UNASKED ") ELSE 0 END, "
+	"  (SELECT count(*) FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)), "
+	"  (SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c "
+	"    WHERE c.relnamespace = $2 AND c.relname LIKE 'mf\\_%' AND c.relkind = 'r' AND c.relpersistence <> 'p')",
+	2, {BOOLOID, OIDOID}, NULL, InvalidOid
 };
 
 static MfStatement exists_statement = {
@@ -227,17 +230,30 @@ mf_move_account(PG_FUNCTION_ARGS)
 }
 
 /* See repair.h. */
-void
-mf_repair_count(Oid schema, int64 *unfinished, int64 *unasked)
+MfDamage
+mf_repair_look(Oid schema)
 {
-	Datum		polling = BoolGetDatum(mf_poll_limit > 0);
+	MemoryContext context = CurrentMemoryContext;
+	Datum		values[2] = {BoolGetDatum(mf_poll_limit > 0), ObjectIdGetDatum(schema)};
+	MfDamage	damage = {0};
 	MfSqlScope	scope;
+	HeapTuple	row;
+	TupleDesc	desc;
+	Datum		unlogged;
+	bool		none;
 
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &count_statement, &polling, NULL);
-	*unfinished = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
-	*unasked = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+	(void) mf_sql_execute(&scope, &damage_statement, values, NULL);
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	damage.unfinished = DatumGetInt64(mf_result(row, desc, 1, NULL));
+	damage.unasked = DatumGetInt64(mf_result(row, desc, 2, NULL));
+	damage.gone = DatumGetInt64(mf_result(row, desc, 3, NULL));
+	unlogged = mf_result(row, desc, 4, &none);
+	if (!none)
+		damage.unlogged = MemoryContextStrdup(context, TextDatumGetCString(unlogged));
 	mf_sql_end(&scope);
+	return damage;
 }
 
 /* See repair.h. */

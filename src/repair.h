@@ -9,8 +9,16 @@
 #ifndef MF_REPAIR_H
 #define MF_REPAIR_H
 
-/* Unfinished invoices that are not on the agenda, and sent ones that nobody asks about. */
-extern void mf_repair_count(Oid schema, int64 *unfinished, int64 *unasked);
+/* What is wrong with the agenda and our tables */
+typedef struct MfDamage
+{
+	int64		unfinished;		/* invoices that are not on the agenda */
+	int64		unasked;		/* sent ones that nobody asks about */
+	int64		gone;			/* entries without an invoice */
+	char	   *unlogged;		/* names of tables that a crash empties; NULL = none */
+} MfDamage;
+
+extern MfDamage mf_repair_look(Oid schema);
 
 /* Names of accounts that have work and no server, comma-separated, palloc'd; NULL if there are none. */
 extern char *mf_repair_lost_accounts(Oid schema);

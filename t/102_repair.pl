@@ -56,7 +56,7 @@ my ($answer) = $sandbox->request('POST', '/v2/SendPayment',
 like($answer->{content}, qr/"IsSuccess":\s*true/, 'another server has sent one of them');
 sql('SET session_replication_role = replica; INSERT INTO mf_invoice OVERRIDING SYSTEM VALUE SELECT * FROM saved');
 is(sql('SELECT count(*) FROM mf_queue'), 0, 'loaded without triggers they are not on the agenda');
-like(check('agenda'), qr/^f\|5 unfinished invoices are not on the agenda, and 0 sent ones/, 'mf_check() says so');
+like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 5; sent ones that are not asked about: 0/, 'mf_check() says so');
 my $offset = -s $node->logfile;
 sql("SELECT pg_terminate_backend($worker)");
 $worker = $mf->wait_worker($node, $db, not => $worker);
@@ -82,7 +82,7 @@ $mf->insert($node, $db, $_) for 'asked', 'goes';
 $mf->wait_status($node, $db, $_) for 'asked', 'goes';
 sql(q{DELETE FROM mf_inquiry; SET session_replication_role = replica; DELETE FROM mf_invoice WHERE customer_reference = 'goes';
 	INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) VALUES (4711, 'myfatoorah', 'send', 'infinity', 'infinity', 0)});
-like(check('agenda'), qr/^f\|0 unfinished invoices are not on the agenda, and [1-9]\d* sent ones are not asked about/, 'sent ones without a question are noticed');
+like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 0; sent ones that are not asked about: [1-9]\d*; entries without an invoice: 1\./, 'sent ones without a question are noticed, and entries without an invoice');
 like(sql('SELECT string_agg(kind || \' \' || invoices, \', \') FROM mf_repair()'), qr/^inquiry \d+, gone 1$/, 'they are asked about, and what has no invoice goes');
 wait_paid('asked');
 
@@ -111,6 +111,11 @@ is(sql(q{SELECT count(*) FROM mf_invoice WHERE account <> 'renamed'} ), 0, 'all 
 sql(q{UPDATE mf_inquiry SET due = now(); SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'open'});
 wait_paid('open');
 $mf->wait_status($node, $db, 'later');
+
+sql('ALTER TABLE mf_attempt SET UNLOGGED');
+is(sql(q{SELECT detail FROM mf_check('renamed') WHERE item = 'durability' AND detail LIKE '%unlogged%'}), 'A crash empties unlogged tables: mf_attempt.',
+	'a table that a crash empties is named');
+sql('ALTER TABLE mf_attempt SET LOGGED');
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;
