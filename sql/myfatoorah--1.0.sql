@@ -427,6 +427,7 @@ CREATE TABLE mf_identity (
 	timeline integer NOT NULL,
 	since timestamptz NOT NULL,
 	marker text COLLATE "C" NOT NULL DEFAULT '',
+	backup_label text COLLATE "C" NOT NULL DEFAULT '',
 	PRIMARY KEY (system_identifier, database)
 );
 
@@ -438,6 +439,7 @@ INSERT INTO mf_identity (system_identifier, database, data_directory, timeline, 
 COMMENT ON TABLE mf_identity IS 'the servers and databases that workers have served with these invoices; rows of others come by copying';
 COMMENT ON COLUMN mf_identity.data_directory IS 'inodes of the data directory and of PG_VERSION in it, and when that was born, of which a copy has others; empty until a worker has run';
 COMMENT ON COLUMN mf_identity.marker IS 'inode of the file that the latest start of a worker has put into myfatoorah.marker in the data directory, and when that was born: a database that is put back from a backup names an older one; empty until a worker has run';
+COMMENT ON COLUMN mf_identity.backup_label IS 'the same of backup_label.old, which the server leaves when it has started from a base backup; empty if there was none';
 
 --
 -- Triggers of mf_invoice

@@ -44,6 +44,10 @@
 #define BACK_REASON "the data directory was put back from a backup, which does not know what was sent since it was made"
 #define NO_MARKER_REASON "the data directory was put back from a backup without the file \"%s\", or somebody has removed that"
 #define COPY_REASON "this database is a copy, or was upgraded or restored; its original may send the same invoices"
+
+/* What the server makes of the label of a base backup when it has started from it */
+#define USED_LABEL "backup_label.old"
+
 #define SUBSCRIBER_REASON "a subscription fills the tables of myfatoorah here; the database it comes from sends these invoices"
 #define FOREIGN_REASON "the agenda holds entries of another database, which may send the same invoices"
 
@@ -114,6 +118,9 @@ check_identity(Oid schema)
 
 	is.system_identifier = psprintf(UINT64_FORMAT, GetSystemIdentifier());
 	is.data_directory = data_directory();
+	is.backup_label = mf_file_identity(USED_LABEL);
+	if (is.backup_label == NULL)
+		is.backup_label = "";
 	is.timeline = (int) mf_current_timeline();
 	is.since = GetCurrentTimestamp();
 	switch (mf_queue_identity(schema, is.system_identifier, &was))
@@ -154,6 +161,10 @@ reason_to_pause(const MfIdentity *was, const MfIdentity *is)
 	/* no worker has served this database yet */
 	if (was->marker[0] == '\0')
 		return NULL;
+
+	/* a base backup may be younger than the marker, but this server has started from it */
+	if (is->backup_label[0] != '\0' && (was->backup_label[0] == '\0' || !mf_same_file(was->backup_label, is->backup_label)))
+		return BACK_REASON;
 	marker = mf_marker_look(was->marker);
 	if (marker == NULL)
 		return psprintf(NO_MARKER_REASON, mf_marker_path(MyDatabaseId));
@@ -169,6 +180,7 @@ remember(Oid schema, const MfIdentity *identity)
 	here = *identity;
 	here.system_identifier = MemoryContextStrdup(TopMemoryContext, identity->system_identifier);
 	here.data_directory = MemoryContextStrdup(TopMemoryContext, identity->data_directory);
+	here.backup_label = MemoryContextStrdup(TopMemoryContext, identity->backup_label);
 	here.marker = MemoryContextStrdup(TopMemoryContext, identity->marker);
 }
 

@@ -209,6 +209,7 @@ typedef struct MfIdentity
 	const char *system_identifier;
 	const char *data_directory;
 	const char *marker;			/* the file that the last start of a worker has put there; empty before the first */
+	const char *backup_label;	/* of the base backup that the server has started from last; empty if none */
 	int			timeline;
 	TimestampTz since;			/* rows made before it another server may have sent, too */
 } MfIdentity;

@@ -140,16 +140,17 @@ static MfStatement request_cancel_statement = {
 };
 
 static MfStatement identity_statement = {
-	"SELECT system_identifier = $1 AND database = $2, data_directory::text, timeline::int4, since::timestamptz, marker::text FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
+	"SELECT system_identifier = $1 AND database = $2, data_directory::text, timeline::int4, since::timestamptz, marker::text, backup_label::text FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
 	2, {TEXTOID, OIDOID}, NULL, InvalidOid
 };
 
 static MfStatement set_identity_statement = {
-	"INSERT INTO @mf_identity AS i (system_identifier, database, data_directory, timeline, since, marker) "
-	"VALUES ($1, $2, $3, $4, $5, $6) "
+	"INSERT INTO @mf_identity AS i (system_identifier, database, data_directory, timeline, since, marker, backup_label) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7) "
 	"ON CONFLICT (system_identifier, database) DO UPDATE SET data_directory = EXCLUDED.data_directory, "
-	"  timeline = EXCLUDED.timeline, since = EXCLUDED.since, marker = EXCLUDED.marker",
-	6, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID}, NULL, InvalidOid
+	"  timeline = EXCLUDED.timeline, since = EXCLUDED.since, marker = EXCLUDED.marker, "
+	"  backup_label = EXCLUDED.backup_label",
+	7, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}, NULL, InvalidOid
 };
 
 static MfStatement foreign_statement = {
@@ -503,6 +504,7 @@ mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identit
 		identity->timeline = DatumGetInt32(mf_result(row, desc, 3, NULL));
 		identity->since = DatumGetTimestampTz(mf_result(row, desc, 4, NULL));
 		identity->marker = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 5, NULL)));
+		identity->backup_label = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 6, NULL)));
 	}
 	mf_sql_end(&scope);
 	return known;
@@ -513,7 +515,7 @@ void
 mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 {
 	MfSqlScope	scope;
-	Datum		values[6];
+	Datum		values[7];
 
 	values[0] = CStringGetTextDatum(identity->system_identifier);
 	values[1] = ObjectIdGetDatum(MyDatabaseId);
@@ -521,6 +523,7 @@ mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 	values[3] = Int32GetDatum(identity->timeline);
 	values[4] = TimestampTzGetDatum(identity->since);
 	values[5] = CStringGetTextDatum(identity->marker);
+	values[6] = CStringGetTextDatum(identity->backup_label);
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &set_identity_statement, values, NULL);
 	mf_sql_end(&scope);

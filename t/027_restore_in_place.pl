@@ -7,6 +7,7 @@ use MyFatoorah::Chaos;
 use MyFatoorah::History;
 use File::Copy ();
 use File::Find ();
+use File::Path ();
 use File::Compare ();
 use Time::HiRes qw(time);
 
@@ -14,7 +15,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'");
+my $node = $mf->new_node('main', init => { allows_streaming => 1 }, conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'");
 my $dir = $node->data_dir;
 my $marker;
 
@@ -73,15 +74,17 @@ sub put_back_by_file
 	return;
 }
 
-# name, how it is put back, what is said
+# name, how it is put back, what is said, how it is made if not from the files of a stopped server
 my @ways = (
+	[ 'base backup', sub { File::Path::remove_tree("$dir/pg_wal", { keep_root => 1 }); system_or_bail('cp', '-a', "$_[0]/.", $dir) }, qr/put back from a backup, which does not know what was sent/,
+		sub { system_or_bail('pg_basebackup', '-D', $_[0], '-h', $node->host, '-p', $node->port, '--checkpoint=fast', '--no-sync') } ],
 	[ 'cp over it', sub { system_or_bail('cp', '-a', "$_[0]/.", $dir) }, qr/put back from a backup, which does not know what was sent/ ],
 	[ 'file by file', sub { put_back_by_file($_[0]) }, qr/put back from a backup, which does not know what was sent/ ],
 	[ 'without our file', sub { put_back_by_file($_[0], without => qr!^/myfatoorah\.marker/!) }, qr!without the file "myfatoorah\.marker/\d+", or somebody! ]);
 
 foreach (@ways)
 {
-	my ($name, $put_back, $says) = @$_;
+	my ($name, $put_back, $says, $make) = @$_;
 	my $id = $name =~ tr/ /-/r;
 	my $backup = "$PostgreSQL::Test::Utils::tmp_check/$id";
 
@@ -89,10 +92,17 @@ foreach (@ways)
 	$mf->wait_settled($node, 'postgres');
 	$mf->insert_many($node, 'postgres', "$id-since", 5, send_at => "now() + interval '1 h'");
 	$mf->insert_many($node, 'postgres', "$id-never", 2, send_at => "now() + interval '1 h'");
-	$node->stop;
-	system_or_bail('cp', '-a', $dir, $backup);
-	$node->start;
-	$mf->wait_worker($node, 'postgres');
+	if ($make)
+	{
+		$make->($backup);
+	}
+	else
+	{
+		$node->stop;
+		system_or_bail('cp', '-a', $dir, $backup);
+		$node->start;
+		$mf->wait_worker($node, 'postgres');
+	}
 	is(paused(), 'no', "$name: after the backup all goes on");
 	sql(qq{UPDATE mf_invoice SET send_at = now() WHERE customer_reference LIKE '$id-since-%'});
 	$mf->wait_for($node, 'postgres', qq{SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$id-since-%' AND status = 'sent'}, 5);
