@@ -237,6 +237,7 @@ CREATE TABLE mf_attempt (
 	error text,
 	made_sent boolean NOT NULL DEFAULT false,
 	answered_reference text COLLATE "C",
+	sent_to integer,
 	PRIMARY KEY (invoice, attempt)
 ) WITH (fillfactor = 36, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
 
@@ -250,6 +251,7 @@ COMMENT ON COLUMN mf_attempt.outcome IS 'what is proven: accepted, rejected, not
 COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId that the answer held, whatever it proved, also if it came too late for the invoice';
 COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL that the answer held, likewise';
 COMMENT ON COLUMN mf_attempt.answered_reference IS 'the CustomerReference that the answer held, if it was another';
+COMMENT ON COLUMN mf_attempt.sent_to IS 'checksum of the address and key that the request used, to know whether a look-up asks the same; not enough to find the key';
 COMMENT ON COLUMN mf_attempt.made_sent IS 'this answer made the invoice sent; mf_history has that transition from here';
 
 --
@@ -761,7 +763,7 @@ CREATE VIEW mf_review AS
 		   CASE WHEN q.error IS NOT NULL THEN
 				pg_catalog.format('It is put off, and tried again at %s. Mend what the error names, such as a constraint or trigger of your own or a user mapping, and call: SELECT mf_resume(%L)', q.due, i.account)
 				WHEN i.status = 'review' THEN
-				pg_catalog.format('Look the references up in the MyFatoorah portal. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''resend'', ''reason''), or ''abandon''.', i.id, i.id)
+				pg_catalog.format('Look the references up in the MyFatoorah portal of the account that they were sent with. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''resend'', ''reason''), or ''abandon''.', i.id, i.id)
 				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel or refund there what is one too many. If the row is about the right invoice: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If another was paid: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER)', i.id, i.id)
 		   END AS next_step
 	FROM (SELECT invoice, due, error FROM mf_queue WHERE kind = 'review' OR error IS NOT NULL

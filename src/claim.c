@@ -481,6 +481,7 @@ start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts
 		attempt->attempt = transition->attempt = flight->attempt;
 		attempt->reference = flight->reference;
 		attempt->send_by = flight->send_by;
+		attempt->sent_to = mf_http_target_checksum(flight->target);
 		mf_digest(flight->body, flight->body_len, attempt->body_sha256);
 
 		transition->from = MF_QUEUED;
@@ -667,11 +668,13 @@ claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, Mf
 	if (job->kind == MF_JOB_WATCH && old_references == NIL && !twin)
 		return NULL;
 	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target, old_references, twin);
-	if (job->kind == MF_JOB_RECONCILE)
+	if (job->kind != MF_JOB_SEND && job->attempts > 0)
 	{
-		char	   *answered = mf_queue_answered_invoice(scope, job->invoice, job->reference);
+		MfAttempted attempted = mf_queue_attempted(scope, job->invoice, flight->reference);
 
-		flight->answered_id = answered ? MemoryContextStrdup(claim->memory, answered) : NULL;
+		if (attempted.answered_id != NULL)
+			flight->answered_id = MemoryContextStrdup(claim->memory, attempted.answered_id);
+		flight->elsewhere = attempted.sent && attempted.sent_to != mf_http_target_checksum(target);
 	}
 	dlist_push_tail(claim->claimed, &flight->node);
 	return flight;

@@ -33,10 +33,10 @@ const Oid	mf_queue_types[] = {
 	INT8OID, TEXTOID, BOOLOID
 };
 
-/* invoice .. send_by, finished_at .. outcome, http_status .. error, made_sent, answered_reference */
+/* invoice .. send_by, finished_at .. outcome, http_status .. error, made_sent .. sent_to */
 const Oid	mf_attempt_types[] = {
 	InvalidOid, INT8OID, INT4OID, TEXTOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
-	INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID
+	INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, INT4OID
 };
 
 /* invoice, account, due, urgent, refunds, requests, tries, step, error */

@@ -74,6 +74,8 @@ typedef struct MfFlight
 	char	   *notification_option;
 	int			step;			/* as in mf_queue */
 	char	   *answered_id;	/* InvoiceId of an answer that proved nothing */
+	bool		elsewhere;		/* it went to another address, or with another
+								 * key, than those that are asked */
 	int			given_up;		/* earlier references that may turn up yet */
 	bool		twin;			/* another server may have sent the row, too */
 	char	   *invoice_id;		/* of the row, NULL = none yet; look-ups only */

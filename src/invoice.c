@@ -250,8 +250,8 @@ guard_update(TriggerData *trigger)
 
 	account = check_row(&after);
 	moved = !same_value(desc, &before, &after, MF_IC_ACCOUNT);
-	renamed = !same_value(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
-	if (from == MF_QUEUED && (moved || renamed))
+	renamed = from == MF_QUEUED && !same_value(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
+	if (moved || renamed)
 	{
 		bool		may_exist = mf_queue_may_exist(RelationGetNamespace(trigger->tg_relation),
 												   DatumGetInt64(before.values[MF_IC_ID]));
@@ -274,9 +274,9 @@ refuse_to_move(int64 invoice)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("invoice " INT64_FORMAT " cannot be given to another account now", invoice),
-			 errdetail("It may have been made under this one already, and is looked up there first."),
-			 errhint("Wait until it was looked up, or cancel it with mf_cancel(" INT64_FORMAT ") and insert a new one if the portal does not show it.",
+			 errmsg("invoice " INT64_FORMAT " cannot be given to another account", invoice),
+			 errdetail("It may have been made under this one already, by a request or by another server."),
+			 errhint("Cancel it with mf_cancel(" INT64_FORMAT "), and insert a new one if the MyFatoorah portal does not show it.",
 					 invoice)));
 }
 

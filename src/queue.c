@@ -73,10 +73,10 @@ static MfStatement next_due_statement = {
 };
 
 static MfStatement begin_attempts_statement = {
-	"INSERT INTO @mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by) "
-	"SELECT a.invoice, a.attempt, a.reference, a.body_sha256, clock_timestamp(), a.send_by "
-	"FROM unnest($1, $2, $3, $4, $5) AS a(invoice, attempt, reference, body_sha256, send_by)",
-	5, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID}, NULL, InvalidOid
+	"INSERT INTO @mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, sent_to) "
+	"SELECT a.invoice, a.attempt, a.reference, a.body_sha256, clock_timestamp(), a.send_by, a.sent_to "
+	"FROM unnest($1, $2, $3, $4, $5, $6) AS a(invoice, attempt, reference, body_sha256, send_by, sent_to)",
+	6, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
 };
 
 /*
@@ -172,9 +172,11 @@ static MfStatement follow_up_statement = {
 	NULL, InvalidOid
 };
 
-static MfStatement answered_invoice_statement = {
-	"SELECT a.invoice_id::text FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 AND a.invoice_id IS NOT NULL "
-	"  AND a.answered_reference IS NULL ORDER BY a.attempt DESC LIMIT 1",
+static MfStatement attempted_statement = {
+	"SELECT (SELECT a.invoice_id::text FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 "
+	"    AND a.invoice_id IS NOT NULL AND a.answered_reference IS NULL ORDER BY a.attempt DESC LIMIT 1), "
+	"  (SELECT a.sent_to::int4 FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 "
+	"    AND " MF_MAY_HAVE_MADE("a") " ORDER BY a.attempt DESC LIMIT 1)",
 	2, {INT8OID, TEXTOID}, NULL, InvalidOid
 };
 
@@ -510,6 +512,7 @@ mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int 
 		mf_array_add_text(&columns[2], attempts[i].reference);
 		mf_array_add(&columns[3], PointerGetDatum(digest));
 		mf_array_add(&columns[4], TimestampTzGetDatum(attempts[i].send_by));
+		mf_array_add(&columns[5], Int32GetDatum(attempts[i].sent_to));
 	}
 	if (mf_columns_execute(scope, &begin_attempts_statement, columns) != (uint64) count)
 		mf_change_suppressed();
@@ -661,16 +664,22 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 }
 
 /* See queue.h. */
-char *
-mf_queue_answered_invoice(const MfSqlScope *scope, int64 invoice, const char *reference)
+MfAttempted
+mf_queue_attempted(const MfSqlScope *scope, int64 invoice, const char *reference)
 {
+	MfAttempted result;
 	Datum		values[2];
+	Datum		sent_to;
+	bool		isnull;
 
 	values[0] = Int64GetDatum(invoice);
 	values[1] = CStringGetTextDatum(reference);
-	if (mf_sql_execute(scope, &answered_invoice_statement, values, NULL) == 0)
-		return NULL;
-	return text_or_null(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	(void) mf_sql_execute(scope, &attempted_statement, values, NULL);
+	result.answered_id = text_or_null(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	sent_to = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
+	result.sent = !isnull;
+	result.sent_to = isnull ? 0 : DatumGetInt32(sent_to);
+	return result;
 }
 
 /* See queue.h. */

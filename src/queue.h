@@ -86,6 +86,7 @@ typedef struct MfAttempt
 	const char *reference;
 	uint8		body_sha256[32];
 	TimestampTz send_by;
+	int32		sent_to;		/* mf_http_target_checksum() */
 } MfAttempt;
 
 /* The end of an attempt */
@@ -169,8 +170,8 @@ extern int64 mf_queue_size(Oid schema);
 extern MfJob *mf_queue_lock(Oid schema, int64 invoice);
 
 /*
- * Locks the entry of an invoice, which the caller has locked: whether the invoice
- * may be at MyFatoorah already and is looked up before it is sent.
+ * Locks the entry of an invoice, which the caller has locked: whether MyFatoorah
+ * may have the invoice under its account, by an attempt or by another server.
  */
 extern bool mf_queue_may_exist(Oid schema, int64 invoice);
 
@@ -292,11 +293,15 @@ extern void mf_queue_apply(const MfSqlScope *scope, const MfTransition *transiti
 
 extern void mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count);
 
-/*
- * The InvoiceId that an answer to an attempt under this reference has held;
- * NULL if none did.
- */
-extern char *mf_queue_answered_invoice(const MfSqlScope *scope, int64 invoice, const char *reference);
+/* What the attempts under one reference tell those who look it up */
+typedef struct MfAttempted
+{
+	char	   *answered_id;	/* InvoiceId that an answer has held; NULL = none did */
+	bool		sent;			/* one that may have made an invoice went to */
+	int32		sent_to;		/* this mf_http_target_checksum(), the latest */
+} MfAttempted;
+
+extern MfAttempted mf_queue_attempted(const MfSqlScope *scope, int64 invoice, const char *reference);
 
 /*
  * References of earlier attempts whose outcome was never known, without the

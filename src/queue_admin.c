@@ -46,6 +46,10 @@ static MfStatement reschedule_statement = {
 	6, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+static MfStatement may_have_made_statement = {
+	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND " MF_MAY_HAVE_MADE("a") " LIMIT 1", 1, {INT8OID}, NULL, InvalidOid
+};
+
 static MfStatement size_statement = {
 	"SELECT count(*) FROM @mf_queue", 0, {0}, NULL, InvalidOid
 };
@@ -264,17 +268,19 @@ mf_queue_may_exist(Oid schema, int64 invoice)
 {
 	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(invoice);
-	bool		verify = false;
+	bool		may_exist = false;
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &lock_entry_statement, &value, NULL) > 0)
 	{
 		Datum		kind = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL);
 
-		verify = mf_job_kind(TextDatumGetCString(kind)) == MF_JOB_VERIFY;
+		may_exist = mf_job_kind(TextDatumGetCString(kind)) == MF_JOB_VERIFY;
 	}
+	if (!may_exist)
+		may_exist = mf_sql_execute(&scope, &may_have_made_statement, &value, NULL) > 0;
 	mf_sql_end(&scope);
-	return verify;
+	return may_exist;
 }
 
 /* See queue.h. */

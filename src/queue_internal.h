@@ -23,6 +23,9 @@
 #define MF_PROMOTE(due, priority) "(" due " > now() AND " priority " > 0)"
 #define MF_SET_RANK(due, priority) "rank = " MF_RANK(due, priority) ", promote = " MF_PROMOTE(due, priority)
 
+/* An attempt of which it is not proven that no invoice came of it */
+#define MF_MAY_HAVE_MADE(a) "(" a ".outcome IS NULL OR " a ".outcome NOT IN ('not_sent', 'rejected'))"
+
 /* with the types that are read, whatever those of the columns; in the order of MfJob and mf_send_payment_fields[] */
 #define MF_INVOICE_COLUMNS \
 	"id::int8, status::text, attempts::int4, account::text, created_by_id::oid, own_key::bool, reference::text, " \

@@ -34,7 +34,8 @@
 #define ATTEMPT_INVOICE_ID 10
 #define ATTEMPT_INVOICE_URL 11
 #define ATTEMPT_MADE_SENT 13
-#define ATTEMPT_COLUMNS 14
+#define ATTEMPT_SENT_TO 15
+#define ATTEMPT_COLUMNS 15
 
 static const AttrNumber queue_updated[] = {MF_QC_KIND, MF_QC_DUE, MF_QC_STEP, MF_QC_ERROR, 0};
 static const AttrNumber attempt_updated[] = {ATTEMPT_FINISHED_AT, ATTEMPT_OUTCOME, ATTEMPT_HTTP_STATUS,
@@ -169,8 +170,9 @@ mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt
 	values[ATTEMPT_STARTED_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[ATTEMPT_SEND_BY - 1] = TimestampTzGetDatum(attempt->send_by);
 	values[ATTEMPT_MADE_SENT - 1] = BoolGetDatum(false);
+	values[ATTEMPT_SENT_TO - 1] = Int32GetDatum(attempt->sent_to);
 	memset(isnull, false, ATTEMPT_SEND_BY * sizeof(bool));
-	isnull[ATTEMPT_MADE_SENT - 1] = false;
+	isnull[ATTEMPT_MADE_SENT - 1] = isnull[ATTEMPT_SENT_TO - 1] = false;
 	mf_table_add(recorder->attempt, values, isnull, &flight->attempt_place);
 	if (recorder->watched || recorder->attempt->waiting == MF_TABLE_BATCH)
 		mf_table_insert(recorder->attempt);

@@ -26,6 +26,9 @@ static const int twin_factors[] = {5};
 #define NO_LINK "MyFatoorah has made the invoice and given no link; the MyFatoorah portal shows it"
 #define LOST_LINK "the invoice exists, but its link was lost with the answer; the MyFatoorah portal shows it"
 
+/* Why not to be found is no proof: an invoice is known where it was sent to, and to whose key it was sent with. */
+#define ELSEWHERE "MyFatoorah does not know it, but was asked with another address or key than it was sent with"
+
 static bool send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static bool verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
@@ -33,6 +36,7 @@ static void watch(const MfFlight *flight, TimestampTz now, MfTransition *transit
 static void watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static bool count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfTransition *transition,
 							MfFollowUp *follow_up);
+static bool asked_elsewhere(const MfFlight *flight);
 static bool is_about(const MfFlight *flight);
 static void ask_person(MfTransition *transition);
 static void ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
@@ -190,7 +194,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		return true;
 	}
 
-	if (flight->found.lookup == MF_LOOKUP_REFUSED || flight->found.lookup == MF_LOOKUP_SENSELESS)
+	if (flight->found.lookup == MF_LOOKUP_REFUSED || flight->found.lookup == MF_LOOKUP_SENSELESS || asked_elsewhere(flight))
 		return count_senseless(flight, "outcome unknown; ", now, transition, follow_up);
 	if (flight->found.lookup != MF_NOT_FOUND)
 	{
@@ -238,7 +242,9 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 /*
  * Before a row is sent that another server may have sent, or an earlier request
  * may have made although its answer looked like a refusal: not found means send
- * it; found means that its outcome is to be reconciled.
+ * it; found means that its outcome is to be reconciled.  Whoever has changed the
+ * key after a refusal is at work right now, so the question goes to a person at
+ * once, and not after a schedule.
  */
 static bool
 verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
@@ -252,6 +258,13 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 		transition->next = MF_JOB_RECONCILE;
 		transition->reason = flight->attempt > 0 ? "found by look-up: an earlier request has made it after all" :
 			"found by look-up before its first send: another server has sent it";
+		return true;
+	}
+	if (asked_elsewhere(flight))
+	{
+		ask_person(transition);
+		transition->error = psprintf("the look-up by reference \"%s\" before sending again proved nothing: %s",
+									 flight->reference, ELSEWHERE);
 		return true;
 	}
 	switch (flight->found.lookup)
@@ -280,7 +293,8 @@ static bool
 count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
 	int			senseless = flight->step / MF_SENSELESS_STEP;
-	const char *answer = flight->found.lookup == MF_FOUND ?
+	bool		elsewhere = asked_elsewhere(flight);
+	const char *answer = elsewhere ? ELSEWHERE : flight->found.lookup == MF_FOUND ?
 		psprintf("it is about invoice %s with another reference", flight->found.values[MF_PS_INVOICE_ID]) :
 		mf_flight_error(flight);
 
@@ -288,14 +302,23 @@ count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfT
 	{
 		follow_up->step = flight->step + MF_SENSELESS_STEP;
 		follow_up->due = next_lookup(reconcile_factors, lengthof(reconcile_factors), senseless, now);
-		follow_up->error = psprintf("%sthe answer to the look-up makes no sense (%d of %d): %s",
-									prefix, senseless + 1, MF_LOOKUP_STEPS, answer);
+		follow_up->error = psprintf("%sthe answer to the look-up %s (%d of %d): %s",
+									prefix, elsewhere ? "proves nothing" : "makes no sense", senseless + 1,
+									MF_LOOKUP_STEPS, answer);
 		return false;
 	}
 	ask_person(transition);
-	transition->error = psprintf("%d look-ups by reference \"%s\" were answered without sense, the last so: %s",
-								 MF_LOOKUP_STEPS, flight->reference, answer);
+	transition->error = psprintf("%d look-ups by reference \"%s\" %s, the last so: %s",
+								 MF_LOOKUP_STEPS, flight->reference,
+								 elsewhere ? "proved nothing" : "were answered without sense", answer);
 	return true;
+}
+
+/* Whether an invoice was not found, by a look-up that could not have found it. */
+static bool
+asked_elsewhere(const MfFlight *flight)
+{
+	return flight->found.lookup == MF_NOT_FOUND && flight->elsewhere;
 }
 
 /* Whether an invoice was found that has the reference that was looked up. */
@@ -336,7 +359,7 @@ static void
 watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
 	bool		senseless = flight->found.lookup == MF_LOOKUP_REFUSED || flight->found.lookup == MF_LOOKUP_SENSELESS ||
-		(flight->found.lookup == MF_FOUND && !is_about(flight));
+		(flight->found.lookup == MF_FOUND && !is_about(flight)) || asked_elsewhere(flight);
 	const char *other = is_about(flight) ? flight->found.values[MF_PS_INVOICE_ID] : NULL;
 	const char *own = flight->own_reference ? flight->invoice_id : NULL;
 	const char *status = other ? flight->found.values[MF_PS_INVOICE_STATUS] : NULL;
@@ -365,8 +388,9 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 		if (!senseless)
 			return;
 		follow_up->error = psprintf("whether another invoice exists under the reference \"%s\" was not to be found out: %s",
-									flight->reference, flight->found.lookup == MF_FOUND ?
-									"the look-up was answered with another reference" : mf_flight_error(flight));
+									flight->reference, asked_elsewhere(flight) ? ELSEWHERE :
+									flight->found.lookup == MF_FOUND ? "the look-up was answered with another reference" :
+									mf_flight_error(flight));
 	}
 	else
 	{

@@ -137,6 +137,13 @@ extern bool mf_http_base_url_valid(const char *base_url, char *error, size_t err
 extern void mf_http_target_release(MfHttpTarget *target);
 
 /*
+ * A checksum of its URL and key, the same in every process and for ever: whether
+ * two targets lead to the same place as the same merchant.  It is 32 bits of
+ * SHA-256, too little to find the key by.
+ */
+extern int32_t mf_http_target_checksum(const MfHttpTarget *target);
+
+/*
  * A target that is held lives on when it is released, for a request that is
  * still to be posted, until it is let go as often.
  */

@@ -94,6 +94,7 @@ struct MfHttpTarget
 	char	   *ca_file;
 	struct curl_slist *headers; /* holds the key */
 	bool		plain;			/* http, to loopback */
+	int32_t		checksum;		/* of base_url and key */
 	long		timeout_ms;
 	long		connect_timeout_ms;
 

@@ -12,6 +12,7 @@
 #define _GNU_SOURCE				/* asprintf() */
 #endif
 #include "http_private.h"
+#include "signature.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 static bool part_is_absent(CURLU *url, CURLUPart part);
 static bool is_loopback(const char *host);
 static bool read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size);
+static bool set_checksum(MfHttpTarget *target, const char *authorization);
 static bool add_header(struct curl_slist **headers, const char *line);
 static void free_headers(struct curl_slist *headers);
 
@@ -141,6 +143,26 @@ mf_http_base_url_valid(const char *base_url, char *error, size_t error_size)
 	return valid;
 }
 
+/* No URL has the space that the header has before the key, so the two cannot be shifted. */
+static bool
+set_checksum(MfHttpTarget *target, const char *authorization)
+{
+	uint8_t		digest[MF_SHA256_SIZE];
+
+	if (!mf_sha256(target->base_url, authorization, digest))
+		return false;
+	target->checksum = (int32_t) ((uint32_t) digest[0] << 24 | (uint32_t) digest[1] << 16 |
+								  (uint32_t) digest[2] << 8 | digest[3]);
+	return true;
+}
+
+/* See http.h. */
+int32_t
+mf_http_target_checksum(const MfHttpTarget *target)
+{
+	return target->checksum;
+}
+
 static bool
 add_header(struct curl_slist **headers, const char *line)
 {
@@ -211,6 +233,7 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 		if (len < 0)
 			authorization = NULL;
 		done = (authorization != NULL &&
+				set_checksum(target, authorization) &&
 				add_header(&target->headers, authorization) &&
 				add_header(&target->headers, "Content-Type: application/json") &&
 				add_header(&target->headers, "Accept: application/json") &&

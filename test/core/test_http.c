@@ -223,6 +223,46 @@ serve_key_of_request(Connection *connection)
 	}
 }
 
+/* The same in every process, and another for another address or key */
+static void
+test_checksum(void **state)
+{
+	static const struct
+	{
+		const char *base_url;
+		const char *key;
+	}			places[] = {
+		{"https://apitest.myfatoorah.com", "first"},
+		{"https://apitest.myfatoorah.com/", "first"},
+		{"https://apitest.myfatoorah.com", "second"},
+		{"https://api.myfatoorah.com", "first"},
+	};
+	MfHttp	   *http = http_create();
+	int32_t		checksums[4];
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 4; i++)
+	{
+		MfHttpTargetOptions options = {0};
+		char		error[256];
+		MfHttpTarget *target;
+
+		options.base_url = places[i].base_url;
+		options.api_key = places[i].key;
+		options.timeout_ms = options.connect_timeout_ms = 10000;
+		target = mf_http_target_create(http, &options, error, sizeof(error));
+		assert_non_null(target);
+		checksums[i] = mf_http_target_checksum(target);
+	}
+	assert_int_equal(checksums[0], 218517889);
+	assert_int_equal(checksums[1], checksums[0]);
+	assert_int_not_equal(checksums[2], checksums[0]);
+	assert_int_not_equal(checksums[3], checksums[0]);
+	assert_int_not_equal(checksums[3], checksums[2]);
+	mf_http_destroy(http);
+}
+
 static void
 test_two_keys(void **state)
 {
@@ -1018,6 +1058,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_checksum),
 		cmocka_unit_test(test_two_keys),
 		cmocka_unit_test(test_short_key),
 		cmocka_unit_test(test_paths),

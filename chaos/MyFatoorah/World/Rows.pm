@@ -158,7 +158,7 @@ sub moves
 		{ name => 'move rows to another account', weight => 1, draw => sub { ($_[0]->($_[1]{accounts}), _some($_[0])) }, play => sub {
 			my ($db, $account, $some) = @_;
 
-			$db->sql("UPDATE mf_invoice SET account = '" . $db->account($account) . "' WHERE status = 'queued' AND $some");
+			$db->sql("UPDATE mf_invoice SET account = '" . $db->account($account) . "' WHERE status = 'queued' AND attempts = 0 AND $some");
 		} },
 		{ name => 'resolve', weight => 3, draw => sub { ($_[0]->(3), _some($_[0])) }, play => \&resolve },
 		{ name => 'delete', weight => 1, draw => sub { _some($_[0]) }, play => sub {

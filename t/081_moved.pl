@@ -1,0 +1,278 @@
+# A look-up that finds nothing is proof only where the invoice was sent to, with the key that it was sent with. Meanwhile
+# the row is given to another account, a key or an address is changed, a role gets a key of its own: each customer has one
+# invoice all the same, by the ledgers of all the hosts.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $db = 'postgres';
+my ($true, $false) = (JSON::PP::true, JSON::PP::false);
+
+# Two hosts; on the first there are two merchants, of whom one has two keys.
+my $here = MyFatoorah::Sandbox->new(key => 'key-of-one-merchant', args => [ '--key', 'key-of-another-merchant=BHR', '--key', 'new-key-of-one-merchant=KWT' ]);
+my $there = MyFatoorah::Sandbox->new(key => 'key-of-one-merchant');
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.reconcile_delay = '20ms'");
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+# wait_row(name, columns, expected): waits until these expressions give that for the row of that name
+sub wait_row
+{
+	my ($name, $columns, $expected) = @_;
+
+	return $mf->wait_for($node, $db, "SELECT $columns FROM mf_invoice WHERE customer_reference = '$name'", $expected);
+}
+
+# An account with a key file of its own
+sub account
+{
+	my ($name, $sandbox) = @_;
+
+	$mf->write_key($node, $sandbox->key, "$name.key");
+	sql(sprintf q{CREATE SERVER "%1$s" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url '%2$s', timeout '300ms', connect_timeout '200ms');
+		CREATE USER MAPPING FOR PUBLIC SERVER "%1$s" OPTIONS (api_key_file '%1$s.key')}, $name, $sandbox->url);
+	sql(qq{GRANT USAGE ON FOREIGN SERVER "$name" TO clerk});
+	return;
+}
+
+sub insert
+{
+	my ($name, %columns) = @_;
+
+	return sql('SET ROLE clerk; INSERT INTO mf_invoice ' . $mf->invoice($name, account => "'$name'", %columns) . ' RETURNING id');
+}
+
+# The next request for that row makes the invoice and is answered so
+sub answer
+{
+	my ($name, %answer) = @_;
+
+	$here->faults({ path => 'SendPayment', reference_prefix => "$name.", create => $true, times => 1, %answer });
+	return;
+}
+
+# The SQL state and message of a statement of the clerk
+sub failure
+{
+	my ($statement) = @_;
+	my (undef, undef, $error) = $node->psql($db, "\\set VERBOSITY verbose\nSET ROLE clerk;\n$statement");
+
+	return $error =~ s/.*ERROR:  //sr =~ s/\n(?:LOCATION|CONTEXT).*//sr;
+}
+
+# How many invoices all hosts have for that row
+sub made
+{
+	my ($name) = @_;
+
+	return scalar grep { ($_->{reference} // '') =~ /^\Q$name\E\./ } map { $_->remote } $here, $there;
+}
+
+sub other_key { return $mf->write_key($node, 'key-of-another-merchant', "$_[0].key"); }
+sub same_key { return $mf->write_key($node, 'key-of-one-merchant', "$_[0].key"); }
+sub move_host { return sql(qq{ALTER SERVER "$_[0]" OPTIONS (SET base_url '} . $there->url . q{')}); }
+
+$mf->setup_account($node, $db, $here);
+sql('CREATE ROLE clerk IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO clerk');
+$mf->wait_worker($node, $db);
+
+#
+# What is written of where it went
+#
+account($_, $here) for 'one', 'two';
+insert($_) for 'one', 'two';
+wait_row($_, 'status', 'sent') for 'one', 'two';
+is(sql('SELECT count(*), count(sent_to), count(DISTINCT sent_to) FROM mf_attempt'), '2|2|1', 'the same address and key are the same place');
+other_key('two');
+insert('two', customer_reference => "'two again'");
+wait_row('two again', 'status', 'sent');
+is(sql('SELECT count(DISTINCT sent_to) FROM mf_attempt'), '2', 'another key is another place');
+sql(q{CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+	CREATE TRIGGER slow AFTER UPDATE ON mf_queue FOR EACH STATEMENT EXECUTE FUNCTION note()});
+insert('one', customer_reference => "'by SQL'");
+wait_row('by SQL', 'status', 'sent');
+is(sql(q{SELECT count(DISTINCT sent_to) FROM mf_attempt JOIN mf_invoice i ON i.id = invoice WHERE customer_reference IN ('one', 'by SQL')}), '1',
+	'it is written by SQL too');
+sql('DROP TRIGGER slow ON mf_queue');
+
+#
+# The row is given to another account, after an answer that looked like a refusal.
+#
+my %refused = ('moved-429' => { status => 429, headers => { 'Retry-After' => '60' } }, 'moved-401' => { status => 401 }, 'moved-302' => { status => 302 });
+account('elsewhere', $there);
+foreach my $name (sort keys %refused)
+{
+	account($name, $here);
+	answer($name, body => '', %{ $refused{$name} });
+	my $id = insert($name);
+	wait_row($name, q{status || attempts}, 'queued1');
+	is(failure("UPDATE mf_invoice SET account = 'elsewhere' WHERE id = $id"),
+		"55000: invoice $id cannot be given to another account\nDETAIL:  It may have been made under this one already, by a request or by another server.\n"
+		  . "HINT:  Cancel it with mf_cancel($id), and insert a new one if the MyFatoorah portal does not show it.",
+		"$name: not while the account may have made it");
+	is(failure("UPDATE mf_invoice SET source_info = 'x' WHERE id = $id"), '', "$name: other columns can be changed");
+	sql("SELECT mf_resume('$name')");
+	wait_row($name, q{status || attempts || (account = customer_reference)}, 'sent1true');
+	is(made($name), 1, "$name: one invoice");
+}
+
+# What was not tried, or refused for sure, may go elsewhere.
+account('free', $here);
+sql(q{SELECT mf_pause('free'), mf_pause('one')});
+my $id = insert('free');
+is(failure("UPDATE mf_invoice SET account = 'one' WHERE id = $id"), '', 'a row that was not tried can be given to another account');
+is(failure("UPDATE mf_invoice SET account = 'free' WHERE id = $id"), '', 'and back');
+$here->faults({ path => 'SendPayment', reference_prefix => 'free.', shape => 1, times => 1 });
+sql(q{SELECT mf_resume('free'), mf_resume('one')});
+wait_row('free', 'status', 'rejected');
+is(failure("UPDATE mf_invoice SET account = 'one' WHERE id = $id; SELECT mf_retry($id)"), '', 'so can one that was rejected');
+wait_row('free', q{status || account}, 'sentone');
+is(made('free'), 1, 'it is made once');
+
+# What another server may have sent may not.
+account('copied', $here);
+sql(q{SELECT mf_pause('copied')});
+$id = insert('copied');
+sql("UPDATE mf_queue SET kind = 'verify' WHERE invoice = $id");
+like(failure("UPDATE mf_invoice SET account = 'one' WHERE id = $id"), qr/^55000: invoice $id cannot be given to another account/,
+	'one that another server may have sent cannot be given to another account');
+sql(q{SELECT mf_resume('copied')});
+wait_row('copied', 'status', 'sent');
+
+#
+# The address or the key is changed while a row is queued after a refusal.
+#
+my %change = (
+	key => \&other_key,
+	role => sub { sql(qq{CREATE USER MAPPING FOR clerk SERVER "$_[0]" OPTIONS (api_key 'key-of-another-merchant')}) },
+	address => \&move_host,
+	environment => sub { sql(qq{ALTER SERVER "$_[0]" OPTIONS (ADD environment 'live')}); move_host($_[0]) });
+foreach my $what (sort keys %change)
+{
+	my $name = "refused-$what";
+
+	account($name, $here);
+	answer($name, status => 401, body => '');
+	$id = insert($name);
+	$mf->wait_for($node, $db, "SELECT paused_at IS NOT NULL FROM mf_account WHERE account = '$name'");
+	$change{$what}->($name);
+	sql("SELECT mf_resume('$name')");
+	wait_row($name, q{status IN ('review', 'sent')}, 't');
+	is(sql("SELECT status, attempts FROM mf_invoice WHERE id = $id"), 'review|1', "401, then another $what: a person decides");
+	like(sql("SELECT what_happened || ' -- ' || next_step FROM mf_review WHERE id = $id"),
+		qr/MyFatoorah does not know it, but was asked with another address or key than it was sent with -- .* portal of the account that they were sent with/,
+		"401, then another $what: mf_review says why");
+	is(made($name), 1, "401, then another $what: one invoice");
+}
+
+#
+# The same while the outcome is unknown: before the first look-up, which comes when the request cannot be answered any more.
+#
+sub make_unknown
+{
+	my ($name, %answer) = @_;
+
+	account($name, $here);
+	answer($name, cut_answer_at => 0, %answer);
+
+	my $row = insert($name);
+
+	wait_row($name, q{status || attempts}, 'unknown1');
+	sql(qq{UPDATE mf_queue SET due = 'infinity', rank = 'infinity' WHERE invoice = $row});
+	return $row;
+}
+
+sub look_up
+{
+	my ($row) = @_;
+
+	sql(qq{UPDATE mf_queue SET due = now(), rank = now() WHERE invoice = $row; SELECT mf_resume(account) FROM mf_invoice WHERE id = $row});
+	return;
+}
+
+my %unknown = map { $_ => make_unknown("unknown-$_") } sort keys %change;
+$change{$_}->("unknown-$_") foreach keys %change;
+look_up($_) foreach values %unknown;
+foreach my $what (sort keys %change)
+{
+	wait_row("unknown-$what", q{status IN ('review', 'sent')}, 't');
+	is(sql("SELECT status, attempts FROM mf_invoice WHERE id = $unknown{$what}"), 'review|1', "unknown, then another $what: a person decides");
+	like(sql("SELECT what_happened FROM mf_review WHERE id = $unknown{$what}"),
+		qr/^5 look-ups by reference .* proved nothing, the last so: MyFatoorah does not know it, but was asked with another address or key/,
+		"unknown, then another $what: mf_review says why");
+	is(made("unknown-$what"), 1, "unknown, then another $what: one invoice");
+}
+
+# What is found counts, whoever was asked; and what was not counts again once the key is back.
+$id = make_unknown('rotated');
+$mf->write_key($node, 'new-key-of-one-merchant', 'rotated.key');
+look_up($id);
+wait_row('rotated', 'status || attempts', 'sent1');
+is(made('rotated'), 1, 'a new key of the same merchant finds the invoice');
+
+sub look_up_each
+{
+	sql("ALTER SYSTEM SET myfatoorah.reconcile_delay = '$_[0]'");
+	$node->reload;
+	return;
+}
+
+$id = make_unknown('put-back', create => $false);
+other_key('put-back');
+look_up_each('10s');
+look_up($id);
+wait_row('put-back', q{coalesce(last_error, '') ~ '^outcome unknown; the answer to the look-up proves nothing \(1 of 5\): MyFatoorah does not know it'}, 't');
+same_key('put-back');
+look_up_each('20ms');
+look_up($id);
+wait_row('put-back', q{status || attempts}, 'sent2');
+is(made('put-back'), 1, 'look-ups with the former key count again');
+
+# Attempts of which it is not known where they went
+$id = make_unknown('older', create => $false);
+sql("UPDATE mf_attempt SET sent_to = NULL WHERE invoice = $id");
+other_key('older');
+look_up($id);
+wait_row('older', q{status || attempts}, 'sent2');
+is(made('older'), 1, 'an attempt without a place is looked up as ever');
+
+#
+# A server that was renamed is the same place, another one is not.
+#
+$id = make_unknown('renamed', create => $false);
+sql(q{ALTER SERVER renamed RENAME TO "new name"; SELECT mf_move_account('renamed', 'new name')});
+look_up($id);
+wait_row('renamed', q{status || attempts}, 'sent2');
+is(made('renamed'), 1, 'mf_move_account() to the new name: looked up, not found, sent again');
+
+$id = make_unknown('dropped');
+account('other', $there);
+sql(q{DROP SERVER dropped CASCADE; SELECT mf_move_account('dropped', 'other')});
+look_up($id);
+wait_row('dropped', q{status || attempts || account}, 'review1other');
+is(made('dropped'), 1, 'mf_move_account() to another: a person decides');
+
+#
+# References that were given up: nothing is known of them when the key is another.
+#
+foreach my $name ('watched', 'watched elsewhere')
+{
+	$id = make_unknown($name, create => $false);
+	look_up($id);
+	wait_row($name, q{status || attempts}, 'sent2');
+	other_key($name) if $name ne 'watched';
+	$mf->wait_for($node, $db, "SELECT coalesce(max(kind), 'none') FROM (SELECT kind FROM mf_queue WHERE invoice = $id) q", 'watch');
+	foreach my $round (1 .. 4)
+	{
+		look_up($id);
+		$mf->wait_for($node, $db, "SELECT count(*) FROM mf_queue WHERE invoice = $id AND kind = 'watch' AND step < $round", '0');
+	}
+	is(sql("SELECT duplicate_suspected, coalesce(last_error, '') ~ 'another address or key' FROM mf_invoice WHERE id = $id"),
+		$name eq 'watched' ? 'f|f' : 't|t', "$name: whether a second one has turned up is " . ($name eq 'watched' ? '' : 'not ') . 'known');
+}
+
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$node->stop;
+done_testing();
