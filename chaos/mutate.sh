@@ -111,7 +111,7 @@ mutate told_for_ever 'an answer that was fetched is announced again and again' s
 mutate key_kept 'an account that is given up leaves its key with the thread' src/core/http_thread.c \
 	's/http->asleep = false;\n(\tpthread_mutex_unlock\(&http->lock\);\n)\tset_event\(http->wake_fd\);/$1/' core/test_http_thread
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http_callbacks.c \
-	's/transfer->record->send_by != 0 && mf_http_clock\(\) > transfer->record->send_by/false/' \
+	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' \
 	020_crash_matrix MF_CHAOS_WAYS=STOP MF_CHAOS_POINTS=intent_committed
 mutate none_093 '' src/worker.c '' 093_frozen
 mutate blind_thread 'a worker that stood still sends what it had in hand' src/core/http_freeze.c \
@@ -138,11 +138,11 @@ mutate blind_lookup 'a look-up that failed counts as one that found nothing' src
 mutate no_attempt 'attempts are not recorded before they leave' src/record.c \
 	's/\tmf_table_add\(recorder->attempt[^;]*;//' 024_history_checker
 mutate promotion_ignored 'a promoted standby sends without looking' src/guard.c \
-	's/if \(other \|\| promoted\)/if (other)/' 022_identity
+	's/if \(reason != NULL \|\| promoted\)/if (reason != NULL)/' 022_identity
 mutate copy_ignored 'a copy sends' src/guard.c \
-	's/if \(other\)(\s+pause_account)/if (false)$1/' 022_identity
+	's/if \(reason != NULL\)(\s+pause_account)/if (false)$1/' 022_identity
 mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/guard.c \
-	's/if \(other \|\| promoted\)/if (promoted)/' 022_identity
+	's/if \(reason != NULL \|\| promoted\)/if (promoted)/' 022_identity
 
 mutate none_110 '' src/worker.c '' 110_world MF_WORLD_SEEDS=16
 mutate world_retry_unknown 'no answer is taken for not sent' src/core/outcome.c \
