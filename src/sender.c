@@ -69,6 +69,9 @@ static bool holding = false;
 static bool draining = false;
 static bool frozen = false;		/* as last looked at: the process stood still, nothing leaves for a while */
 
+/* By a round that met a hold, which may have begun in its middle */
+static bool claims_skipped = false;
+
 static void sweep(const MfSqlScope *scope, TimestampTz now);
 static void work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
 static bool held(void);
@@ -186,7 +189,7 @@ mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz thaw = now + mf_http_held(http) / 1000;
-	bool		was_held = draining || frozen;
+	bool		was_held = draining || frozen || claims_skipped;
 
 	if (thaw > now && !frozen)
 		ereport(LOG,
@@ -196,7 +199,16 @@ mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end)
 	frozen = thaw > now;
 	draining = drain_until > now;
 	*end = Max(frozen ? thaw + 1000 : 0, draining ? drain_until : 0);
+	if (!draining && !frozen)
+		claims_skipped = false;
 	return was_held && !draining && !frozen;
+}
+
+/* See sender.h. */
+bool
+mf_sender_claims_skipped(void)
+{
+	return claims_skipped;
 }
 
 /* Whether nothing new may leave, nor be claimed. */
@@ -328,6 +340,7 @@ work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 {
 	MfRecorder *recorder = NULL;
 	bool		paused;
+	bool		is_held;
 
 	give_back_ready(now);
 	mf_inquiry_record(scope, &answered, &recorded, now, again);
@@ -338,7 +351,9 @@ work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 	landed_count = 0;
 	take_in();
 	paused = !mf_guard_look(scope->schema);
-	if (!gate_closed && !held())
+	is_held = held();
+	claims_skipped |= is_held;
+	if (!gate_closed && !is_held)
 	{
 		MfClaim		claim = {http, flight_context, &claimed, recorder, horizon_us(), paused};
 

@@ -82,6 +82,9 @@ extern void mf_sender_hold(void);
  */
 extern bool mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end);
 
+/* Whether a round has claimed nothing because of a hold whose end was not attended to yet. */
+extern bool mf_sender_claims_skipped(void);
+
 /* Requests without a recorded outcome, not posted yet or answered. */
 extern int	mf_sender_unsettled(void);
 

@@ -176,6 +176,9 @@ mf_worker_main(Datum main_arg)
 		my_slot->requests = mf_sender_requests();
 		if (drain_until > GetCurrentTimestamp())
 			tell_drained();
+		/* a hold that has begun during the round is to be seen before we sleep */
+		if (hold_end == 0 && mf_sender_claims_skipped())
+			continue;
 		if (gather != 0 || !mf_sender_has_work() || mf_round_failing())
 		{
 			alarm = mf_earlier(mf_earlier(next_round(again, hold_end != 0), hold_end), listener_again);
