@@ -100,6 +100,9 @@ OBJS = \
 	src/flight.o \
 	src/verdict.o \
 	src/claim.o \
+	src/claim_account.o \
+	src/claim_jobs.o \
+	src/claim_lease.o \
 	src/sender.o \
 	src/columns.o \
 	src/hand.o \

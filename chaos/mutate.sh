@@ -120,10 +120,10 @@ mutate blind_timer 'an idle worker sends what became due while it stood still' s
 	's/mf_http_clock\(\) - until\)/until - until)/' 093_frozen
 mutate held_body 'a body leaves although the process stood still behind the gate' src/core/http_callbacks.c \
 	's/if \(!exchange->body_started\)\n/if (false)\n/' core/test_http_thread
-mutate early_lookup 'look-ups count while the request may still leave' src/claim.c \
+mutate early_lookup 'look-ups count while the request may still leave' src/claim_lease.c \
 	's/TimestampTzPlusMilliseconds\(now, MF_SEND_MARGIN_MS \+ longest\)/now/' \
 	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=intent_committed
-mutate back_to_queued 'what was being sent is queued again at the start' src/claim.c \
+mutate back_to_queued 'what was being sent is queued again at the start' src/claim_lease.c \
 	's/end->outcome = MF_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_NOT_SENT;$1/' 025_kill9
 mutate retry_5xx 'a 5xx is taken for a refusal to work: sent again' src/core/outcome.c \
 	's/(\[STATUS_OTHER\] = \{)MF_UNKNOWN(, MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN)/$1MF_NOT_SENT$2/' 024_history_checker
@@ -147,7 +147,7 @@ mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/g
 mutate none_110 '' src/worker.c '' 110_world MF_WORLD_SEEDS=16
 mutate world_retry_unknown 'no answer is taken for not sent' src/core/outcome.c \
 	's/return !exchange->body_started && exchange->http_status == 0;/return exchange->http_status == 0;/' 110_world MF_WORLD_SEEDS=16
-mutate world_back_to_queued 'what was being sent is queued again at the start' src/claim.c \
+mutate world_back_to_queued 'what was being sent is queued again at the start' src/claim_lease.c \
 	's/end->outcome = MF_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_NOT_SENT;$1/' 110_world MF_WORLD_SEED=41 MF_WORLD_SEEDS=16
 mutate world_no_attempt 'attempts are not recorded before they leave' src/record.c \
 	's/\tmf_table_add\(recorder->attempt[^;]*;//' 110_world MF_WORLD_SEEDS=8

@@ -43,12 +43,15 @@ static const int quick_delays_ms[MF_QUICK_TRIES] = {1200, 3000, 10000, 30000, 12
 typedef struct Batch
 {
 	TimestampTz now;
+	MfFlight  **flights;
+	int			flight_count;
+	MfEventNext *about_events;	/* what the flights tell of events, if they do */
 	MfPaymentChange *changes;
 	int			change_count;
 	MfTryRow   *tries;
 	int			try_count;
 	MfInquiryNext *next;
-	MfFlight  **flights;		/* of the elements of "next" */
+	MfFlight  **next_flights;	/* of its elements */
 	int			next_count;
 	MfEventNext *events;
 	int			event_count;
@@ -58,7 +61,11 @@ typedef struct Batch
 	int			answered_count;
 } Batch;
 
-static int	count_tries(dlist_head *landed);
+static void collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again);
+static List *lock_rows(const MfSqlScope *scope, Batch *batch);
+static int64 invoice_of(const Batch *batch, int number);
+static bool record_flight(const MfSqlScope *scope, Batch *batch, int number, List *rows);
+static void write_batch(const MfSqlScope *scope, Batch *batch);
 static void take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row);
 static bool is_reference_of(const MfPaymentRow *row, const char *utf8);
 static char *another_reference(const MfFlight *flight, const MfPaymentRow *row);
@@ -81,19 +88,49 @@ void
 mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded,
 				  TimestampTz now, TimestampTz *again)
 {
-	int			limit = mf_hand_room(RECORD_LIMIT);
-	MfFlight  **flights = (MfFlight **) palloc(limit * sizeof(MfFlight *));
-	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
-	int64	   *tried;
-	MfEventNext *answers;
 	Batch		batch;
 	List	   *rows;
-	dlist_iter	iter;
-	int			count = 0;
-	int			invoice_count = 0;
-	int			tried_count = 0;
 	int			i;
 
+	collect(&batch, landed, now, again);
+	if (batch.flight_count == 0)
+		return;
+
+	rows = lock_rows(scope, &batch);
+	for (i = 0; i < batch.flight_count; i++)
+	{
+		MfFlight   *flight = batch.flights[i];
+
+		if (!record_flight(scope, &batch, i, rows))
+		{
+			flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
+			mf_come_back(again, flight->retry_at);
+			continue;
+		}
+		dlist_delete(&flight->node);
+		dlist_push_tail(recorded, &flight->node);
+		mf_flight_set_under_way(flight, false);
+	}
+	write_batch(scope, &batch);
+	MF_FAILPOINT("payment_recorded");
+
+	/* whoever asked meanwhile, or waits for this */
+	mf_inquiry_wake();
+	mf_wake_waiting_at_commit();
+}
+
+/* Takes what can be recorded now in hand, as much as the round may. */
+static void
+collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
+{
+	int			limit = mf_hand_room(RECORD_LIMIT);
+	int			tries = 0;
+	int			count = 0;
+	dlist_iter	iter;
+
+	memset(batch, 0, sizeof(*batch));
+	batch->now = now;
+	batch->flights = (MfFlight **) palloc(limit * sizeof(MfFlight *));
 	dlist_foreach(iter, landed)
 	{
 		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
@@ -105,100 +142,112 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 		}
 		if (count == limit)
 			break;
-		flights[count++] = flight;
+		batch->flights[count++] = flight;
+		tries += flight->payment.try_count;
 		mf_hand_take_answer(flight);
-		if (flight->kind == MF_JOB_INQUIRY || flight->kind == MF_JOB_REFUNDS)
-			invoices[invoice_count++] = flight->invoice;
 	}
+	batch->flight_count = count;
 	if (count == 0)
 		return;
-
-	memset(&batch, 0, sizeof(batch));
-	batch.now = now;
-	batch.changes = (MfPaymentChange *) palloc0(count * sizeof(MfPaymentChange));
-	batch.tries = (MfTryRow *) palloc0((count_tries(landed) + 1) * sizeof(MfTryRow));
-	batch.next = (MfInquiryNext *) palloc0(count * sizeof(MfInquiryNext));
-	batch.flights = (MfFlight **) palloc0(count * sizeof(MfFlight *));
-	batch.events = (MfEventNext *) palloc0(count * sizeof(MfEventNext));
-	batch.answered = (int64 *) palloc0(count * sizeof(int64));
-
-	batch.twins = (MfFollowUp *) palloc0(count * sizeof(MfFollowUp));
-	answers = find_twins(scope, flights, count);
-	for (i = 0; i < count; i++)
-	{
-		if (answers[i].twin != 0)
-			invoices[invoice_count++] = answers[i].twin;
-	}
-
-	rows = invoice_count > 0 ? mf_payment_lock(scope, invoices, invoice_count) : NIL;
-	for (i = 0; i < count; i++)
-	{
-		MfFlight   *flight = flights[i];
-
-		if (flight->kind == MF_JOB_WEBHOOK_LOG)
-			mf_inquiry_log_record(scope, flight);
-		else if (flight->kind == MF_JOB_PAYMENT_ID && answers[i].twin == 0)
-			take_payment_id(&batch, flight, &answers[i], NULL);
-		else
-		{
-			int64		invoice = flight->kind == MF_JOB_PAYMENT_ID ? answers[i].twin : flight->invoice;
-			const MfPaymentRow *row = NULL;
-			ListCell   *lc;
-
-			foreach(lc, rows)
-			{
-				if (((MfPaymentRow *) lfirst(lc))->invoice == invoice)
-					row = (MfPaymentRow *) lfirst(lc);
-			}
-			if (row == NULL && flight->step++ < LOCKED_RETRIES)
-			{
-				flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
-				mf_come_back(again, flight->retry_at);
-				continue;
-			}
-			/* one that is gone, or locked for long, is asked about again when its lease is over */
-			if (row != NULL && flight->kind == MF_JOB_PAYMENT_ID)
-				take_payment_id(&batch, flight, &answers[i], row);
-			else if (row != NULL)
-				take_answer(&batch, flight, row);
-		}
-		dlist_delete(&flight->node);
-		dlist_push_tail(recorded, &flight->node);
-		mf_flight_set_under_way(flight, false);
-	}
-
-	if (batch.change_count > 0)
-		mf_payment_apply(scope, batch.changes, batch.change_count);
-	tried = (int64 *) palloc((batch.try_count + 1) * sizeof(int64));
-	if (batch.try_count > 0)
-		tried_count = mf_payment_store_tries(scope, batch.tries, batch.try_count, tried);
-	if (batch.answered_count > 0)
-		mf_payment_answered(scope, batch.answered, batch.answered_count);
-	if (batch.twin_count > 0)
-		mf_queue_follow_up(scope, batch.twins, batch.twin_count);
-	if (batch.event_count > 0)
-		mf_payment_resolve_events(scope, batch.events, batch.event_count);
-	for (i = 0; i < batch.next_count; i++)
-		plan(&batch, i, tried, tried_count);
-	if (batch.next_count > 0)
-		mf_payment_reschedule(scope, batch.next, batch.next_count);
-	MF_FAILPOINT("payment_recorded");
-
-	/* whoever asked meanwhile, or waits for this */
-	mf_inquiry_wake();
-	mf_wake_waiting_at_commit();
+	batch->changes = (MfPaymentChange *) palloc0(count * sizeof(MfPaymentChange));
+	batch->tries = (MfTryRow *) palloc0((tries + 1) * sizeof(MfTryRow));
+	batch->next = (MfInquiryNext *) palloc0(count * sizeof(MfInquiryNext));
+	batch->next_flights = (MfFlight **) palloc(count * sizeof(MfFlight *));
+	batch->events = (MfEventNext *) palloc0(count * sizeof(MfEventNext));
+	batch->twins = (MfFollowUp *) palloc0(count * sizeof(MfFollowUp));
+	batch->answered = (int64 *) palloc(count * sizeof(int64));
 }
 
-/* Tries of all answers together. */
-static int
-count_tries(dlist_head *landed)
+/* Locks the rows that the answers are about. List of MfPaymentRow, without those that somebody else has locked. */
+static List *
+lock_rows(const MfSqlScope *scope, Batch *batch)
 {
-	dlist_iter	iter;
+	int64	   *invoices = (int64 *) palloc(batch->flight_count * sizeof(int64));
 	int			count = 0;
+	int			i;
 
-	dlist_foreach(iter, landed)
-		count += dlist_container(MfFlight, node, iter.cur)->payment.try_count;
-	return count;
+	batch->about_events = find_twins(scope, batch->flights, batch->flight_count);
+	for (i = 0; i < batch->flight_count; i++)
+	{
+		int64		invoice = invoice_of(batch, i);
+
+		if (invoice != 0)
+			invoices[count++] = invoice;
+	}
+	return count > 0 ? mf_payment_lock(scope, invoices, count) : NIL;
+}
+
+/* The row that an answer is about; 0 = none. */
+static int64
+invoice_of(const Batch *batch, int number)
+{
+	switch (batch->flights[number]->kind)
+	{
+		case MF_JOB_WEBHOOK_LOG:
+			return 0;
+		case MF_JOB_PAYMENT_ID:
+			return batch->about_events[number].twin;
+		default:
+			return batch->flights[number]->invoice;
+	}
+}
+
+/* Takes one answer; false if it must wait for whoever has its row locked. */
+static bool
+record_flight(const MfSqlScope *scope, Batch *batch, int number, List *rows)
+{
+	MfFlight   *flight = batch->flights[number];
+	int64		invoice = invoice_of(batch, number);
+	const MfPaymentRow *row = NULL;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		if (((MfPaymentRow *) lfirst(lc))->invoice == invoice)
+			row = (MfPaymentRow *) lfirst(lc);
+	}
+	if (invoice != 0 && row == NULL)
+	{
+		/* one that is gone, or locked for long, is asked about again when its lease is over */
+		return flight->step++ >= LOCKED_RETRIES;
+	}
+	switch (flight->kind)
+	{
+		case MF_JOB_WEBHOOK_LOG:
+			mf_inquiry_log_record(scope, flight);
+			break;
+		case MF_JOB_PAYMENT_ID:
+			take_payment_id(batch, flight, &batch->about_events[number], row);
+			break;
+		default:
+			take_answer(batch, flight, row);
+			break;
+	}
+	return true;
+}
+
+/* Writes what the answers come to. */
+static void
+write_batch(const MfSqlScope *scope, Batch *batch)
+{
+	int64	   *tried = (int64 *) palloc((batch->try_count + 1) * sizeof(int64));
+	int			tried_count = 0;
+	int			i;
+
+	if (batch->change_count > 0)
+		mf_payment_apply(scope, batch->changes, batch->change_count);
+	if (batch->try_count > 0)
+		tried_count = mf_payment_store_tries(scope, batch->tries, batch->try_count, tried);
+	if (batch->answered_count > 0)
+		mf_payment_answered(scope, batch->answered, batch->answered_count);
+	if (batch->twin_count > 0)
+		mf_queue_follow_up(scope, batch->twins, batch->twin_count);
+	if (batch->event_count > 0)
+		mf_payment_resolve_events(scope, batch->events, batch->event_count);
+	for (i = 0; i < batch->next_count; i++)
+		plan(batch, i, tried, tried_count);
+	if (batch->next_count > 0)
+		mf_payment_reschedule(scope, batch->next, batch->next_count);
 }
 
 /* One answer about an invoice whose row is locked. */
@@ -211,7 +260,7 @@ take_answer(Batch *batch, MfFlight *flight, const MfPaymentRow *row)
 	MfPaymentChange *change;
 	MfLookup	lookup = mf_flight_lookup(flight);
 
-	batch->flights[number] = flight;
+	batch->next_flights[number] = flight;
 	next->invoice = job->invoice;
 	next->requests = job->requests;
 	next->refunds = job->refunds;
@@ -501,7 +550,7 @@ take_payment_id(Batch *batch, const MfFlight *flight, const MfEventNext *answer,
 static void
 plan(Batch *batch, int number, const int64 *tried, int tried_count)
 {
-	MfFlight   *flight = batch->flights[number];
+	MfFlight   *flight = batch->next_flights[number];
 	MfInquiryNext *next = &batch->next[number];
 	const MfPaymentChange *change = NULL;
 	bool		moved;

@@ -60,6 +60,8 @@
 static MfSlot *my_slot = NULL;
 static Oid	my_extension = InvalidOid;
 static Oid	my_schema = InvalidOid;
+static bool agenda_changed = false; /* since the latest round */
+static TimestampTz round_again = 0; /* when the latest round wants another one; 0 = it does not */
 
 static void keep_freed_memory(void);
 static bool attach(Oid database);
@@ -67,7 +69,11 @@ static void detach(int code, Datum arg);
 pg_noreturn static void leave(MfWorkerEnd end);
 static void start_transaction(void);
 static void begin_service(void);
-static TimestampTz next_round(TimestampTz again, bool held);
+static bool attend_settings(void);
+static void serve(WaitEventSet *events);
+static void take_requests(void);
+static TimestampTz run_round(bool held);
+static TimestampTz next_round(bool held);
 static void read_changes(void);
 static void wait_for_events(WaitEventSet *events, TimestampTz again);
 static void tell_drained(void);
@@ -93,10 +99,6 @@ mf_worker_main(Datum main_arg)
 {
 	Oid			database = DatumGetObjectId(main_arg);
 	WaitEventSet *events;
-	TimestampTz again = 0;
-	TimestampTz listener_again;
-	TimestampTz hold_end;
-	bool		changed = false;
 
 	mf_process_signals();
 	keep_freed_memory();
@@ -119,77 +121,103 @@ mf_worker_main(Datum main_arg)
 	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, mf_http_fd(mf_sender_http()), NULL, NULL);
 
-	while (!mf_shutdown_requested)
-	{
-		TimestampTz drain_until;
-		TimestampTz gather;
-		TimestampTz alarm;
-		bool		due;
-
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			if (!mf_worker_enabled)
-				break;
-			mf_listener_reconsider();
-		}
-		listener_again = mf_listener_attend(my_slot);
-
-		if (pg_atomic_exchange_u32(&my_slot->pause, 0) != 0)
-			mf_sender_hold();
-		(void) mf_sender_run();
-		mf_round_try_now(pg_atomic_exchange_u32(&my_slot->try_now, 0));
-		if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
-			mf_inquiry_wake();
-		if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0)
-		{
-			changed = true;
-			read_changes();
-		}
-		drain_until = (TimestampTz) pg_atomic_read_u64(&my_slot->drain_until);
-		if (mf_sender_attend_holds(drain_until, &hold_end))
-		{
-			changed = true;
-			mf_agenda_all_changed();
-			mf_inquiry_wake();
-		}
-		alarm = next_round(again, hold_end != 0);
-		due = alarm != 0 && GetCurrentTimestamp() >= alarm;
-		gather = 0;
-		if ((changed && hold_end == 0) || due || (!mf_round_failing() && mf_sender_has_work()))
-		{
-			gather = mf_sender_gather_until();
-			if (gather == 0)
-			{
-				changed = false;
-				if (!mf_round_run(&again))
-				{
-					/* a new one that is there already wants a fresh worker */
-					mf_listener_end(my_slot, false);
-					leave(MF_END_RESTART);
-				}
-			}
-		}
-
-		my_slot->in_flight = mf_sender_in_flight();
-		my_slot->requests = mf_sender_requests();
-		if (drain_until > GetCurrentTimestamp())
-			tell_drained();
-		/* a hold that has begun during the round is to be seen before we sleep */
-		if (hold_end == 0 && mf_sender_claims_skipped())
-			continue;
-		if (gather != 0 || !mf_sender_has_work() || mf_round_failing())
-		{
-			alarm = mf_earlier(mf_earlier(next_round(again, hold_end != 0), hold_end), listener_again);
-			wait_for_events(events, mf_earlier(gather, alarm));
-		}
-	}
+	while (!mf_shutdown_requested && attend_settings())
+		serve(events);
 
 	mf_listener_end(my_slot, false);
 
 	drain(events);
 	leave(mf_worker_enabled ? MF_END_RESTART : MF_END_NOT_WANTED);
+}
+
+/* Reads the settings again if they have changed; false if no worker is wanted any more. */
+static bool
+attend_settings(void)
+{
+	if (!ConfigReloadPending)
+		return true;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	if (mf_worker_enabled)
+		mf_listener_reconsider();
+	return mf_worker_enabled;
+}
+
+/*
+ * One turn of the loop: takes in what others have asked for and what has been
+ * answered, runs a round if one is due, and sleeps if there is nothing to do.
+ */
+static void
+serve(WaitEventSet *events)
+{
+	TimestampTz listener_again = mf_listener_attend(my_slot);
+	TimestampTz drain_until;
+	TimestampTz gather;
+	TimestampTz hold_end;
+
+	take_requests();
+	drain_until = (TimestampTz) pg_atomic_read_u64(&my_slot->drain_until);
+	if (mf_sender_attend_holds(drain_until, &hold_end))
+	{
+		agenda_changed = true;
+		mf_agenda_all_changed();
+		mf_inquiry_wake();
+	}
+	gather = run_round(hold_end != 0);
+
+	my_slot->in_flight = mf_sender_in_flight();
+	my_slot->requests = mf_sender_requests();
+	if (drain_until > GetCurrentTimestamp())
+		tell_drained();
+	/* a hold that has begun during the round is to be seen before we sleep */
+	if (hold_end == 0 && mf_sender_claims_skipped())
+		return;
+	if (gather != 0 || !mf_sender_has_work() || mf_round_failing())
+	{
+		TimestampTz alarm = mf_earlier(mf_earlier(next_round(hold_end != 0), hold_end), listener_again);
+
+		wait_for_events(events, mf_earlier(gather, alarm));
+	}
+}
+
+/* Takes in what sessions have asked for, and answers. */
+static void
+take_requests(void)
+{
+	if (pg_atomic_exchange_u32(&my_slot->pause, 0) != 0)
+		mf_sender_hold();
+	(void) mf_sender_run();
+	mf_round_try_now(pg_atomic_exchange_u32(&my_slot->try_now, 0));
+	if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
+		mf_inquiry_wake();
+	if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0)
+	{
+		agenda_changed = true;
+		read_changes();
+	}
+}
+
+/* Runs a round if there is something for it to do.  Returns until when answers are gathered first; 0 = they are not. */
+static TimestampTz
+run_round(bool held)
+{
+	TimestampTz alarm = next_round(held);
+	bool		due = alarm != 0 && GetCurrentTimestamp() >= alarm;
+	TimestampTz gather;
+
+	if (!due && (held || !agenda_changed) && (mf_round_failing() || !mf_sender_has_work()))
+		return 0;
+	gather = mf_sender_gather_until();
+	if (gather != 0)
+		return gather;
+	agenda_changed = false;
+	if (!mf_round_run(&round_again))
+	{
+		/* a new one that is there already wants a fresh worker */
+		mf_listener_end(my_slot, false);
+		leave(MF_END_RESTART);
+	}
+	return 0;
 }
 
 /* Takes the slot of this database; false if a session wants us away. */
@@ -308,9 +336,9 @@ read_changes(void)
  * counts, and while sending is held nothing but answers that could not be recorded yet.
  */
 static TimestampTz
-next_round(TimestampTz again, bool held)
+next_round(bool held)
 {
-	return mf_round_failing() || held ? again : mf_earlier(again, mf_sender_alarm());
+	return mf_round_failing() || held ? round_again : mf_earlier(round_again, mf_sender_alarm());
 }
 
 /* Sleeps until there is something to do. */

@@ -1,0 +1,150 @@
+/*
+ * claim_account.c
+ *	  The accounts and keys under which claimed rows go out.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/claim_account.c
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "account.h"
+#include "claim_internal.h"
+#include "compat.h"
+#include "myfatoorah.h"
+#include "repair.h"
+
+/* An account that is looked up, and a target: both may fail alone */
+typedef struct AccountLookup
+{
+	const char *name;
+	const MfAccount *account;
+} AccountLookup;
+
+typedef struct TargetLookup
+{
+	MfHttp	   *http;
+	MfClaimTarget *entry;
+} TargetLookup;
+
+static void look_up_account(void *argument);
+static void look_up_target(void *argument);
+
+/* See claim.h. */
+const MfAccount *
+mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
+{
+	const MfAccount *account;
+	const char *error;
+
+	paused |= circuit->pause_by != NULL;
+	if (circuit->paused && !paused)
+		mf_circuit_reset(circuit);
+	circuit->paused = paused;
+	if (paused || circuit->retry_at > now)
+		return NULL;
+
+	account = mf_account_or_null(circuit->account, &error);
+	if (account == NULL)
+	{
+		mf_circuit_failed(circuit, now);
+		mf_circuit_report(circuit, "cannot be used", error);
+		mf_repair_tell_rows(circuit->account, error);
+	}
+	return account;
+}
+
+/* See claim_internal.h. */
+const MfAccount *
+mf_account_or_null(const char *name, const char **reason)
+{
+	AccountLookup lookup = {name, NULL};
+	ErrorData  *error = mf_sql_try(look_up_account, &lookup);
+
+	*reason = error == NULL ? NULL : mf_error_text(error);
+	return lookup.account;
+}
+
+static void
+look_up_account(void *argument)
+{
+	AccountLookup *lookup = (AccountLookup *) argument;
+
+	lookup->account = mf_account_get(lookup->name);
+}
+
+/* See claim.h. */
+const MfClaimTarget *
+mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, List **targets)
+{
+	MfClaimTarget *entry;
+	TargetLookup lookup;
+	ErrorData  *error;
+	int			i;
+
+	/* rows of an account stand together */
+	for (i = list_length(*targets) - 1; i >= 0; i--)
+	{
+		entry = (MfClaimTarget *) list_nth(*targets, i);
+		if (strcmp(entry->account, account) != 0)
+			break;
+		if (entry->owner.role == key_owner.role && entry->owner.own == key_owner.own)
+			return entry;
+	}
+
+	entry = (MfClaimTarget *) palloc0(sizeof(MfClaimTarget));
+	entry->account = account;
+	entry->owner = key_owner;
+	*targets = lappend(*targets, entry);
+
+	lookup.http = http;
+	lookup.entry = entry;
+	error = mf_sql_try(look_up_target, &lookup);
+	if (error != NULL)
+		entry->error = mf_error_text(error);
+	return entry;
+}
+
+static void
+look_up_target(void *argument)
+{
+	TargetLookup *lookup = (TargetLookup *) argument;
+	MfClaimTarget *entry = lookup->entry;
+
+	entry->target = mf_account_target(lookup->http, mf_account_get(entry->account), entry->owner);
+}
+
+/* See claim_internal.h. */
+void
+mf_claim_settle_targets(List *targets, TimestampTz now)
+{
+	const MfClaimTarget *failed = NULL;
+	bool		one_works = false;
+	int			i;
+
+	/* those of an account stand together */
+	for (i = 0; i < list_length(targets); i++)
+	{
+		const MfClaimTarget *target = (const MfClaimTarget *) list_nth(targets, i);
+		const MfClaimTarget *next = i + 1 < list_length(targets) ? (const MfClaimTarget *) list_nth(targets, i + 1) : NULL;
+
+		if (target->target == NULL)
+			failed = target;
+		else
+			one_works = true;
+		if (next != NULL && strcmp(next->account, target->account) == 0)
+			continue;
+		if (failed != NULL)
+		{
+			MfCircuit  *circuit = mf_circuit_get(failed->account);
+
+			if (!one_works)
+				mf_circuit_failed(circuit, now);
+			mf_circuit_report(circuit, "has rows that cannot be sent", failed->error);
+		}
+		failed = NULL;
+		one_works = false;
+	}
+}

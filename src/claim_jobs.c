@@ -1,0 +1,351 @@
+/*
+ * claim_jobs.c
+ *	  Turns claimed jobs into recorded attempts, look-ups, or what else is due.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/claim_jobs.c
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "account.h"
+#include "claim_internal.h"
+#include "compat.h"
+#include "digest.h"
+#include "myfatoorah.h"
+
+/* A row whose request is still under way is looked at again after this. */
+#define UNDER_WAY_DELAY_MS 5000
+
+/* A row that cannot be sent for want of a key waits this long, then twice as long, ... */
+#define NO_KEY_DELAY_MS 60000
+
+/* A claimed job that is sent */
+typedef struct Start
+{
+	const MfJob *job;
+	MfFlight   *flight;
+} Start;
+
+/* What the claimed jobs of a round become */
+typedef struct Taken
+{
+	const MfSqlScope *scope;
+	const MfClaim *claim;
+	TimestampTz now;
+	List	   *targets;		/* of MfClaimTarget */
+	Start	   *starts;
+	int			start_count;
+	MfTransition *transitions;
+	int			transition_count;
+	MfFollowUp *follow_ups;
+	int			follow_up_count;
+	List	   *leases;			/* of MfJob */
+} Taken;
+
+static TimestampTz twins_before = DT_NOBEGIN;
+
+static void take_job(Taken *taken, const MfJob *job);
+static void take_request(Taken *taken, const MfJob *job);
+static void take_without_key(Taken *taken, const MfJob *job, const char *error);
+static void take_send(Taken *taken, const MfJob *job, MfHttpTarget *target);
+static void take_look_up(Taken *taken, const MfJob *job, MfHttpTarget *target);
+static void come_back_at(Taken *taken, const MfJob *job, TimestampTz due);
+static MfFollowUp *add_follow_up(Taken *taken, const MfJob *job);
+static MfTransition *add_transition(Taken *taken, const MfJob *job, MfStatus to, const char *error);
+static void start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts, int count);
+static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
+							  MfHttpTarget *target);
+static bool needs_request(const MfJob *job);
+static char *expired(const MfJob *job, TimestampTz now);
+
+/* See claim.h. */
+void
+mf_claim_twins_before(TimestampTz since)
+{
+	twins_before = since;
+}
+
+/* See claim_internal.h. */
+void
+mf_claim_take(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now)
+{
+	int			limit = list_length(jobs);
+	Taken		taken;
+	ListCell   *lc;
+
+	memset(&taken, 0, sizeof(taken));
+	taken.scope = scope;
+	taken.claim = claim;
+	taken.now = now;
+	taken.starts = (Start *) palloc(limit * sizeof(Start));
+	taken.transitions = (MfTransition *) palloc0(limit * sizeof(MfTransition));
+	taken.follow_ups = (MfFollowUp *) palloc0(limit * sizeof(MfFollowUp));
+	foreach(lc, jobs)
+		take_job(&taken, (MfJob *) lfirst(lc));
+
+	mf_claim_settle_targets(taken.targets, now);
+	if (taken.start_count > 0)
+		start_sending(scope, claim, taken.starts, taken.start_count);
+	if (taken.transition_count > 0)
+		mf_queue_apply(scope, taken.transitions, taken.transition_count);
+	if (taken.follow_up_count > 0)
+		mf_queue_follow_up(scope, taken.follow_ups, taken.follow_up_count);
+	if (taken.leases != NIL)
+		mf_claim_settle_leases(scope, taken.leases, now);
+}
+
+/* Decides what becomes of one claimed job. */
+static void
+take_job(Taken *taken, const MfJob *job)
+{
+	if (mf_flight_under_way(job->invoice, false))
+		come_back_at(taken, job, TimestampTzPlusMilliseconds(taken->now, UNDER_WAY_DELAY_MS));
+	else if (job->kind == MF_JOB_SENDING)
+		taken->leases = lappend(taken->leases, unconstify(MfJob *, job));
+	else if (needs_request(job))
+		take_request(taken, job);
+	else
+	{
+		ereport(LOG,
+				(errmsg("invoice " INT64_FORMAT " is \"%s\", which its entry on the agenda does not fit",
+						job->invoice, mf_status_name(job->status))));
+		mf_claim_fit_entry(job, taken->now, add_follow_up(taken, job));
+	}
+}
+
+/* Takes a job that is done by a request, which needs a key. */
+static void
+take_request(Taken *taken, const MfJob *job)
+{
+	const MfClaimTarget *target;
+
+	if (job->kind == MF_JOB_SEND && job->cancel_requested)
+	{
+		add_transition(taken, job, MF_CANCELLED, NULL)->reason = "cancelled as requested while it was being sent";
+		return;
+	}
+	target = mf_claim_target(taken->claim->http, job->account, job->owner, &taken->targets);
+	if (target->target == NULL)
+		take_without_key(taken, job, target->error);
+	else if (job->kind == MF_JOB_SEND)
+		take_send(taken, job, target->target);
+	else
+		take_look_up(taken, job, target->target);
+}
+
+/* Puts off a job whose key cannot be had; a person gets it if no look-up will ever tell. */
+static void
+take_without_key(Taken *taken, const MfJob *job, const char *error)
+{
+	if (job->status == MF_STATUS_UNKNOWN && mf_account_owner_is_gone(job->owner))
+	{
+		MfTransition *transition = add_transition(taken, job, MF_REVIEW,
+												  psprintf("outcome unknown, and it cannot be looked up: %s", error));
+
+		transition->next = MF_JOB_REVIEW;
+		transition->due = DT_NOEND;
+		transition->actor = "reconciler";
+	}
+	else
+	{
+		MfFollowUp *later = add_follow_up(taken, job);
+
+		later->due = TimestampTzPlusMilliseconds(taken->now, (int64) NO_KEY_DELAY_MS << Min(job->step, 6));
+		later->error = error;
+		if (job->kind == MF_JOB_SEND)
+			later->step = job->step + 1;
+	}
+}
+
+/* Takes an invoice that is to be sent. */
+static void
+take_send(Taken *taken, const MfJob *job, MfHttpTarget *target)
+{
+	const char *error = expired(job, taken->now);
+
+	if (error != NULL)
+		(void) add_transition(taken, job, MF_STATUS_REJECTED, error);
+	else
+	{
+		taken->starts[taken->start_count].job = job;
+		taken->starts[taken->start_count++].flight = claim_flight(taken->scope, taken->claim, job, target);
+	}
+}
+
+/* Takes an invoice that is to be looked up.  Its entry stays, so that a crash only repeats the question. */
+static void
+take_look_up(Taken *taken, const MfJob *job, MfHttpTarget *target)
+{
+	MfFlight   *flight = claim_flight(taken->scope, taken->claim, job, target);
+
+	if (flight != NULL)
+		come_back_at(taken, job, TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS));
+	else
+		mf_claim_fit_entry(job, taken->now, add_follow_up(taken, job));
+}
+
+/* Leaves a job as it is for a while. */
+static void
+come_back_at(Taken *taken, const MfJob *job, TimestampTz due)
+{
+	MfFollowUp *later = add_follow_up(taken, job);
+
+	later->due = due;
+	later->wait = true;
+}
+
+/* A follow-up that leaves the entry as it is; the caller says when it is due. */
+static MfFollowUp *
+add_follow_up(Taken *taken, const MfJob *job)
+{
+	MfFollowUp *later = &taken->follow_ups[taken->follow_up_count++];
+
+	later->invoice = job->invoice;
+	later->next = job->kind;
+	later->step = job->step;
+	return later;
+}
+
+/* A change of status by the sender after which nothing is left to do, unless the caller says more. */
+static MfTransition *
+add_transition(Taken *taken, const MfJob *job, MfStatus to, const char *error)
+{
+	MfTransition *transition = &taken->transitions[taken->transition_count++];
+
+	transition->invoice = job->invoice;
+	transition->from = job->status;
+	transition->to = to;
+	transition->attempt = job->attempts;
+	transition->next = MF_JOB_NONE;
+	transition->due = taken->now;
+	transition->actor = "sender";
+	transition->error = error;
+	return transition;
+}
+
+/* Records attempts, leases and the status "sending". */
+static void
+start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts, int count)
+{
+	MfAttempt  *attempts = (MfAttempt *) palloc(count * sizeof(MfAttempt));
+	MfTransition *transitions = (MfTransition *) palloc0(count * sizeof(MfTransition));
+	MfRecorder *recorder = claim->recorder;
+	int			left = 0;
+	int			i;
+
+	if (recorder != NULL)
+		mf_recorder_begin(recorder);
+	for (i = 0; i < count; i++)
+	{
+		MfFlight   *flight = starts[i].flight;
+		MfAttempt  *attempt = &attempts[left];
+		MfTransition *transition = &transitions[left];
+
+		attempt->invoice = transition->invoice = flight->invoice;
+		attempt->attempt = transition->attempt = flight->attempt;
+		attempt->reference = flight->reference;
+		attempt->send_by = flight->send_by;
+		attempt->sent_to = mf_http_target_checksum(flight->target);
+		mf_digest(flight->body, flight->body_len, attempt->body_sha256);
+
+		transition->from = MF_QUEUED;
+		transition->to = MF_SENDING;
+		transition->next = MF_JOB_SENDING;
+		transition->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
+		transition->actor = "sender";
+		transition->reason = "claimed";
+		if (recorder == NULL || !mf_record_start(recorder, starts[i].job, attempt, transition->due, flight))
+			left++;
+	}
+	if (recorder != NULL)
+		mf_recorder_end(recorder);
+	if (left > 0)
+	{
+		mf_queue_begin_attempts(scope, attempts, left);
+		mf_queue_apply(scope, transitions, left);
+	}
+}
+
+/* Whether the job, which fits the invoice's status, is done by a request. */
+static bool
+needs_request(const MfJob *job)
+{
+	return (job->kind == MF_JOB_SEND && job->status == MF_QUEUED) ||
+		(job->kind == MF_JOB_RECONCILE && job->status == MF_STATUS_UNKNOWN) ||
+		(job->kind == MF_JOB_VERIFY && job->status == MF_QUEUED) ||
+		(job->kind == MF_JOB_WATCH && job->status == MF_SENT);
+}
+
+/*
+ * Why an invoice is not worth sending: nobody could pay it by the time that its
+ * request may leave.  NULL if it is; the account must be usable.
+ */
+static char *
+expired(const MfJob *job, TimestampTz now)
+{
+	int			latest = mf_account_get(job->account)->connect_timeout_ms + MF_SEND_MARGIN_MS;
+	TimestampTz expiry;
+
+	if (job->request.isnull[MF_SP_EXPIRY_DATE])
+		return NULL;
+	expiry = DatumGetTimestampTz(job->request.values[MF_SP_EXPIRY_DATE]);
+	if (expiry > TimestampTzPlusMilliseconds(now, latest))
+		return NULL;
+	return psprintf("not sent, because expiry_date %s is over or less than %d s away; give a later one, or none, and call mf_retry(" INT64_FORMAT ")",
+					timestamptz_to_str(expiry), latest / 1000 + 1, job->invoice);
+}
+
+/* Builds the request of a job; NULL if it has nothing to ask after all. */
+static MfFlight *
+claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, MfHttpTarget *target)
+{
+	List	   *old_references = NIL;
+	bool		twin = job->created_at < twins_before;
+	MfFlight   *flight;
+	int			stem;
+
+	if (mf_reference_number(job->reference, &stem) > 1)
+		old_references = mf_queue_old_references(scope, job->invoice);
+	if (job->kind == MF_JOB_WATCH && old_references == NIL && !twin)
+		return NULL;
+	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target, old_references, twin);
+	if (job->kind != MF_JOB_SEND && job->attempts > 0)
+	{
+		MfAttempted attempted = mf_queue_attempted(scope, job->invoice, flight->reference);
+
+		if (attempted.answered_id != NULL)
+			flight->answered_id = MemoryContextStrdup(claim->memory, attempted.answered_id);
+		flight->elsewhere = attempted.sent && attempted.sent_to != mf_http_target_checksum(target);
+	}
+	dlist_push_tail(claim->claimed, &flight->node);
+	return flight;
+}
+
+/* See claim_internal.h. */
+void
+mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *later)
+{
+	later->step = 0;
+	later->due = now;
+	switch (job->status)
+	{
+		case MF_QUEUED:
+			later->next = MF_JOB_VERIFY;
+			later->due = Max(now, job->send_at);
+			break;
+		case MF_SENDING:
+			later->next = MF_JOB_SENDING;
+			break;
+		case MF_STATUS_UNKNOWN:
+			later->next = MF_JOB_RECONCILE;
+			break;
+		default:
+			later->next = job->status == MF_REVIEW || job->duplicate_suspected ? MF_JOB_REVIEW : MF_JOB_NONE;
+			later->due = DT_NOEND;
+			break;
+	}
+}
