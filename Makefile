@@ -118,6 +118,7 @@ OBJS = \
 	src/enqueue.o \
 	src/queue.o \
 	src/queue_admin.o \
+	src/queue_claim.o \
 	src/queue_insert.o \
 	src/sql_array.o \
 	src/table.o \

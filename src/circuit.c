@@ -183,7 +183,7 @@ mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 		return 0;
 	}
 
-	slots = Max(circuit->window - circuit->in_flight, 0);
+	slots = Max(circuit->window - circuit->in_flight - circuit->asked, 0);
 	if (rate_limit > 0)
 	{
 		TimestampTz next;
@@ -192,7 +192,7 @@ mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 		next = fill_bucket(&circuit->tokens, &circuit->tokens_at, rate_limit, rate_limit, now);
 		if (slots > 0)
 			*again = next;
-		slots = Min(slots, (int) circuit->tokens);
+		slots = Max(Min(slots, (int) circuit->tokens - circuit->asked), 0);
 	}
 	else
 		circuit->tokens_at = 0;	/* what is sent without a limit is no debt under the next one */
@@ -220,9 +220,9 @@ mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int6
 			ahead++;
 		}
 	}
-	slots = Max(circuit->window - circuit->in_flight, 0) + ahead - circuit->ready_count;
+	slots = Max(circuit->window - circuit->in_flight - circuit->asked, 0) + ahead - circuit->ready_count;
 	if (rate_limit > 0)
-		slots = Min(slots, (int) circuit->tokens - circuit->ready_count);
+		slots = Min(slots, (int) circuit->tokens - circuit->asked - circuit->ready_count);
 	return Max(slots, 0);
 }
 

@@ -74,6 +74,7 @@ typedef struct MfCircuit
 	bool		more;			/* the latest claim took all it could */
 	bool		has_sends;		/* the latest claim found some */
 	bool		asked_last;		/* a slot was an inquiry's since the latest send */
+	int			asked;			/* inquiries claimed, but not posted yet */
 	dlist_node	ready_node;		/* in a list of those with flights that are ready */
 	dlist_head	ready;			/* flights claimed ahead, to be posted as others land */
 	int			ready_count;

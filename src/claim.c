@@ -131,7 +131,7 @@ free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, TimestampTz
 	if (slots > 0)
 		return slots;
 	mf_agenda_due_at(circuit, retry);
-	if (circuit->in_flight + circuit->ready_count >= circuit->window)
+	if (circuit->asked > 0 || circuit->in_flight + circuit->ready_count >= circuit->window)
 	{
 		circuit->more = true;
 		if (account->rate_limit == 0)

@@ -131,6 +131,8 @@ take_request(Taken *taken, const MfJob *job)
 	target = mf_claim_target(taken->claim->http, job->account, job->owner, &taken->targets);
 	if (target->target == NULL)
 		take_without_key(taken, job, target->error);
+	else if (job->kind == MF_JOB_SEND && job->send_at > taken->now)
+		add_follow_up(taken, job)->due = job->send_at;
 	else if (job->kind == MF_JOB_SEND)
 		take_send(taken, job, target->target);
 	else
@@ -156,8 +158,12 @@ take_without_key(Taken *taken, const MfJob *job, const char *error)
 
 		later->due = TimestampTzPlusMilliseconds(taken->now, (int64) NO_KEY_DELAY_MS << Min(job->step, 6));
 		later->error = error;
-		if (job->kind == MF_JOB_SEND)
-			later->step = job->step + 1;
+
+		/* the step of the others counts the answers that they have had */
+		if (job->kind == MF_JOB_SEND || job->kind == MF_JOB_VERIFY)
+			later->step += job->step % MF_SENSELESS_STEP < MF_SENSELESS_STEP - 1 ? 1 : 0;
+		else
+			later->put_off = true;
 	}
 }
 

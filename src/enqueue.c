@@ -32,6 +32,7 @@
 #include "myfatoorah.h"
 #include "queue.h"
 #include "sql.h"
+#include "sql_array.h"
 
 /* All fields, and account, send_at and priority */
 #define MAX_SOURCES (MF_SP_COUNT + 3)

@@ -250,6 +250,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 				mf_payment_status_body(key, kind == MF_JOB_PAYMENT_ID && !job->by_invoice ? "PaymentId" : "InvoiceId", &body_len);
 			flight = mf_flight_create_inquiry(claim->memory, kind, job, account, target->target, body, body_len);
 			dlist_push_tail(claim->claimed, &flight->node);
+			flight->circuit->asked++;
 		}
 
 		if (job->event != 0)

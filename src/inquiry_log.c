@@ -134,6 +134,7 @@ mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccoun
 							   reading->page, &body_len);
 	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
 	dlist_push_tail(claim->claimed, &flight->node);
+	flight->circuit->asked++;
 	mf_hand_take(MF_ITEM_LOG, mf_hand_account_id(account->name));
 	reading->under_way = true;
 	return 1;

@@ -69,15 +69,16 @@ static MfStatement reschedule_statement = {
 	"l AS MATERIALIZED (SELECT q.invoice, q.requests FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
 	"  ORDER BY q.invoice FOR UPDATE), "
 	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = ANY ($1) "
-	"  AND q.invoice = n.invoice AND l.invoice = n.invoice AND n.done AND l.requests = n.requests) "
-	"UPDATE @mf_inquiry q SET "
+	"  AND q.invoice = n.invoice AND l.invoice = n.invoice AND n.done AND l.requests = n.requests RETURNING 1), "
+	"kept AS (UPDATE @mf_inquiry q SET "
 	"  due = CASE WHEN l.requests = n.requests THEN n.due ELSE clock_timestamp() END, "
 	"  urgent = n.urgent OR l.requests <> n.requests, "
 	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
 	"  tries = CASE WHEN l.requests = n.requests THEN n.tries ELSE q.tries END, step = n.step, failures = n.failures, "
 	"  error = CASE WHEN n.wait THEN q.error ELSE n.error END "
 	"FROM n, l WHERE q.invoice = ANY ($1) AND q.invoice = n.invoice AND l.invoice = n.invoice "
-	"  AND NOT (n.done AND l.requests = n.requests)",
+	"  AND NOT (n.done AND l.requests = n.requests) RETURNING 1) "
+	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM gone) - (SELECT count(*) FROM kept)",
 	11, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
 		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
 };
@@ -116,11 +117,14 @@ static MfStatement resolve_events_statement = {
 	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, invoice = coalesce(n.invoice, e.invoice), "
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
 	"    answered_at = CASE WHEN n.due IS NULL AND n.invoice IS NULL THEN clock_timestamp() END "
-	"  FROM n WHERE e.id = n.event RETURNING e.invoice) "
-	"INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests) "
-	"SELECT i.id, i.account, clock_timestamp(), true, 1 FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e) "
-	"ORDER BY i.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
-	"  requests = q.requests + 1, tries = 0",
+	"  FROM n WHERE e.id = n.event RETURNING e.invoice), "
+	"i AS MATERIALIZED (SELECT i.id, i.account FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e)), "
+	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests) "
+	"  SELECT i.id, i.account, clock_timestamp(), true, 1 FROM i "
+	"  ORDER BY i.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
+	"    requests = q.requests + 1, tries = 0 RETURNING 1) "
+	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
+	"  + (SELECT count(*) FROM i) - (SELECT count(*) FROM asked)",
 	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
 };
 
@@ -225,10 +229,11 @@ static MfStatement answered_statement = {
 	"    AND e.tries < " CppAsString2(MF_QUICK_TRIES) " AND NOT EXISTS (SELECT FROM @mf_transaction t "
 	"      WHERE t.invoice = e.invoice AND t.payment_id = e.payment_id) AS strange "
 	"  FROM @mf_event e WHERE e.invoice = ANY ($1) AND e.answered_at IS NULL AND e.due IS NULL "
-	"  ORDER BY e.account, e.digest FOR UPDATE) "
-	"UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
-	"  due = CASE WHEN l.strange THEN clock_timestamp() END, "
-	"  tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id",
+	"  ORDER BY e.account, e.digest FOR UPDATE), "
+	"told AS (UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
+	"    due = CASE WHEN l.strange THEN clock_timestamp() END, "
+	"    tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id RETURNING 1) "
+	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM told)",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
@@ -363,7 +368,7 @@ mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int co
 		mf_array_add(&columns[9], BoolGetDatum(next[i].wait));
 		mf_array_add(&columns[10], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
 	}
-	(void) mf_columns_execute(scope, &reschedule_statement, columns);
+	mf_columns_change(scope, &reschedule_statement, columns);
 }
 
 /* See payment.h. */
@@ -401,7 +406,7 @@ mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int 
 		mf_array_add(&columns[4], Int64GetDatum(next[i].twin));
 		mf_array_add(&columns[5], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
 	}
-	(void) mf_columns_execute(scope, &resolve_events_statement, columns);
+	mf_columns_change(scope, &resolve_events_statement, columns);
 }
 
 /* See payment.h. */
@@ -511,8 +516,8 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 		if (changes[i].from != changes[i].to && !changes[i].changed)
 			mf_change_suppressed();
 	}
-	if (history[0].count > 0)
-		(void) mf_columns_execute(scope, &history_statement, history);
+	if (history[0].count > 0 && mf_columns_execute(scope, &history_statement, history) != (uint64) history[0].count)
+		mf_change_suppressed();
 }
 
 /* See payment.h. */
@@ -546,7 +551,10 @@ mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count
 void
 mf_payment_answered(const MfSqlScope *scope, const int64 *invoices, int count)
 {
-	Datum		value = mf_int8_array(invoices, count);
+	MfArray    *columns = mf_columns_start(&answered_statement, count);
+	int			i;
 
-	(void) mf_sql_execute(scope, &answered_statement, &value, NULL);
+	for (i = 0; i < count; i++)
+		mf_array_add(&columns[0], Int64GetDatum(invoices[i]));
+	mf_columns_change(scope, &answered_statement, columns);
 }

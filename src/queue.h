@@ -134,6 +134,7 @@ typedef struct MfFollowUp
 	bool		duplicate;		/* a second invoice may exist */
 	bool		wait;			/* nothing was tried: what kept it from being
 								 * written may still be there */
+	bool		put_off;		/* a person is to see the error in mf_review */
 } MfFollowUp;
 
 /* An invoice as the fence sees it, locked */
@@ -269,9 +270,6 @@ extern List *mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int lim
 
 /* Tells the agenda when the worker must look again for those accounts that are to be looked at later. */
 extern void mf_queue_next_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
-
-/* Raises the error that fewer rows were changed than were to be. */
-pg_noreturn extern void mf_change_suppressed(void);
 
 extern void mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count);
 extern void mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count);

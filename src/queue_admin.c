@@ -111,8 +111,10 @@ static MfStatement resume_verify_statement = {
 
 /* what is locked is being looked at anyway */
 static MfStatement try_now_statement = {
-	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", step = 0 "
-	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (o.kind = 'send' OR ($2 IS NULL AND o.kind = 'verify')) AND o.step > 0 AND ($1 IS NULL OR o.account = $1) "
+	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", "
+	"  step = CASE WHEN q.kind IN ('send', 'verify') THEN 0 ELSE q.step END "
+	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($2 IS NULL AND o.kind = 'verify')) AND o.step > 0) "
+	"    OR (o.kind IN ('reconcile', 'watch') AND o.error IS NOT NULL)) AND ($1 IS NULL OR o.account = $1) "
 	"  AND ($2 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $2)) "
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice",
 	2, {TEXTOID, OIDOID}, NULL, InvalidOid

@@ -1,6 +1,6 @@
 /*
  * queue_internal.h
- *	  What queue.c and queue_admin.c share.
+ *	  What the queue_*.c files share.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/queue_internal.h

@@ -19,6 +19,7 @@
 #include "compat.h"
 #include "queue_internal.h"
 #include "record.h"
+#include "sql_array.h"
 #include "table.h"
 
 /* Attribute numbers of mf_attempt, as in the install script */

@@ -34,6 +34,7 @@
 #define UNASKED \
 	"i.status = 'sent' AND i.payment_status IN ('unpaid', 'authorized') " \
 	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)"
+#define ASTRAY "q.account <> i.account"
 
 /* as where a row is restored: its role by name, since the number may be another server's */
 #define ROLES_BY_NAME \
@@ -45,6 +46,8 @@ static MfStatement damage_statement = {
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNFINISHED "), "
 	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " UNASKED ") ELSE 0 END, "
 	"  (SELECT count(*) FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)), "
+	"  (SELECT count(*) FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY ") "
+	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
 	"  (SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c "
 	"    WHERE c.relnamespace = $2 AND c.relname LIKE 'mf\\_%' AND c.relkind = 'r' AND c.relpersistence <> 'p')",
 	2, {BOOLOID, OIDOID}, NULL, InvalidOid
@@ -82,6 +85,13 @@ static MfStatement gone_statement = {
 	"WITH q AS (DELETE FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice) RETURNING 1), "
 	"p AS (DELETE FROM @mf_inquiry q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice) RETURNING 1) "
 	"SELECT 'gone', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) g HAVING count(*) > 0",
+	0, {0}, NULL, InvalidOid
+};
+
+static MfStatement astray_statement = {
+	"WITH q AS (UPDATE @mf_queue q SET account = i.account FROM @mf_invoice i WHERE i.id = q.invoice AND " ASTRAY " RETURNING 1), "
+	"p AS (UPDATE @mf_inquiry q SET account = i.account FROM @mf_invoice i WHERE i.id = q.invoice AND " ASTRAY " RETURNING 1) "
+	"SELECT 'account', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) a HAVING count(*) > 0",
 	0, {0}, NULL, InvalidOid
 };
 
@@ -150,7 +160,7 @@ static void add_rows(ReturnSetInfo *rsinfo, uint64 count);
 PG_FUNCTION_INFO_V1(mf_repair);
 PG_FUNCTION_INFO_V1(mf_move_account);
 
-/* Gives invoices their work back, and takes away work without an invoice; how many of each kind. */
+/* Gives invoices their work back, takes away work without an invoice, and puts work under the account of its invoice; how many of each kind. */
 Datum
 mf_repair(PG_FUNCTION_ARGS)
 {
@@ -164,6 +174,7 @@ mf_repair(PG_FUNCTION_ARGS)
 	if (mf_poll_limit > 0)
 		add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
 	add_rows(rsinfo, mf_sql_execute(&scope, &gone_statement, NULL, NULL));
+	add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, NULL, NULL));
 	mf_sql_end(&scope);
 	mf_wake_worker_at_commit();
 	mf_wake_inquiries_at_commit();
@@ -249,7 +260,8 @@ mf_repair_look(Oid schema)
 	damage.unfinished = DatumGetInt64(mf_result(row, desc, 1, NULL));
 	damage.unasked = DatumGetInt64(mf_result(row, desc, 2, NULL));
 	damage.gone = DatumGetInt64(mf_result(row, desc, 3, NULL));
-	unlogged = mf_result(row, desc, 4, &none);
+	damage.astray = DatumGetInt64(mf_result(row, desc, 4, NULL));
+	unlogged = mf_result(row, desc, 5, &none);
 	if (!none)
 		damage.unlogged = MemoryContextStrdup(context, TextDatumGetCString(unlogged));
 	mf_sql_end(&scope);

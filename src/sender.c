@@ -76,6 +76,7 @@ static void sweep(const MfSqlScope *scope, TimestampTz now);
 static void work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
 static bool held(void);
 static void take_back(dlist_head *list);
+static MfFlight *take_claimed(void);
 static void give_up_locked(dlist_head *list);
 static bool ready(dlist_head *list, TimestampTz now);
 static void take_in(void);
@@ -380,7 +381,7 @@ mf_sender_post(bool confirmed)
 		MF_FAILPOINT("outcome_committed");
 	while (!dlist_is_empty(&recorded))
 	{
-		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&recorded));
+		MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&recorded));
 
 		if (flight->kind == MF_JOB_WEBHOOK_LOG)
 			mf_inquiry_log_recorded(flight, GetCurrentTimestamp());
@@ -409,7 +410,7 @@ mf_sender_post(bool confirmed)
 		MF_FAILPOINT("intent_committed");
 	while (!dlist_is_empty(&claimed))
 	{
-		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
+		MfFlight   *flight = take_claimed();
 
 		mf_flight_set_under_way(flight, true);
 		if (!confirmed)
@@ -440,6 +441,17 @@ mf_sender_post(bool confirmed)
 		MF_FAILPOINT("posted");
 	}
 	return any;
+}
+
+/* The first flight that the round has claimed; there must be one. */
+static MfFlight *
+take_claimed(void)
+{
+	MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
+
+	if (mf_flight_is_inquiry(flight))
+		flight->circuit->asked--;
+	return flight;
 }
 
 /* What somebody has locked at the end is not waited for: its attempt has the answer. */
@@ -516,7 +528,9 @@ give_back_ready(TimestampTz now)
 		{
 			if (error == NULL && circuit->retry_at <= now && !circuit->paused && first_ready(circuit)->ready_until > now)
 				break;
-			fail_ready(circuit, error ? error : "no slot became free for it in time");
+			fail_ready(circuit, error ? error : circuit->paused ? "its account was paused before it was sent" :
+					   circuit->retry_at > now ? "its account could not be reached when its turn came" :
+					   "no slot became free for it in time");
 		}
 	}
 }
@@ -566,7 +580,7 @@ take_in(void)
 	mf_http_perform(http);
 	while ((exchange = mf_http_next_done(http)) != NULL)
 	{
-		MfFlight	   *flight = (MfFlight *) exchange->tag;
+		MfFlight   *flight = (MfFlight *) exchange->tag;
 
 		MF_FAILPOINT("answer_received");
 		mf_flight_read(flight, exchange);
@@ -640,7 +654,7 @@ mf_sender_round_failed(bool *smaller)
 
 	while (!dlist_is_empty(&claimed))
 	{
-		MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
+		MfFlight   *flight = take_claimed();
 
 		if (flight->kind == MF_JOB_WEBHOOK_LOG)
 			mf_inquiry_log_put_off(flight, 0);
@@ -715,7 +729,7 @@ mf_sender_abort(void)
 	}
 	while (!dlist_is_empty(&flying))
 	{
-		MfFlight	   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&flying));
+		MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&flying));
 		bool		started = flight->exchange->body_started;
 
 		mf_http_abort(http, flight->exchange);
@@ -737,7 +751,7 @@ mf_sender_abandon(void)
 
 	dlist_foreach(iter, &flying)
 	{
-		MfFlight	   *flight = dlist_container(MfFlight, node, iter.cur);
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
 
 		if (mf_flight_is_inquiry(flight))
 			continue;
@@ -748,7 +762,7 @@ mf_sender_abandon(void)
 	}
 	dlist_foreach(iter, &landed)
 	{
-		MfFlight	   *flight = dlist_container(MfFlight, node, iter.cur);
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
 
 		ereport(LOG,
 				(errmsg("extension myfatoorah was dropped before an answer could be stored"),

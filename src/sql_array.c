@@ -106,3 +106,22 @@ mf_columns_execute(const MfSqlScope *scope, MfStatement *statement, MfArray *col
 		values[i] = mf_array_datum(&columns[i], get_element_type(statement->types[i]));
 	return mf_sql_execute(scope, statement, values, NULL);
 }
+
+/* See sql_array.h. */
+void
+mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *columns)
+{
+	(void) mf_columns_execute(scope, statement, columns);
+	if (DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) != 0)
+		mf_change_suppressed();
+}
+
+/* See sql_array.h. */
+void
+mf_change_suppressed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger or rule of somebody has suppressed a change of a table of myfatoorah"),
+			 errhint("A BEFORE trigger on a table of this extension must return the row.")));
+}

@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "sql.h"
 
 /* An array parameter in the making, in the current memory context */
@@ -41,6 +42,16 @@ extern void mf_array_add_timestamp(MfArray *array, TimestampTz value);
  */
 extern MfArray *mf_columns_start(const MfStatement *statement, int capacity);
 extern uint64 mf_columns_execute(const MfSqlScope *scope, MfStatement *statement, MfArray *columns);
+
+/*
+ * Runs a statement whose result is how many of the rows that it was to change
+ * it has not changed.  That is an error of these rows: a user's BEFORE trigger
+ * that returns NULL must not make anybody believe what is not written.
+ */
+extern void mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *columns);
+
+/* Raises the error that fewer rows were changed than were to be. */
+pg_noreturn extern void mf_change_suppressed(void);
 
 extern Datum mf_int8_array(const int64 *values, int count);
 

@@ -1,6 +1,8 @@
 # What happens to one account is no business of another; and an outage costs nothing but time.
 use MyFatoorah::Test;
 
+use JSON::PP ();
+
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
@@ -217,6 +219,18 @@ $node->safe_psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('altered',
 $mf->wait_status($node, 'postgres', 'altered');
 is(key_of('altered'), 0, 'an altered user mapping too');
 is($mf->worker_pid($node, 'postgres'), $pid, 'without a restart');
+
+# An outcome that cannot be looked up for want of a key waits, says so, and is looked up at once when the key is back.
+$keys->faults({ path => 'SendPayment', reference_prefix => 'keyless.', create => JSON::PP::true, status => 500, body => '' });
+my $keyless = $mf->insert($node, 'postgres', 'keyless', account => "'keys'");
+$mf->wait_status($node, 'postgres', 'keyless', 'unknown');
+$mf->write_key($node, 'k', 'keys.key');
+sql("UPDATE mf_queue SET due = now(), rank = now() WHERE invoice = $keyless; SELECT mf_resume('keys')");
+$mf->wait_for($node, 'postgres', "SELECT what_happened ~ 'has fewer than 8 characters' FROM mf_review WHERE id = $keyless");
+$mf->write_key($node, 'second-key', 'keys.key');
+sql("SELECT mf_resume('keys')");
+$mf->wait_status($node, 'postgres', 'keyless');
+is(sql("SELECT count(*) FROM mf_review WHERE id = $keyless"), 0, 'mf_resume() has what could not be looked up for want of a key looked up at once');
 
 # However a key comes into its file, the next call of the session has it: the keys that change places are of one length,
 # and nothing waits for the clock of the file system.

@@ -8,7 +8,7 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfat
 
 $mf->setup_account($node, 'postgres', $sandbox);
 my $worker = $mf->wait_worker($node, 'postgres');
-my $suppressed = 'a trigger or rule of somebody has suppressed a change of mf_invoice, mf_queue, mf_attempt or mf_transition';
+my $suppressed = 'a trigger or rule of somebody has suppressed a change of a table of myfatoorah';
 
 sub sql
 {
@@ -65,8 +65,33 @@ sql('DROP TRIGGER statement ON mf_invoice');
 	is(posts_of('misfit'), 0, 'a queued row with an entry that does not fit is not sent before its time');
 	sql("UPDATE mf_queue SET due = now(), rank = now() WHERE invoice = $id");
 	sql('SELECT mf_resume()');
+	$mf->wait_for($node, 'postgres', "SELECT kind, due = send_at FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.id = $id", 'send|t');
+	is(posts_of('misfit'), 0, 'nor once it was looked up, whatever its entry says');
+	sql("UPDATE mf_invoice SET send_at = now() WHERE id = $id");
 	$mf->wait_status($node, 'postgres', 'misfit');
-	is(posts_of('misfit'), 1, 'it is sent all the same, once');
+	is(posts_of('misfit'), 1, 'it is sent when its time has come, once');
+}
+
+# A change of the agenda of payments that is suppressed: the question does not leave, or it would leave again and again.
+{
+	my ($bad, $good) = map { $mf->insert($node, 'postgres', $_) } 'unmoved', 'moved';
+
+	$mf->wait_status($node, 'postgres', $_) for 'unmoved', 'moved';
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_inquiry WHERE invoice IN ($bad, $good)", 2);
+	my ($invoice, $other) = map { sql("SELECT invoice_id FROM mf_invoice WHERE id = $_") } $bad, $good;
+	my %asked = (path => '/v2/GetPaymentStatus', reference => sql("SELECT reference FROM mf_invoice WHERE id = $bad"));
+	my $before = $sandbox->count(%asked);
+	sql("UPDATE mf_inquiry SET due = now(), urgent = true WHERE invoice = $bad;
+		CREATE TRIGGER unmoved BEFORE UPDATE ON mf_inquiry FOR EACH ROW WHEN (NEW.invoice = $bad) EXECUTE FUNCTION nothing()");
+	$sandbox->control('POST', "invoices/$other/pay", {});
+	sql("SELECT mf_refresh($good)");
+	$mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $good", 'paid');
+	$mf->wait_for($node, 'postgres', q{SELECT ok, detail ~ 'suppressed a change' FROM mf_check() WHERE item = 'worker'}, 'f|t');
+	is($sandbox->count(%asked), $before, 'a question whose entry cannot be changed does not leave');
+	sql('DROP TRIGGER unmoved ON mf_inquiry; SELECT mf_resume()');
+	$sandbox->control('POST', "invoices/$invoice/pay", {});
+	sql("SELECT mf_refresh($bad)");
+	$mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $bad", 'paid');
 }
 
 # What may have been made already keeps the account and the reference under which it is looked up.

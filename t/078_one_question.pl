@@ -147,6 +147,23 @@ is($sandbox->count(path => '/v2/SendPayment'), $before, 'where no question is an
 $sandbox->clear_faults;
 sql("SELECT mf_resume('myfatoorah')");
 $mf->wait_status($node, $db, 'held');
+
+# Where only one request at a time is tried, a question and an invoice take turns: no invoice is claimed for a slot that a
+# question has.
+set_delay('20ms');
+$id = sent('asked');
+sql(q{ALTER SERVER myfatoorah OPTIONS (SET base_url 'http://127.0.0.1:9')});
+$mf->insert($node, $db, 'turns');
+sql("SELECT mf_refresh($id)");
+foreach my $n (1 .. 6)
+{
+	sql(q{SELECT mf_resume('myfatoorah')});
+	$mf->wait_for($node, $db, qq{SELECT count(*) >= $n FROM mf_attempt WHERE reference LIKE 'turns.%' AND error LIKE 'could not connect%'});
+}
+is(sql(q{SELECT count(*) FROM (SELECT error, row_number() OVER (ORDER BY attempt) AS n FROM mf_attempt WHERE reference LIKE 'turns.%') a
+		WHERE n > 2 AND error NOT LIKE 'could not connect%'}), 0, 'once the account is in trouble an invoice is not claimed for a slot that a question has');
+sql(q{ALTER SERVER myfatoorah OPTIONS (SET base_url '} . $sandbox->url . q{'); SELECT mf_resume('myfatoorah')});
+$mf->wait_status($node, $db, 'turns');
 is_deeply([ $mf->problems($node, $db, $sandbox) ], [], 'each invoice was made once');
 $node->stop;
 done_testing();

@@ -82,9 +82,30 @@ $mf->insert($node, $db, $_) for 'asked', 'goes';
 $mf->wait_status($node, $db, $_) for 'asked', 'goes';
 sql(q{DELETE FROM mf_inquiry; SET session_replication_role = replica; DELETE FROM mf_invoice WHERE customer_reference = 'goes';
 	INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) VALUES (4711, 'myfatoorah', 'send', 'infinity', 'infinity', 0)});
-like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 0; sent ones that are not asked about: [1-9]\d*; entries without an invoice: 1\./, 'sent ones without a question are noticed, and entries without an invoice');
+like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 0; sent ones that are not asked about: [1-9]\d*; entries without an invoice: 1;/, 'sent ones without a question are noticed, and entries without an invoice');
 like(sql('SELECT string_agg(kind || \' \' || invoices, \', \') FROM mf_repair()'), qr/^inquiry \d+, gone 1$/, 'they are asked about, and what has no invoice goes');
 wait_paid('asked');
+
+# Rows that get another account or time without the triggers: their entries follow, and nothing goes out under the account
+# that they had, nor while theirs is paused, nor before its time.
+$mf->setup_account($node, $db, $sandbox, account => 'paused', key_file => 'myfatoorah.key');
+sql(q{SELECT mf_pause('myfatoorah'), mf_pause('paused')});
+$mf->insert($node, $db, $_) for 'astray', 'astray too';
+$mf->insert($node, $db, 'delayed');
+sql(q{SET session_replication_role = replica; UPDATE mf_invoice SET account = 'paused' WHERE customer_reference LIKE 'astray%';
+	UPDATE mf_invoice SET send_at = now() + interval '1 day' WHERE customer_reference = 'delayed';
+	UPDATE mf_queue q SET due = 'infinity', rank = 'infinity' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'astray too'});
+like(check('agenda'), qr/entries under another account than their invoice's: 2\./, 'entries under another account are noticed');
+$before = $sandbox->count(%$send);
+sql(q{SELECT mf_resume('myfatoorah')});
+$mf->wait_for($node, $db, q{SELECT q.account FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'astray'}, 'paused');
+$mf->wait_for($node, $db, q{SELECT q.due = i.send_at FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'delayed'});
+is($sandbox->count(%$send), $before, 'nothing leaves under the account that they had, nor before its time');
+is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'account 1', 'mf_repair() moves those that are not due');
+like(check('agenda'), qr/^t\|/, 'then all is well');
+sql(q{UPDATE mf_queue SET due = now(), rank = now() WHERE due = 'infinity'; SELECT mf_resume('paused')});
+$mf->wait_status($node, $db, $_) for 'astray', 'astray too';
+sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'delayed'});
 
 #
 # ALTER SERVER ... RENAME, DROP SERVER ... CASCADE
@@ -107,9 +128,10 @@ like(($node->psql($db, q{SELECT mf_move_account('myfatoorah', 'saudi')}))[2], qr
 like(($node->psql($db, q{SET ROLE myfatoorah_submit; SELECT mf_move_account('myfatoorah', 'renamed')}))[2], qr/permission denied/, 'nor may everybody move them');
 is(sql(q{SET ROLE clerk; SELECT mf_move_account('myfatoorah', 'renamed') > 0}), 't', 'mf_move_account() moves them');
 like(sql(q{SELECT ok, detail FROM mf_check('renamed') WHERE item = 'accounts'}), qr/^t\|/, 'then all is well');
-is(sql(q{SELECT count(*) FROM mf_invoice WHERE account <> 'renamed'} ), 0, 'all of them');
+is(sql(q{SELECT count(*) FROM mf_invoice WHERE account NOT IN ('renamed', 'paused')}), 0, 'all of them');
 sql(q{UPDATE mf_inquiry SET due = now(); SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'open'});
 wait_paid('open');
+sql(q{UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'later'});
 $mf->wait_status($node, $db, 'later');
 
 sql('ALTER TABLE mf_attempt SET UNLOGGED');
