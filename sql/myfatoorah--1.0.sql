@@ -668,7 +668,7 @@ CREATE FUNCTION mf_repair(OUT kind text, OUT invoices bigint)
 RETURNS SETOF record
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 6
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_repair() IS 'puts invoices that were loaded without triggers on the agenda, each to be looked up before it is sent, and takes off it what has no invoice; returns how many of each kind';
+COMMENT ON FUNCTION mf_repair() IS 'puts invoices that were loaded without triggers on the agenda, each to be looked up before it is sent, and takes off it what has no invoice, and puts entries under the account and time of their invoice; returns how many of each kind';
 
 CREATE FUNCTION mf_move_account(old_account text, new_account text)
 RETURNS bigint

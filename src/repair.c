@@ -36,6 +36,10 @@
 	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)"
 #define ASTRAY "q.account <> i.account"
 
+/* by any back-off an entry is put off for an hour at most */
+#define LATE "q.kind IN ('send', 'verify') AND i.status = 'queued' AND q.error IS NULL " \
+	"  AND q.due > greatest(i.send_at, clock_timestamp()) + interval '2 hours'"
+
 /* as where a row is restored: its role by name, since the number may be another server's */
 #define ROLES_BY_NAME \
 	"k AS (UPDATE @mf_invoice i SET created_by_id = coalesce(a.oid, 0) " \
@@ -46,7 +50,7 @@ static MfStatement damage_statement = {
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNFINISHED "), "
 	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " UNASKED ") ELSE 0 END, "
 	"  (SELECT count(*) FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)), "
-	"  (SELECT count(*) FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY ") "
+	"  (SELECT count(*) FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY " OR " LATE ") "
 	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
 	"  (SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c "
 	"    WHERE c.relnamespace = $2 AND c.relname LIKE 'mf\\_%' AND c.relkind = 'r' AND c.relpersistence <> 'p')",
@@ -89,9 +93,13 @@ static MfStatement gone_statement = {
 };
 
 static MfStatement astray_statement = {
-	"WITH q AS (UPDATE @mf_queue q SET account = i.account FROM @mf_invoice i WHERE i.id = q.invoice AND " ASTRAY " RETURNING 1), "
+	"WITH q AS (UPDATE @mf_queue q SET account = i.account, due = d.due, rank = d.rank, promote = d.promote "
+	"  FROM (SELECT i.id, i.account, d.due, " MF_RANK("d.due", "i.priority") " AS rank, " MF_PROMOTE("d.due", "i.priority") " AS promote "
+	"    FROM @mf_invoice i JOIN @mf_queue q ON q.invoice = i.id, "
+	"      LATERAL (SELECT CASE WHEN " LATE " THEN greatest(i.send_at, clock_timestamp()) ELSE q.due END AS due) d "
+	"    WHERE " ASTRAY " OR " LATE ") d JOIN @mf_invoice i ON i.id = d.id WHERE i.id = q.invoice RETURNING 1), "
 	"p AS (UPDATE @mf_inquiry q SET account = i.account FROM @mf_invoice i WHERE i.id = q.invoice AND " ASTRAY " RETURNING 1) "
-	"SELECT 'account', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) a HAVING count(*) > 0",
+	"SELECT 'astray', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) a HAVING count(*) > 0",
 	0, {0}, NULL, InvalidOid
 };
 

@@ -90,21 +90,21 @@ wait_paid('asked');
 # that they had, nor while theirs is paused, nor before its time.
 $mf->setup_account($node, $db, $sandbox, account => 'paused', key_file => 'myfatoorah.key');
 sql(q{SELECT mf_pause('myfatoorah'), mf_pause('paused')});
-$mf->insert($node, $db, $_) for 'astray', 'astray too';
-$mf->insert($node, $db, 'delayed');
+$mf->insert($node, $db, $_) for 'astray', 'astray too', 'delayed', 'late';
 sql(q{SET session_replication_role = replica; UPDATE mf_invoice SET account = 'paused' WHERE customer_reference LIKE 'astray%';
 	UPDATE mf_invoice SET send_at = now() + interval '1 day' WHERE customer_reference = 'delayed';
+	UPDATE mf_queue q SET due = '2076-01-01', rank = '2076-01-01' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'late';
 	UPDATE mf_queue q SET due = 'infinity', rank = 'infinity' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'astray too'});
-like(check('agenda'), qr/entries under another account than their invoice's: 2\./, 'entries under another account are noticed');
+like(check('agenda'), qr/entries under another account or for a later time than their invoice's: 3\./, 'entries under another account are noticed, and those that are due later');
 $before = $sandbox->count(%$send);
 sql(q{SELECT mf_resume('myfatoorah')});
 $mf->wait_for($node, $db, q{SELECT q.account FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'astray'}, 'paused');
 $mf->wait_for($node, $db, q{SELECT q.due = i.send_at FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'delayed'});
 is($sandbox->count(%$send), $before, 'nothing leaves under the account that they had, nor before its time');
-is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'account 1', 'mf_repair() moves those that are not due');
+is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'astray 2', 'mf_repair() mends those that are not due');
 like(check('agenda'), qr/^t\|/, 'then all is well');
-sql(q{UPDATE mf_queue SET due = now(), rank = now() WHERE due = 'infinity'; SELECT mf_resume('paused')});
-$mf->wait_status($node, $db, $_) for 'astray', 'astray too';
+sql(q{SELECT mf_resume('paused')});
+$mf->wait_status($node, $db, $_) for 'astray', 'astray too', 'late';
 sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'delayed'});
 
 #

@@ -38,18 +38,19 @@ sub mend_mappings
 {
 	my ($db, $name) = @_;
 
-	$db->must(mapping($db, $name, 'PUBLIC'));
+	my $answer = $db->insist(mapping($db, $name, 'PUBLIC'));
+
 	$db->insist(mapping($db, $name, '"' . $db->role('clerk') . '"')) if $name eq 'myfatoorah';
-	return;
+	return $answer;
 }
 
 sub _make
 {
 	my ($db, $name) = @_;
 
-	$db->must(server($db, $name));
-	mend_mappings($db, $name);
-	return;
+	my $answer = $db->insist(server($db, $name));
+
+	return $answer->{state} =~ /^(?:00000|42710)$/ ? mend_mappings($db, $name) : $answer;
 }
 
 my $draw_account = sub { return $_[0]->(3) ? 0 : $_[0]->($_[1]{accounts}); };
@@ -63,8 +64,7 @@ sub moves
 
 			return unless $db->ok(qq{ALTER SERVER "$name" RENAME TO "renamed $name"});
 			$db->broken("server $name", sub {
-				$db->insist(qq{ALTER SERVER "renamed $name" RENAME TO "$name"})->{state} eq '00000'
-				  or _make($db, $name);
+				return $db->insist(qq{ALTER SERVER "renamed $name" RENAME TO "$name"})->{state} eq '00000' ? undef : _make($db, $name);
 			});
 		} },
 		{ name => 'server named as before', weight => 3, draw => $draw_account, play => sub { $_[0]->mend('server ' . $_[0]->account($_[1])); } },

@@ -76,7 +76,11 @@ sub _hurry
 {
 	my ($db) = @_;
 
-	$db->insist(q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'verify' AND due > now() AND due < now() + interval '5 minutes'});
+	my $hurried = $db->insist(q{WITH h AS (UPDATE mf_queue SET due = now(), rank = now()
+		WHERE kind = 'verify' AND due > now() AND due < now() + interval '5 minutes' RETURNING 1) SELECT count(*) FROM h});
+
+	# nobody else would tell the worker
+	$db->insist('SELECT mf_resume()') if $hurried->{out} =~ /[1-9]/;
 	return;
 }
 

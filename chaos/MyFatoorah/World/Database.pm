@@ -132,7 +132,7 @@ sub note
 	return;
 }
 
-# broken(key, cause, undo): a part of the world is broken until undo is done; cause is a regex for what may be said of it
+# broken(key, undo): a part of the world is broken until undo is done: a statement, or a function that returns its answer
 sub broken
 {
 	my ($self, $key, $undo) = @_;
@@ -141,19 +141,25 @@ sub broken
 	return;
 }
 
-# mend(key): one, or all, the latest first
+# mend(key): one, or all, the latest first. What cannot be put right because of something else stays broken and is tried
+# again after it.
 sub mend
 {
-	my ($self, @keys) = @_;
+	my ($self, $only) = @_;
 	my $heal = $self->{heal};
+	my $passes = defined $only ? 1 : 3;
 
-	# what could not be put right because of something else is tried again after it
-	@keys = (sort { $heal->{$b}{number} <=> $heal->{$a}{number} } keys %$heal) x 2 unless @keys;
-	foreach my $key (@keys)
+	foreach my $pass (1 .. $passes)
 	{
-		my $undo = delete $heal->{$key} or next;
+		foreach my $key (defined $only ? $only : sort { $heal->{$b}{number} <=> $heal->{$a}{number} } keys %$heal)
+		{
+			my $broken = delete $heal->{$key} or next;
+			my $answer = ref $broken->{undo} ? $broken->{undo}->() : $self->insist($broken->{undo});
 
-		ref $undo->{undo} ? $undo->{undo}->() : $self->must($undo->{undo});
+			next if ref $answer ne 'HASH' || $answer->{state} eq '00000';
+			$heal->{$key} //= $broken;
+			$self->finding("$key cannot be mended: $answer->{err}") if $pass == 3;
+		}
 	}
 	return;
 }

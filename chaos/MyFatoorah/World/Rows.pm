@@ -36,12 +36,9 @@ sub _row
 	  $when == 4 ? "'$year-02-28 23:59:59.999999+14'" : 'now()';
 	$c{expiry_date} = ("'2099-12-31'", "clock_timestamp() + interval '1 day'", "clock_timestamp() + interval '1.5 s'")[ $pick->(3) ]
 	  if $pick->(10) == 0;
-	for (1 .. $pick->(4) == 0 ? 1 + $pick->(3) : 0)
-	{
-		my $option = $options[ $pick->(scalar @options) ];
+	my $option = $options[ $pick->(scalar @options) ];
 
-		$c{ $option->[0] } = $option->[1];
-	}
+	$c{ $option->[0] } = $option->[1];
 	return { n => $n . ($who eq 'clerk' ? 'c' : ''), columns => \%c };
 }
 
