@@ -130,6 +130,8 @@ OBJS = \
 	src/payment_event.o \
 	src/inquiry.o \
 	src/inquiry_log.o \
+	src/inquiry_answer.o \
+	src/inquiry_plan.o \
 	src/inquiry_record.o \
 	src/inbound.o \
 	src/doors.o \

@@ -312,39 +312,3 @@ take_confirmed(int64 invoice)
 {
 	return confirmed != NULL && hash_search(confirmed, &invoice, HASH_REMOVE, NULL) != NULL;
 }
-
-/* See inquiry.h. */
-bool
-mf_inquiry_schedule(MfPaymentStatus status, int step, TimestampTz expires_at, TimestampTz now, TimestampTz *due)
-{
-	/* multiples of myfatoorah.poll_delay, after the first; 0 ends the list, or repeats what stands before it */
-	static const int open_factors[] = {3, 12, 72, 288, 0};
-	static const int paid_factors[] = {12, 0};	/* somebody may have paid twice */
-	static const int expired_factors[] = {12, 288, 0};	/* a payment may have begun before */
-	static const int cancelled_factors[] = {288, 0};
-	bool		is_open = status == MF_UNPAID || status == MF_AUTHORIZED;
-	const int  *factors = is_open ? open_factors : status == MF_PAID ? paid_factors :
-		status == MF_EXPIRED ? expired_factors : status == MF_REMOTE_CANCELLED ? cancelled_factors : NULL;
-	double		delay;
-	int			i;
-
-	if (factors == NULL || mf_poll_limit == 0)
-		return false;
-	for (i = 0; i < step && factors[i + 1] != 0; i++)
-		;
-	if (!is_open && step > i)
-		return false;
-
-	delay = (double) mf_poll_delay * factors[i] * (0.9 + 0.2 * mf_random_fraction());
-	if (is_open && expires_at > now)
-	{
-		double		left = (expires_at - now) / 1000.0;
-
-		/* more often towards the end, and once just after it */
-		if (left < 12.0 * mf_poll_delay)
-			delay = Min(delay, 3.0 * mf_poll_delay);
-		delay = Min(delay, left + mf_poll_delay);
-	}
-	*due = now + (TimestampTz) (delay * 1000.0);
-	return true;
-}

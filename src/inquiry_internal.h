@@ -1,0 +1,69 @@
+/*
+ * inquiry_internal.h
+ *	  What the inquiry_*.c files share.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry_internal.h
+ */
+#ifndef MF_INQUIRY_INTERNAL_H
+#define MF_INQUIRY_INTERNAL_H
+
+#include "inquiry.h"
+
+/* What a batch of answers comes to */
+typedef struct MfInquiryBatch
+{
+	TimestampTz now;
+	MfFlight  **flights;
+	int			flight_count;
+	MfEventNext *about_events;	/* what the flights tell of events, if they do */
+	MfPaymentChange *changes;
+	int			change_count;
+	MfTryRow   *tries;
+	int			try_count;
+	MfInquiryNext *next;
+	MfFlight  **next_flights;	/* of its elements */
+	int			next_count;
+	MfEventNext *events;
+	int			event_count;
+	MfFollowUp *twins;
+	int			twin_count;
+	int64	   *answered;
+	int			answered_count;
+} MfInquiryBatch;
+
+/* Takes one answer about an invoice whose row is locked. */
+extern void mf_inquiry_take_answer(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row);
+
+/*
+ * Plans the next question of one element of "next", by what its answer has changed;
+ * "tried" are the invoices of which a try was stored or has changed.
+ */
+extern void mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried_count);
+
+/*
+ * A question that was not answered is asked again once the account can be reached,
+ * or, where others are answered, less and less.
+ */
+extern TimestampTz mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight);
+
+/* The next question after an event that has brought nothing new in so many tries. */
+extern TimestampTz mf_inquiry_quick_time(TimestampTz now, int tries);
+
+/* Questions in a row without a usable answer, this one included; what never arrived says nothing of the item. */
+extern int	mf_inquiry_count_failures(const MfFlight *flight);
+
+/* Until when the invoice can be paid, by the answer or else by the row; 0 = unknown. */
+extern TimestampTz mf_inquiry_expiry(const MfFlight *flight);
+
+/* Text in the server encoding; NULL stays NULL. */
+extern const char *mf_inquiry_text(const char *utf8);
+
+/* Whether money has come in, whatever became of it since. */
+static inline bool
+mf_payment_was_paid(MfPaymentStatus status)
+{
+	return status == MF_PAID || status == MF_PARTLY_REFUNDED || status == MF_REFUNDED || status == MF_DISPUTED;
+}
+
+#endif							/* MF_INQUIRY_INTERNAL_H */
