@@ -55,6 +55,18 @@ sub resident
 unharmed('at first');
 my $resident = resident();
 
+# Many that arrive in one turn of the listener: each has its place, and an answer.
+foreach my $n (2, 20, 100)
+{
+	kill 'STOP', $pid;
+	my @arrived = map { $web->connect($port) } 1 .. $n;
+
+	print {$_} "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" foreach @arrived;
+	kill 'CONT', $pid;
+	is(scalar(grep { $web->read_all($_, 20) =~ m{^HTTP/1.1 200 } } @arrived), $n, "$n connections in one turn");
+}
+is($node->safe_psql('postgres', 'SELECT pid FROM mf_listener_status'), $pid, 'the listener lives on');
+
 # What is allowed and rare
 my ($head, $body) = webhook();
 my $chunked = join '', map { sprintf("%x\r\n%s\r\n", length, $_) } $body =~ /(.{1,50})/gs;

@@ -29,6 +29,13 @@
 /* Places for connections that have been told to go and are not gone yet */
 #define SPARE_PLACES 64
 
+/* All calls come from one thread.  From 0.9.77 on it must be told, or it begins with a new connection only later. */
+#if MHD_VERSION >= 0x00097707
+#define ONE_THREAD MHD_USE_NO_THREAD_SAFETY
+#else
+#define ONE_THREAD 0
+#endif
+
 /* The smallest buffer of a body */
 #define BODY_START 2048
 
@@ -38,6 +45,7 @@ static void listen_to_complaint(void *cls, const char *format, va_list arguments
 static size_t leave_escaped(void *cls, struct MHD_Connection *connection, char *text);
 static void connection_changed(void *cls, struct MHD_Connection *mhd, void **context,
 							   enum MHD_ConnectionNotificationCode code);
+static void free_place(MfHttpd *httpd, MfConnection *connection);
 static void tell_to_go(MfHttpd *httpd, MfConnection *connection);
 static bool make_room(MfHttpd *httpd);
 static void end_overdue(MfHttpd *httpd);
@@ -95,7 +103,7 @@ mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
 static struct MHD_Daemon *
 start_daemon(MfHttpd *httpd, const MfHttpdConfig *config)
 {
-	unsigned int flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+	unsigned int flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | ONE_THREAD;
 	struct MHD_OptionItem tls[] = {
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) config->certificate},
 		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (uintptr_t) config->key},
@@ -267,7 +275,7 @@ mf_httpd_add(MfHttpd *httpd, int fd, const struct sockaddr *address, socklen_t l
 	}
 	for (i = 0; i < httpd->max_connections + SPARE_PLACES && connection == NULL; i++)
 	{
-		if (httpd->places[i].mhd == NULL)
+		if (!httpd->places[i].taken)
 			connection = &httpd->places[i];
 	}
 	if (connection == NULL)
@@ -276,9 +284,23 @@ mf_httpd_add(MfHttpd *httpd, int fd, const struct sockaddr *address, socklen_t l
 		return;
 	}
 
-	/* connection_changed() finds it by the descriptor, and takes it */
+	/* connection_changed() finds it by the descriptor, now or later; whatever becomes of it, libmicrohttpd closes it */
+	newcomer.taken = true;
 	*connection = newcomer;
-	(void) MHD_add_connection(httpd->daemon, fd, address, length);
+	httpd->connections++;
+	if (MHD_add_connection(httpd->daemon, fd, address, length) != MHD_YES && connection->taken && connection->mhd == NULL)
+		free_place(httpd, connection);
+}
+
+/* The place of a connection that is gone may be taken by another. */
+static void
+free_place(MfHttpd *httpd, MfConnection *connection)
+{
+	if (!connection->told_to_go)
+		httpd->connections--;
+	memset(connection, 0, sizeof(MfConnection));
+	if (httpd->connections == 0)
+		httpd->next_check = 0;
 }
 
 /* A connection has come or gone. */
@@ -293,32 +315,28 @@ connection_changed(void *cls, struct MHD_Connection *mhd, void **context, enum M
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 	{
 		fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		for (i = 0; httpd->places[i].mhd != NULL || httpd->places[i].fd != fd; i++)
-			;
-		connection = &httpd->places[i];
-		connection->mhd = mhd;
-		*context = connection;
-		httpd->connections++;
-		if (httpd->next_check == 0)
-			httpd->next_check = connection->since + httpd->request_ms;
+		for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+		{
+			connection = &httpd->places[i];
+			if (connection->taken && connection->mhd == NULL && connection->fd == fd)
+			{
+				connection->mhd = mhd;
+				*context = connection;
+				if (httpd->next_check == 0)
+					httpd->next_check = connection->since + httpd->request_ms;
+				return;
+			}
+		}
 		return;
 	}
 
 	if (connection == NULL)
 		return;
-	if (!connection->told_to_go)
-	{
-		httpd->connections--;
-
-		/* what it sent was no request that anybody could answer */
-		if (httpd->complaints > 0 && connection->state == MF_CONNECTION_WAITING)
-			mf_httpd_note(httpd, MF_ABUSE_PROTOCOL, connection);
-	}
+	/* what it sent was no request that anybody could answer */
+	if (!connection->told_to_go && httpd->complaints > 0 && connection->state == MF_CONNECTION_WAITING)
+		mf_httpd_note(httpd, MF_ABUSE_PROTOCOL, connection);
 	httpd->complaints = 0;
-	memset(connection, 0, sizeof(MfConnection));
-	connection->fd = -1;
-	if (httpd->connections == 0)
-		httpd->next_check = 0;
+	free_place(httpd, connection);
 	*context = NULL;
 }
 
@@ -440,7 +458,7 @@ handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const cha
 static enum MHD_Result
 begin_request(MfHttpd *httpd, MfConnection *connection, const char *url, const char *method, void **context)
 {
-	MfHttpdExchange *exchange = calloc(1, sizeof(MfHttpdExchange));
+	MfHttpdExchange *exchange = connection == NULL ? NULL : calloc(1, sizeof(MfHttpdExchange));
 	const char *allow = NULL;
 	unsigned int status;
 

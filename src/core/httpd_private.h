@@ -23,7 +23,8 @@ typedef enum MfConnectionState
 /* One of a fixed number of places for connections */
 typedef struct MfConnection
 {
-	struct MHD_Connection *mhd; /* NULL = free */
+	bool		taken;
+	struct MHD_Connection *mhd; /* NULL = libmicrohttpd has not begun with it */
 	int			fd;
 	MfConnectionState state;
 	int64_t		since;			/* when the present request began at the
