@@ -144,7 +144,8 @@ $node->poll_query_until('template1', "SELECT count(*) FROM pg_stat_activity WHER
 $node->safe_psql('template1', join ';', map { "ALTER DATABASE postgres RESET $_" } @known);
 $pid = $mf->wait_worker($node, 'postgres');
 
-my $calls = join ', ', map { "set_config('$_', '$hostile{$_}', false)" } @known;
+# transaction_timeout counts at once: a trigger that sets it ends the session, as pg_terminate_backend() would.
+my $calls = join ', ', map { "set_config('$_', '$hostile{$_}', false)" } grep { $_ ne 'transaction_timeout' } @known;
 sql("CREATE FUNCTION hostile() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN
 	IF NEW.customer_name = 'poison' AND NEW.status = 'sending' THEN RAISE 'poison'; END IF;
 	PERFORM $calls; RETURN NEW; END \$\$;
