@@ -37,13 +37,18 @@
 #define TEST_CURRENCY "KWD"
 #define TEST_TIME_ZONE "Asia/Kuwait"
 
-/* A target kept for reuse, so that its connections are. */
-typedef struct CachedTarget
+/* Whose target it is; without padding */
+typedef struct TargetId
 {
-	struct CachedTarget *next;
 	MfHttp	   *http;
 	Oid			serverid;
 	Oid			roleid;
+} TargetId;
+
+/* A target kept for reuse, so that its connections are. */
+typedef struct CachedTarget
+{
+	TargetId	id;				/* hash key */
 	/* what it was made from */
 	bool		own;			/* the role's own mapping, not PUBLIC's */
 	char	   *base_url;
@@ -57,7 +62,7 @@ typedef struct CachedTarget
 	MfHttpTarget *target;
 } CachedTarget;
 
-static CachedTarget *cached_targets = NULL;
+static HTAB *cached_targets = NULL;
 
 /* An account read from the catalogs */
 typedef struct CachedAccount
@@ -278,7 +283,9 @@ mf_account_check_usage(const MfAccount *account, Oid roleid)
 MfHttpTarget *
 mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 {
+	TargetId	id = {http, account->serverid, owner.role};
 	MfHttpTargetOptions options;
+	CachedTarget made;
 	CachedTarget *cached;
 	char		error[MF_HTTP_ERROR_SIZE];
 	char	   *key;
@@ -287,12 +294,15 @@ mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 	bool		own;
 	uint64		mappings = mapping_changes;
 
-	for (cached = cached_targets; cached != NULL; cached = cached->next)
+	if (cached_targets == NULL)
 	{
-		if (cached->http == http && cached->serverid == account->serverid && cached->roleid == owner.role)
-			break;
-	}
+		HASHCTL		control;
 
+		control.keysize = sizeof(TargetId);
+		control.entrysize = sizeof(CachedTarget);
+		cached_targets = hash_create("myfatoorah targets", 64, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	cached = (CachedTarget *) hash_search(cached_targets, &id, HASH_FIND, NULL);
 	if (cached != NULL && cached->mappings == mappings && same_options(cached, account) &&
 		(cached->own || !owner.own) && (cached->key_file == NULL || mf_secret_file_unchanged(cached->key_file, &cached->file)))
 		return cached->target;
@@ -312,30 +322,27 @@ mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 	if (cached != NULL)
 		drop_target(cached, false);
 
-	cached = (CachedTarget *) MemoryContextAllocZero(TopMemoryContext, sizeof(CachedTarget));
-	cached->http = http;
-	cached->serverid = account->serverid;
-	cached->roleid = owner.role;
-	cached->own = own;
-	cached->base_url = MemoryContextStrdup(TopMemoryContext, account->base_url);
-	cached->ca_file = account->ca_file ? MemoryContextStrdup(TopMemoryContext, account->ca_file) : NULL;
-	cached->timeout_ms = account->timeout_ms;
-	cached->connect_timeout_ms = account->connect_timeout_ms;
-	cached->key = MemoryContextStrdup(TopMemoryContext, key);
-	cached->key_file = key_file;
-	cached->file = file;
-	cached->mappings = mappings;
+	made.id = id;
+	made.own = own;
+	made.base_url = MemoryContextStrdup(TopMemoryContext, account->base_url);
+	made.ca_file = account->ca_file ? MemoryContextStrdup(TopMemoryContext, account->ca_file) : NULL;
+	made.timeout_ms = account->timeout_ms;
+	made.connect_timeout_ms = account->connect_timeout_ms;
+	made.key = MemoryContextStrdup(TopMemoryContext, key);
+	made.key_file = key_file;
+	made.file = file;
+	made.mappings = mappings;
 	mf_wipe_string(key);
 
-	options.base_url = cached->base_url;
-	options.api_key = cached->key;
-	options.ca_file = cached->ca_file;
-	options.timeout_ms = cached->timeout_ms;
-	options.connect_timeout_ms = cached->connect_timeout_ms;
-	cached->target = mf_http_target_create(http, &options, error, sizeof(error));
-	if (cached->target == NULL)
+	options.base_url = made.base_url;
+	options.api_key = made.key;
+	options.ca_file = made.ca_file;
+	options.timeout_ms = made.timeout_ms;
+	options.connect_timeout_ms = made.connect_timeout_ms;
+	made.target = mf_http_target_create(http, &options, error, sizeof(error));
+	if (made.target == NULL)
 	{
-		free_cached(cached);
+		free_cached(&made);
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("account \"%s\" cannot be used", account->name),
@@ -343,10 +350,9 @@ mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 				 errhint("Correct the options of the server or its user mapping; SELECT * FROM mf_check(%s) tests them.",
 						 quote_literal_cstr(account->name))));
 	}
-	cached->next = cached_targets;
-	cached_targets = cached;
-
-	return cached->target;
+	cached = (CachedTarget *) hash_search(cached_targets, &id, HASH_ENTER, NULL);
+	*cached = made;
+	return made.target;
 }
 
 /* Whether the account's own options are still those that a target was made from. */
@@ -369,35 +375,28 @@ same_text(const char *a, const char *b)
 void
 mf_account_forget_targets(MfHttp *http)
 {
-	CachedTarget *cached = cached_targets;
+	HASH_SEQ_STATUS scan;
+	CachedTarget *cached;
 
-	while (cached != NULL)
+	if (cached_targets == NULL)
+		return;
+	hash_seq_init(&scan, cached_targets);
+	while ((cached = (CachedTarget *) hash_seq_search(&scan)) != NULL)
 	{
-		CachedTarget *next = cached->next;
-
-		if (cached->http == http)
+		if (cached->id.http == http)
 			drop_target(cached, true);
-		cached = next;
 	}
 }
 
 /*
- * Unlinks and frees a cached target and wipes its key.  Whoever was given the
+ * Takes a target out of the cache and wipes its key.  Whoever was given the
  * target in this transaction may still use it, unless all is over.
  */
 static void
 drop_target(CachedTarget *cached, bool at_once)
 {
-	CachedTarget **link;
+	TargetId	id = cached->id;
 
-	for (link = &cached_targets; *link != NULL; link = &(*link)->next)
-	{
-		if (*link == cached)
-		{
-			*link = cached->next;
-			break;
-		}
-	}
 	if (at_once)
 		mf_http_target_release(cached->target);
 	else
@@ -410,6 +409,7 @@ drop_target(CachedTarget *cached, bool at_once)
 		MemoryContextRegisterResetCallback(TopTransactionContext, callback);
 	}
 	free_cached(cached);
+	(void) hash_search(cached_targets, &id, HASH_REMOVE, NULL);
 }
 
 static void
@@ -428,7 +428,6 @@ free_cached(CachedTarget *cached)
 		pfree(cached->ca_file);
 	if (cached->key_file != NULL)
 		pfree(cached->key_file);
-	pfree(cached);
 }
 
 /*

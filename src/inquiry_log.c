@@ -24,8 +24,7 @@
 /* Of one account, in this worker's life */
 typedef struct LogReading
 {
-	struct LogReading *next;
-	char	   *account;
+	char		account[NAMEDATALEN];	/* hash key */
 	int			page;			/* to be asked for; 0 = not begun */
 	bool		under_way;
 	bool		done;
@@ -39,7 +38,7 @@ typedef struct LogReading
 /* Pages of one reading; more is not a downtime but a flood */
 #define MAX_PAGES 200
 
-static LogReading *readings = NULL;
+static HTAB *readings = NULL;
 static bool started = false;
 
 static LogReading *find_reading(const char *account);
@@ -59,17 +58,25 @@ static LogReading *
 find_reading(const char *account)
 {
 	LogReading *reading;
+	NameData	name;
+	bool		found;
 
-	for (reading = readings; reading != NULL; reading = reading->next)
+	if (readings == NULL)
 	{
-		if (strcmp(reading->account, account) == 0)
-			return reading;
+		HASHCTL		control;
+
+		control.keysize = NAMEDATALEN;
+		control.entrysize = sizeof(LogReading);
+		readings = hash_create("myfatoorah logs of webhooks", 64, &control, HASH_ELEM | HASH_STRINGS);
 	}
-	reading = (LogReading *) MemoryContextAllocZero(TopMemoryContext, sizeof(LogReading));
-	reading->account = MemoryContextStrdup(TopMemoryContext, account);
-	reading->until = GetCurrentTimestamp();
-	reading->next = readings;
-	readings = reading;
+	namestrcpy(&name, account);
+	reading = (LogReading *) hash_search(readings, NameStr(name), HASH_ENTER, &found);
+	if (!found)
+	{
+		memset(reading, 0, sizeof(LogReading));
+		namestrcpy((Name) reading->account, account);
+		reading->until = GetCurrentTimestamp();
+	}
 	return reading;
 }
 
