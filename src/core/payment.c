@@ -220,7 +220,7 @@ keep_card(char **card)
 			break;
 	}
 	if (card_members[i] == NULL)
-		text = cJSON_PrintUnformatted(kept);
+		text = mf_json_print(kept);
 	cJSON_Delete(kept);
 	cJSON_Delete(all);
 	*card = text;

@@ -34,6 +34,7 @@
 #endif
 #include "support.h"
 
+#include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <ctype.h>
 #include <stdio.h>
@@ -335,6 +336,33 @@ card(void **state)
 	mf_payment_free(&payment);
 }
 
+/* An allocator of somebody else in the process, whose blocks free() does not take */
+static void *
+their_malloc(size_t size)
+{
+	char	   *block = malloc(size + 16);
+
+	return block == NULL ? NULL : block + 16;
+}
+
+static void
+their_free(void *block)
+{
+	if (block != NULL)
+		free((char *) block - 16);
+}
+
+/* Another module in the server has given cJSON hooks of its own. */
+static void
+others_hooks(void **state)
+{
+	cJSON_Hooks hooks = {their_malloc, their_free};
+
+	cJSON_InitHooks(&hooks);
+	card(state);
+	cJSON_InitHooks(NULL);
+}
+
 int
 main(void)
 {
@@ -349,6 +377,7 @@ main(void)
 		cmocka_unit_test(currency),
 		cmocka_unit_test(malformed),
 		cmocka_unit_test(card),
+		cmocka_unit_test(others_hooks),
 	};
 
 	return cmocka_run_group_tests_name("payment", tests, NULL, NULL);
