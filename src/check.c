@@ -166,7 +166,7 @@ check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot)
 				"The server log tells where. It tries again by itself, and at once after mf_resume().");
 	else if (slot->unnoted > 0)
 		add_row(rsinfo, "worker", false,
-				psprintf("Running as process %d. It has put off %d items and cannot even note that in mf_queue or mf_inquiry; one of the errors: %s",
+				psprintf("Running as process %d. It has put off %d items that mf_review cannot show, because they are no invoices or cannot even be put off; one of the errors: %s",
 						 (int) slot->pid, slot->unnoted, slot->last_error),
 				"The server log names them. Mend the cause, such as a trigger on one of these tables.");
 	else

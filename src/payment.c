@@ -88,8 +88,9 @@ static MfStatement put_off_statement = {
 	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL, InvalidOid
 };
 
+/* what has failed is asked about again by mf_resume() */
 static MfStatement put_off_event_statement = {
-	"UPDATE @mf_event e SET due = greatest(e.due, $2) WHERE e.id = $1 AND e.due IS NOT NULL",
+	"UPDATE @mf_event e SET due = greatest(e.due, $2), failures = greatest(e.failures, 1) WHERE e.id = $1 AND e.due IS NOT NULL",
 	2, {INT8OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 

@@ -243,7 +243,7 @@ keep_answer(const MfSqlScope *scope, void *argument)
 	return true;
 }
 
-/* For mf_review. */
+/* For mf_review.  False if that cannot show it: then mf_check() counts it. */
 static bool
 note_item(const MfSqlScope *scope, void *argument)
 {
@@ -257,11 +257,12 @@ note_item(const MfSqlScope *scope, void *argument)
 		case MF_ITEM_INQUIRY:
 			return mf_payment_put_off(scope, item->id, 0, note->until, note->error);
 		case MF_ITEM_EVENT:
-			return mf_payment_put_off(scope, 0, item->id, note->until, note->error);
+			(void) mf_payment_put_off(scope, 0, item->id, note->until, note->error);
+			break;
 		case MF_ITEM_LOG:
 			break;
 	}
-	return true;
+	return false;
 }
 
 static void
