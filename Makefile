@@ -174,7 +174,7 @@ OPTFLAGS =
 # SANITIZE names sanitizers to build with: SANITIZE=address,undefined (the server then needs the sanitizer's
 # library preloaded; `make sanitize` does it all)
 SANITIZE =
-# FAILPOINTS=1 compiles in the places where tests can stop the worker (src/failpoint.h)
+# FAILPOINTS=1 compiles in the places where tests can stop the worker or have it fail (src/failpoint.h)
 FAILPOINTS =
 # WERROR= lets the build go on with a compiler that knows warnings we have not met
 WERROR = -Werror

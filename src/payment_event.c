@@ -15,6 +15,7 @@
 #include "columns.h"
 #include "circuit.h"
 #include "compat.h"
+#include "failpoint.h"
 #include "myfatoorah.h"
 #include "payment.h"
 #include "sql_array.h"
@@ -348,6 +349,7 @@ insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, Timest
 	mf_table_begin(table);
 	for (i = 0; i < count; i++)
 	{
+		MF_FAILPOINT_ROW("row of mf_inquiry, to open", sent[i].invoice);
 		values[INQUIRY_INVOICE - 1] = Int64GetDatum(sent[i].invoice);
 		values[INQUIRY_ACCOUNT - 1] = CStringGetTextDatum(sent[i].account);
 		mf_table_add(table, values, isnull, NULL);

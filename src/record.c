@@ -17,6 +17,7 @@
 
 #include "columns.h"
 #include "compat.h"
+#include "failpoint.h"
 #include "queue_internal.h"
 #include "record.h"
 #include "sql_array.h"
@@ -174,10 +175,12 @@ mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt
 	values[ATTEMPT_SENT_TO - 1] = Int32GetDatum(attempt->sent_to);
 	memset(isnull, false, ATTEMPT_SEND_BY * sizeof(bool));
 	isnull[ATTEMPT_MADE_SENT - 1] = isnull[ATTEMPT_SENT_TO - 1] = false;
+	MF_FAILPOINT_ROW("row of mf_attempt, to start", job->invoice);
 	mf_table_add(recorder->attempt, values, isnull, &flight->attempt_place);
 	if (recorder->watched || recorder->attempt->waiting == MF_TABLE_BATCH)
 		mf_table_insert(recorder->attempt);
 
+	MF_FAILPOINT_ROW("rows of mf_queue and mf_invoice, to start", job->invoice);
 	/* its place in the order stays: while it is being sent that does not matter, and no index has to know */
 	if (!mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_place) ||
 		!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &flight->invoice_place))
@@ -240,9 +243,11 @@ mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *
 			{MF_IC_LAST_ERROR, (Datum) 0, true}
 		};
 
+		MF_FAILPOINT_ROW("rows of mf_attempt and mf_invoice, accepted", flight->invoice);
 		if (!mf_table_update(recorder->attempt, attempt, lengthof(attempt), &attempt_place) ||
 			!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &invoice_place))
 			mf_change_suppressed();
+		MF_FAILPOINT_ROW("row of mf_queue, accepted", flight->invoice);
 		mf_table_delete(recorder->queue);
 	}
 	sent_invoice->invoice = flight->invoice;

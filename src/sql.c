@@ -39,6 +39,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "failpoint.h"
 #include "myfatoorah.h"
 #include "process.h"
 #include "sql.h"
@@ -134,6 +135,7 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 	MemoryContext context = CurrentMemoryContext;
 	int			result;
 
+	MF_FAILPOINT_STATEMENT(statement, values, nulls);
 	if (statement->plan == NULL || statement->plan->plan == NULL || statement->schema != scope->schema ||
 		statement->plan->schema_changes != schema_changes)
 		prepare(statement, scope->schema);
