@@ -88,6 +88,7 @@ static char *get_api_key(const MfAccount *account, MfKeyOwner owner, bool *own, 
 static bool same_options(const CachedTarget *cached, const MfAccount *account);
 static bool same_text(const char *a, const char *b);
 static void free_cached(CachedTarget *cached);
+static void check_address(const MfAccount *account);
 static List *mapping_options(const MfAccount *account, MfKeyOwner owner, bool *own);
 static void report_no_own_mapping(const MfAccount *account, Oid roleid);
 static void drop_target(CachedTarget *cached, bool at_once);
@@ -208,6 +209,7 @@ read_account(const char *name)
 
 	account = (MfAccount *) palloc0(sizeof(MfAccount));
 	account->serverid = server->serverid;
+	account->owner = server->owner;
 	account->name = pstrdup(server->servername);
 	account->max_in_flight = MF_MAX_IN_FLIGHT_DEFAULT;
 	account->timeout_ms = MF_TIMEOUT_DEFAULT;
@@ -245,6 +247,7 @@ read_account(const char *name)
 				 errhint("Set it with: ALTER SERVER %s OPTIONS (ADD country 'KWT'). Valid countries are: %s.",
 						 quote_identifier(name), MF_COUNTRY_LIST)));
 
+	account->redirected = account->base_url != NULL;
 	account->dial_code = country->dial_code;
 	account->currency = live ? country->currency : TEST_CURRENCY;
 	if (account->base_url == NULL)
@@ -431,6 +434,21 @@ free_cached(CachedTarget *cached)
 }
 
 /*
+ * A file is named by superusers only, so what it holds goes to MyFatoorah, or
+ * where a superuser has said, and not to where the owner of the server likes.
+ */
+static void
+check_address(const MfAccount *account)
+{
+	if (account->redirected && !superuser_arg(account->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the key file of account \"%s\" is not used with a base_url of its owner", account->name),
+				 errdetail("The owner of the server is no superuser, and a key that a superuser has put into a file goes to MyFatoorah only."),
+				 errhint("Drop that option, give the server to a superuser, or put the key into option \"api_key\" of the user mapping.")));
+}
+
+/*
  * The key of the role's user mapping (*own), else of PUBLIC's; palloc'd, to be
  * wiped by the caller.  *path is that of its file, NULL if it is an option.
  */
@@ -452,6 +470,7 @@ get_api_key(const MfAccount *account, MfKeyOwner owner, bool *own, char **path, 
 		if (strcmp(def->defname, "api_key_file") == 0)
 		{
 			*path = defGetString(def);
+			check_address(account);
 			return mf_read_secret_file(def->defname, *path, file);
 		}
 	}

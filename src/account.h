@@ -17,6 +17,8 @@
 typedef struct MfAccount
 {
 	Oid			serverid;
+	Oid			owner;			/* of the server */
+	bool		redirected;		/* its options say where MyFatoorah is */
 	char	   *name;
 	const char *currency;		/* ISO 4217, the account's base currency */
 	const char *dial_code;		/* of the country, "965" */

@@ -212,6 +212,21 @@ nowhere('whatever happened');
 call_with(@saying_back);
 send_with(@saying_back);
 nowhere('when the remote said it back');
+#
+# The owner of a server who is no superuser cannot have a superuser's key file read to an address of theirs.
+#
+$node->safe_psql('postgres', q{CREATE ROLE vendor LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN DATA WRAPPER myfatoorah TO vendor;
+	SET ROLE vendor; CREATE SERVER vendors FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test');
+	RESET ROLE; CREATE USER MAPPING FOR PUBLIC SERVER vendors OPTIONS (api_key_file 'myfatoorah.key')});
+$node->safe_psql('postgres', q{SET ROLE vendor; ALTER SERVER vendors OPTIONS (ADD base_url '} . $elsewhere->url . q{')});
+my (undef, undef, $vendor_error) = $node->psql('postgres', q{SET ROLE vendor; SELECT mf_send_payment('x', 1, account => 'vendors')});
+like($vendor_error, qr/the key file of account "vendors" is not used with a base_url of its owner/, 'base_url of the owner: the key stays here');
+$mf->insert($node, 'postgres', 'vendors', account => "'vendors'");
+$mf->wait_for($node, 'postgres', q{SELECT last_error ~ 'is not used with a base_url' FROM mf_invoice WHERE customer_reference = 'vendors'});
+is($elsewhere->count, 0, 'nothing leaves');
+$node->safe_psql('postgres', q{ALTER SERVER vendors OPTIONS (SET base_url '} . $sandbox->url . q{'); ALTER SERVER vendors OWNER TO CURRENT_USER; SELECT mf_resume('vendors')});
+$mf->wait_status($node, 'postgres', 'vendors');
+pass('a superuser may say where it is');
 $node->stop;
 
 # The key goes where it belongs and nowhere else.
