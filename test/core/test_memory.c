@@ -29,7 +29,8 @@
 #define __has_feature(x) 0
 #endif
 
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || !defined(__GLIBC__)
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || \
+	defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer) || !defined(__GLIBC__)
 static __thread volatile long countdown;
 static __thread volatile long live;
 #else
