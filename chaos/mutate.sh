@@ -165,6 +165,17 @@ mutate row_context 'what trigger functions keep is freed with each row' src/tabl
 	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tExecSimple)/$1/' 015_record
 mutate asked_twice 'a question that is there already gets a second row' src/table.c \
 	's/\t\tif \(conflict\)\n\t\t\tbreak;\n//' 015_record
+mutate none_071 '' src/worker.c '' 071_changed_tables
+mutate asked_again 'a question leaves although its entry could not be changed' src/payment.c \
+	's/mf_columns_change\(scope, &reschedule_statement, columns\)/(void) mf_columns_execute(scope, &reschedule_statement, columns)/' 071_changed_tables
+mutate none_078 '' src/worker.c '' 078_one_question
+mutate slot_taken 'an invoice is claimed for a slot that a question has' src/circuit.c \
+	's/ - circuit->asked//g' 078_one_question
+mutate none_102 '' src/worker.c '' 102_repair
+mutate other_account 'an entry counts for whatever account it stands under' src/queue_claim.c \
+	's/limits != NULL && strcmp/false && strcmp/' 102_repair
+mutate too_early 'an entry that says so makes an invoice leave before its time' src/claim_jobs.c \
+	's/job->send_at > taken->now\)/false)/' 102_repair
 mutate none_011 '' src/worker.c '' 011_locks
 mutate wait_for_lock 'the worker waits for what somebody has locked' src/table.c \
 	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 011_locks
