@@ -33,6 +33,10 @@ mf_digest(const void *data, size_t len, uint8 *digest)
 		EVP_MD_CTX_free(context);
 		context = NULL;
 		ERR_clear_error();
-		elog(ERROR, "could not compute a digest");
+
+		/* of bytes in memory it fails for nothing else, and no row is to blame */
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not compute a digest")));
 	}
 }
