@@ -207,7 +207,7 @@ mutate sign_less 'one signed field of a payment event is left out' src/core/webh
 mutate account_blamed 'one question that is never answered stops its account' src/circuit.c \
 	's/(\tif \(failures >= MF_ITEM_FAILURES\)\n)\t\treturn true;/$1\t\treturn false;/; s/return other == 0 \|\| other == item;/return false;/' 078_one_question
 mutate any_invoice 'an answer about another invoice is applied' src/inquiry_answer.c \
-	's/else if \(strcmp\(flight->found\.values\[MF_PS_INVOICE_ID\], row->invoice_id\) != 0\)/else if (false)/' 054_poller
+	's/else if \(strcmp\(flight->found\.values\[MF_PS_INVOICE_ID\], row->invoice_id\) != 0\)/else if (false)/' 080_answers
 mutate no_repeat 'a read that lags behind is not repeated' src/inquiry_plan.c \
 	's/(\t\tnext->tries) < MF_QUICK_TRIES\)\n/$1 < 0)\n/' 050_payment
 mutate forget_asking 'who asks while an answer is under way is forgotten' src/payment.c \

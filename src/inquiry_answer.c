@@ -86,9 +86,9 @@ mf_inquiry_take_answer(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentR
 	if (flight->kind == MF_JOB_REFUNDS)
 		take_refunds(flight, row, change);
 	else if (lookup != MF_FOUND)
-		change->error = psprintf("MyFatoorah does not find invoice %s: %s", row->invoice_id, mf_flight_error(flight));
+		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah does not find invoice %s: %s", row->invoice_id, mf_flight_error(flight));
 	else if (strcmp(flight->found.values[MF_PS_INVOICE_ID], row->invoice_id) != 0)
-		change->error = psprintf("asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
+		change->error = psprintf(MF_PAYMENT_ERROR "asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
 								 flight->found.values[MF_PS_INVOICE_ID]);
 	else if (!is_reference_of(row, flight->found.values[MF_PS_CUSTOMER_REFERENCE]))
 		change->error = another_reference(flight, row);
@@ -145,7 +145,7 @@ take_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 
 	if (!payment->known)
 	{
-		change->error = psprintf("MyFatoorah says InvoiceStatus \"%s\", a word that is not known; payment_status was left as it was",
+		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah says InvoiceStatus \"%s\", a word that is not known; payment_status was left as it was",
 								 word ? word : "");
 		return;
 	}
@@ -157,7 +157,7 @@ take_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 	if (flight->inquiry->refunds && mf_payment_was_paid(change->to))
 		mf_inquiry_confirm(flight->invoice);
 	if (mf_payment_was_paid(row->status) && read != MF_PAID && !payment->unsettled)
-		change->error = psprintf("MyFatoorah now says InvoiceStatus \"%s\" of an invoice that was paid", word);
+		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah now says InvoiceStatus \"%s\" of an invoice that was paid", word);
 	change->reason = psprintf("InvoiceStatus \"%s\"", word);
 
 	if (read == MF_PAID)

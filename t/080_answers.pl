@@ -240,6 +240,15 @@ foreach my $reference ('"theirs.0123"', 'null')
 		'unpaid|t|0', "paid, with reference $reference: nothing changes");
 	$sandbox->clear_faults;
 }
+
+# Nor does an answer about another number, though the reference is the row's.
+my $reference = sql("SELECT reference FROM mf_invoice WHERE id = $id");
+$sandbox->faults({ path => 'GetPaymentStatus', contains => "\"$number\"", status => 200, times => -1,
+	body => $theirs =~ s/%s/"$reference"/r =~ s/"InvoiceId":$number/"InvoiceId":77/r });
+sql("SELECT mf_refresh($id)");
+$mf->wait_for($node, 'postgres', "SELECT last_error = 'payment status: asked for invoice $number, MyFatoorah answered with invoice 77' FROM mf_invoice WHERE id = $id");
+is(sql("SELECT payment_status FROM mf_invoice WHERE id = $id"), 'unpaid', 'paid, with another number: nothing changes');
+$sandbox->clear_faults;
 $sandbox->invoice($number, 'pay');
 sql("SELECT mf_refresh($id)");
 $mf->wait_for($node, 'postgres', "SELECT payment_status || coalesce(last_error, ' without error') FROM mf_invoice WHERE id = $id", 'paid without error');
