@@ -131,6 +131,10 @@ free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, TimestampTz
 	if (slots > 0)
 		return slots;
 	mf_agenda_due_at(circuit, retry);
+
+	/* a question has the slot: the next one may be wanted for an invoice */
+	if (circuit->asked > 0)
+		circuit->has_sends = true;
 	if (circuit->asked > 0 || circuit->in_flight + circuit->ready_count >= circuit->window)
 	{
 		circuit->more = true;

@@ -148,6 +148,20 @@ $sandbox->clear_faults;
 sql("SELECT mf_resume('myfatoorah')");
 $mf->wait_status($node, $db, 'held');
 
+# However many questions fail, an invoice that comes then gets its turn: of the single requests of an account in trouble
+# every other one is an invoice's.
+set_delay('50ms');
+@ids = map { sent("starve-$_") } 1 .. 8;
+fail_questions('starve-', status => 503, body => '');
+sql("SELECT mf_refresh($_)") foreach @ids;
+$mf->wait_for($node, $db, "SELECT sum(failures) >= 8 FROM mf_inquiry WHERE invoice >= $ids[0]");
+$mf->insert($node, $db, 'fed');
+$mf->wait_status($node, $db, 'fed');
+cmp_ok(sql("SELECT sum(failures) FROM mf_inquiry WHERE invoice >= $ids[0]"), '<', 40, 'an invoice gets its turn among questions that fail');
+$sandbox->clear_faults;
+sql("SELECT mf_resume('myfatoorah')");
+$mf->wait_for($node, $db, "SELECT sum(failures) = 0 FROM mf_inquiry WHERE invoice >= $ids[0]");
+
 # Where only one request at a time is tried, a question and an invoice take turns: no invoice is claimed for a slot that a
 # question has.
 set_delay('20ms');
@@ -155,11 +169,7 @@ $id = sent('asked');
 sql(q{ALTER SERVER myfatoorah OPTIONS (SET base_url 'http://127.0.0.1:9')});
 $mf->insert($node, $db, 'turns');
 sql("SELECT mf_refresh($id)");
-foreach my $n (1 .. 6)
-{
-	sql(q{SELECT mf_resume('myfatoorah')});
-	$mf->wait_for($node, $db, qq{SELECT count(*) >= $n FROM mf_attempt WHERE reference LIKE 'turns.%' AND error LIKE 'could not connect%'});
-}
+$mf->wait_for($node, $db, q{SELECT count(*) >= 4 FROM mf_attempt WHERE reference LIKE 'turns.%' AND error LIKE 'could not connect%'});
 is(sql(q{SELECT count(*) FROM (SELECT error, row_number() OVER (ORDER BY attempt) AS n FROM mf_attempt WHERE reference LIKE 'turns.%') a
 		WHERE n > 2 AND error NOT LIKE 'could not connect%'}), 0, 'once the account is in trouble an invoice is not claimed for a slot that a question has');
 sql(q{ALTER SERVER myfatoorah OPTIONS (SET base_url '} . $sandbox->url . q{'); SELECT mf_resume('myfatoorah')});
