@@ -72,7 +72,7 @@ is($standby->safe_psql('postgres', "SELECT string_agg(DISTINCT kind, ',') FROM m
 
 # Not before the remote can have finished what the primary sent: the test does not wait that long.
 is($standby->safe_psql('postgres', "SELECT bool_and(due > now() + interval '30 s') FROM mf_queue WHERE kind = 'verify'"), 't', 'after a while');
-$standby->safe_psql('postgres', 'UPDATE mf_queue SET due = now(), rank = now()');
+$standby->safe_psql('postgres', q{UPDATE mf_invoice SET send_at = now() WHERE status = 'queued'; UPDATE mf_queue SET due = now(), rank = now()});
 $mf->insert($standby, 'postgres', 'awake');
 $mf->wait_for($standby, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sent'", 6);
 is($standby->safe_psql('postgres', "SELECT invoice_id FROM mf_invoice WHERE customer_reference = 'sent behind its back'"), $sent_by_primary,
