@@ -28,7 +28,8 @@ sub send_now
 {
 	my ($node, $name) = @_;
 
-	$node->safe_psql('postgres', "UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = '$name'");
+	$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = now() WHERE customer_reference = '$name' AND status = 'queued';
+		UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = '$name'");
 	$mf->insert($node, 'postgres', "wakes-for-$name-" . $node->name);
 	$mf->wait_status($node, 'postgres', $name);
 	return $node->safe_psql('postgres', "SELECT invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
