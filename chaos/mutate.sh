@@ -118,8 +118,8 @@ mutate blind_thread 'a worker that stood still sends what it had in hand' src/co
 	's/if \(http->look_by == 0 \|\|/if (true ||/' 093_frozen
 mutate blind_timer 'an idle worker sends what became due while it stood still' src/worker.c \
 	's/mf_http_clock\(\) - until\)/until - until)/' 093_frozen
-mutate held_body 'a body leaves although the process stood still behind the gate' src/core/http_callbacks.c \
-	's/if \(!exchange->body_started\)\n/if (false)\n/' core/test_http_thread
+mutate second_post 'libcurl may repeat a request' src/core/http_callbacks.c \
+	's/if \(exchange->gate_passed\)/if (false)/' core/test_http_faults
 mutate early_lookup 'look-ups count while the request may still leave' src/claim_lease.c \
 	's/TimestampTzPlusMilliseconds\(now, MF_SEND_MARGIN_MS \+ longest\)/now/' \
 	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=intent_committed
@@ -128,7 +128,7 @@ mutate back_to_queued 'what was being sent is queued again at the start' src/cla
 mutate retry_5xx 'a 5xx is taken for a refusal to work: sent again' src/core/outcome.c \
 	's/(\[STATUS_OTHER\] = \{)MF_UNKNOWN(, MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN)/$1MF_NOT_SENT$2/' 024_history_checker
 mutate retry_unknown 'no answer is taken for not sent' src/core/outcome.c \
-	's/return !exchange->body_started && exchange->http_status == 0;/return exchange->http_status == 0;/' 024_history_checker
+	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 024_history_checker
 mutate same_reference 'sent again under the same reference' src/verdict.c \
 	's/mf_next_reference\(flight->reference\)/pstrdup(flight->reference)/' 024_history_checker
 mutate one_lookup 'one look-up that finds nothing is enough' src/flight.h \
@@ -146,7 +146,7 @@ mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/g
 
 mutate none_110 '' src/worker.c '' 110_world MF_WORLD_SEEDS=16
 mutate world_retry_unknown 'no answer is taken for not sent' src/core/outcome.c \
-	's/return !exchange->body_started && exchange->http_status == 0;/return exchange->http_status == 0;/' 110_world MF_WORLD_SEEDS=16
+	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 110_world MF_WORLD_SEEDS=16
 mutate world_back_to_queued 'what was being sent is queued again at the start' src/claim_lease.c \
 	's/end->outcome = MF_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_NOT_SENT;$1/' 110_world MF_WORLD_SEED=41 MF_WORLD_SEEDS=16
 mutate world_no_attempt 'attempts are not recorded before they leave' src/record.c \

@@ -730,7 +730,7 @@ mf_sender_abort(void)
 	while (!dlist_is_empty(&flying))
 	{
 		MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&flying));
-		bool		started = flight->exchange->body_started;
+		bool		started = flight->exchange->gate_passed;
 
 		mf_http_abort(http, flight->exchange);
 		flight->exchange = NULL;

@@ -11,8 +11,9 @@
  * That call does the work itself, or, after mf_http_start_thread(), exchanges
  * requests and answers with a thread that does it.  For the owner it is the same.
  *
- * Every request body is handed to libcurl exactly once: a rewind is refused,
- * so that libcurl cannot send a POST a second time by itself.
+ * Before libcurl writes a request it asks a gate of ours, which lets each
+ * exchange pass once, so that libcurl cannot send a POST a second time by
+ * itself.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http.h
@@ -46,8 +47,8 @@ typedef struct MfHttpTargetOptions
 } MfHttpTargetOptions;
 
 /*
- * One POST and what is known of it afterwards.  The evidence members come
- * from our own callbacks, never from libcurl's counters.
+ * One POST and what is known of it afterwards.  Behind the gate any part of
+ * the request may have left, whatever libcurl says; before it nothing has.
  */
 typedef struct MfHttpExchange
 {
@@ -56,8 +57,7 @@ typedef struct MfHttpExchange
 	/* evidence of what left */
 	bool		gate_reached;	/* connected, about to send */
 	bool		gate_passed;	/* and allowed to */
-	bool		body_started;	/* libcurl asked for the first body byte */
-	size_t		body_served;	/* body bytes handed to libcurl */
+	size_t		body_sent;		/* body bytes that libcurl has written */
 	size_t		body_len;		/* of so many */
 
 	/* how it ended */

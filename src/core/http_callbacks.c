@@ -54,9 +54,9 @@ mf_http_note_tls(CURL *easy, void *context, void *arg)
 }
 
 /*
- * The last point at which not sending is certain.  libcurl comes here again
- * if it wants to repeat the request on another connection: never once the
- * body was asked for.
+ * The last point at which not sending is certain.  libcurl comes here each
+ * time before it writes the request: again if it wants to repeat it on another
+ * connection, which it may not.
  */
 int
 mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
@@ -75,9 +75,9 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	/* the process may have stood still since the thread woke up */
 	mf_http_look(http, now);
 	exchange->gate_reached = true;
-	if (exchange->body_started)
+	if (exchange->gate_passed)
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
-				  "the connection was lost while sending; the request is not repeated");
+				  "the server closed it, and the request was not repeated");
 	else if (__atomic_load_n(&http->gate_closed, __ATOMIC_SEQ_CST))
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "sending was stopped");
 	else if (mf_http_is_held(transfer->record, now))
@@ -88,53 +88,11 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	else
 	{
 		exchange->gate_passed = true;
-		/* a request without a body is all headers: it leaves now */
-		exchange->body_started = (exchange->body_len == 0);
 		if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK)
 			exchange->connection_reused = (new_connections == 0);
 		return CURL_PREREQFUNC_OK;
 	}
 	return CURL_PREREQFUNC_ABORT;
-}
-
-/* Serves the body once, from start to end; not at all if the process stood still behind the gate. */
-size_t
-mf_http_serve_body(char *buffer, size_t size, size_t count, void *arg)
-{
-	MfHttpTransfer *transfer = arg;
-	MfHttpExchange *exchange = &transfer->record->exchange;
-	size_t		room = size * count;
-	size_t		left = exchange->body_len - exchange->body_served;
-
-	if (!exchange->body_started)
-	{
-		MfHttp	   *http = transfer->target->http;
-		int64_t		now = mf_http_clock();
-
-		mf_http_look(http, now);
-		if (mf_http_is_held(transfer->record, now))
-		{
-			exchange->gate_passed = false;
-			mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), STOOD_STILL);
-			return CURL_READFUNC_ABORT;
-		}
-	}
-	exchange->body_started = true;
-	if (room > left)
-		room = left;
-	memcpy(buffer, transfer->record->body + exchange->body_served, room);
-	exchange->body_served += room;
-	return room;
-}
-
-/* Without a rewind libcurl cannot send a body again: it reports error 65. */
-int
-mf_http_refuse_rewind(void *arg, curl_off_t offset, int origin)
-{
-	(void) arg;
-	(void) offset;
-	(void) origin;
-	return CURL_SEEKFUNC_FAIL;
 }
 
 /* Keeps the value of header "name" (with its colon) in "out"; printable ASCII only. */

@@ -74,9 +74,7 @@ mf_http_describe(const MfHttpExchange *exchange, char *buffer, size_t size)
 	double		seconds = (double) exchange->total_us / 1000000;
 	int			len;
 
-	if (code == CURLE_SEND_FAIL_REWIND)
-		mf_http_error(words, sizeof(words), "the server closed it, and the request was not repeated");
-	else if (exchange->curl_error[0] != '\0')
+	if (exchange->curl_error[0] != '\0')
 		mf_text_excerpt(exchange->curl_error, strlen(exchange->curl_error), words, sizeof(words));
 	else
 		mf_http_error(words, sizeof(words), "%s", curl_easy_strerror(code));
@@ -102,7 +100,7 @@ mf_http_describe(const MfHttpExchange *exchange, char *buffer, size_t size)
 		else
 			len = snprintf(text, sizeof(text), "the name lookup of %s did not end within %.1f s", host, seconds);
 	}
-	else if (exchange->body_started)
+	else if (exchange->gate_passed)
 	{
 		if (exchange->http_status != 0)
 			len = snprintf(text, sizeof(text), "the answer of %s (HTTP status %ld) broke off: %s",

@@ -272,6 +272,8 @@ mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 		exchange->connect_us = time;
 	if (curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &time) == CURLE_OK)
 		exchange->tls_us = time;
+	if (curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &time) == CURLE_OK && time > 0)
+		exchange->body_sent = (size_t) time;
 	if (curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &time) == CURLE_OK && time > 0)
 		exchange->retry_after = time > MF_RETRY_AFTER_CAP ? MF_RETRY_AFTER_CAP : (int) time;
 	if (transfer->tls_begun != 0)

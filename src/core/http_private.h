@@ -120,7 +120,6 @@ struct MfHttpTarget
 typedef struct MfHttpSocket
 {
 	bool		connection;		/* the rest is of no use otherwise */
-	bool		corked;
 	bool		resting;
 	uint32_t	events;			/* that epoll watches for, 0 = not at all */
 	int			next;			/* resting ones, -1 = none */
@@ -225,8 +224,6 @@ extern bool mf_http_is_held(const MfHttpRecord *record, int64_t now);
 extern int	mf_http_set_timer(CURLM *multi, long timeout_ms, void *arg);
 extern CURLcode mf_http_note_tls(CURL *easy, void *context, void *arg);
 extern int	mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port);
-extern size_t mf_http_serve_body(char *buffer, size_t size, size_t count, void *arg);
-extern int	mf_http_refuse_rewind(void *arg, curl_off_t offset, int origin);
 extern size_t mf_http_keep_header(char *line, size_t size, size_t count, void *arg);
 extern size_t mf_http_keep_response(char *data, size_t size, size_t count, void *arg);
 

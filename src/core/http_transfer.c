@@ -104,13 +104,9 @@ mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size)
 	(void) curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, mf_http_note_tls);
 	(void) curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, transfer);
 
-	/* what: a POST from our own callback, once */
+	/* what: a POST, of which the gate lets one leave */
 	SETOPT(easy, CURLOPT_POST, 1L);
 	SETOPT(easy, CURLOPT_HTTPHEADER, target->headers);
-	SETOPT(easy, CURLOPT_READFUNCTION, mf_http_serve_body);
-	SETOPT(easy, CURLOPT_READDATA, transfer);
-	SETOPT(easy, CURLOPT_SEEKFUNCTION, mf_http_refuse_rewind);
-	SETOPT(easy, CURLOPT_SEEKDATA, transfer);
 	SETOPT(easy, CURLOPT_PREREQFUNCTION, mf_http_pass_gate);
 	SETOPT(easy, CURLOPT_PREREQDATA, transfer);
 
@@ -223,8 +219,10 @@ mf_http_transfer_trim(MfHttp *http)
 }
 
 /*
- * Sets what differs from request to request.  libcurl would take the same URL
- * to pieces each time; with CURLOPT_CURLU it has them.
+ * Sets what differs from request to request.  libcurl reads the body where it
+ * is, and writes the head and a small body at once, as one packet and one
+ * record of TLS.  It would take the same URL to pieces each time; with
+ * CURLOPT_CURLU it has them.
  */
 bool
 mf_http_transfer_set_request(MfHttpTransfer *transfer, const MfHttpRecord *record, char *error, size_t error_size)
@@ -234,6 +232,7 @@ mf_http_transfer_set_request(MfHttpTransfer *transfer, const MfHttpRecord *recor
 	size_t		base_len = strlen(base);
 
 	SETOPT(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) record->exchange.body_len);
+	SETOPT(transfer->easy, CURLOPT_POSTFIELDS, record->body);
 	if (transfer->url != NULL && strcmp(transfer->url + base_len, path) == 0)
 		return true;
 	free(transfer->url);

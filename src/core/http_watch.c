@@ -11,8 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -22,8 +20,6 @@
 static MfHttpSocket *find_socket(const MfHttp *http, int fd);
 static MfHttpSocket *make_socket(MfHttp *http, int fd);
 static bool watch(MfHttp *http, int fd, uint32_t events, bool watched);
-static void cork(MfHttpSocket *sock, int fd);
-static void flush(int fd);
 static void start_resting(MfHttp *http, MfHttpSocket *sock, int fd);
 static void stop_resting(MfHttp *http, MfHttpSocket *sock);
 
@@ -123,8 +119,6 @@ mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
 	{
 		if (sock->resting)
 			stop_resting(http, sock);
-		if (sock->corked)
-			flush(fd);
 		if (sock->events == events)
 			return 0;
 	}
@@ -160,43 +154,11 @@ watch(MfHttp *http, int fd, uint32_t events, bool watched)
 		(errno == EEXIST && epoll_ctl(http->epoll, EPOLL_CTL_MOD, fd, &event) == 0);
 }
 
-/*
- * libcurl writes the head and the body of a request one after the other.  With
- * a cork they leave in one packet: it is put in when the connection begins to
- * rest for the first time, and what it holds back is sent when libcurl waits
- * for the answer, which it announces in any case because it did not watch the
- * socket before.  New connections have none, for theirs is watched all the
- * time.  Whatever else is held back, the kernel sends after 200 ms.
- *
- * That is worth it where a thread sends one request after the other.  A caller
- * that sends one and waits is better off if the head is under way already while
- * the body is being written.
- */
-static void
-cork(MfHttpSocket *sock, int fd)
-{
-	int			yes = 1;
-
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_CORK, &yes, sizeof(yes));
-	sock->corked = true;
-}
-
-/* Sends what the cork holds back; it stays: see TCP_NODELAY in tcp(7). */
-static void
-flush(int fd)
-{
-	int			yes = 1;
-
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-}
-
 static void
 start_resting(MfHttp *http, MfHttpSocket *sock, int fd)
 {
 	if (sock->resting)
 		return;
-	if (http->wake_fd >= 0 && !sock->corked)
-		cork(sock, fd);
 	sock->resting = true;
 	sock->prev = -1;
 	sock->next = http->first_resting;

@@ -127,13 +127,13 @@ mf_outcome_name(MfOutcome outcome)
 }
 
 /*
- * libcurl never asked for the body, so none of it can have left.  If an answer
- * came all the same, it is read as one.
+ * The request did not pass the gate, so nothing of it can have left.  If an
+ * answer came all the same, it is read as one.
  */
 static bool
 proves_nothing_left(const MfHttpExchange *exchange)
 {
-	return !exchange->body_started && exchange->http_status == 0;
+	return !exchange->gate_passed && exchange->http_status == 0;
 }
 
 static bool
@@ -238,7 +238,7 @@ doubt(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *re
 		return "the answer holds no customer reference";
 	if (reference != NULL && strcmp(echo, reference) != 0)
 		return "the answer is about another customer reference";
-	if (exchange->body_served < exchange->body_len)
+	if (exchange->body_sent < exchange->body_len)
 		return "the answer came before the whole request was sent";
 	return NULL;
 }

@@ -134,8 +134,9 @@ exchange_one(MfHttp *http, MfHttpTarget *target, const char *body)
 	assert_non_null(exchange->response);
 	assert_int_equal(exchange->response[exchange->response_len], '\0');
 	assert_int_equal(exchange->body_len, strlen(body));
-	assert_true(exchange->body_served <= exchange->body_len);
-	assert_true(exchange->gate_passed || !exchange->body_started);
+	assert_true(exchange->body_sent <= exchange->body_len);
+	assert_true(exchange->gate_reached || !exchange->gate_passed);
+	assert_true(exchange->gate_passed || exchange->body_sent == 0);
 	return exchange;
 }
 

@@ -108,8 +108,7 @@ test_exchange(void **state)
 	assert_ptr_equal(exchange->tag, &tag);
 	assert_true(exchange->gate_reached);
 	assert_true(exchange->gate_passed);
-	assert_true(exchange->body_started);
-	assert_int_equal(exchange->body_served, strlen(BODY));
+	assert_int_equal(exchange->body_sent, strlen(BODY));
 	assert_int_equal(exchange->body_len, strlen(BODY));
 	assert_int_equal(exchange->curl_code, CURLE_OK);
 	assert_string_equal(exchange->curl_error, "");
@@ -514,7 +513,7 @@ test_large_bodies(void **state)
 		assert_non_null(mf_http_post(http, target, PATH, body, sizes[i], 0, NULL, error, sizeof(error)));
 		exchange = finish_one(http);
 		assert_int_equal(exchange->curl_code, CURLE_OK);
-		assert_int_equal(exchange->body_served, sizes[i]);
+		assert_int_equal(exchange->body_sent, sizes[i]);
 		assert_string_equal(exchange->response, expected);
 		mf_http_exchange_free(exchange);
 		free(expected);
@@ -652,8 +651,7 @@ test_gate(void **state)
 		exchange = exchange_one(http, target, BODY);
 		assert_true(exchange->gate_reached);
 		assert_false(exchange->gate_passed);
-		assert_false(exchange->body_started);
-		assert_int_equal(exchange->body_served, 0);
+		assert_int_equal(exchange->body_sent, 0);
 		assert_int_equal(exchange->curl_code, CURLE_ABORTED_BY_CALLBACK);
 		mf_http_describe(exchange, described, sizeof(described));
 		assert_non_null(strstr(described, "sending was stopped"));
@@ -828,7 +826,7 @@ test_abort(void **state)
 	run_until(http, request_arrived, server);
 	start = seconds_now();
 	mf_http_stop_thread(http);
-	assert_true(exchange->body_started);
+	assert_true(exchange->gate_passed);
 	mf_http_abort(http, exchange);
 	assert_true(seconds_now() - start < 1);
 	assert_int_equal(mf_http_in_flight(http), 0);

@@ -250,20 +250,14 @@ serve_and_count_packets(Connection *connection)
 	}
 }
 
-/* A thread sends a request as one packet, on a connection that was there already, without delay. */
+/* "target" sends each request as one packet, the first on a new connection, without delay. */
 static void
-test_one_packet(void **state)
+one_packet_each(MfHttp *http, MfHttpTarget *target, Server *server)
 {
-	Server	   *server = server_start(serve_and_count_packets, NULL);
-	MfHttp	   *http = http_create();
-	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
 	unsigned int before;
 	double		start;
-	char		error[256] = "";
 	int			i;
 
-	(void) state;
-	assert_true(mf_http_start_thread(http, error, sizeof(error)));
 	exchange_many(http, target, 1);
 	before = packets;
 	start = seconds_now();
@@ -275,10 +269,34 @@ test_one_packet(void **state)
 		assert_int_equal(exchange_many(http, target, 1), 1);
 		assert_int_equal(packets, before + (unsigned int) i);
 	}
-	/* a cork that stays in costs 200 ms */
 	assert_true(seconds_now() - start < 2);
+	assert_int_equal(server_connections(server), 1);
 	mf_http_destroy(http);
 	server_stop(server);
+}
+
+static void
+test_one_packet(void **state)
+{
+	int			threaded;
+
+	(void) state;
+	for (threaded = 0; threaded < 2; threaded++)
+	{
+		Server	   *server = server_start(serve_and_count_packets, NULL);
+		MfHttp	   *http = http_create();
+		char		error[256] = "";
+
+		if (threaded)
+			assert_true(mf_http_start_thread(http, error, sizeof(error)));
+		one_packet_each(http, target_create(http, server_url(server), 0, 0), server);
+
+		server = server_start_tls(serve_and_count_packets, NULL, 0);
+		http = http_create();
+		if (threaded)
+			assert_true(mf_http_start_thread(http, error, sizeof(error)));
+		one_packet_each(http, target_with_ca(http, server_url(server), MF_BUILD "/tls/ca.pem"), server);
+	}
 }
 
 int

@@ -247,7 +247,7 @@ test_stop(void **state)
 	assert_int_equal(server_requests(server), 310);
 	for (i = 0; i < 3; i++)
 	{
-		assert_true(in_the_air[i]->body_started);
+		assert_true(in_the_air[i]->gate_passed);
 		mf_http_abort(http, in_the_air[i]);
 	}
 	assert_int_equal(mf_http_in_flight(http), 0);
@@ -503,7 +503,7 @@ end_unsent(MfHttp *http)
 
 	assert_true(exchange->gate_reached);
 	assert_false(exchange->gate_passed);
-	assert_int_equal(exchange->body_served, 0);
+	assert_int_equal(exchange->body_sent, 0);
 	mf_http_describe(exchange, described, sizeof(described));
 	assert_non_null(strstr(described, "nothing was sent to"));
 	assert_non_null(strstr(described, "the process stood still"));
@@ -548,38 +548,6 @@ test_held(void **state)
 	}
 	mf_http_destroy(http);
 	server_stop(server);
-}
-
-/* Behind the gate, before the first byte of the body */
-static void
-test_held_behind_gate(void **state)
-{
-	MfHttp	   *http = threaded();
-	MfHttpTarget *target = target_create(http, "http://127.0.0.1:1", 0, 0);
-	MfHttpTransfer transfer = {0};
-	MfHttpRecord record = {0};
-	char		body[] = "body";
-	char		buffer[10];
-
-	(void) state;
-	mf_http_stop_thread(http);
-	transfer.target = record.target = target;
-	transfer.record = &record;
-	record.body = body;
-	record.submitted = mf_http_clock();
-	record.exchange.body_len = 4;
-	record.exchange.gate_passed = true;
-	mf_http_stood_still(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
-	assert_int_equal(mf_http_serve_body(buffer, 1, 2, &transfer), CURL_READFUNC_ABORT);
-	assert_false(record.exchange.body_started);
-	assert_false(record.exchange.gate_passed);
-
-	/* what has begun goes on */
-	http->held_since = http->held_until = 0;
-	assert_int_equal(mf_http_serve_body(buffer, 1, 2, &transfer), 2);
-	mf_http_stood_still(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
-	assert_int_equal(mf_http_serve_body(buffer, 1, 10, &transfer), 2);
-	mf_http_destroy(http);
 }
 
 /* The thread looks at the clock as long as the owner may post, and not in between. */
@@ -649,7 +617,6 @@ main(void)
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_late_look),
 		cmocka_unit_test(test_held),
-		cmocka_unit_test(test_held_behind_gate),
 		cmocka_unit_test(test_watches_clock),
 		cmocka_unit_test(test_cannot_start),
 	};

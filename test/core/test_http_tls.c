@@ -55,7 +55,7 @@ check_not_sent(const char *url, const char *ca_file, int code1, int code2, const
 	if (exchange->curl_code != code1 && exchange->curl_code != code2)
 		fail_msg("curl code %d: %s", exchange->curl_code, exchange->curl_error);
 	assert_false(exchange->gate_reached);
-	assert_false(exchange->body_started);
+	assert_false(exchange->gate_passed);
 	assert_int_equal(exchange->http_status, 0);
 	mf_http_describe(exchange, described, sizeof(described));
 	if (strstr(described, words) == NULL)

@@ -66,7 +66,7 @@ test_watch_fails(void **state)
 			if (exchange->curl_code == CURLE_OK)
 				assert_int_equal(outcome, MF_ACCEPTED);
 			else
-				assert_int_equal(outcome, exchange->body_started ? MF_UNKNOWN : MF_NOT_SENT);
+				assert_int_equal(outcome, exchange->gate_passed ? MF_UNKNOWN : MF_NOT_SENT);
 			if (n == 0)
 			{
 				assert_int_equal(exchange->curl_code, CURLE_FAILED_INIT);

@@ -33,9 +33,9 @@ typedef enum Stage
 {
 	UNCONNECTED,				/* the gate was not reached */
 	STOPPED,					/* the gate refused */
-	PASSED,						/* passed, but the body never asked for */
-	STARTED,					/* the body in part */
-	SERVED						/* the whole body */
+	PASSED,						/* libcurl has written nothing of the body */
+	CUT,						/* a part of it */
+	WHOLE						/* all of it */
 } Stage;
 
 static void
@@ -44,9 +44,8 @@ make_exchange(MfHttpExchange *exchange, Stage stage, int code, long status, cons
 	memset(exchange, 0, sizeof(*exchange));
 	exchange->gate_reached = (stage >= STOPPED);
 	exchange->gate_passed = (stage >= PASSED);
-	exchange->body_started = (stage >= STARTED);
 	exchange->body_len = 100;
-	exchange->body_served = stage == SERVED ? 100 : stage == STARTED ? 50 : 0;
+	exchange->body_sent = stage == WHOLE ? 100 : stage == CUT ? 50 : 0;
 	exchange->curl_code = code;
 	exchange->http_status = status;
 	exchange->response = strdup(body);
@@ -105,7 +104,7 @@ test_evidence(void **state)
 		bool		truncated;
 		MfOutcome	outcome;
 	}			cases[] = {
-		/* nothing of the body left */
+		/* nothing left */
 		{__LINE__, UNCONNECTED, CURLE_COULDNT_RESOLVE_HOST, 0, "", false, MF_NOT_SENT},
 		{__LINE__, UNCONNECTED, CURLE_COULDNT_CONNECT, 0, "", false, MF_NOT_SENT},
 		{__LINE__, UNCONNECTED, CURLE_PEER_FAILED_VERIFICATION, 0, "", false, MF_NOT_SENT},
@@ -114,36 +113,36 @@ test_evidence(void **state)
 		{__LINE__, UNCONNECTED, CURLE_URL_MALFORMAT, 0, "", false, MF_NOT_SENT},
 		{__LINE__, UNCONNECTED, CURLE_OUT_OF_MEMORY, 0, "", false, MF_NOT_SENT},
 		{__LINE__, STOPPED, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_NOT_SENT},
-		{__LINE__, PASSED, CURLE_SEND_ERROR, 0, "", false, MF_NOT_SENT},
-		{__LINE__, PASSED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_NOT_SENT},
-		{__LINE__, PASSED, CURLE_GOT_NOTHING, 0, "", false, MF_NOT_SENT},
-		/* the same codes with a byte of the body served */
-		{__LINE__, STARTED, CURLE_COULDNT_RESOLVE_HOST, 0, "", false, MF_UNKNOWN},
-		{__LINE__, STARTED, CURLE_COULDNT_CONNECT, 0, "", false, MF_UNKNOWN},
-		{__LINE__, STARTED, CURLE_SSL_CONNECT_ERROR, 0, "", false, MF_UNKNOWN},
-		{__LINE__, STARTED, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_UNKNOWN},
-		{__LINE__, STARTED, CURLE_SEND_ERROR, 0, "", false, MF_UNKNOWN},
-		{__LINE__, STARTED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_GOT_NOTHING, 0, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_RECV_ERROR, 0, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_UNSUPPORTED_PROTOCOL, 0, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_SEND_FAIL_REWIND, 0, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_FAILED_INIT, 0, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_OK, 0, "", false, MF_UNKNOWN},
+		/* behind the gate, whatever libcurl says was written */
+		{__LINE__, PASSED, CURLE_SEND_ERROR, 0, "", false, MF_UNKNOWN},
+		{__LINE__, PASSED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
+		{__LINE__, PASSED, CURLE_GOT_NOTHING, 0, "", false, MF_UNKNOWN},
+		{__LINE__, CUT, CURLE_COULDNT_RESOLVE_HOST, 0, "", false, MF_UNKNOWN},
+		{__LINE__, CUT, CURLE_COULDNT_CONNECT, 0, "", false, MF_UNKNOWN},
+		{__LINE__, CUT, CURLE_SSL_CONNECT_ERROR, 0, "", false, MF_UNKNOWN},
+		{__LINE__, CUT, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_UNKNOWN},
+		{__LINE__, CUT, CURLE_SEND_ERROR, 0, "", false, MF_UNKNOWN},
+		{__LINE__, CUT, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_GOT_NOTHING, 0, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_RECV_ERROR, 0, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_UNSUPPORTED_PROTOCOL, 0, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_SEND_FAIL_REWIND, 0, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_FAILED_INIT, 0, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 0, "", false, MF_UNKNOWN},
 		/* headers cut off: status 200, no body */
-		{__LINE__, SERVED, CURLE_OK, 200, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_PARTIAL_FILE, 200, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 200, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 200, "", false, MF_UNKNOWN},
 		/* an answer that did not end, however good or bad it looks */
-		{__LINE__, SERVED, CURLE_PARTIAL_FILE, 200, ACCEPTED, false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_OPERATION_TIMEDOUT, 200, ACCEPTED, false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_RECV_ERROR, 400, REFUSED, false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_PARTIAL_FILE, 401, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_PARTIAL_FILE, 429, "", false, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_WRITE_ERROR, 200, ACCEPTED, true, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_OK, 200, ACCEPTED, true, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_OK, 401, "", true, MF_UNKNOWN},
-		{__LINE__, SERVED, CURLE_OK, 100, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 200, ACCEPTED, false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OPERATION_TIMEDOUT, 200, ACCEPTED, false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_RECV_ERROR, 400, REFUSED, false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 401, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 429, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_WRITE_ERROR, 200, ACCEPTED, true, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 200, ACCEPTED, true, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 401, "", true, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 100, "", false, MF_UNKNOWN},
 	};
 	size_t		i;
 
@@ -172,12 +171,12 @@ test_every_code(void **state)
 	(void) state;
 	for (code = 1; code < CURL_LAST; code++)
 	{
-		for (stage = UNCONNECTED; stage <= SERVED; stage++)
+		for (stage = UNCONNECTED; stage <= WHOLE; stage++)
 		{
 			MfHttpExchange exchange;
 
 			make_exchange(&exchange, (Stage) stage, code, 0, "");
-			check_send(code, &exchange, REFERENCE, stage < STARTED ? MF_NOT_SENT : MF_UNKNOWN);
+			check_send(code, &exchange, REFERENCE, stage < PASSED ? MF_NOT_SENT : MF_UNKNOWN);
 			free(exchange.response);
 			make_exchange(&exchange, (Stage) stage, code, 200, ACCEPTED);
 			check_send(code, &exchange, REFERENCE, MF_UNKNOWN);
@@ -303,7 +302,7 @@ test_answers(void **state)
 	{
 		MfHttpExchange exchange;
 
-		make_exchange(&exchange, SERVED, CURLE_OK, cases[i].status, cases[i].body);
+		make_exchange(&exchange, WHOLE, CURLE_OK, cases[i].status, cases[i].body);
 		check_send(cases[i].line, &exchange, REFERENCE, cases[i].outcome);
 		free(exchange.response);
 
@@ -311,7 +310,7 @@ test_answers(void **state)
 		 * An answer before the whole request was read counts as well, but
 		 * success is not believed then.
 		 */
-		make_exchange(&exchange, STARTED, CURLE_OK, cases[i].status, cases[i].body);
+		make_exchange(&exchange, CUT, CURLE_OK, cases[i].status, cases[i].body);
 		check_send(cases[i].line, &exchange, REFERENCE,
 				   cases[i].outcome == MF_ACCEPTED ? MF_UNKNOWN : cases[i].outcome);
 		free(exchange.response);
@@ -338,7 +337,7 @@ test_every_status(void **state)
 			expected = MF_THROTTLED;
 		else if (status == 401 || status == 403 || status == 404 || (status >= 300 && status < 400))
 			expected = MF_ACCOUNT_PROBLEM;
-		make_exchange(&exchange, SERVED, CURLE_OK, status, "");
+		make_exchange(&exchange, WHOLE, CURLE_OK, status, "");
 		check_send((int) status, &exchange, REFERENCE, expected);
 		check_status((int) status, &exchange,
 					 expected == MF_THROTTLED ? MF_LOOKUP_THROTTLED :
@@ -361,7 +360,7 @@ test_reference(void **state)
 		char	   *body = text("{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":7,\"CustomerReference\":%s}}", echoes[i]);
 		MfHttpExchange exchange;
 
-		make_exchange(&exchange, SERVED, CURLE_OK, 200, body);
+		make_exchange(&exchange, WHOLE, CURLE_OK, 200, body);
 		check_send(__LINE__, &exchange, NULL, MF_ACCEPTED);
 		check_send(__LINE__, &exchange, "mf-1", i == 1 ? MF_ACCEPTED : MF_UNKNOWN);
 		free(exchange.response);
@@ -377,7 +376,7 @@ test_send_texts(void **state)
 	MfSendResult result;
 
 	(void) state;
-	make_exchange(&exchange, SERVED, CURLE_OK, 200, sample);
+	make_exchange(&exchange, WHOLE, CURLE_OK, 200, sample);
 	mf_send_result_read(&exchange, NULL, &result);
 	assert_int_equal(result.outcome, MF_ACCEPTED);
 	assert_string_equal(result.invoice_id, "6345386");
@@ -390,7 +389,7 @@ test_send_texts(void **state)
 	free(exchange.response);
 	free(sample);
 
-	make_exchange(&exchange, SERVED, CURLE_OK, 200, ACCEPTED);
+	make_exchange(&exchange, WHOLE, CURLE_OK, 200, ACCEPTED);
 	mf_send_result_read(&exchange, REFERENCE, &result);
 	assert_string_equal(result.customer_reference, "mf-1");
 	assert_string_equal(result.user_defined_field, "u");
@@ -399,7 +398,7 @@ test_send_texts(void **state)
 	free(exchange.response);
 
 	sample = fixture("send-payment.response.validation-error.json");
-	make_exchange(&exchange, SERVED, CURLE_OK, 400, sample);
+	make_exchange(&exchange, WHOLE, CURLE_OK, 400, sample);
 	mf_send_result_read(&exchange, REFERENCE, &result);
 	assert_int_equal(result.outcome, MF_REJECTED);
 	assert_string_equal(result.error, "InvoiceValue: Invoice value must be more than 0");
@@ -407,7 +406,7 @@ test_send_texts(void **state)
 	free(exchange.response);
 	free(sample);
 
-	make_exchange(&exchange, SERVED, CURLE_OK, 503, "busy");
+	make_exchange(&exchange, WHOLE, CURLE_OK, 503, "busy");
 	exchange.retry_after = 30;
 	mf_send_result_read(&exchange, REFERENCE, &result);
 	assert_string_equal(result.error, "HTTP 503: busy");
@@ -415,13 +414,13 @@ test_send_texts(void **state)
 	mf_send_result_free(&result);
 	free(exchange.response);
 
-	make_exchange(&exchange, SERVED, CURLE_OK, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"x\"}}");
+	make_exchange(&exchange, WHOLE, CURLE_OK, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"x\"}}");
 	mf_send_result_read(&exchange, REFERENCE, &result);
 	assert_string_equal(result.error, "HTTP 200: the answer is about another customer reference, InvoiceId 1, CustomerReference \"x\"");
 	mf_send_result_free(&result);
 	free(exchange.response);
 
-	make_exchange(&exchange, SERVED, CURLE_OK, 200, HTML);
+	make_exchange(&exchange, WHOLE, CURLE_OK, 200, HTML);
 	mf_send_result_read(&exchange, REFERENCE, &result);
 	assert_string_equal(result.error, "HTTP 200: the answer is not valid JSON: 403 Forbidden");
 	mf_send_result_free(&result);
@@ -436,7 +435,7 @@ test_retry_after(void **state)
 	MfStatusResult status;
 
 	(void) state;
-	make_exchange(&exchange, SERVED, CURLE_OK, 429, "");
+	make_exchange(&exchange, WHOLE, CURLE_OK, 429, "");
 	exchange.retry_after = 17;
 	mf_send_result_read(&exchange, REFERENCE, &result);
 	assert_int_equal(result.outcome, MF_THROTTLED);
@@ -517,11 +516,11 @@ test_lookups(void **state)
 	{
 		MfHttpExchange exchange;
 
-		make_exchange(&exchange, SERVED, CURLE_OK, cases[i].status, cases[i].body);
+		make_exchange(&exchange, WHOLE, CURLE_OK, cases[i].status, cases[i].body);
 		check_status(cases[i].line, &exchange, cases[i].lookup, false);
 		free(exchange.response);
 		/* cut off it is nothing at all */
-		make_exchange(&exchange, SERVED, CURLE_PARTIAL_FILE, cases[i].status, cases[i].body);
+		make_exchange(&exchange, WHOLE, CURLE_PARTIAL_FILE, cases[i].status, cases[i].body);
 		check_status(cases[i].line, &exchange, MF_LOOKUP_FAILED, false);
 		free(exchange.response);
 	}
@@ -535,7 +534,7 @@ test_lookup_values(void **state)
 	MfStatusResult result;
 
 	(void) state;
-	make_exchange(&exchange, SERVED, CURLE_OK, 200, sample);
+	make_exchange(&exchange, WHOLE, CURLE_OK, 200, sample);
 	mf_status_result_read(&exchange, &result);
 	assert_int_equal(result.lookup, MF_FOUND);
 	assert_string_equal(result.values[MF_PS_INVOICE_ID], "6424733");
@@ -546,13 +545,13 @@ test_lookup_values(void **state)
 	free(exchange.response);
 	free(sample);
 
-	make_exchange(&exchange, SERVED, CURLE_OK, 400, NO_DATA);
+	make_exchange(&exchange, WHOLE, CURLE_OK, 400, NO_DATA);
 	mf_status_result_read(&exchange, &result);
 	assert_string_equal(result.error, "No data match the provided values");
 	mf_status_result_free(&result);
 	free(exchange.response);
 
-	make_exchange(&exchange, SERVED, CURLE_OK, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":true}}");
+	make_exchange(&exchange, WHOLE, CURLE_OK, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":true}}");
 	mf_status_result_read(&exchange, &result);
 	assert_string_equal(result.error, "HTTP 200: the answer's InvoiceId cannot be read");
 	mf_status_result_free(&result);

@@ -54,8 +54,8 @@ read_answer(const char *word, const char *tries, MfPayment *payment)
 	MfStatusResult answer;
 
 	memset(&exchange, 0, sizeof(exchange));
-	exchange.gate_reached = exchange.gate_passed = exchange.body_started = true;
-	exchange.body_len = exchange.body_served = 10;
+	exchange.gate_reached = exchange.gate_passed = true;
+	exchange.body_len = exchange.body_sent = 10;
 	exchange.curl_code = CURLE_OK;
 	exchange.http_status = 200;
 	exchange.response = text("{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"InvoiceStatus\":\"%s\",\"InvoiceValue\":1%s%s}}",

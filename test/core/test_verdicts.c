@@ -131,8 +131,8 @@ check_answer(const Answer *answer)
 	MfSendResult result;
 
 	memset(&exchange, 0, sizeof(exchange));
-	exchange.gate_reached = exchange.gate_passed = exchange.body_started = true;
-	exchange.body_len = exchange.body_served = 100;
+	exchange.gate_reached = exchange.gate_passed = true;
+	exchange.body_len = exchange.body_sent = 100;
 	exchange.curl_code = CURLE_OK;
 	exchange.http_status = answer->status;
 	exchange.response = text_of(answer);
@@ -236,7 +236,7 @@ test_every_lookup(void **state)
 			bool		says_yes = i >= 5;
 
 			memset(&exchange, 0, sizeof(exchange));
-			exchange.gate_reached = exchange.gate_passed = exchange.body_started = true;
+			exchange.gate_reached = exchange.gate_passed = true;
 			exchange.http_status = status;
 			exchange.response = strdup(bodies[i].body);
 			exchange.response_len = strlen(bodies[i].body);
@@ -280,7 +280,7 @@ test_kept(void **state)
 		MfSendResult result;
 
 		memset(&exchange, 0, sizeof(exchange));
-		exchange.body_started = true;
+		exchange.gate_passed = true;
 		exchange.http_status = 400;
 		exchange.response = strdup(cases[i].body);
 		exchange.response_len = strlen(cases[i].body);
@@ -328,7 +328,7 @@ test_words(void **state)
 		MfSendResult result;
 
 		memset(&exchange, 0, sizeof(exchange));
-		exchange.body_started = true;
+		exchange.gate_passed = true;
 		exchange.http_status = cases[i].status;
 		exchange.response = strdup(cases[i].body);
 		exchange.response_len = strlen(cases[i].body);

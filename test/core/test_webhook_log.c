@@ -32,8 +32,8 @@ exchange_of(long status, char *body)
 {
 	MfHttpExchange exchange = {0};
 
-	exchange.gate_reached = exchange.gate_passed = exchange.body_started = true;
-	exchange.body_len = exchange.body_served = 10;
+	exchange.gate_reached = exchange.gate_passed = true;
+	exchange.body_len = exchange.body_sent = 10;
 	exchange.curl_code = CURLE_OK;
 	exchange.http_status = status;
 	exchange.response = body;
@@ -459,7 +459,7 @@ test_evidence(void **state)
 	{
 		exchange.truncated = (i == 0);
 		exchange.curl_code = (i == 1) ? CURLE_PARTIAL_FILE : (i == 2) ? CURLE_COULDNT_CONNECT : CURLE_OK;
-		exchange.body_started = (i != 2);
+		exchange.gate_passed = (i != 2);
 		exchange.http_status = (i == 2) ? 0 : 200;
 		mf_webhook_log_result_read(&exchange, &log);
 		mf_refund_result_read(&exchange, &refund);

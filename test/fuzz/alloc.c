@@ -261,8 +261,8 @@ void
 make_exchange(MfHttpExchange *exchange, long status, const char *body)
 {
 	memset(exchange, 0, sizeof(*exchange));
-	exchange->body_len = exchange->body_served = strlen(BODY);
-	exchange->gate_reached = exchange->gate_passed = exchange->body_started = true;
+	exchange->body_len = exchange->body_sent = strlen(BODY);
+	exchange->gate_reached = exchange->gate_passed = true;
 	exchange->http_status = status;
 	exchange->response = strdup(body);
 	exchange->response_len = strlen(body);
@@ -322,8 +322,8 @@ task_send_result(void)
 		free(exchange.response);
 	}
 	make_exchange(&exchange, 0, "");
-	exchange.body_started = exchange.gate_passed = false;
-	exchange.body_served = 0;
+	exchange.gate_passed = false;
+	exchange.body_sent = 0;
 	exchange.curl_code = CURLE_COULDNT_CONNECT;
 	check_send(&exchange, MF_NOT_SENT);
 	free(exchange.response);
@@ -541,11 +541,11 @@ exchange_one(MfHttp *http, MfHttpTarget *target)
 			CHECK(strcmp(result.invoice_id, "6345386") == 0);
 			break;
 		case MF_NOT_SENT:
-			CHECK(!done->body_started && done->body_served == 0);
+			CHECK(!done->gate_passed && done->body_sent == 0);
 			break;
 		default:
 			CHECK(result.outcome == MF_UNKNOWN);
-			CHECK(done->body_started);
+			CHECK(done->gate_passed);
 			break;
 	}
 	mf_send_result_free(&result);

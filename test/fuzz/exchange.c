@@ -34,9 +34,8 @@ take_exchange(Input *input, MfHttpExchange *exchange)
 	exchange->curl_code = ends[take_below(input, sizeof(ends) / sizeof(ends[0]))];
 	exchange->truncated = (flags & 1) != 0;
 	exchange->body_len = 100;
-	exchange->body_started = (flags & 2) == 0;
-	exchange->body_served = !exchange->body_started ? 0 : (flags & 4) ? 99 : 100;
-	exchange->gate_passed = exchange->body_started || (flags & 8) != 0;
+	exchange->gate_passed = (flags & 2) == 0;
+	exchange->body_sent = !exchange->gate_passed ? 0 : (flags & 4) ? 99 : (flags & 8) ? 0 : 100;
 	exchange->gate_reached = exchange->gate_passed || (flags & 16) != 0;
 	exchange->connection_reused = (flags & 32) != 0;
 	exchange->total_us = 30000000;

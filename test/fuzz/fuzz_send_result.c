@@ -58,12 +58,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		CHECK(judge_line(result.error, 1200));
 	CHECK(result.invoice_id == NULL || judge_invoice_id(result.invoice_id));
 
-	CHECK((result.outcome == MF_NOT_SENT) == (!exchange.body_started && status == 0));
+	CHECK((result.outcome == MF_NOT_SENT) == (!exchange.gate_passed && status == 0));
 	switch (result.outcome)
 	{
 		case MF_ACCEPTED:
 			CHECK(whole && status >= 200 && status <= 299);
-			CHECK(exchange.body_started && exchange.body_served == exchange.body_len);
+			CHECK(exchange.gate_passed && exchange.body_sent == exchange.body_len);
 			CHECK(judge_json(exchange.response, exchange.response_len));
 			CHECK(success != NULL && cJSON_IsTrue(success));
 			CHECK(result.invoice_id != NULL && judge_invoice_id(result.invoice_id));
@@ -91,7 +91,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			CHECK(cJSON_IsTrue(success) || may_speak(&exchange) ||
 				  !(whole && (status == 429 || (status >= 300 && status <= 399) || status == 401 ||
 							  status == 403 || status == 404)) ||
-				  (!exchange.body_started && status == 0));
+				  (!exchange.gate_passed && status == 0));
 			break;
 	}
 	CHECK(strcmp(mf_outcome_name(result.outcome), "unknown") != 0 || result.outcome == MF_UNKNOWN);

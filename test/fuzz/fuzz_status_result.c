@@ -106,7 +106,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (result.error != NULL)
 		CHECK(judge_line(result.error, 1200));
 	if (result.not_sent)
-		CHECK(result.lookup == MF_LOOKUP_FAILED && !exchange.body_started && status == 0);
+		CHECK(result.lookup == MF_LOOKUP_FAILED && !exchange.gate_passed && status == 0);
 	if (result.lookup != MF_FOUND)
 	{
 		for (i = 0; i < MF_PS_COUNT; i++)

@@ -26,7 +26,7 @@ check_lookup(MfLookup lookup, const char *error, bool not_sent, int retry_after,
 	CHECK(retry_after >= 0 && retry_after <= MF_RETRY_AFTER_CAP);
 	CHECK((error == NULL) == (lookup == MF_FOUND));
 	CHECK(error == NULL || judge_line(error, 1200));
-	CHECK(!not_sent || (lookup == MF_LOOKUP_FAILED && !exchange->body_started && status == 0));
+	CHECK(!not_sent || (lookup == MF_LOOKUP_FAILED && !exchange->gate_passed && status == 0));
 	CHECK(lookup == MF_LOOKUP_FAILED || came_whole(exchange));
 	switch (lookup)
 	{
