@@ -19,6 +19,7 @@
 
 static int	wanted = 0;
 static TimestampTz retry_at = 0;
+static bool told = false;		/* the log tells that one could not be written */
 
 static bool write_pause(const MfSqlScope *scope, void *argument);
 
@@ -53,7 +54,12 @@ mf_pause_attend(MfRunApart run_apart)
 			continue;
 		if (!run_apart(write_pause, circuit, &error))
 		{
-			failed = true;
+			if (!told && error != NULL)
+				ereport(LOG,
+						(errmsg("account \"%s\" is paused, but that cannot be written yet", circuit->account),
+						 errdetail_internal("%s", error),
+						 errhint("Nothing is sent for it meanwhile. Writing it is tried again every few seconds.")));
+			failed = told = true;
 			continue;
 		}
 		if (circuit->pause_reason != NULL)
@@ -62,6 +68,7 @@ mf_pause_attend(MfRunApart run_apart)
 		circuit->pause_by = NULL;
 		wanted--;
 	}
+	told = failed;
 	retry_at = failed ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS) : 0;
 }
 

@@ -220,6 +220,13 @@ static MfStatement store_tries_statement = {
 		TEXTARRAYOID}, NULL, InvalidOid
 };
 
+/* an older answer leaves what is there, but something is there then */
+static MfStatement lost_try_statement = {
+	"SELECT FROM unnest($1, $2) AS n(invoice, payment_id) WHERE NOT EXISTS (SELECT FROM @mf_transaction o "
+	"  WHERE o.invoice = n.invoice AND o.payment_id = n.payment_id) LIMIT 1",
+	2, {INT8ARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
+};
+
 /*
  * In the order in which events are stored, so that nobody waits in a circle.  A
  * callback's PaymentId that is none of the row's tries is asked about by itself,
@@ -526,6 +533,7 @@ int
 mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count, int64 *changed)
 {
 	MfArray    *columns = mf_columns_start(&store_tries_statement, count);
+	MfArray    *keys = mf_columns_start(&lost_try_statement, count);
 	uint64		rows;
 	int			i;
 
@@ -534,6 +542,8 @@ mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count
 		int			column = 2;
 		int			field;
 
+		mf_array_add(&keys[0], Int64GetDatum(tries[i].invoice));
+		mf_array_add_text(&keys[1], tries[i].values[MF_TX_PAYMENT_ID]);
 		mf_array_add(&columns[0], Int64GetDatum(tries[i].invoice));
 		mf_array_add_timestamp(&columns[1], tries[i].transaction_date);
 		for (field = 0; field < MF_TX_COUNT; field++)
@@ -545,6 +555,8 @@ mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count
 	rows = mf_columns_execute(scope, &store_tries_statement, columns);
 	for (i = 0; i < (int) rows; i++)
 		changed[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	if (rows < (uint64) count && mf_columns_execute(scope, &lost_try_statement, keys) > 0)
+		mf_change_suppressed();
 	return (int) rows;
 }
 

@@ -55,14 +55,15 @@ static MfStatement store_events_statement = {
 	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice) "
 	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, e.invoice_id, "
 	"    e.xmax <> '0'::xid AS repeated), "
-	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests) "
-	"  SELECT i.id, i.account, clock_timestamp(), true, bool_or(coalesce(s.event_code = 2, false)), 1 "
+	"w AS MATERIALIZED (SELECT i.id, i.account, bool_or(coalesce(s.event_code = 2, false)) AS refunds "
 	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"  WHERE s.answered_at IS NULL AND coalesce(s.event_code, 1) IN (1, 2, 5, 6) "
 	"    AND i.status NOT IN ('rejected', 'cancelled') "
-	"  GROUP BY i.id, i.account ORDER BY i.id "
+	"  GROUP BY i.id, i.account), "
+	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests) "
+	"  SELECT w.id, w.account, clock_timestamp(), true, w.refunds, 1 FROM w ORDER BY w.id "
 	"  ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
-	"    refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, tries = 0), "
+	"    refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, tries = 0 RETURNING 1), "
 	/* of a reference that was given up: it exists after all, perhaps twice; of one not sent yet: somebody else has sent it */
 	"watch AS (UPDATE @mf_queue q SET kind = CASE q.kind WHEN 'send' THEN 'verify' ELSE q.kind END, "
 	"    due = clock_timestamp(), rank = clock_timestamp() "
@@ -70,7 +71,8 @@ static MfStatement store_events_statement = {
 	"  WHERE q.invoice = s.invoice AND q.invoice = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"    AND ((q.kind = 'watch' AND s.invoice_id <> i.invoice_id) "
 	"      OR (q.kind IN ('send', 'verify') AND i.status = 'queued' AND s.invoice_id > 0))) "
-	"SELECT s.digest::bytea, s.account::text, s.id::int8, coalesce(s.invoice::int8, 0), s.repeated FROM s",
+	"SELECT s.digest::bytea, s.account::text, s.id::int8, coalesce(s.invoice::int8, 0), s.repeated, "
+	"  (SELECT count(*) FROM w) - (SELECT count(*) FROM asked) FROM s",
 	15, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		BOOLARRAYOID}, NULL, InvalidOid
@@ -82,14 +84,14 @@ static MfStatement open_statement = {
 	"  WHERE i.id = ANY ($1) AND i.status = 'sent'), "
 	"e AS (UPDATE @mf_event e SET invoice = i.id FROM i "
 	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id, e.event_code), "
-	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) "
-	"SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known, i.refunds "
+	"m AS MATERIALIZED (SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known, i.refunds "
 	"FROM (SELECT i.id, i.account, EXISTS (SELECT FROM e WHERE e.id = i.id) AS known, "
 	"    EXISTS (SELECT FROM e WHERE e.id = i.id AND e.event_code = 2) AS refunds FROM i) i "
-	"WHERE i.known OR $2 < 'infinity' OR EXISTS (SELECT FROM @mf_inquiry o WHERE o.invoice = i.id) ORDER BY i.id "
+	"WHERE i.known OR $2 < 'infinity' OR EXISTS (SELECT FROM @mf_inquiry o WHERE o.invoice = i.id)), "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) SELECT * FROM m ORDER BY m.id "
 	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, refunds = q.refunds OR EXCLUDED.refunds, "
 	"  requests = q.requests + 1, tries = 0 WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
-	"SELECT FROM o WHERE o.urgent LIMIT 1",
+	"SELECT EXISTS (SELECT FROM o WHERE o.urgent), ARRAY(SELECT m.id::int8 FROM m)",
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
@@ -115,25 +117,37 @@ static MfStatement poll_statement = {
 	"WITH o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due) "
 	"SELECT s.invoice, s.account, $3 FROM unnest($1, $2) AS s(invoice, account) "
 	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), requests = q.requests + 1, tries = 0 WHERE q.urgent "
-	"RETURNING q.urgent) SELECT FROM o WHERE o.urgent LIMIT 1",
+	"RETURNING q.urgent) SELECT EXISTS (SELECT FROM o WHERE o.urgent), $1",
 	3, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+static MfStatement unopened_statement = {
+	"SELECT FROM unnest($1) AS m(invoice) WHERE NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = m.invoice) LIMIT 1",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
+};
+
+#define AWAITED "n.status = 'sent' AND n.payment_status IN ('unpaid', 'authorized')"
+
 static MfStatement restore_statement = {
 	"INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, $1 FROM new_rows n "
-	"WHERE n.status = 'sent' AND n.payment_status IN ('unpaid', 'authorized') ORDER BY n.id "
-	"ON CONFLICT (invoice) DO NOTHING",
+	"WHERE " AWAITED " ORDER BY n.id ON CONFLICT (invoice) DO NOTHING",
 	1, {TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
+static MfStatement not_restored_statement = {
+	"SELECT FROM new_rows n WHERE " AWAITED " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = n.id) LIMIT 1",
+	0, {0}, NULL, InvalidOid
+};
+
 static MfStatement refresh_statement = {
-	"INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries) "
-	"SELECT i.id, i.account, clock_timestamp(), true, "
-	"  i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), 1, $2 "
-	"FROM @mf_invoice i WHERE i.id = $1 AND i.status = 'sent' "
+	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, "
+	"    i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), 1, $2 "
+	"  FROM @mf_invoice i WHERE i.id = $1 AND i.status = 'sent'), "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries) SELECT * FROM m "
 	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
 	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
-	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END",
+	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END RETURNING 1) "
+	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o), (SELECT count(*) FROM m)",
 	2, {INT8OID, INT4OID}, NULL, InvalidOid
 };
 
@@ -205,6 +219,7 @@ typedef enum InquiryColumn
 
 static bool early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
 static int	insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
+static bool open_by_sql(const MfSqlScope *scope, MfStatement *statement, Datum *values);
 
 /* See payment.h. */
 void
@@ -261,6 +276,9 @@ mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count)
 	}
 
 	rows = mf_columns_execute(scope, &store_events_statement, columns);
+	if (rows != (uint64) columns[0].count ||
+		DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 6, NULL)) != 0)
+		mf_change_suppressed();
 	for (row = 0; row < rows; row++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[row];
@@ -319,10 +337,28 @@ mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Timesta
 	{
 		values[1] = mf_array_datum(&accounts, TEXTOID);
 		values[2] = TimestampTzGetDatum(due);
-		return mf_sql_execute(scope, &poll_statement, values, NULL) > 0;
+		return open_by_sql(scope, &poll_statement, values);
 	}
 	values[1] = TimestampTzGetDatum(due);
-	return mf_sql_execute(scope, &open_statement, values, NULL) > 0;
+	return open_by_sql(scope, &open_statement, values);
+}
+
+/*
+ * Runs a statement whose result is whether anything is urgent, and which invoices
+ * are asked about from now on.
+ */
+static bool
+open_by_sql(const MfSqlScope *scope, MfStatement *statement, Datum *values)
+{
+	bool		urgent;
+	Datum		invoices;
+
+	(void) mf_sql_execute(scope, statement, values, NULL);
+	urgent = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	invoices = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL);
+	if (mf_sql_execute(scope, &unopened_statement, &invoices, NULL) > 0)
+		mf_change_suppressed();
+	return urgent;
 }
 
 /*
@@ -397,6 +433,8 @@ mf_payment_restore(const MfSqlScope *scope, TimestampTz due)
 	Datum		value = TimestampTzGetDatum(due);
 
 	(void) mf_sql_execute(scope, &restore_statement, &value, NULL);
+	if (mf_sql_execute(scope, &not_restored_statement, NULL, NULL) > 0)
+		mf_change_suppressed();
 	mf_wake_inquiries_at_commit();
 }
 
@@ -443,7 +481,7 @@ mf_payment_refresh(Oid schema, int64 invoice)
 	values[0] = Int64GetDatum(invoice);
 	values[1] = Int32GetDatum(MF_QUICK_TRIES);
 	mf_sql_begin(&scope, schema);
-	sent = mf_sql_execute(&scope, &refresh_statement, values, NULL) > 0;
+	sent = mf_change(&scope, &refresh_statement, values, NULL) > 0;
 	mf_sql_end(&scope);
 	return sent;
 }

@@ -108,14 +108,16 @@ static MfStatement follow_up_statement = {
 	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = f.invoice AND f.next IS NULL RETURNING 1), "
 	"found AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
 	"  SELECT i.id, i.account, f.next, f.due, f.due, i.priority FROM f JOIN @mf_invoice i ON i.id = f.invoice "
-	"  WHERE f.duplicate AND f.next IS NOT NULL ON CONFLICT (invoice) DO NOTHING), "
+	"  WHERE f.duplicate AND f.next IS NOT NULL ON CONFLICT (invoice) DO NOTHING RETURNING 1), "
 	"changed AS (UPDATE @mf_invoice i SET last_error = coalesce(f.error, i.last_error), "
 	"    duplicate_suspected = i.duplicate_suspected OR f.duplicate "
 	"  FROM f WHERE i.id = f.invoice AND (f.error IS NOT NULL OR f.duplicate) RETURNING 1) "
 	"SELECT (SELECT count(DISTINCT f.invoice) FROM f JOIN @mf_invoice i ON i.id = f.invoice WHERE f.error IS NOT NULL OR f.duplicate) "
 	"  - (SELECT count(*) FROM changed) "
 	"  + (SELECT count(DISTINCT f.invoice) FROM f JOIN @mf_queue q ON q.invoice = f.invoice) "
-	"  - (SELECT count(*) FROM later) - (SELECT count(*) FROM done)",
+	"  - (SELECT count(*) FROM later) - (SELECT count(*) FROM done) "
+	"  + (SELECT count(DISTINCT f.invoice) FROM f JOIN @mf_invoice i ON i.id = f.invoice WHERE f.duplicate AND f.next IS NOT NULL "
+	"    AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = f.invoice)) - (SELECT count(*) FROM found)",
 	8, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, BOOLARRAYOID},
 	NULL, InvalidOid
 };

@@ -22,15 +22,16 @@
 
 /* the same as mf_queue_insert_plain() */
 static MfStatement insert_statement = {
-	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
-	"SELECT n.id, n.account, "
+	"WITH n AS MATERIALIZED (SELECT n.id, n.account, "
 	"  CASE n.status WHEN 'queued' THEN CASE WHEN n.created_at = transaction_timestamp() THEN 'send' ELSE 'verify' END WHEN 'sending' THEN 'sending' "
 	"  WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, "
 	"  d.due, " MF_RANK("greatest(d.due, n.created_at)", "n.priority") ", " MF_PROMOTE("greatest(d.due, n.created_at)", "n.priority") ", n.priority "
 	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status = 'queued' AND n.created_at <> transaction_timestamp() "
 	"    THEN " MF_VERIFY_DUE("n.send_at", "$1") " WHEN n.status IN ('queued', 'sending', 'unknown') "
 	"    THEN n.send_at ELSE 'infinity' END AS due) d "
-	"WHERE n.status IN ('queued', 'sending', 'unknown', 'review') OR n.duplicate_suspected",
+	"WHERE n.status IN ('queued', 'sending', 'unknown', 'review') OR n.duplicate_suspected), "
+	"q AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) SELECT * FROM n RETURNING 1) "
+	"SELECT (SELECT count(*) FROM n) - (SELECT count(*) FROM q), (SELECT count(*) FROM n)",
 	1, {INT4OID}, NULL, InvalidOid
 };
 
@@ -68,9 +69,11 @@ static MfStatement visible_statement = {
 };
 
 static MfStatement put_back_statement = {
-	"INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
+	"WITH put AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
 	"SELECT id, account, 'send', $2, " MF_RANK("greatest($2, created_at)", "priority") ", " MF_PROMOTE("greatest($2, created_at)", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
-	"ON CONFLICT (invoice) DO NOTHING",
+	"ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = $1 AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)) "
+	"  - (SELECT count(*) FROM put)",
 	2, {INT8OID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
 
@@ -79,6 +82,10 @@ static MfStatement pause_statement = {
 	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
 	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL",
 	3, {TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement is_paused_statement = {
+	"SELECT FROM @mf_account WHERE account = $1 AND paused_at IS NOT NULL", 1, {TEXTOID}, NULL, InvalidOid
 };
 
 static MfStatement pause_reason_statement = {
@@ -121,12 +128,16 @@ static MfStatement try_now_statement = {
 };
 
 static MfStatement dismiss_statement = {
-	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1), "
+	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1 RETURNING 1), "
 	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
-	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM @mf_invoice i WHERE i.id = $1) "
-	"UPDATE @mf_invoice SET duplicate_suspected = false WHERE id = $1",
+	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM @mf_invoice i WHERE i.id = $1 RETURNING 1), "
+	"changed AS (UPDATE @mf_invoice SET duplicate_suspected = false WHERE id = $1 RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_queue WHERE invoice = $1) - (SELECT count(*) FROM done) "
+	"  + 2 * (SELECT count(*) FROM @mf_invoice WHERE id = $1) - (SELECT count(*) FROM told) - (SELECT count(*) FROM changed)",
 	3, {INT8OID, TEXTOID, TEXTOID}, NULL, InvalidOid
 };
+
+#define MAY_ADOPT "id = $1 AND payment_status IN ('unpaid', 'expired', 'remote_cancelled')"
 
 /* what is known of the payment is of the other invoice; money that came in is not forgotten */
 static MfStatement adopt_twin_statement = {
@@ -134,10 +145,12 @@ static MfStatement adopt_twin_statement = {
 	"    AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) AS url), "
 	"i AS (UPDATE @mf_invoice SET duplicate_suspected = false, invoice_id = $4::int8, invoice_url = k.url, "
 	"      last_error = CASE WHEN notification_option = 'LNK' AND k.url IS NULL THEN $6 END FROM k "
-	"    WHERE id = $1 AND payment_status IN ('unpaid', 'expired', 'remote_cancelled') RETURNING id, status, attempts), "
-	"done AS (DELETE FROM @mf_queue q USING i WHERE q.invoice = i.id) "
-	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
-	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING invoice",
+	"    WHERE " MAY_ADOPT " RETURNING id, status, attempts), "
+	"done AS (DELETE FROM @mf_queue q USING i WHERE q.invoice = i.id RETURNING 1), "
+	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_invoice WHERE " MAY_ADOPT ") - (SELECT count(*) FROM told) "
+	"  + (SELECT count(*) FROM @mf_queue q JOIN i ON i.id = q.invoice) - (SELECT count(*) FROM done), (SELECT count(*) FROM i)",
 	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
 };
 
@@ -204,7 +217,7 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
 	{
 		Datum		wait = Int32GetDatum(mf_verify_wait());
 
-		rows = mf_sql_execute(&scope, &insert_statement, &wait, NULL);
+		rows = (uint64) mf_change(&scope, &insert_statement, &wait, NULL);
 		mf_wake_worker_at_commit();
 	}
 	if (to_send != NULL)
@@ -328,7 +341,7 @@ mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send
 
 		values[0] = Int64GetDatum(transition->invoice);
 		values[1] = TimestampTzGetDatum(send_at);
-		(void) mf_sql_execute(&scope, &put_back_statement, values, NULL);
+		(void) mf_change(&scope, &put_back_statement, values, NULL);
 	}
 	mf_sql_end(&scope);
 }
@@ -344,7 +357,7 @@ mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *re
 	values[1] = CStringGetTextDatum(actor);
 	values[2] = CStringGetTextDatum(reason);
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &dismiss_statement, values, NULL);
+	(void) mf_change(&scope, &dismiss_statement, values, NULL);
 	mf_sql_end(&scope);
 }
 
@@ -365,7 +378,7 @@ mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 	nulls[4] = adoption->invoice_url ? ' ' : 'n';
 	values[5] = CStringGetTextDatum(adoption->linkless);
 	mf_sql_begin(&scope, schema);
-	adopted = mf_sql_execute(&scope, &adopt_twin_statement, values, nulls) > 0;
+	adopted = mf_change(&scope, &adopt_twin_statement, values, nulls) > 0;
 	mf_sql_end(&scope);
 	return adopted;
 }
@@ -378,7 +391,8 @@ mf_queue_request_cancel(Oid schema, int64 invoice)
 	Datum		value = Int64GetDatum(invoice);
 
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &request_cancel_statement, &value, NULL);
+	if (mf_sql_execute(&scope, &request_cancel_statement, &value, NULL) == 0)
+		mf_change_suppressed();
 	mf_sql_end(&scope);
 }
 
@@ -396,7 +410,9 @@ mf_queue_pause(Oid schema, const char *account, const char *by, const char *reas
 	nulls[2] = reason ? ' ' : 'n';
 
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &pause_statement, values, nulls);
+	if (mf_sql_execute(&scope, &pause_statement, values, nulls) == 0 &&
+		mf_sql_execute(&scope, &is_paused_statement, values, NULL) == 0)
+		mf_change_suppressed();
 	mf_sql_end(&scope);
 	mf_pause_at_commit();
 }
@@ -533,7 +549,8 @@ mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 	values[5] = CStringGetTextDatum(identity->marker);
 	values[6] = CStringGetTextDatum(identity->backup_label);
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &set_identity_statement, values, NULL);
+	if (mf_sql_execute(&scope, &set_identity_statement, values, NULL) == 0)
+		mf_change_suppressed();
 	mf_sql_end(&scope);
 }
 

@@ -163,7 +163,14 @@ static MfStatement move_pause_statement = {
 	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
 };
 
-static void add_rows(ReturnSetInfo *rsinfo, uint64 count);
+static MfStatement pause_lost_statement = {
+	"SELECT FROM @mf_account o WHERE o.account = $1 AND o.paused_at IS NOT NULL "
+	"  AND NOT EXISTS (SELECT FROM @mf_account a WHERE a.account = $2 AND a.paused_at IS NOT NULL)",
+	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static uint64 add_rows(ReturnSetInfo *rsinfo, uint64 count);
+static bool work_is_missing(const MfSqlScope *scope);
 
 PG_FUNCTION_INFO_V1(mf_repair);
 PG_FUNCTION_INFO_V1(mf_move_account);
@@ -175,22 +182,42 @@ mf_repair(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum		wait = Int32GetDatum(mf_verify_wait());
 	MfSqlScope	scope;
+	uint64		written;
+	bool		missing;
 
 	mf_start_rows(fcinfo);
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
-	add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
-	if (mf_poll_limit > 0)
-		add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
-	add_rows(rsinfo, mf_sql_execute(&scope, &gone_statement, NULL, NULL));
-	add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, NULL, NULL));
+
+	/* again if more was loaded meanwhile; what is left when there was nothing to write was suppressed */
+	do
+	{
+		written = add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
+		if (mf_poll_limit > 0)
+			written += add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
+		missing = work_is_missing(&scope);
+	} while (missing && written > 0);
+	if (missing)
+		mf_change_suppressed();
+	(void) add_rows(rsinfo, mf_sql_execute(&scope, &gone_statement, NULL, NULL));
+	(void) add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, NULL, NULL));
 	mf_sql_end(&scope);
 	mf_wake_worker_at_commit();
 	mf_wake_inquiries_at_commit();
 	return (Datum) 0;
 }
 
-/* Passes on the rows (kind, number) of the latest statement. */
-static void
+/* Whether there are invoices without their work. */
+static bool
+work_is_missing(const MfSqlScope *scope)
+{
+	Datum		polling = BoolGetDatum(mf_poll_limit > 0);
+
+	(void) mf_sql_execute(scope, &exists_statement, &polling, NULL);
+	return DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+}
+
+/* Passes on the rows (kind, number) of the latest statement, and returns how many these are. */
+static uint64
 add_rows(ReturnSetInfo *rsinfo, uint64 count)
 {
 	uint64		i;
@@ -204,6 +231,7 @@ add_rows(ReturnSetInfo *rsinfo, uint64 count)
 		values[1] = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &nulls[1]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+	return count;
 }
 
 /* All that names an account which is gone names another one from then on; the number of its invoices. */
@@ -240,6 +268,8 @@ mf_move_account(PG_FUNCTION_ARGS)
 	(void) mf_sql_execute(&scope, &move_inquiries_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_events_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_pause_statement, values, NULL);
+	if (mf_sql_execute(&scope, &pause_lost_statement, values, NULL) > 0)
+		mf_change_suppressed();
 	mf_sql_end(&scope);
 
 	mf_queue_try_now(get_func_namespace(fcinfo->flinfo->fn_oid), new_name, InvalidOid);
@@ -299,14 +329,12 @@ mf_repair_lost_accounts(Oid schema)
 void
 mf_repair_tell(Oid schema)
 {
-	Datum		polling = BoolGetDatum(mf_poll_limit > 0);
 	MfSqlScope	scope;
 	bool		found;
 	char	   *names;
 
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &exists_statement, &polling, NULL);
-	found = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	found = work_is_missing(&scope);
 	mf_sql_end(&scope);
 	if (found)
 		ereport(LOG,

@@ -14,6 +14,8 @@
 
 #include "sql_array.h"
 
+static void check_missing(int column);
+
 /* See sql_array.h. */
 void
 mf_array_init(MfArray *builder, int capacity)
@@ -112,7 +114,24 @@ void
 mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *columns)
 {
 	(void) mf_columns_execute(scope, statement, columns);
-	if (DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) != 0)
+	check_missing(1);
+}
+
+/* See sql_array.h. */
+int64
+mf_change(const MfSqlScope *scope, MfStatement *statement, Datum *values, const char *nulls)
+{
+	(void) mf_sql_execute(scope, statement, values, nulls);
+	check_missing(1);
+	return SPI_tuptable->tupdesc->natts < 2 ? 0 :
+		DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+}
+
+/* An error if the first row of the latest result counts anything there. */
+static void
+check_missing(int column)
+{
+	if (DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, NULL)) != 0)
 		mf_change_suppressed();
 }
 

@@ -44,13 +44,16 @@ extern MfArray *mf_columns_start(const MfStatement *statement, int capacity);
 extern uint64 mf_columns_execute(const MfSqlScope *scope, MfStatement *statement, MfArray *columns);
 
 /*
- * Runs a statement whose result is how many of the rows that it was to change
- * it has not changed.  That is an error of these rows: a user's BEFORE trigger
+ * Runs a statement whose result is how many of the rows that it was to write
+ * it has not written.  That is an error of these rows: a user's BEFORE trigger
  * that returns NULL must not make anybody believe what is not written.
  */
 extern void mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *columns);
 
-/* Raises the error that fewer rows were changed than were to be. */
+/* The same with parameters of any type.  Returns what the result has in a second column, a count; 0 if it has none. */
+extern int64 mf_change(const MfSqlScope *scope, MfStatement *statement, Datum *values, const char *nulls);
+
+/* Raises the error that fewer rows were written than were to be. */
 pg_noreturn extern void mf_change_suppressed(void);
 
 extern Datum mf_int8_array(const int64 *values, int count);

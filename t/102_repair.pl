@@ -126,7 +126,14 @@ like(($node->psql($db, q{SELECT mf_move_account('myfatoorah', 'nowhere')}))[2], 
 sql(q{CREATE SERVER saudi FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'SAU', environment 'live')});
 like(($node->psql($db, q{SELECT mf_move_account('myfatoorah', 'saudi')}))[2], qr/It reckons in SAR, and they are in KWD/, 'nor does one of another currency');
 like(($node->psql($db, q{SET ROLE myfatoorah_submit; SELECT mf_move_account('myfatoorah', 'renamed')}))[2], qr/permission denied/, 'nor may everybody move them');
+sql(q{INSERT INTO mf_account (account, paused_at) VALUES ('myfatoorah', now()) ON CONFLICT (account) DO UPDATE SET paused_at = now()});
+sql(q{CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+	CREATE TRIGGER nothing BEFORE INSERT ON mf_account FOR EACH ROW EXECUTE FUNCTION nothing()});
+like(($node->psql($db, q{SELECT mf_move_account('myfatoorah', 'renamed')}))[2], qr/has suppressed a change/, 'nor are they moved without the pause that they are in');
+sql(q{DROP TRIGGER nothing ON mf_account});
 is(sql(q{SET ROLE clerk; SELECT mf_move_account('myfatoorah', 'renamed') > 0}), 't', 'mf_move_account() moves them');
+is(sql(q{SELECT count(*) FROM mf_account WHERE account = 'renamed' AND paused_at IS NOT NULL}), 1, 'with their pause');
+sql(q{SELECT mf_resume('renamed')});
 like(sql(q{SELECT ok, detail FROM mf_check('renamed') WHERE item = 'accounts'}), qr/^t\|/, 'then all is well');
 is(sql(q{SELECT count(*) FROM mf_invoice WHERE account NOT IN ('renamed', 'paused')}), 0, 'all of them');
 sql(q{UPDATE mf_inquiry SET due = now(); SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'open'});
