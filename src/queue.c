@@ -60,6 +60,11 @@ static MfStatement lock_invoices_statement = {
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
+static MfStatement lost_invoices_statement = {
+	"SELECT u.invoice::int8 FROM unnest($1) AS u(invoice) WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = u.invoice)",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
+};
+
 static MfStatement apply_statement = {
 	"WITH t AS MATERIALIZED ("
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
@@ -328,6 +333,19 @@ mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count
 		locked = lappend(locked, invoice);
 	}
 	return locked;
+}
+
+/* See queue.h. */
+uint64
+mf_queue_lost_invoices(const MfSqlScope *scope, const int64 *invoices, int count, int64 *lost)
+{
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows = mf_sql_execute(scope, &lost_invoices_statement, &value, NULL);
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+		lost[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	return rows;
 }
 
 /* See queue.h. */

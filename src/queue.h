@@ -283,6 +283,9 @@ extern List *mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoic
 /* Locks those of the invoices that nobody else has locked. List of MfLockedInvoice. */
 extern List *mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count);
 
+/* Which of the invoices are no rows any more; how many these are. */
+extern uint64 mf_queue_lost_invoices(const MfSqlScope *scope, const int64 *invoices, int count, int64 *lost);
+
 /*
  * Changes invoices, agenda and history together.  The history of a transition
  * to "sending" is its attempt.

@@ -97,7 +97,7 @@ static MfStatement pause_reason_statement = {
 
 static MfStatement put_off_count_statement = {
 	"SELECT count(*) OVER ()::int8, p.invoice::int8, p.error::text FROM ("
-	"  SELECT q.invoice, q.error FROM @mf_queue q WHERE q.account = $1 AND q.error IS NOT NULL "
+	"  SELECT q.invoice, q.error FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 AND q.error IS NOT NULL "
 	"  UNION ALL SELECT q.invoice, q.error FROM @mf_inquiry q WHERE q.account = $1 AND q.error IS NOT NULL) p "
 	"ORDER BY p.invoice LIMIT 1",
 	1, {TEXTOID}, NULL, InvalidOid

@@ -18,6 +18,9 @@
 #include "queue_internal.h"
 #include "sql_array.h"
 
+/* An entry without an invoice is looked at again after this. */
+#define ORPHAN_DELAY_MS 3600000
+
 /* a loose index scan: as many steps as there are accounts */
 static MfStatement accounts_statement = {
 	"WITH RECURSIVE found AS ("
@@ -68,12 +71,20 @@ static MfStatement next_due_statement = {
 	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
+static MfStatement orphans_statement = {
+	"SELECT q.invoice::int8, q.error IS NOT NULL FROM @mf_queue q WHERE q.invoice = ANY ($1) "
+	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
+};
+
 static MfStatement move_entries_statement = {
 	"UPDATE @mf_queue q SET account = i.account FROM @mf_invoice i WHERE q.invoice = ANY ($1) AND i.id = q.invoice",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now);
+static void put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
+static bool put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
 static void move_entries(const MfSqlScope *scope, List *jobs);
 
 /* See queue.h. */
@@ -234,16 +245,72 @@ lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, Tim
 		else if (jobs[i] != NULL)
 			result = lappend(result, jobs[i]);
 		else
-		{
-			later[busy] = later[i];
-			later[busy++].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
-		}
+			later[busy++] = later[i];
 	}
 	if (busy > 0)
-		mf_queue_follow_up(scope, later, busy);
+		put_off_busy(scope, later, busy, now);
 	if (moved != NIL)
 		move_entries(scope, moved);
 	return result;
+}
+
+/*
+ * Puts entries off whose invoices could not be locked: for a moment, since
+ * somebody else has them, or for long, since there are none.
+ */
+static void
+put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now)
+{
+	int			i;
+
+	for (i = 0; i < count; i++)
+		entries[i].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
+	if (put_off_orphans(scope, entries, count, now))
+		mf_agenda_all_changed();
+	mf_queue_follow_up(scope, entries, count);
+}
+
+/*
+ * An entry whose invoice is gone, which the triggers of mf_invoice prevent, is
+ * kept, in case the row is being loaded again without them: it goes on then.
+ * Whether there are any.
+ */
+static bool
+put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now)
+{
+	int64	   *invoices = (int64 *) palloc(count * sizeof(int64));
+	int64		example = 0;
+	int			news = 0;
+	Datum		value;
+	uint64		rows;
+	uint64		row;
+	int			i;
+
+	for (i = 0; i < count; i++)
+		invoices[i] = entries[i].invoice;
+	value = mf_int8_array(invoices, count);
+	rows = mf_sql_execute(scope, &orphans_statement, &value, NULL);
+	for (row = 0; row < rows; row++)
+	{
+		int64		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL));
+
+		for (i = 0; entries[i].invoice != invoice; i++)
+			;
+		entries[i].due = TimestampTzPlusMilliseconds(now, ORPHAN_DELAY_MS);
+		entries[i].wait = false;
+		entries[i].put_off = true;
+		entries[i].error = "there is no such row of mf_invoice";
+		if (DatumGetBool(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, NULL)))
+			continue;
+		example = invoice;
+		news++;
+	}
+	if (news > 0)
+		ereport(LOG,
+				(errmsg("%d entries of the agenda have no invoice, such as " INT64_FORMAT, news, example),
+				 errdetail("Rows of mf_invoice were lost without its triggers. The entries are looked at again every hour."),
+				 errhint("SELECT * FROM mf_repair() deletes them.")));
+	return rows > 0;
 }
 
 /*

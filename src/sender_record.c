@@ -43,6 +43,8 @@ typedef struct Batch
 static void collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again);
 static void settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice,
 				   TimestampTz now);
+static void keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now,
+						 TimestampTz *again);
 static const MfLockedInvoice *find_locked(const List *locked, int64 invoice);
 static void record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded,
 							TimestampTz now);
@@ -57,6 +59,7 @@ mf_sender_record(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *land
 {
 	Batch		batch;
 	List	   *locked;
+	int			left = 0;
 	int			i;
 
 	if (recorder != NULL && !dlist_is_empty(landed))
@@ -77,13 +80,14 @@ mf_sender_record(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *land
 		flight->attempt_in_round = true;
 		if (invoice == NULL)
 		{
-			flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
-			mf_come_back(again, flight->retry_at);
+			batch.flights[left++] = flight;
 			continue;
 		}
 		settle(scope, &batch, flight, invoice, now);
 		move_to_recorded(flight, recorded);
 	}
+	if (left > 0)
+		keep_waiting(scope, batch.flights, left, recorded, now, again);
 
 	if (batch.transition_count > 0)
 		mf_queue_apply(scope, batch.transitions, batch.transition_count);
@@ -148,6 +152,43 @@ settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, const MfLockedIn
 	else if (tell)
 		batch->follow_up_count++;
 
+}
+
+/*
+ * Answers about rows that could not be locked wait for whoever has them.  Of a
+ * row that is gone, which the triggers of mf_invoice prevent, the log tells.
+ */
+static void
+keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now, TimestampTz *again)
+{
+	int64	   *invoices = (int64 *) palloc(2 * count * sizeof(int64));
+	int64	   *lost = invoices + count;
+	uint64		lost_count;
+	int			i;
+
+	for (i = 0; i < count; i++)
+		invoices[i] = flights[i]->invoice;
+	lost_count = mf_queue_lost_invoices(scope, invoices, count, lost);
+	for (i = 0; i < count; i++)
+	{
+		MfFlight   *flight = flights[i];
+		uint64		j;
+
+		for (j = 0; j < lost_count && lost[j] != flight->invoice; j++)
+			;
+		if (j < lost_count)
+		{
+			ereport(LOG,
+					(errmsg("the row of invoice " INT64_FORMAT " is gone, and an answer about it has come", flight->invoice),
+					 errdetail("Reference \"%s\", outcome \"%s\", InvoiceId %s.", flight->reference,
+							   mf_outcome_name(mf_flight_outcome(flight)),
+							   flight->sent.invoice_id ? flight->sent.invoice_id : "none")));
+			move_to_recorded(flight, recorded);
+			continue;
+		}
+		flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
+		mf_come_back(again, flight->retry_at);
+	}
 }
 
 static const MfLockedInvoice *

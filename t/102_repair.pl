@@ -86,6 +86,38 @@ like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 0; sent one
 like(sql('SELECT string_agg(kind || \' \' || invoices, \', \') FROM mf_repair()'), qr/^inquiry \d+, gone 1$/, 'they are asked about, and what has no invoice goes');
 wait_paid('asked');
 
+# Entries that are due and have no invoice cost nothing: they are put off for an hour, and named. Should the row come back,
+# they go on; an answer about a row that is gone is in the log.
+{
+	my $offset = -s $node->logfile;
+
+	sql(q{INSERT INTO mf_queue (invoice, account, kind, due, rank, priority)
+		SELECT 4700 + n, 'myfatoorah', (ARRAY['send', 'sending', 'reconcile', 'verify', 'watch'])[n % 5 + 1], now(), now(), 0 FROM generate_series(1, 100) n});
+	sql('SELECT mf_resume()');
+	$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_queue WHERE invoice > 4700 AND due > now() + interval '50 min'}, 100);
+	ok($node->wait_for_log(qr/entries of the agenda have no invoice, such as 47\d\d/, $offset), 'entries without an invoice are in the log');
+	$mf->insert($node, $db, 'beside orphans');
+	$mf->wait_status($node, $db, 'beside orphans');
+	like(check('agenda'), qr/entries without an invoice: 100;/, 'and named by mf_check()');
+	is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'invoices'}), 0, 'but not as invoices that mf_review shows');
+
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => 'goes', delay_before_ms => 1500, times => -1 });
+	$offset = -s $node->logfile;
+	my $id = $mf->insert($node, $db, 'goes');
+	$mf->wait_status($node, $db, 'goes', 'sending');
+	sql(qq{CREATE TABLE gone AS SELECT * FROM mf_invoice WHERE id = $id; SET session_replication_role = replica; DELETE FROM mf_invoice WHERE id = $id});
+	ok($node->wait_for_log(qr/the row of invoice $id is gone, and an answer about it has come/, $offset), 'an answer about a row that is gone is in the log');
+	$mf->wait_idle($node, $db);
+	$sandbox->clear_faults;
+	sql("UPDATE mf_queue SET due = now(), rank = now() WHERE invoice = $id; SELECT mf_resume()");
+	$mf->wait_for($node, $db, "SELECT due > now() + interval '50 min' FROM mf_queue WHERE invoice = $id");
+	sql('SET session_replication_role = replica; INSERT INTO mf_invoice OVERRIDING SYSTEM VALUE SELECT * FROM gone');
+	sql('SELECT mf_resume()');
+	$mf->wait_for($node, $db, "SELECT status FROM mf_invoice WHERE id = $id", 'sent');
+	is(sql("SELECT attempts FROM mf_invoice WHERE id = $id"), 1, 'the row that comes back goes on: it was sent once');
+	is(sql('SELECT kind, invoices FROM mf_repair()'), 'gone|100', 'mf_repair() deletes what stays without one');
+}
+
 # Rows that get another account or time without the triggers: their entries follow, and nothing goes out under the account
 # that they had, nor while theirs is paused, nor before its time.
 $mf->setup_account($node, $db, $sandbox, account => 'paused', key_file => 'myfatoorah.key');
