@@ -47,7 +47,8 @@ static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char
 static void check_server(ReturnSetInfo *rsinfo);
 static void check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema);
-static void check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema);
+static void check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema, MfShown waits);
+static MfShown check_sending(ReturnSetInfo *rsinfo, const char *account, Oid schema);
 static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_copy(ReturnSetInfo *rsinfo, Oid schema);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
@@ -195,7 +196,7 @@ check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 
 /* Whether there are questions about payments that get no answer while others do. */
 static void
-check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema)
+check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema, MfShown waits)
 {
 	char	   *example;
 	char	   *error = NULL;
@@ -205,7 +206,9 @@ check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 		add_row(rsinfo, "questions", false,
 				psprintf(INT64_FORMAT " about payments get no usable answer and are asked again later and later, such as the one about %s%s%s",
 						 count, example, error ? ": " : ".", error ? error : ""),
-				psprintf("The other invoices go on. Ask MyFatoorah if it stays so; to ask all of them at once: SELECT mf_resume(%s)",
+				psprintf("%sAsk MyFatoorah if it stays so; to ask all of them at once: SELECT mf_resume(%s)",
+						 waits == MF_SHOWN_NOT_WAITING ? "The other invoices go on. " :
+						 waits == MF_SHOWN_WAITING ? "The other invoices wait, too. " : "",
 						 quote_literal_cstr(account)));
 }
 
@@ -282,14 +285,29 @@ static void
 check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 {
 	const MfAccount *account = mf_account_get(name);
-	bool		all_accounts = false;
-	char	   *paused = mf_queue_pause_reason(schema, name, &all_accounts);
+	MfShown		waits;
 
 	mf_account_check_usage(account, GetUserId());
 	check_copy(rsinfo, schema);
 	add_row(rsinfo, "account", true,
 			psprintf("\"%s\" sends to %s in %s, time zone %s.", account->name, account->base_url,
 					 account->currency, account->time_zone), NULL);
+	waits = check_sending(rsinfo, name, schema);
+	check_invoices(rsinfo, name, schema);
+	check_questions(rsinfo, name, schema, waits);
+	check_webhooks(rsinfo, account);
+	check_remote(rsinfo, account);
+}
+
+/* Whether anything keeps the worker from sending for the account; whether it waits after failures. */
+static MfShown
+check_sending(ReturnSetInfo *rsinfo, const char *name, Oid schema)
+{
+	bool		all_accounts = false;
+	char	   *paused = mf_queue_pause_reason(schema, name, &all_accounts);
+	TimestampTz until = 0;
+	MfShown		waits = mf_shown_waiting(MyDatabaseId, name, &until);
+
 	if (paused != NULL)
 		add_row(rsinfo, "sending", false, psprintf("Paused %s.", paused),
 				psprintf("When the cause is gone: SELECT mf_resume(%s)",
@@ -297,12 +315,17 @@ check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 	else if (mf_drained_until(MyDatabaseId) != 0)
 		add_row(rsinfo, "sending", false, psprintf("Held by mf_drain() until %s.", timestamptz_to_str(mf_drained_until(MyDatabaseId))),
 				psprintf("If this server goes on sending: SELECT mf_resume(%s)", quote_literal_cstr(name)));
-	else
+	else if (waits == MF_SHOWN_NOT_WAITING)
 		add_row(rsinfo, "sending", true, "Not paused.", NULL);
-	check_invoices(rsinfo, name, schema);
-	check_questions(rsinfo, name, schema);
-	check_webhooks(rsinfo, account);
-	check_remote(rsinfo, account);
+	else
+		add_row(rsinfo, "sending", false,
+				waits == MF_SHOWN_UNCERTAIN ?
+				"More accounts wait after failures than can be told of here; this may be one of them." :
+				until <= GetCurrentTimestamp() ? "After failures, one request at a time is tried." :
+				psprintf("Waits until %s after failures; then one request is tried.", timestamptz_to_str(until)),
+				psprintf("The column last_error of mf_invoice and the server log tell why. It goes on by itself; to try at once: SELECT mf_resume(%s)",
+						 quote_literal_cstr(name)));
+	return waits;
 }
 
 /* How the account learns of payments. */

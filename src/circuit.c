@@ -19,6 +19,7 @@
 #include "circuit.h"
 #include "compat.h"
 #include "myfatoorah.h"
+#include "wake.h"
 
 /* Claimed ahead at most */
 #define AHEAD_MAX 250
@@ -49,6 +50,7 @@ static int	compare_names(const void *a, const void *b, Size size);
 static void forget(MfCircuit *circuit);
 
 static void back_off(MfCircuit *circuit, TimestampTz now);
+static void show(MfCircuit *circuit, TimestampTz now);
 static void learn(MfCircuit *circuit, double took_us);
 static bool foreseeable(const MfCircuit *circuit, TimestampTz now);
 static TimestampTz earliest_end(const MfCircuit *circuit, const MfAirborne *airborne);
@@ -364,6 +366,7 @@ mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, in
 			circuit->reported = false;
 			circuit->retry_at = circuit->told_until;
 			circuit->window = Min(circuit->window * 2, circuit->limit);
+			show(circuit, now);
 			learn(circuit, (double) (now - airborne->since));
 			break;
 		case MF_THROTTLED:
@@ -371,6 +374,7 @@ mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, in
 			/* "now" or a time past does not make it sooner */
 			circuit->told_until = Max(circuit->told_until, now + (TimestampTz) retry_after * USECS_PER_SEC);
 			circuit->retry_at = Max(circuit->retry_at, circuit->told_until);
+			show(circuit, now);
 			break;
 		case MF_UNKNOWN:
 			if (own_trouble)
@@ -418,6 +422,7 @@ mf_circuit_reset(MfCircuit *circuit)
 	circuit->reported = false;
 	circuit->retry_at = circuit->told_until = 0;
 	circuit->mark = DT_NOBEGIN;
+	show(circuit, 0);
 }
 
 /* See circuit.h. */
@@ -429,6 +434,7 @@ mf_circuit_mended(MfCircuit *circuit)
 	circuit->lacking = false;
 	circuit->retry_at = circuit->told_until;
 	circuit->mark = DT_NOBEGIN;
+	show(circuit, GetCurrentTimestamp());
 }
 
 /* See circuit.h. */
@@ -462,6 +468,19 @@ back_off(MfCircuit *circuit, TimestampTz now)
 	delay *= 0.25 + 0.75 * mf_random_fraction();
 	circuit->failures++;
 	circuit->retry_at = now + (TimestampTz) (delay * 1000.0);
+	show(circuit, now);
+}
+
+/* For mf_check(): whether it waits, or tries one request at a time. */
+static void
+show(MfCircuit *circuit, TimestampTz now)
+{
+	bool		waits = circuit->retry_at > now || (circuit->retry_at != 0 && circuit->failures > 0);
+
+	if (!waits && !circuit->shown)
+		return;
+	mf_show_waiting(circuit->account, waits ? circuit->retry_at : 0, circuit->shown);
+	circuit->shown = waits;
 }
 
 /* See circuit.h. */

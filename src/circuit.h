@@ -61,6 +61,7 @@ typedef struct MfCircuit
 	bool		paused;			/* by mf_account, as the last claim saw it, or soon */
 	const char *pause_by;		/* whoever wants mf_account to say so; NULL = nobody */
 	char	   *pause_reason;
+	bool		shown;			/* sessions are told that it waits */
 	TimestampTz retry_at;		/* nothing is sent before; 0 = open */
 	TimestampTz told_until;		/* by Retry-After: no earlier than that, whatever else happens */
 	double		tokens;			/* requests that the rate limit allows now */

@@ -72,6 +72,7 @@ static void at_transaction_end(XactEvent event, void *arg);
 static void at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg);
 static void forget_pending(void);
 static void release_holds(void);
+static int	find_shown(const MfSlot *slot, const char *account);
 static void note_change(int *count, NameData *accounts, const char *account);
 static void wake_worker(Oid database, int changes, uint32 try_now, bool inquiries, bool pause);
 static void restart_worker(Oid database);
@@ -516,6 +517,74 @@ void
 mf_tell_launcher(void)
 {
 	mf_set_latch_of(mf_shared->launcher);
+}
+
+/* See wake.h. */
+void
+mf_show_waiting(const char *account, TimestampTz until, bool again)
+{
+	MfSlot	   *slot;
+	int			i;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	slot = mf_find_slot(MyDatabaseId, false);
+	i = slot == NULL ? -1 : find_shown(slot, account);
+	if (slot == NULL)
+		;
+	else if (i >= 0 && until != 0)
+		slot->shown[i].until = until;
+	else if (i >= 0)
+		slot->shown[i] = slot->shown[--slot->shown_count];
+	else if (until == 0)
+		slot->not_shown--;
+	else if (!again && slot->shown_count == MF_SHOWN_ACCOUNTS)
+		slot->not_shown++;
+	else if (!again)
+	{
+		namestrcpy(&slot->shown[slot->shown_count].account, account);
+		slot->shown[slot->shown_count++].until = until;
+	}
+	LWLockRelease(mf_shared->lock);
+}
+
+/* See wake.h. */
+MfShown
+mf_shown_waiting(Oid database, const char *account, TimestampTz *until)
+{
+	MfShown		shown = MF_SHOWN_NOT_WAITING;
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return shown;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->pid != 0)
+	{
+		int			i = find_shown(slot, account);
+
+		if (i >= 0)
+		{
+			shown = MF_SHOWN_WAITING;
+			*until = slot->shown[i].until;
+		}
+		else if (slot->not_shown > 0)
+			shown = MF_SHOWN_UNCERTAIN;
+	}
+	LWLockRelease(mf_shared->lock);
+	return shown;
+}
+
+static int
+find_shown(const MfSlot *slot, const char *account)
+{
+	int			i;
+
+	for (i = slot->shown_count - 1; i >= 0; i--)
+	{
+		if (namestrcmp(unconstify(NameData *, &slot->shown[i].account), account) == 0)
+			break;
+	}
+	return i;
 }
 
 /* See wake.h.  The caller holds the lock, exclusively for "create". */

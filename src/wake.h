@@ -54,7 +54,25 @@ typedef struct MfListenerState
 	char		last_error[MF_LAST_ERROR_SIZE];
 } MfListenerState;
 
-/* One database that has, or is about to have, a worker. */
+/* Accounts that wait are told of one by one; of more it is told only how many. */
+#define MF_SHOWN_ACCOUNTS 32
+
+/* An account for which less is done than could be, because of failures */
+typedef struct MfShownAccount
+{
+	NameData	account;
+	TimestampTz until;			/* nothing is sent before; when it is past, one
+								 * request at a time is tried */
+} MfShownAccount;
+
+/* What a session can tell of an account */
+typedef enum MfShown
+{
+	MF_SHOWN_NOT_WAITING,
+	MF_SHOWN_WAITING,
+	MF_SHOWN_UNCERTAIN			/* more wait than could be told of */
+} MfShown;
+
 /* Which accounts the worker shall try at once that it has put off after failures */
 typedef enum MfTryNow
 {
@@ -62,6 +80,7 @@ typedef enum MfTryNow
 	MF_TRY_ALL = 2				/* all of them: an operator says so */
 } MfTryNow;
 
+/* One database that has, or is about to have, a worker */
 typedef struct MfSlot
 {
 	Oid			database;		/* InvalidOid = free slot */
@@ -90,6 +109,9 @@ typedef struct MfSlot
 	bool		failing;		/* the latest round has failed as a whole */
 	int			unnoted;		/* items put off that no table tells of */
 	char		history_error[MF_LAST_ERROR_SIZE];	/* "" = all is well */
+	int			shown_count;
+	int			not_shown;		/* accounts that wait, beyond these */
+	MfShownAccount shown[MF_SHOWN_ACCOUNTS];
 	MfListenerState listener;
 } MfSlot;
 
@@ -156,6 +178,15 @@ extern void mf_end_drain_at_commit(void);
 
 /* Until when nothing new leaves; 0 = that is not so. */
 extern TimestampTz mf_drained_until(Oid database);
+
+/*
+ * The worker tells that an account waits, or waits no more (0).  "again": it was
+ * told before that it does.
+ */
+extern void mf_show_waiting(const char *account, TimestampTz until, bool again);
+
+/* Whether an account of a database waits, and until when. */
+extern MfShown mf_shown_waiting(Oid database, const char *account, TimestampTz *until);
 
 /* Has the launcher look at the slots; under the lock. */
 extern void mf_tell_launcher(void);

@@ -235,6 +235,7 @@ attach(Oid database)
 		my_slot->end = MF_END_CRASH;
 		my_slot->started_at = GetCurrentTimestamp();
 		my_slot->in_flight = my_slot->unnoted = 0;
+		my_slot->shown_count = my_slot->not_shown = 0;
 		my_slot->failing = false;
 		my_slot->history_error[0] = '\0';
 		my_slot->wakeups = my_slot->transactions = my_slot->requests = 0;

@@ -48,6 +48,12 @@ sub fail_questions
 	return $sandbox->faults({ path => 'GetPaymentStatus', reference_prefix => $prefix, times => -1, %fault });
 }
 
+# What mf_check() says of the account
+sub sending
+{
+	return sql("SELECT ok, detail FROM mf_check() WHERE item = 'sending'");
+}
+
 sub wait_failures
 {
 	my ($id, $least) = @_;
@@ -83,8 +89,9 @@ foreach my $case ([ 'a status 500', { status => 500, body => 'oops' } ], [ 'no a
 	}
 	cmp_ok(seconds_to_send("$name-good"), '<', 3, "$what: the account goes on sending");
 	like(sql("SELECT last_error FROM mf_invoice WHERE id = $id"), qr/^payment status: MyFatoorah.* about invoice \d+/, "$what: the row says so");
-	like(sql("SELECT detail FROM mf_check() WHERE item = 'questions' AND NOT ok"), qr/^1 about payments .* the one about invoice $id: /,
-		"$what: mf_check() names it");
+	like(sql("SELECT detail, hint FROM mf_check() WHERE item = 'questions' AND NOT ok"),
+		qr/^1 about payments .* the one about invoice $id: .*\|The other invoices go on\. /, "$what: mf_check() names it, and says that the others go on");
+	is(sending(), 't|Not paused.', "$what: and that the account does not wait");
 	$sandbox->clear_faults;
 	sql("SELECT mf_resume('myfatoorah')");
 	$mf->wait_for($node, $db, "SELECT last_error IS NULL FROM mf_invoice WHERE id = $id");
@@ -144,9 +151,39 @@ $mf->insert($node, $db, 'held');
 my $start = time;
 sql('SELECT 1') while time - $start < 2;
 is($sandbox->count(path => '/v2/SendPayment'), $before, 'where no question is answered, the account backs off');
+like(sending(), qr/^f\|(?:Waits until 20\d\d-.* after failures; then one request is tried\.|After failures, one request at a time is tried\.)$/,
+	'mf_check() says so');
+sql("UPDATE mf_inquiry SET failures = 2 WHERE invoice = $ids[0]");
+like(sql(q{SELECT hint FROM mf_check() WHERE item = 'questions'}), qr/^The other invoices wait, too\. /, 'and not that the other invoices go on');
 $sandbox->clear_faults;
 sql("SELECT mf_resume('myfatoorah')");
 $mf->wait_status($node, $db, 'held');
+is(sending(), 't|Not paused.', 'once it is answered it does not wait any more');
+
+# As soon as invoices get no answer and are held for that, mf_check() says it.
+$sandbox->faults({ path => 'SendPayment', status => 503, body => '', times => -1 });
+$mf->insert($node, $db, "first-$_") for 1 .. 3;
+$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_attempt WHERE reference LIKE 'first-%' AND outcome = 'unknown'}, 3);
+like(sending(), qr/^f\|Waits until /, 'an account whose invoices get no answer: mf_check() says that it waits as soon as it does');
+$sandbox->clear_faults;
+sql("SELECT mf_resume('myfatoorah')");
+$mf->wait_status($node, $db, "first-$_") for 1 .. 3;
+
+# Of more accounts than it can tell of one by one mf_check() does not say that they do not wait.
+sql(q{DO $$ BEGIN FOR n IN 1 .. 40 LOOP
+	EXECUTE format('CREATE SERVER many%s FOREIGN DATA WRAPPER myfatoorah OPTIONS (country ''KWT'', environment ''test'', base_url ''http://127.0.0.1:9'')', n);
+	EXECUTE format('CREATE USER MAPPING FOR PUBLIC SERVER many%s OPTIONS (api_key_file ''myfatoorah.key'')', n);
+	END LOOP; END $$;
+	INSERT INTO mf_invoice (account, customer_name, customer_reference, invoice_value) SELECT 'many' || n, 'many', 'many', 1 FROM generate_series(1, 40) n});
+$mf->wait_for($node, $db, q{SELECT count(*) >= 40 FROM mf_attempt WHERE reference LIKE 'many.%' AND outcome = 'not_sent'});
+is(sql(q{SELECT count(*) FILTER (WHERE detail LIKE 'Waits until %'), count(*) FILTER (WHERE detail LIKE 'More accounts wait after failures %')
+	FROM generate_series(1, 40) n, mf_check('many' || n) WHERE item = 'sending' AND NOT ok}), '32|8', 'of more accounts than 32 mf_check() does not say that they go on');
+is(sending(), 'f|More accounts wait after failures than can be told of here; this may be one of them.', 'nor of any other then');
+sql(q{DO $$ BEGIN FOR n IN 1 .. 40 LOOP EXECUTE format('ALTER SERVER many%s OPTIONS (SET base_url %L)', n, '} . $sandbox->url . q{'); END LOOP; END $$;
+	SELECT mf_resume('*')});
+$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_invoice WHERE customer_reference = 'many' AND status = 'sent'}, 40);
+is(sql(q{SELECT count(*) FROM generate_series(1, 40) n, mf_check('many' || n) WHERE item = 'sending' AND ok}), 40, 'when they go on it says so');
+is(sending(), 't|Not paused.', 'of all accounts');
 
 # However many questions fail, an invoice that comes then gets its turn: of the single requests of an account in trouble
 # every other one is an invoice's.

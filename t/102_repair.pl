@@ -101,7 +101,8 @@ wait_paid('asked');
 	like(check('agenda'), qr/entries without an invoice: 100;/, 'and named by mf_check()');
 	is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'invoices'}), 0, 'but not as invoices that mf_review shows');
 
-	$sandbox->faults({ path => 'SendPayment', reference_prefix => 'goes', delay_before_ms => 1500, times => -1 });
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => 'goes', delay_before_ms => 3000, times => -1 });
+	sql(q{ALTER SERVER myfatoorah OPTIONS (SET timeout '20s')});
 	$offset = -s $node->logfile;
 	my $id = $mf->insert($node, $db, 'goes');
 	$mf->wait_status($node, $db, 'goes', 'sending');
@@ -109,6 +110,7 @@ wait_paid('asked');
 	ok($node->wait_for_log(qr/the row of invoice $id is gone, and an answer about it has come/, $offset), 'an answer about a row that is gone is in the log');
 	$mf->wait_idle($node, $db);
 	$sandbox->clear_faults;
+	sql(q{ALTER SERVER myfatoorah OPTIONS (SET timeout '200ms')});
 	sql("UPDATE mf_queue SET due = now(), rank = now() WHERE invoice = $id; SELECT mf_resume()");
 	$mf->wait_for($node, $db, "SELECT due > now() + interval '50 min' FROM mf_queue WHERE invoice = $id");
 	sql('SET session_replication_role = replica; INSERT INTO mf_invoice OVERRIDING SYSTEM VALUE SELECT * FROM gone');
