@@ -18,6 +18,9 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
+/* cmocka renames its own from version to version */
+#define assert_between(value, least, most) assert_true((value) >= (least) && (value) <= (most))
+
 /* The text of a file in fixtures/, malloc'd; the test fails if there is none. */
 extern char *fixture(const char *name);
 

@@ -91,7 +91,7 @@ test_follows_need(void **state)
 	assert_int_equal(server_connections(server), MANY);
 	assert_int_equal(http->kept, MANY);
 	assert_int_equal(http->idle_count, MANY);
-	assert_in_range(mf_http_timeout(http), 40000, 60000);
+	assert_between(mf_http_timeout(http), 40000, 60000);
 
 	ahead += MAX_IDLE_SECONDS + 2;
 	assert_int_equal(mf_http_timeout(http), 0);

@@ -452,7 +452,7 @@ test_idle(void **state)
 	/* it stays awake for a moment */
 	usleep(150000);
 	before = sleeps();
-	assert_in_range(before, 1, 1000);
+	assert_between(before, 1, 1000);
 	assert_int_equal(server_connections(server), 1);
 	assert_true(server_wait_closed(server, 1));
 	usleep(100000);
@@ -491,7 +491,7 @@ test_late_look(void **state)
 	mf_http_stood_still(http, limit);
 	assert_int_equal(mf_http_held(http), 0);
 	mf_http_stood_still(http, limit + 1);
-	assert_in_range(mf_http_held(http), 1, MF_FREEZE_HOLD_MS * INT64_C(1000000));
+	assert_between(mf_http_held(http), 1, MF_FREEZE_HOLD_MS * INT64_C(1000000));
 	mf_http_destroy(http);
 }
 
@@ -563,7 +563,7 @@ test_watches_clock(void **state)
 	usleep(100000);
 	before = sleeps();
 	usleep(2300000);
-	assert_in_range(sleeps() - before, 2, 3);
+	assert_between(sleeps() - before, 2, 3);
 	mf_http_watch_clock(http, false);
 	usleep(100000);
 	before = sleeps();
