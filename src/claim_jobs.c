@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -59,6 +60,8 @@ static MfTransition *add_transition(Taken *taken, const MfJob *job, MfStatus to,
 static void start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts, int count);
 static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
 							  MfHttpTarget *target);
+static List *references_to_ask(const MfJob *job, const List *references, bool twin);
+static char *reference_names(const List *references);
 static bool needs_request(const MfJob *job);
 static char *expired(const MfJob *job, TimestampTz now);
 
@@ -309,26 +312,89 @@ expired(const MfJob *job, TimestampTz now)
 static MfFlight *
 claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, MfHttpTarget *target)
 {
-	List	   *old_references = NIL;
+	List	   *references = job->attempts > 0 ? mf_queue_references(scope, job->invoice) : NIL;
 	bool		twin = job->created_at < twins_before;
+	List	   *asked = references_to_ask(job, references, twin);
+	int			step = job->kind == MF_JOB_WATCH ? job->step : job->step % MF_SENSELESS_STEP;
+	const char *kept;
 	MfFlight   *flight;
-	int			stem;
+	ListCell   *lc;
 
-	if (mf_reference_number(job->reference, &stem) > 1)
-		old_references = mf_queue_old_references(scope, job->invoice);
-	if (job->kind == MF_JOB_WATCH && old_references == NIL && !twin)
+	if (asked == NIL)
 		return NULL;
-	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target, old_references, twin);
-	if (job->kind != MF_JOB_SEND && job->attempts > 0)
+	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target,
+							  (const char *) list_nth(asked, step % list_length(asked)));
+	flight->asked = list_length(asked);
+	flight->turn = step % flight->asked;
+	flight->twin = twin;
+	kept = job->kind == MF_JOB_WATCH ? job->reference : flight->reference;
+	foreach(lc, references)
 	{
-		MfAttempted attempted = mf_queue_attempted(scope, job->invoice, flight->reference);
+		const MfReference *entry = (const MfReference *) lfirst(lc);
+		bool		this = strcmp(entry->reference, flight->reference) == 0;
 
-		if (attempted.answered_id != NULL)
-			flight->answered_id = MemoryContextStrdup(claim->memory, attempted.answered_id);
-		flight->elsewhere = attempted.sent && attempted.sent_to != mf_http_target_checksum(target);
+		if (entry->unknown && strcmp(entry->reference, kept) != 0)
+			flight->given_up++;
+		if (entry->unknown && !entry->open && strcmp(entry->reference, job->reference) != 0)
+			flight->resends++;
+		if (this && job->kind != MF_JOB_SEND)
+			flight->elsewhere = entry->sent && entry->sent_to != mf_http_target_checksum(target);
+		if (this && entry->answered_id != NULL)
+			flight->answered_id = MemoryContextStrdup(claim->memory, entry->answered_id);
+		else if (entry->open && entry->answered_id != NULL && flight->answered_other == NULL)
+			flight->answered_other = MemoryContextStrdup(claim->memory, entry->answered_id);
+	}
+	if (job->kind == MF_JOB_RECONCILE || job->kind == MF_JOB_VERIFY)
+	{
+		flight->asked_names = MemoryContextStrdup(claim->memory, reference_names(asked));
+		flight->next_reference = MemoryContextStrdup(claim->memory, mf_queue_fresh_reference(references, job->reference));
 	}
 	dlist_push_tail(claim->claimed, &flight->node);
 	return flight;
+}
+
+/*
+ * The references that are looked up in turn, a List of char *.  Before a row is
+ * sent, these are all under which it may have been sent, because its own may have
+ * been changed since without the triggers of mf_invoice; and its own, under which
+ * another server may have sent it.  Afterwards those that may turn up yet.  The
+ * row's own comes last: the place of the others does not change while they are asked.
+ */
+static List *
+references_to_ask(const MfJob *job, const List *references, bool twin)
+{
+	List	   *asked = NIL;
+	bool		own = job->kind == MF_JOB_WATCH ? twin : true;
+	ListCell   *lc;
+
+	if (job->kind == MF_JOB_SEND)
+		return list_make1(job->reference);
+	foreach(lc, references)
+	{
+		const MfReference *entry = (const MfReference *) lfirst(lc);
+		bool		is_own = strcmp(entry->reference, job->reference) == 0;
+
+		if (job->kind == MF_JOB_WATCH ? entry->unknown && !is_own : entry->open)
+		{
+			asked = lappend(asked, entry->reference);
+			own &= !is_own;
+		}
+	}
+	return own ? lappend(asked, job->reference) : asked;
+}
+
+/* The references, for a message; palloc'd. */
+static char *
+reference_names(const List *references)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	appendStringInfoString(&names, list_length(references) > 1 ? "references" : "reference");
+	foreach(lc, references)
+		appendStringInfo(&names, "%s \"%s\"", foreach_current_index(lc) > 0 ? "," : "", (const char *) lfirst(lc));
+	return names.data;
 }
 
 /* See claim_internal.h. */

@@ -62,10 +62,9 @@ mf_flight_expected_status(const MfFlight *flight)
 /* See flight.h. */
 MfFlight *
 mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-				 MfHttpTarget *target, List *old_references, bool twin)
+				 MfHttpTarget *target, const char *reference)
 {
 	bool		is_lookup = job->kind != MF_JOB_SEND;
-	const char *reference = job->reference;
 	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
 	MfRequest	filled = job->request;
 	const MfRequest *request = &filled;
@@ -74,13 +73,6 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	MemoryContext old;
 	MfFlight   *flight;
 
-	if (job->kind == MF_JOB_WATCH)
-	{
-		int			turn = job->step % (list_length(old_references) + (twin ? 1 : 0));
-
-		if (turn < list_length(old_references))
-			reference = (const char *) list_nth(old_references, turn);
-	}
 	if (!is_lookup)
 		mf_fill_urls(&filled, account, job->invoice, job->reference);
 	body = is_lookup ? mf_payment_status_body(mf_to_utf8(reference), "CustomerReference", &body_len) :
@@ -97,7 +89,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->invoice = job->invoice;
 	flight->attempt = is_lookup ? job->attempts : job->attempts + 1;
 	flight->reference = pstrdup(reference);
-	flight->own_reference = reference == job->reference;
+	flight->own_reference = strcmp(reference, job->reference) == 0;
 	flight->sent_reference = pstrdup(mf_to_utf8(reference));
 	flight->circuit = mf_circuit_get(job->account);
 	mf_circuit_hold(flight->circuit);
@@ -122,8 +114,6 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 		if (!request->isnull[MF_SP_EXPIRY_DATE])
 			flight->expires_at = DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE]);
 	}
-	flight->given_up = list_length(old_references);
-	flight->twin = twin;
 	MemoryContextSwitchTo(old);
 	return flight;
 }
@@ -251,6 +241,12 @@ mf_flight_free(MfFlight *flight)
 	}
 	if (flight->answered_id != NULL)
 		pfree(flight->answered_id);
+	if (flight->answered_other != NULL)
+		pfree(flight->answered_other);
+	if (flight->asked_names != NULL)
+		pfree(flight->asked_names);
+	if (flight->next_reference != NULL)
+		pfree(flight->next_reference);
 	if (flight->reference != NULL)
 	{
 		pfree(flight->reference);

@@ -44,6 +44,9 @@
  */
 #define MF_SENSELESS_STEP 100
 
+/* Several references are looked up in turn; so many can be counted, and with more a person is asked. */
+#define MF_LOOKUP_REFERENCES (MF_SENSELESS_STEP / MF_LOOKUP_STEPS)
+
 typedef struct MfFlight
 {
 	dlist_node	node;			/* of one of the sender's lists */
@@ -73,10 +76,17 @@ typedef struct MfFlight
 	char	   *currency;
 	char	   *notification_option;
 	int			step;			/* as in mf_queue */
-	char	   *answered_id;	/* InvoiceId of an answer that proved nothing */
+	char	   *answered_id;	/* InvoiceId of an answer that proved nothing;
+								 * to an attempt under this reference, */
+	char	   *answered_other; /* or under another that is looked up */
 	bool		elsewhere;		/* it went to another address, or with another
 								 * key, than those that are asked */
-	int			given_up;		/* earlier references that may turn up yet */
+	int			asked;			/* references that are looked up in turn */
+	int			turn;			/* which of them this is, from 0 */
+	char	   *asked_names;	/* all of them, for messages */
+	char	   *next_reference; /* for sending it again */
+	int			resends;		/* references given up so far */
+	int			given_up;		/* other references that may turn up yet */
 	bool		twin;			/* another server may have sent the row, too */
 	char	   *invoice_id;		/* of the row, NULL = none yet; look-ups only */
 	bool		own_reference;	/* "reference" is the row's current one */
@@ -102,13 +112,12 @@ typedef struct MfFlight
 } MfFlight;
 
 /*
- * A flight for a job, allocated in "context" with its request built.  Only
- * MF_JOB_WATCH looks up the old references, in turn with the current one if there
- * may be a twin; the others look up the current one.  Raises errors for what
- * cannot be built.  Freed by mf_flight_free().
+ * A flight for a job, allocated in "context" with its request built.  A look-up
+ * is of one reference: the row's, or one under which it was sent.  Raises errors
+ * for what cannot be built.  Freed by mf_flight_free().
  */
 extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-								  MfHttpTarget *target, List *old_references, bool twin);
+								  MfHttpTarget *target, const char *reference);
 
 /* How many references are watched after the row was sent. */
 extern int	mf_flight_watched(const MfFlight *flight);

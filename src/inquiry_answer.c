@@ -22,7 +22,7 @@
 /* Decimals with more characters than this are no amounts. */
 #define DECIMAL_MAX 60
 
-static bool is_reference_of(const MfPaymentRow *row, const char *utf8);
+static bool is_reference_of(const MfSqlScope *scope, const MfPaymentRow *row, const char *utf8);
 static char *another_reference(const MfFlight *flight, const MfPaymentRow *row);
 static void take_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static void take_refunds(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
@@ -31,7 +31,7 @@ static const char *plain_decimal(const char *text);
 
 /* See inquiry_internal.h. */
 void
-mf_inquiry_take_answer(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row)
+mf_inquiry_take_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row)
 {
 	const MfInquiryJob *job = flight->inquiry;
 	int			number = batch->next_count++;
@@ -90,7 +90,7 @@ mf_inquiry_take_answer(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentR
 	else if (strcmp(flight->found.values[MF_PS_INVOICE_ID], row->invoice_id) != 0)
 		change->error = psprintf(MF_PAYMENT_ERROR "asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
 								 flight->found.values[MF_PS_INVOICE_ID]);
-	else if (!is_reference_of(row, flight->found.values[MF_PS_CUSTOMER_REFERENCE]))
+	else if (!is_reference_of(scope, row, flight->found.values[MF_PS_CUSTOMER_REFERENCE]))
 		change->error = another_reference(flight, row);
 	else
 		take_payment(batch, flight, row, change);
@@ -98,11 +98,12 @@ mf_inquiry_take_answer(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentR
 
 /*
  * Whether an answer is about an invoice of this row.  Numbers repeat at other
- * hosts and in other environments; references are ours, and those that were
- * given up have the same stem and a lower number.
+ * hosts and in other environments; references are ours: those that were given
+ * up, which have the same stem and a lower number, and those of its attempts,
+ * whatever the row says now.
  */
 static bool
-is_reference_of(const MfPaymentRow *row, const char *utf8)
+is_reference_of(const MfSqlScope *scope, const MfPaymentRow *row, const char *utf8)
 {
 	const char *ours = mf_to_utf8(row->reference);
 	int			our_stem;
@@ -110,8 +111,10 @@ is_reference_of(const MfPaymentRow *row, const char *utf8)
 
 	if (utf8 == NULL)
 		return false;
-	return mf_reference_number(utf8, &stem) <= mf_reference_number(ours, &our_stem) &&
-		stem == our_stem && strncmp(utf8, ours, stem) == 0;
+	if (mf_reference_number(utf8, &stem) <= mf_reference_number(ours, &our_stem) &&
+		stem == our_stem && strncmp(utf8, ours, stem) == 0)
+		return true;
+	return mf_queue_was_tried(scope, row->invoice, mf_from_utf8_lossy(utf8));
 }
 
 /* Why such an answer counts for nothing */

@@ -33,7 +33,7 @@ typedef struct MfInquiryBatch
 } MfInquiryBatch;
 
 /* Takes one answer about an invoice whose row is locked. */
-extern void mf_inquiry_take_answer(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row);
+extern void mf_inquiry_take_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row);
 
 /*
  * Plans the next question of one element of "next", by what its answer has changed;

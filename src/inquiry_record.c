@@ -171,7 +171,7 @@ record_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *
 			take_payment_id(batch, flight, &batch->about_events[number], row);
 			break;
 		default:
-			mf_inquiry_take_answer(batch, flight, row);
+			mf_inquiry_take_answer(scope, batch, flight, row);
 			break;
 	}
 	return true;

@@ -98,7 +98,7 @@ mf_retry(PG_FUNCTION_ARGS)
 	transition.attempt = job->attempts;
 	transition.next = MF_JOB_SEND;
 	transition.due = now;
-	transition.reference = mf_next_reference(job->reference);
+	transition.reference = mf_queue_next_reference(get_func_namespace(fcinfo->flinfo->fn_oid), job);
 	transition.actor = GetUserNameFromId(GetUserId(), false);
 	transition.reason = reason ? reason : "retry";
 	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, now);
@@ -163,7 +163,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 	{
 		transition.to = MF_QUEUED;
 		transition.next = MF_JOB_SEND;
-		transition.reference = mf_next_reference(job->reference);
+		transition.reference = mf_queue_next_reference(get_func_namespace(fcinfo->flinfo->fn_oid), job);
 	}
 	else if (strcmp(decision, "abandon") == 0)
 		transition.to = MF_CANCELLED;

@@ -49,7 +49,7 @@ static MfStatement end_attempts_statement = {
 
 static MfStatement recorded_ends_statement = {
 	"SELECT a.invoice::int8, a.attempt::int4, a.outcome::text, coalesce(a.http_status::int4, 0), a.invoice_id::text, "
-	"  a.invoice_url::text, a.error::text "
+	"  a.invoice_url::text, a.error::text, a.reference::text "
 	"FROM @mf_invoice i JOIN @mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts "
 	"WHERE i.id = ANY ($1) AND a.outcome IS NOT NULL",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
@@ -127,18 +127,24 @@ static MfStatement follow_up_statement = {
 	NULL, InvalidOid
 };
 
-static MfStatement attempted_statement = {
-	"SELECT (SELECT a.invoice_id::text FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 "
-	"    AND a.invoice_id IS NOT NULL AND a.answered_reference IS NULL ORDER BY a.attempt DESC LIMIT 1), "
-	"  (SELECT a.sent_to::int4 FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 "
-	"    AND " MF_MAY_HAVE_MADE("a") " ORDER BY a.attempt DESC LIMIT 1)",
-	2, {INT8OID, TEXTOID}, NULL, InvalidOid
+/*
+ * What a resend has given up is not asked about any more before the row is sent:
+ * a person, or all the look-ups, have said that it does not exist.
+ */
+static MfStatement references_statement = {
+	"SELECT a.reference::text, "
+	"  bool_or(" MF_MAY_HAVE_MADE("a") " AND a.attempt > coalesce((SELECT max(t.attempt) FROM @mf_transition t "
+	"    WHERE t.invoice = $1 AND t.to_status = 'queued' AND t.from_status IN ('unknown', 'review', 'rejected')), 0)), "
+	"  bool_or(a.outcome IS NULL OR a.outcome = 'unknown'), "
+	"  (array_agg(a.invoice_id::text ORDER BY a.attempt DESC) "
+	"    FILTER (WHERE a.invoice_id IS NOT NULL AND a.answered_reference IS NULL))[1], "
+	"  (array_agg(a.sent_to::int4 ORDER BY a.attempt DESC) FILTER (WHERE " MF_MAY_HAVE_MADE("a") "))[1] "
+	"FROM @mf_attempt a WHERE a.invoice = $1 GROUP BY a.reference ORDER BY max(a.attempt) DESC",
+	1, {INT8OID}, NULL, InvalidOid
 };
 
-static MfStatement old_references_statement = {
-	"SELECT DISTINCT a.reference::text FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice "
-	"WHERE a.invoice = $1 AND a.outcome = 'unknown' AND a.reference <> i.reference ORDER BY 1",
-	1, {INT8OID}, NULL, InvalidOid
+static MfStatement was_tried_statement = {
+	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 LIMIT 1", 2, {INT8OID, TEXTOID}, NULL, InvalidOid
 };
 
 static MfStatement try_put_off_statement = {
@@ -297,6 +303,7 @@ mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count
 		end->invoice_id = text_or_null(tuple, desc, 5);
 		end->invoice_url = text_or_null(tuple, desc, 6);
 		end->error = text_or_null(tuple, desc, 7);
+		end->reference = text_or_null(tuple, desc, 8);
 		ends = lappend(ends, end);
 	}
 	return ends;
@@ -412,37 +419,59 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 }
 
 /* See queue.h. */
-MfAttempted
-mf_queue_attempted(const MfSqlScope *scope, int64 invoice, const char *reference)
-{
-	MfAttempted result;
-	Datum		values[2];
-	Datum		sent_to;
-	bool		isnull;
-
-	values[0] = Int64GetDatum(invoice);
-	values[1] = CStringGetTextDatum(reference);
-	(void) mf_sql_execute(scope, &attempted_statement, values, NULL);
-	result.answered_id = text_or_null(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	sent_to = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
-	result.sent = !isnull;
-	result.sent_to = isnull ? 0 : DatumGetInt32(sent_to);
-	return result;
-}
-
-/* See queue.h. */
 List *
-mf_queue_old_references(const MfSqlScope *scope, int64 invoice)
+mf_queue_references(const MfSqlScope *scope, int64 invoice)
 {
 	Datum		value = Int64GetDatum(invoice);
-	uint64		rows = mf_sql_execute(scope, &old_references_statement, &value, NULL);
+	uint64		rows = mf_sql_execute(scope, &references_statement, &value, NULL);
 	List	   *references = NIL;
 	uint64		i;
 
 	for (i = 0; i < rows; i++)
-		references = lappend(references,
-							 TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL)));
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfReference *entry = (MfReference *) palloc(sizeof(MfReference));
+		Datum		sent_to = mf_result(tuple, desc, 5, &entry->sent);
+
+		entry->reference = text_or_null(tuple, desc, 1);
+		entry->open = DatumGetBool(mf_result(tuple, desc, 2, NULL));
+		entry->unknown = DatumGetBool(mf_result(tuple, desc, 3, NULL));
+		entry->answered_id = text_or_null(tuple, desc, 4);
+		entry->sent = !entry->sent;
+		entry->sent_to = entry->sent ? DatumGetInt32(sent_to) : 0;
+		references = lappend(references, entry);
+	}
 	return references;
+}
+
+/* See queue.h. */
+char *
+mf_queue_fresh_reference(const List *references, const char *own)
+{
+	char	   *fresh = mf_next_reference(references == NIL ? own : ((MfReference *) linitial(references))->reference);
+	int			i = 0;
+
+	while (i < list_length(references))
+	{
+		if (strcmp(((MfReference *) list_nth(references, i++))->reference, fresh) == 0)
+		{
+			fresh = mf_next_reference(fresh);
+			i = 0;
+		}
+	}
+	return fresh;
+}
+
+/* See queue.h. */
+bool
+mf_queue_was_tried(const MfSqlScope *scope, int64 invoice, const char *reference)
+{
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(reference);
+	return mf_sql_execute(scope, &was_tried_statement, values, NULL) > 0;
 }
 
 /* See queue.h. */

@@ -94,6 +94,7 @@ typedef struct MfAttemptEnd
 {
 	int64		invoice;
 	int			attempt;
+	const char *reference;		/* under which it was sent; NULL = not known */
 	MfOutcome	outcome;
 	int			http_status;	/* 0 = none */
 	const char *invoice_id;		/* what the answer held; NULL = none */
@@ -181,6 +182,9 @@ extern bool mf_queue_may_exist(Oid schema, int64 invoice);
 extern bool mf_queue_visible(Oid schema, int64 invoice);
 
 extern void mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at);
+
+/* As mf_queue_fresh_reference(), of a locked row. Own scope. */
+extern char *mf_queue_next_reference(Oid schema, const MfJob *job);
 
 /* Clears the suspicion of a duplicate, with a line in the history. Own scope. */
 extern void mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *reason);
@@ -294,21 +298,29 @@ extern void mf_queue_apply(const MfSqlScope *scope, const MfTransition *transiti
 
 extern void mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count);
 
-/* What the attempts under one reference tell those who look it up */
-typedef struct MfAttempted
+/* What the attempts of a row under one reference tell */
+typedef struct MfReference
 {
+	char	   *reference;
+	bool		open;			/* one may have made an invoice, and no resend
+								 * has given that up since */
+	bool		unknown;		/* what became of one was never known */
 	char	   *answered_id;	/* InvoiceId that an answer has held; NULL = none did */
 	bool		sent;			/* one that may have made an invoice went to */
 	int32		sent_to;		/* this mf_http_target_checksum(), the latest */
-} MfAttempted;
+} MfReference;
 
-extern MfAttempted mf_queue_attempted(const MfSqlScope *scope, int64 invoice, const char *reference);
+/* All references under which attempts of a row were made, whatever the row says now; that of the latest first. */
+extern List *mf_queue_references(const MfSqlScope *scope, int64 invoice);
 
 /*
- * References of earlier attempts whose outcome was never known, without the
- * current one.  List of char *.
+ * The reference for sending a row again: that of its latest attempt, or else the
+ * row's own, with a number that none of them has had.
  */
-extern List *mf_queue_old_references(const MfSqlScope *scope, int64 invoice);
+extern char *mf_queue_fresh_reference(const List *references, const char *own);
+
+/* Whether an attempt of that row was made under that reference. */
+extern bool mf_queue_was_tried(const MfSqlScope *scope, int64 invoice, const char *reference);
 
 /*
  * Makes due at once what was put off for want of an account or a key: of an

@@ -328,6 +328,20 @@ mf_queue_lock(Oid schema, int64 invoice)
 }
 
 /* See queue.h. */
+char *
+mf_queue_next_reference(Oid schema, const MfJob *job)
+{
+	MfSqlScope	scope;
+	MemoryContext context = CurrentMemoryContext;
+	char	   *reference;
+
+	mf_sql_begin(&scope, schema);
+	reference = MemoryContextStrdup(context, mf_queue_fresh_reference(mf_queue_references(&scope, job->invoice), job->reference));
+	mf_sql_end(&scope);
+	return reference;
+}
+
+/* See queue.h. */
 void
 mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at)
 {

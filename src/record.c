@@ -210,6 +210,7 @@ mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *
 	if (!mf_table_lock(recorder->invoice, &invoice_place) ||
 		!is_number(recorder->invoice, MF_IC_ID, flight->invoice) ||
 		!is_word(recorder->invoice, MF_IC_STATUS, mf_status_name(MF_SENDING)) ||
+		!is_word(recorder->invoice, MF_IC_REFERENCE, flight->reference) ||
 		DatumGetInt32(mf_table_value(recorder->invoice, MF_IC_ATTEMPTS, &isnull)) != flight->attempt ||
 		DatumGetBool(mf_table_value(recorder->invoice, MF_IC_DUPLICATE_SUSPECTED, &isnull)))
 		return false;

@@ -38,6 +38,7 @@ static bool count_senseless(const MfFlight *flight, const char *prefix, Timestam
 							MfFollowUp *follow_up);
 static bool asked_elsewhere(const MfFlight *flight);
 static bool is_about(const MfFlight *flight);
+static bool too_many_references(const MfFlight *flight, MfTransition *transition);
 static void ask_person(MfTransition *transition);
 static void ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static char *difference(const MfFlight *flight);
@@ -100,6 +101,7 @@ mf_flight_end(const MfFlight *flight, MfAttemptEnd *end)
 	memset(end, 0, sizeof(*end));
 	end->invoice = flight->invoice;
 	end->attempt = flight->attempt;
+	end->reference = flight->reference;
 	end->outcome = sent->outcome;
 	end->http_status = flight->http_status;
 	end->invoice_id = sent->invoice_id;
@@ -126,6 +128,7 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 	{
 		case MF_ACCEPTED:
 			transition->to = MF_SENT;
+			transition->reference = end->reference;
 			transition->invoice_id = end->invoice_id;
 			transition->invoice_url = end->invoice_url;
 			transition->error = NULL;
@@ -154,16 +157,19 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 }
 
 /*
- * Found with what we sent: adopted.  Found with anything else, or found by
- * nobody to the end where the customer may have been told, or with answers that
- * make no sense: a person decides.  A failed look-up is no answer and counts for
- * nothing.
+ * Found with what we sent: adopted, under the reference that it has.  Found with
+ * anything else, or found by nobody to the end where the customer may have been
+ * told, or with answers that make no sense: a person decides.  A failed look-up is
+ * no answer and counts for nothing.  Where there are several references, each is
+ * looked up as often as one.
  */
 static bool
 reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
 	bool		link_only = strcmp(flight->notification_option, "LNK") == 0;
-	int			found_nothing = flight->step % MF_SENSELESS_STEP;
+	int			look_ups = MF_LOOKUP_STEPS * flight->asked;
+	int			found_nothing = flight->step % MF_SENSELESS_STEP + 1;
+	const char *answered = flight->answered_id != NULL ? flight->answered_id : flight->answered_other;
 	char	   *what;
 
 	transition->from = MF_STATUS_UNKNOWN;
@@ -187,6 +193,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 			return true;
 		}
 		transition->to = MF_SENT;
+		transition->reference = flight->reference;
 		transition->invoice_id = flight->found.values[MF_PS_INVOICE_ID];
 		transition->reason = "found by look-up";
 		transition->linkless = LOST_LINK;
@@ -203,37 +210,41 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		return false;
 	}
 
-	if (found_nothing + 1 < MF_LOOKUP_STEPS)
+	if (too_many_references(flight, transition))
+		return true;
+	if (found_nothing < look_ups)
 	{
+		/* the others of this round follow at once */
 		follow_up->step = flight->step + 1;
-		follow_up->due = next_lookup(reconcile_factors, lengthof(reconcile_factors), found_nothing, now);
-		follow_up->error = psprintf("outcome unknown; look-up %d of %d found no invoice", found_nothing + 1, MF_LOOKUP_STEPS);
+		follow_up->due = flight->turn + 1 < flight->asked ? now :
+			next_lookup(reconcile_factors, lengthof(reconcile_factors), (found_nothing - 1) / flight->asked, now);
+		follow_up->error = psprintf("outcome unknown; look-up %d of %d found no invoice", found_nothing, look_ups);
 		return false;
 	}
 
-	if (flight->answered_id != NULL)
+	if (answered != NULL)
 	{
 		ask_person(transition);
-		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups, but the answer had spoken of invoice %s",
-									 flight->reference, MF_LOOKUP_STEPS, flight->answered_id);
+		transition->error = psprintf("no invoice was found under %s in %d look-ups, but the answer had spoken of invoice %s",
+									 flight->asked_names, look_ups, answered);
 	}
 	else if (!(mf_resend == MF_RESEND_ALL || (mf_resend == MF_RESEND_LINK && link_only)))
 	{
 		ask_person(transition);
-		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups; the customer may have been told nonetheless",
-									 flight->reference, MF_LOOKUP_STEPS);
+		transition->error = psprintf("no invoice was found under %s in %d look-ups; the customer may have been told nonetheless",
+									 flight->asked_names, look_ups);
 	}
-	else if (flight->given_up >= mf_max_resends)
+	else if (flight->resends >= mf_max_resends)
 	{
 		ask_person(transition);
-		transition->error = psprintf("no invoice was found under reference \"%s\" in %d look-ups, after %d resends",
-									 flight->reference, MF_LOOKUP_STEPS, flight->given_up);
+		transition->error = psprintf("no invoice was found under %s in %d look-ups, after %d resends",
+									 flight->asked_names, look_ups, flight->resends);
 	}
 	else
 	{
 		transition->to = MF_QUEUED;
 		transition->next = MF_JOB_SEND;
-		transition->reference = mf_next_reference(flight->reference);
+		transition->reference = flight->next_reference;
 		transition->reason = "not found by look-up: sent again under a new reference";
 	}
 	return true;
@@ -241,8 +252,9 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 
 /*
  * Before a row is sent that another server may have sent, or an earlier request
- * may have made although its answer looked like a refusal: not found means send
- * it; found means that its outcome is to be reconciled.  Whoever has changed the
+ * may have made although its answer looked like a refusal: not found, under none
+ * of its references, means send it; found means that its outcome is to be
+ * reconciled.  Whoever has changed the
  * key after a refusal is at work right now, so the question goes to a person at
  * once, and not after a schedule.
  */
@@ -256,6 +268,7 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 	{
 		transition->to = MF_STATUS_UNKNOWN;
 		transition->next = MF_JOB_RECONCILE;
+		transition->reference = flight->reference;
 		transition->reason = flight->attempt > 0 ? "found by look-up: an earlier request has made it after all" :
 			"found by look-up before its first send: another server has sent it";
 		return true;
@@ -270,9 +283,16 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 	switch (flight->found.lookup)
 	{
 		case MF_NOT_FOUND:
-			follow_up->next = MF_JOB_SEND;
+			if (too_many_references(flight, transition))
+				return true;
 			follow_up->due = now;
-			follow_up->step = 0;
+			if (flight->turn + 1 < flight->asked)
+				follow_up->step = flight->step + 1;
+			else
+			{
+				follow_up->next = MF_JOB_SEND;
+				follow_up->step = 0;
+			}
 			return false;
 		case MF_FOUND:
 		case MF_LOOKUP_REFUSED:
@@ -404,6 +424,20 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 	follow_up->duplicate = true;
 }
 
+/*
+ * Whether a row was sent under more references than look-ups are counted of: some
+ * trigger gives it a new one at each turn.
+ */
+static bool
+too_many_references(const MfFlight *flight, MfTransition *transition)
+{
+	if (flight->asked <= MF_LOOKUP_REFERENCES)
+		return false;
+	ask_person(transition);
+	transition->error = psprintf("it may have been sent under %d references, too many to look each of them up", flight->asked);
+	return true;
+}
+
 /* The entry stays on the agenda, never due, for mf_review to find. */
 static void
 ask_person(MfTransition *transition)
@@ -443,6 +477,7 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 	if (invoice->status == MF_STATUS_UNKNOWN && invoice->attempts == flight->attempt)
 	{
 		transition->to = MF_SENT;
+		transition->reference = flight->reference;
 		transition->invoice_id = flight->sent.invoice_id;
 		transition->invoice_url = url;
 		transition->linkless = NO_LINK;

@@ -173,11 +173,12 @@ foreach my $what (sort keys %change)
 sub make_unknown
 {
 	my ($name, %answer) = @_;
+	my @option = map { ($_ => delete $answer{$_}) } grep { exists $answer{$_} } 'notification_option', 'customer_email';
 
 	account($name, $here);
 	answer($name, cut_answer_at => 0, %answer);
 
-	my $row = insert($name);
+	my $row = insert($name, @option);
 
 	wait_row($name, q{status || attempts}, 'unknown1');
 	sql(qq{UPDATE mf_queue SET due = 'infinity', rank = 'infinity' WHERE invoice = $row});
@@ -272,6 +273,123 @@ foreach my $name ('watched', 'watched elsewhere')
 	is(sql("SELECT duplicate_suspected, coalesce(last_error, '') ~ 'another address or key' FROM mf_invoice WHERE id = $id"),
 		$name eq 'watched' ? 'f|f' : 't|t', "$name: whether a second one has turned up is " . ($name eq 'watched' ? '' : 'not ') . 'known');
 }
+
+#
+# The reference of a row is changed without the triggers, as a superuser, a replica or a restore may do.
+#
+sub change_reference
+{
+	my ($row, $to) = @_;
+	my $was = sql("SELECT reference FROM mf_invoice WHERE id = $row");
+
+	sql("SET session_replication_role = replica; UPDATE mf_invoice SET reference = $to WHERE id = $row");
+	return $was;
+}
+
+my %rename = (other => q{customer_reference || '.changed'}, numbered => q{reference || '~2'});
+foreach my $how (sort keys %rename)
+{
+	my $name = "unknown-$how";
+
+	$id = make_unknown($name);
+	my $was = change_reference($id, $rename{$how});
+	look_up($id);
+	wait_row($name, q{status || attempts}, 'sent1');
+	is(made($name), 1, "unknown, then the reference is $how: one invoice");
+	is(sql("SELECT reference FROM mf_invoice WHERE id = $id"), $was, "unknown, then the reference is $how: the row has again what was sent");
+}
+
+# What was made under none of them is sent again, under the next number of what was sent.
+$id = make_unknown('nowhere', create => $false);
+my $was = change_reference($id, q{'nowhere.changed'});
+look_up($id);
+wait_row('nowhere', q{status || attempts}, 'sent2');
+is(made('nowhere'), 1, 'not found under any: made once');
+is(sql("SELECT reference FROM mf_invoice WHERE id = $id"), "$was~2", 'not found under any: under the next number of the one that was sent');
+
+# A crash while it is under way
+account('crash', $here);
+answer('crash', delay_ms => 60_000);
+sql(q{ALTER SERVER crash OPTIONS (SET timeout '60s')});
+$id = insert('crash');
+$here->wait_count({ path => '/v2/SendPayment', reference_prefix => 'crash.' }, 1);
+$was = change_reference($id, q{'crash.changed'});
+$node->stop('immediate');
+$node->start;
+$mf->wait_worker($node, $db);
+wait_row('crash', q{status || attempts}, 'unknown1');
+look_up($id);
+wait_row('crash', q{status || attempts}, 'sent1');
+is(made('crash'), 1, 'a crash while the reference was another: one invoice');
+
+# After an answer that looked like a refusal
+foreach my $made ($true, $false)
+{
+	my $name = $made ? 'refused-made' : 'refused-not-made';
+
+	account($name, $here);
+	answer($name, create => $made, %{ $refused{'moved-429'} }, body => '');
+	$id = insert($name);
+	wait_row($name, q{status || attempts}, 'queued1');
+	$was = change_reference($id, "'$name.changed'");
+	sql("SELECT mf_resume('$name')");
+	wait_row($name, q{status || attempts}, $made ? 'sent1' : 'sent2');
+	is(made($name), 1, "$name: one invoice");
+	is(sql("SELECT reference FROM mf_invoice WHERE id = $id"), $made ? $was : "$name.changed", "$name: the row has the reference that it has there");
+}
+
+# An answer had spoken of an invoice, which none of the look-ups finds.
+account('told', $here);
+answer('told', create => $false, status => 500, body => '{"IsSuccess":true,"Data":{"InvoiceId":77,"CustomerReference":{{CustomerReference}}}}', fill => $true);
+$id = insert('told');
+wait_row('told', q{status || attempts}, 'unknown1');
+$was = change_reference($id, q{'told.changed'});
+look_up($id);
+wait_row('told', q{status || attempts}, 'review1');
+is(sql("SELECT what_happened FROM mf_review WHERE id = $id"),
+	qq{no invoice was found under references "$was", "told.changed" in 10 look-ups, but the answer had spoken of invoice 77}, 'what an answer had told counts under whatever reference');
+
+# What a person has given up is not asked about any more, whatever the row says.
+$id = make_unknown('resent', create => $false, notification_option => "'EML'", customer_email => "'a\@example.com'");
+$was = sql("SELECT reference FROM mf_invoice WHERE id = $id");
+look_up($id);
+wait_row('resent', q{status || attempts}, 'review1');
+$here->request('POST', '/v2/SendPayment', sprintf('{"CustomerName": "x", "InvoiceValue": 1.25, "NotificationOption": "LNK", "CustomerReference": "%s"}', $was),
+	{ Authorization => 'Bearer ' . $here->key, 'Content-Type' => 'application/json' });
+sql(qq{SELECT mf_pause('resent'), mf_resolve($id, 'resend', 'cancelled in the portal')});
+is(change_reference($id, q{'resent.changed'}), "$was~2", 'a resend has a reference of its own');
+sql("UPDATE mf_queue SET kind = 'verify' WHERE invoice = $id; SELECT mf_resume('resent')");
+look_up($id);
+wait_row('resent', q{status || attempts || reference}, 'sent2resent.changed');
+is(made('resent'), 2, 'what a person has given up is not found again');
+wait_row('resent', 'duplicate_suspected', 't');
+pass('but turns up when it is watched');
+
+# A reference that changes all the time
+$id = make_unknown('restless');
+sql("INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, outcome)
+	SELECT $id, 1 + n, 'restless.' || n, '', now(), now(), 'throttled' FROM generate_series(1, 20) n;
+	SET session_replication_role = replica; UPDATE mf_invoice SET attempts = 21 WHERE id = $id");
+sql("UPDATE mf_attempt SET reference = 'never.asked' WHERE invoice = $id AND attempt = 1");
+look_up($id);
+wait_row('restless', q{status || attempts}, 'review21');
+is(sql("SELECT what_happened FROM mf_review WHERE id = $id"), 'it may have been sent under 22 references, too many to look each of them up',
+	'a row with more references than can be looked up goes to a person');
+
+# While the answer is awaited, and after the row was sent: it is paid all the same.
+account('paid', $here);
+answer('paid', delay_ms => 1000);
+sql(q{ALTER SERVER paid OPTIONS (SET timeout '10s')});
+$id = insert('paid');
+$here->wait_count({ path => '/v2/SendPayment', reference_prefix => 'paid.' }, 1);
+$was = change_reference($id, q{'paid.changed'});
+wait_row('paid', q{status || attempts || (invoice_url IS NOT NULL)}, 'sent1true');
+is(sql("SELECT reference FROM mf_invoice WHERE id = $id"), $was, 'the row has the reference that was accepted');
+change_reference($id, q{'paid.changed'});
+$here->invoice(sql("SELECT invoice_id FROM mf_invoice WHERE id = $id"), 'pay');
+sql("SELECT mf_refresh($id)");
+wait_row('paid', q{payment_status || coalesce(last_error, '')}, 'paid');
+pass('an answer with the reference of an attempt counts');
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;
