@@ -2,7 +2,7 @@
 # Installs the Debian packages that building and testing need and that are missing. Touches nothing if none is.
 #
 # Root or sudo is needed only if something is missing. No PostgreSQL cluster is created or started.
-# PG_CONFIG   the PostgreSQL to build for: its packages are asked for instead of those of version 15
+# PG_CONFIG   the PostgreSQL to build for: its packages are asked for instead of those of the system's own version
 # EXTRA       further packages to have: EXTRA="valgrind"
 # OPTIONAL    packages to have if they can be had: without them something is left out
 set -euo pipefail
@@ -50,9 +50,11 @@ need libssl-dev library libcrypto libssl-dev
 
 if ! (mf_find_postgres) >/dev/null 2>&1
 then
-	version=$(mf_wanted_version)
-	need "postgresql-$version" installed "postgresql-$version"
-	need "postgresql-server-dev-$version" installed "postgresql-server-dev-$version"
+	# without PG_CONFIG these are the system's own, whose version is known once apt has its lists
+	version=
+	[ -z "${PG_CONFIG-}" ] || version=-$(mf_wanted_version)
+	need "postgresql$version" false
+	need "postgresql-server-dev${version:--all}" false
 fi
 for package in ${EXTRA-}
 do
@@ -109,7 +111,7 @@ trap undo_drop_in EXIT
 trap 'exit 129' HUP INT TERM
 
 case " ${missing[*]} " in
-	*" postgresql-"[0-9]*)
+	*" postgresql"*)
 		for dir in /etc/postgresql-common/createcluster.d /etc/postgresql-common
 		do
 			[ -d "$dir" ] || drop_in_dirs+=("$dir")
@@ -126,8 +128,25 @@ apt()
 		apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@"
 }
 
+# Of "postgresql" and "postgresql-server-dev-all", the packages of the one version that they stand for
+name_version()
+{
+	local version i
+
+	version=$(apt-cache depends --important postgresql | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
+	[ -n "$version" ] || return 0
+	for i in "${!missing[@]}"
+	do
+		case ${missing[i]} in
+			postgresql) missing[i]=postgresql-$version ;;
+			postgresql-server-dev-all) missing[i]=postgresql-server-dev-$version ;;
+		esac
+	done
+}
+
 log=$(mktemp)
-if ! { apt update && { [ ${#missing[@]} -eq 0 ] || apt install --no-install-recommends "${missing[@]}"; }; } \
+if ! { apt update && name_version &&
+	{ [ ${#missing[@]} -eq 0 ] || apt install --no-install-recommends "${missing[@]}"; }; } \
 	>"$log" 2>&1 </dev/null && [ ${#missing[@]} -gt 0 ]
 then
 	tail -n 20 "$log" >&2

@@ -18,9 +18,6 @@
 #   MF_PGXS_SRC     where PGXS keeps pg_regress and PostgreSQL::Test
 #   MF_PG_MAJOR     major version
 
-# The PostgreSQL asked for when none is installed
-MF_DEFAULT_VERSION=15
-
 # Variables of the caller that reach the inner half
 MF_PASS="SUITES KEEP TESTS REGRESS ISOLATION JOBS CC OPTFLAGS WERROR SANITIZERS ALLOW_EMPTY PG_TEST_TIMEOUT_DEFAULT TERM"
 
@@ -36,15 +33,12 @@ mf_die()
 	exit 1
 }
 
-# The major version that PG_CONFIG names, by asking it or by its path; else the default.
+# The major version that PG_CONFIG names, by asking it or by its path
 mf_wanted_version()
 {
 	local version
 
-	if [ -z "${PG_CONFIG-}" ]
-	then
-		echo "$MF_DEFAULT_VERSION"
-	elif version=$("$PG_CONFIG" --version 2>/dev/null)
+	if version=$("$PG_CONFIG" --version 2>/dev/null)
 	then
 		version=${version#PostgreSQL }
 		echo "${version%%[!0-9]*}"
@@ -69,7 +63,7 @@ mf_is_complete()
 		[ -x "$(dirname "$pgxs")/../test/regress/pg_regress" ]
 }
 
-# Sets PG_CONFIG: the one given, else the one in PATH, else Debian's for the default version.
+# Sets PG_CONFIG: the one given, else the one in PATH, else the newest of Debian's.
 mf_find_postgres()
 {
 	local candidate candidates=()
@@ -78,7 +72,10 @@ mf_find_postgres()
 	then
 		candidates=("$PG_CONFIG")
 	else
-		candidates=(pg_config "/usr/lib/postgresql/$MF_DEFAULT_VERSION/bin/pg_config")
+		mapfile -t candidates < <(
+			echo pg_config
+			printf '%s\n' /usr/lib/postgresql/*/bin/pg_config | sort -Vr
+		)
 	fi
 	for candidate in "${candidates[@]}"
 	do
