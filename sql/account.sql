@@ -118,6 +118,8 @@ SELECT pg_temp.call('regress_mf_bob');
 
 -- No mapping; one without a key; one for another role; PUBLIC's; an own one goes before PUBLIC's.
 SELECT pg_temp.call('regress_mf_alice');
+-- (nothing has left, so no context says that it may have)
+SELECT mf_send_payment('x', 1, account => 'other', customer_reference => 'ours');
 CREATE USER MAPPING FOR regress_mf_alice SERVER other OPTIONS (webhook_secret 'SEKRET-KEY');
 SELECT pg_temp.call('regress_mf_alice');
 DROP USER MAPPING FOR regress_mf_alice SERVER other;

@@ -31,7 +31,8 @@ static void free_exchange(void *exchange);
 
 /* See call.h. */
 MfHttpExchange *
-mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size_t body_len)
+mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size_t body_len,
+		ErrorContextCallback *under_way)
 {
 	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
 	MfHttpTarget *volatile target;
@@ -59,6 +60,11 @@ mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size
 				 errdetail_internal("%s", error),
 				 errhint("Nothing was sent; the call can be repeated.")));
 
+	if (under_way != NULL)
+	{
+		under_way->previous = error_context_stack;
+		error_context_stack = under_way;
+	}
 	PG_TRY();
 	{
 		mf_http_perform(http);
@@ -86,6 +92,8 @@ mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	if (under_way != NULL)
+		error_context_stack = under_way->previous;
 
 	callback->func = free_exchange;
 	callback->arg = done;

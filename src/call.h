@@ -15,8 +15,11 @@
  * Cancel, statement_timeout and termination take effect while it waits.
  * Connections are kept for later calls of this backend.  The exchange is
  * freed with the current memory context at the latest.
+ *
+ * "under_way", unless it is NULL, is the context of errors from the moment on
+ * when the request may leave; what fails before has sent nothing.
  */
 extern MfHttpExchange *mf_call(const MfAccount *account, Oid roleid, const char *path,
-							   char *body, size_t body_len);
+							   char *body, size_t body_len, ErrorContextCallback *under_way);
 
 #endif							/* MF_CALL_H */

@@ -107,10 +107,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 
 	context.callback = unknown_context;
 	context.arg = reference;
-	context.previous = error_context_stack;
-	error_context_stack = &context;
-	exchange = mf_call(account, GetUserId(), MF_PATH_SEND_PAYMENT, body, body_len);
-	error_context_stack = context.previous;
+	exchange = mf_call(account, GetUserId(), MF_PATH_SEND_PAYMENT, body, body_len, &context);
 
 	mf_send_result_read(exchange, mf_to_utf8(reference), &owner->result);
 	owner->callback.func = free_send;
@@ -263,7 +260,7 @@ mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, con
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build the request")));
 
-	exchange = mf_call(account, roleid, MF_PATH_GET_PAYMENT_STATUS, body, body_len);
+	exchange = mf_call(account, roleid, MF_PATH_GET_PAYMENT_STATUS, body, body_len, NULL);
 	mf_status_result_read(exchange, &owner->result);
 	owner->callback.func = free_status;
 	owner->callback.arg = &owner->result;
