@@ -34,6 +34,13 @@
 
 #define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
 
+/* One question to an account that changes nothing */
+typedef struct Question
+{
+	const MfAccount *account;
+	const MfStatusResult *answer;
+} Question;
+
 /* What is checked */
 typedef struct Checked
 {
@@ -48,13 +55,14 @@ static void check_server(ReturnSetInfo *rsinfo);
 static void check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema);
 static void check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema, MfShown waits);
-static MfShown check_sending(ReturnSetInfo *rsinfo, const char *account, Oid schema);
+static MfShown check_sending(ReturnSetInfo *rsinfo, const char *account, Oid schema, bool copy);
 static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
-static void check_copy(ReturnSetInfo *rsinfo, Oid schema);
+static bool check_copy(ReturnSetInfo *rsinfo, Oid schema);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account);
 static void check_agenda(ReturnSetInfo *rsinfo, Oid schema);
-static void check_remote(ReturnSetInfo *rsinfo, const MfAccount *account);
+static void ask(void *question);
+static void check_remote(ReturnSetInfo *rsinfo, const Question *question);
 
 PG_FUNCTION_INFO_V1(mf_check);
 
@@ -261,8 +269,8 @@ check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 		add_row(rsinfo, "accounts", true, "All unfinished invoices are of accounts that exist.", NULL);
 }
 
-/* Whether what is on the agenda was put there by this database; a row only if not. */
-static void
+/* Whether what is on the agenda was put there by this database, a row only if not; true if that keeps all from being sent. */
+static bool
 check_copy(ReturnSetInfo *rsinfo, Oid schema)
 {
 	char	   *subscription = mf_guard_subscription(schema);
@@ -278,6 +286,7 @@ check_copy(ReturnSetInfo *rsinfo, Oid schema)
 				psprintf(INT64_FORMAT " invoices were put on the agenda by another database, which may send them; this one does not.",
 						 foreign),
 				"If the other database is stopped for good: SELECT mf_resume('*')");
+	return subscription != NULL;
 }
 
 /* Options and rights; errors are the caller's to report. */
@@ -285,36 +294,51 @@ static void
 check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 {
 	const MfAccount *account = mf_account_get(name);
+	Question	question = {account, NULL};
+	ErrorData  *error;
+	bool		copy;
 	MfShown		waits;
 
 	mf_account_check_usage(account, GetUserId());
-	check_copy(rsinfo, schema);
-	add_row(rsinfo, "account", true,
-			psprintf("\"%s\" sends to %s in %s, time zone %s.", account->name, account->base_url,
-					 account->currency, account->time_zone), NULL);
-	waits = check_sending(rsinfo, name, schema);
+	copy = check_copy(rsinfo, schema);
+	error = mf_sql_try(ask, &question);
+	if (error == NULL)
+		add_row(rsinfo, "account", true,
+				psprintf("\"%s\" sends to %s in %s, time zone %s.", account->name, account->base_url,
+						 account->currency, account->time_zone), NULL);
+	else
+		add_row(rsinfo, "account", false,
+				psprintf("\"%s\" is for %s in %s, time zone %s, but nothing can be sent with the key of role \"%s\": %s",
+						 account->name, account->base_url, account->currency, account->time_zone,
+						 GetUserNameFromId(GetUserId(), false), mf_error_text(error)), error->hint);
+	waits = check_sending(rsinfo, name, schema, copy);
 	check_invoices(rsinfo, name, schema);
 	check_questions(rsinfo, name, schema, waits);
 	check_webhooks(rsinfo, account);
-	check_remote(rsinfo, account);
+	if (error == NULL)
+		check_remote(rsinfo, &question);
 }
 
 /* Whether anything keeps the worker from sending for the account; whether it waits after failures. */
 static MfShown
-check_sending(ReturnSetInfo *rsinfo, const char *name, Oid schema)
+check_sending(ReturnSetInfo *rsinfo, const char *name, Oid schema, bool copy)
 {
 	bool		all_accounts = false;
 	char	   *paused = mf_queue_pause_reason(schema, name, &all_accounts);
 	TimestampTz until = 0;
 	MfShown		waits = mf_shown_waiting(MyDatabaseId, name, &until);
 
-	if (paused != NULL)
+	if (copy)
+		add_row(rsinfo, "sending", false, "This database sends nothing, because another fills its tables.", "See the item copy.");
+	else if (paused != NULL)
 		add_row(rsinfo, "sending", false, psprintf("Paused %s.", paused),
 				psprintf("When the cause is gone: SELECT mf_resume(%s)",
 						 quote_literal_cstr(all_accounts ? MF_ALL_ACCOUNTS : name)));
 	else if (mf_drained_until(MyDatabaseId) != 0)
 		add_row(rsinfo, "sending", false, psprintf("Held by mf_drain() until %s.", timestamptz_to_str(mf_drained_until(MyDatabaseId))),
 				psprintf("If this server goes on sending: SELECT mf_resume(%s)", quote_literal_cstr(name)));
+	else if (RecoveryInProgress())
+		add_row(rsinfo, "sending", true, "Not from here: this server is a standby.", NULL);
 	else if (waits == MF_SHOWN_NOT_WAITING)
 		add_row(rsinfo, "sending", true, "Not paused.", NULL);
 	else
@@ -354,11 +378,20 @@ check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account)
 				"Not used, and polling is off: payments are found by mf_callback() and mf_refresh() only.", NULL);
 }
 
-/* Name, network, TLS and key, by one question that changes nothing. */
+/* Asks, if a request can be made at all. */
 static void
-check_remote(ReturnSetInfo *rsinfo, const MfAccount *account)
+ask(void *question)
 {
-	const MfStatusResult *result = mf_ask_payment_status(account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId");
+	Question   *asked = (Question *) question;
+
+	asked->answer = mf_ask_payment_status(asked->account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId");
+}
+
+/* Name, network, TLS and key, by the answer. */
+static void
+check_remote(ReturnSetInfo *rsinfo, const Question *question)
+{
+	const MfStatusResult *result = question->answer;
 	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "");
 
 	if (result->lookup == MF_LOOKUP_FAILED || result->lookup == MF_LOOKUP_SENSELESS)
@@ -372,7 +405,7 @@ check_remote(ReturnSetInfo *rsinfo, const MfAccount *account)
 		return;
 	}
 
-	add_row(rsinfo, "network", true, psprintf("%s answers.", account->base_url), NULL);
+	add_row(rsinfo, "network", true, psprintf("%s answers.", question->account->base_url), NULL);
 	switch (result->lookup)
 	{
 		case MF_FOUND:

@@ -35,6 +35,7 @@ is($standby->safe_psql('postgres', "SELECT string_agg(status, ',' ORDER BY id) F
 is($standby->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'myfatoorah%'"), 0, 'but no worker');
 is($standby->safe_psql('postgres', "SELECT ok, detail FROM mf_check() WHERE item = 'worker'"), 't|Waiting: this server is a standby.',
 	'mf_check() says so');
+is($standby->safe_psql('postgres', "SELECT ok, detail FROM mf_check() WHERE item = 'sending'"), 't|Not from here: this server is a standby.', 'and that nothing is sent from here');
 my (undef, undef, $err) = $standby->psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('impossible'));
 like($err, qr/read-only transaction/, 'nothing can be inserted there');
 

@@ -57,6 +57,7 @@ is($sandbox->count(%$send), $sent, 'nor does a new worker');
 is($sandbox->count(%$ask), $asked, 'and it asks nothing');
 like($to->safe_psql('postgres', q{SELECT reason FROM mf_account WHERE account LIKE '* (subscriber %)' AND paused_at IS NOT NULL}), qr/subscription/, 'mf_account says why');
 like($to->safe_psql('postgres', q{SELECT ok, detail FROM mf_check() WHERE item = 'copy'}), qr/^f\|Subscription "sub"/, 'mf_check() too');
+like($to->safe_psql('postgres', q{SELECT ok, detail FROM mf_check() WHERE item = 'sending'}), qr/^f\|This database sends nothing/, 'nor does it say that all is well with sending');
 my ($result, $out, $error) = $to->psql('postgres', q{SELECT mf_resume('*')});
 like($error, qr/drop the subscription/, 'mf_resume() refuses as long as there is the subscription');
 
