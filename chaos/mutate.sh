@@ -111,8 +111,7 @@ mutate told_for_ever 'an answer that was fetched is announced again and again' s
 mutate key_kept 'an account that is given up leaves its key with the thread' src/core/http_thread.c \
 	's/http->asleep = false;\n(\tpthread_mutex_unlock\(&http->lock\);\n)\tset_event\(http->wake_fd\);/$1/' core/test_http_thread
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http_callbacks.c \
-	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' \
-	020_crash_matrix MF_CHAOS_WAYS=STOP MF_CHAOS_POINTS=intent_committed
+	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' core/test_http
 mutate none_093 '' src/worker.c '' 093_frozen
 mutate blind_thread 'a worker that stood still sends what it had in hand' src/core/http_freeze.c \
 	's/if \(http->look_by == 0 \|\|/if (true ||/' 093_frozen
