@@ -331,15 +331,15 @@ claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, Mf
 	foreach(lc, references)
 	{
 		const MfReference *entry = (const MfReference *) lfirst(lc);
-		bool		this = strcmp(entry->reference, flight->reference) == 0;
+		bool		asked_now = strcmp(entry->reference, flight->reference) == 0;
 
 		if (entry->unknown && strcmp(entry->reference, kept) != 0)
 			flight->given_up++;
 		if (entry->unknown && !entry->open && strcmp(entry->reference, job->reference) != 0)
 			flight->resends++;
-		if (this && job->kind != MF_JOB_SEND)
+		if (asked_now && job->kind != MF_JOB_SEND)
 			flight->elsewhere = entry->sent && entry->sent_to != mf_http_target_checksum(target);
-		if (this && entry->answered_id != NULL)
+		if (asked_now && entry->answered_id != NULL)
 			flight->answered_id = MemoryContextStrdup(claim->memory, entry->answered_id);
 		else if (entry->open && entry->answered_id != NULL && flight->answered_other == NULL)
 			flight->answered_other = MemoryContextStrdup(claim->memory, entry->answered_id);
