@@ -223,7 +223,7 @@ static MfStatement store_tries_statement = {
 /* an older answer leaves what is there, but something is there then */
 static MfStatement lost_try_statement = {
 	"SELECT FROM unnest($1, $2) AS n(invoice, payment_id) WHERE NOT EXISTS (SELECT FROM @mf_transaction o "
-	"  WHERE o.invoice = n.invoice AND o.payment_id = n.payment_id) LIMIT 1",
+	"  WHERE o.invoice = ANY ($1) AND o.invoice = n.invoice AND o.payment_id = n.payment_id) LIMIT 1",
 	2, {INT8ARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
 };
 

@@ -122,7 +122,8 @@ static MfStatement poll_statement = {
 };
 
 static MfStatement unopened_statement = {
-	"SELECT FROM unnest($1) AS m(invoice) WHERE NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = m.invoice) LIMIT 1",
+	"SELECT FROM unnest($1) AS m(invoice) WHERE NOT EXISTS (SELECT FROM @mf_inquiry q "
+	"  WHERE q.invoice = ANY ($1) AND q.invoice = m.invoice) LIMIT 1",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 

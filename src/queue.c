@@ -61,7 +61,8 @@ static MfStatement lock_invoices_statement = {
 };
 
 static MfStatement lost_invoices_statement = {
-	"SELECT u.invoice::int8 FROM unnest($1) AS u(invoice) WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = u.invoice)",
+	"SELECT u.invoice::int8 FROM unnest($1) AS u(invoice) WHERE NOT EXISTS (SELECT FROM @mf_invoice i "
+	"  WHERE i.id = ANY ($1) AND i.id = u.invoice)",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
@@ -122,7 +123,7 @@ static MfStatement follow_up_statement = {
 	"  + (SELECT count(DISTINCT f.invoice) FROM f JOIN @mf_queue q ON q.invoice = f.invoice) "
 	"  - (SELECT count(*) FROM later) - (SELECT count(*) FROM done) "
 	"  + (SELECT count(DISTINCT f.invoice) FROM f JOIN @mf_invoice i ON i.id = f.invoice WHERE f.duplicate AND f.next IS NOT NULL "
-	"    AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = f.invoice)) - (SELECT count(*) FROM found)",
+	"    AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = ANY ($1) AND q.invoice = f.invoice)) - (SELECT count(*) FROM found)",
 	8, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, BOOLARRAYOID},
 	NULL, InvalidOid
 };

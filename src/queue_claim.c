@@ -73,7 +73,7 @@ static MfStatement next_due_statement = {
 
 static MfStatement orphans_statement = {
 	"SELECT q.invoice::int8, q.error IS NOT NULL FROM @mf_queue q WHERE q.invoice = ANY ($1) "
-	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)",
+	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = ANY ($1) AND i.id = q.invoice)",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
