@@ -253,7 +253,7 @@ check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 	if (damage.unfinished > 0 || damage.unasked > 0 || damage.gone > 0 || damage.astray > 0)
 		add_row(rsinfo, "agenda", false,
 				psprintf("Unfinished invoices that are not on it: " INT64_FORMAT "; sent ones that are not asked about: " INT64_FORMAT
-						 "; entries without an invoice: " INT64_FORMAT "; entries under another account or for a later time than their invoice's: " INT64_FORMAT
+						 "; entries without an invoice: " INT64_FORMAT "; entries under another account, of another kind or for a later time than their invoice's: " INT64_FORMAT
 						 ". Rows were loaded, changed or lost without the triggers of mf_invoice.",
 						 damage.unfinished, damage.unasked, damage.gone, damage.astray),
 				"SELECT * FROM mf_repair() mends that; each invoice is looked up before it is sent.");

@@ -5,7 +5,8 @@
  *
  * The triggers of mf_invoice keep row and work together.  Whoever loads rows
  * without triggers (session_replication_role, pg_restore --disable-triggers)
- * leaves them without any, and whoever renames or drops a server leaves rows
+ * leaves them without any, whoever changes rows or work without them leaves work
+ * that does not fit its row, and whoever renames or drops a server leaves rows
  * that name an account which is not there.
  *
  * Copyright (c) 2026, the myfatoorah authors
@@ -36,9 +37,22 @@
 	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)"
 #define ASTRAY "q.account <> i.account"
 
-/* by any back-off an entry is put off for an hour at most */
-#define LATE "q.kind IN ('send', 'verify') AND i.status = 'queued' AND q.error IS NULL " \
-	"  AND q.due > greatest(i.send_at, clock_timestamp()) + interval '2 hours'"
+/* What an entry of the agenda is by the row.  Nothing is sent before MyFatoorah was asked whether it has the invoice. */
+#define KIND_BY_ROW "CASE i.status WHEN 'queued' THEN 'verify' WHEN 'sending' THEN 'sending' " \
+	"WHEN 'unknown' THEN 'reconcile' ELSE 'review' END"
+#define DUE_BY_ROW(wait) "CASE WHEN i.status = 'queued' THEN " MF_VERIFY_DUE("i.send_at", wait) \
+	" WHEN i.status IN ('sending', 'unknown') THEN clock_timestamp() ELSE 'infinity' END"
+
+/* The worker mends that when the entry is due, which it may never be. */
+#define MISFIT "CASE i.status WHEN 'queued' THEN q.kind NOT IN ('send', 'verify') " \
+	"WHEN 'sending' THEN q.kind <> 'sending' WHEN 'unknown' THEN q.kind <> 'reconcile' " \
+	"WHEN 'review' THEN q.kind <> 'review' ELSE false END"
+
+/* by any back-off an entry is put off for an hour at most, look-ups by any setting for less than three days */
+#define LATE "CASE i.status WHEN 'queued' THEN q.error IS NULL " \
+	"    AND greatest(q.due, q.rank) > greatest(i.send_at, clock_timestamp()) + interval '2 hours' " \
+	"  WHEN 'sending' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' " \
+	"  WHEN 'unknown' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' ELSE false END"
 
 /* as where a row is restored: its role by name, since the number may be another server's */
 #define ROLES_BY_NAME \
@@ -50,7 +64,8 @@ static MfStatement damage_statement = {
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNFINISHED "), "
 	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " UNASKED ") ELSE 0 END, "
 	"  (SELECT count(*) FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)), "
-	"  (SELECT count(*) FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY " OR " LATE ") "
+	"  (SELECT count(*) FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice "
+	"    WHERE " ASTRAY " OR " MISFIT " OR " LATE ") "
 	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
 	"  (SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c "
 	"    WHERE c.relnamespace = $2 AND c.relname LIKE 'mf\\_%' AND c.relkind = 'r' AND c.relpersistence <> 'p')",
@@ -59,17 +74,15 @@ static MfStatement damage_statement = {
 
 static MfStatement exists_statement = {
 	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE " UNFINISHED ") "
+	"  OR EXISTS (SELECT FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice WHERE " MISFIT " OR " LATE ") "
 	"  OR ($1 AND EXISTS (SELECT FROM @mf_invoice i WHERE " UNASKED "))",
 	1, {BOOLOID}, NULL, InvalidOid
 };
 
-/* nothing is sent before MyFatoorah was asked whether it has the invoice */
 static MfStatement agenda_statement = {
 	"WITH r AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
-	"  SELECT i.id, i.account, CASE i.status WHEN 'queued' THEN 'verify' WHEN 'sending' THEN 'sending' "
-	"    WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, d.due, " MF_RANK("d.due", "i.priority") ", " MF_PROMOTE("d.due", "i.priority") ", i.priority "
-	"  FROM @mf_invoice i, LATERAL (SELECT CASE WHEN i.status = 'queued' THEN " MF_VERIFY_DUE("i.send_at", "$1")
-	"    WHEN i.status IN ('sending', 'unknown') THEN clock_timestamp() ELSE 'infinity' END AS due) d "
+	"  SELECT i.id, i.account, " KIND_BY_ROW ", d.due, " MF_RANK("d.due", "i.priority") ", " MF_PROMOTE("d.due", "i.priority") ", i.priority "
+	"  FROM @mf_invoice i, LATERAL (SELECT " DUE_BY_ROW("$1") " AS due) d "
 	"  WHERE " UNFINISHED " ON CONFLICT (invoice) DO NOTHING RETURNING invoice, kind), "
 	ROLES_BY_NAME
 	"SELECT r.kind::text, count(*) FROM r GROUP BY r.kind ORDER BY r.kind",
@@ -93,14 +106,18 @@ static MfStatement gone_statement = {
 };
 
 static MfStatement astray_statement = {
-	"WITH q AS (UPDATE @mf_queue q SET account = i.account, due = d.due, rank = d.rank, promote = d.promote "
-	"  FROM (SELECT i.id, i.account, d.due, " MF_RANK("d.due", "i.priority") " AS rank, " MF_PROMOTE("d.due", "i.priority") " AS promote "
-	"    FROM @mf_invoice i JOIN @mf_queue q ON q.invoice = i.id, "
-	"      LATERAL (SELECT CASE WHEN " LATE " THEN greatest(i.send_at, clock_timestamp()) ELSE q.due END AS due) d "
-	"    WHERE " ASTRAY " OR " LATE ") d JOIN @mf_invoice i ON i.id = d.id WHERE i.id = q.invoice RETURNING 1), "
+	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.priority, b.misfit, "
+	"    CASE WHEN b.misfit THEN " KIND_BY_ROW " ELSE q.kind END AS kind, "
+	"    CASE WHEN b.misfit THEN " DUE_BY_ROW("$1") " WHEN b.late AND i.status = 'queued' THEN greatest(i.send_at, clock_timestamp()) "
+	"      WHEN b.late THEN clock_timestamp() ELSE q.due END AS due "
+	"  FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice, LATERAL (SELECT " MISFIT " AS misfit, " LATE " AS late) b "
+	"  WHERE " ASTRAY " OR b.misfit OR b.late), "
+	"q AS (UPDATE @mf_queue q SET account = n.account, kind = n.kind, due = n.due, " MF_SET_RANK("n.due", "n.priority") ", "
+	"    step = CASE WHEN n.misfit THEN 0 ELSE q.step END, error = CASE WHEN n.misfit THEN NULL ELSE q.error END "
+	"  FROM n WHERE q.invoice = n.id RETURNING 1), "
 	"p AS (UPDATE @mf_inquiry q SET account = i.account FROM @mf_invoice i WHERE i.id = q.invoice AND " ASTRAY " RETURNING 1) "
 	"SELECT 'astray', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) a HAVING count(*) > 0",
-	0, {0}, NULL, InvalidOid
+	1, {INT4OID}, NULL, InvalidOid
 };
 
 /* loose index scans: as many steps as there are accounts */
@@ -191,7 +208,8 @@ mf_repair(PG_FUNCTION_ARGS)
 	/* again if more was loaded meanwhile; what is left when there was nothing to write was suppressed */
 	do
 	{
-		written = add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
+		written = add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, &wait, NULL));
+		written += add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
 		if (mf_poll_limit > 0)
 			written += add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
 		missing = work_is_missing(&scope);
@@ -199,14 +217,13 @@ mf_repair(PG_FUNCTION_ARGS)
 	if (missing)
 		mf_change_suppressed();
 	(void) add_rows(rsinfo, mf_sql_execute(&scope, &gone_statement, NULL, NULL));
-	(void) add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, NULL, NULL));
 	mf_sql_end(&scope);
 	mf_wake_worker_at_commit();
 	mf_wake_inquiries_at_commit();
 	return (Datum) 0;
 }
 
-/* Whether there are invoices without their work. */
+/* Whether there are invoices without their work, or with work that does not fit. */
 static bool
 work_is_missing(const MfSqlScope *scope)
 {

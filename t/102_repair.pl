@@ -129,7 +129,7 @@ sql(q{SET session_replication_role = replica; UPDATE mf_invoice SET account = 'p
 	UPDATE mf_invoice SET send_at = now() + interval '1 day' WHERE customer_reference = 'delayed';
 	UPDATE mf_queue q SET due = '2076-01-01', rank = '2076-01-01' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'late';
 	UPDATE mf_queue q SET due = 'infinity', rank = 'infinity' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'astray too'});
-like(check('agenda'), qr/entries under another account or for a later time than their invoice's: 3\./, 'entries under another account are noticed, and those that are due later');
+like(check('agenda'), qr/entries under another account, of another kind or for a later time than their invoice's: 3\./, 'entries under another account are noticed, and those that are due later');
 $before = $sandbox->count(%$send);
 sql(q{SELECT mf_resume('myfatoorah')});
 $mf->wait_for($node, $db, q{SELECT q.account FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'astray'}, 'paused');
@@ -139,6 +139,32 @@ is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'a
 like(check('agenda'), qr/^t\|/, 'then all is well');
 sql(q{SELECT mf_resume('paused')});
 $mf->wait_status($node, $db, $_) for 'astray', 'astray too', 'late';
+
+# Entries that do not fit their rows, or would not be due for years: such an entry is never claimed, so nobody would mend it.
+{
+	my @kinds = map { my $status = $_; map { "$status-$_" } 'review', 'watch', 'far', 'rank' } 'queued', 'sending', 'unknown';
+	my $misfits = join ' OR ', map { "i.customer_reference LIKE '$_-%'" } 'queued', 'sending', 'unknown';
+
+	sql(q{SELECT mf_pause('myfatoorah')});
+	$mf->insert($node, $db, $_) for @kinds, 'review-send';
+	sql(qq{SET session_replication_role = replica;
+		UPDATE mf_invoice i SET status = split_part(customer_reference, '-', 1) WHERE $misfits OR customer_reference = 'review-send';
+		UPDATE mf_queue q SET kind = CASE WHEN split_part(i.customer_reference, '-', 2) IN ('review', 'watch') THEN split_part(i.customer_reference, '-', 2)
+				WHEN i.status = 'queued' THEN 'send' WHEN i.status = 'sending' THEN 'sending' ELSE 'reconcile' END,
+			due = CASE WHEN i.customer_reference LIKE '%-rank' THEN now() WHEN i.customer_reference LIKE '%-far' THEN '2100-01-01' ELSE 'infinity'::timestamptz END,
+			rank = CASE WHEN i.customer_reference LIKE '%-rank' THEN '2100-01-01' WHEN i.customer_reference LIKE '%-far' THEN '2100-01-01' ELSE 'infinity'::timestamptz END
+		FROM mf_invoice i WHERE i.id = q.invoice AND ($misfits);
+		UPDATE mf_queue q SET due = '2100-01-01', rank = '2100-01-01' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'review-send'});
+	like(check('agenda'), qr/of another kind or for a later time than their invoice's: 13\./, 'entries that do not fit their rows are counted');
+	is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'astray 13', 'mf_repair() makes them fit');
+	like(check('agenda'), qr/^t\|/, 'then all is well');
+	sql(q{SELECT mf_resume('myfatoorah')});
+	$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice i WHERE ($misfits) AND status IN ('sent', 'review')", scalar @kinds);
+	is(sql("SELECT count(*) FROM mf_invoice i WHERE customer_reference LIKE 'queued-%' AND status = 'sent'"), 4,
+		'all go on: what was queued is sent, and a person decides where nothing tells whether it was');
+	is(sql(q{SELECT q.kind FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'review-send'}), 'review', 'one in review waits for a person');
+	sql(q{SELECT mf_resolve(id, 'abandon', 'test') FROM mf_invoice WHERE status = 'review' AND customer_reference ~ '^(sending|unknown|review)-'});
+}
 sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'delayed'});
 
 #
