@@ -106,6 +106,7 @@ OBJS = \
 	src/sender.o \
 	src/columns.o \
 	src/hand.o \
+	src/forget.o \
 	src/round.o \
 	src/history.o \
 	src/sender_record.o \

@@ -756,9 +756,11 @@ CREATE VIEW mf_review AS
 	SELECT i.id, i.account, i.status, i.duplicate_suspected, i.customer_name, i.invoice_value,
 		   i.notification_option, i.reference, i.invoice_id, i.attempts,
 		   a.started_at AS last_attempt_at, a.outcome AS last_outcome,
-		   (SELECT pg_catalog.array_agg(DISTINCT t.reference) FROM mf_attempt t WHERE t.invoice = i.id) AS all_references,
+		   (SELECT pg_catalog.array_agg(DISTINCT t.reference) FROM mf_attempt t
+			WHERE t.invoice = i.id AND (t.reference = i.reference OR t.started_at >= i.created_at)) AS all_references,
 		   (SELECT pg_catalog.array_agg(DISTINCT t.invoice_id) FROM mf_attempt t
-			WHERE t.invoice = i.id AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
+			WHERE t.invoice = i.id AND (t.reference = i.reference OR t.started_at >= i.created_at)
+				AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
 		   coalesce(q.error, i.last_error) AS what_happened,
 		   CASE WHEN q.error IS NOT NULL THEN
 				pg_catalog.format('It is put off, and tried again at %s. Mend what the error names, such as a constraint or trigger of your own or a user mapping, and call: SELECT mf_resume(%L)', q.due, i.account)

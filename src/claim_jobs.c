@@ -16,6 +16,7 @@
 #include "claim_internal.h"
 #include "compat.h"
 #include "digest.h"
+#include "hand.h"
 #include "myfatoorah.h"
 
 /* A row whose request is still under way is looked at again after this. */
@@ -52,13 +53,14 @@ static TimestampTz twins_before = DT_NOBEGIN;
 static void take_job(Taken *taken, const MfJob *job);
 static void take_request(Taken *taken, const MfJob *job);
 static void take_without_key(Taken *taken, const MfJob *job, const char *error);
-static void take_send(Taken *taken, const MfJob *job, MfHttpTarget *target);
-static void take_look_up(Taken *taken, const MfJob *job, MfHttpTarget *target);
+static void take_known(Taken *taken, const MfJob *job, MfHttpTarget *target);
+static void take_send(Taken *taken, const MfJob *job, const List *references, MfHttpTarget *target);
+static void take_look_up(Taken *taken, const MfJob *job, const List *references, MfHttpTarget *target);
 static void come_back_at(Taken *taken, const MfJob *job, TimestampTz due);
 static MfFollowUp *add_follow_up(Taken *taken, const MfJob *job);
 static MfTransition *add_transition(Taken *taken, const MfJob *job, MfStatus to, const char *error);
 static void start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts, int count);
-static MfFlight *claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
+static MfFlight *claim_flight(const MfClaim *claim, const MfJob *job, const List *references,
 							  MfHttpTarget *target);
 static List *references_to_ask(const MfJob *job, const List *references, bool twin);
 static char *reference_names(const List *references);
@@ -136,10 +138,38 @@ take_request(Taken *taken, const MfJob *job)
 		take_without_key(taken, job, target->error);
 	else if (job->kind == MF_JOB_SEND && job->send_at > taken->now)
 		add_follow_up(taken, job)->due = job->send_at;
-	else if (job->kind == MF_JOB_SEND)
-		take_send(taken, job, target->target);
 	else
-		take_look_up(taken, job, target->target);
+		take_known(taken, job, target->target);
+}
+
+/*
+ * Takes a job whose row knows all its attempts.  Somebody may have changed
+ * mf_invoice.attempts without the triggers of mf_invoice, or have used the id of a
+ * deleted row again: what mf_attempt has counts.  A row that is sent for the first
+ * time is believed, which costs nothing, unless a round has just failed.
+ */
+static void
+take_known(Taken *taken, const MfJob *job, MfHttpTarget *target)
+{
+	bool		believed = job->kind == MF_JOB_SEND && job->attempts == 0 && !mf_hand_doubts(MF_ITEM_INVOICE, job->invoice);
+	List	   *references = believed ? NIL : mf_queue_references(taken->scope, job->invoice);
+	int			latest = references == NIL ? 0 : ((MfReference *) linitial(references))->latest;
+	MfJob		known = *job;
+
+	if (latest > job->attempts)
+	{
+		ereport(LOG,
+				(errmsg("invoice " INT64_FORMAT " says that it has had %d attempts, and mf_attempt has number %d of it",
+						job->invoice, job->attempts, latest)));
+		mf_queue_catch_up(taken->scope, job->invoice, latest);
+		known.attempts = latest;
+	}
+	if (job->kind != MF_JOB_SEND)
+		take_look_up(taken, &known, references, target);
+	else if (latest > job->attempts)
+		mf_claim_fit_entry(job, taken->now, add_follow_up(taken, job));
+	else
+		take_send(taken, job, references, target);
 }
 
 /* Puts off a job whose key cannot be had; a person gets it if no look-up will ever tell. */
@@ -172,7 +202,7 @@ take_without_key(Taken *taken, const MfJob *job, const char *error)
 
 /* Takes an invoice that is to be sent. */
 static void
-take_send(Taken *taken, const MfJob *job, MfHttpTarget *target)
+take_send(Taken *taken, const MfJob *job, const List *references, MfHttpTarget *target)
 {
 	const char *error = expired(job, taken->now);
 
@@ -181,15 +211,15 @@ take_send(Taken *taken, const MfJob *job, MfHttpTarget *target)
 	else
 	{
 		taken->starts[taken->start_count].job = job;
-		taken->starts[taken->start_count++].flight = claim_flight(taken->scope, taken->claim, job, target);
+		taken->starts[taken->start_count++].flight = claim_flight(taken->claim, job, references, target);
 	}
 }
 
 /* Takes an invoice that is to be looked up.  Its entry stays, so that a crash only repeats the question. */
 static void
-take_look_up(Taken *taken, const MfJob *job, MfHttpTarget *target)
+take_look_up(Taken *taken, const MfJob *job, const List *references, MfHttpTarget *target)
 {
-	MfFlight   *flight = claim_flight(taken->scope, taken->claim, job, target);
+	MfFlight   *flight = claim_flight(taken->claim, job, references, target);
 
 	if (flight != NULL)
 		come_back_at(taken, job, TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS));
@@ -310,9 +340,8 @@ expired(const MfJob *job, TimestampTz now)
 
 /* Builds the request of a job; NULL if it has nothing to ask after all. */
 static MfFlight *
-claim_flight(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job, MfHttpTarget *target)
+claim_flight(const MfClaim *claim, const MfJob *job, const List *references, MfHttpTarget *target)
 {
-	List	   *references = job->attempts > 0 ? mf_queue_references(scope, job->invoice) : NIL;
 	bool		twin = job->created_at < twins_before;
 	List	   *asked = references_to_ask(job, references, twin);
 	int			step = job->kind == MF_JOB_WATCH ? job->step : job->step % MF_SENSELESS_STEP;

@@ -132,6 +132,15 @@ mf_hand_untake(void)
 
 /* See hand.h. */
 bool
+mf_hand_doubts(MfItemKind kind, int64 id)
+{
+	MfItem		item = {kind, id, NULL};
+
+	return size < FULL_SIZE || (failing_count > 0 && find(&item, false) != NULL);
+}
+
+/* See hand.h. */
+bool
 mf_hand_done(void)
 {
 	bool		any = taken_count > 0;

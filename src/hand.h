@@ -64,6 +64,9 @@ extern void mf_hand_take(MfItemKind kind, int64 id);
 extern void mf_hand_take_answer(struct MfFlight *flight);
 extern void mf_hand_untake(void);
 
+/* Whether the item has failed lately, or any that was in hand with others. */
+extern bool mf_hand_doubts(MfItemKind kind, int64 id);
+
 /* The round has committed; true if it had an item in hand. */
 extern bool mf_hand_done(void);
 

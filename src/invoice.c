@@ -21,9 +21,9 @@
 
 #include "columns.h"
 #include "compat.h"
+#include "forget.h"
 #include "invoice.h"
 #include "myfatoorah.h"
-#include "payment.h"
 #include "queue.h"
 #include "request.h"
 #include "sql.h"
@@ -300,8 +300,7 @@ guard_delete(TriggerData *trigger)
 						 DatumGetInt64(row.values[MF_IC_ID])) :
 				 errhint("Cancel it first with mf_cancel(" INT64_FORMAT "), or wait until it is sent.",
 						 DatumGetInt64(row.values[MF_IC_ID]))));
-	mf_queue_forget(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
-	mf_payment_forget(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
+	mf_forget_invoice(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
 }
 
 static void
@@ -316,6 +315,7 @@ guard_truncate(TriggerData *trigger)
 				 errmsg("mf_invoice cannot be truncated"),
 				 errdetail(INT64_FORMAT " invoices are not finished.", unfinished),
 				 errhint("Cancel them with mf_cancel(id), or wait until they are sent.")));
+	mf_forget_all(schema);
 }
 
 /* Everything that can be known early about the user's own columns; the account. */

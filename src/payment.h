@@ -260,9 +260,6 @@ extern bool mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row);
  */
 extern int64 mf_payment_unanswered(Oid schema, const char *account, char **example, char **error);
 
-/* Takes a deleted invoice off the agenda of inquiries. */
-extern void mf_payment_forget(Oid schema, int64 invoice);
-
 /* Rows of a dump whose payment was awaited; "new_rows" is registered. */
 extern void mf_payment_restore(const MfSqlScope *scope, TimestampTz due);
 

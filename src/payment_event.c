@@ -173,10 +173,6 @@ static MfStatement waited_statement = {
 	1, {INT8OID}, NULL, InvalidOid
 };
 
-static MfStatement forget_statement = {
-	"DELETE FROM @mf_inquiry WHERE invoice = $1", 1, {INT8OID}, NULL, InvalidOid
-};
-
 /* the last webhook that came in, else the oldest invoice that waits for one */
 #define LOG_START(oldest) \
 	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e " \
@@ -533,18 +529,6 @@ mf_payment_unanswered(Oid schema, const char *account, char **example, char **er
 	}
 	mf_sql_end(&scope);
 	return count;
-}
-
-/* See payment.h. */
-void
-mf_payment_forget(Oid schema, int64 invoice)
-{
-	MfSqlScope	scope;
-	Datum		value = Int64GetDatum(invoice);
-
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &forget_statement, &value, NULL);
-	mf_sql_end(&scope);
 }
 
 /* See payment.h. */

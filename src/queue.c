@@ -130,18 +130,30 @@ static MfStatement follow_up_statement = {
 
 /*
  * What a resend has given up is not asked about any more before the row is sent:
- * a person, or all the look-ups, have said that it does not exist.
+ * a person, or all the look-ups, have said that it does not exist.  It comes later
+ * by number and by time, so that a number that was used again does not hide an
+ * attempt.  What was tried before the row was there is of a deleted one that had
+ * its id: an invoice of that is not this row's, but its numbers are taken.
  */
+#define OF_THIS_ROW "(a.reference = i.reference OR a.started_at >= i.created_at)"
+
 static MfStatement references_statement = {
 	"SELECT a.reference::text, "
-	"  bool_or(" MF_MAY_HAVE_MADE("a") " AND a.attempt > coalesce((SELECT max(t.attempt) FROM @mf_transition t "
-	"    WHERE t.invoice = $1 AND t.to_status = 'queued' AND t.from_status IN ('unknown', 'review', 'rejected')), 0)), "
-	"  bool_or(a.outcome IS NULL OR a.outcome = 'unknown'), "
+	"  bool_or(" MF_MAY_HAVE_MADE("a") " AND " OF_THIS_ROW " AND NOT EXISTS (SELECT FROM @mf_transition t "
+	"    WHERE t.invoice = $1 AND t.to_status = 'queued' AND t.from_status IN ('unknown', 'review', 'rejected') "
+	"      AND t.attempt >= a.attempt AND t.at >= a.started_at)), "
+	"  bool_or((a.outcome IS NULL OR a.outcome = 'unknown') AND " OF_THIS_ROW "), "
 	"  (array_agg(a.invoice_id::text ORDER BY a.attempt DESC) "
 	"    FILTER (WHERE a.invoice_id IS NOT NULL AND a.answered_reference IS NULL))[1], "
-	"  (array_agg(a.sent_to::int4 ORDER BY a.attempt DESC) FILTER (WHERE " MF_MAY_HAVE_MADE("a") "))[1] "
-	"FROM @mf_attempt a WHERE a.invoice = $1 GROUP BY a.reference ORDER BY max(a.attempt) DESC",
+	"  (array_agg(a.sent_to::int4 ORDER BY a.attempt DESC) FILTER (WHERE " MF_MAY_HAVE_MADE("a") "))[1], "
+	"  max(a.attempt)::int4 "
+	"FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice WHERE a.invoice = $1 "
+	"GROUP BY a.reference ORDER BY max(a.attempt) DESC",
 	1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement catch_up_statement = {
+	"UPDATE @mf_invoice SET attempts = $2 WHERE id = $1", 2, {INT8OID, INT4OID}, NULL, InvalidOid
 };
 
 static MfStatement was_tried_statement = {
@@ -441,9 +453,22 @@ mf_queue_references(const MfSqlScope *scope, int64 invoice)
 		entry->answered_id = text_or_null(tuple, desc, 4);
 		entry->sent = !entry->sent;
 		entry->sent_to = entry->sent ? DatumGetInt32(sent_to) : 0;
+		entry->latest = DatumGetInt32(mf_result(tuple, desc, 6, NULL));
 		references = lappend(references, entry);
 	}
 	return references;
+}
+
+/* See queue.h. */
+void
+mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attempts)
+{
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = Int32GetDatum(attempts);
+	if (mf_sql_execute(scope, &catch_up_statement, values, NULL) == 0)
+		mf_change_suppressed();
 }
 
 /* See queue.h. */

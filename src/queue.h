@@ -159,9 +159,6 @@ extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send);
 extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account,
 								TimestampTz send_at, int priority, TimestampTz created_at);
 
-/* Takes a deleted invoice off the agenda. */
-extern void mf_queue_forget(Oid schema, int64 invoice);
-
 /* Entries of the agenda. */
 extern int64 mf_queue_size(Oid schema);
 
@@ -308,10 +305,14 @@ typedef struct MfReference
 	char	   *answered_id;	/* InvoiceId that an answer has held; NULL = none did */
 	bool		sent;			/* one that may have made an invoice went to */
 	int32		sent_to;		/* this mf_http_target_checksum(), the latest */
+	int			latest;			/* number of the latest */
 } MfReference;
 
 /* All references under which attempts of a row were made, whatever the row says now; that of the latest first. */
 extern List *mf_queue_references(const MfSqlScope *scope, int64 invoice);
+
+/* Gives a row, which is locked, the number of its latest attempt. */
+extern void mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attempts);
 
 /*
  * The reference for sending a row again: that of its latest attempt, or else the

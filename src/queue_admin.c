@@ -190,10 +190,6 @@ static MfStatement verify_all_statement = {
 	1, {INT4OID}, NULL, InvalidOid
 };
 
-static MfStatement forget_statement = {
-	"DELETE FROM @mf_queue WHERE invoice = $1", 1, {INT8OID}, NULL, InvalidOid
-};
-
 /* See queue_internal.h. */
 int
 mf_verify_wait(void)
@@ -603,17 +599,5 @@ mf_queue_verify_all(Oid schema)
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &verify_all_statement, &value, NULL);
-	mf_sql_end(&scope);
-}
-
-/* See queue.h. */
-void
-mf_queue_forget(Oid schema, int64 invoice)
-{
-	MfSqlScope	scope;
-	Datum		value = Int64GetDatum(invoice);
-
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &forget_statement, &value, NULL);
 	mf_sql_end(&scope);
 }

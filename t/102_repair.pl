@@ -206,6 +206,82 @@ is(sql(q{SELECT detail FROM mf_check('renamed') WHERE item = 'durability' AND de
 	'a table that a crash empties is named');
 sql('ALTER TABLE mf_attempt SET LOGGED');
 
+#
+# What mf_attempt has counts, whatever mf_invoice.attempts says: ids that are used again, and rows that were changed without
+# the triggers.
+#
+{
+	my $again = sub { $node->safe_psql('again', $_[0]) };
+	my $sent = sub { $mf->wait_for($node, 'again', q{SELECT count(*) FROM mf_invoice WHERE status <> 'sent'}, 0) };
+	my $add = sub {
+		$again->("INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value) SELECT '$_[0]', '$_[0]', 1.250 FROM generate_series(1, $_[1])");
+		$sent->();
+	};
+	my $row = sub { $again->('SELECT id, attempts, invoice_id, reference FROM mf_invoice') };
+	my $change = sub {
+		$again->("SET session_replication_role = replica; UPDATE mf_invoice SET reference = 'changed.' || id || '.aaaaaaaa', invoice_id = NULL, invoice_url = NULL, sent_at = NULL, $_[0]");
+	};
+
+	sql('CREATE DATABASE again');
+	$mf->setup_account($node, 'again', $sandbox, key_file => 'myfatoorah.key', options => { timeout => '200ms', connect_timeout => '200ms' });
+	$mf->wait_worker($node, 'again');
+
+	$add->('first', 3);
+	$again->(q{INSERT INTO mf_event (account, door, invoice, digest, answered_at) VALUES ('myfatoorah', 'log', 1, '\x00', now())});
+	$again->('CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS \'BEGIN RETURN NULL; END\';
+		CREATE TRIGGER nothing BEFORE DELETE ON mf_attempt FOR EACH ROW EXECUTE FUNCTION nothing()');
+	like(($node->psql('again', 'TRUNCATE mf_invoice'))[2], qr/has suppressed a change/, 'TRUNCATE leaves no attempts behind');
+	$again->('DROP TRIGGER nothing ON mf_attempt');
+	$again->('TRUNCATE mf_invoice RESTART IDENTITY');
+	is($again->('SELECT (SELECT count(*) FROM mf_attempt) + (SELECT count(*) FROM mf_transition) + (SELECT count(*) FROM mf_inquiry) + (SELECT count(*) FROM mf_transaction)'), 0,
+		'after TRUNCATE nothing of the invoices is left');
+	is($again->('SELECT count(*), count(invoice) FROM mf_event'), '1|0', 'but the events, which are of none');
+	$add->('second', 5);
+	is($again->(q{SELECT string_agg(id || ' ' || attempts, ', ' ORDER BY id) FROM mf_invoice}), '1 1, 2 1, 3 1, 4 1, 5 1', 'ids that are used again are sent');
+
+	# Deleted rows leave their attempts. A new row with such an id gets the next number, and is not taken for the old one.
+	$again->('DELETE FROM mf_invoice; ALTER TABLE mf_invoice ALTER id RESTART');
+	is($again->('SELECT count(*) FROM mf_attempt'), 5, 'the attempts of deleted rows stay');
+	$add->('third', 5);
+	is($again->(q{SELECT string_agg(id || ' ' || attempts, ', ' ORDER BY id) FROM mf_invoice}), '1 2, 2 2, 3 2, 4 2, 5 2', 'those that have the ids of them get the next number');
+	is($again->('SELECT count(*), count(DISTINCT invoice_id) FROM mf_attempt WHERE outcome = \'accepted\''), '10|10', 'and an invoice of their own');
+	$again->('DELETE FROM mf_invoice; ALTER TABLE mf_invoice ALTER id RESTART');
+	$mf->insert($node, 'again', 'alone');
+	$mf->wait_for($node, 'again', q{SELECT error LIKE '%mf_attempt_pkey%' FROM mf_queue});
+	$again->(q{SELECT mf_resume('myfatoorah')});
+	$sent->();
+	is($again->('SELECT id, attempts FROM mf_invoice'), '1|3', 'likewise the only one, once it is tried again');
+
+	# A sent row that is queued again by hand, under another reference and with a number that it had, is found, not sent.
+	my $known = $row->();
+	my $posts = $sandbox->count(%$send);
+	foreach my $attempts (-2, 0, 2)
+	{
+		$change->("status = 'queued', attempts = $attempts");
+		is($again->(q{SELECT string_agg(kind, ', ') FROM mf_repair()}), 'verify', "queued with attempts $attempts: it is to be looked up");
+		$again->(q{UPDATE mf_queue SET due = now(), rank = now(); SELECT mf_resume('*')});
+		$sent->();
+		is($row->(), $known, 'it is found under the reference that it was sent with');
+
+		$change->("status = 'unknown', attempts = $attempts");
+		is($again->(q{SELECT string_agg(kind, ', ') FROM mf_repair()}), 'reconcile', "unknown with attempts $attempts: likewise");
+		$again->(q{SELECT mf_resume('*')});
+		$sent->();
+		is($row->(), $known, 'it is found, too');
+
+		$change->("status = 'queued', attempts = $attempts; INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) VALUES (1, 'myfatoorah', 'send', now(), now(), 0)");
+		$again->(q{SELECT mf_resume('*')});
+		if ($attempts == 0)
+		{
+			$mf->wait_for($node, 'again', q{SELECT error LIKE '%mf_attempt_pkey%' FROM mf_queue});
+			$again->(q{SELECT mf_resume('*')});
+		}
+		$sent->();
+		is($row->(), $known, 'nor is one sent that has an entry to be sent');
+	}
+	is($sandbox->count(%$send), $posts, 'no second invoice was made of it');
+}
+
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;
 done_testing();

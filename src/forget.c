@@ -1,0 +1,55 @@
+/*
+ * forget.c
+ *	  What goes with deleted invoices.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/forget.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+
+#include "forget.h"
+#include "sql.h"
+#include "sql_array.h"
+
+static MfStatement forget_statement = {
+	"WITH q AS (DELETE FROM @mf_queue WHERE invoice = $1) DELETE FROM @mf_inquiry WHERE invoice = $1",
+	1, {INT8OID}, NULL, InvalidOid
+};
+
+/* counted, because what stays would be taken for the history of the next invoice with that id */
+static MfStatement forget_all_statement = {
+	"WITH a AS (DELETE FROM @mf_attempt RETURNING 1), t AS (DELETE FROM @mf_transition RETURNING 1), "
+	"p AS (DELETE FROM @mf_transaction RETURNING 1), q AS (DELETE FROM @mf_inquiry RETURNING 1), "
+	"e AS (UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_attempt) - (SELECT count(*) FROM a) "
+	"  + (SELECT count(*) FROM @mf_transition) - (SELECT count(*) FROM t) "
+	"  + (SELECT count(*) FROM @mf_transaction) - (SELECT count(*) FROM p) "
+	"  + (SELECT count(*) FROM @mf_inquiry) - (SELECT count(*) FROM q) "
+	"  + (SELECT count(*) FROM @mf_event WHERE invoice IS NOT NULL) - (SELECT count(*) FROM e)",
+	0, {0}, NULL, InvalidOid
+};
+
+/* See forget.h. */
+void
+mf_forget_invoice(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &forget_statement, &value, NULL);
+	mf_sql_end(&scope);
+}
+
+/* See forget.h. */
+void
+mf_forget_all(Oid schema)
+{
+	MfSqlScope	scope;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_change(&scope, &forget_all_statement, NULL, NULL);
+	mf_sql_end(&scope);
+}
