@@ -33,19 +33,14 @@
 /* One for which there is no key, likewise. */
 #define NO_KEY_DELAY_MS 60000
 
-/* To look at all accounts takes a while if these are many.  It takes no more than this part of the time. */
-#define LOOK_SHARE 10
-
 /* the agenda is to be looked at; not before a request has landed; by itself at that time */
 static bool pending = false;
 static bool waiting = false;
 static TimestampTz next_due = 0;
-static int64 look_from = 0;		/* not before that, mf_http_clock() */
 
 /* Invoices whose refunds may be asked for next */
 static HTAB *confirmed = NULL;
 
-static List *look(const MfSqlScope *scope);
 static bool take_confirmed(int64 invoice);
 static void claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 						  TimestampTz now);
@@ -80,7 +75,7 @@ mf_inquiry_pending(void)
 bool
 mf_inquiry_has_work(void)
 {
-	return pending && !waiting && mf_http_clock() >= look_from;
+	return pending && !waiting;
 }
 
 /* See inquiry.h. */
@@ -105,21 +100,13 @@ mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 void
 mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again)
 {
-	bool		due = pending || (next_due != 0 && now >= next_due);
-	int64		early = look_from - mf_http_clock();
-
-	if (due && early > 0)
-	{
-		mf_come_back(again, now + early / 1000 + 1);
-		return;
-	}
-	if (due)
+	if (pending || (next_due != 0 && now >= next_due))
 	{
 		ListCell   *lc;
 
 		pending = waiting = false;
 		next_due = 0;
-		foreach(lc, look(scope))
+		foreach(lc, mf_payment_accounts(scope))
 		{
 			MfInquiryAccount *entry = (MfInquiryAccount *) lfirst(lc);
 
@@ -130,18 +117,6 @@ mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now,
 		(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
 	}
 	mf_come_back(again, next_due);
-}
-
-/* All accounts, and what is due for them */
-static List *
-look(const MfSqlScope *scope)
-{
-	int64		start = mf_http_clock();
-	List	   *accounts = mf_payment_accounts(scope);
-	int64		end = mf_http_clock();
-
-	look_from = end + (end - start) * LOOK_SHARE;
-	return accounts;
 }
 
 /* What is due for one account: the urgent, then events, then the poller's within its budget. */
