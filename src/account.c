@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/htup_details.h"
 #include "access/reloptions.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
@@ -32,6 +33,7 @@
 #include "account_option.h"
 #include "compat.h"
 #include "myfatoorah.h"
+#include "request.h"
 
 #define TEST_BASE_URL "https://apitest.myfatoorah.com"
 #define TEST_CURRENCY "KWD"
@@ -51,6 +53,8 @@ typedef struct CachedTarget
 	TargetId	id;				/* hash key */
 	/* what it was made from */
 	bool		own;			/* the role's own mapping, not PUBLIC's */
+	TransactionId mapping_xmin; /* which version of the mapping that was */
+	ItemPointerData mapping_place;
 	char	   *base_url;
 	char	   *ca_file;		/* NULL = the system's */
 	long		timeout_ms;
@@ -60,7 +64,12 @@ typedef struct CachedTarget
 	MfSecretFile file;			/* what that was */
 	uint64		mappings;		/* value of mapping_changes when it was found there */
 	MfHttpTarget *target;
+	char	   *refused;		/* how MyFatoorah has refused the key; NULL = it has not */
 } CachedTarget;
+
+/* Tags of targets */
+#define PUBLIC_KEY 0
+#define OWN_KEY 1
 
 static HTAB *cached_targets = NULL;
 
@@ -84,16 +93,22 @@ static MfAccount *copy_account(const MfAccount *account);
 static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
 static void count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue);
-static char *get_api_key(const MfAccount *account, MfKeyOwner owner, bool *own, char **path, MfSecretFile *file);
+static MfHttpTarget *make_target(MfHttp *http, const MfAccount *account, CachedTarget *made);
+static void read_api_key(const MfAccount *account, MfKeyOwner owner, CachedTarget *made);
+static MfHttpTarget *usable_target(const CachedTarget *cached, const MfAccount *account);
 static bool same_options(const CachedTarget *cached, const MfAccount *account);
+static bool same_mapping(const CachedTarget *cached, const CachedTarget *read);
+static void accept_again(CachedTarget *cached);
 static bool same_text(const char *a, const char *b);
 static void free_cached(CachedTarget *cached);
 static void check_address(const MfAccount *account);
-static List *mapping_options(const MfAccount *account, MfKeyOwner owner, bool *own);
+static List *mapping_options(const MfAccount *account, MfKeyOwner owner, CachedTarget *made);
 static void report_no_own_mapping(const MfAccount *account, Oid roleid);
 static void drop_target(CachedTarget *cached, bool at_once);
 static void release_target(void *target);
 static pg_tz *account_zone(const MfAccount *account);
+
+const MfKeyOwner mf_public_key = {InvalidOid, false};
 
 /* See account.h. */
 const MfAccount *
@@ -287,14 +302,8 @@ MfHttpTarget *
 mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 {
 	TargetId	id = {http, account->serverid, owner.role};
-	MfHttpTargetOptions options;
 	CachedTarget made;
 	CachedTarget *cached;
-	char		error[MF_HTTP_ERROR_SIZE];
-	char	   *key;
-	char	   *key_file;
-	MfSecretFile file;
-	bool		own;
 	uint64		mappings = mapping_changes;
 
 	if (cached_targets == NULL)
@@ -308,44 +317,56 @@ mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 	cached = (CachedTarget *) hash_search(cached_targets, &id, HASH_FIND, NULL);
 	if (cached != NULL && cached->mappings == mappings && same_options(cached, account) &&
 		(cached->own || !owner.own) && (cached->key_file == NULL || mf_secret_file_unchanged(cached->key_file, &cached->file)))
-		return cached->target;
+		return usable_target(cached, account);
 
-	key = get_api_key(account, owner, &own, &key_file, &file);
-	if (cached != NULL && strcmp(cached->key, key) == 0 && same_text(cached->key_file, key_file) &&
-		same_options(cached, account))
+	memset(&made, 0, sizeof(made));
+	made.id = id;
+	made.mappings = mappings;
+	read_api_key(account, owner, &made);
+	if (cached != NULL && cached->own == made.own && strcmp(cached->key, made.key) == 0 &&
+		same_text(cached->key_file, made.key_file) && same_options(cached, account))
 	{
-		mf_wipe_string(key);
-		cached->own = own;
-		cached->file = file;
+		mf_wipe_string(made.key);
+		if (!same_mapping(cached, &made))
+			accept_again(cached);
+		cached->mapping_xmin = made.mapping_xmin;
+		cached->mapping_place = made.mapping_place;
+		cached->file = made.file;
 		cached->mappings = mappings;
-		return cached->target;
+		return usable_target(cached, account);
 	}
-	if (key_file != NULL)
-		key_file = MemoryContextStrdup(TopMemoryContext, key_file);
 	if (cached != NULL)
 		drop_target(cached, false);
+	return make_target(http, account, &made);
+}
 
-	made.id = id;
-	made.own = own;
-	made.base_url = MemoryContextStrdup(TopMemoryContext, account->base_url);
-	made.ca_file = account->ca_file ? MemoryContextStrdup(TopMemoryContext, account->ca_file) : NULL;
-	made.timeout_ms = account->timeout_ms;
-	made.connect_timeout_ms = account->connect_timeout_ms;
-	made.key = MemoryContextStrdup(TopMemoryContext, key);
-	made.key_file = key_file;
-	made.file = file;
-	made.mappings = mappings;
+/* Makes a target with the key that was read, and keeps it. */
+static MfHttpTarget *
+make_target(MfHttp *http, const MfAccount *account, CachedTarget *made)
+{
+	MfHttpTargetOptions options;
+	CachedTarget *cached;
+	char	   *key = made->key;
+	char		error[MF_HTTP_ERROR_SIZE];
+
+	made->base_url = MemoryContextStrdup(TopMemoryContext, account->base_url);
+	made->ca_file = account->ca_file ? MemoryContextStrdup(TopMemoryContext, account->ca_file) : NULL;
+	made->timeout_ms = account->timeout_ms;
+	made->connect_timeout_ms = account->connect_timeout_ms;
+	made->key_file = made->key_file ? MemoryContextStrdup(TopMemoryContext, made->key_file) : NULL;
+	made->key = MemoryContextStrdup(TopMemoryContext, key);
 	mf_wipe_string(key);
 
-	options.base_url = made.base_url;
-	options.api_key = made.key;
-	options.ca_file = made.ca_file;
-	options.timeout_ms = made.timeout_ms;
-	options.connect_timeout_ms = made.connect_timeout_ms;
-	made.target = mf_http_target_create(http, &options, error, sizeof(error));
-	if (made.target == NULL)
+	options.base_url = made->base_url;
+	options.api_key = made->key;
+	options.ca_file = made->ca_file;
+	options.timeout_ms = made->timeout_ms;
+	options.connect_timeout_ms = made->connect_timeout_ms;
+	options.tag = made->own ? OWN_KEY : PUBLIC_KEY;
+	made->target = mf_http_target_create(http, &options, error, sizeof(error));
+	if (made->target == NULL)
 	{
-		free_cached(&made);
+		free_cached(made);
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("account \"%s\" cannot be used", account->name),
@@ -353,9 +374,80 @@ mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 				 errhint("Correct the options of the server or its user mapping; SELECT * FROM mf_check(%s) tests them.",
 						 quote_literal_cstr(account->name))));
 	}
-	cached = (CachedTarget *) hash_search(cached_targets, &id, HASH_ENTER, NULL);
-	*cached = made;
-	return made.target;
+	cached = (CachedTarget *) hash_search(cached_targets, &made->id, HASH_ENTER, NULL);
+	*cached = *made;
+	return made->target;
+}
+
+/* The target, unless its key was refused. */
+static MfHttpTarget *
+usable_target(const CachedTarget *cached, const MfAccount *account)
+{
+	const char *role;
+
+	if (cached->refused == NULL)
+		return cached->target;
+	role = GetUserNameFromId(cached->id.roleid, false);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+			 errmsg("MyFatoorah refuses the API key of role \"%s\" for account \"%s\": %s", role, account->name,
+					mf_from_utf8_lossy(cached->refused)),
+			 errhint("Correct it with: ALTER USER MAPPING FOR %s SERVER %s OPTIONS (SET ...), or, if the key is good again: SELECT mf_resume(%s)",
+					 quote_identifier(role), quote_identifier(account->name), quote_literal_cstr(account->name))));
+	return NULL;				/* keep compiler quiet */
+}
+
+/* See account.h. */
+bool
+mf_account_key_refused(const MfHttpTarget *target, const char *error)
+{
+	HASH_SEQ_STATUS scan;
+	CachedTarget *cached;
+
+	if (mf_http_target_tag(target) != OWN_KEY)
+		return false;
+	if (error == NULL)
+		return true;
+
+	/* one that is not there any more had a key or a mapping that is not there, either */
+	hash_seq_init(&scan, cached_targets);
+	while ((cached = (CachedTarget *) hash_seq_search(&scan)) != NULL)
+	{
+		if (cached->target == target && cached->refused == NULL)
+			cached->refused = MemoryContextStrdup(TopMemoryContext, error);
+	}
+	return true;
+}
+
+/* See account.h. */
+void
+mf_account_try_keys(void)
+{
+	HASH_SEQ_STATUS scan;
+	CachedTarget *cached;
+
+	if (cached_targets == NULL)
+		return;
+	hash_seq_init(&scan, cached_targets);
+	while ((cached = (CachedTarget *) hash_seq_search(&scan)) != NULL)
+		accept_again(cached);
+}
+
+static void
+accept_again(CachedTarget *cached)
+{
+	if (cached->refused != NULL)
+		pfree(cached->refused);
+	cached->refused = NULL;
+}
+
+/* Whether the user mapping that a key was read from is still the same row. */
+static bool
+same_mapping(const CachedTarget *cached, const CachedTarget *read)
+{
+	return cached->mapping_xmin == read->mapping_xmin &&
+		ItemPointerEquals(unconstify(ItemPointerData *, &cached->mapping_place),
+						  unconstify(ItemPointerData *, &read->mapping_place));
 }
 
 /* Whether the account's own options are still those that a target was made from. */
@@ -431,6 +523,7 @@ free_cached(CachedTarget *cached)
 		pfree(cached->ca_file);
 	if (cached->key_file != NULL)
 		pfree(cached->key_file);
+	accept_again(cached);
 }
 
 /*
@@ -449,51 +542,52 @@ check_address(const MfAccount *account)
 }
 
 /*
- * The key of the role's user mapping (*own), else of PUBLIC's; palloc'd, to be
- * wiped by the caller.  *path is that of its file, NULL if it is an option.
+ * Reads the key of the role's user mapping ("own"), else of PUBLIC's, and where it
+ * stands; palloc'd, to be wiped by the caller.  "key_file" is NULL if it is an option.
  */
-static char *
-get_api_key(const MfAccount *account, MfKeyOwner owner, bool *own, char **path, MfSecretFile *file)
+static void
+read_api_key(const MfAccount *account, MfKeyOwner owner, CachedTarget *made)
 {
-	List	   *options = mapping_options(account, owner, own);
+	List	   *options = mapping_options(account, owner, made);
 	ListCell   *lc;
 	const char *mapped;
 
-	*path = NULL;
-	memset(file, 0, sizeof(*file));
 	foreach(lc, options)
 	{
 		DefElem    *def = (DefElem *) lfirst(lc);
 
 		if (strcmp(def->defname, "api_key") == 0)
-			return pstrdup(defGetString(def));
+		{
+			made->key = pstrdup(defGetString(def));
+			return;
+		}
 		if (strcmp(def->defname, "api_key_file") == 0)
 		{
-			*path = defGetString(def);
+			made->key_file = defGetString(def);
 			check_address(account);
-			return mf_read_secret_file(def->defname, *path, file);
+			made->key = mf_read_secret_file(def->defname, made->key_file, &made->file);
+			return;
 		}
 	}
 
-	mapped = *own ? quote_identifier(GetUserNameFromId(owner.role, false)) : "PUBLIC";
+	mapped = made->own ? quote_identifier(GetUserNameFromId(owner.role, false)) : "PUBLIC";
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("account \"%s\" has no API key for role \"%s\"", account->name,
 					OidIsValid(owner.role) ? GetUserNameFromId(owner.role, false) : "public"),
-			 options == NIL && !*own ?
+			 options == NIL && !made->own ?
 			 errhint("Add it with: CREATE USER MAPPING FOR PUBLIC SERVER %s OPTIONS (api_key_file 'myfatoorah.key')",
 					 quote_identifier(account->name)) :
 			 errhint("Add it with: ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD api_key_file 'myfatoorah.key')",
 					 mapped, quote_identifier(account->name))));
-	return NULL;				/* keep compiler quiet */
 }
 
 /*
- * Options of the role's own user mapping (*own), else of PUBLIC's; NIL if
- * there is neither.  A role that was dropped has PUBLIC's.
+ * Options of the role's own user mapping ("own"), else of PUBLIC's, and which row
+ * that is; NIL if there is neither.  A role that was dropped has PUBLIC's.
  */
 static List *
-mapping_options(const MfAccount *account, MfKeyOwner owner, bool *own)
+mapping_options(const MfAccount *account, MfKeyOwner owner, CachedTarget *made)
 {
 	HeapTuple	tuple = NULL;
 	List	   *options = NIL;
@@ -503,8 +597,8 @@ mapping_options(const MfAccount *account, MfKeyOwner owner, bool *own)
 	if (OidIsValid(owner.role))
 		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(owner.role),
 								ObjectIdGetDatum(account->serverid));
-	*own = HeapTupleIsValid(tuple);
-	if (!*own && owner.own)
+	made->own = HeapTupleIsValid(tuple);
+	if (!made->own && owner.own)
 		report_no_own_mapping(account, owner.role);
 	if (!HeapTupleIsValid(tuple))
 		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
@@ -512,6 +606,8 @@ mapping_options(const MfAccount *account, MfKeyOwner owner, bool *own)
 	if (!HeapTupleIsValid(tuple))
 		return NIL;
 
+	made->mapping_xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	made->mapping_place = tuple->t_self;
 	value = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple, Anum_pg_user_mapping_umoptions, &isnull);
 	if (!isnull)
 		options = untransformRelOptions(value);

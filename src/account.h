@@ -39,6 +39,9 @@ typedef struct MfKeyOwner
 								 * PUBLIC's does not stand in for */
 } MfKeyOwner;
 
+/* Nobody: PUBLIC's key */
+extern const MfKeyOwner mf_public_key;
+
 #define MF_MAX_IN_FLIGHT_MIN 1
 #define MF_MAX_IN_FLIGHT_DEFAULT 50
 #define MF_MAX_IN_FLIGHT_MAX 1000
@@ -71,9 +74,21 @@ extern bool mf_account_has_own_mapping(const MfAccount *account, Oid roleid);
  * option or the key in its file has changed.  The caller does not release it,
  * and holds it if it is needed after the end of the transaction.
  * Errors: 42704 if no mapping or key is there, 58P01 and the like if the key
- * file cannot be read.  No error text contains a key.
+ * file cannot be read, 28000 if MyFatoorah has refused the key.  No error text
+ * contains a key.
  */
 extern MfHttpTarget *mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner);
+
+/*
+ * MyFatoorah has refused the key of a target.  True if it is of a role's own
+ * mapping, and nobody else's affair: with "error", mf_account_target() raises that
+ * from now on, until the key, its mapping or the account's options change, or
+ * mf_account_try_keys().  Touches no catalog.
+ */
+extern bool mf_account_key_refused(const MfHttpTarget *target, const char *error);
+
+/* Keys that were refused are tried once more. */
+extern void mf_account_try_keys(void);
 
 /* Whether there will never be a key again. */
 extern bool mf_account_owner_is_gone(MfKeyOwner owner);

@@ -32,6 +32,9 @@
 /* A key that no invoice has: the question tests the account and changes nothing. */
 #define NO_SUCH_INVOICE "0"
 
+/* So many different errors are told. */
+#define PUT_OFF_ERRORS 5
+
 #define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
 
 /* One question to an account that changes nothing */
@@ -186,20 +189,22 @@ check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot)
 				"Mend the cause; it is tried again every minute. Sending goes on without it.");
 }
 
-/* Whether what is to be done for invoices of the account can be done and written. */
+/* Whether what is to be done for invoices of the account can be done and written, with each role's key: a row for each error. */
 static void
 check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 {
-	int64		invoice;
-	char	   *error = NULL;
-	int64		count = mf_queue_put_off_count(schema, account, &invoice, &error);
+	ListCell   *lc;
 
-	if (count > 0)
+	foreach(lc, mf_queue_put_off_errors(schema, account, PUT_OFF_ERRORS))
+	{
+		const MfPutOffError *entry = (const MfPutOffError *) lfirst(lc);
+
 		add_row(rsinfo, "invoices", false,
 				psprintf(INT64_FORMAT " are put off, such as invoice " INT64_FORMAT ": %s",
-						 count, invoice, error),
-				psprintf("SELECT * FROM mf_review shows them. Mend the cause, then: SELECT mf_resume(%s)",
+						 entry->count, entry->invoice, entry->error),
+				psprintf("The column last_error of mf_invoice and mf_review show them. Mend the cause, then: SELECT mf_resume(%s)",
 						 quote_literal_cstr(account)));
+	}
 }
 
 /* Whether there are questions about payments that get no answer while others do. */

@@ -343,6 +343,8 @@ mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne)
 {
 	circuit->in_flight--;
 	dlist_delete(&airborne->node);
+	if (circuit->more)
+		mf_agenda_due(circuit);
 }
 
 /* See circuit.h. */
@@ -351,9 +353,6 @@ mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, in
 				 TimestampTz now)
 {
 	mf_circuit_dropped(circuit, airborne);
-	if (circuit->more)
-		mf_agenda_due(circuit);
-
 	switch (outcome)
 	{
 		case MF_ACCEPTED:

@@ -64,6 +64,9 @@ typedef struct MfClaimTarget
  */
 extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, MfKeyOwner owner, List **targets);
 
+/* A person says so: keys that were refused are tried, and those that cannot be used told of once more. */
+extern void mf_claim_try_keys(void);
+
 /* Moves an alarm forward; 0 means not set, on either side. */
 static inline void
 mf_come_back(TimestampTz *again, TimestampTz at)

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
 #include "account.h"
@@ -29,8 +30,19 @@ typedef struct TargetLookup
 	MfClaimTarget *entry;
 } TargetLookup;
 
+/* A key that cannot be used, which the log tells; without padding */
+typedef struct ToldKey
+{
+	char		account[NAMEDATALEN];
+	Oid			role;
+	uint32		own;			/* bool */
+} ToldKey;
+
+static HTAB *told_keys = NULL;
+
 static void look_up_account(void *argument);
 static void look_up_target(void *argument);
+static void tell_once(const MfClaimTarget *target);
 
 /* See claim.h. */
 const MfAccount *
@@ -104,6 +116,7 @@ mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, List **
 	error = mf_sql_try(look_up_target, &lookup);
 	if (error != NULL)
 		entry->error = mf_error_text(error);
+	tell_once(entry);
 	return entry;
 }
 
@@ -116,35 +129,41 @@ look_up_target(void *argument)
 	entry->target = mf_account_target(lookup->http, mf_account_get(entry->account), entry->owner);
 }
 
-/* See claim_internal.h. */
-void
-mf_claim_settle_targets(List *targets, TimestampTz now)
+/*
+ * One log line for each key that cannot be used, until it can: rows without one
+ * are looked at again and again, while those of other roles go on.
+ */
+static void
+tell_once(const MfClaimTarget *target)
 {
-	const MfClaimTarget *failed = NULL;
-	bool		one_works = false;
-	int			i;
+	ToldKey		key;
+	bool		known;
 
-	/* those of an account stand together */
-	for (i = 0; i < list_length(targets); i++)
+	if (told_keys == NULL)
 	{
-		const MfClaimTarget *target = (const MfClaimTarget *) list_nth(targets, i);
-		const MfClaimTarget *next = i + 1 < list_length(targets) ? (const MfClaimTarget *) list_nth(targets, i + 1) : NULL;
+		HASHCTL		control = {0};
 
-		if (target->target == NULL)
-			failed = target;
-		else
-			one_works = true;
-		if (next != NULL && strcmp(next->account, target->account) == 0)
-			continue;
-		if (failed != NULL)
-		{
-			MfCircuit  *circuit = mf_circuit_get(failed->account);
-
-			if (!one_works)
-				mf_circuit_failed(circuit, now);
-			mf_circuit_report(circuit, "has rows that cannot be sent", failed->error);
-		}
-		failed = NULL;
-		one_works = false;
+		control.keysize = control.entrysize = sizeof(ToldKey);
+		told_keys = hash_create("myfatoorah keys that cannot be used", 64, &control, HASH_ELEM | HASH_BLOBS);
 	}
+	memset(&key, 0, sizeof(key));
+	strlcpy(key.account, target->account, sizeof(key.account));
+	key.role = target->owner.role;
+	key.own = target->owner.own;
+	(void) hash_search(told_keys, &key, target->target != NULL ? HASH_REMOVE : HASH_ENTER, &known);
+	if (target->target == NULL && !known)
+		ereport(LOG,
+				(errmsg("account \"%s\" has invoices whose key cannot be used", target->account),
+				 errdetail_internal("%s", target->error),
+				 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(target->account))));
+}
+
+/* See claim.h. */
+void
+mf_claim_try_keys(void)
+{
+	mf_account_try_keys();
+	if (told_keys != NULL)
+		hash_destroy(told_keys);
+	told_keys = NULL;
 }

@@ -25,10 +25,4 @@ extern void mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, Timestam
 /* The account, or NULL with the reason. */
 extern const MfAccount *mf_account_or_null(const char *name, const char **reason);
 
-/*
- * An account of which no row in this round has a key is left alone for a
- * while; where other roles have one, they go on.
- */
-extern void mf_claim_settle_targets(List *targets, TimestampTz now);
-
 #endif							/* MF_CLAIM_INTERNAL_H */

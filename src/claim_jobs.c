@@ -22,8 +22,14 @@
 /* A row whose request is still under way is looked at again after this. */
 #define UNDER_WAY_DELAY_MS 5000
 
-/* A row that cannot be sent for want of a key waits this long, then twice as long, ... */
+/*
+ * A row that cannot be sent for want of a key waits this long, then twice as long,
+ * ...; one that is looked up first, so many times as long.  A key that comes makes
+ * them due.
+ */
 #define NO_KEY_DELAY_MS 60000
+#define NO_KEY_DOUBLINGS 6
+#define NO_KEY_VERIFY_FACTOR 8
 
 /* A claimed job that is sent */
 typedef struct Start
@@ -92,7 +98,6 @@ mf_claim_take(const MfSqlScope *scope, const MfClaim *claim, List *jobs, Timesta
 	foreach(lc, jobs)
 		take_job(&taken, (MfJob *) lfirst(lc));
 
-	mf_claim_settle_targets(taken.targets, now);
 	if (taken.start_count > 0)
 		start_sending(scope, claim, taken.starts, taken.start_count);
 	if (taken.transition_count > 0)
@@ -172,7 +177,11 @@ take_known(Taken *taken, const MfJob *job, MfHttpTarget *target)
 		take_send(taken, job, references, target);
 }
 
-/* Puts off a job whose key cannot be had; a person gets it if no look-up will ever tell. */
+/*
+ * Puts off a job whose key cannot be used; a person gets it if no look-up will ever
+ * tell.  It is the row that waits, and not its account, because others have keys
+ * that can be.
+ */
 static void
 take_without_key(Taken *taken, const MfJob *job, const char *error)
 {
@@ -188,15 +197,17 @@ take_without_key(Taken *taken, const MfJob *job, const char *error)
 	else
 	{
 		MfFollowUp *later = add_follow_up(taken, job);
-
-		later->due = TimestampTzPlusMilliseconds(taken->now, (int64) NO_KEY_DELAY_MS << Min(job->step, 6));
-		later->error = error;
+		int64		delay = (int64) NO_KEY_DELAY_MS << Min(job->step, NO_KEY_DOUBLINGS);
 
 		/* the step of the others counts the answers that they have had */
-		if (job->kind == MF_JOB_SEND || job->kind == MF_JOB_VERIFY)
-			later->step += job->step % MF_SENSELESS_STEP < MF_SENSELESS_STEP - 1 ? 1 : 0;
+		if (job->kind == MF_JOB_SEND)
+			later->step = Min(job->step + 1, NO_KEY_DOUBLINGS);
 		else
 			later->put_off = true;
+		if (job->kind == MF_JOB_VERIFY)
+			delay = (int64) NO_KEY_DELAY_MS * NO_KEY_VERIFY_FACTOR;
+		later->due = TimestampTzPlusMilliseconds(taken->now, delay);
+		later->error = error;
 	}
 }
 

@@ -390,25 +390,27 @@ mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms)
 }
 
 /* See flight.h. */
-char *
-mf_flight_error(const MfFlight *flight)
+const char *
+mf_flight_error_utf8(const MfFlight *flight)
 {
-	const char *utf8;
-
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
-			utf8 = flight->sent.error;
-			break;
+			return flight->sent.error;
 		case MF_JOB_REFUNDS:
-			utf8 = flight->refunds.error;
-			break;
+			return flight->refunds.error;
 		case MF_JOB_WEBHOOK_LOG:
-			utf8 = flight->log.error;
-			break;
+			return flight->log.error;
 		default:
-			utf8 = flight->found.error;
-			break;
+			return flight->found.error;
 	}
+}
+
+/* See flight.h. */
+char *
+mf_flight_error(const MfFlight *flight)
+{
+	const char *utf8 = mf_flight_error_utf8(flight);
+
 	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
 }

@@ -166,6 +166,9 @@ extern TimestampTz mf_flight_retry_time(const MfFlight *flight, TimestampTz now,
 /* Its error in the server encoding, palloc'd; NULL if there is none. */
 extern char *mf_flight_error(const MfFlight *flight);
 
+/* The same as it came, of the flight; may be called where there is no transaction. */
+extern const char *mf_flight_error_utf8(const MfFlight *flight);
+
 /*
  * What a landed flight means for its invoice, which is locked and in the state
  * that the flight expects: a transition (true), or only what comes next (false).

@@ -225,6 +225,7 @@ account_changed(const char *name, const RoleSpec *user)
 		role = get_rolespec_oid(user, false);
 	try_now(schema, name, role);
 	mf_try_now_at_commit(MF_TRY_LACKING);
+	mf_wake_inquiries_at_commit();
 }
 
 /*

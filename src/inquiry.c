@@ -30,8 +30,9 @@
 /* One about which a question is under way, likewise. */
 #define UNDER_WAY_DELAY_MS 5000
 
-/* One for which there is no key, likewise. */
+/* One whose key cannot be used; less often if it is the poller's.  A key that comes makes them due. */
 #define NO_KEY_DELAY_MS 60000
+#define NO_KEY_POLL_DELAY_MS 480000
 
 /* the agenda is to be looked at; not before a request has landed; by itself at that time */
 static bool pending = false;
@@ -45,7 +46,8 @@ static bool take_confirmed(int64 invoice);
 static void claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 						  TimestampTz now);
 static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs,
-					  TimestampTz now);
+					  TimestampTz now, int *asked);
+static const MfClaimTarget *find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, List **targets);
 static void come_back_if_due(TimestampTz due, TimestampTz now);
 
 /* See inquiry.h. */
@@ -130,6 +132,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	TimestampTz retry;
 	int			slots;
 	int			claimed = 0;
+	int			asked = 0;
 
 	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && !log)
 		return;
@@ -161,10 +164,10 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	}
 
 	if (slots > 0 && entry->urgent_due != 0 && entry->urgent_due <= now)
-		claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, true, slots, now), now);
+		claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, true, slots, now), now, &asked);
 	if (claimed < slots && entry->event_due != 0 && entry->event_due <= now)
 		claimed += take_jobs(scope, claim, account,
-							 mf_payment_claim_events(scope, entry->name, slots - claimed, now), now);
+							 mf_payment_claim_events(scope, entry->name, slots - claimed, now), now, &asked);
 	if (claimed < slots && log)
 		claimed += mf_inquiry_log_ask(scope, claim, account, now);
 	if (claimed < slots && entry->poll_due != 0 && entry->poll_due <= now)
@@ -174,9 +177,11 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		mf_come_back(&next_due, retry);
 		if (polls > 0)
 		{
-			polls = take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, false, polls, now), now);
-			mf_circuit_polled(circuit, polls);
-			claimed += polls;
+			int			asked_before = asked;
+
+			claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, false, polls, now), now, &asked);
+			/* those without a key cost the others nothing */
+			mf_circuit_polled(circuit, asked - asked_before);
 		}
 	}
 	else
@@ -201,12 +206,13 @@ come_back_if_due(TimestampTz due, TimestampTz now)
 }
 
 /*
- * Turns claimed inquiries into flights; how many were dealt with.  Their
- * entries stay, due again when no answer can come any more, so that a crash
- * only repeats the question.
+ * Turns claimed inquiries into flights, which are counted in *asked; how many were
+ * dealt with.  Their entries stay, due again when no answer can come any more, so
+ * that a crash only repeats the question.
  */
 static int
-take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs, TimestampTz now)
+take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs, TimestampTz now,
+		  int *asked)
 {
 	int			limit = list_length(jobs);
 	MfInquiryNext *next = (MfInquiryNext *) palloc0(Max(limit, 1) * sizeof(MfInquiryNext));
@@ -236,11 +242,10 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			due = TimestampTzPlusMilliseconds(now, (int64) NOT_SENT_DELAY_MS << Min(job->tries++, NOT_SENT_DOUBLINGS));
 		else if (job->event == 0 && mf_flight_under_way(job->invoice, true))
 			due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
-		else if ((target = mf_claim_target(claim->http, account->name, job->owner, &targets))->target == NULL)
+		else if ((target = find_target(claim, job, account->name, &targets))->target == NULL)
 		{
-			due = TimestampTzPlusMilliseconds(now, NO_KEY_DELAY_MS);
+			due = TimestampTzPlusMilliseconds(now, job->urgent ? NO_KEY_DELAY_MS : NO_KEY_POLL_DELAY_MS);
 			error = target->error;
-			mf_circuit_report(mf_circuit_get(account->name), "cannot ask about payments", target->error);
 		}
 		else
 		{
@@ -251,6 +256,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			flight = mf_flight_create_inquiry(claim->memory, kind, job, account, target->target, body, body_len);
 			dlist_push_tail(claim->claimed, &flight->node);
 			flight->circuit->asked++;
+			(*asked)++;
 		}
 
 		if (job->event != 0)
@@ -283,6 +289,20 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 	if (event_count > 0)
 		mf_payment_resolve_events(scope, events, event_count);
 	return limit;
+}
+
+/*
+ * The key that a question is asked with.  Whose PaymentId an event has is not a row's
+ * affair: if the key of the row that it may be about cannot be used, PUBLIC's can.
+ */
+static const MfClaimTarget *
+find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, List **targets)
+{
+	const MfClaimTarget *target = mf_claim_target(claim->http, account, job->owner, targets);
+
+	if (target->target == NULL && job->event != 0)
+		target = mf_claim_target(claim->http, account, mf_public_key, targets);
+	return target;
 }
 
 /* See inquiry.h. */

@@ -132,6 +132,8 @@ mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccoun
 	}
 	target = mf_claim_target(claim->http, account->name, reading->owner, &targets);
 	if (target->target == NULL)
+		target = mf_claim_target(claim->http, account->name, mf_public_key, &targets);
+	if (target->target == NULL)
 	{
 		reading->done = true;
 		return 0;

@@ -199,8 +199,16 @@ extern void mf_queue_pause(Oid schema, const char *account, const char *by, cons
 /* Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd; NULL if it is not paused. */
 extern char *mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts);
 
-/* How many invoices of an account are put off because of an error, and one of them with its error. */
-extern int64 mf_queue_put_off_count(Oid schema, const char *account, int64 *invoice, char **error);
+/* Invoices of an account that are put off because of the same error, and one of them */
+typedef struct MfPutOffError
+{
+	int64		count;
+	int64		invoice;
+	char	   *error;
+} MfPutOffError;
+
+/* List of MfPutOffError, at most "limit". */
+extern List *mf_queue_put_off_errors(Oid schema, const char *account, int limit);
 
 extern bool mf_queue_resume(Oid schema, const char *account);
 

@@ -95,12 +95,13 @@ static MfStatement pause_reason_statement = {
 	1, {TEXTOID}, NULL, InvalidOid
 };
 
-static MfStatement put_off_count_statement = {
-	"SELECT count(*) OVER ()::int8, p.invoice::int8, p.error::text FROM ("
-	"  SELECT q.invoice, q.error FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 AND q.error IS NOT NULL "
+static MfStatement put_off_errors_statement = {
+	"SELECT count(*)::int8, min(p.invoice)::int8, p.error::text FROM ("
+	"  SELECT q.invoice, coalesce(q.error, i.last_error, '') AS error FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice "
+	"  WHERE q.account = $1 AND (q.error IS NOT NULL OR (q.kind = 'send' AND q.step > 0)) "
 	"  UNION ALL SELECT q.invoice, q.error FROM @mf_inquiry q WHERE q.account = $1 AND q.error IS NOT NULL) p "
-	"ORDER BY p.invoice LIMIT 1",
-	1, {TEXTOID}, NULL, InvalidOid
+	"GROUP BY p.error ORDER BY 2 LIMIT $2",
+	2, {TEXTOID, INT4OID}, NULL, InvalidOid
 };
 
 static MfStatement resume_statement = {
@@ -119,9 +120,18 @@ static MfStatement resume_verify_statement = {
 /* what is locked is being looked at anyway */
 static MfStatement try_now_statement = {
 	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", "
-	"  step = CASE WHEN q.kind IN ('send', 'verify') THEN 0 ELSE q.step END "
+	"  step = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $2 IS NULL) THEN 0 ELSE q.step END "
 	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($2 IS NULL AND o.kind = 'verify')) AND o.step > 0) "
-	"    OR (o.kind IN ('reconcile', 'watch') AND o.error IS NOT NULL)) AND ($1 IS NULL OR o.account = $1) "
+	"    OR (o.kind IN ('reconcile', 'watch', 'verify') AND o.error IS NOT NULL)) AND ($1 IS NULL OR o.account = $1) "
+	"  AND ($2 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $2)) "
+	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice",
+	2, {TEXTOID, OIDOID}, NULL, InvalidOid
+};
+
+/* questions that wait for a key, or could not be written */
+static MfStatement ask_now_statement = {
+	"UPDATE @mf_inquiry q SET due = now() FROM (SELECT o.invoice FROM @mf_inquiry o WHERE o.error IS NOT NULL "
+	"  AND ($1 IS NULL OR o.account = $1) "
 	"  AND ($2 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $2)) "
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice",
 	2, {TEXTOID, OIDOID}, NULL, InvalidOid
@@ -450,26 +460,35 @@ mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts)
 }
 
 /* See queue.h. */
-int64
-mf_queue_put_off_count(Oid schema, const char *account, int64 *invoice, char **error)
+List *
+mf_queue_put_off_errors(Oid schema, const char *account, int limit)
 {
 	MfSqlScope	scope;
-	Datum		value = CStringGetTextDatum(account);
+	Datum		values[2];
 	MemoryContext context = CurrentMemoryContext;
-	int64		count = 0;
+	List	   *errors = NIL;
+	uint64		rows;
+	uint64		i;
 
+	values[0] = CStringGetTextDatum(account);
+	values[1] = Int32GetDatum(limit);
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &put_off_count_statement, &value, NULL) > 0)
+	rows = mf_sql_execute(&scope, &put_off_errors_statement, values, NULL);
+	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
+		HeapTuple	row = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MemoryContext old = MemoryContextSwitchTo(context);
+		MfPutOffError *entry = (MfPutOffError *) palloc(sizeof(MfPutOffError));
 
-		count = DatumGetInt64(mf_result(row, desc, 1, NULL));
-		*invoice = DatumGetInt64(mf_result(row, desc, 2, NULL));
-		*error = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 3, NULL)));
+		entry->count = DatumGetInt64(mf_result(row, desc, 1, NULL));
+		entry->invoice = DatumGetInt64(mf_result(row, desc, 2, NULL));
+		entry->error = TextDatumGetCString(mf_result(row, desc, 3, NULL));
+		errors = lappend(errors, entry);
+		MemoryContextSwitchTo(old);
 	}
 	mf_sql_end(&scope);
-	return count;
+	return errors;
 }
 
 /* See queue.h. */
@@ -512,6 +531,7 @@ mf_queue_try_now(Oid schema, const char *account, Oid created_by)
 	}
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &try_now_statement, values, nulls);
+	(void) mf_sql_execute(&scope, &ask_now_statement, values, nulls);
 	mf_sql_end(&scope);
 }
 

@@ -81,6 +81,7 @@ static void give_up_locked(dlist_head *list);
 static bool ready(dlist_head *list, TimestampTz now);
 static void take_in(void);
 static int64 item_of(const MfFlight *flight);
+static bool refuses_own_key(const MfFlight *flight);
 static void land(MfFlight *flight);
 static void post_ready(MfCircuit *circuit);
 static void post(MfFlight *flight);
@@ -142,6 +143,8 @@ mf_sender_try_now(uint32 what)
 {
 	MfCircuit  *circuit;
 
+	if (what & MF_TRY_ALL)
+		mf_claim_try_keys();
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
 		if (what & MF_TRY_ALL)
@@ -617,6 +620,19 @@ item_of(const MfFlight *flight)
 	}
 }
 
+/*
+ * Whether an answer refuses the key of a role's own mapping.  That stops this key
+ * only, but for the log of webhooks, which needs a permission of its own.
+ */
+static bool
+refuses_own_key(const MfFlight *flight)
+{
+	const char *error = mf_flight_error_utf8(flight);
+
+	return (flight->http_status == 401 || flight->http_status == 403) &&
+		mf_account_key_refused(flight->target, flight->kind == MF_JOB_WEBHOOK_LOG ? NULL : error ? error : "");
+}
+
 /* A flight has its outcome. */
 static void
 land(MfFlight *flight)
@@ -629,6 +645,11 @@ land(MfFlight *flight)
 	landed_count++;
 	if (outcome == MF_UNKNOWN && mf_circuit_item_failed(flight->circuit, item_of(flight), failures))
 		flight->own_trouble = mf_flight_is_lookup(flight);
+	if (outcome == MF_ACCOUNT_PROBLEM && refuses_own_key(flight))
+	{
+		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		return;
+	}
 	mf_circuit_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight), flight->own_trouble,
 					 GetCurrentTimestamp());
 	if ((outcome == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG) ||

@@ -197,7 +197,8 @@ sql("CREATE ROLE tenant LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN 
 sub key_of
 {
 	my ($name) = @_;
-	my ($entry) = grep { ($_->{reference} // '') =~ /^\Q$name\E\./ } $keys->ledger(path => '/v2/SendPayment');
+	my $reference = sql("SELECT reference FROM mf_invoice WHERE customer_reference = '$name'") || "$name.";
+	my ($entry) = $keys->ledger(path => '/v2/SendPayment', reference => $reference);
 
 	return $entry->{key_index};
 }
@@ -219,6 +220,116 @@ $node->safe_psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('altered',
 $mf->wait_status($node, 'postgres', 'altered');
 is(key_of('altered'), 0, 'an altered user mapping too');
 is($mf->worker_pid($node, 'postgres'), $pid, 'without a restart');
+
+#
+# A role's own key that is refused, or is not there, stops the rows of this role and nobody else's.
+#
+sub insert_as
+{
+	my ($role, $prefix, $n) = @_;
+
+	$node->safe_psql('postgres', "INSERT INTO mf_invoice (account, customer_name, customer_reference, invoice_value)
+		SELECT 'keys', 'x', '$prefix-' || n, 1 FROM generate_series(1, $n) n", extra_params => [ '-U', $role ]);
+	return;
+}
+
+# Rows of the tenant and of those who have PUBLIC's key are sent; how long that takes
+my $beside = 0;
+sub others_go_on
+{
+	my ($what) = @_;
+	my $name = 'beside-' . ++$beside;
+
+	my $seconds = $mf->seconds(sub {
+		insert_as('tenant', "$name-tenant", 1);
+		insert_as('clerk', "$name-public", 1);
+		$mf->wait_status($node, 'postgres', "$name-$_-1") for 'tenant', 'public';
+	});
+	cmp_ok($seconds, '<', 20, "$what: the rows of other roles are sent");
+	is(sql("SELECT count(*) FROM mf_account WHERE account = 'keys' AND paused_at IS NOT NULL"), 0, "$what: the account is not paused");
+	return;
+}
+
+sub wait_lacking
+{
+	my ($prefix, $n, $error) = @_;
+
+	return $mf->wait_for($node, 'postgres',
+		"SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$prefix-%' AND status = 'queued' AND last_error LIKE '$error%'", $n);
+}
+
+my $refusal = 'MyFatoorah refuses the API key of role "wrong" for account "keys": %HTTP 401';
+sql(join '; ', map { "CREATE ROLE $_ LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER keys TO $_" } 'wrong', 'empty', 'clerk');
+sql("CREATE USER MAPPING FOR wrong SERVER keys OPTIONS (api_key 'wrong-key')");
+$offset = -s $node->logfile;
+$before = $keys->count(%$send);
+insert_as('wrong', 'wrong', 1);
+wait_lacking('wrong', 1, $refusal);
+others_go_on('a refused key');
+insert_as('wrong', 'wrong-too', 3000);
+others_go_on('3000 rows whose key was refused');
+wait_lacking('wrong-too', 3000, $refusal);
+is($keys->count(%$send) - $before, 5, 'the refused key was sent once, and no more');
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  account "keys" has invoices whose key cannot be used\n.*role "wrong"/g), 1,
+	'one line in the log tells of it');
+like($node->safe_psql('postgres', "SELECT detail FROM mf_check('keys') WHERE item = 'invoices' AND NOT ok", extra_params => $_),
+	qr/^3001 are put off, such as invoice \d+: MyFatoorah refuses the API key of role "wrong" for account "keys"/m,
+	'mf_check() names the refused key' . (@$_ ? ', for the role itself too' : ''))
+  foreach [], [ '-U', 'wrong' ];
+like($node->safe_psql('postgres', "SELECT detail FROM mf_check('keys') WHERE item = 'key'", extra_params => [ '-U', 'wrong' ]), qr/HTTP 401/,
+	'and asked by that role, that it is refused still');
+
+# Another's user mapping changes nothing; its own does, and what was never tried is sent.
+sql("ALTER USER MAPPING FOR tenant SERVER keys OPTIONS (SET api_key 'third-key')");
+others_go_on("another role's new key");
+is($keys->count(%$send) - $before, 7, 'the refused key is not tried again for that');
+sql("ALTER USER MAPPING FOR wrong SERVER keys OPTIONS (SET api_key 'second-key')");
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'wrong-too-%' AND status = 'sent'", 3000);
+pass('a new key is used at once');
+
+# Refused for a while: mf_resume() tries it again.
+$keys->faults({ path => 'SendPayment', reference_prefix => 'awhile', shape => 8, times => -1 });
+insert_as('wrong', 'awhile', 1);
+wait_lacking('awhile', 1, $refusal);
+others_go_on('a key that is refused for a while');
+$keys->clear_faults;
+sql("SELECT mf_resume('keys')");
+$mf->wait_status($node, 'postgres', 'awhile-1');
+pass('mf_resume() tries a refused key again');
+
+# The same with questions.
+my $asked = sql("SELECT id FROM mf_invoice WHERE customer_reference = 'awhile-1'");
+my $other = sql("SELECT id FROM mf_invoice WHERE customer_reference = 'beside-1-tenant-1'");
+$keys->faults({ path => 'GetPaymentStatus', contains => sql("SELECT invoice_id FROM mf_invoice WHERE id = $asked"), shape => 8, times => -1 });
+sql("SELECT mf_refresh($asked)");
+$mf->wait_for($node, 'postgres', "SELECT error LIKE '$refusal%' FROM mf_inquiry WHERE invoice = $asked");
+sql("SELECT mf_refresh($other)");
+$mf->wait_for($node, 'postgres', "SELECT NOT urgent OR tries > 0 FROM mf_inquiry WHERE invoice = $other");
+others_go_on('a question with a refused key');
+$keys->clear_faults;
+sql("SELECT mf_resume('keys')");
+$mf->wait_for($node, 'postgres', "SELECT error IS NULL FROM mf_inquiry WHERE invoice = $asked");
+
+# Another address, or none there, is the affair of all.
+$keys->faults({ path => 'SendPayment', reference_prefix => 'nowhere', status => 404, body => '', create => JSON::PP::false, times => 1 });
+insert_as('wrong', 'nowhere', 1);
+$mf->wait_for($node, 'postgres', "SELECT paused_by FROM mf_account WHERE account = 'keys'", 'sender');
+pass('404 pauses the account, whoever has sent');
+sql("SELECT mf_resume('keys')");
+$mf->wait_status($node, 'postgres', 'nowhere-1');
+
+# No key at all
+sql("CREATE USER MAPPING FOR empty SERVER keys");
+insert_as('empty', 'empty', 3000);
+others_go_on('3000 rows without a key');
+wait_lacking('empty', 3000, 'account "keys" has no API key for role "empty"');
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  account "keys" has invoices whose key cannot be used\n.*role "empty"/g), 1,
+	'one line in the log for 3000 rows without a key');
+sql("DROP USER MAPPING FOR wrong SERVER keys; ALTER USER MAPPING FOR empty SERVER keys OPTIONS (ADD api_key 'first-key')");
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'empty-%' AND status = 'sent'", 3000);
+pass('and they are sent once there is one');
+# what was tried with another key than there is now is a person's
+sql("SELECT mf_resolve(id, 'abandon', 'tried with a wrong key') FROM mf_review WHERE account = 'keys'");
 
 # An outcome that cannot be looked up for want of a key waits, says so, and is looked up at once when the key is back.
 $keys->faults({ path => 'SendPayment', reference_prefix => 'keyless.', create => JSON::PP::true, status => 500, body => '' });
@@ -367,7 +478,7 @@ foreach my $case (
 	sql("SELECT mf_resume('keys')");
 	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$name-%' AND status = 'sent'", 30);
 	pass("$what: once mended, they are sent");
-	cmp_ok(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  (?:account "keys"|invoice \d+ cannot be sent)/g), '<=', 2,
+	cmp_ok(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  (?:account "keys"|invoice \d+ cannot be sent)/g), '<=', 3,
 		"$what: without a flood of log lines");
 }
 

@@ -44,6 +44,7 @@ typedef struct MfHttpTargetOptions
 	const char *ca_file;		/* PEM bundle, or NULL for the system's */
 	long		timeout_ms;		/* whole exchange, > 0 */
 	long		connect_timeout_ms; /* name lookup to end of TLS, > 0 */
+	int			tag;			/* the owner's, untouched */
 } MfHttpTargetOptions;
 
 /*
@@ -142,6 +143,9 @@ extern void mf_http_target_release(MfHttpTarget *target);
  * SHA-256, too little to find the key by.
  */
 extern int32_t mf_http_target_checksum(const MfHttpTarget *target);
+
+/* The tag of its options. */
+extern int	mf_http_target_tag(const MfHttpTarget *target);
 
 /*
  * A target that is held lives on when it is released, for a request that is

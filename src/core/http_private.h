@@ -97,6 +97,7 @@ struct MfHttpTarget
 	int32_t		checksum;		/* of base_url and key */
 	long		timeout_ms;
 	long		connect_timeout_ms;
+	int			tag;
 
 	/* of the owner */
 	MfHttpTarget *next;			/* among all, or among those to be freed */

@@ -163,6 +163,13 @@ mf_http_target_checksum(const MfHttpTarget *target)
 	return target->checksum;
 }
 
+/* See http.h. */
+int
+mf_http_target_tag(const MfHttpTarget *target)
+{
+	return target->tag;
+}
+
 static bool
 add_header(struct curl_slist **headers, const char *line)
 {
@@ -220,6 +227,7 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	target->http = http;
 	target->timeout_ms = options->timeout_ms;
 	target->connect_timeout_ms = options->connect_timeout_ms;
+	target->tag = options->tag;
 
 	done = read_base_url(target, options->base_url, error, error_size);
 	if (done && options->ca_file != NULL)
