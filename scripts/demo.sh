@@ -13,8 +13,9 @@
 # CC, OPTFLAGS, WERROR   see the Makefile; WERROR is empty here
 # TMPDIR              where the directory myfatoorah-demo-UID is made, default /tmp
 #
-# The directory belongs to the caller; in it, run/ belongs to the user that runs the servers. Nothing in run/ is
-# executed or believed by root: process ids are compared with what the process runs.
+# The directory belongs to the caller, and nobody else can write it or put another one in its place; in it, run/
+# belongs to the user that runs the servers. Nothing in run/ is executed or believed by root: process ids are compared
+# with what the process runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
@@ -33,14 +34,33 @@ demo_find_directory()
 	MF_SCRATCH=$DEMO/run
 }
 
-# demo_lock: one of start and stop at a time, and only in a directory that nobody else has made
+# demo_is_safe: whether the working directory is what stands at $DEMO, and nobody but the caller can write it, or put
+# another one there. Of a link, stat sees the link.
+demo_is_safe()
+{
+	local here there up mode
+
+	here=$(stat -c '%d:%i:%u' .) && there=$(stat -c '%d:%i:%u' -- "$DEMO") && up=$(stat -c '%u %a' ..) || return
+	[ "$here" = "$there" ] && [ "${here##*:}" = "$(id -u)" ] && (((8#$(stat -c %a .) & 8#22) == 0)) || return
+	mode=8#${up#* }
+	case ${up% *} in
+		0|"$(id -u)") (((mode & 8#22) == 0 || (mode & 8#1000) != 0)) ;;
+		*) return 1 ;;
+	esac
+}
+
+# demo_lock: one of start and stop at a time, and only in a directory that nobody else has made. Descriptor 9 is this
+# directory from then on, whatever its name leads to.
 demo_lock()
 {
-	if [ -L "$DEMO" ] || ! [ -d "$DEMO" ] || ! [ -O "$DEMO" ]
+	local project=$PWD
+
+	if ! cd -P -- "$DEMO" 2>/dev/null || ! demo_is_safe
 	then
-		mf_die "$DEMO is not a directory of yours; remove it, or set TMPDIR to another directory"
+		mf_die "$DEMO is not a directory that only you can write; remove it, or set TMPDIR to another directory"
 	fi
-	exec 9<"$DEMO"
+	exec 9<.
+	cd -- "$project"
 	flock -n 9 || mf_die "another make demo or make demo-stop of yours is at work in $DEMO"
 }
 
@@ -73,19 +93,19 @@ demo_end_servers()
 	demo_end "$DEMO/run/sandbox/pid" TERM
 }
 
-# demo_remove: everything but the directory itself
+# demo_remove: everything but the directory itself, which demo_lock has opened
 demo_remove()
 {
 	local user=
 
 	demo_end_servers
-	rm -rf "$DEMO/run"
-	[ ! -f "$DEMO/user" ] || read -r user <"$DEMO/user" || true
+	(cd -P /proc/self/fd/9 && rm -rf run)
+	[ ! -f /proc/self/fd/9/user ] || read -r user </proc/self/fd/9/user || true
 	if [ -n "$user" ]
 	then
 		userdel "$user" || true
 	fi
-	rm -f "$DEMO/user"
+	rm -f /proc/self/fd/9/user
 }
 
 demo_is_running()
