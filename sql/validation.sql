@@ -113,6 +113,17 @@ SELECT pg_temp.tried('suppliers', quote_literal(v)) FROM unnest(ARRAY['[{"Suppli
 	'[{"SupplierCode": 0, "InvoiceShare": 5}]', '[{"SupplierCode": 1, "InvoiceShare": -5}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "ProposedShare": "x"}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "Name": "x"}]']) v;
 SELECT pg_temp.tried('invoice_payment_methods', v) FROM unnest(ARRAY['''{1,2}''', '''{}''', '''{NULL}''', '''{1,NULL}''', '''{0}''', '''{-1}''', '''{{1,2},{3,4}}''', '''[5:6]={1,2}''']) v;
 
+-- Sizes: of each text and number in an object, of a list, of a field, and of the whole request, which says what is largest
+SELECT pg_temp.tried('customer_address', format('jsonb_build_object(''Address'', repeat(%L, %s))', c, n)) FROM (VALUES ('ع', 1001), ('x', 1001), ('x', 300000)) x(c, n);
+SELECT pg_temp.tried('customer_address', $$jsonb_build_object('Address', repeat('ع', 1000))$$) LIKE '%-> ok: %' AS taken;
+SELECT pg_temp.tried('customer_address', $$jsonb_build_object('Address', repeat('x', 100000000))$$);
+SELECT pg_temp.tried('customer_name', $$repeat('x', 100000000)$$);
+SELECT pg_temp.tried('invoice_items', quote_literal(format('[{"ItemName": "a", "Quantity": 1, "UnitPrice": %s}]', n))) FROM unnest(ARRAY['1e100000', '10.' || repeat('0', 28)]) n;
+SELECT pg_temp.tried('invoice_payment_methods', $$array_fill(1, ARRAY[101])$$);
+SELECT pg_temp.tried('invoice_value invoice_items', n::text, format('(SELECT jsonb_agg(jsonb_build_object(''ItemName'', repeat(%s, 800), ''Quantity'', 1, ''UnitPrice'', 1)) FROM generate_series(1, %s))', c, n))
+FROM (VALUES ($$'x'$$, 80), ('chr(1)', 14)) x(c, n);
+SELECT left(pg_temp.tried('invoice_value invoice_items', '70', $$(SELECT jsonb_agg(jsonb_build_object('ItemName', repeat('x', 800), 'Quantity', 1, 'UnitPrice', 1)) FROM generate_series(1, 70))$$), 160);
+
 -- The rest of the row stands.
 SELECT customer_name, invoice_value, status FROM mf_invoice WHERE id = :base;
 SELECT mf_cancel(:base);

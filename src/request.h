@@ -20,6 +20,11 @@
 #define MF_URL_MAX 254
 #define MF_EMAIL_MAX 254		/* RFC 5321 */
 #define MF_ITEMS_MAX 1000		/* ours */
+#define MF_METHODS_MAX 100		/* ours */
+#define MF_MEMBER_TEXT_MAX 1000 /* ours, characters of a text in an object */
+#define MF_MEMBER_DIGITS_MAX 30 /* ours, characters of a number in an object */
+#define MF_BODY_MAX 65536		/* ours, bytes of the whole request */
+#define MF_JSONB_MAX (4 * MF_BODY_MAX)	/* as stored, which may take more than its text */
 #define MF_VALUE_SCALE_MAX 3	/* status answers print three decimals */
 #define MF_VALUE_DIGITS_MAX 15	/* ours, before the point */
 #define MF_PRIORITY_MAX 100

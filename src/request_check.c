@@ -13,6 +13,7 @@
 
 #include <ctype.h>
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
@@ -49,6 +50,9 @@ static void check_user_defined_field(MfRequest *request);
 static void check_expiry_date(const MfRequest *request, const MfAccount *account);
 static void check_shipping(const MfRequest *request);
 static void check_payment_methods(const MfRequest *request);
+static size_t stored_size(const MfRequest *request, MfSendPaymentField field);
+static void check_sizes(const MfRequest *request);
+static void check_body(const MfRequest *request, const MfAccount *account);
 static void check_encoding(const MfRequest *request);
 static char *ascii_digits(const char *text);
 
@@ -63,6 +67,7 @@ mf_request_check(MfRequest *request, const MfAccount *account)
 	bool		by_email;
 	bool		by_sms;
 
+	check_sizes(request);
 	check_customer_name(request);
 	check_invoice_value(request);
 
@@ -97,6 +102,71 @@ mf_request_check(MfRequest *request, const MfAccount *account)
 	mf_request_check_items(request);
 	mf_request_check_objects(request);
 	check_encoding(request);
+	check_body(request, account);
+}
+
+/* Bytes of a field, decompressed; 0 for those that are always small. */
+static size_t
+stored_size(const MfRequest *request, MfSendPaymentField field)
+{
+	Oid			type = mf_request_type(field);
+
+	if (request->isnull[field] || type == TIMESTAMPTZOID || type == INT2OID)
+		return 0;
+	return toast_raw_datum_size(request->values[field]) - VARHDRSZ;
+}
+
+/*
+ * What is far too large is refused before it is looked into: a text of 100 MB may
+ * take 1 MB on disk, and takes several times its size in memory.
+ */
+static void
+check_sizes(const MfRequest *request)
+{
+	int			i;
+
+	for (i = 0; i < MF_SP_COUNT; i++)
+	{
+		size_t		size = stored_size(request, (MfSendPaymentField) i);
+		size_t		limit = mf_request_type((MfSendPaymentField) i) == JSONBOID ? MF_JSONB_MAX : MF_BODY_MAX;
+
+		if (size > limit)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s is too large", column((MfSendPaymentField) i)),
+					 errdetail("It takes %zu bytes; the limit is %zu.", size, limit),
+					 errhint("Shorten it.")));
+	}
+}
+
+/*
+ * The whole request is not too large, either.  It is built here only if it may be:
+ * no byte of what is stored becomes more than eight.
+ */
+static void
+check_body(const MfRequest *request, const MfAccount *account)
+{
+	MfSendPaymentField largest = MF_SP_CUSTOMER_NAME;
+	size_t		sum = 0;
+	size_t		len;
+	int			i;
+
+	for (i = 0; i < MF_SP_COUNT; i++)
+	{
+		sum += stored_size(request, (MfSendPaymentField) i);
+		if (stored_size(request, (MfSendPaymentField) i) > stored_size(request, largest))
+			largest = (MfSendPaymentField) i;
+	}
+	if (sum < MF_BODY_MAX / 8)
+		return;
+	free(mf_request_body(request, account, "", &len));
+	if (len > MF_BODY_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the invoice is too large to be sent"),
+				 errdetail("Its request would have %zu bytes; the limit is %d. The largest part is %s.",
+						   len, MF_BODY_MAX, column(largest)),
+				 errhint("Shorten %s, or make several invoices of it.", column(largest))));
 }
 
 /* Name of the column, which is also the name of the argument. */
@@ -567,6 +637,12 @@ check_payment_methods(const MfRequest *request)
 		deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &elements, NULL, &count);
 		for (i = 0; i < count; i++)
 			ok = ok && DatumGetInt32(elements[i]) > 0;
+		if (count > MF_METHODS_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invoice_payment_methods has too many entries"),
+					 errdetail("It has %d entries; the limit is %d.", count, MF_METHODS_MAX),
+					 errhint("Give each id once, or leave it out for all.")));
 	}
 	if (!ok)
 		ereport(ERROR,

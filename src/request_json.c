@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
@@ -80,6 +81,7 @@ static const Member processing_members[] = {
 
 static void check_object(const char *where, JsonbContainer *object, const Member *members);
 static void check_member(const char *where, const Member *member, const JsonbValue *value);
+static void check_member_length(const char *where, const Member *member, int length, int limit);
 static void check_object_field(const MfRequest *request, MfSendPaymentField field, const Member *members);
 static void check_array_field(const MfRequest *request, MfSendPaymentField field, const Member *members);
 static bool is_plain_integer(Datum number);
@@ -267,6 +269,9 @@ check_member(const char *where, const Member *member, const JsonbValue *value)
 	{
 		case MEMBER_TEXT:
 			ok = value->type == jbvString;
+			if (ok && value->val.string.len > MF_MEMBER_TEXT_MAX)
+				check_member_length(where, member, pg_mbstrlen_with_len(value->val.string.val, value->val.string.len),
+									MF_MEMBER_TEXT_MAX);
 			break;
 		case MEMBER_BOOLEAN:
 			ok = value->type == jbvBool;
@@ -278,6 +283,8 @@ check_member(const char *where, const Member *member, const JsonbValue *value)
 				Datum		number = NumericGetDatum(value->val.numeric);
 				Datum		zero = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
 
+				check_member_length(where, member, (int) strlen(DatumGetCString(DirectFunctionCall1(numeric_out, number))),
+									MF_MEMBER_DIGITS_MAX);
 				ok = DatumGetBool(member->kind == MEMBER_INTEGER ?
 								  DirectFunctionCall2(numeric_gt, number, zero) :
 								  DirectFunctionCall2(numeric_ge, number, zero));
@@ -301,6 +308,18 @@ check_member(const char *where, const Member *member, const JsonbValue *value)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("member \"%s\" in %s must be %s", member->name, where, wanted[member->kind]),
 				 errhint("Correct its value.")));
+}
+
+/* Refuses a member of more than "limit" characters. */
+static void
+check_member_length(const char *where, const Member *member, int length, int limit)
+{
+	if (length > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("member \"%s\" in %s is too long", member->name, where),
+				 errdetail("It has %d characters; the limit is %d.", length, limit),
+				 errhint("Shorten it.")));
 }
 
 /* Printed without a fraction, not even of zeros, and within 32 bits */
