@@ -195,6 +195,13 @@ mutate old_key 'that a key file was changed is not seen if all else of it is the
 	's/ && now\.changed == file->changed//' 010_accounts
 mutate old_mapping 'a user mapping that has changed is not looked up' src/account.c \
 	's/mapping_changes\+\+;//' 010_accounts
+mutate one_key_for_all 'the key of one role that is refused stops its account' src/sender.c \
+	's/outcome == MF_ACCOUNT_PROBLEM && refuses_own_key\(flight\)/false \&\& refuses_own_key(flight)/' 010_accounts
+mutate refused_again 'a refused key is sent again and again' src/account.c \
+	's/if \(cached->refused == NULL\)\n\t\treturn cached->target;/return cached->target;/' 010_accounts
+mutate none_104 '' src/worker.c '' 104_budgets
+mutate any_memory 'what requests under way take of memory is not counted' src/flight.c \
+	's/if \(held_bytes < MF_HELD_BYTES_MAX\)/if (true)/' 104_budgets
 mutate none_050 '' src/worker.c '' 050_payment
 mutate none_051 '' src/worker.c '' 051_orders
 mutate none_052 '' src/worker.c '' 052_webhooks

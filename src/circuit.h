@@ -51,6 +51,7 @@ typedef struct MfCircuit
 	bool		turn_taken;
 	bool		full;
 
+	size_t		held_bytes;		/* in requests that have no answer yet */
 	int			in_flight;
 	int			window;			/* requests in flight allowed; 0 = not set yet */
 	int			limit;			/* the account's max_in_flight */

@@ -129,7 +129,12 @@ free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, TimestampTz
 	}
 	slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, claim->horizon_us, now, &retry);
 	if (slots > 0)
+	{
+		slots = mf_flight_room(circuit, slots);
+		/* its answers make room */
+		circuit->more = slots == 0;
 		return slots;
+	}
 	mf_agenda_due_at(circuit, retry);
 
 	/* a question has the slot: the next one may be wanted for an invoice */

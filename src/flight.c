@@ -35,6 +35,40 @@ typedef struct UnderWay
 
 static HTAB *flights_under_way = NULL;
 
+/* In the bodies of requests that have no answer yet */
+static size_t held_bytes = 0;
+
+static void hold_body(MfFlight *flight, char *body, size_t len);
+static void let_body_go(MfFlight *flight);
+
+/* See flight.h. */
+int
+mf_flight_room(const MfCircuit *circuit, int limit)
+{
+	if (held_bytes < MF_HELD_BYTES_MAX)
+		return limit;
+	return circuit->held_bytes < MF_HELD_BYTES_OWN ? Min(limit, MF_HELD_BYTES_OWN / MF_BODY_MAX) : 0;
+}
+
+/* Takes over the body of a request, for its circuit. */
+static void
+hold_body(MfFlight *flight, char *body, size_t len)
+{
+	flight->body = body;
+	flight->body_len = flight->held_bytes = len;
+	flight->circuit->held_bytes += len;
+	held_bytes += len;
+}
+
+/* The transport has freed it, or will soon. */
+static void
+let_body_go(MfFlight *flight)
+{
+	held_bytes -= flight->held_bytes;
+	flight->circuit->held_bytes -= flight->held_bytes;
+	flight->held_bytes = 0;
+}
+
 /* See flight.h. */
 bool
 mf_flight_is_lookup(const MfFlight *flight)
@@ -100,8 +134,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
 	flight->target = target;
 	mf_http_target_hold(target);
-	flight->body = body;
-	flight->body_len = body_len;
+	hold_body(flight, body, body_len);
 	if (is_lookup)
 	{
 		flight->invoice_value =
@@ -207,8 +240,7 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
 	flight->target = target;
 	mf_http_target_hold(target);
-	flight->body = body;
-	flight->body_len = body_len;
+	hold_body(flight, body, body_len);
 	MemoryContextSwitchTo(old);
 	return flight;
 }
@@ -218,6 +250,7 @@ void
 mf_flight_free(MfFlight *flight)
 {
 	mf_flight_set_under_way(flight, false);
+	let_body_go(flight);
 	mf_http_target_let_go(flight->target);
 	mf_circuit_let_go(flight->circuit);
 	free(flight->body);
@@ -276,6 +309,7 @@ mf_flight_path(const MfFlight *flight)
 void
 mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 {
+	let_body_go(flight);
 	flight->http_status = (int) exchange->http_status;
 	switch (flight->kind)
 	{
@@ -301,6 +335,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 void
 mf_flight_fail(MfFlight *flight, bool started, const char *error)
 {
+	let_body_go(flight);
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:

@@ -64,6 +64,7 @@ typedef struct MfFlight
 	MfHttpTarget *target;		/* held */
 	char	   *body;			/* malloc'd, NULL once posted */
 	size_t		body_len;
+	size_t		held_bytes;		/* counted by mf_flight_room() */
 	MfHttpExchange *exchange;	/* while in the air */
 
 	/* where mf_record_start() has left the rows; they may have moved since */
@@ -118,6 +119,15 @@ typedef struct MfFlight
  */
 extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
 								  MfHttpTarget *target, const char *reference);
+
+/*
+ * Requests that have no answer yet take memory.  While those of all accounts take as
+ * much as they may, so many invoices may be claimed for one of them at a time, at
+ * most "limit": none, unless its own take little.
+ */
+#define MF_HELD_BYTES_MAX (16 * 1024 * 1024)
+#define MF_HELD_BYTES_OWN (1024 * 1024)
+extern int	mf_flight_room(const MfCircuit *circuit, int limit);
 
 /* How many references are watched after the row was sent. */
 extern int	mf_flight_watched(const MfFlight *flight);
