@@ -8,6 +8,7 @@
 MF_PASSED=0
 MF_FAILED=0
 MF_SUMMARY=()
+MF_NOT_OK=()
 
 # Longest time for one suite, in seconds
 MF_SUITE_TIME=${MF_SUITE_TIME:-2400}
@@ -22,6 +23,17 @@ mf_count()
 	line=$(printf '   %-10s %4d ok %4d not ok' "$1" "$2" "$3")
 	[ "${4:-0}" -eq 0 ] || line+=$(printf ' %4d skipped' "$4")
 	MF_SUMMARY+=("$line${5:+   ($5)}")
+}
+
+# mf_not_ok NAME LOG: keeps the names of failed tests for the summary, which is all that some readers get to see
+mf_not_ok()
+{
+	local line
+
+	while read -r line
+	do
+		MF_NOT_OK+=("   $1: $line")
+	done < <(perl -ne 'print "$1\n" if /^\s*not ok\b(?!.*#\s*(?:TODO|SKIP))[\s\d:-]*(.*)/i' "$2")
 }
 
 # mf_no_tests NAME WHAT: the suite has no tests in the tree
@@ -108,7 +120,11 @@ mf_report()
 		mf_failed "$1" "$2" "ran no test"
 		return
 	fi
-	[ "$failed" -eq 0 ] || mf_show "$2" 60
+	if [ "$failed" -gt 0 ]
+	then
+		mf_show "$2" 60
+		mf_not_ok "$1" "$2"
+	fi
 	mf_count "$1" "$passed" "$failed" "$skipped"
 }
 
@@ -178,6 +194,7 @@ mf_regress_suite()
 	mf_read_counts "$log" "$status"
 	if [ "$failed" -gt 0 ]
 	then
+		mf_not_ok "$name" "$log"
 		grep -E -A 1 'terminated by signal|PANIC|TRAP:' "$out/server.log" | sed 's/^/   ! /' || true
 		if [ -s "$out/out/regression.diffs" ]
 		then
@@ -336,6 +353,7 @@ mf_tap_suite()
 	fi
 	if [ "$failed" -gt 0 ]
 	then
+		mf_not_ok "$name" "$log"
 		mf_show "$log" 100
 		sed -n -E 's,^   (t/)?(\S+)\.pl +[0-9]+ not ok\b.*$,\2,p' "$log" | while read -r test
 		do
@@ -440,7 +458,11 @@ mf_summary()
 {
 	mf_say "summary after $SECONDS seconds"
 	printf '%s\n' "${MF_SUMMARY[@]}"
-	[ "$MF_FAILED" -eq 0 ] || echo "   logs and results are in $MF_SCRATCH"
+	if [ "$MF_FAILED" -gt 0 ]
+	then
+		[ ${#MF_NOT_OK[@]} -eq 0 ] || printf '%s\n' "${MF_NOT_OK[@]:0:40}"
+		echo "   logs and results are in $MF_SCRATCH"
+	fi
 	echo "$MF_PASSED passed, $MF_FAILED failed"
 	[ "$MF_FAILED" -eq 0 ] && [ "$MF_PASSED" -gt 0 ]
 }
