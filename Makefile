@@ -93,6 +93,7 @@ OBJS = \
 	src/request_json.o \
 	src/account_secret.o \
 	src/agenda.o \
+	src/pace.o \
 	src/circuit.o \
 	src/guard.o \
 	src/marker.o \

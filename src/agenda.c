@@ -13,14 +13,8 @@
 
 #include "agenda.h"
 #include "claim.h"
+#include "pace.h"
 #include "queue.h"
-
-/*
- * To look at all accounts of the agenda takes a while if these are many.  It is
- * done at most so often, and takes no more than this part of the time.
- */
-#define SCAN_DELAY_MS 20
-#define SCAN_SHARE 10
 
 static dlist_head line = DLIST_STATIC_INIT(line);	/* by turn_node */
 static int	line_length = 0;
@@ -28,7 +22,7 @@ static dlist_head taken = DLIST_STATIC_INIT(taken); /* turns of this round, by t
 static dlist_head full = DLIST_STATIC_INIT(full);	/* by full_node */
 static pairingheap *alarms = NULL;	/* by alarm_node */
 static bool all_changed = true;
-static TimestampTz scan_at = 0;
+static MfPace scan_pace;
 
 static int	compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg);
 static void clear_alarm(MfCircuit *circuit);
@@ -128,7 +122,7 @@ mf_agenda_wait_for_slots(int64 lead_us, TimestampTz now)
 void
 mf_agenda_refresh(const MfSqlScope *scope, TimestampTz now)
 {
-	if (all_changed && now >= scan_at)
+	if (all_changed && mf_pace_allows(&scan_pace))
 		scan(scope, now);
 	while (alarms != NULL && !pairingheap_is_empty(alarms))
 	{
@@ -145,10 +139,11 @@ mf_agenda_refresh(const MfSqlScope *scope, TimestampTz now)
 static void
 scan(const MfSqlScope *scope, TimestampTz now)
 {
-	List	   *entries = mf_queue_accounts(scope);
+	List	   *entries;
 	ListCell   *lc;
-	TimestampTz end;
 
+	mf_pace_begin(&scan_pace);
+	entries = mf_queue_accounts(scope);
 	foreach(lc, entries)
 	{
 		MfFirstEntry *entry = (MfFirstEntry *) lfirst(lc);
@@ -159,8 +154,7 @@ scan(const MfSqlScope *scope, TimestampTz now)
 			mf_agenda_due_at(mf_circuit_get(entry->account), entry->rank);
 	}
 	all_changed = false;
-	end = GetCurrentTimestamp();
-	scan_at = TimestampTzPlusMilliseconds(end, SCAN_DELAY_MS) + Max(end - now, 0) * SCAN_SHARE;
+	mf_pace_end(&scan_pace);
 }
 
 /* See agenda.h. */
@@ -232,7 +226,7 @@ mf_agenda_alarm(void)
 	TimestampTz alarm = 0;
 
 	if (all_changed)
-		alarm = Max(scan_at, 1);
+		alarm = mf_pace_time(&scan_pace);
 	if (alarms != NULL && !pairingheap_is_empty(alarms))
 		mf_come_back(&alarm, pairingheap_container(MfCircuit, alarm_node, pairingheap_first(alarms))->alarm);
 	return alarm;

@@ -19,6 +19,7 @@
 #include "inquiry.h"
 #include "inquiry_log.h"
 #include "myfatoorah.h"
+#include "pace.h"
 #include "process.h"
 #include "request.h"
 #include "wake.h"
@@ -39,10 +40,14 @@ static bool pending = false;
 static bool waiting = false;
 static TimestampTz next_due = 0;
 
+/* A look is at all accounts. */
+static MfPace look_pace;
+
 /* Invoices whose refunds may be asked for next */
 static HTAB *confirmed = NULL;
 
 static bool take_confirmed(int64 invoice);
+static void look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now);
 static void claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 						  TimestampTz now);
 static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs,
@@ -77,7 +82,14 @@ mf_inquiry_pending(void)
 bool
 mf_inquiry_has_work(void)
 {
-	return pending && !waiting;
+	return pending && !waiting && mf_pace_allows(&look_pace);
+}
+
+/* See inquiry.h. */
+TimestampTz
+mf_inquiry_alarm(void)
+{
+	return pending && !waiting ? mf_pace_time(&look_pace) : 0;
 }
 
 /* See inquiry.h. */
@@ -102,23 +114,39 @@ mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 void
 mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again)
 {
-	if (pending || (next_due != 0 && now >= next_due))
+	if (next_due != 0 && now >= next_due)
 	{
-		ListCell   *lc;
-
-		pending = waiting = false;
+		pending = true;
 		next_due = 0;
-		foreach(lc, mf_payment_accounts(scope))
-		{
-			MfInquiryAccount *entry = (MfInquiryAccount *) lfirst(lc);
-
-			entry->paused |= claim->held;
-			claim_account(scope, claim, entry, now);
-		}
-		(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &next_due);
-		(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
 	}
+	/* what it waited for may be this round: too early, it comes back by the alarm */
+	waiting = false;
+	if (pending && mf_pace_allows(&look_pace))
+		look(scope, claim, now);
 	mf_come_back(again, next_due);
+}
+
+/* Looks at all accounts and claims what is due for each. */
+static void
+look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
+{
+	List	   *accounts;
+	ListCell   *lc;
+
+	pending = false;
+	next_due = 0;
+	mf_pace_begin(&look_pace);
+	accounts = mf_payment_accounts(scope);
+	mf_pace_end(&look_pace);
+	foreach(lc, accounts)
+	{
+		MfInquiryAccount *entry = (MfInquiryAccount *) lfirst(lc);
+
+		entry->paused |= claim->held;
+		claim_account(scope, claim, entry, now);
+	}
+	(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &next_due);
+	(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
 }
 
 /* What is due for one account: the urgent, then events, then the poller's within its budget. */

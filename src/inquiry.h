@@ -22,6 +22,9 @@ extern void mf_inquiry_wake(void);
 /* Whether a round would find inquiries to make. */
 extern bool mf_inquiry_has_work(void);
 
+/* When one would, without any news; 0 = never. */
+extern TimestampTz mf_inquiry_alarm(void);
+
 /* Whether inquiries wait for a free slot, or would take one in the next round. */
 extern bool mf_inquiry_pending(void);
 

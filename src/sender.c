@@ -276,6 +276,7 @@ mf_sender_alarm(void)
 	dlist_iter	iter;
 
 	mf_come_back(&alarm, mf_pause_alarm());
+	mf_come_back(&alarm, mf_inquiry_alarm());
 	dlist_foreach(iter, &with_ready)
 		mf_come_back(&alarm, first_ready(dlist_container(MfCircuit, ready_node, iter.cur))->ready_until);
 	return alarm;

@@ -71,6 +71,24 @@ my $cost = (reads() - $settled) / 20;
 cmp_ok($cost, '<', 100, 'the index is read for the account that has something to do, not for each');
 note("entries read for an invoice: $cost");
 
+# Nor does each round of questions look at all of them: looks take a part of the time only.
+my $probes = "SELECT pg_stat_get_numscans('mf_inquiry_urgent_idx'::regclass)";
+my $id = sql("SELECT id FROM mf_invoice WHERE customer_reference = 'last'");
+my $probed = sql($probes);
+my $began = time;
+for (1 .. 30)
+{
+	sql(join '', map { "SELECT mf_refresh($id);\n" } 1 .. 50);
+}
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND urgent", 0);
+sql('SELECT pg_sleep(1.2)');
+$mf->insert($node, 'postgres', 'told', account => "'one'");
+$mf->wait_status($node, 'postgres', 'told');
+my $took = time - $began + 1;
+$probed = (sql($probes) - $probed) / $accounts;
+note("looks at all accounts: $probed in $took s");
+cmp_ok($probed, '<', 20 * $took, 'however many questions are asked');
+
 # A backlog of one does not keep the others waiting.
 sql("INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_reference)
 	SELECT 'a1', 'x', 1, 'LNK', 'backlog-' || n FROM generate_series(1, 5000) n");

@@ -246,6 +246,14 @@ speaks_of_invoice(const MfEnvelope *envelope, const char *body, size_t len)
 	return false;
 }
 
+static bool
+blank(const char *text, size_t len)
+{
+	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL && text[len - 1] != '\0')
+		len--;
+	return len == 0;
+}
+
 bool
 mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *envelope)
 {
@@ -274,8 +282,9 @@ mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *
 		put_raw(&line, body, len);
 	mf_http_hide_key(api_key, line.text, line.len);
 	mf_text_excerpt(line.text, line.len, text, sizeof(text));
-	if (strspn(text, " ") == strlen(text))
-		strcpy(text, envelope->root != NULL ? "the answer gives no reason" : "the answer is empty");
+	if (blank(text, strlen(text)))
+		strcpy(text, envelope->root != NULL ? "the answer gives no reason" :
+			   blank(body, len) ? "the answer is empty" : "the answer is markup without text");
 	envelope->error = strdup(text);
 	if (envelope->error == NULL)
 	{

@@ -646,7 +646,7 @@ test_envelope(void **state)
 		{"{\"IsSuccess\":true", -1, false, false, "{\"IsSuccess\":true"}, {"{\"IsSuccess\":true,\"IsSuccess\":true}", -1, false, false, "{\"IsSuccess\":true,\"IsSuccess\":true}"},
 		{"bad \xFF bytes", -1, false, false, "bad \xEF\xBF\xBD bytes"},
 		{"<html><head><title>502 Bad Gateway</title></head>\r\n<body>  <h1>502</h1>\n\n nginx</body></html>", -1, false, false, "502 Bad Gateway 502 nginx"},
-		{"<html", -1, false, false, "the answer is empty"}, {"<><><>", -1, false, false, "the answer is empty"},
+		{"<html", -1, false, false, "the answer is markup without text"}, {"<><><>", -1, false, false, "the answer is markup without text"},
 	};
 	size_t		i;
 
