@@ -38,7 +38,11 @@
 #define GATHER_MIN 8
 #define GATHER_MS 1
 
-/* Claims go ahead of the slots that become free while they are committed; no further than this. */
+/*
+ * Claims go ahead of the slots that become free while they are committed: so
+ * far at least, because a round may take longer than usual, and no further.
+ */
+#define HORIZON_MIN_MS 20
 #define HORIZON_MAX_MS 50
 
 /* What was claimed ahead and whose slot does not become free as foreseen is given back after this. */
@@ -286,7 +290,9 @@ mf_sender_alarm(void)
 static int64
 horizon_us(void)
 {
-	return (int64) Min(2.0 * round_us + GATHER_MS * 1000.0, HORIZON_MAX_MS * 1000.0);
+	double		us = 2.0 * round_us + GATHER_MS * 1000.0;
+
+	return (int64) Max(Min(us, HORIZON_MAX_MS * 1000.0), HORIZON_MIN_MS * 1000.0);
 }
 
 /* Whether one of them can be recorded now. */
