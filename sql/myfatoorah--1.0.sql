@@ -776,14 +776,44 @@ CREATE VIEW mf_review AS
 COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what is known, which call to make next';
 
 --
--- Rights: nothing for PUBLIC, everything by role
+-- Rights: nothing for anybody but the owner, whatever the default privileges are
 --
-REVOKE ALL ON FUNCTION mf_account_validator(text[], oid), mf_here(), mf_invoice_guard(), mf_invoice_enqueue(), mf_enqueue(),
-	mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check,
-	mf_webhook, mf_callback, mf_refresh, mf_wait,
-	mf_pause, mf_resume, mf_drain, mf_cancel, mf_retry, mf_resolve, mf_repair(), mf_move_account, mf_worker_stat(),
-	mf_listener_stat() FROM PUBLIC;
-REVOKE ALL ON TYPE mf_send_payment_result FROM PUBLIC;
+DO LANGUAGE plpgsql $do$
+DECLARE
+	granted record;
+BEGIN
+	FOR granted IN
+		WITH member AS (
+			SELECT d.classid, d.objid FROM pg_catalog.pg_depend d
+				JOIN pg_catalog.pg_extension e ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+					AND d.refobjid OPERATOR(pg_catalog.=) e.oid
+			WHERE e.extname OPERATOR(pg_catalog.=) 'myfatoorah' AND d.deptype OPERATOR(pg_catalog.=) 'e'),
+		object AS (
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, c.oid::pg_catalog.regclass::text AS name,
+				   c.relowner AS owner, c.relacl AS acl
+			FROM member m JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.objid
+			WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+				AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,S}')
+			UNION ALL
+			SELECT 'FUNCTION', p.oid::pg_catalog.regprocedure::text, p.proowner,
+				   coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+			FROM member m JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) m.objid
+			WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+			UNION ALL
+			SELECT 'TYPE', t.oid::pg_catalog.regtype::text, t.typowner,
+				   coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
+			FROM member m JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) m.objid
+			WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass
+				AND t.typelem OPERATOR(pg_catalog.=) 0)
+		SELECT DISTINCT o.kind, o.name,
+			CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END AS grantee
+		FROM object o, pg_catalog.aclexplode(o.acl) a
+		WHERE a.grantee OPERATOR(pg_catalog.<>) o.owner
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', granted.kind, granted.name, granted.grantee);
+	END LOOP;
+END
+$do$;
 
 GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_operate,
 	myfatoorah_inbound;
