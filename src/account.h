@@ -97,14 +97,14 @@ extern bool mf_account_owner_is_gone(MfKeyOwner owner);
 extern void mf_account_forget_targets(MfHttp *http);
 
 /*
- * mf_webhook_read() with the webhook secrets, current and previous, of every
- * user mapping of the account: whoever has its key may get its events.  The
- * secrets are wiped.  Raises errors for a secret's file that cannot be read.
+ * mf_webhook_read() with the webhook secrets, current and previous, of the user
+ * mappings of the account that are PUBLIC's or of somebody who may act as the owner
+ * of the server.  The secrets are wiped.  Raises errors for a secret's file that cannot be read.
  */
 extern MfWebhookVerdict mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
 												const char *signature, const char *version, MfWebhook *webhook);
 
-/* Whether a webhook secret is set anywhere for the account. */
+/* Whether there is such a secret. */
 extern bool mf_account_has_webhook_secret(const MfAccount *account);
 
 /* Wall clock of the account's zone, "2026-11-22T09:58:04"; palloc'd, NULL if out of range. */

@@ -19,6 +19,7 @@
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -179,8 +180,11 @@ mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
 }
 
 /*
- * The webhook secrets of all user mappings of an account, palloc'd, or only
- * how many there are.  Mappings are few: they are read by a scan.
+ * The secrets that sign for the account, palloc'd, or only how many there are.
+ * Everybody may make a mapping of his own, and what he writes there must not make
+ * him speak for MyFatoorah: only the owner of the server makes PUBLIC's, and only
+ * he and those who may act as he have one that counts as well.  Mappings are few:
+ * they are read by a scan.
  */
 static int
 webhook_secrets(const MfAccount *account, char **secrets, bool count_only)
@@ -197,10 +201,11 @@ webhook_secrets(const MfAccount *account, char **secrets, bool count_only)
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{
 		bool		isnull;
+		Oid			user = ((Form_pg_user_mapping) GETSTRUCT(tuple))->umuser;
 		Datum		options = heap_getattr(tuple, Anum_pg_user_mapping_umoptions, RelationGetDescr(relation), &isnull);
 		ListCell   *lc;
 
-		if (isnull)
+		if (isnull || (OidIsValid(user) && !has_privs_of_role(user, account->owner)))
 			continue;
 		foreach(lc, untransformRelOptions(options))
 		{

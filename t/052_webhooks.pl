@@ -120,6 +120,16 @@ sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (DROP webhook_secre
 is(hand_in($paid), '28000', 'until it is dropped');
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (DROP webhook_secret)");
 is(hand_in($paid), '28000', 'without a secret nothing is believed');
+
+# Whose secret signs: everybody with USAGE may make a mapping of his own
+sql("CREATE ROLE tenant; CREATE ROLE landlord; GRANT USAGE ON FOREIGN SERVER myfatoorah TO tenant;
+	SET ROLE tenant; CREATE USER MAPPING FOR tenant SERVER myfatoorah OPTIONS (webhook_secret '$secret', webhook_secret_previous '$secret')");
+is(hand_in($paid), '28000', 'the secret of a mapping that a role has made for itself does not sign for the account');
+is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'webhooks' AND detail ~ 'Accepted'}), 0, 'mf_check() counts it for none');
+sql("GRANT USAGE ON FOREIGN DATA WRAPPER myfatoorah TO landlord; ALTER SERVER myfatoorah OWNER TO landlord;
+	CREATE USER MAPPING FOR landlord SERVER myfatoorah OPTIONS (webhook_secret '$secret')");
+like(hand_in($paid), qr/^\d+$/, 'that of the owner of the server does');
+sql("DROP USER MAPPING FOR landlord SERVER myfatoorah; ALTER SERVER myfatoorah OWNER TO CURRENT_USER; DROP USER MAPPING FOR tenant SERVER myfatoorah");
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
 
 # An invoice of ours, a hundred replays, a mischievous messenger
