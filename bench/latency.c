@@ -26,6 +26,7 @@
 static PGconn *open_session(void);
 static PGresult *run(PGconn *session, const char *query, ExecStatusType expected);
 static int64_t wait_until_sent(PGconn *listener, const char *id);
+static void check_sent(PGconn *session, const char *id);
 
 int
 main(int argc, char **argv)
@@ -105,19 +106,33 @@ run(PGconn *session, const char *query, ExecStatusType expected)
 	return result;
 }
 
-/* When the notification came. */
+/* Ends the measurement if the invoice is not sent after all. */
+static void
+check_sent(PGconn *session, const char *id)
+{
+	char query[96];
+	PGresult *row;
+
+	snprintf(query, sizeof(query), "SELECT status FROM mf_invoice WHERE id = %s", id);
+	row = run(session, query, PGRES_TUPLES_OK);
+	if (strcmp(PQgetvalue(row, 0, 0), "sent") != 0)
+		die("invoice %s is %s", id, PQgetvalue(row, 0, 0));
+	PQclear(row);
+}
+
+/* When the notification came: of its two changes, to sending and to sent, the second. */
 static int64_t
 wait_until_sent(PGconn *listener, const char *id)
 {
 	int64_t deadline = now() + WAIT_MS * (SECOND / 1000);
-	char start[64];
+	char payload[64];
+	int changes = 0;
 
-	snprintf(start, sizeof(start), "{\"id\": %s,", id);
+	snprintf(payload, sizeof(payload), "{\"id\": %s}", id);
 	for (;;)
 	{
 		struct pollfd wanted = {PQsocket(listener), POLLIN, 0};
 		PGnotify *notify;
-		int sent = 0;
 
 		if (now() > deadline || poll(&wanted, 1, WAIT_MS) < 0)
 			die("invoice %s was not reported as sent", id);
@@ -125,12 +140,16 @@ wait_until_sent(PGconn *listener, const char *id)
 			die("%s", PQerrorMessage(listener));
 		while ((notify = PQnotifies(listener)) != NULL)
 		{
-			if (strncmp(notify->extra, start, strlen(start)) == 0 &&
-				strstr(notify->extra, "\"status\": \"sent\"") != NULL)
-				sent = 1;
+			if (strcmp(notify->extra, payload) == 0)
+				changes++;
 			PQfreemem(notify);
 		}
-		if (sent)
-			return now();
+		if (changes == 2)
+		{
+			int64_t at = now();
+
+			check_sent(listener, id);
+			return at;
+		}
 	}
 }

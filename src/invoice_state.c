@@ -35,7 +35,7 @@ static const int allowed_transitions[MF_STATUS_COUNT] = {
 };
 
 static void guard_payment(int64 invoice, MfStatus status, const char *from, const char *to);
-static void notify_change(int64 invoice, MfStatus status, Datum payment_status);
+static void notify_change(int64 invoice);
 
 /* See invoice.h. */
 const char *
@@ -135,7 +135,7 @@ mf_guard_transition(TupleTableSlot *before, TupleTableSlot *after)
 		guard_payment(invoice, to, TextDatumGetCString(before->tts_values[payment_at]),
 					  TextDatumGetCString(after->tts_values[payment_at]));
 	if (from != to || payment_moves)
-		notify_change(DatumGetInt64(after->tts_values[MF_IC_ID - 1]), to, after->tts_values[payment_at]);
+		notify_change(DatumGetInt64(after->tts_values[MF_IC_ID - 1]));
 }
 
 /* Money that came in does not go by itself, and only what was sent can be paid. */
@@ -152,25 +152,18 @@ guard_payment(int64 invoice, MfStatus status, const char *from, const char *to)
 				 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s", invoice, from, to)));
 }
 
-/* Tells listeners; delivered when, and only if, the transaction commits. */
+/*
+ * Tells listeners; delivered when, and only if, the transaction commits.  Every
+ * role may listen, so it says no more than which row is to be read.
+ */
 static void
-notify_change(int64 invoice, MfStatus status, Datum payment_status)
+notify_change(int64 invoice)
 {
-	text	   *payment = DatumGetTextPP(payment_status);
-	char		number[MAXINT8LEN + 1];
-	StringInfoData payload;
+	char		payload[MAXINT8LEN + 16] = "{\"id\": ";
+	int			length = strlen(payload);
 
-	/* in pieces, because formats are slow and the worker does this for each change */
-	pg_lltoa(invoice, number);
-	initStringInfo(&payload);
-	appendStringInfoString(&payload, "{\"id\": ");
-	appendStringInfoString(&payload, number);
-	appendStringInfoString(&payload, ", \"status\": \"");
-	appendStringInfoString(&payload, mf_status_name(status));
-	appendStringInfoString(&payload, "\", \"payment_status\": \"");
-	appendBinaryStringInfo(&payload, VARDATA_ANY(payment), VARSIZE_ANY_EXHDR(payment));
-	appendStringInfoString(&payload, "\"}");
-	Async_Notify(MF_CHANNEL, payload.data);
-	pfree(payload.data);
+	length += pg_lltoa(invoice, payload + length);
+	strcpy(payload + length, "}");
+	Async_Notify(MF_CHANNEL, payload);
 	mf_wake_waiting_at_commit();
 }
