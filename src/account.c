@@ -57,6 +57,7 @@ typedef struct CachedTarget
 	ItemPointerData mapping_place;
 	char	   *base_url;
 	char	   *ca_file;		/* NULL = the system's */
+	bool		remote_only;
 	long		timeout_ms;
 	long		connect_timeout_ms;
 	char	   *key;
@@ -101,6 +102,7 @@ static bool same_mapping(const CachedTarget *cached, const CachedTarget *read);
 static void accept_again(CachedTarget *cached);
 static bool same_text(const char *a, const char *b);
 static void free_cached(CachedTarget *cached);
+static bool leads_elsewhere(const MfAccount *account);
 static void check_address(const MfAccount *account);
 static List *mapping_options(const MfAccount *account, MfKeyOwner owner, CachedTarget *made);
 static void report_no_own_mapping(const MfAccount *account, Oid roleid);
@@ -351,6 +353,7 @@ make_target(MfHttp *http, const MfAccount *account, CachedTarget *made)
 
 	made->base_url = MemoryContextStrdup(TopMemoryContext, account->base_url);
 	made->ca_file = account->ca_file ? MemoryContextStrdup(TopMemoryContext, account->ca_file) : NULL;
+	made->remote_only = leads_elsewhere(account);
 	made->timeout_ms = account->timeout_ms;
 	made->connect_timeout_ms = account->connect_timeout_ms;
 	made->key_file = made->key_file ? MemoryContextStrdup(TopMemoryContext, made->key_file) : NULL;
@@ -360,6 +363,7 @@ make_target(MfHttp *http, const MfAccount *account, CachedTarget *made)
 	options.base_url = made->base_url;
 	options.api_key = made->key;
 	options.ca_file = made->ca_file;
+	options.remote_only = made->remote_only;
 	options.timeout_ms = made->timeout_ms;
 	options.connect_timeout_ms = made->connect_timeout_ms;
 	options.tag = made->own ? OWN_KEY : PUBLIC_KEY;
@@ -454,7 +458,7 @@ same_mapping(const CachedTarget *cached, const CachedTarget *read)
 static bool
 same_options(const CachedTarget *cached, const MfAccount *account)
 {
-	return cached->timeout_ms == account->timeout_ms &&
+	return cached->remote_only == leads_elsewhere(account) && cached->timeout_ms == account->timeout_ms &&
 		cached->connect_timeout_ms == account->connect_timeout_ms &&
 		strcmp(cached->base_url, account->base_url) == 0 && same_text(cached->ca_file, account->ca_file);
 }
@@ -527,13 +531,23 @@ free_cached(CachedTarget *cached)
 }
 
 /*
+ * Whether a user who is no superuser says where requests go: then what only
+ * superusers may reach (files, ports of this machine) is out of reach.
+ */
+static bool
+leads_elsewhere(const MfAccount *account)
+{
+	return account->redirected && !superuser_arg(account->owner);
+}
+
+/*
  * A file is named by superusers only, so what it holds goes to MyFatoorah, or
  * where a superuser has said, and not to where the owner of the server likes.
  */
 static void
 check_address(const MfAccount *account)
 {
-	if (account->redirected && !superuser_arg(account->owner))
+	if (leads_elsewhere(account))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("the key file of account \"%s\" is not used with a base_url of its owner", account->name),

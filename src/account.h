@@ -104,6 +104,9 @@ extern void mf_account_forget_targets(MfHttp *http);
 extern MfWebhookVerdict mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
 												const char *signature, const char *version, MfWebhook *webhook);
 
+/* Whether any user mapping of the server has its key in a file. */
+extern bool mf_account_has_key_file(Oid serverid);
+
 /* Whether there is such a secret. */
 extern bool mf_account_has_webhook_secret(const MfAccount *account);
 

@@ -28,6 +28,7 @@
 #include "account_option.h"
 #include "account_secret.h"
 #include "compat.h"
+#include "process.h"
 
 /* Secrets of one account, all user mappings together */
 #define MAX_WEBHOOK_SECRETS 64
@@ -38,6 +39,9 @@
  */
 #define COARSEST_CLOCK 3
 
+static const char *shown_path(const char *path);
+static SysScanDesc scan_mappings(Relation relation, Oid serverid);
+static List *options_of(Relation relation, HeapTuple tuple);
 static bool file_state(int dir, const char *path, int flags, MfSecretFile *file);
 static int	webhook_secrets(const MfAccount *account, char **secrets, bool count_only);
 
@@ -62,17 +66,20 @@ mf_read_secret_file(const char *option, const char *path, MfSecretFile *file)
 	if (fd < 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
-				 errmsg("could not open the file of option \"%s\": \"%s\": %m", option, full),
+				 errmsg("could not open the file of option \"%s\"%s: %m", option, shown_path(full)),
+				 errdetail_log("Its path is \"%s\".", full),
 				 errhint("Create it with the key as its only line, owned by the operating-system user of the server, mode 0600.")));
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("the file of option \"%s\" is not a regular file: \"%s\"", option, full)));
+				 errmsg("the file of option \"%s\" is not a regular file%s", option, shown_path(full)),
+				 errdetail_log("Its path is \"%s\".", full)));
 	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the file of option \"%s\" can be used by others: \"%s\"", option, full),
-				 errhint("Run: chmod 0600 %s", full)));
+				 errmsg("the file of option \"%s\" can be used by others%s", option, shown_path(full)),
+				 errdetail_log("Its path is \"%s\".", full),
+				 errhint("Its mode must be 0600; run chmod 0600 on it.")));
 	if (file != NULL)
 		file->known = file_state(fd, "", AT_EMPTY_PATH, file) &&
 			file->changed / INT64CONST(1000000000) + COARSEST_CLOCK < (int64) time(NULL);
@@ -81,7 +88,8 @@ mf_read_secret_file(const char *option, const char *path, MfSecretFile *file)
 	if (length < 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
-				 errmsg("could not read the file of option \"%s\": \"%s\": %m", option, full)));
+				 errmsg("could not read the file of option \"%s\"%s: %m", option, shown_path(full)),
+				 errdetail_log("Its path is \"%s\".", full)));
 	CloseTransientFile(fd);
 
 	/* a zero byte, as in a file in UTF-16, fails the check below */
@@ -95,7 +103,7 @@ mf_read_secret_file(const char *option, const char *path, MfSecretFile *file)
 		explicit_bzero(buffer, sizeof(buffer));
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the file of option \"%s\" does not hold one secret: \"%s\"", option, full),
+				 errmsg("the file of option \"%s\" does not hold one secret%s", option, shown_path(full)),
 				 errdetail("It is empty, too long, or contains white space."),
 				 errhint("Write the secret from the portal into it as the only line.")));
 	}
@@ -104,13 +112,23 @@ mf_read_secret_file(const char *option, const char *path, MfSecretFile *file)
 		explicit_bzero(buffer, sizeof(buffer));
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the file of option \"%s\" does not hold an API key: \"%s\"", option, full),
+				 errmsg("the file of option \"%s\" does not hold an API key%s", option, shown_path(full)),
 				 errdetail("It has fewer than %d characters.", MF_KEY_MIN),
 				 errhint("Copy the whole API key from the portal into it.")));
 	}
 	secret = pstrdup(buffer);
 	explicit_bzero(buffer, sizeof(buffer));
 	return secret;
+}
+
+/*
+ * Where the data directory is concerns superusers only.  What our processes
+ * raise is written into tables that others read.
+ */
+static const char *
+shown_path(const char *path)
+{
+	return superuser() && !mf_process_is_ours ? psprintf(": \"%s\"", path) : "";
 }
 
 /* See account_secret.h. */
@@ -159,6 +177,47 @@ mf_wipe_string(char *string)
 
 /* See account.h. */
 bool
+mf_account_has_key_file(Oid serverid)
+{
+	Relation	relation = table_open(UserMappingRelationId, AccessShareLock);
+	SysScanDesc scan = scan_mappings(relation, serverid);
+	HeapTuple	tuple;
+	bool		found = false;
+
+	while (!found && (tuple = systable_getnext(scan)) != NULL)
+	{
+		ListCell   *lc;
+
+		foreach(lc, options_of(relation, tuple))
+			found |= strcmp(((DefElem *) lfirst(lc))->defname, "api_key_file") == 0;
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return found;
+}
+
+/* All user mappings of a server.  They are few: their table is read. */
+static SysScanDesc
+scan_mappings(Relation relation, Oid serverid)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, Anum_pg_user_mapping_umserver, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(serverid));
+	return systable_beginscan(relation, InvalidOid, false, NULL, 1, &key);
+}
+
+/* The options of one of them, a List of DefElem */
+static List *
+options_of(Relation relation, HeapTuple tuple)
+{
+	bool		isnull;
+	Datum		options = heap_getattr(tuple, Anum_pg_user_mapping_umoptions, RelationGetDescr(relation), &isnull);
+
+	return isnull ? NIL : untransformRelOptions(options);
+}
+
+/* See account.h. */
+bool
 mf_account_has_webhook_secret(const MfAccount *account)
 {
 	return webhook_secrets(account, NULL, true) > 0;
@@ -183,31 +242,24 @@ mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
  * The secrets that sign for the account, palloc'd, or only how many there are.
  * Everybody may make a mapping of his own, and what he writes there must not make
  * him speak for MyFatoorah: only the owner of the server makes PUBLIC's, and only
- * he and those who may act as he have one that counts as well.  Mappings are few:
- * they are read by a scan.
+ * he and those who may act as he have one that counts as well.
  */
 static int
 webhook_secrets(const MfAccount *account, char **secrets, bool count_only)
 {
 	Relation	relation = table_open(UserMappingRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
+	SysScanDesc scan = scan_mappings(relation, account->serverid);
 	HeapTuple	tuple;
 	int			count = 0;
 
-	ScanKeyInit(&key, Anum_pg_user_mapping_umserver, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(account->serverid));
-	scan = systable_beginscan(relation, InvalidOid, false, NULL, 1, &key);
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{
-		bool		isnull;
 		Oid			user = ((Form_pg_user_mapping) GETSTRUCT(tuple))->umuser;
-		Datum		options = heap_getattr(tuple, Anum_pg_user_mapping_umoptions, RelationGetDescr(relation), &isnull);
 		ListCell   *lc;
 
-		if (isnull || (OidIsValid(user) && !has_privs_of_role(user, account->owner)))
+		if (OidIsValid(user) && !has_privs_of_role(user, account->owner))
 			continue;
-		foreach(lc, untransformRelOptions(options))
+		foreach(lc, options_of(relation, tuple))
 		{
 			DefElem    *def = (DefElem *) lfirst(lc);
 			size_t		len = strlen(def->defname);

@@ -200,14 +200,14 @@ others_until_now(Oid schema)
 static char *
 data_directory(void)
 {
-	char	   *path = psprintf("%s/PG_VERSION", DataDir);
-	char	   *file = mf_file_identity(path);
+	/* the server's processes stay there */
+	char	   *file = mf_file_identity("PG_VERSION");
 	struct stat directory;
 
-	if (file == NULL || stat(DataDir, &directory) != 0)
+	if (file == NULL || stat(".", &directory) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
-				 errmsg("could not stat directory \"%s\": %m", DataDir)));
+				 errmsg("could not stat the data directory: %m")));
 	return psprintf("inode " UINT64_FORMAT " file %s", (uint64) directory.st_ino, file);
 }
 

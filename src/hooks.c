@@ -23,6 +23,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 
+#include "account.h"
 #include "compat.h"
 #include "hooks.h"
 #include "marker.h"
@@ -40,6 +41,7 @@ static void utility_hook(PlannedStmt *statement, const char *query, bool read_on
 						 QueryCompletion *completion);
 static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static Oid	database_to_hold(Node *parsetree);
+static void refuse_to_redirect(const AlterForeignServerStmt *statement);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
 static void try_now(Oid schema, const char *name, Oid role);
@@ -79,6 +81,8 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 	bool		commit_prepared = tag == T_TransactionStmt &&
 		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
+	if (tag == T_AlterForeignServerStmt && IsTransactionState())
+		refuse_to_redirect((AlterForeignServerStmt *) statement->utilityStmt);
 	if (OidIsValid(held))
 		mf_hold_database(held);
 	next(statement, query, read_only_tree, context, params, environment, destination, completion);
@@ -141,6 +145,34 @@ database_to_hold(Node *parsetree)
 		return InvalidOid;
 	database = get_database_oid(name, true);
 	return OidIsValid(database) && mf_owns_database(database, GetUserId()) ? database : InvalidOid;
+}
+
+/*
+ * A key in a file does not go where the owner of a server likes, see account.c.
+ * That he says so in vain is told him, rather than those whose invoices wait.
+ */
+static void
+refuse_to_redirect(const AlterForeignServerStmt *statement)
+{
+	ForeignServer *server = GetForeignServerByName(statement->servername, true);
+	ListCell   *lc;
+
+	if (server == NULL || superuser() || !has_privs_of_role(GetUserId(), server->owner) ||
+		strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) != 0)
+		return;
+	foreach(lc, statement->options)
+	{
+		DefElem    *def = (DefElem *) lfirst(lc);
+
+		if (strcmp(def->defname, "base_url") == 0 && def->defaction != DEFELEM_DROP &&
+			mf_account_has_key_file(server->serverid))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to set option \"%s\"", def->defname),
+					 errdetail("A user mapping of server \"%s\" has its key in a file, which goes to MyFatoorah only, or where a superuser says.",
+							   server->servername),
+					 errhint("Ask a superuser to set it.")));
+	}
 }
 
 /* What a finished statement means for the workers, once it commits. */

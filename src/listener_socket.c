@@ -272,18 +272,18 @@ mf_listen_read_pem(const char *setting, const char *path, bool secret, char *err
 
 	fd = open(full, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) != 0)
-		snprintf(error, error_size, "could not open the file of %s, \"%s\": %s", setting, full, strerror(errno));
+		snprintf(error, error_size, "could not open the file of %s: %s", setting, strerror(errno));
 	else if (!S_ISREG(st.st_mode) || st.st_size > PEM_MAX)
-		snprintf(error, error_size, "the file of %s, \"%s\", is no PEM file", setting, full);
+		snprintf(error, error_size, "the file of %s is no PEM file", setting);
 	else if (secret && (st.st_mode & (st.st_uid == 0 ? (S_IWGRP | S_IXGRP | S_IRWXO) : (S_IRWXG | S_IRWXO))) != 0)
-		snprintf(error, error_size, "the file of %s, \"%s\", can be used by others; run: chmod 0600", setting, full);
+		snprintf(error, error_size, "the file of %s can be used by others; run: chmod 0600", setting);
 	else
 	{
 		text = palloc(PEM_MAX + 1);
 		length = read(fd, text, PEM_MAX);
 		if (length < 0)
 		{
-			snprintf(error, error_size, "could not read the file of %s, \"%s\": %s", setting, full, strerror(errno));
+			snprintf(error, error_size, "could not read the file of %s: %s", setting, strerror(errno));
 			pfree(text);
 			text = NULL;
 		}

@@ -219,7 +219,12 @@ nowhere('when the remote said it back');
 $node->safe_psql('postgres', q{CREATE ROLE vendor LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN DATA WRAPPER myfatoorah TO vendor;
 	SET ROLE vendor; CREATE SERVER vendors FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test');
 	RESET ROLE; CREATE USER MAPPING FOR PUBLIC SERVER vendors OPTIONS (api_key_file 'myfatoorah.key')});
-$node->safe_psql('postgres', q{SET ROLE vendor; ALTER SERVER vendors OPTIONS (ADD base_url '} . $elsewhere->url . q{')});
+my $redirect = q{SET ROLE vendor; ALTER SERVER vendors OPTIONS (ADD base_url '} . $elsewhere->url . q{');};
+like(($node->psql('postgres', $redirect))[2], qr/ERROR:  permission denied to set option "base_url"\nDETAIL:  A user mapping of server "vendors" has its key in a file/,
+	'while a user mapping has a key file, the owner of the server cannot set base_url');
+unlike(($node->psql('postgres', 'SET ROLE myfatoorah_submit; ' . $redirect =~ s/SET ROLE vendor; //r))[2], qr/key in a file/, 'nobody else learns whether one has');
+$node->safe_psql('postgres', q{DROP USER MAPPING FOR PUBLIC SERVER vendors; } . $redirect
+	  . q{ RESET ROLE; CREATE USER MAPPING FOR PUBLIC SERVER vendors OPTIONS (api_key_file 'myfatoorah.key')});
 my (undef, undef, $vendor_error) = $node->psql('postgres', q{SET ROLE vendor; SELECT mf_send_payment('x', 1, account => 'vendors')});
 like($vendor_error, qr/the key file of account "vendors" is not used with a base_url of its owner/, 'base_url of the owner: the key stays here');
 is($node->safe_psql('postgres', q{SET ROLE vendor; SELECT ok, regexp_replace(detail, 'http://[^ ]+', 'there') FROM mf_check('vendors') WHERE item IN ('account', 'network', 'key')}),
@@ -231,6 +236,42 @@ is($elsewhere->count, 0, 'nothing leaves');
 $node->safe_psql('postgres', q{ALTER SERVER vendors OPTIONS (SET base_url '} . $sandbox->url . q{'); ALTER SERVER vendors OWNER TO CURRENT_USER; SELECT mf_resume('vendors')});
 $mf->wait_status($node, 'postgres', 'vendors');
 pass('a superuser may say where it is');
+
+#
+# Nobody but a superuser learns where the data directory is, nor what listens on this machine.
+#
+$node->safe_psql('postgres', q{CREATE ROLE clerk IN ROLE myfatoorah_submit, myfatoorah_read; GRANT USAGE ON FOREIGN SERVER readable, two_lines, missing TO clerk});
+my $told = '';
+foreach my $account ('readable', 'two_lines', 'missing')
+{
+	$told .= join ' ', $node->psql('postgres', "\\set VERBOSITY verbose\nSET ROLE clerk; SELECT * FROM $_")
+	  for "mf_send_payment('x', 1, account => '$account')", "mf_check('$account')";
+}
+$told .= $node->safe_psql('postgres', "SET ROLE clerk; TABLE $_")
+  for 'mf_invoice', 'mf_attempt', 'mf_history', 'mf_account', 'mf_identity', 'mf_worker_status', 'mf_listener_status', 'mf_review';
+like($told, qr/the file of option "api_key_file"/, 'errors name the option');
+unlike($told, qr/\Q${\$node->data_dir}\E/, 'and not the directory');
+like(($node->psql('postgres', q{SELECT mf_send_payment('x', 1, account => 'missing')}))[2], qr/\Q${\$node->data_dir}\E/, 'superusers are told it');
+
+my ($open, $closed) = map { m{:(\d+)$} } $elsewhere->url, MyFatoorah::Listener->refusing->url;
+my %told;
+foreach my $place ([ "http://127.0.0.1:$open", "http://127.0.0.1:$closed" ], [ "https://localhost:$open", "https://localhost:$closed" ], [ "http://[::1]:$open", "http://[::1]:$closed" ],
+	[ "http://127.0.0.2:$open", "http://127.0.0.2:$closed" ])
+{
+	my @answers;
+
+	foreach my $url (@$place)
+	{
+		$node->safe_psql('postgres', qq{SET ROLE vendor; CREATE SERVER probe FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url '$url');
+			CREATE USER MAPPING FOR vendor SERVER probe OPTIONS (api_key 'a-key-of-the-vendor')});
+		my $answer = join ' ', $node->psql('postgres', "\\set VERBOSITY verbose\nSET ROLE vendor; SELECT mf_send_payment('x', 1, account => 'probe', customer_reference => 'r')");
+		$answer .= $node->safe_psql('postgres', q{SET ROLE vendor; SELECT item, ok, detail FROM mf_check('probe') WHERE item IN ('account', 'network', 'key')});
+		push @answers, $answer =~ s/:(?:$open|$closed)\b/:port/gr =~ s/\d+\.\d s\b/N s/gr;
+		$node->safe_psql('postgres', 'DROP SERVER probe CASCADE');
+	}
+	is($answers[0], $answers[1], "an account of a user who is no superuser does not tell open from closed ports: $place->[0]");
+	like($answers[0], qr/it is on the machine of the database, where only accounts of superusers may lead/, 'because neither is tried');
+}
 $node->stop;
 
 # The key goes where it belongs and nowhere else.

@@ -45,6 +45,8 @@ typedef struct MfHttpTargetOptions
 	long		timeout_ms;		/* whole exchange, > 0 */
 	long		connect_timeout_ms; /* name lookup to end of TLS, > 0 */
 	int			tag;			/* the owner's, untouched */
+	bool		remote_only;	/* no connection to this machine, whatever the
+								 * host's name leads to */
 } MfHttpTargetOptions;
 
 /*

@@ -67,7 +67,6 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	int64_t		now = mf_http_clock();
 	long		new_connections;
 
-	(void) remote_ip;
 	(void) local_ip;
 	(void) remote_port;
 	(void) local_port;
@@ -80,6 +79,9 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 				  "the server closed it, and the request was not repeated");
 	else if (__atomic_load_n(&http->gate_closed, __ATOMIC_SEQ_CST))
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "sending was stopped");
+	else if (transfer->target->remote_only && mf_http_ip_is_ours(remote_ip))
+		/* on a connection that another target has made */
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", MF_HTTP_OWN_MACHINE);
 	else if (mf_http_is_held(transfer->record, now))
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), STOOD_STILL);
 	else if (transfer->record->send_by != 0 && now > transfer->record->send_by)

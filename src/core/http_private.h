@@ -24,6 +24,9 @@
 #endif
 #define MIN_LIBCURL 0x075700
 
+/* Why nothing goes to a target that is for other machines only */
+#define MF_HTTP_OWN_MACHINE "it is on the machine of the database, where only accounts of superusers may lead"
+
 /*
  * A connection that was idle for longer is not used again.  Servers and what
  * stands before them close idle connections, commonly after 60 or 75 seconds,
@@ -94,6 +97,7 @@ struct MfHttpTarget
 	char	   *ca_file;
 	struct curl_slist *headers; /* holds the key */
 	bool		plain;			/* http, to loopback */
+	bool		remote_only;
 	int32_t		checksum;		/* of base_url and key */
 	long		timeout_ms;
 	long		connect_timeout_ms;
@@ -211,6 +215,8 @@ extern void mf_http_thread_free_target(MfHttp *http, MfHttpTarget *target);
 
 /* http_watch.c */
 extern int	mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known);
+extern bool mf_http_ip_is_ours(const char *ip);
+extern curl_socket_t mf_http_socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
 extern int	mf_http_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose);
 extern int	mf_http_socket_close(void *arg, curl_socket_t fd);
 extern bool mf_http_socket_is_resting(const MfHttp *http, int fd);

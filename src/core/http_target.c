@@ -228,6 +228,7 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	target->timeout_ms = options->timeout_ms;
 	target->connect_timeout_ms = options->connect_timeout_ms;
 	target->tag = options->tag;
+	target->remote_only = options->remote_only;
 
 	done = read_base_url(target, options->base_url, error, error_size);
 	if (done && options->ca_file != NULL)

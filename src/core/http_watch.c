@@ -9,8 +9,11 @@
  */
 #include "http_private.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -51,6 +54,87 @@ make_socket(MfHttp *http, int fd)
 		http->socket_count = count;
 	}
 	return &http->sockets[fd];
+}
+
+/* Whether an address is one of this machine's own. */
+static bool
+is_this_machine(const struct sockaddr *address)
+{
+	struct ifaddrs *interfaces;
+	struct ifaddrs *entry;
+	const unsigned char *ip;
+	size_t		length;
+	bool		found = false;
+
+	if (address->sa_family == AF_INET)
+	{
+		ip = (const unsigned char *) &((const struct sockaddr_in *) address)->sin_addr;
+		length = 4;
+	}
+	else if (address->sa_family == AF_INET6)
+	{
+		const struct in6_addr *six = &((const struct sockaddr_in6 *) address)->sin6_addr;
+
+		if (IN6_IS_ADDR_LOOPBACK(six) || IN6_IS_ADDR_UNSPECIFIED(six))
+			return true;
+		ip = (const unsigned char *) six;
+		length = 16;
+		if (IN6_IS_ADDR_V4MAPPED(six))
+		{
+			ip += 12;
+			length = 4;
+		}
+	}
+	else
+		return true;
+	if (length == 4 && (ip[0] == 127 || ip[0] == 0))
+		return true;
+
+	/* not to be told which these are counts as being one */
+	if (getifaddrs(&interfaces) != 0)
+		return true;
+	for (entry = interfaces; entry != NULL && !found; entry = entry->ifa_next)
+	{
+		if (entry->ifa_addr == NULL)
+			continue;
+		if (length == 4 && entry->ifa_addr->sa_family == AF_INET)
+			found = memcmp(ip, &((struct sockaddr_in *) entry->ifa_addr)->sin_addr, length) == 0;
+		else if (length == 16 && entry->ifa_addr->sa_family == AF_INET6)
+			found = memcmp(ip, &((struct sockaddr_in6 *) entry->ifa_addr)->sin6_addr, length) == 0;
+	}
+	freeifaddrs(interfaces);
+	return found;
+}
+
+bool
+mf_http_ip_is_ours(const char *ip)
+{
+	struct sockaddr_in four = {.sin_family = AF_INET};
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+
+	if (ip != NULL && inet_pton(AF_INET, ip, &four.sin_addr) == 1)
+		return is_this_machine((const struct sockaddr *) &four);
+	if (ip != NULL && inet_pton(AF_INET6, ip, &six.sin6_addr) == 1)
+		return is_this_machine((const struct sockaddr *) &six);
+	return true;
+}
+
+/*
+ * Opens a socket to another machine only.  An open port of this one cannot be told
+ * from a closed one: neither is tried.
+ */
+curl_socket_t
+mf_http_socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	MfHttpTransfer *transfer = arg;
+
+	(void) purpose;
+	if (!is_this_machine(&address->addr))
+		return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (transfer->record != NULL)
+		mf_http_error(transfer->record->exchange.curl_error, sizeof(transfer->record->exchange.curl_error),
+				  "%s", MF_HTTP_OWN_MACHINE);
+	return CURL_SOCKET_BAD;
 }
 
 /*

@@ -262,6 +262,57 @@ test_checksum(void **state)
 	mf_http_destroy(http);
 }
 
+static MfHttpExchange *
+post_remote_only(MfHttp *http, const char *url)
+{
+	MfHttpTargetOptions options = {0};
+	char		error[256] = "";
+	MfHttpTarget *target;
+
+	options.base_url = url;
+	options.api_key = "key";
+	options.timeout_ms = options.connect_timeout_ms = 10000;
+	options.remote_only = true;
+	target = mf_http_target_create(http, &options, error, sizeof(error));
+	assert_non_null(target);
+	return exchange_one(http, target, BODY);
+}
+
+/* An open port of this machine answers as a closed one, be a connection of others there already. */
+static void
+test_remote_only(void **state)
+{
+	Server	   *server = server_start(serve_and_keep_request, NULL);
+	MfHttp	   *http = http_create();
+	const char *const places[] = {server_url(server), "http://127.0.0.1:1", "http://[::1]:1", "https://localhost:1"};
+	MfHttpExchange *exchange;
+	int			i;
+
+	(void) state;
+	for (i = 0; i < 4; i++)
+	{
+		exchange = post_remote_only(http, places[i]);
+		assert_false(exchange->gate_reached);
+		assert_int_equal(exchange->connect_us, 0);
+		assert_non_null(strstr(exchange->curl_error, "it is on the machine of the database"));
+		mf_http_exchange_free(exchange);
+	}
+	assert_int_equal(server_connections(server), 0);
+
+	mf_http_exchange_free(exchange_one(http, target_create(http, server_url(server), 0, 0), BODY));
+	exchange = post_remote_only(http, server_url(server));
+	assert_false(exchange->gate_passed);
+	assert_int_equal(exchange->body_sent, 0);
+	assert_non_null(strstr(exchange->curl_error, "it is on the machine of the database"));
+	mf_http_exchange_free(exchange);
+	assert_int_equal(server_requests(server), 1);
+
+	mf_http_destroy(http);
+	server_stop(server);
+	free(seen_request);
+	seen_request = NULL;
+}
+
 static void
 test_two_keys(void **state)
 {
@@ -1057,6 +1108,7 @@ main(void)
 		cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_checksum),
+		cmocka_unit_test(test_remote_only),
 		cmocka_unit_test(test_two_keys),
 		cmocka_unit_test(test_short_key),
 		cmocka_unit_test(test_paths),
