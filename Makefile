@@ -109,6 +109,8 @@ OBJS = \
 	src/hand.o \
 	src/forget.o \
 	src/round.o \
+	src/rights.o \
+	src/edit.o \
 	src/history.o \
 	src/sender_record.o \
 	src/sql.o \

@@ -114,7 +114,9 @@ CREATE TABLE mf_invoice (
 	overpaid boolean NOT NULL DEFAULT false,
 	paid_late boolean NOT NULL DEFAULT false,
 	created_by_id oid NOT NULL DEFAULT 0,
-	own_key boolean NOT NULL DEFAULT false
+	own_key boolean NOT NULL DEFAULT false,
+	could_login boolean NOT NULL DEFAULT false,
+	could_insert boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
 -- Half of pages and indexes is left empty: each row is updated twice soon after
@@ -167,7 +169,7 @@ COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt t
 COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while it was being sent; it is not sent again';
 COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
 COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted';
-COMMENT ON COLUMN mf_invoice.created_by IS 'result: name of the role that inserted it, as it was then';
+COMMENT ON COLUMN mf_invoice.created_by IS 'result: name of the role that inserted it, or gave it to another account since, as it was then';
 COMMENT ON COLUMN mf_invoice.invoice_status IS 'result: InvoiceStatus, MyFatoorah''s own word, as last read';
 COMMENT ON COLUMN mf_invoice.payment_id IS 'result: PaymentId of the try that paid it';
 COMMENT ON COLUMN mf_invoice.base_currency IS 'result: currency of the account, ISO 4217';
@@ -179,8 +181,10 @@ COMMENT ON COLUMN mf_invoice.pay_value IS 'result: what the customer paid, in th
 COMMENT ON COLUMN mf_invoice.refunded_value IS 'result: sum of the refunds carried out, in the currency of the account';
 COMMENT ON COLUMN mf_invoice.overpaid IS 'result: more than one try has brought money; see mf_transaction';
 COMMENT ON COLUMN mf_invoice.paid_late IS 'result: it was paid after its payment_status had been expired or remote_cancelled';
-COMMENT ON COLUMN mf_invoice.created_by_id IS 'result: OID of the role that inserted it, whose user mapping is used whatever it is called now; 0 if there is none of that name where it was restored';
+COMMENT ON COLUMN mf_invoice.created_by_id IS 'result: OID of that role, whose members may change it and whose user mapping is used whatever it is called now; 0 if there is none of that name where it was restored';
 COMMENT ON COLUMN mf_invoice.own_key IS 'result: that role had a user mapping of its own for the account, which PUBLIC''s does not stand in for';
+COMMENT ON COLUMN mf_invoice.could_login IS 'result: that role could log in: the row waits if it no longer can when it is to be sent';
+COMMENT ON COLUMN mf_invoice.could_insert IS 'result: that role could insert into this table: likewise';
 
 --
 -- The agenda of the worker: what is to be done next for an invoice, and when.
@@ -266,7 +270,8 @@ CREATE TABLE mf_transition (
 	to_status text COLLATE "C" NOT NULL,
 	attempt integer NOT NULL,
 	reason text,
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	changes jsonb
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE INDEX mf_transition_invoice_idx ON mf_transition (invoice);
@@ -275,21 +280,33 @@ CREATE INDEX mf_transition_at_idx ON mf_transition USING brin (at);
 COMMENT ON COLUMN mf_transition.id IS 'a key, which publications need to tell of rows deleted after myfatoorah.history_retention';
 COMMENT ON TABLE mf_transition IS 'changes of an invoice''s status, append-only; mf_history has them all';
 
-CREATE VIEW mf_history AS
-	SELECT i.id AS invoice, i.created_at AS at, i.created_by::text AS actor,
-		   NULL::text AS from_status, 'queued'::text AS to_status, 0 AS attempt, 'inserted'::text AS reason
-	FROM mf_invoice i
-	UNION ALL
-	SELECT a.invoice, a.started_at, 'sender', 'queued', 'sending', a.attempt, 'claimed'
-	FROM mf_attempt a
-	UNION ALL
-	SELECT a.invoice, a.finished_at, 'sender', 'sending', 'sent', a.attempt, 'accepted'
-	FROM mf_attempt a WHERE a.made_sent
-	UNION ALL
-	SELECT t.invoice, t.at, t.actor, t.from_status, t.to_status, t.attempt, t.reason
-	FROM mf_transition t;
+COMMENT ON COLUMN mf_transition.changes IS 'of an edit by UPDATE: old and new value of each column, without passwords and queries of addresses; emptied when the invoice is deleted';
 
-COMMENT ON VIEW mf_history IS 'every transition of every invoice, its insertion included';
+-- Policies of mf_invoice hold for what is known of its rows, too.
+CREATE FUNCTION mf_invoice_visible(id bigint)
+RETURNS boolean
+LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_invoice_visible(bigint) IS 'whether row-level security lets the current role see that row of mf_invoice';
+
+CREATE VIEW mf_history WITH (security_barrier) AS
+	SELECT h.* FROM (
+		SELECT i.id AS invoice, i.created_at AS at, i.created_by::text AS actor,
+			   NULL::text AS from_status, 'queued'::text AS to_status, 0 AS attempt, 'inserted'::text AS reason,
+			   NULL::jsonb AS changes
+		FROM mf_invoice i
+		UNION ALL
+		SELECT a.invoice, a.started_at, 'sender', 'queued', 'sending', a.attempt, 'claimed', NULL
+		FROM mf_attempt a
+		UNION ALL
+		SELECT a.invoice, a.finished_at, 'sender', 'sending', 'sent', a.attempt, 'accepted', NULL
+		FROM mf_attempt a WHERE a.made_sent
+		UNION ALL
+		SELECT t.invoice, t.at, t.actor, t.from_status, t.to_status, t.attempt, t.reason, t.changes
+		FROM mf_transition t) h
+	WHERE mf_invoice_visible(h.invoice);
+
+COMMENT ON VIEW mf_history IS 'every transition of every invoice, its insertion included, and every edit with its changes';
 
 --
 -- Payments: what to ask, what was answered, what came in
@@ -456,7 +473,7 @@ CREATE FUNCTION mf_invoice_enqueue()
 RETURNS trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_invoice_enqueue() IS 'puts new or changed invoices on the worker''s agenda';
+COMMENT ON FUNCTION mf_invoice_enqueue() IS 'puts new or changed invoices on the worker''s agenda, and changes into the history';
 
 CREATE TRIGGER mf_invoice_guard
 	BEFORE INSERT OR UPDATE OR DELETE ON mf_invoice
@@ -472,8 +489,8 @@ CREATE TRIGGER mf_invoice_enqueue_insert
 	FOR EACH STATEMENT EXECUTE FUNCTION mf_invoice_enqueue();
 
 CREATE TRIGGER mf_invoice_enqueue_update
-	AFTER UPDATE OF account, send_at, priority ON mf_invoice
-	FOR EACH ROW EXECUTE FUNCTION mf_invoice_enqueue();
+	AFTER UPDATE ON mf_invoice
+	FOR EACH ROW WHEN (CURRENT_USER <> 'myfatoorah_worker') EXECUTE FUNCTION mf_invoice_enqueue();
 
 CREATE FUNCTION mf_enqueue()
 RETURNS trigger
@@ -745,14 +762,14 @@ CREATE VIEW mf_payment_backlog AS
 	GROUP BY q.account, i.payment_status;
 COMMENT ON VIEW mf_payment_backlog IS 'invoices about whose payment MyFatoorah is still asked, by account and payment_status';
 
-CREATE VIEW mf_unmatched AS
+CREATE VIEW mf_unmatched WITH (security_barrier) AS
 	SELECT e.id, e.account, e.door, e.event_name, e.event_status, e.invoice_id, e.payment_id,
 		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data
 	FROM mf_event e
-	WHERE e.invoice IS NULL AND e.due IS NULL;
+	WHERE e.invoice IS NULL AND e.due IS NULL AND mf_invoice_visible(e.invoice);
 COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices made elsewhere, of deposits and suppliers, or of an invoice that exists twice';
 
-CREATE VIEW mf_review AS
+CREATE VIEW mf_review WITH (security_barrier) AS
 	SELECT i.id, i.account, i.status, i.duplicate_suspected, i.customer_name, i.invoice_value,
 		   i.notification_option, i.reference, i.invoice_id, i.attempts,
 		   a.started_at AS last_attempt_at, a.outcome AS last_outcome,
@@ -772,8 +789,10 @@ CREATE VIEW mf_review AS
 		  UNION ALL
 		  SELECT invoice, due, error FROM mf_inquiry WHERE error IS NOT NULL) q
 		JOIN mf_invoice i ON i.id = q.invoice
-		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts;
-COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what is known, which call to make next';
+		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
+	WHERE (pg_catalog.pg_has_role('myfatoorah_read', 'USAGE') OR pg_catalog.pg_has_role(i.created_by_id, 'USAGE'))
+		AND mf_invoice_visible(i.id);
+COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what is known, which call to make next; those of one''s own roles for whoever is not in myfatoorah_read';
 
 --
 -- Rights: nothing for anybody but the owner, whatever the default privileges are
@@ -823,10 +842,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON mf_queue TO myfatoorah_worker;
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_attempt TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE ON mf_account, mf_identity TO myfatoorah_worker;
-GRANT SELECT, INSERT, DELETE ON mf_transition TO myfatoorah_worker;
+GRANT SELECT, INSERT, DELETE, UPDATE (changes) ON mf_transition TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_inquiry, mf_transaction, mf_event TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_worker_status, mf_listener_status TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_review, mf_worker_status, mf_listener_status TO myfatoorah_submit;
+GRANT REFERENCES (id) ON mf_invoice TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -836,18 +856,18 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
 	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority)
-	ON mf_invoice TO myfatoorah_submit;
+	ON mf_invoice TO myfatoorah_submit, myfatoorah_operate;
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel, mf_retry,
-	mf_refresh, mf_wait, mf_worker_stat(), mf_listener_stat() TO myfatoorah_submit;
+	mf_refresh, mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_transition, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
+GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_event, mf_payment_backlog, mf_unmatched
 	TO myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_worker_stat(), mf_listener_stat(), mf_wait TO myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_check, mf_pause, mf_resume, mf_drain, mf_cancel, mf_retry, mf_resolve, mf_repair, mf_move_account, mf_refresh TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_cancel, mf_retry, mf_resolve, mf_repair, mf_move_account, mf_refresh TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
 --

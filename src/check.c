@@ -9,13 +9,16 @@
 
 #include <curl/curl.h>
 
+#include "access/htup_details.h"
 #include "access/xlog.h"
+#include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -26,6 +29,7 @@
 #include "queue.h"
 #include "repair.h"
 #include "request.h"
+#include "rights.h"
 #include "sql.h"
 #include "wake.h"
 
@@ -64,6 +68,8 @@ static bool check_copy(ReturnSetInfo *rsinfo, Oid schema);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account);
 static void check_agenda(ReturnSetInfo *rsinfo, Oid schema);
+static void check_policies(ReturnSetInfo *rsinfo, Oid schema);
+static bool has_row_security(const char *table, Oid schema);
 static void ask(void *question);
 static void check_remote(ReturnSetInfo *rsinfo, const Question *question);
 
@@ -93,6 +99,7 @@ check_database(void *argument)
 	const Checked *checked = (const Checked *) argument;
 
 	check_agenda(checked->rsinfo, checked->schema);
+	check_policies(checked->rsinfo, checked->schema);
 	check_account(checked->rsinfo, checked->account, checked->schema);
 }
 
@@ -274,6 +281,42 @@ check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 		add_row(rsinfo, "accounts", true, "All unfinished invoices are of accounts that exist.", NULL);
 }
 
+/* Whether policies of mf_invoice can be got round, a row only if so: by tables that tell of its rows and have none. */
+static void
+check_policies(ReturnSetInfo *rsinfo, Oid schema)
+{
+	static const char *const tables[] = {"mf_attempt", "mf_event", "mf_inquiry", "mf_queue", "mf_transaction"};
+	StringInfoData open;
+	int			i;
+
+	if (!has_row_security("mf_invoice", schema))
+		return;
+	initStringInfo(&open);
+	for (i = 0; i < (int) lengthof(tables); i++)
+	{
+		if (!has_row_security(tables[i], schema))
+			appendStringInfo(&open, "%s%s", open.len > 0 ? ", " : "", tables[i]);
+	}
+	if (open.len > 0)
+		add_row(rsinfo, "policies", false,
+				psprintf("mf_invoice has row-level security, and whoever may read these tables sees there what is known of all invoices: %s.",
+						 open.data),
+				"For each: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, and CREATE POLICY visible ON ... USING (mf_invoice_visible(invoice)); or take SELECT on it away from the roles that policies are for.");
+}
+
+static bool
+has_row_security(const char *table, Oid schema)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(get_relname_relid(table, schema)));
+	bool		enabled;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	enabled = ((Form_pg_class) GETSTRUCT(tuple))->relrowsecurity;
+	ReleaseSysCache(tuple);
+	return enabled;
+}
+
 /* Whether what is on the agenda was put there by this database, a row only if not; true if that keeps all from being sent. */
 static bool
 check_copy(ReturnSetInfo *rsinfo, Oid schema)
@@ -304,7 +347,8 @@ check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 	bool		copy;
 	MfShown		waits;
 
-	mf_account_check_usage(account, GetUserId());
+	if (!mf_has_role(MF_READ_ROLE))
+		mf_account_check_usage(account, GetUserId());
 	copy = check_copy(rsinfo, schema);
 	error = mf_sql_try(ask, &question);
 	if (error == NULL)
@@ -389,6 +433,7 @@ ask(void *question)
 {
 	Question   *asked = (Question *) question;
 
+	mf_account_check_usage(asked->account, GetUserId());
 	asked->answer = mf_ask_payment_status(asked->account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId");
 }
 

@@ -9,6 +9,7 @@
 
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "account.h"
@@ -16,6 +17,7 @@
 #include "compat.h"
 #include "myfatoorah.h"
 #include "repair.h"
+#include "rights.h"
 
 /* An account that is looked up, and a target: both may fail alone */
 typedef struct AccountLookup
@@ -127,6 +129,17 @@ look_up_target(void *argument)
 	MfClaimTarget *entry = lookup->entry;
 
 	entry->target = mf_account_target(lookup->http, mf_account_get(entry->account), entry->owner);
+}
+
+/* See claim_internal.h. */
+const char *
+mf_claim_refusal(const MfSqlScope *scope, const MfJob *job)
+{
+	char	   *reason = mf_sender_refusal(mf_account_get(job->account), get_relname_relid("mf_invoice", scope->schema),
+										   &job->sender);
+
+	return reason == NULL ? NULL :
+		psprintf("%s; mf_resume() tries it again, and whoever may send it takes it over by setting its account", reason);
 }
 
 /*

@@ -132,6 +132,7 @@ static void
 take_request(Taken *taken, const MfJob *job)
 {
 	const MfClaimTarget *target;
+	const char *refusal;
 
 	if (job->kind == MF_JOB_SEND && job->cancel_requested)
 	{
@@ -141,6 +142,8 @@ take_request(Taken *taken, const MfJob *job)
 	target = mf_claim_target(taken->claim->http, job->account, job->owner, &taken->targets);
 	if (target->target == NULL)
 		take_without_key(taken, job, target->error);
+	else if (job->kind == MF_JOB_SEND && (refusal = mf_claim_refusal(taken->scope, job)) != NULL)
+		take_without_key(taken, job, refusal);
 	else if (job->kind == MF_JOB_SEND && job->send_at > taken->now)
 		add_follow_up(taken, job)->due = job->send_at;
 	else

@@ -24,7 +24,7 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,	/* invoice_id .. last_error */
 	INT4OID, BOOLOID, BOOLOID, TIMESTAMPTZOID, NAMEOID, /* attempts .. created_by */
 	TEXTOID, TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID,	/* invoice_status .. pay_value */
-	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID	/* refunded_value .. own_key */
+	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID	/* refunded_value .. could_insert */
 };
 
 /* invoice, account, kind, due, rank, priority, step, origin, error, promote */

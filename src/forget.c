@@ -14,7 +14,10 @@
 #include "sql_array.h"
 
 static MfStatement forget_statement = {
-	"WITH q AS (DELETE FROM @mf_queue WHERE invoice = $1) DELETE FROM @mf_inquiry WHERE invoice = $1",
+	"WITH q AS (DELETE FROM @mf_queue WHERE invoice = $1), "
+	/* who has changed it when stays known; what it said is gone */
+	"t AS (UPDATE @mf_transition SET changes = NULL WHERE invoice = $1 AND changes IS NOT NULL) "
+	"DELETE FROM @mf_inquiry WHERE invoice = $1",
 	1, {INT8OID}, NULL, InvalidOid
 };
 

@@ -8,33 +8,28 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "columns.h"
 #include "compat.h"
+#include "edit.h"
 #include "forget.h"
 #include "invoice.h"
 #include "myfatoorah.h"
 #include "queue.h"
 #include "request.h"
+#include "rights.h"
 #include "sql.h"
 #include "wake.h"
-
-/* One row in the hands of a trigger */
-typedef struct InvoiceRow
-{
-	Datum		values[MF_IC_END];	/* by attribute number */
-	bool		isnull[MF_IC_END];
-} InvoiceRow;
 
 /* The transaction in which rows came with their references, as from a dump */
 static TransactionId restored_in = InvalidTransactionId;
@@ -45,14 +40,14 @@ static HeapTuple guard_update(TriggerData *trigger);
 static void refuse_to_move(int64 invoice);
 static void guard_delete(TriggerData *trigger);
 static void guard_truncate(TriggerData *trigger);
-static void deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
-static HeapTuple reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row);
-static void set_reference(InvoiceRow *row);
-static void set_creator(InvoiceRow *row, Oid role);
-static void set_own_key(InvoiceRow *row, const MfAccount *account);
-static const MfAccount *check_row(InvoiceRow *row);
+static void deform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
+static HeapTuple reform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
+static void set_reference(MfInvoiceRow *row);
+static void set_creator(MfInvoiceRow *row, Oid role);
+static void set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account);
+static bool takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *account);
+static const MfAccount *check_row(MfInvoiceRow *row);
 static void refuse_result_column(TupleDesc desc, int column);
-static bool same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column);
 
 PG_FUNCTION_INFO_V1(mf_invoice_guard);
 PG_FUNCTION_INFO_V1(mf_invoice_enqueue);
@@ -117,8 +112,7 @@ static HeapTuple
 guard_insert(TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	InvoiceRow	row;
-	NameData	created_by;
+	MfInvoiceRow row;
 	const MfAccount *account;
 	int			column;
 
@@ -165,14 +159,11 @@ guard_insert(TriggerData *trigger)
 	}
 
 	account = check_row(&row);
+	mf_account_check_usage(account, GetUserId());
 
 	row.values[MF_IC_CREATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	row.isnull[MF_IC_CREATED_AT] = false;
-	namestrcpy(&created_by, GetUserNameFromId(GetUserId(), false));
-	row.values[MF_IC_CREATED_BY] = NameGetDatum(&created_by);
-	row.isnull[MF_IC_CREATED_BY] = false;
-	set_creator(&row, GetUserId());
-	set_own_key(&row, account);
+	set_sender(&row, RelationGetRelid(trigger->tg_relation), account);
 
 	set_reference(&row);
 
@@ -181,7 +172,7 @@ guard_insert(TriggerData *trigger)
 
 /* Gives a row a reference that was never used before. */
 static void
-set_reference(InvoiceRow *row)
+set_reference(MfInvoiceRow *row)
 {
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE;
 	text	   *own = row->isnull[column] ? NULL : DatumGetTextPP(row->values[column]);
@@ -194,19 +185,32 @@ set_reference(InvoiceRow *row)
 
 /* The role goes by its OID, since its name may become another's. */
 static void
-set_creator(InvoiceRow *row, Oid role)
+set_creator(MfInvoiceRow *row, Oid role)
 {
 	row->values[MF_IC_CREATED_BY_ID] = ObjectIdGetDatum(role);
 	row->isnull[MF_IC_CREATED_BY_ID] = false;
 }
 
-/* Whether the row is to go with its role's own key, and no other. */
+/*
+ * The row goes with the key of the current role, and no other if that has one of
+ * its own.  What the role may do now it must still may when the row is sent.
+ */
 static void
-set_own_key(InvoiceRow *row, const MfAccount *account)
+set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account)
 {
-	row->values[MF_IC_OWN_KEY] =
-		BoolGetDatum(mf_account_has_own_mapping(account, DatumGetObjectId(row->values[MF_IC_CREATED_BY_ID])));
+	Oid			role = GetUserId();
+	Name		name = (Name) palloc0(NAMEDATALEN);
+
+	namestrcpy(name, GetUserNameFromId(role, false));
+	row->values[MF_IC_CREATED_BY] = NameGetDatum(name);
+	row->isnull[MF_IC_CREATED_BY] = false;
+	set_creator(row, role);
+	row->values[MF_IC_OWN_KEY] = BoolGetDatum(mf_account_has_own_mapping(account, role));
 	row->isnull[MF_IC_OWN_KEY] = false;
+	row->values[MF_IC_COULD_LOGIN] = BoolGetDatum(mf_role_can_login(role));
+	row->isnull[MF_IC_COULD_LOGIN] = false;
+	row->values[MF_IC_COULD_INSERT] = BoolGetDatum(mf_role_can_insert(table, role));
+	row->isnull[MF_IC_COULD_INSERT] = false;
 }
 
 /* The worker's role moves the states; everybody else corrects what is not sent. */
@@ -214,8 +218,8 @@ static HeapTuple
 guard_update(TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	InvoiceRow	before;
-	InvoiceRow	after;
+	MfInvoiceRow before;
+	MfInvoiceRow after;
 	MfStatus	from;
 	const MfAccount *account;
 	bool		moved;
@@ -232,13 +236,16 @@ guard_update(TriggerData *trigger)
 	deform(trigger->tg_newtuple, desc, &after);
 	from = mf_status_of(before.values[MF_IC_STATUS]);
 
-	if (!same_value(desc, &before, &after, MF_IC_ID))
+	if (!mf_same_column(desc, &before, &after, MF_IC_ID))
 		refuse_result_column(desc, MF_IC_ID);
 	for (column = MF_IC_REFERENCE; column < MF_IC_END; column++)
 	{
-		if (!same_value(desc, &before, &after, column))
+		if (!mf_same_column(desc, &before, &after, column))
 			refuse_result_column(desc, column);
 	}
+
+	mf_check_row_right(DatumGetInt64(before.values[MF_IC_ID]), RelationGetRelid(trigger->tg_relation),
+					   DatumGetObjectId(before.values[MF_IC_CREATED_BY_ID]));
 
 	if (from != MF_QUEUED && from != MF_STATUS_REJECTED)
 		ereport(ERROR,
@@ -249,8 +256,8 @@ guard_update(TriggerData *trigger)
 				 errhint("Only queued and rejected invoices can be changed; insert a new one instead.")));
 
 	account = check_row(&after);
-	moved = !same_value(desc, &before, &after, MF_IC_ACCOUNT);
-	renamed = from == MF_QUEUED && !same_value(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
+	moved = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) || takes_over(trigger, &before, account);
+	renamed = from == MF_QUEUED && !mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
 	if (moved || renamed)
 	{
 		bool		may_exist = mf_queue_may_exist(RelationGetNamespace(trigger->tg_relation),
@@ -264,8 +271,27 @@ guard_update(TriggerData *trigger)
 			set_reference(&after);
 	}
 	if (moved)
-		set_own_key(&after, account);
+	{
+		mf_account_check_usage(account, GetUserId());
+		set_sender(&after, RelationGetRelid(trigger->tg_relation), account);
+	}
 	return reform(trigger->tg_newtuple, desc, &after);
+}
+
+/*
+ * Whether a row that waits because its role may not send it any more is sent by
+ * the current one from now on, which has set the account, perhaps to the same.
+ */
+static bool
+takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *account)
+{
+	MfSender	sender;
+
+	sender.role = DatumGetObjectId(row->values[MF_IC_CREATED_BY_ID]);
+	sender.could_login = DatumGetBool(row->values[MF_IC_COULD_LOGIN]);
+	sender.could_insert = DatumGetBool(row->values[MF_IC_COULD_INSERT]);
+	return bms_is_member(MF_IC_ACCOUNT - FirstLowInvalidHeapAttributeNumber, trigger->tg_updatedcols) &&
+		mf_sender_refusal(account, RelationGetRelid(trigger->tg_relation), &sender) != NULL;
 }
 
 /* Under another account a look-up would not find it, and a second one would be made. */
@@ -284,7 +310,7 @@ refuse_to_move(int64 invoice)
 static void
 guard_delete(TriggerData *trigger)
 {
-	InvoiceRow	row;
+	MfInvoiceRow row;
 	MfStatus	status;
 
 	deform(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
@@ -320,7 +346,7 @@ guard_truncate(TriggerData *trigger)
 
 /* Everything that can be known early about the user's own columns; the account. */
 static const MfAccount *
-check_row(InvoiceRow *row)
+check_row(MfInvoiceRow *row)
 {
 	const MfAccount *account;
 	MfRequest	request;
@@ -332,7 +358,6 @@ check_row(InvoiceRow *row)
 				 errmsg("account must not be null"),
 				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
 	account = mf_account_get(TextDatumGetCString(row->values[MF_IC_ACCOUNT]));
-	mf_account_check_usage(account, GetUserId());
 
 	memcpy(request.values, &row->values[MF_IC_CUSTOMER_NAME], sizeof(request.values));
 	memcpy(request.isnull, &row->isnull[MF_IC_CUSTOMER_NAME], sizeof(request.isnull));
@@ -390,7 +415,7 @@ refuse_result_column(TupleDesc desc, int column)
 
 /* Takes a tuple apart. */
 static void
-deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row)
+deform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row)
 {
 	Datum	   *values;
 	bool	   *isnull;
@@ -409,7 +434,7 @@ deform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row)
 
 /* Puts a tuple together again, with columns that we do not know as they were. */
 static HeapTuple
-reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row)
+reform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row)
 {
 	HeapTuple	result;
 	int			columns[MF_IC_END];
@@ -427,16 +452,6 @@ reform(HeapTuple tuple, TupleDesc desc, InvoiceRow *row)
 	for (i = 0; i < MF_IC_END - 1; i++)
 		columns[i] = i + 1;
 	return heap_modify_tuple_by_cols(tuple, desc, MF_IC_END - 1, columns, &row->values[1], &row->isnull[1]);
-}
-
-static bool
-same_value(TupleDesc desc, const InvoiceRow *a, const InvoiceRow *b, int column)
-{
-	Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
-
-	if (a->isnull[column] || b->isnull[column])
-		return a->isnull[column] == b->isnull[column];
-	return datum_image_eq(a->values[column], b->values[column], attribute->attbyval, attribute->attlen);
 }
 
 /*
@@ -485,17 +500,23 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 	else
 	{
 		TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-		InvoiceRow	before;
-		InvoiceRow	after;
+		MfInvoiceRow before;
+		MfInvoiceRow after;
+		char	   *changes;
 
 		/* the worker knows what it does */
 		if (GetUserId() == mf_worker_role())
 			return PointerGetDatum(NULL);
 		deform(trigger->tg_trigtuple, desc, &before);
 		deform(trigger->tg_newtuple, desc, &after);
-		if (same_value(desc, &before, &after, MF_IC_ACCOUNT) &&
-			same_value(desc, &before, &after, MF_IC_SEND_AT) &&
-			same_value(desc, &before, &after, MF_IC_PRIORITY))
+		changes = mf_edit_text(desc, &before, &after);
+		if (changes != NULL)
+			mf_queue_note_edit(schema, DatumGetInt64(after.values[MF_IC_ID]),
+							   mf_status_name(mf_status_of(after.values[MF_IC_STATUS])),
+							   DatumGetInt32(after.values[MF_IC_ATTEMPTS]), changes);
+		if (mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) &&
+			mf_same_column(desc, &before, &after, MF_IC_SEND_AT) &&
+			mf_same_column(desc, &before, &after, MF_IC_PRIORITY))
 			return PointerGetDatum(NULL);
 		mf_queue_reschedule(schema, DatumGetInt64(after.values[MF_IC_ID]),
 							TextDatumGetCString(after.values[MF_IC_ACCOUNT]),

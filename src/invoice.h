@@ -44,8 +44,17 @@ typedef enum MfInvoiceColumn
 	MF_IC_PAID_LATE,
 	MF_IC_CREATED_BY_ID,
 	MF_IC_OWN_KEY,
+	MF_IC_COULD_LOGIN,
+	MF_IC_COULD_INSERT,
 	MF_IC_END					/* one more than the last */
 } MfInvoiceColumn;
+
+/* One row, by attribute number */
+typedef struct MfInvoiceRow
+{
+	Datum		values[MF_IC_END];
+	bool		isnull[MF_IC_END];
+} MfInvoiceRow;
 
 typedef enum MfStatus
 {

@@ -21,6 +21,7 @@
 #include "myfatoorah.h"
 #include "payment.h"
 #include "queue.h"
+#include "rights.h"
 #include "wake.h"
 
 /* The error of an invoice that a person has named, but for those who wait for its link */
@@ -29,6 +30,7 @@
 static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
 static char *invoice_id_argument(FunctionCallInfo fcinfo);
 static MfJob *lock_invoice(FunctionCallInfo fcinfo);
+static MfJob *lock_own_invoice(FunctionCallInfo fcinfo);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static char *optional_text(FunctionCallInfo fcinfo, int number);
 
@@ -44,7 +46,7 @@ PG_FUNCTION_INFO_V1(mf_worker_stat);
 Datum
 mf_cancel(PG_FUNCTION_ARGS)
 {
-	MfJob	   *job = lock_invoice(fcinfo);
+	MfJob	   *job = lock_own_invoice(fcinfo);
 	MfTransition transition;
 	char	   *reason = optional_text(fcinfo, 1);
 
@@ -79,7 +81,7 @@ mf_cancel(PG_FUNCTION_ARGS)
 Datum
 mf_retry(PG_FUNCTION_ARGS)
 {
-	MfJob	   *job = lock_invoice(fcinfo);
+	MfJob	   *job = lock_own_invoice(fcinfo);
 	MfTransition transition;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	char	   *reason = optional_text(fcinfo, 1);
@@ -215,7 +217,7 @@ invoice_id_argument(FunctionCallInfo fcinfo)
 	return psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
 }
 
-/* The invoice of the first argument, locked until the end of the transaction. */
+/* The invoice of the first argument, which the caller may update, locked until the end of the transaction. */
 static MfJob *
 lock_invoice(FunctionCallInfo fcinfo)
 {
@@ -223,13 +225,29 @@ lock_invoice(FunctionCallInfo fcinfo)
 	MfJob	   *job = NULL;
 
 	require_argument(fcinfo, 0, "id");
-	if (mf_queue_visible(schema, PG_GETARG_INT64(0)))
+	if (mf_queue_lock_as_caller(schema, PG_GETARG_INT64(0)))
 		job = mf_queue_lock(schema, PG_GETARG_INT64(0));
+	else if (mf_queue_visible(schema, PG_GETARG_INT64(0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for invoice " INT64_FORMAT, PG_GETARG_INT64(0)),
+				 errdetail("Row-level security does not let role \"%s\" update it.", GetUserNameFromId(GetUserId(), false))));
 	if (job == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("invoice " INT64_FORMAT " does not exist", PG_GETARG_INT64(0)),
 				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
+	return job;
+}
+
+/* The same of one that the caller may steer, too. */
+static MfJob *
+lock_own_invoice(FunctionCallInfo fcinfo)
+{
+	MfJob	   *job = lock_invoice(fcinfo);
+
+	mf_check_row_right(job->invoice, get_relname_relid("mf_invoice", get_func_namespace(fcinfo->flinfo->fn_oid)),
+					   job->owner.role);
 	return job;
 }
 

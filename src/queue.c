@@ -232,12 +232,15 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->account = TextDatumGetCString(values[3]);
 	job->owner.role = DatumGetObjectId(values[4]);
 	job->owner.own = DatumGetBool(values[5]);
-	job->reference = TextDatumGetCString(values[6]);
-	job->rank = job->send_at = DatumGetTimestampTz(values[7]);
-	job->cancel_requested = DatumGetBool(values[8]);
-	job->duplicate_suspected = DatumGetBool(values[9]);
-	job->created_at = DatumGetTimestampTz(values[10]);
-	job->invoice_id = isnull[11] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[11]));
+	job->sender.role = job->owner.role;
+	job->sender.could_login = DatumGetBool(values[6]);
+	job->sender.could_insert = DatumGetBool(values[7]);
+	job->reference = TextDatumGetCString(values[8]);
+	job->rank = job->send_at = DatumGetTimestampTz(values[9]);
+	job->cancel_requested = DatumGetBool(values[10]);
+	job->duplicate_suspected = DatumGetBool(values[11]);
+	job->created_at = DatumGetTimestampTz(values[12]);
+	job->invoice_id = isnull[13] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[13]));
 	memcpy(job->request.values, &values[MF_FIRST_FIELD - 1], sizeof(job->request.values));
 	memcpy(job->request.isnull, &isnull[MF_FIRST_FIELD - 1], sizeof(job->request.isnull));
 	if (desc->natts >= MF_FIRST_FIELD + MF_SP_COUNT)

@@ -56,6 +56,14 @@ typedef struct MfClaimLimit
 	int64		mark_invoice;	/* nor earlier ones of that rank */
 } MfClaimLimit;
 
+/* Whose row it is, and what that role could do when it inserted it */
+typedef struct MfSender
+{
+	Oid			role;			/* InvalidOid: it is gone */
+	bool		could_login;
+	bool		could_insert;	/* into mf_invoice itself, not by a view only */
+} MfSender;
+
 /* A locked row of the agenda with its invoice */
 typedef struct MfJob
 {
@@ -68,6 +76,7 @@ typedef struct MfJob
 	bool		duplicate_suspected;
 	char	   *account;
 	MfKeyOwner	owner;
+	MfSender	sender;
 	TimestampTz created_at;
 	TimestampTz send_at;
 	char	   *reference;
@@ -174,10 +183,22 @@ extern MfJob *mf_queue_lock(Oid schema, int64 invoice);
  */
 extern bool mf_queue_may_exist(Oid schema, int64 invoice);
 
-/* As mf_queue_apply(), in a scope of its own; also puts back a deleted entry. */
 /* Whether the current role may see that invoice, row-level security included. */
 extern bool mf_queue_visible(Oid schema, int64 invoice);
 
+/* The same for a query: reads what that sees, and changes nothing. */
+extern bool mf_queue_sees(Oid schema, int64 invoice);
+
+/*
+ * Locks an invoice with the rights of the current role: false if row-level
+ * security lets it not update that; raises 42501 if it may update none at all.
+ */
+extern bool mf_queue_lock_as_caller(Oid schema, int64 invoice);
+
+/* Writes into the history who has changed which columns of a row, a JSON text; see edit.h. */
+extern void mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes);
+
+/* As mf_queue_apply(), in a scope of its own; also puts back a deleted entry. */
 extern void mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at);
 
 /* As mf_queue_fresh_reference(), of a locked row. Own scope. */

@@ -68,6 +68,17 @@ static MfStatement visible_statement = {
 	"SELECT FROM @mf_invoice WHERE id = $1", 1, {INT8OID}, NULL, InvalidOid
 };
 
+/* asks for the right to update, and for the policies of updates, too */
+static MfStatement lock_as_caller_statement = {
+	"SELECT FROM @mf_invoice WHERE id = $1 FOR NO KEY UPDATE", 1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement note_edit_statement = {
+	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason, changes) "
+	"VALUES ($1, clock_timestamp(), $2, $3, $3, $4, 'edited', $5::jsonb)",
+	5, {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID}, NULL, InvalidOid
+};
+
 static MfStatement put_back_statement = {
 	"WITH put AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
 	"SELECT id, account, 'send', $2, " MF_RANK("greatest($2, created_at)", "priority") ", " MF_PROMOTE("greatest($2, created_at)", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
@@ -200,6 +211,8 @@ static MfStatement verify_all_statement = {
 	1, {INT4OID}, NULL, InvalidOid
 };
 
+static bool found_as_caller(Oid schema, MfStatement *statement, int64 invoice, bool in_query);
+
 /* See queue_internal.h. */
 int
 mf_verify_wait(void)
@@ -273,14 +286,54 @@ mf_queue_size(Oid schema)
 bool
 mf_queue_visible(Oid schema, int64 invoice)
 {
+	return found_as_caller(schema, &visible_statement, invoice, false);
+}
+
+/* See queue.h. */
+bool
+mf_queue_sees(Oid schema, int64 invoice)
+{
+	return found_as_caller(schema, &visible_statement, invoice, true);
+}
+
+/* See queue.h. */
+bool
+mf_queue_lock_as_caller(Oid schema, int64 invoice)
+{
+	return found_as_caller(schema, &lock_as_caller_statement, invoice, false);
+}
+
+/* Whether a statement finds an invoice with the rights of the current role. */
+static bool
+found_as_caller(Oid schema, MfStatement *statement, int64 invoice, bool in_query)
+{
 	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(invoice);
-	bool		visible;
+	bool		found;
 
 	mf_sql_begin_as_caller(&scope, schema);
-	visible = mf_sql_execute(&scope, &visible_statement, &value, NULL) > 0;
+	scope.in_query = in_query;
+	found = mf_sql_execute(&scope, statement, &value, NULL) > 0;
 	mf_sql_end(&scope);
-	return visible;
+	return found;
+}
+
+/* See queue.h. */
+void
+mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes)
+{
+	MfSqlScope	scope;
+	Datum		values[5];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+	values[2] = CStringGetTextDatum(status);
+	values[3] = Int32GetDatum(attempt);
+	values[4] = CStringGetTextDatum(changes);
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &note_edit_statement, values, NULL) == 0)
+		mf_change_suppressed();
+	mf_sql_end(&scope);
 }
 
 /* See queue.h. */

@@ -98,6 +98,7 @@ static void
 begin_scope(MfSqlScope *scope, Oid schema, Oid role)
 {
 	scope->schema = schema;
+	scope->in_query = false;
 	GetUserIdAndSecContext(&scope->userid, &scope->security_context);
 	SetUserIdAndSecContext(role, scope->security_context | SECURITY_LOCAL_USERID_CHANGE);
 
@@ -140,7 +141,7 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 		statement->plan->schema_changes != schema_changes)
 		prepare(statement, scope->schema);
 
-	result = SPI_execute_plan(statement->plan->plan, unconstify(Datum *, values), nulls, false, 0);
+	result = SPI_execute_plan(statement->plan->plan, unconstify(Datum *, values), nulls, scope->in_query, 0);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
 	MemoryContextSwitchTo(context);

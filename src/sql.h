@@ -32,6 +32,8 @@ typedef struct MfSqlScope
 	Oid			userid;
 	int			security_context;
 	int			guc_level;		/* 0 = the search path was safe already */
+	bool		in_query;		/* sees what the query sees that asks, and
+								 * writes nothing; false unless set */
 } MfSqlScope;
 
 /*

@@ -19,6 +19,7 @@
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 #include "columns.h"
@@ -31,7 +32,8 @@ static int	write_waiting(MfTable *table, bool new_only);
 
 /*
  * Whether nothing about the table needs SQL, it has so many columns, and the
- * current role may insert: no triggers, rules, policies, generated columns.
+ * current role may insert: no triggers, rules, policies for that role, generated
+ * columns.
  */
 static bool
 is_plain(Relation relation, int columns)
@@ -39,7 +41,8 @@ is_plain(Relation relation, int columns)
 	TupleDesc	desc = RelationGetDescr(relation);
 
 	return relation->rd_rel->relkind == RELKIND_RELATION && desc->natts == columns &&
-		relation->trigdesc == NULL && relation->rd_rules == NULL && !relation->rd_rel->relrowsecurity &&
+		relation->trigdesc == NULL && relation->rd_rules == NULL &&
+		check_enable_rls(RelationGetRelid(relation), InvalidOid, true) != RLS_ENABLED &&
 		(desc->constr == NULL || !desc->constr->has_generated_stored) &&
 		pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_INSERT) == ACLCHECK_OK;
 }

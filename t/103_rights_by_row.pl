@@ -43,5 +43,157 @@ is(sql(q{WITH member AS (SELECT d.classid, d.objid FROM pg_depend d JOIN pg_exte
 	SELECT count(*), min(name) FROM acl, aclexplode(acl) a WHERE a.grantee = 0 OR a.grantee = 'reports'::regrole}), '0|',
 	'default privileges give nobody a right on what the extension makes');
 
+sql(q{CREATE ROLE team IN ROLE myfatoorah_submit; CREATE ROLE alice LOGIN IN ROLE team; CREATE ROLE bob LOGIN IN ROLE myfatoorah_submit;
+	CREATE ROLE officer IN ROLE myfatoorah_operate; CREATE ROLE reader IN ROLE myfatoorah_read;
+	GRANT USAGE ON FOREIGN SERVER myfatoorah TO team, alice, bob});
+my $key = $sandbox->key;
+$mf->setup_account($node, $db, $sandbox, account => 'second', key_file => 'myfatoorah.key');
+$mf->wait_worker($node, $db);
+sql(q{SELECT mf_pause('*')});
+
+#
+# Changing rows of others
+#
+my $alices = insert_as('alice', 'alices');
+my $teams = insert_as('team', 'teams');
+my $denied = '42501: permission denied for invoice N';
+is(as('bob', "UPDATE mf_invoice SET invoice_value = 9999, customer_email = 'bob\@example.com' WHERE id = $alices"), $denied, 'nobody changes a row of another role');
+is(as('bob', "UPDATE mf_invoice SET priority = 100 WHERE id = $alices"), $denied, 'nor its place in the queue');
+is(as('bob', "SELECT mf_cancel($alices)"), $denied, 'nor cancels it');
+is(as('team', "UPDATE mf_invoice SET priority = 1 WHERE id = $alices"), $denied, 'a group has not the rights of its members');
+is(as('alice', "UPDATE mf_invoice SET customer_name = 'Team', call_back_url = 'https://user:password\@example.com/a?token=abc' WHERE id = $teams RETURNING created_by"), 'ok team', 'but members have those of the group');
+is(as('alice', "UPDATE mf_invoice SET invoice_value = 2.500, invoice_items = NULL, send_at = '2031-01-01 00:00+00' WHERE id = $alices RETURNING invoice_value"), 'ok 2.500', 'everybody changes his own');
+is(as('officer', "UPDATE mf_invoice SET priority = 7 WHERE id = $alices RETURNING created_by, priority"), 'ok alice|7', 'and operators all');
+like(as('officer', "UPDATE mf_invoice SET status = 'sent' WHERE id = $alices"), qr/permission denied for table mf_invoice/, 'of what users write only');
+is(as('reader', "UPDATE mf_invoice SET priority = 7 WHERE id = $alices") =~ s/table.*//r, '42501: permission denied for ', 'a reader changes nothing');
+sql(qq{SET ROLE myfatoorah_worker; UPDATE mf_invoice SET status = 'rejected' WHERE id = $alices; DELETE FROM mf_queue WHERE invoice = $alices});
+is(as('bob', "SELECT mf_retry($alices)"), $denied, 'nobody sends again what another role has inserted');
+is(as('alice', "SELECT mf_retry($alices)"), 'ok ', 'its own role does');
+is(as('officer', "SELECT mf_cancel($alices)"), 'ok ', 'and operators cancel it');
+my $gone = sql(q{INSERT INTO mf_invoice (customer_name, invoice_value, reference, status, created_by) VALUES ('gone', 1, 'gone.1', 'rejected', 'nobody any more') RETURNING id});
+is(as('bob', "SELECT mf_cancel($gone)"), $denied, 'what nobody owns any more is no free game');
+is(as('officer', "SELECT mf_cancel($gone)"), 'ok ', 'but for operators');
+
+#
+# Each edit is told
+#
+is(sql(qq{SELECT actor, from_status, to_status, changes FROM mf_history WHERE invoice = $teams AND reason = 'edited'}),
+	'alice|queued|queued|{"call_back_url": {"new": "https://@example.com/a?", "old": null}, "customer_name": {"new": "Team", "old": "teams"}}',
+	'who, which columns, old and new value; not the password of an address');
+is(sql(qq{SELECT string_agg(actor || ' ' || changes::text, ', ' ORDER BY at) FROM mf_history WHERE invoice = $alices AND reason = 'edited'}) =~ s/"old": "20[^"]*"/"old": "now"/r,
+	'alice {"send_at": {"new": "2031-01-01T00:00:00+00:00", "old": "now"}, "invoice_value": {"new": 2.500, "old": 1.250}}, officer {"priority": {"new": 7, "old": 0}}',
+	'each in a line of its own, with numbers and times as such');
+sql(qq{UPDATE mf_invoice SET priority = priority, customer_name = customer_name WHERE id = $teams});
+is(sql(qq{SELECT count(*) FROM mf_history WHERE invoice = $teams AND reason = 'edited'}), 1, 'what changes nothing is none');
+sql(qq{DELETE FROM mf_invoice WHERE id = $alices});
+is(sql(qq{SELECT count(*), count(changes) FROM mf_history WHERE invoice = $alices AND reason = 'edited'}), '2|0', 'what a row said goes with it, who changed it stays');
+
+#
+# Another account
+#
+is(as('alice', "UPDATE mf_invoice SET account = 'second' WHERE id = $teams"), '42501: permission denied for account "second"', 'another account needs USAGE');
+sql(q{GRANT USAGE ON FOREIGN SERVER second TO alice; CREATE USER MAPPING FOR alice SERVER second OPTIONS (api_key 'the-key-of-alice-herself')});
+is(as('officer', "UPDATE mf_invoice SET account = 'second' WHERE id = $teams"), '42501: permission denied for account "second"', 'of operators, too');
+is(as('alice', "UPDATE mf_invoice SET account = 'second' WHERE id = $teams RETURNING account, created_by, created_by_id = 'alice'::regrole, own_key, could_login"),
+	'ok second|alice|t|t|t', 'it is the row of who gave it to that account then, with that role\'s mapping');
+is(sql(qq{SELECT changes->'created_by' FROM mf_history WHERE invoice = $teams AND changes ? 'account'}), '{"new": "alice", "old": "team"}', 'and the history knows whose it was');
+sql(qq{SELECT mf_cancel($teams)});
+
+#
+# Revoked since
+#
+sub waits
+{
+	my ($name, $error, $what) = @_;
+
+	$mf->wait_for($node, $db, "SELECT last_error IS NOT NULL FROM mf_invoice WHERE customer_reference = '$name'");
+	is(sql("SELECT status, attempts, split_part(last_error, ';', 1) FROM mf_invoice WHERE customer_reference = '$name'"), "queued|0|$error", $what);
+	return;
+}
+
+insert_as('alice', 'usage');
+insert_as('bob', 'login');
+insert_as('bob', 'goes');
+sql(q{CREATE ROLE carol IN ROLE team; CREATE ROLE dave IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO dave;
+	CREATE ROLE eve IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO eve});
+insert_as('carol', 'group');
+insert_as('dave', 'submit');
+insert_as('eve', 'dropped');
+sql(q{REVOKE USAGE ON FOREIGN SERVER myfatoorah FROM alice, team; ALTER ROLE bob NOLOGIN; REVOKE myfatoorah_submit FROM dave;
+	DROP OWNED BY eve; DROP ROLE eve; SELECT mf_resume('*')});
+waits('usage', 'role "alice", which inserted it, has no USAGE on account "myfatoorah" any more', 'USAGE revoked: it waits');
+waits('group', 'role "carol", which inserted it, has no USAGE on account "myfatoorah" any more', 'that of a group, likewise');
+waits('login', 'role "bob", which inserted it, may not log in any more', 'a role that could log in and no longer can: it waits');
+waits('submit', 'role "dave", which inserted it, may not insert invoices any more', 'a role that is no longer in myfatoorah_submit: it waits');
+waits('dropped', 'the role that inserted it does not exist any more', 'a role that was dropped: it waits');
+is($sandbox->count(path => '/v2/SendPayment'), 0, 'nothing has been sent for any of them');
+sql(q{GRANT USAGE ON FOREIGN SERVER myfatoorah TO team; ALTER ROLE bob LOGIN; SELECT mf_resume('myfatoorah')});
+$mf->wait_status($node, $db, $_) for 'usage', 'group', 'login', 'goes';
+is(sql(q{SELECT count(last_error) FROM mf_invoice WHERE customer_reference IN ('usage', 'group', 'login', 'goes')}), 0, 'and goes once the right is back');
+sql(q{UPDATE mf_invoice SET account = account WHERE customer_reference IN ('dropped', 'submit'); SELECT mf_resume('myfatoorah')});
+$mf->wait_status($node, $db, $_) for 'dropped', 'submit';
+is(sql(q{SELECT string_agg(DISTINCT created_by, ' ') FROM mf_invoice WHERE customer_reference IN ('dropped', 'submit')}), sql('SELECT current_user'),
+	'or once somebody who may send it has set its account');
+insert_as('alice', 'by login', send_at => q('2031-01-01'));
+sql(q{UPDATE mf_invoice SET account = account WHERE customer_reference = 'by login'});
+is(sql(q{SELECT created_by FROM mf_invoice WHERE customer_reference = 'by login'}), 'alice', 'which takes nothing from a role that may send');
+
+#
+# Row-level security
+#
+my $bobs = insert_as('bob', 'bobs', send_at => q('2031-01-01'));
+my $own = insert_as('alice', 'own', send_at => q('2031-01-01'));
+my $sent = sql(q{SELECT id FROM mf_invoice WHERE customer_reference = 'login'});
+sql(q{ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY own ON mf_invoice FOR SELECT USING (pg_has_role(created_by_id, 'USAGE') OR pg_has_role('officer', 'USAGE'));
+	CREATE POLICY small ON mf_invoice FOR UPDATE USING (invoice_value < 100); CREATE POLICY new ON mf_invoice FOR INSERT WITH CHECK (true)});
+is(as('alice', "SELECT count(*) FROM mf_history WHERE invoice IN ($bobs, $sent)"), 'ok 0', 'mf_history shows no rows that a policy hides');
+is(as('alice', "SELECT count(*) FROM mf_history WHERE invoice = $own"), 'ok 1', 'but the others');
+is(as('reader', 'SELECT count(*) FROM mf_history'), 'ok 0', 'whatever role of ours one has');
+cmp_ok((split / /, as('officer', 'SELECT count(*) FROM mf_history'))[1], '>', 10, 'and all for whom the policies show all');
+sql(q{CREATE FUNCTION told(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE WARNING 'told %', $1; RETURN true; END $$; GRANT EXECUTE ON FUNCTION told(text) TO PUBLIC});
+unlike(($node->psql($db, 'SET ROLE alice; SELECT count(*) FROM mf_history WHERE told(actor)'))[2], qr/told bob/, 'no function of the asker gets to see hidden rows');
+is(as('alice', "SELECT mf_cancel($bobs)"), 'P0002: invoice N does not exist', 'what is not seen is not cancelled');
+sql(qq{INSERT INTO mf_transaction (invoice, payment_id) VALUES ($own, '1'), ($bobs, '2');
+	INSERT INTO mf_event (account, door, invoice, digest) VALUES ('myfatoorah', 'webhook', $own, '1'), ('myfatoorah', 'webhook', NULL, '2')});
+like(sql(q{SELECT detail FROM mf_check() WHERE item = 'policies'}), qr/: mf_attempt, mf_event, mf_inquiry, mf_queue, mf_transaction\.$/, 'mf_check() names the tables that have no policies');
+sql("ALTER TABLE $_ ENABLE ROW LEVEL SECURITY; CREATE POLICY visible ON $_ USING (mf_invoice_visible(invoice))")
+  for 'mf_attempt', 'mf_event', 'mf_inquiry', 'mf_queue', 'mf_transaction';
+is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'policies'}), 0, 'until they have them');
+is(as('alice', 'SELECT string_agg(payment_id, \' \') FROM mf_transaction'), 'ok 1', 'as told there, these tables follow the policies of mf_invoice');
+is(as('reader', 'SELECT (SELECT count(*) FROM mf_event), (SELECT count(*) FROM mf_queue), (SELECT count(*) FROM mf_unmatched)'), 'ok 0|0|0', 'events of no row are for those who see all');
+is(as('officer', 'SELECT (SELECT count(*) FROM mf_event), (SELECT count(*) > 0 FROM mf_queue), (SELECT count(*) FROM mf_unmatched)'), 'ok 1|t|0', 'whom the policies show all rows');
+is(sql('SELECT count(*) FROM mf_unmatched'), 1, 'as superusers are not');
+insert_as('alice', 'with policies');
+$mf->wait_status($node, $db, 'with policies');
+sql('DELETE FROM mf_transaction; DELETE FROM mf_event');
+sql("UPDATE mf_invoice SET invoice_value = 1000 WHERE id = $own");
+is(as('alice', "SELECT mf_cancel($own)"), $denied, 'nor what a policy does not let one update');
+is(as('officer', "SELECT mf_cancel($own)"), $denied, 'operators neither');
+sql(q{ALTER TABLE mf_invoice DISABLE ROW LEVEL SECURITY; REVOKE UPDATE ON mf_invoice FROM officer; CREATE ROLE caller IN ROLE alice NOINHERIT;
+	GRANT USAGE ON SCHEMA public TO caller; GRANT SELECT ON mf_invoice TO caller; GRANT EXECUTE ON FUNCTION mf_cancel TO caller});
+is(as('caller', "SELECT mf_cancel($own)"), '42501: permission denied for table mf_invoice', 'mf_cancel() asks for the right to update');
+
+#
+# What was lacking
+#
+sql('CREATE SCHEMA bobs AUTHORIZATION bob');
+is(as('bob', 'CREATE TABLE bobs.rents (invoice bigint REFERENCES mf_invoice (id)); INSERT INTO bobs.rents VALUES (' . $bobs . ') RETURNING 1'), 'ok 1',
+	'those who insert invoices have foreign keys to them');
+my $review = insert_as('bob', 'to review', send_at => q('2031-01-01'));
+my $others = insert_as('alice', 'others', send_at => q('2031-01-01'));
+sql(qq{SET ROLE myfatoorah_worker; UPDATE mf_invoice SET status = 'review' WHERE id IN ($review, $others); UPDATE mf_queue SET kind = 'review', due = 'infinity' WHERE invoice IN ($review, $others)});
+is(as('bob', 'SELECT id FROM mf_review'), "ok $review", 'and see which of their own need a person');
+is(as('alice', 'SELECT id FROM mf_review'), "ok $others", 'each his own');
+is(as('reader', 'SELECT count(*) FROM mf_review'), 'ok 2', 'a reader sees all');
+like(as('reader', q{SELECT string_agg(item || ' ' || ok, ', ') FROM mf_check()}), qr/^ok library true, worker true.*account false, sending true/, 'and runs mf_check(), but for what needs USAGE');
+like(as('reader', q{SELECT detail FROM mf_check() WHERE item = 'account'}), qr/nothing can be sent with the key of role "reader": permission denied for account "myfatoorah"/, 'which it says');
+
+# Whoever listens learns which row to read.
+my ($code, $heard) = $node->psql($db, "SET ROLE reports; LISTEN mf_invoice; RESET ROLE; SELECT mf_cancel($bobs); SELECT 1");
+like($heard, qr/notification "mf_invoice" with payload "\{"id": $bobs\}"/, 'a notification says which row to read, and nothing of it');
+
+is_deeply([ $mf->problems($node, $db, $sandbox) ], [], 'each invoice was made once');
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;
 done_testing();

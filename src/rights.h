@@ -1,0 +1,33 @@
+/*
+ * rights.h
+ *	  Who may do what with a row of mf_invoice that another role has inserted.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/rights.h
+ */
+#ifndef MF_RIGHTS_H
+#define MF_RIGHTS_H
+
+#include "account.h"
+#include "queue.h"
+
+/* Whether the current role has the rights of one of ours. */
+extern bool mf_has_role(const char *name);
+
+/*
+ * Raises 42501 unless the current role is a member of the one that inserted the
+ * row, or of myfatoorah_operate, or owns the table.
+ */
+extern void mf_check_row_right(int64 invoice, Oid table, Oid creator);
+
+/* What the current role could do when it inserted a row, and is asked again before that is sent */
+extern bool mf_role_can_login(Oid role);
+extern bool mf_role_can_insert(Oid table, Oid role);
+
+/*
+ * Why a row may not be sent any more in the name of the role that inserted it,
+ * palloc'd; NULL if it may.
+ */
+extern char *mf_sender_refusal(const MfAccount *account, Oid table, const MfSender *sender);
+
+#endif							/* MF_RIGHTS_H */
