@@ -110,6 +110,14 @@ mutate told_for_ever 'an answer that was fetched is announced again and again' s
 	's/if \(http->told\)\n\t\tmf_http_clear_event/if (false)\n\t\tmf_http_clear_event/' core/test_http_thread
 mutate key_kept 'an account that is given up leaves its key with the thread' src/core/http_thread.c \
 	's/http->asleep = false;\n(\tpthread_mutex_unlock\(&http->lock\);\n)\tset_event\(http->wake_fd\);/$1/' core/test_http_thread
+mutate deaf_call 'a direct call cannot be cancelled' src/call.c \
+	's/\t+CHECK_FOR_INTERRUPTS\(\);\n//' 007_cancel
+mutate key_told 'the key is not hidden in texts' src/core/http_exchange.c \
+	's/if \(key_len == 0\)/if (key_len > 0)/' 009_secrets
+mutate look_forgotten 'what becomes pending between two looks at the questions has no alarm' src/inquiry.c \
+	's/return pending && !waiting \? mf_pace_time[^;]*;/return 0;/' 053_missed
+mutate look_always 'each round looks at all accounts for questions' src/inquiry.c \
+	's/mf_pace_end\(&look_pace\);//' 076_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http_callbacks.c \
 	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' core/test_http
 mutate none_093 '' src/worker.c '' 093_frozen
