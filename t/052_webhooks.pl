@@ -98,6 +98,16 @@ foreach my $name (@samples)
 	# what no signature covers
 	my $changed = $delivery->{body} =~ s/("CreationDate"\s*:\s*"|"DateTime"\s*:\s*")\d/${1}9/r;
 	isnt($changed, $delivery->{body}, "$name: a byte that is not signed was changed");
+
+	# the number and the name of the event are not signed
+	my %number = (1 => 'TransactionsStatusChanged', 2 => 'RefundStatusChanged', 3 => 'BalanceTransferred', 4 => 'SupplierStatusChanged',
+		5 => 'RecurringStatusChanged', 6 => 'DisputeStatusChanged', 7 => 'SupplierUpdateRequestChanged');
+	my @taken = $name !~ /^v1/ ? () : grep {
+		my $relabelled = $delivery->{body} =~ s/("EventType"\s*:\s*)\d(\s*,\s*"Event"\s*:\s*)"\w+"/$1$_$2"$number{$_}"/r;
+
+		$relabelled ne $delivery->{body} && hand_in({ %$delivery, body => $relabelled }) ne '22023'
+	} sort keys %number;
+	is_deeply(\@taken, [], "$name: with the number of another event it is refused");
 	is(hand_in({ %$delivery, body => $changed }), $id, "$name: is the same event");
 	is(sql("SELECT deliveries FROM mf_event WHERE id = $id"), '2', "$name: that came twice");
 }

@@ -58,6 +58,24 @@ static const EventKind kinds_v1[] = {
 		NULL, NULL, "RequestStatus", NULL, {NULL}},
 };
 
+/*
+ * The number and the name of an event are not signed.  In V1, where all members
+ * are, one of them tells the kind: the first of these that is there.
+ */
+static const struct
+{
+	const char *member;
+	MfWebhookEvent code;
+}			signs_v1[] = {
+	{"DisputeStatus", MF_EVENT_DISPUTE_STATUS},
+	{"RefundStatus", MF_EVENT_REFUND_STATUS},
+	{"RecurringStatus", MF_EVENT_RECURRING},
+	{"RequestStatus", MF_EVENT_SUPPLIER_UPDATE},
+	{"DepositReference", MF_EVENT_BALANCE_TRANSFERRED},
+	{"SupplierStatus", MF_EVENT_SUPPLIER_STATUS},
+	{"TransactionStatus", MF_EVENT_PAYMENT_STATUS},
+};
+
 static const EventKind kinds_v2[] = {
 	[MF_EVENT_PAYMENT_STATUS] = {"PAYMENT_STATUS_CHANGED", "Invoice.Id", true,
 		"Transaction.PaymentId", "Invoice.ExternalIdentifier", "Transaction.Status", NULL,
@@ -116,6 +134,7 @@ static MfWebhookVerdict add_pair(Message *message, const char *name, const cJSON
 static int	compare_names(const char *a, const char *b);
 static int	compare_pairs(const void *a, const void *b);
 static MfWebhookVerdict read_pairs_v1(Message *message);
+static MfWebhookVerdict check_kind_v1(Message *message);
 static MfWebhookVerdict read_pairs_v2(Message *message);
 static const char *signed_value(const Message *message, const char *name);
 static MfWebhookVerdict read_pairs(Message *message);
@@ -322,6 +341,34 @@ read_pairs_v1(Message *message)
 	return MF_WEBHOOK_VALID;
 }
 
+/*
+ * A signed message of one kind is none of another, whatever number somebody has
+ * given it since.  One that tells no kind, be it that somebody has cut the text
+ * so, is at most a payment, which is asked about and nothing else.
+ */
+static MfWebhookVerdict
+check_kind_v1(Message *message)
+{
+	size_t		sign;
+	int			i;
+
+	for (sign = 0; sign < sizeof(signs_v1) / sizeof(signs_v1[0]); sign++)
+	{
+		for (i = 0; i < message->count; i++)
+		{
+			if (strcmp(message->pairs[i].name, signs_v1[sign].member) != 0)
+				continue;
+			if (signs_v1[sign].code == message->code)
+				return MF_WEBHOOK_VALID;
+			return refuse(message, MF_WEBHOOK_MALFORMED, "the event is of another kind than its number says",
+						  signs_v1[sign].member);
+		}
+	}
+	if (message->code == MF_EVENT_PAYMENT_STATUS)
+		return MF_WEBHOOK_VALID;
+	return refuse(message, MF_WEBHOOK_MALFORMED, "no signed member tells the kind of the event", message->kind->name);
+}
+
 /* The listed members, "Object.Member" of Data (never of the root: there all would be empty) */
 static MfWebhookVerdict
 read_pairs_v2(Message *message)
@@ -376,7 +423,7 @@ read_pairs(Message *message)
 		return refuse(message, MF_WEBHOOK_MALFORMED, "a member is missing", message->kind->subject);
 	if (message->kind->about_invoice && !mf_invoice_id_valid(subject))
 		return refuse(message, MF_WEBHOOK_MALFORMED, "not the number of an invoice", subject);
-	return MF_WEBHOOK_VALID;
+	return message->version == 1 ? check_kind_v1(message) : MF_WEBHOOK_VALID;
 }
 
 /* "k1=v1,k2=v2": nothing escaped */

@@ -101,8 +101,8 @@ typedef struct MfWebhook
  * is about (so that it cannot be that nothing at all is signed).
  *
  * A body of at most MF_WEBHOOK_MAX_BODY bytes is read.  The number and name of
- * the event being unsigned, a V1 message may be one of another number with the
- * same subject.
+ * the event are unsigned: in V2 a list of signed members goes with each number,
+ * and in V1 a signed member must tell the same kind.
  *
  * With any verdict but MF_WEBHOOK_VALID only "error" is set (it may be NULL
  * when out of memory).  All strings but event_name are malloc'd; free with

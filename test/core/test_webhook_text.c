@@ -42,10 +42,10 @@ test_v1_text(void **state)
 	check_signed(__LINE__, PAID("\"InvoiceId\":\"7\",\"CustomerName\":\"\xD8\xA3\xD8\xAD\xD9\x85\xD8\xAF\""),
 				 "CustomerName=\xD8\xA3\xD8\xAD\xD9\x85\xD8\xAF,InvoiceId=7", MF_WEBHOOK_VALID, "");
 	/* what is left out of which event */
-	check_signed(__LINE__, V1("2", "RefundStatusChanged", "\"InvoiceId\":7,\"GatewayReference\":{\"a\":[true]},\"KycFeedback\":1"),
-				 "InvoiceId=7,KycFeedback=1", MF_WEBHOOK_VALID, "");
-	check_signed(__LINE__, V1("4", "SupplierStatusChanged", "\"SupplierCode\":7,\"KycFeedback\":{},\"GatewayReference\":1"),
-				 "GatewayReference=1,SupplierCode=7", MF_WEBHOOK_VALID, "");
+	check_signed(__LINE__, V1("2", "RefundStatusChanged", "\"InvoiceId\":7,\"GatewayReference\":{\"a\":[true]},\"KycFeedback\":1,\"RefundStatus\":\"\""),
+				 "InvoiceId=7,KycFeedback=1,RefundStatus=", MF_WEBHOOK_VALID, "");
+	check_signed(__LINE__, V1("4", "SupplierStatusChanged", "\"SupplierCode\":7,\"KycFeedback\":{},\"GatewayReference\":1,\"SupplierStatus\":\"A\""),
+				 "GatewayReference=1,SupplierCode=7,SupplierStatus=A", MF_WEBHOOK_VALID, "");
 	check_signed(__LINE__, PAID("\"InvoiceId\":7,\"GatewayReference\":{}"), "InvoiceId=7",
 				 MF_WEBHOOK_MALFORMED, "neither text nor number: GatewayReference");
 	check_signed(__LINE__, V1("2", "RefundStatusChanged", "\"InvoiceId\":7,\"gatewayReference\":1"), "gatewayReference=1,InvoiceId=7",
@@ -281,6 +281,44 @@ test_other_event(void **state)
 	close_sample(&sample);
 }
 
+/* In V1 all of it is signed alike, whatever the number: a member tells the kind */
+static void
+test_other_kind_v1(void **state)
+{
+	static const char *const names[] = {
+		"", "TransactionsStatusChanged", "RefundStatusChanged", "BalanceTransferred", "SupplierStatusChanged",
+		"RecurringStatusChanged", "DisputeStatusChanged", "SupplierUpdateRequestChanged",
+	};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < SAMPLES; i++)
+	{
+		const char *body_name = samples[i].name;
+		Sample		sample;
+		int			code;
+
+		if (samples[i].version != 1)
+			continue;
+		open_sample(body_name, &sample);
+		for (code = 1; code <= 7; code++)
+		{
+			char	   *body = text("{\"EventType\":%d,\"Event\":\"%s\",%s", code, names[code], strstr(sample.body, "\"Data\""));
+
+			assert_int_equal(verdict_of(body, strlen(body), sample.signature, "v1"),
+							 code == samples[i].code ? MF_WEBHOOK_VALID : MF_WEBHOOK_MALFORMED);
+			free(body);
+		}
+		close_sample(&sample);
+	}
+
+	/* nor does it help to hide the member in the value of another, or to leave none */
+	check_signed(__LINE__, V1("6", "DisputeStatusChanged", "\"InvoiceId\":7,\"TrackId\":\"1,TransactionStatus=SUCCESS\""),
+				 "InvoiceId=7,TrackId=1,TransactionStatus=SUCCESS", MF_WEBHOOK_MALFORMED, "tells the kind");
+	check_signed(__LINE__, V1("6", "DisputeStatusChanged", "\"DisputeStatus\":\"OPEN\",\"InvoiceId\":7,\"TransactionStatus\":\"SUCCESS\""),
+				 "DisputeStatus=OPEN,InvoiceId=7,TransactionStatus=SUCCESS", MF_WEBHOOK_VALID, "");
+}
+
 static void
 test_event(void **state)
 {
@@ -368,6 +406,7 @@ main(void)
 		cmocka_unit_test(test_root_members),
 		cmocka_unit_test(test_v2_as_v1),
 		cmocka_unit_test(test_other_event),
+		cmocka_unit_test(test_other_kind_v1),
 		cmocka_unit_test(test_event),
 		cmocka_unit_test(test_version),
 	};
