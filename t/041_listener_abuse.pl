@@ -74,6 +74,7 @@ like($web->talk($port, "${head}Transfer-Encoding: chunked\r\nConnection: close\r
 my $answers = $web->talk($port, whole() . whole() . "GET /health HTTP/1.1\r\nHost: x\r\n\r\n" . whole(more => "Connection: close\r\n"));
 is(scalar(() = $answers =~ /^HTTP\/1\.1 200 /mg), 4, 'pipelined');
 like($web->talk($port, whole(), shut => 1), qr/^HTTP\/1\.1 200 /, 'half-closed after the request');
+like($web->talk($port, "GET /health HTTP/1.1\r\nHost:x\r\nX_y.z~1: \t a b\r\nEmpty:\r\nConnection: close\r\n\r\n"), qr/^HTTP\/1\.1 200 /, 'headers of other looks');
 like($web->talk($port, "${head}Expect: 100-continue\r\nConnection: close\r\nContent-Length: " . length($body) . "\r\n\r\n$body"), qr/^(?:HTTP\/1\.1 100 .*^)?HTTP\/1\.1 200 /ms,
 	'Expect: 100-continue');
 like($web->talk($port, whole(pad => 'x' x 250_000, more => "Connection: close\r\n")), qr/^HTTP\/1\.1 200 /, 'nearly as large as it may be');
@@ -108,7 +109,16 @@ foreach (
 	[ 'a long path', "GET /" . 'a' x 100_000 . " HTTP/1.1\r\nHost: x\r\n\r\n", qr/^HTTP\/1\.1 4(?:14|31) / ],
 	[ 'many arguments', "GET /callback/1-a?" . 'a=b&' x 4000 . " HTTP/1.1\r\nHost: x\r\n\r\n", $none ],
 	[ 'NUL in the path', "GET /healt\0h HTTP/1.1\r\nHost: x\r\n\r\n", $none ],
-	[ 'NUL in a header', "POST /webhook HTTP/1.1\r\nHost: x\r\nMyFatoorah-Signature: a\0b\r\nContent-Length: 2\r\n\r\n{}", $none ],
+	[ 'NUL in a header', "GET /health HTTP/1.1\r\nHost: x\r\nX: a\0b\r\nY: c\r\n\r\n", $none ],
+	[ 'NUL in the last header', "${get}X: a\0b\r\n\r\n", $none ],
+	[ 'NUL in the name of a header', "${get}X\0Y: a\r\n\r\n", $none ],
+	[ 'two hosts', "${get}Host: y\r\n\r\n", $none ],
+	[ 'the same host twice', "${get}Host: x\r\n\r\n", $none ],
+	[ 'a blank in the name of a header', "${get}X Y: a\r\n\r\n", $none ],
+	[ 'a blank after the name of a header', "${get}Content-Type : text/plain\r\n\r\n", $none ],
+	[ 'a header that goes on in the next line', "${get}X: a\r\n b: c\r\n\r\n", $none ],
+	[ 'an empty encoding', "${head}Transfer-Encoding:\r\n\r\n", $none ],
+	[ 'an empty encoding and a length', "${head}Transfer-Encoding:\r\nContent-Length: " . length($body) . "\r\n\r\n$body", $none ],
 	[ 'a dead end', "GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", qr/^HTTP\/1\.1 404 / ],
 	[ 'an absolute address', "GET http://other.example/health HTTP/1.1\r\nHost: x\r\n\r\n", $none ],
 	[ 'TLS', pack('H*', '16030100c8010000c40303') . 'x' x 190, $none ],

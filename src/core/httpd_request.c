@@ -27,11 +27,12 @@
 typedef struct Reading
 {
 	MfHttpdRequest *request;
+	const char *host;
 	const char *length;			/* Content-Length */
 	const char *encoding;		/* Transfer-Encoding */
 	const char *payment_id;
 	const char *id;
-	bool		bad;			/* twice, or with a NUL, or no memory */
+	bool		bad;			/* twice, no proper header, or no memory */
 } Reading;
 
 static char *decode(const char *text);
@@ -39,6 +40,10 @@ static enum MHD_Result read_header(void *cls, enum MHD_ValueKind kind, const cha
 								   const char *value, size_t value_size);
 static enum MHD_Result read_argument(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_size,
 									 const char *value, size_t value_size);
+#if MHD_VERSION < 0x00097700
+static bool nul_is_hidden(void);
+#endif
+static bool is_proper_header(const char *name, size_t name_size, const char *value, size_t value_size);
 static bool note_once(const char **place, const char *value, size_t value_size);
 static bool keep_once(char **place, const char *value, size_t value_size);
 static unsigned int check_length(const Reading *reading);
@@ -212,6 +217,44 @@ is_named(const char *name, size_t name_size, const char *wanted)
 	return name_size == strlen(wanted) && strlen(name) == name_size && mf_word_length(name, wanted) == name_size;
 }
 
+#if MHD_VERSION < 0x00097700
+/* What was built with such a version may run with a later one, which looks for itself and keeps headers elsewhere. */
+static bool
+nul_is_hidden(void)
+{
+	return strcmp(MHD_get_version(), "0.9.75") == 0;
+}
+#endif
+
+/*
+ * Whether a header has a name without blanks and the like, and no NUL.  Two that
+ * read such a thing differently, a proxy and we, could be played off against
+ * each other.
+ */
+static bool
+is_proper_header(const char *name, size_t name_size, const char *value, size_t value_size)
+{
+	size_t		i;
+
+	for (i = 0; i < name_size; i++)
+	{
+		if (!mf_is_digit(name[i]) && !(mf_lower(name[i]) >= 'a' && mf_lower(name[i]) <= 'z') &&
+			(name[i] == '\0' || strchr("!#$%&'*+-.^_`|~", name[i]) == NULL))
+			return false;
+	}
+	if (name_size == 0 || (value != NULL && strlen(value) != value_size))
+		return false;
+#if MHD_VERSION < 0x00097700
+	/*
+	 * These end a value at its first NUL without a word, in the buffer that the
+	 * header was read into.  After a whole line, two bytes are cleared there.
+	 */
+	if (nul_is_hidden() && value != NULL && value[value_size + 1] != '\0')
+		return false;
+#endif
+	return true;
+}
+
 static enum MHD_Result
 read_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_size,
 			const char *value, size_t value_size)
@@ -221,7 +264,11 @@ read_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_si
 	bool		good = true;
 
 	(void) kind;
-	if (is_named(name, name_size, MHD_HTTP_HEADER_CONTENT_LENGTH))
+	if (!is_proper_header(name, name_size, value, value_size))
+		good = false;
+	else if (is_named(name, name_size, MHD_HTTP_HEADER_HOST))
+		good = note_once(&reading->host, value, value_size);
+	else if (is_named(name, name_size, MHD_HTTP_HEADER_CONTENT_LENGTH))
 		good = note_once(&reading->length, value, value_size);
 	else if (is_named(name, name_size, MHD_HTTP_HEADER_TRANSFER_ENCODING))
 		good = note_once(&reading->encoding, value, value_size);
@@ -259,7 +306,7 @@ check_length(const Reading *reading)
 	size_t		length = 0;
 
 	if (reading->encoding != NULL &&
-		(reading->length != NULL || mf_word_length(reading->encoding, "chunked") != strlen(reading->encoding)))
+		(reading->encoding[0] == '\0' || reading->length != NULL || mf_word_length(reading->encoding, "chunked") != strlen(reading->encoding)))
 		return MHD_HTTP_BAD_REQUEST;
 	if (reading->length == NULL)
 		return 0;
