@@ -23,12 +23,14 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "account.h"
 #include "account_option.h"
 #include "account_secret.h"
 #include "compat.h"
 #include "process.h"
+#include "sql.h"
 
 /* Secrets of one account, all user mappings together */
 #define MAX_WEBHOOK_SECRETS 64
@@ -39,11 +41,24 @@
  */
 #define COARSEST_CLOCK 3
 
+/* Between two log lines about secrets that cannot be read */
+#define UNREADABLE_LOG_MS 60000
+
+/* A secret that is looked up, which may fail */
+typedef struct SecretLookup
+{
+	const DefElem *option;
+	char	   *secret;
+} SecretLookup;
+
 static const char *shown_path(const char *path);
 static SysScanDesc scan_mappings(Relation relation, Oid serverid);
 static List *options_of(Relation relation, HeapTuple tuple);
 static bool file_state(int dir, const char *path, int flags, MfSecretFile *file);
-static int	webhook_secrets(const MfAccount *account, char **secrets, bool count_only);
+static int	webhook_secrets(const MfAccount *account, char **secrets);
+static List *webhook_secret_options(const MfAccount *account);
+static void look_up_secret(void *argument);
+static void tell_unreadable(const MfAccount *account, const ErrorData *error);
 
 /* See account_secret.h. */
 char *
@@ -220,7 +235,7 @@ options_of(Relation relation, HeapTuple tuple)
 bool
 mf_account_has_webhook_secret(const MfAccount *account)
 {
-	return webhook_secrets(account, NULL, true) > 0;
+	return webhook_secret_options(account) != NIL;
 }
 
 /* See account.h. */
@@ -229,7 +244,7 @@ mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
 						const char *signature, const char *version, MfWebhook *webhook)
 {
 	char	   *secrets[MAX_WEBHOOK_SECRETS];
-	int			count = webhook_secrets(account, secrets, false);
+	int			count = webhook_secrets(account, secrets);
 	MfWebhookVerdict verdict = mf_webhook_read(body, len, signature, version, (const char *const *) secrets, count,
 											   webhook);
 
@@ -239,18 +254,47 @@ mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
 }
 
 /*
- * The secrets that sign for the account, palloc'd, or only how many there are.
- * Everybody may make a mapping of his own, and what he writes there must not make
- * him speak for MyFatoorah: only the owner of the server makes PUBLIC's, and only
- * he and those who may act as he have one that counts as well.
+ * The webhook secrets of an account, palloc'd.  What cannot be read is passed
+ * over, and told of now and then, unless there is nothing else.
  */
 static int
-webhook_secrets(const MfAccount *account, char **secrets, bool count_only)
+webhook_secrets(const MfAccount *account, char **secrets)
+{
+	List	   *options = webhook_secret_options(account);
+	ErrorData  *error = NULL;
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		SecretLookup lookup = {(const DefElem *) lfirst(lc), NULL};
+		ErrorData  *failure = mf_sql_try(look_up_secret, &lookup);
+
+		if (failure != NULL)
+			error = failure;
+		else if (count < MAX_WEBHOOK_SECRETS)
+			secrets[count++] = lookup.secret;
+	}
+	if (error != NULL && count == 0)
+		ReThrowError(error);
+	if (error != NULL)
+		tell_unreadable(account, error);
+	return count;
+}
+
+/*
+ * List of DefElem: the secrets that sign for the account.  Everybody may make a
+ * mapping of his own, and what he writes there must not make him speak for
+ * MyFatoorah: only the owner of the server makes PUBLIC's, and only he and those
+ * who may act as he have one that counts as well.
+ */
+static List *
+webhook_secret_options(const MfAccount *account)
 {
 	Relation	relation = table_open(UserMappingRelationId, AccessShareLock);
 	SysScanDesc scan = scan_mappings(relation, account->serverid);
+	List	   *found = NIL;
 	HeapTuple	tuple;
-	int			count = 0;
 
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{
@@ -262,17 +306,40 @@ webhook_secrets(const MfAccount *account, char **secrets, bool count_only)
 		foreach(lc, options_of(relation, tuple))
 		{
 			DefElem    *def = (DefElem *) lfirst(lc);
-			size_t		len = strlen(def->defname);
 
-			if (strncmp(def->defname, "webhook_secret", strlen("webhook_secret")) != 0 || count == MAX_WEBHOOK_SECRETS)
-				continue;
-			if (!count_only)
-				secrets[count] = strcmp(def->defname + len - strlen("_file"), "_file") == 0 ?
-					mf_read_secret_file(def->defname, defGetString(def), NULL) : pstrdup(defGetString(def));
-			count++;
+			if (strncmp(def->defname, "webhook_secret", strlen("webhook_secret")) == 0)
+				found = lappend(found, def);
 		}
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
-	return count;
+	return found;
+}
+
+static void
+look_up_secret(void *argument)
+{
+	SecretLookup *lookup = (SecretLookup *) argument;
+	char	   *name = lookup->option->defname;
+	char	   *value = defGetString(unconstify(DefElem *, lookup->option));
+	size_t		len = strlen(name);
+
+	lookup->secret = strcmp(name + len - strlen("_file"), "_file") == 0 ?
+		mf_read_secret_file(name, value, NULL) : pstrdup(value);
+}
+
+/* Webhooks that are signed with another secret come in meanwhile, so it is one line a minute. */
+static void
+tell_unreadable(const MfAccount *account, const ErrorData *error)
+{
+	static TimestampTz told_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (told_at != 0 && !TimestampDifferenceExceeds(told_at, now, UNREADABLE_LOG_MS))
+		return;
+	told_at = now;
+	ereport(LOG,
+			(errmsg("a webhook secret of account \"%s\" cannot be read", account->name),
+			 errdetail_internal("%s", error->message),
+			 errhint("Webhooks that are signed with it are refused. Mend the file, or drop the option from the user mapping.")));
 }
