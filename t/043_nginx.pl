@@ -1,6 +1,7 @@
 # The listener behind nginx, with the very configuration that docs/listener.md gives.
 use MyFatoorah::Test;
 use IO::Socket::INET ();
+use POSIX ();
 
 my ($nginx) = grep { -x } map { "$_/nginx" } split(/:/, $ENV{PATH}), '/usr/sbin', '/usr/local/sbin';
 
@@ -83,6 +84,36 @@ is(post('/webhook', 'x' x 300_000, $headers), 413, 'too large');
 is($node->safe_psql('postgres', 'SELECT count(*), max(deliveries) FROM mf_event'), '1|2', 'what was signed is stored');
 ($body, $headers) = $web->v2(invoice => 78, pad => 'x' x 200_000);
 is(post('/webhook', $body, $headers), 200, 'a large one');
+
+# Junk from one address does not cost another its webhooks.
+{
+	my @junk = map {
+		my $child = fork // die "fork: $!";
+
+		if ($child == 0)
+		{
+			open STDOUT, '>', '/dev/null';
+			open STDERR, '>', '/dev/null';
+			exec 'curl', '-s', '-k', '--noproxy', '*', '--interface', '127.0.0.2', '--data-binary', 'junk', "$url/webhook?n=[1-20000]"
+			  or POSIX::_exit(1);
+		}
+		$child
+	} 1 .. 4;
+	my $limited = 0;
+
+	for (1 .. 600)
+	{
+		last if $limited = slurp_file("$dir/error.log") =~ /limiting requests.*client: 127\.0\.0\.2/;
+		select undef, undef, undef, 0.05;
+	}
+	ok($limited, 'junk of one address is more than it may be');
+	my %seen;
+	$seen{ post('/webhook', $web->v2(invoice => 1000 + $_)) }++ foreach 1 .. 36;
+	is(join(', ', map { "$_: $seen{$_}" } sort keys %seen), '200: 36', 'webhooks from another are taken meanwhile');
+	is(scalar(grep { waitpid($_, 1) == 0 } @junk), 4, 'with the junk still coming');
+	kill 'TERM', @junk;
+	waitpid $_, 0 foreach @junk;
+}
 
 # A customer
 $mf->insert($node, 'postgres', 'customer', call_back_url => "'https://shop.example/thanks'");
