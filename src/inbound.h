@@ -37,7 +37,8 @@ typedef enum MfInboundResult
 typedef struct MfInbound
 {
 	MfInboundKind kind;
-	const char *account;		/* of a webhook or PaymentId */
+	const char *account;		/* of a webhook or PaymentId; in the server's
+								 * encoding */
 	const char *body;			/* of a webhook */
 	size_t		body_len;
 	const char *signature;		/* header MyFatoorah-Signature, or NULL */

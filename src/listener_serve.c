@@ -32,8 +32,12 @@
 #include "listener.h"
 #include "myfatoorah.h"
 #include "process.h"
+#include "request.h"
 
 #define LOG_INTERVAL_MS 60000
+
+/* Different errors told of in that time */
+#define TOLD_ERRORS 8
 
 /* Somebody's lock does not keep all the others waiting for longer. */
 #define LOCK_TIMEOUT_MS 2000
@@ -95,6 +99,7 @@ static void answer_customer(MfHttpdRequest *request, const MfInbound *message);
 static void wait_for_look_up(MfHttpdRequest *request, const MfInbound *message);
 static void reread(MfService *service);
 static void note_error(MfService *service, bool *rows_fault);
+static void tell_error(const ErrorData *error);
 
 /* See listener.h. */
 bool
@@ -147,7 +152,6 @@ serve_batch(MfService *service, MfHttpdRequest **requests, int count)
 	{
 		for (i = 0; i < count; i++)
 			answer(service, requests[i], &messages[i]);
-		mf_process_forget_error();
 		return;
 	}
 	for (i = 0; i < count; i++)
@@ -187,15 +191,15 @@ store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *m
 		int			used = 0;
 		int			i;
 
+		mf_process_lock_timeout(LOCK_TIMEOUT_MS);
+		mf_process_start_transaction();
+		service->state->transactions++;
+		MemoryContextSwitchTo(service->context);
 		for (i = 0; i < count; i++)
 		{
 			if (requests[i]->route != MF_ROUTE_HEALTH)
 				fill_message(requests[i], &kept[used++]);
 		}
-		mf_process_lock_timeout(LOCK_TIMEOUT_MS);
-		mf_process_start_transaction();
-		service->state->transactions++;
-		MemoryContextSwitchTo(service->context);
 		if (!mf_process_lock_extension(service->extension))
 			service->gone = true;
 		else if (used > 0)
@@ -252,7 +256,7 @@ fill_message(const MfHttpdRequest *request, MfInbound *message)
 	{
 		case MF_ROUTE_WEBHOOK:
 			message->kind = MF_INBOUND_WEBHOOK;
-			message->account = request->name ? request->name : MF_DEFAULT_ACCOUNT;
+			message->account = request->name ? mf_from_utf8_lossy(request->name) : MF_DEFAULT_ACCOUNT;
 			message->body = request->body ? request->body : "";
 			message->body_len = request->body_len;
 			message->signature = request->signature;
@@ -287,7 +291,7 @@ note_error(MfService *service, bool *rows_fault)
 	ErrorData  *error = CopyErrorData();
 
 	HOLD_INTERRUPTS();
-	mf_process_report_error(error);
+	tell_error(error);
 	FlushErrorState();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(service->context);
@@ -297,6 +301,42 @@ note_error(MfService *service, bool *rows_fault)
 	LWLockRelease(mf_shared->lock);
 	RESUME_INTERRUPTS();
 	*rows_fault = error->sqlerrcode != ERRCODE_QUERY_CANCELED && mf_process_can_be_a_rows_fault(error);
+}
+
+/*
+ * The same error is told once a minute, and of many different ones only some:
+ * how often requests fail is up to whoever sends them.
+ */
+static void
+tell_error(const ErrorData *error)
+{
+	static struct
+	{
+		char		message[256];
+		TimestampTz at;
+	}			told[TOLD_ERRORS];
+	TimestampTz now = GetCurrentTimestamp();
+	char		message[sizeof(told[0].message)];
+	int			oldest = 0;
+	int			i;
+
+	strlcpy(message, error->message, sizeof(message));
+	for (i = 0; i < TOLD_ERRORS; i++)
+	{
+		if (told[i].at < told[oldest].at)
+			oldest = i;
+		if (strcmp(told[i].message, message) == 0)
+		{
+			oldest = i;
+			break;
+		}
+	}
+	if (mf_shutdown_requested ||
+		(told[oldest].at != 0 && !TimestampDifferenceExceeds(told[oldest].at, now, LOG_INTERVAL_MS)))
+		return;
+	strlcpy(told[oldest].message, message, sizeof(message));
+	told[oldest].at = now;
+	EmitErrorReport();
 }
 
 /* Tells what became of a message that is committed. */
