@@ -324,11 +324,12 @@ CREATE TABLE mf_inquiry (
 	tries smallint NOT NULL DEFAULT 0,
 	step smallint NOT NULL DEFAULT 0,
 	failures smallint NOT NULL DEFAULT 0,
-	error text
+	error text,
+	by_callback boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0,
 		autovacuum_analyze_scale_factor = 0.1);
 
-CREATE INDEX mf_inquiry_urgent_idx ON mf_inquiry (account, due) WHERE urgent;
+CREATE INDEX mf_inquiry_urgent_idx ON mf_inquiry (account, by_callback, due) WHERE urgent;
 CREATE INDEX mf_inquiry_due_idx ON mf_inquiry (account, due) WHERE NOT urgent;
 
 COMMENT ON TABLE mf_inquiry IS 'invoices whose payment is awaited, and when MyFatoorah is asked next';
@@ -340,6 +341,7 @@ COMMENT ON COLUMN mf_inquiry.tries IS 'answers since then that showed no change'
 COMMENT ON COLUMN mf_inquiry.step IS 'answers since the payment_status is what it is';
 COMMENT ON COLUMN mf_inquiry.failures IS 'questions in a row that had no usable answer; each makes the time until the next one longer';
 COMMENT ON COLUMN mf_inquiry.error IS 'why it could not be asked about, or the answer not be written; put off until due, see mf_review';
+COMMENT ON COLUMN mf_inquiry.by_callback IS 'of an urgent one: only callbacks, which prove nothing, have asked since the latest question; within myfatoorah.callback_limit';
 
 CREATE TABLE mf_transaction (
 	invoice bigint NOT NULL,
@@ -406,7 +408,7 @@ CREATE TABLE mf_event (
 
 CREATE INDEX mf_event_open_idx ON mf_event (invoice) WHERE answered_at IS NULL;
 CREATE INDEX mf_event_unmatched_idx ON mf_event (account, invoice_id) WHERE invoice IS NULL;
-CREATE INDEX mf_event_due_idx ON mf_event (account, due) WHERE due IS NOT NULL;
+CREATE INDEX mf_event_due_idx ON mf_event (account, door, due) WHERE due IS NOT NULL;
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 
 COMMENT ON TABLE mf_event IS 'every event that came in, once, without personal data; none of them changes a payment, each is a reason to ask MyFatoorah';
@@ -418,6 +420,7 @@ COMMENT ON COLUMN mf_event.invoice_id IS 'MyFatoorah''s InvoiceId';
 COMMENT ON COLUMN mf_event.invoice IS 'mf_invoice.id; null if it matches no row, see mf_unmatched';
 COMMENT ON COLUMN mf_event.digest IS 'SHA-256 of what identifies it: the signed part of a webhook';
 COMMENT ON COLUMN mf_event.data IS 'Data of the webhook without names, addresses, cards and bank accounts; mostly not signed';
+COMMENT ON COLUMN mf_event.payment_id IS 'of an invoice''s callbacks, which are one event: the latest that was news';
 COMMENT ON COLUMN mf_event.deliveries IS 'how often it came';
 COMMENT ON COLUMN mf_event.answered_at IS 'when MyFatoorah was asked about it';
 COMMENT ON COLUMN mf_event.due IS 'when MyFatoorah is asked whose PaymentId it is, or about an InvoiceId that is not the row''s';

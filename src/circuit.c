@@ -21,6 +21,9 @@
 #include "myfatoorah.h"
 #include "wake.h"
 
+/* Between two log lines about questions that are too many */
+#define ASK_TELL_MS 60000
+
 /* Claimed ahead at most */
 #define AHEAD_MAX 250
 
@@ -50,6 +53,8 @@ static int	compare_names(const void *a, const void *b, Size size);
 static void forget(MfCircuit *circuit);
 
 static void back_off(MfCircuit *circuit, TimestampTz now);
+static int64 back_off_us(int failures);
+static int	budget(double *tokens, TimestampTz *filled_at, int per_minute, int limit, TimestampTz now, TimestampTz *again);
 static void show(MfCircuit *circuit, TimestampTz now);
 static void learn(MfCircuit *circuit, double took_us);
 static bool foreseeable(const MfCircuit *circuit, TimestampTz now);
@@ -140,7 +145,7 @@ mf_circuit_forget_unused(TimestampTz now)
 	for (circuit = circuits; circuit != NULL; circuit = next)
 	{
 		next = circuit->next;
-		if (circuit->flights == 0 && circuit->failures == 0 && circuit->retry_at <= now && circuit->pause_by == NULL &&
+		if (circuit->flights == 0 && circuit->failures == 0 && circuit->retry_at <= now && circuit->ask_at <= now && circuit->pause_by == NULL &&
 			!mf_agenda_knows(circuit) && TimestampTzPlusMilliseconds(circuit->used_at, UNUSED_MS) < now)
 			forget(circuit);
 	}
@@ -310,13 +315,34 @@ fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity
 int
 mf_circuit_polls(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again)
 {
-	double		rate = mf_poll_limit / 60.0;
+	return budget(&circuit->poll_tokens, &circuit->poll_tokens_at, mf_poll_limit, limit, now, again);
+}
+
+/* Of a bucket that holds ten seconds' worth */
+static int
+budget(double *tokens, TimestampTz *filled_at, int per_minute, int limit, TimestampTz now, TimestampTz *again)
+{
+	double		rate = per_minute / 60.0;
 
 	*again = 0;
-	if (mf_poll_limit == 0)
+	if (per_minute == 0)
 		return 0;
-	*again = fill_bucket(&circuit->poll_tokens, &circuit->poll_tokens_at, rate, rate * 10.0, now);
-	return Min(limit, (int) circuit->poll_tokens);
+	*again = fill_bucket(tokens, filled_at, rate, rate * 10.0, now);
+	return Min(limit, (int) *tokens);
+}
+
+/* See circuit.h. */
+int
+mf_circuit_callbacks(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again)
+{
+	return budget(&circuit->call_tokens, &circuit->call_tokens_at, mf_callback_limit, limit, now, again);
+}
+
+/* See circuit.h. */
+void
+mf_circuit_called_back(MfCircuit *circuit, int count)
+{
+	circuit->call_tokens -= count;
 }
 
 /* See circuit.h. */
@@ -391,6 +417,34 @@ mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, in
 }
 
 /* See circuit.h. */
+void
+mf_circuit_question_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
+						  TimestampTz now)
+{
+	if (outcome != MF_THROTTLED)
+	{
+		if (outcome == MF_ACCEPTED || outcome == MF_REJECTED)
+			circuit->ask_throttled = 0;
+		mf_circuit_ended(circuit, airborne, outcome, retry_after, own_trouble, now);
+		return;
+	}
+
+	mf_circuit_dropped(circuit, airborne);
+	if (circuit->more)
+		mf_agenda_due(circuit);
+	/* those of one salvo count once */
+	if (circuit->ask_at <= now)
+		circuit->ask_at = now + back_off_us(circuit->ask_throttled++);
+	circuit->ask_at = Max(circuit->ask_at, now + (TimestampTz) retry_after * USECS_PER_SEC);
+	if (circuit->ask_told_at != 0 && !TimestampDifferenceExceeds(circuit->ask_told_at, now, ASK_TELL_MS))
+		return;
+	circuit->ask_told_at = now;
+	ereport(LOG,
+			(errmsg("account \"%s\" gets too many questions about payments, and is asked again later", circuit->account),
+			 errdetail("Invoices are sent meanwhile.")));
+}
+
+/* See circuit.h. */
 bool
 mf_circuit_item_failed(MfCircuit *circuit, int64 item, int failures)
 {
@@ -419,7 +473,8 @@ mf_circuit_reset(MfCircuit *circuit)
 	circuit->failures = 0;
 	circuit->failed_item = 0;
 	circuit->reported = false;
-	circuit->retry_at = circuit->told_until = 0;
+	circuit->retry_at = circuit->told_until = circuit->ask_at = 0;
+	circuit->ask_throttled = 0;
 	circuit->mark = DT_NOBEGIN;
 	show(circuit, 0);
 }
@@ -456,18 +511,22 @@ mf_circuit_report(MfCircuit *circuit, const char *what, const char *error)
 static void
 back_off(MfCircuit *circuit, TimestampTz now)
 {
-	double		delay;
-
 	circuit->window = 1;
 	if (circuit->retry_at > now)
 		return;
 
-	delay = mf_retry_delay * pow(2.0, Min(circuit->failures, 20));
+	circuit->retry_at = now + back_off_us(circuit->failures++);
+	show(circuit, now);
+}
+
+static int64
+back_off_us(int failures)
+{
+	double		delay = mf_retry_delay * pow(2.0, Min(failures, 20));
+
 	delay = Min(delay, MF_BACKOFF_CAP_MS);
 	delay *= 0.25 + 0.75 * mf_random_fraction();
-	circuit->failures++;
-	circuit->retry_at = now + (TimestampTz) (delay * 1000.0);
-	show(circuit, now);
+	return (int64) (delay * 1000.0);
 }
 
 /* For mf_check(): whether it waits, or tries one request at a time. */

@@ -69,6 +69,11 @@ typedef struct MfCircuit
 	TimestampTz tokens_at;
 	double		poll_tokens;	/* look-ups that polling may make now */
 	TimestampTz poll_tokens_at;
+	double		call_tokens;	/* and those that callbacks may cause */
+	TimestampTz call_tokens_at;
+	TimestampTz ask_at;			/* nothing is asked about payments before; 0 = open */
+	int			ask_throttled;	/* questions that were one too many, in a row */
+	TimestampTz ask_told_at;	/* that was last told of */
 	TimestampTz mark;			/* claims need not look at earlier ranks, */
 	int64		mark_invoice;	/* nor at earlier invoices of that rank, */
 	TimestampTz mark_until;		/* for so long */
@@ -115,6 +120,10 @@ extern int	mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_l
 extern int	mf_circuit_polls(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again);
 extern void mf_circuit_polled(MfCircuit *circuit, int count);
 
+/* Likewise the look-ups that only callbacks ask for */
+extern int	mf_circuit_callbacks(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again);
+extern void mf_circuit_called_back(MfCircuit *circuit, int count);
+
 /*
  * How many invoices may be claimed: for the free slots, and ahead for those that
  * answers will free within "horizon_us", while the claim is committed.
@@ -140,6 +149,13 @@ extern void mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, Timesta
 extern void mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne);
 extern void mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after,
 							 bool own_trouble, TimestampTz now);
+
+/*
+ * A question about payments ends: being one too many it holds up questions, and
+ * not what is sent.
+ */
+extern void mf_circuit_question_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after,
+									  bool own_trouble, TimestampTz now);
 
 /*
  * A request about an item had no usable answer, after so many failures of that

@@ -230,7 +230,8 @@ take_callback(MfInbound *message, List *rows, MfEvent *event)
 	event->door = "callback";
 	event->invoice = row->invoice;
 	event->payment_id = payment_id && payment_id[0] ? pstrdup(payment_id) : NULL;
-	identity = psprintf("callback," INT64_FORMAT ",%s", row->invoice, event->payment_id ? event->payment_id : "");
+	/* whatever PaymentId it comes with, which anybody can invent */
+	identity = psprintf("callback," INT64_FORMAT, row->invoice);
 	mf_digest(identity, strlen(identity), event->digest);
 	return true;
 }

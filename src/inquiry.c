@@ -53,6 +53,8 @@ static void claim_account(const MfSqlScope *scope, const MfClaim *claim, const M
 static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs,
 					  TimestampTz now, int *asked);
 static const MfClaimTarget *find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, List **targets);
+static int	take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+						   int slots, TimestampTz now, int *asked);
 static void come_back_if_due(TimestampTz due, TimestampTz now);
 
 /* See inquiry.h. */
@@ -149,7 +151,7 @@ look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
 }
 
-/* What is due for one account: the urgent, then events, then the poller's within its budget. */
+/* What is due for one account: the urgent, then events, then within their budgets what callbacks ask for, and the poller. */
 static void
 claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 			  TimestampTz now)
@@ -162,13 +164,18 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	int			claimed = 0;
 	int			asked = 0;
 
-	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && !log)
+	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && entry->callback_due == 0 && !log)
 		return;
 	circuit = mf_circuit_get(entry->name);
 	account = mf_claim_account(circuit, entry->paused, now);
 	if (account == NULL)
 	{
 		mf_come_back(&next_due, circuit->paused ? 0 : circuit->retry_at);
+		return;
+	}
+	if (circuit->ask_at > now)
+	{
+		mf_come_back(&next_due, circuit->ask_at);
 		return;
 	}
 
@@ -192,12 +199,14 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	}
 
 	if (slots > 0 && entry->urgent_due != 0 && entry->urgent_due <= now)
-		claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, true, slots, now), now, &asked);
+		claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, MF_ASKED_BY_PROOF, slots, now), now, &asked);
 	if (claimed < slots && entry->event_due != 0 && entry->event_due <= now)
 		claimed += take_jobs(scope, claim, account,
-							 mf_payment_claim_events(scope, entry->name, slots - claimed, now), now, &asked);
+							 mf_payment_claim_events(scope, entry->name, MF_ASKED_BY_PROOF, slots - claimed, now), now, &asked);
 	if (claimed < slots && log)
 		claimed += mf_inquiry_log_ask(scope, claim, account, now);
+	if (claimed < slots && entry->callback_due != 0 && entry->callback_due <= now)
+		claimed += take_callbacks(scope, claim, account, circuit, slots - claimed, now, &asked);
 	if (claimed < slots && entry->poll_due != 0 && entry->poll_due <= now)
 	{
 		int			polls = mf_circuit_polls(circuit, slots - claimed, now, &retry);
@@ -207,7 +216,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		{
 			int			asked_before = asked;
 
-			claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, false, polls, now), now, &asked);
+			claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, MF_ASKED_BY_POLLER, polls, now), now, &asked);
 			/* those without a key cost the others nothing */
 			mf_circuit_polled(circuit, asked - asked_before);
 		}
@@ -216,6 +225,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		come_back_if_due(mf_poll_limit > 0 ? entry->poll_due : 0, now);
 	come_back_if_due(entry->urgent_due, now);
 	come_back_if_due(entry->event_due, now);
+	come_back_if_due(entry->callback_due, now);
 
 	circuit->asked_last |= claimed > 0;
 
@@ -224,6 +234,28 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		pending = true;
 	else if (slots == 0 && retry == 0)
 		pending = waiting = true;
+}
+
+/* What only callbacks ask for: of invoices first, whose addresses are known to few. */
+static int
+take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit, int slots,
+			   TimestampTz now, int *asked)
+{
+	TimestampTz retry;
+	int			limit = mf_circuit_callbacks(circuit, slots, now, &retry);
+	int			asked_before = *asked;
+	int			claimed = 0;
+
+	mf_come_back(&next_due, retry);
+	if (limit > 0)
+		claimed = take_jobs(scope, claim, account,
+							mf_payment_claim(scope, account->name, MF_ASKED_BY_CALLBACK, limit, now), now, asked);
+	if (claimed < limit)
+		claimed += take_jobs(scope, claim, account,
+							 mf_payment_claim_events(scope, account->name, MF_ASKED_BY_CALLBACK, limit - claimed, now), now,
+							 asked);
+	mf_circuit_called_back(circuit, *asked - asked_before);
+	return claimed;
 }
 
 static void
@@ -258,6 +290,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 		MfJobKind	kind = job->event != 0 ? MF_JOB_PAYMENT_ID :
 			job->refunds && job->paid && take_confirmed(job->invoice) ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
 		const MfClaimTarget *target = NULL;
+		bool		leaves = false;
 		TimestampTz due = lease;
 		char	   *body;
 		size_t		body_len;
@@ -285,6 +318,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			dlist_push_tail(claim->claimed, &flight->node);
 			flight->circuit->asked++;
 			(*asked)++;
+			leaves = true;
 		}
 
 		if (job->event != 0)
@@ -303,6 +337,8 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			entry->done = job->gone;
 			entry->due = due;
 			entry->urgent = job->urgent;
+			/* once the question has left, nobody has asked since */
+			entry->by_callback = job->by_callback || leaves;
 			entry->refunds = job->refunds;
 			entry->tries = job->tries;
 			entry->step = job->step;

@@ -44,6 +44,7 @@ mf_inquiry_take_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight 
 	next->requests = job->requests;
 	next->refunds = job->refunds;
 	next->urgent = job->urgent;
+	next->by_callback = job->by_callback;
 	next->tries = job->tries;
 	next->step = job->step;
 

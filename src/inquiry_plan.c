@@ -87,7 +87,7 @@ mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight)
 
 	if (flight->own_trouble)
 		delay = Min(delay << Min(flight->inquiry->failures, 20), MF_BACKOFF_CAP_MS);
-	return Max(mf_flight_retry_time(flight, batch->now, delay), flight->circuit->retry_at);
+	return Max(mf_flight_retry_time(flight, batch->now, delay), Max(flight->circuit->retry_at, flight->circuit->ask_at));
 }
 
 /* See inquiry_internal.h. */

@@ -118,6 +118,7 @@ mf_listener_main(Datum main_arg)
 	max_connections = Max(4, Min(MF_LISTENER_MAX_CONNECTIONS, max_safe_fds / 4));
 	for (i = 0; i < max_connections; i++)
 		ReserveExternalFD();
+	service.max_waiting = Max(max_connections / MF_CALLBACK_SHARE, 1);
 	MHD_set_panic_func(give_up, NULL);
 	set_up();
 

@@ -21,8 +21,12 @@
 /* More connections than this are too many; fewer where the process may not open as many files. */
 #define MF_LISTENER_MAX_CONNECTIONS 512
 
-/* How long a customer waits for the look-up of the payment */
+/*
+ * How long a customer waits for the look-up of the payment, and which part of
+ * all connections may do so: the others are for webhooks.
+ */
 #define MF_CALLBACK_WAIT_MS 5000
+#define MF_CALLBACK_SHARE 4
 
 #define MF_LISTEN_MAX 16
 #define MF_LISTEN_ERROR_SIZE 256
@@ -77,6 +81,7 @@ typedef struct MfService
 	MfListenerState *state;
 	MemoryContext context;		/* reset after each batch */
 	bool		gone;			/* the extension is */
+	int			max_waiting;	/* customers who may wait for a look-up */
 } MfService;
 
 /* Stores and answers complete requests, which it takes; true if any was answered. */

@@ -10,6 +10,9 @@
  *	not paid		the row's error_url, or a page of our own
  *	not known yet	a page of our own that asks again a few times
  *
+ * One customer waits for an invoice, the latest to come back, and not more than
+ * a part of all connections do: who has waited longest makes room.
+ *
  * So nobody is told of a success that is not confirmed, and nobody who may have
  * paid is told to pay again.
  *
@@ -96,7 +99,9 @@ static void refuse(MfService *service, MfHttpdRequest *request, Refusal kind, Mf
 static bool is_paid(const MfInbound *message);
 static bool is_decided(const MfInbound *message);
 static void answer_customer(MfHttpdRequest *request, const MfInbound *message);
-static void wait_for_look_up(MfHttpdRequest *request, const MfInbound *message);
+static void wait_for_look_up(MfService *service, MfHttpdRequest *request, const MfInbound *message);
+static void make_room(MfService *service, int64 invoice);
+static void end_wait(Waiting **link);
 static void reread(MfService *service);
 static void note_error(MfService *service, bool *rows_fault);
 static void tell_error(const ErrorData *error);
@@ -359,7 +364,7 @@ answer(MfService *service, MfHttpdRequest *request, const MfInbound *message)
 				if (is_decided(message))
 					answer_customer(request, message);
 				else
-					wait_for_look_up(request, message);
+					wait_for_look_up(service, request, message);
 				return;
 			}
 			state->stored++;
@@ -427,10 +432,12 @@ answer_customer(MfHttpdRequest *request, const MfInbound *message)
 }
 
 static void
-wait_for_look_up(MfHttpdRequest *request, const MfInbound *message)
+wait_for_look_up(MfService *service, MfHttpdRequest *request, const MfInbound *message)
 {
-	Waiting    *customer = (Waiting *) MemoryContextAllocZero(TopMemoryContext, sizeof(Waiting));
+	Waiting    *customer;
 
+	make_room(service, message->invoice);
+	customer = (Waiting *) MemoryContextAllocZero(TopMemoryContext, sizeof(Waiting));
 	customer->request = request;
 	customer->message.kind = MF_INBOUND_CALLBACK;
 	customer->message.result = MF_INBOUND_STORED;
@@ -444,6 +451,45 @@ wait_for_look_up(MfHttpdRequest *request, const MfInbound *message)
 	customer->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MF_CALLBACK_WAIT_MS);
 	customer->next = waiting;
 	waiting = customer;
+	mf_httpd_watch(request);
+}
+
+/* Answers who waits for the same invoice, and if that is nobody and there are too many, who has waited longest. */
+static void
+make_room(MfService *service, int64 invoice)
+{
+	Waiting   **link;
+	Waiting   **longest = NULL;
+	int			count = 0;
+
+	for (link = &waiting; *link != NULL; link = &(*link)->next)
+	{
+		if ((*link)->message.invoice == invoice)
+		{
+			end_wait(link);
+			return;
+		}
+		/* the latest comes first */
+		longest = link;
+		count++;
+	}
+	if (count >= service->max_waiting)
+		end_wait(longest);
+}
+
+/* Answers with what is known. */
+static void
+end_wait(Waiting **link)
+{
+	Waiting    *customer = *link;
+
+	*link = customer->next;
+	answer_customer(customer->request, &customer->message);
+	if (customer->message.call_back_url != NULL)
+		pfree(unconstify(char *, customer->message.call_back_url));
+	if (customer->message.error_url != NULL)
+		pfree(unconstify(char *, customer->message.error_url));
+	pfree(customer);
 }
 
 /* See listener.h. */
@@ -468,17 +514,26 @@ mf_serve_waiting(MfService *service)
 	uint32		count = 0;
 	bool		answered = false;
 
-	for (customer = waiting; customer != NULL; customer = customer->next)
+	for (link = &waiting; *link != NULL;)
+	{
+		if ((*link)->request->left)
+		{
+			end_wait(link);
+			answered = true;
+			continue;
+		}
+		link = &(*link)->next;
 		count++;
+	}
 	pg_atomic_write_u32(&service->state->waiting, count);
 	if (count == 0)
 	{
 		pg_atomic_write_u32(&service->state->reread, 0);
-		return false;
+		return answered;
 	}
 	now = GetCurrentTimestamp();
 	if (pg_atomic_exchange_u32(&service->state->reread, 0) == 0 && mf_serve_again() > now)
-		return false;
+		return answered;
 
 	reread(service);
 	for (link = &waiting; *link != NULL;)
@@ -490,13 +545,7 @@ mf_serve_waiting(MfService *service)
 			link = &customer->next;
 			continue;
 		}
-		*link = customer->next;
-		answer_customer(customer->request, &customer->message);
-		if (customer->message.call_back_url != NULL)
-			pfree(unconstify(char *, customer->message.call_back_url));
-		if (customer->message.error_url != NULL)
-			pfree(unconstify(char *, customer->message.error_url));
-		pfree(customer);
+		end_wait(link);
 		answered = true;
 	}
 	MemoryContextReset(service->context);
@@ -560,12 +609,7 @@ void
 mf_serve_no_longer(MfService *service)
 {
 	while (waiting != NULL)
-	{
-		Waiting    *customer = waiting;
-
-		waiting = customer->next;
-		answer_customer(customer->request, &customer->message);
-	}
+		end_wait(&waiting);
 }
 
 /* See listener.h. */

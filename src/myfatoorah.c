@@ -37,6 +37,7 @@ int			mf_max_resends = MF_MAX_RESENDS_DEFAULT;
 int			mf_history_retention = MF_HISTORY_RETENTION_DEFAULT;
 int			mf_poll_delay = MF_POLL_DELAY_DEFAULT;
 int			mf_poll_limit = MF_POLL_LIMIT_DEFAULT;
+int			mf_callback_limit = MF_CALLBACK_LIMIT_DEFAULT;
 char	   *mf_public_url = NULL;
 bool		mf_route_callbacks = false;
 char	   *mf_listen_addresses = NULL;
@@ -108,6 +109,11 @@ _PG_init(void)
 							"Look-ups per minute and account that polling may make.",
 							"0 turns polling off; payments are then noticed by webhooks and callbacks only.",
 							&mf_poll_limit, MF_POLL_LIMIT_DEFAULT, 0, MF_POLL_LIMIT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("myfatoorah.callback_limit",
+							"Look-ups per minute and account that callbacks may cause.",
+							"Callbacks prove nothing; what they ask for beyond this is asked later.",
+							&mf_callback_limit, MF_CALLBACK_LIMIT_DEFAULT, 1, MF_POLL_LIMIT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("myfatoorah.public_url",
 							   "Address under which MyFatoorah and customers reach the listener.",

@@ -52,6 +52,7 @@ typedef enum MfResend
 
 #define MF_POLL_LIMIT_DEFAULT 60	/* per minute and account; 0 = no polling */
 #define MF_POLL_LIMIT_MAX 60000
+#define MF_CALLBACK_LIMIT_DEFAULT 600	/* per minute and account */
 
 #define MF_PUBLIC_URL_MAX 120	/* so that paths below it fit into a URL of the vendor */
 
@@ -77,6 +78,7 @@ extern char *mf_ssl_key_file;	/* myfatoorah.ssl_key_file */
 
 extern int	mf_poll_delay;		/* myfatoorah.poll_delay, ms */
 extern int	mf_poll_limit;		/* myfatoorah.poll_limit, per minute */
+extern int	mf_callback_limit;	/* myfatoorah.callback_limit, per minute */
 extern char *mf_public_url;		/* myfatoorah.public_url, without a slash at the end; "" = none */
 extern bool mf_route_callbacks; /* myfatoorah.route_callbacks */
 

@@ -17,13 +17,19 @@
 #include "queue.h"
 #include "sql_array.h"
 
-/* by probing three indexes per account */
+/* by probing indexes; signed events that are due are few */
 static MfStatement accounts_statement = {
 	"SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
 	"    WHERE a.account IN (s.srvname::text, '*') AND a.paused_at IS NOT NULL), "
-	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent ORDER BY q.due LIMIT 1), "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND NOT q.by_callback "
+	"    ORDER BY q.due LIMIT 1), "
 	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent ORDER BY q.due LIMIT 1), "
-	"  (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL ORDER BY e.due LIMIT 1) "
+	"  (SELECT min(e.due)::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
+	"    AND e.door IN ('webhook', 'log')), "
+	"  least((SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.by_callback "
+	"      ORDER BY q.due LIMIT 1), "
+	"    (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
+	"      AND e.door = 'callback' ORDER BY e.due LIMIT 1)) "
 	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHERE w.fdwname = 'myfatoorah'",
 	0, {0}, NULL, InvalidOid
 };
@@ -33,13 +39,17 @@ static MfStatement accounts_statement = {
 	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
 	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, c.requests::int4, " \
 	"  c.tries::int2, c.step::int2, i.expiry_date::timestamptz, " \
-	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, c.failures::int2 " \
+	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, c.failures::int2, c.by_callback::bool " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE q.account = $1 AND " condition " AND q.due <= $3 " \
 	"  AND q.invoice <> ALL ($4) " \
 	"  ORDER BY q.due LIMIT $2 FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
 
 static MfStatement claim_urgent_statement = {
-	CLAIM("q.urgent"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	CLAIM("q.urgent AND NOT q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+};
+
+static MfStatement claim_callbacks_statement = {
+	CLAIM("q.urgent AND q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement claim_polls_statement = {
@@ -47,40 +57,55 @@ static MfStatement claim_polls_statement = {
 };
 
 /* the key of whoever made the row, or else the newest invoice of the account */
+#define CLAIM_EVENTS(condition) \
+	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), " \
+	"  coalesce(m.own_key::bool, k.own_key::bool, false), " \
+	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.tries::int2, 0::int2, " \
+	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2, e.door = 'callback' " \
+	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key " \
+	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice " \
+	"  WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1) k ON true " \
+	"WHERE e.account = $1 AND " condition " AND e.due <= $3 AND e.id <> ALL ($4) " \
+	"ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED"
+
 static MfStatement claim_events_statement = {
-	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), "
-	"  coalesce(m.own_key::bool, k.own_key::bool, false), "
-	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.tries::int2, 0::int2, "
-	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2 "
-	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key "
-	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
-	"  WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1) k ON true "
-	"WHERE e.account = $1 AND e.due <= $3 AND e.id <> ALL ($4) ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED",
-	4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	CLAIM_EVENTS("e.door IN ('webhook', 'log')"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+};
+
+static MfStatement claim_callback_events_statement = {
+	CLAIM_EVENTS("e.door = 'callback'"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
 };
 
 /*
+ * What was asked for since the question left is asked for again: at once, or,
+ * if only callbacks have done so and had caused that question, too, in the course
+ * of what goes on anyway or after a while.
+ *
  * "= ANY ($1)" says in these what the joins say already: a plan that was made
  * while a table was small must not read all of it when it has grown.
  */
 static MfStatement reschedule_statement = {
-	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
-	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step, error, wait, failures)), "
+	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
+	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step, error, wait, failures, by_callback)), "
 	"l AS MATERIALIZED (SELECT q.invoice, q.requests FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
 	"  ORDER BY q.invoice FOR UPDATE), "
 	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = ANY ($1) "
 	"  AND q.invoice = n.invoice AND l.invoice = n.invoice AND n.done AND l.requests = n.requests RETURNING 1), "
 	"kept AS (UPDATE @mf_inquiry q SET "
-	"  due = CASE WHEN l.requests = n.requests THEN n.due ELSE clock_timestamp() END, "
+	"  due = CASE WHEN l.requests = n.requests THEN n.due "
+	"    WHEN NOT (q.by_callback AND n.by_callback) THEN clock_timestamp() "
+	"    ELSE least(CASE WHEN n.urgent THEN n.due END, clock_timestamp() + interval '" CppAsString2(MF_CALLBACK_FLOOR_S) " s') END, "
 	"  urgent = n.urgent OR l.requests <> n.requests, "
+	"  by_callback = CASE WHEN l.requests = n.requests THEN n.by_callback AND n.urgent "
+	"    ELSE q.by_callback AND (n.by_callback OR NOT n.urgent) END, "
 	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
-	"  tries = CASE WHEN l.requests = n.requests THEN n.tries ELSE q.tries END, step = n.step, failures = n.failures, "
+	"  tries = CASE WHEN l.requests = n.requests OR q.by_callback THEN n.tries ELSE q.tries END, step = n.step, failures = n.failures, "
 	"  error = CASE WHEN n.wait THEN q.error ELSE n.error END "
 	"FROM n, l WHERE q.invoice = ANY ($1) AND q.invoice = n.invoice AND l.invoice = n.invoice "
 	"  AND NOT (n.done AND l.requests = n.requests) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM gone) - (SELECT count(*) FROM kept)",
-	11, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
-		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
+	12, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
+		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, INT4ARRAYOID, BOOLARRAYOID}, NULL, InvalidOid
 };
 
 static MfStatement put_off_statement = {
@@ -118,12 +143,13 @@ static MfStatement resolve_events_statement = {
 	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, invoice = coalesce(n.invoice, e.invoice), "
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
 	"    answered_at = CASE WHEN n.due IS NULL AND n.invoice IS NULL THEN clock_timestamp() END "
-	"  FROM n WHERE e.id = n.event RETURNING e.invoice), "
-	"i AS MATERIALIZED (SELECT i.id, i.account FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e)), "
-	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests) "
-	"  SELECT i.id, i.account, clock_timestamp(), true, 1 FROM i "
+	"  FROM n WHERE e.id = n.event RETURNING e.invoice, e.door), "
+	"i AS MATERIALIZED (SELECT i.id, i.account, NOT EXISTS (SELECT FROM e WHERE e.invoice = i.id AND e.door <> 'callback') AS by_callback "
+	"  FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e)), "
+	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests, by_callback) "
+	"  SELECT i.id, i.account, clock_timestamp(), true, 1, i.by_callback FROM i "
 	"  ORDER BY i.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
-	"    requests = q.requests + 1, tries = 0 RETURNING 1) "
+	"    requests = q.requests + 1, tries = 0, by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
 	"  + (SELECT count(*) FROM i) - (SELECT count(*) FROM asked)",
 	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
@@ -270,6 +296,7 @@ mf_payment_accounts(const MfSqlScope *scope)
 		account->urgent_due = timestamp_or_0(tuple, desc, 3);
 		account->poll_due = timestamp_or_0(tuple, desc, 4);
 		account->event_due = timestamp_or_0(tuple, desc, 5);
+		account->callback_due = timestamp_or_0(tuple, desc, 6);
 		accounts = lappend(accounts, account);
 	}
 	return accounts;
@@ -277,16 +304,20 @@ mf_payment_accounts(const MfSqlScope *scope)
 
 /* See payment.h. */
 List *
-mf_payment_claim(const MfSqlScope *scope, const char *account, bool urgent, int limit, TimestampTz now)
+mf_payment_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
 {
-	return claim(scope, urgent ? &claim_urgent_statement : &claim_polls_statement, MF_ITEM_INQUIRY, account, limit, now);
+	MfStatement *statement = asker == MF_ASKED_BY_PROOF ? &claim_urgent_statement :
+		asker == MF_ASKED_BY_CALLBACK ? &claim_callbacks_statement : &claim_polls_statement;
+
+	return claim(scope, statement, MF_ITEM_INQUIRY, account, limit, now);
 }
 
 /* See payment.h. */
 List *
-mf_payment_claim_events(const MfSqlScope *scope, const char *account, int limit, TimestampTz now)
+mf_payment_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
 {
-	return claim(scope, &claim_events_statement, MF_ITEM_EVENT, account, limit, now);
+	return claim(scope, asker == MF_ASKED_BY_CALLBACK ? &claim_callback_events_statement : &claim_events_statement,
+				 MF_ITEM_EVENT, account, limit, now);
 }
 
 /* A claim of one kind. */
@@ -332,6 +363,7 @@ read_jobs(uint64 rows)
 		job->paid = DatumGetBool(mf_result(tuple, desc, 14, NULL));
 		job->by_invoice = DatumGetBool(mf_result(tuple, desc, 15, NULL));
 		job->failures = DatumGetInt16(mf_result(tuple, desc, 16, NULL));
+		job->by_callback = DatumGetBool(mf_result(tuple, desc, 17, NULL));
 		jobs = lappend(jobs, job);
 	}
 	return jobs;
@@ -375,6 +407,7 @@ mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int co
 		mf_array_add_text(&columns[8], next[i].error);
 		mf_array_add(&columns[9], BoolGetDatum(next[i].wait));
 		mf_array_add(&columns[10], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
+		mf_array_add(&columns[11], BoolGetDatum(next[i].by_callback));
 	}
 	mf_columns_change(scope, &reschedule_statement, columns);
 }

@@ -23,6 +23,12 @@
 /* Answers without a change, after an event, that are followed by another question soon */
 #define MF_QUICK_TRIES 5
 
+/*
+ * Seconds between questions about one invoice that only callbacks ask for; fewer
+ * than a customer waits, who may just have tried again.
+ */
+#define MF_CALLBACK_FLOOR_S 3
+
 /* An event that came in; text is in the server encoding */
 typedef struct MfEvent
 {
@@ -75,6 +81,7 @@ typedef struct MfInquiryAccount
 	TimestampTz urgent_due;		/* 0 = nothing */
 	TimestampTz poll_due;
 	TimestampTz event_due;
+	TimestampTz callback_due;	/* what only callbacks ask for, of both kinds */
 } MfInquiryAccount;
 
 /* List of MfInquiryAccount: all accounts of this database. */
@@ -90,6 +97,7 @@ typedef struct MfInquiryJob
 	char	   *key;			/* InvoiceId, or PaymentId; NULL = not sent (yet) */
 	bool		gone;			/* no invoice to ask about, now or ever */
 	bool		urgent;
+	bool		by_callback;	/* only callbacks ask for it */
 	bool		refunds;		/* the refunds are to be asked for, too */
 	bool		paid;			/* as far as the row knows */
 	bool		by_invoice;		/* the key of an event is its InvoiceId */
@@ -109,11 +117,19 @@ extern bool mf_payment_put_off(const MfSqlScope *scope, int64 invoice, int64 eve
 /* Makes due at once what was put off so, or had no usable answer, but for some invoices, an int8[]. */
 extern void mf_payment_try_now(const MfSqlScope *scope, Datum left_out);
 
+/* Who asks about an invoice */
+typedef enum MfAsker
+{
+	MF_ASKED_BY_PROOF,			/* a signed webhook, MyFatoorah's log, a person */
+	MF_ASKED_BY_CALLBACK,		/* whoever has its address, or a PaymentId */
+	MF_ASKED_BY_POLLER
+} MfAsker;
+
 /*
  * Locks what is due for an account, at most "limit".  List of MfInquiryJob.
  */
-extern List *mf_payment_claim(const MfSqlScope *scope, const char *account, bool urgent, int limit, TimestampTz now);
-extern List *mf_payment_claim_events(const MfSqlScope *scope, const char *account, int limit, TimestampTz now);
+extern List *mf_payment_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
+extern List *mf_payment_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
 
 /* What comes next for an inquiry */
 typedef struct MfInquiryNext
@@ -124,6 +140,7 @@ typedef struct MfInquiryNext
 	bool		done;			/* nothing can change any more */
 	TimestampTz due;
 	bool		urgent;
+	bool		by_callback;
 	bool		refunds;
 	int			tries;
 	int			step;

@@ -22,6 +22,12 @@
 #include "table.h"
 #include "wake.h"
 
+/* Callbacks do not have MyFatoorah asked about one invoice again sooner. */
+#define CALLBACK_FLOOR "interval '" CppAsString2(MF_CALLBACK_FLOOR_S) " s'"
+
+/* The event that an item of the list is a repetition of */
+#define EARLIER "FROM @mf_event p WHERE p.account = u.account AND p.digest = u.digest"
+
 /*
  * Matched by InvoiceId, by reference (also one that was given up since, which
  * a resend has numbered), by a PaymentId known from an earlier answer.  Events
@@ -29,9 +35,13 @@
  * about an invoice.  MyFatoorah is asked about the InvoiceId of an event that is not
  * the row's, too.  A repetition of what was answered already asks nothing: a
  * captured webhook that is sent again and again costs nothing but its count.
+ * All callbacks of an invoice are one event; one with another PaymentId, unless
+ * that is of a try that has ended, is news.
  * "= ANY" keeps a plan that was made while a table was small from reading all
  * of it when it has grown.
  */
+#define ANOTHER "(e.door = 'callback' AND coalesce(EXCLUDED.payment_id <> e.payment_id, EXCLUDED.payment_id IS NOT NULL))"
+
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
 	"    (SELECT i.id FROM @mf_invoice i WHERE i.invoice_id = n.invoice_id::int8 AND i.account = n.account "
@@ -40,30 +50,44 @@ static MfStatement store_events_statement = {
 	"      (ARRAY[n.customer_reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', n.stem || '~5']) LIMIT 1), "
 	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND i.account = n.account "
 	"      WHERE t.payment_id = n.payment_id ORDER BY i.id LIMIT 1)) AS invoice "
-	"  FROM (SELECT u.*, regexp_replace(u.customer_reference, '~[0-9]+$', '') AS stem "
+	"  FROM (SELECT u.*, regexp_replace(u.customer_reference, '~[0-9]+$', '') AS stem, "
+	"      CASE WHEN u.door = 'callback' THEN (SELECT coalesce(u.payment_id <> p.payment_id, u.payment_id IS NOT NULL) "
+	"        AND NOT EXISTS (SELECT FROM @mf_transaction t WHERE t.invoice = u.known AND t.payment_id = u.payment_id "
+	"          AND lower(t.transaction_status) NOT IN ('inprogress', 'authorize')) " EARLIER ") END AS another, "
+	"      greatest(clock_timestamp(), CASE WHEN u.door = 'callback' THEN "
+	"        (SELECT coalesce(p.answered_at, clock_timestamp()) " EARLIER ") + " CALLBACK_FLOOR " END) AS ask_at "
 	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
 	"    AS u(account, door, version, event_code, event_name, event_status, event_reference, invoice_id, payment_id, "
 	"      customer_reference, known, digest, data, deliveries, resolve)) n), "
 	"s AS (INSERT INTO @mf_event AS e (account, door, version, event_code, event_name, event_status, "
 	"    event_reference, invoice_id, payment_id, customer_reference, invoice, digest, data, deliveries, due) "
 	"  SELECT n.account, n.door, nullif(n.version, 0), nullif(n.event_code, 0), n.event_name, n.event_status, "
-	"    n.event_reference, n.invoice_id::int8, n.payment_id, n.customer_reference, n.invoice, n.digest, "
+	"    n.event_reference, n.invoice_id::int8, CASE WHEN n.another IS DISTINCT FROM false THEN n.payment_id END, "
+	"    n.customer_reference, n.invoice, n.digest, "
 	"    n.data::jsonb, n.deliveries, CASE WHEN (n.resolve AND n.invoice IS NULL) OR EXISTS (SELECT FROM @mf_invoice i "
 	"      WHERE i.id = n.invoice AND i.invoice_id <> n.invoice_id::int8) THEN clock_timestamp() END "
 	"  FROM n ORDER BY n.account, n.digest "
 	"  ON CONFLICT (account, digest) DO UPDATE SET deliveries = e.deliveries + EXCLUDED.deliveries, "
-	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice) "
+	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice), "
+	"    payment_id = CASE WHEN " ANOTHER " THEN EXCLUDED.payment_id ELSE e.payment_id END, "
+	"    answered_at = CASE WHEN NOT " ANOTHER " THEN e.answered_at END, due = CASE WHEN NOT " ANOTHER " THEN e.due END, "
+	"    tries = CASE WHEN " ANOTHER " THEN 0 ELSE e.tries END "
 	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, e.invoice_id, "
-	"    e.xmax <> '0'::xid AS repeated), "
-	"w AS MATERIALIZED (SELECT i.id, i.account, bool_or(coalesce(s.event_code = 2, false)) AS refunds "
-	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
+	"    e.door, e.xmax <> '0'::xid AS repeated), "
+	"w AS MATERIALIZED (SELECT i.id, i.account, bool_or(coalesce(s.event_code = 2, false)) AS refunds, "
+	"    bool_and(s.door = 'callback') AS by_callback, min(n.ask_at) AS ask_at "
+	"  FROM s JOIN n ON n.account = s.account AND n.digest = s.digest "
+	"  JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"  WHERE s.answered_at IS NULL AND coalesce(s.event_code, 1) IN (1, 2, 5, 6) "
+	"    AND (s.door <> 'callback' OR NOT s.repeated OR n.another) "
 	"    AND i.status NOT IN ('rejected', 'cancelled') "
 	"  GROUP BY i.id, i.account), "
-	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests) "
-	"  SELECT w.id, w.account, clock_timestamp(), true, w.refunds, 1 FROM w ORDER BY w.id "
-	"  ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
-	"    refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, tries = 0 RETURNING 1), "
+	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, by_callback) "
+	"  SELECT w.id, w.account, w.ask_at, true, w.refunds, 1, w.by_callback FROM w ORDER BY w.id "
+	"  ON CONFLICT (invoice) DO UPDATE SET urgent = true, refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
+	"    due = CASE WHEN EXCLUDED.by_callback AND q.urgent THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
+	"    tries = CASE WHEN EXCLUDED.by_callback AND q.urgent THEN q.tries ELSE 0 END, "
+	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent) RETURNING 1), "
 	/* of a reference that was given up: it exists after all, perhaps twice; of one not sent yet: somebody else has sent it */
 	"watch AS (UPDATE @mf_queue q SET kind = CASE q.kind WHEN 'send' THEN 'verify' ELSE q.kind END, "
 	"    due = clock_timestamp(), rank = clock_timestamp() "
@@ -90,7 +114,8 @@ static MfStatement open_statement = {
 	"WHERE i.known OR $2 < 'infinity' OR EXISTS (SELECT FROM @mf_inquiry o WHERE o.invoice = i.id)), "
 	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) SELECT * FROM m ORDER BY m.id "
 	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, refunds = q.refunds OR EXCLUDED.refunds, "
-	"  requests = q.requests + 1, tries = 0 WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
+	"  requests = q.requests + 1, tries = 0, by_callback = q.by_callback AND q.urgent AND NOT EXCLUDED.urgent "
+	"WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
 	"SELECT EXISTS (SELECT FROM o WHERE o.urgent), ARRAY(SELECT m.id::int8 FROM m)",
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
 };
@@ -145,7 +170,7 @@ static MfStatement refresh_statement = {
 	"    i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), 1, $2 "
 	"  FROM @mf_invoice i WHERE i.id = $1 AND i.status = 'sent'), "
 	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries) SELECT * FROM m "
-	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
+	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, by_callback = false, "
 	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
 	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END RETURNING 1) "
 	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o), (SELECT count(*) FROM m)",
@@ -211,6 +236,7 @@ typedef enum InquiryColumn
 	INQUIRY_STEP,
 	INQUIRY_FAILURES,
 	INQUIRY_ERROR,
+	INQUIRY_BY_CALLBACK,
 	INQUIRY_END					/* one more than the last */
 } InquiryColumn;
 
@@ -239,6 +265,9 @@ mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count)
 				break;
 		}
 		deliveries[j]++;
+		/* of an invoice's callbacks the latest counts */
+		if (events[i].payment_id != NULL)
+			events[j].payment_id = events[i].payment_id;
 	}
 
 	for (i = 0; i < count; i++)
@@ -375,7 +404,7 @@ insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, Timest
 	if (table == NULL)
 		return 0;
 	values[INQUIRY_DUE - 1] = TimestampTzGetDatum(due);
-	values[INQUIRY_URGENT - 1] = values[INQUIRY_REFUNDS - 1] = BoolGetDatum(false);
+	values[INQUIRY_URGENT - 1] = values[INQUIRY_REFUNDS - 1] = values[INQUIRY_BY_CALLBACK - 1] = BoolGetDatum(false);
 	values[INQUIRY_REQUESTS - 1] = Int32GetDatum(0);
 	values[INQUIRY_TRIES - 1] = values[INQUIRY_STEP - 1] = values[INQUIRY_FAILURES - 1] = Int16GetDatum(0);
 	isnull[INQUIRY_ERROR - 1] = true;

@@ -657,10 +657,14 @@ land(MfFlight *flight)
 		mf_circuit_dropped(flight->circuit, &flight->airborne);
 		return;
 	}
-	mf_circuit_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight), flight->own_trouble,
-					 GetCurrentTimestamp());
+	if (mf_flight_is_inquiry(flight))
+		mf_circuit_question_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight),
+								  flight->own_trouble, GetCurrentTimestamp());
+	else
+		mf_circuit_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight), flight->own_trouble,
+						 GetCurrentTimestamp());
 	if ((outcome == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG) ||
-		(!flight->circuit->reported && (outcome == MF_NOT_SENT || outcome == MF_THROTTLED)))
+		(!flight->circuit->reported && (outcome == MF_NOT_SENT || (outcome == MF_THROTTLED && !mf_flight_is_inquiry(flight)))))
 	{
 		char	   *error = mf_flight_error(flight);
 

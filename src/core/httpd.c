@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +40,9 @@
 /* The smallest buffer of a body */
 #define BODY_START 2048
 
+/* Clients that have left, looked at in one go */
+#define LEFT_AT_ONCE 64
+
 static int64_t now_ms(void);
 static struct MHD_Daemon *start_daemon(MfHttpd *httpd, const MfHttpdConfig *config);
 static void listen_to_complaint(void *cls, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
@@ -48,6 +52,8 @@ static void connection_changed(void *cls, struct MHD_Connection *mhd, void **con
 static void free_place(MfHttpd *httpd, MfConnection *connection);
 static void tell_to_go(MfHttpd *httpd, MfConnection *connection);
 static bool make_room(MfHttpd *httpd);
+static void note_who_left(MfHttpd *httpd);
+static bool watch_library(MfHttpd *httpd, int fd);
 static void end_overdue(MfHttpd *httpd);
 static void describe_peer(const struct sockaddr *address, char *peer, size_t size);
 static enum MHD_Result handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -84,18 +90,18 @@ mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
 		snprintf(error, error_size, "out of memory");
 		return NULL;
 	}
+	httpd->fd = -1;
 	httpd->max_connections = config->max_connections;
 	httpd->request_ms = (int64_t) config->request_seconds * 1000;
 
 	httpd->daemon = start_daemon(httpd, config);
 	info = httpd->daemon == NULL ? NULL : MHD_get_daemon_info(httpd->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	if (info == NULL)
+	if (info == NULL || !watch_library(httpd, info->epoll_fd))
 	{
 		snprintf(error, error_size, "%s", httpd->message[0] != '\0' ? httpd->message : "libmicrohttpd does not start");
 		mf_httpd_stop(httpd);
 		return NULL;
 	}
-	httpd->fd = info->epoll_fd;
 	httpd->complaints = 0;
 	return httpd;
 }
@@ -146,8 +152,66 @@ mf_httpd_stop(MfHttpd *httpd)
 		}
 		MHD_stop_daemon(httpd->daemon);
 	}
+	if (httpd->fd >= 0)
+		close(httpd->fd);
 	free(httpd->places);
 	free(httpd);
+}
+
+/* What libmicrohttpd waits for is in a set of its own, which is in ours. */
+static bool
+watch_library(MfHttpd *httpd, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+
+	httpd->fd = epoll_create1(EPOLL_CLOEXEC);
+	return httpd->fd >= 0 && epoll_ctl(httpd->fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* See httpd.h. */
+void
+mf_httpd_watch(MfHttpdRequest *request)
+{
+	MfHttpdExchange *exchange = request->exchange;
+	MfConnection *connection = exchange->connection;
+	struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = exchange};
+
+	/* one that cannot be watched is there until it is answered */
+	connection->watched = epoll_ctl(exchange->httpd->fd, EPOLL_CTL_ADD, connection->fd, &event) == 0;
+}
+
+/* See httpd_private.h. */
+void
+mf_httpd_unwatch(MfHttpdExchange *exchange)
+{
+	MfConnection *connection = exchange->connection;
+
+	if (connection->watched)
+		(void) epoll_ctl(exchange->httpd->fd, EPOLL_CTL_DEL, connection->fd, NULL);
+	connection->watched = false;
+}
+
+/* One that only sends no more, and still reads, gets its answer a little early. */
+static void
+note_who_left(MfHttpd *httpd)
+{
+	struct epoll_event events[LEFT_AT_ONCE];
+	int			count;
+	int			i;
+
+	do
+	{
+		count = epoll_wait(httpd->fd, events, LEFT_AT_ONCE, 0);
+		for (i = 0; i < count; i++)
+		{
+			MfHttpdExchange *exchange = events[i].data.ptr;
+
+			if (exchange == NULL)
+				continue;
+			exchange->request.left = true;
+			mf_httpd_unwatch(exchange);
+		}
+	} while (count == LEFT_AT_ONCE);
 }
 
 /* Keeps libmicrohttpd's latest words; they hold nothing of what came in. */
@@ -351,25 +415,36 @@ tell_to_go(MfHttpd *httpd, MfConnection *connection)
 	shutdown(connection->fd, SHUT_RDWR);
 }
 
-/* Sends away who has been without a complete request longest; false if nobody is. */
+/*
+ * Sends away who has been silent longest, so that a crowd of these does not cost
+ * a webhook its place; or, if there is none or half of the places are full of
+ * requests being received, the longest of those.  False if there is neither.
+ */
 static bool
 make_room(MfHttpd *httpd)
 {
-	MfConnection *longest = NULL;
+	MfConnection *silent = NULL;
+	MfConnection *receiving = NULL;
+	int			receiving_count = 0;
 	int			i;
 
 	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
 	{
 		MfConnection *connection = &httpd->places[i];
+		MfConnection **longest = connection->state == MF_CONNECTION_WAITING ? &silent :
+			connection->state == MF_CONNECTION_RECEIVING ? &receiving : NULL;
 
-		if (connection->mhd != NULL && !connection->told_to_go &&
-			(connection->state == MF_CONNECTION_WAITING || connection->state == MF_CONNECTION_RECEIVING) &&
-			(longest == NULL || connection->since < longest->since))
-			longest = connection;
+		if (connection->mhd == NULL || connection->told_to_go || longest == NULL)
+			continue;
+		receiving_count += connection->state == MF_CONNECTION_RECEIVING;
+		if (*longest == NULL || connection->since < (*longest)->since)
+			*longest = connection;
 	}
-	if (longest == NULL)
+	if (silent == NULL || receiving_count * 2 > httpd->max_connections)
+		silent = receiving != NULL ? receiving : silent;
+	if (silent == NULL)
 		return false;
-	tell_to_go(httpd, longest);
+	tell_to_go(httpd, silent);
 	return true;
 }
 
@@ -423,6 +498,7 @@ mf_httpd_run(MfHttpd *httpd)
 	MfHttpdRequest *list;
 
 	end_overdue(httpd);
+	note_who_left(httpd);
 	(void) MHD_run(httpd->daemon);
 	list = httpd->first;
 	httpd->first = httpd->last = NULL;

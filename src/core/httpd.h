@@ -68,6 +68,8 @@ typedef struct MfHttpdRequest
 	char	   *version;
 	char	   *payment_id;		/* of a callback, or NULL */
 	int			tries;			/* of a callback: how often the page has asked */
+	bool		left;			/* the client has, as far as can be told; set
+								 * only if watched */
 	char		peer[MF_HTTPD_PEER_SIZE];
 	void	   *owner;			/* the owner's */
 	struct MfHttpdExchange *exchange;	/* private */
@@ -127,13 +129,21 @@ extern long mf_httpd_timeout(MfHttpd *httpd);
 
 /*
  * Takes an accepted, non-blocking socket, and closes it whatever comes.  At
- * the limit the connection that has been without a complete request longest
- * makes room, so that those who hang on do not keep others out.
+ * the limit one without a complete request makes room: the one that has been
+ * silent longest, or, where more than half of the places are those of requests
+ * being received, the longest of these.  So neither those who hang on nor those
+ * who never end keep others out.
  */
 extern void mf_httpd_add(MfHttpd *httpd, int fd, const struct sockaddr *address, socklen_t length);
 
 /* Goes on with everything; returns complete requests, oldest first, or NULL. */
 extern MfHttpdRequest *mf_httpd_run(MfHttpd *httpd);
+
+/*
+ * Watches whether the client of a request that is not answered soon leaves;
+ * mf_httpd_fd() is ready then, and mf_httpd_run() notes it in the request.
+ */
+extern void mf_httpd_watch(MfHttpdRequest *request);
 
 /*
  * Answers; the request is gone afterwards, and the answer leaves with the next

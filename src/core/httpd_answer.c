@@ -112,6 +112,7 @@ give(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response
 	exchange->status = status;
 	exchange->response = response;
 	exchange->connection->state = MF_CONNECTION_ANSWERED;
+	mf_httpd_unwatch(exchange);
 	MHD_resume_connection(exchange->connection->mhd);
 }
 

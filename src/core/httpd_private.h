@@ -30,13 +30,15 @@ typedef struct MfConnection
 	int64_t		since;			/* when the present request began at the
 								 * earliest, ms */
 	bool		told_to_go;		/* shut down by us */
+	bool		watched;		/* in our own epoll set */
 	char		peer[MF_HTTPD_PEER_SIZE];
 } MfConnection;
 
 struct MfHttpd
 {
 	struct MHD_Daemon *daemon;
-	int			fd;
+	int			fd;				/* epoll set: libmicrohttpd's own, and the
+								 * connections that are watched */
 	int			max_connections;
 	int64_t		request_ms;
 	bool		retired;
@@ -80,6 +82,9 @@ extern void mf_httpd_free_request(MfHttpdRequest *request);
 
 /* A short answer in plain text; NULL when out of memory.  "allow" may be NULL. */
 extern struct MHD_Response *mf_httpd_plain(unsigned int status, const char *allow);
+
+/* The request is answered: it is watched no longer. */
+extern void mf_httpd_unwatch(MfHttpdExchange *exchange);
 
 /* Notes something refused. */
 extern void mf_httpd_note(MfHttpd *httpd, MfHttpdAbuse kind, const MfConnection *connection);
