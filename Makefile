@@ -129,6 +129,7 @@ OBJS = \
 	src/record.o \
 	src/digest.o \
 	src/pause.o \
+	src/quota.o \
 	src/payment.o \
 	src/public_url.o \
 	src/payment_event.o \

@@ -210,6 +210,8 @@ mutate refused_again 'a refused key is sent again and again' src/account.c \
 mutate none_104 '' src/worker.c '' 104_budgets
 mutate any_memory 'what requests under way take of memory is not counted' src/flight.c \
 	's/if \(held_bytes < MF_HELD_BYTES_MAX\)/if (true)/' 104_budgets
+mutate no_quota 'one role has as many questions asked as it likes' src/quota.c \
+	's/taken = quota->questions >= 1\.0;/taken = true;/' 104_budgets
 mutate none_050 '' src/worker.c '' 050_payment
 mutate none_051 '' src/worker.c '' 051_orders
 mutate none_052 '' src/worker.c '' 052_webhooks

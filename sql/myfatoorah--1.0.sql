@@ -341,7 +341,7 @@ COMMENT ON COLUMN mf_inquiry.tries IS 'answers since then that showed no change'
 COMMENT ON COLUMN mf_inquiry.step IS 'answers since the payment_status is what it is';
 COMMENT ON COLUMN mf_inquiry.failures IS 'questions in a row that had no usable answer; each makes the time until the next one longer';
 COMMENT ON COLUMN mf_inquiry.error IS 'why it could not be asked about, or the answer not be written; put off until due, see mf_review';
-COMMENT ON COLUMN mf_inquiry.by_callback IS 'of an urgent one: only callbacks, which prove nothing, have asked since the latest question; within myfatoorah.callback_limit';
+COMMENT ON COLUMN mf_inquiry.by_callback IS 'of an urgent one: only callbacks, which prove nothing, or people too often, have asked since the latest question; within myfatoorah.callback_limit';
 
 CREATE TABLE mf_transaction (
 	invoice bigint NOT NULL,

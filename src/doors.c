@@ -26,6 +26,7 @@
 #include "myfatoorah.h"
 #include "payment.h"
 #include "queue.h"
+#include "quota.h"
 #include "request.h"
 #include "wait.h"
 #include "wake.h"
@@ -131,7 +132,7 @@ mf_refresh(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("invoice " INT64_FORMAT " does not exist", id),
 				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
-	if (!mf_payment_refresh(schema, id))
+	if (!mf_payment_refresh(schema, id, !mf_quota_take(GetUserId())))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice " INT64_FORMAT " has not been sent", id),

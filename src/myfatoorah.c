@@ -111,8 +111,8 @@ _PG_init(void)
 							&mf_poll_limit, MF_POLL_LIMIT_DEFAULT, 0, MF_POLL_LIMIT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("myfatoorah.callback_limit",
-							"Look-ups per minute and account that callbacks may cause.",
-							"Callbacks prove nothing; what they ask for beyond this is asked later.",
+							"Look-ups per minute and account that callbacks may cause, and mf_refresh() by each role.",
+							"Callbacks prove nothing; what they and people ask for beyond this is asked later.",
 							&mf_callback_limit, MF_CALLBACK_LIMIT_DEFAULT, 1, MF_POLL_LIMIT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("myfatoorah.public_url",

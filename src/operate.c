@@ -200,7 +200,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 				 errmsg("invoice " INT64_FORMAT " keeps its number", job->invoice),
 				 errdetail("Money has come in for it."),
 				 errhint("Refund or cancel the other invoice in the MyFatoorah portal, then decide \"dismiss\".")));
-	(void) mf_payment_refresh(schema, job->invoice);
+	(void) mf_payment_refresh(schema, job->invoice, false);
 	mf_wake_inquiries_at_commit();
 }
 

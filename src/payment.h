@@ -257,8 +257,11 @@ extern List *mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices
 
 /* --- own scope --- */
 
-/* A person wants to know about a sent invoice. False if it was never sent. */
-extern bool mf_payment_refresh(Oid schema, int64 invoice);
+/*
+ * A person wants to know about a sent invoice: at once, or, if that was asked too
+ * often, as soon as callbacks are answered.  False if it was never sent.
+ */
+extern bool mf_payment_refresh(Oid schema, int64 invoice, bool too_often);
 
 /* What somebody who waits for an invoice sees of it, as the current role */
 typedef struct MfWaitedInvoice

@@ -167,14 +167,16 @@ static MfStatement not_restored_statement = {
 
 static MfStatement refresh_statement = {
 	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, "
-	"    i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), 1, $2 "
+	"    i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), 1, $2, $3 "
 	"  FROM @mf_invoice i WHERE i.id = $1 AND i.status = 'sent'), "
-	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries) SELECT * FROM m "
-	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, by_callback = false, "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback) SELECT * FROM m "
+	"ON CONFLICT (invoice) DO UPDATE SET urgent = true, "
+	"  due = CASE WHEN q.urgent AND EXCLUDED.by_callback THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
+	"  by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent), "
 	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
 	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END RETURNING 1) "
 	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o), (SELECT count(*) FROM m)",
-	2, {INT8OID, INT4OID}, NULL, InvalidOid
+	3, {INT8OID, INT4OID, BOOLOID}, NULL, InvalidOid
 };
 
 /*
@@ -497,15 +499,16 @@ mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count)
 
 /* See payment.h. */
 bool
-mf_payment_refresh(Oid schema, int64 invoice)
+mf_payment_refresh(Oid schema, int64 invoice, bool too_often)
 {
 	MfSqlScope	scope;
-	Datum		values[2];
+	Datum		values[3];
 	bool		sent;
 
 	/* a person asks once, not again and again until something has changed */
 	values[0] = Int64GetDatum(invoice);
 	values[1] = Int32GetDatum(MF_QUICK_TRIES);
+	values[2] = BoolGetDatum(too_often);
 	mf_sql_begin(&scope, schema);
 	sent = mf_change(&scope, &refresh_statement, values, NULL) > 0;
 	mf_sql_end(&scope);

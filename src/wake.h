@@ -65,6 +65,17 @@ typedef struct MfShownAccount
 								 * request at a time is tried */
 } MfShownAccount;
 
+/* So many roles have their budgets of questions at the same time. */
+#define MF_QUOTAS 32
+
+/* What is left of the budget of a role; see quota.c */
+typedef struct MfQuota
+{
+	Oid			role;
+	double		questions;
+	TimestampTz filled_at;		/* 0 = never used */
+} MfQuota;
+
 /* What a session can tell of an account */
 typedef enum MfShown
 {
@@ -112,6 +123,7 @@ typedef struct MfSlot
 	int			shown_count;
 	int			not_shown;		/* accounts that wait, beyond these */
 	MfShownAccount shown[MF_SHOWN_ACCOUNTS];
+	MfQuota		quotas[MF_QUOTAS];
 	MfListenerState listener;
 } MfSlot;
 

@@ -15,6 +15,7 @@ my $cases = $ENV{MF_ORDERS_CASES} // 60;
 my $sandbox = MyFatoorah::Sandbox->new(args => [ '--seed', $seed ]);
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'
 	myfatoorah.poll_limit = 60000
+	myfatoorah.callback_limit = 60000
 	myfatoorah.reconcile_delay = '50ms'
 	myfatoorah.retry_delay = '50ms'");
 my $db = 'postgres';

@@ -1,8 +1,10 @@
-# Budgets: what requests under way may take of the worker's memory.
+# Budgets: what requests under way may take of the worker's memory, and how many questions people may cause.
 use MyFatoorah::Test;
 
+use Time::HiRes qw(time);
+
 my $mf = 'MyFatoorah::Cluster';
-my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'\nmyfatoorah.poll_limit = 0");
+my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'\nmyfatoorah.poll_limit = 0\nmyfatoorah.callback_limit = 60");
 my $send = { path => '/v2/SendPayment' };
 my $big = MyFatoorah::Sandbox->new;
 my $small = MyFatoorah::Sandbox->new;
@@ -33,6 +35,45 @@ $big->clear_faults;
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'big-%' AND status IN ('sent', 'unknown')", 600);
 cmp_ok(sql("SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'big-%' AND status = 'sent'"), '>=', 600 - $in_the_air,
 	'and the rest goes when there is room again');
+
+#
+# Two hundred questions of one role: ten at once, ten within the budget of callbacks, then two a second. Another role's
+# question does not wait behind them.
+#
+sub asked
+{
+	return $small->count(path => '/v2/GetPaymentStatus');
+}
+
+sub refresh_as
+{
+	my ($role, $which) = @_;
+
+	$node->safe_psql('postgres', "SELECT count(mf_refresh(id)) FROM mf_invoice WHERE customer_reference LIKE '$which'", extra_params => [ '-U', $role ]);
+	return;
+}
+
+sql("CREATE ROLE $_ LOGIN IN ROLE myfatoorah_submit") for 'many', 'one';
+$mf->insert($node, 'postgres', 'beside');
+$mf->wait_status($node, 'postgres', 'beside');
+$mf->wait_idle($node, 'postgres');
+my $began = time;
+my $before = asked();
+refresh_as('many', 'small-%');
+$small->wait_count({ path => '/v2/GetPaymentStatus' }, $before + 20) or die "they are not asked about\n";
+my $seconds = $mf->seconds(sub {
+	refresh_as('one', 'beside');
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice WHERE customer_reference = 'beside'", 0);
+});
+my $count = asked() - $before;
+my $limit = 20 + 2 * (time - $began) + 3;
+cmp_ok($count, '<=', $limit, 'what one role asks for has a budget');
+cmp_ok($count, '<', 200, 'most of it waits');
+cmp_ok($seconds, '<', 10, 'and another role is answered meanwhile');
+$node->append_conf('postgresql.conf', 'myfatoorah.callback_limit = 60000');
+$node->reload;
+$mf->wait_for($node, 'postgres', 'SELECT count(*) FROM mf_inquiry', 0);
+cmp_ok(asked() - $before, '>=', 201, 'with a higher limit all of it is asked');
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;

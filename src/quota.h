@@ -1,0 +1,17 @@
+/*
+ * quota.h
+ *	  How many questions about payments a role may have asked at once.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/quota.h
+ */
+#ifndef MF_QUOTA_H
+#define MF_QUOTA_H
+
+/*
+ * Takes one from the budget of a role in this database; false if that is used up,
+ * so that the question has to wait for its turn among those that anybody can cause.
+ */
+extern bool mf_quota_take(Oid role);
+
+#endif							/* MF_QUOTA_H */
