@@ -149,9 +149,16 @@ value('  sent per second, undisturbed', sprintf '%.0f', $n / (time - $start));
 my ($worker) = sql($session, 'SELECT pid FROM mf_worker_status');
 my ($listener) = sql($session, 'SELECT pid FROM mf_listener_status');
 my $deliveries = $single;
+
+# beside it: those who sign nothing, and those who all come back to one invoice, about which nothing is known
+insert($session, 'stranger', 1);
+wait_sent($session);
+my ($stranger, $token) = split /\|/, sql($session, "SELECT id, id || '-' || right(reference, 20) FROM mf_invoice WHERE customer_name = 'stranger'");
+my $strangers = "perl bench/strangers.pl $ENV{MF_BENCH_PORT} $token $seconds $ENV{MF_BENCH_JUNK} $ENV{MF_BENCH_CUSTOMERS}";
 my $transactions = sql($session, "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'");
 
 $load = load();
+open my $beside, '-|', $strangers or die "bench/strangers.pl: $!\n";
 control('POST', 'pay-many', { count => $n + 0, rate => $rate + 0 });
 $start = time;
 my ($fed, @insert, @memory, @behind) = (0);
@@ -195,7 +202,7 @@ my $finished = JSON::PP::decode_json(control('GET', "webhooks/wait?count=$all&ti
 my $paid_in_time = time + 300;
 my $left;
 
-sleep 0.1 while ($left = sql($session, "SELECT count(*) FROM mf_inquiry WHERE urgent")) ne '0' && time < $paid_in_time;
+sleep 0.1 while ($left = sql($session, "SELECT count(*) FROM mf_inquiry WHERE urgent AND invoice <> $stranger")) ne '0' && time < $paid_in_time;
 my $settled = time - $start;
 my $load_after = load();
 
@@ -228,6 +235,12 @@ expect('  answers to first attempts', join(', ', map { "$status{$_} x $_" } sort
 expect('  attempts', $attempts, $n);
 value('  answered after, median, ms', sprintf '%.2f', percentile(0.5, @answer));
 value('  95 % below, ms', sprintf '%.2f', percentile(0.95, @answer));
+my @strangers = split ' ', <$beside>;
+value("  unsigned posts answered per second meanwhile, of $ENV{MF_BENCH_JUNK}", sprintf '%.0f', $strangers[0] / $seconds);
+value("  customers of one invoice answered per second, of $ENV{MF_BENCH_CUSTOMERS}", sprintf '%.0f', $strangers[1] / $seconds);
+value('  of both, connections without an answer', $strangers[2]);
+expect('  events of those customers', sql($session, q{SELECT count(*) FROM mf_event e JOIN mf_invoice i ON i.id = e.invoice
+	WHERE i.customer_name = 'stranger' AND e.door = 'callback'}), $ENV{MF_BENCH_CUSTOMERS} > 0 ? 1 : 0);
 expect('  rows that are not paid in the end', sql($session, "SELECT count(*) FROM mf_invoice WHERE customer_name = 'flood' AND payment_status <> 'paid'"), 0);
 value('  not paid yet when the last webhook was due', $unpaid);
 value('  questions waiting at start, 25 %, 50 %, 100 %', join ' ', @behind);

@@ -4,6 +4,7 @@
 #
 # BENCH_QUICK=1       few payments: shows that it works, not how fast it is
 # BENCH_RATE=1000     webhooks per second of the flood, for BENCH_SECONDS=60 (5 if quick)
+# BENCH_JUNK=2000     unsigned posts per second beside it, and BENCH_CUSTOMERS=500 per second who come back to one invoice
 # BENCH_SCRATCH=DIR   where the scratch directory is made: the database should lie on a real disk (TMPDIR, else /tmp)
 # KEEP, PG_CONFIG, CC, OPTFLAGS as for make check
 set -euo pipefail
@@ -14,6 +15,7 @@ if [ "${1-}" != --inner ]
 then
 	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 	export MF_BENCH_QUICK=${BENCH_QUICK:-0} MF_BENCH_RATE=${BENCH_RATE-} MF_BENCH_SECONDS=${BENCH_SECONDS-}
+	export MF_BENCH_JUNK=${BENCH_JUNK-2000} MF_BENCH_CUSTOMERS=${BENCH_CUSTOMERS-500}
 	[ -z "${BENCH_SCRATCH-}" ] || export TMPDIR=$BENCH_SCRATCH
 	mf_outer bench/webhook.sh
 	exit
@@ -64,4 +66,4 @@ ALTER DATABASE postgres SET myfatoorah.port = $port;
 SQL
 mf_poll 30 webhook_listens || mf_die "no listener"
 mf_poll 30 webhook_works || mf_die "no worker"
-MF_SANDBOX_PID=$(<"$MF_SCRATCH/sandbox/pid") perl bench/webhook.pl
+MF_BENCH_PORT=$port MF_SANDBOX_PID=$(<"$MF_SCRATCH/sandbox/pid") perl bench/webhook.pl
