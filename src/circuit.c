@@ -430,8 +430,6 @@ mf_circuit_question_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome ou
 	}
 
 	mf_circuit_dropped(circuit, airborne);
-	if (circuit->more)
-		mf_agenda_due(circuit);
 	/* those of one salvo count once */
 	if (circuit->ask_at <= now)
 		circuit->ask_at = now + back_off_us(circuit->ask_throttled++);
