@@ -116,6 +116,8 @@ mutate key_told 'the key is not hidden in texts' src/core/http_exchange.c \
 	's/if \(key_len == 0\)/if (key_len > 0)/' 009_secrets
 mutate look_forgotten 'what becomes pending between two looks at the questions has no alarm' src/inquiry.c \
 	's/return pending && !waiting \? mf_pace_time[^;]*;/return 0;/' 053_missed
+mutate waits_for_session 'an answer waits for a session that has asked again' src/payment.c \
+	's/FOR UPDATE SKIP LOCKED\), "\n\t"gone/FOR UPDATE), "\n\t"gone/' 011_locks
 mutate look_always 'each round looks at all accounts for questions' src/inquiry.c \
 	's/mf_pace_end\(&look_pace\);//' 076_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http_callbacks.c \

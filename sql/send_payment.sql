@@ -111,7 +111,7 @@ FROM pg_temp.sample, mf_send_payment('x', 1, customer_reference => sample) r, mf
 SELECT length(pg_temp.sent(format($$%L, 1, user_defined_field => %L, customer_reference => %L, customer_civil_id => %L, call_back_url => %L$$,
 	repeat('ع', 1000), repeat('و', 500), repeat('a', 100), repeat('1', 500), 'https://example.com/' || repeat('x', 234)))) AS length;
 SELECT r.invoice_id > 0 AS taken, length(pg_temp.body_of(r.customer_reference)->'CustomerAddress'->>'Address') AS length
-FROM mf_send_payment('x', 1, customer_address => jsonb_build_object('Address', repeat('0123456789', 100000))) r;
+FROM mf_send_payment('x', 1, customer_address => jsonb_build_object('Address', repeat('0123456789', 100))) r;
 
 -- The answer
 SELECT invoice_id > 0 AS id, regexp_replace(invoice_url, '^http://[^/]*/KWT/ie/[0-9]+-[0-9a-f]+$', 'URL') AS url, customer_reference, user_defined_field

@@ -377,6 +377,10 @@ check_sending(ReturnSetInfo *rsinfo, const char *name, Oid schema, bool copy)
 	TimestampTz until = 0;
 	MfShown		waits = mf_shown_waiting(MyDatabaseId, name, &until);
 
+	/* of one that has nothing to send it does not matter */
+	if (waits == MF_SHOWN_UNCERTAIN && !mf_queue_any_due(schema, name))
+		waits = MF_SHOWN_NOT_WAITING;
+
 	if (copy)
 		add_row(rsinfo, "sending", false, "This database sends nothing, because another fills its tables.", "See the item copy.");
 	else if (paused != NULL)

@@ -81,6 +81,10 @@ static MfStatement claim_callback_events_statement = {
  * if only callbacks have done so and had caused that question, too, in the course
  * of what goes on anyway or after a while.
  *
+ * An entry that a session has in hand is left to it: it asks again, or, if it
+ * is rolled back, the question is repeated when its lease is over.  So the worker
+ * waits for no session, nor in a circle with one that asks about many.
+ *
  * "= ANY ($1)" says in these what the joins say already: a plan that was made
  * while a table was small must not read all of it when it has grown.
  */
@@ -88,7 +92,7 @@ static MfStatement reschedule_statement = {
 	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
 	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step, error, wait, failures, by_callback)), "
 	"l AS MATERIALIZED (SELECT q.invoice, q.requests FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
-	"  ORDER BY q.invoice FOR UPDATE), "
+	"  FOR UPDATE SKIP LOCKED), "
 	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = ANY ($1) "
 	"  AND q.invoice = n.invoice AND l.invoice = n.invoice AND n.done AND l.requests = n.requests RETURNING 1), "
 	"kept AS (UPDATE @mf_inquiry q SET "

@@ -220,6 +220,9 @@ extern void mf_queue_pause(Oid schema, const char *account, const char *by, cons
 /* Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd; NULL if it is not paused. */
 extern char *mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts);
 
+/* Whether an account has an invoice to send or to look up, now or within the longest back-off. Own scope. */
+extern bool mf_queue_any_due(Oid schema, const char *account);
+
 /* Invoices of an account that are put off because of the same error, and one of them */
 typedef struct MfPutOffError
 {

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "account.h"
+#include "circuit.h"
 #include "compat.h"
 #include "myfatoorah.h"
 #include "payment.h"
@@ -103,6 +104,11 @@ static MfStatement pause_reason_statement = {
 	"SELECT account = '*', format('by %s since %s: %s', paused_by, date_trunc('second', paused_at), "
 	"  coalesce(reason, 'no reason given')) "
 	"FROM @mf_account WHERE account IN ($1, '*') AND paused_at IS NOT NULL ORDER BY account LIMIT 1",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement any_due_statement = {
+	"SELECT FROM @mf_queue WHERE account = $1 AND rank <= now() + interval '" CppAsString2(MF_BACKOFF_CAP_MS) " ms' LIMIT 1",
 	1, {TEXTOID}, NULL, InvalidOid
 };
 
@@ -510,6 +516,20 @@ mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts)
 	}
 	mf_sql_end(&scope);
 	return reason;
+}
+
+/* See queue.h. */
+bool
+mf_queue_any_due(Oid schema, const char *account)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	bool		any;
+
+	mf_sql_begin(&scope, schema);
+	any = mf_sql_execute(&scope, &any_due_statement, &value, NULL) > 0;
+	mf_sql_end(&scope);
+	return any;
 }
 
 /* See queue.h. */

@@ -197,7 +197,8 @@ end_failed_transaction(bool *own_fault)
 	}
 	FlushErrorState();
 	AbortCurrentTransaction();
-	if (own_fault != NULL)
+	/* whoever ends us is told nothing of a cancel */
+	if (own_fault != NULL && !(error->sqlerrcode == ERRCODE_QUERY_CANCELED && mf_shutdown_requested))
 		show_error(error->message);
 	RESUME_INTERRUPTS();
 	MemoryContextSwitchTo(round_context);

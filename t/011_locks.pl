@@ -85,6 +85,21 @@ $session->query_safe('COMMIT');
 $mf->wait_status($node, 'postgres', 'answered');
 is(sends('answered'), 1, 'and applied when the lock is gone');
 
+# The entry of a question that is under way: whoever has asked again and does not commit keeps nobody waiting.
+my $ask = { path => '/v2/GetPaymentStatus' };
+my $refresh = "SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'answered'";
+my $asked = $sandbox->count(%$ask);
+$sandbox->faults({ path => 'GetPaymentStatus', delay_ms => 700, times => 1 });
+sql($refresh);
+$sandbox->wait_count($ask, $asked + 1) or die "it is not asked about\n";
+$session->query_safe("BEGIN; $refresh");
+$mf->wait_for($node, 'postgres', 'SELECT in_flight FROM mf_worker_status', 0);
+others_go_on('the entry of a question with an answer');
+$session->query_safe('COMMIT');
+$sandbox->wait_count($ask, $asked + 2) or die "it is not asked about again\n";
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice WHERE customer_reference = 'answered' AND urgent", 0);
+is($sandbox->count(%$ask), $asked + 2, 'what was asked for meanwhile is asked once more');
+
 # A worker that ends meanwhile: the answer is in mf_attempt, so the next one knows it.
 $before = $sandbox->count(%$send);
 $mf->insert($node, 'postgres', 'answered again');

@@ -157,6 +157,28 @@ put_v2(char **text, const cJSON *data, const char *list)
 	return true;
 }
 
+/* The number of the event that the signed members of a V1 message tell; those that tell nothing are a payment's. */
+static int
+judge_kind_v1(const cJSON *data)
+{
+	static const struct
+	{
+		const char *member;
+		int			code;
+	}			kinds[] = {
+		{"DisputeStatus", 6}, {"RefundStatus", 2}, {"RecurringStatus", 5}, {"RequestStatus", 7},
+		{"DepositReference", 3}, {"SupplierStatus", 4},
+	};
+	size_t		i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+	{
+		if (cJSON_GetObjectItemCaseSensitive(data, kinds[i].member) != NULL)
+			return kinds[i].code;
+	}
+	return 1;
+}
+
 /* The signed text of a body, NULL if it is no message; version and number of its event. */
 static char *
 judge_text(const cJSON *root, const char *header, int *version, int *code)
@@ -201,6 +223,9 @@ judge_text(const cJSON *root, const char *header, int *version, int *code)
 	if (needed == NULL || (!cJSON_IsString(needed) && !cJSON_IsRaw(needed)) || needed->valuestring[0] == '\0')
 		return NULL;
 	if (strstr(needs, "Invoice") != NULL && !judge_invoice_id(needed->valuestring))
+		return NULL;
+
+	if (*version == 1 && judge_kind_v1(data) != *code)
 		return NULL;
 
 	text = strdup("");
