@@ -118,6 +118,10 @@ mutate look_forgotten 'what becomes pending between two looks at the questions h
 	's/return pending && !waiting \? mf_pace_time[^;]*;/return 0;/' 053_missed
 mutate waits_for_session 'an answer waits for a session that has asked again' src/payment.c \
 	's/FOR UPDATE SKIP LOCKED\), "\n\t"gone/FOR UPDATE), "\n\t"gone/' 011_locks
+mutate waits_for_event 'an answer waits for a session that has its event in hand' src/inquiry_record.c \
+	's/held_count = \(int\)/held_count = 0 * (int)/' 011_locks
+mutate event_passed_over 'an answer leaves an event that somebody has in hand unanswered' src/payment.c \
+	's/o\.id NOT IN \(SELECT e\.id FROM e\)/false/' 011_locks
 mutate look_always 'each round looks at all accounts for questions' src/inquiry.c \
 	's/mf_pace_end\(&look_pace\);//' 076_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http_callbacks.c \

@@ -17,6 +17,8 @@ typedef struct MfInquiryBatch
 	MfFlight  **flights;
 	int			flight_count;
 	MfEventNext *about_events;	/* what the flights tell of events, if they do */
+	int64	   *held_events;	/* those that somebody else has locked */
+	int			held_count;
 	MfPaymentChange *changes;
 	int			change_count;
 	MfTryRow   *tries;

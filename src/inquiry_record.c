@@ -109,13 +109,27 @@ collect(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, TimestampTz 
 	batch->answered = (int64 *) palloc(count * sizeof(int64));
 }
 
-/* Locks the rows that the answers are about. List of MfPaymentRow, without those that somebody else has locked. */
+/*
+ * Locks the events and rows that the answers are about.  List of MfPaymentRow,
+ * without those that somebody else has locked; such events are noted.
+ */
 static List *
 lock_rows(const MfSqlScope *scope, MfInquiryBatch *batch)
 {
 	int64	   *invoices = (int64 *) palloc(batch->flight_count * sizeof(int64));
+	int64	   *events = (int64 *) palloc(batch->flight_count * sizeof(int64));
+	int			event_count = 0;
 	int			count = 0;
 	int			i;
+
+	for (i = 0; i < batch->flight_count; i++)
+	{
+		if (batch->flights[i]->kind == MF_JOB_PAYMENT_ID)
+			events[event_count++] = batch->flights[i]->inquiry->event;
+	}
+	batch->held_events = (int64 *) palloc(batch->flight_count * sizeof(int64));
+	if (event_count > 0)
+		batch->held_count = (int) mf_payment_lock_events(scope, events, event_count, batch->held_events);
 
 	batch->about_events = find_twins(scope, batch->flights, batch->flight_count);
 	for (i = 0; i < batch->flight_count; i++)
@@ -151,13 +165,17 @@ record_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *
 	int64		invoice = invoice_of(batch, number);
 	const MfPaymentRow *row = NULL;
 	ListCell   *lc;
+	bool		held = false;
+	int			i;
 
 	foreach(lc, rows)
 	{
 		if (((MfPaymentRow *) lfirst(lc))->invoice == invoice)
 			row = (MfPaymentRow *) lfirst(lc);
 	}
-	if (invoice != 0 && row == NULL)
+	for (i = 0; i < batch->held_count; i++)
+		held |= flight->kind == MF_JOB_PAYMENT_ID && batch->held_events[i] == flight->inquiry->event;
+	if (held || (invoice != 0 && row == NULL))
 	{
 		/* one that is gone, or locked for long, is asked about again when its lease is over */
 		return flight->step++ >= LOCKED_RETRIES;

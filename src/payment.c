@@ -150,19 +150,33 @@ static MfStatement resolve_events_statement = {
 	"  FROM n WHERE e.id = n.event RETURNING e.invoice, e.door), "
 	"i AS MATERIALIZED (SELECT i.id, i.account, NOT EXISTS (SELECT FROM e WHERE e.invoice = i.id AND e.door <> 'callback') AS by_callback "
 	"  FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e)), "
+	"k AS MATERIALIZED (SELECT q.invoice FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id FROM i)) FOR UPDATE SKIP LOCKED), "
+	"m AS MATERIALIZED (SELECT * FROM i WHERE i.id IN (SELECT k.invoice FROM k) "
+	"  OR NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id FROM i)) AND q.invoice = i.id)), "
 	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests, by_callback) "
-	"  SELECT i.id, i.account, clock_timestamp(), true, 1, i.by_callback FROM i "
-	"  ORDER BY i.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
+	"  SELECT m.id, m.account, clock_timestamp(), true, 1, m.by_callback FROM m "
+	"  ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
 	"    requests = q.requests + 1, tries = 0, by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
-	"  + (SELECT count(*) FROM i) - (SELECT count(*) FROM asked)",
+	"  + (SELECT count(*) FROM m) - (SELECT count(*) FROM asked)",
 	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
 };
 
+#define UNANSWERED(event) event ".invoice = ANY ($1) AND " event ".answered_at IS NULL AND " event ".due IS NULL"
+
+/* with the events that an answer would settle: the worker waits for nobody who has one of them, or the row, in hand */
 static MfStatement lock_statement = {
+	"WITH e AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED) "
 	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, i.reference::text "
 	"FROM @mf_invoice i "
-	"WHERE i.id = ANY ($1) AND i.status = 'sent' FOR NO KEY UPDATE SKIP LOCKED",
+	"WHERE i.id = ANY ($1) AND i.status = 'sent' AND NOT EXISTS (SELECT FROM @mf_event o WHERE " UNANSWERED("o") " "
+	"  AND o.invoice = i.id AND o.id NOT IN (SELECT e.id FROM e)) FOR NO KEY UPDATE OF i SKIP LOCKED",
+	1, {INT8ARRAYOID}, NULL, InvalidOid
+};
+
+static MfStatement lock_events_statement = {
+	"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED) "
+	"SELECT e.id::int8 FROM @mf_event e WHERE e.id = ANY ($1) AND e.id NOT IN (SELECT l.id FROM l)",
 	1, {INT8ARRAYOID}, NULL, InvalidOid
 };
 
@@ -258,7 +272,7 @@ static MfStatement lost_try_statement = {
 };
 
 /*
- * In the order in which events are stored, so that nobody waits in a circle.  A
+ * The events are locked already, but for those that have come in since.  A
  * callback's PaymentId that is none of the row's tries is asked about by itself,
  * once: it may be of another invoice under the row's reference.
  */
@@ -266,8 +280,7 @@ static MfStatement answered_statement = {
 	"WITH l AS MATERIALIZED (SELECT e.id, e.door = 'callback' AND e.payment_id IS NOT NULL AND e.invoice_id IS NULL "
 	"    AND e.tries < " CppAsString2(MF_QUICK_TRIES) " AND NOT EXISTS (SELECT FROM @mf_transaction t "
 	"      WHERE t.invoice = e.invoice AND t.payment_id = e.payment_id) AS strange "
-	"  FROM @mf_event e WHERE e.invoice = ANY ($1) AND e.answered_at IS NULL AND e.due IS NULL "
-	"  ORDER BY e.account, e.digest FOR UPDATE), "
+	"  FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED), "
 	"told AS (UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
 	"    due = CASE WHEN l.strange THEN clock_timestamp() END, "
 	"    tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id RETURNING 1) "
@@ -508,6 +521,19 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 		locked = lappend(locked, row);
 	}
 	return locked;
+}
+
+/* See payment.h. */
+uint64
+mf_payment_lock_events(const MfSqlScope *scope, const int64 *events, int count, int64 *held)
+{
+	Datum		value = mf_int8_array(events, count);
+	uint64		rows = mf_sql_execute(scope, &lock_events_statement, &value, NULL);
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+		held[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	return rows;
 }
 
 /* See payment.h. */

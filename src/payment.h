@@ -185,6 +185,9 @@ typedef struct MfPaymentRow
 /* Those that nobody else has locked. List of MfPaymentRow. */
 extern List *mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count);
 
+/* Locks events; those that somebody else has locked are put into "held", which has room for all; their number. */
+extern uint64 mf_payment_lock_events(const MfSqlScope *scope, const int64 *events, int count, int64 *held);
+
 /* So begins what is wrong with answers about a payment; the next good one clears it. */
 #define MF_PAYMENT_ERROR "payment status: "
 

@@ -100,6 +100,25 @@ $sandbox->wait_count($ask, $asked + 2) or die "it is not asked about again\n";
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice WHERE customer_reference = 'answered' AND urgent", 0);
 is($sandbox->count(%$ask), $asked + 2, 'what was asked for meanwhile is asked once more');
 
+# The event that a question is about, and one that its answer would settle, likewise.
+my $number = sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference = 'answered'");
+$sandbox->control('POST', "invoices/$number/pay");
+my $callback = "SELECT mf_callback('" . $sandbox->invoice($number)->{transactions}[-1]{payment_id} . "')";
+$asked = $sandbox->count(%$ask);
+$sandbox->faults({ path => 'GetPaymentStatus', delay_ms => 700, times => 2 });
+sql($callback);
+foreach my $about ('the event', 'the invoice of the event')
+{
+	$sandbox->wait_count($ask, ++$asked) or die "$about is not asked about\n";
+	$session->query_safe("BEGIN; $callback");
+	$mf->wait_for($node, 'postgres', 'SELECT in_flight FROM mf_worker_status', 0);
+	others_go_on("the event of a question about $about");
+	$session->query_safe('COMMIT');
+}
+$mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE customer_reference = 'answered'", 'paid');
+$mf->wait_for($node, 'postgres', 'SELECT count(*) FROM mf_event WHERE answered_at IS NULL', 0);
+pass('both are recorded when the session is done');
+
 # A worker that ends meanwhile: the answer is in mf_attempt, so the next one knows it.
 $before = $sandbox->count(%$send);
 $mf->insert($node, 'postgres', 'answered again');
