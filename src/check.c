@@ -68,6 +68,7 @@ static bool check_copy(ReturnSetInfo *rsinfo, Oid schema);
 static void check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account);
 static void check_agenda(ReturnSetInfo *rsinfo, Oid schema);
+static void check_others(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_policies(ReturnSetInfo *rsinfo, Oid schema);
 static bool has_row_security(const char *table, Oid schema);
 static void ask(void *question);
@@ -99,6 +100,7 @@ check_database(void *argument)
 	const Checked *checked = (const Checked *) argument;
 
 	check_agenda(checked->rsinfo, checked->schema);
+	check_others(checked->rsinfo, checked->account, checked->schema);
 	check_policies(checked->rsinfo, checked->schema);
 	check_account(checked->rsinfo, checked->account, checked->schema);
 }
@@ -279,6 +281,20 @@ check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 				"If the server was renamed: SELECT mf_move_account('old name', 'new name'). If it was dropped, create it again.");
 	else
 		add_row(rsinfo, "accounts", true, "All unfinished invoices are of accounts that exist.", NULL);
+}
+
+/* Accounts that nobody has asked about, a row only if MyFatoorah refuses some. */
+static void
+check_others(ReturnSetInfo *rsinfo, const char *name, Oid schema)
+{
+	char	   *example;
+	int64		count = mf_has_role(MF_READ_ROLE) ? mf_queue_refused_accounts(schema, name, &example) : 0;
+
+	if (count > 0)
+		add_row(rsinfo, "accounts", false,
+				psprintf("MyFatoorah refuses " INT64_FORMAT " other accounts, such as \"%s\"; they are paused.", count, example),
+				psprintf("SELECT * FROM mf_account shows them and why; SELECT * FROM mf_check(%s) tells more.",
+						 quote_literal_cstr(example)));
 }
 
 /* Whether policies of mf_invoice can be got round, a row only if so: by tables that tell of its rows and have none. */

@@ -140,6 +140,7 @@ static MfStatement twins_statement = {
 	3, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
 };
 
+/* only an answer that has found an invoice has that one asked about */
 static MfStatement resolve_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
 	"    WHERE e.id = n.event AND i.invoice_id = n.invoice_id::int8 ORDER BY i.id LIMIT 1), nullif(n.twin, 0)) AS invoice "
@@ -147,7 +148,7 @@ static MfStatement resolve_events_statement = {
 	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, invoice = coalesce(n.invoice, e.invoice), "
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
 	"    answered_at = CASE WHEN n.due IS NULL AND n.invoice IS NULL THEN clock_timestamp() END "
-	"  FROM n WHERE e.id = n.event RETURNING e.invoice, e.door), "
+	"  FROM n WHERE e.id = n.event RETURNING n.invoice, e.door), "
 	"i AS MATERIALIZED (SELECT i.id, i.account, NOT EXISTS (SELECT FROM e WHERE e.invoice = i.id AND e.door <> 'callback') AS by_callback "
 	"  FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e)), "
 	"k AS MATERIALIZED (SELECT q.invoice FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id FROM i)) FOR UPDATE SKIP LOCKED), "

@@ -223,6 +223,9 @@ extern char *mf_queue_pause_reason(Oid schema, const char *account, bool *all_ac
 /* Whether an account has an invoice to send or to look up, now or within the longest back-off. Own scope. */
 extern bool mf_queue_any_due(Oid schema, const char *account);
 
+/* How many accounts but one are paused because MyFatoorah refuses them, and one of them, palloc'd. Own scope. */
+extern int64 mf_queue_refused_accounts(Oid schema, const char *but, char **example);
+
 /* Invoices of an account that are put off because of the same error, and one of them */
 typedef struct MfPutOffError
 {

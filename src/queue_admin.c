@@ -121,6 +121,13 @@ static MfStatement put_off_errors_statement = {
 	2, {TEXTOID, INT4OID}, NULL, InvalidOid
 };
 
+/* whose key or address MyFatoorah has turned down; what a person has paused is not news */
+static MfStatement refused_accounts_statement = {
+	"SELECT count(*)::int8, min(account)::text FROM @mf_account "
+	"WHERE paused_at IS NOT NULL AND paused_by IN ('sender', 'status reader') AND account <> $1",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
 static MfStatement resume_statement = {
 	"UPDATE @mf_account SET paused_at = NULL, paused_by = NULL, reason = NULL "
 	"WHERE account = $1 AND paused_at IS NOT NULL",
@@ -530,6 +537,24 @@ mf_queue_any_due(Oid schema, const char *account)
 	any = mf_sql_execute(&scope, &any_due_statement, &value, NULL) > 0;
 	mf_sql_end(&scope);
 	return any;
+}
+
+/* See queue.h. */
+int64
+mf_queue_refused_accounts(Oid schema, const char *but, char **example)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(but);
+	MemoryContext context = CurrentMemoryContext;
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &refused_accounts_statement, &value, NULL);
+	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	if (count > 0)
+		*example = MemoryContextStrdup(context, TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)));
+	mf_sql_end(&scope);
+	return count;
 }
 
 /* See queue.h. */

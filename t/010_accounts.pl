@@ -141,6 +141,8 @@ is(states('refused'), 'queued 80', 'the rows of the account are queued');
 my $refused = $sandbox->count(%$send);
 cmp_ok($refused - $before, '<=', 50, 'no more than what was in flight met the refusal');
 is(scalar(lines('myfatoorah', $offset)), 1, 'one line in the log for the pause');
+is(sql(q{SELECT ok, detail FROM mf_check('good') WHERE item = 'accounts' AND detail LIKE 'MyFatoorah%'}),
+	'f|MyFatoorah refuses 1 other accounts, such as "myfatoorah"; they are paused.', 'mf_check() of any account tells of it');
 like(sql("SELECT DISTINCT pause_reason FROM mf_backlog WHERE account = 'myfatoorah' AND kind = 'send'"), qr/HTTP 401/, 'mf_backlog tells the reason');
 $sandbox->clear_faults;
 
