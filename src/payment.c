@@ -103,7 +103,7 @@ static MfStatement reschedule_statement = {
 	"  by_callback = CASE WHEN l.requests = n.requests THEN n.by_callback AND n.urgent "
 	"    ELSE q.by_callback AND (n.by_callback OR NOT n.urgent) END, "
 	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
-	"  tries = CASE WHEN l.requests = n.requests OR q.by_callback THEN n.tries ELSE q.tries END, step = n.step, failures = n.failures, "
+	"  tries = CASE WHEN l.requests = n.requests OR (q.by_callback AND n.urgent) THEN n.tries ELSE q.tries END, step = n.step, failures = n.failures, "
 	"  error = CASE WHEN n.wait THEN q.error ELSE n.error END "
 	"FROM n, l WHERE q.invoice = ANY ($1) AND q.invoice = n.invoice AND l.invoice = n.invoice "
 	"  AND NOT (n.done AND l.requests = n.requests) RETURNING 1) "
