@@ -122,6 +122,8 @@ mutate waits_for_event 'an answer waits for a session that has its event in hand
 	's/held_count = \(int\)/held_count = 0 * (int)/' 011_locks
 mutate event_passed_over 'an answer leaves an event that somebody has in hand unanswered' src/payment.c \
 	's/o\.id NOT IN \(SELECT e\.id FROM e\)/false/' 011_locks
+mutate series_anew 'a refresh beyond the budget begins a series of questions' src/payment.c \
+	's/OR \(q\.by_callback AND n\.urgent\) THEN n\.tries/OR q.by_callback THEN n.tries/' 104_budgets
 mutate look_always 'each round looks at all accounts for questions' src/inquiry.c \
 	's/mf_pace_end\(&look_pace\);//' 076_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http_callbacks.c \

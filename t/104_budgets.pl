@@ -75,6 +75,20 @@ $node->reload;
 $mf->wait_for($node, 'postgres', 'SELECT count(*) FROM mf_inquiry', 0);
 cmp_ok(asked() - $before, '>=', 201, 'with a higher limit all of it is asked');
 
+# What is asked for beyond the budget while a question about it is under way is asked once more, and that is all.
+$node->append_conf('postgresql.conf', 'myfatoorah.callback_limit = 12');
+$node->reload;
+refresh_as('one', 'beside') for 1 .. 20;
+$mf->wait_for($node, 'postgres', 'SELECT count(*) FROM mf_inquiry', 0);
+$before = asked();
+$small->faults({ path => 'GetPaymentStatus', delay_ms => 700, times => 1 });
+refresh_as('one', 'beside');
+$small->wait_count({ path => '/v2/GetPaymentStatus' }, $before + 1) or die "it is not asked about\n";
+is(sql('SELECT by_callback FROM mf_inquiry'), 't', 'a role has used up its budget');
+refresh_as('one', 'beside');
+$mf->wait_for($node, 'postgres', 'SELECT count(*) FROM mf_inquiry', 0);
+is(asked() - $before, 2, 'and asks once more, not in a series');
+
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;
 done_testing();
