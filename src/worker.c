@@ -68,6 +68,7 @@ static bool attach(Oid database);
 static void detach(int code, Datum arg);
 pg_noreturn static void leave(MfWorkerEnd end);
 static void start_transaction(void);
+static void find_service(void);
 static void begin_service(void);
 static bool attend_settings(void);
 static void serve(WaitEventSet *events);
@@ -290,7 +291,7 @@ start_transaction(void)
  * webhooks.  What is sent has a commit of its own, which waits for this one too.
  */
 static void
-begin_service(void)
+find_service(void)
 {
 	bool		wanted;
 
@@ -315,6 +316,25 @@ begin_service(void)
 	if (!wanted)
 		leave(MF_END_NOT_WANTED);
 	mf_guard_started();
+}
+
+/* Begins to serve; whoever ends us meanwhile is no error of ours. */
+static void
+begin_service(void)
+{
+	PG_TRY();
+	{
+		find_service();
+	}
+	PG_CATCH();
+	{
+		if (!mf_shutdown_requested || geterrcode() != ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		leave(MF_END_RESTART);
+	}
+	PG_END_TRY();
 }
 
 /* Hands over which accounts commits have changed. */

@@ -217,6 +217,7 @@ foreach my $when ('at work', 'at its start')
 }
 
 others_go_on('in the end');
+unlike(slurp_file($node->logfile), qr/myfatoorah worker ERROR:  canceling statement/, 'a worker that was ended, at its start too, tells of no cancel');
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;
 done_testing();
