@@ -42,7 +42,7 @@
  * Claims go ahead of the slots that become free while they are committed: so
  * far at least, because a round may take longer than usual, and no further.
  */
-#define HORIZON_MIN_MS 20
+#define HORIZON_MIN_MS 40
 #define HORIZON_MAX_MS 50
 
 /* What was claimed ahead and whose slot does not become free as foreseen is given back after this. */
