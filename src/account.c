@@ -34,6 +34,7 @@
 #include "compat.h"
 #include "myfatoorah.h"
 #include "request.h"
+#include "wait.h"
 
 #define TEST_BASE_URL "https://apitest.myfatoorah.com"
 #define TEST_CURRENCY "KWD"
@@ -46,6 +47,14 @@ typedef struct TargetId
 	Oid			serverid;
 	Oid			roleid;
 } TargetId;
+
+/* A role's own key that was used too often */
+typedef struct Throttle
+{
+	TimestampTz until;			/* left alone until then; 0 = never throttled */
+	int64		delay_us;		/* for so long */
+	int			failures;		/* in a row */
+} Throttle;
 
 /* A target kept for reuse, so that its connections are. */
 typedef struct CachedTarget
@@ -66,6 +75,8 @@ typedef struct CachedTarget
 	uint64		mappings;		/* value of mapping_changes when it was found there */
 	MfHttpTarget *target;
 	char	   *refused;		/* how MyFatoorah has refused the key; NULL = it has not */
+	Throttle	sending;		/* when MyFatoorah has throttled a role's own key; */
+	Throttle	asking;			/* that about payments */
 } CachedTarget;
 
 /* Tags of targets */
@@ -97,6 +108,7 @@ static void count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue);
 static MfHttpTarget *make_target(MfHttp *http, const MfAccount *account, CachedTarget *made);
 static void read_api_key(const MfAccount *account, MfKeyOwner owner, CachedTarget *made);
 static MfHttpTarget *usable_target(const CachedTarget *cached, const MfAccount *account);
+static void throttle(Throttle *key, int retry_after);
 static bool same_options(const CachedTarget *cached, const MfAccount *account);
 static bool same_mapping(const CachedTarget *cached, const CachedTarget *read);
 static void accept_again(CachedTarget *cached);
@@ -424,6 +436,54 @@ mf_account_key_refused(const MfHttpTarget *target, const char *error)
 }
 
 /* See account.h. */
+bool
+mf_account_key_throttled(const MfHttpTarget *target, bool question, int retry_after)
+{
+	HASH_SEQ_STATUS scan;
+	CachedTarget *cached;
+
+	if (mf_http_target_tag(target) != OWN_KEY)
+		return false;
+	hash_seq_init(&scan, cached_targets);
+	while ((cached = (CachedTarget *) hash_seq_search(&scan)) != NULL)
+	{
+		if (cached->target == target)
+			throttle(question ? &cached->asking : &cached->sending, retry_after);
+	}
+	return true;
+}
+
+/*
+ * The answers of one salvo count once.  A key that was not throttled again for as
+ * long as it was left alone begins anew.
+ */
+static void
+throttle(Throttle *key, int retry_after)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (key->until <= now)
+	{
+		key->failures = now - key->until < key->delay_us ? key->failures + 1 : 0;
+		key->delay_us = mf_back_off_us(key->failures);
+		key->until = now + key->delay_us;
+	}
+	key->until = Max(key->until, now + (TimestampTz) retry_after * USECS_PER_SEC);
+}
+
+/* See account.h. */
+TimestampTz
+mf_account_throttled_until(MfHttp *http, const MfAccount *account, MfKeyOwner owner, bool question)
+{
+	TargetId	id = {http, account->serverid, owner.role};
+	CachedTarget *cached = (CachedTarget *) hash_search(cached_targets, &id, HASH_FIND, NULL);
+
+	if (cached == NULL)
+		return 0;
+	return question ? Max(cached->sending.until, cached->asking.until) : cached->sending.until;
+}
+
+/* See account.h. */
 void
 mf_account_try_keys(void)
 {
@@ -434,7 +494,11 @@ mf_account_try_keys(void)
 		return;
 	hash_seq_init(&scan, cached_targets);
 	while ((cached = (CachedTarget *) hash_seq_search(&scan)) != NULL)
+	{
 		accept_again(cached);
+		memset(&cached->sending, 0, sizeof(Throttle));
+		memset(&cached->asking, 0, sizeof(Throttle));
+	}
 }
 
 static void

@@ -87,7 +87,21 @@ extern MfHttpTarget *mf_account_target(MfHttp *http, const MfAccount *account, M
  */
 extern bool mf_account_key_refused(const MfHttpTarget *target, const char *error);
 
-/* Keys that were refused are tried once more. */
+/*
+ * MyFatoorah has throttled a request with the key of a target ("question": one
+ * about payments), and said how many seconds to wait, or 0.  True if the key is of
+ * a role's own mapping: nobody else's affair, and left alone for a while.  Touches
+ * no catalog.
+ */
+extern bool mf_account_key_throttled(const MfHttpTarget *target, bool question, int retry_after);
+
+/*
+ * Until when that key is to be left alone; 0 = it is not.  A question waits for what
+ * has throttled sending, and not the other way round.
+ */
+extern TimestampTz mf_account_throttled_until(MfHttp *http, const MfAccount *account, MfKeyOwner owner, bool question);
+
+/* Keys that were refused or throttled are tried once more. */
 extern void mf_account_try_keys(void);
 
 /* Whether there will never be a key again. */

@@ -19,6 +19,7 @@
 #include "circuit.h"
 #include "compat.h"
 #include "myfatoorah.h"
+#include "wait.h"
 #include "wake.h"
 
 /* Between two log lines about questions that are too many */
@@ -53,7 +54,6 @@ static int	compare_names(const void *a, const void *b, Size size);
 static void forget(MfCircuit *circuit);
 
 static void back_off(MfCircuit *circuit, TimestampTz now);
-static int64 back_off_us(int failures);
 static int	budget(double *tokens, TimestampTz *filled_at, int per_minute, int limit, TimestampTz now, TimestampTz *again);
 static void show(MfCircuit *circuit, TimestampTz now);
 static void learn(MfCircuit *circuit, double took_us);
@@ -432,7 +432,7 @@ mf_circuit_question_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome ou
 	mf_circuit_dropped(circuit, airborne);
 	/* those of one salvo count once */
 	if (circuit->ask_at <= now)
-		circuit->ask_at = now + back_off_us(circuit->ask_throttled++);
+		circuit->ask_at = now + mf_back_off_us(circuit->ask_throttled++);
 	circuit->ask_at = Max(circuit->ask_at, now + (TimestampTz) retry_after * USECS_PER_SEC);
 	if (circuit->ask_told_at != 0 && !TimestampDifferenceExceeds(circuit->ask_told_at, now, ASK_TELL_MS))
 		return;
@@ -502,10 +502,7 @@ mf_circuit_report(MfCircuit *circuit, const char *what, const char *error)
 			 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(circuit->account))));
 }
 
-/*
- * Exponential, with full jitter but never below a quarter of the step.  The
- * failures of one salvo count once: they all met the same outage.
- */
+/* The failures of one salvo count once: they all met the same outage. */
 static void
 back_off(MfCircuit *circuit, TimestampTz now)
 {
@@ -513,18 +510,8 @@ back_off(MfCircuit *circuit, TimestampTz now)
 	if (circuit->retry_at > now)
 		return;
 
-	circuit->retry_at = now + back_off_us(circuit->failures++);
+	circuit->retry_at = now + mf_back_off_us(circuit->failures++);
 	show(circuit, now);
-}
-
-static int64
-back_off_us(int failures)
-{
-	double		delay = mf_retry_delay * pow(2.0, Min(failures, 20));
-
-	delay = Min(delay, MF_BACKOFF_CAP_MS);
-	delay *= 0.25 + 0.75 * mf_random_fraction();
-	return (int64) (delay * 1000.0);
 }
 
 /* For mf_check(): whether it waits, or tries one request at a time. */
@@ -537,15 +524,4 @@ show(MfCircuit *circuit, TimestampTz now)
 		return;
 	mf_show_waiting(circuit->account, waits ? circuit->retry_at : 0, circuit->shown);
 	circuit->shown = waits;
-}
-
-/* See circuit.h. */
-double
-mf_random_fraction(void)
-{
-	uint32		bits;
-
-	if (!pg_strong_random(&bits, sizeof(bits)))
-		bits = (uint32) GetCurrentTimestamp();
-	return bits / 4294967296.0;
 }

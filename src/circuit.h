@@ -19,8 +19,6 @@
 
 #include "core/outcome.h"
 
-#define MF_BACKOFF_CAP_MS 3600000
-
 /* Unknown outcomes in a row that open the circuit; a single one may be chance. */
 #define MF_UNKNOWN_LIMIT 3
 
@@ -166,9 +164,6 @@ extern bool mf_circuit_item_failed(MfCircuit *circuit, int64 item, int failures)
 
 /* Sending failed before any request was made, such as for a missing key. */
 extern void mf_circuit_failed(MfCircuit *circuit, TimestampTz now);
-
-/* 0 <= x < 1, not in step with any other server */
-extern double mf_random_fraction(void);
 
 /* One log line per outage, not one per row; "what" such as "is waiting". */
 extern void mf_circuit_report(MfCircuit *circuit, const char *what, const char *error);

@@ -55,14 +55,17 @@ typedef struct MfClaimTarget
 	MfKeyOwner	owner;
 	MfHttpTarget *target;		/* NULL: see error */
 	const char *error;
+	TimestampTz until;			/* it cannot be used before; 0 = that is not known */
 } MfClaimTarget;
 
 /*
  * The key of a row's own role, looked up once per round, account and role, kept
  * in *targets.  What can be wrong with it (a missing mapping, an unreadable
- * file) concerns these rows only, so no error escapes.
+ * file, that it is throttled) concerns these rows only, so no error escapes.
+ * "question": it is about payments, as all of the same list are.
  */
-extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, MfKeyOwner owner, List **targets);
+extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, MfKeyOwner owner, bool question,
+											List **targets);
 
 /* A person says so: keys that were refused are tried, and those that cannot be used told of once more. */
 extern void mf_claim_try_keys(void);

@@ -29,6 +29,7 @@ typedef struct AccountLookup
 typedef struct TargetLookup
 {
 	MfHttp	   *http;
+	bool		question;
 	MfClaimTarget *entry;
 } TargetLookup;
 
@@ -91,7 +92,7 @@ look_up_account(void *argument)
 
 /* See claim.h. */
 const MfClaimTarget *
-mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, List **targets)
+mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool question, List **targets)
 {
 	MfClaimTarget *entry;
 	TargetLookup lookup;
@@ -114,6 +115,7 @@ mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, List **
 	*targets = lappend(*targets, entry);
 
 	lookup.http = http;
+	lookup.question = question;
 	lookup.entry = entry;
 	error = mf_sql_try(look_up_target, &lookup);
 	if (error != NULL)
@@ -127,8 +129,19 @@ look_up_target(void *argument)
 {
 	TargetLookup *lookup = (TargetLookup *) argument;
 	MfClaimTarget *entry = lookup->entry;
+	const MfAccount *account = mf_account_get(entry->account);
+	MfHttpTarget *target = mf_account_target(lookup->http, account, entry->owner);
+	TimestampTz until = mf_account_throttled_until(lookup->http, account, entry->owner, lookup->question);
 
-	entry->target = mf_account_target(lookup->http, mf_account_get(entry->account), entry->owner);
+	if (until > GetCurrentTimestamp())
+	{
+		entry->until = until;
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("MyFatoorah throttles the API key of role \"%s\" for account \"%s\", which is tried again later",
+						GetUserNameFromId(entry->owner.role, false), account->name)));
+	}
+	entry->target = target;
 }
 
 /* See claim_internal.h. */

@@ -59,6 +59,7 @@ static TimestampTz twins_before = DT_NOBEGIN;
 static void take_job(Taken *taken, const MfJob *job);
 static void take_request(Taken *taken, const MfJob *job);
 static void take_without_key(Taken *taken, const MfJob *job, const char *error);
+static void take_throttled(Taken *taken, const MfJob *job, const MfClaimTarget *target);
 static void take_known(Taken *taken, const MfJob *job, MfHttpTarget *target);
 static void take_send(Taken *taken, const MfJob *job, const List *references, MfHttpTarget *target);
 static void take_look_up(Taken *taken, const MfJob *job, const List *references, MfHttpTarget *target);
@@ -139,8 +140,10 @@ take_request(Taken *taken, const MfJob *job)
 		add_transition(taken, job, MF_CANCELLED, NULL)->reason = "cancelled as requested while it was being sent";
 		return;
 	}
-	target = mf_claim_target(taken->claim->http, job->account, job->owner, &taken->targets);
-	if (target->target == NULL)
+	target = mf_claim_target(taken->claim->http, job->account, job->owner, false, &taken->targets);
+	if (target->target == NULL && target->until != 0)
+		take_throttled(taken, job, target);
+	else if (target->target == NULL)
 		take_without_key(taken, job, target->error);
 	else if (job->kind == MF_JOB_SEND && (refusal = mf_claim_refusal(taken->scope, job)) != NULL)
 		take_without_key(taken, job, refusal);
@@ -212,6 +215,20 @@ take_without_key(Taken *taken, const MfJob *job, const char *error)
 		later->due = TimestampTzPlusMilliseconds(taken->now, delay);
 		later->error = error;
 	}
+}
+
+/* Puts off a job whose key is left alone for a while.  Other keys of the account are not. */
+static void
+take_throttled(Taken *taken, const MfJob *job, const MfClaimTarget *target)
+{
+	MfFollowUp *later = add_follow_up(taken, job);
+
+	/* so that a key that comes, or mf_resume(), makes it due; the step of the others counts their answers */
+	if (job->kind == MF_JOB_SEND)
+		later->step = Min(job->step + 1, NO_KEY_DOUBLINGS);
+	later->due = target->until;
+	later->wait = true;
+	later->error = target->error;
 }
 
 /* Takes an invoice that is to be sent. */

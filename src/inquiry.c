@@ -305,8 +305,9 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
 		else if ((target = find_target(claim, job, account->name, &targets))->target == NULL)
 		{
-			due = TimestampTzPlusMilliseconds(now, job->urgent ? NO_KEY_DELAY_MS : NO_KEY_POLL_DELAY_MS);
-			error = target->error;
+			due = target->until != 0 ? target->until :
+				TimestampTzPlusMilliseconds(now, job->urgent ? NO_KEY_DELAY_MS : NO_KEY_POLL_DELAY_MS);
+			error = target->until != 0 ? NULL : target->error;
 		}
 		else
 		{
@@ -362,10 +363,10 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 static const MfClaimTarget *
 find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, List **targets)
 {
-	const MfClaimTarget *target = mf_claim_target(claim->http, account, job->owner, targets);
+	const MfClaimTarget *target = mf_claim_target(claim->http, account, job->owner, true, targets);
 
 	if (target->target == NULL && job->event != 0)
-		target = mf_claim_target(claim->http, account, mf_public_key, targets);
+		target = mf_claim_target(claim->http, account, mf_public_key, true, targets);
 	return target;
 }
 

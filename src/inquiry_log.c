@@ -20,6 +20,7 @@
 #include "myfatoorah.h"
 #include "request.h"
 #include "digest.h"
+#include "wait.h"
 
 /* Of one account, in this worker's life */
 typedef struct LogReading
@@ -131,9 +132,9 @@ mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccoun
 		reading->owner = start->owner;
 		reading->page = 1;
 	}
-	target = mf_claim_target(claim->http, account->name, reading->owner, &targets);
+	target = mf_claim_target(claim->http, account->name, reading->owner, true, &targets);
 	if (target->target == NULL)
-		target = mf_claim_target(claim->http, account->name, mf_public_key, &targets);
+		target = mf_claim_target(claim->http, account->name, mf_public_key, true, &targets);
 	if (target->target == NULL)
 	{
 		reading->done = true;

@@ -13,6 +13,7 @@
 #include "compat.h"
 #include "inquiry_internal.h"
 #include "myfatoorah.h"
+#include "wait.h"
 
 /*
  * After an event, MyFatoorah's own reads may lag behind for some seconds: these

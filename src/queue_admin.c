@@ -19,6 +19,7 @@
 #include "payment.h"
 #include "queue_internal.h"
 #include "sql_array.h"
+#include "wait.h"
 #include "wake.h"
 
 /* the same as mf_queue_insert_plain() */

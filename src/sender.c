@@ -657,6 +657,12 @@ land(MfFlight *flight)
 		mf_circuit_dropped(flight->circuit, &flight->airborne);
 		return;
 	}
+	if (outcome == MF_THROTTLED &&
+		mf_account_key_throttled(flight->target, mf_flight_is_inquiry(flight), mf_flight_retry_after(flight)))
+	{
+		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		return;
+	}
 	if (mf_flight_is_inquiry(flight))
 		mf_circuit_question_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight),
 								  flight->own_trouble, GetCurrentTimestamp());

@@ -16,6 +16,7 @@
 #include "flight.h"
 #include "myfatoorah.h"
 #include "request.h"
+#include "wait.h"
 
 /* Times of look-ups after the first, in multiples of myfatoorah.reconcile_delay */
 static const int reconcile_factors[] = {1, 5, 15, 60};

@@ -7,8 +7,12 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "utils/timestamp.h"
 
+#include "compat.h"
+#include "myfatoorah.h"
 #include "wait.h"
 
 /* See wait.h. */
@@ -31,4 +35,26 @@ mf_wait_ms(long timeout, TimestampTz until)
 
 	/* one millisecond more: the clock must have passed it */
 	return (int) Min((TimestampTz) timeout, (until - now) / 1000 + 1);
+}
+
+/* See wait.h. */
+int64
+mf_back_off_us(int failures)
+{
+	double		delay = mf_retry_delay * pow(2.0, Min(failures, 20));
+
+	delay = Min(delay, MF_BACKOFF_CAP_MS);
+	delay *= 0.25 + 0.75 * mf_random_fraction();
+	return (int64) (delay * 1000.0);
+}
+
+/* See wait.h. */
+double
+mf_random_fraction(void)
+{
+	uint32		bits;
+
+	if (!pg_strong_random(&bits, sizeof(bits)))
+		bits = (uint32) GetCurrentTimestamp();
+	return bits / 4294967296.0;
 }

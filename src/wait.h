@@ -20,4 +20,16 @@
  */
 extern int	mf_wait_ms(long timeout, TimestampTz until);
 
+/* No back-off is longer. */
+#define MF_BACKOFF_CAP_MS 3600000
+
+/*
+ * Microseconds to leave something alone after so many failures before this one:
+ * exponential, with full jitter but never below a quarter of the step.
+ */
+extern int64 mf_back_off_us(int failures);
+
+/* 0 <= x < 1, not in step with any other server */
+extern double mf_random_fraction(void);
+
 #endif							/* MF_WAIT_H */

@@ -312,6 +312,47 @@ $keys->clear_faults;
 sql("SELECT mf_resume('keys')");
 $mf->wait_for($node, 'postgres', "SELECT error IS NULL FROM mf_inquiry WHERE invoice = $asked");
 
+# A role's own key that is throttled is left alone, for sending and for questions; other keys are not.
+my $throttled = 'MyFatoorah throttles the API key of role "wrong" for account "keys"';
+$keys->faults({ path => 'SendPayment', reference_prefix => 'busy', shape => 11, headers => { 'Retry-After' => '60' }, times => -1 });
+$before = $keys->count(%$send);
+insert_as('wrong', 'busy', 20);
+wait_lacking('busy', 20, $throttled);
+$met = $keys->count(%$send);
+cmp_ok($met - $before, '<=', 20, 'a throttled key: no request is repeated at once');
+others_go_on('a throttled key');
+insert_as('wrong', 'busy-too', 100);
+wait_lacking('busy-too', 100, $throttled);
+is($keys->count(%$send), $met + 2, 'a throttled key is left alone');
+is(sql("SELECT count(*) FROM mf_review WHERE what_happened LIKE '%throttles%'"), 0, 'and no person is asked for that');
+sql("ALTER USER MAPPING FOR wrong SERVER keys OPTIONS (SET api_key 'second-key')");
+others_go_on('a throttled key that its role sets again');
+is($keys->count(%$send), $met + 4, 'which does not end it');
+$keys->clear_faults;
+sql("SELECT mf_resume('keys')");
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'busy-too-%' AND status = 'sent'", 100);
+pass('mf_resume() tries a throttled key again');
+sql("SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference LIKE 'busy-%' AND status = 'queued'");
+
+$keys->faults({ path => 'GetPaymentStatus', contains => sql("SELECT invoice_id FROM mf_invoice WHERE id = $asked"), shape => 11,
+	headers => { 'Retry-After' => '60' }, times => -1 });
+$met = $keys->count(path => '/v2/GetPaymentStatus');
+sql("SELECT mf_refresh($asked)");
+$keys->wait_count({ path => '/v2/GetPaymentStatus' }, $met + 1) or die "it is not asked about\n";
+$mf->wait_for($node, 'postgres', 'SELECT in_flight FROM mf_worker_status', 0);
+my $own = sql("SELECT id FROM mf_invoice WHERE customer_reference = 'busy-too-1'");
+$met = $keys->count(path => '/v2/GetPaymentStatus');
+sql("SELECT mf_refresh($own)");
+$mf->wait_for($node, 'postgres', "SELECT due > now() + interval '30 s' AND error IS NULL FROM mf_inquiry WHERE invoice = $own");
+sql("SELECT mf_refresh($other)");
+$mf->wait_for($node, 'postgres', "SELECT NOT urgent OR tries > 0 FROM mf_inquiry WHERE invoice = $other");
+is($keys->count(path => '/v2/GetPaymentStatus'), $met + 1, 'with a key whose questions are throttled none is asked, with others they are');
+insert_as('wrong', 'unasked', 1);
+$mf->wait_status($node, 'postgres', 'unasked-1');
+others_go_on('questions that are throttled');
+$keys->clear_faults;
+sql("SELECT mf_resume('keys')");
+
 # Another address, or none there, is the affair of all.
 $keys->faults({ path => 'SendPayment', reference_prefix => 'nowhere', status => 404, body => '', create => JSON::PP::false, times => 1 });
 insert_as('wrong', 'nowhere', 1);
