@@ -74,6 +74,7 @@ mf_callback(PG_FUNCTION_ARGS)
 	message.kind = MF_INBOUND_PAYMENT_ID;
 	message.payment_id = required_text(fcinfo, 0, "payment_id");
 	message.account = required_text(fcinfo, 1, "account");
+	message.turn = mf_quota_turn(GetUserId());
 	mf_inbound_store(get_func_namespace(fcinfo->flinfo->fn_oid), &message, 1);
 	report_refusal(&message);
 	PG_RETURN_INT64(message.event);

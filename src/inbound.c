@@ -250,6 +250,7 @@ take_payment_id(MfInbound *message, MfEvent *event)
 	event->door = "callback";
 	event->payment_id = message->payment_id;
 	event->resolve = true;
+	event->turn = message->turn;
 	identity = psprintf("payment,%s", message->payment_id);
 	mf_digest(identity, strlen(identity), event->digest);
 	return true;

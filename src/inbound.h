@@ -46,6 +46,7 @@ typedef struct MfInbound
 	const char *token;			/* of a callback: "42-abcd...", the last part of
 								 * its path */
 	const char *payment_id;		/* of a callback (may be NULL) or PaymentId */
+	TimestampTz turn;			/* of a PaymentId: not asked about before; 0 = at once */
 
 	/* what became of it; strings are palloc'd in the caller's context */
 	MfInboundResult result;

@@ -46,7 +46,8 @@ typedef struct MfEvent
 	uint8		digest[MF_EVENT_DIGEST_SIZE];
 	const char *data;			/* JSON that jsonb takes */
 	bool		resolve;		/* unless it matches a row, MyFatoorah is
-								 * asked whose PaymentId it is */
+								 * asked whose PaymentId it is, */
+	TimestampTz turn;			/* not before, and then once only; 0 = at once */
 
 	/* what became of it */
 	int64		id;

@@ -56,16 +56,17 @@ static MfStatement store_events_statement = {
 	"          AND lower(t.transaction_status) NOT IN ('inprogress', 'authorize')) " EARLIER ") END AS another, "
 	"      greatest(clock_timestamp(), CASE WHEN u.door = 'callback' THEN "
 	"        (SELECT coalesce(p.answered_at, clock_timestamp()) " EARLIER ") + " CALLBACK_FLOOR " END) AS ask_at "
-	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
 	"    AS u(account, door, version, event_code, event_name, event_status, event_reference, invoice_id, payment_id, "
-	"      customer_reference, known, digest, data, deliveries, resolve)) n), "
+	"      customer_reference, known, digest, data, deliveries, resolve, turn)) n), "
 	"s AS (INSERT INTO @mf_event AS e (account, door, version, event_code, event_name, event_status, "
-	"    event_reference, invoice_id, payment_id, customer_reference, invoice, digest, data, deliveries, due) "
+	"    event_reference, invoice_id, payment_id, customer_reference, invoice, digest, data, deliveries, due, tries) "
 	"  SELECT n.account, n.door, nullif(n.version, 0), nullif(n.event_code, 0), n.event_name, n.event_status, "
 	"    n.event_reference, n.invoice_id::int8, CASE WHEN n.another IS DISTINCT FROM false THEN n.payment_id END, "
 	"    n.customer_reference, n.invoice, n.digest, "
 	"    n.data::jsonb, n.deliveries, CASE WHEN (n.resolve AND n.invoice IS NULL) OR EXISTS (SELECT FROM @mf_invoice i "
-	"      WHERE i.id = n.invoice AND i.invoice_id <> n.invoice_id::int8) THEN clock_timestamp() END "
+	"      WHERE i.id = n.invoice AND i.invoice_id <> n.invoice_id::int8) THEN greatest(n.turn, clock_timestamp()) END, "
+	"    CASE WHEN n.turn IS NULL THEN 0 ELSE " CppAsString2(MF_QUICK_TRIES) " END "
 	"  FROM n ORDER BY n.account, n.digest "
 	"  ON CONFLICT (account, digest) DO UPDATE SET deliveries = e.deliveries + EXCLUDED.deliveries, "
 	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice), "
@@ -97,9 +98,9 @@ static MfStatement store_events_statement = {
 	"      OR (q.kind IN ('send', 'verify') AND i.status = 'queued' AND s.invoice_id > 0))) "
 	"SELECT s.digest::bytea, s.account::text, s.id::int8, coalesce(s.invoice::int8, 0), s.repeated, "
 	"  (SELECT count(*) FROM w) - (SELECT count(*) FROM asked) FROM s",
-	15, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	16, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-		BOOLARRAYOID}, NULL, InvalidOid
+		BOOLARRAYOID, TIMESTAMPTZARRAYOID}, NULL, InvalidOid
 };
 
 /* an event may have been faster than our own answer; whoever asked in vain so far gets an answer now */
@@ -301,6 +302,8 @@ mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count)
 		mf_array_add_text(&columns[12], e->data);
 		mf_array_add(&columns[13], Int32GetDatum(deliveries[i]));
 		mf_array_add(&columns[14], BoolGetDatum(e->resolve));
+		mf_array_add(&columns[15], TimestampTzGetDatum(e->turn));
+		columns[15].nulls[columns[15].count - 1] = e->turn == 0;
 	}
 
 	rows = mf_columns_execute(scope, &store_events_statement, columns);

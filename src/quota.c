@@ -20,7 +20,10 @@
 /* Seconds' worth that a role may use at once */
 #define QUOTA_SECONDS 10
 
-static MfQuota *find_quota(MfSlot *slot, Oid role);
+/* What callbacks of all roles may cause is so many times what those of one may. */
+#define CALLBACK_SHARE 2
+
+static MfQuota *lock_quota(Oid role, TimestampTz now);
 
 /* See quota.h. */
 bool
@@ -28,47 +31,73 @@ mf_quota_take(Oid role)
 {
 	double		rate = mf_callback_limit / 60.0;
 	TimestampTz now = GetCurrentTimestamp();
-	bool		taken = true;
-	MfSlot	   *slot;
+	MfQuota    *quota = lock_quota(role, now);
+	bool		taken;
 
-	/* without a worker nobody asks */
-	if (mf_shared == NULL)
+	if (quota == NULL)
 		return true;
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	slot = mf_find_slot(MyDatabaseId, false);
-	if (slot != NULL)
-	{
-		MfQuota    *quota = find_quota(slot, role);
-
-		if (quota->filled_at == 0)
-			quota->questions = rate * QUOTA_SECONDS;
-		else if (now > quota->filled_at)
-			quota->questions += (now - quota->filled_at) * rate / 1000000.0;
-		quota->questions = Min(quota->questions, Max(rate * QUOTA_SECONDS, 1.0));
-		quota->filled_at = now;
-		taken = quota->questions >= 1.0;
-		if (taken)
-			quota->questions -= 1.0;
-	}
+	if (quota->filled_at == 0)
+		quota->questions = rate * QUOTA_SECONDS;
+	else if (now > quota->filled_at)
+		quota->questions += (now - quota->filled_at) * rate / 1000000.0;
+	quota->questions = Min(quota->questions, Max(rate * QUOTA_SECONDS, 1.0));
+	quota->filled_at = now;
+	taken = quota->questions >= 1.0;
+	if (taken)
+		quota->questions -= 1.0;
 	LWLockRelease(mf_shared->lock);
 	return taken;
 }
 
-/* That of the role, in place of the one that was not used for longest if it has none. */
-static MfQuota *
-find_quota(MfSlot *slot, Oid role)
+/* See quota.h. */
+TimestampTz
+mf_quota_turn(Oid role)
 {
-	MfQuota    *oldest = &slot->quotas[0];
+	int64		step = (int64) (CALLBACK_SHARE * 60 * USECS_PER_SEC / mf_callback_limit);
+	int64		spare = QUOTA_SECONDS * USECS_PER_SEC;
+	TimestampTz now = GetCurrentTimestamp();
+	MfQuota    *quota = lock_quota(role, now);
+	TimestampTz turn;
+
+	if (quota == NULL)
+		return 0;
+	turn = Max(quota->turn, now - spare);
+	quota->turn = turn + step;
+	LWLockRelease(mf_shared->lock);
+	return turn > now ? turn : 0;
+}
+
+/*
+ * That of the role, in place of the one that was not used for longest if it has
+ * none, with the lock held.  NULL, without it, if there is no worker: nobody asks.
+ */
+static MfQuota *
+lock_quota(Oid role, TimestampTz now)
+{
+	MfSlot	   *slot;
+	MfQuota    *quota;
 	int			i;
 
-	for (i = 0; i < MF_QUOTAS; i++)
+	if (mf_shared == NULL)
+		return NULL;
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	slot = mf_find_slot(MyDatabaseId, false);
+	if (slot == NULL)
 	{
-		if (slot->quotas[i].role == role)
-			return &slot->quotas[i];
-		if (slot->quotas[i].filled_at < oldest->filled_at)
-			oldest = &slot->quotas[i];
+		LWLockRelease(mf_shared->lock);
+		return NULL;
 	}
-	memset(oldest, 0, sizeof(*oldest));
-	oldest->role = role;
-	return oldest;
+	quota = &slot->quotas[0];
+	for (i = 0; i < MF_QUOTAS && quota->role != role; i++)
+	{
+		if (slot->quotas[i].role == role || slot->quotas[i].used_at < quota->used_at)
+			quota = &slot->quotas[i];
+	}
+	if (quota->role != role)
+	{
+		memset(quota, 0, sizeof(*quota));
+		quota->role = role;
+	}
+	quota->used_at = now;
+	return quota;
 }

@@ -72,8 +72,10 @@ typedef struct MfShownAccount
 typedef struct MfQuota
 {
 	Oid			role;
+	TimestampTz used_at;		/* 0 = never */
 	double		questions;
 	TimestampTz filled_at;		/* 0 = never used */
+	TimestampTz turn;			/* of its next callback, had it none to spare */
 } MfQuota;
 
 /* What a session can tell of an account */

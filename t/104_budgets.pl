@@ -89,6 +89,27 @@ refresh_as('one', 'beside');
 $mf->wait_for($node, 'postgres', 'SELECT count(*) FROM mf_inquiry', 0);
 is(asked() - $before, 2, 'and asks once more, not in a series');
 
+#
+# What one role hands in as callbacks has a budget, too: half of the account's, so that of invented PaymentIds there may
+# be any number, and another role's callback does not wait behind them.
+#
+$node->append_conf('postgresql.conf', 'myfatoorah.callback_limit = 60');
+$node->reload;
+$mf->wait_for($node, 'postgres', "SELECT current_setting('myfatoorah.callback_limit')", 60);
+sql("CREATE ROLE $_ LOGIN IN ROLE myfatoorah_inbound") for 'stranger', 'shop';
+my ($customer, $id) = split /\|/, sql("SELECT id, invoice_id FROM mf_invoice WHERE customer_reference = 'small-1'");
+$small->invoice($id, 'pay');
+my $payment = $small->invoice($id)->{transactions}[-1]{payment_id};
+$began = time;
+$before = asked();
+$node->safe_psql('postgres', q{SELECT count(mf_callback('9' || n)) FROM generate_series(1000000, 1004999) n}, extra_params => [ '-U', 'stranger' ]);
+is(sql(q{SELECT count(*) FROM mf_event WHERE payment_id LIKE '9100%' AND due < now() + interval '1 min'}) < 100 ? 1 : 0, 1, 'most invented PaymentIds wait');
+$node->safe_psql('postgres', "SELECT mf_callback('$payment')", extra_params => [ '-U', 'shop' ]);
+$seconds = $mf->seconds(sub { $mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $customer", 'paid') });
+cmp_ok($seconds, '<', 30, 'the callback of a customer does not wait behind 5,000 invented ones of another role');
+$limit = 10 + (time - $began) + 5;
+cmp_ok(asked() - $before, '<=', $limit, 'and all of them stay within the budget of the account');
+
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;
 done_testing();
