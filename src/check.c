@@ -46,6 +46,8 @@ typedef struct Question
 {
 	const MfAccount *account;
 	const MfStatusResult *answer;
+	const char *error;			/* as in mf_ask_payment_status() */
+	const char *shown;
 } Question;
 
 /* What is checked */
@@ -358,7 +360,7 @@ static void
 check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 {
 	const MfAccount *account = mf_account_get(name);
-	Question	question = {account, NULL};
+	Question	question = {account, NULL, NULL, NULL};
 	ErrorData  *error;
 	bool		copy;
 	MfShown		waits;
@@ -454,7 +456,7 @@ ask(void *question)
 	Question   *asked = (Question *) question;
 
 	mf_account_check_usage(asked->account, GetUserId());
-	asked->answer = mf_ask_payment_status(asked->account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId");
+	asked->answer = mf_ask_payment_status(asked->account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId", &asked->error, &asked->shown);
 }
 
 /* Name, network, TLS and key, by the answer. */
@@ -462,8 +464,16 @@ static void
 check_remote(ReturnSetInfo *rsinfo, const Question *question)
 {
 	const MfStatusResult *result = question->answer;
-	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "");
+	const char *error = question->error;
 
+	if (error != question->shown)
+	{
+		add_row(rsinfo, "network", false, question->shown,
+				psprintf("Role \"%s\", which owns the server of the account, and members of \"%s\" see more: SELECT * FROM mf_check(%s)",
+						 GetUserNameFromId(question->account->owner, false), MF_READ_ROLE,
+						 quote_literal_cstr(question->account->name)));
+		return;
+	}
 	if (result->lookup == MF_LOOKUP_FAILED || result->lookup == MF_LOOKUP_SENSELESS)
 	{
 		add_row(rsinfo, "network", false, error,

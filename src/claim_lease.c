@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "hand.h"
 #include "myfatoorah.h"
+#include "rights.h"
 
 /* Leases of a worker that is gone, swept in one statement */
 #define SWEEP_LIMIT 1000
@@ -95,7 +96,11 @@ mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 			mf_claim_fit_entry(job, now, &follow_ups[follow_up_count++]);
 		}
 		else if (end != NULL && end->outcome != MF_UNKNOWN)
+		{
+			if (end->outcome == MF_NOT_SENT)
+				end->error = pstrdup(mf_network_error(false));
 			mf_attempt_transition(end, now, now, &transitions[transition_count++]);
+		}
 		else
 			give_up(job, now, &ends[lost_count++], &transitions[transition_count++]);
 	}

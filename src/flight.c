@@ -19,6 +19,7 @@
 #include "myfatoorah.h"
 #include "public_url.h"
 #include "request.h"
+#include "rights.h"
 
 /* Invoices that have a flight under way */
 typedef struct UnderWayKey
@@ -311,6 +312,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 {
 	let_body_go(flight);
 	flight->http_status = (int) exchange->http_status;
+	flight->unanswered = !mf_is_answered(exchange);
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
@@ -444,6 +446,14 @@ mf_flight_error_utf8(const MfFlight *flight)
 /* See flight.h. */
 char *
 mf_flight_error(const MfFlight *flight)
+{
+	return flight->unanswered ? pstrdup(mf_network_error(mf_flight_outcome(flight) != MF_NOT_SENT)) :
+		mf_flight_details(flight);
+}
+
+/* See flight.h. */
+char *
+mf_flight_details(const MfFlight *flight)
 {
 	const char *utf8 = mf_flight_error_utf8(flight);
 

@@ -104,6 +104,7 @@ typedef struct MfFlight
 	MfRefundResult refunds;
 	MfWebhookLogResult log;
 	int			http_status;
+	bool		unanswered;		/* the network failed, which "error" describes */
 	bool		own_trouble;	/* a question without a usable answer, and that says nothing of the account */
 	bool		under_way;		/* counted by mf_flight_under_way() */
 	bool		attempt_recorded;	/* with mf_attempt; by a round that has
@@ -173,8 +174,14 @@ extern int	mf_flight_retry_after(const MfFlight *flight);
 /* When a question that was not answered may be asked again: after our own delay, or later if the remote says so. */
 extern TimestampTz mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms);
 
-/* Its error in the server encoding, palloc'd; NULL if there is none. */
+/*
+ * Its error in the server encoding, palloc'd; NULL if there is none.  For rows that
+ * anybody may read: of the network it tells no more than mf_network_error().
+ */
 extern char *mf_flight_error(const MfFlight *flight);
+
+/* The same with what the network is like, for the log and for mf_attempt. */
+extern char *mf_flight_details(const MfFlight *flight);
 
 /* The same as it came, of the flight; may be called where there is no transaction. */
 extern const char *mf_flight_error_utf8(const MfFlight *flight);

@@ -27,6 +27,7 @@
 #include "functions.h"
 #include "myfatoorah.h"
 #include "request.h"
+#include "rights.h"
 
 /* What is freed with a memory context although it was malloc'd */
 typedef struct StatusOwner
@@ -41,12 +42,13 @@ typedef struct SendOwner
 	MfSendResult result;
 } SendOwner;
 
+static const char *shown_error(const MfHttpExchange *exchange, const MfAccount *account, bool sent, const char *error);
 static void refuse_in_trigger(const char *function);
 static void unknown_context(void *reference);
 static void free_status(void *result);
 static void free_send(void *result);
 pg_noreturn static void report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
-											const char *account, const char *reference);
+											const MfAccount *account, const char *reference);
 static const char *status_key_type(const char *key_type);
 static Datum field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull);
 
@@ -115,7 +117,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owner->callback);
 
 	if (owner->result.outcome != MF_ACCEPTED)
-		report_send_failure(exchange, &owner->result, account->name, reference);
+		report_send_failure(exchange, &owner->result, account, reference);
 
 	values[0] = DirectFunctionCall1(int8in, CStringGetDatum(owner->result.invoice_id));
 	for (i = 1; i < 4; i++)
@@ -173,15 +175,23 @@ free_status(void *result)
 	mf_status_result_free((MfStatusResult *) result);
 }
 
+/* As much of an error as the caller may know. */
+static const char *
+shown_error(const MfHttpExchange *exchange, const MfAccount *account, bool sent, const char *error)
+{
+	return mf_is_answered(exchange) || mf_may_see_network(account) ? error : mf_network_error(sent);
+}
+
 /* Raises the error that tells exactly how much is known. */
 static void
 report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
-					const char *account, const char *reference)
+					const MfAccount *account, const char *reference)
 {
 	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
-	char	   *check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr(account));
+	const char *shown = shown_error(exchange, account, result->outcome != MF_NOT_SENT, error);
+	char	   *check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr(account->name));
 	char	   *look = psprintf("SELECT * FROM mf_payment_status(%s, 'CustomerReference', %s)",
-								quote_literal_cstr(reference), quote_literal_cstr(account));
+								quote_literal_cstr(reference), quote_literal_cstr(account->name));
 
 	switch (result->outcome)
 	{
@@ -195,7 +205,7 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 		case MF_THROTTLED:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", account),
+					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", account->name),
 					 errdetail_internal("%s", error),
 					 result->retry_after > 0 ?
 					 errhint("No invoice was made, as far as can be seen. Call again in %d seconds, once %s finds none.", result->retry_after, look) :
@@ -204,15 +214,16 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 		case MF_ACCOUNT_PROBLEM:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-					 errmsg("MyFatoorah does not accept account \"%s\"", account),
+					 errmsg("MyFatoorah does not accept account \"%s\"", account->name),
 					 errdetail_internal("%s", error),
 					 errhint("No invoice was made, as far as can be seen. %s tells what to mend. Call again once %s finds none.", check, look)));
 			break;
 		case MF_NOT_SENT:
 			ereport(ERROR,
 					(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-					 errmsg("could not reach MyFatoorah for account \"%s\"", account),
-					 errdetail_internal("%s", error),
+					 errmsg("could not reach MyFatoorah for account \"%s\"", account->name),
+					 errdetail_internal("%s", shown),
+					 errdetail_log("%s", error),
 					 errhint("Nothing was sent; the call can be repeated. %s tells what to mend.", check)));
 			break;
 		case MF_UNKNOWN:
@@ -222,7 +233,8 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 	ereport(ERROR,
 			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 			 errmsg("it is unknown whether MyFatoorah made the invoice"),
-			 errdetail_internal("%s", error),
+			 errdetail_internal("%s", shown),
+			 errdetail_log("%s", error),
 			 errhint("Do not repeat the call yet. In a few minutes look it up with: %s", look)));
 }
 
@@ -247,7 +259,8 @@ status_key_type(const char *key_type)
 
 /* See functions.h. */
 const MfStatusResult *
-mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, const char *key_type)
+mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, const char *key_type,
+					  const char **error, const char **shown)
 {
 	StatusOwner *owner = (StatusOwner *) palloc0(sizeof(StatusOwner));
 	MfHttpExchange *exchange;
@@ -265,6 +278,8 @@ mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, con
 	owner->callback.func = free_status;
 	owner->callback.arg = &owner->result;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owner->callback);
+	*error = mf_from_utf8_lossy(owner->result.error ? owner->result.error : "out of memory");
+	*shown = shown_error(exchange, account, !owner->result.not_sent, *error);
 	return &owner->result;
 }
 
@@ -275,7 +290,8 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 	char	   *key = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const char *key_type = status_key_type(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	const MfStatusResult *result;
-	char	   *error;
+	const char *error;
+	const char *shown;
 	char	   *check;
 
 	if (key[0] == '\0')
@@ -286,11 +302,10 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 	*account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	mf_account_check_usage(*account, GetUserId());
 
-	result = mf_ask_payment_status(*account, GetUserId(), key, key_type);
+	result = mf_ask_payment_status(*account, GetUserId(), key, key_type, &error, &shown);
 	if (result->lookup == MF_FOUND)
 		return result;
 
-	error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
 	check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr((*account)->name));
 	switch (result->lookup)
 	{
@@ -329,7 +344,8 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 			(errcode(result->not_sent ? ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION :
 					 ERRCODE_CONNECTION_FAILURE),
 			 errmsg("could not get an answer from MyFatoorah for account \"%s\"", (*account)->name),
-			 errdetail_internal("%s", error),
+			 errdetail_internal("%s", shown),
+			 errdetail_log("%s", error),
 			 errhint("The question changes nothing and can be repeated. %s tells what to mend.", check)));
 	return NULL;				/* keep compiler quiet */
 }

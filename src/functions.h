@@ -15,10 +15,12 @@
 
 /*
  * Asks GetPaymentStatus and waits; the result, whatever it is, lives as long
- * as the current memory context.
+ * as the current memory context.  Its error, in the server encoding, is in *error,
+ * and in *shown as much of it as the caller may know.
  */
 extern const MfStatusResult *mf_ask_payment_status(const MfAccount *account, Oid roleid,
-												   const char *key, const char *key_type);
+												   const char *key, const char *key_type,
+												   const char **error, const char **shown);
 
 /* Prepares a set-returning call for tuplestore_putvalues(). */
 extern void mf_start_rows(FunctionCallInfo fcinfo);

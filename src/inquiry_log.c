@@ -204,7 +204,7 @@ mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now)
 
 		if (++reading->failures == MF_ITEM_FAILURES)
 		{
-			char	   *error = mf_flight_error(flight);
+			char	   *error = mf_flight_details(flight);
 
 			ereport(LOG,
 					(errmsg("the log of webhooks of account \"%s\" cannot be read yet; it is tried again", reading->account),
@@ -220,7 +220,7 @@ mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now)
 	if (log->lookup != MF_FOUND)
 	{
 		/* a key without that permission; webhooks and polling do without */
-		char	   *error = mf_flight_error(flight);
+		char	   *error = mf_flight_details(flight);
 
 		ereport(LOG,
 				(errmsg("could not read the log of webhooks of account \"%s\"", reading->account),

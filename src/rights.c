@@ -42,6 +42,20 @@ mf_has_role(const char *name)
 }
 
 /* See rights.h. */
+bool
+mf_may_see_network(const MfAccount *account)
+{
+	return has_privs_of_role(GetUserId(), account->owner) || mf_has_role(MF_READ_ROLE);
+}
+
+/* See rights.h. */
+const char *
+mf_network_error(bool sent)
+{
+	return sent ? "no complete answer came from MyFatoorah" : "the request could not be sent to MyFatoorah";
+}
+
+/* See rights.h. */
 void
 mf_check_row_right(int64 invoice, Oid table, Oid creator)
 {

@@ -20,6 +20,16 @@ extern bool mf_has_role(const char *name);
  */
 extern void mf_check_row_right(int64 invoice, Oid table, Oid creator);
 
+/*
+ * Whether the current role may know how the network fails between this server and
+ * the address of an account: which names and ports there are behind it is for the
+ * owner of the foreign server and for myfatoorah_read.
+ */
+extern bool mf_may_see_network(const MfAccount *account);
+
+/* What others are told: that a request could not leave, or had no answer. */
+extern const char *mf_network_error(bool sent);
+
 /* What the current role could do when it inserted a row, and is asked again before that is sent */
 extern bool mf_role_can_login(Oid role);
 extern bool mf_role_can_insert(Oid table, Oid role);

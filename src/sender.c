@@ -672,7 +672,7 @@ land(MfFlight *flight)
 	if ((outcome == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG) ||
 		(!flight->circuit->reported && (outcome == MF_NOT_SENT || (outcome == MF_THROTTLED && !mf_flight_is_inquiry(flight)))))
 	{
-		char	   *error = mf_flight_error(flight);
+		char	   *error = mf_flight_details(flight);
 
 		if (outcome == MF_ACCOUNT_PROBLEM)
 			mf_pause_want(flight->circuit, mf_flight_is_inquiry(flight) ? "status reader" : "sender", error);

@@ -86,6 +86,7 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 	MfAttemptEnd end;
 
 	mf_flight_end(flight, &end);
+	end.error = mf_flight_error(flight);
 	mf_attempt_transition(&end, now, flight->answer_by, transition);
 
 	if (transition->to == MF_SENT)
@@ -109,7 +110,7 @@ mf_flight_end(const MfFlight *flight, MfAttemptEnd *end)
 	end->invoice_url = sent->invoice_url ? mf_from_utf8_lossy(sent->invoice_url) : NULL;
 	if (sent->customer_reference != NULL && strcmp(sent->customer_reference, flight->sent_reference) != 0)
 		end->answered_reference = mf_from_utf8_lossy(sent->customer_reference);
-	end->error = mf_flight_error(flight);
+	end->error = mf_flight_details(flight);
 }
 
 /* See flight.h. */

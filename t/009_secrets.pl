@@ -272,6 +272,43 @@ foreach my $place ([ "http://127.0.0.1:$open", "http://127.0.0.1:$closed" ], [ "
 	is($answers[0], $answers[1], "an account of a user who is no superuser does not tell open from closed ports: $place->[0]");
 	like($answers[0], qr/it is on the machine of the database, where only accounts of superusers may lead/, 'because neither is tried');
 }
+
+# Nor does anybody but the owner of the server and those who may read everything learn how the network fails: whether a
+# name is known, a port is open or closed, or somebody else answers there.
+$node->safe_psql('postgres', q{CREATE ROLE teller IN ROLE myfatoorah_submit; CREATE ROLE auditor IN ROLE myfatoorah_read, myfatoorah_submit});
+my %shown;
+foreach my $place ([ 'a closed port', MyFatoorah::Listener->refusing->url, qr/could not connect to/ ],
+	[ 'a silent one', $silent->url('https'), qr/TLS handshake/ ],
+	[ 'an unknown name', 'https://mf.invalid', qr/could not look up|the name lookup/ ])
+{
+	my ($what, $url, $details) = @$place;
+
+	$node->safe_psql('postgres', qq{CREATE SERVER probe FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url '$url', connect_timeout '1s');
+		CREATE USER MAPPING FOR PUBLIC SERVER probe OPTIONS (api_key 'a-key-of-somebody'); GRANT USAGE ON FOREIGN SERVER probe TO teller, auditor});
+	foreach my $role ('teller', 'auditor')
+	{
+		my $name = "$role: $what";
+		my $answer = join "\n", map { ($node->psql('postgres', "\\set VERBOSITY verbose\nSET ROLE $role; SELECT * FROM $_"))[2] }
+		  "mf_send_payment('x', 1, account => 'probe', customer_reference => 'r')", "mf_payment_status('1', account => 'probe')";
+
+		$answer .= "\ncheck: " . $node->safe_psql('postgres', "SET ROLE $role; SELECT item, ok, detail, hint FROM mf_check('probe') WHERE item = 'network'");
+		$node->safe_psql('postgres', "SET ROLE $role; INSERT INTO mf_invoice " . $mf->invoice($name, account => "'probe'"));
+		$mf->wait_for($node, 'postgres', "SELECT last_error IS NOT NULL FROM mf_invoice WHERE customer_reference = '$name'");
+		$answer .= "\nrow: " . $node->safe_psql('postgres', "SET ROLE $role; SELECT last_error FROM mf_invoice WHERE customer_reference = '$name'");
+		$shown{$role}{$what} = $answer =~ s/psql:<stdin>:\d+: //gr =~ s/LOCATION: .*//gr;
+		like($node->safe_psql('postgres', "SELECT a.error FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = '$name'"), $details,
+			"$what: mf_attempt has the details");
+		$node->safe_psql('postgres', "SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = '$name'");
+	}
+	is($shown{teller}{$what}, $shown{teller}{'a closed port'}, "who only submits cannot tell $what from a closed port");
+	is(scalar(() = $shown{auditor}{$what} =~ /$details/g), 3, 'who may read everything is told');
+	like(slurp_file($node->logfile), qr/DETAIL:  .*$details/, 'and so is the log');
+	$node->safe_psql('postgres', 'DROP SERVER probe CASCADE');
+}
+like($shown{teller}{'a closed port'}, qr/ERROR:  08001: could not reach .*\nDETAIL:  the request could not be sent to MyFatoorah\nHINT:  Nothing was sent; the call can be repeated/,
+	'but all are told what they may do');
+like($shown{teller}{'a closed port'}, qr/which owns the server of the account, and members of "myfatoorah_read" see more/, 'and whom to ask');
+like($shown{teller}{'a closed port'}, qr/^row: the request could not be sent to MyFatoorah$/m, 'also in the row');
 $node->stop;
 
 # The key goes where it belongs and nowhere else.

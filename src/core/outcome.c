@@ -93,7 +93,6 @@ static const MfLookup lookup_verdicts[STATUS_COUNT][FOUND_COUNT] = {
 };
 
 static bool proves_nothing_left(const MfHttpExchange *exchange);
-static bool is_complete(const MfHttpExchange *exchange);
 static StatusClass classify_status(long status);
 static bool contains(const char *text, const char *phrase);
 static char *copy(const char *text);
@@ -136,8 +135,8 @@ proves_nothing_left(const MfHttpExchange *exchange)
 	return !exchange->gate_passed && exchange->http_status == 0;
 }
 
-static bool
-is_complete(const MfHttpExchange *exchange)
+bool
+mf_is_answered(const MfHttpExchange *exchange)
 {
 	return exchange->curl_code == CURLE_OK && !exchange->truncated && exchange->http_status >= 200;
 }
@@ -325,12 +324,12 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSen
 		result->error = describe(exchange);
 		return;
 	}
-	if (is_complete(exchange))
+	if (mf_is_answered(exchange))
 		result->retry_after = exchange->retry_after;
 	if (!mf_envelope_read(exchange->response, exchange->response_len, exchange->api_key, &envelope))
 		return;
 	kept = keep_invoice(&envelope, result);
-	if (!is_complete(exchange))
+	if (!mf_is_answered(exchange))
 	{
 		result->error = describe(exchange);
 		mf_envelope_free(&envelope);
@@ -392,7 +391,7 @@ mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
 	*error = NULL;
 	*retry_after = 0;
 
-	if (!is_complete(exchange))
+	if (!mf_is_answered(exchange))
 	{
 		*not_sent = proves_nothing_left(exchange);
 		*error = describe(exchange);

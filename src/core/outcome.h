@@ -84,6 +84,9 @@ extern const char *mf_outcome_name(MfOutcome outcome);
 extern void mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSendResult *result);
 extern void mf_send_result_free(MfSendResult *result);
 
+/* Whether it brought a whole answer; why not is told by describing the network. */
+extern bool mf_is_answered(const MfHttpExchange *exchange);
+
 /*
  * How any look-up ended, as far as its envelope tells: with MF_FOUND the
  * answer confirms success, and whether its Data can be read is for the caller
