@@ -112,6 +112,9 @@ OBJS = \
 	src/rights.o \
 	src/edit.o \
 	src/history.o \
+	src/on_change.o \
+	src/on_change_call.o \
+	src/on_change_queue.o \
 	src/sender_record.o \
 	src/sql.o \
 	src/hooks.o \

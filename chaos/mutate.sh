@@ -186,6 +186,33 @@ mutate asked_again 'a question leaves although its entry could not be changed' s
 mutate none_078 '' src/worker.c '' 078_one_question
 mutate slot_taken 'an invoice is claimed for a slot that a question has' src/circuit.c \
 	's/ - circuit->asked//g' 078_one_question
+mutate none_106 '' src/worker.c '' 106_on_change
+mutate reaction_undoes 'a function that fails undoes the change' src/on_change_call.c \
+	's/ErrorData  \*error = mf_sql_try\(run_function, &run\);/ErrorData  *error = NULL;\n\n\t\trun_function(&run);/' 106_on_change
+mutate reaction_rights 'a function has the rights of whoever changes the row' src/on_change_call.c \
+	's/SetUserIdAndSecContext\(run->role,/SetUserIdAndSecContext(userid,/' 106_on_change
+mutate reaction_role 'a function may take on another role' src/on_change_call.c \
+	's/security_context \| SECURITY_LOCAL_USERID_CHANGE \| SECURITY_RESTRICTED_OPERATION/0/' 106_on_change
+mutate reaction_deferred 'what a function defers fails at the commit' src/on_change_call.c \
+	's/ \| SECURITY_RESTRICTED_OPERATION//' 106_on_change
+mutate reaction_settings 'what a function sets stays' src/on_change_call.c \
+	's/AtEOXact_GUC\(false, guc_level\)/AtEOXact_GUC(true, guc_level)/' 106_on_change
+mutate reaction_path 'what a function calls of ours finds names where the function says' src/sql.c \
+	's/strcmp\(namespace_search_path, MF_SAFE_PATH\) != 0/!mf_process_is_ours/' 106_on_change
+mutate reaction_cancel 'a cancel of the session is taken for a failure of the function' src/on_change_call.c \
+	's/\t\tif \(!run\.late\)\n\t\t\tPG_RE_THROW\(\);\n//' 106_on_change
+mutate reaction_swallowed 'a function that goes on after its time has succeeded' src/on_change_call.c \
+	's/\tif \(run->late\)\n/\tif (false)\n/' 106_on_change
+mutate reaction_owner 'a function that another role has made is called' src/on_change_call.c \
+	's/now != \*role/false/' 106_on_change
+mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change_call.c \
+	's/if \(check_enable_rls\([^;]*?mf_queue_sees\(call->schema, call->invoice\)\)/if (true)/' 106_on_change
+mutate reaction_order 'a later change of an invoice overtakes one that waits' src/on_change_queue.c \
+	's/q\.due <= \$1 AND " IS_FIRST "/q.due <= \$1 "/' 106_on_change
+mutate reaction_each 'a slow function is waited for with each change' src/on_change_queue.c \
+	's/r\.failures > 0 "\n[^\n]*failures <= 1\) "/false "/' 106_on_change
+mutate reaction_copy 'a copy tells what the original has still to tell' src/on_change_queue.c \
+	's/#define NOT_PAUSED "/#define NOT_PAUSED "true OR /' 106_on_change
 mutate none_102 '' src/worker.c '' 102_repair
 mutate other_account 'an entry counts for whatever account it stands under' src/queue_claim.c \
 	's/limits != NULL && strcmp/false && strcmp/' 102_repair

@@ -464,6 +464,46 @@ COMMENT ON COLUMN mf_identity.marker IS 'inode of the file that the latest start
 COMMENT ON COLUMN mf_identity.backup_label IS 'the same of backup_label.old, which the server leaves when it has started from a base backup; empty if there was none';
 
 --
+-- Functions of users that are called after changes of mf_invoice
+--
+-- They are known by name, so that dumps and upgrades can carry them.
+--
+CREATE TABLE mf_reaction (
+	function text COLLATE "C" PRIMARY KEY,
+	owner text COLLATE "C" NOT NULL,
+	registered_at timestamptz NOT NULL,
+	registered_by text NOT NULL,
+	failures integer NOT NULL DEFAULT 0,
+	retry_at timestamptz
+);
+
+COMMENT ON TABLE mf_reaction IS 'functions that are called after each change of money or state of an invoice; see mf_on_change()';
+COMMENT ON COLUMN mf_reaction.function IS 'schema and name; its arguments are always (mf_invoice, mf_invoice)';
+COMMENT ON COLUMN mf_reaction.owner IS 'name of the role that had it when it was registered: one of another role is not called';
+COMMENT ON COLUMN mf_reaction.failures IS 'calls of the worker that have failed in a row; until one succeeds, nobody but the worker calls it';
+COMMENT ON COLUMN mf_reaction.retry_at IS 'the worker does not call it before this time';
+
+CREATE TABLE mf_reaction_queue (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	function text COLLATE "C" NOT NULL,
+	invoice bigint NOT NULL,
+	old_row jsonb NOT NULL,
+	new_row jsonb NOT NULL,
+	changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	failures integer NOT NULL,
+	due timestamptz NOT NULL,
+	error text
+) WITH (autovacuum_vacuum_scale_factor = 0.05);
+
+CREATE INDEX mf_reaction_queue_invoice_idx ON mf_reaction_queue (function, invoice, id);
+CREATE INDEX mf_reaction_queue_due_idx ON mf_reaction_queue (function, due);
+CREATE INDEX mf_reaction_queue_new_idx ON mf_reaction_queue (function) WHERE failures <= 1;
+
+COMMENT ON TABLE mf_reaction_queue IS 'changes that functions of mf_reaction are still to be told of; see mf_reaction_backlog';
+COMMENT ON COLUMN mf_reaction_queue.failures IS 'calls that have failed; 0: it was not called yet, 1: not by the worker yet';
+COMMENT ON COLUMN mf_reaction_queue.due IS 'not before this time, nor before earlier changes of the invoice';
+
+--
 -- Triggers of mf_invoice
 --
 CREATE FUNCTION mf_invoice_guard()
@@ -494,6 +534,16 @@ CREATE TRIGGER mf_invoice_enqueue_insert
 CREATE TRIGGER mf_invoice_enqueue_update
 	AFTER UPDATE ON mf_invoice
 	FOR EACH ROW WHEN (CURRENT_USER <> 'myfatoorah_worker') EXECUTE FUNCTION mf_invoice_enqueue();
+
+CREATE FUNCTION mf_invoice_on_change()
+RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_invoice_on_change() IS 'calls the functions of mf_reaction';
+
+CREATE TRIGGER mf_invoice_on_change
+	AFTER UPDATE ON mf_invoice
+	FOR EACH ROW EXECUTE FUNCTION mf_invoice_on_change();
 
 CREATE FUNCTION mf_enqueue()
 RETURNS trigger
@@ -696,6 +746,18 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_move_account IS 'gives everything that names an account whose server is gone to the account that it is called now; returns how many invoices';
 
+CREATE FUNCTION mf_on_change(function regprocedure)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_on_change IS 'has a function (old mf_invoice, new mf_invoice) called after each change of money or state of an invoice, with the rights of its owner; one that fails is called again later';
+
+CREATE FUNCTION mf_off_change(function text)
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_off_change IS 'ends what mf_on_change() has begun; returns how many changes the function was still to be told of, and is not';
+
 --
 -- For people and monitoring
 --
@@ -755,6 +817,17 @@ CREATE VIEW mf_backlog AS
 		ORDER BY p.paused_at LIMIT 1) a ON true
 	GROUP BY q.account, q.kind, a.paused_at, a.paused_by, a.reason;
 COMMENT ON VIEW mf_backlog IS 'what the worker still has to do, by account and kind';
+
+CREATE VIEW mf_reaction_backlog WITH (security_barrier) AS
+	SELECT q.function, r.owner, q.invoice, pg_catalog.count(*) AS changes, pg_catalog.min(q.changed_at) AS changed_at,
+		   pg_catalog.max(q.failures) AS failures,
+		   greatest((pg_catalog.array_agg(q.due ORDER BY q.id))[1], r.retry_at) AS due, pg_catalog.max(q.error) AS error
+	FROM mf_reaction_queue q JOIN mf_reaction r ON r.function = q.function
+	WHERE (pg_catalog.pg_has_role('myfatoorah_read', 'USAGE')
+		   OR pg_catalog.pg_has_role((SELECT a.oid FROM pg_catalog.pg_roles a WHERE a.rolname = r.owner), 'USAGE'))
+		AND mf_invoice_visible(q.invoice)
+	GROUP BY q.function, r.owner, r.retry_at, q.invoice;
+COMMENT ON VIEW mf_reaction_backlog IS 'changes that functions of mf_reaction are still to be told of, by function and invoice, with the error of the latest call; those of functions of one''s own roles for whoever is not in myfatoorah_read';
 
 CREATE VIEW mf_payment_backlog AS
 	SELECT q.account, i.payment_status, pg_catalog.count(*) AS invoices,
@@ -847,8 +920,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON mf_attempt TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE ON mf_account, mf_identity TO myfatoorah_worker;
 GRANT SELECT, INSERT, DELETE, UPDATE (changes) ON mf_transition TO myfatoorah_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_inquiry, mf_transaction, mf_event TO myfatoorah_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON mf_reaction, mf_reaction_queue TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_review, mf_worker_status, mf_listener_status TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
 GRANT REFERENCES (id) ON mf_invoice TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
@@ -862,12 +936,12 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 	ON mf_invoice TO myfatoorah_submit, myfatoorah_operate;
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel, mf_retry,
-	mf_refresh, mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible TO myfatoorah_submit;
+	mf_refresh, mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 
 GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
-	mf_inquiry, mf_transaction, mf_event, mf_payment_backlog, mf_unmatched
+	mf_inquiry, mf_transaction, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog
 	TO myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible TO myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_cancel, mf_retry, mf_resolve, mf_repair, mf_move_account, mf_refresh TO myfatoorah_operate;
@@ -886,4 +960,7 @@ SELECT pg_catalog.pg_extension_config_dump('mf_transition_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transaction', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_reaction', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_reaction_queue', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_reaction_queue_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_account', $$WHERE account <> '*'$$);

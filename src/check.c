@@ -25,6 +25,8 @@
 #include "guard.h"
 #include "functions.h"
 #include "myfatoorah.h"
+#include "on_change_call.h"
+#include "on_change_queue.h"
 #include "payment.h"
 #include "queue.h"
 #include "repair.h"
@@ -35,6 +37,9 @@
 
 /* A key that no invoice has: the question tests the account and changes nothing. */
 #define NO_SUCH_INVOICE "0"
+
+/* What a function is still to be told after so long is worth a word. */
+#define REACTION_WAIT_MS 60000
 
 /* So many different errors are told. */
 #define PUT_OFF_ERRORS 5
@@ -72,6 +77,7 @@ static void check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account);
 static void check_agenda(ReturnSetInfo *rsinfo, Oid schema);
 static void check_others(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_policies(ReturnSetInfo *rsinfo, Oid schema);
+static void check_reactions(ReturnSetInfo *rsinfo, Oid schema);
 static bool has_row_security(const char *table, Oid schema);
 static void ask(void *question);
 static void check_remote(ReturnSetInfo *rsinfo, const Question *question);
@@ -104,6 +110,7 @@ check_database(void *argument)
 	check_agenda(checked->rsinfo, checked->schema);
 	check_others(checked->rsinfo, checked->account, checked->schema);
 	check_policies(checked->rsinfo, checked->schema);
+	check_reactions(checked->rsinfo, checked->schema);
 	check_account(checked->rsinfo, checked->account, checked->schema);
 }
 
@@ -320,6 +327,40 @@ check_policies(ReturnSetInfo *rsinfo, Oid schema)
 				psprintf("mf_invoice has row-level security, and whoever may read these tables sees there what is known of all invoices: %s.",
 						 open.data),
 				"For each: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, and CREATE POLICY visible ON ... USING (mf_invoice_visible(invoice)); or take SELECT on it away from the roles that policies are for.");
+}
+
+/* Functions of users that cannot be called or have failed, a row for each; to readers, and to those whose function it is. */
+static void
+check_reactions(ReturnSetInfo *rsinfo, Oid schema)
+{
+	ListCell   *lc;
+
+	foreach(lc, mf_reaction_states(schema))
+	{
+		const MfReactionState *state = (const MfReactionState *) lfirst(lc);
+		Oid			role = get_role_oid(state->owner, true);
+		char	   *refusal = mf_reaction_refusal(schema, state->function, state->owner, &role);
+		const char *waiting = psprintf("Changes that wait for it: " INT64_FORMAT ".", state->waiting);
+
+		if (!mf_has_role(MF_READ_ROLE) && !(OidIsValid(role) && has_privs_of_role(GetUserId(), role)))
+			continue;
+		if (refusal != NULL)
+			add_row(rsinfo, "reactions", false,
+					psprintf("Function %s cannot be called after changes: %s. %s", state->function, refusal, waiting),
+					psprintf("Mend that, and have its owner register it again: SELECT mf_on_change(%s). If it is not wanted any more: SELECT mf_off_change(%s)",
+							 quote_literal_cstr(psprintf("%s(mf_invoice,mf_invoice)", state->function)),
+							 quote_literal_cstr(state->function)));
+		else if (state->error != NULL)
+			add_row(rsinfo, "reactions", false,
+					psprintf("Function %s has failed about invoice " INT64_FORMAT ": %s. %s",
+							 state->function, state->invoice, state->error, waiting),
+					"The payments stand; mf_reaction_backlog shows what waits. Mend the function; it is called again by itself later and later, and at once after mf_resume().");
+		else if (state->waiting > 0 && TimestampDifferenceExceeds(state->since, GetCurrentTimestamp(), REACTION_WAIT_MS))
+			add_row(rsinfo, "reactions", false,
+					psprintf("Function %s was not told of changes since %s. %s",
+							 state->function, timestamptz_to_str(state->since), waiting),
+					"The worker does that, unless all accounts are paused; see the items worker and sending.");
+	}
 }
 
 static bool

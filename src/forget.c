@@ -16,7 +16,8 @@
 static MfStatement forget_statement = {
 	"WITH q AS (DELETE FROM @mf_queue WHERE invoice = $1), "
 	/* who has changed it when stays known; what it said is gone */
-	"t AS (UPDATE @mf_transition SET changes = NULL WHERE invoice = $1 AND changes IS NOT NULL) "
+	"t AS (UPDATE @mf_transition SET changes = NULL WHERE invoice = $1 AND changes IS NOT NULL), "
+	"r AS (DELETE FROM @mf_reaction_queue WHERE invoice = $1) "
 	"DELETE FROM @mf_inquiry WHERE invoice = $1",
 	1, {INT8OID}, NULL, InvalidOid
 };
@@ -25,11 +26,13 @@ static MfStatement forget_statement = {
 static MfStatement forget_all_statement = {
 	"WITH a AS (DELETE FROM @mf_attempt RETURNING 1), t AS (DELETE FROM @mf_transition RETURNING 1), "
 	"p AS (DELETE FROM @mf_transaction RETURNING 1), q AS (DELETE FROM @mf_inquiry RETURNING 1), "
+	"r AS (DELETE FROM @mf_reaction_queue RETURNING 1), "
 	"e AS (UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_attempt) - (SELECT count(*) FROM a) "
 	"  + (SELECT count(*) FROM @mf_transition) - (SELECT count(*) FROM t) "
 	"  + (SELECT count(*) FROM @mf_transaction) - (SELECT count(*) FROM p) "
 	"  + (SELECT count(*) FROM @mf_inquiry) - (SELECT count(*) FROM q) "
+	"  + (SELECT count(*) FROM @mf_reaction_queue) - (SELECT count(*) FROM r) "
 	"  + (SELECT count(*) FROM @mf_event WHERE invoice IS NOT NULL) - (SELECT count(*) FROM e)",
 	0, {0}, NULL, InvalidOid
 };

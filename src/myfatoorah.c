@@ -38,6 +38,7 @@ int			mf_history_retention = MF_HISTORY_RETENTION_DEFAULT;
 int			mf_poll_delay = MF_POLL_DELAY_DEFAULT;
 int			mf_poll_limit = MF_POLL_LIMIT_DEFAULT;
 int			mf_callback_limit = MF_CALLBACK_LIMIT_DEFAULT;
+int			mf_on_change_timeout = MF_ON_CHANGE_TIMEOUT_DEFAULT;
 char	   *mf_public_url = NULL;
 bool		mf_route_callbacks = false;
 char	   *mf_listen_addresses = NULL;
@@ -115,6 +116,11 @@ _PG_init(void)
 							"Callbacks prove nothing; what they and people ask for beyond this is asked later.",
 							&mf_callback_limit, MF_CALLBACK_LIMIT_DEFAULT, 1, MF_POLL_LIMIT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("myfatoorah.on_change_timeout",
+							"Longest time that a function of mf_on_change() may take.",
+							"One that takes longer has failed, and is called again later.",
+							&mf_on_change_timeout, MF_ON_CHANGE_TIMEOUT_DEFAULT, 1, MF_ON_CHANGE_TIMEOUT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("myfatoorah.public_url",
 							   "Address under which MyFatoorah and customers reach the listener.",
 							   "Fills CallBackUrl, ErrorUrl and WebhookUrl of invoices that give none.",

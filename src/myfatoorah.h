@@ -54,6 +54,9 @@ typedef enum MfResend
 #define MF_POLL_LIMIT_MAX 60000
 #define MF_CALLBACK_LIMIT_DEFAULT 600	/* per minute and account */
 
+#define MF_ON_CHANGE_TIMEOUT_DEFAULT 1000	/* milliseconds */
+#define MF_ON_CHANGE_TIMEOUT_MAX 60000
+
 #define MF_PUBLIC_URL_MAX 120	/* so that paths below it fit into a URL of the vendor */
 
 #define MF_LISTEN_ADDRESSES_DEFAULT "127.0.0.1"
@@ -79,6 +82,7 @@ extern char *mf_ssl_key_file;	/* myfatoorah.ssl_key_file */
 extern int	mf_poll_delay;		/* myfatoorah.poll_delay, ms */
 extern int	mf_poll_limit;		/* myfatoorah.poll_limit, per minute */
 extern int	mf_callback_limit;	/* myfatoorah.callback_limit, per minute */
+extern int	mf_on_change_timeout;	/* myfatoorah.on_change_timeout, ms */
 extern char *mf_public_url;		/* myfatoorah.public_url, without a slash at the end; "" = none */
 extern bool mf_route_callbacks; /* myfatoorah.route_callbacks */
 

@@ -188,6 +188,13 @@ mf_process_end_statements(void)
 	QueryCancelPending = false;
 }
 
+/* See process.h. */
+bool
+mf_process_cancelled(void)
+{
+	return cancelled;
+}
+
 /*
  * See process.h.  Triggers of others run in our transactions, as late as at
  * their end.  They must not change the role: the session's own is a superuser.

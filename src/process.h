@@ -37,6 +37,9 @@ extern void mf_process_lock_timeout(int milliseconds);
 extern void mf_process_begin_statements(void);
 extern void mf_process_end_statements(void);
 
+/* Whether the statement under way was cancelled, or is about to be. */
+extern bool mf_process_cancelled(void);
+
 /* A transaction with a snapshot, reported in pg_stat_activity and its statistics */
 extern void mf_process_start_transaction(void);
 

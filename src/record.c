@@ -18,6 +18,8 @@
 #include "columns.h"
 #include "compat.h"
 #include "failpoint.h"
+#include "on_change.h"
+#include "on_change_queue.h"
 #include "queue_internal.h"
 #include "record.h"
 #include "sql_array.h"
@@ -75,6 +77,8 @@ mf_recorder_open(const MfSqlScope *scope)
 		mf_recorder_close(recorder);
 		return NULL;
 	}
+	if (!mf_reactions_any(scope->schema))
+		mf_table_without_trigger(recorder->invoice, MF_ON_CHANGE_TRIGGER);
 	recorder->watched = has_watchers(recorder->invoice->relation);
 	recorder->sending = CStringGetTextDatum(mf_status_name(MF_SENDING));
 	recorder->sent = CStringGetTextDatum(mf_status_name(MF_SENT));

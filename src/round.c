@@ -19,6 +19,7 @@
 #include "hand.h"
 #include "history.h"
 #include "myfatoorah.h"
+#include "on_change_queue.h"
 #include "pause.h"
 #include "process.h"
 #include "queue.h"
@@ -132,7 +133,10 @@ mf_round_run(TimestampTz *again)
 	}
 	my_slot->unnoted = mf_hand_unnoted(GetCurrentTimestamp());
 	if (!mf_shutdown_requested)
+	{
+		mf_reactions_attend(run_apart);
 		mf_history_attend(my_slot, run_apart);
+	}
 	return true;
 }
 
@@ -289,7 +293,10 @@ mf_round_try_now(uint32 what)
 
 	if (what == 0)
 		return;
-	mf_sender_try_now(what);
+	if (what & MF_TRY_REACTIONS)
+		mf_reactions_wake();
+	if (what & (MF_TRY_LACKING | MF_TRY_ALL))
+		mf_sender_try_now(what);
 	if ((what & MF_TRY_ALL) && !run_apart(try_now, NULL, &error) && error != NULL)
 		ereport(LOG,
 				(errmsg("what was put off after failures could not be made due"),
@@ -301,6 +308,7 @@ static bool
 try_now(const MfSqlScope *scope, void *argument)
 {
 	mf_sender_try_put_off(scope);
+	mf_reactions_try_now(scope);
 	return true;
 }
 

@@ -26,6 +26,7 @@
 #include "inquiry.h"
 #include "inquiry_log.h"
 #include "myfatoorah.h"
+#include "on_change_queue.h"
 #include "pause.h"
 #include "queue.h"
 #include "record.h"
@@ -281,6 +282,7 @@ mf_sender_alarm(void)
 
 	mf_come_back(&alarm, mf_pause_alarm());
 	mf_come_back(&alarm, mf_inquiry_alarm());
+	mf_come_back(&alarm, mf_reactions_alarm());
 	dlist_foreach(iter, &with_ready)
 		mf_come_back(&alarm, first_ready(dlist_container(MfCircuit, ready_node, iter.cur))->ready_until);
 	return alarm;

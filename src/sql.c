@@ -18,6 +18,7 @@
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
@@ -102,12 +103,12 @@ begin_scope(MfSqlScope *scope, Oid schema, Oid role)
 	GetUserIdAndSecContext(&scope->userid, &scope->security_context);
 	SetUserIdAndSecContext(role, scope->security_context | SECURITY_LOCAL_USERID_CHANGE);
 
-	/* our processes have set it once and for all; the background workers of others run what users want, as sessions do */
+	/* our processes have set it for good, but functions of users set others */
 	scope->guc_level = 0;
-	if (!mf_process_is_ours)
+	if (strcmp(namespace_search_path, MF_SAFE_PATH) != 0)
 	{
 		scope->guc_level = NewGUCNestLevel();
-		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+		(void) set_config_option("search_path", MF_SAFE_PATH, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	}
 

@@ -12,6 +12,9 @@
 
 #define MF_SQL_MAX_ARGS 32
 
+/* Where names without a schema are found: nobody else can put objects there. */
+#define MF_SAFE_PATH "pg_catalog, pg_temp"
+
 /*
  * One statement.  In "text" every "@" stands for our schema and a dot.  The
  * plan is made at first use, and again when the schema has another name.

@@ -96,6 +96,20 @@ make_state(Relation relation, const AttrNumber *updated)
 	return estate;
 }
 
+/* See table.h.  What the executor reads is a copy, which is ours. */
+void
+mf_table_without_trigger(MfTable *table, const char *name)
+{
+	TriggerDesc *triggers = table->result->ri_TrigDesc;
+	int			i;
+
+	for (i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		if (strcmp(triggers->triggers[i].tgname, name) == 0)
+			triggers->triggers[i].tgenabled = TRIGGER_DISABLED;
+	}
+}
+
 /* See table.h. */
 void
 mf_table_begin(MfTable *table)

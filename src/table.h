@@ -43,6 +43,9 @@ extern MfTable *mf_table_open(Oid schema, const char *name, const AttrNumber *up
 							  bool plain);
 extern void mf_table_close(MfTable *table);
 
+/* Without that trigger, which has nothing to do now. */
+extern void mf_table_without_trigger(MfTable *table, const char *name);
+
 /*
  * From here on rows are found by the active snapshot, which must be a fresh
  * one, and, unless the table is plain, written between AfterTriggerBeginQuery()

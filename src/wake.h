@@ -90,7 +90,8 @@ typedef enum MfShown
 typedef enum MfTryNow
 {
 	MF_TRY_LACKING = 1,			/* those that lacked something here, before any request was made */
-	MF_TRY_ALL = 2				/* all of them: an operator says so */
+	MF_TRY_ALL = 2,				/* all of them: an operator says so */
+	MF_TRY_REACTIONS = 4		/* no account: functions of mf_on_change() are to be told something */
 } MfTryNow;
 
 /* One database that has, or is about to have, a worker */

@@ -42,6 +42,7 @@
 #include "launcher.h"
 #include "listener.h"
 #include "myfatoorah.h"
+#include "on_change_queue.h"
 #include "process.h"
 #include "queue.h"
 #include "repair.h"
@@ -310,6 +311,7 @@ find_service(void)
 		mf_process_take_role(mf_worker_role());
 		mf_guard_start(my_schema);
 		mf_repair_tell(my_schema);
+		mf_reactions_start(my_schema);
 	}
 	(void) mf_process_commit_locally();
 	mf_process_end_statements();

@@ -234,12 +234,13 @@ sql('ALTER TABLE mf_attempt SET LOGGED');
 
 	$add->('first', 3);
 	$again->(q{INSERT INTO mf_event (account, door, invoice, digest, answered_at) VALUES ('myfatoorah', 'log', 1, '\x00', now())});
+	$again->(q{INSERT INTO mf_reaction_queue (function, invoice, old_row, new_row, failures, due) VALUES ('books.book', 1, '{}', '{}', 0, now())});
 	$again->('CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS \'BEGIN RETURN NULL; END\';
 		CREATE TRIGGER nothing BEFORE DELETE ON mf_attempt FOR EACH ROW EXECUTE FUNCTION nothing()');
 	like(($node->psql('again', 'TRUNCATE mf_invoice'))[2], qr/has suppressed a change/, 'TRUNCATE leaves no attempts behind');
 	$again->('DROP TRIGGER nothing ON mf_attempt');
 	$again->('TRUNCATE mf_invoice RESTART IDENTITY');
-	is($again->('SELECT (SELECT count(*) FROM mf_attempt) + (SELECT count(*) FROM mf_transition) + (SELECT count(*) FROM mf_inquiry) + (SELECT count(*) FROM mf_transaction)'), 0,
+	is($again->('SELECT (SELECT count(*) FROM mf_attempt) + (SELECT count(*) FROM mf_transition) + (SELECT count(*) FROM mf_inquiry) + (SELECT count(*) FROM mf_transaction) + (SELECT count(*) FROM mf_reaction_queue)'), 0,
 		'after TRUNCATE nothing of the invoices is left');
 	is($again->('SELECT count(*), count(invoice) FROM mf_event'), '1|0', 'but the events, which are of none');
 	$add->('second', 5);

@@ -1,0 +1,576 @@
+/*
+ * on_change_queue.c
+ *	  The changes that functions of mf_on_change() are to be told again, or later.
+ *
+ * A function that has failed is not called by those who change rows until the
+ * worker has seen it succeed: what it costs to find that out, it costs the worker,
+ * once per back-off and in transactions of its own.  What an invoice is waiting
+ * with is told in order.
+ *
+ * Nobody who changes a row may wait for others because of a failure, so that is
+ * noted by an insertion; rows that are there are updated by the worker only, and
+ * by those who register.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/on_change_queue.c
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "myfatoorah.h"
+#include "on_change_call.h"
+#include "on_change_queue.h"
+#include "process.h"
+#include "queue.h"
+#include "sql_array.h"
+#include "wake.h"
+
+/* Back-off: doubled with each failure in a row, of a change and of a function */
+#define BACKOFF_MS 1000
+#define BACKOFF_MAX_MS 3600000
+#define FUNCTION_BACKOFF_MAX_MS 60000
+
+/* The worker has other things to do after so long. */
+#define ATTEND_MS 100
+
+/* When even a failure could not be noted */
+#define RETRY_MS 5000
+
+/* Of the invoices that wait, the first change of each */
+#define IS_FIRST "NOT EXISTS (SELECT FROM @mf_reaction_queue o WHERE o.function = q.function AND o.invoice = q.invoice AND o.id < q.id)"
+
+/* A copy does nothing before a person says so, nor does a subscriber. */
+#define NOT_PAUSED "NOT EXISTS (SELECT FROM @mf_account a WHERE a.paused_at IS NOT NULL " \
+	"AND a.account IN ('*', '* (subscriber ' || @mf_here() || ')'))"
+
+/* what follows a failure that the worker has not taken up yet is for the worker, too */
+static MfStatement registered_statement = {
+	"SELECT r.function::text, r.owner::text, r.failures > 0 "
+	"  OR EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.function = r.function AND q.failures <= 1) "
+	"  OR EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.function = r.function AND q.invoice = $1) "
+	"FROM @mf_reaction r ORDER BY r.registered_at, r.function",
+	1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement note_statement = {
+	"INSERT INTO @mf_reaction_queue (function, invoice, old_row, new_row, failures, due, error) "
+	"VALUES ($1, $2, $3::jsonb, $4::jsonb, CASE WHEN $5 IS NULL THEN 0 ELSE 1 END, "
+	"  clock_timestamp() + CASE WHEN $5 IS NULL THEN 0 ELSE 1 END * interval '" CppAsString2(BACKOFF_MS) " ms', $5)",
+	5, {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement next_statement = {
+	"SELECT q.id::int8, r.function::text, r.owner::text, q.invoice::int8, q.failures::int4, r.failures::int4 "
+	"FROM @mf_reaction r, LATERAL (SELECT q.id, q.invoice, q.failures, q.due FROM @mf_reaction_queue q "
+	"  WHERE q.function = r.function AND q.due <= $1 AND " IS_FIRST " ORDER BY q.due LIMIT 1) q "
+	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " NOT_PAUSED " ORDER BY q.due LIMIT 1",
+	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+};
+
+static MfStatement alarm_statement = {
+	"SELECT min(greatest(q.due, r.retry_at))::timestamptz "
+	"FROM @mf_reaction r, LATERAL (SELECT q.due FROM @mf_reaction_queue q "
+	"  WHERE q.function = r.function AND " IS_FIRST " ORDER BY q.due LIMIT 1) q WHERE " NOT_PAUSED,
+	0, {0}, NULL, InvalidOid
+};
+
+static MfStatement rows_statement = {
+	"SELECT jsonb_populate_record(NULL::@mf_invoice, q.old_row), jsonb_populate_record(NULL::@mf_invoice, q.new_row) "
+	"FROM @mf_reaction_queue q WHERE q.id = $1",
+	1, {INT8OID}, NULL, InvalidOid
+};
+
+/* whoever takes it away waits for the worker, or it for them */
+static MfStatement lock_statement = {
+	"SELECT FROM @mf_reaction_queue WHERE id = $1 FOR UPDATE", 1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement told_statement = {
+	"DELETE FROM @mf_reaction_queue WHERE id = $1", 1, {INT8OID}, NULL, InvalidOid
+};
+
+static MfStatement mended_statement = {
+	"UPDATE @mf_reaction SET failures = 0, retry_at = NULL WHERE function = $1", 1, {TEXTOID}, NULL, InvalidOid
+};
+
+#define BACKOFF(failures, max) "clock_timestamp() + least(" CppAsString2(BACKOFF_MS) " * 2.0 ^ least(" failures ", 20), " \
+	CppAsString2(max) ") * interval '1 ms'"
+
+/* a change that was failing before the worker took it up has failed once more */
+static MfStatement failed_statement = {
+	"UPDATE @mf_reaction_queue SET failures = greatest(failures, 1) + 1, error = $2, "
+	"  due = " BACKOFF("failures", BACKOFF_MAX_MS) " WHERE id = $1",
+	2, {INT8OID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement failing_statement = {
+	"UPDATE @mf_reaction SET failures = failures + 1, retry_at = " BACKOFF("failures", FUNCTION_BACKOFF_MAX_MS) " WHERE function = $1",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement register_statement = {
+	"INSERT INTO @mf_reaction AS r (function, owner, registered_at, registered_by) VALUES ($1, $2, clock_timestamp(), $3) "
+	"ON CONFLICT (function) DO UPDATE SET owner = EXCLUDED.owner, registered_at = EXCLUDED.registered_at, "
+	"  registered_by = EXCLUDED.registered_by",
+	3, {TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement due_statement = {
+	"UPDATE @mf_reaction_queue SET due = clock_timestamp() WHERE due > clock_timestamp() AND ($1 IS NULL OR function = $1)",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement retry_statement = {
+	"UPDATE @mf_reaction SET retry_at = NULL WHERE retry_at IS NOT NULL AND ($1 IS NULL OR function = $1)",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement owner_statement = {
+	"SELECT owner::text FROM @mf_reaction WHERE function = $1", 1, {TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement unregister_statement = {
+	"WITH r AS (DELETE FROM @mf_reaction WHERE function = $1 RETURNING 1), "
+	"q AS (DELETE FROM @mf_reaction_queue WHERE function = $1 RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_reaction WHERE function = $1) - (SELECT count(*) FROM r) "
+	"  + (SELECT count(*) FROM @mf_reaction_queue WHERE function = $1) - (SELECT count(*) FROM q), (SELECT count(*) FROM q)",
+	1, {TEXTOID}, NULL, InvalidOid
+};
+
+static MfStatement states_statement = {
+	"SELECT r.function::text, r.owner::text, (SELECT count(*) FROM @mf_reaction_queue q WHERE q.function = r.function), "
+	"  f.invoice::int8, f.error::text, "
+	"  (SELECT min(q.changed_at) FROM @mf_reaction_queue q WHERE q.function = r.function)::timestamptz "
+	"FROM @mf_reaction r LEFT JOIN LATERAL (SELECT q.invoice, q.error FROM @mf_reaction_queue q "
+	"  WHERE q.function = r.function AND q.error IS NOT NULL ORDER BY q.invoice, q.id LIMIT 1) f ON true "
+	"ORDER BY r.function",
+	0, {0}, NULL, InvalidOid
+};
+
+/* What the worker tells in one transaction; it lives a bit longer */
+typedef struct Telling
+{
+	MemoryContext context;
+	int64		id;				/* 0 = nothing is due */
+	MfReactionCall call;
+	bool		news;			/* neither the change nor the function is known to fail */
+	bool		was_failing;	/* the function, so far */
+	const char *failure;		/* of the function; NULL = it was told */
+	bool		done;			/* it was told, but for the commit */
+	TimestampTz next;			/* when something is due; 0 = never */
+} Telling;
+
+static TimestampTz alarm_at = 0;
+static bool attending = false;	/* this process is the worker */
+static bool told = false;		/* the log tells that not even a failure could be noted */
+
+static void note(const MfSqlScope *scope, const MfReactionCall *call, const char *failure);
+static void tell_failure(const MfReactionCall *call, const char *failure);
+static bool tell_apart(Telling *telling, MfRunApart run_apart);
+static bool tell_next(const MfSqlScope *scope, void *argument);
+static void find_next(const MfSqlScope *scope, Telling *telling);
+static void read_rows(void *argument);
+static bool note_failure(const MfSqlScope *scope, void *argument);
+static void constraints_immediate(void);
+static char *column_text(SPITupleTable *rows, uint64 row, int column);
+
+/* See on_change_queue.h.  A table without pages has no rows. */
+bool
+mf_reactions_any(Oid schema)
+{
+	Oid			relid = get_relname_relid("mf_reaction", schema);
+	Relation	relation;
+	bool		any = false;
+
+	if (!OidIsValid(relid))
+		return false;
+	relation = table_open(relid, AccessShareLock);
+	if (RelationGetNumberOfBlocks(relation) > 0)
+	{
+		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+		TupleTableSlot *slot = table_slot_create(relation, NULL);
+		TableScanDesc scan = table_beginscan(relation, snapshot, 0, NULL);
+
+		any = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+		table_endscan(scan);
+		ExecDropSingleTupleTableSlot(slot);
+		UnregisterSnapshot(snapshot);
+	}
+	table_close(relation, AccessShareLock);
+	return any;
+}
+
+/*
+ * See on_change_queue.h.  What a function changes itself it is told after its
+ * call, by the worker, as the others are: each sees one change at a time.  A
+ * worker that ends waits for none of them.
+ */
+void
+mf_reactions_tell(Oid schema, int64 invoice, Datum before, Datum after)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+	SPITupleTable *rows;
+	uint64		count;
+	uint64		i;
+
+	mf_sql_begin(&scope, schema);
+	count = mf_sql_execute(&scope, &registered_statement, &value, NULL);
+	rows = SPI_tuptable;
+	for (i = 0; i < count; i++)
+	{
+		MfReactionCall call = {schema, column_text(rows, i, 1), column_text(rows, i, 2), invoice, before, after};
+		const char *failure;
+
+		if (mf_reaction_running() || mf_shutdown_requested || DatumGetBool(mf_result(rows->vals[i], rows->tupdesc, 3, NULL)))
+		{
+			note(&scope, &call, NULL);
+			continue;
+		}
+		failure = mf_reaction_call(&call);
+		if (failure == NULL)
+			continue;
+		note(&scope, &call, failure);
+		tell_failure(&call, failure);
+	}
+	mf_sql_end(&scope);
+}
+
+static char *
+column_text(SPITupleTable *rows, uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = mf_result(rows->vals[row], rows->tupdesc, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* Notes a change for the worker: the function has failed, or, with NULL, was not called. */
+static void
+note(const MfSqlScope *scope, const MfReactionCall *call, const char *failure)
+{
+	Datum		values[5];
+	char		nulls[5] = {' ', ' ', ' ', ' ', failure ? ' ' : 'n'};
+
+	values[0] = CStringGetTextDatum(call->function);
+	values[1] = Int64GetDatum(call->invoice);
+	values[2] = DirectFunctionCall1(row_to_json, call->before);
+	values[3] = DirectFunctionCall1(row_to_json, call->after);
+	values[4] = failure ? CStringGetTextDatum(failure) : (Datum) 0;
+	if (mf_sql_execute(scope, &note_statement, values, nulls) == 0)
+		mf_change_suppressed();
+	if (attending)
+		mf_reactions_wake();
+	else
+		mf_try_now_at_commit(MF_TRY_REACTIONS);
+}
+
+/* In the server's log only: what the function does is nothing for whoever has changed the row. */
+static void
+tell_failure(const MfReactionCall *call, const char *failure)
+{
+	ereport(LOG_SERVER_ONLY,
+			(errmsg("function %s could not be told of a change of invoice " INT64_FORMAT, call->function, call->invoice),
+			 errdetail_internal("%s", failure),
+			 errhint("The change stands. It is tried again later and later, and at once after mf_resume(); mf_reaction_backlog shows it.")));
+}
+
+/* See on_change_queue.h. */
+void
+mf_reaction_register(Oid schema, const char *function, const char *owner, const char *by)
+{
+	MfSqlScope	scope;
+	Datum		values[3];
+
+	values[0] = CStringGetTextDatum(function);
+	values[1] = CStringGetTextDatum(owner);
+	values[2] = CStringGetTextDatum(by);
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &register_statement, values, NULL) == 0)
+		mf_change_suppressed();
+	(void) mf_sql_execute(&scope, &retry_statement, values, NULL);
+	(void) mf_sql_execute(&scope, &due_statement, values, NULL);
+	mf_sql_end(&scope);
+	mf_try_now_at_commit(MF_TRY_REACTIONS);
+}
+
+/* See on_change_queue.h. */
+char *
+mf_reaction_owner(Oid schema, const char *function)
+{
+	MfSqlScope	scope;
+	MemoryContext context = CurrentMemoryContext;
+	Datum		value = CStringGetTextDatum(function);
+	char	   *owner = NULL;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &owner_statement, &value, NULL) > 0)
+		owner = MemoryContextStrdup(context, column_text(SPI_tuptable, 0, 1));
+	mf_sql_end(&scope);
+	return owner;
+}
+
+/* See on_change_queue.h. */
+int64
+mf_reaction_unregister(Oid schema, const char *function)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(function);
+	int64		waiting;
+
+	mf_sql_begin(&scope, schema);
+	waiting = mf_change(&scope, &unregister_statement, &value, NULL);
+	mf_sql_end(&scope);
+	return waiting;
+}
+
+/* See on_change_queue.h. */
+List *
+mf_reaction_states(Oid schema)
+{
+	MfSqlScope	scope;
+	MemoryContext context = CurrentMemoryContext;
+	List	   *states = NIL;
+	uint64		count;
+	uint64		i;
+
+	mf_sql_begin(&scope, schema);
+	count = mf_sql_execute(&scope, &states_statement, NULL, NULL);
+	MemoryContextSwitchTo(context);
+	for (i = 0; i < count; i++)
+	{
+		MfReactionState *state = (MfReactionState *) palloc(sizeof(MfReactionState));
+		bool		isnull;
+
+		state->function = column_text(SPI_tuptable, i, 1);
+		state->owner = column_text(SPI_tuptable, i, 2);
+		state->waiting = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, NULL));
+		state->invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4, &isnull));
+		if (isnull)
+			state->invoice = 0;
+		state->error = column_text(SPI_tuptable, i, 5);
+		state->since = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6, &isnull));
+		states = lappend(states, state);
+	}
+	mf_sql_end(&scope);
+	return states;
+}
+
+/* See on_change_queue.h. */
+void
+mf_reactions_start(Oid schema)
+{
+	attending = true;
+	if (mf_reactions_any(schema))
+		mf_reactions_wake();
+}
+
+/* See on_change_queue.h. */
+TimestampTz
+mf_reactions_alarm(void)
+{
+	return alarm_at;
+}
+
+/* See on_change_queue.h. */
+void
+mf_reactions_wake(void)
+{
+	alarm_at = 1;
+}
+
+/* See on_change_queue.h. */
+void
+mf_reactions_try_now(const MfSqlScope *scope)
+{
+	Datum		value = (Datum) 0;
+
+	(void) mf_sql_execute(scope, &retry_statement, &value, "n");
+	(void) mf_sql_execute(scope, &due_statement, &value, "n");
+	mf_reactions_wake();
+}
+
+/* See on_change_queue.h. */
+void
+mf_reactions_attend(MfRunApart run_apart)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ATTEND_MS);
+
+	while (alarm_at != 0 && !mf_shutdown_requested && GetCurrentTimestamp() >= alarm_at)
+	{
+		Telling		telling;
+
+		memset(&telling, 0, sizeof(telling));
+		telling.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah reaction", ALLOCSET_SMALL_SIZES);
+		alarm_at = 0;
+		if (!tell_apart(&telling, run_apart))
+			alarm_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+		else if (alarm_at == 0)
+			alarm_at = telling.id != 0 ? 1 : telling.next;
+		if (telling.news && telling.failure != NULL)
+			tell_failure(&telling.call, telling.failure);
+		MemoryContextDelete(telling.context);
+		if (GetCurrentTimestamp() >= until)
+			break;
+	}
+}
+
+/*
+ * Tells what is due first, or notes that it has failed.  A transaction that fails
+ * after the function has succeeded has failed because of it; one that fails before
+ * says nothing of it.  False if nothing could be done.
+ */
+static bool
+tell_apart(Telling *telling, MfRunApart run_apart)
+{
+	char	   *error;
+	bool		noted = run_apart(tell_next, telling, &error);
+
+	if (!noted && error != NULL && telling->done && !mf_process_cancelled())
+	{
+		telling->failure = MemoryContextStrdup(telling->context, error);
+		noted = run_apart(note_failure, telling, &error);
+	}
+	if (!noted && !told && error != NULL && !mf_shutdown_requested)
+		ereport(LOG,
+				(errmsg("what functions of mf_on_change() are still to be told could not be read or written"),
+				 errdetail_internal("%s", error),
+				 errhint("It is tried again every few seconds. Sending goes on without it.")));
+	told = !noted;
+	return noted;
+}
+
+/* Tells what is due first; or when something will be. */
+static bool
+tell_next(const MfSqlScope *scope, void *argument)
+{
+	Telling    *telling = (Telling *) argument;
+	ErrorData  *error;
+	const char *failure;
+	Datum		id;
+
+	find_next(scope, telling);
+	id = Int64GetDatum(telling->id);
+	if (telling->id == 0 || mf_sql_execute(scope, &lock_statement, &id, NULL) == 0)
+		return telling->done = true;
+
+	constraints_immediate();
+	error = mf_sql_try(read_rows, telling);
+	failure = error ? mf_error_text(error) : mf_reaction_call(&telling->call);
+	if (failure != NULL)
+	{
+		telling->failure = MemoryContextStrdup(telling->context, failure);
+		return note_failure(scope, telling);
+	}
+
+	if (mf_sql_execute(scope, &told_statement, &id, NULL) == 0)
+		mf_change_suppressed();
+	if (telling->was_failing)
+	{
+		Datum		function = CStringGetTextDatum(telling->call.function);
+
+		(void) mf_sql_execute(scope, &mended_statement, &function, NULL);
+	}
+	return telling->done = true;
+}
+
+static void
+find_next(const MfSqlScope *scope, Telling *telling)
+{
+	Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
+	bool		isnull;
+
+	if (mf_sql_execute(scope, &next_statement, &now, NULL) == 0)
+	{
+		Datum		next;
+
+		(void) mf_sql_execute(scope, &alarm_statement, NULL, NULL);
+		next = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		telling->next = isnull ? 0 : DatumGetTimestampTz(next);
+	}
+	else
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		telling->id = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		telling->call.schema = scope->schema;
+		telling->call.function = MemoryContextStrdup(telling->context, column_text(SPI_tuptable, 0, 2));
+		telling->call.owner = MemoryContextStrdup(telling->context, column_text(SPI_tuptable, 0, 3));
+		telling->call.invoice = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
+		telling->was_failing = DatumGetInt32(mf_result(tuple, desc, 6, NULL)) > 0;
+		telling->news = !telling->was_failing && DatumGetInt32(mf_result(tuple, desc, 5, NULL)) == 0;
+	}
+}
+
+/*
+ * What was to be checked at the commit is checked at once, so that a failure is
+ * the function's.  Nothing of anybody else is waiting: the transaction has just
+ * begun.
+ */
+static void
+constraints_immediate(void)
+{
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(statement);
+}
+
+/* The rows of the change, as they were.  The table may have got other columns since. */
+static void
+read_rows(void *argument)
+{
+	Telling    *telling = (Telling *) argument;
+	MfSqlScope	scope;
+	MemoryContext context = CurrentMemoryContext;
+	Datum		id = Int64GetDatum(telling->id);
+	bool		isnull[2];
+	Datum		rows[2];
+	int			i;
+
+	mf_sql_begin(&scope, telling->call.schema);
+	if (mf_sql_execute(&scope, &rows_statement, &id, NULL) == 0)
+		elog(ERROR, "the change is not there any more");
+	MemoryContextSwitchTo(context);
+	for (i = 0; i < 2; i++)
+	{
+		rows[i] = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull[i]);
+		if (isnull[i])
+			elog(ERROR, "a row of the change is null");
+		rows[i] = datumCopy(rows[i], false, -1);
+	}
+	telling->call.before = rows[0];
+	telling->call.after = rows[1];
+	mf_sql_end(&scope);
+}
+
+/* The change is tried again later, and so is the function with others. */
+static bool
+note_failure(const MfSqlScope *scope, void *argument)
+{
+	const Telling *telling = (const Telling *) argument;
+	Datum		values[2];
+	Datum		function = CStringGetTextDatum(telling->call.function);
+
+	values[0] = Int64GetDatum(telling->id);
+	values[1] = CStringGetTextDatum(telling->failure);
+	if (mf_sql_execute(scope, &failed_statement, values, NULL) == 0)
+		mf_change_suppressed();
+	(void) mf_sql_execute(scope, &failing_statement, &function, NULL);
+	return true;
+}

@@ -1,0 +1,354 @@
+# Functions of users that are called after changes: with whose rights, in whose transactions, and what becomes of those that
+# fail, are slow, are gone, are somebody else's, or would rather have other rights.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.on_change_timeout = '30s'");
+my $db = 'postgres';
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+# What the statement says to that role: its result, or its error with SQLSTATE and without numbers
+sub as
+{
+	my ($role, $sql) = @_;
+	my ($code, $out, $err) = $node->psql($db, "\\set VERBOSITY verbose\nSET ROLE $role;\n$sql");
+
+	return $code == 0 && $err !~ /ERROR/ ? "ok $out" : $err =~ /ERROR: +(.*)/ ? $1 =~ s/\binvoice \d+/invoice N/r : "? $err";
+}
+
+sub wait_for
+{
+	return $mf->wait_for($node, $db, @_);
+}
+
+# A function of a role's with that body, registered by it
+sub react
+{
+	my ($role, $name, $body) = @_;
+
+	sql("SET ROLE $role; CREATE OR REPLACE FUNCTION $name(old public.mf_invoice, new public.mf_invoice) RETURNS void LANGUAGE plpgsql AS \$f\$ BEGIN $body END \$f\$;
+		SELECT public.mf_on_change('$name(public.mf_invoice, public.mf_invoice)')");
+	return;
+}
+
+sub set
+{
+	my ($name, $value) = @_;
+
+	sql("ALTER SYSTEM SET $name = '$value'");
+	sql('SELECT pg_reload_conf()');
+	wait_for("SELECT setting = '$value' OR setting || unit = '$value' FROM pg_settings WHERE name = '$name'");
+	return;
+}
+
+# An invoice that waits for a day; and one that was sent, and is paid then or has some of it back
+sub waiting
+{
+	return sql("SET ROLE bob; INSERT INTO mf_invoice " . $mf->invoice($_[0], send_at => "now() + interval '1 day'") . ' RETURNING id');
+}
+
+sub sent
+{
+	my ($name) = @_;
+	my $id = $mf->insert($node, $db, $name);
+
+	$mf->wait_status($node, $db, $name);
+	return $id;
+}
+
+sub remote_id
+{
+	return sql("SELECT invoice_id FROM mf_invoice WHERE id = $_[0]");
+}
+
+sub pay
+{
+	my ($id) = @_;
+
+	$sandbox->invoice(remote_id($id), 'pay');
+	sql("SELECT mf_refresh($id)");
+	wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+	return;
+}
+
+# What the ledger says of an invoice, in the order of its lines
+sub booked
+{
+	my ($id) = @_;
+
+	return sql("SELECT string_agg(was || '>' || is_now, ' ' ORDER BY n) FROM books.ledger WHERE invoice = $id");
+}
+
+sub check
+{
+	return sql("SELECT detail FROM mf_check() WHERE item = 'reactions' AND NOT ok ORDER BY 1");
+}
+
+sub backlog
+{
+	return sql('SELECT count(*), sum(changes) FROM mf_reaction_backlog');
+}
+
+$mf->setup_account($node, $db, $sandbox);
+sql(q{CREATE ROLE accounts LOGIN IN ROLE myfatoorah_read; CREATE ROLE bob LOGIN IN ROLE myfatoorah_submit; CREATE ROLE officer IN ROLE myfatoorah_operate;
+	GRANT USAGE ON FOREIGN SERVER myfatoorah TO bob; CREATE SCHEMA books AUTHORIZATION accounts; GRANT USAGE ON SCHEMA books TO bob; CREATE TABLE public.secret AS SELECT 42 AS n;
+	SET ROLE accounts;
+	CREATE TABLE books.ledger (n bigint GENERATED ALWAYS AS IDENTITY, invoice bigint, was text, is_now text, amount numeric, who text, setting text, row text);
+	CREATE TABLE books.failing (name text); CREATE SEQUENCE books.calls});
+my $book = q{
+	PERFORM nextval('books.calls');
+	IF EXISTS (SELECT FROM books.failing f WHERE f.name IN (new.customer_reference, new.customer_reference || '/' || new.payment_status)) THEN RAISE EXCEPTION 'the books are closed' USING DETAIL = 'Until Monday.'; END IF;
+	INSERT INTO books.ledger (invoice, was, is_now, amount, who, setting, row) VALUES (new.id, concat_ws('/', old.status, nullif(old.payment_status, 'unpaid'), old.refunded_value),
+		concat_ws('/', new.status, nullif(new.payment_status, 'unpaid'), new.refunded_value), new.base_value, current_user, current_setting('search_path'), old::text || new::text);};
+react('accounts', 'books.book', $book);
+$mf->wait_worker($node, $db);
+my $worker = $mf->worker_pid($node, $db);
+
+#
+# What it is told, where, and as whom
+#
+my $told = sent('told');
+pay($told);
+$sandbox->refund(remote_id($told), '0.250');
+sql("SELECT mf_refresh($told)");
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $told", 'partly_refunded');
+is(booked($told), 'queued>sending sending>sent sent>sent/paid sent/paid>sent/partly_refunded/0.250', 'each change of state and money in the worker, with the row before and after');
+is(sql("SELECT DISTINCT who, setting, amount FROM books.ledger WHERE invoice = $told AND amount IS NOT NULL"), 'accounts|pg_catalog, pg_temp|1.250', 'as the owner of the function, with a safe search path');
+my $cancelled = waiting('cancelled');
+sql("SET ROLE bob; SET search_path = books, public; SELECT mf_cancel($cancelled)");
+is(sql("SELECT was, is_now, who, setting FROM books.ledger WHERE invoice = $cancelled"), 'queued|cancelled|accounts|pg_catalog, pg_temp', 'so it is in a session of another role');
+my $edited = waiting('edited');
+sql("SET ROLE bob; UPDATE mf_invoice SET customer_name = 'Other', priority = 3 WHERE id = $edited; BEGIN; SELECT mf_cancel($edited); ROLLBACK");
+is(booked($edited), '', 'columns that users write are not told, and what is rolled back was not');
+sql(q{SET ROLE bob; SET client_min_messages = log; SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'edited'});
+is(booked($edited), 'queued>cancelled', 'but for that it is');
+is(backlog(), '0|', 'nothing waits');
+
+#
+# The rights of the owner, and nothing beyond
+#
+sub refused
+{
+	my ($body, $error, $what) = @_;
+	my $id = waiting('refused');
+
+	react('accounts', 'books.book', $body);
+	sql("SELECT mf_cancel($id)");
+	is(sql("SELECT status FROM mf_invoice WHERE id = $id"), 'cancelled', "$what: the change stands");
+	wait_for("SELECT failures > 1 FROM mf_reaction_backlog WHERE invoice = $id");
+	like(sql("SELECT error FROM mf_reaction_backlog WHERE invoice = $id"), $error, "$what: refused, in the session and in the worker");
+	sql(q{SELECT mf_off_change('books.book')});
+	return;
+}
+
+refused('PERFORM n FROM public.secret;', qr/^permission denied for table secret$/, 'what the owner may not read');
+refused("PERFORM set_config('role', 'postgres', false);", qr/^cannot set parameter "role" within security-definer function$/, 'another role');
+refused('RESET ROLE;', qr/^cannot set parameter "role" within security-definer function$/, 'RESET ROLE');
+refused('SET SESSION AUTHORIZATION postgres;', qr/^cannot set parameter "session_authorization" within/, 'another session');
+refused("UPDATE public.mf_invoice SET status = 'sent' WHERE id = new.id;", qr/^permission denied for table mf_invoice$/, 'a state');
+sql('GRANT myfatoorah_submit TO accounts; GRANT USAGE ON FOREIGN SERVER myfatoorah TO accounts');
+refused("PERFORM public.mf_send_payment('x', 1);", qr/^mf_send_payment\(\) cannot be called by a function of mf_on_change\(\): /, 'what cannot be rolled back');
+unlike(slurp_file($node->logfile), qr/public\.secret.*(WARNING|NOTICE)/, 'nobody is told but the log');
+
+# Settings that it makes end with it, and names are found where they should be, also by what it calls.
+sql(q{CREATE SCHEMA evil AUTHORIZATION officer; CREATE TABLE evil.caught (by name); GRANT ALL ON evil.caught TO PUBLIC; GRANT USAGE ON SCHEMA evil TO PUBLIC; SET ROLE officer;
+	CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS 'BEGIN INSERT INTO evil.caught VALUES (current_user); RETURN pg_catalog.now(); END';
+	CREATE FUNCTION evil.count() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN INSERT INTO evil.caught VALUES (current_user); RETURN 0; END'});
+react('officer', 'evil.trap', q{
+	PERFORM set_config('search_path', 'evil, pg_catalog', false), set_config('timezone', 'Asia/Kuwait', false);
+	IF new.status = 'sent' AND old.status = 'sending' THEN
+		PERFORM clock_timestamp();
+		PERFORM public.mf_cancel(i.id) FROM public.mf_invoice i WHERE i.customer_reference = 'the other' AND i.status = 'queued';
+	END IF;});
+my $other = waiting('the other');
+my $trap = sent('trap');
+is($mf->status($node, $db, 'the other'), 'cancelled', 'a function may call ours');
+is(sql('SELECT string_agg(by, $$ $$) FROM evil.caught'), 'officer', 'where nothing of its path is found');
+wait_for('SELECT count(*) FROM mf_reaction_queue', 0);
+is($mf->worker_pid($node, $db), $worker, 'the worker is still the same');
+is(sql(qq{SET search_path = "\$user", public; SELECT count(mf_cancel(@{[ waiting('settings') ]})); SELECT current_setting('search_path'), current_setting('timezone') = reset_val FROM pg_settings WHERE name = 'TimeZone'}),
+	qq{1\n"\$user", public|t}, 'no setting is left behind');
+sql(q{SELECT mf_off_change('evil.trap')});
+
+# What is deferred would fail at the commit, with the payment.
+sql(q{SET ROLE accounts; CREATE TABLE books.month (id int PRIMARY KEY); INSERT INTO books.month VALUES (1);
+	CREATE TABLE books.entry (invoice bigint, month int CONSTRAINT to_month REFERENCES books.month DEFERRABLE INITIALLY DEFERRED)});
+react('accounts', 'books.enter', q{INSERT INTO books.entry VALUES (new.id, CASE new.customer_reference WHEN 'deferred' THEN 1 ELSE 2 END);});
+my ($fine, $not_fine) = (waiting('deferred'), waiting('deferred, and wrong'));
+sql("SELECT mf_cancel($fine)");
+wait_for("SELECT count(*) FROM books.entry WHERE invoice = $fine", 1);
+wait_for('SELECT count(*) FROM mf_reaction_queue', 0);
+sql("SELECT mf_cancel($not_fine)");
+is($mf->status($node, $db, 'deferred, and wrong'), 'cancelled', 'a deferred constraint that will fail does not undo the change');
+wait_for("SELECT error LIKE 'insert or update on table \"entry\" violates%' FROM mf_reaction_backlog WHERE invoice = $not_fine");
+react('accounts', 'books.enter', q{SET CONSTRAINTS books.to_month IMMEDIATE; INSERT INTO books.entry VALUES (new.id, 1);});
+wait_for("SELECT count(*) FROM books.entry WHERE invoice = $not_fine", 1);
+wait_for('SELECT max(failures) FROM mf_reaction', 0);
+sql("SELECT mf_cancel(@{[ waiting('immediate') ]})");
+is(sql(q{SELECT count(*) FROM books.entry e JOIN mf_invoice i ON i.id = e.invoice WHERE i.customer_reference = 'immediate'}), 1, 'where it is checked at once the function is called at once');
+sql(q{SELECT mf_off_change('books.enter')});
+
+#
+# One that fails
+#
+react('accounts', 'books.book', $book);
+my ($failing, $well) = (sent('failing'), sent('well'));
+sql(q{INSERT INTO books.failing VALUES ('failing/paid')});
+pay($failing);
+wait_for("SELECT failures > 2 FROM mf_reaction_backlog WHERE invoice = $failing");
+like(check(), qr/^Function books\.book has failed about invoice $failing: the books are closed: Until Monday\.\. Changes that wait for it: 1\.$/, 'a payment stands although a function fails, and mf_check() names both');
+is(sql(q{SET ROLE bob; SELECT (SELECT count(*) FROM mf_check() WHERE item = 'reactions') + (SELECT count(*) FROM mf_reaction_backlog)}), 0, 'not to everybody');
+like(slurp_file($node->logfile), qr/function books\.book could not be told of a change of invoice $failing\n.*the books are closed: Until Monday/, 'the log does, too');
+pay($well);
+wait_for("SELECT count(*) FROM books.ledger WHERE invoice = $well AND is_now = 'sent/paid'", 1);
+wait_for('SELECT failures FROM mf_reaction', 0);
+pass('others are told meanwhile, and then at once again');
+$sandbox->refund(remote_id($failing), '0.250');
+sql("SELECT mf_refresh($failing)");
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $failing", 'partly_refunded');
+my $failures = sql('SELECT failures FROM mf_reaction_backlog');
+sql(q{SELECT mf_resume('*')});
+wait_for("SELECT failures > $failures + 1 FROM mf_reaction_backlog");
+is(backlog(), '1|2', 'what follows of the invoice waits, too');
+my $row = sql("SET timezone = 'UTC'; SELECT i::text FROM mf_invoice i WHERE id = $failing");
+sql(q{TRUNCATE books.failing; UPDATE mf_reaction_queue SET due = now() + interval '1 hour'; SELECT mf_resume('*')});
+wait_for('SELECT count(*) FROM mf_reaction_queue', 0);
+is(booked($failing), 'queued>sending sending>sent sent>sent/paid sent/paid>sent/partly_refunded/0.250', 'mended, it is told everything in order');
+is(sql("SELECT right(row, length(\$r\$$row\$r\$)) = \$r\$$row\$r\$ FROM books.ledger WHERE invoice = $failing ORDER BY n DESC LIMIT 1"), 't', 'of the very rows');
+is(check(), '', 'and mf_check() has nothing to say');
+
+# A worker that does not run, or is killed in the middle, loses nothing.
+sql(q{INSERT INTO books.failing VALUES ('killed')});
+my $killed = waiting('killed');
+sql("SELECT mf_cancel($killed)");
+$node->stop('immediate');
+$node->start;
+$mf->wait_worker($node, $db);
+sql(q{TRUNCATE books.failing; SELECT mf_resume('*')});
+wait_for("SELECT count(*) FROM books.ledger WHERE invoice = $killed", 1);
+pass('what waits outlives a crash');
+
+#
+# One that is slow
+#
+set('myfatoorah.on_change_timeout', '300');
+react('accounts', 'books.book', q{PERFORM nextval('books.calls'); PERFORM pg_sleep(600);});
+waiting('many') for 1 .. 10;
+is(sql(q{BEGIN; SELECT setval('books.calls', 1); SELECT count(mf_cancel(id)) FROM mf_invoice WHERE customer_reference = 'many'; SELECT last_value FROM books.calls; COMMIT}),
+	"1\n10\n2", 'a slow one is not waited for with each change');
+my @slow = map { sent("slow $_") } 1 .. 3;
+pay($_) for @slow;
+like(check(), qr/^Function books\.book has failed about invoice \d+: it took longer than myfatoorah\.on_change_timeout \(300 ms\)\. /, 'it has failed, and payments stand');
+react('accounts', 'books.book', q{PERFORM nextval('books.calls'); LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN EXIT; END; END LOOP;} . $book);
+sql("SELECT mf_cancel(@{[ waiting('stubborn') ]})");
+react('accounts', 'books.book', $book);
+wait_for('SELECT count(*) FROM mf_reaction_queue', 0);
+is(booked($slow[1]), 'queued>sending sending>sent sent>sent/paid', 'once it is quick it is told all of it');
+is(sql(q{SELECT count(*) FROM books.ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.customer_reference = 'stubborn'}), 1, 'a call that has gone on after its time does not count');
+my $locker = $mf->session($node, $db);
+$locker->query_safe('BEGIN; LOCK TABLE books.ledger');
+sql("SELECT mf_cancel(@{[ waiting('locked') ]})");
+is($mf->status($node, $db, 'locked'), 'cancelled', 'nor is a lock waited for that it wants');
+$locker->query_safe('ROLLBACK');
+$locker->quit;
+wait_for(q{SELECT count(*) FROM books.ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.customer_reference = 'locked'}, 1);
+wait_for('SELECT max(failures) FROM mf_reaction', 0);
+
+# Cancels that are not ours
+set('myfatoorah.on_change_timeout', '60000');
+react('accounts', 'books.book', q{PERFORM pg_sleep(600);});
+my $real = waiting('real');
+like(as('officer', "SET statement_timeout = '200ms'; SELECT mf_cancel($real)"), qr/^57014: canceling statement due to statement timeout/, 'the time-out of a session ends its statement');
+is($mf->status($node, $db, 'real') . ' ' . backlog(), 'queued 0|', 'and is no failure of the function');
+$worker = $mf->worker_pid($node, $db);
+$mf->insert($node, $db, 'under way');
+wait_for("SELECT count(*) FROM pg_stat_activity WHERE pid = $worker AND wait_event = 'PgSleep'", 1);
+react('accounts', 'books.book', $book);
+sql("SELECT pg_terminate_backend($worker)");
+$mf->wait_worker($node, $db, not => $worker);
+is(sql(q{SELECT count(*) FROM mf_reaction_queue WHERE error IS NOT NULL}), 0, 'a worker ends although it is in a function, which has not failed by that');
+$mf->wait_status($node, $db, 'under way');
+wait_for('SELECT count(*) FROM mf_reaction_queue', 0);
+
+#
+# One that is gone, one of somebody else
+#
+set('myfatoorah.on_change_timeout', '30000');
+sql('DROP FUNCTION books.book');
+like(check(), qr/^Function books\.book cannot be called after changes: the function does not exist any more\. Changes that wait for it: 0\.$/, 'a function that was dropped is told of');
+my $gone = sent('gone');
+is($mf->status($node, $db, 'gone'), 'sent', 'and stops nothing');
+sql(q{ALTER SCHEMA books OWNER TO bob; GRANT ALL ON SCHEMA books TO accounts; SET ROLE bob;
+	CREATE SEQUENCE books.wrong_calls; CREATE FUNCTION books.book(mf_invoice, mf_invoice) RETURNS bigint LANGUAGE sql AS $$SELECT nextval('books.wrong_calls')$$});
+sql(q{SELECT mf_resume('*')});
+wait_for("SELECT error LIKE 'it belongs to role \"bob\" now, and belonged to \"accounts\"%' FROM mf_reaction_backlog WHERE invoice = $gone");
+like(check(), qr/^Function books\.book cannot be called after changes: it belongs to role "bob" now, /, 'nor is one of the same name that another role has made');
+is(sql('SELECT is_called FROM books.wrong_calls'), 'f', 'which is not called');
+sql('SET ROLE bob; DROP FUNCTION books.book; RESET ROLE; ALTER SCHEMA books OWNER TO accounts');
+react('accounts', 'books.book', $book);
+wait_for('SELECT count(*) FROM mf_reaction_queue', 0);
+is(booked($gone), 'queued>sending sending>sent', 'registered again, it is told what it has missed');
+
+# An owner who may not read mf_invoice any more
+sql('REVOKE myfatoorah_read, myfatoorah_submit FROM accounts');
+sql("SELECT mf_cancel(@{[ waiting('unreadable') ]})");
+like(check(), qr/^Function books\.book cannot be called after changes: role "accounts", which owns it, may not read mf_invoice\. Changes that wait for it: 1\./, 'an owner without the right to read is told nothing');
+sql('GRANT myfatoorah_read TO accounts');
+sql(q{SELECT mf_resume('*')});
+wait_for('SELECT count(*) FROM mf_reaction_queue', 0);
+wait_for('SELECT max(failures) FROM mf_reaction', 0);
+
+# Row-level security
+sql(q{ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY; CREATE POLICY part ON mf_invoice USING (current_user <> 'accounts' OR customer_reference LIKE 'seen%')});
+my ($seen, $unseen) = (waiting('seen'), waiting('unseen'));
+sql("SELECT mf_cancel($_)") for $seen, $unseen;
+my ($sent_seen, $sent_unseen) = (sent('seen, sent'), sent('unseen, sent'));
+is(booked($seen) . ' ' . booked($unseen), 'queued>cancelled ', 'rows that policies hide from the owner are not told');
+is(booked($sent_seen) . ' ' . booked($sent_unseen), 'queued>sending sending>sent ', 'by the worker neither');
+is(backlog(), '0|', 'which is no failure');
+sql('ALTER TABLE mf_invoice DISABLE ROW LEVEL SECURITY');
+
+#
+# The example of the documentation
+#
+my ($doc) = grep { -e } 'docs/payments.md', "$ENV{PWD}/docs/payments.md";
+my ($example) = slurp_file($doc) =~ /```sql\n(CREATE TABLE ledger.*?)```/s;
+sql("CREATE SCHEMA docs AUTHORIZATION accounts; SET ROLE accounts; SET search_path = docs, public; " . ($example =~ s/search_path = public/search_path = docs/r));
+my $example_id = sent('example');
+pay($example_id);
+is(sql("SELECT amount, at = (SELECT paid_at FROM mf_invoice WHERE id = $example_id) FROM docs.ledger WHERE invoice = $example_id"), '1.250|t', 'the example of docs/payments.md keeps the books');
+sql(q{SELECT mf_off_change('docs.book_payment')});
+
+#
+# Dumps, deletion, the end
+#
+sql(q{INSERT INTO books.failing VALUES ('dumped')});
+my $dumped = waiting('dumped');
+sql("SELECT mf_cancel($dumped)");
+my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/archive';
+command_ok([ $node->installed_command('pg_dump'), '-Fc', '-d', $node->connstr($db), '-f', $dump ], 'pg_dump');
+sql('CREATE DATABASE copy');
+$node->command_ok([ $node->installed_command('pg_restore'), '-e', '-d', $node->connstr('copy'), $dump ], 'pg_restore');
+$mf->wait_worker($node, 'copy');
+is($node->safe_psql('copy', 'SELECT function, owner FROM mf_reaction'), 'books.book|accounts', 'a dump has the registration');
+$node->safe_psql('copy', 'TRUNCATE books.failing');
+$mf->wait_idle($node, 'copy');
+is($node->safe_psql('copy', "SELECT (SELECT count(*) FROM books.ledger WHERE invoice = $dumped), (SELECT count(*) FROM mf_reaction_queue)"), '0|1', 'and what waits, which waits there until somebody resumes');
+$node->safe_psql('copy', q{SELECT mf_resume('*')});
+$mf->wait_for($node, 'copy', "SELECT count(*) FROM books.ledger WHERE invoice = $dumped", 1);
+pass('and is told then');
+$node->safe_psql('copy', "SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'real'");
+is($node->safe_psql('copy', q{SELECT count(*) FROM books.ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.customer_reference = 'real'}), 1, 'new changes are told there, too');
+sql("DELETE FROM mf_invoice WHERE id = $dumped");
+is(sql('SELECT count(*) FROM mf_reaction_queue'), 0, 'a deleted invoice leaves nothing of itself there');
+is(as('bob', q{SELECT mf_off_change('books.book')}), '42501: permission denied for function books.book', 'nobody ends what is another role\'s');
+is(as('officer', q{SELECT mf_off_change('books.book(mf_invoice,mf_invoice)')}), 'ok 0', 'operators do');
+sql("SELECT mf_cancel(@{[ waiting('over') ]})");
+is(sql(q{SELECT count(*) FROM books.ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.customer_reference = 'over'}), 0, 'and it is over');
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+done_testing();
