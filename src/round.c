@@ -95,6 +95,8 @@ mf_round_run(TimestampTz *again)
 
 	pgstat_report_activity(STATE_RUNNING, "myfatoorah: sending invoices");
 	mf_pause_attend(run_apart);
+	/* it may fail before it takes anything, and what the one before had in hand may be gone */
+	mf_hand_begin();
 	mf_process_begin_statements();
 	PG_TRY();
 	{

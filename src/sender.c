@@ -330,7 +330,6 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	*again = 0;
 	round_began = now;
 	mf_http_watch_clock(http, true);
-	mf_hand_begin();
 	mf_sql_begin(&scope, schema);
 	if (sweeping)
 		sweep(&scope, now);

@@ -195,6 +195,32 @@ foreach my $case (
 	is(sql('SELECT count(*) FROM mf_review'), 0, "$what: once mended nothing is left");
 }
 
+# A round that fails before it has taken anything has nothing in hand: what the one before has put off is gone.
+{
+	$mf->insert($node, 'postgres', 'lonely');
+	$mf->wait_status($node, 'postgres', 'lonely');
+	sql(q{CREATE FUNCTION refuse_slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RAISE EXCEPTION 'not now'; END $$;
+		CREATE TRIGGER told BEFORE UPDATE ON mf_invoice FOR EACH ROW WHEN (NEW.payment_status = 'paid') EXECUTE FUNCTION refuse_slowly()});
+	my ($id, $invoice_id) = split /\|/, sql(q{SELECT id, invoice_id FROM mf_invoice WHERE customer_reference = 'lonely'});
+	$sandbox->invoice($invoice_id, 'pay');
+	sql("SELECT mf_refresh($id)");
+	$mf->wait_for($node, 'postgres', "SELECT wait_event FROM pg_stat_activity WHERE pid = $worker", 'PgSleep');
+
+	# it gets the lock when the round fails, and the next round waits for it
+	my $session = $mf->session($node, 'postgres');
+	my $offset = -s $node->logfile;
+	$session->query_safe('SET client_min_messages = warning; BEGIN; DROP EXTENSION myfatoorah CASCADE');
+	ok($node->wait_for_log(qr/invoice $id is put off .*\n.*not now; mf_review cannot show this/, $offset), 'a row is put off, which cannot be noted');
+	$mf->wait_for($node, 'postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $worker", 'Lock');
+	sql("SELECT pg_cancel_backend($worker)");
+	ok($node->wait_for_log(qr/myfatoorah worker ERROR:  canceling statement due to user request|terminated by signal/, $offset), 'a round fails before it begins');
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	sql("DROP TRIGGER told ON mf_invoice; SELECT mf_resume(); SELECT mf_refresh($id)");
+	$mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+	is(sql('SELECT pid FROM mf_worker_status'), $worker, 'the worker goes on, and has put off nothing twice');
+}
+
 # History that cannot be deleted: everything else goes on, and mf_check() says so.
 {
 	sql(q{
