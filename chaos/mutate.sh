@@ -114,6 +114,12 @@ mutate deaf_call 'a direct call cannot be cancelled' src/call.c \
 	's/\t+CHECK_FOR_INTERRUPTS\(\);\n//' 007_cancel
 mutate key_told 'the key is not hidden in texts' src/core/http_exchange.c \
 	's/if \(key_len == 0\)/if (key_len > 0)/' 009_secrets
+mutate believes_role 'the guard believes a role' src/invoice.c \
+	's/if \(mf_sql_is_ours\(\)\)\n\t\{/if (GetUserId() == mf_worker_role())\n\t{/' 107_triggers_of_users
+mutate proposal_unread 'a trigger may change what is written into a row' src/other_triggers.c \
+	's/was_null != is_null \|\|/false \&\&/' 107_triggers_of_users
+mutate last_word 'a trigger may run after the guard' src/other_triggers.c \
+	's/if \(last_seen\)/if (false)/' 107_triggers_of_users
 mutate look_forgotten 'what becomes pending between two looks at the questions has no alarm' src/inquiry.c \
 	's/return pending && !waiting \? mf_pace_time[^;]*;/return 0;/' 053_missed
 mutate waits_for_session 'an answer waits for a session that has asked again' src/payment.c \

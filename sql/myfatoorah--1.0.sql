@@ -7,7 +7,7 @@
 -- Roles
 --
 -- Roles belong to the whole cluster, so another database may have made them
--- already.  One that could log in, or is a superuser, was not made by us.
+-- already.  One that can do more than ours was not made by us.
 --
 DO LANGUAGE plpgsql $do$
 DECLARE
@@ -16,7 +16,7 @@ DECLARE
 BEGIN
 	FOR wanted IN
 		SELECT * FROM (VALUES
-			('myfatoorah_worker', 'writes the results of sending; the rights of the background worker'),
+			('myfatoorah_worker', 'may do nothing; what is done to the tables of myfatoorah runs as this role'),
 			('myfatoorah_submit', 'may insert invoices, follow them, and call the API'),
 			('myfatoorah_read', 'may read invoices and everything recorded about them'),
 			('myfatoorah_operate', 'may cancel, retry, pause and resume'),
@@ -26,16 +26,13 @@ BEGIN
 		SELECT r.rolcanlogin, r.rolsuper, r.rolbypassrls INTO existing
 		FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) wanted.name;
 		IF NOT FOUND THEN
-			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN %s', wanted.name,
-									  CASE wanted.name WHEN 'myfatoorah_worker' THEN 'BYPASSRLS' END);
+			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted.name);
 			EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', wanted.name, 'myfatoorah: ' || wanted.purpose);
-		ELSIF existing.rolcanlogin OR existing.rolsuper
-			OR (wanted.name OPERATOR(pg_catalog.=) 'myfatoorah_worker' AND NOT existing.rolbypassrls) THEN
+		ELSIF existing.rolcanlogin OR existing.rolsuper OR existing.rolbypassrls THEN
 			RAISE EXCEPTION 'role "%" exists and is not the one that myfatoorah needs', wanted.name
 				USING ERRCODE = 'duplicate_object',
-				DETAIL = 'It can log in, is a superuser, or lacks BYPASSRLS.',
-				HINT = pg_catalog.format('Rename it, or run: ALTER ROLE %I NOLOGIN NOSUPERUSER%s', wanted.name,
-										 CASE wanted.name WHEN 'myfatoorah_worker' THEN ' BYPASSRLS' END);
+				DETAIL = 'It can log in, is a superuser, or has BYPASSRLS.',
+				HINT = pg_catalog.format('Rename it, or run: ALTER ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS', wanted.name);
 		END IF;
 	END LOOP;
 END
@@ -506,11 +503,17 @@ COMMENT ON COLUMN mf_reaction_queue.due IS 'not before this time, nor before ear
 --
 -- Triggers of mf_invoice
 --
+CREATE FUNCTION mf_invoice_proposed()
+RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_invoice_proposed() IS 'notes what myfatoorah writes into a row, which no trigger may change';
+
 CREATE FUNCTION mf_invoice_guard()
 RETURNS trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_invoice_guard() IS 'validates an invoice, gives it its reference, and keeps its states from any hand but the worker''s';
+COMMENT ON FUNCTION mf_invoice_guard() IS 'validates an invoice, gives it its reference, and keeps its states from any statement but those of myfatoorah';
 
 CREATE FUNCTION mf_invoice_enqueue()
 RETURNS trigger
@@ -518,7 +521,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_invoice_enqueue() IS 'puts new or changed invoices on the worker''s agenda, and changes into the history';
 
-CREATE TRIGGER mf_invoice_guard
+-- The names put them before and after what users may add; the guard refuses other orders.
+CREATE TRIGGER "00_mf_invoice_proposed"
+	BEFORE UPDATE ON mf_invoice
+	FOR EACH ROW EXECUTE FUNCTION mf_invoice_proposed();
+
+CREATE TRIGGER zz_mf_invoice_guard
 	BEFORE INSERT OR UPDATE OR DELETE ON mf_invoice
 	FOR EACH ROW EXECUTE FUNCTION mf_invoice_guard();
 
@@ -913,14 +921,9 @@ $do$;
 GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_operate,
 	myfatoorah_inbound;
 
-GRANT SELECT, UPDATE ON mf_invoice TO myfatoorah_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON mf_queue TO myfatoorah_worker;
+-- The worker's role has no right to a table: statements of the library have their owner's (see src/sql.c). A default
+-- of mf_queue calls this function; the launcher finds by this grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON mf_attempt TO myfatoorah_worker;
-GRANT SELECT, INSERT, UPDATE ON mf_account, mf_identity TO myfatoorah_worker;
-GRANT SELECT, INSERT, DELETE, UPDATE (changes) ON mf_transition TO myfatoorah_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON mf_inquiry, mf_transaction, mf_event TO myfatoorah_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON mf_reaction, mf_reaction_queue TO myfatoorah_worker;
 
 GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
 GRANT REFERENCES (id) ON mf_invoice TO myfatoorah_submit;

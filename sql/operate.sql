@@ -171,9 +171,9 @@ DROP OWNED BY regress_mf_alice;
 DROP ROLE regress_mf_alice;
 
 -- The end
-SET ROLE myfatoorah_worker;
+SET session_replication_role = replica;
 UPDATE mf_invoice SET status = 'sent' WHERE status = 'unknown';
 DELETE FROM mf_queue WHERE kind = 'reconcile';
-RESET ROLE;
+RESET session_replication_role;
 SELECT count(*) AS unfinished FROM mf_queue;
 DROP SERVER branch CASCADE;

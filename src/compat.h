@@ -24,6 +24,7 @@
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 
 #if PG_VERSION_NUM < 140000
 #error "myfatoorah needs PostgreSQL 14 or newer"
@@ -53,6 +54,19 @@ mf_owns_relation(Oid relid, Oid roleid)
 #else
 	return pg_class_ownercheck(relid, roleid);
 #endif
+}
+
+static inline Oid
+mf_relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
 }
 
 static inline bool
@@ -139,5 +153,38 @@ mf_eval_plan_qual_init(EPQState *epq, EState *estate)
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
 #endif
 }
+
+/* 16: what is checked of a table has a list of its own. As whom it is checked: as the owner of each table. */
+static inline void
+mf_check_as_owners(Query *query)
+{
+	ListCell   *lc;
+
+#if PG_VERSION_NUM >= 160000
+	foreach(lc, query->rteperminfos)
+	{
+		RTEPermissionInfo *permissions = lfirst_node(RTEPermissionInfo, lc);
+
+		permissions->checkAsUser = mf_relation_owner(permissions->relid);
+	}
+#else
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, lc);
+
+		if (entry->rtekind == RTE_RELATION)
+			entry->checkAsUser = mf_relation_owner(entry->relid);
+	}
+#endif
+}
+
+/* 18: a query is not told any more whether it is run once */
+#if PG_VERSION_NUM >= 180000
+#define MF_EXECUTOR_RUN_ARGUMENTS QueryDesc *query, ScanDirection direction, uint64 count
+#define MF_EXECUTOR_RUN_VALUES query, direction, count
+#else
+#define MF_EXECUTOR_RUN_ARGUMENTS QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
+#define MF_EXECUTOR_RUN_VALUES query, direction, count, execute_once
+#endif
 
 #endif							/* MF_COMPAT_H */

@@ -55,8 +55,8 @@ typedef struct Mapping
 	Source		sources[MAX_SOURCES];
 	int			source_count;
 	int			id_column;		/* to write the id back to, 0 = none */
-	SPIPlanPtr	insert;
-	SPIPlanPtr	write_back;
+	MfPlan	   *insert;
+	MfPlan	   *write_back;
 	struct Mapping *next;
 } Mapping;
 
@@ -125,7 +125,7 @@ mf_enqueue(PG_FUNCTION_ARGS)
 		nulls[parameters++] = isnull ? 'n' : ' ';
 	}
 
-	if (SPI_execute_plan(mapping->insert, values, nulls, false, 0) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
+	if (mf_sql_run(mapping->insert, values, nulls, false) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
 		mf_change_suppressed();
 	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (mapping->id_column != 0)
@@ -467,7 +467,7 @@ prepare_statements(Mapping *mapping, TriggerData *trigger, Oid schema)
 	initStringInfo(&text);
 	appendStringInfo(&text, "INSERT INTO %s (%s) VALUES (%s) RETURNING id",
 					 quote_qualified_identifier(get_namespace_name(schema), "mf_invoice"), names.data, sources.data);
-	mapping->insert = mf_sql_prepare(schema, InvalidOid, text.data, parameters, types);
+	mapping->insert = mf_sql_prepare(schema, InvalidOid, false, text.data, parameters, types);
 
 	if (mapping->id_column != 0)
 	{
@@ -478,7 +478,7 @@ prepare_statements(Mapping *mapping, TriggerData *trigger, Oid schema)
 						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(trigger->tg_relation)),
 													RelationGetRelationName(trigger->tg_relation)),
 						 quote_identifier(NameStr(TupleDescAttr(desc, mapping->id_column - 1)->attname)));
-		mapping->write_back = mf_sql_prepare(schema, RelationGetRelid(trigger->tg_relation), text.data, 2, write_types);
+		mapping->write_back = mf_sql_prepare(schema, RelationGetRelid(trigger->tg_relation), false, text.data, 2, write_types);
 	}
 }
 
@@ -490,7 +490,7 @@ write_back_id(Mapping *mapping, TriggerData *trigger, Datum id)
 
 	values[0] = id;
 	values[1] = PointerGetDatum(&trigger->tg_trigtuple->t_self);
-	if (SPI_execute_plan(mapping->write_back, values, NULL, false, 0) != SPI_OK_UPDATE || SPI_processed != 1)
+	if (mf_sql_run(mapping->write_back, values, NULL, false) != SPI_OK_UPDATE || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("could not write the invoice's id into column \"%s\" of table \"%s\"",

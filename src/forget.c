@@ -19,7 +19,7 @@ static MfStatement forget_statement = {
 	"t AS (UPDATE @mf_transition SET changes = NULL WHERE invoice = $1 AND changes IS NOT NULL), "
 	"r AS (DELETE FROM @mf_reaction_queue WHERE invoice = $1) "
 	"DELETE FROM @mf_inquiry WHERE invoice = $1",
-	1, {INT8OID}, NULL, InvalidOid
+	1, {INT8OID}, NULL
 };
 
 /* counted, because what stays would be taken for the history of the next invoice with that id */
@@ -34,7 +34,7 @@ static MfStatement forget_all_statement = {
 	"  + (SELECT count(*) FROM @mf_inquiry) - (SELECT count(*) FROM q) "
 	"  + (SELECT count(*) FROM @mf_reaction_queue) - (SELECT count(*) FROM r) "
 	"  + (SELECT count(*) FROM @mf_event WHERE invoice IS NOT NULL) - (SELECT count(*) FROM e)",
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 /* See forget.h. */

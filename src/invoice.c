@@ -25,6 +25,7 @@
 #include "forget.h"
 #include "invoice.h"
 #include "myfatoorah.h"
+#include "other_triggers.h"
 #include "queue.h"
 #include "request.h"
 #include "rights.h"
@@ -49,12 +50,29 @@ static bool takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAc
 static const MfAccount *check_row(MfInvoiceRow *row);
 static void refuse_result_column(TupleDesc desc, int column);
 
+PG_FUNCTION_INFO_V1(mf_invoice_proposed);
 PG_FUNCTION_INFO_V1(mf_invoice_guard);
 PG_FUNCTION_INFO_V1(mf_invoice_enqueue);
 
+/* The first BEFORE UPDATE trigger of mf_invoice: notes what a statement of ours wants. */
+Datum
+mf_invoice_proposed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) || !fired_by_mf_invoice(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called as BEFORE trigger of mf_invoice", "mf_invoice_proposed")));
+	if (mf_sql_is_ours())
+		mf_note_proposed(trigger);
+	return PointerGetDatum(trigger->tg_newtuple);
+}
+
 /*
- * BEFORE trigger of mf_invoice.  Nobody but the worker's role changes states
- * and results, and it only along the state machine.
+ * The last BEFORE trigger of mf_invoice.  Only statements of ours change states and
+ * results, whatever role they run as, and they only along the state machine.
  */
 Datum
 mf_invoice_guard(PG_FUNCTION_ARGS)
@@ -83,9 +101,10 @@ mf_invoice_guard(PG_FUNCTION_ARGS)
 }
 
 /*
- * The attribute numbers of invoice.h hold for no other table, and the types that
- * we take its columns to have must be theirs.  The answer is kept with the
- * function's call information, which lives as long as a statement.
+ * The attribute numbers of invoice.h hold for no other table, the types that we
+ * take its columns to have must be theirs, and our triggers must stand around
+ * those of others.  The answer is kept with the function's call information,
+ * which lives as long as a statement.
  */
 static bool
 fired_by_mf_invoice(FunctionCallInfo fcinfo)
@@ -100,6 +119,7 @@ fired_by_mf_invoice(FunctionCallInfo fcinfo)
 		return false;
 	if (RelationGetDescr(relation)->natts >= MF_IC_END - 1)
 		mf_invoice_check_columns(RelationGetDescr(relation));
+	mf_check_trigger_order(relation);
 	fcinfo->flinfo->fn_extra = known;
 	return true;
 }
@@ -213,7 +233,7 @@ set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account)
 	row->isnull[MF_IC_COULD_INSERT] = false;
 }
 
-/* The worker's role moves the states; everybody else corrects what is not sent. */
+/* Our own statements move the states; everybody else corrects what is not sent. */
 static HeapTuple
 guard_update(TriggerData *trigger)
 {
@@ -226,8 +246,9 @@ guard_update(TriggerData *trigger)
 	bool		renamed;
 	int			column;
 
-	if (GetUserId() == mf_worker_role())
+	if (mf_sql_is_ours())
 	{
+		mf_check_proposed(trigger);
 		mf_guard_transition(trigger->tg_trigslot, trigger->tg_newslot);
 		return trigger->tg_newtuple;
 	}
@@ -504,9 +525,6 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 		MfInvoiceRow after;
 		char	   *changes;
 
-		/* the worker knows what it does */
-		if (GetUserId() == mf_worker_role())
-			return PointerGetDatum(NULL);
 		deform(trigger->tg_trigtuple, desc, &before);
 		deform(trigger->tg_newtuple, desc, &after);
 		changes = mf_edit_text(desc, &before, &after);

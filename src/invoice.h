@@ -8,6 +8,8 @@
 #ifndef MF_INVOICE_H
 #define MF_INVOICE_H
 
+#include "core/status.h"
+
 /* Attribute numbers of mf_invoice, as in the install script */
 typedef enum MfInvoiceColumn
 {
@@ -56,34 +58,15 @@ typedef struct MfInvoiceRow
 	bool		isnull[MF_IC_END];
 } MfInvoiceRow;
 
-typedef enum MfStatus
-{
-	MF_QUEUED,
-	MF_SENDING,
-	MF_SENT,
-	MF_STATUS_REJECTED,
-	MF_STATUS_UNKNOWN,
-	MF_REVIEW,
-	MF_CANCELLED,
-	MF_STATUS_COUNT
-} MfStatus;
-
-/* The word in the column; and back, -1 for another word. */
-extern const char *mf_status_name(MfStatus status);
-extern int	mf_status_from_name(const char *name);
-
-/* The same of the column's value, a text; mf_status_of() raises an error for another word. */
+/* mf_status_from_name() and mf_status_name() for the value of the column, a text; mf_status_of() raises an error for another word. */
 extern int	mf_status_from_datum(Datum value);
 extern MfStatus mf_status_of(Datum value);
 
 /* Whether a text is that word. */
 extern bool mf_text_is(Datum value, const char *word);
 
-/* Whether the state machine has that transition (reference manual, "States"). */
-extern bool mf_transition_allowed(MfStatus from, MfStatus to);
-
 /*
- * A change by the worker's role, seen by the trigger before it: raises 55000
+ * A change by a statement of ours, seen by the trigger before it: raises 55000
  * unless status and payment_status move along their state machines, and has
  * listeners told if either does.
  */

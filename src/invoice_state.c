@@ -1,6 +1,6 @@
 /*
  * invoice_state.c
- *	  The states of invoices: their names, how they may change, who is told.
+ *	  The states of invoices in the table: what may change, who is told.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/invoice_state.c
@@ -18,45 +18,8 @@
 #include "payment.h"
 #include "wake.h"
 
-static const char *const status_names[MF_STATUS_COUNT] = {
-	"queued", "sending", "sent", "rejected", "unknown", "review", "cancelled"
-};
-
-/* By row: from; by bit: to */
-#define TO(status) (1 << (status))
-static const int allowed_transitions[MF_STATUS_COUNT] = {
-	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN) | TO(MF_REVIEW),
-	/* sending */ TO(MF_QUEUED) | TO(MF_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
-	/* sent */ 0,
-	/* rejected */ TO(MF_QUEUED) | TO(MF_CANCELLED),
-	/* unknown */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_REVIEW),
-	/* review */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_CANCELLED),
-	/* cancelled */ 0
-};
-
 static void guard_payment(int64 invoice, MfStatus status, const char *from, const char *to);
 static void notify_change(int64 invoice);
-
-/* See invoice.h. */
-const char *
-mf_status_name(MfStatus status)
-{
-	return status_names[status];
-}
-
-/* See invoice.h. */
-int
-mf_status_from_name(const char *name)
-{
-	int			i;
-
-	for (i = 0; i < MF_STATUS_COUNT; i++)
-	{
-		if (strcmp(status_names[i], name) == 0)
-			return i;
-	}
-	return -1;
-}
 
 /* See invoice.h. */
 int
@@ -66,17 +29,10 @@ mf_status_from_datum(Datum value)
 
 	for (i = 0; i < MF_STATUS_COUNT; i++)
 	{
-		if (mf_text_is(value, status_names[i]))
+		if (mf_text_is(value, mf_status_name((MfStatus) i)))
 			return i;
 	}
 	return -1;
-}
-
-/* See invoice.h. */
-bool
-mf_transition_allowed(MfStatus from, MfStatus to)
-{
-	return (allowed_transitions[from] & TO(to)) != 0;
 }
 
 /* See invoice.h. */

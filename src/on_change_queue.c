@@ -64,14 +64,14 @@ static MfStatement registered_statement = {
 	"  OR EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.function = r.function AND q.failures <= 1) "
 	"  OR EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.function = r.function AND q.invoice = $1) "
 	"FROM @mf_reaction r ORDER BY r.registered_at, r.function",
-	1, {INT8OID}, NULL, InvalidOid
+	1, {INT8OID}, NULL
 };
 
 static MfStatement note_statement = {
 	"INSERT INTO @mf_reaction_queue (function, invoice, old_row, new_row, failures, due, error) "
 	"VALUES ($1, $2, $3::jsonb, $4::jsonb, CASE WHEN $5 IS NULL THEN 0 ELSE 1 END, "
 	"  clock_timestamp() + CASE WHEN $5 IS NULL THEN 0 ELSE 1 END * interval '" CppAsString2(BACKOFF_MS) " ms', $5)",
-	5, {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+	5, {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement next_statement = {
@@ -79,33 +79,33 @@ static MfStatement next_statement = {
 	"FROM @mf_reaction r, LATERAL (SELECT q.id, q.invoice, q.failures, q.due FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.due <= $1 AND " IS_FIRST " ORDER BY q.due LIMIT 1) q "
 	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " NOT_PAUSED " ORDER BY q.due LIMIT 1",
-	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+	1, {TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement alarm_statement = {
 	"SELECT min(greatest(q.due, r.retry_at))::timestamptz "
 	"FROM @mf_reaction r, LATERAL (SELECT q.due FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND " IS_FIRST " ORDER BY q.due LIMIT 1) q WHERE " NOT_PAUSED,
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 static MfStatement rows_statement = {
 	"SELECT jsonb_populate_record(NULL::@mf_invoice, q.old_row), jsonb_populate_record(NULL::@mf_invoice, q.new_row) "
 	"FROM @mf_reaction_queue q WHERE q.id = $1",
-	1, {INT8OID}, NULL, InvalidOid
+	1, {INT8OID}, NULL
 };
 
 /* whoever takes it away waits for the worker, or it for them */
 static MfStatement lock_statement = {
-	"SELECT FROM @mf_reaction_queue WHERE id = $1 FOR UPDATE", 1, {INT8OID}, NULL, InvalidOid
+	"SELECT FROM @mf_reaction_queue WHERE id = $1 FOR UPDATE", 1, {INT8OID}, NULL
 };
 
 static MfStatement told_statement = {
-	"DELETE FROM @mf_reaction_queue WHERE id = $1", 1, {INT8OID}, NULL, InvalidOid
+	"DELETE FROM @mf_reaction_queue WHERE id = $1", 1, {INT8OID}, NULL
 };
 
 static MfStatement mended_statement = {
-	"UPDATE @mf_reaction SET failures = 0, retry_at = NULL WHERE function = $1", 1, {TEXTOID}, NULL, InvalidOid
+	"UPDATE @mf_reaction SET failures = 0, retry_at = NULL WHERE function = $1", 1, {TEXTOID}, NULL
 };
 
 #define BACKOFF(failures, max) "clock_timestamp() + least(" CppAsString2(BACKOFF_MS) " * 2.0 ^ least(" failures ", 20), " \
@@ -115,33 +115,33 @@ static MfStatement mended_statement = {
 static MfStatement failed_statement = {
 	"UPDATE @mf_reaction_queue SET failures = greatest(failures, 1) + 1, error = $2, "
 	"  due = " BACKOFF("failures", BACKOFF_MAX_MS) " WHERE id = $1",
-	2, {INT8OID, TEXTOID}, NULL, InvalidOid
+	2, {INT8OID, TEXTOID}, NULL
 };
 
 static MfStatement failing_statement = {
 	"UPDATE @mf_reaction SET failures = failures + 1, retry_at = " BACKOFF("failures", FUNCTION_BACKOFF_MAX_MS) " WHERE function = $1",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 static MfStatement register_statement = {
 	"INSERT INTO @mf_reaction AS r (function, owner, registered_at, registered_by) VALUES ($1, $2, clock_timestamp(), $3) "
 	"ON CONFLICT (function) DO UPDATE SET owner = EXCLUDED.owner, registered_at = EXCLUDED.registered_at, "
 	"  registered_by = EXCLUDED.registered_by",
-	3, {TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+	3, {TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement due_statement = {
 	"UPDATE @mf_reaction_queue SET due = clock_timestamp() WHERE due > clock_timestamp() AND ($1 IS NULL OR function = $1)",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 static MfStatement retry_statement = {
 	"UPDATE @mf_reaction SET retry_at = NULL WHERE retry_at IS NOT NULL AND ($1 IS NULL OR function = $1)",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 static MfStatement owner_statement = {
-	"SELECT owner::text FROM @mf_reaction WHERE function = $1", 1, {TEXTOID}, NULL, InvalidOid
+	"SELECT owner::text FROM @mf_reaction WHERE function = $1", 1, {TEXTOID}, NULL
 };
 
 static MfStatement unregister_statement = {
@@ -149,7 +149,7 @@ static MfStatement unregister_statement = {
 	"q AS (DELETE FROM @mf_reaction_queue WHERE function = $1 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_reaction WHERE function = $1) - (SELECT count(*) FROM r) "
 	"  + (SELECT count(*) FROM @mf_reaction_queue WHERE function = $1) - (SELECT count(*) FROM q), (SELECT count(*) FROM q)",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 static MfStatement states_statement = {
@@ -159,7 +159,7 @@ static MfStatement states_statement = {
 	"FROM @mf_reaction r LEFT JOIN LATERAL (SELECT q.invoice, q.error FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.error IS NOT NULL ORDER BY q.invoice, q.id LIMIT 1) f ON true "
 	"ORDER BY r.function",
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 /* What the worker tells in one transaction; it lives a bit longer */

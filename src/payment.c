@@ -31,7 +31,7 @@ static MfStatement accounts_statement = {
 	"    (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
 	"      AND e.door = 'callback' ORDER BY e.due LIMIT 1)) "
 	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHERE w.fdwname = 'myfatoorah'",
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 #define CLAIM(condition) \
@@ -45,15 +45,15 @@ static MfStatement accounts_statement = {
 	"  ORDER BY q.due LIMIT $2 FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
 
 static MfStatement claim_urgent_statement = {
-	CLAIM("q.urgent AND NOT q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	CLAIM("q.urgent AND NOT q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_callbacks_statement = {
-	CLAIM("q.urgent AND q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	CLAIM("q.urgent AND q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_polls_statement = {
-	CLAIM("NOT q.urgent"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	CLAIM("NOT q.urgent"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 /* the key of whoever made the row, or else the newest invoice of the account */
@@ -69,11 +69,11 @@ static MfStatement claim_polls_statement = {
 	"ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED"
 
 static MfStatement claim_events_statement = {
-	CLAIM_EVENTS("e.door IN ('webhook', 'log')"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	CLAIM_EVENTS("e.door IN ('webhook', 'log')"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_callback_events_statement = {
-	CLAIM_EVENTS("e.door = 'callback'"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	CLAIM_EVENTS("e.door = 'callback'"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 /*
@@ -109,24 +109,24 @@ static MfStatement reschedule_statement = {
 	"  AND NOT (n.done AND l.requests = n.requests) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM gone) - (SELECT count(*) FROM kept)",
 	12, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
-		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, INT4ARRAYOID, BOOLARRAYOID}, NULL, InvalidOid
+		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, INT4ARRAYOID, BOOLARRAYOID}, NULL
 };
 
 static MfStatement put_off_statement = {
 	"UPDATE @mf_inquiry q SET due = greatest(q.due, $2), error = $3 WHERE q.invoice = $1",
-	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL, InvalidOid
+	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
 };
 
 /* what has failed is asked about again by mf_resume() */
 static MfStatement put_off_event_statement = {
 	"UPDATE @mf_event e SET due = greatest(e.due, $2), failures = greatest(e.failures, 1) WHERE e.id = $1 AND e.due IS NOT NULL",
-	2, {INT8OID, TIMESTAMPTZOID}, NULL, InvalidOid
+	2, {INT8OID, TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement try_now_statement = {
 	"WITH e AS (UPDATE @mf_event e SET due = clock_timestamp() WHERE e.due IS NOT NULL AND e.failures > 0) "
 	"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE (q.error IS NOT NULL OR q.failures > 0) AND q.invoice <> ALL ($1)",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 /* rows of which an answer tells another invoice, under a reference of theirs */
@@ -137,7 +137,7 @@ static MfStatement twins_statement = {
 	"    LIMIT 1) "
 	"FROM (SELECT u.*, regexp_replace(u.reference, '~[0-9]+$', '') AS stem FROM unnest($1, $2, $3) "
 	"  AS u(event, invoice_id, reference)) n",
-	3, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
+	3, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /* only an answer that has found an invoice has that one asked about */
@@ -160,7 +160,7 @@ static MfStatement resolve_events_statement = {
 	"    requests = q.requests + 1, tries = 0, by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
 	"  + (SELECT count(*) FROM m) - (SELECT count(*) FROM asked)",
-	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
+	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL
 };
 
 #define UNANSWERED(event) event ".invoice = ANY ($1) AND " event ".answered_at IS NULL AND " event ".due IS NULL"
@@ -172,13 +172,13 @@ static MfStatement lock_statement = {
 	"FROM @mf_invoice i "
 	"WHERE i.id = ANY ($1) AND i.status = 'sent' AND NOT EXISTS (SELECT FROM @mf_event o WHERE " UNANSWERED("o") " "
 	"  AND o.invoice = i.id AND o.id NOT IN (SELECT e.id FROM e)) FOR NO KEY UPDATE OF i SKIP LOCKED",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement lock_events_statement = {
 	"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED) "
 	"SELECT e.id::int8 FROM @mf_event e WHERE e.id = ANY ($1) AND e.id NOT IN (SELECT l.id FROM l)",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 /* a row that stays what it was is not written again */
@@ -214,14 +214,14 @@ static MfStatement apply_statement = {
 	"RETURNING i.id",
 	15, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TEXTARRAYOID},
-	NULL, InvalidOid
+	NULL
 };
 
 static MfStatement history_statement = {
 	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"SELECT h.invoice, clock_timestamp(), 'status reader', h.from_status, h.to_status, h.attempt, h.reason "
 	"FROM unnest($1, $2, $3, $4, $5) AS h(invoice, from_status, to_status, attempt, reason)",
-	5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
+	5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /* columns of mf_transaction in the order of mf_transaction_fields[] but for the date, which comes second */
@@ -262,14 +262,14 @@ static MfStatement store_tries_statement = {
 	24, {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID}, NULL, InvalidOid
+		TEXTARRAYOID}, NULL
 };
 
 /* an older answer leaves what is there, but something is there then */
 static MfStatement lost_try_statement = {
 	"SELECT FROM unnest($1, $2) AS n(invoice, payment_id) WHERE NOT EXISTS (SELECT FROM @mf_transaction o "
 	"  WHERE o.invoice = ANY ($1) AND o.invoice = n.invoice AND o.payment_id = n.payment_id) LIMIT 1",
-	2, {INT8ARRAYOID, TEXTARRAYOID}, NULL, InvalidOid
+	2, {INT8ARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /*
@@ -286,7 +286,7 @@ static MfStatement answered_statement = {
 	"    due = CASE WHEN l.strange THEN clock_timestamp() END, "
 	"    tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM told)",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static List *claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit,

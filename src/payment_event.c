@@ -100,7 +100,7 @@ static MfStatement store_events_statement = {
 	"  (SELECT count(*) FROM w) - (SELECT count(*) FROM asked) FROM s",
 	16, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-		BOOLARRAYOID, TIMESTAMPTZARRAYOID}, NULL, InvalidOid
+		BOOLARRAYOID, TIMESTAMPTZARRAYOID}, NULL
 };
 
 /* an event may have been faster than our own answer; whoever asked in vain so far gets an answer now */
@@ -118,7 +118,7 @@ static MfStatement open_statement = {
 	"  requests = q.requests + 1, tries = 0, by_callback = q.by_callback AND q.urgent AND NOT EXCLUDED.urgent "
 	"WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
 	"SELECT EXISTS (SELECT FROM o WHERE o.urgent), ARRAY(SELECT m.id::int8 FROM m)",
-	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
+	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement unanswered_statement = {
@@ -129,14 +129,14 @@ static MfStatement unanswered_statement = {
 	"  UNION ALL SELECT format('event %s', e.id), NULL, e.id FROM @mf_event e "
 	"  WHERE e.account = $1 AND e.due IS NOT NULL AND e.failures >= " CppAsString2(MF_ITEM_FAILURES) ") u "
 	"ORDER BY u.error IS NULL, u.number LIMIT 1",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 /* what most of them come to, unless an event was faster, which this tells first */
 static MfStatement early_event_statement = {
 	"SELECT FROM @mf_event e WHERE e.invoice IS NULL AND e.account = ANY ($1) AND e.invoice_id >= $2 "
 	"  AND e.invoice_id <= $3 LIMIT 1",
-	3, {TEXTARRAYOID, INT8OID, INT8OID}, NULL, InvalidOid
+	3, {TEXTARRAYOID, INT8OID, INT8OID}, NULL
 };
 
 static MfStatement poll_statement = {
@@ -144,13 +144,13 @@ static MfStatement poll_statement = {
 	"SELECT s.invoice, s.account, $3 FROM unnest($1, $2) AS s(invoice, account) "
 	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), requests = q.requests + 1, tries = 0 WHERE q.urgent "
 	"RETURNING q.urgent) SELECT EXISTS (SELECT FROM o WHERE o.urgent), $1",
-	3, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL, InvalidOid
+	3, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement unopened_statement = {
 	"SELECT FROM unnest($1) AS m(invoice) WHERE NOT EXISTS (SELECT FROM @mf_inquiry q "
 	"  WHERE q.invoice = ANY ($1) AND q.invoice = m.invoice) LIMIT 1",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 #define AWAITED "n.status = 'sent' AND n.payment_status IN ('unpaid', 'authorized')"
@@ -158,12 +158,12 @@ static MfStatement unopened_statement = {
 static MfStatement restore_statement = {
 	"INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, $1 FROM new_rows n "
 	"WHERE " AWAITED " ORDER BY n.id ON CONFLICT (invoice) DO NOTHING",
-	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+	1, {TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement not_restored_statement = {
 	"SELECT FROM new_rows n WHERE " AWAITED " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = n.id) LIMIT 1",
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 static MfStatement refresh_statement = {
@@ -177,7 +177,7 @@ static MfStatement refresh_statement = {
 	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
 	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END RETURNING 1) "
 	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o), (SELECT count(*) FROM m)",
-	3, {INT8OID, INT4OID, BOOLOID}, NULL, InvalidOid
+	3, {INT8OID, INT4OID, BOOLOID}, NULL
 };
 
 /*
@@ -193,12 +193,12 @@ static MfStatement callbacks_statement = {
 	"      AND e.tries = 0), "
 	"  coalesce(i.language = 'AR', false), i.call_back_url::text, i.error_url::text "
 	"FROM @mf_invoice i WHERE i.id = ANY ($1)",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement waited_statement = {
 	"SELECT i.status::text, i.payment_status::text, i.xmin FROM @mf_invoice i WHERE i.id = $1",
-	1, {INT8OID}, NULL, InvalidOid
+	1, {INT8OID}, NULL
 };
 
 /* the last webhook that came in, else the oldest invoice that waits for one */
@@ -209,21 +209,21 @@ static MfStatement waited_statement = {
 
 static MfStatement log_start_statement = {
 	LOG_START("i.created_at") "FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 /* without polling there is no agenda that would tell; an open invoice is found soon among the newest */
 static MfStatement log_start_unpolled_statement = {
 	LOG_START("'-infinity'") "FROM @mf_invoice i WHERE i.account = $1 AND i.status = 'sent' "
 	"  AND i.payment_status IN ('unpaid', 'authorized') ORDER BY i.id DESC LIMIT 1",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 static MfStatement purge_statement = {
 	"DELETE FROM @mf_event e WHERE e.id IN (SELECT o.id FROM @mf_event o WHERE o.last_received_at < $1 "
 	"  AND o.received_at < $1 AND o.due IS NULL "
 	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = o.invoice) LIMIT 1000)",
-	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+	1, {TIMESTAMPTZOID}, NULL
 };
 
 /* Attribute numbers of mf_inquiry, as in the install script */

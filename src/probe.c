@@ -2,9 +2,9 @@
  * probe.c
  *	  Finds the databases that have the extension.
  *
- * The extension gives rights to its role in each database that has it, and
- * PostgreSQL notes in pg_shdepend, which all databases share, in which database
- * a table depends on a role.  One short look from one database thus finds
+ * The extension gives its role the right to a function in each database that has
+ * it, and PostgreSQL notes in pg_shdepend, which all databases share, in which
+ * database a function depends on a role.  One short look from one database thus finds
  * them all, however many there are.  A database that was found without having
  * the extension costs a worker that leaves at once.
  *
@@ -19,7 +19,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_shdepend.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -82,7 +82,7 @@ mf_probe_main(Datum main_arg)
 	proc_exit(0);
 }
 
-/* The databases in which a table depends on a role, in the current context. */
+/* The databases in which a function depends on a role, in the current context. */
 static List *
 databases_of_role(Oid role)
 {
@@ -100,7 +100,7 @@ databases_of_role(Oid role)
 	{
 		Form_pg_shdepend row = (Form_pg_shdepend) GETSTRUCT(tuple);
 
-		if (OidIsValid(row->dbid) && row->classid == RelationRelationId)
+		if (OidIsValid(row->dbid) && row->classid == ProcedureRelationId)
 			databases = list_append_unique_oid(databases, row->dbid);
 	}
 	systable_endscan(scan);

@@ -30,12 +30,12 @@ static MfStatement unpromoted_statement = {
 	"SELECT e.invoice::int8 FROM unnest($1) AS l(account) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice FROM @mf_queue q WHERE q.account = l.account AND q.promote AND q.rank <= $2 "
 	"    AND q.origin = @mf_here() ORDER BY q.rank LIMIT $3 FOR UPDATE SKIP LOCKED) e LIMIT $3",
-	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}, NULL, InvalidOid
+	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}, NULL
 };
 
 static MfStatement promote_statement = {
 	"UPDATE @mf_queue q SET rank = " MF_PROMOTED("q.rank", "q.priority") ", promote = false WHERE q.invoice = ANY ($1)",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static TimestampTz not_before = 0;	/* after a failure */

@@ -24,7 +24,7 @@ static MfStatement begin_attempts_statement = {
 	"INSERT INTO @mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, sent_to) "
 	"SELECT a.invoice, a.attempt, a.reference, a.body_sha256, clock_timestamp(), a.send_by, a.sent_to "
 	"FROM unnest($1, $2, $3, $4, $5, $6) AS a(invoice, attempt, reference, body_sha256, send_by, sent_to)",
-	6, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}, NULL, InvalidOid
+	6, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}, NULL
 };
 
 /*
@@ -44,7 +44,7 @@ static MfStatement end_attempts_statement = {
 	"SELECT (SELECT count(DISTINCT (t.invoice, t.attempt)) FROM e JOIN @mf_attempt t ON t.invoice = e.invoice AND t.attempt = e.attempt "
 	"    WHERE " ENDS ") - (SELECT count(*) FROM ended)",
 	8, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
-	NULL, InvalidOid
+	NULL
 };
 
 static MfStatement recorded_ends_statement = {
@@ -52,18 +52,18 @@ static MfStatement recorded_ends_statement = {
 	"  a.invoice_url::text, a.error::text, a.reference::text "
 	"FROM @mf_invoice i JOIN @mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts "
 	"WHERE i.id = ANY ($1) AND a.outcome IS NOT NULL",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement lock_invoices_statement = {
 	"SELECT id::int8, status::text, attempts::int4, duplicate_suspected::bool FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement lost_invoices_statement = {
 	"SELECT u.invoice::int8 FROM unnest($1) AS u(invoice) WHERE NOT EXISTS (SELECT FROM @mf_invoice i "
 	"  WHERE i.id = ANY ($1) AND i.id = u.invoice)",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement apply_statement = {
@@ -102,7 +102,7 @@ static MfStatement apply_statement = {
 	14, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		TEXTARRAYOID},
-	NULL, InvalidOid
+	NULL
 };
 
 static MfStatement follow_up_statement = {
@@ -125,7 +125,7 @@ static MfStatement follow_up_statement = {
 	"  + (SELECT count(DISTINCT f.invoice) FROM f JOIN @mf_invoice i ON i.id = f.invoice WHERE f.duplicate AND f.next IS NOT NULL "
 	"    AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = ANY ($1) AND q.invoice = f.invoice)) - (SELECT count(*) FROM found)",
 	8, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, BOOLARRAYOID},
-	NULL, InvalidOid
+	NULL
 };
 
 /*
@@ -149,27 +149,27 @@ static MfStatement references_statement = {
 	"  max(a.attempt)::int4 "
 	"FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice WHERE a.invoice = $1 "
 	"GROUP BY a.reference ORDER BY max(a.attempt) DESC",
-	1, {INT8OID}, NULL, InvalidOid
+	1, {INT8OID}, NULL
 };
 
 static MfStatement catch_up_statement = {
-	"UPDATE @mf_invoice SET attempts = $2 WHERE id = $1", 2, {INT8OID, INT4OID}, NULL, InvalidOid
+	"UPDATE @mf_invoice SET attempts = $2 WHERE id = $1", 2, {INT8OID, INT4OID}, NULL
 };
 
 static MfStatement was_tried_statement = {
-	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 LIMIT 1", 2, {INT8OID, TEXTOID}, NULL, InvalidOid
+	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 LIMIT 1", 2, {INT8OID, TEXTOID}, NULL
 };
 
 static MfStatement try_put_off_statement = {
 	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", step = 0 "
 	"WHERE q.error IS NOT NULL AND q.kind <> 'review' AND q.invoice <> ALL ($1)",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement put_off_statement = {
 	"UPDATE @mf_queue q SET due = greatest(q.due, $2), " MF_SET_RANK("greatest(q.due, $2)", "q.priority") ", error = $3 "
 	"WHERE q.invoice = $1",
-	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL, InvalidOid
+	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
 };
 
 /* bounded, because they run between two rounds of sending */
@@ -180,13 +180,13 @@ static MfStatement put_off_statement = {
 static MfStatement purge_attempts_statement = {
 	"DELETE FROM @mf_attempt a WHERE a.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_attempt o WHERE o.started_at < $1 "
 	"  AND " FINISHED("o") " LIMIT 1000))",
-	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+	1, {TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement purge_transitions_statement = {
 	"DELETE FROM @mf_transition t WHERE t.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_transition o WHERE o.at < $1 "
 	"  AND " FINISHED("o") " LIMIT 1000))",
-	1, {TIMESTAMPTZOID}, NULL, InvalidOid
+	1, {TIMESTAMPTZOID}, NULL
 };
 
 static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);

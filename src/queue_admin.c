@@ -34,51 +34,51 @@ static MfStatement insert_statement = {
 	"WHERE n.status IN ('queued', 'sending', 'unknown', 'review') OR n.duplicate_suspected), "
 	"q AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) SELECT * FROM n RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n) - (SELECT count(*) FROM q), (SELECT count(*) FROM n)",
-	1, {INT4OID}, NULL, InvalidOid
+	1, {INT4OID}, NULL
 };
 
 static MfStatement to_send_statement = {
 	"SELECT FROM new_rows n WHERE n.status IN ('queued', 'sending', 'unknown') LIMIT 1",
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 static MfStatement reschedule_statement = {
 	"UPDATE @mf_queue q SET account = $2, due = d.due, " MF_SET_RANK("greatest(d.due, $6)", "$4") ", priority = $4 "
 	"FROM (VALUES ('send', $3), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
 	"WHERE q.invoice = $1 AND q.kind = d.kind",
-	6, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID}, NULL, InvalidOid
+	6, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement may_have_made_statement = {
-	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND " MF_MAY_HAVE_MADE("a") " LIMIT 1", 1, {INT8OID}, NULL, InvalidOid
+	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND " MF_MAY_HAVE_MADE("a") " LIMIT 1", 1, {INT8OID}, NULL
 };
 
 static MfStatement size_statement = {
-	"SELECT count(*) FROM @mf_queue", 0, {0}, NULL, InvalidOid
+	"SELECT count(*) FROM @mf_queue", 0, {0}, NULL
 };
 
 static MfStatement lock_entry_statement = {
-	"SELECT kind::text, step::int2 FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL, InvalidOid
+	"SELECT kind::text, step::int2 FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL
 };
 
 static MfStatement lock_invoice_statement = {
 	"SELECT " MF_INVOICE_COLUMNS " FROM @mf_invoice WHERE id = $1 FOR NO KEY UPDATE",
-	1, {INT8OID}, NULL, InvalidOid
+	1, {INT8OID}, NULL
 };
 
 static MfStatement visible_statement = {
-	"SELECT FROM @mf_invoice WHERE id = $1", 1, {INT8OID}, NULL, InvalidOid
+	"SELECT FROM @mf_invoice WHERE id = $1", 1, {INT8OID}, NULL
 };
 
 /* asks for the right to update, and for the policies of updates, too */
 static MfStatement lock_as_caller_statement = {
-	"SELECT FROM @mf_invoice WHERE id = $1 FOR NO KEY UPDATE", 1, {INT8OID}, NULL, InvalidOid
+	"SELECT FROM @mf_invoice WHERE id = $1 FOR NO KEY UPDATE", 1, {INT8OID}, NULL
 };
 
 static MfStatement note_edit_statement = {
 	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason, changes) "
 	"VALUES ($1, clock_timestamp(), $2, $3, $3, $4, 'edited', $5::jsonb)",
-	5, {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID}, NULL, InvalidOid
+	5, {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID}, NULL
 };
 
 static MfStatement put_back_statement = {
@@ -87,30 +87,30 @@ static MfStatement put_back_statement = {
 	"ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = $1 AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)) "
 	"  - (SELECT count(*) FROM put)",
-	2, {INT8OID, TIMESTAMPTZOID}, NULL, InvalidOid
+	2, {INT8OID, TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement pause_statement = {
 	"INSERT INTO @mf_account AS a (account, paused_at, paused_by, reason) VALUES ($1, clock_timestamp(), $2, $3) "
 	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
 	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL",
-	3, {TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+	3, {TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement is_paused_statement = {
-	"SELECT FROM @mf_account WHERE account = $1 AND paused_at IS NOT NULL", 1, {TEXTOID}, NULL, InvalidOid
+	"SELECT FROM @mf_account WHERE account = $1 AND paused_at IS NOT NULL", 1, {TEXTOID}, NULL
 };
 
 static MfStatement pause_reason_statement = {
 	"SELECT account = '*', format('by %s since %s: %s', paused_by, date_trunc('second', paused_at), "
 	"  coalesce(reason, 'no reason given')) "
 	"FROM @mf_account WHERE account IN ($1, '*') AND paused_at IS NOT NULL ORDER BY account LIMIT 1",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 static MfStatement any_due_statement = {
 	"SELECT FROM @mf_queue WHERE account = $1 AND rank <= now() + interval '" CppAsString2(MF_BACKOFF_CAP_MS) " ms' LIMIT 1",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 static MfStatement put_off_errors_statement = {
@@ -119,27 +119,27 @@ static MfStatement put_off_errors_statement = {
 	"  WHERE q.account = $1 AND (q.error IS NOT NULL OR (q.kind = 'send' AND q.step > 0)) "
 	"  UNION ALL SELECT q.invoice, q.error FROM @mf_inquiry q WHERE q.account = $1 AND q.error IS NOT NULL) p "
 	"GROUP BY p.error ORDER BY 2 LIMIT $2",
-	2, {TEXTOID, INT4OID}, NULL, InvalidOid
+	2, {TEXTOID, INT4OID}, NULL
 };
 
 /* whose key or address MyFatoorah has turned down; what a person has paused is not news */
 static MfStatement refused_accounts_statement = {
 	"SELECT count(*)::int8, min(account)::text FROM @mf_account "
 	"WHERE paused_at IS NOT NULL AND paused_by IN ('sender', 'status reader') AND account <> $1",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 static MfStatement resume_statement = {
 	"UPDATE @mf_account SET paused_at = NULL, paused_by = NULL, reason = NULL "
 	"WHERE account = $1 AND paused_at IS NOT NULL",
-	1, {TEXTOID}, NULL, InvalidOid
+	1, {TEXTOID}, NULL
 };
 
 /* requests that the original sent just before it was stopped may still be under way */
 static MfStatement resume_verify_statement = {
 	"UPDATE @mf_queue q SET due = d.due, " MF_SET_RANK("d.due", "q.priority") " "
 	"FROM (SELECT " MF_VERIFY_DUE("'-infinity'::timestamptz", "$1") " AS due) d WHERE q.kind = 'verify' AND q.due < d.due",
-	1, {INT4OID}, NULL, InvalidOid
+	1, {INT4OID}, NULL
 };
 
 /* what is locked is being looked at anyway */
@@ -150,7 +150,7 @@ static MfStatement try_now_statement = {
 	"    OR (o.kind IN ('reconcile', 'watch', 'verify') AND o.error IS NOT NULL)) AND ($1 IS NULL OR o.account = $1) "
 	"  AND ($2 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $2)) "
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice",
-	2, {TEXTOID, OIDOID}, NULL, InvalidOid
+	2, {TEXTOID, OIDOID}, NULL
 };
 
 /* questions that wait for a key, or could not be written */
@@ -159,7 +159,7 @@ static MfStatement ask_now_statement = {
 	"  AND ($1 IS NULL OR o.account = $1) "
 	"  AND ($2 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $2)) "
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice",
-	2, {TEXTOID, OIDOID}, NULL, InvalidOid
+	2, {TEXTOID, OIDOID}, NULL
 };
 
 static MfStatement dismiss_statement = {
@@ -169,7 +169,7 @@ static MfStatement dismiss_statement = {
 	"changed AS (UPDATE @mf_invoice SET duplicate_suspected = false WHERE id = $1 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_queue WHERE invoice = $1) - (SELECT count(*) FROM done) "
 	"  + 2 * (SELECT count(*) FROM @mf_invoice WHERE id = $1) - (SELECT count(*) FROM told) - (SELECT count(*) FROM changed)",
-	3, {INT8OID, TEXTOID, TEXTOID}, NULL, InvalidOid
+	3, {INT8OID, TEXTOID, TEXTOID}, NULL
 };
 
 #define MAY_ADOPT "id = $1 AND payment_status IN ('unpaid', 'expired', 'remote_cancelled')"
@@ -186,16 +186,16 @@ static MfStatement adopt_twin_statement = {
 	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_invoice WHERE " MAY_ADOPT ") - (SELECT count(*) FROM told) "
 	"  + (SELECT count(*) FROM @mf_queue q JOIN i ON i.id = q.invoice) - (SELECT count(*) FROM done), (SELECT count(*) FROM i)",
-	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement request_cancel_statement = {
-	"UPDATE @mf_invoice SET cancel_requested = true WHERE id = $1", 1, {INT8OID}, NULL, InvalidOid
+	"UPDATE @mf_invoice SET cancel_requested = true WHERE id = $1", 1, {INT8OID}, NULL
 };
 
 static MfStatement identity_statement = {
 	"SELECT system_identifier = $1 AND database = $2, data_directory::text, timeline::int4, since::timestamptz, marker::text, backup_label::text FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
-	2, {TEXTOID, OIDOID}, NULL, InvalidOid
+	2, {TEXTOID, OIDOID}, NULL
 };
 
 static MfStatement set_identity_statement = {
@@ -204,11 +204,11 @@ static MfStatement set_identity_statement = {
 	"ON CONFLICT (system_identifier, database) DO UPDATE SET data_directory = EXCLUDED.data_directory, "
 	"  timeline = EXCLUDED.timeline, since = EXCLUDED.since, marker = EXCLUDED.marker, "
 	"  backup_label = EXCLUDED.backup_label",
-	7, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}, NULL, InvalidOid
+	7, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement foreign_statement = {
-	"SELECT count(*) FROM @mf_queue WHERE origin <> @mf_here()", 0, {0}, NULL, InvalidOid
+	"SELECT count(*) FROM @mf_queue WHERE origin <> @mf_here()", 0, {0}, NULL
 };
 
 static MfStatement adopt_statement = {
@@ -216,13 +216,13 @@ static MfStatement adopt_statement = {
 	" FROM (SELECT o.invoice, CASE o.kind WHEN 'send' THEN 'verify' ELSE o.kind END AS kind, "
 	"    CASE WHEN o.kind IN ('send', 'verify') THEN " MF_VERIFY_DUE("o.due", "$1") " ELSE o.due END AS due "
 	"  FROM @mf_queue o WHERE o.origin <> @mf_here()) n WHERE n.invoice = q.invoice",
-	1, {INT4OID}, NULL, InvalidOid
+	1, {INT4OID}, NULL
 };
 
 static MfStatement verify_all_statement = {
 	"UPDATE @mf_queue SET kind = 'verify', due = " MF_VERIFY_DUE("due", "$1") ", "
 	"  " MF_SET_RANK(MF_VERIFY_DUE("due", "$1"), "priority") " WHERE kind = 'send'",
-	1, {INT4OID}, NULL, InvalidOid
+	1, {INT4OID}, NULL
 };
 
 static bool found_as_caller(Oid schema, MfStatement *statement, int64 invoice, bool in_query);

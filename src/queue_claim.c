@@ -29,12 +29,12 @@ static MfStatement accounts_statement = {
 	"  SELECT n.account, n.rank FROM found f CROSS JOIN LATERAL (SELECT q.account, q.rank FROM @mf_queue q "
 	"    WHERE q.account > f.account ORDER BY q.account, q.rank LIMIT 1) n) "
 	"SELECT f.account::text, f.rank::timestamptz FROM found f",
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 static MfStatement paused_statement = {
 	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
-	1, {TEXTARRAYOID}, NULL, InvalidOid
+	1, {TEXTARRAYOID}, NULL
 };
 
 static MfStatement claim_entries_statement = {
@@ -45,19 +45,19 @@ static MfStatement claim_entries_statement = {
 	"    AND q.origin = @mf_here() AND q.invoice <> ALL ($6) "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e LIMIT $7",
 	7, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID},
-	NULL, InvalidOid
+	NULL
 };
 
 static MfStatement claim_leases_statement = {
 	"SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.step::int2, q.ctid, 0 FROM @mf_queue q "
 	"WHERE q.kind = 'sending' AND q.invoice > $1 AND q.origin = @mf_here() "
 	"ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
-	2, {INT8OID, INT4OID}, NULL, InvalidOid
+	2, {INT8OID, INT4OID}, NULL
 };
 
 static MfStatement claim_invoices_statement = {
 	"SELECT " MF_INVOICE_COLUMNS ", ctid FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 /* entries that are due but locked are looked at again in a second */
@@ -68,18 +68,18 @@ static MfStatement next_due_statement = {
 	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = l.account AND q.rank > $2 AND q.origin = @mf_here() "
 	"    ORDER BY q.rank LIMIT 1)) "
 	"FROM unnest($1) WITH ORDINALITY AS l(account, n) ORDER BY l.n",
-	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL, InvalidOid
+	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement orphans_statement = {
 	"SELECT q.invoice::int8, q.error IS NOT NULL FROM @mf_queue q WHERE q.invoice = ANY ($1) "
 	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = ANY ($1) AND i.id = q.invoice)",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement move_entries_statement = {
 	"UPDATE @mf_queue q SET account = i.account FROM @mf_invoice i WHERE q.invoice = ANY ($1) AND i.id = q.invoice",
-	1, {INT8ARRAYOID}, NULL, InvalidOid
+	1, {INT8ARRAYOID}, NULL
 };
 
 static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now);

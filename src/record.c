@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -20,6 +19,7 @@
 #include "failpoint.h"
 #include "on_change.h"
 #include "on_change_queue.h"
+#include "other_triggers.h"
 #include "queue_internal.h"
 #include "record.h"
 #include "sql_array.h"
@@ -58,7 +58,6 @@ struct MfRecorder
 	Datum		accepted;
 };
 
-static bool has_watchers(Relation relation);
 static bool is_number(MfTable *table, AttrNumber column, int64 number);
 static bool is_null(MfTable *table, AttrNumber column);
 static bool is_word(MfTable *table, AttrNumber column, const char *word);
@@ -79,7 +78,7 @@ mf_recorder_open(const MfSqlScope *scope)
 	}
 	if (!mf_reactions_any(scope->schema))
 		mf_table_without_trigger(recorder->invoice, MF_ON_CHANGE_TRIGGER);
-	recorder->watched = has_watchers(recorder->invoice->relation);
+	recorder->watched = mf_others_before_update(recorder->invoice->relation);
 	recorder->sending = CStringGetTextDatum(mf_status_name(MF_SENDING));
 	recorder->sent = CStringGetTextDatum(mf_status_name(MF_SENT));
 	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_ACCEPTED));
@@ -97,23 +96,6 @@ mf_recorder_close(MfRecorder *recorder)
 	if (recorder->invoice != NULL)
 		mf_table_close(recorder->invoice);
 	pfree(recorder);
-}
-
-/* Whether mf_invoice has triggers before an update, beside our own, that could look at attempts. */
-static bool
-has_watchers(Relation relation)
-{
-	int			count = 0;
-	int			i;
-
-	for (i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
-	{
-		int16		type = relation->trigdesc->triggers[i].tgtype;
-
-		if (TRIGGER_FOR_ROW(type) && TRIGGER_FOR_BEFORE(type) && TRIGGER_FOR_UPDATE(type))
-			count++;
-	}
-	return count > 1;
 }
 
 /* See record.h. */

@@ -69,14 +69,14 @@ static MfStatement damage_statement = {
 	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
 	"  (SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c "
 	"    WHERE c.relnamespace = $2 AND c.relname LIKE 'mf\\_%' AND c.relkind = 'r' AND c.relpersistence <> 'p')",
-	2, {BOOLOID, OIDOID}, NULL, InvalidOid
+	2, {BOOLOID, OIDOID}, NULL
 };
 
 static MfStatement exists_statement = {
 	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE " UNFINISHED ") "
 	"  OR EXISTS (SELECT FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice WHERE " MISFIT " OR " LATE ") "
 	"  OR ($1 AND EXISTS (SELECT FROM @mf_invoice i WHERE " UNASKED "))",
-	1, {BOOLOID}, NULL, InvalidOid
+	1, {BOOLOID}, NULL
 };
 
 static MfStatement agenda_statement = {
@@ -86,7 +86,7 @@ static MfStatement agenda_statement = {
 	"  WHERE " UNFINISHED " ON CONFLICT (invoice) DO NOTHING RETURNING invoice, kind), "
 	ROLES_BY_NAME
 	"SELECT r.kind::text, count(*) FROM r GROUP BY r.kind ORDER BY r.kind",
-	1, {INT4OID}, NULL, InvalidOid
+	1, {INT4OID}, NULL
 };
 
 static MfStatement inquiries_statement = {
@@ -95,14 +95,14 @@ static MfStatement inquiries_statement = {
 	"  ON CONFLICT (invoice) DO NOTHING RETURNING invoice), "
 	ROLES_BY_NAME
 	"SELECT 'inquiry', count(*) FROM r HAVING count(*) > 0",
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 static MfStatement gone_statement = {
 	"WITH q AS (DELETE FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice) RETURNING 1), "
 	"p AS (DELETE FROM @mf_inquiry q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice) RETURNING 1) "
 	"SELECT 'gone', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) g HAVING count(*) > 0",
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 static MfStatement astray_statement = {
@@ -117,7 +117,7 @@ static MfStatement astray_statement = {
 	"  FROM n WHERE q.invoice = n.id RETURNING 1), "
 	"p AS (UPDATE @mf_inquiry q SET account = i.account FROM @mf_invoice i WHERE i.id = q.invoice AND " ASTRAY " RETURNING 1) "
 	"SELECT 'astray', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) a HAVING count(*) > 0",
-	1, {INT4OID}, NULL, InvalidOid
+	1, {INT4OID}, NULL
 };
 
 /* loose index scans: as many steps as there are accounts */
@@ -134,7 +134,7 @@ static MfStatement lost_accounts_statement = {
 	"WHERE n.account IS NOT NULL AND NOT EXISTS (SELECT FROM pg_foreign_server s "
 	"  JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
 	"  WHERE s.srvname::text = n.account AND w.fdwname = 'myfatoorah')",
-	0, {0}, NULL, InvalidOid
+	0, {0}, NULL
 };
 
 static MfStatement tell_rows_statement = {
@@ -143,32 +143,32 @@ static MfStatement tell_rows_statement = {
 	"  WHERE q.account = $1 AND q.rank <= clock_timestamp() AND o.status IN ('queued', 'unknown') "
 	"    AND o.last_error IS DISTINCT FROM $2 ORDER BY q.rank, q.invoice LIMIT 200 FOR NO KEY UPDATE OF o SKIP LOCKED) n "
 	"WHERE i.id = n.id",
-	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+	2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement other_currency_statement = {
 	"SELECT i.base_currency::text FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
 	"WHERE q.account = $1 AND i.base_currency <> $2 LIMIT 1",
-	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+	2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement move_invoices_statement = {
-	"UPDATE @mf_invoice SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+	"UPDATE @mf_invoice SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement move_agenda_statement = {
-	"UPDATE @mf_queue SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+	"UPDATE @mf_queue SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement move_inquiries_statement = {
-	"UPDATE @mf_inquiry SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+	"UPDATE @mf_inquiry SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
 };
 
 /* what came in under either name is one event */
 static MfStatement move_events_statement = {
 	"UPDATE @mf_event e SET account = $2 WHERE e.account = $1 "
 	"  AND NOT EXISTS (SELECT FROM @mf_event o WHERE o.account = $2 AND o.digest = e.digest)",
-	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+	2, {TEXTOID, TEXTOID}, NULL
 };
 
 /* what was paused stays so */
@@ -177,13 +177,13 @@ static MfStatement move_pause_statement = {
 	"SELECT $2, o.paused_at, o.paused_by, o.reason FROM @mf_account o WHERE o.account = $1 AND o.paused_at IS NOT NULL "
 	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
 	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL",
-	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+	2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement pause_lost_statement = {
 	"SELECT FROM @mf_account o WHERE o.account = $1 AND o.paused_at IS NOT NULL "
 	"  AND NOT EXISTS (SELECT FROM @mf_account a WHERE a.account = $2 AND a.paused_at IS NOT NULL)",
-	2, {TEXTOID, TEXTOID}, NULL, InvalidOid
+	2, {TEXTOID, TEXTOID}, NULL
 };
 
 static uint64 add_rows(ReturnSetInfo *rsinfo, uint64 count);

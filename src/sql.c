@@ -1,12 +1,21 @@
 /*
  * sql.c
- *	  Prepared statements on our own tables, run as the role myfatoorah_worker.
+ *	  Prepared statements on our own tables.
+ *
+ * Statements run as the role myfatoorah_worker, which may do nothing, so that
+ * what else runs inside of them, such as triggers of users, may do nothing
+ * either.  A statement of ours has the rights of the owner of our tables, and
+ * row-level security does not apply to it, as if it stood in a view of that owner.
  *
  * A statement is text, and text has names, which others can give to other
  * tables: whoever may rename our schema can make one of that name with tables
- * and triggers of his own.  So every statement of ours bears a mark with the
- * OIDs of what it is about, and whenever its names are looked up, which is when
- * it is analysed, what they have led to is compared with that.
+ * and triggers of his own.  So whenever the names of a statement are looked up,
+ * which is when it is analysed, what they have led to is compared with what it
+ * is about.
+ *
+ * The server's hooks know a statement of ours by the place of its text in
+ * memory, and only while we have it prepared or executed: nobody can bring that
+ * about by SQL.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/sql.c
@@ -25,6 +34,7 @@
 #include "commands/extension.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
@@ -36,6 +46,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -45,30 +56,49 @@
 #include "process.h"
 #include "sql.h"
 
-/* What a statement of ours begins with; then come schema and relation, see mf_sql_prepare() */
-#define MARK "/* myfatoorah "
-
-/* The plan of a statement */
-typedef struct MfPlan
+/* A statement that we have prepared or executed, within another one perhaps */
+typedef struct InHand
 {
-	SPIPlanPtr	plan;			/* NULL: none now */
-	NameData	schema_name;	/* that its text has */
+	const char *text;			/* as the server has it, at this very place */
+	Oid			schema;			/* names may lead to tables of the extension in it, */
+	Oid			relation;		/* and to this one */
+	bool		as_owner;		/* with the rights of the tables' owner */
+	struct InHand *outer;
+} InHand;
+
+struct MfPlan
+{
+	SPIPlanPtr	plan;
+	InHand		statement;
+	NameData	schema_name;	/* of an MfStatement: that its text has, */
 	uint64		schema_changes; /* when that was last compared */
-} MfPlan;
+};
+
+static InHand *in_hand = NULL;
+
+/* Whether the trigger that is called next is fired by one of them. */
+static bool ours = false;
 
 static post_parse_analyze_hook_type previous_analyze_hook = NULL;
 static planner_hook_type previous_planner_hook = NULL;
+static ExecutorRun_hook_type previous_run_hook = NULL;
+static ExecutorFinish_hook_type previous_finish_hook = NULL;
 
 /* How often the name of a schema may have changed */
 static uint64 schema_changes = 0;
 static bool callback_registered = false;
 
-static void begin_scope(MfSqlScope *scope, Oid schema, Oid role);
-static void prepare(MfStatement *statement, Oid schema);
+static void begin_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context);
+static void prepare(MfStatement *statement, const MfSqlScope *scope);
 static void free_plan(void *plan);
-static bool read_mark(const char *text, Oid *schema, Oid *relation);
+static const InHand *statement_of(const char *text);
 static void analyze_hook(ParseState *pstate, Query *query, JumbleState *jumble);
+static void check_relations(const InHand *statement, Query *query);
+static bool give_rights(Node *node, void *context);
 static PlannedStmt *plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo parameters);
+static void run_hook(MF_EXECUTOR_RUN_ARGUMENTS);
+static void finish_hook(QueryDesc *query);
+static bool is_ours(const QueryDesc *query);
 static void count_schema_changes(Datum arg, int cacheid, uint32 hashvalue);
 
 /* See sql.h. */
@@ -79,29 +109,36 @@ mf_sql_init(void)
 	post_parse_analyze_hook = analyze_hook;
 	previous_planner_hook = planner_hook;
 	planner_hook = plan_hook;
+	previous_run_hook = ExecutorRun_hook;
+	ExecutorRun_hook = run_hook;
+	previous_finish_hook = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish_hook;
 }
 
 /* See sql.h. */
 void
 mf_sql_begin(MfSqlScope *scope, Oid schema)
 {
-	begin_scope(scope, schema, mf_worker_role());
+	/* policies that the owner has forced upon itself are none of ours */
+	begin_scope(scope, schema, mf_worker_role(), SECURITY_NOFORCE_RLS);
+	scope->as_owner = true;
 }
 
 /* See sql.h. */
 void
 mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema)
 {
-	begin_scope(scope, schema, GetUserId());
+	begin_scope(scope, schema, GetUserId(), 0);
+	scope->as_owner = false;
 }
 
 static void
-begin_scope(MfSqlScope *scope, Oid schema, Oid role)
+begin_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context)
 {
 	scope->schema = schema;
 	scope->in_query = false;
 	GetUserIdAndSecContext(&scope->userid, &scope->security_context);
-	SetUserIdAndSecContext(role, scope->security_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(role, scope->security_context | SECURITY_LOCAL_USERID_CHANGE | security_context);
 
 	/* our processes have set it for good, but functions of users set others */
 	scope->guc_level = 0;
@@ -138,20 +175,20 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 	int			result;
 
 	MF_FAILPOINT_STATEMENT(statement, values, nulls);
-	if (statement->plan == NULL || statement->plan->plan == NULL || statement->schema != scope->schema ||
-		statement->plan->schema_changes != schema_changes)
-		prepare(statement, scope->schema);
+	if (statement->plan == NULL || statement->plan->statement.schema != scope->schema ||
+		statement->plan->statement.as_owner != scope->as_owner || statement->plan->schema_changes != schema_changes)
+		prepare(statement, scope);
 
-	result = SPI_execute_plan(statement->plan->plan, unconstify(Datum *, values), nulls, scope->in_query, 0);
+	result = mf_sql_run(statement->plan, values, nulls, scope->in_query);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
 	MemoryContextSwitchTo(context);
 	return SPI_processed;
 }
 
-/* Makes and keeps the plan of a statement for a schema, unless the one at hand still names it. */
+/* Makes and keeps the plan of a statement, unless the one at hand still names the right schema. */
 static void
-prepare(MfStatement *statement, Oid schema)
+prepare(MfStatement *statement, const MfSqlScope *scope)
 {
 	MfPlan	   *plan = statement->plan;
 	uint64		changes;
@@ -164,13 +201,12 @@ prepare(MfStatement *statement, Oid schema)
 		CacheRegisterSyscacheCallback(NAMESPACEOID, count_schema_changes, (Datum) 0);
 		callback_registered = true;
 	}
-	if (plan == NULL)
-		plan = statement->plan = (MfPlan *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfPlan));
 	changes = schema_changes;
-	name = get_namespace_name(schema);
+	name = get_namespace_name(scope->schema);
 	if (name == NULL)
-		elog(ERROR, "cache lookup failed for schema %u", schema);
-	if (plan->plan != NULL && statement->schema == schema && strcmp(NameStr(plan->schema_name), name) == 0)
+		elog(ERROR, "cache lookup failed for schema %u", scope->schema);
+	if (plan != NULL && plan->statement.schema == scope->schema && plan->statement.as_owner == scope->as_owner &&
+		strcmp(NameStr(plan->schema_name), name) == 0)
 	{
 		plan->schema_changes = changes;
 		return;
@@ -185,37 +221,71 @@ prepare(MfStatement *statement, Oid schema)
 			appendStringInfoChar(&text, *p);
 	}
 
-	if (plan->plan != NULL)
-	{
-		mf_sql_retire(plan->plan);
-		plan->plan = NULL;
-	}
-	plan->plan = mf_sql_prepare(schema, InvalidOid, text.data, statement->nargs, statement->types);
-	statement->schema = schema;
+	statement->plan = NULL;
+	if (plan != NULL)
+		mf_sql_retire(plan);
+	plan = mf_sql_prepare(scope->schema, InvalidOid, scope->as_owner, text.data, statement->nargs, statement->types);
 	namestrcpy(&plan->schema_name, name);
 	plan->schema_changes = changes;
+	statement->plan = plan;
 	pfree(text.data);
 	pfree(name);
 }
 
 /* See sql.h. */
-SPIPlanPtr
-mf_sql_prepare(Oid schema, Oid relation, const char *text, int nargs, const Oid *types)
+MfPlan *
+mf_sql_prepare(Oid schema, Oid relation, bool as_owner, const char *text, int nargs, const Oid *types)
 {
-	char	   *marked = psprintf(MARK "%u %u */ %s", schema, relation, text);
-	SPIPlanPtr	plan = SPI_prepare_cursor(marked, nargs, unconstify(Oid *, types), CURSOR_OPT_GENERIC_PLAN);
+	InHand		statement = {text, schema, relation, as_owner, in_hand};
+	SPIPlanPtr volatile spi_plan = NULL;
+	MfPlan	   *plan;
 
-	if (plan == NULL)
+	in_hand = &statement;
+	PG_TRY();
+	{
+		spi_plan = SPI_prepare_cursor(text, nargs, unconstify(Oid *, types), CURSOR_OPT_GENERIC_PLAN);
+	}
+	PG_FINALLY();
+	{
+		in_hand = statement.outer;
+	}
+	PG_END_TRY();
+
+	if (spi_plan == NULL)
 		elog(ERROR, "could not prepare statement: %s", SPI_result_code_string(SPI_result));
-	if (SPI_keepplan(plan) != 0)
+	plan = (MfPlan *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfPlan));
+	if (SPI_keepplan(spi_plan) != 0)
 		elog(ERROR, "could not keep plan");
-	pfree(marked);
+	plan->plan = spi_plan;
+	plan->statement = statement;
+	plan->statement.text = ((CachedPlanSource *) linitial(SPI_plan_get_plan_sources(spi_plan)))->query_string;
 	return plan;
 }
 
 /* See sql.h. */
+int
+mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, bool read_only)
+{
+	InHand		statement = plan->statement;
+	volatile int result = 0;
+
+	statement.outer = in_hand;
+	in_hand = &statement;
+	PG_TRY();
+	{
+		result = SPI_execute_plan(plan->plan, unconstify(Datum *, values), nulls, read_only, 0);
+	}
+	PG_FINALLY();
+	{
+		in_hand = statement.outer;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/* See sql.h. */
 void
-mf_sql_retire(SPIPlanPtr plan)
+mf_sql_retire(MfPlan *plan)
 {
 	MemoryContextCallback *callback = (MemoryContextCallback *)
 		MemoryContextAllocZero(TopTransactionContext, sizeof(MemoryContextCallback));
@@ -228,7 +298,8 @@ mf_sql_retire(SPIPlanPtr plan)
 static void
 free_plan(void *plan)
 {
-	SPI_freeplan((SPIPlanPtr) plan);
+	SPI_freeplan(((MfPlan *) plan)->plan);
+	pfree(plan);
 }
 
 /* Syscache callback: a schema was renamed, or made, or dropped. */
@@ -238,12 +309,11 @@ count_schema_changes(Datum arg, int cacheid, uint32 hashvalue)
 	schema_changes++;
 }
 
-/* Whether the text is a statement of ours; what it may be about. */
-static bool
-read_mark(const char *text, Oid *schema, Oid *relation)
+/* The statement of ours that has its text just there, and not only one like it; NULL if that is none. */
+static const InHand *
+statement_of(const char *text)
 {
-	return text != NULL && strncmp(text, MARK, strlen(MARK)) == 0 &&
-		sscanf(text + strlen(MARK), "%u %u", schema, relation) == 2;
+	return in_hand != NULL && in_hand->text == text ? in_hand : NULL;
 }
 
 /*
@@ -253,38 +323,58 @@ read_mark(const char *text, Oid *schema, Oid *relation)
 static void
 analyze_hook(ParseState *pstate, Query *query, JumbleState *jumble)
 {
-	Oid			schema;
-	Oid			relation;
+	const InHand *statement = statement_of(pstate->p_sourcetext);
 
 	if (previous_analyze_hook)
 		previous_analyze_hook(pstate, query, jumble);
+	if (statement == NULL)
+		return;
+	check_relations(statement, query);
+	if (statement->as_owner)
+		(void) give_rights((Node *) query, NULL);
+}
 
-	if (read_mark(pstate->p_sourcetext, &schema, &relation))
+/* Raises an error if a name leads to a table that it was not meant for. */
+static void
+check_relations(const InHand *statement, Query *query)
+{
+	Oid			extension = get_extension_oid(MF_EXTENSION, true);
+	List	   *relations;
+	List	   *items;
+	bool		row_security;
+	ListCell   *lc;
+
+	extract_query_dependencies((Node *) query, &relations, &items, &row_security);
+	foreach(lc, relations)
 	{
-		Oid			extension = get_extension_oid(MF_EXTENSION, true);
-		List	   *relations;
-		List	   *items;
-		bool		row_security;
-		ListCell   *lc;
+		Oid			found = lfirst_oid(lc);
+		Oid			schema = get_rel_namespace(found);
 
-		extract_query_dependencies((Node *) query, &relations, &items, &row_security);
-		foreach(lc, relations)
-		{
-			Oid			found = lfirst_oid(lc);
-			Oid			found_schema = get_rel_namespace(found);
-
-			if (found == relation || found_schema == PG_CATALOG_NAMESPACE ||
-				(found_schema == schema && OidIsValid(extension) &&
-				 getExtensionOfObject(RelationRelationId, found) == extension))
-				continue;
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table \"%s\" of schema \"%s\" is not the one that myfatoorah needs",
-							get_rel_name(found), get_namespace_name(found_schema)),
-					 errdetail("A table or its schema was renamed, and another one has its name."),
-					 errhint("If this is not over by itself at once, give the extension's tables their names back.")));
-		}
+		if (found == statement->relation || schema == PG_CATALOG_NAMESPACE ||
+			(schema == statement->schema && OidIsValid(extension) &&
+			 getExtensionOfObject(RelationRelationId, found) == extension))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" of schema \"%s\" is not the one that myfatoorah needs",
+						get_rel_name(found), get_namespace_name(schema)),
+				 errdetail("A table or its schema was renamed, and another one has its name."),
+				 errhint("If this is not over by itself at once, give the extension's tables their names back.")));
 	}
+}
+
+/* Has the rights to the tables of a query and of what it consists of checked as their owners', as a view does. */
+static bool
+give_rights(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		mf_check_as_owners((Query *) node);
+		return query_tree_walker((Query *) node, give_rights, context, 0);
+	}
+	return expression_tree_walker(node, give_rights, context);
 }
 
 /*
@@ -299,12 +389,10 @@ plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo para
 	bool	   *const switched_off[] = {&enable_seqscan, &enable_bitmapscan, &enable_sort, &enable_hashjoin,
 	&enable_mergejoin, &jit_enabled};
 	bool		before[lengthof(switched_off)];
-	Oid			schema;
-	Oid			relation;
 	PlannedStmt *plan;
 	size_t		i;
 
-	if (!read_mark(text, &schema, &relation))
+	if (statement_of(text) == NULL)
 		return next(query, text, cursor_options, parameters);
 
 	for (i = 0; i < lengthof(switched_off); i++)
@@ -323,6 +411,79 @@ plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo para
 	}
 	PG_END_TRY();
 	return plan;
+}
+
+/* Of each query it is known, while it runs, whether its triggers are fired by us; where none of ours runs nothing is noted. */
+static void
+run_hook(MF_EXECUTOR_RUN_ARGUMENTS)
+{
+	ExecutorRun_hook_type next = previous_run_hook ? previous_run_hook : standard_ExecutorRun;
+	bool		was_ours;
+
+	if (in_hand == NULL && !ours)
+	{
+		next(MF_EXECUTOR_RUN_VALUES);
+		return;
+	}
+	was_ours = mf_sql_set_ours(is_ours(query));
+	PG_TRY();
+	{
+		next(MF_EXECUTOR_RUN_VALUES);
+	}
+	PG_FINALLY();
+	{
+		ours = was_ours;
+	}
+	PG_END_TRY();
+}
+
+/* The same for what is left to do at its end. */
+static void
+finish_hook(QueryDesc *query)
+{
+	ExecutorFinish_hook_type next = previous_finish_hook ? previous_finish_hook : standard_ExecutorFinish;
+	bool		was_ours;
+
+	if (in_hand == NULL && !ours)
+	{
+		next(query);
+		return;
+	}
+	was_ours = mf_sql_set_ours(is_ours(query));
+	PG_TRY();
+	{
+		next(query);
+	}
+	PG_FINALLY();
+	{
+		ours = was_ours;
+	}
+	PG_END_TRY();
+}
+
+static bool
+is_ours(const QueryDesc *query)
+{
+	const InHand *statement = statement_of(query->sourceText);
+
+	return statement != NULL && statement->as_owner;
+}
+
+/* See sql.h. */
+bool
+mf_sql_is_ours(void)
+{
+	return ours;
+}
+
+/* See sql.h. */
+bool
+mf_sql_set_ours(bool is_ours)
+{
+	bool		was_ours = ours;
+
+	ours = is_ours;
+	return was_ours;
 }
 
 /* See sql.h. */

@@ -1,6 +1,6 @@
 /*
  * sql.h
- *	  Prepared statements on our own tables, run as the role myfatoorah_worker.
+ *	  Prepared statements on our own tables.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/sql.h
@@ -15,6 +15,9 @@
 /* Where names without a schema are found: nobody else can put objects there. */
 #define MF_SAFE_PATH "pg_catalog, pg_temp"
 
+/* A kept plan; see mf_sql_prepare() */
+typedef struct MfPlan MfPlan;
+
 /*
  * One statement.  In "text" every "@" stands for our schema and a dot.  The
  * plan is made at first use, and again when the schema has another name.
@@ -24,8 +27,7 @@ typedef struct MfStatement
 	const char *text;
 	int			nargs;
 	Oid			types[MF_SQL_MAX_ARGS];
-	struct MfPlan *plan;
-	Oid			schema;			/* that the plan was made for */
+	MfPlan	   *plan;
 } MfStatement;
 
 /* State to restore; filled by mf_sql_begin() */
@@ -35,19 +37,22 @@ typedef struct MfSqlScope
 	Oid			userid;
 	int			security_context;
 	int			guc_level;		/* 0 = the search path was safe already */
+	bool		as_owner;		/* statements may do with our tables what their
+								 * owner may */
 	bool		in_query;		/* sees what the query sees that asks, and
 								 * writes nothing; false unless set */
 } MfSqlScope;
 
 /*
- * Connects to SPI as myfatoorah_worker with a search path that nobody else can
- * put objects into.  Ended by mf_sql_end(); after an error the abort of the
+ * Connects to SPI with a search path that nobody else can put objects into, as
+ * myfatoorah_worker, which has no rights; statements have those of the owner of
+ * our tables.  Ended by mf_sql_end(); after an error the abort of the
  * (sub)transaction restores everything.
  */
 extern void mf_sql_begin(MfSqlScope *scope, Oid schema);
 extern void mf_sql_end(MfSqlScope *scope);
 
-/* The same with the rights of the current role. */
+/* The same as the current role, with its rights. */
 extern void mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema);
 
 /*
@@ -64,11 +69,26 @@ extern uint64 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement,
  * extension in that schema, of pg_catalog, and "relation" if that is valid.
  * Names are not trusted: should one of them lead to another table, now or when
  * the plan is made anew, the statement fails before anything of it runs.
+ * "as_owner": with the rights of the owners of those tables instead of the
+ * current role's.
  */
-extern SPIPlanPtr mf_sql_prepare(Oid schema, Oid relation, const char *text, int nargs, const Oid *types);
+extern MfPlan *mf_sql_prepare(Oid schema, Oid relation, bool as_owner, const char *text, int nargs, const Oid *types);
+
+/* As SPI_execute_plan(), without a limit. */
+extern int	mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, bool read_only);
 
 /* Frees a kept plan at the end of the transaction: an outer call may be running it. */
-extern void mf_sql_retire(SPIPlanPtr plan);
+extern void mf_sql_retire(MfPlan *plan);
+
+/*
+ * In a trigger: whether a statement of ours has fired it, with the owner's
+ * rights, or a function of table.h.  Not so in what a trigger of users does
+ * inside of one.
+ */
+extern bool mf_sql_is_ours(void);
+
+/* Says so of what is done without a statement; returns what was said before, to be said again. */
+extern bool mf_sql_set_ours(bool is_ours);
 
 /*
  * Runs a function in a subtransaction.  Returns NULL, or the error that has
@@ -82,7 +102,7 @@ extern const char *mf_error_text(const ErrorData *error);
 /* Installs what watches over our statements, in each process that loads the library. */
 extern void mf_sql_init(void);
 
-/* The role that owns the worker's rights; raises 42704 if somebody dropped it. */
+/* The role that our statements run as; raises 42704 if somebody dropped it. */
 extern Oid	mf_worker_role(void);
 
 /* Schema of the extension; InvalidOid if it is not in this database. */

@@ -14,16 +14,14 @@
 #include "access/tableam.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
-#include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 #include "columns.h"
 #include "compat.h"
+#include "sql.h"
 #include "table.h"
 
 static bool is_plain(Relation relation, int columns);
@@ -31,9 +29,9 @@ static EState *make_state(Relation relation, const AttrNumber *updated);
 static int	write_waiting(MfTable *table, bool new_only);
 
 /*
- * Whether nothing about the table needs SQL, it has so many columns, and the
- * current role may insert: no triggers, rules, policies for that role, generated
- * columns.
+ * Whether nothing about the table needs SQL, and it has so many columns: no
+ * triggers, rules, generated columns.  Rights and policies are not asked for, as
+ * by a statement of ours.
  */
 static bool
 is_plain(Relation relation, int columns)
@@ -42,9 +40,7 @@ is_plain(Relation relation, int columns)
 
 	return relation->rd_rel->relkind == RELKIND_RELATION && desc->natts == columns &&
 		relation->trigdesc == NULL && relation->rd_rules == NULL &&
-		check_enable_rls(RelationGetRelid(relation), InvalidOid, true) != RLS_ENABLED &&
-		(desc->constr == NULL || !desc->constr->has_generated_stored) &&
-		pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_INSERT) == ACLCHECK_OK;
+		(desc->constr == NULL || !desc->constr->has_generated_stored);
 }
 
 /* See table.h. */
@@ -187,6 +183,7 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 	TupleDesc	desc = RelationGetDescr(table->relation);
 	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
 	bool		changed;
+	bool		was_ours;
 	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
 	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
 	int			i;
@@ -203,7 +200,16 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 
 	/* as in a statement: trigger functions keep for the next row what they allocate here */
 	MemoryContextSwitchTo(table->estate->es_query_cxt);
-	ExecSimpleRelationUpdate(table->result, table->estate, &table->epq, table->found, table->written);
+	was_ours = mf_sql_set_ours(true);
+	PG_TRY();
+	{
+		ExecSimpleRelationUpdate(table->result, table->estate, &table->epq, table->found, table->written);
+	}
+	PG_FINALLY();
+	{
+		(void) mf_sql_set_ours(was_ours);
+	}
+	PG_END_TRY();
 
 	/* a tuple that was not written has no place, or that of the one it was made from */
 	changed = ItemPointerIsValid(&table->written->tts_tid) &&

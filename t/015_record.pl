@@ -194,7 +194,7 @@ foreach my $move ('VACUUM FULL mf_invoice, mf_queue, mf_attempt', 'CLUSTER mf_in
 	$mf->insert_many($node, 'postgres', $name, 10);
 	$sandbox->wait_count($send, $before + 10) or die "they are not sent\n";
 	# of the user's columns only those that we know may not change
-	sql($move =~ /^UPDATE/ ? "SET ROLE myfatoorah_worker; $move" : $move);
+	sql($move =~ /^UPDATE/ ? "SET session_replication_role = replica; $move" : $move);
 	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$name-%' AND status = 'sent' AND invoice_id IS NOT NULL", 10);
 	is(sql("SELECT count(*), count(DISTINCT a.invoice_id) FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice
 			WHERE i.customer_reference LIKE '$name-%' AND a.outcome = 'accepted' AND a.invoice_id = i.invoice_id"), '10|10', "after $move each has its answer");

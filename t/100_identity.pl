@@ -81,16 +81,12 @@ goes_on('a trap');
 is(sql('SELECT count(*) FROM public.loot'), 0, 'nothing has run in the schema that took the name');
 is(sql(q{SELECT count(*) FROM mf_invoice WHERE payment_status = 'paid'}), 0, 'nothing was made paid there');
 
-# Between a look at the name and its use there is no moment either: names that lead elsewhere are found out before
-# anything of a statement runs, whoever finds the plan to be stale.
-my ($again, $extension) = split /\|/, sql(q{SELECT 'again'::regnamespace::oid, oid FROM pg_extension WHERE extname = 'myfatoorah'});
-my ($rc, $out, $err) = $node->psql($db, "/* myfatoorah $again 0 */ SELECT count(*) FROM moved.mf_queue");
-like($err, qr/table "mf_queue" of schema "moved" is not the one that myfatoorah needs/, 'a statement of ours that finds the trap is refused');
-like(($node->psql($db, "/* myfatoorah $again 0 */ WITH a AS (SELECT 1 WHERE EXISTS (SELECT FROM moved.mf_account)) SELECT count(*) FROM mf_queue, a"))[2],
-	qr/table "mf_account" of schema "moved" is not/, 'wherever it names it');
-like(($node->psql($db, "/* myfatoorah $again 0 */ SELECT count(*) FROM public.loot"))[2], qr/table "loot" of schema "public" is not/,
-	'nor does it touch what is no table of ours');
-is(sql("/* myfatoorah $again 0 */ SELECT count(*) >= 0 FROM mf_queue, pg_catalog.pg_class"), 't', 'those of ours it finds');
+# Names that lead elsewhere are found out before anything of a statement runs, whoever finds the plan to be stale: here
+# it is a table that has another one in its place.
+my ($rc, $out, $err) = $node->psql($db, q{BEGIN; SELECT mf_pause('myfatoorah'); ALTER TABLE mf_account RENAME TO kept;
+	CREATE VIEW again.mf_account AS SELECT * FROM kept WHERE public.trap('view'); GRANT ALL ON again.mf_account TO public;
+	SELECT mf_resume('myfatoorah')});
+like($err, qr/table "mf_account" of schema "again" is not the one that myfatoorah needs/, 'a statement of ours that finds the trap is refused');
 is(sql('SELECT count(*) FROM public.loot'), 0, 'and still nothing has run there');
 sql('DROP SCHEMA moved CASCADE; DROP TABLE public.loot; DROP FUNCTION public.trap(), public.trap(text)');
 

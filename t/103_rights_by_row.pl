@@ -28,16 +28,6 @@ sub insert_as
 	return sql("SET ROLE $role; INSERT INTO mf_invoice " . $mf->invoice($name, %columns) . ' RETURNING id');
 }
 
-# The policies in a dump
-sub policies_in_dump
-{
-	my @options = @_;
-	my ($out, $err);
-
-	IPC::Run::run([ $node->installed_command('pg_dump'), @options, '-d', $node->connstr($db) ], '>', \$out, '2>', \$err) or return $err;
-	return join "\n", $out =~ /^(?:CREATE POLICY|ALTER TABLE .* ROW LEVEL SECURITY).*/mg;
-}
-
 # Default privileges, such as somebody sets who wants reports: nothing of it reaches what the extension makes.
 sql(q{CREATE ROLE reports; CREATE SCHEMA fresh;
 	ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO reports, PUBLIC; ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO reports, PUBLIC;
@@ -76,7 +66,7 @@ is(as('alice', "UPDATE mf_invoice SET invoice_value = 2.500, invoice_items = NUL
 is(as('officer', "UPDATE mf_invoice SET priority = 7 WHERE id = $alices RETURNING created_by, priority"), 'ok alice|7', 'and operators all');
 like(as('officer', "UPDATE mf_invoice SET status = 'sent' WHERE id = $alices"), qr/permission denied for table mf_invoice/, 'of what users write only');
 is(as('reader', "UPDATE mf_invoice SET priority = 7 WHERE id = $alices") =~ s/table.*//r, '42501: permission denied for ', 'a reader changes nothing');
-sql(qq{SET ROLE myfatoorah_worker; UPDATE mf_invoice SET status = 'rejected' WHERE id = $alices; DELETE FROM mf_queue WHERE invoice = $alices});
+sql(qq{SET session_replication_role = replica; UPDATE mf_invoice SET status = 'rejected' WHERE id = $alices; DELETE FROM mf_queue WHERE invoice = $alices});
 is(as('bob', "SELECT mf_retry($alices)"), $denied, 'nobody sends again what another role has inserted');
 is(as('alice', "SELECT mf_retry($alices)"), 'ok ', 'its own role does');
 is(as('officer', "SELECT mf_cancel($alices)"), 'ok ', 'and operators cancel it');
@@ -151,8 +141,6 @@ is(sql(q{SELECT created_by FROM mf_invoice WHERE customer_reference = 'by login'
 #
 # Row-level security
 #
-sql('CREATE ROLE backup LOGIN IN ROLE pg_read_all_data');
-is(policies_in_dump('-U', 'backup'), '', 'who may read all tables can dump them, because none of ours has policies from the start');
 my $bobs = insert_as('bob', 'bobs', send_at => q('2031-01-01'));
 my $own = insert_as('alice', 'own', send_at => q('2031-01-01'));
 my $sent = sql(q{SELECT id FROM mf_invoice WHERE customer_reference = 'login'});
@@ -176,7 +164,6 @@ is(as('alice', 'SELECT string_agg(payment_id, \' \') FROM mf_transaction'), 'ok 
 is(as('reader', 'SELECT (SELECT count(*) FROM mf_event), (SELECT count(*) FROM mf_queue), (SELECT count(*) FROM mf_unmatched)'), 'ok 0|0|0', 'events of no row are for those who see all');
 is(as('officer', 'SELECT (SELECT count(*) FROM mf_event), (SELECT count(*) > 0 FROM mf_queue), (SELECT count(*) FROM mf_unmatched)'), 'ok 1|t|0', 'whom the policies show all rows');
 is(sql('SELECT count(*) FROM mf_unmatched'), 1, 'as superusers are not');
-is(policies_in_dump(), '', 'pg_dump leaves the policies of an extension\'s tables out');
 insert_as('alice', 'with policies');
 $mf->wait_status($node, $db, 'with policies');
 sql('DELETE FROM mf_transaction; DELETE FROM mf_event');
@@ -195,7 +182,7 @@ is(as('bob', 'CREATE TABLE bobs.rents (invoice bigint REFERENCES mf_invoice (id)
 	'those who insert invoices have foreign keys to them');
 my $review = insert_as('bob', 'to review', send_at => q('2031-01-01'));
 my $others = insert_as('alice', 'others', send_at => q('2031-01-01'));
-sql(qq{SET ROLE myfatoorah_worker; UPDATE mf_invoice SET status = 'review' WHERE id IN ($review, $others); UPDATE mf_queue SET kind = 'review', due = 'infinity' WHERE invoice IN ($review, $others)});
+sql(qq{SET session_replication_role = replica; UPDATE mf_invoice SET status = 'review' WHERE id IN ($review, $others); UPDATE mf_queue SET kind = 'review', due = 'infinity' WHERE invoice IN ($review, $others)});
 is(as('bob', 'SELECT id FROM mf_review'), "ok $review", 'and see which of their own need a person');
 is(as('alice', 'SELECT id FROM mf_review'), "ok $others", 'each his own');
 is(as('reader', 'SELECT count(*) FROM mf_review'), 'ok 2', 'a reader sees all');

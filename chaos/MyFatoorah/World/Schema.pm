@@ -173,15 +173,7 @@ sub moves
 			$db->broken("trigger $trigger", "ALTER TABLE mf_invoice ENABLE TRIGGER $trigger");
 		} },
 		{ name => 'triggers always', weight => 1, play => sub {
-			$_[0]->sql('ALTER TABLE mf_invoice ENABLE ALWAYS TRIGGER mf_invoice_guard; ALTER TABLE mf_invoice ENABLE ALWAYS TRIGGER mf_invoice_enqueue_insert');
-		} },
-		{ name => 'rights taken', weight => 2, draw => sub { $_[0]->(6) }, play => sub {
-			my ($db, $n) = @_;
-			my ($right, $table) = @{ ([ UPDATE => 'mf_invoice' ], [ SELECT => 'mf_invoice' ], [ UPDATE => 'mf_queue' ], [ INSERT => 'mf_attempt' ],
-				[ INSERT => 'mf_inquiry' ], [ DELETE => 'mf_queue' ])[$n] };
-
-			return unless $db->ok("REVOKE $right ON $table FROM myfatoorah_worker");
-			$db->broken("right $right $table", "GRANT $right ON $table TO myfatoorah_worker");
+			$_[0]->sql('ALTER TABLE mf_invoice ENABLE ALWAYS TRIGGER zz_mf_invoice_guard; ALTER TABLE mf_invoice ENABLE ALWAYS TRIGGER mf_invoice_enqueue_insert');
 		} },
 		{ name => 'owner', weight => 1, draw => sub { $tables[ $_[0]->(scalar @tables) ] }, play => sub {
 			my ($db, $table) = @_;
