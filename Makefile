@@ -2,6 +2,7 @@
 #
 #   make, make install        build and install into the PostgreSQL that PG_CONFIG names
 #   make check                all tests, in a scratch directory; installs nothing into that PostgreSQL
+#   make attack               what was tried against it by class, and what held; see docs/security.md
 #   make chaos                the long runs: kills, a hostile network, thousands of invoices; make chaos-mutate
 #   make bench                how fast it is, beside others; see bench/README.md
 #   make demo                 a database and the stand-in API to try things in
@@ -9,7 +10,7 @@
 
 # Targets of the house. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
 # its own `check`, which only says that it does not exist, is thereby out of the way too.
-HOUSE = check chaos chaos-mutate demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
+HOUSE = check attack chaos chaos-mutate demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
 
 ifneq (,$(filter $(HOUSE),$(MAKECMDGOALS)))
 ifneq (,$(filter-out $(HOUSE),$(MAKECMDGOALS)))
@@ -28,6 +29,10 @@ else
 # TESTS="t/001_x.pl ...", JOBS=n, KEEP=1; see scripts/check.sh
 check:
 	@scripts/check.sh
+
+# ATTACKS="class ...", JOBS=n; see scripts/attack.sh
+attack:
+	@scripts/attack.sh
 
 # MF_CHAOS_SEED=n, MF_CHAOS_INVOICES=n, MF_CHAOS_KILLS=n; see chaos/run.sh
 chaos:

@@ -376,7 +376,17 @@ mf_run_suites()
 			mf_leave_out "$suite"
 		fi
 	done
-	# Where a part does not build, that is the failure, and what needs it is left out.
+	mf_build_suites
+	for suite in $suites
+	do
+		"mf_suite_$suite"
+	done
+}
+
+# mf_build_suites: builds what the caller's suites need. Where a part does not build, that is the failure, and what needs
+# it is left out.
+mf_build_suites()
+{
 	if mf_wanted regress isolation tap crash
 	then
 		if mf_build_or_fail extension .
@@ -393,10 +403,6 @@ mf_run_suites()
 		[ -e sandbox/mf-sandbox ] || make -s -C sandbox >> "$MF_SCRATCH/log/build-sandbox.log" 2>&1 ||
 			mf_leave_out regress isolation tap crash
 	fi
-	for suite in $suites
-	do
-		"mf_suite_$suite"
-	done
 }
 
 # mf_wanted SUITE...: whether one of them is among the caller's suites
@@ -441,7 +447,7 @@ mf_end_left_behind()
 {
 	local file pid
 
-	for file in "$MF_SCRATCH"/tap/tmp_check/*/pgdata/postmaster.pid
+	for file in "$MF_SCRATCH"/*/tmp_check/*/pgdata/postmaster.pid
 	do
 		[ -e "$file" ] || continue
 		read -r pid <"$file"
