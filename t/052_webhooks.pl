@@ -192,5 +192,18 @@ is(sql(q{SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_depend d J
 unlike(messenger('SELECT umoptions FROM pg_user_mappings'), qr/\Q$secret\E/, 'and sees no secret');
 unlike(slurp_file($node->logfile) =~ s/^.*(?:statement: |STATEMENT: |ALTER USER MAPPING).*$//gmr, qr/\Q$secret\E/, 'nor does the log tell one');
 
+# What a webhook costs does not grow with the number of invoices, also where plans were made when there were few.
+$node->safe_psql($db, 'CREATE DATABASE grown');
+$mf->setup_account($node, 'grown', $sandbox);
+$node->safe_psql('grown', "ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
+my $session = $mf->session($node, 'grown');
+$session->query_safe("SELECT mf_callback('07076409988323998999')");
+$node->safe_psql('grown', q{INSERT INTO mf_invoice (customer_name, invoice_value, reference, status, payment_status, invoice_id)
+	SELECT 'x', 1, 'restored-' || n, 'sent', 'paid', n FROM generate_series(6400000, 6410000) n});
+my $read = q{(SELECT sum(idx_tup_fetch + seq_tup_read) FROM pg_stat_xact_user_tables WHERE relname = 'mf_invoice')};
+is($session->query_safe('BEGIN; ' . $mf->webhook($paid) . " SELECT $read < 20, (SELECT invoice IS NOT NULL FROM mf_event ORDER BY id DESC LIMIT 1); ROLLBACK") =~ /^t\|t$/m ? 1 : 0, 1,
+	'a webhook among 10,000 invoices reads few of them');
+$session->quit;
+
 $node->stop;
 done_testing();
