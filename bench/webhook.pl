@@ -154,11 +154,11 @@ my $deliveries = $single;
 insert($session, 'stranger', 1);
 wait_sent($session);
 my ($stranger, $token) = split /\|/, sql($session, "SELECT id, id || '-' || right(reference, 20) FROM mf_invoice WHERE customer_name = 'stranger'");
-my $strangers = "perl bench/strangers.pl $ENV{MF_BENCH_PORT} $token $seconds $ENV{MF_BENCH_JUNK} $ENV{MF_BENCH_CUSTOMERS}";
+my $strangers = "bench/build/strangers --port $ENV{MF_BENCH_PORT} --token $token --seconds $seconds --junk $ENV{MF_BENCH_JUNK} --customers $ENV{MF_BENCH_CUSTOMERS}";
 my $transactions = sql($session, "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'");
 
 $load = load();
-open my $beside, '-|', $strangers or die "bench/strangers.pl: $!\n";
+open my $beside, '-|', $strangers or die "bench/build/strangers: $!\n";
 control('POST', 'pay-many', { count => $n + 0, rate => $rate + 0 });
 $start = time;
 my ($fed, @insert, @memory, @behind) = (0);

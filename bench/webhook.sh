@@ -44,6 +44,7 @@ mf_say "building"
 mf_build . "$MF_SCRATCH/log/build-extension.log" "${MF_MAKE[@]}" || mf_die "the extension does not build"
 # shellcheck disable=SC2119
 mf_private_install
+mf_build bench "$MF_SCRATCH/log/build-bench.log" "${MF_MAKE[@]}" || mf_die "the client does not build"
 mf_build sandbox "$MF_SCRATCH/log/build-sandbox.log" "${MF_MAKE[@]}" || mf_die "the stand-in API does not build"
 
 port=$(perl -MIO::Socket::INET -e \
