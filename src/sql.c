@@ -53,7 +53,6 @@
 #include "compat.h"
 #include "failpoint.h"
 #include "myfatoorah.h"
-#include "process.h"
 #include "sql.h"
 
 /* A statement that we have prepared or executed, within another one perhaps */

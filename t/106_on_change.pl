@@ -157,8 +157,7 @@ unlike(slurp_file($node->logfile), qr/public\.secret.*(WARNING|NOTICE)/, 'nobody
 
 # Settings that it makes end with it, and names are found where they should be, also by what it calls.
 sql(q{CREATE SCHEMA evil AUTHORIZATION officer; CREATE TABLE evil.caught (by name); GRANT ALL ON evil.caught TO PUBLIC; GRANT USAGE ON SCHEMA evil TO PUBLIC; SET ROLE officer;
-	CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS 'BEGIN INSERT INTO evil.caught VALUES (current_user); RETURN pg_catalog.now(); END';
-	CREATE FUNCTION evil.count() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN INSERT INTO evil.caught VALUES (current_user); RETURN 0; END'});
+	CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS 'BEGIN INSERT INTO evil.caught VALUES (current_user); RETURN pg_catalog.now(); END'});
 react('officer', 'evil.trap', q{
 	PERFORM set_config('search_path', 'evil, pg_catalog', false), set_config('timezone', 'Asia/Kuwait', false);
 	IF new.status = 'sent' AND old.status = 'sending' THEN
