@@ -100,6 +100,8 @@ OBJS = \
 	src/agenda.o \
 	src/pace.o \
 	src/circuit.o \
+	src/slots.o \
+	src/descriptors.o \
 	src/guard.o \
 	src/marker.o \
 	src/wait.o \

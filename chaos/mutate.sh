@@ -245,6 +245,10 @@ mutate any_memory 'what requests under way take of memory is not counted' src/fl
 	's/if \(held_bytes < MF_HELD_BYTES_MAX\)/if (true)/' 104_budgets
 mutate no_quota 'one role has as many questions asked as it likes' src/quota.c \
 	's/taken = quota->questions >= 1\.0;/taken = true;/' 104_budgets
+mutate no_total 'only each account has a limit' src/slots.c \
+	's/return Min\(limit, fitting\);/return MF_IN_FLIGHT_MAX;/' 109_limits
+mutate starved_blamed 'an account is blamed for what the process lacks' src/sender.c \
+	's/if \(outcome == MF_NOT_SENT && flight->starved\)/if (false)/' 109_limits
 mutate none_050 '' src/worker.c '' 050_payment
 mutate none_051 '' src/worker.c '' 051_orders
 mutate none_052 '' src/worker.c '' 052_webhooks

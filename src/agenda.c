@@ -15,6 +15,7 @@
 #include "claim.h"
 #include "pace.h"
 #include "queue.h"
+#include "slots.h"
 
 static dlist_head line = DLIST_STATIC_INIT(line);	/* by turn_node */
 static int	line_length = 0;
@@ -170,8 +171,14 @@ mf_agenda_next(void)
 {
 	MfCircuit  *circuit;
 
+	int			passed;
+
 	if (dlist_is_empty(&line))
 		return NULL;
+
+	/* who has more than its part of the slots lets the others go first */
+	for (passed = 1; passed < line_length && mf_slots_over_share(dlist_head_element(MfCircuit, turn_node, &line)); passed++)
+		dlist_push_tail(&line, dlist_pop_head_node(&line));
 	circuit = dlist_container(MfCircuit, turn_node, dlist_pop_head_node(&line));
 	line_length--;
 	circuit->in_line = false;

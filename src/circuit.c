@@ -19,14 +19,12 @@
 #include "circuit.h"
 #include "compat.h"
 #include "myfatoorah.h"
+#include "slots.h"
 #include "wait.h"
 #include "wake.h"
 
 /* Between two log lines about questions that are too many */
 #define ASK_TELL_MS 60000
-
-/* Claimed ahead at most */
-#define AHEAD_MAX 250
 
 /* While an answer is so much later than it should be, none can be foreseen. */
 #define OVERDUE_US 20000
@@ -208,29 +206,53 @@ mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
 
 /* See circuit.h. */
 int
-mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int64 horizon_us,
+mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
 				  TimestampTz now, TimestampTz *again)
 {
 	int			slots = mf_circuit_slots(circuit, max_in_flight, rate_limit, now, again);
-	int			ahead = 0;
-	dlist_iter	iter;
 
 	if (circuit->retry_at > now)
 		return 0;
-	if (foreseeable(circuit, now))
-	{
-		dlist_foreach(iter, &circuit->air)
-		{
-			if (ahead == AHEAD_MAX ||
-				earliest_end(circuit, dlist_container(MfAirborne, node, iter.cur)) > now + horizon_us)
-				break;
-			ahead++;
-		}
-	}
-	slots = Max(circuit->window - circuit->in_flight - circuit->asked, 0) + ahead - circuit->ready_count;
+	slots = mf_circuit_unclaimed(circuit) +
+		mf_circuit_ending(circuit, ahead + circuit->ready_count, horizon_us, now);
 	if (rate_limit > 0)
 		slots = Min(slots, (int) circuit->tokens - circuit->asked - circuit->ready_count);
 	return Max(slots, 0);
+}
+
+/* See circuit.h. */
+int
+mf_circuit_unclaimed(const MfCircuit *circuit)
+{
+	return Max(circuit->window - circuit->in_flight - circuit->asked, 0) - circuit->ready_count;
+}
+
+/* See circuit.h. */
+int
+mf_circuit_ending(const MfCircuit *circuit, int most, int64 horizon_us, TimestampTz now)
+{
+	int			count = 0;
+	dlist_iter	iter;
+
+	if (!foreseeable(circuit, now))
+		return 0;
+	dlist_foreach(iter, unconstify(dlist_head *, &circuit->air))
+	{
+		if (count >= most ||
+			earliest_end(circuit, dlist_container(MfAirborne, node, iter.cur)) > now + horizon_us)
+			break;
+		count++;
+	}
+	return count;
+}
+
+/* See circuit.h. */
+TimestampTz
+mf_circuit_first_end(const MfCircuit *circuit, TimestampTz now)
+{
+	dlist_head *air = unconstify(dlist_head *, &circuit->air);
+
+	return foreseeable(circuit, now) ? earliest_end(circuit, dlist_head_element(MfAirborne, node, air)) : 0;
 }
 
 /* See circuit.h. */
@@ -242,7 +264,7 @@ mf_circuit_next_slot(const MfCircuit *circuit, TimestampTz now)
 
 	if (uncovered < 0)
 		return DT_NOBEGIN;
-	if (uncovered >= AHEAD_MAX || circuit->in_flight > circuit->window || !foreseeable(circuit, now))
+	if (mf_slots_ready_count() >= MF_AHEAD_MAX || circuit->in_flight > circuit->window || !foreseeable(circuit, now))
 		return 0;
 	dlist_foreach(iter, unconstify(dlist_head *, &circuit->air))
 	{
@@ -289,7 +311,7 @@ learn(MfCircuit *circuit, double took_us)
 bool
 mf_circuit_open(const MfCircuit *circuit, TimestampTz now)
 {
-	return circuit->in_flight < circuit->window && !circuit->paused && circuit->retry_at <= now;
+	return circuit->in_flight < circuit->window && !circuit->paused && circuit->retry_at <= now && mf_slots_free(now) > 0;
 }
 
 /*
@@ -354,10 +376,11 @@ mf_circuit_polled(MfCircuit *circuit, int count)
 
 /* See circuit.h. */
 void
-mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, TimestampTz now)
+mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, bool question, TimestampTz now)
 {
-	circuit->in_flight++;
+	mf_slots_started(circuit, question);
 	airborne->since = now;
+	airborne->question = question;
 	dlist_push_tail(&circuit->air, &airborne->node);
 	circuit->lacking = false;
 	circuit->tokens -= 1.0;
@@ -367,7 +390,7 @@ mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, TimestampTz now)
 void
 mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne)
 {
-	circuit->in_flight--;
+	mf_slots_ended(circuit, airborne->question);
 	dlist_delete(&airborne->node);
 	if (circuit->more)
 		mf_agenda_due(circuit);

@@ -30,6 +30,7 @@ typedef struct MfAirborne
 {
 	dlist_node	node;
 	TimestampTz since;
+	bool		question;		/* about payments */
 } MfAirborne;
 
 typedef struct MfCircuit
@@ -48,6 +49,9 @@ typedef struct MfCircuit
 	bool		in_line;
 	bool		turn_taken;
 	bool		full;
+
+	/* slots.c's */
+	dlist_node	busy_node;
 
 	size_t		held_bytes;		/* in requests that have no answer yet */
 	int			in_flight;
@@ -123,11 +127,21 @@ extern int	mf_circuit_callbacks(MfCircuit *circuit, int limit, TimestampTz now, 
 extern void mf_circuit_called_back(MfCircuit *circuit, int count);
 
 /*
- * How many invoices may be claimed: for the free slots, and ahead for those that
- * answers will free within "horizon_us", while the claim is committed.
+ * How many invoices may be claimed: for the free slots, and ahead, "ahead" at most,
+ * for those that answers will free within "horizon_us", while the claim is committed.
  */
-extern int	mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int64 horizon_us,
+extern int	mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
 							  TimestampTz now, TimestampTz *again);
+
+/* Slots that are neither taken nor claimed for; negative if claims went ahead. */
+extern int	mf_circuit_unclaimed(const MfCircuit *circuit);
+
+/*
+ * How many answers are likely to come within "horizon_us", "most" at most; when the
+ * first one is, 0 = that cannot be told.
+ */
+extern int	mf_circuit_ending(const MfCircuit *circuit, int most, int64 horizon_us, TimestampTz now);
+extern TimestampTz mf_circuit_first_end(const MfCircuit *circuit, TimestampTz now);
 
 /*
  * When the first slot for which nothing is ready is likely to become free,
@@ -143,7 +157,7 @@ extern bool mf_circuit_open(const MfCircuit *circuit, TimestampTz now);
  * A request starts; is given up, with nothing to learn from; ends.  "own_trouble":
  * that there was no answer says nothing of the account.
  */
-extern void mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, TimestampTz now);
+extern void mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, bool question, TimestampTz now);
 extern void mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne);
 extern void mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after,
 							 bool own_trouble, TimestampTz now);

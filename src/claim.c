@@ -17,6 +17,7 @@
 #include "hand.h"
 #include "myfatoorah.h"
 #include "promote.h"
+#include "slots.h"
 
 /* Rows that committed late have an earlier rank than the mark. */
 #define MARK_RESET_MS 30000
@@ -28,7 +29,7 @@
 #define MIN_SHARE 5
 
 static int	take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now);
-static int	free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, TimestampTz now);
+static int	free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, int ahead, TimestampTz now);
 static int	count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut);
 static void settle_turns(MfClaimLimit *limits, int count, int reached, bool cut);
 static bool has_name(List *names, const char *name);
@@ -37,7 +38,7 @@ static bool has_name(List *names, const char *name);
 void
 mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 {
-	int			left = mf_hand_room(ROUND_LIMIT);
+	int			left = mf_hand_room(mf_slots_room(ROUND_LIMIT, claim->horizon_us, now));
 	MfClaimLimit *limits = (MfClaimLimit *) palloc(ROUND_LIMIT * sizeof(MfClaimLimit));
 	int			count;
 	int			reached;
@@ -73,6 +74,7 @@ static int
 take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now)
 {
 	int			share = Max(left / Max(mf_agenda_length(), 1), MIN_SHARE);
+	int			ahead = Max(MF_AHEAD_MAX - mf_slots_ready_count(), 0);
 	const char *names[ROUND_LIMIT];
 	MfCircuit  *circuits[ROUND_LIMIT];
 	List	   *paused;
@@ -93,7 +95,7 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
 	{
 		MfCircuit  *circuit = circuits[i];
 		int			free_slots = free_to_claim(claim, circuit, claim->held || has_name(paused, MF_ALL_ACCOUNTS) ||
-											   has_name(paused, circuit->account), now);
+											   has_name(paused, circuit->account), ahead, now);
 
 		if (free_slots == 0)
 			continue;
@@ -102,6 +104,7 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
 		limits[count].account = circuit->account;
 		limits[count].circuit = circuit;
 		limits[count].slots = Min(free_slots, share);
+		ahead = Max(ahead - Max(limits[count].slots - Max(mf_circuit_unclaimed(circuit), 0), 0), 0);
 		limits[count].shared = free_slots > share;
 		limits[count].mark_invoice = circuit->mark == DT_NOBEGIN ? 0 : circuit->mark_invoice;
 		limits[count++].mark = circuit->mark;
@@ -114,7 +117,7 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
  * at a time, or when an answer makes room.
  */
 static int
-free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, TimestampTz now)
+free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, int ahead, TimestampTz now)
 {
 	const MfAccount *account = mf_claim_account(circuit, paused, now);
 	TimestampTz retry;
@@ -127,7 +130,7 @@ free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, TimestampTz
 			mf_agenda_due_at(circuit, circuit->retry_at);
 		return 0;
 	}
-	slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, claim->horizon_us, now, &retry);
+	slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, ahead, claim->horizon_us, now, &retry);
 	if (slots > 0)
 	{
 		slots = mf_flight_room(circuit, slots);

@@ -313,6 +313,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 	let_body_go(flight);
 	flight->http_status = (int) exchange->http_status;
 	flight->unanswered = !mf_is_answered(exchange);
+	flight->starved = exchange->starved;
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:

@@ -104,6 +104,7 @@ typedef struct MfFlight
 	MfRefundResult refunds;
 	MfWebhookLogResult log;
 	int			http_status;
+	bool		starved;		/* it could not leave for want of descriptors or memory in this process */
 	bool		unanswered;		/* the network failed, which "error" describes */
 	bool		own_trouble;	/* a question without a usable answer, and that says nothing of the account */
 	bool		under_way;		/* counted by mf_flight_under_way() */

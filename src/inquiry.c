@@ -22,6 +22,7 @@
 #include "pace.h"
 #include "process.h"
 #include "request.h"
+#include "slots.h"
 #include "wake.h"
 
 /* An invoice that is not sent yet is looked at again after this, doubled each time; it is due once it is sent. */
@@ -40,21 +41,24 @@ static bool pending = false;
 static bool waiting = false;
 static TimestampTz next_due = 0;
 
-/* A look is at all accounts. */
+/* A look is at all accounts, from the one on for which the latest had no slot left. */
 static MfPace look_pace;
+static NameData look_from;
 
 /* Invoices whose refunds may be asked for next */
 static HTAB *confirmed = NULL;
 
 static bool take_confirmed(int64 invoice);
 static void look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now);
-static void claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
+static int	first_to_look_at(const List *accounts);
+static bool claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 						  TimestampTz now);
 static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs,
 					  TimestampTz now, int *asked);
 static const MfClaimTarget *find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, List **targets);
 static int	take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
 						   int slots, TimestampTz now, int *asked);
+static bool is_due(const MfInquiryAccount *entry, TimestampTz now);
 static void come_back_if_due(TimestampTz due, TimestampTz now);
 
 /* See inquiry.h. */
@@ -133,26 +137,53 @@ static void
 look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 {
 	List	   *accounts;
-	ListCell   *lc;
+	int			first;
+	int			i;
 
 	pending = false;
 	next_due = 0;
 	mf_pace_begin(&look_pace);
 	accounts = mf_payment_accounts(scope);
 	mf_pace_end(&look_pace);
-	foreach(lc, accounts)
+	first = first_to_look_at(accounts);
+	for (i = 0; i < list_length(accounts); i++)
 	{
-		MfInquiryAccount *entry = (MfInquiryAccount *) lfirst(lc);
+		MfInquiryAccount *entry = (MfInquiryAccount *) list_nth(accounts, (first + i) % list_length(accounts));
 
 		entry->paused |= claim->held;
-		claim_account(scope, claim, entry, now);
+		if (claim_account(scope, claim, entry, now))
+			continue;
+
+		/* a landing makes a slot */
+		namestrcpy(&look_from, entry->name);
+		pending = waiting = true;
+		come_back_if_due(mf_slots_starved_until(), now);
+		break;
 	}
 	(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &next_due);
 	(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
 }
 
-/* What is due for one account: the urgent, then events, then within their budgets what callbacks ask for, and the poller. */
-static void
+/* Who was left out for want of a slot, or the first one. */
+static int
+first_to_look_at(const List *accounts)
+{
+	ListCell   *lc;
+
+	foreach(lc, accounts)
+	{
+		if (namestrcmp(&look_from, ((MfInquiryAccount *) lfirst(lc))->name) == 0)
+			return foreach_current_index(lc);
+	}
+	return 0;
+}
+
+/*
+ * What is due for one account: the urgent, then events, then within their budgets
+ * what callbacks ask for, and the poller.  False if the account has a slot for
+ * it, and all accounts together have none left.
+ */
+static bool
 claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 			  TimestampTz now)
 {
@@ -165,37 +196,40 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	int			asked = 0;
 
 	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && entry->callback_due == 0 && !log)
-		return;
+		return true;
 	circuit = mf_circuit_get(entry->name);
 	account = mf_claim_account(circuit, entry->paused, now);
 	if (account == NULL)
 	{
 		mf_come_back(&next_due, circuit->paused ? 0 : circuit->retry_at);
-		return;
+		return true;
 	}
 	if (circuit->ask_at > now)
 	{
 		mf_come_back(&next_due, circuit->ask_at);
-		return;
+		return true;
 	}
 
 	if (mf_hand_room(1) == 0)
 	{
 		pending = true;
-		return;
+		return true;
 	}
 
 	/* sending has its half */
 	slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
 	mf_come_back(&next_due, retry);
-	slots = mf_hand_room((slots + 1) / 2);
+	slots = (slots + 1) / 2;
+	if (slots > 0 && mf_slots_questions(now) == 0 && (log || is_due(entry, now)))
+		return false;
+	slots = mf_hand_room(Min(slots, mf_slots_questions(now)));
 
 	/* of a single slot, its turn: an account that only answers inquiries badly goes on sending */
 	if (slots == 1 && circuit->window == 1 && circuit->has_sends && circuit->asked_last)
 	{
 		circuit->asked_last = false;
 		pending = true;
-		return;
+		return true;
 	}
 
 	if (slots > 0 && entry->urgent_due != 0 && entry->urgent_due <= now)
@@ -234,6 +268,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		pending = true;
 	else if (slots == 0 && retry == 0)
 		pending = waiting = true;
+	return true;
 }
 
 /* What only callbacks ask for: of invoices first, whose addresses are known to few. */
@@ -256,6 +291,15 @@ take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 							 asked);
 	mf_circuit_called_back(circuit, *asked - asked_before);
 	return claimed;
+}
+
+static bool
+is_due(const MfInquiryAccount *entry, TimestampTz now)
+{
+	return (entry->urgent_due != 0 && entry->urgent_due <= now) ||
+		(entry->event_due != 0 && entry->event_due <= now) ||
+		(entry->callback_due != 0 && entry->callback_due <= now) ||
+		(mf_poll_limit > 0 && entry->poll_due != 0 && entry->poll_due <= now);
 }
 
 static void
@@ -317,7 +361,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 				mf_payment_status_body(key, kind == MF_JOB_PAYMENT_ID && !job->by_invoice ? "PaymentId" : "InvoiceId", &body_len);
 			flight = mf_flight_create_inquiry(claim->memory, kind, job, account, target->target, body, body_len);
 			dlist_push_tail(claim->claimed, &flight->node);
-			flight->circuit->asked++;
+			mf_slots_asked(flight->circuit, 1);
 			(*asked)++;
 			leaves = true;
 		}

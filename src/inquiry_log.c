@@ -19,6 +19,7 @@
 #include "inquiry_log.h"
 #include "myfatoorah.h"
 #include "request.h"
+#include "slots.h"
 #include "digest.h"
 #include "wait.h"
 
@@ -36,13 +37,18 @@ typedef struct LogReading
 	MfKeyOwner	owner;
 } LogReading;
 
+/* Logs read at the same time, because a page may have some megabytes */
+#define MAX_UNDER_WAY 4
+
 /* Pages of one reading; more is not a downtime but a flood */
 #define MAX_PAGES 200
 
 static HTAB *readings = NULL;
+static int	under_way_count = 0;
 static bool started = false;
 
 static LogReading *find_reading(const char *account);
+static void set_under_way(LogReading *reading, bool under_way);
 static char *utc_text(TimestampTz at);
 static bool item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event);
 static const char *member_text(const cJSON *object, const char *name);
@@ -81,6 +87,14 @@ find_reading(const char *account)
 	return reading;
 }
 
+static void
+set_under_way(LogReading *reading, bool under_way)
+{
+	if (reading->under_way != under_way)
+		under_way_count += under_way ? 1 : -1;
+	reading->under_way = under_way;
+}
+
 /* See inquiry_log.h. */
 bool
 mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again)
@@ -105,7 +119,8 @@ mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampT
 		reading->done = true;
 		return false;
 	}
-	return true;
+	/* the end of another one wakes us */
+	return under_way_count < MAX_UNDER_WAY;
 }
 
 /* See inquiry_log.h. */
@@ -145,9 +160,9 @@ mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccoun
 							   reading->page, &body_len);
 	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
 	dlist_push_tail(claim->claimed, &flight->node);
-	flight->circuit->asked++;
+	mf_slots_asked(flight->circuit, 1);
 	mf_hand_take(MF_ITEM_LOG, mf_hand_account_id(account->name));
-	reading->under_way = true;
+	set_under_way(reading, true);
 	return 1;
 }
 
@@ -197,7 +212,7 @@ mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now)
 	const MfWebhookLogResult *log = &flight->log;
 	LogReading *reading = find_reading(flight->circuit->account);
 
-	reading->under_way = false;
+	set_under_way(reading, false);
 	if (log->lookup == MF_LOOKUP_FAILED || log->lookup == MF_LOOKUP_THROTTLED)
 	{
 		int64		delay = (int64) mf_retry_delay << Min(reading->failures, 20);
@@ -242,7 +257,7 @@ mf_inquiry_log_put_off(const MfFlight *flight, TimestampTz until)
 {
 	LogReading *reading = find_reading(flight->circuit->account);
 
-	reading->under_way = false;
+	set_under_way(reading, false);
 	reading->retry_at = until;
 }
 

@@ -28,6 +28,7 @@ PG_MODULE_MAGIC;
 
 bool		mf_worker_enabled = true;
 int			mf_max_databases = MF_MAX_DATABASES_DEFAULT;
+int			mf_max_in_flight = MF_IN_FLIGHT_DEFAULT;
 int			mf_retry_delay = MF_RETRY_DELAY_DEFAULT;
 int			mf_reconcile_delay = MF_RECONCILE_DELAY_DEFAULT;
 
@@ -68,6 +69,11 @@ _PG_init(void)
 							 "Runs a worker that sends the invoices of this database.",
 							 "Meant to be set for a database: ALTER DATABASE ... SET myfatoorah.worker = off.",
 							 &mf_worker_enabled, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("myfatoorah.max_in_flight",
+							"Requests that a worker has under way at the same time, all accounts together.",
+							"Accounts take turns; each has a limit of its own, too.",
+							&mf_max_in_flight, MF_IN_FLIGHT_DEFAULT, MF_IN_FLIGHT_MIN, MF_IN_FLIGHT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("myfatoorah.retry_delay",
 							"First delay after a failure to reach MyFatoorah.",
 							"Doubled with every failure in a row, with jitter, up to an hour.",

@@ -20,6 +20,10 @@
 #define MF_MAX_DATABASES_DEFAULT 16
 #define MF_MAX_DATABASES_MAX 1024
 
+#define MF_IN_FLIGHT_MIN 10	/* requests of all accounts of a worker */
+#define MF_IN_FLIGHT_DEFAULT 1000
+#define MF_IN_FLIGHT_MAX 10000
+
 #define MF_RETRY_DELAY_MIN 1	/* milliseconds */
 #define MF_RETRY_DELAY_DEFAULT 5000
 #define MF_RETRY_DELAY_MAX 3600000
@@ -68,6 +72,7 @@ typedef enum MfResend
 
 extern bool mf_worker_enabled;	/* myfatoorah.worker */
 extern int	mf_max_databases;	/* myfatoorah.max_databases */
+extern int	mf_max_in_flight;	/* myfatoorah.max_in_flight */
 extern int	mf_retry_delay;		/* myfatoorah.retry_delay, ms */
 extern int	mf_reconcile_delay; /* myfatoorah.reconcile_delay, ms */
 extern int	mf_shutdown_wait;	/* myfatoorah.shutdown_wait, ms */

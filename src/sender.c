@@ -33,6 +33,7 @@
 #include "request.h"
 #include "sender.h"
 #include "sender_record.h"
+#include "slots.h"
 #include "wake.h"
 
 /* With so many requests in the air answers are gathered for so long. */
@@ -53,6 +54,7 @@ static MfHttp *http = NULL;
 static MemoryContext flight_context = NULL;
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
 static dlist_head with_ready = DLIST_STATIC_INIT(with_ready);	/* circuits, by ready_node */
+static int	with_ready_count = 0;
 static dlist_head flying = DLIST_STATIC_INIT(flying);
 static dlist_head landed = DLIST_STATIC_INIT(landed);
 static dlist_head answered = DLIST_STATIC_INIT(answered);	/* landed inquiries */
@@ -72,7 +74,7 @@ static int64 swept = PG_INT64_MIN;
 static int64 swept_in_round;
 static bool holding = false;
 static bool draining = false;
-static bool frozen = false;		/* as last looked at: the process stood still, nothing leaves for a while */
+static TimestampTz frozen_until = 0;	/* as last looked at: the process stood still, nothing leaves before; 0 = no */
 
 /* By a round that met a hold, which may have begun in its middle */
 static bool claims_skipped = false;
@@ -88,7 +90,9 @@ static void take_in(void);
 static int64 item_of(const MfFlight *flight);
 static bool refuses_own_key(const MfFlight *flight);
 static void land(MfFlight *flight);
-static void post_ready(MfCircuit *circuit);
+static void make_ready(MfFlight *flight);
+static bool post_ready(MfCircuit *circuit);
+static bool post_in_turns(void);
 static void post(MfFlight *flight);
 static MfFlight *first_ready(const MfCircuit *circuit);
 static MfFlight *take_ready(MfCircuit *circuit);
@@ -112,6 +116,7 @@ mf_sender_start(void)
 		ereport(LOG,
 				(errmsg("requests are sent by the worker itself, which is slower"),
 				 errdetail_internal("%s", error)));
+	mf_slots_configure(http);
 	sweeping = true;
 	flight_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah flights", ALLOCSET_DEFAULT_SIZES);
 }
@@ -198,19 +203,26 @@ mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz thaw = now + mf_http_held(http) / 1000;
-	bool		was_held = draining || frozen || claims_skipped;
+	bool		was_held = draining || frozen_until != 0 || claims_skipped;
 
-	if (thaw > now && !frozen)
+	if (thaw > now && frozen_until == 0)
 		ereport(LOG,
 				(errmsg("sending is held for %d seconds, because this process stood still", MF_FREEZE_HOLD_MS / 1000),
 				 errdetail("It was stopped or suspended for more than %d seconds. Another server may have taken its place meanwhile; whoever decides that gets time to end this one.",
 						   MF_FREEZE_MS / 1000)));
-	frozen = thaw > now;
+	frozen_until = thaw > now ? thaw : 0;
 	draining = drain_until > now;
-	*end = Max(frozen ? thaw + 1000 : 0, draining ? drain_until : 0);
-	if (!draining && !frozen)
+	*end = Max(frozen_until != 0 ? thaw + 1000 : 0, draining ? drain_until : 0);
+	if (*end == 0)
 		claims_skipped = false;
-	return was_held && !draining && !frozen;
+	return was_held && *end == 0;
+}
+
+/* See sender.h. */
+TimestampTz
+mf_sender_frozen_until(void)
+{
+	return frozen_until;
 }
 
 /* See sender.h. */
@@ -252,7 +264,9 @@ mf_sender_has_work(void)
 
 	if (holding || sweeping || ready(&landed, now) || ready(&answered, now))
 		return true;
-	if (!held() && (mf_inquiry_has_work() || (!gate_closed && mf_agenda_has_work(now))))
+	if (!held() && mf_inquiry_has_work())
+		return true;
+	if (!held() && !gate_closed && mf_agenda_has_work(now) && mf_slots_room(1, horizon_us(), now) > 0)
 		return true;
 	dlist_foreach(iter, &with_ready)
 	{
@@ -277,9 +291,15 @@ mf_sender_gather_until(void)
 TimestampTz
 mf_sender_alarm(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz alarm = mf_agenda_alarm();
 	dlist_iter	iter;
 
+	/* those whose time has come wait for a slot */
+	if (mf_agenda_has_work(now) && mf_slots_room(1, horizon_us(), now) == 0)
+		alarm = mf_slots_room_at(horizon_us(), now);
+	if (mf_slots_starved_until() > now)
+		mf_come_back(&alarm, mf_slots_starved_until());
 	mf_come_back(&alarm, mf_pause_alarm());
 	mf_come_back(&alarm, mf_inquiry_alarm());
 	mf_come_back(&alarm, mf_reactions_alarm());
@@ -382,7 +402,6 @@ mf_sender_post(bool confirmed)
 {
 	bool		any = mf_hand_done();
 	uint64		before = request_count;
-	dlist_mutable_iter mutable;
 	dlist_iter	iter;
 
 	holding = false;
@@ -430,19 +449,12 @@ mf_sender_post(bool confirmed)
 			dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 			landed_count++;
 		}
-		else if (flight->kind == MF_JOB_SEND)
-		{
-			flight->ready_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), READY_MS);
-			mf_http_target_hold(flight->target);
-			dlist_push_tail(&flight->circuit->ready, &flight->node);
-			if (flight->circuit->ready_count++ == 0)
-				dlist_push_tail(&with_ready, &flight->circuit->ready_node);
-		}
-		else
+		else if (mf_flight_is_inquiry(flight))
 			post(flight);
+		else
+			make_ready(flight);
 	}
-	dlist_foreach_modify(mutable, &with_ready)
-		post_ready(dlist_container(MfCircuit, ready_node, mutable.cur));
+	(void) post_in_turns();
 	mf_agenda_wait_for_slots(horizon_us(), GetCurrentTimestamp());
 	gather_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GATHER_MS);
 	mf_http_watch_clock(http, flying_count > 0 || !dlist_is_empty(&with_ready));
@@ -461,7 +473,7 @@ take_claimed(void)
 	MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
 
 	if (mf_flight_is_inquiry(flight))
-		flight->circuit->asked--;
+		mf_slots_asked(flight->circuit, -1);
 	return flight;
 }
 
@@ -480,17 +492,59 @@ give_up_locked(dlist_head *list)
 	}
 }
 
-/* Posts flights that are ready while the account has free slots. */
+/* A flight waits for a free slot; what is looked up loses nothing by that. */
 static void
+make_ready(MfFlight *flight)
+{
+	MfCircuit  *circuit = flight->circuit;
+
+	flight->ready_until = mf_flight_is_lookup(flight) ? flight->send_by :
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), READY_MS);
+	mf_http_target_hold(flight->target);
+	dlist_push_tail(&circuit->ready, &flight->node);
+	if (circuit->ready_count == 0)
+	{
+		dlist_push_tail(&with_ready, &circuit->ready_node);
+		with_ready_count++;
+	}
+	mf_slots_ready(circuit, 1);
+}
+
+/* Posts one flight that is ready, if there is a free slot for it. */
+static bool
 post_ready(MfCircuit *circuit)
 {
-	while (circuit->ready_count > 0 && !gate_closed && !holding && !held() && mf_circuit_open(circuit, GetCurrentTimestamp()))
-	{
-		MfFlight   *flight = take_ready(circuit);
+	MfFlight   *flight;
 
-		post(flight);
-		mf_http_target_let_go(flight->target);
+	if (circuit->ready_count == 0 || gate_closed || holding || held() || !mf_circuit_open(circuit, GetCurrentTimestamp()))
+		return false;
+	flight = take_ready(circuit);
+	post(flight);
+	mf_http_target_let_go(flight->target);
+	return true;
+}
+
+/* Posts flights that are ready, one of each account in turn, while there are free slots. */
+static bool
+post_in_turns(void)
+{
+	bool		posted = false;
+	int			passed = 0;
+
+	while (passed < with_ready_count && mf_slots_free(GetCurrentTimestamp()) > 0)
+	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, dlist_pop_head_node(&with_ready));
+
+		dlist_push_tail(&with_ready, &circuit->ready_node);
+		if (post_ready(circuit))
+		{
+			posted = true;
+			passed = 0;
+		}
+		else
+			passed++;
 	}
+	return posted;
 }
 
 /* There must be one. */
@@ -504,8 +558,12 @@ first_ready(const MfCircuit *circuit)
 static MfFlight *
 take_ready(MfCircuit *circuit)
 {
-	if (--circuit->ready_count == 0)
+	mf_slots_ready(circuit, -1);
+	if (circuit->ready_count == 0)
+	{
 		dlist_delete(&circuit->ready_node);
+		with_ready_count--;
+	}
 	return dlist_container(MfFlight, node, dlist_pop_head_node(&circuit->ready));
 }
 
@@ -554,7 +612,7 @@ post(MfFlight *flight)
 	char		error[MF_HTTP_ERROR_SIZE];
 
 	flight->body = NULL;
-	mf_circuit_started(flight->circuit, &flight->airborne, GetCurrentTimestamp());
+	mf_circuit_started(flight->circuit, &flight->airborne, mf_flight_is_inquiry(flight), GetCurrentTimestamp());
 	request_count++;
 	flight->exchange = mf_http_post(http, flight->target, mf_flight_path(flight), body, flight->body_len,
 									flight->send_by_clock, flight, error, sizeof(error));
@@ -566,6 +624,7 @@ post(MfFlight *flight)
 	else
 	{
 		mf_flight_fail(flight, false, error);
+		flight->starved = true;
 		land(flight);
 	}
 }
@@ -592,6 +651,7 @@ take_in(void)
 	while ((exchange = mf_http_next_done(http)) != NULL)
 	{
 		MfFlight   *flight = (MfFlight *) exchange->tag;
+		bool		scarce = mf_slots_free(GetCurrentTimestamp()) == 0;
 
 		MF_FAILPOINT("answer_received");
 		mf_flight_read(flight, exchange);
@@ -602,11 +662,8 @@ take_in(void)
 		land(flight);
 
 		/* unless somebody wants to know something, whose turn it is first */
-		if (!mf_inquiry_pending() && flight->circuit->ready_count > 0)
-		{
-			post_ready(flight->circuit);
-			posted = true;
-		}
+		if (!mf_inquiry_pending())
+			posted |= scarce ? post_in_turns() : post_ready(flight->circuit);
 	}
 	/* what has filled a slot leaves before the outcomes are recorded */
 	if (posted)
@@ -651,6 +708,13 @@ land(MfFlight *flight)
 	/* first of all: what follows may fail */
 	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 	landed_count++;
+	if (outcome == MF_NOT_SENT && flight->starved)
+	{
+		/* that says nothing of the account */
+		mf_slots_starved(mf_flight_error_utf8(flight), GetCurrentTimestamp());
+		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		return;
+	}
 	if (outcome == MF_UNKNOWN && mf_circuit_item_failed(flight->circuit, item_of(flight), failures))
 		flight->own_trouble = mf_flight_is_lookup(flight);
 	if (outcome == MF_ACCOUNT_PROBLEM && refuses_own_key(flight))

@@ -82,6 +82,9 @@ extern void mf_sender_hold(void);
  */
 extern bool mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end);
 
+/* Until when nothing leaves because the process stood still, as last looked at; 0 = it is not so. */
+extern TimestampTz mf_sender_frozen_until(void);
+
 /* Whether a round has claimed nothing because of a hold whose end was not attended to yet. */
 extern bool mf_sender_claims_skipped(void);
 

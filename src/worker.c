@@ -48,6 +48,7 @@
 #include "repair.h"
 #include "round.h"
 #include "sender.h"
+#include "slots.h"
 #include "sql.h"
 #include "wait.h"
 #include "wake.h"
@@ -141,7 +142,10 @@ attend_settings(void)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	if (mf_worker_enabled)
+	{
+		mf_slots_configure(mf_sender_http());
 		mf_listener_reconsider();
+	}
 	return mf_worker_enabled;
 }
 

@@ -174,6 +174,7 @@ mf_http_make_multi(MfHttp *http, char *error, size_t error_size)
 	SETMOPT(multi, CURLMOPT_TIMERDATA, http);
 	SETMOPT(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
 	SETMOPT(multi, CURLMOPT_MAXCONNECTS, (long) http->kept);
+	SETMOPT(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) http->limit);
 	return multi;
 
 failed:
@@ -342,6 +343,26 @@ mf_http_follow_need(MfHttp *http, int64_t now)
 	}
 	http->peak = http->busy;
 	http->peak_since = now;
+}
+
+/* See http.h. */
+void
+mf_http_limit_connections(MfHttp *http, int limit)
+{
+	__atomic_store_n(&http->wanted_limit, limit, __ATOMIC_SEQ_CST);
+}
+
+/* Another transfer begins: a changed limit of connections counts for it. */
+void
+mf_http_follow_limit(MfHttp *http)
+{
+	int			limit = __atomic_load_n(&http->wanted_limit, __ATOMIC_SEQ_CST);
+
+	if (limit == http->limit)
+		return;
+	http->limit = limit;
+	if (http->multi != NULL)
+		(void) curl_multi_setopt(http->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) limit);
 }
 
 /*

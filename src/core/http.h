@@ -69,6 +69,8 @@ typedef struct MfHttpExchange
 	char		curl_error[MF_HTTP_ERROR_SIZE]; /* libcurl's words or ours, or
 												 * "" */
 	long		http_status;	/* 0 if no status line was read */
+	bool		starved;		/* it could not leave for want of descriptors or
+								 * memory in this process */
 	bool		truncated;		/* the answer exceeded MF_HTTP_MAX_RESPONSE */
 	char	   *response;		/* malloc'd, NUL-terminated, never NULL when
 								 * done */
@@ -213,6 +215,12 @@ extern void mf_http_abort(MfHttp *http, MfHttpExchange *exchange);
  * What the thread has let pass just before may still be on its way out.
  */
 extern void mf_http_close_gate(MfHttp *http, bool closed);
+
+/*
+ * So many connections at most from now on: kept ones make room for new ones, and
+ * a request beyond them waits.
+ */
+extern void mf_http_limit_connections(MfHttp *http, int limit);
 
 /*
  * If the whole process stands still for longer than the first, nothing leaves for

@@ -10,8 +10,10 @@
 #endif
 #include "http_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Grows if an answer needs more; until it comes, this is held for nothing. */
 #define FIRST_RESPONSE_SIZE 1024
@@ -20,6 +22,7 @@ static MfHttpRecord *take_first(MfHttpList *list);
 static void take_out(MfHttpList *list, const MfHttpRecord *record);
 static void wipe(char *api_key);
 static bool begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size);
+static bool is_starved(const MfHttpTransfer *transfer, CURLcode code);
 
 /* ----------
  * Lists
@@ -151,6 +154,7 @@ mf_http_begin(MfHttp *http, MfHttpList *records)
 		if (begin(http, record, error, sizeof(error)))
 			continue;
 		record->exchange.curl_code = CURLE_FAILED_INIT;
+		record->exchange.starved = true;
 		mf_http_error(record->exchange.curl_error, sizeof(record->exchange.curl_error), "%s", error);
 		mf_http_list_append(&http->ended, record);
 	}
@@ -169,9 +173,10 @@ begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size)
 	transfer->record = record;
 	transfer->response_size = FIRST_RESPONSE_SIZE;
 	transfer->tls_begun = 0;
-	transfer->headers_ended = false;
+	transfer->headers_ended = transfer->starved = false;
 	transfer->error[0] = '\0';
 
+	mf_http_follow_limit(http);
 	if (http->multi == NULL)
 	{
 		http->multi = mf_http_make_multi(http, error, error_size);
@@ -250,6 +255,35 @@ mf_http_hide_key(const char *api_key, char *text, size_t len)
 	}
 }
 
+/* Whether that is an error for want of descriptors or memory. */
+bool
+mf_http_is_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/*
+ * Whether a transfer failed because this process lacks something, and not
+ * because of the remote.  Name look-ups and files of certificates do not tell
+ * why they failed, so another descriptor is tried.
+ */
+static bool
+is_starved(const MfHttpTransfer *transfer, CURLcode code)
+{
+	int			fd;
+
+	if (transfer->starved || code == CURLE_OUT_OF_MEMORY)
+		return true;
+	if (code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_COULDNT_CONNECT &&
+		code != CURLE_SSL_CACERT_BADFILE && code != CURLE_FAILED_INIT)
+		return false;
+	fd = dup(transfer->target->http->epoll);
+	if (fd < 0)
+		return mf_http_is_shortage(errno);
+	close(fd);
+	return false;
+}
+
 /* Writes the end of a transfer into its exchange. */
 void
 mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
@@ -262,6 +296,7 @@ mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 	long		number;
 
 	exchange->curl_code = (int) code;
+	exchange->starved = !exchange->gate_passed && is_starved(transfer, code);
 	if (exchange->curl_error[0] == '\0' && transfer->error[0] != '\0')
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", transfer->error);
 	if (curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &number) == CURLE_OK)

@@ -86,6 +86,7 @@ typedef struct MfHttpTransfer
 	size_t		response_size;	/* allocated */
 	int64_t		tls_begun;		/* mf_http_clock(), 0 = not yet */
 	bool		headers_ended;	/* of the final answer */
+	bool		starved;		/* no descriptor or memory for its socket */
 } MfHttpTransfer;
 
 struct MfHttpTarget
@@ -156,6 +157,7 @@ struct MfHttp
 	int			wake_fd;		/* for the thread, -1 = none */
 	int			done_fd;		/* for the owner, -1 = none */
 	bool		gate_closed;	/* atomic */
+	int			wanted_limit;	/* of connections, atomic; 0 = none */
 	bool		watch_clock;	/* requests may be posted soon */
 	bool		sleeps_long;	/* the thread does not look at the clock */
 
@@ -183,6 +185,8 @@ struct MfHttp
 	size_t		idle_count;
 	MfHttpList	ended;
 
+	int			limit;			/* of connections, as libcurl knows it */
+
 	/* how much is kept: see mf_http_follow_need() */
 	size_t		kept;
 	size_t		peak;			/* of "busy" in the present span */
@@ -198,6 +202,7 @@ extern int	mf_http_lookup_starts(void *resolver, void *reserved, void *arg);
 
 extern CURLM *mf_http_make_multi(MfHttp *http, char *error, size_t error_size);
 extern void mf_http_follow_need(MfHttp *http, int64_t now);
+extern void mf_http_follow_limit(MfHttp *http);
 
 /*
  * The first waits for events for so many milliseconds (-1 = no need to come
@@ -249,6 +254,7 @@ extern void mf_http_transfer_trim(MfHttp *http);
 extern bool mf_http_transfer_set_request(MfHttpTransfer *transfer, const MfHttpRecord *record, char *error, size_t error_size);
 
 /* http_exchange.c */
+extern bool mf_http_is_shortage(int error);
 extern void mf_http_list_append(MfHttpList *list, MfHttpRecord *record);
 extern void mf_http_list_move(MfHttpList *to, MfHttpList *from);
 extern void mf_http_list_free(MfHttpList *list);

@@ -120,8 +120,8 @@ mf_http_ip_is_ours(const char *ip)
 }
 
 /*
- * Opens a socket to another machine only.  An open port of this one cannot be told
- * from a closed one: neither is tried.
+ * Opens a socket, if the target wants that to another machine only.  An open port of
+ * this one cannot be told from a closed one: neither is tried.
  */
 curl_socket_t
 mf_http_socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
@@ -129,8 +129,19 @@ mf_http_socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	MfHttpTransfer *transfer = arg;
 
 	(void) purpose;
-	if (!is_this_machine(&address->addr))
-		return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (!transfer->target->remote_only || !is_this_machine(&address->addr))
+	{
+		int			fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+		if (fd < 0 && mf_http_is_shortage(errno))
+		{
+			transfer->starved = true;
+			if (transfer->record != NULL)
+				mf_http_error(transfer->record->exchange.curl_error, sizeof(transfer->record->exchange.curl_error),
+							  "could not create a socket: %s", strerror(errno));
+		}
+		return fd;
+	}
 	if (transfer->record != NULL)
 		mf_http_error(transfer->record->exchange.curl_error, sizeof(transfer->record->exchange.curl_error),
 				  "%s", MF_HTTP_OWN_MACHINE);
