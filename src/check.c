@@ -211,8 +211,12 @@ check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot)
 static void
 check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 {
+	int64		reviews = mf_queue_reviews(schema, account);
 	ListCell   *lc;
 
+	if (reviews > 0)
+		add_row(rsinfo, "invoices", false, psprintf(INT64_FORMAT " need the decision of a person.", reviews),
+				"SELECT * FROM mf_review");
 	foreach(lc, mf_queue_put_off_errors(schema, account, PUT_OFF_ERRORS))
 	{
 		const MfPutOffError *entry = (const MfPutOffError *) lfirst(lc);
@@ -292,13 +296,20 @@ check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 		add_row(rsinfo, "accounts", true, "All unfinished invoices are of accounts that exist.", NULL);
 }
 
-/* Accounts that nobody has asked about, a row only if MyFatoorah refuses some. */
+/* Accounts that nobody has asked about, a row only if MyFatoorah refuses some, or some wait. */
 static void
 check_others(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 {
 	char	   *example;
+	NameData	waits;
+	int			waiting = mf_has_role(MF_READ_ROLE) ? mf_count_waiting(MyDatabaseId, name, &waits) : 0;
 	int64		count = mf_has_role(MF_READ_ROLE) ? mf_queue_refused_accounts(schema, name, &example) : 0;
 
+	if (waiting > 0)
+		add_row(rsinfo, "accounts", false,
+				psprintf("%d other accounts wait after failures, such as \"%s\".", waiting, NameStr(waits)),
+				psprintf("They go on by themselves; the server log tells why they wait, and SELECT * FROM mf_check(%s) more.",
+						 quote_literal_cstr(NameStr(waits))));
 	if (count > 0)
 		add_row(rsinfo, "accounts", false,
 				psprintf("MyFatoorah refuses " INT64_FORMAT " other accounts, such as \"%s\"; they are paused.", count, example),
@@ -434,6 +445,7 @@ check_sending(ReturnSetInfo *rsinfo, const char *name, Oid schema, bool copy)
 	bool		all_accounts = false;
 	char	   *paused = mf_queue_pause_reason(schema, name, &all_accounts);
 	TimestampTz until = 0;
+	TimestampTz frozen_until = mf_frozen_until(MyDatabaseId);
 	MfShown		waits = mf_shown_waiting(MyDatabaseId, name, &until);
 
 	/* of one that has nothing to send it does not matter */
@@ -449,6 +461,10 @@ check_sending(ReturnSetInfo *rsinfo, const char *name, Oid schema, bool copy)
 	else if (mf_drained_until(MyDatabaseId) != 0)
 		add_row(rsinfo, "sending", false, psprintf("Held by mf_drain() until %s.", timestamptz_to_str(mf_drained_until(MyDatabaseId))),
 				psprintf("If this server goes on sending: SELECT mf_resume(%s)", quote_literal_cstr(name)));
+	else if (frozen_until != 0)
+		add_row(rsinfo, "sending", false,
+				psprintf("Held until %s, because the server stood still.", timestamptz_to_str(frozen_until)),
+				"It goes on by itself. Make sure that no other server has taken its place meanwhile.");
 	else if (RecoveryInProgress())
 		add_row(rsinfo, "sending", true, "Not from here: this server is a standby.", NULL);
 	else if (waits == MF_SHOWN_NOT_WAITING)

@@ -224,6 +224,7 @@ extern char *mf_queue_pause_reason(Oid schema, const char *account, bool *all_ac
 extern bool mf_queue_any_due(Oid schema, const char *account);
 
 /* How many accounts but one are paused because MyFatoorah refuses them, and one of them, palloc'd. Own scope. */
+extern int64 mf_queue_reviews(Oid schema, const char *account);
 extern int64 mf_queue_refused_accounts(Oid schema, const char *but, char **example);
 
 /* Invoices of an account that are put off because of the same error, and one of them */

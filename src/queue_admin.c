@@ -129,6 +129,12 @@ static MfStatement refused_accounts_statement = {
 	1, {TEXTOID}, NULL
 };
 
+/* for a person, they are never due */
+static MfStatement reviews_statement = {
+	"SELECT count(*)::int8 FROM @mf_queue WHERE account = $1 AND rank = 'infinity' AND kind = 'review'",
+	1, {TEXTOID}, NULL
+};
+
 static MfStatement resume_statement = {
 	"UPDATE @mf_account SET paused_at = NULL, paused_by = NULL, reason = NULL "
 	"WHERE account = $1 AND paused_at IS NOT NULL",
@@ -554,6 +560,21 @@ mf_queue_refused_accounts(Oid schema, const char *but, char **example)
 	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
 	if (count > 0)
 		*example = MemoryContextStrdup(context, TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)));
+	mf_sql_end(&scope);
+	return count;
+}
+
+/* See queue.h. */
+int64
+mf_queue_reviews(Oid schema, const char *account)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &reviews_statement, &value, NULL);
+	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
 	mf_sql_end(&scope);
 	return count;
 }

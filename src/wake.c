@@ -413,6 +413,23 @@ mf_drained_until(Oid database)
 }
 
 /* See wake.h. */
+TimestampTz
+mf_frozen_until(Oid database)
+{
+	MfSlot	   *slot;
+	TimestampTz until = 0;
+
+	if (mf_shared == NULL)
+		return 0;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->pid != 0)
+		until = slot->frozen_until;
+	LWLockRelease(mf_shared->lock);
+	return until > GetCurrentTimestamp() ? until : 0;
+}
+
+/* See wake.h. */
 bool
 mf_waits_for_standby(int proc_number)
 {
@@ -545,6 +562,33 @@ mf_show_waiting(const char *account, TimestampTz until, bool again)
 		slot->shown[slot->shown_count++].until = until;
 	}
 	LWLockRelease(mf_shared->lock);
+}
+
+/* See wake.h. */
+int
+mf_count_waiting(Oid database, const char *but, NameData *example)
+{
+	MfSlot	   *slot;
+	int			count = 0;
+	int			i;
+
+	if (mf_shared == NULL)
+		return 0;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->pid != 0)
+	{
+		for (i = 0; i < slot->shown_count; i++)
+		{
+			if (namestrcmp(&slot->shown[i].account, but) == 0)
+				continue;
+			*example = slot->shown[i].account;
+			count++;
+		}
+		count += slot->not_shown;
+	}
+	LWLockRelease(mf_shared->lock);
+	return count;
 }
 
 /* See wake.h. */

@@ -111,6 +111,7 @@ typedef struct MfSlot
 	pg_atomic_uint32 pause;		/* set: look who is paused before posting */
 	pg_atomic_uint64 drain_until;	/* nothing new leaves before this time */
 	bool		drained;		/* nor is anything under way */
+	TimestampTz frozen_until;	/* nor before this one, because the process stood still */
 	MfWorkerEnd end;			/* how the latest worker ended */
 	TimestampTz started_at;
 	int			in_flight;
@@ -191,8 +192,9 @@ extern void mf_wake_listener(Oid database);
 extern int	mf_drain_database(Oid database, long timeout_ms);
 extern void mf_end_drain_at_commit(void);
 
-/* Until when nothing new leaves; 0 = that is not so. */
+/* Until when nothing new leaves, by a drain or because the process stood still; 0 = that is not so. */
 extern TimestampTz mf_drained_until(Oid database);
+extern TimestampTz mf_frozen_until(Oid database);
 
 /*
  * The worker tells that an account waits, or waits no more (0).  "again": it was
@@ -202,6 +204,9 @@ extern void mf_show_waiting(const char *account, TimestampTz until, bool again);
 
 /* Whether an account of a database waits, and until when. */
 extern MfShown mf_shown_waiting(Oid database, const char *account, TimestampTz *until);
+
+/* How many accounts of a database wait beside one; *example is one of them. */
+extern int	mf_count_waiting(Oid database, const char *but, NameData *example);
 
 /* Has the launcher look at the slots; under the lock. */
 extern void mf_tell_launcher(void);

@@ -169,6 +169,7 @@ serve(WaitEventSet *events)
 		mf_agenda_all_changed();
 		mf_inquiry_wake();
 	}
+	my_slot->frozen_until = mf_sender_frozen_until();
 	gather = run_round(hold_end != 0);
 
 	my_slot->in_flight = mf_sender_in_flight();
@@ -242,6 +243,7 @@ attach(Oid database)
 		my_slot->started_at = GetCurrentTimestamp();
 		my_slot->in_flight = my_slot->unnoted = 0;
 		my_slot->shown_count = my_slot->not_shown = 0;
+		my_slot->frozen_until = 0;
 		my_slot->failing = false;
 		my_slot->history_error[0] = '\0';
 		my_slot->wakeups = my_slot->transactions = my_slot->requests = 0;

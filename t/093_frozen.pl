@@ -112,6 +112,8 @@ SKIP:
 $mf->wait_for($node, 'busy', q{SELECT bool_and(status IN ('queued', 'sent')) AND count(*) FILTER (WHERE status = 'sent') >= 2 FROM mf_invoice});
 pass('answers that came are recorded, all others wait');
 is($node->safe_psql('idle', q{SELECT status FROM mf_invoice ORDER BY id DESC LIMIT 1}), 'queued', 'what became due meanwhile waits');
+like($node->safe_psql('idle', q{SELECT detail FROM mf_check('myfatoorah') WHERE item = 'sending'}), qr/^Held until .*, because the server stood still\.$/,
+	'mf_check() says why');
 $mf->insert($node, 'idle', 'new');
 
 foreach my $db (@databases)
