@@ -126,6 +126,13 @@ CREATE UNIQUE INDEX mf_invoice_reference_idx ON mf_invoice (reference) WITH (fil
 
 CREATE INDEX mf_invoice_invoice_id_idx ON mf_invoice (invoice_id) WHERE invoice_id IS NOT NULL;
 
+-- What can still be paid, what was not sent, what may exist twice. None of them names status: an index that does would
+-- make the update to "sending" as expensive as the next one.
+CREATE INDEX mf_invoice_open_idx ON mf_invoice (account, sent_at)
+	WHERE invoice_id IS NOT NULL AND payment_status IN ('unpaid', 'authorized');
+CREATE INDEX mf_invoice_unsent_idx ON mf_invoice (id) WHERE invoice_id IS NULL;
+CREATE INDEX mf_invoice_suspected_idx ON mf_invoice (id) WHERE duplicate_suspected;
+
 COMMENT ON TABLE mf_invoice IS 'insert a row, and it becomes a MyFatoorah invoice once the transaction commits';
 COMMENT ON COLUMN mf_invoice.id IS 'our number of the invoice';
 COMMENT ON COLUMN mf_invoice.account IS 'the foreign server of the wrapper myfatoorah that sends it';
@@ -208,6 +215,7 @@ CREATE TABLE mf_queue (
 		autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
 
 CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice);
+CREATE INDEX mf_queue_error_idx ON mf_queue (account) WHERE error IS NOT NULL;
 CREATE INDEX mf_queue_promote_idx ON mf_queue (account, rank) WHERE promote;
 
 COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfinished invoice';
@@ -327,6 +335,7 @@ CREATE TABLE mf_inquiry (
 		autovacuum_analyze_scale_factor = 0.1);
 
 CREATE INDEX mf_inquiry_urgent_idx ON mf_inquiry (account, by_callback, due) WHERE urgent;
+CREATE INDEX mf_inquiry_failed_idx ON mf_inquiry (account) WHERE error IS NOT NULL OR failures > 0;
 CREATE INDEX mf_inquiry_due_idx ON mf_inquiry (account, due) WHERE NOT urgent;
 
 COMMENT ON TABLE mf_inquiry IS 'invoices whose payment is awaited, and when MyFatoorah is asked next';
@@ -406,6 +415,7 @@ CREATE TABLE mf_event (
 CREATE INDEX mf_event_open_idx ON mf_event (invoice) WHERE answered_at IS NULL;
 CREATE INDEX mf_event_unmatched_idx ON mf_event (account, invoice_id) WHERE invoice IS NULL;
 CREATE INDEX mf_event_due_idx ON mf_event (account, door, due) WHERE due IS NOT NULL;
+CREATE INDEX mf_event_webhook_idx ON mf_event (account, id) WHERE door = 'webhook';
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 
 COMMENT ON TABLE mf_event IS 'every event that came in, once, without personal data; none of them changes a payment, each is a reason to ask MyFatoorah';

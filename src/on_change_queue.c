@@ -75,7 +75,7 @@ static MfStatement note_statement = {
 };
 
 static MfStatement next_statement = {
-	"SELECT q.id::int8, r.function::text, r.owner::text, q.invoice::int8, q.failures::int4, r.failures::int4 "
+	MF_IN_ORDER "SELECT q.id::int8, r.function::text, r.owner::text, q.invoice::int8, q.failures::int4, r.failures::int4 "
 	"FROM @mf_reaction r, LATERAL (SELECT q.id, q.invoice, q.failures, q.due FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.due <= $1 AND " IS_FIRST " ORDER BY q.due LIMIT 1) q "
 	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " NOT_PAUSED " ORDER BY q.due LIMIT 1",
@@ -83,7 +83,7 @@ static MfStatement next_statement = {
 };
 
 static MfStatement alarm_statement = {
-	"SELECT min(greatest(q.due, r.retry_at))::timestamptz "
+	MF_IN_ORDER "SELECT min(greatest(q.due, r.retry_at))::timestamptz "
 	"FROM @mf_reaction r, LATERAL (SELECT q.due FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND " IS_FIRST " ORDER BY q.due LIMIT 1) q WHERE " NOT_PAUSED,
 	0, {0}, NULL

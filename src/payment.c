@@ -19,7 +19,7 @@
 
 /* by probing indexes; signed events that are due are few */
 static MfStatement accounts_statement = {
-	"SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
+	MF_IN_ORDER "SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
 	"    WHERE a.account IN (s.srvname::text, '*') AND a.paused_at IS NOT NULL), "
 	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND NOT q.by_callback "
 	"    ORDER BY q.due LIMIT 1), "
@@ -45,35 +45,34 @@ static MfStatement accounts_statement = {
 	"  ORDER BY q.due LIMIT $2 FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
 
 static MfStatement claim_urgent_statement = {
-	CLAIM("q.urgent AND NOT q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM("q.urgent AND NOT q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_callbacks_statement = {
-	CLAIM("q.urgent AND q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM("q.urgent AND q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_polls_statement = {
-	CLAIM("NOT q.urgent"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM("NOT q.urgent"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
-/* the key of whoever made the row, or else the newest invoice of the account */
+/* the key of whoever made the row, or else the newest invoice of the account that is not paid yet, by an index with its collation */
 #define CLAIM_EVENTS(condition) \
 	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), " \
 	"  coalesce(m.own_key::bool, k.own_key::bool, false), " \
 	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.tries::int2, 0::int2, " \
 	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2, e.door = 'callback' " \
 	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key " \
-	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice " \
-	"  WHERE q.account = e.account ORDER BY q.invoice DESC LIMIT 1) k ON true " \
+	"  FROM @mf_invoice i WHERE i.account = e.account COLLATE \"default\" AND " MF_OPEN("i") " ORDER BY i.sent_at DESC LIMIT 1) k ON true " \
 	"WHERE e.account = $1 AND " condition " AND e.due <= $3 AND e.id <> ALL ($4) " \
 	"ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED"
 
 static MfStatement claim_events_statement = {
-	CLAIM_EVENTS("e.door IN ('webhook', 'log')"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM_EVENTS("e.door IN ('webhook', 'log')"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_callback_events_statement = {
-	CLAIM_EVENTS("e.door = 'callback'"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM_EVENTS("e.door = 'callback'"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 /*

@@ -190,6 +190,10 @@ extern List *mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int
 extern uint64 mf_payment_lock_events(const MfSqlScope *scope, const int64 *events, int count, int64 *held);
 
 /* So begins what is wrong with answers about a payment; the next good one clears it. */
+/* An invoice that can still be paid, by mf_invoice_open_idx; no other index has the order of sent_at */
+#define MF_OPEN(row) \
+	row ".invoice_id IS NOT NULL AND " row ".payment_status IN ('unpaid', 'authorized') AND " row ".status = 'sent'"
+
 #define MF_PAYMENT_ERROR "payment status: "
 
 /* What an answer makes of a row; NULL and 0 leave a column as it is */

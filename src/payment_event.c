@@ -202,21 +202,12 @@ static MfStatement waited_statement = {
 	1, {INT8OID}, NULL
 };
 
-/* the last webhook that came in, else the oldest invoice that waits for one */
-#define LOG_START(oldest) \
-	"SELECT greatest(coalesce((SELECT e.received_at - interval '5 min' FROM @mf_event e " \
-	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), " oldest "), " \
-	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
-
+/* the last webhook that came in, or what the log has, if an invoice waits for one; with the key of the newest of these */
 static MfStatement log_start_statement = {
-	LOG_START("i.created_at") "FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.account = $1 ORDER BY q.invoice LIMIT 1",
-	1, {TEXTOID}, NULL
-};
-
-/* without polling there is no agenda that would tell; an open invoice is found soon among the newest */
-static MfStatement log_start_unpolled_statement = {
-	LOG_START("'-infinity'") "FROM @mf_invoice i WHERE i.account = $1 AND i.status = 'sent' "
-	"  AND i.payment_status IN ('unpaid', 'authorized') ORDER BY i.id DESC LIMIT 1",
+	MF_IN_ORDER "SELECT greatest((SELECT e.received_at - interval '5 min' FROM @mf_event e "
+	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), "
+	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
+	"FROM @mf_invoice i WHERE i.account = $1 AND " MF_OPEN("i") " ORDER BY i.sent_at DESC LIMIT 1",
 	1, {TEXTOID}, NULL
 };
 
@@ -574,7 +565,7 @@ mf_payment_log_start(const MfSqlScope *scope, const char *account)
 	Datum		value = CStringGetTextDatum(account);
 	MfLogStart *start;
 
-	if (mf_sql_execute(scope, mf_poll_limit > 0 ? &log_start_statement : &log_start_unpolled_statement, &value, NULL) == 0)
+	if (mf_sql_execute(scope, &log_start_statement, &value, NULL) == 0)
 		return NULL;
 	start = (MfLogStart *) palloc(sizeof(MfLogStart));
 	start->since = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));

@@ -149,24 +149,26 @@ static MfStatement resume_verify_statement = {
 };
 
 /* what is locked is being looked at anyway */
-static MfStatement try_now_statement = {
-	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", "
-	"  step = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $2 IS NULL) THEN 0 ELSE q.step END "
-	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($2 IS NULL AND o.kind = 'verify')) AND o.step > 0) "
-	"    OR (o.kind IN ('reconcile', 'watch', 'verify') AND o.error IS NOT NULL)) AND ($1 IS NULL OR o.account = $1) "
-	"  AND ($2 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $2)) "
-	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice",
-	2, {TEXTOID, OIDOID}, NULL
-};
+#define TRY_NOW(account) \
+	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", " \
+	"  step = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.step END " \
+	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) AND o.step > 0) " \
+	"    OR (o.kind IN ('reconcile', 'watch', 'verify') AND o.error IS NOT NULL)) AND " account \
+	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
+	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
+
+static MfStatement try_now_statement = {TRY_NOW("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
+static MfStatement try_all_now_statement = {TRY_NOW("true"), 1, {OIDOID}, NULL};
 
 /* questions that wait for a key, or could not be written */
-static MfStatement ask_now_statement = {
-	"UPDATE @mf_inquiry q SET due = now() FROM (SELECT o.invoice FROM @mf_inquiry o WHERE o.error IS NOT NULL "
-	"  AND ($1 IS NULL OR o.account = $1) "
-	"  AND ($2 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $2)) "
-	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice",
-	2, {TEXTOID, OIDOID}, NULL
-};
+#define ASK_NOW(account) \
+	"UPDATE @mf_inquiry q SET due = now() FROM (SELECT o.invoice FROM @mf_inquiry o WHERE o.error IS NOT NULL " \
+	"  AND " account \
+	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
+	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
+
+static MfStatement ask_now_statement = {ASK_NOW("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
+static MfStatement ask_all_now_statement = {ASK_NOW("true"), 1, {OIDOID}, NULL};
 
 static MfStatement dismiss_statement = {
 	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1 RETURNING 1), "
@@ -636,22 +638,14 @@ void
 mf_queue_try_now(Oid schema, const char *account, Oid created_by)
 {
 	MfSqlScope	scope;
-	Datum		values[2] = {0};
-	char		nulls[2] = {'n', 'n'};
+	Datum		values[2] = {ObjectIdGetDatum(created_by), (Datum) 0};
+	char		nulls[2] = {OidIsValid(created_by) ? ' ' : 'n', ' '};
 
 	if (account != NULL)
-	{
-		values[0] = CStringGetTextDatum(account);
-		nulls[0] = ' ';
-	}
-	if (OidIsValid(created_by))
-	{
-		values[1] = ObjectIdGetDatum(created_by);
-		nulls[1] = ' ';
-	}
+		values[1] = CStringGetTextDatum(account);
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &try_now_statement, values, nulls);
-	(void) mf_sql_execute(&scope, &ask_now_statement, values, nulls);
+	(void) mf_sql_execute(&scope, account != NULL ? &try_now_statement : &try_all_now_statement, values, nulls);
+	(void) mf_sql_execute(&scope, account != NULL ? &ask_now_statement : &ask_all_now_statement, values, nulls);
 	mf_sql_end(&scope);
 }
 

@@ -23,7 +23,7 @@
 
 /* a loose index scan: as many steps as there are accounts */
 static MfStatement accounts_statement = {
-	"WITH RECURSIVE found AS ("
+	MF_IN_ORDER "WITH RECURSIVE found AS ("
 	"  (SELECT q.account, q.rank FROM @mf_queue q ORDER BY q.account, q.rank LIMIT 1) "
 	"  UNION ALL "
 	"  SELECT n.account, n.rank FROM found f CROSS JOIN LATERAL (SELECT q.account, q.rank FROM @mf_queue q "
@@ -38,7 +38,7 @@ static MfStatement paused_statement = {
 };
 
 static MfStatement claim_entries_statement = {
-	"SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.step::int2, e.ctid, l.n::int4 "
+	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.step::int2, e.ctid, l.n::int4 "
 	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, mark, mark_invoice, n) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q "
 	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 AND q.due <= $4 "
@@ -49,7 +49,7 @@ static MfStatement claim_entries_statement = {
 };
 
 static MfStatement claim_leases_statement = {
-	"SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.step::int2, q.ctid, 0 FROM @mf_queue q "
+	MF_IN_ORDER "SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.step::int2, q.ctid, 0 FROM @mf_queue q "
 	"WHERE q.kind = 'sending' AND q.invoice > $1 AND q.origin = @mf_here() "
 	"ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
 	2, {INT8OID, INT4OID}, NULL
@@ -62,7 +62,7 @@ static MfStatement claim_invoices_statement = {
 
 /* entries that are due but locked are looked at again in a second */
 static MfStatement next_due_statement = {
-	"SELECT least("
+	MF_IN_ORDER "SELECT least("
 	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = l.account AND q.rank <= $2 "
 	"    AND q.origin = @mf_here() AND q.invoice <> ALL ($3)), "
 	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = l.account AND q.rank > $2 AND q.origin = @mf_here() "

@@ -24,6 +24,7 @@
 #include "compat.h"
 #include "functions.h"
 #include "myfatoorah.h"
+#include "payment.h"
 #include "queue_internal.h"
 #include "repair.h"
 #include "sql_array.h"
@@ -33,8 +34,7 @@
 	"(i.status IN ('queued', 'sending', 'unknown', 'review') OR i.duplicate_suspected) " \
 	"  AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)"
 #define UNASKED \
-	"i.status = 'sent' AND i.payment_status IN ('unpaid', 'authorized') " \
-	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)"
+	MF_OPEN("i") " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)"
 #define ASTRAY "q.account <> i.account"
 
 /* What an entry of the agenda is by the row.  Nothing is sent before MyFatoorah was asked whether it has the invoice. */
@@ -60,12 +60,16 @@
 	"  FROM r JOIN @mf_invoice o ON o.id = r.invoice LEFT JOIN pg_roles a ON a.rolname = o.created_by " \
 	"  WHERE i.id = r.invoice AND i.created_by_id <> coalesce(a.oid, 0)) "
 
+/* each entry with its row: the other way round all invoices would be read */
+#define ENTRIES "@mf_queue q CROSS JOIN LATERAL (SELECT * FROM @mf_invoice o WHERE o.id = q.invoice OFFSET 0) i"
+
+/* two looks by small indexes: whatever status says, what was sent is finished but for a suspicion */
 static MfStatement damage_statement = {
-	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNFINISHED "), "
+	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.invoice_id IS NULL AND " UNFINISHED ") "
+	"  + (SELECT count(*) FROM @mf_invoice i WHERE i.duplicate_suspected AND i.invoice_id IS NOT NULL AND " UNFINISHED "), "
 	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " UNASKED ") ELSE 0 END, "
 	"  (SELECT count(*) FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)), "
-	"  (SELECT count(*) FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice "
-	"    WHERE " ASTRAY " OR " MISFIT " OR " LATE ") "
+	"  (SELECT count(*) FROM " ENTRIES " WHERE " ASTRAY " OR " MISFIT " OR " LATE ") "
 	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
 	"  (SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c "
 	"    WHERE c.relnamespace = $2 AND c.relname LIKE 'mf\\_%' AND c.relkind = 'r' AND c.relpersistence <> 'p')",
@@ -73,8 +77,9 @@ static MfStatement damage_statement = {
 };
 
 static MfStatement exists_statement = {
-	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE " UNFINISHED ") "
-	"  OR EXISTS (SELECT FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice WHERE " MISFIT " OR " LATE ") "
+	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE i.invoice_id IS NULL AND " UNFINISHED ") "
+	"  OR EXISTS (SELECT FROM @mf_invoice i WHERE i.duplicate_suspected AND " UNFINISHED ") "
+	"  OR EXISTS (SELECT FROM " ENTRIES " WHERE " MISFIT " OR " LATE ") "
 	"  OR ($1 AND EXISTS (SELECT FROM @mf_invoice i WHERE " UNASKED "))",
 	1, {BOOLOID}, NULL
 };
@@ -127,7 +132,7 @@ static MfStatement astray_statement = {
 	"    ORDER BY q.account LIMIT 1) FROM " name " f WHERE f.account IS NOT NULL)"
 
 static MfStatement lost_accounts_statement = {
-	"WITH RECURSIVE " ACCOUNTS_OF("a", "@mf_queue", "true") ", " ACCOUNTS_OF("u", "@mf_inquiry", "q.urgent") ", "
+	MF_IN_ORDER "WITH RECURSIVE " ACCOUNTS_OF("a", "@mf_queue", "true") ", " ACCOUNTS_OF("u", "@mf_inquiry", "q.urgent") ", "
 	ACCOUNTS_OF("p", "@mf_inquiry", "NOT q.urgent")
 	" SELECT string_agg(quote_literal(n.account), ', ' ORDER BY n.account) "
 	"FROM (SELECT account FROM a UNION SELECT account FROM u UNION SELECT account FROM p) n "
@@ -138,7 +143,7 @@ static MfStatement lost_accounts_statement = {
 };
 
 static MfStatement tell_rows_statement = {
-	"UPDATE @mf_invoice i SET last_error = $2 "
+	MF_IN_ORDER "UPDATE @mf_invoice i SET last_error = $2 "
 	"FROM (SELECT o.id FROM @mf_queue q JOIN @mf_invoice o ON o.id = q.invoice "
 	"  WHERE q.account = $1 AND q.rank <= clock_timestamp() AND o.status IN ('queued', 'unknown') "
 	"    AND o.last_error IS DISTINCT FROM $2 ORDER BY q.rank, q.invoice LIMIT 200 FOR NO KEY UPDATE OF o SKIP LOCKED) n "

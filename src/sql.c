@@ -377,36 +377,38 @@ give_rights(Node *node, void *context)
 }
 
 /*
- * Our statements find their rows by their indexes, in the order of these,
- * however large the tables have become since the plan was made; what triggers of users
- * do meanwhile is planned as everywhere.
+ * Our statements find their rows by their indexes, however large the tables have
+ * become since the plan was made; what triggers of users do meanwhile is planned as
+ * everywhere.  Those that want few of many rows follow the order of an index.
+ * For the others that would be the worst: all rows of a table, to save a sort.
  */
 static PlannedStmt *
 plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo parameters)
 {
 	planner_hook_type next = previous_planner_hook ? previous_planner_hook : standard_planner;
-	bool	   *const switched_off[] = {&enable_seqscan, &enable_bitmapscan, &enable_sort, &enable_hashjoin,
+	bool	   *const switches[] = {&enable_sort, &enable_seqscan, &enable_bitmapscan, &enable_hashjoin,
 	&enable_mergejoin, &jit_enabled};
-	bool		before[lengthof(switched_off)];
+	bool		before[lengthof(switches)];
 	PlannedStmt *plan;
 	size_t		i;
 
 	if (statement_of(text) == NULL)
 		return next(query, text, cursor_options, parameters);
 
-	for (i = 0; i < lengthof(switched_off); i++)
+	for (i = 0; i < lengthof(switches); i++)
 	{
-		before[i] = *switched_off[i];
-		*switched_off[i] = false;
+		before[i] = *switches[i];
+		*switches[i] = false;
 	}
+	enable_sort = strncmp(text, MF_IN_ORDER, strlen(MF_IN_ORDER)) != 0;
 	PG_TRY();
 	{
 		plan = next(query, text, cursor_options, parameters);
 	}
 	PG_FINALLY();
 	{
-		for (i = 0; i < lengthof(switched_off); i++)
-			*switched_off[i] = before[i];
+		for (i = 0; i < lengthof(switches); i++)
+			*switches[i] = before[i];
 	}
 	PG_END_TRY();
 	return plan;

@@ -30,6 +30,12 @@ typedef struct MfStatement
 	MfPlan	   *plan;
 } MfStatement;
 
+/*
+ * Begins the text of a statement that wants few of many rows: they are found in
+ * the order of an index, and never sorted.
+ */
+#define MF_IN_ORDER "/* in order */ "
+
 /* State to restore; filled by mf_sql_begin() */
 typedef struct MfSqlScope
 {

@@ -1,0 +1,181 @@
+# What is done for a few invoices reads a few rows, however large the tables have become, and whatever the planner knew of
+# them when it made its plans: each kind of work is done once while they are small, and then beside many finished rows.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'\nmyfatoorah.poll_delay = '1h'
+	autovacuum = off\nmyfatoorah.history_retention = 0");
+my $db = 'postgres';
+my $many = 60_000;
+my $few = 20;
+my $limit = $many / 2;
+my $send = { path => '/v2/SendPayment' };
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+$mf->setup_account($node, $db, $sandbox, options => { timeout => '1s', connect_timeout => '500ms' });
+$mf->setup_account($node, $db, $sandbox, account => 'quiet');
+sql(q{ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret 'secret-of-webhooks')});
+$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => 'secret-of-webhooks', retries => 0);
+my $worker = $mf->wait_worker($node, $db);
+
+# Rows that statements have read, ours and those of the test, which finds rows by their id
+my $loaded = 0;
+sub reads
+{
+	return sql(q{SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname LIKE 'mf\_%')
+		+ (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname LIKE 'mf\_%')});
+}
+
+sub by_index
+{
+	return map { split /\|/ } split /\n/, sql(q{SELECT indexrelname, idx_tup_read FROM pg_stat_user_indexes WHERE relname LIKE 'mf\_%'
+		UNION ALL SELECT relname, coalesce(seq_tup_read, 0) FROM pg_stat_user_tables WHERE relname LIKE 'mf\_%'});
+}
+
+# The worker tells the statistics at a commit, once a second at most: they have all of its work when they have its inserts.
+sub all_told
+{
+	do
+	{
+		my $id = sql(q{INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('marker', 1) RETURNING id});
+
+		$mf->wait_for($node, $db, "SELECT status FROM mf_invoice WHERE id = $id", 'sent');
+	} until sql(q{SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'mf_attempt'}) >= $loaded + $sandbox->count(%$send);
+	return;
+}
+
+# Inserts a few, and waits until so many of them are what the condition says; their first id
+sub some
+{
+	my ($values, $condition, $count) = @_;
+	my $first = sql(qq{WITH i AS (INSERT INTO mf_invoice (customer_name, invoice_value, notification_option, customer_email)
+		SELECT 'few', $values FROM generate_series(1, $few) n RETURNING id) SELECT min(id) FROM i});
+
+	of($first, $condition, $count);
+	return $first;
+}
+
+sub of
+{
+	my ($first, $condition, $count) = @_;
+
+	$mf->wait_for($node, $db, qq{SELECT count(*) FROM mf_invoice WHERE id >= $first AND id < $first + $few AND $condition}, $count // $few);
+	return;
+}
+
+my $plain = q{1, 'LNK', NULL};
+my %work = (
+	'sent' => sub { some($plain, q{status = 'sent'}) },
+	'rejected, corrected, sent' => sub {
+		$sandbox->faults({ path => 'SendPayment', shape => 1, times => $few });
+		my $first = some($plain, q{status = 'rejected'});
+		sql("SELECT count(mf_retry(id)) FROM mf_invoice WHERE id >= $first AND id < $first + $few");
+		of($first, q{status = 'sent'});
+	},
+	'made, answer lost' => sub {
+		$sandbox->faults({ path => 'SendPayment', reset_answer_at => 10, times => $few });
+		some($plain, q{status = 'sent'});
+	},
+	'not made, answer lost' => sub {
+		$sandbox->faults({ path => 'SendPayment', reset_request_at => 10, times => $few });
+		some($plain, q{status = 'sent'});
+	},
+	'cancelled' => sub {
+		my $first = sql(qq{WITH i AS (INSERT INTO mf_invoice (customer_name, invoice_value, send_at)
+			SELECT 'few', 1, now() + interval '1 day' FROM generate_series(1, $few) RETURNING id) SELECT min(id) FROM i});
+		sql("SELECT count(mf_cancel(id)) FROM mf_invoice WHERE id >= $first AND id < $first + $few");
+	},
+	'review, resolved' => sub {
+		$sandbox->faults({ path => 'SendPayment', reset_request_at => 10, times => $few });
+		my $first = some(q{1, 'EML', 'x@example.com'}, q{status = 'review'});
+		sql("SELECT count(mf_resolve(id, 'resend', 'test')) FROM mf_invoice WHERE id >= $first AND id < $first + $few");
+		of($first, q{status = 'sent'});
+	},
+	'paid, told by webhooks' => sub {
+		my $first = some($plain, q{status = 'sent'});
+		foreach my $id (split /\n/, sql("SELECT invoice_id FROM mf_invoice WHERE id >= $first AND id < $first + $few"))
+		{
+			my $before = $sandbox->deliveries;
+			$sandbox->invoice($id, 'pay');
+			$sandbox->wait_deliveries({}, $before + 1) or die "no webhook\n";
+		}
+		sql(join ';', map { $mf->webhook($_) } ($sandbox->deliveries)[ -$few .. -1 ]);
+		of($first, q{payment_status = 'paid'});
+	},
+	'paid, told by callbacks' => sub {
+		my $first = some($plain, q{status = 'sent'});
+		foreach my $id (split /\n/, sql("SELECT invoice_id FROM mf_invoice WHERE id >= $first AND id < $first + $few"))
+		{
+			$sandbox->invoice($id, 'pay');
+			my $payment_id = $sandbox->invoice($id)->{transactions}[-1]{payment_id};
+			sql("SELECT mf_callback('$payment_id')");
+		}
+		of($first, q{payment_status = 'paid'});
+	},
+	'asked about' => sub {
+		my $first = some($plain, q{status = 'sent'});
+		$sandbox->invoice($_, 'pay') foreach split /\n/, sql("SELECT invoice_id FROM mf_invoice WHERE id >= $first AND id < $first + $few");
+		sql("SELECT count(mf_refresh(id)) FROM mf_invoice WHERE id >= $first AND id < $first + $few");
+		of($first, q{payment_status = 'paid'});
+	},
+	'an event of nobody' => sub {
+		sql(q{SELECT mf_callback('070724671862469' || n, 'quiet') FROM generate_series(10001, 10020) n});
+		$mf->wait_idle($node, $db);
+	},
+	'paused, resumed' => sub { sql(q{SELECT mf_pause('quiet'); SELECT mf_resume('quiet')}) for 1 .. 3; },
+	'a start of the worker' => sub {
+		sql("SELECT pg_terminate_backend($worker)");
+		$worker = $mf->wait_worker($node, $db, not => $worker);
+	},
+);
+my @order = ('sent', 'rejected, corrected, sent', 'made, answer lost', 'not made, answer lost', 'cancelled', 'review, resolved',
+	'paid, told by webhooks', 'paid, told by callbacks', 'asked about', 'an event of nobody', 'paused, resumed', 'a start of the worker');
+
+# while the tables are small, and then kept by the sessions and the worker
+$work{$_}->() foreach @order;
+
+my $flush = sql('SHOW server_version_num') >= 150000 ? 'SELECT pg_stat_force_next_flush()' : '';
+
+# A year of invoices: paid ones, and a few that are open and asked about later, or queued and due later, which a start of
+# the worker looks through
+sql(qq{SET session_replication_role = replica;
+	CREATE TEMP TABLE year AS SELECT n, CASE n % 20 WHEN 0 THEN 'queued' ELSE 'sent' END AS status FROM generate_series(1, $many) n;
+	INSERT INTO mf_invoice (id, account, customer_name, invoice_value, reference, status, payment_status, invoice_id, invoice_url, sent_at, send_at, attempts, created_by_id)
+		OVERRIDING SYSTEM VALUE
+		SELECT -n, 'myfatoorah', 'year', 1, 'year.' || n, status, CASE WHEN n % 20 > 1 THEN 'paid' ELSE 'unpaid' END, CASE status WHEN 'sent' THEN n END,
+			CASE status WHEN 'sent' THEN 'https://example.com/' || n END, now(), now() + interval '1 day', 1, 10 FROM year;
+	INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, invoice_id, made_sent)
+		SELECT -n, 1, 'year.' || n, 'x', now(), now(), now(), 'accepted', n, true FROM year WHERE status = 'sent';
+	INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) SELECT -n, 'myfatoorah', 'send', now() + interval '1 day', now() + interval '1 day', 0 FROM year WHERE status = 'queued';
+	INSERT INTO mf_inquiry (invoice, account, due) SELECT -n, 'myfatoorah', now() + interval '1 day' FROM year WHERE n % 20 = 1;
+	INSERT INTO mf_transaction (invoice, payment_id, transaction_status) SELECT -n, 'year' || n, 'Succss' FROM year WHERE n % 20 > 1;
+	INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt) SELECT -n, 'status reader', 'unpaid', 'paid', 1 FROM year WHERE n % 20 > 1;
+	INSERT INTO mf_event (account, door, version, event_code, invoice_id, invoice, digest, answered_at)
+		SELECT 'myfatoorah', 'webhook', 2, 1, n, -n, decode(md5(n::text), 'hex'), now() FROM year WHERE n % 20 > 1;
+	$flush});
+$loaded = $many * 19 / 20;
+$mf->wait_for($node, $db, q{SELECT n_tup_ins >= } . $loaded . q{ FROM pg_stat_user_tables WHERE relname = 'mf_attempt'});
+
+foreach my $known ('unknown to the planner', 'known to the planner')
+{
+	sql('ANALYZE mf_invoice, mf_queue, mf_attempt, mf_inquiry, mf_transaction, mf_transition, mf_event') if $known =~ /^known/;
+	foreach my $what (@order)
+	{
+		all_told();
+		my $before = reads();
+		my %was = by_index();
+
+		$work{$what}->();
+		all_told();
+		my $read = reads() - $before;
+		my %is = by_index();
+		note join ', ', map { "$_ " . ($is{$_} - ($was{$_} // 0)) } grep { $is{$_} - ($was{$_} // 0) > $limit / 10 } sort keys %is;
+		cmp_ok($read, '<', $limit, "$what: reads few rows, with the sizes $known ($read)");
+	}
+}
+done_testing();
