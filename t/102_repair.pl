@@ -99,7 +99,7 @@ wait_paid('asked');
 	$mf->insert($node, $db, 'beside orphans');
 	$mf->wait_status($node, $db, 'beside orphans');
 	like(check('agenda'), qr/entries without an invoice: 100;/, 'and named by mf_check()');
-	is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'invoices'}), 0, 'but not as invoices that mf_review shows');
+	is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'invoices' AND detail !~ 'decision of a person'}), 0, 'but not as invoices that mf_review shows');
 
 	$sandbox->faults({ path => 'SendPayment', reference_prefix => 'goes', delay_before_ms => 3000, times => -1 });
 	sql(q{ALTER SERVER myfatoorah OPTIONS (SET timeout '20s')});
