@@ -281,7 +281,7 @@ check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 		add_row(rsinfo, "agenda", false,
 				psprintf("Unfinished invoices that are not on it: " INT64_FORMAT "; sent ones that are not asked about: " INT64_FORMAT
 						 "; entries without an invoice: " INT64_FORMAT "; entries under another account, of another kind or for a later time than their invoice's: " INT64_FORMAT
-						 ". Rows were loaded, changed or lost without the triggers of mf_invoice.",
+						 ". Rows were loaded, changed or lost without the triggers of mf_invoice, or sent while myfatoorah.poll_limit was 0.",
 						 damage.unfinished, damage.unasked, damage.gone, damage.astray),
 				"SELECT * FROM mf_repair() mends that; each invoice is looked up before it is sent.");
 	else

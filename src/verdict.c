@@ -247,7 +247,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		transition->to = MF_QUEUED;
 		transition->next = MF_JOB_SEND;
 		transition->reference = flight->next_reference;
-		transition->reason = "not found by look-up: sent again under a new reference";
+		transition->reason = "not found by look-up: queued again under a new reference";
 	}
 	return true;
 }
