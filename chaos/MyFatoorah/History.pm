@@ -435,8 +435,8 @@ sub _check_repetition
 	return unless $back->{from} eq 'unknown';
 
 	# only look-ups after the latest moment at which the request could leave say anything about it, and only if they were
-	# answered (400 is "no data")
-	my $lookups = grep { $_->{status} == 400 && $_->{wall_us} >= $attempt->{send_by_us} && $_->{wall_us} <= $back->{at_us} }
+	# answered ("no data" comes as 400, and sometimes as 404)
+	my $lookups = grep { ($_->{status} == 400 || $_->{status} == 404) && $_->{wall_us} >= $attempt->{send_by_us} && $_->{wall_us} <= $back->{at_us} }
 	  @{ $self->_lookups_of($attempt->{reference}) };
 
 	$complain->('was to be sent again after attempt %d and %d look-ups that found nothing', $n, $lookups)
