@@ -948,6 +948,8 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority)
 	ON mf_invoice TO myfatoorah_submit, myfatoorah_operate;
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
+-- what functions for mf_on_change() take
+GRANT USAGE ON TYPE mf_invoice TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel, mf_retry,
 	mf_refresh, mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 
