@@ -46,6 +46,7 @@ CREATE FUNCTION "Tell"(old mf_invoice, new mf_invoice) RETURNS record SET search
 CREATE FUNCTION "Tell"(text) RETURNS void LANGUAGE sql AS '';
 RESET ROLE;
 GRANT EXECUTE ON FUNCTION mf_on_change, mf_off_change TO regress_mf_nobody;
+GRANT USAGE ON TYPE mf_invoice TO regress_mf_nobody;
 SET ROLE regress_mf_nobody;
 CREATE FUNCTION blind(old mf_invoice, new mf_invoice) RETURNS void LANGUAGE sql AS '';
 RESET ROLE;
