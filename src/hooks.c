@@ -11,9 +11,13 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -22,6 +26,7 @@
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/rel.h"
 
 #include "account.h"
 #include "compat.h"
@@ -42,6 +47,7 @@ static void utility_hook(PlannedStmt *statement, const char *query, bool read_on
 static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static Oid	database_to_hold(Node *parsetree);
 static void refuse_to_redirect(const AlterForeignServerStmt *statement);
+static void refuse_to_replace(const CreateTrigStmt *statement);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
 static void try_now(Oid schema, const char *name, Oid role);
@@ -81,6 +87,8 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 	bool		commit_prepared = tag == T_TransactionStmt &&
 		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
+	if (tag == T_CreateTrigStmt && IsTransactionState())
+		refuse_to_replace((CreateTrigStmt *) statement->utilityStmt);
 	if (tag == T_AlterForeignServerStmt && IsTransactionState())
 		refuse_to_redirect((AlterForeignServerStmt *) statement->utilityStmt);
 	if (OidIsValid(held))
@@ -173,6 +181,38 @@ refuse_to_redirect(const AlterForeignServerStmt *statement)
 							   server->servername),
 					 errhint("Ask a superuser to set it.")));
 	}
+}
+
+/*
+ * The right to create a trigger is enough to replace one.  Ours guard the states
+ * of invoices, so that only who may drop them may do that.
+ */
+static void
+refuse_to_replace(const CreateTrigStmt *statement)
+{
+	Oid			table = statement->replace ? RangeVarGetRelid(statement->relation, NoLock, true) : InvalidOid;
+	Oid			extension = OidIsValid(table) ? get_extension_oid(MF_EXTENSION, true) : InvalidOid;
+	Relation	relation;
+	bool		ours = false;
+	int			i;
+
+	if (!OidIsValid(extension) || creating_extension || mf_owns_relation(table, GetUserId()) ||
+		getExtensionOfObject(RelationRelationId, table) != extension)
+		return;
+	relation = relation_open(table, AccessShareLock);
+	for (i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &relation->trigdesc->triggers[i];
+
+		ours |= strcmp(trigger->tgname, statement->trigname) == 0 &&
+			getExtensionOfObject(ProcedureRelationId, trigger->tgfoid) == extension;
+	}
+	relation_close(relation, AccessShareLock);
+	if (ours)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to replace trigger \"%s\"", statement->trigname),
+				 errdetail("It belongs to the extension \"%s\".", MF_EXTENSION)));
 }
 
 /* What a finished statement means for the workers, once it commits. */

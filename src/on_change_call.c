@@ -18,6 +18,7 @@
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -139,6 +140,10 @@ mf_reaction_call(const MfReactionCall *call)
 	}
 	PG_END_TRY();
 	running = false;
+
+	/* advisory locks of a session outlive a rollback; none in our processes is wanted */
+	if (mf_process_is_ours)
+		LockReleaseSession(USER_LOCKMETHOD);
 	return failure;
 }
 

@@ -139,14 +139,18 @@ static MfStatement twins_statement = {
 	3, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
+/* whoever comes back to the address of one invoice with the PaymentId of another is told of the first */
+#define OF_ANOTHER "(e.door = 'callback' AND e.invoice <> n.invoice)"
+
 /* only an answer that has found an invoice has that one asked about */
 static MfStatement resolve_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
 	"    WHERE e.id = n.event AND i.invoice_id = n.invoice_id::int8 ORDER BY i.id + 0 LIMIT 1), nullif(n.twin, 0)) AS invoice "
 	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, tries, twin, failures)), "
-	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, invoice = coalesce(n.invoice, e.invoice), "
+	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, "
+	"    invoice = CASE WHEN " OF_ANOTHER " THEN e.invoice ELSE coalesce(n.invoice, e.invoice) END, "
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
-	"    answered_at = CASE WHEN n.due IS NULL AND n.invoice IS NULL THEN clock_timestamp() END "
+	"    answered_at = CASE WHEN n.due IS NULL AND (n.invoice IS NULL OR " OF_ANOTHER ") THEN clock_timestamp() END "
 	"  FROM n WHERE e.id = n.event RETURNING n.invoice, e.door), "
 	"i AS MATERIALIZED (SELECT i.id, i.account, NOT EXISTS (SELECT FROM e WHERE e.invoice = i.id AND e.door <> 'callback') AS by_callback "
 	"  FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e)), "

@@ -17,6 +17,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -204,8 +205,9 @@ mf_process_cancelled(void)
 void
 mf_process_start_transaction(void)
 {
-	/* a trigger of the latest transaction may have set something */
+	/* a trigger of the latest transaction may have set or locked something */
 	mf_process_settings();
+	LockReleaseSession(USER_LOCKMETHOD);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	mf_process_take_role(GetUserId());

@@ -160,6 +160,22 @@ ok($took > 4 && $took < 9, 'after a moment') or diag($took);
 is($web->get("$url/callback/$row->{token}?paymentId=0707&try=5")->{headers}{refresh}, undef, 'but not for ever');
 $sandbox->clear_faults;
 
+# with the PaymentId of another invoice, which is paid: whose address it is counts, however often and whatever number comes
+my $paid = row('paid by somebody');
+$sandbox->invoice($paid->{invoice}, 'pay');
+my $strange = $sandbox->invoice($paid->{invoice})->{transactions}[-1]{payment_id};
+$row = row('not paid');
+foreach my $call ("?paymentId=$strange", '', "?paymentId=$strange&try=2", '?paymentId=12345')
+{
+	unlike($web->get("$url/callback/$row->{token}$call")->{content}, qr/been received/, "nobody is told that another's payment was his: $call");
+	$mf->wait_for($node, 'postgres', "SELECT due IS NULL FROM mf_event WHERE door = 'callback' AND invoice = $row->{id}") if $call eq "?paymentId=$strange";
+}
+ok(wait_payment('paid by somebody', 'paid'), 'the invoice that it belongs to is asked about');
+is($node->safe_psql('postgres', "SELECT payment_status FROM mf_invoice WHERE id = $row->{id}"), 'unpaid', 'and that of the address stays unpaid');
+$sandbox->invoice($row->{invoice}, 'pay');
+$web->get("$url/callback/$row->{token}?paymentId=" . $sandbox->invoice($row->{invoice})->{transactions}[-1]{payment_id});
+ok(wait_payment('not paid', 'paid'), 'until it is paid itself');
+
 # Guesses
 $row->{wrong} = $row->{token} =~ s/(.)$/$1 eq 'a' ? 'b' : 'a'/er;
 is($web->get("$url/callback/$row->{wrong}")->{status}, 404, 'a guessed token: 404');

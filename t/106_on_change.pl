@@ -350,4 +350,11 @@ is(as('officer', q{SELECT mf_off_change('books.book(mf_invoice,mf_invoice)')}), 
 sql("SELECT mf_cancel(@{[ waiting('over') ]})");
 is(sql(q{SELECT count(*) FROM books.ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.customer_reference = 'over'}), 0, 'and it is over');
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+# Locks that a session would keep do not stay with the worker.
+sql(q{SET ROLE accounts; CREATE FUNCTION books.locks(old public.mf_invoice, new public.mf_invoice) RETURNS void LANGUAGE plpgsql AS
+	$f$ BEGIN PERFORM pg_advisory_lock(4711); END $f$; SELECT public.mf_on_change('books.locks(public.mf_invoice, public.mf_invoice)')});
+$mf->insert($node, 'postgres', 'locks');
+$mf->wait_status($node, 'postgres', 'locks');
+is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'}), 0, 'no advisory lock stays');
+
 done_testing();

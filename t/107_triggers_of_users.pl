@@ -126,6 +126,11 @@ is(error_of(q{INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('x',
 	'between them its row is checked like any');
 no_longer('between');
 
+# Our triggers stand, though the right to create one is enough to replace any.
+is(error_of(qq{SET ROLE mallory; CREATE OR REPLACE TRIGGER "$_" BEFORE UPDATE ON public.mf_invoice FOR EACH ROW EXECUTE FUNCTION mallory.before()}),
+	qq{permission denied to replace trigger "$_"}, "nobody replaces $_")
+  foreach split /\n/, sql(q{SELECT tgname FROM pg_trigger WHERE tgrelid = 'mf_invoice'::regclass AND NOT tgisinternal AND tgname <> 'meddle'});
+
 # Columns of their own are theirs to change, as ever.
 sql('ALTER TABLE mf_invoice ADD shown text');
 before('own', 'INSERT OR UPDATE', q{NEW.shown := concat_ws(' ', NEW.shown, NEW.status); NEW.user_defined_field := coalesce(NEW.user_defined_field, 'mine')});
