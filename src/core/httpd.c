@@ -59,7 +59,7 @@ static void describe_peer(const struct sockaddr *address, char *peer, size_t siz
 static enum MHD_Result handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
 									  const char *version, const char *data, size_t *size, void **context);
 static enum MHD_Result begin_request(MfHttpd *httpd, MfConnection *connection, const char *url,
-									 const char *method, void **context);
+									 const char *method, const char *version, void **context);
 static enum MHD_Result keep_body(MfHttpdExchange *exchange, const char *data, size_t size);
 static enum MHD_Result end_request(MfHttpdExchange *exchange);
 static enum MHD_Result refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow);
@@ -122,16 +122,21 @@ start_daemon(MfHttpd *httpd, const MfHttpdConfig *config)
 	else
 		tls[0].option = MHD_OPTION_END;
 
-	/* the logger comes first, so that it hears of what is wrong with the others */
+	/*
+	 * The logger comes first, so that it hears of what is wrong with the others.
+	 * Where we look for ourselves, strictness is no gain: the missing Host that it
+	 * refuses is answered with two heads before 1.0.
+	 */
 	return MHD_start_daemon(flags, 0, NULL, NULL, handle_request, httpd,
 							MHD_OPTION_EXTERNAL_LOGGER, listen_to_complaint, httpd,
 							MHD_OPTION_NOTIFY_CONNECTION, connection_changed, httpd,
 							MHD_OPTION_NOTIFY_COMPLETED, request_over, httpd,
 							MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+							MHD_OPTION_URI_LOG_CALLBACK, mf_httpd_look_at_target, NULL,
 							MHD_OPTION_CONNECTION_LIMIT, (unsigned int) config->max_connections + SPARE_PLACES,
 							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) MF_HTTPD_HEADER_MEMORY,
 							MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) config->idle_seconds,
-							MHD_OPTION_STRICT_FOR_CLIENT, 1,
+							MHD_OPTION_STRICT_FOR_CLIENT, mf_httpd_reads_loosely() ? 0 : 1,
 							MHD_OPTION_ARRAY, tls,
 							MHD_OPTION_END);
 }
@@ -514,12 +519,11 @@ handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const cha
 	MfHttpdExchange *exchange = *context;
 	enum MHD_Result result;
 
-	(void) version;
 	if (exchange == NULL)
 	{
 		MfConnection *connection = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 
-		return begin_request(httpd, connection, url, method, context);
+		return begin_request(httpd, connection, url, method, version, context);
 	}
 	if (*size > 0)
 	{
@@ -532,7 +536,8 @@ handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const cha
 
 /* The head of a request has come. */
 static enum MHD_Result
-begin_request(MfHttpd *httpd, MfConnection *connection, const char *url, const char *method, void **context)
+begin_request(MfHttpd *httpd, MfConnection *connection, const char *url, const char *method, const char *version,
+			  void **context)
 {
 	MfHttpdExchange *exchange = connection == NULL ? NULL : calloc(1, sizeof(MfHttpdExchange));
 	const char *allow = NULL;
@@ -549,7 +554,7 @@ begin_request(MfHttpd *httpd, MfConnection *connection, const char *url, const c
 	httpd->busy++;
 	*context = exchange;
 
-	status = mf_httpd_route(exchange, url, method, &allow);
+	status = mf_httpd_route(exchange, url, method, version, &allow);
 	return status == 0 ? MHD_YES : refuse(exchange, status, allow);
 }
 
@@ -637,7 +642,7 @@ refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow)
 	enum MHD_Result result = MHD_NO;
 
 	mf_httpd_note(exchange->httpd,
-				  status == MHD_HTTP_CONTENT_TOO_LARGE ? MF_ABUSE_TOO_LARGE :
+				  status == MHD_HTTP_CONTENT_TOO_LARGE || status == MHD_HTTP_URI_TOO_LONG ? MF_ABUSE_TOO_LARGE :
 				  status == MHD_HTTP_SERVICE_UNAVAILABLE ? MF_ABUSE_MEMORY : MF_ABUSE_REQUEST, connection);
 	connection->state = MF_CONNECTION_ANSWERED;
 	if (response != NULL)

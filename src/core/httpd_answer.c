@@ -109,6 +109,11 @@ give(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response
 {
 	MfHttpdExchange *exchange = request->exchange;
 
+	if (response != NULL && exchange->last && !add_header(response, MHD_HTTP_HEADER_CONNECTION, "close"))
+	{
+		MHD_destroy_response(response);
+		response = NULL;
+	}
 	exchange->status = status;
 	exchange->response = response;
 	exchange->connection->state = MF_CONNECTION_ANSWERED;

@@ -31,6 +31,8 @@ typedef struct MfConnection
 								 * earliest, ms */
 	bool		told_to_go;		/* shut down by us */
 	bool		watched;		/* in our own epoll set */
+	size_t		target_length;	/* of the address that the request gives */
+	unsigned int target_refused;	/* status to refuse it with; 0 = none */
 	char		peer[MF_HTTPD_PEER_SIZE];
 } MfConnection;
 
@@ -65,6 +67,7 @@ typedef struct MfHttpdExchange
 	size_t		skipped;		/* bytes of the body not kept */
 	unsigned int refused;		/* status to answer with once the body has
 								 * been read; 0 = none */
+	bool		last;			/* of its connection */
 	unsigned int status;		/* of the answer */
 	struct MHD_Response *response;	/* NULL = not answered yet */
 } MfHttpdExchange;
@@ -75,7 +78,19 @@ typedef struct MfHttpdExchange
  * then set for 405.
  */
 extern unsigned int mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method,
-								   const char **allow);
+								   const char *version, const char **allow);
+
+/*
+ * libmicrohttpd's callback for the address of a request as it was received, its
+ * arguments included, before anything of it is taken apart.
+ */
+extern void *mf_httpd_look_at_target(void *cls, const char *target, struct MHD_Connection *mhd);
+
+/*
+ * Whether libmicrohttpd takes heads that others read differently or refuse: then
+ * we look for ourselves.  From 1.0 on it refuses them if it is told to be strict.
+ */
+extern bool mf_httpd_reads_loosely(void);
 
 /* Frees what the request holds, not itself. */
 extern void mf_httpd_free_request(MfHttpdRequest *request);

@@ -23,10 +23,19 @@
 #define MAX_NAME 255
 #define MAX_PAYMENT_ID 100
 
+/*
+ * Bytes of a request's address, and its arguments: few enough for libmicrohttpd
+ * to have memory for them, since it hangs up without a word if it has not.
+ */
+#define MAX_TARGET 4096
+#define MAX_ARGUMENTS 64
+
 /* What the headers and arguments of a request say, as far as it concerns us */
 typedef struct Reading
 {
 	MfHttpdRequest *request;
+	const char *next;			/* where the next line must begin; NULL = not
+								 * looked at */
 	const char *host;
 	const char *length;			/* Content-Length */
 	const char *encoding;		/* Transfer-Encoding */
@@ -40,25 +49,30 @@ static enum MHD_Result read_header(void *cls, enum MHD_ValueKind kind, const cha
 								   const char *value, size_t value_size);
 static enum MHD_Result read_argument(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_size,
 									 const char *value, size_t value_size);
-#if MHD_VERSION < 0x00097700
-static bool nul_is_hidden(void);
-#endif
+static unsigned int read_head(Reading *reading, const MfConnection *connection, const char *path, const char *method,
+							  const char *version);
+static bool begin_lines(Reading *reading, const MfConnection *connection, const char *path, const char *method,
+						const char *version);
+static bool is_next_line(Reading *reading, const char *name, size_t name_size, const char *value, size_t value_size);
+static bool end_lines(const Reading *reading, const MfConnection *connection, const char *method);
 static bool is_proper_header(const char *name, size_t name_size, const char *value, size_t value_size);
 static bool note_once(const char **place, const char *value, size_t value_size);
 static bool keep_once(char **place, const char *value, size_t value_size);
-static unsigned int check_length(const Reading *reading);
+static unsigned int check_length(const Reading *reading, bool old);
 static bool is_payment_id(const char *text);
 
 /* See httpd_private.h. */
 unsigned int
-mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, const char **allow)
+mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, const char *version,
+			   const char **allow)
 {
 	MfHttpdRequest *request = &exchange->request;
-	struct MHD_Connection *mhd = exchange->connection->mhd;
 	const char *name = NULL;
 	Reading		reading;
 	unsigned int status;
 
+	if (exchange->connection->target_refused != 0)
+		return exchange->connection->target_refused;
 	if (strcmp(path, WEBHOOK_PATH) == 0)
 		request->route = MF_ROUTE_WEBHOOK;
 	else if (strncmp(path, WEBHOOK_PATH "/", strlen(WEBHOOK_PATH "/")) == 0)
@@ -99,14 +113,12 @@ mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, 
 
 	memset(&reading, 0, sizeof(reading));
 	reading.request = request;
-	(void) MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, read_header, &reading);
-	if (request->route == MF_ROUTE_CALLBACK)
-		(void) MHD_get_connection_values_n(mhd, MHD_GET_ARGUMENT_KIND, read_argument, &reading);
-	if (reading.bad)
-		return MHD_HTTP_BAD_REQUEST;
-	status = check_length(&reading);
+	status = read_head(&reading, exchange->connection, path, method, version);
 	if (status != 0)
 		return status;
+
+	/* where chunks end is libmicrohttpd's word alone: nothing behind them is read as a request */
+	exchange->last = reading.encoding != NULL;
 
 	/* the vendor gives the same number under two names */
 	if (reading.payment_id == NULL || reading.payment_id[0] == '\0')
@@ -122,6 +134,23 @@ mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, 
 	return 0;
 }
 
+/* 0, or the status to refuse the request with */
+static unsigned int
+read_head(Reading *reading, const MfConnection *connection, const char *path, const char *method,
+		  const char *version)
+{
+	bool		old = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
+
+	if (!begin_lines(reading, connection, path, method, version))
+		return MHD_HTTP_BAD_REQUEST;
+	(void) MHD_get_connection_values_n(connection->mhd, MHD_HEADER_KIND, read_header, reading);
+	if (reading->request->route == MF_ROUTE_CALLBACK)
+		(void) MHD_get_connection_values_n(connection->mhd, MHD_GET_ARGUMENT_KIND, read_argument, reading);
+	if (reading->bad || !end_lines(reading, connection, method) || (reading->host == NULL && !old))
+		return MHD_HTTP_BAD_REQUEST;
+	return check_length(reading, old);
+}
+
 /* See httpd_private.h. */
 void
 mf_httpd_free_request(MfHttpdRequest *request)
@@ -131,6 +160,12 @@ mf_httpd_free_request(MfHttpdRequest *request)
 	free(request->signature);
 	free(request->version);
 	free(request->payment_id);
+}
+
+static bool
+is_control(char c)
+{
+	return (unsigned char) c < ' ' || c == 127;
 }
 
 static int
@@ -171,7 +206,7 @@ decode(const char *text)
 			c = (unsigned char) (high * 16 + low);
 			text += 2;
 		}
-		if (c < ' ' || c == 127)
+		if (is_control((char) c))
 			break;
 		result[length++] = (char) c;
 	}
@@ -217,19 +252,89 @@ is_named(const char *name, size_t name_size, const char *wanted)
 	return name_size == strlen(wanted) && strlen(name) == name_size && mf_word_length(name, wanted) == name_size;
 }
 
-#if MHD_VERSION < 0x00097700
-/* What was built with such a version may run with a later one, which looks for itself and keeps headers elsewhere. */
-static bool
-nul_is_hidden(void)
+/* See httpd_private.h. */
+bool
+mf_httpd_reads_loosely(void)
 {
-	return strcmp(MHD_get_version(), "0.9.75") == 0;
+	/* what was built with one version may run with a later one */
+	return strncmp(MHD_get_version(), "0.", 2) == 0;
 }
-#endif
+
+/* See httpd_private.h. */
+void *
+mf_httpd_look_at_target(void *cls, const char *target, struct MHD_Connection *mhd)
+{
+	MfConnection *connection = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	char	   *query = strchr(target, '?');
+	int			arguments = 1;
+	const char *c;
+
+	(void) cls;
+	if (connection == NULL)
+		return NULL;
+	connection->target_refused = 0;
+	for (c = target; *c != '\0'; c++)
+	{
+		arguments += *c == '&';
+		if (is_control(*c) || *c == ' ')
+			connection->target_refused = MHD_HTTP_BAD_REQUEST;
+	}
+	connection->target_length = (size_t) (c - target);
+	if (connection->target_length > MAX_TARGET || arguments > MAX_ARGUMENTS)
+	{
+		connection->target_refused = MHD_HTTP_URI_TOO_LONG;
+		/* it lies in the buffer where libmicrohttpd takes it apart next */
+		if (query != NULL)
+			query[1] = '\0';
+	}
+	return NULL;
+}
 
 /*
- * Whether a header has a name without blanks and the like, and no NUL.  Two that
- * read such a thing differently, a proxy and we, could be played off against
- * each other.
+ * A head that libmicrohttpd has read loosely is still where it was received,
+ * with ends of words and lines cleared.  So where each word must be follows from
+ * the words before it, if each line ends with CR and LF, none goes on in the next
+ * one, there is no NUL, and one blank between the words of the first: else
+ * something is elsewhere.
+ */
+static bool
+begin_lines(Reading *reading, const MfConnection *connection, const char *path, const char *method,
+			const char *version)
+{
+	if (!mf_httpd_reads_loosely())
+		return true;
+	reading->next = version + strlen(version) + 2;
+	return path == method + strlen(method) + 1 && version == path + connection->target_length + 1;
+}
+
+static bool
+is_next_line(Reading *reading, const char *name, size_t name_size, const char *value, size_t value_size)
+{
+	const char *behind = name + name_size + 1;
+
+	if (reading->next == NULL)
+		return true;
+	if (name != reading->next || value != behind + strspn(behind, " \t"))
+		return false;
+	reading->next = value + value_size + 2;
+	return true;
+}
+
+static bool
+end_lines(const Reading *reading, const MfConnection *connection, const char *method)
+{
+	const union MHD_ConnectionInfo *info;
+
+	if (reading->next == NULL)
+		return true;
+	info = MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	return info != NULL && reading->next + 2 == method + info->header_size;
+}
+
+/*
+ * Whether a header has a name without blanks and the like, and no control
+ * characters.  Two that read such a thing differently, a proxy and we, could be
+ * played off against each other.
  */
 static bool
 is_proper_header(const char *name, size_t name_size, const char *value, size_t value_size)
@@ -242,17 +347,12 @@ is_proper_header(const char *name, size_t name_size, const char *value, size_t v
 			(name[i] == '\0' || strchr("!#$%&'*+-.^_`|~", name[i]) == NULL))
 			return false;
 	}
-	if (name_size == 0 || (value != NULL && strlen(value) != value_size))
-		return false;
-#if MHD_VERSION < 0x00097700
-	/*
-	 * These end a value at its first NUL without a word, in the buffer that the
-	 * header was read into.  After a whole line, two bytes are cleared there.
-	 */
-	if (nul_is_hidden() && value != NULL && value[value_size + 1] != '\0')
-		return false;
-#endif
-	return true;
+	for (i = 0; value != NULL && i < value_size; i++)
+	{
+		if (is_control(value[i]) && value[i] != '\t')
+			return false;
+	}
+	return name_size > 0;
 }
 
 static enum MHD_Result
@@ -264,7 +364,8 @@ read_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_si
 	bool		good = true;
 
 	(void) kind;
-	if (!is_proper_header(name, name_size, value, value_size))
+	if (!is_proper_header(name, name_size, value, value_size) ||
+		!is_next_line(reading, name, name_size, value, value_size))
 		good = false;
 	else if (is_named(name, name_size, MHD_HTTP_HEADER_HOST))
 		good = note_once(&reading->host, value, value_size);
@@ -298,15 +399,16 @@ read_argument(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_
 	return good ? MHD_YES : MHD_NO;
 }
 
-/* How long the body is must be said once, and in one way. */
+/* How long the body is must be said once, and in one way; HTTP/1.0 knows no chunks. */
 static unsigned int
-check_length(const Reading *reading)
+check_length(const Reading *reading, bool old)
 {
 	const char *digit;
 	size_t		length = 0;
 
 	if (reading->encoding != NULL &&
-		(reading->encoding[0] == '\0' || reading->length != NULL || mf_word_length(reading->encoding, "chunked") != strlen(reading->encoding)))
+		(old || reading->encoding[0] == '\0' || reading->length != NULL ||
+		 mf_word_length(reading->encoding, "chunked") != strlen(reading->encoding)))
 		return MHD_HTTP_BAD_REQUEST;
 	if (reading->length == NULL)
 		return 0;
