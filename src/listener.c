@@ -78,6 +78,7 @@ static char failure[MF_LISTEN_ERROR_SIZE];	/* logged last */
 
 static bool attach(Oid database, pid_t worker);
 static void detach(int code, Datum arg);
+static bool find_service(void);
 static bool begin_service(void);
 static void give_up(void *cls, const char *file, unsigned int line, const char *reason);
 static void set_up(void);
@@ -201,7 +202,7 @@ detach(int code, Datum arg)
 
 /* Finds the extension and takes on the role of the worker for good; false if it is not there. */
 static bool
-begin_service(void)
+find_service(void)
 {
 	mf_process_begin_statements();
 	if (mf_shutdown_requested)
@@ -214,6 +215,27 @@ begin_service(void)
 	mf_process_commit_transaction();
 	mf_process_end_statements();
 	return OidIsValid(service.schema);
+}
+
+/* The same; whoever ends us meanwhile is no error of ours. */
+static bool
+begin_service(void)
+{
+	volatile bool found = false;
+
+	PG_TRY();
+	{
+		found = find_service();
+	}
+	PG_CATCH();
+	{
+		if (!mf_shutdown_requested || geterrcode() != ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	return found;
 }
 
 /* libmicrohttpd has found itself in a state that it cannot go on from. */
@@ -357,10 +379,7 @@ failed(const char *error)
 				 errhint("Correct the settings myfatoorah.listen_addresses, port, ssl_cert_file and ssl_key_file, or what they name; it tries again by itself.")));
 		strlcpy(failure, error, sizeof(failure));
 	}
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	strlcpy(service.state->last_error, error, sizeof(service.state->last_error));
-	service.state->last_error_at = GetCurrentTimestamp();
-	LWLockRelease(mf_shared->lock);
+	mf_listener_show_error(service.state, error);
 	retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 										   Min(RETRY_DELAY_MS << Min(failures, 16), RETRY_DELAY_MAX_MS));
 	failures++;

@@ -49,6 +49,9 @@ extern void mf_listener_end(MfSlot *slot, bool wait);
 /* The earlier of two times, of which 0 means never */
 extern TimestampTz mf_earlier(TimestampTz a, TimestampTz b);
 
+/* Shows an error in mf_listener_status. */
+extern void mf_listener_show_error(MfListenerState *state, const char *error);
+
 /* Sockets, in listener_socket.c */
 typedef struct MfListenSockets
 {

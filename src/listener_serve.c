@@ -239,7 +239,6 @@ static bool
 commit_stored(MfService *service)
 {
 	static bool standby_away = false;
-	const char *error = "stored, but no synchronous standby has confirmed it in time";
 
 	if (mf_process_commit_within(standby_away || mf_shutdown_requested ? STANDBY_WAIT_AGAIN_MS : STANDBY_WAIT_MS))
 	{
@@ -247,10 +246,9 @@ commit_stored(MfService *service)
 		return true;
 	}
 	standby_away = true;
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	strlcpy(service->state->last_error, error, sizeof(service->state->last_error));
-	service->state->last_error_at = GetCurrentTimestamp();
-	LWLockRelease(mf_shared->lock);
+	/* whoever ends us has cut the wait short */
+	if (!mf_shutdown_requested)
+		mf_listener_show_error(service->state, "stored, but no synchronous standby has confirmed it in time");
 	return false;
 }
 
@@ -300,10 +298,9 @@ note_error(MfService *service, bool *rows_fault)
 	FlushErrorState();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(service->context);
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	strlcpy(service->state->last_error, error->message, sizeof(service->state->last_error));
-	service->state->last_error_at = GetCurrentTimestamp();
-	LWLockRelease(mf_shared->lock);
+	/* whoever ends us is told nothing of a cancel */
+	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED || !mf_shutdown_requested)
+		mf_listener_show_error(service->state, error->message);
 	RESUME_INTERRUPTS();
 	*rows_fault = error->sqlerrcode != ERRCODE_QUERY_CANCELED && mf_process_can_be_a_rows_fault(error);
 }

@@ -177,6 +177,16 @@ mf_listener_end(MfSlot *slot, bool wait)
 	ConditionVariableCancelSleep();
 }
 
+/* See listener.h. */
+void
+mf_listener_show_error(MfListenerState *state, const char *error)
+{
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	strlcpy(state->last_error, error, sizeof(state->last_error));
+	state->last_error_at = GetCurrentTimestamp();
+	LWLockRelease(mf_shared->lock);
+}
+
 PG_FUNCTION_INFO_V1(mf_listener_stat);
 
 /* The running listeners of all databases; what went wrong only for the own one. */

@@ -161,6 +161,42 @@ $node->safe_psql('postgres', 'ALTER ROLE somebody RENAME TO myfatoorah_worker');
 $pid = $web->wait_listening($node, 'postgres', $port);
 is(health($port), 200, 'it is tried again');
 
+# Whoever ends it while it waits for a lock, at work or at its start, causes no error.
+sub wait_for_lock
+{
+	my ($when) = @_;
+
+	ok($mf->wait_for($node, 'postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'myfatoorah listener'", 'Lock'), "it waits for a lock $when");
+	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'myfatoorah listener'");
+}
+
+my $errors = $node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status');
+$offset = -s $node->logfile;
+foreach (['at work', 'mf_event'], ['at its start', 'pg_catalog.pg_extension'])
+{
+	my ($when, $table) = @$_;
+	my $session = $node->background_psql('postgres');
+	my $waits;
+
+	$session->query_safe("BEGIN; LOCK TABLE $table");
+	if ($when eq 'at work')
+	{
+		$waits = begin($port);
+		syswrite $waits->[0], $waits->[1];
+	}
+	else
+	{
+		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+	}
+	my $ended = wait_for_lock($when);
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($ended)");
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $ended", '0');
+	$session->quit;
+	$pid = $web->wait_listening($node, 'postgres', $port, not => $ended);
+	is($node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status'), $errors, "who is ended $when has no new error");
+}
+unlike(slurp_file($node->logfile, $offset), qr/myfatoorah listener[^\n]* ERROR:  canceling statement/, 'and tells of no cancel');
+
 # Without its worker it is nothing.
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
 $mf->wait_worker($node, 'postgres', not => $worker);

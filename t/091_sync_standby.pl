@@ -85,10 +85,15 @@ $webhook->();
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($listener)");
 gone($listener);
 $web->wait_listening($node, 'postgres', $port, not => $listener);
+my $errors = sql('SELECT last_error_at FROM mf_listener_status');
 $webhook = post(invoice => 7, payment => '0701');
 waits('listener');
-$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . pid_of('listener') . ')');
+$listener = pid_of('listener');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($listener)");
 is($webhook->(), 503, 'nor is it if the listener is ended meanwhile');
+gone($listener);
+$web->wait_listening($node, 'postgres', $port, not => $listener);
+is(sql('SELECT last_error_at FROM mf_listener_status'), $errors, 'which is no error');
 
 #
 # The worker
