@@ -161,40 +161,41 @@ $node->safe_psql('postgres', 'ALTER ROLE somebody RENAME TO myfatoorah_worker');
 $pid = $web->wait_listening($node, 'postgres', $port);
 is(health($port), 200, 'it is tried again');
 
-# Whoever ends it while it waits for a lock, at work or at its start, causes no error.
-sub wait_for_lock
-{
-	my ($when) = @_;
-
-	ok($mf->wait_for($node, 'postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'myfatoorah listener'", 'Lock'), "it waits for a lock $when");
-	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'myfatoorah listener'");
-}
-
+# Whoever ends it in the middle of a statement, at work or at its start, causes no error.
 my $errors = $node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status');
 $offset = -s $node->logfile;
-foreach (['at work', 'mf_event'], ['at its start', 'pg_catalog.pg_extension'])
-{
-	my ($when, $table) = @$_;
-	my $session = $node->background_psql('postgres');
-	my $waits;
+$node->safe_psql('postgres', q{CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_catalog.pg_sleep(600); RETURN NEW; END';
+	CREATE TRIGGER dawdle BEFORE INSERT ON mf_event FOR EACH ROW EXECUTE FUNCTION dawdle()});
+$begun = begin($port);
+syswrite $begun->[0], $begun->[1];
+$mf->wait_for($node, 'postgres', "SELECT wait_event FROM pg_stat_activity WHERE pid = $pid", 'PgSleep');
+kill TERM => $pid;
+$pid = $web->wait_listening($node, 'postgres', $port, not => $pid);
+$node->safe_psql('postgres', 'DROP FUNCTION dawdle CASCADE');
+is($node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status'), $errors, 'ended at work it shows no error');
 
-	$session->query_safe("BEGIN; LOCK TABLE $table");
-	if ($when eq 'at work')
-	{
-		$waits = begin($port);
-		syswrite $waits->[0], $waits->[1];
-	}
-	else
-	{
-		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
-	}
-	my $ended = wait_for_lock($when);
-	$node->safe_psql('postgres', "SELECT pg_terminate_backend($ended)");
-	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $ended", '0');
-	$session->quit;
-	$pid = $web->wait_listening($node, 'postgres', $port, not => $ended);
-	is($node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status'), $errors, "who is ended $when has no new error");
-}
+# no other session can be begun while one has this lock
+my $session = $node->background_psql('postgres');
+$session->query_safe(q{SET statement_timeout = '60s'; BEGIN; LOCK TABLE pg_catalog.pg_extension});
+$session->query_safe(q{DO $$
+	DECLARE
+		former int[] := ARRAY(SELECT pid FROM pg_stat_activity WHERE backend_type = 'myfatoorah listener');
+		starting int;
+	BEGIN
+		PERFORM pg_terminate_backend(former[1]);
+		WHILE starting IS NULL LOOP
+			PERFORM pg_sleep(0.02), pg_stat_clear_snapshot();
+			SELECT pid INTO starting FROM pg_stat_activity
+				WHERE backend_type = 'myfatoorah listener' AND pid <> ALL (former) AND wait_event_type = 'Lock';
+		END LOOP;
+		PERFORM pg_terminate_backend(starting);
+		WHILE EXISTS (SELECT FROM pg_stat_activity WHERE pid = starting) LOOP
+			PERFORM pg_sleep(0.02), pg_stat_clear_snapshot();
+		END LOOP;
+	END $$});
+$session->quit;
+$pid = $web->wait_listening($node, 'postgres', $port);
+is($node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status'), $errors, 'nor at its start');
 unlike(slurp_file($node->logfile, $offset), qr/myfatoorah listener[^\n]* ERROR:  canceling statement/, 'and tells of no cancel');
 
 # Without its worker it is nothing.
