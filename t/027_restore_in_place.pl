@@ -124,7 +124,8 @@ foreach (@ways)
 	like(sql(q{SELECT ok, detail FROM mf_check() WHERE item = 'sending'}), qr/^f\|Paused by worker .*put back from a backup/, "$name: mf_check() says why");
 
 	# a restart does not end the pause, nor does it find another reason
-	$node->restart('immediate');
+	$node->stop('immediate');
+	$node->start;
 	$mf->wait_worker($node, 'postgres');
 	like(paused(), qr/^\*: .*$says/, "$name: that outlives a crash");
 	sql(q{SELECT mf_resume('*')});
@@ -166,10 +167,11 @@ sub goes_on
 }
 
 goes_on('the first worker');
-$node->restart('fast');
+$node->restart;
 $pid = $mf->wait_worker($node, 'postgres', not => $pid);
 goes_on('a restart');
-$node->restart('immediate');
+$node->stop('immediate');
+$node->start;
 $pid = $mf->wait_worker($node, 'postgres', not => $pid);
 goes_on('an immediate restart');
 sql("SELECT pg_terminate_backend($pid)");
