@@ -169,7 +169,7 @@ fresh_worker();
 
 # Somebody wants to know before the answer is there, or is about to ask: no question is lost, and nobody waits in a circle.
 my $questions = $sandbox->count(%$send);
-$sandbox->faults({ path => 'SendPayment', delay_ms => 2000, times => 5 });
+$sandbox->faults({ path => 'SendPayment', delay_ms => 5000, times => 5 });
 $mf->insert_many($node, 'postgres', 'asked-early', 5);
 $sandbox->wait_count($send, $questions + 5) or die "they are not sent\n";
 my @ids = split /\n/, sql("SELECT id FROM mf_invoice WHERE customer_reference LIKE 'asked-early-%' ORDER BY id");

@@ -50,7 +50,7 @@ sub end
 
 	syswrite $begun->[0], $begun->[1];
 	shutdown $begun->[0], 1;
-	return $web->read_all($begun->[0], 5) =~ /^HTTP\/1\.1 (\d+)/ ? $1 : 'nothing';
+	return $web->read_all($begun->[0], 20) =~ /^HTTP\/1\.1 (\d+)/ ? $1 : 'nothing';
 }
 
 # One that ends again and again is never long away.

@@ -88,7 +88,7 @@ is(sql('SELECT wakeups, transactions FROM mf_worker_status'), $before, 'until th
 is($sandbox->count(%$status), 1, 'and nothing asked');
 
 # Paid: once more, for who paid twice, and never again. Not so soon that a busy machine misses what was asked until then.
-set(poll_delay => '100ms');
+set(poll_delay => '1s');
 sql("UPDATE mf_inquiry SET due = now()");
 my ($id, $invoice) = sent('paid');
 $sandbox->invoice($invoice, 'pay');

@@ -378,7 +378,7 @@ is(sql("SELECT what_happened FROM mf_review WHERE id = $id"), 'it may have been 
 
 # While the answer is awaited, and after the row was sent: it is paid all the same.
 account('paid', $here);
-answer('paid', delay_ms => 1000);
+answer('paid', delay_ms => 5000);
 sql(q{ALTER SERVER paid OPTIONS (SET timeout '10s')});
 $id = insert('paid');
 $here->wait_count({ path => '/v2/SendPayment', reference_prefix => 'paid.' }, 1);
