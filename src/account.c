@@ -710,7 +710,9 @@ report_no_own_mapping(const MfAccount *account, Oid roleid)
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 role != NULL ?
 			 errmsg("role \"%s\" has no user mapping of its own for account \"%s\" any more", role, account->name) :
-			 errmsg("the role that had a user mapping of its own for account \"%s\" does not exist any more", account->name),
+			 OidIsValid(roleid) ?
+			 errmsg("the role that had a user mapping of its own for account \"%s\" does not exist any more", account->name) :
+			 errmsg("no role has the name of the one that had a user mapping of its own for account \"%s\"", account->name),
 			 errdetail("It had one when it inserted the invoice, so the key of PUBLIC is not used in its place."),
 			 role != NULL ?
 			 errhint("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (...), or cancel the invoice and insert it again as another role.",

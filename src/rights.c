@@ -72,7 +72,9 @@ mf_check_row_right(int64 invoice, Oid table, Oid creator)
 			 errmsg("permission denied for invoice " INT64_FORMAT, invoice),
 			 name != NULL ?
 			 errdetail("It belongs to role \"%s\".", name) :
-			 errdetail("The role that inserted it does not exist any more."),
+			 OidIsValid(creator) ?
+			 errdetail("The role that inserted it does not exist any more.") :
+			 errdetail("No role has the name of the one that inserted it."),
 			 errhint("Only members of the role that inserted it, or of \"%s\", may change, cancel or retry it.",
 					 MF_OPERATE_ROLE)));
 }
@@ -105,8 +107,10 @@ mf_sender_refusal(const MfAccount *account, Oid table, const MfSender *sender)
 {
 	char	   *name = OidIsValid(sender->role) ? GetUserNameFromId(sender->role, true) : NULL;
 
+	/* a restored row knows its role by name, which that may have changed since */
 	if (name == NULL)
-		return pstrdup("the role that inserted it does not exist any more");
+		return pstrdup(OidIsValid(sender->role) ? "the role that inserted it does not exist any more" :
+					   "no role has the name of the one that inserted it");
 	if (!mf_server_usable(account->serverid, sender->role))
 		return psprintf("role \"%s\", which inserted it, has no USAGE on account \"%s\" any more", name, account->name);
 	if (sender->could_insert && !mf_role_can_insert(table, sender->role))

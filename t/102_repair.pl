@@ -77,6 +77,26 @@ $mf->wait_status($node, $db, $_) for 'queued', 'sent elsewhere';
 is($sandbox->count(%$send, reference => $reference), 1, 'what was sent elsewhere is found, not sent again');
 wait_paid('sent elsewhere');
 
+# A role that got another name meanwhile is not found by the old one, and not called gone; whoever may send its row takes it over.
+sql(q{SELECT mf_pause('myfatoorah'); CREATE ROLE agent IN ROLE myfatoorah_submit; CREATE ROLE owner IN ROLE myfatoorah_submit;
+	GRANT USAGE ON FOREIGN SERVER myfatoorah TO agent, owner; CREATE USER MAPPING FOR owner SERVER myfatoorah OPTIONS (api_key 'the-key-of-the-owner')});
+sql("SET ROLE $_; INSERT INTO mf_invoice " . $mf->invoice("$_ renamed")) for 'agent', 'owner';
+sql(q{CREATE TABLE of_agent AS SELECT * FROM mf_invoice WHERE customer_reference ~ 'renamed'; SET session_replication_role = replica;
+	DELETE FROM mf_queue USING of_agent a WHERE invoice = a.id; DELETE FROM mf_invoice USING of_agent a WHERE mf_invoice.id = a.id;
+	ALTER ROLE agent RENAME TO broker; ALTER ROLE owner RENAME TO landlord; INSERT INTO mf_invoice OVERRIDING SYSTEM VALUE SELECT * FROM of_agent;
+	SELECT mf_repair(); UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'verify'; SELECT mf_resume('myfatoorah')});
+$mf->wait_for($node, $db, qq{SELECT count(*) FROM mf_invoice WHERE customer_reference ~ 'renamed' AND last_error IS NULL}, 0);
+is(sql(q{SELECT last_error FROM mf_invoice WHERE customer_reference = 'agent renamed'}),
+	'no role has the name of the one that inserted it; mf_resume() tries it again, and whoever may send it takes it over by setting its account',
+	'a row whose role has another name waits, and says so');
+like(sql(q{SELECT last_error FROM mf_invoice WHERE customer_reference = 'owner renamed'}),
+	qr/^no role has the name of the one that had a user mapping of its own for account "myfatoorah": It had one/, 'with a key of its own, likewise');
+like(($node->psql($db, q{GRANT SELECT, UPDATE ON mf_invoice TO broker; SET ROLE broker; UPDATE mf_invoice SET priority = 1 WHERE customer_reference = 'agent renamed'}))[2],
+	qr/permission denied for invoice \d+\nDETAIL:  No role has the name of the one that inserted it\./, 'it is nobody\'s');
+sql(q{UPDATE mf_invoice SET account = account WHERE customer_reference = 'agent renamed';
+	SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'owner renamed'; SELECT mf_resume('myfatoorah')});
+$mf->wait_status($node, $db, 'agent renamed');
+
 # Sent ones are asked about again; entries without an invoice go.
 $mf->insert($node, $db, $_) for 'asked', 'goes';
 $mf->wait_status($node, $db, $_) for 'asked', 'goes';
