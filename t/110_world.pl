@@ -10,6 +10,7 @@
 # MF_WORLD_ONLY       of the seeds only this one, with the server's moves as they were
 # MF_WORLD_STEPS      of its moves only these: "1-10 13"; MF_WORLD_SERVER_STEPS of those of the server; 0: none
 # MF_WORLD_WITHOUT    moves of these names (a regular expression) are passed over
+# MF_WORLD_PATIENCE   how many times as long as usual answers and settling may take (1), for a machine that is busy
 # MF_WORLD_SHOW=1     prints all moves, also when nothing was found
 use FindBin;
 use lib "$FindBin::RealBin/../chaos";

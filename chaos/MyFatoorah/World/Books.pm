@@ -71,16 +71,48 @@ sub balance
 }
 
 # After a promotion, and after mf_repair(), rows are looked up before they are sent, and not before the API could be done with
-# what another server may have sent; it is at rest, so there is no need to wait.
+# what another server may have sent. What was under way when the worker ended, by an account that was not there at its start, is
+# looked up after the default time-outs, which are longer than SETTLE_LIMIT. The API is at rest, so there is no need to wait.
 sub _hurry
 {
 	my ($db) = @_;
 
 	my $hurried = $db->insist(q{WITH h AS (UPDATE mf_queue SET due = now(), rank = now()
-		WHERE kind = 'verify' AND due > now() AND due < now() + interval '5 minutes' RETURNING 1) SELECT count(*) FROM h});
+		WHERE kind = 'verify' AND due > now() AND due < now() + interval '5 minutes'
+			OR kind = 'reconcile' AND step = 0 AND due > now() + interval '10 s' AND due < now() + interval '80 s' RETURNING 1) SELECT count(*) FROM h});
 
 	# nobody else would tell the worker
 	$db->insist('SELECT mf_resume()') if $hurried->{out} =~ /[1-9]/;
+	return;
+}
+
+# Rows whose role is gone: dropped, or renamed while they were in a backup, from where roles come back by name. They say so, and
+# somebody takes them over. What the API may have is not given to another; it is cancelled, unless the portal shows it.
+sub _take_over
+{
+	my ($db) = @_;
+	my $rows = $db->value(q{SELECT id, last_error ~ 'whoever may send it takes it over by setting its account$',
+			(SELECT string_agg(a.reference, ',') FROM mf_attempt a WHERE a.invoice = i.id)
+		FROM mf_invoice i WHERE status = 'queued' AND last_error ~ '^(the role that|no role has the name)'
+			AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = created_by_id)});
+	my %remote = $rows ? map { $_->{reference} => 1 } $db->world->remote($db->prefix) : ();
+
+	foreach (split /\n/, $rows // '')
+	{
+		my ($id, $offered, $references) = split /\|/;
+
+		if (grep { $remote{$_} } split /,/, $references // '')
+		{
+			$db->state->{nobodys}{$id} = 1;
+			next;
+		}
+
+		# it goes with the key of who took it
+		$db->state->{any_key} = 1;
+		my $state = $offered eq 't' ? $db->sql("UPDATE mf_invoice SET account = account WHERE id = $id")->{state} : '55000';
+
+		$db->sql($state eq '55000' ? "SELECT mf_cancel($id, 'its role is gone')" : "SELECT mf_resume(account) FROM mf_invoice WHERE id = $id");
+	}
 	return;
 }
 
@@ -139,26 +171,28 @@ sub _says_why
 	return @silent;
 }
 
-# Rows that can go on and do not. What nobody can send any more says so: an invoice whose inserter is gone.
+# Rows that can go on and do not
 sub _settled
 {
 	my ($self, $db) = @_;
-	my $gone = $db->state->{role_dropped} ? q{ AND NOT (status = 'queued' AND last_error IS NOT NULL AND created_by ~ '_clerk')} : '';
-	my $rows = $db->value("SELECT id, status, reference, coalesce(left(last_error, 200), '(no error)') $under_way$gone ORDER BY id LIMIT 5");
+	my $rows = $db->value("SELECT id, status, reference, coalesce(left(last_error, 200), '(no error)') $under_way ORDER BY id LIMIT 50");
 
 	return 'the rows cannot be read' unless defined $rows;
 
 	# that it is a new server a worker may notice only now, when nothing stops it any more
 	_hurry($db) if $rows ne '';
-	return map { "not settled: row " . join ' ', split /\|/ } split /\n/, $rows;
+	_take_over($db) if $rows ne '';
+	return map { "not settled: row " . join ' ', split /\|/ } grep { !/^(\d+)/ || !$db->state->{nobodys}{$1} } split /\n/, $rows;
 }
 
 # Payments that the ledger has and the table has not, and the other way round
 sub _paid
 {
 	my ($self, $db) = @_;
-	my $gone = $db->state->{role_dropped} ? q{ AND NOT (created_by ~ '_clerk' AND EXISTS (SELECT FROM mf_review r WHERE r.id = mf_invoice.id))} : '';
-	my $rows = $db->value("SELECT id, invoice_id, payment_status FROM mf_invoice WHERE invoice_id IS NOT NULL$gone");
+
+	# nobody has the key of a role that is gone; a person sees them
+	my $rows = $db->value(q{SELECT id, invoice_id, payment_status FROM mf_invoice i WHERE invoice_id IS NOT NULL
+		AND (EXISTS (SELECT FROM pg_roles WHERE oid = created_by_id) OR NOT EXISTS (SELECT FROM mf_review r WHERE r.id = i.id))});
 	my %remote = map { $_->{id} => $_ } @{ $self->{remote}{ $db->{seed} } };
 	my @wrong;
 

@@ -79,7 +79,7 @@ sub sql
 	delete $self->{sessions}{ $who // 'postgres' } if $answer->{state} =~ /^(?:lost|down|hang)$/;
 	push @{ $self->{log} }, [ $text, $answer->{state}, $answer->{err} ] if $answer->{state} ne '00000';
 	$self->finding("internal error: $text: $answer->{err}") if $answer->{state} =~ /^XX00[012]$/;
-	$self->finding("no answer within 30 s: $text") if $answer->{state} eq 'hang';
+	$self->finding("no answer in time: $text") if $answer->{state} eq 'hang';
 	return $answer;
 }
 

@@ -9,6 +9,9 @@ use IO::Select ();
 use POSIX ();
 use Time::HiRes qw(time);
 
+# Seconds until no answer counts as one
+use constant ANSWER_LIMIT => 30 * ($ENV{MF_WORLD_PATIENCE} || 1);
+
 my $number = 0;
 
 # new(connstr, setup => "SET ..."): connects when it is used, and again after the connection was lost
@@ -59,7 +62,7 @@ sub run
 		}
 	}
 	my $mark = 'mark-' . ++$number;
-	my $deadline = time + ($seconds // 30);
+	my $deadline = time + ($seconds // ANSWER_LIMIT);
 	my %got = (out => '', err => '');
 
 	local $SIG{PIPE} = 'IGNORE';
