@@ -43,7 +43,8 @@ CREATE FOREIGN DATA WRAPPER mf_regress_wrapper;
 CREATE SERVER foreigner FOREIGN DATA WRAPPER mf_regress_wrapper;
 SELECT pg_temp.inserted('account', v) FROM unnest(ARRAY['NULL', '''nowhere''', '''foreigner''', '''held''', '''other''']) v;
 DROP FOREIGN DATA WRAPPER mf_regress_wrapper CASCADE;
-SELECT pg_temp.inserted('account, send_at', '''held'', ' || v) FROM unnest(ARRAY['''2001-01-01''', '''9999-01-01''', '''infinity''', '''-infinity''']) v;
+SELECT pg_temp.inserted('account, send_at', '''held'', ' || v) FROM unnest(ARRAY['''2001-01-01''', '''9999-01-01''', '''infinity''', '''-infinity''',
+	'''1970-01-01 00:00+00''', '''1969-12-31 23:59:59.999999+00''', '''0001-01-01 00:00+00''', '''4713-01-01 00:00+00 BC''', '''9999-12-31 23:59:59.999999+00''', '''10000-01-01 00:00+00''', '''294276-12-31 23:59:59+00''']) v;
 SELECT pg_temp.inserted('account, expiry_date', '''held'', ' || v) FROM unnest(ARRAY['now() + interval ''1 day''', 'now()', 'now() - interval ''1 second''']) v;
 SELECT pg_temp.inserted('account, send_at, expiry_date', '''held'', ''2031-01-01'', ' || v) FROM unnest(ARRAY['''2031-01-02''', '''2031-01-01''', '''2030-12-31''']) v;
 SELECT pg_temp.inserted('account, priority', '''held'', ' || v) FROM unnest(ARRAY['0', '100', '-1', '101', '32767']) v;
@@ -81,7 +82,7 @@ EXCEPTION WHEN SQLSTATE 'MF000' THEN
 	RETURN SQLERRM;
 END
 $$;
-SELECT pg_temp.updated(a) FROM unnest(ARRAY['account = NULL', 'account = ''nowhere''', 'priority = 101', 'send_at = ''infinity''', 'expiry_date = ''2001-01-01''', 'customer_name = NULL', 'account = DEFAULT']) a;
+SELECT pg_temp.updated(a) FROM unnest(ARRAY['account = NULL', 'account = ''nowhere''', 'priority = 101', 'send_at = ''infinity''', 'send_at = ''294276-12-31 23:59:59+00''', 'expiry_date = ''2001-01-01''', 'customer_name = NULL', 'account = DEFAULT']) a;
 SELECT pg_temp.updated(a) FROM unnest(ARRAY['status = ''sent''', 'status = ''cancelled''', 'status = ''queued''', 'payment_status = ''paid''', 'invoice_id = 1', 'invoice_url = ''x''', 'sent_at = now()', 'paid_at = now()',
 	'last_error = ''x''', 'attempts = 1', 'reference = ''x''', 'created_at = ''2001-01-01''', 'created_by = ''nobody''', 'cancel_requested = true', 'duplicate_suspected = true', 'id = 5', 'id = DEFAULT']) a;
 SET ROLE regress_mf_bob;

@@ -97,7 +97,8 @@ mf_check(PG_FUNCTION_ARGS)
 
 	error = mf_sql_try(check_database, &checked);
 	if (error != NULL)
-		add_row(rsinfo, "account", false, mf_error_text(error), error->hint);
+		add_row(rsinfo, "account", false, mf_error_text(error),
+				error->hint ? error->hint : "What comes after this is not checked. Mend the cause and call mf_check() again.");
 	return (Datum) 0;
 }
 

@@ -396,6 +396,12 @@ check_row(MfInvoiceRow *row)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("send_at must be finite"),
 				 errhint("Leave it out to send at once; use mf_cancel() for an invoice that is not to be sent.")));
+	else if (DatumGetTimestampTz(row->values[MF_IC_SEND_AT]) < MF_TIME_MIN ||
+			 DatumGetTimestampTz(row->values[MF_IC_SEND_AT]) >= MF_TIME_END)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("send_at is out of range"),
+				 errhint("Give a time from the year 1970 to the year 9999, or leave it out to send at once.")));
 
 	if (!row->isnull[MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE])
 	{

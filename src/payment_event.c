@@ -204,7 +204,7 @@ static MfStatement waited_statement = {
 
 /* the last webhook that came in, or what the log has, if an invoice waits for one; with the key of the newest of these */
 static MfStatement log_start_statement = {
-	MF_IN_ORDER "SELECT greatest((SELECT e.received_at - interval '5 min' FROM @mf_event e "
+	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' FROM @mf_event e "
 	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), "
 	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
 	"FROM @mf_invoice i WHERE i.account = $1 AND " MF_OPEN("i") " ORDER BY i.sent_at DESC LIMIT 1",

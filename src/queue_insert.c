@@ -122,7 +122,7 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 		TIMESTAMP_NOEND(due);
 	else
 		due = DatumGetTimestampTz(row->tts_values[MF_IC_SEND_AT - 1]);
-	if (kind == MF_JOB_VERIFY && !TIMESTAMP_IS_NOEND(due))
+	if (kind == MF_JOB_VERIFY && due < MF_TIME_END)
 		due = TimestampTzPlusMilliseconds(Max(due, GetCurrentTimestamp()), mf_verify_wait());
 	priority = DatumGetInt16(row->tts_values[MF_IC_PRIORITY - 1]);
 
@@ -178,11 +178,5 @@ write_waiting(Agenda *agenda)
 static TimestampTz
 promoted(TimestampTz due, int priority)
 {
-	Interval	ahead = {0};
-
-	if (priority == 0)
-		return due;
-	ahead.time = (TimeOffset) priority * 10 * USECS_PER_MINUTE;
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(due),
-												   IntervalPGetDatum(&ahead)));
+	return Max(due, MF_TIME_MIN) - (TimestampTz) priority * 10 * USECS_PER_MINUTE;
 }

@@ -13,12 +13,16 @@
 
 #include "queue.h"
 
+/* Now or then, whichever is later, and so much more: for any stored time, so nothing is added to what lies beyond the end */
+#define MF_NOW_OR_LATER_PLUS(at, more) \
+	"CASE WHEN " at " < '" MF_TIME_END_TEXT "' THEN greatest(" at ", clock_timestamp()) + " more " ELSE " at " END"
+
 /*
  * The order of due entries: ten minutes earlier per step of priority.  What is
  * due later stays behind everything that is due now, so that no claim reads it;
  * it is promoted once it is due.
  */
-#define MF_PROMOTED(due, priority) due " - " priority " * interval '10 min'"
+#define MF_PROMOTED(due, priority) "greatest(" due ", '" MF_TIME_MIN_TEXT "') - " priority " * interval '10 min'"
 #define MF_RANK(due, priority) "CASE WHEN " due " > now() THEN " due " ELSE " MF_PROMOTED(due, priority) " END"
 #define MF_PROMOTE(due, priority) "(" due " > now() AND " priority " > 0)"
 #define MF_SET_RANK(due, priority) "rank = " MF_RANK(due, priority) ", promote = " MF_PROMOTE(due, priority)
@@ -42,7 +46,7 @@
  * When a row is looked up that another server may have sent: that server sends it
  * as soon as it is due, and MyFatoorah must be done with it by then.
  */
-#define MF_VERIFY_DUE(due, wait) "greatest(" due ", clock_timestamp()) + " wait " * interval '1 ms'"
+#define MF_VERIFY_DUE(due, wait) MF_NOW_OR_LATER_PLUS(due, wait " * interval '1 ms'")
 
 /* That wait, in milliseconds. */
 extern int	mf_verify_wait(void);

@@ -50,7 +50,7 @@
 
 /* by any back-off an entry is put off for an hour at most, look-ups by any setting for less than three days */
 #define LATE "CASE i.status WHEN 'queued' THEN q.error IS NULL " \
-	"    AND greatest(q.due, q.rank) > greatest(i.send_at, clock_timestamp()) + interval '2 hours' " \
+	"    AND greatest(q.due, q.rank) > " MF_NOW_OR_LATER_PLUS("i.send_at", "interval '2 hours'") " " \
 	"  WHEN 'sending' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' " \
 	"  WHEN 'unknown' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' ELSE false END"
 
@@ -193,6 +193,7 @@ static MfStatement pause_lost_statement = {
 
 static uint64 add_rows(ReturnSetInfo *rsinfo, uint64 count);
 static bool work_is_missing(const MfSqlScope *scope);
+static void tell_damage(void *argument);
 
 PG_FUNCTION_INFO_V1(mf_repair);
 PG_FUNCTION_INFO_V1(mf_move_account);
@@ -347,10 +348,23 @@ mf_repair_lost_accounts(Oid schema)
 	return names;
 }
 
-/* See repair.h. */
+/* See repair.h.  What keeps the look from being taken keeps nobody from sending. */
 void
 mf_repair_tell(Oid schema)
 {
+	ErrorData  *error = mf_sql_try(tell_damage, &schema);
+
+	if (error != NULL)
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("it cannot be seen whether invoices are left for which nothing will be done: %s", mf_error_text(error)),
+				 errhint("Mend the cause; mf_check() looks again.")));
+}
+
+static void
+tell_damage(void *argument)
+{
+	Oid			schema = *(const Oid *) argument;
 	MfSqlScope	scope;
 	bool		found;
 	char	   *names;

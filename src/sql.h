@@ -9,8 +9,19 @@
 #define MF_SQL_H
 
 #include "executor/spi.h"
+#include "utils/timestamp.h"
 
 #define MF_SQL_MAX_ARGS 32
+
+/*
+ * From when and before when times may be that users give, in C and in SQL.  Rows
+ * that came in without our triggers may have any: no statement of ours adds to a
+ * time that is not before the end, or subtracts from one before the beginning.
+ */
+#define MF_TIME_MIN ((TimestampTz) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+#define MF_TIME_MIN_TEXT "1970-01-01 00:00:00+00"
+#define MF_TIME_END ((TimestampTz) 2921940 * USECS_PER_DAY)
+#define MF_TIME_END_TEXT "10000-01-01 00:00:00+00"
 
 /* Where names without a schema are found: nobody else can put objects there. */
 #define MF_SAFE_PATH "pg_catalog, pg_temp"
