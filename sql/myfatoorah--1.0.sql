@@ -261,7 +261,7 @@ COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId that the answer held, 
 COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL that the answer held, likewise';
 COMMENT ON COLUMN mf_attempt.answered_reference IS 'the CustomerReference that the answer held, if it was another';
 COMMENT ON COLUMN mf_attempt.sent_to IS 'checksum of the address and key that the request used, to know whether a look-up asks the same; not enough to find the key';
-COMMENT ON COLUMN mf_attempt.made_sent IS 'this answer made the invoice sent; mf_history has that transition from here';
+COMMENT ON COLUMN mf_attempt.made_sent IS 'the change to sent was written with this answer: mf_history has it from here; otherwise it is in mf_transition';
 
 --
 -- Every transition, append-only, but for the two that every invoice goes

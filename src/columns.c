@@ -100,6 +100,6 @@ mf_invoice_check_columns(TupleDesc desc)
 				 OidIsValid(found) ?
 				 errhint("ALTER TABLE mf_invoice ALTER COLUMN %s TYPE %s brings it back.",
 						 quote_identifier(NameStr(attribute->attname)), format_type_be(type)) :
-				 errhint("Drop columns of your own only; create the extension again.")));
+				 errhint("Drop columns of your own only; what was in this one is only in a dump made before.")));
 	}
 }

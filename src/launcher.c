@@ -34,6 +34,7 @@
 #include "compat.h"
 #include "launcher.h"
 #include "myfatoorah.h"
+#include "process.h"
 #include "wait.h"
 #include "wake.h"
 
@@ -119,6 +120,7 @@ mf_launcher_main(Datum main_arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+	mf_process_read_settings();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
 	attach_launcher();

@@ -24,6 +24,7 @@
 #include "utils/timeout.h"
 
 #include "compat.h"
+#include "failpoint.h"
 #include "myfatoorah.h"
 #include "process.h"
 
@@ -84,10 +85,20 @@ cancel(void)
 void
 mf_process_signals(void)
 {
+	MF_FAILPOINT("signals");
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, request_shutdown);
 	pqsignal(SIGINT, cancel_statement);
 	BackgroundWorkerUnblockSignals();
+	mf_process_read_settings();
+}
+
+/* See process.h.  A reload between our fork and our handler was passed over. */
+void
+mf_process_read_settings(void)
+{
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
 }
 
 /* See process.h. */

@@ -20,6 +20,9 @@ extern bool mf_process_is_ours;
 /* Handlers of SIGHUP, SIGTERM and SIGINT; then signals are let in. */
 extern void mf_process_signals(void);
 
+/* Reads the configuration once the handler of SIGHUP is there. */
+extern void mf_process_read_settings(void);
+
 /* Connects to a database, with settings of our own and a name for pg_stat_activity. */
 extern void mf_process_connect(Oid database, const char *name);
 

@@ -375,7 +375,7 @@ tell_damage(void *argument)
 	if (found)
 		ereport(LOG,
 				(errmsg("there are invoices that nothing will be done for"),
-				 errdetail("They were loaded without the triggers of mf_invoice."),
+				 errdetail("They were loaded or changed without the triggers of mf_invoice, or sent while myfatoorah.poll_limit was 0."),
 				 errhint("SELECT * FROM mf_repair() puts them on the agenda.")));
 	names = mf_repair_lost_accounts(schema);
 	if (names != NULL)

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "replication/syncrep.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -445,7 +446,8 @@ mf_sender_post(bool confirmed)
 		mf_flight_set_under_way(flight, true);
 		if (!confirmed)
 		{
-			mf_flight_fail(flight, false, "its record was not confirmed by a standby");
+			mf_flight_fail(flight, false, SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0' ?
+						   "its record was not confirmed by a standby" : "sending was stopped before it left");
 			dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 			landed_count++;
 		}

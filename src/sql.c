@@ -497,8 +497,9 @@ mf_worker_role(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\" does not exist", MF_WORKER_ROLE),
-				 errdetail("CREATE EXTENSION myfatoorah makes it; somebody has dropped it."),
-				 errhint("Drop and create the extension again, or restore the role and its rights from a dump.")));
+				 errdetail("CREATE EXTENSION myfatoorah makes it under this name; somebody has renamed or dropped it."),
+				 errhint("If it was renamed, rename it back: ALTER ROLE ... RENAME TO %s. If it was dropped, the invoices are still there: CREATE ROLE %s NOLOGIN; GRANT USAGE ON SCHEMA ... TO %s; GRANT EXECUTE ON FUNCTION mf_here() TO %s.",
+						 MF_WORKER_ROLE, MF_WORKER_ROLE, MF_WORKER_ROLE, MF_WORKER_ROLE)));
 	return role;
 }
 
