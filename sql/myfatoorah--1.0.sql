@@ -219,7 +219,7 @@ CREATE INDEX mf_queue_error_idx ON mf_queue (account) WHERE error IS NOT NULL;
 CREATE INDEX mf_queue_promote_idx ON mf_queue (account, rank) WHERE promote;
 
 COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfinished invoice';
-COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile: look up an unknown outcome; verify: look up before a first send; watch: look up references given up; review: a person has to decide, the worker does nothing';
+COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile: look up an unknown outcome; verify: look up before it is sent; watch: look up references given up; review: a person has to decide, the worker does nothing';
 COMMENT ON COLUMN mf_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, or the insertion if that was later; once it is due, less ten minutes per step of priority';
 COMMENT ON COLUMN mf_queue.step IS 'look-ups that have found nothing so far, plus 100 for each whose answer made no sense';

@@ -19,6 +19,9 @@ extern void mf_claim_take(const MfSqlScope *scope, const MfClaim *claim, List *j
  */
 extern void mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *later);
 
+/* Has a transition look a row up before it is sent, late enough where another server may have sent it. */
+extern void mf_claim_verify(const MfJob *job, TimestampTz now, MfTransition *transition);
+
 /* Settles invoices that are "sending" without a request under way. List of MfJob. */
 extern void mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now);
 

@@ -18,6 +18,7 @@
 #include "digest.h"
 #include "hand.h"
 #include "myfatoorah.h"
+#include "request.h"
 
 /* A row whose request is still under way is looked at again after this. */
 #define UNDER_WAY_DELAY_MS 5000
@@ -70,6 +71,7 @@ static void start_sending(const MfSqlScope *scope, const MfClaim *claim, const S
 static MfFlight *claim_flight(const MfClaim *claim, const MfJob *job, const List *references,
 							  MfHttpTarget *target);
 static List *references_to_ask(const MfJob *job, const List *references, bool twin);
+static List *add_resends(List *asked, const char *reference);
 static char *reference_names(const List *references);
 static bool needs_request(const MfJob *job);
 static char *expired(const MfJob *job, TimestampTz now);
@@ -397,6 +399,7 @@ claim_flight(const MfClaim *claim, const MfJob *job, const List *references, MfH
 			flight->given_up++;
 		if (entry->unknown && !entry->open && strcmp(entry->reference, job->reference) != 0)
 			flight->resends++;
+		flight->tried |= asked_now;
 		if (asked_now && job->kind != MF_JOB_SEND)
 			flight->elsewhere = entry->sent && entry->sent_to != mf_http_target_checksum(target);
 		if (asked_now && entry->answered_id != NULL)
@@ -417,8 +420,9 @@ claim_flight(const MfClaim *claim, const MfJob *job, const List *references, MfH
  * The references that are looked up in turn, a List of char *.  Before a row is
  * sent, these are all under which it may have been sent, because its own may have
  * been changed since without the triggers of mf_invoice; and its own, under which
- * another server may have sent it.  Afterwards those that may turn up yet.  The
- * row's own comes last: the place of the others does not change while they are asked.
+ * another server may have sent it.  That server may also have sent it again since,
+ * under references that come next.  Afterwards those that may turn up yet.  What is
+ * added comes last: the place of the others does not change while they are asked.
  */
 static List *
 references_to_ask(const MfJob *job, const List *references, bool twin)
@@ -440,7 +444,23 @@ references_to_ask(const MfJob *job, const List *references, bool twin)
 			own &= !is_own;
 		}
 	}
-	return own ? lappend(asked, job->reference) : asked;
+	if (own)
+		asked = lappend(asked, job->reference);
+	return job->kind == MF_JOB_VERIFY && twin ? add_resends(asked, job->reference) : asked;
+}
+
+/* Adds the references of resends that would follow one reference, no more than can be asked about. */
+static List *
+add_resends(List *asked, const char *reference)
+{
+	int			count = Min(mf_max_resends, MF_LOOKUP_REFERENCES - list_length(asked));
+
+	while (count-- > 0)
+	{
+		reference = mf_next_reference(reference);
+		asked = lappend(asked, unconstify(char *, reference));
+	}
+	return asked;
 }
 
 /* The references, for a message; palloc'd. */
@@ -455,6 +475,14 @@ reference_names(const List *references)
 	foreach(lc, references)
 		appendStringInfo(&names, "%s \"%s\"", foreach_current_index(lc) > 0 ? "," : "", (const char *) lfirst(lc));
 	return names.data;
+}
+
+/* See claim_internal.h. */
+void
+mf_claim_verify(const MfJob *job, TimestampTz now, MfTransition *transition)
+{
+	transition->next = MF_JOB_VERIFY;
+	transition->due = job->created_at < twins_before ? TimestampTzPlusMilliseconds(now, mf_verify_wait()) : now;
 }
 
 /* See claim_internal.h. */

@@ -97,9 +97,14 @@ mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 		}
 		else if (end != NULL && end->outcome != MF_UNKNOWN)
 		{
+			MfTransition *transition = &transitions[transition_count++];
+
 			if (end->outcome == MF_NOT_SENT)
 				end->error = pstrdup(mf_network_error(false));
-			mf_attempt_transition(end, now, now, &transitions[transition_count++]);
+			mf_attempt_transition(end, now, now, transition);
+			/* of a copy: the original has read the same, and gone on */
+			if (transition->to == MF_QUEUED)
+				mf_claim_verify(job, now, transition);
 		}
 		else
 			give_up(job, now, &ends[lost_count++], &transitions[transition_count++]);

@@ -80,6 +80,7 @@ typedef struct MfFlight
 	char	   *answered_id;	/* InvoiceId of an answer that proved nothing;
 								 * to an attempt under this reference, */
 	char	   *answered_other; /* or under another that is looked up */
+	bool		tried;			/* an attempt was made under that reference */
 	bool		elsewhere;		/* it went to another address, or with another
 								 * key, than those that are asked */
 	int			asked;			/* references that are looked up in turn */

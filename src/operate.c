@@ -73,17 +73,17 @@ mf_cancel(PG_FUNCTION_ARGS)
 	transition.next = MF_JOB_NONE;
 	transition.actor = GetUserNameFromId(GetUserId(), false);
 	transition.reason = reason ? reason : "cancelled";
-	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, 0);
+	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition);
 	PG_RETURN_VOID();
 }
 
-/* A rejected invoice is sent again, under a reference of its own. */
+/* A rejected invoice is sent again, under a reference of its own, unless an original of this copy has done so. */
 Datum
 mf_retry(PG_FUNCTION_ARGS)
 {
 	MfJob	   *job = lock_own_invoice(fcinfo);
 	MfTransition transition;
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	char	   *reason = optional_text(fcinfo, 1);
 
 	if (job->status != MF_STATUS_REJECTED)
@@ -96,14 +96,11 @@ mf_retry(PG_FUNCTION_ARGS)
 	memset(&transition, 0, sizeof(transition));
 	transition.invoice = job->invoice;
 	transition.from = job->status;
-	transition.to = MF_QUEUED;
 	transition.attempt = job->attempts;
-	transition.next = MF_JOB_SEND;
-	transition.due = now;
-	transition.reference = mf_queue_next_reference(get_func_namespace(fcinfo->flinfo->fn_oid), job);
 	transition.actor = GetUserNameFromId(GetUserId(), false);
 	transition.reason = reason ? reason : "retry";
-	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, now);
+	mf_queue_resend(schema, job, &transition);
+	mf_queue_transition(schema, &transition);
 	mf_wake_worker_at_commit();
 	PG_RETURN_VOID();
 }
@@ -114,7 +111,6 @@ mf_resolve(PG_FUNCTION_ARGS)
 {
 	MfJob	   *job = lock_invoice(fcinfo);
 	MfTransition transition;
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	char	   *decision;
 	char	   *reason;
 
@@ -149,7 +145,6 @@ mf_resolve(PG_FUNCTION_ARGS)
 	transition.from = MF_REVIEW;
 	transition.attempt = job->attempts;
 	transition.next = MF_JOB_NONE;
-	transition.due = now;
 	transition.actor = GetUserNameFromId(GetUserId(), false);
 	transition.reason = psprintf("%s: %s", decision, reason);
 	transition.duplicate = -1;
@@ -162,11 +157,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 		transition.linkless = UNSAID_LINK;
 	}
 	else if (strcmp(decision, "resend") == 0)
-	{
-		transition.to = MF_QUEUED;
-		transition.next = MF_JOB_SEND;
-		transition.reference = mf_queue_next_reference(get_func_namespace(fcinfo->flinfo->fn_oid), job);
-	}
+		mf_queue_resend(get_func_namespace(fcinfo->flinfo->fn_oid), job, &transition);
 	else if (strcmp(decision, "abandon") == 0)
 		transition.to = MF_CANCELLED;
 	else
@@ -175,7 +166,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 				 errmsg("invalid value for decision: \"%.40s\"", decision),
 				 errhint("Valid values are: adopt, resend, abandon; dismiss for a sent invoice that is suspected of a duplicate.")));
 
-	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, now);
+	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition);
 	mf_wake_worker_at_commit();
 	PG_RETURN_VOID();
 }

@@ -486,7 +486,8 @@ mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attempts)
 char *
 mf_queue_fresh_reference(const List *references, const char *own)
 {
-	char	   *fresh = mf_next_reference(references == NIL ? own : ((MfReference *) linitial(references))->reference);
+	const char *latest = references == NIL ? own : ((MfReference *) linitial(references))->reference;
+	char	   *fresh = mf_next_reference(mf_is_resend_of(own, latest) ? own : latest);
 	int			i = 0;
 
 	while (i < list_length(references))

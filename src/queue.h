@@ -32,7 +32,7 @@ typedef enum MfJobKind
 	MF_JOB_SEND,
 	MF_JOB_SENDING,				/* lease over: nobody reported an outcome */
 	MF_JOB_RECONCILE,			/* look up an unknown outcome */
-	MF_JOB_VERIFY,				/* look up before a first send */
+	MF_JOB_VERIFY,				/* look up before it is sent */
 	MF_JOB_WATCH,				/* look up references given up */
 	MF_JOB_REVIEW,				/* a person's, never due */
 	MF_JOB_NONE,				/* no entry: nothing is left to do */
@@ -156,6 +156,12 @@ typedef struct MfLockedInvoice
 	bool		duplicate_suspected;
 } MfLockedInvoice;
 
+/*
+ * How long after another server may have sent a row that is looked up, in
+ * milliseconds: MyFatoorah must be done with it.
+ */
+extern int	mf_verify_wait(void);
+
 /* --- for the triggers and the functions of people --- */
 
 /*
@@ -199,10 +205,13 @@ extern bool mf_queue_lock_as_caller(Oid schema, int64 invoice);
 extern void mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes);
 
 /* As mf_queue_apply(), in a scope of its own; also puts back a deleted entry. */
-extern void mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at);
+extern void mf_queue_transition(Oid schema, const MfTransition *transition);
 
-/* As mf_queue_fresh_reference(), of a locked row. Own scope. */
-extern char *mf_queue_next_reference(Oid schema, const MfJob *job);
+/*
+ * Has a transition queue a locked row again, under a fresh reference that is
+ * looked up before it is sent.  Own scope.
+ */
+extern void mf_queue_resend(Oid schema, const MfJob *job, MfTransition *transition);
 
 /* Clears the suspicion of a duplicate, with a line in the history. Own scope. */
 extern void mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *reason);
@@ -352,7 +361,8 @@ extern void mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attemp
 
 /*
  * The reference for sending a row again: that of its latest attempt, or else the
- * row's own, with a number that none of them has had.
+ * row's own, with a number that none of them has had.  The row's own may be a later
+ * one without an attempt: another server's.
  */
 extern char *mf_queue_fresh_reference(const List *references, const char *own);
 

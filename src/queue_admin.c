@@ -83,11 +83,16 @@ static MfStatement note_edit_statement = {
 
 static MfStatement put_back_statement = {
 	"WITH put AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
-	"SELECT id, account, 'send', $2, " MF_RANK("greatest($2, created_at)", "priority") ", " MF_PROMOTE("greatest($2, created_at)", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
+	"SELECT id, account, $3, $2, " MF_RANK("greatest($2, created_at)", "priority") ", " MF_PROMOTE("greatest($2, created_at)", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
 	"ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = $1 AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)) "
 	"  - (SELECT count(*) FROM put)",
-	2, {INT8OID, TIMESTAMPTZOID}, NULL
+	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
+};
+
+/* whether another server may have sent a row, too, which was made then; as mf_claim_twins_before() */
+static MfStatement is_twin_statement = {
+	"SELECT FROM @mf_identity WHERE since > $1 LIMIT 1", 1, {TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement pause_statement = {
@@ -235,7 +240,7 @@ static MfStatement verify_all_statement = {
 
 static bool found_as_caller(Oid schema, MfStatement *statement, int64 invoice, bool in_query);
 
-/* See queue_internal.h. */
+/* See queue.h. */
 int
 mf_verify_wait(void)
 {
@@ -409,22 +414,28 @@ mf_queue_lock(Oid schema, int64 invoice)
 }
 
 /* See queue.h. */
-char *
-mf_queue_next_reference(Oid schema, const MfJob *job)
+void
+mf_queue_resend(Oid schema, const MfJob *job, MfTransition *transition)
 {
 	MfSqlScope	scope;
 	MemoryContext context = CurrentMemoryContext;
+	Datum		value = TimestampTzGetDatum(job->created_at);
+	TimestampTz now = GetCurrentTimestamp();
 	char	   *reference;
 
 	mf_sql_begin(&scope, schema);
-	reference = MemoryContextStrdup(context, mf_queue_fresh_reference(mf_queue_references(&scope, job->invoice), job->reference));
+	reference = mf_queue_fresh_reference(mf_queue_references(&scope, job->invoice), job->reference);
+	transition->reference = MemoryContextStrdup(context, reference);
+	transition->to = MF_QUEUED;
+	transition->next = MF_JOB_VERIFY;
+	transition->due = mf_sql_execute(&scope, &is_twin_statement, &value, NULL) == 0 ? now :
+		TimestampTzPlusMilliseconds(now, mf_verify_wait());
 	mf_sql_end(&scope);
-	return reference;
 }
 
 /* See queue.h. */
 void
-mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send_at)
+mf_queue_transition(Oid schema, const MfTransition *transition)
 {
 	MfSqlScope	scope;
 
@@ -432,10 +443,11 @@ mf_queue_transition(Oid schema, const MfTransition *transition, TimestampTz send
 	mf_queue_apply(&scope, transition, 1);
 	if (transition->next != MF_JOB_NONE)
 	{
-		Datum		values[2];
+		Datum		values[3];
 
 		values[0] = Int64GetDatum(transition->invoice);
-		values[1] = TimestampTzGetDatum(send_at);
+		values[1] = TimestampTzGetDatum(transition->due);
+		values[2] = CStringGetTextDatum(mf_job_name(transition->next));
 		(void) mf_change(&scope, &put_back_statement, values, NULL);
 	}
 	mf_sql_end(&scope);

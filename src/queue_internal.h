@@ -48,9 +48,6 @@
  */
 #define MF_VERIFY_DUE(due, wait) MF_NOW_OR_LATER_PLUS(due, wait " * interval '1 ms'")
 
-/* That wait, in milliseconds. */
-extern int	mf_verify_wait(void);
-
 /*
  * A row of MF_INVOICE_COLUMNS, perhaps with its ctid behind, as a job, in the
  * current context.  Values of the

@@ -189,6 +189,17 @@ mf_reference_number(const char *reference, int *stem)
 }
 
 /* See request.h. */
+bool
+mf_is_resend_of(const char *reference, const char *other)
+{
+	int			stem;
+	int			other_stem;
+
+	return mf_reference_number(reference, &stem) > mf_reference_number(other, &other_stem) &&
+		stem == other_stem && strncmp(reference, other, stem) == 0;
+}
+
+/* See request.h. */
 char *
 mf_next_reference(const char *reference)
 {

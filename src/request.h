@@ -68,6 +68,9 @@ extern text *mf_new_reference(const char *customer_reference, size_t len);
 /* 1 for "ref", 2 for "ref~2", ...; the length of "ref" in *stem. */
 extern int	mf_reference_number(const char *reference, int *stem);
 
+/* Whether one reference is another with a higher number. */
+extern bool mf_is_resend_of(const char *reference, const char *other);
+
 /* The reference for sending it again: "ref", "ref~2", "ref~3", ...; palloc'd. */
 extern char *mf_next_reference(const char *reference);
 

@@ -244,8 +244,11 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 	}
 	else
 	{
+		/* another server may have come to the same, and have used that reference */
 		transition->to = MF_QUEUED;
-		transition->next = MF_JOB_SEND;
+		transition->next = MF_JOB_VERIFY;
+		if (flight->twin)
+			transition->due = TimestampTzPlusMilliseconds(now, mf_verify_wait());
 		transition->reference = flight->next_reference;
 		transition->reason = "not found by look-up: queued again under a new reference";
 	}
@@ -271,8 +274,8 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 		transition->to = MF_STATUS_UNKNOWN;
 		transition->next = MF_JOB_RECONCILE;
 		transition->reference = flight->reference;
-		transition->reason = flight->attempt > 0 ? "found by look-up: an earlier request has made it after all" :
-			"found by look-up before its first send: another server has sent it";
+		transition->reason = flight->tried ? "found by look-up: an earlier request has made it after all" :
+			"found by look-up before it was sent: another server has sent it";
 		return true;
 	}
 	if (asked_elsewhere(flight))

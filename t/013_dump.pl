@@ -129,6 +129,10 @@ is(states('script'), 'cancelled 1, queued 1, rejected 2, review 1, sent 26', 'th
 is($sandbox->count(%$send), $before + 4, 'with one request for each row that had not been sent');
 is_deeply([ $mf->problems($node, 'script', $sandbox, others => 1) ], [], 'rows, attempts and ledger agree');
 in('script', "SELECT mf_resolve(id, 'resend', 'not in the portal') FROM mf_invoice WHERE customer_reference = 'review'");
+is(in('script', "SELECT kind || ' ' || (due > now() + interval '50 s') FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'review'"),
+	'verify true', 'a row in review that is sent again is looked up first, too');
+in('script', "UPDATE mf_queue SET due = now(), rank = now() WHERE invoice = (SELECT id FROM mf_invoice WHERE customer_reference = 'review')");
+$mf->insert($node, 'script', 'awake again');
 $mf->wait_status($node, 'script', 'review');
 pass('a row in review can be resolved there');
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
