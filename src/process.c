@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -216,7 +217,7 @@ mf_process_cancelled(void)
 void
 mf_process_start_transaction(void)
 {
-	/* a trigger of the latest transaction may have set or locked something */
+	/* the site may have other settings now, and a trigger of a superuser may have locked something */
 	mf_process_settings();
 	LockReleaseSession(USER_LOCKMETHOD);
 	SetCurrentStatementStartTimestamp();
@@ -239,8 +240,12 @@ mf_process_take_role(Oid role)
 bool
 mf_process_commit_transaction(void)
 {
+	int			guc_level = NewGUCNestLevel();
+
+	/* what triggers set that were deferred ends with them */
+	AfterTriggerFireDeferred();
+	AtEOXact_GUC(false, guc_level);
 	PopActiveSnapshot();
-	/* even if a trigger says otherwise, as late as in the commit */
 	require_synchronous_commit();
 	ForceSyncCommit();
 	CommitTransactionCommand();

@@ -115,8 +115,12 @@ mf_recorder_begin(MfRecorder *recorder)
 void
 mf_recorder_end(MfRecorder *recorder)
 {
+	int			guc_level;
+
 	mf_table_insert(recorder->attempt);
+	guc_level = NewGUCNestLevel();
 	AfterTriggerEndQuery(recorder->invoice->estate);
+	AtEOXact_GUC(false, guc_level);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 }

@@ -261,11 +261,12 @@ mf_sql_prepare(Oid schema, Oid relation, bool as_owner, const char *text, int na
 	return plan;
 }
 
-/* See sql.h. */
+/* See sql.h.  What a trigger sets, even by a plain SET, is not for our next statement: a path would give it other operators. */
 int
 mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, bool read_only)
 {
 	InHand		statement = plan->statement;
+	int			guc_level = statement.as_owner ? NewGUCNestLevel() : 0;
 	volatile int result = 0;
 
 	statement.outer = in_hand;
@@ -279,6 +280,8 @@ mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, bool read
 		in_hand = statement.outer;
 	}
 	PG_END_TRY();
+	if (guc_level > 0)
+		AtEOXact_GUC(false, guc_level);
 	return result;
 }
 
@@ -475,6 +478,20 @@ bool
 mf_sql_is_ours(void)
 {
 	return ours;
+}
+
+/* See sql.h. */
+bool
+mf_sql_running(void)
+{
+	const InHand *statement;
+
+	for (statement = in_hand; statement != NULL; statement = statement->outer)
+	{
+		if (statement->as_owner)
+			return true;
+	}
+	return false;
 }
 
 /* See sql.h. */

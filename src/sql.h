@@ -104,6 +104,9 @@ extern void mf_sql_retire(MfPlan *plan);
  */
 extern bool mf_sql_is_ours(void);
 
+/* Whether a statement of ours, with the owner's rights, is under way, whatever runs inside of it. */
+extern bool mf_sql_running(void);
+
 /* Says so of what is done without a statement; returns what was said before, to be said again. */
 extern bool mf_sql_set_ours(bool is_ours);
 

@@ -15,6 +15,7 @@
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "storage/bufmgr.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -186,6 +187,7 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 	bool		was_ours;
 	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
 	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
+	int			guc_level;
 	int			i;
 
 	slot_getallattrs(table->found);
@@ -200,6 +202,7 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 
 	/* as in a statement: trigger functions keep for the next row what they allocate here */
 	MemoryContextSwitchTo(table->estate->es_query_cxt);
+	guc_level = NewGUCNestLevel();
 	was_ours = mf_sql_set_ours(true);
 	PG_TRY();
 	{
@@ -210,6 +213,7 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 		(void) mf_sql_set_ours(was_ours);
 	}
 	PG_END_TRY();
+	AtEOXact_GUC(false, guc_level);
 
 	/* a tuple that was not written has no place, or that of the one it was made from */
 	changed = ItemPointerIsValid(&table->written->tts_tid) &&
