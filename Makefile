@@ -103,6 +103,7 @@ OBJS = \
 	src/slots.o \
 	src/descriptors.o \
 	src/guard.o \
+	src/guest.o \
 	src/marker.o \
 	src/wait.o \
 	src/flight.o \

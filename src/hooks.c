@@ -30,6 +30,7 @@
 
 #include "account.h"
 #include "compat.h"
+#include "guest.h"
 #include "hooks.h"
 #include "marker.h"
 #include "myfatoorah.h"
@@ -82,6 +83,8 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 	ProcessUtility_hook_type next = previous_utility_hook ? previous_utility_hook : standard_ProcessUtility;
 	Oid			held = database_to_hold(statement->utilityStmt);
 	NodeTag		tag = nodeTag(statement->utilityStmt);
+	bool		restricted;
+	int			security_context;
 
 	/* the tree may be gone afterwards (COMMIT PREPARED ends the transaction) */
 	bool		commit_prepared = tag == T_TransactionStmt &&
@@ -93,7 +96,10 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 		refuse_to_redirect((AlterForeignServerStmt *) statement->utilityStmt);
 	if (OidIsValid(held))
 		mf_hold_database(held);
+	restricted = mf_guest_restrict(tag, &security_context);
 	next(statement, query, read_only_tree, context, params, environment, destination, completion);
+	if (restricted)
+		mf_guest_release(security_context);
 
 	if (tag == T_DropdbStmt && OidIsValid(held))
 		mf_marker_remove(held);
@@ -325,13 +331,15 @@ try_entries_now(void *argument)
 	mf_queue_try_now(what->schema, what->account, what->role);
 }
 
-/* Our extension comes or goes, in whatever way (DROP OWNED, DROP SCHEMA ...). */
+/* Our extension comes or goes, in whatever way (DROP OWNED, DROP SCHEMA ...); a function is called. */
 static void
 access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
 	if (previous_access_hook)
 		previous_access_hook(access, class_id, object_id, sub_id, arg);
 
+	if (access == OAT_FUNCTION_EXECUTE)
+		mf_guest_check_function(object_id);
 	if (class_id != ExtensionRelationId || sub_id != 0)
 		return;
 

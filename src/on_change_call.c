@@ -4,8 +4,8 @@
  *
  * The function is its owner's, and runs in the transactions of others: of the
  * worker, whose session is a superuser's, and of whoever cancels an invoice.  So
- * it has no rights but its owner's and cannot take on others, leaves no setting
- * and no deferred trigger behind, and its time is limited.
+ * it has no rights but its owner's and cannot take on others, leaves no setting,
+ * no lock of the session and no deferred trigger behind, and its time is limited.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change_call.c
@@ -18,7 +18,6 @@
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -140,10 +139,6 @@ mf_reaction_call(const MfReactionCall *call)
 	}
 	PG_END_TRY();
 	running = false;
-
-	/* advisory locks of a session outlive a rollback; none in our processes is wanted */
-	if (mf_process_is_ours)
-		LockReleaseSession(USER_LOCKMETHOD);
 	return failure;
 }
 

@@ -1,0 +1,20 @@
+/*
+ * guest.h
+ *	  Code of users that runs inside of what we do, and leaves nothing behind.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/guest.h
+ */
+#ifndef MF_GUEST_H
+#define MF_GUEST_H
+
+#include "nodes/nodes.h"
+
+/* Before and after a command: one that a guest runs cannot leave anything in the session. */
+extern bool mf_guest_restrict(NodeTag command, int *security_context);
+extern void mf_guest_release(int security_context);
+
+/* Before a function is called: raises an error if it locks or unlocks for the session, and a guest calls it. */
+extern void mf_guest_check_function(Oid function);
+
+#endif							/* MF_GUEST_H */
