@@ -936,7 +936,6 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 
 GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
-GRANT REFERENCES (id) ON mf_invoice TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
