@@ -201,8 +201,6 @@ mutate reaction_role 'a function may take on another role' src/on_change_call.c 
 	's/security_context \| SECURITY_LOCAL_USERID_CHANGE \| SECURITY_RESTRICTED_OPERATION/0/' 106_on_change
 mutate reaction_deferred 'what a function defers fails at the commit' src/on_change_call.c \
 	's/ \| SECURITY_RESTRICTED_OPERATION//' 106_on_change
-mutate reaction_settings 'what a function sets stays' src/on_change_call.c \
-	's/AtEOXact_GUC\(false, guc_level\)/AtEOXact_GUC(true, guc_level)/' 106_on_change
 mutate reaction_path 'what a function calls of ours finds names where the function says' src/sql.c \
 	's/strcmp\(namespace_search_path, MF_SAFE_PATH\) != 0/MyBackendType != B_BG_WORKER/' 106_on_change
 mutate reaction_cancel 'a cancel of the session is taken for a failure of the function' src/on_change_call.c \
@@ -211,6 +209,17 @@ mutate reaction_owner 'a function that another role has made is called' src/on_c
 	's/now != \*role/false/' 106_on_change
 mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change_call.c \
 	's/if \(check_enable_rls\([^;]*?mf_queue_sees\(call->schema, call->invoice\)\)/if (true)/' 106_on_change
+mutate none_111 '' src/worker.c '' 111_guests
+mutate guest_settings 'what users set inside of what we do stays in the session' src/sql.c \
+	's/AtEOXact_GUC\(false, guc_level\)/AtEOXact_GUC(true, guc_level)/' 111_guests
+mutate guest_commands 'what triggers leave in the session stays there' src/guest.c \
+	's/ \| SECURITY_RESTRICTED_OPERATION\);/);/' 111_guests
+mutate guest_locks 'users lock for the session inside of what we do' src/guest.c \
+	's/(\t\t\treturn;\n\t\}\n\tif \()is_guest\(\)/$1false/' 111_guests
+mutate guest_operation 'triggers cannot fill tables with deferred constraints' src/sql.c \
+	's/SECURITY_NOFORCE_RLS\);/SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);/' 111_guests
+mutate deferred_settings 'what deferred triggers set stays with the worker' src/process.c \
+	's/\tAfterTriggerFireDeferred\(\);\n//' 111_guests
 mutate none_102 '' src/worker.c '' 102_repair
 mutate other_account 'an entry counts for whatever account it stands under' src/queue_claim.c \
 	's/limits != NULL && strcmp/false && strcmp/' 102_repair
