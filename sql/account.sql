@@ -28,7 +28,9 @@ SELECT pg_temp.server_option('base_url', v) FROM unnest(ARRAY['https://api.examp
 	'http://127.0.0.1:8080', 'http://127.1.2.3', 'http://[::1]:8080', 'http://localhost:8080',
 	'http://api.example.com', 'http://127.0.0.1.example.com', 'http://10.0.0.1', 'http://localhost.example.com', 'http://0.0.0.0',
 	'https://user:secret@api.example.com', 'https://api.example.com/v2', 'https://api.example.com?a=b', 'https://api.example.com#a',
-	'ftp://api.example.com', 'api.example.com', 'https://', 'https://api.example.com:99999', 'https://api example.com', '']) v;
+	'ftp://api.example.com', 'api.example.com', 'https://', 'https://api.example.com:99999', 'https://api example.com', '',
+	'http://localhost./', 'http://a\@b/', 'https://a\b']) v;
+SELECT replace(pg_temp.server_option('base_url', U&'https://api.example.com\202E'), U&'\202E', 'U+202E') AS server_option;
 SELECT pg_temp.server_option('max_in_flight', v) FROM unnest(ARRAY['1', '50', '1000', '0', '1001', '-1', 'many', '']) v;
 SELECT pg_temp.server_option('rate_limit', v) FROM unnest(ARRAY['0', '0.001', '5', '10000', '0.0001', '-1', '10001', 'NaN', 'fast', '']) v;
 SELECT pg_temp.server_option('timeout', v) FROM unnest(ARRAY['100ms', '30s', '30', '0.5', '10min', '600',

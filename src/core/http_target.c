@@ -86,11 +86,12 @@ read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t er
 		mf_http_error(error, error_size, "out of memory");
 		return false;
 	}
-	if (!is_printable_ascii(base_url) ||
-		curl_url_set(url, CURLUPART_URL, base_url, 0) != CURLUE_OK ||
-		curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-		curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-		curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK)
+	if (!is_printable_ascii(base_url))
+		mf_http_error(error, error_size, "the URL contains a blank or a character that is not ASCII");
+	else if (curl_url_set(url, CURLUPART_URL, base_url, 0) != CURLUE_OK ||
+			 curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+			 curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+			 curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK)
 		mf_http_error(error, error_size, "the URL is not valid");
 	else if (!(curl_strnequal(base_url, "https://", 8) && base_url[8] != '/') &&
 			 !(curl_strnequal(base_url, "http://", 7) && base_url[7] != '/'))

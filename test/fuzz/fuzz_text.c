@@ -1,6 +1,6 @@
 /*
  * fuzz_text.c
- *	  UTF-8, and excerpts for messages.
+ *	  UTF-8, excerpts for messages, and what is left of what people paste.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/fuzz/fuzz_text.c
@@ -8,6 +8,7 @@
 #include "fuzz.h"
 
 #include "text.h"
+#include "unicode.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -65,6 +66,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			}
 			CHECK(memcmp(out, whole, kept) == 0);
 		}
+	}
+
+	/* cleaned once is clean, and no less UTF-8 than before */
+	for (i = MF_CLEAN_TEXT; i <= MF_CLEAN_NUMBER; i++)
+	{
+		size_t		left;
+
+		memcpy(whole, text, len);
+		left = mf_text_clean(whole, len, (MfCleaning) i);
+		CHECK(left <= len && (left < len || memcmp(whole, text, len) == 0));
+		CHECK(!valid || judge_utf8(whole, left));
+		CHECK(!valid || mf_text_clean(whole, left, (MfCleaning) i) == left);
+		CHECK(!valid || i != MF_CLEAN_NUMBER || !mf_text_find_unseen(whole, left, &code));
 	}
 	free(whole);
 	free(out);

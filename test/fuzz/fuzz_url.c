@@ -1,7 +1,7 @@
 /*
  * fuzz_url.c
  *	  Base URLs: what is taken leads to that host and no other, in plain
- *	  text only to ourselves.
+ *	  text only to ourselves.  URLs for others: never to themselves.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/fuzz/fuzz_url.c
@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #include "http.h"
+#include "url.h"
 
 #define PATH "/v2/SendPayment"
 
@@ -40,6 +41,26 @@ is_here(const char *host)
 		(size_t) used == strlen(host) && parts[0] == 127;
 }
 
+/* A URL for customers: what is taken has one host, which is not theirs. */
+static void
+check_for_others(const char *text)
+{
+	CURLU	   *url;
+	char	   *host;
+
+	if (mf_url_check(text) != MF_URL_GOOD)
+		return;
+	CHECK(strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "http://", 7) == 0);
+	CHECK(strchr(text, '\\') == NULL);
+	url = curl_url();
+	CHECK(url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK);
+	CHECK(part(url, CURLUPART_USER) == NULL && part(url, CURLUPART_PASSWORD) == NULL);
+	host = part(url, CURLUPART_HOST);
+	CHECK(host != NULL && host[0] != '\0' && !is_here(host));
+	curl_free(host);
+	curl_url_cleanup(url);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -49,6 +70,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char		error[MF_HTTP_ERROR_SIZE] = "";
 	bool		valid = mf_http_base_url_valid(text, error, sizeof(error));
 
+	check_for_others(text);
 	CHECK(valid == (error[0] == '\0'));
 	CHECK(judge_utf8(error, strlen(error)));
 	if (valid)
