@@ -633,7 +633,7 @@ CREATE FUNCTION mf_payment_status(
 	OUT invoice_items jsonb,
 	OUT invoice_transactions jsonb,
 	OUT suppliers jsonb)
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_payment_status IS 'asks MyFatoorah for one invoice by PaymentId, InvoiceId or CustomerReference and waits for the answer';
 
@@ -665,7 +665,7 @@ RETURNS TABLE (
 	error_code text,
 	eci text,
 	card jsonb)
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 5
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 5
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_payment_transactions IS 'the tries to pay one invoice, one row each, asked for now';
 
@@ -676,7 +676,7 @@ CREATE FUNCTION mf_check(
 	OUT detail text,
 	OUT hint text)
 RETURNS SETOF record
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 8
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 8
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_check IS 'checks settings, worker, account, network and key, and tells how to mend what is wrong';
 
@@ -760,7 +760,7 @@ COMMENT ON FUNCTION mf_repair() IS 'puts invoices that were loaded without trigg
 
 CREATE FUNCTION mf_move_account(old_account text, new_account text)
 RETURNS bigint
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_move_account IS 'gives everything that names an account whose server is gone to the account that it is called now; returns how many invoices';
 

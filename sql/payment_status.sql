@@ -131,8 +131,9 @@ FROM (VALUES (:'invoice_id', 'InvoiceId'), (:'invoice_id', 'invoiceid'), (:'invo
 SELECT invoice_status FROM mf_payment_status(:'payment_id');
 SELECT invoice_status FROM mf_payment_status(key => 'rent/1', account => 'myfatoorah', key_type => 'CustomerReference');
 SELECT DISTINCT body::jsonb->>'KeyType' AS sent FROM mf_test.requests('GetPaymentStatus') ORDER BY sent;
-SELECT * FROM mf_payment_status(NULL);
-SELECT * FROM mf_payment_transactions(NULL);
+SELECT mf_test.try('SELECT ' || call) FROM unnest(ARRAY['mf_payment_status(NULL)', 'mf_payment_status(''1'', NULL)', 'mf_payment_status(''1'', ''InvoiceId'', NULL)', 'mf_payment_transactions(NULL)',
+	'mf_payment_status(U&'' \200F\00A0'')', 'mf_payment_status(repeat(''1'', 501))', 'mf_payment_transactions(repeat(''ع'', 501), ''CustomerReference'')']) call;
+SELECT invoice_status FROM mf_payment_status(U&' \3000' || :'invoice_id' || U&'\00A0', 'InvoiceId');
 
 -- Tries: each one row, in the vendor's order
 SELECT transaction_status, payment_gateway, transaction_value, paid_currency, currency, error, error_code, card_number IS NOT NULL AS card,

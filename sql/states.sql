@@ -75,7 +75,7 @@ RESET client_min_messages;
 SELECT pg_temp.person('mf_retry(%s)');
 SELECT pg_temp.person('mf_resolve(%s, ''resend'', ''because'')');
 SELECT mf_test.try('SELECT ' || call) FROM unnest(ARRAY['mf_cancel(NULL)', 'mf_retry(NULL)', 'mf_cancel(-1)', 'mf_retry(-1)', 'mf_resolve(NULL, ''resend'', ''x'')', 'mf_resolve(-1, ''resend'', ''x'')',
-	'mf_pause(NULL)', 'mf_resume(NULL)', 'mf_pause(''nowhere'')', 'mf_resume(''nowhere'')']) call;
+	'mf_pause(NULL)', 'mf_pause(''held'', repeat(''x'', 501))', 'mf_resume(NULL)', 'mf_move_account(NULL, ''held'')', 'mf_move_account(''held'', NULL)', 'mf_pause(''nowhere'')', 'mf_resume(''nowhere'')']) call;
 
 -- Decisions about an invoice in review
 SELECT id FROM mf_invoice WHERE reference = 'restored-review' \gset

@@ -55,6 +55,15 @@ SELECT pg_temp.tried('customer_name', v) FROM unnest(ARRAY['NULL', '''''', 'E'' 
 SELECT pg_temp.tried('invoice_value', v) FROM unnest(ARRAY['NULL', '0', '0.000', '-1', '-0.001', '''NaN''', '''Infinity''', '''-Infinity''',
 	'0.001', '12.500', '1.2340000', '0.0001', '1.2345', '999999999999999.999', '1000000000000000', '1e100']) v;
 
+-- no more decimals than the currency has: the account's, which is KWD on the test host, or the one shown
+SELECT pg_temp.tried('display_currency_iso invoice_value', quote_literal(c), v) FROM unnest(ARRAY['SAR', 'AED', 'QAR', 'EGP']) c, unnest(ARRAY['100.005', '100.050']) v;
+SELECT pg_temp.tried('display_currency_iso invoice_value', quote_literal(c), v) FROM unnest(ARRAY['KWD', 'BHD', 'OMR', 'jod']) c, unnest(ARRAY['100.005', '100.0005']) v;
+SELECT pg_temp.tried('display_currency_iso invoice_value', '''sar''', '100.005');
+CREATE SERVER riyadh FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'SAU', environment 'live');
+SELECT pg_temp.undone(format('INSERT INTO mf_invoice (account, customer_name, invoice_value, display_currency_iso) VALUES (%L, %L, %s, %L) RETURNING invoice_value', 'riyadh', 'x', v, c))
+FROM (VALUES (100.005, NULL), (100.05, NULL), (100.0500, NULL), (100.005, 'KWD')) x(v, c);
+DROP SERVER riyadh;
+
 -- How the customer is told
 SELECT pg_temp.tried('notification_option', v) FROM unnest(ARRAY['''LNK''', ''' lnk ''', 'NULL', '''''', '''  ''', '''MAIL''', 'repeat(''x'', 100)']) v;
 SELECT pg_temp.tried('notification_option customer_email', v[1], v[2]) FROM (VALUES ('''EML''', 'NULL'), ('''ALL''', '''''')) x(a, b), LATERAL (SELECT ARRAY[a, b]) y(v);
@@ -65,6 +74,17 @@ SELECT pg_temp.tried('notification_option customer_mobile', o, v) FROM unnest(AR
 SELECT pg_temp.tried('notification_option customer_email customer_mobile', '''ALL''', '''a@example.com''', 'NULL');
 SELECT pg_temp.tried('notification_option customer_mobile mobile_country_code', '''SMS''', v, 'NULL') FROM unnest(ARRAY['''99999999''', ''' 9999-99 99''', '''٩٩٩٩٩٩٩٩''', '''۹۹۹''',
 	'''+9999999999''', '''*99999999''', '''99999999#''', '''0099999999''', '''12''', '''+12''', '''999999999999''', '''+96599999999''', '''9999x999''', '''99#99''', '''#999''', '''++999''', '''九九九''']) v;
+-- as people paste them: marks of direction around, blanks, dashes and digits of any kind
+SELECT pg_temp.tried('notification_option customer_mobile', '''SMS''', v) FROM unnest(ARRAY['U&''\202A99999999\202C''', 'U&''\202B99999999\202C''', 'U&''\202D+9999999\202C''', 'U&''\200E99999999\200F''',
+	'U&''\206699999999\2069''', 'U&''\206799999999\2069''', 'U&''9999\00A09999''', 'U&''9999\202F9999\3000''', 'U&''9999\20119999''', 'U&''9999\20139999''', 'U&''9999\22129999''',
+	'U&''\200F\0669\0669\0669\0669\0669\0669\0669\0669\200F''', 'U&''\FF10\FF11\FF12''', 'U&''\00A0\200F\2013''', 'U&''9999\20449999''']) v;
+SELECT pg_temp.tried('mobile_country_code', v) FROM unnest(ARRAY['U&''\202A+965\202C''', 'U&''+9\00A065''', 'U&''\200F''']) v;
+SELECT pg_temp.tried('customer_name', v) FROM unnest(ARRAY['U&''\200F''', 'U&''\00A0''', 'U&''\200B''', 'U&''\3000''', 'U&'' \2066\00A0\2069 ''', 'U&''\3000Ahmad\00A0''']) v;
+SELECT pg_temp.tried('customer_email', v) FROM unnest(ARRAY['U&''a@example.com\200E''', 'U&''\2066a@example.com\2069''', 'U&''a\00A0b@example.com''', 'U&''\200F''']) v;
+SELECT pg_temp.tried('customer_reference', v) FROM unnest(ARRAY['U&''\00A0rent 1\3000''', 'U&''\200F''']) v;
+SELECT pg_temp.tried('language', v) FROM unnest(ARRAY['U&''ar\200E''', 'U&''\200F''']) v;
+-- what stands in a name stays: joiners are part of the spelling
+SELECT pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', U&'\0645\06CC\200C\062E', 1) RETURNING customer_name = U&'\0645\06CC\200C\062E'$$);
 SELECT pg_temp.tried('mobile_country_code', v) FROM unnest(ARRAY['''+965''', '''965''', '''00965''', '''٩٦٥''', ''' + 9 6 5 ''', '''''', '''+''', '''00''', '''12345''', '''*965''', '''KW''']) v;
 CREATE SERVER egypt FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'EGY');
 SELECT pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_mobile) VALUES ('egypt', 'x', 1, 'SMS', '123') RETURNING mobile_country_code$$);
@@ -82,7 +102,11 @@ SELECT pg_temp.tried('source_info', 'repeat(''x'', 501)');
 SELECT pg_temp.tried('call_back_url', v) FROM unnest(ARRAY[''' https://example.com/paid?a=b ''', '''HTTP://EXAMPLE.COM''', '''http://example.com:8080''', '''http://localhost.example.com/''',
 	'''example.com''', '''ftp://example.com''', '''javascript:alert(1)''', '''https://''', '''https:///paid''', '''https://:80/''', '''https://?a''', '''http://exam ple.com''', 'E''http://example.com/\n/''',
 	'''http://localhost''', '''https://LocalHost:8080/paid''', '''https://example.com/'' || repeat(''x'', 234)', '''https://example.com/'' || repeat(''x'', 235)']) v;
-SELECT pg_temp.tried(f, v) FROM unnest(ARRAY['error_url', 'webhook_url']) f, unnest(ARRAY['''example.com''', '''http://localhost/''']) v;
+SELECT pg_temp.tried('call_back_url', v) FROM unnest(ARRAY['''http://localhost./''', '''http://LOCALHOST..:80/''', '''http://shop.localhost/''', '''http://%6cocalhost/''', '''http://127.0.0.1/''', '''http://127.1/''', '''http://2130706433/''',
+	'''http://0.0.0.0/''', '''http://[::1]/''', '''http://[::1]:8080/''', '''http://[::]/''', '''http://[::ffff:127.0.0.1]/''', '''http://mylocalhost/''', '''http://192.168.1.7/paid''', '''http://[2001:db8::1]/''',
+	'''http://a\@b/''', '''http://example.com\.evil.example/''', '''http://example.com/a\b''', '''http://example.com@evil.example/''', '''http://user:word@example.com/''', '''http://example.com/a@b''',
+	'U&''https://example.com/\202Egpj.exe''', 'U&''https://example.com/\200B''', 'U&''https://ex\00ADample.com/''', 'U&''https://example.com/a\00A0b''', 'U&''\00A0https://example.com/\3000''', '''https://example.com/مدفوع''']) v;
+SELECT pg_temp.tried(f, v) FROM unnest(ARRAY['error_url', 'webhook_url']) f, unnest(ARRAY['''example.com''', '''http://localhost/''', '''http://localhost./''', '''http://a\@b/''', 'U&''http://example.com/\202E''']) v;
 SELECT pg_temp.tried('expiry_date', v) FROM unnest(ARRAY['''infinity''', '''-infinity''', '''10000-01-01''', '''9999-12-31 21:00+00''']) v;
 
 -- Objects: members by the vendor's names, each of its kind
@@ -100,9 +124,9 @@ FROM unnest(ARRAY['{"PostalCode": "1", "EmailAddress": null}', '{"PersonName": "
 SELECT pg_temp.tried('invoice_items', quote_literal(v)) FROM unnest(ARRAY['[]', '{}', 'null', '"x"', '[5]', '[null]', '[[]]', '[{}]', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 10}, 7]']) v;
 SELECT pg_temp.tried('invoice_items', quote_literal(jsonb_build_array('{"ItemName": "a", "Quantity": 1, "UnitPrice": 10}'::jsonb - m))) FROM unnest(ARRAY['ItemName', 'Quantity', 'UnitPrice']) m;
 SELECT pg_temp.tried('invoice_items', quote_literal(jsonb_build_array('{"ItemName": "a", "Quantity": 1, "UnitPrice": 10}'::jsonb || v::jsonb)))
-FROM unnest(ARRAY['{"ItemName": ""}', '{"ItemName": 5}', '{"ItemName": null}', '{"Quantity": 0}', '{"Quantity": -1}', '{"Quantity": 1.5}', '{"Quantity": 1.0}', '{"Quantity": "1"}', '{"Quantity": null}',
+FROM unnest(ARRAY['{"ItemName": ""}', '{"ItemName": 5}', '{"ItemName": null}', '{"Quantity": 0}', '{"Quantity": -1}', '{"Quantity": 1.5}', '{"Quantity": 1.0}', '{"Quantity": 1.00}', '{"Quantity": 1.50}', '{"Quantity": 2147483647.00, "UnitPrice": 0}', '{"Quantity": 2147483648.00}', '{"Quantity": "1"}', '{"Quantity": null}',
 	'{"UnitPrice": -10}', '{"UnitPrice": "10"}', '{"UnitPrice": 10.000}', '{"Weight": 100, "Width": 200, "Height": 160, "Depth": 200}', '{"Weight": 100.001}', '{"Width": 201}', '{"Height": 160.5}', '{"Depth": 201}',
-	'{"Weight": -1}', '{"Weight": null}', '{"Colour": "red"}', '{"Unit Price": 1}', '{"ItemName": "it''s"}']) v;
+	'{"Weight": -1}', '{"Weight": null}', '{"ItemName": " \u00a0\u200f"}', '{"Colour": "red"}', '{"Unit Price": 1}', '{"ItemName": "it''s"}']) v;
 SELECT pg_temp.tried('invoice_value invoice_items', v, quote_literal(i)) FROM (VALUES
 	('0.3', '[{"ItemName": "a", "Quantity": 3, "UnitPrice": 0.1}]'), ('0.300', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 0.1}, {"ItemName": "b", "Quantity": 1, "UnitPrice": 0.2}]'),
 	('10', '[{"ItemName": "a", "Quantity": 3, "UnitPrice": 3.333}]'), ('1', '[{"ItemName": "a", "Quantity": 2, "UnitPrice": 1}]'), ('0.001', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 0}]'),
@@ -110,7 +134,7 @@ SELECT pg_temp.tried('invoice_value invoice_items', v, quote_literal(i)) FROM (V
 SELECT pg_temp.tried('invoice_value invoice_items', '1001', $$(SELECT jsonb_agg('{"ItemName": "a", "Quantity": 1, "UnitPrice": 1}'::jsonb) FROM generate_series(1, 1001))$$);
 SELECT left(pg_temp.tried('invoice_value invoice_items', '1000', $$(SELECT jsonb_agg('{"ItemName": "a", "Quantity": 1, "UnitPrice": 1}'::jsonb) FROM generate_series(1, 1000))$$), 160);
 SELECT pg_temp.tried('suppliers', quote_literal(v)) FROM unnest(ARRAY['[{"SupplierCode": 1, "InvoiceShare": 5}]', '[]', '{}', '[{"SupplierCode": 1}]', '[{"InvoiceShare": 5}]', '[{"SupplierCode": "1", "InvoiceShare": 5}]',
-	'[{"SupplierCode": 0, "InvoiceShare": 5}]', '[{"SupplierCode": 1, "InvoiceShare": -5}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "ProposedShare": "x"}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "Name": "x"}]']) v;
+	'[{"SupplierCode": 1.00, "InvoiceShare": 5.00}]', '[{"SupplierCode": 1.01, "InvoiceShare": 5}]', '[{"SupplierCode": 0, "InvoiceShare": 5}]', '[{"SupplierCode": 1, "InvoiceShare": -5}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "ProposedShare": "x"}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "Name": "x"}]']) v;
 SELECT pg_temp.tried('invoice_payment_methods', v) FROM unnest(ARRAY['''{1,2}''', '''{}''', '''{NULL}''', '''{1,NULL}''', '''{0}''', '''{-1}''', '''{{1,2},{3,4}}''', '''[5:6]={1,2}''']) v;
 
 -- Sizes: of each text and number in an object, of a list, of a field, and of the whole request, which says what is largest
@@ -118,11 +142,49 @@ SELECT pg_temp.tried('customer_address', format('jsonb_build_object(''Address'',
 SELECT pg_temp.tried('customer_address', $$jsonb_build_object('Address', repeat('ع', 1000))$$) LIKE '%-> ok: %' AS taken;
 SELECT pg_temp.tried('customer_address', $$jsonb_build_object('Address', repeat('x', 100000000))$$);
 SELECT pg_temp.tried('customer_name', $$repeat('x', 100000000)$$);
-SELECT pg_temp.tried('invoice_items', quote_literal(format('[{"ItemName": "a", "Quantity": 1, "UnitPrice": %s}]', n))) FROM unnest(ARRAY['1e100000', '10.' || repeat('0', 28)]) n;
+SELECT pg_temp.tried('invoice_items', quote_literal(format('[{"ItemName": "a", "Quantity": 1, "UnitPrice": %s}]', n))) FROM unnest(ARRAY['1e100000', '10.' || repeat('0', 28), '10.' || repeat('0', 28) || '1']) n;
 SELECT pg_temp.tried('invoice_payment_methods', $$array_fill(1, ARRAY[101])$$);
 SELECT pg_temp.tried('invoice_value invoice_items', n::text, format('(SELECT jsonb_agg(jsonb_build_object(''ItemName'', repeat(%s, 800), ''Quantity'', 1, ''UnitPrice'', 1)) FROM generate_series(1, %s))', c, n))
 FROM (VALUES ($$'x'$$, 80), ('chr(1)', 14)) x(c, n);
 SELECT left(pg_temp.tried('invoice_value invoice_items', '70', $$(SELECT jsonb_agg(jsonb_build_object('ItemName', repeat('x', 800), 'Quantity', 1, 'UnitPrice', 1)) FROM generate_series(1, 70))$$), 160);
+
+-- A price list with numeric(10,2) columns: whole numbers go out as such
+SELECT invoice_id > 0 AS sent FROM mf_send_payment('x', 10, customer_reference => 'whole', invoice_items => '[{"ItemName": "a", "Quantity": 2.00, "UnitPrice": 5.00}]',
+	suppliers => '[{"SupplierCode": 3.0, "InvoiceShare": 5.50}]');
+SELECT body::jsonb -> 'InvoiceItems' AS items, body::jsonb -> 'Suppliers' AS suppliers FROM mf_test.requests() WHERE body::jsonb ->> 'CustomerReference' = 'whole';
+
+-- Drivers learn the column, and of many rows the one by the user's own reference.
+CREATE FUNCTION pg_temp.told(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	names text;
+	tables text;
+	contexts text;
+BEGIN
+	EXECUTE statement;
+	RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS names = COLUMN_NAME, tables = TABLE_NAME, contexts = PG_EXCEPTION_CONTEXT;
+	RETURN concat_ws(' | ', SQLSTATE, nullif(tables, ''), nullif(names, ''), SQLERRM) || E'\n  ' || CASE WHEN contexts LIKE 'invoice %' THEN split_part(contexts, E'\n', 1) ELSE 'no context' END;
+END
+$$;
+SELECT pg_temp.told($$INSERT INTO mf_invoice (account, customer_name, invoice_value, customer_reference) SELECT 'held', 'x', v, 'flat ' || v FROM unnest(ARRAY[3, 2, -1, 4]) v$$);
+SELECT pg_temp.told(format('INSERT INTO mf_invoice (account, customer_name, invoice_value, customer_reference, %s) VALUES (''held'', ''x'', 1, ''flat 7'', %s)', c, v))
+FROM (VALUES ('customer_email', '''x'''), ('customer_mobile', '''x'''), ('mobile_country_code', '''x'''), ('notification_option', '''x'''), ('notification_option', '''EML'''), ('display_currency_iso', '''x'''),
+	('call_back_url', '''x'''), ('error_url', '''http://a\@b/'''), ('webhook_url', '''http://localhost./'''), ('expiry_date', '''infinity'''), ('expiry_date', '''2000-01-01'''), ('customer_address', '''[]'''), ('customer_address', '''{"x": 1}'''),
+	('invoice_items', '''[{"ItemName": "a", "Quantity": 1, "UnitPrice": 2}]'''), ('invoice_items', '''[{"ItemName": "a", "Quantity": 1.5, "UnitPrice": 1}]'''), ('suppliers', '''[{}]'''), ('shipping_method', '7'), ('shipping_method', '1'),
+	('invoice_payment_methods', '''{0}'''), ('user_defined_field', 'repeat(''x'', 501)'), ('send_at', '''infinity'''), ('priority', '101'), ('status', '''sent''')) x(c, v);
+SELECT pg_temp.told($$INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', '', 1)$$);
+SELECT pg_temp.told(format('UPDATE mf_invoice SET customer_reference = ''flat 9'', invoice_value = 0 WHERE id = %s', :base));
+SELECT pg_temp.told($$SELECT mf_send_payment('x', 0)$$);
+
+-- A row that a trigger of the user's skips is not there, and that is no error.
+CREATE FUNCTION pg_temp.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER skip BEFORE INSERT ON mf_invoice FOR EACH ROW WHEN (NEW.customer_name = 'skip') EXECUTE FUNCTION pg_temp.skip();
+INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', 'skip', 1) RETURNING customer_name;
+INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', 'skip', 1), ('held', 'keep', 2), ('held', 'skip', 3) RETURNING customer_name;
+SELECT mf_cancel(id) FROM mf_invoice WHERE customer_name = 'keep';
+DELETE FROM mf_invoice WHERE customer_name = 'keep';
+DROP TRIGGER skip ON mf_invoice;
 
 -- The rest of the row stands.
 SELECT customer_name, invoice_value, status FROM mf_invoice WHERE id = :base;

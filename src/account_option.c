@@ -66,15 +66,15 @@ static const AccountOption account_options[] = {
 
 /* The vendor's live hosts; the test host serves all countries in KWD. */
 static const MfCountry countries[] = {
-	{"KWT", "KWD", "965", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"BHR", "BHD", "973", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"OMN", "OMR", "968", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"JOR", "JOD", "962", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"SAU", "SAR", "966", "https://api-sa.myfatoorah.com", "Asia/Riyadh"},
-	{"ARE", "AED", "971", "https://api-ae.myfatoorah.com", "Asia/Dubai"},
-	{"QAT", "QAR", "974", "https://api-qa.myfatoorah.com", "Asia/Qatar"},
-	{"EGY", "EGP", "20", "https://api-eg.myfatoorah.com", "Africa/Cairo"},
-	{NULL, NULL, NULL, NULL, NULL}
+	{"KWT", "KWD", 3, "965", "https://api.myfatoorah.com", "Asia/Kuwait"},
+	{"BHR", "BHD", 3, "973", "https://api.myfatoorah.com", "Asia/Kuwait"},
+	{"OMN", "OMR", 3, "968", "https://api.myfatoorah.com", "Asia/Kuwait"},
+	{"JOR", "JOD", 3, "962", "https://api.myfatoorah.com", "Asia/Kuwait"},
+	{"SAU", "SAR", 2, "966", "https://api-sa.myfatoorah.com", "Asia/Riyadh"},
+	{"ARE", "AED", 2, "971", "https://api-ae.myfatoorah.com", "Asia/Dubai"},
+	{"QAT", "QAR", 2, "974", "https://api-qa.myfatoorah.com", "Asia/Qatar"},
+	{"EGY", "EGP", 2, "20", "https://api-eg.myfatoorah.com", "Africa/Cairo"},
+	{NULL, NULL, 0, NULL, NULL, NULL}
 };
 
 static char *valid_options(Oid catalog);
@@ -243,6 +243,20 @@ mf_find_country(const char *iso)
 			return country;
 	}
 	return NULL;
+}
+
+/* See account_option.h. */
+int
+mf_currency_decimals(const char *currency)
+{
+	const MfCountry *country;
+
+	for (country = countries; country->iso != NULL; country++)
+	{
+		if (strcmp(country->currency, currency) == 0)
+			return country->decimals;
+	}
+	return 3;
 }
 
 /* Milliseconds; a number without a unit means seconds. */

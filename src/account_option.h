@@ -21,6 +21,7 @@ typedef struct MfCountry
 {
 	const char *iso;			/* ISO 3166 alpha-3 */
 	const char *currency;
+	int			decimals;		/* of the currency, by ISO 4217 */
 	const char *dial_code;
 	const char *base_url;		/* of the live environment */
 	const char *time_zone;
@@ -28,6 +29,9 @@ typedef struct MfCountry
 
 /* The country of that code in any case; NULL if it is none of the eight. */
 extern const MfCountry *mf_find_country(const char *iso);
+
+/* How many decimals the currency of one of the eight has; the most, if it is none of theirs. */
+extern int	mf_currency_decimals(const char *currency);
 
 /* Option values; 22023 with the valid range in the hint if they make no sense. */
 extern int	mf_parse_timeout(const char *name, const char *value);	/* milliseconds; bare

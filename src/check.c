@@ -89,7 +89,7 @@ Datum
 mf_check(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Checked		checked = {rsinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), get_func_namespace(fcinfo->flinfo->fn_oid)};
+	Checked		checked = {rsinfo, mf_required_text(fcinfo, 0, "account"), get_func_namespace(fcinfo->flinfo->fn_oid)};
 	ErrorData  *error;
 
 	mf_start_rows(fcinfo);
@@ -197,7 +197,7 @@ check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot)
 				"The server log tells where. It tries again by itself, and at once after mf_resume().");
 	else if (slot->unnoted > 0)
 		add_row(rsinfo, "worker", false,
-				psprintf("Running as process %d. It has put off %d items that mf_review cannot show, because they are no invoices or cannot even be put off; one of the errors: %s",
+				psprintf("Running as process %d. Put off, and not shown by mf_review because they are no invoices or cannot even be put off: %d; one of the errors: %s",
 						 (int) slot->pid, slot->unnoted, slot->last_error),
 				"The server log names them. Mend the cause, such as a trigger on one of these tables.");
 	else
@@ -216,14 +216,16 @@ check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 	ListCell   *lc;
 
 	if (reviews > 0)
-		add_row(rsinfo, "invoices", false, psprintf(INT64_FORMAT " need the decision of a person.", reviews),
+		add_row(rsinfo, "invoices", false, psprintf(ngettext(INT64_FORMAT " needs the decision of a person.", INT64_FORMAT " need the decision of a person.",
+								   (unsigned long) reviews), reviews),
 				"SELECT * FROM mf_review");
 	foreach(lc, mf_queue_put_off_errors(schema, account, PUT_OFF_ERRORS))
 	{
 		const MfPutOffError *entry = (const MfPutOffError *) lfirst(lc);
 
 		add_row(rsinfo, "invoices", false,
-				psprintf(INT64_FORMAT " are put off, such as invoice " INT64_FORMAT ": %s",
+				psprintf(ngettext(INT64_FORMAT " is put off, such as invoice " INT64_FORMAT ": %s",
+								  INT64_FORMAT " are put off, such as invoice " INT64_FORMAT ": %s", (unsigned long) entry->count),
 						 entry->count, entry->invoice, entry->error),
 				psprintf("The column last_error of mf_invoice and mf_review show them. Mend the cause, then: SELECT mf_resume(%s)",
 						 quote_literal_cstr(account)));
@@ -240,7 +242,9 @@ check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema, MfShown 
 
 	if (count > 0)
 		add_row(rsinfo, "questions", false,
-				psprintf(INT64_FORMAT " about payments get no usable answer and are asked again later and later, such as the one about %s%s%s",
+				psprintf(ngettext(INT64_FORMAT " about payments gets no usable answer and is asked again later and later, the one about %s%s%s",
+								  INT64_FORMAT " about payments get no usable answer and are asked again later and later, such as the one about %s%s%s",
+								  (unsigned long) count),
 						 count, example, error ? ": " : ".", error ? error : ""),
 				psprintf("%sAsk MyFatoorah if it stays so; to ask all of them at once: SELECT mf_resume(%s)",
 						 waits == MF_SHOWN_NOT_WAITING ? "The other invoices go on. " :
@@ -308,12 +312,15 @@ check_others(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 
 	if (waiting > 0)
 		add_row(rsinfo, "accounts", false,
-				psprintf("%d other accounts wait after failures, such as \"%s\".", waiting, NameStr(waits)),
+				psprintf(ngettext("%d other account waits after failures, \"%s\".",
+								  "%d other accounts wait after failures, such as \"%s\".", waiting), waiting, NameStr(waits)),
 				psprintf("They go on by themselves; the server log tells why they wait, and SELECT * FROM mf_check(%s) more.",
 						 quote_literal_cstr(NameStr(waits))));
 	if (count > 0)
 		add_row(rsinfo, "accounts", false,
-				psprintf("MyFatoorah refuses " INT64_FORMAT " other accounts, such as \"%s\"; they are paused.", count, example),
+				psprintf(ngettext("MyFatoorah refuses " INT64_FORMAT " other account, \"%s\"; it is paused.",
+								  "MyFatoorah refuses " INT64_FORMAT " other accounts, such as \"%s\"; they are paused.",
+								  (unsigned long) count), count, example),
 				psprintf("SELECT * FROM mf_account shows them and why; SELECT * FROM mf_check(%s) tells more.",
 						 quote_literal_cstr(example)));
 }
@@ -402,8 +409,9 @@ check_copy(ReturnSetInfo *rsinfo, Oid schema)
 				"After the switch-over, once the other database is stopped for good, drop the subscription, then: SELECT mf_resume('*')");
 	else if (foreign > 0)
 		add_row(rsinfo, "copy", false,
-				psprintf(INT64_FORMAT " invoices were put on the agenda by another database, which may send them; this one does not.",
-						 foreign),
+				psprintf(ngettext(INT64_FORMAT " invoice was put on the agenda by another database, which may send it; this one does not.",
+								  INT64_FORMAT " invoices were put on the agenda by another database, which may send them; this one does not.",
+								  (unsigned long) foreign), foreign),
 				"If the other database is stopped for good: SELECT mf_resume('*')");
 	return subscription != NULL;
 }

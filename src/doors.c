@@ -21,6 +21,7 @@
 
 #include "compat.h"
 #include "core/webhook.h"
+#include "functions.h"
 #include "inbound.h"
 #include "invoice.h"
 #include "myfatoorah.h"
@@ -34,7 +35,6 @@
 /* Looks at the invoice anyway: somebody may change it whom no signal reaches. */
 #define WAIT_LOOK_MS 1000
 
-static char *required_text(FunctionCallInfo fcinfo, int number, const char *name);
 static char *optional_text(FunctionCallInfo fcinfo, int number);
 static void report_refusal(const MfInbound *message);
 
@@ -47,14 +47,14 @@ PG_FUNCTION_INFO_V1(mf_wait);
 Datum
 mf_webhook(PG_FUNCTION_ARGS)
 {
-	char	   *body = mf_to_utf8(required_text(fcinfo, 0, "body"));
+	char	   *body = mf_to_utf8(mf_required_text(fcinfo, 0, "body"));
 	char	   *signature = optional_text(fcinfo, 1);
 	char	   *version = optional_text(fcinfo, 2);
 	MfInbound	message;
 
 	memset(&message, 0, sizeof(message));
 	message.kind = MF_INBOUND_WEBHOOK;
-	message.account = required_text(fcinfo, 3, "account");
+	message.account = mf_required_text(fcinfo, 3, "account");
 	message.body = body;
 	message.body_len = strlen(body);
 	message.signature = signature;
@@ -72,8 +72,8 @@ mf_callback(PG_FUNCTION_ARGS)
 
 	memset(&message, 0, sizeof(message));
 	message.kind = MF_INBOUND_PAYMENT_ID;
-	message.payment_id = required_text(fcinfo, 0, "payment_id");
-	message.account = required_text(fcinfo, 1, "account");
+	message.payment_id = mf_required_text(fcinfo, 0, "payment_id");
+	message.account = mf_required_text(fcinfo, 1, "account");
 	message.turn = mf_quota_turn(GetUserId());
 	mf_inbound_store(get_func_namespace(fcinfo->flinfo->fn_oid), &message, 1);
 	report_refusal(&message);
@@ -234,16 +234,6 @@ mf_wait(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(row.status);
 	values[2] = CStringGetTextDatum(row.payment_status);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
-}
-
-static char *
-required_text(FunctionCallInfo fcinfo, int number, const char *name)
-{
-	if (PG_ARGISNULL(number))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
 static char *

@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -85,6 +86,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(MF_SP_COUNT)));
 	mf_account_check_usage(account, GetUserId());
 
+	request.table = NULL;
 	for (i = 0; i < MF_SP_COUNT; i++)
 	{
 		request.isnull[i] = PG_ARGISNULL(i);
@@ -210,7 +212,7 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", account->name),
 					 errdetail_internal("%s", error),
 					 result->retry_after > 0 ?
-					 errhint("No invoice was made, as far as can be seen. Call again in %d seconds, once %s finds none.", result->retry_after, look) :
+					 errhint("No invoice was made, as far as can be seen. Wait %d s and call again, once %s finds none.", result->retry_after, look) :
 					 errhint("No invoice was made, as far as can be seen. Call again later, once %s finds none.", look)));
 			break;
 		case MF_ACCOUNT_PROBLEM:
@@ -289,8 +291,9 @@ mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, con
 static const MfStatusResult *
 find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 {
-	char	   *key = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	const char *key_type = status_key_type(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	char	   *key = mf_clean_text(mf_required_text(fcinfo, 0, "key"), MF_CLEAN_TEXT);
+	const char *key_type = status_key_type(mf_required_text(fcinfo, 1, "key_type"));
+	char	   *name = mf_required_text(fcinfo, 2, "account");
 	const MfStatusResult *result;
 	const char *error;
 	const char *shown;
@@ -301,7 +304,13 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key must not be empty"),
 				 errhint("Give the %s of an invoice.", key_type)));
-	*account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (pg_mbstrlen(key) > MF_TEXT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("key is too long"),
+				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(key), MF_TEXT_MAX),
+				 errhint("Give the %s of an invoice.", key_type)));
+	*account = mf_account_get(name);
 	mf_account_check_usage(*account, GetUserId());
 
 	result = mf_ask_payment_status(*account, GetUserId(), key, key_type, &error, &shown);
@@ -437,6 +446,17 @@ field_datum(const MfField *field, const char *value, Oid type, const MfAccount *
 
 	getTypeInputInfo(type, &input, &parameter);
 	return OidInputFunctionCall(input, mf_from_utf8_lossy(value), parameter, -1);
+}
+
+/* See functions.h. */
+char *
+mf_required_text(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
 /* See functions.h. */

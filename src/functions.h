@@ -22,6 +22,9 @@ extern const MfStatusResult *mf_ask_payment_status(const MfAccount *account, Oid
 												   const char *key, const char *key_type,
 												   const char **error, const char **shown);
 
+/* A text argument, palloc'd; 22004 with its name if it is null. */
+extern char *mf_required_text(FunctionCallInfo fcinfo, int number, const char *name);
+
 /* Prepares a set-returning call for tuplestore_putvalues(). */
 extern void mf_start_rows(FunctionCallInfo fcinfo);
 

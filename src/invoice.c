@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -47,7 +48,8 @@ static void set_reference(MfInvoiceRow *row);
 static void set_creator(MfInvoiceRow *row, Oid role);
 static void set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account);
 static bool takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *account);
-static const MfAccount *check_row(MfInvoiceRow *row);
+static const MfAccount *check_row(MfInvoiceRow *row, Relation table);
+static void row_context(void *argument);
 static void refuse_result_column(TupleDesc desc, int column);
 
 PG_FUNCTION_INFO_V1(mf_invoice_proposed);
@@ -178,7 +180,7 @@ guard_insert(TriggerData *trigger)
 			refuse_result_column(desc, column);
 	}
 
-	account = check_row(&row);
+	account = check_row(&row, trigger->tg_relation);
 	mf_account_check_usage(account, GetUserId());
 
 	row.values[MF_IC_CREATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
@@ -276,7 +278,7 @@ guard_update(TriggerData *trigger)
 				 errdetail("Its status is \"%s\".", mf_status_name(from)),
 				 errhint("Only queued and rejected invoices can be changed; insert a new one instead.")));
 
-	account = check_row(&after);
+	account = check_row(&after, trigger->tg_relation);
 	moved = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) || takes_over(trigger, &before, account);
 	renamed = from == MF_QUEUED && !mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
 	if (moved || renamed)
@@ -360,26 +362,35 @@ guard_truncate(TriggerData *trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("mf_invoice cannot be truncated"),
-				 errdetail(INT64_FORMAT " invoices are not finished.", unfinished),
+				 errdetail_plural(INT64_FORMAT " invoice is not finished.", INT64_FORMAT " invoices are not finished.",
+								  (unsigned long) unfinished, unfinished),
 				 errhint("Cancel them with mf_cancel(id), or wait until they are sent.")));
 	mf_forget_all(schema);
 }
 
 /* Everything that can be known early about the user's own columns; the account. */
 static const MfAccount *
-check_row(MfInvoiceRow *row)
+check_row(MfInvoiceRow *row, Relation table)
 {
 	const MfAccount *account;
 	MfRequest	request;
+	ErrorContextCallback context;
 	int			priority;
+
+	context.callback = row_context;
+	context.arg = row;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
 
 	if (row->isnull[MF_IC_ACCOUNT])
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errtablecolname(table, "account"),
 				 errmsg("account must not be null"),
 				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
 	account = mf_account_get(TextDatumGetCString(row->values[MF_IC_ACCOUNT]));
 
+	request.table = table;
 	memcpy(request.values, &row->values[MF_IC_CUSTOMER_NAME], sizeof(request.values));
 	memcpy(request.isnull, &row->isnull[MF_IC_CUSTOMER_NAME], sizeof(request.isnull));
 	mf_request_check(&request, account);
@@ -394,6 +405,7 @@ check_row(MfInvoiceRow *row)
 	else if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(row->values[MF_IC_SEND_AT])))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errtablecolname(table, "send_at"),
 				 errmsg("send_at must be finite"),
 				 errhint("Leave it out to send at once; use mf_cancel() for an invoice that is not to be sent.")));
 	else if (DatumGetTimestampTz(row->values[MF_IC_SEND_AT]) < MF_TIME_MIN ||
@@ -411,6 +423,7 @@ check_row(MfInvoiceRow *row)
 			expiry <= GetCurrentTransactionStartTimestamp())
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errtablecolname(table, "expiry_date"),
 					 errmsg("expiry_date must be later than send_at and now"),
 					 errhint("Give the customer time to pay, or leave it out for the default of the portal.")));
 	}
@@ -424,10 +437,30 @@ check_row(MfInvoiceRow *row)
 	if (priority < 0 || priority > MF_PRIORITY_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errtablecolname(table, "priority"),
 				 errmsg("invalid value for priority: %d", priority),
 				 errhint("Give a number from 0 to %d; each step puts the invoice ten minutes ahead.",
 						 MF_PRIORITY_MAX)));
+	error_context_stack = context.previous;
 	return account;
+}
+
+/* Which of many rows an error is about, by the name that the user has for it. */
+static void
+row_context(void *argument)
+{
+	const MfInvoiceRow *row = (const MfInvoiceRow *) argument;
+	int			column = MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE;
+	struct varlena *reference = (struct varlena *) DatumGetPointer(row->values[column]);
+
+	/* nothing may fail here: what would have to be fetched first is not told */
+	if (!row->isnull[column] && !VARATT_IS_EXTERNAL(reference) && !VARATT_IS_COMPRESSED(reference))
+	{
+		const char *text = VARDATA_ANY(reference);
+
+		errcontext("invoice with customer_reference \"%.*s\"",
+				   pg_mbcliplen(text, (int) VARSIZE_ANY_EXHDR(reference), MF_CUSTOMER_REFERENCE_MAX), text);
+	}
 }
 
 static void
@@ -435,6 +468,7 @@ refuse_result_column(TupleDesc desc, int column)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, NameStr(TupleDescAttr(desc, column - 1)->attname)),
 			 errmsg("column \"%s\" of mf_invoice is written by myfatoorah only",
 					NameStr(TupleDescAttr(desc, column - 1)->attname)),
 			 errhint("Leave it out; use mf_cancel(), mf_retry(), mf_resolve(), mf_pause() or mf_resume() to steer sending.")));

@@ -12,6 +12,8 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "core/unicode.h"
+#include "core/url.h"
 #include "failpoint.h"
 #include "hooks.h"
 #include "launcher.h"
@@ -180,14 +182,16 @@ check_public_url(char **newval, void **extra, GucSource source)
 {
 	char	   *url = *newval;
 	size_t		len = strlen(url);
-	const char *host;
+	uint32		unseen;
+	MfUrlVerdict verdict;
 
 	if (len == 0)
 		return true;
 	while (len > 0 && url[len - 1] == '/')
 		url[--len] = '\0';
-	host = pg_strncasecmp(url, "https://", 8) == 0 ? url + 8 : pg_strncasecmp(url, "http://", 7) == 0 ? url + 7 : NULL;
-	if (host == NULL || host[0] == '\0' || host[0] == '/' || strpbrk(url, "?# \t\r\n\"<>\\") != NULL)
+	verdict = mf_url_check(url);
+	if (verdict == MF_URL_NO_WEB || verdict == MF_URL_AMBIGUOUS || strpbrk(url, "?#\"<>") != NULL ||
+		mf_text_find_unseen(url, len, &unseen))
 	{
 		GUC_check_errdetail("It is not the address of a web server.");
 		GUC_check_errhint("Give it like https://pay.example.com or https://example.com/payments.");

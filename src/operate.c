@@ -10,6 +10,7 @@
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -21,6 +22,7 @@
 #include "myfatoorah.h"
 #include "payment.h"
 #include "queue.h"
+#include "request.h"
 #include "rights.h"
 #include "wake.h"
 
@@ -33,6 +35,7 @@ static MfJob *lock_invoice(FunctionCallInfo fcinfo);
 static MfJob *lock_own_invoice(FunctionCallInfo fcinfo);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static char *optional_text(FunctionCallInfo fcinfo, int number);
+static char *reason_argument(FunctionCallInfo fcinfo, int number);
 
 PG_FUNCTION_INFO_V1(mf_cancel);
 PG_FUNCTION_INFO_V1(mf_retry);
@@ -48,7 +51,7 @@ mf_cancel(PG_FUNCTION_ARGS)
 {
 	MfJob	   *job = lock_own_invoice(fcinfo);
 	MfTransition transition;
-	char	   *reason = optional_text(fcinfo, 1);
+	char	   *reason = reason_argument(fcinfo, 1);
 
 	if (job->status == MF_SENDING || job->status == MF_STATUS_UNKNOWN)
 	{
@@ -84,7 +87,7 @@ mf_retry(PG_FUNCTION_ARGS)
 	MfJob	   *job = lock_own_invoice(fcinfo);
 	MfTransition transition;
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	char	   *reason = optional_text(fcinfo, 1);
+	char	   *reason = reason_argument(fcinfo, 1);
 
 	if (job->status != MF_STATUS_REJECTED)
 		ereport(ERROR,
@@ -116,8 +119,8 @@ mf_resolve(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 1, "decision");
 	decision = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	reason = optional_text(fcinfo, 2);
-	if (reason == NULL || reason[0] == '\0')
+	reason = reason_argument(fcinfo, 2);
+	if (reason == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reason must not be empty"),
@@ -257,6 +260,24 @@ optional_text(FunctionCallInfo fcinfo, int number)
 	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
+/* What a person says for the record; NULL if nothing can be seen of it. */
+static char *
+reason_argument(FunctionCallInfo fcinfo, int number)
+{
+	char	   *given = optional_text(fcinfo, number);
+	char	   *reason = given ? mf_clean_text(given, MF_CLEAN_TEXT) : NULL;
+
+	if (reason == NULL || reason[0] == '\0')
+		return NULL;
+	if (pg_mbstrlen(reason) > MF_TEXT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reason is too long"),
+				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(reason), MF_TEXT_MAX),
+				 errhint("Shorten it.")));
+	return reason;
+}
+
 /* Nothing more is claimed for the account from the commit on. */
 Datum
 mf_pause(PG_FUNCTION_ARGS)
@@ -268,7 +289,7 @@ mf_pause(PG_FUNCTION_ARGS)
 	if (strcmp(account, MF_ALL_ACCOUNTS) != 0)
 		(void) mf_account_get(account);
 	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account,
-				   GetUserNameFromId(GetUserId(), false), optional_text(fcinfo, 1));
+				   GetUserNameFromId(GetUserId(), false), reason_argument(fcinfo, 1));
 	PG_RETURN_VOID();
 }
 

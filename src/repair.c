@@ -261,8 +261,8 @@ add_rows(ReturnSetInfo *rsinfo, uint64 count)
 Datum
 mf_move_account(PG_FUNCTION_ARGS)
 {
-	char	   *old_name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *new_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *old_name = mf_required_text(fcinfo, 0, "old_account");
+	char	   *new_name = mf_required_text(fcinfo, 1, "new_account");
 	const MfAccount *account = mf_account_get(new_name);
 	MfSqlScope	scope;
 	Datum		values[2];

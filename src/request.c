@@ -211,6 +211,16 @@ mf_next_reference(const char *reference)
 
 /* See request.h. */
 char *
+mf_clean_text(const char *text, MfCleaning cleaning)
+{
+	char	   *utf8 = pstrdup(mf_to_utf8(text));
+
+	utf8[mf_text_clean(utf8, strlen(utf8), cleaning)] = '\0';
+	return mf_from_utf8(utf8);
+}
+
+/* See request.h. */
+char *
 mf_to_utf8(const char *text)
 {
 	return pg_server_to_any(text, strlen(text), PG_UTF8);

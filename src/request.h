@@ -8,8 +8,11 @@
 #ifndef MF_REQUEST_H
 #define MF_REQUEST_H
 
+#include "utils/relcache.h"
+
 #include "account.h"
 #include "core/api.h"
+#include "core/unicode.h"
 
 /* Limits of the vendor (fact sheet), or ours where it names none */
 #define MF_CUSTOMER_NAME_MAX 1000	/* ours, characters */
@@ -25,13 +28,14 @@
 #define MF_MEMBER_DIGITS_MAX 30 /* ours, characters of a number in an object */
 #define MF_BODY_MAX 65536		/* ours, bytes of the whole request */
 #define MF_JSONB_MAX (4 * MF_BODY_MAX)	/* as stored, which may take more than its text */
-#define MF_VALUE_SCALE_MAX 3	/* status answers print three decimals */
+#define MF_VALUE_SCALE_MAX 3	/* of any currency; status answers print three decimals */
 #define MF_VALUE_DIGITS_MAX 15	/* ours, before the point */
 #define MF_PRIORITY_MAX 100
 
 /* Values in the order of mf_send_payment_fields[], of the types below. */
 typedef struct MfRequest
 {
+	Relation	table;			/* of the row that is checked; NULL: these are arguments */
 	Datum		values[MF_SP_COUNT];
 	bool		isnull[MF_SP_COUNT];
 } MfRequest;
@@ -48,8 +52,11 @@ extern Oid	mf_request_type(MfSendPaymentField field);
 extern void mf_request_check(MfRequest *request, const MfAccount *account);
 
 /* The parts of it that look into jsonb values; request_json.c */
-extern void mf_request_check_items(const MfRequest *request);
-extern void mf_request_check_objects(const MfRequest *request);
+extern void mf_request_check_items(MfRequest *request);
+extern void mf_request_check_objects(MfRequest *request);
+
+/* Part of an ereport() about a field: the error code, and what drivers give as table and column. */
+extern int	mf_err_field(const MfRequest *request, MfSendPaymentField field);
 
 /*
  * The JSON body, malloc'd for mf_http_post(), with "reference" as
@@ -73,6 +80,9 @@ extern bool mf_is_resend_of(const char *reference, const char *other);
 
 /* The reference for sending it again: "ref", "ref~2", "ref~3", ...; palloc'd. */
 extern char *mf_next_reference(const char *reference);
+
+/* mf_text_clean() in the server encoding; palloc'd. */
+extern char *mf_clean_text(const char *text, MfCleaning cleaning);
 
 /* Text in the server encoding as UTF-8 and back; palloc'd or the argument. */
 extern char *mf_to_utf8(const char *text);

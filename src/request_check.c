@@ -21,9 +21,12 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "account_option.h"
 #include "compat.h"
+#include "core/url.h"
 #include "request.h"
 
 /* A text field in place, without a zero at its end; "data" is NULL if it is null. */
@@ -37,12 +40,13 @@ static TextView view_text(const MfRequest *request, MfSendPaymentField field);
 static char *get_text(const MfRequest *request, MfSendPaymentField field);
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *value);
 static const char *column(MfSendPaymentField field);
-static void trim_field(MfRequest *request, MfSendPaymentField field);
+static void clean_field(MfRequest *request, MfSendPaymentField field, MfCleaning cleaning);
+static bool find_unseen(TextView text, uint32 *code);
 static bool is_longer(TextView text, int limit);
 static void check_length(const MfRequest *request, MfSendPaymentField field, int limit);
 static void check_word(MfRequest *request, MfSendPaymentField field, const char *const words[]);
 static void check_customer_name(MfRequest *request);
-static void check_invoice_value(MfRequest *request);
+static void check_invoice_value(MfRequest *request, const MfAccount *account);
 static void check_email(MfRequest *request, bool required);
 static void check_mobile(MfRequest *request, const MfAccount *account, bool required);
 static void check_url(MfRequest *request, MfSendPaymentField field);
@@ -54,7 +58,6 @@ static size_t stored_size(const MfRequest *request, MfSendPaymentField field);
 static void check_sizes(const MfRequest *request);
 static void check_body(const MfRequest *request, const MfAccount *account);
 static void check_encoding(const MfRequest *request);
-static char *ascii_digits(const char *text);
 
 /* See request.h. */
 void
@@ -69,12 +72,13 @@ mf_request_check(MfRequest *request, const MfAccount *account)
 
 	check_sizes(request);
 	check_customer_name(request);
-	check_invoice_value(request);
+	check_word(request, MF_SP_DISPLAY_CURRENCY_ISO, currencies);
+	check_invoice_value(request, account);
 
-	trim_field(request, MF_SP_NOTIFICATION_OPTION);
+	clean_field(request, MF_SP_NOTIFICATION_OPTION, MF_CLEAN_CODE);
 	if (request->isnull[MF_SP_NOTIFICATION_OPTION])
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_NOTIFICATION_OPTION),
 				 errmsg("notification_option must not be null"),
 				 errhint("Leave it out for LNK, or give one of LNK, EML, SMS, ALL.")));
 	check_word(request, MF_SP_NOTIFICATION_OPTION, options);
@@ -84,12 +88,11 @@ mf_request_check(MfRequest *request, const MfAccount *account)
 
 	check_email(request, by_email);
 	check_mobile(request, account, by_sms);
-	check_word(request, MF_SP_DISPLAY_CURRENCY_ISO, currencies);
 	check_word(request, MF_SP_LANGUAGE, languages);
 
-	trim_field(request, MF_SP_CUSTOMER_REFERENCE);
+	clean_field(request, MF_SP_CUSTOMER_REFERENCE, MF_CLEAN_TEXT);
 	check_length(request, MF_SP_CUSTOMER_REFERENCE, MF_CUSTOMER_REFERENCE_MAX);
-	trim_field(request, MF_SP_CUSTOMER_CIVIL_ID);
+	clean_field(request, MF_SP_CUSTOMER_CIVIL_ID, MF_CLEAN_CODE);
 	check_length(request, MF_SP_CUSTOMER_CIVIL_ID, MF_TEXT_MAX);
 	check_length(request, MF_SP_SOURCE_INFO, MF_TEXT_MAX);
 	check_user_defined_field(request);
@@ -132,7 +135,7 @@ check_sizes(const MfRequest *request)
 
 		if (size > limit)
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					(mf_err_field(request, (MfSendPaymentField) i),
 					 errmsg("%s is too large", column((MfSendPaymentField) i)),
 					 errdetail("It takes %zu bytes; the limit is %zu.", size, limit),
 					 errhint("Shorten it.")));
@@ -162,11 +165,21 @@ check_body(const MfRequest *request, const MfAccount *account)
 	free(mf_request_body(request, account, "", &len));
 	if (len > MF_BODY_MAX)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, largest),
 				 errmsg("the invoice is too large to be sent"),
 				 errdetail("Its request would have %zu bytes; the limit is %d. The largest part is %s.",
 						   len, MF_BODY_MAX, column(largest)),
 				 errhint("Shorten %s, or make several invoices of it.", column(largest))));
+}
+
+/* See request.h. */
+int
+mf_err_field(const MfRequest *request, MfSendPaymentField field)
+{
+	errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	if (request->table != NULL)
+		return errtablecolname(request->table, column(field));
+	return err_generic_string(PG_DIAG_COLUMN_NAME, column(field));
 }
 
 /* Name of the column, which is also the name of the argument. */
@@ -209,26 +222,36 @@ set_text(MfRequest *request, MfSendPaymentField field, const char *value)
 	request->values[field] = value ? CStringGetTextDatum(value) : (Datum) 0;
 }
 
-/* Takes white space off both ends of a text field; empty becomes null. */
+/* Cleans a text field; one of which nothing can be seen becomes null. */
 static void
-trim_field(MfRequest *request, MfSendPaymentField field)
+clean_field(MfRequest *request, MfSendPaymentField field, MfCleaning cleaning)
 {
 	TextView	text = view_text(request, field);
-	const char *start = text.data;
-	const char *end;
+	size_t		plain = 0;
 
 	if (text.data == NULL)
 		return;
 
-	end = start + text.len;
-	while (start < end && isspace((unsigned char) *start))
-		start++;
-	while (end > start && isspace((unsigned char) end[-1]))
-		end--;
-	if (end == start)
-		set_text(request, field, NULL);
-	else if ((size_t) (end - start) != text.len)
-		request->values[field] = PointerGetDatum(cstring_to_text_with_len(start, (int) (end - start)));
+	/* most have nothing to be cleaned */
+	while (plain < text.len && text.data[plain] > ' ' && (unsigned char) text.data[plain] < 0x7f)
+		plain++;
+	if (text.len == 0 || plain < text.len || cleaning == MF_CLEAN_NUMBER)
+	{
+		char	   *before = get_text(request, field);
+		char	   *after = mf_clean_text(before, cleaning);
+
+		if (strcmp(before, after) != 0 || after[0] == '\0')
+			set_text(request, field, after[0] != '\0' ? after : NULL);
+	}
+}
+
+/* Whether a text has a blank or mark that nobody sees, and which. */
+static bool
+find_unseen(TextView text, uint32 *code)
+{
+	const char *utf8 = pg_server_to_any(text.data, (int) text.len, PG_UTF8);
+
+	return mf_text_find_unseen(utf8, utf8 == text.data ? text.len : strlen(utf8), code);
 }
 
 /* Whether it has more than "limit" characters, none of which is less than a byte. */
@@ -246,7 +269,7 @@ check_length(const MfRequest *request, MfSendPaymentField field, int limit)
 
 	if (is_longer(text, limit))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, field),
 				 errmsg("%s is too long", column(field)),
 				 errdetail("It has %d characters; the limit is %d.",
 						   pg_mbstrlen_with_len(text.data, (int) text.len), limit),
@@ -261,7 +284,7 @@ check_word(MfRequest *request, MfSendPaymentField field, const char *const words
 	StringInfoData list;
 	int			i;
 
-	trim_field(request, field);
+	clean_field(request, field, MF_CLEAN_CODE);
 	text = view_text(request, field);
 	if (text.data == NULL)
 		return;
@@ -285,7 +308,7 @@ check_word(MfRequest *request, MfSendPaymentField field, const char *const words
 	for (i = 0; words[i] != NULL; i++)
 		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", words[i]);
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			(mf_err_field(request, field),
 			 errmsg("invalid value for %s: \"%.40s\"", column(field), get_text(request, field)),
 			 errhint("Valid values are: %s.", list.data)));
 }
@@ -293,19 +316,25 @@ check_word(MfRequest *request, MfSendPaymentField field, const char *const words
 static void
 check_customer_name(MfRequest *request)
 {
-	trim_field(request, MF_SP_CUSTOMER_NAME);
+	clean_field(request, MF_SP_CUSTOMER_NAME, MF_CLEAN_TEXT);
 	if (request->isnull[MF_SP_CUSTOMER_NAME])
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_CUSTOMER_NAME),
 				 errmsg("customer_name must not be empty"),
 				 errhint("Give the name that the customer sees at checkout.")));
 	check_length(request, MF_SP_CUSTOMER_NAME, MF_CUSTOMER_NAME_MAX);
 }
 
-/* Above 0, finite, at most three decimals; trailing zeros of the scale are kept. */
+/*
+ * Above 0, finite, no more decimals than its currency has: the one that it is
+ * shown in, else the account's.  Trailing zeros of the scale are kept.
+ */
 static void
-check_invoice_value(MfRequest *request)
+check_invoice_value(MfRequest *request, const MfAccount *account)
 {
+	const char *currency = request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] ? account->currency :
+		get_text(request, MF_SP_DISPLAY_CURRENCY_ISO);
+	int			allowed = mf_currency_decimals(currency);
 	char	   *text;
 	const char *point;
 	size_t		digits;
@@ -313,14 +342,14 @@ check_invoice_value(MfRequest *request)
 
 	if (request->isnull[MF_SP_INVOICE_VALUE])
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_INVOICE_VALUE),
 				 errmsg("invoice_value must not be null"),
 				 errhint("Give the amount in the major unit of the currency, such as 12.500.")));
 
 	text = DatumGetCString(DirectFunctionCall1(numeric_out, request->values[MF_SP_INVOICE_VALUE]));
 	if (!isdigit((unsigned char) text[0]) || strspn(text, "0.") == strlen(text))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_INVOICE_VALUE),
 				 errmsg("invoice_value must be more than 0"),
 				 errdetail("It is %.40s.", text),
 				 errhint("Give the amount in the major unit of the currency, such as 12.500.")));
@@ -336,15 +365,15 @@ check_invoice_value(MfRequest *request)
 		decimals = end - point - 1;
 	}
 
-	if (decimals > MF_VALUE_SCALE_MAX)
+	if (decimals > (size_t) allowed)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invoice_value has more than %d decimals", MF_VALUE_SCALE_MAX),
-				 errdetail("It is %.40s; MyFatoorah would round it.", text),
-				 errhint("Round it yourself, for example with round(value, %d).", MF_VALUE_SCALE_MAX)));
+				(mf_err_field(request, MF_SP_INVOICE_VALUE),
+				 errmsg("invoice_value has more than %d decimals", allowed),
+				 errdetail("It is %.40s, in %s; MyFatoorah would round it.", text, currency),
+				 errhint("Round it yourself, for example with round(value, %d).", allowed)));
 	if (digits > MF_VALUE_DIGITS_MAX)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_INVOICE_VALUE),
 				 errmsg("invoice_value is too large"),
 				 errdetail("It has %zu digits before the decimal point; the limit is %d.",
 						   digits, MF_VALUE_DIGITS_MAX),
@@ -365,15 +394,16 @@ check_email(MfRequest *request, bool required)
 	const char *at = NULL;
 	const char *p;
 	const char *end;
-	bool		ok = true;
+	uint32		unseen;
+	bool		ok;
 
-	trim_field(request, MF_SP_CUSTOMER_EMAIL);
+	clean_field(request, MF_SP_CUSTOMER_EMAIL, MF_CLEAN_CODE);
 	email = view_text(request, MF_SP_CUSTOMER_EMAIL);
 	if (email.data == NULL)
 	{
 		if (required)
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					(mf_err_field(request, MF_SP_CUSTOMER_EMAIL),
 					 errmsg("customer_email is missing"),
 					 errdetail("The notification_option EML or ALL sends an e-mail."),
 					 errhint("Set customer_email, or use the notification_option LNK or SMS.")));
@@ -382,6 +412,7 @@ check_email(MfRequest *request, bool required)
 
 	check_length(request, MF_SP_CUSTOMER_EMAIL, MF_EMAIL_MAX);
 	end = email.data + email.len;
+	ok = !find_unseen(email, &unseen);
 	for (p = email.data; ok && p < end; p++)
 	{
 		switch (*p)
@@ -405,41 +436,43 @@ check_email(MfRequest *request, bool required)
 	}
 	if (!ok || at == NULL || at == email.data || at == end - 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_CUSTOMER_EMAIL),
 				 errmsg("invalid customer_email: \"%s\"", get_text(request, MF_SP_CUSTOMER_EMAIL)),
 				 errhint("Give one plain address, such as name@example.com.")));
 }
 
 /*
  * ^(?:(\+)|(00)|(\*)|())[0-9]{3,14}((\#)|())$ and at most 11 characters, as
- * the vendor has it; Arabic and Persian digits are converted, blanks and
- * dashes dropped.
+ * the vendor has it, of what is left when digits are ASCII and blanks, dashes and
+ * marks are gone: people paste numbers with marks of direction around them.
  */
 static void
 check_mobile(MfRequest *request, const MfAccount *account, bool required)
 {
-	char	   *mobile = get_text(request, MF_SP_CUSTOMER_MOBILE);
-	char	   *code = get_text(request, MF_SP_MOBILE_COUNTRY_CODE);
+	char	   *mobile;
+	char	   *code;
 	char	   *digits;
 	size_t		count;
 
-	if (mobile != NULL)
-		mobile = ascii_digits(mobile);
-	if (mobile == NULL || mobile[0] == '\0')
+	clean_field(request, MF_SP_CUSTOMER_MOBILE, MF_CLEAN_NUMBER);
+	clean_field(request, MF_SP_MOBILE_COUNTRY_CODE, MF_CLEAN_NUMBER);
+	mobile = get_text(request, MF_SP_CUSTOMER_MOBILE);
+	code = get_text(request, MF_SP_MOBILE_COUNTRY_CODE);
+
+	if (mobile == NULL)
 	{
 		if (required)
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					(mf_err_field(request, MF_SP_CUSTOMER_MOBILE),
 					 errmsg("customer_mobile is missing"),
 					 errdetail("The notification_option SMS or ALL sends a text message."),
 					 errhint("Set customer_mobile, or use the notification_option LNK or EML.")));
-		set_text(request, MF_SP_CUSTOMER_MOBILE, NULL);
 	}
 	else
 	{
 		if (strlen(mobile) > MF_MOBILE_MAX)
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					(mf_err_field(request, MF_SP_CUSTOMER_MOBILE),
 					 errmsg("customer_mobile is too long: \"%.40s\"", mobile),
 					 errdetail("The limit is %d characters.", MF_MOBILE_MAX),
 					 errhint("Give the national number, and the country's dial code in mobile_country_code.")));
@@ -450,15 +483,12 @@ check_mobile(MfRequest *request, const MfAccount *account, bool required)
 		count = strspn(digits, "0123456789");
 		if (count < 3 || (digits[count] == '#' ? digits[count + 1] : digits[count]) != '\0')
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					(mf_err_field(request, MF_SP_CUSTOMER_MOBILE),
 					 errmsg("invalid customer_mobile: \"%.40s\"", mobile),
 					 errhint("Give the national number, digits only, such as 99999999.")));
-		set_text(request, MF_SP_CUSTOMER_MOBILE, mobile);
 	}
 
-	if (code != NULL)
-		code = ascii_digits(code);
-	if (code == NULL || code[0] == '\0')
+	if (code == NULL)
 		set_text(request, MF_SP_MOBILE_COUNTRY_CODE,
 				 required ? psprintf("+%s", account->dial_code) : NULL);
 	else
@@ -471,10 +501,9 @@ check_mobile(MfRequest *request, const MfAccount *account, bool required)
 		count = strspn(digits, "0123456789");
 		if (count < 1 || count > 4 || digits[count] != '\0')
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					(mf_err_field(request, MF_SP_MOBILE_COUNTRY_CODE),
 					 errmsg("invalid mobile_country_code: \"%.40s\"", code),
 					 errhint("Give the country's dial code, such as +%s.", account->dial_code)));
-		set_text(request, MF_SP_MOBILE_COUNTRY_CODE, code);
 	}
 }
 
@@ -503,75 +532,56 @@ check_encoding(const MfRequest *request)
 	}
 }
 
-/* ASCII digits for Arabic and Persian ones, without blanks and dashes; palloc'd. */
-static char *
-ascii_digits(const char *text)
-{
-	unsigned char *utf8 = (unsigned char *) mf_to_utf8(text);
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (; *utf8 != '\0'; utf8++)
-	{
-		if (utf8[0] == 0xd9 && utf8[1] >= 0xa0 && utf8[1] <= 0xa9)
-			appendStringInfoChar(&buf, '0' + (*++utf8 - 0xa0));
-		else if (utf8[0] == 0xdb && utf8[1] >= 0xb0 && utf8[1] <= 0xb9)
-			appendStringInfoChar(&buf, '0' + (*++utf8 - 0xb0));
-		else if (!isspace(*utf8) && *utf8 != '-')
-			appendStringInfoChar(&buf, (char) *utf8);
-	}
-	return mf_from_utf8(buf.data);
-}
-
-/* http(s), a host that is not localhost, at most 254 characters. */
+/* http(s), at most 254 characters, and it leads everybody to the same place, which is not this machine. */
 static void
 check_url(MfRequest *request, MfSendPaymentField field)
 {
 	TextView	url;
-	const char *host = NULL;
-	const char *end;
-	const char *p;
-	size_t		length = 0;
+	uint32		unseen;
 
-	trim_field(request, field);
+	clean_field(request, field, MF_CLEAN_TEXT);
 	url = view_text(request, field);
 	if (url.data == NULL)
 		return;
 
 	if (is_longer(url, MF_URL_MAX))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, field),
 				 errmsg("%s is too long", column(field)),
 				 errdetail("It has %d characters; the limit is %d.",
 						   pg_mbstrlen_with_len(url.data, (int) url.len), MF_URL_MAX),
 				 errhint("Use a shorter URL; the payment id is appended to it anyway.")));
-
-	end = url.data + url.len;
-	if (url.len > 8 && (memcmp(url.data, "https://", 8) == 0 || pg_strncasecmp(url.data, "https://", 8) == 0))
-		host = url.data + 8;
-	else if (url.len > 7 && pg_strncasecmp(url.data, "http://", 7) == 0)
-		host = url.data + 7;
-
-	for (p = url.data; host != NULL && p < end; p++)
-	{
-		if ((unsigned char) *p <= ' ' || *p == 0x7f)
-			host = NULL;
-	}
-	if (host != NULL)
-	{
-		for (p = host; p < end && *p != ':' && *p != '/' && *p != '?' && *p != '#'; p++)
-			length++;
-	}
-	if (length == 0)
+	if (find_unseen(url, &unseen))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be an http or https URL", column(field)),
-				 errhint("Give a URL such as https://www.example.com/paid.")));
-	if (length == strlen("localhost") && pg_strncasecmp(host, "localhost", length) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not point to localhost", column(field)),
-				 errhint("Give a URL that the customer's browser can reach.")));
+				(mf_err_field(request, field),
+				 errmsg("%s must not contain blanks or characters that nobody sees", column(field)),
+				 errdetail("It contains U+%04X.", unseen),
+				 errhint("Type it again, or write the character as %%XX.")));
+
+	switch (mf_url_check(mf_to_utf8(get_text(request, field))))
+	{
+		case MF_URL_GOOD:
+			break;
+		case MF_URL_NO_WEB:
+			ereport(ERROR,
+					(mf_err_field(request, field),
+					 errmsg("%s must be an http or https URL", column(field)),
+					 errhint("Give a URL such as https://www.example.com/paid.")));
+			break;
+		case MF_URL_AMBIGUOUS:
+			ereport(ERROR,
+					(mf_err_field(request, field),
+					 errmsg("%s must not contain a backslash, nor a user name before its host", column(field)),
+					 errdetail("Not all programs agree where such a URL leads."),
+					 errhint("Give a URL such as https://www.example.com/paid.")));
+			break;
+		case MF_URL_LOCAL:
+			ereport(ERROR,
+					(mf_err_field(request, field),
+					 errmsg("%s must not point to localhost", column(field)),
+					 errhint("Give a URL that the customer's browser can reach.")));
+			break;
+	}
 }
 
 static void
@@ -590,7 +600,7 @@ check_expiry_date(const MfRequest *request, const MfAccount *account)
 	if (!request->isnull[MF_SP_EXPIRY_DATE] &&
 		mf_account_local_time(account, DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE])) == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_EXPIRY_DATE),
 				 errmsg("expiry_date is out of range"),
 				 errhint("Give a time before the year 10000, or leave it out for the default of the portal.")));
 }
@@ -606,12 +616,12 @@ check_shipping(const MfRequest *request)
 	method = DatumGetInt16(request->values[MF_SP_SHIPPING_METHOD]);
 	if (method != 1 && method != 2)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_SHIPPING_METHOD),
 				 errmsg("invalid value for shipping_method: %d", method),
 				 errhint("Valid values are: 1 (DHL), 2 (Aramex).")));
 	if (request->isnull[MF_SP_SHIPPING_CONSIGNEE])
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_SHIPPING_CONSIGNEE),
 				 errmsg("shipping_consignee is missing"),
 				 errdetail("A shipping_method needs someone to ship to."),
 				 errhint("Set shipping_consignee, or leave out shipping_method.")));
@@ -639,14 +649,14 @@ check_payment_methods(const MfRequest *request)
 			ok = ok && DatumGetInt32(elements[i]) > 0;
 		if (count > MF_METHODS_MAX)
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					(mf_err_field(request, MF_SP_INVOICE_PAYMENT_METHODS),
 					 errmsg("invoice_payment_methods has too many entries"),
 					 errdetail("It has %d entries; the limit is %d.", count, MF_METHODS_MAX),
 					 errhint("Give each id once, or leave it out for all.")));
 	}
 	if (!ok)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_INVOICE_PAYMENT_METHODS),
 				 errmsg("invoice_payment_methods must be a list of payment method ids"),
 				 errhint("Give ids from InitiatePayment, such as '{1,2}', or leave it out for all.")));
 }

@@ -79,17 +79,32 @@ static const Member processing_members[] = {
 	{NULL, MEMBER_TEXT, false, 0}
 };
 
-static void check_object(const char *where, JsonbContainer *object, const Member *members);
-static void check_member(const char *where, const Member *member, const JsonbValue *value);
-static void check_member_length(const char *where, const Member *member, int length, int limit);
-static void check_object_field(const MfRequest *request, MfSendPaymentField field, const Member *members);
-static void check_array_field(const MfRequest *request, MfSendPaymentField field, const Member *members);
-static bool is_plain_integer(Datum number);
+/* An object that is checked, and the field that it stands in */
+typedef struct Place
+{
+	MfRequest  *request;
+	MfSendPaymentField field;
+	const char *name;			/* for messages */
+	bool		rewritten;		/* numbers are to be stored in another form */
+} Place;
+
+static void check_object(Place *place, JsonbContainer *object, const Member *members);
+static void check_member(Place *place, const Member *member, const JsonbValue *value);
+static void check_member_length(const Place *place, const Member *member, int length, int limit);
+static bool is_blank(const JsonbValue *text);
+static const Member *find_member(const Member *members, const JsonbValue *key);
+static void check_object_field(MfRequest *request, MfSendPaymentField field, const Member *members);
+static void check_array_field(MfRequest *request, MfSendPaymentField field, const Member *members);
+static void rewrite_numbers(const Place *place, Jsonb *jsonb, const Member *members);
+static bool is_to_be_rewritten(const Member *member, Numeric number);
+static char *number_text(Numeric number);
+static Numeric trimmed(Numeric number);
+static bool is_plain_integer(Numeric number);
 static Numeric member_number(JsonbContainer *object, const char *name);
 
 /* The items have the right members and add up to invoice_value, to the last digit. */
 void
-mf_request_check_items(const MfRequest *request)
+mf_request_check_items(MfRequest *request)
 {
 	Jsonb	   *items;
 	JsonbIterator *it;
@@ -122,7 +137,7 @@ mf_request_check_items(const MfRequest *request)
 
 	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, total, request->values[MF_SP_INVOICE_VALUE])))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_INVOICE_ITEMS),
 				 errmsg("invoice_items do not add up to invoice_value"),
 				 errdetail("The items add up to %s; invoice_value is %s.",
 						   DatumGetCString(DirectFunctionCall1(numeric_out, total)),
@@ -132,7 +147,7 @@ mf_request_check_items(const MfRequest *request)
 
 /* The other jsonb fields have the right members. */
 void
-mf_request_check_objects(const MfRequest *request)
+mf_request_check_objects(MfRequest *request)
 {
 	check_object_field(request, MF_SP_CUSTOMER_ADDRESS, address_members);
 	check_object_field(request, MF_SP_SHIPPING_CONSIGNEE, consignee_members);
@@ -142,9 +157,10 @@ mf_request_check_objects(const MfRequest *request)
 
 /* A field that must be one object. */
 static void
-check_object_field(const MfRequest *request, MfSendPaymentField field, const Member *members)
+check_object_field(MfRequest *request, MfSendPaymentField field, const Member *members)
 {
 	const char *column = mf_send_payment_fields[field].column;
+	Place		place = {request, field, column, false};
 	Jsonb	   *jsonb;
 
 	if (request->isnull[field])
@@ -153,17 +169,18 @@ check_object_field(const MfRequest *request, MfSendPaymentField field, const Mem
 	jsonb = DatumGetJsonbP(request->values[field]);
 	if (!JB_ROOT_IS_OBJECT(jsonb))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, field),
 				 errmsg("%s must be a JSON object", column),
 				 errhint("Give an object such as {\"%s\": ...}.", members[0].name)));
-	check_object(column, &jsonb->root, members);
+	check_object(&place, &jsonb->root, members);
 }
 
 /* A field that must be an array of objects. */
 static void
-check_array_field(const MfRequest *request, MfSendPaymentField field, const Member *members)
+check_array_field(MfRequest *request, MfSendPaymentField field, const Member *members)
 {
 	const char *column = mf_send_payment_fields[field].column;
+	Place		place = {request, field, column, false};
 	Jsonb	   *jsonb;
 	JsonbIterator *it;
 	JsonbValue	value;
@@ -176,12 +193,12 @@ check_array_field(const MfRequest *request, MfSendPaymentField field, const Memb
 	jsonb = DatumGetJsonbP(request->values[field]);
 	if (!JB_ROOT_IS_ARRAY(jsonb) || JB_ROOT_IS_SCALAR(jsonb))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, field),
 				 errmsg("%s must be a JSON array of objects", column),
 				 errhint("Give an array such as [{\"%s\": ...}].", members[0].name)));
 	if (JB_ROOT_COUNT(jsonb) > MF_ITEMS_MAX)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, field),
 				 errmsg("%s has too many entries", column),
 				 errdetail("It has %u entries; the limit is %d.", JB_ROOT_COUNT(jsonb), MF_ITEMS_MAX),
 				 errhint("Combine some of them.")));
@@ -194,17 +211,20 @@ check_array_field(const MfRequest *request, MfSendPaymentField field, const Memb
 		number++;
 		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					(mf_err_field(request, field),
 					 errmsg("%s must be a JSON array of objects", column),
 					 errdetail("Entry %d is not an object.", number),
 					 errhint("Give an array such as [{\"%s\": ...}].", members[0].name)));
-		check_object(psprintf("%s[%d]", column, number), value.val.binary.data, members);
+		place.name = psprintf("%s[%d]", column, number);
+		check_object(&place, value.val.binary.data, members);
 	}
+	if (place.rewritten)
+		rewrite_numbers(&place, jsonb, members);
 }
 
 /* Every member is listed and of its kind; every required one is there. */
 static void
-check_object(const char *where, JsonbContainer *object, const Member *members)
+check_object(Place *place, JsonbContainer *object, const Member *members)
 {
 	JsonbIterator *it = JsonbIteratorInit(object);
 	JsonbValue	value;
@@ -215,13 +235,8 @@ check_object(const char *where, JsonbContainer *object, const Member *members)
 	{
 		if (token == WJB_KEY)
 		{
-			for (member = members; member->name != NULL; member++)
-			{
-				if ((size_t) value.val.string.len == strlen(member->name) &&
-					memcmp(value.val.string.val, member->name, value.val.string.len) == 0)
-					break;
-			}
-			if (member->name == NULL)
+			member = find_member(members, &value);
+			if (member == NULL)
 			{
 				StringInfoData list;
 				char	   *name = pnstrdup(value.val.string.val, value.val.string.len);
@@ -230,13 +245,13 @@ check_object(const char *where, JsonbContainer *object, const Member *members)
 				for (member = members; member->name != NULL; member++)
 					appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", member->name);
 				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("unknown member \"%.60s\" in %s", name, where),
+						(mf_err_field(place->request, place->field),
+						 errmsg("unknown member \"%.60s\" in %s", name, place->name),
 						 errhint("Valid members are: %s. Case matters.", list.data)));
 			}
 		}
 		else if (token == WJB_VALUE)
-			check_member(where, member, &value);
+			check_member(place, member, &value);
 	}
 
 	for (member = members; member->name != NULL; member++)
@@ -247,17 +262,17 @@ check_object(const char *where, JsonbContainer *object, const Member *members)
 
 		if (member->required &&
 			(found == NULL || found->type == jbvNull ||
-			 (found->type == jbvString && found->val.string.len == 0)))
+			 (found->type == jbvString && is_blank(found))))
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("member \"%s\" is missing in %s", member->name, where),
+					(mf_err_field(place->request, place->field),
+					 errmsg("member \"%s\" is missing in %s", member->name, place->name),
 					 errhint("Add it to the object.")));
 	}
 }
 
 /* One member's value is of its kind and within its limits; null always is. */
 static void
-check_member(const char *where, const Member *member, const JsonbValue *value)
+check_member(Place *place, const Member *member, const JsonbValue *value)
 {
 	static const char *const wanted[] = {"a string", "a whole number above 0", "a number of 0 or more", "true or false"};
 	bool		ok = false;
@@ -270,7 +285,7 @@ check_member(const char *where, const Member *member, const JsonbValue *value)
 		case MEMBER_TEXT:
 			ok = value->type == jbvString;
 			if (ok && value->val.string.len > MF_MEMBER_TEXT_MAX)
-				check_member_length(where, member, pg_mbstrlen_with_len(value->val.string.val, value->val.string.len),
+				check_member_length(place, member, pg_mbstrlen_with_len(value->val.string.val, value->val.string.len),
 									MF_MEMBER_TEXT_MAX);
 			break;
 		case MEMBER_BOOLEAN:
@@ -280,24 +295,26 @@ check_member(const char *where, const Member *member, const JsonbValue *value)
 		case MEMBER_NUMBER:
 			if (value->type == jbvNumeric)
 			{
-				Datum		number = NumericGetDatum(value->val.numeric);
+				/* judged by value: 1.00 is 1 */
+				Numeric		plain = trimmed(value->val.numeric);
+				Datum		number = NumericGetDatum(plain);
 				Datum		zero = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
 
-				check_member_length(where, member, (int) strlen(DatumGetCString(DirectFunctionCall1(numeric_out, number))),
-									MF_MEMBER_DIGITS_MAX);
+				check_member_length(place, member, (int) strlen(number_text(plain)), MF_MEMBER_DIGITS_MAX);
+				place->rewritten |= is_to_be_rewritten(member, value->val.numeric);
 				ok = DatumGetBool(member->kind == MEMBER_INTEGER ?
 								  DirectFunctionCall2(numeric_gt, number, zero) :
 								  DirectFunctionCall2(numeric_ge, number, zero));
 				if (ok && member->kind == MEMBER_INTEGER)
-					ok = is_plain_integer(number);
+					ok = is_plain_integer(plain);
 				if (ok && member->maximum > 0 &&
 					DatumGetBool(DirectFunctionCall2(numeric_gt, number,
 													 DirectFunctionCall1(int4_numeric, Int32GetDatum(member->maximum)))))
 					ereport(ERROR,
-							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							 errmsg("member \"%s\" in %s is too large", member->name, where),
+							(mf_err_field(place->request, place->field),
+							 errmsg("member \"%s\" in %s is too large", member->name, place->name),
 							 errdetail("It is %s; the limit is %d.",
-									   DatumGetCString(DirectFunctionCall1(numeric_out, number)), member->maximum),
+									   number_text(plain), member->maximum),
 							 errhint("Weights are in kilograms, lengths in centimetres.")));
 			}
 			break;
@@ -305,28 +322,97 @@ check_member(const char *where, const Member *member, const JsonbValue *value)
 
 	if (!ok)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("member \"%s\" in %s must be %s", member->name, where, wanted[member->kind]),
+				(mf_err_field(place->request, place->field),
+				 errmsg("member \"%s\" in %s must be %s", member->name, place->name, wanted[member->kind]),
 				 errhint("Correct its value.")));
 }
 
 /* Refuses a member of more than "limit" characters. */
 static void
-check_member_length(const char *where, const Member *member, int length, int limit)
+check_member_length(const Place *place, const Member *member, int length, int limit)
 {
 	if (length > limit)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("member \"%s\" in %s is too long", member->name, where),
+				(mf_err_field(place->request, place->field),
+				 errmsg("member \"%s\" in %s is too long", member->name, place->name),
 				 errdetail("It has %d characters; the limit is %d.", length, limit),
 				 errhint("Shorten it.")));
 }
 
-/* Printed without a fraction, not even of zeros, and within 32 bits */
+/* Whether a string shows nothing. */
 static bool
-is_plain_integer(Datum number)
+is_blank(const JsonbValue *text)
 {
-	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	return mf_clean_text(pnstrdup(text->val.string.val, text->val.string.len), MF_CLEAN_TEXT)[0] == '\0';
+}
+
+/* The member of that name; NULL if there is none. */
+static const Member *
+find_member(const Member *members, const JsonbValue *key)
+{
+	const Member *member;
+
+	for (member = members; member->name != NULL; member++)
+	{
+		if ((size_t) key->val.string.len == strlen(member->name) &&
+			memcmp(key->val.string.val, member->name, key->val.string.len) == 0)
+			return member;
+	}
+	return NULL;
+}
+
+/*
+ * The same array of objects, checked before, with numbers as MyFatoorah reads them:
+ * to it, 1.00 is no whole number.
+ */
+static void
+rewrite_numbers(const Place *place, Jsonb *jsonb, const Member *members)
+{
+	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+	JsonbParseState *state = NULL;
+	JsonbValue *result = NULL;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	const Member *member = NULL;
+
+	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			member = find_member(members, &value);
+		else if (token == WJB_VALUE && value.type == jbvNumeric && is_to_be_rewritten(member, value.val.numeric))
+			value.val.numeric = trimmed(value.val.numeric);
+		result = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+	}
+	place->request->values[place->field] = JsonbPGetDatum(JsonbValueToJsonb(result));
+}
+
+/* Whether a number is written in a way that would not be understood. */
+static bool
+is_to_be_rewritten(const Member *member, Numeric number)
+{
+	const char *text = number_text(number);
+
+	return member->kind == MEMBER_INTEGER ? strchr(text, '.') != NULL : strlen(text) > MF_MEMBER_DIGITS_MAX;
+}
+
+static char *
+number_text(Numeric number)
+{
+	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+}
+
+/* Without zeros at the end of its fraction */
+static Numeric
+trimmed(Numeric number)
+{
+	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(number)));
+}
+
+/* Whether it is within 32 bits and has no fraction */
+static bool
+is_plain_integer(Numeric number)
+{
+	char	   *text = number_text(number);
 
 	return strspn(text, "0123456789") == strlen(text) &&
 		(strlen(text) < 10 || (strlen(text) == 10 && strcmp(text, "2147483647") <= 0));
