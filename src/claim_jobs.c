@@ -172,7 +172,7 @@ take_known(Taken *taken, const MfJob *job, MfHttpTarget *target)
 	if (latest > job->attempts)
 	{
 		ereport(LOG,
-				(errmsg("invoice " INT64_FORMAT " says that it has had %d attempts, and mf_attempt has number %d of it",
+				(errmsg("column \"attempts\" of invoice " INT64_FORMAT " is %d, and mf_attempt has number %d of it",
 						job->invoice, job->attempts, latest)));
 		mf_queue_catch_up(taken->scope, job->invoice, latest);
 		known.attempts = latest;

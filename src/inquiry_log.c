@@ -200,8 +200,9 @@ mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight)
 	{
 		mf_payment_store_events(scope, events, count);
 		ereport(LOG,
-				(errmsg("%d webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah",
-						count, flight->circuit->account)));
+				(errmsg_plural("%d webhook of account \"%s\" that could not be delivered was found in the log of MyFatoorah",
+							   "%d webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah",
+							   count, count, flight->circuit->account)));
 	}
 }
 

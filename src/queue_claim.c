@@ -307,7 +307,8 @@ put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, Timesta
 	}
 	if (news > 0)
 		ereport(LOG,
-				(errmsg("%d entries of the agenda have no invoice, such as " INT64_FORMAT, news, example),
+				(errmsg_plural("%d entry of the agenda has no invoice, " INT64_FORMAT,
+							   "%d entries of the agenda have no invoice, such as " INT64_FORMAT, news, news, example),
 				 errdetail("Rows of mf_invoice were lost without its triggers. The entries are looked at again every hour."),
 				 errhint("SELECT * FROM mf_repair() deletes them.")));
 	return rows > 0;

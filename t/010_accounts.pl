@@ -142,7 +142,7 @@ my $refused = $sandbox->count(%$send);
 cmp_ok($refused - $before, '<=', 50, 'no more than what was in flight met the refusal');
 is(scalar(lines('myfatoorah', $offset)), 1, 'one line in the log for the pause');
 is(sql(q{SELECT ok, detail FROM mf_check('good') WHERE item = 'accounts' AND detail LIKE 'MyFatoorah%'}),
-	'f|MyFatoorah refuses 1 other accounts, such as "myfatoorah"; they are paused.', 'mf_check() of any account tells of it');
+	'f|MyFatoorah refuses 1 other account, "myfatoorah"; it is paused.', 'mf_check() of any account tells of it');
 like(sql("SELECT DISTINCT pause_reason FROM mf_backlog WHERE account = 'myfatoorah' AND kind = 'send'"), qr/HTTP 401/, 'mf_backlog tells the reason');
 $sandbox->clear_faults;
 

@@ -55,7 +55,7 @@ sub named
 	$mf->wait_for($node, 'postgres', "SELECT what_happened FROM mf_review WHERE id = $id", $error);
 	is(sql("SELECT status FROM mf_invoice WHERE id = $id"), $status, "$what: the bad one is $status");
 	like(sql("SELECT next_step FROM mf_review WHERE id = $id"), qr/mf_resume\('myfatoorah'\)/, "$what: mf_review names it and says what to do");
-	like(sql("SELECT ok || ' ' || detail FROM mf_check() WHERE item = 'invoices'"), qr/^false 1 are put off, such as invoice $id: \Q$error\E$/,
+	like(sql("SELECT ok || ' ' || detail FROM mf_check() WHERE item = 'invoices'"), qr/^false 1 is put off, such as invoice $id: \Q$error\E$/,
 		"$what: mf_check() names it");
 	is(sql("SELECT count(*) FROM mf_check('other') WHERE item = 'invoices'"), 0, "$what: not for the other account");
 	# its latest transaction may have failed just now, where the error does not say that the row is to blame
@@ -157,7 +157,7 @@ foreach my $case (@cases)
 		CREATE TRIGGER told BEFORE UPDATE ON mf_queue FOR EACH ROW EXECUTE FUNCTION keep()});
 	my $prefix = insert();
 	others_are_sent($what, $prefix);
-	$mf->wait_for($node, 'postgres', q{SELECT detail ~ 'put off 1 items.*not this entry' FROM mf_check() WHERE item = 'worker' AND NOT ok});
+	$mf->wait_for($node, 'postgres', q{SELECT detail ~ 'put off: 1; .*not this entry' FROM mf_check() WHERE item = 'worker' AND NOT ok});
 	ok(1, "$what: mf_check() tells");
 	my $id = sql("SELECT id FROM mf_invoice WHERE customer_name = 'bad' AND customer_reference LIKE '$prefix-%'");
 	$mf->wait_idle($node, 'postgres');

@@ -74,7 +74,7 @@ sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'role gone
 
 # Whoever had none goes with PUBLIC's, or with its own once it has one.
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (SET api_key '$key')");
-like(sql(q{SELECT detail FROM mf_check() WHERE item = 'invoices' AND NOT ok}), qr/^1 are put off, such as invoice $id: the role that had a user mapping/,
+like(sql(q{SELECT detail FROM mf_check() WHERE item = 'invoices' AND NOT ok}), qr/^1 is put off, such as invoice $id: the role that had a user mapping/,
 	'of an invoice that cannot be asked about any more, mf_check() says so');
 is(sql("SELECT what_happened = (SELECT error FROM mf_inquiry WHERE invoice = $id) FROM mf_review WHERE id = $id"), 't', 'and a person sees it');
 $id = insert_as('bob', 'public');

@@ -183,14 +183,14 @@ my $dead = MyFatoorah::Listener->refusing;
 sql("ALTER SERVER a1 OPTIONS (SET base_url " . $mf->literal($dead->url) . ')');
 $mf->insert($node, 'postgres', 'dead', account => "'a1'");
 $mf->wait_for($node, 'postgres', "SELECT count(*) > 0 FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE a.outcome = 'not_sent' AND i.account = 'a1'");
-like(check('a2', 'accounts'), qr/^1 other accounts wait after failures, such as "a1"\.$/, 'mf_check() counts the others that wait');
+like(check('a2', 'accounts'), qr/^1 other account waits after failures, "a1"\.$/, 'mf_check() counts the others that wait');
 is(check('a1', 'accounts'), '', 'which are others than the one asked about');
 is(check('a2', 'invoices'), '', 'no invoice needs a person');
 sql("ALTER SERVER a2 OPTIONS (ADD timeout '500ms', ADD connect_timeout '500ms')");
 $sandbox->hang;
 $mf->insert($node, 'postgres', 'lost', account => "'a2'", notification_option => "'EML'", customer_email => "'a\@example.com'");
 $mf->wait_status($node, 'postgres', 'lost', 'review');
-is(check('a2', 'invoices'), '1 need the decision of a person.', 'one does');
+is(check('a2', 'invoices'), '1 needs the decision of a person.', 'one does');
 $node->stop;
 
 # The worker raises its limit, where that is allowed.
