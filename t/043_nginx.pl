@@ -123,8 +123,10 @@ $sandbox->invoice($invoice, 'pay');
 is(call("/callback/$token?paymentId=0707&Id=0707"), '303 https://shop.example/thanks?paymentId=0707&Id=0707', 'a customer who comes back');
 
 # More than a person does
-my %seen;
-$seen{ call('/callback/1-guess') }++ for 1 .. 60;
+my (%seen, $statuses);
+IPC::Run::run([ 'curl', '-s', '-k', '--noproxy', '*', '--max-time', '60', '-o', '/dev/null', '-w', '%{http_code}\n', "$url/callback/1-guess?[1-60]" ],
+	'>', \$statuses);
+$seen{$_}++ foreach split /\n/, $statuses;
 ok($seen{404} && $seen{404} >= 20 && $seen{429}, 'guessing is slowed down') or diag(join ', ', %seen);
 is(post('/webhook', $body, $headers), 200, 'webhooks are not');
 
