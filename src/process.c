@@ -86,7 +86,11 @@ cancel(void)
 void
 mf_process_signals(void)
 {
+#ifdef MF_FAILPOINTS
+	/* as PostgreSQL does it just after the fork: what is pending by then is gone */
 	MF_FAILPOINT("signals");
+	pqsignal(SIGHUP, SIG_IGN);
+#endif
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, request_shutdown);
 	pqsignal(SIGINT, cancel_statement);
@@ -94,7 +98,7 @@ mf_process_signals(void)
 	mf_process_read_settings();
 }
 
-/* See process.h.  A reload between our fork and our handler was passed over. */
+/* See process.h.  PostgreSQL drops a signal that came between our fork and its own first steps. */
 void
 mf_process_read_settings(void)
 {
