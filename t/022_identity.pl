@@ -110,7 +110,7 @@ sub promotion
 	# the API is at rest: no need to wait as long as it could have worked
 	sql($standby, q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'verify'; SELECT mf_resume('myfatoorah')});
 	sql($standby, q{ALTER SERVER myfatoorah OPTIONS (SET timeout '1s')});
-	$chaos->wait_settled($standby, 'postgres', 60);
+	$chaos->wait_settled($standby, 'postgres', 150);
 
 	my $history = MyFatoorah::History->of($standby, 'postgres', $sandbox);
 	is_deeply([ $history->violations(settled => 1, lost_until => $promoted_at) ], [], "$case: rows, attempts and ledger agree");
@@ -184,7 +184,7 @@ is_deeply([ MyFatoorah::History->of($original, 'postgres', $sandbox)->violations
 $original->stop;
 sql($clone, q{SELECT mf_resume('*')});
 sql($clone, q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'verify'; SELECT mf_resume('myfatoorah')});
-$chaos->wait_settled($clone, 'postgres', 60);
+$chaos->wait_settled($clone, 'postgres', 150);
 is_deeply([ twice($sandbox) ], [], 'cp -a: after mf_resume() nothing is sent that the original has sent since');
 is_deeply([ MyFatoorah::History->of($clone, 'postgres', $sandbox)->violations(settled => 1, lost_until => time) ], [],
 	'cp -a: rows and ledger agree after mf_resume()');
@@ -256,7 +256,7 @@ my $before = $sandbox->count(%$send);
 sql($restored, q{UPDATE mf_invoice SET send_at = now() WHERE status = 'queued'});
 sql($restored, q{SELECT mf_resume('*')});
 sql($restored, q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'verify'; SELECT mf_resume('myfatoorah')});
-$chaos->wait_settled($restored, 'postgres', 60);
+$chaos->wait_settled($restored, 'postgres', 150);
 is_deeply([ grep { !/inserted-into-the-copy/ } twice($sandbox) ], [], 'dump and restore: after mf_resume() nothing that was sent is sent again');
 is($sandbox->count(%$send) - $before, 12, 'dump and restore: what was not sent is sent');
 is_deeply([ MyFatoorah::History->of($restored, 'postgres', $sandbox)->violations(settled => 1, lost_until => time) ], [],

@@ -131,7 +131,7 @@ foreach (@ways)
 	sql(q{SELECT mf_resume('*')});
 	sql(q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'verify'});
 	$mf->insert($node, 'postgres', "$id-awake");
-	$chaos->wait_settled($node, 'postgres', 60);
+	$chaos->wait_settled($node, 'postgres', 150);
 	is($sandbox->count(%$send) - $before, 4, "$name: after mf_resume() what was not sent is sent");
 
 	my %times;

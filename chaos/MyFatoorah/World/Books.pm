@@ -18,7 +18,7 @@ use constant SAY_LIMIT => 30 * ($ENV{MF_WORLD_PATIENCE} || 1);
 
 # Seconds until each row that can go on is settled: the same, five look-ups, all again for one sent again, and up to ten
 # seconds for an account that is left alone after failures
-use constant SETTLE_LIMIT => 60 * ($ENV{MF_WORLD_PATIENCE} || 1);
+use constant SETTLE_LIMIT => 150 * ($ENV{MF_WORLD_PATIENCE} || 1);
 
 # Seconds until payments are read
 use constant PAYMENT_LIMIT => 30;
