@@ -112,7 +112,7 @@ sql(q{INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, 
 	VALUES ('restored', 1, 'restored, unknown', 'restored.3', 'unknown', 'whoever', true); SELECT mf_resume('*')});
 $mf->wait_status($node, $db, 'restored, unknown', 'review');
 like(sql(q{SELECT r.what_happened FROM mf_review r JOIN mf_invoice i USING (id) WHERE i.customer_reference = 'restored, unknown'}),
-	qr/^outcome unknown, and it cannot be looked up: the role that had a user mapping/, 'what only a role that is gone could look up is for a person to decide');
+	qr/^outcome unknown, and it cannot be looked up: no role has the name of the one that had a user mapping/, 'what only a role that is gone could look up is for a person to decide');
 like(($node->psql($db, 'SET ROLE bob; INSERT INTO mf_invoice (customer_name, invoice_value, created_by_id) VALUES (\'x\', 1, 10)'))[2],
 	qr/permission denied/, 'nobody can say to be another');
 
