@@ -125,15 +125,15 @@ test_url(void **state)
 		{"http://LocalHost.:80/", MF_URL_LOCAL},
 		{"http://a.localhost/", MF_URL_LOCAL},
 		{"http://%6cocalhost/", MF_URL_LOCAL},
-		{"http://127.0.0.1/", MF_URL_LOCAL},
-		{"http://127.255.0.9./", MF_URL_LOCAL},
+		{"http://127.0.0.1/", MF_URL_GOOD},
+		{"http://127.255.0.9./", MF_URL_GOOD},
 		{"http://0.0.0.0/", MF_URL_LOCAL},
 		{"http://[::1]/", MF_URL_LOCAL},
 		{"http://[0:0::0:1]:80/", MF_URL_LOCAL},
 		{"http://[::]/", MF_URL_LOCAL},
 		{"http://[::ffff:127.0.0.1]/", MF_URL_LOCAL},
 		{"http://2130706433/", MF_URL_LOCAL},
-		{"http://127.1/", MF_URL_LOCAL},
+		{"http://127.1/", MF_URL_GOOD},
 		{"http://0x7f.1/", MF_URL_LOCAL},
 	};
 	size_t		i;
