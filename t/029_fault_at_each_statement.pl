@@ -320,8 +320,8 @@ $sandbox->faults(
 	{ %post, reference_prefix => 'resent-', status => 500, create => JSON::PP::false });
 
 my %sending = probe(qw(sent lost refused resent perhaps cancelled moved promoted));
-# two groups more, to be sent again later
-push @{ $sending{refused} }, ($sending{refused}[0]) x 2;
+# four groups more, to be sent again later, which takes more statements: they are looked up first
+push @{ $sending{refused} }, ($sending{refused}[0]) x 4;
 faults('sending', %sending);
 
 # with a trigger for statements nothing is written without SQL
