@@ -132,9 +132,9 @@ test_url(void **state)
 		{"http://[0:0::0:1]:80/", MF_URL_LOCAL},
 		{"http://[::]/", MF_URL_LOCAL},
 		{"http://[::ffff:127.0.0.1]/", MF_URL_LOCAL},
-		{"http://2130706433/", MF_URL_LOCAL},
+		{"http://2130706433/", MF_URL_GOOD},
 		{"http://127.1/", MF_URL_GOOD},
-		{"http://0x7f.1/", MF_URL_LOCAL},
+		{"http://0x7f.1/", MF_URL_GOOD},
 	};
 	size_t		i;
 
