@@ -48,7 +48,7 @@ sub balance
 	$world->reset_settings;
 	foreach my $db (@databases)
 	{
-		MyFatoorah::World::Rows::decide($db, 1);
+		MyFatoorah::World::Rows::decide_all($db);
 		_hurry($db) if $world->{promoted};
 		$db->mend('rows held');
 		$self->_resume($db);

@@ -5,6 +5,8 @@ package MyFatoorah::World::Rows;
 use strict;
 use warnings;
 
+use MyFatoorah::Chaos;
+
 my $mail = q{'a@example.com'};
 
 # Optional columns, as SQL; some are refused in combination, which is an error of that INSERT
@@ -191,7 +193,8 @@ sub release
 	return;
 }
 
-# decide(db, commit): what was prepared is committed or rolled back
+# decide(db, commit): what was prepared is committed or rolled back. What an error leaves prepared, whatever the error is, is
+# decided later.
 sub decide
 {
 	my ($db, $commit) = @_;
@@ -200,12 +203,19 @@ sub decide
 	foreach my $gid (sort keys %$prepared)
 	{
 		my $state = $db->sql(($commit ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$gid'")->{state};
-		my $names = $prepared->{$gid};
 
-		next if $state =~ /^(?:down|57P03)$/;
-		delete $prepared->{$gid};
-		$db->note($state eq '00000' ? ($commit ? 'committed' : 'none') : 'uncertain', @$names);
+		next if $state ne '00000' && ($db->value("SELECT count(*) FROM pg_prepared_xacts WHERE gid = '$gid'") // 1);
+		$db->note($state eq '00000' ? ($commit ? 'committed' : 'none') : 'uncertain', @{ delete $prepared->{$gid} });
 	}
+	return;
+}
+
+# decide_all(db): commits all that is prepared; the server may be on its way up
+sub decide_all
+{
+	my ($db) = @_;
+
+	MyFatoorah::Chaos->until_true('nothing is prepared any more', sub { decide($db, 1); return !%{ $db->state->{prepared} // {} } });
 	return;
 }
 
