@@ -51,7 +51,7 @@ SELECT pg_temp.inserted('account, priority', '''held'', ' || v) FROM unnest(ARRA
 
 -- Results are not for users to write, whoever they are.
 SELECT pg_temp.inserted('account, ' || c, '''held'', ' || v) FROM (VALUES ('status', '''queued'''), ('status', '''sent'''), ('status', '''gone'''), ('status', 'NULL'), ('payment_status', '''paid'''), ('payment_status', 'NULL'),
-	('invoice_id', '1'), ('invoice_url', ''''''), ('sent_at', 'now()'), ('paid_at', 'now()'), ('last_error', '''x'''), ('attempts', '1'), ('attempts', 'NULL'),
+	('invoice_id', '1'), ('invoice_url', ''''''), ('sent_at', 'now()'), ('paid_at', 'now()'), ('last_error', '''x'''), ('payment_error', '''x'''), ('duplicate_error', '''x'''), ('attempts', '1'), ('attempts', 'NULL'),
 	('cancel_requested', 'true'), ('duplicate_suspected', 'true'), ('id', '1')) v(c, v);
 GRANT ALL ON mf_invoice TO regress_mf_bob;
 GRANT USAGE ON SCHEMA public TO regress_mf_bob;
@@ -84,7 +84,7 @@ END
 $$;
 SELECT pg_temp.updated(a) FROM unnest(ARRAY['account = NULL', 'account = ''nowhere''', 'priority = 101', 'send_at = ''infinity''', 'send_at = ''294276-12-31 23:59:59+00''', 'expiry_date = ''2001-01-01''', 'customer_name = NULL', 'account = DEFAULT']) a;
 SELECT pg_temp.updated(a) FROM unnest(ARRAY['status = ''sent''', 'status = ''cancelled''', 'status = ''queued''', 'payment_status = ''paid''', 'invoice_id = 1', 'invoice_url = ''x''', 'sent_at = now()', 'paid_at = now()',
-	'last_error = ''x''', 'attempts = 1', 'reference = ''x''', 'created_at = ''2001-01-01''', 'created_by = ''nobody''', 'cancel_requested = true', 'duplicate_suspected = true', 'id = 5', 'id = DEFAULT']) a;
+	'last_error = ''x''', 'payment_error = ''x''', 'duplicate_error = ''x''', 'attempts = 1', 'reference = ''x''', 'created_at = ''2001-01-01''', 'created_by = ''nobody''', 'cancel_requested = true', 'duplicate_suspected = true', 'id = 5', 'id = DEFAULT']) a;
 SET ROLE regress_mf_bob;
 SELECT pg_temp.updated(a) FROM unnest(ARRAY['status = ''sent''', 'payment_status = ''paid''', 'invoice_id = 1', 'reference = ''x''', 'customer_name = ''no right on the account''', 'account = ''held''']) a;
 SET ROLE regress_mf_alice;

@@ -100,6 +100,8 @@ CREATE TABLE mf_invoice (
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	created_by name COLLATE "C" NOT NULL DEFAULT CURRENT_USER,
 	invoice_status text COLLATE "C",
+	payment_error text,
+	duplicate_error text,
 	payment_id text COLLATE "C",
 	base_currency text COLLATE "C",
 	base_value numeric,
@@ -168,13 +170,15 @@ COMMENT ON COLUMN mf_invoice.invoice_id IS 'result: MyFatoorah''s InvoiceId';
 COMMENT ON COLUMN mf_invoice.invoice_url IS 'result: MyFatoorah''s InvoiceURL, the link to pay';
 COMMENT ON COLUMN mf_invoice.sent_at IS 'result: when MyFatoorah accepted it';
 COMMENT ON COLUMN mf_invoice.paid_at IS 'result: when it was paid: TransactionDate of the try that paid it';
-COMMENT ON COLUMN mf_invoice.last_error IS 'result: what went wrong last, null if nothing did';
+COMMENT ON COLUMN mf_invoice.last_error IS 'result: what is wrong with its sending, or with its link once it is sent; null if nothing is';
 COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt to send';
 COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while it was being sent; it is not sent again';
 COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
 COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted';
 COMMENT ON COLUMN mf_invoice.created_by IS 'result: name of the role that inserted it, or gave it to another account since, as it was then';
 COMMENT ON COLUMN mf_invoice.invoice_status IS 'result: InvoiceStatus, MyFatoorah''s own word, as last read';
+COMMENT ON COLUMN mf_invoice.payment_error IS 'result: what is wrong with the latest answer about its payment; a good one clears it';
+COMMENT ON COLUMN mf_invoice.duplicate_error IS 'result: why duplicate_suspected is set';
 COMMENT ON COLUMN mf_invoice.payment_id IS 'result: PaymentId of the try that paid it';
 COMMENT ON COLUMN mf_invoice.base_currency IS 'result: currency of the account, ISO 4217';
 COMMENT ON COLUMN mf_invoice.base_value IS 'result: InvoiceValue in the currency of the account, as last read; a partial capture lowers it';
@@ -872,7 +876,8 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 		   (SELECT pg_catalog.array_agg(DISTINCT t.invoice_id) FROM mf_attempt t
 			WHERE t.invoice = i.id AND (t.reference = i.reference OR t.started_at >= i.created_at)
 				AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
-		   coalesce(q.error, i.last_error) AS what_happened,
+		   coalesce(q.error, nullif(pg_catalog.concat_ws('; ', CASE WHEN i.status <> 'sent' THEN i.last_error END,
+				CASE WHEN i.status = 'sent' OR i.duplicate_error <> i.last_error THEN i.duplicate_error END), '')) AS what_happened,
 		   CASE WHEN q.error IS NOT NULL THEN
 				pg_catalog.format('It is put off, and tried again at %s. Mend what the error names, such as a constraint or trigger of your own or a user mapping, and call: SELECT mf_resume(%L)', q.due, i.account)
 				WHEN i.status = 'review' THEN

@@ -23,7 +23,8 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	TIMESTAMPTZOID, INT2OID, TEXTOID, TEXTOID, TEXTOID, /* send_at .. payment_status */
 	INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,	/* invoice_id .. last_error */
 	INT4OID, BOOLOID, BOOLOID, TIMESTAMPTZOID, NAMEOID, /* attempts .. created_by */
-	TEXTOID, TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID,	/* invoice_status .. pay_value */
+	TEXTOID, TEXTOID, TEXTOID,	/* invoice_status .. duplicate_error */
+	TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, /* payment_id .. pay_value */
 	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID	/* refunded_value .. could_insert */
 };
 

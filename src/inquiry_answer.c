@@ -72,13 +72,13 @@ mf_inquiry_take_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight 
 	{
 		char	   *error = mf_flight_error(flight);
 
-		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah gives no usable answer about invoice %s: %s", row->invoice_id,
+		change->error = psprintf("MyFatoorah gives no usable answer about invoice %s: %s", row->invoice_id,
 								 error ? error : "out of memory");
 		return;
 	}
 	if (lookup == MF_LOOKUP_SENSELESS)
 	{
-		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah's answer about invoice %s makes no sense: %s", row->invoice_id,
+		change->error = psprintf("MyFatoorah's answer about invoice %s makes no sense: %s", row->invoice_id,
 								 mf_flight_error(flight));
 		return;
 	}
@@ -87,9 +87,9 @@ mf_inquiry_take_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight 
 	if (flight->kind == MF_JOB_REFUNDS)
 		take_refunds(flight, row, change);
 	else if (lookup != MF_FOUND)
-		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah does not find invoice %s: %s", row->invoice_id, mf_flight_error(flight));
+		change->error = psprintf("MyFatoorah does not find invoice %s: %s", row->invoice_id, mf_flight_error(flight));
 	else if (strcmp(flight->found.values[MF_PS_INVOICE_ID], row->invoice_id) != 0)
-		change->error = psprintf(MF_PAYMENT_ERROR "asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
+		change->error = psprintf("asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
 								 flight->found.values[MF_PS_INVOICE_ID]);
 	else if (!is_reference_of(scope, row, flight->found.values[MF_PS_CUSTOMER_REFERENCE]))
 		change->error = another_reference(flight, row);
@@ -124,7 +124,7 @@ another_reference(const MfFlight *flight, const MfPaymentRow *row)
 {
 	const char *reference = mf_inquiry_text(flight->found.values[MF_PS_CUSTOMER_REFERENCE]);
 
-	return psprintf(MF_PAYMENT_ERROR "MyFatoorah answered about invoice %s with %s%s%s, which is none of this row; the base_url, environment or key of account \"%s\" may be another than when it was sent",
+	return psprintf("MyFatoorah answered about invoice %s with %s%s%s, which is none of this row; the base_url, environment or key of account \"%s\" may be another than when it was sent",
 					row->invoice_id, reference && *reference ? "CustomerReference \"" : "no CustomerReference",
 					reference ? reference : "", reference && *reference ? "\"" : "", flight->circuit->account);
 }
@@ -149,7 +149,7 @@ take_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 
 	if (!payment->known)
 	{
-		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah says InvoiceStatus \"%s\", a word that is not known; payment_status was left as it was",
+		change->error = psprintf("MyFatoorah says InvoiceStatus \"%s\", a word that is not known; payment_status was left as it was",
 								 word ? word : "");
 		return;
 	}
@@ -161,7 +161,7 @@ take_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 	if (flight->inquiry->refunds && mf_payment_was_paid(change->to))
 		mf_inquiry_confirm(flight->invoice);
 	if (mf_payment_was_paid(row->status) && read != MF_PAID && !payment->unsettled)
-		change->error = psprintf(MF_PAYMENT_ERROR "MyFatoorah now says InvoiceStatus \"%s\" of an invoice that was paid", word);
+		change->error = psprintf("MyFatoorah now says InvoiceStatus \"%s\" of an invoice that was paid", word);
 	change->reason = psprintf("InvoiceStatus \"%s\"", word);
 
 	if (read == MF_PAID)
@@ -192,6 +192,8 @@ take_refunds(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
 	int			done = 0;
 	int			i;
 
+	/* what is wrong with the answers of GetPaymentStatus stays so */
+	change->error = row->payment_error;
 	for (i = 0; i < flight->refunds.count; i++)
 	{
 		const MfRefund *refund = &flight->refunds.refunds[i];

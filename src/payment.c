@@ -171,7 +171,8 @@ static MfStatement resolve_events_statement = {
 /* with the events that an answer would settle: the worker waits for nobody who has one of them, or the row, in hand */
 static MfStatement lock_statement = {
 	"WITH e AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED) "
-	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, i.reference::text "
+	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, i.reference::text, "
+	"  i.payment_error::text "
 	"FROM @mf_invoice i "
 	"WHERE i.id = ANY ($1) AND i.status = 'sent' AND NOT EXISTS (SELECT FROM @mf_event o WHERE " UNANSWERED("o") " "
 	"  AND o.invoice = i.id AND o.id NOT IN (SELECT e.id FROM e)) FOR NO KEY UPDATE OF i SKIP LOCKED",
@@ -190,7 +191,7 @@ static MfStatement apply_statement = {
 	"  payment_id = n.payment_id, base_currency = n.base_currency, base_value = n.base_value, "
 	"  display_currency = n.display_currency, display_value = n.display_value, pay_currency = n.pay_currency, "
 	"  pay_value = n.pay_value, paid_at = n.paid_at, refunded_value = n.refunded_value, overpaid = n.overpaid, "
-	"  paid_late = n.paid_late, last_error = n.error "
+	"  paid_late = n.paid_late, payment_error = n.error "
 	"FROM (SELECT o.id, c.to_status AS payment_status, coalesce(c.invoice_status, o.invoice_status) AS invoice_status, "
 	"    coalesce(c.payment_id, o.payment_id) AS payment_id, coalesce(c.base_currency, o.base_currency) AS base_currency, "
 	"    coalesce(c.base_value, o.base_value) AS base_value, "
@@ -198,8 +199,7 @@ static MfStatement apply_statement = {
 	"    coalesce(c.display_value, o.display_value) AS display_value, "
 	"    coalesce(c.pay_currency, o.pay_currency) AS pay_currency, coalesce(c.pay_value, o.pay_value) AS pay_value, "
 	"    coalesce(o.paid_at, c.paid_at) AS paid_at, coalesce(c.refunded_value, o.refunded_value) AS refunded_value, "
-	"    o.overpaid OR c.overpaid AS overpaid, o.paid_late OR c.paid_late AS paid_late, "
-	"    coalesce(c.error, CASE WHEN starts_with(o.last_error, '" MF_PAYMENT_ERROR "') IS NOT TRUE THEN o.last_error END) AS error "
+	"    o.overpaid OR c.overpaid AS overpaid, o.paid_late OR c.paid_late AS paid_late, c.error "
 	"  FROM (SELECT c.invoice, c.to_status, c.invoice_status, c.payment_id, c.base_currency, "
 	"      c.base_value::numeric AS base_value, c.display_currency, c.display_value::numeric AS display_value, "
 	"      c.pay_currency, c.pay_value::numeric AS pay_value, c.paid_at, c.refunded_value::numeric AS refunded_value, "
@@ -211,7 +211,7 @@ static MfStatement apply_statement = {
 	"WHERE i.id = ANY ($1) AND i.id = n.id "
 	"  AND (i.payment_status, i.invoice_status, i.payment_id, i.base_currency, i.base_value, "
 	"    i.display_currency, i.display_value, i.pay_currency, i.pay_value, i.paid_at, i.refunded_value, i.overpaid, "
-	"    i.paid_late, i.last_error) IS DISTINCT FROM (n.payment_status, n.invoice_status, n.payment_id, "
+	"    i.paid_late, i.payment_error) IS DISTINCT FROM (n.payment_status, n.invoice_status, n.payment_id, "
 	"    n.base_currency, n.base_value, n.display_currency, n.display_value, n.pay_currency, n.pay_value, n.paid_at, "
 	"    n.refunded_value, n.overpaid, n.paid_late, n.error) "
 	"RETURNING i.id",
@@ -522,6 +522,7 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 		row->attempts = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
 		row->base_value = text_or_null(tuple, desc, 5);
 		row->reference = text_or_null(tuple, desc, 6);
+		row->payment_error = text_or_null(tuple, desc, 7);
 		locked = lappend(locked, row);
 	}
 	return locked;

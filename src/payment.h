@@ -181,6 +181,7 @@ typedef struct MfPaymentRow
 	MfPaymentStatus status;
 	int			attempts;
 	char	   *base_value;		/* as last read; NULL = never */
+	char	   *payment_error;	/* NULL = none */
 } MfPaymentRow;
 
 /* Those that nobody else has locked. List of MfPaymentRow. */
@@ -189,12 +190,13 @@ extern List *mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int
 /* Locks events; those that somebody else has locked are put into "held", which has room for all; their number. */
 extern uint64 mf_payment_lock_events(const MfSqlScope *scope, const int64 *events, int count, int64 *held);
 
-/* So begins what is wrong with answers about a payment; the next good one clears it. */
 /* An invoice that can still be paid, by mf_invoice_open_idx; no other index has the order of sent_at */
 #define MF_OPEN(row) \
 	row ".invoice_id IS NOT NULL AND " row ".payment_status IN ('unpaid', 'authorized') AND " row ".status = 'sent'"
 
-#define MF_PAYMENT_ERROR "payment status: "
+/* One about which nothing is to be asked, as all are that were sent without polling */
+#define MF_UNASKED(row) \
+	MF_OPEN(row) " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = " row ".id)"
 
 /* What an answer makes of a row; NULL and 0 leave a column as it is */
 typedef struct MfPaymentChange
@@ -215,7 +217,7 @@ typedef struct MfPaymentChange
 	const char *refunded_value;
 	bool		overpaid;
 	bool		paid_late;
-	const char *error;			/* for last_error */
+	const char *error;			/* for payment_error; NULL clears it */
 	const char *reason;			/* for the history, if the state changes */
 
 	bool		changed;		/* out: the row is not what it was */

@@ -124,7 +124,7 @@ static MfStatement open_statement = {
 
 static MfStatement unanswered_statement = {
 	"SELECT count(*) OVER ()::int8, u.example, u.error::text FROM ("
-	"  SELECT format('invoice %s', q.invoice) AS example, i.last_error AS error, q.invoice AS number "
+	"  SELECT format('invoice %s', q.invoice) AS example, i.payment_error AS error, q.invoice AS number "
 	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
 	"  WHERE q.account = $1 AND q.failures >= " CppAsString2(MF_ITEM_FAILURES) " "
 	"  UNION ALL SELECT format('event %s', e.id), NULL, e.id FROM @mf_event e "

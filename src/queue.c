@@ -93,6 +93,7 @@ static MfStatement apply_statement = {
 	"  last_error = coalesce(t.error, CASE WHEN i.notification_option = 'LNK' AND "
 	"    coalesce(t.invoice_url, k.invoice_url, i.invoice_url) IS NULL THEN t.linkless END), "
 	"  duplicate_suspected = (i.duplicate_suspected OR t.duplicate > 0) AND t.duplicate >= 0, "
+	"  duplicate_error = CASE t.duplicate WHEN 1 THEN t.error WHEN 0 THEN i.duplicate_error END, "
 	/* only people take these ways, and what they decide later counts */
 	"  cancel_requested = i.cancel_requested AND NOT (t.from_status IN ('rejected', 'review') AND t.to_status = 'queued'), "
 	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
@@ -111,6 +112,9 @@ static MfStatement apply_statement = {
 	NULL
 };
 
+/* what keeps a sent row from being watched is no trouble of its sending: it stands on the agenda */
+#define TELLS "(f.duplicate OR (f.error IS NOT NULL AND i.status <> 'sent'))"
+
 static MfStatement follow_up_statement = {
 	"WITH f AS MATERIALIZED ("
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS f(invoice, next, due, step, error, duplicate, wait, put_off)), "
@@ -121,11 +125,11 @@ static MfStatement follow_up_statement = {
 	"found AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
 	"  SELECT i.id, i.account, f.next, f.due, f.due, i.priority FROM f JOIN @mf_invoice i ON i.id = f.invoice AND i.id = ANY ($1) "
 	"  WHERE f.duplicate AND f.next IS NOT NULL ON CONFLICT (invoice) DO NOTHING RETURNING 1), "
-	"changed AS (UPDATE @mf_invoice i SET last_error = coalesce(f.error, i.last_error), "
+	"changed AS (UPDATE @mf_invoice i SET last_error = CASE WHEN f.duplicate THEN i.last_error ELSE f.error END, "
+	"    duplicate_error = CASE WHEN f.duplicate THEN f.error ELSE i.duplicate_error END, "
 	"    duplicate_suspected = i.duplicate_suspected OR f.duplicate "
-	"  FROM f WHERE i.id = ANY ($1) AND i.id = f.invoice AND (f.error IS NOT NULL OR f.duplicate) RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = ANY ($1) AND EXISTS (SELECT FROM f "
-	"    WHERE f.invoice = i.id AND (f.error IS NOT NULL OR f.duplicate))) "
+	"  FROM f WHERE i.id = ANY ($1) AND i.id = f.invoice AND " TELLS " RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = ANY ($1) AND EXISTS (SELECT FROM f WHERE f.invoice = i.id AND " TELLS ")) "
 	"  - (SELECT count(*) FROM changed) "
 	"  + (SELECT count(*) FROM @mf_queue q WHERE q.invoice = ANY ($1)) "
 	"  - (SELECT count(*) FROM later) - (SELECT count(*) FROM done) "

@@ -141,7 +141,8 @@ typedef struct MfFollowUp
 	TimestampTz due;
 	int			step;
 	const char *error;			/* for the invoice; NULL = leave it as it was */
-	bool		duplicate;		/* a second invoice may exist */
+	bool		duplicate;		/* a second invoice may exist, as the error
+								 * says */
 	bool		wait;			/* nothing was tried: what kept it from being
 								 * written may still be there */
 	bool		put_off;		/* a person is to see the error in mf_review */

@@ -179,7 +179,7 @@ static MfStatement dismiss_statement = {
 	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1 RETURNING 1), "
 	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM @mf_invoice i WHERE i.id = $1 RETURNING 1), "
-	"changed AS (UPDATE @mf_invoice SET duplicate_suspected = false WHERE id = $1 RETURNING 1) "
+	"changed AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL WHERE id = $1 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_queue WHERE invoice = $1) - (SELECT count(*) FROM done) "
 	"  + 2 * (SELECT count(*) FROM @mf_invoice WHERE id = $1) - (SELECT count(*) FROM told) - (SELECT count(*) FROM changed)",
 	3, {INT8OID, TEXTOID, TEXTOID}, NULL
@@ -191,7 +191,8 @@ static MfStatement dismiss_statement = {
 static MfStatement adopt_twin_statement = {
 	"WITH k AS (SELECT coalesce($5, (SELECT a.invoice_url FROM @mf_attempt a WHERE a.invoice = $1 AND a.invoice_id = $4::int8 "
 	"    AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) AS url), "
-	"i AS (UPDATE @mf_invoice SET duplicate_suspected = false, invoice_id = $4::int8, invoice_url = k.url, "
+	"i AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL, payment_error = NULL, "
+	"      invoice_id = $4::int8, invoice_url = k.url, "
 	"      last_error = CASE WHEN notification_option = 'LNK' AND k.url IS NULL THEN $6 END FROM k "
 	"    WHERE " MAY_ADOPT " RETURNING id, status, attempts), "
 	"done AS (DELETE FROM @mf_queue q USING i WHERE q.invoice = i.id RETURNING 1), "

@@ -193,7 +193,7 @@ sub lookups
 	pay($invoice, invoice_status => 'Quibbled');
 	$node->safe_psql($db, "SELECT mf_refresh($id)");
 	$mf->wait_for($node, $db, "SELECT invoice_status FROM mf_invoice WHERE id = $id", 'Quibbled');
-	is($node->safe_psql($db, "SELECT payment_status, last_error LIKE '%Quibbled%' FROM mf_invoice WHERE id = $id"),
+	is($node->safe_psql($db, "SELECT payment_status, payment_error LIKE '%Quibbled%' FROM mf_invoice WHERE id = $id"),
 		'unpaid|t', 'an unknown word is shown, never guessed');
 	($id, $invoice) = sent('double');
 	pay($invoice, invoice_status => 'DuplicatePayment');

@@ -88,13 +88,13 @@ foreach my $case ([ 'a status 500', { status => 500, body => 'oops' } ], [ 'no a
 		wait_failures($id, $round);
 	}
 	cmp_ok(seconds_to_send("$name-good"), '<', 3, "$what: the account goes on sending");
-	like(sql("SELECT last_error FROM mf_invoice WHERE id = $id"), qr/^payment status: MyFatoorah.* about invoice \d+/, "$what: the row says so");
+	like(sql("SELECT payment_error FROM mf_invoice WHERE id = $id"), qr/^MyFatoorah.* about invoice \d+/, "$what: the row says so");
 	like(sql("SELECT detail, hint FROM mf_check() WHERE item = 'questions' AND NOT ok"),
 		qr/^1 about payments .* the one about invoice $id: .*\|The other invoices go on\. /, "$what: mf_check() names it, and says that the others go on");
 	is(sending(), 't|Not paused.', "$what: and that the account does not wait");
 	$sandbox->clear_faults;
 	sql("SELECT mf_resume('myfatoorah')");
-	$mf->wait_for($node, $db, "SELECT last_error IS NULL FROM mf_invoice WHERE id = $id");
+	$mf->wait_for($node, $db, "SELECT payment_error IS NULL FROM mf_invoice WHERE id = $id");
 	is(sql("SELECT count(*) FROM mf_check() WHERE item = 'questions'"), 0, "$what: once answered, which mf_resume() asks for, all is well");
 }
 
@@ -137,7 +137,7 @@ my @asked = map { $_->{wall_us} } $sandbox->ledger(%$status, bodies => 0, refere
 my @gaps = map { ($asked[$_ + 1] - $asked[$_]) / 1e6 } 0 .. 3;
 is(scalar(grep { $gaps[$_] >= 0.1 * 2**$_ } 0 .. 3), 4, 'the question is asked less and less') or diag("@gaps");
 $sandbox->clear_faults;
-$mf->wait_for($node, $db, "SELECT last_error IS NULL FROM mf_invoice WHERE id = $id");
+$mf->wait_for($node, $db, "SELECT payment_error IS NULL FROM mf_invoice WHERE id = $id");
 
 # No question of the account is answered: that is the account's trouble, as it always was.
 set_delay('10s');

@@ -234,7 +234,7 @@ foreach my $reference ('"theirs.0123"', 'null')
 {
 	$sandbox->faults({ path => 'GetPaymentStatus', contains => "\"$number\"", status => 200, body => $theirs =~ s/%s/$reference/r, times => -1 });
 	sql("SELECT mf_refresh($id)");
-	$mf->wait_for($node, 'postgres', "SELECT last_error LIKE 'payment status: MyFatoorah answered about invoice $number with " .
+	$mf->wait_for($node, 'postgres', "SELECT payment_error LIKE 'MyFatoorah answered about invoice $number with " .
 		  ($reference eq 'null' ? 'no CustomerReference' : 'CustomerReference _theirs.0123_') . "%' FROM mf_invoice WHERE id = $id");
 	is(sql("SELECT payment_status, base_value IS NULL, (SELECT count(*) FROM mf_transaction WHERE invoice = $id) FROM mf_invoice WHERE id = $id"),
 		'unpaid|t|0', "paid, with reference $reference: nothing changes");
@@ -246,12 +246,12 @@ my $reference = sql("SELECT reference FROM mf_invoice WHERE id = $id");
 $sandbox->faults({ path => 'GetPaymentStatus', contains => "\"$number\"", status => 200, times => -1,
 	body => $theirs =~ s/%s/"$reference"/r =~ s/"InvoiceId":$number/"InvoiceId":77/r });
 sql("SELECT mf_refresh($id)");
-$mf->wait_for($node, 'postgres', "SELECT last_error = 'payment status: asked for invoice $number, MyFatoorah answered with invoice 77' FROM mf_invoice WHERE id = $id");
+$mf->wait_for($node, 'postgres', "SELECT payment_error = 'asked for invoice $number, MyFatoorah answered with invoice 77' FROM mf_invoice WHERE id = $id");
 is(sql("SELECT payment_status FROM mf_invoice WHERE id = $id"), 'unpaid', 'paid, with another number: nothing changes');
 $sandbox->clear_faults;
 $sandbox->invoice($number, 'pay');
 sql("SELECT mf_refresh($id)");
-$mf->wait_for($node, 'postgres', "SELECT payment_status || coalesce(last_error, ' without error') FROM mf_invoice WHERE id = $id", 'paid without error');
+$mf->wait_for($node, 'postgres', "SELECT payment_status || coalesce(payment_error, ' without error') FROM mf_invoice WHERE id = $id", 'paid without error');
 pass('a good answer counts, and clears the error');
 
 #

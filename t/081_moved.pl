@@ -270,7 +270,7 @@ foreach my $name ('watched', 'watched elsewhere')
 		look_up($id);
 		$mf->wait_for($node, $db, "SELECT count(*) FROM mf_queue WHERE invoice = $id AND kind = 'watch' AND step < $round", '0');
 	}
-	is(sql("SELECT duplicate_suspected, coalesce(last_error, '') ~ 'another address or key' FROM mf_invoice WHERE id = $id"),
+	is(sql("SELECT duplicate_suspected, coalesce(duplicate_error, '') ~ 'another address or key' FROM mf_invoice WHERE id = $id"),
 		$name eq 'watched' ? 'f|f' : 't|t', "$name: whether a second one has turned up is " . ($name eq 'watched' ? '' : 'not ') . 'known');
 }
 
@@ -388,7 +388,7 @@ is(sql("SELECT reference FROM mf_invoice WHERE id = $id"), $was, 'the row has th
 change_reference($id, q{'paid.changed'});
 $here->invoice(sql("SELECT invoice_id FROM mf_invoice WHERE id = $id"), 'pay');
 sql("SELECT mf_refresh($id)");
-wait_row('paid', q{payment_status || coalesce(last_error, '')}, 'paid');
+wait_row('paid', q{payment_status || coalesce(payment_error, '')}, 'paid');
 pass('an answer with the reference of an attempt counts');
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');

@@ -90,7 +90,7 @@ sub doubled
 	my $there = send_now($old, $name);
 
 	sql(qq{UPDATE mf_queue q SET due = now() + interval '1 h', rank = now() + interval '1 h' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = '$name'});
-	sql(qq{SET session_replication_role = replica; UPDATE mf_invoice SET duplicate_suspected = false WHERE customer_reference = '$name'});
+	sql(qq{SET session_replication_role = replica; UPDATE mf_invoice SET duplicate_suspected = false, duplicate_error = NULL WHERE customer_reference = '$name'});
 	return ($here, $there, sql(qq{SELECT reference FROM mf_invoice WHERE customer_reference = '$name'}));
 }
 
@@ -107,7 +107,7 @@ sub flagged
 {
 	my ($name) = @_;
 
-	$mf->wait_for($new, 'postgres', "SELECT duplicate_suspected AND last_error IS NOT NULL FROM mf_invoice WHERE customer_reference = '$name'");
+	$mf->wait_for($new, 'postgres', "SELECT duplicate_suspected AND duplicate_error IS NOT NULL FROM mf_invoice WHERE customer_reference = '$name'");
 	return sql("SELECT what_happened FROM mf_review r JOIN mf_invoice i USING (id) WHERE i.customer_reference = '$name'");
 }
 

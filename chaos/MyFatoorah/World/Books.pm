@@ -292,12 +292,13 @@ sub _storms
 	return;
 }
 
-# What needs a person is shown to one
+# What needs a person is shown to one, with its cause
 sub _review
 {
 	my ($self, $db) = @_;
 	my $rows = $db->value(q{SELECT id, status FROM mf_invoice i WHERE (status = 'review' OR duplicate_suspected) AND NOT EXISTS (SELECT FROM mf_review r WHERE r.id = i.id)
-		UNION ALL SELECT id, status FROM mf_invoice WHERE status IN ('rejected', 'review', 'unknown') AND last_error IS NULL}) // '';
+		UNION ALL SELECT id, status FROM mf_invoice WHERE status IN ('rejected', 'review', 'unknown') AND last_error IS NULL
+			OR duplicate_suspected <> (duplicate_error IS NOT NULL)}) // '';
 
 	$db->finding("row $_ needs a person and is not shown") for split /\n/, $rows;
 	return;
