@@ -16,6 +16,7 @@
 
 #include "call.h"
 #include "compat.h"
+#include "descriptors.h"
 #include "wait.h"
 
 #define WAIT_EVENTS 3			/* latch, postmaster, transport */
@@ -120,7 +121,8 @@ start_http(void)
 		if (!AcquireExternalFD())
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-					 errmsg("could not start the HTTP transport: too many open files")));
+					 errmsg("could not start the HTTP transport: too many open files"),
+					 errhint("Raise max_files_per_process.")));
 		http = mf_http_create(error, sizeof(error));
 		if (http == NULL)
 		{
@@ -136,7 +138,7 @@ start_http(void)
 
 	if (wait_set == NULL)
 	{
-		set = mf_create_wait_event_set(WAIT_EVENTS);
+		set = mf_descriptors_event_set(WAIT_EVENTS);
 		AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 		AddWaitEventToSet(set, WL_SOCKET_READABLE, mf_http_fd(http), NULL, NULL);

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "descriptors.h"
 #include "guard.h"
 #include "functions.h"
 #include "myfatoorah.h"
@@ -200,6 +201,11 @@ check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot)
 				psprintf("Running as process %d. Put off, and not shown by mf_review because they are no invoices or cannot even be put off: %d; one of the errors: %s",
 						 (int) slot->pid, slot->unnoted, slot->last_error),
 				"The server log names them. Mend the cause, such as a trigger on one of these tables.");
+	else if (slot->few_slots > 0)
+		add_row(rsinfo, "worker", false,
+				psprintf("Running as process %d, with no more than %d requests under way at the same time, for want of file descriptors.",
+						 (int) slot->pid, slot->few_slots),
+				MF_DESCRIPTORS_HINT);
 	else
 		add_row(rsinfo, "worker", true, psprintf("Running as process %d.", (int) slot->pid), NULL);
 	if (slot->history_error[0] != '\0')

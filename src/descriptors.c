@@ -21,8 +21,13 @@
 /* For what neither counts: standard streams, epoll, name look-ups, certificates */
 #define SPARE_DESCRIPTORS 64
 
-/* Of its own, PostgreSQL gives up so much at most; it lets no more than a third be opened by others. */
+/*
+ * Of its own, PostgreSQL gives up so much at most.  It lets no more than a third be
+ * opened by others, of which so many are left: for what it waits by, and for code of
+ * users, such as postgres_fdw.
+ */
 #define SHARE_OF_POSTGRES 4
+#define LEFT_TO_OTHERS 8
 
 static int	reserved = 0;
 
@@ -34,13 +39,34 @@ mf_descriptors_for(int wanted)
 {
 	int			others = max_safe_fds + SPARE_DESCRIPTORS;
 	int			beside = Max(raise_limit(others + wanted) - others, 0);
-	int			taken = Min(Max(wanted - beside, 0), max_safe_fds / SHARE_OF_POSTGRES);
+	int			taken = Min(Max(wanted - beside, 0), mf_descriptors_share());
 
 	for (; reserved < taken; reserved++)
 		ReserveExternalFD();
 	for (; reserved > taken; reserved--)
 		ReleaseExternalFD();
 	return Max(Min(beside + taken, wanted), 1);
+}
+
+/* See descriptors.h. */
+int
+mf_descriptors_share(void)
+{
+	return Max(Min(max_safe_fds / SHARE_OF_POSTGRES, max_safe_fds / 3 - LEFT_TO_OTHERS), 1);
+}
+
+/* See descriptors.h. */
+WaitEventSet *
+mf_descriptors_event_set(int events)
+{
+	if (!AcquireExternalFD())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("cannot wait for events: too many open files"),
+				 errdetail("Of the %d files that PostgreSQL lets a process open, a third may be others than its own.", max_safe_fds),
+				 errhint("Raise max_files_per_process.")));
+	ReleaseExternalFD();
+	return mf_create_wait_event_set(events);
 }
 
 /* Raises the limit to "needed" as far as it may be; returns what it is then, at most "needed". */

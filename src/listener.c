@@ -37,6 +37,7 @@
 #include <microhttpd.h>
 
 #include "compat.h"
+#include "descriptors.h"
 #include "listener.h"
 #include "myfatoorah.h"
 #include "process.h"
@@ -112,11 +113,8 @@ mf_listener_main(Datum main_arg)
 	if (mf_port == 0 || !begin_service())
 		proc_exit(0);
 
-	/*
-	 * Descriptors that the server's own bookkeeping must not count on.  A third
-	 * of all is what it grants for purposes like a wait event set.
-	 */
-	max_connections = Max(4, Min(MF_LISTENER_MAX_CONNECTIONS, max_safe_fds / 4));
+	/* descriptors that the server's own bookkeeping must not count on */
+	max_connections = Min(MF_LISTENER_MAX_CONNECTIONS, mf_descriptors_share());
 	for (i = 0; i < max_connections; i++)
 		ReserveExternalFD();
 	service.max_waiting = Max(max_connections / MF_CALLBACK_SHARE, 1);
@@ -393,7 +391,7 @@ build_events(void)
 
 	if (events != NULL)
 		FreeWaitEventSet(events);
-	events = mf_create_wait_event_set(MAX_EVENTS);
+	events = mf_descriptors_event_set(MAX_EVENTS);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	if (httpd != NULL)

@@ -117,7 +117,6 @@ mf_sender_start(void)
 		ereport(LOG,
 				(errmsg("requests are sent by the worker itself, which is slower"),
 				 errdetail_internal("%s", error)));
-	mf_slots_configure(http);
 	sweeping = true;
 	flight_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah flights", ALLOCSET_DEFAULT_SIZES);
 }

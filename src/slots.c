@@ -32,7 +32,7 @@ static TimestampTz starved_told_at = 0;
 static int	present_limit(void);
 
 /* See slots.h. */
-void
+int
 mf_slots_configure(MfHttp *http)
 {
 	int			connections = mf_descriptors_for(mf_max_in_flight);
@@ -41,9 +41,10 @@ mf_slots_configure(MfHttp *http)
 		ereport(LOG,
 				(errmsg("no more than %d requests are under way at the same time, for want of file descriptors", connections),
 				 errdetail("The setting myfatoorah.max_in_flight is %d.", mf_max_in_flight),
-				 errhint("Raise the limit of open files of the server (ulimit -Hn, or LimitNOFILE of its service).")));
+				 errhint(MF_DESCRIPTORS_HINT)));
 	limit = Min(mf_max_in_flight, connections);
 	mf_http_limit_connections(http, limit);
+	return limit < mf_max_in_flight ? limit : 0;
 }
 
 static int

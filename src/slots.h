@@ -17,8 +17,12 @@
 /* Requests claimed ahead of the slots that become free, all accounts together */
 #define MF_AHEAD_MAX 250
 
-/* At the worker's start, and when the settings may have changed. */
-extern void mf_slots_configure(MfHttp *http);
+/*
+ * At the worker's start, and when the settings may have changed.  Returns how many
+ * may be under way if these are fewer than the setting allows, for want of
+ * descriptors; else 0.
+ */
+extern int	mf_slots_configure(MfHttp *http);
 
 /* A request starts and ends; "question": it asks about payments. */
 extern void mf_slots_started(MfCircuit *circuit, bool question);

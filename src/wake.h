@@ -115,6 +115,7 @@ typedef struct MfSlot
 	MfWorkerEnd end;			/* how the latest worker ended */
 	TimestampTz started_at;
 	int			in_flight;
+	int			few_slots;		/* so many may be at most, for want of descriptors; 0 = as set */
 	int			unsettled;		/* requests without a recorded outcome; while drained */
 	uint64		wakeups;		/* returns from waiting */
 	uint64		transactions;

@@ -37,6 +37,7 @@
 #include "agenda.h"
 #include "claim.h"
 #include "compat.h"
+#include "descriptors.h"
 #include "guard.h"
 #include "inquiry.h"
 #include "launcher.h"
@@ -73,6 +74,7 @@ static void start_transaction(void);
 static void find_service(void);
 static void begin_service(void);
 static bool attend_settings(void);
+static void heed_settings(void);
 static void serve(WaitEventSet *events);
 static void take_requests(void);
 static TimestampTz run_round(bool held);
@@ -119,10 +121,11 @@ mf_worker_main(Datum main_arg)
 	mf_round_start(my_slot, my_extension, my_schema);
 	mf_sender_start();
 	mf_inquiry_start();
-	events = mf_create_wait_event_set(3);
+	events = mf_descriptors_event_set(3);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, mf_http_fd(mf_sender_http()), NULL, NULL);
+	heed_settings();
 
 	while (!mf_shutdown_requested && attend_settings())
 		serve(events);
@@ -143,10 +146,17 @@ attend_settings(void)
 	ProcessConfigFile(PGC_SIGHUP);
 	if (mf_worker_enabled)
 	{
-		mf_slots_configure(mf_sender_http());
+		heed_settings();
 		mf_listener_reconsider();
 	}
 	return mf_worker_enabled;
+}
+
+/* What follows from the settings beyond what is read where it is used. */
+static void
+heed_settings(void)
+{
+	my_slot->few_slots = mf_slots_configure(mf_sender_http());
 }
 
 /*

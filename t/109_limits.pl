@@ -137,6 +137,31 @@ is(sql('SELECT outcome, count(*) FROM mf_attempt GROUP BY 1'), 'accepted|' . 6 *
 is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
 $sandbox->clear_faults;
 
+my ($few) = slurp_file($node->logfile) =~ /no more than (\d+) requests are under way/;
+is(sql(q{SELECT ok, detail LIKE '%no more than ' || $$}.$few.q{$$ || ' requests under way at the same time%', hint ~ 'ulimit' FROM mf_check() WHERE item = 'worker'}),
+	'f|t|t', 'mf_check() says so');
+
+# The fewest that PostgreSQL takes: it lets a third of them be opened by others, the listener's and the worker's own ones included.
+{
+	my $api = MyFatoorah::Sandbox->new;
+	my $few_files = $mf->new_node('files', start => 0, conf => "max_files_per_process = 64\nmyfatoorah.poll_limit = 0");
+
+	is(system('sh', '-c', 'ulimit -n 1024 && exec "$@"', 'sh', 'pg_ctl', '-w', '-D', $few_files->data_dir, '-l', $few_files->logfile, 'start'), 0,
+		'a server with max_files_per_process = 64');
+	$few_files->_update_pid(1);
+	$mf->setup_account($few_files, 'postgres', $api);
+	$mf->wait_worker($few_files, 'postgres');
+	MyFatoorah::Web->open($few_files, 'postgres', MyFatoorah::Web->free_port);
+	my $pid = $few_files->safe_psql('postgres', 'SELECT pid FROM mf_worker_status');
+
+	$mf->insert_many($few_files, 'postgres', 'files', 100);
+	$mf->wait_for($few_files, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sent'", 100);
+	is($few_files->safe_psql('postgres', "SELECT pid FROM mf_worker_status"), $pid, 'its worker goes on');
+	is($few_files->safe_psql('postgres', "SELECT count(*) FROM mf_send_payment('direct', 1)"), 1, 'so does a session that asks itself');
+	is_deeply([ slurp_file($few_files->logfile) =~ /^.*(?:[Tt]oo many open files|epoll_create1).*$/mg ], [], 'and nothing lacks files');
+	$few_files->stop;
+}
+
 #
 # No descriptor at all: that is not said of the account, whose next request would be an hour away.
 #
