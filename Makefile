@@ -102,6 +102,7 @@ OBJS = \
 	src/circuit.o \
 	src/slots.o \
 	src/descriptors.o \
+	src/unasked.o \
 	src/guard.o \
 	src/guest.o \
 	src/marker.o \

@@ -293,6 +293,16 @@ extern int64 mf_payment_unanswered(Oid schema, const char *account, char **examp
 /* Rows of a dump whose payment was awaited; "new_rows" is registered. */
 extern void mf_payment_restore(const MfSqlScope *scope, TimestampTz due);
 
+/* Where a walk along the open invoices has come to */
+typedef struct MfOpenPlace
+{
+	NameData	account;
+	TimestampTz sent_at;
+} MfOpenPlace;
+
+/* Plans questions about a batch of open invoices that have none, and moves the place forward; how many. */
+extern uint64 mf_payment_plan(const MfSqlScope *scope, MfOpenPlace *place);
+
 /* Deletes a batch of old events of finished invoices; how many. */
 extern uint64 mf_payment_purge(const MfSqlScope *scope, TimestampTz before);
 

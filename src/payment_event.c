@@ -154,6 +154,16 @@ static MfStatement unopened_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
+/* along the index of open invoices: each batch goes on from the last row of the one before */
+static MfStatement plan_statement = {
+	MF_IN_ORDER "WITH n AS MATERIALIZED (SELECT i.id, i.account, i.sent_at FROM @mf_invoice i "
+	"  WHERE " MF_UNASKED("i") " AND (i.account, i.sent_at) >= ($1, $2) ORDER BY i.account, i.sent_at LIMIT 500), "
+	"r AS (INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, clock_timestamp() FROM n ORDER BY n.id "
+	"  ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
+	"SELECT n.account::text, n.sent_at::timestamptz, (SELECT count(*) FROM r) FROM n ORDER BY n.account DESC, n.sent_at DESC LIMIT 1",
+	2, {TEXTOID, TIMESTAMPTZOID}, NULL
+};
+
 #define AWAITED "n.status = 'sent' AND n.payment_status IN ('unpaid', 'authorized')"
 
 static MfStatement restore_statement = {
@@ -572,6 +582,23 @@ mf_payment_log_start(const MfSqlScope *scope, const char *account)
 	start->owner.role = DatumGetObjectId(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
 	start->owner.own = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, NULL));
 	return start;
+}
+
+/* See payment.h. */
+uint64
+mf_payment_plan(const MfSqlScope *scope, MfOpenPlace *place)
+{
+	Datum		values[2];
+	HeapTuple	row;
+
+	values[0] = CStringGetTextDatum(NameStr(place->account));
+	values[1] = TimestampTzGetDatum(place->sent_at);
+	if (mf_sql_execute(scope, &plan_statement, values, NULL) == 0)
+		return 0;
+	row = SPI_tuptable->vals[0];
+	namestrcpy(&place->account, TextDatumGetCString(mf_result(row, SPI_tuptable->tupdesc, 1, NULL)));
+	place->sent_at = DatumGetTimestampTz(mf_result(row, SPI_tuptable->tupdesc, 2, NULL));
+	return DatumGetInt64(mf_result(row, SPI_tuptable->tupdesc, 3, NULL));
 }
 
 /* See payment.h. */

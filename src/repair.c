@@ -33,8 +33,6 @@
 #define UNFINISHED \
 	"(i.status IN ('queued', 'sending', 'unknown', 'review') OR i.duplicate_suspected) " \
 	"  AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)"
-#define UNASKED \
-	MF_OPEN("i") " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)"
 #define ASTRAY "q.account <> i.account"
 
 /* What an entry of the agenda is by the row.  Nothing is sent before MyFatoorah was asked whether it has the invoice. */
@@ -67,7 +65,7 @@
 static MfStatement damage_statement = {
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.invoice_id IS NULL AND " UNFINISHED ") "
 	"  + (SELECT count(*) FROM @mf_invoice i WHERE i.duplicate_suspected AND i.invoice_id IS NOT NULL AND " UNFINISHED "), "
-	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " UNASKED ") ELSE 0 END, "
+	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " MF_UNASKED("i") ") ELSE 0 END, "
 	"  (SELECT count(*) FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)), "
 	"  (SELECT count(*) FROM " ENTRIES " WHERE " ASTRAY " OR " MISFIT " OR " LATE ") "
 	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
@@ -80,7 +78,7 @@ static MfStatement exists_statement = {
 	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE i.invoice_id IS NULL AND " UNFINISHED ") "
 	"  OR EXISTS (SELECT FROM @mf_invoice i WHERE i.duplicate_suspected AND " UNFINISHED ") "
 	"  OR EXISTS (SELECT FROM " ENTRIES " WHERE " MISFIT " OR " LATE ") "
-	"  OR ($1 AND EXISTS (SELECT FROM @mf_invoice i WHERE " UNASKED "))",
+	"  OR ($1 AND EXISTS (SELECT FROM @mf_invoice i WHERE " MF_UNASKED("i") "))",
 	1, {BOOLOID}, NULL
 };
 
@@ -96,7 +94,7 @@ static MfStatement agenda_statement = {
 
 static MfStatement inquiries_statement = {
 	"WITH r AS (INSERT INTO @mf_inquiry (invoice, account, due) "
-	"  SELECT i.id, i.account, clock_timestamp() FROM @mf_invoice i WHERE " UNASKED " ORDER BY i.id "
+	"  SELECT i.id, i.account, clock_timestamp() FROM @mf_invoice i WHERE " MF_UNASKED("i") " ORDER BY i.id "
 	"  ON CONFLICT (invoice) DO NOTHING RETURNING invoice), "
 	ROLES_BY_NAME
 	"SELECT 'inquiry', count(*) FROM r HAVING count(*) > 0",

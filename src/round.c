@@ -26,6 +26,7 @@
 #include "round.h"
 #include "sender.h"
 #include "sender_record.h"
+#include "unasked.h"
 
 /* Where waiting for somebody's lock would hold up more than it is worth */
 #define SHORT_LOCK_TIMEOUT_MS 200
@@ -138,6 +139,7 @@ mf_round_run(TimestampTz *again)
 	{
 		mf_reactions_attend(run_apart);
 		mf_history_attend(my_slot, run_apart);
+		mf_unasked_attend(run_apart, again);
 	}
 	return true;
 }

@@ -51,6 +51,7 @@
 #include "sender.h"
 #include "slots.h"
 #include "sql.h"
+#include "unasked.h"
 #include "wait.h"
 #include "wake.h"
 
@@ -157,6 +158,7 @@ static void
 heed_settings(void)
 {
 	my_slot->few_slots = mf_slots_configure(mf_sender_http());
+	mf_unasked_settings();
 }
 
 /*

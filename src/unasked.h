@@ -1,0 +1,19 @@
+/*
+ * unasked.h
+ *	  Questions about what was sent while there was no polling.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/unasked.h
+ */
+#ifndef MF_UNASKED_H
+#define MF_UNASKED_H
+
+#include "history.h"
+
+/* The settings have been read: notes whether polling has been switched on. */
+extern void mf_unasked_settings(void);
+
+/* Plans a batch of questions, if it has; "again" is moved forward while there may be more. */
+extern void mf_unasked_attend(MfRunApart run_apart, TimestampTz *again);
+
+#endif							/* MF_UNASKED_H */
