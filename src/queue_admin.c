@@ -27,7 +27,8 @@ static MfStatement insert_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.id, n.account, "
 	"  CASE n.status WHEN 'queued' THEN CASE WHEN n.created_at = transaction_timestamp() THEN 'send' ELSE 'verify' END WHEN 'sending' THEN 'sending' "
 	"  WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, "
-	"  d.due, " MF_RANK("greatest(d.due, n.created_at)", "n.priority") ", " MF_PROMOTE("greatest(d.due, n.created_at)", "n.priority") ", n.priority "
+	"  d.due, " MF_RANK(MF_NOT_BEFORE("d.due", "n.created_at"), "n.priority") ", "
+	"  " MF_PROMOTE(MF_NOT_BEFORE("d.due", "n.created_at"), "n.priority") ", n.priority "
 	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status = 'queued' AND n.created_at <> transaction_timestamp() "
 	"    THEN " MF_VERIFY_DUE("n.send_at", "$1") " WHEN n.status IN ('queued', 'sending', 'unknown') "
 	"    THEN n.send_at ELSE 'infinity' END AS due) d "
@@ -43,7 +44,7 @@ static MfStatement to_send_statement = {
 };
 
 static MfStatement reschedule_statement = {
-	"UPDATE @mf_queue q SET account = $2, due = d.due, " MF_SET_RANK("greatest(d.due, $6)", "$4") ", priority = $4 "
+	"UPDATE @mf_queue q SET account = $2, due = d.due, " MF_SET_RANK(MF_NOT_BEFORE("d.due", "$6"), "$4") ", priority = $4 "
 	"FROM (VALUES ('send', $3), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
 	"WHERE q.invoice = $1 AND q.kind = d.kind",
 	6, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID}, NULL
@@ -83,7 +84,8 @@ static MfStatement note_edit_statement = {
 
 static MfStatement put_back_statement = {
 	"WITH put AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
-	"SELECT id, account, $3, $2, " MF_RANK("greatest($2, created_at)", "priority") ", " MF_PROMOTE("greatest($2, created_at)", "priority") ", priority FROM @mf_invoice WHERE id = $1 "
+	"SELECT id, account, $3, $2, " MF_RANK(MF_NOT_BEFORE("$2", "created_at"), "priority") ", "
+	"  " MF_PROMOTE(MF_NOT_BEFORE("$2", "created_at"), "priority") ", priority FROM @mf_invoice WHERE id = $1 "
 	"ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = $1 AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)) "
 	"  - (SELECT count(*) FROM put)",

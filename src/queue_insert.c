@@ -137,7 +137,7 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	note_change(agenda, values[MF_QC_ACCOUNT - 1]);
 	values[MF_QC_KIND - 1] = agenda->kinds[kind];
 	values[MF_QC_DUE - 1] = TimestampTzGetDatum(due);
-	rank = Max(due, DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]));
+	rank = Max(due, Min(DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]), agenda->now));
 	later = rank > agenda->now;
 	values[MF_QC_RANK - 1] = TimestampTzGetDatum(later ? rank : promoted(rank, priority));
 	values[MF_QC_PROMOTE - 1] = BoolGetDatum(later && priority > 0);

@@ -18,6 +18,12 @@
 	"CASE WHEN " at " < '" MF_TIME_END_TEXT "' THEN greatest(" at ", clock_timestamp()) + " more " ELSE " at " END"
 
 /*
+ * A row with a time in the past does not go before those that have waited since
+ * before it was made.  One that was restored may say that it is made in the future.
+ */
+#define MF_NOT_BEFORE(due, created_at) "greatest(" due ", least(" created_at ", now()))"
+
+/*
  * The order of due entries: ten minutes earlier per step of priority.  What is
  * due later stays behind everything that is due now, so that no claim reads it;
  * it is promoted once it is due.

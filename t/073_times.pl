@@ -104,6 +104,9 @@ foreach my $way ('plain', 'by SQL')
 	{
 		my $id = sql(qq{INSERT INTO mf_invoice (customer_name, invoice_value, reference, status, send_at, created_at, priority) VALUES ('x', 1, 'dump-$way-$time', 'queued', '$time', '$time', 100) RETURNING id});
 		is(sql("SELECT kind FROM mf_queue WHERE invoice = $id"), 'verify', "$time, restored $way: it is on the agenda");
+		# when it was made says nothing of when it is due
+		$id = sql(qq{INSERT INTO mf_invoice (customer_name, invoice_value, reference, status, send_at, created_at) VALUES ('x', 1, 'made-$way-$time', 'queued', now(), '$time') RETURNING id});
+		is(sql("SELECT kind, rank < now() + interval '2 h' FROM mf_queue WHERE invoice = $id"), 'verify|t', "made at $time, restored $way: it waits for nothing else");
 	}
 	sql(q{SELECT mf_resume('*')});
 	all_is_well("restored $way");
