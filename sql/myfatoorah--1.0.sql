@@ -172,7 +172,7 @@ COMMENT ON COLUMN mf_invoice.sent_at IS 'result: when MyFatoorah accepted it';
 COMMENT ON COLUMN mf_invoice.paid_at IS 'result: when it was paid: TransactionDate of the try that paid it';
 COMMENT ON COLUMN mf_invoice.last_error IS 'result: what is wrong with its sending, or with its link once it is sent; null if nothing is';
 COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt to send';
-COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while it was being sent; it is not sent again';
+COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while it might exist already; it is not sent again, and of a sent row that came too late';
 COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
 COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted';
 COMMENT ON COLUMN mf_invoice.created_by IS 'result: name of the role that inserted it, or gave it to another account since, as it was then';
@@ -748,7 +748,7 @@ CREATE FUNCTION mf_cancel(id bigint, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_cancel IS 'cancels an invoice that is queued or was rejected; one that is being sent is not sent again';
+COMMENT ON FUNCTION mf_cancel IS 'cancels an invoice that is queued or was rejected; one that may exist already is looked up first';
 
 CREATE FUNCTION mf_retry(id bigint, reason text DEFAULT NULL)
 RETURNS void

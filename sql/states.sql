@@ -113,15 +113,15 @@ SELECT mf_retry(id, 'corrected') FROM mf_invoice WHERE reference = 'restored-rej
 SELECT i.reference, i.status, i.attempts, h.actor, h.from_status, h.to_status, h.reason FROM mf_invoice i JOIN mf_history h ON h.invoice = i.id WHERE i.reference LIKE 'restored-rejected%' AND h.reason <> 'inserted';
 
 -- Changes of status are notified, when the transaction commits and not before. A session of its own, for the process id to be cut off.
+INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', 'unwanted', 1), ('held', 'wanted', 1);
 \setenv PGDATABASE :DBNAME
-\! printf '%s\n' "LISTEN mf_invoice;" "BEGIN;" "SELECT 'cancelling', count(mf_cancel(id)) FROM mf_invoice WHERE reference = 'restored-queued';" "SELECT 'not yet';" "COMMIT;" "SELECT 'done';" "BEGIN;" "SELECT 'undone', count(mf_cancel(id)) FROM mf_invoice WHERE reference LIKE 'restored-rejected%';" "ROLLBACK;" "UPDATE mf_invoice SET priority = 1 WHERE reference LIKE 'restored-rejected%';" "SELECT 'no change of status';" | psql -X -q -A -t 2>&1 | sed -E 's/ received from server process with PID.*//; s/"id": [0-9]+/"id": N/'
-SELECT count(*) FROM mf_invoice WHERE reference = 'restored-queued' AND status = 'cancelled';
+\! printf '%s\n' "LISTEN mf_invoice;" "BEGIN;" "SELECT 'cancelling', count(mf_cancel(id)) FROM mf_invoice WHERE customer_name = 'unwanted';" "SELECT 'not yet';" "COMMIT;" "SELECT 'done';" "BEGIN;" "SELECT 'undone', count(mf_cancel(id)) FROM mf_invoice WHERE customer_name = 'wanted';" "ROLLBACK;" "UPDATE mf_invoice SET priority = 1 WHERE reference LIKE 'restored-rejected%';" "SELECT 'no change of status';" | psql -X -q -A -t 2>&1 | sed -E 's/ received from server process with PID.*//; s/"id": [0-9]+/"id": N/'
+SELECT count(*) FROM mf_invoice WHERE customer_name = 'unwanted' AND status = 'cancelled';
 
 -- The end
-SELECT count(mf_cancel(id)) FROM mf_invoice WHERE account = 'held' AND status = 'queued';
 SELECT count(mf_resolve(id, 'abandon', 'end of test')) FROM mf_invoice WHERE account = 'held' AND status = 'review';
 SET session_replication_role = replica;
-UPDATE mf_invoice SET status = 'sent' WHERE account = 'held' AND status IN ('sending', 'unknown');
+UPDATE mf_invoice SET status = 'sent' WHERE account = 'held' AND status IN ('queued', 'sending', 'unknown');
 DELETE FROM mf_queue WHERE account = 'held';
 RESET session_replication_role;
 DELETE FROM mf_invoice WHERE account = 'held';

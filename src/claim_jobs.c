@@ -139,7 +139,7 @@ take_request(Taken *taken, const MfJob *job)
 
 	if (job->kind == MF_JOB_SEND && job->cancel_requested)
 	{
-		add_transition(taken, job, MF_CANCELLED, NULL)->reason = "cancelled as requested while it was being sent";
+		add_transition(taken, job, MF_CANCELLED, NULL)->reason = "cancelled as requested: no invoice was made";
 		return;
 	}
 	target = mf_claim_target(taken->claim->http, job->account, job->owner, false, &taken->targets);
@@ -193,10 +193,12 @@ take_known(Taken *taken, const MfJob *job, MfHttpTarget *target)
 static void
 take_without_key(Taken *taken, const MfJob *job, const char *error)
 {
-	if (job->status == MF_STATUS_UNKNOWN && mf_account_owner_is_gone(job->owner))
+	if ((job->status == MF_STATUS_UNKNOWN || job->cancel_requested) && mf_account_owner_is_gone(job->owner))
 	{
 		MfTransition *transition = add_transition(taken, job, MF_REVIEW,
-												  psprintf("outcome unknown, and it cannot be looked up: %s", error));
+												  psprintf("%s, and it cannot be looked up: %s",
+														   job->status == MF_STATUS_UNKNOWN ? "outcome unknown" :
+														   "it is to be cancelled and may exist", error));
 
 		transition->next = MF_JOB_REVIEW;
 		transition->due = DT_NOEND;

@@ -33,6 +33,7 @@ static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *re
 static char *invoice_id_argument(FunctionCallInfo fcinfo);
 static MfJob *lock_invoice(FunctionCallInfo fcinfo);
 static MfJob *lock_own_invoice(FunctionCallInfo fcinfo);
+static bool may_exist(const MfJob *job);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static char *optional_text(FunctionCallInfo fcinfo, int number);
 static char *reason_argument(FunctionCallInfo fcinfo, int number);
@@ -53,12 +54,12 @@ mf_cancel(PG_FUNCTION_ARGS)
 	MfTransition transition;
 	char	   *reason = reason_argument(fcinfo, 1);
 
-	if (job->status == MF_SENDING || job->status == MF_STATUS_UNKNOWN)
+	if (may_exist(job))
 	{
-		mf_queue_request_cancel(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice);
+		mf_queue_request_cancel(get_func_namespace(fcinfo->flinfo->fn_oid), job);
 		ereport(NOTICE,
 				(errmsg("invoice " INT64_FORMAT " is \"%s\" and may exist already", job->invoice, mf_status_name(job->status)),
-				 errdetail("If it turns out that it does not, it is cancelled instead of sent again.")));
+				 errdetail("If it turns out that it does not, it is cancelled instead of sent.")));
 		PG_RETURN_VOID();
 	}
 	if (job->status != MF_QUEUED && job->status != MF_STATUS_REJECTED)
@@ -78,6 +79,18 @@ mf_cancel(PG_FUNCTION_ARGS)
 	transition.reason = reason ? reason : "cancelled";
 	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition);
 	PG_RETURN_VOID();
+}
+
+/*
+ * Whether MyFatoorah may have an invoice that is not known to be sent: a request
+ * may be under way, or nobody has looked yet what became of an earlier one, or of
+ * another server's.
+ */
+static bool
+may_exist(const MfJob *job)
+{
+	return job->status == MF_SENDING || job->status == MF_STATUS_UNKNOWN ||
+		(job->status == MF_QUEUED && job->kind != MF_JOB_SEND);
 }
 
 /* A rejected invoice is sent again, under a reference of its own, unless an original of this copy has done so. */

@@ -72,6 +72,9 @@ static MfStatement lost_invoices_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
+/* The error of an invoice that exists although somebody wanted it cancelled */
+#define TOO_LATE "mf_cancel() came too late: the invoice exists, and is cancelled in the MyFatoorah portal only"
+
 static MfStatement apply_statement = {
 	"WITH t AS MATERIALIZED ("
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
@@ -90,8 +93,10 @@ static MfStatement apply_statement = {
 	"  reference = coalesce(t.reference, i.reference), "
 	"  invoice_id = coalesce(t.invoice_id::int8, i.invoice_id), "
 	"  invoice_url = coalesce(t.invoice_url, k.invoice_url, i.invoice_url), "
-	"  last_error = coalesce(t.error, CASE WHEN i.notification_option = 'LNK' AND "
-	"    coalesce(t.invoice_url, k.invoice_url, i.invoice_url) IS NULL THEN t.linkless END), "
+	"  last_error = coalesce(t.error, nullif(concat_ws('; ', "
+	"    CASE WHEN t.to_status = 'sent' AND i.cancel_requested THEN '" TOO_LATE "' END, "
+	"    CASE WHEN i.notification_option = 'LNK' AND coalesce(t.invoice_url, k.invoice_url, i.invoice_url) IS NULL "
+	"      THEN t.linkless END), '')), "
 	"  duplicate_suspected = (i.duplicate_suspected OR t.duplicate > 0) AND t.duplicate >= 0, "
 	"  duplicate_error = CASE t.duplicate WHEN 1 THEN t.error WHEN 0 THEN i.duplicate_error END, "
 	/* only people take these ways, and what they decide later counts */

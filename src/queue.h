@@ -223,8 +223,11 @@ extern void mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, co
  */
 extern bool mf_queue_adopt_twin(Oid schema, const MfTransition *adoption);
 
-/* Notes that an invoice under way is not to be sent again. Own scope. */
-extern void mf_queue_request_cancel(Oid schema, int64 invoice);
+/*
+ * Notes that a locked invoice that may exist is not to be sent again; one that is
+ * queued is looked up soon. Own scope.
+ */
+extern void mf_queue_request_cancel(Oid schema, const MfJob *job);
 
 extern void mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason);
 /* Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd; NULL if it is not paused. */

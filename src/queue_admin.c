@@ -58,8 +58,10 @@ static MfStatement size_statement = {
 	"SELECT count(*) FROM @mf_queue", 0, {0}, NULL
 };
 
+/* of an entry that another database has made, what is to be sent may have been sent there */
 static MfStatement lock_entry_statement = {
-	"SELECT kind::text, step::int2 FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL
+	"SELECT CASE WHEN kind = 'send' AND origin <> @mf_here() THEN 'verify' ELSE kind END::text, step::int2 "
+	"FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL
 };
 
 static MfStatement lock_invoice_statement = {
@@ -207,6 +209,17 @@ static MfStatement adopt_twin_statement = {
 
 static MfStatement request_cancel_statement = {
 	"UPDATE @mf_invoice SET cancel_requested = true WHERE id = $1", 1, {INT8OID}, NULL
+};
+
+/* whether it exists is of interest now, and not when it was to be sent; another server may be sending it right now */
+static MfStatement verify_soon_statement = {
+	"WITH d AS (SELECT clock_timestamp() + $2 * interval '1 ms' AS due), "
+	"q AS (INSERT INTO @mf_queue AS q (invoice, account, kind, due, rank, priority) "
+	"  SELECT i.id, i.account, 'verify', d.due, d.due, i.priority FROM @mf_invoice i, d WHERE i.id = $1 AND i.status = 'queued' "
+	"  ON CONFLICT (invoice) DO UPDATE SET kind = 'verify', step = CASE q.kind WHEN 'verify' THEN q.step ELSE 0 END, "
+	"    due = least(q.due, EXCLUDED.due), rank = least(q.rank, EXCLUDED.rank) RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = $1 AND i.status = 'queued') - (SELECT count(*) FROM q)",
+	2, {INT8OID, INT4OID}, NULL
 };
 
 static MfStatement identity_statement = {
@@ -495,15 +508,19 @@ mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 
 /* See queue.h. */
 void
-mf_queue_request_cancel(Oid schema, int64 invoice)
+mf_queue_request_cancel(Oid schema, const MfJob *job)
 {
 	MfSqlScope	scope;
-	Datum		value = Int64GetDatum(invoice);
+	Datum		values[2];
 
+	values[0] = Int64GetDatum(job->invoice);
+	values[1] = Int32GetDatum(mf_verify_wait());
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &request_cancel_statement, &value, NULL) == 0)
+	if (mf_sql_execute(&scope, &request_cancel_statement, values, NULL) == 0)
 		mf_change_suppressed();
+	(void) mf_change(&scope, &verify_soon_statement, values, NULL);
 	mf_sql_end(&scope);
+	mf_wake_account_at_commit(job->account);
 }
 
 /* See queue.h. */

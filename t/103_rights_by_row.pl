@@ -79,7 +79,7 @@ is(as('reader', "UPDATE mf_invoice SET priority = 7 WHERE id = $alices") =~ s/ta
 sql(qq{SET session_replication_role = replica; UPDATE mf_invoice SET status = 'rejected' WHERE id = $alices; DELETE FROM mf_queue WHERE invoice = $alices});
 is(as('bob', "SELECT mf_retry($alices)"), $denied, 'nobody sends again what another role has inserted');
 is(as('alice', "SELECT mf_retry($alices)"), 'ok ', 'its own role does');
-is(as('officer', "SELECT mf_cancel($alices)"), 'ok ', 'and operators cancel it');
+is(as('officer', "SELECT mf_cancel($alices)"), 'ok ', 'and operators want it cancelled');
 my $gone = sql(q{INSERT INTO mf_invoice (customer_name, invoice_value, reference, status, created_by) VALUES ('gone', 1, 'gone.1', 'rejected', 'nobody any more') RETURNING id});
 is(as('bob', "SELECT mf_cancel($gone)"), $denied, 'what nobody owns any more is no free game');
 is(as('officer', "SELECT mf_cancel($gone)"), 'ok ', 'but for operators');
@@ -95,6 +95,7 @@ is(sql(qq{SELECT string_agg(actor || ' ' || changes::text, ', ' ORDER BY at) FRO
 	'each in a line of its own, with numbers and times as such');
 sql(qq{UPDATE mf_invoice SET priority = priority, customer_name = customer_name WHERE id = $teams});
 is(sql(qq{SELECT count(*) FROM mf_history WHERE invoice = $teams AND reason = 'edited'}), 1, 'what changes nothing is none');
+sql(qq{SET session_replication_role = replica; UPDATE mf_invoice SET status = 'cancelled' WHERE id = $alices; DELETE FROM mf_queue WHERE invoice = $alices});
 sql(qq{DELETE FROM mf_invoice WHERE id = $alices});
 is(sql(qq{SELECT count(*), count(changes) FROM mf_history WHERE invoice = $alices AND reason = 'edited'}), '2|0', 'what a row said goes with it, who changed it stays');
 
