@@ -163,6 +163,7 @@ OBJS = \
 	src/launcher.o \
 	src/probe.o \
 	src/wake.o \
+	src/notify.o \
 	src/call.o \
 	src/functions.o \
 	src/check.o \

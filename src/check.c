@@ -26,6 +26,7 @@
 #include "guard.h"
 #include "functions.h"
 #include "myfatoorah.h"
+#include "notify.h"
 #include "on_change_call.h"
 #include "on_change_queue.h"
 #include "payment.h"
@@ -38,6 +39,9 @@
 
 /* A key that no invoice has: the question tests the account and changes nothing. */
 #define NO_SUCH_INVOICE "0"
+
+/* Notifications that were left out are told of for so long. */
+#define LEFT_OUT_MS 60000
 
 /* What a function is still to be told after so long is worth a word. */
 #define REACTION_WAIT_MS 60000
@@ -67,6 +71,7 @@ typedef struct Checked
 static void check_database(void *argument);
 static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char *detail, const char *hint);
 static void check_server(ReturnSetInfo *rsinfo);
+static void check_notifications(ReturnSetInfo *rsinfo);
 static void check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static void check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema);
 static void check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema, MfShown waits);
@@ -186,6 +191,26 @@ check_server(ReturnSetInfo *rsinfo)
 				"Set fsync = on.");
 	else
 		add_row(rsinfo, "durability", true, "fsync is on.", NULL);
+	if (!RecoveryInProgress())
+		check_notifications(rsinfo);
+}
+
+/* Whether listeners are told of changes, a row only if not. */
+static void
+check_notifications(ReturnSetInfo *rsinfo)
+{
+	TimestampTz left_out_at = mf_notify_left_out_at();
+	double		usage = mf_notify_usage();
+
+	if (mf_notify_is_full(usage) ||
+		(left_out_at != 0 && !TimestampDifferenceExceeds(left_out_at, GetCurrentTimestamp(), LEFT_OUT_MS)))
+		add_row(rsinfo, "notifications", false,
+				psprintf("The NOTIFY queue of the server is %.0f %% full; %s.", usage * 100,
+						 mf_notify_is_full(usage) ?
+						 psprintf("changes are written without notifying the channel \"%s\"", MF_CHANNEL) :
+						 psprintf("until %s changes were written without notifying the channel \"%s\"",
+								  timestamptz_to_str(left_out_at), MF_CHANNEL)),
+				"Whoever listens should read mf_invoice. A session that listens and stays in a transaction keeps the queue full: pg_stat_activity shows the oldest transactions; pg_terminate_backend() ends one.");
 }
 
 /* A worker that runs, and whether what it does succeeds. */
@@ -233,7 +258,7 @@ check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 				psprintf(ngettext(INT64_FORMAT " is put off, such as invoice " INT64_FORMAT ": %s",
 								  INT64_FORMAT " are put off, such as invoice " INT64_FORMAT ": %s", (unsigned long) entry->count),
 						 entry->count, entry->invoice, entry->error),
-				psprintf("The column last_error of mf_invoice and mf_review show them. Mend the cause, then: SELECT mf_resume(%s)",
+				psprintf("mf_review shows those that cannot be written, the column last_error of mf_invoice the others. Mend the cause, then: SELECT mf_resume(%s)",
 						 quote_literal_cstr(account)));
 	}
 }

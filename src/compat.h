@@ -14,6 +14,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
+#include "commands/async.h"
 #include "executor/executor.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
@@ -99,6 +100,13 @@ mf_current_timeline(void)
 #define MF_MY_PROC_NUMBER (MyProc->pgprocno)
 #define MF_INVALID_PROC_NUMBER (-1)
 #define mf_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
+/* 17: how many pages the queue of notifications may have is a setting */
+#if PG_VERSION_NUM >= 170000
+#define mf_notify_queue_pages() max_notify_queue_pages
+#else
+#define mf_notify_queue_pages() (8.0 * 1024 * 1024 * 1024 / 8192)
 #endif
 
 /* 18: stands before a declaration, not behind it */

@@ -32,6 +32,8 @@ static char *faults = NULL;
 static bool trace = false;
 static bool reached = false;
 
+double		mf_failpoint_notify_limit = 0.9;
+
 static void tell_faults(const char *value, void *extra);
 static bool is_listed(const char *entry);
 
@@ -47,6 +49,10 @@ mf_failpoint_define(void)
 							   "What fails about which row, for tests.",
 							   NULL,
 							   &faults, "", PGC_SIGHUP, 0, NULL, tell_faults, NULL);
+	DefineCustomRealVariable("myfatoorah.notify_limit",
+							 "Usage of the NOTIFY queue from which on notifications are left out, for tests.",
+							 NULL,
+							 &mf_failpoint_notify_limit, 0.9, 0, 1, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("myfatoorah.trace_statements",
 							 "Logs what the worker does about rows, for tests.",
 							 NULL,

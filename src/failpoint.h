@@ -15,6 +15,9 @@
  * it logs "failpoint: HASH of ID: beginning of the text" of all that it does about
  * any row; what it does about a row of the list is logged in any case.
  *
+ * The setting myfatoorah.notify_limit says from which usage of the server's queue
+ * on notifications are left out.
+ *
  * Copyright (c) 2026, the myfatoorah authors
  * src/failpoint.h
  */
@@ -24,17 +27,21 @@
 #ifdef MF_FAILPOINTS
 struct MfStatement;
 
+extern double mf_failpoint_notify_limit;
+
 extern void mf_failpoint_define(void);
 extern void mf_failpoint(const char *name);
 extern void mf_failpoint_row(const char *text, int64 id);
 extern void mf_failpoint_statement(const struct MfStatement *statement, const Datum *values, const char *nulls);
 
 #define MF_FAILPOINT(name) mf_failpoint(name)
+#define MF_NOTIFY_LIMIT mf_failpoint_notify_limit
 #define MF_FAILPOINT_ROW(text, id) mf_failpoint_row(text, id)
 #define MF_FAILPOINT_STATEMENT(statement, values, nulls) mf_failpoint_statement(statement, values, nulls)
 #else
 #define mf_failpoint_define() ((void) 0)
 #define MF_FAILPOINT(name) ((void) 0)
+#define MF_NOTIFY_LIMIT 0.9
 #define MF_FAILPOINT_ROW(text, id) ((void) 0)
 #define MF_FAILPOINT_STATEMENT(statement, values, nulls) ((void) 0)
 #endif

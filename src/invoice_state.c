@@ -7,19 +7,17 @@
  */
 #include "postgres.h"
 
-#include "commands/async.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 
 #include "compat.h"
 #include "invoice.h"
-#include "myfatoorah.h"
+#include "notify.h"
 #include "payment.h"
 #include "wake.h"
 
 static void guard_payment(int64 invoice, MfStatus status, const char *from, const char *to);
-static void notify_change(int64 invoice);
 
 /* See invoice.h. */
 int
@@ -91,7 +89,10 @@ mf_guard_transition(TupleTableSlot *before, TupleTableSlot *after)
 		guard_payment(invoice, to, TextDatumGetCString(before->tts_values[payment_at]),
 					  TextDatumGetCString(after->tts_values[payment_at]));
 	if (from != to || payment_moves)
-		notify_change(DatumGetInt64(after->tts_values[MF_IC_ID - 1]));
+	{
+		mf_notify_at_commit(DatumGetInt64(after->tts_values[MF_IC_ID - 1]));
+		mf_wake_waiting_at_commit();
+	}
 }
 
 /* Money that came in does not go by itself, and only what was sent can be paid. */
@@ -106,20 +107,4 @@ guard_payment(int64 invoice, MfStatus status, const char *from, const char *to)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s", invoice, from, to)));
-}
-
-/*
- * Tells listeners; delivered when, and only if, the transaction commits.  Every
- * role may listen, so it says no more than which row is to be read.
- */
-static void
-notify_change(int64 invoice)
-{
-	char		payload[MAXINT8LEN + 16] = "{\"id\": ";
-	int			length = strlen(payload);
-
-	length += pg_lltoa(invoice, payload + length);
-	strcpy(payload + length, "}");
-	Async_Notify(MF_CHANNEL, payload);
-	mf_wake_waiting_at_commit();
 }

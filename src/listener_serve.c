@@ -34,6 +34,7 @@
 #include "inbound.h"
 #include "listener.h"
 #include "myfatoorah.h"
+#include "notify.h"
 #include "process.h"
 #include "request.h"
 
@@ -295,6 +296,7 @@ note_error(MfService *service, bool *rows_fault)
 
 	HOLD_INTERRUPTS();
 	tell_error(error);
+	(void) mf_notify_refused(error);
 	FlushErrorState();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(service->context);

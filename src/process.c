@@ -27,6 +27,7 @@
 #include "compat.h"
 #include "failpoint.h"
 #include "myfatoorah.h"
+#include "notify.h"
 #include "process.h"
 
 volatile sig_atomic_t mf_shutdown_requested = false;
@@ -113,6 +114,7 @@ mf_process_connect(Oid database, const char *name)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname(name);
 	mf_process_settings();
+	mf_notify_take_charge();
 	mf_process_is_ours = true;
 }
 

@@ -19,6 +19,7 @@
 #include "hand.h"
 #include "history.h"
 #include "myfatoorah.h"
+#include "notify.h"
 #include "on_change_queue.h"
 #include "pause.h"
 #include "process.h"
@@ -60,7 +61,7 @@ static int	items_in_a_row = 0;
 
 static bool gone(void);
 static void round_failed(TimestampTz *again);
-static ErrorData *end_failed_transaction(bool *own_fault);
+static ErrorData *end_failed_transaction(bool *own_fault, bool *unheard);
 static void show_error(const char *error);
 static void put_off(const MfItem *item, const char *error, bool own_fault);
 static bool keep_answer(const MfSqlScope *scope, void *argument);
@@ -160,16 +161,20 @@ static void
 round_failed(TimestampTz *again)
 {
 	bool		own_fault;
-	ErrorData  *error = end_failed_transaction(&own_fault);
+	bool		unheard;
+	ErrorData  *error = end_failed_transaction(&own_fault, &unheard);
 	bool		cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
 	bool		smaller;
 	const MfItem *item = mf_sender_round_failed(&smaller);
 	int64		delay = 0;
 
 	/* whoever ends us has not found out anything about the item */
-	if (item != NULL && !(cancelled && mf_shutdown_requested))
+	if (item != NULL && !unheard && !(cancelled && mf_shutdown_requested))
 		put_off(item, error->message, own_fault);
-	if (own_fault && item != NULL)
+	/* without notifications it can be done at once */
+	if (unheard)
+		delay = 0;
+	else if (own_fault && item != NULL)
 		delay = ++items_in_a_row > MANY_ITEMS ? MANY_ITEMS_DELAY_MS : 0;
 	else if (!own_fault || !smaller)
 	{
@@ -187,14 +192,16 @@ round_failed(TimestampTz *again)
 /*
  * In PG_CATCH(): aborts the transaction, and gives the error, which lives as
  * long as the round.  "own_fault" may be NULL; then nobody is told of the error.
+ * "unheard": it was the notifications that had no room.
  */
 static ErrorData *
-end_failed_transaction(bool *own_fault)
+end_failed_transaction(bool *own_fault, bool *unheard)
 {
 	ErrorData  *error;
 
 	MemoryContextSwitchTo(round_context);
 	error = CopyErrorData();
+	*unheard = mf_notify_refused(error);
 	HOLD_INTERRUPTS();
 	if (own_fault != NULL)
 	{
@@ -347,7 +354,8 @@ run_apart(MfApart work, void *argument, char **error)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *failure = end_failed_transaction(NULL);
+		bool		unheard;
+		ErrorData  *failure = end_failed_transaction(NULL, &unheard);
 
 		done = false;
 		if (error != NULL)

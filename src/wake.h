@@ -134,7 +134,7 @@ typedef struct MfSlot
 
 typedef struct MfShared
 {
-	LWLock	   *lock;			/* protects everything but the last two */
+	LWLock	   *lock;			/* protects everything but the atomic ones */
 	ConditionVariable changed;	/* a worker or a listener came or went */
 	ConditionVariable invoices; /* somewhere an invoice has changed */
 	int			launcher;		/* its PGPROC number, or
@@ -143,6 +143,8 @@ typedef struct MfShared
 	int			left_out;		/* databases with the extension and without a
 								 * slot, as the latest one has seen it */
 	pg_atomic_uint32 rescan;	/* set: look for databases with the extension */
+	pg_atomic_uint64 notify_left_out_at;	/* as in notify.h */
+	pg_atomic_uint64 notify_told_at;	/* the log was told of that */
 	MfSlot		slots[FLEXIBLE_ARRAY_MEMBER];
 } MfShared;
 
