@@ -49,9 +49,11 @@ sub balance
 	foreach my $db (@databases)
 	{
 		MyFatoorah::World::Rows::decide_all($db);
-		_hurry($db) if $world->{promoted};
 		$db->mend('rows held');
 		$self->_resume($db);
+
+		# after mf_resume('*'), which puts look-ups off for as long as the original's last requests may take
+		_hurry($db) if $world->{promoted};
 	}
 	$self->_until(SAY_LIMIT, sub { $self->_says_why($_[0]) }, grep { keys %{ $_->{heal} } } @databases);
 	$self->{said} = time;
