@@ -52,6 +52,7 @@ static long open_now;
 static long answered[KINDS];
 static long lost;
 
+static int most_behind(int64_t elapsed, const long *rate, const long *begun);
 static void begin(Kind kind);
 static void go_on(Stranger *stranger, uint32_t events);
 static int ask(const Stranger *stranger);
@@ -107,12 +108,10 @@ main(int argc, char **argv)
 		int kind;
 		int count;
 
-		for (kind = 0; kind < KINDS; kind++)
+		while (unused != NULL && (kind = most_behind(now() - start, rate, begun)) != KINDS)
 		{
-			int64_t due = (now() - start) / 1000 * rate[kind] / 1000000;
-
-			for (; begun[kind] < due && unused != NULL; begun[kind]++)
-				begin((Kind) kind);
+			begin((Kind) kind);
+			begun[kind]++;
 		}
 		count = epoll_wait(epoll, events, EVENTS, 1);
 		for (i = 0; i < count; i++)
@@ -120,6 +119,30 @@ main(int argc, char **argv)
 	}
 	printf("%ld %ld %ld %ld\n", answered[JUNK], answered[CUSTOMER], lost, open_now);
 	return 0;
+}
+
+/*
+ * The kind that has the greatest part of its connections still to begin after
+ * that time, so that none takes all that are free; KINDS if all have begun.
+ */
+static int
+most_behind(int64_t elapsed, const long *rate, const long *begun)
+{
+	double most = 0;
+	int found = KINDS;
+	int kind;
+
+	for (kind = 0; kind < KINDS; kind++)
+	{
+		double due = (double) (elapsed / 1000 * rate[kind] / 1000000);
+
+		if (begun[kind] < (long) due && (due - (double) begun[kind]) / due > most)
+		{
+			most = (due - (double) begun[kind]) / due;
+			found = kind;
+		}
+	}
+	return found;
 }
 
 /* Opens a connection, which is not waited for. */

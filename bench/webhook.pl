@@ -217,13 +217,13 @@ for (;;)
 	while ($page =~ /"number":(\d+).*?"attempts":\[(.*?)\]/gs)
 	{
 		my ($number, $list) = ($1, $2);
-		my @tries = $list =~ /"start_us":(\d+),"end_us":(\d+),.*?"status":(\d+)/gs;
+		my @tries = $list =~ /"start_us":(\d+),"end_us":(\d+),.*?"status":(-?\d+)/gs;
 
 		$found++;
 		$since = $number;
 		$attempts += @tries / 3;
-		push @answer, ($tries[1] - $tries[0]) / 1000;
-		$status{ $tries[2] }++;
+		$status{ @tries ? $tries[2] : 'none' }++;
+		push @answer, ($tries[1] - $tries[0]) / 1000 if @tries;
 	}
 	last if !$found;
 }

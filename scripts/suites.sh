@@ -273,7 +273,7 @@ mf_suite_tap()
 }
 
 # The TAP tests that need failpoints, against a build of their own
-MF_CRASH_TESTS='\(020_crash_matrix\|027_payment_crash\|028_start_crash\|029_reload_at_start\|029_fault_at_each_statement\|118_notify_queue\)\.pl$'
+MF_CRASH_TESTS='\(020_crash_matrix\|027_payment_crash\|028_start_crash\|029_reload_at_start\|029_slow_commit\|029_fault_at_each_statement\|118_notify_queue\)\.pl$'
 
 mf_suite_crash()
 {

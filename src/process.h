@@ -52,7 +52,7 @@ extern void mf_process_start_transaction(void);
  */
 extern bool mf_process_commit_transaction(void);
 
-/* The same, and a standby is waited for no longer than that. */
+/* False only if there are synchronous standbys, and none has confirmed it within that time. */
 extern bool mf_process_commit_within(int ms);
 
 /* The same, and no standby is waited for. */
