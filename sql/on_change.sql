@@ -57,9 +57,10 @@ SELECT function, owner, registered_by, failures, retry_at FROM mf_reaction;
 SELECT pg_temp.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS the_owner;
 SELECT function, owner, registered_by, failures, retry_at FROM mf_reaction;
 
--- It is told in the session, of what is no error either way
+-- The worker tells it what a session changes
 INSERT INTO mf_invoice (customer_name, invoice_value, send_at) VALUES ('on change', 1, now() + interval '1 day');
 SELECT mf_cancel(id) FROM mf_invoice WHERE customer_name = 'on change';
+CALL mf_test.wait_for('NOT EXISTS (SELECT FROM mf_reaction_queue)');
 SELECT what, id = (SELECT id FROM mf_invoice WHERE customer_name = 'on change') AS same FROM told;
 DELETE FROM mf_invoice WHERE customer_name = 'on change';
 SELECT count(*) FROM mf_check() WHERE item = 'reactions';

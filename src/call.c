@@ -17,6 +17,7 @@
 #include "call.h"
 #include "compat.h"
 #include "descriptors.h"
+#include "process.h"
 #include "wait.h"
 
 #define WAIT_EVENTS 3			/* latch, postmaster, transport */
@@ -26,9 +27,22 @@ static MfHttp *http = NULL;
 /* What each call waits for; kept, because making it takes as long as a request to a near server. */
 static WaitEventSet *wait_set = NULL;
 
+static void refuse_in_worker(void);
 static void start_http(void);
 static void stop_http(int code, Datum arg);
 static void free_exchange(void *exchange);
+
+/* A function of mf_on_change(), or a trigger, would have everybody wait for the network. */
+static void
+refuse_in_worker(void)
+{
+	if (mf_process_is_ours)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("MyFatoorah cannot be asked within a transaction of the worker"),
+				 errdetail("A function of mf_on_change(), or a trigger, has tried to."),
+				 errhint("mf_refresh() has MyFatoorah asked after the transaction.")));
+}
 
 /* See call.h. */
 MfHttpExchange *
@@ -43,6 +57,7 @@ mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size
 
 	PG_TRY();
 	{
+		refuse_in_worker();
 		start_http();
 		target = mf_account_target(http, account, (MfKeyOwner) {roleid, false});
 	}

@@ -21,10 +21,12 @@
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/portal.h"
 
 #include "guest.h"
 #include "process.h"
-#include "sql.h"
+
+static MfStatement cursors_statement = {"SELECT name FROM pg_catalog.pg_cursor()", 0, {0}, NULL};
 
 static bool is_guest(void);
 
@@ -44,7 +46,6 @@ mf_guest_restrict(NodeTag command, int *security_context)
 	switch (command)
 	{
 		case T_CallStmt:
-		case T_ConstraintsSetStmt:
 		case T_CopyStmt:
 		case T_DoStmt:
 		case T_ExecuteStmt:
@@ -56,6 +57,12 @@ mf_guest_restrict(NodeTag command, int *security_context)
 	}
 	if (!is_guest())
 		return false;
+	/* it would run what others have deferred, as the guest */
+	if (command == T_ConstraintsSetStmt)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot set constraints inside of a change of myfatoorah"),
+				 errdetail("Constraints and triggers of others may be deferred in the same transaction.")));
 	GetUserIdAndSecContext(&role, security_context);
 	SetUserIdAndSecContext(role, *security_context | SECURITY_RESTRICTED_OPERATION);
 	return true;
@@ -66,6 +73,29 @@ void
 mf_guest_release(int security_context)
 {
 	SetUserIdAndSecContext(GetUserId(), security_context);
+}
+
+/* See guest.h. */
+bool
+mf_guest_cursors(const MfSqlScope *scope)
+{
+	return mf_sql_execute(scope, &cursors_statement, NULL, NULL) > 0;
+}
+
+/* See guest.h.  What runs this statement has no cursor. */
+void
+mf_guest_close_cursors(const MfSqlScope *scope)
+{
+	uint64		count = mf_sql_execute(scope, &cursors_statement, NULL, NULL);
+	uint64		i;
+
+	for (i = 0; i < count; i++)
+	{
+		Portal		portal = GetPortalByName(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+
+		if (PortalIsValid(portal))
+			PortalDrop(portal, false);
+	}
 }
 
 /* See guest.h.  No command and no right says what these functions do. */

@@ -2,10 +2,12 @@
  * on_change_call.c
  *	  One call of a function that mf_on_change() has registered.
  *
- * The function is its owner's, and runs in the transactions of others: of the
- * worker, whose session is a superuser's, and of whoever cancels an invoice.  So
- * it has no rights but its owner's and cannot take on others, leaves no setting,
- * no lock of the session and no deferred trigger behind, and its time is limited.
+ * The function is its owner's, and runs in the worker, whose session is a
+ * superuser's and which calls functions of others in the same transaction.  So it
+ * has no rights but its owner's and cannot take on others, leaves no setting, no
+ * cursor, no lock of the session and no deferred trigger behind, and its time is
+ * limited.  In other sessions it is not called at all: there would be the cursors,
+ * settings, statements and deferred triggers of whoever changes the row.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change_call.c
@@ -34,6 +36,9 @@
 #include "process.h"
 #include "queue.h"
 #include "sql.h"
+
+/* The server's words, before translation, for what a security-restricted operation may not defer */
+#define DEFERRED_MESSAGE "cannot fire deferred trigger within security-restricted operation"
 
 /* One call under way */
 typedef struct Run
@@ -110,12 +115,13 @@ mf_reaction_refusal(Oid schema, const char *function, const char *owner, Oid *ro
  * like any other; that has been rolled back by then.
  */
 const char *
-mf_reaction_call(const MfReactionCall *call)
+mf_reaction_call(const MfReactionCall *call, bool *deferred)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Run			run = {call, InvalidOid, false};
 	const char *volatile failure = mf_reaction_refusal(call->schema, call->function, call->owner, &run.role);
 
+	*deferred = false;
 	if (failure != NULL)
 		return failure;
 	if (timeout == MAX_TIMEOUTS)
@@ -126,7 +132,10 @@ mf_reaction_call(const MfReactionCall *call)
 		ErrorData  *error = mf_sql_try(run_function, &run);
 
 		if (error != NULL)
+		{
 			failure = mf_error_text(error);
+			*deferred = error->message_id != NULL && strcmp(error->message_id, DEFERRED_MESSAGE) == 0;
+		}
 	}
 	PG_CATCH();
 	{

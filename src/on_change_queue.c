@@ -2,10 +2,10 @@
  * on_change_queue.c
  *	  The changes that functions of mf_on_change() are to be told again, or later.
  *
- * A function that has failed is not called by those who change rows until the
- * worker has seen it succeed: what it costs to find that out, it costs the worker,
- * once per back-off and in transactions of its own.  What an invoice is waiting
- * with is told in order.
+ * The worker calls the functions: with each change that it makes, as a part of that;
+ * after the commit for what sessions change.  A function that has failed is not
+ * called with each change until the worker has seen it succeed in a transaction of
+ * its own, once per back-off.  What an invoice is waiting with is told in order.
  *
  * Nobody who changes a row may wait for others because of a failure, so that is
  * noted by an insertion; rows that are there are updated by the worker only, and
@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "guest.h"
 #include "myfatoorah.h"
 #include "on_change_call.h"
 #include "on_change_queue.h"
@@ -179,6 +180,7 @@ static TimestampTz alarm_at = 0;
 static bool attending = false;	/* this process is the worker */
 static bool told = false;		/* the log tells that not even a failure could be noted */
 
+static const char *tell(const MfSqlScope *scope, const MfReactionCall *call, bool *deferred);
 static void note(const MfSqlScope *scope, const MfReactionCall *call, const char *failure);
 static void tell_failure(const MfReactionCall *call, const char *failure);
 static bool tell_apart(Telling *telling, MfRunApart run_apart);
@@ -216,9 +218,10 @@ mf_reactions_any(Oid schema)
 }
 
 /*
- * See on_change_queue.h.  What a function changes itself it is told after its
- * call, by the worker, as the others are: each sees one change at a time.  A
- * worker that ends waits for none of them.
+ * See on_change_queue.h.  What a session changes is told by the worker once it is
+ * committed; so is what a function changes itself, after its call: each sees one
+ * change at a time.  So is what a trigger changes that has a cursor open, which the
+ * function could read.  A worker that ends waits for none of them.
  */
 void
 mf_reactions_tell(Oid schema, int64 invoice, Datum before, Datum after)
@@ -236,19 +239,33 @@ mf_reactions_tell(Oid schema, int64 invoice, Datum before, Datum after)
 	{
 		MfReactionCall call = {schema, column_text(rows, i, 1), column_text(rows, i, 2), invoice, before, after};
 		const char *failure;
+		bool		deferred;
 
-		if (mf_reaction_running() || mf_shutdown_requested || DatumGetBool(mf_result(rows->vals[i], rows->tupdesc, 3, NULL)))
+		if (!attending || mf_reaction_running() || mf_shutdown_requested ||
+			DatumGetBool(mf_result(rows->vals[i], rows->tupdesc, 3, NULL)) || mf_guest_cursors(&scope))
 		{
 			note(&scope, &call, NULL);
 			continue;
 		}
-		failure = mf_reaction_call(&call);
+		failure = tell(&scope, &call, &deferred);
 		if (failure == NULL)
 			continue;
-		note(&scope, &call, failure);
-		tell_failure(&call, failure);
+		note(&scope, &call, deferred ? NULL : failure);
+		if (!deferred)
+			tell_failure(&call, failure);
 	}
 	mf_sql_end(&scope);
+}
+
+/* Calls a function, and ends the cursors that it has left. */
+static const char *
+tell(const MfSqlScope *scope, const MfReactionCall *call, bool *deferred)
+{
+	const char *failure = mf_reaction_call(call, deferred);
+
+	if (failure == NULL)
+		mf_guest_close_cursors(scope);
+	return failure;
 }
 
 static char *
@@ -462,6 +479,7 @@ tell_next(const MfSqlScope *scope, void *argument)
 	Telling    *telling = (Telling *) argument;
 	ErrorData  *error;
 	const char *failure;
+	bool		deferred;
 	Datum		id;
 
 	find_next(scope, telling);
@@ -471,7 +489,7 @@ tell_next(const MfSqlScope *scope, void *argument)
 
 	constraints_immediate();
 	error = mf_sql_try(read_rows, telling);
-	failure = error ? mf_error_text(error) : mf_reaction_call(&telling->call);
+	failure = error ? mf_error_text(error) : tell(scope, &telling->call, &deferred);
 	if (failure != NULL)
 	{
 		telling->failure = MemoryContextStrdup(telling->context, failure);

@@ -16,7 +16,7 @@
 /* Whether any function is registered; no statement is run for it. */
 extern bool mf_reactions_any(Oid schema);
 
-/* Tells all registered functions of a change, or notes it for those that have to be told later. */
+/* In the worker: tells all registered functions of a change.  Notes it for those that have to be told later, and in other sessions for all. */
 extern void mf_reactions_tell(Oid schema, int64 invoice, Datum before, Datum after);
 
 /* Registers a function, anew if it is registered: what waits for it is tried at once. */

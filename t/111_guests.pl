@@ -115,7 +115,7 @@ sql("SET search_path = mallory, pg_temp, pg_catalog; CREATE TEMP TABLE mf_accoun
 is(loot(), 'nothing', 'no function or operator of a hostile path is called by functions and views of ours');
 
 #
-# Functions of mf_on_change() in the session of another role
+# What could be left in a session
 #
 my @state = (
 	[ locks => q{(SELECT string_agg(objid::text, ' ' ORDER BY objid) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())} ],
@@ -162,20 +162,55 @@ sub cancel_leaves
 	return;
 }
 
-foreach my $body (@bodies)
+#
+# Functions of mf_on_change(), which only the worker calls
+#
+sub react
 {
-	sql(qq{SET ROLE mallory; CREATE OR REPLACE FUNCTION mallory.react(old public.mf_invoice, new public.mf_invoice) RETURNS void LANGUAGE plpgsql AS \$f\$ DECLARE ok boolean; BEGIN $body->[1]; END \$f\$;
-		SELECT public.mf_on_change('mallory.react(public.mf_invoice, public.mf_invoice)')});
-	cancel_leaves("on change $body->[0]", "$body->[0]: a function of mf_on_change() leaves the session as it was");
+	my ($role, $body) = @_;
+
+	sql(qq{SET ROLE $role; CREATE OR REPLACE FUNCTION $role.react(old public.mf_invoice, new public.mf_invoice) RETURNS void LANGUAGE plpgsql AS \$f\$ DECLARE ok boolean; c refcursor; r record; BEGIN $body; END \$f\$;
+		SELECT public.mf_on_change('$role.react(public.mf_invoice, public.mf_invoice)')});
+	return;
+}
+
+sub told { return $mf->wait_for($node, $db, 'SELECT count(*) FROM mf_reaction_queue', 0); }
+
+sql('CREATE SCHEMA bob AUTHORIZATION bob; CREATE TABLE bob.seen (what text); GRANT ALL ON bob.seen TO bob');
+react('mallory', "PERFORM mallory.spy(CASE WHEN pg_backend_pid() = $worker THEN 'worker' ELSE 'session' END)");
+sql("SELECT mf_cancel(@{[ waiting('session') ]})");
+told();
+is(loot(), 'worker as mallory', 'no session is at the mercy of such a function');
+foreach my $body (@bodies, [ 'what others have deferred' => 'SET CONSTRAINTS ALL IMMEDIATE' ])
+{
+	react('mallory', $body->[1]);
+	$mf->insert($node, $db, "on change $body->[0]");
+	$mf->wait_status($node, $db, "on change $body->[0]");
 	sql(q{SELECT mf_off_change('mallory.react')});
 }
-sql(q{SET ROLE mallory; CREATE OR REPLACE FUNCTION mallory.react(old public.mf_invoice, new public.mf_invoice) RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); END';
-	SELECT public.mf_on_change('mallory.react(public.mf_invoice, public.mf_invoice)')});
-waiting('refused lock');
-sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'refused lock'});
-like(sql('SELECT DISTINCT error FROM mf_reaction_backlog'), qr/^cannot call pg_advisory_lock\(\) inside of a change of myfatoorah: /, 'it has failed, and says why');
-is(sql(q{SET ROLE mallory; INSERT INTO public.mf_invoice (customer_name, invoice_value, customer_reference, send_at) VALUES ('x', 1, 'own', '2100-01-01'); SELECT public.mf_off_change('mallory.react')}), 1, 'until it is no longer registered');
-is(loot(), 'nothing', 'and none of it has run with other rights');
+is(loot(), 'nothing', 'none of it has run with other rights');
+is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'}), 0, 'the worker has no lock from it');
+is($mf->worker_pid($node, $db), $worker, 'and is still the same');
+react('mallory', 'PERFORM pg_advisory_lock(1)');
+sql("SELECT mf_cancel(@{[ waiting('refused lock') ]})");
+$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_reaction_backlog WHERE error LIKE 'cannot call pg_advisory_lock() inside of a change of myfatoorah: %'}, 1);
+is(sql(q{SET ROLE mallory; INSERT INTO public.mf_invoice (customer_name, invoice_value, customer_reference, send_at) VALUES ('x', 1, 'own', '2100-01-01'); SELECT public.mf_off_change('mallory.react')}), 1, 'what was refused waits until the function is no longer registered');
+
+# One leaves cursors, the next one looks for them; in the same transaction, and in a trigger that changes another row.
+react('mallory', q{c := 'left'; OPEN c FOR SELECT 1});
+react('bob', q{INSERT INTO bob.seen SELECT name FROM pg_cursors; INSERT INTO bob.seen VALUES (new.status)});
+$mf->insert($node, $db, 'cursors');
+$mf->wait_status($node, $db, 'cursors');
+told();
+my $beside = waiting('beside');
+sql("CREATE FUNCTION beside() RETURNS trigger LANGUAGE plpgsql AS \$\$ DECLARE r record; BEGIN FOR r IN SELECT id FROM public.mf_invoice WHERE id = $beside AND NEW.status = 'sent' LOOP PERFORM public.mf_cancel(r.id); END LOOP; RETURN NULL; END \$\$;
+	ALTER FUNCTION beside() SECURITY DEFINER; CREATE TRIGGER beside AFTER UPDATE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION beside()");
+$mf->insert($node, $db, 'cursors of a trigger');
+$mf->wait_status($node, $db, 'cursors of a trigger');
+$mf->wait_for($node, $db, "SELECT status FROM mf_invoice WHERE id = $beside", 'cancelled');
+told();
+is(sql('SELECT string_agg(what, $$ $$ ORDER BY what) FROM bob.seen'), 'cancelled sending sending sent sent', 'no function sees cursors of others');
+sql(q{DROP TRIGGER beside ON mf_invoice; DROP FUNCTION beside(); SELECT mf_off_change('mallory.react'), mf_off_change('bob.react')});
 
 #
 # Triggers, for which she has been given the right
@@ -204,6 +239,14 @@ sql('ALTER FUNCTION mallory.act() SECURITY DEFINER');
 cancel_leaves('definer', 'nor does one that runs as its owner');
 sql('DROP TRIGGER act ON mf_invoice');
 is(loot(), 'nothing', 'and none of it has run with other rights');
+
+# What others have deferred in the session does not run because of her.
+sql(q{CREATE TABLE account_limit (n int); CREATE FUNCTION check_limit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM mallory.spy('limit'); RETURN NULL; END $$;
+	CREATE CONSTRAINT TRIGGER l AFTER INSERT ON account_limit DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_limit()});
+trigger('AFTER UPDATE', 'SET CONSTRAINTS ALL IMMEDIATE');
+sql("BEGIN; INSERT INTO account_limit VALUES (1); SELECT mf_cancel(@{[ waiting('limit') ]}); COMMIT");
+is(loot(), 'limit as the superuser', 'a trigger runs nothing that others have deferred');
+sql('DROP TRIGGER act ON mf_invoice');
 
 # What users rely on: constraints that are deferred, and commands of whoever has the session's rights anyway
 sql(q{SET ROLE mallory; CREATE TABLE mallory.month (id int PRIMARY KEY); INSERT INTO mallory.month VALUES (1); GRANT ALL ON mallory.month TO PUBLIC;
@@ -251,14 +294,15 @@ sql(q{SET ROLE mallory; CREATE OR REPLACE FUNCTION mallory.react(old public.mf_i
 	SELECT public.mf_on_change('mallory.react(public.mf_invoice, public.mf_invoice)'); DROP TABLE mallory.orders});
 my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/archive';
 command_ok([ $node->installed_command('pg_dump'), '-Fc', '-d', $node->connstr($db), '-f', $dump ], 'pg_dump');
-foreach my $case ([ copy => 'function as mallory' ], [ without_owners => 'nothing', '--no-owner' ])
+foreach my $case ([ copy => 'NOT EXISTS (SELECT FROM mf_reaction_queue)', 'function as mallory' ], [ without_owners => q{EXISTS (SELECT FROM mf_reaction_backlog WHERE error LIKE 'it belongs to role %')}, 'nothing', '--no-owner' ])
 {
-	my ($name, $expected, @options) = @$case;
+	my ($name, $told, $expected, @options) = @$case;
 
 	sql("CREATE DATABASE $name");
 	$node->command_ok([ $node->installed_command('pg_restore'), '-e', @options, '-d', $node->connstr($name), $dump ], "pg_restore $name");
-	is($node->safe_psql($name, q{TRUNCATE mallory.loot; UPDATE mf_queue SET kind = 'send'; SELECT count(mf_cancel(id)) FROM mf_invoice WHERE customer_reference = 'path 3'; SELECT coalesce(string_agg(what || ' as ' || who, ', '), 'nothing') FROM mallory.loot}),
-		"1\n$expected", "restored by a superuser: $name");
+	$node->safe_psql($name, q{TRUNCATE mallory.loot; UPDATE mf_queue SET kind = 'send'; SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'path 3'; SELECT mf_resume('*')});
+	$mf->wait_for($node, $name, "SELECT $told");
+	is($node->safe_psql($name, q{SELECT coalesce(string_agg(DISTINCT what || ' as ' || who, ', '), 'nothing') FROM mallory.loot}), $expected, "restored by a superuser: $name");
 }
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal|WARNING:  GUC nest level/, 'no process crashed');
