@@ -57,8 +57,16 @@ sub results
 	my ($account, $created) = @_;
 	my (%again, %asked, %missing, %result);
 
-	$again{ $_->{reference} } = $_->{wall_us} foreach grep { ($_->{reference} // '') =~ /~2$/ } $sandbox->posts;
-	foreach my $lookup (lookups())
+	my @lookups = lookups();
+
+	# it is sent again under another reference, which is looked up first
+	foreach my $request (grep { ($_->{reference} // '') =~ /~2$/ } @lookups, $sandbox->posts)
+	{
+		my $first = \$again{ $request->{reference} };
+
+		$$first = $request->{wall_us} if !defined $$first || $request->{wall_us} < $$first;
+	}
+	foreach my $lookup (@lookups)
 	{
 		my $reference = $lookup->{reference} // next;
 

@@ -299,7 +299,8 @@ mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 	exchange->starved = !exchange->gate_passed && is_starved(transfer, code);
 	if (exchange->curl_error[0] == '\0' && transfer->error[0] != '\0')
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", transfer->error);
-	if (curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &number) == CURLE_OK)
+	/* until it connects, a handle of libcurl tells the status of the exchange before */
+	if (exchange->gate_passed && curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &number) == CURLE_OK)
 		exchange->http_status = number;
 	if (curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &time) == CURLE_OK)
 		exchange->name_lookup_us = time;
@@ -309,7 +310,7 @@ mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 		exchange->tls_us = time;
 	if (curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &time) == CURLE_OK && time > 0)
 		exchange->body_sent = (size_t) time;
-	if (curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &time) == CURLE_OK && time > 0)
+	if (exchange->gate_passed && curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &time) == CURLE_OK && time > 0)
 		exchange->retry_after = time > MF_RETRY_AFTER_CAP ? MF_RETRY_AFTER_CAP : (int) time;
 	if (transfer->tls_begun != 0)
 		exchange->connect_us = (transfer->tls_begun - record->submitted) / 1000;
