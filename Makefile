@@ -123,6 +123,7 @@ OBJS = \
 	src/history.o \
 	src/on_change.o \
 	src/on_change_call.o \
+	src/on_change_process.o \
 	src/on_change_queue.o \
 	src/sender_record.o \
 	src/sql.o \

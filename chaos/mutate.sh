@@ -210,12 +210,6 @@ mutate reaction_owner 'a function that another role has made is called' src/on_c
 mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change_call.c \
 	's/if \(check_enable_rls\([^;]*?mf_queue_sees\(call->schema, call->invoice\)\)/if (true)/' 106_on_change
 mutate none_111 '' src/worker.c '' 111_guests
-mutate guest_session 'functions of mf_on_change() are called in sessions' src/on_change_queue.c \
-	's/if \(!attending \|\| /if (/' 111_guests
-mutate guest_cursor 'cursors of functions stay open' src/on_change_queue.c \
-	's/\tif \(failure == NULL\)\n\t\tmf_guest_close_cursors\(scope\);\n//' 111_guests
-mutate guest_loop 'functions are called beside cursors of triggers' src/on_change_queue.c \
-	's/ \|\| mf_guest_cursors\(&scope\)\)/)/' 111_guests
 mutate guest_constraints 'guests may SET CONSTRAINTS' src/guest.c \
 	's/if \(command == T_ConstraintsSetStmt\)/if (false)/' 111_guests
 mutate guest_settings 'what users set inside of what we do stays in the session' src/sql.c \

@@ -491,8 +491,8 @@ CREATE TABLE mf_reaction (
 COMMENT ON TABLE mf_reaction IS 'functions that are called after each change of money or state of an invoice; see mf_on_change()';
 COMMENT ON COLUMN mf_reaction.function IS 'schema and name; its arguments are always (mf_invoice, mf_invoice)';
 COMMENT ON COLUMN mf_reaction.owner IS 'name of the role that had it when it was registered: one of another role is not called';
-COMMENT ON COLUMN mf_reaction.failures IS 'calls of the worker that have failed in a row; until one succeeds, nobody but the worker calls it';
-COMMENT ON COLUMN mf_reaction.retry_at IS 'the worker does not call it before this time';
+COMMENT ON COLUMN mf_reaction.failures IS 'calls that have failed in a row';
+COMMENT ON COLUMN mf_reaction.retry_at IS 'it is not called before this time';
 
 CREATE TABLE mf_reaction_queue (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -504,14 +504,13 @@ CREATE TABLE mf_reaction_queue (
 	failures integer NOT NULL,
 	due timestamptz NOT NULL,
 	error text
-) WITH (autovacuum_vacuum_scale_factor = 0.05);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX mf_reaction_queue_invoice_idx ON mf_reaction_queue (function, invoice, id);
 CREATE INDEX mf_reaction_queue_due_idx ON mf_reaction_queue (function, due);
-CREATE INDEX mf_reaction_queue_new_idx ON mf_reaction_queue (function) WHERE failures <= 1;
 
 COMMENT ON TABLE mf_reaction_queue IS 'changes that functions of mf_reaction are still to be told of; see mf_reaction_backlog';
-COMMENT ON COLUMN mf_reaction_queue.failures IS 'calls that have failed; 0: it was not called yet, 1: not by the worker yet';
+COMMENT ON COLUMN mf_reaction_queue.failures IS 'calls that have failed';
 COMMENT ON COLUMN mf_reaction_queue.due IS 'not before this time, nor before earlier changes of the invoice';
 
 --

@@ -57,7 +57,7 @@ SELECT function, owner, registered_by, failures, retry_at FROM mf_reaction;
 SELECT pg_temp.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS the_owner;
 SELECT function, owner, registered_by, failures, retry_at FROM mf_reaction;
 
--- The worker tells it what a session changes
+-- It is told once the change is committed
 INSERT INTO mf_invoice (customer_name, invoice_value, send_at) VALUES ('on change', 1, now() + interval '1 day');
 SELECT mf_cancel(id) FROM mf_invoice WHERE customer_name = 'on change';
 CALL mf_test.wait_for('NOT EXISTS (SELECT FROM mf_reaction_queue)');

@@ -39,8 +39,7 @@ refuse_in_worker(void)
 	if (mf_process_is_ours)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("MyFatoorah cannot be asked within a transaction of the worker"),
-				 errdetail("A function of mf_on_change(), or a trigger, has tried to."),
+				 errmsg("MyFatoorah cannot be asked by a function of mf_on_change() or a trigger of the worker"),
 				 errhint("mf_refresh() has MyFatoorah asked after the transaction.")));
 }
 

@@ -27,7 +27,7 @@
 #include "core/outcome.h"
 #include "functions.h"
 #include "myfatoorah.h"
-#include "on_change_call.h"
+#include "process.h"
 #include "request.h"
 #include "rights.h"
 
@@ -150,10 +150,10 @@ refuse_in_trigger(const char *function)
 	LOCAL_FCINFO(depth, 0);
 
 	InitFunctionCallInfoData(*depth, NULL, 0, InvalidOid, NULL, NULL);
-	if (DatumGetInt32(pg_trigger_depth(depth)) > 0 || mf_reaction_running())
+	if (DatumGetInt32(pg_trigger_depth(depth)) > 0 || mf_process_is_ours)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg(mf_reaction_running() ? "%s() cannot be called by a function of mf_on_change()" :
+				 errmsg(mf_process_is_ours ? "%s() cannot be called by a function of mf_on_change()" :
 						"%s() cannot be called in a trigger", function),
 				 errdetail("An invoice that was sent is not taken back when the transaction is rolled back."),
 				 errhint("Insert into mf_invoice instead, or use the trigger function mf_enqueue(): the invoice is sent after the commit.")));

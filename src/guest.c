@@ -3,7 +3,7 @@
  *	  Code of users that runs inside of what we do, and leaves nothing behind.
  *
  * A trigger on a table of ours runs in the session of whoever calls a function of
- * ours, or of the worker, and a function of mf_on_change() does.  What such a
+ * ours, or of the worker; a function of mf_on_change() in the worker.  What such a
  * guest left there would act later, with the rights of that session: a cursor
  * WITH HOLD, a temporary view, a prepared statement.
  *
@@ -21,12 +21,10 @@
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/portal.h"
 
 #include "guest.h"
 #include "process.h"
-
-static MfStatement cursors_statement = {"SELECT name FROM pg_catalog.pg_cursor()", 0, {0}, NULL};
+#include "sql.h"
 
 static bool is_guest(void);
 
@@ -73,29 +71,6 @@ void
 mf_guest_release(int security_context)
 {
 	SetUserIdAndSecContext(GetUserId(), security_context);
-}
-
-/* See guest.h. */
-bool
-mf_guest_cursors(const MfSqlScope *scope)
-{
-	return mf_sql_execute(scope, &cursors_statement, NULL, NULL) > 0;
-}
-
-/* See guest.h.  What runs this statement has no cursor. */
-void
-mf_guest_close_cursors(const MfSqlScope *scope)
-{
-	uint64		count = mf_sql_execute(scope, &cursors_statement, NULL, NULL);
-	uint64		i;
-
-	for (i = 0; i < count; i++)
-	{
-		Portal		portal = GetPortalByName(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
-
-		if (PortalIsValid(portal))
-			PortalDrop(portal, false);
-	}
 }
 
 /* See guest.h.  No command and no right says what these functions do. */

@@ -10,8 +10,6 @@
 
 #include "nodes/nodes.h"
 
-#include "sql.h"
-
 /*
  * Before and after a command: one that a guest runs cannot leave anything in the
  * session.  Raises an error if it is one that would run what others have deferred.
@@ -21,9 +19,5 @@ extern void mf_guest_release(int security_context);
 
 /* Before a function is called: raises an error if it locks or unlocks for the session, and a guest calls it. */
 extern void mf_guest_check_function(Oid function);
-
-/* In a process of ours, whose statements have no cursors: whether a guest has any; and closes them. */
-extern bool mf_guest_cursors(const MfSqlScope *scope);
-extern void mf_guest_close_cursors(const MfSqlScope *scope);
 
 #endif							/* MF_GUEST_H */

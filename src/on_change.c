@@ -48,7 +48,7 @@ PG_FUNCTION_INFO_V1(mf_invoice_on_change);
 PG_FUNCTION_INFO_V1(mf_on_change);
 PG_FUNCTION_INFO_V1(mf_off_change);
 
-/* AFTER trigger of mf_invoice, by row: tells the registered functions. */
+/* AFTER trigger of mf_invoice, by row: has the registered functions told. */
 Datum
 mf_invoice_on_change(PG_FUNCTION_ARGS)
 {
@@ -65,7 +65,7 @@ mf_invoice_on_change(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" was not called as AFTER UPDATE trigger of mf_invoice", "mf_invoice_on_change")));
 
 	if (is_told(RelationGetDescr(relation), trigger->tg_trigslot, trigger->tg_newslot) && mf_reactions_any(schema))
-		mf_reactions_tell(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
+		mf_reactions_note(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
 						  row_datum(trigger->tg_trigslot), row_datum(trigger->tg_newslot));
 	return PointerGetDatum(NULL);
 }

@@ -2,12 +2,10 @@
  * on_change_call.c
  *	  One call of a function that mf_on_change() has registered.
  *
- * The function is its owner's, and runs in the worker, whose session is a
- * superuser's and which calls functions of others in the same transaction.  So it
- * has no rights but its owner's and cannot take on others, leaves no setting, no
- * cursor, no lock of the session and no deferred trigger behind, and its time is
- * limited.  In other sessions it is not called at all: there would be the cursors,
- * settings, statements and deferred triggers of whoever changes the row.
+ * The function is its owner's, and runs in a process whose session is a superuser's
+ * and which calls functions of others next.  So it has no rights but
+ * its owner's and cannot take on others, leaves no setting, no lock of the session
+ * and no deferred trigger behind, and its time is limited.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change_call.c
@@ -19,6 +17,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -37,8 +36,11 @@
 #include "queue.h"
 #include "sql.h"
 
-/* The server's words, before translation, for what a security-restricted operation may not defer */
-#define DEFERRED_MESSAGE "cannot fire deferred trigger within security-restricted operation"
+/* A function that goes on after its cancel has this long; then the process ends. */
+#define LAST_MS(timeout_ms) (2 * (timeout_ms) + 1000)
+
+/* Characters of an error that are kept */
+#define MAX_FAILURE 1000
 
 /* One call under way */
 typedef struct Run
@@ -49,20 +51,14 @@ typedef struct Run
 } Run;
 
 static TimeoutId timeout = MAX_TIMEOUTS;
-static bool running = false;
+static TimeoutId last_timeout = MAX_TIMEOUTS;
 
 static void run_function(void *argument);
 static void set_settings(void);
 static void invoke(const Run *run);
 static void be_late(void);
+static void be_ended(void);
 static bool stop_clock(void);
-
-/* See on_change_call.h. */
-bool
-mf_reaction_running(void)
-{
-	return running;
-}
 
 /* See on_change_call.h.  No search path has a say in it, nor have the rights of the current role. */
 Oid
@@ -115,18 +111,19 @@ mf_reaction_refusal(Oid schema, const char *function, const char *owner, Oid *ro
  * like any other; that has been rolled back by then.
  */
 const char *
-mf_reaction_call(const MfReactionCall *call, bool *deferred)
+mf_reaction_call(const MfReactionCall *call)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Run			run = {call, InvalidOid, false};
 	const char *volatile failure = mf_reaction_refusal(call->schema, call->function, call->owner, &run.role);
 
-	*deferred = false;
 	if (failure != NULL)
 		return failure;
 	if (timeout == MAX_TIMEOUTS)
+	{
 		timeout = RegisterTimeout(USER_TIMEOUT, be_late);
-	running = true;
+		last_timeout = RegisterTimeout(USER_TIMEOUT, be_ended);
+	}
 	PG_TRY();
 	{
 		ErrorData  *error = mf_sql_try(run_function, &run);
@@ -134,12 +131,11 @@ mf_reaction_call(const MfReactionCall *call, bool *deferred)
 		if (error != NULL)
 		{
 			failure = mf_error_text(error);
-			*deferred = error->message_id != NULL && strcmp(error->message_id, DEFERRED_MESSAGE) == 0;
+			failure = pnstrdup(failure, pg_mbcharcliplen(failure, strlen(failure), MAX_FAILURE));
 		}
 	}
 	PG_CATCH();
 	{
-		running = false;
 		if (!run.late)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
@@ -147,7 +143,6 @@ mf_reaction_call(const MfReactionCall *call, bool *deferred)
 		failure = psprintf("it took longer than myfatoorah.on_change_timeout (%d ms)", mf_on_change_timeout);
 	}
 	PG_END_TRY();
-	running = false;
 	return failure;
 }
 
@@ -169,10 +164,13 @@ run_function(void *argument)
 	PG_TRY();
 	{
 		enable_timeout_after(timeout, mf_on_change_timeout);
+		enable_timeout_after(last_timeout, LAST_MS(mf_on_change_timeout));
+		mf_process_expendable = true;
 		invoke(run);
 	}
 	PG_FINALLY();
 	{
+		mf_process_expendable = false;
 		run->late = stop_clock();
 	}
 	PG_END_TRY();
@@ -197,6 +195,8 @@ set_settings(void)
 		{"TimeZone", "UTC"},
 		{"standard_conforming_strings", "on"},
 		{"transform_null_equals", "off"},
+		/* the server's log is not theirs */
+		{"log_min_messages", "fatal"},
 	};
 	int			i;
 
@@ -242,10 +242,19 @@ be_late(void)
 	QueryCancelPending = true;
 }
 
+/* In a handler: it does not end by a cancel. */
+static void
+be_ended(void)
+{
+	InterruptPending = true;
+	ProcDiePending = true;
+}
+
 /* Whether the time is over, and nobody else has cancelled anything.  A cancel that came too late for the function is for nobody. */
 static bool
 stop_clock(void)
 {
+	disable_timeout(last_timeout, false);
 	disable_timeout(timeout, true);
 	if (!get_timeout_indicator(timeout, true) || mf_process_cancelled())
 		return false;

@@ -26,14 +26,10 @@ extern Oid	mf_reaction_find(Oid schema, const char *function);
 extern char *mf_reaction_refusal(Oid schema, const char *function, const char *owner, Oid *role);
 
 /*
- * In the worker: calls it in a subtransaction, with the rights of its owner, and for
- * no longer than myfatoorah.on_change_timeout.  Returns NULL, or why it has failed,
- * palloc'd.  "deferred": that is no fault, it has deferred a constraint or a trigger,
- * which can only be checked in a transaction of its own.  A cancel is passed on.
+ * Calls it in a subtransaction, with the rights of its owner, and for no longer than
+ * myfatoorah.on_change_timeout.  Returns NULL, or why it has failed, palloc'd.  Ends
+ * the process if the function goes on for more than twice that time.
  */
-extern const char *mf_reaction_call(const MfReactionCall *call, bool *deferred);
-
-/* Such a call is under way in this process. */
-extern bool mf_reaction_running(void);
+extern const char *mf_reaction_call(const MfReactionCall *call);
 
 #endif							/* MF_ON_CHANGE_CALL_H */

@@ -1,15 +1,15 @@
 /*
  * on_change_queue.c
- *	  The changes that functions of mf_on_change() are to be told again, or later.
+ *	  The changes that functions of mf_on_change() are to be told.
  *
- * The worker calls the functions: with each change that it makes, as a part of that;
- * after the commit for what sessions change.  A function that has failed is not
- * called with each change until the worker has seen it succeed in a transaction of
- * its own, once per back-off.  What an invoice is waiting with is told in order.
+ * A change is noted in its own transaction, and told after the commit, in another
+ * process and in a transaction of its own: nobody's session, and no change of an
+ * invoice, is at the mercy of a function.  What an invoice is waiting with is told
+ * in order, and functions take turns.
  *
- * Nobody who changes a row may wait for others because of a failure, so that is
- * noted by an insertion; rows that are there are updated by the worker only, and
- * by those who register.
+ * Nobody who changes a row may wait for others because of that, so it is noted by
+ * insertions; rows that are there are updated by that process only, and by those who
+ * register.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change_queue.c
@@ -19,6 +19,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -32,9 +33,9 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "guest.h"
 #include "myfatoorah.h"
 #include "on_change_call.h"
+#include "on_change_process.h"
 #include "on_change_queue.h"
 #include "process.h"
 #include "queue.h"
@@ -46,8 +47,8 @@
 #define BACKOFF_MAX_MS 3600000
 #define FUNCTION_BACKOFF_MAX_MS 60000
 
-/* The worker has other things to do after so long. */
-#define ATTEND_MS 100
+/* Functions of a role */
+#define MAX_FUNCTIONS 8
 
 /* When even a failure could not be noted */
 #define RETRY_MS 5000
@@ -59,28 +60,21 @@
 #define NOT_PAUSED "NOT EXISTS (SELECT FROM @mf_account a WHERE a.paused_at IS NOT NULL " \
 	"AND a.account IN ('*', '* (subscriber ' || @mf_here() || ')'))"
 
-/* what follows a failure that the worker has not taken up yet is for the worker, too */
-static MfStatement registered_statement = {
-	"SELECT r.function::text, r.owner::text, r.failures > 0 "
-	"  OR EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.function = r.function AND q.failures <= 1) "
-	"  OR EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.function = r.function AND q.invoice = $1) "
-	"FROM @mf_reaction r ORDER BY r.registered_at, r.function",
-	1, {INT8OID}, NULL
-};
-
 static MfStatement note_statement = {
-	"INSERT INTO @mf_reaction_queue (function, invoice, old_row, new_row, failures, due, error) "
-	"VALUES ($1, $2, $3::jsonb, $4::jsonb, CASE WHEN $5 IS NULL THEN 0 ELSE 1 END, "
-	"  clock_timestamp() + CASE WHEN $5 IS NULL THEN 0 ELSE 1 END * interval '" CppAsString2(BACKOFF_MS) " ms', $5)",
-	5, {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}, NULL
+	"WITH r AS (SELECT function FROM @mf_reaction), "
+	"q AS (INSERT INTO @mf_reaction_queue (function, invoice, old_row, new_row, failures, due) "
+	"  SELECT function, $1, $2::jsonb, $3::jsonb, 0, clock_timestamp() FROM r RETURNING 1) "
+	"SELECT (SELECT count(*) FROM r) - (SELECT count(*) FROM q), (SELECT count(*) FROM q)",
+	3, {INT8OID, TEXTOID, TEXTOID}, NULL
 };
 
+/* the function after the one that was called last, in the order of their names */
 static MfStatement next_statement = {
 	MF_IN_ORDER "SELECT q.id::int8, r.function::text, r.owner::text, q.invoice::int8, q.failures::int4, r.failures::int4 "
 	"FROM @mf_reaction r, LATERAL (SELECT q.id, q.invoice, q.failures, q.due FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.due <= $1 AND " IS_FIRST " ORDER BY q.due LIMIT 1) q "
-	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " NOT_PAUSED " ORDER BY q.due LIMIT 1",
-	1, {TIMESTAMPTZOID}, NULL
+	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " NOT_PAUSED " ORDER BY r.function <= $2, r.function LIMIT 1",
+	2, {TIMESTAMPTZOID, TEXTOID}, NULL
 };
 
 static MfStatement alarm_statement = {
@@ -112,16 +106,16 @@ static MfStatement mended_statement = {
 #define BACKOFF(failures, max) "clock_timestamp() + least(" CppAsString2(BACKOFF_MS) " * 2.0 ^ least(" failures ", 20), " \
 	CppAsString2(max) ") * interval '1 ms'"
 
-/* a change that was failing before the worker took it up has failed once more */
 static MfStatement failed_statement = {
-	"UPDATE @mf_reaction_queue SET failures = greatest(failures, 1) + 1, error = $2, "
+	"UPDATE @mf_reaction_queue SET failures = failures + 1, error = $2, "
 	"  due = " BACKOFF("failures", BACKOFF_MAX_MS) " WHERE id = $1",
 	2, {INT8OID, TEXTOID}, NULL
 };
 
 static MfStatement failing_statement = {
-	"UPDATE @mf_reaction SET failures = failures + 1, retry_at = " BACKOFF("failures", FUNCTION_BACKOFF_MAX_MS) " WHERE function = $1",
-	1, {TEXTOID}, NULL
+	"UPDATE @mf_reaction SET failures = failures + 1, retry_at = " BACKOFF("failures", FUNCTION_BACKOFF_MAX_MS)
+	" WHERE function = (SELECT q.function FROM @mf_reaction_queue q WHERE q.id = $1)",
+	1, {INT8OID}, NULL
 };
 
 static MfStatement register_statement = {
@@ -129,6 +123,10 @@ static MfStatement register_statement = {
 	"ON CONFLICT (function) DO UPDATE SET owner = EXCLUDED.owner, registered_at = EXCLUDED.registered_at, "
 	"  registered_by = EXCLUDED.registered_by",
 	3, {TEXTOID, TEXTOID, TEXTOID}, NULL
+};
+
+static MfStatement others_statement = {
+	"SELECT count(*) FROM @mf_reaction WHERE owner = $1 AND function <> $2", 2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement due_statement = {
@@ -163,7 +161,7 @@ static MfStatement states_statement = {
 	0, {0}, NULL
 };
 
-/* What the worker tells in one transaction; it lives a bit longer */
+/* What is told in one transaction; it lives a bit longer */
 typedef struct Telling
 {
 	MemoryContext context;
@@ -174,20 +172,21 @@ typedef struct Telling
 	const char *failure;		/* of the function; NULL = it was told */
 	bool		done;			/* it was told, but for the commit */
 	TimestampTz next;			/* when something is due; 0 = never */
+	int64	   *under_way;		/* what a call that does not come back leaves set */
 } Telling;
 
-static TimestampTz alarm_at = 0;
-static bool attending = false;	/* this process is the worker */
+static char last_function[4 * NAMEDATALEN + 8] = "";	/* two names, quoted */
 static bool told = false;		/* the log tells that not even a failure could be noted */
 
-static const char *tell(const MfSqlScope *scope, const MfReactionCall *call, bool *deferred);
-static void note(const MfSqlScope *scope, const MfReactionCall *call, const char *failure);
+static void check_number(const MfSqlScope *scope, const char *function, const char *owner);
 static void tell_failure(const MfReactionCall *call, const char *failure);
-static bool tell_apart(Telling *telling, MfRunApart run_apart);
+static bool is_done(bool done, const char *error);
+static bool find_alarm(const MfSqlScope *scope, void *argument);
 static bool tell_next(const MfSqlScope *scope, void *argument);
 static void find_next(const MfSqlScope *scope, Telling *telling);
 static void read_rows(void *argument);
 static bool note_failure(const MfSqlScope *scope, void *argument);
+static bool note_ended(const MfSqlScope *scope, void *argument);
 static void constraints_immediate(void);
 static char *column_text(SPITupleTable *rows, uint64 row, int column);
 
@@ -217,55 +216,23 @@ mf_reactions_any(Oid schema)
 	return any;
 }
 
-/*
- * See on_change_queue.h.  What a session changes is told by the worker once it is
- * committed; so is what a function changes itself, after its call: each sees one
- * change at a time.  So is what a trigger changes that has a cursor open, which the
- * function could read.  A worker that ends waits for none of them.
- */
+/* See on_change_queue.h. */
 void
-mf_reactions_tell(Oid schema, int64 invoice, Datum before, Datum after)
+mf_reactions_note(Oid schema, int64 invoice, Datum before, Datum after)
 {
 	MfSqlScope	scope;
-	Datum		value = Int64GetDatum(invoice);
-	SPITupleTable *rows;
-	uint64		count;
-	uint64		i;
+	Datum		values[3];
 
+	values[0] = Int64GetDatum(invoice);
+	values[1] = DirectFunctionCall1(row_to_json, before);
+	values[2] = DirectFunctionCall1(row_to_json, after);
 	mf_sql_begin(&scope, schema);
-	count = mf_sql_execute(&scope, &registered_statement, &value, NULL);
-	rows = SPI_tuptable;
-	for (i = 0; i < count; i++)
-	{
-		MfReactionCall call = {schema, column_text(rows, i, 1), column_text(rows, i, 2), invoice, before, after};
-		const char *failure;
-		bool		deferred;
-
-		if (!attending || mf_reaction_running() || mf_shutdown_requested ||
-			DatumGetBool(mf_result(rows->vals[i], rows->tupdesc, 3, NULL)) || mf_guest_cursors(&scope))
-		{
-			note(&scope, &call, NULL);
-			continue;
-		}
-		failure = tell(&scope, &call, &deferred);
-		if (failure == NULL)
-			continue;
-		note(&scope, &call, deferred ? NULL : failure);
-		if (!deferred)
-			tell_failure(&call, failure);
-	}
+	(void) mf_change(&scope, &note_statement, values, NULL);
 	mf_sql_end(&scope);
-}
-
-/* Calls a function, and ends the cursors that it has left. */
-static const char *
-tell(const MfSqlScope *scope, const MfReactionCall *call, bool *deferred)
-{
-	const char *failure = mf_reaction_call(call, deferred);
-
-	if (failure == NULL)
-		mf_guest_close_cursors(scope);
-	return failure;
+	if (mf_process_is_ours)
+		mf_reactions_wake();
+	else
+		mf_try_now_at_commit(MF_TRY_REACTIONS);
 }
 
 static char *
@@ -277,26 +244,6 @@ column_text(SPITupleTable *rows, uint64 row, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* Notes a change for the worker: the function has failed, or, with NULL, was not called. */
-static void
-note(const MfSqlScope *scope, const MfReactionCall *call, const char *failure)
-{
-	Datum		values[5];
-	char		nulls[5] = {' ', ' ', ' ', ' ', failure ? ' ' : 'n'};
-
-	values[0] = CStringGetTextDatum(call->function);
-	values[1] = Int64GetDatum(call->invoice);
-	values[2] = DirectFunctionCall1(row_to_json, call->before);
-	values[3] = DirectFunctionCall1(row_to_json, call->after);
-	values[4] = failure ? CStringGetTextDatum(failure) : (Datum) 0;
-	if (mf_sql_execute(scope, &note_statement, values, nulls) == 0)
-		mf_change_suppressed();
-	if (attending)
-		mf_reactions_wake();
-	else
-		mf_try_now_at_commit(MF_TRY_REACTIONS);
-}
-
 /* In the server's log only: what the function does is nothing for whoever has changed the row. */
 static void
 tell_failure(const MfReactionCall *call, const char *failure)
@@ -305,6 +252,20 @@ tell_failure(const MfReactionCall *call, const char *failure)
 			(errmsg("function %s could not be told of a change of invoice " INT64_FORMAT, call->function, call->invoice),
 			 errdetail_internal("%s", failure),
 			 errhint("The change stands. It is tried again later and later, and at once after mf_resume(); mf_reaction_backlog shows it.")));
+}
+
+/* Each function costs those a line who change rows. */
+static void
+check_number(const MfSqlScope *scope, const char *function, const char *owner)
+{
+	Datum		values[2] = {CStringGetTextDatum(owner), CStringGetTextDatum(function)};
+
+	(void) mf_sql_execute(scope, &others_statement, values, NULL);
+	if (DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) >= MAX_FUNCTIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("role \"%s\" has %d functions that are called after changes, which is the maximum", owner, MAX_FUNCTIONS),
+				 errhint("Have one of them call the others, or end a registration with mf_off_change().")));
 }
 
 /* See on_change_queue.h. */
@@ -318,6 +279,7 @@ mf_reaction_register(Oid schema, const char *function, const char *owner, const 
 	values[1] = CStringGetTextDatum(owner);
 	values[2] = CStringGetTextDatum(by);
 	mf_sql_begin(&scope, schema);
+	check_number(&scope, function, owner);
 	if (mf_sql_execute(&scope, &register_statement, values, NULL) == 0)
 		mf_change_suppressed();
 	(void) mf_sql_execute(&scope, &retry_statement, values, NULL);
@@ -390,29 +352,6 @@ mf_reaction_states(Oid schema)
 
 /* See on_change_queue.h. */
 void
-mf_reactions_start(Oid schema)
-{
-	attending = true;
-	if (mf_reactions_any(schema))
-		mf_reactions_wake();
-}
-
-/* See on_change_queue.h. */
-TimestampTz
-mf_reactions_alarm(void)
-{
-	return alarm_at;
-}
-
-/* See on_change_queue.h. */
-void
-mf_reactions_wake(void)
-{
-	alarm_at = 1;
-}
-
-/* See on_change_queue.h. */
-void
 mf_reactions_try_now(const MfSqlScope *scope)
 {
 	Datum		value = (Datum) 0;
@@ -423,53 +362,84 @@ mf_reactions_try_now(const MfSqlScope *scope)
 }
 
 /* See on_change_queue.h. */
-void
-mf_reactions_attend(MfRunApart run_apart)
+bool
+mf_reactions_next(MfRunApart run_apart, TimestampTz *next)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ATTEND_MS);
+	char	   *error;
+	bool		done = run_apart(find_alarm, next, &error);
 
-	while (alarm_at != 0 && !mf_shutdown_requested && GetCurrentTimestamp() >= alarm_at)
-	{
-		Telling		telling;
-
-		memset(&telling, 0, sizeof(telling));
-		telling.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah reaction", ALLOCSET_SMALL_SIZES);
-		alarm_at = 0;
-		if (!tell_apart(&telling, run_apart))
-			alarm_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-		else if (alarm_at == 0)
-			alarm_at = telling.id != 0 ? 1 : telling.next;
-		if (telling.news && telling.failure != NULL)
-			tell_failure(&telling.call, telling.failure);
-		MemoryContextDelete(telling.context);
-		if (GetCurrentTimestamp() >= until)
-			break;
-	}
+	return is_done(done, error);
 }
 
 /*
- * Tells what is due first, or notes that it has failed.  A transaction that fails
- * after the function has succeeded has failed because of it; one that fails before
- * says nothing of it.  False if nothing could be done.
+ * See on_change_queue.h.  A transaction that fails after the function has succeeded
+ * has failed because of it; one that fails before says nothing of it.
  */
-static bool
-tell_apart(Telling *telling, MfRunApart run_apart)
+bool
+mf_reactions_tell(MfRunApart run_apart, int64 *under_way, TimestampTz *next)
 {
+	Telling		telling;
 	char	   *error;
-	bool		noted = run_apart(tell_next, telling, &error);
+	bool		done;
 
-	if (!noted && error != NULL && telling->done && !mf_process_cancelled())
+	memset(&telling, 0, sizeof(telling));
+	telling.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah reaction", ALLOCSET_SMALL_SIZES);
+	telling.under_way = under_way;
+	done = run_apart(tell_next, &telling, &error);
+	if (!done && error != NULL && telling.done && !mf_process_cancelled())
 	{
-		telling->failure = MemoryContextStrdup(telling->context, error);
-		noted = run_apart(note_failure, telling, &error);
+		telling.failure = MemoryContextStrdup(telling.context, error);
+		done = run_apart(note_failure, &telling, &error);
 	}
-	if (!noted && !told && error != NULL && !mf_shutdown_requested)
+	*under_way = 0;
+	if (!is_done(done, error))
+		telling.next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+	if (telling.news && telling.failure != NULL)
+		tell_failure(&telling.call, telling.failure);
+	MemoryContextDelete(telling.context);
+	*next = telling.next;
+	return done && telling.id != 0;
+}
+
+/* See on_change_queue.h. */
+bool
+mf_reaction_note_ended(MfRunApart run_apart, int64 id)
+{
+	Telling		telling;
+	char	   *error;
+	bool		done;
+
+	memset(&telling, 0, sizeof(telling));
+	telling.id = id;
+	telling.failure = "the process that called it was ended, or it went on after myfatoorah.on_change_timeout";
+	done = run_apart(note_ended, &telling, &error);
+	return is_done(done, error);
+}
+
+/* Says so in the log, the first time, if what is to be told cannot be read or written. */
+static bool
+is_done(bool done, const char *error)
+{
+	if (!done && !told && error != NULL && !mf_shutdown_requested)
 		ereport(LOG,
 				(errmsg("what functions of mf_on_change() are still to be told could not be read or written"),
 				 errdetail_internal("%s", error),
 				 errhint("It is tried again every few seconds. Sending goes on without it.")));
-	told = !noted;
-	return noted;
+	told = !done;
+	return done;
+}
+
+static bool
+find_alarm(const MfSqlScope *scope, void *argument)
+{
+	TimestampTz *next = (TimestampTz *) argument;
+	bool		isnull;
+	Datum		value;
+
+	(void) mf_sql_execute(scope, &alarm_statement, NULL, NULL);
+	value = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	*next = isnull ? 0 : DatumGetTimestampTz(value);
+	return true;
 }
 
 /* Tells what is due first; or when something will be. */
@@ -479,7 +449,6 @@ tell_next(const MfSqlScope *scope, void *argument)
 	Telling    *telling = (Telling *) argument;
 	ErrorData  *error;
 	const char *failure;
-	bool		deferred;
 	Datum		id;
 
 	find_next(scope, telling);
@@ -487,9 +456,12 @@ tell_next(const MfSqlScope *scope, void *argument)
 	if (telling->id == 0 || mf_sql_execute(scope, &lock_statement, &id, NULL) == 0)
 		return telling->done = true;
 
+	*telling->under_way = telling->id;
+	mf_process_commit_unhurried();
 	constraints_immediate();
+	ResetSequenceCaches();
 	error = mf_sql_try(read_rows, telling);
-	failure = error ? mf_error_text(error) : tell(scope, &telling->call, &deferred);
+	failure = error ? mf_error_text(error) : mf_reaction_call(&telling->call);
 	if (failure != NULL)
 	{
 		telling->failure = MemoryContextStrdup(telling->context, failure);
@@ -510,17 +482,10 @@ tell_next(const MfSqlScope *scope, void *argument)
 static void
 find_next(const MfSqlScope *scope, Telling *telling)
 {
-	Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
-	bool		isnull;
+	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), CStringGetTextDatum(last_function)};
 
-	if (mf_sql_execute(scope, &next_statement, &now, NULL) == 0)
-	{
-		Datum		next;
-
-		(void) mf_sql_execute(scope, &alarm_statement, NULL, NULL);
-		next = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-		telling->next = isnull ? 0 : DatumGetTimestampTz(next);
-	}
+	if (mf_sql_execute(scope, &next_statement, values, NULL) == 0)
+		(void) find_alarm(scope, &telling->next);
 	else
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[0];
@@ -529,6 +494,7 @@ find_next(const MfSqlScope *scope, Telling *telling)
 		telling->id = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
 		telling->call.schema = scope->schema;
 		telling->call.function = MemoryContextStrdup(telling->context, column_text(SPI_tuptable, 0, 2));
+		strlcpy(last_function, telling->call.function, sizeof(last_function));
 		telling->call.owner = MemoryContextStrdup(telling->context, column_text(SPI_tuptable, 0, 3));
 		telling->call.invoice = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
 		telling->was_failing = DatumGetInt32(mf_result(tuple, desc, 6, NULL)) > 0;
@@ -583,12 +549,21 @@ note_failure(const MfSqlScope *scope, void *argument)
 {
 	const Telling *telling = (const Telling *) argument;
 	Datum		values[2];
-	Datum		function = CStringGetTextDatum(telling->call.function);
 
 	values[0] = Int64GetDatum(telling->id);
 	values[1] = CStringGetTextDatum(telling->failure);
 	if (mf_sql_execute(scope, &failed_statement, values, NULL) == 0)
 		mf_change_suppressed();
-	(void) mf_sql_execute(scope, &failing_statement, &function, NULL);
+	(void) mf_sql_execute(scope, &failing_statement, values, NULL);
 	return true;
+}
+
+/* The same of a change that somebody may have taken away since */
+static bool
+note_ended(const MfSqlScope *scope, void *argument)
+{
+	const Telling *telling = (const Telling *) argument;
+	Datum		id = Int64GetDatum(telling->id);
+
+	return mf_sql_execute(scope, &lock_statement, &id, NULL) == 0 || note_failure(scope, argument);
 }

@@ -1,6 +1,6 @@
 /*
  * on_change_queue.h
- *	  The changes that functions of mf_on_change() are to be told again, or later.
+ *	  The changes that functions of mf_on_change() are to be told.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change_queue.h
@@ -16,8 +16,8 @@
 /* Whether any function is registered; no statement is run for it. */
 extern bool mf_reactions_any(Oid schema);
 
-/* In the worker: tells all registered functions of a change.  Notes it for those that have to be told later, and in other sessions for all. */
-extern void mf_reactions_tell(Oid schema, int64 invoice, Datum before, Datum after);
+/* Notes a change for all registered functions; they are told of it after the commit. */
+extern void mf_reactions_note(Oid schema, int64 invoice, Datum before, Datum after);
 
 /* Registers a function, anew if it is registered: what waits for it is tried at once. */
 extern void mf_reaction_register(Oid schema, const char *function, const char *owner, const char *by);
@@ -42,17 +42,18 @@ typedef struct MfReactionState
 /* A list of MfReactionState */
 extern List *mf_reaction_states(Oid schema);
 
-/* Once, in the worker: it is the one that tells what waits. */
-extern void mf_reactions_start(Oid schema);
+/*
+ * Tells a function of one change, or notes that it has failed.  False if nothing is
+ * due; *next is when something will be, 0 = never.  *under_way, which outlives the
+ * process, is not 0 while a function is called.
+ */
+extern bool mf_reactions_tell(MfRunApart run_apart, int64 *under_way, TimestampTz *next);
 
-/* Tells what waits and is due, in the worker, each in a transaction of its own; for a moment at most. */
-extern void mf_reactions_attend(MfRunApart run_apart);
+/* Notes that the call of *under_way did not come back; false if that could not be done. */
+extern bool mf_reaction_note_ended(MfRunApart run_apart, int64 id);
 
-/* When that is needed next; 0 = not before something fails. */
-extern TimestampTz mf_reactions_alarm(void);
-
-/* Something is to be told that waits for no time. */
-extern void mf_reactions_wake(void);
+/* When something is due, 0 = never; false if that could not be read. */
+extern bool mf_reactions_next(MfRunApart run_apart, TimestampTz *next);
 
 /* Nothing of it waits for its time any more. */
 extern void mf_reactions_try_now(const MfSqlScope *scope);

@@ -33,6 +33,7 @@
 
 volatile sig_atomic_t mf_shutdown_requested = false;
 bool		mf_process_is_ours = false;
+volatile sig_atomic_t mf_process_expendable = false;
 
 static volatile sig_atomic_t in_statement = false;
 static volatile sig_atomic_t cancelled = false;	/* what is in hand */
@@ -41,6 +42,7 @@ static volatile sig_atomic_t ending = false;
 static char *last_reported_error = NULL;
 static char lock_timeout[16] = "0";
 static bool last_commits = false;
+static bool unhurried = false;
 
 static void request_shutdown(int signal);
 static void cancel_statement(int signal);
@@ -56,7 +58,9 @@ request_shutdown(int signal)
 	int			save_errno = errno;
 
 	mf_shutdown_requested = true;
-	if (!ending)
+	if (mf_process_expendable)
+		ProcDiePending = InterruptPending = true;
+	else if (!ending)
 		cancel();
 	SetLatch(MyLatch);
 	errno = save_errno;
@@ -228,6 +232,7 @@ mf_process_start_transaction(void)
 	/* the site may have other settings now, and a trigger of a superuser may have locked something */
 	mf_process_settings();
 	LockReleaseSession(USER_LOCKMETHOD);
+	unhurried = false;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	mf_process_take_role(GetUserId());
@@ -254,8 +259,13 @@ mf_process_commit_transaction(void)
 	AfterTriggerFireDeferred();
 	AtEOXact_GUC(false, guc_level);
 	PopActiveSnapshot();
-	require_synchronous_commit();
-	ForceSyncCommit();
+	if (unhurried)
+		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	else
+	{
+		require_synchronous_commit();
+		ForceSyncCommit();
+	}
 	MF_FAILPOINT("committing");
 	CommitTransactionCommand();
 	SetUserIdAndSecContext(GetUserId(), 0);
@@ -294,6 +304,13 @@ mf_process_commit_within(int ms)
 	PG_END_TRY();
 	/* a disk that is slow is no standby that is away */
 	return confirmed || !waits_for_standby();
+}
+
+/* See process.h. */
+void
+mf_process_commit_unhurried(void)
+{
+	unhurried = true;
 }
 
 /* See process.h.  What the site has set is back after it. */

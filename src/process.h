@@ -17,6 +17,9 @@ extern volatile sig_atomic_t mf_shutdown_requested;
 /* Connected by mf_process_connect(): a worker or a listener, with its settings */
 extern bool mf_process_is_ours;
 
+/* Set while code of users runs that nothing else waits for: SIGTERM ends the process whatever the code catches. */
+extern volatile sig_atomic_t mf_process_expendable;
+
 /* Handlers of SIGHUP, SIGTERM and SIGINT; then signals are let in. */
 extern void mf_process_signals(void);
 
@@ -54,6 +57,9 @@ extern bool mf_process_commit_transaction(void);
 
 /* False only if there are synchronous standbys, and none has confirmed it within that time. */
 extern bool mf_process_commit_within(int ms);
+
+/* In a transaction whose commit need not be on disk at once: nothing leaves that rests on it. */
+extern void mf_process_commit_unhurried(void);
 
 /* The same, and no standby is waited for. */
 extern bool mf_process_commit_locally(void);

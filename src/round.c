@@ -20,6 +20,7 @@
 #include "history.h"
 #include "myfatoorah.h"
 #include "notify.h"
+#include "on_change_process.h"
 #include "on_change_queue.h"
 #include "pause.h"
 #include "process.h"
@@ -138,7 +139,7 @@ mf_round_run(TimestampTz *again)
 	my_slot->unnoted = mf_hand_unnoted(GetCurrentTimestamp());
 	if (!mf_shutdown_requested)
 	{
-		mf_reactions_attend(run_apart);
+		mf_reactions_attend(my_slot, run_apart);
 		mf_history_attend(my_slot, run_apart);
 		mf_unasked_attend(run_apart, again);
 	}

@@ -27,7 +27,7 @@
 #include "inquiry.h"
 #include "inquiry_log.h"
 #include "myfatoorah.h"
-#include "on_change_queue.h"
+#include "on_change_process.h"
 #include "pause.h"
 #include "queue.h"
 #include "record.h"

@@ -132,7 +132,8 @@ start_shared_memory(void)
 		pg_atomic_init_u64(&mf_shared->notify_left_out_at, 0);
 		pg_atomic_init_u64(&mf_shared->notify_told_at, 0);
 		for (i = 0; i < mf_max_databases; i++)
-			mf_shared->slots[i].proc_number = mf_shared->slots[i].listener.proc_number = MF_INVALID_PROC_NUMBER;
+			mf_shared->slots[i].proc_number = mf_shared->slots[i].listener.proc_number =
+				mf_shared->slots[i].reactions.proc_number = MF_INVALID_PROC_NUMBER;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -662,7 +663,7 @@ mf_find_slot(Oid database, bool create)
 	pg_atomic_init_u64(&unused->drain_until, 0);
 	pg_atomic_init_u32(&unused->listener.waiting, 0);
 	pg_atomic_init_u32(&unused->listener.reread, 0);
-	unused->proc_number = unused->listener.proc_number = MF_INVALID_PROC_NUMBER;
+	unused->proc_number = unused->listener.proc_number = unused->reactions.proc_number = MF_INVALID_PROC_NUMBER;
 	return unused;
 }
 
@@ -688,19 +689,24 @@ mf_hold_database(Oid database)
 	ConditionVariablePrepareToSleep(&mf_shared->changed);
 	for (;;)
 	{
-		pid_t		worker;
-		pid_t		listener;
+		pid_t		pids[3];
+		bool		any = false;
+		int			i;
 
 		LWLockAcquire(mf_shared->lock, LW_SHARED);
-		worker = slot->pid;
-		listener = slot->listener.pid;
-		if (worker != 0)
-			kill(worker, SIGTERM);
-		if (listener != 0)
-			kill(listener, SIGTERM);
+		pids[0] = slot->pid;
+		pids[1] = slot->listener.pid;
+		pids[2] = slot->reactions.pid;
+		for (i = 0; i < (int) lengthof(pids); i++)
+		{
+			if (pids[i] == 0)
+				continue;
+			any = true;
+			kill(pids[i], SIGTERM);
+		}
 		LWLockRelease(mf_shared->lock);
 
-		if ((worker == 0 && listener == 0) ||
+		if (!any ||
 			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), HOLD_TIMEOUT_MS))
 			break;
 		ConditionVariableTimedSleep(&mf_shared->changed, 100, PG_WAIT_EXTENSION);

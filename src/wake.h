@@ -94,6 +94,14 @@ typedef enum MfTryNow
 	MF_TRY_REACTIONS = 4		/* no account: functions of mf_on_change() are to be told something */
 } MfTryNow;
 
+/* The process that tells functions of mf_on_change() */
+typedef struct MfReactionsState
+{
+	pid_t		pid;			/* 0 = not running */
+	int			proc_number;
+	int64		under_way;		/* what it tells just now: mf_reaction_queue.id, 0 = nothing */
+} MfReactionsState;
+
 /* One database that has, or is about to have, a worker */
 typedef struct MfSlot
 {
@@ -130,6 +138,7 @@ typedef struct MfSlot
 	MfShownAccount shown[MF_SHOWN_ACCOUNTS];
 	MfQuota		quotas[MF_QUOTAS];
 	MfListenerState listener;
+	MfReactionsState reactions;
 } MfSlot;
 
 typedef struct MfShared

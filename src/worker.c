@@ -43,7 +43,7 @@
 #include "launcher.h"
 #include "listener.h"
 #include "myfatoorah.h"
-#include "on_change_queue.h"
+#include "on_change_process.h"
 #include "process.h"
 #include "queue.h"
 #include "repair.h"
