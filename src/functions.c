@@ -27,7 +27,9 @@
 #include "core/outcome.h"
 #include "functions.h"
 #include "myfatoorah.h"
+#include "payment.h"
 #include "process.h"
+#include "queue.h"
 #include "request.h"
 #include "rights.h"
 
@@ -52,6 +54,7 @@ static void free_send(void *result);
 pg_noreturn static void report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 											const MfAccount *account, const char *reference);
 static const char *status_key_type(const char *key_type);
+static bool is_hidden(Oid schema, const MfAccount *account, const MfStatusResult *result);
 static Datum field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull);
 
 PG_FUNCTION_INFO_V1(mf_send_payment);
@@ -287,6 +290,16 @@ mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, con
 	return &owner->result;
 }
 
+/* Whether policies hide from the current role what an answer is about. */
+static bool
+is_hidden(Oid schema, const MfAccount *account, const MfStatusResult *result)
+{
+	const char *invoice_id = result->values[MF_PS_INVOICE_ID];
+	const char *reference = result->values[MF_PS_CUSTOMER_REFERENCE];
+
+	return mf_payment_hidden(schema, account->name, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
+}
+
 /* The invoice asked for; raises an error unless there is one. */
 static const MfStatusResult *
 find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
@@ -298,6 +311,9 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 	const char *error;
 	const char *shown;
 	char	   *check;
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	bool		under_policies;
+	MfLookup	lookup;
 
 	if (key[0] == '\0')
 		ereport(ERROR,
@@ -313,17 +329,27 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 	*account = mf_account_get(name);
 	mf_account_check_usage(*account, GetUserId());
 
+	/* whoever may not ask the policies learns that before there is an answer to tell from another */
+	under_policies = mf_is_under_policies(schema);
+	if (under_policies)
+		(void) mf_queue_visible(schema, 0);
+
 	result = mf_ask_payment_status(*account, GetUserId(), key, key_type, &error, &shown);
-	if (result->lookup == MF_FOUND)
+	lookup = result->lookup;
+	if (lookup == MF_FOUND && under_policies && is_hidden(schema, *account, result))
+		lookup = MF_NOT_FOUND;
+	if (lookup == MF_FOUND)
 		return result;
 
 	check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr((*account)->name));
-	switch (result->lookup)
+	switch (lookup)
 	{
 		case MF_NOT_FOUND:
+			/* the same words of what policies hide as of what there is not, whatever MyFatoorah says then */
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg("MyFatoorah knows no invoice with %s \"%s\"", key_type, key),
+					 under_policies ? errdetail("Or row-level security hides its row of mf_invoice.") :
 					 errdetail_internal("%s", error),
 					 errhint("Check that the key is of that type and belongs to account \"%s\".", (*account)->name)));
 			break;

@@ -284,6 +284,9 @@ typedef struct MfWaitedInvoice
 /* False if there is none, or none that the role may see. */
 extern bool mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row);
 
+/* Whether an answer, with that InvoiceId and CustomerReference or NULL, is about a row that the current role does not see. */
+extern bool mf_payment_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference);
+
 /*
  * How many questions of an account get no usable answer, be it about invoices or
  * events; one of them, and what its row says.

@@ -212,6 +212,17 @@ static MfStatement waited_statement = {
 	1, {INT8OID}, NULL
 };
 
+/* as events are matched; a reference is nobody else's, whatever account it is asked for with */
+#define ROWS_OF_ANSWER \
+	"SELECT i.id FROM @mf_invoice i WHERE i.invoice_id = $2 AND i.account = $1 " \
+	"UNION SELECT i.id FROM (SELECT $3, regexp_replace($3, '~[0-9]+$', '')) AS r(whole, stem) " \
+	"  JOIN @mf_invoice i ON i.reference IS NOT NULL " \
+	"    AND i.reference = ANY (ARRAY[r.whole, r.stem, r.stem || '~2', r.stem || '~3', r.stem || '~4', r.stem || '~5'])", \
+	3, {TEXTOID, INT8OID, TEXTOID}, NULL
+
+static MfStatement rows_of_answer_statement = {ROWS_OF_ANSWER};
+static MfStatement seen_rows_of_answer_statement = {ROWS_OF_ANSWER};
+
 /* the last webhook that came in, or what the log has, if an invoice waits for one; with the key of the newest of these */
 static MfStatement log_start_statement = {
 	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' FROM @mf_event e "
@@ -541,6 +552,30 @@ mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
 	}
 	mf_sql_end(&scope);
 	return found;
+}
+
+/* See payment.h. */
+bool
+mf_payment_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference)
+{
+	MfSqlScope	scope;
+	Datum		values[3];
+	char		nulls[4] = "   ";
+	uint64		rows;
+	uint64		seen;
+
+	nulls[1] = invoice_id == NULL ? 'n' : ' ';
+	nulls[2] = reference == NULL ? 'n' : ' ';
+	values[0] = CStringGetTextDatum(account);
+	values[1] = invoice_id == NULL ? (Datum) 0 : DirectFunctionCall1(int8in, CStringGetDatum(invoice_id));
+	values[2] = reference == NULL ? (Datum) 0 : CStringGetTextDatum(reference);
+	mf_sql_begin_as_caller(&scope, schema);
+	seen = mf_sql_execute(&scope, &seen_rows_of_answer_statement, values, nulls);
+	mf_sql_end(&scope);
+	mf_sql_begin(&scope, schema);
+	rows = mf_sql_execute(&scope, &rows_of_answer_statement, values, nulls);
+	mf_sql_end(&scope);
+	return rows > seen;
 }
 
 /* See payment.h. */

@@ -49,6 +49,13 @@ mf_may_see_network(const MfAccount *account)
 }
 
 /* See rights.h. */
+bool
+mf_is_under_policies(Oid schema)
+{
+	return check_enable_rls(get_relname_relid("mf_invoice", schema), InvalidOid, true) == RLS_ENABLED;
+}
+
+/* See rights.h. */
 const char *
 mf_network_error(bool sent)
 {
@@ -135,7 +142,7 @@ mf_invoice_visible(PG_FUNCTION_ARGS)
 	{
 		call = (VisibleCall *) MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(VisibleCall));
 		call->schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-		call->all = check_enable_rls(get_relname_relid("mf_invoice", call->schema), InvalidOid, true) != RLS_ENABLED;
+		call->all = !mf_is_under_policies(call->schema);
 		fcinfo->flinfo->fn_extra = call;
 	}
 

@@ -27,6 +27,9 @@ extern void mf_check_row_right(int64 invoice, Oid table, Oid creator);
  */
 extern bool mf_may_see_network(const MfAccount *account);
 
+/* Whether policies decide which rows of mf_invoice the current role sees. */
+extern bool mf_is_under_policies(Oid schema);
+
 /* What others are told: that a request could not leave, or had no answer. */
 extern const char *mf_network_error(bool sent);
 

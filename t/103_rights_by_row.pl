@@ -167,6 +167,43 @@ cmp_ok((split / /, as('officer', 'SELECT count(*) FROM mf_history'))[1], '>', 10
 sql(q{CREATE FUNCTION told(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE WARNING 'told %', $1; RETURN true; END $$; GRANT EXECUTE ON FUNCTION told(text) TO PUBLIC});
 unlike(($node->psql($db, 'SET ROLE alice; SELECT count(*) FROM mf_history WHERE told(actor)'))[2], qr/told bob/, 'no function of the asker gets to see hidden rows');
 is(as('alice', "SELECT mf_cancel($bobs)"), 'P0002: invoice N does not exist', 'what is not seen is not cancelled');
+# What MyFatoorah tells of a hidden row is hidden, too: by InvoiceId, which are consecutive, by reference, by PaymentId.
+sub asked
+{
+	my ($role, $key, $type) = @_;
+	my ($code, $out, $err) = $node->psql($db, "\\set VERBOSITY verbose\nSET ROLE $role;\nSELECT customer_name FROM mf_payment_status('$key', '$type')");
+
+	return $code == 0 ? "ok $out" : $err =~ s/\Q$key\E/KEY/r =~ s/^.*?ERROR/ERROR/sr;
+}
+
+{
+	my $hidden = insert_as('bob', 'hidden');
+	my $shown = insert_as('alice', 'shown');
+
+	$mf->wait_status($node, $db, $_) for 'hidden', 'shown';
+	my ($number, $reference) = split /\|/, sql("SELECT invoice_id, reference FROM mf_invoice WHERE id = $hidden");
+	$sandbox->control('POST', "invoices/$number/pay", {});
+	my $payment = sql(q{SELECT payment_id FROM mf_payment_transactions('} . $number . q{', 'InvoiceId')});
+	my $made = sql(q{SET ROLE bob; SELECT invoice_id FROM mf_send_payment('made at once', 1)});
+
+	foreach ([ 999999999, 'InvoiceId', $number ], [ 'nobody.abc', 'CustomerReference', $reference ], [ '07079999999999999999', 'PaymentId', $payment ])
+	{
+		my ($unknown, $type, $key) = @$_;
+		my $answer = asked('alice', $key, $type);
+
+		like($answer, qr/ERROR: +38000: MyFatoorah knows no invoice with $type "KEY"/, "what is hidden is not told by $type");
+		is($answer, asked('alice', $unknown, $type), 'in the words for what MyFatoorah does not know');
+		is(asked('bob', $key, $type), 'ok hidden', 'but to whoever sees the row');
+		like(($node->psql($db, "SET ROLE alice; SELECT * FROM mf_payment_transactions('$key', '$type')"))[2], qr/knows no invoice/, 'nor its tries');
+	}
+	is(asked('alice', sql("SELECT invoice_id FROM mf_invoice WHERE id = $shown"), 'InvoiceId'), 'ok shown', 'rows that one sees are told');
+	is(asked('alice', $made, 'InvoiceId'), 'ok made at once', 'and invoices of no row');
+	# by another account with the same key
+	$mf->setup_account($node, $db, $sandbox, account => 'third', key_file => 'myfatoorah.key');
+	sql('GRANT USAGE ON FOREIGN SERVER third TO alice');
+	is(as('alice', "SELECT customer_name FROM mf_payment_status('$number', 'InvoiceId', 'third')") =~ s/$number/KEY/r, '38000: MyFatoorah knows no invoice with InvoiceId "KEY"', 'also not by another account with the same key');
+	like(as('alice', "SET row_security = off; SELECT mf_payment_status('$_', 'InvoiceId')"), qr/^42501: query would be affected by row-level security/, 'nor by an error') for $number, 999999999;
+}
 sql(qq{INSERT INTO mf_transaction (invoice, payment_id) VALUES ($own, '1'), ($bobs, '2');
 	INSERT INTO mf_event (account, door, invoice, digest) VALUES ('myfatoorah', 'webhook', $own, '1'), ('myfatoorah', 'webhook', NULL, '2')});
 like(sql(q{SELECT detail FROM mf_check() WHERE item = 'policies'}), qr/: mf_attempt, mf_event, mf_inquiry, mf_queue, mf_transaction\.$/, 'mf_check() names the tables that have no policies');
@@ -209,7 +246,7 @@ like(as('reader', q{SELECT detail FROM mf_check() WHERE item = 'account'}), qr/n
 my ($code, $heard) = $node->psql($db, "SET ROLE reports; LISTEN mf_invoice; RESET ROLE; SELECT mf_cancel($bobs); SELECT 1");
 like($heard, qr/notification "mf_invoice" with payload "\{"id": $bobs\}"/, 'a notification says which row to read, and nothing of it');
 
-is_deeply([ $mf->problems($node, $db, $sandbox) ], [], 'each invoice was made once');
+is_deeply([ $mf->problems($node, $db, $sandbox, others => 1) ], [], 'each invoice was made once');
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;
 done_testing();
