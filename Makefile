@@ -165,6 +165,7 @@ OBJS = \
 	src/probe.o \
 	src/wake.o \
 	src/notify.o \
+	src/refresh.o \
 	src/call.o \
 	src/functions.o \
 	src/check.o \

@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -43,8 +44,18 @@
 /* Different errors told of in that time */
 #define TOLD_ERRORS 8
 
-/* Somebody's lock does not keep all the others waiting for longer. */
-#define LOCK_TIMEOUT_MS 2000
+/*
+ * Somebody's lock does not keep all the others waiting for longer: first all
+ * together, then each alone, and these for so long in all.
+ */
+#define LOCK_TIMEOUT_MS 200
+#define ALONE_LOCK_TIMEOUT_MS 50
+#define ALONE_MS 400
+
+/* What has met locks more than once is answered at once with trouble for so long, doubled each time. */
+#define AVOID_MS 250
+#define AVOID_MAX_MS 60000
+#define AVOIDED 256
 
 /*
  * Nor does a synchronous standby that is away.  After one wait in vain the next
@@ -83,14 +94,39 @@ static const char *const refusals[REFUSALS] = {
 	"messages for an unknown account or invoice"
 };
 
+/* Why nothing was stored */
+typedef enum Trouble
+{
+	TROUBLE_OTHER,
+	TROUBLE_ROW,				/* a row in hand may be to blame */
+	TROUBLE_LOCK				/* somebody has locked something for longer than we wait */
+} Trouble;
+
+/* A webhook, or a callback of an invoice, that could not be stored because of a lock */
+typedef struct Avoided
+{
+	uint64		key;			/* 0 = free */
+	TimestampTz until;
+	int			delay_ms;
+} Avoided;
+
+static Avoided avoided[AVOIDED];
+static int	next_avoided = 0;
+
 static Waiting *waiting = NULL;
 static MfHttpdAbuseNote refused[REFUSALS];	/* not told yet */
 static TimestampTz told_at[REFUSALS];
 
 static void serve_batch(MfService *service, MfHttpdRequest **requests, int count);
-static bool store(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count, bool *rows_fault);
+static int	select_route(MfHttpdRequest *requests, MfHttpdRoute route, MfHttpdRequest **batch);
+static void serve_alone(MfService *service, MfHttpdRequest **requests, int count);
+static int	answer_avoided(MfHttpdRequest **requests, int count);
+static uint64 key_of(const MfHttpdRequest *request);
+static Avoided *find_avoided(uint64 key);
+static void avoid(const MfHttpdRequest *request);
+static bool store(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count, Trouble *trouble);
 static bool store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count,
-								 bool *rows_fault);
+								 Trouble *trouble);
 static bool commit_stored(MfService *service);
 static void fill_message(const MfHttpdRequest *request, MfInbound *message);
 static char *utf8_copy(const char *text);
@@ -104,18 +140,20 @@ static void wait_for_look_up(MfService *service, MfHttpdRequest *request, const 
 static void make_room(MfService *service, int64 invoice);
 static void end_wait(Waiting **link);
 static void reread(MfService *service);
-static void note_error(MfService *service, bool *rows_fault);
+static Trouble note_error(MfService *service);
 static void tell_error(const ErrorData *error);
 
 /* See listener.h. */
 bool
 mf_serve(MfService *service, MfHttpdRequest *requests)
 {
+	/* who only asks for our health does not share what may befall a commit, nor MyFatoorah what anybody's browser may */
+	static const MfHttpdRoute order[] = {MF_ROUTE_HEALTH, MF_ROUTE_WEBHOOK, MF_ROUTE_CALLBACK};
 	MfHttpdRequest **batch;
 	MfHttpdRequest *request;
 	MemoryContext old;
 	int			count = 0;
-	int			healths;
+	int			i;
 
 	if (requests == NULL)
 		return false;
@@ -123,27 +161,29 @@ mf_serve(MfService *service, MfHttpdRequest *requests)
 	for (request = requests; request != NULL; request = request->next)
 		count++;
 	batch = (MfHttpdRequest **) palloc(count * sizeof(MfHttpdRequest *));
-
-	/* who only asks for our health does not share what may befall a commit */
-	count = 0;
-	for (request = requests; request != NULL; request = request->next)
+	for (i = 0; i < (int) lengthof(order); i++)
 	{
-		if (request->route == MF_ROUTE_HEALTH)
-			batch[count++] = request;
+		count = answer_avoided(batch, select_route(requests, order[i], batch));
+		if (count > 0)
+			serve_batch(service, batch, count);
 	}
-	healths = count;
-	for (request = requests; request != NULL; request = request->next)
-	{
-		if (request->route != MF_ROUTE_HEALTH)
-			batch[count++] = request;
-	}
-	if (healths > 0)
-		serve_batch(service, batch, healths);
-	if (count > healths)
-		serve_batch(service, batch + healths, count - healths);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(service->context);
 	return true;
+}
+
+static int
+select_route(MfHttpdRequest *requests, MfHttpdRoute route, MfHttpdRequest **batch)
+{
+	MfHttpdRequest *request;
+	int			count = 0;
+
+	for (request = requests; request != NULL; request = request->next)
+	{
+		if (request->route == route)
+			batch[count++] = request;
+	}
+	return count;
 }
 
 /* One transaction for all; if one of them makes it fail, one for each. */
@@ -151,27 +191,125 @@ static void
 serve_batch(MfService *service, MfHttpdRequest **requests, int count)
 {
 	MfInbound  *messages = (MfInbound *) palloc0(count * sizeof(MfInbound));
-	bool		rows_fault = false;
+	Trouble		trouble = TROUBLE_OTHER;
 	int			i;
 
-	if (store(service, requests, messages, count, &rows_fault))
+	mf_process_lock_timeout(LOCK_TIMEOUT_MS);
+	if (store(service, requests, messages, count, &trouble))
 	{
 		for (i = 0; i < count; i++)
 			answer(service, requests[i], &messages[i]);
-		return;
 	}
+	else if (trouble != TROUBLE_OTHER && count > 1)
+		serve_alone(service, requests, count);
+	else
+	{
+		for (i = 0; i < count; i++)
+		{
+			if (trouble == TROUBLE_LOCK)
+				avoid(requests[i]);
+			answer_trouble(requests[i]);
+		}
+	}
+}
+
+/* A transaction for each.  Locks are waited for in little time, and for no more than some time in all. */
+static void
+serve_alone(MfService *service, MfHttpdRequest **requests, int count)
+{
+	int			left_ms = ALONE_MS;
+	int			i;
+
+	mf_process_lock_timeout(ALONE_LOCK_TIMEOUT_MS);
 	for (i = 0; i < count; i++)
 	{
-		if (rows_fault && count > 1 && store(service, &requests[i], &messages[i], 1, &rows_fault))
-			answer(service, requests[i], &messages[i]);
+		MfInbound	message;
+		Trouble		trouble = TROUBLE_OTHER;
+
+		memset(&message, 0, sizeof(message));
+		if (left_ms > 0 && store(service, &requests[i], &message, 1, &trouble))
+			answer(service, requests[i], &message);
 		else
+		{
+			if (trouble == TROUBLE_LOCK)
+			{
+				avoid(requests[i]);
+				left_ms -= ALONE_LOCK_TIMEOUT_MS;
+			}
 			answer_trouble(requests[i]);
+		}
 	}
+}
+
+/* Answers what has met a lock lately, and may try again later; returns how many others there are. */
+static int
+answer_avoided(MfHttpdRequest **requests, int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			others = 0;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		const Avoided *entry = find_avoided(key_of(requests[i]));
+
+		if (entry != NULL && entry->until > now)
+			answer_trouble(requests[i]);
+		else
+			requests[others++] = requests[i];
+	}
+	return others;
+}
+
+/* What may meet the same lock again: the same webhook, or a callback of the same invoice. */
+static uint64
+key_of(const MfHttpdRequest *request)
+{
+	if (request->route == MF_ROUTE_WEBHOOK && request->body != NULL)
+		return hash_bytes_extended((const unsigned char *) request->body, request->body_len, 1);
+	if (request->route == MF_ROUTE_CALLBACK && request->name != NULL)
+		return hash_bytes_extended((const unsigned char *) request->name, strlen(request->name), 1);
+	return 0;
+}
+
+static Avoided *
+find_avoided(uint64 key)
+{
+	int			i;
+
+	for (i = 0; key != 0 && i < AVOIDED; i++)
+	{
+		if (avoided[i].key == key)
+			return &avoided[i];
+	}
+	return NULL;
+}
+
+static void
+avoid(const MfHttpdRequest *request)
+{
+	uint64		key = key_of(request);
+	Avoided    *entry = find_avoided(key);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (key == 0)
+		return;
+	if (entry == NULL)
+	{
+		entry = &avoided[next_avoided++ % AVOIDED];
+		entry->key = key;
+		entry->delay_ms = 0;
+	}
+	else if (TimestampDifferenceExceeds(entry->until, now, AVOID_MAX_MS))
+		entry->delay_ms = 0;	/* a long time ago it was another lock */
+	else
+		entry->delay_ms = Min(Max(entry->delay_ms * 2, AVOID_MS), AVOID_MAX_MS);
+	entry->until = TimestampTzPlusMilliseconds(now, entry->delay_ms);
 }
 
 /* Stores messages and commits; false if that failed. */
 static bool
-store(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count, bool *rows_fault)
+store(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count, Trouble *trouble)
 {
 	bool		stored;
 
@@ -179,7 +317,7 @@ store(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int co
 		return false;
 	pgstat_report_activity(STATE_RUNNING, "myfatoorah: storing webhooks and callbacks");
 	mf_process_begin_statements();
-	stored = store_in_transaction(service, requests, messages, count, rows_fault);
+	stored = store_in_transaction(service, requests, messages, count, trouble);
 	mf_process_end_statements();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return stored && !service->gone;
@@ -187,7 +325,7 @@ store(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int co
 
 static bool
 store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *messages, int count,
-					 bool *rows_fault)
+					 Trouble *trouble)
 {
 	MfInbound  *kept = (MfInbound *) palloc0(count * sizeof(MfInbound));
 	volatile bool stored = false;
@@ -197,7 +335,6 @@ store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *m
 		int			used = 0;
 		int			i;
 
-		mf_process_lock_timeout(LOCK_TIMEOUT_MS);
 		mf_process_start_transaction();
 		service->state->transactions++;
 		MemoryContextSwitchTo(service->context);
@@ -225,7 +362,7 @@ store_in_transaction(MfService *service, MfHttpdRequest **requests, MfInbound *m
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(service->context);
-		note_error(service, rows_fault);
+		*trouble = note_error(service);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(service->context);
@@ -288,9 +425,9 @@ utf8_copy(const char *text)
 	return converted == text ? pstrdup(text) : converted;
 }
 
-/* Cleans up after an error; does a row in hand explain it? */
-static void
-note_error(MfService *service, bool *rows_fault)
+/* Cleans up after an error, and tells what may explain it. */
+static Trouble
+note_error(MfService *service)
 {
 	ErrorData  *error = CopyErrorData();
 
@@ -304,7 +441,8 @@ note_error(MfService *service, bool *rows_fault)
 	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED || !mf_shutdown_requested)
 		mf_listener_show_error(service->state, error->message);
 	RESUME_INTERRUPTS();
-	*rows_fault = error->sqlerrcode != ERRCODE_QUERY_CANCELED && mf_process_can_be_a_rows_fault(error);
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? TROUBLE_LOCK :
+		error->sqlerrcode != ERRCODE_QUERY_CANCELED && mf_process_can_be_a_rows_fault(error) ? TROUBLE_ROW : TROUBLE_OTHER;
 }
 
 /*
@@ -558,7 +696,6 @@ reread(MfService *service)
 	MemoryContext old = MemoryContextSwitchTo(service->context);
 	MfInbound  *messages;
 	Waiting    *customer;
-	bool		rows_fault;
 	int			count = 0;
 	volatile bool read = false;
 
@@ -587,7 +724,7 @@ reread(MfService *service)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(service->context);
-		note_error(service, &rows_fault);
+		(void) note_error(service);
 		read = false;
 	}
 	PG_END_TRY();

@@ -1,0 +1,103 @@
+/*
+ * refresh.c
+ *	  Questions that sessions ask for.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/refresh.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "payment.h"
+#include "refresh.h"
+#include "wake.h"
+
+typedef struct Refresh
+{
+	Oid			schema;
+	int64		invoice;
+	bool		too_often;
+} Refresh;
+
+static List *pending = NIL;		/* in the transaction's memory */
+
+static void at_transaction_end(XactEvent event, void *arg);
+static void write_pending(void);
+
+/* See refresh.h. */
+void
+mf_refresh_at_commit(Oid schema, int64 invoice, bool too_often)
+{
+	static bool registered = false;
+	MemoryContext old;
+	Refresh    *refresh;
+
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	refresh = (Refresh *) palloc(sizeof(Refresh));
+	refresh->schema = schema;
+	refresh->invoice = invoice;
+	refresh->too_often = too_often;
+	pending = lappend(pending, refresh);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (pending == NIL)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			write_pending();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has called mf_refresh()")));
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+			pending = NIL;
+			break;
+		default:
+			break;
+	}
+}
+
+/* In one order, so that nobody waits in a circle; what was taken back to a savepoint is asked, too, and does no harm. */
+static int
+compare_invoices(const ListCell *a, const ListCell *b)
+{
+	int64		left = ((const Refresh *) lfirst(a))->invoice;
+	int64		right = ((const Refresh *) lfirst(b))->invoice;
+
+	return left < right ? -1 : left > right;
+}
+
+static void
+write_pending(void)
+{
+	ListCell   *lc;
+
+	list_sort(pending, compare_invoices);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach(lc, pending)
+	{
+		const Refresh *refresh = (const Refresh *) lfirst(lc);
+
+		/* it may have ceased to be one to ask about */
+		(void) mf_payment_refresh(refresh->schema, refresh->invoice, refresh->too_often);
+	}
+	/* triggers of users on what this has written */
+	AfterTriggerFireDeferred();
+	PopActiveSnapshot();
+}

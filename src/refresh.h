@@ -1,0 +1,18 @@
+/*
+ * refresh.h
+ *	  Questions that sessions ask for.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/refresh.h
+ */
+#ifndef MF_REFRESH_H
+#define MF_REFRESH_H
+
+/*
+ * Has the worker asked about a sent invoice, once this transaction commits.  What
+ * is written for that is written right before the commit, so that no transaction
+ * that stays open keeps its entry locked, which webhooks and answers need.
+ */
+extern void mf_refresh_at_commit(Oid schema, int64 invoice, bool too_often);
+
+#endif							/* MF_REFRESH_H */
