@@ -438,11 +438,11 @@ note_error(MfService *service)
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(service->context);
 	/* whoever ends us is told nothing of a cancel */
-	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED || !mf_shutdown_requested)
+	if (!mf_process_is_cancel(error) || !mf_shutdown_requested)
 		mf_listener_show_error(service->state, error->message);
 	RESUME_INTERRUPTS();
 	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? TROUBLE_LOCK :
-		error->sqlerrcode != ERRCODE_QUERY_CANCELED && mf_process_can_be_a_rows_fault(error) ? TROUBLE_ROW : TROUBLE_OTHER;
+		mf_process_can_be_a_rows_fault(error) ? TROUBLE_ROW : TROUBLE_OTHER;
 }
 
 /*

@@ -50,6 +50,7 @@ static void cancel(void);
 static void set_unless_set(const char *name, const char *value);
 static void require_synchronous_commit(void);
 static bool waits_for_standby(void);
+static bool is_from(const ErrorData *error, const char *function);
 
 /* SIGTERM: end soon; a statement that waits for a lock is cancelled. */
 static void
@@ -354,10 +355,28 @@ mf_process_forget_error(void)
 	last_reported_error = NULL;
 }
 
+/* Whether a function of the server has raised an error. */
+static bool
+is_from(const ErrorData *error, const char *function)
+{
+	return error->funcname != NULL && strcmp(error->funcname, function) == 0;
+}
+
+/* See process.h. */
+bool
+mf_process_is_cancel(const ErrorData *error)
+{
+	return (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN) &&
+		is_from(error, "ProcessInterrupts");
+}
+
 /* See process.h. */
 bool
 mf_process_can_be_a_rows_fault(const ErrorData *error)
 {
+	/* what code of users raises is about the row, whatever code it has */
+	if (is_from(error, "exec_stmt_raise"))
+		return true;
 	/* a quota or a limit on files has no code of its own */
 	if (error->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
 		(error->saved_errno == EFBIG || error->saved_errno == EDQUOT || error->saved_errno == ENOSPC))

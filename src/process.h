@@ -80,6 +80,9 @@ extern void mf_process_take_role(Oid role);
  */
 extern bool mf_process_lock_extension(Oid extension);
 
+/* Whether an error is a cancel or the end of the process; code of users may raise the same SQLSTATE. */
+extern bool mf_process_is_cancel(const ErrorData *error);
+
 /* Whether an error tells of the row in hand rather than of the whole server */
 extern bool mf_process_can_be_a_rows_fault(const ErrorData *error);
 

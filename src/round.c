@@ -164,7 +164,7 @@ round_failed(TimestampTz *again)
 	bool		own_fault;
 	bool		unheard;
 	ErrorData  *error = end_failed_transaction(&own_fault, &unheard);
-	bool		cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	bool		cancelled = mf_process_is_cancel(error);
 	bool		smaller;
 	const MfItem *item = mf_sender_round_failed(&smaller);
 	int64		delay = 0;
@@ -206,7 +206,7 @@ end_failed_transaction(bool *own_fault, bool *unheard)
 	HOLD_INTERRUPTS();
 	if (own_fault != NULL)
 	{
-		*own_fault = error->sqlerrcode != ERRCODE_QUERY_CANCELED && mf_process_can_be_a_rows_fault(error);
+		*own_fault = mf_process_can_be_a_rows_fault(error);
 		/* else it is told once it is known which item it is about */
 		if (!*own_fault || mf_hand_count() == 0)
 			mf_process_report_error(error);
@@ -214,7 +214,7 @@ end_failed_transaction(bool *own_fault, bool *unheard)
 	FlushErrorState();
 	AbortCurrentTransaction();
 	/* whoever ends us is told nothing of a cancel */
-	if (own_fault != NULL && !(error->sqlerrcode == ERRCODE_QUERY_CANCELED && mf_shutdown_requested))
+	if (own_fault != NULL && !(mf_process_is_cancel(error) && mf_shutdown_requested))
 		show_error(error->message);
 	RESUME_INTERRUPTS();
 	MemoryContextSwitchTo(round_context);

@@ -53,6 +53,7 @@
 #include "compat.h"
 #include "failpoint.h"
 #include "myfatoorah.h"
+#include "process.h"
 #include "sql.h"
 
 /* A statement that we have prepared or executed, within another one perhaps */
@@ -572,8 +573,7 @@ mf_sql_try(void (*function) (void *argument), void *argument)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	if (error != NULL &&
-		(error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN))
+	if (error != NULL && mf_process_is_cancel(error))
 		ReThrowError(error);
 	return error;
 }

@@ -164,6 +164,7 @@ refused("UPDATE public.mf_invoice SET status = 'sent' WHERE id = new.id;", qr/^p
 sql('GRANT myfatoorah_submit TO accounts; GRANT USAGE ON FOREIGN SERVER myfatoorah TO accounts');
 refused("PERFORM public.mf_send_payment('x', 1);", qr/^mf_send_payment\(\) cannot be called by a function of mf_on_change\(\): /, 'what cannot be rolled back');
 refused("PERFORM public.mf_payment_status('1', 'InvoiceId');", qr/^MyFatoorah cannot be asked by a function of mf_on_change\(\) or a trigger of the worker/, 'what waits for the network');
+refused("RAISE EXCEPTION 'no' USING ERRCODE = '$_';", qr/^no$/, "the word of a cancel, $_") for qw(57014 57P01 40001 53100 55000);
 refused('SET CONSTRAINTS ALL IMMEDIATE;', qr/^cannot set constraints inside of a change of myfatoorah/, 'what others have deferred');
 unlike(slurp_file($node->logfile), qr/public\.secret.*(WARNING|NOTICE)/, 'nobody is told but the log');
 
