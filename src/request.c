@@ -26,6 +26,7 @@ static const char reference_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 #define REFERENCE_LENGTH 20		/* 100 random bits */
 #define REFERENCES_AHEAD 64		/* as many at a time: each call into the generator costs as much as a row */
 
+static char *expiry_date_text(const MfAccount *account, TimestampTz at);
 static char *field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field);
 static char *methods_json(Datum array);
 static const uint8 *random_bytes(void);
@@ -81,6 +82,20 @@ mf_request_body(const MfRequest *request, const MfAccount *account, const char *
 	return body;
 }
 
+/* The account may have another time zone since the row was checked; or nothing has checked it. */
+static char *
+expiry_date_text(const MfAccount *account, TimestampTz at)
+{
+	char	   *text = mf_account_local_time(account, at);
+
+	if (text == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("expiry_date is out of range in time zone \"%s\" of account \"%s\"", account->time_zone, account->name),
+				 errhint("Give a time before the year 10000, or leave it out for the default of the portal.")));
+	return text;
+}
+
 /* One field as the vendor wants it, still in the server encoding; palloc'd. */
 static char *
 field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field)
@@ -92,7 +107,7 @@ field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentFiel
 		case NUMERICOID:
 			return DatumGetCString(DirectFunctionCall1(numeric_out, value));
 		case TIMESTAMPTZOID:
-			return mf_account_local_time(account, DatumGetTimestampTz(value));
+			return expiry_date_text(account, DatumGetTimestampTz(value));
 		case INT2OID:
 			return psprintf("%d", (int) DatumGetInt16(value));
 		case INT4ARRAYOID:

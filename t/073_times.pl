@@ -112,6 +112,16 @@ foreach my $way ('plain', 'by SQL')
 	all_is_well("restored $way");
 }
 
+# The account's time zone puts an expiry_date behind the last year that can be written.
+{
+	$mf->setup_account($node, $db, $sandbox, account => 'east', options => { time_zone => 'UTC' });
+	my $id = sql(q{BEGIN; INSERT INTO mf_invoice (account, customer_name, invoice_value, expiry_date) VALUES ('east', 'x', 1, '9999-12-31 23:00+00') RETURNING id; ALTER SERVER east OPTIONS (SET time_zone 'Asia/Kuwait'); COMMIT});
+	$mf->wait_for($node, $db, qq{SELECT what_happened LIKE 'expiry_date is out of range in time zone "Asia/Kuwait" of account "east"%' FROM mf_review WHERE id = $id});
+	sql("UPDATE mf_invoice SET expiry_date = NULL WHERE id = $id; SELECT mf_resume('east')");
+	$mf->wait_for($node, $db, "SELECT status FROM mf_invoice WHERE id = $id", 'sent');
+	is(sql('SELECT pid FROM mf_worker_status'), $worker, 'an expiry_date that a time zone puts too late is an error of its row');
+}
+
 # A look at the start that fails for any other cause ends no worker.
 {
 	my $offset = -s $node->logfile;
