@@ -98,7 +98,7 @@ SELECT mf_cancel(:id);
 SELECT status FROM mf_invoice WHERE id = :id;
 SELECT count(*) AS on_agenda FROM mf_queue WHERE invoice = :id;
 SELECT pg_temp.updated('customer_name = ''too late''');
-SELECT pg_temp.updated('customer_name = customer_name');
+SELECT pg_temp.updated('customer_name = ''other''');
 DELETE FROM mf_invoice WHERE id = :id;
 
 -- The agenda follows a statement of many rows, and COPY.

@@ -53,7 +53,7 @@ COMMENT ON FOREIGN DATA WRAPPER myfatoorah IS 'each server of this wrapper is on
 --
 -- Invoices
 --
--- The order of the columns is known to src/invoice.h.  New ones go to the end.
+-- The order of the columns is known to src/invoice.h.
 --
 CREATE TABLE mf_invoice (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY WITH (fillfactor = 50),
@@ -83,6 +83,7 @@ CREATE TABLE mf_invoice (
 	source_info text,
 	send_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	priority smallint NOT NULL DEFAULT 0,
+	idempotency_key text COLLATE "C",
 	reference text COLLATE "C" NOT NULL,
 	status text COLLATE "C" NOT NULL DEFAULT 'queued'
 		CHECK (status IN ('queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled')),
@@ -126,6 +127,10 @@ CREATE TABLE mf_invoice (
 -- foreign key.
 CREATE UNIQUE INDEX mf_invoice_reference_idx ON mf_invoice (reference) WITH (fillfactor = 50) WHERE reference IS NOT NULL;
 
+-- Not partial, so that a plain ON CONFLICT (account, idempotency_key) finds it. The worker writes neither column. The key
+-- comes first, for it is looked up by itself; the account has a collation here that no upgrade of the system changes.
+CREATE UNIQUE INDEX mf_invoice_idempotency_key_idx ON mf_invoice (idempotency_key, account COLLATE "C") WITH (fillfactor = 50);
+
 CREATE INDEX mf_invoice_invoice_id_idx ON mf_invoice (invoice_id) WHERE invoice_id IS NOT NULL;
 
 -- What can still be paid, what was not sent, what may exist twice. None of them names status: an index that does would
@@ -163,6 +168,7 @@ COMMENT ON COLUMN mf_invoice.invoice_payment_methods IS 'InvoicePaymentMethods, 
 COMMENT ON COLUMN mf_invoice.source_info IS 'SourceInfo';
 COMMENT ON COLUMN mf_invoice.send_at IS 'not sent before this time';
 COMMENT ON COLUMN mf_invoice.priority IS '0 to 100; each step puts a due invoice ten minutes ahead of the others';
+COMMENT ON COLUMN mf_invoice.idempotency_key IS 'a key of your own, once per account: with it the same invoice is not made twice';
 COMMENT ON COLUMN mf_invoice.reference IS 'result: the unique CustomerReference that is sent';
 COMMENT ON COLUMN mf_invoice.status IS 'result: queued, sending, sent, rejected, unknown, review or cancelled';
 COMMENT ON COLUMN mf_invoice.payment_status IS 'result: unpaid, authorized, paid, expired, remote_cancelled, partly_refunded, refunded or disputed';
@@ -943,12 +949,14 @@ GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_review, mf_worker_sta
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
-	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority)
+	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority,
+	idempotency_key)
 	ON mf_invoice TO myfatoorah_submit;
 GRANT UPDATE (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
-	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority)
+	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority,
+	idempotency_key)
 	ON mf_invoice TO myfatoorah_submit, myfatoorah_operate;
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 -- what functions for mf_on_change() take

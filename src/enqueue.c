@@ -34,8 +34,13 @@
 #include "sql.h"
 #include "sql_array.h"
 
-/* All fields, and account, send_at and priority */
-#define MAX_SOURCES (MF_SP_COUNT + 3)
+/* Fields that only rows of mf_invoice have */
+static const char *const row_fields[] = {"account", "send_at", "priority", "idempotency_key"};
+
+#define MAX_SOURCES (MF_SP_COUNT + (int) lengthof(row_fields))
+
+/* A key that has its invoice gives that back; to set another column than a key waits for less */
+#define AS_IT_IS " ON CONFLICT (account, idempotency_key) DO UPDATE SET priority = mf_invoice.priority"
 
 /* Where the value of one column of mf_invoice comes from */
 typedef struct Source
@@ -365,12 +370,11 @@ find_field(Relation invoice, const char *name)
 		if (strcmp(mf_send_payment_fields[i].column, name) == 0)
 			return mf_send_payment_fields[i].column;
 	}
-	if (strcmp(name, "account") == 0)
-		return "account";
-	if (strcmp(name, "send_at") == 0)
-		return "send_at";
-	if (strcmp(name, "priority") == 0)
-		return "priority";
+	for (i = 0; i < (int) lengthof(row_fields); i++)
+	{
+		if (strcmp(row_fields[i], name) == 0)
+			return row_fields[i];
+	}
 	return NULL;
 }
 
@@ -382,7 +386,8 @@ field_list(void)
 	int			i;
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, "account, send_at, priority");
+	for (i = 0; i < (int) lengthof(row_fields); i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", row_fields[i]);
 	for (i = 0; i < MF_SP_COUNT; i++)
 		appendStringInfo(&buf, ", %s", mf_send_payment_fields[i].column);
 	return buf.data;
@@ -443,6 +448,7 @@ prepare_statements(Mapping *mapping, TriggerData *trigger, Oid schema)
 	StringInfoData sources;
 	StringInfoData text;
 	Oid			types[MAX_SOURCES];
+	bool		keyed = false;
 	int			parameters = 0;
 	int			i;
 
@@ -452,6 +458,7 @@ prepare_statements(Mapping *mapping, TriggerData *trigger, Oid schema)
 	{
 		Source	   *source = &mapping->sources[i];
 
+		keyed |= strcmp(source->field, "idempotency_key") == 0;
 		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", quote_identifier(source->field));
 		if (i > 0)
 			appendStringInfoString(&sources, ", ");
@@ -465,8 +472,9 @@ prepare_statements(Mapping *mapping, TriggerData *trigger, Oid schema)
 	}
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "INSERT INTO %s (%s) VALUES (%s) RETURNING id",
-					 quote_qualified_identifier(get_namespace_name(schema), "mf_invoice"), names.data, sources.data);
+	appendStringInfo(&text, "INSERT INTO %s (%s) VALUES (%s)%s RETURNING id",
+					 quote_qualified_identifier(get_namespace_name(schema), "mf_invoice"), names.data, sources.data,
+					 keyed ? AS_IT_IS : "");
 	mapping->insert = mf_sql_prepare(schema, InvalidOid, false, text.data, parameters, types);
 
 	if (mapping->id_column != 0)

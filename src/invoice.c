@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/xact.h"
@@ -47,8 +48,11 @@ static HeapTuple reform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
 static void set_reference(MfInvoiceRow *row);
 static void set_creator(MfInvoiceRow *row, Oid role);
 static void set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account);
+static bool same_fields(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
+static bool sets_account(TriggerData *trigger);
 static bool takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *account);
 static const MfAccount *check_row(MfInvoiceRow *row, Relation table);
+static void check_idempotency_key(const MfInvoiceRow *row, Relation table);
 static void row_context(void *argument);
 static void refuse_result_column(TupleDesc desc, int column);
 
@@ -270,6 +274,10 @@ guard_update(TriggerData *trigger)
 	mf_check_row_right(DatumGetInt64(before.values[MF_IC_ID]), RelationGetRelid(trigger->tg_relation),
 					   DatumGetObjectId(before.values[MF_IC_CREATED_BY_ID]));
 
+	/* as of ON CONFLICT DO UPDATE that only wants the row back; to set the account may mean to take it over */
+	if (same_fields(desc, &before, &after) && !sets_account(trigger))
+		return trigger->tg_newtuple;
+
 	if (from != MF_QUEUED && from != MF_STATUS_REJECTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -301,6 +309,23 @@ guard_update(TriggerData *trigger)
 	return reform(trigger->tg_newtuple, desc, &after);
 }
 
+/* Whether no field that users set has changed. */
+static bool
+same_fields(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
+{
+	int			column = MF_IC_ACCOUNT;
+
+	while (column < MF_IC_REFERENCE && mf_same_column(desc, before, after, column))
+		column++;
+	return column == MF_IC_REFERENCE;
+}
+
+static bool
+sets_account(TriggerData *trigger)
+{
+	return bms_is_member(MF_IC_ACCOUNT - FirstLowInvalidHeapAttributeNumber, trigger->tg_updatedcols);
+}
+
 /*
  * Whether a row that waits because its role may not send it any more is sent by
  * the current one from now on, which has set the account, perhaps to the same.
@@ -313,7 +338,7 @@ takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *accou
 	sender.role = DatumGetObjectId(row->values[MF_IC_CREATED_BY_ID]);
 	sender.could_login = DatumGetBool(row->values[MF_IC_COULD_LOGIN]);
 	sender.could_insert = DatumGetBool(row->values[MF_IC_COULD_INSERT]);
-	return bms_is_member(MF_IC_ACCOUNT - FirstLowInvalidHeapAttributeNumber, trigger->tg_updatedcols) &&
+	return sets_account(trigger) &&
 		mf_sender_refusal(account, RelationGetRelid(trigger->tg_relation), &sender) != NULL;
 }
 
@@ -441,8 +466,33 @@ check_row(MfInvoiceRow *row, Relation table)
 				 errmsg("invalid value for priority: %d", priority),
 				 errhint("Give a number from 0 to %d; each step puts the invoice ten minutes ahead.",
 						 MF_PRIORITY_MAX)));
+	check_idempotency_key(row, table);
 	error_context_stack = context.previous;
 	return account;
+}
+
+/* A key is the user's: nothing of it is changed, and one that says nothing would be taken for none. */
+static void
+check_idempotency_key(const MfInvoiceRow *row, Relation table)
+{
+	Datum		key = row->values[MF_IC_IDEMPOTENCY_KEY];
+
+	if (row->isnull[MF_IC_IDEMPOTENCY_KEY])
+		return;
+	if (toast_raw_datum_size(key) > VARHDRSZ + MF_IDEMPOTENCY_KEY_MAX * MAX_MULTIBYTE_CHAR_LEN ||
+		pg_mbstrlen(TextDatumGetCString(key)) > MF_IDEMPOTENCY_KEY_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errtablecolname(table, "idempotency_key"),
+				 errmsg("idempotency_key is too long"),
+				 errdetail("The limit is %d characters.", MF_IDEMPOTENCY_KEY_MAX),
+				 errhint("Shorten it, or take a digest of it.")));
+	if (mf_clean_text(TextDatumGetCString(key), MF_CLEAN_TEXT)[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errtablecolname(table, "idempotency_key"),
+				 errmsg("idempotency_key must not be blank"),
+				 errhint("Give what no other invoice of the account has, such as 'rent 2026-01, flat 12', or leave it out.")));
 }
 
 /* Which of many rows an error is about, by the name that the user has for it. */

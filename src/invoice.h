@@ -20,6 +20,7 @@ typedef enum MfInvoiceColumn
 	MF_IC_SOURCE_INFO = MF_IC_CUSTOMER_NAME + 22,	/* the last one */
 	MF_IC_SEND_AT,
 	MF_IC_PRIORITY,
+	MF_IC_IDEMPOTENCY_KEY,
 	MF_IC_REFERENCE,			/* the rest is written by us only */
 	MF_IC_STATUS,
 	MF_IC_PAYMENT_STATUS,

@@ -155,8 +155,11 @@ static MfStatement other_currency_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+/* a key that the new account has already stays taken there */
 static MfStatement move_invoices_statement = {
-	"UPDATE @mf_invoice SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
+	"UPDATE @mf_invoice i SET account = $2, idempotency_key = CASE WHEN NOT EXISTS (SELECT FROM @mf_invoice o "
+	"  WHERE o.idempotency_key = i.idempotency_key AND o.account = $2) THEN i.idempotency_key END WHERE i.account = $1",
+	2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement move_agenda_statement = {
