@@ -129,6 +129,7 @@ OBJS = \
 	src/sql.o \
 	src/hooks.o \
 	src/operate.o \
+	src/steer.o \
 	src/repair.o \
 	src/invoice.o \
 	src/invoice_state.o \

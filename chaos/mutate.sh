@@ -251,6 +251,18 @@ mutate one_key_for_all 'the key of one role that is refused stops its account' s
 	's/outcome == MF_ACCOUNT_PROBLEM && refuses_own_key\(flight\)/false \&\& refuses_own_key(flight)/' 010_accounts
 mutate refused_again 'a refused key is sent again and again' src/account.c \
 	's/if \(cached->refused == NULL\)\n\t\treturn cached->target;/return cached->target;/' 010_accounts
+mutate none_113 '' src/worker.c '' 113_cancel
+mutate cancels_unseen 'a row that may exist is cancelled without a look' src/steer.c \
+	's/\(job->status == MF_QUEUED && job->kind != MF_JOB_SEND\)/false/' 113_cancel
+mutate cancels_copy 'what another database may have sent is cancelled without a look' src/queue_admin.c \
+	's/origin <> \@mf_here\(\)( THEN)/false$1/' 113_cancel
+mutate cancels_late 'whether it exists is looked up when it was to be sent' src/queue_admin.c \
+	's/due = least\(q\.due, EXCLUDED\.due\), rank = least\(q\.rank, EXCLUDED\.rank\)/due = q.due/' 113_cancel
+mutate none_115 '' src/worker.c '' 115_sets
+mutate all_or_none 'one row that cannot be written fails all' src/steer.c \
+	's/if \(batch\.count == 1\)/ReThrowError(error); if (batch.count == 1)/' 115_sets
+mutate conflict_as_result 'a conflict of transactions is taken for the fault of a row' src/steer.c \
+	's/case ERRCODE_TRANSACTION_ROLLBACK:\n//' 115_sets
 mutate none_104 '' src/worker.c '' 104_budgets
 mutate any_memory 'what requests under way take of memory is not counted' src/flight.c \
 	's/if \(held_bytes < MF_HELD_BYTES_MAX\)/if (true)/' 104_budgets

@@ -711,7 +711,20 @@ CREATE FUNCTION mf_refresh(id bigint)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_refresh IS 'has the worker ask MyFatoorah about a sent invoice at once, refunds included, whatever its payment_status';
+COMMENT ON FUNCTION mf_refresh(bigint) IS 'has the worker ask MyFatoorah about a sent invoice at once, refunds included, whatever its payment_status';
+
+-- Of parameters without a type, as drivers send them, PostgreSQL would not know whether they are bigint or bigint[].
+CREATE FUNCTION mf_refresh(id text)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'mf_refresh_text';
+COMMENT ON FUNCTION mf_refresh(text) IS 'the same; for an id that a driver sends without a type';
+
+CREATE FUNCTION mf_refresh(ids bigint[])
+RETURNS TABLE (id bigint, result text)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
+AS 'MODULE_PATHNAME', 'mf_refresh_many';
+COMMENT ON FUNCTION mf_refresh(bigint[]) IS 'the same for each of many invoices, with its result: asked, asked_later, or why not';
 
 CREATE FUNCTION mf_wait(
 	id bigint,
@@ -753,13 +766,37 @@ CREATE FUNCTION mf_cancel(id bigint, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_cancel IS 'cancels an invoice that is queued or was rejected; one that may exist already is looked up first';
+COMMENT ON FUNCTION mf_cancel(bigint, text) IS 'cancels an invoice that is queued or was rejected; one that may exist already is looked up first';
+
+CREATE FUNCTION mf_cancel(id text, reason text DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'mf_cancel_text';
+COMMENT ON FUNCTION mf_cancel(text, text) IS 'the same; for an id that a driver sends without a type';
+
+CREATE FUNCTION mf_cancel(ids bigint[], reason text DEFAULT NULL)
+RETURNS TABLE (id bigint, result text)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
+AS 'MODULE_PATHNAME', 'mf_cancel_many';
+COMMENT ON FUNCTION mf_cancel(bigint[], text) IS 'the same for each of many invoices, with its result: cancelled, cancel_requested, or why not';
 
 CREATE FUNCTION mf_retry(id bigint, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_retry IS 'queues a rejected invoice again, under a new reference, after its fields were corrected';
+COMMENT ON FUNCTION mf_retry(bigint, text) IS 'queues a rejected invoice again, under a new reference, after its fields were corrected';
+
+CREATE FUNCTION mf_retry(id text, reason text DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'mf_retry_text';
+COMMENT ON FUNCTION mf_retry(text, text) IS 'the same; for an id that a driver sends without a type';
+
+CREATE FUNCTION mf_retry(ids bigint[], reason text DEFAULT NULL)
+RETURNS TABLE (id bigint, result text)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
+AS 'MODULE_PATHNAME', 'mf_retry_many';
+COMMENT ON FUNCTION mf_retry(bigint[], text) IS 'the same for each of many invoices, with its result: queued, or why not';
 
 CREATE FUNCTION mf_repair(OUT kind text, OUT invoices bigint)
 RETURNS SETOF record
@@ -961,8 +998,9 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 -- what functions for mf_on_change() take
 GRANT USAGE ON TYPE mf_invoice TO myfatoorah_submit, myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel, mf_retry,
-	mf_refresh, mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
+GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
+	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 
 GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog
@@ -970,7 +1008,8 @@ GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_history, mf_account, mf_ide
 GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_cancel, mf_retry, mf_resolve, mf_repair, mf_move_account, mf_refresh TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
 --

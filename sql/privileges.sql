@@ -15,7 +15,7 @@ CREATE VIEW pg_temp.member AS SELECT classid, objid FROM pg_depend
 SELECT p.oid::regprocedure AS function, CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END AS volatility,
 	p.proisstrict AS strict, CASE p.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END AS parallel,
 	p.proretset AS set, p.prosecdef AS definer, p.proconfig AS settings
-FROM pg_proc p JOIN pg_temp.member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid ORDER BY p.proname;
+FROM pg_proc p JOIN pg_temp.member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid ORDER BY p.proname, p.oid;
 SELECT c.oid::regclass AS relation, c.relkind, c.relrowsecurity AS rls, c.reloptions FROM pg_class c JOIN pg_temp.member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid ORDER BY c.relkind, c.relname;
 SELECT pg_describe_object(classid, objid, 0) FROM pg_temp.member WHERE classid NOT IN ('pg_proc'::regclass, 'pg_class'::regclass) AND objid NOT IN (SELECT typarray FROM pg_type)
 	AND objid NOT IN (SELECT t.oid FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid AND c.relkind IN ('r', 'v')) ORDER BY 1;
@@ -47,7 +47,7 @@ SELECT 'wrapper', w.fdwname FROM pg_foreign_data_wrapper w JOIN pg_temp.member m
 
 -- Rights of each role
 SELECT p.proname, string_agg(a.grantee::regrole::text, ', ' ORDER BY a.grantee::regrole::text COLLATE "C") AS may_execute
-FROM pg_proc p JOIN pg_temp.member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass, aclexplode(p.proacl) a WHERE a.grantee <> p.proowner GROUP BY p.proname ORDER BY p.proname;
+FROM pg_proc p JOIN pg_temp.member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass, aclexplode(p.proacl) a WHERE a.grantee <> p.proowner GROUP BY p.oid, p.proname ORDER BY p.proname, p.oid;
 SELECT p.proname AS for_the_owner_only FROM pg_proc p JOIN pg_temp.member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass
 WHERE NOT EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee <> p.proowner) ORDER BY 1;
 SELECT c.relname, a.grantee::regrole, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS rights FROM pg_class c JOIN pg_temp.member m ON m.objid = c.oid AND m.classid = 'pg_class'::regclass, aclexplode(c.relacl) a

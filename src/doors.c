@@ -27,7 +27,6 @@
 #include "myfatoorah.h"
 #include "payment.h"
 #include "quota.h"
-#include "refresh.h"
 #include "request.h"
 #include "wait.h"
 #include "wake.h"
@@ -40,7 +39,6 @@ static void report_refusal(const MfInbound *message);
 
 PG_FUNCTION_INFO_V1(mf_webhook);
 PG_FUNCTION_INFO_V1(mf_callback);
-PG_FUNCTION_INFO_V1(mf_refresh);
 PG_FUNCTION_INFO_V1(mf_wait);
 
 /* Takes in a webhook; the id of its event. */
@@ -114,35 +112,6 @@ report_refusal(const MfInbound *message)
 					 errhint("Give the name of a foreign server of the wrapper \"%s\".", MF_EXTENSION)));
 			break;
 	}
-}
-
-/* Has the worker ask about an invoice now. */
-Datum
-mf_refresh(PG_FUNCTION_ARGS)
-{
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	MfWaitedInvoice row;
-	int64		id;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("id must not be null")));
-	PreventCommandIfReadOnly("mf_refresh()");
-	id = PG_GETARG_INT64(0);
-	if (!mf_payment_waited(schema, id, &row))
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("invoice " INT64_FORMAT " does not exist", id),
-				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
-	if (strcmp(row.status, mf_status_name(MF_SENT)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " has not been sent", id),
-				 errhint("Only an invoice whose status is \"sent\" can be asked about.")));
-	mf_refresh_at_commit(schema, id, !mf_quota_take(GetUserId()));
-	mf_wake_inquiries_at_commit();
-	PG_RETURN_VOID();
 }
 
 /*

@@ -332,7 +332,7 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 	/* whoever may not ask the policies learns that before there is an answer to tell from another */
 	under_policies = mf_is_under_policies(schema);
 	if (under_policies)
-		(void) mf_queue_visible(schema, 0);
+		mf_queue_look(schema, NULL, 0);
 
 	result = mf_ask_payment_status(*account, GetUserId(), key, key_type, &error, &shown);
 	lookup = result->lookup;

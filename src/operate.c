@@ -1,6 +1,6 @@
 /*
  * operate.c
- *	  What a person may do: cancel, retry, pause, resume, look at the workers.
+ *	  What a person may do: resolve, pause, resume, drain, look at the workers.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/operate.c
@@ -10,7 +10,6 @@
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -22,8 +21,7 @@
 #include "myfatoorah.h"
 #include "payment.h"
 #include "queue.h"
-#include "request.h"
-#include "rights.h"
+#include "steer.h"
 #include "wake.h"
 
 /* The error of an invoice that a person has named, but for those who wait for its link */
@@ -31,108 +29,33 @@
 
 static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
 static char *invoice_id_argument(FunctionCallInfo fcinfo);
-static MfJob *lock_invoice(FunctionCallInfo fcinfo);
-static MfJob *lock_own_invoice(FunctionCallInfo fcinfo);
-static bool may_exist(const MfJob *job);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static char *optional_text(FunctionCallInfo fcinfo, int number);
-static char *reason_argument(FunctionCallInfo fcinfo, int number);
 
-PG_FUNCTION_INFO_V1(mf_cancel);
-PG_FUNCTION_INFO_V1(mf_retry);
 PG_FUNCTION_INFO_V1(mf_resolve);
 PG_FUNCTION_INFO_V1(mf_pause);
 PG_FUNCTION_INFO_V1(mf_resume);
 PG_FUNCTION_INFO_V1(mf_drain);
 PG_FUNCTION_INFO_V1(mf_worker_stat);
 
-/* A queued or rejected invoice is not sent any more. */
-Datum
-mf_cancel(PG_FUNCTION_ARGS)
-{
-	MfJob	   *job = lock_own_invoice(fcinfo);
-	MfTransition transition;
-	char	   *reason = reason_argument(fcinfo, 1);
-
-	if (may_exist(job))
-	{
-		mf_queue_request_cancel(get_func_namespace(fcinfo->flinfo->fn_oid), job);
-		ereport(NOTICE,
-				(errmsg("invoice " INT64_FORMAT " is \"%s\" and may exist already", job->invoice, mf_status_name(job->status)),
-				 errdetail("If it turns out that it does not, it is cancelled instead of sent.")));
-		PG_RETURN_VOID();
-	}
-	if (job->status != MF_QUEUED && job->status != MF_STATUS_REJECTED)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot be cancelled", job->invoice),
-				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
-				 errhint("A sent invoice is cancelled in the MyFatoorah portal; one in review is decided with mf_resolve().")));
-
-	memset(&transition, 0, sizeof(transition));
-	transition.invoice = job->invoice;
-	transition.from = job->status;
-	transition.to = MF_CANCELLED;
-	transition.attempt = job->attempts;
-	transition.next = MF_JOB_NONE;
-	transition.actor = GetUserNameFromId(GetUserId(), false);
-	transition.reason = reason ? reason : "cancelled";
-	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition);
-	PG_RETURN_VOID();
-}
-
-/*
- * Whether MyFatoorah may have an invoice that is not known to be sent: a request
- * may be under way, or nobody has looked yet what became of an earlier one, or of
- * another server's.
- */
-static bool
-may_exist(const MfJob *job)
-{
-	return job->status == MF_SENDING || job->status == MF_STATUS_UNKNOWN ||
-		(job->status == MF_QUEUED && job->kind != MF_JOB_SEND);
-}
-
-/* A rejected invoice is sent again, under a reference of its own, unless an original of this copy has done so. */
-Datum
-mf_retry(PG_FUNCTION_ARGS)
-{
-	MfJob	   *job = lock_own_invoice(fcinfo);
-	MfTransition transition;
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	char	   *reason = reason_argument(fcinfo, 1);
-
-	if (job->status != MF_STATUS_REJECTED)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot be sent again", job->invoice),
-				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
-				 errhint("Only rejected invoices can; correct the row with UPDATE first.")));
-
-	memset(&transition, 0, sizeof(transition));
-	transition.invoice = job->invoice;
-	transition.from = job->status;
-	transition.attempt = job->attempts;
-	transition.actor = GetUserNameFromId(GetUserId(), false);
-	transition.reason = reason ? reason : "retry";
-	mf_queue_resend(schema, job, &transition);
-	mf_queue_transition(schema, &transition);
-	mf_wake_worker_at_commit();
-	PG_RETURN_VOID();
-}
-
 /* A person decides what the look-ups could not. */
 Datum
 mf_resolve(PG_FUNCTION_ARGS)
 {
-	MfJob	   *job = lock_invoice(fcinfo);
+	MfNamed		invoice = {0, false, NULL, false};
+	MfJob	   *job;
 	MfTransition transition;
 	char	   *decision;
 	char	   *reason;
 
+	require_argument(fcinfo, 0, "id");
+	invoice.invoice = PG_GETARG_INT64(0);
+	mf_queue_lock(get_func_namespace(fcinfo->flinfo->fn_oid), &invoice, 1);
+	mf_check_named(&invoice, true);
+	job = invoice.job;
 	require_argument(fcinfo, 1, "decision");
 	decision = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	reason = reason_argument(fcinfo, 2);
+	reason = mf_reason_argument(fcinfo, 2);
 	if (reason == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -173,7 +96,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 		transition.linkless = UNSAID_LINK;
 	}
 	else if (strcmp(decision, "resend") == 0)
-		mf_queue_resend(get_func_namespace(fcinfo->flinfo->fn_oid), job, &transition);
+		mf_queue_resend(get_func_namespace(fcinfo->flinfo->fn_oid), &job, &transition, 1);
 	else if (strcmp(decision, "abandon") == 0)
 		transition.to = MF_CANCELLED;
 	else
@@ -182,7 +105,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 				 errmsg("invalid value for decision: \"%.40s\"", decision),
 				 errhint("Valid values are: adopt, resend, abandon; dismiss for a sent invoice that is suspected of a duplicate.")));
 
-	mf_queue_transition(get_func_namespace(fcinfo->flinfo->fn_oid), &transition);
+	mf_queue_transitions(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, 1);
 	mf_wake_worker_at_commit();
 	PG_RETURN_VOID();
 }
@@ -193,6 +116,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	MfTransition adoption;
+	bool		too_often = false;
 
 	memset(&adoption, 0, sizeof(adoption));
 	adoption.invoice = job->invoice;
@@ -207,7 +131,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 				 errmsg("invoice " INT64_FORMAT " keeps its number", job->invoice),
 				 errdetail("Money has come in for it."),
 				 errhint("Refund or cancel the other invoice in the MyFatoorah portal, then decide \"dismiss\".")));
-	(void) mf_payment_refresh(schema, job->invoice, false);
+	mf_payment_refresh(schema, &job->invoice, &too_often, 1);
 	mf_wake_inquiries_at_commit();
 }
 
@@ -222,40 +146,6 @@ invoice_id_argument(FunctionCallInfo fcinfo)
 				 errmsg("invoice_id must be more than 0"),
 				 errhint("Give the InvoiceId that the MyFatoorah portal shows.")));
 	return psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
-}
-
-/* The invoice of the first argument, which the caller may update, locked until the end of the transaction. */
-static MfJob *
-lock_invoice(FunctionCallInfo fcinfo)
-{
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	MfJob	   *job = NULL;
-
-	require_argument(fcinfo, 0, "id");
-	if (mf_queue_lock_as_caller(schema, PG_GETARG_INT64(0)))
-		job = mf_queue_lock(schema, PG_GETARG_INT64(0));
-	else if (mf_queue_visible(schema, PG_GETARG_INT64(0)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for invoice " INT64_FORMAT, PG_GETARG_INT64(0)),
-				 errdetail("Row-level security does not let role \"%s\" update it.", GetUserNameFromId(GetUserId(), false))));
-	if (job == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("invoice " INT64_FORMAT " does not exist", PG_GETARG_INT64(0)),
-				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
-	return job;
-}
-
-/* The same of one that the caller may steer, too. */
-static MfJob *
-lock_own_invoice(FunctionCallInfo fcinfo)
-{
-	MfJob	   *job = lock_invoice(fcinfo);
-
-	mf_check_row_right(job->invoice, get_relname_relid("mf_invoice", get_func_namespace(fcinfo->flinfo->fn_oid)),
-					   job->owner.role);
-	return job;
 }
 
 static void
@@ -273,24 +163,6 @@ optional_text(FunctionCallInfo fcinfo, int number)
 	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
-/* What a person says for the record; NULL if nothing can be seen of it. */
-static char *
-reason_argument(FunctionCallInfo fcinfo, int number)
-{
-	char	   *given = optional_text(fcinfo, number);
-	char	   *reason = given ? mf_clean_text(given, MF_CLEAN_TEXT) : NULL;
-
-	if (reason == NULL || reason[0] == '\0')
-		return NULL;
-	if (pg_mbstrlen(reason) > MF_TEXT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("reason is too long"),
-				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(reason), MF_TEXT_MAX),
-				 errhint("Shorten it.")));
-	return reason;
-}
-
 /* Nothing more is claimed for the account from the commit on. */
 Datum
 mf_pause(PG_FUNCTION_ARGS)
@@ -302,7 +174,7 @@ mf_pause(PG_FUNCTION_ARGS)
 	if (strcmp(account, MF_ALL_ACCOUNTS) != 0)
 		(void) mf_account_get(account);
 	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account,
-				   GetUserNameFromId(GetUserId(), false), reason_argument(fcinfo, 1));
+				   GetUserNameFromId(GetUserId(), false), mf_reason_argument(fcinfo, 1));
 	PG_RETURN_VOID();
 }
 

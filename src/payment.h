@@ -268,10 +268,11 @@ extern List *mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices
 /* --- own scope --- */
 
 /*
- * A person wants to know about a sent invoice: at once, or, if that was asked too
- * often, as soon as callbacks are answered.  False if it was never sent.
+ * A person wants to know about invoices: at once, or, of those that were asked
+ * about too often, as soon as callbacks are answered.  They come in the order of
+ * their ids, each once.  Of those that were never sent nothing is asked.
  */
-extern bool mf_payment_refresh(Oid schema, int64 invoice, bool too_often);
+extern void mf_payment_refresh(Oid schema, const int64 *invoices, const bool *too_often, int count);
 
 /* What somebody who waits for an invoice sees of it, as the current role */
 typedef struct MfWaitedInvoice

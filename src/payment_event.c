@@ -179,16 +179,17 @@ static MfStatement not_restored_statement = {
 
 static MfStatement refresh_statement = {
 	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, "
-	"    i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), 1, $2, $3 "
-	"  FROM @mf_invoice i WHERE i.id = $1 AND i.status = 'sent'), "
-	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback) SELECT * FROM m "
-	"ON CONFLICT (invoice) DO UPDATE SET urgent = true, "
+	"    i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), 1, $3, a.too_often "
+	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
+	"  WHERE i.status = 'sent'), "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback) "
+	"SELECT * FROM m ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET urgent = true, "
 	"  due = CASE WHEN q.urgent AND EXCLUDED.by_callback THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
 	"  by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent), "
 	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
 	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END RETURNING 1) "
-	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o), (SELECT count(*) FROM m)",
-	3, {INT8OID, INT4OID, BOOLOID}, NULL
+	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o)",
+	3, {INT8ARRAYOID, BOOLARRAYOID, INT4OID}, NULL
 };
 
 /*
@@ -514,21 +515,24 @@ mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count)
 }
 
 /* See payment.h. */
-bool
-mf_payment_refresh(Oid schema, int64 invoice, bool too_often)
+void
+mf_payment_refresh(Oid schema, const int64 *invoices, const bool *too_often, int count)
 {
 	MfSqlScope	scope;
+	MfArray		late;
 	Datum		values[3];
-	bool		sent;
+	int			i;
 
+	mf_array_init(&late, count);
+	for (i = 0; i < count; i++)
+		mf_array_add(&late, BoolGetDatum(too_often[i]));
 	/* a person asks once, not again and again until something has changed */
-	values[0] = Int64GetDatum(invoice);
-	values[1] = Int32GetDatum(MF_QUICK_TRIES);
-	values[2] = BoolGetDatum(too_often);
+	values[0] = mf_int8_array(invoices, count);
+	values[1] = mf_array_datum(&late, BOOLOID);
+	values[2] = Int32GetDatum(MF_QUICK_TRIES);
 	mf_sql_begin(&scope, schema);
-	sent = mf_change(&scope, &refresh_statement, values, NULL) > 0;
+	(void) mf_change(&scope, &refresh_statement, values, NULL);
 	mf_sql_end(&scope);
-	return sent;
 }
 
 /* See payment.h. */

@@ -179,40 +179,49 @@ extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account,
 extern int64 mf_queue_size(Oid schema);
 
 /*
- * Locks an invoice and its entry, waiting for whoever has it; NULL if there
- * is none.
- */
-extern MfJob *mf_queue_lock(Oid schema, int64 invoice);
-
-/*
  * Locks the entry of an invoice, which the caller has locked: whether MyFatoorah
  * may have the invoice under its account, by an attempt or by another server.
  */
 extern bool mf_queue_may_exist(Oid schema, int64 invoice);
 
-/* Whether the current role may see that invoice, row-level security included. */
-extern bool mf_queue_visible(Oid schema, int64 invoice);
-
-/* The same for a query: reads what that sees, and changes nothing. */
+/* Whether a query of the current role sees that invoice, row-level security included. */
 extern bool mf_queue_sees(Oid schema, int64 invoice);
 
+/* An invoice that somebody has named, and what the current role may do with it */
+typedef struct MfNamed
+{
+	int64		invoice;
+	bool		seen;			/* there is one, and it sees it, */
+	MfJob	   *job;			/* and may update it: locked, with its entry; the
+								 * kind is verify as well if the entry is another
+								 * database's */
+	bool		sent;			/* so is its status; of mf_queue_look() only */
+} MfNamed;
+
+/* For qsort() and bsearch(): by their ids. */
+extern int	mf_compare_named(const void *a, const void *b);
+
 /*
- * Locks an invoice with the rights of the current role: false if row-level
- * security lets it not update that; raises 42501 if it may update none at all.
+ * Locks invoices and their entries with the rights of the current role, waiting
+ * for whoever has them; raises 42501 if it may update none at all.  They come in
+ * the order of their ids, each once, so that nobody waits in a circle.
  */
-extern bool mf_queue_lock_as_caller(Oid schema, int64 invoice);
+extern void mf_queue_lock(Oid schema, MfNamed *named, int count);
+
+/* Only tells which are seen, and which of these are sent; raises 42501 if the current role may read none at all. */
+extern void mf_queue_look(Oid schema, MfNamed *named, int count);
 
 /* Writes into the history who has changed which columns of a row, a JSON text; see edit.h. */
 extern void mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes);
 
-/* As mf_queue_apply(), in a scope of its own; also puts back a deleted entry. */
-extern void mf_queue_transition(Oid schema, const MfTransition *transition);
+/* As mf_queue_apply(), in a scope of its own; also puts back deleted entries. */
+extern void mf_queue_transitions(Oid schema, const MfTransition *transitions, int count);
 
 /*
- * Has a transition queue a locked row again, under a fresh reference that is
- * looked up before it is sent.  Own scope.
+ * Has transitions queue locked rows, in the order of their ids, again, each under
+ * a fresh reference that is looked up before it is sent.  Own scope.
  */
-extern void mf_queue_resend(Oid schema, const MfJob *job, MfTransition *transition);
+extern void mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int count);
 
 /* Clears the suspicion of a duplicate, with a line in the history. Own scope. */
 extern void mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *reason);
@@ -224,10 +233,10 @@ extern void mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, co
 extern bool mf_queue_adopt_twin(Oid schema, const MfTransition *adoption);
 
 /*
- * Notes that a locked invoice that may exist is not to be sent again; one that is
- * queued is looked up soon. Own scope.
+ * Notes that locked invoices that may exist are not to be sent again, with a line
+ * in the history; those that are queued are looked up soon. Own scope.
  */
-extern void mf_queue_request_cancel(Oid schema, const MfJob *job);
+extern void mf_queue_request_cancel(Oid schema, MfJob *const *jobs, int count, const char *actor, const char *reason);
 
 extern void mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason);
 /* Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd; NULL if it is not paused. */

@@ -59,23 +59,27 @@ static MfStatement size_statement = {
 };
 
 /* of an entry that another database has made, what is to be sent may have been sent there */
-static MfStatement lock_entry_statement = {
-	"SELECT CASE WHEN kind = 'send' AND origin <> @mf_here() THEN 'verify' ELSE kind END::text, step::int2 "
-	"FROM @mf_queue WHERE invoice = $1 FOR UPDATE", 1, {INT8OID}, NULL
+static MfStatement lock_entries_statement = {
+	"SELECT invoice::int8, CASE WHEN kind = 'send' AND origin <> @mf_here() THEN 'verify' ELSE kind END::text "
+	"FROM @mf_queue WHERE invoice = ANY ($1) ORDER BY invoice FOR UPDATE", 1, {INT8ARRAYOID}, NULL
 };
 
-static MfStatement lock_invoice_statement = {
-	"SELECT " MF_INVOICE_COLUMNS " FROM @mf_invoice WHERE id = $1 FOR NO KEY UPDATE",
-	1, {INT8OID}, NULL
+static MfStatement lock_invoices_statement = {
+	"SELECT " MF_INVOICE_COLUMNS " FROM @mf_invoice WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement sees_statement = {
+	"SELECT FROM @mf_invoice WHERE id = $1", 1, {INT8OID}, NULL
 };
 
 static MfStatement visible_statement = {
-	"SELECT FROM @mf_invoice WHERE id = $1", 1, {INT8OID}, NULL
+	"SELECT id::int8, status = 'sent' FROM @mf_invoice WHERE id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
 };
 
 /* asks for the right to update, and for the policies of updates, too */
 static MfStatement lock_as_caller_statement = {
-	"SELECT FROM @mf_invoice WHERE id = $1 FOR NO KEY UPDATE", 1, {INT8OID}, NULL
+	"SELECT id::int8 FROM @mf_invoice WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", 1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement note_edit_statement = {
@@ -85,18 +89,27 @@ static MfStatement note_edit_statement = {
 };
 
 static MfStatement put_back_statement = {
-	"WITH put AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
-	"SELECT id, account, $3, $2, " MF_RANK(MF_NOT_BEFORE("$2", "created_at"), "priority") ", "
-	"  " MF_PROMOTE(MF_NOT_BEFORE("$2", "created_at"), "priority") ", priority FROM @mf_invoice WHERE id = $1 "
+	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.created_at, i.priority, p.due, p.kind "
+	"  FROM unnest($1, $2, $3) AS p(invoice, due, kind) JOIN @mf_invoice i ON i.id = p.invoice AND i.id = ANY ($1) "
+	"  WHERE NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)), "
+	"put AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
+	"SELECT n.id, n.account, n.kind, n.due, " MF_RANK(MF_NOT_BEFORE("n.due", "n.created_at"), "n.priority") ", "
+	"  " MF_PROMOTE(MF_NOT_BEFORE("n.due", "n.created_at"), "n.priority") ", n.priority FROM n ORDER BY n.id "
 	"ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = $1 AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)) "
-	"  - (SELECT count(*) FROM put)",
-	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
+	"SELECT (SELECT count(*) FROM n) - (SELECT count(*) FROM put)",
+	3, {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID}, NULL
 };
 
-/* whether another server may have sent a row, too, which was made then; as mf_claim_twins_before() */
-static MfStatement is_twin_statement = {
-	"SELECT FROM @mf_identity WHERE since > $1 LIMIT 1", 1, {TIMESTAMPTZOID}, NULL
+/* what mf_queue_references() tells of one row, as far as names go */
+static MfStatement names_statement = {
+	"SELECT a.invoice::int8, a.reference::text FROM @mf_attempt a WHERE a.invoice = ANY ($1) "
+	"GROUP BY a.invoice, a.reference ORDER BY a.invoice, max(a.attempt) DESC",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/* rows made before it another server may have sent, too; as mf_claim_twins_before() */
+static MfStatement twins_before_statement = {
+	"SELECT coalesce(max(since), '-infinity')::timestamptz FROM @mf_identity", 0, {0}, NULL
 };
 
 static MfStatement pause_statement = {
@@ -207,19 +220,23 @@ static MfStatement adopt_twin_statement = {
 	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
+/*
+ * Whether a queued one exists is of interest now, and not when it was to be sent;
+ * another server may be sending it right now.
+ */
 static MfStatement request_cancel_statement = {
-	"UPDATE @mf_invoice SET cancel_requested = true WHERE id = $1", 1, {INT8OID}, NULL
-};
-
-/* whether it exists is of interest now, and not when it was to be sent; another server may be sending it right now */
-static MfStatement verify_soon_statement = {
-	"WITH d AS (SELECT clock_timestamp() + $2 * interval '1 ms' AS due), "
-	"q AS (INSERT INTO @mf_queue AS q (invoice, account, kind, due, rank, priority) "
-	"  SELECT i.id, i.account, 'verify', d.due, d.due, i.priority FROM @mf_invoice i, d WHERE i.id = $1 AND i.status = 'queued' "
+	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.status, i.attempts, i.priority, "
+	"    clock_timestamp() + $4 * interval '1 ms' AS due FROM @mf_invoice i WHERE i.id = ANY ($1)), "
+	"changed AS (UPDATE @mf_invoice i SET cancel_requested = true WHERE i.id = ANY ($1) RETURNING 1), "
+	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT n.id, clock_timestamp(), $2, n.status, n.status, n.attempts, $3 FROM n ORDER BY n.id RETURNING 1), "
+	"soon AS (INSERT INTO @mf_queue AS q (invoice, account, kind, due, rank, priority) "
+	"  SELECT n.id, n.account, 'verify', n.due, n.due, n.priority FROM n WHERE n.status = 'queued' ORDER BY n.id "
 	"  ON CONFLICT (invoice) DO UPDATE SET kind = 'verify', step = CASE q.kind WHEN 'verify' THEN q.step ELSE 0 END, "
 	"    due = least(q.due, EXCLUDED.due), rank = least(q.rank, EXCLUDED.rank) RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = $1 AND i.status = 'queued') - (SELECT count(*) FROM q)",
-	2, {INT8OID, INT4OID}, NULL
+	"SELECT (SELECT count(*) FROM n) * 2 + (SELECT count(*) FROM n WHERE n.status = 'queued') "
+	"  - (SELECT count(*) FROM changed) - (SELECT count(*) FROM told) - (SELECT count(*) FROM soon)",
+	4, {INT8ARRAYOID, TEXTOID, TEXTOID, INT4OID}, NULL
 };
 
 static MfStatement identity_statement = {
@@ -254,7 +271,9 @@ static MfStatement verify_all_statement = {
 	1, {INT4OID}, NULL
 };
 
-static bool found_as_caller(Oid schema, MfStatement *statement, int64 invoice, bool in_query);
+static Datum named_array(const MfNamed *named, int count, bool seen_only);
+static MfNamed *find_named(MfNamed *named, int count, int64 invoice);
+static int	look_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count);
 
 /* See queue.h. */
 int
@@ -327,37 +346,84 @@ mf_queue_size(Oid schema)
 
 /* See queue.h. */
 bool
-mf_queue_visible(Oid schema, int64 invoice)
-{
-	return found_as_caller(schema, &visible_statement, invoice, false);
-}
-
-/* See queue.h. */
-bool
 mf_queue_sees(Oid schema, int64 invoice)
-{
-	return found_as_caller(schema, &visible_statement, invoice, true);
-}
-
-/* See queue.h. */
-bool
-mf_queue_lock_as_caller(Oid schema, int64 invoice)
-{
-	return found_as_caller(schema, &lock_as_caller_statement, invoice, false);
-}
-
-/* Whether a statement finds an invoice with the rights of the current role. */
-static bool
-found_as_caller(Oid schema, MfStatement *statement, int64 invoice, bool in_query)
 {
 	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(invoice);
 	bool		found;
 
 	mf_sql_begin_as_caller(&scope, schema);
-	scope.in_query = in_query;
-	found = mf_sql_execute(&scope, statement, &value, NULL) > 0;
+	scope.in_query = true;
+	found = mf_sql_execute(&scope, &sees_statement, &value, NULL) > 0;
 	mf_sql_end(&scope);
+	return found;
+}
+
+/* See queue.h. */
+void
+mf_queue_look(Oid schema, MfNamed *named, int count)
+{
+	(void) look_as_caller(schema, &visible_statement, named, count);
+}
+
+/* Notes as seen what a statement finds with the rights of the current role; how many these are. */
+static int
+look_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count)
+{
+	MfSqlScope	scope;
+	Datum		value = named_array(named, count, false);
+	uint64		rows;
+	uint64		i;
+
+	mf_sql_begin_as_caller(&scope, schema);
+	rows = mf_sql_execute(&scope, statement, &value, NULL);
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfNamed    *found = find_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
+
+		found->seen = true;
+		found->sent = desc->natts > 1 && DatumGetBool(mf_result(row, desc, 2, NULL));
+	}
+	mf_sql_end(&scope);
+	return (int) rows;
+}
+
+static Datum
+named_array(const MfNamed *named, int count, bool seen_only)
+{
+	MfArray		invoices;
+	int			i;
+
+	mf_array_init(&invoices, count);
+	for (i = 0; i < count; i++)
+	{
+		if (named[i].seen || !seen_only)
+			mf_array_add(&invoices, Int64GetDatum(named[i].invoice));
+	}
+	return mf_array_datum(&invoices, INT8OID);
+}
+
+/* See queue.h. */
+int
+mf_compare_named(const void *a, const void *b)
+{
+	int64		left = ((const MfNamed *) a)->invoice;
+	int64		right = ((const MfNamed *) b)->invoice;
+
+	return left < right ? -1 : left > right;
+}
+
+/* The one that has this number, which is among them. */
+static MfNamed *
+find_named(MfNamed *named, int count, int64 invoice)
+{
+	MfNamed		key = {invoice, false, NULL, false};
+	MfNamed    *found = (MfNamed *) bsearch(&key, named, count, sizeof(MfNamed), mf_compare_named);
+
+	if (found == NULL)
+		elog(ERROR, "found invoice " INT64_FORMAT ", which was not asked for", invoice);
 	return found;
 }
 
@@ -385,12 +451,13 @@ mf_queue_may_exist(Oid schema, int64 invoice)
 {
 	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(invoice);
+	Datum		array = mf_int8_array(&invoice, 1);
 	bool		may_exist = false;
 
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &lock_entry_statement, &value, NULL) > 0)
+	if (mf_sql_execute(&scope, &lock_entries_statement, &array, NULL) > 0)
 	{
-		Datum		kind = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL);
+		Datum		kind = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL);
 
 		may_exist = mf_job_kind(TextDatumGetCString(kind)) == MF_JOB_VERIFY;
 	}
@@ -401,71 +468,111 @@ mf_queue_may_exist(Oid schema, int64 invoice)
 }
 
 /* See queue.h. */
-MfJob *
-mf_queue_lock(Oid schema, int64 invoice)
+void
+mf_queue_lock(Oid schema, MfNamed *named, int count)
 {
-	MfSqlScope	scope;
 	MemoryContext context = CurrentMemoryContext;
-	Datum		value = Int64GetDatum(invoice);
-	MfJob	   *job = NULL;
+	int			locked = look_as_caller(schema, &lock_as_caller_statement, named, count);
+	MfSqlScope	scope;
+	Datum		value;
+	uint64		rows;
+	uint64		i;
 
 	/* in the order of an UPDATE and its trigger, so that nobody waits in a circle */
-	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &lock_invoice_statement, &value, NULL) > 0)
+	if (locked > 0)
 	{
-		MemoryContext spi_context = MemoryContextSwitchTo(context);
-
-		job = mf_queue_read_invoice(SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
-		job->kind = MF_JOB_NONE;
-		memset(&job->request, 0, sizeof(job->request));
-		MemoryContextSwitchTo(spi_context);
-		if (mf_sql_execute(&scope, &lock_entry_statement, &value, NULL) > 0)
+		value = named_array(named, count, true);
+		mf_sql_begin(&scope, schema);
+		rows = mf_sql_execute(&scope, &lock_invoices_statement, &value, NULL);
+		for (i = 0; i < rows; i++)
 		{
-			job->kind = mf_job_kind(TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)));
-			job->step = DatumGetInt16(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+			MemoryContext spi_context = MemoryContextSwitchTo(context);
+			MfJob	   *job = mf_queue_read_invoice(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+
+			job->kind = MF_JOB_NONE;
+			memset(&job->request, 0, sizeof(job->request));
+			MemoryContextSwitchTo(spi_context);
+			find_named(named, count, job->invoice)->job = job;
 		}
+		rows = mf_sql_execute(&scope, &lock_entries_statement, &value, NULL);
+		for (i = 0; i < rows; i++)
+		{
+			HeapTuple	row = SPI_tuptable->vals[i];
+			TupleDesc	desc = SPI_tuptable->tupdesc;
+			MfNamed    *entry = find_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
+
+			if (entry->job != NULL)
+				entry->job->kind = mf_job_kind(TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+		}
+		mf_sql_end(&scope);
 	}
-	mf_sql_end(&scope);
-	return job;
+	if (locked < count)
+		mf_queue_look(schema, named, count);
 }
 
 /* See queue.h. */
 void
-mf_queue_resend(Oid schema, const MfJob *job, MfTransition *transition)
+mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int count)
 {
 	MfSqlScope	scope;
 	MemoryContext context = CurrentMemoryContext;
-	Datum		value = TimestampTzGetDatum(job->created_at);
 	TimestampTz now = GetCurrentTimestamp();
-	char	   *reference;
+	TimestampTz later = TimestampTzPlusMilliseconds(now, mf_verify_wait());
+	TimestampTz twins_before;
+	MfArray		invoices;
+	Datum		value;
+	uint64		rows;
+	uint64		row = 0;
+	int			i;
 
+	mf_array_init(&invoices, count);
+	for (i = 0; i < count; i++)
+		mf_array_add(&invoices, Int64GetDatum(jobs[i]->invoice));
+	value = mf_array_datum(&invoices, INT8OID);
 	mf_sql_begin(&scope, schema);
-	reference = mf_queue_fresh_reference(mf_queue_references(&scope, job->invoice), job->reference);
-	transition->reference = MemoryContextStrdup(context, reference);
-	transition->to = MF_QUEUED;
-	transition->next = MF_JOB_VERIFY;
-	transition->due = mf_sql_execute(&scope, &is_twin_statement, &value, NULL) == 0 ? now :
-		TimestampTzPlusMilliseconds(now, mf_verify_wait());
+	(void) mf_sql_execute(&scope, &twins_before_statement, NULL, NULL);
+	twins_before = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	rows = mf_sql_execute(&scope, &names_statement, &value, NULL);
+	for (i = 0; i < count; i++)
+	{
+		const MfJob *job = jobs[i];
+		List	   *references = NIL;
+
+		for (; row < rows && DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL)) == job->invoice; row++)
+		{
+			MfReference *entry = (MfReference *) palloc0(sizeof(MfReference));
+
+			entry->reference = TextDatumGetCString(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, NULL));
+			references = lappend(references, entry);
+		}
+		transitions[i].reference = MemoryContextStrdup(context, mf_queue_fresh_reference(references, job->reference));
+		transitions[i].to = MF_QUEUED;
+		transitions[i].next = MF_JOB_VERIFY;
+		transitions[i].due = job->created_at < twins_before ? later : now;
+	}
 	mf_sql_end(&scope);
 }
 
 /* See queue.h. */
 void
-mf_queue_transition(Oid schema, const MfTransition *transition)
+mf_queue_transitions(Oid schema, const MfTransition *transitions, int count)
 {
 	MfSqlScope	scope;
+	MfArray    *columns = mf_columns_start(&put_back_statement, count);
+	int			i;
 
 	mf_sql_begin(&scope, schema);
-	mf_queue_apply(&scope, transition, 1);
-	if (transition->next != MF_JOB_NONE)
+	mf_queue_apply(&scope, transitions, count);
+	for (i = 0; i < count; i++)
 	{
-		Datum		values[3];
-
-		values[0] = Int64GetDatum(transition->invoice);
-		values[1] = TimestampTzGetDatum(transition->due);
-		values[2] = CStringGetTextDatum(mf_job_name(transition->next));
-		(void) mf_change(&scope, &put_back_statement, values, NULL);
+		if (transitions[i].next == MF_JOB_NONE)
+			continue;
+		mf_array_add(&columns[0], Int64GetDatum(transitions[i].invoice));
+		mf_array_add(&columns[1], TimestampTzGetDatum(transitions[i].due));
+		mf_array_add_text(&columns[2], mf_job_name(transitions[i].next));
 	}
+	if (columns[0].count > 0)
+		mf_columns_change(&scope, &put_back_statement, columns);
 	mf_sql_end(&scope);
 }
 
@@ -508,19 +615,26 @@ mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 
 /* See queue.h. */
 void
-mf_queue_request_cancel(Oid schema, const MfJob *job)
+mf_queue_request_cancel(Oid schema, MfJob *const *jobs, int count, const char *actor, const char *reason)
 {
 	MfSqlScope	scope;
-	Datum		values[2];
+	MfArray		invoices;
+	Datum		values[4];
+	int			i;
 
-	values[0] = Int64GetDatum(job->invoice);
-	values[1] = Int32GetDatum(mf_verify_wait());
+	mf_array_init(&invoices, count);
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&invoices, Int64GetDatum(jobs[i]->invoice));
+		mf_wake_account_at_commit(jobs[i]->account);
+	}
+	values[0] = mf_array_datum(&invoices, INT8OID);
+	values[1] = CStringGetTextDatum(actor);
+	values[2] = CStringGetTextDatum(reason);
+	values[3] = Int32GetDatum(mf_verify_wait());
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &request_cancel_statement, values, NULL) == 0)
-		mf_change_suppressed();
-	(void) mf_change(&scope, &verify_soon_statement, values, NULL);
+	(void) mf_change(&scope, &request_cancel_statement, values, NULL);
 	mf_sql_end(&scope);
-	mf_wake_account_at_commit(job->account);
 }
 
 /* See queue.h. */

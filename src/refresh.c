@@ -16,6 +16,9 @@
 #include "refresh.h"
 #include "wake.h"
 
+/* Few enough that each row may be looked for among all of them */
+#define BATCH_SIZE 500
+
 typedef struct Refresh
 {
 	Oid			schema;
@@ -86,6 +89,10 @@ compare_invoices(const ListCell *a, const ListCell *b)
 static void
 write_pending(void)
 {
+	int64		invoices[BATCH_SIZE];
+	bool		too_often[BATCH_SIZE];
+	int			count = 0;
+	Oid			schema = InvalidOid;
 	ListCell   *lc;
 
 	list_sort(pending, compare_invoices);
@@ -94,9 +101,22 @@ write_pending(void)
 	{
 		const Refresh *refresh = (const Refresh *) lfirst(lc);
 
-		/* it may have ceased to be one to ask about */
-		(void) mf_payment_refresh(refresh->schema, refresh->invoice, refresh->too_often);
+		if (count > 0 && refresh->invoice == invoices[count - 1])
+		{
+			too_often[count - 1] &= refresh->too_often;
+			continue;
+		}
+		if (count == BATCH_SIZE || (count > 0 && refresh->schema != schema))
+		{
+			mf_payment_refresh(schema, invoices, too_often, count);
+			count = 0;
+		}
+		schema = refresh->schema;
+		invoices[count] = refresh->invoice;
+		too_often[count++] = refresh->too_often;
 	}
+	/* some may have ceased to be ones to ask about */
+	mf_payment_refresh(schema, invoices, too_often, count);
 	/* triggers of users on what this has written */
 	AfterTriggerFireDeferred();
 	PopActiveSnapshot();

@@ -63,14 +63,22 @@ mf_network_error(bool sent)
 }
 
 /* See rights.h. */
+bool
+mf_has_row_right(Oid table, Oid creator)
+{
+	Oid			role = GetUserId();
+
+	return (OidIsValid(creator) && has_privs_of_role(role, creator)) || mf_owns_relation(table, role) ||
+		mf_has_role(MF_OPERATE_ROLE);
+}
+
+/* See rights.h. */
 void
 mf_check_row_right(int64 invoice, Oid table, Oid creator)
 {
-	Oid			role = GetUserId();
 	char	   *name;
 
-	if ((OidIsValid(creator) && has_privs_of_role(role, creator)) || mf_owns_relation(table, role) ||
-		mf_has_role(MF_OPERATE_ROLE))
+	if (mf_has_row_right(table, creator))
 		return;
 
 	name = OidIsValid(creator) ? GetUserNameFromId(creator, true) : NULL;

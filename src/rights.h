@@ -15,9 +15,12 @@
 extern bool mf_has_role(const char *name);
 
 /*
- * Raises 42501 unless the current role is a member of the one that inserted the
- * row, or of myfatoorah_operate, or owns the table.
+ * Whether the current role is a member of the one that inserted the row, or of
+ * myfatoorah_operate, or owns the table.
  */
+extern bool mf_has_row_right(Oid table, Oid creator);
+
+/* Raises 42501 unless it is. */
 extern void mf_check_row_right(int64 invoice, Oid table, Oid creator);
 
 /*

@@ -222,7 +222,7 @@ sql("UPDATE mf_invoice SET invoice_value = 1000 WHERE id = $own");
 is(as('alice', "SELECT mf_cancel($own)"), $denied, 'nor what a policy does not let one update');
 is(as('officer', "SELECT mf_cancel($own)"), $denied, 'operators neither');
 sql(q{ALTER TABLE mf_invoice DISABLE ROW LEVEL SECURITY; REVOKE UPDATE ON mf_invoice FROM officer; CREATE ROLE caller IN ROLE alice NOINHERIT;
-	GRANT USAGE ON SCHEMA public TO caller; GRANT SELECT ON mf_invoice TO caller; GRANT EXECUTE ON FUNCTION mf_cancel TO caller});
+	GRANT USAGE ON SCHEMA public TO caller; GRANT SELECT ON mf_invoice TO caller; GRANT EXECUTE ON FUNCTION mf_cancel(bigint, text) TO caller});
 is(as('caller', "SELECT mf_cancel($own)"), '42501: permission denied for table mf_invoice', 'mf_cancel() asks for the right to update');
 
 #

@@ -106,7 +106,7 @@ sub read
 	$self{transitions} = _copy($query, [qw(invoice at_us actor from to attempt)],
 		q{SELECT invoice, (extract(epoch FROM at) * 1000000)::bigint, actor, from_status, to_status, attempt
 			FROM mf_history WHERE from_status IN ('queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled')
-				AND NOT (from_status = to_status AND reason = 'edited')
+				AND NOT (from_status = to_status AND (reason = 'edited' OR reason LIKE 'cancel requested%'))
 			ORDER BY invoice, at});
 	$self{queue} = _copy($query, [qw(invoice account kind step)],
 		'SELECT invoice, account, kind, step FROM mf_queue ORDER BY invoice');

@@ -1,0 +1,24 @@
+/*
+ * steer.h
+ *	  What people do to invoices that they name: cancel, retry, refresh.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/steer.h
+ */
+#ifndef MF_STEER_H
+#define MF_STEER_H
+
+#include "fmgr.h"
+
+#include "queue.h"
+
+/*
+ * Raises an error unless there is such an invoice, and the current role sees it,
+ * and, if it was to be locked, may update it.
+ */
+extern void mf_check_named(const MfNamed *named, bool locked);
+
+/* A text argument that a person gives for the record, palloc'd; NULL if nothing can be seen of it. */
+extern char *mf_reason_argument(FunctionCallInfo fcinfo, int number);
+
+#endif							/* MF_STEER_H */
