@@ -221,7 +221,7 @@ read_account(const char *name)
 				 errmsg("account \"%s\" does not exist", name),
 				 errhint("Make it with: CREATE SERVER %s FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test')",
 						 quote_identifier(name))));
-	if (name[0] == '*')
+	if (name[0] == MF_ALL_ACCOUNTS[0])
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("account name \"%s\" is reserved", name),
@@ -295,7 +295,9 @@ mf_account_exists(const char *name)
 {
 	ForeignServer *server = strlen(name) < NAMEDATALEN ? GetForeignServerByName(name, true) : NULL;
 
-	return server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0;
+	/* a name that is reserved for all accounts can be given to a server, which is none of ours then */
+	return server != NULL && name[0] != MF_ALL_ACCOUNTS[0] &&
+		strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0;
 }
 
 /* See account.h. */

@@ -35,6 +35,8 @@
 #include "marker.h"
 #include "myfatoorah.h"
 #include "queue.h"
+#include "repair.h"
+#include "rights.h"
 #include "sql.h"
 #include "wake.h"
 
@@ -48,6 +50,8 @@ static void utility_hook(PlannedStmt *statement, const char *query, bool read_on
 static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static Oid	database_to_hold(Node *parsetree);
 static void refuse_to_redirect(const AlterForeignServerStmt *statement);
+static const char *new_account(Node *parsetree);
+static void refuse_to_take_over(Node *parsetree);
 static void refuse_to_replace(const CreateTrigStmt *statement);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
@@ -94,6 +98,8 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 		refuse_to_replace((CreateTrigStmt *) statement->utilityStmt);
 	if (tag == T_AlterForeignServerStmt && IsTransactionState())
 		refuse_to_redirect((AlterForeignServerStmt *) statement->utilityStmt);
+	if ((tag == T_CreateForeignServerStmt || tag == T_RenameStmt) && IsTransactionState())
+		refuse_to_take_over(statement->utilityStmt);
 	if (OidIsValid(held))
 		mf_hold_database(held);
 	restricted = mf_guest_restrict(tag, &security_context);
@@ -187,6 +193,43 @@ refuse_to_redirect(const AlterForeignServerStmt *statement)
 							   server->servername),
 					 errhint("Ask a superuser to set it.")));
 	}
+}
+
+/* The name that a server of ours is to have from now on, or NULL. */
+static const char *
+new_account(Node *parsetree)
+{
+	ForeignServer *server;
+
+	if (IsA(parsetree, CreateForeignServerStmt))
+		return strcmp(((CreateForeignServerStmt *) parsetree)->fdwname, MF_EXTENSION) == 0 ?
+			((CreateForeignServerStmt *) parsetree)->servername : NULL;
+	if (((RenameStmt *) parsetree)->renameType != OBJECT_FOREIGN_SERVER)
+		return NULL;
+	server = GetForeignServerByName(strVal(((RenameStmt *) parsetree)->object), true);
+	return server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0 ?
+		((RenameStmt *) parsetree)->newname : NULL;
+}
+
+/*
+ * Invoices name their account.  Where its server was renamed or dropped, whoever
+ * gives that name to a server of his own would have them sent to him, and would
+ * say whether they are paid.
+ */
+static void
+refuse_to_take_over(Node *parsetree)
+{
+	const char *name = superuser() ? NULL : new_account(parsetree);
+	Oid			schema = name == NULL ? InvalidOid : mf_extension_schema();
+
+	if (!OidIsValid(schema) || mf_has_role(MF_OPERATE_ROLE) ||
+		GetForeignServerByName(name, true) != NULL || !mf_repair_has_invoices(schema, name))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to name a server \"%s\"", name),
+			 errdetail("There are invoices of an account of that name, which this server would get."),
+			 errhint("Give it another name, or ask a superuser or a member of \"%s\" to create it.", MF_OPERATE_ROLE)));
 }
 
 /*

@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "hand.h"
+#include "myfatoorah.h"
 #include "payment.h"
 #include "queue.h"
 #include "sql_array.h"
@@ -30,7 +31,8 @@ static MfStatement accounts_statement = {
 	"      ORDER BY q.due LIMIT 1), "
 	"    (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
 	"      AND e.door = 'callback' ORDER BY e.due LIMIT 1)) "
-	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHERE w.fdwname = 'myfatoorah'",
+	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
+	"WHERE w.fdwname = 'myfatoorah' AND left(s.srvname::text, 1) <> '" MF_ALL_ACCOUNTS "'",
 	0, {0}, NULL
 };
 

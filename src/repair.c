@@ -140,6 +140,10 @@ static MfStatement lost_accounts_statement = {
 	0, {0}, NULL
 };
 
+static MfStatement has_invoices_statement = {
+	"SELECT FROM @mf_invoice WHERE account = $1 LIMIT 1", 1, {TEXTOID}, NULL
+};
+
 static MfStatement tell_rows_statement = {
 	MF_IN_ORDER "UPDATE @mf_invoice i SET last_error = $2 "
 	"FROM (SELECT o.id FROM @mf_queue q JOIN @mf_invoice o ON o.id = q.invoice "
@@ -256,6 +260,20 @@ add_rows(ReturnSetInfo *rsinfo, uint64 count)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return count;
+}
+
+/* See repair.h. */
+bool
+mf_repair_has_invoices(Oid schema, const char *account)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	bool		found;
+
+	mf_sql_begin(&scope, schema);
+	found = mf_sql_execute(&scope, &has_invoices_statement, &value, NULL) > 0;
+	mf_sql_end(&scope);
+	return found;
 }
 
 /* All that names an account which is gone names another one from then on; the number of its invoices. */

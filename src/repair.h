@@ -25,6 +25,9 @@ extern MfDamage mf_repair_look(Oid schema);
 /* Names of accounts that have work and no server, comma-separated, palloc'd; NULL if there are none. */
 extern char *mf_repair_lost_accounts(Oid schema);
 
+/* Whether any invoice names an account, be there a server of that name or not. */
+extern bool mf_repair_has_invoices(Oid schema, const char *account);
+
 /* At the start of a worker: a line in the log if there is anything to repair. */
 extern void mf_repair_tell(Oid schema);
 
