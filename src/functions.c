@@ -47,6 +47,7 @@ typedef struct SendOwner
 } SendOwner;
 
 static const char *shown_error(const MfHttpExchange *exchange, const MfAccount *account, bool sent, const char *error);
+static void check_reference(Oid schema, const char *reference);
 static void refuse_in_trigger(const char *function);
 static void unknown_context(void *reference);
 static void free_status(void *result);
@@ -106,6 +107,8 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	/* without a reference an unknown outcome could not be looked up */
 	reference = request.isnull[MF_SP_CUSTOMER_REFERENCE] ? text_to_cstring(mf_new_reference(NULL, 0)) :
 		TextDatumGetCString(request.values[MF_SP_CUSTOMER_REFERENCE]);
+	if (!request.isnull[MF_SP_CUSTOMER_REFERENCE])
+		check_reference(get_func_namespace(fcinfo->flinfo->fn_oid), reference);
 
 	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
 	if (desc->natts != lengthof(values))
@@ -160,6 +163,17 @@ refuse_in_trigger(const char *function)
 						"%s() cannot be called in a trigger", function),
 				 errdetail("An invoice that was sent is not taken back when the transaction is rolled back."),
 				 errhint("Insert into mf_invoice instead, or use the trigger function mf_enqueue(): the invoice is sent after the commit.")));
+}
+
+/* An invoice under a row's reference is taken for that row's. */
+static void
+check_reference(Oid schema, const char *reference)
+{
+	Oid			creator;
+	int64		invoice = mf_queue_of_reference(schema, reference, &creator);
+
+	if (invoice != 0)
+		mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), creator);
 }
 
 /* Context of an error, mostly a cancel, while a request is under way. */

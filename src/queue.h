@@ -187,6 +187,9 @@ extern bool mf_queue_may_exist(Oid schema, int64 invoice);
 /* Whether a query of the current role sees that invoice, row-level security included. */
 extern bool mf_queue_sees(Oid schema, int64 invoice);
 
+/* The invoice of a reference, or of one that it is a resend of, and who inserted it; 0 if there is none. */
+extern int64 mf_queue_of_reference(Oid schema, const char *reference, Oid *creator);
+
 /* An invoice that somebody has named, and what the current role may do with it */
 typedef struct MfNamed
 {

@@ -345,6 +345,33 @@ mf_queue_size(Oid schema)
 }
 
 /* See queue.h. */
+int64
+mf_queue_of_reference(Oid schema, const char *reference, Oid *creator)
+{
+	static MfStatement statement = {
+		"SELECT id::int8, created_by_id::oid FROM @mf_invoice WHERE reference = $1", 1, {TEXTOID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		value;
+	int64		invoice = 0;
+	bool		isnull;
+	int			stem;
+
+	(void) mf_reference_number(reference, &stem);
+	value = PointerGetDatum(cstring_to_text_with_len(reference, stem));
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
+	{
+		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+		*creator = DatumGetObjectId(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+		if (isnull)
+			*creator = InvalidOid;
+	}
+	mf_sql_end(&scope);
+	return invoice;
+}
+
+/* See queue.h. */
 bool
 mf_queue_sees(Oid schema, int64 invoice)
 {

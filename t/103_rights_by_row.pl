@@ -225,6 +225,11 @@ sql(q{ALTER TABLE mf_invoice DISABLE ROW LEVEL SECURITY; REVOKE UPDATE ON mf_inv
 	GRANT USAGE ON SCHEMA public TO caller; GRANT SELECT ON mf_invoice TO caller; GRANT EXECUTE ON FUNCTION mf_cancel(bigint, text) TO caller});
 is(as('caller', "SELECT mf_cancel($own)"), '42501: permission denied for table mf_invoice', 'mf_cancel() asks for the right to update');
 
+# An invoice under a row's reference, or that of its resends, would be taken for that row's.
+my $reference = sql("SELECT reference FROM mf_invoice WHERE id = $bobs");
+is(as('alice', "SELECT mf_send_payment('evil', 1, customer_reference => '$_')"), '42501: permission denied for invoice N', 'mf_send_payment() makes nothing under the reference of another role\'s row') for $reference, "$reference~3";
+like(as('bob', "SELECT mf_send_payment('x', 1, customer_reference => '$reference~3')"), qr/^ok \(/, 'but for whoever may change it');
+
 #
 # What was lacking
 #
