@@ -73,6 +73,7 @@ static void add_row(ReturnSetInfo *rsinfo, const char *item, bool ok, const char
 static void check_server(ReturnSetInfo *rsinfo);
 static void check_notifications(ReturnSetInfo *rsinfo);
 static void check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot);
+static bool is_worker(int pid);
 static void check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema);
 static void check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema, MfShown waits);
 static MfShown check_sending(ReturnSetInfo *rsinfo, const char *account, Oid schema, bool copy);
@@ -239,6 +240,22 @@ check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot)
 				"Mend the cause; it is tried again every minute. Sending goes on without it.");
 }
 
+/* Whether a process is the worker of this database. */
+static bool
+is_worker(int pid)
+{
+	MfSlot	   *slot;
+	bool		is_it;
+
+	if (mf_shared == NULL)
+		return false;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(MyDatabaseId, false);
+	is_it = slot != NULL && slot->pid == pid;
+	LWLockRelease(mf_shared->lock);
+	return is_it;
+}
+
 /* Whether what is to be done for invoices of the account can be done and written, with each role's key: a row for each error. */
 static void
 check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
@@ -250,6 +267,20 @@ check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 		add_row(rsinfo, "invoices", false, psprintf(ngettext(INT64_FORMAT " needs the decision of a person.", INT64_FORMAT " need the decision of a person.",
 								   (unsigned long) reviews), reviews),
 				"SELECT * FROM mf_review");
+	foreach(lc, mf_queue_lockers(schema, account))
+	{
+		const MfLocker *locker = (const MfLocker *) lfirst(lc);
+		char	   *role = GetUserNameFromId(locker->role, true);
+
+		/* a worker that writes them is no trouble, and has the role of a superuser */
+		if (role == NULL || is_worker(locker->pid))
+			continue;
+		add_row(rsinfo, "invoices", false,
+				psprintf(ngettext(INT64_FORMAT " is due and locked by process %d of role \"%s\": invoice " INT64_FORMAT ".",
+								  INT64_FORMAT " are due and locked by process %d of role \"%s\", such as invoice " INT64_FORMAT ".",
+								  (unsigned long) locker->count), locker->count, locker->pid, role, locker->invoice),
+				psprintf("They go on when its transaction ends. To end it: SELECT pg_terminate_backend(%d)", locker->pid));
+	}
 	foreach(lc, mf_queue_put_off_errors(schema, account, PUT_OFF_ERRORS))
 	{
 		const MfPutOffError *entry = (const MfPutOffError *) lfirst(lc);

@@ -260,6 +260,18 @@ typedef struct MfPutOffError
 	char	   *error;
 } MfPutOffError;
 
+/* Who keeps invoices of an account from being done that are due, by locks of theirs */
+typedef struct MfLocker
+{
+	int			pid;
+	Oid			role;
+	int64		count;			/* invoices */
+	int64		invoice;		/* one of them */
+} MfLocker;
+
+/* List of MfLocker; locks that several hold together are not seen. */
+extern List *mf_queue_lockers(Oid schema, const char *account);
+
 /* List of MfPutOffError, at most "limit". */
 extern List *mf_queue_put_off_errors(Oid schema, const char *account, int limit);
 

@@ -7,8 +7,12 @@
  */
 #include "postgres.h"
 
+#include "access/subtrans.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -132,6 +136,20 @@ static MfStatement pause_reason_statement = {
 
 static MfStatement any_due_statement = {
 	"SELECT FROM @mf_queue WHERE account = $1 AND rank <= now() + interval '" CppAsString2(MF_BACKOFF_CAP_MS) " ms' LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+/*
+ * Who has locked or changed rows that are due, by the transaction; some of each
+ * agenda will do.  An entry whose invoice is locked is put off for a moment again
+ * and again, and a young row is commonly just being inserted or changed.
+ */
+static MfStatement lockers_statement = {
+	"SELECT i.xmax, count(*)::int8, min(i.id)::int8 FROM ("
+	"  (SELECT q.invoice FROM @mf_queue q WHERE q.account = $1 AND q.rank <= now() + interval '10 s' ORDER BY q.rank LIMIT 1000) "
+	"  UNION (SELECT q.invoice FROM @mf_inquiry q WHERE q.account = $1 AND q.urgent AND q.due <= now() + interval '10 s' "
+	"    ORDER BY q.due LIMIT 1000)) d JOIN @mf_invoice i ON i.id = d.invoice "
+	"WHERE i.xmax <> '0'::xid AND greatest(i.send_at, i.created_at) < now() - interval '1 min' GROUP BY i.xmax ORDER BY 2 DESC",
 	1, {TEXTOID}, NULL
 };
 
@@ -719,6 +737,45 @@ mf_queue_any_due(Oid schema, const char *account)
 	any = mf_sql_execute(&scope, &any_due_statement, &value, NULL) > 0;
 	mf_sql_end(&scope);
 	return any;
+}
+
+/* See queue.h. */
+List *
+mf_queue_lockers(Oid schema, const char *account)
+{
+	MfSqlScope	scope;
+	MemoryContext context = CurrentMemoryContext;
+	Datum		value = CStringGetTextDatum(account);
+	List	   *lockers = NIL;
+	uint64		rows;
+	uint64		i;
+
+	mf_sql_begin(&scope, schema);
+	rows = mf_sql_execute(&scope, &lockers_statement, &value, NULL);
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		TransactionId xid = DatumGetTransactionId(mf_result(row, desc, 1, NULL));
+		int			pid = TransactionIdIsInProgress(xid) ? BackendXidGetPid(SubTransGetTopmostTransaction(xid)) : 0;
+		PGPROC	   *process = pid == 0 ? NULL : BackendPidGetProc(pid);
+		MemoryContext old;
+		MfLocker   *locker;
+
+		/* what several hold together has another number */
+		if (process == NULL)
+			continue;
+		old = MemoryContextSwitchTo(context);
+		locker = (MfLocker *) palloc(sizeof(MfLocker));
+		locker->pid = pid;
+		locker->role = process->roleId;
+		locker->count = DatumGetInt64(mf_result(row, desc, 2, NULL));
+		locker->invoice = DatumGetInt64(mf_result(row, desc, 3, NULL));
+		lockers = lappend(lockers, locker);
+		MemoryContextSwitchTo(old);
+	}
+	mf_sql_end(&scope);
+	return lockers;
 }
 
 /* See queue.h. */

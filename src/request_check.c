@@ -347,6 +347,12 @@ check_invoice_value(MfRequest *request, const MfAccount *account)
 				 errhint("Give the amount in the major unit of the currency, such as 12.500.")));
 
 	text = DatumGetCString(DirectFunctionCall1(numeric_out, request->values[MF_SP_INVOICE_VALUE]));
+	if (strpbrk(text, "0123456789") == NULL)
+		ereport(ERROR,
+				(mf_err_field(request, MF_SP_INVOICE_VALUE),
+				 errmsg("invoice_value must be a finite number"),
+				 errdetail("It is %.40s.", text),
+				 errhint("Give the amount in the major unit of the currency, such as 12.500.")));
 	if (!isdigit((unsigned char) text[0]) || strspn(text, "0.") == strlen(text))
 		ereport(ERROR,
 				(mf_err_field(request, MF_SP_INVOICE_VALUE),

@@ -216,6 +216,22 @@ foreach my $when ('at work', 'at its start')
 	honest("a table locked by a prepared transaction, worker $when", "prepared $when");
 }
 
+# Whoever holds a lock for long is named: here a member of myfatoorah_submit, which may lock all rows that it sees.
+sql(q{CREATE ROLE holder LOGIN IN ROLE myfatoorah_submit; SELECT mf_pause('*')});
+$mf->insert($node, 'postgres', 'long due', send_at => "now() - interval '2 min'");
+sql(q{SET session_replication_role = replica; UPDATE mf_invoice SET created_at = now() - interval '2 min' WHERE customer_reference = 'long due'});
+$session = $mf->session($node, 'postgres', extra_params => [ '-U', 'holder' ]);
+my $holder = $session->query_safe("SELECT pg_backend_pid()") =~ s/\s//gr;
+$session->query_safe(q{BEGIN; SAVEPOINT s; SELECT id FROM mf_invoice WHERE customer_reference = 'long due' FOR UPDATE});
+sql(q{SELECT mf_resume('*')});
+like(sql(q{SELECT detail FROM mf_check() WHERE item = 'invoices'}), qr/^1 is due and locked by process $holder of role "holder": invoice \d+\.$/,
+	'mf_check() names who keeps a row locked that is due');
+others_go_on('a row that is due for long');
+$session->query_safe('COMMIT');
+$session->quit;
+$mf->wait_status($node, 'postgres', 'long due');
+is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'invoices'}), 0, 'and nobody any more');
+
 others_go_on('in the end');
 unlike(slurp_file($node->logfile), qr/myfatoorah worker ERROR:  canceling statement/, 'a worker that was ended, at its start too, tells of no cancel');
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
