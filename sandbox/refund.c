@@ -37,12 +37,18 @@ refund_reset(uint64_t seed)
 
 /*
  * refund_remaining
- *		What of an invoice may still be refunded.
+ *		What of an invoice may still be refunded: of all its payments, if there
+ *		are several.
  */
 Decimal
 refund_remaining(const Invoice *inv)
 {
-	return decimal_sub(inv->value, inv->refunded);
+	Decimal received = {0, inv->value.scale};
+
+	for (const PaymentTry *t = inv->tries; t != NULL; t = t->next)
+		if (t->status == TRY_SUCCESS)
+			received = decimal_add(received, t->value);
+	return decimal_sub(received, inv->refunded);
 }
 
 /*

@@ -426,8 +426,10 @@ webhook_refund(const Refund *refund)
 
 /*
  * webhook_dispute
- *		The payer objects to the last payment of an invoice; false if there was
- *		none. The details, all optional: type, status, reason, charge_back_type.
+ *		The payer objects to a payment of an invoice, the last one unless
+ *		payment_id names another; false if there was none. The other details, all
+ *		optional: type, status, reason, charge_back_type, and id for news of a
+ *		dispute that was there before.
  */
 bool
 webhook_dispute(const Invoice *inv, const cJSON *details)
@@ -442,13 +444,16 @@ webhook_dispute(const Invoice *inv, const cJSON *details)
 				   {"charge_back_type", "Trading"},
 				   {"reason", "MerchandiseServiceNotReceived"}};
 	Str texts[4];
+	const cJSON *payment_id = cJSON_GetObjectItemCaseSensitive(details, "payment_id");
+	const cJSON *id = cJSON_GetObjectItemCaseSensitive(details, "id");
 	const PaymentTry *paid = NULL;
 	const char *word = NULL;
 	Dispute dispute;
 	Message m;
 
 	for (const PaymentTry *t = inv->tries; t != NULL; t = t->next)
-		if (t->status == TRY_SUCCESS)
+		if (t->status == TRY_SUCCESS &&
+			(!cJSON_IsString(payment_id) || strcmp(t->payment_id, payment_id->valuestring) == 0))
 			paid = t;
 	if (paid == NULL)
 		return false;
@@ -463,7 +468,8 @@ webhook_dispute(const Invoice *inv, const cJSON *details)
 	for (int i = 0; i < 3; i++)
 		if (str_is_nocase(texts[1], words[i]))
 			word = words[i];
-	dispute = (Dispute){++next_dispute, texts[0], texts[1], texts[2], texts[3]};
+	dispute = (Dispute){cJSON_IsNumber(id) ? (int64_t) id->valuedouble : ++next_dispute, texts[0], texts[1],
+						texts[2], texts[3]};
 	body_dispute(&m, inv, paid, &dispute);
 	send_message(&m, inv, word, NULL);
 	return true;

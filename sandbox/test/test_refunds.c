@@ -147,6 +147,14 @@ test_refund(void)
 	r = decide(1, "approve");
 	CHECK(r.status == 404, "no such refund");
 	free_reply(&r);
+	r = act(id, "pay", "{\"duplicate\":true}");
+	free_reply(&r);
+	r = act(id, "refund", "{\"amount\":\"499.200\"}");
+	CHECK(r.status == 200, "of two payments, both: %s", r.body);
+	free_reply(&r);
+	r = act(id, "refund", "{\"amount\":\"0.001\"}");
+	CHECK(r.status == 409, "and no more: %s", r.body);
+	free_reply(&r);
 }
 
 /*

@@ -343,6 +343,15 @@ test_other_events(void)
 				message_like(h->json, fixtures[version - 1][code]);
 			CHECK(signature_holds(h, SECRET), "event %d of version %d is signed", code, version);
 		}
+		r = act(id, "dispute", "{\"id\":77,\"status\":\"RESOLVED\"}");
+		CHECK(r.status == 200, "news of a dispute: %s", r.body);
+		free_reply(&r);
+		CHECK(number_at(next_hook(n)->json, version == 1 ? "Data.DisputeTransactionId"
+														 : "Data.Dispute.DisputeTransactionId") == 77,
+			  "under its number: %s", receiver_hook(n)->body);
+		r = act(id, "dispute", "{\"payment_id\":\"1\"}");
+		CHECK(r.status == 409, "no such payment");
+		free_reply(&r);
 	}
 	CHECK(strcmp(text_at(receiver_hook(1)->json, "Data.ReferencedInvoice.RemainingValueInBaseCurrency"),
 				 "249.1") == 0,
