@@ -134,6 +134,7 @@ static MfWebhookVerdict add_pair(Message *message, const char *name, const cJSON
 static int	compare_names(const char *a, const char *b);
 static int	compare_pairs(const void *a, const void *b);
 static MfWebhookVerdict read_pairs_v1(Message *message);
+static MfWebhookVerdict check_cut_v1(Message *message);
 static MfWebhookVerdict check_kind_v1(Message *message);
 static MfWebhookVerdict read_pairs_v2(Message *message);
 static const char *signed_value(const Message *message, const char *name);
@@ -342,6 +343,30 @@ read_pairs_v1(Message *message)
 }
 
 /*
+ * What a dispute says is confirmed by no question.  So its text must be one that
+ * can be cut in one way only: another message, in which a customer has a name like
+ * "x,DisputeStatus=LOST", would have some of its own members inside of a value.
+ */
+static MfWebhookVerdict
+check_cut_v1(Message *message)
+{
+	int			i;
+
+	for (i = 0; i < message->count; i++)
+	{
+		const char *comma = strchr(message->pairs[i].value, ',');
+
+		for (; comma != NULL; comma = strchr(comma + 1, ','))
+		{
+			if (comma[1 + strcspn(comma + 1, ",=")] == '=')
+				return refuse(message, MF_WEBHOOK_MALFORMED, "the text of a dispute can be cut in several ways",
+							  message->pairs[i].name);
+		}
+	}
+	return MF_WEBHOOK_VALID;
+}
+
+/*
  * A signed message of one kind is none of another, whatever number somebody has
  * given it since.  One that tells no kind, be it that somebody has cut the text
  * so, is at most a payment, which is asked about and nothing else.
@@ -359,7 +384,7 @@ check_kind_v1(Message *message)
 			if (strcmp(message->pairs[i].name, signs_v1[sign].member) != 0)
 				continue;
 			if (signs_v1[sign].code == message->code)
-				return MF_WEBHOOK_VALID;
+				return message->code == MF_EVENT_DISPUTE_STATUS ? check_cut_v1(message) : MF_WEBHOOK_VALID;
 			return refuse(message, MF_WEBHOOK_MALFORMED, "the event is of another kind than its number says",
 						  signs_v1[sign].member);
 		}

@@ -317,6 +317,18 @@ test_other_kind_v1(void **state)
 				 "InvoiceId=7,TrackId=1,TransactionStatus=SUCCESS", MF_WEBHOOK_MALFORMED, "tells the kind");
 	check_signed(__LINE__, V1("6", "DisputeStatusChanged", "\"DisputeStatus\":\"OPEN\",\"InvoiceId\":7,\"TransactionStatus\":\"SUCCESS\""),
 				 "DisputeStatus=OPEN,InvoiceId=7,TransactionStatus=SUCCESS", MF_WEBHOOK_VALID, "");
+
+	/* nor to make a dispute of a payment whose customer has a name like this */
+	check_signed(__LINE__, V1("6", "DisputeStatusChanged",
+							  "\"CustomerName\":\"x\",\"DisputeStatus\":\"LOST\",\"InvoiceId\":7,\"Z\":\"1,CustomerReference=r,InvoiceId=7,TransactionStatus=SUCCESS\""),
+				 "CustomerName=x,DisputeStatus=LOST,InvoiceId=7,Z=1,CustomerReference=r,InvoiceId=7,TransactionStatus=SUCCESS",
+				 MF_WEBHOOK_MALFORMED, "cut in several ways: Z");
+	check_signed(__LINE__, V1("6", "DisputeStatusChanged", "\"CustomerName\":\"a, b = c\",\"DisputeStatus\":\"LOST\",\"InvoiceId\":7"),
+				 "CustomerName=a, b = c,DisputeStatus=LOST,InvoiceId=7", MF_WEBHOOK_MALFORMED, "cut in several ways: CustomerName");
+	check_signed(__LINE__, V1("6", "DisputeStatusChanged", "\"CustomerName\":\"a=b, c\",\"DisputeStatus\":\"LOST\",\"InvoiceId\":7"),
+				 "CustomerName=a=b, c,DisputeStatus=LOST,InvoiceId=7", MF_WEBHOOK_VALID, "");
+	check_signed(__LINE__, V1("2", "RefundStatusChanged", "\"Comments\":\"a,b=c\",\"InvoiceId\":7,\"RefundStatus\":\"REFUNDED\""),
+				 "Comments=a,b=c,InvoiceId=7,RefundStatus=REFUNDED", MF_WEBHOOK_VALID, "");
 }
 
 static void

@@ -179,6 +179,22 @@ judge_kind_v1(const cJSON *data)
 	return 1;
 }
 
+/* How many pairs a signed text could be cut into at most */
+static int
+judge_pieces(const char *text)
+{
+	char	   *copy = strdup(text);
+	char	   *rest = copy;
+	char	   *piece;
+	int			pieces = 0;
+
+	CHECK(copy != NULL);
+	while ((piece = strsep(&rest, ",")) != NULL)
+		pieces += strchr(piece, '=') != NULL;
+	free(copy);
+	return pieces;
+}
+
 /* The signed text of a body, NULL if it is no message; version and number of its event. */
 static char *
 judge_text(const cJSON *root, const char *header, int *version, int *code)
@@ -236,6 +252,11 @@ judge_text(const cJSON *root, const char *header, int *version, int *code)
 		return NULL;
 	}
 	text[strlen(text) - 1] = '\0';
+	if (*version == 1 && *code == 6 && judge_pieces(text) != cJSON_GetArraySize(data))
+	{
+		free(text);
+		return NULL;
+	}
 	return text;
 }
 
