@@ -148,9 +148,11 @@ OBJS = \
 	src/payment.o \
 	src/public_url.o \
 	src/payment_event.o \
+	src/payment_money.o \
 	src/inquiry.o \
 	src/inquiry_log.o \
 	src/inquiry_answer.o \
+	src/inquiry_money.o \
 	src/inquiry_plan.o \
 	src/inquiry_record.o \
 	src/inbound.o \

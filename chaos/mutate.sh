@@ -295,6 +295,23 @@ mutate early_waits 'what such an event wants to know waits for the poller' src/i
 mutate failed_is_final 'a failed try ends the invoice' src/core/payment.c \
 	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
 	050_payment
+mutate none_113 '' src/worker.c '' 113_money
+mutate refunded_by_word 'a refund makes a refunded invoice, whatever is kept' src/inquiry_money.c \
+	's/if \(mf_amount_compare\(kept, value\) >= 0\)/if (false)/' 113_money
+mutate booked_again 'what is told again is booked again' src/payment_money.c \
+	's/n\.amount::numeric - coalesce\(/n.amount::numeric - 0 * coalesce(/' 113_money
+mutate told_once 'two payments in one answer are one change of the row' src/inquiry_money.c \
+	's/for \(j = 0; j < batch->change_count && rounds == i \+ 1; j\+\+\)/for (j = 0; false; j++)/' 113_money
+mutate money_silent 'a second payment is no NOTIFY' src/payment.c \
+	's/if \(changes\[i\]\.step && changes\[i\]\.from == changes\[i\]\.to\)/if (false)/' 113_money
+mutate other_amount 'another amount than ours is taken in silence' src/inquiry_money.c \
+	's/change->doubt = change->contradiction;/change->doubt = NULL;/' 113_money
+mutate late_dispute 'what is told late of the beginning of a dispute ends it' src/payment_money.c \
+	"s/, e\\.status = 'PENDING', e\\.id DESC/, e.id DESC/; s/ AND l\\.status <> 'PENDING'\\)/)/" 113_money
+mutate any_date 'a payment in the future is believed' src/inquiry_answer.c \
+	's/\(batch != NULL && time > [^\n]*\)\) \? 0/false ? 0/' 113_money
+mutate cut_dispute 'a payment can be cut into a dispute' src/core/webhook.c \
+	"s/== '=\\'\\)\n(\t+return refuse\\(message, MF_WEBHOOK_MALFORMED, \"the text of a dispute)/== 'X')\n\$1/" core/test_webhook_text
 mutate replay_asks 'each repetition of a webhook asks again' src/payment_event.c \
 	's/WHERE s\.answered_at IS NULL AND /WHERE /' 050_payment
 

@@ -110,13 +110,19 @@ CREATE TABLE mf_invoice (
 	display_value numeric,
 	pay_currency text COLLATE "C",
 	pay_value numeric,
-	refunded_value numeric,
+	refunded_value numeric NOT NULL DEFAULT 0,
 	overpaid boolean NOT NULL DEFAULT false,
 	paid_late boolean NOT NULL DEFAULT false,
 	created_by_id oid NOT NULL DEFAULT 0,
 	own_key boolean NOT NULL DEFAULT false,
 	could_login boolean NOT NULL DEFAULT false,
-	could_insert boolean NOT NULL DEFAULT false
+	could_insert boolean NOT NULL DEFAULT false,
+	currency text COLLATE "C",
+	received_value numeric NOT NULL DEFAULT 0,
+	net_value numeric NOT NULL DEFAULT 0,
+	disputed_at timestamptz,
+	expires_at timestamptz,
+	payment_doubt text
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
 -- Half of pages and indexes is left empty: each row is updated twice soon after
@@ -139,6 +145,7 @@ CREATE INDEX mf_invoice_open_idx ON mf_invoice (account, sent_at)
 	WHERE invoice_id IS NOT NULL AND payment_status IN ('unpaid', 'authorized');
 CREATE INDEX mf_invoice_unsent_idx ON mf_invoice (id) WHERE invoice_id IS NULL;
 CREATE INDEX mf_invoice_suspected_idx ON mf_invoice (id) WHERE duplicate_suspected;
+CREATE INDEX mf_invoice_doubted_idx ON mf_invoice (account, id) WHERE payment_doubt IS NOT NULL;
 
 COMMENT ON TABLE mf_invoice IS 'insert a row, and it becomes a MyFatoorah invoice once the transaction commits';
 COMMENT ON COLUMN mf_invoice.id IS 'our number of the invoice';
@@ -192,13 +199,19 @@ COMMENT ON COLUMN mf_invoice.display_currency IS 'result: currency of the invoic
 COMMENT ON COLUMN mf_invoice.display_value IS 'result: InvoiceDisplayValue, in the currency of the invoice';
 COMMENT ON COLUMN mf_invoice.pay_currency IS 'result: currency that the customer paid in, ISO 4217';
 COMMENT ON COLUMN mf_invoice.pay_value IS 'result: what the customer paid, in that currency; MyFatoorah rounds it up to hundredths';
-COMMENT ON COLUMN mf_invoice.refunded_value IS 'result: sum of the refunds carried out, in the currency of the account';
+COMMENT ON COLUMN mf_invoice.refunded_value IS 'result: what went back of it, in the currency of the account: refunds carried out and disputes lost';
 COMMENT ON COLUMN mf_invoice.overpaid IS 'result: more than one try has brought money; see mf_transaction';
 COMMENT ON COLUMN mf_invoice.paid_late IS 'result: it was paid after its payment_status had been expired or remote_cancelled';
 COMMENT ON COLUMN mf_invoice.created_by_id IS 'result: OID of that role, whose members may change it and whose user mapping is used whatever it is called now; 0 if there is none of that name where it was restored';
 COMMENT ON COLUMN mf_invoice.own_key IS 'result: that role had a user mapping of its own for the account, which PUBLIC''s does not stand in for';
 COMMENT ON COLUMN mf_invoice.could_login IS 'result: that role could log in: the row waits if it no longer can when it is to be sent';
 COMMENT ON COLUMN mf_invoice.could_insert IS 'result: that role could insert into this table: likewise';
+COMMENT ON COLUMN mf_invoice.currency IS 'result: currency of invoice_value, ISO 4217: display_currency_iso, or the account''s own';
+COMMENT ON COLUMN mf_invoice.received_value IS 'result: sum of the payments, in the currency of the account; see mf_ledger';
+COMMENT ON COLUMN mf_invoice.net_value IS 'result: what is kept, in the currency of the account: received_value less refunded_value';
+COMMENT ON COLUMN mf_invoice.disputed_at IS 'result: when MyFatoorah last told of a dispute that is open or lost; null if there is none; see mf_dispute';
+COMMENT ON COLUMN mf_invoice.expires_at IS 'result: after this it cannot be paid, as MyFatoorah last told';
+COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the invoice that was paid differs from this row, until a person has decided; see mf_review';
 
 --
 -- The agenda of the worker: what is to be done next for an invoice, and when.
@@ -397,6 +410,74 @@ COMMENT ON COLUMN mf_transaction.payment_id IS 'PaymentId: digits, with their le
 COMMENT ON COLUMN mf_transaction.transaction_status IS 'MyFatoorah''s word: InProgress, Succss (sic), Failed, Canceled or Authorize';
 COMMENT ON COLUMN mf_transaction.card IS 'masked number, brand, issuer and kind of the card; nothing that identifies it';
 
+--
+-- The books: each change of money is one line, which is never changed.  What an
+-- answer tells otherwise than before is a line of the difference.
+--
+CREATE TABLE mf_money (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	invoice bigint NOT NULL,
+	account text COLLATE "C" NOT NULL,
+	customer_reference text,
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	kind text COLLATE "C" NOT NULL CHECK (kind IN ('payment', 'refund', 'chargeback', 'fee')),
+	source text COLLATE "C" NOT NULL,
+	amount numeric NOT NULL,
+	currency text COLLATE "C" NOT NULL,
+	payment_id text COLLATE "C"
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
+
+CREATE INDEX mf_money_invoice_idx ON mf_money (invoice, kind, source);
+CREATE INDEX mf_money_at_idx ON mf_money USING brin (at);
+
+COMMENT ON TABLE mf_money IS 'changes of money, append-only; mf_ledger shows them';
+COMMENT ON COLUMN mf_money.source IS 'PaymentId of a payment or its fee, RefundId of a refund, DisputeTransactionId of a chargeback';
+
+CREATE VIEW mf_ledger WITH (security_barrier) AS
+	SELECT m.invoice, m.account, m.customer_reference, m.currency, m.at, m.kind, m.amount, m.payment_id, m.id, m.source
+	FROM mf_money m
+	WHERE mf_invoice_visible(m.invoice);
+
+COMMENT ON VIEW mf_ledger IS 'every change of money, one line each, in the order of id: payments are positive; refunds, chargebacks and fees negative; all in the currency of the account';
+COMMENT ON COLUMN mf_ledger.at IS 'when it was booked; when a payment was made is told by mf_transaction.transaction_date';
+COMMENT ON COLUMN mf_ledger.kind IS 'payment, refund or chargeback, whose sum is mf_invoice.net_value; fee: what MyFatoorah keeps of a payment, its tax included';
+COMMENT ON COLUMN mf_ledger.payment_id IS 'PaymentId, where MyFatoorah tells it: not of refunds';
+COMMENT ON COLUMN mf_ledger.source IS 'PaymentId of a payment or its fee, RefundId of a refund, DisputeTransactionId of a chargeback';
+
+--
+-- Disputes, as webhooks have told of them: no question confirms one
+--
+CREATE TABLE mf_dispute_state (
+	invoice bigint NOT NULL,
+	dispute_id text COLLATE "C" NOT NULL,
+	payment_id text COLLATE "C",
+	type text COLLATE "C",
+	status text COLLATE "C" NOT NULL,
+	charge_back_type text,
+	reason text,
+	opened_at timestamptz NOT NULL,
+	changed_at timestamptz NOT NULL,
+	event bigint NOT NULL,
+	PRIMARY KEY (invoice, dispute_id)
+);
+
+COMMENT ON TABLE mf_dispute_state IS 'disputes; mf_dispute shows them';
+COMMENT ON COLUMN mf_dispute_state.event IS 'mf_event.id of the webhook that told it last';
+
+CREATE VIEW mf_dispute WITH (security_barrier) AS
+	SELECT d.invoice, i.account, i.customer_reference, d.dispute_id, d.status, d.type, d.reason, d.charge_back_type, d.payment_id,
+		   p.currency, p.amount, d.opened_at, d.changed_at
+	FROM mf_dispute_state d JOIN mf_invoice i ON i.id = d.invoice
+		LEFT JOIN LATERAL (SELECT pg_catalog.min(m.currency) AS currency, pg_catalog.sum(m.amount) AS amount FROM mf_money m
+			WHERE m.invoice = d.invoice AND m.kind = 'payment' AND m.source = d.payment_id) p ON true
+	WHERE mf_invoice_visible(d.invoice);
+
+COMMENT ON VIEW mf_dispute IS 'disputes of payments, as signed webhooks have told of them, with the payment that each is about';
+COMMENT ON COLUMN mf_dispute.status IS 'MyFatoorah''s word: PENDING, RESOLVED or LOST';
+COMMENT ON COLUMN mf_dispute.type IS 'MyFatoorah''s word: CHARGEBACK, DOCUMENTREQUEST, FRAUDALERT or UNVERIFY; not signed in version 2';
+COMMENT ON COLUMN mf_dispute.amount IS 'of the payment that it is about, in the currency of the account';
+COMMENT ON COLUMN mf_dispute.opened_at IS 'when a webhook first told of it';
+
 CREATE TABLE mf_event (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
@@ -426,6 +507,7 @@ CREATE INDEX mf_event_open_idx ON mf_event (invoice) WHERE answered_at IS NULL;
 CREATE INDEX mf_event_unmatched_idx ON mf_event (account, invoice_id) WHERE invoice IS NULL;
 CREATE INDEX mf_event_due_idx ON mf_event (account, door, due) WHERE due IS NOT NULL;
 CREATE INDEX mf_event_webhook_idx ON mf_event (account, id) WHERE door = 'webhook';
+CREATE INDEX mf_event_dispute_idx ON mf_event (invoice) WHERE event_code = 6;
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 
 COMMENT ON TABLE mf_event IS 'every event that came in, once, without personal data; none of them changes a payment, each is a reason to ask MyFatoorah';
@@ -918,17 +1000,21 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 		   (SELECT pg_catalog.array_agg(DISTINCT t.invoice_id) FROM mf_attempt t
 			WHERE t.invoice = i.id AND (t.reference = i.reference OR t.started_at >= i.created_at)
 				AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
-		   coalesce(q.error, nullif(pg_catalog.concat_ws('; ', CASE WHEN i.status <> 'sent' THEN i.last_error END,
+		   coalesce(q.doubt, q.error, nullif(pg_catalog.concat_ws('; ', CASE WHEN i.status <> 'sent' THEN i.last_error END,
 				CASE WHEN i.status = 'sent' OR i.duplicate_error <> i.last_error THEN i.duplicate_error END), '')) AS what_happened,
-		   CASE WHEN q.error IS NOT NULL THEN
+		   CASE WHEN q.doubt IS NOT NULL THEN
+				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or refund in the portal, and dismiss it then.', i.id)
+				WHEN q.error IS NOT NULL THEN
 				pg_catalog.format('It is put off, and tried again at %s. Mend what the error names, such as a constraint or trigger of your own or a user mapping, and call: SELECT mf_resume(%L)', q.due, i.account)
 				WHEN i.status = 'review' THEN
 				pg_catalog.format('Look the references up in the MyFatoorah portal of the account that they were sent with. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''resend'', ''reason''), or ''abandon''.', i.id, i.id)
 				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel or refund there what is one too many. If the row is about the right invoice: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If another was paid: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER)', i.id, i.id)
 		   END AS next_step
-	FROM (SELECT invoice, due, error FROM mf_queue WHERE kind = 'review' OR error IS NOT NULL
+	FROM (SELECT invoice, due, error, NULL::text AS doubt FROM mf_queue WHERE kind = 'review' OR error IS NOT NULL
 		  UNION ALL
-		  SELECT invoice, due, error FROM mf_inquiry WHERE error IS NOT NULL) q
+		  SELECT invoice, due, error, NULL FROM mf_inquiry WHERE error IS NOT NULL
+		  UNION ALL
+		  SELECT id, NULL, NULL, payment_doubt FROM mf_invoice WHERE payment_doubt IS NOT NULL) q
 		JOIN mf_invoice i ON i.id = q.invoice
 		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
 	WHERE (pg_catalog.pg_has_role('myfatoorah_read', 'USAGE') OR pg_catalog.pg_has_role(i.created_by_id, 'USAGE'))
@@ -982,7 +1068,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 -- of mf_queue calls this function; the launcher finds by this grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -1003,7 +1089,7 @@ GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_p
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 
 GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
-	mf_inquiry, mf_transaction, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog
+	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
 
@@ -1023,6 +1109,9 @@ SELECT pg_catalog.pg_extension_config_dump('mf_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transaction', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_money', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_money_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_dispute_state', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_reaction', '');

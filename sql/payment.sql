@@ -58,9 +58,11 @@ ALTER TABLE mf_invoice DISABLE ROW LEVEL SECURITY;
 SELECT c, mf_test.try(format('UPDATE mf_invoice SET %I = %s WHERE id = %s', c, v, :held))
 FROM (VALUES ('payment_status', $$'paid'$$), ('paid_at', 'now()'), ('invoice_status', $$'Paid'$$), ('payment_id', $$'1'$$),
 	('base_currency', $$'KWD'$$), ('base_value', '1'), ('display_currency', $$'KWD'$$), ('display_value', '1'), ('pay_currency', $$'KWD'$$),
-	('pay_value', '1'), ('refunded_value', '1'), ('overpaid', 'true'), ('paid_late', 'true')) AS v(c, v);
+	('pay_value', '1'), ('refunded_value', '1'), ('overpaid', 'true'), ('paid_late', 'true'),
+	('currency', $$'SAR'$$), ('received_value', '1'), ('net_value', '1'), ('disputed_at', 'now()'), ('expires_at', 'now()'), ('payment_doubt', $$'x'$$)) AS v(c, v);
 SELECT c, mf_test.try(format('INSERT INTO mf_invoice (customer_name, invoice_value, %I) VALUES (''x'', 1, %s)', c, v))
-FROM (VALUES ('payment_status', $$'paid'$$), ('payment_id', $$'1'$$), ('base_value', '1'), ('overpaid', 'true')) AS v(c, v);
+FROM (VALUES ('payment_status', $$'paid'$$), ('payment_id', $$'1'$$), ('base_value', '1'), ('overpaid', 'true'),
+	('refunded_value', '1'), ('refunded_value', 'NULL'), ('currency', $$'KWD'$$), ('received_value', '1'), ('net_value', '0.001'), ('expires_at', 'now()')) AS v(c, v);
 
 -- Everything says what it is.
 SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

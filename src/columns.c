@@ -25,7 +25,8 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	INT4OID, BOOLOID, BOOLOID, TIMESTAMPTZOID, NAMEOID, /* attempts .. created_by */
 	TEXTOID, TEXTOID, TEXTOID,	/* invoice_status .. duplicate_error */
 	TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, /* payment_id .. pay_value */
-	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID	/* refunded_value .. could_insert */
+	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID,	/* refunded_value .. could_insert */
+	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID	/* currency .. payment_doubt */
 };
 
 /* invoice, account, kind, due, rank, priority, step, origin, error, promote */
@@ -86,11 +87,13 @@ mf_invoice_check_columns(TupleDesc desc)
 			continue;
 		/* of results only whether they are null is asked, and SQL writes them */
 		if ((column >= MF_IC_INVOICE_ID && column <= MF_IC_LAST_ERROR) ||
-			(column >= MF_IC_INVOICE_STATUS && column <= MF_IC_REFUNDED_VALUE))
+			(column >= MF_IC_INVOICE_STATUS && column <= MF_IC_PAY_VALUE) ||
+			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_PAYMENT_DOUBT))
 			continue;
 		found = attribute->attisdropped ? InvalidOid : getBaseType(attribute->atttypid);
 		if (column != MF_IC_REFERENCE && column != MF_IC_CREATED_AT && column != MF_IC_CREATED_BY &&
-			column < MF_IC_CREATED_BY_ID && (found == type || (type == TEXTOID && found == VARCHAROID)))
+			(column < MF_IC_CREATED_BY_ID || column == MF_IC_RECEIVED_VALUE || column == MF_IC_NET_VALUE) &&
+			(found == type || (type == TEXTOID && found == VARCHAROID)))
 			continue;
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),

@@ -27,12 +27,15 @@ static MfStatement forget_all_statement = {
 	"WITH a AS (DELETE FROM @mf_attempt RETURNING 1), t AS (DELETE FROM @mf_transition RETURNING 1), "
 	"p AS (DELETE FROM @mf_transaction RETURNING 1), q AS (DELETE FROM @mf_inquiry RETURNING 1), "
 	"r AS (DELETE FROM @mf_reaction_queue RETURNING 1), "
+	"m AS (DELETE FROM @mf_money RETURNING 1), d AS (DELETE FROM @mf_dispute_state RETURNING 1), "
 	"e AS (UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_attempt) - (SELECT count(*) FROM a) "
 	"  + (SELECT count(*) FROM @mf_transition) - (SELECT count(*) FROM t) "
 	"  + (SELECT count(*) FROM @mf_transaction) - (SELECT count(*) FROM p) "
 	"  + (SELECT count(*) FROM @mf_inquiry) - (SELECT count(*) FROM q) "
 	"  + (SELECT count(*) FROM @mf_reaction_queue) - (SELECT count(*) FROM r) "
+	"  + (SELECT count(*) FROM @mf_money) - (SELECT count(*) FROM m) "
+	"  + (SELECT count(*) FROM @mf_dispute_state) - (SELECT count(*) FROM d) "
 	"  + (SELECT count(*) FROM @mf_event WHERE invoice IS NOT NULL) - (SELECT count(*) FROM e)",
 	0, {0}, NULL
 };

@@ -21,6 +21,7 @@ typedef struct MfInquiryBatch
 	int			held_count;
 	MfPaymentChange *changes;
 	int			change_count;
+	List	   *money;			/* of MfMoney: what they tell of it */
 	MfTryRow   *tries;
 	int			try_count;
 	MfInquiryNext *next;
@@ -58,14 +59,19 @@ extern int	mf_inquiry_count_failures(const MfFlight *flight);
 /* Until when the invoice can be paid, by the answer or else by the row; 0 = unknown. */
 extern TimestampTz mf_inquiry_expiry(const MfFlight *flight);
 
+/* Notes what an answer tells of money that has come, or with another kind, gone. */
+extern void mf_inquiry_tell_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKind kind, const char *source,
+								  const char *amount, const char *currency, const char *payment_id);
+
+/* Books it, and writes the changes of the batch, one for each line. */
+extern void mf_inquiry_settle(const MfSqlScope *scope, MfInquiryBatch *batch);
+
+/* Amounts are texts: whether one can be true, how two compare, their sum. */
+extern bool mf_amount_is_sane(const char *text);
+extern int	mf_amount_compare(const char *a, const char *b);
+extern char *mf_amount_add(const char *a, const char *b);
+
 /* Text in the server encoding; NULL stays NULL. */
 extern const char *mf_inquiry_text(const char *utf8);
-
-/* Whether money has come in, whatever became of it since. */
-static inline bool
-mf_payment_was_paid(MfPaymentStatus status)
-{
-	return status == MF_PAID || status == MF_PARTLY_REFUNDED || status == MF_REFUNDED || status == MF_DISPUTED;
-}
 
 #endif							/* MF_INQUIRY_INTERNAL_H */

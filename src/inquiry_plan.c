@@ -15,6 +15,9 @@
 #include "myfatoorah.h"
 #include "wait.h"
 
+/* An invoice that is for a person to look at, and that would not be asked about any more */
+#define REVIEW_DELAY_MS (24 * 3600 * 1000)
+
 /*
  * After an event, MyFatoorah's own reads may lag behind for some seconds: these
  * pass before the next question, until something has changed.
@@ -78,6 +81,12 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	if (!doubtful)
 		next->tries = 0;
 	next->done = !mf_inquiry_schedule(change->to, next->step, mf_inquiry_expiry(flight), batch->now, &next->due);
+	if (next->done && next->error != NULL)
+	{
+		/* what a person is to look at stays on the agenda */
+		next->done = false;
+		next->due = TimestampTzPlusMilliseconds(batch->now, REVIEW_DELAY_MS);
+	}
 }
 
 /* See inquiry_internal.h. */
@@ -119,10 +128,14 @@ TimestampTz
 mf_inquiry_expiry(const MfFlight *flight)
 {
 	const char *local = flight->kind == MF_JOB_INQUIRY ? flight->found.values[MF_PS_EXPIRY_DATE] : NULL;
+	TimestampTz told;
 
 	if (local == NULL)
 		return flight->inquiry->expires_at;
-	return mf_account_timestamp(mf_account_get(flight->circuit->account), local);
+	told = mf_account_timestamp(mf_account_get(flight->circuit->account), local);
+
+	/* what cannot be is not told */
+	return told < MF_TIME_MIN || told >= MF_TIME_END ? flight->inquiry->expires_at : told;
 }
 
 /* See inquiry.h. */

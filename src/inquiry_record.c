@@ -204,7 +204,7 @@ write_batch(const MfSqlScope *scope, MfInquiryBatch *batch)
 	int			i;
 
 	if (batch->change_count > 0)
-		mf_payment_apply(scope, batch->changes, batch->change_count);
+		mf_inquiry_settle(scope, batch);
 	if (batch->try_count > 0)
 		tried_count = mf_payment_store_tries(scope, batch->tries, batch->try_count, tried);
 	if (batch->answered_count > 0)

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -46,6 +47,8 @@ static void guard_truncate(TriggerData *trigger);
 static void deform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
 static HeapTuple reform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
 static void set_reference(MfInvoiceRow *row);
+static void set_currency(MfInvoiceRow *row, const MfAccount *account);
+static bool is_zero(const MfInvoiceRow *row, int column);
 static void set_creator(MfInvoiceRow *row, Oid role);
 static void set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account);
 static bool same_fields(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
@@ -169,11 +172,25 @@ guard_insert(TriggerData *trigger)
 	if (row.isnull[MF_IC_ATTEMPTS] || DatumGetInt32(row.values[MF_IC_ATTEMPTS]) != 0)
 		refuse_result_column(desc, MF_IC_ATTEMPTS);
 
-	for (column = MF_IC_INVOICE_STATUS; column <= MF_IC_REFUNDED_VALUE; column++)
+	for (column = MF_IC_INVOICE_STATUS; column <= MF_IC_PAY_VALUE; column++)
 	{
 		if (!row.isnull[column])
 			refuse_result_column(desc, column);
 	}
+	for (column = MF_IC_DISPUTED_AT; column <= MF_IC_PAYMENT_DOUBT; column++)
+	{
+		if (!row.isnull[column])
+			refuse_result_column(desc, column);
+	}
+	if (!is_zero(&row, MF_IC_REFUNDED_VALUE))
+		refuse_result_column(desc, MF_IC_REFUNDED_VALUE);
+	for (column = MF_IC_RECEIVED_VALUE; column <= MF_IC_NET_VALUE; column++)
+	{
+		if (!is_zero(&row, column))
+			refuse_result_column(desc, column);
+	}
+	if (!row.isnull[MF_IC_CURRENCY])
+		refuse_result_column(desc, MF_IC_CURRENCY);
 
 	for (column = MF_IC_CANCEL_REQUESTED; column < MF_IC_END; column++)
 	{
@@ -190,6 +207,7 @@ guard_insert(TriggerData *trigger)
 	row.values[MF_IC_CREATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	row.isnull[MF_IC_CREATED_AT] = false;
 	set_sender(&row, RelationGetRelid(trigger->tg_relation), account);
+	set_currency(&row, account);
 
 	set_reference(&row);
 
@@ -207,6 +225,23 @@ set_reference(MfInvoiceRow *row)
 
 	row->values[MF_IC_REFERENCE] = PointerGetDatum(reference);
 	row->isnull[MF_IC_REFERENCE] = false;
+}
+
+/* That of invoice_value */
+static void
+set_currency(MfInvoiceRow *row, const MfAccount *account)
+{
+	int			column = MF_IC_CUSTOMER_NAME + MF_SP_DISPLAY_CURRENCY_ISO;
+
+	row->values[MF_IC_CURRENCY] = row->isnull[column] ? CStringGetTextDatum(account->currency) : row->values[column];
+	row->isnull[MF_IC_CURRENCY] = false;
+}
+
+static bool
+is_zero(const MfInvoiceRow *row, int column)
+{
+	return !row->isnull[column] &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, row->values[column], DirectFunctionCall1(int8_numeric, Int64GetDatum(0))));
 }
 
 /* The role goes by its OID, since its name may become another's. */
@@ -287,6 +322,7 @@ guard_update(TriggerData *trigger)
 				 errhint("Only queued and rejected invoices can be changed; insert a new one instead.")));
 
 	account = check_row(&after, trigger->tg_relation);
+	set_currency(&after, account);
 	moved = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) || takes_over(trigger, &before, account);
 	renamed = from == MF_QUEUED && !mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
 	if (moved || renamed)

@@ -51,6 +51,12 @@ typedef enum MfInvoiceColumn
 	MF_IC_OWN_KEY,
 	MF_IC_COULD_LOGIN,
 	MF_IC_COULD_INSERT,
+	MF_IC_CURRENCY,
+	MF_IC_RECEIVED_VALUE,
+	MF_IC_NET_VALUE,
+	MF_IC_DISPUTED_AT,
+	MF_IC_EXPIRES_AT,
+	MF_IC_PAYMENT_DOUBT,
 	MF_IC_END					/* one more than the last */
 } MfInvoiceColumn;
 

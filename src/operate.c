@@ -67,6 +67,10 @@ mf_resolve(PG_FUNCTION_ARGS)
 						 psprintf("%s: %s", decision, reason));
 		PG_RETURN_VOID();
 	}
+	if (strcmp(decision, "dismiss") == 0 && job->status == MF_SENT &&
+		mf_payment_dismiss(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice, GetUserNameFromId(GetUserId(), false),
+						   psprintf("%s: %s", decision, reason)))
+		PG_RETURN_VOID();
 	if (strcmp(decision, "adopt") == 0 && job->duplicate_suspected && job->status == MF_SENT)
 	{
 		adopt_twin(fcinfo, job, psprintf("%s: %s", decision, reason));

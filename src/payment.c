@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "hand.h"
 #include "myfatoorah.h"
+#include "notify.h"
 #include "payment.h"
 #include "queue.h"
 #include "sql_array.h"
@@ -40,7 +41,7 @@ static MfStatement accounts_statement = {
 	"SELECT c.invoice::int8, 0::int8, c.account::text, coalesce(i.created_by_id::oid, 0), coalesce(i.own_key::bool, false), " \
 	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
 	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, c.requests::int4, " \
-	"  c.tries::int2, c.step::int2, i.expiry_date::timestamptz, " \
+	"  c.tries::int2, c.step::int2, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
 	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, c.failures::int2, c.by_callback::bool " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE q.account = $1 AND " condition " AND q.due <= $3 " \
 	"  AND q.invoice <> ALL ($4) " \
@@ -174,7 +175,7 @@ static MfStatement resolve_events_statement = {
 static MfStatement lock_statement = {
 	"WITH e AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED) "
 	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, i.reference::text, "
-	"  i.payment_error::text "
+	"  i.invoice_value::text, i.currency::text, i.received_value::text, i.refunded_value::text, i.payment_error::text "
 	"FROM @mf_invoice i "
 	"WHERE i.id = ANY ($1) AND i.status = 'sent' AND NOT EXISTS (SELECT FROM @mf_event o WHERE " UNANSWERED("o") " "
 	"  AND o.invoice = i.id AND o.id NOT IN (SELECT e.id FROM e)) FOR NO KEY UPDATE OF i SKIP LOCKED",
@@ -192,33 +193,40 @@ static MfStatement apply_statement = {
 	"UPDATE @mf_invoice i SET payment_status = n.payment_status, invoice_status = n.invoice_status, "
 	"  payment_id = n.payment_id, base_currency = n.base_currency, base_value = n.base_value, "
 	"  display_currency = n.display_currency, display_value = n.display_value, pay_currency = n.pay_currency, "
-	"  pay_value = n.pay_value, paid_at = n.paid_at, refunded_value = n.refunded_value, overpaid = n.overpaid, "
-	"  paid_late = n.paid_late, payment_error = n.error "
+	"  pay_value = n.pay_value, paid_at = n.paid_at, received_value = n.received_value, refunded_value = n.refunded_value, "
+	"  net_value = n.received_value - n.refunded_value, overpaid = n.overpaid, paid_late = n.paid_late, "
+	"  disputed_at = n.disputed_at, expires_at = n.expires_at, payment_doubt = n.doubt, payment_error = n.error "
 	"FROM (SELECT o.id, c.to_status AS payment_status, coalesce(c.invoice_status, o.invoice_status) AS invoice_status, "
 	"    coalesce(c.payment_id, o.payment_id) AS payment_id, coalesce(c.base_currency, o.base_currency) AS base_currency, "
 	"    coalesce(c.base_value, o.base_value) AS base_value, "
 	"    coalesce(c.display_currency, o.display_currency) AS display_currency, "
 	"    coalesce(c.display_value, o.display_value) AS display_value, "
 	"    coalesce(c.pay_currency, o.pay_currency) AS pay_currency, coalesce(c.pay_value, o.pay_value) AS pay_value, "
-	"    coalesce(o.paid_at, c.paid_at) AS paid_at, coalesce(c.refunded_value, o.refunded_value) AS refunded_value, "
+	"    coalesce(o.paid_at, c.paid_at) AS paid_at, "
+	"    coalesce(c.received_value, o.received_value) AS received_value, coalesce(c.refunded_value, o.refunded_value) AS refunded_value, "
+	"    CASE WHEN c.has_dispute THEN c.disputed_at ELSE o.disputed_at END AS disputed_at, "
+	"    coalesce(c.expires_at, o.expires_at) AS expires_at, coalesce(c.doubt, o.payment_doubt) AS doubt, "
 	"    o.overpaid OR c.overpaid AS overpaid, o.paid_late OR c.paid_late AS paid_late, c.error "
 	"  FROM (SELECT c.invoice, c.to_status, c.invoice_status, c.payment_id, c.base_currency, "
 	"      c.base_value::numeric AS base_value, c.display_currency, c.display_value::numeric AS display_value, "
 	"      c.pay_currency, c.pay_value::numeric AS pay_value, c.paid_at, c.refunded_value::numeric AS refunded_value, "
-	"      c.overpaid, c.paid_late, c.error "
-	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+	"      c.overpaid, c.paid_late, c.error, c.received_value::numeric AS received_value, c.has_dispute, c.disputed_at, "
+	"      c.expires_at, c.doubt "
+	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) "
 	"    AS c(invoice, to_status, invoice_status, payment_id, base_currency, base_value, display_currency, "
-	"      display_value, pay_currency, pay_value, paid_at, refunded_value, overpaid, paid_late, error)) c "
+	"      display_value, pay_currency, pay_value, paid_at, refunded_value, overpaid, paid_late, error, received_value, "
+	"      has_dispute, disputed_at, expires_at, doubt)) c "
 	"  JOIN @mf_invoice o ON o.id = c.invoice AND o.id = ANY ($1)) n "
 	"WHERE i.id = ANY ($1) AND i.id = n.id "
 	"  AND (i.payment_status, i.invoice_status, i.payment_id, i.base_currency, i.base_value, "
-	"    i.display_currency, i.display_value, i.pay_currency, i.pay_value, i.paid_at, i.refunded_value, i.overpaid, "
-	"    i.paid_late, i.payment_error) IS DISTINCT FROM (n.payment_status, n.invoice_status, n.payment_id, "
+	"    i.display_currency, i.display_value, i.pay_currency, i.pay_value, i.paid_at, i.received_value, i.refunded_value, i.overpaid, "
+	"    i.disputed_at, i.expires_at, i.payment_doubt, i.paid_late, i.payment_error) IS DISTINCT FROM (n.payment_status, n.invoice_status, n.payment_id, "
 	"    n.base_currency, n.base_value, n.display_currency, n.display_value, n.pay_currency, n.pay_value, n.paid_at, "
-	"    n.refunded_value, n.overpaid, n.paid_late, n.error) "
+	"    n.received_value, n.refunded_value, n.overpaid, n.disputed_at, n.expires_at, n.doubt, n.paid_late, n.error) "
 	"RETURNING i.id",
-	15, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TEXTARRAYOID},
+	20, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID},
 	NULL
 };
 
@@ -524,7 +532,11 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 		row->attempts = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
 		row->base_value = text_or_null(tuple, desc, 5);
 		row->reference = text_or_null(tuple, desc, 6);
-		row->payment_error = text_or_null(tuple, desc, 7);
+		row->invoice_value = text_or_null(tuple, desc, 7);
+		row->currency = text_or_null(tuple, desc, 8);
+		row->received_value = text_or_null(tuple, desc, 9);
+		row->refunded_value = text_or_null(tuple, desc, 10);
+		row->payment_error = text_or_null(tuple, desc, 11);
 		locked = lappend(locked, row);
 	}
 	return locked;
@@ -572,7 +584,12 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 		mf_array_add(&columns[12], BoolGetDatum(c->overpaid));
 		mf_array_add(&columns[13], BoolGetDatum(c->paid_late));
 		mf_array_add_text(&columns[14], c->error);
-		if (c->from != c->to)
+		mf_array_add_text(&columns[15], c->received_value);
+		mf_array_add(&columns[16], BoolGetDatum(c->has_dispute));
+		mf_array_add_timestamp(&columns[17], c->disputed_at);
+		mf_array_add_timestamp(&columns[18], c->expires_at);
+		mf_array_add_text(&columns[19], c->doubt);
+		if (c->from != c->to || c->step)
 		{
 			mf_array_add(&history[0], Int64GetDatum(c->invoice));
 			mf_array_add_text(&history[1], mf_payment_status_name(c->from));
@@ -591,8 +608,12 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 	}
 	for (i = 0; i < count; i++)
 	{
-		if (changes[i].from != changes[i].to && !changes[i].changed)
+		if ((changes[i].from != changes[i].to || changes[i].money) && !changes[i].changed)
 			mf_change_suppressed();
+
+		/* a change of the state tells itself */
+		if (changes[i].step && changes[i].from == changes[i].to)
+			mf_notify_at_commit(changes[i].invoice);
 	}
 	if (history[0].count > 0 && mf_columns_execute(scope, &history_statement, history) != (uint64) history[0].count)
 		mf_change_suppressed();

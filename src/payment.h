@@ -181,6 +181,10 @@ typedef struct MfPaymentRow
 	MfPaymentStatus status;
 	int			attempts;
 	char	   *base_value;		/* as last read; NULL = never */
+	char	   *invoice_value;
+	char	   *currency;		/* of invoice_value; NULL = not known */
+	char	   *received_value;
+	char	   *refunded_value;
 	char	   *payment_error;	/* NULL = none */
 } MfPaymentRow;
 
@@ -214,16 +218,73 @@ typedef struct MfPaymentChange
 	const char *pay_currency;
 	const char *pay_value;
 	TimestampTz paid_at;
-	const char *refunded_value;
+	TimestampTz expires_at;
 	bool		overpaid;
 	bool		paid_late;
 	const char *error;			/* for payment_error; NULL clears it */
 	const char *reason;			/* for the history, if the state changes */
 
+	/* sums; they are the row's until something was booked */
+	const char *received_value;
+	const char *refunded_value;
+	const char *base_value_before;
+	bool		has_dispute;	/* disputed_at is told: 0 = there is none any
+								 * more */
+	TimestampTz disputed_at;
+	bool		read;			/* the answer is one about the invoice */
+	const char *contradiction;	/* how the invoice that was paid differs from
+								 * the row; NULL = it does not */
+	const char *doubt;			/* for payment_doubt */
+	bool		step;			/* the history has it even if the state stays */
+	bool		money;			/* so it changes the row */
+
 	bool		changed;		/* out: the row is not what it was */
 } MfPaymentChange;
 
+/* Each invoice once */
 extern void mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count);
+
+/* Kinds of lines of the books, as in mf_money */
+typedef enum MfMoneyKind
+{
+	MF_MONEY_PAYMENT,
+	MF_MONEY_REFUND,
+	MF_MONEY_CHARGEBACK,
+	MF_MONEY_FEE
+} MfMoneyKind;
+
+/* What an answer tells of money: how much came or went under one number */
+typedef struct MfMoney
+{
+	int64		invoice;
+	MfMoneyKind kind;
+	const char *source;			/* PaymentId, RefundId, DisputeTransactionId */
+	const char *amount;			/* all of it; negative if it went */
+	const char *currency;
+	const char *payment_id;		/* NULL = not told */
+
+	const char *news;			/* out: the line that was booked; NULL = it was
+								 * known */
+} MfMoney;
+
+/* Books what is new of it.  The rows of the invoices are locked. */
+extern void mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count);
+
+/* A dispute that is new, or has another state */
+typedef struct MfDispute
+{
+	int64		invoice;
+	const char *dispute_id;
+	const char *payment_id;		/* NULL = not told */
+	const char *type;			/* likewise */
+	const char *status;
+	const char *lost;			/* what went by it, negative; NULL = nothing */
+	const char *currency;		/* of the payment; NULL = it is not booked */
+	TimestampTz disputed_at;	/* of the invoice; 0 = no dispute is open or lost */
+} MfDispute;
+
+/* Takes what events have told of disputes of these invoices, which are locked.  List of MfDispute. */
+extern List *mf_payment_disputes(const MfSqlScope *scope, const int64 *invoices, int count);
 
 /* A try of an invoice, values in the server encoding */
 typedef struct MfTryRow
@@ -266,6 +327,9 @@ typedef struct MfCallbackRow
 extern List *mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count);
 
 /* --- own scope --- */
+
+/* A person ends the doubt about a payment, with a line in the history; false if there is none. */
+extern bool mf_payment_dismiss(Oid schema, int64 invoice, const char *actor, const char *reason);
 
 /*
  * A person wants to know about invoices: at once, or, of those that were asked

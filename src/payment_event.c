@@ -178,8 +178,7 @@ static MfStatement not_restored_statement = {
 };
 
 static MfStatement refresh_statement = {
-	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, "
-	"    i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), 1, $3, a.too_often "
+	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, true, 1, $3, a.too_often "
 	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
 	"  WHERE i.status = 'sent'), "
 	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback) "

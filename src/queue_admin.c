@@ -171,7 +171,8 @@ static MfStatement refused_accounts_statement = {
 
 /* for a person, they are never due */
 static MfStatement reviews_statement = {
-	"SELECT count(*)::int8 FROM @mf_queue WHERE account = $1 AND rank = 'infinity' AND kind = 'review'",
+	"SELECT (SELECT count(*) FROM @mf_queue WHERE account = $1 AND rank = 'infinity' AND kind = 'review') "
+	"  + (SELECT count(*) FROM @mf_invoice WHERE account = $1 AND payment_doubt IS NOT NULL)",
 	1, {TEXTOID}, NULL
 };
 

@@ -110,8 +110,8 @@ sql(q{CREATE ROLE accounts LOGIN IN ROLE myfatoorah_read; CREATE ROLE bob LOGIN 
 my $book = q{
 	PERFORM nextval('books.calls');
 	IF EXISTS (SELECT FROM books.failing f WHERE f.name IN (new.customer_reference, new.customer_reference || '/' || new.payment_status)) THEN RAISE EXCEPTION 'the books are closed' USING DETAIL = 'Until Monday.'; END IF;
-	INSERT INTO books.ledger (invoice, was, is_now, amount, who, setting, row) VALUES (new.id, concat_ws('/', old.status, nullif(old.payment_status, 'unpaid'), old.refunded_value),
-		concat_ws('/', new.status, nullif(new.payment_status, 'unpaid'), new.refunded_value), new.base_value, current_user, current_setting('search_path'), old::text || new::text);};
+	INSERT INTO books.ledger (invoice, was, is_now, amount, who, setting, row) VALUES (new.id, concat_ws('/', old.status, nullif(old.payment_status, 'unpaid'), nullif(old.refunded_value, 0)),
+		concat_ws('/', new.status, nullif(new.payment_status, 'unpaid'), nullif(new.refunded_value, 0)), new.base_value, current_user, current_setting('search_path'), old::text || new::text);};
 react('accounts', 'books.book', $book);
 $mf->wait_worker($node, $db);
 my $worker = $mf->worker_pid($node, $db);

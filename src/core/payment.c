@@ -24,9 +24,9 @@ static const int allowed[MF_PAYMENT_STATUS_COUNT] = {
 	/* paid */ TO(MF_PARTLY_REFUNDED) | TO(MF_REFUNDED) | TO(MF_DISPUTED),
 	/* expired */ TO(MF_UNPAID) | TO(MF_AUTHORIZED) | TO(MF_PAID) | TO(MF_REMOTE_CANCELLED),
 	/* remote_cancelled */ TO(MF_AUTHORIZED) | TO(MF_PAID),
-	/* partly_refunded */ TO(MF_REFUNDED) | TO(MF_DISPUTED),
-	/* refunded */ 0,
-	/* disputed */ TO(MF_PAID)
+	/* partly_refunded */ TO(MF_PAID) | TO(MF_REFUNDED) | TO(MF_DISPUTED),
+	/* refunded */ TO(MF_PAID) | TO(MF_PARTLY_REFUNDED),
+	/* disputed */ TO(MF_PAID) | TO(MF_PARTLY_REFUNDED) | TO(MF_REFUNDED)
 };
 
 /* Members of "Card" that are kept; the rest could identify the card */
@@ -262,7 +262,7 @@ MfPaymentStatus
 mf_payment_next(MfPaymentStatus current, MfPaymentStatus read)
 {
 	/* "paid" is what a read says of everything that came after a payment, too */
-	if (current == MF_DISPUTED)
+	if (mf_payment_was_paid(current))
 		return current;
 	return mf_payment_allowed(current, read) ? read : current;
 }

@@ -75,9 +75,17 @@ extern MfTryStatus mf_try_status(const char *word);
 extern bool mf_payment_read(const MfStatusResult *answer, MfPayment *payment);
 extern void mf_payment_free(MfPayment *payment);
 
+/* Whether money has come in, whatever became of it since. */
+static inline bool
+mf_payment_was_paid(MfPaymentStatus status)
+{
+	return status == MF_PAID || status == MF_PARTLY_REFUNDED || status == MF_REFUNDED || status == MF_DISPUTED;
+}
+
 /*
  * The state that a row comes to when MyFatoorah says "read" (which may be
- * MF_EXPIRED, if its time is over).  Money that came in never goes by a read.
+ * MF_EXPIRED, if its time is over).  Money that came in never goes by a read:
+ * how much of it is kept is told by the sums of the row.
  */
 extern MfPaymentStatus mf_payment_next(MfPaymentStatus current, MfPaymentStatus read);
 

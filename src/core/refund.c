@@ -17,10 +17,11 @@ typedef enum RefundField
 	REFUND_ID,
 	REFUND_STATUS,
 	REFUND_INVOICE_ID,
-	REFUND_AMOUNT,				/* what was asked for */
+	REFUND_AMOUNT,				/* what was asked for, and is off the invoice */
 	REFUND_REFERENCE,
 	REFUND_EXTERNAL_IDENTIFIER,
-	REFUND_REFUND_AMOUNT,		/* what was given back */
+	REFUND_REFUND_AMOUNT,		/* what the payer gets of it, who may bear the
+								 * fee */
 	REFUND_RRN,
 	REFUND_BASE_CURRENCY,
 	REFUND_COUNT
@@ -57,10 +58,10 @@ read_refund(const cJSON *node, MfRefund *refund, const char **bad)
 	memset(refund, 0, sizeof(*refund));
 	if (!mf_fields_read(node, fields, REFUND_COUNT, values, bad))
 		return false;
-	if (values[REFUND_REFUND_AMOUNT] == NULL)
+	if (values[REFUND_AMOUNT] == NULL)
 	{
-		values[REFUND_REFUND_AMOUNT] = values[REFUND_AMOUNT];
-		values[REFUND_AMOUNT] = NULL;
+		values[REFUND_AMOUNT] = values[REFUND_REFUND_AMOUNT];
+		values[REFUND_REFUND_AMOUNT] = NULL;
 	}
 	if (values[REFUND_ID] == NULL || values[REFUND_ID][0] == '-')
 		*bad = "RefundId";
@@ -68,8 +69,8 @@ read_refund(const cJSON *node, MfRefund *refund, const char **bad)
 		*bad = "InvoiceId";
 	else if (values[REFUND_STATUS] == NULL || values[REFUND_STATUS][0] == '\0')
 		*bad = "RefundStatus";
-	else if (values[REFUND_REFUND_AMOUNT] == NULL)
-		*bad = "RefundAmount";
+	else if (values[REFUND_AMOUNT] == NULL)
+		*bad = "Amount";
 	else
 	{
 		refund->refund_id = mf_value_take(values, REFUND_ID);
@@ -77,7 +78,7 @@ read_refund(const cJSON *node, MfRefund *refund, const char **bad)
 		refund->invoice_id = mf_value_take(values, REFUND_INVOICE_ID);
 		refund->refund_reference = mf_value_take(values, REFUND_REFERENCE);
 		refund->external_identifier = mf_value_take(values, REFUND_EXTERNAL_IDENTIFIER);
-		refund->refund_amount = mf_value_take(values, REFUND_REFUND_AMOUNT);
+		refund->amount = mf_value_take(values, REFUND_AMOUNT);
 		refund->base_currency = mf_value_take(values, REFUND_BASE_CURRENCY);
 		refund->rrn = mf_value_take(values, REFUND_RRN);
 	}
@@ -142,7 +143,7 @@ free_refunds(MfRefundResult *result)
 		free(result->refunds[i].invoice_id);
 		free(result->refunds[i].refund_reference);
 		free(result->refunds[i].external_identifier);
-		free(result->refunds[i].refund_amount);
+		free(result->refunds[i].amount);
 		free(result->refunds[i].base_currency);
 		free(result->refunds[i].rrn);
 	}

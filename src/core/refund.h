@@ -20,7 +20,8 @@ typedef struct MfRefund
 	char	   *invoice_id;		/* decimal digits; may be NULL */
 	char	   *refund_reference;	/* may be NULL */
 	char	   *external_identifier;	/* may be NULL */
-	char	   *refund_amount;	/* RefundAmount, else Amount: plain decimal */
+	char	   *amount;			/* Amount, else RefundAmount, which is less if
+								 * the payer bears the fee: plain decimal */
 	char	   *base_currency;	/* ISO code; may be NULL */
 	char	   *rrn;			/* may be NULL */
 } MfRefund;

@@ -125,7 +125,7 @@ check_refunds(const MfHttpExchange *exchange, const cJSON *root)
 		for (i = 0; i < result.count; i++, item = item->next)
 		{
 			const MfRefund *read = &result.refunds[i];
-			const cJSON *amount = mf_json_get(item, "RefundAmount");
+			const cJSON *amount = mf_json_get(item, "Amount");
 
 			CHECK(judge_integer(read->refund_id) && read->refund_id[0] != '-');
 			check_same(read->refund_id, item, "RefundId");
@@ -135,9 +135,9 @@ check_refunds(const MfHttpExchange *exchange, const cJSON *root)
 			check_same(read->refund_reference, item, "RefundReference");
 			check_same(read->external_identifier, item, "ExternalIdentifier");
 			check_same(read->rrn, item, "RRN");
-			CHECK(judge_decimal(read->refund_amount));
+			CHECK(judge_decimal(read->amount));
 			if (cJSON_IsRaw(amount))
-				CHECK(judge_same_number(amount->valuestring, read->refund_amount));
+				CHECK(judge_same_number(amount->valuestring, read->amount));
 			CHECK(read->base_currency == NULL || strlen(read->base_currency) == 3);
 		}
 	}
