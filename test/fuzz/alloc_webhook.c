@@ -27,8 +27,8 @@
 	"\"WebhookReference\":\"WH-1\",\"Status\":\"Failed\",\"Data\":{\"Token\":1,\"a\":2}},{}]," \
 	"\"Pagination\":{\"PageNumber\":1,\"PagesCount\":1}}}"
 #define REFUNDS \
-	"{\"IsSuccess\":true,\"Data\":{\"RefundStatusResult\":[{\"RefundId\":1,\"RefundStatus\":\"Refunded\",\"InvoiceId\":7,\"Amount\":1.000," \
-	"\"RefundReference\":\"r\",\"ExternalIdentifier\":\"e\",\"RefundAmount\":\"1,000.500\",\"RRN\":\"n\",\"BaseCurrency\":\"KD\"}]}}"
+	"{\"IsSuccess\":true,\"Data\":{\"RefundStatusResult\":[{\"RefundId\":1,\"RefundStatus\":\"Refunded\",\"InvoiceId\":7,\"Amount\":\"1,000.500\"," \
+	"\"RefundReference\":\"r\",\"ExternalIdentifier\":\"e\",\"RefundAmount\":1.000,\"RRN\":\"n\",\"BaseCurrency\":\"KD\"}]}}"
 
 /* Whether a signature fits is not to be told when it could not be computed. */
 void
