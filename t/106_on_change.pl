@@ -370,7 +370,7 @@ sql("CREATE SCHEMA docs AUTHORIZATION accounts; SET ROLE accounts; SET search_pa
 my $example_id = sent('example');
 pay($example_id);
 all_told();
-is(sql("SELECT amount, at = (SELECT paid_at FROM mf_invoice WHERE id = $example_id) FROM docs.ledger WHERE invoice = $example_id"), '1.250|t', 'the example of docs/payments.md keeps the books');
+is(sql("SELECT received, given_back FROM docs.ledger WHERE invoice = $example_id"), '1.250|0', 'the example of docs/payments.md keeps the books');
 sql(q{SELECT mf_off_change('docs.book_payment')});
 
 #
