@@ -55,7 +55,11 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	for (i = 0; i < flight->payment.try_count; i++)
 		changed &= flight->payment.tries[i].status != MF_TRY_IN_PROGRESS || (moved && mf_payment_was_paid(change->to));
 
-	next->step = change->from == change->to ? next->step + 1 : 0;
+	/* a question about refunds that finds none is none of those that are planned */
+	if (change->from != change->to)
+		next->step = 0;
+	else if (flight->kind == MF_JOB_INQUIRY)
+		next->step++;
 
 	/* who was told of a refund wants to see it */
 	if (flight->kind == MF_JOB_INQUIRY && next->refunds && mf_inquiry_is_confirmed(next->invoice))

@@ -153,6 +153,12 @@ my %strange = (
 			InvoiceTransactions => [], Suppliers => [], InvoiceItems => [] } }) });
 set(poll_delay => '1h');
 $mf->wait_idle($node, $db);
+($id, $invoice) = sent('twice');
+$sandbox->invoice($invoice, 'pay');
+sql("SELECT mf_refresh($id)");
+wait_payment($id, 'paid');
+$mf->wait_for($node, $db, "SELECT urgent FROM mf_inquiry WHERE invoice = $id", 'f');
+pass('a refresh that finds a payment leaves the question whether it was paid twice');
 foreach my $name (sort keys %strange)
 {
 	my $word = $name =~ s/ /-/gr;
