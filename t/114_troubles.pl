@@ -63,7 +63,7 @@ sub lose_link
 lose_link('linkless');
 my $invoice = column('linkless', 'invoice_id');
 my $reference = column('linkless', 'reference');
-answers('linkless', status => 200, body => qq({"IsSuccess":true,"Data":{"InvoiceId":$invoice,"InvoiceStatus":"Quibbled","CustomerReference":"$reference",
+answers('linkless', status => 200, body => qq({"IsSuccess":true,"Data":{"InvoiceId":$invoice,"InvoiceStatus":"Quibbled","InvoiceValue":1.250,"CustomerReference":"$reference",
 	"InvoiceTransactions":[]}}));
 wait_row('linkless', q{payment_error ~ '^MyFatoorah says InvoiceStatus "Quibbled"'}, 't');
 is(column('linkless', 'last_error'), $lost_link, 'an answer that is not understood: the row says both');
@@ -111,7 +111,7 @@ $sandbox->invoice($invoice, 'pay');
 answers('paid');
 wait_row('paid', 'payment_status', 'paid');
 $sandbox->refund($invoice, '0.250');
-answers('paid', status => 200, body => qq({"IsSuccess":true,"Data":{"InvoiceId":$invoice,"InvoiceStatus":"Canceled","CustomerReference":"$reference",
+answers('paid', status => 200, body => qq({"IsSuccess":true,"Data":{"InvoiceId":$invoice,"InvoiceStatus":"Canceled","InvoiceValue":1.250,"CustomerReference":"$reference",
 	"InvoiceTransactions":[]}}));
 wait_row('paid', 'payment_status', 'partly_refunded');
 is(column('paid', 'payment_error'), 'MyFatoorah now says InvoiceStatus "Canceled" of an invoice that was paid',
