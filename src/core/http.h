@@ -76,6 +76,7 @@ typedef struct MfHttpExchange
 								 * done */
 	size_t		response_len;	/* without the NUL */
 	char		content_type[128];	/* the header's value, or "" */
+	char		location[256];	/* likewise, cut to fit; not to be shown as it is */
 	int			retry_after;	/* seconds that Retry-After asks for, at most
 								 * MF_RETRY_AFTER_CAP; 0 for none, "now" and
 								 * times past */

@@ -133,16 +133,15 @@ mf_http_keep_header(char *line, size_t size, size_t count, void *arg)
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
 	{
 		/* a new answer begins, perhaps after an interim one */
-		exchange->content_type[0] = '\0';
+		exchange->content_type[0] = exchange->location[0] = '\0';
 		transfer->headers_ended = false;
 	}
 	else if (transfer->headers_ended)
 		;						/* a trailer behind a chunked body */
 	else if (len <= 2 && (line[0] == '\r' || line[0] == '\n'))
 		transfer->headers_ended = true;
-	else
-		header_value(line, len, "Content-Type:",
-					 exchange->content_type, sizeof(exchange->content_type));
+	else if (!header_value(line, len, "Content-Type:", exchange->content_type, sizeof(exchange->content_type)))
+		header_value(line, len, "Location:", exchange->location, sizeof(exchange->location));
 	return len;
 }
 

@@ -204,12 +204,55 @@ describe(const MfHttpExchange *exchange)
 	return strdup(text);
 }
 
+/*
+ * Where a redirect leads, without what may be secret: its path and query, a user.
+ * NULL if the answer is none, or does not say.
+ */
+static char *
+redirect(const MfHttpExchange *exchange)
+{
+	const char *location = exchange->location;
+	const char *host = strstr(location, "://");
+	const char *user;
+	size_t		length;
+	char	   *where = NULL;
+
+	if (exchange->http_status < 300 || exchange->http_status > 399 || location[0] == '\0')
+		return NULL;
+	if (host == NULL || strcspn(location, "/?#") < (size_t) (host - location))
+		return strdup(strncmp(location, "//", 2) == 0 ? "another host" : "another path of the same host");
+	host += 3;
+	length = strcspn(host, "/?#");
+	user = memrchr(host, '@', length);
+	if (user != NULL)
+	{
+		length -= (size_t) (user + 1 - host);
+		host = user + 1;
+	}
+	/* cut off, it may end in the middle of what has to be hidden */
+	if (strlen(location) == sizeof(exchange->location) - 1 && host[length] == '\0')
+		return strdup("another host");
+	if (asprintf(&where, "%.*s%.*s", (int) (strstr(location, "://") + 3 - location), location, (int) length, host) < 0)
+		return NULL;
+	return where;
+}
+
 char *
 mf_answer_error(const MfHttpExchange *exchange, const char *text)
 {
+	char	   *where = redirect(exchange);
 	char	   *error = NULL;
+	bool		empty = exchange->response == NULL ||
+		exchange->response[strspn(exchange->response, " \t\r\n")] == '\0';
+	int			length;
 
-	if (asprintf(&error, "HTTP %ld: %s", exchange->http_status, text) < 0)
+	if (where == NULL)
+		length = asprintf(&error, "HTTP %ld: %s", exchange->http_status, text);
+	else
+		length = asprintf(&error, "HTTP %ld, a redirect to %s%s%s", exchange->http_status, where,
+						  empty ? "" : ": ", empty ? "" : text);
+	free(where);
+	if (length < 0)
 		return NULL;
 	mf_http_hide_key(exchange->api_key, error, strlen(error));
 	return error;

@@ -339,6 +339,55 @@ test_words(void **state)
 	}
 }
 
+/* Where a redirect leads is told, and nothing else of its address. */
+static void
+test_redirects(void **state)
+{
+	static const struct
+	{
+		long		status;
+		const char *body;
+		const char *error;
+		const char *location;
+	}			cases[] = {
+		{302, "", "HTTP 302: the answer is empty", ""},
+		{302, "", "HTTP 302, a redirect to https://login.example.com:8443", "https://login.example.com:8443/a/secret?of=it#all"},
+		{301, " \r\n", "HTTP 301, a redirect to http://example.com", "http://user:secret@example.com"},
+		{308, "<b>moved</b>", "HTTP 308, a redirect to https://example.com: moved", "https://example.com?key=secret"},
+		{307, "", "HTTP 307, a redirect to another path of the same host", "/secret/https://example.com"},
+		{303, "", "HTTP 303, a redirect to another host", "//example.com/secret"},
+		{302, "", "HTTP 302, a redirect to https://********.example.com", "https://key-of-u.example.com/"},
+		{500, "", "HTTP 500: the answer is empty", "https://example.com/"},
+	};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i <= LENGTH(cases); i++)
+	{
+		MfHttpExchange exchange;
+		MfSendResult result;
+		const char *error = i < LENGTH(cases) ? cases[i].error : "HTTP 302, a redirect to another host";
+
+		memset(&exchange, 0, sizeof(exchange));
+		exchange.gate_passed = true;
+		exchange.http_status = i < LENGTH(cases) ? cases[i].status : 302;
+		exchange.response = strdup(i < LENGTH(cases) ? cases[i].body : "");
+		exchange.response_len = strlen(exchange.response);
+		exchange.api_key = strdup("key-of-u");
+		/* cut off in the name of the host, which may say anything back */
+		if (i == LENGTH(cases))
+			memset(strcpy(exchange.location, "https://") + 8, 'k', sizeof(exchange.location) - 9);
+		else
+			snprintf(exchange.location, sizeof(exchange.location), "%s", cases[i].location);
+		mf_send_result_read(&exchange, OURS, &result);
+		assert_string_equal(result.error, error);
+		assert_int_equal(result.outcome, exchange.http_status == 500 ? MF_UNKNOWN : MF_ACCOUNT_PROBLEM);
+		mf_send_result_free(&result);
+		free(exchange.response);
+		free(exchange.api_key);
+	}
+}
+
 int
 main(void)
 {
@@ -347,6 +396,7 @@ main(void)
 		cmocka_unit_test(test_every_lookup),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_redirects),
 	};
 
 	return cmocka_run_group_tests_name("verdicts", tests, NULL, NULL);
