@@ -38,6 +38,7 @@ SELECT pg_temp.server_option('timeout', v) FROM unnest(ARRAY['100ms', '30s', '30
 SELECT pg_temp.server_option('connect_timeout', v) FROM unnest(ARRAY['100ms', '10s', '99ms', 'soon']) v;
 SELECT pg_temp.server_option('ca_file', v) FROM unnest(ARRAY['ca.pem', '']) v;
 SELECT pg_temp.server_option('time_zone', v) FROM unnest(ARRAY['Asia/Kuwait', 'Africa/Cairo', 'UTC', 'Asia/Atlantis', '']) v;
+SELECT pg_temp.server_option('own_mappings', v) FROM unnest(ARRAY['on', 'off', 'true', '', 'PUBLIC']) v;
 
 -- What an account is without further options. No mapping: so mf_check() asks nobody.
 CREATE FUNCTION pg_temp.account_line(options text) RETURNS text LANGUAGE plpgsql AS $$
@@ -118,11 +119,13 @@ SELECT pg_temp.call('regress_mf_alice', 'myfatoorah');
 GRANT USAGE ON FOREIGN SERVER other TO regress_mf_alice;
 SELECT pg_temp.call('regress_mf_bob');
 
--- No mapping; one without a key; one for another role; PUBLIC's; an own one goes before PUBLIC's.
+-- No mapping; one without a key; one for another role; PUBLIC's; an own one goes before PUBLIC's, where the owner of the server allows one.
 SELECT pg_temp.call('regress_mf_alice');
 -- (nothing has left, so no context says that it may have)
 SELECT mf_send_payment('x', 1, account => 'other', customer_reference => 'ours');
 CREATE USER MAPPING FOR regress_mf_alice SERVER other OPTIONS (webhook_secret 'SEKRET-KEY');
+SELECT pg_temp.call('regress_mf_alice');
+ALTER SERVER other OPTIONS (ADD own_mappings 'on');
 SELECT pg_temp.call('regress_mf_alice');
 DROP USER MAPPING FOR regress_mf_alice SERVER other;
 CREATE USER MAPPING FOR regress_mf_bob SERVER other OPTIONS (api_key 'SEKRET-KEY');
@@ -187,11 +190,17 @@ SELECT pg_temp.call('postgres', a) FROM unnest(ARRAY['foreigner', 'stateless', '
 SELECT mf_test.try($$SELECT mf_send_payment('x', 1, account => NULL)$$);
 DROP FOREIGN DATA WRAPPER mf_regress_wrapper CASCADE;
 DROP SERVER stateless;
--- a name that stands for all accounts would pause them all
-CREATE SERVER "*" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT');
+-- a name that stands for all accounts is none
+SELECT mf_test.try($$CREATE SERVER "*" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT')$$);
+SELECT mf_test.try($$CREATE SERVER IF NOT EXISTS "*other" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT')$$);
+SELECT mf_test.try($$ALTER SERVER other RENAME TO "*"$$);
+CREATE FOREIGN DATA WRAPPER mf_regress_wrapper;
+SELECT mf_test.try($$CREATE SERVER "*" FOREIGN DATA WRAPPER mf_regress_wrapper$$);
 SELECT pg_temp.call('postgres', '*');
 SELECT mf_test.try($$INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('*', 'x', 1)$$);
-DROP SERVER "*";
+SELECT mf_test.try($$SELECT mf_move_account('*', 'other')$$);
+SELECT mf_test.try($$SELECT mf_move_account('other', '*')$$);
+DROP FOREIGN DATA WRAPPER mf_regress_wrapper CASCADE;
 DROP SERVER "Büro ""1""";
 
 -- Changed options take effect at the next call of the same session.

@@ -150,7 +150,7 @@ SET client_min_messages = error;
 DROP ROLE IF EXISTS regress_mf_alice;
 RESET client_min_messages;
 CREATE ROLE regress_mf_alice IN ROLE myfatoorah_submit;
-CREATE SERVER keyless FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT');
+CREATE SERVER keyless FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', own_mappings 'on');
 DO $$ BEGIN EXECUTE format('ALTER SERVER keyless OPTIONS (ADD base_url %L)', mf_test.setting('sandbox_url')); END $$;
 GRANT USAGE ON FOREIGN SERVER keyless TO regress_mf_alice;
 DO $$ BEGIN EXECUTE format('CREATE USER MAPPING FOR regress_mf_alice SERVER keyless OPTIONS (api_key %L)', mf_test.setting('api_key')); END $$;

@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "pgtime.h"
 #include "storage/fd.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/hsearch.h"
@@ -204,6 +205,18 @@ count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue)
 	mapping_changes++;
 }
 
+/* See account.h. */
+void
+mf_account_check_name(const char *name)
+{
+	if (name[0] == MF_ALL_ACCOUNTS[0])
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("account name \"%s\" is reserved", name),
+				 errdetail("A name that begins with an asterisk stands for all accounts."),
+				 errhint("Give another name.")));
+}
+
 /* Reads an account from the catalogs into the current context. */
 static MfAccount *
 read_account(const char *name)
@@ -221,13 +234,7 @@ read_account(const char *name)
 				 errmsg("account \"%s\" does not exist", name),
 				 errhint("Make it with: CREATE SERVER %s FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test')",
 						 quote_identifier(name))));
-	if (name[0] == MF_ALL_ACCOUNTS[0])
-		ereport(ERROR,
-				(errcode(ERRCODE_RESERVED_NAME),
-				 errmsg("account name \"%s\" is reserved", name),
-				 errdetail("In mf_account a name that begins with an asterisk stands for all accounts."),
-				 errhint("Rename the server.")));
-
+	mf_account_check_name(name);
 	wrapper = GetForeignDataWrapper(server->fdwid);
 	if (strcmp(wrapper->fdwname, MF_EXTENSION) != 0)
 		ereport(ERROR,
@@ -267,6 +274,8 @@ read_account(const char *name)
 			account->ca_file = pstrdup(value);
 		else if (strcmp(def->defname, "time_zone") == 0)
 			account->time_zone = pstrdup(value);
+		else if (strcmp(def->defname, "own_mappings") == 0)
+			account->own_mappings = mf_parse_switch(def->defname, value);
 	}
 
 	if (country == NULL)
@@ -298,6 +307,15 @@ mf_account_exists(const char *name)
 	/* a name that is reserved for all accounts can be given to a server, which is none of ours then */
 	return server != NULL && name[0] != MF_ALL_ACCOUNTS[0] &&
 		strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0;
+}
+
+/* See account.h. */
+Oid
+mf_account_owner(const char *name)
+{
+	ForeignServer *server = strlen(name) < NAMEDATALEN ? GetForeignServerByName(name, true) : NULL;
+
+	return server != NULL ? server->owner : InvalidOid;
 }
 
 /* See account.h. */
@@ -728,6 +746,32 @@ mf_account_has_own_mapping(const MfAccount *account, Oid roleid)
 {
 	return OidIsValid(roleid) &&
 		SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(roleid), ObjectIdGetDatum(account->serverid));
+}
+
+/* See account.h. */
+bool
+mf_account_mapping_counts(const MfAccount *account, Oid roleid)
+{
+	return account->own_mappings || !mf_account_has_own_mapping(account, roleid) ||
+		has_privs_of_role(roleid, account->owner);
+}
+
+/* See account.h. */
+void
+mf_account_check_mapping(const MfAccount *account, Oid roleid)
+{
+	const char *role;
+	const char *server = quote_identifier(account->name);
+
+	if (mf_account_mapping_counts(account, roleid))
+		return;
+	role = GetUserNameFromId(roleid, false);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" may not send through account \"%s\" with a user mapping of its own", role, account->name),
+			 errdetail("Its invoices would be paid to whom the key in that mapping belongs to. The owner of the server has not allowed that."),
+			 errhint("DROP USER MAPPING FOR %s SERVER %s has them sent with the key of PUBLIC. To allow it, the owner of the server runs: ALTER SERVER %s OPTIONS (ADD own_mappings 'on')",
+					 quote_identifier(role), server, server)));
 }
 
 /* The account's time zone; raises an error if the server no longer knows it. */

@@ -19,6 +19,7 @@ typedef struct MfAccount
 	Oid			serverid;
 	Oid			owner;			/* of the server */
 	bool		redirected;		/* its options say where MyFatoorah is */
+	bool		own_mappings;	/* invoices go with keys of roles' own, too */
 	char	   *name;
 	const char *currency;		/* ISO 4217, the account's base currency */
 	const char *dial_code;		/* of the country, "965" */
@@ -62,11 +63,26 @@ extern const MfAccount *mf_account_get(const char *name);
 /* Whether there is a server of that name, and of our wrapper. */
 extern bool mf_account_exists(const char *name);
 
+/* Who owns the server of that name; InvalidOid if there is none. */
+extern Oid	mf_account_owner(const char *name);
+
+/* Raises an error if a server of that name would stand for all accounts. */
+extern void mf_account_check_name(const char *name);
+
 /* Raises 42501 unless the role has USAGE on the server. */
 extern void mf_account_check_usage(const MfAccount *account, Oid roleid);
 
 /* Whether the role has a user mapping of its own for the account. */
 extern bool mf_account_has_own_mapping(const MfAccount *account, Oid roleid);
+
+/*
+ * Whether invoices may be made with the key that the role would use: everybody with
+ * USAGE may make a mapping of his own, but those only count where the owner of the
+ * server says so, and of roles that may act as he.  The second raises 42501
+ * unless it is so.
+ */
+extern bool mf_account_mapping_counts(const MfAccount *account, Oid roleid);
+extern void mf_account_check_mapping(const MfAccount *account, Oid roleid);
 
 /*
  * The target to post to as that role: with the key of its own user mapping,

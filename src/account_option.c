@@ -33,6 +33,7 @@ typedef enum OptionKind
 	OPTION_TIMEOUT,
 	OPTION_PATH,
 	OPTION_TIME_ZONE,
+	OPTION_SWITCH,
 	OPTION_SECRET
 } OptionKind;
 
@@ -55,6 +56,7 @@ static const AccountOption account_options[] = {
 	{"connect_timeout", ForeignServerRelationId, false, OPTION_TIMEOUT},
 	{"ca_file", ForeignServerRelationId, true, OPTION_PATH},
 	{"time_zone", ForeignServerRelationId, false, OPTION_TIME_ZONE},
+	{"own_mappings", ForeignServerRelationId, false, OPTION_SWITCH},
 	{"api_key", UserMappingRelationId, false, OPTION_SECRET},
 	{"api_key_file", UserMappingRelationId, true, OPTION_PATH},
 	{"webhook_secret", UserMappingRelationId, false, OPTION_SECRET},
@@ -212,6 +214,9 @@ check_option(const AccountOption *option, const char *value, bool by_superuser)
 							 errhint("Give a name of pg_timezone_names, such as \"Asia/Kuwait\".")));
 			}
 			break;
+		case OPTION_SWITCH:
+			(void) mf_parse_switch(option->name, value);
+			break;
 		case OPTION_SECRET:
 			/* the value must not appear in any message */
 			if (strcmp(option->name, "api_key") == 0 && value[0] != '\0' && strlen(value) < MF_KEY_MIN)
@@ -257,6 +262,19 @@ mf_currency_decimals(const char *currency)
 			return country->decimals;
 	}
 	return 3;
+}
+
+bool
+mf_parse_switch(const char *name, const char *value)
+{
+	bool		on;
+
+	if (!parse_bool(value, &on))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Valid values are: on, off.")));
+	return on;
 }
 
 /* Milliseconds; a number without a unit means seconds. */

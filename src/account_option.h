@@ -38,5 +38,6 @@ extern int	mf_parse_timeout(const char *name, const char *value);	/* millisecond
 																	 * numbers are seconds */
 extern double mf_parse_rate(const char *value); /* per second, 0 = no limit */
 extern int	mf_parse_in_flight(const char *value);
+extern bool mf_parse_switch(const char *name, const char *value);
 
 #endif							/* MF_ACCOUNT_OPTION_H */

@@ -584,6 +584,7 @@ ask(void *question)
 	Question   *asked = (Question *) question;
 
 	mf_account_check_usage(asked->account, GetUserId());
+	mf_account_check_mapping(asked->account, GetUserId());
 	asked->answer = mf_ask_payment_status(asked->account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId", &asked->error, &asked->shown);
 }
 

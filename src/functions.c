@@ -89,6 +89,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
 	account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(MF_SP_COUNT)));
 	mf_account_check_usage(account, GetUserId());
+	mf_account_check_mapping(account, GetUserId());
 
 	request.table = NULL;
 	for (i = 0; i < MF_SP_COUNT; i++)

@@ -51,7 +51,7 @@ static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, in
 static Oid	database_to_hold(Node *parsetree);
 static void refuse_to_redirect(const AlterForeignServerStmt *statement);
 static const char *new_account(Node *parsetree);
-static void refuse_to_take_over(Node *parsetree);
+static void refuse_to_name(Node *parsetree);
 static void refuse_to_replace(const CreateTrigStmt *statement);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
@@ -99,7 +99,7 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 	if (tag == T_AlterForeignServerStmt && IsTransactionState())
 		refuse_to_redirect((AlterForeignServerStmt *) statement->utilityStmt);
 	if ((tag == T_CreateForeignServerStmt || tag == T_RenameStmt) && IsTransactionState())
-		refuse_to_take_over(statement->utilityStmt);
+		refuse_to_name(statement->utilityStmt);
 	if (OidIsValid(held))
 		mf_hold_database(held);
 	restricted = mf_guest_restrict(tag, &security_context);
@@ -214,14 +214,17 @@ new_account(Node *parsetree)
 /*
  * Invoices name their account.  Where its server was renamed or dropped, whoever
  * gives that name to a server of his own would have them sent to him, and would
- * say whether they are paid.
+ * say whether they are paid.  A name that means all accounts is none.
  */
 static void
-refuse_to_take_over(Node *parsetree)
+refuse_to_name(Node *parsetree)
 {
-	const char *name = superuser() ? NULL : new_account(parsetree);
-	Oid			schema = name == NULL ? InvalidOid : mf_extension_schema();
+	const char *name = new_account(parsetree);
+	Oid			schema;
 
+	if (name != NULL)
+		mf_account_check_name(name);
+	schema = name == NULL || superuser() ? InvalidOid : mf_extension_schema();
 	if (!OidIsValid(schema) || mf_has_role(MF_OPERATE_ROLE) ||
 		GetForeignServerByName(name, true) != NULL || !mf_repair_has_invoices(schema, name))
 		return;

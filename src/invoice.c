@@ -262,6 +262,7 @@ set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account)
 	Oid			role = GetUserId();
 	Name		name = (Name) palloc0(NAMEDATALEN);
 
+	mf_account_check_mapping(account, role);
 	namestrcpy(name, GetUserNameFromId(role, false));
 	row->values[MF_IC_CREATED_BY] = NameGetDatum(name);
 	row->isnull[MF_IC_CREATED_BY] = false;

@@ -291,7 +291,8 @@ mf_move_account(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	int64		moved;
 
-	if (strcmp(old_name, MF_ALL_ACCOUNTS) == 0 || mf_account_exists(old_name))
+	mf_account_check_name(old_name);
+	if (mf_account_exists(old_name))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("account \"%s\" exists", old_name),

@@ -192,7 +192,7 @@ sql("ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight)");
 # Keys: by role, rotated under way, missing
 #
 my $keys = MyFatoorah::Sandbox->new(key => 'first-key', args => [ '--key', 'second-key=KWT', '--key', 'third-key=KWT' ]);
-$mf->setup_account($node, 'postgres', $keys, account => 'keys');
+$mf->setup_account($node, 'postgres', $keys, account => 'keys', options => { own_mappings => 'on' });
 sql("CREATE ROLE tenant LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER keys TO tenant;
 	CREATE USER MAPPING FOR tenant SERVER keys OPTIONS (api_key 'third-key')");
 
@@ -506,7 +506,7 @@ foreach my $case (
 	[ 'no user mapping', sub { sql('DROP USER MAPPING FOR PUBLIC SERVER keys') },
 		sub { sql("CREATE USER MAPPING FOR PUBLIC SERVER keys OPTIONS (api_key_file 'keys.key')") } ],
 	[ 'no such account', sub { sql('DROP SERVER keys CASCADE') },
-		sub { $mf->setup_account($node, 'postgres', $keys, account => 'keys') } ])
+		sub { $mf->setup_account($node, 'postgres', $keys, account => 'keys', options => { own_mappings => 'on' }) } ])
 {
 	my ($what, $break, $mend) = @$case;
 	my $name = $what =~ s/ /_/gr;

@@ -31,7 +31,7 @@ sub account
 	my ($name, $sandbox) = @_;
 
 	$mf->write_key($node, $sandbox->key, "$name.key");
-	sql(sprintf q{CREATE SERVER "%1$s" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url '%2$s', timeout '300ms', connect_timeout '200ms');
+	sql(sprintf q{CREATE SERVER "%1$s" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url '%2$s', timeout '300ms', connect_timeout '200ms', own_mappings 'on');
 		CREATE USER MAPPING FOR PUBLIC SERVER "%1$s" OPTIONS (api_key_file '%1$s.key')}, $name, $sandbox->url);
 	sql(qq{GRANT USAGE ON FOREIGN SERVER "$name" TO clerk});
 	return;

@@ -85,7 +85,7 @@ sql("ALTER SERVER myfatoorah OPTIONS (SET timeout '1s'); SELECT mf_resume('myfat
 $mf->wait_status($node, 'postgres', 'throttled');
 
 # What it does wake are its own rows that had no key.
-$mf->setup_account($node, 'postgres', $sandbox, account => 'lacking');
+$mf->setup_account($node, 'postgres', $sandbox, account => 'lacking', options => { own_mappings => 'on' });
 sql("DROP USER MAPPING FOR PUBLIC SERVER lacking; GRANT USAGE ON FOREIGN SERVER lacking TO tenant");
 $mf->insert($node, 'postgres', 'lacks 1', account => "'lacking'");
 $node->safe_psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('lacks 2', account => "'lacking'"), extra_params => [ '-U', 'tenant' ]);

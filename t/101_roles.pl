@@ -25,7 +25,7 @@ sub insert_as
 	return sql("SET ROLE $role; INSERT INTO mf_invoice " . $mf->invoice($name, %columns) . ' RETURNING id');
 }
 
-$mf->setup_account($node, $db, $sandbox);
+$mf->setup_account($node, $db, $sandbox, options => { own_mappings => 'on' });
 my $key = $sandbox->key;
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (DROP api_key_file, ADD api_key 'the-key-of-another-merchant');
 	CREATE ROLE alice IN ROLE myfatoorah_submit; CREATE ROLE bob IN ROLE myfatoorah_submit;
@@ -93,7 +93,7 @@ is("$failed $out", '0 1', 'what was done to the agenda makes no CREATE USER MAPP
 like($warning, qr/WARNING:  invoices of account "myfatoorah" .* are not tried at once\nDETAIL:  relation "public.mf_queue" does not exist/, 'but a warning tells it');
 
 # Another account is another mapping.
-$mf->setup_account($node, $db, $sandbox, account => 'second', key_file => 'myfatoorah.key');
+$mf->setup_account($node, $db, $sandbox, account => 'second', key_file => 'myfatoorah.key', options => { own_mappings => 'on' });
 sql("GRANT USAGE ON FOREIGN SERVER second TO bob; CREATE USER MAPPING FOR bob SERVER second OPTIONS (api_key '$key'); SELECT mf_pause('*')");
 $id = insert_as('bob', 'moved', account => q('second'));
 is(sql("SELECT own_key FROM mf_invoice WHERE id = $id"), 't', 'its own for that account');

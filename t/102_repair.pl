@@ -29,7 +29,7 @@ sub wait_paid
 	return $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE customer_reference = '$name'", 'paid');
 }
 
-$mf->setup_account($node, $db, $sandbox, options => { timeout => '200ms', connect_timeout => '200ms' });
+$mf->setup_account($node, $db, $sandbox, options => { timeout => '200ms', connect_timeout => '200ms', own_mappings => 'on' });
 my $worker = $mf->wait_worker($node, $db);
 like(check('agenda'), qr/^t\|/, 'all is on the agenda');
 like(check('accounts'), qr/^t\|/, 'and of an account');

@@ -105,6 +105,13 @@ is(sql(qq{SELECT count(*), count(changes) FROM mf_history WHERE invoice = $alice
 is(as('alice', "UPDATE mf_invoice SET account = 'second' WHERE id = $teams"), '42501: permission denied for account "second"', 'another account needs USAGE');
 sql(q{GRANT USAGE ON FOREIGN SERVER second TO alice; CREATE USER MAPPING FOR alice SERVER second OPTIONS (api_key 'the-key-of-alice-herself')});
 is(as('officer', "UPDATE mf_invoice SET account = 'second' WHERE id = $teams"), '42501: permission denied for account "second"', 'of operators, too');
+my $off = '42501: role "alice" may not send through account "second" with a user mapping of its own';
+is(as('alice', "UPDATE mf_invoice SET account = 'second' WHERE id = $teams"), $off, 'a user mapping of its own does not count, unless the owner of the server says so');
+is(as('alice', 'INSERT INTO mf_invoice ' . $mf->invoice('diverted', account => q('second'))), $off, 'nor at the insertion');
+is(as('alice', q{SELECT mf_send_payment('x', 1, account => 'second')}), $off, 'nor of a direct call');
+is(as('alice', q{SELECT ok, detail ~ 'may not send through', hint ~ 'OPTIONS \(ADD own_mappings' FROM mf_check('second') WHERE item = 'account'}), 'ok f|t|t', 'and mf_check() tells the way out');
+is(as('alice', q{ALTER SERVER second OPTIONS (ADD own_mappings 'on')}), '42501: must be owner of foreign server second', 'which only the owner can go');
+sql(q{ALTER SERVER second OPTIONS (ADD own_mappings 'on')});
 is(as('alice', "UPDATE mf_invoice SET account = 'second' WHERE id = $teams RETURNING account, created_by, created_by_id = 'alice'::regrole, own_key, could_login"),
 	'ok second|alice|t|t|t', 'it is the row of who gave it to that account then, with that role\'s mapping');
 is(sql(qq{SELECT changes->'created_by' FROM mf_history WHERE invoice = $teams AND changes ? 'account'}), '{"new": "alice", "old": "team"}', 'and the history knows whose it was');
@@ -122,6 +129,10 @@ sub waits
 	return;
 }
 
+insert_as('alice', 'own key', account => q('second'));
+sql(q{CREATE ROLE frank IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER second TO frank});
+insert_as('frank', 'diverted later', account => q('second'));
+sql(q{SET ROLE frank; CREATE USER MAPPING FOR frank SERVER second OPTIONS (api_key 'a-key-of-another-merchant')});
 insert_as('alice', 'usage');
 insert_as('bob', 'login');
 insert_as('bob', 'goes');
@@ -131,13 +142,20 @@ insert_as('carol', 'group');
 insert_as('dave', 'submit');
 insert_as('eve', 'dropped');
 sql(q{REVOKE USAGE ON FOREIGN SERVER myfatoorah FROM alice, team; ALTER ROLE bob NOLOGIN; REVOKE myfatoorah_submit FROM dave;
-	DROP OWNED BY eve; DROP ROLE eve; SELECT mf_resume('*')});
+	DROP OWNED BY eve; DROP ROLE eve; ALTER SERVER second OPTIONS (SET own_mappings 'off'); SELECT mf_resume('*')});
 waits('usage', 'role "alice", which inserted it, has no USAGE on account "myfatoorah" any more', 'USAGE revoked: it waits');
 waits('group', 'role "carol", which inserted it, has no USAGE on account "myfatoorah" any more', 'that of a group, likewise');
 waits('login', 'role "bob", which inserted it, may not log in any more', 'a role that could log in and no longer can: it waits');
 waits('submit', 'role "dave", which inserted it, may not insert invoices any more', 'a role that is no longer in myfatoorah_submit: it waits');
 waits('dropped', 'the role that inserted it does not exist any more', 'a role that was dropped: it waits');
+waits('own key', 'role "alice", which inserted it, has a user mapping of its own, and option "own_mappings" of account "second" is off', 'keys of roles do not count any more: it waits');
+waits('diverted later', 'role "frank", which inserted it, has a user mapping of its own, and option "own_mappings" of account "second" is off', 'a key that the role has given itself since does not count: it waits');
 is($sandbox->count(path => '/v2/SendPayment'), 0, 'nothing has been sent for any of them');
+sql(qq{DROP USER MAPPING FOR frank SERVER second; ALTER USER MAPPING FOR alice SERVER second OPTIONS (SET api_key '$key'); SELECT mf_resume('second')});
+$mf->wait_status($node, $db, 'diverted later');
+is(sql(q{SELECT status FROM mf_invoice WHERE customer_reference = 'own key'}), 'queued', 'without it the row goes with the key of PUBLIC');
+sql(q{ALTER SERVER second OPTIONS (SET own_mappings 'on')});
+$mf->wait_status($node, $db, 'own key');
 sql(q{GRANT USAGE ON FOREIGN SERVER myfatoorah TO team; ALTER ROLE bob LOGIN; SELECT mf_resume('myfatoorah')});
 $mf->wait_status($node, $db, $_) for 'usage', 'group', 'login', 'goes';
 is(sql(q{SELECT count(last_error) FROM mf_invoice WHERE customer_reference IN ('usage', 'group', 'login', 'goes')}), 0, 'and goes once the right is back');

@@ -9,7 +9,7 @@ my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $db = 'postgres';
 my $too_late = 'mf_cancel() came too late: the invoice exists, and is cancelled in the MyFatoorah portal only';
 
-$mf->setup_account($node, $db, $sandbox);
+$mf->setup_account($node, $db, $sandbox, options => { own_mappings => 'on' });
 $mf->wait_worker($node, $db);
 
 sub sql

@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 # Options of every server of the world: small times, so that a run is short
-my $options = q{country 'KWT', environment 'test', connect_timeout '300ms', timeout '800ms'};
+my $options = q{country 'KWT', environment 'test', connect_timeout '300ms', timeout '800ms', own_mappings 'on'};
 
 # setup(db): SQL that makes server and mappings of an account
 sub server
