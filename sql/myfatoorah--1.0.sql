@@ -353,11 +353,14 @@ CREATE TABLE mf_inquiry (
 	step smallint NOT NULL DEFAULT 0,
 	failures smallint NOT NULL DEFAULT 0,
 	error text,
-	by_callback boolean NOT NULL DEFAULT false
+	by_callback boolean NOT NULL DEFAULT false,
+	ordered_by oid NOT NULL DEFAULT 0
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0,
 		autovacuum_analyze_scale_factor = 0.1);
 
-CREATE INDEX mf_inquiry_urgent_idx ON mf_inquiry (account, by_callback, due) WHERE urgent;
+CREATE INDEX mf_inquiry_urgent_idx ON mf_inquiry (account, by_callback, due) WHERE urgent AND ordered_by = 0;
+CREATE INDEX mf_inquiry_ordered_idx ON mf_inquiry (account, by_callback, ordered_by, due) WHERE urgent AND ordered_by <> 0;
+CREATE INDEX mf_inquiry_ordered_due_idx ON mf_inquiry (account, due) WHERE urgent AND ordered_by <> 0;
 CREATE INDEX mf_inquiry_failed_idx ON mf_inquiry (account) WHERE error IS NOT NULL OR failures > 0;
 CREATE INDEX mf_inquiry_due_idx ON mf_inquiry (account, due) WHERE NOT urgent;
 
@@ -371,6 +374,7 @@ COMMENT ON COLUMN mf_inquiry.step IS 'answers since the payment_status is what i
 COMMENT ON COLUMN mf_inquiry.failures IS 'questions in a row that had no usable answer; each makes the time until the next one longer';
 COMMENT ON COLUMN mf_inquiry.error IS 'why it could not be asked about, or the answer not be written; put off until due, see mf_review';
 COMMENT ON COLUMN mf_inquiry.by_callback IS 'of an urgent one: only callbacks, which prove nothing, or people too often, have asked since the latest question; within myfatoorah.callback_limit';
+COMMENT ON COLUMN mf_inquiry.ordered_by IS 'of an urgent one: OID of the role whose mf_refresh() alone has asked; 0 if an event did, which goes before';
 
 CREATE TABLE mf_transaction (
 	invoice bigint NOT NULL,

@@ -11,14 +11,15 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "account.h"
 #include "agenda.h"
 #include "claim.h"
 #include "pace.h"
 #include "queue.h"
 #include "slots.h"
 
-static dlist_head line = DLIST_STATIC_INIT(line);	/* by turn_node */
-static int	line_length = 0;
+static dlist_head line = DLIST_STATIC_INIT(line);	/* owners with accounts in line, by turn_node */
+static int	line_length = 0;	/* of accounts */
 static dlist_head taken = DLIST_STATIC_INIT(taken); /* turns of this round, by turn_node */
 static dlist_head full = DLIST_STATIC_INIT(full);	/* by full_node */
 static pairingheap *alarms = NULL;	/* by alarm_node */
@@ -27,6 +28,10 @@ static MfPace scan_pace;
 
 static int	compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg);
 static void clear_alarm(MfCircuit *circuit);
+static void enter(MfCircuit *circuit, bool first);
+static void leave(MfCircuit *circuit);
+static void find_owners(void);
+static MfOwner *next_owner(TimestampTz now);
 static void scan(const MfSqlScope *scope, TimestampTz now);
 
 /* See agenda.h. */
@@ -52,9 +57,38 @@ mf_agenda_due(MfCircuit *circuit)
 	if (circuit->turn_taken)
 		dlist_delete(&circuit->turn_node);
 	circuit->turn_taken = false;
+	enter(circuit, false);
+}
+
+/* Puts an account last or first into the line of its owner, who stands in line then. */
+static void
+enter(MfCircuit *circuit, bool first)
+{
+	MfOwner    *owner = circuit->owner;
+
 	circuit->in_line = true;
-	dlist_push_tail(&line, &circuit->turn_node);
 	line_length++;
+	if (owner->line_length++ > 0 && first)
+		dlist_delete(&owner->turn_node);
+	if (first)
+	{
+		dlist_push_head(&owner->line, &circuit->turn_node);
+		dlist_push_head(&line, &owner->turn_node);
+		return;
+	}
+	dlist_push_tail(&owner->line, &circuit->turn_node);
+	if (owner->line_length == 1)
+		dlist_push_tail(&line, &owner->turn_node);
+}
+
+static void
+leave(MfCircuit *circuit)
+{
+	dlist_delete(&circuit->turn_node);
+	circuit->in_line = false;
+	line_length--;
+	if (--circuit->owner->line_length == 0)
+		dlist_delete(&circuit->owner->turn_node);
 }
 
 /* See agenda.h. */
@@ -134,6 +168,27 @@ mf_agenda_refresh(const MfSqlScope *scope, TimestampTz now)
 		clear_alarm(circuit);
 		mf_agenda_due(circuit);
 	}
+	find_owners();
+}
+
+/* Those that are new in line stand with others of whom nothing is known. */
+static void
+find_owners(void)
+{
+	MfOwner    *unknown = mf_owner_get(InvalidOid);
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &unknown->line)
+	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, turn_node, iter.cur);
+		Oid			role = mf_account_owner(circuit->account);
+
+		if (!OidIsValid(role))
+			continue;
+		leave(circuit);
+		mf_circuit_set_owner(circuit, role);
+		enter(circuit, false);
+	}
 }
 
 /* Looks at the first entry of each account. */
@@ -165,23 +220,41 @@ mf_agenda_length(void)
 	return line_length;
 }
 
+/* The next one in line who may have slots, and who stands last from now on; NULL = nobody may. */
+static MfOwner *
+next_owner(TimestampTz now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &line)
+	{
+		MfOwner    *owner = dlist_container(MfOwner, turn_node, iter.cur);
+
+		if (mf_slots_owner_room(owner, now) == 0)
+			continue;
+		dlist_delete(&owner->turn_node);
+		dlist_push_tail(&line, &owner->turn_node);
+		return owner;
+	}
+	return NULL;
+}
+
 /* See agenda.h. */
 MfCircuit *
-mf_agenda_next(void)
+mf_agenda_next(TimestampTz now)
 {
+	MfOwner    *owner = next_owner(now);
 	MfCircuit  *circuit;
-
 	int			passed;
 
-	if (dlist_is_empty(&line))
+	if (owner == NULL)
 		return NULL;
 
 	/* who has more than its part of the slots lets the others go first */
-	for (passed = 1; passed < line_length && mf_slots_over_share(dlist_head_element(MfCircuit, turn_node, &line)); passed++)
-		dlist_push_tail(&line, dlist_pop_head_node(&line));
-	circuit = dlist_container(MfCircuit, turn_node, dlist_pop_head_node(&line));
-	line_length--;
-	circuit->in_line = false;
+	for (passed = 1; passed < owner->line_length && mf_slots_over_share(dlist_head_element(MfCircuit, turn_node, &owner->line)); passed++)
+		dlist_push_tail(&owner->line, dlist_pop_head_node(&owner->line));
+	circuit = dlist_head_element(MfCircuit, turn_node, &owner->line);
+	leave(circuit);
 	clear_alarm(circuit);
 	circuit->turn_taken = true;
 	dlist_push_tail(&taken, &circuit->turn_node);
@@ -196,9 +269,7 @@ mf_agenda_put_back(MfCircuit *circuit)
 		return;
 	dlist_delete(&circuit->turn_node);
 	circuit->turn_taken = false;
-	circuit->in_line = true;
-	dlist_push_head(&line, &circuit->turn_node);
-	line_length++;
+	enter(circuit, true);
 }
 
 /* See agenda.h. */
@@ -222,8 +293,16 @@ bool
 mf_agenda_has_work(TimestampTz now)
 {
 	TimestampTz alarm = mf_agenda_alarm();
+	dlist_iter	iter;
 
-	return line_length > 0 || (alarm != 0 && alarm <= now);
+	if (alarm != 0 && alarm <= now)
+		return true;
+	dlist_foreach(iter, &line)
+	{
+		if (mf_slots_owner_room(dlist_container(MfOwner, turn_node, iter.cur), now) > 0)
+			return true;
+	}
+	return false;
 }
 
 /* See agenda.h. */

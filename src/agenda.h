@@ -4,7 +4,8 @@
  *
  * The worker's picture of mf_queue by accounts.  Those that may have something
  * due stand in a line and take turns, the others have an alarm or nothing.  An
- * account with nothing due costs nothing, however many there are.
+ * account with nothing due costs nothing, however many there are.  Owners of
+ * accounts take turns first, so that nobody waits behind all that another one has.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/agenda.h
@@ -37,9 +38,9 @@ extern void mf_agenda_wait_for_slots(int64 lead_us, TimestampTz now);
 /* Looks for accounts that are new on the agenda, where that is due. */
 extern void mf_agenda_refresh(const MfSqlScope *scope, TimestampTz now);
 
-/* How many stand in line; the next one takes its turn, NULL = there is none. */
+/* How many stand in line; the next one takes its turn, NULL = there is none whose owner may have slots. */
 extern int	mf_agenda_length(void);
-extern MfCircuit *mf_agenda_next(void);
+extern MfCircuit *mf_agenda_next(TimestampTz now);
 
 /* It was not reached after all: it stands first in line. */
 extern void mf_agenda_put_back(MfCircuit *circuit);
@@ -48,7 +49,7 @@ extern void mf_agenda_put_back(MfCircuit *circuit);
 extern void mf_agenda_round_done(void);
 extern void mf_agenda_round_failed(void);
 
-/* Whether somebody stands in line; when somebody will, 0 = never. */
+/* Whether somebody stands in line who may have slots; when somebody will, 0 = never. */
 extern bool mf_agenda_has_work(TimestampTz now);
 extern TimestampTz mf_agenda_alarm(void);
 

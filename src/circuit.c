@@ -44,6 +44,7 @@ typedef struct CircuitEntry
 } CircuitEntry;
 
 static HTAB *circuits_by_name = NULL;
+static HTAB *owners = NULL;
 static MfCircuit *circuits = NULL;
 static TimestampTz forget_at = 0;
 
@@ -88,6 +89,7 @@ mf_circuit_get(const char *account)
 
 	circuit = (MfCircuit *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfCircuit));
 	circuit->account = MemoryContextStrdup(TopMemoryContext, account);
+	circuit->owner = mf_owner_get(InvalidOid);
 	entry = (CircuitEntry *) hash_search(circuits_by_name, &circuit->account, HASH_ENTER, NULL);
 	entry->circuit = circuit;
 	circuit->used_at = GetCurrentTimestamp();
@@ -114,6 +116,41 @@ static int
 compare_names(const void *a, const void *b, Size size)
 {
 	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* See circuit.h. */
+MfOwner *
+mf_owner_get(Oid role)
+{
+	MfOwner    *owner;
+	bool		found;
+
+	if (owners == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = sizeof(Oid);
+		control.entrysize = sizeof(MfOwner);
+		control.hcxt = TopMemoryContext;
+		owners = hash_create("myfatoorah owners", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	owner = (MfOwner *) hash_search(owners, &role, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset(owner, 0, sizeof(*owner));
+		owner->role = role;
+		dlist_init(&owner->line);
+	}
+	return owner;
+}
+
+/* See circuit.h. */
+void
+mf_circuit_set_owner(MfCircuit *circuit, Oid role)
+{
+	if (circuit->owner->role != role && !circuit->in_line && circuit->in_flight == 0 && circuit->asked == 0 &&
+		circuit->ready_count == 0)
+		circuit->owner = mf_owner_get(role);
 }
 
 /* See circuit.h. */
@@ -365,6 +402,20 @@ void
 mf_circuit_called_back(MfCircuit *circuit, int count)
 {
 	circuit->call_tokens -= count;
+}
+
+/* See circuit.h. */
+int
+mf_circuit_orders(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again)
+{
+	return budget(&circuit->order_tokens, &circuit->order_tokens_at, mf_callback_limit, limit, now, again);
+}
+
+/* See circuit.h. */
+void
+mf_circuit_ordered(MfCircuit *circuit, int count)
+{
+	circuit->order_tokens -= count;
 }
 
 /* See circuit.h. */

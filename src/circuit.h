@@ -33,11 +33,29 @@ typedef struct MfAirborne
 	bool		question;		/* about payments */
 } MfAirborne;
 
+/* Whoever owns accounts: turns and slots are shared by owners first, whatever the number of their accounts. */
+typedef struct MfOwner
+{
+	Oid			role;			/* InvalidOid = not known yet, or the server is gone */
+
+	/* agenda.c's */
+	dlist_node	turn_node;
+	dlist_head	line;			/* of circuits, by turn_node */
+	int			line_length;
+
+	/* slots.c's */
+	int			slots;			/* that requests of its accounts have, or are claimed for */
+	int			planned;		/* that the claim under way may take */
+
+	NameData	look_from;		/* inquiry.c's: the account that the next look begins with */
+} MfOwner;
+
 typedef struct MfCircuit
 {
 	struct MfCircuit *next;
 	struct MfCircuit *previous;
 	char	   *account;
+	MfOwner    *owner;
 	int			flights;		/* that refer to it */
 	TimestampTz used_at;		/* last asked for */
 
@@ -73,6 +91,10 @@ typedef struct MfCircuit
 	TimestampTz poll_tokens_at;
 	double		call_tokens;	/* and those that callbacks may cause */
 	TimestampTz call_tokens_at;
+	double		order_tokens;	/* and those that roles may order beyond their budgets */
+	TimestampTz order_tokens_at;
+	Oid			ordered_by;		/* whose order was the latest to be asked */
+	bool		polled_last;	/* a slot that both wanted was the poller's, and no order's */
 	TimestampTz ask_at;			/* nothing is asked about payments before; 0 = open */
 	int			ask_throttled;	/* questions that were one too many, in a row */
 	TimestampTz ask_told_at;	/* that was last told of */
@@ -97,6 +119,12 @@ typedef struct MfCircuit
  * to it, it stands on the agenda, or backs off.
  */
 extern MfCircuit *mf_circuit_get(const char *account);
+
+/* Those of one role, made if need be; they are few and stay. */
+extern MfOwner *mf_owner_get(Oid role);
+
+/* Who owns its server, as was just read; it counts once nothing is under way. */
+extern void mf_circuit_set_owner(MfCircuit *circuit, Oid role);
 
 /* A flight refers to it, and no longer. */
 extern void mf_circuit_hold(MfCircuit *circuit);
@@ -125,6 +153,10 @@ extern void mf_circuit_polled(MfCircuit *circuit, int count);
 /* Likewise the look-ups that only callbacks ask for */
 extern int	mf_circuit_callbacks(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again);
 extern void mf_circuit_called_back(MfCircuit *circuit, int count);
+
+/* Likewise those that roles have ordered beyond their budgets */
+extern int	mf_circuit_orders(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again);
+extern void mf_circuit_ordered(MfCircuit *circuit, int count);
 
 /*
  * How many invoices may be claimed: for the free slots, and ahead, "ahead" at most,

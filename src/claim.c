@@ -28,7 +28,11 @@
 /* Where more accounts wait than fit into a round, each claims so many rows in a turn. */
 #define MIN_SHARE 5
 
+/* So long for turns, and the round goes on with those that were taken: others wait for its end. */
+#define TURNS_NS INT64CONST(100000000)
+
 static int	take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now);
+static bool plan_slots(MfCircuit *circuit, int slots, int left, MfClaimLimit *limit, TimestampTz now);
 static int	free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, int ahead, TimestampTz now);
 static int	count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut);
 static void settle_turns(MfClaimLimit *limits, int count, int reached, bool cut);
@@ -78,11 +82,12 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
 	const char *names[ROUND_LIMIT];
 	MfCircuit  *circuits[ROUND_LIMIT];
 	List	   *paused;
+	int64		until = mf_http_clock() + TURNS_NS;
 	int			turns = 0;
 	int			count = 0;
 	int			i;
 
-	while (turns < left && (circuits[turns] = mf_agenda_next()) != NULL)
+	while (turns < left && (circuits[turns] = mf_agenda_next(now)) != NULL)
 	{
 		names[turns] = circuits[turns]->account;
 		turns++;
@@ -91,7 +96,7 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
 		return 0;
 
 	paused = mf_queue_paused(scope, names, turns);
-	for (i = 0; i < turns; i++)
+	for (i = 0; i < turns && (i == 0 || mf_http_clock() < until); i++)
 	{
 		MfCircuit  *circuit = circuits[i];
 		int			free_slots = free_to_claim(claim, circuit, claim->held || has_name(paused, MF_ALL_ACCOUNTS) ||
@@ -99,17 +104,40 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
 
 		if (free_slots == 0)
 			continue;
-		if (circuit->mark_until <= now)
-			circuit->mark = DT_NOBEGIN;
-		limits[count].account = circuit->account;
-		limits[count].circuit = circuit;
-		limits[count].slots = Min(free_slots, share);
-		ahead = Max(ahead - Max(limits[count].slots - Max(mf_circuit_unclaimed(circuit), 0), 0), 0);
-		limits[count].shared = free_slots > share;
-		limits[count].mark_invoice = circuit->mark == DT_NOBEGIN ? 0 : circuit->mark_invoice;
-		limits[count++].mark = circuit->mark;
+		if (plan_slots(circuit, Min(free_slots, share), left, &limits[count], now))
+		{
+			ahead = Max(ahead - Max(limits[count].slots - Max(mf_circuit_unclaimed(circuit), 0), 0), 0);
+			limits[count++].shared |= free_slots > share;
+		}
 	}
+	while (turns > i)
+		mf_agenda_put_back(circuits[--turns]);
+	while (i > 0)
+		circuits[--i]->owner->planned = 0;
 	return count;
+}
+
+/* What an account may claim of so many slots, "left" being all that the round claims; false if its owner may have none. */
+static bool
+plan_slots(MfCircuit *circuit, int slots, int left, MfClaimLimit *limit, TimestampTz now)
+{
+	int			room = mf_slots_owner_room(circuit->owner, now);
+
+	if (room == 0)
+	{
+		mf_agenda_due(circuit);
+		return false;
+	}
+	if (circuit->mark_until <= now)
+		circuit->mark = DT_NOBEGIN;
+	limit->account = circuit->account;
+	limit->circuit = circuit;
+	limit->slots = Min(slots, room);
+	limit->shared = slots > room;
+	limit->mark_invoice = circuit->mark == DT_NOBEGIN ? 0 : circuit->mark_invoice;
+	limit->mark = circuit->mark;
+	circuit->owner->planned = Min(circuit->owner->planned + limit->slots, left);
+	return true;
 }
 
 /*

@@ -68,6 +68,8 @@ mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
 		mf_circuit_report(circuit, "cannot be used", error);
 		mf_repair_tell_rows(circuit->account, error);
 	}
+	else
+		mf_circuit_set_owner(circuit, account->owner);
 	return account;
 }
 

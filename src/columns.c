@@ -41,9 +41,10 @@ const Oid	mf_attempt_types[] = {
 	INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, INT4OID
 };
 
-/* invoice, account, due, urgent, refunds, requests, tries, step, failures, error, by_callback */
+/* invoice, account, due, urgent, refunds, requests, tries, step, failures, error, by_callback, ordered_by */
 const Oid	mf_inquiry_types[] = {
-	InvalidOid, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, INT2OID, INT2OID, INT2OID, TEXTOID, BOOLOID
+	InvalidOid, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, INT2OID, INT2OID, INT2OID, TEXTOID, BOOLOID,
+	OIDOID
 };
 
 /* See columns.h. */

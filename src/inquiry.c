@@ -41,16 +41,30 @@ static bool pending = false;
 static bool waiting = false;
 static TimestampTz next_due = 0;
 
-/* A look is at all accounts, from the one on for which the latest had no slot left. */
+/*
+ * A look is at all accounts, one of each owner in turn, from those on at which the
+ * latest had no slot left, or took too long.
+ */
+#define LOOK_NS INT64CONST(100000000)
+
+/* The accounts of an owner, in the order of a look */
+typedef struct OwnerAccounts
+{
+	MfOwner    *owner;
+	List	   *accounts;		/* of MfInquiryAccount */
+	int			first;
+} OwnerAccounts;
+
 static MfPace look_pace;
-static NameData look_from;
+static Oid	look_from = InvalidOid;	/* the owner that is the first one */
 
 /* Invoices whose refunds may be asked for next */
 static HTAB *confirmed = NULL;
 
 static bool take_confirmed(int64 invoice);
 static void look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now);
-static int	first_to_look_at(const List *accounts);
+static List *accounts_by_owner(const MfSqlScope *scope);
+static bool look_at(const MfSqlScope *scope, const MfClaim *claim, MfInquiryAccount *account, TimestampTz now);
 static bool claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 						  TimestampTz now);
 static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs,
@@ -58,6 +72,12 @@ static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAcco
 static const MfClaimTarget *find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, List **targets);
 static int	take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
 						   int slots, TimestampTz now, int *asked);
+static int	take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+								  const MfInquiryAccount *entry, int slots, TimestampTz now, int *asked);
+static int	take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+						int slots, TimestampTz now, int *asked);
+static int	take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+						 bool too_often, int limit, TimestampTz now, int *asked);
 static bool is_due(const MfInquiryAccount *entry, TimestampTz now);
 static void come_back_if_due(TimestampTz due, TimestampTz now);
 
@@ -128,60 +148,108 @@ mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now,
 	/* what it waited for may be this round: too early, it comes back by the alarm */
 	waiting = false;
 	if (pending && mf_pace_allows(&look_pace))
+	{
 		look(scope, claim, now);
+		(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &next_due);
+		(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
+	}
 	mf_come_back(again, next_due);
 }
 
-/* Looks at all accounts and claims what is due for each. */
+/*
+ * Looks at all accounts and claims what is due for each.  A look that ends early is
+ * gone on with by the next one: each owner's from the first account that had no turn.
+ */
 static void
 look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 {
-	List	   *accounts;
-	int			first;
-	int			i;
+	List	   *owners;
+	ListCell   *lc;
+	int64		until;
+	int			turn;
+	bool		any = true;
+	bool		looked;
 
 	pending = false;
 	next_due = 0;
 	mf_pace_begin(&look_pace);
-	accounts = mf_payment_accounts(scope);
+	owners = accounts_by_owner(scope);
 	mf_pace_end(&look_pace);
-	first = first_to_look_at(accounts);
-	for (i = 0; i < list_length(accounts); i++)
+	mf_slots_set_owners(list_length(owners) > 1);
+	until = mf_http_clock() + LOOK_NS;
+	for (turn = 0; any; turn++)
 	{
-		MfInquiryAccount *entry = (MfInquiryAccount *) list_nth(accounts, (first + i) % list_length(accounts));
+		any = false;
+		foreach(lc, owners)
+		{
+			OwnerAccounts *owned = (OwnerAccounts *) lfirst(lc);
+			int			count = list_length(owned->accounts);
+			MfInquiryAccount *account = (MfInquiryAccount *) list_nth(owned->accounts, (owned->first + turn) % count);
 
-		entry->paused |= claim->held;
-		if (claim_account(scope, claim, entry, now))
-			continue;
-
-		/* a landing makes a slot */
-		namestrcpy(&look_from, entry->name);
-		pending = waiting = true;
-		come_back_if_due(mf_slots_starved_until(), now);
-		break;
+			if (turn >= count)
+				continue;
+			any = true;
+			looked = look_at(scope, claim, account, now);
+			if (looked)
+				account = (MfInquiryAccount *) list_nth(owned->accounts, (owned->first + turn + 1) % count);
+			namestrcpy(&owned->owner->look_from, account->name);
+			if (looked && (turn == 0 || mf_http_clock() < until))
+				continue;
+			look_from = owned->owner->role;
+			pending = true;
+			return;
+		}
 	}
-	(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &next_due);
-	(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
 }
 
-/* Who was left out for want of a slot, or the first one. */
-static int
-first_to_look_at(const List *accounts)
+/* List of OwnerAccounts, each from where the latest look has stopped. */
+static List *
+accounts_by_owner(const MfSqlScope *scope)
 {
+	List	   *accounts = mf_payment_accounts(scope);
+	List	   *owners = NIL;
+	OwnerAccounts *owned = NULL;
 	ListCell   *lc;
 
+	/* they come by owner */
 	foreach(lc, accounts)
 	{
-		if (namestrcmp(&look_from, ((MfInquiryAccount *) lfirst(lc))->name) == 0)
-			return foreach_current_index(lc);
+		MfInquiryAccount *account = (MfInquiryAccount *) lfirst(lc);
+
+		if (owned == NULL || owned->owner->role != account->owner)
+		{
+			owned = (OwnerAccounts *) palloc0(sizeof(OwnerAccounts));
+			owned->owner = mf_owner_get(account->owner);
+			if (account->owner == look_from)
+				owners = lcons(owned, owners);
+			else
+				owners = lappend(owners, owned);
+		}
+		if (namestrcmp(&owned->owner->look_from, account->name) == 0)
+			owned->first = list_length(owned->accounts);
+		owned->accounts = lappend(owned->accounts, account);
 	}
-	return 0;
+	return owners;
+}
+
+/* The account of an owner whose turn it is; false if all accounts together have no slot left for it. */
+static bool
+look_at(const MfSqlScope *scope, const MfClaim *claim, MfInquiryAccount *account, TimestampTz now)
+{
+	account->paused |= claim->held;
+	if (claim_account(scope, claim, account, now))
+		return true;
+
+	/* a landing makes a slot */
+	waiting = true;
+	come_back_if_due(mf_slots_starved_until(), now);
+	return false;
 }
 
 /*
  * What is due for one account: the urgent, then events, then within their budgets
- * what callbacks ask for, and the poller.  False if the account has a slot for
- * it, and all accounts together have none left.
+ * what callbacks ask for, what roles have ordered, and the poller.  False if the
+ * account has a slot for it, and all accounts together have none left.
  */
 static bool
 claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
@@ -195,7 +263,8 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	int			claimed = 0;
 	int			asked = 0;
 
-	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && entry->callback_due == 0 && !log)
+	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && entry->callback_due == 0 &&
+		entry->order_due == 0 && !log)
 		return true;
 	circuit = mf_circuit_get(entry->name);
 	account = mf_claim_account(circuit, entry->paused, now);
@@ -222,7 +291,8 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	slots = (slots + 1) / 2;
 	if (slots > 0 && mf_slots_questions(now) == 0 && (log || is_due(entry, now)))
 		return false;
-	slots = mf_hand_room(Min(slots, mf_slots_questions(now)));
+	mf_circuit_set_owner(circuit, entry->owner);
+	slots = mf_hand_room(Min(slots, Min(mf_slots_questions(now), mf_slots_owner_room(circuit->owner, now))));
 
 	/* of a single slot, its turn: an account that only answers inquiries badly goes on sending */
 	if (slots == 1 && circuit->window == 1 && circuit->has_sends && circuit->asked_last)
@@ -241,22 +311,10 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		claimed += mf_inquiry_log_ask(scope, claim, account, now);
 	if (claimed < slots && entry->callback_due != 0 && entry->callback_due <= now)
 		claimed += take_callbacks(scope, claim, account, circuit, slots - claimed, now, &asked);
-	if (claimed < slots && entry->poll_due != 0 && entry->poll_due <= now)
-	{
-		int			polls = mf_circuit_polls(circuit, slots - claimed, now, &retry);
-
-		mf_come_back(&next_due, retry);
-		if (polls > 0)
-		{
-			int			asked_before = asked;
-
-			claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, MF_ASKED_BY_POLLER, polls, now), now, &asked);
-			/* those without a key cost the others nothing */
-			mf_circuit_polled(circuit, asked - asked_before);
-		}
-	}
-	else
-		come_back_if_due(mf_poll_limit > 0 ? entry->poll_due : 0, now);
+	if (claimed < slots)
+		claimed += take_orders_and_polls(scope, claim, account, circuit, entry, slots - claimed, now, &asked);
+	come_back_if_due(mf_poll_limit > 0 ? entry->poll_due : 0, now);
+	come_back_if_due(entry->order_due, now);
 	come_back_if_due(entry->urgent_due, now);
 	come_back_if_due(entry->event_due, now);
 	come_back_if_due(entry->callback_due, now);
@@ -293,12 +351,90 @@ take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 	return claimed;
 }
 
+/* What roles have ordered, then the poller, to which they leave half of the slots, and every other one of single ones. */
+static int
+take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+					  const MfInquiryAccount *entry, int slots, TimestampTz now, int *asked)
+{
+	int			claimed = 0;
+	int			polls = 0;
+	int			asked_before;
+
+	if (entry->poll_due != 0 && entry->poll_due <= now)
+	{
+		TimestampTz retry;
+
+		polls = mf_circuit_polls(circuit, slots, now, &retry);
+		mf_come_back(&next_due, retry);
+	}
+	if (entry->order_due != 0 && entry->order_due <= now)
+	{
+		int			share = polls == 0 ? slots : (slots + (circuit->polled_last ? 1 : 0)) / 2;
+
+		circuit->polled_last = share == 0;
+		pending |= share == 0;
+		claimed = take_orders(scope, claim, account, circuit, share, now, asked);
+	}
+	polls = Min(polls, slots - claimed);
+	if (polls == 0)
+		return claimed;
+	asked_before = *asked;
+	claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, MF_ASKED_BY_POLLER, polls, now), now, asked);
+	/* those without a key cost the others nothing */
+	mf_circuit_polled(circuit, *asked - asked_before);
+	return claimed;
+}
+
+/* What roles have ordered within their own budgets, then what is beyond, within one for all of them. */
+static int
+take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit, int slots,
+			TimestampTz now, int *asked)
+{
+	int			claimed = take_ordered(scope, claim, account, circuit, false, slots, now, asked);
+	int			asked_before = *asked;
+	TimestampTz retry;
+	int			limit;
+
+	if (claimed == slots)
+		return claimed;
+	limit = mf_circuit_orders(circuit, slots - claimed, now, &retry);
+	mf_come_back(&next_due, retry);
+	if (limit > 0)
+		claimed += take_ordered(scope, claim, account, circuit, true, limit, now, asked);
+	mf_circuit_ordered(circuit, *asked - asked_before);
+	return claimed;
+}
+
+/* One of each role in turn, which goes on from there the next time. */
+static int
+take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit, bool too_often,
+			 int limit, TimestampTz now, int *asked)
+{
+	Oid			first = circuit->ordered_by + 1;
+	Oid			latest = first;
+	List	   *jobs = mf_payment_claim_orders(scope, account->name, too_often, circuit->ordered_by, limit, now);
+	ListCell   *lc;
+
+	foreach(lc, jobs)
+	{
+		Oid			role = ((MfInquiryJob *) lfirst(lc))->ordered_by;
+
+		/* unsigned: those before the first come after the others */
+		if (role - first > latest - first)
+			latest = role;
+	}
+	if (jobs != NIL)
+		circuit->ordered_by = latest;
+	return take_jobs(scope, claim, account, jobs, now, asked);
+}
+
 static bool
 is_due(const MfInquiryAccount *entry, TimestampTz now)
 {
 	return (entry->urgent_due != 0 && entry->urgent_due <= now) ||
 		(entry->event_due != 0 && entry->event_due <= now) ||
 		(entry->callback_due != 0 && entry->callback_due <= now) ||
+		(entry->order_due != 0 && entry->order_due <= now) ||
 		(mf_poll_limit > 0 && entry->poll_due != 0 && entry->poll_due <= now);
 }
 

@@ -135,7 +135,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 				 errmsg("invoice " INT64_FORMAT " keeps its number", job->invoice),
 				 errdetail("Money has come in for it."),
 				 errhint("Refund or cancel the other invoice in the MyFatoorah portal, then decide \"dismiss\".")));
-	mf_payment_refresh(schema, &job->invoice, &too_often, 1);
+	mf_payment_refresh(schema, GetUserId(), &job->invoice, &too_often, 1);
 	mf_wake_inquiries_at_commit();
 }
 

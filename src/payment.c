@@ -23,40 +23,61 @@
 static MfStatement accounts_statement = {
 	MF_IN_ORDER "SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
 	"    WHERE a.account IN (s.srvname::text, '*') AND a.paused_at IS NOT NULL), "
-	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND NOT q.by_callback "
-	"    ORDER BY q.due LIMIT 1), "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.ordered_by = 0 "
+	"    AND NOT q.by_callback ORDER BY q.due LIMIT 1), "
 	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent ORDER BY q.due LIMIT 1), "
 	"  (SELECT min(e.due)::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
 	"    AND e.door IN ('webhook', 'log')), "
-	"  least((SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.by_callback "
-	"      ORDER BY q.due LIMIT 1), "
+	"  least((SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.ordered_by = 0 "
+	"      AND q.by_callback ORDER BY q.due LIMIT 1), "
 	"    (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
-	"      AND e.door = 'callback' ORDER BY e.due LIMIT 1)) "
+	"      AND e.door = 'callback' ORDER BY e.due LIMIT 1)), "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.ordered_by <> 0 "
+	"    ORDER BY q.due LIMIT 1), s.srvowner "
 	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
-	"WHERE w.fdwname = 'myfatoorah' AND left(s.srvname::text, 1) <> '" MF_ALL_ACCOUNTS "'",
+	"WHERE w.fdwname = 'myfatoorah' AND left(s.srvname::text, 1) <> '" MF_ALL_ACCOUNTS "' "
+	"ORDER BY s.srvowner, s.srvname",
 	0, {0}, NULL
 };
 
-#define CLAIM(condition) \
+#define CLAIM_OF(entries) \
 	"SELECT c.invoice::int8, 0::int8, c.account::text, coalesce(i.created_by_id::oid, 0), coalesce(i.own_key::bool, false), " \
 	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
 	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, c.requests::int4, " \
 	"  c.tries::int2, c.step::int2, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
-	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, c.failures::int2, c.by_callback::bool " \
-	"FROM (SELECT q.* FROM @mf_inquiry q WHERE q.account = $1 AND " condition " AND q.due <= $3 " \
-	"  AND q.invoice <> ALL ($4) " \
-	"  ORDER BY q.due LIMIT $2 FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
+	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, c.failures::int2, c.by_callback::bool, " \
+	"  c.ordered_by::oid " \
+	"FROM (SELECT q.* FROM @mf_inquiry q WHERE " entries " FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
+
+#define CLAIM(condition) \
+	CLAIM_OF("q.account = $1 AND " condition " AND q.due <= $3 AND q.invoice <> ALL ($4) ORDER BY q.due LIMIT $2")
 
 static MfStatement claim_urgent_statement = {
-	MF_IN_ORDER CLAIM("q.urgent AND NOT q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM("q.urgent AND q.ordered_by = 0 AND NOT q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_callbacks_statement = {
-	MF_IN_ORDER CLAIM("q.urgent AND q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM("q.urgent AND q.ordered_by = 0 AND q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_polls_statement = {
 	MF_IN_ORDER CLAIM("NOT q.urgent"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+};
+
+#define ORDERED "q.account = $1 AND q.urgent AND q.ordered_by <> 0 AND q.by_callback = $5"
+
+/* the roles first, from one to the next by the index, then what is due of each */
+static MfStatement claim_orders_statement = {
+	MF_IN_ORDER "WITH RECURSIVE r(role) AS ("
+	"  (SELECT q.ordered_by FROM @mf_inquiry q WHERE " ORDERED " ORDER BY q.ordered_by LIMIT 1) "
+	"  UNION ALL SELECT (SELECT q.ordered_by FROM @mf_inquiry q WHERE " ORDERED " AND q.ordered_by > r.role "
+	"    ORDER BY q.ordered_by LIMIT 1) FROM r WHERE r.role IS NOT NULL), "
+	"n AS MATERIALIZED (SELECT o.invoice FROM r CROSS JOIN LATERAL ("
+	"    SELECT d.invoice, row_number() OVER (ORDER BY d.due) AS turn FROM (SELECT q.invoice, q.due FROM @mf_inquiry q "
+	"      WHERE " ORDERED " AND q.ordered_by = r.role AND q.due <= $3 AND q.invoice <> ALL ($4) "
+	"      ORDER BY q.due LIMIT $2) d) o ORDER BY o.turn, r.role <= $6, r.role LIMIT $2) "
+	CLAIM_OF("q.invoice = ANY (ARRAY(SELECT n.invoice FROM n)) AND " ORDERED " AND q.due <= $3"),
+	6, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID, BOOLOID, OIDOID}, NULL
 };
 
 /* the key of whoever made the row, or else the newest invoice of the account that is not paid yet, by an index with its collation */
@@ -64,7 +85,8 @@ static MfStatement claim_polls_statement = {
 	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), " \
 	"  coalesce(m.own_key::bool, k.own_key::bool, false), " \
 	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.tries::int2, 0::int2, " \
-	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2, e.door = 'callback' " \
+	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2, e.door = 'callback', " \
+	"  '0'::oid " \
 	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key " \
 	"  FROM @mf_invoice i WHERE i.account = e.account COLLATE \"default\" AND " MF_OPEN("i") " ORDER BY i.sent_at DESC LIMIT 1) k ON true " \
 	"WHERE e.account = $1 AND " condition " AND e.due <= $3 AND e.id <> ALL ($4) " \
@@ -104,6 +126,7 @@ static MfStatement reschedule_statement = {
 	"  urgent = n.urgent OR l.requests <> n.requests, "
 	"  by_callback = CASE WHEN l.requests = n.requests THEN n.by_callback AND n.urgent "
 	"    ELSE q.by_callback AND (n.by_callback OR NOT n.urgent) END, "
+	"  ordered_by = CASE WHEN n.urgent OR l.requests <> n.requests THEN q.ordered_by ELSE 0 END, "
 	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
 	"  tries = CASE WHEN l.requests = n.requests OR (q.by_callback AND n.urgent) THEN n.tries ELSE q.tries END, step = n.step, failures = n.failures, "
 	"  error = CASE WHEN n.wait THEN q.error ELSE n.error END "
@@ -163,7 +186,8 @@ static MfStatement resolve_events_statement = {
 	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests, by_callback) "
 	"  SELECT m.id, m.account, clock_timestamp(), true, 1, m.by_callback FROM m "
 	"  ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
-	"    requests = q.requests + 1, tries = 0, by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent) RETURNING 1) "
+	"    requests = q.requests + 1, tries = 0, by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), "
+	"    ordered_by = 0 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
 	"  + (SELECT count(*) FROM m) - (SELECT count(*) FROM asked)",
 	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL
@@ -328,6 +352,8 @@ mf_payment_accounts(const MfSqlScope *scope)
 		account->poll_due = timestamp_or_0(tuple, desc, 4);
 		account->event_due = timestamp_or_0(tuple, desc, 5);
 		account->callback_due = timestamp_or_0(tuple, desc, 6);
+		account->order_due = timestamp_or_0(tuple, desc, 7);
+		account->owner = DatumGetObjectId(mf_result(tuple, desc, 8, NULL));
 		accounts = lappend(accounts, account);
 	}
 	return accounts;
@@ -365,6 +391,22 @@ claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const ch
 	return read_jobs(mf_sql_execute(scope, statement, values, NULL));
 }
 
+/* See payment.h. */
+List *
+mf_payment_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit, TimestampTz now)
+{
+	TimestampTz again = 0;
+	Datum		values[6];
+
+	values[0] = CStringGetTextDatum(account);
+	values[1] = Int32GetDatum(limit);
+	values[2] = TimestampTzGetDatum(now);
+	values[3] = mf_hand_left_out(MF_ITEM_INQUIRY, now, &again);
+	values[4] = BoolGetDatum(too_often);
+	values[5] = ObjectIdGetDatum(last);
+	return read_jobs(mf_sql_execute(scope, &claim_orders_statement, values, NULL));
+}
+
 /* The rows of a claim. */
 static List *
 read_jobs(uint64 rows)
@@ -395,6 +437,7 @@ read_jobs(uint64 rows)
 		job->by_invoice = DatumGetBool(mf_result(tuple, desc, 15, NULL));
 		job->failures = DatumGetInt16(mf_result(tuple, desc, 16, NULL));
 		job->by_callback = DatumGetBool(mf_result(tuple, desc, 17, NULL));
+		job->ordered_by = DatumGetObjectId(mf_result(tuple, desc, 18, NULL));
 		jobs = lappend(jobs, job);
 	}
 	return jobs;

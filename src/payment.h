@@ -78,11 +78,13 @@ extern bool mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int co
 typedef struct MfInquiryAccount
 {
 	char	   *name;
+	Oid			owner;
 	bool		paused;
 	TimestampTz urgent_due;		/* 0 = nothing */
 	TimestampTz poll_due;
 	TimestampTz event_due;
 	TimestampTz callback_due;	/* what only callbacks ask for, of both kinds */
+	TimestampTz order_due;		/* what roles have ordered */
 } MfInquiryAccount;
 
 /* List of MfInquiryAccount: all accounts of this database. */
@@ -99,6 +101,7 @@ typedef struct MfInquiryJob
 	bool		gone;			/* no invoice to ask about, now or ever */
 	bool		urgent;
 	bool		by_callback;	/* only callbacks ask for it */
+	Oid			ordered_by;		/* only that role does */
 	bool		refunds;		/* the refunds are to be asked for, too */
 	bool		paid;			/* as far as the row knows */
 	bool		by_invoice;		/* the key of an event is its InvoiceId */
@@ -121,7 +124,7 @@ extern void mf_payment_try_now(const MfSqlScope *scope, Datum left_out);
 /* Who asks about an invoice */
 typedef enum MfAsker
 {
-	MF_ASKED_BY_PROOF,			/* a signed webhook, MyFatoorah's log, a person */
+	MF_ASKED_BY_PROOF,			/* a signed webhook, MyFatoorah's log */
 	MF_ASKED_BY_CALLBACK,		/* whoever has its address, or a PaymentId */
 	MF_ASKED_BY_POLLER
 } MfAsker;
@@ -130,6 +133,9 @@ typedef enum MfAsker
  * Locks what is due for an account, at most "limit".  List of MfInquiryJob.
  */
 extern List *mf_payment_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
+/* Of what roles have ordered, within their budgets or beyond: one of each role in turn, those after "last" first. */
+extern List *mf_payment_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit,
+									 TimestampTz now);
 extern List *mf_payment_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
 
 /* What comes next for an inquiry */
@@ -332,11 +338,11 @@ extern List *mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices
 extern bool mf_payment_dismiss(Oid schema, int64 invoice, const char *actor, const char *reason);
 
 /*
- * A person wants to know about invoices: at once, or, of those that were asked
- * about too often, as soon as callbacks are answered.  They come in the order of
+ * A role wants to know about invoices, within its budget or, of those that were
+ * asked about too often, within that of all roles.  They come in the order of
  * their ids, each once.  Of those that were never sent nothing is asked.
  */
-extern void mf_payment_refresh(Oid schema, const int64 *invoices, const bool *too_often, int count);
+extern void mf_payment_refresh(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count);
 
 /* What somebody who waits for an invoice sees of it, as the current role */
 typedef struct MfWaitedInvoice

@@ -88,8 +88,8 @@ static MfStatement store_events_statement = {
 	"  SELECT w.id, w.account, w.ask_at, true, w.refunds, 1, w.by_callback FROM w ORDER BY w.id "
 	"  ON CONFLICT (invoice) DO UPDATE SET urgent = true, refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
 	"    due = CASE WHEN EXCLUDED.by_callback AND q.urgent THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
-	"    tries = CASE WHEN EXCLUDED.by_callback AND q.urgent THEN q.tries ELSE 0 END, "
-	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent) RETURNING 1), "
+	"    tries = CASE WHEN EXCLUDED.by_callback AND q.urgent AND q.ordered_by = 0 THEN q.tries ELSE 0 END, "
+	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), ordered_by = 0 RETURNING 1), "
 	/* of a reference that was given up: it exists after all, perhaps twice; of one not sent yet: somebody else has sent it */
 	"watch AS (UPDATE @mf_queue q SET kind = CASE q.kind WHEN 'send' THEN 'verify' ELSE q.kind END, "
 	"    due = clock_timestamp(), rank = clock_timestamp() "
@@ -116,7 +116,8 @@ static MfStatement open_statement = {
 	"WHERE i.known OR $2 < 'infinity' OR EXISTS (SELECT FROM @mf_inquiry o WHERE o.invoice = i.id)), "
 	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) SELECT * FROM m ORDER BY m.id "
 	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, refunds = q.refunds OR EXCLUDED.refunds, "
-	"  requests = q.requests + 1, tries = 0, by_callback = q.by_callback AND q.urgent AND NOT EXCLUDED.urgent "
+	"  requests = q.requests + 1, tries = 0, by_callback = q.by_callback AND q.urgent AND NOT EXCLUDED.urgent, "
+	"  ordered_by = CASE WHEN EXCLUDED.urgent THEN 0 ELSE q.ordered_by END "
 	"WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
 	"SELECT EXISTS (SELECT FROM o WHERE o.urgent), ARRAY(SELECT m.id::int8 FROM m)",
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL
@@ -177,29 +178,32 @@ static MfStatement not_restored_statement = {
 	0, {0}, NULL
 };
 
+/* what an event asks, too, stays the event's question */
 static MfStatement refresh_statement = {
-	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, true, 1, $3, a.too_often "
+	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, true, 1, $3, a.too_often, $4 "
 	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
 	"  WHERE i.status = 'sent'), "
-	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback) "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback, ordered_by) "
 	"SELECT * FROM m ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET urgent = true, "
 	"  due = CASE WHEN q.urgent AND EXCLUDED.by_callback THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
 	"  by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent), "
+	"  ordered_by = CASE WHEN q.urgent AND (q.ordered_by = 0 OR NOT q.by_callback) THEN q.ordered_by ELSE EXCLUDED.ordered_by END, "
 	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
 	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END RETURNING 1) "
 	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o)",
-	3, {INT8ARRAYOID, BOOLARRAYOID, INT4OID}, NULL
+	4, {INT8ARRAYOID, BOOLARRAYOID, INT4OID, OIDOID}, NULL
 };
 
 /*
  * Of a row that may exist twice nothing is settled: whoever has paid the other
- * invoice is not told to pay.  A PaymentId that MyFatoorah did not find when asked
+ * invoice is not told to pay.  No customer waits for what a role has ordered.  A PaymentId that MyFatoorah did not find when asked
  * once is waited for no longer.  The token is the random end of the reference,
  * whatever number a resend gave it.
  */
 static MfStatement callbacks_statement = {
 	"SELECT i.id::int8, i.account::text, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), i.payment_status::text, "
-	"  NOT i.duplicate_suspected AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent) "
+	"  NOT i.duplicate_suspected AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent "
+	"      AND q.ordered_by = 0) "
 	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL AND e.due IS NOT NULL "
 	"      AND e.tries = 0), "
 	"  coalesce(i.language = 'AR', false), i.call_back_url::text, i.error_url::text "
@@ -253,6 +257,7 @@ typedef enum InquiryColumn
 	INQUIRY_FAILURES,
 	INQUIRY_ERROR,
 	INQUIRY_BY_CALLBACK,
+	INQUIRY_ORDERED_BY,
 	INQUIRY_END					/* one more than the last */
 } InquiryColumn;
 
@@ -425,6 +430,7 @@ insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, Timest
 	values[INQUIRY_URGENT - 1] = values[INQUIRY_REFUNDS - 1] = values[INQUIRY_BY_CALLBACK - 1] = BoolGetDatum(false);
 	values[INQUIRY_REQUESTS - 1] = Int32GetDatum(0);
 	values[INQUIRY_TRIES - 1] = values[INQUIRY_STEP - 1] = values[INQUIRY_FAILURES - 1] = Int16GetDatum(0);
+	values[INQUIRY_ORDERED_BY - 1] = ObjectIdGetDatum(InvalidOid);
 	isnull[INQUIRY_ERROR - 1] = true;
 	mf_table_begin(table);
 	for (i = 0; i < count; i++)
@@ -515,11 +521,11 @@ mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count)
 
 /* See payment.h. */
 void
-mf_payment_refresh(Oid schema, const int64 *invoices, const bool *too_often, int count)
+mf_payment_refresh(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count)
 {
 	MfSqlScope	scope;
 	MfArray		late;
-	Datum		values[3];
+	Datum		values[4];
 	int			i;
 
 	mf_array_init(&late, count);
@@ -529,6 +535,7 @@ mf_payment_refresh(Oid schema, const int64 *invoices, const bool *too_often, int
 	values[0] = mf_int8_array(invoices, count);
 	values[1] = mf_array_datum(&late, BOOLOID);
 	values[2] = Int32GetDatum(MF_QUICK_TRIES);
+	values[3] = ObjectIdGetDatum(role);
 	mf_sql_begin(&scope, schema);
 	(void) mf_change(&scope, &refresh_statement, values, NULL);
 	mf_sql_end(&scope);

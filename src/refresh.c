@@ -22,6 +22,7 @@
 typedef struct Refresh
 {
 	Oid			schema;
+	Oid			role;
 	int64		invoice;
 	bool		too_often;
 } Refresh;
@@ -33,7 +34,7 @@ static void write_pending(void);
 
 /* See refresh.h. */
 void
-mf_refresh_at_commit(Oid schema, int64 invoice, bool too_often)
+mf_refresh_at_commit(Oid schema, Oid role, int64 invoice, bool too_often)
 {
 	static bool registered = false;
 	MemoryContext old;
@@ -46,6 +47,7 @@ mf_refresh_at_commit(Oid schema, int64 invoice, bool too_often)
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	refresh = (Refresh *) palloc(sizeof(Refresh));
 	refresh->schema = schema;
+	refresh->role = role;
 	refresh->invoice = invoice;
 	refresh->too_often = too_often;
 	pending = lappend(pending, refresh);
@@ -93,6 +95,7 @@ write_pending(void)
 	bool		too_often[BATCH_SIZE];
 	int			count = 0;
 	Oid			schema = InvalidOid;
+	Oid			role = InvalidOid;
 	ListCell   *lc;
 
 	list_sort(pending, compare_invoices);
@@ -101,22 +104,24 @@ write_pending(void)
 	{
 		const Refresh *refresh = (const Refresh *) lfirst(lc);
 
+		/* which of two roles has asked for it in one transaction makes no difference */
 		if (count > 0 && refresh->invoice == invoices[count - 1])
 		{
 			too_often[count - 1] &= refresh->too_often;
 			continue;
 		}
-		if (count == BATCH_SIZE || (count > 0 && refresh->schema != schema))
+		if (count == BATCH_SIZE || (count > 0 && (refresh->schema != schema || refresh->role != role)))
 		{
-			mf_payment_refresh(schema, invoices, too_often, count);
+			mf_payment_refresh(schema, role, invoices, too_often, count);
 			count = 0;
 		}
 		schema = refresh->schema;
+		role = refresh->role;
 		invoices[count] = refresh->invoice;
 		too_often[count++] = refresh->too_often;
 	}
 	/* some may have ceased to be ones to ask about */
-	mf_payment_refresh(schema, invoices, too_often, count);
+	mf_payment_refresh(schema, role, invoices, too_often, count);
 	/* triggers of users on what this has written */
 	AfterTriggerFireDeferred();
 	PopActiveSnapshot();

@@ -9,10 +9,10 @@
 #define MF_REFRESH_H
 
 /*
- * Has the worker asked about a sent invoice, once this transaction commits.  What
+ * Has the worker asked about a sent invoice for a role, once this transaction commits.  What
  * is written for that is written right before the commit, so that no transaction
  * that stays open keeps its entry locked, which webhooks and answers need.
  */
-extern void mf_refresh_at_commit(Oid schema, int64 invoice, bool too_often);
+extern void mf_refresh_at_commit(Oid schema, Oid role, int64 invoice, bool too_often);
 
 #endif							/* MF_REFRESH_H */

@@ -18,12 +18,19 @@
 #define STARVED_MS 500
 #define STARVED_TELL_MS 60000
 
+/*
+ * An owner has no more than so many times what is free: three quarters of all alone,
+ * three sevenths beside another one that wants as many.
+ */
+#define OWNER_SHARE 3
+
 static int	limit = MF_IN_FLIGHT_DEFAULT;
 static int	fitting = MF_IN_FLIGHT_MAX; /* what there were descriptors and memory for, lately */
 static int	in_flight = 0;
 static int	questions = 0;		/* of these */
 static int	asked = 0;
 static int	ready = 0;
+static bool several_owners = false;
 static dlist_head busy = DLIST_STATIC_INIT(busy);	/* circuits with requests in flight */
 static int	busy_count = 0;
 static TimestampTz starved_until = 0;
@@ -59,6 +66,7 @@ mf_slots_started(MfCircuit *circuit, bool question)
 {
 	in_flight++;
 	questions += question ? 1 : 0;
+	circuit->owner->slots++;
 	if (circuit->in_flight++ == 0)
 	{
 		dlist_push_tail(&busy, &circuit->busy_node);
@@ -72,6 +80,7 @@ mf_slots_ended(MfCircuit *circuit, bool question)
 {
 	in_flight--;
 	questions -= question ? 1 : 0;
+	circuit->owner->slots--;
 	if (fitting < MF_IN_FLIGHT_MAX)
 		fitting++;
 	if (--circuit->in_flight == 0)
@@ -86,6 +95,7 @@ void
 mf_slots_asked(MfCircuit *circuit, int count)
 {
 	circuit->asked += count;
+	circuit->owner->slots += count;
 	asked += count;
 }
 
@@ -94,6 +104,7 @@ void
 mf_slots_ready(MfCircuit *circuit, int count)
 {
 	circuit->ready_count += count;
+	circuit->owner->slots += count;
 	ready += count;
 }
 
@@ -148,6 +159,24 @@ mf_slots_room_at(int64 horizon_us, TimestampTz now)
 			first = end;
 	}
 	return first == 0 ? 0 : first - horizon_us;
+}
+
+/* See slots.h. */
+void
+mf_slots_set_owners(bool several)
+{
+	several_owners = several;
+}
+
+/* See slots.h. */
+int
+mf_slots_owner_room(const MfOwner *owner, TimestampTz now)
+{
+	int			left = mf_slots_free(now) - ready - owner->planned;
+
+	if (!several_owners)
+		return MF_IN_FLIGHT_MAX;
+	return Max((OWNER_SHARE * left - owner->slots - owner->planned) / (OWNER_SHARE + 1), 0);
 }
 
 /* See slots.h. */

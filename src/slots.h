@@ -46,6 +46,15 @@ extern int	mf_slots_free(TimestampTz now);
 extern int	mf_slots_room(int wanted, int64 horizon_us, TimestampTz now);
 extern TimestampTz mf_slots_room_at(int64 horizon_us, TimestampTz now);
 
+/*
+ * Whether accounts of this database have several owners.  Then none of these can take
+ * all slots, so that there are always some for another one, whatever answers take.
+ */
+extern void mf_slots_set_owners(bool several);
+
+/* How many more of the slots the accounts of an owner may have now, what is planned taken off */
+extern int	mf_slots_owner_room(const MfOwner *owner, TimestampTz now);
+
 /* How many questions may be asked now: half of the slots are left to what is sent. */
 extern int	mf_slots_questions(TimestampTz now);
 

@@ -245,7 +245,7 @@ take_refreshes(const Steering *steering, MfNamed *named, const char **results, i
 		if (!named[i].sent)
 			continue;
 		too_often = !mf_quota_take(GetUserId());
-		mf_refresh_at_commit(steering->schema, named[i].invoice, too_often);
+		mf_refresh_at_commit(steering->schema, GetUserId(), named[i].invoice, too_often);
 		results[i] = too_often ? ASKED_LATER : ASKED;
 	}
 	mf_wake_inquiries_at_commit();

@@ -1,0 +1,121 @@
+# Questions that roles order by mf_refresh(): customers who come back are asked for first, roles take turns however many one of
+# them has ordered, and the poller keeps its part. The account has a single slot, so that the order is seen.
+use MyFatoorah::Test;
+
+my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_limit = 60000\nmyfatoorah.poll_delay = '1h'");
+my $db = 'postgres';
+my %question = (path => '/v2/GetPaymentStatus');
+my $many = 5000;
+
+my $port = $web->free_port;
+
+$mf->setup_account($node, $db, $sandbox);
+$web->open($node, $db, $port);
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+# refresh(role, condition): what it said, by result
+sub refresh
+{
+	my ($role, $condition) = @_;
+
+	return $node->safe_psql($db, "SELECT string_agg(result || ' ' || n, ', ' ORDER BY result) FROM (
+		SELECT result, count(*) AS n FROM mf_refresh(ARRAY(SELECT id FROM mf_invoice WHERE $condition)) GROUP BY 1) r",
+		extra_params => [ '-U', $role ]);
+}
+
+# asked_before(name, since): questions about others from that many on, before the one about that invoice
+sub asked_before
+{
+	my ($name, $since) = @_;
+	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
+	my @ledger = $sandbox->ledger(%question, limit => 100000);
+	my @others;
+
+	for my $entry (@ledger[ $since .. $#ledger ])
+	{
+		return scalar @others if ($entry->{body} // '') =~ /"$number"/;
+		push @others, $entry;
+	}
+	die "nobody has asked about $name\n";
+}
+
+sub wait_asked
+{
+	my ($name) = @_;
+
+	return $mf->wait_for($node, $db, "SELECT count(*) FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice
+		WHERE i.customer_reference = '$name' AND q.urgent", 0);
+}
+
+sql("CREATE ROLE $_ LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO $_") for 'greedy', 'modest';
+$mf->insert_many($node, $db, 'many', $many);
+$mf->insert($node, $db, $_) for 'customer', 'single', 'polled';
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE status = 'sent'", $many + 3);
+$mf->wait_idle($node, $db);
+
+# one question at a time, each of them slow: they are asked in the order in which they are wanted
+sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '1')");
+$sandbox->faults({ path => 'GetPaymentStatus', delay_ms => 30, times => -1 });
+my $since = $sandbox->count(%question);
+
+is(refresh('greedy', "customer_reference LIKE 'many-%'"), "asked 100, asked_later @{[ $many - 100 ]}", "$many orders of one role, a hundred of them within its budget");
+is(sql("SELECT count(DISTINCT ordered_by), min(ordered_by::regrole::text) FROM mf_inquiry WHERE urgent AND ordered_by <> 0"), '1|greedy', 'are orders of that role');
+$sandbox->wait_count(\%question, $since + 3) or die "they are not asked\n";
+
+# A customer comes back.
+my ($token, $number) = split /\|/, sql("SELECT id || '-' || right(reference, 20), invoice_id FROM mf_invoice WHERE customer_reference = 'customer'");
+$sandbox->invoice($number, 'pay');
+my $began = $sandbox->count(%question);
+$web->get("http://127.0.0.1:$port/callback/$token?paymentId=" . $sandbox->invoice($number)->{transactions}[-1]{payment_id});
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE customer_reference = 'customer'", 'paid');
+cmp_ok(asked_before('customer', $began), '<=', 3, 'a customer who comes back waits behind none of them');
+
+# Another role asks about one invoice.
+$began = $sandbox->count(%question);
+is(refresh('modest', "customer_reference = 'single'"), 'asked 1', 'another role asks about one invoice');
+wait_asked('single');
+cmp_ok(asked_before('single', $began), '<=', 4, 'and waits behind none of them, either');
+
+# The poller's turn has come for one.
+$began = $sandbox->count(%question);
+sql("UPDATE mf_inquiry SET due = now() WHERE invoice = (SELECT id FROM mf_invoice WHERE customer_reference = 'polled')");
+sql(q{SELECT mf_resume()});
+$mf->wait_for($node, $db, "SELECT due > now() AND step > 0 FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'polled'");
+cmp_ok(asked_before('polled', $began), '<=', 6, 'nor does the poller');
+cmp_ok(sql('SELECT count(*) FROM mf_inquiry WHERE urgent AND ordered_by <> 0'), '>', $many / 2, 'while most of the orders still wait');
+
+# Beyond its budget a role waits within one of the account, and others who are beyond theirs take turns with it.
+sql("ALTER SYSTEM SET myfatoorah.callback_limit = 60000; SELECT pg_reload_conf()");
+$mf->wait_for($node, $db, 'SHOW myfatoorah.callback_limit', 60000);
+$mf->wait_for($node, $db, 'SELECT count(*) FROM mf_inquiry WHERE urgent AND ordered_by <> 0 AND NOT by_callback', 0);
+sql("UPDATE mf_inquiry q SET by_callback = true, ordered_by = 'modest'::regrole, due = now(), urgent = true FROM mf_invoice i
+	WHERE i.id = q.invoice AND i.customer_reference IN ('many-4999', 'many-5000')");
+$began = $sandbox->count(%question);
+sql(q{SELECT mf_resume()});
+wait_asked($_) for 'many-4999', 'many-5000';
+cmp_ok(asked_before($_, $began), '<=', 8, "beyond their budgets roles take turns: $_") for 'many-4999', 'many-5000';
+
+# What an event asks, too, is its question, and no order any more.
+sql("UPDATE mf_inquiry SET urgent = true, ordered_by = 'greedy'::regrole, by_callback = false, due = now() + interval '1 day'
+	WHERE invoice = (SELECT id FROM mf_invoice WHERE customer_reference = 'single')");
+my $payment = '0707' . sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference = 'single'");
+($token) = sql("SELECT id || '-' || right(reference, 20) FROM mf_invoice WHERE customer_reference = 'single'");
+$began = $sandbox->count(%question);
+$web->get("http://127.0.0.1:$port/callback/$token?paymentId=$payment");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event e JOIN mf_invoice i ON i.id = e.invoice WHERE i.customer_reference = 'single' AND e.answered_at IS NULL AND e.due IS NULL", 0);
+cmp_ok(asked_before('single', $began), '<=', 3, 'what a customer asks, too, is his question from then on');
+
+# All of it is asked in the end, and nothing stays an order.
+$sandbox->clear_faults;
+sql("ALTER SERVER myfatoorah OPTIONS (SET max_in_flight '50')");
+$mf->wait_for($node, $db, 'SELECT count(*) FROM mf_inquiry WHERE ordered_by <> 0', 0);
+is(sql("SELECT count(*) FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference LIKE 'many-%' AND NOT q.urgent"), $many,
+	'all of it is asked in the end');
+$node->stop;
+done_testing();
