@@ -1,5 +1,5 @@
 # What README and docs tell people to run runs: README's SQL for real, in its order; those of docs/ against invoices in the
-# state that their paragraphs speak of, and undone. And what they link to is there.
+# state that their paragraphs speak of, and undone. What they link to is there, and mf_check() has the items that they name.
 use MyFatoorah::Test;
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
@@ -74,6 +74,15 @@ for my $name ('README.md', 'CHANGELOG.md', 'sandbox/README.md', 'bench/README.md
 	}
 }
 is(join("\n", @broken), '', 'all links lead somewhere');
+
+#
+# Items of mf_check(): those of the source, each once
+#
+my %items = map { $_ => 1 } slurp_file("$top/src/check.c") =~ /add_row\(rsinfo, "(\w+)"/g;
+my ($section) = read_doc('docs/reference.md') =~ /^## mf_check\n(.*?)^## /ms;
+my ($table) = read_doc('docs/operations.md') =~ /^(\| `item` \|.*?)^\n/ms;
+is(join(' ', sort grep { $_ ne 'item' } $section =~ /^\| `(\w+)` \|/gm), join(' ', sort keys %items), 'the reference has each item of mf_check()');
+is(join(' ', grep { $_ ne 'item' && !$items{$_} } $table =~ /^\| `(\w+)`/gm), '', 'and operations tell what to do about such');
 
 #
 # README
