@@ -134,6 +134,8 @@ OBJS = \
 	src/invoice.o \
 	src/invoice_state.o \
 	src/enqueue.o \
+	src/enqueue_follow.o \
+	src/enqueue_mapping.o \
 	src/queue.o \
 	src/queue_admin.o \
 	src/queue_claim.o \

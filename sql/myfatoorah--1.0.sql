@@ -662,7 +662,7 @@ CREATE FUNCTION mf_enqueue()
 RETURNS trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_enqueue() IS 'AFTER INSERT trigger for tables of your own: starts an invoice per row; arguments are ''field=column'' or ''field=''''constant'''''', and ''id=column'' to have the invoice''s id written back';
+COMMENT ON FUNCTION mf_enqueue() IS 'AFTER INSERT trigger for tables of your own: starts an invoice per row; arguments are ''field=column'' or ''field=''''constant'''''', ''id=column'' to have the invoice''s id written back, and ''on_update=sync'' and ''on_delete=cancel'' for an invoice that follows its row until it is sent';
 
 --
 -- Direct calls

@@ -41,6 +41,7 @@ static TransactionId restored_in = InvalidTransactionId;
 static bool fired_by_mf_invoice(FunctionCallInfo fcinfo);
 static HeapTuple guard_insert(TriggerData *trigger);
 static HeapTuple guard_update(TriggerData *trigger);
+static void refuse_late_change(int64 invoice, MfStatus status);
 static void refuse_to_move(int64 invoice);
 static void guard_delete(TriggerData *trigger);
 static void guard_truncate(TriggerData *trigger);
@@ -315,12 +316,7 @@ guard_update(TriggerData *trigger)
 		return trigger->tg_newtuple;
 
 	if (from != MF_QUEUED && from != MF_STATUS_REJECTED)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " can no longer be changed",
-						DatumGetInt64(before.values[MF_IC_ID])),
-				 errdetail("Its status is \"%s\".", mf_status_name(from)),
-				 errhint("Only queued and rejected invoices can be changed; insert a new one instead.")));
+		refuse_late_change(DatumGetInt64(before.values[MF_IC_ID]), from);
 
 	account = check_row(&after, trigger->tg_relation);
 	set_currency(&after, account);
@@ -344,6 +340,24 @@ guard_update(TriggerData *trigger)
 		set_sender(&after, RelationGetRelid(trigger->tg_relation), account);
 	}
 	return reform(trigger->tg_newtuple, desc, &after);
+}
+
+/* What has left, or may have, is as the customer sees it: a second one beside it would be paid twice. */
+static void
+refuse_late_change(int64 invoice, MfStatus status)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice " INT64_FORMAT " can no longer be changed", invoice),
+			 errdetail("Its status is \"%s\".", mf_status_name(status)),
+			 status == MF_SENT ?
+			 errhint("Its link can be paid. Cancel it in the MyFatoorah portal first, then insert a new one.") :
+			 status == MF_CANCELLED ?
+			 errhint("It is not sent any more; insert a new one.") :
+			 status == MF_REVIEW ?
+			 errhint("Decide about it first: SELECT next_step FROM mf_review WHERE id = " INT64_FORMAT ".", invoice) :
+			 errhint("It may exist already. Wait for its outcome, or call mf_cancel(" INT64_FORMAT "), and insert a new one once it is cancelled.",
+					 invoice)));
 }
 
 /* Whether no field that users set has changed. */

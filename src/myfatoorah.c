@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "core/unicode.h"
 #include "core/url.h"
+#include "enqueue.h"
 #include "failpoint.h"
 #include "hooks.h"
 #include "launcher.h"
@@ -168,6 +169,7 @@ _PG_init(void)
 	}
 
 	mf_sql_init();
+	mf_follow_init();
 	mf_failpoint_define();
 	MarkGUCPrefixReserved("myfatoorah");
 }

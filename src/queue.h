@@ -187,6 +187,16 @@ extern bool mf_queue_may_exist(Oid schema, int64 invoice);
 /* Whether a query of the current role sees that invoice, row-level security included. */
 extern bool mf_queue_sees(Oid schema, int64 invoice);
 
+/* What there is of an invoice, whoever may see it */
+typedef enum MfExistence
+{
+	MF_ROW_GONE,
+	MF_LINK_DEAD,				/* it was sent, and can be paid no more: nothing was, either */
+	MF_ROW_THERE
+} MfExistence;
+
+extern MfExistence mf_queue_exists(Oid schema, int64 invoice);
+
 /* The invoice of a reference, or of one that it is a resend of, and who inserted it; 0 if there is none. */
 extern int64 mf_queue_of_reference(Oid schema, const char *reference, Oid *creator);
 

@@ -391,6 +391,25 @@ mf_queue_of_reference(Oid schema, const char *reference, Oid *creator)
 }
 
 /* See queue.h. */
+MfExistence
+mf_queue_exists(Oid schema, int64 invoice)
+{
+	static MfStatement statement = {
+		"SELECT status = 'sent' AND payment_status IN ('expired', 'remote_cancelled') FROM @mf_invoice WHERE id = $1",
+		1, {INT8OID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+	MfExistence existence = MF_ROW_GONE;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
+		existence = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) ? MF_LINK_DEAD : MF_ROW_THERE;
+	mf_sql_end(&scope);
+	return existence;
+}
+
+/* See queue.h. */
 bool
 mf_queue_sees(Oid schema, int64 invoice)
 {

@@ -74,6 +74,8 @@ static void take_refreshes(const Steering *steering, MfNamed *named, const char 
 static Datum cancel_one(FunctionCallInfo fcinfo, int64 invoice);
 static Datum retry_one(FunctionCallInfo fcinfo, int64 invoice);
 static Datum refresh_one(FunctionCallInfo fcinfo, int64 invoice);
+static void take_deletions(const Steering *steering, MfNamed *named, const char **results, int count);
+pg_noreturn static void refuse_deletion(const Steering *steering, const MfNamed *named);
 static Datum steer_many(FunctionCallInfo fcinfo, Take take);
 static void take_apart(Batch batch);
 static void take_batch(void *argument);
@@ -249,6 +251,76 @@ take_refreshes(const Steering *steering, MfNamed *named, const char **results, i
 		results[i] = too_often ? ASKED_LATER : ASKED;
 	}
 	mf_wake_inquiries_at_commit();
+}
+
+/* The invoices of rows that were deleted: none is cancelled unless all can be. */
+static void
+take_deletions(const Steering *steering, MfNamed *named, const char **results, int count)
+{
+	MfTransition *transitions = (MfTransition *) palloc0(count * sizeof(MfTransition));
+	int			transition_count = 0;
+	int			i;
+
+	mf_queue_lock(steering->schema, named, count);
+	for (i = 0; i < count; i++)
+	{
+		MfJob	   *job = named[i].job;
+
+		if (lacking_right(steering, &named[i]) != NULL || may_exist(job) || job->status == MF_SENT || job->status == MF_REVIEW)
+		{
+			MfExistence existence = mf_queue_exists(steering->schema, named[i].invoice);
+
+			/* what is gone, or cannot be paid any more, needs not be cancelled */
+			if (existence == MF_ROW_GONE || (existence == MF_LINK_DEAD && named[i].job != NULL))
+				continue;
+			refuse_deletion(steering, &named[i]);
+		}
+		if (job->status == MF_CANCELLED)
+			continue;
+		start_transition(steering, job, NULL, &transitions[transition_count]);
+		transitions[transition_count++].to = MF_CANCELLED;
+	}
+	if (transition_count > 0)
+		mf_queue_transitions(steering->schema, transitions, transition_count);
+}
+
+/* A row is not deleted whose invoice may be paid, or is another's. */
+static void
+refuse_deletion(const Steering *steering, const MfNamed *named)
+{
+	const char *status;
+
+	if (named->job == NULL)
+		mf_check_named(&(MfNamed) {named->invoice, true, NULL, false}, true);
+	mf_check_row_right(named->invoice, steering->table, named->job->owner.role);
+	status = mf_status_name(named->job->status);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice " INT64_FORMAT " cannot be cancelled with its row", named->invoice),
+			 may_exist(named->job) ? errdetail("Its status is \"%s\", and it may exist already.", status) :
+			 errdetail("Its status is \"%s\".", status),
+			 named->job->status == MF_SENT ?
+			 errhint("Cancel it in the MyFatoorah portal, and delete the row once payment_status says so; mf_refresh(" INT64_FORMAT ") asks. To keep the invoice, empty the column that has its id first.",
+					 named->invoice) :
+			 named->job->status == MF_REVIEW ?
+			 errhint("Decide about it first with mf_resolve(" INT64_FORMAT ", 'abandon', 'reason').", named->invoice) :
+			 errhint("Call mf_cancel(" INT64_FORMAT "), and delete the row once the invoice is cancelled.", named->invoice)));
+}
+
+/* See steer.h. */
+void
+mf_cancel_deleted(Oid schema, MfNamed *named, int count, const char *reason)
+{
+	Steering	steering = {take_deletions, schema, get_relname_relid("mf_invoice", schema),
+	GetUserNameFromId(GetUserId(), false), reason};
+	int			i;
+
+	for (i = 0; i < count; i += BATCH_SIZE)
+	{
+		Batch		batch = {&steering, &named[i], NULL, Min(BATCH_SIZE, count - i)};
+
+		take_batch(&batch);
+	}
 }
 
 /* See steer.h. */

@@ -18,6 +18,12 @@
  */
 extern void mf_check_named(const MfNamed *named, bool locked);
 
+/*
+ * Cancels the invoices of rows of users that were deleted, in the order of their
+ * ids, as the current role may; raises an error if one of them may be paid yet.
+ */
+extern void mf_cancel_deleted(Oid schema, MfNamed *named, int count, const char *reason);
+
 /* A text argument that a person gives for the record, palloc'd; NULL if nothing can be seen of it. */
 extern char *mf_reason_argument(FunctionCallInfo fcinfo, int number);
 
