@@ -95,6 +95,9 @@ OBJS = \
 	src/account_option.o \
 	src/request.o \
 	src/request_check.o \
+	src/complaint.o \
+	src/row_check.o \
+	src/validate.o \
 	src/request_json.o \
 	src/account_secret.o \
 	src/agenda.o \

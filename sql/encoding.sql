@@ -63,6 +63,19 @@ SELECT f, mf_test.try(format('SELECT mf_send_payment(%s)', f)) FROM unnest(ARRAY
 	$$'x', 1, customer_address => jsonb_build_object('Street', E'M\xfcller')$$]) f;
 SELECT mf_test.try($$INSERT INTO mf_invoice (customer_name, invoice_value) VALUES (E'M\xfcller', 3)$$);
 SELECT mf_test.try($$INSERT INTO mf_invoice (customer_name, invoice_value, source_info) VALUES ('x', 3, E'M\xfcller')$$);
+-- and the error says which field it is about
+CREATE FUNCTION pg_temp.column_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	name text;
+BEGIN
+	EXECUTE statement;
+	RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS name = COLUMN_NAME;
+	RETURN name;
+END
+$$;
+SELECT pg_temp.column_of($$INSERT INTO mf_invoice (customer_name, invoice_value, source_info) VALUES ('x', 3, E'M\xfcller')$$);
 SELECT count(*) FROM mf_invoice WHERE invoice_value = 3;
 CALL mf_test.fault($${"status": 400, "body": "{\"IsSuccess\": false, \"Data\": {\"ErrorMessage\": \"\\u0642\\u064a\\u0645\\u0629\"}}"}$$);
 SELECT mf_test.try($$SELECT mf_send_payment('x', 1)$$);

@@ -664,6 +664,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_enqueue() IS 'AFTER INSERT trigger for tables of your own: starts an invoice per row; arguments are ''field=column'' or ''field=''''constant'''''', ''id=column'' to have the invoice''s id written back, and ''on_update=sync'' and ''on_delete=cancel'' for an invoice that follows its row until it is sent';
 
+CREATE FUNCTION mf_validate(invoice mf_invoice)
+RETURNS TABLE (field text, message text, hint text)
+LANGUAGE C STABLE PARALLEL UNSAFE ROWS 1
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_validate(mf_invoice) IS 'what an INSERT of that row into mf_invoice would refuse, one row for each column, none if it would be taken; a null stands for the default. Writes nothing';
+
 --
 -- Direct calls
 --
@@ -1088,7 +1094,7 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 -- what functions for mf_on_change() take
 GRANT USAGE ON TYPE mf_invoice TO myfatoorah_submit, myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 

@@ -1,4 +1,4 @@
--- What is refused before anything is stored or sent, and what is put right: the same by INSERT, UPDATE and direct call
+-- What is refused before anything is stored or sent, and what is put right: the same by INSERT, UPDATE, direct call and mf_validate()
 \pset format unaligned
 \pset tuples_only on
 CALL mf_test.reset_sandbox();
@@ -21,7 +21,46 @@ EXCEPTION WHEN SQLSTATE 'MF000' THEN
 END
 $$;
 
--- Tries fields with values (SQL expressions) three ways. Tells the values stored, or the error, once if all ways agree.
+-- Values as a row of mf_invoice that nobody checks
+CREATE TABLE pg_temp.unchecked AS SELECT * FROM mf_invoice WITH NO DATA;
+
+-- Whether mf_validate() complains of what INSERT has refused, in the same words, or of nothing if that has taken it; else what it says.
+CREATE FUNCTION pg_temp.validated(columns text[], "values" text[], inserted text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	complaint record;
+	said text := '';
+	found boolean := false;
+BEGIN
+	FOR complaint IN EXECUTE format('WITH r AS (INSERT INTO pg_temp.unchecked (%s) VALUES (%s) RETURNING *) SELECT v.* FROM r, mf_validate(ROW (r.*)::mf_invoice) v',
+			array_to_string(columns, ', '), array_to_string("values", ', ')) LOOP
+		said := concat_ws(E'\n', nullif(said, ''), concat_ws(' | ', complaint.field, complaint.message, complaint.hint));
+		found := found OR replace(replace(substr(inserted, 8), E'\n  detail: ', ': '), E'\n  hint: ', ' | ') = concat_ws(' | ', mf_test.masked(complaint.message), mf_test.masked(complaint.hint));
+	END LOOP;
+	RETURN CASE WHEN inserted LIKE 'ok%' AND said = '' OR found THEN inserted WHEN said = '' THEN 'ok' ELSE said END;
+EXCEPTION WHEN OTHERS THEN
+	RETURN CASE WHEN inserted LIKE SQLSTATE || ': ' || SQLERRM || '%' THEN inserted ELSE SQLERRM END;
+END
+$$;
+
+-- An error about a field says so to drivers: column and table; what it leaves out.
+CREATE FUNCTION pg_temp.unnamed(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	of_column text;
+	of_table text;
+BEGIN
+	EXECUTE statement;
+	RAISE EXCEPTION USING ERRCODE = 'MF000';
+EXCEPTION WHEN SQLSTATE 'MF000' THEN
+	RETURN NULL;
+WHEN invalid_parameter_value THEN
+	GET STACKED DIAGNOSTICS of_column = COLUMN_NAME, of_table = TABLE_NAME;
+	RETURN nullif(concat_ws(' and ', CASE of_column WHEN '' THEN 'the column' END, CASE WHEN of_table <> 'mf_invoice' THEN 'the table' END), '');
+WHEN OTHERS THEN
+	RETURN NULL;
+END
+$$;
+
+-- Tries fields with values (SQL expressions) four ways. Tells the values stored, or the error, once if all ways agree.
 CREATE FUNCTION pg_temp.tried(fields text, VARIADIC expressions text[]) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	names text[] := string_to_array(fields, ' ');
@@ -30,6 +69,8 @@ DECLARE
 	inserted text;
 	updated text;
 	called text;
+	validated text;
+	insertion text;
 	default_name text;
 BEGIN
 	FOREACH default_name IN ARRAY ARRAY['account', 'customer_name', 'invoice_value'] LOOP
@@ -38,14 +79,18 @@ BEGIN
 			"values" := "values" || CASE default_name WHEN 'account' THEN quote_literal('held') WHEN 'invoice_value' THEN '10' ELSE quote_literal('x') END;
 		END IF;
 	END LOOP;
-	inserted := pg_temp.undone(format('INSERT INTO mf_invoice (%s) VALUES (%s) RETURNING concat_ws('' | '', coalesce(%s::text, ''null''))',
-		array_to_string(columns, ', '), array_to_string("values", ', '), array_to_string(names, '::text, ''null''), coalesce(')));
+	insertion := format('INSERT INTO mf_invoice (%s) VALUES (%s) RETURNING concat_ws('' | '', coalesce(%s::text, ''null''))',
+		array_to_string(columns, ', '), array_to_string("values", ', '), array_to_string(names, '::text, ''null''), coalesce('));
+	inserted := pg_temp.undone(insertion);
+	validated := pg_temp.validated(columns, "values", inserted);
 	updated := pg_temp.undone(format('UPDATE mf_invoice SET (%s) = ROW (%s) WHERE id = %s RETURNING concat_ws('' | '', coalesce(%s::text, ''null''))',
 		array_to_string(columns, ', '), array_to_string("values", ', '), current_setting('mf_test.base'), array_to_string(names, '::text, ''null''), coalesce(')));
 	called := mf_test.try(format('SELECT invoice_id > 0 FROM mf_send_payment(%s)',
 		(SELECT string_agg(c || ' => ' || v, ', ') FROM unnest(columns, "values") u(c, v))));
 	RETURN format('%s = %s -> ', array_to_string(names, ', '), regexp_replace(left(array_to_string(expressions, ', '), 100), E'[\n\t]', ' ', 'g')) || left(inserted, 250)
 		|| CASE WHEN updated = inserted THEN '' ELSE E'\n  BY UPDATE: ' || updated END
+		|| CASE WHEN validated = inserted THEN '' ELSE E'\n  BY VALIDATION: ' || validated END
+		|| coalesce(E'\n  NOT NAMED: ' || pg_temp.unnamed(insertion), '')
 		|| CASE WHEN called = inserted OR called = 'ok: true' AND inserted LIKE 'ok: %' THEN '' ELSE E'\n  BY CALL: ' || called END;
 END
 $$;

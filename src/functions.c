@@ -97,7 +97,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 		request.isnull[i] = PG_ARGISNULL(i);
 		request.values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
-	mf_request_check(&request, account);
+	mf_request_check(&request, account, NULL);
 	if (!request.isnull[MF_SP_EXPIRY_DATE] &&
 		DatumGetTimestampTz(request.values[MF_SP_EXPIRY_DATE]) <= GetCurrentTimestamp())
 		ereport(ERROR,

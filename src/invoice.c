@@ -32,14 +32,33 @@
 #include "queue.h"
 #include "request.h"
 #include "rights.h"
+#include "row_check.h"
 #include "sql.h"
 #include "wake.h"
+
+/* What is known of a trigger for one statement */
+typedef struct Firing
+{
+	Oid			relation;		/* is mf_invoice */
+	bool		countable;		/* each row that is to be inserted comes here */
+	int64		rows;			/* that have come */
+} Firing;
+
+/* Which of many rows an error is about */
+typedef struct RowPlace
+{
+	const MfInvoiceRow *row;
+	int64		number;			/* within the statement, 0 = not known */
+} RowPlace;
 
 /* The transaction in which rows came with their references, as from a dump */
 static TransactionId restored_in = InvalidTransactionId;
 
 static bool fired_by_mf_invoice(FunctionCallInfo fcinfo);
-static HeapTuple guard_insert(TriggerData *trigger);
+static int64 count_row(FunctionCallInfo fcinfo);
+static const MfAccount *check_row(MfInvoiceRow *row, Relation table, int64 number);
+static void row_context(void *argument);
+static HeapTuple guard_insert(TriggerData *trigger, int64 number);
 static HeapTuple guard_update(TriggerData *trigger);
 static void refuse_late_change(int64 invoice, MfStatus status);
 static void refuse_to_move(int64 invoice);
@@ -49,16 +68,11 @@ static void deform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
 static HeapTuple reform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
 static void set_reference(MfInvoiceRow *row);
 static void set_currency(MfInvoiceRow *row, const MfAccount *account);
-static bool is_zero(const MfInvoiceRow *row, int column);
 static void set_creator(MfInvoiceRow *row, Oid role);
 static void set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account);
 static bool same_fields(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
 static bool sets_account(TriggerData *trigger);
 static bool takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *account);
-static const MfAccount *check_row(MfInvoiceRow *row, Relation table);
-static void check_idempotency_key(const MfInvoiceRow *row, Relation table);
-static void row_context(void *argument);
-static void refuse_result_column(TupleDesc desc, int column);
 
 PG_FUNCTION_INFO_V1(mf_invoice_proposed);
 PG_FUNCTION_INFO_V1(mf_invoice_guard);
@@ -103,7 +117,7 @@ mf_invoice_guard(PG_FUNCTION_ARGS)
 		elog(ERROR, "table mf_invoice is older than the library");
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		return PointerGetDatum(guard_insert(trigger));
+		return PointerGetDatum(guard_insert(trigger, count_row(fcinfo)));
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		return PointerGetDatum(guard_update(trigger));
 	guard_delete(trigger);
@@ -120,9 +134,9 @@ static bool
 fired_by_mf_invoice(FunctionCallInfo fcinfo)
 {
 	Relation	relation = ((TriggerData *) fcinfo->context)->tg_relation;
-	void	   *known = DatumGetPointer(ObjectIdGetDatum(RelationGetRelid(relation)));
+	Firing	   *firing = (Firing *) fcinfo->flinfo->fn_extra;
 
-	if (fcinfo->flinfo->fn_extra == known)
+	if (firing != NULL && firing->relation == RelationGetRelid(relation))
 		return true;
 	if (strcmp(RelationGetRelationName(relation), "mf_invoice") != 0 ||
 		RelationGetNamespace(relation) != get_func_namespace(fcinfo->flinfo->fn_oid))
@@ -130,8 +144,20 @@ fired_by_mf_invoice(FunctionCallInfo fcinfo)
 	if (RelationGetDescr(relation)->natts >= MF_IC_END - 1)
 		mf_invoice_check_columns(RelationGetDescr(relation));
 	mf_check_trigger_order(relation);
-	fcinfo->flinfo->fn_extra = known;
+	firing = (Firing *) MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Firing));
+	firing->relation = RelationGetRelid(relation);
+	firing->countable = !mf_others_before_insert(relation);
+	fcinfo->flinfo->fn_extra = firing;
 	return true;
+}
+
+/* Which row of those that the statement inserts this is; 0 if triggers of others may have skipped some. */
+static int64
+count_row(FunctionCallInfo fcinfo)
+{
+	Firing	   *firing = (Firing *) fcinfo->flinfo->fn_extra;
+
+	return firing->countable ? ++firing->rows : 0;
 }
 
 /*
@@ -139,19 +165,18 @@ fired_by_mf_invoice(FunctionCallInfo fcinfo)
  * reference along is one that a dump restores: the owner may insert it as it is.
  */
 static HeapTuple
-guard_insert(TriggerData *trigger)
+guard_insert(TriggerData *trigger, int64 number)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	MfInvoiceRow row;
 	const MfAccount *account;
-	int			column;
 
 	deform(trigger->tg_trigtuple, desc, &row);
 
 	if (!row.isnull[MF_IC_REFERENCE])
 	{
 		if (!mf_owns_relation(RelationGetRelid(trigger->tg_relation), GetUserId()))
-			refuse_result_column(desc, MF_IC_REFERENCE);
+			mf_row_refuse_result(trigger->tg_relation, MF_IC_REFERENCE);
 		restored_in = GetTopTransactionId();
 		/* where it comes from, that number may have been another role's */
 		set_creator(&row, row.isnull[MF_IC_CREATED_BY] ? InvalidOid :
@@ -159,51 +184,9 @@ guard_insert(TriggerData *trigger)
 		return reform(trigger->tg_trigtuple, desc, &row);
 	}
 
-	for (column = MF_IC_INVOICE_ID; column <= MF_IC_LAST_ERROR; column++)
-	{
-		if (!row.isnull[column])
-			refuse_result_column(desc, column);
-	}
-	if (row.isnull[MF_IC_STATUS] ||
-		!mf_text_is(row.values[MF_IC_STATUS], mf_status_name(MF_QUEUED)))
-		refuse_result_column(desc, MF_IC_STATUS);
-	if (row.isnull[MF_IC_PAYMENT_STATUS] ||
-		!mf_text_is(row.values[MF_IC_PAYMENT_STATUS], "unpaid"))
-		refuse_result_column(desc, MF_IC_PAYMENT_STATUS);
-	if (row.isnull[MF_IC_ATTEMPTS] || DatumGetInt32(row.values[MF_IC_ATTEMPTS]) != 0)
-		refuse_result_column(desc, MF_IC_ATTEMPTS);
-
-	for (column = MF_IC_INVOICE_STATUS; column <= MF_IC_PAY_VALUE; column++)
-	{
-		if (!row.isnull[column])
-			refuse_result_column(desc, column);
-	}
-	for (column = MF_IC_DISPUTED_AT; column <= MF_IC_PAYMENT_DOUBT; column++)
-	{
-		if (!row.isnull[column])
-			refuse_result_column(desc, column);
-	}
-	if (!is_zero(&row, MF_IC_REFUNDED_VALUE))
-		refuse_result_column(desc, MF_IC_REFUNDED_VALUE);
-	for (column = MF_IC_RECEIVED_VALUE; column <= MF_IC_NET_VALUE; column++)
-	{
-		if (!is_zero(&row, column))
-			refuse_result_column(desc, column);
-	}
-	if (!row.isnull[MF_IC_CURRENCY])
-		refuse_result_column(desc, MF_IC_CURRENCY);
-
-	for (column = MF_IC_CANCEL_REQUESTED; column < MF_IC_END; column++)
-	{
-		bool		flag = column <= MF_IC_DUPLICATE_SUSPECTED ||
-			(column >= MF_IC_OVERPAID && column <= MF_IC_PAID_LATE);
-
-		if (flag && (row.isnull[column] || DatumGetBool(row.values[column])))
-			refuse_result_column(desc, column);
-	}
-
-	account = check_row(&row, trigger->tg_relation);
-	mf_account_check_usage(account, GetUserId());
+	mf_row_check_results(&row, trigger->tg_relation, NULL);
+	account = check_row(&row, trigger->tg_relation, number);
+	mf_row_check_usage(trigger->tg_relation, account);
 
 	row.values[MF_IC_CREATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	row.isnull[MF_IC_CREATED_AT] = false;
@@ -238,13 +221,6 @@ set_currency(MfInvoiceRow *row, const MfAccount *account)
 	row->isnull[MF_IC_CURRENCY] = false;
 }
 
-static bool
-is_zero(const MfInvoiceRow *row, int column)
-{
-	return !row->isnull[column] &&
-		DatumGetBool(DirectFunctionCall2(numeric_eq, row->values[column], DirectFunctionCall1(int8_numeric, Int64GetDatum(0))));
-}
-
 /* The role goes by its OID, since its name may become another's. */
 static void
 set_creator(MfInvoiceRow *row, Oid role)
@@ -263,7 +239,6 @@ set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account)
 	Oid			role = GetUserId();
 	Name		name = (Name) palloc0(NAMEDATALEN);
 
-	mf_account_check_mapping(account, role);
 	namestrcpy(name, GetUserNameFromId(role, false));
 	row->values[MF_IC_CREATED_BY] = NameGetDatum(name);
 	row->isnull[MF_IC_CREATED_BY] = false;
@@ -301,11 +276,11 @@ guard_update(TriggerData *trigger)
 	from = mf_status_of(before.values[MF_IC_STATUS]);
 
 	if (!mf_same_column(desc, &before, &after, MF_IC_ID))
-		refuse_result_column(desc, MF_IC_ID);
+		mf_row_refuse_result(trigger->tg_relation, MF_IC_ID);
 	for (column = MF_IC_REFERENCE; column < MF_IC_END; column++)
 	{
 		if (!mf_same_column(desc, &before, &after, column))
-			refuse_result_column(desc, column);
+			mf_row_refuse_result(trigger->tg_relation, column);
 	}
 
 	mf_check_row_right(DatumGetInt64(before.values[MF_IC_ID]), RelationGetRelid(trigger->tg_relation),
@@ -318,7 +293,7 @@ guard_update(TriggerData *trigger)
 	if (from != MF_QUEUED && from != MF_STATUS_REJECTED)
 		refuse_late_change(DatumGetInt64(before.values[MF_IC_ID]), from);
 
-	account = check_row(&after, trigger->tg_relation);
+	account = check_row(&after, trigger->tg_relation, 0);
 	set_currency(&after, account);
 	moved = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) || takes_over(trigger, &before, account);
 	renamed = from == MF_QUEUED && !mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
@@ -336,7 +311,7 @@ guard_update(TriggerData *trigger)
 	}
 	if (moved)
 	{
-		mf_account_check_usage(account, GetUserId());
+		mf_row_check_usage(trigger->tg_relation, account);
 		set_sender(&after, RelationGetRelid(trigger->tg_relation), account);
 	}
 	return reform(trigger->tg_newtuple, desc, &after);
@@ -446,111 +421,27 @@ guard_truncate(TriggerData *trigger)
 
 /* Everything that can be known early about the user's own columns; the account. */
 static const MfAccount *
-check_row(MfInvoiceRow *row, Relation table)
+check_row(MfInvoiceRow *row, Relation table, int64 number)
 {
+	RowPlace	place = {row, number};
 	const MfAccount *account;
-	MfRequest	request;
 	ErrorContextCallback context;
-	int			priority;
 
 	context.callback = row_context;
-	context.arg = row;
+	context.arg = &place;
 	context.previous = error_context_stack;
 	error_context_stack = &context;
-
-	if (row->isnull[MF_IC_ACCOUNT])
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errtablecolname(table, "account"),
-				 errmsg("account must not be null"),
-				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
-	account = mf_account_get(TextDatumGetCString(row->values[MF_IC_ACCOUNT]));
-
-	request.table = table;
-	memcpy(request.values, &row->values[MF_IC_CUSTOMER_NAME], sizeof(request.values));
-	memcpy(request.isnull, &row->isnull[MF_IC_CUSTOMER_NAME], sizeof(request.isnull));
-	mf_request_check(&request, account);
-	memcpy(&row->values[MF_IC_CUSTOMER_NAME], request.values, sizeof(request.values));
-	memcpy(&row->isnull[MF_IC_CUSTOMER_NAME], request.isnull, sizeof(request.isnull));
-
-	if (row->isnull[MF_IC_SEND_AT])
-	{
-		row->values[MF_IC_SEND_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-		row->isnull[MF_IC_SEND_AT] = false;
-	}
-	else if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(row->values[MF_IC_SEND_AT])))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errtablecolname(table, "send_at"),
-				 errmsg("send_at must be finite"),
-				 errhint("Leave it out to send at once; use mf_cancel() for an invoice that is not to be sent.")));
-	else if (DatumGetTimestampTz(row->values[MF_IC_SEND_AT]) < MF_TIME_MIN ||
-			 DatumGetTimestampTz(row->values[MF_IC_SEND_AT]) >= MF_TIME_END)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("send_at is out of range"),
-				 errhint("Give a time from the year 1970 to the year 9999, or leave it out to send at once.")));
-
-	if (!row->isnull[MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE])
-	{
-		TimestampTz expiry = DatumGetTimestampTz(row->values[MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE]);
-
-		if (expiry <= DatumGetTimestampTz(row->values[MF_IC_SEND_AT]) ||
-			expiry <= GetCurrentTransactionStartTimestamp())
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errtablecolname(table, "expiry_date"),
-					 errmsg("expiry_date must be later than send_at and now"),
-					 errhint("Give the customer time to pay, or leave it out for the default of the portal.")));
-	}
-
-	if (row->isnull[MF_IC_PRIORITY])
-	{
-		row->values[MF_IC_PRIORITY] = Int16GetDatum(0);
-		row->isnull[MF_IC_PRIORITY] = false;
-	}
-	priority = DatumGetInt16(row->values[MF_IC_PRIORITY]);
-	if (priority < 0 || priority > MF_PRIORITY_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errtablecolname(table, "priority"),
-				 errmsg("invalid value for priority: %d", priority),
-				 errhint("Give a number from 0 to %d; each step puts the invoice ten minutes ahead.",
-						 MF_PRIORITY_MAX)));
-	check_idempotency_key(row, table);
+	account = mf_row_check(row, table, NULL);
 	error_context_stack = context.previous;
 	return account;
-}
-
-/* A key is the user's: nothing of it is changed, and one that says nothing would be taken for none. */
-static void
-check_idempotency_key(const MfInvoiceRow *row, Relation table)
-{
-	Datum		key = row->values[MF_IC_IDEMPOTENCY_KEY];
-
-	if (row->isnull[MF_IC_IDEMPOTENCY_KEY])
-		return;
-	if (toast_raw_datum_size(key) > VARHDRSZ + MF_IDEMPOTENCY_KEY_MAX * MAX_MULTIBYTE_CHAR_LEN ||
-		pg_mbstrlen(TextDatumGetCString(key)) > MF_IDEMPOTENCY_KEY_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errtablecolname(table, "idempotency_key"),
-				 errmsg("idempotency_key is too long"),
-				 errdetail("The limit is %d characters.", MF_IDEMPOTENCY_KEY_MAX),
-				 errhint("Shorten it, or take a digest of it.")));
-	if (mf_clean_text(TextDatumGetCString(key), MF_CLEAN_TEXT)[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errtablecolname(table, "idempotency_key"),
-				 errmsg("idempotency_key must not be blank"),
-				 errhint("Give what no other invoice of the account has, such as 'rent 2026-01, flat 12', or leave it out.")));
 }
 
 /* Which of many rows an error is about, by the name that the user has for it. */
 static void
 row_context(void *argument)
 {
-	const MfInvoiceRow *row = (const MfInvoiceRow *) argument;
+	const RowPlace *place = (const RowPlace *) argument;
+	const MfInvoiceRow *row = place->row;
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE;
 	struct varlena *reference = (struct varlena *) DatumGetPointer(row->values[column]);
 
@@ -562,17 +453,9 @@ row_context(void *argument)
 		errcontext("invoice with customer_reference \"%.*s\"",
 				   pg_mbcliplen(text, (int) VARSIZE_ANY_EXHDR(reference), MF_CUSTOMER_REFERENCE_MAX), text);
 	}
-}
-
-static void
-refuse_result_column(TupleDesc desc, int column)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 err_generic_string(PG_DIAG_COLUMN_NAME, NameStr(TupleDescAttr(desc, column - 1)->attname)),
-			 errmsg("column \"%s\" of mf_invoice is written by myfatoorah only",
-					NameStr(TupleDescAttr(desc, column - 1)->attname)),
-			 errhint("Leave it out; use mf_cancel(), mf_retry(), mf_resolve(), mf_pause() or mf_resume() to steer sending.")));
+	/* of one row alone it goes without saying */
+	if (place->number > 1)
+		errcontext("row " INT64_FORMAT " of those that the statement inserts into mf_invoice", place->number);
 }
 
 /* Takes a tuple apart. */

@@ -39,6 +39,7 @@ typedef struct Proposal
 static Proposal *proposals = NULL;
 
 static bool is_before_row(const Trigger *trigger, int16 event);
+static bool has_others(Relation invoice, int16 event);
 static void refuse_order(const Trigger *trigger, const char *ours, const char *where);
 static HeapTuple take_proposed(TupleTableSlot *slot);
 static void forget_proposals(void *argument);
@@ -53,6 +54,19 @@ is_before_row(const Trigger *trigger, int16 event)
 bool
 mf_others_before_update(Relation invoice)
 {
+	return has_others(invoice, TRIGGER_TYPE_UPDATE);
+}
+
+/* See other_triggers.h. */
+bool
+mf_others_before_insert(Relation invoice)
+{
+	return has_others(invoice, TRIGGER_TYPE_INSERT);
+}
+
+static bool
+has_others(Relation invoice, int16 event)
+{
 	const TriggerDesc *triggers = invoice->trigdesc;
 	int			i;
 
@@ -60,7 +74,7 @@ mf_others_before_update(Relation invoice)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
-		if (is_before_row(trigger, TRIGGER_TYPE_UPDATE) &&
+		if (is_before_row(trigger, event) &&
 			strcmp(trigger->tgname, FIRST_TRIGGER) != 0 && strcmp(trigger->tgname, LAST_TRIGGER) != 0)
 			return true;
 	}

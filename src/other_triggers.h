@@ -10,8 +10,9 @@
 
 #include "commands/trigger.h"
 
-/* Whether there are any that run for each row before an update. */
+/* Whether there are any that run for each row before an update, or an insertion. */
 extern bool mf_others_before_update(Relation invoice);
+extern bool mf_others_before_insert(Relation invoice);
 
 /* Raises 55000 if one of them may change a row before our first trigger, or after our last. */
 extern void mf_check_trigger_order(Relation invoice);

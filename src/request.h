@@ -11,6 +11,7 @@
 #include "utils/relcache.h"
 
 #include "account.h"
+#include "complaint.h"
 #include "core/api.h"
 #include "core/unicode.h"
 
@@ -49,12 +50,14 @@ extern Oid	mf_request_type(MfSendPaymentField field);
  * codes, ASCII digits, the account's dial code) and raises an error, mostly
  * 22023, that names the field and the way out if MyFatoorah would refuse it.
  * Replaced values are palloc'd in the current context.
+ *
+ * With "complaints" errors are collected there instead, one for each field, and
+ * the account may be NULL: then only what needs none is checked.
  */
-extern void mf_request_check(MfRequest *request, const MfAccount *account);
+extern void mf_request_check(MfRequest *request, const MfAccount *account, MfComplaints *complaints);
 
-/* The parts of it that look into jsonb values; request_json.c */
-extern void mf_request_check_items(MfRequest *request);
-extern void mf_request_check_objects(MfRequest *request);
+/* The part of it that looks into a jsonb value; request_json.c */
+extern void mf_request_check_json(MfRequest *request, MfSendPaymentField field);
 
 /* Part of an ereport() about a field: the error code, and what drivers give as table and column. */
 extern int	mf_err_field(const MfRequest *request, MfSendPaymentField field);

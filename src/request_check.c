@@ -36,76 +36,148 @@ typedef struct TextView
 	size_t		len;
 } TextView;
 
+typedef struct FieldCheck
+{
+	MfSendPaymentField field;
+	void		(*check) (MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+	bool		needs_account;
+} FieldCheck;
+
+/* The checks of one request, and the one that is being made */
+typedef struct Run
+{
+	FieldCheck	check;
+	MfRequest  *request;
+	const MfAccount *account;
+	MfComplaints *complaints;
+} Run;
+
+static void make_check(Run *run);
+static void call_check(void *argument);
 static TextView view_text(const MfRequest *request, MfSendPaymentField field);
 static char *get_text(const MfRequest *request, MfSendPaymentField field);
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *value);
 static const char *column(MfSendPaymentField field);
+static int	err_column(const MfRequest *request, MfSendPaymentField field);
 static void clean_field(MfRequest *request, MfSendPaymentField field, MfCleaning cleaning);
 static bool find_unseen(TextView text, uint32 *code);
 static bool is_longer(TextView text, int limit);
 static void check_length(const MfRequest *request, MfSendPaymentField field, int limit);
-static void check_word(MfRequest *request, MfSendPaymentField field, const char *const words[]);
-static void check_customer_name(MfRequest *request);
-static void check_invoice_value(MfRequest *request, const MfAccount *account);
-static void check_email(MfRequest *request, bool required);
-static void check_mobile(MfRequest *request, const MfAccount *account, bool required);
-static void check_url(MfRequest *request, MfSendPaymentField field);
-static void check_user_defined_field(MfRequest *request);
-static void check_expiry_date(const MfRequest *request, const MfAccount *account);
-static void check_shipping(const MfRequest *request);
-static void check_payment_methods(const MfRequest *request);
+static bool is_notified_by(const MfRequest *request, const char *kind);
 static size_t stored_size(const MfRequest *request, MfSendPaymentField field);
-static void check_sizes(const MfRequest *request);
-static void check_body(const MfRequest *request, const MfAccount *account);
-static void check_encoding(const MfRequest *request);
+static MfSendPaymentField largest_field(const MfRequest *request);
+static void name_field(void *argument);
+static void check_size(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_word(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_customer_name(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_invoice_value(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_option(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_email(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_mobile(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_country_code(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_customer_reference(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_civil_id(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_source_info(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_user_defined_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_url(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_expiry_date(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_shipping_method(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_consignee(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_payment_methods(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_json(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_encoding(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_body(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+
+/* In this order: what is checked of a field may rest on those before it */
+static const FieldCheck checks[] = {
+	{MF_SP_CUSTOMER_NAME, check_customer_name, false},
+	{MF_SP_DISPLAY_CURRENCY_ISO, check_word, false},
+	{MF_SP_INVOICE_VALUE, check_invoice_value, true},
+	{MF_SP_NOTIFICATION_OPTION, check_option, false},
+	{MF_SP_CUSTOMER_EMAIL, check_email, false},
+	{MF_SP_CUSTOMER_MOBILE, check_mobile, false},
+	{MF_SP_MOBILE_COUNTRY_CODE, check_country_code, true},
+	{MF_SP_LANGUAGE, check_word, false},
+	{MF_SP_CUSTOMER_REFERENCE, check_customer_reference, false},
+	{MF_SP_CUSTOMER_CIVIL_ID, check_civil_id, false},
+	{MF_SP_SOURCE_INFO, check_source_info, false},
+	{MF_SP_USER_DEFINED_FIELD, check_user_defined_field, false},
+	{MF_SP_CALL_BACK_URL, check_url, false},
+	{MF_SP_ERROR_URL, check_url, false},
+	{MF_SP_WEBHOOK_URL, check_url, false},
+	{MF_SP_EXPIRY_DATE, check_expiry_date, true},
+	{MF_SP_SHIPPING_METHOD, check_shipping_method, false},
+	{MF_SP_SHIPPING_CONSIGNEE, check_consignee, false},
+	{MF_SP_INVOICE_PAYMENT_METHODS, check_payment_methods, false},
+	{MF_SP_INVOICE_ITEMS, check_json, false},
+	{MF_SP_CUSTOMER_ADDRESS, check_json, false},
+	{MF_SP_SHIPPING_CONSIGNEE, check_json, false},
+	{MF_SP_PROCESSING_DETAILS, check_json, false},
+	{MF_SP_SUPPLIERS, check_json, false}
+};
 
 /* See request.h. */
 void
-mf_request_check(MfRequest *request, const MfAccount *account)
+mf_request_check(MfRequest *request, const MfAccount *account, MfComplaints *complaints)
 {
-	static const char *const options[] = {"LNK", "EML", "SMS", "ALL", NULL};
-	static const char *const currencies[] = {"KWD", "SAR", "BHD", "AED", "QAR", "OMR", "JOD", "EGP", NULL};
-	static const char *const languages[] = {"EN", "AR", NULL};
-	TextView	option;
-	bool		by_email;
-	bool		by_sms;
+	Run			run = {{MF_SP_CUSTOMER_NAME, check_size, false}, request, account, complaints};
+	ErrorContextCallback context;
+	size_t		i;
 
-	check_sizes(request);
-	check_customer_name(request);
-	check_word(request, MF_SP_DISPLAY_CURRENCY_ISO, currencies);
-	check_invoice_value(request, account);
+	context.callback = name_field;
+	context.arg = &run;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	for (i = 0; i < MF_SP_COUNT; i++)
+	{
+		run.check.field = (MfSendPaymentField) i;
+		make_check(&run);
+	}
+	for (i = 0; i < lengthof(checks); i++)
+	{
+		run.check = checks[i];
+		make_check(&run);
+	}
+	run.check.check = check_encoding;
+	for (i = 0; i < MF_SP_COUNT && GetDatabaseEncoding() != PG_UTF8; i++)
+	{
+		run.check.field = (MfSendPaymentField) i;
+		make_check(&run);
+	}
+	run.check.check = check_body;
+	if (complaints == NULL || (account != NULL && complaints->count == 0))
+		make_check(&run);
+	error_context_stack = context.previous;
+}
 
-	clean_field(request, MF_SP_NOTIFICATION_OPTION, MF_CLEAN_CODE);
-	if (request->isnull[MF_SP_NOTIFICATION_OPTION])
-		ereport(ERROR,
-				(mf_err_field(request, MF_SP_NOTIFICATION_OPTION),
-				 errmsg("notification_option must not be null"),
-				 errhint("Leave it out for LNK, or give one of LNK, EML, SMS, ALL.")));
-	check_word(request, MF_SP_NOTIFICATION_OPTION, options);
-	option = view_text(request, MF_SP_NOTIFICATION_OPTION);
-	by_email = memcmp(option.data, "EML", 3) == 0 || memcmp(option.data, "ALL", 3) == 0;
-	by_sms = memcmp(option.data, "SMS", 3) == 0 || memcmp(option.data, "ALL", 3) == 0;
+/* Makes one check, or, of a field that is complained of already, none. */
+static void
+make_check(Run *run)
+{
+	const char *name = column(run->check.field);
 
-	check_email(request, by_email);
-	check_mobile(request, account, by_sms);
-	check_word(request, MF_SP_LANGUAGE, languages);
+	if (run->complaints == NULL)
+		call_check(run);
+	else if ((run->account != NULL || !run->check.needs_account) && !mf_complained(run->complaints, name))
+		mf_complain(run->complaints, name, call_check, run);
+}
 
-	clean_field(request, MF_SP_CUSTOMER_REFERENCE, MF_CLEAN_TEXT);
-	check_length(request, MF_SP_CUSTOMER_REFERENCE, MF_CUSTOMER_REFERENCE_MAX);
-	clean_field(request, MF_SP_CUSTOMER_CIVIL_ID, MF_CLEAN_CODE);
-	check_length(request, MF_SP_CUSTOMER_CIVIL_ID, MF_TEXT_MAX);
-	check_length(request, MF_SP_SOURCE_INFO, MF_TEXT_MAX);
-	check_user_defined_field(request);
-	check_url(request, MF_SP_CALL_BACK_URL);
-	check_url(request, MF_SP_ERROR_URL);
-	check_url(request, MF_SP_WEBHOOK_URL);
-	check_expiry_date(request, account);
-	check_shipping(request);
-	check_payment_methods(request);
-	mf_request_check_items(request);
-	mf_request_check_objects(request);
-	check_encoding(request);
-	check_body(request, account);
+static void
+call_check(void *argument)
+{
+	const Run  *run = (const Run *) argument;
+
+	run->check.check(run->request, run->check.field, run->account);
+}
+
+/* Says which field an error of the server is about, such as of a text that has no UTF-8 form; ours say it themselves. */
+static void
+name_field(void *argument)
+{
+	const Run  *run = (const Run *) argument;
+
+	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_DATA_EXCEPTION && geterrcode() != ERRCODE_INVALID_PARAMETER_VALUE)
+		err_column(run->request, run->check.field);
 }
 
 /* Bytes of a field, decompressed; 0 for those that are always small. */
@@ -124,22 +196,31 @@ stored_size(const MfRequest *request, MfSendPaymentField field)
  * take 1 MB on disk, and takes several times its size in memory.
  */
 static void
-check_sizes(const MfRequest *request)
+check_size(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
+	size_t		size = stored_size(request, field);
+	size_t		limit = mf_request_type(field) == JSONBOID ? MF_JSONB_MAX : MF_BODY_MAX;
+
+	if (size > limit)
+		ereport(ERROR,
+				(mf_err_field(request, field),
+				 errmsg("%s is too large", column(field)),
+				 errdetail("It takes %zu bytes; the limit is %zu.", size, limit),
+				 errhint("Shorten it.")));
+}
+
+static MfSendPaymentField
+largest_field(const MfRequest *request)
+{
+	MfSendPaymentField largest = MF_SP_CUSTOMER_NAME;
 	int			i;
 
 	for (i = 0; i < MF_SP_COUNT; i++)
 	{
-		size_t		size = stored_size(request, (MfSendPaymentField) i);
-		size_t		limit = mf_request_type((MfSendPaymentField) i) == JSONBOID ? MF_JSONB_MAX : MF_BODY_MAX;
-
-		if (size > limit)
-			ereport(ERROR,
-					(mf_err_field(request, (MfSendPaymentField) i),
-					 errmsg("%s is too large", column((MfSendPaymentField) i)),
-					 errdetail("It takes %zu bytes; the limit is %zu.", size, limit),
-					 errhint("Shorten it.")));
+		if (stored_size(request, (MfSendPaymentField) i) > stored_size(request, largest))
+			largest = (MfSendPaymentField) i;
 	}
+	return largest;
 }
 
 /*
@@ -147,22 +228,19 @@ check_sizes(const MfRequest *request)
  * no byte of what is stored becomes more than eight.
  */
 static void
-check_body(const MfRequest *request, const MfAccount *account)
+check_body(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	MfSendPaymentField largest = MF_SP_CUSTOMER_NAME;
+	MfSendPaymentField largest;
 	size_t		sum = 0;
 	size_t		len;
 	int			i;
 
 	for (i = 0; i < MF_SP_COUNT; i++)
-	{
 		sum += stored_size(request, (MfSendPaymentField) i);
-		if (stored_size(request, (MfSendPaymentField) i) > stored_size(request, largest))
-			largest = (MfSendPaymentField) i;
-	}
 	if (sum < MF_BODY_MAX / 8)
 		return;
 	free(mf_request_body(request, account, "", &len));
+	largest = largest_field(request);
 	if (len > MF_BODY_MAX)
 		ereport(ERROR,
 				(mf_err_field(request, largest),
@@ -177,6 +255,12 @@ int
 mf_err_field(const MfRequest *request, MfSendPaymentField field)
 {
 	errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	return err_column(request, field);
+}
+
+static int
+err_column(const MfRequest *request, MfSendPaymentField field)
+{
 	if (request->table != NULL)
 		return errtablecolname(request->table, column(field));
 	return err_generic_string(PG_DIAG_COLUMN_NAME, column(field));
@@ -276,10 +360,15 @@ check_length(const MfRequest *request, MfSendPaymentField field, int limit)
 				 errhint("Shorten it.")));
 }
 
-/* Refuses a word that is not in the list; stores it in upper case. */
+/* Refuses a word that the field does not have; stores it in upper case. */
 static void
-check_word(MfRequest *request, MfSendPaymentField field, const char *const words[])
+check_word(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
+	static const char *const options[] = {"LNK", "EML", "SMS", "ALL", NULL};
+	static const char *const currencies[] = {"KWD", "SAR", "BHD", "AED", "QAR", "OMR", "JOD", "EGP", NULL};
+	static const char *const languages[] = {"EN", "AR", NULL};
+	const char *const *words = field == MF_SP_NOTIFICATION_OPTION ? options :
+		field == MF_SP_LANGUAGE ? languages : currencies;
 	TextView	text;
 	StringInfoData list;
 	int			i;
@@ -314,15 +403,62 @@ check_word(MfRequest *request, MfSendPaymentField field, const char *const words
 }
 
 static void
-check_customer_name(MfRequest *request)
+check_customer_name(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	clean_field(request, MF_SP_CUSTOMER_NAME, MF_CLEAN_TEXT);
-	if (request->isnull[MF_SP_CUSTOMER_NAME])
+	clean_field(request, field, MF_CLEAN_TEXT);
+	if (request->isnull[field])
 		ereport(ERROR,
-				(mf_err_field(request, MF_SP_CUSTOMER_NAME),
+				(mf_err_field(request, field),
 				 errmsg("customer_name must not be empty"),
 				 errhint("Give the name that the customer sees at checkout.")));
-	check_length(request, MF_SP_CUSTOMER_NAME, MF_CUSTOMER_NAME_MAX);
+	check_length(request, field, MF_CUSTOMER_NAME_MAX);
+}
+
+static void
+check_customer_reference(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	clean_field(request, field, MF_CLEAN_TEXT);
+	check_length(request, field, MF_CUSTOMER_REFERENCE_MAX);
+}
+
+static void
+check_civil_id(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	clean_field(request, field, MF_CLEAN_CODE);
+	check_length(request, field, MF_TEXT_MAX);
+}
+
+static void
+check_source_info(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	check_length(request, field, MF_TEXT_MAX);
+}
+
+static void
+check_json(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	mf_request_check_json(request, field);
+}
+
+static void
+check_option(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	clean_field(request, field, MF_CLEAN_CODE);
+	if (request->isnull[field])
+		ereport(ERROR,
+				(mf_err_field(request, field),
+				 errmsg("notification_option must not be null"),
+				 errhint("Leave it out for LNK, or give one of LNK, EML, SMS, ALL.")));
+	check_word(request, field, account);
+}
+
+/* Whether a message of that kind, or of all, is wanted; of an option that is none, it is not. */
+static bool
+is_notified_by(const MfRequest *request, const char *kind)
+{
+	TextView	option = view_text(request, MF_SP_NOTIFICATION_OPTION);
+
+	return option.len == 3 && (memcmp(option.data, kind, 3) == 0 || memcmp(option.data, "ALL", 3) == 0);
 }
 
 /*
@@ -330,7 +466,7 @@ check_customer_name(MfRequest *request)
  * shown in, else the account's.  Trailing zeros of the scale are kept.
  */
 static void
-check_invoice_value(MfRequest *request, const MfAccount *account)
+check_invoice_value(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	const char *currency = request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] ? account->currency :
 		get_text(request, MF_SP_DISPLAY_CURRENCY_ISO);
@@ -394,7 +530,7 @@ check_invoice_value(MfRequest *request, const MfAccount *account)
 
 /* Something before and after one "@", nothing that cannot stand in an address. */
 static void
-check_email(MfRequest *request, bool required)
+check_email(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	TextView	email;
 	const char *at = NULL;
@@ -407,7 +543,7 @@ check_email(MfRequest *request, bool required)
 	email = view_text(request, MF_SP_CUSTOMER_EMAIL);
 	if (email.data == NULL)
 	{
-		if (required)
+		if (is_notified_by(request, "EML"))
 			ereport(ERROR,
 					(mf_err_field(request, MF_SP_CUSTOMER_EMAIL),
 					 errmsg("customer_email is missing"),
@@ -453,94 +589,94 @@ check_email(MfRequest *request, bool required)
  * marks are gone: people paste numbers with marks of direction around them.
  */
 static void
-check_mobile(MfRequest *request, const MfAccount *account, bool required)
+check_mobile(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	char	   *mobile;
-	char	   *code;
 	char	   *digits;
 	size_t		count;
 
 	clean_field(request, MF_SP_CUSTOMER_MOBILE, MF_CLEAN_NUMBER);
-	clean_field(request, MF_SP_MOBILE_COUNTRY_CODE, MF_CLEAN_NUMBER);
 	mobile = get_text(request, MF_SP_CUSTOMER_MOBILE);
-	code = get_text(request, MF_SP_MOBILE_COUNTRY_CODE);
-
 	if (mobile == NULL)
 	{
-		if (required)
+		if (is_notified_by(request, "SMS"))
 			ereport(ERROR,
 					(mf_err_field(request, MF_SP_CUSTOMER_MOBILE),
 					 errmsg("customer_mobile is missing"),
 					 errdetail("The notification_option SMS or ALL sends a text message."),
 					 errhint("Set customer_mobile, or use the notification_option LNK or EML.")));
-	}
-	else
-	{
-		if (strlen(mobile) > MF_MOBILE_MAX)
-			ereport(ERROR,
-					(mf_err_field(request, MF_SP_CUSTOMER_MOBILE),
-					 errmsg("customer_mobile is too long: \"%.40s\"", mobile),
-					 errdetail("The limit is %d characters.", MF_MOBILE_MAX),
-					 errhint("Give the national number, and the country's dial code in mobile_country_code.")));
-
-		digits = mobile;
-		if (digits[0] == '+' || digits[0] == '*')
-			digits++;
-		count = strspn(digits, "0123456789");
-		if (count < 3 || (digits[count] == '#' ? digits[count + 1] : digits[count]) != '\0')
-			ereport(ERROR,
-					(mf_err_field(request, MF_SP_CUSTOMER_MOBILE),
-					 errmsg("invalid customer_mobile: \"%.40s\"", mobile),
-					 errhint("Give the national number, digits only, such as 99999999.")));
+		return;
 	}
 
+	if (strlen(mobile) > MF_MOBILE_MAX)
+		ereport(ERROR,
+				(mf_err_field(request, MF_SP_CUSTOMER_MOBILE),
+				 errmsg("customer_mobile is too long: \"%.40s\"", mobile),
+				 errdetail("The limit is %d characters.", MF_MOBILE_MAX),
+				 errhint("Give the national number, and the country's dial code in mobile_country_code.")));
+
+	digits = mobile;
+	if (digits[0] == '+' || digits[0] == '*')
+		digits++;
+	count = strspn(digits, "0123456789");
+	if (count < 3 || (digits[count] == '#' ? digits[count + 1] : digits[count]) != '\0')
+		ereport(ERROR,
+				(mf_err_field(request, MF_SP_CUSTOMER_MOBILE),
+				 errmsg("invalid customer_mobile: \"%.40s\"", mobile),
+				 errhint("Give the national number, digits only, such as 99999999.")));
+}
+
+/* Up to four digits; that of the account's country where a text message needs one. */
+static void
+check_country_code(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	char	   *code;
+	char	   *digits;
+	size_t		count;
+
+	clean_field(request, MF_SP_MOBILE_COUNTRY_CODE, MF_CLEAN_NUMBER);
+	code = get_text(request, MF_SP_MOBILE_COUNTRY_CODE);
 	if (code == NULL)
-		set_text(request, MF_SP_MOBILE_COUNTRY_CODE,
-				 required ? psprintf("+%s", account->dial_code) : NULL);
-	else
 	{
-		digits = code;
-		if (digits[0] == '+')
-			digits++;
-		else if (strncmp(digits, "00", 2) == 0)
-			digits += 2;
-		count = strspn(digits, "0123456789");
-		if (count < 1 || count > 4 || digits[count] != '\0')
-			ereport(ERROR,
-					(mf_err_field(request, MF_SP_MOBILE_COUNTRY_CODE),
-					 errmsg("invalid mobile_country_code: \"%.40s\"", code),
-					 errhint("Give the country's dial code, such as +%s.", account->dial_code)));
+		set_text(request, MF_SP_MOBILE_COUNTRY_CODE,
+				 is_notified_by(request, "SMS") ? psprintf("+%s", account->dial_code) : NULL);
+		return;
 	}
+
+	digits = code;
+	if (digits[0] == '+')
+		digits++;
+	else if (strncmp(digits, "00", 2) == 0)
+		digits += 2;
+	count = strspn(digits, "0123456789");
+	if (count < 1 || count > 4 || digits[count] != '\0')
+		ereport(ERROR,
+				(mf_err_field(request, MF_SP_MOBILE_COUNTRY_CODE),
+				 errmsg("invalid mobile_country_code: \"%.40s\"", code),
+				 errhint("Give the country's dial code, such as +%s.", account->dial_code)));
 }
 
 /* What is sent is UTF-8: a database of another encoding may hold what has no such form. */
 static void
-check_encoding(const MfRequest *request)
+check_encoding(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	int			i;
+	Oid			type = mf_request_type(field);
 
-	if (GetDatabaseEncoding() == PG_UTF8)
+	if (request->isnull[field])
 		return;
-	for (i = 0; i < MF_SP_COUNT; i++)
+	if (type == TEXTOID)
+		(void) mf_to_utf8(TextDatumGetCString(request->values[field]));
+	else if (type == JSONBOID)
 	{
-		Oid			type = mf_request_type((MfSendPaymentField) i);
+		Jsonb	   *jsonb = DatumGetJsonbP(request->values[field]);
 
-		if (request->isnull[i])
-			continue;
-		if (type == TEXTOID)
-			(void) mf_to_utf8(TextDatumGetCString(request->values[i]));
-		else if (type == JSONBOID)
-		{
-			Jsonb	   *jsonb = DatumGetJsonbP(request->values[i]);
-
-			(void) mf_to_utf8(JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb)));
-		}
+		(void) mf_to_utf8(JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb)));
 	}
 }
 
 /* http(s), at most 254 characters, and it leads everybody to the same place, which is not this machine. */
 static void
-check_url(MfRequest *request, MfSendPaymentField field)
+check_url(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	TextView	url;
 	uint32		unseen;
@@ -591,7 +727,7 @@ check_url(MfRequest *request, MfSendPaymentField field)
 }
 
 static void
-check_user_defined_field(MfRequest *request)
+check_user_defined_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	TextView	text = view_text(request, MF_SP_USER_DEFINED_FIELD);
 
@@ -601,7 +737,7 @@ check_user_defined_field(MfRequest *request)
 
 /* Whether it lies after send_at is the table's business; here: it can be sent. */
 static void
-check_expiry_date(const MfRequest *request, const MfAccount *account)
+check_expiry_date(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	if (!request->isnull[MF_SP_EXPIRY_DATE] &&
 		mf_account_local_time(account, DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE])) == NULL)
@@ -612,22 +748,23 @@ check_expiry_date(const MfRequest *request, const MfAccount *account)
 }
 
 static void
-check_shipping(const MfRequest *request)
+check_shipping_method(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	int			method;
+	int			method = request->isnull[field] ? 1 : DatumGetInt16(request->values[field]);
 
-	if (request->isnull[MF_SP_SHIPPING_METHOD])
-		return;
-
-	method = DatumGetInt16(request->values[MF_SP_SHIPPING_METHOD]);
 	if (method != 1 && method != 2)
 		ereport(ERROR,
-				(mf_err_field(request, MF_SP_SHIPPING_METHOD),
+				(mf_err_field(request, field),
 				 errmsg("invalid value for shipping_method: %d", method),
 				 errhint("Valid values are: 1 (DHL), 2 (Aramex).")));
-	if (request->isnull[MF_SP_SHIPPING_CONSIGNEE])
+}
+
+static void
+check_consignee(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	if (!request->isnull[MF_SP_SHIPPING_METHOD] && request->isnull[field])
 		ereport(ERROR,
-				(mf_err_field(request, MF_SP_SHIPPING_CONSIGNEE),
+				(mf_err_field(request, field),
 				 errmsg("shipping_consignee is missing"),
 				 errdetail("A shipping_method needs someone to ship to."),
 				 errhint("Set shipping_consignee, or leave out shipping_method.")));
@@ -635,7 +772,7 @@ check_shipping(const MfRequest *request)
 
 /* A plain list of positive ids. */
 static void
-check_payment_methods(const MfRequest *request)
+check_payment_methods(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	ArrayType  *array;
 	Datum	   *elements;

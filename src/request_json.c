@@ -93,6 +93,7 @@ static void check_member(Place *place, const Member *member, const JsonbValue *v
 static void check_member_length(const Place *place, const Member *member, int length, int limit);
 static bool is_blank(const JsonbValue *text);
 static const Member *find_member(const Member *members, const JsonbValue *key);
+static void check_sum(const MfRequest *request);
 static void check_object_field(MfRequest *request, MfSendPaymentField field, const Member *members);
 static void check_array_field(MfRequest *request, MfSendPaymentField field, const Member *members);
 static void rewrite_numbers(const Place *place, Jsonb *jsonb, const Member *members);
@@ -102,9 +103,36 @@ static Numeric trimmed(Numeric number);
 static bool is_plain_integer(Numeric number);
 static Numeric member_number(JsonbContainer *object, const char *name);
 
-/* The items have the right members and add up to invoice_value, to the last digit. */
+/* See request.h. */
 void
-mf_request_check_items(MfRequest *request)
+mf_request_check_json(MfRequest *request, MfSendPaymentField field)
+{
+	switch (field)
+	{
+		case MF_SP_CUSTOMER_ADDRESS:
+			check_object_field(request, field, address_members);
+			break;
+		case MF_SP_INVOICE_ITEMS:
+			check_array_field(request, field, item_members);
+			check_sum(request);
+			break;
+		case MF_SP_SHIPPING_CONSIGNEE:
+			check_object_field(request, field, consignee_members);
+			break;
+		case MF_SP_SUPPLIERS:
+			check_array_field(request, field, supplier_members);
+			break;
+		case MF_SP_PROCESSING_DETAILS:
+			check_object_field(request, field, processing_members);
+			break;
+		default:
+			elog(ERROR, "%s is no jsonb field", mf_send_payment_fields[field].column);
+	}
+}
+
+/* The items, which have the right members, add up to invoice_value, to the last digit. */
+static void
+check_sum(const MfRequest *request)
 {
 	Jsonb	   *items;
 	JsonbIterator *it;
@@ -112,10 +140,8 @@ mf_request_check_items(MfRequest *request)
 	JsonbIteratorToken token;
 	Datum		total;
 
-	if (request->isnull[MF_SP_INVOICE_ITEMS])
+	if (request->isnull[MF_SP_INVOICE_ITEMS] || request->isnull[MF_SP_INVOICE_VALUE])
 		return;
-
-	check_array_field(request, MF_SP_INVOICE_ITEMS, item_members);
 
 	items = DatumGetJsonbP(request->values[MF_SP_INVOICE_ITEMS]);
 	if (JB_ROOT_COUNT(items) == 0)
@@ -143,16 +169,6 @@ mf_request_check_items(MfRequest *request)
 						   DatumGetCString(DirectFunctionCall1(numeric_out, total)),
 						   DatumGetCString(DirectFunctionCall1(numeric_out, request->values[MF_SP_INVOICE_VALUE]))),
 				 errhint("Correct one of them; put a discount or a fee into the prices of the items.")));
-}
-
-/* The other jsonb fields have the right members. */
-void
-mf_request_check_objects(MfRequest *request)
-{
-	check_object_field(request, MF_SP_CUSTOMER_ADDRESS, address_members);
-	check_object_field(request, MF_SP_SHIPPING_CONSIGNEE, consignee_members);
-	check_object_field(request, MF_SP_PROCESSING_DETAILS, processing_members);
-	check_array_field(request, MF_SP_SUPPLIERS, supplier_members);
 }
 
 /* A field that must be one object. */

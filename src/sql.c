@@ -579,6 +579,24 @@ mf_sql_try(void (*function) (void *argument), void *argument)
 }
 
 /* See sql.h. */
+bool
+mf_error_is_of_all(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* See sql.h. */
 const char *
 mf_error_text(const ErrorData *error)
 {

@@ -116,6 +116,9 @@ extern bool mf_sql_set_ours(bool is_ours);
  */
 extern ErrorData *mf_sql_try(void (*function) (void *argument), void *argument);
 
+/* Whether an error is no fault of the row that it came up with, such as a conflict of transactions or a lack of resources. */
+extern bool mf_error_is_of_all(const ErrorData *error);
+
 /* Its message, with the detail. */
 extern const char *mf_error_text(const ErrorData *error);
 

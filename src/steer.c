@@ -567,10 +567,7 @@ steer_many(FunctionCallInfo fcinfo, Take take)
 	return (Datum) 0;
 }
 
-/*
- * Takes a batch, or, if that fails, its halves.  What is no fault of a row, such as
- * a conflict of transactions or a lack of resources, is the error of all.
- */
+/* Takes a batch, or, if that fails, its halves. */
 static void
 take_apart(Batch batch)
 {
@@ -581,16 +578,8 @@ take_apart(Batch batch)
 	error = mf_sql_try(take_batch, &batch);
 	if (error == NULL)
 		return;
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-		case ERRCODE_INTERNAL_ERROR:
-			ReThrowError(error);
-	}
+	if (mf_error_is_of_all(error))
+		ReThrowError(error);
 	if (batch.count == 1)
 	{
 		batch.results[0] = psprintf("failed: %s", mf_error_text(error));

@@ -171,11 +171,11 @@ is($sandbox->count(path => '/v2/SendPayment'), 4, 'nothing of all this was sent'
 #
 # Rights are those of whoever changes the row
 #
-sql(q{CREATE ROLE alice LOGIN IN ROLE myfatoorah_submit; CREATE ROLE bob LOGIN IN ROLE myfatoorah_submit; CREATE ROLE nobody LOGIN; GRANT USAGE ON FOREIGN SERVER myfatoorah TO alice, bob;
-	GRANT ALL ON rent TO alice, bob, nobody});
+sql(q{CREATE ROLE alice LOGIN IN ROLE myfatoorah_submit; CREATE ROLE bob LOGIN IN ROLE myfatoorah_submit; CREATE ROLE stranger LOGIN; GRANT USAGE ON FOREIGN SERVER myfatoorah TO alice, bob;
+	GRANT ALL ON rent TO alice, bob, stranger});
 sql(q{SET SESSION AUTHORIZATION alice; INSERT INTO rent (flat, tenant, amount) VALUES ('alices', 'A', 5)});
 is(attempt($_, 'bob') =~ s/ \|.*//r, '42501: permission denied for invoice N', "others' rows: $_") for q{UPDATE rent SET amount = 6 WHERE flat = 'alices'}, q{DELETE FROM rent WHERE flat = 'alices'};
-is(attempt($_, 'nobody') =~ s/ \|.*//r, '42501: permission denied for table mf_invoice', "without a right: $_") for q{UPDATE rent SET amount = 6 WHERE flat = 'alices'}, q{DELETE FROM rent WHERE flat = 'alices'};
+is(attempt($_, 'stranger') =~ s/ \|.*//r, '42501: permission denied for table mf_invoice', "without a right: $_") for q{UPDATE rent SET amount = 6 WHERE flat = 'alices'}, q{DELETE FROM rent WHERE flat = 'alices'};
 sql(q{ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY; CREATE POLICY seen ON mf_invoice USING (false)});
 is(attempt($_, 'alice'), '42501: permission denied for invoice N | Row-level security does not let role "alice" update it.', "what policies hide is not left behind unseen: $_")
   for q{UPDATE rent SET amount = 6 WHERE flat = 'alices'}, q{DELETE FROM rent WHERE flat = 'alices'};
