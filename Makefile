@@ -176,6 +176,8 @@ OBJS = \
 	src/refresh.o \
 	src/call.o \
 	src/functions.o \
+	src/direct_row.o \
+	src/adopt.o \
 	src/check.o \
 	src/failpoint.o \
 	$(CORE_OBJS)

@@ -705,11 +705,18 @@ CREATE FUNCTION mf_send_payment(
 	processing_details jsonb DEFAULT NULL,
 	invoice_payment_methods integer[] DEFAULT NULL,
 	source_info text DEFAULT NULL,
-	account text DEFAULT 'myfatoorah')
+	account text DEFAULT 'myfatoorah',
+	record boolean DEFAULT false)
 RETURNS mf_send_payment_result
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_send_payment IS 'makes one invoice now and waits for the answer; cannot be rolled back';
+COMMENT ON FUNCTION mf_send_payment IS 'makes one invoice now and waits for the answer; cannot be rolled back. With record it leaves a row in mf_invoice, whose payment is awaited';
+
+CREATE FUNCTION mf_adopt(invoice_id text, account text DEFAULT 'myfatoorah')
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_adopt IS 'asks MyFatoorah for an invoice that was made elsewhere, and makes a row of it, whose payment is awaited; returns the id of that';
 
 CREATE FUNCTION mf_payment_status(
 	key text,
@@ -1094,7 +1101,7 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 -- what functions for mf_on_change() take
 GRANT USAGE ON TYPE mf_invoice TO myfatoorah_submit, myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_send_payment, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_send_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 

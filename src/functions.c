@@ -25,10 +25,12 @@
 #include "compat.h"
 #include "core/json.h"
 #include "core/outcome.h"
+#include "direct_row.h"
 #include "functions.h"
 #include "myfatoorah.h"
 #include "payment.h"
 #include "process.h"
+#include "public_url.h"
 #include "queue.h"
 #include "request.h"
 #include "rights.h"
@@ -46,14 +48,23 @@ typedef struct SendOwner
 	MfSendResult result;
 } SendOwner;
 
+/* Columns of mf_send_payment_result */
+#define RESULT_COLUMNS 4
+
+static char *check_arguments(Oid schema, MfRequest *request, const MfAccount *account);
+static const MfSendResult *send_now(const MfRequest *request, const MfAccount *account, char *reference,
+									const MfDirectRow *row, int *http_status);
+static Datum send_answer(TupleDesc desc, const MfSendResult *result);
 static const char *shown_error(const MfHttpExchange *exchange, const MfAccount *account, bool sent, const char *error);
 static void check_reference(Oid schema, const char *reference);
-static void refuse_in_trigger(const char *function);
 static void unknown_context(void *reference);
 static void free_status(void *result);
 static void free_send(void *result);
 pg_noreturn static void report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 											const MfAccount *account, const char *reference);
+pg_noreturn static void report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAccount *account,
+											  const char *key, const char *key_type, bool under_policies,
+											  const char *error, const char *shown);
 static const char *status_key_type(const char *key_type);
 static bool is_hidden(Oid schema, const MfAccount *account, const MfStatusResult *result);
 static Datum field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull);
@@ -62,34 +73,38 @@ PG_FUNCTION_INFO_V1(mf_send_payment);
 PG_FUNCTION_INFO_V1(mf_payment_status);
 PG_FUNCTION_INFO_V1(mf_payment_transactions);
 
-/* One SendPayment, now.  Arguments are in the order of mf_send_payment_fields[]. */
+/* One SendPayment, now.  Arguments are in the order of mf_send_payment_fields[], then account and record. */
 Datum
 mf_send_payment(PG_FUNCTION_ARGS)
 {
-	SendOwner  *owner = (SendOwner *) palloc0(sizeof(SendOwner));
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	MfDirectRow *row = NULL;
 	MfRequest	request;
 	const MfAccount *account;
-	ErrorContextCallback context;
-	MfHttpExchange *exchange;
 	TupleDesc	desc;
+	const MfSendResult *result;
+	int			http_status;
 	char	   *reference;
-	char	   *body;
-	size_t		body_len;
-	Datum		values[4];
-	bool		nulls[4] = {false, false, false, false};
-	Datum		row;
+	Datum		answer;
 	int			i;
 
-	refuse_in_trigger("mf_send_payment");
+	mf_refuse_in_trigger("mf_send_payment");
 
 	if (PG_ARGISNULL(MF_SP_COUNT))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("account must not be null"),
 				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
+	if (PG_ARGISNULL(MF_SP_COUNT + 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("record must not be null")));
 	account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(MF_SP_COUNT)));
 	mf_account_check_usage(account, GetUserId());
 	mf_account_check_mapping(account, GetUserId());
+	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	if (desc->natts != RESULT_COLUMNS)
+		elog(ERROR, "the result of mf_send_payment() is not that of the library");
 
 	request.table = NULL;
 	for (i = 0; i < MF_SP_COUNT; i++)
@@ -97,29 +112,77 @@ mf_send_payment(PG_FUNCTION_ARGS)
 		request.isnull[i] = PG_ARGISNULL(i);
 		request.values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
-	mf_request_check(&request, account, NULL);
-	if (!request.isnull[MF_SP_EXPIRY_DATE] &&
-		DatumGetTimestampTz(request.values[MF_SP_EXPIRY_DATE]) <= GetCurrentTimestamp())
+	if (PG_GETARG_BOOL(MF_SP_COUNT + 1))
+	{
+		row = mf_direct_insert(schema, &request, account->name);
+		request = row->request;
+		reference = row->reference;
+		mf_fill_urls(&request, account, row->invoice, reference);
+	}
+	else
+		reference = check_arguments(schema, &request, account);
+
+	result = send_now(&request, account, reference, row, &http_status);
+	if (row != NULL)
+	{
+		/* whatever goes wrong from here on, the invoice stays at MyFatoorah */
+		mf_direct_made(account->name, result->invoice_id);
+		mf_direct_accepted(row, http_status, result);
+	}
+	answer = send_answer(desc, result);
+	ReleaseTupleDesc(desc);
+	PG_RETURN_DATUM(answer);
+}
+
+/* Checks a request that leaves no row; the reference that it is sent under. */
+static char *
+check_arguments(Oid schema, MfRequest *request, const MfAccount *account)
+{
+	char	   *reference;
+
+	mf_request_check(request, account, NULL);
+	if (!request->isnull[MF_SP_EXPIRY_DATE] &&
+		DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE]) <= GetCurrentTimestamp())
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(mf_err_field(request, MF_SP_EXPIRY_DATE),
 				 errmsg("expiry_date must be later than now"),
 				 errhint("Give the customer time to pay, or leave it out for the default of the portal.")));
 
 	/* without a reference an unknown outcome could not be looked up */
-	reference = request.isnull[MF_SP_CUSTOMER_REFERENCE] ? text_to_cstring(mf_new_reference(NULL, 0)) :
-		TextDatumGetCString(request.values[MF_SP_CUSTOMER_REFERENCE]);
-	if (!request.isnull[MF_SP_CUSTOMER_REFERENCE])
-		check_reference(get_func_namespace(fcinfo->flinfo->fn_oid), reference);
+	if (request->isnull[MF_SP_CUSTOMER_REFERENCE])
+		return text_to_cstring(mf_new_reference(NULL, 0));
+	reference = TextDatumGetCString(request->values[MF_SP_CUSTOMER_REFERENCE]);
+	check_reference(schema, reference);
+	return reference;
+}
 
-	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
-	if (desc->natts != lengthof(values))
-		elog(ERROR, "the result of mf_send_payment() is not that of the library");
+/* Posts the request, after its row has noted that; raises an error unless it was accepted. */
+static const MfSendResult *
+send_now(const MfRequest *request, const MfAccount *account, char *reference, const MfDirectRow *row, int *http_status)
+{
+	SendOwner  *owner = (SendOwner *) palloc0(sizeof(SendOwner));
+	ErrorContextCallback context;
+	MfHttpExchange *exchange;
+	size_t		body_len;
+	char	   *body = mf_request_body(request, account, reference, &body_len);
 
-	body = mf_request_body(&request, account, reference, &body_len);
-
+	if (row != NULL)
+	{
+		PG_TRY();
+		{
+			mf_direct_start(row, account, body, body_len);
+		}
+		PG_CATCH();
+		{
+			free(body);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
 	context.callback = unknown_context;
 	context.arg = reference;
 	exchange = mf_call(account, GetUserId(), MF_PATH_SEND_PAYMENT, body, body_len, &context);
+	*http_status = (int) exchange->http_status;
 
 	mf_send_result_read(exchange, mf_to_utf8(reference), &owner->result);
 	owner->callback.func = free_send;
@@ -128,31 +191,38 @@ mf_send_payment(PG_FUNCTION_ARGS)
 
 	if (owner->result.outcome != MF_ACCEPTED)
 		report_send_failure(exchange, &owner->result, account, reference);
+	return &owner->result;
+}
 
-	values[0] = DirectFunctionCall1(int8in, CStringGetDatum(owner->result.invoice_id));
-	for (i = 1; i < 4; i++)
+/* What is returned of an invoice that was made. */
+static Datum
+send_answer(TupleDesc desc, const MfSendResult *result)
+{
+	const char *texts[RESULT_COLUMNS] = {NULL, result->invoice_url, result->customer_reference, result->user_defined_field};
+	Datum		values[RESULT_COLUMNS];
+	bool		nulls[RESULT_COLUMNS];
+	int			i;
+
+	values[0] = DirectFunctionCall1(int8in, CStringGetDatum(result->invoice_id));
+	nulls[0] = false;
+	for (i = 1; i < RESULT_COLUMNS; i++)
 	{
-		const char *utf8 = i == 1 ? owner->result.invoice_url :
-			i == 2 ? owner->result.customer_reference : owner->result.user_defined_field;
-
-		nulls[i] = utf8 == NULL;
-		values[i] = utf8 ? CStringGetTextDatum(mf_from_utf8_lossy(utf8)) : (Datum) 0;
+		nulls[i] = texts[i] == NULL;
+		values[i] = texts[i] ? CStringGetTextDatum(mf_from_utf8_lossy(texts[i])) : (Datum) 0;
 	}
-	if (owner->result.invoice_url == NULL)
+	if (result->invoice_url == NULL)
 		ereport(WARNING,
-				(errmsg("MyFatoorah has made invoice %s and given no link", owner->result.invoice_id),
+				(errmsg("MyFatoorah has made invoice %s and given no link", result->invoice_id),
 				 errhint("The MyFatoorah portal shows it.")));
-	row = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
-	ReleaseTupleDesc(desc);
-	PG_RETURN_DATUM(row);
+	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 }
 
 /*
- * A rolled back trigger would leave an invoice behind, and a slow API would
- * hold the row's locks.
+ * See functions.h.  A rolled back trigger would leave an invoice behind, and a
+ * slow API would hold the row's locks.
  */
-static void
-refuse_in_trigger(const char *function)
+void
+mf_refuse_in_trigger(const char *function)
 {
 	LOCAL_FCINFO(depth, 0);
 
@@ -315,33 +385,41 @@ is_hidden(Oid schema, const MfAccount *account, const MfStatusResult *result)
 	return mf_payment_hidden(schema, account->name, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
 }
 
-/* The invoice asked for; raises an error unless there is one. */
+/* The invoice asked for by the three arguments. */
 static const MfStatusResult *
 find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 {
-	char	   *key = mf_clean_text(mf_required_text(fcinfo, 0, "key"), MF_CLEAN_TEXT);
+	char	   *key = mf_required_text(fcinfo, 0, "key");
 	const char *key_type = status_key_type(mf_required_text(fcinfo, 1, "key_type"));
-	char	   *name = mf_required_text(fcinfo, 2, "account");
+
+	return mf_find_invoice(get_func_namespace(fcinfo->flinfo->fn_oid), "key", key, key_type,
+						   mf_required_text(fcinfo, 2, "account"), account);
+}
+
+/* See functions.h. */
+const MfStatusResult *
+mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_type, const char *account_name,
+				const MfAccount **account)
+{
 	const MfStatusResult *result;
 	const char *error;
 	const char *shown;
-	char	   *check;
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	bool		under_policies;
 	MfLookup	lookup;
 
+	key = mf_clean_text(key, MF_CLEAN_TEXT);
 	if (key[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("key must not be empty"),
+				 errmsg("%s must not be empty", name),
 				 errhint("Give the %s of an invoice.", key_type)));
 	if (pg_mbstrlen(key) > MF_TEXT_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("key is too long"),
+				 errmsg("%s is too long", name),
 				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(key), MF_TEXT_MAX),
 				 errhint("Give the %s of an invoice.", key_type)));
-	*account = mf_account_get(name);
+	*account = mf_account_get(account_name);
 	mf_account_check_usage(*account, GetUserId());
 
 	/* whoever may not ask the policies learns that before there is an answer to tell from another */
@@ -356,7 +434,17 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 	if (lookup == MF_FOUND)
 		return result;
 
-	check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr((*account)->name));
+	report_lookup_failure(result, lookup, *account, key, key_type, under_policies, error, shown);
+	return NULL;				/* keep compiler quiet */
+}
+
+/* Raises the error of a question that has found no invoice. */
+static void
+report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAccount *account, const char *key,
+					  const char *key_type, bool under_policies, const char *error, const char *shown)
+{
+	char	   *check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr(account->name));
+
 	switch (lookup)
 	{
 		case MF_NOT_FOUND:
@@ -366,19 +454,19 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 					 errmsg("MyFatoorah knows no invoice with %s \"%s\"", key_type, key),
 					 under_policies ? errdetail("Or row-level security hides its row of mf_invoice.") :
 					 errdetail_internal("%s", error),
-					 errhint("Check that the key is of that type and belongs to account \"%s\".", (*account)->name)));
+					 errhint("Check that the key is of that type and belongs to account \"%s\".", account->name)));
 			break;
 		case MF_LOOKUP_THROTTLED:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", (*account)->name),
+					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", account->name),
 					 errdetail_internal("%s", error),
 					 errhint("Ask again later.")));
 			break;
 		case MF_LOOKUP_ACCOUNT_PROBLEM:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-					 errmsg("MyFatoorah does not accept account \"%s\"", (*account)->name),
+					 errmsg("MyFatoorah does not accept account \"%s\"", account->name),
 					 errdetail_internal("%s", error),
 					 errhint("%s tells what to mend.", check)));
 			break;
@@ -395,11 +483,10 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 	ereport(ERROR,
 			(errcode(result->not_sent ? ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION :
 					 ERRCODE_CONNECTION_FAILURE),
-			 errmsg("could not get an answer from MyFatoorah for account \"%s\"", (*account)->name),
+			 errmsg("could not get an answer from MyFatoorah for account \"%s\"", account->name),
 			 errdetail_internal("%s", shown),
 			 errdetail_log("%s", error),
 			 errhint("The question changes nothing and can be repeated. %s tells what to mend.", check)));
-	return NULL;				/* keep compiler quiet */
 }
 
 /* One invoice as MyFatoorah has it. */

@@ -20,6 +20,7 @@
 #define FUTURE_MS (24 * 3600 * 1000)
 
 static bool is_reference_of(const MfSqlScope *scope, const MfPaymentRow *row, const char *utf8);
+static bool is_same_text(const char *utf8, const char *ours);
 static char *another_reference(const MfFlight *flight, const MfPaymentRow *row);
 static void take_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static void take_money(MfInquiryBatch *batch, const MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change,
@@ -122,12 +123,22 @@ is_reference_of(const MfSqlScope *scope, const MfPaymentRow *row, const char *ut
 	int			our_stem;
 	int			stem;
 
+	/* one that was made elsewhere has a reference of ours in its row only */
+	if (row->attempts == 0 && is_same_text(utf8, row->customer_reference))
+		return true;
 	if (utf8 == NULL)
 		return false;
 	if (mf_reference_number(utf8, &stem) <= mf_reference_number(ours, &our_stem) &&
 		stem == our_stem && strncmp(utf8, ours, stem) == 0)
 		return true;
 	return mf_queue_was_tried(scope, row->invoice, mf_from_utf8_lossy(utf8));
+}
+
+/* Whether a text of an answer, cleaned as in a row, is that one; nothing is the same as none. */
+static bool
+is_same_text(const char *utf8, const char *ours)
+{
+	return strcmp(utf8 ? mf_clean_text(mf_from_utf8_lossy(utf8), MF_CLEAN_TEXT) : "", ours ? ours : "") == 0;
 }
 
 /* Why such an answer counts for nothing */

@@ -199,7 +199,8 @@ static MfStatement resolve_events_statement = {
 static MfStatement lock_statement = {
 	"WITH e AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED) "
 	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, i.reference::text, "
-	"  i.invoice_value::text, i.currency::text, i.received_value::text, i.refunded_value::text, i.payment_error::text "
+	"  i.invoice_value::text, i.currency::text, i.received_value::text, i.refunded_value::text, i.payment_error::text, "
+	"  i.customer_reference::text "
 	"FROM @mf_invoice i "
 	"WHERE i.id = ANY ($1) AND i.status = 'sent' AND NOT EXISTS (SELECT FROM @mf_event o WHERE " UNANSWERED("o") " "
 	"  AND o.invoice = i.id AND o.id NOT IN (SELECT e.id FROM e)) FOR NO KEY UPDATE OF i SKIP LOCKED",
@@ -580,6 +581,7 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 		row->received_value = text_or_null(tuple, desc, 9);
 		row->refunded_value = text_or_null(tuple, desc, 10);
 		row->payment_error = text_or_null(tuple, desc, 11);
+		row->customer_reference = text_or_null(tuple, desc, 12);
 		locked = lappend(locked, row);
 	}
 	return locked;

@@ -184,6 +184,7 @@ typedef struct MfPaymentRow
 	int64		invoice;
 	char	   *invoice_id;
 	char	   *reference;		/* the latest; earlier ones have lower numbers */
+	char	   *customer_reference; /* NULL = none */
 	MfPaymentStatus status;
 	int			attempts;
 	char	   *base_value;		/* as last read; NULL = never */

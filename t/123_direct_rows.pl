@@ -1,0 +1,190 @@
+# mf_send_payment(record => true) and mf_adopt(): rows of invoices that a session has made itself, or that were made elsewhere.
+use MyFatoorah::Test;
+
+use HTTP::Tiny ();
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.poll_delay = '1d'\nmyfatoorah.public_url = 'https://pay.example.com'");
+my ($true, $false) = (JSON::PP::true, JSON::PP::false);
+my $db = 'postgres';
+my $secret = 'Wx+sEcReT/of=the+portal';
+
+$mf->setup_account($node, $db, $sandbox);
+$node->safe_psql($db, "ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
+$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
+$mf->wait_worker($node, $db);
+
+sub sql
+{
+	return $node->safe_psql($db, $_[0]);
+}
+
+# "ok" and what it gives, or SQLSTATE and message; then warnings
+sub attempt
+{
+	my ($sql, $role) = @_;
+	my ($code, $out, $err) = $node->psql($db, ($role ? "SET SESSION AUTHORIZATION $role; " : '') . $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my $text = $code == 0 && $err !~ /ERROR/ ? "ok $out" : join ': ', $err =~ /ERROR:  (\w{5}): (.*)/;
+
+	return join(' | ', $text, $err =~ /WARNING:  \w{5}: (.*)/g, $err =~ /^HINT:  (Cancel it.*)/mg) =~ s/(?<=invoice )\d{6,}/N/r =~ s/(?<=mf_adopt\(')\d+/N/r;
+}
+
+sub sent
+{
+	return $sandbox->count(path => '/v2/SendPayment');
+}
+
+sub pay
+{
+	my ($invoice) = @_;
+
+	return $sandbox->control('POST', "invoices/$invoice/pay", {});
+}
+my $send = q{SELECT invoice_id FROM mf_send_payment(customer_name => 'Ahmad', invoice_value => 10, customer_reference => 'counter', record => true)};
+
+#
+# A row in the same call
+#
+my $invoice = sql($send);
+my $id = sql("SELECT id FROM mf_invoice WHERE invoice_id = $invoice");
+is(sql("SELECT concat_ws('|', status, payment_status, customer_reference, attempts, invoice_url IS NOT NULL, sent_at IS NOT NULL, last_error, created_by = current_user) FROM mf_invoice WHERE id = $id"),
+	'sent|unpaid|counter|1|t|t|t', 'it is there, and sent');
+is(sql("SELECT count(*) FROM mf_queue"), 0, 'nothing is left to do');
+is(sql("SELECT concat_ws('|', attempt, outcome, http_status, a.invoice_id = $invoice, a.reference = i.reference, finished_at >= started_at, length(body_sha256)) FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE i.id = $id"),
+	'1|accepted|200|t|t|t|32', 'with its attempt');
+is(sql("SELECT string_agg(concat_ws(' ', actor = current_user, from_status, to_status, reason), ', ' ORDER BY at) FROM mf_history WHERE invoice = $id"),
+	't queued inserted, f queued sending claimed, t sending sent accepted by mf_send_payment()', 'and its history');
+my ($request) = $sandbox->ledger(path => '/v2/SendPayment');
+my $body = JSON::PP->new->decode($request->{body});
+is($body->{CustomerReference}, sql("SELECT reference FROM mf_invoice WHERE id = $id"), 'what was sent is the reference of the row');
+like($body->{CallBackUrl}, qr!^https://pay\.example\.com/callback/$id-!, 'and addresses of the listener, as of every row');
+is(sql("SELECT encode(body_sha256, 'hex') FROM mf_attempt WHERE invoice = $id"), sql('SELECT encode(sha256(convert_to(' . $mf->literal($request->{body}) . ", 'UTF8')), 'hex')"), 'the attempt has the digest of the request');
+pay($invoice);
+sql("SELECT mf_refresh($id)");
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+pass('its payment is found');
+is(sql("SELECT concat_ws(' ', kind, amount) FROM mf_ledger WHERE invoice = $id AND kind = 'payment'"), 'payment 10.000', 'and booked');
+
+#
+# What is wrong with the row is known before a byte leaves
+#
+my $before = sent();
+sql(q{CREATE ROLE alice LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO alice; CREATE ROLE caller LOGIN; GRANT USAGE ON FOREIGN SERVER myfatoorah TO caller;
+	GRANT USAGE ON SCHEMA public TO caller; GRANT EXECUTE ON FUNCTION mf_send_payment, mf_adopt TO caller; CREATE ROLE reader LOGIN IN ROLE myfatoorah_submit});
+is(attempt($send =~ s/=> 10/=> 0/r), '22023: invoice_value must be more than 0', 'a field that is refused');
+is(attempt($send, 'caller'), '42501: permission denied for table mf_invoice', 'who may not insert');
+is(attempt($send, 'reader'), '42501: permission denied for account "myfatoorah"', 'who may not use the account');
+is(attempt($send =~ s/record => true/record => NULL/r), '22004: record must not be null', 'a null');
+is(attempt($send =~ s/account/record/r =~ s/record => true/record => true, account => 'nowhere'/r), '42704: account "nowhere" does not exist', 'an account that is none');
+sql(q{ALTER TABLE mf_invoice ADD CONSTRAINT cheap CHECK (invoice_value < 100)});
+is(attempt($send =~ s/=> 10/=> 100/r), '23514: new row for relation "mf_invoice" violates check constraint "cheap"', 'a constraint');
+sql(q{ALTER TABLE mf_invoice DROP CONSTRAINT cheap; CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER a_skip BEFORE INSERT ON mf_invoice FOR EACH ROW EXECUTE FUNCTION skip()});
+is(attempt($send) =~ s/:.*//r, '27000', 'a trigger that takes the row away');
+sql(q{DROP TRIGGER a_skip ON mf_invoice});
+is(sent(), $before, 'nothing has left');
+is(sql('SELECT count(*) FROM mf_invoice'), 1, 'and no row is left behind');
+like(attempt($send, 'alice'), qr/^ok \d+$/, 'who may insert and use the account, may');
+is(sql(q{SELECT created_by FROM mf_invoice ORDER BY id DESC LIMIT 1}), 'alice', 'and the row is his');
+
+#
+# Refused, or unknown: no row, and what is there can be taken over
+#
+$before = sql('SELECT count(*) FROM mf_invoice');
+$sandbox->faults({ path => 'SendPayment', shape => 1 });
+is(attempt($send), '38000: MyFatoorah refused the invoice', 'what MyFatoorah refuses is an error');
+$sandbox->faults({ path => 'SendPayment', status => 500, create => $true });
+is(attempt($send =~ s/'counter'/'lost'/r), '08007: it is unknown whether MyFatoorah made the invoice', 'and so is an answer that is lost');
+is(sql('SELECT count(*) FROM mf_invoice'), $before, 'without a row');
+my ($lost) = grep { $_->{reference} =~ /^lost/ } $sandbox->remote;
+like(attempt("SELECT mf_adopt('$lost->{id}')"), qr/^ok \d+$/, 'which mf_adopt() makes, once it is known that there is an invoice');
+is(sql("SELECT concat_ws('|', status, customer_reference, invoice_value, invoice_id) FROM mf_invoice WHERE invoice_id = $lost->{id}"), "sent|$lost->{reference}|10|$lost->{id}", 'with what MyFatoorah tells');
+
+#
+# Rolled back after the request had left
+#
+my $unmade = 'MyFatoorah has invoice N of account "myfatoorah", whose row was rolled back';
+my $way = q{Cancel it in the MyFatoorah portal, or take it over with: SELECT mf_adopt('N', 'myfatoorah')};
+$before = sql('SELECT count(*) FROM mf_invoice');
+is(attempt("BEGIN; $send; ROLLBACK") =~ s/^ok \d+/ok/r, "ok | $unmade | $way", 'a rollback is told what it leaves');
+is(attempt("BEGIN; SAVEPOINT s; $send; ROLLBACK TO s; COMMIT") =~ s/^ok \d+/ok/r, "ok | $unmade | $way", 'to a savepoint, too');
+is(attempt("BEGIN; SAVEPOINT s; $send; RELEASE s; ROLLBACK") =~ s/^ok \d+/ok/r, "ok | $unmade | $way", 'after its release');
+is(attempt("BEGIN; $send; SELECT 1/0") =~ s/^ok \d+/ok/r, "22012: division by zero | $unmade | $way", 'and an error');
+is(attempt("BEGIN; SAVEPOINT s; $send; RELEASE s; COMMIT; BEGIN; ROLLBACK") =~ s/^ok \d+/ok/r, 'ok', 'what is committed is not told of');
+is(sql('SELECT count(*) FROM mf_invoice') - $before, 1, 'one of five is there');
+sql(q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.status = 'sent' THEN RAISE EXCEPTION 'not now'; END IF; RETURN NEW; END $$;
+	CREATE TRIGGER refuse BEFORE UPDATE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION refuse()});
+is(attempt($send), "P0001: not now | $unmade | $way", 'a trigger that refuses what has become of it');
+sql(q{DROP TRIGGER refuse ON mf_invoice});
+
+#
+# mf_adopt(): an invoice of the portal, paid before anybody knew of it
+#
+sub elsewhere
+{
+	my (%fields) = @_;
+	my $answer = HTTP::Tiny->new->post($sandbox->url . '/v2/SendPayment', { headers => { Authorization => 'Bearer ' . $sandbox->key, 'Content-Type' => 'application/json' },
+		content => JSON::PP->new->encode({ CustomerName => 'Portal', NotificationOption => 'LNK', InvoiceValue => 7.5, %fields }) });
+
+	return JSON::PP->new->decode($answer->{content})->{Data}{InvoiceId};
+}
+my $portal = elsewhere(UserDefinedField => 'flat 7');
+pay($portal);
+$sandbox->wait_deliveries({ invoice => $portal, phase => 'queued' }, 1) or die "no webhook of invoice $portal\n";
+sql($mf->webhook(($sandbox->deliveries(invoice => $portal))[-1]));
+is(sql('SELECT invoice_id FROM mf_unmatched WHERE invoice_id = ' . $portal), $portal, 'its webhook matches no row');
+$before = sent();
+$id = sql("SELECT mf_adopt('$portal')");
+is(sql('SELECT count(*) FROM mf_unmatched WHERE invoice_id = ' . $portal), 0, 'once it is adopted, it does');
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+is(sql("SELECT concat_ws('|', status, customer_name, invoice_value, currency, customer_reference, user_defined_field, invoice_id = $portal, attempts, net_value, payment_error, payment_doubt, created_by = current_user) FROM mf_invoice WHERE id = $id"),
+	'sent|Portal|7.5|KWD|flat 7|t|0|7.500|t', 'what MyFatoorah tells is in the row, and its payment is found');
+is(sql("SELECT string_agg(concat_ws(' ', actor = current_user, from_status, to_status, reason), ', ' ORDER BY at) FROM mf_history WHERE invoice = $id AND to_status <> 'paid'"),
+	't queued inserted, t queued unknown made elsewhere, t unknown sent taken over by mf_adopt()', 'the history has how it came');
+is(attempt("SELECT mf_adopt('$portal')"), "55000: invoice $portal of MyFatoorah is that of invoice $id already" =~ s/(?<=invoice )\d{6,}/N/r, 'a second time it is refused, with the row');
+is(attempt("SELECT mf_adopt(invoice_id::text) FROM mf_invoice WHERE id = 1") =~ s/\d{6,}/N/r, '55000: invoice N of MyFatoorah is that of invoice 1 already', 'as is that of a row that was sent');
+is(sql("SELECT result FROM mf_cancel(ARRAY[$id])"), 'already_sent', 'it cannot be sent or cancelled any more');
+$mf->wait_idle($node, $db);
+is(sent(), $before, 'nothing was sent for it');
+
+# with other references and currencies
+my $other = elsewhere(CustomerReference => ' my ref ', DisplayCurrencyIso => 'SAR', InvoiceValue => 100);
+$id = sql("SELECT mf_adopt('$other', 'myfatoorah')");
+pay($other);
+sql("SELECT mf_refresh($id)");
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+is(sql("SELECT concat_ws('|', customer_reference, invoice_value, currency, payment_error, payment_doubt) FROM mf_invoice WHERE id = $id"), 'my ref|100.000|SAR', 'an invoice in another currency, with a reference of somebody');
+my $twin = elsewhere(CustomerReference => 'my ref');
+like(attempt("SELECT mf_adopt('$twin')"), qr/^ok \d+$/, 'another one with the same reference');
+my $own = elsewhere(CustomerReference => sql('SELECT reference FROM mf_invoice WHERE id = 1'));
+is(attempt("SELECT mf_adopt('$own')") =~ s/\d{6,}/N/r, '55000: invoice N of MyFatoorah is that of invoice 1 already', 'but not one with the reference of a row: it is for mf_review');
+
+#
+# What cannot be adopted
+#
+is(attempt(q{SELECT mf_adopt('1')}), '38000: MyFatoorah knows no invoice with InvoiceId "1"', 'an invoice that there is not');
+is(attempt(q{SELECT mf_adopt(' ')}), '22023: invoice_id must not be empty', 'nothing');
+is(attempt(q{SELECT mf_adopt(NULL)}), '22004: invoice_id must not be null', 'null');
+my $free = elsewhere();
+is(attempt("SELECT mf_adopt('$free')", 'reader'), '42501: permission denied for account "myfatoorah"', 'without USAGE');
+is(attempt("SELECT mf_adopt('$free')", 'caller'), '42501: permission denied for table mf_invoice', 'without the right to insert');
+sql(qq{CREATE TABLE t (x int); CREATE FUNCTION adopting() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN PERFORM mf_adopt('$free'); RETURN NULL; END \$\$; CREATE TRIGGER a AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION adopting()});
+is(attempt('INSERT INTO t VALUES (1)'), '0A000: mf_adopt() cannot be called in a trigger', 'in a trigger');
+my $first = $mf->session($node, $db);
+my $second = $mf->session($node, $db);
+$first->query_safe("BEGIN; SELECT mf_adopt('$free')");
+$second->query_until(qr/begun/, "\\echo begun\nSELECT mf_adopt('$free');\n");
+$mf->wait_for($node, $db, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%mf_adopt%' AND pid <> pg_backend_pid()}, 1);
+$first->query_safe('COMMIT');
+$second->query('SELECT 1');
+like($second->{stderr}, qr/is that of invoice \d+ already/, 'of two at the same time, one finds the row of the other');
+$_->quit for $first, $second;
+is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $free"), 1, 'and there is one');
+sql(q{ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY; CREATE POLICY seen ON mf_invoice FOR SELECT USING (false); CREATE POLICY new ON mf_invoice FOR INSERT WITH CHECK (false)});
+is(attempt("SELECT mf_adopt('$free')", 'alice'), qq{38000: MyFatoorah knows no invoice with InvoiceId "$free"}, 'what policies hide is not told of');
+my $hidden = elsewhere();
+is(attempt("SELECT mf_adopt('$hidden')", 'alice'), '42501: new row violates row-level security policy for table "mf_invoice"', 'and policies of INSERT hold');
+
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$node->stop;
+done_testing();
