@@ -84,6 +84,7 @@ CREATE TABLE mf_invoice (
 	send_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	priority smallint NOT NULL DEFAULT 0,
 	idempotency_key text COLLATE "C",
+	callbacks boolean,
 	reference text COLLATE "C" NOT NULL,
 	status text COLLATE "C" NOT NULL DEFAULT 'queued'
 		CHECK (status IN ('queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled')),
@@ -176,6 +177,7 @@ COMMENT ON COLUMN mf_invoice.source_info IS 'SourceInfo';
 COMMENT ON COLUMN mf_invoice.send_at IS 'not sent before this time';
 COMMENT ON COLUMN mf_invoice.priority IS '0 to 100; each step puts a due invoice ten minutes ahead of the others';
 COMMENT ON COLUMN mf_invoice.idempotency_key IS 'a key of your own, once per account: with it the same invoice is not made twice';
+COMMENT ON COLUMN mf_invoice.callbacks IS 'whether the customer comes back to the page of the listener, where call_back_url and error_url are not given; the account''s option callbacks if null';
 COMMENT ON COLUMN mf_invoice.reference IS 'result: the unique CustomerReference that is sent';
 COMMENT ON COLUMN mf_invoice.status IS 'result: queued, sending, sent, rejected, unknown, review or cancelled';
 COMMENT ON COLUMN mf_invoice.payment_status IS 'result: unpaid, authorized, paid, expired, remote_cancelled, partly_refunded, refunded or disputed';
@@ -1090,13 +1092,13 @@ GRANT INSERT (account, customer_name, invoice_value, notification_option, custom
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
 	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority,
-	idempotency_key)
+	idempotency_key, callbacks)
 	ON mf_invoice TO myfatoorah_submit;
 GRANT UPDATE (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
 	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority,
-	idempotency_key)
+	idempotency_key, callbacks)
 	ON mf_invoice TO myfatoorah_submit, myfatoorah_operate;
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 -- what functions for mf_on_change() take

@@ -247,6 +247,7 @@ read_account(const char *name)
 	account->serverid = server->serverid;
 	account->owner = server->owner;
 	account->name = pstrdup(server->servername);
+	account->callbacks = true;
 	account->max_in_flight = MF_MAX_IN_FLIGHT_DEFAULT;
 	account->timeout_ms = MF_TIMEOUT_DEFAULT;
 	account->connect_timeout_ms = MF_CONNECT_TIMEOUT_DEFAULT;
@@ -276,6 +277,8 @@ read_account(const char *name)
 			account->time_zone = pstrdup(value);
 		else if (strcmp(def->defname, "own_mappings") == 0)
 			account->own_mappings = mf_parse_switch(def->defname, value);
+		else if (strcmp(def->defname, "callbacks") == 0)
+			account->callbacks = mf_parse_switch(def->defname, value);
 	}
 
 	if (country == NULL)

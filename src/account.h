@@ -25,6 +25,8 @@ typedef struct MfAccount
 	const char *dial_code;		/* of the country, "965" */
 	char	   *base_url;
 	char	   *time_zone;		/* IANA name */
+	bool		callbacks;		/* customers come back to the listener, unless
+								 * their row says otherwise */
 	char	   *ca_file;		/* NULL = the system's */
 	int			max_in_flight;
 	double		rate_limit;		/* requests per second, 0 = no limit */

@@ -57,6 +57,7 @@ static const AccountOption account_options[] = {
 	{"ca_file", ForeignServerRelationId, true, OPTION_PATH},
 	{"time_zone", ForeignServerRelationId, false, OPTION_TIME_ZONE},
 	{"own_mappings", ForeignServerRelationId, false, OPTION_SWITCH},
+	{"callbacks", ForeignServerRelationId, false, OPTION_SWITCH},
 	{"api_key", UserMappingRelationId, false, OPTION_SECRET},
 	{"api_key_file", UserMappingRelationId, true, OPTION_PATH},
 	{"webhook_secret", UserMappingRelationId, false, OPTION_SECRET},

@@ -20,7 +20,7 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	TEXTOID, NUMERICOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,	/* customer_name .. language */
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,	/* customer_reference .. webhook_url */
 	TIMESTAMPTZOID, JSONBOID, JSONBOID, INT2OID, JSONBOID, JSONBOID, JSONBOID, INT4ARRAYOID, TEXTOID,	/* expiry_date .. source_info */
-	TIMESTAMPTZOID, INT2OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,	/* send_at .. payment_status */
+	TIMESTAMPTZOID, INT2OID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID,	/* send_at .. payment_status */
 	INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,	/* invoice_id .. last_error */
 	INT4OID, BOOLOID, BOOLOID, TIMESTAMPTZOID, NAMEOID, /* attempts .. created_by */
 	TEXTOID, TEXTOID, TEXTOID,	/* invoice_status .. duplicate_error */

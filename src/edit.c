@@ -66,7 +66,7 @@ mf_edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *aft
 	return json.data;
 }
 
-/* One value as JSON: numbers, times and jsonb as these, everything else as its text. */
+/* One value as JSON: numbers, truth, times and jsonb as these, everything else as its text. */
 static void
 add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row)
 {
@@ -85,6 +85,11 @@ add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row)
 		char		buffer[MAXDATELEN + 1];
 
 		escape_json(json, JsonEncodeDateTime(buffer, row->values[column], TIMESTAMPTZOID, NULL));
+		return;
+	}
+	if (attribute->atttypid == BOOLOID)
+	{
+		appendStringInfoString(json, DatumGetBool(row->values[column]) ? "true" : "false");
 		return;
 	}
 	getTypeOutputInfo(attribute->atttypid, &output, &varlena);

@@ -117,7 +117,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 		row = mf_direct_insert(schema, &request, account->name);
 		request = row->request;
 		reference = row->reference;
-		mf_fill_urls(&request, account, row->invoice, reference);
+		mf_fill_urls(&request, account, row->invoice, reference, MF_CALLBACKS_BY_ACCOUNT);
 	}
 	else
 		reference = check_arguments(schema, &request, account);

@@ -21,6 +21,7 @@ typedef enum MfInvoiceColumn
 	MF_IC_SEND_AT,
 	MF_IC_PRIORITY,
 	MF_IC_IDEMPOTENCY_KEY,
+	MF_IC_CALLBACKS,
 	MF_IC_REFERENCE,			/* the rest is written by us only */
 	MF_IC_STATUS,
 	MF_IC_PAYMENT_STATUS,

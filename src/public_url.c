@@ -19,7 +19,8 @@ static void fill(MfRequest *request, MfSendPaymentField field, const char *url, 
 
 /* See public_url.h. */
 void
-mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const char *reference)
+mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const char *reference,
+			 MfCallbacks callbacks)
 {
 	char	   *url;
 	int			stem;
@@ -28,6 +29,9 @@ mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const 
 		return;
 
 	fill(request, MF_SP_WEBHOOK_URL, psprintf("%s/webhook/%s", mf_public_url, percent_encode(account->name)), false);
+
+	if (callbacks == MF_CALLBACKS_OFF || (callbacks == MF_CALLBACKS_BY_ACCOUNT && !account->callbacks))
+		return;
 
 	/* the random end of the reference: nobody can guess another customer's address */
 	(void) mf_reference_number(reference, &stem);

@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "core/outcome.h"
 #include "invoice.h"
+#include "public_url.h"
 #include "request.h"
 #include "sql.h"
 
@@ -82,6 +83,7 @@ typedef struct MfJob
 	char	   *reference;
 	char	   *invoice_id;		/* InvoiceId, NULL = none yet */
 	bool		cancel_requested;
+	MfCallbacks callbacks;
 	ItemPointerData queue_place;	/* of the locked rows; of a claim only */
 	ItemPointerData invoice_place;
 	MfRequest	request;

@@ -39,14 +39,14 @@
 /* with the types that are read, whatever those of the columns; in the order of MfJob and mf_send_payment_fields[] */
 #define MF_INVOICE_COLUMNS \
 	"id::int8, status::text, attempts::int4, account::text, created_by_id::oid, own_key::bool, could_login::bool, could_insert::bool, reference::text, " \
-	"send_at::timestamptz, cancel_requested::bool, duplicate_suspected::bool, created_at::timestamptz, invoice_id::int8, " \
+	"send_at::timestamptz, cancel_requested::bool, duplicate_suspected::bool, created_at::timestamptz, invoice_id::int8, callbacks::bool, " \
 	"customer_name::text, invoice_value::numeric, notification_option::text, customer_email::text, customer_mobile::text, " \
 	"mobile_country_code::text, display_currency_iso::text, language::text, customer_reference::text, " \
 	"customer_civil_id::text, user_defined_field::text, call_back_url::text, error_url::text, webhook_url::text, " \
 	"expiry_date::timestamptz, customer_address::jsonb, invoice_items::jsonb, shipping_method::int2, " \
 	"shipping_consignee::jsonb, suppliers::jsonb, processing_details::jsonb, invoice_payment_methods::int4[], " \
 	"source_info::text"
-#define MF_FIRST_FIELD 15			/* attribute number of customer_name there */
+#define MF_FIRST_FIELD 16			/* attribute number of customer_name there */
 
 /*
  * When a row is looked up that another server may have sent: that server sends it

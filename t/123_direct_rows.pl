@@ -67,9 +67,41 @@ pass('its payment is found');
 is(sql("SELECT concat_ws(' ', kind, amount) FROM mf_ledger WHERE invoice = $id AND kind = 'payment'"), 'payment 10.000', 'and booked');
 
 #
+# Whether customers come back to the listener: by account, and by row
+#
+sub urls
+{
+	my ($name, %columns) = @_;
+
+	$mf->insert($node, $db, $name, %columns);
+	$mf->wait_status($node, $db, $name);
+	my ($request) = grep { ($_->{reference} // '') =~ /^\Q$name\E\./ } $sandbox->ledger(path => '/v2/SendPayment');
+	my $body = JSON::PP->new->decode($request->{body});
+
+	return join ' ', map { my $url = $body->{$_} // 'none'; $url =~ s!^https://pay\.example\.com/(\w+)/.*!$1!r } qw(CallBackUrl ErrorUrl WebhookUrl);
+}
+is(urls('as-ever'), 'callback callback webhook', 'all three are filled');
+is(urls('row-off', callbacks => 'false'), 'none none webhook', 'not where the row says off');
+is(urls('own', callbacks => 'false', call_back_url => q('https://shop.example.com/paid')), 'https://shop.example.com/paid none webhook', 'what it gives stays');
+sql(q{ALTER SERVER myfatoorah OPTIONS (ADD callbacks 'off')});
+is(urls('account-off'), 'none none webhook', 'the account says off');
+is(urls('row-on', callbacks => 'true'), 'callback callback webhook', 'the row says on');
+is(attempt(q{ALTER SERVER myfatoorah OPTIONS (SET callbacks 'maybe')}), '22023: invalid value for option "callbacks": "maybe"', 'other words are refused');
+my $pid = $mf->worker_pid($node, $db);
+sql(q{ALTER DATABASE postgres SET myfatoorah.route_callbacks = on});
+$pid = $mf->wait_worker($node, $db, not => $pid);
+my $both = { map { $_ => q('https://shop.example.com/paid') } qw(call_back_url error_url) };
+is(urls('routed', callbacks => 'true', %$both), 'callback callback webhook', 'routed through the listener');
+is(urls('not-routed', %$both), 'https://shop.example.com/paid https://shop.example.com/paid webhook', 'not where the account says off');
+sql(q{ALTER DATABASE postgres RESET myfatoorah.route_callbacks; ALTER SERVER myfatoorah OPTIONS (DROP callbacks)});
+$mf->wait_worker($node, $db, not => $pid);
+is(urls('as-ever-2'), 'callback callback webhook', 'and as ever');
+
+#
 # What is wrong with the row is known before a byte leaves
 #
 my $before = sent();
+my $rows = sql('SELECT count(*) FROM mf_invoice');
 sql(q{CREATE ROLE alice LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO alice; CREATE ROLE caller LOGIN; GRANT USAGE ON FOREIGN SERVER myfatoorah TO caller;
 	GRANT USAGE ON SCHEMA public TO caller; GRANT EXECUTE ON FUNCTION mf_send_payment, mf_adopt TO caller; CREATE ROLE reader LOGIN IN ROLE myfatoorah_submit});
 is(attempt($send =~ s/=> 10/=> 0/r), '22023: invoice_value must be more than 0', 'a field that is refused');
@@ -83,7 +115,7 @@ sql(q{ALTER TABLE mf_invoice DROP CONSTRAINT cheap; CREATE FUNCTION skip() RETUR
 is(attempt($send) =~ s/:.*//r, '27000', 'a trigger that takes the row away');
 sql(q{DROP TRIGGER a_skip ON mf_invoice});
 is(sent(), $before, 'nothing has left');
-is(sql('SELECT count(*) FROM mf_invoice'), 1, 'and no row is left behind');
+is(sql('SELECT count(*) FROM mf_invoice'), $rows, 'and no row is left behind');
 like(attempt($send, 'alice'), qr/^ok \d+$/, 'who may insert and use the account, may');
 is(sql(q{SELECT created_by FROM mf_invoice ORDER BY id DESC LIMIT 1}), 'alice', 'and the row is his');
 
