@@ -90,10 +90,12 @@ mf_http_block_signals(sigset_t *saved)
 int
 mf_http_lookup_starts(void *resolver, void *reserved, void *arg)
 {
-	MfHttp	   *http = arg;
+	MfHttpTransfer *transfer = arg;
+	MfHttp	   *http = transfer->target->http;
 
 	(void) resolver;
 	(void) reserved;
+	transfer->begun = true;
 	if (http->wake_fd < 0 && !http->signals_blocked)
 	{
 		mf_http_block_signals(&http->signals);

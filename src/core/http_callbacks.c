@@ -73,6 +73,7 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 
 	/* the process may have stood still since the thread woke up */
 	mf_http_look(http, now);
+	transfer->begun = true;
 	exchange->gate_reached = true;
 	if (exchange->gate_passed)
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),

@@ -23,6 +23,7 @@ static void take_out(MfHttpList *list, const MfHttpRecord *record);
 static void wipe(char *api_key);
 static bool begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size);
 static bool is_starved(const MfHttpTransfer *transfer, CURLcode code);
+static void take_figures(MfHttpExchange *exchange, const MfHttpTransfer *transfer);
 
 /* ----------
  * Lists
@@ -173,7 +174,7 @@ begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size)
 	transfer->record = record;
 	transfer->response_size = FIRST_RESPONSE_SIZE;
 	transfer->tls_begun = 0;
-	transfer->headers_ended = transfer->starved = false;
+	transfer->begun = transfer->headers_ended = transfer->starved = false;
 	transfer->error[0] = '\0';
 
 	mf_http_follow_limit(http);
@@ -284,6 +285,38 @@ is_starved(const MfHttpTransfer *transfer, CURLcode code)
 	return false;
 }
 
+/*
+ * What libcurl tells of a transfer.  Until it has looked for a connection, and
+ * again until it has sent something, a handle that was used before may tell of the
+ * exchange before.
+ */
+static void
+take_figures(MfHttpExchange *exchange, const MfHttpTransfer *transfer)
+{
+	CURL	   *easy = transfer->easy;
+	curl_off_t	value;
+	long		number;
+
+	if (transfer->begun)
+	{
+		if (curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &value) == CURLE_OK)
+			exchange->name_lookup_us = value;
+		if (curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &value) == CURLE_OK)
+			exchange->connect_us = value;
+		if (curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &value) == CURLE_OK)
+			exchange->tls_us = value;
+	}
+	if (exchange->gate_passed)
+	{
+		if (curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &number) == CURLE_OK)
+			exchange->http_status = number;
+		if (curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &value) == CURLE_OK && value > 0)
+			exchange->body_sent = (size_t) value;
+		if (curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &value) == CURLE_OK && value > 0)
+			exchange->retry_after = value > MF_RETRY_AFTER_CAP ? MF_RETRY_AFTER_CAP : (int) value;
+	}
+}
+
 /* Writes the end of a transfer into its exchange. */
 void
 mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
@@ -291,27 +324,12 @@ mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 	MfHttp	   *http = transfer->target->http;
 	MfHttpRecord *record = transfer->record;
 	MfHttpExchange *exchange = &record->exchange;
-	CURL	   *easy = transfer->easy;
-	curl_off_t	time;
-	long		number;
 
 	exchange->curl_code = (int) code;
 	exchange->starved = !exchange->gate_passed && is_starved(transfer, code);
 	if (exchange->curl_error[0] == '\0' && transfer->error[0] != '\0')
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", transfer->error);
-	/* until it connects, a handle of libcurl tells the status of the exchange before */
-	if (exchange->gate_passed && curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &number) == CURLE_OK)
-		exchange->http_status = number;
-	if (curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &time) == CURLE_OK)
-		exchange->name_lookup_us = time;
-	if (curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &time) == CURLE_OK)
-		exchange->connect_us = time;
-	if (curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &time) == CURLE_OK)
-		exchange->tls_us = time;
-	if (curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &time) == CURLE_OK && time > 0)
-		exchange->body_sent = (size_t) time;
-	if (exchange->gate_passed && curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &time) == CURLE_OK && time > 0)
-		exchange->retry_after = time > MF_RETRY_AFTER_CAP ? MF_RETRY_AFTER_CAP : (int) time;
+	take_figures(exchange, transfer);
 	if (transfer->tls_begun != 0)
 		exchange->connect_us = (transfer->tls_begun - record->submitted) / 1000;
 	exchange->total_us = (mf_http_clock() - record->submitted) / 1000;

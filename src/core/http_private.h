@@ -84,6 +84,7 @@ typedef struct MfHttpTransfer
 
 	/* of the exchange */
 	size_t		response_size;	/* allocated */
+	bool		begun;			/* libcurl has looked for a connection */
 	int64_t		tls_begun;		/* mf_http_clock(), 0 = not yet */
 	bool		headers_ended;	/* of the final answer */
 	bool		starved;		/* no descriptor or memory for its socket */

@@ -72,7 +72,7 @@ mf_http_transfer_create(MfHttpTarget *target, char *error, size_t error_size)
 	SETOPT(easy, CURLOPT_MAXLIFETIME_CONN, MAX_CONNECTION_SECONDS);
 	SETOPT(easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_SECONDS);
 	SETOPT(easy, CURLOPT_RESOLVER_START_FUNCTION, mf_http_lookup_starts);
-	SETOPT(easy, CURLOPT_RESOLVER_START_DATA, target->http);
+	SETOPT(easy, CURLOPT_RESOLVER_START_DATA, transfer);
 	SETOPT(easy, CURLOPT_OPENSOCKETFUNCTION, mf_http_socket_open);
 	SETOPT(easy, CURLOPT_OPENSOCKETDATA, transfer);
 	SETOPT(easy, CURLOPT_SOCKOPTFUNCTION, mf_http_socket_made);

@@ -129,6 +129,7 @@ mf_http_socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	MfHttpTransfer *transfer = arg;
 
 	(void) purpose;
+	transfer->begun = true;
 	if (!transfer->target->remote_only || !is_this_machine(&address->addr))
 	{
 		int			fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
