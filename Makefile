@@ -2,6 +2,9 @@
 #
 #   make, make install        build and install into the PostgreSQL that PG_CONFIG names
 #   make check                all tests, in a scratch directory; installs nothing into that PostgreSQL
+#   make installcheck         the tests of pg_regress, on a running server into which it was installed
+#   make dist                 the source as a tarball
+#   make deb                  Debian packages, built and tried in chroots
 #   make attack               what was tried against it by class, and what held; see docs/security.md
 #   make chaos                the long runs: kills, a hostile network, thousands of invoices; make chaos-mutate
 #   make bench                how fast it is, beside others; see bench/README.md
@@ -10,7 +13,7 @@
 
 # Targets of the house. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
 # its own `check`, which only says that it does not exist, is thereby out of the way too.
-HOUSE = check attack chaos chaos-mutate demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
+HOUSE = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb attack chaos chaos-mutate demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
 
 ifneq (,$(filter $(HOUSE),$(MAKECMDGOALS)))
 ifneq (,$(filter-out $(HOUSE),$(MAKECMDGOALS)))
@@ -29,6 +32,20 @@ else
 # TESTS="t/001_x.pl ...", JOBS=n, KEEP=1; see scripts/check.sh
 check:
 	@scripts/check.sh
+
+# REGRESS="name ..."; see scripts/installcheck.sh, which comes back here with MF_INSTALLCHECK set
+ifeq (,$(MF_INSTALLCHECK))
+installcheck:
+	@scripts/installcheck.sh
+endif
+
+# myfatoorah-VERSION.tar.gz of what is committed; the same bytes each time
+dist:
+	@scripts/dist.sh
+
+# SUITE=trixie; see scripts/deb.sh
+deb:
+	@scripts/deb.sh
 
 # ATTACKS="class ...", JOBS=n; see scripts/attack.sh
 attack:
@@ -81,13 +98,18 @@ help:
 endif
 else # targets of PGXS
 
+# Where the sources are, also if this is built somewhere else (make -f DIR/Makefile VPATH=DIR)
+SOURCE_DIR := $(if $(VPATH),$(VPATH),.)
+# The control file is the one place where the version is written.
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'$$/\1/p" $(SOURCE_DIR)/myfatoorah.control)
+
 MODULE_big = myfatoorah
 EXTENSION = myfatoorah
-DATA = sql/myfatoorah--1.0.sql
+DATA = sql/myfatoorah--$(EXTVERSION).sql
 PGFILEDESC = "myfatoorah - invoices and payments through MyFatoorah"
 
 # Plain C, without PostgreSQL
-CORE_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/core/*.c)))
+CORE_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/src/core/*.c)))
 
 OBJS = \
 	src/myfatoorah.o \
@@ -182,9 +204,7 @@ OBJS = \
 	src/failpoint.o \
 	$(CORE_OBJS)
 
-# Tests against a server that already has the extension (`make installcheck`): the stand-in API must be
-# running, with MF_SANDBOX_URL, MF_CONTROL_URL, MF_API_KEY and MF_KEY_FILE in the environment as
-# scripts/check.sh sets them. `make check` does all of that by itself.
+# Tests of pg_regress, for scripts/check.sh and scripts/installcheck.sh, which start the stand-in API.
 # sql/ holds the install and upgrade scripts too: they have "--" in their names. A test named "setup" goes first.
 REGRESS_ALL = $(basename $(notdir $(filter-out sql/myfatoorah--%,$(sort $(wildcard sql/*.sql)))))
 REGRESS ?= $(filter setup,$(REGRESS_ALL)) $(filter-out setup,$(REGRESS_ALL))
@@ -208,7 +228,7 @@ SANITIZE =
 # FAILPOINTS=1 compiles in the places where tests can stop the worker or have it fail (src/failpoint.h)
 FAILPOINTS =
 # WERROR= lets the build go on with a compiler that knows warnings we have not met
-WERROR = -Werror
+WERROR ?= -Werror
 
 WARNINGS = -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	-Wformat=2 -Wimplicit-fallthrough -Wdeclaration-after-statement -Wwrite-strings -Wundef
@@ -220,7 +240,7 @@ WARNINGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
 endif
 
 # The server's headers are not ours to warn about: as system headers they are read in silence.
-PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) $(DEP_CFLAGS)
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) $(DEP_CFLAGS) -DMF_VERSION='"$(EXTVERSION)"'
 # -MMD -MP: each object leaves the list of headers it was made from in a .d file
 PG_CFLAGS = $(WARNINGS) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) \
 	$(if $(FAILPOINTS),-DMF_FAILPOINTS) $(OPTFLAGS)
@@ -242,6 +262,11 @@ ifeq (,$(wildcard $(PGXS)))
 $(error PostgreSQL's build files are missing ($(PG_CONFIG) --pgxs): run scripts/install-deps.sh, or set PG_CONFIG)
 endif
 include $(PGXS)
+
+# There is none yet in a build somewhere else.
+$(OBJS): | $(CURDIR)/src/core
+$(CURDIR)/src/core:
+	@mkdir -p $@
 
 # The core sees neither the server's headers nor its leniency.
 src/core/%.o: override CPPFLAGS := $(filter -D%,$(CPPFLAGS)) $(DEP_CFLAGS)

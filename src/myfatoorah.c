@@ -24,7 +24,7 @@
 #include "wake.h"
 
 #if PG_VERSION_NUM >= 180000
-PG_MODULE_MAGIC_EXT(.name = "myfatoorah",.version = "1.0");
+PG_MODULE_MAGIC_EXT(.name = "myfatoorah",.version = MF_VERSION);
 #else
 PG_MODULE_MAGIC;
 #endif

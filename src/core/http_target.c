@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define USER_AGENT "myfatoorah/1.0"
+#define USER_AGENT "myfatoorah/" MF_VERSION
 
 static bool part_is_absent(CURLU *url, CURLUPart part);
 static bool is_loopback(const char *host);

@@ -135,7 +135,7 @@ test_exchange(void **state)
 					"Authorization: Bearer %s\r\n"
 					"Content-Type: application/json\r\n"
 					"Accept: application/json\r\n"
-					"User-Agent: myfatoorah/1.0\r\n"
+					"User-Agent: myfatoorah/" MF_VERSION "\r\n"
 					"Content-Length: %zu\r\n"
 					"\r\n%s", PATH, server->port, KEY, strlen(BODY), BODY);
 	server_stop(server);

@@ -1,4 +1,4 @@
-/* myfatoorah--1.0.sql */
+/* myfatoorah--1.0.0.sql */
 
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION myfatoorah" to load this file. \quit
