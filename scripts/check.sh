@@ -10,6 +10,7 @@
 # PG_CONFIG=...       another PostgreSQL: /usr/lib/postgresql/17/bin/pg_config
 # CC, OPTFLAGS, WERROR   see the Makefile
 # OPTIONAL=           packages to install if that is possible, default "chromium chromium-driver"; set it empty to do without
+# NOINSTALL=1         install nothing and use no network: what needs a missing package is skipped
 # ALLOW_EMPTY=0       a suite without any test is a failure
 # TMPDIR              where the scratch directory is made, default /tmp
 set -euo pipefail

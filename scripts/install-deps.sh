@@ -5,11 +5,15 @@
 # PG_CONFIG   the PostgreSQL to build for: its packages are asked for instead of those of the system's own version
 # EXTRA       further packages to have: EXTRA="valgrind"
 # OPTIONAL    packages to have if they can be had: without them something is left out
+# NOINSTALL=1 install nothing and use no network: say what is missing, and fail only if it is needed to build
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
 
 missing=()
+
+# What only tests need, which are skipped without
+TEST_ONLY=" nginx-light libcmocka-dev "
 
 # need PACKAGE COMMAND...: the package is missing unless the command succeeds
 need()
@@ -68,6 +72,19 @@ do
 done
 
 [ $((${#missing[@]} + ${#optional[@]})) -gt 0 ] || exit 0
+
+if [ "${NOINSTALL:-0}" != 0 ]
+then
+	for package in "${missing[@]}" "${optional[@]}"
+	do
+		mf_say "not installed: $package"
+	done
+	for package in "${missing[@]}"
+	do
+		[[ $TEST_ONLY == *" $package "* ]] || mf_die "$package is needed (a Debian package), and NOINSTALL is set"
+	done
+	exit 0
+fi
 
 # cannot WHY HOW: ends with that, unless nothing is missing but what is optional
 cannot()

@@ -215,6 +215,12 @@ mf_regress_suite()
 
 mf_suite_core()
 {
+	if ! pkg-config --exists cmocka
+	then
+		mf_say "core: skipped: there is no cmocka (Debian package libcmocka-dev)"
+		mf_count core 0 0 1 "no cmocka"
+		return
+	fi
 	mf_make_suite core test/core
 }
 
