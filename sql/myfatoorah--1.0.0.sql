@@ -148,6 +148,12 @@ CREATE INDEX mf_invoice_unsent_idx ON mf_invoice (id) WHERE invoice_id IS NULL;
 CREATE INDEX mf_invoice_suspected_idx ON mf_invoice (id) WHERE duplicate_suspected;
 CREATE INDEX mf_invoice_doubted_idx ON mf_invoice (account, id) WHERE payment_doubt IS NOT NULL;
 
+-- What reports ask for. Rows lie in the order of their insertion, so that a summary of each range of pages finds a month.
+-- An invoice enters the index of payments when it is paid. That of references is the only one that sending pays for.
+CREATE INDEX mf_invoice_created_at_idx ON mf_invoice USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX mf_invoice_paid_at_idx ON mf_invoice (paid_at) WHERE paid_at IS NOT NULL;
+CREATE INDEX mf_invoice_customer_reference_idx ON mf_invoice (customer_reference) WITH (fillfactor = 50) WHERE customer_reference IS NOT NULL;
+
 COMMENT ON TABLE mf_invoice IS 'insert a row, and it becomes a MyFatoorah invoice once the transaction commits';
 COMMENT ON COLUMN mf_invoice.id IS 'our number of the invoice';
 COMMENT ON COLUMN mf_invoice.account IS 'the foreign server of the wrapper myfatoorah that sends it';
@@ -513,7 +519,7 @@ CREATE INDEX mf_event_open_idx ON mf_event (invoice) WHERE answered_at IS NULL;
 CREATE INDEX mf_event_unmatched_idx ON mf_event (account, invoice_id) WHERE invoice IS NULL;
 CREATE INDEX mf_event_due_idx ON mf_event (account, door, due) WHERE due IS NOT NULL;
 CREATE INDEX mf_event_webhook_idx ON mf_event (account, id) WHERE door = 'webhook';
-CREATE INDEX mf_event_dispute_idx ON mf_event (invoice) WHERE event_code = 6;
+CREATE INDEX mf_event_invoice_idx ON mf_event (invoice) WHERE invoice IS NOT NULL;
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 
 COMMENT ON TABLE mf_event IS 'every event that came in, once, without personal data; none of them changes a payment, each is a reason to ask MyFatoorah';
@@ -1003,6 +1009,23 @@ CREATE VIEW mf_payment_backlog AS
 	GROUP BY q.account, i.payment_status;
 COMMENT ON VIEW mf_payment_backlog IS 'invoices about whose payment MyFatoorah is still asked, by account and payment_status';
 
+CREATE VIEW mf_open WITH (security_barrier) AS
+	SELECT i.id, i.account, i.customer_reference, i.customer_name, i.customer_email, i.customer_mobile,
+		   i.invoice_value, i.currency, i.payment_status, i.created_at, i.sent_at,
+		   pg_catalog.date_part('day', pg_catalog.now() - i.sent_at)::integer AS days_open,
+		   coalesce(i.expires_at, i.expiry_date) AS expires_at,
+		   t.tried_at AS last_try_at, t.transaction_status AS last_try, t.error AS last_try_error,
+		   i.invoice_id, i.invoice_url
+	FROM mf_invoice i LEFT JOIN LATERAL (
+		SELECT coalesce(t.transaction_date, t.first_seen_at) AS tried_at, t.transaction_status, t.error
+		FROM mf_transaction t WHERE t.invoice = i.id
+		ORDER BY coalesce(t.transaction_date, t.first_seen_at) DESC LIMIT 1) t ON true
+	WHERE i.invoice_id IS NOT NULL AND i.payment_status IN ('unpaid', 'authorized') AND mf_invoice_visible(i.id);
+COMMENT ON VIEW mf_open IS 'invoices that were sent and can still be paid: since when, until when, the customer''s last try, the link';
+COMMENT ON COLUMN mf_open.days_open IS 'whole days since it was sent';
+COMMENT ON COLUMN mf_open.expires_at IS 'as MyFatoorah last told, or else expiry_date';
+COMMENT ON COLUMN mf_open.last_try IS 'MyFatoorah''s word for the customer''s last try to pay; null if there was none';
+
 CREATE VIEW mf_unmatched WITH (security_barrier) AS
 	SELECT e.id, e.account, e.door, e.event_name, e.event_status, e.invoice_id, e.payment_id,
 		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data
@@ -1087,7 +1110,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 -- of mf_queue calls this function; the launcher finds by this grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -1107,7 +1130,7 @@ GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_send_payment
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
+GRANT SELECT ON mf_invoice, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
