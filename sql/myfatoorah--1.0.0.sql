@@ -123,7 +123,8 @@ CREATE TABLE mf_invoice (
 	net_value numeric NOT NULL DEFAULT 0,
 	disputed_at timestamptz,
 	expires_at timestamptz,
-	payment_doubt text
+	payment_doubt text,
+	metadata jsonb
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
 -- Half of pages and indexes is left empty: each row is updated twice soon after
@@ -219,6 +220,7 @@ COMMENT ON COLUMN mf_invoice.received_value IS 'result: sum of the payments, in 
 COMMENT ON COLUMN mf_invoice.net_value IS 'result: what is kept, in the currency of the account: received_value less refunded_value';
 COMMENT ON COLUMN mf_invoice.disputed_at IS 'result: when MyFatoorah last told of a dispute that is open or lost; null if there is none; see mf_dispute';
 COMMENT ON COLUMN mf_invoice.expires_at IS 'result: after this it cannot be paid, as MyFatoorah last told';
+COMMENT ON COLUMN mf_invoice.metadata IS 'your own, at any time: not sent, and no part of the history';
 COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the invoice that was paid differs from this row, until a person has decided; see mf_review';
 
 --
@@ -1115,13 +1117,13 @@ GRANT INSERT (account, customer_name, invoice_value, notification_option, custom
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
 	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority,
-	idempotency_key, callbacks)
+	idempotency_key, callbacks, metadata)
 	ON mf_invoice TO myfatoorah_submit;
 GRANT UPDATE (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
 	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority,
-	idempotency_key, callbacks)
+	idempotency_key, callbacks, metadata)
 	ON mf_invoice TO myfatoorah_submit, myfatoorah_operate;
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 -- what functions for mf_on_change() take

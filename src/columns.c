@@ -26,7 +26,7 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	TEXTOID, TEXTOID, TEXTOID,	/* invoice_status .. duplicate_error */
 	TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, /* payment_id .. pay_value */
 	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID,	/* refunded_value .. could_insert */
-	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID	/* currency .. payment_doubt */
+	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, JSONBOID	/* currency .. metadata */
 };
 
 /* invoice, account, kind, due, rank, priority, step, origin, error, promote */

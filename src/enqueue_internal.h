@@ -14,8 +14,8 @@
 #include "sql.h"
 
 /* Fields that only rows of mf_invoice have, beside those of a request */
-#define MF_ROW_FIELDS "account", "send_at", "priority", "idempotency_key", "callbacks"
-#define MF_MAX_SOURCES (MF_SP_COUNT + 5)
+#define MF_ROW_FIELDS "account", "send_at", "priority", "idempotency_key", "callbacks", "metadata"
+#define MF_MAX_SOURCES (MF_SP_COUNT + 6)
 
 /* Statements that are kept for changes of different columns */
 #define MF_MAX_UPDATES 16

@@ -277,7 +277,7 @@ guard_update(TriggerData *trigger)
 
 	if (!mf_same_column(desc, &before, &after, MF_IC_ID))
 		mf_row_refuse_result(trigger->tg_relation, MF_IC_ID);
-	for (column = MF_IC_REFERENCE; column < MF_IC_END; column++)
+	for (column = MF_IC_REFERENCE; column <= MF_IC_PAYMENT_DOUBT; column++)
 	{
 		if (!mf_same_column(desc, &before, &after, column))
 			mf_row_refuse_result(trigger->tg_relation, column);
@@ -285,6 +285,9 @@ guard_update(TriggerData *trigger)
 
 	mf_check_row_right(DatumGetInt64(before.values[MF_IC_ID]), RelationGetRelid(trigger->tg_relation),
 					   DatumGetObjectId(before.values[MF_IC_CREATED_BY_ID]));
+
+	if (!mf_same_column(desc, &before, &after, MF_IC_METADATA))
+		mf_row_check_metadata(&after, trigger->tg_relation);
 
 	/* as of ON CONFLICT DO UPDATE that only wants the row back; to set the account may mean to take it over */
 	if (same_fields(desc, &before, &after) && !sets_account(trigger))

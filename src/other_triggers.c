@@ -153,7 +153,7 @@ mf_check_proposed(TriggerData *trigger)
 
 	if (proposed == NULL)
 		return;
-	for (column = 1; column < MF_IC_END; column++)
+	for (column = 1; column < MF_IC_METADATA; column++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
 		bool		was_null;

@@ -32,6 +32,7 @@
 #define MF_VALUE_SCALE_MAX 3	/* of any currency; status answers print three decimals */
 #define MF_VALUE_DIGITS_MAX 15	/* ours, before the point */
 #define MF_PRIORITY_MAX 100
+#define MF_METADATA_MAX 16384	/* ours, bytes as jsonb: each change of a row writes it again, or its place */
 #define MF_IDEMPOTENCY_KEY_MAX 255	/* ours, characters; an entry of an index has no more than 2704 bytes */
 
 /* Values in the order of mf_send_payment_fields[], of the types below. */

@@ -66,6 +66,7 @@ static void check_send_at(void *argument);
 static void check_expiry_date(void *argument);
 static void check_priority(void *argument);
 static void check_idempotency_key(void *argument);
+static void check_metadata(void *argument);
 static void check_result(void *argument);
 static bool is_untouched(const MfInvoiceRow *row, int column);
 
@@ -89,7 +90,17 @@ mf_row_check(MfInvoiceRow *row, Relation table, MfComplaints *complaints)
 	run(&check, check_expiry_date, MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE, complaints);
 	run(&check, check_priority, MF_IC_PRIORITY, complaints);
 	run(&check, check_idempotency_key, MF_IC_IDEMPOTENCY_KEY, complaints);
+	run(&check, check_metadata, MF_IC_METADATA, complaints);
 	return check.account;
+}
+
+/* See row_check.h. */
+void
+mf_row_check_metadata(MfInvoiceRow *row, Relation table)
+{
+	RowCheck	check = {row, table, NULL, 0};
+
+	run(&check, check_metadata, MF_IC_METADATA, NULL);
 }
 
 /* See row_check.h. */
@@ -252,6 +263,25 @@ check_idempotency_key(void *argument)
 				 errtablecolname(check->table, "idempotency_key"),
 				 errmsg("idempotency_key must not be blank"),
 				 errhint("Give what no other invoice of the account has, such as 'rent 2026-01, flat 12', or leave it out.")));
+}
+
+/* What is in it is the user's business; how much there is concerns every change of the row. */
+static void
+check_metadata(void *argument)
+{
+	RowCheck   *check = (RowCheck *) argument;
+	Size		size;
+
+	if (check->row->isnull[MF_IC_METADATA])
+		return;
+	size = toast_raw_datum_size(check->row->values[MF_IC_METADATA]) - VARHDRSZ;
+	if (size > MF_METADATA_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errtablecolname(check->table, "metadata"),
+				 errmsg("metadata is too large"),
+				 errdetail("It has %zu bytes as jsonb; the limit is %d.", size, MF_METADATA_MAX),
+				 errhint("Keep what is larger in a table of your own that has the id of the invoice.")));
 }
 
 static void

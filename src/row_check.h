@@ -20,6 +20,9 @@
  */
 extern const MfAccount *mf_row_check(MfInvoiceRow *row, Relation table, MfComplaints *complaints);
 
+/* The part of it that holds also where nothing else may be changed any more. */
+extern void mf_row_check_metadata(MfInvoiceRow *row, Relation table);
+
 /* Raises 42501 unless the current role may use that account for a row, with the key that it would go with. */
 extern void mf_row_check_usage(Relation table, const MfAccount *account);
 
