@@ -616,6 +616,66 @@ COMMENT ON COLUMN mf_reaction_queue.failures IS 'calls that have failed';
 COMMENT ON COLUMN mf_reaction_queue.due IS 'not before this time, nor before earlier changes of the invoice';
 
 --
+-- What users have hung on our tables, which no dump carries
+--
+CREATE TABLE mf_part (
+	kind text COLLATE "C" NOT NULL,
+	relation name NOT NULL,
+	name name NOT NULL
+);
+COMMENT ON TABLE mf_part IS 'what hung on the tables of the extension when it was created';
+
+CREATE VIEW mf_addition AS
+	WITH r AS (
+		SELECT c.oid, c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname) AS called, c.relrowsecurity, c.relforcerowsecurity
+		FROM pg_catalog.pg_extension e
+			JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid
+				AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'
+			JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'v')
+			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE e.extname = 'myfatoorah'),
+	h AS (
+		SELECT 1 AS place, 'column'::text AS kind, r.relname AS relation, a.attname AS name,
+			   pg_catalog.format('ALTER TABLE %s ADD COLUMN %I %s%s', r.called, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+				' DEFAULT ' || pg_catalog.pg_get_expr(v.adbin, v.adrelid)) AS definition
+		FROM r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+			LEFT JOIN pg_catalog.pg_attrdef v ON v.adrelid = r.oid AND v.adnum = a.attnum
+		UNION ALL
+		SELECT 2, 'constraint', r.relname, c.conname,
+			   pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.called, c.conname, pg_catalog.pg_get_constraintdef(c.oid))
+		FROM r JOIN pg_catalog.pg_constraint c ON c.conrelid = r.oid
+		UNION ALL
+		SELECT 3, 'index', r.relname, i.relname, pg_catalog.pg_get_indexdef(i.oid)
+		FROM r JOIN pg_catalog.pg_index x ON x.indrelid = r.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conindid = i.oid AND c.conrelid = r.oid)
+		UNION ALL
+		SELECT 4, 'trigger', r.relname, t.tgname, pg_catalog.pg_get_triggerdef(t.oid)
+		FROM r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
+		UNION ALL
+		SELECT 5, 'rule', r.relname, u.rulename, pg_catalog.pg_get_ruledef(u.oid)
+		FROM r JOIN pg_catalog.pg_rewrite u ON u.ev_class = r.oid AND u.rulename <> '_RETURN'
+		UNION ALL
+		SELECT 6, 'policy', r.relname, p.polname,
+			   pg_catalog.format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, r.called,
+				CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+				CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
+				(SELECT pg_catalog.string_agg(CASE o.role WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(o.role)) END, ', ')
+				 FROM pg_catalog.unnest(p.polroles) o(role)))
+				|| coalesce(pg_catalog.format(' USING (%s)', pg_catalog.pg_get_expr(p.polqual, p.polrelid)), '')
+				|| coalesce(pg_catalog.format(' WITH CHECK (%s)', pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), '')
+		FROM r JOIN pg_catalog.pg_policy p ON p.polrelid = r.oid
+		UNION ALL
+		SELECT 7, 'row-level security', r.relname, 'enabled', pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', r.called)
+		FROM r WHERE r.relrowsecurity
+		UNION ALL
+		SELECT 8, 'row-level security', r.relname, 'forced', pg_catalog.format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', r.called)
+		FROM r WHERE r.relforcerowsecurity)
+	SELECT h.kind, h.relation, h.name, h.definition FROM h
+	WHERE NOT EXISTS (SELECT FROM mf_part p WHERE p.kind = h.kind AND p.relation = h.relation AND p.name = h.name)
+	ORDER BY h.place, h.relation, h.name;
+COMMENT ON VIEW mf_addition IS 'what users have added to the tables of myfatoorah, which no dump carries: run the definitions where it was restored';
+
+--
 -- Triggers of mf_invoice
 --
 CREATE FUNCTION mf_invoice_proposed()
@@ -1133,7 +1193,7 @@ GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_send_payment
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 
 GRANT SELECT ON mf_invoice, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
-	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog
+	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_addition
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
 
@@ -1141,6 +1201,9 @@ GRANT myfatoorah_read TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
+
+-- From here on whatever else hangs on our tables is somebody else's.
+INSERT INTO mf_part SELECT a.kind, a.relation, a.name FROM mf_addition a;
 
 --
 -- Dumps: mf_queue and mf_inquiry are not dumped, because restoring mf_invoice

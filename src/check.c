@@ -49,6 +49,9 @@
 /* So many different errors are told. */
 #define PUT_OFF_ERRORS 5
 
+/* So many things that no dump carries are named. */
+#define ADDITIONS 50
+
 #define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
 
 /* One question to an account that changes nothing */
@@ -84,6 +87,7 @@ static void check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account);
 static void check_agenda(ReturnSetInfo *rsinfo, Oid schema);
 static void check_others(ReturnSetInfo *rsinfo, const char *name, Oid schema);
 static void check_policies(ReturnSetInfo *rsinfo, Oid schema);
+static void check_additions(ReturnSetInfo *rsinfo, Oid schema);
 static void check_reactions(ReturnSetInfo *rsinfo, Oid schema);
 static bool has_row_security(const char *table, Oid schema);
 static void ask(void *question);
@@ -118,6 +122,7 @@ check_database(void *argument)
 	check_agenda(checked->rsinfo, checked->schema);
 	check_others(checked->rsinfo, checked->account, checked->schema);
 	check_policies(checked->rsinfo, checked->schema);
+	check_additions(checked->rsinfo, checked->schema);
 	check_reactions(checked->rsinfo, checked->schema);
 	check_account(checked->rsinfo, checked->account, checked->schema);
 }
@@ -408,6 +413,29 @@ check_policies(ReturnSetInfo *rsinfo, Oid schema)
 				psprintf("mf_invoice has row-level security, and whoever may read these tables sees there what is known of all invoices: %s.",
 						 open.data),
 				"For each: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, and CREATE POLICY visible ON ... USING (mf_invoice_visible(invoice)); or take SELECT on it away from the roles that policies are for.");
+}
+
+/*
+ * What users have added to our tables, a row for each: no dump carries it.  A column of a table whose rows are dumped is
+ * worse, because these rows then fit no table.
+ */
+static void
+check_additions(ReturnSetInfo *rsinfo, Oid schema)
+{
+	ListCell   *lc;
+
+	foreach(lc, mf_repair_additions(schema, ADDITIONS))
+	{
+		const MfAddition *addition = (const MfAddition *) lfirst(lc);
+		const char *what = psprintf("%s \"%s\" of %s", addition->kind, addition->name, addition->relation);
+
+		if (strcmp(addition->kind, "column") == 0)
+			add_row(rsinfo, "dump", false, psprintf("A dump cannot be restored as it is: it has the values of %s, and not the column.", what),
+					"Move what is in it to the column metadata, or to a table of your own, and drop it; or add it where the dump is restored, before the data: SELECT definition FROM mf_addition");
+		else
+			add_row(rsinfo, "dump", true, psprintf("No dump has %s.", what),
+					"Keep its definition in a script, and run that where a dump was restored: SELECT definition FROM mf_addition");
+	}
 }
 
 /* Functions of users that cannot be called or have failed, a row for each; to readers, and to those whose function it is. */

@@ -312,7 +312,7 @@ pause_account(Oid schema, const char *account, const char *reason)
 
 	if (mf_queue_pause_reason(schema, account, &all_accounts) != NULL)
 		return;
-	mf_queue_pause(schema, account, "worker", reason);
+	mf_queue_pause(schema, account, MF_PAUSED_BY_GUARD, reason);
 	ereport(LOG,
 			(errmsg("sending is paused: %s", reason),
 			 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));

@@ -521,16 +521,16 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
 		bool		restored = TransactionIdIsValid(restored_in) && restored_in == GetTopTransactionIdIfAny();
-		bool		to_send = false;
+		bool		in_use = false;
 
-		if (mf_queue_insert(schema, trigger, restored ? &to_send : NULL) == 0)
+		if (mf_queue_insert(schema, trigger, restored ? &in_use : NULL) == 0)
 			return PointerGetDatum(NULL);
-		if (to_send)
+		if (in_use)
 		{
-			mf_queue_pause(schema, MF_ALL_ACCOUNTS, GetUserNameFromId(GetUserId(), false),
-						   "unfinished invoices were restored; the server they come from may send them too");
+			mf_queue_pause(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE,
+						   "invoices were restored; the server they come from may send them and ask about them, too");
 			ereport(WARNING,
-					(errmsg("sending is paused because unfinished invoices were restored"),
+					(errmsg("sending is paused because invoices were restored"),
 					 errhint("Make sure that the server they come from does not send them, then call mf_resume('*').")));
 		}
 		if (mf_shared == NULL)

@@ -201,6 +201,9 @@ extern List *mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int
 /* Locks events; those that somebody else has locked are put into "held", which has room for all; their number. */
 extern uint64 mf_payment_lock_events(const MfSqlScope *scope, const int64 *events, int count, int64 *held);
 
+/* So old may be what is asked about once more where a copy takes over */
+#define MF_ASK_AGAIN_DAYS 30
+
 /* An invoice that can still be paid, by mf_invoice_open_idx; no other index has the order of sent_at */
 #define MF_OPEN(row) \
 	row ".invoice_id IS NOT NULL AND " row ".payment_status IN ('unpaid', 'authorized') AND " row ".status = 'sent'"
@@ -367,6 +370,12 @@ extern int64 mf_payment_unanswered(Oid schema, const char *account, char **examp
 
 /* Rows of a dump whose payment was awaited; "new_rows" is registered. */
 extern void mf_payment_restore(const MfSqlScope *scope, TimestampTz due);
+
+/*
+ * This was a copy, and goes on in its original's place: what came in between is
+ * not known, so settled invoices of the last time are asked about once more.
+ */
+extern void mf_payment_ask_again(const MfSqlScope *scope);
 
 /* Where a walk along the open invoices has come to */
 typedef struct MfOpenPlace

@@ -173,6 +173,20 @@ static MfStatement restore_statement = {
 	1, {TIMESTAMPTZOID}, NULL
 };
 
+/*
+ * As the plan does after a payment: once, an hour later.  The younger, the sooner,
+ * and one day's invoices in 2.4 hours, so that those that are open get their turn.
+ */
+#define SETTLED_AGE "interval '" CppAsString2(MF_ASK_AGAIN_DAYS) " days'"
+static MfStatement ask_again_statement = {
+	"INSERT INTO @mf_inquiry (invoice, account, due) "
+	"SELECT i.id, i.account, clock_timestamp() + $1 * interval '12 ms' + (clock_timestamp() - l.settled_at) / 10 "
+	"FROM @mf_invoice i, LATERAL (SELECT least(clock_timestamp(), greatest(i.sent_at, i.paid_at, i.expires_at)) AS settled_at) l "
+	"WHERE i.status = 'sent' AND i.invoice_id IS NOT NULL AND i.payment_status IN ('paid', 'expired', 'remote_cancelled') "
+	"  AND l.settled_at > clock_timestamp() - " SETTLED_AGE " ORDER BY i.id ON CONFLICT (invoice) DO NOTHING",
+	1, {INT4OID}, NULL
+};
+
 static MfStatement not_restored_statement = {
 	"SELECT FROM new_rows n WHERE " AWAITED " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = n.id) LIMIT 1",
 	0, {0}, NULL
@@ -485,6 +499,18 @@ mf_payment_restore(const MfSqlScope *scope, TimestampTz due)
 	(void) mf_sql_execute(scope, &restore_statement, &value, NULL);
 	if (mf_sql_execute(scope, &not_restored_statement, NULL, NULL) > 0)
 		mf_change_suppressed();
+	mf_wake_inquiries_at_commit();
+}
+
+/* See payment.h. */
+void
+mf_payment_ask_again(const MfSqlScope *scope)
+{
+	Datum		value = Int32GetDatum(mf_poll_delay);
+
+	if (mf_poll_limit == 0)
+		return;
+	(void) mf_sql_execute(scope, &ask_again_statement, &value, NULL);
 	mf_wake_inquiries_at_commit();
 }
 

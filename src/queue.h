@@ -168,10 +168,10 @@ extern int	mf_verify_wait(void);
 /* --- for the triggers and the functions of people --- */
 
 /*
- * Puts the trigger's new rows on the agenda; how many.  If "to_send" is not
- * NULL it tells whether the worker would act on any of them.
+ * Puts the trigger's new rows on the agenda; how many.  If "in_use" is not
+ * NULL it tells whether another server may send any of them, or ask about it.
  */
-extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send);
+extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use);
 
 /* Follows a change of a queued invoice's own columns; created_at is for its rank. */
 extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account,
@@ -252,6 +252,10 @@ extern bool mf_queue_adopt_twin(Oid schema, const MfTransition *adoption);
  * in the history; those that are queued are looked up soon. Own scope.
  */
 extern void mf_queue_request_cancel(Oid schema, MfJob *const *jobs, int count, const char *actor, const char *reason);
+
+/* Who has paused all accounts because this may be a copy */
+#define MF_PAUSED_BY_GUARD "worker"
+#define MF_PAUSED_BY_RESTORE "restore"
 
 extern void mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason);
 /* Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd; NULL if it is not paused. */

@@ -42,8 +42,9 @@ static MfStatement insert_statement = {
 	1, {INT4OID}, NULL
 };
 
-static MfStatement to_send_statement = {
-	"SELECT FROM new_rows n WHERE n.status IN ('queued', 'sending', 'unknown') LIMIT 1",
+/* what the server that they come from may send, or ask about */
+static MfStatement in_use_statement = {
+	"SELECT FROM new_rows n WHERE n.status IN ('queued', 'sending', 'unknown') OR n.invoice_id IS NOT NULL LIMIT 1",
 	0, {0}, NULL
 };
 
@@ -177,8 +178,9 @@ static MfStatement reviews_statement = {
 };
 
 static MfStatement resume_statement = {
-	"UPDATE @mf_account SET paused_at = NULL, paused_by = NULL, reason = NULL "
-	"WHERE account = $1 AND paused_at IS NOT NULL",
+	"WITH p AS MATERIALIZED (SELECT account, paused_by FROM @mf_account WHERE account = $1 AND paused_at IS NOT NULL FOR UPDATE), "
+	"u AS (UPDATE @mf_account a SET paused_at = NULL, paused_by = NULL, reason = NULL FROM p WHERE a.account = p.account RETURNING 1) "
+	"SELECT p.account = '*' AND p.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "') FROM p, u",
 	1, {TEXTOID}, NULL
 };
 
@@ -303,7 +305,7 @@ mf_verify_wait(void)
 
 /* See queue.h. */
 uint64
-mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
+mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use)
 {
 	MfSqlScope	scope;
 	uint64		rows;
@@ -311,7 +313,7 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
 
 	mf_sql_begin(&scope, schema);
 	plain = mf_queue_insert_plain(schema, trigger->tg_relation, trigger->tg_newtable, &rows);
-	if ((!plain || to_send != NULL) && SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
+	if ((!plain || in_use != NULL) && SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
 		elog(ERROR, "could not register the new rows");
 	if (!plain)
 	{
@@ -320,9 +322,9 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *to_send)
 		rows = (uint64) mf_change(&scope, &insert_statement, &wait, NULL);
 		mf_wake_worker_at_commit();
 	}
-	if (to_send != NULL)
+	if (in_use != NULL)
 	{
-		*to_send = mf_sql_execute(&scope, &to_send_statement, NULL, NULL) > 0;
+		*in_use = mf_sql_execute(&scope, &in_use_statement, NULL, NULL) > 0;
 		mf_payment_restore(&scope, GetCurrentTimestamp());
 	}
 	mf_sql_end(&scope);
@@ -870,6 +872,7 @@ mf_queue_resume(Oid schema, const char *account)
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
 	bool		resumed;
+	bool		was_copy;
 
 	mf_sql_begin(&scope, schema);
 	resumed = mf_sql_execute(&scope, &resume_statement, &value, NULL) > 0;
@@ -877,7 +880,10 @@ mf_queue_resume(Oid schema, const char *account)
 	{
 		Datum		wait = Int32GetDatum(mf_verify_wait());
 
+		was_copy = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
 		(void) mf_sql_execute(&scope, &resume_verify_statement, &wait, NULL);
+		if (was_copy)
+			mf_payment_ask_again(&scope);
 	}
 	mf_sql_end(&scope);
 	return resumed;

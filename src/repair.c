@@ -123,6 +123,11 @@ static MfStatement astray_statement = {
 	1, {INT4OID}, NULL
 };
 
+static MfStatement additions_statement = {
+	"SELECT a.kind, a.relation::text, a.name::text FROM @mf_addition a LIMIT $1",
+	1, {INT4OID}, NULL
+};
+
 /* loose index scans: as many steps as there are accounts */
 #define ACCOUNTS_OF(name, source, condition) \
 	name " AS ((SELECT q.account FROM " source " q WHERE " condition " ORDER BY q.account LIMIT 1) UNION ALL " \
@@ -371,6 +376,33 @@ mf_repair_lost_accounts(Oid schema)
 		names = MemoryContextStrdup(context, TextDatumGetCString(value));
 	mf_sql_end(&scope);
 	return names;
+}
+
+/* See repair.h. */
+List *
+mf_repair_additions(Oid schema, int limit)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		value = Int32GetDatum(limit);
+	List	   *additions = NIL;
+	MfSqlScope	scope;
+	uint64		rows;
+	uint64		i;
+
+	mf_sql_begin(&scope, schema);
+	rows = mf_sql_execute(&scope, &additions_statement, &value, NULL);
+	MemoryContextSwitchTo(context);
+	for (i = 0; i < rows; i++)
+	{
+		MfAddition *addition = (MfAddition *) palloc(sizeof(MfAddition));
+
+		addition->kind = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+		addition->relation = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, NULL));
+		addition->name = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, NULL));
+		additions = lappend(additions, addition);
+	}
+	mf_sql_end(&scope);
+	return additions;
 }
 
 /* See repair.h.  What keeps the look from being taken keeps nobody from sending. */

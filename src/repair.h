@@ -22,6 +22,17 @@ typedef struct MfDamage
 
 extern MfDamage mf_repair_look(Oid schema);
 
+/* What a user has hung on a table of ours, and no dump carries */
+typedef struct MfAddition
+{
+	const char *kind;
+	const char *relation;
+	const char *name;
+} MfAddition;
+
+/* List of MfAddition, at most "limit", those first that keep a dump from being restored. */
+extern List *mf_repair_additions(Oid schema, int limit);
+
 /* Names of accounts that have work and no server, comma-separated, palloc'd; NULL if there are none. */
 extern char *mf_repair_lost_accounts(Oid schema);
 
