@@ -142,6 +142,7 @@ OBJS = \
 	src/columns.o \
 	src/hand.o \
 	src/forget.o \
+	src/personal.o \
 	src/round.o \
 	src/rights.o \
 	src/edit.o \

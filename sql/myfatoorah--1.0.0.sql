@@ -124,6 +124,7 @@ CREATE TABLE mf_invoice (
 	disputed_at timestamptz,
 	expires_at timestamptz,
 	payment_doubt text,
+	erased_at timestamptz,
 	metadata jsonb
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
@@ -150,9 +151,10 @@ CREATE INDEX mf_invoice_suspected_idx ON mf_invoice (id) WHERE duplicate_suspect
 CREATE INDEX mf_invoice_doubted_idx ON mf_invoice (account, id) WHERE payment_doubt IS NOT NULL;
 
 -- What reports ask for. Rows lie in the order of their insertion, so that a summary of each range of pages finds a month.
--- An invoice enters the index of payments when it is paid. That of references is the only one that sending pays for.
+-- An invoice enters the index of payments, and that of what is to be erased one day, when it is paid. That of references is the only one that sending pays for.
 CREATE INDEX mf_invoice_created_at_idx ON mf_invoice USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX mf_invoice_paid_at_idx ON mf_invoice (paid_at) WHERE paid_at IS NOT NULL;
+CREATE INDEX mf_invoice_personal_idx ON mf_invoice (created_at) WHERE erased_at IS NULL AND payment_status NOT IN ('unpaid', 'authorized');
 CREATE INDEX mf_invoice_customer_reference_idx ON mf_invoice (customer_reference) WITH (fillfactor = 50) WHERE customer_reference IS NOT NULL;
 
 COMMENT ON TABLE mf_invoice IS 'insert a row, and it becomes a MyFatoorah invoice once the transaction commits';
@@ -220,6 +222,7 @@ COMMENT ON COLUMN mf_invoice.received_value IS 'result: sum of the payments, in 
 COMMENT ON COLUMN mf_invoice.net_value IS 'result: what is kept, in the currency of the account: received_value less refunded_value';
 COMMENT ON COLUMN mf_invoice.disputed_at IS 'result: when MyFatoorah last told of a dispute that is open or lost; null if there is none; see mf_dispute';
 COMMENT ON COLUMN mf_invoice.expires_at IS 'result: after this it cannot be paid, as MyFatoorah last told';
+COMMENT ON COLUMN mf_invoice.erased_at IS 'result: when the customer''s name, address and numbers were emptied, by age or by mf_forget(); null if they were not';
 COMMENT ON COLUMN mf_invoice.metadata IS 'your own, at any time: not sent, and no part of the history';
 COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the invoice that was paid differs from this row, until a person has decided; see mf_review';
 
@@ -621,9 +624,12 @@ COMMENT ON COLUMN mf_reaction_queue.due IS 'not before this time, nor before ear
 CREATE TABLE mf_part (
 	kind text COLLATE "C" NOT NULL,
 	relation name NOT NULL,
-	name name NOT NULL
+	name name NOT NULL,
+	origin bigint NOT NULL DEFAULT mf_here(),
+	PRIMARY KEY (relation, kind, name, origin)
 );
 COMMENT ON TABLE mf_part IS 'what hung on the tables of the extension when it was created';
+COMMENT ON COLUMN mf_part.origin IS 'the database that says so, as its mf_here() says: rows of others come by replication';
 
 CREATE VIEW mf_addition AS
 	WITH r AS (
@@ -979,6 +985,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_move_account IS 'gives everything that names an account whose server is gone to the account that it is called now; returns how many invoices';
 
+CREATE FUNCTION mf_forget(customer_reference text, account name DEFAULT NULL)
+RETURNS TABLE (id bigint, result text)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_forget IS 'empties what finished invoices of one customer say of him: names, addresses, numbers; a row for each: forgotten, forgotten_before, or why not';
+
 CREATE FUNCTION mf_on_change(function regprocedure)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -1198,12 +1210,12 @@ GRANT SELECT ON mf_invoice, mf_open, mf_queue, mf_attempt, mf_history, mf_accoun
 GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
 -- From here on whatever else hangs on our tables is somebody else's.
-INSERT INTO mf_part SELECT a.kind, a.relation, a.name FROM mf_addition a;
+INSERT INTO mf_part (kind, relation, name) SELECT a.kind, a.relation, a.name FROM mf_addition a;
 
 --
 -- Dumps: mf_queue and mf_inquiry are not dumped, because restoring mf_invoice

@@ -241,7 +241,7 @@ check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot)
 		add_row(rsinfo, "worker", true, psprintf("Running as process %d.", (int) slot->pid), NULL);
 	if (slot->history_error[0] != '\0')
 		add_row(rsinfo, "history", false,
-				psprintf("Rows past myfatoorah.history_retention cannot be deleted: %s", slot->history_error),
+				psprintf("Rows past their retention time cannot be deleted or emptied: %s", slot->history_error),
 				"Mend the cause; it is tried again every minute. Sending goes on without it.");
 }
 

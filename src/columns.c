@@ -26,7 +26,7 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	TEXTOID, TEXTOID, TEXTOID,	/* invoice_status .. duplicate_error */
 	TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, /* payment_id .. pay_value */
 	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID,	/* refunded_value .. could_insert */
-	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, JSONBOID	/* currency .. metadata */
+	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, JSONBOID	/* currency .. metadata */
 };
 
 /* invoice, account, kind, due, rank, priority, step, origin, error, promote */
@@ -89,7 +89,7 @@ mf_invoice_check_columns(TupleDesc desc)
 		/* of results only whether they are null is asked, and SQL writes them */
 		if ((column >= MF_IC_INVOICE_ID && column <= MF_IC_LAST_ERROR) ||
 			(column >= MF_IC_INVOICE_STATUS && column <= MF_IC_PAY_VALUE) ||
-			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_PAYMENT_DOUBT))
+			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_ERASED_AT))
 			continue;
 		found = attribute->attisdropped ? InvalidOid : getBaseType(attribute->atttypid);
 		if (column != MF_IC_REFERENCE && column != MF_IC_CREATED_AT && column != MF_IC_CREATED_BY &&

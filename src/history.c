@@ -1,6 +1,6 @@
 /*
  * history.c
- *	  Deletes history past its retention time, apart from sending.
+ *	  Deletes or empties what is past its retention time, apart from sending.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/history.c
@@ -9,10 +9,12 @@
 
 #include "utils/timestamp.h"
 
+#include "claim.h"
 #include "compat.h"
 #include "history.h"
 #include "myfatoorah.h"
 #include "payment.h"
+#include "personal.h"
 #include "queue.h"
 
 /* Between two batches, when there was none, and after a failure */
@@ -24,6 +26,7 @@
 typedef struct Task
 {
 	const char *table;
+	const int  *retention;		/* minutes; 0 keeps all */
 	uint64		(*purge) (const MfSqlScope *scope, TimestampTz before);
 	TimestampTz at;
 	TimestampTz before;
@@ -32,9 +35,10 @@ typedef struct Task
 } Task;
 
 static Task tasks[] = {
-	{"mf_attempt", mf_queue_purge_attempts, 0, 0, 0, false},
-	{"mf_transition", mf_queue_purge_transitions, 0, 0, 0, false},
-	{"mf_event", mf_payment_purge, 0, 0, 0, false}
+	{"mf_attempt", &mf_history_retention, mf_queue_purge_attempts, 0, 0, 0, false},
+	{"mf_transition", &mf_history_retention, mf_queue_purge_transitions, 0, 0, 0, false},
+	{"mf_event", &mf_history_retention, mf_payment_purge, 0, 0, 0, false},
+	{"mf_invoice", &mf_personal_data_retention, mf_personal_purge, 0, 0, 0, false}
 };
 
 static bool purge(const MfSqlScope *scope, void *argument);
@@ -42,17 +46,21 @@ static void attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz n
 
 /* See history.h. */
 void
-mf_history_attend(MfSlot *slot, MfRunApart run_apart)
+mf_history_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			i;
 
-	if (mf_history_retention == 0)
-		return;
 	for (i = 0; i < (int) lengthof(tasks); i++)
 	{
-		if (now >= tasks[i].at)
-			attend(&tasks[i], slot, run_apart, now);
+		Task	   *task = &tasks[i];
+
+		if (*task->retention == 0)
+			continue;
+		if (now >= task->at)
+			attend(task, slot, run_apart, now);
+		if (task->rows > 0 && !task->failed)
+			mf_come_back(again, task->at);
 	}
 }
 
@@ -62,7 +70,7 @@ attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz now)
 	char	   *error;
 	bool		was_failed = task->failed;
 
-	task->before = now - (TimestampTz) mf_history_retention * 60 * USECS_PER_SEC;
+	task->before = now - (TimestampTz) *task->retention * 60 * USECS_PER_SEC;
 	task->failed = !run_apart(purge, task, &error);
 	task->at = TimestampTzPlusMilliseconds(now, task->failed ? FAILED_DELAY_MS :
 										   task->rows > 0 ? BATCH_DELAY_MS : IDLE_DELAY_MS);
@@ -77,7 +85,8 @@ attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz now)
 	LWLockRelease(mf_shared->lock);
 	if (task->failed && !was_failed && error != NULL)
 		ereport(LOG,
-				(errmsg("old rows of %s could not be deleted", task->table),
+				(errmsg("old rows of %s could not be %s", task->table,
+						task->retention == &mf_history_retention ? "deleted" : "emptied"),
 				 errdetail_internal("%s", error)));
 }
 

@@ -1,6 +1,6 @@
 /*
  * history.h
- *	  Deletes history past its retention time, apart from sending.
+ *	  Deletes or empties what is past its retention time, apart from sending.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/history.h
@@ -16,9 +16,10 @@ typedef bool (*MfApart) (const MfSqlScope *scope, void *argument);
 typedef bool (*MfRunApart) (MfApart work, void *argument, char **error);
 
 /*
- * Deletes a batch in passing if it is time: an idle worker is not woken for it.
- * If that fails, nothing else does, and the slot says so.
+ * Deletes or empties a batch in passing if it is time: an idle worker is not woken
+ * to look, but "again" is moved forward while there may be more.  If that fails,
+ * nothing else does, and the slot says so.
  */
-extern void mf_history_attend(MfSlot *slot, MfRunApart run_apart);
+extern void mf_history_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again);
 
 #endif							/* MF_HISTORY_H */

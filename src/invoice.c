@@ -277,7 +277,7 @@ guard_update(TriggerData *trigger)
 
 	if (!mf_same_column(desc, &before, &after, MF_IC_ID))
 		mf_row_refuse_result(trigger->tg_relation, MF_IC_ID);
-	for (column = MF_IC_REFERENCE; column <= MF_IC_PAYMENT_DOUBT; column++)
+	for (column = MF_IC_REFERENCE; column <= MF_IC_ERASED_AT; column++)
 	{
 		if (!mf_same_column(desc, &before, &after, column))
 			mf_row_refuse_result(trigger->tg_relation, column);

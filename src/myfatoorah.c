@@ -39,6 +39,7 @@ int			mf_shutdown_wait = MF_SHUTDOWN_WAIT_DEFAULT;
 int			mf_resend = MF_RESEND_LINK;
 int			mf_max_resends = MF_MAX_RESENDS_DEFAULT;
 int			mf_history_retention = MF_HISTORY_RETENTION_DEFAULT;
+int			mf_personal_data_retention = 0;
 int			mf_poll_delay = MF_POLL_DELAY_DEFAULT;
 int			mf_poll_limit = MF_POLL_LIMIT_DEFAULT;
 int			mf_callback_limit = MF_CALLBACK_LIMIT_DEFAULT;
@@ -108,6 +109,12 @@ _PG_init(void)
 							"Age at which attempts and transitions of finished invoices are deleted.",
 							"0 keeps them for ever.",
 							&mf_history_retention, MF_HISTORY_RETENTION_DEFAULT, 0, MF_HISTORY_RETENTION_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("myfatoorah.personal_data_retention",
+							"Age at which names, addresses and numbers of customers are emptied in finished invoices.",
+							"0 keeps them for ever.",
+							&mf_personal_data_retention, 0, 0, MF_HISTORY_RETENTION_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("myfatoorah.poll_delay",

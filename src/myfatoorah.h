@@ -84,6 +84,7 @@ extern int	mf_port;			/* myfatoorah.port */
 extern char *mf_ssl_cert_file;	/* myfatoorah.ssl_cert_file */
 extern char *mf_ssl_key_file;	/* myfatoorah.ssl_key_file */
 
+extern int	mf_personal_data_retention; /* myfatoorah.personal_data_retention, minutes */
 extern int	mf_poll_delay;		/* myfatoorah.poll_delay, ms */
 extern int	mf_poll_limit;		/* myfatoorah.poll_limit, per minute */
 extern int	mf_callback_limit;	/* myfatoorah.callback_limit, per minute */

@@ -140,7 +140,7 @@ mf_round_run(TimestampTz *again)
 	if (!mf_shutdown_requested)
 	{
 		mf_reactions_attend(my_slot, run_apart);
-		mf_history_attend(my_slot, run_apart);
+		mf_history_attend(my_slot, run_apart, again);
 		mf_unasked_attend(run_apart, again);
 	}
 	return true;

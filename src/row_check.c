@@ -56,7 +56,7 @@ static const Untouched untouched[MF_IC_END] = {
 	[MF_IC_PAY_CURRENCY] = A_NULL,[MF_IC_PAY_VALUE] = A_NULL,[MF_IC_REFUNDED_VALUE] = NOTHING,
 	[MF_IC_OVERPAID] = A_FALSE,[MF_IC_PAID_LATE] = A_FALSE,[MF_IC_CURRENCY] = A_NULL,
 	[MF_IC_RECEIVED_VALUE] = NOTHING,[MF_IC_NET_VALUE] = NOTHING,[MF_IC_DISPUTED_AT] = A_NULL,
-	[MF_IC_EXPIRES_AT] = A_NULL,[MF_IC_PAYMENT_DOUBT] = A_NULL
+	[MF_IC_EXPIRES_AT] = A_NULL,[MF_IC_PAYMENT_DOUBT] = A_NULL,[MF_IC_ERASED_AT] = A_NULL
 };
 
 static void run(RowCheck *check, void (*function) (void *), int column, MfComplaints *complaints);
