@@ -141,6 +141,7 @@ OBJS = \
 	src/sender.o \
 	src/columns.o \
 	src/hand.o \
+	src/archive.o \
 	src/forget.o \
 	src/personal.o \
 	src/round.o \

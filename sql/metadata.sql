@@ -56,6 +56,9 @@ INSERT INTO mf_test.rent (tenant, amount, contract) VALUES ('enqueued', 5, '{"nu
 SELECT metadata FROM mf_invoice WHERE customer_name = 'enqueued';
 DROP TABLE mf_test.rent;
 
+-- The end
 DROP FUNCTION mf_test.attempt(text, text);
+SELECT count(mf_cancel(id)) FROM mf_invoice WHERE status = 'queued' AND (created_by = 'regress_mf_owner' OR customer_name = 'enqueued');
+DELETE FROM mf_invoice WHERE created_by = 'regress_mf_owner' OR customer_name = 'enqueued';
 REVOKE USAGE ON FOREIGN SERVER myfatoorah FROM regress_mf_owner, regress_mf_other;
 DROP ROLE regress_mf_owner, regress_mf_other;

@@ -619,6 +619,40 @@ COMMENT ON COLUMN mf_reaction_queue.failures IS 'calls that have failed';
 COMMENT ON COLUMN mf_reaction_queue.due IS 'not before this time, nor before earlier changes of the invoice';
 
 --
+-- Settled invoices of old: the rows as they were, and in one column what hung on them
+--
+CREATE TABLE mf_invoice_archive (
+	LIKE mf_invoice,
+	archived_at timestamptz NOT NULL,
+	detail jsonb NOT NULL,
+	PRIMARY KEY (id)
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
+
+CREATE UNIQUE INDEX mf_invoice_archive_reference_idx ON mf_invoice_archive (reference);
+CREATE INDEX mf_invoice_archive_idempotency_key_idx ON mf_invoice_archive (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX mf_invoice_archive_invoice_id_idx ON mf_invoice_archive (invoice_id) WHERE invoice_id IS NOT NULL;
+CREATE INDEX mf_invoice_archive_customer_reference_idx ON mf_invoice_archive (customer_reference) WHERE customer_reference IS NOT NULL;
+CREATE INDEX mf_invoice_archive_created_at_idx ON mf_invoice_archive USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX mf_invoice_archive_personal_idx ON mf_invoice_archive (created_at) WHERE erased_at IS NULL;
+
+COMMENT ON TABLE mf_invoice_archive IS 'what mf_archive() has moved here from mf_invoice; mf_invoice_all shows both';
+COMMENT ON COLUMN mf_invoice_archive.detail IS 'what hung on it, as arrays: attempts, transitions, transactions, disputes, events';
+
+CREATE VIEW mf_invoice_all WITH (security_barrier) AS
+	SELECT i.*, NULL::timestamptz AS archived_at, NULL::jsonb AS detail FROM mf_invoice i WHERE mf_invoice_visible(i.id)
+	UNION ALL
+	SELECT a.* FROM mf_invoice_archive a WHERE mf_invoice_visible(a.id);
+COMMENT ON VIEW mf_invoice_all IS 'the invoices of mf_invoice and those that mf_archive() has moved';
+COMMENT ON COLUMN mf_invoice_all.archived_at IS 'when it was moved; null if it is in mf_invoice';
+COMMENT ON COLUMN mf_invoice_all.detail IS 'of an archived one what hung on it, as arrays: attempts, transitions, transactions, disputes, events';
+
+CREATE FUNCTION mf_archive(before date, max_invoices integer DEFAULT 10000)
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_archive IS 'moves finished invoices that were inserted before a day to mf_invoice_archive, max_invoices at most; returns how many, 0 when none is left';
+
+--
 -- What users have hung on our tables, which no dump carries
 --
 CREATE TABLE mf_part (
@@ -1102,10 +1136,16 @@ COMMENT ON COLUMN mf_open.last_try IS 'MyFatoorah''s word for the customer''s la
 
 CREATE VIEW mf_unmatched WITH (security_barrier) AS
 	SELECT e.id, e.account, e.door, e.event_name, e.event_status, e.invoice_id, e.payment_id,
-		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data
-	FROM mf_event e
-	WHERE e.invoice IS NULL AND e.due IS NULL AND mf_invoice_visible(e.invoice);
-COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices made elsewhere, of deposits and suppliers, or of an invoice that exists twice';
+		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data,
+		   (SELECT pg_catalog.min(a.id) FROM mf_invoice_archive a WHERE a.id = e.invoice
+			OR (a.account = e.account AND a.invoice_id = e.invoice_id)) AS archived
+	FROM (SELECT u.* FROM mf_event u WHERE u.invoice IS NULL AND u.due IS NULL
+		  UNION ALL
+		  SELECT u.* FROM mf_event u WHERE u.invoice IS NOT NULL AND u.answered_at IS NULL
+			AND NOT EXISTS (SELECT FROM mf_invoice i WHERE i.id = u.invoice)) e
+	WHERE mf_invoice_visible(e.invoice);
+COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that it is about: something has come in after it was archived';
+COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices made elsewhere or archived, of deposits and suppliers, or of an invoice that exists twice';
 
 CREATE VIEW mf_review WITH (security_barrier) AS
 	SELECT i.id, i.account, i.status, i.duplicate_suspected, i.customer_name, i.invoice_value,
@@ -1184,7 +1224,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 -- of mf_queue calls this function; the launcher finds by this grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -1204,13 +1244,13 @@ GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_send_payment
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_addition
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
@@ -1224,6 +1264,7 @@ INSERT INTO mf_part (kind, relation, name) SELECT a.kind, a.relation, a.name FRO
 --
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_invoice_archive', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition_id_seq', '');

@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "archive.h"
 #include "columns.h"
 #include "compat.h"
 #include "edit.h"
@@ -390,6 +391,9 @@ guard_delete(TriggerData *trigger)
 	MfInvoiceRow row;
 	MfStatus	status;
 
+	/* it is archived, and what hangs on it, too */
+	if (mf_sql_is_ours())
+		return;
 	deform(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
 	status = mf_status_of(row.values[MF_IC_STATUS]);
 	if (status != MF_SENT && status != MF_CANCELLED && status != MF_STATUS_REJECTED)
@@ -419,6 +423,12 @@ guard_truncate(TriggerData *trigger)
 				 errdetail_plural(INT64_FORMAT " invoice is not finished.", INT64_FORMAT " invoices are not finished.",
 								  (unsigned long) unfinished, unfinished),
 				 errhint("Cancel them with mf_cancel(id), or wait until they are sent.")));
+	if (mf_archive_any(schema))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mf_invoice cannot be truncated"),
+				 errdetail("Invoices of it are in mf_invoice_archive, and their ids are not to be given again."),
+				 errhint("TRUNCATE mf_invoice_archive first, if they are not wanted any more.")));
 	mf_forget_all(schema);
 }
 
@@ -523,6 +533,7 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 		bool		restored = TransactionIdIsValid(restored_in) && restored_in == GetTopTransactionIdIfAny();
 		bool		in_use = false;
 
+		mf_archive_check_insert(schema, trigger);
 		if (mf_queue_insert(schema, trigger, restored ? &in_use : NULL) == 0)
 			return PointerGetDatum(NULL);
 		if (in_use)
@@ -554,6 +565,9 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 
 		deform(trigger->tg_trigtuple, desc, &before);
 		deform(trigger->tg_newtuple, desc, &after);
+		if (!after.isnull[MF_IC_IDEMPOTENCY_KEY] &&
+			!(mf_same_column(desc, &before, &after, MF_IC_IDEMPOTENCY_KEY) && mf_same_column(desc, &before, &after, MF_IC_ACCOUNT)))
+			mf_archive_check_key(schema, after.values[MF_IC_ACCOUNT], after.values[MF_IC_IDEMPOTENCY_KEY]);
 		changes = mf_edit_text(desc, &before, &after);
 		if (changes != NULL)
 			mf_queue_note_edit(schema, DatumGetInt64(after.values[MF_IC_ID]),

@@ -231,15 +231,19 @@ static MfStatement waited_statement = {
 };
 
 /* as events are matched; a reference is nobody else's, whatever account it is asked for with */
-#define ROWS_OF_ANSWER \
-	"SELECT i.id FROM @mf_invoice i WHERE i.invoice_id = $2 AND i.account = $1 " \
+#define ROWS_OF_ANSWER(table) \
+	"SELECT i.id FROM " table " i WHERE i.invoice_id = $2 AND i.account = $1 " \
 	"UNION SELECT i.id FROM (SELECT $3, regexp_replace($3, '~[0-9]+$', '')) AS r(whole, stem) " \
-	"  JOIN @mf_invoice i ON i.reference IS NOT NULL " \
-	"    AND i.reference = ANY (ARRAY[r.whole, r.stem, r.stem || '~2', r.stem || '~3', r.stem || '~4', r.stem || '~5'])", \
-	3, {TEXTOID, INT8OID, TEXTOID}, NULL
+	"  JOIN " table " i ON i.reference IS NOT NULL " \
+	"    AND i.reference = ANY (ARRAY[r.whole, r.stem, r.stem || '~2', r.stem || '~3', r.stem || '~4', r.stem || '~5'])"
 
-static MfStatement rows_of_answer_statement = {ROWS_OF_ANSWER};
-static MfStatement seen_rows_of_answer_statement = {ROWS_OF_ANSWER};
+/* those that are archived are seen by nobody for whom policies hold */
+static MfStatement rows_of_answer_statement = {
+	ROWS_OF_ANSWER("@mf_invoice") " UNION " ROWS_OF_ANSWER("@mf_invoice_archive"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL
+};
+static MfStatement seen_rows_of_answer_statement = {
+	ROWS_OF_ANSWER("@mf_invoice"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL
+};
 
 /* the last webhook that came in, or what the log has, if an invoice waits for one; with the key of the newest of these */
 static MfStatement log_start_statement = {

@@ -179,6 +179,10 @@ static MfStatement move_inquiries_statement = {
 	"UPDATE @mf_inquiry SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
 };
 
+static MfStatement move_archive_statement = {
+	"UPDATE @mf_invoice_archive SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
+};
+
 static MfStatement move_money_statement = {
 	"UPDATE @mf_money SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
 };
@@ -319,6 +323,7 @@ mf_move_account(PG_FUNCTION_ARGS)
 	(void) mf_sql_execute(&scope, &move_agenda_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_inquiries_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_money_statement, values, NULL);
+	(void) mf_sql_execute(&scope, &move_archive_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_events_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_pause_statement, values, NULL);
 	if (mf_sql_execute(&scope, &pause_lost_statement, values, NULL) > 0)
