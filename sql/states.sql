@@ -129,3 +129,4 @@ SELECT count(*) FROM mf_queue WHERE account = 'held';
 SELECT mf_resume('held');
 DROP SERVER held CASCADE;
 REVOKE USAGE ON SCHEMA mf_test FROM myfatoorah_worker;
+SELECT mf_resume('*');

@@ -1,0 +1,120 @@
+-- mf_archive(): finished invoices of old move with all that hangs on them; what is theirs stays taken, and what comes in about them is told
+\pset format unaligned
+SET client_min_messages = error;
+DROP ROLE IF EXISTS regress_mf_clerk, regress_mf_chief;
+RESET client_min_messages;
+CREATE ROLE regress_mf_clerk IN ROLE myfatoorah_submit;
+CREATE ROLE regress_mf_chief IN ROLE myfatoorah_operate;
+CALL mf_test.reset_sandbox();
+
+CREATE PROCEDURE mf_test.insert_old(reference text, state text, created timestamptz) LANGUAGE plpgsql AS $$
+BEGIN
+	SET LOCAL session_replication_role = replica;
+	WITH i AS (
+		INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, idempotency_key, reference, status, payment_status, invoice_id, invoice_url,
+			sent_at, attempts, created_by_id, created_at, received_value, net_value, currency)
+		SELECT 'Noura', 10.500, insert_old.reference, insert_old.reference, insert_old.reference || '.1', CASE WHEN state IN ('queued', 'cancelled', 'rejected') THEN state ELSE 'sent' END,
+			CASE WHEN state IN ('queued', 'cancelled', 'rejected') THEN 'unpaid' ELSE state END,
+			CASE WHEN state NOT IN ('queued', 'cancelled', 'rejected') THEN 800000000 + abs(hashtext(insert_old.reference)) % 1000000 END, NULL,
+			created, 1, (SELECT oid FROM pg_roles WHERE rolname = current_user), created, 10.500, 10.500, 'KWD'
+		RETURNING id, invoice_id),
+	t AS (INSERT INTO mf_transaction (invoice, payment_id, transaction_status, transaction_value, ip_address) SELECT id, '007' || id, 'Succss', 10.500, '203.0.113.7' FROM i),
+	a AS (INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, made_sent)
+		SELECT id, 1, insert_old.reference || '.1', '\x00ff', created, created, created, 'accepted', true FROM i),
+	h AS (INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt, reason) SELECT id, 'status reader', 'unpaid', 'paid', 1, 'Noura has paid' FROM i),
+	m AS (INSERT INTO mf_money (invoice, account, customer_reference, kind, source, amount, currency) SELECT id, 'myfatoorah', insert_old.reference, 'payment', '007' || id, 10.500, 'KWD' FROM i)
+	INSERT INTO mf_event (account, door, version, event_code, invoice_id, invoice, digest, data, answered_at)
+		SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256(id::text::bytea), '{"Invoice": {"Id": "9", "UserDefinedField": "Noura"}}'::jsonb, created FROM i;
+END
+$$;
+CALL mf_test.insert_old('old paid', 'paid', '2020-01-01');
+CALL mf_test.insert_old('old expired', 'expired', '2020-01-02');
+CALL mf_test.insert_old('old cancelled', 'cancelled', '2020-01-03');
+CALL mf_test.insert_old('old unpaid', 'unpaid', '2020-01-04');
+CALL mf_test.insert_old('old rejected', 'rejected', '2020-01-05');
+CALL mf_test.insert_old('old doubted', 'paid', '2020-01-06');
+CALL mf_test.insert_old('old asked about', 'paid', '2020-01-07');
+CALL mf_test.insert_old('old disputed', 'paid', '2020-01-08');
+CALL mf_test.insert_old('young paid', 'paid', '2020-02-01');
+BEGIN;
+SET LOCAL session_replication_role = replica;
+UPDATE mf_invoice SET payment_doubt = 'paid otherwise' WHERE reference = 'old doubted.1';
+INSERT INTO mf_inquiry (invoice, account, due) SELECT id, account, 'infinity' FROM mf_invoice WHERE reference IN ('old asked about.1', 'old unpaid.1');
+INSERT INTO mf_dispute_state (invoice, dispute_id, status, opened_at, changed_at, event) SELECT id, '1', 'PENDING', now(), now(), 0 FROM mf_invoice WHERE reference = 'old disputed.1';
+COMMIT;
+CREATE TABLE mf_test.before AS SELECT to_jsonb(i) AS whole, l.ledger FROM mf_invoice i, (SELECT jsonb_agg(to_jsonb(g) ORDER BY g.id) AS ledger FROM mf_ledger g) l WHERE i.customer_reference ~ '^(old|young) ';
+CREATE TABLE mf_test.lines AS SELECT a.invoice, to_jsonb(a) - 'invoice' AS line FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE i.customer_reference ~ '^(old|young) ';
+
+-- Who may, and what cannot be
+SET ROLE regress_mf_clerk;
+SELECT mf_test.try($$SELECT mf_archive('2020-02-01')$$);
+RESET ROLE;
+SELECT mf_test.try($$SELECT mf_archive(NULL)$$), mf_test.try($$SELECT mf_archive('infinity')$$), mf_test.try($$SELECT mf_archive(current_date + 1)$$),
+	mf_test.try($$SELECT mf_archive('2020-02-01', NULL)$$), mf_test.try($$SELECT mf_archive('2020-02-01', 0)$$);
+CREATE TABLE mf_test.flat (invoice bigint REFERENCES mf_invoice ON DELETE CASCADE);
+SELECT mf_test.try($$SELECT mf_archive('2020-02-01')$$);
+DROP TABLE mf_test.flat;
+ALTER TABLE mf_invoice ADD COLUMN flat text;
+SELECT mf_test.try($$SELECT mf_archive('2020-02-01')$$);
+ALTER TABLE mf_invoice DROP COLUMN flat;
+
+-- In parts
+SET ROLE regress_mf_chief;
+SELECT mf_archive('2020-02-01', 2), mf_archive('2020-02-01', 2), mf_archive('2020-02-01', 2);
+RESET ROLE;
+SELECT customer_reference, archived_at IS NOT NULL AS archived FROM mf_invoice_all WHERE customer_reference ~ '^(old|young) ' ORDER BY id;
+SELECT count(*) AS all_as_before FROM mf_test.before b JOIN mf_invoice_all i ON i.id = (b.whole->>'id')::bigint AND to_jsonb(i) - 'archived_at' - 'detail' = b.whole;
+SELECT bool_and(b.ledger = (SELECT jsonb_agg(to_jsonb(g) ORDER BY g.id) FROM mf_ledger g)) AS ledger_as_before FROM mf_test.before b;
+SELECT bool_and(i.detail->'attempts' @> jsonb_build_array(jsonb_strip_nulls(l.line))) AS attempts_as_before FROM mf_test.lines l JOIN mf_invoice_all i ON i.id = l.invoice WHERE i.archived_at IS NOT NULL;
+SELECT a.key, jsonb_array_length(a.value), a.value->0 - 'id' - 'at' - 'first_seen_at' - 'changed_at' - 'received_at' - 'last_received_at' - 'digest' - 'payment_id' - 'invoice_id' AS first
+FROM mf_invoice_all i, jsonb_each(i.detail) a WHERE i.customer_reference = 'old paid' ORDER BY 1;
+SELECT (SELECT count(*) FROM mf_attempt a WHERE a.invoice = l.invoice) AS attempts_left FROM mf_test.lines l JOIN mf_invoice_all i ON i.id = l.invoice WHERE i.archived_at IS NOT NULL GROUP BY 1;
+SET ROLE regress_mf_clerk;
+SELECT count(*) FROM mf_invoice_all WHERE customer_reference = 'old paid';
+SELECT mf_test.try('SELECT count(*) FROM mf_invoice_archive');
+RESET ROLE;
+
+-- What was theirs stays taken
+CREATE FUNCTION mf_test.masked_try(statement text) RETURNS text LANGUAGE sql AS $$ SELECT regexp_replace(mf_test.try(statement), 'invoice [0-9]+', 'invoice N') $$;
+SELECT mf_test.masked_try($$INSERT INTO mf_invoice (customer_name, invoice_value, idempotency_key) VALUES ('x', 1, 'old paid')$$);
+SELECT mf_test.masked_try($$INSERT INTO mf_invoice (customer_name, invoice_value, idempotency_key) VALUES ('x', 1, 'old paid') ON CONFLICT (account, idempotency_key) DO NOTHING$$);
+SELECT mf_test.masked_try($$INSERT INTO mf_invoice (customer_name, invoice_value, reference, status) VALUES ('x', 1, 'old paid.1', 'queued')$$);
+SELECT regexp_replace(mf_test.masked_try(format($$INSERT INTO mf_invoice (id, customer_name, invoice_value) OVERRIDING SYSTEM VALUE VALUES (%s, 'x', 1)$$, id)), 'id [0-9]+', 'id N') FROM mf_invoice_all WHERE customer_reference = 'old paid';
+INSERT INTO mf_invoice (customer_name, invoice_value, idempotency_key, customer_reference, send_at) VALUES ('x', 1, 'a new key', 'old new', now() + interval '1 day');
+SELECT mf_test.masked_try($$UPDATE mf_invoice SET idempotency_key = 'old paid' WHERE idempotency_key = 'a new key'$$);
+SELECT mf_test.masked_try($$UPDATE mf_invoice SET idempotency_key = 'a newer key' WHERE idempotency_key = 'a new key'$$);
+SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'old new';
+
+-- What comes in about it
+INSERT INTO mf_event (account, door, event_code, invoice_id, digest) SELECT account, 'webhook', 1, invoice_id, '\x01' FROM mf_invoice_all WHERE customer_reference = 'old expired';
+INSERT INTO mf_event (account, door, event_code, invoice, digest) SELECT account, 'webhook', 1, id, '\x02' FROM mf_invoice_all WHERE customer_reference = 'old paid';
+SELECT i.customer_reference FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived ORDER BY 1;
+
+-- It can be forgotten
+SET ROLE regress_mf_chief;
+SELECT result FROM mf_forget('old paid');
+SELECT result FROM mf_forget('old paid');
+RESET ROLE;
+SELECT customer_name, invoice_value, detail->'transactions'->0->'ip_address' AS ip, detail->'transitions'->0->>'reason' AS reason, detail->'events'->0->'data' AS data FROM mf_invoice_all WHERE customer_reference = 'old paid';
+ALTER SYSTEM SET myfatoorah.personal_data_retention = '365d';
+SELECT pg_reload_conf();
+INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('Noura', 1, 'awake');
+CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM mf_invoice_all WHERE customer_name = 'Noura' AND archived_at IS NOT NULL)$$);
+ALTER SYSTEM RESET myfatoorah.personal_data_retention;
+SELECT pg_reload_conf();
+SELECT mf_test.try($$TRUNCATE mf_invoice$$) ~ 'mf_invoice_archive|unfinished|not finished' AS refused;
+
+-- The end
+SET session_replication_role = replica;
+DELETE FROM mf_money m USING mf_invoice_all i WHERE i.id = m.invoice AND i.customer_reference ~ '^(old|young) ';
+DELETE FROM mf_event WHERE digest IN ('\x01', '\x02');
+DELETE FROM mf_event e USING mf_invoice i WHERE i.id = e.invoice AND i.customer_reference ~ '^(old|young) ';
+DELETE FROM mf_inquiry WHERE due = 'infinity';
+DELETE FROM mf_dispute_state WHERE event = 0;
+DELETE FROM mf_invoice WHERE customer_reference ~ '^(old|young) ';
+RESET session_replication_role;
+TRUNCATE mf_invoice_archive;
+DROP TABLE mf_test.before, mf_test.lines;
+DROP FUNCTION mf_test.masked_try(text);
+DROP PROCEDURE mf_test.insert_old(text, text, timestamptz);
+DROP ROLE regress_mf_clerk, regress_mf_chief;
