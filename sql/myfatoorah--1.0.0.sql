@@ -152,7 +152,7 @@ CREATE INDEX mf_invoice_doubted_idx ON mf_invoice (account, id) WHERE payment_do
 
 -- What reports ask for. Rows lie in the order of their insertion, so that a summary of each range of pages finds a month.
 -- An invoice enters the index of payments, and that of what is to be erased one day, when it is paid. That of references is the only one that sending pays for.
-CREATE INDEX mf_invoice_created_at_idx ON mf_invoice USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX mf_invoice_created_at_idx ON mf_invoice USING brin (created_at);
 CREATE INDEX mf_invoice_paid_at_idx ON mf_invoice (paid_at) WHERE paid_at IS NOT NULL;
 CREATE INDEX mf_invoice_personal_idx ON mf_invoice (created_at) WHERE erased_at IS NULL AND payment_status NOT IN ('unpaid', 'authorized');
 CREATE INDEX mf_invoice_customer_reference_idx ON mf_invoice (customer_reference) WITH (fillfactor = 50) WHERE customer_reference IS NOT NULL;
@@ -632,7 +632,7 @@ CREATE UNIQUE INDEX mf_invoice_archive_reference_idx ON mf_invoice_archive (refe
 CREATE INDEX mf_invoice_archive_idempotency_key_idx ON mf_invoice_archive (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX mf_invoice_archive_invoice_id_idx ON mf_invoice_archive (invoice_id) WHERE invoice_id IS NOT NULL;
 CREATE INDEX mf_invoice_archive_customer_reference_idx ON mf_invoice_archive (customer_reference) WHERE customer_reference IS NOT NULL;
-CREATE INDEX mf_invoice_archive_created_at_idx ON mf_invoice_archive USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX mf_invoice_archive_created_at_idx ON mf_invoice_archive USING brin (created_at);
 CREATE INDEX mf_invoice_archive_personal_idx ON mf_invoice_archive (created_at) WHERE erased_at IS NULL;
 
 COMMENT ON TABLE mf_invoice_archive IS 'what mf_archive() has moved here from mf_invoice; mf_invoice_all shows both';
@@ -692,7 +692,7 @@ CREATE VIEW mf_addition AS
 		SELECT 4, 'trigger', r.relname, t.tgname, pg_catalog.pg_get_triggerdef(t.oid)
 		FROM r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
 		UNION ALL
-		SELECT 5, 'rule', r.relname, u.rulename, pg_catalog.pg_get_ruledef(u.oid)
+		SELECT 5, 'rule', r.relname, u.rulename, pg_catalog.rtrim(pg_catalog.pg_get_ruledef(u.oid), ';')
 		FROM r JOIN pg_catalog.pg_rewrite u ON u.ev_class = r.oid AND u.rulename <> '_RETURN'
 		UNION ALL
 		SELECT 6, 'policy', r.relname, p.polname,
@@ -701,8 +701,8 @@ CREATE VIEW mf_addition AS
 				CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
 				(SELECT pg_catalog.string_agg(CASE o.role WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(o.role)) END, ', ')
 				 FROM pg_catalog.unnest(p.polroles) o(role)))
-				|| coalesce(pg_catalog.format(' USING (%s)', pg_catalog.pg_get_expr(p.polqual, p.polrelid)), '')
-				|| coalesce(pg_catalog.format(' WITH CHECK (%s)', pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), '')
+				|| coalesce(' USING (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')', '')
+				|| coalesce(' WITH CHECK (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')', '')
 		FROM r JOIN pg_catalog.pg_policy p ON p.polrelid = r.oid
 		UNION ALL
 		SELECT 7, 'row-level security', r.relname, 'enabled', pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', r.called)

@@ -12,11 +12,12 @@ FROM unnest(ARRAY['queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 
 SELECT account, paused_at IS NOT NULL AS paused, paused_by, reason FROM mf_account WHERE account = '*';
 SELECT i.status, i.reference, i.attempts, i.created_by, i.created_at = '2026-01-01' AS created_at, q.kind
 FROM mf_invoice i LEFT JOIN mf_queue q ON q.invoice = i.id WHERE i.account = 'held' ORDER BY i.id;
--- of finished ones nothing follows
+-- of finished ones nothing is to be sent, but another server may ask about them
 SELECT mf_resume('*');
 INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status, invoice_id, invoice_url, sent_at, payment_status)
 VALUES ('held', 'done', 1, 'restored-done', 'sent', 5, 'https://example.com/5', '2026-01-01', 'paid');
 SELECT count(*) FROM mf_account WHERE account = '*' AND paused_at IS NOT NULL;
+SELECT mf_resume('*');
 -- a reference is never used twice, and the table's own rules hold
 CREATE FUNCTION pg_temp.undone(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

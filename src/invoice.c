@@ -532,10 +532,10 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 	{
 		bool		restored = TransactionIdIsValid(restored_in) && restored_in == GetTopTransactionIdIfAny();
 		bool		in_use = false;
+		uint64		entries;
 
 		mf_archive_check_insert(schema, trigger);
-		if (mf_queue_insert(schema, trigger, restored ? &in_use : NULL) == 0)
-			return PointerGetDatum(NULL);
+		entries = mf_queue_insert(schema, trigger, restored ? &in_use : NULL);
 		if (in_use)
 		{
 			mf_queue_pause(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE,
@@ -544,7 +544,7 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 					(errmsg("sending is paused because invoices were restored"),
 					 errhint("Make sure that the server they come from does not send them, then call mf_resume('*').")));
 		}
-		if (mf_shared == NULL)
+		if (entries > 0 && mf_shared == NULL)
 		{
 			const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
 

@@ -243,7 +243,7 @@ $mf->write_key($restored, $sandbox->key);
 my ($out, $err) = ('', '');
 IPC::Run::run([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-h', $restored->host, '-p', $restored->port, '-f', $dump, 'postgres' ],
 	'>', \$out, '2>', \$err) or die "the dump cannot be restored: $err\n";
-like($err, qr/sending is paused because unfinished invoices were restored/, 'dump and restore: says that sending is paused');
+like($err, qr/sending is paused because invoices were restored/, 'dump and restore: says that sending is paused');
 is(sql($restored, q{SELECT count(*) FILTER (WHERE status = 'sent'), count(*) FILTER (WHERE status = 'queued') FROM mf_invoice}), '31|11',
 	'dump and restore: all rows are there, with their states');
 is($restored->psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('new-after-restore')), 0,

@@ -1,5 +1,5 @@
 # The examples of docs/languages.md, each run as it stands there where its library is installed: they make an invoice, a second run
-# makes no other, and the error tells the column.
+# makes no other, and the error tells the column. MF_NODE_PATH is where the package pg is, if it is not where node looks by itself.
 use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
@@ -8,10 +8,12 @@ my $node = $mf->new_node('main', conf => "listen_addresses = '127.0.0.1'");
 my ($top) = grep { -e "$_/docs" } '.', $ENV{PWD};
 my $text = slurp_file("$top/docs/languages.md");
 my $dir = PostgreSQL::Test::Utils::tempdir('languages');
-my ($jar) = grep { -e $_ } ($ENV{CLASSPATH} // ()), '/usr/share/java/postgresql.jar';
+my ($jar) = grep { -e $_ } '/usr/share/java/postgresql.jar';
 
-local @ENV{qw(PGHOST PGPORT PGUSER PGDATABASE)} = ('127.0.0.1', $node->port, $node->safe_psql('postgres', 'SELECT current_user'), 'postgres');
-$ENV{HOME} = $dir;
+# psycopg gives bytes where the server knows no encoding
+$node->safe_psql('postgres', q{CREATE DATABASE shop ENCODING 'UTF8' TEMPLATE template0});
+local @ENV{qw(PGHOST PGPORT PGUSER PGDATABASE)} = ('127.0.0.1', $node->port, $node->safe_psql('postgres', 'SELECT current_user'), 'shop');
+$ENV{NODE_PATH} = $ENV{MF_NODE_PATH} if defined $ENV{MF_NODE_PATH};
 
 # heading, language, name of the file, whether it can be run, how
 my @examples = (
@@ -29,8 +31,8 @@ sub run_quietly
 	return (defined $done && $? == 0, $out, $@ || $err);
 }
 
-$mf->setup_account($node, 'postgres', $sandbox);
-$mf->wait_worker($node, 'postgres');
+$mf->setup_account($node, 'shop', $sandbox);
+$mf->wait_worker($node, 'shop');
 
 for my $example (@examples)
 {
@@ -52,9 +54,9 @@ for my $example (@examples)
 			ok($ok, "$heading: run $run") or diag $err;
 			like($out, qr{\Asent http://127\.0\.0\.1:\d+/\S+\nrefused: 22023 invoice_value invoice_value must be .*\n\z}, 'is sent, shows its link, and tells the column of an error');
 		}
-		is($node->safe_psql('postgres', q{SELECT count(*), min(invoice_value), min(metadata::text), min(invoice_items->0->>'ItemName') FROM mf_invoice WHERE idempotency_key LIKE 'rent 2026-01, flat B7, %'}),
+		is($node->safe_psql('shop', q{SELECT count(*), min(invoice_value), min(metadata::text), min(invoice_items->0->>'ItemName') FROM mf_invoice WHERE idempotency_key LIKE 'rent 2026-01, flat B7, %'}),
 			'1|250.000|{"flat": "B7"}|Rent', 'one invoice, with its values');
-		$node->safe_psql('postgres', q{DELETE FROM mf_invoice});
+		$node->safe_psql('shop', q{DELETE FROM mf_invoice});
 	}
 }
 
