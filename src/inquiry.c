@@ -195,8 +195,10 @@ look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 			namestrcpy(&owned->owner->look_from, account->name);
 			if (looked && (turn == 0 || mf_http_clock() < until))
 				continue;
+			/* what is left waits for its time or, if there is no slot, for a landing */
 			look_from = owned->owner->role;
 			pending = true;
+			waiting = !looked;
 			return;
 		}
 	}
@@ -240,8 +242,6 @@ look_at(const MfSqlScope *scope, const MfClaim *claim, MfInquiryAccount *account
 	if (claim_account(scope, claim, account, now))
 		return true;
 
-	/* a landing makes a slot */
-	waiting = true;
 	come_back_if_due(mf_slots_starved_until(), now);
 	return false;
 }
