@@ -22,14 +22,19 @@ trap 'exit 129' HUP INT TERM
 # attack CLASS TEST...: counts the checks of these tests; one of pg_regress is one check
 attack()
 {
-	local class=$1 passed=$MF_PASSED failed=$MF_FAILED tap=() sql=() test
+	local class=$1 passed=$MF_PASSED failed=$MF_FAILED tap=() crash=() sql=() test
 	shift
 	for test in "$@"
 	do
-		case $test in
-			t/*) tap+=("$test") ;;
-			*) sql+=("$test") ;;
-		esac
+		if [[ $test != t/* ]]
+		then
+			sql+=("$test")
+		elif grep -q "$MF_CRASH_TESTS" <<<"$test"
+		then
+			crash+=("$test")
+		else
+			tap+=("$test")
+		fi
 	done
 	if [ ${#sql[@]} -gt 0 ]
 	then
@@ -38,6 +43,7 @@ attack()
 		[ "$MF_PASSED" -eq "$passed" ] || MF_PASSED=$((MF_PASSED - 1))
 	fi
 	[ ${#tap[@]} -eq 0 ] || mf_tap_suite "$class" "$(printf '%s\n' "${tap[@]}")"
+	[ ${#crash[@]} -eq 0 ] || TESTS="${crash[*]}" mf_suite_crash
 	passed=$((MF_PASSED - passed))
 	failed=$((MF_FAILED - failed))
 	table+=("$(printf '   %-10s %5d %5d' "$class" $((passed + failed)) "$passed")")
