@@ -23,7 +23,7 @@ BENCH_PARTS="server throughput competitors latency direct insert flat tenants ac
 BENCH_OWN_PARTS="webhook"
 
 # Only if asked for
-BENCH_EXTRA_PARTS="profile"
+BENCH_EXTRA_PARTS="profile archive"
 
 # bench_outer: what needs the caller's rights and network; the rest is the inner half
 bench_outer()
