@@ -91,6 +91,19 @@ INSERT INTO mf_event (account, door, event_code, invoice_id, digest) SELECT acco
 INSERT INTO mf_event (account, door, event_code, invoice, digest) SELECT account, 'webhook', 1, id, '\x02' FROM mf_invoice_all WHERE customer_reference = 'old paid';
 SELECT i.customer_reference FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived ORDER BY 1;
 
+-- MyFatoorah's invoice is that of an archived row: nobody else takes it over
+INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('real', 7, 'old real');
+CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'old real') = 'sent'$$);
+SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{}') IS NOT NULL AS paid, mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'old real';
+CALL mf_test.wait_for($$(SELECT payment_status FROM mf_invoice WHERE customer_reference = 'old real') = 'paid'$$);
+BEGIN;
+SET LOCAL session_replication_role = replica;
+UPDATE mf_invoice SET created_at = '2020-01-31' WHERE customer_reference = 'old real';
+DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'old real';
+COMMIT;
+SELECT mf_archive('2020-02-01');
+SELECT regexp_replace(mf_test.try(format($$SELECT mf_adopt('%s')$$, invoice_id)), '[0-9]{4,}|(invoice|id =) [0-9]+', '\1 N', 'g') FROM mf_invoice_all WHERE customer_reference = 'old real';
+
 -- It can be forgotten
 SET ROLE regress_mf_chief;
 SELECT result FROM mf_forget('old paid');

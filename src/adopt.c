@@ -53,7 +53,7 @@ mf_adopt(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %s of MyFatoorah is that of invoice " INT64_FORMAT " already", invoice_id, known),
-				 errhint("SELECT * FROM mf_invoice WHERE id = " INT64_FORMAT, known)));
+				 errhint("SELECT * FROM mf_invoice_all WHERE id = " INT64_FORMAT, known)));
 
 	read_request(found, account, &request);
 	row = mf_direct_insert(schema, &request, account->name);

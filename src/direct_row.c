@@ -193,7 +193,8 @@ int64
 mf_direct_known(Oid schema, const char *account, const char *invoice_id, const char *reference)
 {
 	static MfStatement statement = {
-		"SELECT i.id::int8 FROM @mf_invoice i WHERE i.account = $1 AND i.invoice_id = $2::int8 ORDER BY i.id + 0 LIMIT 1",
+		"SELECT i.id::int8 FROM @mf_invoice i WHERE i.account = $1 AND i.invoice_id = $2::int8 "
+		"UNION ALL SELECT i.id::int8 FROM @mf_invoice_archive i WHERE i.account = $1 AND i.invoice_id = $2::int8 LIMIT 1",
 		2, {TEXTOID, TEXTOID}, NULL
 	};
 	MfSqlScope	scope;
