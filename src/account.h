@@ -11,6 +11,8 @@
 #ifndef MF_ACCOUNT_H
 #define MF_ACCOUNT_H
 
+#include "datatype/timestamp.h"
+
 #include "core/http.h"
 #include "core/webhook.h"
 

@@ -9,6 +9,7 @@
 #define MF_ROW_CHECK_H
 
 #include "account.h"
+#include "compat.h"
 #include "complaint.h"
 #include "invoice.h"
 #include "utils/relcache.h"

@@ -32,6 +32,15 @@
 /* Sockets are watched for so long after the last request, in nanoseconds. */
 #define LINGER (INT64_C(50) * 1000000)
 
+/*
+ * Options of libcurl 8.20 and later, by number, for that library may be exchanged
+ * for a later one: do not wait for stuck look-ups of names, and have so many of
+ * them that a stuck host does not starve others.
+ */
+#define MULTI_QUICK_EXIT ((CURLMoption) (CURLOPTTYPE_LONG + 21))
+#define MULTI_RESOLVE_THREADS_MAX ((CURLMoption) (CURLOPTTYPE_LONG + 20))
+#define MAX_LOOKUPS 1000L
+
 /* Goes to "failed" with the name of the option if libcurl refuses it. */
 #define SETMOPT(multi, option, value) \
 	do { \
@@ -177,6 +186,9 @@ mf_http_make_multi(MfHttp *http, char *error, size_t error_size)
 	SETMOPT(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
 	SETMOPT(multi, CURLMOPT_MAXCONNECTS, (long) http->kept);
 	SETMOPT(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) http->limit);
+	/* versions before 8.20 do so by themselves, and refuse to be told */
+	(void) curl_multi_setopt(multi, MULTI_QUICK_EXIT, 1L);
+	(void) curl_multi_setopt(multi, MULTI_RESOLVE_THREADS_MAX, MAX_LOOKUPS);
 	return multi;
 
 failed:

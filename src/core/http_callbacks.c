@@ -11,11 +11,14 @@
  */
 #include "http_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define STOOD_STILL "the process stood still before it could be sent; it is held back for a while"
 
+static bool is_closed(const MfHttpTransfer *transfer);
 static bool header_value(const char *line, size_t len, const char *name, char *out, size_t out_size);
 
 /* ----------
@@ -51,6 +54,22 @@ mf_http_note_tls(CURL *easy, void *context, void *arg)
 	(void) context;
 	transfer->tls_begun = mf_http_clock();
 	return CURLE_OK;
+}
+
+/*
+ * Whether the remote has closed a connection that was kept, or has sent what
+ * nobody has asked for.  From version 8.19 on libcurl itself does not look again
+ * within a second.
+ */
+static bool
+is_closed(const MfHttpTransfer *transfer)
+{
+	curl_socket_t fd;
+	char		byte;
+
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD)
+		return false;
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 /*
@@ -90,10 +109,15 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 				  "the time allowed for sending was over");
 	else
 	{
-		exchange->gate_passed = true;
 		if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK)
 			exchange->connection_reused = (new_connections == 0);
-		return CURL_PREREQFUNC_OK;
+		transfer->closed = exchange->connection_reused && is_closed(transfer);
+		if (!transfer->closed)
+		{
+			exchange->gate_passed = true;
+			return CURL_PREREQFUNC_OK;
+		}
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "the server had closed the connection");
 	}
 	return CURL_PREREQFUNC_ABORT;
 }
@@ -139,8 +163,8 @@ mf_http_keep_header(char *line, size_t size, size_t count, void *arg)
 	}
 	else if (transfer->headers_ended)
 		;						/* a trailer behind a chunked body */
-	else if (len <= 2 && (line[0] == '\r' || line[0] == '\n'))
-		transfer->headers_ended = true;
+	else if (len <= 2 && line[len - 1] == '\n' && (len == 1 || line[0] == '\r'))
+		transfer->headers_ended = true;	/* to libcurl from 8.18 on a lone CR does, too, if nothing follows */
 	else if (!header_value(line, len, "Content-Type:", exchange->content_type, sizeof(exchange->content_type)))
 		header_value(line, len, "Location:", exchange->location, sizeof(exchange->location));
 	return len;

@@ -23,6 +23,7 @@ static void take_out(MfHttpList *list, const MfHttpRecord *record);
 static void wipe(char *api_key);
 static bool begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size);
 static bool is_starved(const MfHttpTransfer *transfer, CURLcode code);
+static void begin_again(MfHttpTransfer *transfer);
 static void take_figures(MfHttpExchange *exchange, const MfHttpTransfer *transfer);
 
 /* ----------
@@ -174,7 +175,7 @@ begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size)
 	transfer->record = record;
 	transfer->response_size = FIRST_RESPONSE_SIZE;
 	transfer->tls_begun = 0;
-	transfer->begun = transfer->headers_ended = transfer->starved = false;
+	transfer->begun = transfer->headers_ended = transfer->starved = transfer->closed = false;
 	transfer->error[0] = '\0';
 
 	mf_http_follow_limit(http);
@@ -317,6 +318,25 @@ take_figures(MfHttpExchange *exchange, const MfHttpTransfer *transfer)
 	}
 }
 
+/*
+ * Nothing has left, because the connection that was kept had been closed.  That is
+ * no failure but the usual end of such a connection: a new one is made.
+ */
+static void
+begin_again(MfHttpTransfer *transfer)
+{
+	MfHttp	   *http = transfer->target->http;
+	MfHttpRecord *record = transfer->record;
+	MfHttpList	again = {NULL, NULL};
+
+	mf_http_transfer_end(transfer, false);
+	record->fresh = true;
+	record->exchange.gate_reached = record->exchange.connection_reused = false;
+	record->exchange.curl_error[0] = '\0';
+	mf_http_list_append(&again, record);
+	mf_http_begin(http, &again);
+}
+
 /* Writes the end of a transfer into its exchange. */
 void
 mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
@@ -325,6 +345,11 @@ mf_http_transfer_finish(MfHttpTransfer *transfer, CURLcode code)
 	MfHttpRecord *record = transfer->record;
 	MfHttpExchange *exchange = &record->exchange;
 
+	if (transfer->closed && !record->fresh)
+	{
+		begin_again(transfer);
+		return;
+	}
 	exchange->curl_code = (int) code;
 	exchange->starved = !exchange->gate_passed && is_starved(transfer, code);
 	if (exchange->curl_error[0] == '\0' && transfer->error[0] != '\0')

@@ -60,6 +60,8 @@ typedef struct MfHttpRecord
 	char	   *body;
 	int64_t		send_by;
 	int64_t		submitted;
+	bool		fresh;			/* over a new connection: the one that was kept
+								 * had been closed */
 } MfHttpRecord;
 
 typedef struct MfHttpList
@@ -88,6 +90,8 @@ typedef struct MfHttpTransfer
 	int64_t		tls_begun;		/* mf_http_clock(), 0 = not yet */
 	bool		headers_ended;	/* of the final answer */
 	bool		starved;		/* no descriptor or memory for its socket */
+	bool		closed;			/* the remote had closed the connection before
+								 * anything was sent */
 } MfHttpTransfer;
 
 struct MfHttpTarget

@@ -235,6 +235,7 @@ mf_http_transfer_set_request(MfHttpTransfer *transfer, const MfHttpRecord *recor
 
 	SETOPT(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) record->exchange.body_len);
 	SETOPT(transfer->easy, CURLOPT_POSTFIELDS, record->body);
+	SETOPT(transfer->easy, CURLOPT_FRESH_CONNECT, record->fresh ? 1L : 0L);
 	if (transfer->url != NULL && strcmp(transfer->url + base_len, path) == 0)
 		return true;
 	free(transfer->url);

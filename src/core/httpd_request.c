@@ -265,7 +265,7 @@ void *
 mf_httpd_look_at_target(void *cls, const char *target, struct MHD_Connection *mhd)
 {
 	MfConnection *connection = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-	char	   *query = strchr(target, '?');
+	char	   *query = memchr((void *) (uintptr_t) target, '?', strlen(target));
 	int			arguments = 1;
 	const char *c;
 

@@ -108,7 +108,8 @@ check_lookups(int count)
 	seen = entered;
 	open = signal_open;
 	pthread_mutex_unlock(&lock);
-	assert_int_equal(seen, count);
+	/* from version 8.20 on libcurl looks up both kinds of addresses by themselves */
+	assert_true(seen == count || seen == 2 * count);
 	assert_false(open);
 }
 
