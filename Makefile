@@ -211,8 +211,6 @@ OBJS = \
 REGRESS_ALL = $(basename $(notdir $(filter-out sql/myfatoorah--%,$(sort $(wildcard sql/*.sql)))))
 REGRESS ?= $(filter setup,$(REGRESS_ALL)) $(filter-out setup,$(REGRESS_ALL))
 ISOLATION ?= $(basename $(notdir $(sort $(wildcard specs/*.spec))))
-TAP_TESTS = 1
-PROVE_FLAGS += -I t
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
