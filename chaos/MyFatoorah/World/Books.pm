@@ -113,7 +113,9 @@ sub _take_over
 		$db->state->{any_key} = 1;
 		my $state = $offered eq 't' ? $db->sql("UPDATE mf_invoice SET account = account WHERE id = $id")->{state} : '55000';
 
-		$db->sql($state eq '55000' ? "SELECT mf_cancel($id, 'its role is gone')" : "SELECT mf_resume(account) FROM mf_invoice WHERE id = $id");
+		# 22023: the account has another currency since, with fewer decimals
+		$db->state->{taken}{$id} = $state;
+		$db->sql($state eq '55000' || $state eq '22023' ? "SELECT mf_cancel($id, 'its role is gone')" : "SELECT mf_resume(account) FROM mf_invoice WHERE id = $id");
 	}
 	return;
 }
@@ -184,7 +186,10 @@ sub _settled
 	# that it is a new server a worker may notice only now, when nothing stops it any more
 	_hurry($db) if $rows ne '';
 	_take_over($db) if $rows ne '';
-	return map { "not settled: row " . join ' ', split /\|/ } grep { !/^(\d+)/ || !$db->state->{nobodys}{$1} } split /\n/, $rows;
+
+	# an answer to what left before may have paused an account since
+	$self->_resume($db) if $rows ne '' && $db->value('SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL') && $db->state->{resumed}++ < 5;
+	return map { "not settled: row " . join(' ', split /\|/) . (/^(\d+)/ && $db->state->{taken}{$1} ? " (taken over: $db->state->{taken}{$1})" : '') } grep { !/^(\d+)/ || !$db->state->{nobodys}{$1} } split /\n/, $rows;
 }
 
 # Payments that the ledger has and the table has not, and the other way round
