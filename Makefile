@@ -146,6 +146,7 @@ OBJS = \
 	src/personal.o \
 	src/round.o \
 	src/rights.o \
+	src/column_rights.o \
 	src/edit.o \
 	src/history.o \
 	src/on_change.o \

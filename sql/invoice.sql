@@ -59,7 +59,19 @@ SET ROLE regress_mf_bob;
 SELECT pg_temp.inserted('account, ' || c, '''held'', ' || v) FROM (VALUES ('reference', '''mine'''), ('status', '''sent'''), ('invoice_id', '1'), ('created_by', '''postgres''')) v(c, v);
 SET ROLE regress_mf_alice;
 SELECT pg_temp.inserted('account', '''held'''), pg_temp.inserted('account', '''other'''), pg_temp.inserted('account, reference', '''held'', ''mine'''), pg_temp.inserted('account, created_by', '''held'', ''postgres''');
+-- What object-relational mappers write: a time of insertion is taken, and is ours; a number is not, and they are told which column it is.
+SELECT pg_temp.inserted('account, created_at', '''held'', ' || v) FROM unnest(ARRAY['DEFAULT', 'NULL', '''2020-01-01''']) v;
+INSERT INTO mf_invoice (account, customer_name, invoice_value, send_at, created_at) VALUES ('held', 'x', 1, '2031-01-01', '2020-01-01') RETURNING created_at = now() AS ours;
+SELECT pg_temp.inserted('account, id', '''held'', ' || v) FROM unnest(ARRAY['DEFAULT', '5']) v;
+SELECT mf_test.try('UPDATE mf_invoice SET id = DEFAULT'), mf_test.try('UPDATE mf_invoice SET created_at = now()');
+SELECT mf_test.try($$INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', 'x', 1) ON CONFLICT (account, idempotency_key) DO UPDATE SET status = 'sent'$$);
 RESET ROLE;
+-- of columns of users nothing is said that is not known
+BEGIN;
+ALTER TABLE mf_invoice ADD COLUMN of_users text;
+SET ROLE regress_mf_alice;
+SELECT mf_test.try($$INSERT INTO mf_invoice (account, customer_name, invoice_value, of_users) VALUES ('held', 'x', 1, 'x')$$);
+ROLLBACK;
 
 -- Changing a row: what it asks for, while it is queued; checked and put right as a new one
 INSERT INTO mf_invoice (account, customer_name, invoice_value, send_at) VALUES ('held', 'changing', 1, '2031-01-01 00:00+00') RETURNING id \gset

@@ -198,7 +198,7 @@ COMMENT ON COLUMN mf_invoice.last_error IS 'result: what is wrong with its sendi
 COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt to send';
 COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while it might exist already; it is not sent again, and of a sent row that came too late';
 COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
-COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted';
+COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted, whatever the INSERT gives';
 COMMENT ON COLUMN mf_invoice.created_by IS 'result: name of the role that inserted it, or gave it to another account since, as it was then';
 COMMENT ON COLUMN mf_invoice.invoice_status IS 'result: InvoiceStatus, MyFatoorah''s own word, as last read';
 COMMENT ON COLUMN mf_invoice.payment_error IS 'result: what is wrong with the latest answer about its payment; a good one clears it';
@@ -1229,7 +1229,7 @@ GRANT INSERT (account, customer_name, invoice_value, notification_option, custom
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
 	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority,
-	idempotency_key, callbacks, metadata)
+	idempotency_key, callbacks, metadata, created_at)
 	ON mf_invoice TO myfatoorah_submit;
 GRANT UPDATE (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,

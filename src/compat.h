@@ -18,6 +18,7 @@
 #include "executor/executor.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "parser/parsetree.h"
 #if PG_VERSION_NUM >= 160000
 #include "parser/parse_relation.h"
 #endif
@@ -184,6 +185,45 @@ mf_check_as_owners(Query *query)
 			entry->checkAsUser = mf_relation_owner(entry->relid);
 	}
 #endif
+}
+
+/* The columns that an INSERT or UPDATE writes */
+typedef struct MfWrittenColumns
+{
+	Oid			table;			/* InvalidOid: it is none */
+	Oid			role;			/* whose rights are checked; InvalidOid: the current one's */
+	const Bitmapset *inserted;
+	const Bitmapset *updated;
+} MfWrittenColumns;
+
+/* 16: what is checked of a table has a list of its own */
+static inline MfWrittenColumns
+mf_written_columns(const PlannedStmt *statement)
+{
+	MfWrittenColumns written = {InvalidOid, InvalidOid, NULL, NULL};
+	const RangeTblEntry *entry;
+
+	if (statement->resultRelations == NIL)
+		return written;
+	entry = rt_fetch(linitial_int(statement->resultRelations), statement->rtable);
+	written.table = entry->relid;
+#if PG_VERSION_NUM >= 160000
+	if (entry->perminfoindex == 0)
+		written.table = InvalidOid;
+	else
+	{
+		const RTEPermissionInfo *permissions = list_nth(statement->permInfos, entry->perminfoindex - 1);
+
+		written.role = permissions->checkAsUser;
+		written.inserted = permissions->insertedCols;
+		written.updated = permissions->updatedCols;
+	}
+#else
+	written.role = entry->checkAsUser;
+	written.inserted = entry->insertedCols;
+	written.updated = entry->updatedCols;
+#endif
+	return written;
 }
 
 /* 18: a query is not told any more whether it is run once */

@@ -19,7 +19,6 @@
 
 #include "compat.h"
 #include "enqueue_internal.h"
-#include "sql_array.h"
 
 static void check_trigger(const TriggerData *trigger);
 static void refuse_event(const TriggerData *trigger, const char *hint);
@@ -118,7 +117,12 @@ insert_invoice(MfMapping *mapping, TriggerData *trigger)
 	}
 
 	if (mf_sql_run(mapping->insert, values, nulls, false) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
-		mf_change_suppressed();
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("a row of table \"%s\" would be without its invoice", RelationGetRelationName(trigger->tg_relation)),
+				 errdetail("A BEFORE INSERT trigger of mf_invoice has returned no row."),
+				 errhint("Let that trigger return NEW, or raise an error; let trigger \"%s\" have a WHEN condition for rows that want no invoice.",
+						 trigger->tg_trigger->tgname)));
 	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (mapping->id_column != 0)
 		write_back_id(mapping, trigger, id);

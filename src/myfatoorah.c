@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "column_rights.h"
 #include "compat.h"
 #include "core/unicode.h"
 #include "core/url.h"
@@ -177,6 +178,7 @@ _PG_init(void)
 
 	mf_sql_init();
 	mf_follow_init();
+	mf_column_rights_init();
 	mf_failpoint_define();
 	MarkGUCPrefixReserved("myfatoorah");
 }

@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
@@ -207,11 +208,17 @@ check_array_field(MfRequest *request, MfSendPaymentField field, const Member *me
 		return;
 
 	jsonb = DatumGetJsonbP(request->values[field]);
+	if (JB_ROOT_IS_OBJECT(jsonb) && JB_ROOT_COUNT(jsonb) == 0)
+	{
+		/* what drivers make of an empty list: an array of PostgreSQL */
+		request->values[field] = DirectFunctionCall1(jsonb_in, CStringGetDatum("[]"));
+		return;
+	}
 	if (!JB_ROOT_IS_ARRAY(jsonb) || JB_ROOT_IS_SCALAR(jsonb))
 		ereport(ERROR,
 				(mf_err_field(request, field),
 				 errmsg("%s must be a JSON array of objects", column),
-				 errhint("Give an array such as [{\"%s\": ...}].", members[0].name)));
+				 errhint("Give an array such as [{\"%s\": ...}], from JavaScript by JSON.stringify().", members[0].name)));
 	if (JB_ROOT_COUNT(jsonb) > MF_ITEMS_MAX)
 		ereport(ERROR,
 				(mf_err_field(request, field),

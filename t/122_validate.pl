@@ -62,7 +62,7 @@ is(sql(q{SELECT n.id, v.* FROM named n, mf_validate(jsonb_populate_record(NULL::
 #
 my %wrong = (account => 'nowhere', customer_name => '', invoice_value => 0, notification_option => 'POST', customer_email => 'x', customer_mobile => 'x', mobile_country_code => 'x', display_currency_iso => 'USD',
 	language => 'FR', customer_reference => 'r' x 101, customer_civil_id => 'c' x 501, user_defined_field => 'u' x 501, call_back_url => 'x', error_url => 'x', webhook_url => 'x', expiry_date => '2020-01-01',
-	customer_address => { x => 1 }, invoice_items => [ 1 ], shipping_method => 3, shipping_consignee => [], suppliers => {}, processing_details => 1, invoice_payment_methods => [ 0 ], source_info => 's' x 501,
+	customer_address => { x => 1 }, invoice_items => [ 1 ], shipping_method => 3, shipping_consignee => [], suppliers => { x => 1 }, processing_details => 1, invoice_payment_methods => [ 0 ], source_info => 's' x 501,
 	send_at => 'infinity', priority => 101, idempotency_key => ' ', reference => 'mine', status => 'sent', invoice_id => 5, attempts => 1, net_value => 1, overpaid => JSON::PP::true);
 sub complained
 {
