@@ -28,7 +28,8 @@ BEGIN
 		UNION ALL SELECT id, 'sender', 'sending', 'rejected', 1, 'noura@example.com: no such mailbox', NULL FROM i),
 	m AS (INSERT INTO mf_money (invoice, account, customer_reference, kind, source, amount, currency) SELECT id, 'myfatoorah', insert_personal.reference, 'payment', 'p' || id, 10, 'KWD' FROM i)
 	INSERT INTO mf_event (account, door, version, event_code, invoice_id, invoice, digest, data, answered_at)
-		SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256(id::text::bytea), '{"Invoice": {"Id": "9", "UserDefinedField": "flat B7, Noura"}, "UserDefinedField": "Noura"}'::jsonb, now() FROM i;
+		SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256(id::text::bytea), '{"Invoice": {"Id": "9", "UserDefinedField": "flat B7, Noura"}, "UserDefinedField": "Noura"}'::jsonb, now() FROM i
+		UNION ALL SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256((id || 'n')::bytea), '17', now() FROM i;
 END
 $$;
 -- whatever a table says that has the customer in it

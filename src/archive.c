@@ -104,6 +104,7 @@ mf_archive(PG_FUNCTION_ARGS)
 	MfSqlScope	scope;
 	int64		moved = 0;
 	int64		place = PG_INT64_MIN;
+	int			wanted;
 	int			count;
 
 	mf_sql_begin(&scope, schema);
@@ -112,10 +113,11 @@ mf_archive(PG_FUNCTION_ARGS)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		count = move_batch(&scope, before, (int) Min(most - moved, BATCH_SIZE), &place);
+		wanted = (int) Min(most - moved, BATCH_SIZE);
+		count = move_batch(&scope, before, wanted, &place);
 		moved += count;
 		MemoryContextReset(context);
-	} while (count > 0 && moved < most);
+	} while (count == wanted && moved < most);
 	mf_sql_end(&scope);
 	PG_RETURN_INT64(moved);
 }
@@ -207,9 +209,14 @@ move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
 bool
 mf_archive_any(Oid schema)
 {
-	Relation	relation = table_open(get_relname_relid("mf_invoice_archive", schema), AccessShareLock);
-	bool		any = RelationGetNumberOfBlocks(relation) > 0;
+	Oid			relid = get_relname_relid("mf_invoice_archive", schema);
+	Relation	relation;
+	bool		any;
 
+	if (!OidIsValid(relid))
+		return false;
+	relation = table_open(relid, AccessShareLock);
+	any = RelationGetNumberOfBlocks(relation) > 0;
 	table_close(relation, AccessShareLock);
 	return any;
 }

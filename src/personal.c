@@ -38,7 +38,7 @@
 	"h AS (UPDATE @mf_transition o SET changes = NULL, reason = CASE WHEN o.to_status <> 'rejected' THEN o.reason END " \
 	"  FROM " i " WHERE o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' AND o.reason IS NOT NULL))), " \
 	"e AS (UPDATE @mf_event o SET data = (o.data - 'UserDefinedField') #- '{Invoice,UserDefinedField}' " \
-	"  FROM " i " WHERE o.invoice = i.id AND o.data IS NOT NULL), " \
+	"  FROM " i " WHERE o.invoice = i.id AND jsonb_typeof(o.data) = 'object'), " \
 	"r AS (UPDATE @mf_reaction_queue o SET old_row = o.old_row - p.members, new_row = o.new_row - p.members " \
 	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', 'customer_civil_id', " \
 	"    'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', 'payment_error'] AS members) p " \
