@@ -101,8 +101,8 @@ do
 	sed -n '/^not ok/p; /is sent and paid/p; /tests passed/p; /^== skipped/p' "$log" | tail -n 5
 done
 mf_say "installing them again, removing and purging them"
-inside try 'apt-get -q -y reinstall /root/debs/*.deb; apt-get -q -y remove myfatoorah-sandbox "postgresql-*-myfatoorah"
-	apt-get -q -y purge myfatoorah-sandbox "postgresql-*-myfatoorah"'
+inside try 'apt-get -q -y reinstall /root/debs/*.deb; cd /root/debs
+	names=$(printf "%s\n" *.deb | sed "s/_.*//"); dpkg -r $names; dpkg -P $names'
 state try after
 diff "$work/before" "$work/after" >>"$log" || mf_die "something is left of the packages: $(diff "$work/before" "$work/after" | head -n 5)"
 mf_say "the packages are in deb/"
