@@ -147,7 +147,7 @@ SELECT pg_temp.tried('source_info', 'repeat(''x'', 501)');
 SELECT pg_temp.tried('call_back_url', v) FROM unnest(ARRAY[''' https://example.com/paid?a=b ''', '''HTTP://EXAMPLE.COM''', '''http://example.com:8080''', '''http://localhost.example.com/''',
 	'''example.com''', '''ftp://example.com''', '''javascript:alert(1)''', '''https://''', '''https:///paid''', '''https://:80/''', '''https://?a''', '''http://exam ple.com''', 'E''http://example.com/\n/''',
 	'''http://localhost''', '''https://LocalHost:8080/paid''', '''https://example.com/'' || repeat(''x'', 234)', '''https://example.com/'' || repeat(''x'', 235)']) v;
-SELECT pg_temp.tried('call_back_url', v) FROM unnest(ARRAY['''http://localhost./''', '''http://LOCALHOST..:80/''', '''http://shop.localhost/''', '''http://%6cocalhost/''',
+SELECT pg_temp.tried('call_back_url', v) FROM unnest(ARRAY['''http://localhost./''', '''http://LOCALHOST.:80/''', '''http://shop.localhost/''', '''http://%6cocalhost/''',
 	'''http://0.0.0.0/''', '''http://[::1]/''', '''http://[::1]:8080/''', '''http://[::]/''', '''http://[::ffff:127.0.0.1]/''', '''http://mylocalhost/''', '''http://192.168.1.7/paid''', '''http://[2001:db8::1]/''',
 	'''http://a\@b/''', '''http://example.com\.evil.example/''', '''http://example.com/a\b''', '''http://example.com@evil.example/''', '''http://user:word@example.com/''', '''http://example.com/a@b''',
 	'U&''https://example.com/\202Egpj.exe''', 'U&''https://example.com/\200B''', 'U&''https://ex\00ADample.com/''', 'U&''https://example.com/a\00A0b''', 'U&''\00A0https://example.com/\3000''', '''https://example.com/مدفوع''']) v;
