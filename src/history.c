@@ -28,6 +28,7 @@ typedef struct Task
 	const char *table;
 	const int  *retention;		/* minutes; 0 keeps all */
 	uint64		(*purge) (const MfSqlScope *scope, TimestampTz before);
+	int			seen;			/* the latest retention: another one counts at once */
 	TimestampTz at;
 	TimestampTz before;
 	uint64		rows;
@@ -35,10 +36,10 @@ typedef struct Task
 } Task;
 
 static Task tasks[] = {
-	{"mf_attempt", &mf_history_retention, mf_queue_purge_attempts, 0, 0, 0, false},
-	{"mf_transition", &mf_history_retention, mf_queue_purge_transitions, 0, 0, 0, false},
-	{"mf_event", &mf_history_retention, mf_payment_purge, 0, 0, 0, false},
-	{"mf_invoice", &mf_personal_data_retention, mf_personal_purge, 0, 0, 0, false}
+	{"mf_attempt", &mf_history_retention, mf_queue_purge_attempts, 0, 0, 0, 0, false},
+	{"mf_transition", &mf_history_retention, mf_queue_purge_transitions, 0, 0, 0, 0, false},
+	{"mf_event", &mf_history_retention, mf_payment_purge, 0, 0, 0, 0, false},
+	{"mf_invoice", &mf_personal_data_retention, mf_personal_purge, 0, 0, 0, 0, false}
 };
 
 static bool purge(const MfSqlScope *scope, void *argument);
@@ -55,7 +56,10 @@ mf_history_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again)
 	{
 		Task	   *task = &tasks[i];
 
-		if (*task->retention == 0)
+		if (task->seen != *task->retention)
+			task->at = now;
+		task->seen = *task->retention;
+		if (task->seen == 0)
 			continue;
 		if (now >= task->at)
 			attend(task, slot, run_apart, now);
