@@ -101,8 +101,13 @@ SET LOCAL session_replication_role = replica;
 UPDATE mf_invoice SET created_at = '2020-01-31' WHERE customer_reference = 'old real';
 DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'old real';
 COMMIT;
-SELECT mf_archive('2020-02-01');
+DO $$ BEGIN WHILE mf_archive('2020-02-01', 1) > 0 LOOP COMMIT; END LOOP; END $$;
 SELECT regexp_replace(mf_test.try(format($$SELECT mf_adopt('%s')$$, invoice_id)), '[0-9]{4,}|(invoice|id =) [0-9]+', '\1 N', 'g') FROM mf_invoice_all WHERE customer_reference = 'old real';
+-- and a customer who pays it once more is seen
+SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{"duplicate": true}') IS NOT NULL AS paid_again FROM mf_invoice_all WHERE customer_reference = 'old real';
+SELECT mf_callback(mf_test.sandbox('invoices/' || invoice_id)->'transactions'->-1->>'payment_id') > 0 AS came_back FROM mf_invoice_all WHERE customer_reference = 'old real';
+CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived WHERE i.customer_reference = 'old real')$$);
+SELECT u.door, u.invoice_id = i.invoice_id AS its_number FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived WHERE i.customer_reference = 'old real';
 
 -- It can be forgotten
 SET ROLE regress_mf_chief;
