@@ -177,6 +177,7 @@ OBJS = \
 	src/other_triggers.o \
 	src/payment.o \
 	src/public_url.o \
+	src/send_time.o \
 	src/payment_event.o \
 	src/payment_money.o \
 	src/inquiry.o \

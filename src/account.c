@@ -248,6 +248,7 @@ read_account(const char *name)
 	account->owner = server->owner;
 	account->name = pstrdup(server->servername);
 	account->callbacks = true;
+	account->send_time = account->quiet_from = account->quiet_to = -1;
 	account->max_in_flight = MF_MAX_IN_FLIGHT_DEFAULT;
 	account->timeout_ms = MF_TIMEOUT_DEFAULT;
 	account->connect_timeout_ms = MF_CONNECT_TIMEOUT_DEFAULT;
@@ -279,6 +280,10 @@ read_account(const char *name)
 			account->own_mappings = mf_parse_switch(def->defname, value);
 		else if (strcmp(def->defname, "callbacks") == 0)
 			account->callbacks = mf_parse_switch(def->defname, value);
+		else if (strcmp(def->defname, "send_time") == 0)
+			account->send_time = mf_parse_clock(def->defname, value);
+		else if (strcmp(def->defname, "quiet_hours") == 0)
+			mf_parse_hours(def->defname, value, &account->quiet_from, &account->quiet_to);
 	}
 
 	if (country == NULL)

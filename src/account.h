@@ -27,6 +27,9 @@ typedef struct MfAccount
 	const char *dial_code;		/* of the country, "965" */
 	char	   *base_url;
 	char	   *time_zone;		/* IANA name */
+	int			send_time;		/* second of the day; -1 = none */
+	int			quiet_from;		/* likewise */
+	int			quiet_to;
 	bool		callbacks;		/* customers come back to the listener, unless
 								 * their row says otherwise */
 	char	   *ca_file;		/* NULL = the system's */

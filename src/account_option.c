@@ -18,6 +18,7 @@
 #include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 #include "account.h"
 #include "account_option.h"
@@ -33,6 +34,8 @@ typedef enum OptionKind
 	OPTION_TIMEOUT,
 	OPTION_PATH,
 	OPTION_TIME_ZONE,
+	OPTION_CLOCK,
+	OPTION_HOURS,
 	OPTION_SWITCH,
 	OPTION_SECRET
 } OptionKind;
@@ -57,6 +60,8 @@ static const AccountOption account_options[] = {
 	{"ca_file", ForeignServerRelationId, true, OPTION_PATH},
 	{"time_zone", ForeignServerRelationId, false, OPTION_TIME_ZONE},
 	{"own_mappings", ForeignServerRelationId, false, OPTION_SWITCH},
+	{"send_time", ForeignServerRelationId, false, OPTION_CLOCK},
+	{"quiet_hours", ForeignServerRelationId, false, OPTION_HOURS},
 	{"callbacks", ForeignServerRelationId, false, OPTION_SWITCH},
 	{"api_key", UserMappingRelationId, false, OPTION_SECRET},
 	{"api_key_file", UserMappingRelationId, true, OPTION_PATH},
@@ -215,6 +220,17 @@ check_option(const AccountOption *option, const char *value, bool by_superuser)
 							 errhint("Give a name of pg_timezone_names, such as \"Asia/Kuwait\".")));
 			}
 			break;
+		case OPTION_CLOCK:
+			(void) mf_parse_clock(option->name, value);
+			break;
+		case OPTION_HOURS:
+			{
+				int			from;
+				int			to;
+
+				mf_parse_hours(option->name, value, &from, &to);
+			}
+			break;
 		case OPTION_SWITCH:
 			(void) mf_parse_switch(option->name, value);
 			break;
@@ -265,6 +281,61 @@ mf_currency_decimals(const char *currency)
 	return 3;
 }
 
+/* Reads a time of the day, "9:00" or "21:30", and goes on behind it; -1 if it is none. */
+static int
+read_clock(const char **text)
+{
+	const char *p = *text;
+	int			hour = 0;
+	int			minute;
+	int			digits = 0;
+
+	for (; digits < 2 && *p >= '0' && *p <= '9'; digits++)
+		hour = hour * 10 + *p++ - '0';
+	if (digits == 0 || hour >= HOURS_PER_DAY || p[0] != ':' ||
+		p[1] < '0' || p[1] > '5' || p[2] < '0' || p[2] > '9')
+		return -1;
+	minute = (p[1] - '0') * 10 + p[2] - '0';
+	*text = p + 3;
+	return (hour * MINS_PER_HOUR + minute) * SECS_PER_MINUTE;
+}
+
+/* A time of the day. */
+int
+mf_parse_clock(const char *name, const char *value)
+{
+	const char *p = value;
+	int			seconds = read_clock(&p);
+
+	if (seconds < 0 || *p != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Give a time of the day, from 00:00 to 23:59, such as 09:00.")));
+	return seconds;
+}
+
+/* From one time of the day to another, perhaps of the next day. */
+void
+mf_parse_hours(const char *name, const char *value, int *from, int *to)
+{
+	const char *p = value;
+
+	*from = read_clock(&p);
+	*to = -1;
+	if (*from >= 0 && *p == '-')
+	{
+		p++;
+		*to = read_clock(&p);
+	}
+	if (*from < 0 || *to < 0 || *from == *to || *p != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Give two different times of the day, such as 22:00-08:00.")));
+}
+
+/* As settings are written. */
 bool
 mf_parse_switch(const char *name, const char *value)
 {

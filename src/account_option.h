@@ -38,6 +38,8 @@ extern int	mf_parse_timeout(const char *name, const char *value);	/* millisecond
 																	 * numbers are seconds */
 extern double mf_parse_rate(const char *value); /* per second, 0 = no limit */
 extern int	mf_parse_in_flight(const char *value);
-extern bool mf_parse_switch(const char *name, const char *value);
+extern int	mf_parse_clock(const char *name, const char *value);	/* seconds after midnight */
+extern void mf_parse_hours(const char *name, const char *value, int *from, int *to);	/* likewise */
+extern bool mf_parse_switch(const char *name, const char *value);	/* as settings are written: on, off, ... */
 
 #endif							/* MF_ACCOUNT_OPTION_H */

@@ -78,6 +78,7 @@ static void check_notifications(ReturnSetInfo *rsinfo);
 static void check_worker(ReturnSetInfo *rsinfo, const MfSlot *slot);
 static bool is_worker(int pid);
 static void check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema);
+static void check_times(ReturnSetInfo *rsinfo, const char *account, Oid schema);
 static void check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema, MfShown waits);
 static MfShown check_sending(ReturnSetInfo *rsinfo, const char *account, Oid schema, bool copy);
 static void check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot);
@@ -297,6 +298,20 @@ check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 				psprintf("mf_review shows those that cannot be written, the column last_error of mf_invoice the others. Mend the cause, then: SELECT mf_resume(%s)",
 						 quote_literal_cstr(account)));
 	}
+}
+
+/* Which invoices wait for a time of the day, which is no trouble. */
+static void
+check_times(ReturnSetInfo *rsinfo, const char *account, Oid schema)
+{
+	TimestampTz first;
+	int64		count = mf_queue_timed(schema, account, &first);
+
+	if (count > 0)
+		add_row(rsinfo, "times", true,
+				psprintf(ngettext(INT64_FORMAT " invoice waits for the send_time or the end of the quiet_hours of the account, until %s.",
+								  INT64_FORMAT " invoices wait for the send_time or the end of the quiet_hours of the account, the first until %s.",
+								  (unsigned long) count), count, timestamptz_to_str(first)), NULL);
 }
 
 /* Whether there are questions about payments that get no answer while others do. */
@@ -531,6 +546,7 @@ check_account(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 						 GetUserNameFromId(GetUserId(), false), mf_error_text(error)), error->hint);
 	waits = check_sending(rsinfo, name, schema, copy);
 	check_invoices(rsinfo, name, schema);
+	check_times(rsinfo, name, schema);
 	check_questions(rsinfo, name, schema, waits);
 	check_webhooks(rsinfo, account);
 	if (error == NULL)

@@ -19,6 +19,7 @@
 #include "hand.h"
 #include "myfatoorah.h"
 #include "request.h"
+#include "send_time.h"
 
 /* A row whose request is still under way is looked at again after this. */
 #define UNDER_WAY_DELAY_MS 5000
@@ -61,6 +62,8 @@ static void take_job(Taken *taken, const MfJob *job);
 static void take_request(Taken *taken, const MfJob *job);
 static void take_without_key(Taken *taken, const MfJob *job, const char *error);
 static void take_throttled(Taken *taken, const MfJob *job, const MfClaimTarget *target);
+static TimestampTz due_time(const MfJob *job, TimestampTz now);
+static void take_early(Taken *taken, const MfJob *job, TimestampTz due);
 static void take_known(Taken *taken, const MfJob *job, MfHttpTarget *target);
 static void take_send(Taken *taken, const MfJob *job, const List *references, MfHttpTarget *target);
 static void take_look_up(Taken *taken, const MfJob *job, const List *references, MfHttpTarget *target);
@@ -136,6 +139,7 @@ take_request(Taken *taken, const MfJob *job)
 {
 	const MfClaimTarget *target;
 	const char *refusal;
+	TimestampTz due;
 
 	if (job->kind == MF_JOB_SEND && job->cancel_requested)
 	{
@@ -149,10 +153,31 @@ take_request(Taken *taken, const MfJob *job)
 		take_without_key(taken, job, target->error);
 	else if (job->kind == MF_JOB_SEND && (refusal = mf_claim_refusal(taken->scope, job)) != NULL)
 		take_without_key(taken, job, refusal);
-	else if (job->kind == MF_JOB_SEND && job->send_at > taken->now)
-		add_follow_up(taken, job)->due = job->send_at;
+	else if (job->kind == MF_JOB_SEND && (due = due_time(job, taken->now)) > taken->now)
+		take_early(taken, job, due);
 	else
 		take_known(taken, job, target->target);
+}
+
+/* When an invoice is to be sent, by its row and the options that its account has now. */
+static TimestampTz
+due_time(const MfJob *job, TimestampTz now)
+{
+	Datum		option = job->request.values[MF_SP_NOTIFICATION_OPTION];
+	bool		notifies = !job->request.isnull[MF_SP_NOTIFICATION_OPTION] && !mf_text_is(option, "LNK");
+
+	return mf_send_due(mf_account_get(job->account), job->send_at, notifies, now);
+}
+
+/* Puts off an invoice that is not to be sent yet. */
+static void
+take_early(Taken *taken, const MfJob *job, TimestampTz due)
+{
+	MfFollowUp *later = add_follow_up(taken, job);
+
+	later->due = due;
+	if (due != job->send_at)
+		later->step = MF_TIMED_STEP;
 }
 
 /*

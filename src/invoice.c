@@ -34,6 +34,7 @@
 #include "request.h"
 #include "rights.h"
 #include "row_check.h"
+#include "send_time.h"
 #include "sql.h"
 #include "wake.h"
 
@@ -59,6 +60,7 @@ static bool fired_by_mf_invoice(FunctionCallInfo fcinfo);
 static int64 count_row(FunctionCallInfo fcinfo);
 static const MfAccount *check_row(MfInvoiceRow *row, Relation table, int64 number);
 static void row_context(void *argument);
+static TimestampTz due_time(const MfInvoiceRow *row);
 static HeapTuple guard_insert(TriggerData *trigger, int64 number);
 static HeapTuple guard_update(TriggerData *trigger);
 static void refuse_late_change(int64 invoice, MfStatus status);
@@ -471,6 +473,16 @@ row_context(void *argument)
 		errcontext("row " INT64_FORMAT " of those that the statement inserts into mf_invoice", place->number);
 }
 
+/* When a queued invoice is to be sent by the options of its account. */
+static TimestampTz
+due_time(const MfInvoiceRow *row)
+{
+	return mf_send_due(mf_account_get(TextDatumGetCString(row->values[MF_IC_ACCOUNT])),
+					   DatumGetTimestampTz(row->values[MF_IC_SEND_AT]),
+					   !mf_text_is(row->values[MF_IC_CUSTOMER_NAME + MF_SP_NOTIFICATION_OPTION], "LNK"),
+					   GetCurrentTransactionStartTimestamp());
+}
+
 /* Takes a tuple apart. */
 static void
 deform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row)
@@ -575,11 +587,12 @@ mf_invoice_enqueue(PG_FUNCTION_ARGS)
 							   DatumGetInt32(after.values[MF_IC_ATTEMPTS]), changes);
 		if (mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) &&
 			mf_same_column(desc, &before, &after, MF_IC_SEND_AT) &&
-			mf_same_column(desc, &before, &after, MF_IC_PRIORITY))
+			mf_same_column(desc, &before, &after, MF_IC_PRIORITY) &&
+			mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_NOTIFICATION_OPTION))
 			return PointerGetDatum(NULL);
 		mf_queue_reschedule(schema, DatumGetInt64(after.values[MF_IC_ID]),
 							TextDatumGetCString(after.values[MF_IC_ACCOUNT]),
-							DatumGetTimestampTz(after.values[MF_IC_SEND_AT]),
+							DatumGetTimestampTz(after.values[MF_IC_SEND_AT]), due_time(&after),
 							DatumGetInt16(after.values[MF_IC_PRIORITY]),
 							DatumGetTimestampTz(after.values[MF_IC_CREATED_AT]));
 		mf_wake_account_at_commit(TextDatumGetCString(after.values[MF_IC_ACCOUNT]));

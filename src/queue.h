@@ -173,9 +173,12 @@ extern int	mf_verify_wait(void);
  */
 extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use);
 
-/* Follows a change of a queued invoice's own columns; created_at is for its rank. */
-extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account,
-								TimestampTz send_at, int priority, TimestampTz created_at);
+/* Follows a change of a queued invoice's own columns; due is by mf_send_due(), created_at is for its rank. */
+extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, TimestampTz due,
+								int priority, TimestampTz created_at);
+
+/* How many invoices wait for a time of the day at which their account sends, and until when the first one. */
+extern int64 mf_queue_timed(Oid schema, const char *account, TimestampTz *first);
 
 /* Entries of the agenda. */
 extern int64 mf_queue_size(Oid schema);

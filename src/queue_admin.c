@@ -22,6 +22,7 @@
 #include "myfatoorah.h"
 #include "payment.h"
 #include "queue_internal.h"
+#include "send_time.h"
 #include "sql_array.h"
 #include "wait.h"
 #include "wake.h"
@@ -49,10 +50,12 @@ static MfStatement in_use_statement = {
 };
 
 static MfStatement reschedule_statement = {
-	"UPDATE @mf_queue q SET account = $2, due = d.due, " MF_SET_RANK(MF_NOT_BEFORE("d.due", "$6"), "$4") ", priority = $4 "
-	"FROM (VALUES ('send', $3), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
+	"UPDATE @mf_queue q SET account = $2, due = d.due, " MF_SET_RANK(MF_NOT_BEFORE("d.due", "$6"), "$4") ", priority = $4, "
+	/* what waits after failures does so still; what waits for a time of the day may not any more */
+	"  step = CASE WHEN q.kind = 'send' AND d.due <> $3 THEN " CppAsString2(MF_TIMED_STEP) " ELSE greatest(q.step, 0) END "
+	"FROM (VALUES ('send', $7), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
 	"WHERE q.invoice = $1 AND q.kind = d.kind",
-	6, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID}, NULL
+	7, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement may_have_made_statement = {
@@ -195,7 +198,7 @@ static MfStatement resume_verify_statement = {
 #define TRY_NOW(account) \
 	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", " \
 	"  step = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.step END " \
-	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) AND o.step > 0) " \
+	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) AND o.step <> 0) " \
 	"    OR (o.kind IN ('reconcile', 'watch', 'verify') AND o.error IS NOT NULL)) AND " account \
 	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
@@ -333,11 +336,11 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use)
 
 /* See queue.h. */
 void
-mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, int priority,
+mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, TimestampTz due, int priority,
 					TimestampTz created_at)
 {
 	MfSqlScope	scope;
-	Datum		values[6];
+	Datum		values[7];
 
 	values[0] = Int64GetDatum(invoice);
 	values[1] = CStringGetTextDatum(account);
@@ -345,10 +348,33 @@ mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz 
 	values[3] = Int16GetDatum((int16) priority);
 	values[4] = Int32GetDatum(mf_verify_wait());
 	values[5] = TimestampTzGetDatum(created_at);
+	values[6] = TimestampTzGetDatum(due);
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &reschedule_statement, values, NULL);
 	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+int64
+mf_queue_timed(Oid schema, const char *account, TimestampTz *first)
+{
+	static MfStatement statement = {
+		"SELECT count(*)::int8, min(due)::timestamptz FROM @mf_queue "
+		"WHERE account = $1 AND kind = 'send' AND step = " CppAsString2(MF_TIMED_STEP),
+		1, {TEXTOID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &statement, &value, NULL);
+	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	if (count > 0)
+		*first = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+	mf_sql_end(&scope);
+	return count;
 }
 
 /* See queue.h. */

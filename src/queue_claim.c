@@ -233,7 +233,7 @@ lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, Tim
 			;
 		job->kind = later[i].next;
 		job->rank = later[i].due;
-		job->step = later[i].step;
+		job->step = Max(later[i].step, 0);	/* MF_TIMED_STEP has done its part */
 		job->queue_place = places[i];
 		jobs[i] = job;
 	}

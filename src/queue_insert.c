@@ -25,6 +25,7 @@
 #include "guard.h"
 #include "invoice.h"
 #include "queue_internal.h"
+#include "send_time.h"
 #include "table.h"
 #include "wake.h"
 
@@ -37,9 +38,11 @@ typedef struct Agenda
 	TimestampTz now;			/* of the transaction */
 	int64		here;
 	NameData	changed;		/* the account whose change was noted last */
+	const MfAccount *account;	/* whose times were asked for last */
 } Agenda;
 
 static bool add_entry(Agenda *agenda, TupleTableSlot *row);
+static const MfAccount *account_of(Agenda *agenda, Datum account);
 static void note_change(Agenda *agenda, Datum account);
 static void write_waiting(Agenda *agenda);
 static TimestampTz promoted(TimestampTz due, int priority);
@@ -63,6 +66,7 @@ mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, 
 	agenda.now = GetCurrentTransactionStartTimestamp();
 	agenda.here = mf_guard_here();
 	memset(&agenda.changed, 0, sizeof(agenda.changed));
+	agenda.account = NULL;
 	row = MakeSingleTupleTableSlot(RelationGetDescr(invoices), &TTSOpsMinimalTuple);
 
 	/* others read them too, each from a place of its own */
@@ -96,6 +100,8 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	TimestampTz rank;
 	int			priority;
 	int			status;
+	const MfAccount *account;
+	bool		timed = false;
 	bool		later;
 
 	slot_getsomeattrs(row, MF_IC_CREATED_AT);
@@ -122,6 +128,12 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 		TIMESTAMP_NOEND(due);
 	else
 		due = DatumGetTimestampTz(row->tts_values[MF_IC_SEND_AT - 1]);
+	if (kind == MF_JOB_SEND && (account = account_of(agenda, row->tts_values[MF_IC_ACCOUNT - 1])) != NULL)
+	{
+		due = mf_send_due(account, due,
+						  !mf_text_is(row->tts_values[MF_IC_CUSTOMER_NAME + MF_SP_NOTIFICATION_OPTION - 1], "LNK"), agenda->now);
+		timed = due > agenda->now && due != DatumGetTimestampTz(row->tts_values[MF_IC_SEND_AT - 1]);
+	}
 	if (kind == MF_JOB_VERIFY && due < MF_TIME_END)
 		due = TimestampTzPlusMilliseconds(Max(due, GetCurrentTimestamp()), mf_verify_wait());
 	priority = DatumGetInt16(row->tts_values[MF_IC_PRIORITY - 1]);
@@ -142,13 +154,26 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	values[MF_QC_RANK - 1] = TimestampTzGetDatum(later ? rank : promoted(rank, priority));
 	values[MF_QC_PROMOTE - 1] = BoolGetDatum(later && priority > 0);
 	values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
-	values[MF_QC_STEP - 1] = Int16GetDatum(0);
+	values[MF_QC_STEP - 1] = Int16GetDatum(timed ? MF_TIMED_STEP : 0);
 	values[MF_QC_ORIGIN - 1] = Int64GetDatum(agenda->here);
 	isnull[MF_QC_ERROR - 1] = true;
 	mf_table_add(agenda->table, values, isnull, NULL);
 	if (agenda->table->waiting == MF_TABLE_BATCH)
 		write_waiting(agenda);
 	return true;
+}
+
+/* The account of a row, mostly that of the row before; NULL if a dump brings the row back before it. */
+static const MfAccount *
+account_of(Agenda *agenda, Datum account)
+{
+	if (agenda->account == NULL || !mf_text_is(account, agenda->account->name))
+	{
+		char	   *name = TextDatumGetCString(account);
+
+		agenda->account = mf_account_exists(name) ? mf_account_get(name) : NULL;
+	}
+	return agenda->account;
 }
 
 /* The worker is told which accounts have something new. */

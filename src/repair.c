@@ -27,6 +27,7 @@
 #include "payment.h"
 #include "queue_internal.h"
 #include "repair.h"
+#include "send_time.h"
 #include "sql_array.h"
 #include "wake.h"
 
@@ -46,9 +47,12 @@
 	"WHEN 'sending' THEN q.kind <> 'sending' WHEN 'unknown' THEN q.kind <> 'reconcile' " \
 	"WHEN 'review' THEN q.kind <> 'review' ELSE false END"
 
+/* what waits for a time of the day may do so until the next day's end */
+#define TIMED_OR(otherwise) "CASE WHEN q.step = " CppAsString2(MF_TIMED_STEP) " THEN interval '2 days' ELSE " otherwise " END"
+
 /* by any back-off an entry is put off for an hour at most, look-ups by any setting for less than three days */
 #define LATE "CASE i.status WHEN 'queued' THEN q.error IS NULL " \
-	"    AND greatest(q.due, q.rank) > " MF_NOW_OR_LATER_PLUS("i.send_at", "interval '2 hours'") " " \
+	"    AND greatest(q.due, q.rank) > " MF_NOW_OR_LATER_PLUS("i.send_at", TIMED_OR("interval '2 hours'")) " " \
 	"  WHEN 'sending' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' " \
 	"  WHEN 'unknown' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' ELSE false END"
 
