@@ -314,5 +314,12 @@ mutate cut_dispute 'a payment can be cut into a dispute' src/core/webhook.c \
 	"s/== '=\\'\\)\n(\t+return refuse\\(message, MF_WEBHOOK_MALFORMED, \"the text of a dispute)/== 'X')\n\$1/" core/test_webhook_text
 mutate replay_asks 'each repetition of a webhook asks again' src/payment_event.c \
 	's/WHERE s\.answered_at IS NULL AND /WHERE /' 050_payment
+mutate none_120 '' src/worker.c '' 120_orders
+mutate orders_first 'what a role orders goes with what events ask' src/payment_event.c \
+	's/a\.too_often, \$4 "/a.too_often, 0::oid "/' 120_orders
+mutate no_turns 'all that one role has ordered goes before what another one has' src/payment.c \
+	's/ORDER BY o\.turn, r\.role <= \$6, r\.role LIMIT/ORDER BY r.role LIMIT/' 120_orders
+mutate poller_last 'orders leave nothing to the poller' src/inquiry.c \
+	's/polls == 0 \? slots : /true ? slots : /' 120_orders
 
 mf_summary
