@@ -148,9 +148,13 @@ mf_owner_get(Oid role)
 void
 mf_circuit_set_owner(MfCircuit *circuit, Oid role)
 {
-	if (circuit->owner->role != role && !circuit->in_line && circuit->in_flight == 0 && circuit->asked == 0 &&
-		circuit->ready_count == 0)
-		circuit->owner = mf_owner_get(role);
+	int			slots = circuit->in_flight + circuit->asked + circuit->ready_count;
+
+	if (circuit->owner->role == role || circuit->in_line)
+		return;
+	circuit->owner->slots -= slots;
+	circuit->owner = mf_owner_get(role);
+	circuit->owner->slots += slots;
 }
 
 /* See circuit.h. */

@@ -123,7 +123,7 @@ extern MfCircuit *mf_circuit_get(const char *account);
 /* Those of one role, made if need be; they are few and stay. */
 extern MfOwner *mf_owner_get(Oid role);
 
-/* Who owns its server, as was just read; it counts once nothing is under way. */
+/* Who owns its server, as was just read; of one that stands in line the next turn tells. */
 extern void mf_circuit_set_owner(MfCircuit *circuit, Oid role);
 
 /* A flight refers to it, and no longer. */

@@ -117,5 +117,27 @@ sql("ALTER SERVER myfatoorah OPTIONS (SET max_in_flight '50')");
 $mf->wait_for($node, $db, 'SELECT count(*) FROM mf_inquiry WHERE ordered_by <> 0', 0);
 is(sql("SELECT count(*) FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference LIKE 'many-%' AND NOT q.urgent"), $many,
 	'all of it is asked in the end');
+
+# A worker that knows nothing of two accounts yet, for nothing of them is open, hears of a row and of an order of each at once.
+my @others = ('other', 'third');
+for my $other (@others)
+{
+	$mf->setup_account($node, $db, $sandbox, account => $other, key_file => 'myfatoorah.key');
+	$mf->insert($node, $db, "paid-$other", account => "'$other'");
+	$mf->wait_status($node, $db, "paid-$other");
+	$sandbox->invoice(sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference = 'paid-$other'"), 'pay');
+	sql("SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'paid-$other'");
+	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE customer_reference = 'paid-$other'", 'paid');
+}
+$mf->wait_idle($node, $db);
+sql("SET session_replication_role = replica; DELETE FROM mf_inquiry; UPDATE mf_invoice SET payment_status = 'expired' WHERE payment_status = 'unpaid'");
+$node->restart;
+$mf->wait_worker($node, $db);
+$mf->wait_idle($node, $db);
+$since = $sandbox->count(%question);
+sql("BEGIN; SELECT count(mf_refresh(id)) FROM mf_invoice WHERE customer_reference LIKE 'paid-%'; INSERT INTO mf_invoice "
+	. join('; INSERT INTO mf_invoice ', map { $mf->invoice("both-$_", account => "'$_'") } @others) . '; COMMIT');
+$mf->wait_status($node, $db, "both-$_") for @others;
+ok($sandbox->wait_count(\%question, $since + 2), 'rows and orders of accounts that were not known yet');
 $node->stop;
 done_testing();
