@@ -321,5 +321,10 @@ mutate no_turns 'all that one role has ordered goes before what another one has'
 	's/ORDER BY o\.turn, r\.role <= \$6, r\.role LIMIT/ORDER BY r.role LIMIT/' 120_orders
 mutate poller_last 'orders leave nothing to the poller' src/inquiry.c \
 	's/polls == 0 \? slots : /true ? slots : /' 120_orders
+mutate none_119 '' src/worker.c '' 119_owners
+mutate all_slots 'one of several owners takes all slots' src/slots.c \
+	's/if \(!several_owners\)/if (true)/' 119_owners
+mutate own_merchant 'USAGE lets a role choose the merchant' src/account.c \
+	's/return account->own_mappings \|\| /return true || /' 103_rights_by_row
 
 mf_summary
