@@ -127,7 +127,7 @@ SELECT mf_test.try($$TRUNCATE mf_invoice$$) ~ 'mf_invoice_archive|unfinished|not
 SET session_replication_role = replica;
 DELETE FROM mf_money m USING mf_invoice_all i WHERE i.id = m.invoice AND i.customer_reference ~ '^(old|young) ';
 DELETE FROM mf_event WHERE digest IN ('\x01', '\x02');
-DELETE FROM mf_event e USING mf_invoice i WHERE i.id = e.invoice AND i.customer_reference ~ '^(old|young) ';
+DELETE FROM mf_event e USING mf_invoice_all i WHERE (i.id = e.invoice OR i.invoice_id = e.invoice_id) AND i.customer_reference ~ '^(old|young) ';
 DELETE FROM mf_inquiry WHERE due = 'infinity';
 DELETE FROM mf_dispute_state WHERE event = 0;
 DELETE FROM mf_invoice WHERE customer_reference ~ '^(old|young) ';
