@@ -255,7 +255,7 @@ mutate none_113 '' src/worker.c '' 113_cancel
 mutate cancels_unseen 'a row that may exist is cancelled without a look' src/steer.c \
 	's/\(job->status == MF_QUEUED && job->kind != MF_JOB_SEND\)/false/' 113_cancel
 mutate cancels_copy 'what another database may have sent is cancelled without a look' src/queue_admin.c \
-	's/origin <> \@mf_here\(\)( THEN)/false$1/' 113_cancel
+	's/origin <> \@mf_origin\(\)( THEN)/false$1/' 113_cancel
 mutate cancels_late 'whether it exists is looked up when it was to be sent' src/queue_admin.c \
 	's/due = least\(q\.due, EXCLUDED\.due\), rank = least\(q\.rank, EXCLUDED\.rank\)/due = q.due/' 113_cancel
 mutate none_115 '' src/worker.c '' 115_sets

@@ -236,6 +236,12 @@ LANGUAGE C STRICT STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_here() IS 'a number for this database of this server, which no copy of it on another has';
 
+CREATE FUNCTION mf_origin()
+RETURNS bigint
+LANGUAGE C STRICT STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_origin() IS 'a number for this database since its server was promoted last: a server that goes on beside it has another';
+
 CREATE TABLE mf_queue (
 	invoice bigint PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
@@ -244,7 +250,7 @@ CREATE TABLE mf_queue (
 	rank timestamptz NOT NULL,
 	priority smallint NOT NULL,
 	step smallint NOT NULL DEFAULT 0,
-	origin bigint NOT NULL DEFAULT mf_here(),
+	origin bigint NOT NULL DEFAULT mf_origin(),
 	error text,
 	promote boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
@@ -259,7 +265,7 @@ COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease);
 COMMENT ON COLUMN mf_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, or the insertion if that was later; once it is due, less ten minutes per step of priority';
 COMMENT ON COLUMN mf_queue.step IS 'look-ups that have found nothing so far, plus 100 for each whose answer made no sense';
-COMMENT ON COLUMN mf_queue.origin IS 'the database that made this entry, as its mf_here() says; any other does nothing about it';
+COMMENT ON COLUMN mf_queue.origin IS 'the database that made this entry, as its mf_origin() says; any other does nothing about it';
 COMMENT ON COLUMN mf_queue.promote IS 'priority has not moved rank yet, because it is not due';
 COMMENT ON COLUMN mf_queue.error IS 'why what is to be done next could not be written; put off until due, see mf_review';
 
@@ -566,6 +572,7 @@ CREATE TABLE mf_identity (
 	since timestamptz NOT NULL,
 	marker text COLLATE "C" NOT NULL DEFAULT '',
 	backup_label text COLLATE "C" NOT NULL DEFAULT '',
+	origin bigint NOT NULL DEFAULT mf_origin(),
 	PRIMARY KEY (system_identifier, database)
 );
 
@@ -1221,8 +1228,9 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 	myfatoorah_inbound;
 
 -- The worker's role has no right to a table: statements of the library have their owner's (see src/sql.c). A default
--- of mf_queue calls this function; the launcher finds by this grant which databases have the extension.
+-- of mf_queue calls the second function; the launcher finds by the first grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
+GRANT EXECUTE ON FUNCTION mf_origin() TO myfatoorah_worker;
 
 GRANT SELECT ON mf_invoice, mf_invoice_all, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,

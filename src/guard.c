@@ -17,6 +17,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/timeline.h"
 #include "access/xlog.h"
 #include "catalog/pg_subscription.h"
 #include "catalog/pg_subscription_rel.h"
@@ -67,6 +68,7 @@ static void pause_for_foreign(Oid schema);
 static void pause_account(Oid schema, const char *account, const char *reason);
 
 PG_FUNCTION_INFO_V1(mf_here);
+PG_FUNCTION_INFO_V1(mf_origin);
 
 /* See guard.h. */
 int64
@@ -75,11 +77,39 @@ mf_guard_here(void)
 	return (int64) hash_combine64(GetSystemIdentifier(), (uint64) MyDatabaseId);
 }
 
-/* The same for SQL: the default of mf_queue.origin */
+/* The same for SQL: the default of mf_part.origin */
 Datum
 mf_here(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(mf_guard_here());
+}
+
+/* See guard.h. */
+int64
+mf_guard_origin(void)
+{
+	static TimeLineID timeline = 0; /* as long as this process lives it changes once, if at all */
+	static XLogRecPtr promoted_at;
+
+	if (RecoveryInProgress())
+		return mf_guard_here();
+	if (timeline != mf_current_timeline())
+	{
+		List	   *history = readTimeLineHistory(mf_current_timeline());
+
+		/* two standbys of one server may have taken the same number, but hardly at the same place */
+		promoted_at = ((TimeLineHistoryEntry *) linitial(history))->begin;
+		list_free_deep(history);
+		timeline = mf_current_timeline();
+	}
+	return (int64) hash_combine64(hash_combine64((uint64) mf_guard_here(), timeline), promoted_at);
+}
+
+/* The same for SQL: the default of mf_queue.origin */
+Datum
+mf_origin(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(mf_guard_origin());
 }
 
 /* See guard.h. */
@@ -115,6 +145,7 @@ check_identity(Oid schema)
 	MfIdentity	is;
 	const char *reason = NULL;
 	bool		promoted = false;
+	bool		is_ours = false;
 
 	is.system_identifier = psprintf(UINT64_FORMAT, GetSystemIdentifier());
 	is.data_directory = data_directory();
@@ -131,6 +162,7 @@ check_identity(Oid schema)
 			reason = COPY_REASON;
 			break;
 		case MF_IDENTITY_OURS:
+			is_ours = true;
 			promoted = is.timeline > was.timeline;
 			if (!promoted)
 				reason = reason_to_pause(&was, &is);
@@ -145,6 +177,8 @@ check_identity(Oid schema)
 				(errmsg("this server was promoted: queued invoices are looked up before they are sent")));
 	if (reason != NULL || promoted)
 		mf_queue_verify_all(schema);
+	if (is_ours && was.origin != mf_guard_origin())
+		mf_queue_inherit(schema, was.origin);
 	is.marker = mf_marker_make();
 	remember(schema, &is);
 }

@@ -9,10 +9,18 @@
 #define MF_GUARD_H
 
 /*
- * A number for this database of this server.  Entries of the agenda carry the
- * number of the database that made them, and only that one acts on them.
+ * A number for this database of this server, the same on each of its standbys,
+ * also when they are promoted.
  */
 extern int64 mf_guard_here(void);
+
+/*
+ * A number for this database since its server was promoted last.  Entries of the
+ * agenda carry the number of the database that made them, and only that one acts
+ * on them.  A promoted standby inherits what was queued before, and nothing that
+ * its former primary queues afterwards and replicates by logical replication.
+ */
+extern int64 mf_guard_origin(void);
 
 /*
  * At the start of a worker, in its first transaction: a copy must not send what

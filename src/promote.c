@@ -29,7 +29,7 @@ typedef struct Promotion
 static MfStatement unpromoted_statement = {
 	MF_IN_ORDER "SELECT e.invoice::int8 FROM unnest($1) AS l(account) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice FROM @mf_queue q WHERE q.account = l.account AND q.promote AND q.rank <= $2 "
-	"    AND q.origin = @mf_here() ORDER BY q.rank LIMIT $3 FOR UPDATE SKIP LOCKED) e LIMIT $3",
+	"    AND q.origin = @mf_origin() ORDER BY q.rank LIMIT $3 FOR UPDATE SKIP LOCKED) e LIMIT $3",
 	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}, NULL
 };
 

@@ -307,6 +307,7 @@ typedef struct MfIdentity
 	const char *backup_label;	/* of the base backup that the server has started from last; empty if none */
 	int			timeline;
 	TimestampTz since;			/* rows made before it another server may have sent, too */
+	int64		origin;			/* read only: of the entries that this database made */
 } MfIdentity;
 
 /* What is remembered */
@@ -320,6 +321,9 @@ typedef enum MfIdentityKnown
 /* What is remembered of this database and server, in *identity if it is ours. Own scope. */
 extern MfIdentityKnown mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity);
 extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
+
+/* Entries that this database has made before its server was promoted are its own still. Own scope. */
+extern void mf_queue_inherit(Oid schema, int64 origin);
 
 /* How many entries another database has made. Own scope. */
 extern int64 mf_queue_foreign(Oid schema);

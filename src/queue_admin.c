@@ -68,7 +68,7 @@ static MfStatement size_statement = {
 
 /* of an entry that another database has made, what is to be sent may have been sent there */
 static MfStatement lock_entries_statement = {
-	"SELECT invoice::int8, CASE WHEN kind = 'send' AND origin <> @mf_here() THEN 'verify' ELSE kind END::text "
+	"SELECT invoice::int8, CASE WHEN kind = 'send' AND origin <> @mf_origin() THEN 'verify' ELSE kind END::text "
 	"FROM @mf_queue WHERE invoice = ANY ($1) ORDER BY invoice FOR UPDATE", 1, {INT8ARRAYOID}, NULL
 };
 
@@ -264,7 +264,7 @@ static MfStatement request_cancel_statement = {
 };
 
 static MfStatement identity_statement = {
-	"SELECT system_identifier = $1 AND database = $2, data_directory::text, timeline::int4, since::timestamptz, marker::text, backup_label::text FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
+	"SELECT system_identifier = $1 AND database = $2, data_directory::text, timeline::int4, since::timestamptz, marker::text, backup_label::text, origin::int8 FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
 	2, {TEXTOID, OIDOID}, NULL
 };
 
@@ -273,20 +273,25 @@ static MfStatement set_identity_statement = {
 	"VALUES ($1, $2, $3, $4, $5, $6, $7) "
 	"ON CONFLICT (system_identifier, database) DO UPDATE SET data_directory = EXCLUDED.data_directory, "
 	"  timeline = EXCLUDED.timeline, since = EXCLUDED.since, marker = EXCLUDED.marker, "
-	"  backup_label = EXCLUDED.backup_label",
+	"  backup_label = EXCLUDED.backup_label, origin = EXCLUDED.origin",
 	7, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement foreign_statement = {
-	"SELECT count(*) FROM @mf_queue WHERE origin <> @mf_here()", 0, {0}, NULL
+	"SELECT count(*) FROM @mf_queue WHERE origin <> @mf_origin()", 0, {0}, NULL
 };
 
 static MfStatement adopt_statement = {
-	"UPDATE @mf_queue q SET origin = @mf_here(), kind = n.kind, due = n.due, " MF_SET_RANK("n.due", "q.priority")
+	"UPDATE @mf_queue q SET origin = @mf_origin(), kind = n.kind, due = n.due, " MF_SET_RANK("n.due", "q.priority")
 	" FROM (SELECT o.invoice, CASE o.kind WHEN 'send' THEN 'verify' ELSE o.kind END AS kind, "
 	"    CASE WHEN o.kind IN ('send', 'verify') THEN " MF_VERIFY_DUE("o.due", "$1") " ELSE o.due END AS due "
-	"  FROM @mf_queue o WHERE o.origin <> @mf_here()) n WHERE n.invoice = q.invoice",
+	"  FROM @mf_queue o WHERE o.origin <> @mf_origin()) n WHERE n.invoice = q.invoice",
 	1, {INT4OID}, NULL
+};
+
+static MfStatement inherit_statement = {
+	"UPDATE @mf_queue SET origin = @mf_origin() WHERE origin = $1",
+	1, {INT8OID}, NULL
 };
 
 static MfStatement verify_all_statement = {
@@ -955,6 +960,7 @@ mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identit
 		identity->since = DatumGetTimestampTz(mf_result(row, desc, 4, NULL));
 		identity->marker = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 5, NULL)));
 		identity->backup_label = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 6, NULL)));
+		identity->origin = DatumGetInt64(mf_result(row, desc, 7, NULL));
 	}
 	mf_sql_end(&scope);
 	return known;
@@ -977,6 +983,18 @@ mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &set_identity_statement, values, NULL) == 0)
 		mf_change_suppressed();
+	mf_sql_end(&scope);
+}
+
+/* See queue.h. */
+void
+mf_queue_inherit(Oid schema, int64 origin)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(origin);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &inherit_statement, &value, NULL);
 	mf_sql_end(&scope);
 }
 

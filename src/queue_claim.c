@@ -42,7 +42,7 @@ static MfStatement claim_entries_statement = {
 	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, mark, mark_invoice, n) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q "
 	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 AND q.due <= $4 "
-	"    AND q.origin = @mf_here() AND q.invoice <> ALL ($6) "
+	"    AND q.origin = @mf_origin() AND q.invoice <> ALL ($6) "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e LIMIT $7",
 	7, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID},
 	NULL
@@ -50,7 +50,7 @@ static MfStatement claim_entries_statement = {
 
 static MfStatement claim_leases_statement = {
 	MF_IN_ORDER "SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.step::int2, q.ctid, 0 FROM @mf_queue q "
-	"WHERE q.kind = 'sending' AND q.invoice > $1 AND q.origin = @mf_here() "
+	"WHERE q.kind = 'sending' AND q.invoice > $1 AND q.origin = @mf_origin() "
 	"ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
 	2, {INT8OID, INT4OID}, NULL
 };
@@ -64,8 +64,8 @@ static MfStatement claim_invoices_statement = {
 static MfStatement next_due_statement = {
 	MF_IN_ORDER "SELECT least("
 	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = l.account AND q.rank <= $2 "
-	"    AND q.origin = @mf_here() AND q.invoice <> ALL ($3)), "
-	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = l.account AND q.rank > $2 AND q.origin = @mf_here() "
+	"    AND q.origin = @mf_origin() AND q.invoice <> ALL ($3)), "
+	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = l.account AND q.rank > $2 AND q.origin = @mf_origin() "
 	"    ORDER BY q.rank LIMIT 1)) "
 	"FROM unnest($1) WITH ORDINALITY AS l(account, n) ORDER BY l.n",
 	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL

@@ -64,7 +64,7 @@ mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, 
 	for (kind = 0; kind < MF_JOB_NONE; kind++)
 		agenda.kinds[kind] = CStringGetTextDatum(mf_job_name((MfJobKind) kind));
 	agenda.now = GetCurrentTransactionStartTimestamp();
-	agenda.here = mf_guard_here();
+	agenda.here = mf_guard_origin();
 	memset(&agenda.changed, 0, sizeof(agenda.changed));
 	agenda.account = NULL;
 	row = MakeSingleTupleTableSlot(RelationGetDescr(invoices), &TTSOpsMinimalTuple);

@@ -516,7 +516,7 @@ mf_worker_role(void)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\" does not exist", MF_WORKER_ROLE),
 				 errdetail("CREATE EXTENSION myfatoorah makes it under this name; somebody has renamed or dropped it."),
-				 errhint("If it was renamed, rename it back: ALTER ROLE ... RENAME TO %s. If it was dropped, the invoices are still there: CREATE ROLE %s NOLOGIN; GRANT USAGE ON SCHEMA ... TO %s; GRANT EXECUTE ON FUNCTION mf_here() TO %s.",
+				 errhint("If it was renamed, rename it back: ALTER ROLE ... RENAME TO %s. If it was dropped, the invoices are still there: CREATE ROLE %s NOLOGIN; GRANT USAGE ON SCHEMA ... TO %s; GRANT EXECUTE ON FUNCTION mf_here(), mf_origin() TO %s.",
 						 MF_WORKER_ROLE, MF_WORKER_ROLE, MF_WORKER_ROLE, MF_WORKER_ROLE)));
 	return role;
 }
