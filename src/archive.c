@@ -230,6 +230,7 @@ mf_archive_check_insert(Oid schema, TriggerData *trigger)
 	if (!mf_archive_any(schema))
 		return;
 	mf_sql_begin(&scope, schema);
+	scope.latest = true;
 	if (SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
 		elog(ERROR, "could not register the new rows");
 	if (mf_sql_execute(&scope, &taken_statement, NULL, NULL) > 0)
@@ -247,6 +248,7 @@ mf_archive_check_key(Oid schema, Datum account, Datum key)
 	if (!mf_archive_any(schema))
 		return;
 	mf_sql_begin(&scope, schema);
+	scope.latest = true;
 	if (mf_sql_execute(&scope, &key_taken_statement, values, NULL) > 0)
 		refuse_taken();
 	mf_sql_end(&scope);

@@ -116,7 +116,7 @@ insert_invoice(MfMapping *mapping, TriggerData *trigger)
 		nulls[parameters++] = isnull ? 'n' : ' ';
 	}
 
-	if (mf_sql_run(mapping->insert, values, nulls, false) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
+	if (mf_sql_run(mapping->insert, values, nulls, InvalidSnapshot, false) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("a row of table \"%s\" would be without its invoice", RelationGetRelationName(trigger->tg_relation)),
@@ -136,7 +136,7 @@ write_back_id(MfMapping *mapping, TriggerData *trigger, Datum id)
 
 	values[0] = id;
 	values[1] = PointerGetDatum(&trigger->tg_trigtuple->t_self);
-	if (mf_sql_run(mapping->write_back, values, NULL, false) != SPI_OK_UPDATE || SPI_processed != 1)
+	if (mf_sql_run(mapping->write_back, values, NULL, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("could not write the invoice's id into column \"%s\" of table \"%s\"",

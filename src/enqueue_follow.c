@@ -313,7 +313,7 @@ follow(MfMapping *mapping, TupleDesc desc, int64 invoice, const Feed *before, co
 	}
 	if (changed == 0)
 		return;
-	if (mf_sql_run(mf_mapping_update(mapping, desc, changed), values, nulls, false) != SPI_OK_UPDATE || SPI_processed != 1)
+	if (mf_sql_run(mf_mapping_update(mapping, desc, changed), values, nulls, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
 		report_missing(mapping->schema, invoice);
 }
 

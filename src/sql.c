@@ -48,6 +48,7 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -137,6 +138,7 @@ begin_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context)
 {
 	scope->schema = schema;
 	scope->in_query = false;
+	scope->latest = false;
 	GetUserIdAndSecContext(&scope->userid, &scope->security_context);
 	SetUserIdAndSecContext(role, scope->security_context | SECURITY_LOCAL_USERID_CHANGE | security_context);
 
@@ -179,7 +181,7 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 		statement->plan->statement.as_owner != scope->as_owner || statement->plan->schema_changes != schema_changes)
 		prepare(statement, scope);
 
-	result = mf_sql_run(statement->plan, values, nulls, scope->in_query);
+	result = mf_sql_run(statement->plan, values, nulls, scope->latest ? GetLatestSnapshot() : InvalidSnapshot, scope->in_query);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
 	MemoryContextSwitchTo(context);
@@ -264,7 +266,7 @@ mf_sql_prepare(Oid schema, Oid relation, bool as_owner, const char *text, int na
 
 /* See sql.h.  What a trigger sets, even by a plain SET, is not for our next statement: a path would give it other operators. */
 int
-mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, bool read_only)
+mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, Snapshot snapshot, bool read_only)
 {
 	InHand		statement = plan->statement;
 	int			guc_level = statement.as_owner ? NewGUCNestLevel() : 0;
@@ -274,7 +276,7 @@ mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, bool read
 	in_hand = &statement;
 	PG_TRY();
 	{
-		result = SPI_execute_plan(plan->plan, unconstify(Datum *, values), nulls, read_only, 0);
+		result = SPI_execute_snapshot(plan->plan, unconstify(Datum *, values), nulls, snapshot, InvalidSnapshot, read_only, true, 0);
 	}
 	PG_FINALLY();
 	{

@@ -58,6 +58,9 @@ typedef struct MfSqlScope
 								 * owner may */
 	bool		in_query;		/* sees what the query sees that asks, and
 								 * writes nothing; false unless set */
+	bool		latest;			/* sees what is committed, even where the
+								 * transaction keeps to an earlier snapshot;
+								 * writes nothing; false unless set */
 } MfSqlScope;
 
 /*
@@ -75,8 +78,7 @@ extern void mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema);
 /*
  * Runs a statement with "nargs" values; nulls is NULL if there are none, else
  * as for SPI_execute_plan().  Returns the number of rows; results are in
- * SPI_tuptable.  "snapshot" is always a fresh one.  The memory context stays
- * the caller's.
+ * SPI_tuptable.  The memory context stays the caller's.
  */
 extern uint64 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement,
 							 const Datum *values, const char *nulls);
@@ -91,8 +93,8 @@ extern uint64 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement,
  */
 extern MfPlan *mf_sql_prepare(Oid schema, Oid relation, bool as_owner, const char *text, int nargs, const Oid *types);
 
-/* As SPI_execute_plan(), without a limit. */
-extern int	mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, bool read_only);
+/* As SPI_execute_snapshot(), without a limit; without a snapshot as SPI_execute_plan(). */
+extern int	mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, Snapshot snapshot, bool read_only);
 
 /* Frees a kept plan at the end of the transaction: an outer call may be running it. */
 extern void mf_sql_retire(MfPlan *plan);
