@@ -7,11 +7,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_foreign_server.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -46,9 +43,7 @@ mf_adopt(PG_FUNCTION_ARGS)
 	reference = found->values[MF_PS_CUSTOMER_REFERENCE];
 
 	/* of two that adopt the same invoice, one finds the row of the other */
-	LockDatabaseObject(ForeignServerRelationId, account->serverid,
-					   (uint16) hash_bytes((const unsigned char *) invoice_id, strlen(invoice_id)), ExclusiveLock);
-	known = mf_direct_known(schema, account->name, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
+	known = mf_direct_known(schema, account, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
 	if (known != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -7,15 +7,25 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "columns.h"
 #include "compat.h"
 #include "digest.h"
 #include "direct_row.h"
@@ -53,6 +63,7 @@ typedef struct Made
 static Made *made = NULL;
 static bool callbacks_registered = false;
 
+static void await_reference(Oid schema, Datum reference);
 static void end_made(XactEvent event, void *argument);
 static void end_made_part(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
 static void tell_unmade(SubTransactionId subtransaction);
@@ -188,27 +199,78 @@ mf_direct_found(const MfDirectRow *row, const char *invoice_id)
 	mf_sql_end(&scope);
 }
 
-/* See direct_row.h. */
+/*
+ * See direct_row.h.  Whoever sends for a row has inserted it before, so that the
+ * index of references has it once an invoice can be found.  It is waited for
+ * before anything is locked: the one who sends waits for nobody.
+ */
 int64
-mf_direct_known(Oid schema, const char *account, const char *invoice_id, const char *reference)
+mf_direct_known(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference)
 {
 	static MfStatement statement = {
 		"SELECT i.id::int8 FROM @mf_invoice i WHERE i.account = $1 AND i.invoice_id = $2::int8 "
-		"UNION ALL SELECT i.id::int8 FROM @mf_invoice_archive i WHERE i.account = $1 AND i.invoice_id = $2::int8 LIMIT 1",
-		2, {TEXTOID, TEXTOID}, NULL
+		"UNION ALL SELECT i.id::int8 FROM @mf_invoice_archive i WHERE i.account = $1 AND i.invoice_id = $2::int8 "
+		"UNION ALL SELECT i.id::int8 FROM @mf_invoice i WHERE i.reference = $3 "
+		"UNION ALL SELECT i.id::int8 FROM @mf_invoice_archive i WHERE i.reference = $3 LIMIT 1",
+		3, {TEXTOID, TEXTOID, TEXTOID}, NULL
 	};
 	MfSqlScope	scope;
-	Datum		values[2];
-	Oid			creator;
+	Datum		values[3];
+	char		nulls[3] = {' ', ' ', reference != NULL ? ' ' : 'n'};
 	int64		invoice = 0;
+	int			stem;
 
-	values[0] = CStringGetTextDatum(account);
+	values[0] = CStringGetTextDatum(account->name);
 	values[1] = CStringGetTextDatum(invoice_id);
+	if (reference != NULL)
+	{
+		(void) mf_reference_number(reference, &stem);
+		values[2] = PointerGetDatum(cstring_to_text_with_len(reference, stem));
+		await_reference(schema, values[2]);
+	}
+	LockDatabaseObject(ForeignServerRelationId, account->serverid,
+					   (uint16) hash_bytes((const unsigned char *) invoice_id, strlen(invoice_id)), ExclusiveLock);
+
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &statement, values, NULL) > 0)
+	scope.latest = true;
+	if (mf_sql_execute(&scope, &statement, values, nulls) > 0)
 		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
 	mf_sql_end(&scope);
-	return invoice != 0 || reference == NULL ? invoice : mf_queue_of_reference(schema, reference, &creator);
+	return invoice;
+}
+
+/* Waits until no other transaction has inserted a row with that reference and is still under way, as a unique index does. */
+static void
+await_reference(Oid schema, Datum reference)
+{
+	Relation	relation = table_open(get_relname_relid("mf_invoice", schema), AccessShareLock);
+	Oid			index = get_relname_relid("mf_invoice_reference_idx", schema);
+	TransactionId inserter;
+
+	mf_invoice_check_columns(RelationGetDescr(relation));
+	do
+	{
+		SnapshotData dirty;
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+		ItemPointerData place;
+
+		ScanKeyInit(&key, MF_IC_REFERENCE, BTEqualStrategyNumber, F_TEXTEQ, reference);
+		key.sk_collation = TupleDescAttr(RelationGetDescr(relation), MF_IC_REFERENCE - 1)->attcollation;
+		InitDirtySnapshot(dirty);
+		scan = systable_beginscan(relation, index, OidIsValid(index), &dirty, 1, &key);
+		inserter = InvalidTransactionId;
+		while (!TransactionIdIsValid(inserter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			inserter = dirty.xmin;
+			place = tuple->t_self;
+		}
+		systable_endscan(scan);
+		if (TransactionIdIsValid(inserter))
+			XactLockTableWait(inserter, relation, &place, XLTW_InsertIndexUnique);
+	} while (TransactionIdIsValid(inserter));
+	table_close(relation, AccessShareLock);
 }
 
 /* See direct_row.h. */

@@ -210,8 +210,30 @@ $mf->wait_for($node, $db, q{SELECT count(*) FROM pg_stat_activity WHERE wait_eve
 $first->query_safe('COMMIT');
 $second->query('SELECT 1');
 like($second->{stderr}, qr/is that of invoice \d+ already/, 'of two at the same time, one finds the row of the other');
-$_->quit for $first, $second;
 is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $free"), 1, 'and there is one');
+
+# an invoice whose row its own session has not committed: the webhook comes first
+for my $end ('COMMIT', 'ROLLBACK')
+{
+	my $open = $first->query_safe("BEGIN; $send") =~ s/\s//gr;
+
+	$second->{stderr} = '';
+	$second->query_until(qr/begun/, "\\echo begun\nSELECT mf_adopt('$open');\n");
+	$mf->wait_for($node, $db, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%mf_adopt%' AND pid <> pg_backend_pid()}, 1);
+	$first->query($end);
+	$second->query('SELECT 1');
+	like($second->{stderr}, $end eq 'COMMIT' ? qr/is that of invoice \d+ already/ : qr/^$/, "who adopts it waits for it: $end");
+	is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $open"), 1, 'and there is one row');
+}
+# and a session that does not see yet what others have adopted
+$first->{stderr} = '';
+my $later = elsewhere();
+$first->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM mf_open');
+sql("SELECT mf_adopt('$later')");
+$first->{stderr} = '';
+$first->query("SELECT mf_adopt('$later')");
+like($first->{stderr}, qr/is that of invoice \d+ already/, 'who does not see its row is told of it');
+$_->quit for $first, $second;
 sql(q{ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY; CREATE POLICY seen ON mf_invoice FOR SELECT USING (false); CREATE POLICY new ON mf_invoice FOR INSERT WITH CHECK (false)});
 is(attempt("SELECT mf_adopt('$free')", 'alice'), qq{38000: MyFatoorah knows no invoice with InvoiceId "$free"}, 'what policies hide is not told of');
 my $hidden = elsewhere();
