@@ -240,7 +240,7 @@ CREATE FUNCTION mf_origin()
 RETURNS bigint
 LANGUAGE C STRICT STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_origin() IS 'a number for this database since its server was promoted last: a server that goes on beside it has another';
+COMMENT ON FUNCTION mf_origin() IS 'a number for this database in this data directory, since its server was promoted last: a server that goes on beside it has another';
 
 CREATE TABLE mf_queue (
 	invoice bigint PRIMARY KEY,

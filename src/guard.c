@@ -89,20 +89,25 @@ int64
 mf_guard_origin(void)
 {
 	static TimeLineID timeline = 0; /* as long as this process lives it changes once, if at all */
-	static XLogRecPtr promoted_at;
+	static int64 origin;
 
 	if (RecoveryInProgress())
 		return mf_guard_here();
 	if (timeline != mf_current_timeline())
 	{
 		List	   *history = readTimeLineHistory(mf_current_timeline());
+		char	   *directory = data_directory();
 
 		/* two standbys of one server may have taken the same number, but hardly at the same place */
-		promoted_at = ((TimeLineHistoryEntry *) linitial(history))->begin;
+		origin = (int64) hash_combine64((uint64) mf_guard_here(), mf_current_timeline());
+		origin = (int64) hash_combine64((uint64) origin, ((TimeLineHistoryEntry *) linitial(history))->begin);
+		origin = (int64) hash_combine64((uint64) origin,
+										hash_bytes_extended((const unsigned char *) directory, strlen(directory), 0));
 		list_free_deep(history);
+		pfree(directory);
 		timeline = mf_current_timeline();
 	}
-	return (int64) hash_combine64(hash_combine64((uint64) mf_guard_here(), timeline), promoted_at);
+	return origin;
 }
 
 /* The same for SQL: the default of mf_queue.origin */

@@ -15,10 +15,11 @@
 extern int64 mf_guard_here(void);
 
 /*
- * A number for this database since its server was promoted last.  Entries of the
- * agenda carry the number of the database that made them, and only that one acts
- * on them.  A promoted standby inherits what was queued before, and nothing that
- * its former primary queues afterwards and replicates by logical replication.
+ * A number for this database in this data directory, since its server was promoted
+ * last.  Entries of the agenda carry the number of the database that made them, and
+ * only that one acts on them.  A promoted standby, or a copy, inherits what was
+ * queued before, and nothing that its original queues afterwards and replicates by
+ * logical replication.
  */
 extern int64 mf_guard_origin(void);
 

@@ -416,8 +416,16 @@ static void
 guard_truncate(TriggerData *trigger)
 {
 	Oid			schema = RelationGetNamespace(trigger->tg_relation);
-	int64		unfinished = mf_queue_size(schema);
+	int64		unfinished;
 
+	/* TRUNCATE takes away what the transaction does not see */
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mf_invoice cannot be truncated in a transaction of isolation level %s",
+						GetConfigOption("transaction_isolation", false, false)),
+				 errhint("Truncate it in a transaction of isolation level read committed.")));
+	unfinished = mf_queue_size(schema);
 	if (unfinished > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -322,7 +322,7 @@ typedef enum MfIdentityKnown
 extern MfIdentityKnown mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity);
 extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
 
-/* Entries that this database has made before its server was promoted are its own still. Own scope. */
+/* Entries that this database has made before it was copied, or its server promoted, are its own still. Own scope. */
 extern void mf_queue_inherit(Oid schema, int64 origin);
 
 /* How many entries another database has made. Own scope. */

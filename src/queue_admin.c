@@ -412,6 +412,7 @@ mf_queue_of_reference(Oid schema, const char *reference, Oid *creator)
 	(void) mf_reference_number(reference, &stem);
 	value = PointerGetDatum(cstring_to_text_with_len(reference, stem));
 	mf_sql_begin(&scope, schema);
+	scope.latest = true;
 	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
 	{
 		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
@@ -436,6 +437,7 @@ mf_queue_exists(Oid schema, int64 invoice)
 	MfExistence existence = MF_ROW_GONE;
 
 	mf_sql_begin(&scope, schema);
+	scope.latest = true;
 	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
 		existence = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) ? MF_LINK_DEAD : MF_ROW_THERE;
 	mf_sql_end(&scope);

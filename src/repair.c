@@ -288,6 +288,7 @@ mf_repair_has_invoices(Oid schema, const char *account)
 	bool		found;
 
 	mf_sql_begin(&scope, schema);
+	scope.latest = true;
 	found = mf_sql_execute(&scope, &has_invoices_statement, &value, NULL) > 0;
 	mf_sql_end(&scope);
 	return found;
