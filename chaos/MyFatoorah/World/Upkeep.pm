@@ -130,7 +130,8 @@ sub restore
 	return if $answer->{state} eq '00000';
 
 	# a constraint, a trigger, a type or a right of the owner may refuse them, until it is as before
-	return $db->broken('saved', sub { restore($db) }) if $answer->{state} =~ /^(?:23514|P0001|22...|42804|42501)$/ && $db->state->{restores}++ < 5;
+	return $db->broken('saved', sub { restore($db) })
+	  if ($answer->{state} =~ /^(?:23514|P0001|22...|42804|42501)$/ || $answer->{err} =~ /unique_of_world/) && $db->state->{restores}++ < 5;
 	$db->finding("the saved rows cannot be restored: $answer->{err}");
 	return;
 }
