@@ -168,11 +168,18 @@ static MfStatement other_currency_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-/* a key that the new account has already stays taken there */
+/* a key that the new account has already stays taken there, by an archived invoice perhaps */
+#define KEY_TAKEN(table) "EXISTS (SELECT FROM @" table " o WHERE o.idempotency_key = i.idempotency_key AND o.account = $2)"
+#define MOVE_INVOICES(table) \
+	"UPDATE @" table " i SET account = $2, idempotency_key = CASE WHEN NOT " KEY_TAKEN("mf_invoice") \
+	"  AND NOT " KEY_TAKEN("mf_invoice_archive") " THEN i.idempotency_key END WHERE i.account = $1"
+
 static MfStatement move_invoices_statement = {
-	"UPDATE @mf_invoice i SET account = $2, idempotency_key = CASE WHEN NOT EXISTS (SELECT FROM @mf_invoice o "
-	"  WHERE o.idempotency_key = i.idempotency_key AND o.account = $2) THEN i.idempotency_key END WHERE i.account = $1",
-	2, {TEXTOID, TEXTOID}, NULL
+	MOVE_INVOICES("mf_invoice"), 2, {TEXTOID, TEXTOID}, NULL
+};
+
+static MfStatement move_archive_statement = {
+	MOVE_INVOICES("mf_invoice_archive"), 2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement move_agenda_statement = {
@@ -181,10 +188,6 @@ static MfStatement move_agenda_statement = {
 
 static MfStatement move_inquiries_statement = {
 	"UPDATE @mf_inquiry SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
-};
-
-static MfStatement move_archive_statement = {
-	"UPDATE @mf_invoice_archive SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement move_money_statement = {
@@ -328,7 +331,7 @@ mf_move_account(PG_FUNCTION_ARGS)
 	(void) mf_sql_execute(&scope, &move_agenda_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_inquiries_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_money_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_archive_statement, values, NULL);
+	moved += (int64) mf_sql_execute(&scope, &move_archive_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_events_statement, values, NULL);
 	(void) mf_sql_execute(&scope, &move_pause_statement, values, NULL);
 	if (mf_sql_execute(&scope, &pause_lost_statement, values, NULL) > 0)

@@ -157,6 +157,18 @@ sql(q{INSERT INTO mf_invoice (account, customer_name, invoice_value, idempotency
 is(sql(q{SELECT mf_move_account('second', 'myfatoorah') > 0; SELECT string_agg(idempotency_key, ', ') FROM mf_invoice WHERE account = 'myfatoorah' AND idempotency_key IN ('fresh', 'only second')}) =~ s/fresh, only second/only second, fresh/r,
 	"t\nonly second, fresh", 'moved to another account');
 
+sql(q{CREATE SERVER fourth FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:9'); CREATE USER MAPPING FOR PUBLIC SERVER fourth OPTIONS (api_key_file 'myfatoorah.key');
+	INSERT INTO mf_invoice (account, customer_name, invoice_value, send_at, idempotency_key) SELECT a, 'old ' || k, 1, now() + interval '1 day', k
+	FROM unnest(ARRAY['fourth', 'myfatoorah']) a, unnest(ARRAY['both old', 'old there', 'old here']) k; INSERT INTO mf_invoice (account, customer_name, invoice_value, send_at, idempotency_key)
+	VALUES ('fourth', 'old alone', 1, now() + interval '1 day', 'old alone');
+	SELECT mf_cancel(id) FROM mf_invoice WHERE customer_name LIKE '% old' OR customer_name LIKE 'old %'; SET session_replication_role = replica;
+	UPDATE mf_invoice SET created_at = '2020-01-01' WHERE idempotency_key IN ('both old', 'old alone') OR (account, idempotency_key) IN (('fourth', 'old there'), ('myfatoorah', 'old here'));
+	RESET session_replication_role; SELECT mf_archive('2020-02-01'); DROP SERVER fourth CASCADE});
+is(sql(q{SELECT mf_move_account('fourth', 'myfatoorah')}), 4, 'archived ones, too, and they are counted');
+is(sql(q{SELECT string_agg(concat_ws(' ', k, n), ', ' ORDER BY k) FROM (SELECT idempotency_key AS k, count(*) AS n FROM (SELECT idempotency_key FROM mf_invoice WHERE customer_name LIKE 'old %' AND account = 'myfatoorah'
+	UNION ALL SELECT idempotency_key FROM mf_invoice_archive WHERE account = 'myfatoorah') i GROUP BY 1) s}),
+	'both old 1, old alone 1, old here 1, old there 1, 3', 'each key is there once');
+
 #
 # Dump and restore
 #
