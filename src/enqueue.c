@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -96,6 +97,21 @@ refuse_event(const TriggerData *trigger, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* See enqueue_internal.h. */
+void
+mf_enqueue_refuse_replica(const TriggerData *trigger)
+{
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("trigger \"%s\" cannot make, change or cancel an invoice in a replica", trigger->tg_trigger->tgname),
+				 errdetail("Logical replication applies the row, or session_replication_role is replica: the triggers of mf_invoice do not fire then."),
+				 errhint("Let the trigger fire where the row is changed first: ALTER TABLE %s ENABLE TRIGGER %s",
+						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(trigger->tg_relation)),
+													RelationGetRelationName(trigger->tg_relation)),
+						 quote_identifier(trigger->tg_trigger->tgname))));
+}
+
 /* The invoice of a new row, and its id in that. */
 static void
 insert_invoice(MfMapping *mapping, TriggerData *trigger)
@@ -108,6 +124,7 @@ insert_invoice(MfMapping *mapping, TriggerData *trigger)
 	int			parameters = 0;
 	int			i;
 
+	mf_enqueue_refuse_replica(trigger);
 	for (i = 0; i < mapping->source_count; i++)
 	{
 		if (mapping->sources[i].constant != NULL)

@@ -66,7 +66,7 @@ static void cancel_deleted(void);
 static int	compare_deletions(const void *a, const void *b);
 static void read_feed(const MfMapping *mapping, HeapTuple row, TupleDesc desc, Feed *feed);
 static Feed *copy_feed(const Feed *feed);
-static void follow(MfMapping *mapping, TupleDesc desc, int64 invoice, const Feed *before, const Feed *after);
+static void follow(MfMapping *mapping, const TriggerData *trigger, int64 invoice, const Feed *before, const Feed *after);
 static bool same_value(const Feed *before, const Feed *after, int i);
 static void report_missing(Oid schema, int64 invoice);
 
@@ -181,12 +181,13 @@ mf_follow_delete(MfMapping *mapping, TriggerData *trigger)
 
 	if (!mf_mapping_invoice(mapping, trigger->tg_trigtuple, desc, &invoice))
 		return;
+	mf_enqueue_refuse_replica(trigger);
 	if (current == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("trigger \"%s\" cannot see whether a row is deleted or moved", trigger->tg_trigger->tgname),
-				 errdetail("The statement was begun before the library myfatoorah was loaded, or logical replication applies it."),
-				 errhint("Put myfatoorah into shared_preload_libraries, and let the trigger fire where the row is deleted first.")));
+				 errdetail("The statement was begun before the library myfatoorah was loaded."),
+				 errhint("Put myfatoorah into shared_preload_libraries, or run the statement again.")));
 
 	if (current->context == NULL)
 	{
@@ -231,7 +232,7 @@ mf_follow_move(MfMapping *mapping, TriggerData *trigger, int64 invoice)
 		Feed		feed;
 
 		read_feed(mapping, trigger->tg_trigtuple, desc, &feed);
-		follow(mapping, desc, invoice, deletion->feed, &feed);
+		follow(mapping, trigger, invoice, deletion->feed, &feed);
 	}
 }
 
@@ -248,7 +249,7 @@ mf_follow_update(MfMapping *mapping, TriggerData *trigger)
 		return;
 	read_feed(mapping, trigger->tg_trigtuple, desc, &before);
 	read_feed(mapping, trigger->tg_newtuple, desc, &after);
-	follow(mapping, desc, invoice, &before, &after);
+	follow(mapping, trigger, invoice, &before, &after);
 }
 
 /* What a row feeds; constants are null. */
@@ -293,7 +294,7 @@ copy_feed(const Feed *feed)
 
 /* Changes the fields of the invoice whose columns have changed, as the same UPDATE of mf_invoice would. */
 static void
-follow(MfMapping *mapping, TupleDesc desc, int64 invoice, const Feed *before, const Feed *after)
+follow(MfMapping *mapping, const TriggerData *trigger, int64 invoice, const Feed *before, const Feed *after)
 {
 	Datum		values[MF_MAX_SOURCES + 1];
 	char		nulls[MF_MAX_SOURCES + 1];
@@ -313,7 +314,8 @@ follow(MfMapping *mapping, TupleDesc desc, int64 invoice, const Feed *before, co
 	}
 	if (changed == 0)
 		return;
-	if (mf_sql_run(mf_mapping_update(mapping, desc, changed), values, nulls, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
+	mf_enqueue_refuse_replica(trigger);
+	if (mf_sql_run(mf_mapping_update(mapping, RelationGetDescr(trigger->tg_relation), changed), values, nulls, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
 		report_missing(mapping->schema, invoice);
 }
 
@@ -341,9 +343,12 @@ static void
 report_missing(Oid schema, int64 invoice)
 {
 	MfNamed		named = {invoice, true, NULL, false};
+	MfExistence existence = mf_queue_exists(schema, invoice);
 
-	if (mf_queue_exists(schema, invoice) == MF_ROW_GONE)
+	if (existence == MF_ROW_GONE)
 		return;
+	if (existence == MF_ROW_ARCHIVED)
+		mf_refuse_archived(invoice);
 	if (mf_is_under_policies(schema))
 		mf_check_named(&named, true);
 	mf_change_suppressed();

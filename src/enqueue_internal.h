@@ -68,6 +68,9 @@ extern bool mf_mapping_invoice(const MfMapping *mapping, HeapTuple row, TupleDes
  * A row has been changed; it has been deleted; one that has its invoice has been
  * inserted, perhaps because it was moved to another partition.
  */
+/* Raises an error where the triggers of mf_invoice do not fire: in replicas of the user's table, say. */
+extern void mf_enqueue_refuse_replica(const TriggerData *trigger);
+
 extern void mf_follow_update(MfMapping *mapping, TriggerData *trigger);
 extern void mf_follow_delete(MfMapping *mapping, TriggerData *trigger);
 extern void mf_follow_move(MfMapping *mapping, TriggerData *trigger, int64 invoice);

@@ -195,8 +195,9 @@ extern bool mf_queue_sees(Oid schema, int64 invoice);
 /* What there is of an invoice, whoever may see it */
 typedef enum MfExistence
 {
-	MF_ROW_GONE,
+	MF_ROW_GONE,				/* or archived, and nothing was paid */
 	MF_LINK_DEAD,				/* it was sent, and can be paid no more: nothing was, either */
+	MF_ROW_ARCHIVED,			/* and something was paid */
 	MF_ROW_THERE
 } MfExistence;
 

@@ -428,8 +428,10 @@ mf_queue_of_reference(Oid schema, const char *reference, Oid *creator)
 MfExistence
 mf_queue_exists(Oid schema, int64 invoice)
 {
+#define DEAD "i.status = 'sent' AND i.payment_status IN ('expired', 'remote_cancelled')"
 	static MfStatement statement = {
-		"SELECT status = 'sent' AND payment_status IN ('expired', 'remote_cancelled') FROM @mf_invoice WHERE id = $1",
+		"SELECT false, " DEAD " FROM @mf_invoice i WHERE i.id = $1 "
+		"UNION ALL SELECT true, false FROM @mf_invoice_archive i WHERE i.id = $1 AND i.status = 'sent' AND NOT (" DEAD ")",
 		1, {INT8OID}, NULL
 	};
 	MfSqlScope	scope;
@@ -439,7 +441,8 @@ mf_queue_exists(Oid schema, int64 invoice)
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
 	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
-		existence = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) ? MF_LINK_DEAD : MF_ROW_THERE;
+		existence = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) ? MF_ROW_ARCHIVED :
+			DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)) ? MF_LINK_DEAD : MF_ROW_THERE;
 	mf_sql_end(&scope);
 	return existence;
 }

@@ -273,6 +273,8 @@ take_deletions(const Steering *steering, MfNamed *named, const char **results, i
 			/* what is gone, or cannot be paid any more, needs not be cancelled */
 			if (existence == MF_ROW_GONE || (existence == MF_LINK_DEAD && named[i].job != NULL))
 				continue;
+			if (existence == MF_ROW_ARCHIVED)
+				mf_refuse_archived(named[i].invoice);
 			refuse_deletion(steering, &named[i]);
 		}
 		if (job->status == MF_CANCELLED)
@@ -282,6 +284,17 @@ take_deletions(const Steering *steering, MfNamed *named, const char **results, i
 	}
 	if (transition_count > 0)
 		mf_queue_transitions(steering->schema, transitions, transition_count);
+}
+
+/* See steer.h. */
+void
+mf_refuse_archived(int64 invoice)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice " INT64_FORMAT " was paid, and is archived", invoice),
+			 errdetail("Its row is not changed or deleted: what was paid and the row would differ."),
+			 errhint("To go on without the invoice, empty the column that has its id first; mf_invoice_all keeps it.")));
 }
 
 /* A row is not deleted whose invoice may be paid, or is another's. */

@@ -24,6 +24,9 @@ extern void mf_check_named(const MfNamed *named, bool locked);
  */
 extern void mf_cancel_deleted(Oid schema, MfNamed *named, int count, const char *reason);
 
+/* Refuses what is done to a row whose invoice was paid, and is archived. */
+pg_noreturn extern void mf_refuse_archived(int64 invoice);
+
 /* A text argument that a person gives for the record, palloc'd; NULL if nothing can be seen of it. */
 extern char *mf_reason_argument(FunctionCallInfo fcinfo, int number);
 

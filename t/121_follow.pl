@@ -185,6 +185,33 @@ sql(q{UPDATE rent SET invoice = 999999 WHERE flat = '5'});
 is(attempt(q{UPDATE rent SET amount = 6 WHERE flat = '5'; DELETE FROM rent WHERE flat = '5'}), 'ok ', 'an invoice that is no more holds up nobody');
 
 #
+# Where the triggers of mf_invoice do not fire
+#
+sql(qq{CREATE TABLE replica (LIKE rent INCLUDING DEFAULTS); CREATE TRIGGER invoice $all ON replica FOR EACH ROW EXECUTE FUNCTION mf_enqueue($map, $options);
+	INSERT INTO replica (flat, tenant, amount) VALUES ('replica', 'R', 5); ALTER TABLE replica ENABLE ALWAYS TRIGGER invoice});
+my $fire = '0A000: trigger "invoice" cannot make, change or cancel an invoice in a replica | Logical replication applies the row, or session_replication_role is replica: the triggers of mf_invoice do not fire then.'
+  . ' | Let the trigger fire where the row is changed first: ALTER TABLE public.replica ENABLE TRIGGER invoice';
+is(attempt("SET session_replication_role = replica; $_"), $fire, "in a replica: $_")
+  for q{UPDATE replica SET amount = 77}, q{DELETE FROM replica}, q{INSERT INTO replica (flat, tenant, amount) VALUES ('new', 'N', 1)};
+is(attempt(q{SET session_replication_role = replica; UPDATE replica SET note = 'x'; INSERT INTO replica SELECT * FROM replica}), 'ok ', 'what has its invoice, and feeds nothing, is replicated');
+is(row('replica', q{concat_ws(' ', status, invoice_value, i.id = q.invoice)}), 'queued 5 t', 'and the invoice is as it was');
+
+#
+# What was archived
+#
+left($_) for qw(old-paid old-expired);
+left('old-cancelled', "'2031-01-01'");
+$mf->wait_status($node, $db, $_) for qw(old-paid old-expired);
+sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'old-cancelled'; SET session_replication_role = replica;
+	UPDATE mf_invoice SET created_at = '2020-01-01', payment_status = CASE customer_reference WHEN 'old-paid' THEN 'paid' WHEN 'old-expired' THEN 'expired' ELSE payment_status END WHERE customer_reference LIKE 'old-%';
+	DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference LIKE 'old-%'});
+is(sql(q{SELECT mf_archive('2020-02-01')}), 3, 'three are archived');
+my $paid = '55000: invoice N was paid, and is archived | Its row is not changed or deleted: what was paid and the row would differ. | To go on without the invoice, empty the column that has its id first; mf_invoice_all keeps it.';
+is(attempt($_), $paid, "what was paid stays: $_") for q{UPDATE rent SET amount = 99 WHERE flat = 'old-paid'}, q{DELETE FROM rent WHERE flat = 'old-paid'}, q{DELETE FROM rent WHERE flat IN ('old-cancelled', 'old-paid')};
+is(attempt($_), 'ok ', "the rest holds up nothing: $_") for q{UPDATE rent SET amount = 99 WHERE flat IN ('old-expired', 'old-cancelled')}, q{DELETE FROM rent WHERE flat IN ('old-expired', 'old-cancelled')},
+  q{UPDATE rent SET note = 'x' WHERE flat = 'old-paid'}, q{UPDATE rent SET invoice = NULL WHERE flat = 'old-paid'; DELETE FROM rent WHERE flat = 'old-paid'};
+
+#
 # Arguments
 #
 sub refused
