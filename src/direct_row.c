@@ -11,9 +11,10 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -63,6 +64,7 @@ typedef struct Made
 static Made *made = NULL;
 static bool callbacks_registered = false;
 
+static bool has_same_numbers(const MfAccount *account, const char *name);
 static void await_reference(Oid schema, Datum reference);
 static void end_made(XactEvent event, void *argument);
 static void end_made_part(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
@@ -208,35 +210,54 @@ int64
 mf_direct_known(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference)
 {
 	static MfStatement statement = {
-		"SELECT i.id::int8 FROM @mf_invoice i WHERE i.account = $1 AND i.invoice_id = $2::int8 "
-		"UNION ALL SELECT i.id::int8 FROM @mf_invoice_archive i WHERE i.account = $1 AND i.invoice_id = $2::int8 "
-		"UNION ALL SELECT i.id::int8 FROM @mf_invoice i WHERE i.reference = $3 "
-		"UNION ALL SELECT i.id::int8 FROM @mf_invoice_archive i WHERE i.reference = $3 LIMIT 1",
-		3, {TEXTOID, TEXTOID, TEXTOID}, NULL
+		"SELECT i.id::int8, i.account::text FROM @mf_invoice i WHERE i.invoice_id = $1::int8 "
+		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_invoice_archive i WHERE i.invoice_id = $1::int8 "
+		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice i WHERE i.reference = $2 "
+		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice_archive i WHERE i.reference = $2",
+		2, {TEXTOID, TEXTOID}, NULL
 	};
 	MfSqlScope	scope;
-	Datum		values[3];
-	char		nulls[3] = {' ', ' ', reference != NULL ? ' ' : 'n'};
-	int64		invoice = 0;
-	int			stem;
+	Datum		values[2] = {CStringGetTextDatum(invoice_id), (Datum) 0};
+	char		nulls[2] = {' ', 'n'};
+	SPITupleTable *rows;
+	int64		known = 0;
+	uint64		count;
+	uint64		i;
 
-	values[0] = CStringGetTextDatum(account->name);
-	values[1] = CStringGetTextDatum(invoice_id);
 	if (reference != NULL)
 	{
+		int			stem;
+
 		(void) mf_reference_number(reference, &stem);
-		values[2] = PointerGetDatum(cstring_to_text_with_len(reference, stem));
-		await_reference(schema, values[2]);
+		values[1] = PointerGetDatum(cstring_to_text_with_len(reference, stem));
+		nulls[1] = ' ';
+		await_reference(schema, values[1]);
 	}
-	LockDatabaseObject(ForeignServerRelationId, account->serverid,
+	LockDatabaseObject(ForeignDataWrapperRelationId, GetForeignServer(account->serverid)->fdwid,
 					   (uint16) hash_bytes((const unsigned char *) invoice_id, strlen(invoice_id)), ExclusiveLock);
 
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
-	if (mf_sql_execute(&scope, &statement, values, nulls) > 0)
-		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	count = mf_sql_execute(&scope, &statement, values, nulls);
+	rows = SPI_tuptable;
+	for (i = 0; i < count && known == 0; i++)
+	{
+		bool		by_reference;
+		Datum		name = mf_result(rows->vals[i], rows->tupdesc, 2, &by_reference);
+
+		if (by_reference || has_same_numbers(account, TextDatumGetCString(name)))
+			known = DatumGetInt64(mf_result(rows->vals[i], rows->tupdesc, 1, NULL));
+	}
 	mf_sql_end(&scope);
-	return invoice;
+	return known;
+}
+
+/* Whether a number means the same invoice under an account of that name: at the same address, or at one that is not known any more. */
+static bool
+has_same_numbers(const MfAccount *account, const char *name)
+{
+	return strcmp(name, account->name) == 0 || !mf_account_exists(name) ||
+		strcmp(mf_account_get(name)->base_url, account->base_url) == 0;
 }
 
 /* Waits until no other transaction has inserted a row with that reference and is still under way, as a unique index does. */

@@ -37,8 +37,8 @@ extern void mf_direct_accepted(const MfDirectRow *row, int http_status, const Mf
 extern void mf_direct_found(const MfDirectRow *row, const char *invoice_id);
 
 /*
- * The id of the row that has this invoice of MyFatoorah, archived perhaps, by its
- * number or its reference; 0 if none has.  Waits for whoever is about to have
+ * The id of the row that has this invoice of MyFatoorah, archived perhaps, or of
+ * another account, by its number or its reference; 0 if none has.  Waits for whoever is about to have
  * made one, and from here on to the end of the transaction nobody else is told 0.
  */
 extern int64 mf_direct_known(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference);

@@ -234,6 +234,16 @@ $first->{stderr} = '';
 $first->query("SELECT mf_adopt('$later')");
 like($first->{stderr}, qr/is that of invoice \d+ already/, 'who does not see its row is told of it');
 $_->quit for $first, $second;
+# another account of the same merchant
+sql('CREATE SERVER branch FOREIGN DATA WRAPPER myfatoorah OPTIONS (country $$KWT$$, base_url ' . $mf->literal($sandbox->url) . "); CREATE USER MAPPING FOR PUBLIC SERVER branch OPTIONS (api_key_file 'myfatoorah.key')");
+my $of_row = sql('SELECT invoice_id FROM mf_invoice WHERE id = 1');
+is(attempt("SELECT mf_adopt('$_', 'branch')") =~ s/\d{6,}/N/r =~ s/ \d+ already/ N already/r, '55000: invoice N of MyFatoorah is that of invoice N already', "is told of the row of the other ($_)") for $of_row, $portal;
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-01', payment_status = 'paid' WHERE invoice_id IN ($of_row, $portal); DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.invoice_id IN ($of_row, $portal)");
+is(sql(q{SELECT mf_archive('2020-02-01')}), 2, 'two are archived');
+is(attempt("SELECT mf_adopt('$_', 'branch')") =~ s/\d{6,}/N/r =~ s/ \d+ already/ N already/r, '55000: invoice N of MyFatoorah is that of invoice N already', "and of one that is archived ($_)") for $of_row, $portal;
+sql(q{ALTER SERVER myfatoorah RENAME TO main});
+is(attempt("SELECT mf_adopt('$portal', 'branch')") =~ s/\d{6,}/N/r =~ s/ \d+ already/ N already/r, '55000: invoice N of MyFatoorah is that of invoice N already', 'and of an account that nobody knows any more');
+sql(q{ALTER SERVER main RENAME TO myfatoorah});
 sql(q{ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY; CREATE POLICY seen ON mf_invoice FOR SELECT USING (false); CREATE POLICY new ON mf_invoice FOR INSERT WITH CHECK (false)});
 is(attempt("SELECT mf_adopt('$free')", 'alice'), qq{38000: MyFatoorah knows no invoice with InvoiceId "$free"}, 'what policies hide is not told of');
 my $hidden = elsewhere();
