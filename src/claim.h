@@ -36,8 +36,8 @@ extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, Timestam
 extern void mf_claim_twins_before(TimestampTz since);
 
 /*
- * Turns "sending" entries into unknown outcomes, as many as the round may take,
- * of invoices behind *after; no request may be under way.  Returns the last
+ * Turns "sending" entries without a request under way into unknown outcomes, as
+ * many as the round may take, of invoices behind "after".  Returns the last
  * invoice looked at, or "after" if there is no more.
  */
 extern int64 mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now);

@@ -48,8 +48,15 @@ int64
 mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now)
 {
 	int64		last = after;
-	List	   *jobs = mf_queue_claim_leases(scope, after, mf_hand_room(SWEEP_LIMIT), now, &last);
+	List	   *claimed = mf_queue_claim_leases(scope, after, mf_hand_room(SWEEP_LIMIT), now, &last);
+	List	   *jobs = NIL;
+	ListCell   *lc;
 
+	foreach(lc, claimed)
+	{
+		if (!mf_flight_under_way(((MfJob *) lfirst(lc))->invoice, false))
+			jobs = lappend(jobs, lfirst(lc));
+	}
 	if (jobs != NIL)
 		mf_claim_settle_leases(scope, jobs, now);
 	return last;

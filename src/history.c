@@ -99,6 +99,7 @@ purge(const MfSqlScope *scope, void *argument)
 {
 	Task	   *task = (Task *) argument;
 
-	task->rows = task->purge(scope, task->before);
+	/* what a restore brings piece by piece may lack what keeps it */
+	task->rows = mf_queue_undecided(scope) ? 0 : task->purge(scope, task->before);
 	return true;
 }

@@ -348,6 +348,9 @@ typedef struct MfFirstEntry
 /* List of MfFirstEntry, one for each account that has something on the agenda, in the current context. */
 extern List *mf_queue_accounts(const MfSqlScope *scope);
 
+/* Whether everything is paused because this may be a copy, and no person has decided yet: what it holds stays as it came. */
+extern bool mf_queue_undecided(const MfSqlScope *scope);
+
 /* Names of those of the accounts that are paused, perhaps MF_ALL_ACCOUNTS among them, in the current context. */
 extern List *mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count);
 

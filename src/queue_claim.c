@@ -82,6 +82,12 @@ static MfStatement move_entries_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
+static MfStatement undecided_statement = {
+	"SELECT FROM @mf_account a WHERE a.account = '*' AND a.paused_at IS NOT NULL "
+	"  AND a.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "')",
+	0, {0}, NULL
+};
+
 static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now);
 static void put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
 static bool put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
@@ -125,6 +131,13 @@ mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count)
 	for (i = 0; i < rows; i++)
 		result = lappend(result, TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL)));
 	return result;
+}
+
+/* See queue.h. */
+bool
+mf_queue_undecided(const MfSqlScope *scope)
+{
+	return mf_sql_execute(scope, &undecided_statement, NULL, NULL) > 0;
 }
 
 /* See queue.h. */

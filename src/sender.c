@@ -69,8 +69,9 @@ static uint64 request_count = 0;
 static bool gate_closed = false;
 static bool ending = false;		/* what cannot be recorded now never will be */
 
-/* The sweep at the start: up to which invoice, in the latest round too */
+/* The sweep at the start: up to which invoice, in the latest round too; in a copy once a person has decided about it */
 static bool sweeping = false;
+static bool sweep_later = false;
 static int64 swept = PG_INT64_MIN;
 static int64 swept_in_round;
 static bool holding = false;
@@ -154,7 +155,10 @@ mf_sender_try_now(uint32 what)
 	MfCircuit  *circuit;
 
 	if (what & MF_TRY_ALL)
+	{
 		mf_claim_try_keys();
+		sweeping |= sweep_later;
+	}
 	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
 	{
 		if (what & MF_TRY_ALL)
@@ -359,11 +363,15 @@ mf_sender_round(Oid schema, TimestampTz *again)
 	take_in();
 }
 
-/* What a worker that is gone has left "sending", in the order of the invoices. */
+/*
+ * What a worker that is gone has left "sending", in the order of the invoices.
+ * Of a copy that was another server's worker, and more may still be coming in.
+ */
 static void
 sweep(const MfSqlScope *scope, TimestampTz now)
 {
-	swept_in_round = mf_claim_sweep(scope, swept, now);
+	sweep_later = mf_queue_undecided(scope);
+	swept_in_round = sweep_later ? swept : mf_claim_sweep(scope, swept, now);
 }
 
 /* What a round does. */
