@@ -22,21 +22,24 @@ static MfStatement forget_statement = {
 	1, {INT8OID}, NULL
 };
 
-/* counted, because what stays would be taken for the history of the next invoice with that id */
 static MfStatement forget_all_statement = {
-	"WITH a AS (DELETE FROM @mf_attempt RETURNING 1), t AS (DELETE FROM @mf_transition RETURNING 1), "
-	"p AS (DELETE FROM @mf_transaction RETURNING 1), q AS (DELETE FROM @mf_inquiry RETURNING 1), "
-	"r AS (DELETE FROM @mf_reaction_queue RETURNING 1), "
-	"m AS (DELETE FROM @mf_money RETURNING 1), d AS (DELETE FROM @mf_dispute_state RETURNING 1), "
-	"e AS (UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_attempt) - (SELECT count(*) FROM a) "
-	"  + (SELECT count(*) FROM @mf_transition) - (SELECT count(*) FROM t) "
-	"  + (SELECT count(*) FROM @mf_transaction) - (SELECT count(*) FROM p) "
-	"  + (SELECT count(*) FROM @mf_inquiry) - (SELECT count(*) FROM q) "
-	"  + (SELECT count(*) FROM @mf_reaction_queue) - (SELECT count(*) FROM r) "
-	"  + (SELECT count(*) FROM @mf_money) - (SELECT count(*) FROM m) "
-	"  + (SELECT count(*) FROM @mf_dispute_state) - (SELECT count(*) FROM d) "
-	"  + (SELECT count(*) FROM @mf_event WHERE invoice IS NOT NULL) - (SELECT count(*) FROM e)",
+	"WITH a AS (DELETE FROM @mf_attempt), t AS (DELETE FROM @mf_transition), p AS (DELETE FROM @mf_transaction), "
+	"q AS (DELETE FROM @mf_inquiry), r AS (DELETE FROM @mf_reaction_queue), m AS (DELETE FROM @mf_money), "
+	"d AS (DELETE FROM @mf_dispute_state) "
+	"UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL",
+	0, {0}, NULL
+};
+
+/*
+ * What stays would be taken for the history of the next invoice with that id.  The
+ * table is locked, so others can only take away, as the process does that tells
+ * functions: how many were there before says nothing.
+ */
+static MfStatement kept_statement = {
+	"SELECT FROM (VALUES (1)) v WHERE EXISTS (SELECT FROM @mf_attempt) OR EXISTS (SELECT FROM @mf_transition) "
+	"  OR EXISTS (SELECT FROM @mf_transaction) OR EXISTS (SELECT FROM @mf_inquiry) OR EXISTS (SELECT FROM @mf_reaction_queue) "
+	"  OR EXISTS (SELECT FROM @mf_money) OR EXISTS (SELECT FROM @mf_dispute_state) "
+	"  OR EXISTS (SELECT FROM @mf_event WHERE invoice IS NOT NULL)",
 	0, {0}, NULL
 };
 
@@ -59,6 +62,8 @@ mf_forget_all(Oid schema)
 	MfSqlScope	scope;
 
 	mf_sql_begin(&scope, schema);
-	(void) mf_change(&scope, &forget_all_statement, NULL, NULL);
+	(void) mf_sql_execute(&scope, &forget_all_statement, NULL, NULL);
+	if (mf_sql_execute(&scope, &kept_statement, NULL, NULL) > 0)
+		mf_change_suppressed();
 	mf_sql_end(&scope);
 }

@@ -143,11 +143,17 @@ static MfStatement owner_statement = {
 	"SELECT owner::text FROM @mf_reaction WHERE function = $1", 1, {TEXTOID}, NULL
 };
 
+/*
+ * What is counted is locked first: the process that tells takes changes away at
+ * the same time, and the row of the function after the change that it has locked.
+ */
 static MfStatement unregister_statement = {
-	"WITH r AS (DELETE FROM @mf_reaction WHERE function = $1 RETURNING 1), "
-	"q AS (DELETE FROM @mf_reaction_queue WHERE function = $1 RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_reaction WHERE function = $1) - (SELECT count(*) FROM r) "
-	"  + (SELECT count(*) FROM @mf_reaction_queue WHERE function = $1) - (SELECT count(*) FROM q), (SELECT count(*) FROM q)",
+	"WITH l AS MATERIALIZED (SELECT id FROM @mf_reaction_queue WHERE function = $1 ORDER BY id FOR UPDATE), "
+	"q AS (DELETE FROM @mf_reaction_queue q USING l WHERE q.id = l.id RETURNING 1), "
+	"f AS MATERIALIZED (SELECT function FROM @mf_reaction WHERE function = $1 AND (SELECT count(*) FROM q) >= 0 FOR UPDATE), "
+	"r AS (DELETE FROM @mf_reaction r USING f WHERE r.function = f.function RETURNING 1) "
+	"SELECT (SELECT count(*) FROM f) - (SELECT count(*) FROM r) + (SELECT count(*) FROM l) - (SELECT count(*) FROM q), "
+	"  (SELECT count(*) FROM q)",
 	1, {TEXTOID}, NULL
 };
 
@@ -468,7 +474,8 @@ tell_next(const MfSqlScope *scope, void *argument)
 		return note_failure(scope, telling);
 	}
 
-	if (mf_sql_execute(scope, &told_statement, &id, NULL) == 0)
+	/* the function itself may have ended its registration, and so taken away what it was told */
+	if (mf_sql_execute(scope, &told_statement, &id, NULL) == 0 && mf_sql_execute(scope, &lock_statement, &id, NULL) > 0)
 		mf_change_suppressed();
 	if (telling->was_failing)
 	{

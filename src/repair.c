@@ -231,20 +231,22 @@ mf_repair(PG_FUNCTION_ARGS)
 	Datum		wait = Int32GetDatum(mf_verify_wait());
 	MfSqlScope	scope;
 	uint64		written;
+	int			idle = 0;
 	bool		missing;
 
 	mf_start_rows(fcinfo);
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
 
-	/* again if more was loaded meanwhile; what is left when there was nothing to write was suppressed */
+	/* again if more was loaded meanwhile; what is left when twice there was nothing to write was suppressed */
 	do
 	{
 		written = add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, &wait, NULL));
 		written += add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
 		if (mf_poll_limit > 0)
 			written += add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
+		idle = written > 0 ? 0 : idle + 1;
 		missing = work_is_missing(&scope);
-	} while (missing && written > 0);
+	} while (missing && idle < 2);
 	if (missing)
 		mf_change_suppressed();
 	(void) add_rows(rsinfo, mf_sql_execute(&scope, &gone_statement, NULL, NULL));

@@ -374,6 +374,40 @@ is(sql("SELECT received, given_back FROM docs.ledger WHERE invoice = $example_id
 sql(q{SELECT mf_off_change('docs.book_payment')});
 
 #
+# What is taken away while it is being told: nobody is told of a trigger that is not there.
+#
+my $latch = $mf->session($node, $db);
+sub while_telling
+{
+	my ($function, $statement) = @_;
+	my $session = $mf->session($node, $db);
+
+	$latch->query('SELECT pg_advisory_lock(127)');
+	react('accounts', $function, q{PERFORM pg_advisory_xact_lock_shared(127);});
+	sql(q{SELECT count(mf_cancel(id)) FROM mf_invoice WHERE status = 'queued' AND customer_reference LIKE 'taken away%'});
+	wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions' AND wait_event = 'advisory'}, 1);
+	my $pid = $session->query('SELECT pg_backend_pid()');
+	$session->query_until(qr/begun/, "\\echo begun\n$statement;\n\\echo ended\n");
+	wait_for("SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid", 'Lock');
+	$latch->query('SELECT pg_advisory_unlock(127)');
+	$session->query_until(qr/ended/, '');
+	my $said = $session->{stderr};
+	$session->quit;
+	return $said;
+}
+waiting("taken away $_") for 1 .. 3;
+is(while_telling('books.slow', q{SELECT mf_off_change('books.slow')}), '', 'a registration ends while its function is being told');
+is(sql(q{SELECT count(*) FROM mf_reaction_queue WHERE function = 'books.slow'}), 0, 'and nothing of it waits');
+waiting('taken away with the table');
+is(while_telling('books.slow', q{BEGIN; SELECT count(mf_cancel(id)) FROM mf_invoice WHERE status = 'queued'; TRUNCATE mf_invoice; ROLLBACK}), '', 'nor is TRUNCATE kept from it by that');
+sql(q{SELECT mf_off_change('books.slow')});
+react('accounts', 'books.once', q{PERFORM public.mf_off_change('books.once'); INSERT INTO books.entry VALUES (new.id, 1);});
+my $once = waiting('once');
+sql("SELECT mf_cancel($once)");
+wait_for("SELECT count(*) FROM books.entry WHERE invoice = $once", 1);
+is(sql(q{SELECT count(*) FROM mf_reaction WHERE function = 'books.once'}), 0, 'a function may end its own registration');
+
+#
 # Dumps, deletion, the end
 #
 sql(q{INSERT INTO books.failing VALUES ('dumped')});
