@@ -74,7 +74,7 @@ static MfStatement damage_statement = {
 	"  (SELECT count(*) FROM " ENTRIES " WHERE " ASTRAY " OR " MISFIT " OR " LATE ") "
 	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
 	"  (SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c "
-	"    WHERE c.relnamespace = $2 AND c.relname LIKE 'mf\\_%' AND c.relkind = 'r' AND c.relpersistence <> 'p')",
+	"    WHERE c.relnamespace = $2 AND left(c.relname::text, 3) = 'mf_' AND c.relkind = 'r' AND c.relpersistence <> 'p')",
 	2, {BOOLOID, OIDOID}, NULL
 };
 

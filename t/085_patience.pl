@@ -158,6 +158,7 @@ foreach my $name (map { "hostile $_" } 1 .. 3)
 	$mf->wait_status($node, 'postgres', $name);
 }
 is($mf->worker_pid($node, 'postgres'), $pid, 'settings of the database and of triggers end no worker, and delay nothing');
+is(($node->psql('postgres', q{SET standard_conforming_strings = off; SELECT count(*) FROM mf_check()}))[2], '', 'nor does a session that reads literals the old way say anything of ours');
 is($mf->status($node, 'postgres', 'poison'), 'queued', 'a row that cannot be written fails alone');
 sql('DROP FUNCTION hostile CASCADE; SELECT mf_resume()');
 $mf->wait_status($node, 'postgres', 'poison');
