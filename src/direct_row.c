@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
@@ -31,6 +32,7 @@
 #include "digest.h"
 #include "direct_row.h"
 #include "flight.h"
+#include "payment.h"
 #include "queue.h"
 #include "sql.h"
 #include "sql_array.h"
@@ -57,6 +59,8 @@ typedef struct Made
 {
 	SubTransactionId subtransaction;
 	struct Made *next;
+	Oid			schema;
+	int64		invoice;
 	char	   *account;
 	char		invoice_id[FLEXIBLE_ARRAY_MEMBER];
 } Made;
@@ -67,6 +71,7 @@ static bool callbacks_registered = false;
 static bool has_same_numbers(const MfAccount *account, const char *name);
 static void await_reference(Oid schema, Datum reference);
 static void end_made(XactEvent event, void *argument);
+static void match_events(void);
 static void end_made_part(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
 static void tell_unmade(SubTransactionId subtransaction);
 
@@ -296,7 +301,7 @@ await_reference(Oid schema, Datum reference)
 
 /* See direct_row.h. */
 void
-mf_direct_made(const char *account, const char *invoice_id)
+mf_direct_made(const MfDirectRow *row, const char *account, const char *invoice_id)
 {
 	Made	   *entry = (Made *) MemoryContextAlloc(TopTransactionContext,
 												   offsetof(Made, invoice_id) + strlen(invoice_id) + 1);
@@ -307,6 +312,8 @@ mf_direct_made(const char *account, const char *invoice_id)
 		RegisterSubXactCallback(end_made_part, NULL);
 		callbacks_registered = true;
 	}
+	entry->schema = row->schema;
+	entry->invoice = row->invoice;
 	entry->account = MemoryContextStrdup(TopTransactionContext, account);
 	strcpy(entry->invoice_id, invoice_id);
 	entry->subtransaction = GetCurrentSubTransactionId();
@@ -320,6 +327,10 @@ end_made(XactEvent event, void *argument)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (made != NULL)
+				match_events();
+			break;
 		case XACT_EVENT_ABORT:
 			tell_unmade(InvalidSubTransactionId);
 			made = NULL;
@@ -331,6 +342,29 @@ end_made(XactEvent event, void *argument)
 		default:
 			break;
 	}
+}
+
+/* What has come about its invoices while nobody else could see their rows finds them now. */
+static void
+match_events(void)
+{
+	MfSentInvoice *sent;
+	MfSqlScope	scope;
+	Made	   *entry;
+	int			count = 0;
+
+	for (entry = made; entry != NULL; entry = entry->next)
+		count++;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	mf_sql_begin(&scope, made->schema);
+	sent = (MfSentInvoice *) palloc0(count * sizeof(MfSentInvoice));
+	for (count = 0, entry = made; entry != NULL; entry = entry->next)
+		sent[count++].invoice = entry->invoice;
+	(void) mf_payment_open(&scope, sent, count, DT_NOEND);
+	mf_sql_end(&scope);
+	/* triggers of users on what this has written */
+	AfterTriggerFireDeferred();
+	PopActiveSnapshot();
 }
 
 /* A part of it ends, and what it has made is its parent's, or nobody's. */

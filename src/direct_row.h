@@ -44,9 +44,10 @@ extern void mf_direct_found(const MfDirectRow *row, const char *invoice_id);
 extern int64 mf_direct_known(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference);
 
 /*
+ * What comes in about that invoice before the commit is matched with its row then.
  * A rollback of the current transaction from here on leaves an invoice at
  * MyFatoorah without a row, and a warning tells so.
  */
-extern void mf_direct_made(const char *account, const char *invoice_id);
+extern void mf_direct_made(const MfDirectRow *row, const char *account, const char *invoice_id);
 
 #endif							/* MF_DIRECT_ROW_H */

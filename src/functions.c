@@ -126,7 +126,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	if (row != NULL)
 	{
 		/* whatever goes wrong from here on, the invoice stays at MyFatoorah */
-		mf_direct_made(account->name, result->invoice_id);
+		mf_direct_made(row, account->name, result->invoice_id);
 		mf_direct_accepted(row, http_status, result);
 	}
 	answer = send_answer(desc, result);

@@ -225,6 +225,16 @@ for my $end ('COMMIT', 'ROLLBACK')
 	like($second->{stderr}, $end eq 'COMMIT' ? qr/is that of invoice \d+ already/ : qr/^$/, "who adopts it waits for it: $end");
 	is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $open"), 1, 'and there is one row');
 }
+# and what is told before the commit is not lost
+$first->{stderr} = '';
+my $early = $first->query_safe("BEGIN; $send") =~ s/\s//gr;
+pay($early);
+$sandbox->wait_deliveries({ invoice => $early, phase => 'queued' }, 1) or die "no webhook of invoice $early\n";
+sql($mf->webhook(($sandbox->deliveries(invoice => $early))[-1]));
+is(sql("SELECT count(*) FROM mf_unmatched WHERE invoice_id = $early"), 1, 'a webhook that comes before the commit matches no row');
+$first->query_safe('COMMIT');
+is(sql("SELECT count(*) FROM mf_unmatched WHERE invoice_id = $early"), 0, 'after it, it does');
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $early", 'paid');
 # and a session that does not see yet what others have adopted
 $first->{stderr} = '';
 my $later = elsewhere();
