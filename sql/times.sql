@@ -67,6 +67,11 @@ CREATE VIEW pg_temp.waiting AS SELECT i.notification_option AS option, i.send_at
 INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_mobile, send_at)
 	VALUES ('held', 'timed', 1, 'LNK', '99999999', '2031-06-01 00:00+03'), ('held', 'timed', 1, 'SMS', '99999999', '2031-06-01 23:00+03'), ('held', 'timed', 1, 'LNK', '99999999', '2031-06-01 23:00+03');
 SELECT * FROM pg_temp.waiting;
+BEGIN;
+SELECT mf_test.try(format($$INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_mobile, send_at, expiry_date)
+	VALUES ('held', 'timed', 1, '%s', '99999999', '2031-06-01 %s+03', '2031-06-0%s+03')$$, option, at, until)) AS refused FROM (VALUES ('SMS', '23:00', '2 08:00'), ('SMS', '23:00', '2 08:01'),
+	('LNK', '23:00', '2 08:00'), ('LNK', '00:00', '1 09:00'), ('LNK', '00:00', '1 09:01')) AS t(option, at, until);
+ROLLBACK;
 UPDATE mf_invoice SET notification_option = CASE notification_option WHEN 'SMS' THEN 'LNK' ELSE 'SMS' END WHERE customer_name = 'timed';
 SELECT * FROM pg_temp.waiting;
 UPDATE mf_invoice SET send_at = '2031-07-01 00:00+03' WHERE customer_name = 'timed';

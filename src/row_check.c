@@ -23,6 +23,7 @@
 #include "myfatoorah.h"
 #include "request.h"
 #include "row_check.h"
+#include "send_time.h"
 #include "sql.h"
 
 /* One check of one row */
@@ -205,16 +206,33 @@ check_expiry_date(void *argument)
 {
 	RowCheck   *check = (RowCheck *) argument;
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE;
+	const MfInvoiceRow *row = check->row;
+	const int	notification = MF_IC_CUSTOMER_NAME + MF_SP_NOTIFICATION_OPTION;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	TimestampTz send_at;
 	TimestampTz expiry;
+	TimestampTz due;
 
-	if (check->row->isnull[column])
+	if (row->isnull[column])
 		return;
-	expiry = DatumGetTimestampTz(check->row->values[column]);
-	if (expiry <= DatumGetTimestampTz(check->row->values[MF_IC_SEND_AT]) || expiry <= GetCurrentTransactionStartTimestamp())
+	expiry = DatumGetTimestampTz(row->values[column]);
+	send_at = DatumGetTimestampTz(row->values[MF_IC_SEND_AT]);
+	if (expiry <= send_at || expiry <= now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errtablecolname(check->table, "expiry_date"),
 				 errmsg("expiry_date must be later than send_at and now"),
+				 errhint("Give the customer time to pay, or leave it out for the default of the portal.")));
+	if (check->account == NULL || row->isnull[notification])
+		return;
+	due = mf_send_due(check->account, send_at, !mf_text_is(row->values[notification], "LNK"), now);
+	if (expiry <= due)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errtablecolname(check->table, "expiry_date"),
+				 errmsg("expiry_date must be later than the time at which the invoice is sent"),
+				 errdetail("By the options send_time and quiet_hours of account \"%s\" that is %s.", check->account->name,
+						   timestamptz_to_str(due)),
 				 errhint("Give the customer time to pay, or leave it out for the default of the portal.")));
 }
 
