@@ -222,6 +222,23 @@ mf_archive_any(Oid schema)
 }
 
 /* See archive.h. */
+bool
+mf_archive_has_rows(Oid schema)
+{
+	static MfStatement statement = {"SELECT FROM @mf_invoice_archive LIMIT 1", 0, {0}, NULL};
+	MfSqlScope	scope;
+	bool		found;
+
+	if (!mf_archive_any(schema))
+		return false;
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	found = mf_sql_execute(&scope, &statement, NULL, NULL) > 0;
+	mf_sql_end(&scope);
+	return found;
+}
+
+/* See archive.h. */
 void
 mf_archive_check_insert(Oid schema, TriggerData *trigger)
 {

@@ -13,6 +13,9 @@
 /* Whether there is an archive to speak of; no more than a look at the size of a table where there is none. */
 extern bool mf_archive_any(Oid schema);
 
+/* Whether an invoice is archived. */
+extern bool mf_archive_has_rows(Oid schema);
+
 /*
  * After an INSERT into mf_invoice: raises 23505 if an archived invoice has the
  * id, reference or key of a new row.  What is committed decides, as it does for a

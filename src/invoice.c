@@ -433,7 +433,7 @@ guard_truncate(TriggerData *trigger)
 				 errdetail_plural(INT64_FORMAT " invoice is not finished.", INT64_FORMAT " invoices are not finished.",
 								  (unsigned long) unfinished, unfinished),
 				 errhint("Cancel them with mf_cancel(id), or wait until they are sent.")));
-	if (mf_archive_any(schema))
+	if (mf_archive_has_rows(schema))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("mf_invoice cannot be truncated"),
