@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -18,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -107,6 +109,13 @@ mf_archive(PG_FUNCTION_ARGS)
 	int			wanted;
 	int			count;
 
+	/* what was committed since would be left behind */
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mf_archive() cannot see changes in a transaction of isolation level %s",
+						GetConfigOption("transaction_isolation", false, false)),
+				 errhint("Call it in a transaction of isolation level read committed.")));
 	mf_sql_begin(&scope, schema);
 	check_table(&scope, schema);
 	MemoryContextSwitchTo(context);
