@@ -99,17 +99,17 @@ SELECT customer_name, status, reference FROM pg_temp.mine WHERE customer_name LI
 -- A refusal of the account itself pauses it, with the reason; nothing is lost, and the same reference goes again.
 CALL mf_test.fault('[{"shape": 8, "times": 1}]');
 INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('branch', 'problem', 1);
-CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_account WHERE account = 'branch' AND paused_at IS NOT NULL)$$);
+CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_account WHERE account = 'branch' AND paused_at IS NOT NULL) AND NOT EXISTS (SELECT FROM mf_invoice WHERE account = 'branch' AND status = 'sending')$$);
 SELECT status, attempts, last_error, (SELECT kind FROM mf_queue WHERE invoice = id) AS agenda FROM pg_temp.mine WHERE customer_name = 'problem';
 SELECT paused_by, reason FROM mf_account WHERE account = 'branch';
 SELECT account, kind, invoices, pause_reason FROM mf_backlog;
 CALL mf_test.fault('{"path": "SendPayment", "shape": 6}');
 SELECT mf_resume('branch');
-CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_account WHERE account = 'branch' AND paused_at IS NOT NULL)$$);
+CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_account WHERE account = 'branch' AND paused_at IS NOT NULL) AND NOT EXISTS (SELECT FROM mf_invoice WHERE account = 'branch' AND status = 'sending')$$);
 SELECT attempts, last_error, (SELECT reason FROM mf_account WHERE account = 'branch') FROM pg_temp.mine WHERE customer_name = 'problem';
 CALL mf_test.fault('{"path": "SendPayment", "shape": 5}');
 SELECT mf_resume('branch');
-CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_account WHERE account = 'branch' AND paused_at IS NOT NULL)$$);
+CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_account WHERE account = 'branch' AND paused_at IS NOT NULL) AND NOT EXISTS (SELECT FROM mf_invoice WHERE account = 'branch' AND status = 'sending')$$);
 SELECT attempts, last_error FROM pg_temp.mine WHERE customer_name = 'problem';
 SELECT mf_resume('branch');
 CALL pg_temp.wait_status('problem', 'sent');
