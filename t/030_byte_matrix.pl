@@ -179,9 +179,9 @@ verdicts('answer reset', sub { $_[0] < $answer ? 'unknown' : 'accepted|unknown' 
 	cells('arst', rules => [ map { { %close, reset_answer_at => $_ } } 0 .. $answer ], companions => 1));
 
 # Stalled there: the time-out of the account ends it. Nothing is wrong with a connection that falls silent behind a whole
-# answer; it is closed before anything else is sent, lest it be used again.
+# answer.
 account('hold');
-@cells = cells('hold', rules => [ map { { stall_at => $answer, stall_ms => 300 } } 1 .. 5 ]);
+@cells = cells('hold', rules => [ map { { %close, stall_at => $answer, stall_ms => 300 } } 1 .. 5 ]);
 verdicts('whole answer, then silence', sub { 'accepted' }, @cells);
 wait_ended($_->{reference}) foreach @cells;
 account('ahld', timeout => '1s');
