@@ -57,6 +57,11 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	if (count == 0)
 		return;
 
+	/*
+	 * Rows that were inserted since the round began are seen.  They must count as
+	 * due, or a late one of them would go before an urgent one.
+	 */
+	now = GetCurrentTimestamp();
 	mf_promote_due(scope, limits, count, now);
 	jobs = mf_queue_claim(scope, limits, count, left, now, &cut);
 	reached = count_claimed(limits, count, jobs, cut);
