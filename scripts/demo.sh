@@ -442,7 +442,7 @@ CREATE TRIGGER rent_invoice AFTER INSERT ON rent FOR EACH ROW EXECUTE FUNCTION m
     'send_at=due', 'notification_option=''EML''', 'call_back_url=''$MF_SANDBOX_URL/''');
 
 CREATE VIEW rent_roll AS
-    SELECT unit, tenant, amount, currency, i.id, status, payment_status, invoice_id, invoice_url
+    SELECT unit, tenant, amount, r.currency, i.id, status, payment_status, invoice_id, invoice_url
     FROM rent r JOIN mf_invoice i ON i.id = r.invoice ORDER BY unit;
 SQL
 
