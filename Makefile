@@ -108,105 +108,9 @@ EXTENSION = myfatoorah
 DATA = sql/myfatoorah--$(EXTVERSION).sql
 PGFILEDESC = "myfatoorah - invoices and payments through MyFatoorah"
 
-# Plain C, without PostgreSQL
-CORE_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/src/core/*.c)))
-
-OBJS = \
-	src/myfatoorah.o \
-	src/account.o \
-	src/account_option.o \
-	src/request.o \
-	src/request_check.o \
-	src/complaint.o \
-	src/row_check.o \
-	src/validate.o \
-	src/request_json.o \
-	src/account_secret.o \
-	src/agenda.o \
-	src/pace.o \
-	src/circuit.o \
-	src/slots.o \
-	src/descriptors.o \
-	src/unasked.o \
-	src/guard.o \
-	src/guest.o \
-	src/marker.o \
-	src/wait.o \
-	src/flight.o \
-	src/verdict.o \
-	src/claim.o \
-	src/claim_account.o \
-	src/claim_jobs.o \
-	src/claim_lease.o \
-	src/sender.o \
-	src/columns.o \
-	src/hand.o \
-	src/archive.o \
-	src/forget.o \
-	src/personal.o \
-	src/round.o \
-	src/rights.o \
-	src/column_rights.o \
-	src/edit.o \
-	src/history.o \
-	src/on_change.o \
-	src/on_change_call.o \
-	src/on_change_process.o \
-	src/on_change_queue.o \
-	src/sender_record.o \
-	src/sql.o \
-	src/hooks.o \
-	src/operate.o \
-	src/steer.o \
-	src/repair.o \
-	src/invoice.o \
-	src/invoice_state.o \
-	src/enqueue.o \
-	src/enqueue_follow.o \
-	src/enqueue_mapping.o \
-	src/queue.o \
-	src/queue_admin.o \
-	src/queue_claim.o \
-	src/queue_insert.o \
-	src/sql_array.o \
-	src/table.o \
-	src/record.o \
-	src/digest.o \
-	src/pause.o \
-	src/quota.o \
-	src/other_triggers.o \
-	src/payment.o \
-	src/public_url.o \
-	src/send_time.o \
-	src/payment_event.o \
-	src/payment_money.o \
-	src/inquiry.o \
-	src/inquiry_log.o \
-	src/inquiry_answer.o \
-	src/inquiry_money.o \
-	src/inquiry_plan.o \
-	src/inquiry_record.o \
-	src/inbound.o \
-	src/doors.o \
-	src/process.o \
-	src/promote.o \
-	src/worker.o \
-	src/listener.o \
-	src/listener_serve.o \
-	src/listener_socket.o \
-	src/listener_start.o \
-	src/launcher.o \
-	src/probe.o \
-	src/wake.o \
-	src/notify.o \
-	src/refresh.o \
-	src/call.o \
-	src/functions.o \
-	src/direct_row.o \
-	src/adopt.o \
-	src/check.o \
-	src/failpoint.o \
-	$(CORE_OBJS)
+# Folders of src/ and what stands in each: docs/design.md. src/core is plain C, without PostgreSQL.
+CORE_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/src/core/*/*.c)))
+OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/src/*.c $(SOURCE_DIR)/src/*/*.c))) $(CORE_OBJS)
 
 # Tests of pg_regress, for scripts/check.sh and scripts/installcheck.sh, which start the stand-in API.
 # sql/ holds the install and upgrade scripts too: they have "--" in their names. A test named "setup" goes first.
@@ -227,7 +131,7 @@ OPTFLAGS =
 # SANITIZE names sanitizers to build with: SANITIZE=address,undefined (the server then needs the sanitizer's
 # library preloaded; `make sanitize` does it all)
 SANITIZE =
-# FAILPOINTS=1 compiles in the places where tests can stop the worker or have it fail (src/failpoint.h)
+# FAILPOINTS=1 compiles in the places where tests can stop the worker or have it fail (src/base/failpoint.h)
 FAILPOINTS =
 # WERROR= lets the build go on with a compiler that knows warnings we have not met
 WERROR ?= -Werror
@@ -242,7 +146,7 @@ WARNINGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
 endif
 
 # The server's headers are not ours to warn about: as system headers they are read in silence.
-PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) $(DEP_CFLAGS) -DMF_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -I$(SOURCE_DIR)/src -isystem $(shell $(PG_CONFIG) --includedir-server) $(DEP_CFLAGS) -DMF_VERSION='"$(EXTVERSION)"'
 # -MMD -MP: each object leaves the list of headers it was made from in a .d file
 PG_CFLAGS = $(WARNINGS) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) \
 	$(if $(FAILPOINTS),-DMF_FAILPOINTS) $(OPTFLAGS)
@@ -265,14 +169,15 @@ $(error PostgreSQL's build files are missing ($(PG_CONFIG) --pgxs): run scripts/
 endif
 include $(PGXS)
 
-# There is none yet in a build somewhere else.
-$(OBJS): | $(CURDIR)/src/core
-$(CURDIR)/src/core:
+# There are none yet in a build somewhere else.
+OBJECT_DIRS = $(addprefix $(CURDIR)/,$(sort $(patsubst %/,%,$(dir $(OBJS)))))
+$(OBJS): | $(OBJECT_DIRS)
+$(OBJECT_DIRS):
 	@mkdir -p $@
 
 # The core sees neither the server's headers nor its leniency.
-src/core/%.o: override CPPFLAGS := $(filter -D%,$(CPPFLAGS)) $(DEP_CFLAGS)
-src/core/%.o: override CFLAGS += $(CORE_WARNINGS)
+$(CORE_OBJS): override CPPFLAGS := -I$(SOURCE_DIR)/src $(filter -D%,$(CPPFLAGS)) $(DEP_CFLAGS)
+$(CORE_OBJS): override CFLAGS += $(CORE_WARNINGS)
 $(filter-out $(CORE_OBJS),$(OBJS)): override CFLAGS += $(SERVER_WARNINGS)
 
 # Exported are: every function with PG_FUNCTION_INFO_V1, the module's magic and init, and the main functions of

@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# Writes src/core/unicode_table.h from the Unicode data that Perl has, to standard output. t/112_unicode.pl compares.
+# Writes src/core/text/unicode_table.h from the Unicode data that Perl has, to standard output. t/112_unicode.pl compares.
 use strict;
 use warnings;
 use Unicode::UCD;
@@ -43,7 +43,7 @@ print <<"END";
  * Written by scripts/unicode_table.pl; not to be edited.
  *
  * Copyright (c) 2026, the myfatoorah authors
- * src/core/unicode_table.h
+ * src/core/text/unicode_table.h
  */
 #ifndef MF_UNICODE_TABLE_H
 #define MF_UNICODE_TABLE_H

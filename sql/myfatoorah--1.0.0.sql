@@ -53,7 +53,7 @@ COMMENT ON FOREIGN DATA WRAPPER myfatoorah IS 'each server of this wrapper is on
 --
 -- Invoices
 --
--- The order of the columns is known to src/invoice.h.
+-- The order of the columns is known to src/store/invoice.h.
 --
 CREATE TABLE mf_invoice (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY WITH (fillfactor = 50),
@@ -1227,7 +1227,7 @@ $do$;
 GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_operate,
 	myfatoorah_inbound;
 
--- The worker's role has no right to a table: statements of the library have their owner's (see src/sql.c). A default
+-- The worker's role has no right to a table: statements of the library have their owner's (see src/database/sql.c). A default
 -- of mf_queue calls the second function; the launcher finds by the first grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 GRANT EXECUTE ON FUNCTION mf_origin() TO myfatoorah_worker;

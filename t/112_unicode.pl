@@ -11,7 +11,7 @@ plan skip_all => "this Perl knows too old a Unicode: $has" if $has lt '014.000';
 
 my $written = `$^X scripts/unicode_table.pl`;
 is($?, 0, 'the script runs');
-open my $file, '<', 'src/core/unicode_table.h' or die "could not read the table: $!";
+open my $file, '<', 'src/core/text/unicode_table.h' or die "could not read the table: $!";
 my $kept = do { local $/; <$file> };
 is($written, $kept, 'the table is as written');
 

@@ -10,8 +10,8 @@
 
 #include "support.h"
 
-#include "http.h"
-#include "outcome.h"
+#include "core/http/http.h"
+#include "core/api/outcome.h"
 #include "server.h"
 
 #define KEY "SK_KWT_topsecret0123456789"

@@ -15,7 +15,7 @@
 
 #include <openssl/evp.h>
 
-#include "json.h"
+#include "core/text/json.h"
 
 static const char *const one_secret[] = {SECRET};
 

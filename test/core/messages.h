@@ -16,7 +16,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "webhook.h"
+#include "core/api/webhook.h"
 
 /* That of every fixture, and another */
 #define SECRET "example-webhook-secret-1"

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
+#include "core/text/json.h"
 
 static void sort_members(cJSON *node);
 

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
-#include "json.h"
-#include "text.h"
+#include "core/api/api.h"
+#include "core/text/json.h"
+#include "core/text/text.h"
 
 /* ----------
  * Requests

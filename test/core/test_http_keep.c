@@ -12,7 +12,7 @@
 #endif
 #include "client.h"
 
-#include "http_private.h"
+#include "core/http/http_private.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 /* A look behind the curtain, at what would otherwise not be seen */
-#include "http_private.h"
+#include "core/http/http_private.h"
 
 #define PATIENCE_MS 20000
 

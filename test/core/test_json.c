@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
-#include "text.h"
+#include "core/text/json.h"
+#include "core/text/text.h"
 
 typedef struct Bytes
 {

@@ -20,10 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
-#include "refund.h"
-#include "webhook.h"
-#include "webhook_log.h"
+#include "core/text/json.h"
+#include "core/api/refund.h"
+#include "core/api/webhook.h"
+#include "core/api/webhook_log.h"
 
 #ifndef __has_feature
 #define __has_feature(x) 0

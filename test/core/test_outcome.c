@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "outcome.h"
+#include "core/api/outcome.h"
 
 #define REFERENCE "mf-1"
 

@@ -41,7 +41,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "payment.h"
+#include "core/api/payment_status.h"
 
 #define TRY_WORD(status, id, date, rest) \
 	"{\"TransactionDate\":\"" date "\",\"PaymentId\":\"" id "\",\"TransactionStatus\":\"" status "\"" rest "}"

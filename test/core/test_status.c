@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "status.h"
+#include "core/api/invoice_status.h"
 
 /* Each state, and what may follow it */
 static const struct

@@ -10,7 +10,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "text.h"
+#include "core/text/text.h"
 
 /* an "out" of NULL means: refused, and the output is empty */
 typedef struct Pair

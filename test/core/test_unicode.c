@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#include "unicode.h"
-#include "url.h"
+#include "core/text/unicode.h"
+#include "core/text/url.h"
 
 typedef struct Cleaned
 {

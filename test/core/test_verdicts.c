@@ -3,7 +3,7 @@
  *	  What answers prove: every status times every kind of body.
  *
  * The oracle follows the sentences of docs/reliability.md, "What counts as
- * proof", in their order, and not the tables of src/core/outcome.c.
+ * proof", in their order, and not the tables of src/core/api/outcome.c.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_verdicts.c
@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "outcome.h"
+#include "core/api/outcome.h"
 
 #define OURS "rent-17.0123456789abcdefghij"
 #define OTHERS "rent-17.zzzzzzzzzzzzzzzzzzzz"

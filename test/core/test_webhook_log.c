@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "refund.h"
-#include "webhook_log.h"
+#include "core/api/refund.h"
+#include "core/api/webhook_log.h"
 
 #define ANSWER(data) "{\"IsSuccess\":true,\"Message\":\"\",\"ValidationErrors\":null,\"Data\":" data "}"
 #define LOG(items, page, pages) \

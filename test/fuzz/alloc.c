@@ -26,8 +26,8 @@
 #include <curl/curl.h>
 
 #include "alloc.h"
-#include "json.h"
-#include "outcome.h"
+#include "core/text/json.h"
+#include "core/api/outcome.h"
 #include "server.h"
 
 #define PATH "/v2/SendPayment"

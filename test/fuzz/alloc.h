@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "http.h"
+#include "core/http/http.h"
 
 #define REFERENCE "mf-1"
 

@@ -9,9 +9,9 @@
 
 #include <string.h>
 
-#include "refund.h"
-#include "webhook.h"
-#include "webhook_log.h"
+#include "core/api/refund.h"
+#include "core/api/webhook.h"
+#include "core/api/webhook_log.h"
 
 #define SECRET "example-webhook-secret-1"
 #define WEBHOOK \

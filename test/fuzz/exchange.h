@@ -10,7 +10,7 @@
 
 #include "fuzz.h"
 
-#include "http.h"
+#include "core/http/http.h"
 
 /*
  * The input begins with a byte of flags, one each for the status and the end

@@ -7,7 +7,7 @@
  */
 #include "fuzz.h"
 
-#include "text.h"
+#include "core/text/text.h"
 
 #define ROOMY 4096
 

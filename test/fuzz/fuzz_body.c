@@ -8,9 +8,9 @@
  */
 #include "fuzz.h"
 
-#include "api.h"
-#include "json.h"
-#include "text.h"
+#include "core/api/api.h"
+#include "core/text/json.h"
+#include "core/text/text.h"
 
 /* Texts with neither a limit nor a double name in sight are read. */
 static bool

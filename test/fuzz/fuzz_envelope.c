@@ -7,8 +7,8 @@
  */
 #include "fuzz.h"
 
-#include "api.h"
-#include "json.h"
+#include "core/api/api.h"
+#include "core/text/json.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

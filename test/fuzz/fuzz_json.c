@@ -8,7 +8,7 @@
  */
 #include "fuzz.h"
 
-#include "json.h"
+#include "core/text/json.h"
 
 static const char *const limits[] = {
 	"nested too deeply", "duplicate member name", "too many members in an object", "too many values",

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "json.h"
-#include "outcome.h"
+#include "core/text/json.h"
+#include "core/api/outcome.h"
 
 /* Mentioned by the dictionary */
 #define REFERENCE "mf-1"

@@ -11,9 +11,9 @@
 #endif
 #include "exchange.h"
 
-#include "json.h"
-#include "outcome.h"
-#include "text.h"
+#include "core/text/json.h"
+#include "core/api/outcome.h"
+#include "core/text/text.h"
 
 static void
 check_values(const MfField *fields, char *const *values, int count)

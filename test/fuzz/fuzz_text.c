@@ -7,8 +7,8 @@
  */
 #include "fuzz.h"
 
-#include "text.h"
-#include "unicode.h"
+#include "core/text/text.h"
+#include "core/text/unicode.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

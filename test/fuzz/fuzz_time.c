@@ -12,7 +12,7 @@
 
 #include <strings.h>
 
-#include "text.h"
+#include "core/text/text.h"
 
 static const char *const months[] = {
 	"January", "February", "March", "April", "May", "June", "July",

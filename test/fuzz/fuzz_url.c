@@ -14,8 +14,8 @@
 #include <curl/curl.h>
 #include <strings.h>
 
-#include "http.h"
-#include "url.h"
+#include "core/http/http.h"
+#include "core/text/url.h"
 
 #define PATH "/v2/SendPayment"
 

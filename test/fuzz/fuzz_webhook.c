@@ -15,9 +15,9 @@
 #endif
 #include "fuzz.h"
 
-#include "json.h"
+#include "core/text/json.h"
 #include "sha256.h"
-#include "webhook.h"
+#include "core/api/webhook.h"
 
 #define SECRET "example-webhook-secret-1"
 #define PREVIOUS "the one before, longer than a block of sixty-four bytes, so that it is hashed"

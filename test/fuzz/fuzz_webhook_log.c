@@ -11,9 +11,9 @@
 #endif
 #include "exchange.h"
 
-#include "json.h"
-#include "refund.h"
-#include "webhook_log.h"
+#include "core/text/json.h"
+#include "core/api/refund.h"
+#include "core/api/webhook_log.h"
 
 /* As every look-up */
 static void

@@ -1,0 +1,238 @@
+/*
+ * compat.h
+ *	  Every difference between PostgreSQL 14 and 18 that we meet.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/base/compat.h
+ */
+#ifndef MF_COMPAT_H
+#define MF_COMPAT_H
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_foreign_server.h"
+#include "commands/async.h"
+#include "executor/executor.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "parser/parsetree.h"
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#endif
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/syscache.h"
+
+#if PG_VERSION_NUM < 140000
+#error "myfatoorah needs PostgreSQL 14 or newer"
+#endif
+
+/* 15: prefixes of settings can be reserved under that name */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* 16: one function per question instead of one per catalog */
+static inline bool
+mf_server_usable(Oid serverid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, serverid, roleid, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_foreign_server_aclcheck(serverid, roleid, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
+mf_owns_relation(Oid relid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, roleid);
+#else
+	return pg_class_ownercheck(relid, roleid);
+#endif
+}
+
+static inline Oid
+mf_relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+static inline bool
+mf_owns_database(Oid database, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, roleid);
+#else
+	return pg_database_ownercheck(database, roleid);
+#endif
+}
+
+/* 15: the timeline is asked for, no longer a variable */
+static inline TimeLineID
+mf_current_timeline(void)
+{
+#if PG_VERSION_NUM >= 150000
+	return GetWALInsertionTimeLine();
+#else
+	return RecoveryInProgress() ? 0 : ThisTimeLineID;
+#endif
+}
+
+/* 17: processes are numbered in MyProcNumber; wait events can have names */
+#if PG_VERSION_NUM >= 170000
+#define MF_MY_PROC_NUMBER MyProcNumber
+#define MF_INVALID_PROC_NUMBER INVALID_PROC_NUMBER
+#define mf_create_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)
+#else
+#define MF_MY_PROC_NUMBER (MyProc->pgprocno)
+#define MF_INVALID_PROC_NUMBER (-1)
+#define mf_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
+/* 17: how many pages the queue of notifications may have is a setting */
+#if PG_VERSION_NUM >= 170000
+#define mf_notify_queue_pages() max_notify_queue_pages
+#else
+#define mf_notify_queue_pages() (8.0 * 1024 * 1024 * 1024 / 8192)
+#endif
+
+/* 18: stands before a declaration, not behind it */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* 16: indexes that only summarize can be told apart */
+#if PG_VERSION_NUM >= 160000
+#define mf_insert_index_tuples(result, slot, estate) \
+	ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false)
+#define mf_insert_new_index_tuples(result, slot, estate, conflict) \
+	ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL, false)
+#else
+#define mf_insert_index_tuples(result, slot, estate) \
+	ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL)
+#define mf_insert_new_index_tuples(result, slot, estate, conflict) \
+	ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL)
+#endif
+
+/* 16: SPI and utility hooks are unchanged, but varatt.h moved */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 16: rights and columns have a list of their own; 18: and so have the relations that were not pruned */
+static inline void
+mf_init_range_table(EState *estate, RangeTblEntry *entry, Bitmapset *updated_columns)
+{
+#if PG_VERSION_NUM >= 160000
+	List	   *permissions = NIL;
+
+	addRTEPermissionInfo(&permissions, entry)->updatedCols = updated_columns;
+#if PG_VERSION_NUM >= 180000
+	ExecInitRangeTable(estate, list_make1(entry), permissions, bms_make_singleton(1));
+#else
+	ExecInitRangeTable(estate, list_make1(entry), permissions);
+#endif
+#else
+	entry->updatedCols = updated_columns;
+	ExecInitRangeTable(estate, list_make1(entry));
+#endif
+}
+
+/* 16: result relations are given, too */
+static inline void
+mf_eval_plan_qual_init(EPQState *epq, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL);
+#else
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
+#endif
+}
+
+/* 16: what is checked of a table has a list of its own. As whom it is checked: as the owner of each table. */
+static inline void
+mf_check_as_owners(Query *query)
+{
+	ListCell   *lc;
+
+#if PG_VERSION_NUM >= 160000
+	foreach(lc, query->rteperminfos)
+	{
+		RTEPermissionInfo *permissions = lfirst_node(RTEPermissionInfo, lc);
+
+		permissions->checkAsUser = mf_relation_owner(permissions->relid);
+	}
+#else
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, lc);
+
+		if (entry->rtekind == RTE_RELATION)
+			entry->checkAsUser = mf_relation_owner(entry->relid);
+	}
+#endif
+}
+
+/* The columns that an INSERT or UPDATE writes */
+typedef struct MfWrittenColumns
+{
+	Oid			table;			/* InvalidOid: it is none */
+	Oid			role;			/* whose rights are checked; InvalidOid: the current one's */
+	const Bitmapset *inserted;
+	const Bitmapset *updated;
+} MfWrittenColumns;
+
+/* 16: what is checked of a table has a list of its own */
+static inline MfWrittenColumns
+mf_written_columns(const PlannedStmt *statement)
+{
+	MfWrittenColumns written = {InvalidOid, InvalidOid, NULL, NULL};
+	const RangeTblEntry *entry;
+
+	if (statement->resultRelations == NIL)
+		return written;
+	entry = rt_fetch(linitial_int(statement->resultRelations), statement->rtable);
+	written.table = entry->relid;
+#if PG_VERSION_NUM >= 160000
+	if (entry->perminfoindex == 0)
+		written.table = InvalidOid;
+	else
+	{
+		const RTEPermissionInfo *permissions = list_nth(statement->permInfos, entry->perminfoindex - 1);
+
+		written.role = permissions->checkAsUser;
+		written.inserted = permissions->insertedCols;
+		written.updated = permissions->updatedCols;
+	}
+#else
+	written.role = entry->checkAsUser;
+	written.inserted = entry->insertedCols;
+	written.updated = entry->updatedCols;
+#endif
+	return written;
+}
+
+/* 18: a query is not told any more whether it is run once */
+#if PG_VERSION_NUM >= 180000
+#define MF_EXECUTOR_RUN_ARGUMENTS QueryDesc *query, ScanDirection direction, uint64 count
+#define MF_EXECUTOR_RUN_VALUES query, direction, count
+#else
+#define MF_EXECUTOR_RUN_ARGUMENTS QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
+#define MF_EXECUTOR_RUN_VALUES query, direction, count, execute_once
+#endif
+
+#endif							/* MF_COMPAT_H */

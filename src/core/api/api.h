@@ -1,0 +1,212 @@
+/*
+ * api.h
+ *	  MyFatoorah's endpoints: building requests, reading answers.
+ *
+ * What is sent and read is data: one table of fields per message, in the
+ * order of the vendor's documentation.  All text is UTF-8.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/api/api.h
+ */
+#ifndef MF_API_H
+#define MF_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <cjson/cJSON.h>
+
+#define MF_PATH_SEND_PAYMENT "/v2/SendPayment"
+#define MF_PATH_GET_PAYMENT_STATUS "/v2/GetPaymentStatus"
+
+typedef enum MfFieldKind
+{
+	MF_TEXT,					/* JSON string; number literals are read as
+								 * text too */
+	MF_DECIMAL,					/* JSON number; a string of the form
+								 * "12,345.000" is read too */
+	MF_INTEGER,					/* JSON number without fraction, of at most 18
+								 * digits; a string of digits is read too */
+	MF_JSON,					/* any JSON value, as text */
+	MF_CURRENCY,				/* abbreviation or ISO code, read as ISO code */
+	MF_LOCAL_TIME				/* read as "YYYY-MM-DD hh:mm:ss.ffffff",
+								 * without zone; written from that (or with a
+								 * "T") as "YYYY-MM-DDThh:mm:ss" */
+} MfFieldKind;
+
+typedef struct MfField
+{
+	const char *name;			/* the vendor's, "CustomerName" */
+	const char *column;			/* ours, "customer_name" */
+	MfFieldKind kind;
+	bool		essential;		/* an answer in which it is of another kind is
+								 * not read at all */
+} MfField;
+
+/* SendPayment request, by position in mf_send_payment_fields[] */
+typedef enum MfSendPaymentField
+{
+	MF_SP_CUSTOMER_NAME,
+	MF_SP_INVOICE_VALUE,
+	MF_SP_NOTIFICATION_OPTION,
+	MF_SP_CUSTOMER_EMAIL,
+	MF_SP_CUSTOMER_MOBILE,
+	MF_SP_MOBILE_COUNTRY_CODE,
+	MF_SP_DISPLAY_CURRENCY_ISO,
+	MF_SP_LANGUAGE,
+	MF_SP_CUSTOMER_REFERENCE,
+	MF_SP_CUSTOMER_CIVIL_ID,
+	MF_SP_USER_DEFINED_FIELD,
+	MF_SP_CALL_BACK_URL,
+	MF_SP_ERROR_URL,
+	MF_SP_WEBHOOK_URL,
+	MF_SP_EXPIRY_DATE,
+	MF_SP_CUSTOMER_ADDRESS,
+	MF_SP_INVOICE_ITEMS,
+	MF_SP_SHIPPING_METHOD,
+	MF_SP_SHIPPING_CONSIGNEE,
+	MF_SP_SUPPLIERS,
+	MF_SP_PROCESSING_DETAILS,
+	MF_SP_INVOICE_PAYMENT_METHODS,
+	MF_SP_SOURCE_INFO,
+	MF_SP_COUNT
+} MfSendPaymentField;
+
+extern const MfField mf_send_payment_fields[MF_SP_COUNT];
+
+/*
+ * The JSON body of a SendPayment request.  values[] is in the order of the
+ * table; NULL leaves the member out.  MF_DECIMAL and MF_INTEGER values are
+ * written digit by digit as they are and must be JSON numbers; MF_JSON values
+ * must be valid JSON and keep everything but white space and the way that
+ * characters are escaped; MF_TEXT values must be valid UTF-8.  malloc'd, its
+ * length in *len; NULL when out of memory or when a value is not valid.
+ */
+extern char *mf_send_payment_body(const char *const values[MF_SP_COUNT], size_t *len);
+
+/* The JSON body of any request that a table describes; likewise. */
+extern char *mf_fields_body(const MfField *fields, int count, const char *const *values, size_t *len);
+
+/* {"Key":...,"KeyType":...}: what the look-ups of one thing ask with; likewise. */
+extern char *mf_key_body(const char *key, const char *key_type, size_t *len);
+
+/* The JSON body of a GetPaymentStatus request; likewise. */
+extern char *mf_payment_status_body(const char *key, const char *key_type, size_t *len);
+
+/* GetPaymentStatus answer: members of Data, one try of InvoiceTransactions. */
+typedef enum MfPaymentStatusField
+{
+	MF_PS_INVOICE_ID,
+	MF_PS_INVOICE_STATUS,
+	MF_PS_INVOICE_REFERENCE,
+	MF_PS_CUSTOMER_REFERENCE,
+	MF_PS_CREATED_DATE,
+	MF_PS_EXPIRY_DATE,			/* ExpiryDate and ExpiryTime joined */
+	MF_PS_INVOICE_VALUE,
+	MF_PS_COMMENTS,
+	MF_PS_CUSTOMER_NAME,
+	MF_PS_CUSTOMER_MOBILE,
+	MF_PS_CUSTOMER_EMAIL,
+	MF_PS_USER_DEFINED_FIELD,
+	MF_PS_INVOICE_DISPLAY_VALUE,	/* amount only */
+	MF_PS_DISPLAY_CURRENCY,		/* from InvoiceDisplayValue, ISO code */
+	MF_PS_DUE_DEPOSIT,
+	MF_PS_DEPOSIT_STATUS,
+	MF_PS_INVOICE_ITEMS,
+	MF_PS_INVOICE_TRANSACTIONS,
+	MF_PS_SUPPLIERS,
+	MF_PS_COUNT
+} MfPaymentStatusField;
+
+typedef enum MfTransactionField
+{
+	MF_TX_TRANSACTION_DATE,
+	MF_TX_PAYMENT_GATEWAY,
+	MF_TX_REFERENCE_ID,
+	MF_TX_TRACK_ID,
+	MF_TX_TRANSACTION_ID,
+	MF_TX_PAYMENT_ID,
+	MF_TX_AUTHORIZATION_ID,
+	MF_TX_TRANSACTION_STATUS,
+	MF_TX_TRANSATION_VALUE,		/* sic; column transaction_value */
+	MF_TX_CUSTOMER_SERVICE_CHARGE,
+	MF_TX_TOTAL_SERVICE_CHARGE,
+	MF_TX_DUE_VALUE,
+	MF_TX_PAID_CURRENCY,
+	MF_TX_PAID_CURRENCY_VALUE,
+	MF_TX_VAT_AMOUNT,
+	MF_TX_IP_ADDRESS,
+	MF_TX_COUNTRY,
+	MF_TX_CURRENCY,
+	MF_TX_ERROR,
+	MF_TX_CARD_NUMBER,
+	MF_TX_ERROR_CODE,
+	MF_TX_ECI,
+	MF_TX_CARD,					/* object, as JSON; holds a token */
+	MF_TX_COUNT
+} MfTransactionField;
+
+extern const MfField mf_payment_status_fields[MF_PS_COUNT];
+extern const MfField mf_transaction_fields[MF_TX_COUNT];
+
+/*
+ * Reads the members named by a table into values[], each malloc'd in the
+ * canonical text of its kind, NULL where null or absent.  An empty string
+ * stays an empty string for MF_TEXT and is NULL for every other kind.
+ *
+ * Unknown members are ignored.  A member that cannot be read as the table says
+ * (another kind, no date, an unknown currency) is NULL as well, so that a
+ * decoration in a new spelling does not hide a payment - unless it is
+ * essential: then the whole read fails: false, nothing allocated, and the
+ * vendor's name of the member in *bad (NULL there means out of memory).
+ * Essential are InvoiceId, InvoiceStatus, InvoiceValue and CustomerReference;
+ * of a try PaymentId and TransactionStatus.  That they are present at all is
+ * for the caller to check.
+ */
+extern bool mf_payment_status_read(const cJSON *data, char *values[MF_PS_COUNT], const char **bad);
+extern bool mf_transaction_read(const cJSON *transaction, char *values[MF_TX_COUNT], const char **bad);
+
+/* Likewise, the members of any object by any table. */
+extern bool mf_fields_read(const cJSON *object, const MfField *fields, int count, char **values, const char **bad);
+extern void mf_values_free(char *values[], int count);
+
+/* Moves one value out of values[] to the caller; NULL if there is none or it is empty. */
+extern char *mf_value_take(char *values[], int i);
+
+/* The usual envelope of an answer, whatever its shape. */
+typedef struct MfEnvelope
+{
+	cJSON	   *root;			/* NULL if the body is not valid JSON */
+	int			is_success;		/* 1, 0, or -1 if the member is absent or no
+								 * boolean */
+	const cJSON *data;			/* NULL if absent */
+	bool		names_errors;	/* ValidationErrors or FieldsErrors with an
+								 * element that says something, or
+								 * Data.ErrorMessage; only unless is_success
+								 * is 1 */
+	bool		speaks_of_invoice;	/* a member InvoiceId, InvoiceURL or
+									 * InvoiceReference with a value,
+									 * anywhere; in what is not JSON: these
+									 * words */
+	char	   *error;			/* malloc'd "Name: Error, Name: Error" or the
+								 * best other text by the vendor's order
+								 * (fact sheet, section 4), one line of
+								 * printable text of at most 1000 bytes; NULL
+								 * if is_success is 1 */
+} MfEnvelope;
+
+/*
+ * False only when out of memory.  Free with mf_envelope_free().  "api_key", which
+ * may be NULL, does not appear in the error; all else is as it came.
+ */
+extern bool mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *envelope);
+extern void mf_envelope_free(MfEnvelope *envelope);
+
+/*
+ * The member of that name with a value: that of Data, else the first in any
+ * case and at any depth.  null, false, 0 and empty strings are no value.  NULL if
+ * there is none.
+ */
+extern const cJSON *mf_envelope_find(const MfEnvelope *envelope, const char *name);
+
+#endif							/* MF_API_H */

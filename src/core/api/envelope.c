@@ -1,0 +1,304 @@
+/*
+ * envelope.c
+ *	  The envelope of an answer, and what it says went wrong.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/api/envelope.c
+ */
+#include "core/api/api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/http/http.h"
+#include "core/text/ascii.h"
+#include "core/text/json.h"
+#include "core/text/text.h"
+
+/* Members of an answer that speak of an invoice */
+static const char *const invoice_members[] = {"InvoiceId", "InvoiceURL", "InvoiceReference"};
+#define INVOICE_MEMBERS (sizeof(invoice_members) / sizeof(invoice_members[0]))
+
+/* Text in the making; what does not fit is left out, and cut by excerpt later */
+typedef struct Line
+{
+	char		text[4096];
+	size_t		len;
+} Line;
+
+static void put(Line *line, const char *text, size_t len);
+static void put_string(Line *line, const char *text);
+static void put_markup(Line *line, const char *text, size_t len);
+static void put_raw(Line *line, const char *body, size_t len);
+static bool put_field_errors(Line *line, const cJSON *errors, const char *message);
+static bool put_error_of(Line *line, const cJSON *root);
+static bool has_value(const cJSON *node);
+static const cJSON *find_member(const cJSON *node, const char *name);
+static bool speaks_of_invoice(const MfEnvelope *envelope, const char *body, size_t len);
+
+static void
+put(Line *line, const char *text, size_t len)
+{
+	if (len > sizeof(line->text) - line->len)
+		len = sizeof(line->text) - line->len;
+	memcpy(line->text + line->len, text, len);
+	line->len += len;
+}
+
+static void
+put_string(Line *line, const char *text)
+{
+	put(line, text, strlen(text));
+}
+
+/* Puts HTML without its tags, white space collapsed. */
+static void
+put_markup(Line *line, const char *text, size_t len)
+{
+	const char *end = text + len;
+	bool		space = false;
+
+	while (text < end && line->len < sizeof(line->text))
+	{
+		if (*text == '<')
+		{
+			text = memchr(text, '>', (size_t) (end - text));
+			if (text == NULL)
+				return;
+			space = true;
+		}
+		else if (*text == ' ' || *text == '\t' || *text == '\r' || *text == '\n')
+			space = true;
+		else
+		{
+			if (space && line->len > 0)
+				put(line, " ", 1);
+			space = false;
+			put(line, text, 1);
+		}
+		text++;
+	}
+}
+
+/* The body itself, which is not JSON */
+static void
+put_raw(Line *line, const char *body, size_t len)
+{
+	while (len > 0 && strchr(" \t\r\n", *body) != NULL && *body != '\0')
+	{
+		body++;
+		len--;
+	}
+	if (len > 0 && *body == '<')
+		put_markup(line, body, len);
+	else
+	{
+		while (len > 0 && strchr(" \t\r\n", body[len - 1]) != NULL && body[len - 1] != '\0')
+			len--;
+		put(line, body, len);
+	}
+}
+
+/*
+ * "Name: Error, Name: Error".  Where the vendor leaves every Error empty, its
+ * message stands before the names.  False if the array says nothing.
+ */
+static bool
+put_field_errors(Line *line, const cJSON *errors, const char *message)
+{
+	const cJSON *item;
+	size_t		start = line->len;
+	bool		explained = false;
+
+	if (!cJSON_IsArray(errors))
+		return false;
+	cJSON_ArrayForEach(item, errors)
+	{
+		const char *error = mf_json_text(item, "Error");
+
+		if (error != NULL && *error != '\0')
+			explained = true;
+	}
+	if (!explained && message != NULL && *message != '\0')
+	{
+		put_string(line, message);
+		put_string(line, ": ");
+		start = line->len;
+	}
+	cJSON_ArrayForEach(item, errors)
+	{
+		const char *name = mf_json_text(item, "Name");
+		const char *error = mf_json_text(item, "Error");
+
+		if (line->len > start && ((name != NULL && *name != '\0') || (error != NULL && *error != '\0')))
+			put_string(line, ", ");
+		if (name != NULL)
+			put_string(line, name);
+		if (error != NULL && *error != '\0')
+		{
+			if (name != NULL && *name != '\0')
+				put_string(line, ": ");
+			put_string(line, error);
+		}
+	}
+	if (line->len > start)
+		return true;
+	line->len = 0;
+	return false;
+}
+
+/*
+ * The vendor's own order of looking for words (fact sheet, section 4).  Whether
+ * they are of a list of errors, or of one about the data, which is more than a
+ * message.
+ */
+static bool
+put_error_of(Line *line, const cJSON *root)
+{
+	const char *message = mf_json_string(root, "Message");
+	const char *text;
+
+	if (cJSON_IsString(root))
+	{
+		put_string(line, root->valuestring);
+		return false;
+	}
+	if (put_field_errors(line, mf_json_get(root, "ValidationErrors"), message) ||
+		put_field_errors(line, mf_json_get(root, "FieldsErrors"), message))
+		return true;
+	text = mf_json_string(mf_json_get(root, "Data"), "ErrorMessage");
+	if (text != NULL && *text != '\0')
+	{
+		put_string(line, text);
+		return true;
+	}
+	text = message;
+	if (text == NULL || *text == '\0')
+		text = mf_json_string(root, "MessageDetail");
+	if (text != NULL)
+		put_string(line, text);
+	return false;
+}
+
+static bool
+has_value(const cJSON *node)
+{
+	if (cJSON_IsNull(node) || cJSON_IsFalse(node))
+		return false;
+	if (mf_json_is_number(node))
+		return strpbrk(node->valuestring, "123456789") != NULL;
+	return !cJSON_IsString(node) || node->valuestring[0] != '\0';
+}
+
+/* The parser limits the depth. */
+static const cJSON *
+find_member(const cJSON *node, const char *name)
+{
+	const cJSON *child;
+
+	if (!cJSON_IsObject(node) && !cJSON_IsArray(node))
+		return NULL;
+	cJSON_ArrayForEach(child, node)
+	{
+		const cJSON *member = child;
+
+		if (child->string == NULL || strlen(child->string) != strlen(name) ||
+			mf_word_length(child->string, name) == 0 || !has_value(child))
+			member = find_member(child, name);
+		if (member != NULL)
+			return member;
+	}
+	return NULL;
+}
+
+const cJSON *
+mf_envelope_find(const MfEnvelope *envelope, const char *name)
+{
+	const cJSON *member = mf_json_get(envelope->data, name);
+
+	if (member == NULL || !has_value(member))
+		member = find_member(envelope->data, name);
+	return member != NULL ? member : find_member(envelope->root, name);
+}
+
+static bool
+speaks_of_invoice(const MfEnvelope *envelope, const char *body, size_t len)
+{
+	size_t		i;
+
+	for (i = 0; i < INVOICE_MEMBERS; i++)
+	{
+		size_t		word = strlen(invoice_members[i]);
+		size_t		at;
+
+		if (envelope->root != NULL)
+		{
+			if (mf_envelope_find(envelope, invoice_members[i]) != NULL)
+				return true;
+			continue;
+		}
+		for (at = 0; at + word <= len; at++)
+		{
+			if (mf_word_length(body + at, invoice_members[i]) > 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+blank(const char *text, size_t len)
+{
+	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL && text[len - 1] != '\0')
+		len--;
+	return len == 0;
+}
+
+bool
+mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *envelope)
+{
+	const char *problem = NULL;
+	const cJSON *success;
+	char		text[1001];
+	Line		line;
+
+	memset(envelope, 0, sizeof(*envelope));
+	envelope->is_success = -1;
+	envelope->root = mf_json_parse(body, len, &problem, NULL);
+	if (envelope->root == NULL && strcmp(problem, MF_JSON_OUT_OF_MEMORY) == 0)
+		return false;
+	success = mf_json_get(envelope->root, "IsSuccess");
+	if (cJSON_IsBool(success))
+		envelope->is_success = cJSON_IsTrue(success) ? 1 : 0;
+	envelope->data = mf_json_get(envelope->root, "Data");
+	envelope->speaks_of_invoice = speaks_of_invoice(envelope, body, len);
+	if (envelope->is_success == 1)
+		return true;
+
+	line.len = 0;
+	if (envelope->root != NULL)
+		envelope->names_errors = put_error_of(&line, envelope->root);
+	else
+		put_raw(&line, body, len);
+	mf_http_hide_key(api_key, line.text, line.len);
+	mf_text_excerpt(line.text, line.len, text, sizeof(text));
+	if (blank(text, strlen(text)))
+		strcpy(text, envelope->root != NULL ? "the answer gives no reason" :
+			   blank(body, len) ? "the answer is empty" : "the answer is markup without text");
+	envelope->error = strdup(text);
+	if (envelope->error == NULL)
+	{
+		mf_envelope_free(envelope);
+		return false;
+	}
+	return true;
+}
+
+void
+mf_envelope_free(MfEnvelope *envelope)
+{
+	cJSON_Delete(envelope->root);
+	free(envelope->error);
+	memset(envelope, 0, sizeof(*envelope));
+	envelope->is_success = -1;
+}

@@ -1,0 +1,54 @@
+/*
+ * invoice_status.c
+ *	  The states of an invoice on its way out, and how they may change.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/api/invoice_status.c
+ */
+#include "core/api/invoice_status.h"
+
+#include <string.h>
+
+static const char *const status_names[MF_STATUS_COUNT] = {
+	"queued", "sending", "sent", "rejected", "unknown", "review", "cancelled"
+};
+
+/* By row: from; by bit: to */
+#define TO(status) (1 << (status))
+static const int allowed_transitions[MF_STATUS_COUNT] = {
+	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN) | TO(MF_REVIEW),
+	/* sending */ TO(MF_QUEUED) | TO(MF_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
+	/* sent */ 0,
+	/* rejected */ TO(MF_QUEUED) | TO(MF_CANCELLED),
+	/* unknown */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_REVIEW),
+	/* review */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_CANCELLED),
+	/* cancelled */ 0
+};
+
+/* See invoice_status.h. */
+const char *
+mf_status_name(MfStatus status)
+{
+	return status_names[status];
+}
+
+/* See invoice_status.h. */
+int
+mf_status_from_name(const char *name)
+{
+	int			i;
+
+	for (i = 0; i < MF_STATUS_COUNT; i++)
+	{
+		if (strcmp(status_names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* See invoice_status.h. */
+bool
+mf_transition_allowed(MfStatus from, MfStatus to)
+{
+	return (allowed_transitions[from] & TO(to)) != 0;
+}

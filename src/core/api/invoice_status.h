@@ -1,0 +1,31 @@
+/*
+ * invoice_status.h
+ *	  The states of an invoice on its way out, and how they may change.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/api/invoice_status.h
+ */
+#ifndef MF_INVOICE_STATUS_H
+#define MF_INVOICE_STATUS_H
+
+#include <stdbool.h>
+
+typedef enum MfStatus
+{
+	MF_QUEUED,
+	MF_SENDING,
+	MF_SENT,
+	MF_STATUS_REJECTED,
+	MF_STATUS_UNKNOWN,
+	MF_REVIEW,
+	MF_CANCELLED,
+	MF_STATUS_COUNT
+} MfStatus;
+
+/* The word in the column mf_invoice.status; and back, -1 for another word. */
+extern const char *mf_status_name(MfStatus status);
+extern int	mf_status_from_name(const char *name);
+
+extern bool mf_transition_allowed(MfStatus from, MfStatus to);
+
+#endif							/* MF_INVOICE_STATUS_H */

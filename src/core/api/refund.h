@@ -1,0 +1,55 @@
+/*
+ * refund.h
+ *	  GetRefundStatus: the refunds of an invoice.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/api/refund.h
+ */
+#ifndef MF_REFUND_H
+#define MF_REFUND_H
+
+#include "core/api/outcome.h"
+
+#define MF_PATH_GET_REFUND_STATUS "/v2/GetRefundStatus"
+
+/* One refund of an invoice */
+typedef struct MfRefund
+{
+	char	   *refund_id;		/* decimal digits */
+	char	   *refund_status;	/* "Refunded", "Pending", "Canceled" */
+	char	   *invoice_id;		/* decimal digits; may be NULL */
+	char	   *refund_reference;	/* may be NULL */
+	char	   *external_identifier;	/* may be NULL */
+	char	   *amount;			/* Amount, else RefundAmount, which is less if
+								 * the payer bears the fee: plain decimal */
+	char	   *base_currency;	/* ISO code; may be NULL */
+	char	   *rrn;			/* may be NULL */
+} MfRefund;
+
+typedef struct MfRefundResult
+{
+	MfLookup	lookup;			/* MF_FOUND, also if there is no refund */
+	bool		not_sent;
+	MfRefund   *refunds;		/* NULL if there are none */
+	int			count;
+	char	   *error;			/* one line, NULL only if found */
+	int			retry_after;	/* seconds, 0 if the remote named none */
+} MfRefundResult;
+
+/* key_type: InvoiceId, RefundReference or RefundId */
+extern char *mf_refund_status_body(const char *key, const char *key_type, size_t *len);
+
+/*
+ * Reads the answer, as mf_status_result_read() does; free with the other.  A
+ * refund without a number, a status or an amount makes the whole answer
+ * unreadable (MF_LOOKUP_FAILED).
+ *
+ * "No data match the provided values" is MF_NOT_FOUND here, not "no refund":
+ * whether it is said of an invoice that has no refunds, or only of one that
+ * does not exist, no source tells.  Who knows that the invoice exists may take
+ * it as none.
+ */
+extern void mf_refund_result_read(const MfHttpExchange *exchange, MfRefundResult *result);
+extern void mf_refund_result_free(MfRefundResult *result);
+
+#endif							/* MF_REFUND_H */

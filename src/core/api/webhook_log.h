@@ -1,0 +1,62 @@
+/*
+ * webhook_log.h
+ *	  GetWebhooks, the vendor's log of deliveries.
+ *
+ * It comes over TLS from the vendor itself, so no signature is checked; nor
+ * could it be everywhere, for an item has only the "Data" of its message.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/api/webhook_log.h
+ */
+#ifndef MF_WEBHOOK_LOG_H
+#define MF_WEBHOOK_LOG_H
+
+#include "core/api/outcome.h"
+
+#define MF_PATH_GET_WEBHOOKS "/v2/GetWebhooks"
+
+#define MF_WEBHOOK_LOG_PAGE 500 /* items per page, fixed by the vendor */
+
+/* One delivery of the log.  Any string may be NULL: null, absent or unreadable. */
+typedef struct MfWebhookLogItem
+{
+	int			event_code;		/* 1 to 7, 0 = unknown */
+	char	   *event_name;		/* of either version */
+	char	   *event_entity_id;	/* for invoices the InvoiceId */
+	char	   *webhook_reference;	/* "WH-24349" */
+	char	   *status;			/* "Failed", ... */
+	char	   *data;			/* an object, redacted as in MfWebhook */
+} MfWebhookLogItem;
+
+typedef struct MfWebhookLogResult
+{
+	MfLookup	lookup;			/* MF_FOUND, also for an empty page; never
+								 * MF_NOT_FOUND */
+	bool		not_sent;
+	MfWebhookLogItem *items;	/* NULL if there are none */
+	int			count;
+	int			page;			/* of the answer, from 1; 0 if it tells none,
+								 * and has no items */
+	int			pages;			/* 0 if nothing was found at all */
+	char	   *error;			/* one line, NULL only if found */
+	int			retry_after;	/* seconds, 0 if the remote named none */
+} MfWebhookLogResult;
+
+/*
+ * The JSON body of a GetWebhooks request: deliveries of a status (NULL = any)
+ * between two times, "2025-02-12T12:42:16Z" (NULL = no bound).  malloc'd; NULL
+ * when out of memory, or if "page" is below 1 or a text is not UTF-8.
+ */
+extern char *mf_webhook_log_body(const char *start, const char *end, const char *status, int page, size_t *len);
+
+/*
+ * Reads the answer, as mf_status_result_read() does; free with the other.
+ * "No data match the provided values" counts as an empty page: the question
+ * names nothing that could fail to exist.  An item that is no object, or items
+ * without readable page numbers, make the whole answer unreadable
+ * (MF_LOOKUP_FAILED): to go on without them would be to lose events unseen.
+ */
+extern void mf_webhook_log_result_read(const MfHttpExchange *exchange, MfWebhookLogResult *result);
+extern void mf_webhook_log_result_free(MfWebhookLogResult *result);
+
+#endif							/* MF_WEBHOOK_LOG_H */

@@ -1,0 +1,203 @@
+/*
+ * http_callbacks.c
+ *	  What libcurl calls.
+ *
+ * Callbacks only write into the exchange: they neither allocate from anybody's
+ * context nor leave by a jump nor call the owner.  Those for sockets are in
+ * http_watch.c.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/http/http_callbacks.c
+ */
+#include "core/http/http_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define STOOD_STILL "the process stood still before it could be sent; it is held back for a while"
+
+static bool is_closed(const MfHttpTransfer *transfer);
+static bool header_value(const char *line, size_t len, const char *name, char *out, size_t out_size);
+
+/* ----------
+ * Of the multi handle
+ * ----------
+ */
+
+int
+mf_http_set_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	MfHttp	   *http = arg;
+
+	(void) multi;
+	http->deadline = timeout_ms < 0 ? -1 : mf_http_clock() + (int64_t) timeout_ms * 1000000;
+	return 0;
+}
+
+/* ----------
+ * Of a transfer
+ * ----------
+ */
+
+/*
+ * TLS begins: the connection stands.  libcurl itself tells the time of that
+ * only once the handshake is over.
+ */
+CURLcode
+mf_http_note_tls(CURL *easy, void *context, void *arg)
+{
+	MfHttpTransfer *transfer = arg;
+
+	(void) easy;
+	(void) context;
+	transfer->tls_begun = mf_http_clock();
+	return CURLE_OK;
+}
+
+/*
+ * Whether the remote has closed a connection that was kept, or has sent what
+ * nobody has asked for.  From version 8.19 on libcurl itself does not look again
+ * within a second.
+ */
+static bool
+is_closed(const MfHttpTransfer *transfer)
+{
+	curl_socket_t fd;
+	char		byte;
+
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD)
+		return false;
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/*
+ * The last point at which not sending is certain.  libcurl comes here each
+ * time before it writes the request: again if it wants to repeat it on another
+ * connection, which it may not.
+ */
+int
+mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	MfHttpTransfer *transfer = arg;
+	MfHttpExchange *exchange = &transfer->record->exchange;
+	MfHttp	   *http = transfer->target->http;
+	int64_t		now = mf_http_clock();
+	long		new_connections;
+
+	(void) local_ip;
+	(void) remote_port;
+	(void) local_port;
+
+	/* the process may have stood still since the thread woke up */
+	mf_http_look(http, now);
+	transfer->begun = true;
+	exchange->gate_reached = true;
+	if (exchange->gate_passed)
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
+				  "the server closed it, and the request was not repeated");
+	else if (__atomic_load_n(&http->gate_closed, __ATOMIC_SEQ_CST))
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "sending was stopped");
+	else if (transfer->target->remote_only && mf_http_ip_is_ours(remote_ip))
+		/* on a connection that another target has made */
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", MF_HTTP_OWN_MACHINE);
+	else if (mf_http_is_held(transfer->record, now))
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), STOOD_STILL);
+	else if (transfer->record->send_by != 0 && now > transfer->record->send_by)
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
+				  "the time allowed for sending was over");
+	else
+	{
+		if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK)
+			exchange->connection_reused = (new_connections == 0);
+		transfer->closed = exchange->connection_reused && is_closed(transfer);
+		if (!transfer->closed)
+		{
+			exchange->gate_passed = true;
+			return CURL_PREREQFUNC_OK;
+		}
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "the server had closed the connection");
+	}
+	return CURL_PREREQFUNC_ABORT;
+}
+
+/* Keeps the value of header "name" (with its colon) in "out"; printable ASCII only. */
+static bool
+header_value(const char *line, size_t len, const char *name, char *out, size_t out_size)
+{
+	size_t		name_len = strlen(name);
+	size_t		i;
+
+	/* the first letter tells most headers apart */
+	if (len < name_len || (line[0] | 0x20) != (name[0] | 0x20) || !curl_strnequal(line, name, name_len))
+		return false;
+	line += name_len;
+	len -= name_len;
+	while (len > 0 && (*line == ' ' || *line == '\t'))
+	{
+		line++;
+		len--;
+	}
+	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' ||
+					   line[len - 1] == ' ' || line[len - 1] == '\t'))
+		len--;
+	for (i = 0; i < len && i < out_size - 1; i++)
+		out[i] = (line[i] >= 0x20 && line[i] < 0x7F) ? line[i] : '?';
+	out[i] = '\0';
+	return true;
+}
+
+size_t
+mf_http_keep_header(char *line, size_t size, size_t count, void *arg)
+{
+	MfHttpTransfer *transfer = arg;
+	MfHttpExchange *exchange = &transfer->record->exchange;
+	size_t		len = size * count;
+
+	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
+	{
+		/* a new answer begins, perhaps after an interim one */
+		exchange->content_type[0] = exchange->location[0] = '\0';
+		transfer->headers_ended = false;
+	}
+	else if (transfer->headers_ended)
+		;						/* a trailer behind a chunked body */
+	else if (len <= 2 && line[len - 1] == '\n' && (len == 1 || line[0] == '\r'))
+		transfer->headers_ended = true;	/* to libcurl from 8.18 on a lone CR does, too, if nothing follows */
+	else if (!header_value(line, len, "Content-Type:", exchange->content_type, sizeof(exchange->content_type)))
+		header_value(line, len, "Location:", exchange->location, sizeof(exchange->location));
+	return len;
+}
+
+size_t
+mf_http_keep_response(char *data, size_t size, size_t count, void *arg)
+{
+	MfHttpTransfer *transfer = arg;
+	MfHttpExchange *exchange = &transfer->record->exchange;
+	size_t		len = size * count;
+
+	if (len > MF_HTTP_MAX_RESPONSE - exchange->response_len)
+	{
+		exchange->truncated = true;
+		return 0;
+	}
+	if (exchange->response_len + len + 1 > transfer->response_size)
+	{
+		size_t		new_size = transfer->response_size;
+		char	   *grown;
+
+		while (exchange->response_len + len + 1 > new_size)
+			new_size *= 2;
+		if (new_size > MF_HTTP_MAX_RESPONSE + 1)
+			new_size = MF_HTTP_MAX_RESPONSE + 1;
+		grown = realloc(exchange->response, new_size);
+		if (grown == NULL)
+			return 0;
+		exchange->response = grown;
+		transfer->response_size = new_size;
+	}
+	memcpy(exchange->response + exchange->response_len, data, len);
+	exchange->response_len += len;
+	return len;
+}

@@ -1,0 +1,683 @@
+/*
+ * httpd.c
+ *	  The HTTP server that webhooks and callbacks come in by: connections.
+ *
+ * libmicrohttpd sees silence, but not a client that sends a byte now and then;
+ * so we keep a list of the connections, and hang up on those whose request
+ * takes too long.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/httpd/httpd.c
+ */
+#include "core/httpd/httpd_private.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/api/webhook.h"
+
+/* TLS 1.2 and later */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* Places for connections that have been told to go and are not gone yet */
+#define SPARE_PLACES 64
+
+/* All calls come from one thread.  From 0.9.77 on it must be told, or it begins with a new connection only later. */
+#if MHD_VERSION >= 0x00097707
+#define ONE_THREAD MHD_USE_NO_THREAD_SAFETY
+#else
+#define ONE_THREAD 0
+#endif
+
+/* The smallest buffer of a body */
+#define BODY_START 2048
+
+/* Clients that have left, looked at in one go */
+#define LEFT_AT_ONCE 64
+
+static int64_t now_ms(void);
+static struct MHD_Daemon *start_daemon(MfHttpd *httpd, const MfHttpdConfig *config);
+static void listen_to_complaint(void *cls, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+static size_t leave_escaped(void *cls, struct MHD_Connection *connection, char *text);
+static void connection_changed(void *cls, struct MHD_Connection *mhd, void **context,
+							   enum MHD_ConnectionNotificationCode code);
+static void free_place(MfHttpd *httpd, MfConnection *connection);
+static void tell_to_go(MfHttpd *httpd, MfConnection *connection);
+static bool make_room(MfHttpd *httpd);
+static void note_who_left(MfHttpd *httpd);
+static bool watch_library(MfHttpd *httpd, int fd);
+static void end_overdue(MfHttpd *httpd);
+static void describe_peer(const struct sockaddr *address, char *peer, size_t size);
+static enum MHD_Result handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+									  const char *version, const char *data, size_t *size, void **context);
+static enum MHD_Result begin_request(MfHttpd *httpd, MfConnection *connection, const char *url,
+									 const char *method, const char *version, void **context);
+static enum MHD_Result keep_body(MfHttpdExchange *exchange, const char *data, size_t size);
+static enum MHD_Result end_request(MfHttpdExchange *exchange);
+static enum MHD_Result refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow);
+static void request_over(void *cls, struct MHD_Connection *mhd, void **context,
+						 enum MHD_RequestTerminationCode code);
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* See httpd.h. */
+MfHttpd *
+mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
+{
+	MfHttpd    *httpd = calloc(1, sizeof(MfHttpd));
+	const union MHD_DaemonInfo *info;
+
+	if (httpd != NULL)
+		httpd->places = calloc((size_t) config->max_connections + SPARE_PLACES, sizeof(MfConnection));
+	if (httpd == NULL || httpd->places == NULL)
+	{
+		free(httpd);
+		snprintf(error, error_size, "out of memory");
+		return NULL;
+	}
+	httpd->fd = -1;
+	httpd->max_connections = config->max_connections;
+	httpd->request_ms = (int64_t) config->request_seconds * 1000;
+
+	httpd->daemon = start_daemon(httpd, config);
+	info = httpd->daemon == NULL ? NULL : MHD_get_daemon_info(httpd->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	if (info == NULL || !watch_library(httpd, info->epoll_fd))
+	{
+		snprintf(error, error_size, "%s", httpd->message[0] != '\0' ? httpd->message : "libmicrohttpd does not start");
+		mf_httpd_stop(httpd);
+		return NULL;
+	}
+	httpd->complaints = 0;
+	return httpd;
+}
+
+static struct MHD_Daemon *
+start_daemon(MfHttpd *httpd, const MfHttpdConfig *config)
+{
+	unsigned int flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | ONE_THREAD;
+	struct MHD_OptionItem tls[] = {
+		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) config->certificate},
+		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (uintptr_t) config->key},
+		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) (uintptr_t) TLS_PRIORITIES},
+		{MHD_OPTION_END, 0, NULL}
+	};
+
+	if (config->certificate != NULL)
+		flags |= MHD_USE_TLS;
+	else
+		tls[0].option = MHD_OPTION_END;
+
+	/*
+	 * The logger comes first, so that it hears of what is wrong with the others.
+	 * Where we look for ourselves, strictness is no gain: the missing Host that it
+	 * refuses is answered with two heads before 1.0.
+	 */
+	return MHD_start_daemon(flags, 0, NULL, NULL, handle_request, httpd,
+							MHD_OPTION_EXTERNAL_LOGGER, listen_to_complaint, httpd,
+							MHD_OPTION_NOTIFY_CONNECTION, connection_changed, httpd,
+							MHD_OPTION_NOTIFY_COMPLETED, request_over, httpd,
+							MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+							MHD_OPTION_URI_LOG_CALLBACK, mf_httpd_look_at_target, NULL,
+							MHD_OPTION_CONNECTION_LIMIT, (unsigned int) config->max_connections + SPARE_PLACES,
+							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) MF_HTTPD_HEADER_MEMORY,
+							MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) config->idle_seconds,
+							MHD_OPTION_STRICT_FOR_CLIENT, mf_httpd_reads_loosely() ? 0 : 1,
+							MHD_OPTION_ARRAY, tls,
+							MHD_OPTION_END);
+}
+
+/* See httpd.h. */
+void
+mf_httpd_stop(MfHttpd *httpd)
+{
+	int			i;
+
+	if (httpd->daemon != NULL)
+	{
+		/* libmicrohttpd ends no connection that rests */
+		for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+		{
+			if (httpd->places[i].mhd != NULL && httpd->places[i].state == MF_CONNECTION_WITH_OWNER)
+				MHD_resume_connection(httpd->places[i].mhd);
+		}
+		MHD_stop_daemon(httpd->daemon);
+	}
+	if (httpd->fd >= 0)
+		close(httpd->fd);
+	free(httpd->places);
+	free(httpd);
+}
+
+/* What libmicrohttpd waits for is in a set of its own, which is in ours. */
+static bool
+watch_library(MfHttpd *httpd, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+
+	httpd->fd = epoll_create1(EPOLL_CLOEXEC);
+	return httpd->fd >= 0 && epoll_ctl(httpd->fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* See httpd.h. */
+void
+mf_httpd_watch(MfHttpdRequest *request)
+{
+	MfHttpdExchange *exchange = request->exchange;
+	MfConnection *connection = exchange->connection;
+	struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = exchange};
+
+	/* one that cannot be watched is there until it is answered */
+	connection->watched = epoll_ctl(exchange->httpd->fd, EPOLL_CTL_ADD, connection->fd, &event) == 0;
+}
+
+/* See httpd_private.h. */
+void
+mf_httpd_unwatch(MfHttpdExchange *exchange)
+{
+	MfConnection *connection = exchange->connection;
+
+	if (connection->watched)
+		(void) epoll_ctl(exchange->httpd->fd, EPOLL_CTL_DEL, connection->fd, NULL);
+	connection->watched = false;
+}
+
+/* One that only sends no more, and still reads, gets its answer a little early. */
+static void
+note_who_left(MfHttpd *httpd)
+{
+	struct epoll_event events[LEFT_AT_ONCE];
+	int			count;
+	int			i;
+
+	do
+	{
+		count = epoll_wait(httpd->fd, events, LEFT_AT_ONCE, 0);
+		for (i = 0; i < count; i++)
+		{
+			MfHttpdExchange *exchange = events[i].data.ptr;
+
+			if (exchange == NULL)
+				continue;
+			exchange->request.left = true;
+			mf_httpd_unwatch(exchange);
+		}
+	} while (count == LEFT_AT_ONCE);
+}
+
+/* Keeps libmicrohttpd's latest words; they hold nothing of what came in. */
+static void
+listen_to_complaint(void *cls, const char *format, va_list arguments)
+{
+	MfHttpd    *httpd = cls;
+	size_t		length;
+
+	vsnprintf(httpd->message, sizeof(httpd->message), format, arguments);
+	length = strcspn(httpd->message, "\r\n");
+	httpd->message[length] = '\0';
+	httpd->complaints++;
+}
+
+/* We decode what we use, and strictly. */
+static size_t
+leave_escaped(void *cls, struct MHD_Connection *connection, char *text)
+{
+	(void) cls;
+	(void) connection;
+	return strlen(text);
+}
+
+/* See httpd.h. */
+int
+mf_httpd_fd(const MfHttpd *httpd)
+{
+	return httpd->fd;
+}
+
+/* See httpd.h. */
+long
+mf_httpd_timeout(MfHttpd *httpd)
+{
+	MHD_UNSIGNED_LONG_LONG library;
+	int64_t		timeout = -1;
+
+	if (httpd->first != NULL)
+		return 0;
+	if (MHD_get_timeout(httpd->daemon, &library) == MHD_YES)
+		timeout = library > 60000 ? 60000 : (int64_t) library;
+	if (httpd->next_check != 0)
+	{
+		int64_t		until = httpd->next_check - now_ms();
+
+		if (until < 0)
+			until = 0;
+		if (timeout < 0 || until < timeout)
+			timeout = until;
+	}
+	return (long) timeout;
+}
+
+/* See httpd.h. */
+int
+mf_httpd_connections(const MfHttpd *httpd)
+{
+	return httpd->connections;
+}
+
+/* See httpd.h. */
+int
+mf_httpd_busy(const MfHttpd *httpd)
+{
+	return httpd->busy;
+}
+
+/* See httpd.h. */
+uint64_t
+mf_httpd_requests(const MfHttpd *httpd)
+{
+	return httpd->requests;
+}
+
+/* See httpd.h. */
+MfHttpdAbuseNote *
+mf_httpd_abuse(MfHttpd *httpd)
+{
+	return httpd->abuse;
+}
+
+/* See httpd_private.h. */
+void
+mf_httpd_note(MfHttpd *httpd, MfHttpdAbuse kind, const MfConnection *connection)
+{
+	httpd->abuse[kind].count++;
+	memcpy(httpd->abuse[kind].peer, connection->peer, sizeof(connection->peer));
+}
+
+static void
+describe_peer(const struct sockaddr *address, char *peer, size_t size)
+{
+	const void *source = NULL;
+
+	if (address->sa_family == AF_INET)
+		source = &((const struct sockaddr_in *) (const void *) address)->sin_addr;
+	else if (address->sa_family == AF_INET6)
+		source = &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr;
+	if (source == NULL || inet_ntop(address->sa_family, source, peer, (socklen_t) size) == NULL)
+		snprintf(peer, size, "unknown");
+}
+
+/* See httpd.h. */
+void
+mf_httpd_add(MfHttpd *httpd, int fd, const struct sockaddr *address, socklen_t length)
+{
+	MfConnection *connection = NULL;
+	MfConnection newcomer;
+	int			i;
+
+	memset(&newcomer, 0, sizeof(newcomer));
+	describe_peer(address, newcomer.peer, sizeof(newcomer.peer));
+	newcomer.fd = fd;
+	newcomer.since = now_ms();
+
+	if (httpd->connections >= httpd->max_connections)
+	{
+		mf_httpd_note(httpd, MF_ABUSE_CONNECTIONS, &newcomer);
+		if (!make_room(httpd))
+		{
+			close(fd);
+			return;
+		}
+	}
+	for (i = 0; i < httpd->max_connections + SPARE_PLACES && connection == NULL; i++)
+	{
+		if (!httpd->places[i].taken)
+			connection = &httpd->places[i];
+	}
+	if (connection == NULL)
+	{
+		close(fd);
+		return;
+	}
+
+	/* connection_changed() finds it by the descriptor, now or later; whatever becomes of it, libmicrohttpd closes it */
+	newcomer.taken = true;
+	*connection = newcomer;
+	httpd->connections++;
+	if (MHD_add_connection(httpd->daemon, fd, address, length) != MHD_YES && connection->taken && connection->mhd == NULL)
+		free_place(httpd, connection);
+}
+
+/* The place of a connection that is gone may be taken by another. */
+static void
+free_place(MfHttpd *httpd, MfConnection *connection)
+{
+	if (!connection->told_to_go)
+		httpd->connections--;
+	memset(connection, 0, sizeof(MfConnection));
+	if (httpd->connections == 0)
+		httpd->next_check = 0;
+}
+
+/* A connection has come or gone. */
+static void
+connection_changed(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
+{
+	MfHttpd    *httpd = cls;
+	MfConnection *connection = *context;
+	int			fd;
+	int			i;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+	{
+		fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+		for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+		{
+			connection = &httpd->places[i];
+			if (connection->taken && connection->mhd == NULL && connection->fd == fd)
+			{
+				connection->mhd = mhd;
+				*context = connection;
+				if (httpd->next_check == 0)
+					httpd->next_check = connection->since + httpd->request_ms;
+				return;
+			}
+		}
+		return;
+	}
+
+	if (connection == NULL)
+		return;
+	/* what it sent was no request that anybody could answer */
+	if (!connection->told_to_go && httpd->complaints > 0 && connection->state == MF_CONNECTION_WAITING)
+		mf_httpd_note(httpd, MF_ABUSE_PROTOCOL, connection);
+	httpd->complaints = 0;
+	free_place(httpd, connection);
+	*context = NULL;
+}
+
+/* libmicrohttpd notices that it is shut down, and closes it. */
+static void
+tell_to_go(MfHttpd *httpd, MfConnection *connection)
+{
+	if (connection->told_to_go)
+		return;
+	connection->told_to_go = true;
+	httpd->connections--;
+	shutdown(connection->fd, SHUT_RDWR);
+}
+
+/*
+ * Sends away who has been silent longest, so that a crowd of these does not cost
+ * a webhook its place; or, if there is none or half of the places are full of
+ * requests being received, the longest of those.  False if there is neither.
+ */
+static bool
+make_room(MfHttpd *httpd)
+{
+	MfConnection *silent = NULL;
+	MfConnection *receiving = NULL;
+	int			receiving_count = 0;
+	int			i;
+
+	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+	{
+		MfConnection *connection = &httpd->places[i];
+		MfConnection **longest = connection->state == MF_CONNECTION_WAITING ? &silent :
+			connection->state == MF_CONNECTION_RECEIVING ? &receiving : NULL;
+
+		if (connection->mhd == NULL || connection->told_to_go || longest == NULL)
+			continue;
+		receiving_count += connection->state == MF_CONNECTION_RECEIVING;
+		if (*longest == NULL || connection->since < (*longest)->since)
+			*longest = connection;
+	}
+	if (silent == NULL || receiving_count * 2 > httpd->max_connections)
+		silent = receiving != NULL ? receiving : silent;
+	if (silent == NULL)
+		return false;
+	tell_to_go(httpd, silent);
+	return true;
+}
+
+/* Hangs up on those whose request, or whose reading of the answer, takes too long. */
+static void
+end_overdue(MfHttpd *httpd)
+{
+	int64_t		now = now_ms();
+	int			i;
+
+	if (httpd->next_check == 0 || now < httpd->next_check)
+		return;
+	httpd->next_check = 0;
+	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+	{
+		MfConnection *connection = &httpd->places[i];
+		int64_t		due = connection->since + httpd->request_ms;
+
+		if (connection->mhd == NULL || connection->told_to_go)
+			continue;
+		if (connection->state == MF_CONNECTION_WITH_OWNER)
+			due = now + httpd->request_ms;
+		if (due <= now)
+		{
+			mf_httpd_note(httpd, MF_ABUSE_TOO_SLOW, connection);
+			tell_to_go(httpd, connection);
+		}
+		else if (httpd->next_check == 0 || due < httpd->next_check)
+			httpd->next_check = due;
+	}
+}
+
+/* See httpd.h. */
+void
+mf_httpd_retire(MfHttpd *httpd)
+{
+	int			i;
+
+	httpd->retired = true;
+	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+	{
+		if (httpd->places[i].mhd != NULL && httpd->places[i].state == MF_CONNECTION_WAITING)
+			tell_to_go(httpd, &httpd->places[i]);
+	}
+}
+
+/* See httpd.h. */
+MfHttpdRequest *
+mf_httpd_run(MfHttpd *httpd)
+{
+	MfHttpdRequest *list;
+
+	end_overdue(httpd);
+	note_who_left(httpd);
+	(void) MHD_run(httpd->daemon);
+	list = httpd->first;
+	httpd->first = httpd->last = NULL;
+	return list;
+}
+
+/* libmicrohttpd's callback: once for the head, then for each part of the body, then for the end. */
+static enum MHD_Result
+handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
+			   const char *data, size_t *size, void **context)
+{
+	MfHttpd    *httpd = cls;
+	MfHttpdExchange *exchange = *context;
+	enum MHD_Result result;
+
+	if (exchange == NULL)
+	{
+		MfConnection *connection = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+
+		return begin_request(httpd, connection, url, method, version, context);
+	}
+	if (*size > 0)
+	{
+		result = keep_body(exchange, data, *size);
+		*size = 0;
+		return result;
+	}
+	return end_request(exchange);
+}
+
+/* The head of a request has come. */
+static enum MHD_Result
+begin_request(MfHttpd *httpd, MfConnection *connection, const char *url, const char *method, const char *version,
+			  void **context)
+{
+	MfHttpdExchange *exchange = connection == NULL ? NULL : calloc(1, sizeof(MfHttpdExchange));
+	const char *allow = NULL;
+	unsigned int status;
+
+	if (exchange == NULL)
+		return MHD_NO;
+	exchange->httpd = httpd;
+	exchange->connection = connection;
+	exchange->request.exchange = exchange;
+	memcpy(exchange->request.peer, connection->peer, sizeof(connection->peer));
+	connection->state = MF_CONNECTION_RECEIVING;
+	httpd->requests++;
+	httpd->busy++;
+	*context = exchange;
+
+	status = mf_httpd_route(exchange, url, method, version, &allow);
+	return status == 0 ? MHD_YES : refuse(exchange, status, allow);
+}
+
+/* Keeps a part of the body, within bounds; what exceeds them is read and forgotten. */
+static enum MHD_Result
+keep_body(MfHttpdExchange *exchange, const char *data, size_t size)
+{
+	MfHttpdRequest *request = &exchange->request;
+	MfHttpd    *httpd = exchange->httpd;
+	size_t		need = request->body_len + size + 1;
+
+	if (need > MF_WEBHOOK_MAX_BODY + 1 && exchange->refused == 0)
+		exchange->refused = MHD_HTTP_CONTENT_TOO_LARGE;
+	if (exchange->refused == 0 && request->route == MF_ROUTE_WEBHOOK && need > exchange->allocated)
+	{
+		size_t		allocate = exchange->allocated == 0 ? BODY_START : exchange->allocated;
+		char	   *body = NULL;
+
+		while (allocate < need)
+			allocate *= 2;
+		if (allocate > MF_WEBHOOK_MAX_BODY + 1)
+			allocate = MF_WEBHOOK_MAX_BODY + 1;
+		if (httpd->bodies + (allocate - exchange->allocated) > MF_HTTPD_BODIES_TOTAL ||
+				 (body = realloc(request->body, allocate)) == NULL)
+			exchange->refused = MHD_HTTP_SERVICE_UNAVAILABLE;
+		else
+		{
+			request->body = body;
+			httpd->bodies += allocate - exchange->allocated;
+			exchange->allocated = allocate;
+		}
+	}
+	if (exchange->refused != 0 || request->route != MF_ROUTE_WEBHOOK)
+	{
+		exchange->skipped += size;
+		if (exchange->skipped <= MF_HTTPD_SKIPPED_MAX)
+			return MHD_YES;
+		mf_httpd_note(httpd, MF_ABUSE_TOO_LARGE, exchange->connection);
+		return MHD_NO;
+	}
+	memcpy(request->body + request->body_len, data, size);
+	request->body_len += size;
+	request->body[request->body_len] = '\0';
+	return MHD_YES;
+}
+
+/* The request is complete: it goes to the owner, or its answer to the client. */
+static enum MHD_Result
+end_request(MfHttpdExchange *exchange)
+{
+	MfHttpd    *httpd = exchange->httpd;
+	MfConnection *connection = exchange->connection;
+
+	if (exchange->refused != 0)
+		return refuse(exchange, exchange->refused, NULL);
+
+	if (connection->state == MF_CONNECTION_ANSWERED)
+	{
+		enum MHD_Result result;
+
+		if (exchange->response == NULL)
+			return MHD_NO;
+		result = MHD_queue_response(connection->mhd, exchange->status, exchange->response);
+		MHD_destroy_response(exchange->response);
+		exchange->response = NULL;
+		return result;
+	}
+
+	connection->state = MF_CONNECTION_WITH_OWNER;
+	if (httpd->last != NULL)
+		httpd->last->next = &exchange->request;
+	else
+		httpd->first = &exchange->request;
+	httpd->last = &exchange->request;
+	MHD_suspend_connection(connection->mhd);
+	return MHD_YES;
+}
+
+/* Answers a request that the owner does not get to see, and ends its connection. */
+static enum MHD_Result
+refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow)
+{
+	struct MHD_Response *response = mf_httpd_plain(status, allow);
+	MfConnection *connection = exchange->connection;
+	enum MHD_Result result = MHD_NO;
+
+	mf_httpd_note(exchange->httpd,
+				  status == MHD_HTTP_CONTENT_TOO_LARGE || status == MHD_HTTP_URI_TOO_LONG ? MF_ABUSE_TOO_LARGE :
+				  status == MHD_HTTP_SERVICE_UNAVAILABLE ? MF_ABUSE_MEMORY : MF_ABUSE_REQUEST, connection);
+	connection->state = MF_CONNECTION_ANSWERED;
+	if (response != NULL)
+	{
+		if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES)
+			result = MHD_queue_response(connection->mhd, status, response);
+		MHD_destroy_response(response);
+	}
+	return result;
+}
+
+/* The answer has left, or the connection is lost. */
+static void
+request_over(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
+{
+	MfHttpdExchange *exchange = *context;
+	MfHttpd    *httpd = cls;
+	MfConnection *connection;
+
+	(void) mhd;
+	if (exchange == NULL)
+		return;
+	connection = exchange->connection;
+	if (code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED && !connection->told_to_go)
+		mf_httpd_note(httpd, MF_ABUSE_TOO_SLOW, connection);
+	httpd->busy--;
+	httpd->bodies -= exchange->allocated;
+	if (exchange->response != NULL)
+		MHD_destroy_response(exchange->response);
+	mf_httpd_free_request(&exchange->request);
+	free(exchange);
+	*context = NULL;
+
+	connection->since = now_ms();
+	connection->state = code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? MF_CONNECTION_WAITING : MF_CONNECTION_ANSWERED;
+	if (httpd->retired)
+		tell_to_go(httpd, connection);
+}

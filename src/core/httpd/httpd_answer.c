@@ -1,0 +1,256 @@
+/*
+ * httpd_answer.c
+ *	  The HTTP server that webhooks and callbacks come in by: answers.
+ *
+ * Answers reveal nothing: a status, and a word for it.  The pages say what the
+ * customer knows already.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/httpd/httpd_answer.c
+ */
+#include "core/httpd/httpd_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/text/ascii.h"
+
+#define RETRY_AFTER_SECONDS "30"
+
+/* Seconds until the page "not confirmed yet" asks again */
+#define ASK_AGAIN_SECONDS 5
+
+/* Only our own style, nothing from anywhere, in nobody's frame */
+#define CONTENT_SECURITY_POLICY "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; " \
+	"form-action 'none'; frame-ancestors 'none'"
+
+typedef struct PageText
+{
+	const char *title;
+	const char *text;
+} PageText;
+
+/* By MfHttpdPage, in English and in Arabic */
+static const PageText page_texts[][2] = {
+	{
+		{"Payment confirmed", "Your payment has been received. Thank you."},
+		{"تم تأكيد الدفع", "لقد استلمنا دفعتك. شكرًا لك."}
+	},
+	{
+		{"Payment not completed", "Your payment has not been completed. You can open the payment link and try again."},
+		{"لم يكتمل الدفع", "لم تكتمل عملية الدفع. يمكنك فتح رابط الدفع والمحاولة مرة أخرى."}
+	},
+	{
+		{"Payment not confirmed yet", "We are still waiting for the confirmation of your payment. Please do not pay again until you know more."},
+		{"لم يتم تأكيد الدفع بعد", "ما زلنا ننتظر تأكيد عملية الدفع. يرجى عدم الدفع مرة أخرى قبل معرفة النتيجة."}
+	}
+};
+
+static const char page_form[] =
+"<!DOCTYPE html>\n"
+"<html lang=\"%s\" dir=\"%s\">\n"
+"<head>\n"
+"<meta charset=\"utf-8\">\n"
+"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+"<meta name=\"robots\" content=\"noindex\">\n"
+"<title>%s</title>\n"
+"<style>body{font-family:system-ui,sans-serif;max-width:32em;margin:15vh auto;padding:0 1em;text-align:center}</style>\n"
+"</head>\n"
+"<body><h1>%s</h1><p>%s</p></body>\n"
+"</html>\n";
+
+static void give(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response);
+static bool add_header(struct MHD_Response *response, const char *name, const char *value);
+static bool add_common_headers(struct MHD_Response *response);
+static char *make_location(const MfHttpdRequest *request, const char *url);
+static bool ask_again(const MfHttpdRequest *request, struct MHD_Response *response);
+
+/* See httpd_private.h. */
+struct MHD_Response *
+mf_httpd_plain(unsigned int status, const char *allow)
+{
+	const char *text = status == MHD_HTTP_OK ? "ok" : MHD_get_reason_phrase_for(status);
+	char		line[64];
+	struct MHD_Response *response;
+
+	snprintf(line, sizeof(line), "%s\n", text);
+	response = MHD_create_response_from_buffer(strlen(line), line, MHD_RESPMEM_MUST_COPY);
+	if (response != NULL &&
+		!(add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8") &&
+		  add_common_headers(response) &&
+		  (allow == NULL || add_header(response, MHD_HTTP_HEADER_ALLOW, allow)) &&
+		  (status != MHD_HTTP_SERVICE_UNAVAILABLE ||
+		   add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_SECONDS))))
+	{
+		MHD_destroy_response(response);
+		response = NULL;
+	}
+	return response;
+}
+
+static bool
+add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+	return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+static bool
+add_common_headers(struct MHD_Response *response)
+{
+	return add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") &&
+		add_header(response, "Referrer-Policy", "no-referrer") &&
+		add_header(response, "X-Content-Type-Options", "nosniff");
+}
+
+/* Lets the connection go on with an answer; without one (no memory) it ends. */
+static void
+give(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response)
+{
+	MfHttpdExchange *exchange = request->exchange;
+
+	if (response != NULL && exchange->last && !add_header(response, MHD_HTTP_HEADER_CONNECTION, "close"))
+	{
+		MHD_destroy_response(response);
+		response = NULL;
+	}
+	exchange->status = status;
+	exchange->response = response;
+	exchange->connection->state = MF_CONNECTION_ANSWERED;
+	mf_httpd_unwatch(exchange);
+	MHD_resume_connection(exchange->connection->mhd);
+}
+
+/* See httpd.h. */
+void
+mf_httpd_answer(MfHttpdRequest *request, MfHttpdAnswer answer)
+{
+	unsigned int status = MHD_HTTP_SERVICE_UNAVAILABLE;
+
+	switch (answer)
+	{
+		case MF_ANSWER_OK:
+			status = MHD_HTTP_OK;
+			break;
+		case MF_ANSWER_MALFORMED:
+			status = MHD_HTTP_BAD_REQUEST;
+			break;
+		case MF_ANSWER_REFUSED:
+			status = MHD_HTTP_UNAUTHORIZED;
+			break;
+		case MF_ANSWER_NOT_FOUND:
+			status = MHD_HTTP_NOT_FOUND;
+			break;
+		case MF_ANSWER_UNAVAILABLE:
+			break;
+	}
+	give(request, status, mf_httpd_plain(status, NULL));
+}
+
+/* See httpd.h. */
+bool
+mf_httpd_can_redirect(const char *url)
+{
+	const char *c;
+
+	if (mf_word_length(url, "https://") == 0 && mf_word_length(url, "http://") == 0)
+		return false;
+	for (c = url; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c <= ' ' || (unsigned char) *c == 127)
+			return false;
+	}
+	return true;
+}
+
+/* See httpd.h. */
+void
+mf_httpd_redirect(MfHttpdRequest *request, const char *url)
+{
+	char	   *location = make_location(request, url);
+	struct MHD_Response *response = location == NULL ? NULL : mf_httpd_plain(MHD_HTTP_SEE_OTHER, NULL);
+
+	if (response != NULL && !add_header(response, MHD_HTTP_HEADER_LOCATION, location))
+	{
+		MHD_destroy_response(response);
+		response = NULL;
+	}
+	free(location);
+	give(request, MHD_HTTP_SEE_OTHER, response);
+}
+
+/*
+ * The URL with the payment's number, as the vendor gives it; malloc'd.  What is
+ * not ASCII is escaped.  A fragment stays behind the arguments.
+ */
+static char *
+make_location(const MfHttpdRequest *request, const char *url)
+{
+	const char *id = request->payment_id;
+	size_t		fragment = strcspn(url, "#");
+	size_t		size = 3 * strlen(url) + (id != NULL ? 2 * strlen(id) : 0) + sizeof("?paymentId=&Id=");
+	char	   *location = malloc(size);
+	char	   *end = location;
+	const char *question;
+	size_t		i;
+
+	if (location == NULL)
+		return NULL;
+	question = memchr(url, '?', fragment);
+	for (i = 0;; i++)
+	{
+		if (i == fragment && id != NULL)
+			end += sprintf(end, "%spaymentId=%s&Id=%s",
+						   question == NULL ? "?" : strchr("?&", url[fragment - 1]) != NULL ? "" : "&", id, id);
+		if (url[i] == '\0')
+			break;
+		if ((unsigned char) url[i] < 128)
+			*end++ = url[i];
+		else
+			end += sprintf(end, "%%%02X", (unsigned int) (unsigned char) url[i]);
+	}
+	*end = '\0';
+	return location;
+}
+
+/* See httpd.h. */
+void
+mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic, bool trouble)
+{
+	const PageText *text = &page_texts[page][arabic ? 1 : 0];
+	struct MHD_Response *response;
+	char		buffer[2048];
+	int			length;
+
+	length = snprintf(buffer, sizeof(buffer), page_form, arabic ? "ar" : "en", arabic ? "rtl" : "ltr",
+					  text->title, text->title, text->text);
+	response = MHD_create_response_from_buffer((size_t) length, buffer, MHD_RESPMEM_MUST_COPY);
+	if (response != NULL &&
+		!(add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/html; charset=utf-8") &&
+		  add_common_headers(response) &&
+		  add_header(response, "Content-Security-Policy", CONTENT_SECURITY_POLICY) &&
+		  (!trouble || add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_SECONDS)) &&
+		  (page != MF_PAGE_NOT_CONFIRMED_YET || ask_again(request, response))))
+	{
+		MHD_destroy_response(response);
+		response = NULL;
+	}
+	give(request, trouble ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, response);
+}
+
+/* Has the browser ask again in a moment, a few times. */
+static bool
+ask_again(const MfHttpdRequest *request, struct MHD_Response *response)
+{
+	char		refresh[256];
+	const char *id = request->payment_id;
+
+	if (request->tries + 1 >= MF_HTTPD_MAX_TRIES)
+		return true;
+
+	/* relative, so that a proxy's prefix stays */
+	snprintf(refresh, sizeof(refresh), "%d; url=?%s%s%s%s%stry=%d", ASK_AGAIN_SECONDS,
+			 id != NULL ? "paymentId=" : "", id != NULL ? id : "",
+			 id != NULL ? "&Id=" : "", id != NULL ? id : "", id != NULL ? "&" : "", request->tries + 1);
+	return add_header(response, "Refresh", refresh);
+}

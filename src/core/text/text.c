@@ -1,0 +1,403 @@
+/*
+ * text.c
+ *	  The vendor's spellings of amounts and currencies; UTF-8.
+ *
+ * Nothing here depends on the locale, and nothing allocates.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/text/text.c
+ */
+#include "core/text/text.h"
+
+#include <string.h>
+
+#include "core/text/ascii.h"
+
+/* The vendor's abbreviations where they are no ISO 4217 codes */
+static const struct
+{
+	const char *word;
+	const char *iso;
+}			abbreviations[] = {
+	{"KD", "KWD"},
+	{"SR", "SAR"},
+	{"BD", "BHD"},
+	{"LE", "EGP"},
+	{"QR", "QAR"},
+	{"OR", "OMR"},
+	{"JD", "JOD"},
+};
+
+/* ISO 4217, active codes of money that people pay with */
+static const char *const iso_codes[] = {
+	"AED", "AFN", "ALL", "AMD", "ANG", "AOA", "ARS", "AUD", "AWG", "AZN",
+	"BAM", "BBD", "BDT", "BGN", "BHD", "BIF", "BMD", "BND", "BOB", "BRL",
+	"BSD", "BTN", "BWP", "BYN", "BZD", "CAD", "CDF", "CHF", "CLP", "CNY",
+	"COP", "CRC", "CUP", "CVE", "CZK", "DJF", "DKK", "DOP", "DZD", "EGP",
+	"ERN", "ETB", "EUR", "FJD", "FKP", "GBP", "GEL", "GHS", "GIP", "GMD",
+	"GNF", "GTQ", "GYD", "HKD", "HNL", "HTG", "HUF", "IDR", "ILS", "INR",
+	"IQD", "IRR", "ISK", "JMD", "JOD", "JPY", "KES", "KGS", "KHR", "KMF",
+	"KPW", "KRW", "KWD", "KYD", "KZT", "LAK", "LBP", "LKR", "LRD", "LSL",
+	"LYD", "MAD", "MDL", "MGA", "MKD", "MMK", "MNT", "MOP", "MRU", "MUR",
+	"MVR", "MWK", "MXN", "MYR", "MZN", "NAD", "NGN", "NIO", "NOK", "NPR",
+	"NZD", "OMR", "PAB", "PEN", "PGK", "PHP", "PKR", "PLN", "PYG", "QAR",
+	"RON", "RSD", "RUB", "RWF", "SAR", "SBD", "SCR", "SDG", "SEK", "SGD",
+	"SHP", "SLE", "SOS", "SRD", "SSP", "STN", "SVC", "SYP", "SZL", "THB",
+	"TJS", "TMT", "TND", "TOP", "TRY", "TTD", "TWD", "TZS", "UAH", "UGX",
+	"USD", "UYU", "UZS", "VES", "VND", "VUV", "WST", "XAF", "XCD", "XCG",
+	"XOF", "XPF", "YER", "ZAR", "ZMW", "ZWG",
+};
+
+static bool same_word(const char *a, const char *b);
+
+static bool
+same_word(const char *a, const char *b)
+{
+	return strlen(a) == strlen(b) && mf_word_length(a, b) > 0;
+}
+
+/* ----------
+ * Amounts and currencies
+ * ----------
+ */
+
+bool
+mf_decimal_valid(const char *in)
+{
+	const char *p = in;
+
+	if (*p == '-')
+		p++;
+	if (!mf_is_digit(*p))
+		return false;
+	while (mf_is_digit(*p))
+		p++;
+	if (*p == '.')
+	{
+		p++;
+		if (!mf_is_digit(*p))
+			return false;
+		while (mf_is_digit(*p))
+			p++;
+	}
+	return *p == '\0';
+}
+
+bool
+mf_decimal_plain(const char *in, char *out, size_t size)
+{
+	const char *p = in;
+	size_t		used = 0;
+	int			group = 0;		/* digits since the start or last separator */
+	bool		separated = false;
+
+	mf_clear(out, size);
+	for (; *p != '\0' && *p != '.'; p++)
+	{
+		if (*p == ',')
+		{
+			if (group < 1 || group > 3 || (separated && group != 3))
+				goto fail;
+			separated = true;
+			group = 0;
+			continue;
+		}
+		if (mf_is_digit(*p))
+			group++;
+		else if (*p != '-' || p != in)
+			goto fail;
+		if (used + 1 >= size)
+			goto fail;
+		out[used++] = *p;
+	}
+	if (separated && group != 3)
+		goto fail;
+	for (; *p != '\0'; p++)
+	{
+		if (used + 1 >= size)
+			goto fail;
+		out[used++] = *p;
+	}
+	if (used >= size)
+		goto fail;
+	out[used] = '\0';
+	if (mf_decimal_valid(out))
+		return true;
+
+fail:
+	mf_clear(out, size);
+	return false;
+}
+
+bool
+mf_number_plain(const char *in, char *out, size_t size)
+{
+	const char *digits;			/* of the mantissa, with its point */
+	const char *end;
+	const char *p = in;
+	long		exponent = 0;
+	long		count = 0;		/* digits of the mantissa */
+	long		point = -1;		/* digits before the point, in the result */
+	long		i;
+	size_t		used = 0;
+	bool		significant = false;
+
+	mf_clear(out, size);
+	if (*p == '-')
+		p++;
+	digits = p;
+	for (; mf_is_digit(*p) || *p == '.'; p++)
+	{
+		if (*p == '.')
+		{
+			if (point >= 0)
+				return false;
+			point = count;
+		}
+		else
+			count++;
+	}
+	end = p;
+	if (count == 0 || *digits == '.' || end[-1] == '.')
+		return false;
+	if (point < 0)
+		point = count;
+	if (*p == 'e' || *p == 'E')
+	{
+		bool		negative;
+
+		p++;
+		negative = (*p == '-');
+		if (*p == '-' || *p == '+')
+			p++;
+		if (!mf_is_digit(*p))
+			return false;
+		for (; mf_is_digit(*p); p++)
+		{
+			/* beyond this it fits no buffer, and a zero is not worth it */
+			if (exponent > 100000)
+				return false;
+			exponent = exponent * 10 + (*p - '0');
+		}
+		point += negative ? -exponent : exponent;
+	}
+	if (*p != '\0' || size == 0)
+		return false;
+
+	if (*in == '-')
+	{
+		if (used + 1 >= size)
+			goto fail;
+		out[used++] = '-';
+	}
+	p = digits;
+	for (i = (point < 1) ? point - 1 : 0; i < count || i < point; i++)
+	{
+		char		c = '0';
+
+		if (i >= 0 && i < count)
+		{
+			if (*p == '.')
+				p++;
+			c = *p++;
+		}
+		if (i == point)
+		{
+			if (used + 1 >= size)
+				goto fail;
+			out[used++] = '.';
+		}
+		/* of leading zeros only the one before the point is kept */
+		if (c != '0' || i >= point - 1)
+			significant = true;
+		if (!significant)
+			continue;
+		if (used + 1 >= size)
+			goto fail;
+		out[used++] = c;
+	}
+	out[used] = '\0';
+	return true;
+
+fail:
+	mf_clear(out, size);
+	return false;
+}
+
+bool
+mf_invoice_id_valid(const char *text)
+{
+	size_t		len;
+
+	if (text == NULL)
+		return false;
+	len = strspn(text, "0123456789");
+	return len > 0 && len <= 18 && text[len] == '\0' && text[0] != '0';
+}
+
+bool
+mf_display_value_split(const char *in, char *amount, size_t amount_size,
+					   char *currency, size_t currency_size)
+{
+	char		number[64];
+	const char *iso;
+	const char *space = strchr(in, ' ');
+	const char *word;
+	size_t		len;
+
+	mf_clear(amount, amount_size);
+	mf_clear(currency, currency_size);
+	if (space == NULL)
+		return false;
+	len = (size_t) (space - in);
+	if (len >= sizeof(number))
+		return false;
+	memcpy(number, in, len);
+	number[len] = '\0';
+	for (word = space; *word == ' '; word++)
+		;
+	iso = mf_currency_iso(word);
+	if (iso == NULL || strlen(iso) >= currency_size ||
+		!mf_decimal_plain(number, amount, amount_size))
+		return false;
+	memcpy(currency, iso, strlen(iso) + 1);
+	return true;
+}
+
+const char *
+mf_currency_iso(const char *word)
+{
+	size_t		i;
+
+	for (i = 0; i < sizeof(abbreviations) / sizeof(abbreviations[0]); i++)
+	{
+		if (same_word(word, abbreviations[i].word))
+			return abbreviations[i].iso;
+	}
+	for (i = 0; i < sizeof(iso_codes) / sizeof(iso_codes[0]); i++)
+	{
+		if (same_word(word, iso_codes[i]))
+			return iso_codes[i];
+	}
+	return NULL;
+}
+
+/* ----------
+ * UTF-8
+ * ----------
+ */
+
+size_t
+mf_utf8_char(const char *text, size_t len, uint32_t *code)
+{
+	const unsigned char *p = (const unsigned char *) text;
+	size_t		need;
+	size_t		i;
+	uint32_t	least;
+
+	if (len == 0)
+		return 0;
+	if (p[0] < 0x80)
+	{
+		*code = p[0];
+		return 1;
+	}
+	if (p[0] >= 0xC2 && p[0] <= 0xDF)
+	{
+		need = 2;
+		least = 0x80;
+		*code = p[0] & 0x1FU;
+	}
+	else if (p[0] >= 0xE0 && p[0] <= 0xEF)
+	{
+		need = 3;
+		least = 0x800;
+		*code = p[0] & 0x0FU;
+	}
+	else if (p[0] >= 0xF0 && p[0] <= 0xF4)
+	{
+		need = 4;
+		least = 0x10000;
+		*code = p[0] & 0x07U;
+	}
+	else
+		return 0;
+	if (len < need)
+		return 0;
+	for (i = 1; i < need; i++)
+	{
+		if ((p[i] & 0xC0) != 0x80)
+			return 0;
+		*code = (*code << 6) | (p[i] & 0x3FU);
+	}
+	if (*code < least || *code > 0x10FFFF || (*code >= 0xD800 && *code <= 0xDFFF))
+		return 0;
+	return need;
+}
+
+bool
+mf_utf8_valid(const char *text, size_t len)
+{
+	uint32_t	code;
+
+	while (len > 0)
+	{
+		size_t		step = mf_utf8_char(text, len, &code);
+
+		if (step == 0)
+			return false;
+		text += step;
+		len -= step;
+	}
+	return true;
+}
+
+void
+mf_text_excerpt(const char *text, size_t len, char *out, size_t size)
+{
+	size_t		used = 0;
+	size_t		cut = 0;		/* where "..." would fit after a character */
+
+	if (size == 0)
+		return;
+	while (len > 0)
+	{
+		char		piece[4];
+		uint32_t	code = 0;
+		size_t		step = mf_utf8_char(text, len, &code);
+		size_t		width = step;
+
+		if (step == 0)
+		{
+			step = 1;
+			width = 3;
+			memcpy(piece, "\xEF\xBF\xBD", 3);
+		}
+		else if (code < 0x20 || (code >= 0x7F && code < 0xA0) ||
+				 (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069))
+		{
+			/* also what breaks lines or turns the direction of writing */
+			width = 1;
+			piece[0] = ' ';
+		}
+		else
+			memcpy(piece, text, step);
+
+		if (used + width > size - 1)
+		{
+			if (size > 3)
+			{
+				memcpy(out + cut, "...", 3);
+				used = cut + 3;
+			}
+			break;
+		}
+		memcpy(out + used, piece, width);
+		used += width;
+		if (used + 3 <= size - 1)
+			cut = used;
+		text += step;
+		len -= step;
+	}
+	out[used] = '\0';
+}

@@ -1,0 +1,113 @@
+/*
+ * unicode.c
+ *	  What people paste: characters that nobody sees, blanks, dashes and digits
+ *	  of any script.
+ *
+ * The kinds of characters come from a table of our own, which is written from
+ * Unicode's data.  PostgreSQL has these kinds only from 17 on; before 16 its
+ * widths count U+200E as a column; its normalization knows blanks, and neither
+ * marks nor dashes.  The C library's depend on the locale, and to it U+00A0 is
+ * no blank.  ICU is not in every build.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/text/unicode.c
+ */
+#include "core/text/unicode.h"
+
+#include <string.h>
+
+#include "core/text/text.h"
+#include "core/text/unicode_table.h"
+
+/* See unicode.h. */
+MfCharKind
+mf_char_kind(uint32_t code, int *digit)
+{
+	size_t		low = 0;
+	size_t		high = sizeof(unicode_ranges) / sizeof(unicode_ranges[0]);
+
+	while (low < high)
+	{
+		size_t		middle = (low + high) / 2;
+
+		if (code < unicode_ranges[middle].first)
+			high = middle;
+		else if (code > unicode_ranges[middle].last)
+			low = middle + 1;
+		else
+		{
+			/* the digits of each script stand together, from zero on */
+			*digit = (int) ((code - unicode_ranges[middle].first) % 10);
+			return unicode_ranges[middle].kind;
+		}
+	}
+	return MF_CHAR_OTHER;
+}
+
+/* See unicode.h. */
+size_t
+mf_text_clean(char *text, size_t len, MfCleaning cleaning)
+{
+	size_t		used = 0;
+	size_t		end = 0;		/* behind the last that is no blank */
+	bool		seen = false;
+	size_t		i;
+	size_t		step;
+
+	for (i = 0; i < len; i += step)
+	{
+		uint32_t	code = 0;
+		int			digit = 0;
+		MfCharKind	kind;
+		bool		kept = true;
+
+		step = mf_utf8_char(text + i, len - i, &code);
+		kind = step > 0 ? mf_char_kind(code, &digit) : MF_CHAR_OTHER;
+		if (step == 0)
+			step = 1;
+		if (kind == MF_CHAR_BLANK)
+			kept = cleaning != MF_CLEAN_NUMBER && used > 0;
+		else if (kind == MF_CHAR_MARK)
+			kept = cleaning == MF_CLEAN_TEXT;
+		else if (kind == MF_CHAR_DASH)
+			kept = cleaning != MF_CLEAN_NUMBER;
+		if (!kept)
+			continue;
+
+		if (kind == MF_CHAR_DIGIT && cleaning == MF_CLEAN_NUMBER)
+			text[used++] = (char) ('0' + digit);
+		else
+		{
+			memmove(text + used, text + i, step);
+			used += step;
+		}
+		if (kind != MF_CHAR_BLANK)
+			end = used;
+		seen = seen || (kind != MF_CHAR_BLANK && kind != MF_CHAR_MARK);
+	}
+	return seen ? end : 0;
+}
+
+/* See unicode.h. */
+bool
+mf_text_find_unseen(const char *text, size_t len, uint32_t *code)
+{
+	while (len > 0)
+	{
+		int			digit;
+		size_t		step = mf_utf8_char(text, len, code);
+
+		if (step > 0)
+		{
+			MfCharKind	kind = mf_char_kind(*code, &digit);
+
+			if (kind == MF_CHAR_BLANK || kind == MF_CHAR_MARK)
+				return true;
+		}
+		else
+			step = 1;
+		text += step;
+		len -= step;
+	}
+	return false;
+}

@@ -1,0 +1,22 @@
+/*
+ * url.h
+ *	  URLs that users give for others to open: customers' browsers, MyFatoorah.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/text/url.h
+ */
+#ifndef MF_URL_H
+#define MF_URL_H
+
+typedef enum MfUrlVerdict
+{
+	MF_URL_GOOD,
+	MF_URL_NO_WEB,				/* not http or https with a host */
+	MF_URL_AMBIGUOUS,			/* browsers and other programs may read different hosts in it */
+	MF_URL_LOCAL				/* everybody's own machine */
+} MfUrlVerdict;
+
+/* The first thing that is wrong with a URL. */
+extern MfUrlVerdict mf_url_check(const char *url);
+
+#endif							/* MF_URL_H */

@@ -1,0 +1,89 @@
+/*
+ * account_pause.c
+ *	  Pauses that the worker makes: accounts whose key is refused.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/flight/account_pause.c
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "flight/account_pause.h"
+#include "store/queue.h"
+
+/* A pause that could not be written is tried again after this. */
+#define RETRY_MS 5000
+
+static int	wanted = 0;
+static TimestampTz retry_at = 0;
+static bool told = false;		/* the log tells that one could not be written */
+
+static bool write_pause(const MfSqlScope *scope, void *argument);
+
+/* See account_pause.h. */
+void
+mf_pause_want(MfCircuit *circuit, const char *by, const char *reason)
+{
+	circuit->paused = true;
+	mf_circuit_report(circuit, "is paused", reason);
+	if (circuit->pause_by != NULL)
+		return;
+	circuit->pause_reason = reason ? MemoryContextStrdup(TopMemoryContext, reason) : NULL;
+	circuit->pause_by = by;
+	wanted++;
+	retry_at = 0;
+}
+
+/* See account_pause.h. */
+void
+mf_pause_attend(MfRunApart run_apart)
+{
+	MfCircuit  *circuit;
+	bool		failed = false;
+
+	if (wanted == 0 || GetCurrentTimestamp() < retry_at)
+		return;
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	{
+		char	   *error;
+
+		if (circuit->pause_by == NULL)
+			continue;
+		if (!run_apart(write_pause, circuit, &error))
+		{
+			if (!told && error != NULL)
+				ereport(LOG,
+						(errmsg("account \"%s\" is paused, but that cannot be written yet", circuit->account),
+						 errdetail_internal("%s", error),
+						 errhint("Nothing is sent for it meanwhile. Writing it is tried again every few seconds.")));
+			failed = told = true;
+			continue;
+		}
+		if (circuit->pause_reason != NULL)
+			pfree(circuit->pause_reason);
+		circuit->pause_reason = NULL;
+		circuit->pause_by = NULL;
+		wanted--;
+	}
+	told = failed;
+	retry_at = failed ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS) : 0;
+}
+
+static bool
+write_pause(const MfSqlScope *scope, void *argument)
+{
+	const MfCircuit *circuit = (const MfCircuit *) argument;
+
+	mf_queue_pause(scope->schema, circuit->account, circuit->pause_by, circuit->pause_reason);
+	return true;
+}
+
+/* See account_pause.h. */
+TimestampTz
+mf_pause_alarm(void)
+{
+	return wanted > 0 ? retry_at : 0;
+}

@@ -1,0 +1,326 @@
+/*
+ * account_turns.c
+ *	  Which accounts have something due, and whose turn it is.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/flight/account_turns.c
+ */
+#include "postgres.h"
+
+#include "lib/pairingheap.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "account/account.h"
+#include "flight/account_turns.h"
+#include "flow/request_slots.h"
+#include "flow/time_share.h"
+#include "sending/claim.h"
+#include "store/queue.h"
+
+static dlist_head line = DLIST_STATIC_INIT(line);	/* owners with accounts in line, by turn_node */
+static int	line_length = 0;	/* of accounts */
+static dlist_head taken = DLIST_STATIC_INIT(taken); /* turns of this round, by turn_node */
+static dlist_head full = DLIST_STATIC_INIT(full);	/* by full_node */
+static pairingheap *alarms = NULL;	/* by alarm_node */
+static bool all_changed = true;
+static MfPace scan_pace;
+
+static int	compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg);
+static void clear_alarm(MfCircuit *circuit);
+static void enter(MfCircuit *circuit, bool first);
+static void leave(MfCircuit *circuit);
+static void find_owners(void);
+static MfOwner *next_owner(TimestampTz now);
+static void scan(const MfSqlScope *scope, TimestampTz now);
+
+/* See account_turns.h. */
+void
+mf_agenda_changed(const char *account)
+{
+	mf_agenda_due(mf_circuit_get(account));
+}
+
+/* See account_turns.h. */
+void
+mf_agenda_all_changed(void)
+{
+	all_changed = true;
+}
+
+/* See account_turns.h. */
+void
+mf_agenda_due(MfCircuit *circuit)
+{
+	if (circuit->in_line)
+		return;
+	if (circuit->turn_taken)
+		dlist_delete(&circuit->turn_node);
+	circuit->turn_taken = false;
+	enter(circuit, false);
+}
+
+/* Puts an account last or first into the line of its owner, who stands in line then. */
+static void
+enter(MfCircuit *circuit, bool first)
+{
+	MfOwner    *owner = circuit->owner;
+
+	circuit->in_line = true;
+	line_length++;
+	if (owner->line_length++ > 0 && first)
+		dlist_delete(&owner->turn_node);
+	if (first)
+	{
+		dlist_push_head(&owner->line, &circuit->turn_node);
+		dlist_push_head(&line, &owner->turn_node);
+		return;
+	}
+	dlist_push_tail(&owner->line, &circuit->turn_node);
+	if (owner->line_length == 1)
+		dlist_push_tail(&line, &owner->turn_node);
+}
+
+static void
+leave(MfCircuit *circuit)
+{
+	dlist_delete(&circuit->turn_node);
+	circuit->in_line = false;
+	line_length--;
+	if (--circuit->owner->line_length == 0)
+		dlist_delete(&circuit->owner->turn_node);
+}
+
+/* See account_turns.h. */
+void
+mf_agenda_due_at(MfCircuit *circuit, TimestampTz at)
+{
+	if (at == 0 || circuit->in_line || (circuit->alarm != 0 && circuit->alarm <= at))
+		return;
+	clear_alarm(circuit);
+	if (alarms == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		alarms = pairingheap_allocate(compare_alarms, NULL);
+		MemoryContextSwitchTo(old);
+	}
+	circuit->alarm = at;
+	pairingheap_add(alarms, &circuit->alarm_node);
+}
+
+/* The heap has the greatest on top: that is the earliest. */
+static int
+compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	TimestampTz first = pairingheap_const_container(MfCircuit, alarm_node, a)->alarm;
+	TimestampTz second = pairingheap_const_container(MfCircuit, alarm_node, b)->alarm;
+
+	return first < second ? 1 : first > second ? -1 : 0;
+}
+
+static void
+clear_alarm(MfCircuit *circuit)
+{
+	if (circuit->alarm != 0)
+		pairingheap_remove(alarms, &circuit->alarm_node);
+	circuit->alarm = 0;
+}
+
+/* See account_turns.h. */
+void
+mf_agenda_full(MfCircuit *circuit)
+{
+	if (!circuit->full)
+		dlist_push_tail(&full, &circuit->full_node);
+	circuit->full = true;
+}
+
+/* See account_turns.h. */
+void
+mf_agenda_wait_for_slots(int64 lead_us, TimestampTz now)
+{
+	while (!dlist_is_empty(&full))
+	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, full_node, dlist_pop_head_node(&full));
+		TimestampTz at = mf_circuit_next_slot(circuit, now);
+
+		circuit->full = false;
+		if (at == DT_NOBEGIN)
+			mf_agenda_due(circuit);
+		else if (at != 0)
+			mf_agenda_due_at(circuit, at - lead_us);
+	}
+}
+
+/* See account_turns.h. */
+void
+mf_agenda_refresh(const MfSqlScope *scope, TimestampTz now)
+{
+	if (all_changed && mf_pace_allows(&scan_pace))
+		scan(scope, now);
+	while (alarms != NULL && !pairingheap_is_empty(alarms))
+	{
+		MfCircuit  *circuit = pairingheap_container(MfCircuit, alarm_node, pairingheap_first(alarms));
+
+		if (circuit->alarm > now)
+			break;
+		clear_alarm(circuit);
+		mf_agenda_due(circuit);
+	}
+	find_owners();
+}
+
+/* Those that are new in line stand with others of whom nothing is known. */
+static void
+find_owners(void)
+{
+	MfOwner    *unknown = mf_owner_get(InvalidOid);
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &unknown->line)
+	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, turn_node, iter.cur);
+		Oid			role = mf_account_owner(circuit->account);
+
+		if (!OidIsValid(role))
+			continue;
+		leave(circuit);
+		mf_circuit_set_owner(circuit, role);
+		enter(circuit, false);
+	}
+}
+
+/* Looks at the first entry of each account. */
+static void
+scan(const MfSqlScope *scope, TimestampTz now)
+{
+	List	   *entries;
+	ListCell   *lc;
+
+	mf_pace_begin(&scan_pace);
+	entries = mf_queue_accounts(scope);
+	foreach(lc, entries)
+	{
+		MfFirstEntry *entry = (MfFirstEntry *) lfirst(lc);
+
+		if (entry->rank <= now)
+			mf_agenda_due(mf_circuit_get(entry->account));
+		else if (!TIMESTAMP_NOT_FINITE(entry->rank))
+			mf_agenda_due_at(mf_circuit_get(entry->account), entry->rank);
+	}
+	all_changed = false;
+	mf_pace_end(&scan_pace);
+}
+
+/* See account_turns.h. */
+int
+mf_agenda_length(void)
+{
+	return line_length;
+}
+
+/* The next one in line who may have slots, and who stands last from now on; NULL = nobody may. */
+static MfOwner *
+next_owner(TimestampTz now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &line)
+	{
+		MfOwner    *owner = dlist_container(MfOwner, turn_node, iter.cur);
+
+		if (mf_slots_owner_room(owner, now) == 0)
+			continue;
+		dlist_delete(&owner->turn_node);
+		dlist_push_tail(&line, &owner->turn_node);
+		return owner;
+	}
+	return NULL;
+}
+
+/* See account_turns.h. */
+MfCircuit *
+mf_agenda_next(TimestampTz now)
+{
+	MfOwner    *owner = next_owner(now);
+	MfCircuit  *circuit;
+	int			passed;
+
+	if (owner == NULL)
+		return NULL;
+
+	/* who has more than its part of the slots lets the others go first */
+	for (passed = 1; passed < owner->line_length && mf_slots_over_share(dlist_head_element(MfCircuit, turn_node, &owner->line)); passed++)
+		dlist_push_tail(&owner->line, dlist_pop_head_node(&owner->line));
+	circuit = dlist_head_element(MfCircuit, turn_node, &owner->line);
+	leave(circuit);
+	clear_alarm(circuit);
+	circuit->turn_taken = true;
+	dlist_push_tail(&taken, &circuit->turn_node);
+	return circuit;
+}
+
+/* See account_turns.h. */
+void
+mf_agenda_put_back(MfCircuit *circuit)
+{
+	if (circuit->in_line)
+		return;
+	dlist_delete(&circuit->turn_node);
+	circuit->turn_taken = false;
+	enter(circuit, true);
+}
+
+/* See account_turns.h. */
+void
+mf_agenda_round_done(void)
+{
+	while (!dlist_is_empty(&taken))
+		dlist_container(MfCircuit, turn_node, dlist_pop_head_node(&taken))->turn_taken = false;
+}
+
+/* See account_turns.h. */
+void
+mf_agenda_round_failed(void)
+{
+	while (!dlist_is_empty(&taken))
+		mf_agenda_put_back(dlist_tail_element(MfCircuit, turn_node, &taken));
+}
+
+/* See account_turns.h. */
+bool
+mf_agenda_has_work(TimestampTz now)
+{
+	TimestampTz alarm = mf_agenda_alarm();
+	dlist_iter	iter;
+
+	if (alarm != 0 && alarm <= now)
+		return true;
+	dlist_foreach(iter, &line)
+	{
+		if (mf_slots_owner_room(dlist_container(MfOwner, turn_node, iter.cur), now) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* See account_turns.h. */
+TimestampTz
+mf_agenda_alarm(void)
+{
+	TimestampTz alarm = 0;
+
+	if (all_changed)
+		alarm = mf_pace_time(&scan_pace);
+	if (alarms != NULL && !pairingheap_is_empty(alarms))
+		mf_come_back(&alarm, pairingheap_container(MfCircuit, alarm_node, pairingheap_first(alarms))->alarm);
+	return alarm;
+}
+
+/* See account_turns.h. */
+bool
+mf_agenda_knows(const MfCircuit *circuit)
+{
+	return circuit->in_line || circuit->turn_taken || circuit->full || circuit->alarm != 0;
+}

@@ -1,0 +1,462 @@
+/*
+ * flight.c
+ *	  One request of the worker, from its claim to its recorded outcome.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/flight/flight.c
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "flight/flight.h"
+#include "request/public_url.h"
+#include "request/request.h"
+#include "store/row_rights.h"
+
+/* Invoices that have a flight under way */
+typedef struct UnderWayKey
+{
+	int64		invoice;
+	int64		inquiry;		/* bool */
+} UnderWayKey;
+
+typedef struct UnderWay
+{
+	UnderWayKey key;
+	int			count;
+} UnderWay;
+
+static HTAB *flights_under_way = NULL;
+
+/* In the bodies of requests that have no answer yet */
+static size_t held_bytes = 0;
+
+static void hold_body(MfFlight *flight, char *body, size_t len);
+static void let_body_go(MfFlight *flight);
+
+/* See flight.h. */
+int
+mf_flight_room(const MfCircuit *circuit, int limit)
+{
+	if (held_bytes < MF_HELD_BYTES_MAX)
+		return limit;
+	return circuit->held_bytes < MF_HELD_BYTES_OWN ? Min(limit, MF_HELD_BYTES_OWN / MF_BODY_MAX) : 0;
+}
+
+/* Takes over the body of a request, for its circuit. */
+static void
+hold_body(MfFlight *flight, char *body, size_t len)
+{
+	flight->body = body;
+	flight->body_len = flight->held_bytes = len;
+	flight->circuit->held_bytes += len;
+	held_bytes += len;
+}
+
+/* The transport has freed it, or will soon. */
+static void
+let_body_go(MfFlight *flight)
+{
+	held_bytes -= flight->held_bytes;
+	flight->circuit->held_bytes -= flight->held_bytes;
+	flight->held_bytes = 0;
+}
+
+/* See flight.h. */
+bool
+mf_flight_is_lookup(const MfFlight *flight)
+{
+	return flight->kind != MF_JOB_SEND;
+}
+
+/* See flight.h. */
+MfStatus
+mf_flight_expected_status(const MfFlight *flight)
+{
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			return MF_SENDING;
+		case MF_JOB_RECONCILE:
+			return MF_STATUS_UNKNOWN;
+		case MF_JOB_VERIFY:
+			return MF_QUEUED;
+		default:
+			return MF_SENT;
+	}
+}
+
+/* See flight.h. */
+MfFlight *
+mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
+				 MfHttpTarget *target, const char *reference)
+{
+	bool		is_lookup = job->kind != MF_JOB_SEND;
+	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
+	MfRequest	filled = job->request;
+	const MfRequest *request = &filled;
+	size_t		body_len;
+	char	   *body;
+	MemoryContext old;
+	MfFlight   *flight;
+
+	if (!is_lookup)
+		mf_fill_urls(&filled, account, job->invoice, job->reference, job->callbacks);
+	body = is_lookup ? mf_payment_status_body(mf_to_utf8(reference), "CustomerReference", &body_len) :
+		mf_request_body(request, account, job->reference, &body_len);
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build the request for reference \"%s\"", job->reference)));
+
+	/* from here on only memory can run out */
+	old = MemoryContextSwitchTo(context);
+	flight = (MfFlight *) palloc0(sizeof(MfFlight));
+	flight->kind = job->kind;
+	flight->invoice = job->invoice;
+	flight->attempt = is_lookup ? job->attempts : job->attempts + 1;
+	flight->reference = pstrdup(reference);
+	flight->own_reference = strcmp(reference, job->reference) == 0;
+	flight->sent_reference = pstrdup(mf_to_utf8(reference));
+	flight->circuit = mf_circuit_get(job->account);
+	mf_circuit_hold(flight->circuit);
+
+	/* the clock that the gate obeys first: if we are frozen in between, it must be the earlier one */
+	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
+	flight->send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), window);
+	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
+	flight->target = target;
+	mf_http_target_hold(target);
+	hold_body(flight, body, body_len);
+	if (is_lookup)
+	{
+		flight->invoice_value =
+			DatumGetCString(DirectFunctionCall1(numeric_out, request->values[MF_SP_INVOICE_VALUE]));
+		flight->currency = request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] ? pstrdup(account->currency) :
+			TextDatumGetCString(request->values[MF_SP_DISPLAY_CURRENCY_ISO]);
+		flight->notification_option = TextDatumGetCString(request->values[MF_SP_NOTIFICATION_OPTION]);
+		flight->invoice_id = job->invoice_id ? pstrdup(job->invoice_id) : NULL;
+		flight->step = job->step;
+		if (!request->isnull[MF_SP_EXPIRY_DATE])
+			flight->expires_at = DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE]);
+	}
+	MemoryContextSwitchTo(old);
+	return flight;
+}
+
+/* See flight.h. */
+int
+mf_flight_watched(const MfFlight *flight)
+{
+	return flight->given_up + (flight->twin ? 1 : 0);
+}
+
+/* See flight.h. */
+bool
+mf_flight_is_inquiry(const MfFlight *flight)
+{
+	return flight->kind > MF_JOB_NONE;
+}
+
+/* See flight.h. */
+void
+mf_flight_set_under_way(MfFlight *flight, bool under_way)
+{
+	UnderWayKey key;
+	UnderWay   *entry;
+	bool		found;
+
+	if (flight->invoice == 0 || flight->under_way == under_way)
+		return;
+	if (flights_under_way == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = sizeof(UnderWayKey);
+		control.entrysize = sizeof(UnderWay);
+		flights_under_way = hash_create("myfatoorah flights under way", 256, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	memset(&key, 0, sizeof(key));
+	key.invoice = flight->invoice;
+	key.inquiry = mf_flight_is_inquiry(flight);
+	entry = (UnderWay *) hash_search(flights_under_way, &key, HASH_ENTER, &found);
+	if (!found)
+		entry->count = 0;
+	entry->count += under_way ? 1 : -1;
+	if (entry->count == 0)
+		(void) hash_search(flights_under_way, &key, HASH_REMOVE, NULL);
+	flight->under_way = under_way;
+}
+
+/* See flight.h. */
+bool
+mf_flight_under_way(int64 invoice, bool inquiry)
+{
+	UnderWayKey key;
+
+	if (flights_under_way == NULL)
+		return false;
+	memset(&key, 0, sizeof(key));
+	key.invoice = invoice;
+	key.inquiry = inquiry;
+	return hash_search(flights_under_way, &key, HASH_FIND, NULL) != NULL;
+}
+
+/* See flight.h. */
+MfFlight *
+mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
+						 const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len)
+{
+	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
+	MemoryContext old;
+	MfFlight   *flight;
+
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build an inquiry of account \"%s\"", account->name)));
+	old = MemoryContextSwitchTo(context);
+	flight = (MfFlight *) palloc0(sizeof(MfFlight));
+	flight->kind = kind;
+	flight->circuit = mf_circuit_get(account->name);
+	mf_circuit_hold(flight->circuit);
+	if (job != NULL)
+	{
+		flight->invoice = job->invoice;
+		flight->inquiry = (MfInquiryJob *) palloc(sizeof(MfInquiryJob));
+		*flight->inquiry = *job;
+		flight->inquiry->account = flight->circuit->account;
+		flight->inquiry->key = pstrdup(job->key);
+	}
+	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
+	flight->send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), window);
+	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
+	flight->target = target;
+	mf_http_target_hold(target);
+	hold_body(flight, body, body_len);
+	MemoryContextSwitchTo(old);
+	return flight;
+}
+
+/* See flight.h. */
+void
+mf_flight_free(MfFlight *flight)
+{
+	mf_flight_set_under_way(flight, false);
+	let_body_go(flight);
+	mf_http_target_let_go(flight->target);
+	mf_circuit_let_go(flight->circuit);
+	free(flight->body);
+	mf_send_result_free(&flight->sent);
+	mf_payment_free(&flight->payment);
+	mf_status_result_free(&flight->found);
+	mf_refund_result_free(&flight->refunds);
+	mf_webhook_log_result_free(&flight->log);
+	if (flight->inquiry != NULL)
+	{
+		pfree(flight->inquiry->key);
+		pfree(flight->inquiry);
+	}
+	if (flight->invoice_id != NULL)
+		pfree(flight->invoice_id);
+	if (flight->invoice_value != NULL)
+	{
+		pfree(flight->invoice_value);
+		pfree(flight->currency);
+		pfree(flight->notification_option);
+	}
+	if (flight->answered_id != NULL)
+		pfree(flight->answered_id);
+	if (flight->answered_other != NULL)
+		pfree(flight->answered_other);
+	if (flight->asked_names != NULL)
+		pfree(flight->asked_names);
+	if (flight->next_reference != NULL)
+		pfree(flight->next_reference);
+	if (flight->reference != NULL)
+	{
+		pfree(flight->reference);
+		pfree(flight->sent_reference);
+	}
+	pfree(flight);
+}
+
+/* See flight.h. */
+const char *
+mf_flight_path(const MfFlight *flight)
+{
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			return MF_PATH_SEND_PAYMENT;
+		case MF_JOB_REFUNDS:
+			return MF_PATH_GET_REFUND_STATUS;
+		case MF_JOB_WEBHOOK_LOG:
+			return MF_PATH_GET_WEBHOOKS;
+		default:
+			return MF_PATH_GET_PAYMENT_STATUS;
+	}
+}
+
+/* See flight.h. */
+void
+mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
+{
+	let_body_go(flight);
+	flight->http_status = (int) exchange->http_status;
+	flight->unanswered = !mf_is_answered(exchange);
+	flight->starved = exchange->starved;
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			mf_send_result_read(exchange, flight->sent_reference, &flight->sent);
+			break;
+		case MF_JOB_REFUNDS:
+			mf_refund_result_read(exchange, &flight->refunds);
+			break;
+		case MF_JOB_WEBHOOK_LOG:
+			mf_webhook_log_result_read(exchange, &flight->log);
+			break;
+		default:
+			mf_status_result_read(exchange, &flight->found);
+			if (flight->kind == MF_JOB_INQUIRY && flight->found.lookup == MF_FOUND &&
+				!mf_payment_read(&flight->found, &flight->payment))
+				flight->found.lookup = MF_LOOKUP_FAILED;
+			break;
+	}
+}
+
+/* See flight.h. */
+void
+mf_flight_fail(MfFlight *flight, bool started, const char *error)
+{
+	let_body_go(flight);
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			flight->sent.outcome = started ? MF_UNKNOWN : MF_NOT_SENT;
+			flight->sent.error = strdup(error);
+			break;
+		case MF_JOB_REFUNDS:
+			flight->refunds.lookup = MF_LOOKUP_FAILED;
+			flight->refunds.not_sent = !started;
+			flight->refunds.error = strdup(error);
+			break;
+		case MF_JOB_WEBHOOK_LOG:
+			flight->log.lookup = MF_LOOKUP_FAILED;
+			flight->log.not_sent = !started;
+			flight->log.error = strdup(error);
+			break;
+		default:
+			flight->found.lookup = MF_LOOKUP_FAILED;
+			flight->found.not_sent = !started;
+			flight->found.error = strdup(error);
+			break;
+	}
+}
+
+/* See flight.h. */
+MfLookup
+mf_flight_lookup(const MfFlight *flight)
+{
+	switch (flight->kind)
+	{
+		case MF_JOB_REFUNDS:
+			return flight->refunds.lookup;
+		case MF_JOB_WEBHOOK_LOG:
+			return flight->log.lookup;
+		default:
+			return flight->found.lookup;
+	}
+}
+
+/* See flight.h. */
+MfOutcome
+mf_flight_outcome(const MfFlight *flight)
+{
+	if (!mf_flight_is_lookup(flight))
+		return flight->sent.outcome;
+
+	switch (mf_flight_lookup(flight))
+	{
+		case MF_FOUND:
+		case MF_NOT_FOUND:
+			return MF_ACCEPTED;
+		case MF_LOOKUP_REFUSED:
+			return MF_REJECTED;
+		case MF_LOOKUP_THROTTLED:
+			return MF_THROTTLED;
+		case MF_LOOKUP_ACCOUNT_PROBLEM:
+			return MF_ACCOUNT_PROBLEM;
+		case MF_LOOKUP_SENSELESS:
+		case MF_LOOKUP_FAILED:
+			break;
+	}
+	return flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent ? MF_NOT_SENT : MF_UNKNOWN;
+}
+
+/* See flight.h. */
+int
+mf_flight_retry_after(const MfFlight *flight)
+{
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			return flight->sent.retry_after;
+		case MF_JOB_REFUNDS:
+			return flight->refunds.retry_after;
+		case MF_JOB_WEBHOOK_LOG:
+			return flight->log.retry_after;
+		default:
+			return flight->found.retry_after;
+	}
+}
+
+/* See flight.h. */
+TimestampTz
+mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms)
+{
+	return TimestampTzPlusMilliseconds(now, Max((int64) mf_flight_retry_after(flight) * 1000, delay_ms));
+}
+
+/* See flight.h. */
+const char *
+mf_flight_error_utf8(const MfFlight *flight)
+{
+	switch (flight->kind)
+	{
+		case MF_JOB_SEND:
+			return flight->sent.error;
+		case MF_JOB_REFUNDS:
+			return flight->refunds.error;
+		case MF_JOB_WEBHOOK_LOG:
+			return flight->log.error;
+		default:
+			return flight->found.error;
+	}
+}
+
+/* See flight.h. */
+char *
+mf_flight_error(const MfFlight *flight)
+{
+	return flight->unanswered ? pstrdup(mf_network_error(mf_flight_outcome(flight) != MF_NOT_SENT)) :
+		mf_flight_details(flight);
+}
+
+/* See flight.h. */
+char *
+mf_flight_details(const MfFlight *flight)
+{
+	const char *utf8 = mf_flight_error_utf8(flight);
+
+	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
+}

@@ -1,0 +1,197 @@
+/*
+ * flight_account.c
+ *	  The accounts and keys under which claimed rows go out.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/flight/flight_account.c
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "account/account.h"
+#include "base/compat.h"
+#include "base/settings.h"
+#include "sending/claim_internal.h"
+#include "store/repair.h"
+#include "store/row_rights.h"
+
+/* An account that is looked up, and a target: both may fail alone */
+typedef struct AccountLookup
+{
+	const char *name;
+	const MfAccount *account;
+} AccountLookup;
+
+typedef struct TargetLookup
+{
+	MfHttp	   *http;
+	bool		question;
+	MfClaimTarget *entry;
+} TargetLookup;
+
+/* A key that cannot be used, which the log tells; without padding */
+typedef struct ToldKey
+{
+	char		account[NAMEDATALEN];
+	Oid			role;
+	uint32		own;			/* bool */
+} ToldKey;
+
+static HTAB *told_keys = NULL;
+
+static void look_up_account(void *argument);
+static void look_up_target(void *argument);
+static void tell_once(const MfClaimTarget *target);
+
+/* See claim.h. */
+const MfAccount *
+mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
+{
+	const MfAccount *account;
+	const char *error;
+
+	paused |= circuit->pause_by != NULL;
+	if (circuit->paused && !paused)
+		mf_circuit_reset(circuit);
+	circuit->paused = paused;
+	if (paused || circuit->retry_at > now)
+		return NULL;
+
+	account = mf_account_or_null(circuit->account, &error);
+	if (account == NULL)
+	{
+		mf_circuit_failed(circuit, now);
+		mf_circuit_report(circuit, "cannot be used", error);
+		mf_repair_tell_rows(circuit->account, error);
+	}
+	else
+		mf_circuit_set_owner(circuit, account->owner);
+	return account;
+}
+
+/* See claim_internal.h. */
+const MfAccount *
+mf_account_or_null(const char *name, const char **reason)
+{
+	AccountLookup lookup = {name, NULL};
+	ErrorData  *error = mf_sql_try(look_up_account, &lookup);
+
+	*reason = error == NULL ? NULL : mf_error_text(error);
+	return lookup.account;
+}
+
+static void
+look_up_account(void *argument)
+{
+	AccountLookup *lookup = (AccountLookup *) argument;
+
+	lookup->account = mf_account_get(lookup->name);
+}
+
+/* See claim.h. */
+const MfClaimTarget *
+mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool question, List **targets)
+{
+	MfClaimTarget *entry;
+	TargetLookup lookup;
+	ErrorData  *error;
+	int			i;
+
+	/* rows of an account stand together */
+	for (i = list_length(*targets) - 1; i >= 0; i--)
+	{
+		entry = (MfClaimTarget *) list_nth(*targets, i);
+		if (strcmp(entry->account, account) != 0)
+			break;
+		if (entry->owner.role == key_owner.role && entry->owner.own == key_owner.own)
+			return entry;
+	}
+
+	entry = (MfClaimTarget *) palloc0(sizeof(MfClaimTarget));
+	entry->account = account;
+	entry->owner = key_owner;
+	*targets = lappend(*targets, entry);
+
+	lookup.http = http;
+	lookup.question = question;
+	lookup.entry = entry;
+	error = mf_sql_try(look_up_target, &lookup);
+	if (error != NULL)
+		entry->error = mf_error_text(error);
+	tell_once(entry);
+	return entry;
+}
+
+static void
+look_up_target(void *argument)
+{
+	TargetLookup *lookup = (TargetLookup *) argument;
+	MfClaimTarget *entry = lookup->entry;
+	const MfAccount *account = mf_account_get(entry->account);
+	MfHttpTarget *target = mf_account_target(lookup->http, account, entry->owner);
+	TimestampTz until = mf_account_throttled_until(lookup->http, account, entry->owner, lookup->question);
+
+	if (until > GetCurrentTimestamp())
+	{
+		entry->until = until;
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("MyFatoorah throttles the API key of role \"%s\" for account \"%s\", which is tried again later",
+						GetUserNameFromId(entry->owner.role, false), account->name)));
+	}
+	entry->target = target;
+}
+
+/* See claim_internal.h. */
+const char *
+mf_claim_refusal(const MfSqlScope *scope, const MfJob *job)
+{
+	char	   *reason = mf_sender_refusal(mf_account_get(job->account), get_relname_relid("mf_invoice", scope->schema),
+										   &job->sender);
+
+	return reason == NULL ? NULL :
+		psprintf("%s; mf_resume() tries it again, and whoever may send it takes it over by setting its account", reason);
+}
+
+/*
+ * One log line for each key that cannot be used, until it can: rows without one
+ * are looked at again and again, while those of other roles go on.
+ */
+static void
+tell_once(const MfClaimTarget *target)
+{
+	ToldKey		key;
+	bool		known;
+
+	if (told_keys == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = control.entrysize = sizeof(ToldKey);
+		told_keys = hash_create("myfatoorah keys that cannot be used", 64, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	memset(&key, 0, sizeof(key));
+	strlcpy(key.account, target->account, sizeof(key.account));
+	key.role = target->owner.role;
+	key.own = target->owner.own;
+	(void) hash_search(told_keys, &key, target->target != NULL ? HASH_REMOVE : HASH_ENTER, &known);
+	if (target->target == NULL && !known)
+		ereport(LOG,
+				(errmsg("account \"%s\" has invoices whose key cannot be used", target->account),
+				 errdetail_internal("%s", target->error),
+				 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(target->account))));
+}
+
+/* See claim.h. */
+void
+mf_claim_try_keys(void)
+{
+	mf_account_try_keys();
+	if (told_keys != NULL)
+		hash_destroy(told_keys);
+	told_keys = NULL;
+}

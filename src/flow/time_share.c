@@ -1,0 +1,61 @@
+/*
+ * time_share.c
+ *	  Work whose cost grows with the number of accounts takes a part of the time only.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/flow/time_share.c
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "utils/timestamp.h"
+
+#include "core/http/http.h"
+#include "flow/time_share.h"
+
+/* The part of the time */
+#define PACE_SHARE 10
+
+static int64 processor_time(void);
+
+/* See time_share.h. */
+bool
+mf_pace_allows(const MfPace *pace)
+{
+	return mf_http_clock() >= pace->next;
+}
+
+/* See time_share.h. */
+TimestampTz
+mf_pace_time(const MfPace *pace)
+{
+	int64		left = pace->next - mf_http_clock();
+
+	return GetCurrentTimestamp() + (left > 0 ? left / 1000 + 1 : 0);
+}
+
+/* See time_share.h. */
+void
+mf_pace_begin(MfPace *pace)
+{
+	pace->begun = processor_time();
+}
+
+/* See time_share.h. */
+void
+mf_pace_end(MfPace *pace)
+{
+	pace->next = mf_http_clock() + (processor_time() - pace->begun) * (PACE_SHARE - 1);
+}
+
+/* A process that had to wait has not worked. */
+static int64
+processor_time(void)
+{
+	struct timespec used;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) != 0)
+		return 0;
+	return (int64) used.tv_sec * INT64CONST(1000000000) + used.tv_nsec;
+}

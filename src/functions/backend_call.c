@@ -1,0 +1,173 @@
+/*
+ * backend_call.c
+ *	  One request from a backend that waits for its answer.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions/backend_call.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "functions/backend_call.h"
+#include "process/file_descriptors.h"
+#include "process/process.h"
+#include "process/wait.h"
+
+#define WAIT_EVENTS 3			/* latch, postmaster, transport */
+
+static MfHttp *http = NULL;
+
+/* What each call waits for; kept, because making it takes as long as a request to a near server. */
+static WaitEventSet *wait_set = NULL;
+
+static void refuse_in_worker(void);
+static void start_http(void);
+static void stop_http(int code, Datum arg);
+static void free_exchange(void *exchange);
+
+/* A function of mf_on_change(), or a trigger, would have everybody wait for the network. */
+static void
+refuse_in_worker(void)
+{
+	if (mf_process_is_ours)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("MyFatoorah cannot be asked by a function of mf_on_change() or a trigger of the worker"),
+				 errhint("mf_refresh() has MyFatoorah asked after the transaction.")));
+}
+
+/* See backend_call.h. */
+MfHttpExchange *
+mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size_t body_len,
+		ErrorContextCallback *under_way)
+{
+	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
+	MfHttpTarget *volatile target;
+	MfHttpExchange *volatile exchange;
+	MfHttpExchange *volatile done = NULL;
+	char		error[MF_HTTP_ERROR_SIZE];
+
+	PG_TRY();
+	{
+		refuse_in_worker();
+		start_http();
+		target = mf_account_target(http, account, (MfKeyOwner) {roleid, false});
+	}
+	PG_CATCH();
+	{
+		free(body);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	exchange = mf_http_post(http, target, path, body, body_len, 0, NULL, error, sizeof(error));
+	if (exchange == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+				 errmsg("could not start a request to account \"%s\"", account->name),
+				 errdetail_internal("%s", error),
+				 errhint("Nothing was sent; the call can be repeated.")));
+
+	if (under_way != NULL)
+	{
+		under_way->previous = error_context_stack;
+		error_context_stack = under_way;
+	}
+	PG_TRY();
+	{
+		mf_http_perform(http);
+		while ((done = mf_http_next_done(http)) == NULL)
+		{
+			WaitEvent	events[WAIT_EVENTS];
+			int			count;
+			int			i;
+
+			count = WaitEventSetWait(wait_set, mf_wait_ms(mf_http_timeout(http), 0), events, WAIT_EVENTS, PG_WAIT_EXTENSION);
+			for (i = 0; i < count; i++)
+			{
+				if (events[i].events & WL_LATCH_SET)
+				{
+					ResetLatch(MyLatch);
+					CHECK_FOR_INTERRUPTS();
+				}
+			}
+			mf_http_perform(http);
+		}
+	}
+	PG_CATCH();
+	{
+		mf_http_abort(http, exchange);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (under_way != NULL)
+		error_context_stack = under_way->previous;
+
+	callback->func = free_exchange;
+	callback->arg = done;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	return done;
+}
+
+static void
+free_exchange(void *exchange)
+{
+	mf_http_exchange_free((MfHttpExchange *) exchange);
+}
+
+/* Creates the transport of this backend and its wait events at its first call. */
+static void
+start_http(void)
+{
+	char		error[MF_HTTP_ERROR_SIZE];
+	WaitEventSet *set;
+
+	if (http == NULL)
+	{
+		/* the event descriptor and the socket of the one connection in use */
+		if (!AcquireExternalFD())
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					 errmsg("could not start the HTTP transport: too many open files"),
+					 errhint("Raise max_files_per_process.")));
+		http = mf_http_create(error, sizeof(error));
+		if (http == NULL)
+		{
+			ReleaseExternalFD();
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("could not start the HTTP transport"),
+					 errdetail_internal("%s", error)));
+		}
+		ReserveExternalFD();
+		on_proc_exit(stop_http, (Datum) 0);
+	}
+
+	if (wait_set == NULL)
+	{
+		set = mf_descriptors_event_set(WAIT_EVENTS);
+		AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, mf_http_fd(http), NULL, NULL);
+		wait_set = set;
+	}
+}
+
+/* Closes the connections properly and wipes the keys. */
+static void
+stop_http(int code, Datum arg)
+{
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	wait_set = NULL;
+	mf_account_forget_targets(http);
+	mf_http_destroy(http);
+	http = NULL;
+}

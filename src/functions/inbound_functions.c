@@ -1,0 +1,215 @@
+/*
+ * inbound_functions.c
+ *	  The inbound doors as SQL functions, and waiting for what comes of them.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions/inbound_functions.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "core/api/webhook.h"
+#include "functions/direct_calls.h"
+#include "functions/role_quota.h"
+#include "inbound/inbound.h"
+#include "process/wait.h"
+#include "process/worker_slots.h"
+#include "request/request.h"
+#include "store/invoice.h"
+#include "store/payment.h"
+
+/* Looks at the invoice anyway: somebody may change it whom no signal reaches. */
+#define WAIT_LOOK_MS 1000
+
+static char *optional_text(FunctionCallInfo fcinfo, int number);
+static void report_refusal(const MfInbound *message);
+
+PG_FUNCTION_INFO_V1(mf_webhook);
+PG_FUNCTION_INFO_V1(mf_callback);
+PG_FUNCTION_INFO_V1(mf_wait);
+
+/* Takes in a webhook; the id of its event. */
+Datum
+mf_webhook(PG_FUNCTION_ARGS)
+{
+	char	   *body = mf_to_utf8(mf_required_text(fcinfo, 0, "body"));
+	char	   *signature = optional_text(fcinfo, 1);
+	char	   *version = optional_text(fcinfo, 2);
+	MfInbound	message;
+
+	memset(&message, 0, sizeof(message));
+	message.kind = MF_INBOUND_WEBHOOK;
+	message.account = mf_required_text(fcinfo, 3, "account");
+	message.body = body;
+	message.body_len = strlen(body);
+	message.signature = signature;
+	message.version = version;
+	mf_inbound_store(get_func_namespace(fcinfo->flinfo->fn_oid), &message, 1);
+	report_refusal(&message);
+	PG_RETURN_INT64(message.event);
+}
+
+/* Takes in a PaymentId; the id of its event. */
+Datum
+mf_callback(PG_FUNCTION_ARGS)
+{
+	MfInbound	message;
+
+	memset(&message, 0, sizeof(message));
+	message.kind = MF_INBOUND_PAYMENT_ID;
+	message.payment_id = mf_required_text(fcinfo, 0, "payment_id");
+	message.account = mf_required_text(fcinfo, 1, "account");
+	message.turn = mf_quota_turn(GetUserId());
+	mf_inbound_store(get_func_namespace(fcinfo->flinfo->fn_oid), &message, 1);
+	report_refusal(&message);
+	PG_RETURN_INT64(message.event);
+}
+
+/* Raises an error for what was not stored. */
+static void
+report_refusal(const MfInbound *message)
+{
+	switch (message->result)
+	{
+		case MF_INBOUND_STORED:
+			break;
+		case MF_INBOUND_MALFORMED:
+			if (message->kind == MF_INBOUND_PAYMENT_ID)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("invalid value for payment_id: \"%.40s\"", message->payment_id),
+						 errhint("Give the query parameter \"paymentId\" of the address, such as 07072467186246912273.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("this is no message of MyFatoorah's"),
+					 errdetail_internal("%s", message->error),
+					 errhint("Pass on what was received unchanged, and answer HTTP status 400.")));
+			break;
+		case MF_INBOUND_REFUSED:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+					 errmsg("the webhook's signature was not accepted for account \"%s\"", message->account),
+					 errdetail_internal("%s", message->error),
+					 errhint("Answer HTTP status 401. If the portal's secret has changed: ALTER USER MAPPING ... OPTIONS (SET webhook_secret_file '...').")));
+			break;
+		case MF_INBOUND_NOT_FOUND:
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("%s", message->error),
+					 errhint("Give the name of a foreign server of the wrapper \"%s\".", MF_EXTENSION)));
+			break;
+	}
+}
+
+/*
+ * Sleeps until an invoice is as wanted, or else has changed, or the time is
+ * over.  Reads it with a new snapshot each time, as the caller.
+ */
+Datum
+mf_wait(PG_FUNCTION_ARGS)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	TimestampTz deadline;
+	char	   *wanted_status = optional_text(fcinfo, 2);
+	char	   *wanted_payment = optional_text(fcinfo, 3);
+	char	   *first = NULL;
+	MfWaitedInvoice row;
+	bool		changed = false;
+	TupleDesc	desc;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+	int64		id;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "id" : "timeout")));
+	if (wanted_status != NULL && mf_status_from_name(wanted_status) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for status: \"%.40s\"", wanted_status),
+				 errhint("Valid values are: queued, sending, sent, rejected, unknown, review, cancelled.")));
+	if (wanted_payment != NULL && mf_payment_status_from_name(wanted_payment) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for payment_status: \"%.40s\"", wanted_payment),
+				 errhint("Valid values are: unpaid, authorized, paid, expired, remote_cancelled, partly_refunded, refunded, disputed.")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mf_wait() cannot see changes in a transaction of isolation level %s",
+						GetConfigOption("transaction_isolation", false, false)),
+				 errhint("Call it in a transaction of isolation level read committed.")));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	id = PG_GETARG_INT64(0);
+	deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													   TimestampTzGetDatum(GetCurrentTimestamp()),
+													   PG_GETARG_DATUM(1)));
+	if (mf_shared != NULL)
+		ConditionVariablePrepareToSleep(&mf_shared->invoices);
+	for (;;)
+	{
+		int			timeout;
+
+		if (!mf_payment_waited(schema, id, &row))
+			ereport(ERROR,
+					(errcode(ERRCODE_NO_DATA_FOUND),
+					 errmsg("invoice " INT64_FORMAT " does not exist", id),
+					 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
+		if (TransactionIdIsCurrentTransactionId(row.xmin))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("mf_wait() cannot wait for a row of its own transaction"),
+					 errhint("Commit first: an invoice is sent after the commit.")));
+		if (wanted_status == NULL && wanted_payment == NULL)
+		{
+			char	   *now = psprintf("%s %s", row.status, row.payment_status);
+
+			if (first == NULL)
+				first = now;
+			changed = strcmp(first, now) != 0;
+		}
+		else
+			changed = (wanted_status == NULL || strcmp(row.status, wanted_status) == 0) &&
+				(wanted_payment == NULL || strcmp(row.payment_status, wanted_payment) == 0);
+
+		if (changed || GetCurrentTimestamp() >= deadline)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		timeout = mf_wait_ms(WAIT_LOOK_MS, deadline);
+		if (mf_shared != NULL)
+			(void) ConditionVariableTimedSleep(&mf_shared->invoices, timeout, PG_WAIT_EXTENSION);
+		else
+		{
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+		}
+	}
+	ConditionVariableCancelSleep();
+
+	values[0] = BoolGetDatum(changed);
+	values[1] = CStringGetTextDatum(row.status);
+	values[2] = CStringGetTextDatum(row.payment_status);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+static char *
+optional_text(FunctionCallInfo fcinfo, int number)
+{
+	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
+}

@@ -1,0 +1,271 @@
+/*
+ * operator_functions.c
+ *	  What a person may do: resolve, pause, resume, drain, look at the workers.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions/operator_functions.c
+ */
+#include "postgres.h"
+
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "functions/direct_calls.h"
+#include "functions/invoice_commands.h"
+#include "process/worker_slots.h"
+#include "sending/database_identity.h"
+#include "store/payment.h"
+#include "store/queue.h"
+
+/* The error of an invoice that a person has named, but for those who wait for its link */
+#define UNSAID_LINK "a person has named the invoice and given no link; the MyFatoorah portal shows it"
+
+static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
+static char *invoice_id_argument(FunctionCallInfo fcinfo);
+static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
+static char *optional_text(FunctionCallInfo fcinfo, int number);
+
+PG_FUNCTION_INFO_V1(mf_resolve);
+PG_FUNCTION_INFO_V1(mf_pause);
+PG_FUNCTION_INFO_V1(mf_resume);
+PG_FUNCTION_INFO_V1(mf_drain);
+PG_FUNCTION_INFO_V1(mf_worker_stat);
+
+/* A person decides what the look-ups could not. */
+Datum
+mf_resolve(PG_FUNCTION_ARGS)
+{
+	MfNamed		invoice = {0, false, NULL, false};
+	MfJob	   *job;
+	MfTransition transition;
+	char	   *decision;
+	char	   *reason;
+
+	require_argument(fcinfo, 0, "id");
+	invoice.invoice = PG_GETARG_INT64(0);
+	mf_queue_lock(get_func_namespace(fcinfo->flinfo->fn_oid), &invoice, 1);
+	mf_check_named(&invoice, true);
+	job = invoice.job;
+	require_argument(fcinfo, 1, "decision");
+	decision = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	reason = mf_reason_argument(fcinfo, 2);
+	if (reason == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reason must not be empty"),
+				 errhint("Say for the record how you know, such as 'portal shows invoice 6893854, paid'.")));
+	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected && job->status == MF_SENT)
+	{
+		mf_queue_dismiss(get_func_namespace(fcinfo->flinfo->fn_oid), job, GetUserNameFromId(GetUserId(), false),
+						 psprintf("%s: %s", decision, reason));
+		PG_RETURN_VOID();
+	}
+	if (strcmp(decision, "dismiss") == 0 && job->status == MF_SENT &&
+		mf_payment_dismiss(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice, GetUserNameFromId(GetUserId(), false),
+						   psprintf("%s: %s", decision, reason)))
+		PG_RETURN_VOID();
+	if (strcmp(decision, "adopt") == 0 && job->duplicate_suspected && job->status == MF_SENT)
+	{
+		adopt_twin(fcinfo, job, psprintf("%s: %s", decision, reason));
+		PG_RETURN_VOID();
+	}
+	if (job->status != MF_REVIEW)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " is not in review", job->invoice),
+				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
+				 errhint("SELECT * FROM mf_review shows what needs a decision.")));
+
+	memset(&transition, 0, sizeof(transition));
+	transition.invoice = job->invoice;
+	transition.from = MF_REVIEW;
+	transition.attempt = job->attempts;
+	transition.next = MF_JOB_NONE;
+	transition.actor = GetUserNameFromId(GetUserId(), false);
+	transition.reason = psprintf("%s: %s", decision, reason);
+	transition.duplicate = -1;
+
+	if (strcmp(decision, "adopt") == 0)
+	{
+		transition.to = MF_SENT;
+		transition.invoice_id = invoice_id_argument(fcinfo);
+		transition.invoice_url = optional_text(fcinfo, 4);
+		transition.linkless = UNSAID_LINK;
+	}
+	else if (strcmp(decision, "resend") == 0)
+		mf_queue_resend(get_func_namespace(fcinfo->flinfo->fn_oid), &job, &transition, 1);
+	else if (strcmp(decision, "abandon") == 0)
+		transition.to = MF_CANCELLED;
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for decision: \"%.40s\"", decision),
+				 errhint("Valid values are: adopt, resend, abandon; dismiss for a sent invoice that is suspected of a duplicate.")));
+
+	mf_queue_transitions(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, 1);
+	mf_wake_worker_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* Of two invoices that a sent row has, the other one is the one that counts. */
+static void
+adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	MfTransition adoption;
+	bool		too_often = false;
+
+	memset(&adoption, 0, sizeof(adoption));
+	adoption.invoice = job->invoice;
+	adoption.invoice_id = invoice_id_argument(fcinfo);
+	adoption.invoice_url = optional_text(fcinfo, 4);
+	adoption.linkless = UNSAID_LINK;
+	adoption.actor = GetUserNameFromId(GetUserId(), false);
+	adoption.reason = reason;
+	if (!mf_queue_adopt_twin(schema, &adoption))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " keeps its number", job->invoice),
+				 errdetail("Money has come in for it."),
+				 errhint("Refund or cancel the other invoice in the MyFatoorah portal, then decide \"dismiss\".")));
+	mf_payment_refresh(schema, GetUserId(), &job->invoice, &too_often, 1);
+	mf_wake_inquiries_at_commit();
+}
+
+/* The InvoiceId that a person gives. */
+static char *
+invoice_id_argument(FunctionCallInfo fcinfo)
+{
+	require_argument(fcinfo, 3, "invoice_id");
+	if (PG_GETARG_INT64(3) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invoice_id must be more than 0"),
+				 errhint("Give the InvoiceId that the MyFatoorah portal shows.")));
+	return psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
+}
+
+static void
+require_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+static char *
+optional_text(FunctionCallInfo fcinfo, int number)
+{
+	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
+}
+
+/* Nothing more is claimed for the account from the commit on. */
+Datum
+mf_pause(PG_FUNCTION_ARGS)
+{
+	char	   *account;
+
+	require_argument(fcinfo, 0, "account");
+	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (strcmp(account, MF_ALL_ACCOUNTS) != 0)
+		(void) mf_account_get(account);
+	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account,
+				   GetUserNameFromId(GetUserId(), false), mf_reason_argument(fcinfo, 1));
+	PG_RETURN_VOID();
+}
+
+/* Claiming goes on from the commit on, without waiting for a back-off. */
+Datum
+mf_resume(PG_FUNCTION_ARGS)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	char	   *account;
+	bool		drained = mf_drained_until(MyDatabaseId) != 0;
+
+	require_argument(fcinfo, 0, "account");
+	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
+		mf_guard_adopt(schema);
+	if (!mf_queue_resume(schema, account) && !drained)
+		ereport(NOTICE,
+				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));
+	mf_queue_try_now(schema, strcmp(account, MF_ALL_ACCOUNTS) == 0 ? NULL : account, InvalidOid);
+	mf_end_drain_at_commit();
+	mf_try_now_at_commit(MF_TRY_ALL);
+	mf_wake_inquiries_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* Nothing new leaves from now on; how many requests still have no recorded outcome when the time is over. */
+Datum
+mf_drain(PG_FUNCTION_ARGS)
+{
+	Interval   *timeout;
+	double		ms;
+
+	require_argument(fcinfo, 0, "timeout");
+	timeout = PG_GETARG_INTERVAL_P(0);
+	ms = timeout->time / 1000.0 + (timeout->day + timeout->month * (double) DAYS_PER_MONTH) * SECS_PER_DAY * 1000.0;
+	if (ms < 0 || ms > SECS_PER_DAY * 1000.0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must be between 0 and one day")));
+	PG_RETURN_INT32(mf_drain_database(MyDatabaseId, (long) ms));
+}
+
+/* The running workers, from shared memory. */
+Datum
+mf_worker_stat(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MfSlot	   *slots;
+	int			count = 0;
+	int			i;
+
+	mf_start_rows(fcinfo);
+	if (mf_shared == NULL)
+		return (Datum) 0;
+
+	/* no catalog access under the lock */
+	slots = (MfSlot *) palloc(mf_max_databases * sizeof(MfSlot));
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	for (i = 0; i < mf_max_databases; i++)
+	{
+		if (mf_shared->slots[i].pid != 0)
+			slots[count++] = mf_shared->slots[i];
+	}
+	LWLockRelease(mf_shared->lock);
+
+	for (i = 0; i < count; i++)
+	{
+		MfSlot	   *slot = &slots[i];
+		Datum		values[9];
+		bool		nulls[9];
+		char	   *name = get_database_name(slot->database);
+		bool		error = slot->last_error_at != 0 && slot->database == MyDatabaseId;
+
+		if (name == NULL)
+			continue;
+		memset(nulls, 0, sizeof(nulls));
+		values[0] = DirectFunctionCall1(namein, CStringGetDatum(name));
+		values[1] = Int32GetDatum(slot->pid);
+		values[2] = TimestampTzGetDatum(slot->started_at);
+		values[3] = Int32GetDatum(slot->in_flight);
+		values[4] = Int64GetDatum((int64) slot->wakeups);
+		values[5] = Int64GetDatum((int64) slot->transactions);
+		values[6] = Int64GetDatum((int64) slot->requests);
+		values[7] = CStringGetTextDatum(slot->last_error);
+		values[8] = TimestampTzGetDatum(slot->last_error_at);
+		nulls[7] = nulls[8] = !error;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,123 @@
+/*
+ * validate.c
+ *	  mf_validate(): what INSERT would refuse of a row, all of it, without writing.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions/validate.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+#include "base/compat.h"
+#include "functions/direct_calls.h"
+#include "store/column_types.h"
+#include "store/row_check.h"
+
+/* Who may use an account for a row */
+typedef struct Usage
+{
+	Relation	table;
+	const MfAccount *account;
+} Usage;
+
+static void read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row);
+static void fill_defaults(Relation table, MfInvoiceRow *row);
+static void check_usage(void *argument);
+
+PG_FUNCTION_INFO_V1(mf_validate);
+
+Datum
+mf_validate(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MfComplaints complaints = {0, 0, NULL};
+	MfInvoiceRow row;
+	Relation	table;
+	Usage		usage;
+	int			i;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("invoice must not be null"),
+				 errhint("Give a row, such as jsonb_populate_record(NULL::mf_invoice, to_jsonb(r)).")));
+	mf_start_rows(fcinfo);
+
+	table = table_open(get_relname_relid("mf_invoice", get_func_namespace(fcinfo->flinfo->fn_oid)), AccessShareLock);
+	mf_invoice_check_columns(RelationGetDescr(table));
+	read_row(PG_GETARG_HEAPTUPLEHEADER(0), table, &row);
+	fill_defaults(table, &row);
+	mf_row_check_results(&row, table, &complaints);
+	usage.table = table;
+	usage.account = mf_row_check(&row, table, &complaints);
+	if (usage.account != NULL)
+		mf_complain(&complaints, "account", check_usage, &usage);
+	table_close(table, AccessShareLock);
+
+	for (i = 0; i < complaints.count; i++)
+	{
+		const MfComplaint *complaint = &complaints.all[i];
+		Datum		values[3] = {CStringGetTextDatum(complaint->field), CStringGetTextDatum(complaint->message), (Datum) 0};
+		bool		nulls[3] = {false, false, complaint->hint == NULL};
+
+		if (complaint->hint != NULL)
+			values[2] = CStringGetTextDatum(complaint->hint);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* Takes the argument apart, which is of the row type of the table. */
+static void
+read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
+	HeapTupleData tuple;
+
+	if (desc->natts < MF_IC_END - 1 || desc->tdtypeid != table->rd_rel->reltype)
+		elog(ERROR, "the argument of mf_validate() is no row of mf_invoice");
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = header;
+	heap_deform_tuple(&tuple, desc, values, isnull);
+	memcpy(&row->values[1], values, (MF_IC_END - 1) * sizeof(Datum));
+	memcpy(&row->isnull[1], isnull, (MF_IC_END - 1) * sizeof(bool));
+	ReleaseTupleDesc(desc);
+}
+
+/* A null cannot be told from a column that is left out, and so is taken for that. */
+static void
+fill_defaults(Relation table, MfInvoiceRow *row)
+{
+	ExprContext *context = CreateStandaloneExprContext();
+	int			column;
+
+	for (column = MF_IC_ACCOUNT; column < MF_IC_END; column++)
+	{
+		Node	   *expression = row->isnull[column] ? build_column_default(table, column) : NULL;
+
+		if (expression != NULL)
+			row->values[column] = ExecEvalExpr(ExecInitExpr((Expr *) expression, NULL), context, &row->isnull[column]);
+	}
+}
+
+static void
+check_usage(void *argument)
+{
+	const Usage *usage = (const Usage *) argument;
+
+	mf_row_check_usage(usage->table, usage->account);
+}

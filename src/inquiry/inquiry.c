@@ -1,0 +1,579 @@
+/*
+ * inquiry.c
+ *	  The one reader of payments: what is due becomes questions.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry/inquiry.c
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "account/account.h"
+#include "base/compat.h"
+#include "base/failpoint.h"
+#include "base/settings.h"
+#include "flow/request_slots.h"
+#include "flow/round_items.h"
+#include "flow/time_share.h"
+#include "inquiry/inquiry.h"
+#include "inquiry/missed_webhooks.h"
+#include "process/process.h"
+#include "process/worker_slots.h"
+#include "request/request.h"
+
+/* An invoice that is not sent yet is looked at again after this, doubled each time; it is due once it is sent. */
+#define NOT_SENT_DELAY_MS 1000
+#define NOT_SENT_DOUBLINGS 12
+
+/* One about which a question is under way, likewise. */
+#define UNDER_WAY_DELAY_MS 5000
+
+/* One whose key cannot be used; less often if it is the poller's.  A key that comes makes them due. */
+#define NO_KEY_DELAY_MS 60000
+#define NO_KEY_POLL_DELAY_MS 480000
+
+/* the agenda is to be looked at; not before a request has landed; by itself at that time */
+static bool pending = false;
+static bool waiting = false;
+static TimestampTz next_due = 0;
+
+/*
+ * A look is at all accounts, one of each owner in turn, from those on at which the
+ * latest had no slot left, or took too long.
+ */
+#define LOOK_NS INT64CONST(100000000)
+
+/* The accounts of an owner, in the order of a look */
+typedef struct OwnerAccounts
+{
+	MfOwner    *owner;
+	List	   *accounts;		/* of MfInquiryAccount */
+	int			first;
+} OwnerAccounts;
+
+static MfPace look_pace;
+static Oid	look_from = InvalidOid;	/* the owner that is the first one */
+
+/* Invoices whose refunds may be asked for next */
+static HTAB *confirmed = NULL;
+
+static bool take_confirmed(int64 invoice);
+static void look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now);
+static List *accounts_by_owner(const MfSqlScope *scope);
+static bool look_at(const MfSqlScope *scope, const MfClaim *claim, MfInquiryAccount *account, TimestampTz now);
+static bool claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
+						  TimestampTz now);
+static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs,
+					  TimestampTz now, int *asked);
+static const MfClaimTarget *find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, List **targets);
+static int	take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+						   int slots, TimestampTz now, int *asked);
+static int	take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+								  const MfInquiryAccount *entry, int slots, TimestampTz now, int *asked);
+static int	take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+						int slots, TimestampTz now, int *asked);
+static int	take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+						 bool too_often, int limit, TimestampTz now, int *asked);
+static bool is_due(const MfInquiryAccount *entry, TimestampTz now);
+static void come_back_if_due(TimestampTz due, TimestampTz now);
+
+/* See inquiry.h. */
+void
+mf_inquiry_start(void)
+{
+	pending = true;
+	mf_inquiry_log_start();
+}
+
+/* See inquiry.h. */
+void
+mf_inquiry_wake(void)
+{
+	pending = true;
+	waiting = false;
+}
+
+/* See inquiry.h. */
+bool
+mf_inquiry_pending(void)
+{
+	return pending;
+}
+
+/* See inquiry.h. */
+bool
+mf_inquiry_has_work(void)
+{
+	return pending && !waiting && mf_pace_allows(&look_pace);
+}
+
+/* See inquiry.h. */
+TimestampTz
+mf_inquiry_alarm(void)
+{
+	return pending && !waiting ? mf_pace_time(&look_pace) : 0;
+}
+
+/* See inquiry.h. */
+void
+mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due = DT_NOEND;
+
+	if (mf_poll_limit > 0)
+	{
+		due = TimestampTzPlusMilliseconds(now, mf_poll_delay);
+		mf_come_back(&next_due, due);
+	}
+	if (mf_payment_open(scope, sent, count, due))
+		mf_inquiry_wake();
+	if (!mf_process_is_ours)
+		mf_wake_inquiries_at_commit();
+}
+
+/* See inquiry.h. */
+void
+mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again)
+{
+	if (next_due != 0 && now >= next_due)
+	{
+		pending = true;
+		next_due = 0;
+	}
+	/* what it waited for may be this round: too early, it comes back by the alarm */
+	waiting = false;
+	if (pending && mf_pace_allows(&look_pace))
+	{
+		look(scope, claim, now);
+		(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &next_due);
+		(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
+	}
+	mf_come_back(again, next_due);
+}
+
+/*
+ * Looks at all accounts and claims what is due for each.  A look that ends early is
+ * gone on with by the next one: each owner's from the first account that had no turn.
+ */
+static void
+look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
+{
+	List	   *owners;
+	ListCell   *lc;
+	int64		until;
+	int			turn;
+	bool		any = true;
+	bool		looked;
+
+	pending = false;
+	next_due = 0;
+	mf_pace_begin(&look_pace);
+	owners = accounts_by_owner(scope);
+	mf_pace_end(&look_pace);
+	mf_slots_set_owners(list_length(owners) > 1);
+	until = mf_http_clock() + LOOK_NS;
+	for (turn = 0; any; turn++)
+	{
+		any = false;
+		foreach(lc, owners)
+		{
+			OwnerAccounts *owned = (OwnerAccounts *) lfirst(lc);
+			int			count = list_length(owned->accounts);
+			MfInquiryAccount *account = (MfInquiryAccount *) list_nth(owned->accounts, (owned->first + turn) % count);
+
+			if (turn >= count)
+				continue;
+			any = true;
+			looked = look_at(scope, claim, account, now);
+			if (looked)
+				account = (MfInquiryAccount *) list_nth(owned->accounts, (owned->first + turn + 1) % count);
+			namestrcpy(&owned->owner->look_from, account->name);
+			if (looked && (turn == 0 || mf_http_clock() < until))
+				continue;
+			/* what is left waits for its time or, if there is no slot, for a landing */
+			look_from = owned->owner->role;
+			pending = true;
+			waiting = !looked;
+			return;
+		}
+	}
+}
+
+/* List of OwnerAccounts, each from where the latest look has stopped. */
+static List *
+accounts_by_owner(const MfSqlScope *scope)
+{
+	List	   *accounts = mf_payment_accounts(scope);
+	List	   *owners = NIL;
+	OwnerAccounts *owned = NULL;
+	ListCell   *lc;
+
+	/* they come by owner */
+	foreach(lc, accounts)
+	{
+		MfInquiryAccount *account = (MfInquiryAccount *) lfirst(lc);
+
+		if (owned == NULL || owned->owner->role != account->owner)
+		{
+			owned = (OwnerAccounts *) palloc0(sizeof(OwnerAccounts));
+			owned->owner = mf_owner_get(account->owner);
+			if (account->owner == look_from)
+				owners = lcons(owned, owners);
+			else
+				owners = lappend(owners, owned);
+		}
+		if (namestrcmp(&owned->owner->look_from, account->name) == 0)
+			owned->first = list_length(owned->accounts);
+		owned->accounts = lappend(owned->accounts, account);
+	}
+	return owners;
+}
+
+/* The account of an owner whose turn it is; false if all accounts together have no slot left for it. */
+static bool
+look_at(const MfSqlScope *scope, const MfClaim *claim, MfInquiryAccount *account, TimestampTz now)
+{
+	account->paused |= claim->held;
+	if (claim_account(scope, claim, account, now))
+		return true;
+
+	come_back_if_due(mf_slots_starved_until(), now);
+	return false;
+}
+
+/*
+ * What is due for one account: the urgent, then events, then within their budgets
+ * what callbacks ask for, what roles have ordered, and the poller.  False if the
+ * account has a slot for it, and all accounts together have none left.
+ */
+static bool
+claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
+			  TimestampTz now)
+{
+	bool		log = mf_inquiry_log_wanted(entry, now, &next_due);
+	MfCircuit  *circuit;
+	const MfAccount *account;
+	TimestampTz retry;
+	int			slots;
+	int			claimed = 0;
+	int			asked = 0;
+
+	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && entry->callback_due == 0 &&
+		entry->order_due == 0 && !log)
+		return true;
+	circuit = mf_circuit_get(entry->name);
+	account = mf_claim_account(circuit, entry->paused, now);
+	if (account == NULL)
+	{
+		mf_come_back(&next_due, circuit->paused ? 0 : circuit->retry_at);
+		return true;
+	}
+	if (circuit->ask_at > now)
+	{
+		mf_come_back(&next_due, circuit->ask_at);
+		return true;
+	}
+
+	if (mf_hand_room(1) == 0)
+	{
+		pending = true;
+		return true;
+	}
+
+	/* sending has its half */
+	slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
+	mf_come_back(&next_due, retry);
+	slots = (slots + 1) / 2;
+	if (slots > 0 && mf_slots_questions(now) == 0 && (log || is_due(entry, now)))
+		return false;
+	mf_circuit_set_owner(circuit, entry->owner);
+	slots = mf_hand_room(Min(slots, Min(mf_slots_questions(now), mf_slots_owner_room(circuit->owner, now))));
+
+	/* of a single slot, its turn: an account that only answers inquiries badly goes on sending */
+	if (slots == 1 && circuit->window == 1 && circuit->has_sends && circuit->asked_last)
+	{
+		circuit->asked_last = false;
+		pending = true;
+		return true;
+	}
+
+	if (slots > 0 && entry->urgent_due != 0 && entry->urgent_due <= now)
+		claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, MF_ASKED_BY_PROOF, slots, now), now, &asked);
+	if (claimed < slots && entry->event_due != 0 && entry->event_due <= now)
+		claimed += take_jobs(scope, claim, account,
+							 mf_payment_claim_events(scope, entry->name, MF_ASKED_BY_PROOF, slots - claimed, now), now, &asked);
+	if (claimed < slots && log)
+		claimed += mf_inquiry_log_ask(scope, claim, account, now);
+	if (claimed < slots && entry->callback_due != 0 && entry->callback_due <= now)
+		claimed += take_callbacks(scope, claim, account, circuit, slots - claimed, now, &asked);
+	if (claimed < slots)
+		claimed += take_orders_and_polls(scope, claim, account, circuit, entry, slots - claimed, now, &asked);
+	come_back_if_due(mf_poll_limit > 0 ? entry->poll_due : 0, now);
+	come_back_if_due(entry->order_due, now);
+	come_back_if_due(entry->urgent_due, now);
+	come_back_if_due(entry->event_due, now);
+	come_back_if_due(entry->callback_due, now);
+
+	circuit->asked_last |= claimed > 0;
+
+	/* there may be more behind what was taken; where no slot was free, a landing makes one */
+	if (claimed > 0)
+		pending = true;
+	else if (slots == 0 && retry == 0)
+		pending = waiting = true;
+	return true;
+}
+
+/* What only callbacks ask for: of invoices first, whose addresses are known to few. */
+static int
+take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit, int slots,
+			   TimestampTz now, int *asked)
+{
+	TimestampTz retry;
+	int			limit = mf_circuit_callbacks(circuit, slots, now, &retry);
+	int			asked_before = *asked;
+	int			claimed = 0;
+
+	mf_come_back(&next_due, retry);
+	if (limit > 0)
+		claimed = take_jobs(scope, claim, account,
+							mf_payment_claim(scope, account->name, MF_ASKED_BY_CALLBACK, limit, now), now, asked);
+	if (claimed < limit)
+		claimed += take_jobs(scope, claim, account,
+							 mf_payment_claim_events(scope, account->name, MF_ASKED_BY_CALLBACK, limit - claimed, now), now,
+							 asked);
+	mf_circuit_called_back(circuit, *asked - asked_before);
+	return claimed;
+}
+
+/* What roles have ordered, then the poller, to which they leave half of the slots, and every other one of single ones. */
+static int
+take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+					  const MfInquiryAccount *entry, int slots, TimestampTz now, int *asked)
+{
+	int			claimed = 0;
+	int			polls = 0;
+	int			asked_before;
+
+	if (entry->poll_due != 0 && entry->poll_due <= now)
+	{
+		TimestampTz retry;
+
+		polls = mf_circuit_polls(circuit, slots, now, &retry);
+		mf_come_back(&next_due, retry);
+	}
+	if (entry->order_due != 0 && entry->order_due <= now)
+	{
+		int			share = polls == 0 ? slots : (slots + (circuit->polled_last ? 1 : 0)) / 2;
+
+		circuit->polled_last = share == 0;
+		pending |= share == 0;
+		claimed = take_orders(scope, claim, account, circuit, share, now, asked);
+	}
+	polls = Min(polls, slots - claimed);
+	if (polls == 0)
+		return claimed;
+	asked_before = *asked;
+	claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, MF_ASKED_BY_POLLER, polls, now), now, asked);
+	/* those without a key cost the others nothing */
+	mf_circuit_polled(circuit, *asked - asked_before);
+	return claimed;
+}
+
+/* What roles have ordered within their own budgets, then what is beyond, within one for all of them. */
+static int
+take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit, int slots,
+			TimestampTz now, int *asked)
+{
+	int			claimed = take_ordered(scope, claim, account, circuit, false, slots, now, asked);
+	int			asked_before = *asked;
+	TimestampTz retry;
+	int			limit;
+
+	if (claimed == slots)
+		return claimed;
+	limit = mf_circuit_orders(circuit, slots - claimed, now, &retry);
+	mf_come_back(&next_due, retry);
+	if (limit > 0)
+		claimed += take_ordered(scope, claim, account, circuit, true, limit, now, asked);
+	mf_circuit_ordered(circuit, *asked - asked_before);
+	return claimed;
+}
+
+/* One of each role in turn, which goes on from there the next time. */
+static int
+take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit, bool too_often,
+			 int limit, TimestampTz now, int *asked)
+{
+	Oid			first = circuit->ordered_by + 1;
+	Oid			latest = first;
+	List	   *jobs = mf_payment_claim_orders(scope, account->name, too_often, circuit->ordered_by, limit, now);
+	ListCell   *lc;
+
+	foreach(lc, jobs)
+	{
+		Oid			role = ((MfInquiryJob *) lfirst(lc))->ordered_by;
+
+		/* unsigned: those before the first come after the others */
+		if (role - first > latest - first)
+			latest = role;
+	}
+	if (jobs != NIL)
+		circuit->ordered_by = latest;
+	return take_jobs(scope, claim, account, jobs, now, asked);
+}
+
+static bool
+is_due(const MfInquiryAccount *entry, TimestampTz now)
+{
+	return (entry->urgent_due != 0 && entry->urgent_due <= now) ||
+		(entry->event_due != 0 && entry->event_due <= now) ||
+		(entry->callback_due != 0 && entry->callback_due <= now) ||
+		(entry->order_due != 0 && entry->order_due <= now) ||
+		(mf_poll_limit > 0 && entry->poll_due != 0 && entry->poll_due <= now);
+}
+
+static void
+come_back_if_due(TimestampTz due, TimestampTz now)
+{
+	if (due > now)
+		mf_come_back(&next_due, due);
+}
+
+/*
+ * Turns claimed inquiries into flights, which are counted in *asked; how many were
+ * dealt with.  Their entries stay, due again when no answer can come any more, so
+ * that a crash only repeats the question.
+ */
+static int
+take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs, TimestampTz now,
+		  int *asked)
+{
+	int			limit = list_length(jobs);
+	MfInquiryNext *next = (MfInquiryNext *) palloc0(Max(limit, 1) * sizeof(MfInquiryNext));
+	MfEventNext *events = (MfEventNext *) palloc0(Max(limit, 1) * sizeof(MfEventNext));
+	TimestampTz lease = TimestampTzPlusMilliseconds(now, account->connect_timeout_ms + account->timeout_ms +
+													MF_SEND_MARGIN_MS + MF_LEASE_MARGIN_MS);
+	List	   *targets = NIL;
+	int			next_count = 0;
+	int			event_count = 0;
+	ListCell   *lc;
+
+	foreach(lc, jobs)
+	{
+		MfInquiryJob *job = (MfInquiryJob *) lfirst(lc);
+		MfJobKind	kind = job->event != 0 ? MF_JOB_PAYMENT_ID :
+			job->refunds && job->paid && take_confirmed(job->invoice) ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
+		const MfClaimTarget *target = NULL;
+		bool		leaves = false;
+		TimestampTz due = lease;
+		char	   *body;
+		size_t		body_len;
+		const char *error = NULL;
+		MfFlight   *flight;
+
+		if (job->gone)
+			due = 0;
+		else if (job->key == NULL)
+			due = TimestampTzPlusMilliseconds(now, (int64) NOT_SENT_DELAY_MS << Min(job->tries++, NOT_SENT_DOUBLINGS));
+		else if (job->event == 0 && mf_flight_under_way(job->invoice, true))
+			due = TimestampTzPlusMilliseconds(now, UNDER_WAY_DELAY_MS);
+		else if ((target = find_target(claim, job, account->name, &targets))->target == NULL)
+		{
+			due = target->until != 0 ? target->until :
+				TimestampTzPlusMilliseconds(now, job->urgent ? NO_KEY_DELAY_MS : NO_KEY_POLL_DELAY_MS);
+			error = target->until != 0 ? NULL : target->error;
+		}
+		else
+		{
+			const char *key = mf_to_utf8(job->key);
+
+			body = kind == MF_JOB_REFUNDS ? mf_refund_status_body(key, "InvoiceId", &body_len) :
+				mf_payment_status_body(key, kind == MF_JOB_PAYMENT_ID && !job->by_invoice ? "PaymentId" : "InvoiceId", &body_len);
+			flight = mf_flight_create_inquiry(claim->memory, kind, job, account, target->target, body, body_len);
+			dlist_push_tail(claim->claimed, &flight->node);
+			mf_slots_asked(flight->circuit, 1);
+			(*asked)++;
+			leaves = true;
+		}
+
+		if (job->event != 0)
+		{
+			events[event_count].event = job->event;
+			events[event_count].tries = job->tries;
+			events[event_count].failures = job->failures;
+			events[event_count++].due = due;
+		}
+		else
+		{
+			MfInquiryNext *entry = &next[next_count++];
+
+			entry->invoice = job->invoice;
+			entry->requests = job->requests;
+			entry->done = job->gone;
+			entry->due = due;
+			entry->urgent = job->urgent;
+			/* once the question has left, nobody has asked since */
+			entry->by_callback = job->by_callback || leaves;
+			entry->refunds = job->refunds;
+			entry->tries = job->tries;
+			entry->step = job->step;
+			entry->failures = job->failures;
+			entry->error = error;
+			entry->wait = error == NULL;
+		}
+		mf_come_back(&next_due, due);
+	}
+	if (next_count > 0)
+		mf_payment_reschedule(scope, next, next_count);
+	if (event_count > 0)
+		mf_payment_resolve_events(scope, events, event_count);
+	return limit;
+}
+
+/*
+ * The key that a question is asked with.  Whose PaymentId an event has is not a row's
+ * affair: if the key of the row that it may be about cannot be used, PUBLIC's can.
+ */
+static const MfClaimTarget *
+find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, List **targets)
+{
+	const MfClaimTarget *target = mf_claim_target(claim->http, account, job->owner, true, targets);
+
+	if (target->target == NULL && job->event != 0)
+		target = mf_claim_target(claim->http, account, mf_public_key, true, targets);
+	return target;
+}
+
+/* See inquiry.h. */
+void
+mf_inquiry_confirm(int64 invoice)
+{
+	if (confirmed == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = control.entrysize = sizeof(int64);
+		confirmed = hash_create("myfatoorah confirmed invoices", 64, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	(void) hash_search(confirmed, &invoice, HASH_ENTER, NULL);
+}
+
+/* See inquiry.h. */
+bool
+mf_inquiry_is_confirmed(int64 invoice)
+{
+	return confirmed != NULL && hash_search(confirmed, &invoice, HASH_FIND, NULL) != NULL;
+}
+
+/* Once only: later the account may be another. */
+static bool
+take_confirmed(int64 invoice)
+{
+	return confirmed != NULL && hash_search(confirmed, &invoice, HASH_REMOVE, NULL) != NULL;
+}

@@ -1,0 +1,71 @@
+/*
+ * inquiry_catch_up.c
+ *	  Questions about what was sent while there was no polling.
+ *
+ * While myfatoorah.poll_limit is 0 no question is planned, and none after an
+ * answer.  When a worker sees it raised, it plans them, in batches between its
+ * rounds.  At its start it plans none: rows that were loaded without the triggers
+ * of mf_invoice look the same, and those are for mf_repair().
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry/inquiry_catch_up.c
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/settings.h"
+#include "inquiry/inquiry.h"
+#include "inquiry/inquiry_catch_up.h"
+#include "sending/claim.h"
+#include "store/payment.h"
+
+static int	limit_before = -1;	/* not known yet */
+static bool planning = false;
+static MfOpenPlace place;
+
+static bool plan(const MfSqlScope *scope, void *argument);
+
+/* See inquiry_catch_up.h. */
+void
+mf_unasked_settings(void)
+{
+	if (limit_before == 0 && mf_poll_limit > 0)
+	{
+		planning = true;
+		memset(&place, 0, sizeof(place));
+		place.sent_at = DT_NOBEGIN;
+	}
+	if (limit_before != mf_poll_limit)
+		mf_inquiry_wake();
+	limit_before = mf_poll_limit;
+}
+
+/* See inquiry_catch_up.h. */
+void
+mf_unasked_attend(MfRunApart run_apart, TimestampTz *again)
+{
+	uint64		planned = 0;
+	char	   *error;
+
+	if (!planning)
+		return;
+	if (!run_apart(plan, &planned, &error) && error != NULL)
+		ereport(LOG,
+				(errmsg("questions about what was sent while myfatoorah.poll_limit was 0 could not be planned"),
+				 errdetail_internal("%s", error),
+				 errhint("Mend the cause, then: SELECT * FROM mf_repair().")));
+	planning = planned > 0;
+	if (planning)
+	{
+		mf_inquiry_wake();
+		mf_come_back(again, GetCurrentTimestamp());
+	}
+}
+
+static bool
+plan(const MfSqlScope *scope, void *argument)
+{
+	*(uint64 *) argument = mf_payment_plan(scope, &place);
+	return true;
+}

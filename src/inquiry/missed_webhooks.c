@@ -1,0 +1,310 @@
+/*
+ * missed_webhooks.c
+ *	  GetWebhooks after downtime: what MyFatoorah could not deliver.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry/missed_webhooks.c
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "account/account.h"
+#include "base/settings.h"
+#include "core/api/webhook.h"
+#include "core/text/json.h"
+#include "database/digest.h"
+#include "flow/request_slots.h"
+#include "flow/round_items.h"
+#include "inquiry/inquiry.h"
+#include "inquiry/missed_webhooks.h"
+#include "process/wait.h"
+#include "request/request.h"
+
+/* Of one account, in this worker's life */
+typedef struct LogReading
+{
+	char		account[NAMEDATALEN];	/* hash key */
+	int			page;			/* to be asked for; 0 = not begun */
+	bool		under_way;
+	bool		done;
+	int			failures;		/* in a row */
+	TimestampTz since;
+	TimestampTz until;
+	TimestampTz retry_at;
+	MfKeyOwner	owner;
+} LogReading;
+
+/* Logs read at the same time, because a page may have some megabytes */
+#define MAX_UNDER_WAY 4
+
+/* Pages of one reading; more is not a downtime but a flood */
+#define MAX_PAGES 200
+
+static HTAB *readings = NULL;
+static int	under_way_count = 0;
+static bool started = false;
+
+static LogReading *find_reading(const char *account);
+static void set_under_way(LogReading *reading, bool under_way);
+static char *utc_text(TimestampTz at);
+static bool item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event);
+static const char *member_text(const cJSON *object, const char *name);
+
+/* See missed_webhooks.h. */
+void
+mf_inquiry_log_start(void)
+{
+	started = true;
+}
+
+/* The reading of an account, made if need be. */
+static LogReading *
+find_reading(const char *account)
+{
+	LogReading *reading;
+	NameData	name;
+	bool		found;
+
+	if (readings == NULL)
+	{
+		HASHCTL		control;
+
+		control.keysize = NAMEDATALEN;
+		control.entrysize = sizeof(LogReading);
+		readings = hash_create("myfatoorah logs of webhooks", 64, &control, HASH_ELEM | HASH_STRINGS);
+	}
+	namestrcpy(&name, account);
+	reading = (LogReading *) hash_search(readings, NameStr(name), HASH_ENTER, &found);
+	if (!found)
+	{
+		memset(reading, 0, sizeof(LogReading));
+		namestrcpy((Name) reading->account, account);
+		reading->until = GetCurrentTimestamp();
+	}
+	return reading;
+}
+
+static void
+set_under_way(LogReading *reading, bool under_way)
+{
+	if (reading->under_way != under_way)
+		under_way_count += under_way ? 1 : -1;
+	reading->under_way = under_way;
+}
+
+/* See missed_webhooks.h. */
+bool
+mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again)
+{
+	LogReading *reading;
+
+	if (!started || entry->paused)
+		return false;
+	reading = find_reading(entry->name);
+	if (reading->done || reading->under_way)
+		return false;
+	if (reading->retry_at > now)
+	{
+		mf_come_back(again, reading->retry_at);
+		return false;
+	}
+
+	/* nothing was sent when the worker started, so nothing was missed; without polling the agenda does not tell */
+	if (reading->page == 0 && mf_poll_limit > 0 && entry->urgent_due == 0 && entry->poll_due == 0 &&
+		entry->callback_due == 0)
+	{
+		reading->done = true;
+		return false;
+	}
+	/* the end of another one wakes us */
+	return under_way_count < MAX_UNDER_WAY;
+}
+
+/* See missed_webhooks.h. */
+int
+mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, TimestampTz now)
+{
+	LogReading *reading = find_reading(account->name);
+	const MfClaimTarget *target;
+	List	   *targets = NIL;
+	MfFlight   *flight;
+	size_t		body_len;
+	char	   *body;
+
+	if (reading->page == 0)
+	{
+		MfLogStart *start = mf_account_has_webhook_secret(account) ? mf_payment_log_start(scope, account->name) : NULL;
+
+		if (start == NULL || start->since >= reading->until)
+		{
+			reading->done = true;
+			return 0;
+		}
+		reading->since = start->since;
+		reading->owner = start->owner;
+		reading->page = 1;
+	}
+	target = mf_claim_target(claim->http, account->name, reading->owner, true, &targets);
+	if (target->target == NULL)
+		target = mf_claim_target(claim->http, account->name, mf_public_key, true, &targets);
+	if (target->target == NULL)
+	{
+		reading->done = true;
+		return 0;
+	}
+	/* both without their fractions: the last second belongs to it */
+	body = mf_webhook_log_body(utc_text(reading->since), utc_text(reading->until + USECS_PER_SEC), "Failed",
+							   reading->page, &body_len);
+	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
+	dlist_push_tail(claim->claimed, &flight->node);
+	mf_slots_asked(flight->circuit, 1);
+	mf_hand_take(MF_ITEM_LOG, mf_hand_account_id(account->name));
+	set_under_way(reading, true);
+	return 1;
+}
+
+/* "2025-02-12T12:42:16Z"; the worker's time zone is UTC. */
+static char *
+utc_text(TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
+		elog(ERROR, "timestamp out of range");
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min,
+					tm.tm_sec);
+}
+
+/* See missed_webhooks.h. */
+void
+mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight)
+{
+	const MfWebhookLogResult *log = &flight->log;
+	MfEvent    *events;
+	int			count = 0;
+	int			i;
+
+	if (log->lookup != MF_FOUND)
+		return;
+	events = (MfEvent *) palloc0(Max(log->count, 1) * sizeof(MfEvent));
+	for (i = 0; i < log->count; i++)
+	{
+		if (item_event(&log->items[i], flight->circuit->account, &events[count]))
+			count++;
+	}
+	if (count > 0)
+	{
+		mf_payment_store_events(scope, events, count);
+		ereport(LOG,
+				(errmsg_plural("%d webhook of account \"%s\" that could not be delivered was found in the log of MyFatoorah",
+							   "%d webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah",
+							   count, count, flight->circuit->account)));
+	}
+}
+
+/* See missed_webhooks.h. */
+void
+mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now)
+{
+	const MfWebhookLogResult *log = &flight->log;
+	LogReading *reading = find_reading(flight->circuit->account);
+
+	set_under_way(reading, false);
+	if (log->lookup == MF_LOOKUP_FAILED || log->lookup == MF_LOOKUP_THROTTLED)
+	{
+		int64		delay = (int64) mf_retry_delay << Min(reading->failures, 20);
+
+		if (++reading->failures == MF_ITEM_FAILURES)
+		{
+			char	   *error = mf_flight_details(flight);
+
+			ereport(LOG,
+					(errmsg("the log of webhooks of account \"%s\" cannot be read yet; it is tried again", reading->account),
+					 error ? errdetail_internal("%s", error) : 0));
+			if (error != NULL)
+				pfree(error);
+		}
+		reading->retry_at = mf_flight_retry_time(flight, now, Min(delay, MF_BACKOFF_CAP_MS));
+		mf_inquiry_wake();
+		return;
+	}
+	reading->failures = 0;
+	if (log->lookup != MF_FOUND)
+	{
+		/* a key without that permission; webhooks and polling do without */
+		char	   *error = mf_flight_details(flight);
+
+		ereport(LOG,
+				(errmsg("could not read the log of webhooks of account \"%s\"", reading->account),
+				 errdetail_internal("%s", error ? error : "")));
+		if (error != NULL)
+			pfree(error);
+		reading->done = true;
+	}
+	else if (reading->page >= log->pages || reading->page >= MAX_PAGES)
+		reading->done = true;
+	else
+		reading->page++;
+	mf_inquiry_wake();
+}
+
+/* See missed_webhooks.h. */
+void
+mf_inquiry_log_put_off(const MfFlight *flight, TimestampTz until)
+{
+	LogReading *reading = find_reading(flight->circuit->account);
+
+	set_under_way(reading, false);
+	reading->retry_at = until;
+}
+
+/* An item of the log as an event; false if it names nothing that could be matched. */
+static bool
+item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event)
+{
+	cJSON	   *data = item->data ? mf_json_parse(item->data, strlen(item->data), NULL, NULL) : NULL;
+	const char *invoice = NULL;
+	char	   *identity;
+
+	memset(event, 0, sizeof(*event));
+	if (item->event_code == MF_EVENT_REFUND_STATUS)
+	{
+		invoice = member_text(data, "InvoiceId");
+		if (invoice == NULL)
+			invoice = member_text(mf_json_get(data, "ReferencedInvoice"), "Id");
+	}
+	else if (item->event_code != 0)
+		invoice = item->event_entity_id;
+
+	if (invoice != NULL && strspn(invoice, "0123456789") == strlen(invoice) && strlen(invoice) >= 1 &&
+		strlen(invoice) <= 18)
+		event->invoice_id = pstrdup(invoice);
+	cJSON_Delete(data);
+	if (event->invoice_id == NULL && item->webhook_reference == NULL)
+		return false;
+
+	event->account = account;
+	event->door = "log";
+	event->event_code = item->event_code;
+	event->event_name = item->event_name ? mf_from_utf8_lossy(item->event_name) : NULL;
+	event->event_status = item->status ? mf_from_utf8_lossy(item->status) : NULL;
+	event->event_reference = item->webhook_reference ? mf_from_utf8_lossy(item->webhook_reference) : NULL;
+	event->data = item->data ? mf_from_utf8_lossy(item->data) : NULL;
+	identity = psprintf("log,%s,%s,%d", item->webhook_reference ? item->webhook_reference : "",
+						event->invoice_id ? event->invoice_id : "", item->event_code);
+	mf_digest(identity, strlen(identity), event->digest);
+	return true;
+}
+
+/* The text of a string or number; NULL if it is neither. */
+static const char *
+member_text(const cJSON *object, const char *name)
+{
+	const cJSON *member = object ? mf_json_get(object, name) : NULL;
+
+	return member != NULL && (cJSON_IsString(member) || cJSON_IsRaw(member)) ? member->valuestring : NULL;
+}

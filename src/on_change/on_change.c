@@ -1,0 +1,237 @@
+/*
+ * on_change.c
+ *	  Functions of users that are called after changes of mf_invoice.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/on_change/on_change.c
+ */
+#include "postgres.h"
+
+#include "access/heaptoast.h"
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "on_change/on_change.h"
+#include "on_change/on_change_call.h"
+#include "on_change/on_change_queue.h"
+#include "store/invoice.h"
+#include "store/row_rights.h"
+
+/* What functions are told of: money and state */
+static const MfInvoiceColumn told_columns[] = {
+	MF_IC_STATUS, MF_IC_PAYMENT_STATUS, MF_IC_PAID_AT, MF_IC_PAYMENT_ID, MF_IC_BASE_VALUE, MF_IC_DISPLAY_VALUE,
+	MF_IC_PAY_VALUE, MF_IC_RECEIVED_VALUE, MF_IC_REFUNDED_VALUE, MF_IC_NET_VALUE, MF_IC_OVERPAID, MF_IC_PAID_LATE,
+	MF_IC_DISPUTED_AT, MF_IC_PAYMENT_DOUBT, MF_IC_DUPLICATE_SUSPECTED
+};
+
+static bool is_told(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after);
+static Datum row_datum(TupleTableSlot *slot);
+static const char *qualified_name(Form_pg_proc proc);
+static void check_signature(Form_pg_proc proc, Oid row);
+static void check_rights(Form_pg_proc proc, Oid table);
+static const char *registered_name(Oid schema, const char *given);
+static void check_unregister(const char *function, const char *owner, Oid table);
+
+PG_FUNCTION_INFO_V1(mf_invoice_on_change);
+PG_FUNCTION_INFO_V1(mf_on_change);
+PG_FUNCTION_INFO_V1(mf_off_change);
+
+/* AFTER trigger of mf_invoice, by row: has the registered functions told. */
+Datum
+mf_invoice_on_change(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Relation	relation = CALLED_AS_TRIGGER(fcinfo) ? trigger->tg_relation : NULL;
+	bool		isnull;
+
+	if (relation == NULL || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
+		RelationGetRelid(relation) != get_relname_relid("mf_invoice", schema))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called as AFTER UPDATE trigger of mf_invoice", "mf_invoice_on_change")));
+
+	if (is_told(RelationGetDescr(relation), trigger->tg_trigslot, trigger->tg_newslot) && mf_reactions_any(schema))
+		mf_reactions_note(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
+						  row_datum(trigger->tg_trigslot), row_datum(trigger->tg_newslot));
+	return PointerGetDatum(NULL);
+}
+
+/* Whether any of the columns has changed that functions are told of. */
+static bool
+is_told(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after)
+{
+	int			i;
+
+	for (i = 0; i < (int) lengthof(told_columns); i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, told_columns[i] - 1);
+		bool		was_null;
+		bool		is_null;
+		Datum		was = slot_getattr(before, told_columns[i], &was_null);
+		Datum		is = slot_getattr(after, told_columns[i], &is_null);
+
+		if (was_null != is_null ||
+			(!is_null && !datum_image_eq(was, is, attribute->attbyval, attribute->attlen)))
+			return true;
+	}
+	return false;
+}
+
+/* A row as a value of its type */
+static Datum
+row_datum(TupleTableSlot *slot)
+{
+	slot_getallattrs(slot);
+	return HeapTupleGetDatum(toast_build_flattened_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull));
+}
+
+/* Registers a function of the caller's. */
+Datum
+mf_on_change(PG_FUNCTION_ARGS)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Oid			table = get_relname_relid("mf_invoice", schema);
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", "function")));
+	tuple = SearchSysCache1(PROCOID, PG_GETARG_DATUM(0));
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function with OID %u does not exist", PG_GETARG_OID(0))));
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	check_signature(proc, get_rel_type_id(table));
+	check_rights(proc, table);
+	mf_reaction_register(schema, qualified_name(proc), GetUserNameFromId(proc->proowner, false),
+						 GetUserNameFromId(GetUserId(), false));
+	ReleaseSysCache(tuple);
+	PG_RETURN_VOID();
+}
+
+/*
+ * What a function is registered as.  Its arguments are always the same, and
+ * without them the name stays right where our schema is called otherwise.
+ */
+static const char *
+qualified_name(Form_pg_proc proc)
+{
+	return quote_qualified_identifier(get_namespace_name(proc->pronamespace), NameStr(proc->proname));
+}
+
+static void
+check_signature(Form_pg_proc proc, Oid row)
+{
+	if (proc->prokind != PROKIND_FUNCTION || proc->proretset || proc->pronargs != 2 ||
+		proc->proargtypes.values[0] != row || proc->proargtypes.values[1] != row)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("%s cannot be called after changes of mf_invoice", qualified_name(proc)),
+				 errdetail("It must be a function of two arguments of type mf_invoice that returns a single value or void."),
+				 errhint("CREATE FUNCTION ... (old mf_invoice, new mf_invoice) RETURNS void ...")));
+	if (isAnyTempNamespace(proc->pronamespace))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("%s cannot be called after changes of mf_invoice", qualified_name(proc)),
+				 errdetail("A temporary function is gone with its session.")));
+}
+
+/* Who registers a function has it run with its owner's rights, and the owner is handed whole rows. */
+static void
+check_rights(Form_pg_proc proc, Oid table)
+{
+	if (!has_privs_of_role(GetUserId(), proc->proowner))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FUNCTION, NameStr(proc->proname));
+	if (pg_class_aclcheck(table, proc->proowner, ACL_SELECT) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not read mf_invoice", GetUserNameFromId(proc->proowner, false)),
+				 errdetail("It owns %s, which is called with its rights and gets rows of mf_invoice.", qualified_name(proc)),
+				 errhint("Grant the role SELECT on mf_invoice, or a role that has it, such as \"%s\".", MF_READ_ROLE)));
+}
+
+/* Ends the registration of a function, which need not exist any more; how many changes it is not told of. */
+Datum
+mf_off_change(PG_FUNCTION_ARGS)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	const char *function;
+	char	   *owner;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", "function")));
+	function = registered_name(schema, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	owner = mf_reaction_owner(schema, function);
+	if (owner == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("function %s is not registered", function),
+				 errhint("Give its name as the column \"function\" of mf_reaction has it.")));
+	check_unregister(function, owner, get_relname_relid("mf_invoice", schema));
+	PG_RETURN_INT64(mf_reaction_unregister(schema, function));
+}
+
+/*
+ * The name in mf_reaction: as it is given, without the arguments, or that of a
+ * function which the caller has given as in a call.
+ */
+static const char *
+registered_name(Oid schema, const char *given)
+{
+	const char *arguments = strrchr(given, '(');
+	const char *name = arguments ? pnstrdup(given, arguments - given) : given;
+	const char *row = format_type_be_qualified(get_rel_type_id(get_relname_relid("mf_invoice", schema)));
+	Datum		found;
+	HeapTuple	tuple;
+	LOCAL_FCINFO(fcinfo, 1);
+
+	if (mf_reaction_owner(schema, given) != NULL)
+		return given;
+	if (mf_reaction_owner(schema, name) != NULL)
+		return name;
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = CStringGetTextDatum(psprintf("%s(%s,%s)", name, row, row));
+	fcinfo->args[0].isnull = false;
+	found = to_regprocedure(fcinfo);
+	tuple = fcinfo->isnull ? NULL : SearchSysCache1(PROCOID, found);
+	if (!HeapTupleIsValid(tuple))
+		return given;
+	name = qualified_name((Form_pg_proc) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/* Whoever could have registered it, operators, and the owner of the table. */
+static void
+check_unregister(const char *function, const char *owner, Oid table)
+{
+	Oid			role = get_role_oid(owner, true);
+
+	if (!(OidIsValid(role) && has_privs_of_role(GetUserId(), role)) && !mf_has_role(MF_OPERATE_ROLE) &&
+		!mf_owns_relation(table, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s", function),
+				 errdetail("Role \"%s\" had it when it was registered.", owner),
+				 errhint("Only members of this role, or of \"%s\", may end that.", MF_OPERATE_ROLE)));
+}

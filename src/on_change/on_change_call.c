@@ -1,0 +1,263 @@
+/*
+ * on_change_call.c
+ *	  One call of a function that mf_on_change() has registered.
+ *
+ * The function is its owner's, and runs in a process whose session is a superuser's
+ * and which calls functions of others next.  So it has no rights but
+ * its owner's and cannot take on others, leaves no setting, no lock of the session
+ * and no deferred trigger behind, and its time is limited.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/on_change/on_change_call.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/varlena.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql.h"
+#include "on_change/on_change_call.h"
+#include "process/process.h"
+#include "store/queue.h"
+
+/* A function that goes on after its cancel has this long; then the process ends. */
+#define LAST_MS(timeout_ms) (2 * (timeout_ms) + 1000)
+
+/* Characters of an error that are kept */
+#define MAX_FAILURE 1000
+
+/* One call under way */
+typedef struct Run
+{
+	const MfReactionCall *call;
+	Oid			role;
+	bool		late;			/* it took too long */
+} Run;
+
+static TimeoutId timeout = MAX_TIMEOUTS;
+static TimeoutId last_timeout = MAX_TIMEOUTS;
+
+static void run_function(void *argument);
+static void set_settings(void);
+static void invoke(const Run *run);
+static void be_late(void);
+static void be_ended(void);
+static bool stop_clock(void);
+
+/* See on_change_call.h.  No search path has a say in it, nor have the rights of the current role. */
+Oid
+mf_reaction_find(Oid schema, const char *function)
+{
+	List	   *names = textToQualifiedNameList(cstring_to_text(function));
+	Oid			row = get_rel_type_id(get_relname_relid("mf_invoice", schema));
+	Oid			types[2] = {row, row};
+	Oid			found;
+
+	if (list_length(names) != 2)
+		return InvalidOid;
+	found = get_namespace_oid(strVal(linitial(names)), true);
+	if (!OidIsValid(found))
+		return InvalidOid;
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(strVal(lsecond(names))),
+						   PointerGetDatum(buildoidvector(types, lengthof(types))), ObjectIdGetDatum(found));
+}
+
+/* See on_change_call.h. */
+char *
+mf_reaction_refusal(Oid schema, const char *function, const char *owner, Oid *role)
+{
+	Oid			found = mf_reaction_find(schema, function);
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(found));
+	Form_pg_proc proc;
+	Oid			now;
+	bool		plain;
+
+	if (!HeapTupleIsValid(tuple))
+		return pstrdup("the function does not exist any more");
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	now = proc->proowner;
+	plain = proc->prokind == PROKIND_FUNCTION && !proc->proretset;
+	ReleaseSysCache(tuple);
+
+	*role = get_role_oid(owner, true);
+	if (now != *role)
+		return psprintf("it belongs to role \"%s\" now, and belonged to \"%s\" when it was registered",
+						GetUserNameFromId(now, true), owner);
+	if (!plain)
+		return pstrdup("it is no function that returns a single value any more");
+	if (pg_class_aclcheck(get_relname_relid("mf_invoice", schema), *role, ACL_SELECT) != ACLCHECK_OK)
+		return psprintf("role \"%s\", which owns it, may not read mf_invoice", owner);
+	return NULL;
+}
+
+/*
+ * See on_change_call.h.  A cancel that is ours comes out of the subtransaction
+ * like any other; that has been rolled back by then.
+ */
+const char *
+mf_reaction_call(const MfReactionCall *call)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Run			run = {call, InvalidOid, false};
+	const char *volatile failure = mf_reaction_refusal(call->schema, call->function, call->owner, &run.role);
+
+	if (failure != NULL)
+		return failure;
+	if (timeout == MAX_TIMEOUTS)
+	{
+		timeout = RegisterTimeout(USER_TIMEOUT, be_late);
+		last_timeout = RegisterTimeout(USER_TIMEOUT, be_ended);
+	}
+	PG_TRY();
+	{
+		ErrorData  *error = mf_sql_try(run_function, &run);
+
+		if (error != NULL)
+		{
+			failure = mf_error_text(error);
+			failure = pnstrdup(failure, pg_mbcharcliplen(failure, strlen(failure), MAX_FAILURE));
+		}
+	}
+	PG_CATCH();
+	{
+		if (!run.late)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		failure = psprintf("it took longer than myfatoorah.on_change_timeout (%d ms)", mf_on_change_timeout);
+	}
+	PG_END_TRY();
+	return failure;
+}
+
+/* Whatever this raises is undone with the subtransaction, role and settings included. */
+static void
+run_function(void *argument)
+{
+	Run		   *run = (Run *) argument;
+	Oid			userid;
+	int			security_context;
+	int			guc_level;
+
+	GetUserIdAndSecContext(&userid, &security_context);
+	SetUserIdAndSecContext(run->role,
+						   security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	guc_level = NewGUCNestLevel();
+	set_settings();
+
+	PG_TRY();
+	{
+		enable_timeout_after(timeout, mf_on_change_timeout);
+		enable_timeout_after(last_timeout, LAST_MS(mf_on_change_timeout));
+		mf_process_expendable = true;
+		invoke(run);
+	}
+	PG_FINALLY();
+	{
+		mf_process_expendable = false;
+		run->late = stop_clock();
+	}
+	PG_END_TRY();
+	/* it may have caught the cancel */
+	if (run->late)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("canceling statement due to myfatoorah.on_change_timeout")));
+
+	AtEOXact_GUC(false, guc_level);
+	SetUserIdAndSecContext(userid, security_context);
+}
+
+/* The same wherever it is called: what a session has set is of no concern to it. */
+static void
+set_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", MF_SAFE_PATH},
+		{"row_security", "on"},
+		{"lock_timeout", "0"},
+		{"TimeZone", "UTC"},
+		{"standard_conforming_strings", "on"},
+		{"transform_null_equals", "off"},
+		/* the server's log is not theirs */
+		{"log_min_messages", "fatal"},
+	};
+	int			i;
+
+	for (i = 0; i < (int) lengthof(settings); i++)
+	{
+		const char *now = GetConfigOption(settings[i][0], true, false);
+
+		if (now != NULL && strcmp(now, settings[i][1]) != 0)
+			(void) set_config_option(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+									 true, 0, false);
+	}
+}
+
+/* A row that the owner may not see is passed over.  The function sees the row as it is now. */
+static void
+invoke(const Run *run)
+{
+	const MfReactionCall *call = run->call;
+	FmgrInfo	function;
+	LOCAL_FCINFO(fcinfo, 2);
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (check_enable_rls(get_relname_relid("mf_invoice", call->schema), InvalidOid, true) != RLS_ENABLED ||
+		mf_queue_sees(call->schema, call->invoice))
+	{
+		fmgr_info(mf_reaction_find(call->schema, call->function), &function);
+		InitFunctionCallInfoData(*fcinfo, &function, 2, InvalidOid, NULL, NULL);
+		fcinfo->args[0].value = call->before;
+		fcinfo->args[0].isnull = false;
+		fcinfo->args[1].value = call->after;
+		fcinfo->args[1].isnull = false;
+		(void) FunctionCallInvoke(fcinfo);
+	}
+	PopActiveSnapshot();
+}
+
+/* In a handler: ends what the function does. */
+static void
+be_late(void)
+{
+	InterruptPending = true;
+	QueryCancelPending = true;
+}
+
+/* In a handler: it does not end by a cancel. */
+static void
+be_ended(void)
+{
+	InterruptPending = true;
+	ProcDiePending = true;
+}
+
+/* Whether the time is over, and nobody else has cancelled anything.  A cancel that came too late for the function is for nobody. */
+static bool
+stop_clock(void)
+{
+	disable_timeout(last_timeout, false);
+	disable_timeout(timeout, true);
+	if (!get_timeout_indicator(timeout, true) || mf_process_cancelled())
+		return false;
+	QueryCancelPending = false;
+	return true;
+}

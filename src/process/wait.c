@@ -1,0 +1,60 @@
+/*
+ * wait.c
+ *	  How long to wait.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/process/wait.c
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "process/wait.h"
+
+/* See wait.h. */
+int
+mf_wait_ms(long timeout, TimestampTz until)
+{
+	TimestampTz now;
+
+	if (timeout < 0 || timeout > MF_WAIT_MAX_MS)
+		timeout = MF_WAIT_MAX_MS;
+	if (until == 0 || timeout == 0)
+		return (int) timeout;
+
+	now = GetCurrentTimestamp();
+	if (until <= now)
+		return 1;
+	/* in this order nothing overflows, whatever "until" is */
+	if (until - (TimestampTz) MF_WAIT_MAX_MS * 1000 >= now)
+		return (int) timeout;
+
+	/* one millisecond more: the clock must have passed it */
+	return (int) Min((TimestampTz) timeout, (until - now) / 1000 + 1);
+}
+
+/* See wait.h. */
+int64
+mf_back_off_us(int failures)
+{
+	double		delay = mf_retry_delay * pow(2.0, Min(failures, 20));
+
+	delay = Min(delay, MF_BACKOFF_CAP_MS);
+	delay *= 0.25 + 0.75 * mf_random_fraction();
+	return (int64) (delay * 1000.0);
+}
+
+/* See wait.h. */
+double
+mf_random_fraction(void)
+{
+	uint32		bits;
+
+	if (!pg_strong_random(&bits, sizeof(bits)))
+		bits = (uint32) GetCurrentTimestamp();
+	return bits / 4294967296.0;
+}

@@ -1,0 +1,282 @@
+/*
+ * request.c
+ *	  A SendPayment request as SQL values: from SQL to the wire.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/request/request.c
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "request/request.h"
+
+/* Crockford's base 32: no letters that people confuse */
+static const char reference_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
+#define REFERENCE_LENGTH 20		/* 100 random bits */
+#define REFERENCES_AHEAD 64		/* as many at a time: each call into the generator costs as much as a row */
+
+static char *expiry_date_text(const MfAccount *account, TimestampTz at);
+static char *field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field);
+static char *methods_json(Datum array);
+static const uint8 *random_bytes(void);
+
+/* See request.h. */
+Oid
+mf_request_type(MfSendPaymentField field)
+{
+	switch (field)
+	{
+		case MF_SP_INVOICE_VALUE:
+			return NUMERICOID;
+		case MF_SP_EXPIRY_DATE:
+			return TIMESTAMPTZOID;
+		case MF_SP_SHIPPING_METHOD:
+			return INT2OID;
+		case MF_SP_INVOICE_PAYMENT_METHODS:
+			return INT4ARRAYOID;
+		case MF_SP_CUSTOMER_ADDRESS:
+		case MF_SP_INVOICE_ITEMS:
+		case MF_SP_SHIPPING_CONSIGNEE:
+		case MF_SP_SUPPLIERS:
+		case MF_SP_PROCESSING_DETAILS:
+			return JSONBOID;
+		default:
+			return TEXTOID;
+	}
+}
+
+/* See request.h. */
+char *
+mf_request_body(const MfRequest *request, const MfAccount *account, const char *reference, size_t *len)
+{
+	const char *values[MF_SP_COUNT];
+	char	   *body;
+	int			i;
+
+	for (i = 0; i < MF_SP_COUNT; i++)
+	{
+		if (i == MF_SP_CUSTOMER_REFERENCE)
+			values[i] = mf_to_utf8(reference);
+		else if (request->isnull[i])
+			values[i] = NULL;
+		else
+			values[i] = mf_to_utf8(field_text(request, account, (MfSendPaymentField) i));
+	}
+
+	body = mf_send_payment_body(values, len);
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build the request for reference \"%s\"", reference)));
+	return body;
+}
+
+/* The account may have another time zone since the row was checked; or nothing has checked it. */
+static char *
+expiry_date_text(const MfAccount *account, TimestampTz at)
+{
+	char	   *text = mf_account_local_time(account, at);
+
+	if (text == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("expiry_date is out of range in time zone \"%s\" of account \"%s\"", account->time_zone, account->name),
+				 errhint("Give a time before the year 10000, or leave it out for the default of the portal.")));
+	return text;
+}
+
+/* One field as the vendor wants it, still in the server encoding; palloc'd. */
+static char *
+field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field)
+{
+	Datum		value = request->values[field];
+
+	switch (mf_request_type(field))
+	{
+		case NUMERICOID:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, value));
+		case TIMESTAMPTZOID:
+			return expiry_date_text(account, DatumGetTimestampTz(value));
+		case INT2OID:
+			return psprintf("%d", (int) DatumGetInt16(value));
+		case INT4ARRAYOID:
+			return methods_json(value);
+		case JSONBOID:
+			{
+				Jsonb	   *jsonb = DatumGetJsonbP(value);
+
+				return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+			}
+		default:
+			return TextDatumGetCString(value);
+	}
+}
+
+/* An array of integers, checked before, as JSON; palloc'd. */
+static char *
+methods_json(Datum array)
+{
+	Datum	   *elements;
+	int			count;
+	int			i;
+	StringInfoData buf;
+
+	deconstruct_array(DatumGetArrayTypeP(array), INT4OID, sizeof(int32), true, TYPALIGN_INT,
+					  &elements, NULL, &count);
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '[');
+	for (i = 0; i < count; i++)
+		appendStringInfo(&buf, "%s%d", i > 0 ? "," : "", DatumGetInt32(elements[i]));
+	appendStringInfoChar(&buf, ']');
+	return buf.data;
+}
+
+/* See request.h. */
+text *
+mf_new_reference(const char *customer_reference, size_t len)
+{
+	const uint8 *random = random_bytes();
+	size_t		prefix = len > 0 ? len + 1 : 0;
+	text	   *reference = (text *) palloc(VARHDRSZ + prefix + REFERENCE_LENGTH);
+	char	   *p = VARDATA(reference);
+	int			i;
+
+	SET_VARSIZE(reference, VARHDRSZ + prefix + REFERENCE_LENGTH);
+	if (len > 0)
+	{
+		memcpy(p, customer_reference, len);
+		p[len] = '.';
+		p += prefix;
+	}
+	for (i = 0; i < REFERENCE_LENGTH; i++)
+		p[i] = reference_alphabet[random[i] & 31];
+	return reference;
+}
+
+/*
+ * REFERENCE_LENGTH bytes of the strong generator that nobody was given before.
+ * They are fetched for many references at once; what is left is never used by
+ * another process that has inherited it.
+ */
+static const uint8 *
+random_bytes(void)
+{
+	static uint8 ahead[REFERENCES_AHEAD * REFERENCE_LENGTH];
+	static size_t used = sizeof(ahead);
+	static int	owner = 0;
+
+	if (used >= sizeof(ahead) || owner != MyProcPid)
+	{
+		used = sizeof(ahead);	/* in case of an error */
+		if (!pg_strong_random(ahead, sizeof(ahead)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate a random reference")));
+		owner = MyProcPid;
+		used = 0;
+	}
+	used += REFERENCE_LENGTH;
+	return &ahead[used - REFERENCE_LENGTH];
+}
+
+/* See request.h. */
+int
+mf_reference_number(const char *reference, int *stem)
+{
+	const char *tilde = strrchr(reference, '~');
+
+	*stem = (int) strlen(reference);
+	if (tilde == NULL || tilde[1] == '\0' || strspn(tilde + 1, "0123456789") != strlen(tilde + 1))
+		return 1;
+	*stem = (int) (tilde - reference);
+	return atoi(tilde + 1);
+}
+
+/* See request.h. */
+bool
+mf_is_resend_of(const char *reference, const char *other)
+{
+	int			stem;
+	int			other_stem;
+
+	return mf_reference_number(reference, &stem) > mf_reference_number(other, &other_stem) &&
+		stem == other_stem && strncmp(reference, other, stem) == 0;
+}
+
+/* See request.h. */
+char *
+mf_next_reference(const char *reference)
+{
+	int			stem;
+	int			number = mf_reference_number(reference, &stem);
+
+	return psprintf("%.*s~%d", stem, reference, number + 1);
+}
+
+/* See request.h. */
+char *
+mf_clean_text(const char *text, MfCleaning cleaning)
+{
+	char	   *utf8 = pstrdup(mf_to_utf8(text));
+
+	utf8[mf_text_clean(utf8, strlen(utf8), cleaning)] = '\0';
+	return mf_from_utf8(utf8);
+}
+
+/* See request.h. */
+char *
+mf_to_utf8(const char *text)
+{
+	return pg_server_to_any(text, strlen(text), PG_UTF8);
+}
+
+/* See request.h. */
+char *
+mf_from_utf8(const char *utf8)
+{
+	return pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
+}
+
+/* See request.h. */
+char *
+mf_from_utf8_lossy(const char *utf8)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			proc;
+	StringInfoData buf;
+	const char *p = utf8;
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return pstrdup(utf8);
+
+	proc = FindDefaultConversionProc(PG_UTF8, encoding);
+	initStringInfo(&buf);
+	while (*p != '\0')
+	{
+		int			length = pg_utf_mblen((const unsigned char *) p);
+		unsigned char out[MAX_CONVERSION_GROWTH * 4 + 1];
+
+		if ((unsigned char) *p < 0x80)
+			appendStringInfoChar(&buf, *p);
+		else if (OidIsValid(proc) &&
+				 pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
+											   (unsigned char *) unconstify(char *, p), length,
+											   out, sizeof(out), true) == length)
+			appendStringInfoString(&buf, (char *) out);
+		else
+			appendStringInfoChar(&buf, '?');
+		p += length;
+	}
+	return buf.data;
+}

@@ -1,0 +1,275 @@
+/*
+ * attempt_rows.c
+ *	  Records that an attempt starts, and that it is accepted, row by row.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sending/attempt_rows.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/failpoint.h"
+#include "database/sql_array.h"
+#include "on_change/on_change.h"
+#include "on_change/on_change_queue.h"
+#include "sending/attempt_rows.h"
+#include "store/column_types.h"
+#include "store/other_triggers.h"
+#include "store/queue_internal.h"
+#include "store/table_rows.h"
+
+/* Attribute numbers of mf_attempt, as in the install script */
+#define ATTEMPT_INVOICE 1
+#define ATTEMPT_ATTEMPT 2
+#define ATTEMPT_REFERENCE 3
+#define ATTEMPT_BODY_SHA256 4
+#define ATTEMPT_STARTED_AT 5
+#define ATTEMPT_SEND_BY 6
+#define ATTEMPT_FINISHED_AT 7
+#define ATTEMPT_OUTCOME 8
+#define ATTEMPT_HTTP_STATUS 9
+#define ATTEMPT_INVOICE_ID 10
+#define ATTEMPT_INVOICE_URL 11
+#define ATTEMPT_MADE_SENT 13
+#define ATTEMPT_SENT_TO 15
+#define ATTEMPT_COLUMNS 15
+
+static const AttrNumber queue_updated[] = {MF_QC_KIND, MF_QC_DUE, MF_QC_STEP, MF_QC_ERROR, 0};
+static const AttrNumber attempt_updated[] = {ATTEMPT_FINISHED_AT, ATTEMPT_OUTCOME, ATTEMPT_HTTP_STATUS,
+	ATTEMPT_INVOICE_ID, ATTEMPT_INVOICE_URL, ATTEMPT_MADE_SENT, 0};
+static const AttrNumber invoice_updated[] = {MF_IC_STATUS, MF_IC_INVOICE_ID, MF_IC_INVOICE_URL, MF_IC_SENT_AT,
+	MF_IC_LAST_ERROR, MF_IC_ATTEMPTS, 0};
+
+struct MfRecorder
+{
+	MfTable    *queue;
+	MfTable    *attempt;
+	MfTable    *invoice;
+	bool		watched;		/* triggers of users see attempts before mf_recorder_end() */
+	Datum		sending;		/* words as text */
+	Datum		sent;
+	Datum		accepted;
+};
+
+static bool is_number(MfTable *table, AttrNumber column, int64 number);
+static bool is_null(MfTable *table, AttrNumber column);
+static bool is_word(MfTable *table, AttrNumber column, const char *word);
+
+/* See attempt_rows.h. */
+MfRecorder *
+mf_recorder_open(const MfSqlScope *scope)
+{
+	MfRecorder *recorder = (MfRecorder *) palloc0(sizeof(MfRecorder));
+
+	recorder->invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated, mf_invoice_types, MF_IC_END - 1, false);
+	recorder->queue = mf_table_open(scope->schema, "mf_queue", queue_updated, mf_queue_types, MF_QC_END - 1, true);
+	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated, mf_attempt_types, ATTEMPT_COLUMNS, true);
+	if (recorder->invoice == NULL || recorder->queue == NULL || recorder->attempt == NULL)
+	{
+		mf_recorder_close(recorder);
+		return NULL;
+	}
+	if (!mf_reactions_any(scope->schema))
+		mf_table_without_trigger(recorder->invoice, MF_ON_CHANGE_TRIGGER);
+	recorder->watched = mf_others_before_update(recorder->invoice->relation);
+	recorder->sending = CStringGetTextDatum(mf_status_name(MF_SENDING));
+	recorder->sent = CStringGetTextDatum(mf_status_name(MF_SENT));
+	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_ACCEPTED));
+	return recorder;
+}
+
+/* See attempt_rows.h. */
+void
+mf_recorder_close(MfRecorder *recorder)
+{
+	if (recorder->attempt != NULL)
+		mf_table_close(recorder->attempt);
+	if (recorder->queue != NULL)
+		mf_table_close(recorder->queue);
+	if (recorder->invoice != NULL)
+		mf_table_close(recorder->invoice);
+	pfree(recorder);
+}
+
+/* See attempt_rows.h. */
+void
+mf_recorder_begin(MfRecorder *recorder)
+{
+	/* what statements of this transaction have locked and written is seen */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	mf_table_begin(recorder->invoice);
+	mf_table_begin(recorder->queue);
+	mf_table_begin(recorder->attempt);
+	AfterTriggerBeginQuery();
+}
+
+/* See attempt_rows.h. */
+void
+mf_recorder_end(MfRecorder *recorder)
+{
+	int			guc_level;
+
+	mf_table_insert(recorder->attempt);
+	guc_level = NewGUCNestLevel();
+	AfterTriggerEndQuery(recorder->invoice->estate);
+	AtEOXact_GUC(false, guc_level);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+}
+
+/* See attempt_rows.h. */
+bool
+mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt, TimestampTz due, MfFlight *flight)
+{
+	Datum		values[ATTEMPT_COLUMNS];
+	bool		isnull[ATTEMPT_COLUMNS];
+	bytea	   *digest = (bytea *) palloc(VARHDRSZ + sizeof(attempt->body_sha256));
+	MfColumn	entry[] = {
+		{MF_QC_KIND, recorder->sending, false},
+		{MF_QC_DUE, TimestampTzGetDatum(due), false},
+		{MF_QC_STEP, Int16GetDatum(0), false},
+		{MF_QC_ERROR, (Datum) 0, true}
+	};
+	MfColumn	invoice[] = {
+		{MF_IC_STATUS, recorder->sending, false},
+		{MF_IC_ATTEMPTS, Int32GetDatum(attempt->attempt), false},
+		{MF_IC_LAST_ERROR, (Datum) 0, true}
+	};
+	ItemPointerData place = job->queue_place;
+
+	if (!mf_table_find(recorder->queue, &place) || !is_number(recorder->queue, MF_QC_INVOICE, job->invoice))
+		return false;
+	flight->invoice_place = job->invoice_place;
+	if (!mf_table_find(recorder->invoice, &flight->invoice_place) ||
+		!is_number(recorder->invoice, MF_IC_ID, job->invoice))
+		return false;
+
+	memset(isnull, true, sizeof(isnull));
+	values[ATTEMPT_INVOICE - 1] = Int64GetDatum(attempt->invoice);
+	values[ATTEMPT_ATTEMPT - 1] = Int32GetDatum(attempt->attempt);
+	values[ATTEMPT_REFERENCE - 1] = CStringGetTextDatum(attempt->reference);
+	SET_VARSIZE(digest, VARHDRSZ + sizeof(attempt->body_sha256));
+	memcpy(VARDATA(digest), attempt->body_sha256, sizeof(attempt->body_sha256));
+	values[ATTEMPT_BODY_SHA256 - 1] = PointerGetDatum(digest);
+	values[ATTEMPT_STARTED_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[ATTEMPT_SEND_BY - 1] = TimestampTzGetDatum(attempt->send_by);
+	values[ATTEMPT_MADE_SENT - 1] = BoolGetDatum(false);
+	values[ATTEMPT_SENT_TO - 1] = Int32GetDatum(attempt->sent_to);
+	memset(isnull, false, ATTEMPT_SEND_BY * sizeof(bool));
+	isnull[ATTEMPT_MADE_SENT - 1] = isnull[ATTEMPT_SENT_TO - 1] = false;
+	MF_FAILPOINT_ROW("row of mf_attempt, to start", job->invoice);
+	mf_table_add(recorder->attempt, values, isnull, &flight->attempt_place);
+	if (recorder->watched || recorder->attempt->waiting == MF_TABLE_BATCH)
+		mf_table_insert(recorder->attempt);
+
+	MF_FAILPOINT_ROW("rows of mf_queue and mf_invoice, to start", job->invoice);
+	/* its place in the order stays: while it is being sent that does not matter, and no index has to know */
+	if (!mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_place) ||
+		!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &flight->invoice_place))
+		mf_change_suppressed();
+	return true;
+}
+
+/* See attempt_rows.h. */
+bool
+mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *sent_invoice)
+{
+	const MfSendResult *sent = &flight->sent;
+	ItemPointerData invoice_place = flight->invoice_place;
+	ItemPointerData attempt_place = flight->attempt_place;
+	ItemPointerData queue_place = flight->queue_place;
+	bool		isnull;
+	Datum		now;
+	Datum		invoice_id;
+	Datum		url;
+
+	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_ACCEPTED || sent->error != NULL || sent->invoice_url == NULL ||
+		mf_flight_watched(flight) > 0 || flight->attempt_recorded)
+		return false;
+
+	/* the invoice first, as everybody does */
+	mf_table_make_room(recorder->invoice, &invoice_place);
+	if (!mf_table_lock(recorder->invoice, &invoice_place) ||
+		!is_number(recorder->invoice, MF_IC_ID, flight->invoice) ||
+		!is_word(recorder->invoice, MF_IC_STATUS, mf_status_name(MF_SENDING)) ||
+		!is_word(recorder->invoice, MF_IC_REFERENCE, flight->reference) ||
+		DatumGetInt32(mf_table_value(recorder->invoice, MF_IC_ATTEMPTS, &isnull)) != flight->attempt ||
+		DatumGetBool(mf_table_value(recorder->invoice, MF_IC_DUPLICATE_SUSPECTED, &isnull)))
+		return false;
+	if (!mf_table_find(recorder->attempt, &attempt_place) ||
+		!is_number(recorder->attempt, ATTEMPT_INVOICE, flight->invoice) ||
+		DatumGetInt32(mf_table_value(recorder->attempt, ATTEMPT_ATTEMPT, &isnull)) != flight->attempt ||
+		!is_null(recorder->attempt, ATTEMPT_OUTCOME))
+		return false;
+	if (!mf_table_find(recorder->queue, &queue_place) ||
+		!is_number(recorder->queue, MF_QC_INVOICE, flight->invoice) ||
+		!is_word(recorder->queue, MF_QC_KIND, mf_job_name(MF_JOB_SENDING)))
+		return false;
+
+	now = TimestampTzGetDatum(GetCurrentTimestamp());
+	invoice_id = DirectFunctionCall1(int8in, CStringGetDatum(sent->invoice_id));
+	url = CStringGetTextDatum(mf_from_utf8_lossy(sent->invoice_url));
+	{
+		MfColumn	attempt[] = {
+			{ATTEMPT_FINISHED_AT, now, false},
+			{ATTEMPT_OUTCOME, recorder->accepted, false},
+			{ATTEMPT_HTTP_STATUS, Int32GetDatum(flight->http_status), flight->http_status == 0},
+			{ATTEMPT_INVOICE_ID, invoice_id, false},
+			{ATTEMPT_INVOICE_URL, url, false},
+			{ATTEMPT_MADE_SENT, BoolGetDatum(true), false}
+		};
+		MfColumn	invoice[] = {
+			{MF_IC_STATUS, recorder->sent, false},
+			{MF_IC_INVOICE_ID, invoice_id, false},
+			{MF_IC_INVOICE_URL, url, false},
+			{MF_IC_SENT_AT, now, false},
+			{MF_IC_LAST_ERROR, (Datum) 0, true}
+		};
+
+		MF_FAILPOINT_ROW("rows of mf_attempt and mf_invoice, accepted", flight->invoice);
+		if (!mf_table_update(recorder->attempt, attempt, lengthof(attempt), &attempt_place) ||
+			!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &invoice_place))
+			mf_change_suppressed();
+		MF_FAILPOINT_ROW("row of mf_queue, accepted", flight->invoice);
+		mf_table_delete(recorder->queue);
+	}
+	sent_invoice->invoice = flight->invoice;
+	sent_invoice->account = flight->circuit->account;
+	sent_invoice->invoice_id = DatumGetInt64(invoice_id);
+	return true;
+}
+
+static bool
+is_number(MfTable *table, AttrNumber column, int64 number)
+{
+	bool		isnull;
+	Datum		value = mf_table_value(table, column, &isnull);
+
+	return !isnull && DatumGetInt64(value) == number;
+}
+
+static bool
+is_null(MfTable *table, AttrNumber column)
+{
+	bool		isnull;
+
+	(void) mf_table_value(table, column, &isnull);
+	return isnull;
+}
+
+static bool
+is_word(MfTable *table, AttrNumber column, const char *word)
+{
+	bool		isnull;
+	Datum		value = mf_table_value(table, column, &isnull);
+
+	return !isnull && mf_text_is(value, word);
+}

@@ -1,0 +1,262 @@
+/*
+ * claim.c
+ *	  Claims due entries of the agenda, account by account.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sending/claim.c
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/failpoint.h"
+#include "base/settings.h"
+#include "flight/account_turns.h"
+#include "flow/request_slots.h"
+#include "flow/round_items.h"
+#include "sending/claim_internal.h"
+#include "store/queue_promote.h"
+
+/* Rows that committed late have an earlier rank than the mark. */
+#define MARK_RESET_MS 30000
+
+/* Rows of one round, all accounts together */
+#define ROUND_LIMIT 200
+
+/* Where more accounts wait than fit into a round, each claims so many rows in a turn. */
+#define MIN_SHARE 5
+
+/* So long for turns, and the round goes on with those that were taken: others wait for its end. */
+#define TURNS_NS INT64CONST(100000000)
+
+static int	take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now);
+static bool plan_slots(MfCircuit *circuit, int slots, int left, MfClaimLimit *limit, TimestampTz now);
+static int	free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, int ahead, TimestampTz now);
+static int	count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut);
+static void settle_turns(MfClaimLimit *limits, int count, int reached, bool cut);
+static bool has_name(List *names, const char *name);
+
+/* See claim.h. */
+void
+mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
+{
+	int			left = mf_hand_room(mf_slots_room(ROUND_LIMIT, claim->horizon_us, now));
+	MfClaimLimit *limits = (MfClaimLimit *) palloc(ROUND_LIMIT * sizeof(MfClaimLimit));
+	int			count;
+	int			reached;
+	bool		cut;
+	List	   *jobs;
+
+	if (left == 0)
+		return;
+	mf_circuit_forget_unused(now);
+	mf_agenda_refresh(scope, now);
+	count = take_turns(scope, claim, limits, left, now);
+	if (count == 0)
+		return;
+
+	/*
+	 * Rows that were inserted since the round began are seen.  They must count as
+	 * due, or a late one of them would go before an urgent one.
+	 */
+	now = GetCurrentTimestamp();
+	mf_promote_due(scope, limits, count, now);
+	jobs = mf_queue_claim(scope, limits, count, left, now, &cut);
+	reached = count_claimed(limits, count, jobs, cut);
+	settle_turns(limits, count, reached, cut);
+	if (jobs != NIL)
+	{
+		MF_FAILPOINT("claimed");
+		mf_claim_take(scope, claim, jobs, now);
+		MF_FAILPOINT("intent_recorded");
+	}
+	mf_queue_next_due(scope, limits, reached, now);
+}
+
+/*
+ * The accounts whose turn it is and that may send, with what each may claim:
+ * its share of the round, as often as it is its turn.
+ */
+static int
+take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now)
+{
+	int			share = Max(left / Max(mf_agenda_length(), 1), MIN_SHARE);
+	int			ahead = Max(MF_AHEAD_MAX - mf_slots_ready_count(), 0);
+	const char *names[ROUND_LIMIT];
+	MfCircuit  *circuits[ROUND_LIMIT];
+	List	   *paused;
+	int64		until = mf_http_clock() + TURNS_NS;
+	int			turns = 0;
+	int			count = 0;
+	int			i;
+
+	while (turns < left && (circuits[turns] = mf_agenda_next(now)) != NULL)
+	{
+		names[turns] = circuits[turns]->account;
+		turns++;
+	}
+	if (turns == 0)
+		return 0;
+
+	paused = mf_queue_paused(scope, names, turns);
+	for (i = 0; i < turns && (i == 0 || mf_http_clock() < until); i++)
+	{
+		MfCircuit  *circuit = circuits[i];
+		int			free_slots = free_to_claim(claim, circuit, claim->held || has_name(paused, MF_ALL_ACCOUNTS) ||
+											   has_name(paused, circuit->account), ahead, now);
+
+		if (free_slots == 0)
+			continue;
+		if (plan_slots(circuit, Min(free_slots, share), left, &limits[count], now))
+		{
+			ahead = Max(ahead - Max(limits[count].slots - Max(mf_circuit_unclaimed(circuit), 0), 0), 0);
+			limits[count++].shared |= free_slots > share;
+		}
+	}
+	while (turns > i)
+		mf_agenda_put_back(circuits[--turns]);
+	while (i > 0)
+		circuits[--i]->owner->planned = 0;
+	return count;
+}
+
+/* What an account may claim of so many slots, "left" being all that the round claims; false if its owner may have none. */
+static bool
+plan_slots(MfCircuit *circuit, int slots, int left, MfClaimLimit *limit, TimestampTz now)
+{
+	int			room = mf_slots_owner_room(circuit->owner, now);
+
+	if (room == 0)
+	{
+		mf_agenda_due(circuit);
+		return false;
+	}
+	if (circuit->mark_until <= now)
+		circuit->mark = DT_NOBEGIN;
+	limit->account = circuit->account;
+	limit->circuit = circuit;
+	limit->slots = Min(slots, room);
+	limit->shared = slots > room;
+	limit->mark_invoice = circuit->mark == DT_NOBEGIN ? 0 : circuit->mark_invoice;
+	limit->mark = circuit->mark;
+	circuit->owner->planned = Min(circuit->owner->planned + limit->slots, left);
+	return true;
+}
+
+/*
+ * How many rows an account may claim.  If none, it comes back when that changes:
+ * at a time, or when an answer makes room.
+ */
+static int
+free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, int ahead, TimestampTz now)
+{
+	const MfAccount *account = mf_claim_account(circuit, paused, now);
+	TimestampTz retry;
+	int			slots;
+
+	circuit->more = false;
+	if (account == NULL)
+	{
+		if (!circuit->paused)
+			mf_agenda_due_at(circuit, circuit->retry_at);
+		return 0;
+	}
+	slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, ahead, claim->horizon_us, now, &retry);
+	if (slots > 0)
+	{
+		slots = mf_flight_room(circuit, slots);
+		/* its answers make room */
+		circuit->more = slots == 0;
+		return slots;
+	}
+	mf_agenda_due_at(circuit, retry);
+
+	/* a question has the slot: the next one may be wanted for an invoice */
+	if (circuit->asked > 0)
+		circuit->has_sends = true;
+	if (circuit->asked > 0 || circuit->in_flight + circuit->ready_count >= circuit->window)
+	{
+		circuit->more = true;
+		if (account->rate_limit == 0)
+			mf_agenda_full(circuit);
+	}
+	return 0;
+}
+
+/*
+ * Counts what each account has got and moves the marks.  Returns how many of the
+ * accounts were reached: once a round is full, those behind are not.
+ */
+static int
+count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut)
+{
+	MfCircuit  *last = NULL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < count; i++)
+		limits[i].circuit->got = 0;
+	foreach(lc, jobs)
+	{
+		MfJob	   *job = (MfJob *) lfirst(lc);
+
+		if (last == NULL || strcmp(last->account, job->account) != 0)
+			last = mf_circuit_get(job->account);
+		last->got++;
+		if (job->rank > last->mark)
+		{
+			last->mark = job->rank;
+			last->mark_invoice = job->invoice;
+		}
+		else if (job->rank == last->mark)
+			last->mark_invoice = Max(last->mark_invoice, job->invoice);
+	}
+	if (!cut)
+		return count;
+	for (i = count; i > 0 && limits[i - 1].circuit != last; i--)
+		;
+	return i;
+}
+
+/* What comes of the turns: another one, a look at what is due later, or an answer is awaited. */
+static void
+settle_turns(MfClaimLimit *limits, int count, int reached, bool cut)
+{
+	int			i;
+
+	for (i = count - 1; i >= reached; i--)
+		mf_agenda_put_back(limits[i].circuit);
+	for (i = 0; i < reached; i++)
+	{
+		MfCircuit  *circuit = limits[i].circuit;
+		bool		all = circuit->got < limits[i].slots && !(cut && i == reached - 1);
+
+		/* before resting, look once more at what committed late */
+		circuit->has_sends = circuit->got > 0;
+		circuit->more = !all || limits[i].mark != DT_NOBEGIN;
+		if (all)
+			circuit->mark = DT_NOBEGIN;
+		else if (limits[i].mark == DT_NOBEGIN)
+			circuit->mark_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MARK_RESET_MS);
+		limits[i].look_later = !circuit->more;
+		if (circuit->more && (limits[i].shared || circuit->got < limits[i].slots))
+			mf_agenda_due(circuit);
+		else if (circuit->more)
+			mf_agenda_full(circuit);
+	}
+}
+
+static bool
+has_name(List *names, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		if (strcmp((const char *) lfirst(lc), name) == 0)
+			return true;
+	}
+	return false;
+}

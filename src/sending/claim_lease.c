@@ -1,0 +1,126 @@
+/*
+ * claim_lease.c
+ *	  Settles invoices that are "sending" without a request under way.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sending/claim_lease.c
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "account/account.h"
+#include "base/compat.h"
+#include "base/settings.h"
+#include "flow/round_items.h"
+#include "sending/claim_internal.h"
+#include "store/row_rights.h"
+
+/* Leases of a worker that is gone, swept in one statement */
+#define SWEEP_LIMIT 1000
+
+static void give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
+
+/*
+ * Nobody can still be sending it, and nobody reported an outcome: only the
+ * remote knows.  It is asked once it can no longer be working on a request
+ * that may have left as late as now, by a process that was frozen.
+ */
+static void
+give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition)
+{
+	const char *no_account;
+	const MfAccount *account = mf_account_or_null(job->account, &no_account);
+	int			longest = account ? account->connect_timeout_ms + account->timeout_ms :
+		MF_CONNECT_TIMEOUT_DEFAULT + MF_TIMEOUT_DEFAULT;
+
+	memset(end, 0, sizeof(*end));
+	end->invoice = job->invoice;
+	end->attempt = job->attempts;
+	end->outcome = MF_UNKNOWN;
+	end->error = "no outcome was recorded: the worker was stopped while the request was under way";
+	mf_attempt_transition(end, now, TimestampTzPlusMilliseconds(now, MF_SEND_MARGIN_MS + longest), transition);
+}
+
+/* See claim.h. */
+int64
+mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now)
+{
+	int64		last = after;
+	List	   *claimed = mf_queue_claim_leases(scope, after, mf_hand_room(SWEEP_LIMIT), now, &last);
+	List	   *jobs = NIL;
+	ListCell   *lc;
+
+	foreach(lc, claimed)
+	{
+		if (!mf_flight_under_way(((MfJob *) lfirst(lc))->invoice, false))
+			jobs = lappend(jobs, lfirst(lc));
+	}
+	if (jobs != NIL)
+		mf_claim_settle_leases(scope, jobs, now);
+	return last;
+}
+
+/*
+ * See claim_internal.h.  Where the answer was kept with the attempt (only the
+ * invoice was locked by somebody), it counts; where none was, the outcome is
+ * unknown.
+ */
+void
+mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
+{
+	int			limit = list_length(jobs);
+	MfAttemptEnd *ends = (MfAttemptEnd *) palloc0(limit * sizeof(MfAttemptEnd));
+	MfTransition *transitions = (MfTransition *) palloc0(limit * sizeof(MfTransition));
+	MfFollowUp *follow_ups = (MfFollowUp *) palloc0(limit * sizeof(MfFollowUp));
+	int64	   *invoices = (int64 *) palloc(limit * sizeof(int64));
+	List	   *recorded;
+	int			lost_count = 0;
+	int			transition_count = 0;
+	int			follow_up_count = 0;
+	ListCell   *lc;
+
+	foreach(lc, jobs)
+		invoices[foreach_current_index(lc)] = ((MfJob *) lfirst(lc))->invoice;
+	recorded = mf_queue_recorded_ends(scope, invoices, limit);
+
+	foreach(lc, jobs)
+	{
+		MfJob	   *job = (MfJob *) lfirst(lc);
+		MfAttemptEnd *end = NULL;
+		ListCell   *lc2;
+
+		foreach(lc2, recorded)
+		{
+			if (((MfAttemptEnd *) lfirst(lc2))->invoice == job->invoice)
+				end = (MfAttemptEnd *) lfirst(lc2);
+		}
+
+		if (job->status != MF_SENDING)
+		{
+			follow_ups[follow_up_count].invoice = job->invoice;
+			mf_claim_fit_entry(job, now, &follow_ups[follow_up_count++]);
+		}
+		else if (end != NULL && end->outcome != MF_UNKNOWN)
+		{
+			MfTransition *transition = &transitions[transition_count++];
+
+			if (end->outcome == MF_NOT_SENT)
+				end->error = pstrdup(mf_network_error(false));
+			mf_attempt_transition(end, now, now, transition);
+			/* of a copy: the original has read the same, and gone on */
+			if (transition->to == MF_QUEUED)
+				mf_claim_verify(job, now, transition);
+		}
+		else
+			give_up(job, now, &ends[lost_count++], &transitions[transition_count++]);
+	}
+
+	if (lost_count > 0)
+		mf_queue_end_attempts(scope, ends, lost_count);
+	if (transition_count > 0)
+		mf_queue_apply(scope, transitions, transition_count);
+	if (follow_up_count > 0)
+		mf_queue_follow_up(scope, follow_ups, follow_up_count);
+}

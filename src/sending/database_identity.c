@@ -1,0 +1,375 @@
+/*
+ * database_identity.c
+ *	  Whether this database is the one that sends its invoices, or a copy.
+ *
+ * Copies come about by dump, clone, template, upgrade, by logical replication,
+ * and in the place of the original, by a backup that is put back.  What is
+ * noticed pauses everything until an operator says that this is the place to
+ * send from.  What may have been sent elsewhere, or before, is looked up before
+ * it is sent.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sending/database_identity.c
+ */
+#include "postgres.h"
+
+#include <sys/stat.h>
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/timeline.h"
+#include "access/xlog.h"
+#include "catalog/pg_subscription.h"
+#include "catalog/pg_subscription_rel.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "account/account.h"
+#include "base/compat.h"
+#include "base/failpoint.h"
+#include "base/settings.h"
+#include "database/sql.h"
+#include "functions/direct_calls.h"
+#include "process/directory_marker.h"
+#include "sending/claim.h"
+#include "sending/database_identity.h"
+#include "store/queue.h"
+
+#define BACK_REASON "the data directory was put back from a backup, which does not know what was sent since it was made"
+#define NO_MARKER_REASON "the data directory was put back from a backup without the file \"%s\", or somebody has removed that"
+#define COPY_REASON "this database is a copy, or was upgraded or restored; its original may send the same invoices"
+
+/* What the server makes of the label of a base backup when it has started from it */
+#define USED_LABEL "backup_label.old"
+
+#define SUBSCRIBER_REASON "a subscription fills the tables of myfatoorah here; the database it comes from sends these invoices"
+#define FOREIGN_REASON "the agenda holds entries of another database, which may send the same invoices"
+
+static bool subscriptions_known = false;
+static bool subscribed = false;
+static MfIdentity here;
+
+static void check_identity(Oid schema);
+static const char *reason_to_pause(const MfIdentity *was, const MfIdentity *is);
+static char *data_directory(void);
+static bool same_directory(const char *old, const char *now);
+static void remember(Oid schema, const MfIdentity *identity);
+static void others_until_now(Oid schema);
+static void subscriptions_changed(Datum arg, int cache, uint32 hash);
+static const char *subscriber_row(void);
+static void pause_for_foreign(Oid schema);
+static void pause_account(Oid schema, const char *account, const char *reason);
+
+PG_FUNCTION_INFO_V1(mf_here);
+PG_FUNCTION_INFO_V1(mf_origin);
+
+/* See database_identity.h. */
+int64
+mf_guard_here(void)
+{
+	return (int64) hash_combine64(GetSystemIdentifier(), (uint64) MyDatabaseId);
+}
+
+/* The same for SQL: the default of mf_part.origin */
+Datum
+mf_here(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(mf_guard_here());
+}
+
+/* See database_identity.h. */
+int64
+mf_guard_origin(void)
+{
+	static TimeLineID timeline = 0; /* as long as this process lives it changes once, if at all */
+	static int64 origin;
+
+	if (RecoveryInProgress())
+		return mf_guard_here();
+	if (timeline != mf_current_timeline())
+	{
+		List	   *history = readTimeLineHistory(mf_current_timeline());
+		char	   *directory = data_directory();
+
+		/* two standbys of one server may have taken the same number, but hardly at the same place */
+		origin = (int64) hash_combine64((uint64) mf_guard_here(), mf_current_timeline());
+		origin = (int64) hash_combine64((uint64) origin, ((TimeLineHistoryEntry *) linitial(history))->begin);
+		origin = (int64) hash_combine64((uint64) origin,
+										hash_bytes_extended((const unsigned char *) directory, strlen(directory), 0));
+		list_free_deep(history);
+		pfree(directory);
+		timeline = mf_current_timeline();
+	}
+	return origin;
+}
+
+/* The same for SQL: the default of mf_queue.origin */
+Datum
+mf_origin(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(mf_guard_origin());
+}
+
+/* See database_identity.h. */
+void
+mf_guard_start(Oid schema)
+{
+	CacheRegisterSyscacheCallback(SUBSCRIPTIONRELMAP, subscriptions_changed, (Datum) 0);
+	check_identity(schema);
+	if (mf_guard_look(schema))
+		pause_for_foreign(schema);
+	MF_FAILPOINT("marker_made");
+}
+
+/* See database_identity.h. */
+void
+mf_guard_started(void)
+{
+	MF_FAILPOINT("marker_committed");
+	mf_marker_put();
+	MF_FAILPOINT("marker_put");
+}
+
+/*
+ * Another server, database or data directory, or a database that went back in
+ * time: everything is paused until a person resumes.  A new timeline: this is a
+ * promoted standby, or a restored backup, that may lack the last sends; each
+ * invoice is looked up before it is sent.
+ */
+static void
+check_identity(Oid schema)
+{
+	MfIdentity	was;
+	MfIdentity	is;
+	const char *reason = NULL;
+	bool		promoted = false;
+	bool		is_ours = false;
+
+	is.system_identifier = psprintf(UINT64_FORMAT, GetSystemIdentifier());
+	is.data_directory = data_directory();
+	is.backup_label = mf_file_identity(USED_LABEL);
+	if (is.backup_label == NULL)
+		is.backup_label = "";
+	is.timeline = (int) mf_current_timeline();
+	is.since = GetCurrentTimestamp();
+	switch (mf_queue_identity(schema, is.system_identifier, &was))
+	{
+		case MF_IDENTITY_NONE:
+			break;
+		case MF_IDENTITY_OTHERS:
+			reason = COPY_REASON;
+			break;
+		case MF_IDENTITY_OURS:
+			is_ours = true;
+			promoted = is.timeline > was.timeline;
+			if (!promoted)
+				reason = reason_to_pause(&was, &is);
+			if (!promoted && reason == NULL)
+				is.since = was.since;
+			break;
+	}
+	if (reason != NULL)
+		pause_account(schema, MF_ALL_ACCOUNTS, reason);
+	if (promoted)
+		ereport(LOG,
+				(errmsg("this server was promoted: queued invoices are looked up before they are sent")));
+	if (reason != NULL || promoted)
+		mf_queue_verify_all(schema);
+	if (is_ours && was.origin != mf_guard_origin())
+		mf_queue_inherit(schema, was.origin);
+	is.marker = mf_marker_make();
+	remember(schema, &is);
+}
+
+/* Why this is not the place, or not the time, that the database remembers; NULL if it is. */
+static const char *
+reason_to_pause(const MfIdentity *was, const MfIdentity *is)
+{
+	const char *marker;
+
+	if (is->timeline < was->timeline || !same_directory(was->data_directory, is->data_directory))
+		return COPY_REASON;
+
+	/* no worker has served this database yet */
+	if (was->marker[0] == '\0')
+		return NULL;
+
+	/* a base backup may be younger than the marker, but this server has started from it */
+	if (is->backup_label[0] != '\0' && (was->backup_label[0] == '\0' || !mf_same_file(was->backup_label, is->backup_label)))
+		return BACK_REASON;
+	marker = mf_marker_look(was->marker);
+	if (marker == NULL)
+		return psprintf(NO_MARKER_REASON, mf_marker_path(MyDatabaseId));
+	return mf_same_file(was->marker, marker) ? NULL : BACK_REASON;
+}
+
+/* Writes down where we are, and since when nobody else can have been where the rows are. */
+static void
+remember(Oid schema, const MfIdentity *identity)
+{
+	mf_queue_set_identity(schema, identity);
+	mf_claim_twins_before(identity->since);
+	here = *identity;
+	here.system_identifier = MemoryContextStrdup(TopMemoryContext, identity->system_identifier);
+	here.data_directory = MemoryContextStrdup(TopMemoryContext, identity->data_directory);
+	here.backup_label = MemoryContextStrdup(TopMemoryContext, identity->backup_label);
+	here.marker = MemoryContextStrdup(TopMemoryContext, identity->marker);
+}
+
+/* What is here from another database may be sent there until now. */
+static void
+others_until_now(Oid schema)
+{
+	here.since = GetCurrentTimestamp();
+	mf_queue_set_identity(schema, &here);
+	mf_claim_twins_before(here.since);
+}
+
+/*
+ * Describes the data directory so that its copy differs, as far as the file
+ * system can tell.  PG_VERSION is made by initdb, and nobody writes it again.
+ */
+static char *
+data_directory(void)
+{
+	/* the server's processes stay there */
+	char	   *file = mf_file_identity("PG_VERSION");
+	struct stat directory;
+
+	if (file == NULL || stat(".", &directory) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not stat the data directory: %m")));
+	return psprintf("inode " UINT64_FORMAT " file %s", (uint64) directory.st_ino, file);
+}
+
+/* "old" may be of another form, which is as good as none. */
+static bool
+same_directory(const char *old, const char *now)
+{
+	uint64		was;
+	uint64		is;
+	int			was_file = 0;
+	int			is_file = 0;
+
+	if (sscanf(old, "inode " UINT64_FORMAT " file %n", &was, &was_file) < 1 ||
+		sscanf(now, "inode " UINT64_FORMAT " file %n", &is, &is_file) < 1)
+		return true;
+	if (was != is)
+		return false;
+	return was_file == 0 || is_file == 0 || mf_same_file(old + was_file, now + is_file);
+}
+
+/* Something about subscribed tables has changed, at least perhaps. */
+static void
+subscriptions_changed(Datum arg, int cache, uint32 hash)
+{
+	subscriptions_known = false;
+}
+
+/*
+ * See database_identity.h.  The reason is shown by a row of mf_account that no other
+ * database has: one for all accounts, "*", may come from the other end, too, and
+ * go from there.
+ */
+bool
+mf_guard_look(Oid schema)
+{
+	bool		was_subscribed = subscribed;
+
+	if (subscriptions_known)
+		return !subscribed;
+	subscriptions_known = true;
+	subscribed = mf_guard_subscription(schema) != NULL;
+	if (subscribed)
+		pause_account(schema, subscriber_row(), SUBSCRIBER_REASON);
+	else if (was_subscribed)
+		pause_for_foreign(schema);
+	return !subscribed;
+}
+
+/* What stands for the account in that row */
+static const char *
+subscriber_row(void)
+{
+	return psprintf("* (subscriber " INT64_FORMAT ")", mf_guard_here());
+}
+
+/* Entries that others have made stay untouched; until somebody decides about them, so does the rest. */
+static void
+pause_for_foreign(Oid schema)
+{
+	if (mf_queue_foreign(schema) == 0)
+		return;
+	pause_account(schema, MF_ALL_ACCOUNTS, FOREIGN_REASON);
+	others_until_now(schema);
+}
+
+/* See database_identity.h. */
+char *
+mf_guard_subscription(Oid schema)
+{
+	static const char *const tables[] = {"mf_invoice", "mf_queue", "mf_attempt", "mf_inquiry", "mf_event"};
+	Relation	subscribed_tables = table_open(SubscriptionRelRelationId, AccessShareLock);
+	char	   *name = NULL;
+	int			i;
+
+	for (i = 0; i < (int) lengthof(tables) && name == NULL; i++)
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_subscription_rel_srrelid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(get_relname_relid(tables[i], schema)));
+		scan = systable_beginscan(subscribed_tables, SubscriptionRelSrrelidSrsubidIndexId, true, NULL, 1, &key);
+		tuple = systable_getnext(scan);
+		if (HeapTupleIsValid(tuple))
+		{
+			name = get_subscription_name(((Form_pg_subscription_rel) GETSTRUCT(tuple))->srsubid, true);
+			if (name == NULL)
+				name = pstrdup("");
+		}
+		systable_endscan(scan);
+	}
+	table_close(subscribed_tables, AccessShareLock);
+	return name;
+}
+
+/* Pauses an account, or all of them, unless that is so already, and says so in the log. */
+static void
+pause_account(Oid schema, const char *account, const char *reason)
+{
+	bool		all_accounts;
+
+	if (mf_queue_pause_reason(schema, account, &all_accounts) != NULL)
+		return;
+	mf_queue_pause(schema, account, MF_PAUSED_BY_GUARD, reason);
+	ereport(LOG,
+			(errmsg("sending is paused: %s", reason),
+			 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
+}
+
+/* See database_identity.h. */
+void
+mf_guard_adopt(Oid schema)
+{
+	char	   *subscription = mf_guard_subscription(schema);
+
+	if (subscription != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoices of another database are replicated into this one"),
+				 errdetail("Subscription \"%s\" fills the tables of myfatoorah; the database it comes from sends what is in them.",
+						   subscription),
+				 errhint("Once the other database is stopped for good, drop the subscription, then call mf_resume('*').")));
+	mf_queue_adopt(schema);
+	(void) mf_queue_resume(schema, subscriber_row());
+}

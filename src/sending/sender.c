@@ -1,0 +1,885 @@
+/*
+ * sender.c
+ *	  Sending: claim, record the attempt, post, record the outcome.
+ *
+ * A flight is one attempt from its claim to its recorded outcome.  It is
+ * claimed and recorded as an attempt in one transaction, posted after that
+ * has committed, and its outcome is recorded in a later transaction, which
+ * also claims the next ones.  No transaction is open while it is in the air.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sending/sender.c
+ */
+#include "postgres.h"
+
+#include "replication/syncrep.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/failpoint.h"
+#include "base/settings.h"
+#include "flight/account_pause.h"
+#include "flight/account_turns.h"
+#include "flight/flight.h"
+#include "flow/request_slots.h"
+#include "flow/round_items.h"
+#include "inquiry/inquiry.h"
+#include "inquiry/missed_webhooks.h"
+#include "on_change/on_change_process.h"
+#include "process/worker_slots.h"
+#include "request/request.h"
+#include "sending/attempt_rows.h"
+#include "sending/claim.h"
+#include "sending/database_identity.h"
+#include "sending/sender.h"
+#include "sending/sender_outcomes.h"
+#include "store/queue.h"
+
+/* With so many requests in the air answers are gathered for so long. */
+#define GATHER_MIN 8
+#define GATHER_MS 1
+
+/*
+ * Claims go ahead of the slots that become free while they are committed: so
+ * far at least, because a round may take longer than usual, and no further.
+ */
+#define HORIZON_MIN_MS 40
+#define HORIZON_MAX_MS 50
+
+/* What was claimed ahead and whose slot does not become free as foreseen is given back after this. */
+#define READY_MS 500
+
+static MfHttp *http = NULL;
+static MemoryContext flight_context = NULL;
+static dlist_head claimed = DLIST_STATIC_INIT(claimed);
+static dlist_head with_ready = DLIST_STATIC_INIT(with_ready);	/* circuits, by ready_node */
+static int	with_ready_count = 0;
+static dlist_head flying = DLIST_STATIC_INIT(flying);
+static dlist_head landed = DLIST_STATIC_INIT(landed);
+static dlist_head answered = DLIST_STATIC_INIT(answered);	/* landed inquiries */
+static dlist_head recorded = DLIST_STATIC_INIT(recorded);
+static int	flying_count = 0;
+static int	landed_count = 0;	/* since the latest round */
+static TimestampTz gather_until = 0;
+static TimestampTz round_began = 0;
+static double round_us = 0;		/* from a round's begin to its commit, smoothed */
+static uint64 request_count = 0;
+static bool gate_closed = false;
+static bool ending = false;		/* what cannot be recorded now never will be */
+
+/* The sweep at the start: up to which invoice, in the latest round too; in a copy once a person has decided about it */
+static bool sweeping = false;
+static bool sweep_later = false;
+static int64 swept = PG_INT64_MIN;
+static int64 swept_in_round;
+static bool holding = false;
+static bool draining = false;
+static TimestampTz frozen_until = 0;	/* as last looked at: the process stood still, nothing leaves before; 0 = no */
+
+/* By a round that met a hold, which may have begun in its middle */
+static bool claims_skipped = false;
+
+static void sweep(const MfSqlScope *scope, TimestampTz now);
+static void work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again);
+static bool held(void);
+static void take_back(dlist_head *list);
+static MfFlight *take_claimed(void);
+static void give_up_locked(dlist_head *list);
+static bool ready(dlist_head *list, TimestampTz now);
+static void take_in(void);
+static int64 item_of(const MfFlight *flight);
+static bool refuses_own_key(const MfFlight *flight);
+static void land(MfFlight *flight);
+static void make_ready(MfFlight *flight);
+static bool post_ready(MfCircuit *circuit);
+static bool post_in_turns(void);
+static void post(MfFlight *flight);
+static MfFlight *first_ready(const MfCircuit *circuit);
+static MfFlight *take_ready(MfCircuit *circuit);
+static void fail_ready(MfCircuit *circuit, const char *error);
+static void give_back_ready(TimestampTz now);
+static int64 horizon_us(void);
+
+/* See sender.h. */
+void
+mf_sender_start(void)
+{
+	char		error[MF_HTTP_ERROR_SIZE];
+
+	http = mf_http_create(error, sizeof(error));
+	if (http == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not start the HTTP transport"),
+				 errdetail_internal("%s", error)));
+	if (!mf_http_start_thread(http, error, sizeof(error)))
+		ereport(LOG,
+				(errmsg("requests are sent by the worker itself, which is slower"),
+				 errdetail_internal("%s", error)));
+	sweeping = true;
+	flight_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah flights", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* See sender.h. */
+void
+mf_sender_stop(void)
+{
+	if (http != NULL)
+		mf_http_stop_thread(http);
+}
+
+MfHttp *
+mf_sender_http(void)
+{
+	return http;
+}
+
+int
+mf_sender_in_flight(void)
+{
+	return flying_count;
+}
+
+uint64
+mf_sender_requests(void)
+{
+	return request_count;
+}
+
+/* See sender.h. */
+void
+mf_sender_try_now(uint32 what)
+{
+	MfCircuit  *circuit;
+
+	if (what & MF_TRY_ALL)
+	{
+		mf_claim_try_keys();
+		sweeping |= sweep_later;
+	}
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	{
+		if (what & MF_TRY_ALL)
+			mf_circuit_reset(circuit);
+		else
+			mf_circuit_mended(circuit);
+	}
+	mf_inquiry_wake();
+}
+
+/* See sender.h. */
+void
+mf_sender_try_put_off(const MfSqlScope *scope)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz again = 0;
+	Datum		invoices = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
+	Datum		inquiries = mf_hand_left_out(MF_ITEM_INQUIRY, now, &again);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &landed)
+		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
+	mf_hand_try_now();
+	mf_agenda_all_changed();
+	/* an entry that could not even be put off is left alone */
+	mf_queue_try_put_off(scope, invoices);
+	mf_payment_try_now(scope, inquiries);
+}
+
+void
+mf_sender_hold(void)
+{
+	holding = true;
+}
+
+void
+mf_sender_close_gate(void)
+{
+	gate_closed = true;
+	mf_http_close_gate(http, true);
+}
+
+/* See sender.h. */
+bool
+mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz thaw = now + mf_http_held(http) / 1000;
+	bool		was_held = draining || frozen_until != 0 || claims_skipped;
+
+	if (thaw > now && frozen_until == 0)
+		ereport(LOG,
+				(errmsg("sending is held for %d seconds, because this process stood still", MF_FREEZE_HOLD_MS / 1000),
+				 errdetail("It was stopped or suspended for more than %d seconds. Another server may have taken its place meanwhile; whoever decides that gets time to end this one.",
+						   MF_FREEZE_MS / 1000)));
+	frozen_until = thaw > now ? thaw : 0;
+	draining = drain_until > now;
+	*end = Max(frozen_until != 0 ? thaw + 1000 : 0, draining ? drain_until : 0);
+	if (*end == 0)
+		claims_skipped = false;
+	return was_held && *end == 0;
+}
+
+/* See sender.h. */
+TimestampTz
+mf_sender_frozen_until(void)
+{
+	return frozen_until;
+}
+
+/* See sender.h. */
+bool
+mf_sender_claims_skipped(void)
+{
+	return claims_skipped;
+}
+
+/* Whether nothing new may leave, nor be claimed. */
+static bool
+held(void)
+{
+	return draining || mf_http_held(http) > 0;
+}
+
+/* See sender.h. */
+int
+mf_sender_unsettled(void)
+{
+	dlist_iter	iter;
+	int			count = flying_count + (sweeping ? 1 : 0);
+
+	dlist_foreach(iter, &landed)
+		count++;
+	dlist_foreach(iter, &answered)
+		count++;
+	dlist_foreach(iter, &with_ready)
+		count += dlist_container(MfCircuit, ready_node, iter.cur)->ready_count;
+	return count;
+}
+
+/* See sender.h. */
+bool
+mf_sender_has_work(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	dlist_iter	iter;
+
+	if (holding || sweeping || ready(&landed, now) || ready(&answered, now))
+		return true;
+	if (!held() && mf_inquiry_has_work())
+		return true;
+	if (!held() && !gate_closed && mf_agenda_has_work(now) && mf_slots_room(1, horizon_us(), now) > 0)
+		return true;
+	dlist_foreach(iter, &with_ready)
+	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, iter.cur);
+
+		if (held() || circuit->retry_at > now || circuit->paused)
+			return true;
+	}
+	return false;
+}
+
+/* See sender.h. */
+TimestampTz
+mf_sender_gather_until(void)
+{
+	if (holding || flying_count < GATHER_MIN || landed_count * 2 >= flying_count || GetCurrentTimestamp() >= gather_until)
+		return 0;
+	return gather_until;
+}
+
+/* See sender.h. */
+TimestampTz
+mf_sender_alarm(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz alarm = mf_agenda_alarm();
+	dlist_iter	iter;
+
+	/* those whose time has come wait for a slot */
+	if (mf_agenda_has_work(now) && mf_slots_room(1, horizon_us(), now) == 0)
+		alarm = mf_slots_room_at(horizon_us(), now);
+	if (mf_slots_starved_until() > now)
+		mf_come_back(&alarm, mf_slots_starved_until());
+	mf_come_back(&alarm, mf_pause_alarm());
+	mf_come_back(&alarm, mf_inquiry_alarm());
+	mf_come_back(&alarm, mf_reactions_alarm());
+	dlist_foreach(iter, &with_ready)
+		mf_come_back(&alarm, first_ready(dlist_container(MfCircuit, ready_node, iter.cur))->ready_until);
+	return alarm;
+}
+
+/* How far ahead claims go: what is recorded, claimed and committed takes two rounds at most. */
+static int64
+horizon_us(void)
+{
+	double		us = 2.0 * round_us + GATHER_MS * 1000.0;
+
+	return (int64) Max(Min(us, HORIZON_MAX_MS * 1000.0), HORIZON_MIN_MS * 1000.0);
+}
+
+/* Whether one of them can be recorded now. */
+static bool
+ready(dlist_head *list, TimestampTz now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, list)
+	{
+		if (dlist_container(MfFlight, node, iter.cur)->retry_at <= now)
+			return true;
+	}
+	return false;
+}
+
+/* See sender.h. */
+bool
+mf_sender_has_outcomes(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return ready(&landed, now) || ready(&answered, now);
+}
+
+/* See sender.h. */
+void
+mf_sender_round(Oid schema, TimestampTz *again)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	MfSqlScope	scope;
+
+	*again = 0;
+	round_began = now;
+	mf_http_watch_clock(http, true);
+	mf_sql_begin(&scope, schema);
+	if (sweeping)
+		sweep(&scope, now);
+	else
+		work(&scope, now, again);
+	mf_sql_end(&scope);
+	take_in();
+}
+
+/*
+ * What a worker that is gone has left "sending", in the order of the invoices.
+ * Of a copy that was another server's worker, and more may still be coming in.
+ */
+static void
+sweep(const MfSqlScope *scope, TimestampTz now)
+{
+	sweep_later = mf_queue_undecided(scope);
+	swept_in_round = sweep_later ? swept : mf_claim_sweep(scope, swept, now);
+}
+
+/* What a round does. */
+static void
+work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
+{
+	MfRecorder *recorder = NULL;
+	bool		paused;
+	bool		is_held;
+
+	give_back_ready(now);
+	mf_inquiry_record(scope, &answered, &recorded, now, again);
+	/* a single item goes by SQL, whose errors say more */
+	if (mf_hand_room(2) == 2)
+		recorder = mf_recorder_open(scope);
+	mf_sender_record(scope, recorder, &landed, &recorded, now, again);
+	landed_count = 0;
+	take_in();
+	paused = !mf_guard_look(scope->schema);
+	is_held = held();
+	claims_skipped |= is_held;
+	if (!gate_closed && !is_held)
+	{
+		MfClaim		claim = {http, flight_context, &claimed, recorder, horizon_us(), paused};
+
+		mf_inquiry_claim(scope, &claim, now, again);
+		mf_claim_due(scope, &claim, now);
+	}
+	if (recorder != NULL)
+		mf_recorder_close(recorder);
+}
+
+/* See sender.h. */
+bool
+mf_sender_post(bool confirmed)
+{
+	bool		any = mf_hand_done();
+	uint64		before = request_count;
+	dlist_iter	iter;
+
+	holding = false;
+	mf_agenda_round_done();
+	round_us += ((double) (GetCurrentTimestamp() - round_began) - round_us) / 4.0;
+	if (!dlist_is_empty(&recorded))
+		MF_FAILPOINT("outcome_committed");
+	while (!dlist_is_empty(&recorded))
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&recorded));
+
+		if (flight->kind == MF_JOB_WEBHOOK_LOG)
+			mf_inquiry_log_recorded(flight, GetCurrentTimestamp());
+		mf_flight_free(flight);
+	}
+	dlist_foreach(iter, &landed)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		flight->attempt_recorded |= flight->attempt_in_round;
+		flight->attempt_in_round = false;
+	}
+	if (ending)
+	{
+		give_up_locked(&landed);
+		give_up_locked(&answered);
+	}
+	if (sweeping)
+	{
+		sweeping = swept_in_round > swept;
+		swept = swept_in_round;
+		any |= sweeping;
+	}
+
+	if (!dlist_is_empty(&claimed))
+		MF_FAILPOINT("intent_committed");
+	while (!dlist_is_empty(&claimed))
+	{
+		MfFlight   *flight = take_claimed();
+
+		mf_flight_set_under_way(flight, true);
+		if (!confirmed)
+		{
+			mf_flight_fail(flight, false, SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0' ?
+						   "its record was not confirmed by a standby" : "sending was stopped before it left");
+			dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
+			landed_count++;
+		}
+		else if (mf_flight_is_inquiry(flight))
+			post(flight);
+		else
+			make_ready(flight);
+	}
+	(void) post_in_turns();
+	mf_agenda_wait_for_slots(horizon_us(), GetCurrentTimestamp());
+	gather_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GATHER_MS);
+	mf_http_watch_clock(http, flying_count > 0 || !dlist_is_empty(&with_ready));
+	if (request_count > before)
+	{
+		mf_http_perform(http);
+		MF_FAILPOINT("posted");
+	}
+	return any;
+}
+
+/* The first flight that the round has claimed; there must be one. */
+static MfFlight *
+take_claimed(void)
+{
+	MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
+
+	if (mf_flight_is_inquiry(flight))
+		mf_slots_asked(flight->circuit, -1);
+	return flight;
+}
+
+/* What somebody has locked at the end is not waited for: its attempt has the answer. */
+static void
+give_up_locked(dlist_head *list)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, list)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		if (flight->retry_at != 0)
+			flight->retry_at = DT_NOEND;
+	}
+}
+
+/* A flight waits for a free slot; what is looked up loses nothing by that. */
+static void
+make_ready(MfFlight *flight)
+{
+	MfCircuit  *circuit = flight->circuit;
+
+	flight->ready_until = mf_flight_is_lookup(flight) ? flight->send_by :
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), READY_MS);
+	mf_http_target_hold(flight->target);
+	dlist_push_tail(&circuit->ready, &flight->node);
+	if (circuit->ready_count == 0)
+	{
+		dlist_push_tail(&with_ready, &circuit->ready_node);
+		with_ready_count++;
+	}
+	mf_slots_ready(circuit, 1);
+}
+
+/* Posts one flight that is ready, if there is a free slot for it. */
+static bool
+post_ready(MfCircuit *circuit)
+{
+	MfFlight   *flight;
+
+	if (circuit->ready_count == 0 || gate_closed || holding || held() || !mf_circuit_open(circuit, GetCurrentTimestamp()))
+		return false;
+	flight = take_ready(circuit);
+	post(flight);
+	mf_http_target_let_go(flight->target);
+	return true;
+}
+
+/* Posts flights that are ready, one of each account in turn, while there are free slots. */
+static bool
+post_in_turns(void)
+{
+	bool		posted = false;
+	int			passed = 0;
+
+	while (passed < with_ready_count && mf_slots_free(GetCurrentTimestamp()) > 0)
+	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, dlist_pop_head_node(&with_ready));
+
+		dlist_push_tail(&with_ready, &circuit->ready_node);
+		if (post_ready(circuit))
+		{
+			posted = true;
+			passed = 0;
+		}
+		else
+			passed++;
+	}
+	return posted;
+}
+
+/* There must be one. */
+static MfFlight *
+first_ready(const MfCircuit *circuit)
+{
+	return dlist_container(MfFlight, node, dlist_head_node(unconstify(dlist_head *, &circuit->ready)));
+}
+
+/* The first one, no longer in the list; its target is still held. */
+static MfFlight *
+take_ready(MfCircuit *circuit)
+{
+	mf_slots_ready(circuit, -1);
+	if (circuit->ready_count == 0)
+	{
+		dlist_delete(&circuit->ready_node);
+		with_ready_count--;
+	}
+	return dlist_container(MfFlight, node, dlist_pop_head_node(&circuit->ready));
+}
+
+/* The first one ends without having left. */
+static void
+fail_ready(MfCircuit *circuit, const char *error)
+{
+	MfFlight   *flight = take_ready(circuit);
+
+	mf_http_target_let_go(flight->target);
+	mf_flight_fail(flight, false, error);
+	dlist_push_tail(&landed, &flight->node);
+}
+
+/*
+ * What was claimed ahead and cannot be posted soon has not been sent: the row
+ * waits on the agenda, where people can see and change it.
+ */
+static void
+give_back_ready(TimestampTz now)
+{
+	dlist_mutable_iter iter;
+	const char *error = draining ? "sending is held by mf_drain()" :
+		held() ? "sending is held, because the process stood still" : NULL;
+
+	dlist_foreach_modify(iter, &with_ready)
+	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, iter.cur);
+
+		while (circuit->ready_count > 0)
+		{
+			if (error == NULL && circuit->retry_at <= now && !circuit->paused && first_ready(circuit)->ready_until > now)
+				break;
+			fail_ready(circuit, error ? error : circuit->paused ? "its account was paused before it was sent" :
+					   circuit->retry_at > now ? "its account could not be reached when its turn came" :
+					   "no slot became free for it in time");
+		}
+	}
+}
+
+/* Lets a flight leave. */
+static void
+post(MfFlight *flight)
+{
+	char	   *body = flight->body;
+	char		error[MF_HTTP_ERROR_SIZE];
+
+	flight->body = NULL;
+	mf_circuit_started(flight->circuit, &flight->airborne, mf_flight_is_inquiry(flight), GetCurrentTimestamp());
+	request_count++;
+	flight->exchange = mf_http_post(http, flight->target, mf_flight_path(flight), body, flight->body_len,
+									flight->send_by_clock, flight, error, sizeof(error));
+	if (flight->exchange != NULL)
+	{
+		dlist_push_tail(&flying, &flight->node);
+		flying_count++;
+	}
+	else
+	{
+		mf_flight_fail(flight, false, error);
+		flight->starved = true;
+		land(flight);
+	}
+}
+
+/* See sender.h. */
+bool
+mf_sender_run(void)
+{
+	take_in();
+	return !dlist_is_empty(&landed) || !dlist_is_empty(&answered);
+}
+
+/*
+ * Reads the answers that have come and fills their slots with what is ready.
+ * It touches no table, so it may happen in the middle of a round too.
+ */
+static void
+take_in(void)
+{
+	MfHttpExchange *exchange;
+	bool		posted = false;
+
+	mf_http_perform(http);
+	while ((exchange = mf_http_next_done(http)) != NULL)
+	{
+		MfFlight   *flight = (MfFlight *) exchange->tag;
+		bool		scarce = mf_slots_free(GetCurrentTimestamp()) == 0;
+
+		MF_FAILPOINT("answer_received");
+		mf_flight_read(flight, exchange);
+		flight->exchange = NULL;
+		mf_http_exchange_free(exchange);
+		dlist_delete(&flight->node);
+		flying_count--;
+		land(flight);
+
+		/* unless somebody wants to know something, whose turn it is first */
+		if (!mf_inquiry_pending())
+			posted |= scarce ? post_in_turns() : post_ready(flight->circuit);
+	}
+	/* what has filled a slot leaves before the outcomes are recorded */
+	if (posted)
+		mf_http_perform(http);
+}
+
+/* What a request is about, as a circuit tells items apart */
+static int64
+item_of(const MfFlight *flight)
+{
+	switch (flight->kind)
+	{
+		case MF_JOB_PAYMENT_ID:
+			return -flight->inquiry->event;
+		case MF_JOB_WEBHOOK_LOG:
+			return PG_INT64_MIN;
+		default:
+			return flight->invoice;
+	}
+}
+
+/*
+ * Whether an answer refuses the key of a role's own mapping.  That stops this key
+ * only, but for the log of webhooks, which needs a permission of its own.
+ */
+static bool
+refuses_own_key(const MfFlight *flight)
+{
+	const char *error = mf_flight_error_utf8(flight);
+
+	return (flight->http_status == 401 || flight->http_status == 403) &&
+		mf_account_key_refused(flight->target, flight->kind == MF_JOB_WEBHOOK_LOG ? NULL : error ? error : "");
+}
+
+/* A flight has its outcome. */
+static void
+land(MfFlight *flight)
+{
+	MfOutcome	outcome = mf_flight_outcome(flight);
+	int			failures = flight->inquiry ? flight->inquiry->failures : 0;
+
+	/* first of all: what follows may fail */
+	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
+	landed_count++;
+	if (outcome == MF_NOT_SENT && flight->starved)
+	{
+		/* that says nothing of the account */
+		mf_slots_starved(mf_flight_error_utf8(flight), GetCurrentTimestamp());
+		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		return;
+	}
+	if (outcome == MF_UNKNOWN && mf_circuit_item_failed(flight->circuit, item_of(flight), failures))
+		flight->own_trouble = mf_flight_is_lookup(flight);
+	if (outcome == MF_ACCOUNT_PROBLEM && refuses_own_key(flight))
+	{
+		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		return;
+	}
+	if (outcome == MF_THROTTLED &&
+		mf_account_key_throttled(flight->target, mf_flight_is_inquiry(flight), mf_flight_retry_after(flight)))
+	{
+		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		return;
+	}
+	if (mf_flight_is_inquiry(flight))
+		mf_circuit_question_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight),
+								  flight->own_trouble, GetCurrentTimestamp());
+	else
+		mf_circuit_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight), flight->own_trouble,
+						 GetCurrentTimestamp());
+	if ((outcome == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG) ||
+		(!flight->circuit->reported && (outcome == MF_NOT_SENT || (outcome == MF_THROTTLED && !mf_flight_is_inquiry(flight)))))
+	{
+		char	   *error = mf_flight_details(flight);
+
+		if (outcome == MF_ACCOUNT_PROBLEM)
+			mf_pause_want(flight->circuit, mf_flight_is_inquiry(flight) ? "status reader" : "sender", error);
+		else
+			mf_circuit_report(flight->circuit, "is waiting", error);
+		if (error != NULL)
+			pfree(error);
+	}
+}
+
+/* See sender.h. */
+const MfItem *
+mf_sender_round_failed(bool *smaller)
+{
+	dlist_iter	iter;
+	MfCircuit  *circuit;
+
+	while (!dlist_is_empty(&claimed))
+	{
+		MfFlight   *flight = take_claimed();
+
+		if (flight->kind == MF_JOB_WEBHOOK_LOG)
+			mf_inquiry_log_put_off(flight, 0);
+		mf_flight_free(flight);
+	}
+	take_back(&recorded);
+	dlist_foreach(iter, &landed)
+		dlist_container(MfFlight, node, iter.cur)->attempt_in_round = false;
+	mf_inquiry_wake();
+
+	mf_agenda_round_failed();
+
+	/* the marks went ahead of what was claimed */
+	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+		circuit->mark = DT_NOBEGIN;
+	return mf_hand_failed(smaller);
+}
+
+/* What the round has not recorded after all waits again, first in line. */
+static void
+take_back(dlist_head *list)
+{
+	while (!dlist_is_empty(list))
+	{
+		MfFlight   *flight = dlist_tail_element(MfFlight, node, list);
+
+		mf_flight_set_under_way(flight, true);
+		dlist_delete(&flight->node);
+		dlist_push_head(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
+	}
+}
+
+/* See sender.h. */
+void
+mf_sender_put_off(const MfItem *item, TimestampTz until)
+{
+	MfFlight   *flight = item->flight;
+
+	if (sweeping)
+		swept = Max(swept, item->id);
+	if (flight == NULL)
+		return;
+	dlist_delete(&flight->node);
+	if (flight->kind == MF_JOB_SEND)
+	{
+		flight->retry_at = ending ? DT_NOEND : until;
+		dlist_push_tail(&landed, &flight->node);
+		return;
+	}
+	/* a question can be asked again */
+	if (flight->kind == MF_JOB_WEBHOOK_LOG)
+		mf_inquiry_log_put_off(flight, until);
+	mf_flight_free(flight);
+}
+
+/* See sender.h. */
+void
+mf_sender_abort(void)
+{
+	dlist_mutable_iter mutable;
+	dlist_iter	iter;
+
+	mf_sender_stop();
+	take_in();
+	ending = true;
+	dlist_foreach_modify(mutable, &with_ready)
+	{
+		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, mutable.cur);
+
+		while (circuit->ready_count > 0)
+			fail_ready(circuit, "the worker was stopped before it was sent");
+	}
+	while (!dlist_is_empty(&flying))
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&flying));
+		bool		started = flight->exchange->gate_passed;
+
+		mf_http_abort(http, flight->exchange);
+		flight->exchange = NULL;
+		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		mf_flight_fail(flight, started, "the worker was stopped before the answer came");
+		flying_count--;
+		dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
+	}
+	dlist_foreach(iter, &landed)
+		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
+}
+
+/* See sender.h. */
+void
+mf_sender_abandon(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &flying)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		if (mf_flight_is_inquiry(flight))
+			continue;
+		ereport(LOG,
+				(errmsg("extension myfatoorah was dropped while an invoice was being sent"),
+				 errdetail("The CustomerReference is \"%s\".", flight->reference),
+				 errhint("Look it up in the MyFatoorah portal; it may exist there.")));
+	}
+	dlist_foreach(iter, &landed)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		ereport(LOG,
+				(errmsg("extension myfatoorah was dropped before an answer could be stored"),
+				 errdetail("CustomerReference \"%s\": %s, InvoiceId %s.", flight->reference,
+						   mf_outcome_name(mf_flight_outcome(flight)),
+						   flight->sent.invoice_id ? flight->sent.invoice_id : "none")));
+	}
+}

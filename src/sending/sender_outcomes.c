@@ -1,0 +1,286 @@
+/*
+ * sender_outcomes.c
+ *	  Records what has become of attempts and look-ups.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/sending/sender_outcomes.c
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/failpoint.h"
+#include "base/settings.h"
+#include "flight/account_turns.h"
+#include "flow/round_items.h"
+#include "inquiry/inquiry.h"
+#include "request/request.h"
+#include "sending/claim.h"
+#include "sending/sender_outcomes.h"
+#include "store/queue.h"
+
+/* An outcome whose invoice somebody has locked is tried again after this. */
+#define LOCKED_RETRY_MS 200
+
+/* Outcomes recorded in one round */
+#define RECORD_LIMIT 200
+
+/* What a round records by SQL */
+typedef struct Batch
+{
+	MfFlight  **flights;
+	int64	   *invoices;
+	int			count;
+	MfAttemptEnd *ends;
+	int			end_count;
+	MfTransition *transitions;
+	int			transition_count;
+	MfFollowUp *follow_ups;
+	int			follow_up_count;
+} Batch;
+
+static void collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again);
+static void settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice,
+				   TimestampTz now);
+static void keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now,
+						 TimestampTz *again);
+static const MfLockedInvoice *find_locked(const List *locked, int64 invoice);
+static void record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded,
+							TimestampTz now);
+static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition);
+static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
+static void move_to_recorded(MfFlight *flight, dlist_head *recorded);
+
+/* See sender_outcomes.h. */
+void
+mf_sender_record(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded,
+				 TimestampTz now, TimestampTz *again)
+{
+	Batch		batch;
+	List	   *locked;
+	int			left = 0;
+	int			i;
+
+	if (recorder != NULL && !dlist_is_empty(landed))
+		record_accepted(scope, recorder, landed, recorded, now);
+	collect(&batch, landed, now, again);
+	if (batch.count == 0)
+		return;
+
+	if (batch.end_count > 0)
+		mf_queue_end_attempts(scope, batch.ends, batch.end_count);
+
+	locked = mf_queue_lock_invoices(scope, batch.invoices, batch.count);
+	for (i = 0; i < batch.count; i++)
+	{
+		MfFlight   *flight = batch.flights[i];
+		const MfLockedInvoice *invoice = find_locked(locked, flight->invoice);
+
+		flight->attempt_in_round = true;
+		if (invoice == NULL)
+		{
+			batch.flights[left++] = flight;
+			continue;
+		}
+		settle(scope, &batch, flight, invoice, now);
+		move_to_recorded(flight, recorded);
+	}
+	if (left > 0)
+		keep_waiting(scope, batch.flights, left, recorded, now, again);
+
+	if (batch.transition_count > 0)
+		mf_queue_apply(scope, batch.transitions, batch.transition_count);
+	if (batch.follow_up_count > 0)
+		mf_queue_follow_up(scope, batch.follow_ups, batch.follow_up_count);
+	MF_FAILPOINT("outcome_recorded");
+}
+
+/* Takes what can be recorded now in hand, as much as the round may. */
+static void
+collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
+{
+	int			limit = mf_hand_room(RECORD_LIMIT);
+	dlist_iter	iter;
+
+	memset(batch, 0, sizeof(*batch));
+	batch->flights = (MfFlight **) palloc(limit * sizeof(MfFlight *));
+	batch->invoices = (int64 *) palloc(limit * sizeof(int64));
+	batch->ends = (MfAttemptEnd *) palloc(limit * sizeof(MfAttemptEnd));
+	batch->transitions = (MfTransition *) palloc(limit * sizeof(MfTransition));
+	batch->follow_ups = (MfFollowUp *) palloc(limit * sizeof(MfFollowUp));
+	dlist_foreach(iter, landed)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		if (flight->retry_at > now)
+		{
+			mf_come_back(again, flight->retry_at);
+			continue;
+		}
+		if (batch->count == limit)
+			break;
+		mf_hand_take_answer(flight);
+		batch->flights[batch->count] = flight;
+		batch->invoices[batch->count++] = flight->invoice;
+		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
+			mf_flight_end(flight, &batch->ends[batch->end_count++]);
+	}
+}
+
+/* What an answer means for its invoice, which is locked. */
+static void
+settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now)
+{
+	MfTransition *transition = &batch->transitions[batch->transition_count];
+	MfFollowUp *follow_up = &batch->follow_ups[batch->follow_up_count];
+	bool		tell = true;
+	bool		is_transition = false;
+
+	if (invoice->status == mf_flight_expected_status(flight) && invoice->attempts == flight->attempt)
+		is_transition = mf_flight_verdict(flight, now, transition, follow_up);
+	else
+	{
+		tell_too_late(flight, invoice);
+		tell = mf_flight_late_verdict(flight, invoice, now, transition, &is_transition, follow_up);
+	}
+	if (tell && is_transition)
+	{
+		finish_with_person(invoice, transition);
+		batch->transition_count++;
+	}
+	else if (tell)
+		batch->follow_up_count++;
+
+}
+
+/*
+ * Answers about rows that could not be locked wait for whoever has them.  Of a
+ * row that is gone, which the triggers of mf_invoice prevent, the log tells.
+ */
+static void
+keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now, TimestampTz *again)
+{
+	int64	   *invoices = (int64 *) palloc(2 * count * sizeof(int64));
+	int64	   *lost = invoices + count;
+	uint64		lost_count;
+	int			i;
+
+	for (i = 0; i < count; i++)
+		invoices[i] = flights[i]->invoice;
+	lost_count = mf_queue_lost_invoices(scope, invoices, count, lost);
+	for (i = 0; i < count; i++)
+	{
+		MfFlight   *flight = flights[i];
+		uint64		j;
+
+		for (j = 0; j < lost_count && lost[j] != flight->invoice; j++)
+			;
+		if (j < lost_count)
+		{
+			ereport(LOG,
+					(errmsg("the row of invoice " INT64_FORMAT " is gone, and an answer about it has come", flight->invoice),
+					 errdetail("Reference \"%s\", outcome \"%s\", InvoiceId %s.", flight->reference,
+							   mf_outcome_name(mf_flight_outcome(flight)),
+							   flight->sent.invoice_id ? flight->sent.invoice_id : "none")));
+			move_to_recorded(flight, recorded);
+			continue;
+		}
+		flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
+		mf_come_back(again, flight->retry_at);
+	}
+}
+
+static const MfLockedInvoice *
+find_locked(const List *locked, int64 invoice)
+{
+	ListCell   *lc;
+
+	foreach(lc, locked)
+	{
+		if (((MfLockedInvoice *) lfirst(lc))->invoice == invoice)
+			return (MfLockedInvoice *) lfirst(lc);
+	}
+	return NULL;
+}
+
+/* See sender_outcomes.h. */
+void
+mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight)
+{
+	MfAttemptEnd end;
+
+	mf_flight_end(flight, &end);
+	mf_queue_end_attempts(scope, &end, 1);
+}
+
+/*
+ * Records the accepted ones of what has landed, as long as there is nothing
+ * unusual about them: what is left is left to mf_sender_record().
+ */
+static void
+record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded, TimestampTz now)
+{
+	MfSentInvoice sent[RECORD_LIMIT];
+	int			limit = mf_hand_room(RECORD_LIMIT);
+	int			count = 0;
+	dlist_mutable_iter iter;
+
+	mf_recorder_begin(recorder);
+	dlist_foreach_modify(iter, landed)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		if (count == limit)
+			break;
+		if (flight->retry_at > now)
+			continue;
+		mf_hand_take_answer(flight);
+		if (mf_record_accepted(recorder, flight, &sent[count]))
+		{
+			count++;
+			move_to_recorded(flight, recorded);
+		}
+		else
+			mf_hand_untake();
+	}
+	mf_recorder_end(recorder);
+	if (count > 0)
+	{
+		mf_inquiry_opened(scope, sent, count);
+		MF_FAILPOINT("outcome_recorded");
+	}
+}
+
+static void
+move_to_recorded(MfFlight *flight, dlist_head *recorded)
+{
+	dlist_delete(&flight->node);
+	dlist_push_tail(recorded, &flight->node);
+	mf_flight_set_under_way(flight, false);
+	mf_agenda_due(flight->circuit);
+}
+
+/* An invoice that may exist twice is not finished by being sent. */
+static void
+finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition)
+{
+	if (invoice->duplicate_suspected && transition->to == MF_SENT && transition->next == MF_JOB_NONE)
+	{
+		transition->next = MF_JOB_REVIEW;
+		transition->due = DT_NOEND;
+	}
+}
+
+/* The invoice has moved on while this was under way. */
+static void
+tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice)
+{
+	if (mf_flight_is_lookup(flight))
+		return;
+	ereport(LOG,
+			(errmsg("the answer to attempt %d of invoice " INT64_FORMAT " came too late",
+					flight->attempt, flight->invoice),
+			 errdetail("The invoice is \"%s\"; the outcome \"%s\" is kept in mf_attempt.",
+					   mf_status_name(invoice->status), mf_outcome_name(mf_flight_outcome(flight)))));
+}

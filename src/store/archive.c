@@ -1,0 +1,294 @@
+/*
+ * archive.c
+ *	  Settled invoices of old move to mf_invoice_archive.
+ *
+ * A row moves as it is, and what hangs on it with it, in one column.  Lines of
+ * mf_money stay: the books are one, and have all that a report needs.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/archive.c
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql_array.h"
+#include "store/archive.h"
+#include "store/personal_data.h"
+
+/* At once in one statement */
+#define BATCH_SIZE 1000
+
+#define LINES(table, order) \
+	"(SELECT jsonb_agg(to_jsonb(l) - 'invoice' ORDER BY " order ") FROM @" table " l WHERE l.invoice = o.id)"
+#define TAKE(name, table) name " AS (DELETE FROM @" table " l WHERE l.invoice = ANY ($1))"
+
+/* along the primary key: rows that were inserted early stand first there */
+static MfStatement lock_statement = {
+	MF_IN_ORDER "SELECT i.id::int8 FROM @mf_invoice i WHERE i.id > $2 AND i.created_at < $1 AND " MF_SETTLED("i") " "
+	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id) "
+	"  AND NOT EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.invoice = i.id) "
+	"ORDER BY i.id LIMIT $3 FOR UPDATE SKIP LOCKED",
+	3, {TIMESTAMPTZOID, INT8OID, INT4OID}, NULL
+};
+
+/* a statement of its own: it sees the rows as they are since they were locked */
+static MfStatement move_statement = {
+	"WITH n AS (INSERT INTO @mf_invoice_archive SELECT p.* FROM @mf_invoice o, LATERAL jsonb_populate_record(NULL::@mf_invoice_archive, "
+	"    to_jsonb(o) || jsonb_build_object('archived_at', clock_timestamp(), 'detail', jsonb_strip_nulls(jsonb_build_object("
+	"    'attempts', " LINES("mf_attempt", "l.attempt") ", 'transitions', " LINES("mf_transition", "l.id") ", "
+	"    'transactions', " LINES("mf_transaction", "l.payment_id") ", 'disputes', " LINES("mf_dispute_state", "l.dispute_id") ", "
+	"    'events', " LINES("mf_event", "l.id") ")))) p WHERE o.id = ANY ($1) RETURNING 1), "
+	TAKE("a", "mf_attempt") ", " TAKE("h", "mf_transition") ", " TAKE("t", "mf_transaction") ", " TAKE("d", "mf_dispute_state") ", "
+	TAKE("e", "mf_event") ", "
+	"i AS (DELETE FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1) "
+	"SELECT 2 * cardinality($1)::int8 - (SELECT count(*) FROM n) - (SELECT count(*) FROM i)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/* what a user has hung on rows of mf_invoice would go with them, or keep them there */
+static MfStatement referring_statement = {
+	"SELECT format('%I.%I', n.nspname, c.relname) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
+	"  JOIN pg_namespace n ON n.oid = c.relnamespace WHERE k.contype = 'f' AND k.confrelid = $1 ORDER BY 1 LIMIT 1",
+	1, {OIDOID}, NULL
+};
+
+static MfStatement unknown_column_statement = {
+	"SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped "
+	"  AND NOT EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = $2 AND o.attname = a.attname AND NOT o.attisdropped) LIMIT 1",
+	2, {OIDOID, OIDOID}, NULL
+};
+
+static MfStatement taken_statement = {
+	"SELECT a.id::int8, a.what FROM new_rows n, LATERAL ("
+	"  SELECT o.id, format('id %s', o.id) AS what FROM @mf_invoice_archive o WHERE o.id = n.id "
+	"  UNION ALL SELECT o.id, format('reference \"%s\"', o.reference) FROM @mf_invoice_archive o WHERE o.reference = n.reference "
+	"  UNION ALL SELECT o.id, format('idempotency_key \"%s\"', o.idempotency_key) FROM @mf_invoice_archive o "
+	"    WHERE o.idempotency_key = n.idempotency_key AND o.account = n.account) a LIMIT 1",
+	0, {0}, NULL
+};
+
+static MfStatement key_taken_statement = {
+	"SELECT o.id::int8, format('idempotency_key \"%s\"', o.idempotency_key) FROM @mf_invoice_archive o "
+	"WHERE o.idempotency_key = $2 AND o.account = $1 LIMIT 1",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
+static TimestampTz before_argument(FunctionCallInfo fcinfo);
+static int64 most_argument(FunctionCallInfo fcinfo);
+static void check_table(const MfSqlScope *scope, Oid schema);
+static int	move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place);
+static void refuse_taken(void);
+
+PG_FUNCTION_INFO_V1(mf_archive);
+
+/* Moves invoices that were inserted before a day, as many as are given at most; how many it has moved. */
+Datum
+mf_archive(PG_FUNCTION_ARGS)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	TimestampTz before = before_argument(fcinfo);
+	int64		most = most_argument(fcinfo);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "myfatoorah archive", ALLOCSET_DEFAULT_SIZES);
+	MfSqlScope	scope;
+	int64		moved = 0;
+	int64		place = PG_INT64_MIN;
+	int			wanted;
+	int			count;
+
+	/* what was committed since would be left behind */
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mf_archive() cannot see changes in a transaction of isolation level %s",
+						GetConfigOption("transaction_isolation", false, false)),
+				 errhint("Call it in a transaction of isolation level read committed.")));
+	mf_sql_begin(&scope, schema);
+	check_table(&scope, schema);
+	MemoryContextSwitchTo(context);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		wanted = (int) Min(most - moved, BATCH_SIZE);
+		count = move_batch(&scope, before, wanted, &place);
+		moved += count;
+		MemoryContextReset(context);
+	} while (count == wanted && moved < most);
+	mf_sql_end(&scope);
+	PG_RETURN_INT64(moved);
+}
+
+/* The beginning of a day in the time zone of the session, which must not be ahead. */
+static TimestampTz
+before_argument(FunctionCallInfo fcinfo)
+{
+	TimestampTz before;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", "before")));
+	if (DATE_NOT_FINITE(PG_GETARG_DATEADT(0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("before must be a finite date"),
+				 errhint("Give the day before which the invoices were inserted, such as current_date - 400.")));
+	before = DatumGetTimestampTz(DirectFunctionCall1(date_timestamptz, PG_GETARG_DATUM(0)));
+	if (before > GetCurrentTransactionStartTimestamp())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("before must not be in the future"),
+				 errhint("Give the day before which the invoices were inserted, such as current_date - 400.")));
+	return before;
+}
+
+static int64
+most_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", "max_invoices")));
+	if (PG_GETARG_INT32(1) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_invoices must be more than 0")));
+	return PG_GETARG_INT32(1);
+}
+
+/* Nothing of a user's goes with the rows, and no column of theirs is left behind. */
+static void
+check_table(const MfSqlScope *scope, Oid schema)
+{
+	Datum		tables[2];
+
+	tables[0] = ObjectIdGetDatum(get_relname_relid("mf_invoice", schema));
+	tables[1] = ObjectIdGetDatum(get_relname_relid("mf_invoice_archive", schema));
+	if (mf_sql_execute(scope, &referring_statement, tables, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoices cannot be archived"),
+				 errdetail("Table %s refers to mf_invoice by a foreign key.",
+						   TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
+				 errhint("Drop the foreign key; mf_invoice_all has the invoice under the same id.")));
+	if (mf_sql_execute(scope, &unknown_column_statement, tables, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoices cannot be archived"),
+				 errdetail("The column \"%s\" of mf_invoice is not one of mf_invoice_archive.",
+						   TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
+				 errhint("Add it there, too, with the same type.")));
+}
+
+/* Moves the first ones after that place, and moves the place forward; how many. */
+static int
+move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
+{
+	Datum		values[3] = {TimestampTzGetDatum(before), Int64GetDatum(*place), Int32GetDatum(most)};
+	int			count = (int) mf_sql_execute(scope, &lock_statement, values, NULL);
+	MfArray		ids;
+	Datum		moved;
+	int			i;
+
+	if (count == 0)
+		return 0;
+	mf_array_init(&ids, count);
+	for (i = 0; i < count; i++)
+		mf_array_add(&ids, mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	*place = DatumGetInt64(ids.values[count - 1]);
+	moved = mf_array_datum(&ids, INT8OID);
+	(void) mf_change(scope, &move_statement, &moved, NULL);
+	return count;
+}
+
+/* See archive.h. */
+bool
+mf_archive_any(Oid schema)
+{
+	Oid			relid = get_relname_relid("mf_invoice_archive", schema);
+	Relation	relation;
+	bool		any;
+
+	if (!OidIsValid(relid))
+		return false;
+	relation = table_open(relid, AccessShareLock);
+	any = RelationGetNumberOfBlocks(relation) > 0;
+	table_close(relation, AccessShareLock);
+	return any;
+}
+
+/* See archive.h. */
+bool
+mf_archive_has_rows(Oid schema)
+{
+	static MfStatement statement = {"SELECT FROM @mf_invoice_archive LIMIT 1", 0, {0}, NULL};
+	MfSqlScope	scope;
+	bool		found;
+
+	if (!mf_archive_any(schema))
+		return false;
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	found = mf_sql_execute(&scope, &statement, NULL, NULL) > 0;
+	mf_sql_end(&scope);
+	return found;
+}
+
+/* See archive.h. */
+void
+mf_archive_check_insert(Oid schema, TriggerData *trigger)
+{
+	MfSqlScope	scope;
+
+	if (!mf_archive_any(schema))
+		return;
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	if (SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
+		elog(ERROR, "could not register the new rows");
+	if (mf_sql_execute(&scope, &taken_statement, NULL, NULL) > 0)
+		refuse_taken();
+	mf_sql_end(&scope);
+}
+
+/* See archive.h. */
+void
+mf_archive_check_key(Oid schema, Datum account, Datum key)
+{
+	MfSqlScope	scope;
+	Datum		values[2] = {account, key};
+
+	if (!mf_archive_any(schema))
+		return;
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	if (mf_sql_execute(&scope, &key_taken_statement, values, NULL) > 0)
+		refuse_taken();
+	mf_sql_end(&scope);
+}
+
+static void
+refuse_taken(void)
+{
+	HeapTuple	row = SPI_tuptable->vals[0];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("an archived invoice has the same %s", TextDatumGetCString(mf_result(row, desc, 2, NULL))),
+			 errdetail("It is invoice " INT64_FORMAT " of mf_invoice_all.", DatumGetInt64(mf_result(row, desc, 1, NULL))),
+			 errhint("What was invoiced is not to be invoiced again; leave out what mf_invoice_all has.")));
+}

@@ -1,0 +1,69 @@
+/*
+ * deleted_invoices.c
+ *	  What goes with deleted invoices.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/deleted_invoices.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+
+#include "database/sql.h"
+#include "database/sql_array.h"
+#include "store/deleted_invoices.h"
+
+static MfStatement forget_statement = {
+	"WITH q AS (DELETE FROM @mf_queue WHERE invoice = $1), "
+	/* who has changed it when stays known; what it said is gone */
+	"t AS (UPDATE @mf_transition SET changes = NULL WHERE invoice = $1 AND changes IS NOT NULL), "
+	"r AS (DELETE FROM @mf_reaction_queue WHERE invoice = $1) "
+	"DELETE FROM @mf_inquiry WHERE invoice = $1",
+	1, {INT8OID}, NULL
+};
+
+static MfStatement forget_all_statement = {
+	"WITH a AS (DELETE FROM @mf_attempt), t AS (DELETE FROM @mf_transition), p AS (DELETE FROM @mf_transaction), "
+	"q AS (DELETE FROM @mf_inquiry), r AS (DELETE FROM @mf_reaction_queue), m AS (DELETE FROM @mf_money), "
+	"d AS (DELETE FROM @mf_dispute_state) "
+	"UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL",
+	0, {0}, NULL
+};
+
+/*
+ * What stays would be taken for the history of the next invoice with that id.  The
+ * table is locked, so others can only take away, as the process does that tells
+ * functions: how many were there before says nothing.
+ */
+static MfStatement kept_statement = {
+	"SELECT FROM (VALUES (1)) v WHERE EXISTS (SELECT FROM @mf_attempt) OR EXISTS (SELECT FROM @mf_transition) "
+	"  OR EXISTS (SELECT FROM @mf_transaction) OR EXISTS (SELECT FROM @mf_inquiry) OR EXISTS (SELECT FROM @mf_reaction_queue) "
+	"  OR EXISTS (SELECT FROM @mf_money) OR EXISTS (SELECT FROM @mf_dispute_state) "
+	"  OR EXISTS (SELECT FROM @mf_event WHERE invoice IS NOT NULL)",
+	0, {0}, NULL
+};
+
+/* See deleted_invoices.h. */
+void
+mf_forget_invoice(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &forget_statement, &value, NULL);
+	mf_sql_end(&scope);
+}
+
+/* See deleted_invoices.h. */
+void
+mf_forget_all(Oid schema)
+{
+	MfSqlScope	scope;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &forget_all_statement, NULL, NULL);
+	if (mf_sql_execute(&scope, &kept_statement, NULL, NULL) > 0)
+		mf_change_suppressed();
+	mf_sql_end(&scope);
+}

@@ -1,0 +1,20 @@
+/*
+ * deleted_invoices.h
+ *	  What goes with deleted invoices.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/deleted_invoices.h
+ */
+#ifndef MF_DELETED_INVOICES_H
+#define MF_DELETED_INVOICES_H
+
+/* One was deleted: nothing is to be done for it any more.  What was done stays. */
+extern void mf_forget_invoice(Oid schema, int64 invoice);
+
+/*
+ * All are truncated, and their ids may begin anew: their history goes too.  Events
+ * stay, since they came from outside, but are of no invoice any more.
+ */
+extern void mf_forget_all(Oid schema);
+
+#endif							/* MF_DELETED_INVOICES_H */

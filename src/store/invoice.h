@@ -1,0 +1,88 @@
+/*
+ * invoice.h
+ *	  The table mf_invoice: its columns and the states of its rows.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/invoice.h
+ */
+#ifndef MF_INVOICE_H
+#define MF_INVOICE_H
+
+#include "core/api/invoice_status.h"
+
+/* Attribute numbers of mf_invoice, as in the install script */
+typedef enum MfInvoiceColumn
+{
+	MF_IC_ID = 1,
+	MF_IC_ACCOUNT,
+	MF_IC_CUSTOMER_NAME,		/* first field of the request, in the order of
+								 * mf_send_payment_fields[] */
+	MF_IC_SOURCE_INFO = MF_IC_CUSTOMER_NAME + 22,	/* the last one */
+	MF_IC_SEND_AT,
+	MF_IC_PRIORITY,
+	MF_IC_IDEMPOTENCY_KEY,
+	MF_IC_CALLBACKS,
+	MF_IC_REFERENCE,			/* up to MF_IC_ERASED_AT written by us only */
+	MF_IC_STATUS,
+	MF_IC_PAYMENT_STATUS,
+	MF_IC_INVOICE_ID,
+	MF_IC_INVOICE_URL,
+	MF_IC_SENT_AT,
+	MF_IC_PAID_AT,
+	MF_IC_LAST_ERROR,
+	MF_IC_ATTEMPTS,
+	MF_IC_CANCEL_REQUESTED,
+	MF_IC_DUPLICATE_SUSPECTED,
+	MF_IC_CREATED_AT,
+	MF_IC_CREATED_BY,
+	MF_IC_INVOICE_STATUS,
+	MF_IC_PAYMENT_ERROR,
+	MF_IC_DUPLICATE_ERROR,
+	MF_IC_PAYMENT_ID,
+	MF_IC_BASE_CURRENCY,
+	MF_IC_BASE_VALUE,
+	MF_IC_DISPLAY_CURRENCY,
+	MF_IC_DISPLAY_VALUE,
+	MF_IC_PAY_CURRENCY,
+	MF_IC_PAY_VALUE,
+	MF_IC_REFUNDED_VALUE,
+	MF_IC_OVERPAID,
+	MF_IC_PAID_LATE,
+	MF_IC_CREATED_BY_ID,
+	MF_IC_OWN_KEY,
+	MF_IC_COULD_LOGIN,
+	MF_IC_COULD_INSERT,
+	MF_IC_CURRENCY,
+	MF_IC_RECEIVED_VALUE,
+	MF_IC_NET_VALUE,
+	MF_IC_DISPUTED_AT,
+	MF_IC_EXPIRES_AT,
+	MF_IC_PAYMENT_DOUBT,
+	MF_IC_ERASED_AT,
+	MF_IC_METADATA,				/* the user's own, at any time */
+	MF_IC_END					/* one more than the last */
+} MfInvoiceColumn;
+
+/* One row, by attribute number */
+typedef struct MfInvoiceRow
+{
+	Datum		values[MF_IC_END];
+	bool		isnull[MF_IC_END];
+} MfInvoiceRow;
+
+/* mf_status_from_name() and mf_status_name() for the value of the column, a text; mf_status_of() raises an error for another word. */
+extern int	mf_status_from_datum(Datum value);
+extern MfStatus mf_status_of(Datum value);
+
+/* Whether a text is that word. */
+extern bool mf_text_is(Datum value, const char *word);
+
+/*
+ * A change by a statement of ours, seen by the trigger before it: raises 55000
+ * unless status and payment_status move along their state machines, and has
+ * listeners told if either does.
+ */
+struct TupleTableSlot;
+extern void mf_guard_transition(struct TupleTableSlot *before, struct TupleTableSlot *after);
+
+#endif							/* MF_INVOICE_H */

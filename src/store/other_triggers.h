@@ -1,0 +1,28 @@
+/*
+ * other_triggers.h
+ *	  Triggers that users have put on mf_invoice, beside ours.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/other_triggers.h
+ */
+#ifndef MF_OTHER_TRIGGERS_H
+#define MF_OTHER_TRIGGERS_H
+
+#include "commands/trigger.h"
+
+/* Whether there are any that run for each row before an update, or an insertion. */
+extern bool mf_others_before_update(Relation invoice);
+extern bool mf_others_before_insert(Relation invoice);
+
+/* Raises 55000 if one of them may change a row before our first trigger, or after our last. */
+extern void mf_check_trigger_order(Relation invoice);
+
+/*
+ * Before an update by a statement of ours: the first trigger notes the row as it
+ * is to become.  The last one raises 27000 if one between them has changed a
+ * column of ours.
+ */
+extern void mf_note_proposed(TriggerData *trigger);
+extern void mf_check_proposed(TriggerData *trigger);
+
+#endif							/* MF_OTHER_TRIGGERS_H */

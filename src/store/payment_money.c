@@ -1,0 +1,186 @@
+/*
+ * payment_money.c
+ *	  SQL of the books: changes of money, and disputes.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/payment_money.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "store/payment.h"
+
+/*
+ * A line is what an answer tells less what was booked of it before: told again,
+ * it is nothing.  The rows of the invoices are locked.
+ */
+static MfStatement book_statement = {
+	"WITH n AS MATERIALIZED (SELECT DISTINCT ON (n.invoice, n.kind, n.source) n.invoice, n.kind, n.source, n.currency, n.payment_id, n.place, "
+	"    n.amount::numeric - coalesce((SELECT sum(m.amount) FROM @mf_money m "
+	"      WHERE m.invoice = ANY ($1) AND m.invoice = n.invoice AND m.kind = n.kind AND m.source = n.source), 0) AS news "
+	"  FROM unnest($1, $2, $3, $4, $5, $6, $7) AS n(invoice, kind, source, amount, currency, payment_id, place) "
+	"  ORDER BY n.invoice, n.kind, n.source, n.place), "
+	"b AS (INSERT INTO @mf_money (invoice, account, customer_reference, kind, source, amount, currency, payment_id) "
+	"  SELECT i.id, i.account, i.customer_reference, n.kind, n.source, n.news, n.currency, n.payment_id "
+	"  FROM n JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1) WHERE n.news <> 0 ORDER BY n.place "
+	"  RETURNING invoice, kind, source) "
+	"SELECT n.place::int4, n.news::text, EXISTS (SELECT FROM b WHERE b.invoice = n.invoice AND b.kind = n.kind AND b.source = n.source) "
+	"FROM n WHERE n.news <> 0",
+	7, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID}, NULL
+};
+
+/*
+ * What signed webhooks and MyFatoorah's log have told of disputes and was not
+ * taken yet.  An open one may be told of late, so it does not follow on another
+ * word.  What a dispute that was lost takes away is the payment it was about, once
+ * that is known.
+ */
+#define BOOKED(kind, number) "SELECT FROM @mf_money m WHERE m.invoice = ANY ($1) AND m.invoice = l.invoice " \
+	"AND m.kind = '" kind "' AND m.source = l." number
+#define TOLD(v2, v1) "coalesce(e.data #>> '{" v2 "}', e.data ->> '" v1 "')"
+
+static MfStatement disputes_statement = {
+	"WITH e AS MATERIALIZED (SELECT e.id, e.invoice, e.received_at, "
+	"    left(coalesce(" TOLD("Dispute,DisputeTransactionId", "DisputeTransactionId") ", 'event ' || e.id), 100) AS dispute_id, "
+	"    upper(left(coalesce(CASE e.door WHEN 'webhook' THEN e.event_status END, " TOLD("Dispute,Status", "DisputeStatus") "), 100)) AS status, "
+	"    upper(left(" TOLD("Dispute,Type", "DisputeType") ", 100)) AS type, "
+	"    left(" TOLD("Dispute,ChargeBackType", "DisputeChargeBackType") ", 1000) AS charge_back_type, "
+	"    left(" TOLD("Dispute,Reason", "DisputeReason") ", 1000) AS reason, "
+	"    coalesce(e.payment_id, left(" TOLD("Transaction,PaymentId", "TransactionPaymentId") ", 100)) AS payment_id "
+	"  FROM @mf_event e JOIN @mf_invoice i ON i.id = e.invoice AND i.id = ANY ($1) AND i.invoice_id = e.invoice_id "
+	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.door IN ('webhook', 'log')), "
+	"l AS MATERIALIZED (SELECT DISTINCT ON (e.invoice, e.dispute_id) e.*, "
+	"    min(e.received_at) OVER (PARTITION BY e.invoice, e.dispute_id) AS opened_at "
+	"  FROM e WHERE e.status <> '' ORDER BY e.invoice, e.dispute_id, e.status = 'PENDING', e.id DESC), "
+	"n AS MATERIALIZED (SELECT l.* FROM l LEFT JOIN @mf_dispute_state d ON d.invoice = ANY ($1) AND d.invoice = l.invoice "
+	"    AND d.dispute_id = l.dispute_id "
+	"  WHERE d.invoice IS NULL OR (d.event < l.id AND d.status <> l.status AND l.status <> 'PENDING') "
+	"    OR (l.status = 'LOST' AND l.type = 'CHARGEBACK' AND d.status = 'LOST' AND EXISTS (" BOOKED("payment", "payment_id") ") "
+	"      AND NOT EXISTS (" BOOKED("chargeback", "dispute_id") "))), "
+	"u AS (INSERT INTO @mf_dispute_state (invoice, dispute_id, payment_id, type, status, charge_back_type, reason, "
+	"    opened_at, changed_at, event) "
+	"  SELECT n.invoice, n.dispute_id, n.payment_id, n.type, n.status, n.charge_back_type, n.reason, n.opened_at, n.received_at, n.id "
+	"  FROM n ORDER BY n.invoice, n.dispute_id ON CONFLICT (invoice, dispute_id) DO UPDATE SET status = EXCLUDED.status, "
+	"    type = EXCLUDED.type, charge_back_type = EXCLUDED.charge_back_type, reason = EXCLUDED.reason, "
+	"    payment_id = EXCLUDED.payment_id, changed_at = EXCLUDED.changed_at, event = EXCLUDED.event RETURNING 1) "
+	"SELECT n.invoice::int8, n.dispute_id, n.payment_id, n.type, n.status, "
+	"  CASE WHEN n.status = 'LOST' AND n.type = 'CHARGEBACK' THEN (SELECT -sum(m.amount) FROM @mf_money m "
+	"    WHERE m.invoice = ANY ($1) AND m.invoice = n.invoice AND m.kind = 'payment' AND m.source = n.payment_id)::text END, "
+	"  (SELECT max(m.currency) FROM @mf_money m WHERE m.invoice = ANY ($1) AND m.invoice = n.invoice "
+	"    AND m.kind = 'payment' AND m.source = n.payment_id), "
+	"  (SELECT max(a.changed_at) FROM (SELECT o.received_at AS changed_at FROM n o WHERE o.invoice = n.invoice AND o.status <> 'RESOLVED' "
+	"    UNION ALL SELECT d.changed_at FROM @mf_dispute_state d WHERE d.invoice = ANY ($1) AND d.invoice = n.invoice "
+	"      AND d.status <> 'RESOLVED' AND d.dispute_id NOT IN (SELECT o.dispute_id FROM n o WHERE o.invoice = n.invoice)) a)::timestamptz, "
+	"  (SELECT count(*) FROM n) - (SELECT count(*) FROM u) FROM n ORDER BY n.id",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement dismiss_statement = {
+	"WITH i AS (UPDATE @mf_invoice SET payment_doubt = NULL WHERE id = $1 AND payment_doubt IS NOT NULL "
+	"    RETURNING id, payment_status, attempts), "
+	"t AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT i.id, clock_timestamp(), $2, i.payment_status, i.payment_status, i.attempts, $3 FROM i RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_invoice WHERE id = $1 AND payment_doubt IS NOT NULL) - (SELECT count(*) FROM t), "
+	"  (SELECT count(*) FROM t)",
+	3, {INT8OID, TEXTOID, TEXTOID}, NULL
+};
+
+static const char *const kind_names[] = {"payment", "refund", "chargeback", "fee"};
+
+static const char *text_or_null(HeapTuple tuple, int number);
+
+/* See payment.h. */
+void
+mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count)
+{
+	MfArray    *columns;
+	uint64		rows;
+	uint64		row;
+	int			i;
+
+	if (count == 0)
+		return;
+	columns = mf_columns_start(&book_statement, count);
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(told[i]->invoice));
+		mf_array_add_text(&columns[1], kind_names[told[i]->kind]);
+		mf_array_add_text(&columns[2], told[i]->source);
+		mf_array_add_text(&columns[3], told[i]->amount);
+		mf_array_add_text(&columns[4], told[i]->currency);
+		mf_array_add_text(&columns[5], told[i]->payment_id);
+		mf_array_add(&columns[6], Int32GetDatum(i));
+	}
+	rows = mf_columns_execute(scope, &book_statement, columns);
+	for (row = 0; row < rows; row++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[row];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		if (!DatumGetBool(mf_result(tuple, desc, 3, NULL)))
+			mf_change_suppressed();
+		told[DatumGetInt32(mf_result(tuple, desc, 1, NULL))]->news = text_or_null(tuple, 2);
+	}
+}
+
+/* See payment.h. */
+List *
+mf_payment_disputes(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	List	   *news = NIL;
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows = mf_sql_execute(scope, &disputes_statement, &value, NULL);
+	uint64		row;
+
+	for (row = 0; row < rows; row++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[row];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfDispute  *dispute = (MfDispute *) palloc0(sizeof(MfDispute));
+		bool		isnull;
+		Datum		disputed_at = mf_result(tuple, desc, 8, &isnull);
+
+		if (DatumGetInt64(mf_result(tuple, desc, 9, NULL)) != 0)
+			mf_change_suppressed();
+		dispute->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		dispute->dispute_id = text_or_null(tuple, 2);
+		dispute->payment_id = text_or_null(tuple, 3);
+		dispute->type = text_or_null(tuple, 4);
+		dispute->status = text_or_null(tuple, 5);
+		dispute->lost = text_or_null(tuple, 6);
+		dispute->currency = text_or_null(tuple, 7);
+		dispute->disputed_at = isnull ? 0 : DatumGetTimestampTz(disputed_at);
+		news = lappend(news, dispute);
+	}
+	return news;
+}
+
+static const char *
+text_or_null(HeapTuple tuple, int number)
+{
+	bool		isnull;
+	Datum		value = mf_result(tuple, SPI_tuptable->tupdesc, number, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* See payment.h. */
+bool
+mf_payment_dismiss(Oid schema, int64 invoice, const char *actor, const char *reason)
+{
+	MfSqlScope	scope;
+	Datum		values[3];
+	bool		dismissed;
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(actor);
+	values[2] = CStringGetTextDatum(reason);
+	mf_sql_begin(&scope, schema);
+	dismissed = mf_change(&scope, &dismiss_statement, values, NULL) > 0;
+	mf_sql_end(&scope);
+	return dismissed;
+}

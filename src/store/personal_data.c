@@ -1,0 +1,201 @@
+/*
+ * personal_data.c
+ *	  Empties what rows say of customers: by age, and by name with mf_forget().
+ *
+ * What is emptied are names, addresses, numbers and UserDefinedField, what edits
+ * and refusals have said of them, and where payers were.  Money, states and
+ * numbers stay.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/personal_data.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "account/account.h"
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "functions/direct_calls.h"
+#include "store/personal_data.h"
+#include "store/row_rights.h"
+
+#define EMPTY_COLUMNS \
+	"customer_name = '', customer_email = NULL, customer_mobile = NULL, mobile_country_code = NULL, customer_civil_id = NULL, " \
+	"user_defined_field = NULL, customer_address = NULL, shipping_consignee = NULL, last_error = NULL, payment_error = NULL, " \
+	"erased_at = clock_timestamp()"
+
+/* "i" are the invoices, locked */
+#define ERASE(i) \
+	"n AS (UPDATE @mf_invoice o SET " EMPTY_COLUMNS " FROM " i " WHERE o.id = i.id RETURNING o.id), " \
+	"t AS (UPDATE @mf_transaction o SET ip_address = NULL FROM " i " WHERE o.invoice = i.id AND o.ip_address IS NOT NULL), " \
+	"a AS (UPDATE @mf_attempt o SET error = NULL FROM " i " WHERE o.invoice = i.id AND o.error IS NOT NULL), " \
+	/* who has changed it when stays known; what it said is gone */ \
+	"h AS (UPDATE @mf_transition o SET changes = NULL, reason = CASE WHEN o.to_status <> 'rejected' THEN o.reason END " \
+	"  FROM " i " WHERE o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' AND o.reason IS NOT NULL))), " \
+	"e AS (UPDATE @mf_event o SET data = (o.data - 'UserDefinedField') #- '{Invoice,UserDefinedField}' " \
+	"  FROM " i " WHERE o.invoice = i.id AND jsonb_typeof(o.data) = 'object'), " \
+	"r AS (UPDATE @mf_reaction_queue o SET old_row = o.old_row - p.members, new_row = o.new_row - p.members " \
+	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', 'customer_civil_id', " \
+	"    'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', 'payment_error'] AS members) p " \
+	"  WHERE o.invoice = i.id) "
+
+/* of one that is archived all is in its row; null, as everything that is null there, is left out */
+#define WITHOUT(list, less) "'" list "', (SELECT jsonb_agg(e " less ") FROM jsonb_array_elements(o.detail->'" list "') e)"
+#define ERASE_ARCHIVED(i) \
+	"n AS (UPDATE @mf_invoice_archive o SET " EMPTY_COLUMNS ", detail = jsonb_strip_nulls(o.detail || jsonb_build_object(" \
+	WITHOUT("attempts", "- 'error'") ", " WITHOUT("transitions", "- ARRAY['changes', 'reason']") ", " \
+	WITHOUT("transactions", "- 'ip_address'") ", " \
+	WITHOUT("events", "#- '{data,UserDefinedField}' #- '{data,Invoice,UserDefinedField}'") ")) " \
+	"  FROM " i " WHERE o.id = i.id RETURNING o.id) "
+
+/* what was paid, or has ended, in the order of its index; what was never sent has none of its own and is gone through from the last place on */
+static MfStatement purge_sent_statement = {
+	MF_IN_ORDER "WITH i AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.erased_at IS NULL "
+	"  AND i.payment_status NOT IN ('unpaid', 'authorized') AND i.created_at < $1 AND " MF_SETTLED("i") " "
+	"  AND NOT EXISTS (SELECT FROM @mf_reaction_queue c WHERE c.invoice = i.id) "
+	"  ORDER BY i.created_at LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED), " ERASE("i")
+	"SELECT count(*), max(i.id) FROM i",
+	1, {TIMESTAMPTZOID}, NULL
+};
+
+static MfStatement purge_cancelled_statement = {
+	MF_IN_ORDER "WITH i AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.invoice_id IS NULL AND i.id > $2 "
+	"  AND i.erased_at IS NULL AND i.status = 'cancelled' AND i.created_at < $1 AND " MF_SETTLED("i") " "
+	"  ORDER BY i.id LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED), " ERASE("i")
+	"SELECT count(*), max(i.id) FROM i",
+	2, {TIMESTAMPTZOID, INT8OID}, NULL
+};
+
+static MfStatement purge_archived_statement = {
+	MF_IN_ORDER "WITH i AS MATERIALIZED (SELECT i.id FROM @mf_invoice_archive i WHERE i.erased_at IS NULL AND i.created_at < $1 "
+	"  ORDER BY i.created_at LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED), " ERASE_ARCHIVED("i")
+	"SELECT count(*) FROM n",
+	1, {TIMESTAMPTZOID}, NULL
+};
+
+/* as the caller: policies and the right to update are asked for */
+static MfStatement named_statement = {
+	"SELECT i.id::int8 FROM @mf_invoice i WHERE i.customer_reference = $1 AND ($2 IS NULL OR i.account = $2) "
+	"ORDER BY i.id FOR NO KEY UPDATE",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
+static MfStatement forget_statement = {
+	"WITH l AS MATERIALIZED (SELECT i.id, i.status, i.payment_status, i.erased_at IS NOT NULL AS erased, " MF_SETTLED("i") " AS settled, "
+	"    i.duplicate_suspected OR i.payment_doubt IS NOT NULL OR i.disputed_at IS NOT NULL AS doubted "
+	"  FROM @mf_invoice i WHERE i.id = ANY ($1)), "
+	"i AS MATERIALIZED (SELECT l.id FROM l WHERE l.settled AND NOT l.erased), " ERASE("i")
+	"SELECT l.id::int8, CASE WHEN l.erased THEN 'forgotten_before' WHEN l.settled THEN CASE WHEN n.id IS NOT NULL THEN 'forgotten' END "
+	"  WHEN l.doubted THEN 'unfinished: a person has to decide' "
+	"  ELSE 'unfinished: ' || CASE l.status WHEN 'sent' THEN l.payment_status ELSE l.status END END "
+	"FROM l LEFT JOIN n ON n.id = l.id ORDER BY l.id",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement forget_archived_statement = {
+	"WITH l AS MATERIALIZED (SELECT i.id, i.erased_at IS NOT NULL AS erased FROM @mf_invoice_archive i "
+	"  WHERE i.customer_reference = $1 AND ($2 IS NULL OR i.account = $2)), "
+	"i AS MATERIALIZED (SELECT l.id FROM l WHERE NOT l.erased), " ERASE_ARCHIVED("i")
+	"SELECT l.id::int8, CASE WHEN l.erased THEN 'forgotten_before' WHEN n.id IS NOT NULL THEN 'forgotten' END "
+	"FROM l LEFT JOIN n ON n.id = l.id ORDER BY l.id",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
+/* Where the walk through what was cancelled has come to */
+static int64 cancelled_place = 0;
+
+static Datum named_invoices(Oid schema, const Datum *values, const char *nulls);
+static void add_results(ReturnSetInfo *rsinfo, uint64 rows);
+
+PG_FUNCTION_INFO_V1(mf_forget);
+
+/* See personal_data.h. */
+uint64
+mf_personal_purge(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		values[2] = {TimestampTzGetDatum(before), Int64GetDatum(cancelled_place)};
+	int64		sent;
+	int64		cancelled;
+	int64		archived;
+
+	(void) mf_sql_execute(scope, &purge_sent_statement, values, NULL);
+	sent = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	(void) mf_sql_execute(scope, &purge_cancelled_statement, values, NULL);
+	cancelled = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	cancelled_place = cancelled == 0 ? 0 :
+		DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+	(void) mf_sql_execute(scope, &purge_archived_statement, values, NULL);
+	archived = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	return (uint64) (sent + cancelled + archived);
+}
+
+/* Empties what the invoices of one customer say of him, as far as they are finished; a row (id, result) for each. */
+Datum
+mf_forget(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Datum		named[2];
+	char		nulls[2] = {' ', PG_ARGISNULL(1) ? 'n' : ' '};
+	Datum		invoices;
+	MfSqlScope	scope;
+
+	named[0] = CStringGetTextDatum(mf_required_text(fcinfo, 0, "customer_reference"));
+	named[1] = PG_ARGISNULL(1) ? (Datum) 0 : CStringGetTextDatum(mf_account_get(NameStr(*PG_GETARG_NAME(1)))->name);
+	mf_start_rows(fcinfo);
+	invoices = named_invoices(schema, named, nulls);
+
+	mf_sql_begin(&scope, schema);
+	add_results(rsinfo, mf_sql_execute(&scope, &forget_statement, &invoices, NULL));
+	mf_sql_end(&scope);
+	/* no policy lets anybody see what is archived */
+	if (mf_is_under_policies(schema))
+		return (Datum) 0;
+	mf_sql_begin(&scope, schema);
+	add_results(rsinfo, mf_sql_execute(&scope, &forget_archived_statement, named, nulls));
+	mf_sql_end(&scope);
+	return (Datum) 0;
+}
+
+/* Those with the customer_reference, and of the account if one is given, that the caller may change: locked. */
+static Datum
+named_invoices(Oid schema, const Datum *values, const char *nulls)
+{
+	MemoryContext context = CurrentMemoryContext;
+	MfArray		invoices;
+	MfSqlScope	scope;
+	uint64		rows;
+	uint64		i;
+
+	mf_sql_begin_as_caller(&scope, schema);
+	rows = mf_sql_execute(&scope, &named_statement, values, nulls);
+	MemoryContextSwitchTo(context);
+	mf_array_init(&invoices, (int) Max(rows, 1));
+	for (i = 0; i < rows; i++)
+		mf_array_add(&invoices, mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	mf_sql_end(&scope);
+	return mf_array_datum(&invoices, INT8OID);
+}
+
+static void
+add_results(ReturnSetInfo *rsinfo, uint64 rows)
+{
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		Datum		row[2];
+		bool		nulls[2];
+
+		row[0] = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &nulls[0]);
+		row[1] = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &nulls[1]);
+		if (nulls[1])
+			mf_change_suppressed();
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
+	}
+}

@@ -1,0 +1,560 @@
+/*
+ * queue.c
+ *	  SQL of the worker: attempts, transitions, what comes next.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/queue.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql_array.h"
+#include "inquiry/inquiry.h"
+#include "store/queue_internal.h"
+
+static const char *const job_names[] = {"send", "sending", "reconcile", "verify", "watch", "review"};
+
+/*
+ * "= ANY ($1)" says in these what the joins say already: a plan that was made
+ * while a table was small, or with its sizes unknown, must not read all of it when
+ * it has grown.  For the same reason nothing is counted by DISTINCT, which may
+ * be done in the order of an index of the whole table.
+ */
+static MfStatement begin_attempts_statement = {
+	"INSERT INTO @mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, sent_to) "
+	"SELECT a.invoice, a.attempt, a.reference, a.body_sha256, clock_timestamp(), a.send_by, a.sent_to "
+	"FROM unnest($1, $2, $3, $4, $5, $6) AS a(invoice, attempt, reference, body_sha256, send_by, sent_to)",
+	6, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}, NULL
+};
+
+/*
+ * An outcome stays, but for an unknown one when an answer comes after all; what
+ * an answer held is never lost.
+ */
+#define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND e.http_status > 0))"
+
+static MfStatement end_attempts_statement = {
+	"WITH e AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error, answered_reference)), "
+	"ended AS (UPDATE @mf_attempt t SET finished_at = clock_timestamp(), outcome = e.outcome, "
+	"    http_status = nullif(e.http_status, 0), invoice_id = coalesce(e.invoice_id::int8, t.invoice_id), "
+	"    invoice_url = coalesce(e.invoice_url, t.invoice_url), error = e.error, "
+	"    answered_reference = coalesce(e.answered_reference, t.answered_reference) "
+	"  FROM e WHERE t.invoice = ANY ($1) AND t.invoice = e.invoice AND t.attempt = e.attempt AND " ENDS " RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_attempt t WHERE t.invoice = ANY ($1) AND EXISTS (SELECT FROM e "
+	"    WHERE e.invoice = t.invoice AND e.attempt = t.attempt AND " ENDS ")) - (SELECT count(*) FROM ended)",
+	8, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+	NULL
+};
+
+static MfStatement recorded_ends_statement = {
+	"SELECT a.invoice::int8, a.attempt::int4, a.outcome::text, coalesce(a.http_status::int4, 0), a.invoice_id::text, "
+	"  a.invoice_url::text, a.error::text, a.reference::text "
+	"FROM @mf_invoice i JOIN @mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts "
+	"WHERE i.id = ANY ($1) AND a.outcome IS NOT NULL",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement lock_invoices_statement = {
+	"SELECT id::int8, status::text, attempts::int4, duplicate_suspected::bool FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement lost_invoices_statement = {
+	"SELECT u.invoice::int8 FROM unnest($1) AS u(invoice) WHERE NOT EXISTS (SELECT FROM @mf_invoice i "
+	"  WHERE i.id = ANY ($1) AND i.id = u.invoice)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/* The error of an invoice that exists although somebody wanted it cancelled */
+#define TOO_LATE "mf_cancel() came too late: the invoice exists, and is cancelled in the MyFatoorah portal only"
+
+static MfStatement apply_statement = {
+	"WITH t AS MATERIALIZED ("
+	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
+	"  AS t(invoice, from_status, to_status, attempt, next, due, reference, invoice_id, invoice_url, "
+	"       error, actor, reason, duplicate, linkless)), "
+	/* while it is being sent its place in the order does not matter, and leaving it saves two index entries */
+	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, error = NULL, due = t.due, "
+	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END, "
+	"  promote = CASE t.next WHEN 'sending' THEN q.promote ELSE " MF_PROMOTE("t.due", "q.priority") " END "
+	"  FROM t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice AND t.next IS NOT NULL RETURNING 1), "
+	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice AND t.next IS NULL RETURNING 1), "
+	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT t.invoice, clock_timestamp(), t.actor, t.from_status, t.to_status, t.attempt, "
+	"    coalesce(t.reason, t.error) FROM t WHERE t.to_status <> 'sending' RETURNING 1), "
+	"changed AS (UPDATE @mf_invoice i SET status = t.to_status, attempts = t.attempt, "
+	"  reference = coalesce(t.reference, i.reference), "
+	"  invoice_id = coalesce(t.invoice_id::int8, i.invoice_id), "
+	"  invoice_url = coalesce(t.invoice_url, k.invoice_url, i.invoice_url), "
+	"  last_error = coalesce(t.error, nullif(concat_ws('; ', "
+	"    CASE WHEN t.to_status = 'sent' AND i.cancel_requested THEN '" TOO_LATE "' END, "
+	"    CASE WHEN i.notification_option = 'LNK' AND coalesce(t.invoice_url, k.invoice_url, i.invoice_url) IS NULL "
+	"      THEN t.linkless END), '')), "
+	"  duplicate_suspected = (i.duplicate_suspected OR t.duplicate > 0) AND t.duplicate >= 0, "
+	"  duplicate_error = CASE t.duplicate WHEN 1 THEN t.error WHEN 0 THEN i.duplicate_error END, "
+	/* only people take these ways, and what they decide later counts */
+	"  cancel_requested = i.cancel_requested AND NOT (t.from_status IN ('rejected', 'review') AND t.to_status = 'queued'), "
+	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
+	/* an answer that proved nothing may have held the link of what was found since */
+	"  FROM t LEFT JOIN LATERAL (SELECT a.invoice_url FROM @mf_attempt a "
+	"    WHERE t.to_status = 'sent' AND t.invoice_url IS NULL AND a.invoice = t.invoice "
+	"      AND a.invoice_id = t.invoice_id::int8 AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1) k ON true "
+	"  WHERE i.id = ANY ($1) AND i.id = t.invoice RETURNING 1) "
+	"SELECT (SELECT count(DISTINCT t.invoice) FROM t) - (SELECT count(*) FROM changed) "
+	"  + (SELECT count(*) FROM @mf_queue q WHERE q.invoice = ANY ($1)) "
+	"  - (SELECT count(*) FROM kept) - (SELECT count(*) FROM done) "
+	"  + (SELECT count(*) FROM t WHERE t.to_status <> 'sending') - (SELECT count(*) FROM told)",
+	14, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+		TEXTARRAYOID},
+	NULL
+};
+
+/* what keeps a sent row from being watched is no trouble of its sending: it stands on the agenda */
+#define TELLS "(f.duplicate OR (f.error IS NOT NULL AND i.status <> 'sent'))"
+
+static MfStatement follow_up_statement = {
+	"WITH f AS MATERIALIZED ("
+	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS f(invoice, next, due, step, error, duplicate, wait, put_off)), "
+	"later AS (UPDATE @mf_queue q SET kind = f.next, due = f.due, " MF_SET_RANK("f.due", "q.priority") ", "
+	"  step = f.step, error = CASE WHEN f.wait THEN q.error WHEN f.put_off THEN f.error END "
+	"  FROM f WHERE q.invoice = ANY ($1) AND q.invoice = f.invoice AND f.next IS NOT NULL RETURNING 1), "
+	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = ANY ($1) AND q.invoice = f.invoice AND f.next IS NULL RETURNING 1), "
+	"found AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
+	"  SELECT i.id, i.account, f.next, f.due, f.due, i.priority FROM f JOIN @mf_invoice i ON i.id = f.invoice AND i.id = ANY ($1) "
+	"  WHERE f.duplicate AND f.next IS NOT NULL ON CONFLICT (invoice) DO NOTHING RETURNING 1), "
+	"changed AS (UPDATE @mf_invoice i SET last_error = CASE WHEN f.duplicate THEN i.last_error ELSE f.error END, "
+	"    duplicate_error = CASE WHEN f.duplicate THEN f.error ELSE i.duplicate_error END, "
+	"    duplicate_suspected = i.duplicate_suspected OR f.duplicate "
+	"  FROM f WHERE i.id = ANY ($1) AND i.id = f.invoice AND " TELLS " RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = ANY ($1) AND EXISTS (SELECT FROM f WHERE f.invoice = i.id AND " TELLS ")) "
+	"  - (SELECT count(*) FROM changed) "
+	"  + (SELECT count(*) FROM @mf_queue q WHERE q.invoice = ANY ($1)) "
+	"  - (SELECT count(*) FROM later) - (SELECT count(*) FROM done) "
+	"  + (SELECT count(*) FROM @mf_invoice i WHERE i.id = ANY ($1) "
+	"    AND EXISTS (SELECT FROM f WHERE f.invoice = i.id AND f.duplicate AND f.next IS NOT NULL) "
+	"    AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = ANY ($1) AND q.invoice = i.id)) - (SELECT count(*) FROM found)",
+	8, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, BOOLARRAYOID},
+	NULL
+};
+
+/*
+ * What a resend has given up is not asked about any more before the row is sent:
+ * a person, or all the look-ups, have said that it does not exist.  It comes later
+ * by number and by time, so that a number that was used again does not hide an
+ * attempt.  What was tried before the row was there is of a deleted one that had
+ * its id: an invoice of that is not this row's, but its numbers are taken.
+ */
+#define OF_THIS_ROW "(a.reference = i.reference OR a.started_at >= i.created_at)"
+
+static MfStatement references_statement = {
+	"SELECT a.reference::text, "
+	"  bool_or(" MF_MAY_HAVE_MADE("a") " AND " OF_THIS_ROW " AND NOT EXISTS (SELECT FROM @mf_transition t "
+	"    WHERE t.invoice = $1 AND t.to_status = 'queued' AND t.from_status IN ('unknown', 'review', 'rejected') "
+	"      AND t.attempt >= a.attempt AND t.at >= a.started_at)), "
+	"  bool_or((a.outcome IS NULL OR a.outcome = 'unknown') AND " OF_THIS_ROW "), "
+	"  (array_agg(a.invoice_id::text ORDER BY a.attempt DESC) "
+	"    FILTER (WHERE a.invoice_id IS NOT NULL AND a.answered_reference IS NULL))[1], "
+	"  (array_agg(a.sent_to::int4 ORDER BY a.attempt DESC) FILTER (WHERE " MF_MAY_HAVE_MADE("a") "))[1], "
+	"  max(a.attempt)::int4 "
+	"FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice WHERE a.invoice = $1 "
+	"GROUP BY a.reference ORDER BY max(a.attempt) DESC",
+	1, {INT8OID}, NULL
+};
+
+static MfStatement catch_up_statement = {
+	"UPDATE @mf_invoice SET attempts = $2 WHERE id = $1", 2, {INT8OID, INT4OID}, NULL
+};
+
+static MfStatement was_tried_statement = {
+	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 LIMIT 1", 2, {INT8OID, TEXTOID}, NULL
+};
+
+static MfStatement try_put_off_statement = {
+	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", step = 0 "
+	"WHERE q.error IS NOT NULL AND q.kind <> 'review' AND q.invoice <> ALL ($1)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement put_off_statement = {
+	"UPDATE @mf_queue q SET due = greatest(q.due, $2), " MF_SET_RANK("greatest(q.due, $2)", "q.priority") ", error = $3 "
+	"WHERE q.invoice = $1",
+	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
+};
+
+/* bounded, because they run between two rounds of sending */
+#define FINISHED(row) \
+	"NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".invoice) " \
+	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = " row ".invoice AND i.status = 'review')"
+
+static MfStatement purge_attempts_statement = {
+	"DELETE FROM @mf_attempt a WHERE a.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_attempt o WHERE o.started_at < $1 "
+	"  AND " FINISHED("o") " LIMIT 1000))",
+	1, {TIMESTAMPTZOID}, NULL
+};
+
+static MfStatement purge_transitions_statement = {
+	"DELETE FROM @mf_transition t WHERE t.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_transition o WHERE o.at < $1 "
+	"  AND " FINISHED("o") " LIMIT 1000))",
+	1, {TIMESTAMPTZOID}, NULL
+};
+
+static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
+
+/* See queue_internal.h. */
+const char *
+mf_job_name(MfJobKind kind)
+{
+	return kind == MF_JOB_NONE ? NULL : job_names[kind];
+}
+
+/* See queue_internal.h. */
+MfJobKind
+mf_job_kind(const char *name)
+{
+	int			i;
+
+	for (i = 0; i < MF_JOB_NONE; i++)
+	{
+		if (strcmp(job_names[i], name) == 0)
+			return (MfJobKind) i;
+	}
+	elog(ERROR, "unknown kind of agenda entry: \"%s\"", name);
+	return MF_JOB_NONE;
+}
+
+/* See queue_internal.h. */
+MfJob *
+mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
+{
+	MfJob	   *job = (MfJob *) palloc0(sizeof(MfJob));
+	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
+	int			status;
+
+	heap_deform_tuple(tuple, desc, values, isnull);
+	job->invoice = DatumGetInt64(values[0]);
+	status = mf_status_from_name(TextDatumGetCString(values[1]));
+	if (status < 0)
+		elog(ERROR, "unknown status of invoice " INT64_FORMAT, job->invoice);
+	job->status = (MfStatus) status;
+	job->attempts = DatumGetInt32(values[2]);
+	job->account = TextDatumGetCString(values[3]);
+	job->owner.role = DatumGetObjectId(values[4]);
+	job->owner.own = DatumGetBool(values[5]);
+	job->sender.role = job->owner.role;
+	job->sender.could_login = DatumGetBool(values[6]);
+	job->sender.could_insert = DatumGetBool(values[7]);
+	job->reference = TextDatumGetCString(values[8]);
+	job->rank = job->send_at = DatumGetTimestampTz(values[9]);
+	job->cancel_requested = DatumGetBool(values[10]);
+	job->duplicate_suspected = DatumGetBool(values[11]);
+	job->created_at = DatumGetTimestampTz(values[12]);
+	job->invoice_id = isnull[13] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[13]));
+	job->callbacks = isnull[14] ? MF_CALLBACKS_BY_ACCOUNT : DatumGetBool(values[14]) ? MF_CALLBACKS_ON : MF_CALLBACKS_OFF;
+	memcpy(job->request.values, &values[MF_FIRST_FIELD - 1], sizeof(job->request.values));
+	memcpy(job->request.isnull, &isnull[MF_FIRST_FIELD - 1], sizeof(job->request.isnull));
+	if (desc->natts >= MF_FIRST_FIELD + MF_SP_COUNT)
+		job->invoice_place = *(ItemPointer) DatumGetPointer(values[MF_FIRST_FIELD + MF_SP_COUNT - 1]);
+	pfree(values);
+	pfree(isnull);
+	return job;
+}
+
+/* See queue.h. */
+void
+mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count)
+{
+	MfArray    *columns = mf_columns_start(&begin_attempts_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		bytea	   *digest = (bytea *) palloc(VARHDRSZ + sizeof(attempts[i].body_sha256));
+
+		SET_VARSIZE(digest, VARHDRSZ + sizeof(attempts[i].body_sha256));
+		memcpy(VARDATA(digest), attempts[i].body_sha256, sizeof(attempts[i].body_sha256));
+		mf_array_add(&columns[0], Int64GetDatum(attempts[i].invoice));
+		mf_array_add(&columns[1], Int32GetDatum(attempts[i].attempt));
+		mf_array_add_text(&columns[2], attempts[i].reference);
+		mf_array_add(&columns[3], PointerGetDatum(digest));
+		mf_array_add(&columns[4], TimestampTzGetDatum(attempts[i].send_by));
+		mf_array_add(&columns[5], Int32GetDatum(attempts[i].sent_to));
+	}
+	if (mf_columns_execute(scope, &begin_attempts_statement, columns) != (uint64) count)
+		mf_change_suppressed();
+}
+
+/* See queue.h. */
+void
+mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count)
+{
+	MfArray    *columns = mf_columns_start(&end_attempts_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(ends[i].invoice));
+		mf_array_add(&columns[1], Int32GetDatum(ends[i].attempt));
+		mf_array_add_text(&columns[2], mf_outcome_name(ends[i].outcome));
+		mf_array_add(&columns[3], Int32GetDatum(ends[i].http_status));
+		mf_array_add_text(&columns[4], ends[i].invoice_id);
+		mf_array_add_text(&columns[5], ends[i].invoice_url);
+		mf_array_add_text(&columns[6], ends[i].error);
+		mf_array_add_text(&columns[7], ends[i].answered_reference);
+	}
+	mf_columns_change(scope, &end_attempts_statement, columns);
+}
+
+/* See queue.h. */
+List *
+mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows = mf_sql_execute(scope, &recorded_ends_statement, &value, NULL);
+	List	   *ends = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfAttemptEnd *end = (MfAttemptEnd *) palloc0(sizeof(MfAttemptEnd));
+		const char *outcome = TextDatumGetCString(mf_result(tuple, desc, 3, NULL));
+
+		end->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		end->attempt = DatumGetInt32(mf_result(tuple, desc, 2, NULL));
+		while (strcmp(mf_outcome_name(end->outcome), outcome) != 0)
+			end->outcome++;
+		end->http_status = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
+		end->invoice_id = text_or_null(tuple, desc, 5);
+		end->invoice_url = text_or_null(tuple, desc, 6);
+		end->error = text_or_null(tuple, desc, 7);
+		end->reference = text_or_null(tuple, desc, 8);
+		ends = lappend(ends, end);
+	}
+	return ends;
+}
+
+static char *
+text_or_null(HeapTuple tuple, TupleDesc desc, int number)
+{
+	bool		isnull;
+	Datum		value = mf_result(tuple, desc, number, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* See queue.h. */
+List *
+mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows = mf_sql_execute(scope, &lock_invoices_statement, &value, NULL);
+	uint64		i;
+	List	   *locked = NIL;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		MfLockedInvoice *invoice = (MfLockedInvoice *) palloc(sizeof(MfLockedInvoice));
+
+		invoice->invoice = DatumGetInt64(mf_result(tuple, SPI_tuptable->tupdesc, 1, NULL));
+		invoice->status = (MfStatus) mf_status_from_name(
+														 TextDatumGetCString(mf_result(tuple, SPI_tuptable->tupdesc, 2, NULL)));
+		invoice->attempts = DatumGetInt32(mf_result(tuple, SPI_tuptable->tupdesc, 3, NULL));
+		invoice->duplicate_suspected = DatumGetBool(mf_result(tuple, SPI_tuptable->tupdesc, 4, NULL));
+		locked = lappend(locked, invoice);
+	}
+	return locked;
+}
+
+/* See queue.h. */
+uint64
+mf_queue_lost_invoices(const MfSqlScope *scope, const int64 *invoices, int count, int64 *lost)
+{
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows = mf_sql_execute(scope, &lost_invoices_statement, &value, NULL);
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+		lost[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	return rows;
+}
+
+/* See queue.h. */
+void
+mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count)
+{
+	MfArray    *columns = mf_columns_start(&apply_statement, count);
+	MfSentInvoice *sent = (MfSentInvoice *) palloc0(count * sizeof(MfSentInvoice));
+	int			sent_count = 0;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		const MfTransition *t = &transitions[i];
+
+		mf_array_add(&columns[0], Int64GetDatum(t->invoice));
+		mf_array_add_text(&columns[1], mf_status_name(t->from));
+		mf_array_add_text(&columns[2], mf_status_name(t->to));
+		mf_array_add(&columns[3], Int32GetDatum(t->attempt));
+		mf_array_add_text(&columns[4], mf_job_name(t->next));
+		mf_array_add(&columns[5], TimestampTzGetDatum(t->due));
+		mf_array_add_text(&columns[6], t->reference);
+		mf_array_add_text(&columns[7], t->invoice_id);
+		mf_array_add_text(&columns[8], t->invoice_url);
+		mf_array_add_text(&columns[9], t->error);
+		mf_array_add_text(&columns[10], t->actor);
+		mf_array_add_text(&columns[11], t->reason);
+		mf_array_add(&columns[12], Int32GetDatum(t->duplicate));
+		mf_array_add_text(&columns[13], t->linkless);
+	}
+	mf_columns_change(scope, &apply_statement, columns);
+
+	/* from now on its payment is awaited */
+	for (i = 0; i < count; i++)
+	{
+		if (transitions[i].to == MF_SENT)
+			sent[sent_count++].invoice = transitions[i].invoice;
+	}
+	if (sent_count > 0)
+		mf_inquiry_opened(scope, sent, sent_count);
+}
+
+/* See queue.h. */
+void
+mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count)
+{
+	MfArray    *columns = mf_columns_start(&follow_up_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		const MfFollowUp *f = &follow_ups[i];
+
+		mf_array_add(&columns[0], Int64GetDatum(f->invoice));
+		mf_array_add_text(&columns[1], mf_job_name(f->next));
+		mf_array_add(&columns[2], TimestampTzGetDatum(f->due));
+		mf_array_add(&columns[3], Int32GetDatum(Min(f->step, PG_INT16_MAX)));
+		mf_array_add_text(&columns[4], f->error);
+		mf_array_add(&columns[5], BoolGetDatum(f->duplicate));
+		mf_array_add(&columns[6], BoolGetDatum(f->wait));
+		mf_array_add(&columns[7], BoolGetDatum(f->put_off));
+	}
+	mf_columns_change(scope, &follow_up_statement, columns);
+}
+
+/* See queue.h. */
+List *
+mf_queue_references(const MfSqlScope *scope, int64 invoice)
+{
+	Datum		value = Int64GetDatum(invoice);
+	uint64		rows = mf_sql_execute(scope, &references_statement, &value, NULL);
+	List	   *references = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfReference *entry = (MfReference *) palloc(sizeof(MfReference));
+		Datum		sent_to = mf_result(tuple, desc, 5, &entry->sent);
+
+		entry->reference = text_or_null(tuple, desc, 1);
+		entry->open = DatumGetBool(mf_result(tuple, desc, 2, NULL));
+		entry->unknown = DatumGetBool(mf_result(tuple, desc, 3, NULL));
+		entry->answered_id = text_or_null(tuple, desc, 4);
+		entry->sent = !entry->sent;
+		entry->sent_to = entry->sent ? DatumGetInt32(sent_to) : 0;
+		entry->latest = DatumGetInt32(mf_result(tuple, desc, 6, NULL));
+		references = lappend(references, entry);
+	}
+	return references;
+}
+
+/* See queue.h. */
+void
+mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attempts)
+{
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = Int32GetDatum(attempts);
+	if (mf_sql_execute(scope, &catch_up_statement, values, NULL) == 0)
+		mf_change_suppressed();
+}
+
+/* See queue.h. */
+char *
+mf_queue_fresh_reference(const List *references, const char *own)
+{
+	const char *latest = references == NIL ? own : ((MfReference *) linitial(references))->reference;
+	char	   *fresh = mf_next_reference(mf_is_resend_of(own, latest) ? own : latest);
+	int			i = 0;
+
+	while (i < list_length(references))
+	{
+		if (strcmp(((MfReference *) list_nth(references, i++))->reference, fresh) == 0)
+		{
+			fresh = mf_next_reference(fresh);
+			i = 0;
+		}
+	}
+	return fresh;
+}
+
+/* See queue.h. */
+bool
+mf_queue_was_tried(const MfSqlScope *scope, int64 invoice, const char *reference)
+{
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(reference);
+	return mf_sql_execute(scope, &was_tried_statement, values, NULL) > 0;
+}
+
+/* See queue.h. */
+uint64
+mf_queue_purge_attempts(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		value = TimestampTzGetDatum(before);
+
+	return mf_sql_execute(scope, &purge_attempts_statement, &value, NULL);
+}
+
+/* See queue.h. */
+uint64
+mf_queue_purge_transitions(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		value = TimestampTzGetDatum(before);
+
+	return mf_sql_execute(scope, &purge_transitions_statement, &value, NULL);
+}
+
+/* See queue.h. */
+bool
+mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, const char *error)
+{
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = TimestampTzGetDatum(until);
+	values[2] = CStringGetTextDatum(error);
+	return mf_sql_execute(scope, &put_off_statement, values, NULL) > 0;
+}
+
+/* See queue.h. */
+void
+mf_queue_try_put_off(const MfSqlScope *scope, Datum left_out)
+{
+	(void) mf_sql_execute(scope, &try_put_off_statement, &left_out, NULL);
+}

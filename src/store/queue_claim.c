@@ -1,0 +1,383 @@
+/*
+ * queue_claim.c
+ *	  SQL of claims: which accounts have work, which entries are due, and when the next ones are.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/queue_claim.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql_array.h"
+#include "flight/account_turns.h"
+#include "flow/round_items.h"
+#include "store/queue_internal.h"
+
+/* An entry without an invoice is looked at again after this. */
+#define ORPHAN_DELAY_MS 3600000
+
+/* a loose index scan: as many steps as there are accounts */
+static MfStatement accounts_statement = {
+	MF_IN_ORDER "WITH RECURSIVE found AS ("
+	"  (SELECT q.account, q.rank FROM @mf_queue q ORDER BY q.account, q.rank LIMIT 1) "
+	"  UNION ALL "
+	"  SELECT n.account, n.rank FROM found f CROSS JOIN LATERAL (SELECT q.account, q.rank FROM @mf_queue q "
+	"    WHERE q.account > f.account ORDER BY q.account, q.rank LIMIT 1) n) "
+	"SELECT f.account::text, f.rank::timestamptz FROM found f",
+	0, {0}, NULL
+};
+
+static MfStatement paused_statement = {
+	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
+	1, {TEXTARRAYOID}, NULL
+};
+
+static MfStatement claim_entries_statement = {
+	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.step::int2, e.ctid, l.n::int4 "
+	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, mark, mark_invoice, n) CROSS JOIN LATERAL ("
+	"  SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q "
+	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 AND q.due <= $4 "
+	"    AND q.origin = @mf_origin() AND q.invoice <> ALL ($6) "
+	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e LIMIT $7",
+	7, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID},
+	NULL
+};
+
+static MfStatement claim_leases_statement = {
+	MF_IN_ORDER "SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.step::int2, q.ctid, 0 FROM @mf_queue q "
+	"WHERE q.kind = 'sending' AND q.invoice > $1 AND q.origin = @mf_origin() "
+	"ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
+	2, {INT8OID, INT4OID}, NULL
+};
+
+static MfStatement claim_invoices_statement = {
+	"SELECT " MF_INVOICE_COLUMNS ", ctid FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/* entries that are due but locked are looked at again in a second */
+static MfStatement next_due_statement = {
+	MF_IN_ORDER "SELECT least("
+	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = l.account AND q.rank <= $2 "
+	"    AND q.origin = @mf_origin() AND q.invoice <> ALL ($3)), "
+	"  (SELECT q.rank FROM @mf_queue q WHERE q.account = l.account AND q.rank > $2 AND q.origin = @mf_origin() "
+	"    ORDER BY q.rank LIMIT 1)) "
+	"FROM unnest($1) WITH ORDINALITY AS l(account, n) ORDER BY l.n",
+	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+};
+
+static MfStatement orphans_statement = {
+	"SELECT q.invoice::int8, q.error IS NOT NULL FROM @mf_queue q WHERE q.invoice = ANY ($1) "
+	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = ANY ($1) AND i.id = q.invoice)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement move_entries_statement = {
+	"UPDATE @mf_queue q SET account = i.account FROM @mf_invoice i WHERE q.invoice = ANY ($1) AND i.id = q.invoice",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement undecided_statement = {
+	"SELECT FROM @mf_account a WHERE a.account = '*' AND a.paused_at IS NOT NULL "
+	"  AND a.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "')",
+	0, {0}, NULL
+};
+
+static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now);
+static void put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
+static bool put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
+static void move_entries(const MfSqlScope *scope, List *jobs);
+
+/* See queue.h. */
+List *
+mf_queue_accounts(const MfSqlScope *scope)
+{
+	List	   *result = NIL;
+	uint64		rows = mf_sql_execute(scope, &accounts_statement, NULL, NULL);
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		MfFirstEntry *entry = (MfFirstEntry *) palloc(sizeof(MfFirstEntry));
+
+		entry->account = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+		entry->rank = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, NULL));
+		result = lappend(result, entry);
+	}
+	return result;
+}
+
+/* See queue.h. */
+List *
+mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count)
+{
+	List	   *result = NIL;
+	MfArray		names;
+	Datum		value;
+	uint64		rows;
+	uint64		i;
+
+	mf_array_init(&names, count + 1);
+	mf_array_add_text(&names, MF_ALL_ACCOUNTS);
+	for (i = 0; i < (uint64) count; i++)
+		mf_array_add_text(&names, accounts[i]);
+	value = mf_array_datum(&names, TEXTOID);
+	rows = mf_sql_execute(scope, &paused_statement, &value, NULL);
+	for (i = 0; i < rows; i++)
+		result = lappend(result, TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL)));
+	return result;
+}
+
+/* See queue.h. */
+bool
+mf_queue_undecided(const MfSqlScope *scope)
+{
+	return mf_sql_execute(scope, &undecided_statement, NULL, NULL) > 0;
+}
+
+/* See queue.h. */
+List *
+mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit, TimestampTz now, bool *cut)
+{
+	MfArray		accounts;
+	MfArray		slots;
+	MfArray		marks;
+	MfArray		mark_invoices;
+	TimestampTz again = 0;
+	Datum		values[7];
+	int			i;
+
+	mf_array_init(&accounts, count);
+	mf_array_init(&slots, count);
+	mf_array_init(&marks, count);
+	mf_array_init(&mark_invoices, count);
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add_text(&accounts, limits[i].account);
+		mf_array_add(&slots, Int32GetDatum(limits[i].slots));
+		mf_array_add(&marks, TimestampTzGetDatum(limits[i].mark));
+		mf_array_add(&mark_invoices, Int64GetDatum(limits[i].mark_invoice));
+	}
+	values[0] = mf_array_datum(&accounts, TEXTOID);
+	values[1] = mf_array_datum(&slots, INT4OID);
+	values[2] = mf_array_datum(&marks, TIMESTAMPTZOID);
+	values[3] = TimestampTzGetDatum(now);
+	values[4] = mf_array_datum(&mark_invoices, INT8OID);
+	values[5] = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
+	values[6] = Int32GetDatum(limit);
+
+	i = (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL);
+	*cut = i >= limit;
+	return lock_entries(scope, i, limits, now);
+}
+
+/* See queue.h. */
+List *
+mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last)
+{
+	Datum		values[2];
+	int			count;
+
+	values[0] = Int64GetDatum(after);
+	values[1] = Int32GetDatum(limit);
+	count = (int) mf_sql_execute(scope, &claim_leases_statement, values, NULL);
+	if (count > 0)
+		*last = DatumGetInt64(mf_result(SPI_tuptable->vals[count - 1], SPI_tuptable->tupdesc, 1, NULL));
+	return lock_entries(scope, count, NULL, now);
+}
+
+/*
+ * The invoices of the entries that the latest statement has locked, in their
+ * order.  What somebody else is changing right now comes again in a moment.
+ * With limits, an entry counts for the account of its invoice only, whose pause
+ * and speed are not those of another.
+ */
+static List *
+lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now)
+{
+	MfJob	  **jobs;
+	MfFollowUp *later;
+	int64	   *invoices;
+	int		   *accounts;
+	ItemPointerData *places;
+	Datum		value;
+	List	   *result = NIL;
+	List	   *moved = NIL;
+	int			busy = 0;
+	int			i;
+	uint64		rows;
+	uint64		j;
+
+	if (count == 0)
+		return NIL;
+
+	invoices = (int64 *) palloc(count * sizeof(int64));
+	jobs = (MfJob **) palloc0(count * sizeof(MfJob *));
+	later = (MfFollowUp *) palloc0(count * sizeof(MfFollowUp));
+	places = (ItemPointerData *) palloc(count * sizeof(ItemPointerData));
+	accounts = (int *) palloc(count * sizeof(int));
+	for (i = 0; i < count; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		invoices[i] = later[i].invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		mf_hand_take(MF_ITEM_INVOICE, invoices[i]);
+		later[i].wait = true;
+		later[i].next = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
+		later[i].due = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
+		later[i].step = DatumGetInt16(mf_result(tuple, desc, 4, NULL));
+		places[i] = *(ItemPointer) DatumGetPointer(mf_result(tuple, desc, 5, NULL));
+		accounts[i] = DatumGetInt32(mf_result(tuple, desc, 6, NULL)) - 1;
+	}
+
+	value = mf_int8_array(invoices, count);
+	rows = mf_sql_execute(scope, &claim_invoices_statement, &value, NULL);
+	for (j = 0; j < rows; j++)
+	{
+		MfJob	   *job = mf_queue_read_invoice(SPI_tuptable->vals[j], SPI_tuptable->tupdesc);
+
+		for (i = 0; invoices[i] != job->invoice; i++)
+			;
+		job->kind = later[i].next;
+		job->rank = later[i].due;
+		job->step = Max(later[i].step, 0);	/* MF_TIMED_STEP has done its part */
+		job->queue_place = places[i];
+		jobs[i] = job;
+	}
+
+	for (i = 0; i < count; i++)
+	{
+		if (jobs[i] != NULL && limits != NULL && strcmp(jobs[i]->account, limits[accounts[i]].account) != 0)
+			moved = lappend(moved, jobs[i]);
+		else if (jobs[i] != NULL)
+			result = lappend(result, jobs[i]);
+		else
+			later[busy++] = later[i];
+	}
+	if (busy > 0)
+		put_off_busy(scope, later, busy, now);
+	if (moved != NIL)
+		move_entries(scope, moved);
+	return result;
+}
+
+/*
+ * Puts entries off whose invoices could not be locked: for a moment, since
+ * somebody else has them, or for long, since there are none.
+ */
+static void
+put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now)
+{
+	int			i;
+
+	for (i = 0; i < count; i++)
+		entries[i].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
+	if (put_off_orphans(scope, entries, count, now))
+		mf_agenda_all_changed();
+	mf_queue_follow_up(scope, entries, count);
+}
+
+/*
+ * An entry whose invoice is gone, which the triggers of mf_invoice prevent, is
+ * kept, in case the row is being loaded again without them: it goes on then.
+ * Whether there are any.
+ */
+static bool
+put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now)
+{
+	int64	   *invoices = (int64 *) palloc(count * sizeof(int64));
+	int64		example = 0;
+	int			news = 0;
+	Datum		value;
+	uint64		rows;
+	uint64		row;
+	int			i;
+
+	for (i = 0; i < count; i++)
+		invoices[i] = entries[i].invoice;
+	value = mf_int8_array(invoices, count);
+	rows = mf_sql_execute(scope, &orphans_statement, &value, NULL);
+	for (row = 0; row < rows; row++)
+	{
+		int64		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL));
+
+		for (i = 0; entries[i].invoice != invoice; i++)
+			;
+		entries[i].due = TimestampTzPlusMilliseconds(now, ORPHAN_DELAY_MS);
+		entries[i].wait = false;
+		entries[i].put_off = true;
+		entries[i].error = "there is no such row of mf_invoice";
+		if (DatumGetBool(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, NULL)))
+			continue;
+		example = invoice;
+		news++;
+	}
+	if (news > 0)
+		ereport(LOG,
+				(errmsg_plural("%d entry of the agenda has no invoice, " INT64_FORMAT,
+							   "%d entries of the agenda have no invoice, such as " INT64_FORMAT, news, news, example),
+				 errdetail("Rows of mf_invoice were lost without its triggers. The entries are looked at again every hour."),
+				 errhint("SELECT * FROM mf_repair() deletes them.")));
+	return rows > 0;
+}
+
+/*
+ * Puts entries under the accounts of their invoices: somebody has changed these
+ * without the trigger of mf_invoice.  They are claimed when it is their turn there.
+ */
+static void
+move_entries(const MfSqlScope *scope, List *jobs)
+{
+	int64	   *invoices = (int64 *) palloc(list_length(jobs) * sizeof(int64));
+	Datum		value;
+	ListCell   *lc;
+
+	foreach(lc, jobs)
+		invoices[foreach_current_index(lc)] = ((const MfJob *) lfirst(lc))->invoice;
+	value = mf_int8_array(invoices, list_length(jobs));
+	if (mf_sql_execute(scope, &move_entries_statement, &value, NULL) != (uint64) list_length(jobs))
+		mf_change_suppressed();
+	mf_agenda_all_changed();
+}
+
+/* See queue.h. */
+void
+mf_queue_next_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now)
+{
+	TimestampTz again = 0;
+	MfCircuit **circuits = (MfCircuit **) palloc(Max(count, 1) * sizeof(MfCircuit *));
+	MfArray		accounts;
+	Datum		values[3];
+	int			looked_at = 0;
+	int			i;
+
+	mf_array_init(&accounts, count);
+	for (i = 0; i < count; i++)
+	{
+		if (!limits[i].look_later)
+			continue;
+		mf_array_add_text(&accounts, limits[i].account);
+		circuits[looked_at++] = limits[i].circuit;
+	}
+	if (looked_at == 0)
+		return;
+	values[0] = mf_array_datum(&accounts, TEXTOID);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
+	(void) mf_sql_execute(scope, &next_due_statement, values, NULL);
+	for (i = 0; i < looked_at; i++)
+	{
+		bool		isnull;
+		Datum		due = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(due)))
+			mf_agenda_due_at(circuits[i], DatumGetTimestampTz(due));
+		mf_agenda_due_at(circuits[i], again);
+	}
+}

@@ -1,0 +1,94 @@
+/*
+ * queue_promote.c
+ *	  What has become due takes the place that its priority gives it.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/queue_promote.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "store/queue_internal.h"
+#include "store/queue_promote.h"
+
+/* Entries promoted at a time; after a failure none for so long */
+#define PROMOTE_LIMIT 1000
+#define FAILED_DELAY_MS 60000
+
+typedef struct Promotion
+{
+	const MfSqlScope *scope;
+	Datum		invoices;
+} Promotion;
+
+/* what is due by now and whose priority does not count yet */
+static MfStatement unpromoted_statement = {
+	MF_IN_ORDER "SELECT e.invoice::int8 FROM unnest($1) AS l(account) CROSS JOIN LATERAL ("
+	"  SELECT q.invoice FROM @mf_queue q WHERE q.account = l.account AND q.promote AND q.rank <= $2 "
+	"    AND q.origin = @mf_origin() ORDER BY q.rank LIMIT $3 FOR UPDATE SKIP LOCKED) e LIMIT $3",
+	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}, NULL
+};
+
+static MfStatement promote_statement = {
+	"UPDATE @mf_queue q SET rank = " MF_PROMOTED("q.rank", "q.priority") ", promote = false WHERE q.invoice = ANY ($1)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static TimestampTz not_before = 0;	/* after a failure */
+
+static void promote(void *argument);
+
+/* See queue_promote.h. */
+void
+mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now)
+{
+	Promotion	promotion = {scope, (Datum) 0};
+	MfArray		accounts;
+	MfArray		invoices;
+	Datum		values[3];
+	ErrorData  *error;
+	uint64		rows;
+	uint64		i;
+
+	if (now < not_before)
+		return;
+	mf_array_init(&accounts, count);
+	for (i = 0; i < (uint64) count; i++)
+	{
+		if (limits[i].mark == DT_NOBEGIN)
+			mf_array_add_text(&accounts, limits[i].account);
+	}
+	if (accounts.count == 0)
+		return;
+	values[0] = mf_array_datum(&accounts, TEXTOID);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = Int32GetDatum(PROMOTE_LIMIT);
+	rows = mf_sql_execute(scope, &unpromoted_statement, values, NULL);
+	if (rows == 0)
+		return;
+
+	mf_array_init(&invoices, (int) rows);
+	for (i = 0; i < rows; i++)
+		mf_array_add(&invoices, mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	promotion.invoices = mf_array_datum(&invoices, INT8OID);
+	error = mf_sql_try(promote, &promotion);
+	if (error == NULL)
+		return;
+	not_before = TimestampTzPlusMilliseconds(now, FAILED_DELAY_MS);
+	ereport(LOG,
+			(errmsg("could not put invoices of priority before others"),
+			 errdetail_internal("%s", mf_error_text(error)),
+			 errhint("They are sent in the order in which they became due.")));
+}
+
+static void
+promote(void *argument)
+{
+	Promotion  *promotion = (Promotion *) argument;
+
+	(void) mf_sql_execute(promotion->scope, &promote_statement, &promotion->invoices, NULL);
+}

@@ -1,0 +1,128 @@
+/*
+ * refresh_requests.c
+ *	  Questions that sessions ask for.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/refresh_requests.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "process/worker_slots.h"
+#include "store/payment.h"
+#include "store/refresh_requests.h"
+
+/* Few enough that each row may be looked for among all of them */
+#define BATCH_SIZE 500
+
+typedef struct Refresh
+{
+	Oid			schema;
+	Oid			role;
+	int64		invoice;
+	bool		too_often;
+} Refresh;
+
+static List *pending = NIL;		/* in the transaction's memory */
+
+static void at_transaction_end(XactEvent event, void *arg);
+static void write_pending(void);
+
+/* See refresh_requests.h. */
+void
+mf_refresh_at_commit(Oid schema, Oid role, int64 invoice, bool too_often)
+{
+	static bool registered = false;
+	MemoryContext old;
+	Refresh    *refresh;
+
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	refresh = (Refresh *) palloc(sizeof(Refresh));
+	refresh->schema = schema;
+	refresh->role = role;
+	refresh->invoice = invoice;
+	refresh->too_often = too_often;
+	pending = lappend(pending, refresh);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (pending == NIL)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			write_pending();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has called mf_refresh()")));
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+			pending = NIL;
+			break;
+		default:
+			break;
+	}
+}
+
+/* In one order, so that nobody waits in a circle; what was taken back to a savepoint is asked, too, and does no harm. */
+static int
+compare_invoices(const ListCell *a, const ListCell *b)
+{
+	int64		left = ((const Refresh *) lfirst(a))->invoice;
+	int64		right = ((const Refresh *) lfirst(b))->invoice;
+
+	return left < right ? -1 : left > right;
+}
+
+static void
+write_pending(void)
+{
+	int64		invoices[BATCH_SIZE];
+	bool		too_often[BATCH_SIZE];
+	int			count = 0;
+	Oid			schema = InvalidOid;
+	Oid			role = InvalidOid;
+	ListCell   *lc;
+
+	list_sort(pending, compare_invoices);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach(lc, pending)
+	{
+		const Refresh *refresh = (const Refresh *) lfirst(lc);
+
+		/* which of two roles has asked for it in one transaction makes no difference */
+		if (count > 0 && refresh->invoice == invoices[count - 1])
+		{
+			too_often[count - 1] &= refresh->too_often;
+			continue;
+		}
+		if (count == BATCH_SIZE || (count > 0 && (refresh->schema != schema || refresh->role != role)))
+		{
+			mf_payment_refresh(schema, role, invoices, too_often, count);
+			count = 0;
+		}
+		schema = refresh->schema;
+		role = refresh->role;
+		invoices[count] = refresh->invoice;
+		too_often[count++] = refresh->too_often;
+	}
+	/* some may have ceased to be ones to ask about */
+	mf_payment_refresh(schema, role, invoices, too_often, count);
+	/* triggers of users on what this has written */
+	AfterTriggerFireDeferred();
+	PopActiveSnapshot();
+}

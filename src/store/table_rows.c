@@ -1,0 +1,319 @@
+/*
+ * table_rows.c
+ *	  Single rows of our own tables, by the row functions of the executor.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/table_rows.c
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "storage/bufmgr.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "database/sql.h"
+#include "store/column_types.h"
+#include "store/table_rows.h"
+
+static bool is_plain(Relation relation, int columns);
+static EState *make_state(Relation relation, const AttrNumber *updated);
+static int	write_waiting(MfTable *table, bool new_only);
+
+/*
+ * Whether nothing about the table needs SQL, and it has so many columns: no
+ * triggers, rules, generated columns.  Rights and policies are not asked for, as
+ * by a statement of ours.
+ */
+static bool
+is_plain(Relation relation, int columns)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+
+	return relation->rd_rel->relkind == RELKIND_RELATION && desc->natts == columns &&
+		relation->trigdesc == NULL && relation->rd_rules == NULL &&
+		(desc->constr == NULL || !desc->constr->has_generated_stored);
+}
+
+/* See table_rows.h. */
+MfTable *
+mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid *types, int columns, bool plain)
+{
+	Relation	relation = table_open(get_relname_relid(name, schema), RowExclusiveLock);
+	MfTable    *table;
+
+	if (!mf_columns_are(RelationGetDescr(relation), types, columns) ||
+		(plain && !is_plain(relation, columns)) || relation->rd_rules != NULL ||
+		(relation->trigdesc != NULL &&
+		 (relation->trigdesc->trig_update_before_statement || relation->trigdesc->trig_update_after_statement)))
+	{
+		table_close(relation, NoLock);
+		return NULL;
+	}
+
+	table = (MfTable *) palloc0(sizeof(MfTable));
+	table->relation = relation;
+	table->estate = make_state(relation, updated);
+	table->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(table->result, relation, 1, NULL, 0);
+	ExecOpenIndices(table->result, false);
+
+	/* so that AFTER triggers find it */
+	table->estate->es_opened_result_relations = lappend(NIL, table->result);
+	mf_eval_plan_qual_init(&table->epq, table->estate);
+	table->found = table_slot_create(relation, &table->estate->es_tupleTable);
+	table->written = ExecAllocTableSlot(&table->estate->es_tupleTable, RelationGetDescr(relation), &TTSOpsHeapTuple);
+	return table;
+}
+
+/* What the row functions want to know of a statement: that it sets these columns of this table. */
+static EState *
+make_state(Relation relation, const AttrNumber *updated)
+{
+	EState	   *estate = CreateExecutorState();
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	Bitmapset  *columns = NULL;
+
+	for (; updated != NULL && *updated != 0; updated++)
+		columns = bms_add_member(columns, *updated - FirstLowInvalidHeapAttributeNumber);
+	entry->rtekind = RTE_RELATION;
+	entry->relid = RelationGetRelid(relation);
+	entry->relkind = relation->rd_rel->relkind;
+	entry->rellockmode = RowExclusiveLock;
+	mf_init_range_table(estate, entry, columns);
+	return estate;
+}
+
+/* See table_rows.h.  What the executor reads is a copy, which is ours. */
+void
+mf_table_without_trigger(MfTable *table, const char *name)
+{
+	TriggerDesc *triggers = table->result->ri_TrigDesc;
+	int			i;
+
+	for (i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		if (strcmp(triggers->triggers[i].tgname, name) == 0)
+			triggers->triggers[i].tgenabled = TRIGGER_DISABLED;
+	}
+}
+
+/* See table_rows.h. */
+void
+mf_table_begin(MfTable *table)
+{
+	table->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : InvalidSnapshot;
+	table->estate->es_output_cid = GetCurrentCommandId(true);
+	table->blocks = RelationGetNumberOfBlocks(table->relation);
+}
+
+/* See table_rows.h. */
+void
+mf_table_close(MfTable *table)
+{
+	EvalPlanQualEnd(&table->epq);
+	ExecResetTupleTable(table->estate->es_tupleTable, false);
+	ExecCloseIndices(table->result);
+	FreeExecutorState(table->estate);
+	table_close(table->relation, NoLock);
+	pfree(table);
+}
+
+/* See table_rows.h. */
+bool
+mf_table_find(MfTable *table, ItemPointer place)
+{
+	/* the table may have been rewritten since the place was noted */
+	if (!ItemPointerIsValid(place) || ItemPointerGetBlockNumber(place) >= table->blocks)
+		return false;
+	return table_tuple_fetch_row_version(table->relation, place, table->estate->es_snapshot, table->found);
+}
+
+/* See table_rows.h. */
+bool
+mf_table_lock(MfTable *table, ItemPointer place)
+{
+	TM_FailureData failure;
+
+	/* only what our snapshot sees is certain not to be pruned under our hands */
+	if (!mf_table_find(table, place))
+		return false;
+	return table_tuple_lock(table->relation, place, table->estate->es_snapshot, table->found,
+							table->estate->es_output_cid, LockTupleNoKeyExclusive, LockWaitSkip, 0,
+							&failure) == TM_Ok;
+}
+
+/* See table_rows.h. */
+void
+mf_table_make_room(MfTable *table, ItemPointer place)
+{
+	Buffer		buffer;
+
+	if (!ItemPointerIsValid(place) || ItemPointerGetBlockNumber(place) >= table->blocks ||
+		table->relation->rd_tableam != GetHeapamTableAmRoutine())
+		return;
+	/* what we hold of a page ourselves is in the way, too */
+	ExecClearTuple(table->found);
+	if (table->result->ri_TrigOldSlot != NULL)
+		ExecClearTuple(table->result->ri_TrigOldSlot);
+	buffer = ReadBuffer(table->relation, ItemPointerGetBlockNumber(place));
+	heap_page_prune_opt(table->relation, buffer);
+	ReleaseBuffer(buffer);
+}
+
+/* See table_rows.h. */
+Datum
+mf_table_value(MfTable *table, AttrNumber column, bool *isnull)
+{
+	return slot_getattr(table->found, column, isnull);
+}
+
+/* See table_rows.h. */
+bool
+mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer place)
+{
+	TupleDesc	desc = RelationGetDescr(table->relation);
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
+	bool		changed;
+	bool		was_ours;
+	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
+	int			guc_level;
+	int			i;
+
+	slot_getallattrs(table->found);
+	memcpy(values, table->found->tts_values, desc->natts * sizeof(Datum));
+	memcpy(isnull, table->found->tts_isnull, desc->natts * sizeof(bool));
+	for (i = 0; i < count; i++)
+	{
+		values[columns[i].column - 1] = columns[i].value;
+		isnull[columns[i].column - 1] = columns[i].isnull;
+	}
+	ExecStoreHeapTuple(heap_form_tuple(desc, values, isnull), table->written, false);
+
+	/* as in a statement: trigger functions keep for the next row what they allocate here */
+	MemoryContextSwitchTo(table->estate->es_query_cxt);
+	guc_level = NewGUCNestLevel();
+	was_ours = mf_sql_set_ours(true);
+	PG_TRY();
+	{
+		ExecSimpleRelationUpdate(table->result, table->estate, &table->epq, table->found, table->written);
+	}
+	PG_FINALLY();
+	{
+		(void) mf_sql_set_ours(was_ours);
+	}
+	PG_END_TRY();
+	AtEOXact_GUC(false, guc_level);
+
+	/* a tuple that was not written has no place, or that of the one it was made from */
+	changed = ItemPointerIsValid(&table->written->tts_tid) &&
+		!ItemPointerEquals(&table->written->tts_tid, &table->found->tts_tid);
+	*place = table->written->tts_tid;
+	MemoryContextSwitchTo(old);
+	ExecClearTuple(table->written);
+	ResetPerTupleExprContext(table->estate);
+	return changed;
+}
+
+/* See table_rows.h. */
+void
+mf_table_delete(MfTable *table)
+{
+	ExecSimpleRelationDelete(table->result, table->estate, &table->epq, table->found);
+	ResetPerTupleExprContext(table->estate);
+}
+
+/* See table_rows.h. */
+void
+mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointer place)
+{
+	TupleTableSlot **row = &table->rows[table->waiting];
+	int			columns = RelationGetDescr(table->relation)->natts;
+
+	Assert(table->waiting < MF_TABLE_BATCH);
+	if (*row == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(table->estate->es_query_cxt);
+
+		*row = table_slot_create(table->relation, &table->estate->es_tupleTable);
+		MemoryContextSwitchTo(old);
+	}
+	memcpy((*row)->tts_values, values, columns * sizeof(Datum));
+	memcpy((*row)->tts_isnull, isnull, columns * sizeof(bool));
+	ExecStoreVirtualTuple(*row);
+	table->places[table->waiting++] = place;
+}
+
+/* See table_rows.h. */
+void
+mf_table_insert(MfTable *table)
+{
+	(void) write_waiting(table, false);
+}
+
+/* See table_rows.h. */
+int
+mf_table_insert_new(MfTable *table)
+{
+	return write_waiting(table, true);
+}
+
+/*
+ * Writes the rows that wait, with all checks of the table and into all its
+ * indexes, and tells how many.  "new_only": ends before the first one whose key
+ * is there.
+ */
+static int
+write_waiting(MfTable *table, bool new_only)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
+	int			count = table->waiting;
+	bool		conflict = false;
+	int			written;
+	int			i;
+
+	if (RelationGetDescr(table->relation)->constr != NULL)
+	{
+		for (i = 0; i < count; i++)
+			ExecConstraints(table->result, table->rows[i], table->estate);
+	}
+	if (count > 0)
+		table_multi_insert(table->relation, table->rows, count, table->estate->es_output_cid, 0, NULL);
+	MemoryContextSwitchTo(old);
+
+	for (written = 0; written < count; written++)
+	{
+		if (new_only)
+			(void) mf_insert_new_index_tuples(table->result, table->rows[written], table->estate, &conflict);
+		else
+			(void) mf_insert_index_tuples(table->result, table->rows[written], table->estate);
+		if (conflict)
+			break;
+		if (table->places[written] != NULL)
+			*table->places[written] = table->rows[written]->tts_tid;
+	}
+
+	/*
+	 * What came too late is deleted like any row.  Whoever has that key meanwhile
+	 * may be waiting for us already, as it would for the row itself.
+	 */
+	if (written < count)
+		CommandCounterIncrement();
+	for (i = written; i < count; i++)
+		simple_table_tuple_delete(table->relation, &table->rows[i]->tts_tid, table->estate->es_snapshot);
+	for (i = 0; i < count; i++)
+		ExecClearTuple(table->rows[i]);
+	ResetPerTupleExprContext(table->estate);
+	table->waiting = 0;
+	return written;
+}

@@ -1,0 +1,105 @@
+/*
+ * retention.c
+ *	  Deletes or empties what is past its retention time, apart from sending.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/worker/retention.c
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "sending/claim.h"
+#include "store/payment.h"
+#include "store/personal_data.h"
+#include "store/queue.h"
+#include "worker/retention.h"
+
+/* Between two batches, when there was none, and after a failure */
+#define BATCH_DELAY_MS 1000
+#define IDLE_DELAY_MS 3600000
+#define FAILED_DELAY_MS 60000
+
+/* One table's batch, in a transaction of its own */
+typedef struct Task
+{
+	const char *table;
+	const int  *retention;		/* minutes; 0 keeps all */
+	uint64		(*purge) (const MfSqlScope *scope, TimestampTz before);
+	int			seen;			/* the latest retention: another one counts at once */
+	TimestampTz at;
+	TimestampTz before;
+	uint64		rows;
+	bool		failed;
+} Task;
+
+static Task tasks[] = {
+	{"mf_attempt", &mf_history_retention, mf_queue_purge_attempts, 0, 0, 0, 0, false},
+	{"mf_transition", &mf_history_retention, mf_queue_purge_transitions, 0, 0, 0, 0, false},
+	{"mf_event", &mf_history_retention, mf_payment_purge, 0, 0, 0, 0, false},
+	{"mf_invoice", &mf_personal_data_retention, mf_personal_purge, 0, 0, 0, 0, false}
+};
+
+static bool purge(const MfSqlScope *scope, void *argument);
+static void attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz now);
+
+/* See retention.h. */
+void
+mf_history_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			i;
+
+	for (i = 0; i < (int) lengthof(tasks); i++)
+	{
+		Task	   *task = &tasks[i];
+
+		if (task->seen != *task->retention)
+			task->at = now;
+		task->seen = *task->retention;
+		if (task->seen == 0)
+			continue;
+		if (now >= task->at)
+			attend(task, slot, run_apart, now);
+		if (task->rows > 0 && !task->failed)
+			mf_come_back(again, task->at);
+	}
+}
+
+static void
+attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz now)
+{
+	char	   *error;
+	bool		was_failed = task->failed;
+
+	task->before = now - (TimestampTz) *task->retention * 60 * USECS_PER_SEC;
+	task->failed = !run_apart(purge, task, &error);
+	task->at = TimestampTzPlusMilliseconds(now, task->failed ? FAILED_DELAY_MS :
+										   task->rows > 0 ? BATCH_DELAY_MS : IDLE_DELAY_MS);
+	if (task->failed == was_failed && !task->failed)
+		return;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	if (!task->failed)
+		slot->history_error[0] = '\0';	/* another table's comes back with its next failure */
+	else if (error != NULL)
+		snprintf(slot->history_error, sizeof(slot->history_error), "%s: %s", task->table, error);
+	LWLockRelease(mf_shared->lock);
+	if (task->failed && !was_failed && error != NULL)
+		ereport(LOG,
+				(errmsg("old rows of %s could not be %s", task->table,
+						task->retention == &mf_history_retention ? "deleted" : "emptied"),
+				 errdetail_internal("%s", error)));
+}
+
+static bool
+purge(const MfSqlScope *scope, void *argument)
+{
+	Task	   *task = (Task *) argument;
+
+	/* what a restore brings piece by piece may lack what keeps it */
+	task->rows = mf_queue_undecided(scope) ? 0 : task->purge(scope, task->before);
+	return true;
+}
