@@ -12,12 +12,12 @@
 #include "utils/guc.h"
 
 #include "base/compat.h"
-#include "base/failpoint.h"
 #include "base/settings.h"
 #include "core/text/unicode.h"
 #include "core/text/url.h"
 #include "database/sql.h"
 #include "inbound/listener.h"
+#include "process/failpoint.h"
 #include "process/worker_slots.h"
 #include "triggers/column_rights.h"
 #include "triggers/enqueue.h"

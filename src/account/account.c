@@ -33,9 +33,9 @@
 #include "account/account_option.h"
 #include "account/account_secret.h"
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "base/settings.h"
 #include "process/wait.h"
-#include "request/request.h"
 
 #define TEST_BASE_URL "https://apitest.myfatoorah.com"
 #define TEST_CURRENCY "KWD"

@@ -133,4 +133,8 @@ extern Oid	mf_worker_role(void);
 /* Schema of the extension; InvalidOid if it is not in this database. */
 extern Oid	mf_extension_schema(void);
 
+/* Something that is done in a transaction of its own, with what runs it. */
+typedef bool (*MfApart) (const MfSqlScope *scope, void *argument);
+typedef bool (*MfRunApart) (MfApart work, void *argument, char **error);
+
 #endif							/* MF_SQL_H */

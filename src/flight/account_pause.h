@@ -8,8 +8,8 @@
 #ifndef MF_ACCOUNT_PAUSE_H
 #define MF_ACCOUNT_PAUSE_H
 
+#include "database/sql.h"
 #include "flow/throttle.h"
-#include "worker/retention.h"
 
 /*
  * The account sends nothing from now on, in this worker, and mf_account is to

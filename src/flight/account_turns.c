@@ -15,7 +15,7 @@
 #include "flight/account_turns.h"
 #include "flow/request_slots.h"
 #include "flow/time_share.h"
-#include "sending/claim.h"
+#include "process/wait.h"
 #include "store/queue.h"
 
 static dlist_head line = DLIST_STATIC_INIT(line);	/* owners with accounts in line, by turn_node */
@@ -314,13 +314,6 @@ mf_agenda_alarm(void)
 	if (all_changed)
 		alarm = mf_pace_time(&scan_pace);
 	if (alarms != NULL && !pairingheap_is_empty(alarms))
-		mf_come_back(&alarm, pairingheap_container(MfCircuit, alarm_node, pairingheap_first(alarms))->alarm);
+		alarm = mf_earlier(alarm, pairingheap_container(MfCircuit, alarm_node, pairingheap_first(alarms))->alarm);
 	return alarm;
-}
-
-/* See account_turns.h. */
-bool
-mf_agenda_knows(const MfCircuit *circuit)
-{
-	return circuit->in_line || circuit->turn_taken || circuit->full || circuit->alarm != 0;
 }

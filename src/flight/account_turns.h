@@ -53,7 +53,4 @@ extern void mf_agenda_round_failed(void);
 extern bool mf_agenda_has_work(TimestampTz now);
 extern TimestampTz mf_agenda_alarm(void);
 
-/* Whether it stands in line or has an alarm. */
-extern bool mf_agenda_knows(const MfCircuit *circuit);
-
 #endif							/* MF_ACCOUNT_TURNS_H */

@@ -15,8 +15,10 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "base/settings.h"
 #include "flight/flight.h"
+#include "flow/round_items.h"
 #include "request/public_url.h"
 #include "request/request.h"
 #include "store/row_rights.h"
@@ -459,4 +461,31 @@ mf_flight_details(const MfFlight *flight)
 	const char *utf8 = mf_flight_error_utf8(flight);
 
 	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
+}
+
+/* See flight.h. */
+void
+mf_flight_take(MfFlight *flight)
+{
+	MfItemKind	kind = MF_ITEM_INVOICE;
+	int64		id = flight->invoice;
+
+	switch (flight->kind)
+	{
+		case MF_JOB_INQUIRY:
+		case MF_JOB_REFUNDS:
+			kind = MF_ITEM_INQUIRY;
+			break;
+		case MF_JOB_PAYMENT_ID:
+			kind = MF_ITEM_EVENT;
+			id = flight->inquiry->event;
+			break;
+		case MF_JOB_WEBHOOK_LOG:
+			kind = MF_ITEM_LOG;
+			id = mf_hand_account_id(flight->circuit->account);
+			break;
+		default:
+			break;
+	}
+	mf_hand_take_answer(kind, id, flight->kind == MF_JOB_SEND, flight);
 }

@@ -154,6 +154,9 @@ extern bool mf_flight_is_inquiry(const MfFlight *flight);
 extern void mf_flight_set_under_way(MfFlight *flight, bool under_way);
 extern bool mf_flight_under_way(int64 invoice, bool inquiry);
 
+/* Its answer is in hand of the round; see mf_hand_take_answer(). */
+extern void mf_flight_take(MfFlight *flight);
+
 /* The status that its invoice has unless somebody else was faster. */
 extern MfStatus mf_flight_expected_status(const MfFlight *flight);
 extern void mf_flight_free(MfFlight *flight);

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "base/settings.h"
 #include "flight/flight.h"
 #include "process/wait.h"

@@ -14,7 +14,7 @@
 
 #include "database/sql_array.h"
 #include "flow/round_items.h"
-#include "sending/claim.h"
+#include "process/wait.h"
 
 /* A round that may take so many takes what it likes. */
 #define FULL_SIZE 512
@@ -47,7 +47,6 @@ static int	taken_room = 0;
 static HTAB *failing = NULL;
 static int	failing_count = 0;
 
-static void take(MfItemKind kind, int64 id, MfFlight *flight);
 static Failing *find(const MfItem *item, bool create);
 static MfItem key_of(const MfItem *item);
 
@@ -83,33 +82,12 @@ mf_hand_account_id(const char *account)
 void
 mf_hand_take(MfItemKind kind, int64 id)
 {
-	take(kind, id, NULL);
+	mf_hand_take_answer(kind, id, false, NULL);
 }
 
 /* See round_items.h. */
 void
-mf_hand_take_answer(MfFlight *flight)
-{
-	switch (flight->kind)
-	{
-		case MF_JOB_INQUIRY:
-		case MF_JOB_REFUNDS:
-			take(MF_ITEM_INQUIRY, flight->invoice, flight);
-			break;
-		case MF_JOB_PAYMENT_ID:
-			take(MF_ITEM_EVENT, flight->inquiry->event, flight);
-			break;
-		case MF_JOB_WEBHOOK_LOG:
-			take(MF_ITEM_LOG, mf_hand_account_id(flight->circuit->account), flight);
-			break;
-		default:
-			take(MF_ITEM_INVOICE, flight->invoice, flight);
-			break;
-	}
-}
-
-static void
-take(MfItemKind kind, int64 id, MfFlight *flight)
+mf_hand_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight)
 {
 	if (taken_count == taken_room)
 	{
@@ -120,6 +98,7 @@ take(MfItemKind kind, int64 id, MfFlight *flight)
 	memset(&taken[taken_count], 0, sizeof(MfItem));
 	taken[taken_count].kind = kind;
 	taken[taken_count].id = id;
+	taken[taken_count].sends = sends;
 	taken[taken_count++].flight = flight;
 }
 
@@ -134,7 +113,7 @@ mf_hand_untake(void)
 bool
 mf_hand_doubts(MfItemKind kind, int64 id)
 {
-	MfItem		item = {kind, id, NULL};
+	MfItem		item = {kind, id, NULL, false};
 
 	return size < FULL_SIZE || (failing_count > 0 && find(&item, false) != NULL);
 }
@@ -188,7 +167,7 @@ mf_hand_put_off(const MfItem *item, const char *error, bool own_fault, Timestamp
 	if (result.named)
 		entry->error = digest;
 	delay = !own_fault ? DOUBT_DELAY_MS :
-		item->flight != NULL && item->flight->kind == MF_JOB_SEND ? ANSWER_DELAY_MS : CLAIM_DELAY_MS;
+		item->sends ? ANSWER_DELAY_MS : CLAIM_DELAY_MS;
 	/* what may have struck anybody, such as a full disk, is not held against the item */
 	delay = Min(delay << Min(entry->failures - 1, 12), own_fault ? DELAY_MAX_MS : DOUBT_DELAY_MAX_MS);
 	result.until = TimestampTzPlusMilliseconds(now, delay);
@@ -229,7 +208,7 @@ mf_hand_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again)
 			if (entry->key.kind != kind || entry->until <= now)
 				continue;
 			ids[count++] = entry->key.id;
-			mf_come_back(again, entry->until);
+			*again = mf_earlier(*again, entry->until);
 		}
 	}
 	return mf_int8_array(ids, count);

@@ -34,6 +34,7 @@ typedef struct MfItem
 	int64		id;				/* of the invoice or event; for a log, of the
 								 * account */
 	struct MfFlight *flight;	/* with its answer; NULL: it was claimed */
+	bool		sends;			/* the answer is to a request that sends the invoice */
 } MfItem;
 
 /* How an item is put off */
@@ -61,7 +62,7 @@ extern int	mf_hand_room(int wanted);
  * one that was taken last, to be taken another way.
  */
 extern void mf_hand_take(MfItemKind kind, int64 id);
-extern void mf_hand_take_answer(struct MfFlight *flight);
+extern void mf_hand_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight);
 extern void mf_hand_untake(void);
 
 /* Whether the item has failed lately, or any that was in hand with others. */

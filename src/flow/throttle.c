@@ -17,7 +17,6 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "flight/account_turns.h"
 #include "flow/request_slots.h"
 #include "flow/throttle.h"
 #include "process/wait.h"
@@ -50,6 +49,7 @@ static TimestampTz forget_at = 0;
 
 static uint32 hash_name(const void *key, Size size);
 static int	compare_names(const void *a, const void *b, Size size);
+static bool is_waiting(const MfCircuit *circuit);
 static void forget(MfCircuit *circuit);
 
 static void back_off(MfCircuit *circuit, TimestampTz now);
@@ -185,9 +185,16 @@ mf_circuit_forget_unused(TimestampTz now)
 	{
 		next = circuit->next;
 		if (circuit->flights == 0 && circuit->failures == 0 && circuit->retry_at <= now && circuit->ask_at <= now && circuit->pause_by == NULL &&
-			!mf_agenda_knows(circuit) && TimestampTzPlusMilliseconds(circuit->used_at, UNUSED_MS) < now)
+			!is_waiting(circuit) && TimestampTzPlusMilliseconds(circuit->used_at, UNUSED_MS) < now)
 			forget(circuit);
 	}
+}
+
+/* Whether it stands in line for its turn, or will. */
+static bool
+is_waiting(const MfCircuit *circuit)
+{
+	return circuit->in_line || circuit->turn_taken || circuit->full || circuit->alarm != 0;
 }
 
 static void
@@ -447,8 +454,6 @@ mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne)
 {
 	mf_slots_ended(circuit, airborne->question);
 	dlist_delete(&airborne->node);
-	if (circuit->more)
-		mf_agenda_due(circuit);
 }
 
 /* See throttle.h. */

@@ -13,6 +13,8 @@
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
+#include "base/encoding.h"
+#include "database/function_args.h"
 #include "functions/direct_calls.h"
 #include "functions/direct_row.h"
 #include "process/worker_slots.h"

@@ -22,9 +22,11 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "base/settings.h"
 #include "core/api/outcome.h"
 #include "core/text/json.h"
+#include "database/function_args.h"
 #include "functions/backend_call.h"
 #include "functions/direct_calls.h"
 #include "functions/direct_row.h"
@@ -215,25 +217,6 @@ send_answer(TupleDesc desc, const MfSendResult *result)
 				(errmsg("MyFatoorah has made invoice %s and given no link", result->invoice_id),
 				 errhint("The MyFatoorah portal shows it.")));
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
-}
-
-/*
- * See direct_calls.h.  A rolled back trigger would leave an invoice behind, and a
- * slow API would hold the row's locks.
- */
-void
-mf_refuse_in_trigger(const char *function)
-{
-	LOCAL_FCINFO(depth, 0);
-
-	InitFunctionCallInfoData(*depth, NULL, 0, InvalidOid, NULL, NULL);
-	if (DatumGetInt32(pg_trigger_depth(depth)) > 0 || mf_process_is_ours)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg(mf_process_is_ours ? "%s() cannot be called by a function of mf_on_change()" :
-						"%s() cannot be called in a trigger", function),
-				 errdetail("An invoice that was sent is not taken back when the transaction is rolled back."),
-				 errhint("Insert into mf_invoice instead, or use the trigger function mf_enqueue(): the invoice is sent after the commit.")));
 }
 
 /* An invoice under a row's reference is taken for that row's. */
@@ -574,38 +557,4 @@ field_datum(const MfField *field, const char *value, Oid type, const MfAccount *
 
 	getTypeInputInfo(type, &input, &parameter);
 	return OidInputFunctionCall(input, mf_from_utf8_lossy(value), parameter, -1);
-}
-
-/* See direct_calls.h. */
-char *
-mf_required_text(FunctionCallInfo fcinfo, int number, const char *name)
-{
-	if (PG_ARGISNULL(number))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(number));
-}
-
-/* See direct_calls.h. */
-void
-mf_start_rows(FunctionCallInfo fcinfo)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	TupleDesc	desc;
-	MemoryContext old;
-
-	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) || (rsinfo->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set"),
-				 errhint("Call it in FROM.")));
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-
-	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	rsinfo->returnMode = SFRM_Materialize;
-	rsinfo->setResult = tuplestore_begin_heap(true, false, work_mem);
-	rsinfo->setDesc = CreateTupleDescCopy(desc);
-	MemoryContextSwitchTo(old);
 }

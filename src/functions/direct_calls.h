@@ -30,13 +30,4 @@ extern const MfStatusResult *mf_ask_payment_status(const MfAccount *account, Oid
 extern const MfStatusResult *mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_type,
 											 const char *account_name, const MfAccount **account);
 
-/* Raises 0A000 in a trigger, and in a function of mf_on_change(). */
-extern void mf_refuse_in_trigger(const char *function);
-
-/* A text argument, palloc'd; 22004 with its name if it is null. */
-extern char *mf_required_text(FunctionCallInfo fcinfo, int number, const char *name);
-
-/* Prepares a set-returning call for tuplestore_putvalues(). */
-extern void mf_start_rows(FunctionCallInfo fcinfo);
-
 #endif							/* MF_DIRECT_CALLS_H */

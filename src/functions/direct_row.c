@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "database/digest.h"
 #include "database/sql.h"
 #include "database/sql_array.h"

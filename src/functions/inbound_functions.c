@@ -20,14 +20,14 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "base/settings.h"
 #include "core/api/webhook.h"
-#include "functions/direct_calls.h"
+#include "database/function_args.h"
 #include "functions/role_quota.h"
 #include "inbound/inbound.h"
 #include "process/wait.h"
 #include "process/worker_slots.h"
-#include "request/request.h"
 #include "store/invoice.h"
 #include "store/payment.h"
 

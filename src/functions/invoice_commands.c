@@ -23,7 +23,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "functions/direct_calls.h"
+#include "database/function_args.h"
 #include "functions/invoice_commands.h"
 #include "functions/role_quota.h"
 #include "process/worker_slots.h"

@@ -17,10 +17,10 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "functions/direct_calls.h"
+#include "database/function_args.h"
 #include "functions/invoice_commands.h"
 #include "process/worker_slots.h"
-#include "sending/database_identity.h"
+#include "sending/copy_guard.h"
 #include "store/payment.h"
 #include "store/queue.h"
 

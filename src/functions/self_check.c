@@ -23,6 +23,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/function_args.h"
 #include "database/sql.h"
 #include "functions/direct_calls.h"
 #include "on_change/on_change_call.h"
@@ -30,8 +31,7 @@
 #include "process/file_descriptors.h"
 #include "process/notify.h"
 #include "process/worker_slots.h"
-#include "request/request.h"
-#include "sending/database_identity.h"
+#include "sending/copy_guard.h"
 #include "store/payment.h"
 #include "store/queue.h"
 #include "store/repair.h"

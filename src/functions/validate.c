@@ -19,7 +19,7 @@
 #include "utils/typcache.h"
 
 #include "base/compat.h"
-#include "functions/direct_calls.h"
+#include "database/function_args.h"
 #include "store/column_types.h"
 #include "store/row_check.h"
 

@@ -15,12 +15,13 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "base/settings.h"
 #include "core/text/text.h"
 #include "database/digest.h"
 #include "inbound/inbound.h"
 #include "process/worker_slots.h"
-#include "request/request.h"
+#include "request/public_url.h"
 #include "store/payment.h"
 
 /* PaymentIds have 18 to 22 digits; whatever they become, not more than this */

@@ -15,9 +15,6 @@
 
 #include "datatype/timestamp.h"
 
-/* Characters of the part of a reference that a callback's path repeats */
-#define MF_CALLBACK_TOKEN_LENGTH 20
-
 typedef enum MfInboundKind
 {
 	MF_INBOUND_WEBHOOK,

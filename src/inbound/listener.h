@@ -46,9 +46,6 @@ extern void mf_listener_reconsider(void);
 /* Has the listener end, and with "wait" awaits it for a moment. */
 extern void mf_listener_end(MfSlot *slot, bool wait);
 
-/* The earlier of two times, of which 0 means never */
-extern TimestampTz mf_earlier(TimestampTz a, TimestampTz b);
-
 /* Shows an error in mf_listener_status. */
 extern void mf_listener_show_error(MfListenerState *state, const char *error);
 

@@ -31,13 +31,14 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/failpoint.h"
+#include "base/encoding.h"
 #include "base/settings.h"
 #include "inbound/inbound.h"
 #include "inbound/listener.h"
+#include "process/failpoint.h"
 #include "process/notify.h"
 #include "process/process.h"
-#include "request/request.h"
+#include "process/wait.h"
 
 #define LOG_INTERVAL_MS 60000
 

@@ -21,7 +21,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "functions/direct_calls.h"
+#include "database/function_args.h"
 #include "inbound/listener.h"
 
 /*
@@ -47,15 +47,6 @@ static int	failures = 0;
 static bool reported_no_slot = false;
 
 static bool start_listener(MfSlot *slot);
-
-/* See listener.h. */
-TimestampTz
-mf_earlier(TimestampTz a, TimestampTz b)
-{
-	if (a == 0 || b == 0)
-		return a != 0 ? a : b;
-	return Min(a, b);
-}
 
 /* See listener.h. */
 void

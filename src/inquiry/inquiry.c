@@ -14,14 +14,17 @@
 
 #include "account/account.h"
 #include "base/compat.h"
-#include "base/failpoint.h"
+#include "base/encoding.h"
 #include "base/settings.h"
+#include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "flow/time_share.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/missed_webhooks.h"
+#include "process/failpoint.h"
 #include "process/process.h"
+#include "process/wait.h"
 #include "process/worker_slots.h"
 #include "request/request.h"
 
@@ -37,9 +40,6 @@
 #define NO_KEY_POLL_DELAY_MS 480000
 
 /* the agenda is to be looked at; not before a request has landed; by itself at that time */
-static bool pending = false;
-static bool waiting = false;
-static TimestampTz next_due = 0;
 
 /*
  * A look is at all accounts, one of each owner in turn, from those on at which the
@@ -85,75 +85,49 @@ static void come_back_if_due(TimestampTz due, TimestampTz now);
 void
 mf_inquiry_start(void)
 {
-	pending = true;
+	mf_inquiries.pending = true;
 	mf_inquiry_log_start();
-}
-
-/* See inquiry.h. */
-void
-mf_inquiry_wake(void)
-{
-	pending = true;
-	waiting = false;
 }
 
 /* See inquiry.h. */
 bool
 mf_inquiry_pending(void)
 {
-	return pending;
+	return mf_inquiries.pending;
 }
 
 /* See inquiry.h. */
 bool
 mf_inquiry_has_work(void)
 {
-	return pending && !waiting && mf_pace_allows(&look_pace);
+	return mf_inquiries.pending && !mf_inquiries.waiting && mf_pace_allows(&look_pace);
 }
 
 /* See inquiry.h. */
 TimestampTz
 mf_inquiry_alarm(void)
 {
-	return pending && !waiting ? mf_pace_time(&look_pace) : 0;
-}
-
-/* See inquiry.h. */
-void
-mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int count)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz due = DT_NOEND;
-
-	if (mf_poll_limit > 0)
-	{
-		due = TimestampTzPlusMilliseconds(now, mf_poll_delay);
-		mf_come_back(&next_due, due);
-	}
-	if (mf_payment_open(scope, sent, count, due))
-		mf_inquiry_wake();
-	if (!mf_process_is_ours)
-		mf_wake_inquiries_at_commit();
+	return mf_inquiries.pending && !mf_inquiries.waiting ? mf_pace_time(&look_pace) : 0;
 }
 
 /* See inquiry.h. */
 void
 mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again)
 {
-	if (next_due != 0 && now >= next_due)
+	if (mf_inquiries.due != 0 && now >= mf_inquiries.due)
 	{
-		pending = true;
-		next_due = 0;
+		mf_inquiries.pending = true;
+		mf_inquiries.due = 0;
 	}
 	/* what it waited for may be this round: too early, it comes back by the alarm */
-	waiting = false;
-	if (pending && mf_pace_allows(&look_pace))
+	mf_inquiries.waiting = false;
+	if (mf_inquiries.pending && mf_pace_allows(&look_pace))
 	{
 		look(scope, claim, now);
-		(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &next_due);
-		(void) mf_hand_left_out(MF_ITEM_EVENT, now, &next_due);
+		(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &mf_inquiries.due);
+		(void) mf_hand_left_out(MF_ITEM_EVENT, now, &mf_inquiries.due);
 	}
-	mf_come_back(again, next_due);
+	*again = mf_earlier(*again, mf_inquiries.due);
 }
 
 /*
@@ -170,8 +144,8 @@ look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	bool		any = true;
 	bool		looked;
 
-	pending = false;
-	next_due = 0;
+	mf_inquiries.pending = false;
+	mf_inquiries.due = 0;
 	mf_pace_begin(&look_pace);
 	owners = accounts_by_owner(scope);
 	mf_pace_end(&look_pace);
@@ -197,8 +171,8 @@ look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 				continue;
 			/* what is left waits for its time or, if there is no slot, for a landing */
 			look_from = owned->owner->role;
-			pending = true;
-			waiting = !looked;
+			mf_inquiries.pending = true;
+			mf_inquiries.waiting = !looked;
 			return;
 		}
 	}
@@ -255,7 +229,7 @@ static bool
 claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 			  TimestampTz now)
 {
-	bool		log = mf_inquiry_log_wanted(entry, now, &next_due);
+	bool		log = mf_inquiry_log_wanted(entry, now, &mf_inquiries.due);
 	MfCircuit  *circuit;
 	const MfAccount *account;
 	TimestampTz retry;
@@ -270,24 +244,24 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	account = mf_claim_account(circuit, entry->paused, now);
 	if (account == NULL)
 	{
-		mf_come_back(&next_due, circuit->paused ? 0 : circuit->retry_at);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, circuit->paused ? 0 : circuit->retry_at);
 		return true;
 	}
 	if (circuit->ask_at > now)
 	{
-		mf_come_back(&next_due, circuit->ask_at);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, circuit->ask_at);
 		return true;
 	}
 
 	if (mf_hand_room(1) == 0)
 	{
-		pending = true;
+		mf_inquiries.pending = true;
 		return true;
 	}
 
 	/* sending has its half */
 	slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
-	mf_come_back(&next_due, retry);
+	mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	slots = (slots + 1) / 2;
 	if (slots > 0 && mf_slots_questions(now) == 0 && (log || is_due(entry, now)))
 		return false;
@@ -298,7 +272,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	if (slots == 1 && circuit->window == 1 && circuit->has_sends && circuit->asked_last)
 	{
 		circuit->asked_last = false;
-		pending = true;
+		mf_inquiries.pending = true;
 		return true;
 	}
 
@@ -323,9 +297,9 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 
 	/* there may be more behind what was taken; where no slot was free, a landing makes one */
 	if (claimed > 0)
-		pending = true;
+		mf_inquiries.pending = true;
 	else if (slots == 0 && retry == 0)
-		pending = waiting = true;
+		mf_inquiries.pending = mf_inquiries.waiting = true;
 	return true;
 }
 
@@ -339,7 +313,7 @@ take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 	int			asked_before = *asked;
 	int			claimed = 0;
 
-	mf_come_back(&next_due, retry);
+	mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	if (limit > 0)
 		claimed = take_jobs(scope, claim, account,
 							mf_payment_claim(scope, account->name, MF_ASKED_BY_CALLBACK, limit, now), now, asked);
@@ -365,14 +339,14 @@ take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAcc
 		TimestampTz retry;
 
 		polls = mf_circuit_polls(circuit, slots, now, &retry);
-		mf_come_back(&next_due, retry);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	}
 	if (entry->order_due != 0 && entry->order_due <= now)
 	{
 		int			share = polls == 0 ? slots : (slots + (circuit->polled_last ? 1 : 0)) / 2;
 
 		circuit->polled_last = share == 0;
-		pending |= share == 0;
+		mf_inquiries.pending |= share == 0;
 		claimed = take_orders(scope, claim, account, circuit, share, now, asked);
 	}
 	polls = Min(polls, slots - claimed);
@@ -398,7 +372,7 @@ take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *acco
 	if (claimed == slots)
 		return claimed;
 	limit = mf_circuit_orders(circuit, slots - claimed, now, &retry);
-	mf_come_back(&next_due, retry);
+	mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	if (limit > 0)
 		claimed += take_ordered(scope, claim, account, circuit, true, limit, now, asked);
 	mf_circuit_ordered(circuit, *asked - asked_before);
@@ -442,7 +416,7 @@ static void
 come_back_if_due(TimestampTz due, TimestampTz now)
 {
 	if (due > now)
-		mf_come_back(&next_due, due);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, due);
 }
 
 /*
@@ -527,7 +501,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 			entry->error = error;
 			entry->wait = error == NULL;
 		}
-		mf_come_back(&next_due, due);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, due);
 	}
 	if (next_count > 0)
 		mf_payment_reschedule(scope, next, next_count);

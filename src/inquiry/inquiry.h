@@ -11,13 +11,10 @@
 #ifndef MF_INQUIRY_H
 #define MF_INQUIRY_H
 
-#include "sending/claim.h"
+#include "flight/claim_account.h"
 
 /* At a worker's start: look at everything, and read what webhooks were missed. */
 extern void mf_inquiry_start(void);
-
-/* The agenda of inquiries has changed. */
-extern void mf_inquiry_wake(void);
 
 /* Whether a round would find inquiries to make. */
 extern bool mf_inquiry_has_work(void);
@@ -27,9 +24,6 @@ extern TimestampTz mf_inquiry_alarm(void);
 
 /* Whether inquiries wait for a free slot, or would take one in the next round. */
 extern bool mf_inquiry_pending(void);
-
-/* Those just sent are asked about from then on. */
-extern void mf_inquiry_opened(const MfSqlScope *scope, MfSentInvoice *sent, int count);
 
 /*
  * Claims what is due, in the caller's transaction, and moves *again forward to

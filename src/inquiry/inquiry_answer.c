@@ -12,6 +12,7 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "base/settings.h"
 #include "inquiry/inquiry_internal.h"
 #include "request/request.h"

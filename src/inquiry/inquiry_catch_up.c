@@ -15,9 +15,10 @@
 #include "utils/timestamp.h"
 
 #include "base/settings.h"
+#include "flow/inquiry_alarm.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/inquiry_catch_up.h"
-#include "sending/claim.h"
+#include "process/wait.h"
 #include "store/payment.h"
 
 static int	limit_before = -1;	/* not known yet */
@@ -59,7 +60,7 @@ mf_unasked_attend(MfRunApart run_apart, TimestampTz *again)
 	if (planning)
 	{
 		mf_inquiry_wake();
-		mf_come_back(again, GetCurrentTimestamp());
+		*again = mf_earlier(*again, GetCurrentTimestamp());
 	}
 }
 

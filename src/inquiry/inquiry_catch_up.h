@@ -8,7 +8,7 @@
 #ifndef MF_INQUIRY_CATCH_UP_H
 #define MF_INQUIRY_CATCH_UP_H
 
-#include "worker/retention.h"
+#include "database/sql.h"
 
 /* The settings have been read: notes whether polling has been switched on. */
 extern void mf_unasked_settings(void);

@@ -11,13 +11,14 @@
 
 #include "account/account.h"
 #include "base/compat.h"
-#include "base/failpoint.h"
 #include "base/settings.h"
+#include "flow/inquiry_alarm.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry_internal.h"
 #include "inquiry/missed_webhooks.h"
+#include "process/failpoint.h"
+#include "process/wait.h"
 #include "process/worker_slots.h"
-#include "request/request.h"
 
 /* Answers recorded in one round */
 #define RECORD_LIMIT 100
@@ -55,7 +56,7 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 		if (!record_flight(scope, &batch, i, rows))
 		{
 			flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
-			mf_come_back(again, flight->retry_at);
+			*again = mf_earlier(*again, flight->retry_at);
 			continue;
 		}
 		dlist_delete(&flight->node);
@@ -88,14 +89,14 @@ collect(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, TimestampTz 
 
 		if (flight->retry_at > now)
 		{
-			mf_come_back(again, flight->retry_at);
+			*again = mf_earlier(*again, flight->retry_at);
 			continue;
 		}
 		if (count == limit)
 			break;
 		batch->flights[count++] = flight;
 		tries += flight->payment.try_count;
-		mf_hand_take_answer(flight);
+		mf_flight_take(flight);
 	}
 	batch->flight_count = count;
 	if (count == 0)

@@ -12,16 +12,17 @@
 #include "utils/timestamp.h"
 
 #include "account/account.h"
+#include "base/encoding.h"
 #include "base/settings.h"
 #include "core/api/webhook.h"
 #include "core/text/json.h"
 #include "database/digest.h"
+#include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/missed_webhooks.h"
 #include "process/wait.h"
-#include "request/request.h"
 
 /* Of one account, in this worker's life */
 typedef struct LogReading
@@ -108,7 +109,7 @@ mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampT
 		return false;
 	if (reading->retry_at > now)
 	{
-		mf_come_back(again, reading->retry_at);
+		*again = mf_earlier(*again, reading->retry_at);
 		return false;
 	}
 

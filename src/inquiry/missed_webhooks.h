@@ -12,7 +12,7 @@
 #ifndef MF_MISSED_WEBHOOKS_H
 #define MF_MISSED_WEBHOOKS_H
 
-#include "sending/claim.h"
+#include "flight/claim_account.h"
 
 /* From now on each account's log is to be read once. */
 extern void mf_inquiry_log_start(void);

@@ -10,8 +10,8 @@
 
 #include "datatype/timestamp.h"
 
+#include "database/sql.h"
 #include "process/worker_slots.h"
-#include "worker/retention.h"
 
 /* Once, in the worker, in a transaction */
 extern void mf_reactions_start(Oid schema);

@@ -11,7 +11,7 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
-#include "worker/retention.h"
+#include "database/sql.h"
 
 /* Whether any function is registered; no statement is run for it. */
 extern bool mf_reactions_any(Oid schema);

@@ -26,8 +26,8 @@
 #include "utils/timeout.h"
 
 #include "base/compat.h"
-#include "base/failpoint.h"
 #include "base/settings.h"
+#include "process/failpoint.h"
 #include "process/notify.h"
 #include "process/process.h"
 

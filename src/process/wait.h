@@ -20,6 +20,15 @@
  */
 extern int	mf_wait_ms(long timeout, TimestampTz until);
 
+/* The earlier of two times, of which 0 means never */
+static inline TimestampTz
+mf_earlier(TimestampTz a, TimestampTz b)
+{
+	if (a == 0 || b == 0)
+		return a == 0 ? b : a;
+	return Min(a, b);
+}
+
 /* No back-off is longer. */
 #define MF_BACKOFF_CAP_MS 3600000
 

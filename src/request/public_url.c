@@ -10,8 +10,8 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
+#include "base/encoding.h"
 #include "base/settings.h"
-#include "inbound/inbound.h"
 #include "request/public_url.h"
 
 static char *percent_encode(const char *text);

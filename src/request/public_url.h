@@ -10,6 +10,9 @@
 
 #include "request/request.h"
 
+/* Characters of the part of a reference that a callback's path repeats */
+#define MF_CALLBACK_TOKEN_LENGTH 20
+
 /* Whether customers come back to the listener, as a row says */
 typedef enum MfCallbacks
 {

@@ -7,10 +7,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -19,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "request/request.h"
 
 /* Crockford's base 32: no letters that people confuse */
@@ -234,49 +233,3 @@ mf_clean_text(const char *text, MfCleaning cleaning)
 	return mf_from_utf8(utf8);
 }
 
-/* See request.h. */
-char *
-mf_to_utf8(const char *text)
-{
-	return pg_server_to_any(text, strlen(text), PG_UTF8);
-}
-
-/* See request.h. */
-char *
-mf_from_utf8(const char *utf8)
-{
-	return pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
-}
-
-/* See request.h. */
-char *
-mf_from_utf8_lossy(const char *utf8)
-{
-	int			encoding = GetDatabaseEncoding();
-	Oid			proc;
-	StringInfoData buf;
-	const char *p = utf8;
-
-	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
-		return pstrdup(utf8);
-
-	proc = FindDefaultConversionProc(PG_UTF8, encoding);
-	initStringInfo(&buf);
-	while (*p != '\0')
-	{
-		int			length = pg_utf_mblen((const unsigned char *) p);
-		unsigned char out[MAX_CONVERSION_GROWTH * 4 + 1];
-
-		if ((unsigned char) *p < 0x80)
-			appendStringInfoChar(&buf, *p);
-		else if (OidIsValid(proc) &&
-				 pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
-											   (unsigned char *) unconstify(char *, p), length,
-											   out, sizeof(out), true) == length)
-			appendStringInfoString(&buf, (char *) out);
-		else
-			appendStringInfoChar(&buf, '?');
-		p += length;
-	}
-	return buf.data;
-}

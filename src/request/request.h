@@ -89,11 +89,4 @@ extern char *mf_next_reference(const char *reference);
 /* mf_text_clean() in the server encoding; palloc'd. */
 extern char *mf_clean_text(const char *text, MfCleaning cleaning);
 
-/* Text in the server encoding as UTF-8 and back; palloc'd or the argument. */
-extern char *mf_to_utf8(const char *text);
-extern char *mf_from_utf8(const char *utf8);
-
-/* As mf_from_utf8(), but characters that the server encoding lacks become "?". */
-extern char *mf_from_utf8_lossy(const char *utf8);
-
 #endif							/* MF_REQUEST_H */

@@ -26,6 +26,7 @@
 
 #include "account/account_option.h"
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "core/text/url.h"
 #include "request/request.h"
 

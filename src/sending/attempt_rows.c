@@ -15,10 +15,11 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/failpoint.h"
+#include "base/encoding.h"
 #include "database/sql_array.h"
 #include "on_change/on_change.h"
 #include "on_change/on_change_queue.h"
+#include "process/failpoint.h"
 #include "sending/attempt_rows.h"
 #include "store/column_types.h"
 #include "store/other_triggers.h"

@@ -11,11 +11,11 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/failpoint.h"
 #include "base/settings.h"
 #include "flight/account_turns.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
+#include "process/failpoint.h"
 #include "sending/claim_internal.h"
 #include "store/queue_promote.h"
 
@@ -47,7 +47,9 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	int			count;
 	int			reached;
 	bool		cut;
+	bool		changed = false;
 	List	   *jobs;
+	int			i;
 
 	if (left == 0)
 		return;
@@ -63,7 +65,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	 */
 	now = GetCurrentTimestamp();
 	mf_promote_due(scope, limits, count, now);
-	jobs = mf_queue_claim(scope, limits, count, left, now, &cut);
+	jobs = mf_queue_claim(scope, limits, count, left, now, &cut, &changed);
 	reached = count_claimed(limits, count, jobs, cut);
 	settle_turns(limits, count, reached, cut);
 	if (jobs != NIL)
@@ -73,6 +75,13 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 		MF_FAILPOINT("intent_recorded");
 	}
 	mf_queue_next_due(scope, limits, reached, now);
+	for (i = 0; i < reached; i++)
+	{
+		if (limits[i].look_later)
+			mf_agenda_due_at(limits[i].circuit, limits[i].next_due);
+	}
+	if (changed)
+		mf_agenda_all_changed();
 }
 
 /*

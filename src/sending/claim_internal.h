@@ -25,10 +25,4 @@ extern void mf_claim_verify(const MfJob *job, TimestampTz now, MfTransition *tra
 /* Settles invoices that are "sending" without a request under way. List of MfJob. */
 extern void mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now);
 
-/* The account, or NULL with the reason. */
-extern const MfAccount *mf_account_or_null(const char *name, const char **reason);
-
-/* Why a row may not be sent any more in the name of its role, NULL if it may; the account must be usable. */
-extern const char *mf_claim_refusal(const MfSqlScope *scope, const MfJob *job);
-
 #endif							/* MF_CLAIM_INTERNAL_H */

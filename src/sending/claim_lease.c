@@ -13,6 +13,7 @@
 #include "account/account.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "flight/account_turns.h"
 #include "flow/round_items.h"
 #include "sending/claim_internal.h"
 #include "store/row_rights.h"
@@ -48,7 +49,8 @@ int64
 mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now)
 {
 	int64		last = after;
-	List	   *claimed = mf_queue_claim_leases(scope, after, mf_hand_room(SWEEP_LIMIT), now, &last);
+	bool		changed = false;
+	List	   *claimed = mf_queue_claim_leases(scope, after, mf_hand_room(SWEEP_LIMIT), now, &last, &changed);
 	List	   *jobs = NIL;
 	ListCell   *lc;
 
@@ -59,6 +61,8 @@ mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now)
 	}
 	if (jobs != NIL)
 		mf_claim_settle_leases(scope, jobs, now);
+	if (changed)
+		mf_agenda_all_changed();
 	return last;
 }
 

@@ -18,21 +18,22 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/failpoint.h"
 #include "base/settings.h"
 #include "flight/account_pause.h"
 #include "flight/account_turns.h"
 #include "flight/flight.h"
+#include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/missed_webhooks.h"
 #include "on_change/on_change_process.h"
+#include "process/failpoint.h"
+#include "process/wait.h"
 #include "process/worker_slots.h"
-#include "request/request.h"
 #include "sending/attempt_rows.h"
 #include "sending/claim.h"
-#include "sending/database_identity.h"
+#include "sending/copy_guard.h"
 #include "sending/sender.h"
 #include "sending/sender_outcomes.h"
 #include "store/queue.h"
@@ -92,6 +93,7 @@ static void take_in(void);
 static int64 item_of(const MfFlight *flight);
 static bool refuses_own_key(const MfFlight *flight);
 static void land(MfFlight *flight);
+static void note_outcome(MfFlight *flight);
 static void make_ready(MfFlight *flight);
 static bool post_ready(MfCircuit *circuit);
 static bool post_in_turns(void);
@@ -303,12 +305,12 @@ mf_sender_alarm(void)
 	if (mf_agenda_has_work(now) && mf_slots_room(1, horizon_us(), now) == 0)
 		alarm = mf_slots_room_at(horizon_us(), now);
 	if (mf_slots_starved_until() > now)
-		mf_come_back(&alarm, mf_slots_starved_until());
-	mf_come_back(&alarm, mf_pause_alarm());
-	mf_come_back(&alarm, mf_inquiry_alarm());
-	mf_come_back(&alarm, mf_reactions_alarm());
+		alarm = mf_earlier(alarm, mf_slots_starved_until());
+	alarm = mf_earlier(alarm, mf_pause_alarm());
+	alarm = mf_earlier(alarm, mf_inquiry_alarm());
+	alarm = mf_earlier(alarm, mf_reactions_alarm());
 	dlist_foreach(iter, &with_ready)
-		mf_come_back(&alarm, first_ready(dlist_container(MfCircuit, ready_node, iter.cur))->ready_until);
+		alarm = mf_earlier(alarm, first_ready(dlist_container(MfCircuit, ready_node, iter.cur))->ready_until);
 	return alarm;
 }
 
@@ -707,9 +709,17 @@ refuses_own_key(const MfFlight *flight)
 		mf_account_key_refused(flight->target, flight->kind == MF_JOB_WEBHOOK_LOG ? NULL : error ? error : "");
 }
 
-/* A flight has its outcome. */
+/* A flight has its outcome, and its account a free slot. */
 static void
 land(MfFlight *flight)
+{
+	note_outcome(flight);
+	if (flight->circuit->more)
+		mf_agenda_due(flight->circuit);
+}
+
+static void
+note_outcome(MfFlight *flight)
 {
 	MfOutcome	outcome = mf_flight_outcome(flight);
 	int			failures = flight->inquiry ? flight->inquiry->failures : 0;

@@ -10,14 +10,14 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/failpoint.h"
 #include "base/settings.h"
 #include "flight/account_turns.h"
 #include "flow/round_items.h"
-#include "inquiry/inquiry.h"
-#include "request/request.h"
+#include "process/failpoint.h"
+#include "process/wait.h"
 #include "sending/claim.h"
 #include "sending/sender_outcomes.h"
+#include "store/payment.h"
 #include "store/queue.h"
 
 /* An outcome whose invoice somebody has locked is tried again after this. */
@@ -115,12 +115,12 @@ collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
 
 		if (flight->retry_at > now)
 		{
-			mf_come_back(again, flight->retry_at);
+			*again = mf_earlier(*again, flight->retry_at);
 			continue;
 		}
 		if (batch->count == limit)
 			break;
-		mf_hand_take_answer(flight);
+		mf_flight_take(flight);
 		batch->flights[batch->count] = flight;
 		batch->invoices[batch->count++] = flight->invoice;
 		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
@@ -187,7 +187,7 @@ keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head 
 			continue;
 		}
 		flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
-		mf_come_back(again, flight->retry_at);
+		*again = mf_earlier(*again, flight->retry_at);
 	}
 }
 
@@ -235,7 +235,7 @@ record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *lande
 			break;
 		if (flight->retry_at > now)
 			continue;
-		mf_hand_take_answer(flight);
+		mf_flight_take(flight);
 		if (mf_record_accepted(recorder, flight, &sent[count]))
 		{
 			count++;
@@ -247,7 +247,7 @@ record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *lande
 	mf_recorder_end(recorder);
 	if (count > 0)
 	{
-		mf_inquiry_opened(scope, sent, count);
+		mf_payment_sent(scope, sent, count);
 		MF_FAILPOINT("outcome_recorded");
 	}
 }

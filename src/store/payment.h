@@ -74,6 +74,9 @@ typedef struct MfSentInvoice
  */
 extern bool mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due);
 
+/* The same when polling begins, in the worker or a session; the worker has it on its agenda. */
+extern void mf_payment_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count);
+
 /* An account with something to ask, and since when */
 typedef struct MfInquiryAccount
 {

@@ -13,10 +13,13 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/failpoint.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
+#include "flow/inquiry_alarm.h"
 #include "flow/throttle.h"
+#include "process/failpoint.h"
+#include "process/process.h"
+#include "process/wait.h"
 #include "process/worker_slots.h"
 #include "store/column_types.h"
 #include "store/payment.h"
@@ -683,4 +686,22 @@ mf_payment_purge(const MfSqlScope *scope, TimestampTz before)
 	Datum		value = TimestampTzGetDatum(before);
 
 	return mf_sql_execute(scope, &purge_statement, &value, NULL);
+}
+
+/* See payment.h. */
+void
+mf_payment_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due = DT_NOEND;
+
+	if (mf_poll_limit > 0)
+	{
+		due = TimestampTzPlusMilliseconds(now, mf_poll_delay);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, due);
+	}
+	if (mf_payment_open(scope, sent, count, due))
+		mf_inquiry_wake();
+	if (!mf_process_is_ours)
+		mf_wake_inquiries_at_commit();
 }

@@ -19,8 +19,8 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "database/function_args.h"
 #include "database/sql_array.h"
-#include "functions/direct_calls.h"
 #include "store/personal_data.h"
 #include "store/row_rights.h"
 

@@ -15,7 +15,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
-#include "inquiry/inquiry.h"
+#include "store/payment.h"
 #include "store/queue_internal.h"
 
 static const char *const job_names[] = {"send", "sending", "reconcile", "verify", "watch", "review"};
@@ -426,7 +426,7 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 			sent[sent_count++].invoice = transitions[i].invoice;
 	}
 	if (sent_count > 0)
-		mf_inquiry_opened(scope, sent, sent_count);
+		mf_payment_sent(scope, sent, sent_count);
 }
 
 /* See queue.h. */

@@ -52,7 +52,8 @@ typedef struct MfClaimLimit
 	MfCircuit  *circuit;
 	int			slots;
 	bool		shared;			/* these are fewer than are free */
-	bool		look_later;		/* nothing more is due now */
+	bool		look_later;		/* nothing more is due now, */
+	TimestampTz next_due;		/* but then; 0 = never */
 	TimestampTz mark;			/* rows of an earlier rank are not looked at, */
 	int64		mark_invoice;	/* nor earlier ones of that rank */
 } MfClaimLimit;
@@ -357,20 +358,23 @@ extern List *mf_queue_paused(const MfSqlScope *scope, const char **accounts, int
 /*
  * Locks due entries, and the invoices that nobody else has locked; entries
  * whose invoice is busy come again later.  No more than "limit" in all, in the
- * order of the accounts; *cut tells whether that ended it.  List of MfJob.
+ * order of the accounts; *cut tells whether that ended it.  *changed becomes true
+ * if entries now stand under other accounts, or later than anybody may think.  List
+ * of MfJob.
  */
 extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit,
-							TimestampTz now, bool *cut);
+							TimestampTz now, bool *cut, bool *changed);
 
 /*
  * The same for entries that are "sending", due or not, of all accounts, in the
  * order of their invoices and behind one: for a worker that has no requests
  * under way.  *last is the last one found, if any.
  */
-extern List *mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last);
+extern List *mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last,
+								   bool *changed);
 
-/* Tells the agenda when the worker must look again for those accounts that are to be looked at later. */
-extern void mf_queue_next_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
+/* Sets next_due of those accounts that are to be looked at later. */
+extern void mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, TimestampTz now);
 
 extern void mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count);
 extern void mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count);

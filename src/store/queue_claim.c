@@ -14,8 +14,8 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
-#include "flight/account_turns.h"
 #include "flow/round_items.h"
+#include "process/wait.h"
 #include "store/queue_internal.h"
 
 /* An entry without an invoice is looked at again after this. */
@@ -88,8 +88,8 @@ static MfStatement undecided_statement = {
 	0, {0}, NULL
 };
 
-static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now);
-static void put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
+static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now, bool *changed);
+static bool put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
 static bool put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
 static void move_entries(const MfSqlScope *scope, List *jobs);
 
@@ -142,7 +142,8 @@ mf_queue_undecided(const MfSqlScope *scope)
 
 /* See queue.h. */
 List *
-mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit, TimestampTz now, bool *cut)
+mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit, TimestampTz now, bool *cut,
+			   bool *changed)
 {
 	MfArray		accounts;
 	MfArray		slots;
@@ -173,12 +174,12 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, i
 
 	i = (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL);
 	*cut = i >= limit;
-	return lock_entries(scope, i, limits, now);
+	return lock_entries(scope, i, limits, now, changed);
 }
 
 /* See queue.h. */
 List *
-mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last)
+mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last, bool *changed)
 {
 	Datum		values[2];
 	int			count;
@@ -188,7 +189,7 @@ mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, Timestamp
 	count = (int) mf_sql_execute(scope, &claim_leases_statement, values, NULL);
 	if (count > 0)
 		*last = DatumGetInt64(mf_result(SPI_tuptable->vals[count - 1], SPI_tuptable->tupdesc, 1, NULL));
-	return lock_entries(scope, count, NULL, now);
+	return lock_entries(scope, count, NULL, now, changed);
 }
 
 /*
@@ -198,7 +199,7 @@ mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, Timestamp
  * and speed are not those of another.
  */
 static List *
-lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now)
+lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now, bool *changed)
 {
 	MfJob	  **jobs;
 	MfFollowUp *later;
@@ -261,26 +262,30 @@ lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, Tim
 			later[busy++] = later[i];
 	}
 	if (busy > 0)
-		put_off_busy(scope, later, busy, now);
+		*changed |= put_off_busy(scope, later, busy, now);
 	if (moved != NIL)
+	{
 		move_entries(scope, moved);
+		*changed = true;
+	}
 	return result;
 }
 
 /*
  * Puts entries off whose invoices could not be locked: for a moment, since
- * somebody else has them, or for long, since there are none.
+ * somebody else has them, or for long, since there are none.  Whether some have none.
  */
-static void
+static bool
 put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now)
 {
+	bool		orphans;
 	int			i;
 
 	for (i = 0; i < count; i++)
 		entries[i].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
-	if (put_off_orphans(scope, entries, count, now))
-		mf_agenda_all_changed();
+	orphans = put_off_orphans(scope, entries, count, now);
 	mf_queue_follow_up(scope, entries, count);
+	return orphans;
 }
 
 /*
@@ -343,41 +348,41 @@ move_entries(const MfSqlScope *scope, List *jobs)
 	value = mf_int8_array(invoices, list_length(jobs));
 	if (mf_sql_execute(scope, &move_entries_statement, &value, NULL) != (uint64) list_length(jobs))
 		mf_change_suppressed();
-	mf_agenda_all_changed();
 }
 
 /* See queue.h. */
 void
-mf_queue_next_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now)
+mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, TimestampTz now)
 {
 	TimestampTz again = 0;
-	MfCircuit **circuits = (MfCircuit **) palloc(Max(count, 1) * sizeof(MfCircuit *));
 	MfArray		accounts;
 	Datum		values[3];
-	int			looked_at = 0;
+	int			row = 0;
 	int			i;
 
 	mf_array_init(&accounts, count);
 	for (i = 0; i < count; i++)
 	{
-		if (!limits[i].look_later)
-			continue;
-		mf_array_add_text(&accounts, limits[i].account);
-		circuits[looked_at++] = limits[i].circuit;
+		limits[i].next_due = 0;
+		if (limits[i].look_later)
+			mf_array_add_text(&accounts, limits[i].account);
 	}
-	if (looked_at == 0)
+	if (accounts.count == 0)
 		return;
 	values[0] = mf_array_datum(&accounts, TEXTOID);
 	values[1] = TimestampTzGetDatum(now);
 	values[2] = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
 	(void) mf_sql_execute(scope, &next_due_statement, values, NULL);
-	for (i = 0; i < looked_at; i++)
+	for (i = 0; i < count; i++)
 	{
 		bool		isnull;
-		Datum		due = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		Datum		due;
 
+		if (!limits[i].look_later)
+			continue;
+		due = mf_result(SPI_tuptable->vals[row++], SPI_tuptable->tupdesc, 1, &isnull);
 		if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(due)))
-			mf_agenda_due_at(circuits[i], DatumGetTimestampTz(due));
-		mf_agenda_due_at(circuits[i], again);
+			limits[i].next_due = DatumGetTimestampTz(due);
+		limits[i].next_due = mf_earlier(limits[i].next_due, again);
 	}
 }

@@ -22,8 +22,8 @@
 
 #include "account/send_time.h"
 #include "base/compat.h"
+#include "process/database_identity.h"
 #include "process/worker_slots.h"
-#include "sending/database_identity.h"
 #include "store/column_types.h"
 #include "store/invoice.h"
 #include "store/queue_internal.h"
@@ -64,7 +64,7 @@ mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, 
 	for (kind = 0; kind < MF_JOB_NONE; kind++)
 		agenda.kinds[kind] = CStringGetTextDatum(mf_job_name((MfJobKind) kind));
 	agenda.now = GetCurrentTransactionStartTimestamp();
-	agenda.here = mf_guard_origin();
+	agenda.here = mf_database_origin();
 	memset(&agenda.changed, 0, sizeof(agenda.changed));
 	agenda.account = NULL;
 	row = MakeSingleTupleTableSlot(RelationGetDescr(invoices), &TTSOpsMinimalTuple);

@@ -9,6 +9,8 @@
 #ifndef MF_REPAIR_H
 #define MF_REPAIR_H
 
+#include "nodes/pg_list.h"
+
 /* What is wrong with the agenda and our tables */
 typedef struct MfDamage
 {

@@ -27,7 +27,6 @@
 #include "base/settings.h"
 #include "database/sql.h"
 #include "process/worker_slots.h"
-#include "request/request.h"
 #include "store/archive.h"
 #include "store/column_types.h"
 #include "store/deleted_invoices.h"

@@ -11,6 +11,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "process/wait.h"
 #include "sending/claim.h"
 #include "store/payment.h"
 #include "store/personal_data.h"
@@ -64,7 +65,7 @@ mf_history_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again)
 		if (now >= task->at)
 			attend(task, slot, run_apart, now);
 		if (task->rows > 0 && !task->failed)
-			mf_come_back(again, task->at);
+			*again = mf_earlier(*again, task->at);
 	}
 }
 

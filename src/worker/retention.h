@@ -11,10 +11,6 @@
 #include "database/sql.h"
 #include "process/worker_slots.h"
 
-/* Something that is done in a transaction of its own, with what runs it. */
-typedef bool (*MfApart) (const MfSqlScope *scope, void *argument);
-typedef bool (*MfRunApart) (MfApart work, void *argument, char **error);
-
 /*
  * Deletes or empties a batch in passing if it is time: an idle worker is not woken
  * to look, but "again" is moved forward while there may be more.  If that fails,

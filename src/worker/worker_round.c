@@ -14,7 +14,6 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/failpoint.h"
 #include "base/settings.h"
 #include "flight/account_pause.h"
 #include "flight/flight.h"
@@ -22,6 +21,7 @@
 #include "inquiry/inquiry_catch_up.h"
 #include "on_change/on_change_process.h"
 #include "on_change/on_change_queue.h"
+#include "process/failpoint.h"
 #include "process/notify.h"
 #include "process/process.h"
 #include "sending/sender.h"

@@ -1,5 +1,5 @@
 /*
- * database_identity.c
+ * copy_guard.c
  *	  Whether this database is the one that sends its invoices, or a copy.
  *
  * Copies come about by dump, clone, template, upgrade, by logical replication,
@@ -9,7 +9,7 @@
  * it is sent.
  *
  * Copyright (c) 2026, the myfatoorah authors
- * src/sending/database_identity.c
+ * src/sending/copy_guard.c
  */
 #include "postgres.h"
 
@@ -33,13 +33,13 @@
 
 #include "account/account.h"
 #include "base/compat.h"
-#include "base/failpoint.h"
 #include "base/settings.h"
 #include "database/sql.h"
-#include "functions/direct_calls.h"
+#include "process/database_identity.h"
 #include "process/directory_marker.h"
+#include "process/failpoint.h"
 #include "sending/claim.h"
-#include "sending/database_identity.h"
+#include "sending/copy_guard.h"
 #include "store/queue.h"
 
 #define BACK_REASON "the data directory was put back from a backup, which does not know what was sent since it was made"
@@ -58,7 +58,6 @@ static MfIdentity here;
 
 static void check_identity(Oid schema);
 static const char *reason_to_pause(const MfIdentity *was, const MfIdentity *is);
-static char *data_directory(void);
 static bool same_directory(const char *old, const char *now);
 static void remember(Oid schema, const MfIdentity *identity);
 static void others_until_now(Oid schema);
@@ -67,57 +66,7 @@ static const char *subscriber_row(void);
 static void pause_for_foreign(Oid schema);
 static void pause_account(Oid schema, const char *account, const char *reason);
 
-PG_FUNCTION_INFO_V1(mf_here);
-PG_FUNCTION_INFO_V1(mf_origin);
-
-/* See database_identity.h. */
-int64
-mf_guard_here(void)
-{
-	return (int64) hash_combine64(GetSystemIdentifier(), (uint64) MyDatabaseId);
-}
-
-/* The same for SQL: the default of mf_part.origin */
-Datum
-mf_here(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT64(mf_guard_here());
-}
-
-/* See database_identity.h. */
-int64
-mf_guard_origin(void)
-{
-	static TimeLineID timeline = 0; /* as long as this process lives it changes once, if at all */
-	static int64 origin;
-
-	if (RecoveryInProgress())
-		return mf_guard_here();
-	if (timeline != mf_current_timeline())
-	{
-		List	   *history = readTimeLineHistory(mf_current_timeline());
-		char	   *directory = data_directory();
-
-		/* two standbys of one server may have taken the same number, but hardly at the same place */
-		origin = (int64) hash_combine64((uint64) mf_guard_here(), mf_current_timeline());
-		origin = (int64) hash_combine64((uint64) origin, ((TimeLineHistoryEntry *) linitial(history))->begin);
-		origin = (int64) hash_combine64((uint64) origin,
-										hash_bytes_extended((const unsigned char *) directory, strlen(directory), 0));
-		list_free_deep(history);
-		pfree(directory);
-		timeline = mf_current_timeline();
-	}
-	return origin;
-}
-
-/* The same for SQL: the default of mf_queue.origin */
-Datum
-mf_origin(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT64(mf_guard_origin());
-}
-
-/* See database_identity.h. */
+/* See copy_guard.h. */
 void
 mf_guard_start(Oid schema)
 {
@@ -128,7 +77,7 @@ mf_guard_start(Oid schema)
 	MF_FAILPOINT("marker_made");
 }
 
-/* See database_identity.h. */
+/* See copy_guard.h. */
 void
 mf_guard_started(void)
 {
@@ -153,7 +102,7 @@ check_identity(Oid schema)
 	bool		is_ours = false;
 
 	is.system_identifier = psprintf(UINT64_FORMAT, GetSystemIdentifier());
-	is.data_directory = data_directory();
+	is.data_directory = mf_data_directory();
 	is.backup_label = mf_file_identity(USED_LABEL);
 	if (is.backup_label == NULL)
 		is.backup_label = "";
@@ -182,7 +131,7 @@ check_identity(Oid schema)
 				(errmsg("this server was promoted: queued invoices are looked up before they are sent")));
 	if (reason != NULL || promoted)
 		mf_queue_verify_all(schema);
-	if (is_ours && was.origin != mf_guard_origin())
+	if (is_ours && was.origin != mf_database_origin())
 		mf_queue_inherit(schema, was.origin);
 	is.marker = mf_marker_make();
 	remember(schema, &is);
@@ -232,24 +181,6 @@ others_until_now(Oid schema)
 	mf_claim_twins_before(here.since);
 }
 
-/*
- * Describes the data directory so that its copy differs, as far as the file
- * system can tell.  PG_VERSION is made by initdb, and nobody writes it again.
- */
-static char *
-data_directory(void)
-{
-	/* the server's processes stay there */
-	char	   *file = mf_file_identity("PG_VERSION");
-	struct stat directory;
-
-	if (file == NULL || stat(".", &directory) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not stat the data directory: %m")));
-	return psprintf("inode " UINT64_FORMAT " file %s", (uint64) directory.st_ino, file);
-}
-
 /* "old" may be of another form, which is as good as none. */
 static bool
 same_directory(const char *old, const char *now)
@@ -275,7 +206,7 @@ subscriptions_changed(Datum arg, int cache, uint32 hash)
 }
 
 /*
- * See database_identity.h.  The reason is shown by a row of mf_account that no other
+ * See copy_guard.h.  The reason is shown by a row of mf_account that no other
  * database has: one for all accounts, "*", may come from the other end, too, and
  * go from there.
  */
@@ -299,7 +230,7 @@ mf_guard_look(Oid schema)
 static const char *
 subscriber_row(void)
 {
-	return psprintf("* (subscriber " INT64_FORMAT ")", mf_guard_here());
+	return psprintf("* (subscriber " INT64_FORMAT ")", mf_database_number());
 }
 
 /* Entries that others have made stay untouched; until somebody decides about them, so does the rest. */
@@ -312,7 +243,7 @@ pause_for_foreign(Oid schema)
 	others_until_now(schema);
 }
 
-/* See database_identity.h. */
+/* See copy_guard.h. */
 char *
 mf_guard_subscription(Oid schema)
 {
@@ -357,7 +288,7 @@ pause_account(Oid schema, const char *account, const char *reason)
 			 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
 }
 
-/* See database_identity.h. */
+/* See copy_guard.h. */
 void
 mf_guard_adopt(Oid schema)
 {

@@ -1,9 +1,9 @@
 /*
- * flight_account.c
+ * claim_account.c
  *	  The accounts and keys under which claimed rows go out.
  *
  * Copyright (c) 2026, the myfatoorah authors
- * src/flight/flight_account.c
+ * src/flight/claim_account.c
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@
 #include "account/account.h"
 #include "base/compat.h"
 #include "base/settings.h"
-#include "sending/claim_internal.h"
+#include "flight/claim_account.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
 
@@ -47,7 +47,7 @@ static void look_up_account(void *argument);
 static void look_up_target(void *argument);
 static void tell_once(const MfClaimTarget *target);
 
-/* See claim.h. */
+/* See claim_account.h. */
 const MfAccount *
 mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
 {
@@ -73,7 +73,7 @@ mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
 	return account;
 }
 
-/* See claim_internal.h. */
+/* See claim_account.h. */
 const MfAccount *
 mf_account_or_null(const char *name, const char **reason)
 {
@@ -92,7 +92,7 @@ look_up_account(void *argument)
 	lookup->account = mf_account_get(lookup->name);
 }
 
-/* See claim.h. */
+/* See claim_account.h. */
 const MfClaimTarget *
 mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool question, List **targets)
 {
@@ -146,7 +146,7 @@ look_up_target(void *argument)
 	entry->target = target;
 }
 
-/* See claim_internal.h. */
+/* See claim_account.h. */
 const char *
 mf_claim_refusal(const MfSqlScope *scope, const MfJob *job)
 {
@@ -186,7 +186,7 @@ tell_once(const MfClaimTarget *target)
 				 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(target->account))));
 }
 
-/* See claim.h. */
+/* See claim_account.h. */
 void
 mf_claim_try_keys(void)
 {

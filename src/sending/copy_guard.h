@@ -1,27 +1,12 @@
 /*
- * database_identity.h
+ * copy_guard.h
  *	  Whether this database is the one that sends its invoices, or a copy.
  *
  * Copyright (c) 2026, the myfatoorah authors
- * src/sending/database_identity.h
+ * src/sending/copy_guard.h
  */
-#ifndef MF_DATABASE_IDENTITY_H
-#define MF_DATABASE_IDENTITY_H
-
-/*
- * A number for this database of this server, the same on each of its standbys,
- * also when they are promoted.
- */
-extern int64 mf_guard_here(void);
-
-/*
- * A number for this database in this data directory, since its server was promoted
- * last.  Entries of the agenda carry the number of the database that made them, and
- * only that one acts on them.  A promoted standby, or a copy, inherits what was
- * queued before, and nothing that its original queues afterwards and replicates by
- * logical replication.
- */
-extern int64 mf_guard_origin(void);
+#ifndef MF_COPY_GUARD_H
+#define MF_COPY_GUARD_H
 
 /*
  * At the start of a worker, in its first transaction: a copy must not send what
@@ -41,4 +26,4 @@ extern char *mf_guard_subscription(Oid schema);
 /* An operator decides that what is here is sent from here. */
 extern void mf_guard_adopt(Oid schema);
 
-#endif							/* MF_DATABASE_IDENTITY_H */
+#endif							/* MF_COPY_GUARD_H */

@@ -3,11 +3,11 @@
  *	  Places where a test can stop or fail the worker; nothing at all in normal builds.
  *
  * Copyright (c) 2026, the myfatoorah authors
- * src/base/failpoint.c
+ * src/process/failpoint.c
  */
 #include "postgres.h"
 
-#include "base/failpoint.h"
+#include "process/failpoint.h"
 
 #ifdef MF_FAILPOINTS
 
@@ -22,7 +22,6 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-#include "database/sql.h"
 #include "process/process.h"
 
 #define CONTINUE_FILE "myfatoorah.continue"
@@ -129,35 +128,35 @@ mf_failpoint_row(const char *text, int64 id)
 
 /* A statement is about to run: each id among its parameters counts. */
 void
-mf_failpoint_statement(const MfStatement *statement, const Datum *values, const char *nulls)
+mf_failpoint_statement(const char *text, int count, const Oid *types, const Datum *values, const char *nulls)
 {
 	int			i;
 
 	if (!mf_process_is_ours || (!trace && *faults == '\0'))
 		return;
 
-	for (i = 0; i < statement->nargs; i++)
+	for (i = 0; i < count; i++)
 	{
 		if (nulls != NULL && nulls[i] == 'n')
 			continue;
-		if (statement->types[i] == INT8OID)
-			mf_failpoint_row(statement->text, DatumGetInt64(values[i]));
-		else if (statement->types[i] == INT8ARRAYOID)
+		if (types[i] == INT8OID)
+			mf_failpoint_row(text, DatumGetInt64(values[i]));
+		else if (types[i] == INT8ARRAYOID)
 		{
 			int16		length;
 			bool		by_value;
 			char		align;
 			Datum	   *ids;
 			bool	   *are_null;
-			int			count;
+			int			length_of_array;
 			int			j;
 
 			get_typlenbyvalalign(INT8OID, &length, &by_value, &align);
-			deconstruct_array(DatumGetArrayTypeP(values[i]), INT8OID, length, by_value, align, &ids, &are_null, &count);
-			for (j = 0; j < count; j++)
+			deconstruct_array(DatumGetArrayTypeP(values[i]), INT8OID, length, by_value, align, &ids, &are_null, &length_of_array);
+			for (j = 0; j < length_of_array; j++)
 			{
 				if (!are_null[j])
-					mf_failpoint_row(statement->text, DatumGetInt64(ids[j]));
+					mf_failpoint_row(text, DatumGetInt64(ids[j]));
 			}
 		}
 	}

@@ -19,25 +19,25 @@
  * on notifications are left out.
  *
  * Copyright (c) 2026, the myfatoorah authors
- * src/base/failpoint.h
+ * src/process/failpoint.h
  */
 #ifndef MF_FAILPOINT_H
 #define MF_FAILPOINT_H
 
 #ifdef MF_FAILPOINTS
-struct MfStatement;
-
 extern double mf_failpoint_notify_limit;
 
 extern void mf_failpoint_define(void);
 extern void mf_failpoint(const char *name);
 extern void mf_failpoint_row(const char *text, int64 id);
-extern void mf_failpoint_statement(const struct MfStatement *statement, const Datum *values, const char *nulls);
+extern void mf_failpoint_statement(const char *text, int count, const Oid *types, const Datum *values,
+								   const char *nulls);
 
 #define MF_FAILPOINT(name) mf_failpoint(name)
 #define MF_NOTIFY_LIMIT mf_failpoint_notify_limit
 #define MF_FAILPOINT_ROW(text, id) mf_failpoint_row(text, id)
-#define MF_FAILPOINT_STATEMENT(statement, values, nulls) mf_failpoint_statement(statement, values, nulls)
+#define MF_FAILPOINT_STATEMENT(statement, values, nulls) \
+	mf_failpoint_statement((statement)->text, (statement)->nargs, (statement)->types, values, nulls)
 #else
 #define mf_failpoint_define() ((void) 0)
 #define MF_FAILPOINT(name) ((void) 0)

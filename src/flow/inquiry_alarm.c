@@ -1,0 +1,20 @@
+/*
+ * inquiry_alarm.c
+ *	  When the worker of this process looks for due inquiries next.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/flow/inquiry_alarm.c
+ */
+#include "postgres.h"
+
+#include "flow/inquiry_alarm.h"
+
+MfInquiryAlarm mf_inquiries;
+
+/* See inquiry_alarm.h. */
+void
+mf_inquiry_wake(void)
+{
+	mf_inquiries.pending = true;
+	mf_inquiries.waiting = false;
+}

@@ -1,0 +1,85 @@
+/*
+ * database_identity.c
+ *	  Numbers that tell this database from others, and from its copies.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/process/database_identity.c
+ */
+#include "postgres.h"
+
+#include <sys/stat.h>
+
+#include "access/timeline.h"
+#include "access/xlog.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "fmgr.h"
+
+#include "base/compat.h"
+#include "process/database_identity.h"
+#include "process/directory_marker.h"
+
+PG_FUNCTION_INFO_V1(mf_here);
+PG_FUNCTION_INFO_V1(mf_origin);
+
+/* See database_identity.h. */
+int64
+mf_database_number(void)
+{
+	return (int64) hash_combine64(GetSystemIdentifier(), (uint64) MyDatabaseId);
+}
+
+/* The same for SQL: the default of mf_part.origin */
+Datum
+mf_here(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(mf_database_number());
+}
+
+/* See database_identity.h. */
+int64
+mf_database_origin(void)
+{
+	static TimeLineID timeline = 0; /* as long as this process lives it changes once, if at all */
+	static int64 origin;
+
+	if (RecoveryInProgress())
+		return mf_database_number();
+	if (timeline != mf_current_timeline())
+	{
+		List	   *history = readTimeLineHistory(mf_current_timeline());
+		char	   *directory = mf_data_directory();
+
+		/* two standbys of one server may have taken the same number, but hardly at the same place */
+		origin = (int64) hash_combine64((uint64) mf_database_number(), mf_current_timeline());
+		origin = (int64) hash_combine64((uint64) origin, ((TimeLineHistoryEntry *) linitial(history))->begin);
+		origin = (int64) hash_combine64((uint64) origin,
+										hash_bytes_extended((const unsigned char *) directory, strlen(directory), 0));
+		list_free_deep(history);
+		pfree(directory);
+		timeline = mf_current_timeline();
+	}
+	return origin;
+}
+
+/* The same for SQL: the default of mf_queue.origin */
+Datum
+mf_origin(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(mf_database_origin());
+}
+
+/* See database_identity.h.  PG_VERSION is made by initdb, and nobody writes it again. */
+char *
+mf_data_directory(void)
+{
+	/* the server's processes stay there */
+	char	   *file = mf_file_identity("PG_VERSION");
+	struct stat directory;
+
+	if (file == NULL || stat(".", &directory) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not stat the data directory: %m")));
+	return psprintf("inode " UINT64_FORMAT " file %s", (uint64) directory.st_ino, file);
+}

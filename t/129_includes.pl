@@ -1,0 +1,84 @@
+# Folders of src/ include what stands below them only, and each header is whole by itself.
+
+use strict;
+use warnings FATAL => 'all';
+
+use File::Temp;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# from bottom to top, as in docs/design.md
+my @folders = qw(
+	core/text core/http core/api core/httpd
+	base process database account request flow store on_change flight inquiry sending
+	inbound functions triggers worker);
+my %floor = map { $folders[$_] => $_ } 0 .. $#folders;
+$floor{'.'} = @folders;
+
+my %includes;
+for my $file (split /\n/, `find src -name '*.[ch]'`)
+{
+	(my $name = $file) =~ s{^src/}{};
+	$includes{$name} = [ grep { -e "src/$_" } slurp_file($file) =~ /^#include "([^"]+)"/mg ];
+}
+cmp_ok(scalar keys %includes, '>', 200, 'the sources are found');
+
+my @unknown = grep { !exists $floor{ folder($_) } } sort keys %includes;
+is_deeply(\@unknown, [], 'every folder has its floor');
+
+my @upward;
+for my $file (sort keys %includes)
+{
+	push @upward, map { "$file includes $_" } grep { $floor{ folder($_) } > $floor{ folder($file) } } @{ $includes{$file} };
+}
+is_deeply(\@upward, [], 'no include leads upward');
+
+my @circles = circles();
+is_deeply(\@circles, [], 'no headers include each other in a circle');
+
+# Each header compiles behind what every source of its kind begins with.
+my $directory = File::Temp->newdir;
+my $server = `$ENV{PG_CONFIG} --includedir-server`;
+chomp $server;
+my $cjson = `pkg-config --cflags libcurl libcjson libmicrohttpd`;
+chomp $cjson;
+my @incomplete;
+for my $header (grep { /\.h$/ } sort keys %includes)
+{
+	my $begin = $header =~ /^core/ ? '' : "#include \"postgres.h\"\n";
+	open my $source, '>', "$directory/header.c" or die $!;
+	print $source "$begin#include \"$header\"\n";
+	close $source;
+	push @incomplete, $header
+	  if system("cc -fsyntax-only -Isrc -isystem $server $cjson $directory/header.c 2> $directory/errors") != 0;
+}
+is_deeply(\@incomplete, [], 'each header compiles alone');
+
+done_testing();
+
+sub folder
+{
+	my ($file) = @_;
+
+	return $file =~ m{^(.*)/[^/]+$} ? $1 : '.';
+}
+
+# Headers that reach themselves
+sub circles
+{
+	my @found;
+
+	for my $start (grep { /\.h$/ } sort keys %includes)
+	{
+		my @next = @{ $includes{$start} };
+		my %seen;
+
+		while (defined(my $file = shift @next))
+		{
+			next if $seen{$file}++;
+			push @next, @{ $includes{$file} };
+		}
+		push @found, $start if $seen{$start};
+	}
+	return @found;
+}
