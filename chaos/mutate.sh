@@ -84,7 +84,7 @@ mutate none_026 '' src/worker/worker.c '' 026_fence
 mutate no_fence 'the outcome is written whatever the row has become' src/sending/sender_outcomes.c \
 	's/if \(invoice->status == mf_flight_expected_status\(flight\) && invoice->attempts == flight->attempt\)/if (true)/' 026_fence
 mutate late_dropped 'a late acceptance is dropped' src/flight/flight_outcome.c \
-	's/(mf_flight_is_lookup\(flight\) \|\| )flight->sent\.outcome != MF_ACCEPTED/$1true/' 026_fence
+	's/(mf_flight_is_lookup\(flight\) \|\| )flight->sent\.outcome != MF_OUTCOME_ACCEPTED/$1true/' 026_fence
 mutate any_amount 'an invoice of another amount is adopted' src/flight/flight_outcome.c \
 	's/ \|\| !same_amount\(amount, flight->invoice_value\)//' 026_fence
 mutate any_currency 'an invoice in another currency is adopted' src/flight/flight_outcome.c \
@@ -121,7 +121,7 @@ mutate proposal_unread 'a trigger may change what is written into a row' src/sto
 mutate last_word 'a trigger may run after the guard' src/store/other_triggers.c \
 	's/if \(last_seen\)/if (false)/' 107_triggers_of_users
 mutate look_forgotten 'what becomes pending between two looks at the questions has no alarm' src/inquiry/inquiry.c \
-	's/return pending && !waiting \? mf_pace_time[^;]*;/return 0;/' 053_missed
+	's/return pending && !waiting \? mf_time_share_time[^;]*;/return 0;/' 053_missed
 mutate waits_for_session 'an answer waits for a session that has asked again' src/store/payment.c \
 	's/FOR UPDATE SKIP LOCKED\), "\n\t"gone/FOR UPDATE), "\n\t"gone/' 011_locks
 mutate waits_for_event 'an answer waits for a session that has its event in hand' src/inquiry/inquiry_record.c \
@@ -131,7 +131,7 @@ mutate event_passed_over 'an answer leaves an event that somebody has in hand un
 mutate series_anew 'a refresh beyond the budget begins a series of questions' src/store/payment.c \
 	's/OR \(q\.by_callback AND n\.urgent\) THEN n\.tries/OR q.by_callback THEN n.tries/' 104_budgets
 mutate look_always 'each round looks at all accounts for questions' src/inquiry/inquiry.c \
-	's/mf_pace_end\(&look_pace\);//' 076_many_accounts
+	's/mf_time_share_end\(&look_pace\);//' 076_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http/http_callbacks.c \
 	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' core/test_http
 mutate none_093 '' src/worker/worker.c '' 093_frozen
@@ -145,9 +145,9 @@ mutate early_lookup 'look-ups count while the request may still leave' src/sendi
 	's/TimestampTzPlusMilliseconds\(now, MF_SEND_MARGIN_MS \+ longest\)/now/' \
 	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=intent_committed
 mutate back_to_queued 'what was being sent is queued again at the start' src/sending/claim_lease.c \
-	's/end->outcome = MF_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_NOT_SENT;$1/' 025_kill9
+	's/end->outcome = MF_OUTCOME_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_OUTCOME_NOT_SENT;$1/' 025_kill9
 mutate retry_5xx 'a 5xx is taken for a refusal to work: sent again' src/core/api/outcome.c \
-	's/(\[STATUS_OTHER\] = \{)MF_UNKNOWN(, MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN)/$1MF_NOT_SENT$2/' 024_history_checker
+	's/(\[STATUS_OTHER\] = \{)MF_OUTCOME_UNKNOWN(, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN)/$1MF_NOT_SENT$2/' 024_history_checker
 mutate retry_unknown 'no answer is taken for not sent' src/core/api/outcome.c \
 	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 024_history_checker
 mutate same_reference 'sent again under the same reference' src/flight/flight_outcome.c \
@@ -155,7 +155,7 @@ mutate same_reference 'sent again under the same reference' src/flight/flight_ou
 mutate one_lookup 'one look-up that finds nothing is enough' src/flight/flight.h \
 	's/#define MF_LOOKUP_STEPS 5/#define MF_LOOKUP_STEPS 1/' 024_history_checker
 mutate blind_lookup 'a look-up that failed counts as one that found nothing' src/flight/flight_outcome.c \
-	's/if \(flight->found\.lookup != MF_NOT_FOUND\)(\s+\{\s+ask_again)/if (false)$1/' 024_history_checker
+	's/if \(flight->found\.lookup != MF_LOOKUP_NOT_FOUND\)(\s+\{\s+ask_again)/if (false)$1/' 024_history_checker
 mutate no_attempt 'attempts are not recorded before they leave' src/sending/attempt_rows.c \
 	's/\tmf_table_add\(recorder->attempt[^;]*;//' 024_history_checker
 mutate promotion_ignored 'a promoted standby sends without looking' src/sending/database_identity.c \
@@ -169,7 +169,7 @@ mutate none_110 '' src/worker/worker.c '' 110_world MF_WORLD_SEEDS=16
 mutate world_retry_unknown 'no answer is taken for not sent' src/core/api/outcome.c \
 	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 110_world MF_WORLD_SEEDS=16
 mutate world_back_to_queued 'what was being sent is queued again at the start' src/sending/claim_lease.c \
-	's/end->outcome = MF_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_NOT_SENT;$1/' 110_world MF_WORLD_SEED=41 MF_WORLD_SEEDS=16
+	's/end->outcome = MF_OUTCOME_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_OUTCOME_NOT_SENT;$1/' 110_world MF_WORLD_SEED=41 MF_WORLD_SEEDS=16
 mutate world_no_attempt 'attempts are not recorded before they leave' src/sending/attempt_rows.c \
 	's/\tmf_table_add\(recorder->attempt[^;]*;//' 110_world MF_WORLD_SEEDS=8
 
@@ -248,12 +248,12 @@ mutate old_key 'that a key file was changed is not seen if all else of it is the
 mutate old_mapping 'a user mapping that has changed is not looked up' src/account/account.c \
 	's/mapping_changes\+\+;//' 010_accounts
 mutate one_key_for_all 'the key of one role that is refused stops its account' src/sending/sender.c \
-	's/outcome == MF_ACCOUNT_PROBLEM && refuses_own_key\(flight\)/false \&\& refuses_own_key(flight)/' 010_accounts
+	's/outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key\(flight\)/false \&\& refuses_own_key(flight)/' 010_accounts
 mutate refused_again 'a refused key is sent again and again' src/account/account.c \
 	's/if \(cached->refused == NULL\)\n\t\treturn cached->target;/return cached->target;/' 010_accounts
 mutate none_113 '' src/worker/worker.c '' 113_cancel
 mutate cancels_unseen 'a row that may exist is cancelled without a look' src/functions/invoice_commands.c \
-	's/\(job->status == MF_QUEUED && job->kind != MF_JOB_SEND\)/false/' 113_cancel
+	's/\(job->status == MF_STATUS_QUEUED && job->kind != MF_JOB_SEND\)/false/' 113_cancel
 mutate cancels_copy 'what another database may have sent is cancelled without a look' src/store/queue_admin.c \
 	's/origin <> \@mf_origin\(\)( THEN)/false$1/' 113_cancel
 mutate cancels_late 'whether it exists is looked up when it was to be sent' src/store/queue_admin.c \
@@ -271,7 +271,7 @@ mutate no_quota 'one role has as many questions asked as it likes' src/functions
 mutate no_total 'only each account has a limit' src/flow/request_slots.c \
 	's/return Min\(limit, fitting\);/return MF_IN_FLIGHT_MAX;/' 109_limits
 mutate starved_blamed 'an account is blamed for what the process lacks' src/sending/sender.c \
-	's/if \(outcome == MF_NOT_SENT && flight->starved\)/if (false)/' 109_limits
+	's/if \(outcome == MF_OUTCOME_NOT_SENT && flight->starved\)/if (false)/' 109_limits
 mutate none_050 '' src/worker/worker.c '' 050_payment
 mutate none_051 '' src/worker/worker.c '' 051_orders
 mutate none_052 '' src/worker/worker.c '' 052_webhooks

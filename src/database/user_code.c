@@ -37,7 +37,7 @@ is_guest(void)
 
 /* See user_code.h.  Commands that run queries are none: the commands in them are seen by themselves. */
 bool
-mf_guest_restrict(NodeTag command, int *security_context)
+mf_user_code_restrict(NodeTag command, int *security_context)
 {
 	Oid			role;
 
@@ -68,14 +68,14 @@ mf_guest_restrict(NodeTag command, int *security_context)
 
 /* See user_code.h. */
 void
-mf_guest_release(int security_context)
+mf_user_code_release(int security_context)
 {
 	SetUserIdAndSecContext(GetUserId(), security_context);
 }
 
 /* See user_code.h.  No command and no right says what these functions do. */
 void
-mf_guest_check_function(Oid function)
+mf_user_code_check_function(Oid function)
 {
 	switch (function)
 	{

@@ -14,10 +14,10 @@
  * Before and after a command: one that a guest runs cannot leave anything in the
  * session.  Raises an error if it is one that would run what others have deferred.
  */
-extern bool mf_guest_restrict(NodeTag command, int *security_context);
-extern void mf_guest_release(int security_context);
+extern bool mf_user_code_restrict(NodeTag command, int *security_context);
+extern void mf_user_code_release(int security_context);
 
 /* Before a function is called: raises an error if it locks or unlocks for the session, and a guest calls it. */
-extern void mf_guest_check_function(Oid function);
+extern void mf_user_code_check_function(Oid function);
 
 #endif							/* MF_USER_CODE_H */

@@ -25,14 +25,14 @@ static bool write_pause(const MfSqlScope *scope, void *argument);
 
 /* See account_pause.h. */
 void
-mf_pause_want(MfCircuit *circuit, const char *by, const char *reason)
+mf_pause_want(MfThrottle *throttle, const char *by, const char *reason)
 {
-	circuit->paused = true;
-	mf_circuit_report(circuit, "is paused", reason);
-	if (circuit->pause_by != NULL)
+	throttle->paused = true;
+	mf_throttle_report(throttle, "is paused", reason);
+	if (throttle->pause_by != NULL)
 		return;
-	circuit->pause_reason = reason ? MemoryContextStrdup(TopMemoryContext, reason) : NULL;
-	circuit->pause_by = by;
+	throttle->pause_reason = reason ? MemoryContextStrdup(TopMemoryContext, reason) : NULL;
+	throttle->pause_by = by;
 	wanted++;
 	retry_at = 0;
 }
@@ -41,31 +41,31 @@ mf_pause_want(MfCircuit *circuit, const char *by, const char *reason)
 void
 mf_pause_attend(MfRunApart run_apart)
 {
-	MfCircuit  *circuit;
+	MfThrottle *throttle;
 	bool		failed = false;
 
 	if (wanted == 0 || GetCurrentTimestamp() < retry_at)
 		return;
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
 	{
 		char	   *error;
 
-		if (circuit->pause_by == NULL)
+		if (throttle->pause_by == NULL)
 			continue;
-		if (!run_apart(write_pause, circuit, &error))
+		if (!run_apart(write_pause, throttle, &error))
 		{
 			if (!told && error != NULL)
 				ereport(LOG,
-						(errmsg("account \"%s\" is paused, but that cannot be written yet", circuit->account),
+						(errmsg("account \"%s\" is paused, but that cannot be written yet", throttle->account),
 						 errdetail_internal("%s", error),
 						 errhint("Nothing is sent for it meanwhile. Writing it is tried again every few seconds.")));
 			failed = told = true;
 			continue;
 		}
-		if (circuit->pause_reason != NULL)
-			pfree(circuit->pause_reason);
-		circuit->pause_reason = NULL;
-		circuit->pause_by = NULL;
+		if (throttle->pause_reason != NULL)
+			pfree(throttle->pause_reason);
+		throttle->pause_reason = NULL;
+		throttle->pause_by = NULL;
 		wanted--;
 	}
 	told = failed;
@@ -75,9 +75,9 @@ mf_pause_attend(MfRunApart run_apart)
 static bool
 write_pause(const MfSqlScope *scope, void *argument)
 {
-	const MfCircuit *circuit = (const MfCircuit *) argument;
+	const MfThrottle *throttle = (const MfThrottle *) argument;
 
-	mf_queue_pause(scope->schema, circuit->account, circuit->pause_by, circuit->pause_reason);
+	mf_queue_pause(scope->schema, throttle->account, throttle->pause_by, throttle->pause_reason);
 	return true;
 }
 

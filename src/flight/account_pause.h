@@ -15,7 +15,7 @@
  * The account sends nothing from now on, in this worker, and mf_account is to
  * say so: "by" is a constant, "reason" is copied and may be NULL.
  */
-extern void mf_pause_want(MfCircuit *circuit, const char *by, const char *reason);
+extern void mf_pause_want(MfThrottle *throttle, const char *by, const char *reason);
 
 /*
  * Writes what is wanted, each in a transaction of its own: whoever holds a row

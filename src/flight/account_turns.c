@@ -24,80 +24,80 @@ static dlist_head taken = DLIST_STATIC_INIT(taken); /* turns of this round, by t
 static dlist_head full = DLIST_STATIC_INIT(full);	/* by full_node */
 static pairingheap *alarms = NULL;	/* by alarm_node */
 static bool all_changed = true;
-static MfPace scan_pace;
+static MfTimeShare scan_pace;
 
 static int	compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg);
-static void clear_alarm(MfCircuit *circuit);
-static void enter(MfCircuit *circuit, bool first);
-static void leave(MfCircuit *circuit);
+static void clear_alarm(MfThrottle *throttle);
+static void enter(MfThrottle *throttle, bool first);
+static void leave(MfThrottle *throttle);
 static void find_owners(void);
 static MfOwner *next_owner(TimestampTz now);
 static void scan(const MfSqlScope *scope, TimestampTz now);
 
 /* See account_turns.h. */
 void
-mf_agenda_changed(const char *account)
+mf_turns_changed(const char *account)
 {
-	mf_agenda_due(mf_circuit_get(account));
+	mf_turns_due(mf_throttle_get(account));
 }
 
 /* See account_turns.h. */
 void
-mf_agenda_all_changed(void)
+mf_turns_all_changed(void)
 {
 	all_changed = true;
 }
 
 /* See account_turns.h. */
 void
-mf_agenda_due(MfCircuit *circuit)
+mf_turns_due(MfThrottle *throttle)
 {
-	if (circuit->in_line)
+	if (throttle->in_line)
 		return;
-	if (circuit->turn_taken)
-		dlist_delete(&circuit->turn_node);
-	circuit->turn_taken = false;
-	enter(circuit, false);
+	if (throttle->turn_taken)
+		dlist_delete(&throttle->turn_node);
+	throttle->turn_taken = false;
+	enter(throttle, false);
 }
 
 /* Puts an account last or first into the line of its owner, who stands in line then. */
 static void
-enter(MfCircuit *circuit, bool first)
+enter(MfThrottle *throttle, bool first)
 {
-	MfOwner    *owner = circuit->owner;
+	MfOwner    *owner = throttle->owner;
 
-	circuit->in_line = true;
+	throttle->in_line = true;
 	line_length++;
 	if (owner->line_length++ > 0 && first)
 		dlist_delete(&owner->turn_node);
 	if (first)
 	{
-		dlist_push_head(&owner->line, &circuit->turn_node);
+		dlist_push_head(&owner->line, &throttle->turn_node);
 		dlist_push_head(&line, &owner->turn_node);
 		return;
 	}
-	dlist_push_tail(&owner->line, &circuit->turn_node);
+	dlist_push_tail(&owner->line, &throttle->turn_node);
 	if (owner->line_length == 1)
 		dlist_push_tail(&line, &owner->turn_node);
 }
 
 static void
-leave(MfCircuit *circuit)
+leave(MfThrottle *throttle)
 {
-	dlist_delete(&circuit->turn_node);
-	circuit->in_line = false;
+	dlist_delete(&throttle->turn_node);
+	throttle->in_line = false;
 	line_length--;
-	if (--circuit->owner->line_length == 0)
-		dlist_delete(&circuit->owner->turn_node);
+	if (--throttle->owner->line_length == 0)
+		dlist_delete(&throttle->owner->turn_node);
 }
 
 /* See account_turns.h. */
 void
-mf_agenda_due_at(MfCircuit *circuit, TimestampTz at)
+mf_turns_due_at(MfThrottle *throttle, TimestampTz at)
 {
-	if (at == 0 || circuit->in_line || (circuit->alarm != 0 && circuit->alarm <= at))
+	if (at == 0 || throttle->in_line || (throttle->alarm != 0 && throttle->alarm <= at))
 		return;
-	clear_alarm(circuit);
+	clear_alarm(throttle);
 	if (alarms == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
@@ -105,68 +105,68 @@ mf_agenda_due_at(MfCircuit *circuit, TimestampTz at)
 		alarms = pairingheap_allocate(compare_alarms, NULL);
 		MemoryContextSwitchTo(old);
 	}
-	circuit->alarm = at;
-	pairingheap_add(alarms, &circuit->alarm_node);
+	throttle->alarm = at;
+	pairingheap_add(alarms, &throttle->alarm_node);
 }
 
 /* The heap has the greatest on top: that is the earliest. */
 static int
 compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
-	TimestampTz first = pairingheap_const_container(MfCircuit, alarm_node, a)->alarm;
-	TimestampTz second = pairingheap_const_container(MfCircuit, alarm_node, b)->alarm;
+	TimestampTz first = pairingheap_const_container(MfThrottle, alarm_node, a)->alarm;
+	TimestampTz second = pairingheap_const_container(MfThrottle, alarm_node, b)->alarm;
 
 	return first < second ? 1 : first > second ? -1 : 0;
 }
 
 static void
-clear_alarm(MfCircuit *circuit)
+clear_alarm(MfThrottle *throttle)
 {
-	if (circuit->alarm != 0)
-		pairingheap_remove(alarms, &circuit->alarm_node);
-	circuit->alarm = 0;
+	if (throttle->alarm != 0)
+		pairingheap_remove(alarms, &throttle->alarm_node);
+	throttle->alarm = 0;
 }
 
 /* See account_turns.h. */
 void
-mf_agenda_full(MfCircuit *circuit)
+mf_turns_full(MfThrottle *throttle)
 {
-	if (!circuit->full)
-		dlist_push_tail(&full, &circuit->full_node);
-	circuit->full = true;
+	if (!throttle->full)
+		dlist_push_tail(&full, &throttle->full_node);
+	throttle->full = true;
 }
 
 /* See account_turns.h. */
 void
-mf_agenda_wait_for_slots(int64 lead_us, TimestampTz now)
+mf_turns_wait_for_slots(int64 lead_us, TimestampTz now)
 {
 	while (!dlist_is_empty(&full))
 	{
-		MfCircuit  *circuit = dlist_container(MfCircuit, full_node, dlist_pop_head_node(&full));
-		TimestampTz at = mf_circuit_next_slot(circuit, now);
+		MfThrottle *throttle = dlist_container(MfThrottle, full_node, dlist_pop_head_node(&full));
+		TimestampTz at = mf_throttle_next_slot(throttle, now);
 
-		circuit->full = false;
+		throttle->full = false;
 		if (at == DT_NOBEGIN)
-			mf_agenda_due(circuit);
+			mf_turns_due(throttle);
 		else if (at != 0)
-			mf_agenda_due_at(circuit, at - lead_us);
+			mf_turns_due_at(throttle, at - lead_us);
 	}
 }
 
 /* See account_turns.h. */
 void
-mf_agenda_refresh(const MfSqlScope *scope, TimestampTz now)
+mf_turns_refresh(const MfSqlScope *scope, TimestampTz now)
 {
-	if (all_changed && mf_pace_allows(&scan_pace))
+	if (all_changed && mf_time_share_allows(&scan_pace))
 		scan(scope, now);
 	while (alarms != NULL && !pairingheap_is_empty(alarms))
 	{
-		MfCircuit  *circuit = pairingheap_container(MfCircuit, alarm_node, pairingheap_first(alarms));
+		MfThrottle *throttle = pairingheap_container(MfThrottle, alarm_node, pairingheap_first(alarms));
 
-		if (circuit->alarm > now)
+		if (throttle->alarm > now)
 			break;
-		clear_alarm(circuit);
-		mf_agenda_due(circuit);
+		clear_alarm(throttle);
+		mf_turns_due(throttle);
 	}
 	find_owners();
 }
@@ -180,14 +180,14 @@ find_owners(void)
 
 	dlist_foreach_modify(iter, &unknown->line)
 	{
-		MfCircuit  *circuit = dlist_container(MfCircuit, turn_node, iter.cur);
-		Oid			role = mf_account_owner(circuit->account);
+		MfThrottle *throttle = dlist_container(MfThrottle, turn_node, iter.cur);
+		Oid 		role = mf_account_owner(throttle->account);
 
 		if (!OidIsValid(role))
 			continue;
-		leave(circuit);
-		mf_circuit_set_owner(circuit, role);
-		enter(circuit, false);
+		leave(throttle);
+		mf_throttle_set_owner(throttle, role);
+		enter(throttle, false);
 	}
 }
 
@@ -198,24 +198,24 @@ scan(const MfSqlScope *scope, TimestampTz now)
 	List	   *entries;
 	ListCell   *lc;
 
-	mf_pace_begin(&scan_pace);
+	mf_time_share_begin(&scan_pace);
 	entries = mf_queue_accounts(scope);
 	foreach(lc, entries)
 	{
 		MfFirstEntry *entry = (MfFirstEntry *) lfirst(lc);
 
 		if (entry->rank <= now)
-			mf_agenda_due(mf_circuit_get(entry->account));
+			mf_turns_due(mf_throttle_get(entry->account));
 		else if (!TIMESTAMP_NOT_FINITE(entry->rank))
-			mf_agenda_due_at(mf_circuit_get(entry->account), entry->rank);
+			mf_turns_due_at(mf_throttle_get(entry->account), entry->rank);
 	}
 	all_changed = false;
-	mf_pace_end(&scan_pace);
+	mf_time_share_end(&scan_pace);
 }
 
 /* See account_turns.h. */
 int
-mf_agenda_length(void)
+mf_turns_length(void)
 {
 	return line_length;
 }
@@ -240,59 +240,59 @@ next_owner(TimestampTz now)
 }
 
 /* See account_turns.h. */
-MfCircuit *
-mf_agenda_next(TimestampTz now)
+MfThrottle *
+mf_turns_next(TimestampTz now)
 {
 	MfOwner    *owner = next_owner(now);
-	MfCircuit  *circuit;
+	MfThrottle *throttle;
 	int			passed;
 
 	if (owner == NULL)
 		return NULL;
 
 	/* who has more than its part of the slots lets the others go first */
-	for (passed = 1; passed < owner->line_length && mf_slots_over_share(dlist_head_element(MfCircuit, turn_node, &owner->line)); passed++)
+	for (passed = 1; passed < owner->line_length && mf_slots_over_share(dlist_head_element(MfThrottle, turn_node, &owner->line)); passed++)
 		dlist_push_tail(&owner->line, dlist_pop_head_node(&owner->line));
-	circuit = dlist_head_element(MfCircuit, turn_node, &owner->line);
-	leave(circuit);
-	clear_alarm(circuit);
-	circuit->turn_taken = true;
-	dlist_push_tail(&taken, &circuit->turn_node);
-	return circuit;
+	throttle = dlist_head_element(MfThrottle, turn_node, &owner->line);
+	leave(throttle);
+	clear_alarm(throttle);
+	throttle->turn_taken = true;
+	dlist_push_tail(&taken, &throttle->turn_node);
+	return throttle;
 }
 
 /* See account_turns.h. */
 void
-mf_agenda_put_back(MfCircuit *circuit)
+mf_turns_put_back(MfThrottle *throttle)
 {
-	if (circuit->in_line)
+	if (throttle->in_line)
 		return;
-	dlist_delete(&circuit->turn_node);
-	circuit->turn_taken = false;
-	enter(circuit, true);
+	dlist_delete(&throttle->turn_node);
+	throttle->turn_taken = false;
+	enter(throttle, true);
 }
 
 /* See account_turns.h. */
 void
-mf_agenda_round_done(void)
+mf_turns_round_done(void)
 {
 	while (!dlist_is_empty(&taken))
-		dlist_container(MfCircuit, turn_node, dlist_pop_head_node(&taken))->turn_taken = false;
+		dlist_container(MfThrottle, turn_node, dlist_pop_head_node(&taken))->turn_taken = false;
 }
 
 /* See account_turns.h. */
 void
-mf_agenda_round_failed(void)
+mf_turns_round_failed(void)
 {
 	while (!dlist_is_empty(&taken))
-		mf_agenda_put_back(dlist_tail_element(MfCircuit, turn_node, &taken));
+		mf_turns_put_back(dlist_tail_element(MfThrottle, turn_node, &taken));
 }
 
 /* See account_turns.h. */
 bool
-mf_agenda_has_work(TimestampTz now)
+mf_turns_has_work(TimestampTz now)
 {
-	TimestampTz alarm = mf_agenda_alarm();
+	TimestampTz alarm = mf_turns_alarm();
 	dlist_iter	iter;
 
 	if (alarm != 0 && alarm <= now)
@@ -307,13 +307,13 @@ mf_agenda_has_work(TimestampTz now)
 
 /* See account_turns.h. */
 TimestampTz
-mf_agenda_alarm(void)
+mf_turns_alarm(void)
 {
 	TimestampTz alarm = 0;
 
 	if (all_changed)
-		alarm = mf_pace_time(&scan_pace);
+		alarm = mf_time_share_time(&scan_pace);
 	if (alarms != NULL && !pairingheap_is_empty(alarms))
-		alarm = mf_earlier(alarm, pairingheap_container(MfCircuit, alarm_node, pairingheap_first(alarms))->alarm);
+		alarm = mf_earlier(alarm, pairingheap_container(MfThrottle, alarm_node, pairingheap_first(alarms))->alarm);
 	return alarm;
 }

@@ -17,40 +17,40 @@
 #include "flow/throttle.h"
 
 /* A commit has changed the agenda: for those accounts, or for any. */
-extern void mf_agenda_changed(const char *account);
-extern void mf_agenda_all_changed(void);
+extern void mf_turns_changed(const char *account);
+extern void mf_turns_all_changed(void);
 
 /* An account may have something due: it stands in line. */
-extern void mf_agenda_due(MfCircuit *circuit);
+extern void mf_turns_due(MfThrottle *throttle);
 
 /* It may have something due from then on; 0 = never. */
-extern void mf_agenda_due_at(MfCircuit *circuit, TimestampTz at);
+extern void mf_turns_due_at(MfThrottle *throttle, TimestampTz at);
 
-/* It has more to do than free slots; see mf_agenda_wait_for_slots(). */
-extern void mf_agenda_full(MfCircuit *circuit);
+/* It has more to do than free slots; see mf_turns_wait_for_slots(). */
+extern void mf_turns_full(MfThrottle *throttle);
 
 /*
  * Gives those that are full an alarm for when a slot is likely to become free,
  * earlier by "lead_us".  To be called when the round's requests have left.
  */
-extern void mf_agenda_wait_for_slots(int64 lead_us, TimestampTz now);
+extern void mf_turns_wait_for_slots(int64 lead_us, TimestampTz now);
 
 /* Looks for accounts that are new on the agenda, where that is due. */
-extern void mf_agenda_refresh(const MfSqlScope *scope, TimestampTz now);
+extern void mf_turns_refresh(const MfSqlScope *scope, TimestampTz now);
 
 /* How many stand in line; the next one takes its turn, NULL = there is none whose owner may have slots. */
-extern int	mf_agenda_length(void);
-extern MfCircuit *mf_agenda_next(TimestampTz now);
+extern int	mf_turns_length(void);
+extern MfThrottle *mf_turns_next(TimestampTz now);
 
 /* It was not reached after all: it stands first in line. */
-extern void mf_agenda_put_back(MfCircuit *circuit);
+extern void mf_turns_put_back(MfThrottle *throttle);
 
 /* The round's commit: all turns count.  Or its failure: they are taken again. */
-extern void mf_agenda_round_done(void);
-extern void mf_agenda_round_failed(void);
+extern void mf_turns_round_done(void);
+extern void mf_turns_round_failed(void);
 
 /* Whether somebody stands in line who may have slots; when somebody will, 0 = never. */
-extern bool mf_agenda_has_work(TimestampTz now);
-extern TimestampTz mf_agenda_alarm(void);
+extern bool mf_turns_has_work(TimestampTz now);
+extern TimestampTz mf_turns_alarm(void);
 
 #endif							/* MF_ACCOUNT_TURNS_H */

@@ -49,27 +49,27 @@ static void tell_once(const MfClaimTarget *target);
 
 /* See claim_account.h. */
 const MfAccount *
-mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now)
+mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
 {
 	const MfAccount *account;
 	const char *error;
 
-	paused |= circuit->pause_by != NULL;
-	if (circuit->paused && !paused)
-		mf_circuit_reset(circuit);
-	circuit->paused = paused;
-	if (paused || circuit->retry_at > now)
+	paused |= throttle->pause_by != NULL;
+	if (throttle->paused && !paused)
+		mf_throttle_reset(throttle);
+	throttle->paused = paused;
+	if (paused || throttle->retry_at > now)
 		return NULL;
 
-	account = mf_account_or_null(circuit->account, &error);
+	account = mf_account_or_null(throttle->account, &error);
 	if (account == NULL)
 	{
-		mf_circuit_failed(circuit, now);
-		mf_circuit_report(circuit, "cannot be used", error);
-		mf_repair_tell_rows(circuit->account, error);
+		mf_throttle_failed(throttle, now);
+		mf_throttle_report(throttle, "cannot be used", error);
+		mf_repair_tell_rows(throttle->account, error);
 	}
 	else
-		mf_circuit_set_owner(circuit, account->owner);
+		mf_throttle_set_owner(throttle, account->owner);
 	return account;
 }
 

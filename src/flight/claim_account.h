@@ -10,7 +10,7 @@
 
 #include "flight/flight.h"
 
-struct MfRecorder;
+struct MfAttemptRows;
 
 /* What a claim needs from the sender */
 typedef struct MfClaim
@@ -18,16 +18,16 @@ typedef struct MfClaim
 	MfHttp	   *http;
 	MemoryContext memory;		/* of the flights */
 	dlist_head *claimed;		/* where new flights go */
-	struct MfRecorder *recorder;		/* NULL if only SQL will do */
+	struct MfAttemptRows *recorder; 	/* NULL if only SQL will do */
 	int64		horizon_us;		/* slots that become free within it may be claimed for */
 	bool		held;			/* as if all accounts were paused */
 } MfClaim;
 
 /*
- * The account of a circuit; NULL if it is paused, backs off, or cannot be used:
- * then its circuit backs off and the log says why, once.
+ * The account of a throttle; NULL if it is paused, backs off, or cannot be used:
+ * then its throttle backs off and the log says why, once.
  */
-extern const MfAccount *mf_claim_account(MfCircuit *circuit, bool paused, TimestampTz now);
+extern const MfAccount *mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now);
 
 /* The key of one role for one account, read once per round */
 typedef struct MfClaimTarget

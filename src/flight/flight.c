@@ -46,20 +46,20 @@ static void let_body_go(MfFlight *flight);
 
 /* See flight.h. */
 int
-mf_flight_room(const MfCircuit *circuit, int limit)
+mf_flight_room(const MfThrottle *throttle, int limit)
 {
 	if (held_bytes < MF_HELD_BYTES_MAX)
 		return limit;
-	return circuit->held_bytes < MF_HELD_BYTES_OWN ? Min(limit, MF_HELD_BYTES_OWN / MF_BODY_MAX) : 0;
+	return throttle->held_bytes < MF_HELD_BYTES_OWN ? Min(limit, MF_HELD_BYTES_OWN / MF_BODY_MAX) : 0;
 }
 
-/* Takes over the body of a request, for its circuit. */
+/* Takes over the body of a request, for its throttle. */
 static void
 hold_body(MfFlight *flight, char *body, size_t len)
 {
 	flight->body = body;
 	flight->body_len = flight->held_bytes = len;
-	flight->circuit->held_bytes += len;
+	flight->throttle->held_bytes += len;
 	held_bytes += len;
 }
 
@@ -68,7 +68,7 @@ static void
 let_body_go(MfFlight *flight)
 {
 	held_bytes -= flight->held_bytes;
-	flight->circuit->held_bytes -= flight->held_bytes;
+	flight->throttle->held_bytes -= flight->held_bytes;
 	flight->held_bytes = 0;
 }
 
@@ -86,13 +86,13 @@ mf_flight_expected_status(const MfFlight *flight)
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
-			return MF_SENDING;
+			return MF_STATUS_SENDING;
 		case MF_JOB_RECONCILE:
 			return MF_STATUS_UNKNOWN;
 		case MF_JOB_VERIFY:
-			return MF_QUEUED;
+			return MF_STATUS_QUEUED;
 		default:
-			return MF_SENT;
+			return MF_STATUS_SENT;
 	}
 }
 
@@ -128,8 +128,8 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->reference = pstrdup(reference);
 	flight->own_reference = strcmp(reference, job->reference) == 0;
 	flight->sent_reference = pstrdup(mf_to_utf8(reference));
-	flight->circuit = mf_circuit_get(job->account);
-	mf_circuit_hold(flight->circuit);
+	flight->throttle = mf_throttle_get(job->account);
+	mf_throttle_hold(flight->throttle);
 
 	/* the clock that the gate obeys first: if we are frozen in between, it must be the earlier one */
 	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
@@ -228,14 +228,14 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 	old = MemoryContextSwitchTo(context);
 	flight = (MfFlight *) palloc0(sizeof(MfFlight));
 	flight->kind = kind;
-	flight->circuit = mf_circuit_get(account->name);
-	mf_circuit_hold(flight->circuit);
+	flight->throttle = mf_throttle_get(account->name);
+	mf_throttle_hold(flight->throttle);
 	if (job != NULL)
 	{
 		flight->invoice = job->invoice;
 		flight->inquiry = (MfInquiryJob *) palloc(sizeof(MfInquiryJob));
 		*flight->inquiry = *job;
-		flight->inquiry->account = flight->circuit->account;
+		flight->inquiry->account = flight->throttle->account;
 		flight->inquiry->key = pstrdup(job->key);
 	}
 	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
@@ -255,7 +255,7 @@ mf_flight_free(MfFlight *flight)
 	mf_flight_set_under_way(flight, false);
 	let_body_go(flight);
 	mf_http_target_let_go(flight->target);
-	mf_circuit_let_go(flight->circuit);
+	mf_throttle_let_go(flight->throttle);
 	free(flight->body);
 	mf_send_result_free(&flight->sent);
 	mf_payment_free(&flight->payment);
@@ -329,7 +329,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 			break;
 		default:
 			mf_status_result_read(exchange, &flight->found);
-			if (flight->kind == MF_JOB_INQUIRY && flight->found.lookup == MF_FOUND &&
+			if (flight->kind == MF_JOB_INQUIRY && flight->found.lookup == MF_LOOKUP_FOUND &&
 				!mf_payment_read(&flight->found, &flight->payment))
 				flight->found.lookup = MF_LOOKUP_FAILED;
 			break;
@@ -344,7 +344,7 @@ mf_flight_fail(MfFlight *flight, bool started, const char *error)
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
-			flight->sent.outcome = started ? MF_UNKNOWN : MF_NOT_SENT;
+			flight->sent.outcome = started ? MF_OUTCOME_UNKNOWN : MF_OUTCOME_NOT_SENT;
 			flight->sent.error = strdup(error);
 			break;
 		case MF_JOB_REFUNDS:
@@ -389,20 +389,20 @@ mf_flight_outcome(const MfFlight *flight)
 
 	switch (mf_flight_lookup(flight))
 	{
-		case MF_FOUND:
-		case MF_NOT_FOUND:
-			return MF_ACCEPTED;
+		case MF_LOOKUP_FOUND:
+		case MF_LOOKUP_NOT_FOUND:
+			return MF_OUTCOME_ACCEPTED;
 		case MF_LOOKUP_REFUSED:
-			return MF_REJECTED;
+			return MF_OUTCOME_REJECTED;
 		case MF_LOOKUP_THROTTLED:
-			return MF_THROTTLED;
+			return MF_OUTCOME_THROTTLED;
 		case MF_LOOKUP_ACCOUNT_PROBLEM:
-			return MF_ACCOUNT_PROBLEM;
+			return MF_OUTCOME_ACCOUNT_PROBLEM;
 		case MF_LOOKUP_SENSELESS:
 		case MF_LOOKUP_FAILED:
 			break;
 	}
-	return flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent ? MF_NOT_SENT : MF_UNKNOWN;
+	return flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent ? MF_OUTCOME_NOT_SENT : MF_OUTCOME_UNKNOWN;
 }
 
 /* See flight.h. */
@@ -450,7 +450,7 @@ mf_flight_error_utf8(const MfFlight *flight)
 char *
 mf_flight_error(const MfFlight *flight)
 {
-	return flight->unanswered ? pstrdup(mf_network_error(mf_flight_outcome(flight) != MF_NOT_SENT)) :
+	return flight->unanswered ? pstrdup(mf_network_error(mf_flight_outcome(flight) != MF_OUTCOME_NOT_SENT)) :
 		mf_flight_details(flight);
 }
 
@@ -482,10 +482,10 @@ mf_flight_take(MfFlight *flight)
 			break;
 		case MF_JOB_WEBHOOK_LOG:
 			kind = MF_ITEM_LOG;
-			id = mf_hand_account_id(flight->circuit->account);
+			id = mf_items_account_id(flight->throttle->account);
 			break;
 		default:
 			break;
 	}
-	mf_hand_take_answer(kind, id, flight->kind == MF_JOB_SEND, flight);
+	mf_items_take_answer(kind, id, flight->kind == MF_JOB_SEND, flight);
 }

@@ -55,7 +55,7 @@ typedef struct MfFlight
 	int			attempt;
 	char	   *reference;
 	char	   *sent_reference; /* the same in UTF-8, as it went out */
-	MfCircuit  *circuit;
+	MfThrottle *throttle;
 	TimestampTz send_by;
 	TimestampTz ready_until;	/* claimed ahead: not kept waiting for longer */
 	TimestampTz answer_by;		/* no answer can come later */
@@ -67,7 +67,7 @@ typedef struct MfFlight
 	size_t		held_bytes;		/* counted by mf_flight_room() */
 	MfHttpExchange *exchange;	/* while in the air */
 
-	/* where mf_record_start() has left the rows; they may have moved since */
+	/* where mf_attempt_rows_start() has left the rows; they may have moved since */
 	ItemPointerData queue_place;
 	ItemPointerData attempt_place;
 	ItemPointerData invoice_place;
@@ -130,7 +130,7 @@ extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const
  */
 #define MF_HELD_BYTES_MAX (16 * 1024 * 1024)
 #define MF_HELD_BYTES_OWN (1024 * 1024)
-extern int	mf_flight_room(const MfCircuit *circuit, int limit);
+extern int	mf_flight_room(const MfThrottle *throttle, int limit);
 
 /* How many references are watched after the row was sent. */
 extern int	mf_flight_watched(const MfFlight *flight);
@@ -154,7 +154,7 @@ extern bool mf_flight_is_inquiry(const MfFlight *flight);
 extern void mf_flight_set_under_way(MfFlight *flight, bool under_way);
 extern bool mf_flight_under_way(int64 invoice, bool inquiry);
 
-/* Its answer is in hand of the round; see mf_hand_take_answer(). */
+/* Its answer is in hand of the round; see mf_items_take_answer(). */
 extern void mf_flight_take(MfFlight *flight);
 
 /* The status that its invoice has unless somebody else was faster. */
@@ -172,7 +172,7 @@ extern void mf_flight_fail(MfFlight *flight, bool started, const char *error);
 /* What a look-up has come to. */
 extern MfLookup mf_flight_lookup(const MfFlight *flight);
 
-/* What the circuit of the account learns from it. */
+/* What the throttle of the account learns from it. */
 extern MfOutcome mf_flight_outcome(const MfFlight *flight);
 extern int	mf_flight_retry_after(const MfFlight *flight);
 

@@ -90,7 +90,7 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 	end.error = mf_flight_error(flight);
 	mf_attempt_transition(&end, now, flight->answer_by, transition);
 
-	if (transition->to == MF_SENT)
+	if (transition->to == MF_STATUS_SENT)
 		watch(flight, now, transition);
 	return true;
 }
@@ -120,7 +120,7 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 {
 	memset(transition, 0, sizeof(*transition));
 	transition->invoice = end->invoice;
-	transition->from = MF_SENDING;
+	transition->from = MF_STATUS_SENDING;
 	transition->attempt = end->attempt;
 	transition->next = MF_JOB_NONE;
 	transition->due = now;
@@ -129,8 +129,8 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 
 	switch (end->outcome)
 	{
-		case MF_ACCEPTED:
-			transition->to = MF_SENT;
+		case MF_OUTCOME_ACCEPTED:
+			transition->to = MF_STATUS_SENT;
 			transition->reference = end->reference;
 			transition->invoice_id = end->invoice_id;
 			transition->invoice_url = end->invoice_url;
@@ -138,20 +138,20 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 			transition->linkless = NO_LINK;
 			transition->reason = "accepted";
 			break;
-		case MF_REJECTED:
+		case MF_OUTCOME_REJECTED:
 			transition->to = MF_STATUS_REJECTED;
 			break;
-		case MF_NOT_SENT:
-			transition->to = MF_QUEUED;
+		case MF_OUTCOME_NOT_SENT:
+			transition->to = MF_STATUS_QUEUED;
 			transition->next = MF_JOB_SEND;
 			break;
-		case MF_THROTTLED:
-		case MF_ACCOUNT_PROBLEM:
+		case MF_OUTCOME_THROTTLED:
+		case MF_OUTCOME_ACCOUNT_PROBLEM:
 			/* not applied as far as can be seen: that is looked at before it goes out again */
-			transition->to = MF_QUEUED;
+			transition->to = MF_STATUS_QUEUED;
 			transition->next = MF_JOB_VERIFY;
 			break;
-		case MF_UNKNOWN:
+		case MF_OUTCOME_UNKNOWN:
 			transition->to = MF_STATUS_UNKNOWN;
 			transition->next = MF_JOB_RECONCILE;
 			transition->due = TimestampTzPlusMilliseconds(answer_by, mf_reconcile_delay);
@@ -178,7 +178,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 	transition->from = MF_STATUS_UNKNOWN;
 	transition->actor = "reconciler";
 
-	if (flight->found.lookup == MF_FOUND)
+	if (flight->found.lookup == MF_LOOKUP_FOUND)
 	{
 		what = difference(flight);
 		if (what != NULL)
@@ -195,7 +195,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 										 flight->reference, flight->found.values[MF_PS_INVOICE_ID], flight->answered_id);
 			return true;
 		}
-		transition->to = MF_SENT;
+		transition->to = MF_STATUS_SENT;
 		transition->reference = flight->reference;
 		transition->invoice_id = flight->found.values[MF_PS_INVOICE_ID];
 		transition->reason = "found by look-up";
@@ -206,7 +206,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 
 	if (flight->found.lookup == MF_LOOKUP_REFUSED || flight->found.lookup == MF_LOOKUP_SENSELESS || asked_elsewhere(flight))
 		return count_senseless(flight, "outcome unknown; ", now, transition, follow_up);
-	if (flight->found.lookup != MF_NOT_FOUND)
+	if (flight->found.lookup != MF_LOOKUP_NOT_FOUND)
 	{
 		ask_again(flight, now, follow_up);
 		follow_up->error = psprintf("outcome unknown; the look-up failed: %s", mf_flight_error(flight));
@@ -246,7 +246,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 	else
 	{
 		/* another server may have come to the same, and have used that reference */
-		transition->to = MF_QUEUED;
+		transition->to = MF_STATUS_QUEUED;
 		transition->next = MF_JOB_VERIFY;
 		if (flight->twin)
 			transition->due = TimestampTzPlusMilliseconds(now, mf_verify_wait());
@@ -267,7 +267,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 static bool
 verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
-	transition->from = MF_QUEUED;
+	transition->from = MF_STATUS_QUEUED;
 	transition->actor = "reconciler";
 
 	if (is_about(flight))
@@ -288,7 +288,7 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 	}
 	switch (flight->found.lookup)
 	{
-		case MF_NOT_FOUND:
+		case MF_LOOKUP_NOT_FOUND:
 			if (too_many_references(flight, transition))
 				return true;
 			follow_up->due = now;
@@ -300,7 +300,7 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 				follow_up->step = 0;
 			}
 			return false;
-		case MF_FOUND:
+		case MF_LOOKUP_FOUND:
 		case MF_LOOKUP_REFUSED:
 		case MF_LOOKUP_SENSELESS:
 			return count_senseless(flight, "not sent yet; ", now, transition, follow_up);
@@ -320,7 +320,7 @@ count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfT
 {
 	int			senseless = flight->step / MF_SENSELESS_STEP;
 	bool		elsewhere = asked_elsewhere(flight);
-	const char *answer = elsewhere ? ELSEWHERE : flight->found.lookup == MF_FOUND ?
+	const char *answer = elsewhere ? ELSEWHERE : flight->found.lookup == MF_LOOKUP_FOUND ?
 		psprintf("it is about invoice %s with another reference", flight->found.values[MF_PS_INVOICE_ID]) :
 		mf_flight_error(flight);
 
@@ -344,7 +344,7 @@ count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfT
 static bool
 asked_elsewhere(const MfFlight *flight)
 {
-	return flight->found.lookup == MF_NOT_FOUND && flight->elsewhere;
+	return flight->found.lookup == MF_LOOKUP_NOT_FOUND && flight->elsewhere;
 }
 
 /* Whether an invoice was found that has the reference that was looked up. */
@@ -353,7 +353,7 @@ is_about(const MfFlight *flight)
 {
 	const char *reference = flight->found.values[MF_PS_CUSTOMER_REFERENCE];
 
-	return flight->found.lookup == MF_FOUND && reference != NULL && strcmp(reference, flight->sent_reference) == 0;
+	return flight->found.lookup == MF_LOOKUP_FOUND && reference != NULL && strcmp(reference, flight->sent_reference) == 0;
 }
 
 /* After it was sent: an earlier reference, or a twin of another server, may still turn up. */
@@ -385,7 +385,7 @@ static void
 watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
 	bool		senseless = flight->found.lookup == MF_LOOKUP_REFUSED || flight->found.lookup == MF_LOOKUP_SENSELESS ||
-		(flight->found.lookup == MF_FOUND && !is_about(flight)) || asked_elsewhere(flight);
+		(flight->found.lookup == MF_LOOKUP_FOUND && !is_about(flight)) || asked_elsewhere(flight);
 	const char *other = is_about(flight) ? flight->found.values[MF_PS_INVOICE_ID] : NULL;
 	const char *own = flight->own_reference ? flight->invoice_id : NULL;
 	const char *status = other ? flight->found.values[MF_PS_INVOICE_STATUS] : NULL;
@@ -402,7 +402,7 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 				 errdetail_internal("%s", follow_up->error),
 				 errhint("SELECT * FROM mf_review tells more.")));
 	}
-	else if (flight->found.lookup != MF_NOT_FOUND && flight->found.lookup != MF_FOUND && !senseless)
+	else if (flight->found.lookup != MF_LOOKUP_NOT_FOUND && flight->found.lookup != MF_LOOKUP_FOUND && !senseless)
 	{
 		ask_again(flight, now, follow_up);
 		return;
@@ -415,7 +415,7 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 			return;
 		follow_up->error = psprintf("whether another invoice exists under the reference \"%s\" was not to be found out: %s",
 									flight->reference, asked_elsewhere(flight) ? ELSEWHERE :
-									flight->found.lookup == MF_FOUND ? "the look-up was answered with another reference" :
+									flight->found.lookup == MF_LOOKUP_FOUND ? "the look-up was answered with another reference" :
 									mf_flight_error(flight));
 	}
 	else
@@ -448,7 +448,7 @@ too_many_references(const MfFlight *flight, MfTransition *transition)
 static void
 ask_person(MfTransition *transition)
 {
-	transition->to = MF_REVIEW;
+	transition->to = MF_STATUS_REVIEW;
 	transition->next = MF_JOB_REVIEW;
 	transition->due = DT_NOEND;
 }
@@ -468,7 +468,7 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 	char	   *url = flight->sent.invoice_url ? mf_from_utf8_lossy(flight->sent.invoice_url) : NULL;
 
 	/* only proof of an invoice changes what we believe */
-	if (mf_flight_is_lookup(flight) || flight->sent.outcome != MF_ACCEPTED)
+	if (mf_flight_is_lookup(flight) || flight->sent.outcome != MF_OUTCOME_ACCEPTED)
 		return false;
 
 	memset(transition, 0, sizeof(*transition));
@@ -482,7 +482,7 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 
 	if (invoice->status == MF_STATUS_UNKNOWN && invoice->attempts == flight->attempt)
 	{
-		transition->to = MF_SENT;
+		transition->to = MF_STATUS_SENT;
 		transition->reference = flight->reference;
 		transition->invoice_id = flight->sent.invoice_id;
 		transition->invoice_url = url;
@@ -491,7 +491,7 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 		return true;
 	}
 
-	if (invoice->status == MF_QUEUED || invoice->status == MF_STATUS_UNKNOWN)
+	if (invoice->status == MF_STATUS_QUEUED || invoice->status == MF_STATUS_UNKNOWN)
 	{
 		ask_person(transition);
 		transition->duplicate = 1;
@@ -503,8 +503,8 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 	*is_transition = false;
 	memset(follow_up, 0, sizeof(*follow_up));
 	follow_up->invoice = flight->invoice;
-	follow_up->next = invoice->status == MF_SENDING ? MF_JOB_SENDING : MF_JOB_REVIEW;
-	follow_up->due = invoice->status == MF_SENDING ? TimestampTzPlusMilliseconds(now, MF_LEASE_MARGIN_MS) : DT_NOEND;
+	follow_up->next = invoice->status == MF_STATUS_SENDING ? MF_JOB_SENDING : MF_JOB_REVIEW;
+	follow_up->due = invoice->status == MF_STATUS_SENDING ? TimestampTzPlusMilliseconds(now, MF_LEASE_MARGIN_MS) : DT_NOEND;
 	follow_up->duplicate = true;
 	follow_up->error = psprintf("attempt %d was accepted late, as invoice %s",
 								flight->attempt, flight->sent.invoice_id);

@@ -31,7 +31,7 @@ static int	questions = 0;		/* of these */
 static int	asked = 0;
 static int	ready = 0;
 static bool several_owners = false;
-static dlist_head busy = DLIST_STATIC_INIT(busy);	/* circuits with requests in flight */
+static dlist_head busy = DLIST_STATIC_INIT(busy);	/* throttles with requests in flight */
 static int	busy_count = 0;
 static TimestampTz starved_until = 0;
 static TimestampTz starved_told_at = 0;
@@ -62,49 +62,49 @@ present_limit(void)
 
 /* See request_slots.h. */
 void
-mf_slots_started(MfCircuit *circuit, bool question)
+mf_slots_started(MfThrottle *throttle, bool question)
 {
 	in_flight++;
 	questions += question ? 1 : 0;
-	circuit->owner->slots++;
-	if (circuit->in_flight++ == 0)
+	throttle->owner->slots++;
+	if (throttle->in_flight++ == 0)
 	{
-		dlist_push_tail(&busy, &circuit->busy_node);
+		dlist_push_tail(&busy, &throttle->busy_node);
 		busy_count++;
 	}
 }
 
 /* See request_slots.h. */
 void
-mf_slots_ended(MfCircuit *circuit, bool question)
+mf_slots_ended(MfThrottle *throttle, bool question)
 {
 	in_flight--;
 	questions -= question ? 1 : 0;
-	circuit->owner->slots--;
+	throttle->owner->slots--;
 	if (fitting < MF_IN_FLIGHT_MAX)
 		fitting++;
-	if (--circuit->in_flight == 0)
+	if (--throttle->in_flight == 0)
 	{
-		dlist_delete(&circuit->busy_node);
+		dlist_delete(&throttle->busy_node);
 		busy_count--;
 	}
 }
 
 /* See request_slots.h. */
 void
-mf_slots_asked(MfCircuit *circuit, int count)
+mf_slots_asked(MfThrottle *throttle, int count)
 {
-	circuit->asked += count;
-	circuit->owner->slots += count;
+	throttle->asked += count;
+	throttle->owner->slots += count;
 	asked += count;
 }
 
 /* See request_slots.h. */
 void
-mf_slots_ready(MfCircuit *circuit, int count)
+mf_slots_ready(MfThrottle *throttle, int count)
 {
-	circuit->ready_count += count;
-	circuit->owner->slots += count;
+	throttle->ready_count += count;
+	throttle->owner->slots += count;
 	ready += count;
 }
 
@@ -136,7 +136,7 @@ mf_slots_room(int wanted, int64 horizon_us, TimestampTz now)
 	{
 		if (room + ahead >= wanted || ahead >= MF_AHEAD_MAX)
 			break;
-		ahead += mf_circuit_ending(dlist_container(MfCircuit, busy_node, iter.cur), MF_AHEAD_MAX - ahead, horizon_us, now);
+		ahead += mf_throttle_ending(dlist_container(MfThrottle, busy_node, iter.cur), MF_AHEAD_MAX - ahead, horizon_us, now);
 	}
 	return Max(Min(room + ahead, wanted), 0);
 }
@@ -152,7 +152,7 @@ mf_slots_room_at(int64 horizon_us, TimestampTz now)
 		return starved_until;
 	dlist_foreach(iter, &busy)
 	{
-		TimestampTz end = mf_circuit_first_end(dlist_container(MfCircuit, busy_node, iter.cur), now);
+		TimestampTz end = mf_throttle_first_end(dlist_container(MfThrottle, busy_node, iter.cur), now);
 
 		/* what ends earlier is foreseen already */
 		if (end > now + horizon_us && (first == 0 || end < first))
@@ -190,9 +190,9 @@ mf_slots_questions(TimestampTz now)
 
 /* See request_slots.h. */
 bool
-mf_slots_over_share(const MfCircuit *circuit)
+mf_slots_over_share(const MfThrottle *throttle)
 {
-	return circuit->in_flight + circuit->ready_count > present_limit() / Max(busy_count, 1);
+	return throttle->in_flight + throttle->ready_count > present_limit() / Max(busy_count, 1);
 }
 
 /* See request_slots.h. */

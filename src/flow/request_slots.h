@@ -3,7 +3,7 @@
  *	  How many requests may be under way, all accounts of a worker together.
  *
  * myfatoorah.max_in_flight says so, or the descriptors that the process may
- * have.  A circuit has the limit of its account; both count.
+ * have.  A throttle has the limit of its account; both count.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/request_slots.h
@@ -25,12 +25,12 @@
 extern int	mf_slots_configure(MfHttp *http);
 
 /* A request starts and ends; "question": it asks about payments. */
-extern void mf_slots_started(MfCircuit *circuit, bool question);
-extern void mf_slots_ended(MfCircuit *circuit, bool question);
+extern void mf_slots_started(MfThrottle *throttle, bool question);
+extern void mf_slots_ended(MfThrottle *throttle, bool question);
 
 /* So many more are claimed: questions, which are posted next; others, as slots become free. */
-extern void mf_slots_asked(MfCircuit *circuit, int count);
-extern void mf_slots_ready(MfCircuit *circuit, int count);
+extern void mf_slots_asked(MfThrottle *throttle, int count);
+extern void mf_slots_ready(MfThrottle *throttle, int count);
 
 /* Those of all accounts that are ready */
 extern int	mf_slots_ready_count(void);
@@ -59,7 +59,7 @@ extern int	mf_slots_owner_room(const MfOwner *owner, TimestampTz now);
 extern int	mf_slots_questions(TimestampTz now);
 
 /* Whether an account has more than its part of the slots that are in use. */
-extern bool mf_slots_over_share(const MfCircuit *circuit);
+extern bool mf_slots_over_share(const MfThrottle *throttle);
 
 /*
  * A request could not be made for want of descriptors or memory: for a moment none

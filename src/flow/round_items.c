@@ -52,42 +52,42 @@ static MfItem key_of(const MfItem *item);
 
 /* See round_items.h. */
 void
-mf_hand_begin(void)
+mf_items_begin(void)
 {
 	taken_count = 0;
 }
 
 /* See round_items.h. */
 int
-mf_hand_room(int wanted)
+mf_items_room(int wanted)
 {
 	return size >= FULL_SIZE ? wanted : Min(wanted, Max(size - taken_count, 0));
 }
 
 /* See round_items.h. */
 int
-mf_hand_count(void)
+mf_items_count(void)
 {
 	return taken_count;
 }
 
 /* See round_items.h. */
 int64
-mf_hand_account_id(const char *account)
+mf_items_account_id(const char *account)
 {
 	return (int64) hash_bytes((const unsigned char *) account, strlen(account));
 }
 
 /* See round_items.h. */
 void
-mf_hand_take(MfItemKind kind, int64 id)
+mf_items_take(MfItemKind kind, int64 id)
 {
-	mf_hand_take_answer(kind, id, false, NULL);
+	mf_items_take_answer(kind, id, false, NULL);
 }
 
 /* See round_items.h. */
 void
-mf_hand_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight)
+mf_items_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight)
 {
 	if (taken_count == taken_room)
 	{
@@ -104,14 +104,14 @@ mf_hand_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flig
 
 /* See round_items.h. */
 void
-mf_hand_untake(void)
+mf_items_untake(void)
 {
 	taken_count--;
 }
 
 /* See round_items.h. */
 bool
-mf_hand_doubts(MfItemKind kind, int64 id)
+mf_items_doubts(MfItemKind kind, int64 id)
 {
 	MfItem		item = {kind, id, NULL, false};
 
@@ -120,7 +120,7 @@ mf_hand_doubts(MfItemKind kind, int64 id)
 
 /* See round_items.h. */
 bool
-mf_hand_done(void)
+mf_items_done(void)
 {
 	bool		any = taken_count > 0;
 	int			i;
@@ -144,7 +144,7 @@ mf_hand_done(void)
 
 /* See round_items.h. */
 const MfItem *
-mf_hand_failed(bool *smaller)
+mf_items_failed(bool *smaller)
 {
 	*smaller = taken_count > 1;
 	if (taken_count > 1)
@@ -154,7 +154,7 @@ mf_hand_failed(bool *smaller)
 
 /* See round_items.h. */
 MfPutOff
-mf_hand_put_off(const MfItem *item, const char *error, bool own_fault, TimestampTz now)
+mf_items_put_off(const MfItem *item, const char *error, bool own_fault, TimestampTz now)
 {
 	Failing    *entry = find(item, true);
 	uint32		digest = hash_bytes((const unsigned char *) error, strlen(error));
@@ -179,7 +179,7 @@ mf_hand_put_off(const MfItem *item, const char *error, bool own_fault, Timestamp
 
 /* See round_items.h. */
 void
-mf_hand_noted(const MfItem *item)
+mf_items_noted(const MfItem *item)
 {
 	Failing    *entry = find(item, false);
 
@@ -192,7 +192,7 @@ mf_hand_noted(const MfItem *item)
 
 /* See round_items.h. */
 Datum
-mf_hand_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again)
+mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again)
 {
 	int64	   *ids = (int64 *) palloc((failing_count + 1) * sizeof(int64));
 	int			count = 0;
@@ -216,7 +216,7 @@ mf_hand_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again)
 
 /* See round_items.h. */
 int
-mf_hand_unnoted(TimestampTz now)
+mf_items_unnoted(TimestampTz now)
 {
 	int			count = 0;
 
@@ -238,7 +238,7 @@ mf_hand_unnoted(TimestampTz now)
 
 /* See round_items.h. */
 void
-mf_hand_try_now(void)
+mf_items_try_now(void)
 {
 	HASH_SEQ_STATUS status;
 	Failing    *entry;

@@ -46,54 +46,54 @@ typedef struct MfPutOff
 } MfPutOff;
 
 /* A round begins: nothing is in hand. */
-extern void mf_hand_begin(void);
+extern void mf_items_begin(void);
 
 /* Items in hand. */
-extern int	mf_hand_count(void);
+extern int	mf_items_count(void);
 
 /* The id of an account's log. */
-extern int64 mf_hand_account_id(const char *account);
+extern int64 mf_items_account_id(const char *account);
 
 /* How many of so many items the round may take yet. */
-extern int	mf_hand_room(int wanted);
+extern int	mf_items_room(int wanted);
 
 /*
- * Takes an item that was claimed, or an answer.  mf_hand_untake() gives back the
+ * Takes an item that was claimed, or an answer.  mf_items_untake() gives back the
  * one that was taken last, to be taken another way.
  */
-extern void mf_hand_take(MfItemKind kind, int64 id);
-extern void mf_hand_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight);
-extern void mf_hand_untake(void);
+extern void mf_items_take(MfItemKind kind, int64 id);
+extern void mf_items_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight);
+extern void mf_items_untake(void);
 
 /* Whether the item has failed lately, or any that was in hand with others. */
-extern bool mf_hand_doubts(MfItemKind kind, int64 id);
+extern bool mf_items_doubts(MfItemKind kind, int64 id);
 
 /* The round has committed; true if it had an item in hand. */
-extern bool mf_hand_done(void);
+extern bool mf_items_done(void);
 
 /*
  * The round has failed.  Returns the item to blame, if it was the only one in
  * hand.  Else NULL, and *smaller tells whether the next round takes fewer.
  */
-extern const MfItem *mf_hand_failed(bool *smaller);
+extern const MfItem *mf_items_failed(bool *smaller);
 
 /*
  * Puts an item off, longer each time.  "own_fault": the error can hardly have
  * another cause than the item itself.  If not, the item is named only once it
  * has failed several times.
  */
-extern MfPutOff mf_hand_put_off(const MfItem *item, const char *error, bool own_fault, TimestampTz now);
+extern MfPutOff mf_items_put_off(const MfItem *item, const char *error, bool own_fault, TimestampTz now);
 
 /* The tables tell now until when the item is put off: claims need not leave it out. */
-extern void mf_hand_noted(const MfItem *item);
+extern void mf_items_noted(const MfItem *item);
 
 /* Ids of that kind that claims leave out, as an int8[]; moves *again forward to when one of them comes back. */
-extern Datum mf_hand_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again);
+extern Datum mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again);
 
 /* How many named items the tables do not tell of. */
-extern int	mf_hand_unnoted(TimestampTz now);
+extern int	mf_items_unnoted(TimestampTz now);
 
 /* A person has mended something: nothing is left out any more. */
-extern void mf_hand_try_now(void);
+extern void mf_items_try_now(void);
 
 #endif							/* MF_ROUND_ITEMS_H */

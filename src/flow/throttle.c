@@ -35,40 +35,40 @@
 #define UNUSED_MS 600000
 #define FORGET_DELAY_MS 60000
 
-/* Found by their names, which lie in the circuits themselves */
+/* Found by their names, which lie in the throttles themselves */
 typedef struct CircuitEntry
 {
 	const char *account;
-	MfCircuit  *circuit;
+	MfThrottle *throttle;
 } CircuitEntry;
 
-static HTAB *circuits_by_name = NULL;
+static HTAB *throttles_by_name = NULL;
 static HTAB *owners = NULL;
-static MfCircuit *circuits = NULL;
+static MfThrottle *throttles = NULL;
 static TimestampTz forget_at = 0;
 
 static uint32 hash_name(const void *key, Size size);
 static int	compare_names(const void *a, const void *b, Size size);
-static bool is_waiting(const MfCircuit *circuit);
-static void forget(MfCircuit *circuit);
+static bool is_waiting(const MfThrottle *throttle);
+static void forget(MfThrottle *throttle);
 
-static void back_off(MfCircuit *circuit, TimestampTz now);
+static void back_off(MfThrottle *throttle, TimestampTz now);
 static int	budget(double *tokens, TimestampTz *filled_at, int per_minute, int limit, TimestampTz now, TimestampTz *again);
-static void show(MfCircuit *circuit, TimestampTz now);
-static void learn(MfCircuit *circuit, double took_us);
-static bool foreseeable(const MfCircuit *circuit, TimestampTz now);
-static TimestampTz earliest_end(const MfCircuit *circuit, const MfAirborne *airborne);
+static void show(MfThrottle *throttle, TimestampTz now);
+static void learn(MfThrottle *throttle, double took_us);
+static bool foreseeable(const MfThrottle *throttle, TimestampTz now);
+static TimestampTz earliest_end(const MfThrottle *throttle, const MfAirborne *airborne);
 static TimestampTz fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity,
 							   TimestampTz now);
 
 /* See throttle.h. */
-MfCircuit *
-mf_circuit_get(const char *account)
+MfThrottle *
+mf_throttle_get(const char *account)
 {
-	MfCircuit  *circuit;
+	MfThrottle *throttle;
 	CircuitEntry *entry;
 
-	if (circuits_by_name == NULL)
+	if (throttles_by_name == NULL)
 	{
 		HASHCTL		control = {0};
 
@@ -77,30 +77,30 @@ mf_circuit_get(const char *account)
 		control.hash = hash_name;
 		control.match = compare_names;
 		control.hcxt = TopMemoryContext;
-		circuits_by_name = hash_create("myfatoorah circuits", 64, &control,
-									   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+		throttles_by_name = hash_create("myfatoorah throttles", 64, &control,
+										HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 	}
-	entry = (CircuitEntry *) hash_search(circuits_by_name, &account, HASH_FIND, NULL);
+	entry = (CircuitEntry *) hash_search(throttles_by_name, &account, HASH_FIND, NULL);
 	if (entry != NULL)
 	{
-		entry->circuit->used_at = GetCurrentTimestamp();
-		return entry->circuit;
+		entry->throttle->used_at = GetCurrentTimestamp();
+		return entry->throttle;
 	}
 
-	circuit = (MfCircuit *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfCircuit));
-	circuit->account = MemoryContextStrdup(TopMemoryContext, account);
-	circuit->owner = mf_owner_get(InvalidOid);
-	entry = (CircuitEntry *) hash_search(circuits_by_name, &circuit->account, HASH_ENTER, NULL);
-	entry->circuit = circuit;
-	circuit->used_at = GetCurrentTimestamp();
-	circuit->mark = DT_NOBEGIN;
-	dlist_init(&circuit->ready);
-	dlist_init(&circuit->air);
-	circuit->next = circuits;
-	if (circuits != NULL)
-		circuits->previous = circuit;
-	circuits = circuit;
-	return circuit;
+	throttle = (MfThrottle *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfThrottle));
+	throttle->account = MemoryContextStrdup(TopMemoryContext, account);
+	throttle->owner = mf_owner_get(InvalidOid);
+	entry = (CircuitEntry *) hash_search(throttles_by_name, &throttle->account, HASH_ENTER, NULL);
+	entry->throttle = throttle;
+	throttle->used_at = GetCurrentTimestamp();
+	throttle->mark = DT_NOBEGIN;
+	dlist_init(&throttle->ready);
+	dlist_init(&throttle->air);
+	throttle->next = throttles;
+	if (throttles != NULL)
+		throttles->previous = throttle;
+	throttles = throttle;
+	return throttle;
 }
 
 /* The key is a pointer to the name. */
@@ -146,148 +146,148 @@ mf_owner_get(Oid role)
 
 /* See throttle.h. */
 void
-mf_circuit_set_owner(MfCircuit *circuit, Oid role)
+mf_throttle_set_owner(MfThrottle *throttle, Oid role)
 {
-	int			slots = circuit->in_flight + circuit->asked + circuit->ready_count;
+	int 		slots = throttle->in_flight + throttle->asked + throttle->ready_count;
 
-	if (circuit->owner->role == role || circuit->in_line)
+	if (throttle->owner->role == role || throttle->in_line)
 		return;
-	circuit->owner->slots -= slots;
-	circuit->owner = mf_owner_get(role);
-	circuit->owner->slots += slots;
+	throttle->owner->slots -= slots;
+	throttle->owner = mf_owner_get(role);
+	throttle->owner->slots += slots;
 }
 
 /* See throttle.h. */
 void
-mf_circuit_hold(MfCircuit *circuit)
+mf_throttle_hold(MfThrottle *throttle)
 {
-	circuit->flights++;
+	throttle->flights++;
 }
 
 /* See throttle.h. */
 void
-mf_circuit_let_go(MfCircuit *circuit)
+mf_throttle_let_go(MfThrottle *throttle)
 {
-	circuit->flights--;
+	throttle->flights--;
 }
 
 /* See throttle.h. */
 void
-mf_circuit_forget_unused(TimestampTz now)
+mf_throttle_forget_unused(TimestampTz now)
 {
-	MfCircuit  *circuit;
-	MfCircuit  *next;
+	MfThrottle *throttle;
+	MfThrottle *next;
 
 	if (now < forget_at)
 		return;
 	forget_at = TimestampTzPlusMilliseconds(now, FORGET_DELAY_MS);
-	for (circuit = circuits; circuit != NULL; circuit = next)
+	for (throttle = throttles; throttle != NULL; throttle = next)
 	{
-		next = circuit->next;
-		if (circuit->flights == 0 && circuit->failures == 0 && circuit->retry_at <= now && circuit->ask_at <= now && circuit->pause_by == NULL &&
-			!is_waiting(circuit) && TimestampTzPlusMilliseconds(circuit->used_at, UNUSED_MS) < now)
-			forget(circuit);
+		next = throttle->next;
+		if (throttle->flights == 0 && throttle->failures == 0 && throttle->retry_at <= now && throttle->ask_at <= now && throttle->pause_by == NULL &&
+			!is_waiting(throttle) && TimestampTzPlusMilliseconds(throttle->used_at, UNUSED_MS) < now)
+			forget(throttle);
 	}
 }
 
 /* Whether it stands in line for its turn, or will. */
 static bool
-is_waiting(const MfCircuit *circuit)
+is_waiting(const MfThrottle *throttle)
 {
-	return circuit->in_line || circuit->turn_taken || circuit->full || circuit->alarm != 0;
+	return throttle->in_line || throttle->turn_taken || throttle->full || throttle->alarm != 0;
 }
 
 static void
-forget(MfCircuit *circuit)
+forget(MfThrottle *throttle)
 {
-	(void) hash_search(circuits_by_name, &circuit->account, HASH_REMOVE, NULL);
-	if (circuit->previous != NULL)
-		circuit->previous->next = circuit->next;
+	(void) hash_search(throttles_by_name, &throttle->account, HASH_REMOVE, NULL);
+	if (throttle->previous != NULL)
+		throttle->previous->next = throttle->next;
 	else
-		circuits = circuit->next;
-	if (circuit->next != NULL)
-		circuit->next->previous = circuit->previous;
-	pfree(circuit->account);
-	pfree(circuit);
+		throttles = throttle->next;
+	if (throttle->next != NULL)
+		throttle->next->previous = throttle->previous;
+	pfree(throttle->account);
+	pfree(throttle);
 }
 
 /* See throttle.h. */
-MfCircuit *
-mf_circuit_first(void)
+MfThrottle *
+mf_throttle_first(void)
 {
-	return circuits;
+	return throttles;
 }
 
 /* See throttle.h. */
 int
-mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
-				 TimestampTz now, TimestampTz *again)
+mf_throttle_slots(MfThrottle *throttle, int max_in_flight, double rate_limit,
+				  TimestampTz now, TimestampTz *again)
 {
 	int			slots;
 
 	*again = 0;
 	/* a new limit counts at once, unless the window is still growing after a failure */
-	if ((circuit->failures == 0 && circuit->window >= circuit->limit) || circuit->window > max_in_flight)
-		circuit->window = max_in_flight;
-	circuit->limit = max_in_flight;
-	if (circuit->retry_at > now)
+	if ((throttle->failures == 0 && throttle->window >= throttle->limit) || throttle->window > max_in_flight)
+		throttle->window = max_in_flight;
+	throttle->limit = max_in_flight;
+	if (throttle->retry_at > now)
 	{
-		*again = circuit->retry_at;
+		*again = throttle->retry_at;
 		return 0;
 	}
 
-	slots = Max(circuit->window - circuit->in_flight - circuit->asked, 0);
+	slots = Max(throttle->window - throttle->in_flight - throttle->asked, 0);
 	if (rate_limit > 0)
 	{
 		TimestampTz next;
 
 		/* a bucket that holds one second's worth */
-		next = fill_bucket(&circuit->tokens, &circuit->tokens_at, rate_limit, rate_limit, now);
+		next = fill_bucket(&throttle->tokens, &throttle->tokens_at, rate_limit, rate_limit, now);
 		if (slots > 0)
 			*again = next;
-		slots = Max(Min(slots, (int) circuit->tokens - circuit->asked), 0);
+		slots = Max(Min(slots, (int) throttle->tokens - throttle->asked), 0);
 	}
 	else
-		circuit->tokens_at = 0;	/* what is sent without a limit is no debt under the next one */
+		throttle->tokens_at = 0;	/* what is sent without a limit is no debt under the next one */
 	return slots;
 }
 
 /* See throttle.h. */
 int
-mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
-				  TimestampTz now, TimestampTz *again)
+mf_throttle_claims(MfThrottle *throttle, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
+				   TimestampTz now, TimestampTz *again)
 {
-	int			slots = mf_circuit_slots(circuit, max_in_flight, rate_limit, now, again);
+	int 		slots = mf_throttle_slots(throttle, max_in_flight, rate_limit, now, again);
 
-	if (circuit->retry_at > now)
+	if (throttle->retry_at > now)
 		return 0;
-	slots = mf_circuit_unclaimed(circuit) +
-		mf_circuit_ending(circuit, ahead + circuit->ready_count, horizon_us, now);
+	slots = mf_throttle_unclaimed(throttle) +
+		mf_throttle_ending(throttle, ahead + throttle->ready_count, horizon_us, now);
 	if (rate_limit > 0)
-		slots = Min(slots, (int) circuit->tokens - circuit->asked - circuit->ready_count);
+		slots = Min(slots, (int) throttle->tokens - throttle->asked - throttle->ready_count);
 	return Max(slots, 0);
 }
 
 /* See throttle.h. */
 int
-mf_circuit_unclaimed(const MfCircuit *circuit)
+mf_throttle_unclaimed(const MfThrottle *throttle)
 {
-	return Max(circuit->window - circuit->in_flight - circuit->asked, 0) - circuit->ready_count;
+	return Max(throttle->window - throttle->in_flight - throttle->asked, 0) - throttle->ready_count;
 }
 
 /* See throttle.h. */
 int
-mf_circuit_ending(const MfCircuit *circuit, int most, int64 horizon_us, TimestampTz now)
+mf_throttle_ending(const MfThrottle *throttle, int most, int64 horizon_us, TimestampTz now)
 {
 	int			count = 0;
 	dlist_iter	iter;
 
-	if (!foreseeable(circuit, now))
+	if (!foreseeable(throttle, now))
 		return 0;
-	dlist_foreach(iter, unconstify(dlist_head *, &circuit->air))
+	dlist_foreach(iter, unconstify(dlist_head *, &throttle->air))
 	{
 		if (count >= most ||
-			earliest_end(circuit, dlist_container(MfAirborne, node, iter.cur)) > now + horizon_us)
+			earliest_end(throttle, dlist_container(MfAirborne, node, iter.cur)) > now + horizon_us)
 			break;
 		count++;
 	}
@@ -296,70 +296,70 @@ mf_circuit_ending(const MfCircuit *circuit, int most, int64 horizon_us, Timestam
 
 /* See throttle.h. */
 TimestampTz
-mf_circuit_first_end(const MfCircuit *circuit, TimestampTz now)
+mf_throttle_first_end(const MfThrottle *throttle, TimestampTz now)
 {
-	dlist_head *air = unconstify(dlist_head *, &circuit->air);
+	dlist_head *air = unconstify(dlist_head *, &throttle->air);
 
-	return foreseeable(circuit, now) ? earliest_end(circuit, dlist_head_element(MfAirborne, node, air)) : 0;
+	return foreseeable(throttle, now) ? earliest_end(throttle, dlist_head_element(MfAirborne, node, air)) : 0;
 }
 
 /* See throttle.h. */
 TimestampTz
-mf_circuit_next_slot(const MfCircuit *circuit, TimestampTz now)
+mf_throttle_next_slot(const MfThrottle *throttle, TimestampTz now)
 {
-	int			uncovered = circuit->ready_count - Max(circuit->window - circuit->in_flight, 0);
+	int 		uncovered = throttle->ready_count - Max(throttle->window - throttle->in_flight, 0);
 	dlist_iter	iter;
 
 	if (uncovered < 0)
 		return DT_NOBEGIN;
-	if (mf_slots_ready_count() >= MF_AHEAD_MAX || circuit->in_flight > circuit->window || !foreseeable(circuit, now))
+	if (mf_slots_ready_count() >= MF_AHEAD_MAX || throttle->in_flight > throttle->window || !foreseeable(throttle, now))
 		return 0;
-	dlist_foreach(iter, unconstify(dlist_head *, &circuit->air))
+	dlist_foreach(iter, unconstify(dlist_head *, &throttle->air))
 	{
 		if (uncovered-- == 0)
-			return earliest_end(circuit, dlist_container(MfAirborne, node, iter.cur));
+			return earliest_end(throttle, dlist_container(MfAirborne, node, iter.cur));
 	}
 	return 0;
 }
 
 /* Whether answers come as they did lately. */
 static bool
-foreseeable(const MfCircuit *circuit, TimestampTz now)
+foreseeable(const MfThrottle *throttle, TimestampTz now)
 {
-	dlist_head *air = unconstify(dlist_head *, &circuit->air);
+	dlist_head *air = unconstify(dlist_head *, &throttle->air);
 
-	return circuit->failures == 0 && circuit->answer_us > 0 && !dlist_is_empty(air) &&
+	return throttle->failures == 0 && throttle->answer_us > 0 && !dlist_is_empty(air) &&
 		dlist_head_element(MfAirborne, node, air)->since +
-		(TimestampTz) (circuit->answer_us + 2.0 * circuit->answer_spread_us) > now - OVERDUE_US;
+		(TimestampTz) (throttle->answer_us + 2.0 * throttle->answer_spread_us) > now - OVERDUE_US;
 }
 
 /* From when on its answer may come: a slot that is filled late is lost, a claim that waits costs nothing. */
 static TimestampTz
-earliest_end(const MfCircuit *circuit, const MfAirborne *airborne)
+earliest_end(const MfThrottle *throttle, const MfAirborne *airborne)
 {
-	return airborne->since + (TimestampTz) (circuit->answer_us - Min(2.0 * circuit->answer_spread_us, EARLY_MAX_US));
+	return airborne->since + (TimestampTz) (throttle->answer_us - Min(2.0 * throttle->answer_spread_us, EARLY_MAX_US));
 }
 
 /* Smooths as TCP does its round-trip times. */
 static void
-learn(MfCircuit *circuit, double took_us)
+learn(MfThrottle *throttle, double took_us)
 {
 	took_us = Max(took_us, 1.0);
-	if (circuit->answer_us <= 0)
+	if (throttle->answer_us <= 0)
 	{
-		circuit->answer_us = took_us;
-		circuit->answer_spread_us = took_us / 2.0;
+		throttle->answer_us = took_us;
+		throttle->answer_spread_us = took_us / 2.0;
 		return;
 	}
-	circuit->answer_spread_us += (fabs(took_us - circuit->answer_us) - circuit->answer_spread_us) / 4.0;
-	circuit->answer_us += (took_us - circuit->answer_us) / 8.0;
+	throttle->answer_spread_us += (fabs(took_us - throttle->answer_us) - throttle->answer_spread_us) / 4.0;
+	throttle->answer_us += (took_us - throttle->answer_us) / 8.0;
 }
 
 /* See throttle.h. */
 bool
-mf_circuit_open(const MfCircuit *circuit, TimestampTz now)
+mf_throttle_open(const MfThrottle *throttle, TimestampTz now)
 {
-	return circuit->in_flight < circuit->window && !circuit->paused && circuit->retry_at <= now && mf_slots_free(now) > 0;
+	return throttle->in_flight < throttle->window && !throttle->paused && throttle->retry_at <= now && mf_slots_free(now) > 0;
 }
 
 /*
@@ -383,9 +383,9 @@ fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity
 
 /* See throttle.h. */
 int
-mf_circuit_polls(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again)
+mf_throttle_polls(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
 {
-	return budget(&circuit->poll_tokens, &circuit->poll_tokens_at, mf_poll_limit, limit, now, again);
+	return budget(&throttle->poll_tokens, &throttle->poll_tokens_at, mf_poll_limit, limit, now, again);
 }
 
 /* Of a bucket that holds ten seconds' worth */
@@ -403,208 +403,208 @@ budget(double *tokens, TimestampTz *filled_at, int per_minute, int limit, Timest
 
 /* See throttle.h. */
 int
-mf_circuit_callbacks(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again)
+mf_throttle_callbacks(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
 {
-	return budget(&circuit->call_tokens, &circuit->call_tokens_at, mf_callback_limit, limit, now, again);
+	return budget(&throttle->call_tokens, &throttle->call_tokens_at, mf_callback_limit, limit, now, again);
 }
 
 /* See throttle.h. */
 void
-mf_circuit_called_back(MfCircuit *circuit, int count)
+mf_throttle_called_back(MfThrottle *throttle, int count)
 {
-	circuit->call_tokens -= count;
+	throttle->call_tokens -= count;
 }
 
 /* See throttle.h. */
 int
-mf_circuit_orders(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again)
+mf_throttle_orders(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
 {
-	return budget(&circuit->order_tokens, &circuit->order_tokens_at, mf_callback_limit, limit, now, again);
+	return budget(&throttle->order_tokens, &throttle->order_tokens_at, mf_callback_limit, limit, now, again);
 }
 
 /* See throttle.h. */
 void
-mf_circuit_ordered(MfCircuit *circuit, int count)
+mf_throttle_ordered(MfThrottle *throttle, int count)
 {
-	circuit->order_tokens -= count;
+	throttle->order_tokens -= count;
 }
 
 /* See throttle.h. */
 void
-mf_circuit_polled(MfCircuit *circuit, int count)
+mf_throttle_polled(MfThrottle *throttle, int count)
 {
-	circuit->poll_tokens -= count;
+	throttle->poll_tokens -= count;
 }
 
 /* See throttle.h. */
 void
-mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, bool question, TimestampTz now)
+mf_throttle_started(MfThrottle *throttle, MfAirborne *airborne, bool question, TimestampTz now)
 {
-	mf_slots_started(circuit, question);
+	mf_slots_started(throttle, question);
 	airborne->since = now;
 	airborne->question = question;
-	dlist_push_tail(&circuit->air, &airborne->node);
-	circuit->lacking = false;
-	circuit->tokens -= 1.0;
+	dlist_push_tail(&throttle->air, &airborne->node);
+	throttle->lacking = false;
+	throttle->tokens -= 1.0;
 }
 
 /* See throttle.h. */
 void
-mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne)
+mf_throttle_dropped(MfThrottle *throttle, MfAirborne *airborne)
 {
-	mf_slots_ended(circuit, airborne->question);
+	mf_slots_ended(throttle, airborne->question);
 	dlist_delete(&airborne->node);
 }
 
 /* See throttle.h. */
 void
-mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
-				 TimestampTz now)
+mf_throttle_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
+				  TimestampTz now)
 {
-	mf_circuit_dropped(circuit, airborne);
+	mf_throttle_dropped(throttle, airborne);
 	switch (outcome)
 	{
-		case MF_ACCEPTED:
-		case MF_REJECTED:
-			if (circuit->reported)
+		case MF_OUTCOME_ACCEPTED:
+		case MF_OUTCOME_REJECTED:
+			if (throttle->reported)
 				ereport(LOG,
-						(errmsg("account \"%s\" is sending again", circuit->account)));
-			circuit->failures = 0;
-			circuit->failed_item = 0;
-			circuit->reported = false;
-			circuit->retry_at = circuit->told_until;
-			circuit->window = Min(circuit->window * 2, circuit->limit);
-			show(circuit, now);
-			learn(circuit, (double) (now - airborne->since));
+						(errmsg("account \"%s\" is sending again", throttle->account)));
+			throttle->failures = 0;
+			throttle->failed_item = 0;
+			throttle->reported = false;
+			throttle->retry_at = throttle->told_until;
+			throttle->window = Min(throttle->window * 2, throttle->limit);
+			show(throttle, now);
+			learn(throttle, (double) (now - airborne->since));
 			break;
-		case MF_THROTTLED:
-			back_off(circuit, now);
+		case MF_OUTCOME_THROTTLED:
+			back_off(throttle, now);
 			/* "now" or a time past does not make it sooner */
-			circuit->told_until = Max(circuit->told_until, now + (TimestampTz) retry_after * USECS_PER_SEC);
-			circuit->retry_at = Max(circuit->retry_at, circuit->told_until);
-			show(circuit, now);
+			throttle->told_until = Max(throttle->told_until, now + (TimestampTz) retry_after * USECS_PER_SEC);
+			throttle->retry_at = Max(throttle->retry_at, throttle->told_until);
+			show(throttle, now);
 			break;
-		case MF_UNKNOWN:
+		case MF_OUTCOME_UNKNOWN:
 			if (own_trouble)
 				break;
-			if (circuit->failures + 1 < MF_UNKNOWN_LIMIT)
-				circuit->failures++;
+			if (throttle->failures + 1 < MF_UNKNOWN_LIMIT)
+				throttle->failures++;
 			else
-				back_off(circuit, now);
+				back_off(throttle, now);
 			break;
-		case MF_NOT_SENT:
-		case MF_ACCOUNT_PROBLEM:
-			back_off(circuit, now);
+		case MF_OUTCOME_NOT_SENT:
+		case MF_OUTCOME_ACCOUNT_PROBLEM:
+			back_off(throttle, now);
 			break;
 	}
 }
 
 /* See throttle.h. */
 void
-mf_circuit_question_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
-						  TimestampTz now)
+mf_throttle_question_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
+						   TimestampTz now)
 {
-	if (outcome != MF_THROTTLED)
+	if (outcome != MF_OUTCOME_THROTTLED)
 	{
-		if (outcome == MF_ACCEPTED || outcome == MF_REJECTED)
-			circuit->ask_throttled = 0;
-		mf_circuit_ended(circuit, airborne, outcome, retry_after, own_trouble, now);
+		if (outcome == MF_OUTCOME_ACCEPTED || outcome == MF_OUTCOME_REJECTED)
+			throttle->ask_throttled = 0;
+		mf_throttle_ended(throttle, airborne, outcome, retry_after, own_trouble, now);
 		return;
 	}
 
-	mf_circuit_dropped(circuit, airborne);
+	mf_throttle_dropped(throttle, airborne);
 	/* those of one salvo count once */
-	if (circuit->ask_at <= now)
-		circuit->ask_at = now + mf_back_off_us(circuit->ask_throttled++);
-	circuit->ask_at = Max(circuit->ask_at, now + (TimestampTz) retry_after * USECS_PER_SEC);
-	if (circuit->ask_told_at != 0 && !TimestampDifferenceExceeds(circuit->ask_told_at, now, ASK_TELL_MS))
+	if (throttle->ask_at <= now)
+		throttle->ask_at = now + mf_back_off_us(throttle->ask_throttled++);
+	throttle->ask_at = Max(throttle->ask_at, now + (TimestampTz) retry_after * USECS_PER_SEC);
+	if (throttle->ask_told_at != 0 && !TimestampDifferenceExceeds(throttle->ask_told_at, now, ASK_TELL_MS))
 		return;
-	circuit->ask_told_at = now;
+	throttle->ask_told_at = now;
 	ereport(LOG,
-			(errmsg("account \"%s\" gets too many questions about payments, and is asked again later", circuit->account),
+			(errmsg("account \"%s\" gets too many questions about payments, and is asked again later", throttle->account),
 			 errdetail("Invoices are sent meanwhile.")));
 }
 
 /* See throttle.h. */
 bool
-mf_circuit_item_failed(MfCircuit *circuit, int64 item, int failures)
+mf_throttle_item_failed(MfThrottle *throttle, int64 item, int failures)
 {
-	int64		other = circuit->failed_item;
+	int64		other = throttle->failed_item;
 
 	if (failures >= MF_ITEM_FAILURES)
 		return true;
-	circuit->failed_item = item;
+	throttle->failed_item = item;
 	return other == 0 || other == item;
 }
 
 /* See throttle.h. */
 void
-mf_circuit_failed(MfCircuit *circuit, TimestampTz now)
+mf_throttle_failed(MfThrottle *throttle, TimestampTz now)
 {
 	/* in the time of a back-off after a request it does not count */
-	if (circuit->retry_at <= now)
-		circuit->lacking = circuit->in_flight == 0;
-	back_off(circuit, now);
+	if (throttle->retry_at <= now)
+		throttle->lacking = throttle->in_flight == 0;
+	back_off(throttle, now);
 }
 
 /* See throttle.h. */
 void
-mf_circuit_reset(MfCircuit *circuit)
+mf_throttle_reset(MfThrottle *throttle)
 {
-	circuit->failures = 0;
-	circuit->failed_item = 0;
-	circuit->reported = false;
-	circuit->retry_at = circuit->told_until = circuit->ask_at = 0;
-	circuit->ask_throttled = 0;
-	circuit->mark = DT_NOBEGIN;
-	show(circuit, 0);
+	throttle->failures = 0;
+	throttle->failed_item = 0;
+	throttle->reported = false;
+	throttle->retry_at = throttle->told_until = throttle->ask_at = 0;
+	throttle->ask_throttled = 0;
+	throttle->mark = DT_NOBEGIN;
+	show(throttle, 0);
 }
 
 /* See throttle.h. */
 void
-mf_circuit_mended(MfCircuit *circuit)
+mf_throttle_mended(MfThrottle *throttle)
 {
-	if (!circuit->lacking)
+	if (!throttle->lacking)
 		return;
-	circuit->lacking = false;
-	circuit->retry_at = circuit->told_until;
-	circuit->mark = DT_NOBEGIN;
-	show(circuit, GetCurrentTimestamp());
+	throttle->lacking = false;
+	throttle->retry_at = throttle->told_until;
+	throttle->mark = DT_NOBEGIN;
+	show(throttle, GetCurrentTimestamp());
 }
 
 /* See throttle.h. */
 void
-mf_circuit_report(MfCircuit *circuit, const char *what, const char *error)
+mf_throttle_report(MfThrottle *throttle, const char *what, const char *error)
 {
-	if (circuit->reported)
+	if (throttle->reported)
 		return;
-	circuit->reported = true;
+	throttle->reported = true;
 	ereport(LOG,
-			(errmsg("account \"%s\" %s", circuit->account, what),
+			(errmsg("account \"%s\" %s", throttle->account, what),
 			 error ? errdetail_internal("%s", error) : 0,
-			 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(circuit->account))));
+			 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(throttle->account))));
 }
 
 /* The failures of one salvo count once: they all met the same outage. */
 static void
-back_off(MfCircuit *circuit, TimestampTz now)
+back_off(MfThrottle *throttle, TimestampTz now)
 {
-	circuit->window = 1;
-	if (circuit->retry_at > now)
+	throttle->window = 1;
+	if (throttle->retry_at > now)
 		return;
 
-	circuit->retry_at = now + mf_back_off_us(circuit->failures++);
-	show(circuit, now);
+	throttle->retry_at = now + mf_back_off_us(throttle->failures++);
+	show(throttle, now);
 }
 
 /* For mf_check(): whether it waits, or tries one request at a time. */
 static void
-show(MfCircuit *circuit, TimestampTz now)
+show(MfThrottle *throttle, TimestampTz now)
 {
-	bool		waits = circuit->retry_at > now || (circuit->retry_at != 0 && circuit->failures > 0);
+	bool		waits = throttle->retry_at > now || (throttle->retry_at != 0 && throttle->failures > 0);
 
-	if (!waits && !circuit->shown)
+	if (!waits && !throttle->shown)
 		return;
-	mf_show_waiting(circuit->account, waits ? circuit->retry_at : 0, circuit->shown);
-	circuit->shown = waits;
+	mf_show_waiting(throttle->account, waits ? throttle->retry_at : 0, throttle->shown);
+	throttle->shown = waits;
 }

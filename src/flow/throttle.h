@@ -19,13 +19,13 @@
 
 #include "core/api/outcome.h"
 
-/* Unknown outcomes in a row that open the circuit; a single one may be chance. */
+/* Unknown outcomes in a row that open the throttle; a single one may be chance. */
 #define MF_UNKNOWN_LIMIT 3
 
 /* A question that failed so often in a row is taken for the trouble of its item, and people are told. */
 #define MF_ITEM_FAILURES 2
 
-/* A request in the air, as its circuit sees it */
+/* A request in the air, as its throttle sees it */
 typedef struct MfAirborne
 {
 	dlist_node	node;
@@ -40,7 +40,7 @@ typedef struct MfOwner
 
 	/* account_turns.c's */
 	dlist_node	turn_node;
-	dlist_head	line;			/* of circuits, by turn_node */
+	dlist_head	line;			/* of throttles, by turn_node */
 	int			line_length;
 
 	/* request_slots.c's */
@@ -50,10 +50,10 @@ typedef struct MfOwner
 	NameData	look_from;		/* inquiry.c's: the account that the next look begins with */
 } MfOwner;
 
-typedef struct MfCircuit
+typedef struct MfThrottle
 {
-	struct MfCircuit *next;
-	struct MfCircuit *previous;
+	struct MfThrottle *next;
+	struct MfThrottle *previous;
 	char	   *account;
 	MfOwner    *owner;
 	int			flights;		/* that refer to it */
@@ -112,112 +112,112 @@ typedef struct MfCircuit
 	dlist_head	air;			/* MfAirborne in the order in which they started */
 	double		answer_us;		/* how long answers take, and how much that varies; */
 	double		answer_spread_us;	/* smoothed; 0 = none came yet */
-} MfCircuit;
+} MfThrottle;
 
 /*
- * The circuit of an account, made if need be.  It lives on while flights refer
+ * The throttle of an account, made if need be.  It lives on while flights refer
  * to it, it stands on the agenda, or backs off.
  */
-extern MfCircuit *mf_circuit_get(const char *account);
+extern MfThrottle *mf_throttle_get(const char *account);
 
 /* Those of one role, made if need be; they are few and stay. */
 extern MfOwner *mf_owner_get(Oid role);
 
 /* Who owns its server, as was just read; of one that stands in line the next turn tells. */
-extern void mf_circuit_set_owner(MfCircuit *circuit, Oid role);
+extern void mf_throttle_set_owner(MfThrottle *throttle, Oid role);
 
 /* A flight refers to it, and no longer. */
-extern void mf_circuit_hold(MfCircuit *circuit);
-extern void mf_circuit_let_go(MfCircuit *circuit);
+extern void mf_throttle_hold(MfThrottle *throttle);
+extern void mf_throttle_let_go(MfThrottle *throttle);
 
 /* Frees those that nobody has asked for in a while; returns soon if that was done lately. */
-extern void mf_circuit_forget_unused(TimestampTz now);
+extern void mf_throttle_forget_unused(TimestampTz now);
 
-/* All circuits, by "next". */
-extern MfCircuit *mf_circuit_first(void);
+/* All throttles, by "next". */
+extern MfThrottle *mf_throttle_first(void);
 
 /*
  * How many requests may start now, beside those in flight.  If none because of
  * time, *again is when to ask again, else 0.
  */
-extern int	mf_circuit_slots(MfCircuit *circuit, int max_in_flight, double rate_limit,
-							 TimestampTz now, TimestampTz *again);
+extern int	mf_throttle_slots(MfThrottle *throttle, int max_in_flight, double rate_limit,
+							  TimestampTz now, TimestampTz *again);
 
 /*
  * How many look-ups the poller may make now, at most "limit"; if none, *again
- * is when to ask again.  mf_circuit_polled() takes them from its budget.
+ * is when to ask again.  mf_throttle_polled() takes them from its budget.
  */
-extern int	mf_circuit_polls(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again);
-extern void mf_circuit_polled(MfCircuit *circuit, int count);
+extern int	mf_throttle_polls(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again);
+extern void mf_throttle_polled(MfThrottle *throttle, int count);
 
 /* Likewise the look-ups that only callbacks ask for */
-extern int	mf_circuit_callbacks(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again);
-extern void mf_circuit_called_back(MfCircuit *circuit, int count);
+extern int	mf_throttle_callbacks(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again);
+extern void mf_throttle_called_back(MfThrottle *throttle, int count);
 
 /* Likewise those that roles have ordered beyond their budgets */
-extern int	mf_circuit_orders(MfCircuit *circuit, int limit, TimestampTz now, TimestampTz *again);
-extern void mf_circuit_ordered(MfCircuit *circuit, int count);
+extern int	mf_throttle_orders(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again);
+extern void mf_throttle_ordered(MfThrottle *throttle, int count);
 
 /*
  * How many invoices may be claimed: for the free slots, and ahead, "ahead" at most,
  * for those that answers will free within "horizon_us", while the claim is committed.
  */
-extern int	mf_circuit_claims(MfCircuit *circuit, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
-							  TimestampTz now, TimestampTz *again);
+extern int	mf_throttle_claims(MfThrottle *throttle, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
+							   TimestampTz now, TimestampTz *again);
 
 /* Slots that are neither taken nor claimed for; negative if claims went ahead. */
-extern int	mf_circuit_unclaimed(const MfCircuit *circuit);
+extern int	mf_throttle_unclaimed(const MfThrottle *throttle);
 
 /*
  * How many answers are likely to come within "horizon_us", "most" at most; when the
  * first one is, 0 = that cannot be told.
  */
-extern int	mf_circuit_ending(const MfCircuit *circuit, int most, int64 horizon_us, TimestampTz now);
-extern TimestampTz mf_circuit_first_end(const MfCircuit *circuit, TimestampTz now);
+extern int	mf_throttle_ending(const MfThrottle *throttle, int most, int64 horizon_us, TimestampTz now);
+extern TimestampTz mf_throttle_first_end(const MfThrottle *throttle, TimestampTz now);
 
 /*
  * When the first slot for which nothing is ready is likely to become free,
  * judged by how long answers took lately; 0 = that cannot be told, DT_NOBEGIN =
  * there is a free one.
  */
-extern TimestampTz mf_circuit_next_slot(const MfCircuit *circuit, TimestampTz now);
+extern TimestampTz mf_throttle_next_slot(const MfThrottle *throttle, TimestampTz now);
 
 /* Whether a flight that is ready may be posted. */
-extern bool mf_circuit_open(const MfCircuit *circuit, TimestampTz now);
+extern bool mf_throttle_open(const MfThrottle *throttle, TimestampTz now);
 
 /*
  * A request starts; is given up, with nothing to learn from; ends.  "own_trouble":
  * that there was no answer says nothing of the account.
  */
-extern void mf_circuit_started(MfCircuit *circuit, MfAirborne *airborne, bool question, TimestampTz now);
-extern void mf_circuit_dropped(MfCircuit *circuit, MfAirborne *airborne);
-extern void mf_circuit_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after,
-							 bool own_trouble, TimestampTz now);
+extern void mf_throttle_started(MfThrottle *throttle, MfAirborne *airborne, bool question, TimestampTz now);
+extern void mf_throttle_dropped(MfThrottle *throttle, MfAirborne *airborne);
+extern void mf_throttle_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after,
+							  bool own_trouble, TimestampTz now);
 
 /*
  * A question about payments ends: being one too many it holds up questions, and
  * not what is sent.
  */
-extern void mf_circuit_question_ended(MfCircuit *circuit, MfAirborne *airborne, MfOutcome outcome, int retry_after,
-									  bool own_trouble, TimestampTz now);
+extern void mf_throttle_question_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after,
+									   bool own_trouble, TimestampTz now);
 
 /*
  * A request about an item had no usable answer, after so many failures of that
  * item in a row.  Whether this may be the trouble of the item alone: no other one
  * has failed since the account's latest success, or it fails whatever others do.
  */
-extern bool mf_circuit_item_failed(MfCircuit *circuit, int64 item, int failures);
+extern bool mf_throttle_item_failed(MfThrottle *throttle, int64 item, int failures);
 
 /* Sending failed before any request was made, such as for a missing key. */
-extern void mf_circuit_failed(MfCircuit *circuit, TimestampTz now);
+extern void mf_throttle_failed(MfThrottle *throttle, TimestampTz now);
 
 /* One log line per outage, not one per row; "what" such as "is waiting". */
-extern void mf_circuit_report(MfCircuit *circuit, const char *what, const char *error);
+extern void mf_throttle_report(MfThrottle *throttle, const char *what, const char *error);
 
 /* A person says so: try at once. */
-extern void mf_circuit_reset(MfCircuit *circuit);
+extern void mf_throttle_reset(MfThrottle *throttle);
 
 /* What was lacking may be there now: try at once, unless requests have failed. */
-extern void mf_circuit_mended(MfCircuit *circuit);
+extern void mf_throttle_mended(MfThrottle *throttle);
 
 #endif							/* MF_THROTTLE_H */

@@ -21,14 +21,14 @@ static int64 processor_time(void);
 
 /* See time_share.h. */
 bool
-mf_pace_allows(const MfPace *pace)
+mf_time_share_allows(const MfTimeShare *pace)
 {
 	return mf_http_clock() >= pace->next;
 }
 
 /* See time_share.h. */
 TimestampTz
-mf_pace_time(const MfPace *pace)
+mf_time_share_time(const MfTimeShare *pace)
 {
 	int64		left = pace->next - mf_http_clock();
 
@@ -37,14 +37,14 @@ mf_pace_time(const MfPace *pace)
 
 /* See time_share.h. */
 void
-mf_pace_begin(MfPace *pace)
+mf_time_share_begin(MfTimeShare *pace)
 {
 	pace->begun = processor_time();
 }
 
 /* See time_share.h. */
 void
-mf_pace_end(MfPace *pace)
+mf_time_share_end(MfTimeShare *pace)
 {
 	pace->next = mf_http_clock() + (processor_time() - pace->begun) * (PACE_SHARE - 1);
 }

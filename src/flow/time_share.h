@@ -14,20 +14,20 @@
 #include "datatype/timestamp.h"
 
 /* All zero allows the work at once. */
-typedef struct MfPace
+typedef struct MfTimeShare
 {
 	int64		begun;			/* processor time of this thread, ns */
 	int64		next;			/* mf_http_clock(), ns */
-} MfPace;
+} MfTimeShare;
 
 /* Whether the work may be done now. */
-extern bool mf_pace_allows(const MfPace *pace);
+extern bool mf_time_share_allows(const MfTimeShare *pace);
 
 /* When it may be done; now, if it may. */
-extern TimestampTz mf_pace_time(const MfPace *pace);
+extern TimestampTz mf_time_share_time(const MfTimeShare *pace);
 
 /* To be called around the work. */
-extern void mf_pace_begin(MfPace *pace);
-extern void mf_pace_end(MfPace *pace);
+extern void mf_time_share_begin(MfTimeShare *pace);
+extern void mf_time_share_end(MfTimeShare *pace);
 
 #endif							/* MF_TIME_SHARE_H */

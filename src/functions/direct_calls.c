@@ -191,7 +191,7 @@ send_now(const MfRequest *request, const MfAccount *account, char *reference, co
 	owner->callback.arg = &owner->result;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owner->callback);
 
-	if (owner->result.outcome != MF_ACCEPTED)
+	if (owner->result.outcome != MF_OUTCOME_ACCEPTED)
 		report_send_failure(exchange, &owner->result, account, reference);
 	return &owner->result;
 }
@@ -263,21 +263,21 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 					const MfAccount *account, const char *reference)
 {
 	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
-	const char *shown = shown_error(exchange, account, result->outcome != MF_NOT_SENT, error);
+	const char *shown = shown_error(exchange, account, result->outcome != MF_OUTCOME_NOT_SENT, error);
 	char	   *check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr(account->name));
 	char	   *look = psprintf("SELECT * FROM mf_payment_status(%s, 'CustomerReference', %s)",
 								quote_literal_cstr(reference), quote_literal_cstr(account->name));
 
 	switch (result->outcome)
 	{
-		case MF_REJECTED:
+		case MF_OUTCOME_REJECTED:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg("MyFatoorah refused the invoice"),
 					 errdetail_internal("%s", error),
 					 errhint("Correct the fields that the detail names and call again.")));
 			break;
-		case MF_THROTTLED:
+		case MF_OUTCOME_THROTTLED:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", account->name),
@@ -286,14 +286,14 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 					 errhint("No invoice was made, as far as can be seen. Wait %d s and call again, once %s finds none.", result->retry_after, look) :
 					 errhint("No invoice was made, as far as can be seen. Call again later, once %s finds none.", look)));
 			break;
-		case MF_ACCOUNT_PROBLEM:
+		case MF_OUTCOME_ACCOUNT_PROBLEM:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg("MyFatoorah does not accept account \"%s\"", account->name),
 					 errdetail_internal("%s", error),
 					 errhint("No invoice was made, as far as can be seen. %s tells what to mend. Call again once %s finds none.", check, look)));
 			break;
-		case MF_NOT_SENT:
+		case MF_OUTCOME_NOT_SENT:
 			ereport(ERROR,
 					(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
 					 errmsg("could not reach MyFatoorah for account \"%s\"", account->name),
@@ -301,8 +301,8 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 					 errdetail_log("%s", error),
 					 errhint("Nothing was sent; the call can be repeated. %s tells what to mend.", check)));
 			break;
-		case MF_UNKNOWN:
-		case MF_ACCEPTED:
+		case MF_OUTCOME_UNKNOWN:
+		case MF_OUTCOME_ACCEPTED:
 			break;
 	}
 	ereport(ERROR,
@@ -412,9 +412,9 @@ mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_t
 
 	result = mf_ask_payment_status(*account, GetUserId(), key, key_type, &error, &shown);
 	lookup = result->lookup;
-	if (lookup == MF_FOUND && under_policies && is_hidden(schema, *account, result))
-		lookup = MF_NOT_FOUND;
-	if (lookup == MF_FOUND)
+	if (lookup == MF_LOOKUP_FOUND && under_policies && is_hidden(schema, *account, result))
+		lookup = MF_LOOKUP_NOT_FOUND;
+	if (lookup == MF_LOOKUP_FOUND)
 		return result;
 
 	report_lookup_failure(result, lookup, *account, key, key_type, under_policies, error, shown);
@@ -430,7 +430,7 @@ report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAcc
 
 	switch (lookup)
 	{
-		case MF_NOT_FOUND:
+		case MF_LOOKUP_NOT_FOUND:
 			/* the same words of what policies hide as of what there is not, whatever MyFatoorah says then */
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),

@@ -137,8 +137,8 @@ mf_direct_start(const MfDirectRow *row, const MfAccount *account, const void *bo
 
 	memset(&transition, 0, sizeof(transition));
 	transition.invoice = row->invoice;
-	transition.from = MF_QUEUED;
-	transition.to = MF_SENDING;
+	transition.from = MF_STATUS_QUEUED;
+	transition.to = MF_STATUS_SENDING;
 	transition.attempt = 1;
 	transition.next = MF_JOB_SENDING;
 	transition.due = attempt.send_by;
@@ -162,7 +162,7 @@ mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *
 	end.invoice = row->invoice;
 	end.attempt = 1;
 	end.reference = row->reference;
-	end.outcome = MF_ACCEPTED;
+	end.outcome = MF_OUTCOME_ACCEPTED;
 	end.http_status = http_status;
 	end.invoice_id = result->invoice_id;
 	end.invoice_url = result->invoice_url ? mf_from_utf8_lossy(result->invoice_url) : NULL;
@@ -188,7 +188,7 @@ mf_direct_found(const MfDirectRow *row, const char *invoice_id)
 	/* the way of a row that a look-up finds before it is sent */
 	memset(&transition, 0, sizeof(transition));
 	transition.invoice = row->invoice;
-	transition.from = MF_QUEUED;
+	transition.from = MF_STATUS_QUEUED;
 	transition.to = MF_STATUS_UNKNOWN;
 	transition.next = MF_JOB_RECONCILE;
 	transition.due = GetCurrentTimestamp();
@@ -198,7 +198,7 @@ mf_direct_found(const MfDirectRow *row, const char *invoice_id)
 	mf_queue_apply(&scope, &transition, 1);
 
 	transition.from = MF_STATUS_UNKNOWN;
-	transition.to = MF_SENT;
+	transition.to = MF_STATUS_SENT;
 	transition.next = MF_JOB_NONE;
 	transition.invoice_id = invoice_id;
 	transition.linkless = "the invoice was made elsewhere; the MyFatoorah portal shows its link";

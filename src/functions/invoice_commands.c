@@ -106,19 +106,19 @@ status_result(MfStatus status)
 {
 	switch (status)
 	{
-		case MF_QUEUED:
+		case MF_STATUS_QUEUED:
 			return "already_queued";
-		case MF_SENDING:
+		case MF_STATUS_SENDING:
 			return "being_sent";
-		case MF_SENT:
+		case MF_STATUS_SENT:
 			return "already_sent";
 		case MF_STATUS_REJECTED:
 			return "rejected";
 		case MF_STATUS_UNKNOWN:
 			return "outcome_unknown";
-		case MF_REVIEW:
+		case MF_STATUS_REVIEW:
 			return "in_review";
-		case MF_CANCELLED:
+		case MF_STATUS_CANCELLED:
 			return "already_cancelled";
 		default:
 			break;
@@ -156,8 +156,8 @@ start_transition(const Steering *steering, const MfJob *job, const char *reason,
 static bool
 may_exist(const MfJob *job)
 {
-	return job->status == MF_SENDING || job->status == MF_STATUS_UNKNOWN ||
-		(job->status == MF_QUEUED && job->kind != MF_JOB_SEND);
+	return job->status == MF_STATUS_SENDING || job->status == MF_STATUS_UNKNOWN ||
+		(job->status == MF_STATUS_QUEUED && job->kind != MF_JOB_SEND);
 }
 
 /* Queued or rejected invoices are not sent any more; of those that may exist a look-up decides. */
@@ -184,11 +184,11 @@ take_cancels(const Steering *steering, MfNamed *named, const char **results, int
 			if (!job->cancel_requested)
 				requested[requested_count++] = job;
 		}
-		else if (job->status == MF_QUEUED || job->status == MF_STATUS_REJECTED)
+		else if (job->status == MF_STATUS_QUEUED || job->status == MF_STATUS_REJECTED)
 		{
 			results[i] = CANCELLED;
 			start_transition(steering, job, "cancelled", &transitions[transition_count]);
-			transitions[transition_count++].to = MF_CANCELLED;
+			transitions[transition_count++].to = MF_STATUS_CANCELLED;
 		}
 		else
 			results[i] = status_result(job->status);
@@ -266,7 +266,7 @@ take_deletions(const Steering *steering, MfNamed *named, const char **results, i
 	{
 		MfJob	   *job = named[i].job;
 
-		if (lacking_right(steering, &named[i]) != NULL || may_exist(job) || job->status == MF_SENT || job->status == MF_REVIEW)
+		if (lacking_right(steering, &named[i]) != NULL || may_exist(job) || job->status == MF_STATUS_SENT || job->status == MF_STATUS_REVIEW)
 		{
 			MfExistence existence = mf_queue_exists(steering->schema, named[i].invoice);
 
@@ -277,10 +277,10 @@ take_deletions(const Steering *steering, MfNamed *named, const char **results, i
 				mf_refuse_archived(named[i].invoice);
 			refuse_deletion(steering, &named[i]);
 		}
-		if (job->status == MF_CANCELLED)
+		if (job->status == MF_STATUS_CANCELLED)
 			continue;
 		start_transition(steering, job, NULL, &transitions[transition_count]);
-		transitions[transition_count++].to = MF_CANCELLED;
+		transitions[transition_count++].to = MF_STATUS_CANCELLED;
 	}
 	if (transition_count > 0)
 		mf_queue_transitions(steering->schema, transitions, transition_count);
@@ -312,10 +312,10 @@ refuse_deletion(const Steering *steering, const MfNamed *named)
 			 errmsg("invoice " INT64_FORMAT " cannot be cancelled with its row", named->invoice),
 			 may_exist(named->job) ? errdetail("Its status is \"%s\", and it may exist already.", status) :
 			 errdetail("Its status is \"%s\".", status),
-			 named->job->status == MF_SENT ?
+			 named->job->status == MF_STATUS_SENT ?
 			 errhint("Cancel it in the MyFatoorah portal, and delete the row once payment_status says so; mf_refresh(" INT64_FORMAT ") asks. To keep the invoice, empty the column that has its id first.",
 					 named->invoice) :
-			 named->job->status == MF_REVIEW ?
+			 named->job->status == MF_STATUS_REVIEW ?
 			 errhint("Decide about it first with mf_resolve(" INT64_FORMAT ", 'abandon', 'reason').", named->invoice) :
 			 errhint("Call mf_cancel(" INT64_FORMAT "), and delete the row once the invoice is cancelled.", named->invoice)));
 }

@@ -61,22 +61,22 @@ mf_resolve(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reason must not be empty"),
 				 errhint("Say for the record how you know, such as 'portal shows invoice 6893854, paid'.")));
-	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected && job->status == MF_SENT)
+	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected && job->status == MF_STATUS_SENT)
 	{
 		mf_queue_dismiss(get_func_namespace(fcinfo->flinfo->fn_oid), job, GetUserNameFromId(GetUserId(), false),
 						 psprintf("%s: %s", decision, reason));
 		PG_RETURN_VOID();
 	}
-	if (strcmp(decision, "dismiss") == 0 && job->status == MF_SENT &&
+	if (strcmp(decision, "dismiss") == 0 && job->status == MF_STATUS_SENT &&
 		mf_payment_dismiss(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice, GetUserNameFromId(GetUserId(), false),
 						   psprintf("%s: %s", decision, reason)))
 		PG_RETURN_VOID();
-	if (strcmp(decision, "adopt") == 0 && job->duplicate_suspected && job->status == MF_SENT)
+	if (strcmp(decision, "adopt") == 0 && job->duplicate_suspected && job->status == MF_STATUS_SENT)
 	{
 		adopt_twin(fcinfo, job, psprintf("%s: %s", decision, reason));
 		PG_RETURN_VOID();
 	}
-	if (job->status != MF_REVIEW)
+	if (job->status != MF_STATUS_REVIEW)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice " INT64_FORMAT " is not in review", job->invoice),
@@ -85,7 +85,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 
 	memset(&transition, 0, sizeof(transition));
 	transition.invoice = job->invoice;
-	transition.from = MF_REVIEW;
+	transition.from = MF_STATUS_REVIEW;
 	transition.attempt = job->attempts;
 	transition.next = MF_JOB_NONE;
 	transition.actor = GetUserNameFromId(GetUserId(), false);
@@ -94,7 +94,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 
 	if (strcmp(decision, "adopt") == 0)
 	{
-		transition.to = MF_SENT;
+		transition.to = MF_STATUS_SENT;
 		transition.invoice_id = invoice_id_argument(fcinfo);
 		transition.invoice_url = optional_text(fcinfo, 4);
 		transition.linkless = UNSAID_LINK;
@@ -102,7 +102,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 	else if (strcmp(decision, "resend") == 0)
 		mf_queue_resend(get_func_namespace(fcinfo->flinfo->fn_oid), &job, &transition, 1);
 	else if (strcmp(decision, "abandon") == 0)
-		transition.to = MF_CANCELLED;
+		transition.to = MF_STATUS_CANCELLED;
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -193,7 +193,7 @@ mf_resume(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 0, "account");
 	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
-		mf_guard_adopt(schema);
+		mf_copy_guard_adopt(schema);
 	if (!mf_queue_resume(schema, account) && !drained)
 		ereport(NOTICE,
 				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));

@@ -504,7 +504,7 @@ has_row_security(const char *table, Oid schema)
 static bool
 check_copy(ReturnSetInfo *rsinfo, Oid schema)
 {
-	char	   *subscription = mf_guard_subscription(schema);
+	char	   *subscription = mf_copy_guard_subscription(schema);
 	int64		foreign = mf_queue_foreign(schema);
 
 	if (subscription != NULL)
@@ -661,8 +661,8 @@ check_remote(ReturnSetInfo *rsinfo, const Question *question)
 	add_row(rsinfo, "network", true, psprintf("%s answers.", question->account->base_url), NULL);
 	switch (result->lookup)
 	{
-		case MF_FOUND:
-		case MF_NOT_FOUND:
+		case MF_LOOKUP_FOUND:
+		case MF_LOOKUP_NOT_FOUND:
 		case MF_LOOKUP_REFUSED:
 			add_row(rsinfo, "key", true, "MyFatoorah accepts the API key.", NULL);
 			break;

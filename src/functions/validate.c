@@ -40,7 +40,7 @@ Datum
 mf_validate(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MfComplaints complaints = {0, 0, NULL};
+	MfFieldErrors complaints = {0, 0, NULL};
 	MfInvoiceRow row;
 	Relation	table;
 	Usage		usage;
@@ -61,12 +61,12 @@ mf_validate(PG_FUNCTION_ARGS)
 	usage.table = table;
 	usage.account = mf_row_check(&row, table, &complaints);
 	if (usage.account != NULL)
-		mf_complain(&complaints, "account", check_usage, &usage);
+		mf_collect_field_errors(&complaints, "account", check_usage, &usage);
 	table_close(table, AccessShareLock);
 
 	for (i = 0; i < complaints.count; i++)
 	{
-		const MfComplaint *complaint = &complaints.all[i];
+		const MfFieldError *complaint = &complaints.all[i];
 		Datum		values[3] = {CStringGetTextDatum(complaint->field), CStringGetTextDatum(complaint->message), (Datum) 0};
 		bool		nulls[3] = {false, false, complaint->hint == NULL};
 

@@ -323,7 +323,7 @@ set_up_httpd(char *error, size_t error_size)
 	if (started != NULL)
 	{
 		/* there is one that retires at a time; those with whom it is busy try again */
-		mf_serve_no_longer(&service);
+		mf_serve_end_waiting(&service);
 		drop_former_httpd();
 		former_httpd = httpd;
 		if (former_httpd != NULL)
@@ -466,7 +466,7 @@ wait_for_events(TimestampTz again)
 
 	if (former >= 0 && (timeout < 0 || former < timeout))
 		timeout = former;
-	again = mf_earlier(mf_earlier(again, mf_serve_again()), mf_earlier(retry_at, accept_at));
+	again = mf_earlier(mf_earlier(again, mf_serve_alarm()), mf_earlier(retry_at, accept_at));
 
 	(void) WaitEventSetWait(events, mf_wait_ms(timeout, again), occurred, lengthof(occurred), PG_WAIT_EXTENSION);
 	service.state->wakeups++;
@@ -483,7 +483,7 @@ drain(void)
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_MS);
 
 	mf_listen_close(&sockets);
-	mf_serve_no_longer(&service);
+	mf_serve_end_waiting(&service);
 	if (httpd == NULL)
 		return;
 	mf_httpd_retire(httpd);
@@ -493,7 +493,7 @@ drain(void)
 	{
 		if (!run() && mf_httpd_busy(httpd) > 0)
 			wait_for_events(deadline);
-		mf_serve_no_longer(&service);
+		mf_serve_end_waiting(&service);
 	} while ((mf_httpd_busy(httpd) > 0 || (former_httpd && mf_httpd_busy(former_httpd) > 0)) &&
 			 GetCurrentTimestamp() < deadline);
 	(void) mf_serve_log(&service, httpd);

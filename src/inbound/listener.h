@@ -91,10 +91,10 @@ extern bool mf_serve(MfService *service, MfHttpdRequest *requests);
 extern bool mf_serve_waiting(MfService *service);
 
 /* Answers them with what is known. */
-extern void mf_serve_no_longer(MfService *service);
+extern void mf_serve_end_waiting(MfService *service);
 
 /* When mf_serve_waiting() has something to do; 0 = nobody waits */
-extern TimestampTz mf_serve_again(void);
+extern TimestampTz mf_serve_alarm(void);
 
 /* A line in the log about things refused: once a minute for each kind.  Returns when the next is due. */
 extern TimestampTz mf_serve_log(MfService *service, MfHttpd *httpd);

@@ -443,7 +443,7 @@ note_error(MfService *service)
 		mf_listener_show_error(service->state, error->message);
 	RESUME_INTERRUPTS();
 	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? TROUBLE_LOCK :
-		mf_process_can_be_a_rows_fault(error) ? TROUBLE_ROW : TROUBLE_OTHER;
+		mf_process_is_row_error(error) ? TROUBLE_ROW : TROUBLE_OTHER;
 }
 
 /*
@@ -632,7 +632,7 @@ end_wait(Waiting **link)
 
 /* See listener.h. */
 TimestampTz
-mf_serve_again(void)
+mf_serve_alarm(void)
 {
 	Waiting    *customer;
 	TimestampTz again = 0;
@@ -670,7 +670,7 @@ mf_serve_waiting(MfService *service)
 		return answered;
 	}
 	now = GetCurrentTimestamp();
-	if (pg_atomic_exchange_u32(&service->state->reread, 0) == 0 && mf_serve_again() > now)
+	if (pg_atomic_exchange_u32(&service->state->reread, 0) == 0 && mf_serve_alarm() > now)
 		return answered;
 
 	reread(service);
@@ -743,7 +743,7 @@ reread(MfService *service)
 
 /* See listener.h. */
 void
-mf_serve_no_longer(MfService *service)
+mf_serve_end_waiting(MfService *service)
 {
 	while (waiting != NULL)
 		end_wait(&waiting);

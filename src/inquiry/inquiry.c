@@ -55,7 +55,7 @@ typedef struct OwnerAccounts
 	int			first;
 } OwnerAccounts;
 
-static MfPace look_pace;
+static MfTimeShare look_pace;
 static Oid	look_from = InvalidOid;	/* the owner that is the first one */
 
 /* Invoices whose refunds may be asked for next */
@@ -70,13 +70,13 @@ static bool claim_account(const MfSqlScope *scope, const MfClaim *claim, const M
 static int	take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, List *jobs,
 					  TimestampTz now, int *asked);
 static const MfClaimTarget *find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, List **targets);
-static int	take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+static int	take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfThrottle *throttle,
 						   int slots, TimestampTz now, int *asked);
-static int	take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+static int	take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfThrottle *throttle,
 								  const MfInquiryAccount *entry, int slots, TimestampTz now, int *asked);
-static int	take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+static int	take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfThrottle *throttle,
 						int slots, TimestampTz now, int *asked);
-static int	take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+static int	take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfThrottle *throttle,
 						 bool too_often, int limit, TimestampTz now, int *asked);
 static bool is_due(const MfInquiryAccount *entry, TimestampTz now);
 static void come_back_if_due(TimestampTz due, TimestampTz now);
@@ -86,7 +86,7 @@ void
 mf_inquiry_start(void)
 {
 	mf_inquiries.pending = true;
-	mf_inquiry_log_start();
+	mf_missed_webhooks_start();
 }
 
 /* See inquiry.h. */
@@ -100,14 +100,14 @@ mf_inquiry_pending(void)
 bool
 mf_inquiry_has_work(void)
 {
-	return mf_inquiries.pending && !mf_inquiries.waiting && mf_pace_allows(&look_pace);
+	return mf_inquiries.pending && !mf_inquiries.waiting && mf_time_share_allows(&look_pace);
 }
 
 /* See inquiry.h. */
 TimestampTz
 mf_inquiry_alarm(void)
 {
-	return mf_inquiries.pending && !mf_inquiries.waiting ? mf_pace_time(&look_pace) : 0;
+	return mf_inquiries.pending && !mf_inquiries.waiting ? mf_time_share_time(&look_pace) : 0;
 }
 
 /* See inquiry.h. */
@@ -121,11 +121,11 @@ mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now,
 	}
 	/* what it waited for may be this round: too early, it comes back by the alarm */
 	mf_inquiries.waiting = false;
-	if (mf_inquiries.pending && mf_pace_allows(&look_pace))
+	if (mf_inquiries.pending && mf_time_share_allows(&look_pace))
 	{
 		look(scope, claim, now);
-		(void) mf_hand_left_out(MF_ITEM_INQUIRY, now, &mf_inquiries.due);
-		(void) mf_hand_left_out(MF_ITEM_EVENT, now, &mf_inquiries.due);
+		(void) mf_items_left_out(MF_ITEM_INQUIRY, now, &mf_inquiries.due);
+		(void) mf_items_left_out(MF_ITEM_EVENT, now, &mf_inquiries.due);
 	}
 	*again = mf_earlier(*again, mf_inquiries.due);
 }
@@ -146,9 +146,9 @@ look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 
 	mf_inquiries.pending = false;
 	mf_inquiries.due = 0;
-	mf_pace_begin(&look_pace);
+	mf_time_share_begin(&look_pace);
 	owners = accounts_by_owner(scope);
-	mf_pace_end(&look_pace);
+	mf_time_share_end(&look_pace);
 	mf_slots_set_owners(list_length(owners) > 1);
 	until = mf_http_clock() + LOOK_NS;
 	for (turn = 0; any; turn++)
@@ -229,8 +229,8 @@ static bool
 claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAccount *entry,
 			  TimestampTz now)
 {
-	bool		log = mf_inquiry_log_wanted(entry, now, &mf_inquiries.due);
-	MfCircuit  *circuit;
+	bool		log = mf_missed_webhooks_wanted(entry, now, &mf_inquiries.due);
+	MfThrottle *throttle;
 	const MfAccount *account;
 	TimestampTz retry;
 	int			slots;
@@ -240,38 +240,38 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && entry->callback_due == 0 &&
 		entry->order_due == 0 && !log)
 		return true;
-	circuit = mf_circuit_get(entry->name);
-	account = mf_claim_account(circuit, entry->paused, now);
+	throttle = mf_throttle_get(entry->name);
+	account = mf_claim_account(throttle, entry->paused, now);
 	if (account == NULL)
 	{
-		mf_inquiries.due = mf_earlier(mf_inquiries.due, circuit->paused ? 0 : circuit->retry_at);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, throttle->paused ? 0 : throttle->retry_at);
 		return true;
 	}
-	if (circuit->ask_at > now)
+	if (throttle->ask_at > now)
 	{
-		mf_inquiries.due = mf_earlier(mf_inquiries.due, circuit->ask_at);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, throttle->ask_at);
 		return true;
 	}
 
-	if (mf_hand_room(1) == 0)
+	if (mf_items_room(1) == 0)
 	{
 		mf_inquiries.pending = true;
 		return true;
 	}
 
 	/* sending has its half */
-	slots = mf_circuit_slots(circuit, account->max_in_flight, account->rate_limit, now, &retry);
+	slots = mf_throttle_slots(throttle, account->max_in_flight, account->rate_limit, now, &retry);
 	mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	slots = (slots + 1) / 2;
 	if (slots > 0 && mf_slots_questions(now) == 0 && (log || is_due(entry, now)))
 		return false;
-	mf_circuit_set_owner(circuit, entry->owner);
-	slots = mf_hand_room(Min(slots, Min(mf_slots_questions(now), mf_slots_owner_room(circuit->owner, now))));
+	mf_throttle_set_owner(throttle, entry->owner);
+	slots = mf_items_room(Min(slots, Min(mf_slots_questions(now), mf_slots_owner_room(throttle->owner, now))));
 
 	/* of a single slot, its turn: an account that only answers inquiries badly goes on sending */
-	if (slots == 1 && circuit->window == 1 && circuit->has_sends && circuit->asked_last)
+	if (slots == 1 && throttle->window == 1 && throttle->has_sends && throttle->asked_last)
 	{
-		circuit->asked_last = false;
+		throttle->asked_last = false;
 		mf_inquiries.pending = true;
 		return true;
 	}
@@ -282,18 +282,18 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		claimed += take_jobs(scope, claim, account,
 							 mf_payment_claim_events(scope, entry->name, MF_ASKED_BY_PROOF, slots - claimed, now), now, &asked);
 	if (claimed < slots && log)
-		claimed += mf_inquiry_log_ask(scope, claim, account, now);
+		claimed += mf_missed_webhooks_ask(scope, claim, account, now);
 	if (claimed < slots && entry->callback_due != 0 && entry->callback_due <= now)
-		claimed += take_callbacks(scope, claim, account, circuit, slots - claimed, now, &asked);
+		claimed += take_callbacks(scope, claim, account, throttle, slots - claimed, now, &asked);
 	if (claimed < slots)
-		claimed += take_orders_and_polls(scope, claim, account, circuit, entry, slots - claimed, now, &asked);
+		claimed += take_orders_and_polls(scope, claim, account, throttle, entry, slots - claimed, now, &asked);
 	come_back_if_due(mf_poll_limit > 0 ? entry->poll_due : 0, now);
 	come_back_if_due(entry->order_due, now);
 	come_back_if_due(entry->urgent_due, now);
 	come_back_if_due(entry->event_due, now);
 	come_back_if_due(entry->callback_due, now);
 
-	circuit->asked_last |= claimed > 0;
+	throttle->asked_last |= claimed > 0;
 
 	/* there may be more behind what was taken; where no slot was free, a landing makes one */
 	if (claimed > 0)
@@ -305,11 +305,11 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 
 /* What only callbacks ask for: of invoices first, whose addresses are known to few. */
 static int
-take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit, int slots,
+take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfThrottle *throttle, int slots,
 			   TimestampTz now, int *asked)
 {
 	TimestampTz retry;
-	int			limit = mf_circuit_callbacks(circuit, slots, now, &retry);
+	int 		limit = mf_throttle_callbacks(throttle, slots, now, &retry);
 	int			asked_before = *asked;
 	int			claimed = 0;
 
@@ -321,13 +321,13 @@ take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 		claimed += take_jobs(scope, claim, account,
 							 mf_payment_claim_events(scope, account->name, MF_ASKED_BY_CALLBACK, limit - claimed, now), now,
 							 asked);
-	mf_circuit_called_back(circuit, *asked - asked_before);
+	mf_throttle_called_back(throttle, *asked - asked_before);
 	return claimed;
 }
 
 /* What roles have ordered, then the poller, to which they leave half of the slots, and every other one of single ones. */
 static int
-take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit,
+take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfThrottle *throttle,
 					  const MfInquiryAccount *entry, int slots, TimestampTz now, int *asked)
 {
 	int			claimed = 0;
@@ -338,16 +338,16 @@ take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAcc
 	{
 		TimestampTz retry;
 
-		polls = mf_circuit_polls(circuit, slots, now, &retry);
+		polls = mf_throttle_polls(throttle, slots, now, &retry);
 		mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	}
 	if (entry->order_due != 0 && entry->order_due <= now)
 	{
-		int			share = polls == 0 ? slots : (slots + (circuit->polled_last ? 1 : 0)) / 2;
+		int 		share = polls == 0 ? slots : (slots + (throttle->polled_last ? 1 : 0)) / 2;
 
-		circuit->polled_last = share == 0;
+		throttle->polled_last = share == 0;
 		mf_inquiries.pending |= share == 0;
-		claimed = take_orders(scope, claim, account, circuit, share, now, asked);
+		claimed = take_orders(scope, claim, account, throttle, share, now, asked);
 	}
 	polls = Min(polls, slots - claimed);
 	if (polls == 0)
@@ -355,38 +355,38 @@ take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAcc
 	asked_before = *asked;
 	claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, MF_ASKED_BY_POLLER, polls, now), now, asked);
 	/* those without a key cost the others nothing */
-	mf_circuit_polled(circuit, *asked - asked_before);
+	mf_throttle_polled(throttle, *asked - asked_before);
 	return claimed;
 }
 
 /* What roles have ordered within their own budgets, then what is beyond, within one for all of them. */
 static int
-take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit, int slots,
+take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfThrottle *throttle, int slots,
 			TimestampTz now, int *asked)
 {
-	int			claimed = take_ordered(scope, claim, account, circuit, false, slots, now, asked);
+	int 		claimed = take_ordered(scope, claim, account, throttle, false, slots, now, asked);
 	int			asked_before = *asked;
 	TimestampTz retry;
 	int			limit;
 
 	if (claimed == slots)
 		return claimed;
-	limit = mf_circuit_orders(circuit, slots - claimed, now, &retry);
+	limit = mf_throttle_orders(throttle, slots - claimed, now, &retry);
 	mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	if (limit > 0)
-		claimed += take_ordered(scope, claim, account, circuit, true, limit, now, asked);
-	mf_circuit_ordered(circuit, *asked - asked_before);
+		claimed += take_ordered(scope, claim, account, throttle, true, limit, now, asked);
+	mf_throttle_ordered(throttle, *asked - asked_before);
 	return claimed;
 }
 
 /* One of each role in turn, which goes on from there the next time. */
 static int
-take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfCircuit *circuit, bool too_often,
+take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfThrottle *throttle, bool too_often,
 			 int limit, TimestampTz now, int *asked)
 {
-	Oid			first = circuit->ordered_by + 1;
+	Oid 		first = throttle->ordered_by + 1;
 	Oid			latest = first;
-	List	   *jobs = mf_payment_claim_orders(scope, account->name, too_often, circuit->ordered_by, limit, now);
+	List	   *jobs = mf_payment_claim_orders(scope, account->name, too_often, throttle->ordered_by, limit, now);
 	ListCell   *lc;
 
 	foreach(lc, jobs)
@@ -398,7 +398,7 @@ take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *acc
 			latest = role;
 	}
 	if (jobs != NIL)
-		circuit->ordered_by = latest;
+		throttle->ordered_by = latest;
 	return take_jobs(scope, claim, account, jobs, now, asked);
 }
 
@@ -471,7 +471,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 				mf_payment_status_body(key, kind == MF_JOB_PAYMENT_ID && !job->by_invoice ? "PaymentId" : "InvoiceId", &body_len);
 			flight = mf_flight_create_inquiry(claim->memory, kind, job, account, target->target, body, body_len);
 			dlist_push_tail(claim->claimed, &flight->node);
-			mf_slots_asked(flight->circuit, 1);
+			mf_slots_asked(flight->throttle, 1);
 			(*asked)++;
 			leaves = true;
 		}

@@ -95,7 +95,7 @@ mf_inquiry_take_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight 
 
 	if (flight->kind == MF_JOB_REFUNDS)
 		take_refunds(batch, flight, row, change);
-	else if (lookup != MF_FOUND)
+	else if (lookup != MF_LOOKUP_FOUND)
 		change->error = psprintf("MyFatoorah does not find invoice %s: %s", row->invoice_id, mf_flight_error(flight));
 	else if (strcmp(flight->found.values[MF_PS_INVOICE_ID], row->invoice_id) != 0)
 		change->error = psprintf("asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
@@ -150,14 +150,14 @@ another_reference(const MfFlight *flight, const MfPaymentRow *row)
 
 	return psprintf("MyFatoorah answered about invoice %s with %s%s%s, which is none of this row; the base_url, environment or key of account \"%s\" may be another than when it was sent",
 					row->invoice_id, reference && *reference ? "CustomerReference \"" : "no CustomerReference",
-					reference ? reference : "", reference && *reference ? "\"" : "", flight->circuit->account);
+					reference ? reference : "", reference && *reference ? "\"" : "", flight->throttle->account);
 }
 
 /* What GetPaymentStatus says. */
 static void
 take_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
 {
-	const MfAccount *account = mf_account_get(flight->circuit->account);
+	const MfAccount *account = mf_account_get(flight->throttle->account);
 	const MfPayment *payment = &flight->payment;
 	char	   *const *values = flight->found.values;
 	const char *word = mf_inquiry_text(values[MF_PS_INVOICE_STATUS]);
@@ -298,7 +298,7 @@ contradiction(const MfFlight *flight, const MfPaymentRow *row, const MfPaymentCh
 static void
 take_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
 {
-	const MfAccount *account = mf_account_get(flight->circuit->account);
+	const MfAccount *account = mf_account_get(flight->throttle->account);
 	int			i;
 
 	change->reason = "GetRefundStatus";

@@ -29,7 +29,7 @@ static bool plan(const MfSqlScope *scope, void *argument);
 
 /* See inquiry_catch_up.h. */
 void
-mf_unasked_settings(void)
+mf_inquiry_catch_up_settings(void)
 {
 	if (limit_before == 0 && mf_poll_limit > 0)
 	{
@@ -44,7 +44,7 @@ mf_unasked_settings(void)
 
 /* See inquiry_catch_up.h. */
 void
-mf_unasked_attend(MfRunApart run_apart, TimestampTz *again)
+mf_inquiry_catch_up_attend(MfRunApart run_apart, TimestampTz *again)
 {
 	uint64		planned = 0;
 	char	   *error;

@@ -11,9 +11,9 @@
 #include "database/sql.h"
 
 /* The settings have been read: notes whether polling has been switched on. */
-extern void mf_unasked_settings(void);
+extern void mf_inquiry_catch_up_settings(void);
 
 /* Plans a batch of questions, if it has; "again" is moved forward while there may be more. */
-extern void mf_unasked_attend(MfRunApart run_apart, TimestampTz *again);
+extern void mf_inquiry_catch_up_attend(MfRunApart run_apart, TimestampTz *again);
 
 #endif							/* MF_INQUIRY_CATCH_UP_H */

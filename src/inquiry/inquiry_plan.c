@@ -49,7 +49,7 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	changed = flight->kind == MF_JOB_REFUNDS ? change->changed : moved;
 	for (i = 0; i < tried_count; i++)
 		changed |= tried[i] == next->invoice;
-	doubtful = mf_flight_lookup(flight) != MF_FOUND || change->error != NULL || flight->payment.unsettled;
+	doubtful = mf_flight_lookup(flight) != MF_LOOKUP_FOUND || change->error != NULL || flight->payment.unsettled;
 
 	/* a try that goes on says nothing yet of what the event told */
 	for (i = 0; i < flight->payment.try_count; i++)
@@ -101,7 +101,7 @@ mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight)
 
 	if (flight->own_trouble)
 		delay = Min(delay << Min(flight->inquiry->failures, 20), MF_BACKOFF_CAP_MS);
-	return Max(mf_flight_retry_time(flight, batch->now, delay), Max(flight->circuit->retry_at, flight->circuit->ask_at));
+	return Max(mf_flight_retry_time(flight, batch->now, delay), Max(flight->throttle->retry_at, flight->throttle->ask_at));
 }
 
 /* See inquiry_internal.h. */
@@ -110,10 +110,10 @@ mf_inquiry_count_failures(const MfFlight *flight)
 {
 	switch (mf_flight_outcome(flight))
 	{
-		case MF_UNKNOWN:
+		case MF_OUTCOME_UNKNOWN:
 			return flight->inquiry->failures + 1;
-		case MF_ACCEPTED:
-		case MF_REJECTED:
+		case MF_OUTCOME_ACCEPTED:
+		case MF_OUTCOME_REJECTED:
 			return 0;
 		default:
 			return flight->inquiry->failures;
@@ -136,7 +136,7 @@ mf_inquiry_expiry(const MfFlight *flight)
 
 	if (local == NULL)
 		return flight->inquiry->expires_at;
-	told = mf_account_timestamp(mf_account_get(flight->circuit->account), local);
+	told = mf_account_timestamp(mf_account_get(flight->throttle->account), local);
 
 	/* what cannot be is not told */
 	return told < MF_TIME_MIN || told >= MF_TIME_END ? flight->inquiry->expires_at : told;

@@ -75,7 +75,7 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 static void
 collect(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
 {
-	int			limit = mf_hand_room(RECORD_LIMIT);
+	int 		limit = mf_items_room(RECORD_LIMIT);
 	int			tries = 0;
 	int			count = 0;
 	dlist_iter	iter;
@@ -184,7 +184,7 @@ record_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *
 	switch (flight->kind)
 	{
 		case MF_JOB_WEBHOOK_LOG:
-			mf_inquiry_log_record(scope, flight);
+			mf_missed_webhooks_record(scope, flight);
 			break;
 		case MF_JOB_PAYMENT_ID:
 			take_payment_id(batch, flight, &batch->about_events[number], row);
@@ -235,7 +235,7 @@ find_twins(const MfSqlScope *scope, MfFlight *const *flights, int count)
 	{
 		char	   *const *values = flights[i]->found.values;
 
-		if (flights[i]->kind != MF_JOB_PAYMENT_ID || flights[i]->found.lookup != MF_FOUND)
+		if (flights[i]->kind != MF_JOB_PAYMENT_ID || flights[i]->found.lookup != MF_LOOKUP_FOUND)
 			continue;
 		answers[i].event = flights[i]->inquiry->event;
 		answers[i].invoice_id = values[MF_PS_INVOICE_ID];
@@ -263,11 +263,11 @@ take_payment_id(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext
 	next->failures = mf_inquiry_count_failures(flight);
 	switch (flight->found.lookup)
 	{
-		case MF_FOUND:
+		case MF_LOOKUP_FOUND:
 			next->invoice_id = answer->invoice_id;
 			next->twin = answer->twin;
 			break;
-		case MF_NOT_FOUND:
+		case MF_LOOKUP_NOT_FOUND:
 		case MF_LOOKUP_REFUSED:
 		case MF_LOOKUP_SENSELESS:
 			next->tries++;

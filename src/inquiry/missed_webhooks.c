@@ -56,7 +56,7 @@ static const char *member_text(const cJSON *object, const char *name);
 
 /* See missed_webhooks.h. */
 void
-mf_inquiry_log_start(void)
+mf_missed_webhooks_start(void)
 {
 	started = true;
 }
@@ -98,7 +98,7 @@ set_under_way(LogReading *reading, bool under_way)
 
 /* See missed_webhooks.h. */
 bool
-mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again)
+mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again)
 {
 	LogReading *reading;
 
@@ -126,7 +126,7 @@ mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampT
 
 /* See missed_webhooks.h. */
 int
-mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, TimestampTz now)
+mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, TimestampTz now)
 {
 	LogReading *reading = find_reading(account->name);
 	const MfClaimTarget *target;
@@ -161,8 +161,8 @@ mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccoun
 							   reading->page, &body_len);
 	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
 	dlist_push_tail(claim->claimed, &flight->node);
-	mf_slots_asked(flight->circuit, 1);
-	mf_hand_take(MF_ITEM_LOG, mf_hand_account_id(account->name));
+	mf_slots_asked(flight->throttle, 1);
+	mf_items_take(MF_ITEM_LOG, mf_items_account_id(account->name));
 	set_under_way(reading, true);
 	return 1;
 }
@@ -182,19 +182,19 @@ utc_text(TimestampTz at)
 
 /* See missed_webhooks.h. */
 void
-mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight)
+mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 {
 	const MfWebhookLogResult *log = &flight->log;
 	MfEvent    *events;
 	int			count = 0;
 	int			i;
 
-	if (log->lookup != MF_FOUND)
+	if (log->lookup != MF_LOOKUP_FOUND)
 		return;
 	events = (MfEvent *) palloc0(Max(log->count, 1) * sizeof(MfEvent));
 	for (i = 0; i < log->count; i++)
 	{
-		if (item_event(&log->items[i], flight->circuit->account, &events[count]))
+		if (item_event(&log->items[i], flight->throttle->account, &events[count]))
 			count++;
 	}
 	if (count > 0)
@@ -203,16 +203,16 @@ mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight)
 		ereport(LOG,
 				(errmsg_plural("%d webhook of account \"%s\" that could not be delivered was found in the log of MyFatoorah",
 							   "%d webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah",
-							   count, count, flight->circuit->account)));
+							   count, count, flight->throttle->account)));
 	}
 }
 
 /* See missed_webhooks.h. */
 void
-mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now)
+mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 {
 	const MfWebhookLogResult *log = &flight->log;
-	LogReading *reading = find_reading(flight->circuit->account);
+	LogReading *reading = find_reading(flight->throttle->account);
 
 	set_under_way(reading, false);
 	if (log->lookup == MF_LOOKUP_FAILED || log->lookup == MF_LOOKUP_THROTTLED)
@@ -234,7 +234,7 @@ mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now)
 		return;
 	}
 	reading->failures = 0;
-	if (log->lookup != MF_FOUND)
+	if (log->lookup != MF_LOOKUP_FOUND)
 	{
 		/* a key without that permission; webhooks and polling do without */
 		char	   *error = mf_flight_details(flight);
@@ -255,9 +255,9 @@ mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now)
 
 /* See missed_webhooks.h. */
 void
-mf_inquiry_log_put_off(const MfFlight *flight, TimestampTz until)
+mf_missed_webhooks_put_off(const MfFlight *flight, TimestampTz until)
 {
-	LogReading *reading = find_reading(flight->circuit->account);
+	LogReading *reading = find_reading(flight->throttle->account);
 
 	set_under_way(reading, false);
 	reading->retry_at = until;

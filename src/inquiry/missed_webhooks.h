@@ -15,23 +15,23 @@
 #include "flight/claim_account.h"
 
 /* From now on each account's log is to be read once. */
-extern void mf_inquiry_log_start(void);
+extern void mf_missed_webhooks_start(void);
 
 /* Whether a page of the account's log is to be asked for now; if only later, moves *again forward to then. */
-extern bool mf_inquiry_log_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again);
+extern bool mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again);
 
 /* Claims a flight for the next page; how many (0 or 1). */
-extern int	mf_inquiry_log_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account,
-							   TimestampTz now);
+extern int	mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account,
+								   TimestampTz now);
 
 /* Stores what a page says. */
-extern void mf_inquiry_log_record(const MfSqlScope *scope, const MfFlight *flight);
+extern void mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight);
 
 /*
  * That has committed: what comes next.  The question was not asked, or what its
  * answer says cannot be stored: asked (again) from that time on.
  */
-extern void mf_inquiry_log_recorded(const MfFlight *flight, TimestampTz now);
-extern void mf_inquiry_log_put_off(const MfFlight *flight, TimestampTz until);
+extern void mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now);
+extern void mf_missed_webhooks_put_off(const MfFlight *flight, TimestampTz until);
 
 #endif							/* MF_MISSED_WEBHOOKS_H */

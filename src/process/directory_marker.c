@@ -99,7 +99,7 @@ mf_same_file(const char *old, const char *now)
 
 /* See directory_marker.h. */
 char *
-mf_marker_path(Oid database)
+mf_directory_marker_path(Oid database)
 {
 	return psprintf("%s/%u", MARKER_DIRECTORY, database);
 }
@@ -121,18 +121,18 @@ remove_file(const char *path, int elevel)
 
 /* See directory_marker.h. */
 char *
-mf_marker_look(const char *known)
+mf_directory_marker_look(const char *known)
 {
 	char	   *made = mf_file_identity(new_marker_path());
 
 	if (made != NULL && mf_same_file(known, made))
-		mf_marker_put();
-	return mf_file_identity(mf_marker_path(MyDatabaseId));
+		mf_directory_marker_put();
+	return mf_file_identity(mf_directory_marker_path(MyDatabaseId));
 }
 
 /* See directory_marker.h.  It outlives a power failure, or else the database may remember what is not there. */
 char *
-mf_marker_make(void)
+mf_directory_marker_make(void)
 {
 	const char *path = new_marker_path();
 	int			file;
@@ -175,16 +175,16 @@ mf_marker_make(void)
 
 /* See directory_marker.h. */
 void
-mf_marker_put(void)
+mf_directory_marker_put(void)
 {
-	(void) durable_rename(new_marker_path(), mf_marker_path(MyDatabaseId), ERROR);
+	(void) durable_rename(new_marker_path(), mf_directory_marker_path(MyDatabaseId), ERROR);
 }
 
 /* See directory_marker.h.  One that stays is in nobody's way. */
 void
-mf_marker_remove(Oid database)
+mf_directory_marker_remove(Oid database)
 {
-	char	   *path = mf_marker_path(database);
+	char	   *path = mf_directory_marker_path(database);
 
 	remove_file(path, LOG);
 	remove_file(psprintf("%s.new", path), LOG);

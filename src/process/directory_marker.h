@@ -16,23 +16,23 @@ extern char *mf_file_identity(const char *path);
 extern bool mf_same_file(const char *old, const char *now);
 
 /* Relative to the data directory, palloc'd */
-extern char *mf_marker_path(Oid database);
+extern char *mf_directory_marker_path(Oid database);
 
 /*
  * The marker that is there, NULL if none is.  "known" is the one that the
  * database remembers: if it was made but not put into its place, it is put
  * there now.
  */
-extern char *mf_marker_look(const char *known);
+extern char *mf_directory_marker_look(const char *known);
 
 /*
- * A new marker.  mf_marker_make() makes it beside the old one and describes it;
- * once the database remembers that for good, mf_marker_put() puts it in place.
+ * A new marker.  mf_directory_marker_make() makes it beside the old one and describes it;
+ * once the database remembers that for good, mf_directory_marker_put() puts it in place.
  */
-extern char *mf_marker_make(void);
-extern void mf_marker_put(void);
+extern char *mf_directory_marker_make(void);
+extern void mf_directory_marker_put(void);
 
 /* The database is gone. */
-extern void mf_marker_remove(Oid database);
+extern void mf_directory_marker_remove(Oid database);
 
 #endif							/* MF_DIRECTORY_MARKER_H */

@@ -372,7 +372,7 @@ mf_process_is_cancel(const ErrorData *error)
 
 /* See process.h. */
 bool
-mf_process_can_be_a_rows_fault(const ErrorData *error)
+mf_process_is_row_error(const ErrorData *error)
 {
 	/* what code of users raises is about the row, whatever code it has */
 	if (is_from(error, "exec_stmt_raise"))

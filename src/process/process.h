@@ -84,7 +84,7 @@ extern bool mf_process_lock_extension(Oid extension);
 extern bool mf_process_is_cancel(const ErrorData *error);
 
 /* Whether an error tells of the row in hand rather than of the whole server */
-extern bool mf_process_can_be_a_rows_fault(const ErrorData *error);
+extern bool mf_process_is_row_error(const ErrorData *error);
 
 /*
  * Logs the error being handled, unless it was the latest one logged, or is the

@@ -12,10 +12,10 @@
 
 /* See field_errors.h. */
 void
-mf_complain(MfComplaints *complaints, const char *field, void (*check) (void *argument), void *argument)
+mf_collect_field_errors(MfFieldErrors *complaints, const char *field, void (*check) (void *argument), void *argument)
 {
 	ErrorData  *error = mf_sql_try(check, argument);
-	MfComplaint *complaint;
+	MfFieldError *complaint;
 
 	if (error == NULL)
 		return;
@@ -24,8 +24,8 @@ mf_complain(MfComplaints *complaints, const char *field, void (*check) (void *ar
 	if (complaints->count == complaints->room)
 	{
 		complaints->room = Max(complaints->room * 2, 8);
-		complaints->all = complaints->all == NULL ? (MfComplaint *) palloc(complaints->room * sizeof(MfComplaint)) :
-			(MfComplaint *) repalloc(complaints->all, complaints->room * sizeof(MfComplaint));
+		complaints->all = complaints->all == NULL ? (MfFieldError *) palloc(complaints->room * sizeof(MfFieldError)) :
+			(MfFieldError *) repalloc(complaints->all, complaints->room * sizeof(MfFieldError));
 	}
 	complaint = &complaints->all[complaints->count++];
 	complaint->field = pstrdup(error->column_name != NULL ? error->column_name : field);
@@ -36,7 +36,7 @@ mf_complain(MfComplaints *complaints, const char *field, void (*check) (void *ar
 
 /* See field_errors.h. */
 bool
-mf_complained(const MfComplaints *complaints, const char *field)
+mf_has_field_error(const MfFieldErrors *complaints, const char *field)
 {
 	int			i;
 

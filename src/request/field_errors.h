@@ -9,28 +9,28 @@
 #define MF_FIELD_ERRORS_H
 
 /* What is wrong with one field */
-typedef struct MfComplaint
+typedef struct MfFieldError
 {
 	char	   *field;
 	char	   *message;		/* with the detail */
 	char	   *hint;			/* NULL = none */
-} MfComplaint;
+} MfFieldError;
 
-typedef struct MfComplaints
+typedef struct MfFieldErrors
 {
 	int			count;
 	int			room;
-	MfComplaint *all;
-} MfComplaints;
+	MfFieldError *all;
+} MfFieldErrors;
 
 /*
  * Makes a check in a subtransaction.  An error that it raises is added to the
  * complaints, about the field that it names or else that one; what is no fault of
  * the row is raised nevertheless.  Memory is of the current context.
  */
-extern void mf_complain(MfComplaints *complaints, const char *field, void (*check) (void *argument), void *argument);
+extern void mf_collect_field_errors(MfFieldErrors *complaints, const char *field, void (*check) (void *argument), void *argument);
 
 /* Whether a field is complained of. */
-extern bool mf_complained(const MfComplaints *complaints, const char *field);
+extern bool mf_has_field_error(const MfFieldErrors *complaints, const char *field);
 
 #endif							/* MF_FIELD_ERRORS_H */

@@ -55,7 +55,7 @@ extern Oid	mf_request_type(MfSendPaymentField field);
  * With "complaints" errors are collected there instead, one for each field, and
  * the account may be NULL: then only what needs none is checked.
  */
-extern void mf_request_check(MfRequest *request, const MfAccount *account, MfComplaints *complaints);
+extern void mf_request_check(MfRequest *request, const MfAccount *account, MfFieldErrors *complaints);
 
 /* The part of it that looks into a jsonb value; request_json.c */
 extern void mf_request_check_json(MfRequest *request, MfSendPaymentField field);

@@ -50,7 +50,7 @@ typedef struct Run
 	FieldCheck	check;
 	MfRequest  *request;
 	const MfAccount *account;
-	MfComplaints *complaints;
+	MfFieldErrors *complaints;
 } Run;
 
 static void make_check(Run *run);
@@ -119,7 +119,7 @@ static const FieldCheck checks[] = {
 
 /* See request.h. */
 void
-mf_request_check(MfRequest *request, const MfAccount *account, MfComplaints *complaints)
+mf_request_check(MfRequest *request, const MfAccount *account, MfFieldErrors *complaints)
 {
 	Run			run = {{MF_SP_CUSTOMER_NAME, check_size, false}, request, account, complaints};
 	ErrorContextCallback context;
@@ -159,8 +159,8 @@ make_check(Run *run)
 
 	if (run->complaints == NULL)
 		call_check(run);
-	else if ((run->account != NULL || !run->check.needs_account) && !mf_complained(run->complaints, name))
-		mf_complain(run->complaints, name, call_check, run);
+	else if ((run->account != NULL || !run->check.needs_account) && !mf_has_field_error(run->complaints, name))
+		mf_collect_field_errors(run->complaints, name, call_check, run);
 }
 
 static void

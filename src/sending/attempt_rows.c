@@ -48,12 +48,12 @@ static const AttrNumber attempt_updated[] = {ATTEMPT_FINISHED_AT, ATTEMPT_OUTCOM
 static const AttrNumber invoice_updated[] = {MF_IC_STATUS, MF_IC_INVOICE_ID, MF_IC_INVOICE_URL, MF_IC_SENT_AT,
 	MF_IC_LAST_ERROR, MF_IC_ATTEMPTS, 0};
 
-struct MfRecorder
+struct MfAttemptRows
 {
 	MfTable    *queue;
 	MfTable    *attempt;
 	MfTable    *invoice;
-	bool		watched;		/* triggers of users see attempts before mf_recorder_end() */
+	bool		watched;		/* triggers of users see attempts before mf_attempt_rows_end() */
 	Datum		sending;		/* words as text */
 	Datum		sent;
 	Datum		accepted;
@@ -64,31 +64,31 @@ static bool is_null(MfTable *table, AttrNumber column);
 static bool is_word(MfTable *table, AttrNumber column, const char *word);
 
 /* See attempt_rows.h. */
-MfRecorder *
-mf_recorder_open(const MfSqlScope *scope)
+MfAttemptRows *
+mf_attempt_rows_open(const MfSqlScope *scope)
 {
-	MfRecorder *recorder = (MfRecorder *) palloc0(sizeof(MfRecorder));
+	MfAttemptRows *recorder = (MfAttemptRows *) palloc0(sizeof(MfAttemptRows));
 
 	recorder->invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated, mf_invoice_types, MF_IC_END - 1, false);
 	recorder->queue = mf_table_open(scope->schema, "mf_queue", queue_updated, mf_queue_types, MF_QC_END - 1, true);
 	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated, mf_attempt_types, ATTEMPT_COLUMNS, true);
 	if (recorder->invoice == NULL || recorder->queue == NULL || recorder->attempt == NULL)
 	{
-		mf_recorder_close(recorder);
+		mf_attempt_rows_close(recorder);
 		return NULL;
 	}
 	if (!mf_reactions_any(scope->schema))
 		mf_table_without_trigger(recorder->invoice, MF_ON_CHANGE_TRIGGER);
 	recorder->watched = mf_others_before_update(recorder->invoice->relation);
-	recorder->sending = CStringGetTextDatum(mf_status_name(MF_SENDING));
-	recorder->sent = CStringGetTextDatum(mf_status_name(MF_SENT));
-	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_ACCEPTED));
+	recorder->sending = CStringGetTextDatum(mf_status_name(MF_STATUS_SENDING));
+	recorder->sent = CStringGetTextDatum(mf_status_name(MF_STATUS_SENT));
+	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_OUTCOME_ACCEPTED));
 	return recorder;
 }
 
 /* See attempt_rows.h. */
 void
-mf_recorder_close(MfRecorder *recorder)
+mf_attempt_rows_close(MfAttemptRows *recorder)
 {
 	if (recorder->attempt != NULL)
 		mf_table_close(recorder->attempt);
@@ -101,7 +101,7 @@ mf_recorder_close(MfRecorder *recorder)
 
 /* See attempt_rows.h. */
 void
-mf_recorder_begin(MfRecorder *recorder)
+mf_attempt_rows_begin(MfAttemptRows *recorder)
 {
 	/* what statements of this transaction have locked and written is seen */
 	CommandCounterIncrement();
@@ -114,7 +114,7 @@ mf_recorder_begin(MfRecorder *recorder)
 
 /* See attempt_rows.h. */
 void
-mf_recorder_end(MfRecorder *recorder)
+mf_attempt_rows_end(MfAttemptRows *recorder)
 {
 	int			guc_level;
 
@@ -128,7 +128,7 @@ mf_recorder_end(MfRecorder *recorder)
 
 /* See attempt_rows.h. */
 bool
-mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt, TimestampTz due, MfFlight *flight)
+mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt *attempt, TimestampTz due, MfFlight *flight)
 {
 	Datum		values[ATTEMPT_COLUMNS];
 	bool		isnull[ATTEMPT_COLUMNS];
@@ -181,7 +181,7 @@ mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt
 
 /* See attempt_rows.h. */
 bool
-mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *sent_invoice)
+mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentInvoice *sent_invoice)
 {
 	const MfSendResult *sent = &flight->sent;
 	ItemPointerData invoice_place = flight->invoice_place;
@@ -192,7 +192,7 @@ mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *
 	Datum		invoice_id;
 	Datum		url;
 
-	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_ACCEPTED || sent->error != NULL || sent->invoice_url == NULL ||
+	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_OUTCOME_ACCEPTED || sent->error != NULL || sent->invoice_url == NULL ||
 		mf_flight_watched(flight) > 0 || flight->attempt_recorded)
 		return false;
 
@@ -200,7 +200,7 @@ mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *
 	mf_table_make_room(recorder->invoice, &invoice_place);
 	if (!mf_table_lock(recorder->invoice, &invoice_place) ||
 		!is_number(recorder->invoice, MF_IC_ID, flight->invoice) ||
-		!is_word(recorder->invoice, MF_IC_STATUS, mf_status_name(MF_SENDING)) ||
+		!is_word(recorder->invoice, MF_IC_STATUS, mf_status_name(MF_STATUS_SENDING)) ||
 		!is_word(recorder->invoice, MF_IC_REFERENCE, flight->reference) ||
 		DatumGetInt32(mf_table_value(recorder->invoice, MF_IC_ATTEMPTS, &isnull)) != flight->attempt ||
 		DatumGetBool(mf_table_value(recorder->invoice, MF_IC_DUPLICATE_SUSPECTED, &isnull)))
@@ -243,7 +243,7 @@ mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *
 		mf_table_delete(recorder->queue);
 	}
 	sent_invoice->invoice = flight->invoice;
-	sent_invoice->account = flight->circuit->account;
+	sent_invoice->account = flight->throttle->account;
 	sent_invoice->invoice_id = DatumGetInt64(invoice_id);
 	return true;
 }

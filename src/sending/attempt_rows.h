@@ -15,29 +15,29 @@
 
 #include "flight/flight.h"
 
-typedef struct MfRecorder MfRecorder;
+typedef struct MfAttemptRows MfAttemptRows;
 
 /*
  * Opened once a round, in its memory context; NULL if only SQL will do.  An abort
  * needs nothing.
  */
-extern MfRecorder *mf_recorder_open(const MfSqlScope *scope);
-extern void mf_recorder_close(MfRecorder *recorder);
+extern MfAttemptRows *mf_attempt_rows_open(const MfSqlScope *scope);
+extern void mf_attempt_rows_close(MfAttemptRows *recorder);
 
 /*
  * Around what is recorded together: no SQL of ours may run in between.  The end
  * writes the attempts that have started and fires the AFTER triggers.
  */
-extern void mf_recorder_begin(MfRecorder *recorder);
-extern void mf_recorder_end(MfRecorder *recorder);
+extern void mf_attempt_rows_begin(MfAttemptRows *recorder);
+extern void mf_attempt_rows_end(MfAttemptRows *recorder);
 
 /*
  * The attempt, the lease until "due" and the status "sending" of a job that was
  * just claimed.  Notes in the flight where the rows are.  False, and nothing is
  * done, if they are not where the claim has seen them.
  */
-extern bool mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAttempt *attempt,
-							TimestampTz due, MfFlight *flight);
+extern bool mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt *attempt,
+								  TimestampTz due, MfFlight *flight);
 
 /*
  * The accepted answer of a flight whose invoice nobody has touched since it was
@@ -45,6 +45,6 @@ extern bool mf_record_start(MfRecorder *recorder, const MfJob *job, const MfAtte
  * *sent_invoice.  False, and nothing is done, if there is anything unusual about
  * it or somebody has the invoice locked.
  */
-extern bool mf_record_accepted(MfRecorder *recorder, const MfFlight *flight, MfSentInvoice *sent_invoice);
+extern bool mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentInvoice *sent_invoice);
 
 #endif							/* MF_ATTEMPT_ROWS_H */

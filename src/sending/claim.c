@@ -32,8 +32,8 @@
 #define TURNS_NS INT64CONST(100000000)
 
 static int	take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now);
-static bool plan_slots(MfCircuit *circuit, int slots, int left, MfClaimLimit *limit, TimestampTz now);
-static int	free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, int ahead, TimestampTz now);
+static bool plan_slots(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now);
+static int	free_to_claim(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now);
 static int	count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut);
 static void settle_turns(MfClaimLimit *limits, int count, int reached, bool cut);
 static bool has_name(List *names, const char *name);
@@ -42,7 +42,7 @@ static bool has_name(List *names, const char *name);
 void
 mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 {
-	int			left = mf_hand_room(mf_slots_room(ROUND_LIMIT, claim->horizon_us, now));
+	int 		left = mf_items_room(mf_slots_room(ROUND_LIMIT, claim->horizon_us, now));
 	MfClaimLimit *limits = (MfClaimLimit *) palloc(ROUND_LIMIT * sizeof(MfClaimLimit));
 	int			count;
 	int			reached;
@@ -53,8 +53,8 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 
 	if (left == 0)
 		return;
-	mf_circuit_forget_unused(now);
-	mf_agenda_refresh(scope, now);
+	mf_throttle_forget_unused(now);
+	mf_turns_refresh(scope, now);
 	count = take_turns(scope, claim, limits, left, now);
 	if (count == 0)
 		return;
@@ -78,10 +78,10 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	for (i = 0; i < reached; i++)
 	{
 		if (limits[i].look_later)
-			mf_agenda_due_at(limits[i].circuit, limits[i].next_due);
+			mf_turns_due_at(limits[i].throttle, limits[i].next_due);
 	}
 	if (changed)
-		mf_agenda_all_changed();
+		mf_turns_all_changed();
 }
 
 /*
@@ -91,19 +91,19 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 static int
 take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now)
 {
-	int			share = Max(left / Max(mf_agenda_length(), 1), MIN_SHARE);
+	int 		share = Max(left / Max(mf_turns_length(), 1), MIN_SHARE);
 	int			ahead = Max(MF_AHEAD_MAX - mf_slots_ready_count(), 0);
 	const char *names[ROUND_LIMIT];
-	MfCircuit  *circuits[ROUND_LIMIT];
+	MfThrottle *throttles[ROUND_LIMIT];
 	List	   *paused;
 	int64		until = mf_http_clock() + TURNS_NS;
 	int			turns = 0;
 	int			count = 0;
 	int			i;
 
-	while (turns < left && (circuits[turns] = mf_agenda_next(now)) != NULL)
+	while (turns < left && (throttles[turns] = mf_turns_next(now)) != NULL)
 	{
-		names[turns] = circuits[turns]->account;
+		names[turns] = throttles[turns]->account;
 		turns++;
 	}
 	if (turns == 0)
@@ -112,45 +112,45 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
 	paused = mf_queue_paused(scope, names, turns);
 	for (i = 0; i < turns && (i == 0 || mf_http_clock() < until); i++)
 	{
-		MfCircuit  *circuit = circuits[i];
-		int			free_slots = free_to_claim(claim, circuit, claim->held || has_name(paused, MF_ALL_ACCOUNTS) ||
-											   has_name(paused, circuit->account), ahead, now);
+		MfThrottle *throttle = throttles[i];
+		int 		free_slots = free_to_claim(claim, throttle, claim->held || has_name(paused, MF_ALL_ACCOUNTS) ||
+											   has_name(paused, throttle->account), ahead, now);
 
 		if (free_slots == 0)
 			continue;
-		if (plan_slots(circuit, Min(free_slots, share), left, &limits[count], now))
+		if (plan_slots(throttle, Min(free_slots, share), left, &limits[count], now))
 		{
-			ahead = Max(ahead - Max(limits[count].slots - Max(mf_circuit_unclaimed(circuit), 0), 0), 0);
+			ahead = Max(ahead - Max(limits[count].slots - Max(mf_throttle_unclaimed(throttle), 0), 0), 0);
 			limits[count++].shared |= free_slots > share;
 		}
 	}
 	while (turns > i)
-		mf_agenda_put_back(circuits[--turns]);
+		mf_turns_put_back(throttles[--turns]);
 	while (i > 0)
-		circuits[--i]->owner->planned = 0;
+		throttles[--i]->owner->planned = 0;
 	return count;
 }
 
 /* What an account may claim of so many slots, "left" being all that the round claims; false if its owner may have none. */
 static bool
-plan_slots(MfCircuit *circuit, int slots, int left, MfClaimLimit *limit, TimestampTz now)
+plan_slots(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now)
 {
-	int			room = mf_slots_owner_room(circuit->owner, now);
+	int 		room = mf_slots_owner_room(throttle->owner, now);
 
 	if (room == 0)
 	{
-		mf_agenda_due(circuit);
+		mf_turns_due(throttle);
 		return false;
 	}
-	if (circuit->mark_until <= now)
-		circuit->mark = DT_NOBEGIN;
-	limit->account = circuit->account;
-	limit->circuit = circuit;
+	if (throttle->mark_until <= now)
+		throttle->mark = DT_NOBEGIN;
+	limit->account = throttle->account;
+	limit->throttle = throttle;
 	limit->slots = Min(slots, room);
 	limit->shared = slots > room;
-	limit->mark_invoice = circuit->mark == DT_NOBEGIN ? 0 : circuit->mark_invoice;
-	limit->mark = circuit->mark;
-	circuit->owner->planned = Min(circuit->owner->planned + limit->slots, left);
+	limit->mark_invoice = throttle->mark == DT_NOBEGIN ? 0 : throttle->mark_invoice;
+	limit->mark = throttle->mark;
+	throttle->owner->planned = Min(throttle->owner->planned + limit->slots, left);
 	return true;
 }
 
@@ -159,37 +159,37 @@ plan_slots(MfCircuit *circuit, int slots, int left, MfClaimLimit *limit, Timesta
  * at a time, or when an answer makes room.
  */
 static int
-free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, int ahead, TimestampTz now)
+free_to_claim(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now)
 {
-	const MfAccount *account = mf_claim_account(circuit, paused, now);
+	const MfAccount *account = mf_claim_account(throttle, paused, now);
 	TimestampTz retry;
 	int			slots;
 
-	circuit->more = false;
+	throttle->more = false;
 	if (account == NULL)
 	{
-		if (!circuit->paused)
-			mf_agenda_due_at(circuit, circuit->retry_at);
+		if (!throttle->paused)
+			mf_turns_due_at(throttle, throttle->retry_at);
 		return 0;
 	}
-	slots = mf_circuit_claims(circuit, account->max_in_flight, account->rate_limit, ahead, claim->horizon_us, now, &retry);
+	slots = mf_throttle_claims(throttle, account->max_in_flight, account->rate_limit, ahead, claim->horizon_us, now, &retry);
 	if (slots > 0)
 	{
-		slots = mf_flight_room(circuit, slots);
+		slots = mf_flight_room(throttle, slots);
 		/* its answers make room */
-		circuit->more = slots == 0;
+		throttle->more = slots == 0;
 		return slots;
 	}
-	mf_agenda_due_at(circuit, retry);
+	mf_turns_due_at(throttle, retry);
 
 	/* a question has the slot: the next one may be wanted for an invoice */
-	if (circuit->asked > 0)
-		circuit->has_sends = true;
-	if (circuit->asked > 0 || circuit->in_flight + circuit->ready_count >= circuit->window)
+	if (throttle->asked > 0)
+		throttle->has_sends = true;
+	if (throttle->asked > 0 || throttle->in_flight + throttle->ready_count >= throttle->window)
 	{
-		circuit->more = true;
+		throttle->more = true;
 		if (account->rate_limit == 0)
-			mf_agenda_full(circuit);
+			mf_turns_full(throttle);
 	}
 	return 0;
 }
@@ -201,18 +201,18 @@ free_to_claim(const MfClaim *claim, MfCircuit *circuit, bool paused, int ahead, 
 static int
 count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut)
 {
-	MfCircuit  *last = NULL;
+	MfThrottle *last = NULL;
 	ListCell   *lc;
 	int			i;
 
 	for (i = 0; i < count; i++)
-		limits[i].circuit->got = 0;
+		limits[i].throttle->got = 0;
 	foreach(lc, jobs)
 	{
 		MfJob	   *job = (MfJob *) lfirst(lc);
 
 		if (last == NULL || strcmp(last->account, job->account) != 0)
-			last = mf_circuit_get(job->account);
+			last = mf_throttle_get(job->account);
 		last->got++;
 		if (job->rank > last->mark)
 		{
@@ -224,7 +224,7 @@ count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut)
 	}
 	if (!cut)
 		return count;
-	for (i = count; i > 0 && limits[i - 1].circuit != last; i--)
+	for (i = count; i > 0 && limits[i - 1].throttle != last; i--)
 		;
 	return i;
 }
@@ -236,24 +236,24 @@ settle_turns(MfClaimLimit *limits, int count, int reached, bool cut)
 	int			i;
 
 	for (i = count - 1; i >= reached; i--)
-		mf_agenda_put_back(limits[i].circuit);
+		mf_turns_put_back(limits[i].throttle);
 	for (i = 0; i < reached; i++)
 	{
-		MfCircuit  *circuit = limits[i].circuit;
-		bool		all = circuit->got < limits[i].slots && !(cut && i == reached - 1);
+		MfThrottle *throttle = limits[i].throttle;
+		bool		all = throttle->got < limits[i].slots && !(cut && i == reached - 1);
 
 		/* before resting, look once more at what committed late */
-		circuit->has_sends = circuit->got > 0;
-		circuit->more = !all || limits[i].mark != DT_NOBEGIN;
+		throttle->has_sends = throttle->got > 0;
+		throttle->more = !all || limits[i].mark != DT_NOBEGIN;
 		if (all)
-			circuit->mark = DT_NOBEGIN;
+			throttle->mark = DT_NOBEGIN;
 		else if (limits[i].mark == DT_NOBEGIN)
-			circuit->mark_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MARK_RESET_MS);
-		limits[i].look_later = !circuit->more;
-		if (circuit->more && (limits[i].shared || circuit->got < limits[i].slots))
-			mf_agenda_due(circuit);
-		else if (circuit->more)
-			mf_agenda_full(circuit);
+			throttle->mark_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MARK_RESET_MS);
+		limits[i].look_later = !throttle->more;
+		if (throttle->more && (limits[i].shared || throttle->got < limits[i].slots))
+			mf_turns_due(throttle);
+		else if (throttle->more)
+			mf_turns_full(throttle);
 	}
 }
 

@@ -143,7 +143,7 @@ take_request(Taken *taken, const MfJob *job)
 
 	if (job->kind == MF_JOB_SEND && job->cancel_requested)
 	{
-		add_transition(taken, job, MF_CANCELLED, NULL)->reason = "cancelled as requested: no invoice was made";
+		add_transition(taken, job, MF_STATUS_CANCELLED, NULL)->reason = "cancelled as requested: no invoice was made";
 		return;
 	}
 	target = mf_claim_target(taken->claim->http, job->account, job->owner, false, &taken->targets);
@@ -189,7 +189,7 @@ take_early(Taken *taken, const MfJob *job, TimestampTz due)
 static void
 take_known(Taken *taken, const MfJob *job, MfHttpTarget *target)
 {
-	bool		believed = job->kind == MF_JOB_SEND && job->attempts == 0 && !mf_hand_doubts(MF_ITEM_INVOICE, job->invoice);
+	bool		believed = job->kind == MF_JOB_SEND && job->attempts == 0 && !mf_items_doubts(MF_ITEM_INVOICE, job->invoice);
 	List	   *references = believed ? NIL : mf_queue_references(taken->scope, job->invoice);
 	int			latest = references == NIL ? 0 : ((MfReference *) linitial(references))->latest;
 	MfJob		known = *job;
@@ -220,7 +220,7 @@ take_without_key(Taken *taken, const MfJob *job, const char *error)
 {
 	if ((job->status == MF_STATUS_UNKNOWN || job->cancel_requested) && mf_account_owner_is_gone(job->owner))
 	{
-		MfTransition *transition = add_transition(taken, job, MF_REVIEW,
+		MfTransition *transition = add_transition(taken, job, MF_STATUS_REVIEW,
 												  psprintf("%s, and it cannot be looked up: %s",
 														   job->status == MF_STATUS_UNKNOWN ? "outcome unknown" :
 														   "it is to be cancelled and may exist", error));
@@ -332,12 +332,12 @@ start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts
 {
 	MfAttempt  *attempts = (MfAttempt *) palloc(count * sizeof(MfAttempt));
 	MfTransition *transitions = (MfTransition *) palloc0(count * sizeof(MfTransition));
-	MfRecorder *recorder = claim->recorder;
+	MfAttemptRows *recorder = claim->recorder;
 	int			left = 0;
 	int			i;
 
 	if (recorder != NULL)
-		mf_recorder_begin(recorder);
+		mf_attempt_rows_begin(recorder);
 	for (i = 0; i < count; i++)
 	{
 		MfFlight   *flight = starts[i].flight;
@@ -351,17 +351,17 @@ start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts
 		attempt->sent_to = mf_http_target_checksum(flight->target);
 		mf_digest(flight->body, flight->body_len, attempt->body_sha256);
 
-		transition->from = MF_QUEUED;
-		transition->to = MF_SENDING;
+		transition->from = MF_STATUS_QUEUED;
+		transition->to = MF_STATUS_SENDING;
 		transition->next = MF_JOB_SENDING;
 		transition->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
 		transition->actor = "sender";
 		transition->reason = "claimed";
-		if (recorder == NULL || !mf_record_start(recorder, starts[i].job, attempt, transition->due, flight))
+		if (recorder == NULL || !mf_attempt_rows_start(recorder, starts[i].job, attempt, transition->due, flight))
 			left++;
 	}
 	if (recorder != NULL)
-		mf_recorder_end(recorder);
+		mf_attempt_rows_end(recorder);
 	if (left > 0)
 	{
 		mf_queue_begin_attempts(scope, attempts, left);
@@ -373,10 +373,10 @@ start_sending(const MfSqlScope *scope, const MfClaim *claim, const Start *starts
 static bool
 needs_request(const MfJob *job)
 {
-	return (job->kind == MF_JOB_SEND && job->status == MF_QUEUED) ||
+	return (job->kind == MF_JOB_SEND && job->status == MF_STATUS_QUEUED) ||
 		(job->kind == MF_JOB_RECONCILE && job->status == MF_STATUS_UNKNOWN) ||
-		(job->kind == MF_JOB_VERIFY && job->status == MF_QUEUED) ||
-		(job->kind == MF_JOB_WATCH && job->status == MF_SENT);
+		(job->kind == MF_JOB_VERIFY && job->status == MF_STATUS_QUEUED) ||
+		(job->kind == MF_JOB_WATCH && job->status == MF_STATUS_SENT);
 }
 
 /*
@@ -520,18 +520,18 @@ mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *later)
 	later->due = now;
 	switch (job->status)
 	{
-		case MF_QUEUED:
+		case MF_STATUS_QUEUED:
 			later->next = MF_JOB_VERIFY;
 			later->due = Max(now, job->send_at);
 			break;
-		case MF_SENDING:
+		case MF_STATUS_SENDING:
 			later->next = MF_JOB_SENDING;
 			break;
 		case MF_STATUS_UNKNOWN:
 			later->next = MF_JOB_RECONCILE;
 			break;
 		default:
-			later->next = job->status == MF_REVIEW || job->duplicate_suspected ? MF_JOB_REVIEW : MF_JOB_NONE;
+			later->next = job->status == MF_STATUS_REVIEW || job->duplicate_suspected ? MF_JOB_REVIEW : MF_JOB_NONE;
 			later->due = DT_NOEND;
 			break;
 	}

@@ -39,7 +39,7 @@ give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *tran
 	memset(end, 0, sizeof(*end));
 	end->invoice = job->invoice;
 	end->attempt = job->attempts;
-	end->outcome = MF_UNKNOWN;
+	end->outcome = MF_OUTCOME_UNKNOWN;
 	end->error = "no outcome was recorded: the worker was stopped while the request was under way";
 	mf_attempt_transition(end, now, TimestampTzPlusMilliseconds(now, MF_SEND_MARGIN_MS + longest), transition);
 }
@@ -50,7 +50,7 @@ mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now)
 {
 	int64		last = after;
 	bool		changed = false;
-	List	   *claimed = mf_queue_claim_leases(scope, after, mf_hand_room(SWEEP_LIMIT), now, &last, &changed);
+	List	   *claimed = mf_queue_claim_leases(scope, after, mf_items_room(SWEEP_LIMIT), now, &last, &changed);
 	List	   *jobs = NIL;
 	ListCell   *lc;
 
@@ -62,7 +62,7 @@ mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now)
 	if (jobs != NIL)
 		mf_claim_settle_leases(scope, jobs, now);
 	if (changed)
-		mf_agenda_all_changed();
+		mf_turns_all_changed();
 	return last;
 }
 
@@ -101,20 +101,20 @@ mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 				end = (MfAttemptEnd *) lfirst(lc2);
 		}
 
-		if (job->status != MF_SENDING)
+		if (job->status != MF_STATUS_SENDING)
 		{
 			follow_ups[follow_up_count].invoice = job->invoice;
 			mf_claim_fit_entry(job, now, &follow_ups[follow_up_count++]);
 		}
-		else if (end != NULL && end->outcome != MF_UNKNOWN)
+		else if (end != NULL && end->outcome != MF_OUTCOME_UNKNOWN)
 		{
 			MfTransition *transition = &transitions[transition_count++];
 
-			if (end->outcome == MF_NOT_SENT)
+			if (end->outcome == MF_OUTCOME_NOT_SENT)
 				end->error = pstrdup(mf_network_error(false));
 			mf_attempt_transition(end, now, now, transition);
 			/* of a copy: the original has read the same, and gone on */
-			if (transition->to == MF_QUEUED)
+			if (transition->to == MF_STATUS_QUEUED)
 				mf_claim_verify(job, now, transition);
 		}
 		else

@@ -68,21 +68,21 @@ static void pause_account(Oid schema, const char *account, const char *reason);
 
 /* See copy_guard.h. */
 void
-mf_guard_start(Oid schema)
+mf_copy_guard_start(Oid schema)
 {
 	CacheRegisterSyscacheCallback(SUBSCRIPTIONRELMAP, subscriptions_changed, (Datum) 0);
 	check_identity(schema);
-	if (mf_guard_look(schema))
+	if (mf_copy_guard_look(schema))
 		pause_for_foreign(schema);
 	MF_FAILPOINT("marker_made");
 }
 
 /* See copy_guard.h. */
 void
-mf_guard_started(void)
+mf_copy_guard_started(void)
 {
 	MF_FAILPOINT("marker_committed");
-	mf_marker_put();
+	mf_directory_marker_put();
 	MF_FAILPOINT("marker_put");
 }
 
@@ -133,7 +133,7 @@ check_identity(Oid schema)
 		mf_queue_verify_all(schema);
 	if (is_ours && was.origin != mf_database_origin())
 		mf_queue_inherit(schema, was.origin);
-	is.marker = mf_marker_make();
+	is.marker = mf_directory_marker_make();
 	remember(schema, &is);
 }
 
@@ -153,9 +153,9 @@ reason_to_pause(const MfIdentity *was, const MfIdentity *is)
 	/* a base backup may be younger than the marker, but this server has started from it */
 	if (is->backup_label[0] != '\0' && (was->backup_label[0] == '\0' || !mf_same_file(was->backup_label, is->backup_label)))
 		return BACK_REASON;
-	marker = mf_marker_look(was->marker);
+	marker = mf_directory_marker_look(was->marker);
 	if (marker == NULL)
-		return psprintf(NO_MARKER_REASON, mf_marker_path(MyDatabaseId));
+		return psprintf(NO_MARKER_REASON, mf_directory_marker_path(MyDatabaseId));
 	return mf_same_file(was->marker, marker) ? NULL : BACK_REASON;
 }
 
@@ -211,14 +211,14 @@ subscriptions_changed(Datum arg, int cache, uint32 hash)
  * go from there.
  */
 bool
-mf_guard_look(Oid schema)
+mf_copy_guard_look(Oid schema)
 {
 	bool		was_subscribed = subscribed;
 
 	if (subscriptions_known)
 		return !subscribed;
 	subscriptions_known = true;
-	subscribed = mf_guard_subscription(schema) != NULL;
+	subscribed = mf_copy_guard_subscription(schema) != NULL;
 	if (subscribed)
 		pause_account(schema, subscriber_row(), SUBSCRIBER_REASON);
 	else if (was_subscribed)
@@ -245,7 +245,7 @@ pause_for_foreign(Oid schema)
 
 /* See copy_guard.h. */
 char *
-mf_guard_subscription(Oid schema)
+mf_copy_guard_subscription(Oid schema)
 {
 	static const char *const tables[] = {"mf_invoice", "mf_queue", "mf_attempt", "mf_inquiry", "mf_event"};
 	Relation	subscribed_tables = table_open(SubscriptionRelRelationId, AccessShareLock);
@@ -290,9 +290,9 @@ pause_account(Oid schema, const char *account, const char *reason)
 
 /* See copy_guard.h. */
 void
-mf_guard_adopt(Oid schema)
+mf_copy_guard_adopt(Oid schema)
 {
-	char	   *subscription = mf_guard_subscription(schema);
+	char	   *subscription = mf_copy_guard_subscription(schema);
 
 	if (subscription != NULL)
 		ereport(ERROR,

@@ -55,7 +55,7 @@
 static MfHttp *http = NULL;
 static MemoryContext flight_context = NULL;
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
-static dlist_head with_ready = DLIST_STATIC_INIT(with_ready);	/* circuits, by ready_node */
+static dlist_head with_ready = DLIST_STATIC_INIT(with_ready);	/* throttles, by ready_node */
 static int	with_ready_count = 0;
 static dlist_head flying = DLIST_STATIC_INIT(flying);
 static dlist_head landed = DLIST_STATIC_INIT(landed);
@@ -95,12 +95,12 @@ static bool refuses_own_key(const MfFlight *flight);
 static void land(MfFlight *flight);
 static void note_outcome(MfFlight *flight);
 static void make_ready(MfFlight *flight);
-static bool post_ready(MfCircuit *circuit);
+static bool post_ready(MfThrottle *throttle);
 static bool post_in_turns(void);
 static void post(MfFlight *flight);
-static MfFlight *first_ready(const MfCircuit *circuit);
-static MfFlight *take_ready(MfCircuit *circuit);
-static void fail_ready(MfCircuit *circuit, const char *error);
+static MfFlight *first_ready(const MfThrottle *throttle);
+static MfFlight *take_ready(MfThrottle *throttle);
+static void fail_ready(MfThrottle *throttle, const char *error);
 static void give_back_ready(TimestampTz now);
 static int64 horizon_us(void);
 
@@ -154,19 +154,19 @@ mf_sender_requests(void)
 void
 mf_sender_try_now(uint32 what)
 {
-	MfCircuit  *circuit;
+	MfThrottle *throttle;
 
 	if (what & MF_TRY_ALL)
 	{
 		mf_claim_try_keys();
 		sweeping |= sweep_later;
 	}
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
+	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
 	{
 		if (what & MF_TRY_ALL)
-			mf_circuit_reset(circuit);
+			mf_throttle_reset(throttle);
 		else
-			mf_circuit_mended(circuit);
+			mf_throttle_mended(throttle);
 	}
 	mf_inquiry_wake();
 }
@@ -177,21 +177,21 @@ mf_sender_try_put_off(const MfSqlScope *scope)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz again = 0;
-	Datum		invoices = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
-	Datum		inquiries = mf_hand_left_out(MF_ITEM_INQUIRY, now, &again);
+	Datum		invoices = mf_items_left_out(MF_ITEM_INVOICE, now, &again);
+	Datum		inquiries = mf_items_left_out(MF_ITEM_INQUIRY, now, &again);
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &landed)
 		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
-	mf_hand_try_now();
-	mf_agenda_all_changed();
+	mf_items_try_now();
+	mf_turns_all_changed();
 	/* an entry that could not even be put off is left alone */
 	mf_queue_try_put_off(scope, invoices);
 	mf_payment_try_now(scope, inquiries);
 }
 
 void
-mf_sender_hold(void)
+mf_sender_wait_for_round(void)
 {
 	holding = true;
 }
@@ -257,7 +257,7 @@ mf_sender_unsettled(void)
 	dlist_foreach(iter, &answered)
 		count++;
 	dlist_foreach(iter, &with_ready)
-		count += dlist_container(MfCircuit, ready_node, iter.cur)->ready_count;
+		count += dlist_container(MfThrottle, ready_node, iter.cur)->ready_count;
 	return count;
 }
 
@@ -272,13 +272,13 @@ mf_sender_has_work(void)
 		return true;
 	if (!held() && mf_inquiry_has_work())
 		return true;
-	if (!held() && !gate_closed && mf_agenda_has_work(now) && mf_slots_room(1, horizon_us(), now) > 0)
+	if (!held() && !gate_closed && mf_turns_has_work(now) && mf_slots_room(1, horizon_us(), now) > 0)
 		return true;
 	dlist_foreach(iter, &with_ready)
 	{
-		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, iter.cur);
+		MfThrottle *throttle = dlist_container(MfThrottle, ready_node, iter.cur);
 
-		if (held() || circuit->retry_at > now || circuit->paused)
+		if (held() || throttle->retry_at > now || throttle->paused)
 			return true;
 	}
 	return false;
@@ -298,11 +298,11 @@ TimestampTz
 mf_sender_alarm(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz alarm = mf_agenda_alarm();
+	TimestampTz alarm = mf_turns_alarm();
 	dlist_iter	iter;
 
 	/* those whose time has come wait for a slot */
-	if (mf_agenda_has_work(now) && mf_slots_room(1, horizon_us(), now) == 0)
+	if (mf_turns_has_work(now) && mf_slots_room(1, horizon_us(), now) == 0)
 		alarm = mf_slots_room_at(horizon_us(), now);
 	if (mf_slots_starved_until() > now)
 		alarm = mf_earlier(alarm, mf_slots_starved_until());
@@ -310,7 +310,7 @@ mf_sender_alarm(void)
 	alarm = mf_earlier(alarm, mf_inquiry_alarm());
 	alarm = mf_earlier(alarm, mf_reactions_alarm());
 	dlist_foreach(iter, &with_ready)
-		alarm = mf_earlier(alarm, first_ready(dlist_container(MfCircuit, ready_node, iter.cur))->ready_until);
+		alarm = mf_earlier(alarm, first_ready(dlist_container(MfThrottle, ready_node, iter.cur))->ready_until);
 	return alarm;
 }
 
@@ -380,19 +380,19 @@ sweep(const MfSqlScope *scope, TimestampTz now)
 static void
 work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 {
-	MfRecorder *recorder = NULL;
+	MfAttemptRows *recorder = NULL;
 	bool		paused;
 	bool		is_held;
 
 	give_back_ready(now);
 	mf_inquiry_record(scope, &answered, &recorded, now, again);
 	/* a single item goes by SQL, whose errors say more */
-	if (mf_hand_room(2) == 2)
-		recorder = mf_recorder_open(scope);
-	mf_sender_record(scope, recorder, &landed, &recorded, now, again);
+	if (mf_items_room(2) == 2)
+		recorder = mf_attempt_rows_open(scope);
+	mf_sender_save_outcomes(scope, recorder, &landed, &recorded, now, again);
 	landed_count = 0;
 	take_in();
-	paused = !mf_guard_look(scope->schema);
+	paused = !mf_copy_guard_look(scope->schema);
 	is_held = held();
 	claims_skipped |= is_held;
 	if (!gate_closed && !is_held)
@@ -403,19 +403,19 @@ work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 		mf_claim_due(scope, &claim, now);
 	}
 	if (recorder != NULL)
-		mf_recorder_close(recorder);
+		mf_attempt_rows_close(recorder);
 }
 
 /* See sender.h. */
 bool
 mf_sender_post(bool confirmed)
 {
-	bool		any = mf_hand_done();
+	bool		any = mf_items_done();
 	uint64		before = request_count;
 	dlist_iter	iter;
 
 	holding = false;
-	mf_agenda_round_done();
+	mf_turns_round_done();
 	round_us += ((double) (GetCurrentTimestamp() - round_began) - round_us) / 4.0;
 	if (!dlist_is_empty(&recorded))
 		MF_FAILPOINT("outcome_committed");
@@ -424,7 +424,7 @@ mf_sender_post(bool confirmed)
 		MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&recorded));
 
 		if (flight->kind == MF_JOB_WEBHOOK_LOG)
-			mf_inquiry_log_recorded(flight, GetCurrentTimestamp());
+			mf_missed_webhooks_recorded(flight, GetCurrentTimestamp());
 		mf_flight_free(flight);
 	}
 	dlist_foreach(iter, &landed)
@@ -466,7 +466,7 @@ mf_sender_post(bool confirmed)
 			make_ready(flight);
 	}
 	(void) post_in_turns();
-	mf_agenda_wait_for_slots(horizon_us(), GetCurrentTimestamp());
+	mf_turns_wait_for_slots(horizon_us(), GetCurrentTimestamp());
 	gather_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GATHER_MS);
 	mf_http_watch_clock(http, flying_count > 0 || !dlist_is_empty(&with_ready));
 	if (request_count > before)
@@ -484,7 +484,7 @@ take_claimed(void)
 	MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
 
 	if (mf_flight_is_inquiry(flight))
-		mf_slots_asked(flight->circuit, -1);
+		mf_slots_asked(flight->throttle, -1);
 	return flight;
 }
 
@@ -507,29 +507,29 @@ give_up_locked(dlist_head *list)
 static void
 make_ready(MfFlight *flight)
 {
-	MfCircuit  *circuit = flight->circuit;
+	MfThrottle *throttle = flight->throttle;
 
 	flight->ready_until = mf_flight_is_lookup(flight) ? flight->send_by :
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), READY_MS);
 	mf_http_target_hold(flight->target);
-	dlist_push_tail(&circuit->ready, &flight->node);
-	if (circuit->ready_count == 0)
+	dlist_push_tail(&throttle->ready, &flight->node);
+	if (throttle->ready_count == 0)
 	{
-		dlist_push_tail(&with_ready, &circuit->ready_node);
+		dlist_push_tail(&with_ready, &throttle->ready_node);
 		with_ready_count++;
 	}
-	mf_slots_ready(circuit, 1);
+	mf_slots_ready(throttle, 1);
 }
 
 /* Posts one flight that is ready, if there is a free slot for it. */
 static bool
-post_ready(MfCircuit *circuit)
+post_ready(MfThrottle *throttle)
 {
 	MfFlight   *flight;
 
-	if (circuit->ready_count == 0 || gate_closed || holding || held() || !mf_circuit_open(circuit, GetCurrentTimestamp()))
+	if (throttle->ready_count == 0 || gate_closed || holding || held() || !mf_throttle_open(throttle, GetCurrentTimestamp()))
 		return false;
-	flight = take_ready(circuit);
+	flight = take_ready(throttle);
 	post(flight);
 	mf_http_target_let_go(flight->target);
 	return true;
@@ -544,10 +544,10 @@ post_in_turns(void)
 
 	while (passed < with_ready_count && mf_slots_free(GetCurrentTimestamp()) > 0)
 	{
-		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, dlist_pop_head_node(&with_ready));
+		MfThrottle *throttle = dlist_container(MfThrottle, ready_node, dlist_pop_head_node(&with_ready));
 
-		dlist_push_tail(&with_ready, &circuit->ready_node);
-		if (post_ready(circuit))
+		dlist_push_tail(&with_ready, &throttle->ready_node);
+		if (post_ready(throttle))
 		{
 			posted = true;
 			passed = 0;
@@ -560,29 +560,29 @@ post_in_turns(void)
 
 /* There must be one. */
 static MfFlight *
-first_ready(const MfCircuit *circuit)
+first_ready(const MfThrottle *throttle)
 {
-	return dlist_container(MfFlight, node, dlist_head_node(unconstify(dlist_head *, &circuit->ready)));
+	return dlist_container(MfFlight, node, dlist_head_node(unconstify(dlist_head *, &throttle->ready)));
 }
 
 /* The first one, no longer in the list; its target is still held. */
 static MfFlight *
-take_ready(MfCircuit *circuit)
+take_ready(MfThrottle *throttle)
 {
-	mf_slots_ready(circuit, -1);
-	if (circuit->ready_count == 0)
+	mf_slots_ready(throttle, -1);
+	if (throttle->ready_count == 0)
 	{
-		dlist_delete(&circuit->ready_node);
+		dlist_delete(&throttle->ready_node);
 		with_ready_count--;
 	}
-	return dlist_container(MfFlight, node, dlist_pop_head_node(&circuit->ready));
+	return dlist_container(MfFlight, node, dlist_pop_head_node(&throttle->ready));
 }
 
 /* The first one ends without having left. */
 static void
-fail_ready(MfCircuit *circuit, const char *error)
+fail_ready(MfThrottle *throttle, const char *error)
 {
-	MfFlight   *flight = take_ready(circuit);
+	MfFlight   *flight = take_ready(throttle);
 
 	mf_http_target_let_go(flight->target);
 	mf_flight_fail(flight, false, error);
@@ -602,14 +602,14 @@ give_back_ready(TimestampTz now)
 
 	dlist_foreach_modify(iter, &with_ready)
 	{
-		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, iter.cur);
+		MfThrottle *throttle = dlist_container(MfThrottle, ready_node, iter.cur);
 
-		while (circuit->ready_count > 0)
+		while (throttle->ready_count > 0)
 		{
-			if (error == NULL && circuit->retry_at <= now && !circuit->paused && first_ready(circuit)->ready_until > now)
+			if (error == NULL && throttle->retry_at <= now && !throttle->paused && first_ready(throttle)->ready_until > now)
 				break;
-			fail_ready(circuit, error ? error : circuit->paused ? "its account was paused before it was sent" :
-					   circuit->retry_at > now ? "its account could not be reached when its turn came" :
+			fail_ready(throttle, error ? error : throttle->paused ? "its account was paused before it was sent" :
+					   throttle->retry_at > now ? "its account could not be reached when its turn came" :
 					   "no slot became free for it in time");
 		}
 	}
@@ -623,7 +623,7 @@ post(MfFlight *flight)
 	char		error[MF_HTTP_ERROR_SIZE];
 
 	flight->body = NULL;
-	mf_circuit_started(flight->circuit, &flight->airborne, mf_flight_is_inquiry(flight), GetCurrentTimestamp());
+	mf_throttle_started(flight->throttle, &flight->airborne, mf_flight_is_inquiry(flight), GetCurrentTimestamp());
 	request_count++;
 	flight->exchange = mf_http_post(http, flight->target, mf_flight_path(flight), body, flight->body_len,
 									flight->send_by_clock, flight, error, sizeof(error));
@@ -674,14 +674,14 @@ take_in(void)
 
 		/* unless somebody wants to know something, whose turn it is first */
 		if (!mf_inquiry_pending())
-			posted |= scarce ? post_in_turns() : post_ready(flight->circuit);
+			posted |= scarce ? post_in_turns() : post_ready(flight->throttle);
 	}
 	/* what has filled a slot leaves before the outcomes are recorded */
 	if (posted)
 		mf_http_perform(http);
 }
 
-/* What a request is about, as a circuit tells items apart */
+/* What a request is about, as a throttle tells items apart */
 static int64
 item_of(const MfFlight *flight)
 {
@@ -714,8 +714,8 @@ static void
 land(MfFlight *flight)
 {
 	note_outcome(flight);
-	if (flight->circuit->more)
-		mf_agenda_due(flight->circuit);
+	if (flight->throttle->more)
+		mf_turns_due(flight->throttle);
 }
 
 static void
@@ -727,41 +727,41 @@ note_outcome(MfFlight *flight)
 	/* first of all: what follows may fail */
 	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
 	landed_count++;
-	if (outcome == MF_NOT_SENT && flight->starved)
+	if (outcome == MF_OUTCOME_NOT_SENT && flight->starved)
 	{
 		/* that says nothing of the account */
 		mf_slots_starved(mf_flight_error_utf8(flight), GetCurrentTimestamp());
-		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		mf_throttle_dropped(flight->throttle, &flight->airborne);
 		return;
 	}
-	if (outcome == MF_UNKNOWN && mf_circuit_item_failed(flight->circuit, item_of(flight), failures))
+	if (outcome == MF_OUTCOME_UNKNOWN && mf_throttle_item_failed(flight->throttle, item_of(flight), failures))
 		flight->own_trouble = mf_flight_is_lookup(flight);
-	if (outcome == MF_ACCOUNT_PROBLEM && refuses_own_key(flight))
+	if (outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key(flight))
 	{
-		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		mf_throttle_dropped(flight->throttle, &flight->airborne);
 		return;
 	}
-	if (outcome == MF_THROTTLED &&
+	if (outcome == MF_OUTCOME_THROTTLED &&
 		mf_account_key_throttled(flight->target, mf_flight_is_inquiry(flight), mf_flight_retry_after(flight)))
 	{
-		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		mf_throttle_dropped(flight->throttle, &flight->airborne);
 		return;
 	}
 	if (mf_flight_is_inquiry(flight))
-		mf_circuit_question_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight),
-								  flight->own_trouble, GetCurrentTimestamp());
+		mf_throttle_question_ended(flight->throttle, &flight->airborne, outcome, mf_flight_retry_after(flight),
+								   flight->own_trouble, GetCurrentTimestamp());
 	else
-		mf_circuit_ended(flight->circuit, &flight->airborne, outcome, mf_flight_retry_after(flight), flight->own_trouble,
-						 GetCurrentTimestamp());
-	if ((outcome == MF_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG) ||
-		(!flight->circuit->reported && (outcome == MF_NOT_SENT || (outcome == MF_THROTTLED && !mf_flight_is_inquiry(flight)))))
+		mf_throttle_ended(flight->throttle, &flight->airborne, outcome, mf_flight_retry_after(flight), flight->own_trouble,
+						  GetCurrentTimestamp());
+	if ((outcome == MF_OUTCOME_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG) ||
+		(!flight->throttle->reported && (outcome == MF_OUTCOME_NOT_SENT || (outcome == MF_OUTCOME_THROTTLED && !mf_flight_is_inquiry(flight)))))
 	{
 		char	   *error = mf_flight_details(flight);
 
-		if (outcome == MF_ACCOUNT_PROBLEM)
-			mf_pause_want(flight->circuit, mf_flight_is_inquiry(flight) ? "status reader" : "sender", error);
+		if (outcome == MF_OUTCOME_ACCOUNT_PROBLEM)
+			mf_pause_want(flight->throttle, mf_flight_is_inquiry(flight) ? "status reader" : "sender", error);
 		else
-			mf_circuit_report(flight->circuit, "is waiting", error);
+			mf_throttle_report(flight->throttle, "is waiting", error);
 		if (error != NULL)
 			pfree(error);
 	}
@@ -772,14 +772,14 @@ const MfItem *
 mf_sender_round_failed(bool *smaller)
 {
 	dlist_iter	iter;
-	MfCircuit  *circuit;
+	MfThrottle *throttle;
 
 	while (!dlist_is_empty(&claimed))
 	{
 		MfFlight   *flight = take_claimed();
 
 		if (flight->kind == MF_JOB_WEBHOOK_LOG)
-			mf_inquiry_log_put_off(flight, 0);
+			mf_missed_webhooks_put_off(flight, 0);
 		mf_flight_free(flight);
 	}
 	take_back(&recorded);
@@ -787,12 +787,12 @@ mf_sender_round_failed(bool *smaller)
 		dlist_container(MfFlight, node, iter.cur)->attempt_in_round = false;
 	mf_inquiry_wake();
 
-	mf_agenda_round_failed();
+	mf_turns_round_failed();
 
 	/* the marks went ahead of what was claimed */
-	for (circuit = mf_circuit_first(); circuit != NULL; circuit = circuit->next)
-		circuit->mark = DT_NOBEGIN;
-	return mf_hand_failed(smaller);
+	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
+		throttle->mark = DT_NOBEGIN;
+	return mf_items_failed(smaller);
 }
 
 /* What the round has not recorded after all waits again, first in line. */
@@ -828,7 +828,7 @@ mf_sender_put_off(const MfItem *item, TimestampTz until)
 	}
 	/* a question can be asked again */
 	if (flight->kind == MF_JOB_WEBHOOK_LOG)
-		mf_inquiry_log_put_off(flight, until);
+		mf_missed_webhooks_put_off(flight, until);
 	mf_flight_free(flight);
 }
 
@@ -844,10 +844,10 @@ mf_sender_abort(void)
 	ending = true;
 	dlist_foreach_modify(mutable, &with_ready)
 	{
-		MfCircuit  *circuit = dlist_container(MfCircuit, ready_node, mutable.cur);
+		MfThrottle *throttle = dlist_container(MfThrottle, ready_node, mutable.cur);
 
-		while (circuit->ready_count > 0)
-			fail_ready(circuit, "the worker was stopped before it was sent");
+		while (throttle->ready_count > 0)
+			fail_ready(throttle, "the worker was stopped before it was sent");
 	}
 	while (!dlist_is_empty(&flying))
 	{
@@ -856,7 +856,7 @@ mf_sender_abort(void)
 
 		mf_http_abort(http, flight->exchange);
 		flight->exchange = NULL;
-		mf_circuit_dropped(flight->circuit, &flight->airborne);
+		mf_throttle_dropped(flight->throttle, &flight->airborne);
 		mf_flight_fail(flight, started, "the worker was stopped before the answer came");
 		flying_count--;
 		dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);

@@ -74,7 +74,7 @@ extern void mf_sender_try_now(uint32 what);
 extern void mf_sender_try_put_off(const MfSqlScope *scope);
 
 /* An account was paused: nothing more leaves before the next round has seen which. */
-extern void mf_sender_hold(void);
+extern void mf_sender_wait_for_round(void);
 
 /*
  * Nothing new leaves until "drain_until", nor for a while after the process stood

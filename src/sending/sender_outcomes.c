@@ -46,7 +46,7 @@ static void settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, cons
 static void keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now,
 						 TimestampTz *again);
 static const MfLockedInvoice *find_locked(const List *locked, int64 invoice);
-static void record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded,
+static void record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
 							TimestampTz now);
 static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition);
 static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
@@ -54,8 +54,8 @@ static void move_to_recorded(MfFlight *flight, dlist_head *recorded);
 
 /* See sender_outcomes.h. */
 void
-mf_sender_record(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded,
-				 TimestampTz now, TimestampTz *again)
+mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
+						TimestampTz now, TimestampTz *again)
 {
 	Batch		batch;
 	List	   *locked;
@@ -100,7 +100,7 @@ mf_sender_record(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *land
 static void
 collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
 {
-	int			limit = mf_hand_room(RECORD_LIMIT);
+	int 		limit = mf_items_room(RECORD_LIMIT);
 	dlist_iter	iter;
 
 	memset(batch, 0, sizeof(*batch));
@@ -216,17 +216,17 @@ mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight)
 
 /*
  * Records the accepted ones of what has landed, as long as there is nothing
- * unusual about them: what is left is left to mf_sender_record().
+ * unusual about them: what is left is left to mf_sender_save_outcomes().
  */
 static void
-record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded, TimestampTz now)
+record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded, TimestampTz now)
 {
 	MfSentInvoice sent[RECORD_LIMIT];
-	int			limit = mf_hand_room(RECORD_LIMIT);
+	int 		limit = mf_items_room(RECORD_LIMIT);
 	int			count = 0;
 	dlist_mutable_iter iter;
 
-	mf_recorder_begin(recorder);
+	mf_attempt_rows_begin(recorder);
 	dlist_foreach_modify(iter, landed)
 	{
 		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
@@ -236,15 +236,15 @@ record_accepted(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *lande
 		if (flight->retry_at > now)
 			continue;
 		mf_flight_take(flight);
-		if (mf_record_accepted(recorder, flight, &sent[count]))
+		if (mf_attempt_rows_accept(recorder, flight, &sent[count]))
 		{
 			count++;
 			move_to_recorded(flight, recorded);
 		}
 		else
-			mf_hand_untake();
+			mf_items_untake();
 	}
-	mf_recorder_end(recorder);
+	mf_attempt_rows_end(recorder);
 	if (count > 0)
 	{
 		mf_payment_sent(scope, sent, count);
@@ -258,14 +258,14 @@ move_to_recorded(MfFlight *flight, dlist_head *recorded)
 	dlist_delete(&flight->node);
 	dlist_push_tail(recorded, &flight->node);
 	mf_flight_set_under_way(flight, false);
-	mf_agenda_due(flight->circuit);
+	mf_turns_due(flight->throttle);
 }
 
 /* An invoice that may exist twice is not finished by being sent. */
 static void
 finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition)
 {
-	if (invoice->duplicate_suspected && transition->to == MF_SENT && transition->next == MF_JOB_NONE)
+	if (invoice->duplicate_suspected && transition->to == MF_STATUS_SENT && transition->next == MF_JOB_NONE)
 	{
 		transition->next = MF_JOB_REVIEW;
 		transition->due = DT_NOEND;

@@ -17,8 +17,8 @@
  * the others: its answer goes to the attempt at once, and to the invoice later,
  * for which *again moves forward.
  */
-extern void mf_sender_record(const MfSqlScope *scope, MfRecorder *recorder, dlist_head *landed, dlist_head *recorded,
-							 TimestampTz now, TimestampTz *again);
+extern void mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
+									TimestampTz now, TimestampTz *again);
 
 /* Keeps the answer to an attempt with the attempt, whatever becomes of the invoice's row. */
 extern void mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight);

@@ -83,6 +83,6 @@ extern bool mf_text_is(Datum value, const char *word);
  * listeners told if either does.
  */
 struct TupleTableSlot;
-extern void mf_guard_transition(struct TupleTableSlot *before, struct TupleTableSlot *after);
+extern void mf_check_transition(struct TupleTableSlot *before, struct TupleTableSlot *after);
 
 #endif							/* MF_INVOICE_H */

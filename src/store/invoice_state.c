@@ -59,7 +59,7 @@ mf_text_is(Datum value, const char *word)
  * columns are read than it takes, and from the slots, which go on from there.
  */
 void
-mf_guard_transition(TupleTableSlot *before, TupleTableSlot *after)
+mf_check_transition(TupleTableSlot *before, TupleTableSlot *after)
 {
 	const int	status_at = MF_IC_STATUS - 1;
 	const int	payment_at = MF_IC_PAYMENT_STATUS - 1;
@@ -102,7 +102,7 @@ guard_payment(int64 invoice, MfStatus status, const char *from, const char *to)
 	int			from_status = mf_payment_status_from_name(from);
 	int			to_status = mf_payment_status_from_name(to);
 
-	if (from_status < 0 || to_status < 0 || status != MF_SENT ||
+	if (from_status < 0 || to_status < 0 || status != MF_STATUS_SENT ||
 		!mf_payment_allowed((MfPaymentStatus) from_status, (MfPaymentStatus) to_status))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

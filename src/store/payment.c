@@ -389,7 +389,7 @@ claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const ch
 	values[0] = CStringGetTextDatum(account);
 	values[1] = Int32GetDatum(limit);
 	values[2] = TimestampTzGetDatum(now);
-	values[3] = mf_hand_left_out(kind, now, &again);
+	values[3] = mf_items_left_out(kind, now, &again);
 	return read_jobs(mf_sql_execute(scope, statement, values, NULL));
 }
 
@@ -403,7 +403,7 @@ mf_payment_claim_orders(const MfSqlScope *scope, const char *account, bool too_o
 	values[0] = CStringGetTextDatum(account);
 	values[1] = Int32GetDatum(limit);
 	values[2] = TimestampTzGetDatum(now);
-	values[3] = mf_hand_left_out(MF_ITEM_INQUIRY, now, &again);
+	values[3] = mf_items_left_out(MF_ITEM_INQUIRY, now, &again);
 	values[4] = BoolGetDatum(too_often);
 	values[5] = ObjectIdGetDatum(last);
 	return read_jobs(mf_sql_execute(scope, &claim_orders_statement, values, NULL));
@@ -423,7 +423,7 @@ read_jobs(uint64 rows)
 		MfInquiryJob *job = (MfInquiryJob *) palloc0(sizeof(MfInquiryJob));
 		job->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
 		job->event = DatumGetInt64(mf_result(tuple, desc, 2, NULL));
-		mf_hand_take(job->event != 0 ? MF_ITEM_EVENT : MF_ITEM_INQUIRY, job->event != 0 ? job->event : job->invoice);
+		mf_items_take(job->event != 0 ? MF_ITEM_EVENT : MF_ITEM_INQUIRY, job->event != 0 ? job->event : job->invoice);
 		job->account = text_or_null(tuple, desc, 3);
 		job->owner.role = DatumGetObjectId(mf_result(tuple, desc, 4, NULL));
 		job->owner.own = DatumGetBool(mf_result(tuple, desc, 5, NULL));

@@ -422,7 +422,7 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 	/* from now on its payment is awaited */
 	for (i = 0; i < count; i++)
 	{
-		if (transitions[i].to == MF_SENT)
+		if (transitions[i].to == MF_STATUS_SENT)
 			sent[sent_count++].invoice = transitions[i].invoice;
 	}
 	if (sent_count > 0)

@@ -49,7 +49,7 @@ typedef enum MfJobKind
 typedef struct MfClaimLimit
 {
 	const char *account;
-	MfCircuit  *circuit;
+	MfThrottle *throttle;
 	int			slots;
 	bool		shared;			/* these are fewer than are free */
 	bool		look_later;		/* nothing more is due now, */

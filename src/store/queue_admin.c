@@ -649,7 +649,7 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 			references = lappend(references, entry);
 		}
 		transitions[i].reference = MemoryContextStrdup(context, mf_queue_fresh_reference(references, job->reference));
-		transitions[i].to = MF_QUEUED;
+		transitions[i].to = MF_STATUS_QUEUED;
 		transitions[i].next = MF_JOB_VERIFY;
 		transitions[i].due = job->created_at < twins_before ? later : now;
 	}

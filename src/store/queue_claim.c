@@ -169,7 +169,7 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, i
 	values[2] = mf_array_datum(&marks, TIMESTAMPTZOID);
 	values[3] = TimestampTzGetDatum(now);
 	values[4] = mf_array_datum(&mark_invoices, INT8OID);
-	values[5] = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
+	values[5] = mf_items_left_out(MF_ITEM_INVOICE, now, &again);
 	values[6] = Int32GetDatum(limit);
 
 	i = (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL);
@@ -228,7 +228,7 @@ lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, Tim
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 
 		invoices[i] = later[i].invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-		mf_hand_take(MF_ITEM_INVOICE, invoices[i]);
+		mf_items_take(MF_ITEM_INVOICE, invoices[i]);
 		later[i].wait = true;
 		later[i].next = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
 		later[i].due = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
@@ -371,7 +371,7 @@ mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, Time
 		return;
 	values[0] = mf_array_datum(&accounts, TEXTOID);
 	values[1] = TimestampTzGetDatum(now);
-	values[2] = mf_hand_left_out(MF_ITEM_INVOICE, now, &again);
+	values[2] = mf_items_left_out(MF_ITEM_INVOICE, now, &again);
 	(void) mf_sql_execute(scope, &next_due_statement, values, NULL);
 	for (i = 0; i < count; i++)
 	{

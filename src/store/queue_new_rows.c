@@ -108,19 +108,19 @@ add_entry(Agenda *agenda, TupleTableSlot *row)
 	status = mf_status_from_datum(row->tts_values[MF_IC_STATUS - 1]);
 	switch (status)
 	{
-		case MF_QUEUED:
+		case MF_STATUS_QUEUED:
 			/* of a restored row another server may have sent the first request */
 			kind = DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]) == agenda->now ?
 				MF_JOB_SEND : MF_JOB_VERIFY;
 			break;
-		case MF_SENDING:
+		case MF_STATUS_SENDING:
 			kind = MF_JOB_SENDING;
 			break;
 		case MF_STATUS_UNKNOWN:
 			kind = MF_JOB_RECONCILE;
 			break;
 		default:
-			if (status != MF_REVIEW && !DatumGetBool(row->tts_values[MF_IC_DUPLICATE_SUSPECTED - 1]))
+			if (status != MF_STATUS_REVIEW && !DatumGetBool(row->tts_values[MF_IC_DUPLICATE_SUSPECTED - 1]))
 				return false;
 			kind = MF_JOB_REVIEW;
 	}

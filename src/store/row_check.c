@@ -60,7 +60,7 @@ static const Untouched untouched[MF_IC_END] = {
 	[MF_IC_EXPIRES_AT] = A_NULL,[MF_IC_PAYMENT_DOUBT] = A_NULL,[MF_IC_ERASED_AT] = A_NULL
 };
 
-static void run(RowCheck *check, void (*function) (void *), int column, MfComplaints *complaints);
+static void run(RowCheck *check, void (*function) (void *), int column, MfFieldErrors *complaints);
 static void check_account(void *argument);
 static void name_account(void *argument);
 static void check_send_at(void *argument);
@@ -73,7 +73,7 @@ static bool is_untouched(const MfInvoiceRow *row, int column);
 
 /* See row_check.h. */
 const MfAccount *
-mf_row_check(MfInvoiceRow *row, Relation table, MfComplaints *complaints)
+mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *complaints)
 {
 	RowCheck	check = {row, table, NULL, 0};
 	MfRequest	request;
@@ -106,7 +106,7 @@ mf_row_check_metadata(MfInvoiceRow *row, Relation table)
 
 /* See row_check.h. */
 void
-mf_row_check_results(const MfInvoiceRow *row, Relation table, MfComplaints *complaints)
+mf_row_check_results(const MfInvoiceRow *row, Relation table, MfFieldErrors *complaints)
 {
 	RowCheck	check = {unconstify(MfInvoiceRow *, row), table, NULL, 0};
 	int			column;
@@ -120,15 +120,15 @@ mf_row_check_results(const MfInvoiceRow *row, Relation table, MfComplaints *comp
 
 /* Makes one check, or, of a column that is complained of already, none. */
 static void
-run(RowCheck *check, void (*function) (void *), int column, MfComplaints *complaints)
+run(RowCheck *check, void (*function) (void *), int column, MfFieldErrors *complaints)
 {
 	const char *name = NameStr(TupleDescAttr(RelationGetDescr(check->table), column - 1)->attname);
 
 	check->column = column;
 	if (complaints == NULL)
 		function(check);
-	else if (!mf_complained(complaints, name))
-		mf_complain(complaints, name, function, check);
+	else if (!mf_has_field_error(complaints, name))
+		mf_collect_field_errors(complaints, name, function, check);
 }
 
 static void
@@ -330,7 +330,7 @@ is_untouched(const MfInvoiceRow *row, int column)
 		case A_FALSE:
 			return !DatumGetBool(value);
 		case QUEUED:
-			return mf_text_is(value, mf_status_name(MF_QUEUED));
+			return mf_text_is(value, mf_status_name(MF_STATUS_QUEUED));
 		case UNPAID:
 			return mf_text_is(value, "unpaid");
 	}

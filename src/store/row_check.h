@@ -19,7 +19,7 @@
  * what is left out, and returns the account.  Raises an error that names the
  * column, or with "complaints" collects them all; then there may be no account.
  */
-extern const MfAccount *mf_row_check(MfInvoiceRow *row, Relation table, MfComplaints *complaints);
+extern const MfAccount *mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *complaints);
 
 /* The part of it that holds also where nothing else may be changed any more. */
 extern void mf_row_check_metadata(MfInvoiceRow *row, Relation table);
@@ -28,7 +28,7 @@ extern void mf_row_check_metadata(MfInvoiceRow *row, Relation table);
 extern void mf_row_check_usage(Relation table, const MfAccount *account);
 
 /* No column of a new row that only we write is given. */
-extern void mf_row_check_results(const MfInvoiceRow *row, Relation table, MfComplaints *complaints);
+extern void mf_row_check_results(const MfInvoiceRow *row, Relation table, MfFieldErrors *complaints);
 
 /* Raises the error of one that is. */
 pg_noreturn extern void mf_row_refuse_result(Relation table, int column);

@@ -269,7 +269,7 @@ guard_update(TriggerData *trigger)
 	if (mf_sql_is_ours())
 	{
 		mf_check_proposed(trigger);
-		mf_guard_transition(trigger->tg_trigslot, trigger->tg_newslot);
+		mf_check_transition(trigger->tg_trigslot, trigger->tg_newslot);
 		return trigger->tg_newtuple;
 	}
 
@@ -295,13 +295,13 @@ guard_update(TriggerData *trigger)
 	if (same_fields(desc, &before, &after) && !sets_account(trigger))
 		return trigger->tg_newtuple;
 
-	if (from != MF_QUEUED && from != MF_STATUS_REJECTED)
+	if (from != MF_STATUS_QUEUED && from != MF_STATUS_REJECTED)
 		refuse_late_change(DatumGetInt64(before.values[MF_IC_ID]), from);
 
 	account = check_row(&after, trigger->tg_relation, 0);
 	set_currency(&after, account);
 	moved = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) || takes_over(trigger, &before, account);
-	renamed = from == MF_QUEUED && !mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
+	renamed = from == MF_STATUS_QUEUED && !mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
 	if (moved || renamed)
 	{
 		bool		may_exist = mf_queue_may_exist(RelationGetNamespace(trigger->tg_relation),
@@ -330,11 +330,11 @@ refuse_late_change(int64 invoice, MfStatus status)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("invoice " INT64_FORMAT " can no longer be changed", invoice),
 			 errdetail("Its status is \"%s\".", mf_status_name(status)),
-			 status == MF_SENT ?
+			 status == MF_STATUS_SENT ?
 			 errhint("Its link can be paid. Cancel it in the MyFatoorah portal first, then insert a new one.") :
-			 status == MF_CANCELLED ?
+			 status == MF_STATUS_CANCELLED ?
 			 errhint("It is not sent any more; insert a new one.") :
-			 status == MF_REVIEW ?
+			 status == MF_STATUS_REVIEW ?
 			 errhint("Decide about it first: SELECT next_step FROM mf_review WHERE id = " INT64_FORMAT ".", invoice) :
 			 errhint("It may exist already. Wait for its outcome, or call mf_cancel(" INT64_FORMAT "), and insert a new one once it is cancelled.",
 					 invoice)));
@@ -397,13 +397,13 @@ guard_delete(TriggerData *trigger)
 		return;
 	deform(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
 	status = mf_status_of(row.values[MF_IC_STATUS]);
-	if (status != MF_SENT && status != MF_CANCELLED && status != MF_STATUS_REJECTED)
+	if (status != MF_STATUS_SENT && status != MF_STATUS_CANCELLED && status != MF_STATUS_REJECTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice " INT64_FORMAT " cannot be deleted",
 						DatumGetInt64(row.values[MF_IC_ID])),
 				 errdetail("Its status is \"%s\".", mf_status_name(status)),
-				 status == MF_REVIEW ?
+				 status == MF_STATUS_REVIEW ?
 				 errhint("Decide about it first with mf_resolve(" INT64_FORMAT ", 'abandon', 'reason').",
 						 DatumGetInt64(row.values[MF_IC_ID])) :
 				 errhint("Cancel it first with mf_cancel(" INT64_FORMAT "), or wait until it is sent.",

@@ -48,7 +48,7 @@ static void attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz n
 
 /* See retention.h. */
 void
-mf_history_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again)
+mf_retention_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			i;

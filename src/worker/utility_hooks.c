@@ -102,13 +102,13 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 		refuse_to_name(statement->utilityStmt);
 	if (OidIsValid(held))
 		mf_hold_database(held);
-	restricted = mf_guest_restrict(tag, &security_context);
+	restricted = mf_user_code_restrict(tag, &security_context);
 	next(statement, query, read_only_tree, context, params, environment, destination, completion);
 	if (restricted)
-		mf_guest_release(security_context);
+		mf_user_code_release(security_context);
 
 	if (tag == T_DropdbStmt && OidIsValid(held))
-		mf_marker_remove(held);
+		mf_directory_marker_remove(held);
 	if (commit_prepared)
 		mf_wake_worker(MyDatabaseId);
 	else if (tag != T_TransactionStmt)
@@ -385,7 +385,7 @@ access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, vo
 		previous_access_hook(access, class_id, object_id, sub_id, arg);
 
 	if (access == OAT_FUNCTION_EXECUTE)
-		mf_guest_check_function(object_id);
+		mf_user_code_check_function(object_id);
 	if (class_id != ExtensionRelationId || sub_id != 0)
 		return;
 

@@ -159,7 +159,7 @@ static void
 heed_settings(void)
 {
 	my_slot->few_slots = mf_slots_configure(mf_sender_http());
-	mf_unasked_settings();
+	mf_inquiry_catch_up_settings();
 }
 
 /*
@@ -179,7 +179,7 @@ serve(WaitEventSet *events)
 	if (mf_sender_attend_holds(drain_until, &hold_end))
 	{
 		agenda_changed = true;
-		mf_agenda_all_changed();
+		mf_turns_all_changed();
 		mf_inquiry_wake();
 	}
 	my_slot->frozen_until = mf_sender_frozen_until();
@@ -205,7 +205,7 @@ static void
 take_requests(void)
 {
 	if (pg_atomic_exchange_u32(&my_slot->pause, 0) != 0)
-		mf_sender_hold();
+		mf_sender_wait_for_round();
 	(void) mf_sender_run();
 	mf_round_try_now(pg_atomic_exchange_u32(&my_slot->try_now, 0));
 	if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
@@ -328,7 +328,7 @@ find_service(void)
 	{
 		my_schema = mf_extension_schema();
 		mf_process_take_role(mf_worker_role());
-		mf_guard_start(my_schema);
+		mf_copy_guard_start(my_schema);
 		mf_repair_tell(my_schema);
 		mf_reactions_start(my_schema);
 	}
@@ -336,7 +336,7 @@ find_service(void)
 	mf_process_end_statements();
 	if (!wanted)
 		leave(MF_END_NOT_WANTED);
-	mf_guard_started();
+	mf_copy_guard_started();
 }
 
 /* Begins to serve; whoever ends us meanwhile is no error of ours. */
@@ -368,9 +368,9 @@ read_changes(void)
 
 	count = mf_wake_read_changes(my_slot, accounts);
 	if (count < 0)
-		mf_agenda_all_changed();
+		mf_turns_all_changed();
 	for (i = 0; i < count; i++)
-		mf_agenda_changed(NameStr(accounts[i]));
+		mf_turns_changed(NameStr(accounts[i]));
 }
 
 /*

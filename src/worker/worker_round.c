@@ -99,7 +99,7 @@ mf_round_run(TimestampTz *again)
 	pgstat_report_activity(STATE_RUNNING, "myfatoorah: sending invoices");
 	mf_pause_attend(run_apart);
 	/* it may fail before it takes anything, and what the one before had in hand may be gone */
-	mf_hand_begin();
+	mf_items_begin();
 	mf_process_begin_statements();
 	PG_TRY();
 	{
@@ -136,12 +136,12 @@ mf_round_run(TimestampTz *again)
 			mf_process_forget_error();
 		}
 	}
-	my_slot->unnoted = mf_hand_unnoted(GetCurrentTimestamp());
+	my_slot->unnoted = mf_items_unnoted(GetCurrentTimestamp());
 	if (!mf_shutdown_requested)
 	{
 		mf_reactions_attend(my_slot, run_apart);
-		mf_history_attend(my_slot, run_apart, again);
-		mf_unasked_attend(run_apart, again);
+		mf_retention_attend(my_slot, run_apart, again);
+		mf_inquiry_catch_up_attend(run_apart, again);
 	}
 	return true;
 }
@@ -206,9 +206,9 @@ end_failed_transaction(bool *own_fault, bool *unheard)
 	HOLD_INTERRUPTS();
 	if (own_fault != NULL)
 	{
-		*own_fault = mf_process_can_be_a_rows_fault(error);
+		*own_fault = mf_process_is_row_error(error);
 		/* else it is told once it is known which item it is about */
-		if (!*own_fault || mf_hand_count() == 0)
+		if (!*own_fault || mf_items_count() == 0)
 			mf_process_report_error(error);
 	}
 	FlushErrorState();
@@ -235,7 +235,7 @@ show_error(const char *error)
 static void
 put_off(const MfItem *item, const char *error, bool own_fault)
 {
-	MfPutOff	later = mf_hand_put_off(item, error, own_fault, GetCurrentTimestamp());
+	MfPutOff	later = mf_items_put_off(item, error, own_fault, GetCurrentTimestamp());
 	Note		note = {item, later.until, error};
 	char	   *not_noted = NULL;
 
@@ -246,7 +246,7 @@ put_off(const MfItem *item, const char *error, bool own_fault)
 		if (flight != NULL && flight->kind == MF_JOB_SEND && !flight->attempt_recorded)
 			flight->attempt_recorded = run_apart(keep_answer, &note, NULL);
 		if (run_apart(note_item, &note, &not_noted))
-			mf_hand_noted(item);
+			mf_items_noted(item);
 		if (later.news && items_in_a_row < MANY_ITEMS)
 			tell_item(item, error, not_noted);
 	}
@@ -287,7 +287,7 @@ tell_item(const MfItem *item, const char *error, const char *not_noted)
 {
 	const char *what = item->kind == MF_ITEM_EVENT ? psprintf("event " INT64_FORMAT, item->id) :
 		item->kind == MF_ITEM_LOG ? psprintf("the log of webhooks of account \"%s\"", item->flight ?
-											 item->flight->circuit->account : "?") :
+											 item->flight->throttle->account : "?") :
 		psprintf("invoice " INT64_FORMAT, item->id);
 
 	ereport(LOG,

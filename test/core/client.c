@@ -161,7 +161,7 @@ outcome_of(const MfHttpExchange *exchange)
 	check_no_key(exchange);
 	mf_send_result_read(exchange, REFERENCE, &result);
 	outcome = result.outcome;
-	if (outcome == MF_ACCEPTED)
+	if (outcome == MF_OUTCOME_ACCEPTED)
 	{
 		assert_string_equal(result.invoice_id, "6345386");
 		assert_string_equal(result.customer_reference, REFERENCE);

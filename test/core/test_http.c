@@ -125,7 +125,7 @@ test_exchange(void **state)
 	expected = text("127.0.0.1:%d", server->port);
 	assert_string_equal(exchange->host, expected);
 	free(expected);
-	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 
@@ -158,7 +158,7 @@ test_reuse(void **state)
 		MfHttpExchange *exchange = exchange_one(http, target, BODY);
 
 		assert_int_equal(exchange->connection_reused, i > 0);
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 	}
 	assert_int_equal(server_connections(server), 1);
@@ -379,7 +379,7 @@ test_short_key(void **state)
 			MfSendResult result;
 
 			mf_send_result_read(exchange, REFERENCE, &result);
-			assert_int_equal(result.outcome, MF_ACCEPTED);
+			assert_int_equal(result.outcome, MF_OUTCOME_ACCEPTED);
 			assert_string_equal(result.customer_reference, REFERENCE);
 			mf_send_result_free(&result);
 		}
@@ -411,7 +411,7 @@ test_chunked(void **state)
 		assert_string_equal(exchange->content_type, "application/json; charset=utf-8");
 		/* a trailer is no header */
 		assert_int_equal(exchange->retry_after, 0);
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 	}
 	assert_int_equal(server_connections(server), 1);
@@ -493,7 +493,7 @@ test_interim_answer(void **state)
 	assert_int_equal(exchange->http_status, 429);
 	assert_int_equal(exchange->retry_after, 17);
 	assert_string_equal(exchange->content_type, "");
-	assert_int_equal(outcome_of(exchange), MF_THROTTLED);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_THROTTLED);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 	server_stop(server);
@@ -506,7 +506,7 @@ test_interim_answer(void **state)
 	target = target_create(http, server_url(server), 0, 0);
 	exchange = exchange_one(http, target, BODY);
 	assert_int_not_equal(exchange->curl_code, CURLE_OK);
-	assert_int_equal(outcome_of(exchange), MF_UNKNOWN);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_UNKNOWN);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 	server_stop(server);
@@ -617,7 +617,7 @@ test_oversized_answer(void **state)
 		assert_int_equal(exchange->truncated, i > 0);
 		assert_int_equal(exchange->curl_code, i > 0 ? CURLE_WRITE_ERROR : CURLE_OK);
 		assert_true(exchange->response_len <= MF_HTTP_MAX_RESPONSE);
-		assert_int_equal(outcome_of(exchange), MF_UNKNOWN);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_UNKNOWN);
 		mf_http_exchange_free(exchange);
 		mf_http_destroy(http);
 		server_stop(server);
@@ -642,7 +642,7 @@ test_redirect(void **state)
 		MfHttpExchange *exchange = exchange_one(http, target, BODY);
 
 		assert_int_equal(exchange->http_status / 100, 3);
-		assert_int_equal(outcome_of(exchange), MF_ACCOUNT_PROBLEM);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCOUNT_PROBLEM);
 		assert_int_equal(server_requests(server), 1);
 		assert_int_equal(server_connections(other), 0);
 		mf_http_exchange_free(exchange);
@@ -668,7 +668,7 @@ test_environment(void **state)
 		setenv(names[i], server_url(proxy), 1);
 	http = http_create();
 	target = target_create(http, server_url(server), 0, 0);
-	assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+	assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 	assert_int_equal(server_connections(proxy), 0);
 	assert_int_equal(server_requests(server), 1);
 	for (i = 0; i < LENGTH(names); i++)
@@ -706,7 +706,7 @@ test_gate(void **state)
 		assert_int_equal(exchange->curl_code, CURLE_ABORTED_BY_CALLBACK);
 		mf_http_describe(exchange, described, sizeof(described));
 		assert_non_null(strstr(described, "sending was stopped"));
-		assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 		mf_http_exchange_free(exchange);
 		mf_http_close_gate(http, false);
 
@@ -717,14 +717,14 @@ test_gate(void **state)
 		assert_false(exchange->gate_passed);
 		mf_http_describe(exchange, described, sizeof(described));
 		assert_non_null(strstr(described, "time allowed for sending"));
-		assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 		mf_http_exchange_free(exchange);
 
 		assert_int_equal(server_requests(server), round);
 		assert_non_null(mf_http_post(http, target, PATH, strdup(BODY), strlen(BODY),
 									 mf_http_clock() + INT64_C(60000000000), NULL, error, sizeof(error)));
 		exchange = finish_one(http);
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 		assert_int_equal(server_requests(server), round + 1);
 	}
@@ -823,7 +823,7 @@ test_release_while_busy(void **state)
 	for (i = 0; i < 3; i++)
 	{
 		exchange = finish_one(http);
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 	}
 	mf_http_destroy(http);
@@ -845,9 +845,9 @@ test_bad_path(void **state)
 	exchange = finish_one(http);
 	assert_int_equal(exchange->curl_code, CURLE_FAILED_INIT);
 	assert_string_equal(exchange->curl_error, "the URL is not valid");
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
-	assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+	assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 	assert_int_equal(server_requests(server), 1);
 	mf_http_destroy(http);
 	server_stop(server);
@@ -894,7 +894,7 @@ test_abort(void **state)
 	mf_http_abort(http, exchange);
 	assert_int_equal(mf_http_in_flight(http), 1);
 	exchange = finish_one(http);
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 	assert_null(mf_http_next_done(http));
 	assert_int_equal(mf_http_in_flight(http), 0);
@@ -956,7 +956,7 @@ test_thousands(void **state)
 			submitted++;
 		}
 		exchange = finish_one(http);
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 		ended++;
 		if (ended == total / 4)
@@ -1092,7 +1092,7 @@ test_burst(void **state)
 	{
 		MfHttpExchange *exchange = finish_one(http);
 
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 	}
 	assert_int_equal(server_requests(server), burst);

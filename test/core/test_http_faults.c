@@ -77,14 +77,14 @@ cut_everywhere(const char *answer, size_t spare, MfOutcome whole)
 
 			count++;
 			assert_true(exchange->gate_passed);
-			if (fault.answer_len < len && outcome != MF_UNKNOWN &&
+			if (fault.answer_len < len && outcome != MF_OUTCOME_UNKNOWN &&
 				(fault.answer_len < len - spare || outcome != whole))
 				fail_msg("cut at %zu of %zu: %s (curl %d, status %ld)", fault.answer_len, len,
 						 mf_outcome_name(outcome), exchange->curl_code, exchange->http_status);
 			if (fault.answer_len == len && !reset && outcome != whole)
 				fail_msg("whole answer: %s (curl %d)", mf_outcome_name(outcome), exchange->curl_code);
 			/* a reset may overtake the last bytes of a whole answer */
-			if (fault.answer_len == len && reset && outcome != whole && outcome != MF_UNKNOWN)
+			if (fault.answer_len == len && reset && outcome != whole && outcome != MF_OUTCOME_UNKNOWN)
 				fail_msg("whole answer, reset: %s", mf_outcome_name(outcome));
 			assert_int_equal(server_requests(server), count);
 			mf_http_exchange_free(exchange);
@@ -101,7 +101,7 @@ test_cut_answer(void **state)
 							  "Server: test\r\nContent-Length: %zu\r\n\r\n%s", strlen(ACCEPTED), ACCEPTED);
 
 	(void) state;
-	cut_everywhere(answer, 0, MF_ACCEPTED);
+	cut_everywhere(answer, 0, MF_OUTCOME_ACCEPTED);
 	free(answer);
 }
 
@@ -114,7 +114,7 @@ test_cut_chunked_answer(void **state)
 
 	(void) state;
 	/* libcurl does not wait for the very last line feed */
-	cut_everywhere(answer, 1, MF_ACCEPTED);
+	cut_everywhere(answer, 1, MF_OUTCOME_ACCEPTED);
 	free(answer);
 }
 
@@ -125,7 +125,7 @@ test_cut_unmeasured_answer(void **state)
 	char	   *answer = text("HTTP/1.1 200 OK\r\n\r\n%s", ACCEPTED);
 
 	(void) state;
-	cut_everywhere(answer, 0, MF_ACCEPTED);
+	cut_everywhere(answer, 0, MF_OUTCOME_ACCEPTED);
 	free(answer);
 }
 
@@ -138,20 +138,20 @@ test_cut_refusals(void **state)
 
 	(void) state;
 	answer = text("HTTP/1.1 400 Bad Request\r\nContent-Length: %zu\r\n\r\n%s", strlen(refusal), refusal);
-	cut_everywhere(answer, 0, MF_REJECTED);
+	cut_everywhere(answer, 0, MF_OUTCOME_REJECTED);
 	free(answer);
 
 	answer = text("HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: %zu\r\n\r\n%s",
 				  strlen(html), html);
-	cut_everywhere(answer, 0, MF_ACCOUNT_PROBLEM);
+	cut_everywhere(answer, 0, MF_OUTCOME_ACCOUNT_PROBLEM);
 	free(answer);
 
 	answer = text("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n");
-	cut_everywhere(answer, 0, MF_THROTTLED);
+	cut_everywhere(answer, 0, MF_OUTCOME_THROTTLED);
 	free(answer);
 
 	answer = text("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n");
-	cut_everywhere(answer, 0, MF_ACCOUNT_PROBLEM);
+	cut_everywhere(answer, 0, MF_OUTCOME_ACCOUNT_PROBLEM);
 	free(answer);
 	free(refusal);
 	free(html);
@@ -184,7 +184,7 @@ test_cut_request(void **state)
 				MfHttpExchange *exchange = exchange_one(http, target, body);
 				MfOutcome	outcome = outcome_of(exchange);
 
-				if (outcome != (exchange->gate_passed ? MF_UNKNOWN : MF_NOT_SENT))
+				if (outcome != (exchange->gate_passed ? MF_OUTCOME_UNKNOWN : MF_OUTCOME_NOT_SENT))
 					fail_msg("request cut at %zu: %s, curl %d", fault.request_len,
 							 mf_outcome_name(outcome), exchange->curl_code);
 				assert_int_equal(server_requests(server), 0);
@@ -218,7 +218,7 @@ test_not_http(void **state)
 		MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
 		MfHttpExchange *exchange = exchange_one(http, target, BODY);
 
-		assert_int_equal(outcome_of(exchange), MF_UNKNOWN);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_UNKNOWN);
 		/* nothing is taken for a body that has no headers */
 		if (strncmp(answers[i], "HTTP/", 5) != 0)
 			assert_int_equal(exchange->response_len, 0);
@@ -260,9 +260,9 @@ test_no_second_post(void **state)
 		MfHttpExchange *exchange;
 		char		described[512];
 
-		assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+		assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 		exchange = exchange_one(http, target, BODY);
-		assert_int_equal(outcome_of(exchange), MF_UNKNOWN);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_UNKNOWN);
 		assert_true(exchange->gate_passed);
 		/* 42 where libcurl wanted to repeat, 56 where a reset told it more */
 		assert_true(exchange->curl_code == CURLE_ABORTED_BY_CALLBACK || exchange->curl_code == CURLE_RECV_ERROR);
@@ -273,7 +273,7 @@ test_no_second_post(void **state)
 		assert_int_equal(server_requests(server), 2);
 
 		/* and the next one is served in full */
-		assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+		assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 		mf_http_destroy(http);
 
 		/* libcurl makes a connection to repeat the request on, but sends nothing there */
@@ -344,7 +344,7 @@ test_idle_closed(void **state)
 	{
 		MfHttpExchange *exchange = exchange_one(http, target, BODY);
 
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		assert_false(exchange->connection_reused);
 		mf_http_exchange_free(exchange);
 		assert_int_equal(server_requests(server), i);
@@ -379,12 +379,12 @@ test_early_answer(void **state)
 		const char *answer;
 		MfOutcome	outcome;
 	}			cases[] = {
-		{"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_UNKNOWN},
-		{"HTTP/1.1 401 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_ACCOUNT_PROBLEM},
-		{"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_THROTTLED},
-		{"HTTP/1.1 400 Bad\r\nContent-Length: 19\r\nConnection: close\r\n\r\n{\"IsSuccess\":false}", MF_UNKNOWN},
-		{"HTTP/1.1 400 Bad\r\nContent-Length: 64\r\nConnection: close\r\n\r\n{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"\"}]}", MF_REJECTED},
-		{"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_UNKNOWN},
+		{"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_OUTCOME_UNKNOWN},
+		{"HTTP/1.1 401 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_OUTCOME_ACCOUNT_PROBLEM},
+		{"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_OUTCOME_THROTTLED},
+		{"HTTP/1.1 400 Bad\r\nContent-Length: 19\r\nConnection: close\r\n\r\n{\"IsSuccess\":false}", MF_OUTCOME_UNKNOWN},
+		{"HTTP/1.1 400 Bad\r\nContent-Length: 64\r\nConnection: close\r\n\r\n{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"\"}]}", MF_OUTCOME_REJECTED},
+		{"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", MF_OUTCOME_UNKNOWN},
 	};
 	size_t		body_len = 8 * 1024 * 1024;
 	char	   *body = malloc(body_len + 1);
@@ -449,7 +449,7 @@ test_refused(void **state)
 	assert_string_equal(exchange->response, "");
 	mf_http_describe(exchange, described, sizeof(described));
 	assert_non_null(strstr(described, "could not connect to 127.0.0.1"));
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 	close(fd);
@@ -488,7 +488,7 @@ test_connect_stall(void **state)
 	assert_false(exchange->gate_reached);
 	mf_http_describe(exchange, described, sizeof(described));
 	assert_non_null(strstr(described, "no connection to 127.0.0.1"));
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 	for (i = 0; i < 2; i++)
@@ -537,7 +537,7 @@ test_stall(void **state)
 
 		assert_true(took > 0.35 && took < 10);
 		assert_int_equal(exchange->curl_code, CURLE_OPERATION_TIMEDOUT);
-		assert_int_equal(outcome_of(exchange), MF_UNKNOWN);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_UNKNOWN);
 		mf_http_describe(exchange, described, sizeof(described));
 		assert_non_null(strstr(described, i < 2 ? "no answer from 127.0.0.1" : "did not end within"));
 		assert_non_null(strstr(described, "request and answer 0."));
@@ -575,7 +575,7 @@ test_request_stall(void **state)
 	assert_int_equal(exchange->curl_code, CURLE_OPERATION_TIMEDOUT);
 	assert_true(exchange->gate_passed);
 	assert_true(exchange->body_sent < body_len);
-	assert_int_equal(outcome_of(exchange), MF_UNKNOWN);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_UNKNOWN);
 	mf_http_exchange_free(exchange);
 	server_event(server);
 	mf_http_destroy(http);

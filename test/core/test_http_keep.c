@@ -69,7 +69,7 @@ exchange_many(MfHttp *http, MfHttpTarget *target, int count)
 	{
 		MfHttpExchange *exchange = finish_one(http);
 
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		reused += exchange->connection_reused;
 		mf_http_exchange_free(exchange);
 	}

@@ -130,7 +130,7 @@ test_no_such_name(void **state)
 	assert_false(exchange->gate_reached);
 	mf_http_describe(exchange, described, sizeof(described));
 	assert_non_null(strstr(described, "no-such-name.invalid"));
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 	check_lookups(0);
@@ -153,13 +153,13 @@ test_stuck_timeout(void **state)
 	assert_int_equal(exchange->name_lookup_us, 0);
 	mf_http_describe(exchange, described, sizeof(described));
 	assert_non_null(strstr(described, "the name lookup of stuck.example did not end"));
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 
 	/* the total time-out alone does it too */
 	target = target_create(http, "https://stuck.example", 400, 20000);
 	start = seconds_now();
-	assert_int_equal(outcome_one(http, target, BODY), MF_NOT_SENT);
+	assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_NOT_SENT);
 	assert_true(seconds_now() - start < 5);
 	start = seconds_now();
 	mf_http_destroy(http);
@@ -227,7 +227,7 @@ test_stuck_beside_others(void **state)
 	mf_http_perform(http);
 	wait_entered(1);
 	for (i = 0; i < 10; i++)
-		assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+		assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 	assert_true(seconds_now() - start < 5);
 	mf_http_stop_thread(http);
 	assert_non_null(waiting->transfer);

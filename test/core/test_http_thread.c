@@ -106,7 +106,7 @@ test_each_once(void **state)
 			posted++;
 		}
 		exchange = await_one(http);
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		(*(int *) exchange->tag)++;
 		done++;
 		mf_http_exchange_free(exchange);
@@ -166,7 +166,7 @@ test_goes_on_alone(void **state)
 	{
 		MfHttpExchange *exchange = await_one(http);
 
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 	}
 	/* it tells once, not for ever */
@@ -189,13 +189,13 @@ test_gate(void **state)
 	mf_http_close_gate(http, true);
 	post(http, target, BODY, NULL);
 	exchange = await_one(http);
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 	assert_int_equal(server_requests(server), 0);
 	mf_http_close_gate(http, false);
 	post(http, target, BODY, NULL);
 	exchange = await_one(http);
-	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 	server_stop(server);
@@ -241,7 +241,7 @@ test_stop(void **state)
 	{
 		MfHttpExchange *exchange = finish_one(http);
 
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 	}
 	assert_int_equal(server_requests(server), 310);
@@ -261,7 +261,7 @@ test_stop(void **state)
 		assert_true(mf_http_start_thread(http, error, sizeof(error)));
 		post(http, target, BODY, NULL);
 		exchange = await_one(http);
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 	}
 	mf_http_destroy(http);
@@ -309,13 +309,13 @@ test_release(void **state)
 	mf_http_target_hold(target);
 	mf_http_target_release(target);
 	exchange = await_one(http);
-	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 	mf_http_exchange_free(exchange);
 	assert_ptr_equal(http->targets, target);
 	post(http, target, BODY, NULL);
 	mf_http_target_let_go(target);
 	exchange = await_one(http);
-	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 	mf_http_exchange_free(exchange);
 	assert_null(http->targets);
 
@@ -446,7 +446,7 @@ test_idle(void **state)
 	(void) state;
 	post(http, target, BODY, NULL);
 	exchange = await_one(http);
-	assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 	mf_http_exchange_free(exchange);
 
 	/* it stays awake for a moment */
@@ -507,7 +507,7 @@ end_unsent(MfHttp *http)
 	mf_http_describe(exchange, described, sizeof(described));
 	assert_non_null(strstr(described, "nothing was sent to"));
 	assert_non_null(strstr(described, "the process stood still"));
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 }
 
@@ -543,7 +543,7 @@ test_held(void **state)
 		post(http, target, BODY, NULL);
 		mf_http_perform(http);
 		exchange = await_one(http);
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		mf_http_exchange_free(exchange);
 	}
 	mf_http_destroy(http);
@@ -597,7 +597,7 @@ test_cannot_start(void **state)
 	/* not before: its accept() would fail as well */
 	server = server_start(serve_accepted, NULL);
 	target = target_create(http, server_url(server), 0, 0);
-	assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+	assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 	mf_http_destroy(http);
 	server_stop(server);
 }

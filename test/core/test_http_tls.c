@@ -60,7 +60,7 @@ check_not_sent(const char *url, const char *ca_file, int code1, int code2, const
 	mf_http_describe(exchange, described, sizeof(described));
 	if (strstr(described, words) == NULL)
 		fail_msg("%s", described);
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 }
@@ -81,7 +81,7 @@ test_trusted(void **state)
 	for (i = 0; i < 6; i++)
 	{
 		exchange = exchange_one(http, targets[i % 2], BODY);
-		assert_int_equal(outcome_of(exchange), MF_ACCEPTED);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 		assert_int_equal(exchange->connection_reused, i > 1);
 		if (i < 2)
 			assert_true(exchange->tls_us > exchange->connect_us);
@@ -144,7 +144,7 @@ test_old_version(void **state)
 	server = server_start_tls(serve_accepted, NULL, TLS1_2_VERSION);
 	http = http_create();
 	target = target_with_ca(http, server_url(server), CA_FILE);
-	assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+	assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 	mf_http_destroy(http);
 	server_stop(server);
 }
@@ -213,7 +213,7 @@ test_stall(void **state)
 	assert_int_equal(exchange->tls_us, 0);
 	mf_http_describe(exchange, described, sizeof(described));
 	assert_non_null(strstr(described, "the TLS handshake with 127.0.0.1"));
-	assert_int_equal(outcome_of(exchange), MF_NOT_SENT);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 	server_stop(server);
@@ -265,8 +265,8 @@ test_no_second_post(void **state)
 	MfHttpTarget *target = target_with_ca(http, server_url(server), CA_FILE);
 
 	(void) state;
-	assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
-	assert_int_equal(outcome_one(http, target, BODY), MF_UNKNOWN);
+	assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
+	assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_UNKNOWN);
 	mf_http_destroy(http);
 	assert_true(server_wait_closed(server, server_connections(server)));
 	assert_int_equal(server_requests(server), 2);

@@ -64,9 +64,9 @@ test_watch_fails(void **state)
 			MfOutcome	outcome = outcome_of(exchange);
 
 			if (exchange->curl_code == CURLE_OK)
-				assert_int_equal(outcome, MF_ACCEPTED);
+				assert_int_equal(outcome, MF_OUTCOME_ACCEPTED);
 			else
-				assert_int_equal(outcome, exchange->gate_passed ? MF_UNKNOWN : MF_NOT_SENT);
+				assert_int_equal(outcome, exchange->gate_passed ? MF_OUTCOME_UNKNOWN : MF_OUTCOME_NOT_SENT);
 			if (n == 0)
 			{
 				assert_int_equal(exchange->curl_code, CURLE_FAILED_INIT);
@@ -79,7 +79,7 @@ test_watch_fails(void **state)
 
 		/* and goes on when the kernel has room again */
 		allowed = -1;
-		assert_int_equal(outcome_one(http, target, BODY), MF_ACCEPTED);
+		assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 		mf_http_destroy(http);
 		server_stop(server);
 	}

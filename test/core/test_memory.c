@@ -256,13 +256,13 @@ read_send(void *arg)
 
 	mf_send_result_read(&verdict->exchange, REFERENCE, &result);
 	/* never another certainty than the right one */
-	assert_true(result.outcome == verdict->outcome || result.outcome == MF_UNKNOWN);
-	assert_true(result.outcome != MF_ACCEPTED || result.invoice_id != NULL);
+	assert_true(result.outcome == verdict->outcome || result.outcome == MF_OUTCOME_UNKNOWN);
+	assert_true(result.outcome != MF_OUTCOME_ACCEPTED || result.invoice_id != NULL);
 	/* what needs no reading of the body does not need memory either */
-	if (verdict->outcome == MF_NOT_SENT)
+	if (verdict->outcome == MF_OUTCOME_NOT_SENT)
 		assert_int_equal(result.outcome, verdict->outcome);
 	complete = (result.outcome == verdict->outcome &&
-				(result.outcome == MF_ACCEPTED ? result.invoice_url != NULL && result.customer_reference != NULL :
+				(result.outcome == MF_OUTCOME_ACCEPTED ? result.invoice_url != NULL && result.customer_reference != NULL :
 				 result.error != NULL));
 	mf_send_result_free(&result);
 	return complete;
@@ -277,7 +277,7 @@ read_status(void *arg)
 
 	mf_status_result_read(&verdict->exchange, &result);
 	assert_true(result.lookup == verdict->lookup || result.lookup == MF_LOOKUP_FAILED);
-	complete = (result.lookup == verdict->lookup && (result.lookup == MF_FOUND || result.error != NULL));
+	complete = (result.lookup == verdict->lookup && (result.lookup == MF_LOOKUP_FOUND || result.error != NULL));
 	mf_status_result_free(&result);
 	return complete;
 }
@@ -288,13 +288,13 @@ test_verdicts(void **state)
 	char	   *paid = fixture("get-payment-status.response.paid-single.json");
 	char	   *refusal = fixture("send-payment.response.validation-error.json");
 	Verdict		cases[] = {
-		{.outcome = MF_ACCEPTED,.lookup = MF_LOOKUP_SENSELESS},
-		{.outcome = MF_REJECTED,.lookup = MF_LOOKUP_REFUSED},
-		{.outcome = MF_THROTTLED,.lookup = MF_LOOKUP_THROTTLED},
-		{.outcome = MF_ACCOUNT_PROBLEM,.lookup = MF_LOOKUP_ACCOUNT_PROBLEM},
-		{.outcome = MF_UNKNOWN,.lookup = MF_LOOKUP_FAILED},
-		{.outcome = MF_NOT_SENT,.lookup = MF_LOOKUP_FAILED},
-		{.outcome = MF_UNKNOWN,.lookup = MF_FOUND},
+		{.outcome = MF_OUTCOME_ACCEPTED,.lookup = MF_LOOKUP_SENSELESS},
+		{.outcome = MF_OUTCOME_REJECTED,.lookup = MF_LOOKUP_REFUSED},
+		{.outcome = MF_OUTCOME_THROTTLED,.lookup = MF_LOOKUP_THROTTLED},
+		{.outcome = MF_OUTCOME_ACCOUNT_PROBLEM,.lookup = MF_LOOKUP_ACCOUNT_PROBLEM},
+		{.outcome = MF_OUTCOME_UNKNOWN,.lookup = MF_LOOKUP_FAILED},
+		{.outcome = MF_OUTCOME_NOT_SENT,.lookup = MF_LOOKUP_FAILED},
+		{.outcome = MF_OUTCOME_UNKNOWN,.lookup = MF_LOOKUP_FOUND},
 	};
 	const long	statuses[] = {200, 400, 429, 401, 503, 0, 200};
 	char	   *bodies[] = {strdup(ACCEPTED), refusal, strdup(""), strdup("<html>no"), strdup("busy"), strdup(""), paid};
@@ -364,7 +364,7 @@ read_log(void *arg)
 	char	   *body;
 
 	mf_webhook_log_result_read(arg, &result);
-	found = (result.lookup == MF_FOUND);
+	found = (result.lookup == MF_LOOKUP_FOUND);
 	if (!found)
 		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
 	assert_int_equal(result.count, found ? 2 : 0);
@@ -385,7 +385,7 @@ read_refunds(void *arg)
 	char	   *body;
 
 	mf_refund_result_read(arg, &result);
-	found = (result.lookup == MF_FOUND);
+	found = (result.lookup == MF_LOOKUP_FOUND);
 	if (!found)
 		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
 	assert_int_equal(result.count, found ? 2 : 0);
@@ -433,7 +433,7 @@ requests_so_far(Server *server)
 {
 	MfHttp	   *http = http_create();
 
-	assert_int_equal(outcome_one(http, target_create(http, server_url(server), 0, 0), BODY), MF_ACCEPTED);
+	assert_int_equal(outcome_one(http, target_create(http, server_url(server), 0, 0), BODY), MF_OUTCOME_ACCEPTED);
 	mf_http_destroy(http);
 	assert_true(server_wait_closed(server, server_connections(server)));
 	return server_requests(server) - 1;
@@ -485,9 +485,9 @@ exchange_everything(void *arg)
 		armed = countdown;
 		countdown = 0;
 		passed = exchange->gate_passed;
-		accepted = (outcome_of(exchange) == MF_ACCEPTED);
+		accepted = (outcome_of(exchange) == MF_OUTCOME_ACCEPTED);
 		if (!accepted)
-			assert_int_equal(outcome_of(exchange), passed ? MF_UNKNOWN : MF_NOT_SENT);
+			assert_int_equal(outcome_of(exchange), passed ? MF_OUTCOME_UNKNOWN : MF_OUTCOME_NOT_SENT);
 		countdown = armed;
 		mf_http_exchange_free(exchange);
 		done = accepted;

@@ -62,8 +62,8 @@ check_send(int line, const MfHttpExchange *exchange, const char *reference, MfOu
 	if (result.outcome != expected)
 		fail_msg("line %d: %s instead of %s (%s)", line, mf_outcome_name(result.outcome),
 				 mf_outcome_name(expected), result.error ? result.error : "no error");
-	assert_int_equal(result.error == NULL, expected == MF_ACCEPTED);
-	if (expected == MF_ACCEPTED)
+	assert_int_equal(result.error == NULL, expected == MF_OUTCOME_ACCEPTED);
+	if (expected == MF_OUTCOME_ACCEPTED)
 		assert_non_null(result.invoice_id);
 	else
 		assert_null(strchr(result.error, '\n'));
@@ -80,8 +80,8 @@ check_status(int line, const MfHttpExchange *exchange, MfLookup expected, bool n
 	if (result.lookup != expected || result.not_sent != not_sent)
 		fail_msg("line %d: lookup %d instead of %d (%s)", line, result.lookup, expected,
 				 result.error ? result.error : "no error");
-	assert_int_equal(result.error == NULL, expected == MF_FOUND);
-	assert_int_equal(result.values[MF_PS_INVOICE_ID] != NULL, expected == MF_FOUND);
+	assert_int_equal(result.error == NULL, expected == MF_LOOKUP_FOUND);
+	assert_int_equal(result.values[MF_PS_INVOICE_ID] != NULL, expected == MF_LOOKUP_FOUND);
 	mf_status_result_free(&result);
 	mf_status_result_free(&result);
 }
@@ -105,44 +105,44 @@ test_evidence(void **state)
 		MfOutcome	outcome;
 	}			cases[] = {
 		/* nothing left */
-		{__LINE__, UNCONNECTED, CURLE_COULDNT_RESOLVE_HOST, 0, "", false, MF_NOT_SENT},
-		{__LINE__, UNCONNECTED, CURLE_COULDNT_CONNECT, 0, "", false, MF_NOT_SENT},
-		{__LINE__, UNCONNECTED, CURLE_PEER_FAILED_VERIFICATION, 0, "", false, MF_NOT_SENT},
-		{__LINE__, UNCONNECTED, CURLE_SSL_CONNECT_ERROR, 0, "", false, MF_NOT_SENT},
-		{__LINE__, UNCONNECTED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_NOT_SENT},
-		{__LINE__, UNCONNECTED, CURLE_URL_MALFORMAT, 0, "", false, MF_NOT_SENT},
-		{__LINE__, UNCONNECTED, CURLE_OUT_OF_MEMORY, 0, "", false, MF_NOT_SENT},
-		{__LINE__, STOPPED, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_COULDNT_RESOLVE_HOST, 0, "", false, MF_OUTCOME_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_COULDNT_CONNECT, 0, "", false, MF_OUTCOME_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_PEER_FAILED_VERIFICATION, 0, "", false, MF_OUTCOME_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_SSL_CONNECT_ERROR, 0, "", false, MF_OUTCOME_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_OUTCOME_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_URL_MALFORMAT, 0, "", false, MF_OUTCOME_NOT_SENT},
+		{__LINE__, UNCONNECTED, CURLE_OUT_OF_MEMORY, 0, "", false, MF_OUTCOME_NOT_SENT},
+		{__LINE__, STOPPED, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_OUTCOME_NOT_SENT},
 		/* behind the gate, whatever libcurl says was written */
-		{__LINE__, PASSED, CURLE_SEND_ERROR, 0, "", false, MF_UNKNOWN},
-		{__LINE__, PASSED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
-		{__LINE__, PASSED, CURLE_GOT_NOTHING, 0, "", false, MF_UNKNOWN},
-		{__LINE__, CUT, CURLE_COULDNT_RESOLVE_HOST, 0, "", false, MF_UNKNOWN},
-		{__LINE__, CUT, CURLE_COULDNT_CONNECT, 0, "", false, MF_UNKNOWN},
-		{__LINE__, CUT, CURLE_SSL_CONNECT_ERROR, 0, "", false, MF_UNKNOWN},
-		{__LINE__, CUT, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_UNKNOWN},
-		{__LINE__, CUT, CURLE_SEND_ERROR, 0, "", false, MF_UNKNOWN},
-		{__LINE__, CUT, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_GOT_NOTHING, 0, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_RECV_ERROR, 0, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_UNSUPPORTED_PROTOCOL, 0, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_SEND_FAIL_REWIND, 0, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_FAILED_INIT, 0, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_OK, 0, "", false, MF_UNKNOWN},
+		{__LINE__, PASSED, CURLE_SEND_ERROR, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, PASSED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, PASSED, CURLE_GOT_NOTHING, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, CUT, CURLE_COULDNT_RESOLVE_HOST, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, CUT, CURLE_COULDNT_CONNECT, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, CUT, CURLE_SSL_CONNECT_ERROR, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, CUT, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, CUT, CURLE_SEND_ERROR, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, CUT, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_GOT_NOTHING, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_RECV_ERROR, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_UNSUPPORTED_PROTOCOL, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_SEND_FAIL_REWIND, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_FAILED_INIT, 0, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 0, "", false, MF_OUTCOME_UNKNOWN},
 		/* headers cut off: status 200, no body */
-		{__LINE__, WHOLE, CURLE_OK, 200, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 200, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 200, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 200, "", false, MF_OUTCOME_UNKNOWN},
 		/* an answer that did not end, however good or bad it looks */
-		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 200, ACCEPTED, false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_OPERATION_TIMEDOUT, 200, ACCEPTED, false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_RECV_ERROR, 400, REFUSED, false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 401, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 429, "", false, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_WRITE_ERROR, 200, ACCEPTED, true, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_OK, 200, ACCEPTED, true, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_OK, 401, "", true, MF_UNKNOWN},
-		{__LINE__, WHOLE, CURLE_OK, 100, "", false, MF_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 200, ACCEPTED, false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OPERATION_TIMEDOUT, 200, ACCEPTED, false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_RECV_ERROR, 400, REFUSED, false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 401, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 429, "", false, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_WRITE_ERROR, 200, ACCEPTED, true, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 200, ACCEPTED, true, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 401, "", true, MF_OUTCOME_UNKNOWN},
+		{__LINE__, WHOLE, CURLE_OK, 100, "", false, MF_OUTCOME_UNKNOWN},
 	};
 	size_t		i;
 
@@ -156,7 +156,7 @@ test_evidence(void **state)
 		check_send(cases[i].line, &exchange, REFERENCE, cases[i].outcome);
 		check_status(cases[i].line, &exchange,
 					 cases[i].code == CURLE_OK && cases[i].status == 200 && !cases[i].truncated ? MF_LOOKUP_SENSELESS :
-					 MF_LOOKUP_FAILED, cases[i].outcome == MF_NOT_SENT);
+					 MF_LOOKUP_FAILED, cases[i].outcome == MF_OUTCOME_NOT_SENT);
 		free(exchange.response);
 	}
 }
@@ -176,10 +176,10 @@ test_every_code(void **state)
 			MfHttpExchange exchange;
 
 			make_exchange(&exchange, (Stage) stage, code, 0, "");
-			check_send(code, &exchange, REFERENCE, stage < PASSED ? MF_NOT_SENT : MF_UNKNOWN);
+			check_send(code, &exchange, REFERENCE, stage < PASSED ? MF_OUTCOME_NOT_SENT : MF_OUTCOME_UNKNOWN);
 			free(exchange.response);
 			make_exchange(&exchange, (Stage) stage, code, 200, ACCEPTED);
-			check_send(code, &exchange, REFERENCE, MF_UNKNOWN);
+			check_send(code, &exchange, REFERENCE, MF_OUTCOME_UNKNOWN);
 			free(exchange.response);
 		}
 	}
@@ -201,99 +201,99 @@ test_answers(void **state)
 		MfOutcome	outcome;
 	}			cases[] = {
 		/* 2xx that proves the invoice */
-		{__LINE__, 200, ACCEPTED, MF_ACCEPTED},
-		{__LINE__, 201, ACCEPTED, MF_ACCEPTED},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}}", MF_ACCEPTED},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":123456789012345678,\"CustomerReference\":\"mf-1\"}}", MF_ACCEPTED},
+		{__LINE__, 200, ACCEPTED, MF_OUTCOME_ACCEPTED},
+		{__LINE__, 201, ACCEPTED, MF_OUTCOME_ACCEPTED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_ACCEPTED},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":123456789012345678,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_ACCEPTED},
 		/* 2xx but not that */
-		{__LINE__, 200, "", MF_UNKNOWN},
-		{__LINE__, 204, "", MF_UNKNOWN},
-		{__LINE__, 200, HTML, MF_UNKNOWN},
-		{__LINE__, 200, REFUSED, MF_UNKNOWN},
-		{__LINE__, 200, ACCEPTED "x", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":null}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":[{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}]}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":\"true\",\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":null,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":0,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":-5,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1.0,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1e3,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"12\",\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1234567890123456789,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":null}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-2\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"MF-1\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1~2\"}}", MF_UNKNOWN},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"InvoiceId\":2,\"CustomerReference\":\"mf-1\"}}", MF_UNKNOWN},
+		{__LINE__, 200, "", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 204, "", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, HTML, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, REFUSED, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, ACCEPTED "x", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":null}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":[{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}]}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":\"true\",\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":null,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":0,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":-5,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1.0,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1e3,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"12\",\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1234567890123456789,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":null}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-2\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"MF-1\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"mf-1~2\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"InvoiceId\":2,\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN},
 		/* definite refusals */
-		{__LINE__, 400, REFUSED, MF_REJECTED},
-		{__LINE__, 402, REFUSED, MF_REJECTED},
-		{__LINE__, 405, REFUSED, MF_REJECTED},
-		{__LINE__, 409, REFUSED, MF_REJECTED},
-		{__LINE__, 413, REFUSED, MF_REJECTED},
-		{__LINE__, 422, REFUSED, MF_REJECTED},
-		{__LINE__, 499, REFUSED, MF_REJECTED},
-		{__LINE__, 400, "{\"IsSuccess\":false,\"FieldsErrors\":[{\"Name\":\"Key\",\"Error\":\"\"}]}", MF_REJECTED},
-		{__LINE__, 400, "{\"IsSuccess\":false,\"Data\":{\"ErrorMessage\":\"not made\",\"InvoiceId\":0,\"InvoiceURL\":null}}", MF_REJECTED},
-		{__LINE__, 400, "{\"IsSuccess\":false,\"Data\":false,\"ValidationErrors\":[{\"Name\":\"InvoiceId\",\"Error\":\"InvoiceId?\"}]}", MF_REJECTED},
+		{__LINE__, 400, REFUSED, MF_OUTCOME_REJECTED},
+		{__LINE__, 402, REFUSED, MF_OUTCOME_REJECTED},
+		{__LINE__, 405, REFUSED, MF_OUTCOME_REJECTED},
+		{__LINE__, 409, REFUSED, MF_OUTCOME_REJECTED},
+		{__LINE__, 413, REFUSED, MF_OUTCOME_REJECTED},
+		{__LINE__, 422, REFUSED, MF_OUTCOME_REJECTED},
+		{__LINE__, 499, REFUSED, MF_OUTCOME_REJECTED},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"FieldsErrors\":[{\"Name\":\"Key\",\"Error\":\"\"}]}", MF_OUTCOME_REJECTED},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Data\":{\"ErrorMessage\":\"not made\",\"InvoiceId\":0,\"InvoiceURL\":null}}", MF_OUTCOME_REJECTED},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Data\":false,\"ValidationErrors\":[{\"Name\":\"InvoiceId\",\"Error\":\"InvoiceId?\"}]}", MF_OUTCOME_REJECTED},
 		/* 4xx without the vendor's word for it */
-		{__LINE__, 400, "{\"IsSuccess\":false}", MF_UNKNOWN},
-		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[]}", MF_UNKNOWN},
-		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{}],\"Data\":{\"ErrorMessage\":\"\"}}", MF_UNKNOWN},
-		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":\"bad\"}", MF_UNKNOWN},
-		{__LINE__, 400, "{\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\"}]}", MF_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[]}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{}],\"Data\":{\"ErrorMessage\":\"\"}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":\"bad\"}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, "{\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\"}]}", MF_OUTCOME_UNKNOWN},
 		/* a refusal that speaks of an invoice, wherever */
-		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\"}],\"Data\":{\"InvoiceId\":7}}", MF_UNKNOWN},
-		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\",\"Context\":{\"invoiceurl\":\"x\"}}]}", MF_UNKNOWN},
-		{__LINE__, 401, "{\"invoiceReference\":\"2026000012\"}", MF_UNKNOWN},
-		{__LINE__, 404, "<pre>{\"InvoiceId\":12", MF_UNKNOWN},
-		{__LINE__, 302, "{\"IsSuccess\":true}", MF_UNKNOWN},
-		{__LINE__, 403, ACCEPTED, MF_UNKNOWN},
-		{__LINE__, 429, ACCEPTED, MF_UNKNOWN},
-		{__LINE__, 400, "", MF_UNKNOWN},
-		{__LINE__, 400, HTML, MF_UNKNOWN},
-		{__LINE__, 400, "{\"Message\":\"bad\"}", MF_UNKNOWN},
-		{__LINE__, 400, "{\"IsSuccess\":\"false\"}", MF_UNKNOWN},
-		{__LINE__, 400, "\"bad\"", MF_UNKNOWN},
-		{__LINE__, 400, ACCEPTED, MF_UNKNOWN},
-		{__LINE__, 413, "", MF_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\"}],\"Data\":{\"InvoiceId\":7}}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\",\"Context\":{\"invoiceurl\":\"x\"}}]}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 401, "{\"invoiceReference\":\"2026000012\"}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 404, "<pre>{\"InvoiceId\":12", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 302, "{\"IsSuccess\":true}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 403, ACCEPTED, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 429, ACCEPTED, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, "", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, HTML, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, "{\"Message\":\"bad\"}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, "{\"IsSuccess\":\"false\"}", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, "\"bad\"", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 400, ACCEPTED, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 413, "", MF_OUTCOME_UNKNOWN},
 		/* the account's problem, by the status alone */
-		{__LINE__, 401, REFUSED, MF_ACCOUNT_PROBLEM},
-		{__LINE__, 401, "", MF_ACCOUNT_PROBLEM},
-		{__LINE__, 401, HTML, MF_ACCOUNT_PROBLEM},
-		{__LINE__, 403, REFUSED, MF_ACCOUNT_PROBLEM},
-		{__LINE__, 403, HTML, MF_ACCOUNT_PROBLEM},
-		{__LINE__, 403, "", MF_ACCOUNT_PROBLEM},
-		{__LINE__, 404, "{\"Message\":\"No HTTP resource was found\"}", MF_ACCOUNT_PROBLEM},
-		{__LINE__, 404, "", MF_ACCOUNT_PROBLEM},
-		{__LINE__, 300, "", MF_ACCOUNT_PROBLEM},
-		{__LINE__, 301, "", MF_ACCOUNT_PROBLEM},
-		{__LINE__, 302, HTML, MF_ACCOUNT_PROBLEM},
-		{__LINE__, 304, "", MF_ACCOUNT_PROBLEM},
-		{__LINE__, 307, ACCEPTED, MF_UNKNOWN},
-		{__LINE__, 308, "", MF_ACCOUNT_PROBLEM},
+		{__LINE__, 401, REFUSED, MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 401, "", MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 401, HTML, MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 403, REFUSED, MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 403, HTML, MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 403, "", MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 404, "{\"Message\":\"No HTTP resource was found\"}", MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 404, "", MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 300, "", MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 301, "", MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 302, HTML, MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 304, "", MF_OUTCOME_ACCOUNT_PROBLEM},
+		{__LINE__, 307, ACCEPTED, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 308, "", MF_OUTCOME_ACCOUNT_PROBLEM},
 		/* throttled */
-		{__LINE__, 429, "", MF_THROTTLED},
-		{__LINE__, 429, HTML, MF_THROTTLED},
-		{__LINE__, 429, REFUSED, MF_THROTTLED},
+		{__LINE__, 429, "", MF_OUTCOME_THROTTLED},
+		{__LINE__, 429, HTML, MF_OUTCOME_THROTTLED},
+		{__LINE__, 429, REFUSED, MF_OUTCOME_THROTTLED},
 		/* 408, every 5xx, anything else */
-		{__LINE__, 408, "", MF_UNKNOWN},
-		{__LINE__, 408, REFUSED, MF_UNKNOWN},
-		{__LINE__, 500, "", MF_UNKNOWN},
-		{__LINE__, 500, REFUSED, MF_UNKNOWN},
-		{__LINE__, 500, ACCEPTED, MF_UNKNOWN},
-		{__LINE__, 501, "", MF_UNKNOWN},
-		{__LINE__, 502, HTML, MF_UNKNOWN},
-		{__LINE__, 503, "", MF_UNKNOWN},
-		{__LINE__, 504, HTML, MF_UNKNOWN},
-		{__LINE__, 599, "", MF_UNKNOWN},
-		{__LINE__, 600, ACCEPTED, MF_UNKNOWN},
-		{__LINE__, 999, REFUSED, MF_UNKNOWN},
+		{__LINE__, 408, "", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 408, REFUSED, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 500, "", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 500, REFUSED, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 500, ACCEPTED, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 501, "", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 502, HTML, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 503, "", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 504, HTML, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 599, "", MF_OUTCOME_UNKNOWN},
+		{__LINE__, 600, ACCEPTED, MF_OUTCOME_UNKNOWN},
+		{__LINE__, 999, REFUSED, MF_OUTCOME_UNKNOWN},
 	};
 	size_t		i;
 
@@ -312,11 +312,11 @@ test_answers(void **state)
 		 */
 		make_exchange(&exchange, CUT, CURLE_OK, cases[i].status, cases[i].body);
 		check_send(cases[i].line, &exchange, REFERENCE,
-				   cases[i].outcome == MF_ACCEPTED ? MF_UNKNOWN : cases[i].outcome);
+				   cases[i].outcome == MF_OUTCOME_ACCEPTED ? MF_OUTCOME_UNKNOWN : cases[i].outcome);
 		free(exchange.response);
 		make_exchange(&exchange, PASSED, CURLE_OK, cases[i].status, cases[i].body);
 		check_send(cases[i].line, &exchange, REFERENCE,
-				   cases[i].outcome == MF_ACCEPTED ? MF_UNKNOWN : cases[i].outcome);
+				   cases[i].outcome == MF_OUTCOME_ACCEPTED ? MF_OUTCOME_UNKNOWN : cases[i].outcome);
 		free(exchange.response);
 	}
 }
@@ -331,16 +331,16 @@ test_every_status(void **state)
 	for (status = 200; status < 1000; status++)
 	{
 		MfHttpExchange exchange;
-		MfOutcome	expected = MF_UNKNOWN;
+		MfOutcome	expected = MF_OUTCOME_UNKNOWN;
 
 		if (status == 429)
-			expected = MF_THROTTLED;
+			expected = MF_OUTCOME_THROTTLED;
 		else if (status == 401 || status == 403 || status == 404 || (status >= 300 && status < 400))
-			expected = MF_ACCOUNT_PROBLEM;
+			expected = MF_OUTCOME_ACCOUNT_PROBLEM;
 		make_exchange(&exchange, WHOLE, CURLE_OK, status, "");
 		check_send((int) status, &exchange, REFERENCE, expected);
 		check_status((int) status, &exchange,
-					 expected == MF_THROTTLED ? MF_LOOKUP_THROTTLED :
+					 expected == MF_OUTCOME_THROTTLED ? MF_LOOKUP_THROTTLED :
 					 status == 401 || status == 403 ? MF_LOOKUP_ACCOUNT_PROBLEM :
 					 status == 408 || status >= 500 ? MF_LOOKUP_FAILED : MF_LOOKUP_SENSELESS, false);
 		free(exchange.response);
@@ -361,8 +361,8 @@ test_reference(void **state)
 		MfHttpExchange exchange;
 
 		make_exchange(&exchange, WHOLE, CURLE_OK, 200, body);
-		check_send(__LINE__, &exchange, NULL, MF_ACCEPTED);
-		check_send(__LINE__, &exchange, "mf-1", i == 1 ? MF_ACCEPTED : MF_UNKNOWN);
+		check_send(__LINE__, &exchange, NULL, MF_OUTCOME_ACCEPTED);
+		check_send(__LINE__, &exchange, "mf-1", i == 1 ? MF_OUTCOME_ACCEPTED : MF_OUTCOME_UNKNOWN);
 		free(exchange.response);
 		free(body);
 	}
@@ -378,7 +378,7 @@ test_send_texts(void **state)
 	(void) state;
 	make_exchange(&exchange, WHOLE, CURLE_OK, 200, sample);
 	mf_send_result_read(&exchange, NULL, &result);
-	assert_int_equal(result.outcome, MF_ACCEPTED);
+	assert_int_equal(result.outcome, MF_OUTCOME_ACCEPTED);
 	assert_string_equal(result.invoice_id, "6345386");
 	assert_string_equal(result.invoice_url, "https://demo.MyFatoorah.com/KWT/ie/01072634538642-1732339e");
 	assert_null(result.customer_reference);
@@ -400,7 +400,7 @@ test_send_texts(void **state)
 	sample = fixture("send-payment.response.validation-error.json");
 	make_exchange(&exchange, WHOLE, CURLE_OK, 400, sample);
 	mf_send_result_read(&exchange, REFERENCE, &result);
-	assert_int_equal(result.outcome, MF_REJECTED);
+	assert_int_equal(result.outcome, MF_OUTCOME_REJECTED);
 	assert_string_equal(result.error, "InvoiceValue: Invoice value must be more than 0");
 	mf_send_result_free(&result);
 	free(exchange.response);
@@ -438,7 +438,7 @@ test_retry_after(void **state)
 	make_exchange(&exchange, WHOLE, CURLE_OK, 429, "");
 	exchange.retry_after = 17;
 	mf_send_result_read(&exchange, REFERENCE, &result);
-	assert_int_equal(result.outcome, MF_THROTTLED);
+	assert_int_equal(result.outcome, MF_OUTCOME_THROTTLED);
 	assert_int_equal(result.retry_after, 17);
 	mf_send_result_free(&result);
 	assert_int_equal(result.retry_after, 0);
@@ -465,10 +465,10 @@ test_lookups(void **state)
 		const char *body;
 		MfLookup	lookup;
 	}			cases[] = {
-		{__LINE__, 200, FOUND, MF_FOUND},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"12\",\"InvoiceStatus\":\"Paid\"}}", MF_FOUND},
+		{__LINE__, 200, FOUND, MF_LOOKUP_FOUND},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"12\",\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_FOUND},
 		/* a date in a new spelling does not hide a payment */
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":\"1.000\",\"ExpiryDate\":77,\"InvoiceDisplayValue\":\"KD 1\",\"CreatedDate\":\"now\"}}", MF_FOUND},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":\"1.000\",\"ExpiryDate\":77,\"InvoiceDisplayValue\":\"KD 1\",\"CreatedDate\":\"now\"}}", MF_LOOKUP_FOUND},
 		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":{}}}", MF_LOOKUP_SENSELESS},
 		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_SENSELESS},
 		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12}}", MF_LOOKUP_SENSELESS},
@@ -480,12 +480,12 @@ test_lookups(void **state)
 		{__LINE__, 200, NO_DATA, MF_LOOKUP_SENSELESS},
 		{__LINE__, 200, HTML, MF_LOOKUP_SENSELESS},
 		{__LINE__, 200, "", MF_LOOKUP_SENSELESS},
-		{__LINE__, 400, NO_DATA, MF_NOT_FOUND},
-		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Key\",\"Error\":\"no data match the provided values.\"}]}", MF_NOT_FOUND},
+		{__LINE__, 400, NO_DATA, MF_LOOKUP_NOT_FOUND},
+		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Key\",\"Error\":\"no data match the provided values.\"}]}", MF_LOOKUP_NOT_FOUND},
 		{__LINE__, 400, REFUSED, MF_LOOKUP_REFUSED},
-		{__LINE__, 422, NO_DATA, MF_NOT_FOUND},
-		{__LINE__, 401, NO_DATA, MF_NOT_FOUND},
-		{__LINE__, 403, NO_DATA, MF_NOT_FOUND},
+		{__LINE__, 422, NO_DATA, MF_LOOKUP_NOT_FOUND},
+		{__LINE__, 401, NO_DATA, MF_LOOKUP_NOT_FOUND},
+		{__LINE__, 403, NO_DATA, MF_LOOKUP_NOT_FOUND},
 		{__LINE__, 422, REFUSED, MF_LOOKUP_REFUSED},
 		{__LINE__, 404, REFUSED, MF_LOOKUP_REFUSED},
 		{__LINE__, 403, REFUSED, MF_LOOKUP_REFUSED},
@@ -499,12 +499,12 @@ test_lookups(void **state)
 		{__LINE__, 400, "{\"Message\":\"No data match the provided values\"}", MF_LOOKUP_SENSELESS},
 		{__LINE__, 400, "", MF_LOOKUP_SENSELESS},
 		{__LINE__, 400, FOUND, MF_LOOKUP_SENSELESS},
-		{__LINE__, 404, NO_DATA, MF_NOT_FOUND},
+		{__LINE__, 404, NO_DATA, MF_LOOKUP_NOT_FOUND},
 		{__LINE__, 401, "", MF_LOOKUP_ACCOUNT_PROBLEM},
 		{__LINE__, 403, HTML, MF_LOOKUP_ACCOUNT_PROBLEM},
 		{__LINE__, 302, "", MF_LOOKUP_SENSELESS},
 		{__LINE__, 429, NO_DATA, MF_LOOKUP_THROTTLED},
-		{__LINE__, 408, NO_DATA, MF_NOT_FOUND},
+		{__LINE__, 408, NO_DATA, MF_LOOKUP_NOT_FOUND},
 		{__LINE__, 408, "", MF_LOOKUP_FAILED},
 		{__LINE__, 500, NO_DATA, MF_LOOKUP_FAILED},
 		{__LINE__, 503, FOUND, MF_LOOKUP_FAILED},
@@ -536,7 +536,7 @@ test_lookup_values(void **state)
 	(void) state;
 	make_exchange(&exchange, WHOLE, CURLE_OK, 200, sample);
 	mf_status_result_read(&exchange, &result);
-	assert_int_equal(result.lookup, MF_FOUND);
+	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
 	assert_string_equal(result.values[MF_PS_INVOICE_ID], "6424733");
 	assert_string_equal(result.values[MF_PS_INVOICE_STATUS], "Paid");
 	assert_non_null(result.envelope.data);
@@ -562,12 +562,12 @@ static void
 test_names(void **state)
 {
 	(void) state;
-	assert_string_equal(mf_outcome_name(MF_ACCEPTED), "accepted");
-	assert_string_equal(mf_outcome_name(MF_REJECTED), "rejected");
-	assert_string_equal(mf_outcome_name(MF_NOT_SENT), "not_sent");
-	assert_string_equal(mf_outcome_name(MF_THROTTLED), "throttled");
-	assert_string_equal(mf_outcome_name(MF_ACCOUNT_PROBLEM), "account_problem");
-	assert_string_equal(mf_outcome_name(MF_UNKNOWN), "unknown");
+	assert_string_equal(mf_outcome_name(MF_OUTCOME_ACCEPTED), "accepted");
+	assert_string_equal(mf_outcome_name(MF_OUTCOME_REJECTED), "rejected");
+	assert_string_equal(mf_outcome_name(MF_OUTCOME_NOT_SENT), "not_sent");
+	assert_string_equal(mf_outcome_name(MF_OUTCOME_THROTTLED), "throttled");
+	assert_string_equal(mf_outcome_name(MF_OUTCOME_ACCOUNT_PROBLEM), "account_problem");
+	assert_string_equal(mf_outcome_name(MF_OUTCOME_UNKNOWN), "unknown");
 	assert_string_equal(mf_outcome_name((MfOutcome) 99), "unknown");
 }
 

@@ -62,7 +62,7 @@ read_answer(const char *word, const char *tries, MfPayment *payment)
 							 word, tries ? ",\"InvoiceTransactions\":" : "", tries ? tries : "");
 	exchange.response_len = strlen(exchange.response);
 	mf_status_result_read(&exchange, &answer);
-	assert_int_equal(answer.lookup, MF_FOUND);
+	assert_int_equal(answer.lookup, MF_LOOKUP_FOUND);
 	assert_true(mf_payment_read(&answer, payment));
 	mf_status_result_free(&answer);
 	free(exchange.response);

@@ -101,27 +101,27 @@ expected_outcome(const Answer *answer)
 
 	/* a status below 200 ends nothing */
 	if (status < 200)
-		return MF_UNKNOWN;
+		return MF_OUTCOME_UNKNOWN;
 
 	/* what speaks of an invoice proves nothing, unless all of it agrees */
 	if (json && (answer->success == SUCCESS_TRUE || answer->invoice))
 	{
 		if (status < 300 && answer->success == SUCCESS_TRUE && answer->invoice && answer->echo == ECHO_OURS)
-			return MF_ACCEPTED;
-		return MF_UNKNOWN;
+			return MF_OUTCOME_ACCEPTED;
+		return MF_OUTCOME_UNKNOWN;
 	}
 
 	/* not applied, as far as can be seen */
 	if (status == 429)
-		return MF_THROTTLED;
+		return MF_OUTCOME_THROTTLED;
 	if (status == 401 || status == 403 || status == 404 || (status >= 300 && status <= 399))
-		return MF_ACCOUNT_PROBLEM;
+		return MF_OUTCOME_ACCOUNT_PROBLEM;
 
 	/* a no with its reasons */
 	if (status >= 400 && status <= 499 && status != 408 && json && answer->success == SUCCESS_FALSE &&
 		answer->errors >= ERRORS_VALIDATION)
-		return MF_REJECTED;
-	return MF_UNKNOWN;
+		return MF_OUTCOME_REJECTED;
+	return MF_OUTCOME_UNKNOWN;
 }
 
 static void
@@ -153,7 +153,7 @@ check_answer(const Answer *answer)
 		assert_true(result.invoice_id == NULL && result.invoice_url == NULL);
 	if (answer->body == BODY_JSON && answer->echo != ECHO_NULL)
 		assert_string_equal(result.customer_reference, answer->echo == ECHO_OURS ? OURS : OTHERS);
-	assert_int_equal(result.error == NULL, result.outcome == MF_ACCEPTED);
+	assert_int_equal(result.error == NULL, result.outcome == MF_OUTCOME_ACCEPTED);
 	mf_send_result_free(&result);
 	free(exchange.response);
 }
@@ -190,11 +190,11 @@ expected_lookup(int status, const char *kind)
 	if (status == 429)
 		return MF_LOOKUP_THROTTLED;
 	if (status >= 400 && strcmp(kind, "no data") == 0)
-		return MF_NOT_FOUND;
+		return MF_LOOKUP_NOT_FOUND;
 	if (status == 408)
 		return MF_LOOKUP_FAILED;
 	if (status < 300 && strcmp(kind, "found") == 0)
-		return MF_FOUND;
+		return MF_LOOKUP_FOUND;
 	if (status == 401 && strcmp(kind, "found") != 0)
 		return MF_LOOKUP_ACCOUNT_PROBLEM;
 	if (status == 403 && (strcmp(kind, "none") == 0 || strcmp(kind, "html") == 0 || strcmp(kind, "string") == 0))
@@ -242,13 +242,13 @@ test_every_lookup(void **state)
 			exchange.response_len = strlen(bodies[i].body);
 			expected = expected_lookup(status, says_yes ? "found" : bodies[i].kind);
 			/* found, but nothing that could be read */
-			if (expected == MF_FOUND && i > 5)
+			if (expected == MF_LOOKUP_FOUND && i > 5)
 				expected = MF_LOOKUP_SENSELESS;
 			mf_status_result_read(&exchange, &result);
 			if (result.lookup != expected)
 				fail_msg("HTTP %d, %s: %d instead of %d", status, bodies[i].kind, result.lookup, expected);
 			assert_false(result.not_sent);
-			assert_int_equal(result.error == NULL, expected == MF_FOUND);
+			assert_int_equal(result.error == NULL, expected == MF_LOOKUP_FOUND);
 			mf_status_result_free(&result);
 			free(exchange.response);
 		}
@@ -285,7 +285,7 @@ test_kept(void **state)
 		exchange.response = strdup(cases[i].body);
 		exchange.response_len = strlen(cases[i].body);
 		mf_send_result_read(&exchange, OURS, &result);
-		assert_int_equal(result.outcome, MF_UNKNOWN);
+		assert_int_equal(result.outcome, MF_OUTCOME_UNKNOWN);
 		assert_true((result.invoice_id == NULL) == (cases[i].number == NULL));
 		if (cases[i].number != NULL)
 			assert_string_equal(result.invoice_id, cases[i].number);
@@ -381,7 +381,7 @@ test_redirects(void **state)
 			snprintf(exchange.location, sizeof(exchange.location), "%s", cases[i].location);
 		mf_send_result_read(&exchange, OURS, &result);
 		assert_string_equal(result.error, error);
-		assert_int_equal(result.outcome, exchange.http_status == 500 ? MF_UNKNOWN : MF_ACCOUNT_PROBLEM);
+		assert_int_equal(result.outcome, exchange.http_status == 500 ? MF_OUTCOME_UNKNOWN : MF_OUTCOME_ACCOUNT_PROBLEM);
 		mf_send_result_free(&result);
 		free(exchange.response);
 		free(exchange.api_key);

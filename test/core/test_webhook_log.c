@@ -157,7 +157,7 @@ test_log_sample(void **state)
 
 	(void) state;
 	assert_null(result.error);
-	assert_int_equal(result.lookup, MF_FOUND);
+	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
 	assert_false(result.not_sent);
 	assert_int_equal(result.retry_after, 0);
 	assert_int_equal(result.page, 1);
@@ -209,7 +209,7 @@ test_log_items(void **state)
 		MfWebhookLogResult result = read_log(200, body);
 
 		assert_null(result.error);
-		assert_int_equal(result.lookup, MF_FOUND);
+		assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
 		assert_int_equal(result.page, 2);
 		assert_int_equal(result.pages, 3);
 		assert_int_equal(result.count, 2);
@@ -268,7 +268,7 @@ test_log_pages(void **state)
 	{
 		MfWebhookLogResult result = read_log(cases[i].status, cases[i].body);
 
-		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_SENSELESS : MF_FOUND))
+		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_SENSELESS : MF_LOOKUP_FOUND))
 			fail_msg("%s: %s", cases[i].body, result.error ? result.error : "read");
 		assert_int_equal(result.error == NULL, cases[i].count >= 0);
 		if (result.error != NULL)
@@ -294,7 +294,7 @@ test_refund_sample(void **state)
 
 	(void) state;
 	assert_null(result.error);
-	assert_int_equal(result.lookup, MF_FOUND);
+	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
 	assert_false(result.not_sent);
 	assert_int_equal(result.retry_after, 0);
 	assert_int_equal(result.count, 2);
@@ -367,7 +367,7 @@ test_refunds(void **state)
 	{
 		MfRefundResult result = read_refunds(200, cases[i].body);
 
-		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_SENSELESS : MF_FOUND))
+		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_SENSELESS : MF_LOOKUP_FOUND))
 			fail_msg("%s: %s", cases[i].body, result.error ? result.error : "read");
 		if (cases[i].count < 0)
 		{
@@ -411,8 +411,8 @@ test_verdicts(void **state)
 		MfLookup	refund;
 		const char *error;
 	}			cases[] = {
-		{400, NO_DATA, MF_FOUND, MF_NOT_FOUND, "No data match the provided values"},
-		{404, NO_DATA, MF_FOUND, MF_NOT_FOUND, "No data match the provided values"},
+		{400, NO_DATA, MF_LOOKUP_FOUND, MF_LOOKUP_NOT_FOUND, "No data match the provided values"},
+		{404, NO_DATA, MF_LOOKUP_FOUND, MF_LOOKUP_NOT_FOUND, "No data match the provided values"},
 		{404, "", MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, "HTTP 404: the answer is empty"},
 		{200, NO_DATA, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, "HTTP 200: the answer does not confirm success: No data match the provided values"},
 		{400, REFUSED, MF_LOOKUP_REFUSED, MF_LOOKUP_REFUSED, "Key: is bad"},
@@ -434,7 +434,7 @@ test_verdicts(void **state)
 
 		assert_int_equal(log.lookup, cases[i].log);
 		assert_int_equal(refund.lookup, cases[i].refund);
-		check_text(log.error, cases[i].log == MF_FOUND ? NULL : cases[i].error);
+		check_text(log.error, cases[i].log == MF_LOOKUP_FOUND ? NULL : cases[i].error);
 		check_text(refund.error, cases[i].error);
 		assert_int_equal(log.count, 0);
 		assert_int_equal(refund.count, 0);

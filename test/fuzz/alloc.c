@@ -279,11 +279,11 @@ check_send(const MfHttpExchange *exchange, MfOutcome right)
 	begin();
 	mf_send_result_read(exchange, REFERENCE, &result);
 	end();
-	CHECK(result.outcome == right || (fired && result.outcome == MF_UNKNOWN));
+	CHECK(result.outcome == right || (fired && result.outcome == MF_OUTCOME_UNKNOWN));
 	/* this needs no memory to be proven */
-	if (right == MF_NOT_SENT)
+	if (right == MF_OUTCOME_NOT_SENT)
 		CHECK(result.outcome == right);
-	if (result.outcome == MF_ACCEPTED)
+	if (result.outcome == MF_OUTCOME_ACCEPTED)
 	{
 		CHECK(strcmp(result.invoice_id, "6345386") == 0);
 		CHECK(result.error == NULL);
@@ -302,13 +302,13 @@ task_send_result(void)
 		const char *body;
 		MfOutcome	right;
 	}			cases[] = {
-		{200, ACCEPTED_BEGIN ACCEPTED_END, MF_ACCEPTED},
-		{400, REFUSED, MF_REJECTED},
-		{400, "<html>no", MF_UNKNOWN},
-		{429, "", MF_THROTTLED},
-		{403, "<html>no", MF_ACCOUNT_PROBLEM},
-		{500, REFUSED, MF_UNKNOWN},
-		{200, REFUSED, MF_UNKNOWN},
+		{200, ACCEPTED_BEGIN ACCEPTED_END, MF_OUTCOME_ACCEPTED},
+		{400, REFUSED, MF_OUTCOME_REJECTED},
+		{400, "<html>no", MF_OUTCOME_UNKNOWN},
+		{429, "", MF_OUTCOME_THROTTLED},
+		{403, "<html>no", MF_OUTCOME_ACCOUNT_PROBLEM},
+		{500, REFUSED, MF_OUTCOME_UNKNOWN},
+		{200, REFUSED, MF_OUTCOME_UNKNOWN},
 	};
 	MfHttpExchange exchange;
 	size_t		i;
@@ -318,14 +318,14 @@ task_send_result(void)
 		make_exchange(&exchange, cases[i].status, cases[i].body);
 		check_send(&exchange, cases[i].right);
 		exchange.curl_code = CURLE_PARTIAL_FILE;
-		check_send(&exchange, MF_UNKNOWN);
+		check_send(&exchange, MF_OUTCOME_UNKNOWN);
 		free(exchange.response);
 	}
 	make_exchange(&exchange, 0, "");
 	exchange.gate_passed = false;
 	exchange.body_sent = 0;
 	exchange.curl_code = CURLE_COULDNT_CONNECT;
-	check_send(&exchange, MF_NOT_SENT);
+	check_send(&exchange, MF_OUTCOME_NOT_SENT);
 	free(exchange.response);
 }
 
@@ -348,8 +348,8 @@ task_status_result(void)
 		const char *body;
 		MfLookup	right;
 	}			cases[] = {
-		{200, STATUS, MF_FOUND},
-		{400, NO_MATCH, MF_NOT_FOUND},
+		{200, STATUS, MF_LOOKUP_FOUND},
+		{400, NO_MATCH, MF_LOOKUP_NOT_FOUND},
 		{400, REFUSED, MF_LOOKUP_REFUSED},
 		{429, "", MF_LOOKUP_THROTTLED},
 		{401, "", MF_LOOKUP_ACCOUNT_PROBLEM},
@@ -373,7 +373,7 @@ task_status_result(void)
 		if (right.lookup == MF_LOOKUP_THROTTLED)
 			CHECK(result.lookup == right.lookup);
 		CHECK(!result.not_sent);
-		if (result.lookup == MF_FOUND)
+		if (result.lookup == MF_LOOKUP_FOUND)
 			check_values(result.values, right.values, MF_PS_COUNT);
 		else
 			CHECK(result.values[MF_PS_INVOICE_ID] == NULL && (result.error != NULL || fired));
@@ -562,19 +562,19 @@ exchange_one(MfHttp *http, MfHttpTarget *target)
 	begin();
 	mf_send_result_read(done, REFERENCE, &result);
 	end();
-	CHECK(fired || result.outcome == MF_ACCEPTED);
+	CHECK(fired || result.outcome == MF_OUTCOME_ACCEPTED);
 	switch (result.outcome)
 	{
-		case MF_ACCEPTED:
+		case MF_OUTCOME_ACCEPTED:
 			CHECK(arrivals(number) == 1);
 			CHECK(strcmp(result.invoice_id, "6345386") == 0);
 			break;
-		case MF_NOT_SENT:
+		case MF_OUTCOME_NOT_SENT:
 			CHECK(!done->gate_passed && done->body_sent == 0);
 			not_sent[number] = true;
 			break;
 		default:
-			CHECK(result.outcome == MF_UNKNOWN);
+			CHECK(result.outcome == MF_OUTCOME_UNKNOWN);
 			CHECK(done->gate_passed);
 			break;
 	}

@@ -72,7 +72,7 @@ task_webhook_log(void)
 	begin();
 	mf_webhook_log_result_read(&exchange, &result);
 	end();
-	if (result.lookup == MF_FOUND)
+	if (result.lookup == MF_LOOKUP_FOUND)
 	{
 		CHECK(result.count == 2 && result.page == 1 && result.pages == 1);
 		CHECK(result.items[0].event_code == 1 && strcmp(result.items[0].event_entity_id, "7") == 0);
@@ -101,7 +101,7 @@ task_refunds(void)
 	begin();
 	mf_refund_result_read(&exchange, &result);
 	end();
-	if (result.lookup == MF_FOUND)
+	if (result.lookup == MF_LOOKUP_FOUND)
 	{
 		CHECK(result.count == 1 && strcmp(result.refunds[0].refund_id, "1") == 0);
 		CHECK(strcmp(result.refunds[0].refund_status, "Refunded") == 0 && strcmp(result.refunds[0].invoice_id, "7") == 0);

@@ -53,15 +53,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mf_send_result_read(&exchange, reference, &result);
 
 	CHECK(result.retry_after >= 0 && result.retry_after <= MF_RETRY_AFTER_CAP);
-	CHECK((result.error == NULL) == (result.outcome == MF_ACCEPTED));
+	CHECK((result.error == NULL) == (result.outcome == MF_OUTCOME_ACCEPTED));
 	if (result.error != NULL)
 		CHECK(judge_line(result.error, 1200));
 	CHECK(result.invoice_id == NULL || judge_invoice_id(result.invoice_id));
 
-	CHECK((result.outcome == MF_NOT_SENT) == (!exchange.gate_passed && status == 0));
+	CHECK((result.outcome == MF_OUTCOME_NOT_SENT) == (!exchange.gate_passed && status == 0));
 	switch (result.outcome)
 	{
-		case MF_ACCEPTED:
+		case MF_OUTCOME_ACCEPTED:
 			CHECK(whole && status >= 200 && status <= 299);
 			CHECK(exchange.gate_passed && exchange.body_sent == exchange.body_len);
 			CHECK(judge_json(exchange.response, exchange.response_len));
@@ -70,23 +70,23 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (reference != NULL)
 				CHECK(result.customer_reference != NULL && strcmp(result.customer_reference, reference) == 0);
 			break;
-		case MF_REJECTED:
+		case MF_OUTCOME_REJECTED:
 			CHECK(whole && status >= 400 && status <= 499);
 			CHECK(status != 401 && status != 403 && status != 404 && status != 408 && status != 429);
 			CHECK(success != NULL && cJSON_IsFalse(success));
 			CHECK(result.invoice_id == NULL && result.invoice_url == NULL);
 			break;
-		case MF_THROTTLED:
+		case MF_OUTCOME_THROTTLED:
 			CHECK(whole && status == 429);
 			CHECK(!cJSON_IsTrue(success) && result.invoice_id == NULL && result.invoice_url == NULL);
 			break;
-		case MF_ACCOUNT_PROBLEM:
+		case MF_OUTCOME_ACCOUNT_PROBLEM:
 			CHECK(whole && ((status >= 300 && status <= 399) || status == 401 || status == 403 || status == 404));
 			CHECK(!cJSON_IsTrue(success) && result.invoice_id == NULL && result.invoice_url == NULL);
 			break;
-		case MF_NOT_SENT:
+		case MF_OUTCOME_NOT_SENT:
 			break;
-		case MF_UNKNOWN:
+		case MF_OUTCOME_UNKNOWN:
 			/* not without need: what the table calls definite is told so */
 			CHECK(cJSON_IsTrue(success) || may_speak(&exchange) ||
 				  !(whole && (status == 429 || (status >= 300 && status <= 399) || status == 401 ||
@@ -94,7 +94,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				  (!exchange.gate_passed && status == 0));
 			break;
 	}
-	CHECK(strcmp(mf_outcome_name(result.outcome), "unknown") != 0 || result.outcome == MF_UNKNOWN);
+	CHECK(strcmp(mf_outcome_name(result.outcome), "unknown") != 0 || result.outcome == MF_OUTCOME_UNKNOWN);
 
 	mf_send_result_free(&result);
 	mf_send_result_free(&result);

@@ -102,12 +102,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&result, 0xA5, sizeof(result));
 	mf_status_result_read(&exchange, &result);
 	CHECK(result.retry_after >= 0 && result.retry_after <= MF_RETRY_AFTER_CAP);
-	CHECK((result.error == NULL) == (result.lookup == MF_FOUND));
+	CHECK((result.error == NULL) == (result.lookup == MF_LOOKUP_FOUND));
 	if (result.error != NULL)
 		CHECK(judge_line(result.error, 1200));
 	if (result.not_sent)
 		CHECK(result.lookup == MF_LOOKUP_FAILED && !exchange.gate_passed && status == 0);
-	if (result.lookup != MF_FOUND)
+	if (result.lookup != MF_LOOKUP_FOUND)
 	{
 		for (i = 0; i < MF_PS_COUNT; i++)
 			CHECK(result.values[i] == NULL);
@@ -115,7 +115,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	switch (result.lookup)
 	{
-		case MF_FOUND:
+		case MF_LOOKUP_FOUND:
 			CHECK(whole && status >= 200 && status <= 299);
 			CHECK(success != NULL && cJSON_IsTrue(success));
 			CHECK(result.values[MF_PS_INVOICE_ID] != NULL && judge_invoice_id(result.values[MF_PS_INVOICE_ID]));
@@ -127,7 +127,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (mf_json_is_number(id))
 				CHECK(judge_same_number(id->valuestring, result.values[MF_PS_INVOICE_VALUE]));
 			break;
-		case MF_NOT_FOUND:
+		case MF_LOOKUP_NOT_FOUND:
 			CHECK(whole && status >= 400 && status <= 499 && status != 429);
 			CHECK(success != NULL && cJSON_IsFalse(success));
 			CHECK(strcasestr(result.error, "No data match the provided values") != NULL);

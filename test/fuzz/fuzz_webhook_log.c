@@ -24,18 +24,18 @@ check_lookup(MfLookup lookup, const char *error, bool not_sent, int retry_after,
 	long		status = exchange->http_status;
 
 	CHECK(retry_after >= 0 && retry_after <= MF_RETRY_AFTER_CAP);
-	CHECK((error == NULL) == (lookup == MF_FOUND));
+	CHECK((error == NULL) == (lookup == MF_LOOKUP_FOUND));
 	CHECK(error == NULL || judge_line(error, 1200));
 	CHECK(!not_sent || (lookup == MF_LOOKUP_FAILED && !exchange->gate_passed && status == 0));
 	CHECK(lookup == MF_LOOKUP_FAILED || came_whole(exchange));
 	switch (lookup)
 	{
-		case MF_FOUND:
+		case MF_LOOKUP_FOUND:
 			CHECK(success != NULL);
 			CHECK((status >= 200 && status <= 299 && cJSON_IsTrue(success)) ||
 				  (empty_for_no_data && status >= 400 && status <= 499 && cJSON_IsFalse(success)));
 			break;
-		case MF_NOT_FOUND:
+		case MF_LOOKUP_NOT_FOUND:
 			CHECK(!empty_for_no_data && status >= 400 && status <= 499 && success != NULL && cJSON_IsFalse(success));
 			CHECK(strcasestr(error, "No data match the provided values") != NULL);
 			break;
@@ -81,7 +81,7 @@ check_log(const MfHttpExchange *exchange, const cJSON *root)
 	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, true);
 	CHECK((result.items != NULL) == (result.count > 0));
 	CHECK(result.page >= 0 && result.pages >= 0);
-	if (result.lookup != MF_FOUND || exchange->http_status == 400)
+	if (result.lookup != MF_LOOKUP_FOUND || exchange->http_status == 400)
 		CHECK(result.count == 0 && result.page == 0 && result.pages == 0);
 	else
 	{
@@ -116,7 +116,7 @@ check_refunds(const MfHttpExchange *exchange, const cJSON *root)
 	mf_refund_result_read(exchange, &result);
 	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, false);
 	CHECK((result.refunds != NULL) == (result.count > 0));
-	if (result.lookup != MF_FOUND)
+	if (result.lookup != MF_LOOKUP_FOUND)
 		CHECK(result.count == 0);
 	else
 	{

@@ -16,12 +16,12 @@ static const char *const status_names[MF_STATUS_COUNT] = {
 /* By row: from; by bit: to */
 #define TO(status) (1 << (status))
 static const int allowed_transitions[MF_STATUS_COUNT] = {
-	/* queued */ TO(MF_SENDING) | TO(MF_CANCELLED) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN) | TO(MF_REVIEW),
-	/* sending */ TO(MF_QUEUED) | TO(MF_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
+	/* queued */ TO(MF_STATUS_SENDING) | TO(MF_STATUS_CANCELLED) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN) | TO(MF_STATUS_REVIEW),
+	/* sending */ TO(MF_STATUS_QUEUED) | TO(MF_STATUS_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
 	/* sent */ 0,
-	/* rejected */ TO(MF_QUEUED) | TO(MF_CANCELLED),
-	/* unknown */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_REVIEW),
-	/* review */ TO(MF_SENT) | TO(MF_QUEUED) | TO(MF_CANCELLED),
+	/* rejected */ TO(MF_STATUS_QUEUED) | TO(MF_STATUS_CANCELLED),
+	/* unknown */ TO(MF_STATUS_SENT) | TO(MF_STATUS_QUEUED) | TO(MF_STATUS_REVIEW),
+	/* review */ TO(MF_STATUS_SENT) | TO(MF_STATUS_QUEUED) | TO(MF_STATUS_CANCELLED),
 	/* cancelled */ 0
 };
 

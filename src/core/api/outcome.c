@@ -64,15 +64,15 @@ typedef enum Found
  */
 static const MfOutcome send_verdicts[STATUS_COUNT][TOLD_COUNT] = {
 	/* TOLD_NOTHING, TOLD_NO, TOLD_PERHAPS, TOLD_YES */
-	[STATUS_SUCCESS] = {MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN, MF_ACCEPTED},
-	[STATUS_REFUSAL] = {MF_UNKNOWN, MF_REJECTED, MF_UNKNOWN, MF_UNKNOWN},
-	[STATUS_KEY] = {MF_ACCOUNT_PROBLEM, MF_ACCOUNT_PROBLEM, MF_UNKNOWN, MF_UNKNOWN},
-	[STATUS_DOOR] = {MF_ACCOUNT_PROBLEM, MF_ACCOUNT_PROBLEM, MF_UNKNOWN, MF_UNKNOWN},
-	[STATUS_ROUTE] = {MF_ACCOUNT_PROBLEM, MF_ACCOUNT_PROBLEM, MF_UNKNOWN, MF_UNKNOWN},
-	[STATUS_REDIRECT] = {MF_ACCOUNT_PROBLEM, MF_ACCOUNT_PROBLEM, MF_UNKNOWN, MF_UNKNOWN},
-	[STATUS_THROTTLED] = {MF_THROTTLED, MF_THROTTLED, MF_UNKNOWN, MF_UNKNOWN},
-	[STATUS_TIMEOUT] = {MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN},
-	[STATUS_OTHER] = {MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN, MF_UNKNOWN},
+	[STATUS_SUCCESS] = {MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_ACCEPTED},
+	[STATUS_REFUSAL] = {MF_OUTCOME_UNKNOWN, MF_OUTCOME_REJECTED, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_KEY] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_DOOR] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_ROUTE] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_REDIRECT] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_THROTTLED] = {MF_OUTCOME_THROTTLED, MF_OUTCOME_THROTTLED, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_TIMEOUT] = {MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_OTHER] = {MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
 };
 
 /*
@@ -81,14 +81,14 @@ static const MfOutcome send_verdicts[STATUS_COUNT][TOLD_COUNT] = {
  */
 static const MfLookup lookup_verdicts[STATUS_COUNT][FOUND_COUNT] = {
 	/* FOUND_NOTHING, FOUND_NO, FOUND_NO_DATA, FOUND_YES */
-	[STATUS_SUCCESS] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_FOUND},
-	[STATUS_REFUSAL] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_KEY] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, MF_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_DOOR] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_REFUSED, MF_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_ROUTE] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_SUCCESS] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_FOUND},
+	[STATUS_REFUSAL] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_KEY] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_DOOR] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_ROUTE] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
 	[STATUS_REDIRECT] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS},
 	[STATUS_THROTTLED] = {MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED},
-	[STATUS_TIMEOUT] = {MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_NOT_FOUND, MF_LOOKUP_FAILED},
+	[STATUS_TIMEOUT] = {MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_FAILED},
 	[STATUS_OTHER] = {MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_FAILED},
 };
 
@@ -109,17 +109,17 @@ mf_outcome_name(MfOutcome outcome)
 {
 	switch (outcome)
 	{
-		case MF_ACCEPTED:
+		case MF_OUTCOME_ACCEPTED:
 			return "accepted";
-		case MF_REJECTED:
+		case MF_OUTCOME_REJECTED:
 			return "rejected";
-		case MF_NOT_SENT:
+		case MF_OUTCOME_NOT_SENT:
 			return "not_sent";
-		case MF_THROTTLED:
+		case MF_OUTCOME_THROTTLED:
 			return "throttled";
-		case MF_ACCOUNT_PROBLEM:
+		case MF_OUTCOME_ACCOUNT_PROBLEM:
 			return "account_problem";
-		case MF_UNKNOWN:
+		case MF_OUTCOME_UNKNOWN:
 			break;
 	}
 	return "unknown";
@@ -359,11 +359,11 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSen
 	bool		kept;
 
 	memset(result, 0, sizeof(*result));
-	result->outcome = MF_UNKNOWN;
+	result->outcome = MF_OUTCOME_UNKNOWN;
 
 	if (proves_nothing_left(exchange))
 	{
-		result->outcome = MF_NOT_SENT;
+		result->outcome = MF_OUTCOME_NOT_SENT;
 		result->error = describe(exchange);
 		return;
 	}
@@ -382,11 +382,11 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSen
 	problem = doubt(exchange, &envelope, reference);
 	what = told(&envelope, problem);
 	result->outcome = send_verdicts[classify_status(exchange->http_status)][what];
-	if (result->outcome == MF_ACCEPTED && !kept)
-		result->outcome = MF_UNKNOWN;	/* a look-up is better than half an invoice */
-	else if (result->outcome == MF_REJECTED)
+	if (result->outcome == MF_OUTCOME_ACCEPTED && !kept)
+		result->outcome = MF_OUTCOME_UNKNOWN;	/* a look-up is better than half an invoice */
+	else if (result->outcome == MF_OUTCOME_REJECTED)
 		result->error = copy(envelope.error);
-	else if (result->outcome != MF_ACCEPTED)
+	else if (result->outcome != MF_OUTCOME_ACCEPTED)
 		result->error = send_error(exchange, &envelope, what, problem, reference, result);
 	mf_envelope_free(&envelope);
 }
@@ -400,7 +400,7 @@ mf_send_result_free(MfSendResult *result)
 	free(result->user_defined_field);
 	free(result->error);
 	memset(result, 0, sizeof(*result));
-	result->outcome = MF_UNKNOWN;
+	result->outcome = MF_OUTCOME_UNKNOWN;
 }
 
 /* ----------
@@ -446,9 +446,9 @@ mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
 		return class == STATUS_THROTTLED ? MF_LOOKUP_THROTTLED : MF_LOOKUP_FAILED;
 
 	lookup = lookup_verdicts[class][found(envelope)];
-	if (lookup == MF_FOUND)
-		return MF_FOUND;
-	if (lookup == MF_NOT_FOUND || lookup == MF_LOOKUP_REFUSED)
+	if (lookup == MF_LOOKUP_FOUND)
+		return MF_LOOKUP_FOUND;
+	if (lookup == MF_LOOKUP_NOT_FOUND || lookup == MF_LOOKUP_REFUSED)
 	{
 		*error = copy(envelope->error);
 		return lookup;
@@ -492,7 +492,7 @@ mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result)
 	memset(result, 0, sizeof(*result));
 	result->lookup = mf_lookup_read(exchange, &result->envelope,
 									&result->not_sent, &result->error, &result->retry_after);
-	if (result->lookup != MF_FOUND)
+	if (result->lookup != MF_LOOKUP_FOUND)
 		return;
 	if (!mf_payment_status_read(result->envelope.data, result->values, &bad))
 	{

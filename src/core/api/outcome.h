@@ -5,7 +5,7 @@
  * Pure functions of the exchange.  The rule that everything rests on: when a
  * byte of the body may have left, only a complete answer that says no, names
  * errors and speaks of no invoice proves that none was made; one that speaks of
- * an invoice never does.  All else is MF_UNKNOWN, or to be looked up before the
+ * an invoice never does.  All else is MF_OUTCOME_UNKNOWN, or to be looked up before the
  * request is repeated.  An answer counts as complete only if libcurl returned
  * CURLE_OK and it was not truncated.
  *
@@ -24,14 +24,14 @@
 
 typedef enum MfOutcome
 {
-	MF_ACCEPTED,				/* the invoice exists, here is its id */
-	MF_REJECTED,				/* definitely refused, no invoice exists */
-	MF_NOT_SENT,				/* proof that no byte of the body left */
-	MF_THROTTLED,				/* 429: not applied as far as can be seen,
+	MF_OUTCOME_ACCEPTED,		/* the invoice exists, here is its id */
+	MF_OUTCOME_REJECTED,		/* definitely refused, no invoice exists */
+	MF_OUTCOME_NOT_SENT,		/* proof that no byte of the body left */
+	MF_OUTCOME_THROTTLED,		/* 429: not applied as far as can be seen,
 								 * come back later, look it up first */
-	MF_ACCOUNT_PROBLEM,			/* 401, 403, 404, 3xx: likewise, no use
+	MF_OUTCOME_ACCOUNT_PROBLEM, /* 401, 403, 404, 3xx: likewise, no use
 								 * trying others either */
-	MF_UNKNOWN					/* only the remote knows */
+	MF_OUTCOME_UNKNOWN					/* only the remote knows */
 } MfOutcome;
 
 typedef struct MfSendResult
@@ -50,8 +50,8 @@ typedef struct MfSendResult
 
 typedef enum MfLookup
 {
-	MF_FOUND,					/* what was asked for: values[], items, ... */
-	MF_NOT_FOUND,				/* 4xx "No data match the provided values" */
+	MF_LOOKUP_FOUND,			/* what was asked for: values[], items, ... */
+	MF_LOOKUP_NOT_FOUND,		/* 4xx "No data match the provided values" */
 	MF_LOOKUP_REFUSED,			/* any other definite refusal of the question */
 	MF_LOOKUP_SENSELESS,		/* a whole answer from which nothing follows:
 								 * asking again may not help */
@@ -66,7 +66,7 @@ typedef struct MfStatusResult
 	bool		not_sent;		/* with MF_LOOKUP_FAILED: the question never
 								 * left */
 	MfEnvelope	envelope;		/* owns what values[] came from */
-	char	   *values[MF_PS_COUNT];	/* MF_FOUND only */
+	char	   *values[MF_PS_COUNT];	/* MF_LOOKUP_FOUND only */
 	char	   *error;			/* one line, NULL only if found */
 	int			retry_after;
 } MfStatusResult;
@@ -79,7 +79,7 @@ extern const char *mf_outcome_name(MfOutcome outcome);
  * CustomerReference that was sent: an answer that echoes another one proves
  * nothing.   All strings of the
  * result are malloc'd; free with mf_send_result_free().  When out of memory
- * strings may be NULL, and the outcome is right or MF_UNKNOWN.
+ * strings may be NULL, and the outcome is right or MF_OUTCOME_UNKNOWN.
  */
 extern void mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSendResult *result);
 extern void mf_send_result_free(MfSendResult *result);
@@ -88,10 +88,10 @@ extern void mf_send_result_free(MfSendResult *result);
 extern bool mf_is_answered(const MfHttpExchange *exchange);
 
 /*
- * How any look-up ended, as far as its envelope tells: with MF_FOUND the
+ * How any look-up ended, as far as its envelope tells: with MF_LOOKUP_FOUND the
  * answer confirms success, and whether its Data can be read is for the caller
  * to see.  Sets everything it is given; *error (malloc'd) stays NULL with
- * MF_FOUND, and when out of memory.  The envelope is the caller's to free,
+ * MF_LOOKUP_FOUND, and when out of memory.  The envelope is the caller's to free,
  * whatever the verdict.
  */
 extern MfLookup mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope, bool *not_sent, char **error,

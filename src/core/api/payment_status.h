@@ -68,7 +68,7 @@ extern int	mf_payment_status_from_name(const char *name);
 extern MfTryStatus mf_try_status(const char *word);
 
 /*
- * Reads an answer of MF_FOUND.  A try that cannot be read is left out and
+ * Reads an answer of MF_LOOKUP_FOUND.  A try that cannot be read is left out and
  * makes the answer "unsettled".  False only when out of memory; free with
  * mf_payment_free().
  */

@@ -122,7 +122,7 @@ mf_refund_result_read(const MfHttpExchange *exchange, MfRefundResult *result)
 	memset(result, 0, sizeof(*result));
 	result->lookup = mf_lookup_read(exchange, &envelope,
 									&result->not_sent, &result->error, &result->retry_after);
-	if (result->lookup == MF_FOUND && !read_refunds(envelope.data, result, &bad))
+	if (result->lookup == MF_LOOKUP_FOUND && !read_refunds(envelope.data, result, &bad))
 	{
 		free_refunds(result);
 		result->lookup = mf_unreadable_lookup(bad);

@@ -28,7 +28,7 @@ typedef struct MfRefund
 
 typedef struct MfRefundResult
 {
-	MfLookup	lookup;			/* MF_FOUND, also if there is no refund */
+	MfLookup	lookup; 		/* MF_LOOKUP_FOUND, also if there is no refund */
 	bool		not_sent;
 	MfRefund   *refunds;		/* NULL if there are none */
 	int			count;
@@ -44,7 +44,7 @@ extern char *mf_refund_status_body(const char *key, const char *key_type, size_t
  * refund without a number, a status or an amount makes the whole answer
  * unreadable (MF_LOOKUP_FAILED).
  *
- * "No data match the provided values" is MF_NOT_FOUND here, not "no refund":
+ * "No data match the provided values" is MF_LOOKUP_NOT_FOUND here, not "no refund":
  * whether it is said of an invoice that has no refunds, or only of one that
  * does not exist, no source tells.  Who knows that the invoice exists may take
  * it as none.

@@ -154,13 +154,13 @@ mf_webhook_log_result_read(const MfHttpExchange *exchange, MfWebhookLogResult *r
 	memset(result, 0, sizeof(*result));
 	result->lookup = mf_lookup_read(exchange, &envelope,
 									&result->not_sent, &result->error, &result->retry_after);
-	if (result->lookup == MF_NOT_FOUND)
+	if (result->lookup == MF_LOOKUP_NOT_FOUND)
 	{
-		result->lookup = MF_FOUND;
+		result->lookup = MF_LOOKUP_FOUND;
 		free(result->error);
 		result->error = NULL;
 	}
-	else if (result->lookup == MF_FOUND && !read_items(envelope.data, result, &bad))
+	else if (result->lookup == MF_LOOKUP_FOUND && !read_items(envelope.data, result, &bad))
 	{
 		free_items(result);
 		result->lookup = mf_unreadable_lookup(bad);

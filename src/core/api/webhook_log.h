@@ -30,8 +30,8 @@ typedef struct MfWebhookLogItem
 
 typedef struct MfWebhookLogResult
 {
-	MfLookup	lookup;			/* MF_FOUND, also for an empty page; never
-								 * MF_NOT_FOUND */
+	MfLookup	lookup; 		/* MF_LOOKUP_FOUND, also for an empty page; never
+								 * MF_LOOKUP_NOT_FOUND */
 	bool		not_sent;
 	MfWebhookLogItem *items;	/* NULL if there are none */
 	int			count;

@@ -341,7 +341,7 @@ set_kept(MfHttp *http, size_t kept)
 
 /* Another transfer runs: grows at once, shrinks after a span that needed less. */
 void
-mf_http_follow_need(MfHttp *http, int64_t now)
+mf_http_resize_pool(MfHttp *http, int64_t now)
 {
 	http->idle_since = 0;
 	if (http->busy > http->peak)
@@ -368,7 +368,7 @@ mf_http_limit_connections(MfHttp *http, int limit)
 
 /* Another transfer begins: a changed limit of connections counts for it. */
 void
-mf_http_follow_limit(MfHttp *http)
+mf_http_set_limit(MfHttp *http)
 {
 	int			limit = __atomic_load_n(&http->wanted_limit, __ATOMIC_SEQ_CST);
 
@@ -443,7 +443,7 @@ mf_http_perform(MfHttp *http)
 
 	if (http->threaded)
 	{
-		mf_http_trade(http);
+		mf_http_thread_exchange(http);
 		return;
 	}
 	/* none of what begins only now */

@@ -178,7 +178,7 @@ begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size)
 	transfer->begun = transfer->headers_ended = transfer->starved = transfer->closed = false;
 	transfer->error[0] = '\0';
 
-	mf_http_follow_limit(http);
+	mf_http_set_limit(http);
 	if (http->multi == NULL)
 	{
 		http->multi = mf_http_make_multi(http, error, error_size);
@@ -198,7 +198,7 @@ begin(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size)
 		transfer->next->prev = transfer;
 	http->running = transfer;
 	http->busy++;
-	mf_http_follow_need(http, record->submitted);
+	mf_http_resize_pool(http, record->submitted);
 	return true;
 
 failed:

@@ -192,7 +192,7 @@ struct MfHttp
 
 	int			limit;			/* of connections, as libcurl knows it */
 
-	/* how much is kept: see mf_http_follow_need() */
+	/* how much is kept: see mf_http_resize_pool() */
 	size_t		kept;
 	size_t		peak;			/* of "busy" in the present span */
 	int64_t		peak_since;
@@ -206,8 +206,8 @@ extern void mf_http_block_signals(sigset_t *saved);
 extern int	mf_http_lookup_starts(void *resolver, void *reserved, void *arg);
 
 extern CURLM *mf_http_make_multi(MfHttp *http, char *error, size_t error_size);
-extern void mf_http_follow_need(MfHttp *http, int64_t now);
-extern void mf_http_follow_limit(MfHttp *http);
+extern void mf_http_resize_pool(MfHttp *http, int64_t now);
+extern void mf_http_set_limit(MfHttp *http);
 
 /*
  * The first waits for events for so many milliseconds (-1 = no need to come
@@ -219,7 +219,7 @@ extern void mf_http_step(MfHttp *http);
 extern long mf_http_step_timeout(MfHttp *http);
 
 /* http_thread.c; the first exchanges requests and answers with the thread */
-extern void mf_http_trade(MfHttp *http);
+extern void mf_http_thread_exchange(MfHttp *http);
 extern void mf_http_clear_event(int fd);
 extern void mf_http_thread_free_target(MfHttp *http, MfHttpTarget *target);
 

@@ -153,7 +153,7 @@ run(void *arg)
 
 /* The owner's side of the exchange: submits what was posted, fetches what has ended. */
 void
-mf_http_trade(MfHttp *http)
+mf_http_thread_exchange(MfHttp *http)
 {
 	bool		wake;
 
