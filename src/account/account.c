@@ -125,7 +125,6 @@ static pg_tz *account_zone(const MfAccount *account);
 
 const MfKeyOwner mf_public_key = {InvalidOid, false};
 
-/* See account.h. */
 const MfAccount *
 mf_account_get(const char *name)
 {
@@ -205,7 +204,6 @@ count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue)
 	mapping_changes++;
 }
 
-/* See account.h. */
 void
 mf_account_check_name(const char *name)
 {
@@ -306,7 +304,6 @@ read_account(const char *name)
 	return account;
 }
 
-/* See account.h. */
 bool
 mf_account_exists(const char *name)
 {
@@ -317,7 +314,6 @@ mf_account_exists(const char *name)
 		strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0;
 }
 
-/* See account.h. */
 Oid
 mf_account_owner(const char *name)
 {
@@ -326,7 +322,6 @@ mf_account_owner(const char *name)
 	return server != NULL ? server->owner : InvalidOid;
 }
 
-/* See account.h. */
 void
 mf_account_check_usage(const MfAccount *account, Oid roleid)
 {
@@ -339,7 +334,6 @@ mf_account_check_usage(const MfAccount *account, Oid roleid)
 						 quote_identifier(GetUserNameFromId(roleid, false)))));
 }
 
-/* See account.h. */
 MfHttpTarget *
 mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 {
@@ -441,7 +435,6 @@ usable_target(const CachedTarget *cached, const MfAccount *account)
 	return NULL;				/* keep compiler quiet */
 }
 
-/* See account.h. */
 bool
 mf_account_key_refused(const MfHttpTarget *target, const char *error)
 {
@@ -463,7 +456,6 @@ mf_account_key_refused(const MfHttpTarget *target, const char *error)
 	return true;
 }
 
-/* See account.h. */
 bool
 mf_account_key_throttled(const MfHttpTarget *target, bool question, int retry_after)
 {
@@ -499,7 +491,6 @@ throttle(Throttle *key, int retry_after)
 	key->until = Max(key->until, now + (TimestampTz) retry_after * USECS_PER_SEC);
 }
 
-/* See account.h. */
 TimestampTz
 mf_account_throttled_until(MfHttp *http, const MfAccount *account, MfKeyOwner owner, bool question)
 {
@@ -511,7 +502,6 @@ mf_account_throttled_until(MfHttp *http, const MfAccount *account, MfKeyOwner ow
 	return question ? Max(cached->sending.until, cached->asking.until) : cached->sending.until;
 }
 
-/* See account.h. */
 void
 mf_account_try_keys(void)
 {
@@ -562,7 +552,6 @@ same_text(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/* See account.h. */
 void
 mf_account_forget_targets(MfHttp *http)
 {
@@ -721,7 +710,6 @@ mapping_options(const MfAccount *account, MfKeyOwner owner, CachedTarget *made)
 	return options;
 }
 
-/* See account.h. */
 bool
 mf_account_owner_is_gone(MfKeyOwner owner)
 {
@@ -748,7 +736,6 @@ report_no_own_mapping(const MfAccount *account, Oid roleid)
 			 errhint("Cancel the invoice and insert it again as another role.")));
 }
 
-/* See account.h. */
 bool
 mf_account_has_own_mapping(const MfAccount *account, Oid roleid)
 {
@@ -756,7 +743,6 @@ mf_account_has_own_mapping(const MfAccount *account, Oid roleid)
 		SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(roleid), ObjectIdGetDatum(account->serverid));
 }
 
-/* See account.h. */
 bool
 mf_account_mapping_counts(const MfAccount *account, Oid roleid)
 {
@@ -764,7 +750,6 @@ mf_account_mapping_counts(const MfAccount *account, Oid roleid)
 		has_privs_of_role(roleid, account->owner);
 }
 
-/* See account.h. */
 void
 mf_account_check_mapping(const MfAccount *account, Oid roleid)
 {
@@ -797,7 +782,6 @@ account_zone(const MfAccount *account)
 	return zone;
 }
 
-/* See account.h. */
 char *
 mf_account_local_time(const MfAccount *account, TimestampTz at)
 {
@@ -814,7 +798,6 @@ mf_account_local_time(const MfAccount *account, TimestampTz at)
 					tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
-/* See account.h. */
 TimestampTz
 mf_account_timestamp(const MfAccount *account, const char *local)
 {

@@ -267,7 +267,6 @@ mf_find_country(const char *iso)
 	return NULL;
 }
 
-/* See account_option.h. */
 int
 mf_currency_decimals(const char *currency)
 {

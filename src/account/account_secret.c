@@ -60,7 +60,6 @@ static List *webhook_secret_options(const MfAccount *account);
 static void look_up_secret(void *argument);
 static void tell_unreadable(const MfAccount *account, const ErrorData *error);
 
-/* See account_secret.h. */
 char *
 mf_read_secret_file(const char *option, const char *path, MfSecretFile *file)
 {
@@ -146,7 +145,6 @@ shown_path(const char *path)
 	return superuser() && !mf_process_is_ours ? psprintf(": \"%s\"", path) : "";
 }
 
-/* See account_secret.h. */
 bool
 mf_secret_file_unchanged(const char *path, const MfSecretFile *file)
 {
@@ -182,7 +180,6 @@ file_state(int dir, const char *path, int flags, MfSecretFile *file)
 #endif
 }
 
-/* See account_secret.h. */
 void
 mf_wipe_string(char *string)
 {
@@ -190,7 +187,6 @@ mf_wipe_string(char *string)
 	pfree(string);
 }
 
-/* See account.h. */
 bool
 mf_account_has_key_file(Oid serverid)
 {
@@ -231,14 +227,12 @@ options_of(Relation relation, HeapTuple tuple)
 	return isnull ? NIL : untransformRelOptions(options);
 }
 
-/* See account.h. */
 bool
 mf_account_has_webhook_secret(const MfAccount *account)
 {
 	return webhook_secret_options(account) != NIL;
 }
 
-/* See account.h. */
 MfWebhookVerdict
 mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
 						const char *signature, const char *version, MfWebhook *webhook)

@@ -24,7 +24,6 @@ static TimestampTz after_quiet_hours(const MfAccount *account, TimestampTz at, p
 static bool wall_clock(TimestampTz at, pg_tz *zone, struct pg_tm *tm);
 static TimestampTz instant(const struct pg_tm *day, int days, int seconds, pg_tz *zone);
 
-/* See send_time.h. */
 TimestampTz
 mf_send_due(const MfAccount *account, TimestampTz send_at, bool notifies, TimestampTz now)
 {

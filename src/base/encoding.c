@@ -14,21 +14,18 @@
 #include "base/compat.h"
 #include "base/encoding.h"
 
-/* See encoding.h. */
 char *
 mf_to_utf8(const char *text)
 {
 	return pg_server_to_any(text, strlen(text), PG_UTF8);
 }
 
-/* See encoding.h. */
 char *
 mf_from_utf8(const char *utf8)
 {
 	return pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
 }
 
-/* See encoding.h. */
 char *
 mf_from_utf8_lossy(const char *utf8)
 {

@@ -12,7 +12,6 @@
 
 #include "database/digest.h"
 
-/* See digest.h. */
 void
 mf_digest(const void *data, size_t len, uint8 *digest)
 {

@@ -36,7 +36,6 @@ mf_refuse_in_trigger(const char *function)
 				 errhint("Insert into mf_invoice instead, or use the trigger function mf_enqueue(): the invoice is sent after the commit.")));
 }
 
-/* See function_args.h. */
 char *
 mf_required_text(FunctionCallInfo fcinfo, int number, const char *name)
 {
@@ -47,7 +46,6 @@ mf_required_text(FunctionCallInfo fcinfo, int number, const char *name)
 	return text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
-/* See function_args.h. */
 void
 mf_start_rows(FunctionCallInfo fcinfo)
 {

@@ -102,7 +102,6 @@ static void finish_hook(QueryDesc *query);
 static bool is_ours(const QueryDesc *query);
 static void count_schema_changes(Datum arg, int cacheid, uint32 hashvalue);
 
-/* See sql.h. */
 void
 mf_sql_init(void)
 {
@@ -116,7 +115,6 @@ mf_sql_init(void)
 	ExecutorFinish_hook = finish_hook;
 }
 
-/* See sql.h. */
 void
 mf_sql_begin(MfSqlScope *scope, Oid schema)
 {
@@ -125,7 +123,6 @@ mf_sql_begin(MfSqlScope *scope, Oid schema)
 	scope->as_owner = true;
 }
 
-/* See sql.h. */
 void
 mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema)
 {
@@ -155,7 +152,6 @@ begin_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context)
 		elog(ERROR, "SPI_connect failed");
 }
 
-/* See sql.h. */
 void
 mf_sql_end(MfSqlScope *scope)
 {
@@ -234,7 +230,6 @@ prepare(MfStatement *statement, const MfSqlScope *scope)
 	pfree(name);
 }
 
-/* See sql.h. */
 MfPlan *
 mf_sql_prepare(Oid schema, Oid relation, bool as_owner, const char *text, int nargs, const Oid *types)
 {
@@ -288,7 +283,6 @@ mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, Snapshot 
 	return result;
 }
 
-/* See sql.h. */
 void
 mf_sql_retire(MfPlan *plan)
 {
@@ -476,14 +470,12 @@ is_ours(const QueryDesc *query)
 	return statement != NULL && statement->as_owner;
 }
 
-/* See sql.h. */
 bool
 mf_sql_is_ours(void)
 {
 	return ours;
 }
 
-/* See sql.h. */
 bool
 mf_sql_running(void)
 {
@@ -497,7 +489,6 @@ mf_sql_running(void)
 	return false;
 }
 
-/* See sql.h. */
 bool
 mf_sql_set_ours(bool is_ours)
 {
@@ -507,7 +498,6 @@ mf_sql_set_ours(bool is_ours)
 	return was_ours;
 }
 
-/* See sql.h. */
 Oid
 mf_worker_role(void)
 {
@@ -523,7 +513,6 @@ mf_worker_role(void)
 	return role;
 }
 
-/* See sql.h. */
 Oid
 mf_extension_schema(void)
 {
@@ -550,7 +539,6 @@ mf_extension_schema(void)
 	return schema;
 }
 
-/* See sql.h. */
 ErrorData *
 mf_sql_try(void (*function) (void *argument), void *argument)
 {
@@ -580,7 +568,6 @@ mf_sql_try(void (*function) (void *argument), void *argument)
 	return error;
 }
 
-/* See sql.h. */
 bool
 mf_error_is_of_all(const ErrorData *error)
 {
@@ -598,7 +585,6 @@ mf_error_is_of_all(const ErrorData *error)
 	}
 }
 
-/* See sql.h. */
 const char *
 mf_error_text(const ErrorData *error)
 {

@@ -16,7 +16,6 @@
 
 static void check_missing(int column);
 
-/* See sql_array.h. */
 void
 mf_array_init(MfArray *builder, int capacity)
 {
@@ -25,7 +24,6 @@ mf_array_init(MfArray *builder, int capacity)
 	builder->count = 0;
 }
 
-/* See sql_array.h. */
 void
 mf_array_add(MfArray *builder, Datum value)
 {
@@ -33,7 +31,6 @@ mf_array_add(MfArray *builder, Datum value)
 	builder->values[builder->count++] = value;
 }
 
-/* See sql_array.h. */
 void
 mf_array_add_text(MfArray *builder, const char *text)
 {
@@ -41,7 +38,6 @@ mf_array_add_text(MfArray *builder, const char *text)
 	builder->values[builder->count++] = text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
-/* See sql_array.h. */
 void
 mf_array_add_timestamp(MfArray *builder, TimestampTz value)
 {
@@ -49,7 +45,6 @@ mf_array_add_timestamp(MfArray *builder, TimestampTz value)
 	builder->values[builder->count++] = TimestampTzGetDatum(value);
 }
 
-/* See sql_array.h. */
 Datum
 mf_array_datum(MfArray *builder, Oid element)
 {
@@ -63,7 +58,6 @@ mf_array_datum(MfArray *builder, Oid element)
 											  element, length, by_value, align));
 }
 
-/* See sql_array.h. */
 Datum
 mf_int8_array(const int64 *values, int count)
 {
@@ -76,7 +70,6 @@ mf_int8_array(const int64 *values, int count)
 	return mf_array_datum(&builder, INT8OID);
 }
 
-/* See sql_array.h. */
 Datum
 mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull)
 {
@@ -85,7 +78,6 @@ mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull)
 	return heap_getattr(tuple, number, desc, isnull ? isnull : &dummy);
 }
 
-/* See sql_array.h. */
 MfArray *
 mf_columns_start(const MfStatement *statement, int capacity)
 {
@@ -97,7 +89,6 @@ mf_columns_start(const MfStatement *statement, int capacity)
 	return columns;
 }
 
-/* See sql_array.h. */
 uint64
 mf_columns_execute(const MfSqlScope *scope, MfStatement *statement, MfArray *columns)
 {
@@ -109,7 +100,6 @@ mf_columns_execute(const MfSqlScope *scope, MfStatement *statement, MfArray *col
 	return mf_sql_execute(scope, statement, values, NULL);
 }
 
-/* See sql_array.h. */
 void
 mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *columns)
 {
@@ -117,7 +107,6 @@ mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *colu
 	check_missing(1);
 }
 
-/* See sql_array.h. */
 int64
 mf_change(const MfSqlScope *scope, MfStatement *statement, Datum *values, const char *nulls)
 {
@@ -135,7 +124,6 @@ check_missing(int column)
 		mf_change_suppressed();
 }
 
-/* See sql_array.h. */
 void
 mf_change_suppressed(void)
 {

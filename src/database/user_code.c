@@ -66,7 +66,6 @@ mf_user_code_restrict(NodeTag command, int *security_context)
 	return true;
 }
 
-/* See user_code.h. */
 void
 mf_user_code_release(int security_context)
 {

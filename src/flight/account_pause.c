@@ -23,7 +23,6 @@ static bool told = false;		/* the log tells that one could not be written */
 
 static bool write_pause(const MfSqlScope *scope, void *argument);
 
-/* See account_pause.h. */
 void
 mf_pause_want(MfThrottle *throttle, const char *by, const char *reason)
 {
@@ -37,7 +36,6 @@ mf_pause_want(MfThrottle *throttle, const char *by, const char *reason)
 	retry_at = 0;
 }
 
-/* See account_pause.h. */
 void
 mf_pause_attend(MfRunApart run_apart)
 {
@@ -81,7 +79,6 @@ write_pause(const MfSqlScope *scope, void *argument)
 	return true;
 }
 
-/* See account_pause.h. */
 TimestampTz
 mf_pause_alarm(void)
 {

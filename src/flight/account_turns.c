@@ -34,21 +34,18 @@ static void find_owners(void);
 static MfOwner *next_owner(TimestampTz now);
 static void scan(const MfSqlScope *scope, TimestampTz now);
 
-/* See account_turns.h. */
 void
 mf_turns_changed(const char *account)
 {
 	mf_turns_due(mf_throttle_get(account));
 }
 
-/* See account_turns.h. */
 void
 mf_turns_all_changed(void)
 {
 	all_changed = true;
 }
 
-/* See account_turns.h. */
 void
 mf_turns_due(MfThrottle *throttle)
 {
@@ -91,7 +88,6 @@ leave(MfThrottle *throttle)
 		dlist_delete(&throttle->owner->turn_node);
 }
 
-/* See account_turns.h. */
 void
 mf_turns_due_at(MfThrottle *throttle, TimestampTz at)
 {
@@ -127,7 +123,6 @@ clear_alarm(MfThrottle *throttle)
 	throttle->alarm = 0;
 }
 
-/* See account_turns.h. */
 void
 mf_turns_full(MfThrottle *throttle)
 {
@@ -136,7 +131,6 @@ mf_turns_full(MfThrottle *throttle)
 	throttle->full = true;
 }
 
-/* See account_turns.h. */
 void
 mf_turns_wait_for_slots(int64 lead_us, TimestampTz now)
 {
@@ -153,7 +147,6 @@ mf_turns_wait_for_slots(int64 lead_us, TimestampTz now)
 	}
 }
 
-/* See account_turns.h. */
 void
 mf_turns_refresh(const MfSqlScope *scope, TimestampTz now)
 {
@@ -213,7 +206,6 @@ scan(const MfSqlScope *scope, TimestampTz now)
 	mf_time_share_end(&scan_pace);
 }
 
-/* See account_turns.h. */
 int
 mf_turns_length(void)
 {
@@ -239,7 +231,6 @@ next_owner(TimestampTz now)
 	return NULL;
 }
 
-/* See account_turns.h. */
 MfThrottle *
 mf_turns_next(TimestampTz now)
 {
@@ -261,7 +252,6 @@ mf_turns_next(TimestampTz now)
 	return throttle;
 }
 
-/* See account_turns.h. */
 void
 mf_turns_put_back(MfThrottle *throttle)
 {
@@ -272,7 +262,6 @@ mf_turns_put_back(MfThrottle *throttle)
 	enter(throttle, true);
 }
 
-/* See account_turns.h. */
 void
 mf_turns_round_done(void)
 {
@@ -280,7 +269,6 @@ mf_turns_round_done(void)
 		dlist_container(MfThrottle, turn_node, dlist_pop_head_node(&taken))->turn_taken = false;
 }
 
-/* See account_turns.h. */
 void
 mf_turns_round_failed(void)
 {
@@ -288,7 +276,6 @@ mf_turns_round_failed(void)
 		mf_turns_put_back(dlist_tail_element(MfThrottle, turn_node, &taken));
 }
 
-/* See account_turns.h. */
 bool
 mf_turns_has_work(TimestampTz now)
 {
@@ -305,7 +292,6 @@ mf_turns_has_work(TimestampTz now)
 	return false;
 }
 
-/* See account_turns.h. */
 TimestampTz
 mf_turns_alarm(void)
 {

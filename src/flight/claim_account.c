@@ -47,7 +47,6 @@ static void look_up_account(void *argument);
 static void look_up_target(void *argument);
 static void tell_once(const MfClaimTarget *target);
 
-/* See claim_account.h. */
 const MfAccount *
 mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
 {
@@ -73,7 +72,6 @@ mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
 	return account;
 }
 
-/* See claim_account.h. */
 const MfAccount *
 mf_account_or_null(const char *name, const char **reason)
 {
@@ -92,7 +90,6 @@ look_up_account(void *argument)
 	lookup->account = mf_account_get(lookup->name);
 }
 
-/* See claim_account.h. */
 const MfClaimTarget *
 mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool question, List **targets)
 {
@@ -146,7 +143,6 @@ look_up_target(void *argument)
 	entry->target = target;
 }
 
-/* See claim_account.h. */
 const char *
 mf_claim_refusal(const MfSqlScope *scope, const MfJob *job)
 {
@@ -186,7 +182,6 @@ tell_once(const MfClaimTarget *target)
 				 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(target->account))));
 }
 
-/* See claim_account.h. */
 void
 mf_claim_try_keys(void)
 {

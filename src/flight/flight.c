@@ -44,7 +44,6 @@ static size_t held_bytes = 0;
 static void hold_body(MfFlight *flight, char *body, size_t len);
 static void let_body_go(MfFlight *flight);
 
-/* See flight.h. */
 int
 mf_flight_room(const MfThrottle *throttle, int limit)
 {
@@ -72,14 +71,12 @@ let_body_go(MfFlight *flight)
 	flight->held_bytes = 0;
 }
 
-/* See flight.h. */
 bool
 mf_flight_is_lookup(const MfFlight *flight)
 {
 	return flight->kind != MF_JOB_SEND;
 }
 
-/* See flight.h. */
 MfStatus
 mf_flight_expected_status(const MfFlight *flight)
 {
@@ -96,7 +93,6 @@ mf_flight_expected_status(const MfFlight *flight)
 	}
 }
 
-/* See flight.h. */
 MfFlight *
 mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
 				 MfHttpTarget *target, const char *reference)
@@ -154,21 +150,18 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	return flight;
 }
 
-/* See flight.h. */
 int
 mf_flight_watched(const MfFlight *flight)
 {
 	return flight->given_up + (flight->twin ? 1 : 0);
 }
 
-/* See flight.h. */
 bool
 mf_flight_is_inquiry(const MfFlight *flight)
 {
 	return flight->kind > MF_JOB_NONE;
 }
 
-/* See flight.h. */
 void
 mf_flight_set_under_way(MfFlight *flight, bool under_way)
 {
@@ -198,7 +191,6 @@ mf_flight_set_under_way(MfFlight *flight, bool under_way)
 	flight->under_way = under_way;
 }
 
-/* See flight.h. */
 bool
 mf_flight_under_way(int64 invoice, bool inquiry)
 {
@@ -212,7 +204,6 @@ mf_flight_under_way(int64 invoice, bool inquiry)
 	return hash_search(flights_under_way, &key, HASH_FIND, NULL) != NULL;
 }
 
-/* See flight.h. */
 MfFlight *
 mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
 						 const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len)
@@ -248,7 +239,6 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 	return flight;
 }
 
-/* See flight.h. */
 void
 mf_flight_free(MfFlight *flight)
 {
@@ -291,7 +281,6 @@ mf_flight_free(MfFlight *flight)
 	pfree(flight);
 }
 
-/* See flight.h. */
 const char *
 mf_flight_path(const MfFlight *flight)
 {
@@ -308,7 +297,6 @@ mf_flight_path(const MfFlight *flight)
 	}
 }
 
-/* See flight.h. */
 void
 mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 {
@@ -336,7 +324,6 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 	}
 }
 
-/* See flight.h. */
 void
 mf_flight_fail(MfFlight *flight, bool started, const char *error)
 {
@@ -365,7 +352,6 @@ mf_flight_fail(MfFlight *flight, bool started, const char *error)
 	}
 }
 
-/* See flight.h. */
 MfLookup
 mf_flight_lookup(const MfFlight *flight)
 {
@@ -380,7 +366,6 @@ mf_flight_lookup(const MfFlight *flight)
 	}
 }
 
-/* See flight.h. */
 MfOutcome
 mf_flight_outcome(const MfFlight *flight)
 {
@@ -405,7 +390,6 @@ mf_flight_outcome(const MfFlight *flight)
 	return flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent ? MF_OUTCOME_NOT_SENT : MF_OUTCOME_UNKNOWN;
 }
 
-/* See flight.h. */
 int
 mf_flight_retry_after(const MfFlight *flight)
 {
@@ -422,14 +406,12 @@ mf_flight_retry_after(const MfFlight *flight)
 	}
 }
 
-/* See flight.h. */
 TimestampTz
 mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms)
 {
 	return TimestampTzPlusMilliseconds(now, Max((int64) mf_flight_retry_after(flight) * 1000, delay_ms));
 }
 
-/* See flight.h. */
 const char *
 mf_flight_error_utf8(const MfFlight *flight)
 {
@@ -446,7 +428,6 @@ mf_flight_error_utf8(const MfFlight *flight)
 	}
 }
 
-/* See flight.h. */
 char *
 mf_flight_error(const MfFlight *flight)
 {
@@ -454,7 +435,6 @@ mf_flight_error(const MfFlight *flight)
 		mf_flight_details(flight);
 }
 
-/* See flight.h. */
 char *
 mf_flight_details(const MfFlight *flight)
 {
@@ -463,7 +443,6 @@ mf_flight_details(const MfFlight *flight)
 	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
 }
 
-/* See flight.h. */
 void
 mf_flight_take(MfFlight *flight)
 {

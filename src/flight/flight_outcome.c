@@ -47,7 +47,6 @@ static char *difference(const MfFlight *flight);
 static bool same_amount(const char *a, const char *b);
 static TimestampTz next_lookup(const int *factors, int count, int step, TimestampTz now);
 
-/* See flight.h. */
 bool
 mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
@@ -95,7 +94,6 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 	return true;
 }
 
-/* See flight.h. */
 void
 mf_flight_end(const MfFlight *flight, MfAttemptEnd *end)
 {
@@ -114,7 +112,6 @@ mf_flight_end(const MfFlight *flight, MfAttemptEnd *end)
 	end->error = mf_flight_details(flight);
 }
 
-/* See flight.h. */
 void
 mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answer_by, MfTransition *transition)
 {
@@ -367,7 +364,6 @@ watch(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 		next_lookup(twin_factors, lengthof(twin_factors), 0, now);
 }
 
-/* See flight.h. */
 char *
 mf_twin_error(const char *other, const char *status, const char *own)
 {
@@ -460,7 +456,6 @@ ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 	follow_up->due = mf_flight_retry_time(flight, now, mf_reconcile_delay);
 }
 
-/* See flight.h. */
 bool
 mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now,
 					   MfTransition *transition, bool *is_transition, MfFollowUp *follow_up)

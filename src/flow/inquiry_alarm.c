@@ -11,7 +11,6 @@
 
 MfInquiryAlarm mf_inquiries;
 
-/* See inquiry_alarm.h. */
 void
 mf_inquiry_wake(void)
 {

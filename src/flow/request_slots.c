@@ -38,7 +38,6 @@ static TimestampTz starved_told_at = 0;
 
 static int	present_limit(void);
 
-/* See request_slots.h. */
 int
 mf_slots_configure(MfHttp *http)
 {
@@ -60,7 +59,6 @@ present_limit(void)
 	return Min(limit, fitting);
 }
 
-/* See request_slots.h. */
 void
 mf_slots_started(MfThrottle *throttle, bool question)
 {
@@ -74,7 +72,6 @@ mf_slots_started(MfThrottle *throttle, bool question)
 	}
 }
 
-/* See request_slots.h. */
 void
 mf_slots_ended(MfThrottle *throttle, bool question)
 {
@@ -90,7 +87,6 @@ mf_slots_ended(MfThrottle *throttle, bool question)
 	}
 }
 
-/* See request_slots.h. */
 void
 mf_slots_asked(MfThrottle *throttle, int count)
 {
@@ -99,7 +95,6 @@ mf_slots_asked(MfThrottle *throttle, int count)
 	asked += count;
 }
 
-/* See request_slots.h. */
 void
 mf_slots_ready(MfThrottle *throttle, int count)
 {
@@ -108,21 +103,18 @@ mf_slots_ready(MfThrottle *throttle, int count)
 	ready += count;
 }
 
-/* See request_slots.h. */
 int
 mf_slots_ready_count(void)
 {
 	return ready;
 }
 
-/* See request_slots.h. */
 int
 mf_slots_free(TimestampTz now)
 {
 	return starved_until > now ? 0 : Max(present_limit() - in_flight - asked, 0);
 }
 
-/* See request_slots.h. */
 int
 mf_slots_room(int wanted, int64 horizon_us, TimestampTz now)
 {
@@ -141,7 +133,6 @@ mf_slots_room(int wanted, int64 horizon_us, TimestampTz now)
 	return Max(Min(room + ahead, wanted), 0);
 }
 
-/* See request_slots.h. */
 TimestampTz
 mf_slots_room_at(int64 horizon_us, TimestampTz now)
 {
@@ -161,14 +152,12 @@ mf_slots_room_at(int64 horizon_us, TimestampTz now)
 	return first == 0 ? 0 : first - horizon_us;
 }
 
-/* See request_slots.h. */
 void
 mf_slots_set_owners(bool several)
 {
 	several_owners = several;
 }
 
-/* See request_slots.h. */
 int
 mf_slots_owner_room(const MfOwner *owner, TimestampTz now)
 {
@@ -179,7 +168,6 @@ mf_slots_owner_room(const MfOwner *owner, TimestampTz now)
 	return Max((OWNER_SHARE * left - owner->slots - owner->planned) / (OWNER_SHARE + 1), 0);
 }
 
-/* See request_slots.h. */
 int
 mf_slots_questions(TimestampTz now)
 {
@@ -188,14 +176,12 @@ mf_slots_questions(TimestampTz now)
 	return (free_slots + (questions + asked < (present_limit() + 1) / 2 ? 1 : 0)) / 2;
 }
 
-/* See request_slots.h. */
 bool
 mf_slots_over_share(const MfThrottle *throttle)
 {
 	return throttle->in_flight + throttle->ready_count > present_limit() / Max(busy_count, 1);
 }
 
-/* See request_slots.h. */
 void
 mf_slots_starved(const char *error, TimestampTz now)
 {
@@ -210,7 +196,6 @@ mf_slots_starved(const char *error, TimestampTz now)
 			 errhint("Raise the limits of the server, or lower myfatoorah.max_in_flight.")));
 }
 
-/* See request_slots.h. */
 TimestampTz
 mf_slots_starved_until(void)
 {

@@ -50,42 +50,36 @@ static int	failing_count = 0;
 static Failing *find(const MfItem *item, bool create);
 static MfItem key_of(const MfItem *item);
 
-/* See round_items.h. */
 void
 mf_items_begin(void)
 {
 	taken_count = 0;
 }
 
-/* See round_items.h. */
 int
 mf_items_room(int wanted)
 {
 	return size >= FULL_SIZE ? wanted : Min(wanted, Max(size - taken_count, 0));
 }
 
-/* See round_items.h. */
 int
 mf_items_count(void)
 {
 	return taken_count;
 }
 
-/* See round_items.h. */
 int64
 mf_items_account_id(const char *account)
 {
 	return (int64) hash_bytes((const unsigned char *) account, strlen(account));
 }
 
-/* See round_items.h. */
 void
 mf_items_take(MfItemKind kind, int64 id)
 {
 	mf_items_take_answer(kind, id, false, NULL);
 }
 
-/* See round_items.h. */
 void
 mf_items_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight)
 {
@@ -102,14 +96,12 @@ mf_items_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *fli
 	taken[taken_count++].flight = flight;
 }
 
-/* See round_items.h. */
 void
 mf_items_untake(void)
 {
 	taken_count--;
 }
 
-/* See round_items.h. */
 bool
 mf_items_doubts(MfItemKind kind, int64 id)
 {
@@ -118,7 +110,6 @@ mf_items_doubts(MfItemKind kind, int64 id)
 	return size < FULL_SIZE || (failing_count > 0 && find(&item, false) != NULL);
 }
 
-/* See round_items.h. */
 bool
 mf_items_done(void)
 {
@@ -142,7 +133,6 @@ mf_items_done(void)
 	return any;
 }
 
-/* See round_items.h. */
 const MfItem *
 mf_items_failed(bool *smaller)
 {
@@ -152,7 +142,6 @@ mf_items_failed(bool *smaller)
 	return taken_count == 1 ? &taken[0] : NULL;
 }
 
-/* See round_items.h. */
 MfPutOff
 mf_items_put_off(const MfItem *item, const char *error, bool own_fault, TimestampTz now)
 {
@@ -177,7 +166,6 @@ mf_items_put_off(const MfItem *item, const char *error, bool own_fault, Timestam
 	return result;
 }
 
-/* See round_items.h. */
 void
 mf_items_noted(const MfItem *item)
 {
@@ -190,7 +178,6 @@ mf_items_noted(const MfItem *item)
 	}
 }
 
-/* See round_items.h. */
 Datum
 mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again)
 {
@@ -214,7 +201,6 @@ mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again)
 	return mf_int8_array(ids, count);
 }
 
-/* See round_items.h. */
 int
 mf_items_unnoted(TimestampTz now)
 {
@@ -236,7 +222,6 @@ mf_items_unnoted(TimestampTz now)
 	return count;
 }
 
-/* See round_items.h. */
 void
 mf_items_try_now(void)
 {

@@ -61,7 +61,6 @@ static TimestampTz earliest_end(const MfThrottle *throttle, const MfAirborne *ai
 static TimestampTz fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity,
 							   TimestampTz now);
 
-/* See throttle.h. */
 MfThrottle *
 mf_throttle_get(const char *account)
 {
@@ -118,7 +117,6 @@ compare_names(const void *a, const void *b, Size size)
 	return strcmp(*(const char *const *) a, *(const char *const *) b);
 }
 
-/* See throttle.h. */
 MfOwner *
 mf_owner_get(Oid role)
 {
@@ -144,7 +142,6 @@ mf_owner_get(Oid role)
 	return owner;
 }
 
-/* See throttle.h. */
 void
 mf_throttle_set_owner(MfThrottle *throttle, Oid role)
 {
@@ -157,21 +154,18 @@ mf_throttle_set_owner(MfThrottle *throttle, Oid role)
 	throttle->owner->slots += slots;
 }
 
-/* See throttle.h. */
 void
 mf_throttle_hold(MfThrottle *throttle)
 {
 	throttle->flights++;
 }
 
-/* See throttle.h. */
 void
 mf_throttle_let_go(MfThrottle *throttle)
 {
 	throttle->flights--;
 }
 
-/* See throttle.h. */
 void
 mf_throttle_forget_unused(TimestampTz now)
 {
@@ -211,14 +205,12 @@ forget(MfThrottle *throttle)
 	pfree(throttle);
 }
 
-/* See throttle.h. */
 MfThrottle *
 mf_throttle_first(void)
 {
 	return throttles;
 }
 
-/* See throttle.h. */
 int
 mf_throttle_slots(MfThrottle *throttle, int max_in_flight, double rate_limit,
 				  TimestampTz now, TimestampTz *again)
@@ -252,7 +244,6 @@ mf_throttle_slots(MfThrottle *throttle, int max_in_flight, double rate_limit,
 	return slots;
 }
 
-/* See throttle.h. */
 int
 mf_throttle_claims(MfThrottle *throttle, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
 				   TimestampTz now, TimestampTz *again)
@@ -268,14 +259,12 @@ mf_throttle_claims(MfThrottle *throttle, int max_in_flight, double rate_limit, i
 	return Max(slots, 0);
 }
 
-/* See throttle.h. */
 int
 mf_throttle_unclaimed(const MfThrottle *throttle)
 {
 	return Max(throttle->window - throttle->in_flight - throttle->asked, 0) - throttle->ready_count;
 }
 
-/* See throttle.h. */
 int
 mf_throttle_ending(const MfThrottle *throttle, int most, int64 horizon_us, TimestampTz now)
 {
@@ -294,7 +283,6 @@ mf_throttle_ending(const MfThrottle *throttle, int most, int64 horizon_us, Times
 	return count;
 }
 
-/* See throttle.h. */
 TimestampTz
 mf_throttle_first_end(const MfThrottle *throttle, TimestampTz now)
 {
@@ -303,7 +291,6 @@ mf_throttle_first_end(const MfThrottle *throttle, TimestampTz now)
 	return foreseeable(throttle, now) ? earliest_end(throttle, dlist_head_element(MfAirborne, node, air)) : 0;
 }
 
-/* See throttle.h. */
 TimestampTz
 mf_throttle_next_slot(const MfThrottle *throttle, TimestampTz now)
 {
@@ -355,7 +342,6 @@ learn(MfThrottle *throttle, double took_us)
 	throttle->answer_us += (took_us - throttle->answer_us) / 8.0;
 }
 
-/* See throttle.h. */
 bool
 mf_throttle_open(const MfThrottle *throttle, TimestampTz now)
 {
@@ -381,7 +367,6 @@ fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity
 	return now + (TimestampTz) ceil((1.0 - *tokens) * 1000000.0 / rate) + 1;
 }
 
-/* See throttle.h. */
 int
 mf_throttle_polls(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
 {
@@ -401,42 +386,36 @@ budget(double *tokens, TimestampTz *filled_at, int per_minute, int limit, Timest
 	return Min(limit, (int) *tokens);
 }
 
-/* See throttle.h. */
 int
 mf_throttle_callbacks(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
 {
 	return budget(&throttle->call_tokens, &throttle->call_tokens_at, mf_callback_limit, limit, now, again);
 }
 
-/* See throttle.h. */
 void
 mf_throttle_called_back(MfThrottle *throttle, int count)
 {
 	throttle->call_tokens -= count;
 }
 
-/* See throttle.h. */
 int
 mf_throttle_orders(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
 {
 	return budget(&throttle->order_tokens, &throttle->order_tokens_at, mf_callback_limit, limit, now, again);
 }
 
-/* See throttle.h. */
 void
 mf_throttle_ordered(MfThrottle *throttle, int count)
 {
 	throttle->order_tokens -= count;
 }
 
-/* See throttle.h. */
 void
 mf_throttle_polled(MfThrottle *throttle, int count)
 {
 	throttle->poll_tokens -= count;
 }
 
-/* See throttle.h. */
 void
 mf_throttle_started(MfThrottle *throttle, MfAirborne *airborne, bool question, TimestampTz now)
 {
@@ -448,7 +427,6 @@ mf_throttle_started(MfThrottle *throttle, MfAirborne *airborne, bool question, T
 	throttle->tokens -= 1.0;
 }
 
-/* See throttle.h. */
 void
 mf_throttle_dropped(MfThrottle *throttle, MfAirborne *airborne)
 {
@@ -456,7 +434,6 @@ mf_throttle_dropped(MfThrottle *throttle, MfAirborne *airborne)
 	dlist_delete(&airborne->node);
 }
 
-/* See throttle.h. */
 void
 mf_throttle_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
 				  TimestampTz now)
@@ -499,7 +476,6 @@ mf_throttle_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome,
 	}
 }
 
-/* See throttle.h. */
 void
 mf_throttle_question_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
 						   TimestampTz now)
@@ -525,7 +501,6 @@ mf_throttle_question_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome
 			 errdetail("Invoices are sent meanwhile.")));
 }
 
-/* See throttle.h. */
 bool
 mf_throttle_item_failed(MfThrottle *throttle, int64 item, int failures)
 {
@@ -537,7 +512,6 @@ mf_throttle_item_failed(MfThrottle *throttle, int64 item, int failures)
 	return other == 0 || other == item;
 }
 
-/* See throttle.h. */
 void
 mf_throttle_failed(MfThrottle *throttle, TimestampTz now)
 {
@@ -547,7 +521,6 @@ mf_throttle_failed(MfThrottle *throttle, TimestampTz now)
 	back_off(throttle, now);
 }
 
-/* See throttle.h. */
 void
 mf_throttle_reset(MfThrottle *throttle)
 {
@@ -560,7 +533,6 @@ mf_throttle_reset(MfThrottle *throttle)
 	show(throttle, 0);
 }
 
-/* See throttle.h. */
 void
 mf_throttle_mended(MfThrottle *throttle)
 {
@@ -572,7 +544,6 @@ mf_throttle_mended(MfThrottle *throttle)
 	show(throttle, GetCurrentTimestamp());
 }
 
-/* See throttle.h. */
 void
 mf_throttle_report(MfThrottle *throttle, const char *what, const char *error)
 {

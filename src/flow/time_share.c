@@ -19,14 +19,12 @@
 
 static int64 processor_time(void);
 
-/* See time_share.h. */
 bool
 mf_time_share_allows(const MfTimeShare *pace)
 {
 	return mf_http_clock() >= pace->next;
 }
 
-/* See time_share.h. */
 TimestampTz
 mf_time_share_time(const MfTimeShare *pace)
 {
@@ -35,14 +33,12 @@ mf_time_share_time(const MfTimeShare *pace)
 	return GetCurrentTimestamp() + (left > 0 ? left / 1000 + 1 : 0);
 }
 
-/* See time_share.h. */
 void
 mf_time_share_begin(MfTimeShare *pace)
 {
 	pace->begun = processor_time();
 }
 
-/* See time_share.h. */
 void
 mf_time_share_end(MfTimeShare *pace)
 {

@@ -43,7 +43,6 @@ refuse_in_worker(void)
 				 errhint("mf_refresh() has MyFatoorah asked after the transaction.")));
 }
 
-/* See backend_call.h. */
 MfHttpExchange *
 mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size_t body_len,
 		ErrorContextCallback *under_way)

@@ -332,7 +332,6 @@ status_key_type(const char *key_type)
 	return NULL;				/* keep compiler quiet */
 }
 
-/* See direct_calls.h. */
 const MfStatusResult *
 mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, const char *key_type,
 					  const char **error, const char **shown)
@@ -379,7 +378,6 @@ find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
 						   mf_required_text(fcinfo, 2, "account"), account);
 }
 
-/* See direct_calls.h. */
 const MfStatusResult *
 mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_type, const char *account_name,
 				const MfAccount **account)

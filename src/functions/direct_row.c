@@ -76,7 +76,6 @@ static void match_events(void);
 static void end_made_part(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
 static void tell_unmade(SubTransactionId subtransaction);
 
-/* See direct_row.h. */
 MfDirectRow *
 mf_direct_insert(Oid schema, const MfRequest *request, const char *account)
 {
@@ -120,7 +119,6 @@ mf_direct_insert(Oid schema, const MfRequest *request, const char *account)
 	return row;
 }
 
-/* See direct_row.h. */
 void
 mf_direct_start(const MfDirectRow *row, const MfAccount *account, const void *body, size_t body_len)
 {
@@ -149,7 +147,6 @@ mf_direct_start(const MfDirectRow *row, const MfAccount *account, const void *bo
 	mf_sql_end(&scope);
 }
 
-/* See direct_row.h. */
 void
 mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *result)
 {
@@ -178,7 +175,6 @@ mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *
 	mf_sql_end(&scope);
 }
 
-/* See direct_row.h. */
 void
 mf_direct_found(const MfDirectRow *row, const char *invoice_id)
 {
@@ -300,7 +296,6 @@ await_reference(Oid schema, Datum reference)
 	table_close(relation, AccessShareLock);
 }
 
-/* See direct_row.h. */
 void
 mf_direct_made(const MfDirectRow *row, const char *account, const char *invoice_id)
 {

@@ -286,7 +286,6 @@ take_deletions(const Steering *steering, MfNamed *named, const char **results, i
 		mf_queue_transitions(steering->schema, transitions, transition_count);
 }
 
-/* See invoice_commands.h. */
 void
 mf_refuse_archived(int64 invoice)
 {
@@ -320,7 +319,6 @@ refuse_deletion(const Steering *steering, const MfNamed *named)
 			 errhint("Call mf_cancel(" INT64_FORMAT "), and delete the row once the invoice is cancelled.", named->invoice)));
 }
 
-/* See invoice_commands.h. */
 void
 mf_cancel_deleted(Oid schema, MfNamed *named, int count, const char *reason)
 {
@@ -336,7 +334,6 @@ mf_cancel_deleted(Oid schema, MfNamed *named, int count, const char *reason)
 	}
 }
 
-/* See invoice_commands.h. */
 void
 mf_check_named(const MfNamed *named, bool locked)
 {
@@ -352,7 +349,6 @@ mf_check_named(const MfNamed *named, bool locked)
 				 errdetail("Row-level security does not let role \"%s\" update it.", GetUserNameFromId(GetUserId(), false))));
 }
 
-/* See invoice_commands.h. */
 char *
 mf_reason_argument(FunctionCallInfo fcinfo, int number)
 {

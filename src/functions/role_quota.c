@@ -25,7 +25,6 @@
 
 static MfQuota *lock_quota(Oid role, TimestampTz now);
 
-/* See role_quota.h. */
 bool
 mf_quota_take(Oid role)
 {
@@ -49,7 +48,6 @@ mf_quota_take(Oid role)
 	return taken;
 }
 
-/* See role_quota.h. */
 TimestampTz
 mf_quota_turn(Oid role)
 {

@@ -40,7 +40,6 @@ static bool refuse(MfInbound *message, MfInboundResult result, const char *error
 static void tell_unmatched(const MfEvent *event);
 static bool payment_id_valid(const char *payment_id);
 
-/* See inbound.h. */
 void
 mf_inbound_store(Oid schema, MfInbound *messages, int count)
 {
@@ -121,7 +120,6 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 	mf_sql_end(&scope);
 }
 
-/* See inbound.h. */
 void
 mf_inbound_reread(Oid schema, MfInbound *messages, int count)
 {
@@ -149,7 +147,6 @@ mf_inbound_reread(Oid schema, MfInbound *messages, int count)
 	mf_sql_end(&scope);
 }
 
-/* See inbound.h. */
 bool
 mf_inbound_is_paid(const char *payment_status)
 {

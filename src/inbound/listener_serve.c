@@ -144,7 +144,6 @@ static void reread(MfService *service);
 static Trouble note_error(MfService *service);
 static void tell_error(const ErrorData *error);
 
-/* See listener.h. */
 bool
 mf_serve(MfService *service, MfHttpdRequest *requests)
 {
@@ -630,7 +629,6 @@ end_wait(Waiting **link)
 	pfree(customer);
 }
 
-/* See listener.h. */
 TimestampTz
 mf_serve_alarm(void)
 {
@@ -642,7 +640,6 @@ mf_serve_alarm(void)
 	return again;
 }
 
-/* See listener.h. */
 bool
 mf_serve_waiting(MfService *service)
 {
@@ -741,7 +738,6 @@ reread(MfService *service)
 	MemoryContextSwitchTo(old);
 }
 
-/* See listener.h. */
 void
 mf_serve_end_waiting(MfService *service)
 {
@@ -749,7 +745,6 @@ mf_serve_end_waiting(MfService *service)
 		end_wait(&waiting);
 }
 
-/* See listener.h. */
 TimestampTz
 mf_serve_log(MfService *service, MfHttpd *httpd)
 {

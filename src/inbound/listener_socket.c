@@ -180,7 +180,6 @@ open_socket(ListenAddress *address, int port)
 	return -1;
 }
 
-/* See listener.h. */
 bool
 mf_listen_open(MfListenSockets *sockets, const char *text, int port, char *error, size_t error_size)
 {
@@ -213,7 +212,6 @@ mf_listen_open(MfListenSockets *sockets, const char *text, int port, char *error
 	return sockets->count > 0;
 }
 
-/* See listener.h. */
 void
 mf_listen_close(MfListenSockets *sockets)
 {
@@ -222,7 +220,6 @@ mf_listen_close(MfListenSockets *sockets)
 	sockets->names[0] = '\0';
 }
 
-/* See listener.h. */
 bool
 mf_listen_accept(const MfListenSockets *sockets, MfHttpd *httpd)
 {
@@ -255,7 +252,6 @@ mf_listen_accept(const MfListenSockets *sockets, MfHttpd *httpd)
 	return true;
 }
 
-/* See listener.h. */
 char *
 mf_listen_read_pem(const char *setting, const char *path, bool secret, char *error, size_t error_size)
 {

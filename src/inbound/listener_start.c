@@ -48,7 +48,6 @@ static bool reported_no_slot = false;
 
 static bool start_listener(MfSlot *slot);
 
-/* See listener.h. */
 void
 mf_listener_reconsider(void)
 {
@@ -56,7 +55,6 @@ mf_listener_reconsider(void)
 	failures = 0;
 }
 
-/* See listener.h. */
 TimestampTz
 mf_listener_attend(MfSlot *slot)
 {
@@ -145,7 +143,6 @@ start_listener(MfSlot *slot)
 	return true;
 }
 
-/* See listener.h. */
 void
 mf_listener_end(MfSlot *slot, bool wait)
 {
@@ -168,7 +165,6 @@ mf_listener_end(MfSlot *slot, bool wait)
 	ConditionVariableCancelSleep();
 }
 
-/* See listener.h. */
 void
 mf_listener_show_error(MfListenerState *state, const char *error)
 {

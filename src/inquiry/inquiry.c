@@ -81,7 +81,6 @@ static int	take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfA
 static bool is_due(const MfInquiryAccount *entry, TimestampTz now);
 static void come_back_if_due(TimestampTz due, TimestampTz now);
 
-/* See inquiry.h. */
 void
 mf_inquiry_start(void)
 {
@@ -89,28 +88,24 @@ mf_inquiry_start(void)
 	mf_missed_webhooks_start();
 }
 
-/* See inquiry.h. */
 bool
 mf_inquiry_pending(void)
 {
 	return mf_inquiries.pending;
 }
 
-/* See inquiry.h. */
 bool
 mf_inquiry_has_work(void)
 {
 	return mf_inquiries.pending && !mf_inquiries.waiting && mf_time_share_allows(&look_pace);
 }
 
-/* See inquiry.h. */
 TimestampTz
 mf_inquiry_alarm(void)
 {
 	return mf_inquiries.pending && !mf_inquiries.waiting ? mf_time_share_time(&look_pace) : 0;
 }
 
-/* See inquiry.h. */
 void
 mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *again)
 {
@@ -524,7 +519,6 @@ find_target(const MfClaim *claim, const MfInquiryJob *job, const char *account, 
 	return target;
 }
 
-/* See inquiry.h. */
 void
 mf_inquiry_confirm(int64 invoice)
 {
@@ -538,7 +532,6 @@ mf_inquiry_confirm(int64 invoice)
 	(void) hash_search(confirmed, &invoice, HASH_ENTER, NULL);
 }
 
-/* See inquiry.h. */
 bool
 mf_inquiry_is_confirmed(int64 invoice)
 {

@@ -35,7 +35,6 @@ static TimestampTz told_time(const MfInquiryBatch *batch, const MfAccount *accou
 static const char *sane_amount(const char *text);
 static void note_error(MfPaymentChange *change, const char *error);
 
-/* See inquiry_internal.h. */
 void
 mf_inquiry_take_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row)
 {
@@ -393,7 +392,6 @@ note_error(MfPaymentChange *change, const char *error)
 		change->error = error;
 }
 
-/* See inquiry_internal.h. */
 const char *
 mf_inquiry_text(const char *utf8)
 {

@@ -27,7 +27,6 @@ static MfOpenPlace place;
 
 static bool plan(const MfSqlScope *scope, void *argument);
 
-/* See inquiry_catch_up.h. */
 void
 mf_inquiry_catch_up_settings(void)
 {
@@ -42,7 +41,6 @@ mf_inquiry_catch_up_settings(void)
 	limit_before = mf_poll_limit;
 }
 
-/* See inquiry_catch_up.h. */
 void
 mf_inquiry_catch_up_attend(MfRunApart run_apart, TimestampTz *again)
 {

@@ -39,7 +39,6 @@ static Datum numeric_of(const char *text);
 static char *text_of(Datum number);
 static Datum sum(const char *a, const char *b, PGFunction function);
 
-/* See inquiry_internal.h. */
 bool
 mf_amount_is_sane(const char *text)
 {
@@ -47,21 +46,18 @@ mf_amount_is_sane(const char *text)
 		strspn(text, "0123456789") <= AMOUNT_DIGITS && strspn(text, "0123456789.") == strlen(text);
 }
 
-/* See inquiry_internal.h. */
 int
 mf_amount_compare(const char *a, const char *b)
 {
 	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, numeric_of(a), numeric_of(b)));
 }
 
-/* See inquiry_internal.h. */
 char *
 mf_amount_add(const char *a, const char *b)
 {
 	return text_of(sum(a, b, numeric_add));
 }
 
-/* See inquiry_internal.h. */
 void
 mf_inquiry_tell_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKind kind, const char *source, const char *amount,
 					  const char *currency, const char *payment_id)
@@ -77,7 +73,6 @@ mf_inquiry_tell_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKind kind, co
 	batch->money = lappend(batch->money, money);
 }
 
-/* See inquiry_internal.h. */
 void
 mf_inquiry_settle(const MfSqlScope *scope, MfInquiryBatch *batch)
 {

@@ -24,7 +24,6 @@
  */
 static const int quick_delays_ms[MF_QUICK_TRIES] = {1200, 3000, 10000, 30000, 120000};
 
-/* See inquiry_internal.h. */
 void
 mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried_count)
 {
@@ -93,7 +92,6 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	}
 }
 
-/* See inquiry_internal.h. */
 TimestampTz
 mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight)
 {
@@ -104,7 +102,6 @@ mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight)
 	return Max(mf_flight_retry_time(flight, batch->now, delay), Max(flight->throttle->retry_at, flight->throttle->ask_at));
 }
 
-/* See inquiry_internal.h. */
 int
 mf_inquiry_count_failures(const MfFlight *flight)
 {
@@ -120,14 +117,12 @@ mf_inquiry_count_failures(const MfFlight *flight)
 	}
 }
 
-/* See inquiry_internal.h. */
 TimestampTz
 mf_inquiry_quick_time(TimestampTz now, int tries)
 {
 	return TimestampTzPlusMilliseconds(now, quick_delays_ms[Min(tries, MF_QUICK_TRIES - 1)]);
 }
 
-/* See inquiry_internal.h. */
 TimestampTz
 mf_inquiry_expiry(const MfFlight *flight)
 {
@@ -142,7 +137,6 @@ mf_inquiry_expiry(const MfFlight *flight)
 	return told < MF_TIME_MIN || told >= MF_TIME_END ? flight->inquiry->expires_at : told;
 }
 
-/* See inquiry.h. */
 bool
 mf_inquiry_schedule(MfPaymentStatus status, int step, TimestampTz expires_at, TimestampTz now, TimestampTz *due)
 {

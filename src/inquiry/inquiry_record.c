@@ -35,7 +35,6 @@ static void write_batch(const MfSqlScope *scope, MfInquiryBatch *batch);
 static MfEventNext *find_twins(const MfSqlScope *scope, MfFlight *const *flights, int count);
 static void take_payment_id(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answer, const MfPaymentRow *row);
 
-/* See inquiry.h. */
 void
 mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded,
 				  TimestampTz now, TimestampTz *again)

@@ -54,7 +54,6 @@ static char *utc_text(TimestampTz at);
 static bool item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event);
 static const char *member_text(const cJSON *object, const char *name);
 
-/* See missed_webhooks.h. */
 void
 mf_missed_webhooks_start(void)
 {
@@ -96,7 +95,6 @@ set_under_way(LogReading *reading, bool under_way)
 	reading->under_way = under_way;
 }
 
-/* See missed_webhooks.h. */
 bool
 mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again)
 {
@@ -124,7 +122,6 @@ mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, Timest
 	return under_way_count < MAX_UNDER_WAY;
 }
 
-/* See missed_webhooks.h. */
 int
 mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, TimestampTz now)
 {
@@ -180,7 +177,6 @@ utc_text(TimestampTz at)
 					tm.tm_sec);
 }
 
-/* See missed_webhooks.h. */
 void
 mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 {
@@ -207,7 +203,6 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 	}
 }
 
-/* See missed_webhooks.h. */
 void
 mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 {
@@ -253,7 +248,6 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 	mf_inquiry_wake();
 }
 
-/* See missed_webhooks.h. */
 void
 mf_missed_webhooks_put_off(const MfFlight *flight, TimestampTz until)
 {

@@ -78,7 +78,6 @@ mf_reaction_find(Oid schema, const char *function)
 						   PointerGetDatum(buildoidvector(types, lengthof(types))), ObjectIdGetDatum(found));
 }
 
-/* See on_change_call.h. */
 char *
 mf_reaction_refusal(Oid schema, const char *function, const char *owner, Oid *role)
 {

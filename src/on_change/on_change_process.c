@@ -59,7 +59,6 @@ static bool find_extension(void);
 static bool run_apart(MfApart work, void *argument, char **error);
 static void wait_for(TimestampTz until);
 
-/* See on_change_process.h. */
 void
 mf_reactions_start(Oid schema)
 {
@@ -67,21 +66,18 @@ mf_reactions_start(Oid schema)
 		mf_reactions_wake();
 }
 
-/* See on_change_process.h. */
 TimestampTz
 mf_reactions_alarm(void)
 {
 	return alarm_at;
 }
 
-/* See on_change_process.h. */
 void
 mf_reactions_wake(void)
 {
 	alarm_at = 1;
 }
 
-/* See on_change_process.h. */
 void
 mf_reactions_attend(const MfSlot *slot, MfRunApart run_in_worker)
 {

@@ -222,7 +222,6 @@ mf_reactions_any(Oid schema)
 	return any;
 }
 
-/* See on_change_queue.h. */
 void
 mf_reactions_note(Oid schema, int64 invoice, Datum before, Datum after)
 {
@@ -274,7 +273,6 @@ check_number(const MfSqlScope *scope, const char *function, const char *owner)
 				 errhint("Have one of them call the others, or end a registration with mf_off_change().")));
 }
 
-/* See on_change_queue.h. */
 void
 mf_reaction_register(Oid schema, const char *function, const char *owner, const char *by)
 {
@@ -294,7 +292,6 @@ mf_reaction_register(Oid schema, const char *function, const char *owner, const 
 	mf_try_now_at_commit(MF_TRY_REACTIONS);
 }
 
-/* See on_change_queue.h. */
 char *
 mf_reaction_owner(Oid schema, const char *function)
 {
@@ -310,7 +307,6 @@ mf_reaction_owner(Oid schema, const char *function)
 	return owner;
 }
 
-/* See on_change_queue.h. */
 int64
 mf_reaction_unregister(Oid schema, const char *function)
 {
@@ -324,7 +320,6 @@ mf_reaction_unregister(Oid schema, const char *function)
 	return waiting;
 }
 
-/* See on_change_queue.h. */
 List *
 mf_reaction_states(Oid schema)
 {
@@ -356,7 +351,6 @@ mf_reaction_states(Oid schema)
 	return states;
 }
 
-/* See on_change_queue.h. */
 void
 mf_reactions_try_now(const MfSqlScope *scope)
 {
@@ -367,7 +361,6 @@ mf_reactions_try_now(const MfSqlScope *scope)
 	mf_reactions_wake();
 }
 
-/* See on_change_queue.h. */
 bool
 mf_reactions_next(MfRunApart run_apart, TimestampTz *next)
 {
@@ -407,7 +400,6 @@ mf_reactions_tell(MfRunApart run_apart, int64 *under_way, TimestampTz *next)
 	return done && telling.id != 0;
 }
 
-/* See on_change_queue.h. */
 bool
 mf_reaction_note_ended(MfRunApart run_apart, int64 id)
 {

@@ -22,7 +22,6 @@
 PG_FUNCTION_INFO_V1(mf_here);
 PG_FUNCTION_INFO_V1(mf_origin);
 
-/* See database_identity.h. */
 int64
 mf_database_number(void)
 {
@@ -36,7 +35,6 @@ mf_here(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(mf_database_number());
 }
 
-/* See database_identity.h. */
 int64
 mf_database_origin(void)
 {

@@ -46,7 +46,6 @@ static int	read_identity(const char *text, FileIdentity *identity);
 static char *new_marker_path(void);
 static void remove_file(const char *path, int elevel);
 
-/* See directory_marker.h. */
 char *
 mf_file_identity(const char *path)
 {
@@ -97,7 +96,6 @@ mf_same_file(const char *old, const char *now)
 	return parts < 3 || (was.born == is.born && was.born_ns == is.born_ns);
 }
 
-/* See directory_marker.h. */
 char *
 mf_directory_marker_path(Oid database)
 {
@@ -119,7 +117,6 @@ remove_file(const char *path, int elevel)
 				 errmsg("could not remove file \"%s\": %m", path)));
 }
 
-/* See directory_marker.h. */
 char *
 mf_directory_marker_look(const char *known)
 {
@@ -173,7 +170,6 @@ mf_directory_marker_make(void)
 	return mf_file_identity(path);
 }
 
-/* See directory_marker.h. */
 void
 mf_directory_marker_put(void)
 {

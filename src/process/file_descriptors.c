@@ -33,7 +33,6 @@ static int	reserved = 0;
 
 static int	raise_limit(int needed);
 
-/* See file_descriptors.h. */
 int
 mf_descriptors_for(int wanted)
 {
@@ -48,14 +47,12 @@ mf_descriptors_for(int wanted)
 	return Max(Min(beside + taken, wanted), 1);
 }
 
-/* See file_descriptors.h. */
 int
 mf_descriptors_share(void)
 {
 	return Max(Min(max_safe_fds / SHARE_OF_POSTGRES, max_safe_fds / 3 - LEFT_TO_OTHERS), 1);
 }
 
-/* See file_descriptors.h. */
 WaitEventSet *
 mf_descriptors_event_set(int events)
 {

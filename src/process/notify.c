@@ -51,7 +51,6 @@ static bool is_room(void);
 static void hand_over(void);
 static void tell_left_out(void);
 
-/* See notify.h. */
 void
 mf_notify_at_commit(int64 invoice)
 {
@@ -69,7 +68,6 @@ mf_notify_at_commit(int64 invoice)
 	pending[pending_count++].level = GetCurrentTransactionNestLevel();
 }
 
-/* See notify.h. */
 void
 mf_notify_take_charge(void)
 {
@@ -200,7 +198,6 @@ tell_left_out(void)
 			 errhint("A session that listens and stays in a transaction keeps the queue full: pg_stat_activity shows the oldest transactions.")));
 }
 
-/* See notify.h. */
 bool
 mf_notify_refused(const ErrorData *error)
 {
@@ -214,7 +211,6 @@ mf_notify_refused(const ErrorData *error)
 	return news;
 }
 
-/* See notify.h. */
 double
 mf_notify_usage(void)
 {
@@ -224,14 +220,12 @@ mf_notify_usage(void)
 	return DatumGetFloat8(pg_notification_queue_usage(usage));
 }
 
-/* See notify.h. */
 bool
 mf_notify_is_full(double usage)
 {
 	return usage >= MF_NOTIFY_LIMIT;
 }
 
-/* See notify.h. */
 TimestampTz
 mf_notify_left_out_at(void)
 {

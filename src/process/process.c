@@ -90,7 +90,6 @@ cancel(void)
 	}
 }
 
-/* See process.h. */
 void
 mf_process_signals(void)
 {
@@ -114,7 +113,6 @@ mf_process_read_settings(void)
 	ProcessConfigFile(PGC_SIGHUP);
 }
 
-/* See process.h. */
 void
 mf_process_connect(Oid database, const char *name)
 {
@@ -189,7 +187,6 @@ require_synchronous_commit(void)
 		SetConfigOption("synchronous_commit", last_commits ? "local" : "on", PGC_SUSET, PGC_S_SESSION);
 }
 
-/* See process.h. */
 void
 mf_process_lock_timeout(int milliseconds)
 {
@@ -197,7 +194,6 @@ mf_process_lock_timeout(int milliseconds)
 	set_unless_set("lock_timeout", lock_timeout);
 }
 
-/* See process.h. */
 void
 mf_process_begin_statements(void)
 {
@@ -214,7 +210,6 @@ mf_process_end_statements(void)
 	QueryCancelPending = false;
 }
 
-/* See process.h. */
 bool
 mf_process_cancelled(void)
 {
@@ -240,7 +235,6 @@ mf_process_start_transaction(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-/* See process.h. */
 void
 mf_process_take_role(Oid role)
 {
@@ -285,7 +279,6 @@ waits_for_standby(void)
 	return (SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0') || ConfigReloadPending;
 }
 
-/* See process.h. */
 bool
 mf_process_commit_within(int ms)
 {
@@ -307,7 +300,6 @@ mf_process_commit_within(int ms)
 	return confirmed || !waits_for_standby();
 }
 
-/* See process.h. */
 void
 mf_process_commit_unhurried(void)
 {
@@ -328,7 +320,6 @@ mf_process_commit_locally(void)
 	return confirmed;
 }
 
-/* See process.h. */
 void
 mf_process_last_commits(void)
 {
@@ -338,7 +329,6 @@ mf_process_last_commits(void)
 	require_synchronous_commit();
 }
 
-/* See process.h. */
 bool
 mf_process_lock_extension(Oid extension)
 {
@@ -346,7 +336,6 @@ mf_process_lock_extension(Oid extension)
 	return get_extension_oid(MF_EXTENSION, true) == extension;
 }
 
-/* See process.h. */
 void
 mf_process_forget_error(void)
 {
@@ -362,7 +351,6 @@ is_from(const ErrorData *error, const char *function)
 	return error->funcname != NULL && strcmp(error->funcname, function) == 0;
 }
 
-/* See process.h. */
 bool
 mf_process_is_cancel(const ErrorData *error)
 {
@@ -370,7 +358,6 @@ mf_process_is_cancel(const ErrorData *error)
 		is_from(error, "ProcessInterrupts");
 }
 
-/* See process.h. */
 bool
 mf_process_is_row_error(const ErrorData *error)
 {
@@ -395,7 +382,6 @@ mf_process_is_row_error(const ErrorData *error)
 	}
 }
 
-/* See process.h. */
 void
 mf_process_report_error(const ErrorData *error)
 {

@@ -15,7 +15,6 @@
 #include "base/settings.h"
 #include "process/wait.h"
 
-/* See wait.h. */
 int
 mf_wait_ms(long timeout, TimestampTz until)
 {
@@ -37,7 +36,6 @@ mf_wait_ms(long timeout, TimestampTz until)
 	return (int) Min((TimestampTz) timeout, (until - now) / 1000 + 1);
 }
 
-/* See wait.h. */
 int64
 mf_back_off_us(int failures)
 {
@@ -48,7 +46,6 @@ mf_back_off_us(int failures)
 	return (int64) (delay * 1000.0);
 }
 
-/* See wait.h. */
 double
 mf_random_fraction(void)
 {

@@ -78,7 +78,6 @@ static void wake_worker(Oid database, int changes, uint32 try_now, bool inquirie
 static void restart_worker(Oid database);
 static void end_drain_of(Oid database);
 
-/* See worker_slots.h. */
 void
 mf_wake_init(void)
 {
@@ -138,14 +137,12 @@ start_shared_memory(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* See worker_slots.h. */
 void
 mf_wake_worker_at_commit(void)
 {
 	mf_wake_account_at_commit(NULL);
 }
 
-/* See worker_slots.h. */
 void
 mf_wake_account_at_commit(const char *account)
 {
@@ -171,7 +168,6 @@ note_change(int *count, NameData *accounts, const char *account)
 		namestrcpy(&accounts[(*count)++], account);
 }
 
-/* See worker_slots.h. */
 int
 mf_wake_read_changes(MfSlot *slot, NameData *accounts)
 {
@@ -186,7 +182,6 @@ mf_wake_read_changes(MfSlot *slot, NameData *accounts)
 	return count;
 }
 
-/* See worker_slots.h. */
 void
 mf_try_now_at_commit(MfTryNow what)
 {
@@ -194,7 +189,6 @@ mf_try_now_at_commit(MfTryNow what)
 	mf_wake_worker_at_commit();
 }
 
-/* See worker_slots.h. */
 void
 mf_pause_at_commit(void)
 {
@@ -202,7 +196,6 @@ mf_pause_at_commit(void)
 	mf_wake_worker_at_commit();
 }
 
-/* See worker_slots.h. */
 void
 mf_wake_inquiries_at_commit(void)
 {
@@ -210,7 +203,6 @@ mf_wake_inquiries_at_commit(void)
 	register_xact_callback();
 }
 
-/* See worker_slots.h. */
 void
 mf_end_drain_at_commit(void)
 {
@@ -218,7 +210,6 @@ mf_end_drain_at_commit(void)
 	register_xact_callback();
 }
 
-/* See worker_slots.h. */
 void
 mf_wake_waiting_at_commit(void)
 {
@@ -226,7 +217,6 @@ mf_wake_waiting_at_commit(void)
 	register_xact_callback();
 }
 
-/* See worker_slots.h. */
 void
 mf_wake_launcher_at_commit(Oid database)
 {
@@ -234,7 +224,6 @@ mf_wake_launcher_at_commit(Oid database)
 	register_xact_callback();
 }
 
-/* See worker_slots.h. */
 void
 mf_restart_worker_at_commit(Oid database)
 {
@@ -340,7 +329,6 @@ mf_set_latch_of(int proc_number)
 		SetLatch(&ProcGlobal->allProcs[proc_number].procLatch);
 }
 
-/* See worker_slots.h. */
 int
 mf_drain_database(Oid database, long timeout_ms)
 {
@@ -398,7 +386,6 @@ end_drain_of(Oid database)
 	LWLockRelease(mf_shared->lock);
 }
 
-/* See worker_slots.h. */
 TimestampTz
 mf_drained_until(Oid database)
 {
@@ -415,7 +402,6 @@ mf_drained_until(Oid database)
 	return until > GetCurrentTimestamp() ? until : 0;
 }
 
-/* See worker_slots.h. */
 TimestampTz
 mf_frozen_until(Oid database)
 {
@@ -432,7 +418,6 @@ mf_frozen_until(Oid database)
 	return until > GetCurrentTimestamp() ? until : 0;
 }
 
-/* See worker_slots.h. */
 bool
 mf_waits_for_standby(int proc_number)
 {
@@ -456,7 +441,6 @@ restart_worker(Oid database)
 	mf_wake_launcher(database);
 }
 
-/* See worker_slots.h. */
 void
 mf_wake_worker(Oid database)
 {
@@ -492,7 +476,6 @@ wake_worker(Oid database, int changes, uint32 try_now, bool inquiries, bool paus
 	LWLockRelease(mf_shared->lock);
 }
 
-/* See worker_slots.h. */
 void
 mf_wake_listener(Oid database)
 {
@@ -513,7 +496,6 @@ mf_wake_listener(Oid database)
 	LWLockRelease(mf_shared->lock);
 }
 
-/* See worker_slots.h. */
 void
 mf_wake_launcher(Oid database)
 {
@@ -539,7 +521,6 @@ mf_tell_launcher(void)
 	mf_set_latch_of(mf_shared->launcher);
 }
 
-/* See worker_slots.h. */
 void
 mf_show_waiting(const char *account, TimestampTz until, bool again)
 {
@@ -567,7 +548,6 @@ mf_show_waiting(const char *account, TimestampTz until, bool again)
 	LWLockRelease(mf_shared->lock);
 }
 
-/* See worker_slots.h. */
 int
 mf_count_waiting(Oid database, const char *but, NameData *example)
 {
@@ -594,7 +574,6 @@ mf_count_waiting(Oid database, const char *but, NameData *example)
 	return count;
 }
 
-/* See worker_slots.h. */
 MfShown
 mf_shown_waiting(Oid database, const char *account, TimestampTz *until)
 {
@@ -667,7 +646,6 @@ mf_find_slot(Oid database, bool create)
 	return unused;
 }
 
-/* See worker_slots.h. */
 void
 mf_hold_database(Oid database)
 {

@@ -10,7 +10,6 @@
 #include "database/sql.h"
 #include "request/field_errors.h"
 
-/* See field_errors.h. */
 void
 mf_collect_field_errors(MfFieldErrors *complaints, const char *field, void (*check) (void *argument), void *argument)
 {
@@ -34,7 +33,6 @@ mf_collect_field_errors(MfFieldErrors *complaints, const char *field, void (*che
 	FreeErrorData(error);
 }
 
-/* See field_errors.h. */
 bool
 mf_has_field_error(const MfFieldErrors *complaints, const char *field)
 {

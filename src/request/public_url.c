@@ -17,7 +17,6 @@
 static char *percent_encode(const char *text);
 static void fill(MfRequest *request, MfSendPaymentField field, const char *url, bool replace);
 
-/* See public_url.h. */
 void
 mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const char *reference,
 			 MfCallbacks callbacks)

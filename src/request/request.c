@@ -30,7 +30,6 @@ static char *field_text(const MfRequest *request, const MfAccount *account, MfSe
 static char *methods_json(Datum array);
 static const uint8 *random_bytes(void);
 
-/* See request.h. */
 Oid
 mf_request_type(MfSendPaymentField field)
 {
@@ -55,7 +54,6 @@ mf_request_type(MfSendPaymentField field)
 	}
 }
 
-/* See request.h. */
 char *
 mf_request_body(const MfRequest *request, const MfAccount *account, const char *reference, size_t *len)
 {
@@ -141,7 +139,6 @@ methods_json(Datum array)
 	return buf.data;
 }
 
-/* See request.h. */
 text *
 mf_new_reference(const char *customer_reference, size_t len)
 {
@@ -189,7 +186,6 @@ random_bytes(void)
 	return &ahead[used - REFERENCE_LENGTH];
 }
 
-/* See request.h. */
 int
 mf_reference_number(const char *reference, int *stem)
 {
@@ -202,7 +198,6 @@ mf_reference_number(const char *reference, int *stem)
 	return atoi(tilde + 1);
 }
 
-/* See request.h. */
 bool
 mf_is_resend_of(const char *reference, const char *other)
 {
@@ -213,7 +208,6 @@ mf_is_resend_of(const char *reference, const char *other)
 		stem == other_stem && strncmp(reference, other, stem) == 0;
 }
 
-/* See request.h. */
 char *
 mf_next_reference(const char *reference)
 {
@@ -223,7 +217,6 @@ mf_next_reference(const char *reference)
 	return psprintf("%.*s~%d", stem, reference, number + 1);
 }
 
-/* See request.h. */
 char *
 mf_clean_text(const char *text, MfCleaning cleaning)
 {

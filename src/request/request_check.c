@@ -117,7 +117,6 @@ static const FieldCheck checks[] = {
 	{MF_SP_SUPPLIERS, check_json, false}
 };
 
-/* See request.h. */
 void
 mf_request_check(MfRequest *request, const MfAccount *account, MfFieldErrors *complaints)
 {
@@ -251,7 +250,6 @@ check_body(MfRequest *request, MfSendPaymentField field, const MfAccount *accoun
 				 errhint("Shorten %s, or make several invoices of it.", column(largest))));
 }
 
-/* See request.h. */
 int
 mf_err_field(const MfRequest *request, MfSendPaymentField field)
 {

@@ -104,7 +104,6 @@ static Numeric trimmed(Numeric number);
 static bool is_plain_integer(Numeric number);
 static Numeric member_number(JsonbContainer *object, const char *name);
 
-/* See request.h. */
 void
 mf_request_check_json(MfRequest *request, MfSendPaymentField field)
 {

@@ -63,7 +63,6 @@ static bool is_number(MfTable *table, AttrNumber column, int64 number);
 static bool is_null(MfTable *table, AttrNumber column);
 static bool is_word(MfTable *table, AttrNumber column, const char *word);
 
-/* See attempt_rows.h. */
 MfAttemptRows *
 mf_attempt_rows_open(const MfSqlScope *scope)
 {
@@ -86,7 +85,6 @@ mf_attempt_rows_open(const MfSqlScope *scope)
 	return recorder;
 }
 
-/* See attempt_rows.h. */
 void
 mf_attempt_rows_close(MfAttemptRows *recorder)
 {
@@ -99,7 +97,6 @@ mf_attempt_rows_close(MfAttemptRows *recorder)
 	pfree(recorder);
 }
 
-/* See attempt_rows.h. */
 void
 mf_attempt_rows_begin(MfAttemptRows *recorder)
 {
@@ -112,7 +109,6 @@ mf_attempt_rows_begin(MfAttemptRows *recorder)
 	AfterTriggerBeginQuery();
 }
 
-/* See attempt_rows.h. */
 void
 mf_attempt_rows_end(MfAttemptRows *recorder)
 {
@@ -126,7 +122,6 @@ mf_attempt_rows_end(MfAttemptRows *recorder)
 	CommandCounterIncrement();
 }
 
-/* See attempt_rows.h. */
 bool
 mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt *attempt, TimestampTz due, MfFlight *flight)
 {
@@ -179,7 +174,6 @@ mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt
 	return true;
 }
 
-/* See attempt_rows.h. */
 bool
 mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentInvoice *sent_invoice)
 {

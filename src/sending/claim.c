@@ -38,7 +38,6 @@ static int	count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool
 static void settle_turns(MfClaimLimit *limits, int count, int reached, bool cut);
 static bool has_name(List *names, const char *name);
 
-/* See claim.h. */
 void
 mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 {

@@ -79,14 +79,12 @@ static char *reference_names(const List *references);
 static bool needs_request(const MfJob *job);
 static char *expired(const MfJob *job, TimestampTz now);
 
-/* See claim.h. */
 void
 mf_claim_twins_before(TimestampTz since)
 {
 	twins_before = since;
 }
 
-/* See claim_internal.h. */
 void
 mf_claim_take(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now)
 {
@@ -504,7 +502,6 @@ reference_names(const List *references)
 	return names.data;
 }
 
-/* See claim_internal.h. */
 void
 mf_claim_verify(const MfJob *job, TimestampTz now, MfTransition *transition)
 {
@@ -512,7 +509,6 @@ mf_claim_verify(const MfJob *job, TimestampTz now, MfTransition *transition)
 	transition->due = job->created_at < twins_before ? TimestampTzPlusMilliseconds(now, mf_verify_wait()) : now;
 }
 
-/* See claim_internal.h. */
 void
 mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *later)
 {

@@ -44,7 +44,6 @@ give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *tran
 	mf_attempt_transition(end, now, TimestampTzPlusMilliseconds(now, MF_SEND_MARGIN_MS + longest), transition);
 }
 
-/* See claim.h. */
 int64
 mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now)
 {

@@ -66,7 +66,6 @@ static const char *subscriber_row(void);
 static void pause_for_foreign(Oid schema);
 static void pause_account(Oid schema, const char *account, const char *reason);
 
-/* See copy_guard.h. */
 void
 mf_copy_guard_start(Oid schema)
 {
@@ -77,7 +76,6 @@ mf_copy_guard_start(Oid schema)
 	MF_FAILPOINT("marker_made");
 }
 
-/* See copy_guard.h. */
 void
 mf_copy_guard_started(void)
 {
@@ -243,7 +241,6 @@ pause_for_foreign(Oid schema)
 	others_until_now(schema);
 }
 
-/* See copy_guard.h. */
 char *
 mf_copy_guard_subscription(Oid schema)
 {
@@ -288,7 +285,6 @@ pause_account(Oid schema, const char *account, const char *reason)
 			 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
 }
 
-/* See copy_guard.h. */
 void
 mf_copy_guard_adopt(Oid schema)
 {

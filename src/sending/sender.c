@@ -104,7 +104,6 @@ static void fail_ready(MfThrottle *throttle, const char *error);
 static void give_back_ready(TimestampTz now);
 static int64 horizon_us(void);
 
-/* See sender.h. */
 void
 mf_sender_start(void)
 {
@@ -124,7 +123,6 @@ mf_sender_start(void)
 	flight_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah flights", ALLOCSET_DEFAULT_SIZES);
 }
 
-/* See sender.h. */
 void
 mf_sender_stop(void)
 {
@@ -150,7 +148,6 @@ mf_sender_requests(void)
 	return request_count;
 }
 
-/* See sender.h. */
 void
 mf_sender_try_now(uint32 what)
 {
@@ -171,7 +168,6 @@ mf_sender_try_now(uint32 what)
 	mf_inquiry_wake();
 }
 
-/* See sender.h. */
 void
 mf_sender_try_put_off(const MfSqlScope *scope)
 {
@@ -203,7 +199,6 @@ mf_sender_close_gate(void)
 	mf_http_close_gate(http, true);
 }
 
-/* See sender.h. */
 bool
 mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end)
 {
@@ -224,14 +219,12 @@ mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end)
 	return was_held && *end == 0;
 }
 
-/* See sender.h. */
 TimestampTz
 mf_sender_frozen_until(void)
 {
 	return frozen_until;
 }
 
-/* See sender.h. */
 bool
 mf_sender_claims_skipped(void)
 {
@@ -245,7 +238,6 @@ held(void)
 	return draining || mf_http_held(http) > 0;
 }
 
-/* See sender.h. */
 int
 mf_sender_unsettled(void)
 {
@@ -261,7 +253,6 @@ mf_sender_unsettled(void)
 	return count;
 }
 
-/* See sender.h. */
 bool
 mf_sender_has_work(void)
 {
@@ -284,7 +275,6 @@ mf_sender_has_work(void)
 	return false;
 }
 
-/* See sender.h. */
 TimestampTz
 mf_sender_gather_until(void)
 {
@@ -293,7 +283,6 @@ mf_sender_gather_until(void)
 	return gather_until;
 }
 
-/* See sender.h. */
 TimestampTz
 mf_sender_alarm(void)
 {
@@ -337,7 +326,6 @@ ready(dlist_head *list, TimestampTz now)
 	return false;
 }
 
-/* See sender.h. */
 bool
 mf_sender_has_outcomes(void)
 {
@@ -346,7 +334,6 @@ mf_sender_has_outcomes(void)
 	return ready(&landed, now) || ready(&answered, now);
 }
 
-/* See sender.h. */
 void
 mf_sender_round(Oid schema, TimestampTz *again)
 {
@@ -406,7 +393,6 @@ work(const MfSqlScope *scope, TimestampTz now, TimestampTz *again)
 		mf_attempt_rows_close(recorder);
 }
 
-/* See sender.h. */
 bool
 mf_sender_post(bool confirmed)
 {
@@ -640,7 +626,6 @@ post(MfFlight *flight)
 	}
 }
 
-/* See sender.h. */
 bool
 mf_sender_run(void)
 {
@@ -767,7 +752,6 @@ note_outcome(MfFlight *flight)
 	}
 }
 
-/* See sender.h. */
 const MfItem *
 mf_sender_round_failed(bool *smaller)
 {
@@ -809,7 +793,6 @@ take_back(dlist_head *list)
 	}
 }
 
-/* See sender.h. */
 void
 mf_sender_put_off(const MfItem *item, TimestampTz until)
 {
@@ -832,7 +815,6 @@ mf_sender_put_off(const MfItem *item, TimestampTz until)
 	mf_flight_free(flight);
 }
 
-/* See sender.h. */
 void
 mf_sender_abort(void)
 {
@@ -865,7 +847,6 @@ mf_sender_abort(void)
 		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
 }
 
-/* See sender.h. */
 void
 mf_sender_abandon(void)
 {

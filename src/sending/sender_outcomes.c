@@ -52,7 +52,6 @@ static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *tra
 static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
 static void move_to_recorded(MfFlight *flight, dlist_head *recorded);
 
-/* See sender_outcomes.h. */
 void
 mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
 						TimestampTz now, TimestampTz *again)
@@ -204,7 +203,6 @@ find_locked(const List *locked, int64 invoice)
 	return NULL;
 }
 
-/* See sender_outcomes.h. */
 void
 mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight)
 {

@@ -214,7 +214,6 @@ move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
 	return count;
 }
 
-/* See archive.h. */
 bool
 mf_archive_any(Oid schema)
 {
@@ -230,7 +229,6 @@ mf_archive_any(Oid schema)
 	return any;
 }
 
-/* See archive.h. */
 bool
 mf_archive_has_rows(Oid schema)
 {
@@ -247,7 +245,6 @@ mf_archive_has_rows(Oid schema)
 	return found;
 }
 
-/* See archive.h. */
 void
 mf_archive_check_insert(Oid schema, TriggerData *trigger)
 {
@@ -264,7 +261,6 @@ mf_archive_check_insert(Oid schema, TriggerData *trigger)
 	mf_sql_end(&scope);
 }
 
-/* See archive.h. */
 void
 mf_archive_check_key(Oid schema, Datum account, Datum key)
 {

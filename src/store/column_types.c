@@ -47,7 +47,6 @@ const Oid	mf_inquiry_types[] = {
 	OIDOID
 };
 
-/* See column_types.h. */
 bool
 mf_columns_are(TupleDesc desc, const Oid *types, int count)
 {
@@ -63,7 +62,6 @@ mf_columns_are(TupleDesc desc, const Oid *types, int count)
 	return true;
 }
 
-/* See column_types.h. */
 bool
 mf_column_is(TupleDesc desc, AttrNumber column, Oid type)
 {
@@ -72,7 +70,6 @@ mf_column_is(TupleDesc desc, AttrNumber column, Oid type)
 	return attribute->atttypid == type && attribute->atttypmod == -1 && !attribute->attisdropped;
 }
 
-/* See column_types.h. */
 void
 mf_invoice_check_columns(TupleDesc desc)
 {

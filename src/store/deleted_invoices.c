@@ -43,7 +43,6 @@ static MfStatement kept_statement = {
 	0, {0}, NULL
 };
 
-/* See deleted_invoices.h. */
 void
 mf_forget_invoice(Oid schema, int64 invoice)
 {
@@ -55,7 +54,6 @@ mf_forget_invoice(Oid schema, int64 invoice)
 	mf_sql_end(&scope);
 }
 
-/* See deleted_invoices.h. */
 void
 mf_forget_all(Oid schema)
 {

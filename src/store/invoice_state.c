@@ -19,7 +19,6 @@
 
 static void guard_payment(int64 invoice, MfStatus status, const char *from, const char *to);
 
-/* See invoice.h. */
 int
 mf_status_from_datum(Datum value)
 {
@@ -33,7 +32,6 @@ mf_status_from_datum(Datum value)
 	return -1;
 }
 
-/* See invoice.h. */
 MfStatus
 mf_status_of(Datum value)
 {
@@ -44,7 +42,6 @@ mf_status_of(Datum value)
 	return (MfStatus) status;
 }
 
-/* See invoice.h. */
 bool
 mf_text_is(Datum value, const char *word)
 {

@@ -50,14 +50,12 @@ is_before_row(const Trigger *trigger, int16 event)
 	return TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_BEFORE(trigger->tgtype) && (trigger->tgtype & event) != 0;
 }
 
-/* See other_triggers.h. */
 bool
 mf_others_before_update(Relation invoice)
 {
 	return has_others(invoice, TRIGGER_TYPE_UPDATE);
 }
 
-/* See other_triggers.h. */
 bool
 mf_others_before_insert(Relation invoice)
 {
@@ -81,7 +79,6 @@ has_others(Relation invoice, int16 event)
 	return false;
 }
 
-/* See other_triggers.h. */
 void
 mf_check_trigger_order(Relation invoice)
 {
@@ -114,7 +111,6 @@ refuse_order(const Trigger *trigger, const char *ours, const char *where)
 					 quote_identifier(trigger->tgname))));
 }
 
-/* See other_triggers.h. */
 void
 mf_note_proposed(TriggerData *trigger)
 {
@@ -143,7 +139,6 @@ mf_note_proposed(TriggerData *trigger)
 	MemoryContextSwitchTo(context);
 }
 
-/* See other_triggers.h. */
 void
 mf_check_proposed(TriggerData *trigger)
 {

@@ -334,7 +334,6 @@ static List *read_jobs(uint64 rows);
 static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
 static TimestampTz timestamp_or_0(HeapTuple tuple, TupleDesc desc, int number);
 
-/* See payment.h. */
 List *
 mf_payment_accounts(const MfSqlScope *scope)
 {
@@ -361,7 +360,6 @@ mf_payment_accounts(const MfSqlScope *scope)
 	return accounts;
 }
 
-/* See payment.h. */
 List *
 mf_payment_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
 {
@@ -371,7 +369,6 @@ mf_payment_claim(const MfSqlScope *scope, const char *account, MfAsker asker, in
 	return claim(scope, statement, MF_ITEM_INQUIRY, account, limit, now);
 }
 
-/* See payment.h. */
 List *
 mf_payment_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
 {
@@ -393,7 +390,6 @@ claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const ch
 	return read_jobs(mf_sql_execute(scope, statement, values, NULL));
 }
 
-/* See payment.h. */
 List *
 mf_payment_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit, TimestampTz now)
 {
@@ -463,7 +459,6 @@ timestamp_or_0(HeapTuple tuple, TupleDesc desc, int number)
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
-/* See payment.h. */
 void
 mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count)
 {
@@ -488,7 +483,6 @@ mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int co
 	mf_columns_change(scope, &reschedule_statement, columns);
 }
 
-/* See payment.h. */
 bool
 mf_payment_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error)
 {
@@ -500,14 +494,12 @@ mf_payment_put_off(const MfSqlScope *scope, int64 invoice, int64 event, Timestam
 	return mf_sql_execute(scope, event != 0 ? &put_off_event_statement : &put_off_statement, values, NULL) > 0;
 }
 
-/* See payment.h. */
 void
 mf_payment_try_now(const MfSqlScope *scope, Datum left_out)
 {
 	(void) mf_sql_execute(scope, &try_now_statement, &left_out, NULL);
 }
 
-/* See payment.h. */
 void
 mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int count)
 {
@@ -526,7 +518,6 @@ mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int 
 	mf_columns_change(scope, &resolve_events_statement, columns);
 }
 
-/* See payment.h. */
 void
 mf_payment_twins(const MfSqlScope *scope, MfEventNext *answers, int count)
 {
@@ -556,7 +547,6 @@ mf_payment_twins(const MfSqlScope *scope, MfEventNext *answers, int count)
 	}
 }
 
-/* See payment.h. */
 List *
 mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 {
@@ -588,7 +578,6 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 	return locked;
 }
 
-/* See payment.h. */
 uint64
 mf_payment_lock_events(const MfSqlScope *scope, const int64 *events, int count, int64 *held)
 {
@@ -601,7 +590,6 @@ mf_payment_lock_events(const MfSqlScope *scope, const int64 *events, int count, 
 	return rows;
 }
 
-/* See payment.h. */
 void
 mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 {
@@ -665,7 +653,6 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 		mf_change_suppressed();
 }
 
-/* See payment.h. */
 int
 mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count, int64 *changed)
 {
@@ -697,7 +684,6 @@ mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count
 	return (int) rows;
 }
 
-/* See payment.h. */
 void
 mf_payment_answered(const MfSqlScope *scope, const int64 *invoices, int count)
 {

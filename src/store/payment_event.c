@@ -286,7 +286,6 @@ static bool early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int 
 static int	insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
 static bool open_by_sql(const MfSqlScope *scope, MfStatement *statement, Datum *values);
 
-/* See payment.h. */
 void
 mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count)
 {
@@ -377,7 +376,6 @@ compare_sent(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* See payment.h. */
 bool
 mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due)
 {
@@ -497,7 +495,6 @@ early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 	return mf_sql_execute(scope, &early_event_statement, values, NULL) > 0;
 }
 
-/* See payment.h. */
 void
 mf_payment_restore(const MfSqlScope *scope, TimestampTz due)
 {
@@ -509,7 +506,6 @@ mf_payment_restore(const MfSqlScope *scope, TimestampTz due)
 	mf_wake_inquiries_at_commit();
 }
 
-/* See payment.h. */
 void
 mf_payment_ask_again(const MfSqlScope *scope)
 {
@@ -521,7 +517,6 @@ mf_payment_ask_again(const MfSqlScope *scope)
 	mf_wake_inquiries_at_commit();
 }
 
-/* See payment.h. */
 List *
 mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count)
 {
@@ -552,7 +547,6 @@ mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count)
 	return found;
 }
 
-/* See payment.h. */
 void
 mf_payment_refresh(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count)
 {
@@ -574,7 +568,6 @@ mf_payment_refresh(Oid schema, Oid role, const int64 *invoices, const bool *too_
 	mf_sql_end(&scope);
 }
 
-/* See payment.h. */
 bool
 mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
 {
@@ -597,7 +590,6 @@ mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
 	return found;
 }
 
-/* See payment.h. */
 bool
 mf_payment_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference)
 {
@@ -621,7 +613,6 @@ mf_payment_hidden(Oid schema, const char *account, const char *invoice_id, const
 	return rows > seen;
 }
 
-/* See payment.h. */
 int64
 mf_payment_unanswered(Oid schema, const char *account, char **example, char **error)
 {
@@ -646,7 +637,6 @@ mf_payment_unanswered(Oid schema, const char *account, char **example, char **er
 	return count;
 }
 
-/* See payment.h. */
 MfLogStart *
 mf_payment_log_start(const MfSqlScope *scope, const char *account)
 {
@@ -662,7 +652,6 @@ mf_payment_log_start(const MfSqlScope *scope, const char *account)
 	return start;
 }
 
-/* See payment.h. */
 uint64
 mf_payment_plan(const MfSqlScope *scope, MfOpenPlace *place)
 {
@@ -679,7 +668,6 @@ mf_payment_plan(const MfSqlScope *scope, MfOpenPlace *place)
 	return DatumGetInt64(mf_result(row, SPI_tuptable->tupdesc, 3, NULL));
 }
 
-/* See payment.h. */
 uint64
 mf_payment_purge(const MfSqlScope *scope, TimestampTz before)
 {
@@ -688,7 +676,6 @@ mf_payment_purge(const MfSqlScope *scope, TimestampTz before)
 	return mf_sql_execute(scope, &purge_statement, &value, NULL);
 }
 
-/* See payment.h. */
 void
 mf_payment_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 {

@@ -93,7 +93,6 @@ static const char *const kind_names[] = {"payment", "refund", "chargeback", "fee
 
 static const char *text_or_null(HeapTuple tuple, int number);
 
-/* See payment.h. */
 void
 mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count)
 {
@@ -127,7 +126,6 @@ mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count)
 	}
 }
 
-/* See payment.h. */
 List *
 mf_payment_disputes(const MfSqlScope *scope, const int64 *invoices, int count)
 {
@@ -168,7 +166,6 @@ text_or_null(HeapTuple tuple, int number)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* See payment.h. */
 bool
 mf_payment_dismiss(Oid schema, int64 invoice, const char *actor, const char *reason)
 {

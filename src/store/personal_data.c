@@ -114,7 +114,6 @@ static void add_results(ReturnSetInfo *rsinfo, uint64 rows);
 
 PG_FUNCTION_INFO_V1(mf_forget);
 
-/* See personal_data.h. */
 uint64
 mf_personal_purge(const MfSqlScope *scope, TimestampTz before)
 {

@@ -208,14 +208,12 @@ static MfStatement purge_transitions_statement = {
 
 static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
 
-/* See queue_internal.h. */
 const char *
 mf_job_name(MfJobKind kind)
 {
 	return kind == MF_JOB_NONE ? NULL : job_names[kind];
 }
 
-/* See queue_internal.h. */
 MfJobKind
 mf_job_kind(const char *name)
 {
@@ -230,7 +228,6 @@ mf_job_kind(const char *name)
 	return MF_JOB_NONE;
 }
 
-/* See queue_internal.h. */
 MfJob *
 mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 {
@@ -268,7 +265,6 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	return job;
 }
 
-/* See queue.h. */
 void
 mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count)
 {
@@ -292,7 +288,6 @@ mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int 
 		mf_change_suppressed();
 }
 
-/* See queue.h. */
 void
 mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count)
 {
@@ -313,7 +308,6 @@ mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int cou
 	mf_columns_change(scope, &end_attempts_statement, columns);
 }
 
-/* See queue.h. */
 List *
 mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count)
 {
@@ -352,7 +346,6 @@ text_or_null(HeapTuple tuple, TupleDesc desc, int number)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* See queue.h. */
 List *
 mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count)
 {
@@ -376,7 +369,6 @@ mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count
 	return locked;
 }
 
-/* See queue.h. */
 uint64
 mf_queue_lost_invoices(const MfSqlScope *scope, const int64 *invoices, int count, int64 *lost)
 {
@@ -389,7 +381,6 @@ mf_queue_lost_invoices(const MfSqlScope *scope, const int64 *invoices, int count
 	return rows;
 }
 
-/* See queue.h. */
 void
 mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count)
 {
@@ -429,7 +420,6 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 		mf_payment_sent(scope, sent, sent_count);
 }
 
-/* See queue.h. */
 void
 mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count)
 {
@@ -452,7 +442,6 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 	mf_columns_change(scope, &follow_up_statement, columns);
 }
 
-/* See queue.h. */
 List *
 mf_queue_references(const MfSqlScope *scope, int64 invoice)
 {
@@ -480,7 +469,6 @@ mf_queue_references(const MfSqlScope *scope, int64 invoice)
 	return references;
 }
 
-/* See queue.h. */
 void
 mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attempts)
 {
@@ -492,7 +480,6 @@ mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attempts)
 		mf_change_suppressed();
 }
 
-/* See queue.h. */
 char *
 mf_queue_fresh_reference(const List *references, const char *own)
 {
@@ -511,7 +498,6 @@ mf_queue_fresh_reference(const List *references, const char *own)
 	return fresh;
 }
 
-/* See queue.h. */
 bool
 mf_queue_was_tried(const MfSqlScope *scope, int64 invoice, const char *reference)
 {
@@ -522,7 +508,6 @@ mf_queue_was_tried(const MfSqlScope *scope, int64 invoice, const char *reference
 	return mf_sql_execute(scope, &was_tried_statement, values, NULL) > 0;
 }
 
-/* See queue.h. */
 uint64
 mf_queue_purge_attempts(const MfSqlScope *scope, TimestampTz before)
 {
@@ -531,7 +516,6 @@ mf_queue_purge_attempts(const MfSqlScope *scope, TimestampTz before)
 	return mf_sql_execute(scope, &purge_attempts_statement, &value, NULL);
 }
 
-/* See queue.h. */
 uint64
 mf_queue_purge_transitions(const MfSqlScope *scope, TimestampTz before)
 {
@@ -540,7 +524,6 @@ mf_queue_purge_transitions(const MfSqlScope *scope, TimestampTz before)
 	return mf_sql_execute(scope, &purge_transitions_statement, &value, NULL);
 }
 
-/* See queue.h. */
 bool
 mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, const char *error)
 {
@@ -552,7 +535,6 @@ mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, cons
 	return mf_sql_execute(scope, &put_off_statement, values, NULL) > 0;
 }
 
-/* See queue.h. */
 void
 mf_queue_try_put_off(const MfSqlScope *scope, Datum left_out)
 {

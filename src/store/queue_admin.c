@@ -304,14 +304,12 @@ static Datum named_array(const MfNamed *named, int count, bool seen_only);
 static MfNamed *find_named(MfNamed *named, int count, int64 invoice);
 static int	look_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count);
 
-/* See queue.h. */
 int
 mf_verify_wait(void)
 {
 	return MF_TIMEOUT_DEFAULT + mf_reconcile_delay;
 }
 
-/* See queue.h. */
 uint64
 mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use)
 {
@@ -339,7 +337,6 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use)
 	return rows;
 }
 
-/* See queue.h. */
 void
 mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, TimestampTz due, int priority,
 					TimestampTz created_at)
@@ -360,7 +357,6 @@ mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz 
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 int64
 mf_queue_timed(Oid schema, const char *account, TimestampTz *first)
 {
@@ -382,7 +378,6 @@ mf_queue_timed(Oid schema, const char *account, TimestampTz *first)
 	return count;
 }
 
-/* See queue.h. */
 int64
 mf_queue_size(Oid schema)
 {
@@ -396,7 +391,6 @@ mf_queue_size(Oid schema)
 	return size;
 }
 
-/* See queue.h. */
 int64
 mf_queue_of_reference(Oid schema, const char *reference, Oid *creator)
 {
@@ -424,7 +418,6 @@ mf_queue_of_reference(Oid schema, const char *reference, Oid *creator)
 	return invoice;
 }
 
-/* See queue.h. */
 MfExistence
 mf_queue_exists(Oid schema, int64 invoice)
 {
@@ -447,7 +440,6 @@ mf_queue_exists(Oid schema, int64 invoice)
 	return existence;
 }
 
-/* See queue.h. */
 bool
 mf_queue_sees(Oid schema, int64 invoice)
 {
@@ -462,7 +454,6 @@ mf_queue_sees(Oid schema, int64 invoice)
 	return found;
 }
 
-/* See queue.h. */
 void
 mf_queue_look(Oid schema, MfNamed *named, int count)
 {
@@ -508,7 +499,6 @@ named_array(const MfNamed *named, int count, bool seen_only)
 	return mf_array_datum(&invoices, INT8OID);
 }
 
-/* See queue.h. */
 int
 mf_compare_named(const void *a, const void *b)
 {
@@ -530,7 +520,6 @@ find_named(MfNamed *named, int count, int64 invoice)
 	return found;
 }
 
-/* See queue.h. */
 void
 mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes)
 {
@@ -548,7 +537,6 @@ mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, c
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 bool
 mf_queue_may_exist(Oid schema, int64 invoice)
 {
@@ -570,7 +558,6 @@ mf_queue_may_exist(Oid schema, int64 invoice)
 	return may_exist;
 }
 
-/* See queue.h. */
 void
 mf_queue_lock(Oid schema, MfNamed *named, int count)
 {
@@ -613,7 +600,6 @@ mf_queue_lock(Oid schema, MfNamed *named, int count)
 		mf_queue_look(schema, named, count);
 }
 
-/* See queue.h. */
 void
 mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int count)
 {
@@ -656,7 +642,6 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 void
 mf_queue_transitions(Oid schema, const MfTransition *transitions, int count)
 {
@@ -679,7 +664,6 @@ mf_queue_transitions(Oid schema, const MfTransition *transitions, int count)
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 void
 mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *reason)
 {
@@ -694,7 +678,6 @@ mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *re
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 bool
 mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 {
@@ -716,7 +699,6 @@ mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 	return adopted;
 }
 
-/* See queue.h. */
 void
 mf_queue_request_cancel(Oid schema, MfJob *const *jobs, int count, const char *actor, const char *reason)
 {
@@ -740,7 +722,6 @@ mf_queue_request_cancel(Oid schema, MfJob *const *jobs, int count, const char *a
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 void
 mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason)
 {
@@ -761,7 +742,6 @@ mf_queue_pause(Oid schema, const char *account, const char *by, const char *reas
 	mf_pause_at_commit();
 }
 
-/* See queue.h. */
 char *
 mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts)
 {
@@ -783,7 +763,6 @@ mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts)
 	return reason;
 }
 
-/* See queue.h. */
 bool
 mf_queue_any_due(Oid schema, const char *account)
 {
@@ -797,7 +776,6 @@ mf_queue_any_due(Oid schema, const char *account)
 	return any;
 }
 
-/* See queue.h. */
 List *
 mf_queue_lockers(Oid schema, const char *account)
 {
@@ -836,7 +814,6 @@ mf_queue_lockers(Oid schema, const char *account)
 	return lockers;
 }
 
-/* See queue.h. */
 int64
 mf_queue_refused_accounts(Oid schema, const char *but, char **example)
 {
@@ -854,7 +831,6 @@ mf_queue_refused_accounts(Oid schema, const char *but, char **example)
 	return count;
 }
 
-/* See queue.h. */
 int64
 mf_queue_reviews(Oid schema, const char *account)
 {
@@ -869,7 +845,6 @@ mf_queue_reviews(Oid schema, const char *account)
 	return count;
 }
 
-/* See queue.h. */
 List *
 mf_queue_put_off_errors(Oid schema, const char *account, int limit)
 {
@@ -901,7 +876,6 @@ mf_queue_put_off_errors(Oid schema, const char *account, int limit)
 	return errors;
 }
 
-/* See queue.h. */
 bool
 mf_queue_resume(Oid schema, const char *account)
 {
@@ -925,7 +899,6 @@ mf_queue_resume(Oid schema, const char *account)
 	return resumed;
 }
 
-/* See queue.h. */
 void
 mf_queue_try_now(Oid schema, const char *account, Oid created_by)
 {
@@ -941,7 +914,6 @@ mf_queue_try_now(Oid schema, const char *account, Oid created_by)
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 MfIdentityKnown
 mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity)
 {
@@ -971,7 +943,6 @@ mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identit
 	return known;
 }
 
-/* See queue.h. */
 void
 mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 {
@@ -991,7 +962,6 @@ mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 void
 mf_queue_inherit(Oid schema, int64 origin)
 {
@@ -1003,7 +973,6 @@ mf_queue_inherit(Oid schema, int64 origin)
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 int64
 mf_queue_foreign(Oid schema)
 {
@@ -1017,7 +986,6 @@ mf_queue_foreign(Oid schema)
 	return count;
 }
 
-/* See queue.h. */
 void
 mf_queue_adopt(Oid schema)
 {
@@ -1029,7 +997,6 @@ mf_queue_adopt(Oid schema)
 	mf_sql_end(&scope);
 }
 
-/* See queue.h. */
 void
 mf_queue_verify_all(Oid schema)
 {

@@ -93,7 +93,6 @@ static bool put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count
 static bool put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
 static void move_entries(const MfSqlScope *scope, List *jobs);
 
-/* See queue.h. */
 List *
 mf_queue_accounts(const MfSqlScope *scope)
 {
@@ -112,7 +111,6 @@ mf_queue_accounts(const MfSqlScope *scope)
 	return result;
 }
 
-/* See queue.h. */
 List *
 mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count)
 {
@@ -133,14 +131,12 @@ mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count)
 	return result;
 }
 
-/* See queue.h. */
 bool
 mf_queue_undecided(const MfSqlScope *scope)
 {
 	return mf_sql_execute(scope, &undecided_statement, NULL, NULL) > 0;
 }
 
-/* See queue.h. */
 List *
 mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit, TimestampTz now, bool *cut,
 			   bool *changed)
@@ -177,7 +173,6 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, i
 	return lock_entries(scope, i, limits, now, changed);
 }
 
-/* See queue.h. */
 List *
 mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last, bool *changed)
 {
@@ -350,7 +345,6 @@ move_entries(const MfSqlScope *scope, List *jobs)
 		mf_change_suppressed();
 }
 
-/* See queue.h. */
 void
 mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, TimestampTz now)
 {

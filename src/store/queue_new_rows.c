@@ -47,7 +47,6 @@ static void note_change(Agenda *agenda, Datum account);
 static void write_waiting(Agenda *agenda);
 static TimestampTz promoted(TimestampTz due, int priority);
 
-/* See queue_internal.h. */
 bool
 mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries)
 {

@@ -42,7 +42,6 @@ static TimestampTz not_before = 0;	/* after a failure */
 
 static void promote(void *argument);
 
-/* See queue_promote.h. */
 void
 mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now)
 {

@@ -32,7 +32,6 @@ static List *pending = NIL;		/* in the transaction's memory */
 static void at_transaction_end(XactEvent event, void *arg);
 static void write_pending(void);
 
-/* See refresh_requests.h. */
 void
 mf_refresh_at_commit(Oid schema, Oid role, int64 invoice, bool too_often)
 {

@@ -284,7 +284,6 @@ add_rows(ReturnSetInfo *rsinfo, uint64 count)
 	return count;
 }
 
-/* See repair.h. */
 bool
 mf_repair_has_invoices(Oid schema, const char *account)
 {
@@ -346,7 +345,6 @@ mf_move_account(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(moved);
 }
 
-/* See repair.h. */
 MfDamage
 mf_repair_look(Oid schema)
 {
@@ -374,7 +372,6 @@ mf_repair_look(Oid schema)
 	return damage;
 }
 
-/* See repair.h. */
 char *
 mf_repair_lost_accounts(Oid schema)
 {
@@ -393,7 +390,6 @@ mf_repair_lost_accounts(Oid schema)
 	return names;
 }
 
-/* See repair.h. */
 List *
 mf_repair_additions(Oid schema, int limit)
 {
@@ -456,7 +452,6 @@ tell_damage(void *argument)
 				 errhint("If the server was renamed: SELECT mf_move_account('old name', 'new name').")));
 }
 
-/* See repair.h. */
 void
 mf_repair_tell_rows(const char *account, const char *error)
 {

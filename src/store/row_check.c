@@ -71,7 +71,6 @@ static void check_metadata(void *argument);
 static void check_result(void *argument);
 static bool is_untouched(const MfInvoiceRow *row, int column);
 
-/* See row_check.h. */
 const MfAccount *
 mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *complaints)
 {
@@ -95,7 +94,6 @@ mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *complaints)
 	return check.account;
 }
 
-/* See row_check.h. */
 void
 mf_row_check_metadata(MfInvoiceRow *row, Relation table)
 {
@@ -104,7 +102,6 @@ mf_row_check_metadata(MfInvoiceRow *row, Relation table)
 	run(&check, check_metadata, MF_IC_METADATA, NULL);
 }
 
-/* See row_check.h. */
 void
 mf_row_check_results(const MfInvoiceRow *row, Relation table, MfFieldErrors *complaints)
 {
@@ -151,7 +148,6 @@ check_account(void *argument)
 	error_context_stack = context.previous;
 }
 
-/* See row_check.h. */
 void
 mf_row_check_usage(Relation table, const MfAccount *account)
 {
@@ -337,7 +333,6 @@ is_untouched(const MfInvoiceRow *row, int column)
 	return false;				/* keep compiler quiet */
 }
 
-/* See row_check.h. */
 void
 mf_row_refuse_result(Relation table, int column)
 {

@@ -32,7 +32,6 @@ typedef struct VisibleCall
 
 PG_FUNCTION_INFO_V1(mf_invoice_visible);
 
-/* See row_rights.h. */
 bool
 mf_has_role(const char *name)
 {
@@ -41,28 +40,24 @@ mf_has_role(const char *name)
 	return OidIsValid(role) && has_privs_of_role(GetUserId(), role);
 }
 
-/* See row_rights.h. */
 bool
 mf_may_see_network(const MfAccount *account)
 {
 	return has_privs_of_role(GetUserId(), account->owner) || mf_has_role(MF_READ_ROLE);
 }
 
-/* See row_rights.h. */
 bool
 mf_is_under_policies(Oid schema)
 {
 	return check_enable_rls(get_relname_relid("mf_invoice", schema), InvalidOid, true) == RLS_ENABLED;
 }
 
-/* See row_rights.h. */
 const char *
 mf_network_error(bool sent)
 {
 	return sent ? "no complete answer came from MyFatoorah" : "the request could not be sent to MyFatoorah";
 }
 
-/* See row_rights.h. */
 bool
 mf_has_row_right(Oid table, Oid creator)
 {
@@ -72,7 +67,6 @@ mf_has_row_right(Oid table, Oid creator)
 		mf_has_role(MF_OPERATE_ROLE);
 }
 
-/* See row_rights.h. */
 void
 mf_check_row_right(int64 invoice, Oid table, Oid creator)
 {
@@ -94,7 +88,6 @@ mf_check_row_right(int64 invoice, Oid table, Oid creator)
 					 MF_OPERATE_ROLE)));
 }
 
-/* See row_rights.h. */
 bool
 mf_role_can_login(Oid role)
 {
@@ -108,7 +101,6 @@ mf_role_can_login(Oid role)
 	return can_login;
 }
 
-/* See row_rights.h. */
 bool
 mf_role_can_insert(Oid table, Oid role)
 {
@@ -116,7 +108,6 @@ mf_role_can_insert(Oid table, Oid role)
 		pg_attribute_aclcheck_all(table, role, ACL_INSERT, ACLMASK_ANY) == ACLCHECK_OK;
 }
 
-/* See row_rights.h. */
 char *
 mf_sender_refusal(const MfAccount *account, Oid table, const MfSender *sender)
 {

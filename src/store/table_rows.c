@@ -44,7 +44,6 @@ is_plain(Relation relation, int columns)
 		(desc->constr == NULL || !desc->constr->has_generated_stored);
 }
 
-/* See table_rows.h. */
 MfTable *
 mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid *types, int columns, bool plain)
 {
@@ -107,7 +106,6 @@ mf_table_without_trigger(MfTable *table, const char *name)
 	}
 }
 
-/* See table_rows.h. */
 void
 mf_table_begin(MfTable *table)
 {
@@ -116,7 +114,6 @@ mf_table_begin(MfTable *table)
 	table->blocks = RelationGetNumberOfBlocks(table->relation);
 }
 
-/* See table_rows.h. */
 void
 mf_table_close(MfTable *table)
 {
@@ -128,7 +125,6 @@ mf_table_close(MfTable *table)
 	pfree(table);
 }
 
-/* See table_rows.h. */
 bool
 mf_table_find(MfTable *table, ItemPointer place)
 {
@@ -138,7 +134,6 @@ mf_table_find(MfTable *table, ItemPointer place)
 	return table_tuple_fetch_row_version(table->relation, place, table->estate->es_snapshot, table->found);
 }
 
-/* See table_rows.h. */
 bool
 mf_table_lock(MfTable *table, ItemPointer place)
 {
@@ -152,7 +147,6 @@ mf_table_lock(MfTable *table, ItemPointer place)
 							&failure) == TM_Ok;
 }
 
-/* See table_rows.h. */
 void
 mf_table_make_room(MfTable *table, ItemPointer place)
 {
@@ -170,14 +164,12 @@ mf_table_make_room(MfTable *table, ItemPointer place)
 	ReleaseBuffer(buffer);
 }
 
-/* See table_rows.h. */
 Datum
 mf_table_value(MfTable *table, AttrNumber column, bool *isnull)
 {
 	return slot_getattr(table->found, column, isnull);
 }
 
-/* See table_rows.h. */
 bool
 mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer place)
 {
@@ -225,7 +217,6 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 	return changed;
 }
 
-/* See table_rows.h. */
 void
 mf_table_delete(MfTable *table)
 {
@@ -233,7 +224,6 @@ mf_table_delete(MfTable *table)
 	ResetPerTupleExprContext(table->estate);
 }
 
-/* See table_rows.h. */
 void
 mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointer place)
 {
@@ -254,14 +244,12 @@ mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointe
 	table->places[table->waiting++] = place;
 }
 
-/* See table_rows.h. */
 void
 mf_table_insert(MfTable *table)
 {
 	(void) write_waiting(table, false);
 }
 
-/* See table_rows.h. */
 int
 mf_table_insert_new(MfTable *table)
 {

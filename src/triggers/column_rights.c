@@ -31,7 +31,6 @@ static void start_hook(QueryDesc *query, int flags);
 static bool is_result(AttrNumber column);
 static void explain_lack(Oid table, Oid role, const Bitmapset *columns, AclMode right);
 
-/* See column_rights.h. */
 void
 mf_column_rights_init(void)
 {

@@ -97,7 +97,6 @@ refuse_event(const TriggerData *trigger, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* See enqueue_internal.h. */
 void
 mf_enqueue_refuse_replica(const TriggerData *trigger)
 {

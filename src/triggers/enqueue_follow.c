@@ -70,7 +70,6 @@ static void follow(MfMapping *mapping, const TriggerData *trigger, int64 invoice
 static bool same_value(const Feed *before, const Feed *after, int i);
 static void report_missing(Oid schema, int64 invoice);
 
-/* See enqueue.h. */
 void
 mf_follow_init(void)
 {
@@ -169,7 +168,6 @@ compare_deletions(const void *a, const void *b)
 	return left->invoice < right->invoice ? -1 : left->invoice > right->invoice;
 }
 
-/* See enqueue_internal.h. */
 void
 mf_follow_delete(MfMapping *mapping, TriggerData *trigger)
 {
@@ -216,7 +214,6 @@ mf_follow_delete(MfMapping *mapping, TriggerData *trigger)
 	}
 }
 
-/* See enqueue_internal.h. */
 void
 mf_follow_move(MfMapping *mapping, TriggerData *trigger, int64 invoice)
 {
@@ -236,7 +233,6 @@ mf_follow_move(MfMapping *mapping, TriggerData *trigger, int64 invoice)
 	}
 }
 
-/* See enqueue_internal.h. */
 void
 mf_follow_update(MfMapping *mapping, TriggerData *trigger)
 {

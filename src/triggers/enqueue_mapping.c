@@ -53,7 +53,6 @@ static void retire_mapping(MfMapping *mapping);
 static void forget_mapping(Datum arg, Oid relation);
 static void forget_names(Datum arg, int cacheid, uint32 hashvalue);
 
-/* See enqueue_internal.h. */
 MfMapping *
 mf_mapping_get(TriggerData *trigger, Oid schema)
 {
@@ -466,7 +465,6 @@ prepare_statements(MfMapping *mapping, TriggerData *trigger)
 	}
 }
 
-/* See enqueue_internal.h. */
 const MfPlan *
 mf_mapping_update(MfMapping *mapping, TupleDesc desc, uint32 sources)
 {
@@ -506,7 +504,6 @@ mf_mapping_update(MfMapping *mapping, TupleDesc desc, uint32 sources)
 	return update->plan;
 }
 
-/* See enqueue_internal.h. */
 bool
 mf_mapping_invoice(const MfMapping *mapping, HeapTuple row, TupleDesc desc, int64 *invoice)
 {

@@ -24,7 +24,6 @@ static void add_value(StringInfo json, Form_pg_attribute attribute, const MfInvo
 static bool is_address(int column);
 static char *without_secrets(char *address);
 
-/* See invoice_edits.h. */
 bool
 mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int column)
 {
@@ -35,7 +34,6 @@ mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int
 	return datum_image_eq(a->values[column], b->values[column], attribute->attbyval, attribute->attlen);
 }
 
-/* See invoice_edits.h. */
 char *
 mf_edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
 {

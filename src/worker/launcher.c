@@ -96,7 +96,6 @@ static void settle_slots(void);
 static int	wait_until(int timeout, TimestampTz at);
 static int	milliseconds_to_next_start(void);
 
-/* See launcher.h. */
 void
 mf_launcher_register(void)
 {

@@ -46,7 +46,6 @@ static Task tasks[] = {
 static bool purge(const MfSqlScope *scope, void *argument);
 static void attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz now);
 
-/* See retention.h. */
 void
 mf_retention_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again)
 {

@@ -67,7 +67,6 @@ typedef struct TryNow
 	Oid			role;
 } TryNow;
 
-/* See utility_hooks.h. */
 void
 mf_hooks_init(void)
 {

@@ -71,7 +71,6 @@ static void tell_item(const MfItem *item, const char *error, const char *not_not
 static bool try_now(const MfSqlScope *scope, void *argument);
 static bool run_apart(MfApart work, void *argument, char **error);
 
-/* See worker_round.h. */
 void
 mf_round_start(MfSlot *slot, Oid extension, Oid schema)
 {
@@ -81,14 +80,12 @@ mf_round_start(MfSlot *slot, Oid extension, Oid schema)
 	round_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah round", ALLOCSET_DEFAULT_SIZES);
 }
 
-/* See worker_round.h. */
 bool
 mf_round_failing(void)
 {
 	return errors_in_a_row > 0;
 }
 
-/* See worker_round.h. */
 bool
 mf_round_run(TimestampTz *again)
 {
@@ -297,7 +294,6 @@ tell_item(const MfItem *item, const char *error, const char *not_noted)
 			 errhint("Mend the cause, then call mf_resume(); without that it is tried again later and later.")));
 }
 
-/* See worker_round.h. */
 void
 mf_round_try_now(uint32 what)
 {
@@ -370,7 +366,6 @@ run_apart(MfApart work, void *argument, char **error)
 	return done;
 }
 
-/* See worker_round.h. */
 void
 mf_round_finish(void)
 {

@@ -25,14 +25,12 @@ static const int allowed_transitions[MF_STATUS_COUNT] = {
 	/* cancelled */ 0
 };
 
-/* See invoice_status.h. */
 const char *
 mf_status_name(MfStatus status)
 {
 	return status_names[status];
 }
 
-/* See invoice_status.h. */
 int
 mf_status_from_name(const char *name)
 {
@@ -46,7 +44,6 @@ mf_status_from_name(const char *name)
 	return -1;
 }
 
-/* See invoice_status.h. */
 bool
 mf_transition_allowed(MfStatus from, MfStatus to)
 {

@@ -53,14 +53,12 @@ static bool keep_card(char **card);
 static bool released(const MfTry *attempt);
 static bool earlier(const MfTry *a, const MfTry *b);
 
-/* See payment.h. */
 const char *
 mf_payment_status_name(MfPaymentStatus status)
 {
 	return status_names[status];
 }
 
-/* See payment.h. */
 int
 mf_payment_status_from_name(const char *name)
 {
@@ -74,7 +72,6 @@ mf_payment_status_from_name(const char *name)
 	return -1;
 }
 
-/* See payment.h. */
 MfTryStatus
 mf_try_status(const char *word)
 {
@@ -90,7 +87,6 @@ mf_try_status(const char *word)
 	return try_words[i].status;
 }
 
-/* See payment.h. */
 bool
 mf_payment_read(const MfStatusResult *answer, MfPayment *payment)
 {
@@ -245,7 +241,6 @@ earlier(const MfTry *a, const MfTry *b)
 	return first != NULL && (second == NULL || strcmp(first, second) < 0);
 }
 
-/* See payment.h. */
 void
 mf_payment_free(MfPayment *payment)
 {
@@ -257,7 +252,6 @@ mf_payment_free(MfPayment *payment)
 	memset(payment, 0, sizeof(*payment));
 }
 
-/* See payment.h. */
 MfPaymentStatus
 mf_payment_next(MfPaymentStatus current, MfPaymentStatus read)
 {
@@ -267,7 +261,6 @@ mf_payment_next(MfPaymentStatus current, MfPaymentStatus read)
 	return mf_payment_allowed(current, read) ? read : current;
 }
 
-/* See payment.h. */
 bool
 mf_payment_allowed(MfPaymentStatus from, MfPaymentStatus to)
 {

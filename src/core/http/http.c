@@ -279,7 +279,6 @@ mf_http_timeout(MfHttp *http)
 	return http->threaded ? -1 : mf_http_step_timeout(http);
 }
 
-/* See http_private.h. */
 long
 mf_http_step_timeout(MfHttp *http)
 {
@@ -359,7 +358,6 @@ mf_http_resize_pool(MfHttp *http, int64_t now)
 	http->peak_since = now;
 }
 
-/* See http.h. */
 void
 mf_http_limit_connections(MfHttp *http, int limit)
 {
@@ -460,7 +458,6 @@ mf_http_perform(MfHttp *http)
 	}
 }
 
-/* See http_private.h. */
 void
 mf_http_wait(MfHttp *http, long timeout_ms)
 {
@@ -501,7 +498,6 @@ mf_http_wait(MfHttp *http, long timeout_ms)
 	}
 }
 
-/* See http_private.h. */
 void
 mf_http_step(MfHttp *http)
 {

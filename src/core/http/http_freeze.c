@@ -16,7 +16,6 @@
 
 static void hold(MfHttp *http, int64_t now);
 
-/* See http_private.h. */
 void
 mf_http_look(MfHttp *http, int64_t now)
 {
@@ -26,7 +25,6 @@ mf_http_look(MfHttp *http, int64_t now)
 	http->look_by = now;
 }
 
-/* See http.h. */
 void
 mf_http_stood_still(MfHttp *http, int64_t late)
 {
@@ -41,7 +39,6 @@ hold(MfHttp *http, int64_t now)
 	__atomic_store_n(&http->held_until, now + MF_FREEZE_HOLD_MS * NS_PER_MS, __ATOMIC_SEQ_CST);
 }
 
-/* See http.h. */
 int64_t
 mf_http_held(const MfHttp *http)
 {

@@ -130,7 +130,6 @@ read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t er
 	return done;
 }
 
-/* See http.h. */
 bool
 mf_http_base_url_valid(const char *base_url, char *error, size_t error_size)
 {
@@ -157,14 +156,12 @@ set_checksum(MfHttpTarget *target, const char *authorization)
 	return true;
 }
 
-/* See http.h. */
 int32_t
 mf_http_target_checksum(const MfHttpTarget *target)
 {
 	return target->checksum;
 }
 
-/* See http.h. */
 int
 mf_http_target_tag(const MfHttpTarget *target)
 {

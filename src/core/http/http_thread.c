@@ -173,7 +173,6 @@ mf_http_thread_exchange(MfHttp *http)
 		set_event(http->wake_fd);
 }
 
-/* See http.h. */
 void
 mf_http_watch_clock(MfHttp *http, bool watch)
 {

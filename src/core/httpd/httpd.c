@@ -75,7 +75,6 @@ now_ms(void)
 	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* See httpd.h. */
 MfHttpd *
 mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
 {
@@ -141,7 +140,6 @@ start_daemon(MfHttpd *httpd, const MfHttpdConfig *config)
 							MHD_OPTION_END);
 }
 
-/* See httpd.h. */
 void
 mf_httpd_stop(MfHttpd *httpd)
 {
@@ -173,7 +171,6 @@ watch_library(MfHttpd *httpd, int fd)
 	return httpd->fd >= 0 && epoll_ctl(httpd->fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/* See httpd.h. */
 void
 mf_httpd_watch(MfHttpdRequest *request)
 {
@@ -185,7 +182,6 @@ mf_httpd_watch(MfHttpdRequest *request)
 	connection->watched = epoll_ctl(exchange->httpd->fd, EPOLL_CTL_ADD, connection->fd, &event) == 0;
 }
 
-/* See httpd_private.h. */
 void
 mf_httpd_unwatch(MfHttpdExchange *exchange)
 {
@@ -241,14 +237,12 @@ leave_escaped(void *cls, struct MHD_Connection *connection, char *text)
 	return strlen(text);
 }
 
-/* See httpd.h. */
 int
 mf_httpd_fd(const MfHttpd *httpd)
 {
 	return httpd->fd;
 }
 
-/* See httpd.h. */
 long
 mf_httpd_timeout(MfHttpd *httpd)
 {
@@ -271,35 +265,30 @@ mf_httpd_timeout(MfHttpd *httpd)
 	return (long) timeout;
 }
 
-/* See httpd.h. */
 int
 mf_httpd_connections(const MfHttpd *httpd)
 {
 	return httpd->connections;
 }
 
-/* See httpd.h. */
 int
 mf_httpd_busy(const MfHttpd *httpd)
 {
 	return httpd->busy;
 }
 
-/* See httpd.h. */
 uint64_t
 mf_httpd_requests(const MfHttpd *httpd)
 {
 	return httpd->requests;
 }
 
-/* See httpd.h. */
 MfHttpdAbuseNote *
 mf_httpd_abuse(MfHttpd *httpd)
 {
 	return httpd->abuse;
 }
 
-/* See httpd_private.h. */
 void
 mf_httpd_note(MfHttpd *httpd, MfHttpdAbuse kind, const MfConnection *connection)
 {
@@ -320,7 +309,6 @@ describe_peer(const struct sockaddr *address, char *peer, size_t size)
 		snprintf(peer, size, "unknown");
 }
 
-/* See httpd.h. */
 void
 mf_httpd_add(MfHttpd *httpd, int fd, const struct sockaddr *address, socklen_t length)
 {
@@ -482,7 +470,6 @@ end_overdue(MfHttpd *httpd)
 	}
 }
 
-/* See httpd.h. */
 void
 mf_httpd_retire(MfHttpd *httpd)
 {
@@ -496,7 +483,6 @@ mf_httpd_retire(MfHttpd *httpd)
 	}
 }
 
-/* See httpd.h. */
 MfHttpdRequest *
 mf_httpd_run(MfHttpd *httpd)
 {

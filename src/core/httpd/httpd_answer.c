@@ -66,7 +66,6 @@ static bool add_common_headers(struct MHD_Response *response);
 static char *make_location(const MfHttpdRequest *request, const char *url);
 static bool ask_again(const MfHttpdRequest *request, struct MHD_Response *response);
 
-/* See httpd_private.h. */
 struct MHD_Response *
 mf_httpd_plain(unsigned int status, const char *allow)
 {
@@ -121,7 +120,6 @@ give(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response
 	MHD_resume_connection(exchange->connection->mhd);
 }
 
-/* See httpd.h. */
 void
 mf_httpd_answer(MfHttpdRequest *request, MfHttpdAnswer answer)
 {
@@ -147,7 +145,6 @@ mf_httpd_answer(MfHttpdRequest *request, MfHttpdAnswer answer)
 	give(request, status, mf_httpd_plain(status, NULL));
 }
 
-/* See httpd.h. */
 bool
 mf_httpd_can_redirect(const char *url)
 {
@@ -163,7 +160,6 @@ mf_httpd_can_redirect(const char *url)
 	return true;
 }
 
-/* See httpd.h. */
 void
 mf_httpd_redirect(MfHttpdRequest *request, const char *url)
 {
@@ -213,7 +209,6 @@ make_location(const MfHttpdRequest *request, const char *url)
 	return location;
 }
 
-/* See httpd.h. */
 void
 mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic, bool trouble)
 {

@@ -61,7 +61,6 @@ static bool keep_once(char **place, const char *value, size_t value_size);
 static unsigned int check_length(const Reading *reading, bool old);
 static bool is_payment_id(const char *text);
 
-/* See httpd_private.h. */
 unsigned int
 mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, const char *version,
 			   const char **allow)
@@ -151,7 +150,6 @@ read_head(Reading *reading, const MfConnection *connection, const char *path, co
 	return check_length(reading, old);
 }
 
-/* See httpd_private.h. */
 void
 mf_httpd_free_request(MfHttpdRequest *request)
 {
@@ -252,7 +250,6 @@ is_named(const char *name, size_t name_size, const char *wanted)
 	return name_size == strlen(wanted) && strlen(name) == name_size && mf_word_length(name, wanted) == name_size;
 }
 
-/* See httpd_private.h. */
 bool
 mf_httpd_reads_loosely(void)
 {
@@ -260,7 +257,6 @@ mf_httpd_reads_loosely(void)
 	return strncmp(MHD_get_version(), "0.", 2) == 0;
 }
 
-/* See httpd_private.h. */
 void *
 mf_httpd_look_at_target(void *cls, const char *target, struct MHD_Connection *mhd)
 {

@@ -19,7 +19,6 @@
 #include "core/text/text.h"
 #include "core/text/unicode_table.h"
 
-/* See unicode.h. */
 MfCharKind
 mf_char_kind(uint32_t code, int *digit)
 {
@@ -44,7 +43,6 @@ mf_char_kind(uint32_t code, int *digit)
 	return MF_CHAR_OTHER;
 }
 
-/* See unicode.h. */
 size_t
 mf_text_clean(char *text, size_t len, MfCleaning cleaning)
 {
@@ -88,7 +86,6 @@ mf_text_clean(char *text, size_t len, MfCleaning cleaning)
 	return seen ? end : 0;
 }
 
-/* See unicode.h. */
 bool
 mf_text_find_unseen(const char *text, size_t len, uint32_t *code)
 {

@@ -16,7 +16,6 @@
 
 static bool is_local(char *host);
 
-/* See url.h. */
 MfUrlVerdict
 mf_url_check(const char *url)
 {
