@@ -17,7 +17,6 @@
 #include "flow/round_items.h"
 #include "process/notify.h"
 #include "store/payment.h"
-#include "store/queue.h"
 
 /* by probing indexes; signed events that are due are few */
 static MfStatement accounts_statement = {
