@@ -115,7 +115,7 @@ mutate deaf_call 'a direct call cannot be cancelled' src/functions/backend_call.
 mutate key_told 'the key is not hidden in texts' src/core/http/http_exchange.c \
 	's/if \(key_len == 0\)/if (key_len > 0)/' 009_secrets
 mutate believes_role 'the guard believes a role' src/triggers/invoice_triggers.c \
-	's/if \(mf_sql_is_ours\(\)\)\n\t\{/if (GetUserId() == mf_worker_role())\n\t{/' 107_triggers_of_users
+	's/if \(mf_sql_fired_trigger\(\)\)\n\t\{/if (GetUserId() == mf_worker_role())\n\t{/' 107_triggers_of_users
 mutate proposal_unread 'a trigger may change what is written into a row' src/store/other_triggers.c \
 	's/was_null != is_null \|\|/false \&\&/' 107_triggers_of_users
 mutate last_word 'a trigger may run after the guard' src/store/other_triggers.c \
@@ -208,7 +208,7 @@ mutate reaction_cancel 'a cancel of the session is taken for a failure of the fu
 mutate reaction_owner 'a function that another role has made is called' src/on_change/on_change_call.c \
 	's/now != \*role/false/' 106_on_change
 mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change/on_change_call.c \
-	's/if \(check_enable_rls\([^;]*?mf_queue_sees\(call->schema, call->invoice\)\)/if (true)/' 106_on_change
+	's/if \(check_enable_rls\([^;]*?mf_queue_is_visible\(call->schema, call->invoice\)\)/if (true)/' 106_on_change
 mutate none_111 '' src/worker/worker.c '' 111_guests
 mutate guest_constraints 'guests may SET CONSTRAINTS' src/database/user_code.c \
 	's/if \(command == T_ConstraintsSetStmt\)/if (false)/' 111_guests
@@ -291,7 +291,7 @@ mutate forget_asking 'who asks while an answer is under way is forgotten' src/st
 mutate early_missed 'an event that was faster than our own answer stays unmatched' src/store/payment_event.c \
 	's/return (mf_sql_execute\(scope, &early_event_statement, values, NULL\) > 0);/(void) ($1); return false;/' 015_record
 mutate early_waits 'what such an event wants to know waits for the poller' src/inquiry/inquiry.c \
-	's/(if \(mf_payment_open\([^\n]*\n\t\t)mf_inquiry_wake\(\);/$1;/' 015_record
+	's/(if \(mf_inquiries_open\([^\n]*\n\t\t)mf_inquiry_wake\(\);/$1;/' 015_record
 mutate failed_is_final 'a failed try ends the invoice' src/core/api/payment_status.c \
 	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
 	050_payment

@@ -426,7 +426,7 @@ run_hook(MF_EXECUTOR_RUN_ARGUMENTS)
 		next(MF_EXECUTOR_RUN_VALUES);
 		return;
 	}
-	was_ours = mf_sql_set_ours(is_ours(query));
+	was_ours = mf_sql_set_fires_triggers(is_ours(query));
 	PG_TRY();
 	{
 		next(MF_EXECUTOR_RUN_VALUES);
@@ -450,7 +450,7 @@ finish_hook(QueryDesc *query)
 		next(query);
 		return;
 	}
-	was_ours = mf_sql_set_ours(is_ours(query));
+	was_ours = mf_sql_set_fires_triggers(is_ours(query));
 	PG_TRY();
 	{
 		next(query);
@@ -471,13 +471,13 @@ is_ours(const QueryDesc *query)
 }
 
 bool
-mf_sql_is_ours(void)
+mf_sql_fired_trigger(void)
 {
 	return ours;
 }
 
 bool
-mf_sql_running(void)
+mf_sql_is_active(void)
 {
 	const InHand *statement;
 
@@ -490,7 +490,7 @@ mf_sql_running(void)
 }
 
 bool
-mf_sql_set_ours(bool is_ours)
+mf_sql_set_fires_triggers(bool is_ours)
 {
 	bool		was_ours = ours;
 
@@ -569,7 +569,7 @@ mf_sql_try(void (*function) (void *argument), void *argument)
 }
 
 bool
-mf_error_is_of_all(const ErrorData *error)
+mf_error_is_systemic(const ErrorData *error)
 {
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{

@@ -104,13 +104,13 @@ extern void mf_sql_retire(MfPlan *plan);
  * rights, or a function of table_rows.h.  Not so in what a trigger of users does
  * inside of one.
  */
-extern bool mf_sql_is_ours(void);
+extern bool mf_sql_fired_trigger(void);
 
 /* Whether a statement of ours, with the owner's rights, is under way, whatever runs inside of it. */
-extern bool mf_sql_running(void);
+extern bool mf_sql_is_active(void);
 
 /* Says so of what is done without a statement; returns what was said before, to be said again. */
-extern bool mf_sql_set_ours(bool is_ours);
+extern bool mf_sql_set_fires_triggers(bool is_ours);
 
 /*
  * Runs a function in a subtransaction.  Returns NULL, or the error that has
@@ -119,7 +119,7 @@ extern bool mf_sql_set_ours(bool is_ours);
 extern ErrorData *mf_sql_try(void (*function) (void *argument), void *argument);
 
 /* Whether an error is no fault of the row that it came up with, such as a conflict of transactions or a lack of resources. */
-extern bool mf_error_is_of_all(const ErrorData *error);
+extern bool mf_error_is_systemic(const ErrorData *error);
 
 /* Its message, with the detail. */
 extern const char *mf_error_text(const ErrorData *error);
@@ -134,7 +134,7 @@ extern Oid	mf_worker_role(void);
 extern Oid	mf_extension_schema(void);
 
 /* Something that is done in a transaction of its own, with what runs it. */
-typedef bool (*MfApart) (const MfSqlScope *scope, void *argument);
-typedef bool (*MfRunApart) (MfApart work, void *argument, char **error);
+typedef bool (*MfTransactionWork) (const MfSqlScope *scope, void *argument);
+typedef bool (*MfRunTransaction) (MfTransactionWork work, void *argument, char **error);
 
 #endif							/* MF_SQL_H */

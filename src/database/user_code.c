@@ -32,7 +32,7 @@ static bool is_guest(void);
 static bool
 is_guest(void)
 {
-	return (mf_process_is_ours || mf_sql_running()) && !has_privs_of_role(GetUserId(), GetOuterUserId());
+	return (mf_process_is_ours || mf_sql_is_active()) && !has_privs_of_role(GetUserId(), GetOuterUserId());
 }
 
 /* See user_code.h.  Commands that run queries are none: the commands in them are seen by themselves. */

@@ -37,7 +37,7 @@ mf_pause_want(MfThrottle *throttle, const char *by, const char *reason)
 }
 
 void
-mf_pause_attend(MfRunApart run_apart)
+mf_pause_attend(MfRunTransaction run_apart)
 {
 	MfThrottle *throttle;
 	bool		failed = false;

@@ -21,7 +21,7 @@ extern void mf_pause_want(MfThrottle *throttle, const char *by, const char *reas
  * Writes what is wanted, each in a transaction of its own: whoever holds a row
  * of mf_account keeps only this account waiting.
  */
-extern void mf_pause_attend(MfRunApart run_apart);
+extern void mf_pause_attend(MfRunTransaction run_apart);
 
 /* When to try again what could not be written; 0 = nothing is left. */
 extern TimestampTz mf_pause_alarm(void);

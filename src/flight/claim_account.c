@@ -65,7 +65,7 @@ mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
 	{
 		mf_throttle_failed(throttle, now);
 		mf_throttle_report(throttle, "cannot be used", error);
-		mf_repair_tell_rows(throttle->account, error);
+		mf_repair_note_account_error(throttle->account, error);
 	}
 	else
 		mf_throttle_set_owner(throttle, account->owner);

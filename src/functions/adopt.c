@@ -55,7 +55,7 @@ mf_adopt(PG_FUNCTION_ARGS)
 	read_request(found, account, &request);
 	row = mf_direct_insert(schema, &request, account->name);
 	mf_direct_found(row, invoice_id);
-	mf_payment_refresh(schema, GetUserId(), &row->invoice, &too_often, 1);
+	mf_inquiries_order(schema, GetUserId(), &row->invoice, &too_often, 1);
 	mf_wake_inquiries_at_commit();
 	PG_RETURN_INT64(row->invoice);
 }

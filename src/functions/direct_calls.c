@@ -224,7 +224,7 @@ static void
 check_reference(Oid schema, const char *reference)
 {
 	Oid			creator;
-	int64		invoice = mf_queue_of_reference(schema, reference, &creator);
+	int64		invoice = mf_queue_find_by_reference(schema, reference, &creator);
 
 	if (invoice != 0)
 		mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), creator);
@@ -364,7 +364,7 @@ is_hidden(Oid schema, const MfAccount *account, const MfStatusResult *result)
 	const char *invoice_id = result->values[MF_PS_INVOICE_ID];
 	const char *reference = result->values[MF_PS_CUSTOMER_REFERENCE];
 
-	return mf_payment_hidden(schema, account->name, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
+	return mf_payment_answer_is_hidden(schema, account->name, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
 }
 
 /* The invoice asked for by the three arguments. */
@@ -406,7 +406,7 @@ mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_t
 	/* whoever may not ask the policies learns that before there is an answer to tell from another */
 	under_policies = mf_is_under_policies(schema);
 	if (under_policies)
-		mf_queue_look(schema, NULL, 0);
+		mf_queue_find_named(schema, NULL, 0);
 
 	result = mf_ask_payment_status(*account, GetUserId(), key, key_type, &error, &shown);
 	lookup = result->lookup;

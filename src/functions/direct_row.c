@@ -356,7 +356,7 @@ match_events(void)
 	sent = (MfSentInvoice *) palloc0(count * sizeof(MfSentInvoice));
 	for (count = 0, entry = made; entry != NULL; entry = entry->next)
 		sent[count++].invoice = entry->invoice;
-	(void) mf_payment_open(&scope, sent, count, DT_NOEND);
+	(void) mf_inquiries_open(&scope, sent, count, DT_NOEND);
 	mf_sql_end(&scope);
 	/* triggers of users on what this has written */
 	AfterTriggerFireDeferred();

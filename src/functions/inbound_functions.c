@@ -166,7 +166,7 @@ mf_wait(PG_FUNCTION_ARGS)
 	{
 		int			timeout;
 
-		if (!mf_payment_waited(schema, id, &row))
+		if (!mf_payment_read_waited(schema, id, &row))
 			ereport(ERROR,
 					(errcode(ERRCODE_NO_DATA_FOUND),
 					 errmsg("invoice " INT64_FORMAT " does not exist", id),

@@ -170,7 +170,7 @@ take_cancels(const Steering *steering, MfNamed *named, const char **results, int
 	int			requested_count = 0;
 	int			i;
 
-	mf_queue_lock(steering->schema, named, count);
+	mf_queue_lock_named(steering->schema, named, count);
 	for (i = 0; i < count; i++)
 	{
 		MfJob	   *job = named[i].job;
@@ -194,7 +194,7 @@ take_cancels(const Steering *steering, MfNamed *named, const char **results, int
 			results[i] = status_result(job->status);
 	}
 	if (transition_count > 0)
-		mf_queue_transitions(steering->schema, transitions, transition_count);
+		mf_queue_apply_by_person(steering->schema, transitions, transition_count);
 	if (requested_count > 0)
 		mf_queue_request_cancel(steering->schema, requested, requested_count, steering->actor,
 								steering->reason == NULL ? "cancel requested" :
@@ -210,7 +210,7 @@ take_retries(const Steering *steering, MfNamed *named, const char **results, int
 	int			job_count = 0;
 	int			i;
 
-	mf_queue_lock(steering->schema, named, count);
+	mf_queue_lock_named(steering->schema, named, count);
 	for (i = 0; i < count; i++)
 	{
 		MfJob	   *job = named[i].job;
@@ -227,7 +227,7 @@ take_retries(const Steering *steering, MfNamed *named, const char **results, int
 	if (job_count == 0)
 		return;
 	mf_queue_resend(steering->schema, jobs, transitions, job_count);
-	mf_queue_transitions(steering->schema, transitions, job_count);
+	mf_queue_apply_by_person(steering->schema, transitions, job_count);
 	mf_wake_worker_at_commit();
 }
 
@@ -238,7 +238,7 @@ take_refreshes(const Steering *steering, MfNamed *named, const char **results, i
 	int			i;
 
 	PreventCommandIfReadOnly("mf_refresh()");
-	mf_queue_look(steering->schema, named, count);
+	mf_queue_find_named(steering->schema, named, count);
 	for (i = 0; i < count; i++)
 	{
 		bool		too_often;
@@ -261,14 +261,14 @@ take_deletions(const Steering *steering, MfNamed *named, const char **results, i
 	int			transition_count = 0;
 	int			i;
 
-	mf_queue_lock(steering->schema, named, count);
+	mf_queue_lock_named(steering->schema, named, count);
 	for (i = 0; i < count; i++)
 	{
 		MfJob	   *job = named[i].job;
 
 		if (lacking_right(steering, &named[i]) != NULL || may_exist(job) || job->status == MF_STATUS_SENT || job->status == MF_STATUS_REVIEW)
 		{
-			MfExistence existence = mf_queue_exists(steering->schema, named[i].invoice);
+			MfExistence existence = mf_queue_existence(steering->schema, named[i].invoice);
 
 			/* what is gone, or cannot be paid any more, needs not be cancelled */
 			if (existence == MF_ROW_GONE || (existence == MF_LINK_DEAD && named[i].job != NULL))
@@ -283,7 +283,7 @@ take_deletions(const Steering *steering, MfNamed *named, const char **results, i
 		transitions[transition_count++].to = MF_STATUS_CANCELLED;
 	}
 	if (transition_count > 0)
-		mf_queue_transitions(steering->schema, transitions, transition_count);
+		mf_queue_apply_by_person(steering->schema, transitions, transition_count);
 }
 
 void
@@ -587,7 +587,7 @@ take_apart(Batch batch)
 	error = mf_sql_try(take_batch, &batch);
 	if (error == NULL)
 		return;
-	if (mf_error_is_of_all(error))
+	if (mf_error_is_systemic(error))
 		ReThrowError(error);
 	if (batch.count == 1)
 	{

@@ -50,7 +50,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 0, "id");
 	invoice.invoice = PG_GETARG_INT64(0);
-	mf_queue_lock(get_func_namespace(fcinfo->flinfo->fn_oid), &invoice, 1);
+	mf_queue_lock_named(get_func_namespace(fcinfo->flinfo->fn_oid), &invoice, 1);
 	mf_check_named(&invoice, true);
 	job = invoice.job;
 	require_argument(fcinfo, 1, "decision");
@@ -63,13 +63,13 @@ mf_resolve(PG_FUNCTION_ARGS)
 				 errhint("Say for the record how you know, such as 'portal shows invoice 6893854, paid'.")));
 	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected && job->status == MF_STATUS_SENT)
 	{
-		mf_queue_dismiss(get_func_namespace(fcinfo->flinfo->fn_oid), job, GetUserNameFromId(GetUserId(), false),
-						 psprintf("%s: %s", decision, reason));
+		mf_queue_dismiss_duplicate(get_func_namespace(fcinfo->flinfo->fn_oid), job, GetUserNameFromId(GetUserId(), false),
+								   psprintf("%s: %s", decision, reason));
 		PG_RETURN_VOID();
 	}
 	if (strcmp(decision, "dismiss") == 0 && job->status == MF_STATUS_SENT &&
-		mf_payment_dismiss(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice, GetUserNameFromId(GetUserId(), false),
-						   psprintf("%s: %s", decision, reason)))
+		mf_payment_dismiss_doubt(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice, GetUserNameFromId(GetUserId(), false),
+								 psprintf("%s: %s", decision, reason)))
 		PG_RETURN_VOID();
 	if (strcmp(decision, "adopt") == 0 && job->duplicate_suspected && job->status == MF_STATUS_SENT)
 	{
@@ -109,7 +109,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 				 errmsg("invalid value for decision: \"%.40s\"", decision),
 				 errhint("Valid values are: adopt, resend, abandon; dismiss for a sent invoice that is suspected of a duplicate.")));
 
-	mf_queue_transitions(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, 1);
+	mf_queue_apply_by_person(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, 1);
 	mf_wake_worker_at_commit();
 	PG_RETURN_VOID();
 }
@@ -135,7 +135,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 				 errmsg("invoice " INT64_FORMAT " keeps its number", job->invoice),
 				 errdetail("Money has come in for it."),
 				 errhint("Refund or cancel the other invoice in the MyFatoorah portal, then decide \"dismiss\".")));
-	mf_payment_refresh(schema, GetUserId(), &job->invoice, &too_often, 1);
+	mf_inquiries_order(schema, GetUserId(), &job->invoice, &too_often, 1);
 	mf_wake_inquiries_at_commit();
 }
 
@@ -197,7 +197,7 @@ mf_resume(PG_FUNCTION_ARGS)
 	if (!mf_queue_resume(schema, account) && !drained)
 		ereport(NOTICE,
 				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));
-	mf_queue_try_now(schema, strcmp(account, MF_ALL_ACCOUNTS) == 0 ? NULL : account, InvalidOid);
+	mf_queue_retry_account(schema, strcmp(account, MF_ALL_ACCOUNTS) == 0 ? NULL : account, InvalidOid);
 	mf_end_drain_at_commit();
 	mf_try_now_at_commit(MF_TRY_ALL);
 	mf_wake_inquiries_at_commit();

@@ -266,7 +266,7 @@ is_worker(int pid)
 static void
 check_invoices(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 {
-	int64		reviews = mf_queue_reviews(schema, account);
+	int64		reviews = mf_queue_count_reviews(schema, account);
 	ListCell   *lc;
 
 	if (reviews > 0)
@@ -305,7 +305,7 @@ static void
 check_times(ReturnSetInfo *rsinfo, const char *account, Oid schema)
 {
 	TimestampTz first;
-	int64		count = mf_queue_timed(schema, account, &first);
+	int64		count = mf_queue_count_timed(schema, account, &first);
 
 	if (count > 0)
 		add_row(rsinfo, "times", true,
@@ -320,7 +320,7 @@ check_questions(ReturnSetInfo *rsinfo, const char *account, Oid schema, MfShown 
 {
 	char	   *example;
 	char	   *error = NULL;
-	int64		count = mf_payment_unanswered(schema, account, &example, &error);
+	int64		count = mf_inquiries_unanswered(schema, account, &example, &error);
 
 	if (count > 0)
 		add_row(rsinfo, "questions", false,
@@ -362,7 +362,7 @@ static void
 check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 {
 	char	   *lost = mf_repair_lost_accounts(schema);
-	MfDamage	damage = mf_repair_look(schema);
+	MfDamage	damage = mf_repair_find_damage(schema);
 
 	if (damage.unfinished > 0 || damage.unasked > 0 || damage.gone > 0 || damage.astray > 0)
 		add_row(rsinfo, "agenda", false,
@@ -390,7 +390,7 @@ check_others(ReturnSetInfo *rsinfo, const char *name, Oid schema)
 	char	   *example;
 	NameData	waits;
 	int			waiting = mf_has_role(MF_READ_ROLE) ? mf_count_waiting(MyDatabaseId, name, &waits) : 0;
-	int64		count = mf_has_role(MF_READ_ROLE) ? mf_queue_refused_accounts(schema, name, &example) : 0;
+	int64		count = mf_has_role(MF_READ_ROLE) ? mf_queue_count_refused_accounts(schema, name, &example) : 0;
 
 	if (waiting > 0)
 		add_row(rsinfo, "accounts", false,
@@ -505,7 +505,7 @@ static bool
 check_copy(ReturnSetInfo *rsinfo, Oid schema)
 {
 	char	   *subscription = mf_copy_guard_subscription(schema);
-	int64		foreign = mf_queue_foreign(schema);
+	int64		foreign = mf_queue_count_foreign(schema);
 
 	if (subscription != NULL)
 		add_row(rsinfo, "copy", false,

@@ -61,7 +61,7 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 			invoices[invoice_count++] = token_invoice(messages[i].token);
 	}
 	if (invoice_count > 0)
-		rows = mf_payment_callbacks(&scope, invoices, invoice_count);
+		rows = mf_payment_callback_rows(&scope, invoices, invoice_count);
 
 	for (i = 0; i < count; i++)
 	{
@@ -91,7 +91,7 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 
 	if (event_count > 0)
 	{
-		mf_payment_store_events(&scope, events, event_count);
+		mf_events_store(&scope, events, event_count);
 		mf_wake_inquiries_at_commit();
 	}
 	for (i = 0; i < event_count; i++)
@@ -109,7 +109,7 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 
 	/* what was asked for just now is not settled any more */
 	if (invoice_count > 0 && event_count > 0)
-		rows = mf_payment_callbacks(&scope, invoices, invoice_count);
+		rows = mf_payment_callback_rows(&scope, invoices, invoice_count);
 	for (i = 0; i < event_count; i++)
 	{
 		MfCallbackRow *row = owners[i]->kind == MF_INBOUND_CALLBACK ? find_row(rows, owners[i]->invoice) : NULL;
@@ -133,7 +133,7 @@ mf_inbound_reread(Oid schema, MfInbound *messages, int count)
 		invoices[i] = messages[i].invoice;
 	mf_sql_begin(&scope, schema);
 	MemoryContextSwitchTo(context);
-	rows = mf_payment_callbacks(&scope, invoices, count);
+	rows = mf_payment_callback_rows(&scope, invoices, count);
 	for (i = 0; i < count; i++)
 	{
 		MfCallbackRow *row = find_row(rows, messages[i].invoice);

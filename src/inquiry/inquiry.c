@@ -177,7 +177,7 @@ look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 static List *
 accounts_by_owner(const MfSqlScope *scope)
 {
-	List	   *accounts = mf_payment_accounts(scope);
+	List	   *accounts = mf_inquiries_accounts(scope);
 	List	   *owners = NIL;
 	OwnerAccounts *owned = NULL;
 	ListCell   *lc;
@@ -272,10 +272,10 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	}
 
 	if (slots > 0 && entry->urgent_due != 0 && entry->urgent_due <= now)
-		claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, MF_ASKED_BY_PROOF, slots, now), now, &asked);
+		claimed += take_jobs(scope, claim, account, mf_inquiries_claim(scope, entry->name, MF_ASKED_BY_PROOF, slots, now), now, &asked);
 	if (claimed < slots && entry->event_due != 0 && entry->event_due <= now)
 		claimed += take_jobs(scope, claim, account,
-							 mf_payment_claim_events(scope, entry->name, MF_ASKED_BY_PROOF, slots - claimed, now), now, &asked);
+							 mf_events_claim(scope, entry->name, MF_ASKED_BY_PROOF, slots - claimed, now), now, &asked);
 	if (claimed < slots && log)
 		claimed += mf_missed_webhooks_ask(scope, claim, account, now);
 	if (claimed < slots && entry->callback_due != 0 && entry->callback_due <= now)
@@ -311,10 +311,10 @@ take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 	mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	if (limit > 0)
 		claimed = take_jobs(scope, claim, account,
-							mf_payment_claim(scope, account->name, MF_ASKED_BY_CALLBACK, limit, now), now, asked);
+							mf_inquiries_claim(scope, account->name, MF_ASKED_BY_CALLBACK, limit, now), now, asked);
 	if (claimed < limit)
 		claimed += take_jobs(scope, claim, account,
-							 mf_payment_claim_events(scope, account->name, MF_ASKED_BY_CALLBACK, limit - claimed, now), now,
+							 mf_events_claim(scope, account->name, MF_ASKED_BY_CALLBACK, limit - claimed, now), now,
 							 asked);
 	mf_throttle_called_back(throttle, *asked - asked_before);
 	return claimed;
@@ -348,7 +348,7 @@ take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAcc
 	if (polls == 0)
 		return claimed;
 	asked_before = *asked;
-	claimed += take_jobs(scope, claim, account, mf_payment_claim(scope, entry->name, MF_ASKED_BY_POLLER, polls, now), now, asked);
+	claimed += take_jobs(scope, claim, account, mf_inquiries_claim(scope, entry->name, MF_ASKED_BY_POLLER, polls, now), now, asked);
 	/* those without a key cost the others nothing */
 	mf_throttle_polled(throttle, *asked - asked_before);
 	return claimed;
@@ -381,7 +381,7 @@ take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *acc
 {
 	Oid 		first = throttle->ordered_by + 1;
 	Oid			latest = first;
-	List	   *jobs = mf_payment_claim_orders(scope, account->name, too_often, throttle->ordered_by, limit, now);
+	List	   *jobs = mf_inquiries_claim_orders(scope, account->name, too_often, throttle->ordered_by, limit, now);
 	ListCell   *lc;
 
 	foreach(lc, jobs)
@@ -499,9 +499,9 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 		mf_inquiries.due = mf_earlier(mf_inquiries.due, due);
 	}
 	if (next_count > 0)
-		mf_payment_reschedule(scope, next, next_count);
+		mf_inquiries_reschedule(scope, next, next_count);
 	if (event_count > 0)
-		mf_payment_resolve_events(scope, events, event_count);
+		mf_events_resolve(scope, events, event_count);
 	return limit;
 }
 

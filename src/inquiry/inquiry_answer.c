@@ -131,7 +131,7 @@ is_reference_of(const MfSqlScope *scope, const MfPaymentRow *row, const char *ut
 	if (mf_reference_number(utf8, &stem) <= mf_reference_number(ours, &our_stem) &&
 		stem == our_stem && strncmp(utf8, ours, stem) == 0)
 		return true;
-	return mf_queue_was_tried(scope, row->invoice, mf_from_utf8_lossy(utf8));
+	return mf_queue_has_attempt(scope, row->invoice, mf_from_utf8_lossy(utf8));
 }
 
 /* Whether a text of an answer, cleaned as in a row, is that one; nothing is the same as none. */

@@ -23,7 +23,7 @@
 
 static int	limit_before = -1;	/* not known yet */
 static bool planning = false;
-static MfOpenPlace place;
+static MfOpenPosition place;
 
 static bool plan(const MfSqlScope *scope, void *argument);
 
@@ -42,7 +42,7 @@ mf_inquiry_catch_up_settings(void)
 }
 
 void
-mf_inquiry_catch_up_attend(MfRunApart run_apart, TimestampTz *again)
+mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *again)
 {
 	uint64		planned = 0;
 	char	   *error;
@@ -65,6 +65,6 @@ mf_inquiry_catch_up_attend(MfRunApart run_apart, TimestampTz *again)
 static bool
 plan(const MfSqlScope *scope, void *argument)
 {
-	*(uint64 *) argument = mf_payment_plan(scope, &place);
+	*(uint64 *) argument = mf_inquiries_open_batch(scope, &place);
 	return true;
 }

@@ -14,6 +14,6 @@
 extern void mf_inquiry_catch_up_settings(void);
 
 /* Plans a batch of questions, if it has; "again" is moved forward while there may be more. */
-extern void mf_inquiry_catch_up_attend(MfRunApart run_apart, TimestampTz *again);
+extern void mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *again);
 
 #endif							/* MF_INQUIRY_CATCH_UP_H */

@@ -129,7 +129,7 @@ lock_rows(const MfSqlScope *scope, MfInquiryBatch *batch)
 	}
 	batch->held_events = (int64 *) palloc(batch->flight_count * sizeof(int64));
 	if (event_count > 0)
-		batch->held_count = (int) mf_payment_lock_events(scope, events, event_count, batch->held_events);
+		batch->held_count = (int) mf_events_lock(scope, events, event_count, batch->held_events);
 
 	batch->about_events = find_twins(scope, batch->flights, batch->flight_count);
 	for (i = 0; i < batch->flight_count; i++)
@@ -208,15 +208,15 @@ write_batch(const MfSqlScope *scope, MfInquiryBatch *batch)
 	if (batch->try_count > 0)
 		tried_count = mf_payment_store_tries(scope, batch->tries, batch->try_count, tried);
 	if (batch->answered_count > 0)
-		mf_payment_answered(scope, batch->answered, batch->answered_count);
+		mf_events_set_answered(scope, batch->answered, batch->answered_count);
 	if (batch->twin_count > 0)
 		mf_queue_follow_up(scope, batch->twins, batch->twin_count);
 	if (batch->event_count > 0)
-		mf_payment_resolve_events(scope, batch->events, batch->event_count);
+		mf_events_resolve(scope, batch->events, batch->event_count);
 	for (i = 0; i < batch->next_count; i++)
 		mf_inquiry_plan(batch, i, tried, tried_count);
 	if (batch->next_count > 0)
-		mf_payment_reschedule(scope, batch->next, batch->next_count);
+		mf_inquiries_reschedule(scope, batch->next, batch->next_count);
 }
 
 /*
@@ -242,7 +242,7 @@ find_twins(const MfSqlScope *scope, MfFlight *const *flights, int count)
 		found = true;
 	}
 	if (found)
-		mf_payment_twins(scope, answers, count);
+		mf_events_find_twins(scope, answers, count);
 	return answers;
 }
 

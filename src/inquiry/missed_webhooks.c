@@ -134,7 +134,7 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 
 	if (reading->page == 0)
 	{
-		MfLogStart *start = mf_account_has_webhook_secret(account) ? mf_payment_log_start(scope, account->name) : NULL;
+		MfLogStart *start = mf_account_has_webhook_secret(account) ? mf_events_log_start(scope, account->name) : NULL;
 
 		if (start == NULL || start->since >= reading->until)
 		{
@@ -195,7 +195,7 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 	}
 	if (count > 0)
 	{
-		mf_payment_store_events(scope, events, count);
+		mf_events_store(scope, events, count);
 		ereport(LOG,
 				(errmsg_plural("%d webhook of account \"%s\" that could not be delivered was found in the log of MyFatoorah",
 							   "%d webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah",

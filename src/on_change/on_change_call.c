@@ -220,7 +220,7 @@ invoke(const Run *run)
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (check_enable_rls(get_relname_relid("mf_invoice", call->schema), InvalidOid, true) != RLS_ENABLED ||
-		mf_queue_sees(call->schema, call->invoice))
+		mf_queue_is_visible(call->schema, call->invoice))
 	{
 		fmgr_info(mf_reaction_find(call->schema, call->function), &function);
 		InitFunctionCallInfoData(*fcinfo, &function, 2, InvalidOid, NULL, NULL);

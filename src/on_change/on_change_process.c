@@ -56,7 +56,7 @@ static bool start_process(const MfSlot *slot);
 static bool attach(Oid database);
 static void detach(int code, Datum arg);
 static bool find_extension(void);
-static bool run_apart(MfApart work, void *argument, char **error);
+static bool run_apart(MfTransactionWork work, void *argument, char **error);
 static void wait_for(TimestampTz until);
 
 void
@@ -79,7 +79,7 @@ mf_reactions_wake(void)
 }
 
 void
-mf_reactions_attend(const MfSlot *slot, MfRunApart run_in_worker)
+mf_reactions_attend(const MfSlot *slot, MfRunTransaction run_in_worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = 0;
@@ -234,7 +234,7 @@ find_extension(void)
 
 /* Does something in a transaction of its own, as the worker does; the error lives until the next one. */
 static bool
-run_apart(MfApart work, void *argument, char **error)
+run_apart(MfTransactionWork work, void *argument, char **error)
 {
 	volatile bool done = false;
 

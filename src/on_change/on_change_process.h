@@ -20,7 +20,7 @@ extern void mf_reactions_start(Oid schema);
 extern void mf_reactions_wake(void);
 
 /* Starts the process, or wakes it, if something is to be told. */
-extern void mf_reactions_attend(const MfSlot *slot, MfRunApart run_in_worker);
+extern void mf_reactions_attend(const MfSlot *slot, MfRunTransaction run_in_worker);
 
 /* When that is needed next; 0 = not before something changes. */
 extern TimestampTz mf_reactions_alarm(void);

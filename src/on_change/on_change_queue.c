@@ -362,7 +362,7 @@ mf_reactions_try_now(const MfSqlScope *scope)
 }
 
 bool
-mf_reactions_next(MfRunApart run_apart, TimestampTz *next)
+mf_reactions_next(MfRunTransaction run_apart, TimestampTz *next)
 {
 	char	   *error;
 	bool		done = run_apart(find_alarm, next, &error);
@@ -375,7 +375,7 @@ mf_reactions_next(MfRunApart run_apart, TimestampTz *next)
  * has failed because of it; one that fails before says nothing of it.
  */
 bool
-mf_reactions_tell(MfRunApart run_apart, int64 *under_way, TimestampTz *next)
+mf_reactions_tell(MfRunTransaction run_apart, int64 *under_way, TimestampTz *next)
 {
 	Telling		telling;
 	char	   *error;
@@ -401,7 +401,7 @@ mf_reactions_tell(MfRunApart run_apart, int64 *under_way, TimestampTz *next)
 }
 
 bool
-mf_reaction_note_ended(MfRunApart run_apart, int64 id)
+mf_reaction_note_ended(MfRunTransaction run_apart, int64 id)
 {
 	Telling		telling;
 	char	   *error;

@@ -47,13 +47,13 @@ extern List *mf_reaction_states(Oid schema);
  * due; *next is when something will be, 0 = never.  *under_way, which outlives the
  * process, is not 0 while a function is called.
  */
-extern bool mf_reactions_tell(MfRunApart run_apart, int64 *under_way, TimestampTz *next);
+extern bool mf_reactions_tell(MfRunTransaction run_apart, int64 *under_way, TimestampTz *next);
 
 /* Notes that the call of *under_way did not come back; false if that could not be done. */
-extern bool mf_reaction_note_ended(MfRunApart run_apart, int64 id);
+extern bool mf_reaction_note_ended(MfRunTransaction run_apart, int64 id);
 
 /* When something is due, 0 = never; false if that could not be read. */
-extern bool mf_reactions_next(MfRunApart run_apart, TimestampTz *next);
+extern bool mf_reactions_next(MfRunTransaction run_apart, TimestampTz *next);
 
 /* Nothing of it waits for its time any more. */
 extern void mf_reactions_try_now(const MfSqlScope *scope);

@@ -18,7 +18,7 @@ mf_collect_field_errors(MfFieldErrors *complaints, const char *field, void (*che
 
 	if (error == NULL)
 		return;
-	if (mf_error_is_of_all(error))
+	if (mf_error_is_systemic(error))
 		ReThrowError(error);
 	if (complaints->count == complaints->room)
 	{

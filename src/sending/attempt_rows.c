@@ -78,7 +78,7 @@ mf_attempt_rows_open(const MfSqlScope *scope)
 	}
 	if (!mf_reactions_any(scope->schema))
 		mf_table_without_trigger(recorder->invoice, MF_ON_CHANGE_TRIGGER);
-	recorder->watched = mf_others_before_update(recorder->invoice->relation);
+	recorder->watched = mf_has_other_update_triggers(recorder->invoice->relation);
 	recorder->sending = CStringGetTextDatum(mf_status_name(MF_STATUS_SENDING));
 	recorder->sent = CStringGetTextDatum(mf_status_name(MF_STATUS_SENT));
 	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_OUTCOME_ACCEPTED));

@@ -108,7 +108,7 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
 	if (turns == 0)
 		return 0;
 
-	paused = mf_queue_paused(scope, names, turns);
+	paused = mf_queue_paused_accounts(scope, names, turns);
 	for (i = 0; i < turns && (i == 0 || mf_http_clock() < until); i++)
 	{
 		MfThrottle *throttle = throttles[i];

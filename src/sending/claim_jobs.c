@@ -197,7 +197,7 @@ take_known(Taken *taken, const MfJob *job, MfHttpTarget *target)
 		ereport(LOG,
 				(errmsg("column \"attempts\" of invoice " INT64_FORMAT " is %d, and mf_attempt has number %d of it",
 						job->invoice, job->attempts, latest)));
-		mf_queue_catch_up(taken->scope, job->invoice, latest);
+		mf_queue_set_attempts(taken->scope, job->invoice, latest);
 		known.attempts = latest;
 	}
 	if (job->kind != MF_JOB_SEND)

@@ -130,7 +130,7 @@ check_identity(Oid schema)
 	if (reason != NULL || promoted)
 		mf_queue_verify_all(schema);
 	if (is_ours && was.origin != mf_database_origin())
-		mf_queue_inherit(schema, was.origin);
+		mf_queue_replace_origin(schema, was.origin);
 	is.marker = mf_directory_marker_make();
 	remember(schema, &is);
 }
@@ -235,7 +235,7 @@ subscriber_row(void)
 static void
 pause_for_foreign(Oid schema)
 {
-	if (mf_queue_foreign(schema) == 0)
+	if (mf_queue_count_foreign(schema) == 0)
 		return;
 	pause_account(schema, MF_ALL_ACCOUNTS, FOREIGN_REASON);
 	others_until_now(schema);
@@ -297,6 +297,6 @@ mf_copy_guard_adopt(Oid schema)
 				 errdetail("Subscription \"%s\" fills the tables of myfatoorah; the database it comes from sends what is in them.",
 						   subscription),
 				 errhint("Once the other database is stopped for good, drop the subscription, then call mf_resume('*').")));
-	mf_queue_adopt(schema);
+	mf_queue_take_over_entries(schema);
 	(void) mf_queue_resume(schema, subscriber_row());
 }

@@ -182,8 +182,8 @@ mf_sender_try_put_off(const MfSqlScope *scope)
 	mf_items_try_now();
 	mf_turns_all_changed();
 	/* an entry that could not even be put off is left alone */
-	mf_queue_try_put_off(scope, invoices);
-	mf_payment_try_now(scope, inquiries);
+	mf_queue_retry_put_off(scope, invoices);
+	mf_inquiries_retry_put_off(scope, inquiries);
 }
 
 void
@@ -359,7 +359,7 @@ mf_sender_round(Oid schema, TimestampTz *again)
 static void
 sweep(const MfSqlScope *scope, TimestampTz now)
 {
-	sweep_later = mf_queue_undecided(scope);
+	sweep_later = mf_queue_awaits_decision(scope);
 	swept_in_round = sweep_later ? swept : mf_claim_sweep(scope, swept, now);
 }
 

@@ -245,7 +245,7 @@ record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *la
 	mf_attempt_rows_end(recorder);
 	if (count > 0)
 	{
-		mf_payment_sent(scope, sent, count);
+		mf_inquiries_open_sent(scope, sent, count);
 		MF_FAILPOINT("outcome_recorded");
 	}
 }

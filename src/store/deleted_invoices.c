@@ -44,7 +44,7 @@ static MfStatement kept_statement = {
 };
 
 void
-mf_forget_invoice(Oid schema, int64 invoice)
+mf_invoice_deleted(Oid schema, int64 invoice)
 {
 	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(invoice);
@@ -55,7 +55,7 @@ mf_forget_invoice(Oid schema, int64 invoice)
 }
 
 void
-mf_forget_all(Oid schema)
+mf_invoices_truncated(Oid schema)
 {
 	MfSqlScope	scope;
 

@@ -9,12 +9,12 @@
 #define MF_DELETED_INVOICES_H
 
 /* One was deleted: nothing is to be done for it any more.  What was done stays. */
-extern void mf_forget_invoice(Oid schema, int64 invoice);
+extern void mf_invoice_deleted(Oid schema, int64 invoice);
 
 /*
  * All are truncated, and their ids may begin anew: their history goes too.  Events
  * stay, since they came from outside, but are of no invoice any more.
  */
-extern void mf_forget_all(Oid schema);
+extern void mf_invoices_truncated(Oid schema);
 
 #endif							/* MF_DELETED_INVOICES_H */

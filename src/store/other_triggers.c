@@ -51,13 +51,13 @@ is_before_row(const Trigger *trigger, int16 event)
 }
 
 bool
-mf_others_before_update(Relation invoice)
+mf_has_other_update_triggers(Relation invoice)
 {
 	return has_others(invoice, TRIGGER_TYPE_UPDATE);
 }
 
 bool
-mf_others_before_insert(Relation invoice)
+mf_has_other_insert_triggers(Relation invoice)
 {
 	return has_others(invoice, TRIGGER_TYPE_INSERT);
 }
@@ -112,7 +112,7 @@ refuse_order(const Trigger *trigger, const char *ours, const char *where)
 }
 
 void
-mf_note_proposed(TriggerData *trigger)
+mf_note_proposed_row(TriggerData *trigger)
 {
 	MemoryContext context;
 	Proposal   *proposal;
@@ -121,7 +121,7 @@ mf_note_proposed(TriggerData *trigger)
 
 	if (suppressed != NULL)
 		heap_freetuple(suppressed);
-	if (!mf_others_before_update(trigger->tg_relation))
+	if (!mf_has_other_update_triggers(trigger->tg_relation))
 		return;
 	context = MemoryContextSwitchTo(TopTransactionContext);
 	if (proposals == NULL)
@@ -140,7 +140,7 @@ mf_note_proposed(TriggerData *trigger)
 }
 
 void
-mf_check_proposed(TriggerData *trigger)
+mf_check_proposed_row(TriggerData *trigger)
 {
 	HeapTuple	proposed = take_proposed(trigger->tg_newslot);
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);

@@ -334,7 +334,7 @@ static char *text_or_null(HeapTuple tuple, TupleDesc desc, int number);
 static TimestampTz timestamp_or_0(HeapTuple tuple, TupleDesc desc, int number);
 
 List *
-mf_payment_accounts(const MfSqlScope *scope)
+mf_inquiries_accounts(const MfSqlScope *scope)
 {
 	uint64		rows = mf_sql_execute(scope, &accounts_statement, NULL, NULL);
 	List	   *accounts = NIL;
@@ -360,7 +360,7 @@ mf_payment_accounts(const MfSqlScope *scope)
 }
 
 List *
-mf_payment_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
+mf_inquiries_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
 {
 	MfStatement *statement = asker == MF_ASKED_BY_PROOF ? &claim_urgent_statement :
 		asker == MF_ASKED_BY_CALLBACK ? &claim_callbacks_statement : &claim_polls_statement;
@@ -369,7 +369,7 @@ mf_payment_claim(const MfSqlScope *scope, const char *account, MfAsker asker, in
 }
 
 List *
-mf_payment_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
+mf_events_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
 {
 	return claim(scope, asker == MF_ASKED_BY_CALLBACK ? &claim_callback_events_statement : &claim_events_statement,
 				 MF_ITEM_EVENT, account, limit, now);
@@ -390,7 +390,7 @@ claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const ch
 }
 
 List *
-mf_payment_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit, TimestampTz now)
+mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit, TimestampTz now)
 {
 	TimestampTz again = 0;
 	Datum		values[6];
@@ -459,7 +459,7 @@ timestamp_or_0(HeapTuple tuple, TupleDesc desc, int number)
 }
 
 void
-mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count)
+mf_inquiries_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count)
 {
 	MfArray    *columns = mf_columns_start(&reschedule_statement, count);
 	int			i;
@@ -483,7 +483,7 @@ mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int co
 }
 
 bool
-mf_payment_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error)
+mf_inquiries_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error)
 {
 	Datum		values[3];
 
@@ -494,13 +494,13 @@ mf_payment_put_off(const MfSqlScope *scope, int64 invoice, int64 event, Timestam
 }
 
 void
-mf_payment_try_now(const MfSqlScope *scope, Datum left_out)
+mf_inquiries_retry_put_off(const MfSqlScope *scope, Datum left_out)
 {
 	(void) mf_sql_execute(scope, &try_now_statement, &left_out, NULL);
 }
 
 void
-mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int count)
+mf_events_resolve(const MfSqlScope *scope, const MfEventNext *next, int count)
 {
 	MfArray    *columns = mf_columns_start(&resolve_events_statement, count);
 	int			i;
@@ -518,7 +518,7 @@ mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int 
 }
 
 void
-mf_payment_twins(const MfSqlScope *scope, MfEventNext *answers, int count)
+mf_events_find_twins(const MfSqlScope *scope, MfEventNext *answers, int count)
 {
 	MfArray    *columns = mf_columns_start(&twins_statement, count);
 	uint64		rows;
@@ -578,7 +578,7 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 }
 
 uint64
-mf_payment_lock_events(const MfSqlScope *scope, const int64 *events, int count, int64 *held)
+mf_events_lock(const MfSqlScope *scope, const int64 *events, int count, int64 *held)
 {
 	Datum		value = mf_int8_array(events, count);
 	uint64		rows = mf_sql_execute(scope, &lock_events_statement, &value, NULL);
@@ -684,7 +684,7 @@ mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count
 }
 
 void
-mf_payment_answered(const MfSqlScope *scope, const int64 *invoices, int count)
+mf_events_set_answered(const MfSqlScope *scope, const int64 *invoices, int count)
 {
 	MfArray    *columns = mf_columns_start(&answered_statement, count);
 	int			i;

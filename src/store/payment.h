@@ -58,7 +58,7 @@ typedef struct MfEvent
  * Stores events, each once, matches them with invoices, and makes an inquiry
  * of each that is news.  Sets id, invoice and repeated.
  */
-extern void mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count);
+extern void mf_events_store(const MfSqlScope *scope, MfEvent *events, int count);
 
 /* An invoice that was just sent */
 typedef struct MfSentInvoice
@@ -72,10 +72,10 @@ typedef struct MfSentInvoice
  * Invoices that were just sent, sorted here: when their payment is asked for
  * first.  True if for one of them somebody wants to know at once.
  */
-extern bool mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due);
+extern bool mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due);
 
 /* The same when polling begins, in the worker or a session; the worker has it on its agenda. */
-extern void mf_payment_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count);
+extern void mf_inquiries_open_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count);
 
 /* An account with something to ask, and since when */
 typedef struct MfInquiryAccount
@@ -91,7 +91,7 @@ typedef struct MfInquiryAccount
 } MfInquiryAccount;
 
 /* List of MfInquiryAccount: all accounts of this database. */
-extern List *mf_payment_accounts(const MfSqlScope *scope);
+extern List *mf_inquiries_accounts(const MfSqlScope *scope);
 
 /* One invoice to be asked about, with its row as it was when claimed */
 typedef struct MfInquiryJob
@@ -119,10 +119,10 @@ typedef struct MfInquiryJob
  * Puts an entry, or the question about an event, off because an answer cannot
  * be written; false if that cannot be, either.
  */
-extern bool mf_payment_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error);
+extern bool mf_inquiries_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error);
 
 /* Makes due at once what was put off so, or had no usable answer, but for some invoices, an int8[]. */
-extern void mf_payment_try_now(const MfSqlScope *scope, Datum left_out);
+extern void mf_inquiries_retry_put_off(const MfSqlScope *scope, Datum left_out);
 
 /* Who asks about an invoice */
 typedef enum MfAsker
@@ -135,11 +135,11 @@ typedef enum MfAsker
 /*
  * Locks what is due for an account, at most "limit".  List of MfInquiryJob.
  */
-extern List *mf_payment_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
+extern List *mf_inquiries_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
 /* Of what roles have ordered, within their budgets or beyond: one of each role in turn, those after "last" first. */
-extern List *mf_payment_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit,
-									 TimestampTz now);
-extern List *mf_payment_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
+extern List *mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit,
+									   TimestampTz now);
+extern List *mf_events_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
 
 /* What comes next for an inquiry */
 typedef struct MfInquiryNext
@@ -160,7 +160,7 @@ typedef struct MfInquiryNext
 								 * was */
 } MfInquiryNext;
 
-extern void mf_payment_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count);
+extern void mf_inquiries_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count);
 
 /* Likewise for an event's PaymentId or InvoiceId; "due" 0 = not asked again */
 typedef struct MfEventNext
@@ -176,10 +176,10 @@ typedef struct MfEventNext
 } MfEventNext;
 
 /* Sets "twin" of those. */
-extern void mf_payment_twins(const MfSqlScope *scope, MfEventNext *answers, int count);
+extern void mf_events_find_twins(const MfSqlScope *scope, MfEventNext *answers, int count);
 
 /* Also makes an inquiry of what matches an invoice now. */
-extern void mf_payment_resolve_events(const MfSqlScope *scope, const MfEventNext *next, int count);
+extern void mf_events_resolve(const MfSqlScope *scope, const MfEventNext *next, int count);
 
 /* A row as the reader of answers needs it, locked */
 typedef struct MfPaymentRow
@@ -202,7 +202,7 @@ typedef struct MfPaymentRow
 extern List *mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count);
 
 /* Locks events; those that somebody else has locked are put into "held", which has room for all; their number. */
-extern uint64 mf_payment_lock_events(const MfSqlScope *scope, const int64 *events, int count, int64 *held);
+extern uint64 mf_events_lock(const MfSqlScope *scope, const int64 *events, int count, int64 *held);
 
 /* So old may be what is asked about once more where a copy takes over */
 #define MF_ASK_AGAIN_DAYS 30
@@ -311,7 +311,7 @@ typedef struct MfTryRow
 extern int	mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count, int64 *changed);
 
 /* The events about these invoices have had their answer. */
-extern void mf_payment_answered(const MfSqlScope *scope, const int64 *invoices, int count);
+extern void mf_events_set_answered(const MfSqlScope *scope, const int64 *invoices, int count);
 
 /* Where the log of deliveries is to be read from, for an account with open payments */
 typedef struct MfLogStart
@@ -321,7 +321,7 @@ typedef struct MfLogStart
 } MfLogStart;
 
 /* NULL if no payment is open. */
-extern MfLogStart *mf_payment_log_start(const MfSqlScope *scope, const char *account);
+extern MfLogStart *mf_events_log_start(const MfSqlScope *scope, const char *account);
 
 /* What a customer's callback needs of a row */
 typedef struct MfCallbackRow
@@ -337,19 +337,19 @@ typedef struct MfCallbackRow
 } MfCallbackRow;
 
 /* List of MfCallbackRow. */
-extern List *mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count);
+extern List *mf_payment_callback_rows(const MfSqlScope *scope, const int64 *invoices, int count);
 
 /* --- own scope --- */
 
 /* A person ends the doubt about a payment, with a line in the history; false if there is none. */
-extern bool mf_payment_dismiss(Oid schema, int64 invoice, const char *actor, const char *reason);
+extern bool mf_payment_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason);
 
 /*
  * A role wants to know about invoices, within its budget or, of those that were
  * asked about too often, within that of all roles.  They come in the order of
  * their ids, each once.  Of those that were never sent nothing is asked.
  */
-extern void mf_payment_refresh(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count);
+extern void mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count);
 
 /* What somebody who waits for an invoice sees of it, as the current role */
 typedef struct MfWaitedInvoice
@@ -360,37 +360,37 @@ typedef struct MfWaitedInvoice
 } MfWaitedInvoice;
 
 /* False if there is none, or none that the role may see. */
-extern bool mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row);
+extern bool mf_payment_read_waited(Oid schema, int64 invoice, MfWaitedInvoice *row);
 
 /* Whether an answer, with that InvoiceId and CustomerReference or NULL, is about a row that the current role does not see. */
-extern bool mf_payment_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference);
+extern bool mf_payment_answer_is_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference);
 
 /*
  * How many questions of an account get no usable answer, be it about invoices or
  * events; one of them, and what its row says.
  */
-extern int64 mf_payment_unanswered(Oid schema, const char *account, char **example, char **error);
+extern int64 mf_inquiries_unanswered(Oid schema, const char *account, char **example, char **error);
 
 /* Rows of a dump whose payment was awaited; "new_rows" is registered. */
-extern void mf_payment_restore(const MfSqlScope *scope, TimestampTz due);
+extern void mf_inquiries_open_restored(const MfSqlScope *scope, TimestampTz due);
 
 /*
  * This was a copy, and goes on in its original's place: what came in between is
  * not known, so settled invoices of the last time are asked about once more.
  */
-extern void mf_payment_ask_again(const MfSqlScope *scope);
+extern void mf_inquiries_open_settled(const MfSqlScope *scope);
 
 /* Where a walk along the open invoices has come to */
-typedef struct MfOpenPlace
+typedef struct MfOpenPosition
 {
 	NameData	account;
 	TimestampTz sent_at;
-} MfOpenPlace;
+} MfOpenPosition;
 
 /* Plans questions about a batch of open invoices that have none, and moves the place forward; how many. */
-extern uint64 mf_payment_plan(const MfSqlScope *scope, MfOpenPlace *place);
+extern uint64 mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *place);
 
 /* Deletes a batch of old events of finished invoices; how many. */
-extern uint64 mf_payment_purge(const MfSqlScope *scope, TimestampTz before);
+extern uint64 mf_events_purge(const MfSqlScope *scope, TimestampTz before);
 
 #endif							/* MF_PAYMENT_SQL_H */

@@ -287,7 +287,7 @@ static int	insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int co
 static bool open_by_sql(const MfSqlScope *scope, MfStatement *statement, Datum *values);
 
 void
-mf_payment_store_events(const MfSqlScope *scope, MfEvent *events, int count)
+mf_events_store(const MfSqlScope *scope, MfEvent *events, int count)
 {
 	MfArray    *columns = mf_columns_start(&store_events_statement, count);
 	int		   *deliveries = (int *) palloc0(count * sizeof(int));
@@ -377,7 +377,7 @@ compare_sent(const void *a, const void *b)
 }
 
 bool
-mf_payment_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due)
+mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due)
 {
 	Datum		values[3];
 	MfArray		invoices;
@@ -496,7 +496,7 @@ early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 }
 
 void
-mf_payment_restore(const MfSqlScope *scope, TimestampTz due)
+mf_inquiries_open_restored(const MfSqlScope *scope, TimestampTz due)
 {
 	Datum		value = TimestampTzGetDatum(due);
 
@@ -507,7 +507,7 @@ mf_payment_restore(const MfSqlScope *scope, TimestampTz due)
 }
 
 void
-mf_payment_ask_again(const MfSqlScope *scope)
+mf_inquiries_open_settled(const MfSqlScope *scope)
 {
 	Datum		value = Int32GetDatum(mf_poll_delay);
 
@@ -518,7 +518,7 @@ mf_payment_ask_again(const MfSqlScope *scope)
 }
 
 List *
-mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count)
+mf_payment_callback_rows(const MfSqlScope *scope, const int64 *invoices, int count)
 {
 	Datum		value = mf_int8_array(invoices, count);
 	uint64		rows = mf_sql_execute(scope, &callbacks_statement, &value, NULL);
@@ -548,7 +548,7 @@ mf_payment_callbacks(const MfSqlScope *scope, const int64 *invoices, int count)
 }
 
 void
-mf_payment_refresh(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count)
+mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count)
 {
 	MfSqlScope	scope;
 	MfArray		late;
@@ -569,7 +569,7 @@ mf_payment_refresh(Oid schema, Oid role, const int64 *invoices, const bool *too_
 }
 
 bool
-mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
+mf_payment_read_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
 {
 	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(invoice);
@@ -591,7 +591,7 @@ mf_payment_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
 }
 
 bool
-mf_payment_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference)
+mf_payment_answer_is_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference)
 {
 	MfSqlScope	scope;
 	Datum		values[3];
@@ -614,7 +614,7 @@ mf_payment_hidden(Oid schema, const char *account, const char *invoice_id, const
 }
 
 int64
-mf_payment_unanswered(Oid schema, const char *account, char **example, char **error)
+mf_inquiries_unanswered(Oid schema, const char *account, char **example, char **error)
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
@@ -638,7 +638,7 @@ mf_payment_unanswered(Oid schema, const char *account, char **example, char **er
 }
 
 MfLogStart *
-mf_payment_log_start(const MfSqlScope *scope, const char *account)
+mf_events_log_start(const MfSqlScope *scope, const char *account)
 {
 	Datum		value = CStringGetTextDatum(account);
 	MfLogStart *start;
@@ -653,7 +653,7 @@ mf_payment_log_start(const MfSqlScope *scope, const char *account)
 }
 
 uint64
-mf_payment_plan(const MfSqlScope *scope, MfOpenPlace *place)
+mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *place)
 {
 	Datum		values[2];
 	HeapTuple	row;
@@ -669,7 +669,7 @@ mf_payment_plan(const MfSqlScope *scope, MfOpenPlace *place)
 }
 
 uint64
-mf_payment_purge(const MfSqlScope *scope, TimestampTz before)
+mf_events_purge(const MfSqlScope *scope, TimestampTz before)
 {
 	Datum		value = TimestampTzGetDatum(before);
 
@@ -677,7 +677,7 @@ mf_payment_purge(const MfSqlScope *scope, TimestampTz before)
 }
 
 void
-mf_payment_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count)
+mf_inquiries_open_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz due = DT_NOEND;
@@ -687,7 +687,7 @@ mf_payment_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 		due = TimestampTzPlusMilliseconds(now, mf_poll_delay);
 		mf_inquiries.due = mf_earlier(mf_inquiries.due, due);
 	}
-	if (mf_payment_open(scope, sent, count, due))
+	if (mf_inquiries_open(scope, sent, count, due))
 		mf_inquiry_wake();
 	if (!mf_process_is_ours)
 		mf_wake_inquiries_at_commit();

@@ -167,7 +167,7 @@ text_or_null(HeapTuple tuple, int number)
 }
 
 bool
-mf_payment_dismiss(Oid schema, int64 invoice, const char *actor, const char *reason)
+mf_payment_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason)
 {
 	MfSqlScope	scope;
 	Datum		values[3];

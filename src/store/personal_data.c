@@ -115,7 +115,7 @@ static void add_results(ReturnSetInfo *rsinfo, uint64 rows);
 PG_FUNCTION_INFO_V1(mf_forget);
 
 uint64
-mf_personal_purge(const MfSqlScope *scope, TimestampTz before)
+mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before)
 {
 	Datum		values[2] = {TimestampTzGetDatum(before), Int64GetDatum(cancelled_place)};
 	int64		sent;

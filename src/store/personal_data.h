@@ -21,6 +21,6 @@
 	"AND NOT EXISTS (SELECT FROM @mf_dispute_state d WHERE d.invoice = " row ".id AND d.status = 'PENDING')"
 
 /* Does so with a batch of settled invoices that were inserted before that time; how many. */
-extern uint64 mf_personal_purge(const MfSqlScope *scope, TimestampTz before);
+extern uint64 mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before);
 
 #endif							/* MF_PERSONAL_DATA_H */

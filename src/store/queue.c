@@ -417,7 +417,7 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 			sent[sent_count++].invoice = transitions[i].invoice;
 	}
 	if (sent_count > 0)
-		mf_payment_sent(scope, sent, sent_count);
+		mf_inquiries_open_sent(scope, sent, sent_count);
 }
 
 void
@@ -470,7 +470,7 @@ mf_queue_references(const MfSqlScope *scope, int64 invoice)
 }
 
 void
-mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attempts)
+mf_queue_set_attempts(const MfSqlScope *scope, int64 invoice, int attempts)
 {
 	Datum		values[2];
 
@@ -499,7 +499,7 @@ mf_queue_fresh_reference(const List *references, const char *own)
 }
 
 bool
-mf_queue_was_tried(const MfSqlScope *scope, int64 invoice, const char *reference)
+mf_queue_has_attempt(const MfSqlScope *scope, int64 invoice, const char *reference)
 {
 	Datum		values[2];
 
@@ -536,7 +536,7 @@ mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, cons
 }
 
 void
-mf_queue_try_put_off(const MfSqlScope *scope, Datum left_out)
+mf_queue_retry_put_off(const MfSqlScope *scope, Datum left_out)
 {
 	(void) mf_sql_execute(scope, &try_put_off_statement, &left_out, NULL);
 }

@@ -179,7 +179,7 @@ extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account, 
 								int priority, TimestampTz created_at);
 
 /* How many invoices wait for a time of the day at which their account sends, and until when the first one. */
-extern int64 mf_queue_timed(Oid schema, const char *account, TimestampTz *first);
+extern int64 mf_queue_count_timed(Oid schema, const char *account, TimestampTz *first);
 
 /* Entries of the agenda. */
 extern int64 mf_queue_size(Oid schema);
@@ -191,7 +191,7 @@ extern int64 mf_queue_size(Oid schema);
 extern bool mf_queue_may_exist(Oid schema, int64 invoice);
 
 /* Whether a query of the current role sees that invoice, row-level security included. */
-extern bool mf_queue_sees(Oid schema, int64 invoice);
+extern bool mf_queue_is_visible(Oid schema, int64 invoice);
 
 /* What there is of an invoice, whoever may see it */
 typedef enum MfExistence
@@ -202,10 +202,10 @@ typedef enum MfExistence
 	MF_ROW_THERE
 } MfExistence;
 
-extern MfExistence mf_queue_exists(Oid schema, int64 invoice);
+extern MfExistence mf_queue_existence(Oid schema, int64 invoice);
 
 /* The invoice of a reference, or of one that it is a resend of, and who inserted it; 0 if there is none. */
-extern int64 mf_queue_of_reference(Oid schema, const char *reference, Oid *creator);
+extern int64 mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator);
 
 /* An invoice that somebody has named, and what the current role may do with it */
 typedef struct MfNamed
@@ -215,7 +215,7 @@ typedef struct MfNamed
 	MfJob	   *job;			/* and may update it: locked, with its entry; the
 								 * kind is verify as well if the entry is another
 								 * database's */
-	bool		sent;			/* so is its status; of mf_queue_look() only */
+	bool		sent;			/* so is its status; of mf_queue_find_named() only */
 } MfNamed;
 
 /* For qsort() and bsearch(): by their ids. */
@@ -226,16 +226,16 @@ extern int	mf_compare_named(const void *a, const void *b);
  * for whoever has them; raises 42501 if it may update none at all.  They come in
  * the order of their ids, each once, so that nobody waits in a circle.
  */
-extern void mf_queue_lock(Oid schema, MfNamed *named, int count);
+extern void mf_queue_lock_named(Oid schema, MfNamed *named, int count);
 
 /* Only tells which are seen, and which of these are sent; raises 42501 if the current role may read none at all. */
-extern void mf_queue_look(Oid schema, MfNamed *named, int count);
+extern void mf_queue_find_named(Oid schema, MfNamed *named, int count);
 
 /* Writes into the history who has changed which columns of a row, a JSON text; see invoice_edits.h. */
 extern void mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes);
 
 /* As mf_queue_apply(), in a scope of its own; also puts back deleted entries. */
-extern void mf_queue_transitions(Oid schema, const MfTransition *transitions, int count);
+extern void mf_queue_apply_by_person(Oid schema, const MfTransition *transitions, int count);
 
 /*
  * Has transitions queue locked rows, in the order of their ids, again, each under
@@ -244,7 +244,7 @@ extern void mf_queue_transitions(Oid schema, const MfTransition *transitions, in
 extern void mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int count);
 
 /* Clears the suspicion of a duplicate, with a line in the history. Own scope. */
-extern void mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *reason);
+extern void mf_queue_dismiss_duplicate(Oid schema, const MfJob *job, const char *actor, const char *reason);
 
 /*
  * A sent row that may exist twice is about the other invoice from now on, with a
@@ -270,8 +270,8 @@ extern char *mf_queue_pause_reason(Oid schema, const char *account, bool *all_ac
 extern bool mf_queue_any_due(Oid schema, const char *account);
 
 /* How many accounts but one are paused because MyFatoorah refuses them, and one of them, palloc'd. Own scope. */
-extern int64 mf_queue_reviews(Oid schema, const char *account);
-extern int64 mf_queue_refused_accounts(Oid schema, const char *but, char **example);
+extern int64 mf_queue_count_reviews(Oid schema, const char *account);
+extern int64 mf_queue_count_refused_accounts(Oid schema, const char *but, char **example);
 
 /* Invoices of an account that are put off because of the same error, and one of them */
 typedef struct MfPutOffError
@@ -325,13 +325,13 @@ extern MfIdentityKnown mf_queue_identity(Oid schema, const char *system_identifi
 extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
 
 /* Entries that this database has made before it was copied, or its server promoted, are its own still. Own scope. */
-extern void mf_queue_inherit(Oid schema, int64 origin);
+extern void mf_queue_replace_origin(Oid schema, int64 origin);
 
 /* How many entries another database has made. Own scope. */
-extern int64 mf_queue_foreign(Oid schema);
+extern int64 mf_queue_count_foreign(Oid schema);
 
 /* Makes them our own; what was to be sent is to be looked up first, as by mf_queue_verify_all(). Own scope. */
-extern void mf_queue_adopt(Oid schema);
+extern void mf_queue_take_over_entries(Oid schema);
 
 /*
  * Every entry that was to be sent is to be looked up first, once another server
@@ -350,10 +350,10 @@ typedef struct MfFirstEntry
 extern List *mf_queue_accounts(const MfSqlScope *scope);
 
 /* Whether everything is paused because this may be a copy, and no person has decided yet: what it holds stays as it came. */
-extern bool mf_queue_undecided(const MfSqlScope *scope);
+extern bool mf_queue_awaits_decision(const MfSqlScope *scope);
 
 /* Names of those of the accounts that are paused, perhaps MF_ALL_ACCOUNTS among them, in the current context. */
-extern List *mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count);
+extern List *mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int count);
 
 /*
  * Locks due entries, and the invoices that nobody else has locked; entries
@@ -416,7 +416,7 @@ typedef struct MfReference
 extern List *mf_queue_references(const MfSqlScope *scope, int64 invoice);
 
 /* Gives a row, which is locked, the number of its latest attempt. */
-extern void mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attempts);
+extern void mf_queue_set_attempts(const MfSqlScope *scope, int64 invoice, int attempts);
 
 /*
  * The reference for sending a row again: that of its latest attempt, or else the
@@ -426,20 +426,20 @@ extern void mf_queue_catch_up(const MfSqlScope *scope, int64 invoice, int attemp
 extern char *mf_queue_fresh_reference(const List *references, const char *own);
 
 /* Whether an attempt of that row was made under that reference. */
-extern bool mf_queue_was_tried(const MfSqlScope *scope, int64 invoice, const char *reference);
+extern bool mf_queue_has_attempt(const MfSqlScope *scope, int64 invoice, const char *reference);
 
 /*
  * Makes due at once what was put off for want of an account or a key: of an
  * account, or of all with NULL, and of what one role has inserted, or everybody
  * with InvalidOid.
  */
-extern void mf_queue_try_now(Oid schema, const char *account, Oid created_by);
+extern void mf_queue_retry_account(Oid schema, const char *account, Oid created_by);
 
 /* Puts an entry off because what is to be done for it cannot be written; false if it cannot, either. */
 extern bool mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, const char *error);
 
 /* Makes due at once what mf_queue_put_off() has put off, but for some invoices, an int8[]. */
-extern void mf_queue_try_put_off(const MfSqlScope *scope, Datum left_out);
+extern void mf_queue_retry_put_off(const MfSqlScope *scope, Datum left_out);
 
 /*
  * Delete a batch of attempts or transitions older than the retention time of

@@ -27,7 +27,7 @@
 #include "store/payment.h"
 #include "store/queue_internal.h"
 
-/* the same as mf_queue_insert_plain() */
+/* the same as mf_queue_insert_rows() */
 static MfStatement insert_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.id, n.account, "
 	"  CASE n.status WHEN 'queued' THEN CASE WHEN n.created_at = transaction_timestamp() THEN 'send' ELSE 'verify' END WHEN 'sending' THEN 'sending' "
@@ -318,7 +318,7 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use)
 	bool		plain;
 
 	mf_sql_begin(&scope, schema);
-	plain = mf_queue_insert_plain(schema, trigger->tg_relation, trigger->tg_newtable, &rows);
+	plain = mf_queue_insert_rows(schema, trigger->tg_relation, trigger->tg_newtable, &rows);
 	if ((!plain || in_use != NULL) && SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
 		elog(ERROR, "could not register the new rows");
 	if (!plain)
@@ -331,7 +331,7 @@ mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use)
 	if (in_use != NULL)
 	{
 		*in_use = mf_sql_execute(&scope, &in_use_statement, NULL, NULL) > 0;
-		mf_payment_restore(&scope, GetCurrentTimestamp());
+		mf_inquiries_open_restored(&scope, GetCurrentTimestamp());
 	}
 	mf_sql_end(&scope);
 	return rows;
@@ -358,7 +358,7 @@ mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz 
 }
 
 int64
-mf_queue_timed(Oid schema, const char *account, TimestampTz *first)
+mf_queue_count_timed(Oid schema, const char *account, TimestampTz *first)
 {
 	static MfStatement statement = {
 		"SELECT count(*)::int8, min(due)::timestamptz FROM @mf_queue "
@@ -392,7 +392,7 @@ mf_queue_size(Oid schema)
 }
 
 int64
-mf_queue_of_reference(Oid schema, const char *reference, Oid *creator)
+mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
 {
 	static MfStatement statement = {
 		"SELECT id::int8, created_by_id::oid FROM @mf_invoice WHERE reference = $1", 1, {TEXTOID}, NULL
@@ -419,7 +419,7 @@ mf_queue_of_reference(Oid schema, const char *reference, Oid *creator)
 }
 
 MfExistence
-mf_queue_exists(Oid schema, int64 invoice)
+mf_queue_existence(Oid schema, int64 invoice)
 {
 #define DEAD "i.status = 'sent' AND i.payment_status IN ('expired', 'remote_cancelled')"
 	static MfStatement statement = {
@@ -441,7 +441,7 @@ mf_queue_exists(Oid schema, int64 invoice)
 }
 
 bool
-mf_queue_sees(Oid schema, int64 invoice)
+mf_queue_is_visible(Oid schema, int64 invoice)
 {
 	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(invoice);
@@ -455,7 +455,7 @@ mf_queue_sees(Oid schema, int64 invoice)
 }
 
 void
-mf_queue_look(Oid schema, MfNamed *named, int count)
+mf_queue_find_named(Oid schema, MfNamed *named, int count)
 {
 	(void) look_as_caller(schema, &visible_statement, named, count);
 }
@@ -559,7 +559,7 @@ mf_queue_may_exist(Oid schema, int64 invoice)
 }
 
 void
-mf_queue_lock(Oid schema, MfNamed *named, int count)
+mf_queue_lock_named(Oid schema, MfNamed *named, int count)
 {
 	MemoryContext context = CurrentMemoryContext;
 	int			locked = look_as_caller(schema, &lock_as_caller_statement, named, count);
@@ -597,7 +597,7 @@ mf_queue_lock(Oid schema, MfNamed *named, int count)
 		mf_sql_end(&scope);
 	}
 	if (locked < count)
-		mf_queue_look(schema, named, count);
+		mf_queue_find_named(schema, named, count);
 }
 
 void
@@ -643,7 +643,7 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 }
 
 void
-mf_queue_transitions(Oid schema, const MfTransition *transitions, int count)
+mf_queue_apply_by_person(Oid schema, const MfTransition *transitions, int count)
 {
 	MfSqlScope	scope;
 	MfArray    *columns = mf_columns_start(&put_back_statement, count);
@@ -665,7 +665,7 @@ mf_queue_transitions(Oid schema, const MfTransition *transitions, int count)
 }
 
 void
-mf_queue_dismiss(Oid schema, const MfJob *job, const char *actor, const char *reason)
+mf_queue_dismiss_duplicate(Oid schema, const MfJob *job, const char *actor, const char *reason)
 {
 	MfSqlScope	scope;
 	Datum		values[3];
@@ -815,7 +815,7 @@ mf_queue_lockers(Oid schema, const char *account)
 }
 
 int64
-mf_queue_refused_accounts(Oid schema, const char *but, char **example)
+mf_queue_count_refused_accounts(Oid schema, const char *but, char **example)
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(but);
@@ -832,7 +832,7 @@ mf_queue_refused_accounts(Oid schema, const char *but, char **example)
 }
 
 int64
-mf_queue_reviews(Oid schema, const char *account)
+mf_queue_count_reviews(Oid schema, const char *account)
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
@@ -893,14 +893,14 @@ mf_queue_resume(Oid schema, const char *account)
 		was_copy = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
 		(void) mf_sql_execute(&scope, &resume_verify_statement, &wait, NULL);
 		if (was_copy)
-			mf_payment_ask_again(&scope);
+			mf_inquiries_open_settled(&scope);
 	}
 	mf_sql_end(&scope);
 	return resumed;
 }
 
 void
-mf_queue_try_now(Oid schema, const char *account, Oid created_by)
+mf_queue_retry_account(Oid schema, const char *account, Oid created_by)
 {
 	MfSqlScope	scope;
 	Datum		values[2] = {ObjectIdGetDatum(created_by), (Datum) 0};
@@ -963,7 +963,7 @@ mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 }
 
 void
-mf_queue_inherit(Oid schema, int64 origin)
+mf_queue_replace_origin(Oid schema, int64 origin)
 {
 	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(origin);
@@ -974,7 +974,7 @@ mf_queue_inherit(Oid schema, int64 origin)
 }
 
 int64
-mf_queue_foreign(Oid schema)
+mf_queue_count_foreign(Oid schema)
 {
 	MfSqlScope	scope;
 	int64		count;
@@ -987,7 +987,7 @@ mf_queue_foreign(Oid schema)
 }
 
 void
-mf_queue_adopt(Oid schema)
+mf_queue_take_over_entries(Oid schema)
 {
 	MfSqlScope	scope;
 	Datum		value = Int32GetDatum(mf_verify_wait());

@@ -112,7 +112,7 @@ mf_queue_accounts(const MfSqlScope *scope)
 }
 
 List *
-mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count)
+mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int count)
 {
 	List	   *result = NIL;
 	MfArray		names;
@@ -132,7 +132,7 @@ mf_queue_paused(const MfSqlScope *scope, const char **accounts, int count)
 }
 
 bool
-mf_queue_undecided(const MfSqlScope *scope)
+mf_queue_awaits_decision(const MfSqlScope *scope)
 {
 	return mf_sql_execute(scope, &undecided_statement, NULL, NULL) > 0;
 }

@@ -66,7 +66,7 @@ extern MfJob *mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc);
  * the entries.  False if mf_queue is not as we have made it (somebody has given
  * it a trigger, say), so that SQL has to do it.
  */
-extern bool mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries);
+extern bool mf_queue_insert_rows(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries);
 
 /* Attribute numbers of mf_queue, as in the install script */
 typedef enum MfQueueColumn

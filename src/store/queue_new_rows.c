@@ -48,7 +48,7 @@ static void write_waiting(Agenda *agenda);
 static TimestampTz promoted(TimestampTz due, int priority);
 
 bool
-mf_queue_insert_plain(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries)
+mf_queue_insert_rows(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries)
 {
 	Agenda		agenda;
 	TupleTableSlot *row;

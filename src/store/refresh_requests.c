@@ -111,7 +111,7 @@ write_pending(void)
 		}
 		if (count == BATCH_SIZE || (count > 0 && (refresh->schema != schema || refresh->role != role)))
 		{
-			mf_payment_refresh(schema, role, invoices, too_often, count);
+			mf_inquiries_order(schema, role, invoices, too_often, count);
 			count = 0;
 		}
 		schema = refresh->schema;
@@ -120,7 +120,7 @@ write_pending(void)
 		too_often[count++] = refresh->too_often;
 	}
 	/* some may have ceased to be ones to ask about */
-	mf_payment_refresh(schema, role, invoices, too_often, count);
+	mf_inquiries_order(schema, role, invoices, too_often, count);
 	/* triggers of users on what this has written */
 	AfterTriggerFireDeferred();
 	PopActiveSnapshot();

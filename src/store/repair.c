@@ -339,14 +339,14 @@ mf_move_account(PG_FUNCTION_ARGS)
 		mf_change_suppressed();
 	mf_sql_end(&scope);
 
-	mf_queue_try_now(get_func_namespace(fcinfo->flinfo->fn_oid), new_name, InvalidOid);
+	mf_queue_retry_account(get_func_namespace(fcinfo->flinfo->fn_oid), new_name, InvalidOid);
 	mf_try_now_at_commit(MF_TRY_LACKING);
 	mf_wake_inquiries_at_commit();
 	PG_RETURN_INT64(moved);
 }
 
 MfDamage
-mf_repair_look(Oid schema)
+mf_repair_find_damage(Oid schema)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		values[2] = {BoolGetDatum(mf_poll_limit > 0), ObjectIdGetDatum(schema)};
@@ -418,7 +418,7 @@ mf_repair_additions(Oid schema, int limit)
 
 /* See repair.h.  What keeps the look from being taken keeps nobody from sending. */
 void
-mf_repair_tell(Oid schema)
+mf_repair_log_damage(Oid schema)
 {
 	ErrorData  *error = mf_sql_try(tell_damage, &schema);
 
@@ -453,7 +453,7 @@ tell_damage(void *argument)
 }
 
 void
-mf_repair_tell_rows(const char *account, const char *error)
+mf_repair_note_account_error(const char *account, const char *error)
 {
 	MfSqlScope	scope;
 	Datum		values[2];

@@ -22,7 +22,7 @@ typedef struct MfDamage
 	char	   *unlogged;		/* names of tables that a crash empties; NULL = none */
 } MfDamage;
 
-extern MfDamage mf_repair_look(Oid schema);
+extern MfDamage mf_repair_find_damage(Oid schema);
 
 /* What a user has hung on a table of ours, and no dump carries */
 typedef struct MfAddition
@@ -42,9 +42,9 @@ extern char *mf_repair_lost_accounts(Oid schema);
 extern bool mf_repair_has_invoices(Oid schema, const char *account);
 
 /* At the start of a worker: a line in the log if there is anything to repair. */
-extern void mf_repair_tell(Oid schema);
+extern void mf_repair_log_damage(Oid schema);
 
 /* In the rows of an account that cannot be used, those first in line, a batch at a time: why. */
-extern void mf_repair_tell_rows(const char *account, const char *error);
+extern void mf_repair_note_account_error(const char *account, const char *error);
 
 #endif							/* MF_REPAIR_H */

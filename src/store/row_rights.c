@@ -153,5 +153,5 @@ mf_invoice_visible(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(true);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
-	PG_RETURN_BOOL(mf_queue_sees(call->schema, PG_GETARG_INT64(0)));
+	PG_RETURN_BOOL(mf_queue_is_visible(call->schema, PG_GETARG_INT64(0)));
 }

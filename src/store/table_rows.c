@@ -195,14 +195,14 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 	/* as in a statement: trigger functions keep for the next row what they allocate here */
 	MemoryContextSwitchTo(table->estate->es_query_cxt);
 	guc_level = NewGUCNestLevel();
-	was_ours = mf_sql_set_ours(true);
+	was_ours = mf_sql_set_fires_triggers(true);
 	PG_TRY();
 	{
 		ExecSimpleRelationUpdate(table->result, table->estate, &table->epq, table->found, table->written);
 	}
 	PG_FINALLY();
 	{
-		(void) mf_sql_set_ours(was_ours);
+		(void) mf_sql_set_fires_triggers(was_ours);
 	}
 	PG_END_TRY();
 	AtEOXact_GUC(false, guc_level);

@@ -339,7 +339,7 @@ static void
 report_missing(Oid schema, int64 invoice)
 {
 	MfNamed		named = {invoice, true, NULL, false};
-	MfExistence existence = mf_queue_exists(schema, invoice);
+	MfExistence existence = mf_queue_existence(schema, invoice);
 
 	if (existence == MF_ROW_GONE)
 		return;

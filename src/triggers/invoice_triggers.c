@@ -91,8 +91,8 @@ mf_invoice_proposed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called as BEFORE trigger of mf_invoice", "mf_invoice_proposed")));
-	if (mf_sql_is_ours())
-		mf_note_proposed(trigger);
+	if (mf_sql_fired_trigger())
+		mf_note_proposed_row(trigger);
 	return PointerGetDatum(trigger->tg_newtuple);
 }
 
@@ -148,7 +148,7 @@ fired_by_mf_invoice(FunctionCallInfo fcinfo)
 	mf_check_trigger_order(relation);
 	firing = (Firing *) MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Firing));
 	firing->relation = RelationGetRelid(relation);
-	firing->countable = !mf_others_before_insert(relation);
+	firing->countable = !mf_has_other_insert_triggers(relation);
 	fcinfo->flinfo->fn_extra = firing;
 	return true;
 }
@@ -266,9 +266,9 @@ guard_update(TriggerData *trigger)
 	bool		renamed;
 	int			column;
 
-	if (mf_sql_is_ours())
+	if (mf_sql_fired_trigger())
 	{
-		mf_check_proposed(trigger);
+		mf_check_proposed_row(trigger);
 		mf_check_transition(trigger->tg_trigslot, trigger->tg_newslot);
 		return trigger->tg_newtuple;
 	}
@@ -393,7 +393,7 @@ guard_delete(TriggerData *trigger)
 	MfStatus	status;
 
 	/* it is archived, and what hangs on it, too */
-	if (mf_sql_is_ours())
+	if (mf_sql_fired_trigger())
 		return;
 	deform(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
 	status = mf_status_of(row.values[MF_IC_STATUS]);
@@ -408,7 +408,7 @@ guard_delete(TriggerData *trigger)
 						 DatumGetInt64(row.values[MF_IC_ID])) :
 				 errhint("Cancel it first with mf_cancel(" INT64_FORMAT "), or wait until it is sent.",
 						 DatumGetInt64(row.values[MF_IC_ID]))));
-	mf_forget_invoice(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
+	mf_invoice_deleted(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
 }
 
 static void
@@ -438,7 +438,7 @@ guard_truncate(TriggerData *trigger)
 				 errmsg("mf_invoice cannot be truncated"),
 				 errdetail("Invoices of it are in mf_invoice_archive, and their ids are not to be given again."),
 				 errhint("TRUNCATE mf_invoice_archive first, if they are not wanted any more.")));
-	mf_forget_all(schema);
+	mf_invoices_truncated(schema);
 }
 
 /* Everything that can be known early about the user's own columns; the account. */

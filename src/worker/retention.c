@@ -39,15 +39,15 @@ typedef struct Task
 static Task tasks[] = {
 	{"mf_attempt", &mf_history_retention, mf_queue_purge_attempts, 0, 0, 0, 0, false},
 	{"mf_transition", &mf_history_retention, mf_queue_purge_transitions, 0, 0, 0, 0, false},
-	{"mf_event", &mf_history_retention, mf_payment_purge, 0, 0, 0, 0, false},
-	{"mf_invoice", &mf_personal_data_retention, mf_personal_purge, 0, 0, 0, 0, false}
+	{"mf_event", &mf_history_retention, mf_events_purge, 0, 0, 0, 0, false},
+	{"mf_invoice", &mf_personal_data_retention, mf_personal_data_purge, 0, 0, 0, 0, false}
 };
 
 static bool purge(const MfSqlScope *scope, void *argument);
-static void attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz now);
+static void attend(Task *task, MfSlot *slot, MfRunTransaction run_apart, TimestampTz now);
 
 void
-mf_retention_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again)
+mf_retention_attend(MfSlot *slot, MfRunTransaction run_apart, TimestampTz *again)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			i;
@@ -69,7 +69,7 @@ mf_retention_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again)
 }
 
 static void
-attend(Task *task, MfSlot *slot, MfRunApart run_apart, TimestampTz now)
+attend(Task *task, MfSlot *slot, MfRunTransaction run_apart, TimestampTz now)
 {
 	char	   *error;
 	bool		was_failed = task->failed;
@@ -100,6 +100,6 @@ purge(const MfSqlScope *scope, void *argument)
 	Task	   *task = (Task *) argument;
 
 	/* what a restore brings piece by piece may lack what keeps it */
-	task->rows = mf_queue_undecided(scope) ? 0 : task->purge(scope, task->before);
+	task->rows = mf_queue_awaits_decision(scope) ? 0 : task->purge(scope, task->before);
 	return true;
 }

@@ -16,6 +16,6 @@
  * to look, but "again" is moved forward while there may be more.  If that fails,
  * nothing else does, and the slot says so.
  */
-extern void mf_retention_attend(MfSlot *slot, MfRunApart run_apart, TimestampTz *again);
+extern void mf_retention_attend(MfSlot *slot, MfRunTransaction run_apart, TimestampTz *again);
 
 #endif							/* MF_RETENTION_H */

@@ -373,7 +373,7 @@ try_entries_now(void *argument)
 {
 	const TryNow *what = (const TryNow *) argument;
 
-	mf_queue_try_now(what->schema, what->account, what->role);
+	mf_queue_retry_account(what->schema, what->account, what->role);
 }
 
 /* Our extension comes or goes, in whatever way (DROP OWNED, DROP SCHEMA ...); a function is called. */

@@ -329,7 +329,7 @@ find_service(void)
 		my_schema = mf_extension_schema();
 		mf_process_take_role(mf_worker_role());
 		mf_copy_guard_start(my_schema);
-		mf_repair_tell(my_schema);
+		mf_repair_log_damage(my_schema);
 		mf_reactions_start(my_schema);
 	}
 	(void) mf_process_commit_locally();

@@ -69,7 +69,7 @@ static bool keep_answer(const MfSqlScope *scope, void *argument);
 static bool note_item(const MfSqlScope *scope, void *argument);
 static void tell_item(const MfItem *item, const char *error, const char *not_noted);
 static bool try_now(const MfSqlScope *scope, void *argument);
-static bool run_apart(MfApart work, void *argument, char **error);
+static bool run_apart(MfTransactionWork work, void *argument, char **error);
 
 void
 mf_round_start(MfSlot *slot, Oid extension, Oid schema)
@@ -269,9 +269,9 @@ note_item(const MfSqlScope *scope, void *argument)
 		case MF_ITEM_INVOICE:
 			return mf_queue_put_off(scope, item->id, note->until, note->error);
 		case MF_ITEM_INQUIRY:
-			return mf_payment_put_off(scope, item->id, 0, note->until, note->error);
+			return mf_inquiries_put_off(scope, item->id, 0, note->until, note->error);
 		case MF_ITEM_EVENT:
-			(void) mf_payment_put_off(scope, 0, item->id, note->until, note->error);
+			(void) mf_inquiries_put_off(scope, 0, item->id, note->until, note->error);
 			break;
 		case MF_ITEM_LOG:
 			break;
@@ -326,7 +326,7 @@ try_now(const MfSqlScope *scope, void *argument)
  * or NULL.
  */
 static bool
-run_apart(MfApart work, void *argument, char **error)
+run_apart(MfTransactionWork work, void *argument, char **error)
 {
 	volatile bool done = false;
 
