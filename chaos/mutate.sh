@@ -122,13 +122,13 @@ mutate last_word 'a trigger may run after the guard' src/store/other_triggers.c 
 	's/if \(last_seen\)/if (false)/' 107_triggers_of_users
 mutate look_forgotten 'what becomes pending between two looks at the questions has no alarm' src/inquiry/inquiry.c \
 	's/return pending && !waiting \? mf_time_share_time[^;]*;/return 0;/' 053_missed
-mutate waits_for_session 'an answer waits for a session that has asked again' src/store/payment.c \
+mutate waits_for_session 'an answer waits for a session that has asked again' src/store/inquiries.c \
 	's/FOR UPDATE SKIP LOCKED\), "\n\t"gone/FOR UPDATE), "\n\t"gone/' 011_locks
 mutate waits_for_event 'an answer waits for a session that has its event in hand' src/inquiry/inquiry_record.c \
 	's/held_count = \(int\)/held_count = 0 * (int)/' 011_locks
 mutate event_passed_over 'an answer leaves an event that somebody has in hand unanswered' src/store/payment.c \
 	's/o\.id NOT IN \(SELECT e\.id FROM e\)/false/' 011_locks
-mutate series_anew 'a refresh beyond the budget begins a series of questions' src/store/payment.c \
+mutate series_anew 'a refresh beyond the budget begins a series of questions' src/store/inquiries.c \
 	's/OR \(q\.by_callback AND n\.urgent\) THEN n\.tries/OR q.by_callback THEN n.tries/' 104_budgets
 mutate look_always 'each round looks at all accounts for questions' src/inquiry/inquiry.c \
 	's/mf_time_share_end\(&look_pace\);//' 076_many_accounts
@@ -187,7 +187,7 @@ mutate row_context 'what trigger functions keep is freed with each row' src/stor
 mutate asked_twice 'a question that is there already gets a second row' src/store/table_rows.c \
 	's/\t\tif \(conflict\)\n\t\t\tbreak;\n//' 015_record
 mutate none_071 '' src/worker/worker.c '' 071_changed_tables
-mutate asked_again 'a question leaves although its entry could not be changed' src/store/payment.c \
+mutate asked_again 'a question leaves although its entry could not be changed' src/store/inquiries.c \
 	's/mf_columns_change\(scope, &reschedule_statement, columns\)/(void) mf_columns_execute(scope, &reschedule_statement, columns)/' 071_changed_tables
 mutate none_078 '' src/worker/worker.c '' 078_one_question
 mutate slot_taken 'an invoice is claimed for a slot that a question has' src/flow/throttle.c \
@@ -240,7 +240,7 @@ mutate keep_ready 'what was claimed ahead is never given back' src/sending/sende
 	's/first_ready\(circuit\)->ready_until > now/true/' 015_record
 mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry/inquiry.c \
 	's/ && circuit->asked_last\)/ && false)/' 015_record
-mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/store/queue_admin.c \
+mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/store/queue_pause.c \
 	's/\tmf_pause_at_commit\(\);\n//' 015_record
 mutate none_010 '' src/worker/worker.c '' 010_accounts
 mutate old_key 'that a key file was changed is not seen if all else of it is the same' src/account/account_secret.c \
@@ -254,9 +254,9 @@ mutate refused_again 'a refused key is sent again and again' src/account/account
 mutate none_113 '' src/worker/worker.c '' 113_cancel
 mutate cancels_unseen 'a row that may exist is cancelled without a look' src/functions/invoice_commands.c \
 	's/\(job->status == MF_STATUS_QUEUED && job->kind != MF_JOB_SEND\)/false/' 113_cancel
-mutate cancels_copy 'what another database may have sent is cancelled without a look' src/store/queue_admin.c \
+mutate cancels_copy 'what another database may have sent is cancelled without a look' src/store/invoice_lookup.c \
 	's/origin <> \@mf_origin\(\)( THEN)/false$1/' 113_cancel
-mutate cancels_late 'whether it exists is looked up when it was to be sent' src/store/queue_admin.c \
+mutate cancels_late 'whether it exists is looked up when it was to be sent' src/store/queue_operations.c \
 	's/due = least\(q\.due, EXCLUDED\.due\), rank = least\(q\.rank, EXCLUDED\.rank\)/due = q.due/' 113_cancel
 mutate none_115 '' src/worker/worker.c '' 115_sets
 mutate all_or_none 'one row that cannot be written fails all' src/functions/invoice_commands.c \
@@ -286,11 +286,11 @@ mutate any_invoice 'an answer about another invoice is applied' src/inquiry/inqu
 	's/else if \(strcmp\(flight->found\.values\[MF_PS_INVOICE_ID\], row->invoice_id\) != 0\)/else if (false)/' 080_answers
 mutate no_repeat 'a read that lags behind is not repeated' src/inquiry/inquiry_plan.c \
 	's/(\t\tnext->tries) < MF_QUICK_TRIES\)\n/$1 < 0)\n/' 050_payment
-mutate forget_asking 'who asks while an answer is under way is forgotten' src/store/payment.c \
+mutate forget_asking 'who asks while an answer is under way is forgotten' src/store/inquiries.c \
 	's/l\.requests = n\.requests/true/g; s/l\.requests <> n\.requests/false/g' 050_payment
-mutate early_missed 'an event that was faster than our own answer stays unmatched' src/store/payment_event.c \
+mutate early_missed 'an event that was faster than our own answer stays unmatched' src/store/inquiries_open.c \
 	's/return (mf_sql_execute\(scope, &early_event_statement, values, NULL\) > 0);/(void) ($1); return false;/' 015_record
-mutate early_waits 'what such an event wants to know waits for the poller' src/inquiry/inquiry.c \
+mutate early_waits 'what such an event wants to know waits for the poller' src/store/inquiries_open.c \
 	's/(if \(mf_inquiries_open\([^\n]*\n\t\t)mf_inquiry_wake\(\);/$1;/' 015_record
 mutate failed_is_final 'a failed try ends the invoice' src/core/api/payment_status.c \
 	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
@@ -298,7 +298,7 @@ mutate failed_is_final 'a failed try ends the invoice' src/core/api/payment_stat
 mutate none_113 '' src/worker/worker.c '' 113_money
 mutate refunded_by_word 'a refund makes a refunded invoice, whatever is kept' src/inquiry/inquiry_money.c \
 	's/if \(mf_amount_compare\(kept, value\) >= 0\)/if (false)/' 113_money
-mutate booked_again 'what is told again is booked again' src/store/payment_money.c \
+mutate booked_again 'what is told again is booked again' src/store/ledger.c \
 	's/n\.amount::numeric - coalesce\(/n.amount::numeric - 0 * coalesce(/' 113_money
 mutate told_once 'two payments in one answer are one change of the row' src/inquiry/inquiry_money.c \
 	's/for \(j = 0; j < batch->change_count && rounds == i \+ 1; j\+\+\)/for (j = 0; false; j++)/' 113_money
@@ -312,12 +312,12 @@ mutate any_date 'a payment in the future is believed' src/inquiry/inquiry_answer
 	's/\(batch != NULL && time > [^\n]*\)\) \? 0/false ? 0/' 113_money
 mutate cut_dispute 'a payment can be cut into a dispute' src/core/api/webhook.c \
 	"s/== '=\\'\\)\n(\t+return refuse\\(message, MF_WEBHOOK_MALFORMED, \"the text of a dispute)/== 'X')\n\$1/" core/test_webhook_text
-mutate replay_asks 'each repetition of a webhook asks again' src/store/payment_event.c \
+mutate replay_asks 'each repetition of a webhook asks again' src/store/events.c \
 	's/WHERE s\.answered_at IS NULL AND /WHERE /' 050_payment
 mutate none_120 '' src/worker/worker.c '' 120_orders
-mutate orders_first 'what a role orders goes with what events ask' src/store/payment_event.c \
+mutate orders_first 'what a role orders goes with what events ask' src/store/inquiries_open.c \
 	's/a\.too_often, \$4 "/a.too_often, 0::oid "/' 120_orders
-mutate no_turns 'all that one role has ordered goes before what another one has' src/store/payment.c \
+mutate no_turns 'all that one role has ordered goes before what another one has' src/store/inquiries.c \
 	's/ORDER BY o\.turn, r\.role <= \$6, r\.role LIMIT/ORDER BY r.role LIMIT/' 120_orders
 mutate poller_last 'orders leave nothing to the poller' src/inquiry/inquiry.c \
 	's/polls == 0 \? slots : /true ? slots : /' 120_orders

@@ -78,6 +78,24 @@ mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull)
 	return heap_getattr(tuple, number, desc, isnull ? isnull : &dummy);
 }
 
+char *
+mf_result_text(HeapTuple tuple, TupleDesc desc, int number)
+{
+	bool		isnull;
+	Datum		value = mf_result(tuple, desc, number, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+TimestampTz
+mf_result_timestamp(HeapTuple tuple, TupleDesc desc, int number)
+{
+	bool		isnull;
+	Datum		value = mf_result(tuple, desc, number, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
 MfArray *
 mf_columns_start(const MfStatement *statement, int capacity)
 {

@@ -61,4 +61,8 @@ extern Datum mf_int8_array(const int64 *values, int count);
 /* One column of a result row, counted from 1; "isnull" may be NULL. */
 extern Datum mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull);
 
+/* The same of a text column, palloc'd, and of a timestamptz column; NULL and 0 if the value is null. */
+extern char *mf_result_text(HeapTuple tuple, TupleDesc desc, int number);
+extern TimestampTz mf_result_timestamp(HeapTuple tuple, TupleDesc desc, int number);
+
 #endif							/* MF_SQL_ARRAY_H */

@@ -12,7 +12,7 @@
 
 #include "base/compat.h"
 #include "flight/account_pause.h"
-#include "store/queue.h"
+#include "store/queue_pause.h"
 
 /* A pause that could not be written is tried again after this. */
 #define RETRY_MS 5000

@@ -19,7 +19,8 @@
 #include "core/api/refund.h"
 #include "core/api/webhook_log.h"
 #include "flow/throttle.h"
-#include "store/payment.h"
+#include "store/attempts.h"
+#include "store/inquiries.h"
 #include "store/queue.h"
 
 /* A request leaves within the connect time-out and this, or not at all. */

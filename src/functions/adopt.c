@@ -18,7 +18,7 @@
 #include "functions/direct_calls.h"
 #include "functions/direct_row.h"
 #include "process/worker_slots.h"
-#include "store/payment.h"
+#include "store/inquiries_open.h"
 
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *utf8);
 static void read_request(const MfStatusResult *found, const MfAccount *account, MfRequest *request);

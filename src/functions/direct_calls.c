@@ -33,8 +33,8 @@
 #include "process/process.h"
 #include "request/public_url.h"
 #include "request/request.h"
+#include "store/invoice_lookup.h"
 #include "store/payment.h"
-#include "store/queue.h"
 #include "store/row_rights.h"
 
 /* What is freed with a memory context although it was malloc'd */

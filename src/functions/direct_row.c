@@ -35,7 +35,7 @@
 #include "flight/flight.h"
 #include "functions/direct_row.h"
 #include "store/column_types.h"
-#include "store/payment.h"
+#include "store/inquiries_open.h"
 #include "store/queue.h"
 
 #define FIELDS \

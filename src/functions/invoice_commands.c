@@ -28,6 +28,8 @@
 #include "functions/role_quota.h"
 #include "process/worker_slots.h"
 #include "request/request.h"
+#include "store/invoice_lookup.h"
+#include "store/queue_operations.h"
 #include "store/refresh_requests.h"
 #include "store/row_rights.h"
 

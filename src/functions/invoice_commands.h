@@ -10,7 +10,7 @@
 
 #include "fmgr.h"
 
-#include "store/queue.h"
+#include "store/invoice_lookup.h"
 
 /*
  * Raises an error unless there is such an invoice, and the current role sees it,

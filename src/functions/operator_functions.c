@@ -21,8 +21,12 @@
 #include "functions/invoice_commands.h"
 #include "process/worker_slots.h"
 #include "sending/copy_guard.h"
-#include "store/payment.h"
+#include "store/inquiries_open.h"
+#include "store/invoice_lookup.h"
+#include "store/ledger.h"
 #include "store/queue.h"
+#include "store/queue_operations.h"
+#include "store/queue_pause.h"
 
 /* The error of an invoice that a person has named, but for those who wait for its link */
 #define UNSAID_LINK "a person has named the invoice and given no link; the MyFatoorah portal shows it"

@@ -32,8 +32,9 @@
 #include "process/notify.h"
 #include "process/worker_slots.h"
 #include "sending/copy_guard.h"
-#include "store/payment.h"
-#include "store/queue.h"
+#include "store/queue_origin.h"
+#include "store/queue_pause.h"
+#include "store/queue_report.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
 

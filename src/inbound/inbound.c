@@ -22,6 +22,7 @@
 #include "inbound/inbound.h"
 #include "process/worker_slots.h"
 #include "request/public_url.h"
+#include "store/events.h"
 #include "store/payment.h"
 
 /* PaymentIds have 18 to 22 digits; whatever they become, not more than this */

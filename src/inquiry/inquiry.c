@@ -27,6 +27,7 @@
 #include "process/wait.h"
 #include "process/worker_slots.h"
 #include "request/request.h"
+#include "store/events.h"
 
 /* An invoice that is not sent yet is looked at again after this, doubled each time; it is due once it is sent. */
 #define NOT_SENT_DELAY_MS 1000
@@ -275,7 +276,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		claimed += take_jobs(scope, claim, account, mf_inquiries_claim(scope, entry->name, MF_ASKED_BY_PROOF, slots, now), now, &asked);
 	if (claimed < slots && entry->event_due != 0 && entry->event_due <= now)
 		claimed += take_jobs(scope, claim, account,
-							 mf_events_claim(scope, entry->name, MF_ASKED_BY_PROOF, slots - claimed, now), now, &asked);
+							 mf_inquiries_claim_events(scope, entry->name, MF_ASKED_BY_PROOF, slots - claimed, now), now, &asked);
 	if (claimed < slots && log)
 		claimed += mf_missed_webhooks_ask(scope, claim, account, now);
 	if (claimed < slots && entry->callback_due != 0 && entry->callback_due <= now)
@@ -314,7 +315,7 @@ take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 							mf_inquiries_claim(scope, account->name, MF_ASKED_BY_CALLBACK, limit, now), now, asked);
 	if (claimed < limit)
 		claimed += take_jobs(scope, claim, account,
-							 mf_events_claim(scope, account->name, MF_ASKED_BY_CALLBACK, limit - claimed, now), now,
+							 mf_inquiries_claim_events(scope, account->name, MF_ASKED_BY_CALLBACK, limit - claimed, now), now,
 							 asked);
 	mf_throttle_called_back(throttle, *asked - asked_before);
 	return claimed;

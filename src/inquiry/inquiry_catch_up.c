@@ -19,7 +19,7 @@
 #include "inquiry/inquiry.h"
 #include "inquiry/inquiry_catch_up.h"
 #include "process/wait.h"
-#include "store/payment.h"
+#include "store/inquiries_open.h"
 
 static int	limit_before = -1;	/* not known yet */
 static bool planning = false;

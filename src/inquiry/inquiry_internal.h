@@ -9,6 +9,9 @@
 #define MF_INQUIRY_INTERNAL_H
 
 #include "inquiry/inquiry.h"
+#include "store/events.h"
+#include "store/ledger.h"
+#include "store/payment.h"
 
 /* What a batch of answers comes to */
 typedef struct MfInquiryBatch

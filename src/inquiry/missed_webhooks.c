@@ -23,6 +23,7 @@
 #include "inquiry/inquiry.h"
 #include "inquiry/missed_webhooks.h"
 #include "process/wait.h"
+#include "store/events.h"
 
 /* Of one account, in this worker's life */
 typedef struct LogReading

@@ -34,7 +34,7 @@
 #include "database/sql.h"
 #include "on_change/on_change_call.h"
 #include "process/process.h"
-#include "store/queue.h"
+#include "store/invoice_lookup.h"
 
 /* A function that goes on after its cancel has this long; then the process ends. */
 #define LAST_MS(timeout_ms) (2 * (timeout_ms) + 1000)

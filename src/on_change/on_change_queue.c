@@ -40,7 +40,6 @@
 #include "on_change/on_change_queue.h"
 #include "process/process.h"
 #include "process/worker_slots.h"
-#include "store/queue.h"
 
 /* Back-off: doubled with each failure in a row, of a change and of a function */
 #define BACKOFF_MS 1000

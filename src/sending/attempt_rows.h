@@ -14,6 +14,7 @@
 #define MF_ATTEMPT_ROWS_H
 
 #include "flight/flight.h"
+#include "store/inquiries_open.h"
 
 typedef struct MfAttemptRows MfAttemptRows;
 

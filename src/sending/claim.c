@@ -17,6 +17,7 @@
 #include "flow/round_items.h"
 #include "process/failpoint.h"
 #include "sending/claim_internal.h"
+#include "store/queue_pause.h"
 #include "store/queue_promote.h"
 
 /* Rows that committed late have an earlier rank than the mark. */

@@ -40,7 +40,8 @@
 #include "process/failpoint.h"
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
-#include "store/queue.h"
+#include "store/queue_origin.h"
+#include "store/queue_pause.h"
 
 #define BACK_REASON "the data directory was put back from a backup, which does not know what was sent since it was made"
 #define NO_MARKER_REASON "the data directory was put back from a backup without the file \"%s\", or somebody has removed that"

@@ -37,6 +37,7 @@
 #include "sending/sender.h"
 #include "sending/sender_outcomes.h"
 #include "store/queue.h"
+#include "store/queue_pause.h"
 
 /* With so many requests in the air answers are gathered for so long. */
 #define GATHER_MIN 8

@@ -17,7 +17,6 @@
 #include "process/wait.h"
 #include "sending/claim.h"
 #include "sending/sender_outcomes.h"
-#include "store/payment.h"
 #include "store/queue.h"
 
 /* An outcome whose invoice somebody has locked is tried again after this. */

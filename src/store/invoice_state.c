@@ -12,10 +12,10 @@
 #include "utils/datum.h"
 
 #include "base/compat.h"
+#include "core/api/payment_status.h"
 #include "process/notify.h"
 #include "process/worker_slots.h"
 #include "store/invoice.h"
-#include "store/payment.h"
 
 static void guard_payment(int64 invoice, MfStatus status, const char *from, const char *to);
 

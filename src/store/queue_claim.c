@@ -32,11 +32,6 @@ static MfStatement accounts_statement = {
 	0, {0}, NULL
 };
 
-static MfStatement paused_statement = {
-	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
-	1, {TEXTARRAYOID}, NULL
-};
-
 static MfStatement claim_entries_statement = {
 	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.step::int2, e.ctid, l.n::int4 "
 	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, mark, mark_invoice, n) CROSS JOIN LATERAL ("
@@ -82,12 +77,6 @@ static MfStatement move_entries_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-static MfStatement undecided_statement = {
-	"SELECT FROM @mf_account a WHERE a.account = '*' AND a.paused_at IS NOT NULL "
-	"  AND a.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "')",
-	0, {0}, NULL
-};
-
 static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now, bool *changed);
 static bool put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
 static bool put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
@@ -109,32 +98,6 @@ mf_queue_accounts(const MfSqlScope *scope)
 		result = lappend(result, entry);
 	}
 	return result;
-}
-
-List *
-mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int count)
-{
-	List	   *result = NIL;
-	MfArray		names;
-	Datum		value;
-	uint64		rows;
-	uint64		i;
-
-	mf_array_init(&names, count + 1);
-	mf_array_add_text(&names, MF_ALL_ACCOUNTS);
-	for (i = 0; i < (uint64) count; i++)
-		mf_array_add_text(&names, accounts[i]);
-	value = mf_array_datum(&names, TEXTOID);
-	rows = mf_sql_execute(scope, &paused_statement, &value, NULL);
-	for (i = 0; i < rows; i++)
-		result = lappend(result, TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL)));
-	return result;
-}
-
-bool
-mf_queue_awaits_decision(const MfSqlScope *scope)
-{
-	return mf_sql_execute(scope, &undecided_statement, NULL, NULL) > 0;
 }
 
 List *

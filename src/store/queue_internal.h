@@ -8,8 +8,8 @@
 #ifndef MF_QUEUE_INTERNAL_H
 #define MF_QUEUE_INTERNAL_H
 
-#include "utils/rel.h"
-#include "utils/tuplestore.h"
+#include "access/htup.h"
+#include "access/tupdesc.h"
 
 #include "store/queue.h"
 
@@ -60,13 +60,6 @@
  * request point into the tuple, which SPI_finish() frees.
  */
 extern MfJob *mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc);
-
-/*
- * Puts new rows of mf_invoice on the agenda, as the current role, and counts
- * the entries.  False if mf_queue is not as we have made it (somebody has given
- * it a trigger, say), so that SQL has to do it.
- */
-extern bool mf_queue_insert_rows(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries);
 
 /* Attribute numbers of mf_queue, as in the install script */
 typedef enum MfQueueColumn

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -22,12 +23,46 @@
 
 #include "account/send_time.h"
 #include "base/compat.h"
+#include "database/sql_array.h"
 #include "process/database_identity.h"
 #include "process/worker_slots.h"
 #include "store/column_types.h"
+#include "store/inquiries_open.h"
 #include "store/invoice.h"
 #include "store/queue_internal.h"
+#include "store/queue_new_rows.h"
 #include "store/table_rows.h"
+
+/* the same as insert_rows() */
+static MfStatement insert_statement = {
+	"WITH n AS MATERIALIZED (SELECT n.id, n.account, "
+	"  CASE n.status WHEN 'queued' THEN CASE WHEN n.created_at = transaction_timestamp() THEN 'send' ELSE 'verify' END WHEN 'sending' THEN 'sending' "
+	"  WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, "
+	"  d.due, " MF_RANK(MF_NOT_BEFORE("d.due", "n.created_at"), "n.priority") ", "
+	"  " MF_PROMOTE(MF_NOT_BEFORE("d.due", "n.created_at"), "n.priority") ", n.priority "
+	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status = 'queued' AND n.created_at <> transaction_timestamp() "
+	"    THEN " MF_VERIFY_DUE("n.send_at", "$1") " WHEN n.status IN ('queued', 'sending', 'unknown') "
+	"    THEN n.send_at ELSE 'infinity' END AS due) d "
+	"WHERE n.status IN ('queued', 'sending', 'unknown', 'review') OR n.duplicate_suspected), "
+	"q AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) SELECT * FROM n RETURNING 1) "
+	"SELECT (SELECT count(*) FROM n) - (SELECT count(*) FROM q), (SELECT count(*) FROM n)",
+	1, {INT4OID}, NULL
+};
+
+/* what the server that they come from may send, or ask about */
+static MfStatement in_use_statement = {
+	"SELECT FROM new_rows n WHERE n.status IN ('queued', 'sending', 'unknown') OR n.invoice_id IS NOT NULL LIMIT 1",
+	0, {0}, NULL
+};
+
+static MfStatement reschedule_statement = {
+	"UPDATE @mf_queue q SET account = $2, due = d.due, " MF_SET_RANK(MF_NOT_BEFORE("d.due", "$6"), "$4") ", priority = $4, "
+	/* what waits after failures does so still; what waits for a time of the day may not any more */
+	"  step = CASE WHEN q.kind = 'send' AND d.due <> $3 THEN " CppAsString2(MF_TIMED_STEP) " ELSE greatest(q.step, 0) END "
+	"FROM (VALUES ('send', $7), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
+	"WHERE q.invoice = $1 AND q.kind = d.kind",
+	7, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}, NULL
+};
 
 /* mf_queue, open for writing, and the entries that wait to be written */
 typedef struct Agenda
@@ -41,14 +76,67 @@ typedef struct Agenda
 	const MfAccount *account;	/* whose times were asked for last */
 } Agenda;
 
+static bool insert_rows(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries);
 static bool add_entry(Agenda *agenda, TupleTableSlot *row);
 static const MfAccount *account_of(Agenda *agenda, Datum account);
 static void note_change(Agenda *agenda, Datum account);
 static void write_waiting(Agenda *agenda);
 static TimestampTz promoted(TimestampTz due, int priority);
 
-bool
-mf_queue_insert_rows(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries)
+uint64
+mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use)
+{
+	MfSqlScope	scope;
+	uint64		rows;
+	bool		plain;
+
+	mf_sql_begin(&scope, schema);
+	plain = insert_rows(schema, trigger->tg_relation, trigger->tg_newtable, &rows);
+	if ((!plain || in_use != NULL) && SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
+		elog(ERROR, "could not register the new rows");
+	if (!plain)
+	{
+		Datum		wait = Int32GetDatum(mf_verify_wait());
+
+		rows = (uint64) mf_change(&scope, &insert_statement, &wait, NULL);
+		mf_wake_worker_at_commit();
+	}
+	if (in_use != NULL)
+	{
+		*in_use = mf_sql_execute(&scope, &in_use_statement, NULL, NULL) > 0;
+		mf_inquiries_open_restored(&scope, GetCurrentTimestamp());
+	}
+	mf_sql_end(&scope);
+	return rows;
+}
+
+void
+mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, TimestampTz due, int priority,
+					TimestampTz created_at)
+{
+	MfSqlScope	scope;
+	Datum		values[7];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(account);
+	values[2] = TimestampTzGetDatum(send_at);
+	values[3] = Int16GetDatum((int16) priority);
+	values[4] = Int32GetDatum(mf_verify_wait());
+	values[5] = TimestampTzGetDatum(created_at);
+	values[6] = TimestampTzGetDatum(due);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &reschedule_statement, values, NULL);
+	mf_sql_end(&scope);
+}
+
+/*
+ * Puts new rows of mf_invoice on the agenda, as the current role, and counts
+ * the entries.  False if mf_queue is not as we have made it (somebody has given
+ * it a trigger, say), so that SQL has to do it.
+ */
+static bool
+insert_rows(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries)
 {
 	Agenda		agenda;
 	TupleTableSlot *row;

@@ -13,7 +13,7 @@
 #include "utils/snapmgr.h"
 
 #include "process/worker_slots.h"
-#include "store/payment.h"
+#include "store/inquiries_open.h"
 #include "store/refresh_requests.h"
 
 /* Few enough that each row may be looked for among all of them */

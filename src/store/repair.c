@@ -27,8 +27,9 @@
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "process/worker_slots.h"
-#include "store/payment.h"
+#include "store/inquiries.h"
 #include "store/queue_internal.h"
+#include "store/queue_pause.h"
 #include "store/repair.h"
 
 #define UNFINISHED \

@@ -21,6 +21,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
+#include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 
 /* What one execution of a query asks mf_invoice_visible() */

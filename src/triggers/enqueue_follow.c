@@ -25,7 +25,7 @@
 #include "base/compat.h"
 #include "database/sql_array.h"
 #include "functions/invoice_commands.h"
-#include "store/queue.h"
+#include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 #include "triggers/enqueue.h"
 #include "triggers/enqueue_internal.h"

@@ -13,9 +13,9 @@
 #include "base/settings.h"
 #include "process/wait.h"
 #include "sending/claim.h"
-#include "store/payment.h"
+#include "store/events.h"
 #include "store/personal_data.h"
-#include "store/queue.h"
+#include "store/queue_pause.h"
 #include "worker/retention.h"
 
 /* Between two batches, when there was none, and after a failure */

@@ -35,7 +35,7 @@
 #include "database/user_code.h"
 #include "process/directory_marker.h"
 #include "process/worker_slots.h"
-#include "store/queue.h"
+#include "store/queue_pause.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
 #include "worker/utility_hooks.h"

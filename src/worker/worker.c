@@ -51,7 +51,6 @@
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "sending/sender.h"
-#include "store/queue.h"
 #include "store/repair.h"
 #include "worker/launcher.h"
 #include "worker/worker_round.h"

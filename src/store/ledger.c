@@ -1,9 +1,9 @@
 /*
- * payment_money.c
+ * ledger.c
  *	  SQL of the books: changes of money, and disputes.
  *
  * Copyright (c) 2026, the myfatoorah authors
- * src/store/payment_money.c
+ * src/store/ledger.c
  */
 #include "postgres.h"
 
@@ -12,7 +12,7 @@
 
 #include "base/compat.h"
 #include "database/sql_array.h"
-#include "store/payment.h"
+#include "store/ledger.h"
 
 /*
  * A line is what an answer tells less what was booked of it before: told again,
@@ -91,8 +91,6 @@ static MfStatement dismiss_statement = {
 
 static const char *const kind_names[] = {"payment", "refund", "chargeback", "fee"};
 
-static const char *text_or_null(HeapTuple tuple, int number);
-
 void
 mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count)
 {
@@ -122,7 +120,7 @@ mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count)
 
 		if (!DatumGetBool(mf_result(tuple, desc, 3, NULL)))
 			mf_change_suppressed();
-		told[DatumGetInt32(mf_result(tuple, desc, 1, NULL))]->news = text_or_null(tuple, 2);
+		told[DatumGetInt32(mf_result(tuple, desc, 1, NULL))]->news = mf_result_text(tuple, desc, 2);
 	}
 }
 
@@ -145,25 +143,16 @@ mf_payment_disputes(const MfSqlScope *scope, const int64 *invoices, int count)
 		if (DatumGetInt64(mf_result(tuple, desc, 9, NULL)) != 0)
 			mf_change_suppressed();
 		dispute->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-		dispute->dispute_id = text_or_null(tuple, 2);
-		dispute->payment_id = text_or_null(tuple, 3);
-		dispute->type = text_or_null(tuple, 4);
-		dispute->status = text_or_null(tuple, 5);
-		dispute->lost = text_or_null(tuple, 6);
-		dispute->currency = text_or_null(tuple, 7);
+		dispute->dispute_id = mf_result_text(tuple, desc, 2);
+		dispute->payment_id = mf_result_text(tuple, desc, 3);
+		dispute->type = mf_result_text(tuple, desc, 4);
+		dispute->status = mf_result_text(tuple, desc, 5);
+		dispute->lost = mf_result_text(tuple, desc, 6);
+		dispute->currency = mf_result_text(tuple, desc, 7);
 		dispute->disputed_at = isnull ? 0 : DatumGetTimestampTz(disputed_at);
 		news = lappend(news, dispute);
 	}
 	return news;
-}
-
-static const char *
-text_or_null(HeapTuple tuple, int number)
-{
-	bool		isnull;
-	Datum		value = mf_result(tuple, SPI_tuptable->tupdesc, number, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
 }
 
 bool

@@ -1,0 +1,261 @@
+/*
+ * attempts.c
+ *	  SQL of attempts to send invoices: their starts, ends and references.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/attempts.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "request/request.h"
+#include "store/attempts.h"
+#include "store/queue_internal.h"
+
+/*
+ * "= ANY ($1)" says in these what the joins say already: a plan that was made
+ * while a table was small, or with its sizes unknown, must not read all of it when
+ * it has grown.  For the same reason nothing is counted by DISTINCT, which may
+ * be done in the order of an index of the whole table.
+ */
+static MfStatement begin_attempts_statement = {
+	"INSERT INTO @mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, sent_to) "
+	"SELECT a.invoice, a.attempt, a.reference, a.body_sha256, clock_timestamp(), a.send_by, a.sent_to "
+	"FROM unnest($1, $2, $3, $4, $5, $6) AS a(invoice, attempt, reference, body_sha256, send_by, sent_to)",
+	6, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}, NULL
+};
+
+/*
+ * An outcome stays, but for an unknown one when an answer comes after all; what
+ * an answer held is never lost.
+ */
+#define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND e.http_status > 0))"
+
+static MfStatement end_attempts_statement = {
+	"WITH e AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error, answered_reference)), "
+	"ended AS (UPDATE @mf_attempt t SET finished_at = clock_timestamp(), outcome = e.outcome, "
+	"    http_status = nullif(e.http_status, 0), invoice_id = coalesce(e.invoice_id::int8, t.invoice_id), "
+	"    invoice_url = coalesce(e.invoice_url, t.invoice_url), error = e.error, "
+	"    answered_reference = coalesce(e.answered_reference, t.answered_reference) "
+	"  FROM e WHERE t.invoice = ANY ($1) AND t.invoice = e.invoice AND t.attempt = e.attempt AND " ENDS " RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_attempt t WHERE t.invoice = ANY ($1) AND EXISTS (SELECT FROM e "
+	"    WHERE e.invoice = t.invoice AND e.attempt = t.attempt AND " ENDS ")) - (SELECT count(*) FROM ended)",
+	8, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+	NULL
+};
+
+static MfStatement recorded_ends_statement = {
+	"SELECT a.invoice::int8, a.attempt::int4, a.outcome::text, coalesce(a.http_status::int4, 0), a.invoice_id::text, "
+	"  a.invoice_url::text, a.error::text, a.reference::text "
+	"FROM @mf_invoice i JOIN @mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts "
+	"WHERE i.id = ANY ($1) AND a.outcome IS NOT NULL",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/*
+ * What a resend has given up is not asked about any more before the row is sent:
+ * a person, or all the look-ups, have said that it does not exist.  It comes later
+ * by number and by time, so that a number that was used again does not hide an
+ * attempt.  What was tried before the row was there is of a deleted one that had
+ * its id: an invoice of that is not this row's, but its numbers are taken.
+ */
+#define OF_THIS_ROW "(a.reference = i.reference OR a.started_at >= i.created_at)"
+
+static MfStatement references_statement = {
+	"SELECT a.reference::text, "
+	"  bool_or(" MF_MAY_HAVE_MADE("a") " AND " OF_THIS_ROW " AND NOT EXISTS (SELECT FROM @mf_transition t "
+	"    WHERE t.invoice = $1 AND t.to_status = 'queued' AND t.from_status IN ('unknown', 'review', 'rejected') "
+	"      AND t.attempt >= a.attempt AND t.at >= a.started_at)), "
+	"  bool_or((a.outcome IS NULL OR a.outcome = 'unknown') AND " OF_THIS_ROW "), "
+	"  (array_agg(a.invoice_id::text ORDER BY a.attempt DESC) "
+	"    FILTER (WHERE a.invoice_id IS NOT NULL AND a.answered_reference IS NULL))[1], "
+	"  (array_agg(a.sent_to::int4 ORDER BY a.attempt DESC) FILTER (WHERE " MF_MAY_HAVE_MADE("a") "))[1], "
+	"  max(a.attempt)::int4 "
+	"FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice WHERE a.invoice = $1 "
+	"GROUP BY a.reference ORDER BY max(a.attempt) DESC",
+	1, {INT8OID}, NULL
+};
+
+static MfStatement catch_up_statement = {
+	"UPDATE @mf_invoice SET attempts = $2 WHERE id = $1", 2, {INT8OID, INT4OID}, NULL
+};
+
+static MfStatement was_tried_statement = {
+	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 LIMIT 1", 2, {INT8OID, TEXTOID}, NULL
+};
+
+/* bounded, because they run between two rounds of sending */
+#define FINISHED(row) \
+	"NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".invoice) " \
+	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = " row ".invoice AND i.status = 'review')"
+
+static MfStatement purge_attempts_statement = {
+	"DELETE FROM @mf_attempt a WHERE a.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_attempt o WHERE o.started_at < $1 "
+	"  AND " FINISHED("o") " LIMIT 1000))",
+	1, {TIMESTAMPTZOID}, NULL
+};
+
+static MfStatement purge_transitions_statement = {
+	"DELETE FROM @mf_transition t WHERE t.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_transition o WHERE o.at < $1 "
+	"  AND " FINISHED("o") " LIMIT 1000))",
+	1, {TIMESTAMPTZOID}, NULL
+};
+
+void
+mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count)
+{
+	MfArray    *columns = mf_columns_start(&begin_attempts_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		bytea	   *digest = (bytea *) palloc(VARHDRSZ + sizeof(attempts[i].body_sha256));
+
+		SET_VARSIZE(digest, VARHDRSZ + sizeof(attempts[i].body_sha256));
+		memcpy(VARDATA(digest), attempts[i].body_sha256, sizeof(attempts[i].body_sha256));
+		mf_array_add(&columns[0], Int64GetDatum(attempts[i].invoice));
+		mf_array_add(&columns[1], Int32GetDatum(attempts[i].attempt));
+		mf_array_add_text(&columns[2], attempts[i].reference);
+		mf_array_add(&columns[3], PointerGetDatum(digest));
+		mf_array_add(&columns[4], TimestampTzGetDatum(attempts[i].send_by));
+		mf_array_add(&columns[5], Int32GetDatum(attempts[i].sent_to));
+	}
+	if (mf_columns_execute(scope, &begin_attempts_statement, columns) != (uint64) count)
+		mf_change_suppressed();
+}
+
+void
+mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count)
+{
+	MfArray    *columns = mf_columns_start(&end_attempts_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(ends[i].invoice));
+		mf_array_add(&columns[1], Int32GetDatum(ends[i].attempt));
+		mf_array_add_text(&columns[2], mf_outcome_name(ends[i].outcome));
+		mf_array_add(&columns[3], Int32GetDatum(ends[i].http_status));
+		mf_array_add_text(&columns[4], ends[i].invoice_id);
+		mf_array_add_text(&columns[5], ends[i].invoice_url);
+		mf_array_add_text(&columns[6], ends[i].error);
+		mf_array_add_text(&columns[7], ends[i].answered_reference);
+	}
+	mf_columns_change(scope, &end_attempts_statement, columns);
+}
+
+List *
+mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows = mf_sql_execute(scope, &recorded_ends_statement, &value, NULL);
+	List	   *ends = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfAttemptEnd *end = (MfAttemptEnd *) palloc0(sizeof(MfAttemptEnd));
+		const char *outcome = TextDatumGetCString(mf_result(tuple, desc, 3, NULL));
+
+		end->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		end->attempt = DatumGetInt32(mf_result(tuple, desc, 2, NULL));
+		while (strcmp(mf_outcome_name(end->outcome), outcome) != 0)
+			end->outcome++;
+		end->http_status = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
+		end->invoice_id = mf_result_text(tuple, desc, 5);
+		end->invoice_url = mf_result_text(tuple, desc, 6);
+		end->error = mf_result_text(tuple, desc, 7);
+		end->reference = mf_result_text(tuple, desc, 8);
+		ends = lappend(ends, end);
+	}
+	return ends;
+}
+
+List *
+mf_queue_references(const MfSqlScope *scope, int64 invoice)
+{
+	Datum		value = Int64GetDatum(invoice);
+	uint64		rows = mf_sql_execute(scope, &references_statement, &value, NULL);
+	List	   *references = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfReference *entry = (MfReference *) palloc(sizeof(MfReference));
+		Datum		sent_to = mf_result(tuple, desc, 5, &entry->sent);
+
+		entry->reference = mf_result_text(tuple, desc, 1);
+		entry->open = DatumGetBool(mf_result(tuple, desc, 2, NULL));
+		entry->unknown = DatumGetBool(mf_result(tuple, desc, 3, NULL));
+		entry->answered_id = mf_result_text(tuple, desc, 4);
+		entry->sent = !entry->sent;
+		entry->sent_to = entry->sent ? DatumGetInt32(sent_to) : 0;
+		entry->latest = DatumGetInt32(mf_result(tuple, desc, 6, NULL));
+		references = lappend(references, entry);
+	}
+	return references;
+}
+
+void
+mf_queue_set_attempts(const MfSqlScope *scope, int64 invoice, int attempts)
+{
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = Int32GetDatum(attempts);
+	if (mf_sql_execute(scope, &catch_up_statement, values, NULL) == 0)
+		mf_change_suppressed();
+}
+
+char *
+mf_queue_fresh_reference(const List *references, const char *own)
+{
+	const char *latest = references == NIL ? own : ((MfReference *) linitial(references))->reference;
+	char	   *fresh = mf_next_reference(mf_is_resend_of(own, latest) ? own : latest);
+	int			i = 0;
+
+	while (i < list_length(references))
+	{
+		if (strcmp(((MfReference *) list_nth(references, i++))->reference, fresh) == 0)
+		{
+			fresh = mf_next_reference(fresh);
+			i = 0;
+		}
+	}
+	return fresh;
+}
+
+bool
+mf_queue_has_attempt(const MfSqlScope *scope, int64 invoice, const char *reference)
+{
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(reference);
+	return mf_sql_execute(scope, &was_tried_statement, values, NULL) > 0;
+}
+
+uint64
+mf_queue_purge_attempts(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		value = TimestampTzGetDatum(before);
+
+	return mf_sql_execute(scope, &purge_attempts_statement, &value, NULL);
+}
+
+uint64
+mf_queue_purge_transitions(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		value = TimestampTzGetDatum(before);
+
+	return mf_sql_execute(scope, &purge_transitions_statement, &value, NULL);
+}

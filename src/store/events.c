@@ -1,0 +1,351 @@
+/*
+ * events.c
+ *	  Events that come in: webhooks, callbacks, and what MyFatoorah's log has.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/events.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "process/worker_slots.h"
+#include "store/events.h"
+#include "store/inquiries.h"
+
+/* Callbacks do not have MyFatoorah asked about one invoice again sooner. */
+#define CALLBACK_FLOOR "interval '" CppAsString2(MF_CALLBACK_FLOOR_S) " s'"
+
+/* The event that an item of the list is a repetition of */
+#define EARLIER "FROM @mf_event p WHERE p.account = u.account AND p.digest = u.digest"
+
+/*
+ * Matched by InvoiceId, by reference (also one that was given up since, which
+ * a resend has numbered), by a PaymentId known from an earlier answer.  Events
+ * of payments (1), refunds (2), recurring payments (5) and disputes (6) are
+ * about an invoice.  MyFatoorah is asked about the InvoiceId of an event that is not
+ * the row's, too.  A repetition of what was answered already asks nothing: a
+ * captured webhook that is sent again and again costs nothing but its count.
+ * All callbacks of an invoice are one event; one with another PaymentId, unless
+ * that is of a try that has ended, is news.
+ * "= ANY" keeps a plan that was made while a table was small from reading all
+ * of it when it has grown, and "+ 0" from walking along its primary key to the
+ * first match.
+ */
+#define ANOTHER "(e.door = 'callback' AND coalesce(EXCLUDED.payment_id <> e.payment_id, EXCLUDED.payment_id IS NOT NULL))"
+
+static MfStatement store_events_statement = {
+	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
+	"    (SELECT i.id FROM @mf_invoice i WHERE i.invoice_id = n.invoice_id::int8 AND i.account = n.account "
+	"      ORDER BY i.id + 0 LIMIT 1), "
+	"    (SELECT i.id FROM @mf_invoice i WHERE i.reference IS NOT NULL AND i.account = n.account AND i.reference = ANY "
+	"      (ARRAY[n.customer_reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', n.stem || '~5']) LIMIT 1), "
+	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND i.account = n.account "
+	"      WHERE t.payment_id = n.payment_id ORDER BY i.id + 0 LIMIT 1)) AS invoice "
+	"  FROM (SELECT u.*, regexp_replace(u.customer_reference, '~[0-9]+$', '') AS stem, "
+	"      CASE WHEN u.door = 'callback' THEN (SELECT coalesce(u.payment_id <> p.payment_id, u.payment_id IS NOT NULL) "
+	"        AND NOT EXISTS (SELECT FROM @mf_transaction t WHERE t.invoice = u.known AND t.payment_id = u.payment_id "
+	"          AND lower(t.transaction_status) NOT IN ('inprogress', 'authorize')) " EARLIER ") END AS another, "
+	"      greatest(clock_timestamp(), CASE WHEN u.door = 'callback' THEN "
+	"        (SELECT coalesce(p.answered_at, clock_timestamp()) " EARLIER ") + " CALLBACK_FLOOR " END) AS ask_at "
+	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
+	"    AS u(account, door, version, event_code, event_name, event_status, event_reference, invoice_id, payment_id, "
+	"      customer_reference, known, digest, data, deliveries, resolve, turn)) n), "
+	"s AS (INSERT INTO @mf_event AS e (account, door, version, event_code, event_name, event_status, "
+	"    event_reference, invoice_id, payment_id, customer_reference, invoice, digest, data, deliveries, due, tries) "
+	"  SELECT n.account, n.door, nullif(n.version, 0), nullif(n.event_code, 0), n.event_name, n.event_status, "
+	"    n.event_reference, n.invoice_id::int8, CASE WHEN n.another IS DISTINCT FROM false THEN n.payment_id END, "
+	"    n.customer_reference, n.invoice, n.digest, "
+	"    n.data::jsonb, n.deliveries, CASE WHEN (n.resolve AND n.invoice IS NULL) OR EXISTS (SELECT FROM @mf_invoice i "
+	"      WHERE i.id = n.invoice AND i.invoice_id <> n.invoice_id::int8) THEN greatest(n.turn, clock_timestamp()) END, "
+	"    CASE WHEN n.turn IS NULL THEN 0 ELSE " CppAsString2(MF_QUICK_TRIES) " END "
+	"  FROM n ORDER BY n.account, n.digest "
+	"  ON CONFLICT (account, digest) DO UPDATE SET deliveries = e.deliveries + EXCLUDED.deliveries, "
+	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice), "
+	"    payment_id = CASE WHEN " ANOTHER " THEN EXCLUDED.payment_id ELSE e.payment_id END, "
+	"    answered_at = CASE WHEN NOT " ANOTHER " THEN e.answered_at END, due = CASE WHEN NOT " ANOTHER " THEN e.due END, "
+	"    tries = CASE WHEN " ANOTHER " THEN 0 ELSE e.tries END "
+	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, e.invoice_id, "
+	"    e.door, e.xmax <> '0'::xid AS repeated), "
+	"w AS MATERIALIZED (SELECT i.id, i.account, bool_or(coalesce(s.event_code = 2, false)) AS refunds, "
+	"    bool_and(s.door = 'callback') AS by_callback, min(n.ask_at) AS ask_at "
+	"  FROM s JOIN n ON n.account = s.account AND n.digest = s.digest "
+	"  JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
+	"  WHERE s.answered_at IS NULL AND coalesce(s.event_code, 1) IN (1, 2, 5, 6) "
+	"    AND (s.door <> 'callback' OR NOT s.repeated OR n.another) "
+	"    AND i.status NOT IN ('rejected', 'cancelled') "
+	"  GROUP BY i.id, i.account), "
+	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, by_callback) "
+	"  SELECT w.id, w.account, w.ask_at, true, w.refunds, 1, w.by_callback FROM w ORDER BY w.id "
+	"  ON CONFLICT (invoice) DO UPDATE SET urgent = true, refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
+	"    due = CASE WHEN EXCLUDED.by_callback AND q.urgent THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
+	"    tries = CASE WHEN EXCLUDED.by_callback AND q.urgent AND q.ordered_by = 0 THEN q.tries ELSE 0 END, "
+	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), ordered_by = 0 RETURNING 1), "
+	/* of a reference that was given up: it exists after all, perhaps twice; of one not sent yet: somebody else has sent it */
+	"watch AS (UPDATE @mf_queue q SET kind = CASE q.kind WHEN 'send' THEN 'verify' ELSE q.kind END, "
+	"    due = clock_timestamp(), rank = clock_timestamp() "
+	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
+	"  WHERE q.invoice = s.invoice AND q.invoice = ANY (ARRAY(SELECT s.invoice FROM s)) "
+	"    AND ((q.kind = 'watch' AND s.invoice_id <> i.invoice_id) "
+	"      OR (q.kind IN ('send', 'verify') AND i.status = 'queued' AND s.invoice_id > 0))) "
+	"SELECT s.digest::bytea, s.account::text, s.id::int8, coalesce(s.invoice::int8, 0), s.repeated, "
+	"  (SELECT count(*) FROM w) - (SELECT count(*) FROM asked) FROM s",
+	16, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+		BOOLARRAYOID, TIMESTAMPTZARRAYOID}, NULL
+};
+
+/* rows of which an answer tells another invoice, under a reference of theirs */
+static MfStatement twins_statement = {
+	"SELECT n.event, (SELECT i.id::int8 FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
+	"    WHERE e.id = n.event AND i.reference IS NOT NULL AND i.status = 'sent' AND i.invoice_id <> n.invoice_id::int8 "
+	"      AND i.reference = ANY (ARRAY[n.reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', n.stem || '~5']) "
+	"    LIMIT 1) "
+	"FROM (SELECT u.*, regexp_replace(u.reference, '~[0-9]+$', '') AS stem FROM unnest($1, $2, $3) "
+	"  AS u(event, invoice_id, reference)) n",
+	3, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+};
+
+/* whoever comes back to the address of one invoice with the PaymentId of another is told of the first */
+#define OF_ANOTHER "(e.door = 'callback' AND e.invoice <> n.invoice)"
+
+/* only an answer that has found an invoice has that one asked about */
+static MfStatement resolve_events_statement = {
+	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
+	"    WHERE e.id = n.event AND i.invoice_id = n.invoice_id::int8 ORDER BY i.id + 0 LIMIT 1), nullif(n.twin, 0)) AS invoice "
+	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, tries, twin, failures)), "
+	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, "
+	"    invoice = CASE WHEN " OF_ANOTHER " THEN e.invoice ELSE coalesce(n.invoice, e.invoice) END, "
+	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
+	"    answered_at = CASE WHEN n.due IS NULL AND (n.invoice IS NULL OR " OF_ANOTHER ") THEN clock_timestamp() END "
+	"  FROM n WHERE e.id = n.event RETURNING n.invoice, e.door), "
+	"i AS MATERIALIZED (SELECT i.id, i.account, NOT EXISTS (SELECT FROM e WHERE e.invoice = i.id AND e.door <> 'callback') AS by_callback "
+	"  FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e)), "
+	"k AS MATERIALIZED (SELECT q.invoice FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id FROM i)) FOR UPDATE SKIP LOCKED), "
+	"m AS MATERIALIZED (SELECT * FROM i WHERE i.id IN (SELECT k.invoice FROM k) "
+	"  OR NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id FROM i)) AND q.invoice = i.id)), "
+	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests, by_callback) "
+	"  SELECT m.id, m.account, clock_timestamp(), true, 1, m.by_callback FROM m "
+	"  ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
+	"    requests = q.requests + 1, tries = 0, by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), "
+	"    ordered_by = 0 RETURNING 1) "
+	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
+	"  + (SELECT count(*) FROM m) - (SELECT count(*) FROM asked)",
+	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL
+};
+
+static MfStatement lock_events_statement = {
+	"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED) "
+	"SELECT e.id::int8 FROM @mf_event e WHERE e.id = ANY ($1) AND e.id NOT IN (SELECT l.id FROM l)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/*
+ * The events are locked already, but for those that have come in since.  A
+ * callback's PaymentId that is none of the row's tries is asked about by itself,
+ * once: it may be of another invoice under the row's reference.
+ */
+static MfStatement answered_statement = {
+	"WITH l AS MATERIALIZED (SELECT e.id, e.door = 'callback' AND e.payment_id IS NOT NULL AND e.invoice_id IS NULL "
+	"    AND e.tries < " CppAsString2(MF_QUICK_TRIES) " AND NOT EXISTS (SELECT FROM @mf_transaction t "
+	"      WHERE t.invoice = e.invoice AND t.payment_id = e.payment_id) AS strange "
+	"  FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED), "
+	"told AS (UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
+	"    due = CASE WHEN l.strange THEN clock_timestamp() END, "
+	"    tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id RETURNING 1) "
+	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM told)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/* the last webhook that came in, or what the log has, if an invoice waits for one; with the key of the newest of these */
+static MfStatement log_start_statement = {
+	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' FROM @mf_event e "
+	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), "
+	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
+	"FROM @mf_invoice i WHERE i.account = $1 AND " MF_OPEN("i") " ORDER BY i.sent_at DESC LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement purge_statement = {
+	"DELETE FROM @mf_event e WHERE e.id IN (SELECT o.id FROM @mf_event o WHERE o.last_received_at < $1 "
+	"  AND o.received_at < $1 AND o.due IS NULL "
+	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = o.invoice) LIMIT 1000)",
+	1, {TIMESTAMPTZOID}, NULL
+};
+
+void
+mf_events_store(const MfSqlScope *scope, MfEvent *events, int count)
+{
+	MfArray    *columns = mf_columns_start(&store_events_statement, count);
+	int		   *deliveries = (int *) palloc0(count * sizeof(int));
+	uint64		rows;
+	uint64		row;
+	int			i;
+	int			j;
+
+	/* one statement cannot store the same event twice */
+	for (i = 0; i < count; i++)
+	{
+		for (j = 0; j < i; j++)
+		{
+			if (memcmp(events[i].digest, events[j].digest, MF_EVENT_DIGEST_SIZE) == 0 &&
+				strcmp(events[i].account, events[j].account) == 0)
+				break;
+		}
+		deliveries[j]++;
+		/* of an invoice's callbacks the latest counts */
+		if (events[i].payment_id != NULL)
+			events[j].payment_id = events[i].payment_id;
+	}
+
+	for (i = 0; i < count; i++)
+	{
+		const MfEvent *e = &events[i];
+		bytea	   *digest;
+
+		/* it may put the look-up of an old reference forward */
+		mf_wake_account_at_commit(e->account);
+		if (deliveries[i] == 0)
+			continue;
+		digest = (bytea *) palloc(VARHDRSZ + MF_EVENT_DIGEST_SIZE);
+		SET_VARSIZE(digest, VARHDRSZ + MF_EVENT_DIGEST_SIZE);
+		memcpy(VARDATA(digest), e->digest, MF_EVENT_DIGEST_SIZE);
+
+		mf_array_add_text(&columns[0], e->account);
+		mf_array_add_text(&columns[1], e->door);
+		mf_array_add(&columns[2], Int32GetDatum(e->version));
+		mf_array_add(&columns[3], Int32GetDatum(e->event_code));
+		mf_array_add_text(&columns[4], e->event_name);
+		mf_array_add_text(&columns[5], e->event_status);
+		mf_array_add_text(&columns[6], e->event_reference);
+		mf_array_add_text(&columns[7], e->invoice_id);
+		mf_array_add_text(&columns[8], e->payment_id);
+		mf_array_add_text(&columns[9], e->customer_reference);
+		mf_array_add(&columns[10], Int64GetDatum(e->invoice));
+		columns[10].nulls[columns[10].count - 1] = e->invoice == 0;
+		mf_array_add(&columns[11], PointerGetDatum(digest));
+		mf_array_add_text(&columns[12], e->data);
+		mf_array_add(&columns[13], Int32GetDatum(deliveries[i]));
+		mf_array_add(&columns[14], BoolGetDatum(e->resolve));
+		mf_array_add(&columns[15], TimestampTzGetDatum(e->turn));
+		columns[15].nulls[columns[15].count - 1] = e->turn == 0;
+	}
+
+	rows = mf_columns_execute(scope, &store_events_statement, columns);
+	if (rows != (uint64) columns[0].count ||
+		DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 6, NULL)) != 0)
+		mf_change_suppressed();
+	for (row = 0; row < rows; row++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[row];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bytea	   *digest = DatumGetByteaPP(mf_result(tuple, desc, 1, NULL));
+		const char *account = TextDatumGetCString(mf_result(tuple, desc, 2, NULL));
+
+		for (i = 0; i < count; i++)
+		{
+			if (memcmp(VARDATA_ANY(digest), events[i].digest, MF_EVENT_DIGEST_SIZE) != 0 ||
+				strcmp(account, events[i].account) != 0)
+				continue;
+			events[i].id = DatumGetInt64(mf_result(tuple, desc, 3, NULL));
+			events[i].invoice = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
+			events[i].repeated = deliveries[i] == 0 || DatumGetBool(mf_result(tuple, desc, 5, NULL));
+		}
+	}
+}
+
+void
+mf_events_resolve(const MfSqlScope *scope, const MfEventNext *next, int count)
+{
+	MfArray    *columns = mf_columns_start(&resolve_events_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(next[i].event));
+		mf_array_add_text(&columns[1], next[i].invoice_id);
+		mf_array_add_timestamp(&columns[2], next[i].due);
+		mf_array_add(&columns[3], Int32GetDatum(Min(next[i].tries, PG_INT16_MAX)));
+		mf_array_add(&columns[4], Int64GetDatum(next[i].twin));
+		mf_array_add(&columns[5], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
+	}
+	mf_columns_change(scope, &resolve_events_statement, columns);
+}
+
+void
+mf_events_find_twins(const MfSqlScope *scope, MfEventNext *answers, int count)
+{
+	MfArray    *columns = mf_columns_start(&twins_statement, count);
+	uint64		rows;
+	uint64		row;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(answers[i].event));
+		mf_array_add_text(&columns[1], answers[i].invoice_id);
+		mf_array_add_text(&columns[2], answers[i].reference);
+	}
+	rows = mf_columns_execute(scope, &twins_statement, columns);
+	for (row = 0; row < rows; row++)
+	{
+		int64		event = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL));
+		bool		isnull;
+		Datum		invoice = mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, &isnull);
+
+		for (i = 0; i < count && !isnull; i++)
+		{
+			if (answers[i].event == event)
+				answers[i].twin = DatumGetInt64(invoice);
+		}
+	}
+}
+
+uint64
+mf_events_lock(const MfSqlScope *scope, const int64 *events, int count, int64 *held)
+{
+	Datum		value = mf_int8_array(events, count);
+	uint64		rows = mf_sql_execute(scope, &lock_events_statement, &value, NULL);
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+		held[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	return rows;
+}
+
+void
+mf_events_set_answered(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	MfArray    *columns = mf_columns_start(&answered_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+		mf_array_add(&columns[0], Int64GetDatum(invoices[i]));
+	mf_columns_change(scope, &answered_statement, columns);
+}
+
+MfLogStart *
+mf_events_log_start(const MfSqlScope *scope, const char *account)
+{
+	Datum		value = CStringGetTextDatum(account);
+	MfLogStart *start;
+
+	if (mf_sql_execute(scope, &log_start_statement, &value, NULL) == 0)
+		return NULL;
+	start = (MfLogStart *) palloc(sizeof(MfLogStart));
+	start->since = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	start->owner.role = DatumGetObjectId(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+	start->owner.own = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, NULL));
+	return start;
+}
+
+uint64
+mf_events_purge(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		value = TimestampTzGetDatum(before);
+
+	return mf_sql_execute(scope, &purge_statement, &value, NULL);
+}

@@ -1,0 +1,304 @@
+/*
+ * inquiries.c
+ *	  The agenda of inquiries: questions about payments.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/inquiries.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql_array.h"
+#include "flow/round_items.h"
+#include "store/inquiries.h"
+
+/* by probing indexes; signed events that are due are few */
+static MfStatement accounts_statement = {
+	MF_IN_ORDER "SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
+	"    WHERE a.account IN (s.srvname::text, '*') AND a.paused_at IS NOT NULL), "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.ordered_by = 0 "
+	"    AND NOT q.by_callback ORDER BY q.due LIMIT 1), "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent ORDER BY q.due LIMIT 1), "
+	"  (SELECT min(e.due)::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
+	"    AND e.door IN ('webhook', 'log')), "
+	"  least((SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.ordered_by = 0 "
+	"      AND q.by_callback ORDER BY q.due LIMIT 1), "
+	"    (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
+	"      AND e.door = 'callback' ORDER BY e.due LIMIT 1)), "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.ordered_by <> 0 "
+	"    ORDER BY q.due LIMIT 1), s.srvowner "
+	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
+	"WHERE w.fdwname = 'myfatoorah' AND left(s.srvname::text, 1) <> '" MF_ALL_ACCOUNTS "' "
+	"ORDER BY s.srvowner, s.srvname",
+	0, {0}, NULL
+};
+
+#define CLAIM_OF(entries) \
+	"SELECT c.invoice::int8, 0::int8, c.account::text, coalesce(i.created_by_id::oid, 0), coalesce(i.own_key::bool, false), " \
+	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
+	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, c.requests::int4, " \
+	"  c.tries::int2, c.step::int2, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
+	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, c.failures::int2, c.by_callback::bool, " \
+	"  c.ordered_by::oid " \
+	"FROM (SELECT q.* FROM @mf_inquiry q WHERE " entries " FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
+
+#define CLAIM(condition) \
+	CLAIM_OF("q.account = $1 AND " condition " AND q.due <= $3 AND q.invoice <> ALL ($4) ORDER BY q.due LIMIT $2")
+
+static MfStatement claim_urgent_statement = {
+	MF_IN_ORDER CLAIM("q.urgent AND q.ordered_by = 0 AND NOT q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+};
+
+static MfStatement claim_callbacks_statement = {
+	MF_IN_ORDER CLAIM("q.urgent AND q.ordered_by = 0 AND q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+};
+
+static MfStatement claim_polls_statement = {
+	MF_IN_ORDER CLAIM("NOT q.urgent"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+};
+
+#define ORDERED "q.account = $1 AND q.urgent AND q.ordered_by <> 0 AND q.by_callback = $5"
+
+/* the roles first, from one to the next by the index, then what is due of each */
+static MfStatement claim_orders_statement = {
+	MF_IN_ORDER "WITH RECURSIVE r(role) AS ("
+	"  (SELECT q.ordered_by FROM @mf_inquiry q WHERE " ORDERED " ORDER BY q.ordered_by LIMIT 1) "
+	"  UNION ALL SELECT (SELECT q.ordered_by FROM @mf_inquiry q WHERE " ORDERED " AND q.ordered_by > r.role "
+	"    ORDER BY q.ordered_by LIMIT 1) FROM r WHERE r.role IS NOT NULL), "
+	"n AS MATERIALIZED (SELECT o.invoice FROM r CROSS JOIN LATERAL ("
+	"    SELECT d.invoice, row_number() OVER (ORDER BY d.due) AS turn FROM (SELECT q.invoice, q.due FROM @mf_inquiry q "
+	"      WHERE " ORDERED " AND q.ordered_by = r.role AND q.due <= $3 AND q.invoice <> ALL ($4) "
+	"      ORDER BY q.due LIMIT $2) d) o ORDER BY o.turn, r.role <= $6, r.role LIMIT $2) "
+	CLAIM_OF("q.invoice = ANY (ARRAY(SELECT n.invoice FROM n)) AND " ORDERED " AND q.due <= $3"),
+	6, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID, BOOLOID, OIDOID}, NULL
+};
+
+/* the key of whoever made the row, or else the newest invoice of the account that is not paid yet, by an index with its collation */
+#define CLAIM_EVENTS(condition) \
+	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), " \
+	"  coalesce(m.own_key::bool, k.own_key::bool, false), " \
+	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.tries::int2, 0::int2, " \
+	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2, e.door = 'callback', " \
+	"  '0'::oid " \
+	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key " \
+	"  FROM @mf_invoice i WHERE i.account = e.account COLLATE \"default\" AND " MF_OPEN("i") " ORDER BY i.sent_at DESC LIMIT 1) k ON true " \
+	"WHERE e.account = $1 AND " condition " AND e.due <= $3 AND e.id <> ALL ($4) " \
+	"ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED"
+
+static MfStatement claim_events_statement = {
+	MF_IN_ORDER CLAIM_EVENTS("e.door IN ('webhook', 'log')"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+};
+
+static MfStatement claim_callback_events_statement = {
+	MF_IN_ORDER CLAIM_EVENTS("e.door = 'callback'"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+};
+
+/*
+ * What was asked for since the question left is asked for again: at once, or,
+ * if only callbacks have done so and had caused that question, too, in the course
+ * of what goes on anyway or after a while.
+ *
+ * An entry that a session has in hand is left to it: it asks again, or, if it
+ * is rolled back, the question is repeated when its lease is over.  So the worker
+ * waits for no session, nor in a circle with one that asks about many.
+ *
+ * "= ANY ($1)" says in these what the joins say already: a plan that was made
+ * while a table was small must not read all of it when it has grown.
+ */
+static MfStatement reschedule_statement = {
+	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
+	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step, error, wait, failures, by_callback)), "
+	"l AS MATERIALIZED (SELECT q.invoice, q.requests FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
+	"  FOR UPDATE SKIP LOCKED), "
+	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = ANY ($1) "
+	"  AND q.invoice = n.invoice AND l.invoice = n.invoice AND n.done AND l.requests = n.requests RETURNING 1), "
+	"kept AS (UPDATE @mf_inquiry q SET "
+	"  due = CASE WHEN l.requests = n.requests THEN n.due "
+	"    WHEN NOT (q.by_callback AND n.by_callback) THEN clock_timestamp() "
+	"    ELSE least(CASE WHEN n.urgent THEN n.due END, clock_timestamp() + interval '" CppAsString2(MF_CALLBACK_FLOOR_S) " s') END, "
+	"  urgent = n.urgent OR l.requests <> n.requests, "
+	"  by_callback = CASE WHEN l.requests = n.requests THEN n.by_callback AND n.urgent "
+	"    ELSE q.by_callback AND (n.by_callback OR NOT n.urgent) END, "
+	"  ordered_by = CASE WHEN n.urgent OR l.requests <> n.requests THEN q.ordered_by ELSE 0 END, "
+	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
+	"  tries = CASE WHEN l.requests = n.requests OR (q.by_callback AND n.urgent) THEN n.tries ELSE q.tries END, step = n.step, failures = n.failures, "
+	"  error = CASE WHEN n.wait THEN q.error ELSE n.error END "
+	"FROM n, l WHERE q.invoice = ANY ($1) AND q.invoice = n.invoice AND l.invoice = n.invoice "
+	"  AND NOT (n.done AND l.requests = n.requests) RETURNING 1) "
+	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM gone) - (SELECT count(*) FROM kept)",
+	12, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
+		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, INT4ARRAYOID, BOOLARRAYOID}, NULL
+};
+
+static MfStatement put_off_statement = {
+	"UPDATE @mf_inquiry q SET due = greatest(q.due, $2), error = $3 WHERE q.invoice = $1",
+	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
+};
+
+/* what has failed is asked about again by mf_resume() */
+static MfStatement put_off_event_statement = {
+	"UPDATE @mf_event e SET due = greatest(e.due, $2), failures = greatest(e.failures, 1) WHERE e.id = $1 AND e.due IS NOT NULL",
+	2, {INT8OID, TIMESTAMPTZOID}, NULL
+};
+
+static MfStatement try_now_statement = {
+	"WITH e AS (UPDATE @mf_event e SET due = clock_timestamp() WHERE e.due IS NOT NULL AND e.failures > 0) "
+	"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE (q.error IS NOT NULL OR q.failures > 0) AND q.invoice <> ALL ($1)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static List *claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit,
+				   TimestampTz now);
+static List *read_jobs(uint64 rows);
+
+List *
+mf_inquiries_accounts(const MfSqlScope *scope)
+{
+	uint64		rows = mf_sql_execute(scope, &accounts_statement, NULL, NULL);
+	List	   *accounts = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfInquiryAccount *account = (MfInquiryAccount *) palloc(sizeof(MfInquiryAccount));
+
+		account->name = mf_result_text(tuple, desc, 1);
+		account->paused = DatumGetBool(mf_result(tuple, desc, 2, NULL));
+		account->urgent_due = mf_result_timestamp(tuple, desc, 3);
+		account->poll_due = mf_result_timestamp(tuple, desc, 4);
+		account->event_due = mf_result_timestamp(tuple, desc, 5);
+		account->callback_due = mf_result_timestamp(tuple, desc, 6);
+		account->order_due = mf_result_timestamp(tuple, desc, 7);
+		account->owner = DatumGetObjectId(mf_result(tuple, desc, 8, NULL));
+		accounts = lappend(accounts, account);
+	}
+	return accounts;
+}
+
+List *
+mf_inquiries_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
+{
+	MfStatement *statement = asker == MF_ASKED_BY_PROOF ? &claim_urgent_statement :
+		asker == MF_ASKED_BY_CALLBACK ? &claim_callbacks_statement : &claim_polls_statement;
+
+	return claim(scope, statement, MF_ITEM_INQUIRY, account, limit, now);
+}
+
+List *
+mf_inquiries_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
+{
+	return claim(scope, asker == MF_ASKED_BY_CALLBACK ? &claim_callback_events_statement : &claim_events_statement,
+				 MF_ITEM_EVENT, account, limit, now);
+}
+
+/* A claim of one kind. */
+static List *
+claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit, TimestampTz now)
+{
+	TimestampTz again = 0;
+	Datum		values[4];
+
+	values[0] = CStringGetTextDatum(account);
+	values[1] = Int32GetDatum(limit);
+	values[2] = TimestampTzGetDatum(now);
+	values[3] = mf_items_left_out(kind, now, &again);
+	return read_jobs(mf_sql_execute(scope, statement, values, NULL));
+}
+
+List *
+mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit, TimestampTz now)
+{
+	TimestampTz again = 0;
+	Datum		values[6];
+
+	values[0] = CStringGetTextDatum(account);
+	values[1] = Int32GetDatum(limit);
+	values[2] = TimestampTzGetDatum(now);
+	values[3] = mf_items_left_out(MF_ITEM_INQUIRY, now, &again);
+	values[4] = BoolGetDatum(too_often);
+	values[5] = ObjectIdGetDatum(last);
+	return read_jobs(mf_sql_execute(scope, &claim_orders_statement, values, NULL));
+}
+
+/* The rows of a claim. */
+static List *
+read_jobs(uint64 rows)
+{
+	List	   *jobs = NIL;
+	uint64		i;
+
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfInquiryJob *job = (MfInquiryJob *) palloc0(sizeof(MfInquiryJob));
+		job->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		job->event = DatumGetInt64(mf_result(tuple, desc, 2, NULL));
+		mf_items_take(job->event != 0 ? MF_ITEM_EVENT : MF_ITEM_INQUIRY, job->event != 0 ? job->event : job->invoice);
+		job->account = mf_result_text(tuple, desc, 3);
+		job->owner.role = DatumGetObjectId(mf_result(tuple, desc, 4, NULL));
+		job->owner.own = DatumGetBool(mf_result(tuple, desc, 5, NULL));
+		job->key = mf_result_text(tuple, desc, 6);
+		job->gone = DatumGetBool(mf_result(tuple, desc, 7, NULL));
+		job->urgent = DatumGetBool(mf_result(tuple, desc, 8, NULL));
+		job->refunds = DatumGetBool(mf_result(tuple, desc, 9, NULL));
+		job->requests = DatumGetInt32(mf_result(tuple, desc, 10, NULL));
+		job->tries = DatumGetInt16(mf_result(tuple, desc, 11, NULL));
+		job->step = DatumGetInt16(mf_result(tuple, desc, 12, NULL));
+		job->expires_at = mf_result_timestamp(tuple, desc, 13);
+		job->paid = DatumGetBool(mf_result(tuple, desc, 14, NULL));
+		job->by_invoice = DatumGetBool(mf_result(tuple, desc, 15, NULL));
+		job->failures = DatumGetInt16(mf_result(tuple, desc, 16, NULL));
+		job->by_callback = DatumGetBool(mf_result(tuple, desc, 17, NULL));
+		job->ordered_by = DatumGetObjectId(mf_result(tuple, desc, 18, NULL));
+		jobs = lappend(jobs, job);
+	}
+	return jobs;
+}
+
+void
+mf_inquiries_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count)
+{
+	MfArray    *columns = mf_columns_start(&reschedule_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(next[i].invoice));
+		mf_array_add(&columns[1], Int32GetDatum(next[i].requests));
+		mf_array_add(&columns[2], BoolGetDatum(next[i].done));
+		mf_array_add(&columns[3], TimestampTzGetDatum(next[i].due));
+		mf_array_add(&columns[4], BoolGetDatum(next[i].urgent));
+		mf_array_add(&columns[5], BoolGetDatum(next[i].refunds));
+		mf_array_add(&columns[6], Int32GetDatum(Min(next[i].tries, PG_INT16_MAX)));
+		mf_array_add(&columns[7], Int32GetDatum(Min(next[i].step, PG_INT16_MAX)));
+		mf_array_add_text(&columns[8], next[i].error);
+		mf_array_add(&columns[9], BoolGetDatum(next[i].wait));
+		mf_array_add(&columns[10], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
+		mf_array_add(&columns[11], BoolGetDatum(next[i].by_callback));
+	}
+	mf_columns_change(scope, &reschedule_statement, columns);
+}
+
+bool
+mf_inquiries_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error)
+{
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(event != 0 ? event : invoice);
+	values[1] = TimestampTzGetDatum(until);
+	values[2] = CStringGetTextDatum(error);
+	return mf_sql_execute(scope, event != 0 ? &put_off_event_statement : &put_off_statement, values, NULL) > 0;
+}
+
+void
+mf_inquiries_retry_put_off(const MfSqlScope *scope, Datum left_out)
+{
+	(void) mf_sql_execute(scope, &try_now_statement, &left_out, NULL);
+}

@@ -1,0 +1,345 @@
+/*
+ * inquiries_open.c
+ *	  New inquiries: about invoices that were sent, restored or ordered.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/inquiries_open.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql_array.h"
+#include "flow/inquiry_alarm.h"
+#include "process/failpoint.h"
+#include "process/process.h"
+#include "process/wait.h"
+#include "process/worker_slots.h"
+#include "store/column_types.h"
+#include "store/inquiries.h"
+#include "store/inquiries_open.h"
+#include "store/table_rows.h"
+
+/* an event may have been faster than our own answer; whoever asked in vain so far gets an answer now */
+static MfStatement open_statement = {
+	"WITH i AS MATERIALIZED (SELECT i.id, i.account, i.invoice_id FROM @mf_invoice i "
+	"  WHERE i.id = ANY ($1) AND i.status = 'sent'), "
+	"e AS (UPDATE @mf_event e SET invoice = i.id FROM i "
+	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id, e.event_code), "
+	"m AS MATERIALIZED (SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known, i.refunds "
+	"FROM (SELECT i.id, i.account, EXISTS (SELECT FROM e WHERE e.id = i.id) AS known, "
+	"    EXISTS (SELECT FROM e WHERE e.id = i.id AND e.event_code = 2) AS refunds FROM i) i "
+	"WHERE i.known OR $2 < 'infinity' OR EXISTS (SELECT FROM @mf_inquiry o WHERE o.invoice = i.id)), "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) SELECT * FROM m ORDER BY m.id "
+	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, refunds = q.refunds OR EXCLUDED.refunds, "
+	"  requests = q.requests + 1, tries = 0, by_callback = q.by_callback AND q.urgent AND NOT EXCLUDED.urgent, "
+	"  ordered_by = CASE WHEN EXCLUDED.urgent THEN 0 ELSE q.ordered_by END "
+	"WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
+	"SELECT EXISTS (SELECT FROM o WHERE o.urgent), ARRAY(SELECT m.id::int8 FROM m)",
+	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL
+};
+
+/* what most of them come to, unless an event was faster, which this tells first */
+static MfStatement early_event_statement = {
+	"SELECT FROM @mf_event e WHERE e.invoice IS NULL AND e.account = ANY ($1) AND e.invoice_id >= $2 "
+	"  AND e.invoice_id <= $3 LIMIT 1",
+	3, {TEXTARRAYOID, INT8OID, INT8OID}, NULL
+};
+
+static MfStatement poll_statement = {
+	"WITH o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due) "
+	"SELECT s.invoice, s.account, $3 FROM unnest($1, $2) AS s(invoice, account) "
+	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), requests = q.requests + 1, tries = 0 WHERE q.urgent "
+	"RETURNING q.urgent) SELECT EXISTS (SELECT FROM o WHERE o.urgent), $1",
+	3, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL
+};
+
+static MfStatement unopened_statement = {
+	"SELECT FROM unnest($1) AS m(invoice) WHERE NOT EXISTS (SELECT FROM @mf_inquiry q "
+	"  WHERE q.invoice = ANY ($1) AND q.invoice = m.invoice) LIMIT 1",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/* along the index of open invoices: each batch goes on from the last row of the one before */
+static MfStatement plan_statement = {
+	MF_IN_ORDER "WITH n AS MATERIALIZED (SELECT i.id, i.account, i.sent_at FROM @mf_invoice i "
+	"  WHERE " MF_UNASKED("i") " AND (i.account, i.sent_at) >= ($1, $2) ORDER BY i.account, i.sent_at LIMIT 500), "
+	"r AS (INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, clock_timestamp() FROM n ORDER BY n.id "
+	"  ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
+	"SELECT n.account::text, n.sent_at::timestamptz, (SELECT count(*) FROM r) FROM n ORDER BY n.account DESC, n.sent_at DESC LIMIT 1",
+	2, {TEXTOID, TIMESTAMPTZOID}, NULL
+};
+
+#define AWAITED "n.status = 'sent' AND n.payment_status IN ('unpaid', 'authorized')"
+
+static MfStatement restore_statement = {
+	"INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, $1 FROM new_rows n "
+	"WHERE " AWAITED " ORDER BY n.id ON CONFLICT (invoice) DO NOTHING",
+	1, {TIMESTAMPTZOID}, NULL
+};
+
+/*
+ * As the plan does after a payment: once, an hour later.  The younger, the sooner,
+ * and one day's invoices in 2.4 hours, so that those that are open get their turn.
+ */
+#define SETTLED_AGE "interval '" CppAsString2(MF_ASK_AGAIN_DAYS) " days'"
+static MfStatement ask_again_statement = {
+	"INSERT INTO @mf_inquiry (invoice, account, due) "
+	"SELECT i.id, i.account, clock_timestamp() + $1 * interval '12 ms' + (clock_timestamp() - l.settled_at) / 10 "
+	"FROM @mf_invoice i, LATERAL (SELECT least(clock_timestamp(), greatest(i.sent_at, i.paid_at, i.expires_at)) AS settled_at) l "
+	"WHERE i.status = 'sent' AND i.invoice_id IS NOT NULL AND i.payment_status IN ('paid', 'expired', 'remote_cancelled') "
+	"  AND l.settled_at > clock_timestamp() - " SETTLED_AGE " ORDER BY i.id ON CONFLICT (invoice) DO NOTHING",
+	1, {INT4OID}, NULL
+};
+
+static MfStatement not_restored_statement = {
+	"SELECT FROM new_rows n WHERE " AWAITED " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = n.id) LIMIT 1",
+	0, {0}, NULL
+};
+
+/* what an event asks, too, stays the event's question */
+static MfStatement refresh_statement = {
+	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, true, 1, $3, a.too_often, $4 "
+	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
+	"  WHERE i.status = 'sent'), "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback, ordered_by) "
+	"SELECT * FROM m ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET urgent = true, "
+	"  due = CASE WHEN q.urgent AND EXCLUDED.by_callback THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
+	"  by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent), "
+	"  ordered_by = CASE WHEN q.urgent AND (q.ordered_by = 0 OR NOT q.by_callback) THEN q.ordered_by ELSE EXCLUDED.ordered_by END, "
+	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
+	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END RETURNING 1) "
+	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o)",
+	4, {INT8ARRAYOID, BOOLARRAYOID, INT4OID, OIDOID}, NULL
+};
+
+/* Attribute numbers of mf_inquiry, as in the install script */
+typedef enum InquiryColumn
+{
+	INQUIRY_INVOICE = 1,
+	INQUIRY_ACCOUNT,
+	INQUIRY_DUE,
+	INQUIRY_URGENT,
+	INQUIRY_REFUNDS,
+	INQUIRY_REQUESTS,
+	INQUIRY_TRIES,
+	INQUIRY_STEP,
+	INQUIRY_FAILURES,
+	INQUIRY_ERROR,
+	INQUIRY_BY_CALLBACK,
+	INQUIRY_ORDERED_BY,
+	INQUIRY_END					/* one more than the last */
+} InquiryColumn;
+
+static bool early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
+static int	insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
+static bool open_by_sql(const MfSqlScope *scope, MfStatement *statement, Datum *values);
+
+static int
+compare_sent(const void *a, const void *b)
+{
+	int64		left = ((const MfSentInvoice *) a)->invoice;
+	int64		right = ((const MfSentInvoice *) b)->invoice;
+
+	return left < right ? -1 : left > right;
+}
+
+bool
+mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due)
+{
+	Datum		values[3];
+	MfArray		invoices;
+	MfArray		accounts;
+	bool		poll;
+	int			i = 0;
+
+	/* two that put invoices on the agenda must not meet halfway */
+	qsort(sent, count, sizeof(MfSentInvoice), compare_sent);
+	poll = !TIMESTAMP_NOT_FINITE(due) && !early_event(scope, sent, count);
+	if (poll)
+		i = insert_new(scope, sent, count, due);
+	if (i == count)
+		return false;
+
+	mf_array_init(&invoices, count);
+	mf_array_init(&accounts, count);
+	for (; i < count; i++)
+	{
+		mf_array_add(&invoices, Int64GetDatum(sent[i].invoice));
+		mf_array_add_text(&accounts, sent[i].account);
+	}
+	values[0] = mf_array_datum(&invoices, INT8OID);
+	if (poll)
+	{
+		values[1] = mf_array_datum(&accounts, TEXTOID);
+		values[2] = TimestampTzGetDatum(due);
+		return open_by_sql(scope, &poll_statement, values);
+	}
+	values[1] = TimestampTzGetDatum(due);
+	return open_by_sql(scope, &open_statement, values);
+}
+
+/*
+ * Runs a statement whose result is whether anything is urgent, and which invoices
+ * are asked about from now on.
+ */
+static bool
+open_by_sql(const MfSqlScope *scope, MfStatement *statement, Datum *values)
+{
+	bool		urgent;
+	Datum		invoices;
+
+	(void) mf_sql_execute(scope, statement, values, NULL);
+	urgent = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	invoices = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL);
+	if (mf_sql_execute(scope, &unopened_statement, &invoices, NULL) > 0)
+		mf_change_suppressed();
+	return urgent;
+}
+
+/*
+ * The first part of what poll_statement does, without SQL: nearly always all of
+ * it.  Returns how many there were before the first one that has an inquiry
+ * already, or that somebody is opening right now.
+ */
+static int
+insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due)
+{
+	MfTable    *table = mf_table_open(scope->schema, "mf_inquiry", NULL, mf_inquiry_types, INQUIRY_END - 1, true);
+	Datum		values[INQUIRY_END - 1];
+	bool		isnull[INQUIRY_END - 1] = {false};
+	int			done = 0;
+	int			i;
+
+	if (table == NULL)
+		return 0;
+	values[INQUIRY_DUE - 1] = TimestampTzGetDatum(due);
+	values[INQUIRY_URGENT - 1] = values[INQUIRY_REFUNDS - 1] = values[INQUIRY_BY_CALLBACK - 1] = BoolGetDatum(false);
+	values[INQUIRY_REQUESTS - 1] = Int32GetDatum(0);
+	values[INQUIRY_TRIES - 1] = values[INQUIRY_STEP - 1] = values[INQUIRY_FAILURES - 1] = Int16GetDatum(0);
+	values[INQUIRY_ORDERED_BY - 1] = ObjectIdGetDatum(InvalidOid);
+	isnull[INQUIRY_ERROR - 1] = true;
+	mf_table_begin(table);
+	for (i = 0; i < count; i++)
+	{
+		MF_FAILPOINT_ROW("row of mf_inquiry, to open", sent[i].invoice);
+		values[INQUIRY_INVOICE - 1] = Int64GetDatum(sent[i].invoice);
+		values[INQUIRY_ACCOUNT - 1] = CStringGetTextDatum(sent[i].account);
+		mf_table_add(table, values, isnull, NULL);
+		if (table->waiting < MF_TABLE_BATCH && i < count - 1)
+			continue;
+		done += mf_table_insert_new(table);
+		if (done <= i)
+			break;
+	}
+	mf_table_close(table);
+	CommandCounterIncrement();
+	return done;
+}
+
+/* Whether an event may have come in that is about one of them and was not matched yet. */
+static bool
+early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
+{
+	MfArray		accounts;
+	int64		first = PG_INT64_MAX;
+	int64		last = PG_INT64_MIN;
+	Datum		values[3];
+	int			i;
+
+	mf_array_init(&accounts, count);
+	for (i = 0; i < count; i++)
+	{
+		if (sent[i].account == NULL)
+			return true;
+		first = Min(first, sent[i].invoice_id);
+		last = Max(last, sent[i].invoice_id);
+		if (i == 0 || strcmp(sent[i].account, sent[i - 1].account) != 0)
+			mf_array_add_text(&accounts, sent[i].account);
+	}
+	values[0] = mf_array_datum(&accounts, TEXTOID);
+	values[1] = Int64GetDatum(first);
+	values[2] = Int64GetDatum(last);
+	return mf_sql_execute(scope, &early_event_statement, values, NULL) > 0;
+}
+
+void
+mf_inquiries_open_restored(const MfSqlScope *scope, TimestampTz due)
+{
+	Datum		value = TimestampTzGetDatum(due);
+
+	(void) mf_sql_execute(scope, &restore_statement, &value, NULL);
+	if (mf_sql_execute(scope, &not_restored_statement, NULL, NULL) > 0)
+		mf_change_suppressed();
+	mf_wake_inquiries_at_commit();
+}
+
+void
+mf_inquiries_open_settled(const MfSqlScope *scope)
+{
+	Datum		value = Int32GetDatum(mf_poll_delay);
+
+	if (mf_poll_limit == 0)
+		return;
+	(void) mf_sql_execute(scope, &ask_again_statement, &value, NULL);
+	mf_wake_inquiries_at_commit();
+}
+
+void
+mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count)
+{
+	MfSqlScope	scope;
+	MfArray		late;
+	Datum		values[4];
+	int			i;
+
+	mf_array_init(&late, count);
+	for (i = 0; i < count; i++)
+		mf_array_add(&late, BoolGetDatum(too_often[i]));
+	/* a person asks once, not again and again until something has changed */
+	values[0] = mf_int8_array(invoices, count);
+	values[1] = mf_array_datum(&late, BOOLOID);
+	values[2] = Int32GetDatum(MF_QUICK_TRIES);
+	values[3] = ObjectIdGetDatum(role);
+	mf_sql_begin(&scope, schema);
+	(void) mf_change(&scope, &refresh_statement, values, NULL);
+	mf_sql_end(&scope);
+}
+
+uint64
+mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *place)
+{
+	Datum		values[2];
+	HeapTuple	row;
+
+	values[0] = CStringGetTextDatum(NameStr(place->account));
+	values[1] = TimestampTzGetDatum(place->sent_at);
+	if (mf_sql_execute(scope, &plan_statement, values, NULL) == 0)
+		return 0;
+	row = SPI_tuptable->vals[0];
+	namestrcpy(&place->account, TextDatumGetCString(mf_result(row, SPI_tuptable->tupdesc, 1, NULL)));
+	place->sent_at = DatumGetTimestampTz(mf_result(row, SPI_tuptable->tupdesc, 2, NULL));
+	return DatumGetInt64(mf_result(row, SPI_tuptable->tupdesc, 3, NULL));
+}
+
+void
+mf_inquiries_open_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due = DT_NOEND;
+
+	if (mf_poll_limit > 0)
+	{
+		due = TimestampTzPlusMilliseconds(now, mf_poll_delay);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, due);
+	}
+	if (mf_inquiries_open(scope, sent, count, due))
+		mf_inquiry_wake();
+	if (!mf_process_is_ours)
+		mf_wake_inquiries_at_commit();
+}

@@ -1,0 +1,240 @@
+/*
+ * invoice_lookup.c
+ *	  Finds and locks invoices for functions that people call.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/invoice_lookup.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "store/invoice_lookup.h"
+#include "store/queue_internal.h"
+
+static MfStatement may_have_made_statement = {
+	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND " MF_MAY_HAVE_MADE("a") " LIMIT 1", 1, {INT8OID}, NULL
+};
+
+/* of an entry that another database has made, what is to be sent may have been sent there */
+static MfStatement lock_entries_statement = {
+	"SELECT invoice::int8, CASE WHEN kind = 'send' AND origin <> @mf_origin() THEN 'verify' ELSE kind END::text "
+	"FROM @mf_queue WHERE invoice = ANY ($1) ORDER BY invoice FOR UPDATE", 1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement lock_invoices_statement = {
+	"SELECT " MF_INVOICE_COLUMNS " FROM @mf_invoice WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement sees_statement = {
+	"SELECT FROM @mf_invoice WHERE id = $1", 1, {INT8OID}, NULL
+};
+
+static MfStatement visible_statement = {
+	"SELECT id::int8, status = 'sent' FROM @mf_invoice WHERE id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
+};
+
+/* asks for the right to update, and for the policies of updates, too */
+static MfStatement lock_as_caller_statement = {
+	"SELECT id::int8 FROM @mf_invoice WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", 1, {INT8ARRAYOID}, NULL
+};
+
+static Datum named_array(const MfNamed *named, int count, bool seen_only);
+static MfNamed *find_named(MfNamed *named, int count, int64 invoice);
+static int	look_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count);
+
+int64
+mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
+{
+	static MfStatement statement = {
+		"SELECT id::int8, created_by_id::oid FROM @mf_invoice WHERE reference = $1", 1, {TEXTOID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		value;
+	int64		invoice = 0;
+	bool		isnull;
+	int			stem;
+
+	(void) mf_reference_number(reference, &stem);
+	value = PointerGetDatum(cstring_to_text_with_len(reference, stem));
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
+	{
+		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+		*creator = DatumGetObjectId(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+		if (isnull)
+			*creator = InvalidOid;
+	}
+	mf_sql_end(&scope);
+	return invoice;
+}
+
+MfExistence
+mf_queue_existence(Oid schema, int64 invoice)
+{
+#define DEAD "i.status = 'sent' AND i.payment_status IN ('expired', 'remote_cancelled')"
+	static MfStatement statement = {
+		"SELECT false, " DEAD " FROM @mf_invoice i WHERE i.id = $1 "
+		"UNION ALL SELECT true, false FROM @mf_invoice_archive i WHERE i.id = $1 AND i.status = 'sent' AND NOT (" DEAD ")",
+		1, {INT8OID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+	MfExistence existence = MF_ROW_GONE;
+
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
+		existence = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) ? MF_ROW_ARCHIVED :
+			DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)) ? MF_LINK_DEAD : MF_ROW_THERE;
+	mf_sql_end(&scope);
+	return existence;
+}
+
+bool
+mf_queue_is_visible(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+	bool		found;
+
+	mf_sql_begin_as_caller(&scope, schema);
+	scope.in_query = true;
+	found = mf_sql_execute(&scope, &sees_statement, &value, NULL) > 0;
+	mf_sql_end(&scope);
+	return found;
+}
+
+void
+mf_queue_find_named(Oid schema, MfNamed *named, int count)
+{
+	(void) look_as_caller(schema, &visible_statement, named, count);
+}
+
+/* Notes as seen what a statement finds with the rights of the current role; how many these are. */
+static int
+look_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count)
+{
+	MfSqlScope	scope;
+	Datum		value = named_array(named, count, false);
+	uint64		rows;
+	uint64		i;
+
+	mf_sql_begin_as_caller(&scope, schema);
+	rows = mf_sql_execute(&scope, statement, &value, NULL);
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfNamed    *found = find_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
+
+		found->seen = true;
+		found->sent = desc->natts > 1 && DatumGetBool(mf_result(row, desc, 2, NULL));
+	}
+	mf_sql_end(&scope);
+	return (int) rows;
+}
+
+static Datum
+named_array(const MfNamed *named, int count, bool seen_only)
+{
+	MfArray		invoices;
+	int			i;
+
+	mf_array_init(&invoices, count);
+	for (i = 0; i < count; i++)
+	{
+		if (named[i].seen || !seen_only)
+			mf_array_add(&invoices, Int64GetDatum(named[i].invoice));
+	}
+	return mf_array_datum(&invoices, INT8OID);
+}
+
+int
+mf_compare_named(const void *a, const void *b)
+{
+	int64		left = ((const MfNamed *) a)->invoice;
+	int64		right = ((const MfNamed *) b)->invoice;
+
+	return left < right ? -1 : left > right;
+}
+
+/* The one that has this number, which is among them. */
+static MfNamed *
+find_named(MfNamed *named, int count, int64 invoice)
+{
+	MfNamed		key = {invoice, false, NULL, false};
+	MfNamed    *found = (MfNamed *) bsearch(&key, named, count, sizeof(MfNamed), mf_compare_named);
+
+	if (found == NULL)
+		elog(ERROR, "found invoice " INT64_FORMAT ", which was not asked for", invoice);
+	return found;
+}
+
+bool
+mf_queue_may_exist(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+	Datum		array = mf_int8_array(&invoice, 1);
+	bool		may_exist = false;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &lock_entries_statement, &array, NULL) > 0)
+	{
+		Datum		kind = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL);
+
+		may_exist = mf_job_kind(TextDatumGetCString(kind)) == MF_JOB_VERIFY;
+	}
+	if (!may_exist)
+		may_exist = mf_sql_execute(&scope, &may_have_made_statement, &value, NULL) > 0;
+	mf_sql_end(&scope);
+	return may_exist;
+}
+
+void
+mf_queue_lock_named(Oid schema, MfNamed *named, int count)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int			locked = look_as_caller(schema, &lock_as_caller_statement, named, count);
+	MfSqlScope	scope;
+	Datum		value;
+	uint64		rows;
+	uint64		i;
+
+	/* in the order of an UPDATE and its trigger, so that nobody waits in a circle */
+	if (locked > 0)
+	{
+		value = named_array(named, count, true);
+		mf_sql_begin(&scope, schema);
+		rows = mf_sql_execute(&scope, &lock_invoices_statement, &value, NULL);
+		for (i = 0; i < rows; i++)
+		{
+			MemoryContext spi_context = MemoryContextSwitchTo(context);
+			MfJob	   *job = mf_queue_read_invoice(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+
+			job->kind = MF_JOB_NONE;
+			memset(&job->request, 0, sizeof(job->request));
+			MemoryContextSwitchTo(spi_context);
+			find_named(named, count, job->invoice)->job = job;
+		}
+		rows = mf_sql_execute(&scope, &lock_entries_statement, &value, NULL);
+		for (i = 0; i < rows; i++)
+		{
+			HeapTuple	row = SPI_tuptable->vals[i];
+			TupleDesc	desc = SPI_tuptable->tupdesc;
+			MfNamed    *entry = find_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
+
+			if (entry->job != NULL)
+				entry->job->kind = mf_job_kind(TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+		}
+		mf_sql_end(&scope);
+	}
+	if (locked < count)
+		mf_queue_find_named(schema, named, count);
+}

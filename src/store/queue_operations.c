@@ -1,0 +1,236 @@
+/*
+ * queue_operations.c
+ *	  SQL of what people do with invoices.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/queue_operations.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "process/worker_slots.h"
+#include "store/attempts.h"
+#include "store/queue_internal.h"
+#include "store/queue_operations.h"
+
+static MfStatement note_edit_statement = {
+	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason, changes) "
+	"VALUES ($1, clock_timestamp(), $2, $3, $3, $4, 'edited', $5::jsonb)",
+	5, {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID}, NULL
+};
+
+static MfStatement put_back_statement = {
+	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.created_at, i.priority, p.due, p.kind "
+	"  FROM unnest($1, $2, $3) AS p(invoice, due, kind) JOIN @mf_invoice i ON i.id = p.invoice AND i.id = ANY ($1) "
+	"  WHERE NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)), "
+	"put AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
+	"SELECT n.id, n.account, n.kind, n.due, " MF_RANK(MF_NOT_BEFORE("n.due", "n.created_at"), "n.priority") ", "
+	"  " MF_PROMOTE(MF_NOT_BEFORE("n.due", "n.created_at"), "n.priority") ", n.priority FROM n ORDER BY n.id "
+	"ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
+	"SELECT (SELECT count(*) FROM n) - (SELECT count(*) FROM put)",
+	3, {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID}, NULL
+};
+
+/* what mf_queue_references() tells of one row, as far as names go */
+static MfStatement names_statement = {
+	"SELECT a.invoice::int8, a.reference::text FROM @mf_attempt a WHERE a.invoice = ANY ($1) "
+	"GROUP BY a.invoice, a.reference ORDER BY a.invoice, max(a.attempt) DESC",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/* rows made before it another server may have sent, too; as mf_claim_twins_before() */
+static MfStatement twins_before_statement = {
+	"SELECT coalesce(max(since), '-infinity')::timestamptz FROM @mf_identity", 0, {0}, NULL
+};
+
+static MfStatement dismiss_statement = {
+	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1 RETURNING 1), "
+	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM @mf_invoice i WHERE i.id = $1 RETURNING 1), "
+	"changed AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL WHERE id = $1 RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_queue WHERE invoice = $1) - (SELECT count(*) FROM done) "
+	"  + 2 * (SELECT count(*) FROM @mf_invoice WHERE id = $1) - (SELECT count(*) FROM told) - (SELECT count(*) FROM changed)",
+	3, {INT8OID, TEXTOID, TEXTOID}, NULL
+};
+
+#define MAY_ADOPT "id = $1 AND payment_status IN ('unpaid', 'expired', 'remote_cancelled')"
+
+/* what is known of the payment is of the other invoice; money that came in is not forgotten */
+static MfStatement adopt_twin_statement = {
+	"WITH k AS (SELECT coalesce($5, (SELECT a.invoice_url FROM @mf_attempt a WHERE a.invoice = $1 AND a.invoice_id = $4::int8 "
+	"    AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) AS url), "
+	"i AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL, payment_error = NULL, "
+	"      invoice_id = $4::int8, invoice_url = k.url, "
+	"      last_error = CASE WHEN notification_option = 'LNK' AND k.url IS NULL THEN $6 END FROM k "
+	"    WHERE " MAY_ADOPT " RETURNING id, status, attempts), "
+	"done AS (DELETE FROM @mf_queue q USING i WHERE q.invoice = i.id RETURNING 1), "
+	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_invoice WHERE " MAY_ADOPT ") - (SELECT count(*) FROM told) "
+	"  + (SELECT count(*) FROM @mf_queue q JOIN i ON i.id = q.invoice) - (SELECT count(*) FROM done), (SELECT count(*) FROM i)",
+	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
+};
+
+/*
+ * Whether a queued one exists is of interest now, and not when it was to be sent;
+ * another server may be sending it right now.
+ */
+static MfStatement request_cancel_statement = {
+	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.status, i.attempts, i.priority, "
+	"    clock_timestamp() + $4 * interval '1 ms' AS due FROM @mf_invoice i WHERE i.id = ANY ($1)), "
+	"changed AS (UPDATE @mf_invoice i SET cancel_requested = true WHERE i.id = ANY ($1) RETURNING 1), "
+	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT n.id, clock_timestamp(), $2, n.status, n.status, n.attempts, $3 FROM n ORDER BY n.id RETURNING 1), "
+	"soon AS (INSERT INTO @mf_queue AS q (invoice, account, kind, due, rank, priority) "
+	"  SELECT n.id, n.account, 'verify', n.due, n.due, n.priority FROM n WHERE n.status = 'queued' ORDER BY n.id "
+	"  ON CONFLICT (invoice) DO UPDATE SET kind = 'verify', step = CASE q.kind WHEN 'verify' THEN q.step ELSE 0 END, "
+	"    due = least(q.due, EXCLUDED.due), rank = least(q.rank, EXCLUDED.rank) RETURNING 1) "
+	"SELECT (SELECT count(*) FROM n) * 2 + (SELECT count(*) FROM n WHERE n.status = 'queued') "
+	"  - (SELECT count(*) FROM changed) - (SELECT count(*) FROM told) - (SELECT count(*) FROM soon)",
+	4, {INT8ARRAYOID, TEXTOID, TEXTOID, INT4OID}, NULL
+};
+
+void
+mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes)
+{
+	MfSqlScope	scope;
+	Datum		values[5];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+	values[2] = CStringGetTextDatum(status);
+	values[3] = Int32GetDatum(attempt);
+	values[4] = CStringGetTextDatum(changes);
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &note_edit_statement, values, NULL) == 0)
+		mf_change_suppressed();
+	mf_sql_end(&scope);
+}
+
+void
+mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int count)
+{
+	MfSqlScope	scope;
+	MemoryContext context = CurrentMemoryContext;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz later = TimestampTzPlusMilliseconds(now, mf_verify_wait());
+	TimestampTz twins_before;
+	MfArray		invoices;
+	Datum		value;
+	uint64		rows;
+	uint64		row = 0;
+	int			i;
+
+	mf_array_init(&invoices, count);
+	for (i = 0; i < count; i++)
+		mf_array_add(&invoices, Int64GetDatum(jobs[i]->invoice));
+	value = mf_array_datum(&invoices, INT8OID);
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &twins_before_statement, NULL, NULL);
+	twins_before = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	rows = mf_sql_execute(&scope, &names_statement, &value, NULL);
+	for (i = 0; i < count; i++)
+	{
+		const MfJob *job = jobs[i];
+		List	   *references = NIL;
+
+		for (; row < rows && DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL)) == job->invoice; row++)
+		{
+			MfReference *entry = (MfReference *) palloc0(sizeof(MfReference));
+
+			entry->reference = TextDatumGetCString(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, NULL));
+			references = lappend(references, entry);
+		}
+		transitions[i].reference = MemoryContextStrdup(context, mf_queue_fresh_reference(references, job->reference));
+		transitions[i].to = MF_STATUS_QUEUED;
+		transitions[i].next = MF_JOB_VERIFY;
+		transitions[i].due = job->created_at < twins_before ? later : now;
+	}
+	mf_sql_end(&scope);
+}
+
+void
+mf_queue_apply_by_person(Oid schema, const MfTransition *transitions, int count)
+{
+	MfSqlScope	scope;
+	MfArray    *columns = mf_columns_start(&put_back_statement, count);
+	int			i;
+
+	mf_sql_begin(&scope, schema);
+	mf_queue_apply(&scope, transitions, count);
+	for (i = 0; i < count; i++)
+	{
+		if (transitions[i].next == MF_JOB_NONE)
+			continue;
+		mf_array_add(&columns[0], Int64GetDatum(transitions[i].invoice));
+		mf_array_add(&columns[1], TimestampTzGetDatum(transitions[i].due));
+		mf_array_add_text(&columns[2], mf_job_name(transitions[i].next));
+	}
+	if (columns[0].count > 0)
+		mf_columns_change(&scope, &put_back_statement, columns);
+	mf_sql_end(&scope);
+}
+
+void
+mf_queue_dismiss_duplicate(Oid schema, const MfJob *job, const char *actor, const char *reason)
+{
+	MfSqlScope	scope;
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(job->invoice);
+	values[1] = CStringGetTextDatum(actor);
+	values[2] = CStringGetTextDatum(reason);
+	mf_sql_begin(&scope, schema);
+	(void) mf_change(&scope, &dismiss_statement, values, NULL);
+	mf_sql_end(&scope);
+}
+
+bool
+mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
+{
+	MfSqlScope	scope;
+	Datum		values[6];
+	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
+	bool		adopted;
+
+	values[0] = Int64GetDatum(adoption->invoice);
+	values[1] = CStringGetTextDatum(adoption->actor);
+	values[2] = CStringGetTextDatum(adoption->reason);
+	values[3] = CStringGetTextDatum(adoption->invoice_id);
+	values[4] = adoption->invoice_url ? CStringGetTextDatum(adoption->invoice_url) : (Datum) 0;
+	nulls[4] = adoption->invoice_url ? ' ' : 'n';
+	values[5] = CStringGetTextDatum(adoption->linkless);
+	mf_sql_begin(&scope, schema);
+	adopted = mf_change(&scope, &adopt_twin_statement, values, nulls) > 0;
+	mf_sql_end(&scope);
+	return adopted;
+}
+
+void
+mf_queue_request_cancel(Oid schema, MfJob *const *jobs, int count, const char *actor, const char *reason)
+{
+	MfSqlScope	scope;
+	MfArray		invoices;
+	Datum		values[4];
+	int			i;
+
+	mf_array_init(&invoices, count);
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&invoices, Int64GetDatum(jobs[i]->invoice));
+		mf_wake_account_at_commit(jobs[i]->account);
+	}
+	values[0] = mf_array_datum(&invoices, INT8OID);
+	values[1] = CStringGetTextDatum(actor);
+	values[2] = CStringGetTextDatum(reason);
+	values[3] = Int32GetDatum(mf_verify_wait());
+	mf_sql_begin(&scope, schema);
+	(void) mf_change(&scope, &request_cancel_statement, values, NULL);
+	mf_sql_end(&scope);
+}

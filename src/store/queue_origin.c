@@ -1,0 +1,148 @@
+/*
+ * queue_origin.c
+ *	  Which database has made an entry of the agenda, and which servers are known.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/queue_origin.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "store/queue_internal.h"
+#include "store/queue_origin.h"
+
+static MfStatement identity_statement = {
+	"SELECT system_identifier = $1 AND database = $2, data_directory::text, timeline::int4, since::timestamptz, marker::text, backup_label::text, origin::int8 FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
+	2, {TEXTOID, OIDOID}, NULL
+};
+
+static MfStatement set_identity_statement = {
+	"INSERT INTO @mf_identity AS i (system_identifier, database, data_directory, timeline, since, marker, backup_label) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7) "
+	"ON CONFLICT (system_identifier, database) DO UPDATE SET data_directory = EXCLUDED.data_directory, "
+	"  timeline = EXCLUDED.timeline, since = EXCLUDED.since, marker = EXCLUDED.marker, "
+	"  backup_label = EXCLUDED.backup_label, origin = EXCLUDED.origin",
+	7, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}, NULL
+};
+
+static MfStatement foreign_statement = {
+	"SELECT count(*) FROM @mf_queue WHERE origin <> @mf_origin()", 0, {0}, NULL
+};
+
+static MfStatement adopt_statement = {
+	"UPDATE @mf_queue q SET origin = @mf_origin(), kind = n.kind, due = n.due, " MF_SET_RANK("n.due", "q.priority")
+	" FROM (SELECT o.invoice, CASE o.kind WHEN 'send' THEN 'verify' ELSE o.kind END AS kind, "
+	"    CASE WHEN o.kind IN ('send', 'verify') THEN " MF_VERIFY_DUE("o.due", "$1") " ELSE o.due END AS due "
+	"  FROM @mf_queue o WHERE o.origin <> @mf_origin()) n WHERE n.invoice = q.invoice",
+	1, {INT4OID}, NULL
+};
+
+static MfStatement inherit_statement = {
+	"UPDATE @mf_queue SET origin = @mf_origin() WHERE origin = $1",
+	1, {INT8OID}, NULL
+};
+
+static MfStatement verify_all_statement = {
+	"UPDATE @mf_queue SET kind = 'verify', due = " MF_VERIFY_DUE("due", "$1") ", "
+	"  " MF_SET_RANK(MF_VERIFY_DUE("due", "$1"), "priority") " WHERE kind = 'send'",
+	1, {INT4OID}, NULL
+};
+
+MfIdentityKnown
+mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity)
+{
+	MfIdentityKnown known = MF_IDENTITY_NONE;
+	MemoryContext context = CurrentMemoryContext;
+	MfSqlScope	scope;
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(system_identifier);
+	values[1] = ObjectIdGetDatum(MyDatabaseId);
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &identity_statement, values, NULL) > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		known = DatumGetBool(mf_result(row, desc, 1, NULL)) ? MF_IDENTITY_OURS : MF_IDENTITY_OTHERS;
+		identity->system_identifier = system_identifier;
+		identity->data_directory = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+		identity->timeline = DatumGetInt32(mf_result(row, desc, 3, NULL));
+		identity->since = DatumGetTimestampTz(mf_result(row, desc, 4, NULL));
+		identity->marker = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 5, NULL)));
+		identity->backup_label = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 6, NULL)));
+		identity->origin = DatumGetInt64(mf_result(row, desc, 7, NULL));
+	}
+	mf_sql_end(&scope);
+	return known;
+}
+
+void
+mf_queue_set_identity(Oid schema, const MfIdentity *identity)
+{
+	MfSqlScope	scope;
+	Datum		values[7];
+
+	values[0] = CStringGetTextDatum(identity->system_identifier);
+	values[1] = ObjectIdGetDatum(MyDatabaseId);
+	values[2] = CStringGetTextDatum(identity->data_directory);
+	values[3] = Int32GetDatum(identity->timeline);
+	values[4] = TimestampTzGetDatum(identity->since);
+	values[5] = CStringGetTextDatum(identity->marker);
+	values[6] = CStringGetTextDatum(identity->backup_label);
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &set_identity_statement, values, NULL) == 0)
+		mf_change_suppressed();
+	mf_sql_end(&scope);
+}
+
+void
+mf_queue_replace_origin(Oid schema, int64 origin)
+{
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(origin);
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &inherit_statement, &value, NULL);
+	mf_sql_end(&scope);
+}
+
+int64
+mf_queue_count_foreign(Oid schema)
+{
+	MfSqlScope	scope;
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &foreign_statement, NULL, NULL);
+	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	mf_sql_end(&scope);
+	return count;
+}
+
+void
+mf_queue_take_over_entries(Oid schema)
+{
+	MfSqlScope	scope;
+	Datum		value = Int32GetDatum(mf_verify_wait());
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &adopt_statement, &value, NULL);
+	mf_sql_end(&scope);
+}
+
+void
+mf_queue_verify_all(Oid schema)
+{
+	MfSqlScope	scope;
+	Datum		value = Int32GetDatum(mf_verify_wait());
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &verify_all_statement, &value, NULL);
+	mf_sql_end(&scope);
+}

@@ -1,0 +1,190 @@
+/*
+ * queue_pause.c
+ *	  SQL of pauses: of an account, or of all.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/queue_pause.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "account/account.h"
+#include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql_array.h"
+#include "process/worker_slots.h"
+#include "store/inquiries_open.h"
+#include "store/queue_internal.h"
+#include "store/queue_pause.h"
+
+static MfStatement pause_statement = {
+	"INSERT INTO @mf_account AS a (account, paused_at, paused_by, reason) VALUES ($1, clock_timestamp(), $2, $3) "
+	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
+	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL",
+	3, {TEXTOID, TEXTOID, TEXTOID}, NULL
+};
+
+static MfStatement is_paused_statement = {
+	"SELECT FROM @mf_account WHERE account = $1 AND paused_at IS NOT NULL", 1, {TEXTOID}, NULL
+};
+
+static MfStatement pause_reason_statement = {
+	"SELECT account = '*', format('by %s since %s: %s', paused_by, date_trunc('second', paused_at), "
+	"  coalesce(reason, 'no reason given')) "
+	"FROM @mf_account WHERE account IN ($1, '*') AND paused_at IS NOT NULL ORDER BY account LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement resume_statement = {
+	"WITH p AS MATERIALIZED (SELECT account, paused_by FROM @mf_account WHERE account = $1 AND paused_at IS NOT NULL FOR UPDATE), "
+	"u AS (UPDATE @mf_account a SET paused_at = NULL, paused_by = NULL, reason = NULL FROM p WHERE a.account = p.account RETURNING 1) "
+	"SELECT p.account = '*' AND p.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "') FROM p, u",
+	1, {TEXTOID}, NULL
+};
+
+/* requests that the original sent just before it was stopped may still be under way */
+static MfStatement resume_verify_statement = {
+	"UPDATE @mf_queue q SET due = d.due, " MF_SET_RANK("d.due", "q.priority") " "
+	"FROM (SELECT " MF_VERIFY_DUE("'-infinity'::timestamptz", "$1") " AS due) d WHERE q.kind = 'verify' AND q.due < d.due",
+	1, {INT4OID}, NULL
+};
+
+/* what is locked is being looked at anyway */
+#define TRY_NOW(account) \
+	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", " \
+	"  step = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.step END " \
+	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) AND o.step <> 0) " \
+	"    OR (o.kind IN ('reconcile', 'watch', 'verify') AND o.error IS NOT NULL)) AND " account \
+	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
+	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
+
+static MfStatement try_now_statement = {TRY_NOW("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
+static MfStatement try_all_now_statement = {TRY_NOW("true"), 1, {OIDOID}, NULL};
+
+/* questions that wait for a key, or could not be written */
+#define ASK_NOW(account) \
+	"UPDATE @mf_inquiry q SET due = now() FROM (SELECT o.invoice FROM @mf_inquiry o WHERE o.error IS NOT NULL " \
+	"  AND " account \
+	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
+	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
+
+static MfStatement ask_now_statement = {ASK_NOW("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
+static MfStatement ask_all_now_statement = {ASK_NOW("true"), 1, {OIDOID}, NULL};
+
+static MfStatement paused_statement = {
+	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
+	1, {TEXTARRAYOID}, NULL
+};
+
+static MfStatement undecided_statement = {
+	"SELECT FROM @mf_account a WHERE a.account = '*' AND a.paused_at IS NOT NULL "
+	"  AND a.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "')",
+	0, {0}, NULL
+};
+
+void
+mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason)
+{
+	MfSqlScope	scope;
+	Datum		values[3];
+	char		nulls[3] = {' ', ' ', ' '};
+
+	values[0] = CStringGetTextDatum(account);
+	values[1] = CStringGetTextDatum(by);
+	values[2] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
+	nulls[2] = reason ? ' ' : 'n';
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &pause_statement, values, nulls) == 0 &&
+		mf_sql_execute(&scope, &is_paused_statement, values, NULL) == 0)
+		mf_change_suppressed();
+	mf_sql_end(&scope);
+	mf_pause_at_commit();
+}
+
+char *
+mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	MemoryContext context = CurrentMemoryContext;
+	char	   *reason = NULL;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &pause_reason_statement, &value, NULL) > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		*all_accounts = DatumGetBool(mf_result(row, desc, 1, NULL));
+		reason = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+	}
+	mf_sql_end(&scope);
+	return reason;
+}
+
+bool
+mf_queue_resume(Oid schema, const char *account)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	bool		resumed;
+	bool		was_copy;
+
+	mf_sql_begin(&scope, schema);
+	resumed = mf_sql_execute(&scope, &resume_statement, &value, NULL) > 0;
+	if (resumed && strcmp(account, MF_ALL_ACCOUNTS) == 0)
+	{
+		Datum		wait = Int32GetDatum(mf_verify_wait());
+
+		was_copy = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+		(void) mf_sql_execute(&scope, &resume_verify_statement, &wait, NULL);
+		if (was_copy)
+			mf_inquiries_open_settled(&scope);
+	}
+	mf_sql_end(&scope);
+	return resumed;
+}
+
+List *
+mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int count)
+{
+	List	   *result = NIL;
+	MfArray		names;
+	Datum		value;
+	uint64		rows;
+	uint64		i;
+
+	mf_array_init(&names, count + 1);
+	mf_array_add_text(&names, MF_ALL_ACCOUNTS);
+	for (i = 0; i < (uint64) count; i++)
+		mf_array_add_text(&names, accounts[i]);
+	value = mf_array_datum(&names, TEXTOID);
+	rows = mf_sql_execute(scope, &paused_statement, &value, NULL);
+	for (i = 0; i < rows; i++)
+		result = lappend(result, TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL)));
+	return result;
+}
+
+bool
+mf_queue_awaits_decision(const MfSqlScope *scope)
+{
+	return mf_sql_execute(scope, &undecided_statement, NULL, NULL) > 0;
+}
+
+void
+mf_queue_retry_account(Oid schema, const char *account, Oid created_by)
+{
+	MfSqlScope	scope;
+	Datum		values[2] = {ObjectIdGetDatum(created_by), (Datum) 0};
+	char		nulls[2] = {OidIsValid(created_by) ? ' ' : 'n', ' '};
+
+	if (account != NULL)
+		values[1] = CStringGetTextDatum(account);
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, account != NULL ? &try_now_statement : &try_all_now_statement, values, nulls);
+	(void) mf_sql_execute(&scope, account != NULL ? &ask_now_statement : &ask_all_now_statement, values, nulls);
+	mf_sql_end(&scope);
+}

@@ -1,0 +1,249 @@
+/*
+ * queue_report.c
+ *	  What mf_check() reports of the agenda.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/queue_report.c
+ */
+#include "postgres.h"
+
+#include "access/subtrans.h"
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+
+#include "account/send_time.h"
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "flow/throttle.h"
+#include "store/queue_report.h"
+
+static MfStatement size_statement = {
+	"SELECT count(*) FROM @mf_queue", 0, {0}, NULL
+};
+
+static MfStatement any_due_statement = {
+	"SELECT FROM @mf_queue WHERE account = $1 AND rank <= now() + interval '" CppAsString2(MF_BACKOFF_CAP_MS) " ms' LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+/*
+ * Who has locked or changed rows that are due, by the transaction; some of each
+ * agenda will do.  An entry whose invoice is locked is put off for a moment again
+ * and again, and a young row is commonly just being inserted or changed.
+ */
+static MfStatement lockers_statement = {
+	"SELECT i.xmax, count(*)::int8, min(i.id)::int8 FROM ("
+	"  (SELECT q.invoice FROM @mf_queue q WHERE q.account = $1 AND q.rank <= now() + interval '10 s' ORDER BY q.rank LIMIT 1000) "
+	"  UNION (SELECT q.invoice FROM @mf_inquiry q WHERE q.account = $1 AND q.urgent AND q.due <= now() + interval '10 s' "
+	"    ORDER BY q.due LIMIT 1000)) d JOIN @mf_invoice i ON i.id = d.invoice "
+	"WHERE i.xmax <> '0'::xid AND greatest(i.send_at, i.created_at) < now() - interval '1 min' GROUP BY i.xmax ORDER BY 2 DESC",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement put_off_errors_statement = {
+	"SELECT count(*)::int8, min(p.invoice)::int8, p.error::text FROM ("
+	"  SELECT q.invoice, coalesce(q.error, i.last_error, '') AS error FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice "
+	"  WHERE q.account = $1 AND (q.error IS NOT NULL OR (q.kind = 'send' AND q.step > 0)) "
+	"  UNION ALL SELECT q.invoice, q.error FROM @mf_inquiry q WHERE q.account = $1 AND q.error IS NOT NULL) p "
+	"GROUP BY p.error ORDER BY 2 LIMIT $2",
+	2, {TEXTOID, INT4OID}, NULL
+};
+
+/* whose key or address MyFatoorah has turned down; what a person has paused is not news */
+static MfStatement refused_accounts_statement = {
+	"SELECT count(*)::int8, min(account)::text FROM @mf_account "
+	"WHERE paused_at IS NOT NULL AND paused_by IN ('sender', 'status reader') AND account <> $1",
+	1, {TEXTOID}, NULL
+};
+
+/* for a person, they are never due */
+static MfStatement reviews_statement = {
+	"SELECT (SELECT count(*) FROM @mf_queue WHERE account = $1 AND rank = 'infinity' AND kind = 'review') "
+	"  + (SELECT count(*) FROM @mf_invoice WHERE account = $1 AND payment_doubt IS NOT NULL)",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement unanswered_statement = {
+	"SELECT count(*) OVER ()::int8, u.example, u.error::text FROM ("
+	"  SELECT format('invoice %s', q.invoice) AS example, i.payment_error AS error, q.invoice AS number "
+	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
+	"  WHERE q.account = $1 AND q.failures >= " CppAsString2(MF_ITEM_FAILURES) " "
+	"  UNION ALL SELECT format('event %s', e.id), NULL, e.id FROM @mf_event e "
+	"  WHERE e.account = $1 AND e.due IS NOT NULL AND e.failures >= " CppAsString2(MF_ITEM_FAILURES) ") u "
+	"ORDER BY u.error IS NULL, u.number LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+int64
+mf_queue_count_timed(Oid schema, const char *account, TimestampTz *first)
+{
+	static MfStatement statement = {
+		"SELECT count(*)::int8, min(due)::timestamptz FROM @mf_queue "
+		"WHERE account = $1 AND kind = 'send' AND step = " CppAsString2(MF_TIMED_STEP),
+		1, {TEXTOID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &statement, &value, NULL);
+	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	if (count > 0)
+		*first = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+	mf_sql_end(&scope);
+	return count;
+}
+
+int64
+mf_queue_size(Oid schema)
+{
+	MfSqlScope	scope;
+	int64		size;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &size_statement, NULL, NULL);
+	size = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	mf_sql_end(&scope);
+	return size;
+}
+
+bool
+mf_queue_any_due(Oid schema, const char *account)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	bool		any;
+
+	mf_sql_begin(&scope, schema);
+	any = mf_sql_execute(&scope, &any_due_statement, &value, NULL) > 0;
+	mf_sql_end(&scope);
+	return any;
+}
+
+List *
+mf_queue_lockers(Oid schema, const char *account)
+{
+	MfSqlScope	scope;
+	MemoryContext context = CurrentMemoryContext;
+	Datum		value = CStringGetTextDatum(account);
+	List	   *lockers = NIL;
+	uint64		rows;
+	uint64		i;
+
+	mf_sql_begin(&scope, schema);
+	rows = mf_sql_execute(&scope, &lockers_statement, &value, NULL);
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		TransactionId xid = DatumGetTransactionId(mf_result(row, desc, 1, NULL));
+		int			pid = TransactionIdIsInProgress(xid) ? BackendXidGetPid(SubTransGetTopmostTransaction(xid)) : 0;
+		PGPROC	   *process = pid == 0 ? NULL : BackendPidGetProc(pid);
+		MemoryContext old;
+		MfLocker   *locker;
+
+		/* what several hold together has another number */
+		if (process == NULL)
+			continue;
+		old = MemoryContextSwitchTo(context);
+		locker = (MfLocker *) palloc(sizeof(MfLocker));
+		locker->pid = pid;
+		locker->role = process->roleId;
+		locker->count = DatumGetInt64(mf_result(row, desc, 2, NULL));
+		locker->invoice = DatumGetInt64(mf_result(row, desc, 3, NULL));
+		lockers = lappend(lockers, locker);
+		MemoryContextSwitchTo(old);
+	}
+	mf_sql_end(&scope);
+	return lockers;
+}
+
+int64
+mf_queue_count_refused_accounts(Oid schema, const char *but, char **example)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(but);
+	MemoryContext context = CurrentMemoryContext;
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &refused_accounts_statement, &value, NULL);
+	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	if (count > 0)
+		*example = MemoryContextStrdup(context, TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)));
+	mf_sql_end(&scope);
+	return count;
+}
+
+int64
+mf_queue_count_reviews(Oid schema, const char *account)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &reviews_statement, &value, NULL);
+	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	mf_sql_end(&scope);
+	return count;
+}
+
+List *
+mf_queue_put_off_errors(Oid schema, const char *account, int limit)
+{
+	MfSqlScope	scope;
+	Datum		values[2];
+	MemoryContext context = CurrentMemoryContext;
+	List	   *errors = NIL;
+	uint64		rows;
+	uint64		i;
+
+	values[0] = CStringGetTextDatum(account);
+	values[1] = Int32GetDatum(limit);
+	mf_sql_begin(&scope, schema);
+	rows = mf_sql_execute(&scope, &put_off_errors_statement, values, NULL);
+	for (i = 0; i < rows; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MemoryContext old = MemoryContextSwitchTo(context);
+		MfPutOffError *entry = (MfPutOffError *) palloc(sizeof(MfPutOffError));
+
+		entry->count = DatumGetInt64(mf_result(row, desc, 1, NULL));
+		entry->invoice = DatumGetInt64(mf_result(row, desc, 2, NULL));
+		entry->error = TextDatumGetCString(mf_result(row, desc, 3, NULL));
+		errors = lappend(errors, entry);
+		MemoryContextSwitchTo(old);
+	}
+	mf_sql_end(&scope);
+	return errors;
+}
+
+int64
+mf_inquiries_unanswered(Oid schema, const char *account, char **example, char **error)
+{
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	MemoryContext context = CurrentMemoryContext;
+	int64		count = 0;
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &unanswered_statement, &value, NULL) > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		Datum		said = mf_result(row, desc, 3, &isnull);
+
+		count = DatumGetInt64(mf_result(row, desc, 1, NULL));
+		*error = isnull ? NULL : MemoryContextStrdup(context, TextDatumGetCString(said));
+		*example = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+	}
+	mf_sql_end(&scope);
+	return count;
+}
