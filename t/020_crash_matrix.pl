@@ -132,6 +132,8 @@ sub prepare
 		# or a round without rows gets there first; twice, because on a busy machine a worker may just be waiting for its turn
 		if (($point->{kind} // '') eq 'before')
 		{
+			# what was sent again under a new reference is still looked up from time to time
+			$mf->wait_for($node, $point->{name}, q{SELECT count(*) FROM mf_queue WHERE due < now() + interval '5 s'}, 0);
 			$mf->wait_idle($node, $point->{name}) for 1 .. 2;
 		}
 		arm($point->{name}, $point->{name});
