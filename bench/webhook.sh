@@ -63,7 +63,7 @@ CREATE SERVER myfatoorah FOREIGN DATA WRAPPER myfatoorah
 CREATE USER MAPPING FOR PUBLIC SERVER myfatoorah
 	OPTIONS (api_key_file 'myfatoorah.key', webhook_secret_file 'myfatoorah.webhook');
 ALTER DATABASE postgres SET myfatoorah.public_url = 'http://127.0.0.1:$port';
-ALTER DATABASE postgres SET myfatoorah.port = $port;
+ALTER DATABASE postgres SET myfatoorah.listen_port = $port;
 SQL
 mf_poll 30 webhook_listens || mf_die "no listener"
 mf_poll 30 webhook_works || mf_die "no worker"

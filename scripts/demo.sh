@@ -412,7 +412,7 @@ sql postgres <<SQL
 ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret_file 'myfatoorah.webhook');
 ALTER DATABASE $DEMO_DATABASE SET myfatoorah.public_url = '$listener_url';
 ALTER DATABASE $DEMO_DATABASE SET myfatoorah.route_callbacks = on;
-ALTER DATABASE $DEMO_DATABASE SET myfatoorah.port = $listener_port;
+ALTER DATABASE $DEMO_DATABASE SET myfatoorah.listen_port = $listener_port;
 SQL
 echo
 note "The secret is in a file, as the key is. Invoices carry the listener's address from now on."

@@ -385,14 +385,14 @@ CREATE INDEX mf_inquiry_due_idx ON mf_inquiry (account, due) WHERE NOT urgent;
 
 COMMENT ON TABLE mf_inquiry IS 'invoices whose payment is awaited, and when MyFatoorah is asked next';
 COMMENT ON COLUMN mf_inquiry.due IS 'not before this time';
-COMMENT ON COLUMN mf_inquiry.urgent IS 'an event or a person wants to know; false: the poller''s turn, within myfatoorah.poll_limit';
+COMMENT ON COLUMN mf_inquiry.urgent IS 'an event or a person wants to know; false: the poller''s turn, within myfatoorah.poll_rate_limit';
 COMMENT ON COLUMN mf_inquiry.refunds IS 'the refunds are to be asked for, too';
 COMMENT ON COLUMN mf_inquiry.requests IS 'counts events and people that asked, so that an answer does not settle what came after the question';
 COMMENT ON COLUMN mf_inquiry.tries IS 'answers since then that showed no change';
 COMMENT ON COLUMN mf_inquiry.step IS 'answers since the payment_status is what it is';
 COMMENT ON COLUMN mf_inquiry.failures IS 'questions in a row that had no usable answer; each makes the time until the next one longer';
 COMMENT ON COLUMN mf_inquiry.error IS 'why it could not be asked about, or the answer not be written; put off until due, see mf_review';
-COMMENT ON COLUMN mf_inquiry.by_callback IS 'of an urgent one: only callbacks, which prove nothing, or people too often, have asked since the latest question; within myfatoorah.callback_limit';
+COMMENT ON COLUMN mf_inquiry.by_callback IS 'of an urgent one: only callbacks, which prove nothing, or people too often, have asked since the latest question; within myfatoorah.callback_rate_limit';
 COMMENT ON COLUMN mf_inquiry.ordered_by IS 'of an urgent one: OID of the role whose mf_refresh() alone has asked; 0 if an event did, which goes before';
 
 CREATE TABLE mf_transaction (

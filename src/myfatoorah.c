@@ -34,25 +34,25 @@ bool		mf_worker_enabled = true;
 int			mf_max_databases = MF_MAX_DATABASES_DEFAULT;
 int			mf_max_in_flight = MF_IN_FLIGHT_DEFAULT;
 int			mf_retry_delay = MF_RETRY_DELAY_DEFAULT;
-int			mf_reconcile_delay = MF_RECONCILE_DELAY_DEFAULT;
+int			mf_lookup_delay = MF_LOOKUP_DELAY_DEFAULT;
 
 int			mf_shutdown_wait = MF_SHUTDOWN_WAIT_DEFAULT;
-int			mf_resend = MF_RESEND_LINK;
+int			mf_resend_policy = MF_RESEND_LINK;
 int			mf_max_resends = MF_MAX_RESENDS_DEFAULT;
 int			mf_history_retention = MF_HISTORY_RETENTION_DEFAULT;
 int			mf_personal_data_retention = 0;
 int			mf_poll_delay = MF_POLL_DELAY_DEFAULT;
-int			mf_poll_limit = MF_POLL_LIMIT_DEFAULT;
-int			mf_callback_limit = MF_CALLBACK_LIMIT_DEFAULT;
+int			mf_poll_rate_limit = MF_POLL_RATE_LIMIT_DEFAULT;
+int			mf_callback_rate_limit = MF_CALLBACK_RATE_LIMIT_DEFAULT;
 int			mf_on_change_timeout = MF_ON_CHANGE_TIMEOUT_DEFAULT;
 char	   *mf_public_url = NULL;
 bool		mf_route_callbacks = false;
 char	   *mf_listen_addresses = NULL;
-int			mf_port = MF_PORT_DEFAULT;
+int			mf_listen_port = MF_LISTEN_PORT_DEFAULT;
 char	   *mf_ssl_cert_file = NULL;
 char	   *mf_ssl_key_file = NULL;
 
-static const struct config_enum_entry resend_options[] = {
+static const struct config_enum_entry resend_policies[] = {
 	{"never", MF_RESEND_NEVER, false},
 	{"link", MF_RESEND_LINK, false},
 	{"all", MF_RESEND_ALL, false},
@@ -70,9 +70,9 @@ static bool check_public_url(char **newval, void **extra, GucSource source);
 void
 _PG_init(void)
 {
-	DefineCustomBoolVariable("myfatoorah.worker",
+	DefineCustomBoolVariable("myfatoorah.worker_enabled",
 							 "Runs a worker that sends the invoices of this database.",
-							 "Meant to be set for a database: ALTER DATABASE ... SET myfatoorah.worker = off.",
+							 "Meant to be set for a database: ALTER DATABASE ... SET myfatoorah.worker_enabled = off.",
 							 &mf_worker_enabled, true, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("myfatoorah.max_in_flight",
 							"Requests that a worker has under way at the same time, all accounts together.",
@@ -84,11 +84,11 @@ _PG_init(void)
 							"Doubled with every failure in a row, with jitter, up to an hour.",
 							&mf_retry_delay, MF_RETRY_DELAY_DEFAULT, MF_RETRY_DELAY_MIN, MF_RETRY_DELAY_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("myfatoorah.reconcile_delay",
+	DefineCustomIntVariable("myfatoorah.lookup_delay",
 							"Delay after which an invoice of unknown outcome is looked up.",
 							"Counted from the time when MyFatoorah can no longer be working on the request.",
-							&mf_reconcile_delay, MF_RECONCILE_DELAY_DEFAULT, MF_RECONCILE_DELAY_MIN,
-							MF_RECONCILE_DELAY_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+							&mf_lookup_delay, MF_LOOKUP_DELAY_DEFAULT, MF_LOOKUP_DELAY_MIN,
+							MF_LOOKUP_DELAY_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("myfatoorah.shutdown_wait",
 							"Longest time that the end of a worker waits for answers to what is under way.",
@@ -96,10 +96,10 @@ _PG_init(void)
 							&mf_shutdown_wait, MF_SHUTDOWN_WAIT_DEFAULT, 0, MF_SHUTDOWN_WAIT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
-	DefineCustomEnumVariable("myfatoorah.resend",
+	DefineCustomEnumVariable("myfatoorah.resend_policy",
 							 "Invoices that are sent again when look-ups have found no trace of them.",
 							 "\"link\" means those with notification_option LNK, of which the customer cannot know.",
-							 &mf_resend, MF_RESEND_LINK, resend_options, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							 &mf_resend_policy, MF_RESEND_LINK, resend_policies, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("myfatoorah.max_resends",
 							"How often one invoice is sent again under a new reference before a person is asked.",
@@ -123,15 +123,15 @@ _PG_init(void)
 							"The later delays are growing multiples of it.",
 							&mf_poll_delay, MF_POLL_DELAY_DEFAULT, MF_POLL_DELAY_MIN, MF_POLL_DELAY_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("myfatoorah.poll_limit",
+	DefineCustomIntVariable("myfatoorah.poll_rate_limit",
 							"Look-ups per minute and account that polling may make.",
 							"0 turns polling off; payments are then noticed by webhooks and callbacks only.",
-							&mf_poll_limit, MF_POLL_LIMIT_DEFAULT, 0, MF_POLL_LIMIT_MAX,
+							&mf_poll_rate_limit, MF_POLL_RATE_LIMIT_DEFAULT, 0, MF_POLL_RATE_LIMIT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("myfatoorah.callback_limit",
+	DefineCustomIntVariable("myfatoorah.callback_rate_limit",
 							"Look-ups per minute and account that callbacks may cause, and mf_refresh() by each role.",
 							"Callbacks prove nothing; what they and people ask for beyond this is asked later.",
-							&mf_callback_limit, MF_CALLBACK_LIMIT_DEFAULT, 1, MF_POLL_LIMIT_MAX,
+							&mf_callback_rate_limit, MF_CALLBACK_RATE_LIMIT_DEFAULT, 1, MF_POLL_RATE_LIMIT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("myfatoorah.on_change_timeout",
 							"Longest time that a function of mf_on_change() may take.",
@@ -151,10 +151,11 @@ _PG_init(void)
 							   "Numeric IPv4 or IPv6 addresses, separated by commas, \"localhost\", or \"*\" for all.",
 							   &mf_listen_addresses, MF_LISTEN_ADDRESSES_DEFAULT, PGC_SUSET, 0,
 							   mf_check_listen_addresses, NULL, NULL);
-	DefineCustomIntVariable("myfatoorah.port",
+	DefineCustomIntVariable("myfatoorah.listen_port",
 							"TCP port of the listener that receives webhooks and callbacks for this database.",
-							"0 runs none. Meant to be set for a database: ALTER DATABASE ... SET myfatoorah.port = 8443.",
-							&mf_port, MF_PORT_DEFAULT, 0, MF_PORT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+							"0 runs none. Meant to be set for a database: ALTER DATABASE ... SET myfatoorah.listen_port = 8443.",
+							&mf_listen_port, MF_LISTEN_PORT_DEFAULT, 0, MF_LISTEN_PORT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("myfatoorah.ssl_cert_file",
 							   "File with the certificate of the listener, and of its issuers, in PEM.",
 							   "Empty means plain HTTP, for a proxy on the same machine.",

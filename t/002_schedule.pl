@@ -106,7 +106,7 @@ sent_in_time('while down', 'due while the server was down');
 
 # The worker of one database off: another's marker goes through meanwhile, and off it stays over a restart
 my $before = $sandbox->count(%$send);
-$node->safe_psql('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker = off');
+$node->safe_psql('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');
 $mf->wait_no_worker($node, 'postgres');
 $mf->insert_many($node, 'postgres', 'soon', 20, send_at => "clock_timestamp() + interval '3 s' - n * interval '20 ms'");
 $mf->insert_many($node, 'postgres', 'backlog', 280, send_at => "'2000-01-01'::timestamptz - n * interval '1 d'");
@@ -127,7 +127,7 @@ is($node->safe_psql('postgres', "SELECT kind, invoices, due_invoices FROM mf_bac
 # One request at a time shows the order in which they leave: the earliest send_at first, but none gets ahead of others by
 # a send_at before its insertion; a step of priority is worth ten minutes.
 $node->safe_psql('postgres', 'ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight $$1$$)');
-$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET myfatoorah.worker');
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET myfatoorah.worker_enabled');
 ok($sandbox->wait_count($send, $before + 2 + 304), 'switched on again, it sends the backlog');
 my @names = $sandbox->names;
 @names = @names[ $before + 2 .. $#names ];
@@ -135,12 +135,12 @@ is_deeply(\@names, [ 'first', (map { "backlog-$_" } 1 .. 280), (map { "moved-$_"
 
 # Off and on by postgresql.conf and reload
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_queue WHERE kind = 'sending'", 0);
-$node->append_conf('postgresql.conf', 'myfatoorah.worker = off');
+$node->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = off');
 $node->reload;
 $mf->wait_no_worker($node, 'postgres');
 $mf->wait_no_worker($node, 'other');
 $mf->insert($node, 'postgres', 'by reload');
-$node->append_conf('postgresql.conf', 'myfatoorah.worker = on');
+$node->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = on');
 $node->reload;
 $mf->wait_status($node, 'postgres', 'by reload');
 pass('switched off and on by reload');

@@ -232,7 +232,7 @@ $mf->insert($node, 'moved', 'undisturbed');
 $sandbox->wait_count($send, $before + 1);
 foreach my $command ('DROP DATABASE moved', 'DROP DATABASE moved WITH (FORCE)', 'ALTER DATABASE moved RENAME TO mine',
 	'ALTER DATABASE moved SET TABLESPACE pg_default', 'CREATE DATABASE mine TEMPLATE moved',
-	'ALTER DATABASE moved SET myfatoorah.worker = off')
+	'ALTER DATABASE moved SET myfatoorah.worker_enabled = off')
 {
 	($rc, $out, $err) = $node->psql('postgres', $command, extra_params => [ '-U', 'nobody_special' ]);
 	like($err, qr/must be owner|permission denied/, "an unprivileged user: $command");

@@ -6,7 +6,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 
 # No look-up within this test: rows whose outcome is unknown stay that, and a blind repetition would be seen.
-my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'");
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1h'");
 my $send = { path => '/v2/SendPayment' };
 my $round = 0;
 

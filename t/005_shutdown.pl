@@ -3,7 +3,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'\nmyfatoorah.retry_delay = '50ms'");
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1h'\nmyfatoorah.retry_delay = '50ms'");
 my $send = { path => '/v2/SendPayment' };
 my $limit = 2;
 my @figures;

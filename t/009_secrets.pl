@@ -23,7 +23,7 @@ debug_print_rewritten = on
 debug_print_plan = on
 track_activity_query_size = 16kB
 myfatoorah.retry_delay = '50ms'
-myfatoorah.reconcile_delay = '500ms'
+myfatoorah.lookup_delay = '500ms'
 CONF
 
 # Everything that a client was told

@@ -6,7 +6,7 @@ use JSON::PP ();
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '1h'");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '1h'");
 
 # The account "good" has a remote of its own, on which everything must always go through.
 my $good = MyFatoorah::Sandbox->new(key => 'good-key');

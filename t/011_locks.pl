@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'");
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1h'");
 my $send = { path => '/v2/SendPayment' };
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '600s' });

@@ -6,7 +6,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
 my $primary = $mf->new_node('primary', init => { allows_streaming => 1 },
-	conf => "myfatoorah.reconcile_delay = '300ms'\nmyfatoorah.retry_delay = '50ms'");
+	conf => "myfatoorah.lookup_delay = '300ms'\nmyfatoorah.retry_delay = '50ms'");
 
 $mf->setup_account($primary, 'postgres', $sandbox, options => { timeout => '600s' });
 $mf->wait_worker($primary, 'postgres');

@@ -5,7 +5,7 @@ use MyFatoorah::Test;
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
-my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '20ms'\nmyfatoorah.retry_delay = '50ms'");
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '20ms'\nmyfatoorah.retry_delay = '50ms'");
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '600s' });
 $mf->setup_account($node, 'postgres', $sandbox, account => 'short', key_file => 'myfatoorah.key', options => { timeout => '200ms', connect_timeout => '200ms' });
@@ -62,7 +62,7 @@ command_ok([ $node->installed_command('pg_dump'), @connect, '-f', "$dir/script.s
 command_ok([ $node->installed_command('pg_dump'), @connect, '-Fc', '-f', "$dir/archive" ], 'pg_dump -Fc');
 
 # The original goes on: the copies must not do the same at the same time. But what it will do is of no concern here.
-in('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker = off');
+in('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');
 $mf->wait_no_worker($node, 'postgres');
 $sandbox->clear_faults;
 
@@ -74,7 +74,7 @@ my %restore = (
 foreach my $copy ('script', 'archive', 'off')
 {
 	in('postgres', "CREATE DATABASE $copy");
-	in('postgres', "ALTER DATABASE $copy SET myfatoorah.worker = off") if $copy eq 'off';
+	in('postgres', "ALTER DATABASE $copy SET myfatoorah.worker_enabled = off") if $copy eq 'off';
 	$restore{$copy}->($copy);
 
 	# The same rows in the same states, and the worker of the copy, where there is one, has not touched any but the one

@@ -54,7 +54,7 @@ my @ways = (
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "include_if_exists = 'chaos.conf'
 	myfatoorah.retry_delay = '50ms'
-	myfatoorah.reconcile_delay = '20ms'");
+	myfatoorah.lookup_delay = '20ms'");
 
 plan skip_all => 'the library was built without FAILPOINTS=1 (make check SUITES=crash builds one with them)'
   if $node->psql('postgres', "LOAD 'myfatoorah'; SHOW myfatoorah.failpoint") != 0;

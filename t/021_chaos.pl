@@ -34,7 +34,7 @@ my $send = { path => '/v2/SendPayment' };
 my $sandbox = MyFatoorah::Sandbox->new(args => [ '--seed', $seed ]);
 my $dead = MyFatoorah::Sandbox->new(name => 'dead');
 my $dead_url = $dead->url;
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '50ms'\nlog_statement = none");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '50ms'\nlog_statement = none");
 
 # nobody listens there any more
 $dead->stop;

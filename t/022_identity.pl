@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 
 my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
-my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'\nwal_keep_size = '64MB'";
+my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nwal_keep_size = '64MB'";
 my %quick = (connect_timeout => '500ms', timeout => '1s');
 
 sub sql
@@ -166,12 +166,12 @@ append_to_file($clone->data_dir . '/postgresql.conf',
 $original->start;
 
 # On a fresh volume the directories may have the numbers that the original's have: what the clone remembers is made so.
-$clone->append_conf('postgresql.conf', 'myfatoorah.worker = off');
+$clone->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = off');
 $clone->start;
 sql($clone, sprintf q{UPDATE mf_identity SET data_directory = replace(replace(data_directory, 'inode %s', 'inode %s'), 'file %s', 'file %s')},
 	map { ((stat $original->data_dir . $_)[1], (stat $clone->data_dir . $_)[1]) } '', '/PG_VERSION')
   if sql($clone, 'SELECT data_directory FROM mf_identity') =~ /born/;
-$clone->append_conf('postgresql.conf', 'myfatoorah.worker = on');
+$clone->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = on');
 $clone->reload;
 sql($original, q{UPDATE mf_invoice SET send_at = now() WHERE customer_reference LIKE 'later-%' AND status = 'queued'});
 $chaos->wait_settled($original, 'postgres', 30);

@@ -13,7 +13,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $send = { path => '/v2/SendPayment' };
 my %quick = (connect_timeout => '500ms', timeout => '2s');
-my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'\nautovacuum = off";
+my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nautovacuum = off";
 my ($sandbox, $node);
 
 sub sql

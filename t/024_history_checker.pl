@@ -9,7 +9,7 @@ use Storable qw(dclone);
 my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.reconcile_delay = '10ms'");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.lookup_delay = '10ms'");
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '200ms', timeout => '500ms' });
 $mf->wait_worker($node, 'postgres');

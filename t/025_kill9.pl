@@ -18,7 +18,7 @@ my $per_kill = 120;
 my $random = $chaos->random($seed);
 my $send = { path => '/v2/SendPayment' };
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '50ms'\nlog_statement = none");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '50ms'\nlog_statement = none");
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '1s', max_in_flight => 20 });
 $sandbox->faults({ path => 'SendPayment', delay_ms => 100, times => -1 });

@@ -12,7 +12,7 @@ use MyFatoorah::History;
 my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'");
 my $send = { path => '/v2/SendPayment' };
 my $count = 0;
 

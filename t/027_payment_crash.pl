@@ -11,7 +11,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "include_if_exists = 'chaos.conf'
-	myfatoorah.poll_limit = 0
+	myfatoorah.poll_rate_limit = 0
 	myfatoorah.retry_delay = '50ms'");
 my $db = 'postgres';
 my $status = { path => '/v2/GetPaymentStatus' };

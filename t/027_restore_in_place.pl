@@ -15,7 +15,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
-my $node = $mf->new_node('main', init => { allows_streaming => 1 }, conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'");
+my $node = $mf->new_node('main', init => { allows_streaming => 1 }, conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'");
 my $dir = $node->data_dir;
 my $marker;
 

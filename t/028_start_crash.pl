@@ -48,11 +48,11 @@ foreach my $first (1, 0)
 
 		if ($first)
 		{
-			$node->append_conf('postgresql.conf', 'myfatoorah.worker = off');
+			$node->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = off');
 			$node->start;
 			sql('DROP EXTENSION IF EXISTS myfatoorah CASCADE');
 			$mf->setup_account($node, 'postgres', $sandbox);
-			$node->append_conf('postgresql.conf', 'myfatoorah.worker = on');
+			$node->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = on');
 			$node->stop;
 			unlink glob "$dir/myfatoorah.marker/*";
 		}

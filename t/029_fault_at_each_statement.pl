@@ -20,7 +20,7 @@ my $probe = 20;
 my $limit = 40;
 my $node = $mf->new_node('main', conf => "include_if_exists = 'faults.conf'
 	myfatoorah.retry_delay = '1ms'
-	myfatoorah.reconcile_delay = '5ms'
+	myfatoorah.lookup_delay = '5ms'
 	myfatoorah.poll_delay = '1h'");
 
 plan skip_all => 'the library was built without FAILPOINTS=1 (make check SUITES=crash builds one with them)'

@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $db = 'postgres';
 my $port = $web->free_port;
-my $node = $mf->new_node('main', conf => "myfatoorah.port = $port");
+my $node = $mf->new_node('main', conf => "myfatoorah.listen_port = $port");
 
 plan skip_all => 'the library was built without FAILPOINTS=1 (make check SUITES=crash builds one with them)'
   if $node->psql($db, "LOAD 'myfatoorah'; SHOW myfatoorah.failpoint") != 0;

@@ -11,7 +11,7 @@ our $sandbox = MyFatoorah::Sandbox->new;
 # open after failures close again at once.
 my $node = $mf->new_node(
 	'main',
-	conf => "myfatoorah.reconcile_delay = '1ms'\nmyfatoorah.retry_delay = '1ms'");
+	conf => "myfatoorah.lookup_delay = '1ms'\nmyfatoorah.retry_delay = '1ms'");
 
 $mf->setup_account($node, 'postgres', $sandbox);
 $mf->wait_worker($node, 'postgres');

@@ -13,7 +13,7 @@ my $mf = 'MyFatoorah::Cluster';
 # No look-up within this test: these remotes answer none.
 my $node = $mf->new_node(
 	'main',
-	conf => "myfatoorah.reconcile_delay = '1h'\nmyfatoorah.retry_delay = '1ms'");
+	conf => "myfatoorah.lookup_delay = '1h'\nmyfatoorah.retry_delay = '1ms'");
 my @remotes;
 
 $node->safe_psql('postgres', 'CREATE EXTENSION myfatoorah');

@@ -7,7 +7,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node(
 	'main',
-	conf => "myfatoorah.reconcile_delay = '1ms'\nmyfatoorah.retry_delay = '1ms'");
+	conf => "myfatoorah.lookup_delay = '1ms'\nmyfatoorah.retry_delay = '1ms'");
 
 my %head;    # of answers that find something (1) or nothing (0), in bytes
 

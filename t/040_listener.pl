@@ -4,7 +4,7 @@ use Time::HiRes qw(time);
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_limit = 0");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_rate_limit = 0");
 my $port = $web->free_port;
 my $url = "http://127.0.0.1:$port";
 

@@ -5,7 +5,7 @@ use Time::HiRes qw(time sleep);
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_limit = 0\nmax_files_per_process = 1000");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_rate_limit = 0\nmax_files_per_process = 1000");
 my $port = $web->free_port;
 my $url = "http://127.0.0.1:$port";
 

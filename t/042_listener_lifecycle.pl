@@ -5,7 +5,7 @@ use IO::Socket::INET ();
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
 my ($port, $port2, $port3, $port4) = map { $web->free_port } 1 .. 4;
-my $node = $mf->new_node('main', init => { allows_streaming => 1 }, conf => "myfatoorah.port = $port");
+my $node = $mf->new_node('main', init => { allows_streaming => 1 }, conf => "myfatoorah.listen_port = $port");
 
 $mf->setup_account($node, 'postgres', $sandbox);
 $web->give_secret($node, 'postgres');
@@ -70,7 +70,7 @@ cmp_ok($longest, '<', 12, 'a listener that ends again and again is started again
 
 # Reload: another port, another address
 my $begun = begin($port);
-conf(port => $port2);
+conf(listen_port => $port2);
 $web->wait_listening($node, 'postgres', $port2);
 is(health($port2), 200, 'after a reload it listens on another port');
 is($web->connect($port), undef, 'and not on the former one');
@@ -130,7 +130,7 @@ is(health($port2), 200, 'and back');
 # Somebody else has the port
 my $other = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port3, Listen => 1, ReuseAddr => 1) or die "$port3: $!";
 my $offset = -s $node->logfile;
-conf(port => $port3);
+conf(listen_port => $port3);
 ok($node->wait_for_log(qr/listener accepts no connections: could not listen on 127\.0\.0\.1, port $port3: Address already in use/, $offset), 'a port in use is told of');
 like($node->safe_psql('postgres', "SELECT ok, detail FROM mf_check() WHERE item = 'listener'"), qr/^f\|could not listen/, 'also by mf_check()');
 is($node->safe_psql('postgres', 'SELECT port FROM mf_listener_status'), '', 'it listens nowhere');
@@ -143,11 +143,11 @@ is(scalar @told, 1, 'one line for all tries');
 
 # 0 ends it, and only it
 my $worker = $mf->worker_pid($node, 'postgres');
-conf(port => 0);
+conf(listen_port => 0);
 $web->wait_no_listener($node, 'postgres');
 pass('port 0 ends it');
 is($mf->worker_pid($node, 'postgres'), $worker, 'the worker stays');
-conf(port => $port);
+conf(listen_port => $port);
 $pid = $web->wait_listening($node, 'postgres', $port);
 
 # An end without a reason
@@ -204,7 +204,7 @@ $mf->wait_worker($node, 'postgres', not => $worker);
 isnt($web->wait_listening($node, 'postgres', $port, not => $pid), $pid, 'it goes and comes with its worker');
 
 # One per database; ALTER DATABASE
-conf(port => 0);
+conf(listen_port => 0);
 $web->wait_no_listener($node, 'postgres');
 $node->safe_psql('postgres', "CREATE DATABASE $_") for 'one', 'two';
 foreach (['one', $port], ['two', $port2])
@@ -218,13 +218,13 @@ is($web->post("http://127.0.0.1:$port/webhook", $body, $headers)->{status}, 401,
 $web->give_secret($node, 'one');
 is($web->post("http://127.0.0.1:$port/webhook", $body, $headers)->{status}, 200, 'its secret is there at once');
 is($node->safe_psql('one', 'SELECT count(*) FROM mf_event') . $node->safe_psql('two', 'SELECT count(*) FROM mf_event'), '10', 'each has its own events');
-$node->safe_psql('postgres', "ALTER DATABASE two SET myfatoorah.port = $port4");
+$node->safe_psql('postgres', "ALTER DATABASE two SET myfatoorah.listen_port = $port4");
 $web->wait_listening($node, 'two', $port4);
 is(health($port4), 200, 'ALTER DATABASE takes effect');
-$node->safe_psql('postgres', 'ALTER DATABASE two SET myfatoorah.worker = off');
+$node->safe_psql('postgres', 'ALTER DATABASE two SET myfatoorah.worker_enabled = off');
 $web->wait_no_listener($node, 'two');
 pass('without a worker there is none');
-$node->safe_psql('postgres', 'ALTER DATABASE two RESET myfatoorah.worker');
+$node->safe_psql('postgres', 'ALTER DATABASE two RESET myfatoorah.worker_enabled');
 $web->wait_listening($node, 'two', $port4);
 
 # DROP EXTENSION

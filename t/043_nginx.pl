@@ -9,7 +9,7 @@ plan skip_all => 'nginx is not installed (Debian package nginx-light)' unless $n
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => 'myfatoorah.poll_limit = 0');
+my $node = $mf->new_node('main', conf => 'myfatoorah.poll_rate_limit = 0');
 my ($port, $public) = map { $web->free_port } 1, 2;
 my ($doc) = grep { -e } 'docs/listener.md', "$ENV{PWD}/docs/listener.md";
 my ($config) = slurp_file($doc) =~ /^```nginx\n(.*?)^```/ms or die "no configuration in docs/listener.md\n";

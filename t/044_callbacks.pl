@@ -8,8 +8,8 @@ use Time::HiRes qw(time);
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_limit = 0
-	myfatoorah.callback_limit = 600
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_rate_limit = 0
+	myfatoorah.callback_rate_limit = 600
 	max_files_per_process = 400");
 my ($port, $latin_port) = map { $web->free_port } 1, 2;
 my $url = "http://127.0.0.1:$port";
@@ -156,7 +156,7 @@ sub set
 	return;
 }
 sql('DELETE FROM mf_inquiry WHERE urgent; UPDATE mf_event SET due = NULL, answered_at = now()');
-set(callback_limit => 60);
+set(callback_rate_limit => 60);
 $mf->wait_idle($node, $db);
 $row = sent('signed');
 $sandbox->invoice($row->{invoice}, 'pay');

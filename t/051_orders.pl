@@ -14,9 +14,9 @@ my $seed = $ENV{MF_ORDERS_SEED} // time;
 my $cases = $ENV{MF_ORDERS_CASES} // 60;
 my $sandbox = MyFatoorah::Sandbox->new(args => [ '--seed', $seed ]);
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'
-	myfatoorah.poll_limit = 60000
-	myfatoorah.callback_limit = 60000
-	myfatoorah.reconcile_delay = '50ms'
+	myfatoorah.poll_rate_limit = 60000
+	myfatoorah.callback_rate_limit = 60000
+	myfatoorah.lookup_delay = '50ms'
 	myfatoorah.retry_delay = '50ms'");
 my $db = 'postgres';
 my $secret = 'orders-of-all-kinds';

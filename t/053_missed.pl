@@ -6,7 +6,7 @@ use JSON::PP ();
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_limit = 0
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_rate_limit = 0
 	myfatoorah.retry_delay = '50ms'");
 my $db = 'postgres';
 my $log = { path => '/v2/GetWebhooks' };

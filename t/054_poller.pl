@@ -64,11 +64,11 @@ sub wait_gone
 }
 
 # No polling, no agenda
-set(poll_limit => 0);
+set(poll_rate_limit => 0);
 $mf->setup_account($node, $db, $sandbox, options => { time_zone => 'Asia/Kuwait', connect_timeout => '500ms' });
 $mf->wait_worker($node, $db);
 my ($unpolled) = sent('unpolled');
-is(sql("SELECT count(*) FROM mf_inquiry"), 0, 'with poll_limit 0 nothing is to be asked');
+is(sql("SELECT count(*) FROM mf_inquiry"), 0, 'with poll_rate_limit 0 nothing is to be asked');
 sql("SELECT mf_refresh($unpolled)");
 $sandbox->wait_count($status, 1);
 wait_gone($unpolled);
@@ -78,7 +78,7 @@ is(asked('unpolled'), 1, 'a person is answered all the same, and only a person')
 $mf->insert_many($node, $db, 'before', 1100);
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'before-%' AND status = 'sent'", 1100);
 is(sql('SELECT count(*) FROM mf_inquiry'), 0, 'what is sent without polling has no question planned');
-set(poll_limit => 60000);
+set(poll_rate_limit => 60000);
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_inquiry", 1101);
 is(sql("SELECT count(*) FROM mf_check() WHERE item = 'agenda' AND NOT ok"), 0, 'once polling is switched on, all of it has, without a person');
 $mf->wait_for($node, $db, q{SELECT bool_and(due > now() + interval '1 min') FROM mf_inquiry});
@@ -225,7 +225,7 @@ wait_payment($id, 'paid');
 is(sql("SELECT count(*) FROM mf_transaction WHERE invoice = $id"), 1, 'without it, the answer comes again');
 
 # The budget: 60 a minute, of which ten seconds' worth may be saved up
-set(poll_limit => 60);
+set(poll_rate_limit => 60);
 $mf->insert_many($node, $db, 'budget', 60);
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'budget-%' AND status = 'sent'", 60);
 my $earlier = $sandbox->count(%$status);

@@ -9,7 +9,7 @@ use Time::HiRes ();
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
 my $merchant = MyFatoorah::Merchant->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1d'\nmyfatoorah.poll_limit = 60000");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1d'\nmyfatoorah.poll_rate_limit = 60000");
 my $db = 'postgres';
 my $port = $web->free_port;
 my $public = "http://127.0.0.1:$port";

@@ -12,7 +12,7 @@ if (my $missing = MyFatoorah::Browser->missing)
 my $sandbox = MyFatoorah::Sandbox->new;
 my $merchant = MyFatoorah::Merchant->new;
 my $browser = MyFatoorah::Browser->new;
-my $node = $mf->new_node('main', conf => 'myfatoorah.poll_limit = 0');
+my $node = $mf->new_node('main', conf => 'myfatoorah.poll_rate_limit = 0');
 my $db = 'postgres';
 my $port = $web->free_port;
 my $shop = $merchant->url;

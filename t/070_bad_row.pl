@@ -7,7 +7,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
 my $node = $mf->new_node('main', init => { allows_streaming => 'logical' },
-	conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '1h'\nmyfatoorah.poll_delay = '1h'");
+	conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '1h'\nmyfatoorah.poll_delay = '1h'");
 my $limit = 15;
 my $batch = 0;
 

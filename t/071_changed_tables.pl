@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '100ms'\nmyfatoorah.poll_delay = '1h'");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '100ms'\nmyfatoorah.poll_delay = '1h'");
 
 $mf->setup_account($node, 'postgres', $sandbox);
 my $worker = $mf->wait_worker($node, 'postgres');

@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'\nmyfatoorah.poll_limit = 0\nmyfatoorah.shutdown_wait = '5s'");
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1h'\nmyfatoorah.poll_rate_limit = 0\nmyfatoorah.shutdown_wait = '5s'");
 my $send = { path => '/v2/SendPayment' };
 my $db = 'shop';
 my $n = 1000;
@@ -25,7 +25,7 @@ foreach my $case (
 	[ 'pg_ctl stop -m fast', sub { $node->stop('fast'); $node->start } ],
 	[ 'pg_terminate_backend()', sub { my $pid = $mf->worker_pid($node, $db);
 			$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid), pg_sleep(0.05) FROM generate_series(1, 20)") } ],
-	[ 'switched off', sub { $node->safe_psql('postgres', "ALTER DATABASE $db SET myfatoorah.worker = off; SELECT pg_reload_conf()");
+	[ 'switched off', sub { $node->safe_psql('postgres', "ALTER DATABASE $db SET myfatoorah.worker_enabled = off; SELECT pg_reload_conf()");
 			$mf->wait_no_worker($node, $db) } ],
 	[ 'ALTER DATABASE RENAME', sub { $node->psql('postgres', "ALTER DATABASE $db RENAME TO store") for 1 .. 2; $db = 'store' } ],
 	[ 'CREATE DATABASE TEMPLATE', sub { $node->psql('postgres', "CREATE DATABASE copy TEMPLATE $db") } ])
@@ -45,7 +45,7 @@ foreach my $case (
 	$sandbox->clear_faults;
 	if ($what eq 'switched off')
 	{
-		$node->safe_psql('postgres', "ALTER DATABASE $db RESET myfatoorah.worker; SELECT pg_reload_conf()");
+		$node->safe_psql('postgres', "ALTER DATABASE $db RESET myfatoorah.worker_enabled; SELECT pg_reload_conf()");
 	}
 	$mf->wait_worker($node, $db);
 }

@@ -5,7 +5,7 @@ use MyFatoorah::Test;
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $db = 'postgres';
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'\nmyfatoorah.poll_delay = '1h'");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '1h'");
 my @past = ('-infinity', '4713-01-01 00:00:00+00 BC', '0001-01-01 00:00:00+00', '1969-12-31 00:00:00+00');
 my @future = ('9999-12-31 23:59:59+00', '10000-01-01 00:00:00+00', '294276-12-31 23:59:59+00', 'infinity');
 

@@ -9,7 +9,7 @@ use Time::HiRes qw(time);
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "include_if_exists = 'delay.conf'
-	myfatoorah.reconcile_delay = '50ms'
+	myfatoorah.lookup_delay = '50ms'
 	myfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
 my $true = JSON::PP::true;

@@ -10,7 +10,7 @@ my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 # Two hosts; on the first there are two merchants, of whom one has two keys.
 my $here = MyFatoorah::Sandbox->new(key => 'key-of-one-merchant', args => [ '--key', 'key-of-another-merchant=BHR', '--key', 'new-key-of-one-merchant=KWT' ]);
 my $there = MyFatoorah::Sandbox->new(key => 'key-of-one-merchant');
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.reconcile_delay = '20ms'");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.lookup_delay = '20ms'");
 
 sub sql
 {
@@ -215,7 +215,7 @@ is(made('rotated'), 1, 'a new key of the same merchant finds the invoice');
 
 sub look_up_each
 {
-	sql("ALTER SYSTEM SET myfatoorah.reconcile_delay = '$_[0]'");
+	sql("ALTER SYSTEM SET myfatoorah.lookup_delay = '$_[0]'");
 	$node->reload;
 	return;
 }

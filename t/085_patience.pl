@@ -7,7 +7,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
 my $ask = { path => '/v2/GetPaymentStatus' };
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '400ms'\nmyfatoorah.reconcile_delay = '20ms'\nmyfatoorah.poll_limit = 0");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '400ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_rate_limit = 0");
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
 $mf->wait_worker($node, 'postgres');

@@ -3,7 +3,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'";
+my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'";
 my %quick = (options => { connect_timeout => '500ms', timeout => '1s' });
 my $send = { path => '/v2/SendPayment' };
 my $ask = { path => '/v2/GetPaymentStatus' };

@@ -6,7 +6,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
 my $old = $mf->new_node('old', init => { allows_streaming => 1 },
-	conf => "myfatoorah.reconcile_delay = '1s'\nmyfatoorah.retry_delay = '50ms'");
+	conf => "myfatoorah.lookup_delay = '1s'\nmyfatoorah.retry_delay = '50ms'");
 
 $mf->setup_account($old, 'postgres', $sandbox);
 MyFatoorah::Web->give_secret($old, 'postgres');

@@ -5,8 +5,8 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
 my $busy = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', Proto => 'tcp') or die "no port: $!\n";
-my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'\nmyfatoorah.retry_delay = '50ms'\n"
-	  . "myfatoorah.shutdown_wait = '20s'\nmyfatoorah.port = " . $busy->sockport);
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1h'\nmyfatoorah.retry_delay = '50ms'\n"
+	  . "myfatoorah.shutdown_wait = '20s'\nmyfatoorah.listen_port = " . $busy->sockport);
 
 $mf->setup_account($node, 'postgres', $sandbox);
 $mf->wait_worker($node, 'postgres');

@@ -8,7 +8,7 @@ use Time::HiRes qw(time);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '1h'\nmyfatoorah.poll_limit = 0");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '1h'\nmyfatoorah.poll_rate_limit = 0");
 my $send = { path => '/v2/SendPayment' };
 my $held = 15;
 my @databases = qw(idle connecting busy);

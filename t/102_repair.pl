@@ -5,7 +5,7 @@ use MyFatoorah::Test;
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'\nmyfatoorah.poll_delay = '50ms'\nmyfatoorah.poll_limit = 10000\nmyfatoorah.resend = 'never'");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '50ms'\nmyfatoorah.poll_rate_limit = 10000\nmyfatoorah.resend_policy = 'never'");
 my $db = 'postgres';
 
 sub sql

@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 use Time::HiRes qw(time);
 
 my $mf = 'MyFatoorah::Cluster';
-my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '1h'\nmyfatoorah.poll_limit = 0\nmyfatoorah.callback_limit = 60");
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1h'\nmyfatoorah.poll_rate_limit = 0\nmyfatoorah.callback_rate_limit = 60");
 my $send = { path => '/v2/SendPayment' };
 my $big = MyFatoorah::Sandbox->new;
 my $small = MyFatoorah::Sandbox->new;
@@ -70,13 +70,13 @@ my $limit = 20 + 2 * (time - $began) + 3;
 cmp_ok($count, '<=', $limit, 'what one role asks for has a budget');
 cmp_ok($count, '<', 200, 'most of it waits');
 cmp_ok($seconds, '<', 10, 'and another role is answered meanwhile');
-$node->append_conf('postgresql.conf', 'myfatoorah.callback_limit = 60000');
+$node->append_conf('postgresql.conf', 'myfatoorah.callback_rate_limit = 60000');
 $node->reload;
 $mf->wait_for($node, 'postgres', 'SELECT count(*) FROM mf_inquiry', 0);
 cmp_ok(asked() - $before, '>=', 201, 'with a higher limit all of it is asked');
 
 # What is asked for beyond the budget while a question about it is under way is asked once more, and that is all.
-$node->append_conf('postgresql.conf', 'myfatoorah.callback_limit = 12');
+$node->append_conf('postgresql.conf', 'myfatoorah.callback_rate_limit = 12');
 $node->reload;
 refresh_as('one', 'beside') for 1 .. 20;
 $mf->wait_for($node, 'postgres', 'SELECT count(*) FROM mf_inquiry', 0);
@@ -93,9 +93,9 @@ is(asked() - $before, 2, 'and asks once more, not in a series');
 # What one role hands in as callbacks has a budget, too: half of the account's, so that of invented PaymentIds there may
 # be any number, and another role's callback does not wait behind them.
 #
-$node->append_conf('postgresql.conf', 'myfatoorah.callback_limit = 60');
+$node->append_conf('postgresql.conf', 'myfatoorah.callback_rate_limit = 60');
 $node->reload;
-$mf->wait_for($node, 'postgres', "SELECT current_setting('myfatoorah.callback_limit')", 60);
+$mf->wait_for($node, 'postgres', "SELECT current_setting('myfatoorah.callback_rate_limit')", 60);
 sql("CREATE ROLE $_ LOGIN IN ROLE myfatoorah_inbound") for 'stranger', 'shop';
 my ($customer, $id) = split /\|/, sql("SELECT id, invoice_id FROM mf_invoice WHERE customer_reference = 'small-1'");
 $small->invoice($id, 'pay');

@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'\nmyfatoorah.poll_delay = '1h'
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '1h'
 	autovacuum = off\nmyfatoorah.history_retention = 0");
 my $db = 'postgres';
 my $many = 60_000;

@@ -8,7 +8,7 @@ my $send = { path => '/v2/SendPayment' };
 my $sandbox = MyFatoorah::Sandbox->new;
 my $accounts = 100;
 my $limit = 20;
-my $node = $mf->new_node('main', conf => "myfatoorah.max_in_flight = $limit\nmyfatoorah.poll_limit = 0");
+my $node = $mf->new_node('main', conf => "myfatoorah.max_in_flight = $limit\nmyfatoorah.poll_rate_limit = 0");
 
 sub sql
 {
@@ -120,7 +120,7 @@ $node->stop;
 # Few descriptors: the server may open 256 files, and its worker connects no more often than that allows.
 #
 $sandbox = MyFatoorah::Sandbox->new;
-$node = $mf->new_node('few', start => 0, conf => "myfatoorah.poll_limit = 0\nmyfatoorah.retry_delay = '1h'\nmyfatoorah.reconcile_delay = '20ms'");
+$node = $mf->new_node('few', start => 0, conf => "myfatoorah.poll_rate_limit = 0\nmyfatoorah.retry_delay = '1h'\nmyfatoorah.lookup_delay = '20ms'");
 is(system('sh', '-c', 'ulimit -n 256 && exec "$@"', 'sh', 'pg_ctl', '-w', '-D', $node->data_dir, '-l', $node->logfile, 'start'), 0,
 	'a server that may open 256 files');
 $node->_update_pid(1);
@@ -144,7 +144,7 @@ is(sql(q{SELECT ok, detail LIKE '%no more than ' || $$}.$few.q{$$ || ' requests 
 # The fewest that PostgreSQL takes: it lets a third of them be opened by others, the listener's and the worker's own ones included.
 {
 	my $api = MyFatoorah::Sandbox->new;
-	my $few_files = $mf->new_node('files', start => 0, conf => "max_files_per_process = 64\nmyfatoorah.poll_limit = 0");
+	my $few_files = $mf->new_node('files', start => 0, conf => "max_files_per_process = 64\nmyfatoorah.poll_rate_limit = 0");
 
 	is(system('sh', '-c', 'ulimit -n 1024 && exec "$@"', 'sh', 'pg_ctl', '-w', '-D', $few_files->data_dir, '-l', $few_files->logfile, 'start'), 0,
 		'a server with max_files_per_process = 64');

@@ -11,7 +11,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
-my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'";
+my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'";
 my $main = $mf->new_node('main', init => { allows_streaming => 1 }, conf => $conf);
 
 $mf->setup_account($main, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
@@ -159,7 +159,7 @@ my $dump = "$PostgreSQL::Test::Utils::tmp_check/archive";
 prepare($standby, 'dumped');
 command_ok([ $standby->installed_command('pg_dump'), '-Fc', '-d', $standby->connstr('postgres'), '-f', $dump ], 'pg_dump');
 go_on($standby, 'dumped');
-$standby->safe_psql('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker = off');
+$standby->safe_psql('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');
 $mf->wait_no_worker($standby, 'postgres');
 $standby->safe_psql('postgres', 'CREATE DATABASE copy');
 command_ok([ $standby->installed_command('pg_restore'), '-e', '-d', $standby->connstr('copy'), $dump ], 'pg_restore');

@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.reconcile_delay = '20ms'");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.lookup_delay = '20ms'");
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $db = 'postgres';
 my $too_late = 'mf_cancel() came too late: the invoice exists, and is cancelled in the MyFatoorah portal only';

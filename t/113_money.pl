@@ -15,7 +15,7 @@ my $cases = $ENV{MF_MONEY_CASES} // 15;
 my $true = JSON::PP::true;
 my $db = 'postgres';
 my $secret = 'money-of-all-kinds';
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_limit = 60000");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_rate_limit = 60000");
 my @accounts = ([ 'kwd', 'KWT', 'KWD', 3 ], [ 'sar', 'SAU', 'SAR', 2 ], [ 'egp', 'EGY', 'EGP', 2 ]);
 my %sandbox;
 

@@ -7,7 +7,7 @@ use JSON::PP ();
 my $mf = 'MyFatoorah::Cluster';
 my $web = 'MyFatoorah::Web';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.reconcile_delay = '50ms'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '50ms'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
 my $lost_link = 'the invoice exists, but its link was lost with the answer; the MyFatoorah portal shows it';
 

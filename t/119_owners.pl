@@ -5,7 +5,7 @@ use MyFatoorah::Test;
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new(args => [ '--quiet' ]);
 my $mute = MyFatoorah::Listener->silent;
-my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '500ms'\nmyfatoorah.poll_delay = '1h'\nmyfatoorah.max_in_flight = 100\nmyfatoorah.callback_limit = 60000");
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '500ms'\nmyfatoorah.poll_delay = '1h'\nmyfatoorah.max_in_flight = 100\nmyfatoorah.callback_rate_limit = 60000");
 my $db = 'postgres';
 my $accounts = 5000;
 my $number = 0;

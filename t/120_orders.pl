@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_limit = 60000\nmyfatoorah.poll_delay = '1h'");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_rate_limit = 60000\nmyfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
 my %question = (path => '/v2/GetPaymentStatus');
 my $many = 5000;
@@ -91,8 +91,8 @@ cmp_ok(asked_before('polled', $began), '<=', 6, 'nor does the poller');
 cmp_ok(sql('SELECT count(*) FROM mf_inquiry WHERE urgent AND ordered_by <> 0'), '>', $many / 2, 'while most of the orders still wait');
 
 # Beyond its budget a role waits within one of the account, and others who are beyond theirs take turns with it.
-sql("ALTER SYSTEM SET myfatoorah.callback_limit = 60000; SELECT pg_reload_conf()");
-$mf->wait_for($node, $db, 'SHOW myfatoorah.callback_limit', 60000);
+sql("ALTER SYSTEM SET myfatoorah.callback_rate_limit = 60000; SELECT pg_reload_conf()");
+$mf->wait_for($node, $db, 'SHOW myfatoorah.callback_rate_limit', 60000);
 $mf->wait_for($node, $db, 'SELECT count(*) FROM mf_inquiry WHERE urgent AND ordered_by <> 0 AND NOT by_callback', 0);
 sql("UPDATE mf_inquiry q SET by_callback = true, ordered_by = 'modest'::regrole, due = now(), urgent = true FROM mf_invoice i
 	WHERE i.id = q.invoice AND i.customer_reference IN ('many-4999', 'many-5000')");

@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.worker = off\nautovacuum = off\nmaintenance_work_mem = '128MB'\nmax_wal_size = '4GB'\nfsync = off");
+my $node = $mf->new_node('main', conf => "myfatoorah.worker_enabled = off\nautovacuum = off\nmaintenance_work_mem = '128MB'\nmax_wal_size = '4GB'\nfsync = off");
 my $db = 'postgres';
 my $many = $ENV{MF_REPORT_ROWS} // 1_000_000;
 my ($top) = grep { -e "$_/docs" } '.', $ENV{PWD};

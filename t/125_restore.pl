@@ -99,7 +99,7 @@ is(in('copy', "SELECT metadata FROM mf_invoice WHERE id = $id{paid}"), '{"flat":
 #
 # Before and after mf_resume()
 #
-sql('ALTER DATABASE postgres SET myfatoorah.worker = off');
+sql('ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');
 $mf->wait_no_worker($node, $db);
 $sandbox->invoice($invoice{open}, 'pay');
 $sandbox->invoice($invoice{paid}, 'pay', { duplicate => JSON::PP::true });

@@ -17,7 +17,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $seed = $ENV{MF_MONTH_SEED} // time;
 my $days = $ENV{MF_MONTH_DAYS} // 8;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '50ms'\nmyfatoorah.poll_limit = 60000\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '50ms'");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '50ms'\nmyfatoorah.poll_rate_limit = 60000\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '50ms'");
 my @accounts = ([ 'kwd', 'KWT', 3 ], [ 'sar', 'SAU', 2 ], [ 'egp', 'EGY', 2 ]);
 my $db = 'postgres';
 my %sandbox;
@@ -133,7 +133,7 @@ foreach my $day (1 .. $days)
 	}
 	elsif ($day == $restore_on)
 	{
-		sql('ALTER DATABASE postgres SET myfatoorah.worker = off');
+		sql('ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');
 		$mf->wait_no_worker($node, $db);
 		sql('CREATE DATABASE restored');
 		command_ok([ $node->installed_command('pg_restore'), '-e', '-d', $node->connstr('restored'), $dump ], "day $day: the database is restored");

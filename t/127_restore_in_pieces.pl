@@ -8,7 +8,7 @@ use MyFatoorah::Chaos;
 my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'");
 my $db = 'postgres';
 my $dir = PostgreSQL::Test::Utils::tempdir('dump');
 my $true = JSON::PP::true;
@@ -75,7 +75,7 @@ command_ok([ $node->installed_command('pg_dump'), '-Fc', '-d', $node->connstr($d
 my $rows = sql("$all ORDER BY 1");
 
 like($rows, qr/^mf_invoice.*,sending,/m, 'it is "sending" in the dump');
-sql('ALTER DATABASE postgres SET myfatoorah.worker = off');
+sql('ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');
 $mf->wait_no_worker($node, $db);
 $sandbox->clear_faults;
 my $asked = $sandbox->ledger;

@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my %quick = (options => { connect_timeout => '500ms', timeout => '1s' });
-my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.reconcile_delay = '20ms'";
+my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'";
 foreach my $kind ('standby', 'copy')
 {
 	my $sandbox = MyFatoorah::Sandbox->new;

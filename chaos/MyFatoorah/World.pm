@@ -26,7 +26,7 @@ my $chaos = 'MyFatoorah::Chaos';
 my %keys = (public => 'SK_KWT_public', clerk => 'SK_KWT_clerk');
 my $json = JSON::PP->new->canonical->allow_nonref;
 
-my $conf = join "\n", "myfatoorah.retry_delay = '50ms'", "myfatoorah.reconcile_delay = '20ms'", 'myfatoorah.poll_limit = 60000', 'myfatoorah.callback_limit = 60000',
+my $conf = join "\n", "myfatoorah.retry_delay = '50ms'", "myfatoorah.lookup_delay = '20ms'", 'myfatoorah.poll_rate_limit = 60000', 'myfatoorah.callback_rate_limit = 60000',
   "myfatoorah.poll_delay = '10s'", 'wal_level = logical', 'max_worker_processes = 64', 'max_connections = 100', 'max_replication_slots = 20',
   'max_wal_senders = 20', 'max_logical_replication_workers = 20', 'max_prepared_transactions = 40', 'autovacuum_naptime = 20s',
   'log_min_messages = log', 'log_statement = none', 'shared_buffers = 64MB', 'fsync = off';

@@ -19,7 +19,7 @@
 #include "process/wait.h"
 #include "request/request.h"
 
-/* Times of look-ups after the first, in multiples of myfatoorah.reconcile_delay */
+/* Times of look-ups after the first, in multiples of myfatoorah.lookup_delay */
 static const int reconcile_factors[] = {1, 5, 15, 60};
 static const int watch_factors[] = {60, 360, 1440, 4320};
 static const int twin_factors[] = {5};
@@ -151,7 +151,7 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 		case MF_OUTCOME_UNKNOWN:
 			transition->to = MF_STATUS_UNKNOWN;
 			transition->next = MF_JOB_RECONCILE;
-			transition->due = TimestampTzPlusMilliseconds(answer_by, mf_reconcile_delay);
+			transition->due = TimestampTzPlusMilliseconds(answer_by, mf_lookup_delay);
 			break;
 	}
 }
@@ -228,7 +228,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		transition->error = psprintf("no invoice was found under %s in %d look-ups, but the answer had spoken of invoice %s",
 									 flight->asked_names, look_ups, answered);
 	}
-	else if (!(mf_resend == MF_RESEND_ALL || (mf_resend == MF_RESEND_LINK && link_only)))
+	else if (!(mf_resend_policy == MF_RESEND_ALL || (mf_resend_policy == MF_RESEND_LINK && link_only)))
 	{
 		ask_person(transition);
 		transition->error = psprintf("no invoice was found under %s in %d look-ups; the customer may have been told nonetheless",
@@ -453,7 +453,7 @@ ask_person(MfTransition *transition)
 static void
 ask_again(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
-	follow_up->due = mf_flight_retry_time(flight, now, mf_reconcile_delay);
+	follow_up->due = mf_flight_retry_time(flight, now, mf_lookup_delay);
 }
 
 bool
@@ -543,7 +543,7 @@ same_amount(const char *a, const char *b)
 static TimestampTz
 next_lookup(const int *factors, int count, int step, TimestampTz now)
 {
-	double		delay = (double) mf_reconcile_delay * factors[Min(step, count - 1)];
+	double		delay = (double) mf_lookup_delay * factors[Min(step, count - 1)];
 
 	delay *= 0.9 + 0.2 * mf_random_fraction();
 	return now + (TimestampTz) (delay * 1000.0);

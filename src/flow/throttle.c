@@ -370,7 +370,7 @@ fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity
 int
 mf_throttle_polls(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
 {
-	return budget(&throttle->poll_tokens, &throttle->poll_tokens_at, mf_poll_limit, limit, now, again);
+	return budget(&throttle->poll_tokens, &throttle->poll_tokens_at, mf_poll_rate_limit, limit, now, again);
 }
 
 /* Of a bucket that holds ten seconds' worth */
@@ -389,7 +389,7 @@ budget(double *tokens, TimestampTz *filled_at, int per_minute, int limit, Timest
 int
 mf_throttle_callbacks(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
 {
-	return budget(&throttle->call_tokens, &throttle->call_tokens_at, mf_callback_limit, limit, now, again);
+	return budget(&throttle->call_tokens, &throttle->call_tokens_at, mf_callback_rate_limit, limit, now, again);
 }
 
 void
@@ -401,7 +401,7 @@ mf_throttle_called_back(MfThrottle *throttle, int count)
 int
 mf_throttle_orders(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
 {
-	return budget(&throttle->order_tokens, &throttle->order_tokens_at, mf_callback_limit, limit, now, again);
+	return budget(&throttle->order_tokens, &throttle->order_tokens_at, mf_callback_rate_limit, limit, now, again);
 }
 
 void

@@ -28,7 +28,7 @@ static MfQuota *lock_quota(Oid role, TimestampTz now);
 bool
 mf_quota_take(Oid role)
 {
-	double		rate = mf_callback_limit / 60.0;
+	double		rate = mf_callback_rate_limit / 60.0;
 	TimestampTz now = GetCurrentTimestamp();
 	MfQuota    *quota = lock_quota(role, now);
 	bool		taken;
@@ -51,7 +51,7 @@ mf_quota_take(Oid role)
 TimestampTz
 mf_quota_turn(Oid role)
 {
-	int64		step = (int64) (CALLBACK_SHARE * 60 * USECS_PER_SEC / mf_callback_limit);
+	int64		step = (int64) (CALLBACK_SHARE * 60 * USECS_PER_SEC / mf_callback_rate_limit);
 	int64		spare = QUOTA_SECONDS * USECS_PER_SEC;
 	TimestampTz now = GetCurrentTimestamp();
 	MfQuota    *quota = lock_quota(role, now);

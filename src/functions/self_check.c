@@ -186,7 +186,7 @@ check_server(ReturnSetInfo *rsinfo)
 			add_row(rsinfo, "worker", false, "No worker is running for this database.",
 					mf_worker_enabled ?
 					"Look into the server log; max_worker_processes or myfatoorah.max_databases may be too small." :
-					"Switch it on with ALTER DATABASE ... SET myfatoorah.worker = on.");
+					"Switch it on with ALTER DATABASE ... SET myfatoorah.worker_enabled = on.");
 		if (listener_waits)
 			add_row(rsinfo, "listener", false, "Waits for a synchronous standby to confirm what came in; if none does in time, MyFatoorah is asked to send it again.",
 					STANDBY_HINT);
@@ -345,7 +345,7 @@ check_listener(ReturnSetInfo *rsinfo, const MfSlot *slot)
 		add_row(rsinfo, "listener", true,
 				psprintf("Accepts %s at %s, port %d. Whether MyFatoorah and customers can reach it cannot be seen from here.",
 						 listener->tls ? "HTTPS" : "HTTP", listener->addresses, listener->port), NULL);
-	else if (mf_port == 0 && listener->pid == 0)
+	else if (mf_listen_port == 0 && listener->pid == 0)
 		add_row(rsinfo, "listener", true, "Off: webhooks and callbacks come in by SQL functions, or not at all.", NULL);
 	else if (RecoveryInProgress())
 		add_row(rsinfo, "listener", true, "Waiting: this server is a standby.", NULL);
@@ -369,7 +369,7 @@ check_agenda(ReturnSetInfo *rsinfo, Oid schema)
 		add_row(rsinfo, "agenda", false,
 				psprintf("Unfinished invoices that are not on it: " INT64_FORMAT "; sent ones that are not asked about: " INT64_FORMAT
 						 "; entries without an invoice: " INT64_FORMAT "; entries under another account, of another kind or for a later time than their invoice's: " INT64_FORMAT
-						 ". Rows were loaded, changed or lost without the triggers of mf_invoice, or sent while myfatoorah.poll_limit was 0.",
+						 ". Rows were loaded, changed or lost without the triggers of mf_invoice, or sent while myfatoorah.poll_rate_limit was 0.",
 						 damage.unfinished, damage.unasked, damage.gone, damage.astray),
 				"SELECT * FROM mf_repair() mends that; each invoice is looked up before it is sent.");
 	else
@@ -612,12 +612,12 @@ check_webhooks(ReturnSetInfo *rsinfo, const MfAccount *account)
 		add_row(rsinfo, "webhooks", true, public_url ?
 				psprintf("Accepted with the account's secret; invoices name %s.", mf_public_url) :
 				"Accepted with the account's secret.", NULL);
-	else if (public_url || mf_port != 0)
+	else if (public_url || mf_listen_port != 0)
 		add_row(rsinfo, "webhooks", false, "The account has no webhook secret, so all webhooks are refused.",
 				psprintf("ALTER USER MAPPING FOR PUBLIC SERVER %s OPTIONS (ADD webhook_secret_file 'webhook.secret'), with the secret that the portal shows.",
 						 quote_identifier(account->name)));
 	else
-		add_row(rsinfo, "webhooks", true, mf_poll_limit > 0 ?
+		add_row(rsinfo, "webhooks", true, mf_poll_rate_limit > 0 ?
 				"Not used; payments are found by polling." :
 				"Not used, and polling is off: payments are found by mf_callback() and mf_refresh() only.", NULL);
 }

@@ -110,7 +110,7 @@ mf_listener_main(Datum main_arg)
 	mf_process_connect(database, "myfatoorah listener");
 	service.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah listener", ALLOCSET_DEFAULT_SIZES);
 	service.state = &my_slot->listener;
-	if (mf_port == 0 || !begin_service())
+	if (mf_listen_port == 0 || !begin_service())
 		proc_exit(0);
 
 	/* descriptors that the server's own bookkeeping must not count on */
@@ -130,7 +130,7 @@ mf_listener_main(Datum main_arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			if (mf_port == 0)
+			if (mf_listen_port == 0)
 				break;
 			failures = 0;
 			failure[0] = '\0';
@@ -351,18 +351,18 @@ drop_former_httpd(void)
 static bool
 set_up_sockets(char *error, size_t error_size)
 {
-	if (sockets.count > 0 && mf_port == sockets_port && strcmp(mf_listen_addresses, sockets_addresses) == 0)
+	if (sockets.count > 0 && mf_listen_port == sockets_port && strcmp(mf_listen_addresses, sockets_addresses) == 0)
 		return true;
 	mf_listen_close(&sockets);
-	if (!mf_listen_open(&sockets, mf_listen_addresses, mf_port, error, error_size))
+	if (!mf_listen_open(&sockets, mf_listen_addresses, mf_listen_port, error, error_size))
 		return false;
-	sockets_port = mf_port;
+	sockets_port = mf_listen_port;
 	if (sockets_addresses != NULL)
 		pfree(sockets_addresses);
 	sockets_addresses = MemoryContextStrdup(TopMemoryContext, mf_listen_addresses);
 	ereport(LOG,
 			(errmsg("myfatoorah listener accepts %s connections at %s, port %d",
-					httpd_tls ? "HTTPS" : "HTTP", sockets.names, mf_port)));
+					httpd_tls ? "HTTPS" : "HTTP", sockets.names, mf_listen_port)));
 	return true;
 }
 

@@ -61,7 +61,7 @@ mf_listener_attend(MfSlot *slot)
 	TimestampTz now;
 	pid_t		pid;
 
-	if (handle == NULL && mf_port == 0)
+	if (handle == NULL && mf_listen_port == 0)
 		return 0;
 
 	now = GetCurrentTimestamp();
@@ -70,7 +70,7 @@ mf_listener_attend(MfSlot *slot)
 		if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
 		{
 			/* it reads the setting too, but perhaps has not got that far */
-			if (mf_port == 0)
+			if (mf_listen_port == 0)
 				mf_listener_end(slot, false);
 			return 0;
 		}
@@ -90,7 +90,7 @@ mf_listener_attend(MfSlot *slot)
 	}
 
 	/* the end of one that a worker before us had started wakes us */
-	if (mf_port == 0 || slot->listener.pid != 0)
+	if (mf_listen_port == 0 || slot->listener.pid != 0)
 		return 0;
 	if (start_after > now)
 		return start_after;

@@ -283,7 +283,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		claimed += take_callbacks(scope, claim, account, throttle, slots - claimed, now, &asked);
 	if (claimed < slots)
 		claimed += take_orders_and_polls(scope, claim, account, throttle, entry, slots - claimed, now, &asked);
-	come_back_if_due(mf_poll_limit > 0 ? entry->poll_due : 0, now);
+	come_back_if_due(mf_poll_rate_limit > 0 ? entry->poll_due : 0, now);
 	come_back_if_due(entry->order_due, now);
 	come_back_if_due(entry->urgent_due, now);
 	come_back_if_due(entry->event_due, now);
@@ -405,7 +405,7 @@ is_due(const MfInquiryAccount *entry, TimestampTz now)
 		(entry->event_due != 0 && entry->event_due <= now) ||
 		(entry->callback_due != 0 && entry->callback_due <= now) ||
 		(entry->order_due != 0 && entry->order_due <= now) ||
-		(mf_poll_limit > 0 && entry->poll_due != 0 && entry->poll_due <= now);
+		(mf_poll_rate_limit > 0 && entry->poll_due != 0 && entry->poll_due <= now);
 }
 
 static void

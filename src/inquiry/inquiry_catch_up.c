@@ -2,7 +2,7 @@
  * inquiry_catch_up.c
  *	  Questions about what was sent while there was no polling.
  *
- * While myfatoorah.poll_limit is 0 no question is planned, and none after an
+ * While myfatoorah.poll_rate_limit is 0 no question is planned, and none after an
  * answer.  When a worker sees it raised, it plans them, in batches between its
  * rounds.  At its start it plans none: rows that were loaded without the triggers
  * of mf_invoice look the same, and those are for mf_repair().
@@ -30,15 +30,15 @@ static bool plan(const MfSqlScope *scope, void *argument);
 void
 mf_inquiry_catch_up_settings(void)
 {
-	if (limit_before == 0 && mf_poll_limit > 0)
+	if (limit_before == 0 && mf_poll_rate_limit > 0)
 	{
 		planning = true;
 		memset(&place, 0, sizeof(place));
 		place.sent_at = DT_NOBEGIN;
 	}
-	if (limit_before != mf_poll_limit)
+	if (limit_before != mf_poll_rate_limit)
 		mf_inquiry_wake();
-	limit_before = mf_poll_limit;
+	limit_before = mf_poll_rate_limit;
 }
 
 void
@@ -51,7 +51,7 @@ mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *again)
 		return;
 	if (!run_apart(plan, &planned, &error) && error != NULL)
 		ereport(LOG,
-				(errmsg("questions about what was sent while myfatoorah.poll_limit was 0 could not be planned"),
+				(errmsg("questions about what was sent while myfatoorah.poll_rate_limit was 0 could not be planned"),
 				 errdetail_internal("%s", error),
 				 errhint("Mend the cause, then: SELECT * FROM mf_repair().")));
 	planning = planned > 0;

@@ -151,7 +151,7 @@ mf_inquiry_schedule(MfPaymentStatus status, int step, TimestampTz expires_at, Ti
 	double		delay;
 	int			i;
 
-	if (factors == NULL || mf_poll_limit == 0)
+	if (factors == NULL || mf_poll_rate_limit == 0)
 		return false;
 	for (i = 0; i < step && factors[i + 1] != 0; i++)
 		;

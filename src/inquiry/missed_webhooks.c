@@ -113,7 +113,7 @@ mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, Timest
 	}
 
 	/* nothing was sent when the worker started, so nothing was missed; without polling the agenda does not tell */
-	if (reading->page == 0 && mf_poll_limit > 0 && entry->urgent_due == 0 && entry->poll_due == 0 &&
+	if (reading->page == 0 && mf_poll_rate_limit > 0 && entry->urgent_due == 0 && entry->poll_due == 0 &&
 		entry->callback_due == 0)
 	{
 		reading->done = true;

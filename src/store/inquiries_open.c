@@ -284,7 +284,7 @@ mf_inquiries_open_settled(const MfSqlScope *scope)
 {
 	Datum		value = Int32GetDatum(mf_poll_delay);
 
-	if (mf_poll_limit == 0)
+	if (mf_poll_rate_limit == 0)
 		return;
 	(void) mf_sql_execute(scope, &ask_again_statement, &value, NULL);
 	mf_wake_inquiries_at_commit();
@@ -333,7 +333,7 @@ mf_inquiries_open_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz due = DT_NOEND;
 
-	if (mf_poll_limit > 0)
+	if (mf_poll_rate_limit > 0)
 	{
 		due = TimestampTzPlusMilliseconds(now, mf_poll_delay);
 		mf_inquiries.due = mf_earlier(mf_inquiries.due, due);

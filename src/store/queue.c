@@ -118,7 +118,7 @@ static MfStatement put_off_statement = {
 int
 mf_verify_wait(void)
 {
-	return MF_TIMEOUT_DEFAULT + mf_reconcile_delay;
+	return MF_TIMEOUT_DEFAULT + mf_lookup_delay;
 }
 
 const char *

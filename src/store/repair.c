@@ -243,7 +243,7 @@ mf_repair(PG_FUNCTION_ARGS)
 	{
 		written = add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, &wait, NULL));
 		written += add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
-		if (mf_poll_limit > 0)
+		if (mf_poll_rate_limit > 0)
 			written += add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
 		idle = written > 0 ? 0 : idle + 1;
 		missing = work_is_missing(&scope);
@@ -261,7 +261,7 @@ mf_repair(PG_FUNCTION_ARGS)
 static bool
 work_is_missing(const MfSqlScope *scope)
 {
-	Datum		polling = BoolGetDatum(mf_poll_limit > 0);
+	Datum		polling = BoolGetDatum(mf_poll_rate_limit > 0);
 
 	(void) mf_sql_execute(scope, &exists_statement, &polling, NULL);
 	return DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
@@ -350,7 +350,7 @@ MfDamage
 mf_repair_find_damage(Oid schema)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum		values[2] = {BoolGetDatum(mf_poll_limit > 0), ObjectIdGetDatum(schema)};
+	Datum		values[2] = {BoolGetDatum(mf_poll_rate_limit > 0), ObjectIdGetDatum(schema)};
 	MfDamage	damage = {0};
 	MfSqlScope	scope;
 	HeapTuple	row;
@@ -444,7 +444,7 @@ tell_damage(void *argument)
 	if (found)
 		ereport(LOG,
 				(errmsg("there are invoices that nothing will be done for"),
-				 errdetail("They were loaded or changed without the triggers of mf_invoice, or sent while myfatoorah.poll_limit was 0."),
+				 errdetail("They were loaded or changed without the triggers of mf_invoice, or sent while myfatoorah.poll_rate_limit was 0."),
 				 errhint("SELECT * FROM mf_repair() puts them on the agenda.")));
 	names = mf_repair_lost_accounts(schema);
 	if (names != NULL)

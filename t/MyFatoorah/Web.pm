@@ -26,7 +26,7 @@ sub open
 
 	$node->safe_psql('postgres', join ';', map { "ALTER DATABASE \"$dbname\" SET myfatoorah.$_ = '$settings{$_}'" } sort keys %settings)
 	  if %settings;
-	$node->safe_psql('postgres', "ALTER DATABASE \"$dbname\" SET myfatoorah.port = $port");
+	$node->safe_psql('postgres', "ALTER DATABASE \"$dbname\" SET myfatoorah.listen_port = $port");
 	$class->wait_listening($node, $dbname, $port);
 	return;
 }

@@ -11,7 +11,7 @@ my $chaos = 'MyFatoorah::Chaos';
 
 # Settings of the server that come and go; with a restart where it takes one
 my @settings = (
-	[ 'myfatoorah.history_retention', '0' ], [ 'synchronous_commit', 'off' ], [ 'myfatoorah.poll_limit', '0' ], [ 'myfatoorah.poll_delay', '10s' ],
+	[ 'myfatoorah.history_retention', '0' ], [ 'synchronous_commit', 'off' ], [ 'myfatoorah.poll_rate_limit', '0' ], [ 'myfatoorah.poll_delay', '10s' ],
 	[ 'statement_timeout', '20ms' ], [ 'default_transaction_isolation', 'serializable' ], [ 'myfatoorah.max_resends', '1' ], [ 'log_min_messages', 'debug2' ]);
 
 sub moves

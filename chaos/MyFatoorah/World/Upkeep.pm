@@ -74,8 +74,8 @@ sub moves
 		{ name => 'worker off', weight => 1, play => sub {
 			my ($db) = @_;
 
-			$db->world->admin("ALTER DATABASE $db->{dbname} SET myfatoorah.worker = off");
-			$db->broken('worker', sub { $db->world->insist("ALTER DATABASE $db->{dbname} RESET myfatoorah.worker") });
+			$db->world->admin("ALTER DATABASE $db->{dbname} SET myfatoorah.worker_enabled = off");
+			$db->broken('worker', sub { $db->world->insist("ALTER DATABASE $db->{dbname} RESET myfatoorah.worker_enabled") });
 		} },
 		{ name => 'worker on', weight => 2, play => sub { $_[0]->mend('worker'); } },
 		{ name => 'worker terminated', weight => 3, play => sub { $_[0]->sql('SELECT pg_terminate_backend(pid) FROM mf_worker_status'); } },
