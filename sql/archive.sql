@@ -73,7 +73,53 @@ SELECT (SELECT count(*) FROM mf_attempt a WHERE a.invoice = l.invoice) AS attemp
 SET ROLE regress_mf_clerk;
 SELECT count(*) FROM mf_invoice_all WHERE customer_reference = 'old paid';
 SELECT mf_test.try('SELECT count(*) FROM mf_invoice_archive');
+SELECT mf_test.try('SELECT count(*) FROM mf_invoice_archive_2020_01'), mf_test.try('SELECT count(*) FROM mf_archive_key');
 RESET ROLE;
+
+-- A month is a table: nobody has a right to it, and a query of one month reads no other
+INSERT INTO mf_invoice (customer_name, invoice_value, reference, status, created_at, created_by, customer_reference)
+	SELECT 'Noura', 1, 'old of ' || at, 'cancelled', at, current_user, 'old of another month'
+	FROM unnest('{-infinity,1969-12-31 23:59:59.999999+00,1970-01-01 00:00:00+00,2019-12-31 23:59:59.999999+00,2020-01-01 00:00:00+00}'::timestamptz[]) at;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_mf_clerk, PUBLIC;
+SELECT mf_archive('2020-02-01');
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_mf_clerk, PUBLIC;
+BEGIN;
+SET LOCAL timezone = 'UTC';
+SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), c.relowner = p.relowner AS same_owner, obj_description(c.oid, 'pg_class'),
+	(SELECT count(*) FROM aclexplode(c.relacl) a WHERE a.grantee <> c.relowner) AS rights, pg_get_userbyid(c.relowner) = current_user AS of_this_role
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent WHERE p.relname = 'mf_invoice_archive' ORDER BY 1;
+SELECT a.tableoid::regclass, array_agg(a.created_at ORDER BY a.created_at) FROM mf_invoice_archive a WHERE customer_reference = 'old of another month' GROUP BY 1 ORDER BY 1;
+COMMIT;
+CREATE FUNCTION mf_test.months_read(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) ' || query LOOP
+		IF line ~ 'never executed' THEN CONTINUE; END IF;
+		RETURN NEXT substring(line from 'on (mf_invoice_archive_[0-9_]*[0-9])');
+	END LOOP;
+END
+$$;
+SET ROLE regress_mf_clerk;
+SELECT count(*) FROM mf_invoice_all WHERE created_at >= '2019-12-01 00:00+00' AND created_at < '2020-01-01 00:00+00';
+RESET ROLE;
+SELECT m FROM mf_test.months_read($$SELECT * FROM mf_invoice_all WHERE created_at >= '2019-12-01 00:00+00' AND created_at < '2020-01-01 00:00+00'$$) m WHERE m IS NOT NULL;
+SELECT m FROM mf_test.months_read($$SELECT * FROM mf_invoice_all WHERE created_at < '1970-01-01 00:00+00'$$) m WHERE m IS NOT NULL;
+-- a table of that name that is none of them
+CREATE TABLE mf_invoice_archive_2018_06 (id bigint);
+INSERT INTO mf_invoice (customer_name, invoice_value, reference, status, created_at, created_by) VALUES ('Noura', 1, 'old of June', 'cancelled', '2018-06-15 12:00+00', current_user);
+SELECT mf_test.try($$SELECT mf_archive('2018-07-01')$$);
+DROP TABLE mf_invoice_archive_2018_06;
+-- one month is dropped: its rows are gone, and what they had stays taken
+SELECT mf_archive('2018-07-01');
+SELECT mf_test.try($$SELECT mf_unarchive('{1,NULL}')$$), mf_test.try($$SELECT mf_unarchive(NULL)$$), mf_test.try($$SELECT mf_unarchive('{-1}')$$), mf_unarchive('{}');
+ALTER TABLE mf_invoice_archive DETACH PARTITION mf_invoice_archive_2018_06;
+SELECT regexp_replace(mf_test.try(format($$SELECT mf_unarchive('{%s}')$$, id)), 'invoice [0-9]+', 'invoice N') FROM mf_archive_key WHERE reference = 'old of June';
+DROP TABLE mf_invoice_archive_2018_06;
+SELECT regexp_replace(mf_test.try($$INSERT INTO mf_invoice (customer_name, invoice_value, reference, status) VALUES ('x', 1, 'old of June', 'queued')$$), 'invoice [0-9]+', 'invoice N');
+-- they come back, and the tables of their months stay
+SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive WHERE customer_reference = 'old of another month';
+SELECT count(*), count(DISTINCT reference) FROM mf_invoice WHERE customer_reference = 'old of another month';
+DELETE FROM mf_invoice WHERE customer_reference = 'old of another month';
 
 -- What was theirs stays taken
 CREATE FUNCTION mf_test.masked_try(statement text) RETURNS text LANGUAGE sql AS $$ SELECT regexp_replace(mf_test.try(statement), 'invoice [0-9]+', 'invoice N') $$;
@@ -89,7 +135,7 @@ SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'old new';
 -- What comes in about it
 INSERT INTO mf_event (account, door, event_code, invoice_id, digest) SELECT account, 'webhook', 1, invoice_id, '\x01' FROM mf_invoice_all WHERE customer_reference = 'old expired';
 INSERT INTO mf_event (account, door, event_code, invoice, digest) SELECT account, 'webhook', 1, id, '\x02' FROM mf_invoice_all WHERE customer_reference = 'old paid';
-SELECT i.customer_reference FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived ORDER BY 1;
+SELECT i.customer_reference, replace(u.next_step, i.id::text, 'N') AS next_step FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived ORDER BY 1;
 
 -- MyFatoorah's invoice is that of an archived row: nobody else takes it over
 INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('real', 7, 'old real');
@@ -108,6 +154,36 @@ SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{"duplicate": true}
 SELECT mf_callback(mf_test.sandbox('invoices/' || invoice_id)->'transactions'->-1->>'payment_id') > 0 AS came_back FROM mf_invoice_all WHERE customer_reference = 'old real';
 CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived WHERE i.customer_reference = 'old real')$$);
 SELECT u.door, u.invoice_id = i.invoice_id AS its_number FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived WHERE i.customer_reference = 'old real';
+-- and brought back by what that view says: it is booked
+CREATE PROCEDURE mf_test.run_next_step(of text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE (SELECT substring(u.next_step FROM 'SELECT .*') FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived WHERE i.customer_reference = of);
+END
+$$;
+SET ROLE regress_mf_clerk;
+SELECT regexp_replace(mf_test.try(format($$SELECT mf_unarchive(ARRAY[%s])$$, id)), '[0-9]{6,}', 'N') FROM mf_invoice_all WHERE customer_reference = 'old real';
+RESET ROLE;
+CALL mf_test.run_next_step('old real');
+CALL mf_test.wait_for($$(SELECT count(*) FROM mf_ledger WHERE customer_reference = 'old real' AND kind = 'payment') = 2$$);
+SELECT i.overpaid, i.received_value, i.archived_at, (SELECT count(*) FROM mf_attempt a WHERE a.invoice = i.id) AS attempts, (SELECT count(*) FROM mf_transaction t WHERE t.invoice = i.id) AS tries,
+	(SELECT count(*) FROM mf_unmatched u WHERE u.archived = i.id) AS unmatched FROM mf_invoice_all i WHERE i.customer_reference = 'old real';
+
+-- All that hung on a row comes back as it was, lines of the history with their nulls; an event that has come in again since is one
+SELECT mf_unarchive(array_agg(id)) AS back FROM mf_invoice_all WHERE customer_reference IN ('old paid', 'old expired') AND archived_at IS NOT NULL;
+UPDATE mf_transition h SET changes = '{"language": {"old": null, "new": "AR"}}' FROM mf_invoice i WHERE i.id = h.invoice AND i.customer_reference = 'old paid';
+DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference IN ('old paid', 'old expired');
+CREATE VIEW mf_test.hanging AS SELECT i.customer_reference, to_jsonb(i) AS row,
+	(SELECT jsonb_agg(to_jsonb(l) ORDER BY l.attempt) FROM mf_attempt l WHERE l.invoice = i.id) AS attempts, (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.id) FROM mf_transition l WHERE l.invoice = i.id) AS transitions,
+	(SELECT jsonb_agg(to_jsonb(l) ORDER BY l.payment_id) FROM mf_transaction l WHERE l.invoice = i.id) AS transactions, (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.id) FROM mf_event l WHERE l.invoice = i.id AND l.digest <> '\x02') AS events
+	FROM mf_invoice i WHERE i.customer_reference IN ('old paid', 'old expired');
+CREATE TABLE mf_test.hung AS SELECT * FROM mf_test.hanging;
+SELECT count(*) FROM mf_test.hung WHERE num_nulls(attempts, transitions, transactions, events) = 0;
+SELECT mf_archive('2020-02-01');
+SELECT count(*) FROM mf_test.hanging;
+SELECT mf_unarchive(array_agg(id)) AS back FROM mf_invoice_all WHERE customer_reference IN ('old paid', 'old expired') AND archived_at IS NOT NULL;
+SELECT a.* = b.* AS as_before FROM mf_test.hung a JOIN mf_test.hanging b USING (customer_reference);
+DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference IN ('old paid', 'old expired');
+SELECT mf_archive('2020-02-01');
 
 -- It can be forgotten
 SET ROLE regress_mf_chief;
@@ -132,7 +208,12 @@ DELETE FROM mf_inquiry WHERE due = 'infinity';
 DELETE FROM mf_dispute_state WHERE event = 0;
 DELETE FROM mf_invoice WHERE customer_reference ~ '^(old|young) ';
 RESET session_replication_role;
-TRUNCATE mf_invoice_archive;
+TRUNCATE mf_invoice_archive, mf_archive_key;
+DO $$ DECLARE month regclass; BEGIN FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'mf_invoice_archive'::regclass LOOP EXECUTE format('DROP TABLE %s', month); END LOOP; END $$;
+DROP VIEW mf_test.hanging;
+DROP PROCEDURE mf_test.run_next_step(text);
+DROP FUNCTION mf_test.months_read(text);
+DROP TABLE mf_test.hung;
 DROP TABLE mf_test.before, mf_test.lines;
 DROP FUNCTION mf_test.masked_try(text);
 DROP PROCEDURE mf_test.insert_old(text, text, timestamptz);

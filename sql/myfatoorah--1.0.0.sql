@@ -628,22 +628,37 @@ COMMENT ON COLUMN mf_reaction_queue.due IS 'not before this time, nor before ear
 --
 -- Settled invoices of old: the rows as they were, and in one column what hung on them
 --
+-- mf_archive() makes a partition for each month, which is no member of the
+-- extension: so a dump has it, table and rows.  The table itself has no index: a
+-- dump has those of each partition, which would meet the copies that are made
+-- when it is attached.
+--
 CREATE TABLE mf_invoice_archive (
 	LIKE mf_invoice,
 	archived_at timestamptz NOT NULL,
-	detail jsonb NOT NULL,
-	PRIMARY KEY (id)
+	detail jsonb NOT NULL
+) PARTITION BY RANGE (created_at);
+
+COMMENT ON TABLE mf_invoice_archive IS 'what mf_archive() has moved here from mf_invoice, a partition for each month of created_at, by UTC; mf_invoice_all shows both';
+COMMENT ON COLUMN mf_invoice_archive.detail IS 'what hung on it, as arrays: attempts, transitions, transactions, disputes, events';
+
+CREATE TABLE mf_archive_key (
+	id bigint PRIMARY KEY,
+	created_at timestamptz NOT NULL,
+	account text NOT NULL,
+	reference text COLLATE "C" NOT NULL,
+	idempotency_key text COLLATE "C",
+	invoice_id bigint,
+	paid boolean NOT NULL
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
-CREATE UNIQUE INDEX mf_invoice_archive_reference_idx ON mf_invoice_archive (reference);
-CREATE INDEX mf_invoice_archive_idempotency_key_idx ON mf_invoice_archive (idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX mf_invoice_archive_invoice_id_idx ON mf_invoice_archive (invoice_id) WHERE invoice_id IS NOT NULL;
-CREATE INDEX mf_invoice_archive_customer_reference_idx ON mf_invoice_archive (customer_reference) WHERE customer_reference IS NOT NULL;
-CREATE INDEX mf_invoice_archive_created_at_idx ON mf_invoice_archive USING brin (created_at);
-CREATE INDEX mf_invoice_archive_personal_idx ON mf_invoice_archive (created_at) WHERE erased_at IS NULL;
+CREATE UNIQUE INDEX mf_archive_key_reference_idx ON mf_archive_key (reference);
+CREATE UNIQUE INDEX mf_archive_key_idempotency_key_idx ON mf_archive_key (idempotency_key, account COLLATE "C") WHERE idempotency_key IS NOT NULL;
+CREATE INDEX mf_archive_key_invoice_id_idx ON mf_archive_key (invoice_id) WHERE invoice_id IS NOT NULL;
 
-COMMENT ON TABLE mf_invoice_archive IS 'what mf_archive() has moved here from mf_invoice; mf_invoice_all shows both';
-COMMENT ON COLUMN mf_invoice_archive.detail IS 'what hung on it, as arrays: attempts, transitions, transactions, disputes, events';
+COMMENT ON TABLE mf_archive_key IS 'what stays taken by archived invoices, also when their month was dropped: no new row has it';
+COMMENT ON COLUMN mf_archive_key.created_at IS 'tells the month that the row is in';
+COMMENT ON COLUMN mf_archive_key.paid IS 'something was paid, or may have been: it was sent, and had not ended unpaid';
 
 CREATE VIEW mf_invoice_all WITH (security_barrier) AS
 	SELECT i.*, NULL::timestamptz AS archived_at, NULL::jsonb AS detail FROM mf_invoice i WHERE mf_invoice_visible(i.id)
@@ -658,6 +673,12 @@ RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_archive IS 'moves finished invoices that were inserted before a day to mf_invoice_archive, max_invoices at most; returns how many, 0 when none is left';
+
+CREATE FUNCTION mf_unarchive(ids bigint[])
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_unarchive IS 'moves archived invoices back to mf_invoice, with all that hung on them, and has MyFatoorah asked about them; returns how many';
 
 --
 -- What users have hung on our tables, which no dump carries
@@ -1143,15 +1164,21 @@ COMMENT ON COLUMN mf_open.last_try IS 'MyFatoorah''s word for the customer''s la
 
 CREATE VIEW mf_unmatched WITH (security_barrier) AS
 	SELECT e.id, e.account, e.door, e.event_name, e.event_status, e.invoice_id, e.payment_id,
-		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data,
-		   (SELECT pg_catalog.min(a.id) FROM mf_invoice_archive a WHERE a.id = e.invoice
-			OR (a.account = e.account AND a.invoice_id = e.invoice_id)) AS archived
+		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data, k.id AS archived,
+		   CASE WHEN EXISTS (SELECT FROM mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at) THEN
+				pg_catalog.format('To have MyFatoorah asked, and what has come in booked: SELECT mf_unarchive(ARRAY[%s])', k.id)
+				WHEN k.id IS NOT NULL THEN
+				pg_catalog.format('Its month was dropped. Look it up in the MyFatoorah portal: invoice %s of account %s', k.invoice_id, k.account)
+		   END AS next_step
 	FROM (SELECT u.* FROM mf_event u WHERE u.invoice IS NULL AND u.due IS NULL
 		  UNION ALL
 		  SELECT u.* FROM mf_event u WHERE u.invoice IS NOT NULL AND u.answered_at IS NULL
 			AND NOT EXISTS (SELECT FROM mf_invoice i WHERE i.id = u.invoice)) e
+		LEFT JOIN LATERAL (SELECT a.id, a.created_at, a.account, a.invoice_id FROM mf_archive_key a
+			WHERE a.id = e.invoice OR (a.account = e.account AND a.invoice_id = e.invoice_id) ORDER BY a.id LIMIT 1) k ON true
 	WHERE mf_invoice_visible(e.invoice);
 COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that it is about: something has come in after it was archived';
+COMMENT ON COLUMN mf_unmatched.next_step IS 'of an archived one: the call that brings it back, so that it is asked about';
 COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices made elsewhere or archived, of deposits and suppliers, or of an invoice that exists twice';
 
 CREATE VIEW mf_review WITH (security_barrier) AS
@@ -1202,7 +1229,7 @@ BEGIN
 				   c.relowner AS owner, c.relacl AS acl
 			FROM member m JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.objid
 			WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
-				AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,S}')
+				AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,S}')
 			UNION ALL
 			SELECT 'FUNCTION', p.oid::pg_catalog.regprocedure::text, p.proowner,
 				   coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
@@ -1258,7 +1285,7 @@ GRANT SELECT ON mf_invoice, mf_invoice_all, mf_open, mf_queue, mf_attempt, mf_hi
 GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
@@ -1272,7 +1299,7 @@ INSERT INTO mf_part (kind, relation, name) SELECT a.kind, a.relation, a.name FRO
 --
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('mf_invoice_archive', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_archive_key', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_transition_id_seq', '');

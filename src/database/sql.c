@@ -213,7 +213,9 @@ prepare(MfStatement *statement, const MfSqlScope *scope)
 	initStringInfo(&text);
 	for (p = statement->text; *p != '\0'; p++)
 	{
-		if (*p == '@')
+		if (*p == '@' && p[1] == '@')
+			appendStringInfoChar(&text, *++p);
+		else if (*p == '@')
 			appendStringInfo(&text, "%s.", quote_identifier(name));
 		else
 			appendStringInfoChar(&text, *p);

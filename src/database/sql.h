@@ -30,8 +30,8 @@
 typedef struct MfPlan MfPlan;
 
 /*
- * One statement.  In "text" every "@" stands for our schema and a dot.  The
- * plan is made at first use, and again when the schema has another name.
+ * One statement.  In "text" every "@" stands for our schema and a dot, and "@@" for
+ * itself.  The plan is made at first use, and again when the schema has another name.
  */
 typedef struct MfStatement
 {

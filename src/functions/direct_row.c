@@ -213,9 +213,9 @@ mf_direct_known(Oid schema, const MfAccount *account, const char *invoice_id, co
 {
 	static MfStatement statement = {
 		"SELECT i.id::int8, i.account::text FROM @mf_invoice i WHERE i.invoice_id = $1::int8 "
-		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_invoice_archive i WHERE i.invoice_id = $1::int8 "
+		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 "
 		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice i WHERE i.reference = $2 "
-		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice_archive i WHERE i.reference = $2",
+		"UNION ALL SELECT i.id::int8, NULL FROM @mf_archive_key i WHERE i.reference = $2",
 		2, {TEXTOID, TEXTOID}, NULL
 	};
 	MfSqlScope	scope;

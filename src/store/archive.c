@@ -5,6 +5,9 @@
  * A row moves as it is, and what hangs on it with it, in one column.  Lines of
  * mf_money stay: the books are one, and have all that a report needs.
  *
+ * The archive has a partition for each month, and so no unique index over all.
+ * What must stay unique is in mf_archive_key, too, which outlives them.
+ *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/archive.c
  */
@@ -27,37 +30,48 @@
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "store/archive.h"
+#include "store/archive_month.h"
 #include "store/personal_data.h"
 
 /* At once in one statement */
 #define BATCH_SIZE 1000
 
+/* null is left out, but where it is a value: in what was changed, and in what came in */
 #define LINES(table, order) \
-	"(SELECT jsonb_agg(to_jsonb(l) - 'invoice' ORDER BY " order ") FROM @" table " l WHERE l.invoice = o.id)"
+	"(SELECT jsonb_strip_nulls(jsonb_agg(to_jsonb(l) - 'invoice' ORDER BY " order ")) FROM @" table " l WHERE l.invoice = o.id)"
+#define LINES_WITH(column, table, order) \
+	"(SELECT jsonb_agg(CASE WHEN l." column " IS NULL THEN jsonb_strip_nulls(to_jsonb(l) - 'invoice') " \
+	"  ELSE jsonb_strip_nulls(to_jsonb(l) - '{invoice," column "}'::text[]) || jsonb_build_object('" column "', l." column ") END " \
+	"  ORDER BY " order ") FROM @" table " l WHERE l.invoice = o.id)"
 #define TAKE(name, table) name " AS (DELETE FROM @" table " l WHERE l.invoice = ANY ($1))"
 
 /* along the primary key: rows that were inserted early stand first there */
 static MfStatement lock_statement = {
-	MF_IN_ORDER "SELECT i.id::int8 FROM @mf_invoice i WHERE i.id > $2 AND i.created_at < $1 AND " MF_SETTLED("i") " "
+	MF_IN_ORDER "SELECT i.id::int8, i.created_at::timestamptz FROM @mf_invoice i WHERE i.id > $2 AND i.created_at < $1 AND " MF_SETTLED("i") " "
 	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id) "
 	"  AND NOT EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.invoice = i.id) "
 	"ORDER BY i.id LIMIT $3 FOR UPDATE SKIP LOCKED",
 	3, {TIMESTAMPTZOID, INT8OID, INT4OID}, NULL
 };
 
-/* a statement of its own: it sees the rows as they are since they were locked */
-static MfStatement move_statement = {
-	"WITH n AS (INSERT INTO @mf_invoice_archive SELECT p.* FROM @mf_invoice o, LATERAL jsonb_populate_record(NULL::@mf_invoice_archive, "
-	"    to_jsonb(o) || jsonb_build_object('archived_at', clock_timestamp(), 'detail', jsonb_strip_nulls(jsonb_build_object("
-	"    'attempts', " LINES("mf_attempt", "l.attempt") ", 'transitions', " LINES("mf_transition", "l.id") ", "
-	"    'transactions', " LINES("mf_transaction", "l.payment_id") ", 'disputes', " LINES("mf_dispute_state", "l.dispute_id") ", "
-	"    'events', " LINES("mf_event", "l.id") ")))) p WHERE o.id = ANY ($1) RETURNING 1), "
-	TAKE("a", "mf_attempt") ", " TAKE("h", "mf_transition") ", " TAKE("t", "mf_transaction") ", " TAKE("d", "mf_dispute_state") ", "
-	TAKE("e", "mf_event") ", "
-	"i AS (DELETE FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1) "
-	"SELECT 2 * cardinality($1)::int8 - (SELECT count(*) FROM n) - (SELECT count(*) FROM i)",
-	1, {INT8ARRAYOID}, NULL
-};
+/* With the columns that the two tables have; a statement of its own: it sees the rows as they are since they were locked. */
+#define MOVE \
+	"WITH n AS (INSERT INTO @mf_invoice_archive (%s, archived_at, detail) SELECT %s, clock_timestamp(), " \
+	"    (SELECT coalesce(jsonb_object_agg(d.name, d.list) FILTER (WHERE d.list IS NOT NULL), '{}') FROM (VALUES " \
+	"      ('attempts', " LINES("mf_attempt", "l.attempt") "), ('transitions', " LINES_WITH("changes", "mf_transition", "l.id") "), " \
+	"      ('transactions', " LINES("mf_transaction", "l.payment_id") "), ('disputes', " LINES("mf_dispute_state", "l.dispute_id") "), " \
+	"      ('events', " LINES_WITH("data", "mf_event", "l.id") ")) d(name, list)) " \
+	"  FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1), " \
+	"k AS (INSERT INTO @mf_archive_key (id, created_at, account, reference, idempotency_key, invoice_id, paid) " \
+	"  SELECT o.id, o.created_at, o.account, o.reference, o.idempotency_key, o.invoice_id, " \
+	"    o.status = 'sent' AND o.payment_status NOT IN ('expired', 'remote_cancelled') " \
+	"  FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1), " \
+	TAKE("a", "mf_attempt") ", " TAKE("h", "mf_transition") ", " TAKE("t", "mf_transaction") ", " TAKE("d", "mf_dispute_state") ", " \
+	TAKE("e", "mf_event") ", " \
+	"i AS (DELETE FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1) " \
+	"SELECT 3 * cardinality($1)::int8 - (SELECT count(*) FROM n) - (SELECT count(*) FROM k) - (SELECT count(*) FROM i)"
+
+static MfStatement move_statement = {NULL, 1, {INT8ARRAYOID}, NULL};
 
 /* what a user has hung on rows of mf_invoice would go with them, or keep them there */
 static MfStatement referring_statement = {
@@ -72,17 +86,23 @@ static MfStatement unknown_column_statement = {
 	2, {OIDOID, OIDOID}, NULL
 };
 
+static MfStatement columns_statement = {
+	"SELECT string_agg(replace(quote_ident(a.attname), '@@', '@@@@'), ', ' ORDER BY a.attnum) FROM pg_attribute a "
+	"WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''",
+	1, {OIDOID}, NULL
+};
+
 static MfStatement taken_statement = {
 	"SELECT a.id::int8, a.what FROM new_rows n, LATERAL ("
-	"  SELECT o.id, format('id %s', o.id) AS what FROM @mf_invoice_archive o WHERE o.id = n.id "
-	"  UNION ALL SELECT o.id, format('reference \"%s\"', o.reference) FROM @mf_invoice_archive o WHERE o.reference = n.reference "
-	"  UNION ALL SELECT o.id, format('idempotency_key \"%s\"', o.idempotency_key) FROM @mf_invoice_archive o "
+	"  SELECT o.id, format('id %s', o.id) AS what FROM @mf_archive_key o WHERE o.id = n.id "
+	"  UNION ALL SELECT o.id, format('reference \"%s\"', o.reference) FROM @mf_archive_key o WHERE o.reference = n.reference "
+	"  UNION ALL SELECT o.id, format('idempotency_key \"%s\"', o.idempotency_key) FROM @mf_archive_key o "
 	"    WHERE o.idempotency_key = n.idempotency_key AND o.account = n.account) a LIMIT 1",
 	0, {0}, NULL
 };
 
 static MfStatement key_taken_statement = {
-	"SELECT o.id::int8, format('idempotency_key \"%s\"', o.idempotency_key) FROM @mf_invoice_archive o "
+	"SELECT o.id::int8, format('idempotency_key \"%s\"', o.idempotency_key) FROM @mf_archive_key o "
 	"WHERE o.idempotency_key = $2 AND o.account = $1 LIMIT 1",
 	2, {TEXTOID, TEXTOID}, NULL
 };
@@ -104,20 +124,17 @@ mf_archive(PG_FUNCTION_ARGS)
 	int64		most = most_argument(fcinfo);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "myfatoorah archive", ALLOCSET_DEFAULT_SIZES);
 	MfSqlScope	scope;
+	const char *columns;
 	int64		moved = 0;
 	int64		place = PG_INT64_MIN;
 	int			wanted;
 	int			count;
 
-	/* what was committed since would be left behind */
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("mf_archive() cannot see changes in a transaction of isolation level %s",
-						GetConfigOption("transaction_isolation", false, false)),
-				 errhint("Call it in a transaction of isolation level read committed.")));
+	mf_archive_check_isolation("mf_archive()");
 	mf_sql_begin(&scope, schema);
 	check_table(&scope, schema);
+	columns = mf_archive_columns(&scope);
+	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns));
 	MemoryContextSwitchTo(context);
 	do
 	{
@@ -193,6 +210,41 @@ check_table(const MfSqlScope *scope, Oid schema)
 				 errhint("Add it there, too, with the same type.")));
 }
 
+/* See archive.h. */
+void
+mf_archive_check_isolation(const char *function)
+{
+	/* what was committed since would be left behind */
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s cannot see changes in a transaction of isolation level %s", function,
+						GetConfigOption("transaction_isolation", false, false)),
+				 errhint("Call it in a transaction of isolation level read committed.")));
+}
+
+/* See archive.h. */
+char *
+mf_archive_columns(const MfSqlScope *scope)
+{
+	Datum		table = ObjectIdGetDatum(get_relname_relid("mf_invoice", scope->schema));
+
+	(void) mf_sql_execute(scope, &columns_statement, &table, NULL);
+	return TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+}
+
+/* See archive.h. */
+void
+mf_archive_set_text(MfStatement *statement, const char *text)
+{
+	if (statement->text != NULL && strcmp(statement->text, text) == 0)
+		return;
+	if (statement->plan != NULL)
+		mf_sql_retire(statement->plan);
+	statement->plan = NULL;
+	statement->text = MemoryContextStrdup(TopMemoryContext, text);
+}
+
 /* Moves the first ones after that place, and moves the place forward; how many. */
 static int
 move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
@@ -200,6 +252,7 @@ move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
 	Datum		values[3] = {TimestampTzGetDatum(before), Int64GetDatum(*place), Int32GetDatum(most)};
 	int			count = (int) mf_sql_execute(scope, &lock_statement, values, NULL);
 	MfArray		ids;
+	SPITupleTable *rows = SPI_tuptable;
 	Datum		moved;
 	int			i;
 
@@ -207,7 +260,10 @@ move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
 		return 0;
 	mf_array_init(&ids, count);
 	for (i = 0; i < count; i++)
-		mf_array_add(&ids, mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	{
+		mf_array_add(&ids, mf_result(rows->vals[i], rows->tupdesc, 1, NULL));
+		mf_archive_make_month(scope->schema, DatumGetTimestampTz(mf_result(rows->vals[i], rows->tupdesc, 2, NULL)));
+	}
 	*place = DatumGetInt64(ids.values[count - 1]);
 	moved = mf_array_datum(&ids, INT8OID);
 	(void) mf_change(scope, &move_statement, &moved, NULL);
@@ -217,7 +273,7 @@ move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
 bool
 mf_archive_any(Oid schema)
 {
-	Oid			relid = get_relname_relid("mf_invoice_archive", schema);
+	Oid			relid = get_relname_relid("mf_archive_key", schema);
 	Relation	relation;
 	bool		any;
 
@@ -232,7 +288,7 @@ mf_archive_any(Oid schema)
 bool
 mf_archive_has_rows(Oid schema)
 {
-	static MfStatement statement = {"SELECT FROM @mf_invoice_archive LIMIT 1", 0, {0}, NULL};
+	static MfStatement statement = {"SELECT FROM @mf_archive_key LIMIT 1", 0, {0}, NULL};
 	MfSqlScope	scope;
 	bool		found;
 
@@ -285,6 +341,6 @@ refuse_taken(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("an archived invoice has the same %s", TextDatumGetCString(mf_result(row, desc, 2, NULL))),
-			 errdetail("It is invoice " INT64_FORMAT " of mf_invoice_all.", DatumGetInt64(mf_result(row, desc, 1, NULL))),
-			 errhint("What was invoiced is not to be invoiced again; leave out what mf_invoice_all has.")));
+			 errdetail("It is invoice " INT64_FORMAT ".", DatumGetInt64(mf_result(row, desc, 1, NULL))),
+			 errhint("What was invoiced is not to be invoiced again; mf_invoice_all shows it, unless its month was dropped.")));
 }

@@ -10,6 +10,8 @@
 
 #include "commands/trigger.h"
 
+#include "database/sql.h"
+
 /* Whether there is an archive to speak of; no more than a look at the size of a table where there is none. */
 extern bool mf_archive_any(Oid schema);
 
@@ -25,5 +27,14 @@ extern void mf_archive_check_insert(Oid schema, TriggerData *trigger);
 
 /* The same of the key that an UPDATE has given a row. */
 extern void mf_archive_check_key(Oid schema, Datum account, Datum key);
+
+/* Raises 55000 if the transaction keeps to a snapshot: what the function moves it would see as it was. */
+extern void mf_archive_check_isolation(const char *function);
+
+/* The columns of mf_invoice, those of users, too, as a list for the text of a statement */
+extern char *mf_archive_columns(const MfSqlScope *scope);
+
+/* Gives a statement its text; a plan for another one goes. */
+extern void mf_archive_set_text(MfStatement *statement, const char *text);
 
 #endif							/* MF_ARCHIVE_H */

@@ -80,7 +80,7 @@ mf_queue_existence(Oid schema, int64 invoice)
 #define DEAD "i.status = 'sent' AND i.payment_status IN ('expired', 'remote_cancelled')"
 	static MfStatement statement = {
 		"SELECT false, " DEAD " FROM @mf_invoice i WHERE i.id = $1 "
-		"UNION ALL SELECT true, false FROM @mf_invoice_archive i WHERE i.id = $1 AND i.status = 'sent' AND NOT (" DEAD ")",
+		"UNION ALL SELECT true, false FROM @mf_archive_key k WHERE k.id = $1 AND k.paid",
 		1, {INT8OID}, NULL
 	};
 	MfSqlScope	scope;

@@ -157,7 +157,7 @@ static MfStatement waited_statement = {
 
 /* those that are archived are seen by nobody for whom policies hold */
 static MfStatement rows_of_answer_statement = {
-	ROWS_OF_ANSWER("@mf_invoice") " UNION " ROWS_OF_ANSWER("@mf_invoice_archive"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL
+	ROWS_OF_ANSWER("@mf_invoice") " UNION " ROWS_OF_ANSWER("@mf_archive_key"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL
 };
 static MfStatement seen_rows_of_answer_statement = {
 	ROWS_OF_ANSWER("@mf_invoice"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL

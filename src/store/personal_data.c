@@ -51,7 +51,7 @@
 	WITHOUT("attempts", "- 'error'") ", " WITHOUT("transitions", "- ARRAY['changes', 'reason']") ", " \
 	WITHOUT("transactions", "- 'ip_address'") ", " \
 	WITHOUT("events", "#- '{data,UserDefinedField}' #- '{data,Invoice,UserDefinedField}'") ")) " \
-	"  FROM " i " WHERE o.id = i.id RETURNING o.id) "
+	"  FROM " i " WHERE o.id = i.id AND o.created_at = i.created_at RETURNING o.id) "
 
 /* what was paid, or has ended, in the order of its index; what was never sent has none of its own and is gone through from the last place on */
 static MfStatement purge_sent_statement = {
@@ -72,7 +72,7 @@ static MfStatement purge_cancelled_statement = {
 };
 
 static MfStatement purge_archived_statement = {
-	MF_IN_ORDER "WITH i AS MATERIALIZED (SELECT i.id FROM @mf_invoice_archive i WHERE i.erased_at IS NULL AND i.created_at < $1 "
+	MF_IN_ORDER "WITH i AS MATERIALIZED (SELECT i.id, i.created_at FROM @mf_invoice_archive i WHERE i.erased_at IS NULL AND i.created_at < $1 "
 	"  ORDER BY i.created_at LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED), " ERASE_ARCHIVED("i")
 	"SELECT count(*) FROM n",
 	1, {TIMESTAMPTZOID}, NULL
@@ -98,9 +98,9 @@ static MfStatement forget_statement = {
 };
 
 static MfStatement forget_archived_statement = {
-	"WITH l AS MATERIALIZED (SELECT i.id, i.erased_at IS NOT NULL AS erased FROM @mf_invoice_archive i "
+	"WITH l AS MATERIALIZED (SELECT i.id, i.created_at, i.erased_at IS NOT NULL AS erased FROM @mf_invoice_archive i "
 	"  WHERE i.customer_reference = $1 AND ($2 IS NULL OR i.account = $2)), "
-	"i AS MATERIALIZED (SELECT l.id FROM l WHERE NOT l.erased), " ERASE_ARCHIVED("i")
+	"i AS MATERIALIZED (SELECT l.id, l.created_at FROM l WHERE NOT l.erased), " ERASE_ARCHIVED("i")
 	"SELECT l.id::int8, CASE WHEN l.erased THEN 'forgotten_before' WHEN n.id IS NOT NULL THEN 'forgotten' END "
 	"FROM l LEFT JOIN n ON n.id = l.id ORDER BY l.id",
 	2, {TEXTOID, TEXTOID}, NULL

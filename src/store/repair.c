@@ -173,14 +173,19 @@ static MfStatement other_currency_statement = {
 #define KEY_TAKEN(table) "EXISTS (SELECT FROM @" table " o WHERE o.idempotency_key = i.idempotency_key AND o.account = $2)"
 #define MOVE_INVOICES(table) \
 	"UPDATE @" table " i SET account = $2, idempotency_key = CASE WHEN NOT " KEY_TAKEN("mf_invoice") \
-	"  AND NOT " KEY_TAKEN("mf_invoice_archive") " THEN i.idempotency_key END WHERE i.account = $1"
+	"  AND NOT " KEY_TAKEN("mf_archive_key") " THEN i.idempotency_key END WHERE i.account = $1"
 
 static MfStatement move_invoices_statement = {
 	MOVE_INVOICES("mf_invoice"), 2, {TEXTOID, TEXTOID}, NULL
 };
 
+/* those of months that were dropped are counted, too: their keys name the account */
 static MfStatement move_archive_statement = {
-	MOVE_INVOICES("mf_invoice_archive"), 2, {TEXTOID, TEXTOID}, NULL
+	"WITH k AS (" MOVE_INVOICES("mf_archive_key") " RETURNING i.id, i.created_at, i.idempotency_key), "
+	"a AS (UPDATE @mf_invoice_archive a SET account = $2, idempotency_key = k.idempotency_key FROM k "
+	"  WHERE a.id = k.id AND a.created_at = k.created_at) "
+	"SELECT FROM k",
+	2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement move_agenda_statement = {

@@ -178,6 +178,10 @@ guard_insert(TriggerData *trigger, int64 number)
 	MfInvoiceRow row;
 	const MfAccount *account;
 
+	/* it comes back from the archive, as it was */
+	if (mf_sql_fired_trigger())
+		return trigger->tg_trigtuple;
+
 	deform(trigger->tg_trigtuple, desc, &row);
 
 	if (!row.isnull[MF_IC_REFERENCE])
@@ -441,8 +445,8 @@ guard_truncate(TriggerData *trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("mf_invoice cannot be truncated"),
-				 errdetail("Invoices of it are in mf_invoice_archive, and their ids are not to be given again."),
-				 errhint("TRUNCATE mf_invoice_archive first, if they are not wanted any more.")));
+				 errdetail("Invoices of it are archived, and their ids are not to be given again."),
+				 errhint("TRUNCATE mf_invoice_archive, mf_archive_key first, if they are not wanted any more.")));
 	mf_invoices_truncated(schema);
 }
 

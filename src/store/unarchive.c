@@ -1,0 +1,168 @@
+/*
+ * unarchive.c
+ *	  Archived invoices move back to mf_invoice.
+ *
+ * So that what comes in about them late can be booked: all that reads and writes
+ * invoices knows those of mf_invoice only.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/unarchive.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "process/worker_slots.h"
+#include "store/archive.h"
+#include "store/inquiries_open.h"
+#include "store/refresh_requests.h"
+
+/* one after the other, and in one order: nobody waits in a circle */
+static MfStatement lock_statement = {
+	"SELECT k.id::int8 FROM @mf_archive_key k WHERE k.id = ANY ($1) ORDER BY k.id FOR UPDATE",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement lacking_statement = {
+	"SELECT u.id::int8, k.id IS NOT NULL FROM unnest($1) u(id) LEFT JOIN @mf_archive_key k ON k.id = u.id "
+	"WHERE NOT EXISTS (SELECT FROM @mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at) ORDER BY u.id LIMIT 1",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/* the lines of a list, with the number of the invoice again; they are as many as come back */
+#define LINES(list, table, more) \
+	"SELECT r.* FROM a, jsonb_array_elements(a.detail->'" list "') l, " \
+	"  jsonb_populate_record(NULL::@" table ", l || jsonb_build_object('invoice', a.id" more ")) r"
+#define GIVE(name, list, table) \
+	name " AS (INSERT INTO @" table " OVERRIDING SYSTEM VALUE " LINES(list, table, "") ")"
+
+/* an event that has come again since is there, and asks; one that has moved with its account has the name of that */
+#define MOVE \
+	"WITH k AS (DELETE FROM @mf_archive_key k WHERE k.id = ANY ($1) RETURNING k.id, k.created_at), " \
+	"a AS (DELETE FROM @mf_invoice_archive o USING k WHERE o.id = k.id AND o.created_at = k.created_at RETURNING o.*), " \
+	"i AS (INSERT INTO @mf_invoice (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM a RETURNING 1), " \
+	GIVE("t", "attempts", "mf_attempt") ", " GIVE("h", "transitions", "mf_transition") ", " \
+	GIVE("p", "transactions", "mf_transaction") ", " GIVE("d", "disputes", "mf_dispute_state") ", " \
+	"e AS (INSERT INTO @mf_event OVERRIDING SYSTEM VALUE " LINES("events", "mf_event", ", 'account', a.account") " " \
+	"  ON CONFLICT (account, digest) DO NOTHING) " \
+	"SELECT cardinality($1)::int8 - (SELECT count(*) FROM i)"
+
+static MfStatement move_statement = {NULL, 1, {INT8ARRAYOID}, NULL};
+
+static int64 *named_invoices(ArrayType *array, int *count);
+static int	compare_int8(const void *a, const void *b);
+static void check_archived(const MfSqlScope *scope, Datum ids);
+static void ask(const MfSqlScope *scope, const int64 *ids, int count);
+
+PG_FUNCTION_INFO_V1(mf_unarchive);
+
+/* Moves archived invoices back, all that are named or none; how many. */
+Datum
+mf_unarchive(PG_FUNCTION_ARGS)
+{
+	MfSqlScope	scope;
+	int64	   *ids;
+	Datum		values[1];
+	const char *columns;
+	int			count;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", "ids")));
+	ids = named_invoices(PG_GETARG_ARRAYTYPE_P(0), &count);
+	mf_archive_check_isolation("mf_unarchive()");
+	if (count == 0)
+		PG_RETURN_INT64(0);
+	values[0] = mf_int8_array(ids, count);
+	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
+	(void) mf_sql_execute(&scope, &lock_statement, values, NULL);
+	check_archived(&scope, values[0]);
+	columns = mf_archive_columns(&scope);
+	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns));
+	(void) mf_change(&scope, &move_statement, values, NULL);
+	ask(&scope, ids, count);
+	mf_sql_end(&scope);
+	PG_RETURN_INT64(count);
+}
+
+/* The elements in their order, each once. */
+static int64 *
+named_invoices(ArrayType *array, int *count)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int64	   *ids;
+	int			number;
+	int			i;
+
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, &nulls, &number);
+	ids = (int64 *) palloc(Max(number, 1) * sizeof(int64));
+	for (i = 0; i < number; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not have a null element", "ids")));
+		ids[i] = DatumGetInt64(elements[i]);
+	}
+	qsort(ids, number, sizeof(int64), compare_int8);
+	*count = 0;
+	for (i = 0; i < number; i++)
+	{
+		if (i == 0 || ids[i] != ids[i - 1])
+			ids[(*count)++] = ids[i];
+	}
+	return ids;
+}
+
+static int
+compare_int8(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+static void
+check_archived(const MfSqlScope *scope, Datum ids)
+{
+	int64		invoice;
+
+	if (mf_sql_execute(scope, &lacking_statement, &ids, NULL) == 0)
+		return;
+	invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	if (DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice " INT64_FORMAT " cannot be moved back", invoice),
+				 errdetail("It was archived, and its row is not in mf_invoice_archive any more."),
+				 errhint("If its month was detached and is still there, attach it again first.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("invoice " INT64_FORMAT " is not archived", invoice),
+			 errhint("SELECT id, archived_at FROM mf_invoice_all WHERE id = " INT64_FORMAT, invoice)));
+}
+
+/* What has come in about them is theirs now, and MyFatoorah is asked what there is to it, as by mf_refresh(). */
+static void
+ask(const MfSqlScope *scope, const int64 *ids, int count)
+{
+	MfSentInvoice *sent = (MfSentInvoice *) palloc0(count * sizeof(MfSentInvoice));
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		sent[i].invoice = ids[i];
+		mf_refresh_at_commit(scope->schema, scope->userid, ids[i], false);
+	}
+	(void) mf_inquiries_open(scope, sent, count, DT_NOEND);
+	mf_wake_inquiries_at_commit();
+}
