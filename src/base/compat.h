@@ -1,6 +1,6 @@
 /*
  * compat.h
- *	  Every difference between PostgreSQL 14 and 18 that we meet.
+ *	  Every difference between PostgreSQL 14 and 19 that concerns this library.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/base/compat.h
@@ -8,6 +8,7 @@
 #ifndef MF_COMPAT_H
 #define MF_COMPAT_H
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/objectaddress.h"
@@ -115,8 +116,13 @@ mf_current_timeline(void)
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
-/* 16: indexes that only summarize can be told apart */
-#if PG_VERSION_NUM >= 160000
+/* 16: indexes that only summarize can be told apart; 19: flags */
+#if PG_VERSION_NUM >= 190000
+#define mf_insert_index_tuples(result, slot, estate) \
+	ExecInsertIndexTuples(result, estate, 0, slot, NIL, NULL)
+#define mf_insert_new_index_tuples(result, slot, estate, conflict) \
+	ExecInsertIndexTuples(result, estate, EIIT_NO_DUPE_ERROR, slot, NIL, conflict)
+#elif PG_VERSION_NUM >= 160000
 #define mf_insert_index_tuples(result, slot, estate) \
 	ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false)
 #define mf_insert_new_index_tuples(result, slot, estate, conflict) \
@@ -196,16 +202,22 @@ typedef struct MfWrittenColumns
 	const Bitmapset *updated;
 } MfWrittenColumns;
 
-/* 16: what is checked of a table has a list of its own */
+/* 16: what is checked of a table has a list of its own; 19: result relations are a set */
 static inline MfWrittenColumns
 mf_written_columns(const PlannedStmt *statement)
 {
 	MfWrittenColumns written = {InvalidOid, InvalidOid, NULL, NULL};
 	const RangeTblEntry *entry;
 
+#if PG_VERSION_NUM >= 190000
+	if (bms_is_empty(statement->resultRelationRelids))
+		return written;
+	entry = rt_fetch(bms_next_member(statement->resultRelationRelids, -1), statement->rtable);
+#else
 	if (statement->resultRelations == NIL)
 		return written;
 	entry = rt_fetch(linitial_int(statement->resultRelations), statement->rtable);
+#endif
 	written.table = entry->relid;
 #if PG_VERSION_NUM >= 160000
 	if (entry->perminfoindex == 0)
@@ -233,6 +245,50 @@ mf_written_columns(const PlannedStmt *statement)
 #else
 #define MF_EXECUTOR_RUN_ARGUMENTS QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
 #define MF_EXECUTOR_RUN_VALUES query, direction, count, execute_once
+#endif
+
+/* 19: planners know what EXPLAIN wants */
+#if PG_VERSION_NUM >= 190000
+struct ExplainState;
+#define MF_PLANNER_ARGUMENTS \
+	Query *query, const char *text, int cursor_options, ParamListInfo parameters, struct ExplainState *explain
+#define MF_PLANNER_VALUES query, text, cursor_options, parameters, explain
+#else
+#define MF_PLANNER_ARGUMENTS Query *query, const char *text, int cursor_options, ParamListInfo parameters
+#define MF_PLANNER_VALUES query, text, cursor_options, parameters
+#endif
+
+/* 19: it is not to be changed */
+#if PG_VERSION_NUM >= 190000
+#define MF_JUMBLE_STATE const struct JumbleState
+#else
+#define MF_JUMBLE_STATE struct JumbleState
+#endif
+
+/* 19: flags of slots and scans; pruning may set a page all-visible */
+#if PG_VERSION_NUM >= 190000
+#define mf_alloc_table_slot(slots, desc, operations) ExecAllocTableSlot(slots, desc, operations, 0)
+#define mf_table_beginscan(relation, snapshot) table_beginscan(relation, snapshot, 0, NULL, 0)
+#define mf_prune_page(relation, buffer) \
+	do { \
+		Buffer		visibility_map = InvalidBuffer; \
+		heap_page_prune_opt(relation, buffer, &visibility_map, false); \
+		if (BufferIsValid(visibility_map)) \
+			ReleaseBuffer(visibility_map); \
+	} while (0)
+#else
+#define mf_alloc_table_slot(slots, desc, operations) ExecAllocTableSlot(slots, desc, operations)
+#define mf_table_beginscan(relation, snapshot) table_beginscan(relation, snapshot, 0, NULL)
+#define mf_prune_page(relation, buffer) heap_page_prune_opt(relation, buffer)
+#endif
+
+/* 19: the state that a jsonb is built in has its result; initialize it with {0} */
+#if PG_VERSION_NUM >= 190000
+#define MfJsonbState JsonbInState
+#define mf_push_jsonb_value(state, token, value) (pushJsonbValue(state, token, value), (state)->result)
+#else
+#define MfJsonbState JsonbParseState *
+#define mf_push_jsonb_value(state, token, value) pushJsonbValue(state, token, value)
 #endif
 
 #endif							/* MF_COMPAT_H */

@@ -9,6 +9,7 @@
 #define MF_FUNCTION_ARGS_H
 
 #include "fmgr.h"
+#include "utils/tuplestore.h"
 
 /* Raises 0A000 in a trigger, and in a function of mf_on_change(). */
 extern void mf_refuse_in_trigger(const char *function);

@@ -93,10 +93,10 @@ static void begin_scope(MfSqlScope *scope, Oid schema, Oid role, int security_co
 static void prepare(MfStatement *statement, const MfSqlScope *scope);
 static void free_plan(void *plan);
 static const InHand *statement_of(const char *text);
-static void analyze_hook(ParseState *pstate, Query *query, JumbleState *jumble);
+static void analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble);
 static void check_relations(const InHand *statement, Query *query);
 static bool give_rights(Node *node, void *context);
-static PlannedStmt *plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo parameters);
+static PlannedStmt *plan_hook(MF_PLANNER_ARGUMENTS);
 static void run_hook(MF_EXECUTOR_RUN_ARGUMENTS);
 static void finish_hook(QueryDesc *query);
 static bool is_ours(const QueryDesc *query);
@@ -322,7 +322,7 @@ statement_of(const char *text)
  * planned or run yet, and from here on it knows its tables by OID.
  */
 static void
-analyze_hook(ParseState *pstate, Query *query, JumbleState *jumble)
+analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble)
 {
 	const InHand *statement = statement_of(pstate->p_sourcetext);
 
@@ -385,7 +385,7 @@ give_rights(Node *node, void *context)
  * For the others that would be the worst: all rows of a table, to save a sort.
  */
 static PlannedStmt *
-plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo parameters)
+plan_hook(MF_PLANNER_ARGUMENTS)
 {
 	planner_hook_type next = previous_planner_hook ? previous_planner_hook : standard_planner;
 	bool	   *const switches[] = {&enable_sort, &enable_seqscan, &enable_bitmapscan, &enable_hashjoin,
@@ -395,7 +395,7 @@ plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo para
 	size_t		i;
 
 	if (statement_of(text) == NULL)
-		return next(query, text, cursor_options, parameters);
+		return next(MF_PLANNER_VALUES);
 
 	for (i = 0; i < lengthof(switches); i++)
 	{
@@ -405,7 +405,7 @@ plan_hook(Query *query, const char *text, int cursor_options, ParamListInfo para
 	enable_sort = strncmp(text, MF_IN_ORDER, strlen(MF_IN_ORDER)) != 0;
 	PG_TRY();
 	{
-		plan = next(query, text, cursor_options, parameters);
+		plan = next(MF_PLANNER_VALUES);
 	}
 	PG_FINALLY();
 	{

@@ -16,6 +16,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/condition_variable.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 

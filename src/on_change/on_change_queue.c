@@ -210,7 +210,7 @@ mf_reactions_any(Oid schema)
 	{
 		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 		TupleTableSlot *slot = table_slot_create(relation, NULL);
-		TableScanDesc scan = table_beginscan(relation, snapshot, 0, NULL);
+		TableScanDesc scan = mf_table_beginscan(relation, snapshot);
 
 		any = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 		table_endscan(scan);

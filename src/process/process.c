@@ -44,8 +44,8 @@ static char lock_timeout[16] = "0";
 static bool last_commits = false;
 static bool unhurried = false;
 
-static void request_shutdown(int signal);
-static void cancel_statement(int signal);
+static void request_shutdown(SIGNAL_ARGS);
+static void cancel_statement(SIGNAL_ARGS);
 static void cancel(void);
 static void set_unless_set(const char *name, const char *value);
 static void require_synchronous_commit(void);
@@ -54,7 +54,7 @@ static bool is_from(const ErrorData *error, const char *function);
 
 /* SIGTERM: end soon; a statement that waits for a lock is cancelled. */
 static void
-request_shutdown(int signal)
+request_shutdown(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
@@ -69,7 +69,7 @@ request_shutdown(int signal)
 
 /* SIGINT: cancels a statement, and nothing else. */
 static void
-cancel_statement(int signal)
+cancel_statement(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 

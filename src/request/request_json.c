@@ -391,7 +391,7 @@ static void
 rewrite_numbers(const Place *place, Jsonb *jsonb, const Member *members)
 {
 	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
-	JsonbParseState *state = NULL;
+	MfJsonbState state = {0};
 	JsonbValue *result = NULL;
 	JsonbValue	value;
 	JsonbIteratorToken token;
@@ -403,7 +403,7 @@ rewrite_numbers(const Place *place, Jsonb *jsonb, const Member *members)
 			member = find_member(members, &value);
 		else if (token == WJB_VALUE && value.type == jbvNumeric && is_to_be_rewritten(member, value.val.numeric))
 			value.val.numeric = trimmed(value.val.numeric);
-		result = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+		result = mf_push_jsonb_value(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
 	}
 	place->request->values[place->field] = JsonbPGetDatum(JsonbValueToJsonb(result));
 }

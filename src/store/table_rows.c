@@ -70,7 +70,7 @@ mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid
 	table->estate->es_opened_result_relations = lappend(NIL, table->result);
 	mf_eval_plan_qual_init(&table->epq, table->estate);
 	table->found = table_slot_create(relation, &table->estate->es_tupleTable);
-	table->written = ExecAllocTableSlot(&table->estate->es_tupleTable, RelationGetDescr(relation), &TTSOpsHeapTuple);
+	table->written = mf_alloc_table_slot(&table->estate->es_tupleTable, RelationGetDescr(relation), &TTSOpsHeapTuple);
 	return table;
 }
 
@@ -160,7 +160,7 @@ mf_table_make_room(MfTable *table, ItemPointer place)
 	if (table->result->ri_TrigOldSlot != NULL)
 		ExecClearTuple(table->result->ri_TrigOldSlot);
 	buffer = ReadBuffer(table->relation, ItemPointerGetBlockNumber(place));
-	heap_page_prune_opt(table->relation, buffer);
+	mf_prune_page(table->relation, buffer);
 	ReleaseBuffer(buffer);
 }
 
