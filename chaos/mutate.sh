@@ -243,13 +243,13 @@ mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry
 mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/store/queue_pause.c \
 	's/\tmf_pause_at_commit\(\);\n//' 015_record
 mutate none_010 '' src/worker/worker.c '' 010_accounts
-mutate old_key 'that a key file was changed is not seen if all else of it is the same' src/account/account_secret.c \
+mutate old_key 'that a key file was changed is not seen if all else of it is the same' src/account/secret_file.c \
 	's/ && now\.changed == file->changed//' 010_accounts
-mutate old_mapping 'a user mapping that has changed is not looked up' src/account/account.c \
+mutate old_mapping 'a user mapping that has changed is not looked up' src/account/account_target.c \
 	's/mapping_changes\+\+;//' 010_accounts
 mutate one_key_for_all 'the key of one role that is refused stops its account' src/sending/sender.c \
 	's/outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key\(flight\)/false \&\& refuses_own_key(flight)/' 010_accounts
-mutate refused_again 'a refused key is sent again and again' src/account/account.c \
+mutate refused_again 'a refused key is sent again and again' src/account/account_target.c \
 	's/if \(cached->refused == NULL\)\n\t\treturn cached->target;/return cached->target;/' 010_accounts
 mutate none_113 '' src/worker/worker.c '' 113_cancel
 mutate cancels_unseen 'a row that may exist is cancelled without a look' src/functions/invoice_commands.c \
@@ -324,7 +324,7 @@ mutate poller_last 'orders leave nothing to the poller' src/inquiry/inquiry.c \
 mutate none_119 '' src/worker/worker.c '' 119_owners
 mutate all_slots 'one of several owners takes all slots' src/flow/request_slots.c \
 	's/if \(!several_owners\)/if (true)/' 119_owners
-mutate own_merchant 'USAGE lets a role choose the merchant' src/account/account.c \
+mutate own_merchant 'USAGE lets a role choose the merchant' src/account/account_key.c \
 	's/return account->own_mappings \|\| /return true || /' 103_rights_by_row
 
 mf_summary

@@ -20,9 +20,9 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "account/account.h"
 #include "account/account_option.h"
 #include "base/compat.h"
+#include "core/http/http.h"
 
 typedef enum OptionKind
 {

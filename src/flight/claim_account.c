@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "account/account.h"
+#include "account/account_target.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "flight/claim_account.h"

@@ -8,6 +8,7 @@
 #ifndef MF_CLAIM_ACCOUNT_H
 #define MF_CLAIM_ACCOUNT_H
 
+#include "account/account_key.h"
 #include "flight/flight.h"
 
 struct MfAttemptRows;

@@ -14,6 +14,7 @@
 #include "storage/latch.h"
 #include "utils/memutils.h"
 
+#include "account/account_target.h"
 #include "base/compat.h"
 #include "functions/backend_call.h"
 #include "process/file_descriptors.h"

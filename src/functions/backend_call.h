@@ -9,6 +9,7 @@
 #define MF_BACKEND_CALL_H
 
 #include "account/account.h"
+#include "core/http/http.h"
 
 /*
  * Posts "body" (malloc'd, taken over) for the account as that role and waits.

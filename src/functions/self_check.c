@@ -21,6 +21,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "account/webhook_secret.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"

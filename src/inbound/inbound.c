@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "account/account.h"
+#include "account/webhook_secret.h"
 #include "base/compat.h"
 #include "base/encoding.h"
 #include "base/settings.h"

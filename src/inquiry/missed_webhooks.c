@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "account/account.h"
+#include "account/webhook_secret.h"
 #include "base/encoding.h"
 #include "base/settings.h"
 #include "core/api/webhook.h"

@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "account/account.h"
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "flight/account_turns.h"

@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "account/account_target.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "flight/account_pause.h"

@@ -8,7 +8,7 @@
 #ifndef MF_EVENTS_H
 #define MF_EVENTS_H
 
-#include "account/account.h"
+#include "account/account_key.h"
 #include "database/sql.h"
 
 #define MF_EVENT_DIGEST_SIZE 32

@@ -8,7 +8,7 @@
 #ifndef MF_INQUIRIES_H
 #define MF_INQUIRIES_H
 
-#include "account/account.h"
+#include "account/account_key.h"
 #include "database/sql.h"
 
 /* Answers without a change, after an event, that are followed by another question soon */

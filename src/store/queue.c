@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql_array.h"

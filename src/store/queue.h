@@ -14,7 +14,7 @@
 
 #include "storage/itemptr.h"
 
-#include "account/account.h"
+#include "account/account_key.h"
 #include "base/compat.h"
 #include "database/sql.h"
 #include "flow/throttle.h"

@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "account/account_key.h"
 #include "account/send_time.h"
 #include "base/compat.h"
 #include "base/settings.h"

@@ -29,6 +29,7 @@
 #include "utils/rel.h"
 
 #include "account/account.h"
+#include "account/account_key.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
