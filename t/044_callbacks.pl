@@ -179,7 +179,7 @@ sql("SELECT mf_refresh($row->{id})");
 $sandbox->wait_count({ path => '/v2/GetPaymentStatus', reference => $row->{reference} }, 1) or die "nothing is asked\n";
 my $seconds = $mf->seconds(sub { sent('goes out') });
 cmp_ok($seconds, '<', 30, 'a question is one too many, and an invoice goes out');
-ok($node->wait_for_log(qr/account "myfatoorah" gets too many questions about payments/), 'the log tells of it');
+ok($node->wait_for_log(qr/MyFatoorah throttles inquiries about payments of account "myfatoorah"/), 'the log tells of it');
 $before = questions();
 sql("SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'goes out'");
 sent('goes out, too');

@@ -27,7 +27,7 @@ void
 mf_pause_want(MfThrottle *throttle, const char *by, const char *reason)
 {
 	throttle->paused = true;
-	mf_throttle_report(throttle, "is paused", reason);
+	mf_throttle_report(throttle, MF_OUTAGE_PAUSED, reason);
 	if (throttle->pause_by != NULL)
 		return;
 	throttle->pause_reason = reason ? MemoryContextStrdup(TopMemoryContext, reason) : NULL;

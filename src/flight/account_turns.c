@@ -49,11 +49,11 @@ mf_turns_all_changed(void)
 void
 mf_turns_due(MfThrottle *throttle)
 {
-	if (throttle->in_line)
+	if (throttle->turn.in_line)
 		return;
-	if (throttle->turn_taken)
-		dlist_delete(&throttle->turn_node);
-	throttle->turn_taken = false;
+	if (throttle->turn.taken)
+		dlist_delete(&throttle->turn.node);
+	throttle->turn.taken = false;
 	enter(throttle, false);
 }
 
@@ -63,17 +63,17 @@ enter(MfThrottle *throttle, bool first)
 {
 	MfOwner    *owner = throttle->owner;
 
-	throttle->in_line = true;
+	throttle->turn.in_line = true;
 	line_length++;
 	if (owner->line_length++ > 0 && first)
 		dlist_delete(&owner->turn_node);
 	if (first)
 	{
-		dlist_push_head(&owner->line, &throttle->turn_node);
+		dlist_push_head(&owner->line, &throttle->turn.node);
 		dlist_push_head(&line, &owner->turn_node);
 		return;
 	}
-	dlist_push_tail(&owner->line, &throttle->turn_node);
+	dlist_push_tail(&owner->line, &throttle->turn.node);
 	if (owner->line_length == 1)
 		dlist_push_tail(&line, &owner->turn_node);
 }
@@ -81,8 +81,8 @@ enter(MfThrottle *throttle, bool first)
 static void
 leave(MfThrottle *throttle)
 {
-	dlist_delete(&throttle->turn_node);
-	throttle->in_line = false;
+	dlist_delete(&throttle->turn.node);
+	throttle->turn.in_line = false;
 	line_length--;
 	if (--throttle->owner->line_length == 0)
 		dlist_delete(&throttle->owner->turn_node);
@@ -91,7 +91,7 @@ leave(MfThrottle *throttle)
 void
 mf_turns_due_at(MfThrottle *throttle, TimestampTz at)
 {
-	if (at == 0 || throttle->in_line || (throttle->alarm != 0 && throttle->alarm <= at))
+	if (at == 0 || throttle->turn.in_line || (throttle->turn.alarm != 0 && throttle->turn.alarm <= at))
 		return;
 	clear_alarm(throttle);
 	if (alarms == NULL)
@@ -101,16 +101,16 @@ mf_turns_due_at(MfThrottle *throttle, TimestampTz at)
 		alarms = pairingheap_allocate(compare_alarms, NULL);
 		MemoryContextSwitchTo(old);
 	}
-	throttle->alarm = at;
-	pairingheap_add(alarms, &throttle->alarm_node);
+	throttle->turn.alarm = at;
+	pairingheap_add(alarms, &throttle->turn.alarm_node);
 }
 
 /* The heap has the greatest on top: that is the earliest. */
 static int
 compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
-	TimestampTz first = pairingheap_const_container(MfThrottle, alarm_node, a)->alarm;
-	TimestampTz second = pairingheap_const_container(MfThrottle, alarm_node, b)->alarm;
+	TimestampTz first = pairingheap_const_container(MfThrottle, turn.alarm_node, a)->turn.alarm;
+	TimestampTz second = pairingheap_const_container(MfThrottle, turn.alarm_node, b)->turn.alarm;
 
 	return first < second ? 1 : first > second ? -1 : 0;
 }
@@ -118,17 +118,17 @@ compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 static void
 clear_alarm(MfThrottle *throttle)
 {
-	if (throttle->alarm != 0)
-		pairingheap_remove(alarms, &throttle->alarm_node);
-	throttle->alarm = 0;
+	if (throttle->turn.alarm != 0)
+		pairingheap_remove(alarms, &throttle->turn.alarm_node);
+	throttle->turn.alarm = 0;
 }
 
 void
 mf_turns_full(MfThrottle *throttle)
 {
-	if (!throttle->full)
-		dlist_push_tail(&full, &throttle->full_node);
-	throttle->full = true;
+	if (!throttle->turn.full)
+		dlist_push_tail(&full, &throttle->turn.full_node);
+	throttle->turn.full = true;
 }
 
 void
@@ -136,10 +136,10 @@ mf_turns_wait_for_slots(int64 lead_us, TimestampTz now)
 {
 	while (!dlist_is_empty(&full))
 	{
-		MfThrottle *throttle = dlist_container(MfThrottle, full_node, dlist_pop_head_node(&full));
-		TimestampTz at = mf_throttle_next_slot(throttle, now);
+		MfThrottle *throttle = dlist_container(MfThrottle, turn.full_node, dlist_pop_head_node(&full));
+		TimestampTz at = mf_slots_next_free(throttle, now);
 
-		throttle->full = false;
+		throttle->turn.full = false;
 		if (at == DT_NOBEGIN)
 			mf_turns_due(throttle);
 		else if (at != 0)
@@ -154,9 +154,9 @@ mf_turns_refresh(const MfSqlScope *scope, TimestampTz now)
 		scan(scope, now);
 	while (alarms != NULL && !pairingheap_is_empty(alarms))
 	{
-		MfThrottle *throttle = pairingheap_container(MfThrottle, alarm_node, pairingheap_first(alarms));
+		MfThrottle *throttle = pairingheap_container(MfThrottle, turn.alarm_node, pairingheap_first(alarms));
 
-		if (throttle->alarm > now)
+		if (throttle->turn.alarm > now)
 			break;
 		clear_alarm(throttle);
 		mf_turns_due(throttle);
@@ -173,13 +173,13 @@ find_owners(void)
 
 	dlist_foreach_modify(iter, &unknown->line)
 	{
-		MfThrottle *throttle = dlist_container(MfThrottle, turn_node, iter.cur);
+		MfThrottle *throttle = dlist_container(MfThrottle, turn.node, iter.cur);
 		Oid 		role = mf_account_owner(throttle->account);
 
 		if (!OidIsValid(role))
 			continue;
 		leave(throttle);
-		mf_throttle_set_owner(throttle, role);
+		mf_slots_set_owner(throttle, role);
 		enter(throttle, false);
 	}
 }
@@ -242,23 +242,23 @@ mf_turns_next(TimestampTz now)
 		return NULL;
 
 	/* who has more than its part of the slots lets the others go first */
-	for (passed = 1; passed < owner->line_length && mf_slots_over_share(dlist_head_element(MfThrottle, turn_node, &owner->line)); passed++)
+	for (passed = 1; passed < owner->line_length && mf_slots_over_share(dlist_head_element(MfThrottle, turn.node, &owner->line)); passed++)
 		dlist_push_tail(&owner->line, dlist_pop_head_node(&owner->line));
-	throttle = dlist_head_element(MfThrottle, turn_node, &owner->line);
+	throttle = dlist_head_element(MfThrottle, turn.node, &owner->line);
 	leave(throttle);
 	clear_alarm(throttle);
-	throttle->turn_taken = true;
-	dlist_push_tail(&taken, &throttle->turn_node);
+	throttle->turn.taken = true;
+	dlist_push_tail(&taken, &throttle->turn.node);
 	return throttle;
 }
 
 void
 mf_turns_put_back(MfThrottle *throttle)
 {
-	if (throttle->in_line)
+	if (throttle->turn.in_line)
 		return;
-	dlist_delete(&throttle->turn_node);
-	throttle->turn_taken = false;
+	dlist_delete(&throttle->turn.node);
+	throttle->turn.taken = false;
 	enter(throttle, true);
 }
 
@@ -266,14 +266,14 @@ void
 mf_turns_round_done(void)
 {
 	while (!dlist_is_empty(&taken))
-		dlist_container(MfThrottle, turn_node, dlist_pop_head_node(&taken))->turn_taken = false;
+		dlist_container(MfThrottle, turn.node, dlist_pop_head_node(&taken))->turn.taken = false;
 }
 
 void
 mf_turns_round_failed(void)
 {
 	while (!dlist_is_empty(&taken))
-		mf_turns_put_back(dlist_tail_element(MfThrottle, turn_node, &taken));
+		mf_turns_put_back(dlist_tail_element(MfThrottle, turn.node, &taken));
 }
 
 bool
@@ -300,6 +300,6 @@ mf_turns_alarm(void)
 	if (all_changed)
 		alarm = mf_time_share_time(&scan_pace);
 	if (alarms != NULL && !pairingheap_is_empty(alarms))
-		alarm = mf_earlier(alarm, pairingheap_container(MfThrottle, alarm_node, pairingheap_first(alarms))->alarm);
+		alarm = mf_earlier(alarm, pairingheap_container(MfThrottle, turn.alarm_node, pairingheap_first(alarms))->turn.alarm);
 	return alarm;
 }

@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "flight/claim_account.h"
+#include "flow/request_slots.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
 
@@ -64,12 +65,12 @@ mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
 	account = mf_account_or_null(throttle->account, &error);
 	if (account == NULL)
 	{
-		mf_throttle_failed(throttle, now);
-		mf_throttle_report(throttle, "cannot be used", error);
+		mf_throttle_account_unusable(throttle, now);
+		mf_throttle_report(throttle, MF_OUTAGE_UNUSABLE, error);
 		mf_repair_note_account_error(throttle->account, error);
 	}
 	else
-		mf_throttle_set_owner(throttle, account->owner);
+		mf_slots_set_owner(throttle, account->owner);
 	return account;
 }
 
@@ -180,7 +181,7 @@ tell_once(const MfClaimTarget *target)
 		ereport(LOG,
 				(errmsg("account \"%s\" has invoices whose key cannot be used", target->account),
 				 errdetail_internal("%s", target->error),
-				 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(target->account))));
+				 errhint("Run SELECT * FROM mf_check(%s) to find out why.", quote_literal_cstr(target->account))));
 }
 
 void

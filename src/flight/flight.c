@@ -159,7 +159,16 @@ mf_flight_watched(const MfFlight *flight)
 bool
 mf_flight_is_inquiry(const MfFlight *flight)
 {
-	return flight->kind > MF_JOB_NONE;
+	switch (flight->kind)
+	{
+		case MF_JOB_INQUIRY:
+		case MF_JOB_REFUNDS:
+		case MF_JOB_PAYMENT_ID:
+		case MF_JOB_WEBHOOK_LOG:
+			return true;
+		default:
+			return false;
+	}
 }
 
 void
@@ -245,7 +254,7 @@ mf_flight_free(MfFlight *flight)
 	mf_flight_set_under_way(flight, false);
 	let_body_go(flight);
 	mf_http_target_let_go(flight->target);
-	mf_throttle_let_go(flight->throttle);
+	mf_throttle_release(flight->throttle);
 	free(flight->body);
 	mf_send_result_free(&flight->sent);
 	mf_payment_free(&flight->payment);

@@ -60,7 +60,7 @@ typedef struct MfFlight
 	TimestampTz send_by;
 	TimestampTz ready_until;	/* claimed ahead: not kept waiting for longer */
 	TimestampTz answer_by;		/* no answer can come later */
-	MfAirborne	airborne;		/* while in the air */
+	MfInFlight	in_flight;		/* while in the air */
 	int64		send_by_clock;	/* send_by on the clock of the gate */
 	MfHttpTarget *target;		/* held */
 	char	   *body;			/* malloc'd, NULL once posted */

@@ -1,6 +1,6 @@
 /*
  * inquiry_alarm.c
- *	  When the worker of this process looks for due inquiries next.
+ *	  When this worker scans the agenda of inquiries next.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/inquiry_alarm.c

@@ -1,6 +1,6 @@
 /*
  * inquiry_alarm.h
- *	  When the worker of this process looks for due inquiries next.
+ *	  When this worker scans the agenda of inquiries next.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/inquiry_alarm.h
@@ -12,14 +12,14 @@
 
 typedef struct MfInquiryAlarm
 {
-	bool		pending;		/* something may be due */
-	bool		waiting;		/* for a free slot, or for the end of a round */
-	TimestampTz due;			/* something will be, 0 = never without news */
+	bool		pending;		/* an inquiry may be due */
+	bool		waiting;		/* a scan waits until a slot is free, or the round has ended */
+	TimestampTz due;			/* when the next inquiry may be due; 0 = none is known */
 } MfInquiryAlarm;
 
 extern MfInquiryAlarm mf_inquiries;
 
-/* The agenda of inquiries has changed. */
+/* Has the next round scan: the agenda of inquiries may have changed. */
 extern void mf_inquiry_wake(void);
 
 #endif							/* MF_INQUIRY_ALARM_H */

@@ -1,6 +1,6 @@
 /*
  * request_slots.c
- *	  How many requests may be under way, all accounts of a worker together.
+ *	  How many requests may be in flight, all accounts of a worker together.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/request_slots.c
@@ -14,29 +14,29 @@
 #include "flow/request_slots.h"
 #include "process/file_descriptors.h"
 
-/* For so long nothing is posted for want of descriptors or memory, and so seldom the log tells of it. */
+/* How long nothing is posted for want of descriptors or memory; least time between two log lines about it */
 #define STARVED_MS 500
-#define STARVED_TELL_MS 60000
+#define REPORT_INTERVAL_MS 60000
 
 /*
- * An owner has no more than so many times what is free: three quarters of all alone,
- * three sevenths beside another one that wants as many.
+ * An owner may use this many times what is left free.  So one owner alone gets three
+ * quarters of all slots, and of two that want as many each gets three sevenths.
  */
 #define OWNER_SHARE 3
 
 static int	limit = MF_IN_FLIGHT_DEFAULT;
-static int	fitting = MF_IN_FLIGHT_MAX; /* what there were descriptors and memory for, lately */
+static int	sustainable = MF_IN_FLIGHT_MAX; /* what descriptors and memory sufficed for lately */
 static int	in_flight = 0;
-static int	questions = 0;		/* of these */
-static int	asked = 0;
+static int	inquiries_in_flight = 0;
+static int	inquiries_claimed = 0;
 static int	ready = 0;
 static bool several_owners = false;
 static dlist_head busy = DLIST_STATIC_INIT(busy);	/* throttles with requests in flight */
 static int	busy_count = 0;
 static TimestampTz starved_until = 0;
-static TimestampTz starved_told_at = 0;
+static TimestampTz starved_reported_at = 0;
 
-static int	present_limit(void);
+static int	current_limit(void);
 
 int
 mf_slots_configure(MfHttp *http)
@@ -54,53 +54,55 @@ mf_slots_configure(MfHttp *http)
 }
 
 static int
-present_limit(void)
+current_limit(void)
 {
-	return Min(limit, fitting);
+	return Min(limit, sustainable);
 }
 
 void
-mf_slots_started(MfThrottle *throttle, bool question)
+mf_slots_start(MfThrottle *throttle, MfInFlight *request, bool is_inquiry, TimestampTz now)
 {
 	in_flight++;
-	questions += question ? 1 : 0;
+	inquiries_in_flight += is_inquiry ? 1 : 0;
 	throttle->owner->slots++;
-	if (throttle->in_flight++ == 0)
+	if (throttle->slots.in_flight++ == 0)
 	{
-		dlist_push_tail(&busy, &throttle->busy_node);
+		dlist_push_tail(&busy, &throttle->slots.busy_node);
 		busy_count++;
 	}
+	mf_throttle_start(throttle, request, is_inquiry, now);
 }
 
 void
-mf_slots_ended(MfThrottle *throttle, bool question)
+mf_slots_end(MfThrottle *throttle, MfInFlight *request)
 {
 	in_flight--;
-	questions -= question ? 1 : 0;
+	inquiries_in_flight -= request->is_inquiry ? 1 : 0;
 	throttle->owner->slots--;
-	if (fitting < MF_IN_FLIGHT_MAX)
-		fitting++;
-	if (--throttle->in_flight == 0)
+	if (sustainable < MF_IN_FLIGHT_MAX)
+		sustainable++;
+	if (--throttle->slots.in_flight == 0)
 	{
-		dlist_delete(&throttle->busy_node);
+		dlist_delete(&throttle->slots.busy_node);
 		busy_count--;
 	}
+	mf_answer_times_end(request);
 }
 
 void
-mf_slots_asked(MfThrottle *throttle, int count)
+mf_slots_count_inquiries(MfThrottle *throttle, int change)
 {
-	throttle->asked += count;
-	throttle->owner->slots += count;
-	asked += count;
+	throttle->slots.inquiries += change;
+	throttle->owner->slots += change;
+	inquiries_claimed += change;
 }
 
 void
-mf_slots_ready(MfThrottle *throttle, int count)
+mf_slots_count_ready(MfThrottle *throttle, int change)
 {
-	throttle->ready_count += count;
-	throttle->owner->slots += count;
-	ready += count;
+	throttle->slots.ready += change;
+	throttle->owner->slots += change;
+	ready += change;
 }
 
 int
@@ -109,16 +111,34 @@ mf_slots_ready_count(void)
 	return ready;
 }
 
-int
-mf_slots_free(TimestampTz now)
+void
+mf_slots_set_owner(MfThrottle *throttle, Oid role)
 {
-	return starved_until > now ? 0 : Max(present_limit() - in_flight - asked, 0);
+	int			slots = throttle->slots.in_flight + throttle->slots.inquiries + throttle->slots.ready;
+
+	if (throttle->owner->role == role || throttle->turn.in_line)
+		return;
+	throttle->owner->slots -= slots;
+	throttle->owner = mf_owner_get(role);
+	throttle->owner->slots += slots;
 }
 
 int
-mf_slots_room(int wanted, int64 horizon_us, TimestampTz now)
+mf_slots_free(TimestampTz now)
 {
-	int			room = mf_slots_free(now) - ready;
+	return starved_until > now ? 0 : Max(current_limit() - in_flight - inquiries_claimed, 0);
+}
+
+bool
+mf_slots_can_post(const MfThrottle *throttle, TimestampTz now)
+{
+	return mf_throttle_is_open(throttle, now) && mf_slots_free(now) > 0;
+}
+
+int
+mf_slots_claimable(int wanted, int64 horizon_us, TimestampTz now)
+{
+	int			unclaimed = mf_slots_free(now) - ready;
 	int			ahead = 0;
 	dlist_iter	iter;
 
@@ -126,15 +146,16 @@ mf_slots_room(int wanted, int64 horizon_us, TimestampTz now)
 		return 0;
 	dlist_foreach(iter, &busy)
 	{
-		if (room + ahead >= wanted || ahead >= MF_AHEAD_MAX)
+		if (unclaimed + ahead >= wanted || ahead >= MF_AHEAD_MAX)
 			break;
-		ahead += mf_throttle_ending(dlist_container(MfThrottle, busy_node, iter.cur), MF_AHEAD_MAX - ahead, horizon_us, now);
+		ahead += mf_throttle_expected_answers(dlist_container(MfThrottle, slots.busy_node, iter.cur),
+											  MF_AHEAD_MAX - ahead, horizon_us, now);
 	}
-	return Max(Min(room + ahead, wanted), 0);
+	return Max(Min(unclaimed + ahead, wanted), 0);
 }
 
 TimestampTz
-mf_slots_room_at(int64 horizon_us, TimestampTz now)
+mf_slots_claimable_at(int64 horizon_us, TimestampTz now)
 {
 	TimestampTz first = 0;
 	dlist_iter	iter;
@@ -143,17 +164,30 @@ mf_slots_room_at(int64 horizon_us, TimestampTz now)
 		return starved_until;
 	dlist_foreach(iter, &busy)
 	{
-		TimestampTz end = mf_throttle_first_end(dlist_container(MfThrottle, busy_node, iter.cur), now);
+		TimestampTz answer = mf_throttle_expected_answer(dlist_container(MfThrottle, slots.busy_node, iter.cur), 0, now);
 
-		/* what ends earlier is foreseen already */
-		if (end > now + horizon_us && (first == 0 || end < first))
-			first = end;
+		/* answers within the horizon are claimed for already */
+		if (answer > now + horizon_us && (first == 0 || answer < first))
+			first = answer;
 	}
 	return first == 0 ? 0 : first - horizon_us;
 }
 
+TimestampTz
+mf_slots_next_free(const MfThrottle *throttle, TimestampTz now)
+{
+	const MfSlotUse *use = &throttle->slots;
+	int			covered = use->ready - Max(throttle->window - use->in_flight, 0);
+
+	if (covered < 0)
+		return DT_NOBEGIN;
+	if (ready >= MF_AHEAD_MAX || use->in_flight > throttle->window)
+		return 0;
+	return mf_throttle_expected_answer(throttle, covered, now);
+}
+
 void
-mf_slots_set_owners(bool several)
+mf_slots_set_several_owners(bool several)
 {
 	several_owners = several;
 }
@@ -169,27 +203,29 @@ mf_slots_owner_room(const MfOwner *owner, TimestampTz now)
 }
 
 int
-mf_slots_questions(TimestampTz now)
+mf_slots_inquiry_room(TimestampTz now)
 {
 	int			free_slots = mf_slots_free(now);
+	int			inquiries = inquiries_in_flight + inquiries_claimed;
 
-	return (free_slots + (questions + asked < (present_limit() + 1) / 2 ? 1 : 0)) / 2;
+	/* of an odd number they get the greater half, unless they have half of all slots */
+	return (free_slots + (inquiries < (current_limit() + 1) / 2 ? 1 : 0)) / 2;
 }
 
 bool
 mf_slots_over_share(const MfThrottle *throttle)
 {
-	return throttle->in_flight + throttle->ready_count > present_limit() / Max(busy_count, 1);
+	return throttle->slots.in_flight + throttle->slots.ready > current_limit() / Max(busy_count, 1);
 }
 
 void
 mf_slots_starved(const char *error, TimestampTz now)
 {
-	fitting = Max(Min(fitting, in_flight), 1);
+	sustainable = Max(Min(sustainable, in_flight), 1);
 	starved_until = TimestampTzPlusMilliseconds(now, STARVED_MS);
-	if (starved_told_at != 0 && !TimestampDifferenceExceeds(starved_told_at, now, STARVED_TELL_MS))
+	if (starved_reported_at != 0 && !TimestampDifferenceExceeds(starved_reported_at, now, REPORT_INTERVAL_MS))
 		return;
-	starved_told_at = now;
+	starved_reported_at = now;
 	ereport(LOG,
 			(errmsg("requests wait, because this process lacks file descriptors or memory"),
 			 error ? errdetail_internal("%s", error) : 0,

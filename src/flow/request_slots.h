@@ -1,9 +1,9 @@
 /*
  * request_slots.h
- *	  How many requests may be under way, all accounts of a worker together.
+ *	  How many requests may be in flight, all accounts of a worker together.
  *
- * myfatoorah.max_in_flight says so, or the descriptors that the process may
- * have.  A throttle has the limit of its account; both count.
+ * The limit is myfatoorah.max_in_flight, or less if the process lacks file
+ * descriptors or memory.  Each throttle also has the limit of its account.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/request_slots.h
@@ -14,60 +14,73 @@
 #include "core/http/http.h"
 #include "flow/throttle.h"
 
-/* Requests claimed ahead of the slots that become free, all accounts together */
+/* Flights claimed ahead of the slots that become free, all accounts together */
 #define MF_AHEAD_MAX 250
 
 /*
- * At the worker's start, and when the settings may have changed.  Returns how many
- * may be under way if these are fewer than the setting allows, for want of
- * descriptors; else 0.
+ * Applies the settings, at the worker's start and when they may have changed.
+ * Returns the number of slots if it is less than the setting, for want of file
+ * descriptors, else 0.
  */
 extern int	mf_slots_configure(MfHttp *http);
 
-/* A request starts and ends; "question": it asks about payments. */
-extern void mf_slots_started(MfThrottle *throttle, bool question);
-extern void mf_slots_ended(MfThrottle *throttle, bool question);
+/* Takes a slot for a request that starts, and frees it.  The throttle learns of the start. */
+extern void mf_slots_start(MfThrottle *throttle, MfInFlight *request, bool is_inquiry, TimestampTz now);
+extern void mf_slots_end(MfThrottle *throttle, MfInFlight *request);
 
-/* So many more are claimed: questions, which are posted next; others, as slots become free. */
-extern void mf_slots_asked(MfThrottle *throttle, int count);
-extern void mf_slots_ready(MfThrottle *throttle, int count);
+/* Counts inquiries that are claimed and not posted yet; "change" is added. */
+extern void mf_slots_count_inquiries(MfThrottle *throttle, int change);
 
-/* Those of all accounts that are ready */
+/* Counts flights that are claimed ahead and not posted yet; "change" is added. */
+extern void mf_slots_count_ready(MfThrottle *throttle, int change);
+
+/* Flights claimed ahead, all accounts together */
 extern int	mf_slots_ready_count(void);
+
+/* Notes the owner of an account.  Has no effect while the account waits for its turn. */
+extern void mf_slots_set_owner(MfThrottle *throttle, Oid role);
 
 /* Requests that may be posted now */
 extern int	mf_slots_free(TimestampTz now);
 
+/* Whether a ready flight of the account may be posted now. */
+extern bool mf_slots_can_post(const MfThrottle *throttle, TimestampTz now);
+
 /*
  * How many of "wanted" requests may be claimed: for the free slots, and for those
- * that answers will free within "horizon_us".  mf_slots_room_at() is when that may
- * change by itself, 0 = an answer changes it.
+ * that answers will free within "horizon_us".
  */
-extern int	mf_slots_room(int wanted, int64 horizon_us, TimestampTz now);
-extern TimestampTz mf_slots_room_at(int64 horizon_us, TimestampTz now);
+extern int	mf_slots_claimable(int wanted, int64 horizon_us, TimestampTz now);
+
+/* When time alone makes more of them claimable; 0 = only an answer does */
+extern TimestampTz mf_slots_claimable_at(int64 horizon_us, TimestampTz now);
 
 /*
- * Whether accounts of this database have several owners.  Then none of these can take
- * all slots, so that there are always some for another one, whatever answers take.
+ * When the first slot of an account for which no flight is ready is likely to be
+ * free: DT_NOBEGIN = now, 0 = not known.
  */
-extern void mf_slots_set_owners(bool several);
+extern TimestampTz mf_slots_next_free(const MfThrottle *throttle, TimestampTz now);
 
-/* How many more of the slots the accounts of an owner may have now, what is planned taken off */
+/* Whether the accounts of this database have several owners, so that none may take all slots. */
+extern void mf_slots_set_several_owners(bool several);
+
+/* How many more slots an owner may have now, beside what its accounts use and are planned to claim */
 extern int	mf_slots_owner_room(const MfOwner *owner, TimestampTz now);
 
-/* How many questions may be asked now: half of the slots are left to what is sent. */
-extern int	mf_slots_questions(TimestampTz now);
+/* How many inquiries may be made now: half of the slots are left to sending */
+extern int	mf_slots_inquiry_room(TimestampTz now);
 
-/* Whether an account has more than its part of the slots that are in use. */
+/* Whether an account uses more than its part of the slots in use. */
 extern bool mf_slots_over_share(const MfThrottle *throttle);
 
 /*
- * A request could not be made for want of descriptors or memory: for a moment none
- * is, and from then on no more than there were.
+ * Notes that a request could not be made for want of descriptors or memory.  None is
+ * made for a moment, and afterwards no more than are in flight now, the limit
+ * growing by one with each request that ends.
  */
 extern void mf_slots_starved(const char *error, TimestampTz now);
 
-/* Until when none is made therefore; 0 or past = it is not so. */
+/* Until when no request is made therefore; 0 or past = it is not so */
 extern TimestampTz mf_slots_starved_until(void);
 
 #endif							/* MF_REQUEST_SLOTS_H */

@@ -1,13 +1,11 @@
 /*
  * throttle.c
- *	  How fast one account may be sent to: window, rate, back-off.
+ *	  How fast one account may be sent to: window, rate and back-off.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/throttle.c
  */
 #include "postgres.h"
-
-#include <math.h>
 
 #include "common/hashfn.h"
 #include "utils/builtins.h"
@@ -17,84 +15,76 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "flow/request_slots.h"
 #include "flow/throttle.h"
 #include "process/wait.h"
 #include "process/worker_slots.h"
 
-/* Between two log lines about questions that are too many */
-#define ASK_TELL_MS 60000
+/* Least time between two log lines about throttled inquiries */
+#define REPORT_INTERVAL_MS 60000
 
-/* While an answer is so much later than it should be, none can be foreseen. */
-#define OVERDUE_US 20000
-
-/* Slots are ready to be filled no earlier before the usual time of an answer. */
-#define EARLY_MAX_US 20000
-
-/* Circuits that were not asked for in so long are forgotten, looked for so often. */
+/* Throttles that were not asked for in so long are freed; how often that is tried */
 #define UNUSED_MS 600000
-#define FORGET_DELAY_MS 60000
+#define FORGET_INTERVAL_MS 60000
 
-/* Found by their names, which lie in the throttles themselves */
-typedef struct CircuitEntry
+/* The key points to the name in the throttle itself. */
+typedef struct ThrottleEntry
 {
 	const char *account;
 	MfThrottle *throttle;
-} CircuitEntry;
+} ThrottleEntry;
 
 static HTAB *throttles_by_name = NULL;
-static HTAB *owners = NULL;
 static MfThrottle *throttles = NULL;
 static TimestampTz forget_at = 0;
 
+static MfThrottle *create_throttle(const char *account);
 static uint32 hash_name(const void *key, Size size);
 static int	compare_names(const void *a, const void *b, Size size);
-static bool is_waiting(const MfThrottle *throttle);
-static void forget(MfThrottle *throttle);
-
+static bool is_unused(const MfThrottle *throttle, TimestampTz now);
+static void free_throttle(MfThrottle *throttle);
+static void record_success(MfThrottle *throttle, TimestampTz started_at, TimestampTz now);
 static void back_off(MfThrottle *throttle, TimestampTz now);
-static int	budget(double *tokens, TimestampTz *filled_at, int per_minute, int limit, TimestampTz now, TimestampTz *again);
-static void show(MfThrottle *throttle, TimestampTz now);
-static void learn(MfThrottle *throttle, double took_us);
-static bool foreseeable(const MfThrottle *throttle, TimestampTz now);
-static TimestampTz earliest_end(const MfThrottle *throttle, const MfAirborne *airborne);
-static TimestampTz fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity,
-							   TimestampTz now);
+static void show_waiting(MfThrottle *throttle, TimestampTz now);
 
 MfThrottle *
 mf_throttle_get(const char *account)
 {
-	MfThrottle *throttle;
-	CircuitEntry *entry;
+	ThrottleEntry *entry;
 
 	if (throttles_by_name == NULL)
 	{
 		HASHCTL		control = {0};
 
 		control.keysize = sizeof(const char *);
-		control.entrysize = sizeof(CircuitEntry);
+		control.entrysize = sizeof(ThrottleEntry);
 		control.hash = hash_name;
 		control.match = compare_names;
 		control.hcxt = TopMemoryContext;
 		throttles_by_name = hash_create("myfatoorah throttles", 64, &control,
 										HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 	}
-	entry = (CircuitEntry *) hash_search(throttles_by_name, &account, HASH_FIND, NULL);
-	if (entry != NULL)
-	{
-		entry->throttle->used_at = GetCurrentTimestamp();
-		return entry->throttle;
-	}
+	entry = (ThrottleEntry *) hash_search(throttles_by_name, &account, HASH_FIND, NULL);
+	if (entry == NULL)
+		return create_throttle(account);
+	entry->throttle->used_at = GetCurrentTimestamp();
+	return entry->throttle;
+}
 
-	throttle = (MfThrottle *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfThrottle));
+static MfThrottle *
+create_throttle(const char *account)
+{
+	MfThrottle *throttle = (MfThrottle *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfThrottle));
+	ThrottleEntry *entry;
+
 	throttle->account = MemoryContextStrdup(TopMemoryContext, account);
 	throttle->owner = mf_owner_get(InvalidOid);
-	entry = (CircuitEntry *) hash_search(throttles_by_name, &throttle->account, HASH_ENTER, NULL);
-	entry->throttle = throttle;
 	throttle->used_at = GetCurrentTimestamp();
-	throttle->mark = DT_NOBEGIN;
-	dlist_init(&throttle->ready);
-	dlist_init(&throttle->air);
+	throttle->claim.mark = DT_NOBEGIN;
+	dlist_init(&throttle->ready.flights);
+	dlist_init(&throttle->answers.in_flight);
+
+	entry = (ThrottleEntry *) hash_search(throttles_by_name, &throttle->account, HASH_ENTER, NULL);
+	entry->throttle = throttle;
 	throttle->next = throttles;
 	if (throttles != NULL)
 		throttles->previous = throttle;
@@ -102,7 +92,6 @@ mf_throttle_get(const char *account)
 	return throttle;
 }
 
-/* The key is a pointer to the name. */
 static uint32
 hash_name(const void *key, Size size)
 {
@@ -117,43 +106,6 @@ compare_names(const void *a, const void *b, Size size)
 	return strcmp(*(const char *const *) a, *(const char *const *) b);
 }
 
-MfOwner *
-mf_owner_get(Oid role)
-{
-	MfOwner    *owner;
-	bool		found;
-
-	if (owners == NULL)
-	{
-		HASHCTL		control = {0};
-
-		control.keysize = sizeof(Oid);
-		control.entrysize = sizeof(MfOwner);
-		control.hcxt = TopMemoryContext;
-		owners = hash_create("myfatoorah owners", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	owner = (MfOwner *) hash_search(owners, &role, HASH_ENTER, &found);
-	if (!found)
-	{
-		memset(owner, 0, sizeof(*owner));
-		owner->role = role;
-		dlist_init(&owner->line);
-	}
-	return owner;
-}
-
-void
-mf_throttle_set_owner(MfThrottle *throttle, Oid role)
-{
-	int 		slots = throttle->in_flight + throttle->asked + throttle->ready_count;
-
-	if (throttle->owner->role == role || throttle->in_line)
-		return;
-	throttle->owner->slots -= slots;
-	throttle->owner = mf_owner_get(role);
-	throttle->owner->slots += slots;
-}
-
 void
 mf_throttle_hold(MfThrottle *throttle)
 {
@@ -161,7 +113,7 @@ mf_throttle_hold(MfThrottle *throttle)
 }
 
 void
-mf_throttle_let_go(MfThrottle *throttle)
+mf_throttle_release(MfThrottle *throttle)
 {
 	throttle->flights--;
 }
@@ -174,25 +126,29 @@ mf_throttle_forget_unused(TimestampTz now)
 
 	if (now < forget_at)
 		return;
-	forget_at = TimestampTzPlusMilliseconds(now, FORGET_DELAY_MS);
+	forget_at = TimestampTzPlusMilliseconds(now, FORGET_INTERVAL_MS);
 	for (throttle = throttles; throttle != NULL; throttle = next)
 	{
 		next = throttle->next;
-		if (throttle->flights == 0 && throttle->failures == 0 && throttle->retry_at <= now && throttle->ask_at <= now && throttle->pause_by == NULL &&
-			!is_waiting(throttle) && TimestampTzPlusMilliseconds(throttle->used_at, UNUSED_MS) < now)
-			forget(throttle);
+		if (is_unused(throttle, now))
+			free_throttle(throttle);
 	}
 }
 
-/* Whether it stands in line for its turn, or will. */
 static bool
-is_waiting(const MfThrottle *throttle)
+is_unused(const MfThrottle *throttle, TimestampTz now)
 {
-	return throttle->in_line || throttle->turn_taken || throttle->full || throttle->alarm != 0;
+	const MfTurn *turn = &throttle->turn;
+
+	if (turn->in_line || turn->taken || turn->full || turn->alarm != 0)
+		return false;
+	if (throttle->failures > 0 || throttle->retry_at > now || throttle->inquire_at > now || throttle->pause_by != NULL)
+		return false;
+	return throttle->flights == 0 && TimestampTzPlusMilliseconds(throttle->used_at, UNUSED_MS) < now;
 }
 
 static void
-forget(MfThrottle *throttle)
+free_throttle(MfThrottle *throttle)
 {
 	(void) hash_search(throttles_by_name, &throttle->account, HASH_REMOVE, NULL);
 	if (throttle->previous != NULL)
@@ -212,257 +168,124 @@ mf_throttle_first(void)
 }
 
 int
-mf_throttle_slots(MfThrottle *throttle, int max_in_flight, double rate_limit,
-				  TimestampTz now, TimestampTz *again)
+mf_throttle_available(MfThrottle *throttle, int max_in_flight, double rate_limit, TimestampTz now, TimestampTz *retry_at)
 {
-	int			slots;
+	int			available;
+	TimestampTz next_token;
 
-	*again = 0;
+	*retry_at = 0;
 	/* a new limit counts at once, unless the window is still growing after a failure */
 	if ((throttle->failures == 0 && throttle->window >= throttle->limit) || throttle->window > max_in_flight)
 		throttle->window = max_in_flight;
 	throttle->limit = max_in_flight;
 	if (throttle->retry_at > now)
 	{
-		*again = throttle->retry_at;
+		*retry_at = throttle->retry_at;
 		return 0;
 	}
 
-	slots = Max(throttle->window - throttle->in_flight - throttle->asked, 0);
-	if (rate_limit > 0)
+	available = Max(throttle->window - throttle->slots.in_flight - throttle->slots.inquiries, 0);
+	if (rate_limit <= 0)
 	{
-		TimestampTz next;
-
-		/* a bucket that holds one second's worth */
-		next = fill_bucket(&throttle->tokens, &throttle->tokens_at, rate_limit, rate_limit, now);
-		if (slots > 0)
-			*again = next;
-		slots = Max(Min(slots, (int) throttle->tokens - throttle->asked), 0);
+		/* what is sent without a limit is no debt once there is one */
+		throttle->rate.filled_at = 0;
+		return available;
 	}
-	else
-		throttle->tokens_at = 0;	/* what is sent without a limit is no debt under the next one */
-	return slots;
+
+	/* the bucket holds one second's worth */
+	next_token = mf_token_bucket_fill(&throttle->rate, rate_limit, rate_limit, now);
+	if (available > 0)
+		*retry_at = next_token;
+	return Max(Min(available, (int) throttle->rate.tokens - throttle->slots.inquiries), 0);
 }
 
 int
-mf_throttle_claims(MfThrottle *throttle, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
-				   TimestampTz now, TimestampTz *again)
+mf_throttle_claimable(MfThrottle *throttle, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
+					  TimestampTz now, TimestampTz *retry_at)
 {
-	int 		slots = mf_throttle_slots(throttle, max_in_flight, rate_limit, now, again);
+	int			claimable;
 
+	(void) mf_throttle_available(throttle, max_in_flight, rate_limit, now, retry_at);
 	if (throttle->retry_at > now)
 		return 0;
-	slots = mf_throttle_unclaimed(throttle) +
-		mf_throttle_ending(throttle, ahead + throttle->ready_count, horizon_us, now);
+	claimable = mf_throttle_unclaimed(throttle) +
+		mf_throttle_expected_answers(throttle, ahead + throttle->slots.ready, horizon_us, now);
 	if (rate_limit > 0)
-		slots = Min(slots, (int) throttle->tokens - throttle->asked - throttle->ready_count);
-	return Max(slots, 0);
+		claimable = Min(claimable, (int) throttle->rate.tokens - throttle->slots.inquiries - throttle->slots.ready);
+	return Max(claimable, 0);
 }
 
 int
 mf_throttle_unclaimed(const MfThrottle *throttle)
 {
-	return Max(throttle->window - throttle->in_flight - throttle->asked, 0) - throttle->ready_count;
+	return Max(throttle->window - throttle->slots.in_flight - throttle->slots.inquiries, 0) - throttle->slots.ready;
 }
 
 int
-mf_throttle_ending(const MfThrottle *throttle, int most, int64 horizon_us, TimestampTz now)
+mf_throttle_expected_answers(const MfThrottle *throttle, int limit, int64 horizon_us, TimestampTz now)
 {
-	int			count = 0;
-	dlist_iter	iter;
-
-	if (!foreseeable(throttle, now))
-		return 0;
-	dlist_foreach(iter, unconstify(dlist_head *, &throttle->air))
-	{
-		if (count >= most ||
-			earliest_end(throttle, dlist_container(MfAirborne, node, iter.cur)) > now + horizon_us)
-			break;
-		count++;
-	}
-	return count;
+	return throttle->failures > 0 ? 0 : mf_answer_times_count(&throttle->answers, limit, horizon_us, now);
 }
 
 TimestampTz
-mf_throttle_first_end(const MfThrottle *throttle, TimestampTz now)
+mf_throttle_expected_answer(const MfThrottle *throttle, int n, TimestampTz now)
 {
-	dlist_head *air = unconstify(dlist_head *, &throttle->air);
-
-	return foreseeable(throttle, now) ? earliest_end(throttle, dlist_head_element(MfAirborne, node, air)) : 0;
-}
-
-TimestampTz
-mf_throttle_next_slot(const MfThrottle *throttle, TimestampTz now)
-{
-	int 		uncovered = throttle->ready_count - Max(throttle->window - throttle->in_flight, 0);
-	dlist_iter	iter;
-
-	if (uncovered < 0)
-		return DT_NOBEGIN;
-	if (mf_slots_ready_count() >= MF_AHEAD_MAX || throttle->in_flight > throttle->window || !foreseeable(throttle, now))
-		return 0;
-	dlist_foreach(iter, unconstify(dlist_head *, &throttle->air))
-	{
-		if (uncovered-- == 0)
-			return earliest_end(throttle, dlist_container(MfAirborne, node, iter.cur));
-	}
-	return 0;
-}
-
-/* Whether answers come as they did lately. */
-static bool
-foreseeable(const MfThrottle *throttle, TimestampTz now)
-{
-	dlist_head *air = unconstify(dlist_head *, &throttle->air);
-
-	return throttle->failures == 0 && throttle->answer_us > 0 && !dlist_is_empty(air) &&
-		dlist_head_element(MfAirborne, node, air)->since +
-		(TimestampTz) (throttle->answer_us + 2.0 * throttle->answer_spread_us) > now - OVERDUE_US;
-}
-
-/* From when on its answer may come: a slot that is filled late is lost, a claim that waits costs nothing. */
-static TimestampTz
-earliest_end(const MfThrottle *throttle, const MfAirborne *airborne)
-{
-	return airborne->since + (TimestampTz) (throttle->answer_us - Min(2.0 * throttle->answer_spread_us, EARLY_MAX_US));
-}
-
-/* Smooths as TCP does its round-trip times. */
-static void
-learn(MfThrottle *throttle, double took_us)
-{
-	took_us = Max(took_us, 1.0);
-	if (throttle->answer_us <= 0)
-	{
-		throttle->answer_us = took_us;
-		throttle->answer_spread_us = took_us / 2.0;
-		return;
-	}
-	throttle->answer_spread_us += (fabs(took_us - throttle->answer_us) - throttle->answer_spread_us) / 4.0;
-	throttle->answer_us += (took_us - throttle->answer_us) / 8.0;
+	return throttle->failures > 0 ? 0 : mf_answer_times_nth(&throttle->answers, n, now);
 }
 
 bool
-mf_throttle_open(const MfThrottle *throttle, TimestampTz now)
+mf_throttle_is_open(const MfThrottle *throttle, TimestampTz now)
 {
-	return throttle->in_flight < throttle->window && !throttle->paused && throttle->retry_at <= now && mf_slots_free(now) > 0;
-}
-
-/*
- * Fills a bucket of tokens by the time that has passed, up to a capacity of at
- * least one.  Returns when there will be one, 0 if there is.
- */
-static TimestampTz
-fill_bucket(double *tokens, TimestampTz *filled_at, double rate, double capacity, TimestampTz now)
-{
-	capacity = Max(capacity, 1.0);
-	if (*filled_at == 0)
-		*tokens = capacity;
-	else if (now > *filled_at)
-		*tokens += (now - *filled_at) * rate / 1000000.0;
-	*tokens = Min(*tokens, capacity);
-	*filled_at = now;
-	if (*tokens >= 1.0)
-		return 0;
-	return now + (TimestampTz) ceil((1.0 - *tokens) * 1000000.0 / rate) + 1;
+	return throttle->slots.in_flight < throttle->window && !throttle->paused && throttle->retry_at <= now;
 }
 
 int
-mf_throttle_polls(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
+mf_throttle_budget(MfThrottle *throttle, MfBudget budget, int limit, TimestampTz now, TimestampTz *retry_at)
 {
-	return budget(&throttle->poll_tokens, &throttle->poll_tokens_at, mf_poll_rate_limit, limit, now, again);
-}
-
-/* Of a bucket that holds ten seconds' worth */
-static int
-budget(double *tokens, TimestampTz *filled_at, int per_minute, int limit, TimestampTz now, TimestampTz *again)
-{
+	int			per_minute = budget == MF_BUDGET_POLLS ? mf_poll_rate_limit : mf_callback_rate_limit;
 	double		rate = per_minute / 60.0;
+	MfTokenBucket *bucket = &throttle->budgets[budget];
 
-	*again = 0;
+	*retry_at = 0;
 	if (per_minute == 0)
 		return 0;
-	*again = fill_bucket(tokens, filled_at, rate, rate * 10.0, now);
-	return Min(limit, (int) *tokens);
-}
-
-int
-mf_throttle_callbacks(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
-{
-	return budget(&throttle->call_tokens, &throttle->call_tokens_at, mf_callback_rate_limit, limit, now, again);
+	*retry_at = mf_token_bucket_fill(bucket, rate, rate * 10.0, now);
+	return Min(limit, (int) bucket->tokens);
 }
 
 void
-mf_throttle_called_back(MfThrottle *throttle, int count)
+mf_throttle_spend(MfThrottle *throttle, MfBudget budget, int count)
 {
-	throttle->call_tokens -= count;
-}
-
-int
-mf_throttle_orders(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again)
-{
-	return budget(&throttle->order_tokens, &throttle->order_tokens_at, mf_callback_rate_limit, limit, now, again);
+	throttle->budgets[budget].tokens -= count;
 }
 
 void
-mf_throttle_ordered(MfThrottle *throttle, int count)
+mf_throttle_start(MfThrottle *throttle, MfInFlight *request, bool is_inquiry, TimestampTz now)
 {
-	throttle->order_tokens -= count;
-}
-
-void
-mf_throttle_polled(MfThrottle *throttle, int count)
-{
-	throttle->poll_tokens -= count;
-}
-
-void
-mf_throttle_started(MfThrottle *throttle, MfAirborne *airborne, bool question, TimestampTz now)
-{
-	mf_slots_started(throttle, question);
-	airborne->since = now;
-	airborne->question = question;
-	dlist_push_tail(&throttle->air, &airborne->node);
+	mf_answer_times_start(&throttle->answers, request, is_inquiry, now);
 	throttle->lacking = false;
-	throttle->tokens -= 1.0;
+	throttle->rate.tokens -= 1.0;
 }
 
 void
-mf_throttle_dropped(MfThrottle *throttle, MfAirborne *airborne)
-{
-	mf_slots_ended(throttle, airborne->question);
-	dlist_delete(&airborne->node);
-}
-
-void
-mf_throttle_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
+mf_throttle_learn(MfThrottle *throttle, TimestampTz started_at, MfOutcome outcome, int retry_after, bool item_at_fault,
 				  TimestampTz now)
 {
-	mf_throttle_dropped(throttle, airborne);
 	switch (outcome)
 	{
 		case MF_OUTCOME_ACCEPTED:
 		case MF_OUTCOME_REJECTED:
-			if (throttle->reported)
-				ereport(LOG,
-						(errmsg("account \"%s\" is sending again", throttle->account)));
-			throttle->failures = 0;
-			throttle->failed_item = 0;
-			throttle->reported = false;
-			throttle->retry_at = throttle->told_until;
-			throttle->window = Min(throttle->window * 2, throttle->limit);
-			show(throttle, now);
-			learn(throttle, (double) (now - airborne->since));
+			record_success(throttle, started_at, now);
 			break;
 		case MF_OUTCOME_THROTTLED:
 			back_off(throttle, now);
-			/* "now" or a time past does not make it sooner */
-			throttle->told_until = Max(throttle->told_until, now + (TimestampTz) retry_after * USECS_PER_SEC);
-			throttle->retry_at = Max(throttle->retry_at, throttle->told_until);
-			show(throttle, now);
+			/* a Retry-After of 0 does not shorten the back-off */
+			throttle->retry_after = Max(throttle->retry_after, now + (TimestampTz) retry_after * USECS_PER_SEC);
+			throttle->retry_at = Max(throttle->retry_at, throttle->retry_after);
+			show_waiting(throttle, now);
 			break;
 		case MF_OUTCOME_UNKNOWN:
-			if (own_trouble)
+			if (item_at_fault)
 				break;
 			if (throttle->failures + 1 < MF_UNKNOWN_LIMIT)
 				throttle->failures++;
@@ -476,29 +299,45 @@ mf_throttle_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome,
 	}
 }
 
+/* Ends the back-off and doubles the window. */
+static void
+record_success(MfThrottle *throttle, TimestampTz started_at, TimestampTz now)
+{
+	if (throttle->reported)
+		ereport(LOG,
+				(errmsg("account \"%s\" is sending again", throttle->account)));
+	throttle->failures = 0;
+	throttle->failed_item = 0;
+	throttle->reported = false;
+	throttle->retry_at = throttle->retry_after;
+	throttle->window = Min(throttle->window * 2, throttle->limit);
+	show_waiting(throttle, now);
+	mf_answer_times_learn(&throttle->answers, now - started_at);
+}
+
 void
-mf_throttle_question_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after, bool own_trouble,
-						   TimestampTz now)
+mf_throttle_learn_inquiry(MfThrottle *throttle, TimestampTz started_at, MfOutcome outcome, int retry_after,
+						  bool item_at_fault, TimestampTz now)
 {
 	if (outcome != MF_OUTCOME_THROTTLED)
 	{
 		if (outcome == MF_OUTCOME_ACCEPTED || outcome == MF_OUTCOME_REJECTED)
-			throttle->ask_throttled = 0;
-		mf_throttle_ended(throttle, airborne, outcome, retry_after, own_trouble, now);
+			throttle->inquiries_throttled = 0;
+		mf_throttle_learn(throttle, started_at, outcome, retry_after, item_at_fault, now);
 		return;
 	}
 
-	mf_throttle_dropped(throttle, airborne);
-	/* those of one salvo count once */
-	if (throttle->ask_at <= now)
-		throttle->ask_at = now + mf_back_off_us(throttle->ask_throttled++);
-	throttle->ask_at = Max(throttle->ask_at, now + (TimestampTz) retry_after * USECS_PER_SEC);
-	if (throttle->ask_told_at != 0 && !TimestampDifferenceExceeds(throttle->ask_told_at, now, ASK_TELL_MS))
+	/* inquiries that were under way together count once */
+	if (throttle->inquire_at <= now)
+		throttle->inquire_at = now + mf_back_off_us(throttle->inquiries_throttled++);
+	throttle->inquire_at = Max(throttle->inquire_at, now + (TimestampTz) retry_after * USECS_PER_SEC);
+	if (throttle->inquiries_reported_at != 0 &&
+		!TimestampDifferenceExceeds(throttle->inquiries_reported_at, now, REPORT_INTERVAL_MS))
 		return;
-	throttle->ask_told_at = now;
+	throttle->inquiries_reported_at = now;
 	ereport(LOG,
-			(errmsg("account \"%s\" gets too many questions about payments, and is asked again later", throttle->account),
-			 errdetail("Invoices are sent meanwhile.")));
+			(errmsg("MyFatoorah throttles inquiries about payments of account \"%s\"", throttle->account),
+			 errdetail("They are repeated later. Invoices are sent meanwhile.")));
 }
 
 bool
@@ -513,12 +352,23 @@ mf_throttle_item_failed(MfThrottle *throttle, int64 item, int failures)
 }
 
 void
-mf_throttle_failed(MfThrottle *throttle, TimestampTz now)
+mf_throttle_account_unusable(MfThrottle *throttle, TimestampTz now)
 {
-	/* in the time of a back-off after a request it does not count */
+	/* during a back-off after a request, that request is the cause */
 	if (throttle->retry_at <= now)
-		throttle->lacking = throttle->in_flight == 0;
+		throttle->lacking = throttle->slots.in_flight == 0;
 	back_off(throttle, now);
+}
+
+void
+mf_throttle_account_changed(MfThrottle *throttle)
+{
+	if (!throttle->lacking)
+		return;
+	throttle->lacking = false;
+	throttle->retry_at = throttle->retry_after;
+	throttle->claim.mark = DT_NOBEGIN;
+	show_waiting(throttle, GetCurrentTimestamp());
 }
 
 void
@@ -527,36 +377,27 @@ mf_throttle_reset(MfThrottle *throttle)
 	throttle->failures = 0;
 	throttle->failed_item = 0;
 	throttle->reported = false;
-	throttle->retry_at = throttle->told_until = throttle->ask_at = 0;
-	throttle->ask_throttled = 0;
-	throttle->mark = DT_NOBEGIN;
-	show(throttle, 0);
+	throttle->retry_at = throttle->retry_after = throttle->inquire_at = 0;
+	throttle->inquiries_throttled = 0;
+	throttle->claim.mark = DT_NOBEGIN;
+	show_waiting(throttle, 0);
 }
 
 void
-mf_throttle_mended(MfThrottle *throttle)
-{
-	if (!throttle->lacking)
-		return;
-	throttle->lacking = false;
-	throttle->retry_at = throttle->told_until;
-	throttle->mark = DT_NOBEGIN;
-	show(throttle, GetCurrentTimestamp());
-}
-
-void
-mf_throttle_report(MfThrottle *throttle, const char *what, const char *error)
+mf_throttle_report(MfThrottle *throttle, MfOutage outage, const char *error)
 {
 	if (throttle->reported)
 		return;
 	throttle->reported = true;
 	ereport(LOG,
-			(errmsg("account \"%s\" %s", throttle->account, what),
+			(outage == MF_OUTAGE_PAUSED ? errmsg("account \"%s\" is paused", throttle->account) :
+			 outage == MF_OUTAGE_UNUSABLE ? errmsg("account \"%s\" cannot be used", throttle->account) :
+			 errmsg("account \"%s\" is waiting", throttle->account),
 			 error ? errdetail_internal("%s", error) : 0,
-			 errhint("SELECT * FROM mf_check(%s) tells more.", quote_literal_cstr(throttle->account))));
+			 errhint("Run SELECT * FROM mf_check(%s) to find out why.", quote_literal_cstr(throttle->account))));
 }
 
-/* The failures of one salvo count once: they all met the same outage. */
+/* Backs off.  Failures during a back-off have the same cause, and do not lengthen it. */
 static void
 back_off(MfThrottle *throttle, TimestampTz now)
 {
@@ -565,12 +406,12 @@ back_off(MfThrottle *throttle, TimestampTz now)
 		return;
 
 	throttle->retry_at = now + mf_back_off_us(throttle->failures++);
-	show(throttle, now);
+	show_waiting(throttle, now);
 }
 
-/* For mf_check(): whether it waits, or tries one request at a time. */
+/* Shows mf_check() whether the account backs off, or tries one request at a time. */
 static void
-show(MfThrottle *throttle, TimestampTz now)
+show_waiting(MfThrottle *throttle, TimestampTz now)
 {
 	bool		waits = throttle->retry_at > now || (throttle->retry_at != 0 && throttle->failures > 0);
 

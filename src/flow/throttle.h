@@ -1,11 +1,11 @@
 /*
  * throttle.h
- *	  How fast one account may be sent to: window, rate, back-off.
+ *	  How fast one account may be sent to: window, rate and back-off.
  *
- * Lives in the worker's memory only.  After failures an account is left alone
- * for a while, then tried with one request; success doubles the number of
- * requests in flight up to the account's limit, so that nothing is fired at
- * once after an outage.
+ * There is one throttle for each account, in the worker's memory only.  After a
+ * failure the account is left alone for a growing time, and then tried with one
+ * request.  Each success doubles the window, the number of requests allowed in
+ * flight, up to the account's limit, so that no burst follows an outage.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/throttle.h
@@ -13,211 +13,206 @@
 #ifndef MF_THROTTLE_H
 #define MF_THROTTLE_H
 
-#include "datatype/timestamp.h"
-#include "lib/ilist.h"
 #include "lib/pairingheap.h"
 
 #include "core/api/outcome.h"
+#include "flow/account_owner.h"
+#include "flow/answer_times.h"
+#include "flow/token_bucket.h"
 
-/* Unknown outcomes in a row that open the throttle; a single one may be chance. */
+/* Unknown outcomes in a row after which the account backs off; fewer may be chance. */
 #define MF_UNKNOWN_LIMIT 3
 
-/* A question that failed so often in a row is taken for the trouble of its item, and people are told. */
+/* An inquiry that failed this often in a row is at fault itself, and mf_review shows it. */
 #define MF_ITEM_FAILURES 2
 
-/* A request in the air, as its throttle sees it */
-typedef struct MfAirborne
+/* Limits on inquiries of an account, each with a bucket that holds ten seconds' worth */
+typedef enum MfBudget
 {
-	dlist_node	node;
-	TimestampTz since;
-	bool		question;		/* about payments */
-} MfAirborne;
+	MF_BUDGET_POLLS,			/* planned inquiries: myfatoorah.poll_rate_limit */
+	MF_BUDGET_CALLBACKS,		/* caused by callbacks only: myfatoorah.callback_rate_limit */
+	MF_BUDGET_ORDERS			/* ordered by roles beyond their quotas: the same limit */
+} MfBudget;
 
-/* Whoever owns accounts: turns and slots are shared by owners first, whatever the number of their accounts. */
-typedef struct MfOwner
+#define MF_BUDGET_COUNT (MF_BUDGET_ORDERS + 1)
+
+/* Why an account sends nothing */
+typedef enum MfOutage
 {
-	Oid			role;			/* InvalidOid = not known yet, or the server is gone */
+	MF_OUTAGE_WAITING,			/* a request has failed */
+	MF_OUTAGE_UNUSABLE,			/* no account or key */
+	MF_OUTAGE_PAUSED			/* the key is refused */
+} MfOutage;
 
-	/* account_turns.c's */
-	dlist_node	turn_node;
-	dlist_head	line;			/* of throttles, by turn_node */
-	int			line_length;
+/* The account's place in the line for turns; written by account_turns.c only. */
+typedef struct MfTurn
+{
+	dlist_node	node;			/* in the line of its owner, or among the turns taken */
+	dlist_node	full_node;		/* among those that wait for a slot */
+	pairingheap_node alarm_node;
+	TimestampTz alarm;			/* when it joins the line; 0 = none */
+	bool		in_line;
+	bool		taken;			/* had its turn in this round */
+	bool		full;			/* waits for a slot */
+} MfTurn;
 
-	/* request_slots.c's */
-	int			slots;			/* that requests of its accounts have, or are claimed for */
-	int			planned;		/* that the claim under way may take */
+/* The slots that the account uses; written by request_slots.c only. */
+typedef struct MfSlotUse
+{
+	dlist_node	busy_node;		/* among those with requests in flight */
+	int			in_flight;
+	int			inquiries;		/* claimed, and not posted yet */
+	int			ready;			/* flights claimed ahead of the slots that become free */
+} MfSlotUse;
 
-	NameData	look_from;		/* inquiry.c's: the account that the next look begins with */
-} MfOwner;
+/* How far claims of invoices have come; written by claim.c, mark also reset by others. */
+typedef struct MfClaimProgress
+{
+	TimestampTz mark;			/* claims skip lower ranks */
+	int64		mark_invoice;	/* and of this rank, lower invoices */
+	TimestampTz mark_until;		/* when the mark is reset */
+	int			claimed;		/* by the claim under way */
+	bool		has_more;		/* the latest claim took all it could, so there may be more */
+	bool		has_sends;		/* the latest claim found some */
+} MfClaimProgress;
+
+/* How inquiries share the account's slots; written by inquiry.c only. */
+typedef struct MfInquiryTurn
+{
+	Oid			ordered_by;		/* the role whose order was the latest */
+	bool		polled_last;	/* a single slot went to the poller, and not to an order */
+	bool		asked_last;		/* a slot went to an inquiry since the latest send */
+} MfInquiryTurn;
+
+/* Flights claimed ahead; written by sender_ready.c only. */
+typedef struct MfReadyFlights
+{
+	dlist_node	node;			/* among the throttles that have some */
+	dlist_head	flights;		/* of MfFlight, to be posted in this order */
+} MfReadyFlights;
 
 typedef struct MfThrottle
 {
+	/* throttle.c: the list of throttles */
 	struct MfThrottle *next;
 	struct MfThrottle *previous;
 	char	   *account;
-	MfOwner    *owner;
 	int			flights;		/* that refer to it */
-	TimestampTz used_at;		/* last asked for */
+	TimestampTz used_at;		/* when it was last asked for */
 
-	/* account_turns.c's */
-	dlist_node	turn_node;
-	dlist_node	full_node;
-	pairingheap_node alarm_node;
-	TimestampTz alarm;			/* 0 = none */
-	bool		in_line;
-	bool		turn_taken;
-	bool		full;
-
-	/* request_slots.c's */
-	dlist_node	busy_node;
-
-	size_t		held_bytes;		/* in requests that have no answer yet */
-	int			in_flight;
-	int			window;			/* requests in flight allowed; 0 = not set yet */
+	/* throttle.c: limits and back-off */
+	int			window;			/* requests allowed in flight; 0 = not set yet */
 	int			limit;			/* the account's max_in_flight */
+	MfTokenBucket rate;			/* of requests */
+	MfTokenBucket budgets[MF_BUDGET_COUNT];
 	int			failures;		/* in a row */
-	int64		failed_item;	/* whose request had no answer since the latest success, 0 = none had */
-	bool		reported;		/* the outage has had its log line */
-	bool		lacking;		/* it backs off for want of an account or a key: no request has failed */
-	bool		paused;			/* by mf_account, as the last claim saw it, or soon */
-	const char *pause_by;		/* whoever wants mf_account to say so; NULL = nobody */
+	int64		failed_item;	/* the item of the first failure since the latest success, 0 = none */
+	bool		reported;		/* the outage has its log line */
+	bool		lacking;		/* backs off for want of an account or a key: no request has failed */
+	bool		shown;			/* mf_check() shows that it waits */
+	TimestampTz retry_at;		/* nothing is sent before; 0 = no back-off */
+	TimestampTz retry_after;	/* from the header Retry-After: no success makes it earlier */
+	TimestampTz inquire_at;		/* no inquiry is made before; 0 = no back-off */
+	int			inquiries_throttled;	/* in a row */
+	TimestampTz inquiries_reported_at;	/* in the log; 0 = never */
+	MfAnswerTimes answers;
+
+	/* account_pause.c; paused also by claim_account.c */
+	bool		paused;			/* in mf_account, as last read, or about to be */
+	const char *pause_by;		/* the actor of a pause that is not written yet; NULL = none */
 	char	   *pause_reason;
-	bool		shown;			/* sessions are told that it waits */
-	TimestampTz retry_at;		/* nothing is sent before; 0 = open */
-	TimestampTz told_until;		/* by Retry-After: no earlier than that, whatever else happens */
-	double		tokens;			/* requests that the rate limit allows now */
-	TimestampTz tokens_at;
-	double		poll_tokens;	/* look-ups that polling may make now */
-	TimestampTz poll_tokens_at;
-	double		call_tokens;	/* and those that callbacks may cause */
-	TimestampTz call_tokens_at;
-	double		order_tokens;	/* and those that roles may order beyond their budgets */
-	TimestampTz order_tokens_at;
-	Oid			ordered_by;		/* whose order was the latest to be asked */
-	bool		polled_last;	/* a slot that both wanted was the poller's, and no order's */
-	TimestampTz ask_at;			/* nothing is asked about payments before; 0 = open */
-	int			ask_throttled;	/* questions that were one too many, in a row */
-	TimestampTz ask_told_at;	/* that was last told of */
-	TimestampTz mark;			/* claims need not look at earlier ranks, */
-	int64		mark_invoice;	/* nor at earlier invoices of that rank, */
-	TimestampTz mark_until;		/* for so long */
-	int			got;			/* by the claim under way */
-	bool		more;			/* the latest claim took all it could */
-	bool		has_sends;		/* the latest claim found some */
-	bool		asked_last;		/* a slot was an inquiry's since the latest send */
-	int			asked;			/* inquiries claimed, but not posted yet */
-	dlist_node	ready_node;		/* in a list of those with flights that are ready */
-	dlist_head	ready;			/* flights claimed ahead, to be posted as others land */
-	int			ready_count;
-	dlist_head	air;			/* MfAirborne in the order in which they started */
-	double		answer_us;		/* how long answers take, and how much that varies; */
-	double		answer_spread_us;	/* smoothed; 0 = none came yet */
+
+	/* request_slots.c */
+	MfOwner    *owner;			/* the one of role InvalidOid until it is known */
+	MfSlotUse	slots;
+
+	MfTurn		turn;
+	MfClaimProgress claim;
+	MfInquiryTurn inquiry;
+	MfReadyFlights ready;
+	size_t		held_bytes;		/* flight.c: in bodies of requests without an answer */
 } MfThrottle;
 
 /*
- * The throttle of an account, made if need be.  It lives on while flights refer
- * to it, it stands on the agenda, or backs off.
+ * Returns the throttle of an account, created on first use.  It is not freed while
+ * flights refer to it, while it waits for a turn, or while it backs off.
  */
 extern MfThrottle *mf_throttle_get(const char *account);
 
-/* Those of one role, made if need be; they are few and stay. */
-extern MfOwner *mf_owner_get(Oid role);
-
-/* Who owns its server, as was just read; of one that stands in line the next turn tells. */
-extern void mf_throttle_set_owner(MfThrottle *throttle, Oid role);
-
-/* A flight refers to it, and no longer. */
+/* Counts a flight that refers to the throttle. */
 extern void mf_throttle_hold(MfThrottle *throttle);
-extern void mf_throttle_let_go(MfThrottle *throttle);
+extern void mf_throttle_release(MfThrottle *throttle);
 
-/* Frees those that nobody has asked for in a while; returns soon if that was done lately. */
+/* Frees throttles that have not been used for a while.  Does nothing if called again soon. */
 extern void mf_throttle_forget_unused(TimestampTz now);
 
-/* All throttles, by "next". */
+/* The first throttle; the others follow by "next". */
 extern MfThrottle *mf_throttle_first(void);
 
 /*
- * How many requests may start now, beside those in flight.  If none because of
- * time, *again is when to ask again, else 0.
+ * How many requests may start now, beside those in flight.  If time alone changes
+ * that, sets *retry_at to when, else to 0.
  */
-extern int	mf_throttle_slots(MfThrottle *throttle, int max_in_flight, double rate_limit,
-							  TimestampTz now, TimestampTz *again);
+extern int	mf_throttle_available(MfThrottle *throttle, int max_in_flight, double rate_limit,
+								  TimestampTz now, TimestampTz *retry_at);
 
 /*
- * How many look-ups the poller may make now, at most "limit"; if none, *again
- * is when to ask again.  mf_throttle_polled() takes them from its budget.
+ * How many invoices may be claimed: for the free slots, and up to "ahead" more for
+ * slots that answers will free within "horizon_us".  *retry_at as above.
  */
-extern int	mf_throttle_polls(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again);
-extern void mf_throttle_polled(MfThrottle *throttle, int count);
-
-/* Likewise the look-ups that only callbacks ask for */
-extern int	mf_throttle_callbacks(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again);
-extern void mf_throttle_called_back(MfThrottle *throttle, int count);
-
-/* Likewise those that roles have ordered beyond their budgets */
-extern int	mf_throttle_orders(MfThrottle *throttle, int limit, TimestampTz now, TimestampTz *again);
-extern void mf_throttle_ordered(MfThrottle *throttle, int count);
+extern int	mf_throttle_claimable(MfThrottle *throttle, int max_in_flight, double rate_limit, int ahead,
+								  int64 horizon_us, TimestampTz now, TimestampTz *retry_at);
 
 /*
- * How many invoices may be claimed: for the free slots, and ahead, "ahead" at most,
- * for those that answers will free within "horizon_us", while the claim is committed.
+ * How many inquiries a budget allows now, up to "limit".  Sets *retry_at to when it
+ * allows one more, or to 0.
  */
-extern int	mf_throttle_claims(MfThrottle *throttle, int max_in_flight, double rate_limit, int ahead, int64 horizon_us,
-							   TimestampTz now, TimestampTz *again);
+extern int	mf_throttle_budget(MfThrottle *throttle, MfBudget budget, int limit, TimestampTz now, TimestampTz *retry_at);
+extern void mf_throttle_spend(MfThrottle *throttle, MfBudget budget, int count);
 
-/* Slots that are neither taken nor claimed for; negative if claims went ahead. */
+/* Slots without a request or a claim; negative if claims are ahead */
 extern int	mf_throttle_unclaimed(const MfThrottle *throttle);
 
+/* How many answers are likely within "horizon_us", up to "limit" */
+extern int	mf_throttle_expected_answers(const MfThrottle *throttle, int limit, int64 horizon_us, TimestampTz now);
+
+/* When answer number "n" is likely, from 0 on; 0 = not known */
+extern TimestampTz mf_throttle_expected_answer(const MfThrottle *throttle, int n, TimestampTz now);
+
+/* Whether the account's own limits allow that a ready flight leaves. */
+extern bool mf_throttle_is_open(const MfThrottle *throttle, TimestampTz now);
+
+/* Takes a token for a request that starts. */
+extern void mf_throttle_start(MfThrottle *throttle, MfInFlight *request, bool is_inquiry, TimestampTz now);
+
 /*
- * How many answers are likely to come within "horizon_us", "most" at most; when the
- * first one is, 0 = that cannot be told.
+ * Learns from the outcome of a request that started at "started_at"; "retry_after"
+ * in seconds.  "item_at_fault": an unknown outcome does not count against the account.
  */
-extern int	mf_throttle_ending(const MfThrottle *throttle, int most, int64 horizon_us, TimestampTz now);
-extern TimestampTz mf_throttle_first_end(const MfThrottle *throttle, TimestampTz now);
+extern void mf_throttle_learn(MfThrottle *throttle, TimestampTz started_at, MfOutcome outcome, int retry_after,
+							  bool item_at_fault, TimestampTz now);
+
+/* The same for an inquiry.  If throttled, inquiries back off, and sending goes on. */
+extern void mf_throttle_learn_inquiry(MfThrottle *throttle, TimestampTz started_at, MfOutcome outcome, int retry_after,
+									  bool item_at_fault, TimestampTz now);
 
 /*
- * When the first slot for which nothing is ready is likely to become free,
- * judged by how long answers took lately; 0 = that cannot be told, DT_NOBEGIN =
- * there is a free one.
- */
-extern TimestampTz mf_throttle_next_slot(const MfThrottle *throttle, TimestampTz now);
-
-/* Whether a flight that is ready may be posted. */
-extern bool mf_throttle_open(const MfThrottle *throttle, TimestampTz now);
-
-/*
- * A request starts; is given up, with nothing to learn from; ends.  "own_trouble":
- * that there was no answer says nothing of the account.
- */
-extern void mf_throttle_started(MfThrottle *throttle, MfAirborne *airborne, bool question, TimestampTz now);
-extern void mf_throttle_dropped(MfThrottle *throttle, MfAirborne *airborne);
-extern void mf_throttle_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after,
-							  bool own_trouble, TimestampTz now);
-
-/*
- * A question about payments ends: being one too many it holds up questions, and
- * not what is sent.
- */
-extern void mf_throttle_question_ended(MfThrottle *throttle, MfAirborne *airborne, MfOutcome outcome, int retry_after,
-									   bool own_trouble, TimestampTz now);
-
-/*
- * A request about an item had no usable answer, after so many failures of that
- * item in a row.  Whether this may be the trouble of the item alone: no other one
- * has failed since the account's latest success, or it fails whatever others do.
+ * Notes that a request about an item had no usable answer, after "failures" of that
+ * item in a row.  Returns true if only the item may be at fault: no other item has
+ * failed since the account's latest success, or this one has failed too often.
  */
 extern bool mf_throttle_item_failed(MfThrottle *throttle, int64 item, int failures);
 
-/* Sending failed before any request was made, such as for a missing key. */
-extern void mf_throttle_failed(MfThrottle *throttle, TimestampTz now);
+/* Backs off because the account cannot be used, such as for want of a key. */
+extern void mf_throttle_account_unusable(MfThrottle *throttle, TimestampTz now);
 
-/* One log line per outage, not one per row; "what" such as "is waiting". */
-extern void mf_throttle_report(MfThrottle *throttle, const char *what, const char *error);
+/* The account may be usable now: ends the back-off, unless requests have failed. */
+extern void mf_throttle_account_changed(MfThrottle *throttle);
 
-/* A person says so: try at once. */
+/* Logs an outage with its error, which may be NULL: once per outage. */
+extern void mf_throttle_report(MfThrottle *throttle, MfOutage outage, const char *error);
+
+/* Ends all back-offs, on request of a person. */
 extern void mf_throttle_reset(MfThrottle *throttle);
-
-/* What was lacking may be there now: try at once, unless requests have failed. */
-extern void mf_throttle_mended(MfThrottle *throttle);
 
 #endif							/* MF_THROTTLE_H */

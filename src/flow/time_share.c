@@ -1,6 +1,6 @@
 /*
  * time_share.c
- *	  Work whose cost grows with the number of accounts takes a part of the time only.
+ *	  Limits work whose cost grows with the number of accounts to a tenth of the time.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/time_share.c
@@ -14,38 +14,38 @@
 #include "core/http/http.h"
 #include "flow/time_share.h"
 
-/* The part of the time */
-#define PACE_SHARE 10
+/* The work takes one part in so many. */
+#define SHARE 10
 
 static int64 processor_time(void);
 
 bool
-mf_time_share_allows(const MfTimeShare *pace)
+mf_time_share_allows(const MfTimeShare *share)
 {
-	return mf_http_clock() >= pace->next;
+	return mf_http_clock() >= share->next;
 }
 
 TimestampTz
-mf_time_share_time(const MfTimeShare *pace)
+mf_time_share_time(const MfTimeShare *share)
 {
-	int64		left = pace->next - mf_http_clock();
+	int64		left = share->next - mf_http_clock();
 
 	return GetCurrentTimestamp() + (left > 0 ? left / 1000 + 1 : 0);
 }
 
 void
-mf_time_share_begin(MfTimeShare *pace)
+mf_time_share_begin(MfTimeShare *share)
 {
-	pace->begun = processor_time();
+	share->begun = processor_time();
 }
 
 void
-mf_time_share_end(MfTimeShare *pace)
+mf_time_share_end(MfTimeShare *share)
 {
-	pace->next = mf_http_clock() + (processor_time() - pace->begun) * (PACE_SHARE - 1);
+	share->next = mf_http_clock() + (processor_time() - share->begun) * (SHARE - 1);
 }
 
-/* A process that had to wait has not worked. */
+/* Processor time, so that time for which the process waited does not count */
 static int64
 processor_time(void)
 {

@@ -1,9 +1,9 @@
 /*
  * time_share.h
- *	  Work whose cost grows with the number of accounts takes a part of the time only.
+ *	  Limits work whose cost grows with the number of accounts to a tenth of the time.
  *
- * A pace says when such work may be done again: not before it has been left
- * alone for several times as long as it took.
+ * After such work has taken some processor time, it is not done again for nine
+ * times as long.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/time_share.h
@@ -13,21 +13,21 @@
 
 #include "datatype/timestamp.h"
 
-/* All zero allows the work at once. */
+/* All zero: the work may be done at once */
 typedef struct MfTimeShare
 {
-	int64		begun;			/* processor time of this thread, ns */
-	int64		next;			/* mf_http_clock(), ns */
+	int64		begun;			/* processor time of this thread, in ns */
+	int64		next;			/* mf_http_clock(), in ns */
 } MfTimeShare;
 
 /* Whether the work may be done now. */
-extern bool mf_time_share_allows(const MfTimeShare *pace);
+extern bool mf_time_share_allows(const MfTimeShare *share);
 
-/* When it may be done; now, if it may. */
-extern TimestampTz mf_time_share_time(const MfTimeShare *pace);
+/* When the work may be done; not later than now if it already may */
+extern TimestampTz mf_time_share_time(const MfTimeShare *share);
 
-/* To be called around the work. */
-extern void mf_time_share_begin(MfTimeShare *pace);
-extern void mf_time_share_end(MfTimeShare *pace);
+/* To be called before and after the work. */
+extern void mf_time_share_begin(MfTimeShare *share);
+extern void mf_time_share_end(MfTimeShare *share);
 
 #endif							/* MF_TIME_SHARE_H */

@@ -145,7 +145,7 @@ look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	mf_time_share_begin(&look_pace);
 	owners = accounts_by_owner(scope);
 	mf_time_share_end(&look_pace);
-	mf_slots_set_owners(list_length(owners) > 1);
+	mf_slots_set_several_owners(list_length(owners) > 1);
 	until = mf_http_clock() + LOOK_NS;
 	for (turn = 0; any; turn++)
 	{
@@ -162,7 +162,7 @@ look(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 			looked = look_at(scope, claim, account, now);
 			if (looked)
 				account = (MfInquiryAccount *) list_nth(owned->accounts, (owned->first + turn + 1) % count);
-			namestrcpy(&owned->owner->look_from, account->name);
+			namestrcpy(&owned->owner->next_account, account->name);
 			if (looked && (turn == 0 || mf_http_clock() < until))
 				continue;
 			/* what is left waits for its time or, if there is no slot, for a landing */
@@ -197,7 +197,7 @@ accounts_by_owner(const MfSqlScope *scope)
 			else
 				owners = lappend(owners, owned);
 		}
-		if (namestrcmp(&owned->owner->look_from, account->name) == 0)
+		if (namestrcmp(&owned->owner->next_account, account->name) == 0)
 			owned->first = list_length(owned->accounts);
 		owned->accounts = lappend(owned->accounts, account);
 	}
@@ -243,9 +243,9 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 		mf_inquiries.due = mf_earlier(mf_inquiries.due, throttle->paused ? 0 : throttle->retry_at);
 		return true;
 	}
-	if (throttle->ask_at > now)
+	if (throttle->inquire_at > now)
 	{
-		mf_inquiries.due = mf_earlier(mf_inquiries.due, throttle->ask_at);
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, throttle->inquire_at);
 		return true;
 	}
 
@@ -256,18 +256,18 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	}
 
 	/* sending has its half */
-	slots = mf_throttle_slots(throttle, account->max_in_flight, account->rate_limit, now, &retry);
+	slots = mf_throttle_available(throttle, account->max_in_flight, account->rate_limit, now, &retry);
 	mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	slots = (slots + 1) / 2;
-	if (slots > 0 && mf_slots_questions(now) == 0 && (log || is_due(entry, now)))
+	if (slots > 0 && mf_slots_inquiry_room(now) == 0 && (log || is_due(entry, now)))
 		return false;
-	mf_throttle_set_owner(throttle, entry->owner);
-	slots = mf_items_room(Min(slots, Min(mf_slots_questions(now), mf_slots_owner_room(throttle->owner, now))));
+	mf_slots_set_owner(throttle, entry->owner);
+	slots = mf_items_room(Min(slots, Min(mf_slots_inquiry_room(now), mf_slots_owner_room(throttle->owner, now))));
 
 	/* of a single slot, its turn: an account that only answers inquiries badly goes on sending */
-	if (slots == 1 && throttle->window == 1 && throttle->has_sends && throttle->asked_last)
+	if (slots == 1 && throttle->window == 1 && throttle->claim.has_sends && throttle->inquiry.asked_last)
 	{
-		throttle->asked_last = false;
+		throttle->inquiry.asked_last = false;
 		mf_inquiries.pending = true;
 		return true;
 	}
@@ -289,7 +289,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const MfInquiryAcco
 	come_back_if_due(entry->event_due, now);
 	come_back_if_due(entry->callback_due, now);
 
-	throttle->asked_last |= claimed > 0;
+	throttle->inquiry.asked_last |= claimed > 0;
 
 	/* there may be more behind what was taken; where no slot was free, a landing makes one */
 	if (claimed > 0)
@@ -305,7 +305,7 @@ take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 			   TimestampTz now, int *asked)
 {
 	TimestampTz retry;
-	int 		limit = mf_throttle_callbacks(throttle, slots, now, &retry);
+	int 		limit = mf_throttle_budget(throttle, MF_BUDGET_CALLBACKS, slots, now, &retry);
 	int			asked_before = *asked;
 	int			claimed = 0;
 
@@ -317,7 +317,7 @@ take_callbacks(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 		claimed += take_jobs(scope, claim, account,
 							 mf_inquiries_claim_events(scope, account->name, MF_ASKED_BY_CALLBACK, limit - claimed, now), now,
 							 asked);
-	mf_throttle_called_back(throttle, *asked - asked_before);
+	mf_throttle_spend(throttle, MF_BUDGET_CALLBACKS, *asked - asked_before);
 	return claimed;
 }
 
@@ -334,14 +334,14 @@ take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAcc
 	{
 		TimestampTz retry;
 
-		polls = mf_throttle_polls(throttle, slots, now, &retry);
+		polls = mf_throttle_budget(throttle, MF_BUDGET_POLLS, slots, now, &retry);
 		mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	}
 	if (entry->order_due != 0 && entry->order_due <= now)
 	{
-		int 		share = polls == 0 ? slots : (slots + (throttle->polled_last ? 1 : 0)) / 2;
+		int 		share = polls == 0 ? slots : (slots + (throttle->inquiry.polled_last ? 1 : 0)) / 2;
 
-		throttle->polled_last = share == 0;
+		throttle->inquiry.polled_last = share == 0;
 		mf_inquiries.pending |= share == 0;
 		claimed = take_orders(scope, claim, account, throttle, share, now, asked);
 	}
@@ -351,7 +351,7 @@ take_orders_and_polls(const MfSqlScope *scope, const MfClaim *claim, const MfAcc
 	asked_before = *asked;
 	claimed += take_jobs(scope, claim, account, mf_inquiries_claim(scope, entry->name, MF_ASKED_BY_POLLER, polls, now), now, asked);
 	/* those without a key cost the others nothing */
-	mf_throttle_polled(throttle, *asked - asked_before);
+	mf_throttle_spend(throttle, MF_BUDGET_POLLS, *asked - asked_before);
 	return claimed;
 }
 
@@ -367,11 +367,11 @@ take_orders(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *acco
 
 	if (claimed == slots)
 		return claimed;
-	limit = mf_throttle_orders(throttle, slots - claimed, now, &retry);
+	limit = mf_throttle_budget(throttle, MF_BUDGET_ORDERS, slots - claimed, now, &retry);
 	mf_inquiries.due = mf_earlier(mf_inquiries.due, retry);
 	if (limit > 0)
 		claimed += take_ordered(scope, claim, account, throttle, true, limit, now, asked);
-	mf_throttle_ordered(throttle, *asked - asked_before);
+	mf_throttle_spend(throttle, MF_BUDGET_ORDERS, *asked - asked_before);
 	return claimed;
 }
 
@@ -380,9 +380,9 @@ static int
 take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, MfThrottle *throttle, bool too_often,
 			 int limit, TimestampTz now, int *asked)
 {
-	Oid 		first = throttle->ordered_by + 1;
+	Oid 		first = throttle->inquiry.ordered_by + 1;
 	Oid			latest = first;
-	List	   *jobs = mf_inquiries_claim_orders(scope, account->name, too_often, throttle->ordered_by, limit, now);
+	List	   *jobs = mf_inquiries_claim_orders(scope, account->name, too_often, throttle->inquiry.ordered_by, limit, now);
 	ListCell   *lc;
 
 	foreach(lc, jobs)
@@ -394,7 +394,7 @@ take_ordered(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *acc
 			latest = role;
 	}
 	if (jobs != NIL)
-		throttle->ordered_by = latest;
+		throttle->inquiry.ordered_by = latest;
 	return take_jobs(scope, claim, account, jobs, now, asked);
 }
 
@@ -467,7 +467,7 @@ take_jobs(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *accoun
 				mf_payment_status_body(key, kind == MF_JOB_PAYMENT_ID && !job->by_invoice ? "PaymentId" : "InvoiceId", &body_len);
 			flight = mf_flight_create_inquiry(claim->memory, kind, job, account, target->target, body, body_len);
 			dlist_push_tail(claim->claimed, &flight->node);
-			mf_slots_asked(flight->throttle, 1);
+			mf_slots_count_inquiries(flight->throttle, 1);
 			(*asked)++;
 			leaves = true;
 		}

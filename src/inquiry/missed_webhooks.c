@@ -21,7 +21,6 @@
 #include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
-#include "inquiry/inquiry.h"
 #include "inquiry/missed_webhooks.h"
 #include "process/wait.h"
 #include "store/events.h"
@@ -160,7 +159,7 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 							   reading->page, &body_len);
 	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
 	dlist_push_tail(claim->claimed, &flight->node);
-	mf_slots_asked(flight->throttle, 1);
+	mf_slots_count_inquiries(flight->throttle, 1);
 	mf_items_take(MF_ITEM_LOG, mf_items_account_id(account->name));
 	set_under_way(reading, true);
 	return 1;

@@ -42,7 +42,7 @@ static bool has_name(List *names, const char *name);
 void
 mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 {
-	int 		left = mf_items_room(mf_slots_room(ROUND_LIMIT, claim->horizon_us, now));
+	int 		left = mf_items_room(mf_slots_claimable(ROUND_LIMIT, claim->horizon_us, now));
 	MfClaimLimit *limits = (MfClaimLimit *) palloc(ROUND_LIMIT * sizeof(MfClaimLimit));
 	int			count;
 	int			reached;
@@ -142,14 +142,14 @@ plan_slots(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, Times
 		mf_turns_due(throttle);
 		return false;
 	}
-	if (throttle->mark_until <= now)
-		throttle->mark = DT_NOBEGIN;
+	if (throttle->claim.mark_until <= now)
+		throttle->claim.mark = DT_NOBEGIN;
 	limit->account = throttle->account;
 	limit->throttle = throttle;
 	limit->slots = Min(slots, room);
 	limit->shared = slots > room;
-	limit->mark_invoice = throttle->mark == DT_NOBEGIN ? 0 : throttle->mark_invoice;
-	limit->mark = throttle->mark;
+	limit->mark_invoice = throttle->claim.mark == DT_NOBEGIN ? 0 : throttle->claim.mark_invoice;
+	limit->mark = throttle->claim.mark;
 	throttle->owner->planned = Min(throttle->owner->planned + limit->slots, left);
 	return true;
 }
@@ -165,29 +165,29 @@ free_to_claim(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead
 	TimestampTz retry;
 	int			slots;
 
-	throttle->more = false;
+	throttle->claim.has_more = false;
 	if (account == NULL)
 	{
 		if (!throttle->paused)
 			mf_turns_due_at(throttle, throttle->retry_at);
 		return 0;
 	}
-	slots = mf_throttle_claims(throttle, account->max_in_flight, account->rate_limit, ahead, claim->horizon_us, now, &retry);
+	slots = mf_throttle_claimable(throttle, account->max_in_flight, account->rate_limit, ahead, claim->horizon_us, now, &retry);
 	if (slots > 0)
 	{
 		slots = mf_flight_room(throttle, slots);
 		/* its answers make room */
-		throttle->more = slots == 0;
+		throttle->claim.has_more = slots == 0;
 		return slots;
 	}
 	mf_turns_due_at(throttle, retry);
 
 	/* a question has the slot: the next one may be wanted for an invoice */
-	if (throttle->asked > 0)
-		throttle->has_sends = true;
-	if (throttle->asked > 0 || throttle->in_flight + throttle->ready_count >= throttle->window)
+	if (throttle->slots.inquiries > 0)
+		throttle->claim.has_sends = true;
+	if (throttle->slots.inquiries > 0 || throttle->slots.in_flight + throttle->slots.ready >= throttle->window)
 	{
-		throttle->more = true;
+		throttle->claim.has_more = true;
 		if (account->rate_limit == 0)
 			mf_turns_full(throttle);
 	}
@@ -206,21 +206,21 @@ count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut)
 	int			i;
 
 	for (i = 0; i < count; i++)
-		limits[i].throttle->got = 0;
+		limits[i].throttle->claim.claimed = 0;
 	foreach(lc, jobs)
 	{
 		MfJob	   *job = (MfJob *) lfirst(lc);
 
 		if (last == NULL || strcmp(last->account, job->account) != 0)
 			last = mf_throttle_get(job->account);
-		last->got++;
-		if (job->rank > last->mark)
+		last->claim.claimed++;
+		if (job->rank > last->claim.mark)
 		{
-			last->mark = job->rank;
-			last->mark_invoice = job->invoice;
+			last->claim.mark = job->rank;
+			last->claim.mark_invoice = job->invoice;
 		}
-		else if (job->rank == last->mark)
-			last->mark_invoice = Max(last->mark_invoice, job->invoice);
+		else if (job->rank == last->claim.mark)
+			last->claim.mark_invoice = Max(last->claim.mark_invoice, job->invoice);
 	}
 	if (!cut)
 		return count;
@@ -240,19 +240,19 @@ settle_turns(MfClaimLimit *limits, int count, int reached, bool cut)
 	for (i = 0; i < reached; i++)
 	{
 		MfThrottle *throttle = limits[i].throttle;
-		bool		all = throttle->got < limits[i].slots && !(cut && i == reached - 1);
+		bool		all = throttle->claim.claimed < limits[i].slots && !(cut && i == reached - 1);
 
 		/* before resting, look once more at what committed late */
-		throttle->has_sends = throttle->got > 0;
-		throttle->more = !all || limits[i].mark != DT_NOBEGIN;
+		throttle->claim.has_sends = throttle->claim.claimed > 0;
+		throttle->claim.has_more = !all || limits[i].mark != DT_NOBEGIN;
 		if (all)
-			throttle->mark = DT_NOBEGIN;
+			throttle->claim.mark = DT_NOBEGIN;
 		else if (limits[i].mark == DT_NOBEGIN)
-			throttle->mark_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MARK_RESET_MS);
-		limits[i].look_later = !throttle->more;
-		if (throttle->more && (limits[i].shared || throttle->got < limits[i].slots))
+			throttle->claim.mark_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MARK_RESET_MS);
+		limits[i].look_later = !throttle->claim.has_more;
+		if (throttle->claim.has_more && (limits[i].shared || throttle->claim.claimed < limits[i].slots))
 			mf_turns_due(throttle);
-		else if (throttle->more)
+		else if (throttle->claim.has_more)
 			mf_turns_full(throttle);
 	}
 }

@@ -96,6 +96,7 @@ static int64 item_of(const MfFlight *flight);
 static bool refuses_own_key(const MfFlight *flight);
 static void land(MfFlight *flight);
 static void note_outcome(MfFlight *flight);
+static void report_outage(MfFlight *flight, MfOutcome outcome);
 static void make_ready(MfFlight *flight);
 static bool post_ready(MfThrottle *throttle);
 static bool post_in_turns(void);
@@ -165,7 +166,7 @@ mf_sender_try_now(uint32 what)
 		if (what & MF_TRY_ALL)
 			mf_throttle_reset(throttle);
 		else
-			mf_throttle_mended(throttle);
+			mf_throttle_account_changed(throttle);
 	}
 	mf_inquiry_wake();
 }
@@ -251,7 +252,7 @@ mf_sender_unsettled(void)
 	dlist_foreach(iter, &answered)
 		count++;
 	dlist_foreach(iter, &with_ready)
-		count += dlist_container(MfThrottle, ready_node, iter.cur)->ready_count;
+		count += dlist_container(MfThrottle, ready.node, iter.cur)->slots.ready;
 	return count;
 }
 
@@ -265,11 +266,11 @@ mf_sender_has_work(void)
 		return true;
 	if (!held() && mf_inquiry_has_work())
 		return true;
-	if (!held() && !gate_closed && mf_turns_has_work(now) && mf_slots_room(1, horizon_us(), now) > 0)
+	if (!held() && !gate_closed && mf_turns_has_work(now) && mf_slots_claimable(1, horizon_us(), now) > 0)
 		return true;
 	dlist_foreach(iter, &with_ready)
 	{
-		MfThrottle *throttle = dlist_container(MfThrottle, ready_node, iter.cur);
+		MfThrottle *throttle = dlist_container(MfThrottle, ready.node, iter.cur);
 
 		if (held() || throttle->retry_at > now || throttle->paused)
 			return true;
@@ -293,15 +294,15 @@ mf_sender_alarm(void)
 	dlist_iter	iter;
 
 	/* those whose time has come wait for a slot */
-	if (mf_turns_has_work(now) && mf_slots_room(1, horizon_us(), now) == 0)
-		alarm = mf_slots_room_at(horizon_us(), now);
+	if (mf_turns_has_work(now) && mf_slots_claimable(1, horizon_us(), now) == 0)
+		alarm = mf_slots_claimable_at(horizon_us(), now);
 	if (mf_slots_starved_until() > now)
 		alarm = mf_earlier(alarm, mf_slots_starved_until());
 	alarm = mf_earlier(alarm, mf_pause_alarm());
 	alarm = mf_earlier(alarm, mf_inquiry_alarm());
 	alarm = mf_earlier(alarm, mf_reactions_alarm());
 	dlist_foreach(iter, &with_ready)
-		alarm = mf_earlier(alarm, first_ready(dlist_container(MfThrottle, ready_node, iter.cur))->ready_until);
+		alarm = mf_earlier(alarm, first_ready(dlist_container(MfThrottle, ready.node, iter.cur))->ready_until);
 	return alarm;
 }
 
@@ -472,7 +473,7 @@ take_claimed(void)
 	MfFlight   *flight = dlist_container(MfFlight, node, dlist_pop_head_node(&claimed));
 
 	if (mf_flight_is_inquiry(flight))
-		mf_slots_asked(flight->throttle, -1);
+		mf_slots_count_inquiries(flight->throttle, -1);
 	return flight;
 }
 
@@ -500,13 +501,13 @@ make_ready(MfFlight *flight)
 	flight->ready_until = mf_flight_is_lookup(flight) ? flight->send_by :
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), READY_MS);
 	mf_http_target_hold(flight->target);
-	dlist_push_tail(&throttle->ready, &flight->node);
-	if (throttle->ready_count == 0)
+	dlist_push_tail(&throttle->ready.flights, &flight->node);
+	if (throttle->slots.ready == 0)
 	{
-		dlist_push_tail(&with_ready, &throttle->ready_node);
+		dlist_push_tail(&with_ready, &throttle->ready.node);
 		with_ready_count++;
 	}
-	mf_slots_ready(throttle, 1);
+	mf_slots_count_ready(throttle, 1);
 }
 
 /* Posts one flight that is ready, if there is a free slot for it. */
@@ -515,7 +516,7 @@ post_ready(MfThrottle *throttle)
 {
 	MfFlight   *flight;
 
-	if (throttle->ready_count == 0 || gate_closed || holding || held() || !mf_throttle_open(throttle, GetCurrentTimestamp()))
+	if (throttle->slots.ready == 0 || gate_closed || holding || held() || !mf_slots_can_post(throttle, GetCurrentTimestamp()))
 		return false;
 	flight = take_ready(throttle);
 	post(flight);
@@ -532,9 +533,9 @@ post_in_turns(void)
 
 	while (passed < with_ready_count && mf_slots_free(GetCurrentTimestamp()) > 0)
 	{
-		MfThrottle *throttle = dlist_container(MfThrottle, ready_node, dlist_pop_head_node(&with_ready));
+		MfThrottle *throttle = dlist_container(MfThrottle, ready.node, dlist_pop_head_node(&with_ready));
 
-		dlist_push_tail(&with_ready, &throttle->ready_node);
+		dlist_push_tail(&with_ready, &throttle->ready.node);
 		if (post_ready(throttle))
 		{
 			posted = true;
@@ -550,20 +551,20 @@ post_in_turns(void)
 static MfFlight *
 first_ready(const MfThrottle *throttle)
 {
-	return dlist_container(MfFlight, node, dlist_head_node(unconstify(dlist_head *, &throttle->ready)));
+	return dlist_container(MfFlight, node, dlist_head_node(unconstify(dlist_head *, &throttle->ready.flights)));
 }
 
 /* The first one, no longer in the list; its target is still held. */
 static MfFlight *
 take_ready(MfThrottle *throttle)
 {
-	mf_slots_ready(throttle, -1);
-	if (throttle->ready_count == 0)
+	mf_slots_count_ready(throttle, -1);
+	if (throttle->slots.ready == 0)
 	{
-		dlist_delete(&throttle->ready_node);
+		dlist_delete(&throttle->ready.node);
 		with_ready_count--;
 	}
-	return dlist_container(MfFlight, node, dlist_pop_head_node(&throttle->ready));
+	return dlist_container(MfFlight, node, dlist_pop_head_node(&throttle->ready.flights));
 }
 
 /* The first one ends without having left. */
@@ -590,9 +591,9 @@ give_back_ready(TimestampTz now)
 
 	dlist_foreach_modify(iter, &with_ready)
 	{
-		MfThrottle *throttle = dlist_container(MfThrottle, ready_node, iter.cur);
+		MfThrottle *throttle = dlist_container(MfThrottle, ready.node, iter.cur);
 
-		while (throttle->ready_count > 0)
+		while (throttle->slots.ready > 0)
 		{
 			if (error == NULL && throttle->retry_at <= now && !throttle->paused && first_ready(throttle)->ready_until > now)
 				break;
@@ -611,7 +612,7 @@ post(MfFlight *flight)
 	char		error[MF_HTTP_ERROR_SIZE];
 
 	flight->body = NULL;
-	mf_throttle_started(flight->throttle, &flight->airborne, mf_flight_is_inquiry(flight), GetCurrentTimestamp());
+	mf_slots_start(flight->throttle, &flight->in_flight, mf_flight_is_inquiry(flight), GetCurrentTimestamp());
 	request_count++;
 	flight->exchange = mf_http_post(http, flight->target, mf_flight_path(flight), body, flight->body_len,
 									flight->send_by_clock, flight, error, sizeof(error));
@@ -701,57 +702,66 @@ static void
 land(MfFlight *flight)
 {
 	note_outcome(flight);
-	if (flight->throttle->more)
+	if (flight->throttle->claim.has_more)
 		mf_turns_due(flight->throttle);
 }
 
+/* Has the throttle, the account and its key learn from the outcome of a flight. */
 static void
 note_outcome(MfFlight *flight)
 {
+	MfThrottle *throttle = flight->throttle;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz started_at = flight->in_flight.started_at;
+	bool		is_inquiry = mf_flight_is_inquiry(flight);
 	MfOutcome	outcome = mf_flight_outcome(flight);
 	int			failures = flight->inquiry ? flight->inquiry->failures : 0;
+	int			retry_after = mf_flight_retry_after(flight);
 
 	/* first of all: what follows may fail */
-	dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
+	dlist_push_tail(is_inquiry ? &answered : &landed, &flight->node);
 	landed_count++;
 	if (outcome == MF_OUTCOME_NOT_SENT && flight->starved)
 	{
-		/* that says nothing of the account */
-		mf_slots_starved(mf_flight_error_utf8(flight), GetCurrentTimestamp());
-		mf_throttle_dropped(flight->throttle, &flight->airborne);
+		/* this process is at fault, and not the account */
+		mf_slots_starved(mf_flight_error_utf8(flight), now);
+		mf_slots_end(throttle, &flight->in_flight);
 		return;
 	}
-	if (outcome == MF_OUTCOME_UNKNOWN && mf_throttle_item_failed(flight->throttle, item_of(flight), failures))
+	mf_slots_end(throttle, &flight->in_flight);
+	if (outcome == MF_OUTCOME_UNKNOWN && mf_throttle_item_failed(throttle, item_of(flight), failures))
 		flight->own_trouble = mf_flight_is_lookup(flight);
 	if (outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key(flight))
-	{
-		mf_throttle_dropped(flight->throttle, &flight->airborne);
 		return;
-	}
-	if (outcome == MF_OUTCOME_THROTTLED &&
-		mf_account_key_throttled(flight->target, mf_flight_is_inquiry(flight), mf_flight_retry_after(flight)))
-	{
-		mf_throttle_dropped(flight->throttle, &flight->airborne);
+	if (outcome == MF_OUTCOME_THROTTLED && mf_account_key_throttled(flight->target, is_inquiry, retry_after))
 		return;
-	}
-	if (mf_flight_is_inquiry(flight))
-		mf_throttle_question_ended(flight->throttle, &flight->airborne, outcome, mf_flight_retry_after(flight),
-								   flight->own_trouble, GetCurrentTimestamp());
-	else
-		mf_throttle_ended(flight->throttle, &flight->airborne, outcome, mf_flight_retry_after(flight), flight->own_trouble,
-						  GetCurrentTimestamp());
-	if ((outcome == MF_OUTCOME_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG) ||
-		(!flight->throttle->reported && (outcome == MF_OUTCOME_NOT_SENT || (outcome == MF_OUTCOME_THROTTLED && !mf_flight_is_inquiry(flight)))))
-	{
-		char	   *error = mf_flight_details(flight);
 
-		if (outcome == MF_OUTCOME_ACCOUNT_PROBLEM)
-			mf_pause_want(flight->throttle, mf_flight_is_inquiry(flight) ? "status reader" : "sender", error);
-		else
-			mf_throttle_report(flight->throttle, "is waiting", error);
-		if (error != NULL)
-			pfree(error);
-	}
+	if (is_inquiry)
+		mf_throttle_learn_inquiry(throttle, started_at, outcome, retry_after, flight->own_trouble, now);
+	else
+		mf_throttle_learn(throttle, started_at, outcome, retry_after, flight->own_trouble, now);
+	report_outage(flight, outcome);
+}
+
+/* Pauses an account whose key is refused, and logs that an account is waiting. */
+static void
+report_outage(MfFlight *flight, MfOutcome outcome)
+{
+	MfThrottle *throttle = flight->throttle;
+	bool		is_inquiry = mf_flight_is_inquiry(flight);
+	bool		refused = outcome == MF_OUTCOME_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG;
+	bool		waits = outcome == MF_OUTCOME_NOT_SENT || (outcome == MF_OUTCOME_THROTTLED && !is_inquiry);
+	char	   *error;
+
+	if (!refused && (!waits || throttle->reported))
+		return;
+	error = mf_flight_details(flight);
+	if (refused)
+		mf_pause_want(throttle, is_inquiry ? "status reader" : "sender", error);
+	else
+		mf_throttle_report(throttle, MF_OUTAGE_WAITING, error);
+	if (error != NULL)
+		pfree(error);
 }
 
 const MfItem *
@@ -777,7 +787,7 @@ mf_sender_round_failed(bool *smaller)
 
 	/* the marks went ahead of what was claimed */
 	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
-		throttle->mark = DT_NOBEGIN;
+		throttle->claim.mark = DT_NOBEGIN;
 	return mf_items_failed(smaller);
 }
 
@@ -828,9 +838,9 @@ mf_sender_abort(void)
 	ending = true;
 	dlist_foreach_modify(mutable, &with_ready)
 	{
-		MfThrottle *throttle = dlist_container(MfThrottle, ready_node, mutable.cur);
+		MfThrottle *throttle = dlist_container(MfThrottle, ready.node, mutable.cur);
 
-		while (throttle->ready_count > 0)
+		while (throttle->slots.ready > 0)
 			fail_ready(throttle, "the worker was stopped before it was sent");
 	}
 	while (!dlist_is_empty(&flying))
@@ -840,7 +850,7 @@ mf_sender_abort(void)
 
 		mf_http_abort(http, flight->exchange);
 		flight->exchange = NULL;
-		mf_throttle_dropped(flight->throttle, &flight->airborne);
+		mf_slots_end(flight->throttle, &flight->in_flight);
 		mf_flight_fail(flight, started, "the worker was stopped before the answer came");
 		flying_count--;
 		dlist_push_tail(mf_flight_is_inquiry(flight) ? &answered : &landed, &flight->node);
