@@ -19,7 +19,7 @@ foreach my $wrong ('', '127.0.0.1,', 'example.com', '127.0.0.1:80', '1.2.3', joi
 {
 	my (undef, undef, $err) = $node->psql('postgres', "SET myfatoorah.listen_addresses = '$wrong'");
 
-	like($err, qr/invalid value for parameter "myfatoorah.listen_addresses".*HINT:  Give numeric/s, "\"$wrong\" is refused");
+	like($err, qr/invalid value for parameter "myfatoorah.listen_addresses".*HINT:  Use numeric/s, "\"$wrong\" is refused");
 }
 $node->safe_psql('postgres', "SET myfatoorah.listen_addresses = '$_'") for 'localhost', '*', '127.0.0.1, ::1', '0.0.0.0';
 

@@ -13,8 +13,8 @@
 #define MF_LISTENER_H
 
 #include "datatype/timestamp.h"
-#include "utils/guc.h"
 
+#include "base/listen_address.h"
 #include "core/httpd/httpd.h"
 #include "process/worker_slots.h"
 
@@ -28,7 +28,6 @@
 #define MF_CALLBACK_WAIT_MS 5000
 #define MF_CALLBACK_SHARE 4
 
-#define MF_LISTEN_MAX 16
 #define MF_LISTEN_ERROR_SIZE 256
 
 extern PGDLLEXPORT void mf_listener_main(Datum main_arg);
@@ -69,9 +68,6 @@ extern bool mf_listen_accept(const MfListenSockets *sockets, MfHttpd *httpd);
 
 /* A whole PEM file, palloc'd; NULL with a line in "error". */
 extern char *mf_listen_read_pem(const char *setting, const char *path, bool secret, char *error, size_t error_size);
-
-extern bool mf_check_listen_addresses(char **newval, void **extra, GucSource source);
-extern bool mf_check_file_name(char **newval, void **extra, GucSource source);
 
 /* What is done with requests, in listener_serve.c */
 typedef struct MfService

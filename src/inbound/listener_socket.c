@@ -1,13 +1,12 @@
 /*
  * listener_socket.c
- *	  The sockets and files of the listener, and the settings that name them.
+ *	  The sockets of the listener, and its certificate and key files.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inbound/listener_socket.c
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -19,7 +18,7 @@
 #include "port/pg_bswap.h"
 #include "storage/fd.h"
 
-#include "base/settings.h"
+#include "base/listen_address.h"
 #include "inbound/listener.h"
 
 #define LISTEN_BACKLOG 128
@@ -29,134 +28,11 @@
 
 #define PEM_MAX (256 * 1024)
 
-typedef struct ListenAddress
-{
-	union
-	{
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	}			address;
-	socklen_t	length;
-	bool		optional;		/* one of the two that a word stands for */
-} ListenAddress;
-
-static int	parse_addresses(const char *text, ListenAddress *addresses, char *wrong, size_t wrong_size);
-static bool parse_address(const char *text, ListenAddress *address);
-static int	open_socket(ListenAddress *address, int port);
-static const char *address_name(const ListenAddress *address, char *buffer, size_t size);
-
-/*
- * The addresses that a setting names; -1 with what is wrong.  A database may
- * have two of a word, because not every machine has IPv6.
- */
-static int
-parse_addresses(const char *text, ListenAddress *addresses, char *wrong, size_t wrong_size)
-{
-	static const struct
-	{
-		const char *word;
-		const char *addresses[2];
-	}			words[] = {{"localhost", {"127.0.0.1", "::1"}}, {"*", {"0.0.0.0", "::"}}};
-	int			count = 0;
-
-	for (;;)
-	{
-		size_t		length;
-		char		item[INET6_ADDRSTRLEN + 1];
-		bool		found = false;
-		int			w;
-
-		text += strspn(text, " \t");
-		length = strcspn(text, ",");
-		while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
-			length--;
-		if (length >= sizeof(item) || count + 2 > MF_LISTEN_MAX)
-		{
-			snprintf(wrong, wrong_size, length >= sizeof(item) ?
-					 "An address is too long." : "There are too many addresses.");
-			return -1;
-		}
-		memcpy(item, text, length);
-		item[length] = '\0';
-
-		for (w = 0; w < (int) lengthof(words) && !found; w++)
-		{
-			int			i;
-
-			found = strcmp(item, words[w].word) == 0;
-			for (i = 0; i < 2 && found; i++)
-			{
-				(void) parse_address(words[w].addresses[i], &addresses[count]);
-				addresses[count++].optional = true;
-			}
-		}
-		if (!found && !parse_address(item, &addresses[count++]))
-		{
-			snprintf(wrong, wrong_size, "\"%s\" is no address.", item);
-			return -1;
-		}
-		text += strcspn(text, ",");
-		if (*text++ == '\0')
-			return count;
-	}
-}
-
-static bool
-parse_address(const char *text, ListenAddress *address)
-{
-	memset(address, 0, sizeof(ListenAddress));
-	if (inet_pton(AF_INET, text, &address->address.in.sin_addr) == 1)
-	{
-		address->address.in.sin_family = AF_INET;
-		address->length = sizeof(struct sockaddr_in);
-		return true;
-	}
-	if (inet_pton(AF_INET6, text, &address->address.in6.sin6_addr) == 1)
-	{
-		address->address.in6.sin6_family = AF_INET6;
-		address->length = sizeof(struct sockaddr_in6);
-		return true;
-	}
-	return false;
-}
-
-static const char *
-address_name(const ListenAddress *address, char *buffer, size_t size)
-{
-	const void *source = address->address.any.sa_family == AF_INET ?
-		(const void *) &address->address.in.sin_addr : (const void *) &address->address.in6.sin6_addr;
-
-	return inet_ntop(address->address.any.sa_family, source, buffer, size) ? buffer : "?";
-}
-
-/* Check hook of myfatoorah.listen_addresses */
-bool
-mf_check_listen_addresses(char **newval, void **extra, GucSource source)
-{
-	ListenAddress addresses[MF_LISTEN_MAX];
-	char		wrong[128];
-
-	if (parse_addresses(*newval, addresses, wrong, sizeof(wrong)) > 0)
-		return true;
-	GUC_check_errdetail("%s", wrong);
-	GUC_check_errhint("Give numeric IPv4 or IPv6 addresses separated by commas, \"localhost\", or \"*\"; port 0 switches the listener off.");
-	return false;
-}
-
-/* Check hook of the settings that name a file */
-bool
-mf_check_file_name(char **newval, void **extra, GucSource source)
-{
-	if (strlen(*newval) < MAXPGPATH / 2 && strpbrk(*newval, "\r\n") == NULL)
-		return true;
-	GUC_check_errdetail("This is no name of a file.");
-	return false;
-}
+static int	open_socket(MfListenAddress *address, int port);
 
 /* A listening socket, or -1 with errno */
 static int
-open_socket(ListenAddress *address, int port)
+open_socket(MfListenAddress *address, int port)
 {
 	int			family = address->address.any.sa_family;
 	int			fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -183,9 +59,9 @@ open_socket(ListenAddress *address, int port)
 bool
 mf_listen_open(MfListenSockets *sockets, const char *text, int port, char *error, size_t error_size)
 {
-	ListenAddress addresses[MF_LISTEN_MAX];
+	MfListenAddress addresses[MF_LISTEN_MAX];
 	char		name[INET6_ADDRSTRLEN];
-	int			count = parse_addresses(text, addresses, error, error_size);
+	int			count = mf_listen_parse_addresses(text, addresses, error, error_size);
 	int			i;
 
 	memset(sockets, 0, sizeof(MfListenSockets));
@@ -198,11 +74,11 @@ mf_listen_open(MfListenSockets *sockets, const char *text, int port, char *error
 			sockets->fd[sockets->count++] = fd;
 			if (sockets->names[0] != '\0')
 				strlcat(sockets->names, ", ", sizeof(sockets->names));
-			strlcat(sockets->names, address_name(&addresses[i], name, sizeof(name)), sizeof(sockets->names));
+			strlcat(sockets->names, mf_listen_address_name(&addresses[i], name, sizeof(name)), sizeof(sockets->names));
 			continue;
 		}
 		snprintf(error, error_size, "could not listen on %s, port %d: %s",
-				 address_name(&addresses[i], name, sizeof(name)), port, strerror(errno));
+				 mf_listen_address_name(&addresses[i], name, sizeof(name)), port, strerror(errno));
 		if (!addresses[i].optional || (errno != EADDRNOTAVAIL && errno != EAFNOSUPPORT))
 		{
 			mf_listen_close(sockets);
