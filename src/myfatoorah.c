@@ -12,9 +12,9 @@
 #include "utils/guc.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "database/sql.h"
-#include "process/failpoint.h"
 #include "process/worker_slots.h"
 #include "triggers/column_rights.h"
 #include "triggers/enqueue.h"

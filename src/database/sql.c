@@ -52,9 +52,9 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "database/sql.h"
-#include "process/failpoint.h"
 #include "process/process.h"
 
 /* A statement that we have prepared or executed, within another one perhaps */

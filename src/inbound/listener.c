@@ -121,7 +121,7 @@ mf_listener_main(Datum main_arg)
 	MHD_set_panic_func(give_up, NULL);
 	set_up();
 
-	while (!mf_shutdown_requested && !service.gone)
+	while (!ShutdownRequestPending && !service.gone)
 	{
 		TimestampTz again;
 		bool		answered;
@@ -203,7 +203,7 @@ static bool
 find_service(void)
 {
 	mf_process_begin_statements();
-	if (mf_shutdown_requested)
+	if (ShutdownRequestPending)
 		return false;
 	mf_process_start_transaction();
 	service.extension = get_extension_oid(MF_EXTENSION, true);
@@ -227,7 +227,7 @@ begin_service(void)
 	}
 	PG_CATCH();
 	{
-		if (!mf_shutdown_requested || geterrcode() != ERRCODE_QUERY_CANCELED)
+		if (!ShutdownRequestPending || geterrcode() != ERRCODE_QUERY_CANCELED)
 			PG_RE_THROW();
 		FlushErrorState();
 		AbortCurrentTransaction();

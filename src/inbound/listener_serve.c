@@ -26,16 +26,17 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/interrupt.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/encoding.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "inbound/inbound.h"
 #include "inbound/listener.h"
-#include "process/failpoint.h"
 #include "process/notify.h"
 #include "process/process.h"
 #include "process/wait.h"
@@ -378,14 +379,14 @@ commit_stored(MfService *service)
 {
 	static bool standby_away = false;
 
-	if (mf_process_commit_within(standby_away || mf_shutdown_requested ? STANDBY_WAIT_AGAIN_MS : STANDBY_WAIT_MS))
+	if (mf_process_commit_within(standby_away || ShutdownRequestPending ? STANDBY_WAIT_AGAIN_MS : STANDBY_WAIT_MS))
 	{
 		standby_away = false;
 		return true;
 	}
 	standby_away = true;
 	/* whoever ends us has cut the wait short */
-	if (!mf_shutdown_requested)
+	if (!ShutdownRequestPending)
 		mf_listener_show_error(service->state, "stored, but no synchronous standby has confirmed it in time");
 	return false;
 }
@@ -438,7 +439,7 @@ note_error(MfService *service)
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(service->context);
 	/* whoever ends us is told nothing of a cancel */
-	if (!mf_process_is_cancel(error) || !mf_shutdown_requested)
+	if (!mf_process_is_cancel(error) || !ShutdownRequestPending)
 		mf_listener_show_error(service->state, error->message);
 	RESUME_INTERRUPTS();
 	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? TROUBLE_LOCK :
@@ -473,7 +474,7 @@ tell_error(const ErrorData *error)
 			break;
 		}
 	}
-	if (mf_shutdown_requested ||
+	if (ShutdownRequestPending ||
 		(told[oldest].at != 0 && !TimestampDifferenceExceeds(told[oldest].at, now, LOG_INTERVAL_MS)))
 		return;
 	strlcpy(told[oldest].message, message, sizeof(message));

@@ -11,12 +11,12 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "flow/inquiry_alarm.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry_internal.h"
 #include "inquiry/missed_webhooks.h"
-#include "process/failpoint.h"
 #include "process/wait.h"
 #include "process/worker_slots.h"
 

@@ -158,7 +158,7 @@ mf_reactions_main(Datum main_arg)
 	if (my_slot->reactions.under_way != 0 && mf_reaction_note_ended(run_apart, my_slot->reactions.under_way))
 		my_slot->reactions.under_way = 0;
 	last_told = GetCurrentTimestamp();
-	while (!mf_shutdown_requested && !gone && my_slot->pid != 0)
+	while (!ShutdownRequestPending && !gone && my_slot->pid != 0)
 	{
 		TimestampTz next;
 		TimestampTz end;

@@ -22,6 +22,7 @@
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -417,7 +418,7 @@ mf_reaction_note_ended(MfRunTransaction run_apart, int64 id)
 static bool
 is_done(bool done, const char *error)
 {
-	if (!done && !told && error != NULL && !mf_shutdown_requested)
+	if (!done && !told && error != NULL && !ShutdownRequestPending)
 		ereport(LOG,
 				(errmsg("what functions of mf_on_change() are still to be told could not be read or written"),
 				 errdetail_internal("%s", error),

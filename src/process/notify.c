@@ -16,8 +16,8 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
-#include "process/failpoint.h"
 #include "process/notify.h"
 #include "process/worker_slots.h"
 

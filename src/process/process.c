@@ -26,12 +26,11 @@
 #include "utils/timeout.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
-#include "process/failpoint.h"
 #include "process/notify.h"
 #include "process/process.h"
 
-volatile sig_atomic_t mf_shutdown_requested = false;
 bool		mf_process_is_ours = false;
 volatile sig_atomic_t mf_process_expendable = false;
 
@@ -58,7 +57,7 @@ request_shutdown(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
-	mf_shutdown_requested = true;
+	ShutdownRequestPending = true;
 	if (mf_process_expendable)
 		ProcDiePending = InterruptPending = true;
 	else if (!ending)
@@ -121,6 +120,7 @@ mf_process_connect(Oid database, const char *name)
 	mf_process_settings();
 	mf_notify_take_charge();
 	mf_process_is_ours = true;
+	mf_failpoint_enable();
 }
 
 /*
@@ -385,7 +385,7 @@ mf_process_is_row_error(const ErrorData *error)
 void
 mf_process_report_error(const ErrorData *error)
 {
-	if (mf_shutdown_requested ||
+	if (ShutdownRequestPending ||
 		(last_reported_error != NULL && strcmp(last_reported_error, error->message) == 0))
 		return;
 	EmitErrorReport();

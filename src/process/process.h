@@ -11,16 +11,13 @@
 
 #include <signal.h>
 
-/* SIGTERM has reached this process */
-extern volatile sig_atomic_t mf_shutdown_requested;
-
 /* Connected by mf_process_connect(): a worker or a listener, with its settings */
 extern bool mf_process_is_ours;
 
 /* Set while code of users runs that nothing else waits for: SIGTERM ends the process whatever the code catches. */
 extern volatile sig_atomic_t mf_process_expendable;
 
-/* Handlers of SIGHUP, SIGTERM and SIGINT; then signals are let in. */
+/* Handlers of SIGHUP, SIGTERM (sets ShutdownRequestPending) and SIGINT; then signals are let in. */
 extern void mf_process_signals(void);
 
 /* Reads the configuration once the handler of SIGHUP is there. */

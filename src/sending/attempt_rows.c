@@ -16,10 +16,10 @@
 
 #include "base/compat.h"
 #include "base/encoding.h"
+#include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "on_change/on_change.h"
 #include "on_change/on_change_queue.h"
-#include "process/failpoint.h"
 #include "sending/attempt_rows.h"
 #include "store/column_types.h"
 #include "store/other_triggers.h"

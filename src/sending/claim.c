@@ -11,11 +11,11 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "flight/account_turns.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
-#include "process/failpoint.h"
 #include "sending/claim_internal.h"
 #include "store/queue_pause.h"
 #include "store/queue_promote.h"

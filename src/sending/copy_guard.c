@@ -33,11 +33,11 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "database/sql.h"
 #include "process/database_identity.h"
 #include "process/directory_marker.h"
-#include "process/failpoint.h"
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "store/queue_origin.h"

@@ -19,6 +19,7 @@
 
 #include "account/account_target.h"
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "flight/account_pause.h"
 #include "flight/account_turns.h"
@@ -29,7 +30,6 @@
 #include "inquiry/inquiry.h"
 #include "inquiry/missed_webhooks.h"
 #include "on_change/on_change_process.h"
-#include "process/failpoint.h"
 #include "process/wait.h"
 #include "process/worker_slots.h"
 #include "sending/attempt_rows.h"

@@ -10,10 +10,10 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "flight/account_turns.h"
 #include "flow/round_items.h"
-#include "process/failpoint.h"
 #include "process/wait.h"
 #include "sending/claim.h"
 #include "sending/sender_outcomes.h"

@@ -13,10 +13,10 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "flow/inquiry_alarm.h"
-#include "process/failpoint.h"
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/worker_slots.h"

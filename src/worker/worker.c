@@ -128,7 +128,7 @@ mf_worker_main(Datum main_arg)
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, mf_http_fd(mf_sender_http()), NULL, NULL);
 	heed_settings();
 
-	while (!mf_shutdown_requested && attend_settings())
+	while (!ShutdownRequestPending && attend_settings())
 		serve(events);
 
 	mf_listener_end(my_slot, false);
@@ -316,7 +316,7 @@ find_service(void)
 
 	/* a lock that it waits for must not keep a shutdown waiting */
 	mf_process_begin_statements();
-	if (mf_shutdown_requested)
+	if (ShutdownRequestPending)
 		leave(MF_END_RESTART);
 	start_transaction();
 	do
@@ -348,7 +348,7 @@ begin_service(void)
 	}
 	PG_CATCH();
 	{
-		if (!mf_shutdown_requested || geterrcode() != ERRCODE_QUERY_CANCELED)
+		if (!ShutdownRequestPending || geterrcode() != ERRCODE_QUERY_CANCELED)
 			PG_RE_THROW();
 		FlushErrorState();
 		AbortCurrentTransaction();

@@ -10,10 +10,12 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/interrupt.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/settings.h"
 #include "flight/account_pause.h"
 #include "flight/flight.h"
@@ -21,7 +23,6 @@
 #include "inquiry/inquiry_catch_up.h"
 #include "on_change/on_change_process.h"
 #include "on_change/on_change_queue.h"
-#include "process/failpoint.h"
 #include "process/notify.h"
 #include "process/process.h"
 #include "sending/sender.h"
@@ -134,7 +135,7 @@ mf_round_run(TimestampTz *again)
 		}
 	}
 	my_slot->unnoted = mf_items_unnoted(GetCurrentTimestamp());
-	if (!mf_shutdown_requested)
+	if (!ShutdownRequestPending)
 	{
 		mf_reactions_attend(my_slot, run_apart);
 		mf_retention_attend(my_slot, run_apart, again);
@@ -167,7 +168,7 @@ round_failed(TimestampTz *again)
 	int64		delay = 0;
 
 	/* whoever ends us has not found out anything about the item */
-	if (item != NULL && !unheard && !(cancelled && mf_shutdown_requested))
+	if (item != NULL && !unheard && !(cancelled && ShutdownRequestPending))
 		put_off(item, error->message, own_fault);
 	/* without notifications it can be done at once */
 	if (unheard)
@@ -211,7 +212,7 @@ end_failed_transaction(bool *own_fault, bool *unheard)
 	FlushErrorState();
 	AbortCurrentTransaction();
 	/* whoever ends us is told nothing of a cancel */
-	if (own_fault != NULL && !(mf_process_is_cancel(error) && mf_shutdown_requested))
+	if (own_fault != NULL && !(mf_process_is_cancel(error) && ShutdownRequestPending))
 		show_error(error->message);
 	RESUME_INTERRUPTS();
 	MemoryContextSwitchTo(round_context);
