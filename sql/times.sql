@@ -104,3 +104,38 @@ ALTER SERVER myfatoorah OPTIONS (DROP quiet_hours);
 CALL mf_test.wait_for($$(SELECT status = 'sent' FROM mf_invoice WHERE customer_name = 'quiet')$$);
 SELECT count(*) FROM mf_test.requests() WHERE body LIKE '%quiet%';
 RESET TimeZone;
+
+-- New entries of the agenda are the same in every column, whether they are written without SQL or, where somebody has
+-- given mf_queue a trigger, by SQL.
+BEGIN;
+CREATE SERVER ways FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', time_zone 'Asia/Kuwait', send_time '09:00', quiet_hours '22:00-08:00');
+CREATE SERVER untimed FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT');
+CREATE TEMP TABLE entry AS SELECT ''::text AS way, ''::text AS what, q.* FROM mf_queue q WHERE false;
+CREATE FUNCTION pg_temp.enter(way text) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_mobile, send_at, priority, customer_reference)
+	SELECT a.account, 'x', 1, n.option, '99999999', d.send_at, p.priority, format('%s/%s, %s, %s, %s, new', way, a.account, n.option, d.send_at, p.priority)
+	FROM unnest(ARRAY['ways', 'untimed']) a(account), unnest(ARRAY['LNK', 'SMS']) n(option), unnest(ARRAY[0, 50]) p(priority),
+		unnest(ARRAY[NULL, '1970-01-01 00:00+00', '2040-01-01 00:00+03', '2040-01-01 12:00+03', '2040-01-01 23:00+03', '9999-12-31 23:59+00']::timestamptz[]) d(send_at),
+		generate_series(1, 5);
+	INSERT INTO mf_invoice (account, customer_name, invoice_value, send_at, created_at, priority, reference, status, duplicate_suspected, invoice_id, customer_reference)
+	SELECT 'ways', 'x', 1, d.send_at, c.created_at, p.priority, format('%s-%s-%s-%s-%s-%s', way, s.status, d.n, c.n, p.priority, u.suspected), s.status, u.suspected, CASE s.status WHEN 'sent' THEN 1 END,
+		format('%s/%s, %s, %s, %s, %s', way, s.status, d.send_at, c.created_at, p.priority, u.suspected)
+	FROM unnest(ARRAY['queued', 'sending', 'unknown', 'review', 'sent', 'cancelled']) s(status), unnest(ARRAY[0, 50]) p(priority),
+		unnest(ARRAY['2040-01-01 00:00+03', '9999-12-31 23:59+00']::timestamptz[]) WITH ORDINALITY d(send_at, n),
+		unnest(ARRAY['2001-01-01 00:00+03', '2050-01-01 00:00+03']::timestamptz[]) WITH ORDINALITY c(created_at, n), unnest(ARRAY[false, true]) u(suspected);
+	INSERT INTO entry SELECT way, split_part(i.customer_reference, '/', 2), q.* FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice
+	WHERE i.customer_reference LIKE way || '/%';
+	RETURN (SELECT count(*) FROM entry e WHERE e.way = enter.way);
+END
+$$;
+SET client_min_messages = error;
+SELECT pg_temp.enter('plain');
+CREATE TRIGGER somebodys BEFORE UPDATE ON mf_queue FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+SELECT pg_temp.enter('SQL');
+RESET client_min_messages;
+SELECT what, string_agg(way, ' '), to_jsonb(e) - 'way' - 'what' - 'invoice' AS entry, count(*) FROM entry e
+GROUP BY what, to_jsonb(e) - 'way' - 'what' - 'invoice' HAVING count(*) FILTER (WHERE way = 'plain') <> count(*) FILTER (WHERE way = 'SQL') ORDER BY what, 2;
+SELECT kind, count(*), count(*) FILTER (WHERE step < 0 AND due > '2039-01-01') AS timed, count(*) FILTER (WHERE promote AND due > '2039-01-01') AS promoted
+FROM entry WHERE way = 'SQL' GROUP BY kind ORDER BY kind;
+ROLLBACK;

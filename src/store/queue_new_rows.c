@@ -1,10 +1,10 @@
 /*
  * queue_new_rows.c
- *	  New invoices are put on the agenda, without SQL.
+ *	  The agenda follows mf_invoice: new invoices, and changes of queued ones.
  *
- * It does what insert_statement of queue_admin.c does, with which it is to be
- * kept in step, but reads the new rows once, computes nothing twice, and
- * writes many entries at a time.  Each INSERT into mf_invoice waits for it.
+ * Each INSERT into mf_invoice waits for what is done here.  So the new rows are
+ * read once, nothing is computed twice, and many entries are written at a time,
+ * without SQL where mf_queue is as the install script made it.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_new_rows.c
@@ -33,81 +33,83 @@
 #include "store/queue_new_rows.h"
 #include "store/table_rows.h"
 
-/* the same as insert_rows() */
-static MfStatement insert_statement = {
-	"WITH n AS MATERIALIZED (SELECT n.id, n.account, "
-	"  CASE n.status WHEN 'queued' THEN CASE WHEN n.created_at = transaction_timestamp() THEN 'send' ELSE 'verify' END WHEN 'sending' THEN 'sending' "
-	"  WHEN 'unknown' THEN 'reconcile' ELSE 'review' END, "
-	"  d.due, " MF_RANK(MF_NOT_BEFORE("d.due", "n.created_at"), "n.priority") ", "
-	"  " MF_PROMOTE(MF_NOT_BEFORE("d.due", "n.created_at"), "n.priority") ", n.priority "
-	"FROM new_rows n, LATERAL (SELECT CASE WHEN n.status = 'queued' AND n.created_at <> transaction_timestamp() "
-	"    THEN " MF_VERIFY_DUE("n.send_at", "$1") " WHEN n.status IN ('queued', 'sending', 'unknown') "
-	"    THEN n.send_at ELSE 'infinity' END AS due) d "
-	"WHERE n.status IN ('queued', 'sending', 'unknown', 'review') OR n.duplicate_suspected), "
-	"q AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) SELECT * FROM n RETURNING 1) "
-	"SELECT (SELECT count(*) FROM n) - (SELECT count(*) FROM q), (SELECT count(*) FROM n)",
-	1, {INT4OID}, NULL
+/* columns that new entries have, in the order of insert_statement; the error is null */
+static const AttrNumber entry_columns[] = {
+	MF_QC_INVOICE, MF_QC_ACCOUNT, MF_QC_KIND, MF_QC_DUE, MF_QC_RANK, MF_QC_PRIORITY, MF_QC_STEP, MF_QC_ORIGIN,
+	MF_QC_PROMOTE
 };
 
-/* what the server that they come from may send, or ask about */
+static MfStatement insert_statement = {
+	"WITH q AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority, step, origin, promote) "
+	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING 1) "
+	"SELECT cardinality($1) - (SELECT count(*) FROM q)",
+	9, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID, INT2ARRAYOID,
+		INT8ARRAYOID, BOOLARRAYOID}, NULL
+};
+
+/* restored rows that the server they come from may send, or ask about */
 static MfStatement in_use_statement = {
 	"SELECT FROM new_rows n WHERE n.status IN ('queued', 'sending', 'unknown') OR n.invoice_id IS NOT NULL LIMIT 1",
 	0, {0}, NULL
 };
 
 static MfStatement reschedule_statement = {
-	"UPDATE @mf_queue q SET account = $2, due = d.due, " MF_SET_RANK(MF_NOT_BEFORE("d.due", "$6"), "$4") ", priority = $4, "
-	/* what waits after failures does so still; what waits for a time of the day may not any more */
-	"  step = CASE WHEN q.kind = 'send' AND d.due <> $3 THEN " CppAsString2(MF_TIMED_STEP) " ELSE greatest(q.step, 0) END "
+	"UPDATE @mf_queue q SET account = $2, due = d.due, "
+	"  " MF_SET_RANK(MF_NOT_BEFORE("d.due", "$6"), "$4") ", priority = $4, "
+	/* an entry that waits after failures goes on waiting; one that waited for a time of the day may not have to */
+	"  step = CASE WHEN q.kind = 'send' AND d.due <> $3 THEN " CppAsString2(MF_TIMED_STEP) " "
+	"    ELSE greatest(q.step, 0) END "
 	"FROM (VALUES ('send', $7), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
 	"WHERE q.invoice = $1 AND q.kind = d.kind",
 	7, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}, NULL
 };
 
-/* mf_queue, open for writing, and the entries that wait to be written */
-typedef struct Agenda
+/* Entries in the making */
+typedef struct NewEntries
 {
-	MfTable    *table;
-	MemoryContext context;		/* of what the waiting entries refer to */
+	const MfSqlScope *scope;
+	MfTable    *table;			/* mf_queue; NULL = to be written by SQL */
+	MfArray    *columns;		/* of insert_statement, for entries that wait to be written so */
+	int			waiting;
+	uint64		count;			/* of all */
+	MemoryContext context;		/* what the waiting entries refer to */
 	Datum		kinds[MF_JOB_NONE];
-	TimestampTz now;			/* of the transaction */
-	int64		here;
-	NameData	changed;		/* the account whose change was noted last */
-	const MfAccount *account;	/* whose times were asked for last */
-} Agenda;
+	TimestampTz now;			/* start of the transaction */
+	int64		origin;
+	NameData	woken_account;	/* the latest one whose worker was told */
+	const MfAccount *account;	/* the latest one whose options were read */
+} NewEntries;
 
-static bool insert_rows(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries);
-static bool add_entry(Agenda *agenda, TupleTableSlot *row);
-static const MfAccount *account_of(Agenda *agenda, Datum account);
-static void note_change(Agenda *agenda, Datum account);
-static void write_waiting(Agenda *agenda);
-static TimestampTz promoted(TimestampTz due, int priority);
+static void start_entries(NewEntries *entries, const MfSqlScope *scope);
+static void end_entries(NewEntries *entries);
+static void add_entries(NewEntries *entries, Relation invoices, Tuplestorestate *new_rows);
+static MfJobKind entry_kind(const NewEntries *entries, TupleTableSlot *row);
+static TimestampTz entry_due(NewEntries *entries, TupleTableSlot *row, MfJobKind kind, bool *timed);
+static void add_entry(NewEntries *entries, TupleTableSlot *row, MfJobKind kind);
+static const MfAccount *get_account(NewEntries *entries, Datum account);
+static void wake_account(NewEntries *entries, Datum account);
+static void write_entries(NewEntries *entries);
+static TimestampTz promoted_rank(TimestampTz due, int priority);
 
 uint64
 mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use)
 {
 	MfSqlScope	scope;
-	uint64		rows;
-	bool		plain;
+	NewEntries	entries;
 
 	mf_sql_begin(&scope, schema);
-	plain = insert_rows(schema, trigger->tg_relation, trigger->tg_newtable, &rows);
-	if ((!plain || in_use != NULL) && SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
-		elog(ERROR, "could not register the new rows");
-	if (!plain)
-	{
-		Datum		wait = Int32GetDatum(mf_verify_wait());
-
-		rows = (uint64) mf_change(&scope, &insert_statement, &wait, NULL);
-		mf_wake_worker_at_commit();
-	}
+	start_entries(&entries, &scope);
+	add_entries(&entries, trigger->tg_relation, trigger->tg_newtable);
+	end_entries(&entries);
 	if (in_use != NULL)
 	{
+		if (SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
+			elog(ERROR, "could not register the new rows");
 		*in_use = mf_sql_execute(&scope, &in_use_statement, NULL, NULL) > 0;
 		mf_inquiries_open_restored(&scope, GetCurrentTimestamp());
 	}
 	mf_sql_end(&scope);
-	return rows;
+	return entries.count;
 }
 
 void
@@ -130,146 +132,175 @@ mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz 
 	mf_sql_end(&scope);
 }
 
-/*
- * Puts new rows of mf_invoice on the agenda, as the current role, and counts
- * the entries.  False if mf_queue is not as we have made it (somebody has given
- * it a trigger, say), so that SQL has to do it.
- */
-static bool
-insert_rows(Oid schema, Relation invoices, Tuplestorestate *new_rows, uint64 *entries)
+/* Opens mf_queue, unless somebody has given it a trigger, say: then SQL writes. */
+static void
+start_entries(NewEntries *entries, const MfSqlScope *scope)
 {
-	Agenda		agenda;
-	TupleTableSlot *row;
 	int			kind;
-	int			pointer;
 
-	agenda.table = mf_table_open(schema, "mf_queue", NULL, mf_queue_types, MF_QC_END - 1, true);
-	if (agenda.table == NULL)
-		return false;
-	mf_table_begin(agenda.table);
-	agenda.context = AllocSetContextCreate(CurrentMemoryContext, "myfatoorah agenda", ALLOCSET_DEFAULT_SIZES);
+	memset(entries, 0, sizeof(NewEntries));
+	entries->scope = scope;
+	entries->table = mf_table_open(scope->schema, "mf_queue", NULL, mf_queue_types, MF_QC_END - 1, true);
+	if (entries->table != NULL)
+		mf_table_begin(entries->table);
+	else
+		entries->columns = mf_columns_start(&insert_statement, MF_TABLE_BATCH);
+	entries->context = AllocSetContextCreate(CurrentMemoryContext, "myfatoorah agenda", ALLOCSET_DEFAULT_SIZES);
 	for (kind = 0; kind < MF_JOB_NONE; kind++)
-		agenda.kinds[kind] = CStringGetTextDatum(mf_job_name((MfJobKind) kind));
-	agenda.now = GetCurrentTransactionStartTimestamp();
-	agenda.here = mf_database_origin();
-	memset(&agenda.changed, 0, sizeof(agenda.changed));
-	agenda.account = NULL;
-	row = MakeSingleTupleTableSlot(RelationGetDescr(invoices), &TTSOpsMinimalTuple);
-
-	/* others read them too, each from a place of its own */
-	pointer = tuplestore_alloc_read_pointer(new_rows, EXEC_FLAG_REWIND);
-	tuplestore_select_read_pointer(new_rows, pointer);
-	tuplestore_rescan(new_rows);
-	*entries = 0;
-	while (tuplestore_gettupleslot(new_rows, true, false, row))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (add_entry(&agenda, row))
-			(*entries)++;
-	}
-	write_waiting(&agenda);
-
-	ExecDropSingleTupleTableSlot(row);
-	MemoryContextDelete(agenda.context);
-	mf_table_close(agenda.table);
-	CommandCounterIncrement();
-	return true;
+		entries->kinds[kind] = CStringGetTextDatum(mf_job_name((MfJobKind) kind));
+	entries->now = GetCurrentTransactionStartTimestamp();
+	entries->origin = mf_database_origin();
 }
 
-/* The entry of a new row, if there is anything to do for it. */
-static bool
-add_entry(Agenda *agenda, TupleTableSlot *row)
+static void
+end_entries(NewEntries *entries)
+{
+	write_entries(entries);
+	MemoryContextDelete(entries->context);
+	if (entries->table == NULL)
+		return;
+	mf_table_close(entries->table);
+	CommandCounterIncrement();
+}
+
+static void
+add_entries(NewEntries *entries, Relation invoices, Tuplestorestate *new_rows)
+{
+	TupleTableSlot *row = MakeSingleTupleTableSlot(RelationGetDescr(invoices), &TTSOpsMinimalTuple);
+
+	/* others read the rows too, each by a pointer of its own */
+	int			pointer = tuplestore_alloc_read_pointer(new_rows, EXEC_FLAG_REWIND);
+
+	tuplestore_select_read_pointer(new_rows, pointer);
+	tuplestore_rescan(new_rows);
+	while (tuplestore_gettupleslot(new_rows, true, false, row))
+	{
+		MfJobKind	kind;
+
+		CHECK_FOR_INTERRUPTS();
+		slot_getsomeattrs(row, MF_IC_CREATED_AT);
+		kind = entry_kind(entries, row);
+		if (kind != MF_JOB_NONE)
+			add_entry(entries, row, kind);
+		/* triggers of users, which writing may have fired, read by theirs */
+		tuplestore_select_read_pointer(new_rows, pointer);
+	}
+	ExecDropSingleTupleTableSlot(row);
+}
+
+/* What is to be done for a new row. */
+static MfJobKind
+entry_kind(const NewEntries *entries, TupleTableSlot *row)
+{
+	switch (mf_status_from_datum(row->tts_values[MF_IC_STATUS - 1]))
+	{
+		case MF_STATUS_QUEUED:
+			/* another server may have sent a restored row */
+			return DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]) == entries->now ?
+				MF_JOB_SEND : MF_JOB_VERIFY;
+		case MF_STATUS_SENDING:
+			return MF_JOB_SENDING;
+		case MF_STATUS_UNKNOWN:
+			return MF_JOB_RECONCILE;
+		case MF_STATUS_REVIEW:
+			return MF_JOB_REVIEW;
+		default:
+			return DatumGetBool(row->tts_values[MF_IC_DUPLICATE_SUSPECTED - 1]) ? MF_JOB_REVIEW : MF_JOB_NONE;
+	}
+}
+
+/* When it is to be done; *timed becomes true if it waits for a time of the day at which its account sends. */
+static TimestampTz
+entry_due(NewEntries *entries, TupleTableSlot *row, MfJobKind kind, bool *timed)
+{
+	TimestampTz send_at = DatumGetTimestampTz(row->tts_values[MF_IC_SEND_AT - 1]);
+	TimestampTz due;
+	const MfAccount *account;
+	bool		notifies;
+
+	*timed = false;
+	switch (kind)
+	{
+		case MF_JOB_REVIEW:
+			TIMESTAMP_NOEND(due);
+			return due;
+		case MF_JOB_SEND:
+			account = get_account(entries, row->tts_values[MF_IC_ACCOUNT - 1]);
+			if (account == NULL)
+				return send_at;
+			notifies = !mf_text_is(row->tts_values[MF_IC_CUSTOMER_NAME + MF_SP_NOTIFICATION_OPTION - 1], "LNK");
+			due = mf_send_due(account, send_at, notifies, entries->now);
+			*timed = due > entries->now && due != send_at;
+			return due;
+		case MF_JOB_VERIFY:
+			/* as MF_VERIFY_DUE() */
+			return send_at >= MF_TIME_END ? send_at :
+				TimestampTzPlusMilliseconds(Max(send_at, GetCurrentTimestamp()), mf_verify_wait());
+		default:
+			return send_at;
+	}
+}
+
+static void
+add_entry(NewEntries *entries, TupleTableSlot *row, MfJobKind kind)
 {
 	Datum		values[MF_QC_END - 1];
 	bool		isnull[MF_QC_END - 1] = {false};
-	MfJobKind	kind;
-	TimestampTz due;
-	TimestampTz rank;
-	int			priority;
-	int			status;
-	const MfAccount *account;
-	bool		timed = false;
-	bool		later;
+	TimestampTz created_at = DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]);
+	int			priority = DatumGetInt16(row->tts_values[MF_IC_PRIORITY - 1]);
+	bool		timed;
+	TimestampTz due = entry_due(entries, row, kind, &timed);
+	TimestampTz rank = Max(due, Min(created_at, entries->now)); /* as MF_NOT_BEFORE() */
+	bool		later = rank > entries->now;
+	MemoryContext old;
+	size_t		i;
 
-	slot_getsomeattrs(row, MF_IC_CREATED_AT);
-	status = mf_status_from_datum(row->tts_values[MF_IC_STATUS - 1]);
-	switch (status)
-	{
-		case MF_STATUS_QUEUED:
-			/* of a restored row another server may have sent the first request */
-			kind = DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]) == agenda->now ?
-				MF_JOB_SEND : MF_JOB_VERIFY;
-			break;
-		case MF_STATUS_SENDING:
-			kind = MF_JOB_SENDING;
-			break;
-		case MF_STATUS_UNKNOWN:
-			kind = MF_JOB_RECONCILE;
-			break;
-		default:
-			if (status != MF_STATUS_REVIEW && !DatumGetBool(row->tts_values[MF_IC_DUPLICATE_SUSPECTED - 1]))
-				return false;
-			kind = MF_JOB_REVIEW;
-	}
-	if (kind == MF_JOB_REVIEW)
-		TIMESTAMP_NOEND(due);
-	else
-		due = DatumGetTimestampTz(row->tts_values[MF_IC_SEND_AT - 1]);
-	if (kind == MF_JOB_SEND && (account = account_of(agenda, row->tts_values[MF_IC_ACCOUNT - 1])) != NULL)
-	{
-		due = mf_send_due(account, due,
-						  !mf_text_is(row->tts_values[MF_IC_CUSTOMER_NAME + MF_SP_NOTIFICATION_OPTION - 1], "LNK"), agenda->now);
-		timed = due > agenda->now && due != DatumGetTimestampTz(row->tts_values[MF_IC_SEND_AT - 1]);
-	}
-	if (kind == MF_JOB_VERIFY && due < MF_TIME_END)
-		due = TimestampTzPlusMilliseconds(Max(due, GetCurrentTimestamp()), mf_verify_wait());
-	priority = DatumGetInt16(row->tts_values[MF_IC_PRIORITY - 1]);
+	/* the slot is emptied before the entry is written */
+	old = MemoryContextSwitchTo(entries->context);
+	values[MF_QC_ACCOUNT - 1] = PointerGetDatum(PG_DETOAST_DATUM_COPY(row->tts_values[MF_IC_ACCOUNT - 1]));
+	MemoryContextSwitchTo(old);
+	wake_account(entries, values[MF_QC_ACCOUNT - 1]);
 
 	values[MF_QC_INVOICE - 1] = row->tts_values[MF_IC_ID - 1];
-	{
-		/* its account goes with the row */
-		MemoryContext old = MemoryContextSwitchTo(agenda->context);
-
-		values[MF_QC_ACCOUNT - 1] = PointerGetDatum(PG_DETOAST_DATUM_COPY(row->tts_values[MF_IC_ACCOUNT - 1]));
-		MemoryContextSwitchTo(old);
-	}
-	note_change(agenda, values[MF_QC_ACCOUNT - 1]);
-	values[MF_QC_KIND - 1] = agenda->kinds[kind];
+	values[MF_QC_KIND - 1] = entries->kinds[kind];
 	values[MF_QC_DUE - 1] = TimestampTzGetDatum(due);
-	rank = Max(due, Min(DatumGetTimestampTz(row->tts_values[MF_IC_CREATED_AT - 1]), agenda->now));
-	later = rank > agenda->now;
-	values[MF_QC_RANK - 1] = TimestampTzGetDatum(later ? rank : promoted(rank, priority));
+	values[MF_QC_RANK - 1] = TimestampTzGetDatum(later ? rank : promoted_rank(rank, priority));
 	values[MF_QC_PROMOTE - 1] = BoolGetDatum(later && priority > 0);
 	values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
 	values[MF_QC_STEP - 1] = Int16GetDatum(timed ? MF_TIMED_STEP : 0);
-	values[MF_QC_ORIGIN - 1] = Int64GetDatum(agenda->here);
+	values[MF_QC_ORIGIN - 1] = Int64GetDatum(entries->origin);
 	isnull[MF_QC_ERROR - 1] = true;
-	mf_table_add(agenda->table, values, isnull, NULL);
-	if (agenda->table->waiting == MF_TABLE_BATCH)
-		write_waiting(agenda);
-	return true;
+
+	if (entries->table != NULL)
+		mf_table_add(entries->table, values, isnull, NULL);
+	else
+		for (i = 0; i < lengthof(entry_columns); i++)
+			mf_array_add(&entries->columns[i], values[entry_columns[i] - 1]);
+	entries->count++;
+	if (++entries->waiting == MF_TABLE_BATCH)
+		write_entries(entries);
 }
 
-/* The account of a row, mostly that of the row before; NULL if a dump brings the row back before it. */
+/* The account of a row, mostly that of the row before; NULL if a dump restores the row before its server. */
 static const MfAccount *
-account_of(Agenda *agenda, Datum account)
+get_account(NewEntries *entries, Datum account)
 {
-	if (agenda->account == NULL || !mf_text_is(account, agenda->account->name))
+	if (entries->account == NULL || !mf_text_is(account, entries->account->name))
 	{
 		char	   *name = TextDatumGetCString(account);
 
-		agenda->account = mf_account_exists(name) ? mf_account_get(name) : NULL;
+		entries->account = mf_account_exists(name) ? mf_account_get(name) : NULL;
 	}
-	return agenda->account;
+	return entries->account;
 }
 
-/* The worker is told which accounts have something new. */
+/* Has the worker look at an account after the commit; each account once in a row. */
 static void
-note_change(Agenda *agenda, Datum account)
+wake_account(NewEntries *entries, Datum account)
 {
 	text	   *name = DatumGetTextPP(account);
 	int			len = VARSIZE_ANY_EXHDR(name);
-	char	   *last = NameStr(agenda->changed);
+	char	   *last = NameStr(entries->woken_account);
 
 	if (len < NAMEDATALEN && memcmp(last, VARDATA_ANY(name), len) == 0 && last[len] == '\0')
 		return;
@@ -278,17 +309,29 @@ note_change(Agenda *agenda, Datum account)
 	mf_wake_account_at_commit(len < NAMEDATALEN ? last : NULL);
 }
 
-/* Writes the entries that wait. */
+/* Writes the entries that wait; raises an error if a trigger of a user keeps one from being written. */
 static void
-write_waiting(Agenda *agenda)
+write_entries(NewEntries *entries)
 {
-	mf_table_insert(agenda->table);
-	MemoryContextReset(agenda->context);
+	if (entries->waiting == 0)
+		return;
+	if (entries->table != NULL)
+		mf_table_insert(entries->table);
+	else
+	{
+		size_t		i;
+
+		mf_columns_change(entries->scope, &insert_statement, entries->columns);
+		for (i = 0; i < lengthof(entry_columns); i++)
+			entries->columns[i].count = 0;
+	}
+	entries->waiting = 0;
+	MemoryContextReset(entries->context);
 }
 
 /* MF_PROMOTED() in C: ten minutes earlier than "due" per step of priority. */
 static TimestampTz
-promoted(TimestampTz due, int priority)
+promoted_rank(TimestampTz due, int priority)
 {
 	return Max(due, MF_TIME_MIN) - (TimestampTz) priority * 10 * USECS_PER_MINUTE;
 }
