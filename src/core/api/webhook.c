@@ -519,7 +519,7 @@ hand_out(Message *message, MfWebhook *webhook)
 	char		label[16];
 
 	snprintf(label, sizeof(label), "v%d %d ", message->version, (int) message->code);
-	if (!mf_sha256(label, message->signed_text, webhook->digest) ||
+	if (!mf_sha256_of_two(label, message->signed_text, webhook->digest) ||
 		!keep(message->reference, &webhook->event_reference) ||
 		!keep(kind->about_invoice ? signed_value(message, kind->subject) : NULL, &webhook->invoice_id) ||
 		!keep(signed_value(message, kind->payment_id), &webhook->payment_id) ||

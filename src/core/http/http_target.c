@@ -149,7 +149,7 @@ set_checksum(MfHttpTarget *target, const char *authorization)
 {
 	uint8_t		digest[MF_SHA256_SIZE];
 
-	if (!mf_sha256(target->base_url, authorization, digest))
+	if (!mf_sha256_of_two(target->base_url, authorization, digest))
 		return false;
 	target->checksum = (int32_t) ((uint32_t) digest[0] << 24 | (uint32_t) digest[1] << 16 |
 								  (uint32_t) digest[2] << 8 | digest[3]);

@@ -1,6 +1,6 @@
 /*
  * digest.c
- *	  Signatures of webhooks: HMAC-SHA256 in Base64, by OpenSSL's libcrypto.
+ *	  SHA-256, and signatures of webhooks (HMAC-SHA256 in Base64), by OpenSSL's libcrypto.
  *
  * Only functions that OpenSSL 1.1.1 has and that 3 does not deprecate.
  *
@@ -18,6 +18,8 @@
 #include <openssl/hmac.h>
 
 static bool sign(const char *secret, const char *text, unsigned char signature[MF_SIGNATURE_LENGTH + 1]);
+static bool sha256(const void *first, size_t first_len, const void *second, size_t second_len,
+				   uint8_t digest[MF_SHA256_SIZE]);
 
 static bool
 sign(const char *secret, const char *text, unsigned char signature[MF_SIGNATURE_LENGTH + 1])
@@ -69,15 +71,27 @@ mf_signature_check(const char *text, const char *signature,
 }
 
 bool
-mf_sha256(const char *first, const char *second, uint8_t digest[MF_SHA256_SIZE])
+mf_sha256(const void *data, size_t len, uint8_t digest[MF_SHA256_SIZE])
+{
+	return sha256(data, len, "", 0, digest);
+}
+
+bool
+mf_sha256_of_two(const char *first, const char *second, uint8_t digest[MF_SHA256_SIZE])
+{
+	return sha256(first, strlen(first), second, strlen(second), digest);
+}
+
+static bool
+sha256(const void *first, size_t first_len, const void *second, size_t second_len, uint8_t digest[MF_SHA256_SIZE])
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool		done;
 
 	done = context != NULL &&
 		EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-		EVP_DigestUpdate(context, first, strlen(first)) == 1 &&
-		EVP_DigestUpdate(context, second, strlen(second)) == 1 &&
+		EVP_DigestUpdate(context, first, first_len) == 1 &&
+		EVP_DigestUpdate(context, second, second_len) == 1 &&
 		EVP_DigestFinal_ex(context, digest, NULL) == 1;
 	EVP_MD_CTX_free(context);
 	if (!done)

@@ -1,6 +1,6 @@
 /*
  * digest.h
- *	  Signatures of webhooks: HMAC-SHA256 in Base64, by OpenSSL's libcrypto.
+ *	  SHA-256, and signatures of webhooks, by OpenSSL's libcrypto.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/digest.h
@@ -28,7 +28,10 @@
 extern bool mf_signature_check(const char *text, const char *signature,
 							   const char *const *secrets, int secret_count, bool *fits);
 
-/* SHA-256 of "first" and "second" one behind the other; false as above. */
-extern bool mf_sha256(const char *first, const char *second, uint8_t digest[MF_SHA256_SIZE]);
+/* SHA-256 of bytes; false as above. */
+extern bool mf_sha256(const void *data, size_t len, uint8_t digest[MF_SHA256_SIZE]);
+
+/* The same of two texts, one after the other. */
+extern bool mf_sha256_of_two(const char *first, const char *second, uint8_t digest[MF_SHA256_SIZE]);
 
 #endif							/* MF_DIGEST_H */
