@@ -8,7 +8,7 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfat
 
 $mf->setup_account($node, 'postgres', $sandbox);
 my $worker = $mf->wait_worker($node, 'postgres');
-my $suppressed = 'a trigger or rule of somebody has suppressed a change of a table of myfatoorah';
+my $suppressed = 'a trigger or rule has suppressed a change of a table of myfatoorah';
 
 sub sql
 {

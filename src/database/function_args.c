@@ -1,6 +1,6 @@
 /*
  * function_args.c
- *	  What SQL-callable functions share: their arguments, their results, where they may be called.
+ *	  Arguments and results of SQL-callable functions, and where they may be called.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/database/function_args.c
@@ -18,8 +18,8 @@
 #include "process/process.h"
 
 /*
- * See function_args.h.  A rolled back trigger would leave an invoice behind, and a
- * slow API would hold the row's locks.
+ * A trigger that is rolled back would leave an invoice at MyFatoorah, and while
+ * MyFatoorah is slow the transaction would keep its locks.
  */
 void
 mf_refuse_in_trigger(const char *function)
@@ -33,7 +33,8 @@ mf_refuse_in_trigger(const char *function)
 				 errmsg(mf_process_is_ours ? "%s() cannot be called by a function of mf_on_change()" :
 						"%s() cannot be called in a trigger", function),
 				 errdetail("An invoice that was sent is not taken back when the transaction is rolled back."),
-				 errhint("Insert into mf_invoice instead, or use the trigger function mf_enqueue(): the invoice is sent after the commit.")));
+				 errhint("Insert into mf_invoice instead, or use the trigger function mf_enqueue(): the invoice is sent "
+						 "after the commit.")));
 }
 
 char *

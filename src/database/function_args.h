@@ -1,6 +1,6 @@
 /*
  * function_args.h
- *	  What SQL-callable functions share: their arguments, their results, where they may be called.
+ *	  Arguments and results of SQL-callable functions, and where they may be called.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/database/function_args.h
@@ -11,13 +11,13 @@
 #include "fmgr.h"
 #include "utils/tuplestore.h"
 
-/* Raises 0A000 in a trigger, and in a function of mf_on_change(). */
+/* Raises 0A000 in a trigger and in a function of mf_on_change(). */
 extern void mf_refuse_in_trigger(const char *function);
 
-/* A text argument, palloc'd; 22004 with its name if it is null. */
+/* Returns a text argument, palloc'd; raises 22004 with its name if it is null. */
 extern char *mf_required_text(FunctionCallInfo fcinfo, int number, const char *name);
 
-/* Prepares a set-returning call for tuplestore_putvalues(). */
+/* Prepares the result set of a function, to be filled by tuplestore_putvalues(). */
 extern void mf_start_rows(FunctionCallInfo fcinfo);
 
 #endif							/* MF_FUNCTION_ARGS_H */

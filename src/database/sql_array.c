@@ -1,6 +1,6 @@
 /*
  * sql_array.c
- *	  Array parameters and single values of results.
+ *	  Parameters and results of statements: arrays, and values of single columns.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/database/sql_array.c
@@ -14,39 +14,51 @@
 
 #include "database/sql_array.h"
 
-static void check_missing(int column);
-
 void
-mf_array_init(MfArray *builder, int capacity)
+mf_array_init(MfArray *array, int capacity)
 {
-	builder->values = (Datum *) palloc(Max(capacity, 1) * sizeof(Datum));
-	builder->nulls = (bool *) palloc(Max(capacity, 1) * sizeof(bool));
-	builder->count = 0;
+	array->values = (Datum *) palloc(Max(capacity, 1) * sizeof(Datum));
+	array->nulls = (bool *) palloc(Max(capacity, 1) * sizeof(bool));
+	array->count = 0;
 }
 
 void
-mf_array_add(MfArray *builder, Datum value)
+mf_array_add(MfArray *array, Datum value)
 {
-	builder->nulls[builder->count] = false;
-	builder->values[builder->count++] = value;
+	mf_array_add_nullable(array, value, false);
 }
 
 void
-mf_array_add_text(MfArray *builder, const char *text)
+mf_array_add_text(MfArray *array, const char *text)
 {
-	builder->nulls[builder->count] = text == NULL;
-	builder->values[builder->count++] = text ? CStringGetTextDatum(text) : (Datum) 0;
+	mf_array_add_nullable(array, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
 }
 
 void
-mf_array_add_timestamp(MfArray *builder, TimestampTz value)
+mf_array_add_timestamp(MfArray *array, TimestampTz value)
 {
-	builder->nulls[builder->count] = value == 0;
-	builder->values[builder->count++] = TimestampTzGetDatum(value);
+	mf_array_add_nullable(array, TimestampTzGetDatum(value), value == 0);
+}
+
+void
+mf_array_add_nullable(MfArray *array, Datum value, bool isnull)
+{
+	array->nulls[array->count] = isnull;
+	array->values[array->count++] = value;
+}
+
+void
+mf_array_add_bytes(MfArray *array, const void *bytes, size_t len)
+{
+	bytea	   *value = (bytea *) palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(value, VARHDRSZ + len);
+	memcpy(VARDATA(value), bytes, len);
+	mf_array_add(array, PointerGetDatum(value));
 }
 
 Datum
-mf_array_datum(MfArray *builder, Oid element)
+mf_array_datum(MfArray *array, Oid element)
 {
 	int			lower_bound = 1;
 	int16		length;
@@ -54,20 +66,20 @@ mf_array_datum(MfArray *builder, Oid element)
 	char		align;
 
 	get_typlenbyvalalign(element, &length, &by_value, &align);
-	return PointerGetDatum(construct_md_array(builder->values, builder->nulls, 1, &builder->count, &lower_bound,
+	return PointerGetDatum(construct_md_array(array->values, array->nulls, 1, &array->count, &lower_bound,
 											  element, length, by_value, align));
 }
 
 Datum
 mf_int8_array(const int64 *values, int count)
 {
-	MfArray builder;
+	MfArray		array;
 	int			i;
 
-	mf_array_init(&builder, count);
+	mf_array_init(&array, count);
 	for (i = 0; i < count; i++)
-		mf_array_add(&builder, Int64GetDatum(values[i]));
-	return mf_array_datum(&builder, INT8OID);
+		mf_array_add(&array, Int64GetDatum(values[i]));
+	return mf_array_datum(&array, INT8OID);
 }
 
 Datum
@@ -96,6 +108,18 @@ mf_result_timestamp(HeapTuple tuple, TupleDesc desc, int number)
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
+int64
+mf_single_int8(int number)
+{
+	return DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, NULL));
+}
+
+TimestampTz
+mf_single_timestamp(int number)
+{
+	return DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, NULL));
+}
+
 MfArray *
 mf_columns_start(const MfStatement *statement, int capacity)
 {
@@ -122,24 +146,54 @@ void
 mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *columns)
 {
 	(void) mf_columns_execute(scope, statement, columns);
-	check_missing(1);
+	if (mf_single_int8(1) != 0)
+		mf_change_suppressed();
 }
 
 int64
-mf_change(const MfSqlScope *scope, MfStatement *statement, Datum *values, const char *nulls)
+mf_change(const MfSqlScope *scope, MfStatement *statement, const Datum *values, const char *nulls)
 {
 	(void) mf_sql_execute(scope, statement, values, nulls);
-	check_missing(1);
-	return SPI_tuptable->tupdesc->natts < 2 ? 0 :
-		DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+	if (mf_single_int8(1) != 0)
+		mf_change_suppressed();
+	return SPI_tuptable->tupdesc->natts < 2 ? 0 : mf_single_int8(2);
 }
 
-/* An error if the first row of the latest result counts anything there. */
-static void
-check_missing(int column)
+uint64
+mf_execute_alone(Oid schema, MfStatement *statement, const Datum *values, const char *nulls)
 {
-	if (DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, NULL)) != 0)
-		mf_change_suppressed();
+	MfSqlScope	scope;
+	uint64		rows;
+
+	mf_sql_begin(&scope, schema);
+	rows = mf_sql_execute(&scope, statement, values, nulls);
+	mf_sql_end(&scope);
+	return rows;
+}
+
+int64
+mf_change_alone(Oid schema, MfStatement *statement, const Datum *values, const char *nulls)
+{
+	MfSqlScope	scope;
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	count = mf_change(&scope, statement, values, nulls);
+	mf_sql_end(&scope);
+	return count;
+}
+
+int64
+mf_count_alone(Oid schema, MfStatement *statement, const Datum *values)
+{
+	MfSqlScope	scope;
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, statement, values, NULL);
+	count = mf_single_int8(1);
+	mf_sql_end(&scope);
+	return count;
 }
 
 void
@@ -147,6 +201,6 @@ mf_change_suppressed(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-			 errmsg("a trigger or rule of somebody has suppressed a change of a table of myfatoorah"),
+			 errmsg("a trigger or rule has suppressed a change of a table of myfatoorah"),
 			 errhint("A BEFORE trigger on a table of this extension must return the row.")));
 }

@@ -1,6 +1,6 @@
 /*
  * sql_array.h
- *	  Array parameters and single values of results.
+ *	  Parameters and results of statements: arrays, and values of single columns.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/database/sql_array.h
@@ -14,7 +14,7 @@
 #include "base/compat.h"
 #include "database/sql.h"
 
-/* An array parameter in the making, in the current memory context */
+/* An array parameter under construction, in the memory context of mf_array_init() */
 typedef struct MfArray
 {
 	Datum	   *values;
@@ -22,47 +22,70 @@ typedef struct MfArray
 	int			count;
 } MfArray;
 
-/* Room for "capacity" elements, of which none is there yet. */
+/* Starts an array with room for "capacity" elements.  The functions that add do not check it. */
 extern void mf_array_init(MfArray *array, int capacity);
 
 extern void mf_array_add(MfArray *array, Datum value);
 
-/* NULL becomes null. */
+/* These add null for NULL, for 0, and if "isnull". */
 extern void mf_array_add_text(MfArray *array, const char *text);
+extern void mf_array_add_timestamp(MfArray *array, TimestampTz value);
+extern void mf_array_add_nullable(MfArray *array, Datum value, bool isnull);
 
-/* The array as a value of the array type of that element type. */
+/* Adds bytes as a bytea. */
+extern void mf_array_add_bytes(MfArray *array, const void *bytes, size_t len);
+
+/* Returns the array as a Datum; "element" is the type of its elements. */
 extern Datum mf_array_datum(MfArray *array, Oid element);
 
-/* 0 becomes null. */
-extern void mf_array_add_timestamp(MfArray *array, TimestampTz value);
-
 /*
- * Parameters of a statement that takes arrays only: one MfArray for each, with
- * room for "capacity" elements; and running it with them.
+ * The parameters of a statement that takes arrays only: one MfArray for each,
+ * with room for "capacity" elements.  mf_columns_execute() runs the statement
+ * with them and returns the number of rows, as mf_sql_execute() does.
  */
 extern MfArray *mf_columns_start(const MfStatement *statement, int capacity);
 extern uint64 mf_columns_execute(const MfSqlScope *scope, MfStatement *statement, MfArray *columns);
 
 /*
- * Runs a statement whose result is how many of the rows that it was to write
- * it has not written.  That is an error of these rows: a user's BEFORE trigger
- * that returns NULL must not make anybody believe what is not written.
+ * Runs a statement that returns one row: how many of the rows it was to write it
+ * has not written.  Raises mf_change_suppressed() unless that is 0.  So nobody
+ * takes for written what a user's BEFORE trigger has suppressed by returning NULL.
  */
 extern void mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *columns);
 
-/* The same with parameters of any type.  Returns what the result has in a second column, a count; 0 if it has none. */
-extern int64 mf_change(const MfSqlScope *scope, MfStatement *statement, Datum *values, const char *nulls);
+/*
+ * The same with parameters of any type.  Returns the second column of that row,
+ * a count; 0 if it has only one.
+ */
+extern int64 mf_change(const MfSqlScope *scope, MfStatement *statement, const Datum *values, const char *nulls);
 
-/* Raises the error that fewer rows were written than were to be. */
+/*
+ * The same for a single statement, in a scope of its own with the owner's rights
+ * (see mf_sql_begin()): mf_sql_execute(); mf_change(); and a statement that returns
+ * one row, whose first column, a count, is returned.
+ */
+extern uint64 mf_execute_alone(Oid schema, MfStatement *statement, const Datum *values, const char *nulls);
+extern int64 mf_change_alone(Oid schema, MfStatement *statement, const Datum *values, const char *nulls);
+extern int64 mf_count_alone(Oid schema, MfStatement *statement, const Datum *values);
+
+/* Raises 27000: a change of a table of ours was not written. */
 pg_noreturn extern void mf_change_suppressed(void);
 
+/* An int8[]. */
 extern Datum mf_int8_array(const int64 *values, int count);
 
-/* One column of a result row, counted from 1; "isnull" may be NULL. */
+/*
+ * One column of a result row, counted from 1; "isnull" may be NULL.  The value
+ * is valid until the scope ends.
+ */
 extern Datum mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull);
 
-/* The same of a text column, palloc'd, and of a timestamptz column; NULL and 0 if the value is null. */
+/* A text column, palloc'd, and a timestamptz column; NULL and 0 if the value is null. */
 extern char *mf_result_text(HeapTuple tuple, TupleDesc desc, int number);
 extern TimestampTz mf_result_timestamp(HeapTuple tuple, TupleDesc desc, int number);
+
+/* Columns of the only row of the latest result that are not null; a count or an id, and a time. */
+extern int64 mf_single_int8(int number);
+extern TimestampTz mf_single_timestamp(int number);
 
 #endif							/* MF_SQL_ARRAY_H */

@@ -114,14 +114,10 @@ mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int 
 
 	for (i = 0; i < count; i++)
 	{
-		bytea	   *digest = (bytea *) palloc(VARHDRSZ + sizeof(attempts[i].body_sha256));
-
-		SET_VARSIZE(digest, VARHDRSZ + sizeof(attempts[i].body_sha256));
-		memcpy(VARDATA(digest), attempts[i].body_sha256, sizeof(attempts[i].body_sha256));
 		mf_array_add(&columns[0], Int64GetDatum(attempts[i].invoice));
 		mf_array_add(&columns[1], Int32GetDatum(attempts[i].attempt));
 		mf_array_add_text(&columns[2], attempts[i].reference);
-		mf_array_add(&columns[3], PointerGetDatum(digest));
+		mf_array_add_bytes(&columns[3], attempts[i].body_sha256, sizeof(attempts[i].body_sha256));
 		mf_array_add(&columns[4], TimestampTzGetDatum(attempts[i].send_by));
 		mf_array_add(&columns[5], Int32GetDatum(attempts[i].sent_to));
 	}

@@ -46,12 +46,9 @@ static MfStatement kept_statement = {
 void
 mf_invoice_deleted(Oid schema, int64 invoice)
 {
-	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(invoice);
 
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &forget_statement, &value, NULL);
-	mf_sql_end(&scope);
+	(void) mf_execute_alone(schema, &forget_statement, &value, NULL);
 }
 
 void

@@ -204,16 +204,11 @@ mf_events_store(const MfSqlScope *scope, MfEvent *events, int count)
 	for (i = 0; i < count; i++)
 	{
 		const MfEvent *e = &events[i];
-		bytea	   *digest;
 
 		/* it may put the look-up of an old reference forward */
 		mf_wake_account_at_commit(e->account);
 		if (deliveries[i] == 0)
 			continue;
-		digest = (bytea *) palloc(VARHDRSZ + MF_EVENT_DIGEST_SIZE);
-		SET_VARSIZE(digest, VARHDRSZ + MF_EVENT_DIGEST_SIZE);
-		memcpy(VARDATA(digest), e->digest, MF_EVENT_DIGEST_SIZE);
-
 		mf_array_add_text(&columns[0], e->account);
 		mf_array_add_text(&columns[1], e->door);
 		mf_array_add(&columns[2], Int32GetDatum(e->version));
@@ -224,19 +219,16 @@ mf_events_store(const MfSqlScope *scope, MfEvent *events, int count)
 		mf_array_add_text(&columns[7], e->invoice_id);
 		mf_array_add_text(&columns[8], e->payment_id);
 		mf_array_add_text(&columns[9], e->customer_reference);
-		mf_array_add(&columns[10], Int64GetDatum(e->invoice));
-		columns[10].nulls[columns[10].count - 1] = e->invoice == 0;
-		mf_array_add(&columns[11], PointerGetDatum(digest));
+		mf_array_add_nullable(&columns[10], Int64GetDatum(e->invoice), e->invoice == 0);
+		mf_array_add_bytes(&columns[11], e->digest, MF_EVENT_DIGEST_SIZE);
 		mf_array_add_text(&columns[12], e->data);
 		mf_array_add(&columns[13], Int32GetDatum(deliveries[i]));
 		mf_array_add(&columns[14], BoolGetDatum(e->resolve));
-		mf_array_add(&columns[15], TimestampTzGetDatum(e->turn));
-		columns[15].nulls[columns[15].count - 1] = e->turn == 0;
+		mf_array_add_timestamp(&columns[15], e->turn);
 	}
 
 	rows = mf_columns_execute(scope, &store_events_statement, columns);
-	if (rows != (uint64) columns[0].count ||
-		DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 6, NULL)) != 0)
+	if (rows != (uint64) columns[0].count || mf_single_int8(6) != 0)
 		mf_change_suppressed();
 	for (row = 0; row < rows; row++)
 	{
@@ -319,12 +311,9 @@ mf_events_lock(const MfSqlScope *scope, const int64 *events, int count, int64 *h
 void
 mf_events_set_answered(const MfSqlScope *scope, const int64 *invoices, int count)
 {
-	MfArray    *columns = mf_columns_start(&answered_statement, count);
-	int			i;
+	Datum		value = mf_int8_array(invoices, count);
 
-	for (i = 0; i < count; i++)
-		mf_array_add(&columns[0], Int64GetDatum(invoices[i]));
-	mf_columns_change(scope, &answered_statement, columns);
+	(void) mf_change(scope, &answered_statement, &value, NULL);
 }
 
 MfLogStart *
@@ -336,7 +325,7 @@ mf_events_log_start(const MfSqlScope *scope, const char *account)
 	if (mf_sql_execute(scope, &log_start_statement, &value, NULL) == 0)
 		return NULL;
 	start = (MfLogStart *) palloc(sizeof(MfLogStart));
-	start->since = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	start->since = mf_single_timestamp(1);
 	start->owner.role = DatumGetObjectId(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
 	start->owner.own = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, NULL));
 	return start;

@@ -293,7 +293,6 @@ mf_inquiries_open_settled(const MfSqlScope *scope)
 void
 mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count)
 {
-	MfSqlScope	scope;
 	MfArray		late;
 	Datum		values[4];
 	int			i;
@@ -306,9 +305,7 @@ mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_
 	values[1] = mf_array_datum(&late, BOOLOID);
 	values[2] = Int32GetDatum(MF_QUICK_TRIES);
 	values[3] = ObjectIdGetDatum(role);
-	mf_sql_begin(&scope, schema);
-	(void) mf_change(&scope, &refresh_statement, values, NULL);
-	mf_sql_end(&scope);
+	(void) mf_change_alone(schema, &refresh_statement, values, NULL);
 }
 
 uint64

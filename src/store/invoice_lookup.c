@@ -65,7 +65,7 @@ mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
 	scope.latest = true;
 	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
 	{
-		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+		invoice = mf_single_int8(1);
 		*creator = DatumGetObjectId(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 		if (isnull)
 			*creator = InvalidOid;

@@ -158,15 +158,10 @@ mf_payment_disputes(const MfSqlScope *scope, const int64 *invoices, int count)
 bool
 mf_payment_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason)
 {
-	MfSqlScope	scope;
 	Datum		values[3];
-	bool		dismissed;
 
 	values[0] = Int64GetDatum(invoice);
 	values[1] = CStringGetTextDatum(actor);
 	values[2] = CStringGetTextDatum(reason);
-	mf_sql_begin(&scope, schema);
-	dismissed = mf_change(&scope, &dismiss_statement, values, NULL) > 0;
-	mf_sql_end(&scope);
-	return dismissed;
+	return mf_change_alone(schema, &dismiss_statement, values, NULL) > 0;
 }

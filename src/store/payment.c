@@ -301,7 +301,6 @@ mf_payment_callback_rows(const MfSqlScope *scope, const int64 *invoices, int cou
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfCallbackRow *row = (MfCallbackRow *) palloc0(sizeof(MfCallbackRow));
-		bool		isnull;
 
 		row->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
 		row->account = TextDatumGetCString(mf_result(tuple, desc, 2, NULL));
@@ -309,10 +308,8 @@ mf_payment_callback_rows(const MfSqlScope *scope, const int64 *invoices, int cou
 		row->payment_status = TextDatumGetCString(mf_result(tuple, desc, 4, NULL));
 		row->settled = DatumGetBool(mf_result(tuple, desc, 5, NULL));
 		row->arabic = DatumGetBool(mf_result(tuple, desc, 6, NULL));
-		(void) mf_result(tuple, desc, 7, &isnull);
-		row->call_back_url = isnull ? NULL : TextDatumGetCString(mf_result(tuple, desc, 7, NULL));
-		(void) mf_result(tuple, desc, 8, &isnull);
-		row->error_url = isnull ? NULL : TextDatumGetCString(mf_result(tuple, desc, 8, NULL));
+		row->call_back_url = mf_result_text(tuple, desc, 7);
+		row->error_url = mf_result_text(tuple, desc, 8);
 		found = lappend(found, row);
 	}
 	return found;

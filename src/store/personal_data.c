@@ -123,13 +123,12 @@ mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before)
 	int64		archived;
 
 	(void) mf_sql_execute(scope, &purge_sent_statement, values, NULL);
-	sent = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	sent = mf_single_int8(1);
 	(void) mf_sql_execute(scope, &purge_cancelled_statement, values, NULL);
-	cancelled = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
-	cancelled_place = cancelled == 0 ? 0 :
-		DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+	cancelled = mf_single_int8(1);
+	cancelled_place = cancelled == 0 ? 0 : mf_single_int8(2);
 	(void) mf_sql_execute(scope, &purge_archived_statement, values, NULL);
-	archived = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	archived = mf_single_int8(1);
 	return (uint64) (sent + cancelled + archived);
 }
 

@@ -116,7 +116,6 @@ void
 mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, TimestampTz due, int priority,
 					TimestampTz created_at)
 {
-	MfSqlScope	scope;
 	Datum		values[7];
 
 	values[0] = Int64GetDatum(invoice);
@@ -127,9 +126,7 @@ mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz 
 	values[5] = TimestampTzGetDatum(created_at);
 	values[6] = TimestampTzGetDatum(due);
 
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &reschedule_statement, values, NULL);
-	mf_sql_end(&scope);
+	(void) mf_execute_alone(schema, &reschedule_statement, values, NULL);
 }
 
 /* Opens mf_queue, unless somebody has given it a trigger, say: then SQL writes. */

@@ -99,7 +99,6 @@ static MfStatement request_cancel_statement = {
 void
 mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes)
 {
-	MfSqlScope	scope;
 	Datum		values[5];
 
 	values[0] = Int64GetDatum(invoice);
@@ -107,10 +106,8 @@ mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, c
 	values[2] = CStringGetTextDatum(status);
 	values[3] = Int32GetDatum(attempt);
 	values[4] = CStringGetTextDatum(changes);
-	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &note_edit_statement, values, NULL) == 0)
+	if (mf_execute_alone(schema, &note_edit_statement, values, NULL) == 0)
 		mf_change_suppressed();
-	mf_sql_end(&scope);
 }
 
 void
@@ -133,7 +130,7 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 	value = mf_array_datum(&invoices, INT8OID);
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &twins_before_statement, NULL, NULL);
-	twins_before = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	twins_before = mf_single_timestamp(1);
 	rows = mf_sql_execute(&scope, &names_statement, &value, NULL);
 	for (i = 0; i < count; i++)
 	{
@@ -180,24 +177,19 @@ mf_queue_apply_by_person(Oid schema, const MfTransition *transitions, int count)
 void
 mf_queue_dismiss_duplicate(Oid schema, const MfJob *job, const char *actor, const char *reason)
 {
-	MfSqlScope	scope;
 	Datum		values[3];
 
 	values[0] = Int64GetDatum(job->invoice);
 	values[1] = CStringGetTextDatum(actor);
 	values[2] = CStringGetTextDatum(reason);
-	mf_sql_begin(&scope, schema);
-	(void) mf_change(&scope, &dismiss_statement, values, NULL);
-	mf_sql_end(&scope);
+	(void) mf_change_alone(schema, &dismiss_statement, values, NULL);
 }
 
 bool
 mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 {
-	MfSqlScope	scope;
 	Datum		values[6];
 	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
-	bool		adopted;
 
 	values[0] = Int64GetDatum(adoption->invoice);
 	values[1] = CStringGetTextDatum(adoption->actor);
@@ -206,16 +198,12 @@ mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 	values[4] = adoption->invoice_url ? CStringGetTextDatum(adoption->invoice_url) : (Datum) 0;
 	nulls[4] = adoption->invoice_url ? ' ' : 'n';
 	values[5] = CStringGetTextDatum(adoption->linkless);
-	mf_sql_begin(&scope, schema);
-	adopted = mf_change(&scope, &adopt_twin_statement, values, nulls) > 0;
-	mf_sql_end(&scope);
-	return adopted;
+	return mf_change_alone(schema, &adopt_twin_statement, values, nulls) > 0;
 }
 
 void
 mf_queue_request_cancel(Oid schema, MfJob *const *jobs, int count, const char *actor, const char *reason)
 {
-	MfSqlScope	scope;
 	MfArray		invoices;
 	Datum		values[4];
 	int			i;
@@ -230,7 +218,5 @@ mf_queue_request_cancel(Oid schema, MfJob *const *jobs, int count, const char *a
 	values[1] = CStringGetTextDatum(actor);
 	values[2] = CStringGetTextDatum(reason);
 	values[3] = Int32GetDatum(mf_verify_wait());
-	mf_sql_begin(&scope, schema);
-	(void) mf_change(&scope, &request_cancel_statement, values, NULL);
-	mf_sql_end(&scope);
+	(void) mf_change_alone(schema, &request_cancel_statement, values, NULL);
 }

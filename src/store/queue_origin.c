@@ -85,7 +85,6 @@ mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identit
 void
 mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 {
-	MfSqlScope	scope;
 	Datum		values[7];
 
 	values[0] = CStringGetTextDatum(identity->system_identifier);
@@ -95,54 +94,36 @@ mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 	values[4] = TimestampTzGetDatum(identity->since);
 	values[5] = CStringGetTextDatum(identity->marker);
 	values[6] = CStringGetTextDatum(identity->backup_label);
-	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &set_identity_statement, values, NULL) == 0)
+	if (mf_execute_alone(schema, &set_identity_statement, values, NULL) == 0)
 		mf_change_suppressed();
-	mf_sql_end(&scope);
 }
 
 void
 mf_queue_replace_origin(Oid schema, int64 origin)
 {
-	MfSqlScope	scope;
 	Datum		value = Int64GetDatum(origin);
 
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &inherit_statement, &value, NULL);
-	mf_sql_end(&scope);
+	(void) mf_execute_alone(schema, &inherit_statement, &value, NULL);
 }
 
 int64
 mf_queue_count_foreign(Oid schema)
 {
-	MfSqlScope	scope;
-	int64		count;
-
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &foreign_statement, NULL, NULL);
-	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
-	mf_sql_end(&scope);
-	return count;
+	return mf_count_alone(schema, &foreign_statement, NULL);
 }
 
 void
 mf_queue_take_over_entries(Oid schema)
 {
-	MfSqlScope	scope;
 	Datum		value = Int32GetDatum(mf_verify_wait());
 
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &adopt_statement, &value, NULL);
-	mf_sql_end(&scope);
+	(void) mf_execute_alone(schema, &adopt_statement, &value, NULL);
 }
 
 void
 mf_queue_verify_all(Oid schema)
 {
-	MfSqlScope	scope;
 	Datum		value = Int32GetDatum(mf_verify_wait());
 
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &verify_all_statement, &value, NULL);
-	mf_sql_end(&scope);
+	(void) mf_execute_alone(schema, &verify_all_statement, &value, NULL);
 }

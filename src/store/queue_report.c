@@ -91,9 +91,9 @@ mf_queue_count_timed(Oid schema, const char *account, TimestampTz *first)
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &statement, &value, NULL);
-	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	count = mf_single_int8(1);
 	if (count > 0)
-		*first = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
+		*first = mf_single_timestamp(2);
 	mf_sql_end(&scope);
 	return count;
 }
@@ -101,27 +101,15 @@ mf_queue_count_timed(Oid schema, const char *account, TimestampTz *first)
 int64
 mf_queue_size(Oid schema)
 {
-	MfSqlScope	scope;
-	int64		size;
-
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &size_statement, NULL, NULL);
-	size = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
-	mf_sql_end(&scope);
-	return size;
+	return mf_count_alone(schema, &size_statement, NULL);
 }
 
 bool
 mf_queue_any_due(Oid schema, const char *account)
 {
-	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
-	bool		any;
 
-	mf_sql_begin(&scope, schema);
-	any = mf_sql_execute(&scope, &any_due_statement, &value, NULL) > 0;
-	mf_sql_end(&scope);
-	return any;
+	return mf_execute_alone(schema, &any_due_statement, &value, NULL) > 0;
 }
 
 List *
@@ -172,7 +160,7 @@ mf_queue_count_refused_accounts(Oid schema, const char *but, char **example)
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &refused_accounts_statement, &value, NULL);
-	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	count = mf_single_int8(1);
 	if (count > 0)
 		*example = MemoryContextStrdup(context, TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)));
 	mf_sql_end(&scope);
@@ -182,15 +170,9 @@ mf_queue_count_refused_accounts(Oid schema, const char *but, char **example)
 int64
 mf_queue_count_reviews(Oid schema, const char *account)
 {
-	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
-	int64		count;
 
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &reviews_statement, &value, NULL);
-	count = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
-	mf_sql_end(&scope);
-	return count;
+	return mf_count_alone(schema, &reviews_statement, &value);
 }
 
 List *
