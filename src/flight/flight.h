@@ -108,7 +108,7 @@ typedef struct MfFlight
 	int			http_status;
 	bool		starved;		/* it could not leave for want of descriptors or memory in this process */
 	bool		unanswered;		/* the network failed, which "error" describes */
-	bool		own_trouble;	/* a question without a usable answer, and that says nothing of the account */
+	bool		item_at_fault;	/* a question without a usable answer, and that says nothing of the account */
 	bool		under_way;		/* counted by mf_flight_under_way() */
 	bool		attempt_recorded;	/* with mf_attempt; by a round that has
 									 * not committed yet */

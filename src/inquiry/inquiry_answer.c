@@ -65,7 +65,7 @@ mf_inquiry_take_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight 
 	{
 		/* no answer */
 		next->due = mf_inquiry_retry_time(batch, flight);
-		if (!flight->own_trouble || next->failures < MF_ITEM_FAILURES)
+		if (!flight->item_at_fault || next->failures < MF_ITEM_FAILURES)
 			return;
 	}
 
