@@ -2,20 +2,18 @@
  * sql.c
  *	  Prepared statements on our own tables.
  *
- * Statements run as the role myfatoorah_worker, which may do nothing, so that
- * what else runs inside of them, such as triggers of users, may do nothing
- * either.  A statement of ours has the rights of the owner of our tables, and
- * row-level security does not apply to it, as if it stood in a view of that owner.
+ * Statements run as the role myfatoorah_worker, which has no rights, so that code
+ * of users that runs within them, such as triggers, has no rights either.  The
+ * statement itself has the rights of the owner of our tables, and row-level
+ * security does not apply to it, as if it stood in a view of that owner.
  *
- * A statement is text, and text has names, which others can give to other
- * tables: whoever may rename our schema can make one of that name with tables
- * and triggers of his own.  So whenever the names of a statement are looked up,
- * which is when it is analysed, what they have led to is compared with what it
- * is about.
+ * A statement names its tables, and others can give these names to other tables:
+ * whoever may rename our schema can create one of that name with tables and
+ * triggers of his own.  So whenever a statement is analyzed, the tables that were
+ * found are compared with those of the extension.
  *
- * The server's hooks know a statement of ours by the place of its text in
- * memory, and only while we have it prepared or executed: nobody can bring that
- * about by SQL.
+ * The hooks recognize a statement of ours by the address of its text, and only
+ * while we prepare or execute it.  Nobody can cause that by SQL.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/database/sql.c
@@ -57,49 +55,49 @@
 #include "database/sql.h"
 #include "process/process.h"
 
-/* A statement that we have prepared or executed, within another one perhaps */
-typedef struct InHand
+/* A statement that is being prepared or executed, perhaps within another one */
+typedef struct ActiveStatement
 {
-	const char *text;			/* as the server has it, at this very place */
-	Oid			schema;			/* names may lead to tables of the extension in it, */
-	Oid			relation;		/* and to this one */
-	bool		as_owner;		/* with the rights of the tables' owner */
-	struct InHand *outer;
-} InHand;
+	const char *text;			/* recognized by this address */
+	Oid			schema;			/* its names may mean tables of the extension in it, */
+	Oid			relation;		/* and this table */
+	bool		as_owner;		/* has the rights of the tables' owner */
+	struct ActiveStatement *outer;
+} ActiveStatement;
 
 struct MfPlan
 {
 	SPIPlanPtr	plan;
-	InHand		statement;
-	NameData	schema_name;	/* of an MfStatement: that its text has, */
-	uint64		schema_changes; /* when that was last compared */
+	ActiveStatement statement;
+	NameData	schema_name;	/* of an MfStatement: name of the schema in its text, */
+	uint64		schema_changes; /* and the counter when that was compared last */
 };
 
-static InHand *in_hand = NULL;
+static ActiveStatement *active_statement = NULL;
 
-/* Whether the trigger that is called next is fired by one of them. */
-static bool ours = false;
+/* whether a trigger that is called now was fired by us; see mf_sql_fired_trigger() */
+static bool fires_triggers = false;
 
 static post_parse_analyze_hook_type previous_analyze_hook = NULL;
 static planner_hook_type previous_planner_hook = NULL;
 static ExecutorRun_hook_type previous_run_hook = NULL;
 static ExecutorFinish_hook_type previous_finish_hook = NULL;
 
-/* How often the name of a schema may have changed */
+/* counts invalidations of schemas, whose names may have changed */
 static uint64 schema_changes = 0;
 static bool callback_registered = false;
 
-static void begin_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context);
-static void prepare(MfStatement *statement, const MfSqlScope *scope);
+static void open_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context);
+static void prepare_statement(MfStatement *statement, const MfSqlScope *scope);
 static void free_plan(void *plan);
-static const InHand *statement_of(const char *text);
+static const ActiveStatement *find_active_statement(const char *text);
 static void analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble);
-static void check_relations(const InHand *statement, Query *query);
-static bool give_rights(Node *node, void *context);
+static void check_relations(const ActiveStatement *statement, Query *query);
+static bool use_owner_rights(Node *node, void *context);
 static PlannedStmt *plan_hook(MF_PLANNER_ARGUMENTS);
 static void run_hook(MF_EXECUTOR_RUN_ARGUMENTS);
 static void finish_hook(QueryDesc *query);
-static bool is_ours(const QueryDesc *query);
+static bool is_own_query(const QueryDesc *query);
 static void count_schema_changes(Datum arg, int cacheid, uint32 hashvalue);
 
 void
@@ -118,20 +116,20 @@ mf_sql_init(void)
 void
 mf_sql_begin(MfSqlScope *scope, Oid schema)
 {
-	/* policies that the owner has forced upon itself are none of ours */
-	begin_scope(scope, schema, mf_worker_role(), SECURITY_NOFORCE_RLS);
+	/* FORCE ROW LEVEL SECURITY of the owner is not meant for our statements */
+	open_scope(scope, schema, mf_worker_role(), SECURITY_NOFORCE_RLS);
 	scope->as_owner = true;
 }
 
 void
 mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema)
 {
-	begin_scope(scope, schema, GetUserId(), 0);
+	open_scope(scope, schema, GetUserId(), 0);
 	scope->as_owner = false;
 }
 
 static void
-begin_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context)
+open_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context)
 {
 	scope->schema = schema;
 	scope->in_query = false;
@@ -139,7 +137,7 @@ begin_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context)
 	GetUserIdAndSecContext(&scope->userid, &scope->security_context);
 	SetUserIdAndSecContext(role, scope->security_context | SECURITY_LOCAL_USERID_CHANGE | security_context);
 
-	/* our processes have set it for good, but functions of users set others */
+	/* our processes set it at their start, but functions of users may set another */
 	scope->guc_level = 0;
 	if (strcmp(namespace_search_path, MF_SAFE_PATH) != 0)
 	{
@@ -163,8 +161,8 @@ mf_sql_end(MfSqlScope *scope)
 }
 
 /*
- * See sql.h.  SPI leaves its own memory context behind, which ends with the
- * scope; what a caller reads from the result is wanted where it was before.
+ * SPI leaves its own memory context as the current one, and that ends with the
+ * scope.  What callers read from the result is to live longer.
  */
 uint64
 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *values, const char *nulls)
@@ -175,7 +173,7 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 	MF_FAILPOINT_STATEMENT(statement, values, nulls);
 	if (statement->plan == NULL || statement->plan->statement.schema != scope->schema ||
 		statement->plan->statement.as_owner != scope->as_owner || statement->plan->schema_changes != schema_changes)
-		prepare(statement, scope);
+		prepare_statement(statement, scope);
 
 	result = mf_sql_run(statement->plan, values, nulls, scope->latest ? GetLatestSnapshot() : InvalidSnapshot, scope->in_query);
 	if (result < 0)
@@ -184,9 +182,9 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 	return SPI_processed;
 }
 
-/* Makes and keeps the plan of a statement, unless the one at hand still names the right schema. */
+/* Prepares a statement, unless its saved plan still names the right schema. */
 static void
-prepare(MfStatement *statement, const MfSqlScope *scope)
+prepare_statement(MfStatement *statement, const MfSqlScope *scope)
 {
 	MfPlan	   *plan = statement->plan;
 	uint64		changes;
@@ -235,18 +233,18 @@ prepare(MfStatement *statement, const MfSqlScope *scope)
 MfPlan *
 mf_sql_prepare(Oid schema, Oid relation, bool as_owner, const char *text, int nargs, const Oid *types)
 {
-	InHand		statement = {text, schema, relation, as_owner, in_hand};
+	ActiveStatement statement = {text, schema, relation, as_owner, active_statement};
 	SPIPlanPtr volatile spi_plan = NULL;
 	MfPlan	   *plan;
 
-	in_hand = &statement;
+	active_statement = &statement;
 	PG_TRY();
 	{
 		spi_plan = SPI_prepare_cursor(text, nargs, unconstify(Oid *, types), CURSOR_OPT_GENERIC_PLAN);
 	}
 	PG_FINALLY();
 	{
-		in_hand = statement.outer;
+		active_statement = statement.outer;
 	}
 	PG_END_TRY();
 
@@ -261,23 +259,26 @@ mf_sql_prepare(Oid schema, Oid relation, bool as_owner, const char *text, int na
 	return plan;
 }
 
-/* See sql.h.  What a trigger sets, even by a plain SET, is not for our next statement: a path would give it other operators. */
+/*
+ * What a trigger sets, even by a plain SET, ends with the statement that fired it:
+ * with another search path our next statement would find other operators.
+ */
 int
 mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, Snapshot snapshot, bool read_only)
 {
-	InHand		statement = plan->statement;
+	ActiveStatement statement = plan->statement;
 	int			guc_level = statement.as_owner ? NewGUCNestLevel() : 0;
 	volatile int result = 0;
 
-	statement.outer = in_hand;
-	in_hand = &statement;
+	statement.outer = active_statement;
+	active_statement = &statement;
 	PG_TRY();
 	{
 		result = SPI_execute_snapshot(plan->plan, unconstify(Datum *, values), nulls, snapshot, InvalidSnapshot, read_only, true, 0);
 	}
 	PG_FINALLY();
 	{
-		in_hand = statement.outer;
+		active_statement = statement.outer;
 	}
 	PG_END_TRY();
 	if (guc_level > 0)
@@ -303,28 +304,28 @@ free_plan(void *plan)
 	pfree(plan);
 }
 
-/* Syscache callback: a schema was renamed, or made, or dropped. */
+/* Syscache callback: a schema was renamed, created or dropped. */
 static void
 count_schema_changes(Datum arg, int cacheid, uint32 hashvalue)
 {
 	schema_changes++;
 }
 
-/* The statement of ours that has its text just there, and not only one like it; NULL if that is none. */
-static const InHand *
-statement_of(const char *text)
+/* The active statement, if this is its text, by address; NULL otherwise. */
+static const ActiveStatement *
+find_active_statement(const char *text)
 {
-	return in_hand != NULL && in_hand->text == text ? in_hand : NULL;
+	return active_statement != NULL && active_statement->text == text ? active_statement : NULL;
 }
 
 /*
- * The names of a statement have just been looked up.  Nothing of it has been
- * planned or run yet, and from here on it knows its tables by OID.
+ * The names of a statement have just been looked up, and from here on it has its
+ * tables by OID.  It was not planned or run yet.
  */
 static void
 analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble)
 {
-	const InHand *statement = statement_of(pstate->p_sourcetext);
+	const ActiveStatement *statement = find_active_statement(pstate->p_sourcetext);
 
 	if (previous_analyze_hook)
 		previous_analyze_hook(pstate, query, jumble);
@@ -332,12 +333,12 @@ analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble)
 		return;
 	check_relations(statement, query);
 	if (statement->as_owner)
-		(void) give_rights((Node *) query, NULL);
+		(void) use_owner_rights((Node *) query, NULL);
 }
 
-/* Raises an error if a name leads to a table that it was not meant for. */
+/* Raises an error if a name has led to a table other than the one it is meant for. */
 static void
-check_relations(const InHand *statement, Query *query)
+check_relations(const ActiveStatement *statement, Query *query)
 {
 	Oid			extension = get_extension_oid(MF_EXTENSION, true);
 	List	   *relations;
@@ -360,29 +361,29 @@ check_relations(const InHand *statement, Query *query)
 				 errmsg("table \"%s\" of schema \"%s\" is not the one that myfatoorah needs",
 						get_rel_name(found), get_namespace_name(schema)),
 				 errdetail("A table or its schema was renamed, and another one has its name."),
-				 errhint("If this is not over by itself at once, give the extension's tables their names back.")));
+				 errhint("Unless this was the case for a moment only, give the tables of the extension their names back.")));
 	}
 }
 
-/* Has the rights to the tables of a query and of what it consists of checked as their owners', as a view does. */
+/* Has rights on the tables of a query and its subqueries checked for the tables' owners, as in a view. */
 static bool
-give_rights(Node *node, void *context)
+use_owner_rights(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
 	if (IsA(node, Query))
 	{
 		mf_check_as_owners((Query *) node);
-		return query_tree_walker((Query *) node, give_rights, context, 0);
+		return query_tree_walker((Query *) node, use_owner_rights, context, 0);
 	}
-	return expression_tree_walker(node, give_rights, context);
+	return expression_tree_walker(node, use_owner_rights, context);
 }
 
 /*
- * Our statements find their rows by their indexes, however large the tables have
- * become since the plan was made; what triggers of users do meanwhile is planned as
- * everywhere.  Those that want few of many rows follow the order of an index.
- * For the others that would be the worst: all rows of a table, to save a sort.
+ * Plans our statements so that they find rows by indexes, however much the tables
+ * grow afterwards.  Queries of users' triggers are planned as ever.  Statements with
+ * MF_IN_ORDER read an index in its order; the others may sort, lest all rows of a
+ * table are read to save a sort.
  */
 static PlannedStmt *
 plan_hook(MF_PLANNER_ARGUMENTS)
@@ -394,7 +395,7 @@ plan_hook(MF_PLANNER_ARGUMENTS)
 	PlannedStmt *plan;
 	size_t		i;
 
-	if (statement_of(text) == NULL)
+	if (find_active_statement(text) == NULL)
 		return next(MF_PLANNER_VALUES);
 
 	for (i = 0; i < lengthof(switches); i++)
@@ -416,26 +417,26 @@ plan_hook(MF_PLANNER_ARGUMENTS)
 	return plan;
 }
 
-/* Of each query it is known, while it runs, whether its triggers are fired by us; where none of ours runs nothing is noted. */
+/* Notes for the triggers of each query whether it is ours; there is nothing to note while none of ours runs. */
 static void
 run_hook(MF_EXECUTOR_RUN_ARGUMENTS)
 {
 	ExecutorRun_hook_type next = previous_run_hook ? previous_run_hook : standard_ExecutorRun;
-	bool		was_ours;
+	bool		was_firing;
 
-	if (in_hand == NULL && !ours)
+	if (active_statement == NULL && !fires_triggers)
 	{
 		next(MF_EXECUTOR_RUN_VALUES);
 		return;
 	}
-	was_ours = mf_sql_set_fires_triggers(is_ours(query));
+	was_firing = mf_sql_set_fires_triggers(is_own_query(query));
 	PG_TRY();
 	{
 		next(MF_EXECUTOR_RUN_VALUES);
 	}
 	PG_FINALLY();
 	{
-		ours = was_ours;
+		fires_triggers = was_firing;
 	}
 	PG_END_TRY();
 }
@@ -445,29 +446,29 @@ static void
 finish_hook(QueryDesc *query)
 {
 	ExecutorFinish_hook_type next = previous_finish_hook ? previous_finish_hook : standard_ExecutorFinish;
-	bool		was_ours;
+	bool		was_firing;
 
-	if (in_hand == NULL && !ours)
+	if (active_statement == NULL && !fires_triggers)
 	{
 		next(query);
 		return;
 	}
-	was_ours = mf_sql_set_fires_triggers(is_ours(query));
+	was_firing = mf_sql_set_fires_triggers(is_own_query(query));
 	PG_TRY();
 	{
 		next(query);
 	}
 	PG_FINALLY();
 	{
-		ours = was_ours;
+		fires_triggers = was_firing;
 	}
 	PG_END_TRY();
 }
 
 static bool
-is_ours(const QueryDesc *query)
+is_own_query(const QueryDesc *query)
 {
-	const InHand *statement = statement_of(query->sourceText);
+	const ActiveStatement *statement = find_active_statement(query->sourceText);
 
 	return statement != NULL && statement->as_owner;
 }
@@ -475,15 +476,15 @@ is_ours(const QueryDesc *query)
 bool
 mf_sql_fired_trigger(void)
 {
-	return ours;
+	return fires_triggers;
 }
 
 bool
 mf_sql_is_active(void)
 {
-	const InHand *statement;
+	const ActiveStatement *statement;
 
-	for (statement = in_hand; statement != NULL; statement = statement->outer)
+	for (statement = active_statement; statement != NULL; statement = statement->outer)
 	{
 		if (statement->as_owner)
 			return true;
@@ -492,12 +493,12 @@ mf_sql_is_active(void)
 }
 
 bool
-mf_sql_set_fires_triggers(bool is_ours)
+mf_sql_set_fires_triggers(bool fires)
 {
-	bool		was_ours = ours;
+	bool		was_firing = fires_triggers;
 
-	ours = is_ours;
-	return was_ours;
+	fires_triggers = fires;
+	return was_firing;
 }
 
 Oid
@@ -509,7 +510,7 @@ mf_worker_role(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\" does not exist", MF_WORKER_ROLE),
-				 errdetail("CREATE EXTENSION myfatoorah makes it under this name; somebody has renamed or dropped it."),
+				 errdetail("CREATE EXTENSION myfatoorah creates it; it was renamed or dropped since."),
 				 errhint("If it was renamed, rename it back: ALTER ROLE ... RENAME TO %s. If it was dropped, the invoices are still there: CREATE ROLE %s NOLOGIN; GRANT USAGE ON SCHEMA ... TO %s; GRANT EXECUTE ON FUNCTION mf_here(), mf_origin() TO %s.",
 						 MF_WORKER_ROLE, MF_WORKER_ROLE, MF_WORKER_ROLE, MF_WORKER_ROLE)));
 	return role;

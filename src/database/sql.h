@@ -14,24 +14,25 @@
 #define MF_SQL_MAX_ARGS 32
 
 /*
- * From when and before when times may be that users give, in C and in SQL.  Rows
- * that came in without our triggers may have any: no statement of ours adds to a
- * time that is not before the end, or subtracts from one before the beginning.
+ * The range of times that users may give, in C and in SQL.  Rows that came in
+ * without our triggers may have any time, so no statement of ours adds to a time
+ * that is not before the end, or subtracts from one before the beginning.
  */
 #define MF_TIME_MIN ((TimestampTz) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 #define MF_TIME_MIN_TEXT "1970-01-01 00:00:00+00"
 #define MF_TIME_END ((TimestampTz) 2921940 * USECS_PER_DAY)
 #define MF_TIME_END_TEXT "10000-01-01 00:00:00+00"
 
-/* Where names without a schema are found: nobody else can put objects there. */
+/* A search path in which nobody else can create objects */
 #define MF_SAFE_PATH "pg_catalog, pg_temp"
 
-/* A kept plan; see mf_sql_prepare() */
+/* A saved plan; see mf_sql_prepare() */
 typedef struct MfPlan MfPlan;
 
 /*
- * One statement.  In "text" every "@" stands for our schema and a dot, and "@@" for
- * itself.  The plan is made at first use, and again when the schema has another name.
+ * One statement.  In "text" every "@" stands for the schema of the extension and a
+ * dot, and "@@" for "@".  The statement is planned at first use, and again when the
+ * schema is renamed.
  */
 typedef struct MfStatement
 {
@@ -42,98 +43,107 @@ typedef struct MfStatement
 } MfStatement;
 
 /*
- * Begins the text of a statement that wants few of many rows: they are found in
- * the order of an index, and never sorted.
+ * Prefix of a statement that reads few of many rows: it is planned without sorts,
+ * so that rows are read in the order of an index.
  */
 #define MF_IN_ORDER "/* in order */ "
 
-/* State to restore; filled by mf_sql_begin() */
+/* A scope in which statements run, with what is restored at its end; filled by mf_sql_begin() */
 typedef struct MfSqlScope
 {
 	Oid			schema;
 	Oid			userid;
 	int			security_context;
-	int			guc_level;		/* 0 = the search path was safe already */
-	bool		as_owner;		/* statements may do with our tables what their
-								 * owner may */
-	bool		in_query;		/* sees what the query sees that asks, and
-								 * writes nothing; false unless set */
-	bool		latest;			/* sees what is committed, even where the
-								 * transaction keeps to an earlier snapshot;
-								 * writes nothing; false unless set */
+	int			guc_level;		/* nest level of settings; 0 = the search path was safe already */
+	bool		as_owner;		/* statements have the rights of the owner of our tables */
+
+	/* set by callers after mf_sql_begin(); statements must not write then */
+	bool		in_query;		/* statements see what the calling query sees */
+	bool		latest;			/* statements see what is committed, even where the transaction keeps to an
+								 * earlier snapshot */
 } MfSqlScope;
 
 /*
- * Connects to SPI with a search path that nobody else can put objects into, as
- * myfatoorah_worker, which has no rights; statements have those of the owner of
- * our tables.  Ended by mf_sql_end(); after an error the abort of the
- * (sub)transaction restores everything.
+ * Opens a scope: connects to SPI, with MF_SAFE_PATH, as the role
+ * myfatoorah_worker, which has no rights.  Statements have the rights of the owner
+ * of our tables.  mf_sql_end() closes the scope and frees results.  After an error
+ * the abort of the (sub)transaction restores everything.
  */
 extern void mf_sql_begin(MfSqlScope *scope, Oid schema);
 extern void mf_sql_end(MfSqlScope *scope);
 
-/* The same as the current role, with its rights. */
+/* The same, but the current role and its rights stay. */
 extern void mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema);
 
 /*
- * Runs a statement with "nargs" values; nulls is NULL if there are none, else
- * as for SPI_execute_plan().  Returns the number of rows; results are in
- * SPI_tuptable.  The memory context stays the caller's.
+ * Runs a statement with "nargs" values; "nulls" is NULL if none is null, else as
+ * for SPI_execute_plan().  Returns the number of rows; they are in SPI_tuptable.
+ * The current memory context stays what it was.
  */
 extern uint64 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement,
 							 const Datum *values, const char *nulls);
 
 /*
- * Prepares and keeps the plan of a statement, which may name tables of the
- * extension in that schema, of pg_catalog, and "relation" if that is valid.
- * Names are not trusted: should one of them lead to another table, now or when
- * the plan is made anew, the statement fails before anything of it runs.
- * "as_owner": with the rights of the owners of those tables instead of the
- * current role's.
+ * Prepares a statement and saves its plan.  The statement may name tables of the
+ * extension in that schema, tables of pg_catalog, and "relation" if that is valid.
+ * If one of its names leads to another table, now or when it is planned again, the
+ * statement fails (55000) before any of it runs.  "as_owner": it has the rights of
+ * the owners of its tables instead of the current role's.
  */
 extern MfPlan *mf_sql_prepare(Oid schema, Oid relation, bool as_owner, const char *text, int nargs, const Oid *types);
 
-/* As SPI_execute_snapshot(), without a limit; without a snapshot as SPI_execute_plan(). */
+/* SPI_execute_snapshot() without a limit; with InvalidSnapshot like SPI_execute_plan(). */
 extern int	mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, Snapshot snapshot, bool read_only);
 
-/* Frees a kept plan at the end of the transaction: an outer call may be running it. */
+/* Frees a saved plan at the end of the transaction, since an outer call may be running it. */
 extern void mf_sql_retire(MfPlan *plan);
 
 /*
- * In a trigger: whether a statement of ours has fired it, with the owner's
- * rights, or a function of table_rows.h.  Not so in what a trigger of users does
- * inside of one.
+ * In a trigger function: whether it was fired by a statement of ours with the
+ * owner's rights, or by a function of table_rows.h.  False in triggers that are
+ * fired by what a user's trigger does within such a statement.
  */
 extern bool mf_sql_fired_trigger(void);
 
-/* Whether a statement of ours, with the owner's rights, is under way, whatever runs inside of it. */
+/* Whether a statement of ours with the owner's rights is running, at any depth. */
 extern bool mf_sql_is_active(void);
 
-/* Says so of what is done without a statement; returns what was said before, to be said again. */
-extern bool mf_sql_set_fires_triggers(bool is_ours);
+/*
+ * Sets whether triggers that are fired from now on, without a statement, are fired
+ * by us.  Returns the former value, which the caller restores.
+ */
+extern bool mf_sql_set_fires_triggers(bool fires);
 
 /*
- * Runs a function in a subtransaction.  Returns NULL, or the error that has
- * undone it; what ends the statement or the process is passed on.
+ * Runs a function in a subtransaction.  Returns NULL, or the error by which it was
+ * rolled back, in the current memory context.  Raises again an error that cancels
+ * the statement or ends the process.
  */
 extern ErrorData *mf_sql_try(void (*function) (void *argument), void *argument);
 
-/* Whether an error is no fault of the row that it came up with, such as a conflict of transactions or a lack of resources. */
+/*
+ * Whether an error has a cause other than the row being processed, such as a
+ * conflict of transactions or a lack of resources.
+ */
 extern bool mf_error_is_systemic(const ErrorData *error);
 
-/* Its message, with the detail. */
+/* The message of an error, with its detail if it has one. */
 extern const char *mf_error_text(const ErrorData *error);
 
-/* Installs what watches over our statements, in each process that loads the library. */
+/* Installs the hooks that our statements need, in each process that loads the library. */
 extern void mf_sql_init(void);
 
-/* The role that our statements run as; raises 42704 if somebody dropped it. */
+/* The role that our statements run as; raises 42704 if it does not exist. */
 extern Oid	mf_worker_role(void);
 
-/* Schema of the extension; InvalidOid if it is not in this database. */
+/* The schema of the extension; InvalidOid if this database does not have it. */
 extern Oid	mf_extension_schema(void);
 
-/* Something that is done in a transaction of its own, with what runs it. */
+/*
+ * Work for a transaction of its own, and a function that runs it in one.  The
+ * latter returns what the work returns, or false if it failed; then *error, unless
+ * "error" is NULL, is the message.
+ */
 typedef bool (*MfTransactionWork) (const MfSqlScope *scope, void *argument);
 typedef bool (*MfRunTransaction) (MfTransactionWork work, void *argument, char **error);
 
