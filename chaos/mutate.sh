@@ -217,7 +217,7 @@ mutate guest_settings 'what users set inside of what we do stays in the session'
 mutate guest_commands 'what triggers leave in the session stays there' src/database/user_code.c \
 	's/ \| SECURITY_RESTRICTED_OPERATION\);/);/' 111_guests
 mutate guest_locks 'users lock for the session inside of what we do' src/database/user_code.c \
-	's/(\t\t\treturn;\n\t\}\n\tif \()is_guest\(\)/$1false/' 111_guests
+	's/(\t\t\treturn;\n\t\}\n\tif \()runs_user_code\(\)/$1false/' 111_guests
 mutate guest_operation 'triggers cannot fill tables with deferred constraints' src/database/sql.c \
 	's/SECURITY_NOFORCE_RLS\);/SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);/' 111_guests
 mutate deferred_settings 'what deferred triggers set stays with the worker' src/process/process.c \

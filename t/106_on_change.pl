@@ -165,7 +165,7 @@ sql('GRANT myfatoorah_submit TO accounts; GRANT USAGE ON FOREIGN SERVER myfatoor
 refused("PERFORM public.mf_send_payment('x', 1);", qr/^mf_send_payment\(\) cannot be called by a function of mf_on_change\(\): /, 'what cannot be rolled back');
 refused("PERFORM public.mf_payment_status('1', 'InvoiceId');", qr/^MyFatoorah cannot be asked by a function of mf_on_change\(\) or a trigger of the worker/, 'what waits for the network');
 refused("RAISE EXCEPTION 'no' USING ERRCODE = '$_';", qr/^no$/, "the word of a cancel, $_") for qw(57014 57P01 40001 53100 55000);
-refused('SET CONSTRAINTS ALL IMMEDIATE;', qr/^cannot set constraints inside of a change of myfatoorah/, 'what others have deferred');
+refused('SET CONSTRAINTS ALL IMMEDIATE;', qr/^cannot set constraints within a change made by myfatoorah/, 'what others have deferred');
 unlike(slurp_file($node->logfile), qr/public\.secret.*(WARNING|NOTICE)/, 'nobody is told but the log');
 
 # Settings that it makes end with it, and names are found where they should be, also by what it calls.

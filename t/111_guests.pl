@@ -196,7 +196,7 @@ is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'}), 0, 'no loc
 is($mf->worker_pid($node, $db), $worker, 'the worker is still the same');
 react('mallory', 'PERFORM pg_advisory_lock(1)');
 sql("SELECT mf_cancel(@{[ waiting('refused lock') ]})");
-$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_reaction_backlog WHERE error LIKE 'cannot call pg_advisory_lock() inside of a change of myfatoorah: %'}, 1);
+$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_reaction_backlog WHERE error LIKE 'cannot call pg_advisory_lock() within a change made by myfatoorah: %'}, 1);
 is(sql(q{SET ROLE mallory; INSERT INTO public.mf_invoice (customer_name, invoice_value, customer_reference, send_at) VALUES ('x', 1, 'own', '2100-01-01'); SELECT public.mf_off_change('mallory.react')}), 1, 'what was refused waits until the function is no longer registered');
 
 # One leaves cursors, the next one looks for them.

@@ -1,16 +1,16 @@
 /*
  * user_code.c
- *	  Code of users that runs inside of what we do, and leaves nothing behind.
+ *	  Restricts code of users that runs within our statements.
  *
- * A trigger on a table of ours runs in the session of whoever calls a function of
- * ours, or of the worker; a function of mf_on_change() in the worker.  What such a
- * guest left there would act later, with the rights of that session: a cursor
- * WITH HOLD, a temporary view, a prepared statement.
+ * A user's trigger on a table of ours runs in the session of whoever calls a
+ * function of ours, or in the worker; a function of mf_on_change() runs in a process
+ * of ours.  What such code left in the session would act later, with the rights of
+ * that session: a cursor WITH HOLD, a temporary view, a prepared statement.
  *
- * The server has a guard against that, the security-restricted operation.  But
- * while one is on, no deferred trigger and no deferred constraint can be
- * queued, which users rely on.  So each command of a guest is one by itself,
- * and the queries between them are none.
+ * PostgreSQL prevents that in a security-restricted operation.  But within one no
+ * deferred trigger or constraint can be queued, and users rely on these.  So each
+ * utility command of such code is such an operation by itself, and the queries
+ * between them are not.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/database/user_code.c
@@ -26,16 +26,19 @@
 #include "database/user_code.h"
 #include "process/process.h"
 
-static bool is_guest(void);
+static bool runs_user_code(void);
 
-/* Whose code it is tells the current role.  One that has all rights of the session's role is no guest. */
+/*
+ * Whether code of a user is running, by the current role.  A role that has all
+ * rights of the session's role needs no restriction.
+ */
 static bool
-is_guest(void)
+runs_user_code(void)
 {
 	return (mf_process_is_ours || mf_sql_is_active()) && !has_privs_of_role(GetUserId(), GetOuterUserId());
 }
 
-/* See user_code.h.  Commands that run queries are none: the commands in them are seen by themselves. */
+/* Commands that run others are not restricted: those that they run are. */
 bool
 mf_user_code_restrict(NodeTag command, int *security_context)
 {
@@ -53,13 +56,13 @@ mf_user_code_restrict(NodeTag command, int *security_context)
 		default:
 			break;
 	}
-	if (!is_guest())
+	if (!runs_user_code())
 		return false;
-	/* it would run what others have deferred, as the guest */
+	/* it would run deferred triggers of others as the current role */
 	if (command == T_ConstraintsSetStmt)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("cannot set constraints inside of a change of myfatoorah"),
+				 errmsg("cannot set constraints within a change made by myfatoorah"),
 				 errdetail("Constraints and triggers of others may be deferred in the same transaction.")));
 	GetUserIdAndSecContext(&role, security_context);
 	SetUserIdAndSecContext(role, *security_context | SECURITY_RESTRICTED_OPERATION);
@@ -72,7 +75,7 @@ mf_user_code_release(int security_context)
 	SetUserIdAndSecContext(GetUserId(), security_context);
 }
 
-/* See user_code.h.  No command and no right says what these functions do. */
+/* Neither a utility command nor a right stands for what these functions do. */
 void
 mf_user_code_check_function(Oid function)
 {
@@ -95,10 +98,10 @@ mf_user_code_check_function(Oid function)
 		default:
 			return;
 	}
-	if (is_guest())
+	if (runs_user_code())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("cannot call %s() inside of a change of myfatoorah", get_func_name(function)),
-				 errdetail("Such a lock is the session's, which is another role's."),
+				 errmsg("cannot call %s() within a change made by myfatoorah", get_func_name(function)),
+				 errdetail("The lock would belong to the session, which is that of another role."),
 				 errhint("Use a lock that ends with the transaction, such as pg_advisory_xact_lock().")));
 }
