@@ -69,9 +69,9 @@ typedef struct MfFlight
 	MfHttpExchange *exchange;	/* while in the air */
 
 	/* where mf_attempt_rows_start() has left the rows; they may have moved since */
-	ItemPointerData queue_place;
+	ItemPointerData queue_tid;
 	ItemPointerData attempt_place;
-	ItemPointerData invoice_place;
+	ItemPointerData invoice_tid;
 
 	/* what a look-up must find, and what to do if it does not */
 	char	   *invoice_value;

@@ -139,12 +139,12 @@ mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt
 		{MF_IC_ATTEMPTS, Int32GetDatum(attempt->attempt), false},
 		{MF_IC_LAST_ERROR, (Datum) 0, true}
 	};
-	ItemPointerData place = job->queue_place;
+	ItemPointerData place = job->queue_tid;
 
 	if (!mf_table_find(recorder->queue, &place) || !is_number(recorder->queue, MF_QC_INVOICE, job->invoice))
 		return false;
-	flight->invoice_place = job->invoice_place;
-	if (!mf_table_find(recorder->invoice, &flight->invoice_place) ||
+	flight->invoice_tid = job->invoice_tid;
+	if (!mf_table_find(recorder->invoice, &flight->invoice_tid) ||
 		!is_number(recorder->invoice, MF_IC_ID, job->invoice))
 		return false;
 
@@ -168,8 +168,8 @@ mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt
 
 	MF_FAILPOINT_ROW("rows of mf_queue and mf_invoice, to start", job->invoice);
 	/* its place in the order stays: while it is being sent that does not matter, and no index has to know */
-	if (!mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_place) ||
-		!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &flight->invoice_place))
+	if (!mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_tid) ||
+		!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &flight->invoice_tid))
 		mf_change_suppressed();
 	return true;
 }
@@ -178,9 +178,9 @@ bool
 mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentInvoice *sent_invoice)
 {
 	const MfSendResult *sent = &flight->sent;
-	ItemPointerData invoice_place = flight->invoice_place;
+	ItemPointerData invoice_tid = flight->invoice_tid;
 	ItemPointerData attempt_place = flight->attempt_place;
-	ItemPointerData queue_place = flight->queue_place;
+	ItemPointerData queue_tid = flight->queue_tid;
 	bool		isnull;
 	Datum		now;
 	Datum		invoice_id;
@@ -191,8 +191,8 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 		return false;
 
 	/* the invoice first, as everybody does */
-	mf_table_make_room(recorder->invoice, &invoice_place);
-	if (!mf_table_lock(recorder->invoice, &invoice_place) ||
+	mf_table_make_room(recorder->invoice, &invoice_tid);
+	if (!mf_table_lock(recorder->invoice, &invoice_tid) ||
 		!is_number(recorder->invoice, MF_IC_ID, flight->invoice) ||
 		!is_word(recorder->invoice, MF_IC_STATUS, mf_status_name(MF_STATUS_SENDING)) ||
 		!is_word(recorder->invoice, MF_IC_REFERENCE, flight->reference) ||
@@ -204,7 +204,7 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 		DatumGetInt32(mf_table_value(recorder->attempt, ATTEMPT_ATTEMPT, &isnull)) != flight->attempt ||
 		!is_null(recorder->attempt, ATTEMPT_OUTCOME))
 		return false;
-	if (!mf_table_find(recorder->queue, &queue_place) ||
+	if (!mf_table_find(recorder->queue, &queue_tid) ||
 		!is_number(recorder->queue, MF_QC_INVOICE, flight->invoice) ||
 		!is_word(recorder->queue, MF_QC_KIND, mf_job_name(MF_JOB_SENDING)))
 		return false;
@@ -231,7 +231,7 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 
 		MF_FAILPOINT_ROW("rows of mf_attempt and mf_invoice, accepted", flight->invoice);
 		if (!mf_table_update(recorder->attempt, attempt, lengthof(attempt), &attempt_place) ||
-			!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &invoice_place))
+			!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &invoice_tid))
 			mf_change_suppressed();
 		MF_FAILPOINT_ROW("row of mf_queue, accepted", flight->invoice);
 		mf_table_delete(recorder->queue);

@@ -20,7 +20,7 @@ typedef struct MfAttempt
 	const char *reference;
 	uint8		body_sha256[32];
 	TimestampTz send_by;
-	int32		sent_to;		/* mf_http_target_checksum() */
+	int32		sent_to;		/* address and key, as mf_http_target_checksum() */
 } MfAttempt;
 
 /* The end of an attempt */
@@ -31,44 +31,41 @@ typedef struct MfAttemptEnd
 	const char *reference;		/* under which it was sent; NULL = not known */
 	MfOutcome	outcome;
 	int			http_status;	/* 0 = none */
-	const char *invoice_id;		/* what the answer held; NULL = none */
+	const char *invoice_id;		/* of the answer; NULL = it had none */
 	const char *invoice_url;
-	const char *answered_reference; /* if it was another */
+	const char *answered_reference; /* CustomerReference of the answer if it was another one; NULL = it was not */
 	const char *error;
 } MfAttemptEnd;
 
+/* Record attempts before their requests leave, and their ends.  A known outcome is not overwritten. */
 extern void mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count);
 extern void mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count);
 
-/*
- * The recorded ends of the latest attempts of those invoices, where there is
- * one.  List of MfAttemptEnd.
- */
+/* The recorded ends of the latest attempts of those invoices that have one.  List of MfAttemptEnd. */
 extern List *mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count);
 
-/* What the attempts of a row under one reference tell */
+/* What is known by the attempts of a row under one reference */
 typedef struct MfReference
 {
 	char	   *reference;
-	bool		open;			/* one may have made an invoice, and no resend
-								 * has given that up since */
-	bool		unknown;		/* what became of one was never known */
-	char	   *answered_id;	/* InvoiceId that an answer has held; NULL = none did */
-	bool		sent;			/* one that may have made an invoice went to */
-	int32		sent_to;		/* this mf_http_target_checksum(), the latest */
-	int			latest;			/* number of the latest */
+	bool		open;			/* one may have created an invoice, and no resend was made since */
+	bool		unknown;		/* the outcome of one is unknown */
+	char	   *answered_id;	/* InvoiceId of an answer; NULL = no answer had one */
+	bool		sent;			/* one may have created an invoice; "sent_to" is of the latest such */
+	int32		sent_to;		/* mf_http_target_checksum() */
+	int			latest;			/* number of the latest attempt */
 } MfReference;
 
-/* All references under which attempts of a row were made, whatever the row says now; that of the latest first. */
+/* List of MfReference: all references under which attempts of a row were made, that of the latest first. */
 extern List *mf_queue_references(const MfSqlScope *scope, int64 invoice);
 
-/* Gives a row, which is locked, the number of its latest attempt. */
+/* Sets mf_invoice.attempts of a locked row. */
 extern void mf_queue_set_attempts(const MfSqlScope *scope, int64 invoice, int attempts);
 
 /*
- * The reference for sending a row again: that of its latest attempt, or else the
- * row's own, with a number that none of them has had.  The row's own may be a later
- * one without an attempt: another server's.
+ * Makes a reference for sending a row again: that of its latest attempt, or the
+ * row's own, with a number that no attempt has had.  The row's own is taken if it is
+ * later than that of any attempt: another server gave it.  Palloc'd.
  */
 extern char *mf_queue_fresh_reference(const List *references, const char *own);
 
@@ -76,8 +73,8 @@ extern char *mf_queue_fresh_reference(const List *references, const char *own);
 extern bool mf_queue_has_attempt(const MfSqlScope *scope, int64 invoice, const char *reference);
 
 /*
- * Delete a batch of attempts or transitions older than the retention time of
- * invoices that are finished; how many.
+ * Delete a batch of attempts or transitions of finished invoices from before that
+ * time; return their number.
  */
 extern uint64 mf_queue_purge_attempts(const MfSqlScope *scope, TimestampTz before);
 extern uint64 mf_queue_purge_transitions(const MfSqlScope *scope, TimestampTz before);

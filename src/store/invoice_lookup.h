@@ -11,50 +11,53 @@
 #include "store/queue.h"
 
 /*
- * Locks the entry of an invoice, which the caller has locked: whether MyFatoorah
- * may have the invoice under its account, by an attempt or by another server.
+ * Whether MyFatoorah may have created this invoice under its account, by an attempt
+ * or by another server.  The caller has locked the invoice; its entry is locked here.
  */
 extern bool mf_queue_may_exist(Oid schema, int64 invoice);
 
-/* Whether a query of the current role sees that invoice, row-level security included. */
+/* Whether the calling query sees that invoice as the current role, with row-level security. */
 extern bool mf_queue_is_visible(Oid schema, int64 invoice);
 
-/* What there is of an invoice, whoever may see it */
+/* Whether an invoice exists, whoever may see it */
 typedef enum MfExistence
 {
-	MF_ROW_GONE,				/* or archived, and nothing was paid */
-	MF_LINK_DEAD,				/* it was sent, and can be paid no more: nothing was, either */
-	MF_ROW_ARCHIVED,			/* and something was paid */
-	MF_ROW_THERE
+	MF_ROW_GONE,				/* there is no row, or an archived one that was never paid */
+	MF_LINK_DEAD,				/* it was sent, was not paid, and can no longer be paid */
+	MF_ROW_ARCHIVED,			/* it was paid, and is archived */
+	MF_ROW_THERE				/* any other row of mf_invoice */
 } MfExistence;
 
 extern MfExistence mf_queue_existence(Oid schema, int64 invoice);
 
-/* The invoice of a reference, or of one that it is a resend of, and who inserted it; 0 if there is none. */
+/*
+ * Finds an invoice by a reference, be it numbered by a resend or not.  Returns its
+ * id, 0 if there is none; *creator is the role that inserted it.
+ */
 extern int64 mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator);
 
-/* An invoice that somebody has named, and what the current role may do with it */
+/* An invoice that the caller of a function has named, and what the current role may do with it */
 typedef struct MfNamed
 {
 	int64		invoice;
-	bool		seen;			/* there is one, and it sees it, */
-	MfJob	   *job;			/* and may update it: locked, with its entry; the
-								 * kind is verify as well if the entry is another
-								 * database's */
-	bool		sent;			/* so is its status; of mf_queue_find_named() only */
+	bool		seen;			/* it exists, and the role sees it */
+	MfJob	   *job;			/* set by mf_queue_lock_named() if the role may update it.  The kind is that of
+								 * its entry, but verify if another database has made that to be sent. */
+	bool		sent;			/* its status is sent; set by mf_queue_find_named() only */
 } MfNamed;
 
-/* For qsort() and bsearch(): by their ids. */
+/* Compares MfNamed by their ids, for qsort() and bsearch(). */
 extern int	mf_compare_named(const void *a, const void *b);
 
 /*
- * Locks invoices and their entries with the rights of the current role, waiting
- * for whoever has them; raises 42501 if it may update none at all.  They come in
- * the order of their ids, each once, so that nobody waits in a circle.
+ * Locks invoices with the rights of the current role, and their entries, and waits
+ * for those who have locked them.  Raises 42501 if the role has no right to update
+ * mf_invoice.  "named" must be in the order of ids, each once: two sessions lock in
+ * the same order and do not deadlock.
  */
 extern void mf_queue_lock_named(Oid schema, MfNamed *named, int count);
 
-/* Only tells which are seen, and which of these are sent; raises 42501 if the current role may read none at all. */
+/* Sets "seen" and "sent" only.  Raises 42501 if the role has no right to read mf_invoice. */
 extern void mf_queue_find_named(Oid schema, MfNamed *named, int count);
 
 #endif							/* MF_INVOICE_LOOKUP_H */

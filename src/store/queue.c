@@ -173,7 +173,7 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	memcpy(job->request.values, &values[MF_FIRST_FIELD - 1], sizeof(job->request.values));
 	memcpy(job->request.isnull, &isnull[MF_FIRST_FIELD - 1], sizeof(job->request.isnull));
 	if (desc->natts >= MF_FIRST_FIELD + MF_SP_COUNT)
-		job->invoice_place = *(ItemPointer) DatumGetPointer(values[MF_FIRST_FIELD + MF_SP_COUNT - 1]);
+		job->invoice_tid = *(ItemPointer) DatumGetPointer(values[MF_FIRST_FIELD + MF_SP_COUNT - 1]);
 	pfree(values);
 	pfree(isnull);
 	return job;

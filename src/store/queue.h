@@ -22,49 +22,49 @@
 #include "request/request.h"
 #include "store/invoice.h"
 
-/* An entry whose invoice somebody has locked is looked at again after this. */
+/* An entry whose invoice is locked is claimed again after this. */
 #define MF_BUSY_DELAY_MS 1000
 
-/* What the agenda wants done for an invoice */
+/* What is to be done for an invoice: kinds of agenda entries, and of inquiries */
 typedef enum MfJobKind
 {
 	MF_JOB_SEND,
-	MF_JOB_SENDING,				/* lease over: nobody reported an outcome */
+	MF_JOB_SENDING,				/* an attempt is leased; due when the lease is over without an outcome */
 	MF_JOB_RECONCILE,			/* look up an unknown outcome */
-	MF_JOB_VERIFY,				/* look up before it is sent */
-	MF_JOB_WATCH,				/* look up references given up */
-	MF_JOB_REVIEW,				/* a person's, never due */
-	MF_JOB_NONE,				/* no entry: nothing is left to do */
+	MF_JOB_VERIFY,				/* look up before sending: another server may have sent it */
+	MF_JOB_WATCH,				/* look up references that a resend has replaced */
+	MF_JOB_REVIEW,				/* a person decides; never due */
+	MF_JOB_NONE,				/* no entry; all kinds before this one are words in mf_queue.kind */
 
-	/* about payments; these stand on the agenda of inquiries */
+	/* inquiries about payments, in mf_inquiry and mf_event */
 	MF_JOB_INQUIRY,				/* GetPaymentStatus of an invoice */
 	MF_JOB_REFUNDS,				/* GetRefundStatus of an invoice */
-	MF_JOB_PAYMENT_ID,			/* GetPaymentStatus: whose PaymentId is it? */
-	MF_JOB_WEBHOOK_LOG			/* GetWebhooks: what has been missed? */
+	MF_JOB_PAYMENT_ID,			/* GetPaymentStatus of a PaymentId: which invoice is it about? */
+	MF_JOB_WEBHOOK_LOG			/* GetWebhooks: which webhooks were missed? */
 } MfJobKind;
 
-/* How much may be claimed for an account, and from where on */
+/* How much may be claimed for an account, and where the claim begins */
 typedef struct MfClaimLimit
 {
 	const char *account;
 	MfThrottle *throttle;
-	int			slots;
-	bool		shared;			/* these are fewer than are free */
-	bool		look_later;		/* nothing more is due now, */
-	TimestampTz next_due;		/* but then; 0 = never */
-	TimestampTz mark;			/* rows of an earlier rank are not looked at, */
-	int64		mark_invoice;	/* nor earlier ones of that rank */
+	int			slots;			/* entries that may be claimed */
+	bool		shared;			/* "slots" is less than what is free, because others share it */
+	bool		look_later;		/* nothing more is due now */
+	TimestampTz next_due;		/* set by mf_queue_next_due(); 0 = never */
+	TimestampTz mark;			/* entries before this rank, and before this */
+	int64		mark_invoice;	/* invoice of that rank, are not read */
 } MfClaimLimit;
 
-/* Whose row it is, and what that role could do when it inserted it */
+/* The role that inserted a row, and what it was allowed to do then */
 typedef struct MfSender
 {
-	Oid			role;			/* InvalidOid: it is gone */
+	Oid			role;			/* InvalidOid = no role has the name it had when the row was restored */
 	bool		could_login;
-	bool		could_insert;	/* into mf_invoice itself, not by a view only */
+	bool		could_insert;	/* into mf_invoice itself, not only through a view */
 } MfSender;
 
-/* A locked row of the agenda with its invoice */
+/* A locked agenda entry with its locked invoice */
 typedef struct MfJob
 {
 	MfJobKind	kind;
@@ -72,7 +72,7 @@ typedef struct MfJob
 	MfStatus	status;
 	int			attempts;		/* number of the latest attempt */
 	TimestampTz rank;
-	int			step;			/* as in mf_queue; see MF_SENSELESS_STEP */
+	int			step;			/* of the back-off, as in mf_queue; see MF_SENSELESS_STEP */
 	bool		duplicate_suspected;
 	char	   *account;
 	MfKeyOwner	owner;
@@ -83,8 +83,8 @@ typedef struct MfJob
 	char	   *invoice_id;		/* InvoiceId, NULL = none yet */
 	bool		cancel_requested;
 	MfCallbacks callbacks;
-	ItemPointerData queue_place;	/* of the locked rows; of a claim only */
-	ItemPointerData invoice_place;
+	ItemPointerData queue_tid;	/* of the locked rows; set by claims only */
+	ItemPointerData invoice_tid;
 	MfRequest	request;
 } MfJob;
 
@@ -95,18 +95,18 @@ typedef struct MfTransition
 	MfStatus	from;
 	MfStatus	to;
 	int			attempt;
-	MfJobKind	next;			/* what the agenda says then, and when */
-	TimestampTz due;
+	MfJobKind	next;			/* the agenda entry from now on, */
+	TimestampTz due;			/* and its due time */
 	const char *reference;		/* NULL = as it was */
 	const char *invoice_id;		/* NULL = as it was */
 	const char *invoice_url;	/* NULL = as it was */
 	const char *error;			/* NULL = none: clears last_error */
-	const char *linkless;		/* that of an invoice that is sent for its
-								 * link and has none, not even with an attempt */
+	const char *linkless;		/* the error if the invoice is to have a link (notification_option LNK) and
+								 * neither the answer nor an attempt has one */
 	const char *actor;			/* "sender", or the name of a role */
 	const char *reason;			/* for the history; NULL = the error */
-	int			duplicate;		/* 1 = a second invoice may exist; -1 = it
-								 * does not; 0 = as it was */
+	int			duplicate;		/* suspicion of a second invoice: 1 = suspected, -1 = cleared, 0 = as it
+								 * was */
 } MfTransition;
 
 /* What comes next for an invoice whose status stays as it is */
@@ -117,14 +117,12 @@ typedef struct MfFollowUp
 	TimestampTz due;
 	int			step;
 	const char *error;			/* for the invoice; NULL = leave it as it was */
-	bool		duplicate;		/* a second invoice may exist, as the error
-								 * says */
-	bool		wait;			/* nothing was tried: what kept it from being
-								 * written may still be there */
-	bool		put_off;		/* a person is to see the error in mf_review */
+	bool		duplicate;		/* "error" is the reason to suspect a second invoice */
+	bool		wait;			/* nothing was tried: the error in the entry stays */
+	bool		put_off;		/* "error" goes into the entry, where mf_review shows it */
 } MfFollowUp;
 
-/* An invoice as the fence sees it, locked */
+/* A locked invoice, to be compared with the attempt whose outcome is to be recorded */
 typedef struct MfLockedInvoice
 {
 	int64		invoice;
@@ -134,60 +132,62 @@ typedef struct MfLockedInvoice
 } MfLockedInvoice;
 
 /*
- * How long after another server may have sent a row that is looked up, in
- * milliseconds: MyFatoorah must be done with it.
+ * Milliseconds after which MyFatoorah has finished processing a request that
+ * another server may have sent at a given time, so that a look-up is conclusive.
  */
 extern int	mf_verify_wait(void);
 
-/* The first entry of an account */
+/* The first agenda entry of an account */
 typedef struct MfFirstEntry
 {
 	char	   *account;
 	TimestampTz rank;
 } MfFirstEntry;
 
-/* List of MfFirstEntry, one for each account that has something on the agenda, in the current context. */
+/* List of MfFirstEntry, one for each account with agenda entries, in the current context. */
 extern List *mf_queue_accounts(const MfSqlScope *scope);
 
 /*
- * Locks due entries, and the invoices that nobody else has locked; entries
- * whose invoice is busy come again later.  No more than "limit" in all, in the
- * order of the accounts; *cut tells whether that ended it.  *changed becomes true
- * if entries now stand under other accounts, or later than anybody may think.  List
- * of MfJob.
+ * Claims due entries: locks them and their invoices, at most "limit" in all, in
+ * the order of the accounts.  An entry whose invoice is locked by others is put off
+ * by MF_BUSY_DELAY_MS.  *cut is set to whether the limit was reached.  *changed
+ * becomes true if entries were moved to other accounts, or put off because their
+ * invoice does not exist: next due times that were noted are no longer right.
+ * List of MfJob.
  */
 extern List *mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, int limit,
 							TimestampTz now, bool *cut, bool *changed);
 
 /*
- * The same for entries that are "sending", due or not, of all accounts, in the
- * order of their invoices and behind one: for a worker that has no requests
- * under way.  *last is the last one found, if any.
+ * Likewise claims "sending" entries of all accounts, due or not, whose invoice id
+ * is greater than "after", in the order of ids: for a worker that has no requests
+ * in flight.  *last is set to the greatest id found, if any.
  */
 extern List *mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last,
 								   bool *changed);
 
-/* Sets next_due of those accounts that are to be looked at later. */
+/* Sets next_due of the limits that have look_later. */
 extern void mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, TimestampTz now);
 
-/* Locks those of the invoices that nobody else has locked. List of MfLockedInvoice. */
+/* Locks the invoices that nobody else has locked. List of MfLockedInvoice. */
 extern List *mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count);
 
-/* Which of the invoices are no rows any more; how many these are. */
+/* Puts into "lost", which has room for all, the invoices that do not exist; returns their number. */
 extern uint64 mf_queue_lost_invoices(const MfSqlScope *scope, const int64 *invoices, int count, int64 *lost);
 
 /*
- * Changes invoices, agenda and history together.  The history of a transition
- * to "sending" is its attempt.
+ * Applies transitions to invoices, agenda and history.  A transition to "sending"
+ * has no line in the history; its attempt stands for it.
  */
 extern void mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int count);
 
+/* Changes agenda entries, and last_error or duplicate_error, of invoices whose status stays as it is. */
 extern void mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count);
 
-/* Puts an entry off because what is to be done for it cannot be written; false if it cannot, either. */
+/* Puts an entry off because its outcome or claim cannot be written; false if there is no such entry. */
 extern bool mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, const char *error);
 
-/* Makes due at once what mf_queue_put_off() has put off, but for some invoices, an int8[]. */
+/* Makes due at once all entries that were put off with an error, except those of "left_out", an int8[]. */
 extern void mf_queue_retry_put_off(const MfSqlScope *scope, Datum left_out);
 
 #endif							/* MF_QUEUE_H */

@@ -206,7 +206,7 @@ lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, Tim
 		job->kind = later[i].next;
 		job->rank = later[i].due;
 		job->step = Max(later[i].step, 0);	/* MF_TIMED_STEP has done its part */
-		job->queue_place = places[i];
+		job->queue_tid = places[i];
 		jobs[i] = job;
 	}
 

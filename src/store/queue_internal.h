@@ -1,6 +1,6 @@
 /*
  * queue_internal.h
- *	  What the queue_*.c files share.
+ *	  SQL expressions of ranks and due times, and columns of mf_queue and mf_invoice.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_internal.h
@@ -13,51 +13,57 @@
 
 #include "store/queue.h"
 
-/* Now or then, whichever is later, and so much more: for any stored time, so nothing is added to what lies beyond the end */
+/* The later of now and "at", plus "more"; a stored time that is not before MF_TIME_END stays as it is. */
 #define MF_NOW_OR_LATER_PLUS(at, more) \
 	"CASE WHEN " at " < '" MF_TIME_END_TEXT "' THEN greatest(" at ", clock_timestamp()) + " more " ELSE " at " END"
 
 /*
- * A row with a time in the past does not go before those that have waited since
- * before it was made.  One that was restored may say that it is made in the future.
+ * The due time for the rank of a new entry: an invoice with send_at in the past is
+ * not sent before those that have waited since before it was created.  The
+ * created_at of a restored row may be in the future.
  */
 #define MF_NOT_BEFORE(due, created_at) "greatest(" due ", least(" created_at ", now()))"
 
 /*
- * The order of due entries: ten minutes earlier per step of priority.  What is
- * due later stays behind everything that is due now, so that no claim reads it;
- * it is promoted once it is due.
+ * The rank is the order of claims: of a due entry ten minutes before its due time
+ * per step of priority; of any other its due time, so that no claim reads it.  An
+ * entry with "promote" gets the rank by its priority once it is due.
  */
 #define MF_PROMOTED(due, priority) "greatest(" due ", '" MF_TIME_MIN_TEXT "') - " priority " * interval '10 min'"
 #define MF_RANK(due, priority) "CASE WHEN " due " > now() THEN " due " ELSE " MF_PROMOTED(due, priority) " END"
 #define MF_PROMOTE(due, priority) "(" due " > now() AND " priority " > 0)"
 #define MF_SET_RANK(due, priority) "rank = " MF_RANK(due, priority) ", promote = " MF_PROMOTE(due, priority)
 
-/* An attempt of which it is not proven that no invoice came of it */
+/* Whether an attempt may have created an invoice, as far as is known */
 #define MF_MAY_HAVE_MADE(a) "(" a ".outcome IS NULL OR " a ".outcome NOT IN ('not_sent', 'rejected'))"
 
-/* with the types that are read, whatever those of the columns; in the order of MfJob and mf_send_payment_fields[] */
+/*
+ * Columns of mf_invoice for mf_queue_read_invoice(), cast to the types that it
+ * reads, whatever types the table has; from MF_FIRST_FIELD on in the order of
+ * mf_send_payment_fields[].
+ */
 #define MF_INVOICE_COLUMNS \
-	"id::int8, status::text, attempts::int4, account::text, created_by_id::oid, own_key::bool, could_login::bool, could_insert::bool, reference::text, " \
-	"send_at::timestamptz, cancel_requested::bool, duplicate_suspected::bool, created_at::timestamptz, invoice_id::int8, callbacks::bool, " \
-	"customer_name::text, invoice_value::numeric, notification_option::text, customer_email::text, customer_mobile::text, " \
-	"mobile_country_code::text, display_currency_iso::text, language::text, customer_reference::text, " \
+	"id::int8, status::text, attempts::int4, account::text, created_by_id::oid, own_key::bool, could_login::bool, " \
+	"could_insert::bool, reference::text, send_at::timestamptz, cancel_requested::bool, duplicate_suspected::bool, " \
+	"created_at::timestamptz, invoice_id::int8, callbacks::bool, " \
+	"customer_name::text, invoice_value::numeric, notification_option::text, customer_email::text, " \
+	"customer_mobile::text, mobile_country_code::text, display_currency_iso::text, language::text, customer_reference::text, " \
 	"customer_civil_id::text, user_defined_field::text, call_back_url::text, error_url::text, webhook_url::text, " \
 	"expiry_date::timestamptz, customer_address::jsonb, invoice_items::jsonb, shipping_method::int2, " \
 	"shipping_consignee::jsonb, suppliers::jsonb, processing_details::jsonb, invoice_payment_methods::int4[], " \
 	"source_info::text"
-#define MF_FIRST_FIELD 16			/* attribute number of customer_name there */
+#define MF_FIRST_FIELD 16			/* number of customer_name in them */
 
 /*
- * When a row is looked up that another server may have sent: that server sends it
- * as soon as it is due, and MyFatoorah must be done with it by then.
+ * When to look up an invoice that another server may send as soon as it is due;
+ * "wait" is mf_verify_wait().
  */
 #define MF_VERIFY_DUE(due, wait) MF_NOW_OR_LATER_PLUS(due, wait " * interval '1 ms'")
 
 /*
- * A row of MF_INVOICE_COLUMNS, perhaps with its ctid behind, as a job, in the
- * current context.  Values of the
- * request point into the tuple, which SPI_finish() frees.
+ * Makes a job of a row of MF_INVOICE_COLUMNS, perhaps followed by its ctid, in the
+ * current context.  Values of the request point into the tuple, which SPI_finish()
+ * frees.
  */
 extern MfJob *mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc);
 
@@ -77,7 +83,7 @@ typedef enum MfQueueColumn
 	MF_QC_END					/* one more than the last */
 } MfQueueColumn;
 
-/* The word in mf_queue.kind, NULL for MF_JOB_NONE; and back. */
+/* The word in mf_queue.kind, NULL for MF_JOB_NONE; and the kind of such a word. */
 extern const char *mf_job_name(MfJobKind kind);
 extern MfJobKind mf_job_kind(const char *name);
 

@@ -11,12 +11,14 @@
 #include "commands/trigger.h"
 
 /*
- * Puts the trigger's new rows on the agenda; how many.  If "in_use" is not
- * NULL it tells whether another server may send any of them, or ask about it.
+ * Makes agenda entries of new rows of mf_invoice, in its AFTER trigger; returns
+ * their number.  For restored rows "in_use" is not NULL: it is set to whether
+ * another server may send any of them or inquire about its payment, and inquiries
+ * are opened for those whose payment is awaited.
  */
 extern uint64 mf_queue_insert(Oid schema, TriggerData *trigger, bool *in_use);
 
-/* Follows a change of a queued invoice's own columns; due is by mf_send_due(), created_at is for its rank. */
+/* Changes the entry of a queued invoice after its columns were changed; "due" is by mf_send_due(). */
 extern void mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, TimestampTz due,
 								int priority, TimestampTz created_at);
 

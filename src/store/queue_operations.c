@@ -1,6 +1,6 @@
 /*
  * queue_operations.c
- *	  SQL of what people do with invoices.
+ *	  SQL of what people do with invoices: cancel, retry, resolve, edit.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_operations.c

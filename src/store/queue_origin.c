@@ -1,6 +1,6 @@
 /*
  * queue_origin.c
- *	  Which database has made an entry of the agenda, and which servers are known.
+ *	  SQL of which database has made an agenda entry, and of known servers.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_origin.c

@@ -1,6 +1,6 @@
 /*
  * queue_origin.h
- *	  Which database has made an entry of the agenda, and which servers are known.
+ *	  SQL of which database has made an agenda entry, and of known servers.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_origin.h
@@ -10,42 +10,42 @@
 
 #include "utils/timestamp.h"
 
-/* A server, and where its data are; see database_identity.c */
+/* A server and its data directory, as process/database_identity.c and sending/copy_guard.c compare them */
 typedef struct MfIdentity
 {
 	const char *system_identifier;
 	const char *data_directory;
-	const char *marker;			/* the file that the last start of a worker has put there; empty before the first */
-	const char *backup_label;	/* of the base backup that the server has started from last; empty if none */
+	const char *marker;			/* of the file that the latest start of a worker has left there; "" = none */
+	const char *backup_label;	/* of the base backup that the server was last started from; "" = none */
 	int			timeline;
-	TimestampTz since;			/* rows made before it another server may have sent, too */
-	int64		origin;			/* read only: of the entries that this database made */
+	TimestampTz since;			/* another server may have sent rows that were created before it */
+	int64		origin;			/* mf_queue.origin of entries of this database; read only */
 } MfIdentity;
 
-/* What is remembered */
+/* What mf_identity holds */
 typedef enum MfIdentityKnown
 {
-	MF_IDENTITY_NONE,			/* no database was served yet */
-	MF_IDENTITY_OTHERS,			/* others only */
-	MF_IDENTITY_OURS			/* this one, of this server */
+	MF_IDENTITY_NONE,			/* nothing: no worker has served this database yet */
+	MF_IDENTITY_OTHERS,			/* other servers or databases only */
+	MF_IDENTITY_OURS			/* this server and database */
 } MfIdentityKnown;
 
-/* What is remembered of this database and server, in *identity if it is ours. Own scope. */
+/* Reads what is known of this server and database, into *identity unless nothing is known. Own scope. */
 extern MfIdentityKnown mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity);
 extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
 
-/* Entries that this database has made before it was copied, or its server promoted, are its own still. Own scope. */
+/* Makes entries of that origin ours: this database made them before it was moved or promoted. Own scope. */
 extern void mf_queue_replace_origin(Oid schema, int64 origin);
 
-/* How many entries another database has made. Own scope. */
+/* Number of entries that another database has made. Own scope. */
 extern int64 mf_queue_count_foreign(Oid schema);
 
-/* Makes them our own; what was to be sent is to be looked up first, as by mf_queue_verify_all(). Own scope. */
+/* Makes these ours.  What was to be sent is looked up first, as by mf_queue_verify_all(). Own scope. */
 extern void mf_queue_take_over_entries(Oid schema);
 
 /*
- * Every entry that was to be sent is to be looked up first, once another server
- * that sends it when it is due can be done with it. Own scope.
+ * Has every entry that was to be sent looked up first, at a time when MyFatoorah has
+ * finished a request that another server may send when it is due. Own scope.
  */
 extern void mf_queue_verify_all(Oid schema);
 

@@ -10,26 +10,32 @@
 
 #include "database/sql.h"
 
-/* Who has paused all accounts because this may be a copy */
+/* paused_by of all accounts while this database may be a copy of another one */
 #define MF_PAUSED_BY_GUARD "worker"
 #define MF_PAUSED_BY_RESTORE "restore"
 
+/* Pauses an account, or MF_ALL_ACCOUNTS; one that is paused already stays as it is. Own scope. */
 extern void mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason);
-/* Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd; NULL if it is not paused. */
+
+/*
+ * Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd;
+ * NULL if it is not paused.  *all_accounts is set to whether all are. Own scope.
+ */
 extern char *mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts);
 
+/* False if it was not paused.  Of MF_ALL_ACCOUNTS also ends the suspicion of a copy. Own scope. */
 extern bool mf_queue_resume(Oid schema, const char *account);
 
-/* Whether everything is paused because this may be a copy, and no person has decided yet: what it holds stays as it came. */
+/* Whether all accounts are paused because this may be a copy, until a person decides: nothing may be changed. */
 extern bool mf_queue_awaits_decision(const MfSqlScope *scope);
 
-/* Names of those of the accounts that are paused, perhaps MF_ALL_ACCOUNTS among them, in the current context. */
+/* Names of the accounts that are paused, perhaps MF_ALL_ACCOUNTS among them, in the current context. */
 extern List *mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int count);
 
 /*
- * Makes due at once what was put off for want of an account or a key: of an
- * account, or of all with NULL, and of what one role has inserted, or everybody
- * with InvalidOid.
+ * Makes due at once what was put off because an account or its key was missing:
+ * of one account, or all with NULL; of invoices that one role has inserted, or all
+ * with InvalidOid. Own scope.
  */
 extern void mf_queue_retry_account(Oid schema, const char *account, Oid created_by);
 

@@ -1,6 +1,6 @@
 /*
  * queue_report.c
- *	  What mf_check() reports of the agenda.
+ *	  SQL of what mf_check() reports of the agenda.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_report.c
