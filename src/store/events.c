@@ -1,6 +1,6 @@
 /*
  * events.c
- *	  Events that come in: webhooks, callbacks, and what MyFatoorah's log has.
+ *	  SQL of events that come in: webhooks, callbacks, MyFatoorah's log of webhooks.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/events.c

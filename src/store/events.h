@@ -1,6 +1,6 @@
 /*
  * events.h
- *	  Events that come in: webhooks, callbacks, and what MyFatoorah's log has.
+ *	  SQL of events that come in: webhooks, callbacks, MyFatoorah's log of webhooks.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/events.h
@@ -17,7 +17,7 @@
 typedef struct MfEvent
 {
 	const char *account;
-	const char *door;			/* "webhook", "callback" or "log" */
+	const char *door;			/* mf_event.door: "webhook", "callback" or "log" */
 	int			version;		/* 0 = none */
 	int			event_code;		/* 0 = none */
 	const char *event_name;
@@ -26,60 +26,58 @@ typedef struct MfEvent
 	const char *invoice_id;		/* digits */
 	const char *payment_id;
 	const char *customer_reference;
-	int64		invoice;		/* mf_invoice.id, 0 = to be found out */
+	int64		invoice;		/* mf_invoice.id; 0 = to be found by the numbers above */
 	uint8		digest[MF_EVENT_DIGEST_SIZE];
-	const char *data;			/* JSON that jsonb takes */
-	bool		resolve;		/* unless it matches a row, MyFatoorah is
-								 * asked whose PaymentId it is, */
-	TimestampTz turn;			/* not before, and then once only; 0 = at once */
+	const char *data;			/* JSON that is valid as jsonb */
+	bool		resolve;		/* inquire about its PaymentId if it matches no row, */
+	TimestampTz turn;			/* once, at this time; 0 = at once, and repeatedly */
 
-	/* what became of it */
+	/* set by mf_events_store() */
 	int64		id;
-	bool		repeated;
+	bool		repeated;		/* it was stored before */
 } MfEvent;
 
 /*
- * Stores events, each once, matches them with invoices, and makes an inquiry
- * of each that is news.  Sets id, invoice and repeated.
+ * Stores events, each once, matches them with invoices, and opens an inquiry for
+ * each event that is news.
  */
 extern void mf_events_store(const MfSqlScope *scope, MfEvent *events, int count);
 
-/* Likewise for an event's PaymentId or InvoiceId; "due" 0 = not asked again */
+/* What comes next for the inquiry about an event */
 typedef struct MfEventNext
 {
 	int64		event;
-	const char *invoice_id;		/* of the answer; NULL = none */
+	const char *invoice_id;		/* of the answer; NULL = there was none */
 	const char *reference;		/* likewise */
-	int64		twin;			/* the row that has another invoice under this
-								 * reference; 0 = none */
-	TimestampTz due;
+	int64		twin;			/* the row that has another invoice under this reference; 0 = none */
+	TimestampTz due;			/* 0 = the inquiry is over */
 	int			tries;
 	int			failures;
 } MfEventNext;
 
-/* Sets "twin" of those. */
+/* Sets "twin" of each. */
 extern void mf_events_find_twins(const MfSqlScope *scope, MfEventNext *answers, int count);
 
-/* Also makes an inquiry of what matches an invoice now. */
+/* Records what comes next for events, and opens inquiries about the invoices that were found. */
 extern void mf_events_resolve(const MfSqlScope *scope, const MfEventNext *next, int count);
 
-/* Locks events; those that somebody else has locked are put into "held", which has room for all; their number. */
+/* Locks events.  Puts those that others have locked into "held", which has room for all; returns their number. */
 extern uint64 mf_events_lock(const MfSqlScope *scope, const int64 *events, int count, int64 *held);
 
-/* The events about these invoices have had their answer. */
+/* Records that the events about these invoices have had an answer. */
 extern void mf_events_set_answered(const MfSqlScope *scope, const int64 *invoices, int count);
 
-/* Where the log of deliveries is to be read from, for an account with open payments */
+/* From when on MyFatoorah's log of webhooks is to be read for an account */
 typedef struct MfLogStart
 {
 	TimestampTz since;
-	MfKeyOwner	owner;			/* whose key reads it */
+	MfKeyOwner	owner;			/* with whose key */
 } MfLogStart;
 
-/* NULL if no payment is open. */
+/* Palloc'd; NULL if the account has no open invoice. */
 extern MfLogStart *mf_events_log_start(const MfSqlScope *scope, const char *account);
 
-/* Deletes a batch of old events of finished invoices; how many. */
+/* Deletes a batch of events from before that time that no inquiry needs; returns their number. */
 extern uint64 mf_events_purge(const MfSqlScope *scope, TimestampTz before);
 
 /* Events about those invoices that had no answer yet */

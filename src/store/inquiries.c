@@ -1,6 +1,6 @@
 /*
  * inquiries.c
- *	  The agenda of inquiries: questions about payments.
+ *	  SQL of the agenda of inquiries: claims, and what comes next.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/inquiries.c

@@ -1,6 +1,6 @@
 /*
  * inquiries.h
- *	  The agenda of inquiries: questions about payments.
+ *	  SQL of the agenda of inquiries: claims, and what comes next.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/inquiries.h
@@ -11,85 +11,88 @@
 #include "account/account_key.h"
 #include "database/sql.h"
 
-/* Answers without a change, after an event, that are followed by another question soon */
+/* After an event, answers without news up to this number are followed by another inquiry soon */
 #define MF_QUICK_TRIES 5
 
 /*
- * Seconds between questions about one invoice that only callbacks ask for; fewer
- * than a customer waits, who may just have tried again.
+ * Seconds between inquiries about one invoice that only callbacks ask for.  A
+ * customer who has just tried again waits longer than that.
  */
 #define MF_CALLBACK_FLOOR_S 3
 
-/* An invoice that can still be paid, by mf_invoice_open_idx; no other index has the order of sent_at */
+/* An invoice that can still be paid; mf_invoice_open_idx has this condition, and the order of sent_at */
 #define MF_OPEN(row) \
 	row ".invoice_id IS NOT NULL AND " row ".payment_status IN ('unpaid', 'authorized') AND " row ".status = 'sent'"
 
-/* One about which nothing is to be asked, as all are that were sent without polling */
+/* An open invoice without an inquiry, as after sending without polling */
 #define MF_UNASKED(row) \
 	MF_OPEN(row) " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = " row ".id)"
 
-/* An account with something to ask, and since when */
+/* An account, and when its first inquiries of each kind are due; 0 = there is none */
 typedef struct MfInquiryAccount
 {
 	char	   *name;
 	Oid			owner;
 	bool		paused;
-	TimestampTz urgent_due;		/* 0 = nothing */
+	TimestampTz urgent_due;		/* inquiries that signed events ask for */
 	TimestampTz poll_due;
-	TimestampTz event_due;
-	TimestampTz callback_due;	/* what only callbacks ask for, of both kinds */
-	TimestampTz order_due;		/* what roles have ordered */
+	TimestampTz event_due;		/* about events of unknown invoices */
+	TimestampTz callback_due;	/* inquiries and events that only callbacks ask for */
+	TimestampTz order_due;		/* inquiries that roles have ordered */
 } MfInquiryAccount;
 
-/* List of MfInquiryAccount: all accounts of this database. */
+/* List of MfInquiryAccount: all accounts of this database, in the order of owners and names. */
 extern List *mf_inquiries_accounts(const MfSqlScope *scope);
 
-/* One invoice to be asked about, with its row as it was when claimed */
+/* A claimed inquiry about an invoice, or about an event, with what the row of the invoice says */
 typedef struct MfInquiryJob
 {
-	int64		invoice;		/* 0 = an event's PaymentId */
-	int64		event;			/* the event, then */
+	int64		invoice;		/* 0 = the inquiry is about an event */
+	int64		event;			/* 0 = it is about an invoice */
 	char	   *account;
 	MfKeyOwner	owner;
-	char	   *key;			/* InvoiceId, or PaymentId; NULL = not sent (yet) */
-	bool		gone;			/* no invoice to ask about, now or ever */
+	char	   *key;			/* InvoiceId or PaymentId; NULL = the invoice is not sent (yet) */
+	bool		gone;			/* there will never be an invoice to ask about */
 	bool		urgent;
 	bool		by_callback;	/* only callbacks ask for it */
-	Oid			ordered_by;		/* only that role does */
-	bool		refunds;		/* the refunds are to be asked for, too */
-	bool		paid;			/* as far as the row knows */
-	bool		by_invoice;		/* the key of an event is its InvoiceId */
-	int			requests;
+	Oid			ordered_by;		/* only this role asks for it; InvalidOid = no role has ordered it */
+	bool		refunds;		/* refunds are to be asked for, too */
+	bool		paid;			/* by the row */
+	bool		by_invoice;		/* of an event: the key is an InvoiceId */
+	int			requests;		/* how often it was asked for */
 	int			tries;
 	int			step;
-	int			failures;		/* questions in a row without a usable answer */
-	TimestampTz expires_at;		/* by the row; 0 = unknown */
+	int			failures;		/* inquiries in a row without a usable answer */
+	TimestampTz expires_at;		/* by the row; 0 = not known */
 } MfInquiryJob;
 
-/* Who asks about an invoice */
+/* Who asks for an inquiry */
 typedef enum MfAsker
 {
-	MF_ASKED_BY_PROOF,			/* a signed webhook, MyFatoorah's log */
-	MF_ASKED_BY_CALLBACK,		/* whoever has its address, or a PaymentId */
+	MF_ASKED_BY_PROOF,			/* a signed webhook, or MyFatoorah's log of webhooks */
+	MF_ASKED_BY_CALLBACK,		/* anybody who calls the callback address, or has a PaymentId */
 	MF_ASKED_BY_POLLER
 } MfAsker;
 
-/*
- * Locks what is due for an account, at most "limit".  List of MfInquiryJob.
- */
+/* Claims due inquiries about invoices of an account, at most "limit".  List of MfInquiryJob. */
 extern List *mf_inquiries_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
-/* Of what roles have ordered, within their budgets or beyond: one of each role in turn, those after "last" first. */
+
+/*
+ * Likewise claims inquiries that roles have ordered, those within their budgets or
+ * those beyond ("too_often").  Roles take turns, beginning with the one after "last".
+ */
 extern List *mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit,
 									   TimestampTz now);
+
+/* Likewise claims inquiries about events.  MF_ASKED_BY_POLLER is not valid. */
 extern List *mf_inquiries_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
 
 /* What comes next for an inquiry */
 typedef struct MfInquiryNext
 {
 	int64		invoice;
-	int			requests;		/* as claimed: whoever asked since is asked for
-								 * again at once */
-	bool		done;			/* nothing can change any more */
+	int			requests;		/* as claimed: if the row has more, the inquiry is repeated */
+	bool		done;			/* the payment cannot change any more */
 	TimestampTz due;
 	bool		urgent;
 	bool		by_callback;
@@ -97,20 +100,23 @@ typedef struct MfInquiryNext
 	int			tries;
 	int			step;
 	int			failures;
-	const char *error;			/* why it is put off, for mf_inquiry */
-	bool		wait;			/* nothing was recorded: the error stays as it
-								 * was */
+	const char *error;			/* why it is put off, for mf_inquiry; NULL = it is not */
+	bool		wait;			/* nothing was tried: the error in the row stays */
 } MfInquiryNext;
 
+/* Sets what comes next for inquiries, except those that a session has locked: their leases go on. */
 extern void mf_inquiries_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count);
 
 /*
- * Puts an entry, or the question about an event, off because an answer cannot
- * be written; false if that cannot be, either.
+ * Puts off the inquiry about an invoice, or about an event if "event" is not 0,
+ * because its answer or claim cannot be written; false if there is no such inquiry.
  */
 extern bool mf_inquiries_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error);
 
-/* Makes due at once what was put off so, or had no usable answer, but for some invoices, an int8[]. */
+/*
+ * Makes due at once all inquiries that were put off, or had no usable answer, except
+ * those about the invoices of "left_out", an int8[].
+ */
 extern void mf_inquiries_retry_put_off(const MfSqlScope *scope, Datum left_out);
 
 #endif							/* MF_INQUIRIES_H */

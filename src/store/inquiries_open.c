@@ -1,6 +1,6 @@
 /*
  * inquiries_open.c
- *	  New inquiries: about invoices that were sent, restored or ordered.
+ *	  SQL of new inquiries: about invoices that were sent, restored or ordered.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/inquiries_open.c

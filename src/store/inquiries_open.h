@@ -1,6 +1,6 @@
 /*
  * inquiries_open.h
- *	  New inquiries: about invoices that were sent, restored or ordered.
+ *	  SQL of new inquiries: about invoices that were sent, restored or ordered.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/inquiries_open.h
@@ -10,49 +10,51 @@
 
 #include "database/sql.h"
 
-/* An invoice that was just sent */
+/* An invoice that was accepted by MyFatoorah a moment ago */
 typedef struct MfSentInvoice
 {
 	int64		invoice;
-	const char *account;		/* NULL if the caller does not have it at hand */
-	int64		invoice_id;		/* InvoiceId; only with an account */
+	const char *account;		/* NULL = the caller does not know it */
+	int64		invoice_id;		/* InvoiceId; not set without an account */
 } MfSentInvoice;
 
 /*
- * Invoices that were just sent, sorted here: when their payment is asked for
- * first.  True if for one of them somebody wants to know at once.
+ * Opens inquiries about invoices that were just sent, due at "due"; sorts "sent".
+ * DT_NOEND opens only those that an event has asked for already.  True if one of
+ * them is urgent.
  */
 extern bool mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due);
 
-/* The same when polling begins, in the worker or a session; the worker has it on its agenda. */
+/* The same with the time at which polling begins; tells the worker, whose process may be this one. */
 extern void mf_inquiries_open_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count);
 
-/* Rows of a dump whose payment was awaited; "new_rows" is registered. */
+/* Opens inquiries about restored rows that can still be paid; the transition table "new_rows" is registered. */
 extern void mf_inquiries_open_restored(const MfSqlScope *scope, TimestampTz due);
 
-/* So old may be what is asked about once more where a copy takes over */
+/* Age in days up to which mf_inquiries_open_settled() asks about invoices */
 #define MF_ASK_AGAIN_DAYS 30
 
 /*
- * This was a copy, and goes on in its original's place: what came in between is
- * not known, so settled invoices of the last time are asked about once more.
+ * Opens inquiries about invoices that were paid or have expired lately: this
+ * database takes over from the one it was copied from, and does not know what
+ * became of them since.
  */
 extern void mf_inquiries_open_settled(const MfSqlScope *scope);
 
-/* Where a walk along the open invoices has come to */
+/* Position of a walk through open invoices; zeroed at its start */
 typedef struct MfOpenPosition
 {
 	NameData	account;
 	TimestampTz sent_at;
 } MfOpenPosition;
 
-/* Plans questions about a batch of open invoices that have none, and moves the place forward; how many. */
+/* Opens inquiries about a batch of open invoices without one, and advances the position; returns their number. */
 extern uint64 mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *place);
 
 /*
- * A role wants to know about invoices, within its budget or, of those that were
- * asked about too often, within that of all roles.  They come in the order of
- * their ids, each once.  Of those that were never sent nothing is asked.
+ * Opens inquiries that a role has ordered, about those invoices that are sent.
+ * "too_often" marks those beyond the role's budget.  The invoices are in the order
+ * of ids, each once. Own scope.
  */
 extern void mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count);
 

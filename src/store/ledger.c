@@ -1,6 +1,6 @@
 /*
  * ledger.c
- *	  SQL of the books: changes of money, and disputes.
+ *	  SQL of the ledger: money that came and went, and disputes.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/ledger.c

@@ -17,16 +17,16 @@
 #include "database/sql.h"
 #include "store/invoice.h"
 
-/* A row as the reader of answers needs it, locked */
+/* A locked row of a sent invoice, with what an answer is compared with */
 typedef struct MfPaymentRow
 {
 	int64		invoice;
 	char	   *invoice_id;
-	char	   *reference;		/* the latest; earlier ones have lower numbers */
+	char	   *reference;		/* the latest one; those that resends have replaced have lower numbers */
 	char	   *customer_reference; /* NULL = none */
 	MfPaymentStatus status;
 	int			attempts;
-	char	   *base_value;		/* as last read; NULL = never */
+	char	   *base_value;		/* of the latest answer; NULL = there was none */
 	char	   *invoice_value;
 	char	   *currency;		/* of invoice_value; NULL = not known */
 	char	   *received_value;
@@ -34,10 +34,13 @@ typedef struct MfPaymentRow
 	char	   *payment_error;	/* NULL = none */
 } MfPaymentRow;
 
-/* Those that nobody else has locked. List of MfPaymentRow. */
+/*
+ * Locks sent invoices, and the events about them that wait for an answer, except
+ * those of which others have locked either. List of MfPaymentRow.
+ */
 extern List *mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count);
 
-/* What an answer makes of a row; NULL and 0 leave a column as it is */
+/* What an answer changes in a row; NULL and 0 leave a column as it is */
 typedef struct MfPaymentChange
 {
 	int64		invoice;
@@ -59,27 +62,25 @@ typedef struct MfPaymentChange
 	const char *error;			/* for payment_error; NULL clears it */
 	const char *reason;			/* for the history, if the state changes */
 
-	/* sums; they are the row's until something was booked */
+	/* sums of the ledger; those of the row if nothing was booked */
 	const char *received_value;
 	const char *refunded_value;
 	const char *base_value_before;
-	bool		has_dispute;	/* disputed_at is told: 0 = there is none any
-								 * more */
-	TimestampTz disputed_at;
-	bool		read;			/* the answer is one about the invoice */
-	const char *contradiction;	/* how the invoice that was paid differs from
-								 * the row; NULL = it does not */
+	bool		has_dispute;	/* disputed_at is to be set; */
+	TimestampTz disputed_at;	/* 0 = no dispute is open or lost */
+	bool		read;			/* the answer is about this invoice */
+	const char *contradiction;	/* how the invoice that was paid differs from the row; NULL = it does not */
 	const char *doubt;			/* for payment_doubt */
-	bool		step;			/* the history has it even if the state stays */
-	bool		money;			/* so it changes the row */
+	bool		step;			/* goes into the history even if payment_status stays */
+	bool		money;			/* was booked, so the row must change */
 
-	bool		changed;		/* out: the row is not what it was */
+	bool		changed;		/* out: the row was changed */
 } MfPaymentChange;
 
-/* Each invoice once */
+/* Applies changes to locked rows and the history; each invoice once. */
 extern void mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count);
 
-/* A try of an invoice, values in the server encoding */
+/* A transaction (try to pay) of an invoice; texts are in the server encoding */
 typedef struct MfTryRow
 {
 	int64		invoice;
@@ -87,26 +88,29 @@ typedef struct MfTryRow
 	TimestampTz transaction_date;	/* 0 = none */
 } MfTryRow;
 
-/* New and changed ones; the ids of their invoices in "changed", which has room for all. How many. */
+/*
+ * Stores tries that are new or have changed.  Puts the ids of their invoices into
+ * "changed", which has room for all; returns their number.
+ */
 extern int	mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count, int64 *changed);
 
-/* What a customer's callback needs of a row */
+/* What the page for a customer needs of a row */
 typedef struct MfCallbackRow
 {
 	int64		invoice;
 	char	   *account;
 	char	   *token;			/* the random end of its reference */
 	char	   *payment_status;
-	bool		settled;		/* nobody waits for an answer about it */
+	bool		settled;		/* no inquiry is under way that the customer would wait for */
 	bool		arabic;
-	char	   *call_back_url;	/* the row's own, NULL = none */
+	char	   *call_back_url;	/* of the row; NULL = none */
 	char	   *error_url;
 } MfCallbackRow;
 
 /* List of MfCallbackRow. */
 extern List *mf_payment_callback_rows(const MfSqlScope *scope, const int64 *invoices, int count);
 
-/* What somebody who waits for an invoice sees of it, as the current role */
+/* What mf_wait() sees of an invoice, as the current role */
 typedef struct MfWaitedInvoice
 {
 	char		status[32];
@@ -114,10 +118,13 @@ typedef struct MfWaitedInvoice
 	TransactionId xmin;
 } MfWaitedInvoice;
 
-/* False if there is none, or none that the role may see. */
+/* False if there is no such invoice that the role may see. Own scope. */
 extern bool mf_payment_read_waited(Oid schema, int64 invoice, MfWaitedInvoice *row);
 
-/* Whether an answer, with that InvoiceId and CustomerReference or NULL, is about a row that the current role does not see. */
+/*
+ * Whether an answer is about a row that the current role does not see, by its
+ * InvoiceId and CustomerReference, which may be NULL. Own scope.
+ */
 extern bool mf_payment_answer_is_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference);
 
 #endif							/* MF_PAYMENT_H */
