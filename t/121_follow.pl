@@ -62,7 +62,7 @@ sql(q{UPDATE rent SET note = 'noted', tenant = tenant WHERE flat = '1'});
 is(sql(q{SELECT count(*) FROM mf_transition}), 1, 'a column that feeds nothing, or has not changed, changes nothing');
 sql(q{UPDATE mf_invoice SET customer_name = 'by hand' WHERE customer_reference = '1'; UPDATE rent SET amount = 280 WHERE flat = '1'});
 is(row('1', q{concat_ws(' ', customer_name, invoice_value)}), 'by hand 280', 'only what has changed is written');
-is(attempt(q{UPDATE rent SET amount = 0 WHERE flat = '1'}) =~ s/ \|.*//r, '22023: invoice_value must be more than 0', 'it is checked as an UPDATE is');
+is(attempt(q{UPDATE rent SET amount = 0 WHERE flat = '1'}) =~ s/ \|.*//r, '22023: invoice_value must be greater than zero', 'it is checked as an UPDATE is');
 is(sql(q{SELECT amount FROM rent WHERE flat = '1'}), '280', 'and the row stays as it was');
 sql(q{BEGIN; UPDATE rent SET amount = 999; ROLLBACK});
 is(row('1', 'invoice_value'), '280', 'with the transaction');
@@ -159,7 +159,7 @@ sql(q{UPDATE bill SET note = CASE note WHEN 'a' THEN 'b' ELSE 'a' END, amount = 
 is(bills(), 'bill-1 queued 11 a, bill-2 queued 21 a, bill-3 queued 31 b, bill-4 queued 10 a', 'so do many at once');
 sql(q{WITH gone AS (DELETE FROM bill_a WHERE flat = 'bill-1' RETURNING flat, tenant, amount, due, invoice) INSERT INTO bill_b (flat, tenant, amount, due, note, invoice) SELECT flat, tenant, amount + 1, due, 'b', invoice FROM gone});
 is(bills(), 'bill-1 queued 12 b, bill-2 queued 21 a, bill-3 queued 31 b, bill-4 queued 10 a', 'and one that is moved by hand');
-is(attempt(q{UPDATE bill SET note = 'a', amount = -1 WHERE flat = 'bill-1'}) =~ s/ \|.*//r, '22023: invoice_value must be more than 0', 'what cannot follow does not move');
+is(attempt(q{UPDATE bill SET note = 'a', amount = -1 WHERE flat = 'bill-1'}) =~ s/ \|.*//r, '22023: invoice_value must be greater than zero', 'what cannot follow does not move');
 sql(q{DELETE FROM bill WHERE flat IN ('bill-1', 'bill-2')});
 is(bills(), 'bill-1 cancelled 12, bill-2 cancelled 21, bill-3 queued 31 b, bill-4 queued 10 a', 'what is deleted is cancelled');
 sql(q{CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM rent WHERE flat = 'nobody'; INSERT INTO rent (flat, tenant, amount) VALUES ('inner', 'I', 1); DELETE FROM rent WHERE flat = 'inner'; RETURN NULL; END $$;

@@ -41,7 +41,7 @@ sql(q{CREATE ROLE alice LOGIN IN ROLE myfatoorah_submit; CREATE ROLE bob LOGIN I
 my $record = q{jsonb_populate_record(NULL::mf_invoice, jsonb_build_object('customer_name', r.tenant, 'invoice_value', r.amount, 'notification_option', 'ALL', 'customer_email', r.email, 'customer_mobile', r.phone))};
 my $roll = "SELECT r.flat, v.field, v.message FROM rent_roll r, mf_validate($record) v ORDER BY 1, 2";
 my $complaints = join "\n", '17|customer_mobile|invalid customer_mobile: "callme"', '17|customer_name|customer_name must not be empty',
-  '17|invoice_value|invoice_value must be more than 0: It is -1.', '40|customer_email|invalid customer_email: "nobody"';
+  '17|invoice_value|invoice_value must be greater than zero: It is -1.', '40|customer_email|invalid customer_email: "nobody"';
 is(sql($roll), $complaints, 'all complaints of all rows');
 is(attempt($roll, 'alice'), "ok $complaints", 'to whoever may insert');
 is(sql(q{SELECT count(*) FROM mf_invoice}) . sql(q{SELECT count(*) FROM mf_queue}) . sql(q{SELECT is_called FROM mf_invoice_id_seq}), '00f', 'nothing is written, no number used up');
@@ -89,12 +89,12 @@ like(attempt(q{SET statement_timeout = 1; SELECT count(*) FROM generate_series(1
 my $insert = 'INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference)';
 is(attempt("$insert SELECT tenant, amount, 'flat ' || flat FROM rent_roll ORDER BY flat"),
 	'22023: customer_name must not be empty | mf_invoice.customer_name | invoice with customer_reference "flat 17"; row 17 of those that the statement inserts into mf_invoice', 'an error names row, column and table');
-is(attempt("$insert VALUES ('a', 1, 'first'), ('b', 0, NULL)"), '22023: invoice_value must be more than 0 | mf_invoice.invoice_value | row 2 of those that the statement inserts into mf_invoice', 'without a reference, too');
-is(attempt("$insert VALUES ('a', 0, 'alone')"), '22023: invoice_value must be more than 0 | mf_invoice.invoice_value | invoice with customer_reference "alone"', 'of a single row there is no number to tell');
-is(attempt("$insert VALUES ('a', 1, 'x'), ('b', 1, 'y'); $insert VALUES ('c', 1, 'z'), ('d', 0, NULL)"), '22023: invoice_value must be more than 0 | mf_invoice.invoice_value | row 2 of those that the statement inserts into mf_invoice', 'each statement counts for itself');
+is(attempt("$insert VALUES ('a', 1, 'first'), ('b', 0, NULL)"), '22023: invoice_value must be greater than zero | mf_invoice.invoice_value | row 2 of those that the statement inserts into mf_invoice', 'without a reference, too');
+is(attempt("$insert VALUES ('a', 0, 'alone')"), '22023: invoice_value must be greater than zero | mf_invoice.invoice_value | invoice with customer_reference "alone"', 'of a single row there is no number to tell');
+is(attempt("$insert VALUES ('a', 1, 'x'), ('b', 1, 'y'); $insert VALUES ('c', 1, 'z'), ('d', 0, NULL)"), '22023: invoice_value must be greater than zero | mf_invoice.invoice_value | row 2 of those that the statement inserts into mf_invoice', 'each statement counts for itself');
 sql(q{CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN NEW.customer_name = 'skipped' THEN NULL ELSE NEW END; END $$;
 	CREATE TRIGGER a_skip BEFORE INSERT ON mf_invoice FOR EACH ROW EXECUTE FUNCTION skip()});
-is(attempt("$insert VALUES ('skipped', 1, 'x'), ('b', 1, 'y'), ('c', 0, 'z')"), '22023: invoice_value must be more than 0 | mf_invoice.invoice_value | invoice with customer_reference "z"', 'where triggers of others may have taken rows away, no number is told that would be wrong');
+is(attempt("$insert VALUES ('skipped', 1, 'x'), ('b', 1, 'y'), ('c', 0, 'z')"), '22023: invoice_value must be greater than zero | mf_invoice.invoice_value | invoice with customer_reference "z"', 'where triggers of others may have taken rows away, no number is told that would be wrong');
 sql(q{DROP TRIGGER a_skip ON mf_invoice});
 is(attempt("INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('myfatoorah', 'a', 1), ('nowhere', 'b', 1)"),
 	'42704: account "nowhere" does not exist | mf_invoice.account | row 2 of those that the statement inserts into mf_invoice', 'an account that does not exist');

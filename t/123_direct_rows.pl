@@ -104,7 +104,7 @@ my $before = sent();
 my $rows = sql('SELECT count(*) FROM mf_invoice');
 sql(q{CREATE ROLE alice LOGIN IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO alice; CREATE ROLE caller LOGIN; GRANT USAGE ON FOREIGN SERVER myfatoorah TO caller;
 	GRANT USAGE ON SCHEMA public TO caller; GRANT EXECUTE ON FUNCTION mf_send_payment, mf_adopt TO caller; CREATE ROLE reader LOGIN IN ROLE myfatoorah_submit});
-is(attempt($send =~ s/=> 10/=> 0/r), '22023: invoice_value must be more than 0', 'a field that is refused');
+is(attempt($send =~ s/=> 10/=> 0/r), '22023: invoice_value must be greater than zero', 'a field that is refused');
 is(attempt($send, 'caller'), '42501: permission denied for table mf_invoice', 'who may not insert');
 is(attempt($send, 'reader'), '42501: permission denied for account "myfatoorah"', 'who may not use the account');
 is(attempt($send =~ s/record => true/record => NULL/r), '22004: record must not be null', 'a null');

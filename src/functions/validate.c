@@ -66,7 +66,7 @@ mf_validate(PG_FUNCTION_ARGS)
 
 	for (i = 0; i < complaints.count; i++)
 	{
-		const MfFieldError *complaint = &complaints.all[i];
+		const MfFieldError *complaint = &complaints.items[i];
 		Datum		values[3] = {CStringGetTextDatum(complaint->field), CStringGetTextDatum(complaint->message), (Datum) 0};
 		bool		nulls[3] = {false, false, complaint->hint == NULL};
 

@@ -1,6 +1,6 @@
 /*
  * field_errors.h
- *	  Errors of checks, collected instead of raised.
+ *	  Collects the errors of checks instead of raising them.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/request/field_errors.h
@@ -8,7 +8,6 @@
 #ifndef MF_FIELD_ERRORS_H
 #define MF_FIELD_ERRORS_H
 
-/* What is wrong with one field */
 typedef struct MfFieldError
 {
 	char	   *field;
@@ -16,21 +15,24 @@ typedef struct MfFieldError
 	char	   *hint;			/* NULL = none */
 } MfFieldError;
 
+/* Initialized with zeros; everything in it is palloc'd */
 typedef struct MfFieldErrors
 {
 	int			count;
-	int			room;
-	MfFieldError *all;
+	int			capacity;
+	MfFieldError *items;
 } MfFieldErrors;
 
 /*
- * Makes a check in a subtransaction.  An error that it raises is added to the
- * complaints, about the field that it names or else that one; what is no fault of
- * the row is raised nevertheless.  Memory is of the current context.
+ * Calls check(argument) in a subtransaction.  An error that it raises is added to
+ * *errors, under the column that it names, or else under "field".  Errors that
+ * do not depend on the values that are checked, such as a lack of memory, are
+ * raised again.
  */
-extern void mf_collect_field_errors(MfFieldErrors *complaints, const char *field, void (*check) (void *argument), void *argument);
+extern void mf_collect_field_errors(MfFieldErrors *errors, const char *field,
+									void (*check) (void *argument), void *argument);
 
-/* Whether a field is complained of. */
-extern bool mf_has_field_error(const MfFieldErrors *complaints, const char *field);
+/* Whether there is an error of that field. */
+extern bool mf_has_field_error(const MfFieldErrors *errors, const char *field);
 
 #endif							/* MF_FIELD_ERRORS_H */

@@ -1,6 +1,6 @@
 /*
  * public_url.c
- *	  Addresses of the listener that invoices carry.
+ *	  URLs of the listener in SendPayment requests.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/request/public_url.c
@@ -15,7 +15,7 @@
 #include "request/public_url.h"
 
 static char *percent_encode(const char *text);
-static void fill(MfRequest *request, MfSendPaymentField field, const char *url, bool replace);
+static void set_url(MfRequest *request, MfSendPaymentField field, const char *url, bool replace);
 
 void
 mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const char *reference,
@@ -27,24 +27,24 @@ mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const 
 	if (mf_public_url == NULL || mf_public_url[0] == '\0')
 		return;
 
-	fill(request, MF_SP_WEBHOOK_URL, psprintf("%s/webhook/%s", mf_public_url, percent_encode(account->name)), false);
+	set_url(request, MF_SP_WEBHOOK_URL, psprintf("%s/webhook/%s", mf_public_url, percent_encode(account->name)), false);
 
 	if (callbacks == MF_CALLBACKS_OFF || (callbacks == MF_CALLBACKS_BY_ACCOUNT && !account->callbacks))
 		return;
 
-	/* the random end of the reference: nobody can guess another customer's address */
+	/* the random end of the reference, so that nobody can guess the URL of another customer */
 	(void) mf_reference_number(reference, &stem);
 	if (stem < MF_CALLBACK_TOKEN_LENGTH)
 		return;
 	url = psprintf("%s/callback/" INT64_FORMAT "-%.*s", mf_public_url, invoice, MF_CALLBACK_TOKEN_LENGTH,
 				   reference + stem - MF_CALLBACK_TOKEN_LENGTH);
-	fill(request, MF_SP_CALL_BACK_URL, url, mf_route_callbacks);
-	fill(request, MF_SP_ERROR_URL, url, mf_route_callbacks);
+	set_url(request, MF_SP_CALL_BACK_URL, url, mf_route_callbacks);
+	set_url(request, MF_SP_ERROR_URL, url, mf_route_callbacks);
 }
 
-/* Sets one address, unless it would be longer than MyFatoorah takes. */
+/* Sets one URL, unless it is longer than MyFatoorah accepts. */
 static void
-fill(MfRequest *request, MfSendPaymentField field, const char *url, bool replace)
+set_url(MfRequest *request, MfSendPaymentField field, const char *url, bool replace)
 {
 	if ((!request->isnull[field] && !replace) || strlen(url) > MF_URL_MAX)
 		return;
@@ -52,7 +52,7 @@ fill(MfRequest *request, MfSendPaymentField field, const char *url, bool replace
 	request->isnull[field] = false;
 }
 
-/* Text as one segment of a path; palloc'd. */
+/* Text as one segment of a URL's path; palloc'd. */
 static char *
 percent_encode(const char *text)
 {

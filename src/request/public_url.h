@@ -1,6 +1,6 @@
 /*
  * public_url.h
- *	  Addresses of the listener that invoices carry.
+ *	  URLs of the listener in SendPayment requests.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/request/public_url.h
@@ -10,22 +10,23 @@
 
 #include "request/request.h"
 
-/* Characters of the part of a reference that a callback's path repeats */
+/* How many characters of the end of a reference are in the path of its callbacks */
 #define MF_CALLBACK_TOKEN_LENGTH 20
 
-/* Whether customers come back to the listener, as a row says */
+/* Whether the customer's browser returns to the listener: the column callbacks */
 typedef enum MfCallbacks
 {
-	MF_CALLBACKS_BY_ACCOUNT,	/* nothing: the account does */
+	MF_CALLBACKS_BY_ACCOUNT,	/* null: by the option of the account */
 	MF_CALLBACKS_ON,
 	MF_CALLBACKS_OFF
 } MfCallbacks;
 
 /*
- * Fills CallBackUrl, ErrorUrl and WebhookUrl where the row gives none, by
- * myfatoorah.public_url; with myfatoorah.route_callbacks the first two also
- * where it does.  Does nothing without that setting, nor to the first two where
- * customers are to see MyFatoorah's own page.
+ * Sets WebhookUrl, CallBackUrl and ErrorUrl to URLs of the listener, by the setting
+ * myfatoorah.public_url; without that it does nothing.  CallBackUrl and ErrorUrl
+ * are set only if callbacks are on: otherwise the customer sees MyFatoorah's own
+ * page.  URLs that the user has given are kept, except that
+ * myfatoorah.route_callbacks replaces CallBackUrl and ErrorUrl.
  */
 extern void mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const char *reference,
 						 MfCallbacks callbacks);

@@ -1,6 +1,6 @@
 /*
  * request.c
- *	  A SendPayment request as SQL values: from SQL to the wire.
+ *	  The JSON body of a SendPayment request, and references.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/request/request.c
@@ -20,15 +20,15 @@
 #include "base/encoding.h"
 #include "request/request.h"
 
-/* Crockford's base 32: no letters that people confuse */
+/* Base 32 of Crockford, which has no letters that are easily confused */
 static const char reference_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
-#define REFERENCE_LENGTH 20		/* 100 random bits */
-#define REFERENCES_AHEAD 64		/* as many at a time: each call into the generator costs as much as a row */
+#define REFERENCE_LENGTH 20		/* characters with 5 random bits each */
+#define REFERENCES_AHEAD 64		/* one call of the random generator for so many, because it costs as much as a row */
 
 static char *expiry_date_text(const MfAccount *account, TimestampTz at);
 static char *field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field);
 static char *methods_json(Datum array);
-static const uint8 *random_bytes(void);
+static const uint8 *next_random_bytes(void);
 
 Oid
 mf_request_type(MfSendPaymentField field)
@@ -79,7 +79,7 @@ mf_request_body(const MfRequest *request, const MfAccount *account, const char *
 	return body;
 }
 
-/* The account may have another time zone since the row was checked; or nothing has checked it. */
+/* The row may have been checked with another time zone of the account, or not at all. */
 static char *
 expiry_date_text(const MfAccount *account, TimestampTz at)
 {
@@ -88,12 +88,13 @@ expiry_date_text(const MfAccount *account, TimestampTz at)
 	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("expiry_date is out of range in time zone \"%s\" of account \"%s\"", account->time_zone, account->name),
+				 errmsg("expiry_date is out of range in time zone \"%s\" of account \"%s\"",
+						account->time_zone, account->name),
 				 errhint("Give a time before the year 10000, or leave it out for the default of the portal.")));
 	return text;
 }
 
-/* One field as the vendor wants it, still in the server encoding; palloc'd. */
+/* One field in MyFatoorah's format, in the server encoding; palloc'd. */
 static char *
 field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field)
 {
@@ -120,7 +121,7 @@ field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentFiel
 	}
 }
 
-/* An array of integers, checked before, as JSON; palloc'd. */
+/* A checked array of integers as JSON; palloc'd. */
 static char *
 methods_json(Datum array)
 {
@@ -142,7 +143,7 @@ methods_json(Datum array)
 text *
 mf_new_reference(const char *customer_reference, size_t len)
 {
-	const uint8 *random = random_bytes();
+	const uint8 *random = next_random_bytes();
 	size_t		prefix = len > 0 ? len + 1 : 0;
 	text	   *reference = (text *) palloc(VARHDRSZ + prefix + REFERENCE_LENGTH);
 	char	   *p = VARDATA(reference);
@@ -161,25 +162,25 @@ mf_new_reference(const char *customer_reference, size_t len)
 }
 
 /*
- * REFERENCE_LENGTH bytes of the strong generator that nobody was given before.
- * They are fetched for many references at once; what is left is never used by
- * another process that has inherited it.
+ * Returns REFERENCE_LENGTH bytes of the strong random generator that were never
+ * returned before.  Bytes are generated for many references at once.  A forked
+ * process does not use those that it has inherited.
  */
 static const uint8 *
-random_bytes(void)
+next_random_bytes(void)
 {
 	static uint8 ahead[REFERENCES_AHEAD * REFERENCE_LENGTH];
 	static size_t used = sizeof(ahead);
-	static int	owner = 0;
+	static int	generated_by = 0;
 
-	if (used >= sizeof(ahead) || owner != MyProcPid)
+	if (used >= sizeof(ahead) || generated_by != MyProcPid)
 	{
-		used = sizeof(ahead);	/* in case of an error */
+		used = sizeof(ahead);	/* stays so if an error is raised */
 		if (!pg_strong_random(ahead, sizeof(ahead)))
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR),
 					 errmsg("could not generate a random reference")));
-		owner = MyProcPid;
+		generated_by = MyProcPid;
 		used = 0;
 	}
 	used += REFERENCE_LENGTH;

@@ -1,6 +1,6 @@
 /*
  * request.h
- *	  A SendPayment request as SQL values: validation and conversion.
+ *	  A SendPayment request as SQL values: validates it and builds its JSON body.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/request/request.h
@@ -15,7 +15,7 @@
 #include "core/text/unicode.h"
 #include "request/field_errors.h"
 
-/* Limits of the vendor (fact sheet), or ours where it names none */
+/* Limits of MyFatoorah, or ours where it documents none */
 #define MF_CUSTOMER_NAME_MAX 1000	/* ours, characters */
 #define MF_CUSTOMER_REFERENCE_MAX 100	/* ours, characters */
 #define MF_TEXT_MAX 500			/* UserDefinedField; ours for other texts */
@@ -28,17 +28,18 @@
 #define MF_MEMBER_TEXT_MAX 1000 /* ours, characters of a text in an object */
 #define MF_MEMBER_DIGITS_MAX 30 /* ours, characters of a number in an object */
 #define MF_BODY_MAX 65536		/* ours, bytes of the whole request */
-#define MF_JSONB_MAX (4 * MF_BODY_MAX)	/* as stored, which may take more than its text */
+#define MF_JSONB_MAX (4 * MF_BODY_MAX)	/* bytes as stored, which may be more than its text takes */
 #define MF_VALUE_SCALE_MAX 3	/* of any currency; status answers print three decimals */
 #define MF_VALUE_DIGITS_MAX 15	/* ours, before the point */
 #define MF_PRIORITY_MAX 100
-#define MF_METADATA_MAX 16384	/* ours, bytes as jsonb: each change of a row writes it again, or its place */
-#define MF_IDEMPOTENCY_KEY_MAX 255	/* ours, characters; an entry of an index has no more than 2704 bytes */
+#define MF_METADATA_MAX 16384	/* ours, bytes as jsonb; every update of a row copies it, or its TOAST pointer */
+#define MF_IDEMPOTENCY_KEY_MAX 255	/* ours, characters; an index entry cannot have more than 2704 bytes */
 
-/* Values in the order of mf_send_payment_fields[], of the types below. */
+/* Values in the order of mf_send_payment_fields[], of the types of mf_request_type() */
 typedef struct MfRequest
 {
-	Relation	table;			/* of the row that is checked; NULL: these are arguments */
+	Relation	table;			/* mf_invoice if these are values of a row;
+								 * NULL: they are arguments of a function */
 	Datum		values[MF_SP_COUNT];
 	bool		isnull[MF_SP_COUNT];
 } MfRequest;
@@ -47,43 +48,43 @@ typedef struct MfRequest
 extern Oid	mf_request_type(MfSendPaymentField field);
 
 /*
- * Brings the request into the form that is sent (trimmed text, upper-case
- * codes, ASCII digits, the account's dial code) and raises an error, mostly
- * 22023, that names the field and the way out if MyFatoorah would refuse it.
- * Replaced values are palloc'd in the current context.
+ * Brings the values into the form that is sent: trimmed text, upper-case codes,
+ * ASCII digits, the account's dial code.  New values are palloc'd.  If MyFatoorah
+ * would refuse a value, raises an error that names the field, usually 22023.
  *
- * With "complaints" errors are collected there instead, one for each field, and
- * the account may be NULL: then only what needs none is checked.
+ * Unless "errors" is NULL, the errors are collected there instead, at most one of
+ * each field.  Then the account may be NULL, and what needs an account is not
+ * checked.
  */
-extern void mf_request_check(MfRequest *request, const MfAccount *account, MfFieldErrors *complaints);
+extern void mf_request_check(MfRequest *request, const MfAccount *account, MfFieldErrors *errors);
 
-/* The part of it that looks into a jsonb value; request_json.c */
-extern void mf_request_check_json(MfRequest *request, MfSendPaymentField field);
-
-/* Part of an ereport() about a field: the error code, and what drivers give as table and column. */
+/*
+ * For ereport(): sets 22023 and the name of the column, and of the table if the
+ * values are those of a row.
+ */
 extern int	mf_err_field(const MfRequest *request, MfSendPaymentField field);
 
 /*
- * The JSON body, malloc'd for mf_http_post(), with "reference" as
- * CustomerReference.  Raises errors for text that has no UTF-8 form.
+ * Builds the JSON body, with "reference" as CustomerReference, malloc'd for
+ * mf_http_post().  Raises errors for text that has no UTF-8 form.
  */
 extern char *mf_request_body(const MfRequest *request, const MfAccount *account,
 							 const char *reference, size_t *len);
 
 /*
- * A new reference, never used before: the caller's own, of "len" bytes, a dot,
- * and 20 random characters; without one, these alone.  It is palloc'd, with a
- * full header.
+ * Returns a new unique reference, palloc'd: the user's own reference of "len" bytes, a
+ * dot, and 20 random characters; without a user's reference (len = 0) the random
+ * characters alone.
  */
 extern text *mf_new_reference(const char *customer_reference, size_t len);
 
-/* 1 for "ref", 2 for "ref~2", ...; the length of "ref" in *stem. */
+/* The number of a resend: 1 for "ref", 2 for "ref~2", ...  The length of "ref" is stored in *stem. */
 extern int	mf_reference_number(const char *reference, int *stem);
 
-/* Whether one reference is another with a higher number. */
+/* Whether a reference is that of a later resend of the other. */
 extern bool mf_is_resend_of(const char *reference, const char *other);
 
-/* The reference for sending it again: "ref", "ref~2", "ref~3", ...; palloc'd. */
+/* The reference of the next resend: "ref" becomes "ref~2", "ref~2" becomes "ref~3"; palloc'd. */
 extern char *mf_next_reference(const char *reference);
 
 /* mf_text_clean() in the server encoding; palloc'd. */

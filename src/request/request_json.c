@@ -2,9 +2,9 @@
  * request_json.c
  *	  Validation of the jsonb fields of a SendPayment request.
  *
- * The members that may stand in each object are data: one table per object, as
- * in the vendor's reference.  A member that is not listed is refused, because
- * a misspelt one would silently do nothing.
+ * There is one table of members per object, as in MyFatoorah's reference.  A
+ * member that is not listed is refused, because MyFatoorah would silently ignore
+ * a misspelt one.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/request/request_json.c
@@ -19,13 +19,13 @@
 #include "utils/numeric.h"
 
 #include "base/compat.h"
-#include "request/request.h"
+#include "request/request_private.h"
 
 typedef enum MemberKind
 {
 	MEMBER_TEXT,
-	MEMBER_INTEGER,				/* above 0 */
-	MEMBER_NUMBER,				/* 0 or more */
+	MEMBER_INTEGER,				/* at least 1 */
+	MEMBER_NUMBER,				/* at least 0 */
 	MEMBER_BOOLEAN
 } MemberKind;
 
@@ -80,32 +80,35 @@ static const Member processing_members[] = {
 	{NULL, MEMBER_TEXT, false, 0}
 };
 
-/* An object that is checked, and the field that it stands in */
-typedef struct Place
+/* An object that is being checked */
+typedef struct CheckedObject
 {
 	MfRequest  *request;
-	MfSendPaymentField field;
-	const char *name;			/* for messages */
-	bool		rewritten;		/* numbers are to be stored in another form */
-} Place;
+	MfSendPaymentField field;	/* that it is in */
+	const char *name;			/* for messages: column, or column[number] */
+	bool		needs_rewrite;	/* it has numbers that MyFatoorah would not accept */
+} CheckedObject;
 
-static void check_object(Place *place, JsonbContainer *object, const Member *members);
-static void check_member(Place *place, const Member *member, const JsonbValue *value);
-static void check_member_length(const Place *place, const Member *member, int length, int limit);
+static void check_object(CheckedObject *checked, JsonbContainer *object, const Member *members);
+static void report_unknown_member(const CheckedObject *checked, const JsonbValue *key, const Member *members);
+static void check_member(CheckedObject *checked, const Member *member, const JsonbValue *value);
+static bool check_number(CheckedObject *checked, const Member *member, Numeric given);
+static int	compare_with_int(Numeric number, int other);
+static void check_member_length(const CheckedObject *checked, const Member *member, int length, int limit);
 static bool is_blank(const JsonbValue *text);
 static const Member *find_member(const Member *members, const JsonbValue *key);
 static void check_sum(const MfRequest *request);
 static void check_object_field(MfRequest *request, MfSendPaymentField field, const Member *members);
 static void check_array_field(MfRequest *request, MfSendPaymentField field, const Member *members);
-static void rewrite_numbers(const Place *place, Jsonb *jsonb, const Member *members);
-static bool is_to_be_rewritten(const Member *member, Numeric number);
+static void rewrite_numbers(const CheckedObject *checked, Jsonb *jsonb, const Member *members);
+static bool needs_rewrite(const Member *member, Numeric number);
 static char *number_text(Numeric number);
-static Numeric trimmed(Numeric number);
-static bool is_plain_integer(Numeric number);
+static Numeric trim_scale(Numeric number);
+static bool is_int32(Numeric number);
 static Numeric member_number(JsonbContainer *object, const char *name);
 
 void
-mf_request_check_json(MfRequest *request, MfSendPaymentField field)
+mf_check_json_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	switch (field)
 	{
@@ -126,11 +129,11 @@ mf_request_check_json(MfRequest *request, MfSendPaymentField field)
 			check_object_field(request, field, processing_members);
 			break;
 		default:
-			elog(ERROR, "%s is no jsonb field", mf_send_payment_fields[field].column);
+			elog(ERROR, "%s is not a jsonb field", mf_send_payment_fields[field].column);
 	}
 }
 
-/* The items, which have the right members, add up to invoice_value, to the last digit. */
+/* Checks that the items, whose members are valid, add up to invoice_value exactly. */
 static void
 check_sum(const MfRequest *request)
 {
@@ -171,12 +174,12 @@ check_sum(const MfRequest *request)
 				 errhint("Correct one of them; put a discount or a fee into the prices of the items.")));
 }
 
-/* A field that must be one object. */
+/* Checks a field that must be an object. */
 static void
 check_object_field(MfRequest *request, MfSendPaymentField field, const Member *members)
 {
 	const char *column = mf_send_payment_fields[field].column;
-	Place		place = {request, field, column, false};
+	CheckedObject checked = {request, field, column, false};
 	Jsonb	   *jsonb;
 
 	if (request->isnull[field])
@@ -188,15 +191,15 @@ check_object_field(MfRequest *request, MfSendPaymentField field, const Member *m
 				(mf_err_field(request, field),
 				 errmsg("%s must be a JSON object", column),
 				 errhint("Give an object such as {\"%s\": ...}.", members[0].name)));
-	check_object(&place, &jsonb->root, members);
+	check_object(&checked, &jsonb->root, members);
 }
 
-/* A field that must be an array of objects. */
+/* Checks a field that must be an array of objects. */
 static void
 check_array_field(MfRequest *request, MfSendPaymentField field, const Member *members)
 {
 	const char *column = mf_send_payment_fields[field].column;
-	Place		place = {request, field, column, false};
+	CheckedObject checked = {request, field, column, false};
 	Jsonb	   *jsonb;
 	JsonbIterator *it;
 	JsonbValue	value;
@@ -209,7 +212,7 @@ check_array_field(MfRequest *request, MfSendPaymentField field, const Member *me
 	jsonb = DatumGetJsonbP(request->values[field]);
 	if (JB_ROOT_IS_OBJECT(jsonb) && JB_ROOT_COUNT(jsonb) == 0)
 	{
-		/* what drivers make of an empty list: an array of PostgreSQL */
+		/* drivers send an empty list as an empty array of PostgreSQL, {} */
 		request->values[field] = DirectFunctionCall1(jsonb_in, CStringGetDatum("[]"));
 		return;
 	}
@@ -217,7 +220,8 @@ check_array_field(MfRequest *request, MfSendPaymentField field, const Member *me
 		ereport(ERROR,
 				(mf_err_field(request, field),
 				 errmsg("%s must be a JSON array of objects", column),
-				 errhint("Give an array such as [{\"%s\": ...}], from JavaScript by JSON.stringify().", members[0].name)));
+				 errhint("Give an array such as [{\"%s\": ...}], from JavaScript by JSON.stringify().",
+						 members[0].name)));
 	if (JB_ROOT_COUNT(jsonb) > MF_ITEMS_MAX)
 		ereport(ERROR,
 				(mf_err_field(request, field),
@@ -237,16 +241,16 @@ check_array_field(MfRequest *request, MfSendPaymentField field, const Member *me
 					 errmsg("%s must be a JSON array of objects", column),
 					 errdetail("Entry %d is not an object.", number),
 					 errhint("Give an array such as [{\"%s\": ...}].", members[0].name)));
-		place.name = psprintf("%s[%d]", column, number);
-		check_object(&place, value.val.binary.data, members);
+		checked.name = psprintf("%s[%d]", column, number);
+		check_object(&checked, value.val.binary.data, members);
 	}
-	if (place.rewritten)
-		rewrite_numbers(&place, jsonb, members);
+	if (checked.needs_rewrite)
+		rewrite_numbers(&checked, jsonb, members);
 }
 
-/* Every member is listed and of its kind; every required one is there. */
+/* Checks that every member is listed and valid, and that no required one is missing. */
 static void
-check_object(Place *place, JsonbContainer *object, const Member *members)
+check_object(CheckedObject *checked, JsonbContainer *object, const Member *members)
 {
 	JsonbIterator *it = JsonbIteratorInit(object);
 	JsonbValue	value;
@@ -259,21 +263,10 @@ check_object(Place *place, JsonbContainer *object, const Member *members)
 		{
 			member = find_member(members, &value);
 			if (member == NULL)
-			{
-				StringInfoData list;
-				char	   *name = pnstrdup(value.val.string.val, value.val.string.len);
-
-				initStringInfo(&list);
-				for (member = members; member->name != NULL; member++)
-					appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", member->name);
-				ereport(ERROR,
-						(mf_err_field(place->request, place->field),
-						 errmsg("unknown member \"%.60s\" in %s", name, place->name),
-						 errhint("Valid members are: %s. Case matters.", list.data)));
-			}
+				report_unknown_member(checked, &value, members);
 		}
 		else if (token == WJB_VALUE)
-			check_member(place, member, &value);
+			check_member(checked, member, &value);
 	}
 
 	for (member = members; member->name != NULL; member++)
@@ -286,17 +279,37 @@ check_object(Place *place, JsonbContainer *object, const Member *members)
 			(found == NULL || found->type == jbvNull ||
 			 (found->type == jbvString && is_blank(found))))
 			ereport(ERROR,
-					(mf_err_field(place->request, place->field),
-					 errmsg("member \"%s\" is missing in %s", member->name, place->name),
+					(mf_err_field(checked->request, checked->field),
+					 errmsg("member \"%s\" is missing in %s", member->name, checked->name),
 					 errhint("Add it to the object.")));
 	}
 }
 
-/* One member's value is of its kind and within its limits; null always is. */
 static void
-check_member(Place *place, const Member *member, const JsonbValue *value)
+report_unknown_member(const CheckedObject *checked, const JsonbValue *key, const Member *members)
 {
-	static const char *const wanted[] = {"a string", "a whole number above 0", "a number of 0 or more", "true or false"};
+	const Member *member;
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (member = members; member->name != NULL; member++)
+		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", member->name);
+	ereport(ERROR,
+			(mf_err_field(checked->request, checked->field),
+			 errmsg("unknown member \"%.60s\" in %s", pnstrdup(key->val.string.val, key->val.string.len), checked->name),
+			 errhint("Valid members are: %s. Case matters.", list.data)));
+}
+
+/* Checks the kind and the limits of one member's value; null is always valid. */
+static void
+check_member(CheckedObject *checked, const Member *member, const JsonbValue *value)
+{
+	static const char *const hints[] = {
+		[MEMBER_TEXT] = "Give a string.",
+		[MEMBER_INTEGER] = "Give a whole number greater than zero.",
+		[MEMBER_NUMBER] = "Give a number that is not negative.",
+		[MEMBER_BOOLEAN] = "Give true or false."
+	};
 	bool		ok = false;
 
 	if (value->type == jbvNull)
@@ -307,7 +320,8 @@ check_member(Place *place, const Member *member, const JsonbValue *value)
 		case MEMBER_TEXT:
 			ok = value->type == jbvString;
 			if (ok && value->val.string.len > MF_MEMBER_TEXT_MAX)
-				check_member_length(place, member, pg_mbstrlen_with_len(value->val.string.val, value->val.string.len),
+				check_member_length(checked, member,
+									pg_mbstrlen_with_len(value->val.string.val, value->val.string.len),
 									MF_MEMBER_TEXT_MAX);
 			break;
 		case MEMBER_BOOLEAN:
@@ -315,53 +329,58 @@ check_member(Place *place, const Member *member, const JsonbValue *value)
 			break;
 		case MEMBER_INTEGER:
 		case MEMBER_NUMBER:
-			if (value->type == jbvNumeric)
-			{
-				/* judged by value: 1.00 is 1 */
-				Numeric		plain = trimmed(value->val.numeric);
-				Datum		number = NumericGetDatum(plain);
-				Datum		zero = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
-
-				check_member_length(place, member, (int) strlen(number_text(plain)), MF_MEMBER_DIGITS_MAX);
-				place->rewritten |= is_to_be_rewritten(member, value->val.numeric);
-				ok = DatumGetBool(member->kind == MEMBER_INTEGER ?
-								  DirectFunctionCall2(numeric_gt, number, zero) :
-								  DirectFunctionCall2(numeric_ge, number, zero));
-				if (ok && member->kind == MEMBER_INTEGER)
-					ok = is_plain_integer(plain);
-				if (ok && member->maximum > 0 &&
-					DatumGetBool(DirectFunctionCall2(numeric_gt, number,
-													 DirectFunctionCall1(int4_numeric, Int32GetDatum(member->maximum)))))
-					ereport(ERROR,
-							(mf_err_field(place->request, place->field),
-							 errmsg("member \"%s\" in %s is too large", member->name, place->name),
-							 errdetail("It is %s; the limit is %d.",
-									   number_text(plain), member->maximum),
-							 errhint("Weights are in kilograms, lengths in centimetres.")));
-			}
+			ok = value->type == jbvNumeric && check_number(checked, member, value->val.numeric);
 			break;
 	}
 
 	if (!ok)
 		ereport(ERROR,
-				(mf_err_field(place->request, place->field),
-				 errmsg("member \"%s\" in %s must be %s", member->name, place->name, wanted[member->kind]),
-				 errhint("Correct its value.")));
+				(mf_err_field(checked->request, checked->field),
+				 errmsg("invalid value for member \"%s\" in %s", member->name, checked->name),
+				 errhint("%s", hints[member->kind])));
+}
+
+/* Returns whether a number is of the member's kind, by value: 1.00 is an integer.  Raises an error if it is too large. */
+static bool
+check_number(CheckedObject *checked, const Member *member, Numeric given)
+{
+	Numeric		number = trim_scale(given);
+	int			sign;
+
+	check_member_length(checked, member, (int) strlen(number_text(number)), MF_MEMBER_DIGITS_MAX);
+	checked->needs_rewrite |= needs_rewrite(member, given);
+	sign = compare_with_int(number, 0);
+	if (sign < 0 || (member->kind == MEMBER_INTEGER && (sign == 0 || !is_int32(number))))
+		return false;
+	if (member->maximum > 0 && compare_with_int(number, member->maximum) > 0)
+		ereport(ERROR,
+				(mf_err_field(checked->request, checked->field),
+				 errmsg("member \"%s\" in %s is too large", member->name, checked->name),
+				 errdetail("It is %s; the limit is %d.", number_text(number), member->maximum),
+				 errhint("Weights are in kilograms, lengths in centimetres.")));
+	return true;
+}
+
+static int
+compare_with_int(Numeric number, int other)
+{
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(number),
+											 DirectFunctionCall1(int4_numeric, Int32GetDatum(other))));
 }
 
 /* Refuses a member of more than "limit" characters. */
 static void
-check_member_length(const Place *place, const Member *member, int length, int limit)
+check_member_length(const CheckedObject *checked, const Member *member, int length, int limit)
 {
 	if (length > limit)
 		ereport(ERROR,
-				(mf_err_field(place->request, place->field),
-				 errmsg("member \"%s\" in %s is too long", member->name, place->name),
+				(mf_err_field(checked->request, checked->field),
+				 errmsg("member \"%s\" in %s is too long", member->name, checked->name),
 				 errdetail("It has %d characters; the limit is %d.", length, limit),
 				 errhint("Shorten it.")));
 }
 
-/* Whether a string shows nothing. */
+/* Whether a string has no visible character. */
 static bool
 is_blank(const JsonbValue *text)
 {
@@ -384,11 +403,11 @@ find_member(const Member *members, const JsonbValue *key)
 }
 
 /*
- * The same array of objects, checked before, with numbers as MyFatoorah reads them:
- * to it, 1.00 is no whole number.
+ * Stores a checked array of objects again, with its numbers in a form that MyFatoorah
+ * accepts: it does not accept 1.00 as an integer.
  */
 static void
-rewrite_numbers(const Place *place, Jsonb *jsonb, const Member *members)
+rewrite_numbers(const CheckedObject *checked, Jsonb *jsonb, const Member *members)
 {
 	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
 	MfJsonbState state = {0};
@@ -401,16 +420,16 @@ rewrite_numbers(const Place *place, Jsonb *jsonb, const Member *members)
 	{
 		if (token == WJB_KEY)
 			member = find_member(members, &value);
-		else if (token == WJB_VALUE && value.type == jbvNumeric && is_to_be_rewritten(member, value.val.numeric))
-			value.val.numeric = trimmed(value.val.numeric);
+		else if (token == WJB_VALUE && value.type == jbvNumeric && needs_rewrite(member, value.val.numeric))
+			value.val.numeric = trim_scale(value.val.numeric);
 		result = mf_push_jsonb_value(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
 	}
-	place->request->values[place->field] = JsonbPGetDatum(JsonbValueToJsonb(result));
+	checked->request->values[checked->field] = JsonbPGetDatum(JsonbValueToJsonb(result));
 }
 
-/* Whether a number is written in a way that would not be understood. */
+/* Whether MyFatoorah would not accept a number as it is written. */
 static bool
-is_to_be_rewritten(const Member *member, Numeric number)
+needs_rewrite(const Member *member, Numeric number)
 {
 	const char *text = number_text(number);
 
@@ -423,16 +442,16 @@ number_text(Numeric number)
 	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
 }
 
-/* Without zeros at the end of its fraction */
+/* The same number without zeros at the end of its fraction. */
 static Numeric
-trimmed(Numeric number)
+trim_scale(Numeric number)
 {
 	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(number)));
 }
 
-/* Whether it is within 32 bits and has no fraction */
+/* Whether a number that is not negative is an integer of 32 bits. */
 static bool
-is_plain_integer(Numeric number)
+is_int32(Numeric number)
 {
 	char	   *text = number_text(number);
 
@@ -440,7 +459,7 @@ is_plain_integer(Numeric number)
 		(strlen(text) < 10 || (strlen(text) == 10 && strcmp(text, "2147483647") <= 0));
 }
 
-/* A number that check_object() has seen to be there. */
+/* A required number of an object that check_object() has checked. */
 static Numeric
 member_number(JsonbContainer *object, const char *name)
 {
