@@ -252,7 +252,7 @@ mutate one_key_for_all 'the key of one role that is refused stops its account' s
 mutate refused_again 'a refused key is sent again and again' src/account/account_target.c \
 	's/if \(cached->refused == NULL\)\n\t\treturn cached->target;/return cached->target;/' 010_accounts
 mutate none_113 '' src/worker/worker.c '' 113_cancel
-mutate cancels_unseen 'a row that may exist is cancelled without a look' src/functions/invoice_commands.c \
+mutate cancels_unseen 'a row that may exist is cancelled without a look' src/functions/invoice_actions.c \
 	's/\(job->status == MF_STATUS_QUEUED && job->kind != MF_JOB_SEND\)/false/' 113_cancel
 mutate cancels_copy 'what another database may have sent is cancelled without a look' src/store/invoice_lookup.c \
 	's/origin <> \@mf_origin\(\)( THEN)/false$1/' 113_cancel
@@ -261,7 +261,7 @@ mutate cancels_late 'whether it exists is looked up when it was to be sent' src/
 mutate none_115 '' src/worker/worker.c '' 115_sets
 mutate all_or_none 'one row that cannot be written fails all' src/functions/invoice_commands.c \
 	's/if \(batch\.count == 1\)/ReThrowError(error); if (batch.count == 1)/' 115_sets
-mutate conflict_as_result 'a conflict of transactions is taken for the fault of a row' src/functions/invoice_commands.c \
+mutate conflict_as_result 'a conflict of transactions is taken for the fault of a row' src/database/sql.c \
 	's/case ERRCODE_TRANSACTION_ROLLBACK:\n//' 115_sets
 mutate none_104 '' src/worker/worker.c '' 104_budgets
 mutate any_memory 'what requests under way take of memory is not counted' src/flight/flight.c \

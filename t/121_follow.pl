@@ -206,7 +206,7 @@ sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'old-cance
 	UPDATE mf_invoice SET created_at = '2020-01-01', payment_status = CASE customer_reference WHEN 'old-paid' THEN 'paid' WHEN 'old-expired' THEN 'expired' ELSE payment_status END WHERE customer_reference LIKE 'old-%';
 	DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference LIKE 'old-%'});
 is(sql(q{SELECT mf_archive('2020-02-01')}), 3, 'three are archived');
-my $paid = '55000: invoice N was paid, and is archived | Its row is not changed or deleted: what was paid and the row would differ. | To go on without the invoice, empty the column that has its id first; mf_invoice_all keeps it.';
+my $paid = '55000: invoice N was paid, and is archived | Its row cannot be changed or deleted, because the row would then differ from what was paid. | To go on without the invoice, empty the column that has its id first; mf_invoice_all keeps it.';
 is(attempt($_), $paid, "what was paid stays: $_") for q{UPDATE rent SET amount = 99 WHERE flat = 'old-paid'}, q{DELETE FROM rent WHERE flat = 'old-paid'}, q{DELETE FROM rent WHERE flat IN ('old-cancelled', 'old-paid')};
 is(attempt($_), 'ok ', "the rest holds up nothing: $_") for q{UPDATE rent SET amount = 99 WHERE flat IN ('old-expired', 'old-cancelled')}, q{DELETE FROM rent WHERE flat IN ('old-expired', 'old-cancelled')},
   q{UPDATE rent SET note = 'x' WHERE flat = 'old-paid'}, q{UPDATE rent SET invoice = NULL WHERE flat = 'old-paid'; DELETE FROM rent WHERE flat = 'old-paid'};

@@ -18,6 +18,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
+#include "functions/invoice_actions.h"
 #include "functions/invoice_commands.h"
 #include "process/worker_slots.h"
 #include "sending/copy_guard.h"

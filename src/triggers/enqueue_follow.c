@@ -24,7 +24,7 @@
 
 #include "base/compat.h"
 #include "database/sql_array.h"
-#include "functions/invoice_commands.h"
+#include "functions/invoice_actions.h"
 #include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 #include "triggers/enqueue.h"

@@ -1,0 +1,310 @@
+/*
+ * invoice_actions.c
+ *	  What people can have done to invoices: cancel, retry, refresh.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions/invoice_actions.c
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "functions/invoice_actions.h"
+#include "functions/role_quota.h"
+#include "process/worker_slots.h"
+#include "store/queue_operations.h"
+#include "store/refresh_requests.h"
+#include "store/row_rights.h"
+
+static const char *status_result(MfStatus status);
+static const char *missing_right(const MfCommand *command, const MfNamed *named);
+static bool may_exist(const MfJob *job);
+static void init_transition(MfTransition *transition, const MfCommand *command, const MfJob *job, const char *reason);
+static void cancel_with_rows(const MfCommand *command, MfNamed *named, const char **results, int count);
+static bool must_be_cancelled(const MfCommand *command, const MfNamed *named);
+pg_noreturn static void refuse_deletion(const MfCommand *command, const MfNamed *named);
+
+void
+mf_command_init(MfCommand *command, Oid schema, const char *reason)
+{
+	command->schema = schema;
+	command->table = get_relname_relid("mf_invoice", schema);
+	command->actor = GetUserNameFromId(GetUserId(), false);
+	command->reason = reason;
+}
+
+void
+mf_action_run(MfAction action, const MfCommand *command, MfNamed *named, const char **results, int count)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "myfatoorah batch of invoices", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	int			i;
+
+	/* an earlier call may have failed */
+	for (i = 0; i < count; i++)
+	{
+		named[i].seen = named[i].sent = false;
+		named[i].job = NULL;
+	}
+	action(command, named, results, count);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* The result for an invoice whose status does not allow the action. */
+static const char *
+status_result(MfStatus status)
+{
+	switch (status)
+	{
+		case MF_STATUS_QUEUED:
+			return "already_queued";
+		case MF_STATUS_SENDING:
+			return "being_sent";
+		case MF_STATUS_SENT:
+			return "already_sent";
+		case MF_STATUS_REJECTED:
+			return "rejected";
+		case MF_STATUS_UNKNOWN:
+			return "outcome_unknown";
+		case MF_STATUS_REVIEW:
+			return "in_review";
+		case MF_STATUS_CANCELLED:
+			return "already_cancelled";
+		default:
+			break;
+	}
+	elog(ERROR, "unknown status");
+	return NULL;
+}
+
+/* The result if the current role may do nothing to an invoice that was to be locked; NULL if it may. */
+static const char *
+missing_right(const MfCommand *command, const MfNamed *named)
+{
+	if (!named->seen)
+		return MF_RESULT_NOT_FOUND;
+	return named->job != NULL && mf_has_row_right(command->table, named->job->owner.role) ? NULL : MF_RESULT_NOT_PERMITTED;
+}
+
+/* Fills a transition except for its new status.  "reason" is used if the person has given none. */
+static void
+init_transition(MfTransition *transition, const MfCommand *command, const MfJob *job, const char *reason)
+{
+	transition->invoice = job->invoice;
+	transition->from = job->status;
+	transition->attempt = job->attempts;
+	transition->next = MF_JOB_NONE;
+	transition->actor = command->actor;
+	transition->reason = command->reason != NULL ? command->reason : reason;
+}
+
+/*
+ * Whether MyFatoorah may have an invoice that is not known to be sent: a request
+ * may be under way, or it was not yet looked up what became of an earlier one, or
+ * of one of another server.
+ */
+static bool
+may_exist(const MfJob *job)
+{
+	return job->status == MF_STATUS_SENDING || job->status == MF_STATUS_UNKNOWN ||
+		(job->status == MF_STATUS_QUEUED && job->kind != MF_JOB_SEND);
+}
+
+/* Cancels queued and rejected invoices.  For those that may exist, a look-up decides later. */
+void
+mf_action_cancel(const MfCommand *command, MfNamed *named, const char **results, int count)
+{
+	MfTransition *transitions = (MfTransition *) palloc0(count * sizeof(MfTransition));
+	MfJob	  **requested = (MfJob **) palloc(count * sizeof(MfJob *));
+	int			transition_count = 0;
+	int			requested_count = 0;
+	int			i;
+
+	mf_queue_lock_named(command->schema, named, count);
+	for (i = 0; i < count; i++)
+	{
+		MfJob	   *job = named[i].job;
+
+		results[i] = missing_right(command, &named[i]);
+		if (results[i] != NULL)
+			continue;
+		if (may_exist(job))
+		{
+			results[i] = MF_RESULT_CANCEL_REQUESTED;
+			if (!job->cancel_requested)
+				requested[requested_count++] = job;
+		}
+		else if (job->status == MF_STATUS_QUEUED || job->status == MF_STATUS_REJECTED)
+		{
+			results[i] = MF_RESULT_CANCELLED;
+			init_transition(&transitions[transition_count], command, job, "cancelled");
+			transitions[transition_count++].to = MF_STATUS_CANCELLED;
+		}
+		else
+			results[i] = status_result(job->status);
+	}
+	if (transition_count > 0)
+		mf_queue_apply_by_person(command->schema, transitions, transition_count);
+	if (requested_count > 0)
+		mf_queue_request_cancel(command->schema, requested, requested_count, command->actor,
+								command->reason == NULL ? "cancel requested" :
+								psprintf("cancel requested: %s", command->reason));
+}
+
+/* Queues rejected invoices again, each under a new reference. */
+void
+mf_action_retry(const MfCommand *command, MfNamed *named, const char **results, int count)
+{
+	MfTransition *transitions = (MfTransition *) palloc0(count * sizeof(MfTransition));
+	MfJob	  **jobs = (MfJob **) palloc(count * sizeof(MfJob *));
+	int			job_count = 0;
+	int			i;
+
+	mf_queue_lock_named(command->schema, named, count);
+	for (i = 0; i < count; i++)
+	{
+		MfJob	   *job = named[i].job;
+
+		results[i] = missing_right(command, &named[i]);
+		if (results[i] != NULL)
+			continue;
+		results[i] = job->status == MF_STATUS_REJECTED ? MF_RESULT_QUEUED : status_result(job->status);
+		if (job->status != MF_STATUS_REJECTED)
+			continue;
+		init_transition(&transitions[job_count], command, job, "retry");
+		jobs[job_count++] = job;
+	}
+	if (job_count == 0)
+		return;
+	mf_queue_resend(command->schema, jobs, transitions, job_count);
+	mf_queue_apply_by_person(command->schema, transitions, job_count);
+	mf_wake_worker_at_commit();
+}
+
+/* Requests inquiries about sent invoices, which are delayed if the quota of the current role is used up. */
+void
+mf_action_refresh(const MfCommand *command, MfNamed *named, const char **results, int count)
+{
+	int			i;
+
+	PreventCommandIfReadOnly("mf_refresh()");
+	mf_queue_find_named(command->schema, named, count);
+	for (i = 0; i < count; i++)
+	{
+		bool		too_often;
+
+		results[i] = !named[i].seen ? MF_RESULT_NOT_FOUND : MF_RESULT_NOT_SENT;
+		if (!named[i].sent)
+			continue;
+		too_often = !mf_quota_take(GetUserId());
+		mf_refresh_at_commit(command->schema, GetUserId(), named[i].invoice, too_often);
+		results[i] = too_often ? MF_RESULT_ASKED_LATER : MF_RESULT_ASKED;
+	}
+	mf_wake_inquiries_at_commit();
+}
+
+/* Cancels the invoices of rows that were deleted; raises an error unless all of them can be. */
+static void
+cancel_with_rows(const MfCommand *command, MfNamed *named, const char **results, int count)
+{
+	MfTransition *transitions = (MfTransition *) palloc0(count * sizeof(MfTransition));
+	int			transition_count = 0;
+	int			i;
+
+	mf_queue_lock_named(command->schema, named, count);
+	for (i = 0; i < count; i++)
+	{
+		if (!must_be_cancelled(command, &named[i]))
+			continue;
+		init_transition(&transitions[transition_count], command, named[i].job, NULL);
+		transitions[transition_count++].to = MF_STATUS_CANCELLED;
+	}
+	if (transition_count > 0)
+		mf_queue_apply_by_person(command->schema, transitions, transition_count);
+}
+
+/*
+ * Returns false if the invoice of a deleted row need not be cancelled, because it does not
+ * exist, cannot be paid any more or is cancelled.  Raises an error if it cannot be cancelled.
+ */
+static bool
+must_be_cancelled(const MfCommand *command, const MfNamed *named)
+{
+	const MfJob *job = named->job;
+	MfExistence existence;
+
+	if (missing_right(command, named) == NULL && !may_exist(job) &&
+		job->status != MF_STATUS_SENT && job->status != MF_STATUS_REVIEW)
+		return job->status != MF_STATUS_CANCELLED;
+
+	existence = mf_queue_existence(command->schema, named->invoice);
+	if (existence == MF_ROW_GONE || (existence == MF_LINK_DEAD && job != NULL))
+		return false;
+	if (existence == MF_ROW_ARCHIVED)
+		mf_refuse_archived(named->invoice);
+	refuse_deletion(command, named);
+}
+
+void
+mf_refuse_archived(int64 invoice)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice " INT64_FORMAT " was paid, and is archived", invoice),
+			 errdetail("Its row cannot be changed or deleted, because the row would then differ from what was paid."),
+			 errhint("To go on without the invoice, empty the column that has its id first; mf_invoice_all keeps it.")));
+}
+
+/* Raises the error for a row whose invoice may be paid, or is not the current role's to cancel. */
+static void
+refuse_deletion(const MfCommand *command, const MfNamed *named)
+{
+	const char *status;
+
+	if (named->job == NULL)
+		mf_check_named(&(MfNamed) {named->invoice, true, NULL, false}, true);
+	mf_check_row_right(named->invoice, command->table, named->job->owner.role);
+	status = mf_status_name(named->job->status);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice " INT64_FORMAT " cannot be cancelled with its row", named->invoice),
+			 may_exist(named->job) ? errdetail("Its status is \"%s\", and it may exist already.", status) :
+			 errdetail("Its status is \"%s\".", status),
+			 named->job->status == MF_STATUS_SENT ?
+			 errhint("Cancel it in the MyFatoorah portal, and delete the row once payment_status says so; mf_refresh(" INT64_FORMAT ") asks. To keep the invoice, empty the column that has its id first.",
+					 named->invoice) :
+			 named->job->status == MF_STATUS_REVIEW ?
+			 errhint("Decide about it first with mf_resolve(" INT64_FORMAT ", 'abandon', 'reason').", named->invoice) :
+			 errhint("Call mf_cancel(" INT64_FORMAT "), and delete the row once the invoice is cancelled.", named->invoice)));
+}
+
+void
+mf_cancel_deleted(Oid schema, MfNamed *named, int count, const char *reason)
+{
+	MfCommand	command;
+	int			i;
+
+	mf_command_init(&command, schema, reason);
+	for (i = 0; i < count; i += MF_ACTION_BATCH)
+		mf_action_run(cancel_with_rows, &command, &named[i], NULL, Min(MF_ACTION_BATCH, count - i));
+}
+
+void
+mf_check_named(const MfNamed *named, bool locked)
+{
+	if (!named->seen)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("invoice " INT64_FORMAT " does not exist", named->invoice),
+				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
+	if (locked && named->job == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for invoice " INT64_FORMAT, named->invoice),
+				 errdetail("Row-level security does not let role \"%s\" update it.", GetUserNameFromId(GetUserId(), false))));
+}
