@@ -78,7 +78,7 @@ is(join("\n", @broken), '', 'all links lead somewhere');
 #
 # Items of mf_check(): those of the source, each once
 #
-my %items = map { $_ => 1 } slurp_file("$top/src/functions/self_check.c") =~ /add_row\(rsinfo, "(\w+)"/g;
+my %items = map { $_ => 1 } map { slurp_file($_) =~ /mf_check_report\(&?check, "(\w+)"/g } glob "$top/src/functions/self_check*.c";
 my ($section) = read_doc('docs/reference.md') =~ /^## mf_check\n(.*?)^## /ms;
 my ($table) = read_doc('docs/operations.md') =~ /^(\| `item` \|.*?)^\n/ms;
 is(join(' ', sort grep { $_ ne 'item' } $section =~ /^\| `(\w+)` \|/gm), join(' ', sort keys %items), 'the reference has each item of mf_check()');

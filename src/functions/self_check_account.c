@@ -1,0 +1,318 @@
+/*
+ * self_check_account.c
+ *	  mf_check() of an account: its options and key, its invoices, and what MyFatoorah answers.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions/self_check_account.c
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "account/account_key.h"
+#include "account/webhook_secret.h"
+#include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql.h"
+#include "functions/direct_calls.h"
+#include "functions/self_check.h"
+#include "process/worker_slots.h"
+#include "sending/copy_guard.h"
+#include "store/queue_origin.h"
+#include "store/queue_pause.h"
+#include "store/queue_report.h"
+#include "store/row_rights.h"
+
+/* A key that no invoice has: the inquiry tests the account and changes nothing. */
+#define NO_SUCH_INVOICE "0"
+
+/* At most so many different errors are reported. */
+#define MAX_PUT_OFF_ERRORS 5
+
+/* An inquiry that tests an account, and its result */
+typedef struct TestInquiry
+{
+	const MfAccount *account;
+	const MfStatusResult *answer;
+	const char *error;			/* as of mf_ask_payment_status() */
+	const char *shown;			/* likewise */
+} TestInquiry;
+
+static bool check_copy(const MfCheck *check);
+static MfShown check_sending(const MfCheck *check, bool copy);
+static void check_invoices(const MfCheck *check);
+static bool is_worker(int pid);
+static void check_times(const MfCheck *check);
+static void check_questions(const MfCheck *check, MfShown waits);
+static void check_webhooks(const MfCheck *check, const MfAccount *account);
+static void test_account(void *argument);
+static void check_remote(const MfCheck *check, const TestInquiry *inquiry);
+
+/* Options and rights; errors are the caller's to report. */
+void
+mf_check_account(const MfCheck *check)
+{
+	const MfAccount *account = mf_account_get(check->account);
+	TestInquiry inquiry = {account, NULL, NULL, NULL};
+	ErrorData  *error;
+	bool		copy;
+	MfShown		waits;
+
+	if (!mf_has_role(MF_READ_ROLE))
+		mf_account_check_usage(account, GetUserId());
+	copy = check_copy(check);
+	error = mf_sql_try(test_account, &inquiry);
+	if (error == NULL)
+		mf_check_report(check, "account", true,
+						psprintf("\"%s\" sends to %s in %s, time zone %s.", account->name, account->base_url,
+								 account->currency, account->time_zone), NULL);
+	else
+		mf_check_report(check, "account", false,
+						psprintf("\"%s\" is for %s in %s, time zone %s, but nothing can be sent with the key of role \"%s\": %s",
+								 account->name, account->base_url, account->currency, account->time_zone,
+								 GetUserNameFromId(GetUserId(), false), mf_error_text(error)), error->hint);
+	waits = check_sending(check, copy);
+	check_invoices(check);
+	check_times(check);
+	check_questions(check, waits);
+	check_webhooks(check, account);
+	if (error == NULL)
+		check_remote(check, &inquiry);
+}
+
+/* Whether what is on the agenda was put there by this database, a row only if not; true if that keeps all from being sent. */
+static bool
+check_copy(const MfCheck *check)
+{
+	char	   *subscription = mf_copy_guard_subscription(check->schema);
+	int64		foreign = mf_queue_count_foreign(check->schema);
+
+	if (subscription != NULL)
+		mf_check_report(check, "copy", false,
+						psprintf("Subscription \"%s\" fills the tables of myfatoorah; the database it comes from sends these invoices, this one nothing.",
+								 subscription),
+						"After the switch-over, once the other database is stopped for good, drop the subscription, then: SELECT mf_resume('*')");
+	else if (foreign > 0)
+		mf_check_report(check, "copy", false,
+						psprintf(ngettext(INT64_FORMAT " invoice was put on the agenda by another database, which may send it; this one does not.",
+										  INT64_FORMAT " invoices were put on the agenda by another database, which may send them; this one does not.",
+										  (unsigned long) foreign), foreign),
+						"If the other database is stopped for good: SELECT mf_resume('*')");
+	return subscription != NULL;
+}
+
+/* Whether anything keeps the worker from sending for the account; whether it waits after failures. */
+static MfShown
+check_sending(const MfCheck *check, bool copy)
+{
+	bool		all_accounts = false;
+	char	   *paused = mf_queue_pause_reason(check->schema, check->account, &all_accounts);
+	TimestampTz until = 0;
+	TimestampTz frozen_until = mf_frozen_until(MyDatabaseId);
+	MfShown		waits = mf_shown_waiting(MyDatabaseId, check->account, &until);
+
+	/* of one that has nothing to send it does not matter */
+	if (waits == MF_SHOWN_UNCERTAIN && !mf_queue_any_due(check->schema, check->account))
+		waits = MF_SHOWN_NOT_WAITING;
+
+	if (copy)
+		mf_check_report(check, "sending", false, "This database sends nothing, because another fills its tables.", "See the item copy.");
+	else if (paused != NULL)
+		mf_check_report(check, "sending", false, psprintf("Paused %s.", paused),
+						psprintf("When the cause is gone: SELECT mf_resume(%s)",
+								 quote_literal_cstr(all_accounts ? MF_ALL_ACCOUNTS : check->account)));
+	else if (mf_drained_until(MyDatabaseId) != 0)
+		mf_check_report(check, "sending", false, psprintf("Held by mf_drain() until %s.", timestamptz_to_str(mf_drained_until(MyDatabaseId))),
+						psprintf("If this server goes on sending: SELECT mf_resume(%s)", quote_literal_cstr(check->account)));
+	else if (frozen_until != 0)
+		mf_check_report(check, "sending", false,
+						psprintf("Held until %s, because the server stood still.", timestamptz_to_str(frozen_until)),
+						"It goes on by itself. Make sure that no other server has taken its place meanwhile.");
+	else if (RecoveryInProgress())
+		mf_check_report(check, "sending", true, "Not from here: this server is a standby.", NULL);
+	else if (waits == MF_SHOWN_NOT_WAITING)
+		mf_check_report(check, "sending", true, "Not paused.", NULL);
+	else
+		mf_check_report(check, "sending", false,
+						waits == MF_SHOWN_UNCERTAIN ?
+						"More accounts wait after failures than can be told of here; this may be one of them." :
+						until <= GetCurrentTimestamp() ? "After failures, one request at a time is tried." :
+						psprintf("Waits until %s after failures; then one request is tried.", timestamptz_to_str(until)),
+						psprintf("The column last_error of mf_invoice and the server log tell why. It goes on by itself; to try at once: SELECT mf_resume(%s)",
+								 quote_literal_cstr(check->account)));
+	return waits;
+}
+
+/* Whether what is to be done for invoices of the account can be done and written, with each role's key: a row for each error. */
+static void
+check_invoices(const MfCheck *check)
+{
+	int64		reviews = mf_queue_count_reviews(check->schema, check->account);
+	ListCell   *lc;
+
+	if (reviews > 0)
+		mf_check_report(check, "invoices", false, psprintf(ngettext(INT64_FORMAT " needs the decision of a person.", INT64_FORMAT " need the decision of a person.",
+																	(unsigned long) reviews), reviews),
+						"SELECT * FROM mf_review");
+	foreach(lc, mf_queue_lockers(check->schema, check->account))
+	{
+		const MfLocker *locker = (const MfLocker *) lfirst(lc);
+		char	   *role = GetUserNameFromId(locker->role, true);
+
+		/* a worker that writes them is no trouble, and has the role of a superuser */
+		if (role == NULL || is_worker(locker->pid))
+			continue;
+		mf_check_report(check, "invoices", false,
+						psprintf(ngettext(INT64_FORMAT " is due and locked by process %d of role \"%s\": invoice " INT64_FORMAT ".",
+										  INT64_FORMAT " are due and locked by process %d of role \"%s\", such as invoice " INT64_FORMAT ".",
+										  (unsigned long) locker->count), locker->count, locker->pid, role, locker->invoice),
+						psprintf("They go on when its transaction ends. To end it: SELECT pg_terminate_backend(%d)", locker->pid));
+	}
+	foreach(lc, mf_queue_put_off_errors(check->schema, check->account, MAX_PUT_OFF_ERRORS))
+	{
+		const MfPutOffError *entry = (const MfPutOffError *) lfirst(lc);
+
+		mf_check_report(check, "invoices", false,
+						psprintf(ngettext(INT64_FORMAT " is put off, such as invoice " INT64_FORMAT ": %s",
+										  INT64_FORMAT " are put off, such as invoice " INT64_FORMAT ": %s", (unsigned long) entry->count),
+								 entry->count, entry->invoice, entry->error),
+						psprintf("mf_review shows those that cannot be written, the column last_error of mf_invoice the others. Mend the cause, then: SELECT mf_resume(%s)",
+								 quote_literal_cstr(check->account)));
+	}
+}
+
+/* Whether a process is the worker of this database. */
+static bool
+is_worker(int pid)
+{
+	MfSlot	   *slot;
+	bool		is_it;
+
+	if (mf_shared == NULL)
+		return false;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(MyDatabaseId, false);
+	is_it = slot != NULL && slot->pid == pid;
+	LWLockRelease(mf_shared->lock);
+	return is_it;
+}
+
+/* Which invoices wait for a time of the day, which is no trouble. */
+static void
+check_times(const MfCheck *check)
+{
+	TimestampTz first;
+	int64		count = mf_queue_count_timed(check->schema, check->account, &first);
+
+	if (count > 0)
+		mf_check_report(check, "times", true,
+						psprintf(ngettext(INT64_FORMAT " invoice waits for the send_time or the end of the quiet_hours of the account, until %s.",
+										  INT64_FORMAT " invoices wait for the send_time or the end of the quiet_hours of the account, the first until %s.",
+										  (unsigned long) count), count, timestamptz_to_str(first)), NULL);
+}
+
+/* Whether there are questions about payments that get no answer while others do. */
+static void
+check_questions(const MfCheck *check, MfShown waits)
+{
+	char	   *example;
+	char	   *error = NULL;
+	int64		count = mf_inquiries_unanswered(check->schema, check->account, &example, &error);
+
+	if (count > 0)
+		mf_check_report(check, "questions", false,
+						psprintf(ngettext(INT64_FORMAT " about payments gets no usable answer and is asked again later and later, the one about %s%s%s",
+										  INT64_FORMAT " about payments get no usable answer and are asked again later and later, such as the one about %s%s%s",
+										  (unsigned long) count),
+								 count, example, error ? ": " : ".", error ? error : ""),
+						psprintf("%sAsk MyFatoorah if it stays so; to ask all of them at once: SELECT mf_resume(%s)",
+								 waits == MF_SHOWN_NOT_WAITING ? "The other invoices go on. " :
+								 waits == MF_SHOWN_WAITING ? "The other invoices wait, too. " : "",
+								 quote_literal_cstr(check->account)));
+}
+
+/* How the account learns of payments. */
+static void
+check_webhooks(const MfCheck *check, const MfAccount *account)
+{
+	bool		secret = mf_account_has_webhook_secret(account);
+	bool		public_url = mf_public_url != NULL && mf_public_url[0] != '\0';
+
+	/* the stand-in API, which is reached by http, takes http too */
+	if (public_url && pg_strncasecmp(mf_public_url, "https://", strlen("https://")) != 0 &&
+		pg_strncasecmp(account->base_url, "https://", strlen("https://")) == 0)
+		mf_check_report(check, "webhooks", false, "myfatoorah.public_url is no https address; MyFatoorah posts webhooks to https only.",
+						"Put a proxy with a certificate in front of the listener, or set myfatoorah.ssl_cert_file and ssl_key_file.");
+	else if (secret)
+		mf_check_report(check, "webhooks", true, public_url ?
+						psprintf("Accepted with the account's secret; invoices name %s.", mf_public_url) :
+						"Accepted with the account's secret.", NULL);
+	else if (public_url || mf_listen_port != 0)
+		mf_check_report(check, "webhooks", false, "The account has no webhook secret, so all webhooks are refused.",
+						psprintf("ALTER USER MAPPING FOR PUBLIC SERVER %s OPTIONS (ADD webhook_secret_file 'webhook.secret'), with the secret that the portal shows.",
+								 quote_identifier(account->name)));
+	else
+		mf_check_report(check, "webhooks", true, mf_poll_rate_limit > 0 ?
+						"Not used; payments are found by polling." :
+						"Not used, and polling is off: payments are found by mf_callback() and mf_refresh() only.", NULL);
+}
+
+/* Asks, if a request can be made at all. */
+static void
+test_account(void *argument)
+{
+	TestInquiry *inquiry = (TestInquiry *) argument;
+
+	mf_account_check_usage(inquiry->account, GetUserId());
+	mf_account_check_mapping(inquiry->account, GetUserId());
+	inquiry->answer = mf_ask_payment_status(inquiry->account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId", &inquiry->error, &inquiry->shown);
+}
+
+/* Name, network, TLS and key, by the answer. */
+static void
+check_remote(const MfCheck *check, const TestInquiry *inquiry)
+{
+	const MfStatusResult *result = inquiry->answer;
+	const char *error = inquiry->error;
+
+	if (error != inquiry->shown)
+	{
+		mf_check_report(check, "network", false, inquiry->shown,
+						psprintf("Role \"%s\", which owns the server of the account, and members of \"%s\" see more: SELECT * FROM mf_check(%s)",
+								 GetUserNameFromId(inquiry->account->owner, false), MF_READ_ROLE,
+								 quote_literal_cstr(inquiry->account->name)));
+		return;
+	}
+	if (result->lookup == MF_LOOKUP_FAILED || result->lookup == MF_LOOKUP_SENSELESS)
+	{
+		mf_check_report(check, "network", false, error,
+						result->not_sent ?
+						"Check the name service, firewall and certificates between this server and the host; for a private certificate authority set the option ca_file." :
+						result->lookup == MF_LOOKUP_SENSELESS ?
+						"The host answers, but not as MyFatoorah does; check the options base_url and environment, and ask MyFatoorah if it stays so." :
+						"The host was reached but gave no usable answer; try again, and ask MyFatoorah if it stays so.");
+		return;
+	}
+
+	mf_check_report(check, "network", true, psprintf("%s answers.", inquiry->account->base_url), NULL);
+	switch (result->lookup)
+	{
+		case MF_LOOKUP_FOUND:
+		case MF_LOOKUP_NOT_FOUND:
+		case MF_LOOKUP_REFUSED:
+			mf_check_report(check, "key", true, "MyFatoorah accepts the API key.", NULL);
+			break;
+		case MF_LOOKUP_THROTTLED:
+			mf_check_report(check, "key", true, "MyFatoorah is receiving too many requests just now.",
+							"Set the option rate_limit of the server, or ask MyFatoorah for a higher limit.");
+			break;
+		default:
+			mf_check_report(check, "key", false, error,
+							"Check that the key belongs to this country and environment, is active, and may call SendPayment and GetPaymentStatus (portal: Integration Settings, API Key).");
+			break;
+	}
+}

@@ -1,0 +1,194 @@
+/*
+ * self_check_database.c
+ *	  mf_check() of the database: agenda, other accounts, rights and what users have added.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions/self_check_database.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "functions/self_check.h"
+#include "on_change/on_change_call.h"
+#include "on_change/on_change_queue.h"
+#include "process/worker_slots.h"
+#include "store/queue_report.h"
+#include "store/repair.h"
+#include "store/row_rights.h"
+
+/* Changes that wait for a function for longer than this are reported. */
+#define REACTION_WAIT_MS 60000
+
+/* At most so many objects that no dump contains are reported. */
+#define MAX_ADDITIONS 50
+
+static void check_agenda(const MfCheck *check);
+static void check_others(const MfCheck *check);
+static void check_policies(const MfCheck *check);
+static bool has_row_security(const char *table, Oid schema);
+static void check_additions(const MfCheck *check);
+static void check_reactions(const MfCheck *check);
+
+void
+mf_check_database(const MfCheck *check)
+{
+	check_agenda(check);
+	check_others(check);
+	check_policies(check);
+	check_additions(check);
+	check_reactions(check);
+}
+
+/* Whether all that is unfinished has its work, and all work an account. */
+static void
+check_agenda(const MfCheck *check)
+{
+	char	   *lost = mf_repair_lost_accounts(check->schema);
+	MfDamage	damage = mf_repair_find_damage(check->schema);
+
+	if (damage.unfinished > 0 || damage.unasked > 0 || damage.gone > 0 || damage.astray > 0)
+		mf_check_report(check, "agenda", false,
+						psprintf("Unfinished invoices that are not on it: " INT64_FORMAT "; sent ones that are not asked about: " INT64_FORMAT
+								 "; entries without an invoice: " INT64_FORMAT "; entries under another account, of another kind or for a later time than their invoice's: " INT64_FORMAT
+								 ". Rows were loaded, changed or lost without the triggers of mf_invoice, or sent while myfatoorah.poll_rate_limit was 0.",
+								 damage.unfinished, damage.unasked, damage.gone, damage.astray),
+						"SELECT * FROM mf_repair() mends that; each invoice is looked up before it is sent.");
+	else
+		mf_check_report(check, "agenda", true, "All unfinished invoices are on it.", NULL);
+	if (damage.unlogged != NULL)
+		mf_check_report(check, "durability", false, psprintf("A crash empties unlogged tables: %s.", damage.unlogged),
+						"ALTER TABLE ... SET LOGGED");
+	if (lost != NULL)
+		mf_check_report(check, "accounts", false, psprintf("There are unfinished invoices of accounts that do not exist: %s.", lost),
+						"If the server was renamed: SELECT mf_move_account('old name', 'new name'). If it was dropped, create it again.");
+	else
+		mf_check_report(check, "accounts", true, "All unfinished invoices are of accounts that exist.", NULL);
+}
+
+/* Accounts that nobody has asked about, a row only if MyFatoorah refuses some, or some wait. */
+static void
+check_others(const MfCheck *check)
+{
+	char	   *example;
+	NameData	waits;
+	int			waiting = mf_has_role(MF_READ_ROLE) ? mf_count_waiting(MyDatabaseId, check->account, &waits) : 0;
+	int64		count = mf_has_role(MF_READ_ROLE) ? mf_queue_count_refused_accounts(check->schema, check->account, &example) : 0;
+
+	if (waiting > 0)
+		mf_check_report(check, "accounts", false,
+						psprintf(ngettext("%d other account waits after failures, \"%s\".",
+										  "%d other accounts wait after failures, such as \"%s\".", waiting), waiting, NameStr(waits)),
+						psprintf("They go on by themselves; the server log tells why they wait, and SELECT * FROM mf_check(%s) more.",
+								 quote_literal_cstr(NameStr(waits))));
+	if (count > 0)
+		mf_check_report(check, "accounts", false,
+						psprintf(ngettext("MyFatoorah refuses " INT64_FORMAT " other account, \"%s\"; it is paused.",
+										  "MyFatoorah refuses " INT64_FORMAT " other accounts, such as \"%s\"; they are paused.",
+										  (unsigned long) count), count, example),
+						psprintf("SELECT * FROM mf_account shows them and why; SELECT * FROM mf_check(%s) tells more.",
+								 quote_literal_cstr(example)));
+}
+
+/* Whether policies of mf_invoice can be got round, a row only if so: by tables that tell of its rows and have none. */
+static void
+check_policies(const MfCheck *check)
+{
+	static const char *const tables[] = {"mf_attempt", "mf_event", "mf_inquiry", "mf_queue", "mf_transaction"};
+	StringInfoData open;
+	int			i;
+
+	if (!has_row_security("mf_invoice", check->schema))
+		return;
+	initStringInfo(&open);
+	for (i = 0; i < (int) lengthof(tables); i++)
+	{
+		if (!has_row_security(tables[i], check->schema))
+			appendStringInfo(&open, "%s%s", open.len > 0 ? ", " : "", tables[i]);
+	}
+	if (open.len > 0)
+		mf_check_report(check, "policies", false,
+						psprintf("mf_invoice has row-level security, and whoever may read these tables sees there what is known of all invoices: %s.",
+								 open.data),
+						"For each: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, and CREATE POLICY visible ON ... USING (mf_invoice_visible(invoice)); or take SELECT on it away from the roles that policies are for.");
+}
+
+static bool
+has_row_security(const char *table, Oid schema)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(get_relname_relid(table, schema)));
+	bool		enabled;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	enabled = ((Form_pg_class) GETSTRUCT(tuple))->relrowsecurity;
+	ReleaseSysCache(tuple);
+	return enabled;
+}
+
+/*
+ * What users have added to our tables, a row for each: no dump carries it.  A column of a table whose rows are dumped is
+ * worse, because these rows then fit no table.
+ */
+static void
+check_additions(const MfCheck *check)
+{
+	ListCell   *lc;
+
+	foreach(lc, mf_repair_additions(check->schema, MAX_ADDITIONS))
+	{
+		const MfAddition *addition = (const MfAddition *) lfirst(lc);
+		const char *what = psprintf("%s \"%s\" of %s", addition->kind, addition->name, addition->relation);
+
+		if (strcmp(addition->kind, "column") == 0)
+			mf_check_report(check, "dump", false, psprintf("A dump cannot be restored as it is: it has the values of %s, and not the column.", what),
+							"Move what is in it to the column metadata, or to a table of your own, and drop it; or add it where the dump is restored, before the data: SELECT definition FROM mf_addition");
+		else
+			mf_check_report(check, "dump", true, psprintf("No dump has %s.", what),
+							"Keep its definition in a script, and run that where a dump was restored: SELECT definition FROM mf_addition");
+	}
+}
+
+/* Functions of users that cannot be called or have failed, a row for each; to readers, and to those whose function it is. */
+static void
+check_reactions(const MfCheck *check)
+{
+	ListCell   *lc;
+
+	foreach(lc, mf_reaction_states(check->schema))
+	{
+		const MfReactionState *state = (const MfReactionState *) lfirst(lc);
+		Oid			role = get_role_oid(state->owner, true);
+		char	   *refusal = mf_reaction_refusal(check->schema, state->function, state->owner, &role);
+		const char *waiting = psprintf("Changes that wait for it: " INT64_FORMAT ".", state->waiting);
+
+		if (!mf_has_role(MF_READ_ROLE) && !(OidIsValid(role) && has_privs_of_role(GetUserId(), role)))
+			continue;
+		if (refusal != NULL)
+			mf_check_report(check, "reactions", false,
+							psprintf("Function %s cannot be called after changes: %s. %s", state->function, refusal, waiting),
+							psprintf("Mend that, and have its owner register it again: SELECT mf_on_change(%s). If it is not wanted any more: SELECT mf_off_change(%s)",
+									 quote_literal_cstr(psprintf("%s(mf_invoice,mf_invoice)", state->function)),
+									 quote_literal_cstr(state->function)));
+		else if (state->error != NULL)
+			mf_check_report(check, "reactions", false,
+							psprintf("Function %s has failed about invoice " INT64_FORMAT ": %s. %s",
+									 state->function, state->invoice, state->error, waiting),
+							"The payments stand; mf_reaction_backlog shows what waits. Mend the function; it is called again by itself later and later, and at once after mf_resume().");
+		else if (state->waiting > 0 && TimestampDifferenceExceeds(state->since, GetCurrentTimestamp(), REACTION_WAIT_MS))
+			mf_check_report(check, "reactions", false,
+							psprintf("Function %s was not told of changes since %s. %s",
+									 state->function, timestamptz_to_str(state->since), waiting),
+							"The worker does that, unless all accounts are paused; see the items worker and sending.");
+	}
+}

@@ -1,0 +1,160 @@
+/*
+ * self_check_server.c
+ *	  mf_check() of the server: library, worker, listener, durability, notifications.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions/self_check_server.c
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "functions/self_check.h"
+#include "process/file_descriptors.h"
+#include "process/notify.h"
+#include "process/worker_slots.h"
+
+/* How long notifications that were left out are reported */
+#define LEFT_OUT_MS 60000
+
+#define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
+
+static void check_notifications(const MfCheck *check);
+static void check_worker(const MfCheck *check, const MfSlot *slot);
+static void check_listener(const MfCheck *check, const MfSlot *slot);
+
+/* The library, the worker, and what sending rests on. */
+void
+mf_check_server(const MfCheck *check)
+{
+	const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
+	const char *fsync_setting = GetConfigOption("fsync", false, false);
+	MfSlot		copy;
+	MfSlot	   *slot;
+	bool		worker_waits = false;
+	bool		listener_waits = false;
+	pid_t		pid = 0;
+
+	if (mf_shared == NULL)
+		mf_check_report(check, "library", false, "myfatoorah is not in shared_preload_libraries; invoices are stored but not sent.",
+						psprintf("Add this line to postgresql.conf and restart the server: shared_preload_libraries = '%s%s%s'",
+								 libraries ? libraries : "", libraries && libraries[0] ? "," : "", MF_EXTENSION));
+	else
+	{
+		mf_check_report(check, "library", true, psprintf("Loaded at server start, with %s.", curl_version()), NULL);
+
+		LWLockAcquire(mf_shared->lock, LW_SHARED);
+		memset(&copy, 0, sizeof(copy));
+		slot = mf_find_slot(MyDatabaseId, false);
+		if (slot != NULL)
+		{
+			copy = *slot;
+			worker_waits = mf_waits_for_standby(slot->proc_number);
+			listener_waits = mf_waits_for_standby(slot->listener.proc_number);
+		}
+		LWLockRelease(mf_shared->lock);
+		pid = copy.pid;
+
+		if (worker_waits)
+			mf_check_report(check, "worker", false, "Waits for a synchronous standby to confirm its latest commit; nothing is sent meanwhile.",
+							STANDBY_HINT);
+		else if (pid != 0)
+			check_worker(check, &copy);
+		else if (RecoveryInProgress())
+			mf_check_report(check, "worker", true, "Waiting: this server is a standby.", NULL);
+		else
+			mf_check_report(check, "worker", false, "No worker is running for this database.",
+							mf_worker_enabled ?
+							"Look into the server log; max_worker_processes or myfatoorah.max_databases may be too small." :
+							"Switch it on with ALTER DATABASE ... SET myfatoorah.worker_enabled = on.");
+		if (listener_waits)
+			mf_check_report(check, "listener", false, "Waits for a synchronous standby to confirm what came in; if none does in time, MyFatoorah is asked to send it again.",
+							STANDBY_HINT);
+		else
+			check_listener(check, &copy);
+	}
+
+	if (strcmp(fsync_setting, "on") != 0)
+		mf_check_report(check, "durability", false, "fsync is off: after a power failure invoices could be lost or sent twice.",
+						"Set fsync = on.");
+	else
+		mf_check_report(check, "durability", true, "fsync is on.", NULL);
+	if (!RecoveryInProgress())
+		check_notifications(check);
+}
+
+/* Whether listeners are told of changes, a row only if not. */
+static void
+check_notifications(const MfCheck *check)
+{
+	TimestampTz left_out_at = mf_notify_left_out_at();
+	double		usage = mf_notify_usage();
+
+	if (mf_notify_is_full(usage) ||
+		(left_out_at != 0 && !TimestampDifferenceExceeds(left_out_at, GetCurrentTimestamp(), LEFT_OUT_MS)))
+		mf_check_report(check, "notifications", false,
+						psprintf("The NOTIFY queue of the server is %.0f %% full; %s.", usage * 100,
+								 mf_notify_is_full(usage) ?
+								 psprintf("changes are written without notifying the channel \"%s\"", MF_CHANNEL) :
+								 psprintf("until %s changes were written without notifying the channel \"%s\"",
+										  timestamptz_to_str(left_out_at), MF_CHANNEL)),
+						"Whoever listens should read mf_invoice. A session that listens and stays in a transaction keeps the queue full: pg_stat_activity shows the oldest transactions; pg_terminate_backend() ends one.");
+}
+
+/* A worker that runs, and whether what it does succeeds. */
+static void
+check_worker(const MfCheck *check, const MfSlot *slot)
+{
+	if (slot->failing)
+		mf_check_report(check, "worker", false,
+						psprintf("Running as process %d, but its latest transaction failed: %s", (int) slot->pid, slot->last_error),
+						"The server log tells where. It tries again by itself, and at once after mf_resume().");
+	else if (slot->unnoted > 0)
+		mf_check_report(check, "worker", false,
+						psprintf("Running as process %d. Put off, and not shown by mf_review because they are no invoices or cannot even be put off: %d; one of the errors: %s",
+								 (int) slot->pid, slot->unnoted, slot->last_error),
+						"The server log names them. Mend the cause, such as a trigger on one of these tables.");
+	else if (slot->few_slots > 0)
+		mf_check_report(check, "worker", false,
+						psprintf("Running as process %d, with no more than %d requests under way at the same time, for want of file descriptors.",
+								 (int) slot->pid, slot->few_slots),
+						MF_DESCRIPTORS_HINT);
+	else
+		mf_check_report(check, "worker", true, psprintf("Running as process %d.", (int) slot->pid), NULL);
+	if (slot->history_error[0] != '\0')
+		mf_check_report(check, "history", false,
+						psprintf("Rows past their retention time cannot be deleted or emptied: %s", slot->history_error),
+						"Mend the cause; it is tried again every minute. Sending goes on without it.");
+}
+
+/* Whether the port is open.  From here nobody can tell whether MyFatoorah reaches it. */
+static void
+check_listener(const MfCheck *check, const MfSlot *slot)
+{
+	const MfListenerState *listener = &slot->listener;
+
+	if (listener->pid != 0 && listener->listening)
+		mf_check_report(check, "listener", true,
+						psprintf("Accepts %s at %s, port %d. Whether MyFatoorah and customers can reach it cannot be seen from here.",
+								 listener->tls ? "HTTPS" : "HTTP", listener->addresses, listener->port), NULL);
+	else if (mf_listen_port == 0 && listener->pid == 0)
+		mf_check_report(check, "listener", true, "Off: webhooks and callbacks come in by SQL functions, or not at all.", NULL);
+	else if (RecoveryInProgress())
+		mf_check_report(check, "listener", true, "Waiting: this server is a standby.", NULL);
+	else
+		mf_check_report(check, "listener", false,
+						listener->pid == 0 ? "No listener is running for this database." :
+						listener->last_error_at != 0 ? listener->last_error : "The listener does not accept connections yet.",
+						listener->pid == 0 ?
+						"It needs a worker, and max_worker_processes must leave room for it; a worker sees settings of a session or role only if they are those of the database or the server." :
+						"Correct the settings myfatoorah.listen_addresses, port, ssl_cert_file and ssl_key_file, or what they name.");
+}
