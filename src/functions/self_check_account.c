@@ -52,7 +52,6 @@ static void check_webhooks(const MfCheck *check, const MfAccount *account);
 static void test_account(void *argument);
 static void check_remote(const MfCheck *check, const TestInquiry *inquiry);
 
-/* Options and rights; errors are the caller's to report. */
 void
 mf_check_account(const MfCheck *check)
 {
@@ -84,7 +83,7 @@ mf_check_account(const MfCheck *check)
 		check_remote(check, &inquiry);
 }
 
-/* Whether what is on the agenda was put there by this database, a row only if not; true if that keeps all from being sent. */
+/* Reports entries of the agenda that another database has made.  Returns true if nothing is sent because of that. */
 static bool
 check_copy(const MfCheck *check)
 {
@@ -93,7 +92,7 @@ check_copy(const MfCheck *check)
 
 	if (subscription != NULL)
 		mf_check_report(check, "copy", false,
-						psprintf("Subscription \"%s\" fills the tables of myfatoorah; the database it comes from sends these invoices, this one nothing.",
+						psprintf("Subscription \"%s\" fills the tables of myfatoorah; the publishing database sends these invoices, and this one sends nothing.",
 								 subscription),
 						"After the switch-over, once the other database is stopped for good, drop the subscription, then: SELECT mf_resume('*')");
 	else if (foreign > 0)
@@ -105,7 +104,7 @@ check_copy(const MfCheck *check)
 	return subscription != NULL;
 }
 
-/* Whether anything keeps the worker from sending for the account; whether it waits after failures. */
+/* Reports whether the worker may send for the account now.  Returns whether the account waits after failures. */
 static MfShown
 check_sending(const MfCheck *check, bool copy)
 {
@@ -115,7 +114,7 @@ check_sending(const MfCheck *check, bool copy)
 	TimestampTz frozen_until = mf_frozen_until(MyDatabaseId);
 	MfShown		waits = mf_shown_waiting(MyDatabaseId, check->account, &until);
 
-	/* of one that has nothing to send it does not matter */
+	/* this does not matter to an account that has nothing to send */
 	if (waits == MF_SHOWN_UNCERTAIN && !mf_queue_any_due(check->schema, check->account))
 		waits = MF_SHOWN_NOT_WAITING;
 
@@ -123,15 +122,15 @@ check_sending(const MfCheck *check, bool copy)
 		mf_check_report(check, "sending", false, "This database sends nothing, because another fills its tables.", "See the item copy.");
 	else if (paused != NULL)
 		mf_check_report(check, "sending", false, psprintf("Paused %s.", paused),
-						psprintf("When the cause is gone: SELECT mf_resume(%s)",
+						psprintf("Once the cause is removed: SELECT mf_resume(%s)",
 								 quote_literal_cstr(all_accounts ? MF_ALL_ACCOUNTS : check->account)));
 	else if (mf_drained_until(MyDatabaseId) != 0)
 		mf_check_report(check, "sending", false, psprintf("Held by mf_drain() until %s.", timestamptz_to_str(mf_drained_until(MyDatabaseId))),
-						psprintf("If this server goes on sending: SELECT mf_resume(%s)", quote_literal_cstr(check->account)));
+						psprintf("If this server is to continue sending: SELECT mf_resume(%s)", quote_literal_cstr(check->account)));
 	else if (frozen_until != 0)
 		mf_check_report(check, "sending", false,
 						psprintf("Held until %s, because the server stood still.", timestamptz_to_str(frozen_until)),
-						"It goes on by itself. Make sure that no other server has taken its place meanwhile.");
+						"It continues automatically. Make sure that no other server has taken its place meanwhile.");
 	else if (RecoveryInProgress())
 		mf_check_report(check, "sending", true, "Not from here: this server is a standby.", NULL);
 	else if (waits == MF_SHOWN_NOT_WAITING)
@@ -139,15 +138,15 @@ check_sending(const MfCheck *check, bool copy)
 	else
 		mf_check_report(check, "sending", false,
 						waits == MF_SHOWN_UNCERTAIN ?
-						"More accounts wait after failures than can be told of here; this may be one of them." :
+						"More accounts wait after failures than can be listed; this may be one of them." :
 						until <= GetCurrentTimestamp() ? "After failures, one request at a time is tried." :
 						psprintf("Waits until %s after failures; then one request is tried.", timestamptz_to_str(until)),
-						psprintf("The column last_error of mf_invoice and the server log tell why. It goes on by itself; to try at once: SELECT mf_resume(%s)",
+						psprintf("The column last_error of mf_invoice and the server log say why. It continues automatically; to try at once: SELECT mf_resume(%s)",
 								 quote_literal_cstr(check->account)));
 	return waits;
 }
 
-/* Whether what is to be done for invoices of the account can be done and written, with each role's key: a row for each error. */
+/* Reports invoices of the account that cannot be processed, with one row for each error. */
 static void
 check_invoices(const MfCheck *check)
 {
@@ -163,14 +162,14 @@ check_invoices(const MfCheck *check)
 		const MfLocker *locker = (const MfLocker *) lfirst(lc);
 		char	   *role = GetUserNameFromId(locker->role, true);
 
-		/* a worker that writes them is no trouble, and has the role of a superuser */
+		/* the worker locks what it processes */
 		if (role == NULL || is_worker(locker->pid))
 			continue;
 		mf_check_report(check, "invoices", false,
 						psprintf(ngettext(INT64_FORMAT " is due and locked by process %d of role \"%s\": invoice " INT64_FORMAT ".",
 										  INT64_FORMAT " are due and locked by process %d of role \"%s\", such as invoice " INT64_FORMAT ".",
 										  (unsigned long) locker->count), locker->count, locker->pid, role, locker->invoice),
-						psprintf("They go on when its transaction ends. To end it: SELECT pg_terminate_backend(%d)", locker->pid));
+						psprintf("They are processed when its transaction ends. To end it: SELECT pg_terminate_backend(%d)", locker->pid));
 	}
 	foreach(lc, mf_queue_put_off_errors(check->schema, check->account, MAX_PUT_OFF_ERRORS))
 	{
@@ -180,7 +179,7 @@ check_invoices(const MfCheck *check)
 						psprintf(ngettext(INT64_FORMAT " is put off, such as invoice " INT64_FORMAT ": %s",
 										  INT64_FORMAT " are put off, such as invoice " INT64_FORMAT ": %s", (unsigned long) entry->count),
 								 entry->count, entry->invoice, entry->error),
-						psprintf("mf_review shows those that cannot be written, the column last_error of mf_invoice the others. Mend the cause, then: SELECT mf_resume(%s)",
+						psprintf("mf_review shows those that cannot be written, the column last_error of mf_invoice the others. Remove the cause, then: SELECT mf_resume(%s)",
 								 quote_literal_cstr(check->account)));
 	}
 }
@@ -201,7 +200,7 @@ is_worker(int pid)
 	return is_it;
 }
 
-/* Which invoices wait for a time of the day, which is no trouble. */
+/* Reports invoices that wait for a time of the day; that is as intended. */
 static void
 check_times(const MfCheck *check)
 {
@@ -215,7 +214,7 @@ check_times(const MfCheck *check)
 										  (unsigned long) count), count, timestamptz_to_str(first)), NULL);
 }
 
-/* Whether there are questions about payments that get no answer while others do. */
+/* Reports inquiries that get no usable answer while others do. */
 static void
 check_questions(const MfCheck *check, MfShown waits)
 {
@@ -225,27 +224,27 @@ check_questions(const MfCheck *check, MfShown waits)
 
 	if (count > 0)
 		mf_check_report(check, "questions", false,
-						psprintf(ngettext(INT64_FORMAT " about payments gets no usable answer and is asked again later and later, the one about %s%s%s",
-										  INT64_FORMAT " about payments get no usable answer and are asked again later and later, such as the one about %s%s%s",
+						psprintf(ngettext(INT64_FORMAT " inquiry about a payment gets no usable answer and is repeated after growing delays, the one about %s%s%s",
+										  INT64_FORMAT " inquiries about payments get no usable answer and are repeated after growing delays, such as the one about %s%s%s",
 										  (unsigned long) count),
 								 count, example, error ? ": " : ".", error ? error : ""),
-						psprintf("%sAsk MyFatoorah if it stays so; to ask all of them at once: SELECT mf_resume(%s)",
+						psprintf("%sIf this persists, ask MyFatoorah. To repeat all of them at once: SELECT mf_resume(%s)",
 								 waits == MF_SHOWN_NOT_WAITING ? "The other invoices go on. " :
 								 waits == MF_SHOWN_WAITING ? "The other invoices wait, too. " : "",
 								 quote_literal_cstr(check->account)));
 }
 
-/* How the account learns of payments. */
+/* How the account gets to know of payments. */
 static void
 check_webhooks(const MfCheck *check, const MfAccount *account)
 {
 	bool		secret = mf_account_has_webhook_secret(account);
 	bool		public_url = mf_public_url != NULL && mf_public_url[0] != '\0';
 
-	/* the stand-in API, which is reached by http, takes http too */
+	/* the stand-in API, which has an http URL, posts to http too */
 	if (public_url && pg_strncasecmp(mf_public_url, "https://", strlen("https://")) != 0 &&
 		pg_strncasecmp(account->base_url, "https://", strlen("https://")) == 0)
-		mf_check_report(check, "webhooks", false, "myfatoorah.public_url is no https address; MyFatoorah posts webhooks to https only.",
+		mf_check_report(check, "webhooks", false, "myfatoorah.public_url is not an https URL; MyFatoorah posts webhooks to https only.",
 						"Put a proxy with a certificate in front of the listener, or set myfatoorah.ssl_cert_file and ssl_key_file.");
 	else if (secret)
 		mf_check_report(check, "webhooks", true, public_url ?
@@ -261,7 +260,7 @@ check_webhooks(const MfCheck *check, const MfAccount *account)
 						"Not used, and polling is off: payments are found by mf_callback() and mf_refresh() only.", NULL);
 }
 
-/* Asks, if a request can be made at all. */
+/* Makes the inquiry; raises an error if no request can be made. */
 static void
 test_account(void *argument)
 {
@@ -272,7 +271,7 @@ test_account(void *argument)
 	inquiry->answer = mf_ask_payment_status(inquiry->account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId", &inquiry->error, &inquiry->shown);
 }
 
-/* Name, network, TLS and key, by the answer. */
+/* Reports from the answer whether network, TLS and key are right. */
 static void
 check_remote(const MfCheck *check, const TestInquiry *inquiry)
 {
@@ -282,7 +281,7 @@ check_remote(const MfCheck *check, const TestInquiry *inquiry)
 	if (error != inquiry->shown)
 	{
 		mf_check_report(check, "network", false, inquiry->shown,
-						psprintf("Role \"%s\", which owns the server of the account, and members of \"%s\" see more: SELECT * FROM mf_check(%s)",
+						psprintf("Role \"%s\", which owns the server of the account, and members of \"%s\" see the details: SELECT * FROM mf_check(%s)",
 								 GetUserNameFromId(inquiry->account->owner, false), MF_READ_ROLE,
 								 quote_literal_cstr(inquiry->account->name)));
 		return;
@@ -293,8 +292,8 @@ check_remote(const MfCheck *check, const TestInquiry *inquiry)
 						result->not_sent ?
 						"Check the name service, firewall and certificates between this server and the host; for a private certificate authority set the option ca_file." :
 						result->lookup == MF_LOOKUP_SENSELESS ?
-						"The host answers, but not as MyFatoorah does; check the options base_url and environment, and ask MyFatoorah if it stays so." :
-						"The host was reached but gave no usable answer; try again, and ask MyFatoorah if it stays so.");
+						"The host answers, but not as MyFatoorah does. Check the options base_url and environment; if this persists, ask MyFatoorah." :
+						"The host was reached but gave no usable answer. Try again; if this persists, ask MyFatoorah.");
 		return;
 	}
 
@@ -307,7 +306,7 @@ check_remote(const MfCheck *check, const TestInquiry *inquiry)
 			mf_check_report(check, "key", true, "MyFatoorah accepts the API key.", NULL);
 			break;
 		case MF_LOOKUP_THROTTLED:
-			mf_check_report(check, "key", true, "MyFatoorah is receiving too many requests just now.",
+			mf_check_report(check, "key", true, "MyFatoorah is receiving too many requests at the moment.",
 							"Set the option rate_limit of the server, or ask MyFatoorah for a higher limit.");
 			break;
 		default:

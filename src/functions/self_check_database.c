@@ -50,7 +50,7 @@ mf_check_database(const MfCheck *check)
 	check_reactions(check);
 }
 
-/* Whether all that is unfinished has its work, and all work an account. */
+/* Whether the agenda and the invoices fit each other, and every account exists. */
 static void
 check_agenda(const MfCheck *check)
 {
@@ -63,7 +63,7 @@ check_agenda(const MfCheck *check)
 								 "; entries without an invoice: " INT64_FORMAT "; entries under another account, of another kind or for a later time than their invoice's: " INT64_FORMAT
 								 ". Rows were loaded, changed or lost without the triggers of mf_invoice, or sent while myfatoorah.poll_rate_limit was 0.",
 								 damage.unfinished, damage.unasked, damage.gone, damage.astray),
-						"SELECT * FROM mf_repair() mends that; each invoice is looked up before it is sent.");
+						"SELECT * FROM mf_repair() repairs that; each invoice is looked up before it is sent.");
 	else
 		mf_check_report(check, "agenda", true, "All unfinished invoices are on it.", NULL);
 	if (damage.unlogged != NULL)
@@ -76,7 +76,7 @@ check_agenda(const MfCheck *check)
 		mf_check_report(check, "accounts", true, "All unfinished invoices are of accounts that exist.", NULL);
 }
 
-/* Accounts that nobody has asked about, a row only if MyFatoorah refuses some, or some wait. */
+/* Reports problems of other accounts than the one that the call is about. */
 static void
 check_others(const MfCheck *check)
 {
@@ -89,18 +89,18 @@ check_others(const MfCheck *check)
 		mf_check_report(check, "accounts", false,
 						psprintf(ngettext("%d other account waits after failures, \"%s\".",
 										  "%d other accounts wait after failures, such as \"%s\".", waiting), waiting, NameStr(waits)),
-						psprintf("They go on by themselves; the server log tells why they wait, and SELECT * FROM mf_check(%s) more.",
+						psprintf("They continue automatically. The server log says why they wait; for one of them see SELECT * FROM mf_check(%s)",
 								 quote_literal_cstr(NameStr(waits))));
 	if (count > 0)
 		mf_check_report(check, "accounts", false,
 						psprintf(ngettext("MyFatoorah refuses " INT64_FORMAT " other account, \"%s\"; it is paused.",
 										  "MyFatoorah refuses " INT64_FORMAT " other accounts, such as \"%s\"; they are paused.",
 										  (unsigned long) count), count, example),
-						psprintf("SELECT * FROM mf_account shows them and why; SELECT * FROM mf_check(%s) tells more.",
+						psprintf("SELECT * FROM mf_account shows them, with the reason; for one of them see SELECT * FROM mf_check(%s)",
 								 quote_literal_cstr(example)));
 }
 
-/* Whether policies of mf_invoice can be got round, a row only if so: by tables that tell of its rows and have none. */
+/* Reports tables without row-level security that disclose rows of mf_invoice, if that has it. */
 static void
 check_policies(const MfCheck *check)
 {
@@ -137,8 +137,8 @@ has_row_security(const char *table, Oid schema)
 }
 
 /*
- * What users have added to our tables, a row for each: no dump carries it.  A column of a table whose rows are dumped is
- * worse, because these rows then fit no table.
+ * Reports what users have added to our tables, because no dump contains it.  An added
+ * column even keeps a dump from being restored, because the rows in it have the column.
  */
 static void
 check_additions(const MfCheck *check)
@@ -159,7 +159,7 @@ check_additions(const MfCheck *check)
 	}
 }
 
-/* Functions of users that cannot be called or have failed, a row for each; to readers, and to those whose function it is. */
+/* Reports functions of mf_on_change() that cannot be called or have failed, to readers and to the owners of the functions. */
 static void
 check_reactions(const MfCheck *check)
 {
@@ -177,18 +177,18 @@ check_reactions(const MfCheck *check)
 		if (refusal != NULL)
 			mf_check_report(check, "reactions", false,
 							psprintf("Function %s cannot be called after changes: %s. %s", state->function, refusal, waiting),
-							psprintf("Mend that, and have its owner register it again: SELECT mf_on_change(%s). If it is not wanted any more: SELECT mf_off_change(%s)",
+							psprintf("Remove the cause, and let the owner register the function again: SELECT mf_on_change(%s). If it is not needed any more: SELECT mf_off_change(%s)",
 									 quote_literal_cstr(psprintf("%s(mf_invoice,mf_invoice)", state->function)),
 									 quote_literal_cstr(state->function)));
 		else if (state->error != NULL)
 			mf_check_report(check, "reactions", false,
 							psprintf("Function %s has failed about invoice " INT64_FORMAT ": %s. %s",
 									 state->function, state->invoice, state->error, waiting),
-							"The payments stand; mf_reaction_backlog shows what waits. Mend the function; it is called again by itself later and later, and at once after mf_resume().");
+							"The changes are recorded; mf_reaction_backlog shows those that wait. Correct the function. It is called again after growing delays, and at once after mf_resume().");
 		else if (state->waiting > 0 && TimestampDifferenceExceeds(state->since, GetCurrentTimestamp(), REACTION_WAIT_MS))
 			mf_check_report(check, "reactions", false,
-							psprintf("Function %s was not told of changes since %s. %s",
+							psprintf("Function %s has not been called for changes since %s. %s",
 									 state->function, timestamptz_to_str(state->since), waiting),
-							"The worker does that, unless all accounts are paused; see the items worker and sending.");
+							"The worker has it called, unless all accounts are paused; see the items worker and sending.");
 	}
 }

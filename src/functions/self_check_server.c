@@ -28,62 +28,20 @@
 
 #define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
 
+static void check_library(const MfCheck *check);
+static void check_processes(const MfCheck *check);
 static void check_notifications(const MfCheck *check);
 static void check_worker(const MfCheck *check, const MfSlot *slot);
 static void check_listener(const MfCheck *check, const MfSlot *slot);
 
-/* The library, the worker, and what sending rests on. */
 void
 mf_check_server(const MfCheck *check)
 {
-	const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
-	const char *fsync_setting = GetConfigOption("fsync", false, false);
-	MfSlot		copy;
-	MfSlot	   *slot;
-	bool		worker_waits = false;
-	bool		listener_waits = false;
-	pid_t		pid = 0;
+	check_library(check);
+	if (mf_shared != NULL)
+		check_processes(check);
 
-	if (mf_shared == NULL)
-		mf_check_report(check, "library", false, "myfatoorah is not in shared_preload_libraries; invoices are stored but not sent.",
-						psprintf("Add this line to postgresql.conf and restart the server: shared_preload_libraries = '%s%s%s'",
-								 libraries ? libraries : "", libraries && libraries[0] ? "," : "", MF_EXTENSION));
-	else
-	{
-		mf_check_report(check, "library", true, psprintf("Loaded at server start, with %s.", curl_version()), NULL);
-
-		LWLockAcquire(mf_shared->lock, LW_SHARED);
-		memset(&copy, 0, sizeof(copy));
-		slot = mf_find_slot(MyDatabaseId, false);
-		if (slot != NULL)
-		{
-			copy = *slot;
-			worker_waits = mf_waits_for_standby(slot->proc_number);
-			listener_waits = mf_waits_for_standby(slot->listener.proc_number);
-		}
-		LWLockRelease(mf_shared->lock);
-		pid = copy.pid;
-
-		if (worker_waits)
-			mf_check_report(check, "worker", false, "Waits for a synchronous standby to confirm its latest commit; nothing is sent meanwhile.",
-							STANDBY_HINT);
-		else if (pid != 0)
-			check_worker(check, &copy);
-		else if (RecoveryInProgress())
-			mf_check_report(check, "worker", true, "Waiting: this server is a standby.", NULL);
-		else
-			mf_check_report(check, "worker", false, "No worker is running for this database.",
-							mf_worker_enabled ?
-							"Look into the server log; max_worker_processes or myfatoorah.max_databases may be too small." :
-							"Switch it on with ALTER DATABASE ... SET myfatoorah.worker_enabled = on.");
-		if (listener_waits)
-			mf_check_report(check, "listener", false, "Waits for a synchronous standby to confirm what came in; if none does in time, MyFatoorah is asked to send it again.",
-							STANDBY_HINT);
-		else
-			check_listener(check, &copy);
-	}
-
-	if (strcmp(fsync_setting, "on") != 0)
+	if (strcmp(GetConfigOption("fsync", false, false), "on") != 0)
 		mf_check_report(check, "durability", false, "fsync is off: after a power failure invoices could be lost or sent twice.",
 						"Set fsync = on.");
 	else
@@ -92,7 +50,59 @@ mf_check_server(const MfCheck *check)
 		check_notifications(check);
 }
 
-/* Whether listeners are told of changes, a row only if not. */
+static void
+check_library(const MfCheck *check)
+{
+	const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
+
+	if (mf_shared == NULL)
+		mf_check_report(check, "library", false, "myfatoorah is not in shared_preload_libraries; invoices are stored but not sent.",
+						psprintf("Add this line to postgresql.conf and restart the server: shared_preload_libraries = '%s%s%s'",
+								 libraries ? libraries : "", libraries && libraries[0] ? "," : "", MF_EXTENSION));
+	else
+		mf_check_report(check, "library", true, psprintf("Loaded at server start, with %s.", curl_version()), NULL);
+}
+
+/* The worker and the listener of this database. */
+static void
+check_processes(const MfCheck *check)
+{
+	MfSlot		copy;
+	MfSlot	   *slot;
+	bool		worker_waits = false;
+	bool		listener_waits = false;
+
+	memset(&copy, 0, sizeof(copy));
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(MyDatabaseId, false);
+	if (slot != NULL)
+	{
+		copy = *slot;
+		worker_waits = mf_waits_for_standby(slot->proc_number);
+		listener_waits = mf_waits_for_standby(slot->listener.proc_number);
+	}
+	LWLockRelease(mf_shared->lock);
+
+	if (worker_waits)
+		mf_check_report(check, "worker", false, "Waits for a synchronous standby to confirm its latest commit; nothing is sent meanwhile.",
+						STANDBY_HINT);
+	else if (copy.pid != 0)
+		check_worker(check, &copy);
+	else if (RecoveryInProgress())
+		mf_check_report(check, "worker", true, "Waiting: this server is a standby.", NULL);
+	else
+		mf_check_report(check, "worker", false, "No worker is running for this database.",
+						mf_worker_enabled ?
+						"The server log says why; max_worker_processes or myfatoorah.max_databases may be too small." :
+						"Enable it with ALTER DATABASE ... SET myfatoorah.worker_enabled = on.");
+	if (listener_waits)
+		mf_check_report(check, "listener", false, "Waits for a synchronous standby to confirm what came in; if none does in time, MyFatoorah is asked to send it again.",
+						STANDBY_HINT);
+	else
+		check_listener(check, &copy);
+}
+
+/* Reports if NOTIFY does not work. */
 static void
 check_notifications(const MfCheck *check)
 {
@@ -107,22 +117,22 @@ check_notifications(const MfCheck *check)
 								 psprintf("changes are written without notifying the channel \"%s\"", MF_CHANNEL) :
 								 psprintf("until %s changes were written without notifying the channel \"%s\"",
 										  timestamptz_to_str(left_out_at), MF_CHANNEL)),
-						"Whoever listens should read mf_invoice. A session that listens and stays in a transaction keeps the queue full: pg_stat_activity shows the oldest transactions; pg_terminate_backend() ends one.");
+						"Programs that listen should read mf_invoice. A session that listens and stays in a transaction keeps the queue full: pg_stat_activity shows the oldest transactions; pg_terminate_backend() ends one.");
 }
 
-/* A worker that runs, and whether what it does succeeds. */
+/* A worker that is running, and what fails in it. */
 static void
 check_worker(const MfCheck *check, const MfSlot *slot)
 {
 	if (slot->failing)
 		mf_check_report(check, "worker", false,
 						psprintf("Running as process %d, but its latest transaction failed: %s", (int) slot->pid, slot->last_error),
-						"The server log tells where. It tries again by itself, and at once after mf_resume().");
+						"The server log has the context. The transaction is repeated automatically, and at once after mf_resume().");
 	else if (slot->unnoted > 0)
 		mf_check_report(check, "worker", false,
-						psprintf("Running as process %d. Put off, and not shown by mf_review because they are no invoices or cannot even be put off: %d; one of the errors: %s",
+						psprintf("Running as process %d. Put off, and not shown by mf_review because they are not invoices or cannot even be put off: %d; one of the errors: %s",
 								 (int) slot->pid, slot->unnoted, slot->last_error),
-						"The server log names them. Mend the cause, such as a trigger on one of these tables.");
+						"The server log names them. Remove the cause, such as a trigger on one of these tables.");
 	else if (slot->few_slots > 0)
 		mf_check_report(check, "worker", false,
 						psprintf("Running as process %d, with no more than %d requests under way at the same time, for want of file descriptors.",
@@ -133,10 +143,10 @@ check_worker(const MfCheck *check, const MfSlot *slot)
 	if (slot->history_error[0] != '\0')
 		mf_check_report(check, "history", false,
 						psprintf("Rows past their retention time cannot be deleted or emptied: %s", slot->history_error),
-						"Mend the cause; it is tried again every minute. Sending goes on without it.");
+						"Remove the cause. This is repeated every minute, and does not delay sending.");
 }
 
-/* Whether the port is open.  From here nobody can tell whether MyFatoorah reaches it. */
+/* Whether the port is open.  Whether MyFatoorah can reach it cannot be found out here. */
 static void
 check_listener(const MfCheck *check, const MfSlot *slot)
 {
