@@ -229,7 +229,7 @@ my (undef, undef, $vendor_error) = $node->psql('postgres', q{SET ROLE vendor; SE
 like($vendor_error, qr/the key file of account "vendors" is not used with a base_url of its owner/, 'base_url of the owner: the key stays here');
 is($node->safe_psql('postgres', q{SET ROLE vendor; SELECT ok, regexp_replace(detail, 'http://[^ ]+', 'there') FROM mf_check('vendors') WHERE item IN ('account', 'network', 'key')}),
 	'f|"vendors" is for there in KWD, time zone Asia/Kuwait, but nothing can be sent with the key of role "vendor": the key file of account "vendors" is not used with a base_url of its owner: '
-	  . 'The owner of the server is no superuser, and a key that a superuser has put into a file goes to MyFatoorah only.', 'mf_check() says that nothing can be sent, and why');
+	  . 'The owner of the server is not a superuser, and a key that a superuser has put into a file goes to MyFatoorah only.', 'mf_check() says that nothing can be sent, and why');
 $mf->insert($node, 'postgres', 'vendors', account => "'vendors'");
 $mf->wait_for($node, 'postgres', q{SELECT last_error ~ 'is not used with a base_url' FROM mf_invoice WHERE customer_reference = 'vendors'});
 is($elsewhere->count, 0, 'nothing leaves');
