@@ -224,7 +224,7 @@ mutate deferred_settings 'what deferred triggers set stays with the worker' src/
 	's/\tAfterTriggerFireDeferred\(\);\n//' 111_guests
 mutate none_102 '' src/worker/worker.c '' 102_repair
 mutate other_account 'an entry counts for whatever account it stands under' src/store/queue_claim.c \
-	's/limits != NULL && strcmp/false && strcmp/' 102_repair
+	's/entries\[i\].account != NULL && strcmp/false && strcmp/' 102_repair
 mutate too_early 'an entry that says so makes an invoice leave before its time' src/sending/claim_jobs.c \
 	's/job->send_at > taken->now\)/false)/' 102_repair
 mutate none_011 '' src/worker/worker.c '' 011_locks

@@ -76,7 +76,7 @@ sql(q{CREATE FUNCTION no_promotion() RETURNS trigger LANGUAGE plpgsql AS $$ BEGI
 my $offset = -s $node->logfile;
 wait_and_send('broken');
 pass('what cannot be promoted is sent');
-is(scalar(() = slurp_file($node->logfile, $offset) =~ /could not put invoices of priority before others/g), 1, 'and one line tells of it');
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /could not order due invoices by priority/g), 1, 'and one line tells of it');
 
 is(sql("SELECT count(*) FROM mf_queue WHERE kind = 'send'"), $later, 'what is due later waits');
 is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');

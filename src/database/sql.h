@@ -33,6 +33,11 @@ typedef struct MfPlan MfPlan;
  * One statement.  In "text" every "@" stands for the schema of the extension and a
  * dot, and "@@" for "@".  The statement is planned at first use, and again when the
  * schema is renamed.
+ *
+ * Plans are used for long, and may have been made while tables were small.  So that
+ * none reads all of a table that has grown, a statement for an array of keys says
+ * "= ANY ($1)" of each table, even if a join implies it; it counts without DISTINCT;
+ * and "ORDER BY id + 0" keeps it from walking along the primary key.
  */
 typedef struct MfStatement
 {

@@ -16,12 +16,6 @@
 #include "store/attempts.h"
 #include "store/queue_internal.h"
 
-/*
- * "= ANY ($1)" says in these what the joins say already: a plan that was made
- * while a table was small, or with its sizes unknown, must not read all of it when
- * it has grown.  For the same reason nothing is counted by DISTINCT, which may
- * be done in the order of an index of the whole table.
- */
 static MfStatement begin_attempts_statement = {
 	"INSERT INTO @mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, sent_to) "
 	"SELECT a.invoice, a.attempt, a.reference, a.body_sha256, clock_timestamp(), a.send_by, a.sent_to "
@@ -30,8 +24,8 @@ static MfStatement begin_attempts_statement = {
 };
 
 /*
- * An outcome stays, but for an unknown one when an answer comes after all; what
- * an answer held is never lost.
+ * Only an unknown outcome is overwritten, by an answer that comes after all.  What
+ * an answer contained is kept.
  */
 #define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND e.http_status > 0))"
 
@@ -58,11 +52,11 @@ static MfStatement recorded_ends_statement = {
 };
 
 /*
- * What a resend has given up is not asked about any more before the row is sent:
- * a person, or all the look-ups, have said that it does not exist.  It comes later
- * by number and by time, so that a number that was used again does not hide an
- * attempt.  What was tried before the row was there is of a deleted one that had
- * its id: an invoice of that is not this row's, but its numbers are taken.
+ * A reference that a resend has replaced is not looked up again before the row is
+ * sent: a person or all look-ups have decided that MyFatoorah has no invoice under
+ * it.  The resend is compared by number and by time, since numbers may be used
+ * again.  An attempt from before the row was created belongs to a deleted row of the
+ * same id: its invoice is not this row's, but its reference is taken.
  */
 #define OF_THIS_ROW "(a.reference = i.reference OR a.started_at >= i.created_at)"
 
@@ -89,7 +83,7 @@ static MfStatement was_tried_statement = {
 	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 LIMIT 1", 2, {INT8OID, TEXTOID}, NULL
 };
 
-/* bounded, because they run between two rounds of sending */
+/* Whether an invoice is finished.  Deletions are in batches, because they run between rounds of sending. */
 #define FINISHED(row) \
 	"NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".invoice) " \
 	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = " row ".invoice AND i.status = 'review')"

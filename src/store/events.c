@@ -16,24 +16,21 @@
 #include "store/events.h"
 #include "store/inquiries.h"
 
-/* Callbacks do not have MyFatoorah asked about one invoice again sooner. */
+/* least time between inquiries that only callbacks ask for */
 #define CALLBACK_FLOOR "interval '" CppAsString2(MF_CALLBACK_FLOOR_S) " s'"
 
-/* The event that an item of the list is a repetition of */
+/* the stored event that a new one repeats */
 #define EARLIER "FROM @mf_event p WHERE p.account = u.account AND p.digest = u.digest"
 
 /*
- * Matched by InvoiceId, by reference (also one that was given up since, which
- * a resend has numbered), by a PaymentId known from an earlier answer.  Events
- * of payments (1), refunds (2), recurring payments (5) and disputes (6) are
- * about an invoice.  MyFatoorah is asked about the InvoiceId of an event that is not
- * the row's, too.  A repetition of what was answered already asks nothing: a
- * captured webhook that is sent again and again costs nothing but its count.
- * All callbacks of an invoice are one event; one with another PaymentId, unless
- * that is of a try that has ended, is news.
- * "= ANY" keeps a plan that was made while a table was small from reading all
- * of it when it has grown, and "+ 0" from walking along its primary key to the
- * first match.
+ * Events are matched with invoices by InvoiceId, by reference (with or without the
+ * number of a resend), and by a PaymentId of an earlier answer.  Events of payments
+ * (1), refunds (2), recurring payments (5) and disputes (6) are about an invoice.
+ * An InvoiceId other than that of the row is inquired about by itself, too.
+ *
+ * A repetition of an event that had its answer asks for nothing: a captured webhook
+ * that is sent again and again is only counted.  All callbacks of an invoice are one
+ * event.  One with another PaymentId is news, unless that is of a try that has ended.
  */
 #define ANOTHER "(e.door = 'callback' AND coalesce(EXCLUDED.payment_id <> e.payment_id, EXCLUDED.payment_id IS NOT NULL))"
 
@@ -84,7 +81,7 @@ static MfStatement store_events_statement = {
 	"    due = CASE WHEN EXCLUDED.by_callback AND q.urgent THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
 	"    tries = CASE WHEN EXCLUDED.by_callback AND q.urgent AND q.ordered_by = 0 THEN q.tries ELSE 0 END, "
 	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), ordered_by = 0 RETURNING 1), "
-	/* of a reference that was given up: it exists after all, perhaps twice; of one not sent yet: somebody else has sent it */
+	/* under a reference that was replaced an invoice exists after all; of a queued row, another server has sent it */
 	"watch AS (UPDATE @mf_queue q SET kind = CASE q.kind WHEN 'send' THEN 'verify' ELSE q.kind END, "
 	"    due = clock_timestamp(), rank = clock_timestamp() "
 	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
@@ -98,7 +95,7 @@ static MfStatement store_events_statement = {
 		BOOLARRAYOID, TIMESTAMPTZARRAYOID}, NULL
 };
 
-/* rows of which an answer tells another invoice, under a reference of theirs */
+/* rows that have another invoice than the answer, under the same reference */
 static MfStatement twins_statement = {
 	"SELECT n.event, (SELECT i.id::int8 FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
 	"    WHERE e.id = n.event AND i.reference IS NOT NULL AND i.status = 'sent' AND i.invoice_id <> n.invoice_id::int8 "
@@ -109,10 +106,10 @@ static MfStatement twins_statement = {
 	3, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
-/* whoever comes back to the address of one invoice with the PaymentId of another is told of the first */
+/* a callback of one invoice with the PaymentId of another: the event stays that of the first */
 #define OF_ANOTHER "(e.door = 'callback' AND e.invoice <> n.invoice)"
 
-/* only an answer that has found an invoice has that one asked about */
+/* opens an inquiry only about an invoice that the answer has found */
 static MfStatement resolve_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
 	"    WHERE e.id = n.event AND i.invoice_id = n.invoice_id::int8 ORDER BY i.id + 0 LIMIT 1), nullif(n.twin, 0)) AS invoice "
@@ -144,23 +141,23 @@ static MfStatement lock_events_statement = {
 };
 
 /*
- * The events are locked already, but for those that have come in since.  A
- * callback's PaymentId that is none of the row's tries is asked about by itself,
- * once: it may be of another invoice under the row's reference.
+ * Locks events that have come in since mf_payment_lock(), too.  A PaymentId of a
+ * callback that is of none of the row's tries is inquired about by itself, once: it
+ * may belong to another invoice under the row's reference.
  */
 static MfStatement answered_statement = {
 	"WITH l AS MATERIALIZED (SELECT e.id, e.door = 'callback' AND e.payment_id IS NOT NULL AND e.invoice_id IS NULL "
 	"    AND e.tries < " CppAsString2(MF_QUICK_TRIES) " AND NOT EXISTS (SELECT FROM @mf_transaction t "
 	"      WHERE t.invoice = e.invoice AND t.payment_id = e.payment_id) AS strange "
 	"  FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED), "
-	"told AS (UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
+	"answered AS (UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
 	"    due = CASE WHEN l.strange THEN clock_timestamp() END, "
 	"    tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id RETURNING 1) "
-	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM told)",
+	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM answered)",
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* the last webhook that came in, or what the log has, if an invoice waits for one; with the key of the newest of these */
+/* since the last webhook that came in, or for as long as the log goes back; with the key of the newest open invoice */
 static MfStatement log_start_statement = {
 	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' FROM @mf_event e "
 	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), "
@@ -176,57 +173,26 @@ static MfStatement purge_statement = {
 	1, {TIMESTAMPTZOID}, NULL
 };
 
+static int *merge_repetitions(MfEvent *events, int count);
+static bool is_event(const MfEvent *event, const char *account, const uint8 *digest);
+static void add_event(MfArray *columns, const MfEvent *event, int deliveries);
+
 void
 mf_events_store(const MfSqlScope *scope, MfEvent *events, int count)
 {
 	MfArray    *columns = mf_columns_start(&store_events_statement, count);
-	int		   *deliveries = (int *) palloc0(count * sizeof(int));
+	int		   *deliveries = merge_repetitions(events, count);
 	uint64		rows;
 	uint64		row;
 	int			i;
-	int			j;
-
-	/* one statement cannot store the same event twice */
-	for (i = 0; i < count; i++)
-	{
-		for (j = 0; j < i; j++)
-		{
-			if (memcmp(events[i].digest, events[j].digest, MF_EVENT_DIGEST_SIZE) == 0 &&
-				strcmp(events[i].account, events[j].account) == 0)
-				break;
-		}
-		deliveries[j]++;
-		/* of an invoice's callbacks the latest counts */
-		if (events[i].payment_id != NULL)
-			events[j].payment_id = events[i].payment_id;
-	}
 
 	for (i = 0; i < count; i++)
 	{
-		const MfEvent *e = &events[i];
-
-		/* it may put the look-up of an old reference forward */
-		mf_wake_account_at_commit(e->account);
-		if (deliveries[i] == 0)
-			continue;
-		mf_array_add_text(&columns[0], e->account);
-		mf_array_add_text(&columns[1], e->door);
-		mf_array_add(&columns[2], Int32GetDatum(e->version));
-		mf_array_add(&columns[3], Int32GetDatum(e->event_code));
-		mf_array_add_text(&columns[4], e->event_name);
-		mf_array_add_text(&columns[5], e->event_status);
-		mf_array_add_text(&columns[6], e->event_reference);
-		mf_array_add_text(&columns[7], e->invoice_id);
-		mf_array_add_text(&columns[8], e->payment_id);
-		mf_array_add_text(&columns[9], e->customer_reference);
-		mf_array_add_nullable(&columns[10], Int64GetDatum(e->invoice), e->invoice == 0);
-		mf_array_add_bytes(&columns[11], e->digest, MF_EVENT_DIGEST_SIZE);
-		mf_array_add_text(&columns[12], e->data);
-		mf_array_add(&columns[13], Int32GetDatum(deliveries[i]));
-		mf_array_add(&columns[14], BoolGetDatum(e->resolve));
-		mf_array_add_timestamp(&columns[15], e->turn);
+		/* the event may make the look-up of an old reference due */
+		mf_wake_account_at_commit(events[i].account);
+		if (deliveries[i] > 0)
+			add_event(columns, &events[i], deliveries[i]);
 	}
-
 	rows = mf_columns_execute(scope, &store_events_statement, columns);
 	if (rows != (uint64) columns[0].count || mf_single_int8(6) != 0)
 		mf_change_suppressed();
@@ -234,19 +200,73 @@ mf_events_store(const MfSqlScope *scope, MfEvent *events, int count)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[row];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bytea	   *digest = DatumGetByteaPP(mf_result(tuple, desc, 1, NULL));
+		const bytea *digest = DatumGetByteaPP(mf_result(tuple, desc, 1, NULL));
 		const char *account = TextDatumGetCString(mf_result(tuple, desc, 2, NULL));
 
 		for (i = 0; i < count; i++)
 		{
-			if (memcmp(VARDATA_ANY(digest), events[i].digest, MF_EVENT_DIGEST_SIZE) != 0 ||
-				strcmp(account, events[i].account) != 0)
+			if (!is_event(&events[i], account, (const uint8 *) VARDATA_ANY(digest)))
 				continue;
 			events[i].id = DatumGetInt64(mf_result(tuple, desc, 3, NULL));
 			events[i].invoice = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
 			events[i].repeated = deliveries[i] == 0 || DatumGetBool(mf_result(tuple, desc, 5, NULL));
 		}
 	}
+}
+
+/*
+ * One statement cannot store the same event twice.  Returns for each event how many
+ * of the list it stands for, 0 if an earlier one stands for it.
+ */
+static int *
+merge_repetitions(MfEvent *events, int count)
+{
+	int		   *deliveries = (int *) palloc0(count * sizeof(int));
+	int			i;
+	int			j;
+
+	for (i = 0; i < count; i++)
+	{
+		for (j = 0; j < i; j++)
+		{
+			if (is_event(&events[i], events[j].account, events[j].digest))
+				break;
+		}
+		deliveries[j]++;
+		/* of several callbacks of an invoice, the latest PaymentId counts */
+		if (events[i].payment_id != NULL)
+			events[j].payment_id = events[i].payment_id;
+	}
+	return deliveries;
+}
+
+/* Whether an event has this key. */
+static bool
+is_event(const MfEvent *event, const char *account, const uint8 *digest)
+{
+	return memcmp(event->digest, digest, MF_EVENT_DIGEST_SIZE) == 0 && strcmp(event->account, account) == 0;
+}
+
+/* Adds an event to the parameters of store_events_statement. */
+static void
+add_event(MfArray *columns, const MfEvent *event, int deliveries)
+{
+	mf_array_add_text(&columns[0], event->account);
+	mf_array_add_text(&columns[1], event->door);
+	mf_array_add(&columns[2], Int32GetDatum(event->version));
+	mf_array_add(&columns[3], Int32GetDatum(event->event_code));
+	mf_array_add_text(&columns[4], event->event_name);
+	mf_array_add_text(&columns[5], event->event_status);
+	mf_array_add_text(&columns[6], event->event_reference);
+	mf_array_add_text(&columns[7], event->invoice_id);
+	mf_array_add_text(&columns[8], event->payment_id);
+	mf_array_add_text(&columns[9], event->customer_reference);
+	mf_array_add_nullable(&columns[10], Int64GetDatum(event->invoice), event->invoice == 0);
+	mf_array_add_bytes(&columns[11], event->digest, MF_EVENT_DIGEST_SIZE);
+	mf_array_add_text(&columns[12], event->data);
+	mf_array_add(&columns[13], Int32GetDatum(deliveries));
+	mf_array_add(&columns[14], BoolGetDatum(event->resolve));
+	mf_array_add_timestamp(&columns[15], event->turn);
 }
 
 void

@@ -16,7 +16,7 @@
 #include "flow/round_items.h"
 #include "store/inquiries.h"
 
-/* by probing indexes; signed events that are due are few */
+/* finds each due time by an index; only due signed events, which are few, are all read */
 static MfStatement accounts_statement = {
 	MF_IN_ORDER "SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
 	"    WHERE a.account IN (s.srvname::text, '*') AND a.paused_at IS NOT NULL), "
@@ -63,7 +63,7 @@ static MfStatement claim_polls_statement = {
 
 #define ORDERED "q.account = $1 AND q.urgent AND q.ordered_by <> 0 AND q.by_callback = $5"
 
-/* the roles first, from one to the next by the index, then what is due of each */
+/* finds the roles one after the other by the index, then what is due of each */
 static MfStatement claim_orders_statement = {
 	MF_IN_ORDER "WITH RECURSIVE r(role) AS ("
 	"  (SELECT q.ordered_by FROM @mf_inquiry q WHERE " ORDERED " ORDER BY q.ordered_by LIMIT 1) "
@@ -77,7 +77,10 @@ static MfStatement claim_orders_statement = {
 	6, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID, BOOLOID, OIDOID}, NULL
 };
 
-/* the key of whoever made the row, or else the newest invoice of the account that is not paid yet, by an index with its collation */
+/*
+ * With the key of the role that inserted the row, or else the newest open invoice of
+ * the account; the collation is that of the index.
+ */
 #define CLAIM_EVENTS(condition) \
 	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), " \
 	"  coalesce(m.own_key::bool, k.own_key::bool, false), " \
@@ -98,16 +101,13 @@ static MfStatement claim_callback_events_statement = {
 };
 
 /*
- * What was asked for since the question left is asked for again: at once, or,
- * if only callbacks have done so and had caused that question, too, in the course
- * of what goes on anyway or after a while.
+ * An inquiry that was asked for again since it was claimed is repeated: at once,
+ * or, if only callbacks have asked then and now, at its next due time or after
+ * MF_CALLBACK_FLOOR_S, whichever is earlier.
  *
- * An entry that a session has in hand is left to it: it asks again, or, if it
- * is rolled back, the question is repeated when its lease is over.  So the worker
- * waits for no session, nor in a circle with one that asks about many.
- *
- * "= ANY ($1)" says in these what the joins say already: a plan that was made
- * while a table was small must not read all of it when it has grown.
+ * A row that a session has locked is skipped.  The session asks again; if it is
+ * rolled back, the inquiry is repeated when its lease is over.  So the worker waits
+ * for no session, and cannot deadlock with one that asks about many invoices.
  */
 static MfStatement reschedule_statement = {
 	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
@@ -139,7 +139,7 @@ static MfStatement put_off_statement = {
 	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
 };
 
-/* what has failed is asked about again by mf_resume() */
+/* "failures" so that mf_inquiries_retry_put_off() finds it */
 static MfStatement put_off_event_statement = {
 	"UPDATE @mf_event e SET due = greatest(e.due, $2), failures = greatest(e.failures, 1) WHERE e.id = $1 AND e.due IS NOT NULL",
 	2, {INT8OID, TIMESTAMPTZOID}, NULL
@@ -151,7 +151,7 @@ static MfStatement try_now_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-static List *claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit,
+static List *run_claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit,
 				   TimestampTz now);
 static List *read_jobs(uint64 rows);
 
@@ -187,46 +187,46 @@ mf_inquiries_claim(const MfSqlScope *scope, const char *account, MfAsker asker, 
 	MfStatement *statement = asker == MF_ASKED_BY_PROOF ? &claim_urgent_statement :
 		asker == MF_ASKED_BY_CALLBACK ? &claim_callbacks_statement : &claim_polls_statement;
 
-	return claim(scope, statement, MF_ITEM_INQUIRY, account, limit, now);
+	return run_claim(scope, statement, MF_ITEM_INQUIRY, account, limit, now);
 }
 
 List *
 mf_inquiries_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now)
 {
-	return claim(scope, asker == MF_ASKED_BY_CALLBACK ? &claim_callback_events_statement : &claim_events_statement,
+	return run_claim(scope, asker == MF_ASKED_BY_CALLBACK ? &claim_callback_events_statement : &claim_events_statement,
 				 MF_ITEM_EVENT, account, limit, now);
 }
 
-/* A claim of one kind. */
+/* Runs a claim with these parameters. */
 static List *
-claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit, TimestampTz now)
+run_claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit, TimestampTz now)
 {
-	TimestampTz again = 0;
+	TimestampTz retry_at = 0;
 	Datum		values[4];
 
 	values[0] = CStringGetTextDatum(account);
 	values[1] = Int32GetDatum(limit);
 	values[2] = TimestampTzGetDatum(now);
-	values[3] = mf_items_left_out(kind, now, &again);
+	values[3] = mf_items_left_out(kind, now, &retry_at);
 	return read_jobs(mf_sql_execute(scope, statement, values, NULL));
 }
 
 List *
 mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit, TimestampTz now)
 {
-	TimestampTz again = 0;
+	TimestampTz retry_at = 0;
 	Datum		values[6];
 
 	values[0] = CStringGetTextDatum(account);
 	values[1] = Int32GetDatum(limit);
 	values[2] = TimestampTzGetDatum(now);
-	values[3] = mf_items_left_out(MF_ITEM_INQUIRY, now, &again);
+	values[3] = mf_items_left_out(MF_ITEM_INQUIRY, now, &retry_at);
 	values[4] = BoolGetDatum(too_often);
 	values[5] = ObjectIdGetDatum(last);
 	return read_jobs(mf_sql_execute(scope, &claim_orders_statement, values, NULL));
 }
 
-/* The rows of a claim. */
+/* Reads the rows of a claim. */
 static List *
 read_jobs(uint64 rows)
 {

@@ -25,7 +25,7 @@
 #include "store/inquiries_open.h"
 #include "store/table_rows.h"
 
-/* an event may have been faster than our own answer; whoever asked in vain so far gets an answer now */
+/* an event may have come before the answer to the send; who has asked before that gets an answer now */
 static MfStatement open_statement = {
 	"WITH i AS MATERIALIZED (SELECT i.id, i.account, i.invoice_id FROM @mf_invoice i "
 	"  WHERE i.id = ANY ($1) AND i.status = 'sent'), "
@@ -44,7 +44,7 @@ static MfStatement open_statement = {
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL
 };
 
-/* what most of them come to, unless an event was faster, which this tells first */
+/* whether an event came before the answer to the send; mostly not, and poll_statement suffices */
 static MfStatement early_event_statement = {
 	"SELECT FROM @mf_event e WHERE e.invoice IS NULL AND e.account = ANY ($1) AND e.invoice_id >= $2 "
 	"  AND e.invoice_id <= $3 LIMIT 1",
@@ -65,8 +65,8 @@ static MfStatement unopened_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* along the index of open invoices: each batch goes on from the last row of the one before */
-static MfStatement plan_statement = {
+/* by the index of open invoices; each batch begins at the last row of the one before */
+static MfStatement open_batch_statement = {
 	MF_IN_ORDER "WITH n AS MATERIALIZED (SELECT i.id, i.account, i.sent_at FROM @mf_invoice i "
 	"  WHERE " MF_UNASKED("i") " AND (i.account, i.sent_at) >= ($1, $2) ORDER BY i.account, i.sent_at LIMIT 500), "
 	"r AS (INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, clock_timestamp() FROM n ORDER BY n.id "
@@ -84,11 +84,11 @@ static MfStatement restore_statement = {
 };
 
 /*
- * As the plan does after a payment: once, an hour later.  The younger, the sooner,
- * and one day's invoices in 2.4 hours, so that those that are open get their turn.
+ * One inquiry each, an hour later or so, as after a payment.  The youngest come
+ * first, those of one day spread over 2.4 hours, so that open invoices get their turn.
  */
 #define SETTLED_AGE "interval '" CppAsString2(MF_ASK_AGAIN_DAYS) " days'"
-static MfStatement ask_again_statement = {
+static MfStatement open_settled_statement = {
 	"INSERT INTO @mf_inquiry (invoice, account, due) "
 	"SELECT i.id, i.account, clock_timestamp() + $1 * interval '12 ms' + (clock_timestamp() - l.settled_at) / 10 "
 	"FROM @mf_invoice i, LATERAL (SELECT least(clock_timestamp(), greatest(i.sent_at, i.paid_at, i.expires_at)) AS settled_at) l "
@@ -102,8 +102,8 @@ static MfStatement not_restored_statement = {
 	0, {0}, NULL
 };
 
-/* what an event asks, too, stays the event's question */
-static MfStatement refresh_statement = {
+/* an inquiry that an event asks for, too, keeps the rights of that */
+static MfStatement order_statement = {
 	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, true, 1, $3, a.too_often, $4 "
 	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
 	"  WHERE i.status = 'sent'), "
@@ -136,9 +136,9 @@ typedef enum InquiryColumn
 	INQUIRY_END					/* one more than the last */
 } InquiryColumn;
 
-static bool early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
-static int	insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
-static bool open_by_sql(const MfSqlScope *scope, MfStatement *statement, Datum *values);
+static bool has_early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
+static int	insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
+static bool open_with_statement(const MfSqlScope *scope, MfStatement *statement, Datum *values);
 
 static int
 compare_sent(const void *a, const void *b)
@@ -158,11 +158,11 @@ mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Times
 	bool		poll;
 	int			i = 0;
 
-	/* two that put invoices on the agenda must not meet halfway */
+	/* in the same order everywhere, so that two sessions do not deadlock */
 	qsort(sent, count, sizeof(MfSentInvoice), compare_sent);
-	poll = !TIMESTAMP_NOT_FINITE(due) && !early_event(scope, sent, count);
+	poll = !TIMESTAMP_NOT_FINITE(due) && !has_early_event(scope, sent, count);
 	if (poll)
-		i = insert_new(scope, sent, count, due);
+		i = insert_inquiries(scope, sent, count, due);
 	if (i == count)
 		return false;
 
@@ -178,18 +178,18 @@ mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Times
 	{
 		values[1] = mf_array_datum(&accounts, TEXTOID);
 		values[2] = TimestampTzGetDatum(due);
-		return open_by_sql(scope, &poll_statement, values);
+		return open_with_statement(scope, &poll_statement, values);
 	}
 	values[1] = TimestampTzGetDatum(due);
-	return open_by_sql(scope, &open_statement, values);
+	return open_with_statement(scope, &open_statement, values);
 }
 
 /*
- * Runs a statement whose result is whether anything is urgent, and which invoices
- * are asked about from now on.
+ * Runs a statement that returns whether anything is urgent, and the invoices that
+ * have inquiries from now on; raises an error if one of them has none.
  */
 static bool
-open_by_sql(const MfSqlScope *scope, MfStatement *statement, Datum *values)
+open_with_statement(const MfSqlScope *scope, MfStatement *statement, Datum *values)
 {
 	bool		urgent;
 	Datum		invoices;
@@ -203,12 +203,12 @@ open_by_sql(const MfSqlScope *scope, MfStatement *statement, Datum *values)
 }
 
 /*
- * The first part of what poll_statement does, without SQL: nearly always all of
- * it.  Returns how many there were before the first one that has an inquiry
- * already, or that somebody is opening right now.
+ * Does without SQL what poll_statement does, up to the first invoice that has an
+ * inquiry already, or for which another session is opening one; mostly there is
+ * none.  Returns how many were done.
  */
 static int
-insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due)
+insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due)
 {
 	MfTable    *table = mf_table_open(scope->schema, "mf_inquiry", NULL, mf_inquiry_types, INQUIRY_END - 1, true);
 	Datum		values[INQUIRY_END - 1];
@@ -242,9 +242,9 @@ insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count, Timest
 	return done;
 }
 
-/* Whether an event may have come in that is about one of them and was not matched yet. */
+/* Whether an event about one of them may have come in without being matched yet. */
 static bool
-early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
+has_early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 {
 	MfArray		accounts;
 	int64		first = PG_INT64_MAX;
@@ -286,41 +286,41 @@ mf_inquiries_open_settled(const MfSqlScope *scope)
 
 	if (mf_poll_rate_limit == 0)
 		return;
-	(void) mf_sql_execute(scope, &ask_again_statement, &value, NULL);
+	(void) mf_sql_execute(scope, &open_settled_statement, &value, NULL);
 	mf_wake_inquiries_at_commit();
 }
 
 void
 mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count)
 {
-	MfArray		late;
+	MfArray		beyond_budget;
 	Datum		values[4];
 	int			i;
 
-	mf_array_init(&late, count);
+	mf_array_init(&beyond_budget, count);
 	for (i = 0; i < count; i++)
-		mf_array_add(&late, BoolGetDatum(too_often[i]));
-	/* a person asks once, not again and again until something has changed */
+		mf_array_add(&beyond_budget, BoolGetDatum(too_often[i]));
+	/* a person gets one answer, not several until something has changed */
 	values[0] = mf_int8_array(invoices, count);
-	values[1] = mf_array_datum(&late, BOOLOID);
+	values[1] = mf_array_datum(&beyond_budget, BOOLOID);
 	values[2] = Int32GetDatum(MF_QUICK_TRIES);
 	values[3] = ObjectIdGetDatum(role);
-	(void) mf_change_alone(schema, &refresh_statement, values, NULL);
+	(void) mf_change_alone(schema, &order_statement, values, NULL);
 }
 
 uint64
-mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *place)
+mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *position)
 {
 	Datum		values[2];
 	HeapTuple	row;
 
-	values[0] = CStringGetTextDatum(NameStr(place->account));
-	values[1] = TimestampTzGetDatum(place->sent_at);
-	if (mf_sql_execute(scope, &plan_statement, values, NULL) == 0)
+	values[0] = CStringGetTextDatum(NameStr(position->account));
+	values[1] = TimestampTzGetDatum(position->sent_at);
+	if (mf_sql_execute(scope, &open_batch_statement, values, NULL) == 0)
 		return 0;
 	row = SPI_tuptable->vals[0];
-	namestrcpy(&place->account, TextDatumGetCString(mf_result(row, SPI_tuptable->tupdesc, 1, NULL)));
-	place->sent_at = DatumGetTimestampTz(mf_result(row, SPI_tuptable->tupdesc, 2, NULL));
+	namestrcpy(&position->account, TextDatumGetCString(mf_result(row, SPI_tuptable->tupdesc, 1, NULL)));
+	position->sent_at = DatumGetTimestampTz(mf_result(row, SPI_tuptable->tupdesc, 2, NULL));
 	return DatumGetInt64(mf_result(row, SPI_tuptable->tupdesc, 3, NULL));
 }
 

@@ -49,7 +49,7 @@ typedef struct MfOpenPosition
 } MfOpenPosition;
 
 /* Opens inquiries about a batch of open invoices without one, and advances the position; returns their number. */
-extern uint64 mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *place);
+extern uint64 mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *position);
 
 /*
  * Opens inquiries that a role has ordered, about those invoices that are sent.

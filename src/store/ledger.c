@@ -15,8 +15,8 @@
 #include "store/ledger.h"
 
 /*
- * A line is what an answer tells less what was booked of it before: told again,
- * it is nothing.  The rows of the invoices are locked.
+ * A line is the difference between what an answer says and what was booked before,
+ * so the same answer books nothing a second time.
  */
 static MfStatement book_statement = {
 	"WITH n AS MATERIALIZED (SELECT DISTINCT ON (n.invoice, n.kind, n.source) n.invoice, n.kind, n.source, n.currency, n.payment_id, n.place, "
@@ -34,23 +34,23 @@ static MfStatement book_statement = {
 };
 
 /*
- * What signed webhooks and MyFatoorah's log have told of disputes and was not
- * taken yet.  An open one may be told of late, so it does not follow on another
- * word.  What a dispute that was lost takes away is the payment it was about, once
- * that is known.
+ * Stores what signed webhooks and MyFatoorah's log say of disputes, and returns what
+ * is new.  The webhook that opens a dispute may arrive late, so a dispute does not
+ * become pending again.  A lost chargeback takes away the amount of the payment it
+ * is about, once that is booked.
  */
 #define BOOKED(kind, number) "SELECT FROM @mf_money m WHERE m.invoice = ANY ($1) AND m.invoice = l.invoice " \
 	"AND m.kind = '" kind "' AND m.source = l." number
-#define TOLD(v2, v1) "coalesce(e.data #>> '{" v2 "}', e.data ->> '" v1 "')"
+#define MEMBER(v2, v1) "coalesce(e.data #>> '{" v2 "}', e.data ->> '" v1 "')"
 
 static MfStatement disputes_statement = {
 	"WITH e AS MATERIALIZED (SELECT e.id, e.invoice, e.received_at, "
-	"    left(coalesce(" TOLD("Dispute,DisputeTransactionId", "DisputeTransactionId") ", 'event ' || e.id), 100) AS dispute_id, "
-	"    upper(left(coalesce(CASE e.door WHEN 'webhook' THEN e.event_status END, " TOLD("Dispute,Status", "DisputeStatus") "), 100)) AS status, "
-	"    upper(left(" TOLD("Dispute,Type", "DisputeType") ", 100)) AS type, "
-	"    left(" TOLD("Dispute,ChargeBackType", "DisputeChargeBackType") ", 1000) AS charge_back_type, "
-	"    left(" TOLD("Dispute,Reason", "DisputeReason") ", 1000) AS reason, "
-	"    coalesce(e.payment_id, left(" TOLD("Transaction,PaymentId", "TransactionPaymentId") ", 100)) AS payment_id "
+	"    left(coalesce(" MEMBER("Dispute,DisputeTransactionId", "DisputeTransactionId") ", 'event ' || e.id), 100) AS dispute_id, "
+	"    upper(left(coalesce(CASE e.door WHEN 'webhook' THEN e.event_status END, " MEMBER("Dispute,Status", "DisputeStatus") "), 100)) AS status, "
+	"    upper(left(" MEMBER("Dispute,Type", "DisputeType") ", 100)) AS type, "
+	"    left(" MEMBER("Dispute,ChargeBackType", "DisputeChargeBackType") ", 1000) AS charge_back_type, "
+	"    left(" MEMBER("Dispute,Reason", "DisputeReason") ", 1000) AS reason, "
+	"    coalesce(e.payment_id, left(" MEMBER("Transaction,PaymentId", "TransactionPaymentId") ", 100)) AS payment_id "
 	"  FROM @mf_event e JOIN @mf_invoice i ON i.id = e.invoice AND i.id = ANY ($1) AND i.invoice_id = e.invoice_id "
 	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.door IN ('webhook', 'log')), "
 	"l AS MATERIALIZED (SELECT DISTINCT ON (e.invoice, e.dispute_id) e.*, "
@@ -92,7 +92,7 @@ static MfStatement dismiss_statement = {
 static const char *const kind_names[] = {"payment", "refund", "chargeback", "fee"};
 
 void
-mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count)
+mf_payment_book(const MfSqlScope *scope, MfMoney *const *money, int count)
 {
 	MfArray    *columns;
 	uint64		rows;
@@ -104,12 +104,12 @@ mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count)
 	columns = mf_columns_start(&book_statement, count);
 	for (i = 0; i < count; i++)
 	{
-		mf_array_add(&columns[0], Int64GetDatum(told[i]->invoice));
-		mf_array_add_text(&columns[1], kind_names[told[i]->kind]);
-		mf_array_add_text(&columns[2], told[i]->source);
-		mf_array_add_text(&columns[3], told[i]->amount);
-		mf_array_add_text(&columns[4], told[i]->currency);
-		mf_array_add_text(&columns[5], told[i]->payment_id);
+		mf_array_add(&columns[0], Int64GetDatum(money[i]->invoice));
+		mf_array_add_text(&columns[1], kind_names[money[i]->kind]);
+		mf_array_add_text(&columns[2], money[i]->source);
+		mf_array_add_text(&columns[3], money[i]->amount);
+		mf_array_add_text(&columns[4], money[i]->currency);
+		mf_array_add_text(&columns[5], money[i]->payment_id);
 		mf_array_add(&columns[6], Int32GetDatum(i));
 	}
 	rows = mf_columns_execute(scope, &book_statement, columns);
@@ -120,7 +120,7 @@ mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count)
 
 		if (!DatumGetBool(mf_result(tuple, desc, 3, NULL)))
 			mf_change_suppressed();
-		told[DatumGetInt32(mf_result(tuple, desc, 1, NULL))]->news = mf_result_text(tuple, desc, 2);
+		money[DatumGetInt32(mf_result(tuple, desc, 1, NULL))]->news = mf_result_text(tuple, desc, 2);
 	}
 }
 

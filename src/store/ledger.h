@@ -33,7 +33,7 @@ typedef struct MfMoney
 } MfMoney;
 
 /* Books the difference to what was booked before.  The caller has locked the invoices. */
-extern void mf_payment_book(const MfSqlScope *scope, MfMoney *const *told, int count);
+extern void mf_payment_book(const MfSqlScope *scope, MfMoney *const *money, int count);
 
 /* A dispute that is new or has changed */
 typedef struct MfDispute

@@ -16,7 +16,7 @@
 #include "store/events.h"
 #include "store/payment.h"
 
-/* with the events that an answer would settle: the worker waits for nobody who has one of them, or the row, in hand */
+/* locks the events that an answer settles, too; the worker does not wait for sessions that have locked them or the row */
 static MfStatement lock_statement = {
 	"WITH e AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED) "
 	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, i.reference::text, "
@@ -28,7 +28,7 @@ static MfStatement lock_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* a row that stays what it was is not written again */
+/* a row that would stay the same is not written */
 static MfStatement apply_statement = {
 	"UPDATE @mf_invoice i SET payment_status = n.payment_status, invoice_status = n.invoice_status, "
 	"  payment_id = n.payment_id, base_currency = n.base_currency, base_value = n.base_value, "
@@ -90,7 +90,7 @@ static MfStatement history_statement = {
 	"authorization_id, transaction_value, customer_service_charge, total_service_charge, due_value, paid_currency, " \
 	"paid_currency_value, vat_amount, ip_address, country, currency, error, card_number, error_code, eci, card"
 
-/* money that a try has brought is not taken back by an older answer */
+/* an older answer does not turn a try that has succeeded into one that has not */
 static MfStatement store_tries_statement = {
 	"INSERT INTO @mf_transaction AS o " TRY_COLUMNS ", invoice, payment_id) "
 	"SELECT n.transaction_status, n.transaction_date, n.payment_gateway, n.reference_id, n.track_id, n.transaction_id, "
@@ -119,7 +119,7 @@ static MfStatement store_tries_statement = {
 		TEXTARRAYOID}, NULL
 };
 
-/* an older answer leaves what is there, but something is there then */
+/* a try that was neither stored nor there before */
 static MfStatement lost_try_statement = {
 	"SELECT FROM unnest($1, $2) AS n(invoice, payment_id) WHERE NOT EXISTS (SELECT FROM @mf_transaction o "
 	"  WHERE o.invoice = ANY ($1) AND o.invoice = n.invoice AND o.payment_id = n.payment_id) LIMIT 1",
@@ -127,10 +127,10 @@ static MfStatement lost_try_statement = {
 };
 
 /*
- * Of a row that may exist twice nothing is settled: whoever has paid the other
- * invoice is not told to pay.  No customer waits for what a role has ordered.  A PaymentId that MyFatoorah did not find when asked
- * once is waited for no longer.  The token is the random end of the reference,
- * whatever number a resend gave it.
+ * A row that may have a second invoice is not settled: a customer who has paid that
+ * one must not be asked to pay.  A customer does not wait for inquiries that a role
+ * has ordered, nor for a PaymentId that one inquiry has not found.  The token is the
+ * random end of the reference, without the number of a resend.
  */
 static MfStatement callbacks_statement = {
 	"SELECT i.id::int8, i.account::text, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), i.payment_status::text, "
@@ -148,20 +148,23 @@ static MfStatement waited_statement = {
 	1, {INT8OID}, NULL
 };
 
-/* as events are matched; a reference is nobody else's, whatever account it is asked for with */
+/* found as events are matched; a reference is unique, so the account does not matter */
 #define ROWS_OF_ANSWER(table) \
 	"SELECT i.id FROM " table " i WHERE i.invoice_id = $2 AND i.account = $1 " \
 	"UNION SELECT i.id FROM (SELECT $3, regexp_replace($3, '~[0-9]+$', '')) AS r(whole, stem) " \
 	"  JOIN " table " i ON i.reference IS NOT NULL " \
 	"    AND i.reference = ANY (ARRAY[r.whole, r.stem, r.stem || '~2', r.stem || '~3', r.stem || '~4', r.stem || '~5'])"
 
-/* those that are archived are seen by nobody for whom policies hold */
+/* roles that are under policies do not see archived rows */
 static MfStatement rows_of_answer_statement = {
 	ROWS_OF_ANSWER("@mf_invoice") " UNION " ROWS_OF_ANSWER("@mf_archive_key"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL
 };
 static MfStatement seen_rows_of_answer_statement = {
 	ROWS_OF_ANSWER("@mf_invoice"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL
 };
+
+static void add_change(MfArray *columns, const MfPaymentChange *c);
+static void add_history(MfArray *columns, const MfPaymentChange *c);
 
 List *
 mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
@@ -205,36 +208,9 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 
 	for (i = 0; i < count; i++)
 	{
-		const MfPaymentChange *c = &changes[i];
-
-		mf_array_add(&columns[0], Int64GetDatum(c->invoice));
-		mf_array_add_text(&columns[1], mf_payment_status_name(c->to));
-		mf_array_add_text(&columns[2], c->invoice_status);
-		mf_array_add_text(&columns[3], c->payment_id);
-		mf_array_add_text(&columns[4], c->base_currency);
-		mf_array_add_text(&columns[5], c->base_value);
-		mf_array_add_text(&columns[6], c->display_currency);
-		mf_array_add_text(&columns[7], c->display_value);
-		mf_array_add_text(&columns[8], c->pay_currency);
-		mf_array_add_text(&columns[9], c->pay_value);
-		mf_array_add_timestamp(&columns[10], c->paid_at);
-		mf_array_add_text(&columns[11], c->refunded_value);
-		mf_array_add(&columns[12], BoolGetDatum(c->overpaid));
-		mf_array_add(&columns[13], BoolGetDatum(c->paid_late));
-		mf_array_add_text(&columns[14], c->error);
-		mf_array_add_text(&columns[15], c->received_value);
-		mf_array_add(&columns[16], BoolGetDatum(c->has_dispute));
-		mf_array_add_timestamp(&columns[17], c->disputed_at);
-		mf_array_add_timestamp(&columns[18], c->expires_at);
-		mf_array_add_text(&columns[19], c->doubt);
-		if (c->from != c->to || c->step)
-		{
-			mf_array_add(&history[0], Int64GetDatum(c->invoice));
-			mf_array_add_text(&history[1], mf_payment_status_name(c->from));
-			mf_array_add_text(&history[2], mf_payment_status_name(c->to));
-			mf_array_add(&history[3], Int32GetDatum(c->attempt));
-			mf_array_add_text(&history[4], c->reason);
-		}
+		add_change(columns, &changes[i]);
+		if (changes[i].from != changes[i].to || changes[i].step)
+			add_history(history, &changes[i]);
 	}
 	rows = mf_columns_execute(scope, &apply_statement, columns);
 	for (row = 0; row < rows; row++)
@@ -249,12 +225,49 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 		if ((changes[i].from != changes[i].to || changes[i].money) && !changes[i].changed)
 			mf_change_suppressed();
 
-		/* a change of the state tells itself */
+		/* a change of payment_status notifies listeners by itself */
 		if (changes[i].step && changes[i].from == changes[i].to)
 			mf_notify_at_commit(changes[i].invoice);
 	}
 	if (history[0].count > 0 && mf_columns_execute(scope, &history_statement, history) != (uint64) history[0].count)
 		mf_change_suppressed();
+}
+
+/* Adds a change to the parameters of apply_statement. */
+static void
+add_change(MfArray *columns, const MfPaymentChange *c)
+{
+	mf_array_add(&columns[0], Int64GetDatum(c->invoice));
+	mf_array_add_text(&columns[1], mf_payment_status_name(c->to));
+	mf_array_add_text(&columns[2], c->invoice_status);
+	mf_array_add_text(&columns[3], c->payment_id);
+	mf_array_add_text(&columns[4], c->base_currency);
+	mf_array_add_text(&columns[5], c->base_value);
+	mf_array_add_text(&columns[6], c->display_currency);
+	mf_array_add_text(&columns[7], c->display_value);
+	mf_array_add_text(&columns[8], c->pay_currency);
+	mf_array_add_text(&columns[9], c->pay_value);
+	mf_array_add_timestamp(&columns[10], c->paid_at);
+	mf_array_add_text(&columns[11], c->refunded_value);
+	mf_array_add(&columns[12], BoolGetDatum(c->overpaid));
+	mf_array_add(&columns[13], BoolGetDatum(c->paid_late));
+	mf_array_add_text(&columns[14], c->error);
+	mf_array_add_text(&columns[15], c->received_value);
+	mf_array_add(&columns[16], BoolGetDatum(c->has_dispute));
+	mf_array_add_timestamp(&columns[17], c->disputed_at);
+	mf_array_add_timestamp(&columns[18], c->expires_at);
+	mf_array_add_text(&columns[19], c->doubt);
+}
+
+/* Adds a line to the parameters of history_statement. */
+static void
+add_history(MfArray *columns, const MfPaymentChange *c)
+{
+	mf_array_add(&columns[0], Int64GetDatum(c->invoice));
+	mf_array_add_text(&columns[1], mf_payment_status_name(c->from));
+	mf_array_add_text(&columns[2], mf_payment_status_name(c->to));
+	mf_array_add(&columns[3], Int32GetDatum(c->attempt));
+	mf_array_add_text(&columns[4], c->reason);
 }
 
 int

@@ -31,7 +31,7 @@ static MfStatement lost_invoices_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* The error of an invoice that exists although somebody wanted it cancelled */
+/* last_error of an invoice that was sent although mf_cancel() was called */
 #define TOO_LATE "mf_cancel() came too late: the invoice exists, and is cancelled in the MyFatoorah portal only"
 
 static MfStatement apply_statement = {
@@ -39,13 +39,13 @@ static MfStatement apply_statement = {
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
 	"  AS t(invoice, from_status, to_status, attempt, next, due, reference, invoice_id, invoice_url, "
 	"       error, actor, reason, duplicate, linkless)), "
-	/* while it is being sent its place in the order does not matter, and leaving it saves two index entries */
+	/* while it is being sent its rank does not matter, and leaving that as it is saves two index entries */
 	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, error = NULL, due = t.due, "
 	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END, "
 	"  promote = CASE t.next WHEN 'sending' THEN q.promote ELSE " MF_PROMOTE("t.due", "q.priority") " END "
 	"  FROM t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice AND t.next IS NOT NULL RETURNING 1), "
 	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice AND t.next IS NULL RETURNING 1), "
-	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT t.invoice, clock_timestamp(), t.actor, t.from_status, t.to_status, t.attempt, "
 	"    coalesce(t.reason, t.error) FROM t WHERE t.to_status <> 'sending' RETURNING 1), "
 	"changed AS (UPDATE @mf_invoice i SET status = t.to_status, attempts = t.attempt, "
@@ -58,10 +58,10 @@ static MfStatement apply_statement = {
 	"      THEN t.linkless END), '')), "
 	"  duplicate_suspected = (i.duplicate_suspected OR t.duplicate > 0) AND t.duplicate >= 0, "
 	"  duplicate_error = CASE t.duplicate WHEN 1 THEN t.error WHEN 0 THEN i.duplicate_error END, "
-	/* only people take these ways, and what they decide later counts */
+	/* only people make these transitions, and their latest decision counts */
 	"  cancel_requested = i.cancel_requested AND NOT (t.from_status IN ('rejected', 'review') AND t.to_status = 'queued'), "
 	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
-	/* an answer that proved nothing may have held the link of what was found since */
+	/* the link of an invoice that a look-up has found may be in an answer that was not conclusive */
 	"  FROM t LEFT JOIN LATERAL (SELECT a.invoice_url FROM @mf_attempt a "
 	"    WHERE t.to_status = 'sent' AND t.invoice_url IS NULL AND a.invoice = t.invoice "
 	"      AND a.invoice_id = t.invoice_id::int8 AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1) k ON true "
@@ -69,15 +69,18 @@ static MfStatement apply_statement = {
 	"SELECT (SELECT count(DISTINCT t.invoice) FROM t) - (SELECT count(*) FROM changed) "
 	"  + (SELECT count(*) FROM @mf_queue q WHERE q.invoice = ANY ($1)) "
 	"  - (SELECT count(*) FROM kept) - (SELECT count(*) FROM done) "
-	"  + (SELECT count(*) FROM t WHERE t.to_status <> 'sending') - (SELECT count(*) FROM told)",
+	"  + (SELECT count(*) FROM t WHERE t.to_status <> 'sending') - (SELECT count(*) FROM history)",
 	14, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		TEXTARRAYOID},
 	NULL
 };
 
-/* what keeps a sent row from being watched is no trouble of its sending: it stands on the agenda */
-#define TELLS "(f.duplicate OR (f.error IS NOT NULL AND i.status <> 'sent'))"
+/*
+ * Whether the error of a follow-up goes into the invoice.  Why the references of a
+ * sent row cannot be looked up concerns the entry only.
+ */
+#define CHANGES_INVOICE "(f.duplicate OR (f.error IS NOT NULL AND i.status <> 'sent'))"
 
 static MfStatement follow_up_statement = {
 	"WITH f AS MATERIALIZED ("
@@ -92,8 +95,8 @@ static MfStatement follow_up_statement = {
 	"changed AS (UPDATE @mf_invoice i SET last_error = CASE WHEN f.duplicate THEN i.last_error ELSE f.error END, "
 	"    duplicate_error = CASE WHEN f.duplicate THEN f.error ELSE i.duplicate_error END, "
 	"    duplicate_suspected = i.duplicate_suspected OR f.duplicate "
-	"  FROM f WHERE i.id = ANY ($1) AND i.id = f.invoice AND " TELLS " RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = ANY ($1) AND EXISTS (SELECT FROM f WHERE f.invoice = i.id AND " TELLS ")) "
+	"  FROM f WHERE i.id = ANY ($1) AND i.id = f.invoice AND " CHANGES_INVOICE " RETURNING 1) "
+	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = ANY ($1) AND EXISTS (SELECT FROM f WHERE f.invoice = i.id AND " CHANGES_INVOICE ")) "
 	"  - (SELECT count(*) FROM changed) "
 	"  + (SELECT count(*) FROM @mf_queue q WHERE q.invoice = ANY ($1)) "
 	"  - (SELECT count(*) FROM later) - (SELECT count(*) FROM done) "
@@ -243,7 +246,7 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 	}
 	mf_columns_change(scope, &apply_statement, columns);
 
-	/* from now on its payment is awaited */
+	/* payments of those that were sent are awaited from now on */
 	for (i = 0; i < count; i++)
 	{
 		if (transitions[i].to == MF_STATUS_SENT)

@@ -1,6 +1,6 @@
 /*
  * queue_claim.c
- *	  SQL of claims: which accounts have work, which entries are due, and when the next ones are.
+ *	  SQL of claims: accounts with entries, due entries, and when the next ones are due.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_claim.c
@@ -18,8 +18,20 @@
 #include "process/wait.h"
 #include "store/queue_internal.h"
 
-/* An entry without an invoice is looked at again after this. */
+/* An entry whose invoice does not exist is claimed again after this. */
 #define ORPHAN_DELAY_MS 3600000
+
+/* A locked agenda entry */
+typedef struct Entry
+{
+	int64		invoice;
+	MfJobKind	kind;
+	TimestampTz rank;
+	int			step;
+	ItemPointerData tid;
+	const char *account;		/* under which it was claimed; NULL = of any account */
+	MfJob	   *job;			/* NULL = its invoice was not locked */
+} Entry;
 
 /* a loose index scan: as many steps as there are accounts */
 static MfStatement accounts_statement = {
@@ -55,7 +67,7 @@ static MfStatement claim_invoices_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* entries that are due but locked are looked at again in a second */
+/* entries that are due but locked are claimed again in a second */
 static MfStatement next_due_statement = {
 	MF_IN_ORDER "SELECT least("
 	"  (SELECT min(greatest(q.due, $2 + interval '1 s')) FROM @mf_queue q WHERE q.account = l.account AND q.rank <= $2 "
@@ -78,7 +90,9 @@ static MfStatement move_entries_statement = {
 };
 
 static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now, bool *changed);
-static bool put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
+static Entry *read_entries(int count, const MfClaimLimit *limits);
+static void lock_invoices(const MfSqlScope *scope, Entry *entries, int count);
+static bool put_off_busy(const MfSqlScope *scope, const List *entries, TimestampTz now);
 static bool put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
 static void move_entries(const MfSqlScope *scope, List *jobs);
 
@@ -108,7 +122,7 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, i
 	MfArray		slots;
 	MfArray		marks;
 	MfArray		mark_invoices;
-	TimestampTz again = 0;
+	TimestampTz retry_at = 0;
 	Datum		values[7];
 	int			i;
 
@@ -128,7 +142,7 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, i
 	values[2] = mf_array_datum(&marks, TIMESTAMPTZOID);
 	values[3] = TimestampTzGetDatum(now);
 	values[4] = mf_array_datum(&mark_invoices, INT8OID);
-	values[5] = mf_items_left_out(MF_ITEM_INVOICE, now, &again);
+	values[5] = mf_items_left_out(MF_ITEM_INVOICE, now, &retry_at);
 	values[6] = Int32GetDatum(limit);
 
 	i = (int) mf_sql_execute(scope, &claim_entries_statement, values, NULL);
@@ -151,76 +165,38 @@ mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, Timestamp
 }
 
 /*
- * The invoices of the entries that the latest statement has locked, in their
- * order.  What somebody else is changing right now comes again in a moment.
- * With limits, an entry counts for the account of its invoice only, whose pause
- * and speed are not those of another.
+ * Locks the invoices of the entries that the latest statement has locked, and
+ * returns their jobs, in that order.  Entries of invoices that others have locked
+ * are put off.  With limits, an entry of another account than its invoice is moved
+ * to that account, since pause and throttle are those of the account.
  */
 static List *
 lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now, bool *changed)
 {
-	MfJob	  **jobs;
-	MfFollowUp *later;
-	int64	   *invoices;
-	int		   *accounts;
-	ItemPointerData *places;
-	Datum		value;
+	Entry	   *entries;
 	List	   *result = NIL;
 	List	   *moved = NIL;
-	int			busy = 0;
+	List	   *busy = NIL;
 	int			i;
-	uint64		rows;
-	uint64		j;
 
 	if (count == 0)
 		return NIL;
 
-	invoices = (int64 *) palloc(count * sizeof(int64));
-	jobs = (MfJob **) palloc0(count * sizeof(MfJob *));
-	later = (MfFollowUp *) palloc0(count * sizeof(MfFollowUp));
-	places = (ItemPointerData *) palloc(count * sizeof(ItemPointerData));
-	accounts = (int *) palloc(count * sizeof(int));
+	entries = read_entries(count, limits);
+	lock_invoices(scope, entries, count);
 	for (i = 0; i < count; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MfJob	   *job = entries[i].job;
 
-		invoices[i] = later[i].invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-		mf_items_take(MF_ITEM_INVOICE, invoices[i]);
-		later[i].wait = true;
-		later[i].next = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
-		later[i].due = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
-		later[i].step = DatumGetInt16(mf_result(tuple, desc, 4, NULL));
-		places[i] = *(ItemPointer) DatumGetPointer(mf_result(tuple, desc, 5, NULL));
-		accounts[i] = DatumGetInt32(mf_result(tuple, desc, 6, NULL)) - 1;
-	}
-
-	value = mf_int8_array(invoices, count);
-	rows = mf_sql_execute(scope, &claim_invoices_statement, &value, NULL);
-	for (j = 0; j < rows; j++)
-	{
-		MfJob	   *job = mf_queue_read_invoice(SPI_tuptable->vals[j], SPI_tuptable->tupdesc);
-
-		for (i = 0; invoices[i] != job->invoice; i++)
-			;
-		job->kind = later[i].next;
-		job->rank = later[i].due;
-		job->step = Max(later[i].step, 0);	/* MF_TIMED_STEP has done its part */
-		job->queue_tid = places[i];
-		jobs[i] = job;
-	}
-
-	for (i = 0; i < count; i++)
-	{
-		if (jobs[i] != NULL && limits != NULL && strcmp(jobs[i]->account, limits[accounts[i]].account) != 0)
-			moved = lappend(moved, jobs[i]);
-		else if (jobs[i] != NULL)
-			result = lappend(result, jobs[i]);
+		if (job == NULL)
+			busy = lappend(busy, &entries[i]);
+		else if (entries[i].account != NULL && strcmp(job->account, entries[i].account) != 0)
+			moved = lappend(moved, job);
 		else
-			later[busy++] = later[i];
+			result = lappend(result, job);
 	}
-	if (busy > 0)
-		*changed |= put_off_busy(scope, later, busy, now);
+	if (busy != NIL)
+		*changed |= put_off_busy(scope, busy, now);
 	if (moved != NIL)
 	{
 		move_entries(scope, moved);
@@ -229,27 +205,91 @@ lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, Tim
 	return result;
 }
 
+/* Reads the entries that the latest statement has locked. */
+static Entry *
+read_entries(int count, const MfClaimLimit *limits)
+{
+	Entry	   *entries = (Entry *) palloc(count * sizeof(Entry));
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		Entry	   *entry = &entries[i];
+
+		entry->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		mf_items_take(MF_ITEM_INVOICE, entry->invoice);
+		entry->kind = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
+		entry->rank = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
+		entry->step = DatumGetInt16(mf_result(tuple, desc, 4, NULL));
+		entry->tid = *(ItemPointer) DatumGetPointer(mf_result(tuple, desc, 5, NULL));
+		entry->account = limits == NULL ? NULL :
+			limits[DatumGetInt32(mf_result(tuple, desc, 6, NULL)) - 1].account;
+		entry->job = NULL;
+	}
+	return entries;
+}
+
+/* Locks the invoices of entries that nobody else has locked, and makes their jobs. */
+static void
+lock_invoices(const MfSqlScope *scope, Entry *entries, int count)
+{
+	int64	   *invoices = (int64 *) palloc(count * sizeof(int64));
+	Datum		value;
+	uint64		rows;
+	uint64		row;
+	int			i;
+
+	for (i = 0; i < count; i++)
+		invoices[i] = entries[i].invoice;
+	value = mf_int8_array(invoices, count);
+	rows = mf_sql_execute(scope, &claim_invoices_statement, &value, NULL);
+	for (row = 0; row < rows; row++)
+	{
+		MfJob	   *job = mf_queue_read_invoice(SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
+
+		for (i = 0; invoices[i] != job->invoice; i++)
+			;
+		job->kind = entries[i].kind;
+		job->rank = entries[i].rank;
+		job->step = Max(entries[i].step, 0);	/* MF_TIMED_STEP is no step of a back-off */
+		job->queue_tid = entries[i].tid;
+		entries[i].job = job;
+	}
+}
+
 /*
- * Puts entries off whose invoices could not be locked: for a moment, since
- * somebody else has them, or for long, since there are none.  Whether some have none.
+ * Puts off entries whose invoices could not be locked: for a moment if others have
+ * locked them, for long if they do not exist.  Returns whether some do not.
  */
 static bool
-put_off_busy(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now)
+put_off_busy(const MfSqlScope *scope, const List *entries, TimestampTz now)
 {
+	int			count = list_length(entries);
+	MfFollowUp *follow_ups = (MfFollowUp *) palloc0(count * sizeof(MfFollowUp));
 	bool		orphans;
 	int			i;
 
 	for (i = 0; i < count; i++)
-		entries[i].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
-	orphans = put_off_orphans(scope, entries, count, now);
-	mf_queue_follow_up(scope, entries, count);
+	{
+		const Entry *entry = (const Entry *) list_nth(entries, i);
+
+		follow_ups[i].invoice = entry->invoice;
+		follow_ups[i].next = entry->kind;
+		follow_ups[i].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
+		follow_ups[i].step = entry->step;
+		follow_ups[i].wait = true;
+	}
+	orphans = put_off_orphans(scope, follow_ups, count, now);
+	mf_queue_follow_up(scope, follow_ups, count);
 	return orphans;
 }
 
 /*
- * An entry whose invoice is gone, which the triggers of mf_invoice prevent, is
- * kept, in case the row is being loaded again without them: it goes on then.
- * Whether there are any.
+ * Gives entries whose invoices do not exist a later due time and an error; returns
+ * whether there are any.  The triggers of mf_invoice prevent that.  The entry is kept
+ * in case the row is being loaded without them.
  */
 static bool
 put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now)
@@ -283,16 +323,16 @@ put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, Timesta
 	}
 	if (news > 0)
 		ereport(LOG,
-				(errmsg_plural("%d entry of the agenda has no invoice, " INT64_FORMAT,
-							   "%d entries of the agenda have no invoice, such as " INT64_FORMAT, news, news, example),
-				 errdetail("Rows of mf_invoice were lost without its triggers. The entries are looked at again every hour."),
-				 errhint("SELECT * FROM mf_repair() deletes them.")));
+				(errmsg_plural("%d agenda entry has no invoice: " INT64_FORMAT,
+							   "%d agenda entries have no invoice, such as " INT64_FORMAT, news, news, example),
+				 errdetail("Rows of mf_invoice were removed without its triggers. The entries are tried again every hour."),
+				 errhint("To delete the entries, run SELECT * FROM mf_repair().")));
 	return rows > 0;
 }
 
 /*
- * Puts entries under the accounts of their invoices: somebody has changed these
- * without the trigger of mf_invoice.  They are claimed when it is their turn there.
+ * Moves entries to the accounts of their invoices, which were changed without the
+ * trigger of mf_invoice.  They are claimed in the turn of that account.
  */
 static void
 move_entries(const MfSqlScope *scope, List *jobs)
@@ -311,7 +351,7 @@ move_entries(const MfSqlScope *scope, List *jobs)
 void
 mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, TimestampTz now)
 {
-	TimestampTz again = 0;
+	TimestampTz retry_at = 0;
 	MfArray		accounts;
 	Datum		values[3];
 	int			row = 0;
@@ -328,7 +368,7 @@ mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, Time
 		return;
 	values[0] = mf_array_datum(&accounts, TEXTOID);
 	values[1] = TimestampTzGetDatum(now);
-	values[2] = mf_items_left_out(MF_ITEM_INVOICE, now, &again);
+	values[2] = mf_items_left_out(MF_ITEM_INVOICE, now, &retry_at);
 	(void) mf_sql_execute(scope, &next_due_statement, values, NULL);
 	for (i = 0; i < count; i++)
 	{
@@ -340,6 +380,6 @@ mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, Time
 		due = mf_result(SPI_tuptable->vals[row++], SPI_tuptable->tupdesc, 1, &isnull);
 		if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(due)))
 			limits[i].next_due = DatumGetTimestampTz(due);
-		limits[i].next_due = mf_earlier(limits[i].next_due, again);
+		limits[i].next_due = mf_earlier(limits[i].next_due, retry_at);
 	}
 }

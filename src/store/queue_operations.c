@@ -51,11 +51,11 @@ static MfStatement twins_before_statement = {
 
 static MfStatement dismiss_statement = {
 	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1 RETURNING 1), "
-	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM @mf_invoice i WHERE i.id = $1 RETURNING 1), "
 	"changed AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL WHERE id = $1 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_queue WHERE invoice = $1) - (SELECT count(*) FROM done) "
-	"  + 2 * (SELECT count(*) FROM @mf_invoice WHERE id = $1) - (SELECT count(*) FROM told) - (SELECT count(*) FROM changed)",
+	"  + 2 * (SELECT count(*) FROM @mf_invoice WHERE id = $1) - (SELECT count(*) FROM history) - (SELECT count(*) FROM changed)",
 	3, {INT8OID, TEXTOID, TEXTOID}, NULL
 };
 
@@ -70,9 +70,9 @@ static MfStatement adopt_twin_statement = {
 	"      last_error = CASE WHEN notification_option = 'LNK' AND k.url IS NULL THEN $6 END FROM k "
 	"    WHERE " MAY_ADOPT " RETURNING id, status, attempts), "
 	"done AS (DELETE FROM @mf_queue q USING i WHERE q.invoice = i.id RETURNING 1), "
-	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_invoice WHERE " MAY_ADOPT ") - (SELECT count(*) FROM told) "
+	"SELECT (SELECT count(*) FROM @mf_invoice WHERE " MAY_ADOPT ") - (SELECT count(*) FROM history) "
 	"  + (SELECT count(*) FROM @mf_queue q JOIN i ON i.id = q.invoice) - (SELECT count(*) FROM done), (SELECT count(*) FROM i)",
 	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
@@ -85,14 +85,14 @@ static MfStatement request_cancel_statement = {
 	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.status, i.attempts, i.priority, "
 	"    clock_timestamp() + $4 * interval '1 ms' AS due FROM @mf_invoice i WHERE i.id = ANY ($1)), "
 	"changed AS (UPDATE @mf_invoice i SET cancel_requested = true WHERE i.id = ANY ($1) RETURNING 1), "
-	"told AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT n.id, clock_timestamp(), $2, n.status, n.status, n.attempts, $3 FROM n ORDER BY n.id RETURNING 1), "
 	"soon AS (INSERT INTO @mf_queue AS q (invoice, account, kind, due, rank, priority) "
 	"  SELECT n.id, n.account, 'verify', n.due, n.due, n.priority FROM n WHERE n.status = 'queued' ORDER BY n.id "
 	"  ON CONFLICT (invoice) DO UPDATE SET kind = 'verify', step = CASE q.kind WHEN 'verify' THEN q.step ELSE 0 END, "
 	"    due = least(q.due, EXCLUDED.due), rank = least(q.rank, EXCLUDED.rank) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n) * 2 + (SELECT count(*) FROM n WHERE n.status = 'queued') "
-	"  - (SELECT count(*) FROM changed) - (SELECT count(*) FROM told) - (SELECT count(*) FROM soon)",
+	"  - (SELECT count(*) FROM changed) - (SELECT count(*) FROM history) - (SELECT count(*) FROM soon)",
 	4, {INT8ARRAYOID, TEXTOID, TEXTOID, INT4OID}, NULL
 };
 

@@ -1,6 +1,6 @@
 /*
  * queue_promote.c
- *	  What has become due takes the place that its priority gives it.
+ *	  Gives due agenda entries the rank by their priority.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_promote.c
@@ -15,9 +15,8 @@
 #include "store/queue_internal.h"
 #include "store/queue_promote.h"
 
-/* Entries promoted at a time; after a failure none for so long */
-#define PROMOTE_LIMIT 1000
-#define FAILED_DELAY_MS 60000
+#define PROMOTE_LIMIT 1000		/* entries at a time */
+#define FAILED_DELAY_MS 60000	/* pause after a failure */
 
 typedef struct Promotion
 {
@@ -25,7 +24,7 @@ typedef struct Promotion
 	Datum		invoices;
 } Promotion;
 
-/* what is due by now and whose priority does not count yet */
+/* due entries that are still ranked by their due time */
 static MfStatement unpromoted_statement = {
 	MF_IN_ORDER "SELECT e.invoice::int8 FROM unnest($1) AS l(account) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice FROM @mf_queue q WHERE q.account = l.account AND q.promote AND q.rank <= $2 "
@@ -38,9 +37,9 @@ static MfStatement promote_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-static TimestampTz not_before = 0;	/* after a failure */
+static TimestampTz not_before = 0;	/* end of the pause after a failure */
 
-static void promote(void *argument);
+static void promote_entries(void *argument);
 
 void
 mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now)
@@ -74,18 +73,18 @@ mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	for (i = 0; i < rows; i++)
 		mf_array_add(&invoices, mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
 	promotion.invoices = mf_array_datum(&invoices, INT8OID);
-	error = mf_sql_try(promote, &promotion);
+	error = mf_sql_try(promote_entries, &promotion);
 	if (error == NULL)
 		return;
 	not_before = TimestampTzPlusMilliseconds(now, FAILED_DELAY_MS);
 	ereport(LOG,
-			(errmsg("could not put invoices of priority before others"),
+			(errmsg("could not order due invoices by priority"),
 			 errdetail_internal("%s", mf_error_text(error)),
 			 errhint("They are sent in the order in which they became due.")));
 }
 
 static void
-promote(void *argument)
+promote_entries(void *argument)
 {
 	Promotion  *promotion = (Promotion *) argument;
 

@@ -1,6 +1,6 @@
 /*
  * queue_promote.h
- *	  What has become due takes the place that its priority gives it.
+ *	  Gives due agenda entries the rank by their priority.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_promote.h
@@ -11,8 +11,9 @@
 #include "store/queue.h"
 
 /*
- * Promotes what is due by now in these accounts, unless their claims begin at a
- * mark.  A failure is logged and changes only the order of sending.
+ * Promotes the entries of these accounts that have become due, unless their claims
+ * begin at a mark.  A failure is logged; then the order of sending is that of due
+ * times, and nothing is promoted for a minute.
  */
 extern void mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
 
