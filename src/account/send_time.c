@@ -22,7 +22,7 @@
 static TimestampTz at_send_time(const MfAccount *account, TimestampTz send_at, pg_tz *zone);
 static TimestampTz after_quiet_hours(const MfAccount *account, TimestampTz at, pg_tz *zone);
 static bool wall_clock(TimestampTz at, pg_tz *zone, struct pg_tm *tm);
-static TimestampTz instant(const struct pg_tm *day, int days, int seconds, pg_tz *zone);
+static TimestampTz instant(const struct pg_tm *day, int offset, int seconds, pg_tz *zone);
 
 TimestampTz
 mf_send_due(const MfAccount *account, TimestampTz send_at, bool notifies, TimestampTz now)
@@ -90,15 +90,15 @@ wall_clock(TimestampTz at, pg_tz *zone, struct pg_tm *tm)
 	return timestamp2tm(at, &tz, tm, &fsec, NULL, zone) == 0;
 }
 
-/* So many days after that day, at that second of its wall clock. */
+/* The moment "offset" days after a day, at that second of its wall clock */
 static TimestampTz
-instant(const struct pg_tm *day, int days, int seconds, pg_tz *zone)
+instant(const struct pg_tm *day, int offset, int seconds, pg_tz *zone)
 {
 	struct pg_tm tm = *day;
 	TimestampTz result;
 	int			tz;
 
-	j2date(date2j(day->tm_year, day->tm_mon, day->tm_mday) + days, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	j2date(date2j(day->tm_year, day->tm_mon, day->tm_mday) + offset, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
 	tm.tm_hour = seconds / SECS_PER_HOUR;
 	tm.tm_min = seconds / SECS_PER_MINUTE % MINS_PER_HOUR;
 	tm.tm_sec = seconds % SECS_PER_MINUTE;
