@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# mf_archive() over a table of finished invoices, each with its attempt, transition, try to pay, event and line of the ledger:
+# mf_archive() over a table of finished invoices of two years, each with its attempt, transition, try to pay, event and line of the ledger:
 # how many move in a second, whether the last calls are as fast as the first, and how long one invoice takes to be found
 # afterwards. Not part of a usual run: BENCH=archive. There are a million, or 20,000 with
 # BENCH_QUICK=1.
@@ -14,9 +14,8 @@ part_archive()
 		SET session_replication_role = replica;
 		SET synchronous_commit = off;
 		INSERT INTO mf_invoice ($BENCH_COLUMNS, reference, status, payment_status, invoice_id, sent_at, paid_at, created_at, attempts)
-			SELECT $BENCH_VALUES, 'old-' || n, 'sent', 'paid', 1000000 + n, now() - interval '2 years', now() - interval '2 years',
-				now() - interval '2 years', 1
-			FROM generate_series(1, $rows) n;
+			SELECT $BENCH_VALUES, 'old-' || n, 'sent', 'paid', 1000000 + n, at, at, at, 1
+			FROM generate_series(1, $rows) n, LATERAL (SELECT now() - interval '3 years' + n * (interval '2 years' / $rows) AS at) t;
 		INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, http_status, made_sent)
 			SELECT id, 1, reference, sha256(reference::bytea), now(), now(), now(), 'accepted', 200, true FROM mf_invoice;
 		INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt) SELECT id, 'status reader', 'unpaid', 'paid', 1 FROM mf_invoice;
