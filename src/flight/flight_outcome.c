@@ -394,7 +394,7 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 			mf_twin_error(other, status ? mf_from_utf8_lossy(status) : NULL, own) :
 			psprintf("invoice %s has turned up under the earlier reference \"%s\"", other, flight->reference);
 		ereport(LOG,
-				(errmsg("invoice " INT64_FORMAT " may exist twice", flight->invoice),
+				(errmsg("invoice %lld may exist twice", (long long) flight->invoice),
 				 errdetail_internal("%s", follow_up->error),
 				 errhint("SELECT * FROM mf_review tells more.")));
 	}

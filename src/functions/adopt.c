@@ -49,8 +49,8 @@ mf_adopt(PG_FUNCTION_ARGS)
 	if (known != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice %s of MyFatoorah is that of invoice " INT64_FORMAT " already", invoice_id, known),
-				 errhint("SELECT * FROM mf_invoice_all WHERE id = " INT64_FORMAT, known)));
+				 errmsg("invoice %s of MyFatoorah is that of invoice %lld already", invoice_id, (long long) known),
+				 errhint("SELECT * FROM mf_invoice_all WHERE id = %lld", (long long) known)));
 
 	read_request(found, account, &request);
 	row = mf_direct_insert(schema, &request, account->name);

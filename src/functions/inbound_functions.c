@@ -169,7 +169,7 @@ mf_wait(PG_FUNCTION_ARGS)
 		if (!mf_payment_read_waited(schema, id, &row))
 			ereport(ERROR,
 					(errcode(ERRCODE_NO_DATA_FOUND),
-					 errmsg("invoice " INT64_FORMAT " does not exist", id),
+					 errmsg("invoice %lld does not exist", (long long) id),
 					 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
 		if (TransactionIdIsCurrentTransactionId(row.xmin))
 			ereport(ERROR,

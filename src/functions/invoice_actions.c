@@ -255,7 +255,7 @@ mf_refuse_archived(int64 invoice)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("invoice " INT64_FORMAT " was paid, and is archived", invoice),
+			 errmsg("invoice %lld was paid, and is archived", (long long) invoice),
 			 errdetail("Its row cannot be changed or deleted, because the row would then differ from what was paid."),
 			 errhint("To go on without the invoice, empty the column that has its id first; mf_invoice_all keeps it.")));
 }
@@ -272,15 +272,15 @@ refuse_deletion(const MfCommand *command, const MfNamed *named)
 	status = mf_status_name(named->job->status);
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("invoice " INT64_FORMAT " cannot be cancelled with its row", named->invoice),
+			 errmsg("invoice %lld cannot be cancelled with its row", (long long) named->invoice),
 			 may_exist(named->job) ? errdetail("Its status is \"%s\", and it may exist already.", status) :
 			 errdetail("Its status is \"%s\".", status),
 			 named->job->status == MF_STATUS_SENT ?
-			 errhint("Cancel it in the MyFatoorah portal, and delete the row once payment_status says so; mf_refresh(" INT64_FORMAT ") asks. To keep the invoice, empty the column that has its id first.",
-					 named->invoice) :
+			 errhint("Cancel it in the MyFatoorah portal, and delete the row once payment_status says so; mf_refresh(%lld) asks. To keep the invoice, empty the column that has its id first.",
+					 (long long) named->invoice) :
 			 named->job->status == MF_STATUS_REVIEW ?
-			 errhint("Decide about it first with mf_resolve(" INT64_FORMAT ", 'abandon', 'reason').", named->invoice) :
-			 errhint("Call mf_cancel(" INT64_FORMAT "), and delete the row once the invoice is cancelled.", named->invoice)));
+			 errhint("Decide about it first with mf_resolve(%lld, 'abandon', 'reason').", (long long) named->invoice) :
+			 errhint("Call mf_cancel(%lld), and delete the row once the invoice is cancelled.", (long long) named->invoice)));
 }
 
 void
@@ -300,11 +300,11 @@ mf_check_named(const MfNamed *named, bool locked)
 	if (!named->seen)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("invoice " INT64_FORMAT " does not exist", named->invoice),
+				 errmsg("invoice %lld does not exist", (long long) named->invoice),
 				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
 	if (locked && named->job == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for invoice " INT64_FORMAT, named->invoice),
+				 errmsg("permission denied for invoice %lld", (long long) named->invoice),
 				 errdetail("Row-level security does not let role \"%s\" update it.", GetUserNameFromId(GetUserId(), false))));
 }

@@ -168,12 +168,12 @@ cancel_one(FunctionCallInfo fcinfo, int64 invoice)
 	mf_check_row_right(invoice, command.table, named.job->owner.role);
 	if (strcmp(result, MF_RESULT_CANCEL_REQUESTED) == 0)
 		ereport(NOTICE,
-				(errmsg("invoice " INT64_FORMAT " is \"%s\" and may exist already", invoice, mf_status_name(named.job->status)),
+				(errmsg("invoice %lld is \"%s\" and may exist already", (long long) invoice, mf_status_name(named.job->status)),
 				 errdetail("It will be looked up, and cancelled instead of sent if it does not exist.")));
 	else if (strcmp(result, MF_RESULT_CANCELLED) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot be cancelled", invoice),
+				 errmsg("invoice %lld cannot be cancelled", (long long) invoice),
 				 errdetail("Its status is \"%s\".", mf_status_name(named.job->status)),
 				 errhint("Cancel a sent invoice in the MyFatoorah portal. Decide about one in review with mf_resolve().")));
 	PG_RETURN_VOID();
@@ -193,7 +193,7 @@ retry_one(FunctionCallInfo fcinfo, int64 invoice)
 	if (strcmp(result, MF_RESULT_QUEUED) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot be sent again", invoice),
+				 errmsg("invoice %lld cannot be sent again", (long long) invoice),
 				 errdetail("Its status is \"%s\".", mf_status_name(named.job->status)),
 				 errhint("Only rejected invoices can be sent again. Correct the row with UPDATE first.")));
 	PG_RETURN_VOID();
@@ -212,7 +212,7 @@ refresh_one(FunctionCallInfo fcinfo, int64 invoice)
 	if (strcmp(result, MF_RESULT_NOT_SENT) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " has not been sent", invoice),
+				 errmsg("invoice %lld has not been sent", (long long) invoice),
 				 errhint("Only an invoice whose status is \"sent\" can be asked about.")));
 	PG_RETURN_VOID();
 }

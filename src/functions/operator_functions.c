@@ -84,7 +84,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 	if (job->status != MF_STATUS_REVIEW)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " is not in review", job->invoice),
+				 errmsg("invoice %lld is not in review", (long long) job->invoice),
 				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
 				 errhint("SELECT * FROM mf_review shows what needs a decision.")));
 
@@ -137,7 +137,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 	if (!mf_queue_adopt_twin(schema, &adoption))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " keeps its number", job->invoice),
+				 errmsg("invoice %lld keeps its number", (long long) job->invoice),
 				 errdetail("Money has come in for it."),
 				 errhint("Refund or cancel the other invoice in the MyFatoorah portal, then decide \"dismiss\".")));
 	mf_inquiries_order(schema, GetUserId(), &job->invoice, &too_often, 1);

@@ -288,7 +288,7 @@ take_payment_id(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext
 		twin->error = mf_twin_error(answer->invoice_id, mf_inquiry_text(flight->found.values[MF_PS_INVOICE_STATUS]),
 									row->invoice_id);
 		ereport(LOG,
-				(errmsg("invoice " INT64_FORMAT " may exist twice", row->invoice),
+				(errmsg("invoice %lld may exist twice", (long long) row->invoice),
 				 errdetail_internal("%s", twin->error),
 				 errhint("SELECT * FROM mf_review tells more.")));
 	}

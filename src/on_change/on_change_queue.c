@@ -254,7 +254,7 @@ static void
 tell_failure(const MfReactionCall *call, const char *failure)
 {
 	ereport(LOG_SERVER_ONLY,
-			(errmsg("function %s could not be told of a change of invoice " INT64_FORMAT, call->function, call->invoice),
+			(errmsg("function %s could not be told of a change of invoice %lld", call->function, (long long) call->invoice),
 			 errdetail_internal("%s", failure),
 			 errhint("The change stands. It is tried again later and later, and at once after mf_resume(); mf_reaction_backlog shows it.")));
 }

@@ -125,8 +125,8 @@ take_job(Taken *taken, const MfJob *job)
 	else
 	{
 		ereport(LOG,
-				(errmsg("invoice " INT64_FORMAT " is \"%s\", which its entry on the agenda does not fit",
-						job->invoice, mf_status_name(job->status))));
+				(errmsg("invoice %lld is \"%s\", which its entry on the agenda does not fit",
+						(long long) job->invoice, mf_status_name(job->status))));
 		mf_claim_fit_entry(job, taken->now, add_follow_up(taken, job));
 	}
 }
@@ -195,8 +195,8 @@ take_known(Taken *taken, const MfJob *job, MfHttpTarget *target)
 	if (latest > job->attempts)
 	{
 		ereport(LOG,
-				(errmsg("column \"attempts\" of invoice " INT64_FORMAT " is %d, and mf_attempt has number %d of it",
-						job->invoice, job->attempts, latest)));
+				(errmsg("column \"attempts\" of invoice %lld is %d, and mf_attempt has number %d of it",
+						(long long) job->invoice, job->attempts, latest)));
 		mf_queue_set_attempts(taken->scope, job->invoice, latest);
 		known.attempts = latest;
 	}

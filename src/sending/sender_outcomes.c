@@ -177,7 +177,7 @@ keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head 
 		if (j < lost_count)
 		{
 			ereport(LOG,
-					(errmsg("the row of invoice " INT64_FORMAT " is gone, and an answer about it has come", flight->invoice),
+					(errmsg("the row of invoice %lld is gone, and an answer about it has come", (long long) flight->invoice),
 					 errdetail("Reference \"%s\", outcome \"%s\", InvoiceId %s.", flight->reference,
 							   mf_outcome_name(mf_flight_outcome(flight)),
 							   flight->sent.invoice_id ? flight->sent.invoice_id : "none")));
@@ -276,8 +276,8 @@ tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice)
 	if (mf_flight_is_lookup(flight))
 		return;
 	ereport(LOG,
-			(errmsg("the answer to attempt %d of invoice " INT64_FORMAT " came too late",
-					flight->attempt, flight->invoice),
+			(errmsg("the answer to attempt %d of invoice %lld came too late",
+					flight->attempt, (long long) flight->invoice),
 			 errdetail("The invoice is \"%s\"; the outcome \"%s\" is kept in mf_attempt.",
 					   mf_status_name(invoice->status), mf_outcome_name(mf_flight_outcome(flight)))));
 }

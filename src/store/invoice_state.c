@@ -78,8 +78,8 @@ mf_check_transition(TupleTableSlot *before, TupleTableSlot *after)
 	if (from != to && !mf_transition_allowed(from, to))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s",
-						invoice, mf_status_name(from), mf_status_name(to))));
+				 errmsg("invoice %lld cannot go from %s to %s",
+						(long long) invoice, mf_status_name(from), mf_status_name(to))));
 
 	payment_moves = !datum_image_eq(before->tts_values[payment_at], after->tts_values[payment_at], false, -1);
 	if (payment_moves)
@@ -103,5 +103,5 @@ guard_payment(int64 invoice, MfStatus status, const char *from, const char *to)
 		!mf_payment_allowed((MfPaymentStatus) from_status, (MfPaymentStatus) to_status))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot go from %s to %s", invoice, from, to)));
+				 errmsg("invoice %lld cannot go from %s to %s", (long long) invoice, from, to)));
 }

@@ -159,8 +159,8 @@ mf_check_proposed_row(TriggerData *trigger)
 		if (was_null != is_null || (!was_null && !datum_image_eq(was, is, attribute->attbyval, attribute->attlen)))
 			ereport(ERROR,
 					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-					 errmsg("a trigger has changed column \"%s\" of invoice " INT64_FORMAT, NameStr(attribute->attname),
-							DatumGetInt64(heap_getattr(proposed, MF_IC_ID, desc, &was_null))),
+					 errmsg("a trigger has changed column \"%s\" of invoice %lld", NameStr(attribute->attname),
+							(long long) DatumGetInt64(heap_getattr(proposed, MF_IC_ID, desc, &was_null))),
 					 errdetail("What myfatoorah writes into its columns is not for triggers to change."),
 					 errhint("Let the trigger change columns of your own only, or return NEW as it is where CURRENT_USER is %s.",
 							 "myfatoorah_worker")));

@@ -323,8 +323,8 @@ put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, Timesta
 	}
 	if (news > 0)
 		ereport(LOG,
-				(errmsg_plural("%d agenda entry has no invoice: " INT64_FORMAT,
-							   "%d agenda entries have no invoice, such as " INT64_FORMAT, news, news, example),
+				(errmsg_plural("%d agenda entry has no invoice: %lld",
+							   "%d agenda entries have no invoice, such as %lld", news, news, (long long) example),
 				 errdetail("Rows of mf_invoice were removed without its triggers. The entries are tried again every hour."),
 				 errhint("To delete the entries, run SELECT * FROM mf_repair().")));
 	return rows > 0;

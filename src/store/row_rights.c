@@ -79,7 +79,7 @@ mf_check_row_right(int64 invoice, Oid table, Oid creator)
 	name = OidIsValid(creator) ? GetUserNameFromId(creator, true) : NULL;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for invoice " INT64_FORMAT, invoice),
+			 errmsg("permission denied for invoice %lld", (long long) invoice),
 			 name != NULL ?
 			 errdetail("It belongs to role \"%s\".", name) :
 			 OidIsValid(creator) ?

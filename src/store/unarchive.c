@@ -142,13 +142,13 @@ check_archived(const MfSqlScope *scope, Datum ids)
 	if (DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot be moved back", invoice),
+				 errmsg("invoice %lld cannot be moved back", (long long) invoice),
 				 errdetail("It was archived, and its row is not in mf_invoice_archive any more."),
 				 errhint("If its month was detached and is still there, attach it again first.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("invoice " INT64_FORMAT " is not archived", invoice),
-			 errhint("SELECT id, archived_at FROM mf_invoice_all WHERE id = " INT64_FORMAT, invoice)));
+			 errmsg("invoice %lld is not archived", (long long) invoice),
+			 errhint("SELECT id, archived_at FROM mf_invoice_all WHERE id = %lld", (long long) invoice)));
 }
 
 /* What has come in about them is theirs now, and MyFatoorah is asked what there is to it, as by mf_refresh(). */

@@ -337,16 +337,16 @@ refuse_late_change(int64 invoice, MfStatus status)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("invoice " INT64_FORMAT " can no longer be changed", invoice),
+			 errmsg("invoice %lld can no longer be changed", (long long) invoice),
 			 errdetail("Its status is \"%s\".", mf_status_name(status)),
 			 status == MF_STATUS_SENT ?
 			 errhint("Its link can be paid. Cancel it in the MyFatoorah portal first, then insert a new one.") :
 			 status == MF_STATUS_CANCELLED ?
 			 errhint("It is not sent any more; insert a new one.") :
 			 status == MF_STATUS_REVIEW ?
-			 errhint("Decide about it first: SELECT next_step FROM mf_review WHERE id = " INT64_FORMAT ".", invoice) :
-			 errhint("It may exist already. Wait for its outcome, or call mf_cancel(" INT64_FORMAT "), and insert a new one once it is cancelled.",
-					 invoice)));
+			 errhint("Decide about it first: SELECT next_step FROM mf_review WHERE id = %lld.", (long long) invoice) :
+			 errhint("It may exist already. Wait for its outcome, or call mf_cancel(%lld), and insert a new one once it is cancelled.",
+					 (long long) invoice)));
 }
 
 /* Whether no field that users set has changed. */
@@ -388,10 +388,10 @@ refuse_to_move(int64 invoice)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("invoice " INT64_FORMAT " cannot be given to another account", invoice),
+			 errmsg("invoice %lld cannot be given to another account", (long long) invoice),
 			 errdetail("It may have been made under this one already, by a request or by another server."),
-			 errhint("Cancel it with mf_cancel(" INT64_FORMAT "), and insert a new one if the MyFatoorah portal does not show it.",
-					 invoice)));
+			 errhint("Cancel it with mf_cancel(%lld), and insert a new one if the MyFatoorah portal does not show it.",
+					 (long long) invoice)));
 }
 
 /* An unfinished invoice is not lost by mistake. */
@@ -409,14 +409,14 @@ guard_delete(TriggerData *trigger)
 	if (status != MF_STATUS_SENT && status != MF_STATUS_CANCELLED && status != MF_STATUS_REJECTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice " INT64_FORMAT " cannot be deleted",
-						DatumGetInt64(row.values[MF_IC_ID])),
+				 errmsg("invoice %lld cannot be deleted",
+						(long long) DatumGetInt64(row.values[MF_IC_ID])),
 				 errdetail("Its status is \"%s\".", mf_status_name(status)),
 				 status == MF_STATUS_REVIEW ?
-				 errhint("Decide about it first with mf_resolve(" INT64_FORMAT ", 'abandon', 'reason').",
-						 DatumGetInt64(row.values[MF_IC_ID])) :
-				 errhint("Cancel it first with mf_cancel(" INT64_FORMAT "), or wait until it is sent.",
-						 DatumGetInt64(row.values[MF_IC_ID]))));
+				 errhint("Decide about it first with mf_resolve(%lld, 'abandon', 'reason').",
+						 (long long) DatumGetInt64(row.values[MF_IC_ID])) :
+				 errhint("Cancel it first with mf_cancel(%lld), or wait until it is sent.",
+						 (long long) DatumGetInt64(row.values[MF_IC_ID]))));
 	mf_invoice_deleted(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
 }
 
@@ -438,8 +438,8 @@ guard_truncate(TriggerData *trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("mf_invoice cannot be truncated"),
-				 errdetail_plural(INT64_FORMAT " invoice is not finished.", INT64_FORMAT " invoices are not finished.",
-								  (unsigned long) unfinished, unfinished),
+				 errdetail_plural("%lld invoice is not finished.", "%lld invoices are not finished.",
+								  (unsigned long) unfinished, (long long) unfinished),
 				 errhint("Cancel them with mf_cancel(id), or wait until they are sent.")));
 	if (mf_archive_has_rows(schema))
 		ereport(ERROR,
@@ -486,7 +486,7 @@ row_context(void *argument)
 	}
 	/* of one row alone it goes without saying */
 	if (place->number > 1)
-		errcontext("row " INT64_FORMAT " of those that the statement inserts into mf_invoice", place->number);
+		errcontext("row %lld of those that the statement inserts into mf_invoice", (long long) place->number);
 }
 
 /* When a queued invoice is to be sent by the options of its account. */
