@@ -163,6 +163,11 @@ SHLIB_LINK += -Wl,--version-script=$(EXPORT_MAP)
 
 EXTRA_CLEAN = $(EXPORT_MAP) $(OBJS:.o=.d)
 
+# Messages are translated (nls.mk, po/) where the server's are, and where gettext is there to compile the catalogs.
+ifeq (,$(shell command -v msgfmt))
+override enable_nls := no
+endif
+
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 ifeq (,$(wildcard $(PGXS)))
 $(error PostgreSQL's build files are missing ($(PG_CONFIG) --pgxs): run scripts/install-deps.sh, or set PG_CONFIG)
@@ -174,6 +179,11 @@ OBJECT_DIRS = $(addprefix $(CURDIR)/,$(sort $(patsubst %/,%,$(dir $(OBJS)))))
 $(OBJS): | $(OBJECT_DIRS)
 $(OBJECT_DIRS):
 	@mkdir -p $@
+ifneq (,$(MO_FILES))
+$(MO_FILES): | $(CURDIR)/po
+$(CURDIR)/po:
+	@mkdir -p $@
+endif
 
 # The core sees neither the server's headers nor its leniency.
 $(CORE_OBJS): override CPPFLAGS := -I$(SOURCE_DIR)/src $(filter -D%,$(CPPFLAGS)) $(DEP_CFLAGS)

@@ -33,6 +33,10 @@ for my $file (sort keys %includes)
 }
 is_deeply(\@upward, [], 'no include leads upward');
 
+# Whose error is raised without it would be looked up in the catalog of the server.
+my @untranslated = grep { /\.c$/ && !/^core/ && slurp_file("src/$_") =~ /\b(?:ereport|elog|errcontext)\b/ && !reached($_)->{'base/text_domain.h'} } sort keys %includes;
+is_deeply(\@untranslated, [], 'all that raises errors knows the catalog of messages');
+
 my @circles = circles();
 is_deeply(\@circles, [], 'no headers include each other in a circle');
 
@@ -63,22 +67,20 @@ sub folder
 	return $file =~ m{^(.*)/[^/]+$} ? $1 : '.';
 }
 
-# Headers that reach themselves
-sub circles
+# What a file includes, and what these include
+sub reached
 {
-	my @found;
+	my ($start) = @_;
+	my @next = @{ $includes{$start} };
+	my %seen;
 
-	for my $start (grep { /\.h$/ } sort keys %includes)
+	while (defined(my $file = shift @next))
 	{
-		my @next = @{ $includes{$start} };
-		my %seen;
-
-		while (defined(my $file = shift @next))
-		{
-			next if $seen{$file}++;
-			push @next, @{ $includes{$file} };
-		}
-		push @found, $start if $seen{$start};
+		next if $seen{$file}++;
+		push @next, @{ $includes{$file} };
 	}
-	return @found;
+	return \%seen;
 }
+
+# Headers that reach themselves
+sub circles { return grep { /\.h$/ && reached($_)->{$_} } sort keys %includes; }

@@ -17,6 +17,7 @@
 
 #include "account/account_option.h"
 #include "account/secret_file.h"
+#include "base/text_domain.h"
 #include "process/process.h"
 
 #define WHITE_SPACE " \t\r\n"

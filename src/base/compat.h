@@ -29,6 +29,8 @@
 #include "utils/guc.h"
 #include "utils/syscache.h"
 
+#include "base/text_domain.h"
+
 #if PG_VERSION_NUM < 140000
 #error "myfatoorah needs PostgreSQL 14 or newer"
 #endif

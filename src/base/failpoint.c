@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/failpoint.h"
+#include "base/text_domain.h"
 
 #ifdef MF_FAILPOINTS
 

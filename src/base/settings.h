@@ -9,6 +9,8 @@
 #ifndef MF_SETTINGS_H
 #define MF_SETTINGS_H
 
+#include "base/text_domain.h"
+
 #define MF_EXTENSION "myfatoorah"
 #define MF_WORKER_ROLE "myfatoorah_worker"
 #define MF_OPERATE_ROLE "myfatoorah_operate"

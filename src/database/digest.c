@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "base/text_domain.h"
 #include "core/text/digest.h"
 #include "database/digest.h"
 

@@ -74,6 +74,7 @@ analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble)
 {
 	const MfActiveStatement *statement = find_active_statement(pstate->p_sourcetext);
 
+	mf_text_domain_bind();
 	if (previous_analyze_hook)
 		previous_analyze_hook(pstate, query, jumble);
 	if (statement == NULL)

@@ -22,6 +22,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
+#include "base/text_domain.h"
 #include "database/sql.h"
 #include "database/user_code.h"
 #include "process/process.h"

@@ -25,6 +25,7 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 
+#include "base/text_domain.h"
 #include "process/directory_marker.h"
 
 #define MARKER_DIRECTORY "myfatoorah.marker"
