@@ -128,8 +128,10 @@ CREATE TABLE mf_invoice (
 	metadata jsonb
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
--- Half of pages and indexes is left empty: each row is updated twice soon after
--- its insertion, and the second time gets a new entry in each index.
+-- Half of each page is left empty: each row is updated twice soon after its
+-- insertion, and both updates are HOT.  Hence no index has a column that sending
+-- changes, as a key or in its condition: status, invoice_id, invoice_url, sent_at,
+-- last_error, attempts.
 --
 -- Unique, but partial: a column of a plain unique index counts as a key, and the
 -- worker, which may write it, would then wait for everybody who holds a row by a
@@ -140,13 +142,8 @@ CREATE UNIQUE INDEX mf_invoice_reference_idx ON mf_invoice (reference) WITH (fil
 -- comes first, for it is looked up by itself; the account has a collation here that no upgrade of the system changes.
 CREATE UNIQUE INDEX mf_invoice_idempotency_key_idx ON mf_invoice (idempotency_key, account COLLATE "C") WITH (fillfactor = 50);
 
-CREATE INDEX mf_invoice_invoice_id_idx ON mf_invoice (invoice_id) WHERE invoice_id IS NOT NULL;
-
--- What can still be paid, what was not sent, what may exist twice. None of them names status: an index that does would
--- make the update to "sending" as expensive as the next one.
-CREATE INDEX mf_invoice_open_idx ON mf_invoice (account, sent_at)
-	WHERE invoice_id IS NOT NULL AND payment_status IN ('unpaid', 'authorized');
-CREATE INDEX mf_invoice_unsent_idx ON mf_invoice (id) WHERE invoice_id IS NULL;
+-- What can still be paid, and what was not sent; what may exist twice; what a person has to compare.
+CREATE INDEX mf_invoice_unpaid_idx ON mf_invoice (account COLLATE "C", id) WHERE payment_status IN ('unpaid', 'authorized');
 CREATE INDEX mf_invoice_suspected_idx ON mf_invoice (id) WHERE duplicate_suspected;
 CREATE INDEX mf_invoice_doubted_idx ON mf_invoice (account, id) WHERE payment_doubt IS NOT NULL;
 
@@ -225,6 +222,18 @@ COMMENT ON COLUMN mf_invoice.expires_at IS 'result: after this it cannot be paid
 COMMENT ON COLUMN mf_invoice.erased_at IS 'result: when the customer''s name, address and numbers were emptied, by age or by mf_forget(); null if they were not';
 COMMENT ON COLUMN mf_invoice.metadata IS 'your own, at any time: not sent, and no part of the history';
 COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the invoice that was paid differs from this row, until a person has decided; see mf_review';
+
+--
+-- What has which InvoiceId: a table of its own, by the key of which an invoice
+-- is found.  A row counts if the invoice that it names has that number still.
+--
+CREATE TABLE mf_invoice_number (
+	invoice_id bigint NOT NULL,
+	invoice bigint NOT NULL,
+	PRIMARY KEY (invoice_id, invoice)
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
+
+COMMENT ON TABLE mf_invoice_number IS 'which InvoiceId which row of mf_invoice has; mf_number shows it';
 
 --
 -- The agenda of the worker: what is to be done next for an invoice, and when.
@@ -1145,6 +1154,12 @@ CREATE VIEW mf_payment_backlog AS
 	GROUP BY q.account, i.payment_status;
 COMMENT ON VIEW mf_payment_backlog IS 'invoices about whose payment MyFatoorah is still asked, by account and payment_status';
 
+CREATE VIEW mf_number WITH (security_barrier) AS
+	SELECT k.invoice_id, i.id AS invoice
+	FROM mf_invoice_number k JOIN mf_invoice i ON i.id = k.invoice AND i.invoice_id = k.invoice_id
+	WHERE mf_invoice_visible(i.id);
+COMMENT ON VIEW mf_number IS 'the invoice that has an InvoiceId, found by an index: SELECT * FROM mf_invoice WHERE id IN (SELECT invoice FROM mf_number WHERE invoice_id = ...)';
+
 CREATE VIEW mf_open WITH (security_barrier) AS
 	SELECT i.id, i.account, i.customer_reference, i.customer_name, i.customer_email, i.customer_mobile,
 		   i.invoice_value, i.currency, i.payment_status, i.created_at, i.sent_at,
@@ -1259,7 +1274,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 GRANT EXECUTE ON FUNCTION mf_origin() TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_invoice_all, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -1279,7 +1294,7 @@ GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_send_payment
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_invoice_all, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_addition
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
@@ -1293,8 +1308,8 @@ GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 INSERT INTO mf_part (kind, relation, name) SELECT a.kind, a.relation, a.name FROM mf_addition a;
 
 --
--- Dumps: mf_queue and mf_inquiry are not dumped, because restoring mf_invoice
--- fills them again and pauses everything until a person has made sure that the
+-- Dumps: mf_queue, mf_inquiry and mf_invoice_number are not dumped, because
+-- restoring mf_invoice fills them again and pauses everything until a person has made sure that the
 -- original is gone.
 --
 SELECT pg_catalog.pg_extension_config_dump('mf_invoice', '');

@@ -56,7 +56,7 @@ my ($answer) = $sandbox->request('POST', '/v2/SendPayment',
 like($answer->{content}, qr/"IsSuccess":\s*true/, 'another server has sent one of them');
 sql('SET session_replication_role = replica; INSERT INTO mf_invoice OVERRIDING SYSTEM VALUE SELECT * FROM saved');
 is(sql('SELECT count(*) FROM mf_queue'), 0, 'loaded without triggers they are not on the agenda');
-like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 5; sent ones that are not asked about: 0/, 'mf_check() says so');
+like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 5; sent ones that are not asked about, or not found by their InvoiceId: 0/, 'mf_check() says so');
 my $offset = -s $node->logfile;
 sql("SELECT pg_terminate_backend($worker)");
 $worker = $mf->wait_worker($node, $db, not => $worker);
@@ -102,9 +102,23 @@ $mf->insert($node, $db, $_) for 'asked', 'goes';
 $mf->wait_status($node, $db, $_) for 'asked', 'goes';
 sql(q{DELETE FROM mf_inquiry; SET session_replication_role = replica; DELETE FROM mf_invoice WHERE customer_reference = 'goes';
 	INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) VALUES (4711, 'myfatoorah', 'send', 'infinity', 'infinity', 0)});
-like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 0; sent ones that are not asked about: [1-9]\d*; entries without an invoice: 1;/, 'sent ones without a question are noticed, and entries without an invoice');
+like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 0; sent ones that are not asked about, or not found by their InvoiceId: [1-9]\d*; entries without an invoice: 1;/, 'sent ones without a question are noticed, and entries without an invoice');
 like(sql('SELECT string_agg(kind || \' \' || invoices, \', \') FROM mf_repair()'), qr/^inquiry \d+, gone 1$/, 'they are asked about, and what has no invoice goes');
 wait_paid('asked');
+
+# So are those that are not found by their InvoiceId.
+sql(q{INSERT INTO mf_invoice_number SELECT invoice_id, id + 1000 FROM mf_invoice WHERE customer_reference = 'asked'});
+my $unnumbered = sql(q{WITH d AS (DELETE FROM mf_invoice_number k USING mf_invoice i WHERE i.id = k.invoice AND i.payment_status = 'unpaid' RETURNING 1)
+	SELECT count(*) FROM d});
+cmp_ok($unnumbered, '>', 0, 'there are some that can be paid');
+like(check('agenda'), qr/or not found by their InvoiceId: $unnumbered;/, 'loaded without their numbers, they are noticed');
+sql(q{DELETE FROM mf_invoice_number k USING mf_invoice i WHERE i.id = k.invoice AND i.customer_reference = 'asked'});
+is(sql(q{SELECT count(*) FROM mf_number n JOIN mf_invoice i ON i.id = n.invoice WHERE i.customer_reference = 'asked'}), 0,
+	'a number that stands for another row is not its own');
+$unnumbered = sql(q{SELECT count(*) FROM mf_invoice WHERE invoice_id IS NOT NULL AND id NOT IN (SELECT invoice FROM mf_number)});
+is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), "number $unnumbered", 'mf_repair() has all found again');
+is(sql(q{SELECT count(*) FROM mf_number n JOIN mf_invoice i ON i.id = n.invoice AND i.invoice_id = n.invoice_id}),
+	sql('SELECT count(*) FROM mf_invoice WHERE invoice_id IS NOT NULL'), 'each by its own');
 
 # Entries that are due and have no invoice cost nothing: they are put off for an hour, and named. Should the row come back,
 # they go on; an answer about a row that is gone is in the log.

@@ -36,6 +36,7 @@
 #include "functions/direct_row.h"
 #include "store/column_types.h"
 #include "store/inquiries_open.h"
+#include "store/invoice_number.h"
 #include "store/queue.h"
 
 #define FIELDS \
@@ -212,7 +213,7 @@ int64
 mf_direct_known(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference)
 {
 	static MfStatement statement = {
-		"SELECT i.id::int8, i.account::text FROM @mf_invoice i WHERE i.invoice_id = $1::int8 "
+		"SELECT i.id::int8, i.account::text FROM " MF_HAVING_NUMBER("$1::int8") " "
 		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 "
 		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice i WHERE i.reference = $2 "
 		"UNION ALL SELECT i.id::int8, NULL FROM @mf_archive_key i WHERE i.reference = $2",

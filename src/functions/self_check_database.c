@@ -59,7 +59,7 @@ check_agenda(const MfCheck *check)
 
 	if (damage.unfinished > 0 || damage.unasked > 0 || damage.gone > 0 || damage.astray > 0)
 		mf_check_report(check, "agenda", false,
-						psprintf("Unfinished invoices that are not on it: " INT64_FORMAT "; sent ones that are not asked about: " INT64_FORMAT
+						psprintf("Unfinished invoices that are not on it: " INT64_FORMAT "; sent ones that are not asked about, or not found by their InvoiceId: " INT64_FORMAT
 								 "; entries without an invoice: " INT64_FORMAT "; entries under another account, of another kind or for a later time than their invoice's: " INT64_FORMAT
 								 ". Rows were loaded, changed or lost without the triggers of mf_invoice, or sent while myfatoorah.poll_rate_limit was 0.",
 								 damage.unfinished, damage.unasked, damage.gone, damage.astray),

@@ -23,7 +23,7 @@
 
 static int	limit_before = -1;	/* not known yet */
 static bool planning = false;
-static MfOpenPosition place;
+static MfUnpaidPosition place;
 
 static bool plan(const MfSqlScope *scope, void *argument);
 
@@ -34,7 +34,6 @@ mf_inquiry_catch_up_settings(void)
 	{
 		planning = true;
 		memset(&place, 0, sizeof(place));
-		place.sent_at = DT_NOBEGIN;
 	}
 	if (limit_before != mf_poll_rate_limit)
 		mf_inquiry_wake();

@@ -68,6 +68,7 @@ static MfStatement lock_statement = {
 	"  FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1), " \
 	TAKE("a", "mf_attempt") ", " TAKE("h", "mf_transition") ", " TAKE("t", "mf_transaction") ", " TAKE("d", "mf_dispute_state") ", " \
 	TAKE("e", "mf_event") ", " \
+	"f AS (DELETE FROM @mf_invoice_number l USING @mf_invoice o WHERE o.id = ANY ($1) AND l.invoice_id = o.invoice_id AND l.invoice = o.id), " \
 	"i AS (DELETE FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1) " \
 	"SELECT 3 * cardinality($1)::int8 - (SELECT count(*) FROM n) - (SELECT count(*) FROM k) - (SELECT count(*) FROM i)"
 

@@ -47,6 +47,9 @@ const Oid	mf_inquiry_types[] = {
 	OIDOID
 };
 
+/* invoice_id, invoice */
+const Oid	mf_number_types[] = {InvalidOid, INT8OID, INT8OID};
+
 bool
 mf_columns_are(TupleDesc desc, const Oid *types, int count)
 {

@@ -20,6 +20,7 @@ extern const Oid mf_invoice_types[MF_IC_END];
 extern const Oid mf_queue_types[];
 extern const Oid mf_attempt_types[];
 extern const Oid mf_inquiry_types[];
+extern const Oid mf_number_types[];
 
 /* Whether a column has exactly that type, without a limit of its length. */
 extern bool mf_column_is(TupleDesc desc, AttrNumber column, Oid type);

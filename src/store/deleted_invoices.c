@@ -17,15 +17,16 @@ static MfStatement forget_statement = {
 	"WITH q AS (DELETE FROM @mf_queue WHERE invoice = $1), "
 	/* who has changed it when stays known; what it said is gone */
 	"t AS (UPDATE @mf_transition SET changes = NULL WHERE invoice = $1 AND changes IS NOT NULL), "
+	"k AS (DELETE FROM @mf_invoice_number WHERE invoice_id = $2 AND invoice = $1), "
 	"r AS (DELETE FROM @mf_reaction_queue WHERE invoice = $1) "
 	"DELETE FROM @mf_inquiry WHERE invoice = $1",
-	1, {INT8OID}, NULL
+	2, {INT8OID, INT8OID}, NULL
 };
 
 static MfStatement forget_all_statement = {
 	"WITH a AS (DELETE FROM @mf_attempt), t AS (DELETE FROM @mf_transition), p AS (DELETE FROM @mf_transaction), "
 	"q AS (DELETE FROM @mf_inquiry), r AS (DELETE FROM @mf_reaction_queue), m AS (DELETE FROM @mf_money), "
-	"d AS (DELETE FROM @mf_dispute_state) "
+	"d AS (DELETE FROM @mf_dispute_state), k AS (DELETE FROM @mf_invoice_number) "
 	"UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL",
 	0, {0}, NULL
 };
@@ -38,17 +39,17 @@ static MfStatement forget_all_statement = {
 static MfStatement kept_statement = {
 	"SELECT FROM (VALUES (1)) v WHERE EXISTS (SELECT FROM @mf_attempt) OR EXISTS (SELECT FROM @mf_transition) "
 	"  OR EXISTS (SELECT FROM @mf_transaction) OR EXISTS (SELECT FROM @mf_inquiry) OR EXISTS (SELECT FROM @mf_reaction_queue) "
-	"  OR EXISTS (SELECT FROM @mf_money) OR EXISTS (SELECT FROM @mf_dispute_state) "
+	"  OR EXISTS (SELECT FROM @mf_money) OR EXISTS (SELECT FROM @mf_dispute_state) OR EXISTS (SELECT FROM @mf_invoice_number) "
 	"  OR EXISTS (SELECT FROM @mf_event WHERE invoice IS NOT NULL)",
 	0, {0}, NULL
 };
 
 void
-mf_invoice_deleted(Oid schema, int64 invoice)
+mf_invoice_deleted(Oid schema, int64 invoice, int64 invoice_id)
 {
-	Datum		value = Int64GetDatum(invoice);
+	Datum		values[2] = {Int64GetDatum(invoice), Int64GetDatum(invoice_id)};
 
-	(void) mf_execute_alone(schema, &forget_statement, &value, NULL);
+	(void) mf_execute_alone(schema, &forget_statement, values, NULL);
 }
 
 void

@@ -8,8 +8,8 @@
 #ifndef MF_DELETED_INVOICES_H
 #define MF_DELETED_INVOICES_H
 
-/* One was deleted: nothing is to be done for it any more.  What was done stays. */
-extern void mf_invoice_deleted(Oid schema, int64 invoice);
+/* One was deleted: nothing is to be done for it any more, nor is it found by its InvoiceId (0 = none).  What was done stays. */
+extern void mf_invoice_deleted(Oid schema, int64 invoice, int64 invoice_id);
 
 /*
  * All are truncated, and their ids may begin anew: their history goes too.  Events

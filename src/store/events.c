@@ -15,6 +15,7 @@
 #include "process/worker_slots.h"
 #include "store/events.h"
 #include "store/inquiries.h"
+#include "store/invoice_number.h"
 
 /* least time between inquiries that only callbacks ask for */
 #define CALLBACK_FLOOR "interval '" CppAsString2(MF_CALLBACK_FLOOR_S) " s'"
@@ -36,8 +37,7 @@
 
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
-	"    (SELECT i.id FROM @mf_invoice i WHERE i.invoice_id = n.invoice_id::int8 AND i.account = n.account "
-	"      ORDER BY i.id + 0 LIMIT 1), "
+	"    (SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account = n.account ORDER BY i.id + 0 LIMIT 1), "
 	"    (SELECT i.id FROM @mf_invoice i WHERE i.reference IS NOT NULL AND i.account = n.account AND i.reference = ANY "
 	"      (ARRAY[n.customer_reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', n.stem || '~5']) LIMIT 1), "
 	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND i.account = n.account "
@@ -111,8 +111,8 @@ static MfStatement twins_statement = {
 
 /* opens an inquiry only about an invoice that the answer has found */
 static MfStatement resolve_events_statement = {
-	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
-	"    WHERE e.id = n.event AND i.invoice_id = n.invoice_id::int8 ORDER BY i.id + 0 LIMIT 1), nullif(n.twin, 0)) AS invoice "
+	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id FROM @mf_event e, " MF_HAVING_NUMBER("n.invoice_id::int8")
+	"    AND e.id = n.event AND e.account = i.account ORDER BY i.id + 0 LIMIT 1), nullif(n.twin, 0)) AS invoice "
 	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, tries, twin, failures)), "
 	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, "
 	"    invoice = CASE WHEN " OF_ANOTHER " THEN e.invoice ELSE coalesce(n.invoice, e.invoice) END, "
@@ -157,12 +157,12 @@ static MfStatement answered_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* since the last webhook that came in, or for as long as the log goes back; with the key of the newest open invoice */
+/* since the last webhook that came in, or for as long as the log goes back; with the key of an open invoice */
 static MfStatement log_start_statement = {
 	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' FROM @mf_event e "
 	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), "
 	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
-	"FROM @mf_invoice i WHERE i.account = $1 AND " MF_OPEN("i") " ORDER BY i.sent_at DESC LIMIT 1",
+	"FROM (" MF_OPEN_OF_ACCOUNT("$1") ") i",
 	1, {TEXTOID}, NULL
 };
 

@@ -78,8 +78,8 @@ static MfStatement claim_orders_statement = {
 };
 
 /*
- * With the key of the role that inserted the row, or else the newest open invoice of
- * the account; the collation is that of the index.
+ * With the key of the role that inserted the row, or else of an open invoice of
+ * the account.
  */
 #define CLAIM_EVENTS(condition) \
 	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), " \
@@ -87,8 +87,8 @@ static MfStatement claim_orders_statement = {
 	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.tries::int2, 0::int2, " \
 	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2, e.door = 'callback', " \
 	"  '0'::oid " \
-	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL (SELECT i.created_by_id, i.own_key " \
-	"  FROM @mf_invoice i WHERE i.account = e.account COLLATE \"default\" AND " MF_OPEN("i") " ORDER BY i.sent_at DESC LIMIT 1) k ON true " \
+	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL ( " \
+	MF_OPEN_OF_ACCOUNT("e.account") ") k ON m.id IS NULL " \
 	"WHERE e.account = $1 AND " condition " AND e.due <= $3 AND e.id <> ALL ($4) " \
 	"ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED"
 

@@ -20,9 +20,29 @@
  */
 #define MF_CALLBACK_FLOOR_S 3
 
-/* An invoice that can still be paid; mf_invoice_open_idx has this condition, and the order of sent_at */
-#define MF_OPEN(row) \
-	row ".invoice_id IS NOT NULL AND " row ".payment_status IN ('unpaid', 'authorized') AND " row ".status = 'sent'"
+/* An invoice that can still be paid, or was not sent; by mf_invoice_unpaid_idx, which is in the order of MF_UNPAID_KEY */
+#define MF_UNPAID(row) row ".payment_status IN ('unpaid', 'authorized')"
+#define MF_UNPAID_KEY(row) row ".account COLLATE \"C\", " row ".id"
+
+/* Position of a walk through these; zeroed at its start */
+typedef struct MfUnpaidPosition
+{
+	NameData	account;
+	int64		invoice;
+} MfUnpaidPosition;
+
+/* One that was sent, among these */
+#define MF_OPEN(row) MF_UNPAID(row) " AND " row ".invoice_id IS NOT NULL AND " row ".status = 'sent'"
+
+/*
+ * An open invoice of an account, for its key: the one that is asked about next,
+ * or else the newest one.
+ */
+#define MF_OPEN_OF_ACCOUNT(account) \
+	"(SELECT i.created_by_id, i.own_key FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice " \
+	"  WHERE q.account = " account " AND NOT q.urgent AND i.account = q.account AND " MF_OPEN("i") " ORDER BY q.due LIMIT 1) " \
+	"UNION ALL (SELECT i.created_by_id, i.own_key FROM @mf_invoice i " \
+	"  WHERE i.account COLLATE \"C\" = " account " AND " MF_OPEN("i") " ORDER BY i.id DESC LIMIT 1) LIMIT 1"
 
 /* An open invoice without an inquiry, as after sending without polling */
 #define MF_UNASKED(row) \

@@ -23,6 +23,7 @@
 #include "store/column_types.h"
 #include "store/inquiries.h"
 #include "store/inquiries_open.h"
+#include "store/invoice_number.h"
 #include "store/table_rows.h"
 
 /* an event may have come before the answer to the send; who has asked before that gets an answer now */
@@ -65,14 +66,14 @@ static MfStatement unopened_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* by the index of open invoices; each batch begins at the last row of the one before */
+/* by the index of unpaid invoices; each batch begins behind the last row of the one before */
 static MfStatement open_batch_statement = {
-	MF_IN_ORDER "WITH n AS MATERIALIZED (SELECT i.id, i.account, i.sent_at FROM @mf_invoice i "
-	"  WHERE " MF_UNASKED("i") " AND (i.account, i.sent_at) >= ($1, $2) ORDER BY i.account, i.sent_at LIMIT 500), "
+	MF_IN_ORDER "WITH n AS MATERIALIZED (SELECT i.id, i.account FROM @mf_invoice i "
+	"  WHERE " MF_UNASKED("i") " AND (" MF_UNPAID_KEY("i") ") > ($1, $2) ORDER BY " MF_UNPAID_KEY("i") " LIMIT 500), "
 	"r AS (INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, clock_timestamp() FROM n ORDER BY n.id "
 	"  ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
-	"SELECT n.account::text, n.sent_at::timestamptz, (SELECT count(*) FROM r) FROM n ORDER BY n.account DESC, n.sent_at DESC LIMIT 1",
-	2, {TEXTOID, TIMESTAMPTZOID}, NULL
+	"SELECT n.account::text, n.id::int8, (SELECT count(*) FROM r) FROM n ORDER BY n.account COLLATE \"C\" DESC, n.id DESC LIMIT 1",
+	2, {TEXTOID, INT8OID}, NULL
 };
 
 #define AWAITED "n.status = 'sent' AND n.payment_status IN ('unpaid', 'authorized')"
@@ -160,6 +161,7 @@ mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Times
 
 	/* in the same order everywhere, so that two sessions do not deadlock */
 	qsort(sent, count, sizeof(MfSentInvoice), compare_sent);
+	mf_number_add(scope, sent, count);
 	poll = !TIMESTAMP_NOT_FINITE(due) && !has_early_event(scope, sent, count);
 	if (poll)
 		i = insert_inquiries(scope, sent, count, due);
@@ -273,6 +275,7 @@ mf_inquiries_open_restored(const MfSqlScope *scope, TimestampTz due)
 {
 	Datum		value = TimestampTzGetDatum(due);
 
+	mf_number_restore(scope);
 	(void) mf_sql_execute(scope, &restore_statement, &value, NULL);
 	if (mf_sql_execute(scope, &not_restored_statement, NULL, NULL) > 0)
 		mf_change_suppressed();
@@ -284,6 +287,8 @@ mf_inquiries_open_settled(const MfSqlScope *scope)
 {
 	Datum		value = Int32GetDatum(mf_poll_delay);
 
+	/* what was replicated without its numbers */
+	(void) mf_number_repair(scope);
 	if (mf_poll_rate_limit == 0)
 		return;
 	(void) mf_sql_execute(scope, &open_settled_statement, &value, NULL);
@@ -309,18 +314,18 @@ mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_
 }
 
 uint64
-mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *position)
+mf_inquiries_open_batch(const MfSqlScope *scope, MfUnpaidPosition *position)
 {
 	Datum		values[2];
 	HeapTuple	row;
 
 	values[0] = CStringGetTextDatum(NameStr(position->account));
-	values[1] = TimestampTzGetDatum(position->sent_at);
+	values[1] = Int64GetDatum(position->invoice);
 	if (mf_sql_execute(scope, &open_batch_statement, values, NULL) == 0)
 		return 0;
 	row = SPI_tuptable->vals[0];
 	namestrcpy(&position->account, TextDatumGetCString(mf_result(row, SPI_tuptable->tupdesc, 1, NULL)));
-	position->sent_at = DatumGetTimestampTz(mf_result(row, SPI_tuptable->tupdesc, 2, NULL));
+	position->invoice = DatumGetInt64(mf_result(row, SPI_tuptable->tupdesc, 2, NULL));
 	return DatumGetInt64(mf_result(row, SPI_tuptable->tupdesc, 3, NULL));
 }
 

@@ -9,17 +9,19 @@
 #define MF_INQUIRIES_OPEN_H
 
 #include "database/sql.h"
+#include "store/inquiries.h"
 
 /* An invoice that was accepted by MyFatoorah a moment ago */
 typedef struct MfSentInvoice
 {
 	int64		invoice;
-	const char *account;		/* NULL = the caller does not know it */
-	int64		invoice_id;		/* InvoiceId; not set without an account */
+	int64		invoice_id;		/* InvoiceId; 0 = the row did not get it just now */
+	const char *account;		/* NULL = the caller does not know it; not set without an invoice_id */
 } MfSentInvoice;
 
 /*
- * Opens inquiries about invoices that were just sent, due at "due"; sorts "sent".
+ * Has invoices that were just sent found by their InvoiceId, and opens inquiries
+ * about them, due at "due"; sorts "sent".
  * DT_NOEND opens only those that an event has asked for already.  True if one of
  * them is urgent.
  */
@@ -41,15 +43,8 @@ extern void mf_inquiries_open_restored(const MfSqlScope *scope, TimestampTz due)
  */
 extern void mf_inquiries_open_settled(const MfSqlScope *scope);
 
-/* Position of a walk through open invoices; zeroed at its start */
-typedef struct MfOpenPosition
-{
-	NameData	account;
-	TimestampTz sent_at;
-} MfOpenPosition;
-
 /* Opens inquiries about a batch of open invoices without one, and advances the position; returns their number. */
-extern uint64 mf_inquiries_open_batch(const MfSqlScope *scope, MfOpenPosition *position);
+extern uint64 mf_inquiries_open_batch(const MfSqlScope *scope, MfUnpaidPosition *position);
 
 /*
  * Opens inquiries that a role has ordered, about those invoices that are sent.

@@ -14,6 +14,7 @@
 #include "database/sql_array.h"
 #include "process/notify.h"
 #include "store/events.h"
+#include "store/invoice_number.h"
 #include "store/payment.h"
 
 /* locks the events that an answer settles, too; the worker does not wait for sessions that have locked them or the row */
@@ -149,18 +150,21 @@ static MfStatement waited_statement = {
 };
 
 /* found as events are matched; a reference is unique, so the account does not matter */
-#define ROWS_OF_ANSWER(table) \
-	"SELECT i.id FROM " table " i WHERE i.invoice_id = $2 AND i.account = $1 " \
+#define ROWS_OF_ANSWER(table, having_number) \
+	"SELECT i.id FROM " having_number " AND i.account = $1 " \
 	"UNION SELECT i.id FROM (SELECT $3, regexp_replace($3, '~[0-9]+$', '')) AS r(whole, stem) " \
 	"  JOIN " table " i ON i.reference IS NOT NULL " \
 	"    AND i.reference = ANY (ARRAY[r.whole, r.stem, r.stem || '~2', r.stem || '~3', r.stem || '~4', r.stem || '~5'])"
 
 /* roles that are under policies do not see archived rows */
 static MfStatement rows_of_answer_statement = {
-	ROWS_OF_ANSWER("@mf_invoice") " UNION " ROWS_OF_ANSWER("@mf_archive_key"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL
+	ROWS_OF_ANSWER("@mf_invoice", MF_HAVING_NUMBER("$2")) " UNION "
+	ROWS_OF_ANSWER("@mf_archive_key", "@mf_archive_key i WHERE i.invoice_id = $2"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL
 };
-static MfStatement seen_rows_of_answer_statement = {
-	ROWS_OF_ANSWER("@mf_invoice"), 3, {TEXTOID, INT8OID, TEXTOID}, NULL
+
+/* as the caller */
+static MfStatement seen_statement = {
+	"SELECT FROM @mf_invoice i WHERE i.id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
 };
 
 static void add_change(MfArray *columns, const MfPaymentChange *c);
@@ -353,22 +357,32 @@ mf_payment_read_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
 bool
 mf_payment_answer_is_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference)
 {
+	MemoryContext context = CurrentMemoryContext;
 	MfSqlScope	scope;
 	Datum		values[3];
 	char		nulls[4] = "   ";
+	MfArray		ids;
+	Datum		found;
 	uint64		rows;
 	uint64		seen;
+	uint64		i;
 
 	nulls[1] = invoice_id == NULL ? 'n' : ' ';
 	nulls[2] = reference == NULL ? 'n' : ' ';
 	values[0] = CStringGetTextDatum(account);
 	values[1] = invoice_id == NULL ? (Datum) 0 : DirectFunctionCall1(int8in, CStringGetDatum(invoice_id));
 	values[2] = reference == NULL ? (Datum) 0 : CStringGetTextDatum(reference);
-	mf_sql_begin_as_caller(&scope, schema);
-	seen = mf_sql_execute(&scope, &seen_rows_of_answer_statement, values, nulls);
-	mf_sql_end(&scope);
 	mf_sql_begin(&scope, schema);
 	rows = mf_sql_execute(&scope, &rows_of_answer_statement, values, nulls);
+	MemoryContextSwitchTo(context);
+	mf_array_init(&ids, (int) rows);
+	for (i = 0; i < rows; i++)
+		mf_array_add(&ids, mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	found = mf_array_datum(&ids, INT8OID);
+	mf_sql_end(&scope);
+
+	mf_sql_begin_as_caller(&scope, schema);
+	seen = mf_sql_execute(&scope, &seen_statement, &found, NULL);
 	mf_sql_end(&scope);
 	return rows > seen;
 }

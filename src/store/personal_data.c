@@ -21,6 +21,7 @@
 #include "base/compat.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
+#include "store/inquiries.h"
 #include "store/personal_data.h"
 #include "store/row_rights.h"
 
@@ -53,22 +54,31 @@
 	WITHOUT("events", "#- '{data,UserDefinedField}' #- '{data,Invoice,UserDefinedField}'") ")) " \
 	"  FROM " i " WHERE o.id = i.id AND o.created_at = i.created_at RETURNING o.id) "
 
-/* what was paid, or has ended, in the order of its index; what was never sent has none of its own and is gone through from the last place on */
+/*
+ * What was paid, or has ended, in the order of its index.  What was never sent
+ * is looked for among all that is unpaid, from the last place on, so many at a time.
+ */
+#define LOOKED_AT 10000
+#define ERASED 500
+
 static MfStatement purge_sent_statement = {
 	MF_IN_ORDER "WITH i AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.erased_at IS NULL "
 	"  AND i.payment_status NOT IN ('unpaid', 'authorized') AND i.created_at < $1 AND " MF_SETTLED("i") " "
 	"  AND NOT EXISTS (SELECT FROM @mf_reaction_queue c WHERE c.invoice = i.id) "
-	"  ORDER BY i.created_at LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED), " ERASE("i")
-	"SELECT count(*), max(i.id) FROM i",
+	"  ORDER BY i.created_at LIMIT " CppAsString2(ERASED) " FOR NO KEY UPDATE SKIP LOCKED), " ERASE("i")
+	"SELECT count(*) FROM i",
 	1, {TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement purge_cancelled_statement = {
-	MF_IN_ORDER "WITH i AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.invoice_id IS NULL AND i.id > $2 "
+	MF_IN_ORDER "WITH w AS MATERIALIZED (SELECT i.id, i.account FROM @mf_invoice i "
+	"  WHERE " MF_UNPAID("i") " AND (" MF_UNPAID_KEY("i") ") > ($2, $3) ORDER BY " MF_UNPAID_KEY("i") " LIMIT " CppAsString2(LOOKED_AT) "), "
+	"i AS MATERIALIZED (SELECT i.id FROM w JOIN @mf_invoice i ON i.id = w.id AND i.invoice_id IS NULL "
 	"  AND i.erased_at IS NULL AND i.status = 'cancelled' AND i.created_at < $1 AND " MF_SETTLED("i") " "
-	"  ORDER BY i.id LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED), " ERASE("i")
-	"SELECT count(*), max(i.id) FROM i",
-	2, {TIMESTAMPTZOID, INT8OID}, NULL
+	"  LIMIT " CppAsString2(ERASED) " FOR NO KEY UPDATE OF i SKIP LOCKED), " ERASE("i")
+	"SELECT w.account::text, w.id::int8 FROM w WHERE (SELECT count(*) FROM i) < " CppAsString2(ERASED) " OR w.id IN (SELECT i.id FROM i) "
+	"ORDER BY w.account COLLATE \"C\" DESC, w.id DESC LIMIT 1",
+	3, {TIMESTAMPTZOID, TEXTOID, INT8OID}, NULL
 };
 
 static MfStatement purge_archived_statement = {
@@ -107,8 +117,9 @@ static MfStatement forget_archived_statement = {
 };
 
 /* Where the walk through what was cancelled has come to */
-static int64 cancelled_place = 0;
+static MfUnpaidPosition cancelled_place;
 
+static bool purge_cancelled(const MfSqlScope *scope, TimestampTz before);
 static Datum named_invoices(Oid schema, const Datum *values, const char *nulls);
 static void add_results(ReturnSetInfo *rsinfo, uint64 rows);
 
@@ -117,19 +128,36 @@ PG_FUNCTION_INFO_V1(mf_forget);
 uint64
 mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before)
 {
-	Datum		values[2] = {TimestampTzGetDatum(before), Int64GetDatum(cancelled_place)};
+	Datum		value = TimestampTzGetDatum(before);
 	int64		sent;
-	int64		cancelled;
 	int64		archived;
+	bool		more;
 
-	(void) mf_sql_execute(scope, &purge_sent_statement, values, NULL);
+	(void) mf_sql_execute(scope, &purge_sent_statement, &value, NULL);
 	sent = mf_single_int8(1);
-	(void) mf_sql_execute(scope, &purge_cancelled_statement, values, NULL);
-	cancelled = mf_single_int8(1);
-	cancelled_place = cancelled == 0 ? 0 : mf_single_int8(2);
-	(void) mf_sql_execute(scope, &purge_archived_statement, values, NULL);
+	more = purge_cancelled(scope, before);
+	(void) mf_sql_execute(scope, &purge_archived_statement, &value, NULL);
 	archived = mf_single_int8(1);
-	return (uint64) (sent + cancelled + archived);
+	return (uint64) (sent + archived + (more ? 1 : 0));
+}
+
+/* A batch of those that were never sent; whether the walk through them is not at its end. */
+static bool
+purge_cancelled(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		values[3];
+
+	values[0] = TimestampTzGetDatum(before);
+	values[1] = CStringGetTextDatum(NameStr(cancelled_place.account));
+	values[2] = Int64GetDatum(cancelled_place.invoice);
+	if (mf_sql_execute(scope, &purge_cancelled_statement, values, NULL) == 0)
+	{
+		memset(&cancelled_place, 0, sizeof(cancelled_place));
+		return false;
+	}
+	namestrcpy(&cancelled_place.account, mf_result_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	cancelled_place.invoice = mf_single_int8(2);
+	return true;
 }
 
 /* Empties what the invoices of one customer say of him, as far as they are finished; a row (id, result) for each. */

@@ -20,7 +20,7 @@
 	"AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".id) " \
 	"AND NOT EXISTS (SELECT FROM @mf_dispute_state d WHERE d.invoice = " row ".id AND d.status = 'PENDING')"
 
-/* Does so with a batch of settled invoices that were inserted before that time; how many. */
+/* Does so with a batch of settled invoices that were inserted before that time; more than 0 if there may be more. */
 extern uint64 mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before);
 
 #endif							/* MF_PERSONAL_DATA_H */

@@ -249,8 +249,12 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 	/* payments of those that were sent are awaited from now on */
 	for (i = 0; i < count; i++)
 	{
-		if (transitions[i].to == MF_STATUS_SENT)
-			sent[sent_count++].invoice = transitions[i].invoice;
+		if (transitions[i].to != MF_STATUS_SENT)
+			continue;
+		sent[sent_count].invoice = transitions[i].invoice;
+		if (transitions[i].invoice_id != NULL)
+			sent[sent_count].invoice_id = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(transitions[i].invoice_id)));
+		sent_count++;
 	}
 	if (sent_count > 0)
 		mf_inquiries_open_sent(scope, sent, sent_count);

@@ -69,6 +69,7 @@ static MfStatement adopt_twin_statement = {
 	"      invoice_id = $4::int8, invoice_url = k.url, "
 	"      last_error = CASE WHEN notification_option = 'LNK' AND k.url IS NULL THEN $6 END FROM k "
 	"    WHERE " MAY_ADOPT " RETURNING id, status, attempts), "
+	"n AS (INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT $4::int8, i.id FROM i ON CONFLICT DO NOTHING), "
 	"done AS (DELETE FROM @mf_queue q USING i WHERE q.invoice = i.id RETURNING 1), "
 	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING 1) "

@@ -28,6 +28,7 @@
 #include "database/sql_array.h"
 #include "process/worker_slots.h"
 #include "store/inquiries.h"
+#include "store/invoice_number.h"
 #include "store/queue_internal.h"
 #include "store/queue_pause.h"
 #include "store/repair.h"
@@ -35,6 +36,13 @@
 #define UNFINISHED \
 	"(i.status IN ('queued', 'sending', 'unknown', 'review') OR i.duplicate_suspected) " \
 	"  AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id)"
+#define UNSENT MF_UNPAID("i") " AND i.invoice_id IS NULL"
+
+/* What is open and not found by its InvoiceId, or, with polling, not asked about */
+#define UNKNOWN(polling) \
+	MF_OPEN("i") " AND (NOT " MF_IS_NUMBERED("i") \
+	" OR (" polling " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)))"
+
 #define ASTRAY "q.account <> i.account"
 
 /* What an entry of the agenda is by the row.  Nothing is sent before MyFatoorah was asked whether it has the invoice. */
@@ -68,9 +76,9 @@
 
 /* two looks by small indexes: whatever status says, what was sent is finished but for a suspicion */
 static MfStatement damage_statement = {
-	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.invoice_id IS NULL AND " UNFINISHED ") "
+	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNSENT " AND " UNFINISHED ") "
 	"  + (SELECT count(*) FROM @mf_invoice i WHERE i.duplicate_suspected AND i.invoice_id IS NOT NULL AND " UNFINISHED "), "
-	"  CASE WHEN $1 THEN (SELECT count(*) FROM @mf_invoice i WHERE " MF_UNASKED("i") ") ELSE 0 END, "
+	"  (SELECT count(*) FROM @mf_invoice i WHERE " UNKNOWN("$1") "), "
 	"  (SELECT count(*) FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)), "
 	"  (SELECT count(*) FROM " ENTRIES " WHERE " ASTRAY " OR " MISFIT " OR " LATE ") "
 	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
@@ -80,10 +88,10 @@ static MfStatement damage_statement = {
 };
 
 static MfStatement exists_statement = {
-	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE i.invoice_id IS NULL AND " UNFINISHED ") "
+	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE " UNSENT " AND " UNFINISHED ") "
 	"  OR EXISTS (SELECT FROM @mf_invoice i WHERE i.duplicate_suspected AND " UNFINISHED ") "
 	"  OR EXISTS (SELECT FROM " ENTRIES " WHERE " MISFIT " OR " LATE ") "
-	"  OR ($1 AND EXISTS (SELECT FROM @mf_invoice i WHERE " MF_UNASKED("i") "))",
+	"  OR EXISTS (SELECT FROM @mf_invoice i WHERE " UNKNOWN("$1") ")",
 	1, {BOOLOID}, NULL
 };
 
@@ -248,6 +256,7 @@ mf_repair(PG_FUNCTION_ARGS)
 	{
 		written = add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, &wait, NULL));
 		written += add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
+		written += add_rows(rsinfo, mf_number_repair(&scope));
 		if (mf_poll_rate_limit > 0)
 			written += add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
 		idle = written > 0 ? 0 : idle + 1;

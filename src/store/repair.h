@@ -15,7 +15,8 @@
 typedef struct MfDamage
 {
 	int64		unfinished;		/* invoices that are not on the agenda */
-	int64		unasked;		/* sent ones that nobody asks about */
+	int64		unasked;		/* sent ones that nobody asks about, or that are not found
+								 * by their InvoiceId */
 	int64		gone;			/* entries without an invoice */
 	int64		astray;			/* entries that do not fit their invoice: of another account,
 								 * another kind or for a later time */

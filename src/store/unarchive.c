@@ -47,6 +47,8 @@ static MfStatement lacking_statement = {
 	"WITH k AS (DELETE FROM @mf_archive_key k WHERE k.id = ANY ($1) RETURNING k.id, k.created_at), " \
 	"a AS (DELETE FROM @mf_invoice_archive o USING k WHERE o.id = k.id AND o.created_at = k.created_at RETURNING o.*), " \
 	"i AS (INSERT INTO @mf_invoice (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM a RETURNING 1), " \
+	"f AS (INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT a.invoice_id, a.id FROM a WHERE a.invoice_id IS NOT NULL " \
+	"  ON CONFLICT DO NOTHING), " \
 	GIVE("t", "attempts", "mf_attempt") ", " GIVE("h", "transitions", "mf_transition") ", " \
 	GIVE("p", "transactions", "mf_transaction") ", " GIVE("d", "disputes", "mf_dispute_state") ", " \
 	"e AS (INSERT INTO @mf_event OVERRIDING SYSTEM VALUE " LINES("events", "mf_event", ", 'account', a.account") " " \

@@ -417,7 +417,8 @@ guard_delete(TriggerData *trigger)
 						 (long long) DatumGetInt64(row.values[MF_IC_ID])) :
 				 errhint("Cancel it first with mf_cancel(%lld), or wait until it is sent.",
 						 (long long) DatumGetInt64(row.values[MF_IC_ID]))));
-	mf_invoice_deleted(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]));
+	mf_invoice_deleted(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]),
+					   row.isnull[MF_IC_INVOICE_ID] ? 0 : DatumGetInt64(row.values[MF_IC_INVOICE_ID]));
 }
 
 static void

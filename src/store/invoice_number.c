@@ -1,0 +1,124 @@
+/*
+ * invoice_number.c
+ *	  SQL of mf_invoice_number: which row has which InvoiceId.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/invoice_number.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+
+#include "base/failpoint.h"
+#include "database/sql_array.h"
+#include "store/column_types.h"
+#include "store/invoice_number.h"
+#include "store/table_rows.h"
+
+/* Attribute numbers of mf_invoice_number, as in the install script */
+#define NUMBER_INVOICE_ID 1
+#define NUMBER_INVOICE 2
+#define NUMBER_COLUMNS 2
+
+/* it may have had that number before */
+static MfStatement add_statement = {
+	"WITH n AS MATERIALIZED (SELECT DISTINCT u.invoice_id, u.invoice FROM unnest($1, $2) AS u(invoice_id, invoice)), "
+	"w AS (INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT n.invoice_id, n.invoice FROM n "
+	"  ORDER BY n.invoice_id, n.invoice ON CONFLICT DO NOTHING RETURNING 1) "
+	"SELECT (SELECT count(*) FROM n WHERE NOT EXISTS (SELECT FROM @mf_invoice_number k "
+	"  WHERE k.invoice_id = n.invoice_id AND k.invoice = n.invoice)) - (SELECT count(*) FROM w)",
+	2, {INT8ARRAYOID, INT8ARRAYOID}, NULL
+};
+
+static MfStatement restore_statement = {
+	"INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT n.invoice_id, n.id FROM new_rows n "
+	"WHERE n.invoice_id IS NOT NULL ORDER BY n.invoice_id, n.id ON CONFLICT DO NOTHING",
+	0, {0}, NULL
+};
+
+static MfStatement not_restored_statement = {
+	"SELECT FROM new_rows n WHERE n.invoice_id IS NOT NULL AND NOT " MF_IS_NUMBERED("n") " LIMIT 1",
+	0, {0}, NULL
+};
+
+static MfStatement repair_statement = {
+	"WITH w AS (INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT i.invoice_id, i.id FROM @mf_invoice i "
+	"  WHERE i.invoice_id IS NOT NULL AND NOT " MF_IS_NUMBERED("i") " ON CONFLICT DO NOTHING RETURNING 1) "
+	"SELECT 'number', count(*) FROM w HAVING count(*) > 0",
+	0, {0}, NULL
+};
+
+static int	insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
+
+void
+mf_number_add(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
+{
+	int			i = insert_new(scope, sent, count);
+	MfArray    *columns;
+
+	if (i == count)
+		return;
+	columns = mf_columns_start(&add_statement, count - i);
+	for (; i < count; i++)
+	{
+		if (sent[i].invoice_id == 0)
+			continue;
+		mf_array_add(&columns[0], Int64GetDatum(sent[i].invoice_id));
+		mf_array_add(&columns[1], Int64GetDatum(sent[i].invoice));
+	}
+	mf_columns_change(scope, &add_statement, columns);
+}
+
+/*
+ * The first part of what add_statement does, without SQL: nearly always all of
+ * it.  Returns how many there were before the first one that may be left.
+ */
+static int
+insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
+{
+	MfTable    *table = mf_table_open(scope->schema, "mf_invoice_number", NULL, mf_number_types, NUMBER_COLUMNS, true);
+	Datum		values[NUMBER_COLUMNS];
+	bool		isnull[NUMBER_COLUMNS] = {false};
+	int			done = 0;
+	int			i;
+
+	if (table == NULL)
+		return 0;
+	mf_table_begin(table);
+	for (i = 0; i < count; i++)
+	{
+		int			waiting;
+
+		if (sent[i].invoice_id != 0)
+		{
+			MF_FAILPOINT_ROW("row of mf_invoice_number", sent[i].invoice);
+			values[NUMBER_INVOICE_ID - 1] = Int64GetDatum(sent[i].invoice_id);
+			values[NUMBER_INVOICE - 1] = Int64GetDatum(sent[i].invoice);
+			mf_table_add(table, values, isnull, NULL);
+		}
+		waiting = table->waiting;
+		if (waiting < MF_TABLE_BATCH && i < count - 1)
+			continue;
+		if (mf_table_insert_new(table) < waiting)
+			break;
+		done = i + 1;
+	}
+	mf_table_close(table);
+	CommandCounterIncrement();
+	return done;
+}
+
+void
+mf_number_restore(const MfSqlScope *scope)
+{
+	(void) mf_sql_execute(scope, &restore_statement, NULL, NULL);
+	if (mf_sql_execute(scope, &not_restored_statement, NULL, NULL) > 0)
+		mf_change_suppressed();
+}
+
+uint64
+mf_number_repair(const MfSqlScope *scope)
+{
+	return mf_sql_execute(scope, &repair_statement, NULL, NULL);
+}
