@@ -79,6 +79,10 @@ my @goals = (
 	  of => [['extension, 50'], 'rate'], over => [['bare, 50', 'bare again, 50'], 'rate'] },
 	{ what => 'Worker\'s memory for a connection over TLS', goal => '', unit => 'KB', part => 'tls',
 	  of => [['a connection'], 'connection_kb'] },
+	{ what => 'With the indexes of reports, over without them', goal => '>= 0.95', part => 'indexes',
+	  of => [['with the indexes of reports'], 'rate'], over => [['without them'], 'rate'] },
+	{ what => 'Likewise, worker\'s CPU', goal => '<= 1.05', part => 'indexes',
+	  of => [['with the indexes of reports'], 'cpu_us'], over => [['without them'], 'cpu_us'] },
 	{ what => 'Wake-ups of an idle worker', goal => '', unit => '', part => 'idle', of => [['idle'], 'wakeups'] },
 	{ what => 'CPU of an idle worker', goal => '', unit => 'ms', part => 'idle', of => [['idle'], 'cpu_ms'] },
 );
@@ -86,7 +90,7 @@ my @goals = (
 my %titles = (
 	server => 'The yardstick', throughput => 'A backlog', competitors => 'Others', latency => 'One invoice, idle machine',
 	direct => 'Direct call', insert => 'Inserting', flat => 'Flatness', tenants => 'Two accounts', accounts => 'Many accounts',
-	tls => 'Over TLS 1.3', idle => 'Idle');
+	tls => 'Over TLS 1.3', indexes => 'Indexes of reports', idle => 'Idle');
 my %units = (
 	rate => 'per s', seconds => 's', cpu_us => 'CPU, µs each', server_cpu_us => 'API\'s CPU, µs each', ms => 'ms',
 	postgres_cpu_us => 'CPU of PostgreSQL, µs each', own_mb => 'memory, MB', peak_mb => 'peak memory, MB', rss_mb => 'memory, MB', wal_bytes => 'WAL, bytes each',

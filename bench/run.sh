@@ -17,7 +17,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
 
-BENCH_PARTS="server throughput competitors latency direct insert flat tenants accounts tls idle"
+BENCH_PARTS="server throughput competitors latency direct insert flat tenants accounts tls indexes idle"
 
 # With a script of its own
 BENCH_OWN_PARTS="webhook"

@@ -20,9 +20,10 @@ bench_finished()
 				http_status, invoice_id, invoice_url, made_sent)
 			SELECT id, 1, reference, sha256(reference::bytea), now(), now(), now(), 'accepted', 200, invoice_id, invoice_url, true
 			FROM mf_invoice WHERE status = 'sent' AND reference LIKE 'old-%';
+		INSERT INTO mf_invoice_number SELECT invoice_id, id FROM mf_invoice WHERE invoice_id IS NOT NULL;
 		ALTER TABLE mf_invoice SET (fillfactor = 50);
 		ALTER TABLE mf_attempt SET (fillfactor = 45);
-		ANALYZE mf_invoice, mf_attempt;
+		ANALYZE mf_invoice, mf_attempt, mf_invoice_number;
 	SQL
 	bench_sql -c "VACUUM mf_invoice, mf_attempt" -c CHECKPOINT
 }
