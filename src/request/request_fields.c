@@ -39,6 +39,13 @@ typedef struct TextView
 	size_t		len;
 } TextView;
 
+/* A URL that was checked and found good */
+typedef struct GoodUrl
+{
+	size_t		len;
+	char		text[MF_URL_MAX * MAX_MULTIBYTE_CHAR_LEN];
+} GoodUrl;
+
 static TextView view_text(const MfRequest *request, MfSendPaymentField field);
 static char *get_text(const MfRequest *request, MfSendPaymentField field);
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *value);
@@ -418,15 +425,21 @@ check_user_defined_field(MfRequest *request, MfSendPaymentField field, const MfA
 		check_length(request, field, MF_CARD_FIELD_MAX);
 }
 
-/* An http or https URL that every program takes for the same address, and that is not on the reader's own machine. */
+/*
+ * An http or https URL that every program takes for the same address, and that is
+ * not on the reader's own machine.  Rows that are inserted one after the other
+ * mostly have the same.
+ */
 static void
 check_url(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
+	static GoodUrl good_urls[MF_SP_WEBHOOK_URL - MF_SP_CALL_BACK_URL + 1];
+	GoodUrl    *good = &good_urls[field - MF_SP_CALL_BACK_URL];
 	TextView	url = view_text(request, field);
 	MfUrlVerdict verdict;
 	uint32		unseen;
 
-	if (url.data == NULL)
+	if (url.data == NULL || (url.len == good->len && memcmp(url.data, good->text, url.len) == 0))
 		return;
 	if (find_unseen(url, &unseen))
 		ereport(ERROR,
@@ -437,6 +450,9 @@ check_url(MfRequest *request, MfSendPaymentField field, const MfAccount *account
 	verdict = mf_url_check(mf_to_utf8(get_text(request, field)));
 	if (verdict != MF_URL_GOOD)
 		refuse_url(request, field, verdict);
+	Assert(url.len <= sizeof(good->text));
+	memcpy(good->text, url.data, url.len);
+	good->len = url.len;
 }
 
 static void

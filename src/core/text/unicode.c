@@ -92,8 +92,16 @@ mf_text_find_unseen(const char *text, size_t len, uint32_t *code)
 	while (len > 0)
 	{
 		int			digit;
-		size_t		step = mf_utf8_char(text, len, code);
+		size_t		step;
 
+		/* printable ASCII is not looked up */
+		if (*text > ' ' && *text < 0x7f)
+		{
+			text++;
+			len--;
+			continue;
+		}
+		step = mf_utf8_char(text, len, code);
 		if (step > 0)
 		{
 			MfCharKind	kind = mf_char_kind(*code, &digit);
