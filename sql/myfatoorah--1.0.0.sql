@@ -131,7 +131,8 @@ CREATE TABLE mf_invoice (
 -- Half of each page is left empty: each row is updated twice soon after its
 -- insertion, and both updates are HOT.  Hence no index has a column that sending
 -- changes, as a key or in its condition: status, invoice_id, invoice_url, sent_at,
--- last_error, attempts.
+-- last_error, attempts.  Indexes are half empty for the entries that a row gets
+-- when it is paid.
 --
 -- Unique, but partial: a column of a plain unique index counts as a key, and the
 -- worker, which may write it, would then wait for everybody who holds a row by a
