@@ -60,7 +60,7 @@ like(check('agenda'), qr/^f\|Unfinished invoices that are not on it: 5; sent one
 my $offset = -s $node->logfile;
 sql("SELECT pg_terminate_backend($worker)");
 $worker = $mf->wait_worker($node, $db, not => $worker);
-ok($node->wait_for_log(qr/there are invoices that nothing will be done for/, $offset), 'the worker says so when it starts');
+ok($node->wait_for_log(qr/there are invoices that are not on the agenda/, $offset), 'the worker says so when it starts');
 like(($node->psql($db, 'SET ROLE myfatoorah_read; SELECT mf_repair()'))[2], qr/permission denied/, 'not everybody may mend it');
 is(sql('SET ROLE clerk; SELECT string_agg(kind || \' \' || invoices, \', \') FROM mf_repair()'), 'reconcile 1, review 1, sending 1, verify 2',
 	'mf_repair() puts them on the agenda');
@@ -218,7 +218,7 @@ $mf->wait_for($node, $db, q{SELECT last_error FROM mf_invoice WHERE customer_ref
 like(($node->psql($db, q{SELECT mf_move_account('renamed', 'renamed')}))[2], qr/account "renamed" exists/, 'an account that exists keeps its invoices');
 like(($node->psql($db, q{SELECT mf_move_account('myfatoorah', 'nowhere')}))[2], qr/account "nowhere" does not exist/, 'one that does not exist gets none');
 sql(q{CREATE SERVER saudi FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'SAU', environment 'live')});
-like(($node->psql($db, q{SELECT mf_move_account('myfatoorah', 'saudi')}))[2], qr/It reckons in SAR, and they are in KWD/, 'nor does one of another currency');
+like(($node->psql($db, q{SELECT mf_move_account('myfatoorah', 'saudi')}))[2], qr/The currency of the account is SAR, and that of the invoices is KWD/, 'nor does one of another currency');
 like(($node->psql($db, q{SET ROLE myfatoorah_submit; SELECT mf_move_account('myfatoorah', 'renamed')}))[2], qr/permission denied/, 'nor may everybody move them');
 sql(q{INSERT INTO mf_account (account, paused_at) VALUES ('myfatoorah', now()) ON CONFLICT (account) DO UPDATE SET paused_at = now()});
 sql(q{CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';

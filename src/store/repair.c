@@ -1,13 +1,11 @@
 /*
  * repair.c
- *	  What does not fit together: invoices without their work, work without its
- *	  account.
+ *	  Finds and repairs invoices without agenda entries, and entries that do not fit.
  *
- * The triggers of mf_invoice keep row and work together.  Whoever loads rows
- * without triggers (session_replication_role, pg_restore --disable-triggers)
- * leaves them without any, whoever changes rows or work without them leaves work
- * that does not fit its row, and whoever renames or drops a server leaves rows
- * that name an account which is not there.
+ * The triggers of mf_invoice keep invoices and their entries together.  Rows that
+ * are loaded without triggers (session_replication_role, pg_restore
+ * --disable-triggers) have no entries.  Rows that are changed without them have
+ * entries that do not fit.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/repair.c
@@ -20,7 +18,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "account/account.h"
 #include "account/send_time.h"
 #include "base/compat.h"
 #include "base/settings.h"
@@ -30,7 +27,6 @@
 #include "store/inquiries.h"
 #include "store/invoice_number.h"
 #include "store/queue_internal.h"
-#include "store/queue_pause.h"
 #include "store/repair.h"
 
 #define UNFINISHED \
@@ -45,36 +41,39 @@
 
 #define ASTRAY "q.account <> i.account"
 
-/* What an entry of the agenda is by the row.  Nothing is sent before MyFatoorah was asked whether it has the invoice. */
+/* Kind and due time of a new entry, by the invoice.  Nothing is sent without a look-up. */
 #define KIND_BY_ROW "CASE i.status WHEN 'queued' THEN 'verify' WHEN 'sending' THEN 'sending' " \
 	"WHEN 'unknown' THEN 'reconcile' ELSE 'review' END"
 #define DUE_BY_ROW(wait) "CASE WHEN i.status = 'queued' THEN " MF_VERIFY_DUE("i.send_at", wait) \
 	" WHEN i.status IN ('sending', 'unknown') THEN clock_timestamp() ELSE 'infinity' END"
 
-/* The worker mends that when the entry is due, which it may never be. */
+/* Whether the kind does not fit.  The worker corrects that when the entry is due, which may be never. */
 #define MISFIT "CASE i.status WHEN 'queued' THEN q.kind NOT IN ('send', 'verify') " \
 	"WHEN 'sending' THEN q.kind <> 'sending' WHEN 'unknown' THEN q.kind <> 'reconcile' " \
 	"WHEN 'review' THEN q.kind <> 'review' ELSE false END"
 
-/* what waits for a time of the day may do so until the next day's end */
+/* an entry that waits for a time of the day may do so for two days */
 #define TIMED_OR(otherwise) "CASE WHEN q.step = " CppAsString2(MF_TIMED_STEP) " THEN interval '2 days' ELSE " otherwise " END"
 
-/* by any back-off an entry is put off for an hour at most, look-ups by any setting for less than three days */
+/*
+ * Whether an entry is due later than any rule can have made it: a back-off puts off
+ * by an hour at most, a look-up by less than three days with any setting.
+ */
 #define LATE "CASE i.status WHEN 'queued' THEN q.error IS NULL " \
 	"    AND greatest(q.due, q.rank) > " MF_NOW_OR_LATER_PLUS("i.send_at", TIMED_OR("interval '2 hours'")) " " \
 	"  WHEN 'sending' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' " \
 	"  WHEN 'unknown' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' ELSE false END"
 
-/* as where a row is restored: its role by name, since the number may be another server's */
+/* sets the role by its name, as for restored rows: the OID may be that of another server */
 #define ROLES_BY_NAME \
 	"k AS (UPDATE @mf_invoice i SET created_by_id = coalesce(a.oid, 0) " \
 	"  FROM r JOIN @mf_invoice o ON o.id = r.invoice LEFT JOIN pg_roles a ON a.rolname = o.created_by " \
 	"  WHERE i.id = r.invoice AND i.created_by_id <> coalesce(a.oid, 0)) "
 
-/* each entry with its row: the other way round all invoices would be read */
+/* each entry with its invoice; OFFSET 0 keeps the planner from reading all invoices */
 #define ENTRIES "@mf_queue q CROSS JOIN LATERAL (SELECT * FROM @mf_invoice o WHERE o.id = q.invoice OFFSET 0) i"
 
-/* two looks by small indexes: whatever status says, what was sent is finished but for a suspicion */
+/* by two small indexes: an invoice with an InvoiceId is unfinished only if a duplicate is suspected */
 static MfStatement damage_statement = {
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNSENT " AND " UNFINISHED ") "
 	"  + (SELECT count(*) FROM @mf_invoice i WHERE i.duplicate_suspected AND i.invoice_id IS NOT NULL AND " UNFINISHED "), "
@@ -87,7 +86,7 @@ static MfStatement damage_statement = {
 	2, {BOOLOID, OIDOID}, NULL
 };
 
-static MfStatement exists_statement = {
+static MfStatement missing_statement = {
 	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE " UNSENT " AND " UNFINISHED ") "
 	"  OR EXISTS (SELECT FROM @mf_invoice i WHERE i.duplicate_suspected AND " UNFINISHED ") "
 	"  OR EXISTS (SELECT FROM " ENTRIES " WHERE " MISFIT " OR " LATE ") "
@@ -162,7 +161,7 @@ static MfStatement has_invoices_statement = {
 	"SELECT FROM @mf_invoice WHERE account = $1 LIMIT 1", 1, {TEXTOID}, NULL
 };
 
-static MfStatement tell_rows_statement = {
+static MfStatement note_error_statement = {
 	MF_IN_ORDER "UPDATE @mf_invoice i SET last_error = $2 "
 	"FROM (SELECT o.id FROM @mf_queue q JOIN @mf_invoice o ON o.id = q.invoice "
 	"  WHERE q.account = $1 AND q.rank <= clock_timestamp() AND o.status IN ('queued', 'unknown') "
@@ -171,73 +170,16 @@ static MfStatement tell_rows_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-static MfStatement other_currency_statement = {
-	"SELECT i.base_currency::text FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
-	"WHERE q.account = $1 AND i.base_currency <> $2 LIMIT 1",
-	2, {TEXTOID, TEXTOID}, NULL
-};
-
-/* a key that the new account has already stays taken there, by an archived invoice perhaps */
-#define KEY_TAKEN(table) "EXISTS (SELECT FROM @" table " o WHERE o.idempotency_key = i.idempotency_key AND o.account = $2)"
-#define MOVE_INVOICES(table) \
-	"UPDATE @" table " i SET account = $2, idempotency_key = CASE WHEN NOT " KEY_TAKEN("mf_invoice") \
-	"  AND NOT " KEY_TAKEN("mf_archive_key") " THEN i.idempotency_key END WHERE i.account = $1"
-
-static MfStatement move_invoices_statement = {
-	MOVE_INVOICES("mf_invoice"), 2, {TEXTOID, TEXTOID}, NULL
-};
-
-/* those of months that were dropped are counted, too: their keys name the account */
-static MfStatement move_archive_statement = {
-	"WITH k AS (" MOVE_INVOICES("mf_archive_key") " RETURNING i.id, i.created_at, i.idempotency_key), "
-	"a AS (UPDATE @mf_invoice_archive a SET account = $2, idempotency_key = k.idempotency_key FROM k "
-	"  WHERE a.id = k.id AND a.created_at = k.created_at) "
-	"SELECT FROM k",
-	2, {TEXTOID, TEXTOID}, NULL
-};
-
-static MfStatement move_agenda_statement = {
-	"UPDATE @mf_queue SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
-};
-
-static MfStatement move_inquiries_statement = {
-	"UPDATE @mf_inquiry SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
-};
-
-static MfStatement move_money_statement = {
-	"UPDATE @mf_money SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
-};
-
-/* what came in under either name is one event */
-static MfStatement move_events_statement = {
-	"UPDATE @mf_event e SET account = $2 WHERE e.account = $1 "
-	"  AND NOT EXISTS (SELECT FROM @mf_event o WHERE o.account = $2 AND o.digest = e.digest)",
-	2, {TEXTOID, TEXTOID}, NULL
-};
-
-/* what was paused stays so */
-static MfStatement move_pause_statement = {
-	"INSERT INTO @mf_account AS a (account, paused_at, paused_by, reason) "
-	"SELECT $2, o.paused_at, o.paused_by, o.reason FROM @mf_account o WHERE o.account = $1 AND o.paused_at IS NOT NULL "
-	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
-	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL",
-	2, {TEXTOID, TEXTOID}, NULL
-};
-
-static MfStatement pause_lost_statement = {
-	"SELECT FROM @mf_account o WHERE o.account = $1 AND o.paused_at IS NOT NULL "
-	"  AND NOT EXISTS (SELECT FROM @mf_account a WHERE a.account = $2 AND a.paused_at IS NOT NULL)",
-	2, {TEXTOID, TEXTOID}, NULL
-};
-
 static uint64 add_rows(ReturnSetInfo *rsinfo, uint64 count);
 static bool work_is_missing(const MfSqlScope *scope);
-static void tell_damage(void *argument);
+static void log_damage(void *argument);
 
 PG_FUNCTION_INFO_V1(mf_repair);
-PG_FUNCTION_INFO_V1(mf_move_account);
 
-/* Gives invoices their work back, takes away work without an invoice, and puts work under the account of its invoice; how many of each kind. */
+/*
+ * Makes missing entries and inquiries, corrects those that do not fit, and deletes
+ * those without an invoice.  Returns rows (kind, number).
+ */
 Datum
 mf_repair(PG_FUNCTION_ARGS)
 {
@@ -251,7 +193,7 @@ mf_repair(PG_FUNCTION_ARGS)
 	mf_start_rows(fcinfo);
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
 
-	/* again if more was loaded meanwhile; what is left when twice there was nothing to write was suppressed */
+	/* repeated if more was loaded meanwhile; if nothing was written twice, a trigger suppresses what is left */
 	do
 	{
 		written = add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, &wait, NULL));
@@ -271,17 +213,17 @@ mf_repair(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Whether there are invoices without their work, or with work that does not fit. */
+/* Whether there are invoices without an entry or inquiry, or with one that does not fit. */
 static bool
 work_is_missing(const MfSqlScope *scope)
 {
 	Datum		polling = BoolGetDatum(mf_poll_rate_limit > 0);
 
-	(void) mf_sql_execute(scope, &exists_statement, &polling, NULL);
+	(void) mf_sql_execute(scope, &missing_statement, &polling, NULL);
 	return DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
 }
 
-/* Passes on the rows (kind, number) of the latest statement, and returns how many these are. */
+/* Adds the rows (kind, number) of the latest statement to the result; returns their number. */
 static uint64
 add_rows(ReturnSetInfo *rsinfo, uint64 count)
 {
@@ -311,53 +253,6 @@ mf_repair_has_invoices(Oid schema, const char *account)
 	found = mf_sql_execute(&scope, &has_invoices_statement, &value, NULL) > 0;
 	mf_sql_end(&scope);
 	return found;
-}
-
-/* All that names an account which is gone names another one from then on; the number of its invoices. */
-Datum
-mf_move_account(PG_FUNCTION_ARGS)
-{
-	char	   *old_name = mf_required_text(fcinfo, 0, "old_account");
-	char	   *new_name = mf_required_text(fcinfo, 1, "new_account");
-	const MfAccount *account = mf_account_get(new_name);
-	MfSqlScope	scope;
-	Datum		values[2];
-	int64		moved;
-
-	mf_account_check_name(old_name);
-	if (mf_account_exists(old_name))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("account \"%s\" exists", old_name),
-				 errdetail("Its invoices are at MyFatoorah under its key."),
-				 errhint("Only the invoices of an account whose server was renamed or dropped can be given to another one.")));
-
-	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
-	values[0] = PG_GETARG_DATUM(0);
-	values[1] = CStringGetTextDatum(account->currency);
-	if (mf_sql_execute(&scope, &other_currency_statement, values, NULL) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("account \"%s\" cannot have the invoices of \"%s\"", new_name, old_name),
-				 errdetail("It reckons in %s, and they are in %s.", account->currency,
-						   TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
-				 errhint("Name the account that they were made with, by whatever name its server has now.")));
-	values[1] = PG_GETARG_DATUM(1);
-	moved = (int64) mf_sql_execute(&scope, &move_invoices_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_agenda_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_inquiries_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_money_statement, values, NULL);
-	moved += (int64) mf_sql_execute(&scope, &move_archive_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_events_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_pause_statement, values, NULL);
-	if (mf_sql_execute(&scope, &pause_lost_statement, values, NULL) > 0)
-		mf_change_suppressed();
-	mf_sql_end(&scope);
-
-	mf_queue_retry_account(get_func_namespace(fcinfo->flinfo->fn_oid), new_name, InvalidOid);
-	mf_try_now_at_commit(MF_TRY_LACKING);
-	mf_wake_inquiries_at_commit();
-	PG_RETURN_INT64(moved);
 }
 
 MfDamage
@@ -431,21 +326,21 @@ mf_repair_additions(Oid schema, int limit)
 	return additions;
 }
 
-/* See repair.h.  What keeps the look from being taken keeps nobody from sending. */
+/* A failure is logged, and does not keep the worker from sending. */
 void
 mf_repair_log_damage(Oid schema)
 {
-	ErrorData  *error = mf_sql_try(tell_damage, &schema);
+	ErrorData  *error = mf_sql_try(log_damage, &schema);
 
 	if (error != NULL)
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
-				 errmsg("it cannot be seen whether invoices are left for which nothing will be done: %s", mf_error_text(error)),
-				 errhint("Mend the cause; mf_check() looks again.")));
+				 errmsg("could not check whether invoices are missing on the agenda: %s", mf_error_text(error)),
+				 errhint("Remove the cause. mf_check() repeats the check.")));
 }
 
 static void
-tell_damage(void *argument)
+log_damage(void *argument)
 {
 	Oid			schema = *(const Oid *) argument;
 	MfSqlScope	scope;
@@ -457,25 +352,23 @@ tell_damage(void *argument)
 	mf_sql_end(&scope);
 	if (found)
 		ereport(LOG,
-				(errmsg("there are invoices that nothing will be done for"),
-				 errdetail("They were loaded or changed without the triggers of mf_invoice, or sent while myfatoorah.poll_rate_limit was 0."),
-				 errhint("SELECT * FROM mf_repair() puts them on the agenda.")));
+				(errmsg("there are invoices that are not on the agenda"),
+				 errdetail("They were loaded or changed without the triggers of mf_invoice, or sent while "
+						   "myfatoorah.poll_rate_limit was 0."),
+				 errhint("To put them on the agenda, run SELECT * FROM mf_repair().")));
 	names = mf_repair_lost_accounts(schema);
 	if (names != NULL)
 		ereport(LOG,
 				(errmsg("there are invoices of accounts that do not exist: %s", names),
-				 errhint("If the server was renamed: SELECT mf_move_account('old name', 'new name').")));
+				 errhint("If the server was renamed, run SELECT mf_move_account('old name', 'new name').")));
 }
 
 void
 mf_repair_note_account_error(const char *account, const char *error)
 {
-	MfSqlScope	scope;
 	Datum		values[2];
 
 	values[0] = CStringGetTextDatum(account);
 	values[1] = CStringGetTextDatum(error);
-	mf_sql_begin(&scope, mf_extension_schema());
-	(void) mf_sql_execute(&scope, &tell_rows_statement, values, NULL);
-	mf_sql_end(&scope);
+	(void) mf_execute_alone(mf_extension_schema(), &note_error_statement, values, NULL);
 }

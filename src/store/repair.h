@@ -1,7 +1,6 @@
 /*
  * repair.h
- *	  What does not fit together: invoices without their work, work without its
- *	  account.
+ *	  Finds and repairs invoices without agenda entries, and entries that do not fit.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/repair.h
@@ -14,18 +13,16 @@
 /* What is wrong with the agenda and our tables */
 typedef struct MfDamage
 {
-	int64		unfinished;		/* invoices that are not on the agenda */
-	int64		unasked;		/* sent ones that nobody asks about, or that are not found
-								 * by their InvoiceId */
+	int64		unfinished;		/* unfinished invoices without an agenda entry */
+	int64		unasked;		/* open invoices without an inquiry, or not found by their InvoiceId */
 	int64		gone;			/* entries without an invoice */
-	int64		astray;			/* entries that do not fit their invoice: of another account,
-								 * another kind or for a later time */
-	char	   *unlogged;		/* names of tables that a crash empties; NULL = none */
+	int64		astray;			/* entries of another account or kind than their invoice, or due too late */
+	char	   *unlogged;		/* names of tables that are not logged, palloc'd; NULL = none */
 } MfDamage;
 
 extern MfDamage mf_repair_find_damage(Oid schema);
 
-/* What a user has hung on a table of ours, and no dump carries */
+/* What a user has added to a table of ours, and pg_dump does not dump */
 typedef struct MfAddition
 {
 	const char *kind;
@@ -33,19 +30,19 @@ typedef struct MfAddition
 	const char *name;
 } MfAddition;
 
-/* List of MfAddition, at most "limit", those first that keep a dump from being restored. */
+/* List of MfAddition, at most "limit"; first those that keep a dump from being restored. */
 extern List *mf_repair_additions(Oid schema, int limit);
 
-/* Names of accounts that have work and no server, comma-separated, palloc'd; NULL if there are none. */
+/* Names of accounts with entries but without a server, comma-separated, palloc'd; NULL if there are none. */
 extern char *mf_repair_lost_accounts(Oid schema);
 
-/* Whether any invoice names an account, be there a server of that name or not. */
+/* Whether any invoice names an account. */
 extern bool mf_repair_has_invoices(Oid schema, const char *account);
 
-/* At the start of a worker: a line in the log if there is anything to repair. */
+/* Writes to the log what there is to repair, when a worker starts.  Raises no error. */
 extern void mf_repair_log_damage(Oid schema);
 
-/* In the rows of an account that cannot be used, those first in line, a batch at a time: why. */
+/* Sets last_error of due invoices of an account that cannot be used, a batch of the first ones. */
 extern void mf_repair_note_account_error(const char *account, const char *error);
 
 #endif							/* MF_REPAIR_H */
