@@ -1,6 +1,6 @@
 /*
  * column_types.c
- *	  The types that the library takes the columns of our tables to have.
+ *	  Types of the columns of our tables, as the library reads and writes them.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/column_types.c
@@ -86,7 +86,7 @@ mf_invoice_check_columns(TupleDesc desc)
 
 		if (mf_column_is(desc, column, type))
 			continue;
-		/* of results only whether they are null is asked, and SQL writes them */
+		/* of results the triggers read only whether they are null, and SQL writes them */
 		if ((column >= MF_IC_INVOICE_ID && column <= MF_IC_LAST_ERROR) ||
 			(column >= MF_IC_INVOICE_STATUS && column <= MF_IC_PAY_VALUE) ||
 			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_ERASED_AT))
@@ -103,8 +103,8 @@ mf_invoice_check_columns(TupleDesc desc)
 						format_type_with_typemod(attribute->atttypid, attribute->atttypmod), format_type_be(type)) :
 				 errmsg("a column of mf_invoice was dropped"),
 				 OidIsValid(found) ?
-				 errhint("ALTER TABLE mf_invoice ALTER COLUMN %s TYPE %s brings it back.",
+				 errhint("To restore the type, run ALTER TABLE mf_invoice ALTER COLUMN %s TYPE %s.",
 						 quote_identifier(NameStr(attribute->attname)), format_type_be(type)) :
-				 errhint("Drop columns of your own only; what was in this one is only in a dump made before.")));
+				 errhint("Drop only columns of your own. The values of this one are in earlier dumps only.")));
 	}
 }

@@ -1,6 +1,6 @@
 /*
  * deleted_invoices.c
- *	  What goes with deleted invoices.
+ *	  Deletes what belongs to deleted invoices.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/deleted_invoices.c
@@ -15,7 +15,7 @@
 
 static MfStatement forget_statement = {
 	"WITH q AS (DELETE FROM @mf_queue WHERE invoice = $1), "
-	/* who has changed it when stays known; what it said is gone */
+	/* who has edited the row when stays in the history, but not its values */
 	"t AS (UPDATE @mf_transition SET changes = NULL WHERE invoice = $1 AND changes IS NOT NULL), "
 	"k AS (DELETE FROM @mf_invoice_number WHERE invoice_id = $2 AND invoice = $1), "
 	"r AS (DELETE FROM @mf_reaction_queue WHERE invoice = $1) "
@@ -32,9 +32,9 @@ static MfStatement forget_all_statement = {
 };
 
 /*
- * What stays would be taken for the history of the next invoice with that id.  The
- * table is locked, so others can only take away, as the process does that tells
- * functions: how many were there before says nothing.
+ * What stayed would become the history of another invoice with the same id.  Rows
+ * are not counted before, because the process that calls functions of mf_on_change()
+ * may delete some at the same time.
  */
 static MfStatement kept_statement = {
 	"SELECT FROM (VALUES (1)) v WHERE EXISTS (SELECT FROM @mf_attempt) OR EXISTS (SELECT FROM @mf_transition) "

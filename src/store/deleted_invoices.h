@@ -1,6 +1,6 @@
 /*
  * deleted_invoices.h
- *	  What goes with deleted invoices.
+ *	  Deletes what belongs to deleted invoices.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/deleted_invoices.h
@@ -8,12 +8,15 @@
 #ifndef MF_DELETED_INVOICES_H
 #define MF_DELETED_INVOICES_H
 
-/* One was deleted: nothing is to be done for it any more, nor is it found by its InvoiceId (0 = none).  What was done stays. */
+/*
+ * Deletes the agenda entries of an invoice that was deleted, and its InvoiceId
+ * (0 = none) from mf_invoice_number.  Its history stays.
+ */
 extern void mf_invoice_deleted(Oid schema, int64 invoice, int64 invoice_id);
 
 /*
- * All are truncated, and their ids may begin anew: their history goes too.  Events
- * stay, since they came from outside, but are of no invoice any more.
+ * Deletes everything about invoices after TRUNCATE, also their history, since their
+ * ids may be used again.  Events stay, but belong to no invoice from then on.
  */
 extern void mf_invoices_truncated(Oid schema);
 

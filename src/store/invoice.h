@@ -22,7 +22,7 @@ typedef enum MfInvoiceColumn
 	MF_IC_PRIORITY,
 	MF_IC_IDEMPOTENCY_KEY,
 	MF_IC_CALLBACKS,
-	MF_IC_REFERENCE,			/* up to MF_IC_ERASED_AT written by us only */
+	MF_IC_REFERENCE,			/* from here to MF_IC_ERASED_AT written by us only */
 	MF_IC_STATUS,
 	MF_IC_PAYMENT_STATUS,
 	MF_IC_INVOICE_ID,
@@ -59,28 +59,28 @@ typedef enum MfInvoiceColumn
 	MF_IC_EXPIRES_AT,
 	MF_IC_PAYMENT_DOUBT,
 	MF_IC_ERASED_AT,
-	MF_IC_METADATA,				/* the user's own, at any time */
+	MF_IC_METADATA,				/* users may change it at any time */
 	MF_IC_END					/* one more than the last */
 } MfInvoiceColumn;
 
-/* One row, by attribute number */
+/* The values of one row, by attribute number; element 0 is not used */
 typedef struct MfInvoiceRow
 {
 	Datum		values[MF_IC_END];
 	bool		isnull[MF_IC_END];
 } MfInvoiceRow;
 
-/* mf_status_from_name() and mf_status_name() for the value of the column, a text; mf_status_of() raises an error for another word. */
+/* The status that the value of the column, a text, names.  For another word the first returns -1, the second raises an error. */
 extern int	mf_status_from_datum(Datum value);
 extern MfStatus mf_status_of(Datum value);
 
-/* Whether a text is that word. */
+/* Whether a text Datum is that word. */
 extern bool mf_text_is(Datum value, const char *word);
 
 /*
- * A change by a statement of ours, seen by the trigger before it: raises 55000
- * unless status and payment_status move along their state machines, and has
- * listeners told if either does.
+ * Checks an update by a statement of ours, in a BEFORE trigger: raises 55000 unless
+ * the changes of status and payment_status are allowed by their state machines.
+ * Notifies listeners at commit if either changes.
  */
 struct TupleTableSlot;
 extern void mf_check_transition(struct TupleTableSlot *before, struct TupleTableSlot *after);

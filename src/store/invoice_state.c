@@ -1,6 +1,6 @@
 /*
  * invoice_state.c
- *	  The states of invoices in the table: what may change, who is told.
+ *	  States of invoices in the table: allowed changes, and notifications of them.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/invoice_state.c
@@ -17,7 +17,7 @@
 #include "process/worker_slots.h"
 #include "store/invoice.h"
 
-static void guard_payment(int64 invoice, MfStatus status, const char *from, const char *to);
+static void check_payment_transition(int64 invoice, MfStatus status, const char *from, const char *to);
 
 int
 mf_status_from_datum(Datum value)
@@ -52,14 +52,14 @@ mf_text_is(Datum value, const char *word)
 }
 
 /*
- * See invoice.h.  The worker does this twice for each invoice, so no more
- * columns are read than it takes, and from the slots, which go on from there.
+ * This runs twice for each invoice that is sent, so only the columns that are needed
+ * are deformed, in the slots, which keep them for the triggers that follow.
  */
 void
 mf_check_transition(TupleTableSlot *before, TupleTableSlot *after)
 {
-	const int	status_at = MF_IC_STATUS - 1;
-	const int	payment_at = MF_IC_PAYMENT_STATUS - 1;
+	const int	status_index = MF_IC_STATUS - 1;
+	const int	payment_index = MF_IC_PAYMENT_STATUS - 1;
 	int64		invoice;
 	MfStatus	from;
 	MfStatus	to;
@@ -68,23 +68,23 @@ mf_check_transition(TupleTableSlot *before, TupleTableSlot *after)
 	slot_getsomeattrs(before, MF_IC_PAYMENT_STATUS);
 	slot_getsomeattrs(after, MF_IC_PAYMENT_STATUS);
 
-	/* the table itself refuses these */
-	if (after->tts_isnull[status_at] || after->tts_isnull[payment_at])
+	/* NOT NULL constraints refuse these */
+	if (after->tts_isnull[status_index] || after->tts_isnull[payment_index])
 		return;
 
 	invoice = DatumGetInt64(before->tts_values[MF_IC_ID - 1]);
-	from = mf_status_of(before->tts_values[status_at]);
-	to = mf_status_of(after->tts_values[status_at]);
+	from = mf_status_of(before->tts_values[status_index]);
+	to = mf_status_of(after->tts_values[status_index]);
 	if (from != to && !mf_transition_allowed(from, to))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld cannot go from %s to %s",
 						(long long) invoice, mf_status_name(from), mf_status_name(to))));
 
-	payment_moves = !datum_image_eq(before->tts_values[payment_at], after->tts_values[payment_at], false, -1);
+	payment_moves = !datum_image_eq(before->tts_values[payment_index], after->tts_values[payment_index], false, -1);
 	if (payment_moves)
-		guard_payment(invoice, to, TextDatumGetCString(before->tts_values[payment_at]),
-					  TextDatumGetCString(after->tts_values[payment_at]));
+		check_payment_transition(invoice, to, TextDatumGetCString(before->tts_values[payment_index]),
+								 TextDatumGetCString(after->tts_values[payment_index]));
 	if (from != to || payment_moves)
 	{
 		mf_notify_at_commit(DatumGetInt64(after->tts_values[MF_IC_ID - 1]));
@@ -92,9 +92,9 @@ mf_check_transition(TupleTableSlot *before, TupleTableSlot *after)
 	}
 }
 
-/* Money that came in does not go by itself, and only what was sent can be paid. */
+/* Raises an error unless the invoice is sent and its payment may make this change. */
 static void
-guard_payment(int64 invoice, MfStatus status, const char *from, const char *to)
+check_payment_transition(int64 invoice, MfStatus status, const char *from, const char *to)
 {
 	int			from_status = mf_payment_status_from_name(from);
 	int			to_status = mf_payment_status_from_name(to);

@@ -1,11 +1,11 @@
 /*
  * other_triggers.c
- *	  Triggers that users have put on mf_invoice, beside ours.
+ *	  Triggers of users on mf_invoice.
  *
- * The right to create a trigger is no right to write the states of invoices.
- * Triggers before a change may alter the row, so ours stand around them: what
- * they make of the change of a user is checked like that change itself, and what
- * they make of a change of ours must leave our columns as we want them.
+ * The right to create a trigger does not include the right to change the states of
+ * invoices.  A BEFORE trigger may change the row, so ours run before and after those
+ * of users.  What these make of a user's change is checked like that change itself.
+ * What they make of a change of ours must leave our columns as they are.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/other_triggers.c
@@ -20,6 +20,7 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "base/settings.h"
 #include "store/invoice.h"
 #include "store/other_triggers.h"
 
@@ -27,22 +28,22 @@
 #define FIRST_TRIGGER "00_mf_invoice_proposed"
 #define LAST_TRIGGER "zz_mf_invoice_guard"
 
-/* A row as a statement of ours wants it, while triggers of others see it */
+/* A row that a statement of ours proposes, while triggers of users run */
 typedef struct Proposal
 {
-	TupleTableSlot *slot;		/* of the statement, for the row */
+	TupleTableSlot *slot;		/* of the statement; identifies the row */
 	HeapTuple	row;
 	struct Proposal *next;
 } Proposal;
 
-/* The latest first; all that an error has left there ends with the transaction. */
+/* the latest first; what an error leaves behind is freed with the transaction */
 static Proposal *proposals = NULL;
 
 static bool is_before_row(const Trigger *trigger, int16 event);
-static bool has_others(Relation invoice, int16 event);
-static void refuse_order(const Trigger *trigger, const char *ours, const char *where);
-static HeapTuple take_proposed(TupleTableSlot *slot);
-static void forget_proposals(void *argument);
+static bool has_other_triggers(Relation invoice, int16 event);
+static void raise_wrong_order(const Trigger *trigger, bool is_last);
+static HeapTuple remove_proposal(TupleTableSlot *slot);
+static void reset_proposals(void *argument);
 
 static bool
 is_before_row(const Trigger *trigger, int16 event)
@@ -53,17 +54,17 @@ is_before_row(const Trigger *trigger, int16 event)
 bool
 mf_has_other_update_triggers(Relation invoice)
 {
-	return has_others(invoice, TRIGGER_TYPE_UPDATE);
+	return has_other_triggers(invoice, TRIGGER_TYPE_UPDATE);
 }
 
 bool
 mf_has_other_insert_triggers(Relation invoice)
 {
-	return has_others(invoice, TRIGGER_TYPE_INSERT);
+	return has_other_triggers(invoice, TRIGGER_TYPE_INSERT);
 }
 
 static bool
-has_others(Relation invoice, int16 event)
+has_other_triggers(Relation invoice, int16 event)
 {
 	const TriggerDesc *triggers = invoice->trigdesc;
 	int			i;
@@ -93,21 +94,24 @@ mf_check_trigger_order(Relation invoice)
 		if (!is_before_row(trigger, TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE))
 			continue;
 		if (last_seen)
-			refuse_order(trigger, LAST_TRIGGER, "after");
+			raise_wrong_order(trigger, true);
 		if (is_before_row(trigger, TRIGGER_TYPE_UPDATE) && strcmp(trigger->tgname, FIRST_TRIGGER) < 0)
-			refuse_order(trigger, FIRST_TRIGGER, "before");
+			raise_wrong_order(trigger, false);
 		last_seen = strcmp(trigger->tgname, LAST_TRIGGER) == 0;
 	}
 }
 
 static void
-refuse_order(const Trigger *trigger, const char *ours, const char *where)
+raise_wrong_order(const Trigger *trigger, bool is_last)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("trigger \"%s\" of table mf_invoice runs %s \"%s\"", trigger->tgname, where, ours),
-			 errdetail("What it makes of a row would not be checked. Triggers run in the order of their names."),
-			 errhint("Give it a name between those of the two triggers of myfatoorah: ALTER TRIGGER %s ON mf_invoice RENAME TO ...",
+			 is_last ?
+			 errmsg("trigger \"%s\" of table mf_invoice runs after \"%s\"", trigger->tgname, LAST_TRIGGER) :
+			 errmsg("trigger \"%s\" of table mf_invoice runs before \"%s\"", trigger->tgname, FIRST_TRIGGER),
+			 errdetail("Its changes of a row would not be checked. Triggers run in the order of their names."),
+			 errhint("Give it a name between those of the two triggers of myfatoorah: "
+					 "ALTER TRIGGER %s ON mf_invoice RENAME TO ...",
 					 quote_identifier(trigger->tgname))));
 }
 
@@ -117,7 +121,8 @@ mf_note_proposed_row(TriggerData *trigger)
 	MemoryContext context;
 	Proposal   *proposal;
 
-	HeapTuple	suppressed = take_proposed(trigger->tg_newslot);
+	/* left behind if a trigger has suppressed the earlier update */
+	HeapTuple	suppressed = remove_proposal(trigger->tg_newslot);
 
 	if (suppressed != NULL)
 		heap_freetuple(suppressed);
@@ -128,7 +133,7 @@ mf_note_proposed_row(TriggerData *trigger)
 	{
 		MemoryContextCallback *callback = (MemoryContextCallback *) palloc0(sizeof(MemoryContextCallback));
 
-		callback->func = forget_proposals;
+		callback->func = reset_proposals;
 		MemoryContextRegisterResetCallback(TopTransactionContext, callback);
 	}
 	proposal = (Proposal *) palloc(sizeof(Proposal));
@@ -142,7 +147,7 @@ mf_note_proposed_row(TriggerData *trigger)
 void
 mf_check_proposed_row(TriggerData *trigger)
 {
-	HeapTuple	proposed = take_proposed(trigger->tg_newslot);
+	HeapTuple	proposed = remove_proposal(trigger->tg_newslot);
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	int			column;
 
@@ -161,16 +166,16 @@ mf_check_proposed_row(TriggerData *trigger)
 					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 					 errmsg("a trigger has changed column \"%s\" of invoice %lld", NameStr(attribute->attname),
 							(long long) DatumGetInt64(heap_getattr(proposed, MF_IC_ID, desc, &was_null))),
-					 errdetail("What myfatoorah writes into its columns is not for triggers to change."),
-					 errhint("Let the trigger change columns of your own only, or return NEW as it is where CURRENT_USER is %s.",
-							 "myfatoorah_worker")));
+					 errdetail("Triggers must not change what myfatoorah writes into its columns."),
+					 errhint("Let the trigger change your own columns only, or return NEW as it is if CURRENT_USER is %s.",
+							 MF_WORKER_ROLE)));
 	}
 	heap_freetuple(proposed);
 }
 
-/* The row that was noted for a slot, no longer noted; NULL if there is none. */
+/* Removes the proposal of a slot and returns its row; NULL if there is none. */
 static HeapTuple
-take_proposed(TupleTableSlot *slot)
+remove_proposal(TupleTableSlot *slot)
 {
 	Proposal  **link;
 
@@ -191,7 +196,7 @@ take_proposed(TupleTableSlot *slot)
 }
 
 static void
-forget_proposals(void *argument)
+reset_proposals(void *argument)
 {
 	proposals = NULL;
 }

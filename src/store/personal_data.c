@@ -1,10 +1,10 @@
 /*
  * personal_data.c
- *	  Empties what rows say of customers: by age, and by name with mf_forget().
+ *	  Erases personal data of customers: by age, and of one customer with mf_forget().
  *
- * What is emptied are names, addresses, numbers and UserDefinedField, what edits
- * and refusals have said of them, and where payers were.  Money, states and
- * numbers stay.
+ * Erased are names, addresses, telephone numbers and UserDefinedField, their copies
+ * in edits and error messages, and IP addresses of payers.  Money, states and the
+ * numbers of MyFatoorah stay.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/personal_data.c
@@ -30,12 +30,12 @@
 	"user_defined_field = NULL, customer_address = NULL, shipping_consignee = NULL, last_error = NULL, payment_error = NULL, " \
 	"erased_at = clock_timestamp()"
 
-/* "i" are the invoices, locked */
+/* erases the locked invoices "i" */
 #define ERASE(i) \
 	"n AS (UPDATE @mf_invoice o SET " EMPTY_COLUMNS " FROM " i " WHERE o.id = i.id RETURNING o.id), " \
 	"t AS (UPDATE @mf_transaction o SET ip_address = NULL FROM " i " WHERE o.invoice = i.id AND o.ip_address IS NOT NULL), " \
 	"a AS (UPDATE @mf_attempt o SET error = NULL FROM " i " WHERE o.invoice = i.id AND o.error IS NOT NULL), " \
-	/* who has changed it when stays known; what it said is gone */ \
+	/* who has edited the row when stays in the history, but not its values */ \
 	"h AS (UPDATE @mf_transition o SET changes = NULL, reason = CASE WHEN o.to_status <> 'rejected' THEN o.reason END " \
 	"  FROM " i " WHERE o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' AND o.reason IS NOT NULL))), " \
 	"e AS (UPDATE @mf_event o SET data = (o.data - 'UserDefinedField') #- '{Invoice,UserDefinedField}' " \
@@ -45,7 +45,7 @@
 	"    'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', 'payment_error'] AS members) p " \
 	"  WHERE o.invoice = i.id) "
 
-/* of one that is archived all is in its row; null, as everything that is null there, is left out */
+/* an archived invoice has all its data in one row; members that are null are left out of it */
 #define WITHOUT(list, less) "'" list "', (SELECT jsonb_agg(e " less ") FROM jsonb_array_elements(o.detail->'" list "') e)"
 #define ERASE_ARCHIVED(i) \
 	"n AS (UPDATE @mf_invoice_archive o SET " EMPTY_COLUMNS ", detail = jsonb_strip_nulls(o.detail || jsonb_build_object(" \
@@ -55,8 +55,9 @@
 	"  FROM " i " WHERE o.id = i.id AND o.created_at = i.created_at RETURNING o.id) "
 
 /*
- * What was paid, or has ended, in the order of its index.  What was never sent
- * is looked for among all that is unpaid, from the last place on, so many at a time.
+ * Invoices that were sent are found in the order of an index.  Those that were
+ * cancelled are looked for among all unpaid ones, LOOKED_AT at a time; each batch
+ * goes on where the one before ended.
  */
 #define LOOKED_AT 10000
 #define ERASED 500
@@ -88,14 +89,14 @@ static MfStatement purge_archived_statement = {
 	1, {TIMESTAMPTZOID}, NULL
 };
 
-/* as the caller: policies and the right to update are asked for */
+/* run as the caller, with policies and the right to update */
 static MfStatement named_statement = {
 	"SELECT i.id::int8 FROM @mf_invoice i WHERE i.customer_reference = $1 AND ($2 IS NULL OR i.account = $2) "
 	"ORDER BY i.id FOR NO KEY UPDATE",
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-static MfStatement forget_statement = {
+static MfStatement erase_statement = {
 	"WITH l AS MATERIALIZED (SELECT i.id, i.status, i.payment_status, i.erased_at IS NOT NULL AS erased, " MF_SETTLED("i") " AS settled, "
 	"    i.duplicate_suspected OR i.payment_doubt IS NOT NULL OR i.disputed_at IS NOT NULL AS doubted "
 	"  FROM @mf_invoice i WHERE i.id = ANY ($1)), "
@@ -107,7 +108,7 @@ static MfStatement forget_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-static MfStatement forget_archived_statement = {
+static MfStatement erase_archived_statement = {
 	"WITH l AS MATERIALIZED (SELECT i.id, i.created_at, i.erased_at IS NOT NULL AS erased FROM @mf_invoice_archive i "
 	"  WHERE i.customer_reference = $1 AND ($2 IS NULL OR i.account = $2)), "
 	"i AS MATERIALIZED (SELECT l.id, l.created_at FROM l WHERE NOT l.erased), " ERASE_ARCHIVED("i")
@@ -116,11 +117,11 @@ static MfStatement forget_archived_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-/* Where the walk through what was cancelled has come to */
-static MfUnpaidPosition cancelled_place;
+/* id of the latest cancelled invoice that was erased; 0 = begin again */
+static MfUnpaidPosition last_cancelled;
 
 static bool purge_cancelled(const MfSqlScope *scope, TimestampTz before);
-static Datum named_invoices(Oid schema, const Datum *values, const char *nulls);
+static Datum lock_named_invoices(Oid schema, const Datum *values, const char *nulls);
 static void add_results(ReturnSetInfo *rsinfo, uint64 rows);
 
 PG_FUNCTION_INFO_V1(mf_forget);
@@ -141,26 +142,26 @@ mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before)
 	return (uint64) (sent + archived + (more ? 1 : 0));
 }
 
-/* A batch of those that were never sent; whether the walk through them is not at its end. */
+/* Erases a batch of cancelled invoices; false at the end of the walk. */
 static bool
 purge_cancelled(const MfSqlScope *scope, TimestampTz before)
 {
 	Datum		values[3];
 
 	values[0] = TimestampTzGetDatum(before);
-	values[1] = CStringGetTextDatum(NameStr(cancelled_place.account));
-	values[2] = Int64GetDatum(cancelled_place.invoice);
+	values[1] = CStringGetTextDatum(NameStr(last_cancelled.account));
+	values[2] = Int64GetDatum(last_cancelled.invoice);
 	if (mf_sql_execute(scope, &purge_cancelled_statement, values, NULL) == 0)
 	{
-		memset(&cancelled_place, 0, sizeof(cancelled_place));
+		memset(&last_cancelled, 0, sizeof(last_cancelled));
 		return false;
 	}
-	namestrcpy(&cancelled_place.account, mf_result_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-	cancelled_place.invoice = mf_single_int8(2);
+	namestrcpy(&last_cancelled.account, mf_result_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	last_cancelled.invoice = mf_single_int8(2);
 	return true;
 }
 
-/* Empties what the invoices of one customer say of him, as far as they are finished; a row (id, result) for each. */
+/* Erases personal data of one customer in finished invoices; returns a row (id, result) for each invoice. */
 Datum
 mf_forget(PG_FUNCTION_ARGS)
 {
@@ -174,23 +175,26 @@ mf_forget(PG_FUNCTION_ARGS)
 	named[0] = CStringGetTextDatum(mf_required_text(fcinfo, 0, "customer_reference"));
 	named[1] = PG_ARGISNULL(1) ? (Datum) 0 : CStringGetTextDatum(mf_account_get(NameStr(*PG_GETARG_NAME(1)))->name);
 	mf_start_rows(fcinfo);
-	invoices = named_invoices(schema, named, nulls);
+	invoices = lock_named_invoices(schema, named, nulls);
 
 	mf_sql_begin(&scope, schema);
-	add_results(rsinfo, mf_sql_execute(&scope, &forget_statement, &invoices, NULL));
+	add_results(rsinfo, mf_sql_execute(&scope, &erase_statement, &invoices, NULL));
 	mf_sql_end(&scope);
-	/* no policy lets anybody see what is archived */
+	/* roles that are under policies do not see archived rows */
 	if (mf_is_under_policies(schema))
 		return (Datum) 0;
 	mf_sql_begin(&scope, schema);
-	add_results(rsinfo, mf_sql_execute(&scope, &forget_archived_statement, named, nulls));
+	add_results(rsinfo, mf_sql_execute(&scope, &erase_archived_statement, named, nulls));
 	mf_sql_end(&scope);
 	return (Datum) 0;
 }
 
-/* Those with the customer_reference, and of the account if one is given, that the caller may change: locked. */
+/*
+ * Locks the invoices with that customer_reference, and of the account if one is
+ * given, that the caller may update; an int8[].
+ */
 static Datum
-named_invoices(Oid schema, const Datum *values, const char *nulls)
+lock_named_invoices(Oid schema, const Datum *values, const char *nulls)
 {
 	MemoryContext context = CurrentMemoryContext;
 	MfArray		invoices;

@@ -1,6 +1,6 @@
 /*
  * personal_data.h
- *	  Empties what rows say of customers.
+ *	  Erases personal data of customers.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/personal_data.h
@@ -11,8 +11,8 @@
 #include "database/sql.h"
 
 /*
- * An invoice that nothing can become of any more but by a late payment.  A person
- * has nothing to decide about it, and its disputes are over.
+ * An invoice whose state can change by a late payment only: no person has to decide
+ * about it, and no dispute is pending.
  */
 #define MF_SETTLED(row) \
 	"(" row ".status = 'cancelled' OR (" row ".status = 'sent' AND " row ".payment_status NOT IN ('unpaid', 'authorized'))) " \
@@ -20,7 +20,10 @@
 	"AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".id) " \
 	"AND NOT EXISTS (SELECT FROM @mf_dispute_state d WHERE d.invoice = " row ".id AND d.status = 'PENDING')"
 
-/* Does so with a batch of settled invoices that were inserted before that time; more than 0 if there may be more. */
+/*
+ * Erases them in a batch of settled invoices that were created before that time.
+ * Returns 0 if there are no more.
+ */
 extern uint64 mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before);
 
 #endif							/* MF_PERSONAL_DATA_H */

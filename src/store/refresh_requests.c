@@ -1,6 +1,6 @@
 /*
  * refresh_requests.c
- *	  Questions that sessions ask for.
+ *	  Inquiries that sessions order, written at commit.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/refresh_requests.c
@@ -17,8 +17,7 @@
 #include "store/inquiries_open.h"
 #include "store/refresh_requests.h"
 
-/* Few enough that each row may be looked for among all of them */
-#define BATCH_SIZE 500
+#define BATCH_SIZE 500			/* inquiries written by one statement */
 
 typedef struct Refresh
 {
@@ -28,7 +27,7 @@ typedef struct Refresh
 	bool		too_often;
 } Refresh;
 
-static List *pending = NIL;		/* in the transaction's memory */
+static List *pending = NIL;		/* in TopTransactionContext */
 
 static void at_transaction_end(XactEvent event, void *arg);
 static void write_pending(void);
@@ -78,7 +77,7 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
-/* In one order, so that nobody waits in a circle; what was taken back to a savepoint is asked, too, and does no harm. */
+/* By ids, so that two sessions do not deadlock.  Those of a subtransaction that was rolled back are written, too; they do no harm. */
 static int
 compare_invoices(const ListCell *a, const ListCell *b)
 {
@@ -104,7 +103,7 @@ write_pending(void)
 	{
 		const Refresh *refresh = (const Refresh *) lfirst(lc);
 
-		/* which of two roles has asked for it in one transaction makes no difference */
+		/* of two roles in one transaction, either may be the one that has ordered it */
 		if (count > 0 && refresh->invoice == invoices[count - 1])
 		{
 			too_often[count - 1] &= refresh->too_often;
@@ -120,9 +119,8 @@ write_pending(void)
 		invoices[count] = refresh->invoice;
 		too_often[count++] = refresh->too_often;
 	}
-	/* some may have ceased to be ones to ask about */
 	mf_inquiries_order(schema, role, invoices, too_often, count);
-	/* triggers of users on what this has written */
+	/* deferred triggers of users on what was written here */
 	AfterTriggerFireDeferred();
 	PopActiveSnapshot();
 }

@@ -1,6 +1,6 @@
 /*
  * refresh_requests.h
- *	  Questions that sessions ask for.
+ *	  Inquiries that sessions order, written at commit.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/refresh_requests.h
@@ -9,9 +9,10 @@
 #define MF_REFRESH_REQUESTS_H
 
 /*
- * Has the worker asked about a sent invoice for a role, once this transaction commits.  What
- * is written for that is written right before the commit, so that no transaction
- * that stays open keeps its entry locked, which webhooks and answers need.
+ * Opens an inquiry about a sent invoice for a role when this transaction commits;
+ * "too_often" as for mf_inquiries_order().  It is written right before the commit: a
+ * transaction that stays open must not keep the row locked, which webhooks and
+ * answers need.
  */
 extern void mf_refresh_at_commit(Oid schema, Oid role, int64 invoice, bool too_often);
 

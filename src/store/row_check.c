@@ -36,62 +36,70 @@ typedef struct RowCheck
 	int			column;
 } RowCheck;
 
-/* What a column that only we write holds in a row that does not give it */
-typedef enum Untouched
+/* Value of a column that only we write in a new row that does not give it */
+typedef enum DefaultValue
 {
-	ANYTHING,					/* it is overwritten */
-	A_NULL,
-	ZERO,						/* integer */
-	NOTHING,					/* numeric */
-	A_FALSE,
-	QUEUED,
-	UNPAID
-} Untouched;
+	NULL_VALUE,
+	ANY_VALUE,					/* it is overwritten, or checked elsewhere */
+	ZERO_INTEGER,
+	ZERO_NUMERIC,
+	FALSE_VALUE,
+	STATUS_QUEUED,
+	STATUS_UNPAID
+} DefaultValue;
 
-static const Untouched untouched[MF_IC_END] = {
-	[MF_IC_REFERENCE] = A_NULL,[MF_IC_STATUS] = QUEUED,[MF_IC_PAYMENT_STATUS] = UNPAID,
-	[MF_IC_INVOICE_ID] = A_NULL,[MF_IC_INVOICE_URL] = A_NULL,[MF_IC_SENT_AT] = A_NULL,[MF_IC_PAID_AT] = A_NULL,
-	[MF_IC_LAST_ERROR] = A_NULL,[MF_IC_ATTEMPTS] = ZERO,[MF_IC_CANCEL_REQUESTED] = A_FALSE,
-	[MF_IC_DUPLICATE_SUSPECTED] = A_FALSE,[MF_IC_INVOICE_STATUS] = A_NULL,[MF_IC_PAYMENT_ERROR] = A_NULL,
-	[MF_IC_DUPLICATE_ERROR] = A_NULL,[MF_IC_PAYMENT_ID] = A_NULL,[MF_IC_BASE_CURRENCY] = A_NULL,
-	[MF_IC_BASE_VALUE] = A_NULL,[MF_IC_DISPLAY_CURRENCY] = A_NULL,[MF_IC_DISPLAY_VALUE] = A_NULL,
-	[MF_IC_PAY_CURRENCY] = A_NULL,[MF_IC_PAY_VALUE] = A_NULL,[MF_IC_REFUNDED_VALUE] = NOTHING,
-	[MF_IC_OVERPAID] = A_FALSE,[MF_IC_PAID_LATE] = A_FALSE,[MF_IC_CURRENCY] = A_NULL,
-	[MF_IC_RECEIVED_VALUE] = NOTHING,[MF_IC_NET_VALUE] = NOTHING,[MF_IC_DISPUTED_AT] = A_NULL,
-	[MF_IC_EXPIRES_AT] = A_NULL,[MF_IC_PAYMENT_DOUBT] = A_NULL,[MF_IC_ERASED_AT] = A_NULL
+/* by column; those that are not listed are null */
+static const DefaultValue default_values[MF_IC_END] = {
+	[MF_IC_STATUS] = STATUS_QUEUED,
+	[MF_IC_PAYMENT_STATUS] = STATUS_UNPAID,
+	[MF_IC_ATTEMPTS] = ZERO_INTEGER,
+	[MF_IC_CANCEL_REQUESTED] = FALSE_VALUE,
+	[MF_IC_DUPLICATE_SUSPECTED] = FALSE_VALUE,
+	[MF_IC_CREATED_AT] = ANY_VALUE,
+	[MF_IC_CREATED_BY] = ANY_VALUE,
+	[MF_IC_REFUNDED_VALUE] = ZERO_NUMERIC,
+	[MF_IC_OVERPAID] = FALSE_VALUE,
+	[MF_IC_PAID_LATE] = FALSE_VALUE,
+	[MF_IC_CREATED_BY_ID] = ANY_VALUE,
+	[MF_IC_OWN_KEY] = ANY_VALUE,
+	[MF_IC_COULD_LOGIN] = ANY_VALUE,
+	[MF_IC_COULD_INSERT] = ANY_VALUE,
+	[MF_IC_RECEIVED_VALUE] = ZERO_NUMERIC,
+	[MF_IC_NET_VALUE] = ZERO_NUMERIC,
+	[MF_IC_METADATA] = ANY_VALUE
 };
 
-static void run(RowCheck *check, void (*function) (void *), int column, MfFieldErrors *complaints);
+static void run_check(RowCheck *check, void (*function) (void *), int column, MfFieldErrors *errors);
 static void check_account(void *argument);
-static void name_account(void *argument);
+static void set_account_column(void *argument);
 static void check_send_at(void *argument);
 static void check_expiry_date(void *argument);
 static void check_priority(void *argument);
 static void check_idempotency_key(void *argument);
 static void check_metadata(void *argument);
 static void check_result(void *argument);
-static bool is_untouched(const MfInvoiceRow *row, int column);
+static bool has_default(const MfInvoiceRow *row, int column);
 
 const MfAccount *
-mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *complaints)
+mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *errors)
 {
 	RowCheck	check = {row, table, NULL, 0};
 	MfRequest	request;
 
-	run(&check, check_account, MF_IC_ACCOUNT, complaints);
+	run_check(&check, check_account, MF_IC_ACCOUNT, errors);
 
 	request.table = table;
 	memcpy(request.values, &row->values[MF_IC_CUSTOMER_NAME], sizeof(request.values));
 	memcpy(request.isnull, &row->isnull[MF_IC_CUSTOMER_NAME], sizeof(request.isnull));
-	mf_request_check(&request, check.account, complaints);
+	mf_request_check(&request, check.account, errors);
 	memcpy(&row->values[MF_IC_CUSTOMER_NAME], request.values, sizeof(request.values));
 	memcpy(&row->isnull[MF_IC_CUSTOMER_NAME], request.isnull, sizeof(request.isnull));
 
-	run(&check, check_send_at, MF_IC_SEND_AT, complaints);
-	run(&check, check_expiry_date, MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE, complaints);
-	run(&check, check_priority, MF_IC_PRIORITY, complaints);
-	run(&check, check_idempotency_key, MF_IC_IDEMPOTENCY_KEY, complaints);
-	run(&check, check_metadata, MF_IC_METADATA, complaints);
+	run_check(&check, check_send_at, MF_IC_SEND_AT, errors);
+	run_check(&check, check_expiry_date, MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE, errors);
+	run_check(&check, check_priority, MF_IC_PRIORITY, errors);
+	run_check(&check, check_idempotency_key, MF_IC_IDEMPOTENCY_KEY, errors);
+	run_check(&check, check_metadata, MF_IC_METADATA, errors);
 	return check.account;
 }
 
@@ -100,33 +108,33 @@ mf_row_check_metadata(MfInvoiceRow *row, Relation table)
 {
 	RowCheck	check = {row, table, NULL, 0};
 
-	run(&check, check_metadata, MF_IC_METADATA, NULL);
+	run_check(&check, check_metadata, MF_IC_METADATA, NULL);
 }
 
 void
-mf_row_check_results(const MfInvoiceRow *row, Relation table, MfFieldErrors *complaints)
+mf_row_check_results(const MfInvoiceRow *row, Relation table, MfFieldErrors *errors)
 {
 	RowCheck	check = {unconstify(MfInvoiceRow *, row), table, NULL, 0};
 	int			column;
 
 	for (column = MF_IC_REFERENCE; column < MF_IC_END; column++)
 	{
-		if (!is_untouched(row, column))
-			run(&check, check_result, column, complaints);
+		if (!has_default(row, column))
+			run_check(&check, check_result, column, errors);
 	}
 }
 
-/* Makes one check, or, of a column that is complained of already, none. */
+/* Makes one check, unless an error of that column was collected before. */
 static void
-run(RowCheck *check, void (*function) (void *), int column, MfFieldErrors *complaints)
+run_check(RowCheck *check, void (*function) (void *), int column, MfFieldErrors *errors)
 {
 	const char *name = NameStr(TupleDescAttr(RelationGetDescr(check->table), column - 1)->attname);
 
 	check->column = column;
-	if (complaints == NULL)
+	if (errors == NULL)
 		function(check);
-	else if (!mf_has_field_error(complaints, name))
-		mf_collect_field_errors(complaints, name, function, check);
+	else if (!mf_has_field_error(errors, name))
+		mf_collect_field_errors(errors, name, function, check);
 }
 
 static void
@@ -141,7 +149,7 @@ check_account(void *argument)
 				 errtablecolname(check->table, "account"),
 				 errmsg("account must not be null"),
 				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
-	context.callback = name_account;
+	context.callback = set_account_column;
 	context.arg = check->table;
 	context.previous = error_context_stack;
 	error_context_stack = &context;
@@ -154,7 +162,7 @@ mf_row_check_usage(Relation table, const MfAccount *account)
 {
 	ErrorContextCallback context;
 
-	context.callback = name_account;
+	context.callback = set_account_column;
 	context.arg = table;
 	context.previous = error_context_stack;
 	error_context_stack = &context;
@@ -163,9 +171,9 @@ mf_row_check_usage(Relation table, const MfAccount *account)
 	error_context_stack = context.previous;
 }
 
-/* Says that an error about an account is about that column. */
+/* Error context callback: an error about an account is one of that column. */
 static void
-name_account(void *argument)
+set_account_column(void *argument)
 {
 	errtablecolname((Relation) argument, "account");
 }
@@ -197,7 +205,7 @@ check_send_at(void *argument)
 				 errhint("Give a time from the year 1970 to the year 9999, or leave it out to send at once.")));
 }
 
-/* That it can be sent is checked with the request. */
+/* Whether it can be converted is checked with the request. */
 static void
 check_expiry_date(void *argument)
 {
@@ -255,7 +263,7 @@ check_priority(void *argument)
 						 MF_PRIORITY_MAX)));
 }
 
-/* A key is the user's: nothing of it is changed, and one that says nothing would be taken for none. */
+/* The key is stored as it is, so a blank one, which the user cannot mean as a key, is refused. */
 static void
 check_idempotency_key(void *argument)
 {
@@ -280,7 +288,7 @@ check_idempotency_key(void *argument)
 				 errhint("Give what no other invoice of the account has, such as 'rent 2026-01, flat 12', or leave it out.")));
 }
 
-/* What is in it is the user's business; how much there is concerns every change of the row. */
+/* Only its size matters: each update of the row copies it. */
 static void
 check_metadata(void *argument)
 {
@@ -308,27 +316,27 @@ check_result(void *argument)
 }
 
 static bool
-is_untouched(const MfInvoiceRow *row, int column)
+has_default(const MfInvoiceRow *row, int column)
 {
 	Datum		value = row->values[column];
 
 	if (row->isnull[column])
-		return untouched[column] == A_NULL || untouched[column] == ANYTHING;
-	switch (untouched[column])
+		return default_values[column] == NULL_VALUE || default_values[column] == ANY_VALUE;
+	switch (default_values[column])
 	{
-		case ANYTHING:
+		case ANY_VALUE:
 			return true;
-		case A_NULL:
+		case NULL_VALUE:
 			return false;
-		case ZERO:
+		case ZERO_INTEGER:
 			return DatumGetInt32(value) == 0;
-		case NOTHING:
+		case ZERO_NUMERIC:
 			return DatumGetBool(DirectFunctionCall2(numeric_eq, value, DirectFunctionCall1(int8_numeric, Int64GetDatum(0))));
-		case A_FALSE:
+		case FALSE_VALUE:
 			return !DatumGetBool(value);
-		case QUEUED:
+		case STATUS_QUEUED:
 			return mf_text_is(value, mf_status_name(MF_STATUS_QUEUED));
-		case UNPAID:
+		case STATUS_UNPAID:
 			return mf_text_is(value, "unpaid");
 	}
 	return false;				/* keep compiler quiet */
@@ -343,5 +351,5 @@ mf_row_refuse_result(Relation table, int column)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errtablecolname(table, name),
 			 errmsg("column \"%s\" of mf_invoice is written by myfatoorah only", name),
-			 errhint("Leave it out; use mf_cancel(), mf_retry(), mf_resolve(), mf_pause() or mf_resume() to steer sending.")));
+			 errhint("Leave it out. To control sending, use mf_cancel(), mf_retry(), mf_resolve(), mf_pause() or mf_resume().")));
 }

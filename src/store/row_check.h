@@ -15,22 +15,22 @@
 #include "utils/relcache.h"
 
 /*
- * Everything that can be known early about the columns that users set: fills in
- * what is left out, and returns the account.  Raises an error that names the
- * column, or with "complaints" collects them all; then there may be no account.
+ * Checks the columns that users set, fills in defaults, and returns the account.
+ * Raises an error that names the column; with "errors" collects all of them, and
+ * returns NULL if the account is not valid.
  */
-extern const MfAccount *mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *complaints);
+extern const MfAccount *mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *errors);
 
-/* The part of it that holds also where nothing else may be changed any more. */
+/* Checks metadata only, for rows of which nothing else may be changed. */
 extern void mf_row_check_metadata(MfInvoiceRow *row, Relation table);
 
-/* Raises 42501 unless the current role may use that account for a row, with the key that it would go with. */
+/* Raises 42501 unless the current role may use that account, and the key with which the row would be sent. */
 extern void mf_row_check_usage(Relation table, const MfAccount *account);
 
-/* No column of a new row that only we write is given. */
-extern void mf_row_check_results(const MfInvoiceRow *row, Relation table, MfFieldErrors *complaints);
+/* Raises or collects an error for each column of a new row that only we write and that has a value. */
+extern void mf_row_check_results(const MfInvoiceRow *row, Relation table, MfFieldErrors *errors);
 
-/* Raises the error of one that is. */
+/* Raises 42501: only we write that column. */
 pg_noreturn extern void mf_row_refuse_result(Relation table, int column);
 
 #endif							/* MF_ROW_CHECK_H */

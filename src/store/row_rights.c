@@ -1,6 +1,6 @@
 /*
  * row_rights.c
- *	  Who may do what with a row of mf_invoice that another role has inserted.
+ *	  Rights on rows of mf_invoice that another role has inserted.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/row_rights.c
@@ -24,11 +24,11 @@
 #include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 
-/* What one execution of a query asks mf_invoice_visible() */
+/* State of mf_invoice_visible() during one execution of a query */
 typedef struct VisibleCall
 {
 	Oid			schema;
-	bool		all;			/* no policy applies to the current role */
+	bool		all;			/* the current role is not under policies */
 } VisibleCall;
 
 PG_FUNCTION_INFO_V1(mf_invoice_visible);
@@ -114,7 +114,7 @@ mf_sender_refusal(const MfAccount *account, Oid table, const MfSender *sender)
 {
 	char	   *name = OidIsValid(sender->role) ? GetUserNameFromId(sender->role, true) : NULL;
 
-	/* a restored row knows its role by name, which that may have changed since */
+	/* a restored row has its role by name, and the role may have been renamed since */
 	if (name == NULL)
 		return pstrdup(OidIsValid(sender->role) ? "the role that inserted it does not exist any more" :
 					   "no role has the name of the one that inserted it");
@@ -131,10 +131,9 @@ mf_sender_refusal(const MfAccount *account, Oid table, const MfSender *sender)
 }
 
 /*
- * Whether the current role sees that row of mf_invoice.  The views on what is
- * known of invoices ask this, so that policies of mf_invoice hold for them, too.
- * A view does not change the current role, so that is the caller, whoever owns
- * the view.
+ * Whether the current role sees that row of mf_invoice.  Views on other tables call
+ * it, so that policies of mf_invoice apply to them, too.  Within a view the current
+ * role is still the caller, whoever owns the view.
  */
 Datum
 mf_invoice_visible(PG_FUNCTION_ARGS)
@@ -149,7 +148,7 @@ mf_invoice_visible(PG_FUNCTION_ARGS)
 		fcinfo->flinfo->fn_extra = call;
 	}
 
-	/* what belongs to no row is for those who see all rows */
+	/* rows that belong to no invoice are visible to roles that see all invoices */
 	if (call->all)
 		PG_RETURN_BOOL(true);
 	if (PG_ARGISNULL(0))

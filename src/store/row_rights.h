@@ -1,6 +1,6 @@
 /*
  * row_rights.h
- *	  Who may do what with a row of mf_invoice that another role has inserted.
+ *	  Rights on rows of mf_invoice that another role has inserted.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/row_rights.h
@@ -11,7 +11,7 @@
 #include "account/account.h"
 #include "store/queue.h"
 
-/* Whether the current role has the rights of one of ours. */
+/* Whether the current role has the rights of the role with that name; false if there is none. */
 extern bool mf_has_role(const char *name);
 
 /*
@@ -20,30 +20,27 @@ extern bool mf_has_role(const char *name);
  */
 extern bool mf_has_row_right(Oid table, Oid creator);
 
-/* Raises 42501 unless it is. */
+/* Raises 42501 unless that is so. */
 extern void mf_check_row_right(int64 invoice, Oid table, Oid creator);
 
 /*
- * Whether the current role may know how the network fails between this server and
- * the address of an account: which names and ports there are behind it is for the
- * owner of the foreign server and for myfatoorah_read.
+ * Whether the current role may see network errors of an account in full.  They show
+ * names and ports of the network, so only the owner of the foreign server and
+ * members of myfatoorah_read may.
  */
 extern bool mf_may_see_network(const MfAccount *account);
 
 /* Whether policies decide which rows of mf_invoice the current role sees. */
 extern bool mf_is_under_policies(Oid schema);
 
-/* What others are told: that a request could not leave, or had no answer. */
+/* The error for others: that a request could not be sent, or had no answer. */
 extern const char *mf_network_error(bool sent);
 
-/* What the current role could do when it inserted a row, and is asked again before that is sent */
+/* Rights of the role that inserts a row, noted then and checked again before the row is sent */
 extern bool mf_role_can_login(Oid role);
 extern bool mf_role_can_insert(Oid table, Oid role);
 
-/*
- * Why a row may not be sent any more in the name of the role that inserted it,
- * palloc'd; NULL if it may.
- */
+/* Why a row may no longer be sent with the rights of the role that inserted it, palloc'd; NULL if it may. */
 extern char *mf_sender_refusal(const MfAccount *account, Oid table, const MfSender *sender);
 
 #endif							/* MF_ROW_RIGHTS_H */
