@@ -183,7 +183,7 @@ mutate not_plain 'what users have made of the agenda and of attempts is passed o
 mutate unseen_attempt 'triggers before an update do not see the attempt yet' src/sending/attempt_rows.c \
 	's/recorder->watched \|\| //' 015_record
 mutate row_context 'what trigger functions keep is freed with each row' src/store/table_rows.c \
-	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tExecSimple)/$1/' 015_record
+	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tguc_level)/$1/' 015_record
 mutate asked_twice 'a question that is there already gets a second row' src/store/table_rows.c \
 	's/\t\tif \(conflict\)\n\t\t\tbreak;\n//' 015_record
 mutate none_071 '' src/worker/worker.c '' 071_changed_tables

@@ -19,7 +19,7 @@ static MfStatement may_have_made_statement = {
 	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND " MF_MAY_HAVE_MADE("a") " LIMIT 1", 1, {INT8OID}, NULL
 };
 
-/* of an entry that another database has made, what is to be sent may have been sent there */
+/* an entry that another database has made, and that is to be sent, may have been sent there */
 static MfStatement lock_entries_statement = {
 	"SELECT invoice::int8, CASE WHEN kind = 'send' AND origin <> @mf_origin() THEN 'verify' ELSE kind END::text "
 	"FROM @mf_queue WHERE invoice = ANY ($1) ORDER BY invoice FOR UPDATE", 1, {INT8ARRAYOID}, NULL
@@ -38,14 +38,14 @@ static MfStatement visible_statement = {
 	"SELECT id::int8, status = 'sent' FROM @mf_invoice WHERE id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
 };
 
-/* asks for the right to update, and for the policies of updates, too */
+/* requires the right to update, and applies the policies of updates */
 static MfStatement lock_as_caller_statement = {
 	"SELECT id::int8 FROM @mf_invoice WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", 1, {INT8ARRAYOID}, NULL
 };
 
-static Datum named_array(const MfNamed *named, int count, bool seen_only);
-static MfNamed *find_named(MfNamed *named, int count, int64 invoice);
-static int	look_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count);
+static Datum named_ids(const MfNamed *named, int count, bool seen_only);
+static MfNamed *get_named(MfNamed *named, int count, int64 invoice);
+static int	find_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count);
 
 int64
 mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
@@ -77,9 +77,9 @@ mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
 MfExistence
 mf_queue_existence(Oid schema, int64 invoice)
 {
-#define DEAD "i.status = 'sent' AND i.payment_status IN ('expired', 'remote_cancelled')"
+#define LINK_IS_DEAD "i.status = 'sent' AND i.payment_status IN ('expired', 'remote_cancelled')"
 	static MfStatement statement = {
-		"SELECT false, " DEAD " FROM @mf_invoice i WHERE i.id = $1 "
+		"SELECT false, " LINK_IS_DEAD " FROM @mf_invoice i WHERE i.id = $1 "
 		"UNION ALL SELECT true, false FROM @mf_archive_key k WHERE k.id = $1 AND k.paid",
 		1, {INT8OID}, NULL
 	};
@@ -113,15 +113,15 @@ mf_queue_is_visible(Oid schema, int64 invoice)
 void
 mf_queue_find_named(Oid schema, MfNamed *named, int count)
 {
-	(void) look_as_caller(schema, &visible_statement, named, count);
+	(void) find_as_caller(schema, &visible_statement, named, count);
 }
 
-/* Notes as seen what a statement finds with the rights of the current role; how many these are. */
+/* Runs a statement as the current role, and sets "seen" and "sent" of what it finds; returns their number. */
 static int
-look_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count)
+find_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count)
 {
 	MfSqlScope	scope;
-	Datum		value = named_array(named, count, false);
+	Datum		value = named_ids(named, count, false);
 	uint64		rows;
 	uint64		i;
 
@@ -131,7 +131,7 @@ look_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count)
 	{
 		HeapTuple	row = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
-		MfNamed    *found = find_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
+		MfNamed    *found = get_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
 
 		found->seen = true;
 		found->sent = desc->natts > 1 && DatumGetBool(mf_result(row, desc, 2, NULL));
@@ -141,7 +141,7 @@ look_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count)
 }
 
 static Datum
-named_array(const MfNamed *named, int count, bool seen_only)
+named_ids(const MfNamed *named, int count, bool seen_only)
 {
 	MfArray		invoices;
 	int			i;
@@ -164,9 +164,9 @@ mf_compare_named(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* The one that has this number, which is among them. */
+/* Finds the one with that id; raises an error if there is none. */
 static MfNamed *
-find_named(MfNamed *named, int count, int64 invoice)
+get_named(MfNamed *named, int count, int64 invoice)
 {
 	MfNamed		key = {invoice, false, NULL, false};
 	MfNamed    *found = (MfNamed *) bsearch(&key, named, count, sizeof(MfNamed), mf_compare_named);
@@ -201,16 +201,16 @@ void
 mf_queue_lock_named(Oid schema, MfNamed *named, int count)
 {
 	MemoryContext context = CurrentMemoryContext;
-	int			locked = look_as_caller(schema, &lock_as_caller_statement, named, count);
+	int			locked = find_as_caller(schema, &lock_as_caller_statement, named, count);
 	MfSqlScope	scope;
 	Datum		value;
 	uint64		rows;
 	uint64		i;
 
-	/* in the order of an UPDATE and its trigger, so that nobody waits in a circle */
+	/* invoices before entries, as an UPDATE and its trigger do, so that sessions do not deadlock */
 	if (locked > 0)
 	{
-		value = named_array(named, count, true);
+		value = named_ids(named, count, true);
 		mf_sql_begin(&scope, schema);
 		rows = mf_sql_execute(&scope, &lock_invoices_statement, &value, NULL);
 		for (i = 0; i < rows; i++)
@@ -221,14 +221,14 @@ mf_queue_lock_named(Oid schema, MfNamed *named, int count)
 			job->kind = MF_JOB_NONE;
 			memset(&job->request, 0, sizeof(job->request));
 			MemoryContextSwitchTo(spi_context);
-			find_named(named, count, job->invoice)->job = job;
+			get_named(named, count, job->invoice)->job = job;
 		}
 		rows = mf_sql_execute(&scope, &lock_entries_statement, &value, NULL);
 		for (i = 0; i < rows; i++)
 		{
 			HeapTuple	row = SPI_tuptable->vals[i];
 			TupleDesc	desc = SPI_tuptable->tupdesc;
-			MfNamed    *entry = find_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
+			MfNamed    *entry = get_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
 
 			if (entry->job != NULL)
 				entry->job->kind = mf_job_kind(TextDatumGetCString(mf_result(row, desc, 2, NULL)));

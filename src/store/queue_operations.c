@@ -37,14 +37,14 @@ static MfStatement put_back_statement = {
 	3, {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID}, NULL
 };
 
-/* what mf_queue_references() tells of one row, as far as names go */
+/* the references that mf_queue_references() returns, for several invoices */
 static MfStatement names_statement = {
 	"SELECT a.invoice::int8, a.reference::text FROM @mf_attempt a WHERE a.invoice = ANY ($1) "
 	"GROUP BY a.invoice, a.reference ORDER BY a.invoice, max(a.attempt) DESC",
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* rows made before it another server may have sent, too; as mf_claim_twins_before() */
+/* another server may have sent rows that were created before it; as mf_claim_twins_before() */
 static MfStatement twins_before_statement = {
 	"SELECT coalesce(max(since), '-infinity')::timestamptz FROM @mf_identity", 0, {0}, NULL
 };
@@ -61,7 +61,7 @@ static MfStatement dismiss_statement = {
 
 #define MAY_ADOPT "id = $1 AND payment_status IN ('unpaid', 'expired', 'remote_cancelled')"
 
-/* what is known of the payment is of the other invoice; money that came in is not forgotten */
+/* what is known of a payment belongs to the former invoice, so a row that was paid is not changed */
 static MfStatement adopt_twin_statement = {
 	"WITH k AS (SELECT coalesce($5, (SELECT a.invoice_url FROM @mf_attempt a WHERE a.invoice = $1 AND a.invoice_id = $4::int8 "
 	"    AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) AS url), "
@@ -79,8 +79,8 @@ static MfStatement adopt_twin_statement = {
 };
 
 /*
- * Whether a queued one exists is of interest now, and not when it was to be sent;
- * another server may be sending it right now.
+ * A queued invoice is looked up soon, not when it was to be sent; after
+ * mf_verify_wait(), since another server may be sending it at this moment.
  */
 static MfStatement request_cancel_statement = {
 	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.status, i.attempts, i.priority, "

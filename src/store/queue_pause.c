@@ -44,15 +44,15 @@ static MfStatement resume_statement = {
 	1, {TEXTOID}, NULL
 };
 
-/* requests that the original sent just before it was stopped may still be under way */
+/* requests that the original has sent just before it was stopped may still be processed */
 static MfStatement resume_verify_statement = {
 	"UPDATE @mf_queue q SET due = d.due, " MF_SET_RANK("d.due", "q.priority") " "
 	"FROM (SELECT " MF_VERIFY_DUE("'-infinity'::timestamptz", "$1") " AS due) d WHERE q.kind = 'verify' AND q.due < d.due",
 	1, {INT4OID}, NULL
 };
 
-/* what is locked is being looked at anyway */
-#define TRY_NOW(account) \
+/* skips locked entries, which the worker is processing */
+#define RETRY_ENTRIES(account) \
 	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", " \
 	"  step = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.step END " \
 	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) AND o.step <> 0) " \
@@ -60,25 +60,25 @@ static MfStatement resume_verify_statement = {
 	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
 
-static MfStatement try_now_statement = {TRY_NOW("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
-static MfStatement try_all_now_statement = {TRY_NOW("true"), 1, {OIDOID}, NULL};
+static MfStatement retry_entries_statement = {RETRY_ENTRIES("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
+static MfStatement retry_all_entries_statement = {RETRY_ENTRIES("true"), 1, {OIDOID}, NULL};
 
-/* questions that wait for a key, or could not be written */
-#define ASK_NOW(account) \
+/* inquiries that wait for a key, or could not be written */
+#define RETRY_INQUIRIES(account) \
 	"UPDATE @mf_inquiry q SET due = now() FROM (SELECT o.invoice FROM @mf_inquiry o WHERE o.error IS NOT NULL " \
 	"  AND " account \
 	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
 
-static MfStatement ask_now_statement = {ASK_NOW("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
-static MfStatement ask_all_now_statement = {ASK_NOW("true"), 1, {OIDOID}, NULL};
+static MfStatement retry_inquiries_statement = {RETRY_INQUIRIES("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
+static MfStatement retry_all_inquiries_statement = {RETRY_INQUIRIES("true"), 1, {OIDOID}, NULL};
 
 static MfStatement paused_statement = {
 	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
 	1, {TEXTARRAYOID}, NULL
 };
 
-static MfStatement undecided_statement = {
+static MfStatement awaits_decision_statement = {
 	"SELECT FROM @mf_account a WHERE a.account = '*' AND a.paused_at IS NOT NULL "
 	"  AND a.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "')",
 	0, {0}, NULL
@@ -171,7 +171,7 @@ mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int cou
 bool
 mf_queue_awaits_decision(const MfSqlScope *scope)
 {
-	return mf_sql_execute(scope, &undecided_statement, NULL, NULL) > 0;
+	return mf_sql_execute(scope, &awaits_decision_statement, NULL, NULL) > 0;
 }
 
 void
@@ -184,7 +184,7 @@ mf_queue_retry_account(Oid schema, const char *account, Oid created_by)
 	if (account != NULL)
 		values[1] = CStringGetTextDatum(account);
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, account != NULL ? &try_now_statement : &try_all_now_statement, values, nulls);
-	(void) mf_sql_execute(&scope, account != NULL ? &ask_now_statement : &ask_all_now_statement, values, nulls);
+	(void) mf_sql_execute(&scope, account != NULL ? &retry_entries_statement : &retry_all_entries_statement, values, nulls);
+	(void) mf_sql_execute(&scope, account != NULL ? &retry_inquiries_statement : &retry_all_inquiries_statement, values, nulls);
 	mf_sql_end(&scope);
 }

@@ -30,9 +30,10 @@ static MfStatement any_due_statement = {
 };
 
 /*
- * Who has locked or changed rows that are due, by the transaction; some of each
- * agenda will do.  An entry whose invoice is locked is put off for a moment again
- * and again, and a young row is commonly just being inserted or changed.
+ * Transactions that have locked or changed invoices with due entries, among the
+ * first of both agendas.  Entries of locked invoices are put off for a moment again
+ * and again, hence the 10 s.  A row that is less than a minute old is probably just
+ * being inserted or changed.
  */
 static MfStatement lockers_statement = {
 	"SELECT i.xmax, count(*)::int8, min(i.id)::int8 FROM ("
@@ -52,14 +53,14 @@ static MfStatement put_off_errors_statement = {
 	2, {TEXTOID, INT4OID}, NULL
 };
 
-/* whose key or address MyFatoorah has turned down; what a person has paused is not news */
+/* paused because MyFatoorah has refused the key or the address, not by a person */
 static MfStatement refused_accounts_statement = {
 	"SELECT count(*)::int8, min(account)::text FROM @mf_account "
 	"WHERE paused_at IS NOT NULL AND paused_by IN ('sender', 'status reader') AND account <> $1",
 	1, {TEXTOID}, NULL
 };
 
-/* for a person, they are never due */
+/* entries for a person have an infinite due time */
 static MfStatement reviews_statement = {
 	"SELECT (SELECT count(*) FROM @mf_queue WHERE account = $1 AND rank = 'infinity' AND kind = 'review') "
 	"  + (SELECT count(*) FROM @mf_invoice WHERE account = $1 AND payment_doubt IS NOT NULL)",
@@ -134,7 +135,7 @@ mf_queue_lockers(Oid schema, const char *account)
 		MemoryContext old;
 		MfLocker   *locker;
 
-		/* what several hold together has another number */
+		/* a lock that several transactions share has the number of a multixact */
 		if (process == NULL)
 			continue;
 		old = MemoryContextSwitchTo(context);

@@ -1,6 +1,6 @@
 /*
  * table_rows.c
- *	  Single rows of our own tables, by the row functions of the executor.
+ *	  Reads and writes rows of our own tables without SQL.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/table_rows.c
@@ -30,9 +30,8 @@ static EState *make_state(Relation relation, const AttrNumber *updated);
 static int	write_waiting(MfTable *table, bool new_only);
 
 /*
- * Whether nothing about the table needs SQL, and it has so many columns: no
- * triggers, rules, generated columns.  Rights and policies are not asked for, as
- * by a statement of ours.
+ * Whether the table has that many columns, and nothing that only SQL can do.  Rights
+ * and policies do not matter, as for our statements.
  */
 static bool
 is_plain(Relation relation, int columns)
@@ -66,7 +65,7 @@ mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid
 	InitResultRelInfo(table->result, relation, 1, NULL, 0);
 	ExecOpenIndices(table->result, false);
 
-	/* so that AFTER triggers find it */
+	/* AFTER triggers look for it there */
 	table->estate->es_opened_result_relations = lappend(NIL, table->result);
 	mf_eval_plan_qual_init(&table->epq, table->estate);
 	table->found = table_slot_create(relation, &table->estate->es_tupleTable);
@@ -74,7 +73,7 @@ mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid
 	return table;
 }
 
-/* What the row functions want to know of a statement: that it sets these columns of this table. */
+/* The state of a statement that sets these columns of the table, as the functions of the executor need it. */
 static EState *
 make_state(Relation relation, const AttrNumber *updated)
 {
@@ -92,7 +91,7 @@ make_state(Relation relation, const AttrNumber *updated)
 	return estate;
 }
 
-/* See table_rows.h.  What the executor reads is a copy, which is ours. */
+/* The executor reads a copy of the triggers, which belongs to this MfTable. */
 void
 mf_table_without_trigger(MfTable *table, const char *name)
 {
@@ -126,40 +125,40 @@ mf_table_close(MfTable *table)
 }
 
 bool
-mf_table_find(MfTable *table, ItemPointer place)
+mf_table_find(MfTable *table, ItemPointer tid)
 {
-	/* the table may have been rewritten since the place was noted */
-	if (!ItemPointerIsValid(place) || ItemPointerGetBlockNumber(place) >= table->blocks)
+	/* the table may have been rewritten since the TID was read */
+	if (!ItemPointerIsValid(tid) || ItemPointerGetBlockNumber(tid) >= table->blocks)
 		return false;
-	return table_tuple_fetch_row_version(table->relation, place, table->estate->es_snapshot, table->found);
+	return table_tuple_fetch_row_version(table->relation, tid, table->estate->es_snapshot, table->found);
 }
 
 bool
-mf_table_lock(MfTable *table, ItemPointer place)
+mf_table_lock(MfTable *table, ItemPointer tid)
 {
 	TM_FailureData failure;
 
-	/* only what our snapshot sees is certain not to be pruned under our hands */
-	if (!mf_table_find(table, place))
+	/* a row that our snapshot sees cannot be pruned meanwhile */
+	if (!mf_table_find(table, tid))
 		return false;
-	return table_tuple_lock(table->relation, place, table->estate->es_snapshot, table->found,
+	return table_tuple_lock(table->relation, tid, table->estate->es_snapshot, table->found,
 							table->estate->es_output_cid, LockTupleNoKeyExclusive, LockWaitSkip, 0,
 							&failure) == TM_Ok;
 }
 
 void
-mf_table_make_room(MfTable *table, ItemPointer place)
+mf_table_make_room(MfTable *table, ItemPointer tid)
 {
 	Buffer		buffer;
 
-	if (!ItemPointerIsValid(place) || ItemPointerGetBlockNumber(place) >= table->blocks ||
+	if (!ItemPointerIsValid(tid) || ItemPointerGetBlockNumber(tid) >= table->blocks ||
 		table->relation->rd_tableam != GetHeapamTableAmRoutine())
 		return;
-	/* what we hold of a page ourselves is in the way, too */
+	/* our own pins would keep the page from being pruned */
 	ExecClearTuple(table->found);
 	if (table->result->ri_TrigOldSlot != NULL)
 		ExecClearTuple(table->result->ri_TrigOldSlot);
-	buffer = ReadBuffer(table->relation, ItemPointerGetBlockNumber(place));
+	buffer = ReadBuffer(table->relation, ItemPointerGetBlockNumber(tid));
 	mf_prune_page(table->relation, buffer);
 	ReleaseBuffer(buffer);
 }
@@ -171,12 +170,12 @@ mf_table_value(MfTable *table, AttrNumber column, bool *isnull)
 }
 
 bool
-mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer place)
+mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer tid)
 {
 	TupleDesc	desc = RelationGetDescr(table->relation);
 	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
 	bool		changed;
-	bool		was_ours;
+	bool		was_firing;
 	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
 	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
 	int			guc_level;
@@ -192,25 +191,25 @@ mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer 
 	}
 	ExecStoreHeapTuple(heap_form_tuple(desc, values, isnull), table->written, false);
 
-	/* as in a statement: trigger functions keep for the next row what they allocate here */
+	/* as in a statement, where trigger functions may keep what they allocate until the next row */
 	MemoryContextSwitchTo(table->estate->es_query_cxt);
 	guc_level = NewGUCNestLevel();
-	was_ours = mf_sql_set_fires_triggers(true);
+	was_firing = mf_sql_set_fires_triggers(true);
 	PG_TRY();
 	{
 		ExecSimpleRelationUpdate(table->result, table->estate, &table->epq, table->found, table->written);
 	}
 	PG_FINALLY();
 	{
-		(void) mf_sql_set_fires_triggers(was_ours);
+		(void) mf_sql_set_fires_triggers(was_firing);
 	}
 	PG_END_TRY();
 	AtEOXact_GUC(false, guc_level);
 
-	/* a tuple that was not written has no place, or that of the one it was made from */
+	/* a tuple that was not written has no TID, or that of the tuple it was made from */
 	changed = ItemPointerIsValid(&table->written->tts_tid) &&
 		!ItemPointerEquals(&table->written->tts_tid, &table->found->tts_tid);
-	*place = table->written->tts_tid;
+	*tid = table->written->tts_tid;
 	MemoryContextSwitchTo(old);
 	ExecClearTuple(table->written);
 	ResetPerTupleExprContext(table->estate);
@@ -225,7 +224,7 @@ mf_table_delete(MfTable *table)
 }
 
 void
-mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointer place)
+mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointer tid)
 {
 	TupleTableSlot **row = &table->rows[table->waiting];
 	int			columns = RelationGetDescr(table->relation)->natts;
@@ -241,7 +240,7 @@ mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointe
 	memcpy((*row)->tts_values, values, columns * sizeof(Datum));
 	memcpy((*row)->tts_isnull, isnull, columns * sizeof(bool));
 	ExecStoreVirtualTuple(*row);
-	table->places[table->waiting++] = place;
+	table->tids[table->waiting++] = tid;
 }
 
 void
@@ -257,9 +256,8 @@ mf_table_insert_new(MfTable *table)
 }
 
 /*
- * Writes the rows that wait, with all checks of the table and into all its
- * indexes, and tells how many.  "new_only": ends before the first one whose key
- * is there.
+ * Inserts the rows that wait, with all constraints and indexes of the table, and
+ * returns their number.  "new_only": only those before the first whose key exists.
  */
 static int
 write_waiting(MfTable *table, bool new_only)
@@ -287,13 +285,14 @@ write_waiting(MfTable *table, bool new_only)
 			(void) mf_insert_index_tuples(table->result, table->rows[written], table->estate);
 		if (conflict)
 			break;
-		if (table->places[written] != NULL)
-			*table->places[written] = table->rows[written]->tts_tid;
+		if (table->tids[written] != NULL)
+			*table->tids[written] = table->rows[written]->tts_tid;
 	}
 
 	/*
-	 * What came too late is deleted like any row.  Whoever has that key meanwhile
-	 * may be waiting for us already, as it would for the row itself.
+	 * The other rows are in the table without all index entries, and are deleted
+	 * like any row.  A transaction that inserts the same key may wait for us
+	 * already, as it does for a row that stays.
 	 */
 	if (written < count)
 		CommandCounterIncrement();

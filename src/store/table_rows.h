@@ -1,11 +1,11 @@
 /*
  * table_rows.h
- *	  Single rows of our own tables, by the functions of the executor that
- *	  logical replication applies changes with: no plan, no parameters.
+ *	  Reads and writes rows of our own tables without SQL.
  *
- * Constraints are checked, indexes kept and row-level triggers fired as by
- * SQL.  Statement-level triggers are not, nor rules: mf_table_open() tells.  The
- * caller's role is not asked for its rights on the table.
+ * It uses the functions of the executor that logical replication applies changes
+ * with.  Constraints are checked, indexes maintained and row-level triggers fired
+ * as by SQL.  Statement-level triggers and rules do not run, so mf_table_open()
+ * refuses tables that have them.  Rights of the current role are not checked.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/table_rows.h
@@ -15,7 +15,7 @@
 
 #include "executor/executor.h"
 
-/* Rows that are inserted together */
+/* Most rows that are inserted at a time */
 #define MF_TABLE_BATCH 200
 
 typedef struct MfTable
@@ -26,55 +26,54 @@ typedef struct MfTable
 	ResultRelInfo *result;
 	TupleTableSlot *found;		/* the row of mf_table_find() or mf_table_lock() */
 	TupleTableSlot *written;	/* the row written last */
-	BlockNumber blocks;			/* no row found lies beyond */
-	int			waiting;		/* rows of mf_table_add() */
+	BlockNumber blocks;			/* size of the table at mf_table_begin() */
+	int			waiting;		/* rows of mf_table_add() that were not inserted yet */
 	TupleTableSlot *rows[MF_TABLE_BATCH];
-	ItemPointer places[MF_TABLE_BATCH]; /* where to tell the places of these */
+	ItemPointer tids[MF_TABLE_BATCH];	/* where their TIDs are to be stored; NULL = nowhere */
 } MfTable;
 
 /*
- * Opens a table of the schema for updates of the columns (0-terminated, NULL for
- * none), in the current memory context.  Its first columns must have these types,
- * and if it must be "plain" it has no others.  NULL if that is not so, or if it
- * has rules or statement-level triggers for UPDATE: then only SQL will do.
- * Closed by mf_table_close(); an abort needs nothing.
+ * Opens a table of the schema, for updates of these columns (0-terminated; NULL for
+ * none), in the current memory context.  Returns NULL if SQL must be used: if its
+ * first columns do not have these types, if it has rules or statement-level triggers
+ * for UPDATE, or, with "plain", if it has other columns, triggers or generated
+ * columns.  Closed by mf_table_close(), or by an abort.
  */
 extern MfTable *mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid *types, int columns,
 							  bool plain);
 extern void mf_table_close(MfTable *table);
 
-/* Without that trigger, which has nothing to do now. */
+/* Disables a trigger of the table for this MfTable only. */
 extern void mf_table_without_trigger(MfTable *table, const char *name);
 
 /*
- * From here on rows are found by the active snapshot, which must be a fresh
- * one, and, unless the table is plain, written between AfterTriggerBeginQuery()
- * and AfterTriggerEndQuery().
+ * Prepares reading and writing with the active snapshot, which must be a new one.
+ * Unless the table is plain, the caller writes between AfterTriggerBeginQuery() and
+ * AfterTriggerEndQuery().
  */
 extern void mf_table_begin(MfTable *table);
 
-/* Finds the row at that place; false if there is none that we can see. */
-extern bool mf_table_find(MfTable *table, ItemPointer place);
+/* Finds the row with that TID; false if the snapshot sees none. */
+extern bool mf_table_find(MfTable *table, ItemPointer tid);
 
 /*
- * The same, and locks it as an UPDATE of other columns than keys does; false
- * also if somebody else has it locked or has changed it meanwhile.
+ * Finds and locks it, as an UPDATE of other columns than keys does.  False also if
+ * another transaction has locked it, or has changed it since.  Waits for nobody.
  */
-extern bool mf_table_lock(MfTable *table, ItemPointer place);
+extern bool mf_table_lock(MfTable *table, ItemPointer tid);
 
 /*
- * Removes what nobody can see any more from the page of that place, if there is
- * reason to: so that an update of the row has room beside it.  Nothing there is
- * the row found any more.
+ * Prunes the page of that TID if that is useful, so that the next version of the row
+ * fits into it.  No row is found afterwards.
  */
-extern void mf_table_make_room(MfTable *table, ItemPointer place);
+extern void mf_table_make_room(MfTable *table, ItemPointer tid);
 
-/* A column of the row found; it lives as long as that row is the one found. */
+/* A column of the found row; valid until another one is found. */
 extern Datum mf_table_value(MfTable *table, AttrNumber column, bool *isnull);
 
 /*
- * Sets columns of the row found, which must be locked; "place" is where it is
- * then.  False if a trigger has suppressed the change.
+ * Sets columns of the found row, which must be locked; *tid is that of its new
+ * version.  False if a trigger has suppressed the update.
  */
 typedef struct MfColumn
 {
@@ -83,24 +82,24 @@ typedef struct MfColumn
 	bool		isnull;
 } MfColumn;
 
-extern bool mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer place);
+extern bool mf_table_update(MfTable *table, const MfColumn *columns, int count, ItemPointer tid);
 
-/* Deletes the row found. */
+/* Deletes the found row. */
 extern void mf_table_delete(MfTable *table);
 
 /*
- * Adds a row to be inserted into a plain table; values of all columns, which must
- * live until mf_table_insert(), and so must "place", which is filled then.  When
- * as many as MF_TABLE_BATCH wait, they must be inserted first.
+ * Adds a row, with values of all columns, to those to be inserted into a plain table;
+ * at most MF_TABLE_BATCH.  The values must stay valid until mf_table_insert(), which
+ * stores the TID in "tid", unless that is NULL.
  */
-extern void mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointer place);
+extern void mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointer tid);
 
-/* Inserts the rows that wait. */
+/* Inserts the rows that were added. */
 extern void mf_table_insert(MfTable *table);
 
 /*
- * The same up to the first one whose key exists, or is about to: it and those
- * after it are not inserted.  Waits for nobody.  Returns how many were.
+ * Inserts the rows before the first one whose key exists, or is being inserted by
+ * another transaction.  Waits for nobody.  Returns their number.
  */
 extern int	mf_table_insert_new(MfTable *table);
 
