@@ -127,7 +127,8 @@ mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *val
 		statement->plan->statement.as_owner != scope->as_owner || statement->plan->schema_changes != schema_changes)
 		prepare_statement(statement, scope);
 
-	result = mf_sql_run(statement->plan, values, nulls, scope->latest ? GetLatestSnapshot() : InvalidSnapshot, scope->in_query);
+	result = mf_sql_run(statement->plan, values, nulls, scope->latest ? GetLatestSnapshot() : InvalidSnapshot,
+						scope->in_query);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
 	MemoryContextSwitchTo(context);
@@ -226,7 +227,8 @@ mf_sql_run(const MfPlan *plan, const Datum *values, const char *nulls, Snapshot 
 	mf_active_statement = &statement;
 	PG_TRY();
 	{
-		result = SPI_execute_snapshot(plan->plan, unconstify(Datum *, values), nulls, snapshot, InvalidSnapshot, read_only, true, 0);
+		result = SPI_execute_snapshot(plan->plan, unconstify(Datum *, values), nulls, snapshot, InvalidSnapshot,
+									  read_only, true, 0);
 	}
 	PG_FINALLY();
 	{
@@ -273,7 +275,9 @@ mf_worker_role(void)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\" does not exist", MF_WORKER_ROLE),
 				 errdetail("CREATE EXTENSION myfatoorah creates it; it was renamed or dropped since."),
-				 errhint("If it was renamed, rename it back: ALTER ROLE ... RENAME TO %s. If it was dropped, the invoices are still there: CREATE ROLE %s NOLOGIN; GRANT USAGE ON SCHEMA ... TO %s; GRANT EXECUTE ON FUNCTION mf_here(), mf_origin() TO %s.",
+				 errhint("If it was renamed, rename it back: ALTER ROLE ... RENAME TO %s. "
+						 "If it was dropped, the invoices are still there: CREATE ROLE %s NOLOGIN; "
+						 "GRANT USAGE ON SCHEMA ... TO %s; GRANT EXECUTE ON FUNCTION mf_here(), mf_origin() TO %s.",
 						 MF_WORKER_ROLE, MF_WORKER_ROLE, MF_WORKER_ROLE, MF_WORKER_ROLE)));
 	return role;
 }

@@ -109,7 +109,8 @@ check_relations(const MfActiveStatement *statement, Query *query)
 				 errmsg("table \"%s\" of schema \"%s\" is not the one that myfatoorah needs",
 						get_rel_name(found), get_namespace_name(schema)),
 				 errdetail("A table or its schema was renamed, and another one has its name."),
-				 errhint("Unless this was the case for a moment only, give the tables of the extension their names back.")));
+				 errhint("Unless this was the case for a moment only, give the tables of the extension "
+						 "their names back.")));
 	}
 }
 

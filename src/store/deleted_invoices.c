@@ -38,8 +38,10 @@ static MfStatement forget_all_statement = {
  */
 static MfStatement kept_statement = {
 	"SELECT FROM (VALUES (1)) v WHERE EXISTS (SELECT FROM @mf_attempt) OR EXISTS (SELECT FROM @mf_transition) "
-	"  OR EXISTS (SELECT FROM @mf_transaction) OR EXISTS (SELECT FROM @mf_inquiry) OR EXISTS (SELECT FROM @mf_reaction_queue) "
-	"  OR EXISTS (SELECT FROM @mf_money) OR EXISTS (SELECT FROM @mf_dispute_state) OR EXISTS (SELECT FROM @mf_invoice_number) "
+	"  OR EXISTS (SELECT FROM @mf_transaction) OR EXISTS (SELECT FROM @mf_inquiry) OR EXISTS (SELECT "
+	"    FROM @mf_reaction_queue) "
+	"  OR EXISTS (SELECT FROM @mf_money) OR EXISTS (SELECT FROM @mf_dispute_state) OR EXISTS (SELECT "
+	"    FROM @mf_invoice_number) "
 	"  OR EXISTS (SELECT FROM @mf_event WHERE invoice IS NOT NULL)",
 	0, {0}, NULL
 };

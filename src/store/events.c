@@ -37,9 +37,11 @@
 
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
-	"    (SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account = n.account ORDER BY i.id + 0 LIMIT 1), "
+	"    (SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account = n.account "
+	"      ORDER BY i.id + 0 LIMIT 1), "
 	"    (SELECT i.id FROM @mf_invoice i WHERE i.reference IS NOT NULL AND i.account = n.account AND i.reference = ANY "
-	"      (ARRAY[n.customer_reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', n.stem || '~5']) LIMIT 1), "
+	"      (ARRAY[n.customer_reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', "
+	"        n.stem || '~5']) LIMIT 1), "
 	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND i.account = n.account "
 	"      WHERE t.payment_id = n.payment_id ORDER BY i.id + 0 LIMIT 1)) AS invoice "
 	"  FROM (SELECT u.*, regexp_replace(u.customer_reference, '~[0-9]+$', '') AS stem, "
@@ -57,15 +59,18 @@ static MfStatement store_events_statement = {
 	"    n.event_reference, n.invoice_id::int8, CASE WHEN n.another IS DISTINCT FROM false THEN n.payment_id END, "
 	"    n.customer_reference, n.invoice, n.digest, "
 	"    n.data::jsonb, n.deliveries, CASE WHEN (n.resolve AND n.invoice IS NULL) OR EXISTS (SELECT FROM @mf_invoice i "
-	"      WHERE i.id = n.invoice AND i.invoice_id <> n.invoice_id::int8) THEN greatest(n.turn, clock_timestamp()) END, "
+	"      WHERE i.id = n.invoice AND i.invoice_id <> n.invoice_id::int8) THEN greatest(n.turn, "
+	"        clock_timestamp()) END, "
 	"    CASE WHEN n.turn IS NULL THEN 0 ELSE " CppAsString2(MF_QUICK_TRIES) " END "
 	"  FROM n ORDER BY n.account, n.digest "
 	"  ON CONFLICT (account, digest) DO UPDATE SET deliveries = e.deliveries + EXCLUDED.deliveries, "
 	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice), "
 	"    payment_id = CASE WHEN " ANOTHER " THEN EXCLUDED.payment_id ELSE e.payment_id END, "
-	"    answered_at = CASE WHEN NOT " ANOTHER " THEN e.answered_at END, due = CASE WHEN NOT " ANOTHER " THEN e.due END, "
+	"    answered_at = CASE WHEN NOT " ANOTHER " THEN e.answered_at END, due = CASE WHEN NOT " ANOTHER " "
+	"      THEN e.due END, "
 	"    tries = CASE WHEN " ANOTHER " THEN 0 ELSE e.tries END "
-	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, e.invoice_id, "
+	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, "
+	"    e.invoice_id, "
 	"    e.door, e.xmax <> '0'::xid AS repeated), "
 	"w AS MATERIALIZED (SELECT i.id, i.account, bool_or(coalesce(s.event_code = 2, false)) AS refunds, "
 	"    bool_and(s.door = 'callback') AS by_callback, min(n.ask_at) AS ask_at "
@@ -77,10 +82,12 @@ static MfStatement store_events_statement = {
 	"  GROUP BY i.id, i.account), "
 	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, by_callback) "
 	"  SELECT w.id, w.account, w.ask_at, true, w.refunds, 1, w.by_callback FROM w ORDER BY w.id "
-	"  ON CONFLICT (invoice) DO UPDATE SET urgent = true, refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
+	"  ON CONFLICT (invoice) DO UPDATE SET urgent = true, refunds = q.refunds OR EXCLUDED.refunds, "
+	"    requests = q.requests + 1, "
 	"    due = CASE WHEN EXCLUDED.by_callback AND q.urgent THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
 	"    tries = CASE WHEN EXCLUDED.by_callback AND q.urgent AND q.ordered_by = 0 THEN q.tries ELSE 0 END, "
-	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), ordered_by = 0 RETURNING 1), "
+	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), ordered_by = 0 "
+	"      RETURNING 1), "
 	/* under a reference that was replaced an invoice exists after all; of a queued row, another server has sent it */
 	"watch AS (UPDATE @mf_queue q SET kind = CASE q.kind WHEN 'send' THEN 'verify' ELSE q.kind END, "
 	"    due = clock_timestamp(), rank = clock_timestamp() "
@@ -99,7 +106,8 @@ static MfStatement store_events_statement = {
 static MfStatement twins_statement = {
 	"SELECT n.event, (SELECT i.id::int8 FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
 	"    WHERE e.id = n.event AND i.reference IS NOT NULL AND i.status = 'sent' AND i.invoice_id <> n.invoice_id::int8 "
-	"      AND i.reference = ANY (ARRAY[n.reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', n.stem || '~5']) "
+	"      AND i.reference = ANY (ARRAY[n.reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', "
+	"        n.stem || '~5']) "
 	"    LIMIT 1) "
 	"FROM (SELECT u.*, regexp_replace(u.reference, '~[0-9]+$', '') AS stem FROM unnest($1, $2, $3) "
 	"  AS u(event, invoice_id, reference)) n",
@@ -111,7 +119,8 @@ static MfStatement twins_statement = {
 
 /* opens an inquiry only about an invoice that the answer has found */
 static MfStatement resolve_events_statement = {
-	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id FROM @mf_event e, " MF_HAVING_NUMBER("n.invoice_id::int8")
+	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id "
+	"  FROM @mf_event e, " MF_HAVING_NUMBER("n.invoice_id::int8")
 	"    AND e.id = n.event AND e.account = i.account ORDER BY i.id + 0 LIMIT 1), nullif(n.twin, 0)) AS invoice "
 	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, tries, twin, failures)), "
 	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, "
@@ -119,15 +128,19 @@ static MfStatement resolve_events_statement = {
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
 	"    answered_at = CASE WHEN n.due IS NULL AND (n.invoice IS NULL OR " OF_ANOTHER ") THEN clock_timestamp() END "
 	"  FROM n WHERE e.id = n.event RETURNING n.invoice, e.door), "
-	"i AS MATERIALIZED (SELECT i.id, i.account, NOT EXISTS (SELECT FROM e WHERE e.invoice = i.id AND e.door <> 'callback') AS by_callback "
+	"i AS MATERIALIZED (SELECT i.id, i.account, NOT EXISTS (SELECT FROM e WHERE e.invoice = i.id "
+	"  AND e.door <> 'callback') AS by_callback "
 	"  FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e)), "
-	"k AS MATERIALIZED (SELECT q.invoice FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id FROM i)) FOR UPDATE SKIP LOCKED), "
+	"k AS MATERIALIZED (SELECT q.invoice FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id "
+	"  FROM i)) FOR UPDATE SKIP LOCKED), "
 	"m AS MATERIALIZED (SELECT * FROM i WHERE i.id IN (SELECT k.invoice FROM k) "
-	"  OR NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id FROM i)) AND q.invoice = i.id)), "
+	"  OR NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id FROM i)) "
+	"    AND q.invoice = i.id)), "
 	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests, by_callback) "
 	"  SELECT m.id, m.account, clock_timestamp(), true, 1, m.by_callback FROM m "
 	"  ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
-	"    requests = q.requests + 1, tries = 0, by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), "
+	"    requests = q.requests + 1, tries = 0, by_callback = EXCLUDED.by_callback AND (q.by_callback "
+	"      OR q.ordered_by <> 0 OR NOT q.urgent), "
 	"    ordered_by = 0 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
 	"  + (SELECT count(*) FROM m) - (SELECT count(*) FROM asked)",
@@ -152,14 +165,16 @@ static MfStatement answered_statement = {
 	"  FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED), "
 	"answered AS (UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
 	"    due = CASE WHEN l.strange THEN clock_timestamp() END, "
-	"    tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id RETURNING 1) "
+	"    tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id "
+	"      RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM answered)",
 	1, {INT8ARRAYOID}, NULL
 };
 
 /* since the last webhook that came in, or for as long as the log goes back; with the key of an open invoice */
 static MfStatement log_start_statement = {
-	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' FROM @mf_event e "
+	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' "
+	"  FROM @mf_event e "
 	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), "
 	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
 	"FROM (" MF_OPEN_OF_ACCOUNT("$1") ") i",

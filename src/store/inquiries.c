@@ -20,16 +20,20 @@
 static MfStatement accounts_statement = {
 	MF_IN_ORDER "SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
 	"    WHERE a.account IN (s.srvname::text, '*') AND a.paused_at IS NOT NULL), "
-	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.ordered_by = 0 "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent "
+	"    AND q.ordered_by = 0 "
 	"    AND NOT q.by_callback ORDER BY q.due LIMIT 1), "
-	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent ORDER BY q.due LIMIT 1), "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent "
+	"    ORDER BY q.due LIMIT 1), "
 	"  (SELECT min(e.due)::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
 	"    AND e.door IN ('webhook', 'log')), "
-	"  least((SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.ordered_by = 0 "
+	"  least((SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent "
+	"    AND q.ordered_by = 0 "
 	"      AND q.by_callback ORDER BY q.due LIMIT 1), "
 	"    (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
 	"      AND e.door = 'callback' ORDER BY e.due LIMIT 1)), "
-	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent AND q.ordered_by <> 0 "
+	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent "
+	"    AND q.ordered_by <> 0 "
 	"    ORDER BY q.due LIMIT 1), s.srvowner "
 	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
 	"WHERE w.fdwname = 'myfatoorah' AND left(s.srvname::text, 1) <> '" MF_ALL_ACCOUNTS "' "
@@ -38,23 +42,28 @@ static MfStatement accounts_statement = {
 };
 
 #define CLAIM_OF(entries) \
-	"SELECT c.invoice::int8, 0::int8, c.account::text, coalesce(i.created_by_id::oid, 0), coalesce(i.own_key::bool, false), " \
+	"SELECT c.invoice::int8, 0::int8, c.account::text, coalesce(i.created_by_id::oid, 0), " \
+	"  coalesce(i.own_key::bool, false), " \
 	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
 	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, c.requests::int4, " \
 	"  c.tries::int2, c.step::int2, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
-	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, c.failures::int2, c.by_callback::bool, " \
+	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, " \
+	"    c.failures::int2, c.by_callback::bool, " \
 	"  c.ordered_by::oid " \
-	"FROM (SELECT q.* FROM @mf_inquiry q WHERE " entries " FOR UPDATE SKIP LOCKED) c LEFT JOIN @mf_invoice i ON i.id = c.invoice"
+	"FROM (SELECT q.* FROM @mf_inquiry q WHERE " entries " FOR UPDATE SKIP LOCKED) c LEFT " \
+	"  JOIN @mf_invoice i ON i.id = c.invoice"
 
 #define CLAIM(condition) \
 	CLAIM_OF("q.account = $1 AND " condition " AND q.due <= $3 AND q.invoice <> ALL ($4) ORDER BY q.due LIMIT $2")
 
 static MfStatement claim_urgent_statement = {
-	MF_IN_ORDER CLAIM("q.urgent AND q.ordered_by = 0 AND NOT q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM("q.urgent AND q.ordered_by = 0 AND NOT q.by_callback"),
+	4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_callbacks_statement = {
-	MF_IN_ORDER CLAIM("q.urgent AND q.ordered_by = 0 AND q.by_callback"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM("q.urgent AND q.ordered_by = 0 AND q.by_callback"),
+	4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_polls_statement = {
@@ -119,13 +128,15 @@ static MfStatement reschedule_statement = {
 	"kept AS (UPDATE @mf_inquiry q SET "
 	"  due = CASE WHEN l.requests = n.requests THEN n.due "
 	"    WHEN NOT (q.by_callback AND n.by_callback) THEN clock_timestamp() "
-	"    ELSE least(CASE WHEN n.urgent THEN n.due END, clock_timestamp() + interval '" CppAsString2(MF_CALLBACK_FLOOR_S) " s') END, "
+	"    ELSE least(CASE WHEN n.urgent THEN n.due END, "
+	"      clock_timestamp() + interval '" CppAsString2(MF_CALLBACK_FLOOR_S) " s') END, "
 	"  urgent = n.urgent OR l.requests <> n.requests, "
 	"  by_callback = CASE WHEN l.requests = n.requests THEN n.by_callback AND n.urgent "
 	"    ELSE q.by_callback AND (n.by_callback OR NOT n.urgent) END, "
 	"  ordered_by = CASE WHEN n.urgent OR l.requests <> n.requests THEN q.ordered_by ELSE 0 END, "
 	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
-	"  tries = CASE WHEN l.requests = n.requests OR (q.by_callback AND n.urgent) THEN n.tries ELSE q.tries END, step = n.step, failures = n.failures, "
+	"  tries = CASE WHEN l.requests = n.requests OR (q.by_callback AND n.urgent) THEN n.tries ELSE q.tries END, "
+	"    step = n.step, failures = n.failures, "
 	"  error = CASE WHEN n.wait THEN q.error ELSE n.error END "
 	"FROM n, l WHERE q.invoice = ANY ($1) AND q.invoice = n.invoice AND l.invoice = n.invoice "
 	"  AND NOT (n.done AND l.requests = n.requests) RETURNING 1) "
@@ -141,13 +152,15 @@ static MfStatement put_off_statement = {
 
 /* "failures" so that mf_inquiries_retry_put_off() finds it */
 static MfStatement put_off_event_statement = {
-	"UPDATE @mf_event e SET due = greatest(e.due, $2), failures = greatest(e.failures, 1) WHERE e.id = $1 AND e.due IS NOT NULL",
+	"UPDATE @mf_event e SET due = greatest(e.due, $2), failures = greatest(e.failures, 1) WHERE e.id = $1 "
+	"  AND e.due IS NOT NULL",
 	2, {INT8OID, TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement try_now_statement = {
 	"WITH e AS (UPDATE @mf_event e SET due = clock_timestamp() WHERE e.due IS NOT NULL AND e.failures > 0) "
-	"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE (q.error IS NOT NULL OR q.failures > 0) AND q.invoice <> ALL ($1)",
+	"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE (q.error IS NOT NULL OR q.failures > 0) "
+	"  AND q.invoice <> ALL ($1)",
 	1, {INT8ARRAYOID}, NULL
 };
 
@@ -199,7 +212,8 @@ mf_inquiries_claim_events(const MfSqlScope *scope, const char *account, MfAsker 
 
 /* Runs a claim with these parameters. */
 static List *
-run_claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit, TimestampTz now)
+run_claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit,
+		  TimestampTz now)
 {
 	TimestampTz retry_at = 0;
 	Datum		values[4];
@@ -212,7 +226,8 @@ run_claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, cons
 }
 
 List *
-mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit, TimestampTz now)
+mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit,
+						  TimestampTz now)
 {
 	TimestampTz retry_at = 0;
 	Datum		values[6];

@@ -40,7 +40,8 @@ typedef struct MfUnpaidPosition
  */
 #define MF_OPEN_OF_ACCOUNT(account) \
 	"(SELECT i.created_by_id, i.own_key FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice " \
-	"  WHERE q.account = " account " AND NOT q.urgent AND i.account = q.account AND " MF_OPEN("i") " ORDER BY q.due LIMIT 1) " \
+	"  WHERE q.account = " account " AND NOT q.urgent AND i.account = q.account AND " MF_OPEN("i") " " \
+	"    ORDER BY q.due LIMIT 1) " \
 	"UNION ALL (SELECT i.created_by_id, i.own_key FROM @mf_invoice i " \
 	"  WHERE i.account COLLATE \"C\" = " account " AND " MF_OPEN("i") " ORDER BY i.id DESC LIMIT 1) LIMIT 1"
 
@@ -95,17 +96,19 @@ typedef enum MfAsker
 } MfAsker;
 
 /* Claims due inquiries about invoices of an account, at most "limit".  List of MfInquiryJob. */
-extern List *mf_inquiries_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
+extern List *mf_inquiries_claim(const MfSqlScope *scope, const char *account, MfAsker asker, int limit,
+								TimestampTz now);
 
 /*
  * Likewise claims inquiries that roles have ordered, those within their budgets or
  * those beyond ("too_often").  Roles take turns, beginning with the one after "last".
  */
-extern List *mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last, int limit,
-									   TimestampTz now);
+extern List *mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too_often, Oid last,
+									   int limit, TimestampTz now);
 
 /* Likewise claims inquiries about events.  MF_ASKED_BY_POLLER is not valid. */
-extern List *mf_inquiries_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit, TimestampTz now);
+extern List *mf_inquiries_claim_events(const MfSqlScope *scope, const char *account, MfAsker asker, int limit,
+									   TimestampTz now);
 
 /* What comes next for an inquiry */
 typedef struct MfInquiryNext
@@ -131,7 +134,8 @@ extern void mf_inquiries_reschedule(const MfSqlScope *scope, const MfInquiryNext
  * Puts off the inquiry about an invoice, or about an event if "event" is not 0,
  * because its answer or claim cannot be written; false if there is no such inquiry.
  */
-extern bool mf_inquiries_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error);
+extern bool mf_inquiries_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until,
+								 const char *error);
 
 /*
  * Makes due at once all inquiries that were put off, or had no usable answer, except

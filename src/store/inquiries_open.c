@@ -31,13 +31,16 @@ static MfStatement open_statement = {
 	"WITH i AS MATERIALIZED (SELECT i.id, i.account, i.invoice_id FROM @mf_invoice i "
 	"  WHERE i.id = ANY ($1) AND i.status = 'sent'), "
 	"e AS (UPDATE @mf_event e SET invoice = i.id FROM i "
-	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id, e.event_code), "
-	"m AS MATERIALIZED (SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known, i.refunds "
+	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id, "
+	"    e.event_code), "
+	"m AS MATERIALIZED (SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known, "
+	"  i.refunds "
 	"FROM (SELECT i.id, i.account, EXISTS (SELECT FROM e WHERE e.id = i.id) AS known, "
 	"    EXISTS (SELECT FROM e WHERE e.id = i.id AND e.event_code = 2) AS refunds FROM i) i "
 	"WHERE i.known OR $2 < 'infinity' OR EXISTS (SELECT FROM @mf_inquiry o WHERE o.invoice = i.id)), "
 	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) SELECT * FROM m ORDER BY m.id "
-	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, refunds = q.refunds OR EXCLUDED.refunds, "
+	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, refunds = q.refunds "
+	"  OR EXCLUDED.refunds, "
 	"  requests = q.requests + 1, tries = 0, by_callback = q.by_callback AND q.urgent AND NOT EXCLUDED.urgent, "
 	"  ordered_by = CASE WHEN EXCLUDED.urgent THEN 0 ELSE q.ordered_by END "
 	"WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
@@ -70,9 +73,11 @@ static MfStatement unopened_statement = {
 static MfStatement open_batch_statement = {
 	MF_IN_ORDER "WITH n AS MATERIALIZED (SELECT i.id, i.account FROM @mf_invoice i "
 	"  WHERE " MF_UNASKED("i") " AND (" MF_UNPAID_KEY("i") ") > ($1, $2) ORDER BY " MF_UNPAID_KEY("i") " LIMIT 500), "
-	"r AS (INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, clock_timestamp() FROM n ORDER BY n.id "
+	"r AS (INSERT INTO @mf_inquiry (invoice, account, due) SELECT n.id, n.account, clock_timestamp() FROM n "
+	"  ORDER BY n.id "
 	"  ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
-	"SELECT n.account::text, n.id::int8, (SELECT count(*) FROM r) FROM n ORDER BY n.account COLLATE \"C\" DESC, n.id DESC LIMIT 1",
+	"SELECT n.account::text, n.id::int8, (SELECT count(*) FROM r) FROM n ORDER BY n.account COLLATE \"C\" DESC, "
+	"  n.id DESC LIMIT 1",
 	2, {TEXTOID, INT8OID}, NULL
 };
 
@@ -92,14 +97,17 @@ static MfStatement restore_statement = {
 static MfStatement open_settled_statement = {
 	"INSERT INTO @mf_inquiry (invoice, account, due) "
 	"SELECT i.id, i.account, clock_timestamp() + $1 * interval '12 ms' + (clock_timestamp() - l.settled_at) / 10 "
-	"FROM @mf_invoice i, LATERAL (SELECT least(clock_timestamp(), greatest(i.sent_at, i.paid_at, i.expires_at)) AS settled_at) l "
-	"WHERE i.status = 'sent' AND i.invoice_id IS NOT NULL AND i.payment_status IN ('paid', 'expired', 'remote_cancelled') "
+	"FROM @mf_invoice i, LATERAL (SELECT least(clock_timestamp(), greatest(i.sent_at, i.paid_at, "
+	"  i.expires_at)) AS settled_at) l "
+	"WHERE i.status = 'sent' AND i.invoice_id IS NOT NULL AND i.payment_status IN ('paid', 'expired', "
+	"  'remote_cancelled') "
 	"  AND l.settled_at > clock_timestamp() - " SETTLED_AGE " ORDER BY i.id ON CONFLICT (invoice) DO NOTHING",
 	1, {INT4OID}, NULL
 };
 
 static MfStatement not_restored_statement = {
-	"SELECT FROM new_rows n WHERE " AWAITED " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = n.id) LIMIT 1",
+	"SELECT FROM new_rows n WHERE " AWAITED " AND NOT EXISTS (SELECT FROM @mf_inquiry q "
+	"  WHERE q.invoice = n.id) LIMIT 1",
 	0, {0}, NULL
 };
 
@@ -108,11 +116,13 @@ static MfStatement order_statement = {
 	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, true, 1, $3, a.too_often, $4 "
 	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
 	"  WHERE i.status = 'sent'), "
-	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback, ordered_by) "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback, "
+	"  ordered_by) "
 	"SELECT * FROM m ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET urgent = true, "
 	"  due = CASE WHEN q.urgent AND EXCLUDED.by_callback THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
 	"  by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent), "
-	"  ordered_by = CASE WHEN q.urgent AND (q.ordered_by = 0 OR NOT q.by_callback) THEN q.ordered_by ELSE EXCLUDED.ordered_by END, "
+	"  ordered_by = CASE WHEN q.urgent AND (q.ordered_by = 0 OR NOT q.by_callback) THEN q.ordered_by "
+	"    ELSE EXCLUDED.ordered_by END, "
 	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
 	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END RETURNING 1) "
 	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o)",

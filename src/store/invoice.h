@@ -70,7 +70,10 @@ typedef struct MfInvoiceRow
 	bool		isnull[MF_IC_END];
 } MfInvoiceRow;
 
-/* The status that the value of the column, a text, names.  For another word the first returns -1, the second raises an error. */
+/*
+ * The status that the value of the column, a text, names.  For another word the
+ * first one returns -1, the second one raises an error.
+ */
 extern int	mf_status_from_datum(Datum value);
 extern MfStatus mf_status_of(Datum value);
 

@@ -22,7 +22,8 @@
  * were small might begin with mf_invoice.
  */
 #define MF_HAVING_NUMBER(number) \
-	"@mf_invoice i WHERE i.id = ANY (ARRAY(SELECT k.invoice FROM @mf_invoice_number k WHERE k.invoice_id = " number ")) " \
+	"@mf_invoice i WHERE i.id = ANY (ARRAY(SELECT k.invoice FROM @mf_invoice_number k " \
+	"  WHERE k.invoice_id = " number ")) " \
 	"  AND i.invoice_id = " number
 
 /* Whether a row is found by its InvoiceId */

@@ -100,7 +100,8 @@ mf_move_account(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("account \"%s\" exists", old_name),
 				 errdetail("Its invoices are at MyFatoorah under its key."),
-				 errhint("Only the invoices of an account whose server was renamed or dropped can be moved to another one.")));
+				 errhint("Only the invoices of an account whose server was renamed or dropped "
+						 "can be moved to another one.")));
 
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
 	values[0] = PG_GETARG_DATUM(0);

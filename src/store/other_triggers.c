@@ -167,7 +167,8 @@ mf_check_proposed_row(TriggerData *trigger)
 					 errmsg("a trigger has changed column \"%s\" of invoice %lld", NameStr(attribute->attname),
 							(long long) DatumGetInt64(heap_getattr(proposed, MF_IC_ID, desc, &was_null))),
 					 errdetail("Triggers must not change what myfatoorah writes into its columns."),
-					 errhint("Let the trigger change your own columns only, or return NEW as it is if CURRENT_USER is %s.",
+					 errhint("Let the trigger change your own columns only, or return NEW as it is "
+							 "if CURRENT_USER is %s.",
 							 MF_WORKER_ROLE)));
 	}
 	heap_freetuple(proposed);

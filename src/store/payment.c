@@ -17,10 +17,11 @@
 #include "store/invoice_number.h"
 #include "store/payment.h"
 
-/* locks the events that an answer settles, too; the worker does not wait for sessions that have locked them or the row */
+/* locks the events that an answer settles, too; waits for no session that has locked them or the row */
 static MfStatement lock_statement = {
 	"WITH e AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED) "
-	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, i.reference::text, "
+	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, "
+	"  i.reference::text, "
 	"  i.invoice_value::text, i.currency::text, i.received_value::text, i.refunded_value::text, i.payment_error::text, "
 	"  i.customer_reference::text "
 	"FROM @mf_invoice i "
@@ -34,34 +35,41 @@ static MfStatement apply_statement = {
 	"UPDATE @mf_invoice i SET payment_status = n.payment_status, invoice_status = n.invoice_status, "
 	"  payment_id = n.payment_id, base_currency = n.base_currency, base_value = n.base_value, "
 	"  display_currency = n.display_currency, display_value = n.display_value, pay_currency = n.pay_currency, "
-	"  pay_value = n.pay_value, paid_at = n.paid_at, received_value = n.received_value, refunded_value = n.refunded_value, "
+	"  pay_value = n.pay_value, paid_at = n.paid_at, received_value = n.received_value, "
+	"    refunded_value = n.refunded_value, "
 	"  net_value = n.received_value - n.refunded_value, overpaid = n.overpaid, paid_late = n.paid_late, "
 	"  disputed_at = n.disputed_at, expires_at = n.expires_at, payment_doubt = n.doubt, payment_error = n.error "
 	"FROM (SELECT o.id, c.to_status AS payment_status, coalesce(c.invoice_status, o.invoice_status) AS invoice_status, "
-	"    coalesce(c.payment_id, o.payment_id) AS payment_id, coalesce(c.base_currency, o.base_currency) AS base_currency, "
+	"    coalesce(c.payment_id, o.payment_id) AS payment_id, coalesce(c.base_currency, "
+	"      o.base_currency) AS base_currency, "
 	"    coalesce(c.base_value, o.base_value) AS base_value, "
 	"    coalesce(c.display_currency, o.display_currency) AS display_currency, "
 	"    coalesce(c.display_value, o.display_value) AS display_value, "
 	"    coalesce(c.pay_currency, o.pay_currency) AS pay_currency, coalesce(c.pay_value, o.pay_value) AS pay_value, "
 	"    coalesce(o.paid_at, c.paid_at) AS paid_at, "
-	"    coalesce(c.received_value, o.received_value) AS received_value, coalesce(c.refunded_value, o.refunded_value) AS refunded_value, "
+	"    coalesce(c.received_value, o.received_value) AS received_value, coalesce(c.refunded_value, "
+	"      o.refunded_value) AS refunded_value, "
 	"    CASE WHEN c.has_dispute THEN c.disputed_at ELSE o.disputed_at END AS disputed_at, "
 	"    coalesce(c.expires_at, o.expires_at) AS expires_at, coalesce(c.doubt, o.payment_doubt) AS doubt, "
 	"    o.overpaid OR c.overpaid AS overpaid, o.paid_late OR c.paid_late AS paid_late, c.error "
 	"  FROM (SELECT c.invoice, c.to_status, c.invoice_status, c.payment_id, c.base_currency, "
 	"      c.base_value::numeric AS base_value, c.display_currency, c.display_value::numeric AS display_value, "
 	"      c.pay_currency, c.pay_value::numeric AS pay_value, c.paid_at, c.refunded_value::numeric AS refunded_value, "
-	"      c.overpaid, c.paid_late, c.error, c.received_value::numeric AS received_value, c.has_dispute, c.disputed_at, "
+	"      c.overpaid, c.paid_late, c.error, c.received_value::numeric AS received_value, c.has_dispute, "
+	"        c.disputed_at, "
 	"      c.expires_at, c.doubt "
 	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) "
 	"    AS c(invoice, to_status, invoice_status, payment_id, base_currency, base_value, display_currency, "
-	"      display_value, pay_currency, pay_value, paid_at, refunded_value, overpaid, paid_late, error, received_value, "
+	"      display_value, pay_currency, pay_value, paid_at, refunded_value, overpaid, paid_late, error, "
+	"        received_value, "
 	"      has_dispute, disputed_at, expires_at, doubt)) c "
 	"  JOIN @mf_invoice o ON o.id = c.invoice AND o.id = ANY ($1)) n "
 	"WHERE i.id = ANY ($1) AND i.id = n.id "
 	"  AND (i.payment_status, i.invoice_status, i.payment_id, i.base_currency, i.base_value, "
-	"    i.display_currency, i.display_value, i.pay_currency, i.pay_value, i.paid_at, i.received_value, i.refunded_value, i.overpaid, "
-	"    i.disputed_at, i.expires_at, i.payment_doubt, i.paid_late, i.payment_error) IS DISTINCT FROM (n.payment_status, n.invoice_status, n.payment_id, "
+	"    i.display_currency, i.display_value, i.pay_currency, i.pay_value, i.paid_at, i.received_value, "
+	"      i.refunded_value, i.overpaid, "
+	"    i.disputed_at, i.expires_at, i.payment_doubt, i.paid_late, i.payment_error) IS DISTINCT "
+	"      FROM (n.payment_status, n.invoice_status, n.payment_id, "
 	"    n.base_currency, n.base_value, n.display_currency, n.display_value, n.pay_currency, n.pay_value, n.paid_at, "
 	"    n.received_value, n.refunded_value, n.overpaid, n.disputed_at, n.expires_at, n.doubt, n.paid_late, n.error) "
 	"RETURNING i.id",
@@ -97,7 +105,8 @@ static MfStatement store_tries_statement = {
 	"SELECT n.transaction_status, n.transaction_date, n.payment_gateway, n.reference_id, n.track_id, n.transaction_id, "
 	"  n.authorization_id, n.transaction_value::numeric, n.customer_service_charge::numeric, "
 	"  n.total_service_charge::numeric, n.due_value::numeric, n.paid_currency, n.paid_currency_value::numeric, "
-	"  n.vat_amount::numeric, CASE WHEN NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = n.invoice AND i.erased_at IS NOT NULL) "
+	"  n.vat_amount::numeric, CASE WHEN NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = n.invoice "
+	"    AND i.erased_at IS NOT NULL) "
 	"    THEN n.ip_address END, n.country, n.currency, n.error, n.card_number, n.error_code, n.eci, "
 	"  n.card::jsonb, n.invoice, n.payment_id "
 	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
@@ -134,10 +143,12 @@ static MfStatement lost_try_statement = {
  * random end of the reference, without the number of a resend.
  */
 static MfStatement callbacks_statement = {
-	"SELECT i.id::int8, i.account::text, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), i.payment_status::text, "
+	"SELECT i.id::int8, i.account::text, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), "
+	"  i.payment_status::text, "
 	"  NOT i.duplicate_suspected AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent "
 	"      AND q.ordered_by = 0) "
-	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL AND e.due IS NOT NULL "
+	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL "
+	"      AND e.due IS NOT NULL "
 	"      AND e.tries = 0), "
 	"  coalesce(i.language = 'AR', false), i.call_back_url::text, i.error_url::text "
 	"FROM @mf_invoice i WHERE i.id = ANY ($1)",
@@ -186,7 +197,7 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 
 		row->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
 		row->invoice_id = mf_result_text(tuple, desc, 2);
-		row->status = (MfPaymentStatus) mf_payment_status_from_name(TextDatumGetCString(mf_result(tuple, desc, 3, NULL)));
+		row->status = (MfPaymentStatus) mf_payment_status_from_name(mf_result_text(tuple, desc, 3));
 		row->attempts = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
 		row->base_value = mf_result_text(tuple, desc, 5);
 		row->reference = mf_result_text(tuple, desc, 6);

@@ -26,29 +26,37 @@
 #include "store/row_rights.h"
 
 #define EMPTY_COLUMNS \
-	"customer_name = '', customer_email = NULL, customer_mobile = NULL, mobile_country_code = NULL, customer_civil_id = NULL, " \
-	"user_defined_field = NULL, customer_address = NULL, shipping_consignee = NULL, last_error = NULL, payment_error = NULL, " \
+	"customer_name = '', customer_email = NULL, customer_mobile = NULL, mobile_country_code = NULL, " \
+	"  customer_civil_id = NULL, " \
+	"user_defined_field = NULL, customer_address = NULL, shipping_consignee = NULL, last_error = NULL, " \
+	"  payment_error = NULL, " \
 	"erased_at = clock_timestamp()"
 
 /* erases the locked invoices "i" */
 #define ERASE(i) \
 	"n AS (UPDATE @mf_invoice o SET " EMPTY_COLUMNS " FROM " i " WHERE o.id = i.id RETURNING o.id), " \
-	"t AS (UPDATE @mf_transaction o SET ip_address = NULL FROM " i " WHERE o.invoice = i.id AND o.ip_address IS NOT NULL), " \
+	"t AS (UPDATE @mf_transaction o SET ip_address = NULL FROM " i " WHERE o.invoice = i.id " \
+	"  AND o.ip_address IS NOT NULL), " \
 	"a AS (UPDATE @mf_attempt o SET error = NULL FROM " i " WHERE o.invoice = i.id AND o.error IS NOT NULL), " \
 	/* who has edited the row when stays in the history, but not its values */ \
-	"h AS (UPDATE @mf_transition o SET changes = NULL, reason = CASE WHEN o.to_status <> 'rejected' THEN o.reason END " \
-	"  FROM " i " WHERE o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' AND o.reason IS NOT NULL))), " \
+	"h AS (UPDATE @mf_transition o SET changes = NULL, reason = CASE WHEN o.to_status <> 'rejected' " \
+	"  THEN o.reason END " \
+	"  FROM " i " WHERE o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' " \
+	"    AND o.reason IS NOT NULL))), " \
 	"e AS (UPDATE @mf_event o SET data = (o.data - 'UserDefinedField') #- '{Invoice,UserDefinedField}' " \
 	"  FROM " i " WHERE o.invoice = i.id AND jsonb_typeof(o.data) = 'object'), " \
 	"r AS (UPDATE @mf_reaction_queue o SET old_row = o.old_row - p.members, new_row = o.new_row - p.members " \
-	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', 'customer_civil_id', " \
-	"    'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', 'payment_error'] AS members) p " \
+	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', " \
+	"    'customer_civil_id', " \
+	"    'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', " \
+	"      'payment_error'] AS members) p " \
 	"  WHERE o.invoice = i.id) "
 
 /* an archived invoice has all its data in one row; members that are null are left out of it */
 #define WITHOUT(list, less) "'" list "', (SELECT jsonb_agg(e " less ") FROM jsonb_array_elements(o.detail->'" list "') e)"
 #define ERASE_ARCHIVED(i) \
-	"n AS (UPDATE @mf_invoice_archive o SET " EMPTY_COLUMNS ", detail = jsonb_strip_nulls(o.detail || jsonb_build_object(" \
+	"n AS (UPDATE @mf_invoice_archive o SET " EMPTY_COLUMNS ", " \
+	"  detail = jsonb_strip_nulls(o.detail || jsonb_build_object(" \
 	WITHOUT("attempts", "- 'error'") ", " WITHOUT("transitions", "- ARRAY['changes', 'reason']") ", " \
 	WITHOUT("transactions", "- 'ip_address'") ", " \
 	WITHOUT("events", "#- '{data,UserDefinedField}' #- '{data,Invoice,UserDefinedField}'") ")) " \
@@ -73,17 +81,20 @@ static MfStatement purge_sent_statement = {
 
 static MfStatement purge_cancelled_statement = {
 	MF_IN_ORDER "WITH w AS MATERIALIZED (SELECT i.id, i.account FROM @mf_invoice i "
-	"  WHERE " MF_UNPAID("i") " AND (" MF_UNPAID_KEY("i") ") > ($2, $3) ORDER BY " MF_UNPAID_KEY("i") " LIMIT " CppAsString2(LOOKED_AT) "), "
+	"  WHERE " MF_UNPAID("i") " AND (" MF_UNPAID_KEY("i") ") > ($2, $3) "
+	"    ORDER BY " MF_UNPAID_KEY("i") " LIMIT " CppAsString2(LOOKED_AT) "), "
 	"i AS MATERIALIZED (SELECT i.id FROM w JOIN @mf_invoice i ON i.id = w.id AND i.invoice_id IS NULL "
 	"  AND i.erased_at IS NULL AND i.status = 'cancelled' AND i.created_at < $1 AND " MF_SETTLED("i") " "
 	"  LIMIT " CppAsString2(ERASED) " FOR NO KEY UPDATE OF i SKIP LOCKED), " ERASE("i")
-	"SELECT w.account::text, w.id::int8 FROM w WHERE (SELECT count(*) FROM i) < " CppAsString2(ERASED) " OR w.id IN (SELECT i.id FROM i) "
+	"SELECT w.account::text, w.id::int8 FROM w WHERE (SELECT count(*) FROM i) < " CppAsString2(ERASED) " "
+	"  OR w.id IN (SELECT i.id FROM i) "
 	"ORDER BY w.account COLLATE \"C\" DESC, w.id DESC LIMIT 1",
 	3, {TIMESTAMPTZOID, TEXTOID, INT8OID}, NULL
 };
 
 static MfStatement purge_archived_statement = {
-	MF_IN_ORDER "WITH i AS MATERIALIZED (SELECT i.id, i.created_at FROM @mf_invoice_archive i WHERE i.erased_at IS NULL AND i.created_at < $1 "
+	MF_IN_ORDER "WITH i AS MATERIALIZED (SELECT i.id, i.created_at FROM @mf_invoice_archive i "
+	"  WHERE i.erased_at IS NULL AND i.created_at < $1 "
 	"  ORDER BY i.created_at LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED), " ERASE_ARCHIVED("i")
 	"SELECT count(*) FROM n",
 	1, {TIMESTAMPTZOID}, NULL
@@ -97,11 +108,13 @@ static MfStatement named_statement = {
 };
 
 static MfStatement erase_statement = {
-	"WITH l AS MATERIALIZED (SELECT i.id, i.status, i.payment_status, i.erased_at IS NOT NULL AS erased, " MF_SETTLED("i") " AS settled, "
+	"WITH l AS MATERIALIZED (SELECT i.id, i.status, i.payment_status, "
+	"  i.erased_at IS NOT NULL AS erased, " MF_SETTLED("i") " AS settled, "
 	"    i.duplicate_suspected OR i.payment_doubt IS NOT NULL OR i.disputed_at IS NOT NULL AS doubted "
 	"  FROM @mf_invoice i WHERE i.id = ANY ($1)), "
 	"i AS MATERIALIZED (SELECT l.id FROM l WHERE l.settled AND NOT l.erased), " ERASE("i")
-	"SELECT l.id::int8, CASE WHEN l.erased THEN 'forgotten_before' WHEN l.settled THEN CASE WHEN n.id IS NOT NULL THEN 'forgotten' END "
+	"SELECT l.id::int8, CASE WHEN l.erased THEN 'forgotten_before' WHEN l.settled THEN CASE WHEN n.id IS NOT NULL "
+	"  THEN 'forgotten' END "
 	"  WHEN l.doubted THEN 'unfinished: a person has to decide' "
 	"  ELSE 'unfinished: ' || CASE l.status WHEN 'sent' THEN l.payment_status ELSE l.status END END "
 	"FROM l LEFT JOIN n ON n.id = l.id ORDER BY l.id",
@@ -118,7 +131,7 @@ static MfStatement erase_archived_statement = {
 };
 
 /* id of the latest cancelled invoice that was erased; 0 = begin again */
-static MfUnpaidPosition last_cancelled;
+static MfUnpaidPosition cancelled_position;
 
 static bool purge_cancelled(const MfSqlScope *scope, TimestampTz before);
 static Datum lock_named_invoices(Oid schema, const Datum *values, const char *nulls);
@@ -149,15 +162,15 @@ purge_cancelled(const MfSqlScope *scope, TimestampTz before)
 	Datum		values[3];
 
 	values[0] = TimestampTzGetDatum(before);
-	values[1] = CStringGetTextDatum(NameStr(last_cancelled.account));
-	values[2] = Int64GetDatum(last_cancelled.invoice);
+	values[1] = CStringGetTextDatum(NameStr(cancelled_position.account));
+	values[2] = Int64GetDatum(cancelled_position.invoice);
 	if (mf_sql_execute(scope, &purge_cancelled_statement, values, NULL) == 0)
 	{
-		memset(&last_cancelled, 0, sizeof(last_cancelled));
+		memset(&cancelled_position, 0, sizeof(cancelled_position));
 		return false;
 	}
-	namestrcpy(&last_cancelled.account, mf_result_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-	last_cancelled.invoice = mf_single_int8(2);
+	namestrcpy(&cancelled_position.account, mf_result_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	cancelled_position.invoice = mf_single_int8(2);
 	return true;
 }
 

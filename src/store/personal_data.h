@@ -15,7 +15,8 @@
  * about it, and no dispute is pending.
  */
 #define MF_SETTLED(row) \
-	"(" row ".status = 'cancelled' OR (" row ".status = 'sent' AND " row ".payment_status NOT IN ('unpaid', 'authorized'))) " \
+	"(" row ".status = 'cancelled' OR (" row ".status = 'sent' AND " row ".payment_status NOT IN ('unpaid', " \
+	"  'authorized'))) " \
 	"AND NOT " row ".duplicate_suspected AND " row ".payment_doubt IS NULL " \
 	"AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".id) " \
 	"AND NOT EXISTS (SELECT FROM @mf_dispute_state d WHERE d.invoice = " row ".id AND d.status = 'PENDING')"

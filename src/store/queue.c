@@ -21,7 +21,8 @@
 static const char *const job_names[] = {"send", "sending", "reconcile", "verify", "watch", "review"};
 
 static MfStatement lock_invoices_statement = {
-	"SELECT id::int8, status::text, attempts::int4, duplicate_suspected::bool FROM @mf_invoice WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
+	"SELECT id::int8, status::text, attempts::int4, duplicate_suspected::bool FROM @mf_invoice "
+	"  WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED",
 	1, {INT8ARRAYOID}, NULL
 };
 
@@ -44,7 +45,8 @@ static MfStatement apply_statement = {
 	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END, "
 	"  promote = CASE t.next WHEN 'sending' THEN q.promote ELSE " MF_PROMOTE("t.due", "q.priority") " END "
 	"  FROM t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice AND t.next IS NOT NULL RETURNING 1), "
-	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice AND t.next IS NULL RETURNING 1), "
+	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice "
+	"  AND t.next IS NULL RETURNING 1), "
 	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT t.invoice, clock_timestamp(), t.actor, t.from_status, t.to_status, t.attempt, "
 	"    coalesce(t.reason, t.error) FROM t WHERE t.to_status <> 'sending' RETURNING 1), "
@@ -59,12 +61,14 @@ static MfStatement apply_statement = {
 	"  duplicate_suspected = (i.duplicate_suspected OR t.duplicate > 0) AND t.duplicate >= 0, "
 	"  duplicate_error = CASE t.duplicate WHEN 1 THEN t.error WHEN 0 THEN i.duplicate_error END, "
 	/* only people make these transitions, and their latest decision counts */
-	"  cancel_requested = i.cancel_requested AND NOT (t.from_status IN ('rejected', 'review') AND t.to_status = 'queued'), "
+	"  cancel_requested = i.cancel_requested AND NOT (t.from_status IN ('rejected', 'review') "
+	"    AND t.to_status = 'queued'), "
 	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
 	/* the link of an invoice that a look-up has found may be in an answer that was not conclusive */
 	"  FROM t LEFT JOIN LATERAL (SELECT a.invoice_url FROM @mf_attempt a "
 	"    WHERE t.to_status = 'sent' AND t.invoice_url IS NULL AND a.invoice = t.invoice "
-	"      AND a.invoice_id = t.invoice_id::int8 AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1) k ON true "
+	"      AND a.invoice_id = t.invoice_id::int8 AND a.invoice_url IS NOT NULL "
+	"        ORDER BY a.attempt DESC LIMIT 1) k ON true "
 	"  WHERE i.id = ANY ($1) AND i.id = t.invoice RETURNING 1) "
 	"SELECT (SELECT count(DISTINCT t.invoice) FROM t) - (SELECT count(*) FROM changed) "
 	"  + (SELECT count(*) FROM @mf_queue q WHERE q.invoice = ANY ($1)) "
@@ -84,25 +88,30 @@ static MfStatement apply_statement = {
 
 static MfStatement follow_up_statement = {
 	"WITH f AS MATERIALIZED ("
-	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS f(invoice, next, due, step, error, duplicate, wait, put_off)), "
+	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS f(invoice, next, due, step, error, duplicate, wait, "
+	"    put_off)), "
 	"later AS (UPDATE @mf_queue q SET kind = f.next, due = f.due, " MF_SET_RANK("f.due", "q.priority") ", "
 	"  step = f.step, error = CASE WHEN f.wait THEN q.error WHEN f.put_off THEN f.error END "
 	"  FROM f WHERE q.invoice = ANY ($1) AND q.invoice = f.invoice AND f.next IS NOT NULL RETURNING 1), "
-	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = ANY ($1) AND q.invoice = f.invoice AND f.next IS NULL RETURNING 1), "
+	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = ANY ($1) AND q.invoice = f.invoice "
+	"  AND f.next IS NULL RETURNING 1), "
 	"found AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
-	"  SELECT i.id, i.account, f.next, f.due, f.due, i.priority FROM f JOIN @mf_invoice i ON i.id = f.invoice AND i.id = ANY ($1) "
+	"  SELECT i.id, i.account, f.next, f.due, f.due, i.priority FROM f JOIN @mf_invoice i ON i.id = f.invoice "
+	"    AND i.id = ANY ($1) "
 	"  WHERE f.duplicate AND f.next IS NOT NULL ON CONFLICT (invoice) DO NOTHING RETURNING 1), "
 	"changed AS (UPDATE @mf_invoice i SET last_error = CASE WHEN f.duplicate THEN i.last_error ELSE f.error END, "
 	"    duplicate_error = CASE WHEN f.duplicate THEN f.error ELSE i.duplicate_error END, "
 	"    duplicate_suspected = i.duplicate_suspected OR f.duplicate "
 	"  FROM f WHERE i.id = ANY ($1) AND i.id = f.invoice AND " CHANGES_INVOICE " RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = ANY ($1) AND EXISTS (SELECT FROM f WHERE f.invoice = i.id AND " CHANGES_INVOICE ")) "
+	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE i.id = ANY ($1) AND EXISTS (SELECT FROM f "
+	"  WHERE f.invoice = i.id AND " CHANGES_INVOICE ")) "
 	"  - (SELECT count(*) FROM changed) "
 	"  + (SELECT count(*) FROM @mf_queue q WHERE q.invoice = ANY ($1)) "
 	"  - (SELECT count(*) FROM later) - (SELECT count(*) FROM done) "
 	"  + (SELECT count(*) FROM @mf_invoice i WHERE i.id = ANY ($1) "
 	"    AND EXISTS (SELECT FROM f WHERE f.invoice = i.id AND f.duplicate AND f.next IS NOT NULL) "
-	"    AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = ANY ($1) AND q.invoice = i.id)) - (SELECT count(*) FROM found)",
+	"    AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = ANY ($1) "
+	"      AND q.invoice = i.id)) - (SELECT count(*) FROM found)",
 	8, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, BOOLARRAYOID},
 	NULL
 };
@@ -114,7 +123,8 @@ static MfStatement try_put_off_statement = {
 };
 
 static MfStatement put_off_statement = {
-	"UPDATE @mf_queue q SET due = greatest(q.due, $2), " MF_SET_RANK("greatest(q.due, $2)", "q.priority") ", error = $3 "
+	"UPDATE @mf_queue q SET due = greatest(q.due, $2), " MF_SET_RANK("greatest(q.due, $2)", "q.priority") ", "
+	"  error = $3 "
 	"WHERE q.invoice = $1",
 	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
 };
@@ -172,7 +182,8 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->duplicate_suspected = DatumGetBool(values[11]);
 	job->created_at = DatumGetTimestampTz(values[12]);
 	job->invoice_id = isnull[13] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[13]));
-	job->callbacks = isnull[14] ? MF_CALLBACKS_BY_ACCOUNT : DatumGetBool(values[14]) ? MF_CALLBACKS_ON : MF_CALLBACKS_OFF;
+	job->callbacks = isnull[14] ? MF_CALLBACKS_BY_ACCOUNT :
+		DatumGetBool(values[14]) ? MF_CALLBACKS_ON : MF_CALLBACKS_OFF;
 	memcpy(job->request.values, &values[MF_FIRST_FIELD - 1], sizeof(job->request.values));
 	memcpy(job->request.isnull, &isnull[MF_FIRST_FIELD - 1], sizeof(job->request.isnull));
 	if (desc->natts >= MF_FIRST_FIELD + MF_SP_COUNT)
@@ -196,8 +207,7 @@ mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count
 		MfLockedInvoice *invoice = (MfLockedInvoice *) palloc(sizeof(MfLockedInvoice));
 
 		invoice->invoice = DatumGetInt64(mf_result(tuple, SPI_tuptable->tupdesc, 1, NULL));
-		invoice->status = (MfStatus) mf_status_from_name(
-														 TextDatumGetCString(mf_result(tuple, SPI_tuptable->tupdesc, 2, NULL)));
+		invoice->status = (MfStatus) mf_status_from_name(mf_result_text(tuple, SPI_tuptable->tupdesc, 2));
 		invoice->attempts = DatumGetInt32(mf_result(tuple, SPI_tuptable->tupdesc, 3, NULL));
 		invoice->duplicate_suspected = DatumGetBool(mf_result(tuple, SPI_tuptable->tupdesc, 4, NULL));
 		locked = lappend(locked, invoice);

@@ -48,7 +48,8 @@ static MfStatement claim_entries_statement = {
 	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.step::int2, e.ctid, l.n::int4 "
 	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, mark, mark_invoice, n) CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q "
-	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 AND q.due <= $4 "
+	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 "
+	"    AND q.due <= $4 "
 	"    AND q.origin = @mf_origin() AND q.invoice <> ALL ($6) "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e LIMIT $7",
 	7, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID},
@@ -89,7 +90,8 @@ static MfStatement move_entries_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now, bool *changed);
+static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now,
+						  bool *changed);
 static Entry *read_entries(int count, const MfClaimLimit *limits);
 static void lock_invoices(const MfSqlScope *scope, Entry *entries, int count);
 static bool put_off_busy(const MfSqlScope *scope, const List *entries, TimestampTz now);
@@ -325,7 +327,8 @@ put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, Timesta
 		ereport(LOG,
 				(errmsg_plural("%d agenda entry has no invoice: %lld",
 							   "%d agenda entries have no invoice, such as %lld", news, news, (long long) example),
-				 errdetail("Rows of mf_invoice were removed without its triggers. The entries are tried again every hour."),
+				 errdetail("Rows of mf_invoice were removed without its triggers. "
+						   "The entries are tried again every hour."),
 				 errhint("To delete the entries, run SELECT * FROM mf_repair().")));
 	return rows > 0;
 }

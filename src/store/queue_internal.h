@@ -47,7 +47,8 @@
 	"could_insert::bool, reference::text, send_at::timestamptz, cancel_requested::bool, duplicate_suspected::bool, " \
 	"created_at::timestamptz, invoice_id::int8, callbacks::bool, " \
 	"customer_name::text, invoice_value::numeric, notification_option::text, customer_email::text, " \
-	"customer_mobile::text, mobile_country_code::text, display_currency_iso::text, language::text, customer_reference::text, " \
+	"customer_mobile::text, mobile_country_code::text, display_currency_iso::text, language::text, " \
+	"  customer_reference::text, " \
 	"customer_civil_id::text, user_defined_field::text, call_back_url::text, error_url::text, webhook_url::text, " \
 	"expiry_date::timestamptz, customer_address::jsonb, invoice_items::jsonb, shipping_method::int2, " \
 	"shipping_consignee::jsonb, suppliers::jsonb, processing_details::jsonb, invoice_payment_methods::int4[], " \

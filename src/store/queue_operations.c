@@ -52,10 +52,12 @@ static MfStatement twins_before_statement = {
 static MfStatement dismiss_statement = {
 	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1 RETURNING 1), "
 	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
-	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM @mf_invoice i WHERE i.id = $1 RETURNING 1), "
+	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM @mf_invoice i WHERE i.id = $1 "
+	"    RETURNING 1), "
 	"changed AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL WHERE id = $1 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_queue WHERE invoice = $1) - (SELECT count(*) FROM done) "
-	"  + 2 * (SELECT count(*) FROM @mf_invoice WHERE id = $1) - (SELECT count(*) FROM history) - (SELECT count(*) FROM changed)",
+	"  + 2 * (SELECT count(*) FROM @mf_invoice WHERE id = $1) - (SELECT count(*) FROM history) - (SELECT count(*) "
+	"    FROM changed)",
 	3, {INT8OID, TEXTOID, TEXTOID}, NULL
 };
 
@@ -63,7 +65,8 @@ static MfStatement dismiss_statement = {
 
 /* what is known of a payment belongs to the former invoice, so a row that was paid is not changed */
 static MfStatement adopt_twin_statement = {
-	"WITH k AS (SELECT coalesce($5, (SELECT a.invoice_url FROM @mf_attempt a WHERE a.invoice = $1 AND a.invoice_id = $4::int8 "
+	"WITH k AS (SELECT coalesce($5, (SELECT a.invoice_url FROM @mf_attempt a WHERE a.invoice = $1 "
+	"  AND a.invoice_id = $4::int8 "
 	"    AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) AS url), "
 	"i AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL, payment_error = NULL, "
 	"      invoice_id = $4::int8, invoice_url = k.url, "
@@ -74,7 +77,8 @@ static MfStatement adopt_twin_statement = {
 	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_invoice WHERE " MAY_ADOPT ") - (SELECT count(*) FROM history) "
-	"  + (SELECT count(*) FROM @mf_queue q JOIN i ON i.id = q.invoice) - (SELECT count(*) FROM done), (SELECT count(*) FROM i)",
+	"  + (SELECT count(*) FROM @mf_queue q JOIN i ON i.id = q.invoice) - (SELECT count(*) FROM done), "
+	"    (SELECT count(*) FROM i)",
 	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
@@ -138,11 +142,16 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 		const MfJob *job = jobs[i];
 		List	   *references = NIL;
 
-		for (; row < rows && DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL)) == job->invoice; row++)
+		for (; row < rows; row++)
 		{
-			MfReference *entry = (MfReference *) palloc0(sizeof(MfReference));
+			HeapTuple	tuple = SPI_tuptable->vals[row];
+			TupleDesc	desc = SPI_tuptable->tupdesc;
+			MfReference *entry;
 
-			entry->reference = TextDatumGetCString(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, NULL));
+			if (DatumGetInt64(mf_result(tuple, desc, 1, NULL)) != job->invoice)
+				break;
+			entry = (MfReference *) palloc0(sizeof(MfReference));
+			entry->reference = mf_result_text(tuple, desc, 2);
 			references = lappend(references, entry);
 		}
 		transitions[i].reference = MemoryContextStrdup(context, mf_queue_fresh_reference(references, job->reference));

@@ -17,12 +17,14 @@
 #include "store/queue_origin.h"
 
 static MfStatement identity_statement = {
-	"SELECT system_identifier = $1 AND database = $2, data_directory::text, timeline::int4, since::timestamptz, marker::text, backup_label::text, origin::int8 FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
+	"SELECT system_identifier = $1 AND database = $2, data_directory::text, timeline::int4, since::timestamptz, "
+	"  marker::text, backup_label::text, origin::int8 FROM @mf_identity ORDER BY 1 DESC LIMIT 1",
 	2, {TEXTOID, OIDOID}, NULL
 };
 
 static MfStatement set_identity_statement = {
-	"INSERT INTO @mf_identity AS i (system_identifier, database, data_directory, timeline, since, marker, backup_label) "
+	"INSERT INTO @mf_identity AS i (system_identifier, database, data_directory, timeline, since, marker, "
+	"  backup_label) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7) "
 	"ON CONFLICT (system_identifier, database) DO UPDATE SET data_directory = EXCLUDED.data_directory, "
 	"  timeline = EXCLUDED.timeline, since = EXCLUDED.since, marker = EXCLUDED.marker, "

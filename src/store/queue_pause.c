@@ -38,8 +38,10 @@ static MfStatement pause_reason_statement = {
 };
 
 static MfStatement resume_statement = {
-	"WITH p AS MATERIALIZED (SELECT account, paused_by FROM @mf_account WHERE account = $1 AND paused_at IS NOT NULL FOR UPDATE), "
-	"u AS (UPDATE @mf_account a SET paused_at = NULL, paused_by = NULL, reason = NULL FROM p WHERE a.account = p.account RETURNING 1) "
+	"WITH p AS MATERIALIZED (SELECT account, paused_by FROM @mf_account WHERE account = $1 "
+	"  AND paused_at IS NOT NULL FOR UPDATE), "
+	"u AS (UPDATE @mf_account a SET paused_at = NULL, paused_by = NULL, reason = NULL FROM p "
+	"  WHERE a.account = p.account RETURNING 1) "
 	"SELECT p.account = '*' AND p.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "') FROM p, u",
 	1, {TEXTOID}, NULL
 };
@@ -47,7 +49,8 @@ static MfStatement resume_statement = {
 /* requests that the original has sent just before it was stopped may still be processed */
 static MfStatement resume_verify_statement = {
 	"UPDATE @mf_queue q SET due = d.due, " MF_SET_RANK("d.due", "q.priority") " "
-	"FROM (SELECT " MF_VERIFY_DUE("'-infinity'::timestamptz", "$1") " AS due) d WHERE q.kind = 'verify' AND q.due < d.due",
+	"FROM (SELECT " MF_VERIFY_DUE("'-infinity'::timestamptz", "$1") " AS due) d WHERE q.kind = 'verify' "
+	"  AND q.due < d.due",
 	1, {INT4OID}, NULL
 };
 
@@ -55,7 +58,8 @@ static MfStatement resume_verify_statement = {
 #define RETRY_ENTRIES(account) \
 	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", " \
 	"  step = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.step END " \
-	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) AND o.step <> 0) " \
+	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) " \
+	"  AND o.step <> 0) " \
 	"    OR (o.kind IN ('reconcile', 'watch', 'verify') AND o.error IS NOT NULL)) AND " account \
 	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
@@ -184,7 +188,9 @@ mf_queue_retry_account(Oid schema, const char *account, Oid created_by)
 	if (account != NULL)
 		values[1] = CStringGetTextDatum(account);
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, account != NULL ? &retry_entries_statement : &retry_all_entries_statement, values, nulls);
-	(void) mf_sql_execute(&scope, account != NULL ? &retry_inquiries_statement : &retry_all_inquiries_statement, values, nulls);
+	(void) mf_sql_execute(&scope, account != NULL ? &retry_entries_statement : &retry_all_entries_statement,
+						  values, nulls);
+	(void) mf_sql_execute(&scope, account != NULL ? &retry_inquiries_statement : &retry_all_inquiries_statement,
+						  values, nulls);
 	mf_sql_end(&scope);
 }

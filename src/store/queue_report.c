@@ -25,7 +25,8 @@ static MfStatement size_statement = {
 };
 
 static MfStatement any_due_statement = {
-	"SELECT FROM @mf_queue WHERE account = $1 AND rank <= now() + interval '" CppAsString2(MF_BACKOFF_CAP_MS) " ms' LIMIT 1",
+	"SELECT FROM @mf_queue WHERE account = $1 AND rank <= now() + interval '" CppAsString2(MF_BACKOFF_CAP_MS) " ms' "
+	"  LIMIT 1",
 	1, {TEXTOID}, NULL
 };
 
@@ -37,16 +38,20 @@ static MfStatement any_due_statement = {
  */
 static MfStatement lockers_statement = {
 	"SELECT i.xmax, count(*)::int8, min(i.id)::int8 FROM ("
-	"  (SELECT q.invoice FROM @mf_queue q WHERE q.account = $1 AND q.rank <= now() + interval '10 s' ORDER BY q.rank LIMIT 1000) "
-	"  UNION (SELECT q.invoice FROM @mf_inquiry q WHERE q.account = $1 AND q.urgent AND q.due <= now() + interval '10 s' "
+	"  (SELECT q.invoice FROM @mf_queue q WHERE q.account = $1 AND q.rank <= now() + interval '10 s' "
+	"    ORDER BY q.rank LIMIT 1000) "
+	"  UNION (SELECT q.invoice FROM @mf_inquiry q WHERE q.account = $1 AND q.urgent "
+	"    AND q.due <= now() + interval '10 s' "
 	"    ORDER BY q.due LIMIT 1000)) d JOIN @mf_invoice i ON i.id = d.invoice "
-	"WHERE i.xmax <> '0'::xid AND greatest(i.send_at, i.created_at) < now() - interval '1 min' GROUP BY i.xmax ORDER BY 2 DESC",
+	"WHERE i.xmax <> '0'::xid AND greatest(i.send_at, i.created_at) < now() - interval '1 min' GROUP BY i.xmax "
+	"  ORDER BY 2 DESC",
 	1, {TEXTOID}, NULL
 };
 
 static MfStatement put_off_errors_statement = {
 	"SELECT count(*)::int8, min(p.invoice)::int8, p.error::text FROM ("
-	"  SELECT q.invoice, coalesce(q.error, i.last_error, '') AS error FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice "
+	"  SELECT q.invoice, coalesce(q.error, i.last_error, '') AS error FROM @mf_queue q "
+	"    JOIN @mf_invoice i ON i.id = q.invoice "
 	"  WHERE q.account = $1 AND (q.error IS NOT NULL OR (q.kind = 'send' AND q.step > 0)) "
 	"  UNION ALL SELECT q.invoice, q.error FROM @mf_inquiry q WHERE q.account = $1 AND q.error IS NOT NULL) p "
 	"GROUP BY p.error ORDER BY 2 LIMIT $2",
@@ -163,7 +168,7 @@ mf_queue_count_refused_accounts(Oid schema, const char *but, char **example)
 	(void) mf_sql_execute(&scope, &refused_accounts_statement, &value, NULL);
 	count = mf_single_int8(1);
 	if (count > 0)
-		*example = MemoryContextStrdup(context, TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)));
+		*example = MemoryContextStrdup(context, mf_result_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
 	mf_sql_end(&scope);
 	return count;
 }

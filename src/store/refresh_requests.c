@@ -77,7 +77,10 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
-/* By ids, so that two sessions do not deadlock.  Those of a subtransaction that was rolled back are written, too; they do no harm. */
+/*
+ * By ids, so that two sessions do not deadlock.  Those of a subtransaction that was
+ * rolled back are written, too, and do no harm.
+ */
 static int
 compare_invoices(const ListCell *a, const ListCell *b)
 {

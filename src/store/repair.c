@@ -76,13 +76,15 @@
 /* by two small indexes: an invoice with an InvoiceId is unfinished only if a duplicate is suspected */
 static MfStatement damage_statement = {
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNSENT " AND " UNFINISHED ") "
-	"  + (SELECT count(*) FROM @mf_invoice i WHERE i.duplicate_suspected AND i.invoice_id IS NOT NULL AND " UNFINISHED "), "
+	"  + (SELECT count(*) FROM @mf_invoice i WHERE i.duplicate_suspected AND i.invoice_id IS NOT NULL "
+	"    AND " UNFINISHED "), "
 	"  (SELECT count(*) FROM @mf_invoice i WHERE " UNKNOWN("$1") "), "
 	"  (SELECT count(*) FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)), "
 	"  (SELECT count(*) FROM " ENTRIES " WHERE " ASTRAY " OR " MISFIT " OR " LATE ") "
 	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
 	"  (SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c "
-	"    WHERE c.relnamespace = $2 AND left(c.relname::text, 3) = 'mf_' AND c.relkind = 'r' AND c.relpersistence <> 'p')",
+	"    WHERE c.relnamespace = $2 AND left(c.relname::text, 3) = 'mf_' AND c.relkind = 'r' "
+	"      AND c.relpersistence <> 'p')",
 	2, {BOOLOID, OIDOID}, NULL
 };
 
@@ -114,7 +116,8 @@ static MfStatement inquiries_statement = {
 };
 
 static MfStatement gone_statement = {
-	"WITH q AS (DELETE FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice) RETURNING 1), "
+	"WITH q AS (DELETE FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice) "
+	"  RETURNING 1), "
 	"p AS (DELETE FROM @mf_inquiry q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice) RETURNING 1) "
 	"SELECT 'gone', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) g HAVING count(*) > 0",
 	0, {0}, NULL
@@ -123,14 +126,18 @@ static MfStatement gone_statement = {
 static MfStatement astray_statement = {
 	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.priority, b.misfit, "
 	"    CASE WHEN b.misfit THEN " KIND_BY_ROW " ELSE q.kind END AS kind, "
-	"    CASE WHEN b.misfit THEN " DUE_BY_ROW("$1") " WHEN b.late AND i.status = 'queued' THEN greatest(i.send_at, clock_timestamp()) "
+	"    CASE WHEN b.misfit THEN " DUE_BY_ROW("$1") " WHEN b.late AND i.status = 'queued' THEN greatest(i.send_at, "
+	"      clock_timestamp()) "
 	"      WHEN b.late THEN clock_timestamp() ELSE q.due END AS due "
-	"  FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice, LATERAL (SELECT " MISFIT " AS misfit, " LATE " AS late) b "
+	"  FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice, "
+	"    LATERAL (SELECT " MISFIT " AS misfit, " LATE " AS late) b "
 	"  WHERE " ASTRAY " OR b.misfit OR b.late), "
-	"q AS (UPDATE @mf_queue q SET account = n.account, kind = n.kind, due = n.due, " MF_SET_RANK("n.due", "n.priority") ", "
+	"q AS (UPDATE @mf_queue q SET account = n.account, kind = n.kind, "
+	"  due = n.due, " MF_SET_RANK("n.due", "n.priority") ", "
 	"    step = CASE WHEN n.misfit THEN 0 ELSE q.step END, error = CASE WHEN n.misfit THEN NULL ELSE q.error END "
 	"  FROM n WHERE q.invoice = n.id RETURNING 1), "
-	"p AS (UPDATE @mf_inquiry q SET account = i.account FROM @mf_invoice i WHERE i.id = q.invoice AND " ASTRAY " RETURNING 1) "
+	"p AS (UPDATE @mf_inquiry q SET account = i.account FROM @mf_invoice i WHERE i.id = q.invoice AND " ASTRAY " "
+	"  RETURNING 1) "
 	"SELECT 'astray', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM p) a HAVING count(*) > 0",
 	1, {INT4OID}, NULL
 };
@@ -165,7 +172,8 @@ static MfStatement note_error_statement = {
 	MF_IN_ORDER "UPDATE @mf_invoice i SET last_error = $2 "
 	"FROM (SELECT o.id FROM @mf_queue q JOIN @mf_invoice o ON o.id = q.invoice "
 	"  WHERE q.account = $1 AND q.rank <= clock_timestamp() AND o.status IN ('queued', 'unknown') "
-	"    AND o.last_error IS DISTINCT FROM $2 ORDER BY q.rank, q.invoice LIMIT 200 FOR NO KEY UPDATE OF o SKIP LOCKED) n "
+	"    AND o.last_error IS DISTINCT FROM $2 ORDER BY q.rank, "
+	"      q.invoice LIMIT 200 FOR NO KEY UPDATE OF o SKIP LOCKED) n "
 	"WHERE i.id = n.id",
 	2, {TEXTOID, TEXTOID}, NULL
 };

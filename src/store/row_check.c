@@ -285,7 +285,8 @@ check_idempotency_key(void *argument)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errtablecolname(check->table, "idempotency_key"),
 				 errmsg("idempotency_key must not be blank"),
-				 errhint("Give what no other invoice of the account has, such as 'rent 2026-01, flat 12', or leave it out.")));
+				 errhint("Give a key that no other invoice of the account has, such as 'rent 2026-01, flat 12', "
+						 "or leave it out.")));
 }
 
 /* Only its size matters: each update of the row copies it. */
@@ -331,7 +332,8 @@ has_default(const MfInvoiceRow *row, int column)
 		case ZERO_INTEGER:
 			return DatumGetInt32(value) == 0;
 		case ZERO_NUMERIC:
-			return DatumGetBool(DirectFunctionCall2(numeric_eq, value, DirectFunctionCall1(int8_numeric, Int64GetDatum(0))));
+			return DatumGetBool(DirectFunctionCall2(numeric_eq, value,
+													DirectFunctionCall1(int8_numeric, Int64GetDatum(0))));
 		case FALSE_VALUE:
 			return !DatumGetBool(value);
 		case STATUS_QUEUED:
@@ -351,5 +353,6 @@ mf_row_refuse_result(Relation table, int column)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errtablecolname(table, name),
 			 errmsg("column \"%s\" of mf_invoice is written by myfatoorah only", name),
-			 errhint("Leave it out. To control sending, use mf_cancel(), mf_retry(), mf_resolve(), mf_pause() or mf_resume().")));
+			 errhint("Leave it out. To control sending, use mf_cancel(), mf_retry(), mf_resolve(), "
+					 "mf_pause() or mf_resume().")));
 }

@@ -121,7 +121,8 @@ mf_sender_refusal(const MfAccount *account, Oid table, const MfSender *sender)
 	if (!mf_server_usable(account->serverid, sender->role))
 		return psprintf("role \"%s\", which inserted it, has no USAGE on account \"%s\" any more", name, account->name);
 	if (!mf_account_mapping_counts(account, sender->role))
-		return psprintf("role \"%s\", which inserted it, has a user mapping of its own, and option \"own_mappings\" of account \"%s\" is off",
+		return psprintf("role \"%s\", which inserted it, has a user mapping of its own, "
+						"and option \"own_mappings\" of account \"%s\" is off",
 						name, account->name);
 	if (sender->could_insert && !mf_role_can_insert(table, sender->role))
 		return psprintf("role \"%s\", which inserted it, may not insert invoices any more", name);
