@@ -10,20 +10,12 @@
 
 #include "database/sql.h"
 #include "store/inquiries.h"
-
-/* An invoice that was accepted by MyFatoorah a moment ago */
-typedef struct MfSentInvoice
-{
-	int64		invoice;
-	int64		invoice_id;		/* InvoiceId; 0 = the row did not get it just now */
-	const char *account;		/* NULL = the caller does not know it; not set without an invoice_id */
-} MfSentInvoice;
+#include "store/invoice_number.h"
 
 /*
- * Has invoices that were just sent found by their InvoiceId, and opens inquiries
- * about them, due at "due"; sorts "sent".
- * DT_NOEND opens only those that an event has asked for already.  True if one of
- * them is urgent.
+ * Adds invoices that were just sent to mf_invoice_number, and opens inquiries about
+ * them, due at "due"; sorts "sent".  DT_NOEND opens only inquiries that an event has
+ * asked for already.  True if one of them is urgent.
  */
 extern bool mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due);
 

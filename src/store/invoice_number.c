@@ -21,7 +21,7 @@
 #define NUMBER_INVOICE 2
 #define NUMBER_COLUMNS 2
 
-/* it may have had that number before */
+/* a row may have had the same number before */
 static MfStatement add_statement = {
 	"WITH n AS MATERIALIZED (SELECT DISTINCT u.invoice_id, u.invoice FROM unnest($1, $2) AS u(invoice_id, invoice)), "
 	"w AS (INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT n.invoice_id, n.invoice FROM n "
