@@ -19,14 +19,16 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	INT8OID, TEXTOID,			/* id, account */
 	TEXTOID, NUMERICOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,	/* customer_name .. language */
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,	/* customer_reference .. webhook_url */
-	TIMESTAMPTZOID, JSONBOID, JSONBOID, INT2OID, JSONBOID, JSONBOID, JSONBOID, INT4ARRAYOID, TEXTOID,	/* expiry_date .. source_info */
+	/* expiry_date .. source_info */
+	TIMESTAMPTZOID, JSONBOID, JSONBOID, INT2OID, JSONBOID, JSONBOID, JSONBOID, INT4ARRAYOID, TEXTOID,
 	TIMESTAMPTZOID, INT2OID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID,	/* send_at .. payment_status */
 	INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,	/* invoice_id .. last_error */
 	INT4OID, BOOLOID, BOOLOID, TIMESTAMPTZOID, NAMEOID, /* attempts .. created_by */
 	TEXTOID, TEXTOID, TEXTOID,	/* invoice_status .. duplicate_error */
 	TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, /* payment_id .. pay_value */
 	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID,	/* refunded_value .. could_insert */
-	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, JSONBOID	/* currency .. metadata */
+	/* currency .. metadata */
+	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, JSONBOID
 };
 
 /* invoice, account, kind, due, rank, priority, step, origin, error, promote */
@@ -43,8 +45,8 @@ const Oid	mf_attempt_types[] = {
 
 /* invoice, account, due, urgent, refunds, requests, tries, step, failures, error, by_callback, ordered_by */
 const Oid	mf_inquiry_types[] = {
-	InvalidOid, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, INT2OID, INT2OID, INT2OID, TEXTOID, BOOLOID,
-	OIDOID
+	InvalidOid, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, INT2OID, INT2OID, INT2OID,
+	TEXTOID, BOOLOID, OIDOID
 };
 
 /* invoice_id, invoice */

@@ -33,7 +33,8 @@
  * that is sent again and again is only counted.  All callbacks of an invoice are one
  * event.  One with another PaymentId is news, unless that is of a try that has ended.
  */
-#define ANOTHER "(e.door = 'callback' AND coalesce(EXCLUDED.payment_id <> e.payment_id, EXCLUDED.payment_id IS NOT NULL))"
+#define ANOTHER \
+	"(e.door = 'callback' AND coalesce(EXCLUDED.payment_id <> e.payment_id, EXCLUDED.payment_id IS NOT NULL))"
 
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "

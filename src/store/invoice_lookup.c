@@ -91,7 +91,8 @@ mf_queue_existence(Oid schema, int64 invoice)
 	scope.latest = true;
 	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
 		existence = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) ? MF_ROW_ARCHIVED :
-			DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)) ? MF_LINK_DEAD : MF_ROW_THERE;
+			DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)) ? MF_LINK_DEAD :
+			MF_ROW_THERE;
 	mf_sql_end(&scope);
 	return existence;
 }

@@ -53,7 +53,8 @@
 	"  WHERE o.invoice = i.id) "
 
 /* an archived invoice has all its data in one row; members that are null are left out of it */
-#define WITHOUT(list, less) "'" list "', (SELECT jsonb_agg(e " less ") FROM jsonb_array_elements(o.detail->'" list "') e)"
+#define WITHOUT(list, less) \
+	"'" list "', (SELECT jsonb_agg(e " less ") FROM jsonb_array_elements(o.detail->'" list "') e)"
 #define ERASE_ARCHIVED(i) \
 	"n AS (UPDATE @mf_invoice_archive o SET " EMPTY_COLUMNS ", " \
 	"  detail = jsonb_strip_nulls(o.detail || jsonb_build_object(" \

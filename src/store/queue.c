@@ -112,8 +112,8 @@ static MfStatement follow_up_statement = {
 	"    AND EXISTS (SELECT FROM f WHERE f.invoice = i.id AND f.duplicate AND f.next IS NOT NULL) "
 	"    AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = ANY ($1) "
 	"      AND q.invoice = i.id)) - (SELECT count(*) FROM found)",
-	8, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, BOOLARRAYOID},
-	NULL
+	8, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID,
+	BOOLARRAYOID}, NULL
 };
 
 static MfStatement try_put_off_statement = {
@@ -259,11 +259,13 @@ mf_queue_apply(const MfSqlScope *scope, const MfTransition *transitions, int cou
 	/* payments of those that were sent are awaited from now on */
 	for (i = 0; i < count; i++)
 	{
+		const char *invoice_id = transitions[i].invoice_id;
+
 		if (transitions[i].to != MF_STATUS_SENT)
 			continue;
 		sent[sent_count].invoice = transitions[i].invoice;
-		if (transitions[i].invoice_id != NULL)
-			sent[sent_count].invoice_id = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(transitions[i].invoice_id)));
+		if (invoice_id != NULL)
+			sent[sent_count].invoice_id = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(invoice_id)));
 		sent_count++;
 	}
 	if (sent_count > 0)

@@ -98,7 +98,8 @@ static MfStatement missing_statement = {
 
 static MfStatement agenda_statement = {
 	"WITH r AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, promote, priority) "
-	"  SELECT i.id, i.account, " KIND_BY_ROW ", d.due, " MF_RANK("d.due", "i.priority") ", " MF_PROMOTE("d.due", "i.priority") ", i.priority "
+	"  SELECT i.id, i.account, " KIND_BY_ROW ", d.due, " MF_RANK("d.due", "i.priority") ", "
+	"    " MF_PROMOTE("d.due", "i.priority") ", i.priority "
 	"  FROM @mf_invoice i, LATERAL (SELECT " DUE_BY_ROW("$1") " AS due) d "
 	"  WHERE " UNFINISHED " ON CONFLICT (invoice) DO NOTHING RETURNING invoice, kind), "
 	ROLES_BY_NAME
