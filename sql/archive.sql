@@ -174,12 +174,13 @@ UPDATE mf_transition h SET changes = '{"language": {"old": null, "new": "AR"}}' 
 DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference IN ('old paid', 'old expired');
 CREATE VIEW mf_test.hanging AS SELECT i.customer_reference, to_jsonb(i) AS row,
 	(SELECT jsonb_agg(to_jsonb(l) ORDER BY l.attempt) FROM mf_attempt l WHERE l.invoice = i.id) AS attempts, (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.id) FROM mf_transition l WHERE l.invoice = i.id) AS transitions,
-	(SELECT jsonb_agg(to_jsonb(l) ORDER BY l.payment_id) FROM mf_transaction l WHERE l.invoice = i.id) AS transactions, (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.id) FROM mf_event l WHERE l.invoice = i.id AND l.digest <> '\x02') AS events
+	(SELECT jsonb_agg(to_jsonb(l) ORDER BY l.payment_id) FROM mf_transaction l WHERE l.invoice = i.id) AS transactions, (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.id) FROM mf_event l WHERE l.invoice = i.id AND l.digest <> '\x02') AS events,
+	(SELECT jsonb_agg(l.invoice_id) FROM mf_invoice_number l WHERE l.invoice = i.id) AS numbers
 	FROM mf_invoice i WHERE i.customer_reference IN ('old paid', 'old expired');
 CREATE TABLE mf_test.hung AS SELECT * FROM mf_test.hanging;
-SELECT count(*) FROM mf_test.hung WHERE num_nulls(attempts, transitions, transactions, events) = 0;
+SELECT count(*) FROM mf_test.hung WHERE num_nulls(attempts, transitions, transactions, events, numbers) = 0;
 SELECT mf_archive('2020-02-01');
-SELECT count(*) FROM mf_test.hanging;
+SELECT count(*), (SELECT count(*) FROM mf_invoice_number k JOIN mf_test.hung h ON (h.row->>'id')::bigint = k.invoice) AS numbers FROM mf_test.hanging;
 SELECT mf_unarchive(array_agg(id)) AS back FROM mf_invoice_all WHERE customer_reference IN ('old paid', 'old expired') AND archived_at IS NOT NULL;
 SELECT a.* = b.* AS as_before FROM mf_test.hung a JOIN mf_test.hanging b USING (customer_reference);
 DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference IN ('old paid', 'old expired');
