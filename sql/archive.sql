@@ -169,6 +169,8 @@ SELECT i.overpaid, i.received_value, i.archived_at, (SELECT count(*) FROM mf_att
 	(SELECT count(*) FROM mf_unmatched u WHERE u.archived = i.id) AS unmatched FROM mf_invoice_all i WHERE i.customer_reference = 'old real';
 
 -- All that hung on a row comes back as it was, lines of the history with their nulls; an event that has come in again since is one
+-- in one transaction: MyFatoorah is asked once it commits
+BEGIN;
 SELECT mf_unarchive(array_agg(id)) AS back FROM mf_invoice_all WHERE customer_reference IN ('old paid', 'old expired') AND archived_at IS NOT NULL;
 UPDATE mf_transition h SET changes = '{"language": {"old": null, "new": "AR"}}' FROM mf_invoice i WHERE i.id = h.invoice AND i.customer_reference = 'old paid';
 DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference IN ('old paid', 'old expired');
@@ -185,6 +187,7 @@ SELECT mf_unarchive(array_agg(id)) AS back FROM mf_invoice_all WHERE customer_re
 SELECT a.* = b.* AS as_before FROM mf_test.hung a JOIN mf_test.hanging b USING (customer_reference);
 DELETE FROM mf_inquiry q USING mf_invoice i WHERE i.id = q.invoice AND i.customer_reference IN ('old paid', 'old expired');
 SELECT mf_archive('2020-02-01');
+COMMIT;
 
 -- It can be forgotten
 SET ROLE regress_mf_chief;

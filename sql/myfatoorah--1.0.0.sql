@@ -1181,7 +1181,7 @@ COMMENT ON COLUMN mf_open.last_try IS 'MyFatoorah''s word for the customer''s la
 CREATE VIEW mf_unmatched WITH (security_barrier) AS
 	SELECT e.id, e.account, e.door, e.event_name, e.event_status, e.invoice_id, e.payment_id,
 		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data, k.id AS archived,
-		   CASE WHEN EXISTS (SELECT FROM mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at) THEN
+		   CASE WHEN (SELECT a.id FROM mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at) IS NOT NULL THEN
 				pg_catalog.format('To have MyFatoorah asked, and what has come in booked: SELECT mf_unarchive(ARRAY[%s])', k.id)
 				WHEN k.id IS NOT NULL THEN
 				pg_catalog.format('Its month was dropped. Look it up in the MyFatoorah portal: invoice %s of account %s', k.invoice_id, k.account)
@@ -1190,8 +1190,10 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 		  UNION ALL
 		  SELECT u.* FROM mf_event u WHERE u.invoice IS NOT NULL AND u.answered_at IS NULL
 			AND NOT EXISTS (SELECT FROM mf_invoice i WHERE i.id = u.invoice)) e
-		LEFT JOIN LATERAL (SELECT a.id, a.created_at, a.account, a.invoice_id FROM mf_archive_key a
-			WHERE a.id = e.invoice OR (a.account = e.account AND a.invoice_id = e.invoice_id) ORDER BY a.id LIMIT 1) k ON true
+		LEFT JOIN LATERAL (SELECT a.id, a.created_at, a.account, a.invoice_id FROM mf_archive_key a WHERE a.id = e.invoice
+			UNION ALL
+			SELECT a.id, a.created_at, a.account, a.invoice_id FROM mf_archive_key a WHERE a.account = e.account AND a.invoice_id = e.invoice_id
+			LIMIT 1) k ON true
 	WHERE mf_invoice_visible(e.invoice);
 COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that it is about: something has come in after it was archived';
 COMMENT ON COLUMN mf_unmatched.next_step IS 'of an archived one: the call that brings it back, so that it is asked about';

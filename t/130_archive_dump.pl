@@ -153,6 +153,17 @@ is(sql(q{SELECT mf_archive('2025-06-01')}), 5, 'a row is archived with a column 
 is(sql(q{SELECT count(*) FROM mf_invoice_archive WHERE "my @ flat" = 'B7'}), 5, 'and its value');
 is(sql(q{UPDATE mf_invoice_archive SET "my @ flat" = 'C8' WHERE "my @ flat" = 'B7'; SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive WHERE "my @ flat" = 'C8'}), 5, 'and comes back');
 is(sql(q{SELECT count(*) FROM mf_invoice WHERE "my @ flat" = 'C8'}), 5, 'with it');
+sql(q{DELETE FROM mf_inquiry; ALTER TABLE mf_invoice ADD COLUMN twice numeric GENERATED ALWAYS AS (2 * invoice_value) STORED; ALTER TABLE mf_invoice_archive ADD COLUMN twice numeric});
+is(sql(q{SELECT mf_archive('2025-06-01')}), 5, 'a generated column');
+is(sql(q{SELECT count(*) FROM mf_invoice_archive WHERE twice = 21}), 5, 'is kept as it was');
+is(sql(q{SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive WHERE twice = 21}), 5, 'and generated again');
+
+# Whoever owns the table owns its months
+sql(q{DELETE FROM mf_inquiry; CREATE ROLE archivist; GRANT CREATE, USAGE ON SCHEMA public TO archivist; ALTER TABLE mf_invoice_archive OWNER TO archivist});
+insert_old('2025-04-15 00:00+00', 2);
+is(sql(q{SELECT mf_archive('2025-05-01')}), 2, 'another owner of the archive');
+is(sql(q{SELECT relowner::regrole FROM pg_class WHERE relname = 'mf_invoice_archive_2025_04'}), 'archivist', 'owns its months, too');
+
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;

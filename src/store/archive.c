@@ -89,8 +89,9 @@ static MfStatement unknown_column_statement = {
 
 static MfStatement columns_statement = {
 	"SELECT string_agg(replace(quote_ident(a.attname), '@@', '@@@@'), ', ' ORDER BY a.attnum) FROM pg_attribute a "
-	"WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''",
-	1, {OIDOID}, NULL
+	"WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS (SELECT FROM pg_attribute t "
+	"  WHERE t.attrelid = $2 AND t.attname = a.attname AND t.attgenerated <> '')",
+	2, {OIDOID, OIDOID}, NULL
 };
 
 static MfStatement taken_statement = {
@@ -134,7 +135,7 @@ mf_archive(PG_FUNCTION_ARGS)
 	mf_archive_check_isolation("mf_archive()");
 	mf_sql_begin(&scope, schema);
 	check_table(&scope, schema);
-	columns = mf_archive_columns(&scope);
+	columns = mf_archive_columns(&scope, "mf_invoice_archive");
 	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns));
 	MemoryContextSwitchTo(context);
 	do
@@ -226,11 +227,13 @@ mf_archive_check_isolation(const char *function)
 
 /* See archive.h. */
 char *
-mf_archive_columns(const MfSqlScope *scope)
+mf_archive_columns(const MfSqlScope *scope, const char *written)
 {
-	Datum		table = ObjectIdGetDatum(get_relname_relid("mf_invoice", scope->schema));
+	Datum		tables[2];
 
-	(void) mf_sql_execute(scope, &columns_statement, &table, NULL);
+	tables[0] = ObjectIdGetDatum(get_relname_relid("mf_invoice", scope->schema));
+	tables[1] = ObjectIdGetDatum(get_relname_relid(written, scope->schema));
+	(void) mf_sql_execute(scope, &columns_statement, tables, NULL);
 	return TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
 }
 

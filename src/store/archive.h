@@ -31,8 +31,11 @@ extern void mf_archive_check_key(Oid schema, Datum account, Datum key);
 /* Raises 55000 if the transaction keeps to a snapshot: what the function moves it would see as it was. */
 extern void mf_archive_check_isolation(const char *function);
 
-/* The columns of mf_invoice, those of users, too, as a list for the text of a statement */
-extern char *mf_archive_columns(const MfSqlScope *scope);
+/*
+ * The columns of mf_invoice, those of users, too, as a list for the text of a
+ * statement that writes them into a table, without those that are generated there.
+ */
+extern char *mf_archive_columns(const MfSqlScope *scope, const char *written);
 
 /* Gives a statement its text; a plan for another one goes. */
 extern void mf_archive_set_text(MfStatement *statement, const char *text);

@@ -52,7 +52,7 @@ static MfStatement lacking_statement = {
 	GIVE("t", "attempts", "mf_attempt") ", " GIVE("h", "transitions", "mf_transition") ", " \
 	GIVE("p", "transactions", "mf_transaction") ", " GIVE("d", "disputes", "mf_dispute_state") ", " \
 	"e AS (INSERT INTO @mf_event OVERRIDING SYSTEM VALUE " LINES("events", "mf_event", ", 'account', a.account") " " \
-	"  ON CONFLICT (account, digest) DO NOTHING) " \
+	"  ORDER BY r.digest ON CONFLICT (account, digest) DO NOTHING) " \
 	"SELECT cardinality($1)::int8 - (SELECT count(*) FROM i)"
 
 static MfStatement move_statement = {NULL, 1, {INT8ARRAYOID}, NULL};
@@ -86,7 +86,7 @@ mf_unarchive(PG_FUNCTION_ARGS)
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
 	(void) mf_sql_execute(&scope, &lock_statement, values, NULL);
 	check_archived(&scope, values[0]);
-	columns = mf_archive_columns(&scope);
+	columns = mf_archive_columns(&scope, "mf_invoice");
 	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns));
 	(void) mf_change(&scope, &move_statement, values, NULL);
 	ask(&scope, ids, count);
