@@ -121,17 +121,17 @@ mutate proposal_unread 'a trigger may change what is written into a row' src/sto
 mutate last_word 'a trigger may run after the guard' src/store/other_triggers.c \
 	's/if \(last_seen\)/if (false)/' 107_triggers_of_users
 mutate look_forgotten 'what becomes pending between two looks at the questions has no alarm' src/inquiry/inquiry.c \
-	's/return pending && !waiting \? mf_time_share_time[^;]*;/return 0;/' 053_missed
+	's/return mf_inquiries\.pending && !mf_inquiries\.waiting \? mf_time_share_time[^;]*;/return 0;/' 053_missed
 mutate waits_for_session 'an answer waits for a session that has asked again' src/store/inquiries.c \
 	's/FOR UPDATE SKIP LOCKED\), "\n\t"gone/FOR UPDATE), "\n\t"gone/' 011_locks
 mutate waits_for_event 'an answer waits for a session that has its event in hand' src/inquiry/inquiry_record.c \
-	's/held_count = \(int\)/held_count = 0 * (int)/' 011_locks
+	's/locked_event_count = \(int\)/locked_event_count = 0 * (int)/' 011_locks
 mutate event_passed_over 'an answer leaves an event that somebody has in hand unanswered' src/store/payment.c \
 	's/o\.id NOT IN \(SELECT e\.id FROM e\)/false/' 011_locks
 mutate series_anew 'a refresh beyond the budget begins a series of questions' src/store/inquiries.c \
 	's/OR \(q\.by_callback AND n\.urgent\) THEN n\.tries/OR q.by_callback THEN n.tries/' 104_budgets
 mutate look_always 'each round looks at all accounts for questions' src/inquiry/inquiry.c \
-	's/mf_time_share_end\(&look_pace\);//' 076_many_accounts
+	's/mf_time_share_end\(&scan_share\);//' 076_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http/http_callbacks.c \
 	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' core/test_http
 mutate none_093 '' src/worker/worker.c '' 093_frozen
@@ -147,22 +147,22 @@ mutate early_lookup 'look-ups count while the request may still leave' src/sendi
 mutate back_to_queued 'what was being sent is queued again at the start' src/sending/claim_lease.c \
 	's/end->outcome = MF_OUTCOME_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_OUTCOME_NOT_SENT;$1/' 025_kill9
 mutate retry_5xx 'a 5xx is taken for a refusal to work: sent again' src/core/api/outcome.c \
-	's/(\[STATUS_OTHER\] = \{)MF_OUTCOME_UNKNOWN(, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN)/$1MF_NOT_SENT$2/' 024_history_checker
+	's/(\[STATUS_OTHER\] = \{)MF_OUTCOME_UNKNOWN(, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN)/$1MF_OUTCOME_NOT_SENT$2/' 024_history_checker
 mutate retry_unknown 'no answer is taken for not sent' src/core/api/outcome.c \
 	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 024_history_checker
 mutate same_reference 'sent again under the same reference' src/flight/flight_outcome.c \
-	's/mf_next_reference\(flight->reference\)/pstrdup(flight->reference)/' 024_history_checker
+	's/transition->reference = flight->next_reference;/transition->reference = flight->reference;/' 024_history_checker
 mutate one_lookup 'one look-up that finds nothing is enough' src/flight/flight.h \
 	's/#define MF_LOOKUP_STEPS 5/#define MF_LOOKUP_STEPS 1/' 024_history_checker
 mutate blind_lookup 'a look-up that failed counts as one that found nothing' src/flight/flight_outcome.c \
 	's/if \(flight->found\.lookup != MF_LOOKUP_NOT_FOUND\)(\s+\{\s+ask_again)/if (false)$1/' 024_history_checker
 mutate no_attempt 'attempts are not recorded before they leave' src/sending/attempt_rows.c \
 	's/\tmf_table_add\(recorder->attempt[^;]*;//' 024_history_checker
-mutate promotion_ignored 'a promoted standby sends without looking' src/sending/database_identity.c \
+mutate promotion_ignored 'a promoted standby sends without looking' src/sending/copy_guard.c \
 	's/if \(reason != NULL \|\| promoted\)/if (reason != NULL)/' 022_identity
-mutate copy_ignored 'a copy sends' src/sending/database_identity.c \
+mutate copy_ignored 'a copy sends' src/sending/copy_guard.c \
 	's/if \(reason != NULL\)(\s+pause_account)/if (false)$1/' 022_identity
-mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/sending/database_identity.c \
+mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/sending/copy_guard.c \
 	's/if \(reason != NULL \|\| promoted\)/if (promoted)/' 022_identity
 
 mutate none_110 '' src/worker/worker.c '' 110_world MF_WORLD_SEEDS=16
@@ -191,7 +191,7 @@ mutate asked_again 'a question leaves although its entry could not be changed' s
 	's/mf_columns_change\(scope, &reschedule_statement, columns\)/(void) mf_columns_execute(scope, &reschedule_statement, columns)/' 071_changed_tables
 mutate none_078 '' src/worker/worker.c '' 078_one_question
 mutate slot_taken 'an invoice is claimed for a slot that a question has' src/flow/throttle.c \
-	's/ - circuit->asked//g' 078_one_question
+	's/ - throttle->slots\.inquiries//g' 078_one_question
 mutate none_106 '' src/worker/worker.c '' 106_on_change
 mutate reaction_undoes 'a function that fails undoes the change' src/on_change/on_change_call.c \
 	's/ErrorData  \*error = mf_sql_try\(run_function, &run\);/ErrorData  *error = NULL;\n\n\t\trun_function(&run);/' 106_on_change
@@ -226,20 +226,20 @@ mutate none_102 '' src/worker/worker.c '' 102_repair
 mutate other_account 'an entry counts for whatever account it stands under' src/store/queue_claim.c \
 	's/entries\[i\].account != NULL && strcmp/false && strcmp/' 102_repair
 mutate too_early 'an entry that says so makes an invoice leave before its time' src/sending/claim_jobs.c \
-	's/job->send_at > taken->now\)/false)/' 102_repair
+	's/(due_time\(job, taken->now\)\) >) taken->now\)/$1 DT_NOEND)/' 102_repair
 mutate none_011 '' src/worker/worker.c '' 011_locks
 mutate wait_for_lock 'the worker waits for what somebody has locked' src/store/table_rows.c \
 	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 011_locks
 mutate late_limit 'a higher max_in_flight counts only once something was answered' src/flow/throttle.c \
-	's/circuit->failures == 0 && circuit->window >= circuit->limit/false/' 010_accounts
+	's/throttle->failures == 0 && throttle->window >= throttle->limit/false/' 010_accounts
 mutate over_the_window 'more leave at once than max_in_flight allows' src/flow/throttle.c \
-	's/return circuit->in_flight < circuit->window && /return /' 015_record
+	's/return throttle->slots\.in_flight < throttle->window && /return /' 015_record
 mutate never_promoted 'priority does not count for what is inserted ahead of its time' src/store/queue_promote.c \
 	's/if \(now < not_before\)/if (true)/' 079_priority
-mutate keep_ready 'what was claimed ahead is never given back' src/sending/sender.c \
-	's/first_ready\(circuit\)->ready_until > now/true/' 015_record
+mutate keep_ready 'what was claimed ahead is never given back' src/sending/sender_ready.c \
+	's/first_ready\(throttle\)->ready_until <= now/false/' 015_record
 mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry/inquiry.c \
-	's/ && circuit->asked_last\)/ && false)/' 015_record
+	's/ && throttle->inquiry\.asked_last\)/ \&\& false)/' 015_record
 mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/store/queue_pause.c \
 	's/\tmf_pause_at_commit\(\);\n//' 015_record
 mutate none_010 '' src/worker/worker.c '' 010_accounts
@@ -247,7 +247,7 @@ mutate old_key 'that a key file was changed is not seen if all else of it is the
 	's/ && now\.changed == file->changed//' 010_accounts
 mutate old_mapping 'a user mapping that has changed is not looked up' src/account/account_target.c \
 	's/mapping_changes\+\+;//' 010_accounts
-mutate one_key_for_all 'the key of one role that is refused stops its account' src/sending/sender.c \
+mutate one_key_for_all 'the key of one role that is refused stops its account' src/sending/sender_requests.c \
 	's/outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key\(flight\)/false \&\& refuses_own_key(flight)/' 010_accounts
 mutate refused_again 'a refused key is sent again and again' src/account/account_target.c \
 	's/if \(cached->refused == NULL\)\n\t\treturn cached->target;/return cached->target;/' 010_accounts
@@ -269,8 +269,8 @@ mutate any_memory 'what requests under way take of memory is not counted' src/fl
 mutate no_quota 'one role has as many questions asked as it likes' src/functions/role_quota.c \
 	's/taken = quota->questions >= 1\.0;/taken = true;/' 104_budgets
 mutate no_total 'only each account has a limit' src/flow/request_slots.c \
-	's/return Min\(limit, fitting\);/return MF_IN_FLIGHT_MAX;/' 109_limits
-mutate starved_blamed 'an account is blamed for what the process lacks' src/sending/sender.c \
+	's/return Min\(limit, sustainable\);/return MF_IN_FLIGHT_MAX;/' 109_limits
+mutate starved_blamed 'an account is blamed for what the process lacks' src/sending/sender_requests.c \
 	's/if \(outcome == MF_OUTCOME_NOT_SENT && flight->starved\)/if (false)/' 109_limits
 mutate none_050 '' src/worker/worker.c '' 050_payment
 mutate none_051 '' src/worker/worker.c '' 051_orders
@@ -309,7 +309,7 @@ mutate other_amount 'another amount than ours is taken in silence' src/inquiry/i
 mutate late_dispute 'what is told late of the beginning of a dispute ends it' src/store/payment_money.c \
 	"s/, e\\.status = 'PENDING', e\\.id DESC/, e.id DESC/; s/ AND l\\.status <> 'PENDING'\\)/)/" 113_money
 mutate any_date 'a payment in the future is believed' src/inquiry/inquiry_answer.c \
-	's/\(batch != NULL && time > [^\n]*\)\) \? 0/false ? 0/' 113_money
+	's/\(latest != 0 && time > latest\) \? 0/false ? 0/' 113_money
 mutate cut_dispute 'a payment can be cut into a dispute' src/core/api/webhook.c \
 	"s/== '=\\'\\)\n(\t+return refuse\\(message, MF_WEBHOOK_MALFORMED, \"the text of a dispute)/== 'X')\n\$1/" core/test_webhook_text
 mutate replay_asks 'each repetition of a webhook asks again' src/store/events.c \

@@ -453,7 +453,7 @@ mf_flight_details(const MfFlight *flight)
 }
 
 void
-mf_flight_take(MfFlight *flight)
+mf_flight_add_item(MfFlight *flight)
 {
 	MfItemKind	kind = MF_ITEM_INVOICE;
 	int64		id = flight->invoice;
@@ -475,5 +475,5 @@ mf_flight_take(MfFlight *flight)
 		default:
 			break;
 	}
-	mf_items_take_answer(kind, id, flight->kind == MF_JOB_SEND, flight);
+	mf_items_add_answer(kind, id, flight->kind == MF_JOB_SEND, flight);
 }

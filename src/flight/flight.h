@@ -155,8 +155,8 @@ extern bool mf_flight_is_inquiry(const MfFlight *flight);
 extern void mf_flight_set_under_way(MfFlight *flight, bool under_way);
 extern bool mf_flight_under_way(int64 invoice, bool inquiry);
 
-/* Its answer is in hand of the round; see mf_items_take_answer(). */
-extern void mf_flight_take(MfFlight *flight);
+/* Its answer is in hand of the round; see mf_items_add_answer(). */
+extern void mf_flight_add_item(MfFlight *flight);
 
 /* The status that its invoice has unless somebody else was faster. */
 extern MfStatus mf_flight_expected_status(const MfFlight *flight);
@@ -207,6 +207,9 @@ extern void mf_flight_end(const MfFlight *flight, MfAttemptEnd *end);
  * of the row; "status" is its InvoiceStatus or NULL.
  */
 extern char *mf_twin_error(const char *other, const char *status, const char *own);
+
+/* Logs that an invoice may exist twice. */
+extern void mf_report_twin(int64 invoice, const char *error);
 
 /*
  * What the end of an attempt means for its invoice.  "answer_by" is when the

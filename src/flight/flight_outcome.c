@@ -373,6 +373,15 @@ mf_twin_error(const char *other, const char *status, const char *own)
 					other, status ? ", InvoiceStatus " : "", status ? status : "", own);
 }
 
+void
+mf_report_twin(int64 invoice, const char *error)
+{
+	ereport(LOG,
+			(errmsg("invoice %lld may exist twice", (long long) invoice),
+			 errdetail_internal("%s", error),
+			 errhint("Run SELECT * FROM mf_review to see what to decide.")));
+}
+
 /*
  * A reference that was given up: an invoice under it would be a second one.  Under
  * the row's own, the latest invoice ought to be the row's.
@@ -393,10 +402,7 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 		follow_up->error = own != NULL ?
 			mf_twin_error(other, status ? mf_from_utf8_lossy(status) : NULL, own) :
 			psprintf("invoice %s has turned up under the earlier reference \"%s\"", other, flight->reference);
-		ereport(LOG,
-				(errmsg("invoice %lld may exist twice", (long long) flight->invoice),
-				 errdetail_internal("%s", follow_up->error),
-				 errhint("SELECT * FROM mf_review tells more.")));
+		mf_report_twin(flight->invoice, follow_up->error);
 	}
 	else if (flight->found.lookup != MF_LOOKUP_NOT_FOUND && flight->found.lookup != MF_LOOKUP_FOUND && !senseless)
 	{

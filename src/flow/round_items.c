@@ -1,6 +1,6 @@
 /*
  * round_items.c
- *	  The items that a round has in hand, and those that are put off.
+ *	  The items of a round, and how the one that makes a round fail is found.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/round_items.c
@@ -16,56 +16,56 @@
 #include "flow/round_items.h"
 #include "process/wait.h"
 
-/* A round that may take so many takes what it likes. */
+/* From this size on, a round is not limited. */
 #define FULL_SIZE 512
 
-/* An item is put off for so long, doubled each time; an answer that is here already costs little to try again. */
+/* How long an item at fault is put off, doubled each time.  To try an answer again costs little. */
 #define CLAIM_DELAY_MS 60000
 #define ANSWER_DELAY_MS 5000
 #define DELAY_MAX_MS 3600000
 
-/* Likewise where the item need not be the cause; after so many failures it is. */
+/* How long if the item need not be at fault; from so many failures on it is. */
 #define DOUBT_DELAY_MS 1000
 #define DOUBT_DELAY_MAX_MS 8000
 #define DOUBT_FAILURES 3
 
 /* An item that has failed */
-typedef struct Failing
+typedef struct FailedItem
 {
-	MfItem		key;			/* without the flight */
+	MfItem		key;			/* kind and id only */
 	int			failures;
-	uint32		error;			/* digest of the message told last */
-	TimestampTz until;			/* claims leave it out; 0 = they need not */
+	uint32		error;			/* digest of the message logged last */
+	TimestampTz until;			/* claims skip it until then; 0 = they need not */
 	bool		named;
 	bool		by_answer;		/* its answer has failed, not its claim */
-} Failing;
+} FailedItem;
 
-static int	size = FULL_SIZE;
-static MfItem *taken = NULL;
-static int	taken_count = 0;
-static int	taken_room = 0;
-static HTAB *failing = NULL;
-static int	failing_count = 0;
+static int	round_size = FULL_SIZE;
+static MfItem *items = NULL;
+static int	item_count = 0;
+static int	items_allocated = 0;
+static HTAB *failed_items = NULL;
+static int	failed_item_count = 0;
 
-static Failing *find(const MfItem *item, bool create);
+static FailedItem *find_failed(const MfItem *item, bool create);
 static MfItem key_of(const MfItem *item);
 
 void
 mf_items_begin(void)
 {
-	taken_count = 0;
+	item_count = 0;
 }
 
 int
 mf_items_room(int wanted)
 {
-	return size >= FULL_SIZE ? wanted : Min(wanted, Max(size - taken_count, 0));
+	return round_size >= FULL_SIZE ? wanted : Min(wanted, Max(round_size - item_count, 0));
 }
 
 int
 mf_items_count(void)
 {
-	return taken_count;
+	return item_count;
 }
 
 int64
@@ -75,77 +75,77 @@ mf_items_account_id(const char *account)
 }
 
 void
-mf_items_take(MfItemKind kind, int64 id)
+mf_items_add(MfItemKind kind, int64 id)
 {
-	mf_items_take_answer(kind, id, false, NULL);
+	mf_items_add_answer(kind, id, false, NULL);
 }
 
 void
-mf_items_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight)
+mf_items_add_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight)
 {
-	if (taken_count == taken_room)
+	if (item_count == items_allocated)
 	{
-		taken_room = Max(taken_room * 2, FULL_SIZE);
-		taken = taken == NULL ? MemoryContextAlloc(TopMemoryContext, taken_room * sizeof(MfItem)) :
-			repalloc(taken, taken_room * sizeof(MfItem));
+		items_allocated = Max(items_allocated * 2, FULL_SIZE);
+		items = items == NULL ? MemoryContextAlloc(TopMemoryContext, items_allocated * sizeof(MfItem)) :
+			repalloc(items, items_allocated * sizeof(MfItem));
 	}
-	memset(&taken[taken_count], 0, sizeof(MfItem));
-	taken[taken_count].kind = kind;
-	taken[taken_count].id = id;
-	taken[taken_count].sends = sends;
-	taken[taken_count++].flight = flight;
+	memset(&items[item_count], 0, sizeof(MfItem));
+	items[item_count].kind = kind;
+	items[item_count].id = id;
+	items[item_count].sends = sends;
+	items[item_count++].flight = flight;
 }
 
 void
-mf_items_untake(void)
+mf_items_remove_last(void)
 {
-	taken_count--;
+	item_count--;
 }
 
 bool
-mf_items_doubts(MfItemKind kind, int64 id)
+mf_items_is_suspect(MfItemKind kind, int64 id)
 {
 	MfItem		item = {kind, id, NULL, false};
 
-	return size < FULL_SIZE || (failing_count > 0 && find(&item, false) != NULL);
+	return round_size < FULL_SIZE || (failed_item_count > 0 && find_failed(&item, false) != NULL);
 }
 
 bool
 mf_items_done(void)
 {
-	bool		any = taken_count > 0;
+	bool		any = item_count > 0;
 	int			i;
 
-	for (i = 0; failing_count > 0 && i < taken_count; i++)
+	for (i = 0; failed_item_count > 0 && i < item_count; i++)
 	{
-		Failing    *entry = find(&taken[i], false);
+		FailedItem *entry = find_failed(&items[i], false);
 
-		/* that it could be claimed says nothing yet of its answer */
-		if (entry != NULL && (taken[i].flight != NULL || !entry->by_answer))
+		/* an item whose answer has failed stays until an answer succeeds */
+		if (entry != NULL && (items[i].flight != NULL || !entry->by_answer))
 		{
-			(void) hash_search(failing, &entry->key, HASH_REMOVE, NULL);
-			failing_count--;
+			(void) hash_search(failed_items, &entry->key, HASH_REMOVE, NULL);
+			failed_item_count--;
 		}
 	}
-	taken_count = 0;
+	item_count = 0;
 	if (any)
-		size = Min(size * 2, FULL_SIZE);
+		round_size = Min(round_size * 2, FULL_SIZE);
 	return any;
 }
 
 const MfItem *
 mf_items_failed(bool *smaller)
 {
-	*smaller = taken_count > 1;
-	if (taken_count > 1)
-		size = taken_count / 2;
-	return taken_count == 1 ? &taken[0] : NULL;
+	*smaller = item_count > 1;
+	if (item_count > 1)
+		round_size = item_count / 2;
+	return item_count == 1 ? &items[0] : NULL;
 }
 
 MfPutOff
 mf_items_put_off(const MfItem *item, const char *error, bool own_fault, TimestampTz now)
 {
-	Failing    *entry = find(item, true);
+	FailedItem *entry = find_failed(item, true);
 	uint32		digest = hash_bytes((const unsigned char *) error, strlen(error));
 	MfPutOff	result;
 	int64		delay;
@@ -157,7 +157,6 @@ mf_items_put_off(const MfItem *item, const char *error, bool own_fault, Timestam
 		entry->error = digest;
 	delay = !own_fault ? DOUBT_DELAY_MS :
 		item->sends ? ANSWER_DELAY_MS : CLAIM_DELAY_MS;
-	/* what may have struck anybody, such as a full disk, is not held against the item */
 	delay = Min(delay << Min(entry->failures - 1, 12), own_fault ? DELAY_MAX_MS : DOUBT_DELAY_MAX_MS);
 	result.until = TimestampTzPlusMilliseconds(now, delay);
 	entry->until = result.until;
@@ -169,7 +168,7 @@ mf_items_put_off(const MfItem *item, const char *error, bool own_fault, Timestam
 void
 mf_items_noted(const MfItem *item)
 {
-	Failing    *entry = find(item, false);
+	FailedItem *entry = find_failed(item, false);
 
 	if (entry != NULL)
 	{
@@ -179,23 +178,23 @@ mf_items_noted(const MfItem *item)
 }
 
 Datum
-mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again)
+mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *due)
 {
-	int64	   *ids = (int64 *) palloc((failing_count + 1) * sizeof(int64));
+	int64	   *ids = (int64 *) palloc((failed_item_count + 1) * sizeof(int64));
 	int			count = 0;
 
-	if (failing_count > 0)
+	if (failed_item_count > 0)
 	{
 		HASH_SEQ_STATUS status;
-		Failing    *entry;
+		FailedItem *entry;
 
-		hash_seq_init(&status, failing);
-		while ((entry = (Failing *) hash_seq_search(&status)) != NULL)
+		hash_seq_init(&status, failed_items);
+		while ((entry = (FailedItem *) hash_seq_search(&status)) != NULL)
 		{
 			if (entry->key.kind != kind || entry->until <= now)
 				continue;
 			ids[count++] = entry->key.id;
-			*again = mf_earlier(*again, entry->until);
+			*due = mf_earlier(*due, entry->until);
 		}
 	}
 	return mf_int8_array(ids, count);
@@ -206,15 +205,15 @@ mf_items_unnoted(TimestampTz now)
 {
 	int			count = 0;
 
-	if (failing_count > 0)
+	if (failed_item_count > 0)
 	{
 		HASH_SEQ_STATUS status;
-		Failing    *entry;
+		FailedItem *entry;
 
-		hash_seq_init(&status, failing);
-		while ((entry = (Failing *) hash_seq_search(&status)) != NULL)
+		hash_seq_init(&status, failed_items);
+		while ((entry = (FailedItem *) hash_seq_search(&status)) != NULL)
 		{
-			/* one that has not come back by then is gone */
+			/* an item that has not failed again by then is gone */
 			if (entry->named && !TimestampDifferenceExceeds(entry->until, now, DELAY_MAX_MS))
 				count++;
 		}
@@ -226,45 +225,45 @@ void
 mf_items_try_now(void)
 {
 	HASH_SEQ_STATUS status;
-	Failing    *entry;
+	FailedItem *entry;
 
-	if (failing_count == 0)
+	if (failed_item_count == 0)
 		return;
-	hash_seq_init(&status, failing);
-	while ((entry = (Failing *) hash_seq_search(&status)) != NULL)
+	hash_seq_init(&status, failed_items);
+	while ((entry = (FailedItem *) hash_seq_search(&status)) != NULL)
 	{
 		entry->until = 0;
 		entry->failures = 0;
 	}
 }
 
-static Failing *
-find(const MfItem *item, bool create)
+static FailedItem *
+find_failed(const MfItem *item, bool create)
 {
 	MfItem		key = key_of(item);
-	Failing    *entry;
+	FailedItem *entry;
 	bool		found;
 
-	if (failing == NULL)
+	if (failed_items == NULL)
 	{
 		HASHCTL		control;
 
 		memset(&control, 0, sizeof(control));
 		control.keysize = sizeof(MfItem);
-		control.entrysize = sizeof(Failing);
+		control.entrysize = sizeof(FailedItem);
 		control.hcxt = TopMemoryContext;
-		failing = hash_create("myfatoorah failing items", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		failed_items = hash_create("myfatoorah failing items", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	entry = (Failing *) hash_search(failing, &key, create ? HASH_ENTER : HASH_FIND, &found);
+	entry = (FailedItem *) hash_search(failed_items, &key, create ? HASH_ENTER : HASH_FIND, &found);
 	if (create && !found)
 	{
-		memset((char *) entry + sizeof(MfItem), 0, sizeof(Failing) - sizeof(MfItem));
-		failing_count++;
+		memset((char *) entry + sizeof(MfItem), 0, sizeof(FailedItem) - sizeof(MfItem));
+		failed_item_count++;
 	}
 	return entry;
 }
 
-/* An item and the answer about it are the same. */
+/* The hash key of an item and of the answers about it */
 static MfItem
 key_of(const MfItem *item)
 {

@@ -1,14 +1,12 @@
 /*
  * round_items.h
- *	  The items that a round has in hand, and those that are put off.
+ *	  The items of a round, and how the one that makes a round fail is found.
  *
- * An item is an entry of the agenda of sending or of inquiries, or the answer
- * that has come about it.  What one item does to a round, such as a user's
- * constraint that its row breaks at the commit, fails the round as a whole.
- * The next rounds then take half as many items, down to a single one, which is
- * the one to blame: it is put off, and the others go on.  A round that succeeds
- * lets the next one take twice as many.  Which step of the round has failed
- * makes no difference.
+ * An item is an entry of the agenda, of sending or of inquiries, or an answer about
+ * it.  One item may make the whole round fail, such as at the commit, by a constraint
+ * of a user that its row breaks.  The rounds that follow take half as many items each
+ * time, down to a single one, which is to blame: it is put off, and the others go on.
+ * A round that succeeds lets the next one take twice as many.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flow/round_items.h
@@ -24,16 +22,15 @@ typedef enum MfItemKind
 {
 	MF_ITEM_INVOICE,			/* an entry of mf_queue */
 	MF_ITEM_INQUIRY,			/* an entry of mf_inquiry */
-	MF_ITEM_EVENT,				/* an event whose PaymentId is asked for */
-	MF_ITEM_LOG					/* the log of deliveries of an account */
+	MF_ITEM_EVENT,				/* an event whose invoice is to be found out */
+	MF_ITEM_LOG					/* MyFatoorah's log of webhooks of an account */
 } MfItemKind;
 
 typedef struct MfItem
 {
 	MfItemKind	kind;
-	int64		id;				/* of the invoice or event; for a log, of the
-								 * account */
-	struct MfFlight *flight;	/* with its answer; NULL: it was claimed */
+	int64		id;				/* of the invoice or event, or mf_items_account_id() */
+	struct MfFlight *flight;	/* with its answer; NULL = the item was claimed */
 	bool		sends;			/* the answer is to a request that sends the invoice */
 } MfItem;
 
@@ -41,59 +38,58 @@ typedef struct MfItem
 typedef struct MfPutOff
 {
 	TimestampTz until;
-	bool		named;			/* the tables are to say so, and the log */
-	bool		news;			/* the log has not told of this error yet */
+	bool		named;			/* the item is at fault, so tables and log name it */
+	bool		news;			/* the log has no line about this error yet */
 } MfPutOff;
 
-/* A round begins: nothing is in hand. */
+/* Starts a round, without items. */
 extern void mf_items_begin(void);
 
-/* Items in hand. */
+/* The number of items in the round */
 extern int	mf_items_count(void);
 
-/* The id of an account's log. */
-extern int64 mf_items_account_id(const char *account);
-
-/* How many of so many items the round may take yet. */
+/* How many of "wanted" items the round may add */
 extern int	mf_items_room(int wanted);
 
-/*
- * Takes an item that was claimed, or an answer.  mf_items_untake() gives back the
- * one that was taken last, to be taken another way.
- */
-extern void mf_items_take(MfItemKind kind, int64 id);
-extern void mf_items_take_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight);
-extern void mf_items_untake(void);
+/* The id of the log of an account */
+extern int64 mf_items_account_id(const char *account);
 
-/* Whether the item has failed lately, or any that was in hand with others. */
-extern bool mf_items_doubts(MfItemKind kind, int64 id);
+/* Adds an item that was claimed, or an answer.  The last one can be removed again. */
+extern void mf_items_add(MfItemKind kind, int64 id);
+extern void mf_items_add_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight);
+extern void mf_items_remove_last(void);
 
-/* The round has committed; true if it had an item in hand. */
+/* Whether the item has failed lately, or a round just did and its culprit is not found yet. */
+extern bool mf_items_is_suspect(MfItemKind kind, int64 id);
+
+/* Ends a round that has committed.  Returns true if it had an item. */
 extern bool mf_items_done(void);
 
 /*
- * The round has failed.  Returns the item to blame, if it was the only one in
- * hand.  Else NULL, and *smaller tells whether the next round takes fewer.
+ * Ends a round that has failed.  Returns the item to blame if the round had only this
+ * one.  Else returns NULL, and *smaller is true if the next round will take fewer.
  */
 extern const MfItem *mf_items_failed(bool *smaller);
 
 /*
- * Puts an item off, longer each time.  "own_fault": the error can hardly have
- * another cause than the item itself.  If not, the item is named only once it
- * has failed several times.
+ * Puts an item off, longer each time.  "own_fault": the item itself is the likely
+ * cause of the error.  If not, it is named only once it has failed several times.
  */
 extern MfPutOff mf_items_put_off(const MfItem *item, const char *error, bool own_fault, TimestampTz now);
 
-/* The tables tell now until when the item is put off: claims need not leave it out. */
+/* Notes that the tables show until when the item is put off, so claims need not skip it. */
 extern void mf_items_noted(const MfItem *item);
 
-/* Ids of that kind that claims leave out, as an int8[]; moves *again forward to when one of them comes back. */
-extern Datum mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *again);
+/*
+ * The ids that claims of that kind must skip, an int8[].  Moves *due forward to when
+ * the first of them may be claimed again.
+ */
+extern Datum mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *due);
 
-/* How many named items the tables do not tell of. */
+/* How many named items the tables do not show */
 extern int	mf_items_unnoted(TimestampTz now);
 
-/* A person has mended something: nothing is left out any more. */
+/* Has claims skip nothing any more, on request of a person. */
 extern void mf_items_try_now(void);
 
 #endif							/* MF_ROUND_ITEMS_H */

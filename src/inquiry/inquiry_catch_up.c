@@ -1,11 +1,11 @@
 /*
  * inquiry_catch_up.c
- *	  Questions about what was sent while there was no polling.
+ *	  Plans inquiries about invoices that were sent while polling was off.
  *
- * While myfatoorah.poll_rate_limit is 0 no question is planned, and none after an
- * answer.  When a worker sees it raised, it plans them, in batches between its
- * rounds.  At its start it plans none: rows that were loaded without the triggers
- * of mf_invoice look the same, and those are for mf_repair().
+ * While myfatoorah.poll_rate_limit is 0, no inquiry is planned.  When the worker
+ * sees the setting raised, it plans inquiries about these invoices, in batches
+ * between its rounds.  At its start it does not: rows that were loaded without the
+ * triggers of mf_invoice look the same, and mf_repair() is for those.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inquiry/inquiry_catch_up.c
@@ -21,11 +21,11 @@
 #include "process/wait.h"
 #include "store/inquiries_open.h"
 
-static int	limit_before = -1;	/* not known yet */
+static int	limit_before = -1;	/* -1 = not known yet */
 static bool planning = false;
-static MfUnpaidPosition place;
+static MfUnpaidPosition position;	/* after the batches so far */
 
-static bool plan(const MfSqlScope *scope, void *argument);
+static bool plan_batch(const MfSqlScope *scope, void *argument);
 
 void
 mf_inquiry_catch_up_settings(void)
@@ -33,7 +33,7 @@ mf_inquiry_catch_up_settings(void)
 	if (limit_before == 0 && mf_poll_rate_limit > 0)
 	{
 		planning = true;
-		memset(&place, 0, sizeof(place));
+		memset(&position, 0, sizeof(position));
 	}
 	if (limit_before != mf_poll_rate_limit)
 		mf_inquiry_wake();
@@ -41,29 +41,29 @@ mf_inquiry_catch_up_settings(void)
 }
 
 void
-mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *again)
+mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *next_round)
 {
 	uint64		planned = 0;
 	char	   *error;
 
 	if (!planning)
 		return;
-	if (!run_apart(plan, &planned, &error) && error != NULL)
+	if (!run_apart(plan_batch, &planned, &error) && error != NULL)
 		ereport(LOG,
-				(errmsg("questions about what was sent while myfatoorah.poll_rate_limit was 0 could not be planned"),
+				(errmsg("could not plan inquiries about invoices that were sent while myfatoorah.poll_rate_limit was 0"),
 				 errdetail_internal("%s", error),
-				 errhint("Mend the cause, then: SELECT * FROM mf_repair().")));
+				 errhint("When the cause is removed, run SELECT * FROM mf_repair().")));
 	planning = planned > 0;
 	if (planning)
 	{
 		mf_inquiry_wake();
-		*again = mf_earlier(*again, GetCurrentTimestamp());
+		*next_round = mf_earlier(*next_round, GetCurrentTimestamp());
 	}
 }
 
 static bool
-plan(const MfSqlScope *scope, void *argument)
+plan_batch(const MfSqlScope *scope, void *argument)
 {
-	*(uint64 *) argument = mf_inquiries_open_batch(scope, &place);
+	*(uint64 *) argument = mf_inquiries_open_batch(scope, &position);
 	return true;
 }

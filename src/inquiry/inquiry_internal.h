@@ -13,68 +13,110 @@
 #include "store/ledger.h"
 #include "store/payment.h"
 
-/* What a batch of answers comes to */
+/* Claims of inquiries for one account */
+typedef struct MfInquiryClaim
+{
+	const MfSqlScope *scope;
+	const MfClaim *claim;
+	const MfInquiryAccount *entry;
+	const MfAccount *account;
+	MfThrottle *throttle;
+	TimestampTz now;
+	int			flight_count;	/* created so far */
+} MfInquiryClaim;
+
+/*
+ * inquiry_flights.c
+ */
+
+/*
+ * Builds the requests of claimed inquiries, a List of MfInquiryJob, and puts off those
+ * that cannot be made now.  Returns how many inquiries were claimed, of either sort.
+ */
+extern int	mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs);
+
+/*
+ * Allows that the refunds of an invoice are asked for, once: an answer has just
+ * confirmed that its InvoiceId belongs to the row.  Answers about refunds do not
+ * contain the reference that would prove it.
+ */
+extern void mf_inquiry_allow_refunds(int64 invoice);
+extern bool mf_inquiry_allows_refunds(int64 invoice);
+
+/* What the answers of a round change */
 typedef struct MfInquiryBatch
 {
 	TimestampTz now;
 	MfFlight  **flights;
 	int			flight_count;
-	MfEventNext *about_events;	/* what the flights tell of events, if they do */
-	int64	   *held_events;	/* those that somebody else has locked */
-	int			held_count;
+	MfEventNext *event_answers; /* by flight; used for those that ask about an event */
+	int64	   *locked_events;	/* by other transactions */
+	int			locked_event_count;
 	MfPaymentChange *changes;
 	int			change_count;
-	List	   *money;			/* of MfMoney: what they tell of it */
+	List	   *money;			/* of MfMoney */
 	MfTryRow   *tries;
 	int			try_count;
-	MfInquiryNext *next;
-	MfFlight  **next_flights;	/* of its elements */
+	MfInquiryNext *next;		/* of the inquiries about invoices */
+	MfFlight  **next_flights;	/* by element of "next" */
 	int			next_count;
 	MfEventNext *events;
 	int			event_count;
-	MfFollowUp *twins;
+	MfFollowUp *twins;			/* rows that may have a second invoice */
 	int			twin_count;
-	int64	   *answered;
+	int64	   *answered;		/* invoices with a usable answer */
 	int			answered_count;
 } MfInquiryBatch;
 
-/* Takes one answer about an invoice whose row is locked. */
-extern void mf_inquiry_take_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row);
+/*
+ * inquiry_answer.c
+ */
+
+/* Adds the answer of a flight about an invoice, whose row is locked, to the batch. */
+extern void mf_inquiry_add_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row);
+
+/* Converts to the server encoding, palloc'd; NULL stays NULL. */
+extern const char *mf_inquiry_text(const char *utf8);
 
 /*
- * Plans the next question of one element of "next", by what its answer has changed;
- * "tried" are the invoices of which a try was stored or has changed.
+ * inquiry_plan.c
+ */
+
+/*
+ * Plans the next inquiry about element "number" of "next", by what its answer has
+ * changed.  "tried" are the invoices of which a try was stored or has changed.
  */
 extern void mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried_count);
 
-/*
- * A question that was not answered is asked again once the account can be reached,
- * or, where others are answered, less and less.
- */
+/* When an inquiry without an answer is repeated */
 extern TimestampTz mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight);
 
-/* The next question after an event that has brought nothing new in so many tries. */
+/* When the next inquiry comes after an event, if "tries" of them have found no change */
 extern TimestampTz mf_inquiry_quick_time(TimestampTz now, int tries);
 
-/* Questions in a row without a usable answer, this one included; what never arrived says nothing of the item. */
+/*
+ * Inquiries in a row without a usable answer, this one included.  One that did not
+ * arrive is not counted.
+ */
 extern int	mf_inquiry_count_failures(const MfFlight *flight);
 
-/* Until when the invoice can be paid, by the answer or else by the row; 0 = unknown. */
+/* Until when the invoice can be paid, by the answer or else by the row; 0 = unknown */
 extern TimestampTz mf_inquiry_expiry(const MfFlight *flight);
 
-/* Notes what an answer tells of money that has come, or with another kind, gone. */
-extern void mf_inquiry_tell_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKind kind, const char *source,
-								  const char *amount, const char *currency, const char *payment_id);
+/*
+ * inquiry_money.c
+ */
 
-/* Books it, and writes the changes of the batch, one for each line. */
-extern void mf_inquiry_settle(const MfSqlScope *scope, MfInquiryBatch *batch);
+/* Adds a payment, fee or refund that an answer contains to the batch.  The texts are not copied. */
+extern void mf_inquiry_add_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKind kind, const char *source,
+								 const char *amount, const char *currency, const char *payment_id);
 
-/* Amounts are texts: whether one can be true, how two compare, their sum. */
-extern bool mf_amount_is_sane(const char *text);
+/* Writes the money of a batch to the ledger, and its changes to the rows: one change for each line. */
+extern void mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *batch);
+
+/* Amounts as decimal text: whether one is plausible, how two compare, and their sum. */
+extern bool mf_amount_is_plausible(const char *text);
 extern int	mf_amount_compare(const char *a, const char *b);
 extern char *mf_amount_add(const char *a, const char *b);
-
-/* Text in the server encoding; NULL stays NULL. */
-extern const char *mf_inquiry_text(const char *utf8);
 
 #endif							/* MF_INQUIRY_INTERNAL_H */

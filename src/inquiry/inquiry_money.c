@@ -1,7 +1,7 @@
 /*
  * inquiry_money.c
- *	  What answers tell of money becomes lines of the books, and each line a change
- *	  of its row.
+ *	  Writes the money that answers contain to the ledger, and updates the rows once
+ *	  for each line of it.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inquiry/inquiry_money.c
@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -16,31 +17,31 @@
 #include "base/compat.h"
 #include "inquiry/inquiry_internal.h"
 
-/* Amounts of so many digits before the point are none. */
+/* An amount with more digits before the point, or a longer text, is implausible. */
 #define AMOUNT_DIGITS 15
 #define AMOUNT_MAX_LENGTH 60
 
-/* One change of a row: a line, or a dispute, or both */
+/* One update of a row: for a line of the ledger, a dispute, or both */
 typedef struct Step
 {
 	int64		invoice;
 	const MfMoney *line;		/* NULL = none */
-	const MfDispute *dispute;	/* likewise */
+	const MfDispute *dispute;	/* NULL = none */
 } Step;
 
-static void book_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List **steps);
+static List *store_money(const MfSqlScope *scope, const MfInquiryBatch *batch);
+static List *store_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List *steps);
 static void apply_round(const MfSqlScope *scope, MfInquiryBatch *batch, const List *steps, int round, MfPaymentStatus *states,
 						MfPaymentChange *changes, int *numbers);
 static const Step *find_step(const List *steps, int64 invoice, int round);
-static void take_step(MfPaymentChange *change, const Step *step);
-static MfPaymentStatus judge(const MfPaymentChange *change);
+static void apply_step(MfPaymentChange *change, const Step *step);
+static MfPaymentStatus paid_status(const MfPaymentChange *change);
 static const char *step_reason(const MfPaymentChange *change, const Step *step);
-static Datum numeric_of(const char *text);
-static char *text_of(Datum number);
-static Datum sum(const char *a, const char *b, PGFunction function);
+static Datum numeric_from_text(const char *text);
+static char *compute(PGFunction function, const char *a, const char *b);
 
 bool
-mf_amount_is_sane(const char *text)
+mf_amount_is_plausible(const char *text)
 {
 	return strlen(text) <= AMOUNT_MAX_LENGTH && strspn(text, "0123456789") > 0 &&
 		strspn(text, "0123456789") <= AMOUNT_DIGITS && strspn(text, "0123456789.") == strlen(text);
@@ -49,18 +50,18 @@ mf_amount_is_sane(const char *text)
 int
 mf_amount_compare(const char *a, const char *b)
 {
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, numeric_of(a), numeric_of(b)));
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, numeric_from_text(a), numeric_from_text(b)));
 }
 
 char *
 mf_amount_add(const char *a, const char *b)
 {
-	return text_of(sum(a, b, numeric_add));
+	return compute(numeric_add, a, b);
 }
 
 void
-mf_inquiry_tell_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKind kind, const char *source, const char *amount,
-					  const char *currency, const char *payment_id)
+mf_inquiry_add_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKind kind, const char *source, const char *amount,
+					 const char *currency, const char *payment_id)
 {
 	MfMoney    *money = (MfMoney *) palloc0(sizeof(MfMoney));
 
@@ -74,35 +75,14 @@ mf_inquiry_tell_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKind kind, co
 }
 
 void
-mf_inquiry_settle(const MfSqlScope *scope, MfInquiryBatch *batch)
+mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *batch)
 {
 	MfPaymentStatus *states = (MfPaymentStatus *) palloc(batch->change_count * sizeof(MfPaymentStatus));
 	MfPaymentChange *changes = (MfPaymentChange *) palloc(batch->change_count * sizeof(MfPaymentChange));
 	int		   *numbers = (int *) palloc(batch->change_count * sizeof(int));
-	MfMoney   **told = (MfMoney **) palloc((list_length(batch->money) + 1) * sizeof(MfMoney *));
-	List	   *steps = NIL;
-	int			count = 0;
+	List	   *steps = store_disputes(scope, batch, store_money(scope, batch));
 	int			rounds = 1;
 	int			i;
-	ListCell   *lc;
-
-	foreach(lc, batch->money)
-		told[count++] = (MfMoney *) lfirst(lc);
-	mf_payment_book(scope, told, count);
-	foreach(lc, batch->money)
-	{
-		const MfMoney *money = (const MfMoney *) lfirst(lc);
-		Step	   *step;
-
-		/* a fee comes with its payment, and takes nothing from what the customer has paid */
-		if (money->news == NULL || money->kind == MF_MONEY_FEE)
-			continue;
-		step = (Step *) palloc0(sizeof(Step));
-		step->invoice = money->invoice;
-		step->line = money;
-		steps = lappend(steps, step);
-	}
-	book_disputes(scope, batch, &steps);
 
 	for (i = 0; i < batch->change_count; i++)
 		states[i] = batch->changes[i].from;
@@ -121,12 +101,43 @@ mf_inquiry_settle(const MfSqlScope *scope, MfInquiryBatch *batch)
 		batch->changes[i].to = states[i];
 }
 
-/* What is new of disputes of the invoices that were read, and what was lost by them. */
-static void
-book_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List **steps)
+/* Writes the money of a batch to the ledger.  Returns a List of Step: the payments and refunds that are new. */
+static List *
+store_money(const MfSqlScope *scope, const MfInquiryBatch *batch)
+{
+	MfMoney   **lines = (MfMoney **) palloc((list_length(batch->money) + 1) * sizeof(MfMoney *));
+	List	   *steps = NIL;
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, batch->money)
+		lines[count++] = (MfMoney *) lfirst(lc);
+	mf_payment_book(scope, lines, count);
+	foreach(lc, batch->money)
+	{
+		const MfMoney *money = (const MfMoney *) lfirst(lc);
+		Step	   *step;
+
+		/* a fee is no step: it comes with a payment, and does not change what was received */
+		if (money->news == NULL || money->kind == MF_MONEY_FEE)
+			continue;
+		step = (Step *) palloc0(sizeof(Step));
+		step->invoice = money->invoice;
+		step->line = money;
+		steps = lappend(steps, step);
+	}
+	return steps;
+}
+
+/*
+ * Writes chargebacks of the invoices that were read, and appends a step for each
+ * dispute with news.
+ */
+static List *
+store_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List *steps)
 {
 	int64	   *invoices = (int64 *) palloc((batch->change_count + 1) * sizeof(int64));
-	MfMoney   **told;
+	MfMoney   **chargebacks;
 	List	   *disputes;
 	ListCell   *lc;
 	int			count = 0;
@@ -138,12 +149,12 @@ book_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List **steps
 			invoices[count++] = batch->changes[i].invoice;
 	}
 	if (count == 0)
-		return;
+		return steps;
 	disputes = mf_payment_disputes(scope, invoices, count);
 	if (disputes == NIL)
-		return;
+		return steps;
 
-	told = (MfMoney **) palloc(list_length(disputes) * sizeof(MfMoney *));
+	chargebacks = (MfMoney **) palloc(list_length(disputes) * sizeof(MfMoney *));
 	count = 0;
 	foreach(lc, disputes)
 	{
@@ -152,34 +163,37 @@ book_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List **steps
 
 		step->invoice = dispute->invoice;
 		step->dispute = dispute;
-		*steps = lappend(*steps, step);
+		steps = lappend(steps, step);
 		if (dispute->currency != NULL)
 		{
 			MfMoney    *money = (MfMoney *) palloc0(sizeof(MfMoney));
 
-			/* one that was lost, and is not lost after all, gives it back */
+			/* 0 takes the chargeback of a dispute back that is not lost after all */
 			money->invoice = dispute->invoice;
 			money->kind = MF_MONEY_CHARGEBACK;
 			money->source = dispute->dispute_id;
 			money->amount = dispute->lost ? dispute->lost : "0";
 			money->currency = dispute->currency;
 			money->payment_id = dispute->payment_id;
-			step->line = told[count++] = money;
+			step->line = chargebacks[count++] = money;
 		}
 	}
-	mf_payment_book(scope, told, count);
-	foreach(lc, *steps)
+	mf_payment_book(scope, chargebacks, count);
+	foreach(lc, steps)
 	{
 		Step	   *step = (Step *) lfirst(lc);
 
 		if (step->line != NULL && step->line->news == NULL)
 			step->line = NULL;
 	}
+	return steps;
 }
 
 /*
- * Writes the changes, the first time with all that the answers tell, each with its
- * next step: so whoever watches the rows sees each change of money by itself.
+ * Updates each row with its step of this round, so that triggers and the history see
+ * each movement of money by itself.  The first round also writes all else that the
+ * answers contain.  "states" are the payment statuses so far, by change; "changes"
+ * and "numbers" are buffers.
  */
 static void
 apply_round(const MfSqlScope *scope, MfInquiryBatch *batch, const List *steps, int round, MfPaymentStatus *states,
@@ -196,12 +210,12 @@ apply_round(const MfSqlScope *scope, MfInquiryBatch *batch, const List *steps, i
 		if (round > 0 && step == NULL)
 			continue;
 		if (step != NULL)
-			take_step(change, step);
+			apply_step(change, step);
 		numbers[count] = i;
 		changes[count] = *change;
 		changes[count].from = states[i];
 		if (mf_payment_was_paid(states[i]) || mf_payment_was_paid(change->to))
-			states[i] = judge(change);
+			states[i] = paid_status(change);
 		else
 			states[i] = change->to;
 		changes[count].to = states[i];
@@ -215,7 +229,7 @@ apply_round(const MfSqlScope *scope, MfInquiryBatch *batch, const List *steps, i
 		batch->changes[numbers[i]].changed |= changes[i].changed;
 }
 
-/* The step of an invoice that has this number, from 0 on; NULL if there are no more. */
+/* Step number "round" of an invoice, from 0 on; NULL if it has fewer */
 static const Step *
 find_step(const List *steps, int64 invoice, int round)
 {
@@ -231,19 +245,19 @@ find_step(const List *steps, int64 invoice, int round)
 	return NULL;
 }
 
-/* What a step makes of the sums of a row. */
+/* Adds a step to the sums of a row. */
 static void
-take_step(MfPaymentChange *change, const Step *step)
+apply_step(MfPaymentChange *change, const Step *step)
 {
 	if (step->line != NULL && step->line->kind == MF_MONEY_PAYMENT)
 	{
 		change->received_value = mf_amount_add(change->received_value, step->line->news);
-		/* money is never taken in silence that is not what the row asks for */
+		/* a payment of another amount needs a person's attention */
 		if (change->contradiction != NULL)
 			change->doubt = change->contradiction;
 	}
 	else if (step->line != NULL)
-		change->refunded_value = text_of(sum(change->refunded_value, step->line->news, numeric_sub));
+		change->refunded_value = compute(numeric_sub, change->refunded_value, step->line->news);
 	if (step->dispute != NULL)
 	{
 		change->has_dispute = true;
@@ -252,11 +266,11 @@ take_step(MfPaymentChange *change, const Step *step)
 }
 
 /*
- * What is kept of the invoice's value tells the state.  Where MyFatoorah says that
- * it is paid, and does not list all of the money, its word counts.
+ * The status of a paid invoice, by how much of its value is kept.  If MyFatoorah says
+ * that it is paid and lists less money, its status counts.
  */
 static MfPaymentStatus
-judge(const MfPaymentChange *change)
+paid_status(const MfPaymentChange *change)
 {
 	const char *value = change->base_value ? change->base_value : change->base_value_before;
 	const char *received = change->received_value;
@@ -266,48 +280,52 @@ judge(const MfPaymentChange *change)
 		return MF_PAID;
 	if (mf_amount_compare(received, value) < 0)
 		received = value;
-	kept = text_of(sum(received, change->refunded_value, numeric_sub));
+	kept = compute(numeric_sub, received, change->refunded_value);
 	if (mf_amount_compare(kept, value) >= 0)
 		return MF_PAID;
 	return mf_amount_compare(kept, "0") > 0 ? MF_PARTLY_REFUNDED : MF_REFUNDED;
 }
 
-/* What the history says of a step. */
+/* The reason of a step, for the history */
 static const char *
 step_reason(const MfPaymentChange *change, const Step *step)
 {
 	const MfMoney *line = step->line;
 	const MfDispute *dispute = step->dispute;
-	char	   *reason;
+	StringInfoData reason;
 
+	initStringInfo(&reason);
 	if (dispute != NULL)
-		reason = psprintf("dispute %s%s%s: %s%s%s%s%s", dispute->dispute_id, dispute->payment_id ? " of PaymentId " : "",
-						  dispute->payment_id ? dispute->payment_id : "", dispute->status,
-						  dispute->type ? ", " : "", dispute->type ? dispute->type : "",
-						  line ? ", " : "", line ? psprintf("%s %s", line->news, line->currency) : "");
+	{
+		appendStringInfo(&reason, "dispute %s", dispute->dispute_id);
+		if (dispute->payment_id != NULL)
+			appendStringInfo(&reason, " of PaymentId %s", dispute->payment_id);
+		appendStringInfo(&reason, ": %s", dispute->status);
+		if (dispute->type != NULL)
+			appendStringInfo(&reason, ", %s", dispute->type);
+		if (line != NULL)
+			appendStringInfo(&reason, ", %s %s", line->news, line->currency);
+	}
 	else if (line->kind == MF_MONEY_REFUND)
-		reason = psprintf("RefundId %s, %s %s", line->source, line->news, line->currency);
+		appendStringInfo(&reason, "RefundId %s, %s %s", line->source, line->news, line->currency);
 	else
-		reason = psprintf("%s, PaymentId %s, %s %s", change->reason, line->source, line->news, line->currency);
+		appendStringInfo(&reason, "%s, PaymentId %s, %s %s", change->reason, line->source, line->news, line->currency);
 	if (line != NULL && line->kind == MF_MONEY_PAYMENT && change->contradiction != NULL)
-		reason = psprintf("%s; %s", reason, change->contradiction);
-	return reason;
+		appendStringInfo(&reason, "; %s", change->contradiction);
+	return reason.data;
 }
 
 static Datum
-numeric_of(const char *text)
+numeric_from_text(const char *text)
 {
 	return DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 }
 
+/* A function of two numbers, as text */
 static char *
-text_of(Datum number)
+compute(PGFunction function, const char *a, const char *b)
 {
-	return DatumGetCString(DirectFunctionCall1(numeric_out, number));
-}
+	Datum		result = DirectFunctionCall2(function, numeric_from_text(a), numeric_from_text(b));
 
-static Datum
-sum(const char *a, const char *b, PGFunction function)
-{
-	return DirectFunctionCall2(function, numeric_of(a), numeric_of(b));
+	return DatumGetCString(DirectFunctionCall1(numeric_out, result));
 }

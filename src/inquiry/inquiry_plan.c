@@ -1,6 +1,6 @@
 /*
  * inquiry_plan.c
- *	  When MyFatoorah is asked again, by what it has answered.
+ *	  When the next inquiry about an invoice comes, by the answer to the last one.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inquiry/inquiry_plan.c
@@ -15,53 +15,48 @@
 #include "inquiry/inquiry_internal.h"
 #include "process/wait.h"
 
-/* An invoice that is for a person to look at, and that would not be asked about any more */
+/* The delay for an invoice that mf_review shows, and about which no inquiry would be made any more */
 #define REVIEW_DELAY_MS (24 * 3600 * 1000)
 
 /*
- * After an event, MyFatoorah's own reads may lag behind for some seconds: these
- * pass before the next question, until something has changed.
+ * Delays after an event until something has changed: MyFatoorah's own reads may lag
+ * some seconds behind its events.
  */
 static const int quick_delays_ms[MF_QUICK_TRIES] = {1200, 3000, 10000, 30000, 120000};
+
+static const MfPaymentChange *find_change(const MfInquiryBatch *batch, int64 invoice);
+static bool has_changed(const MfFlight *flight, const MfPaymentChange *change, bool tried);
+static bool schedule(MfPaymentStatus status, int step, TimestampTz expires_at, TimestampTz now, TimestampTz *due);
+static const int *delay_factors(MfPaymentStatus status);
 
 void
 mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried_count)
 {
 	MfFlight   *flight = batch->next_flights[number];
 	MfInquiryNext *next = &batch->next[number];
-	const MfPaymentChange *change = NULL;
-	bool		moved;
+	const MfPaymentChange *change = find_change(batch, next->invoice);
+	bool		was_tried = false;
 	bool		changed;
 	bool		doubtful;
 	int			i;
 
-	for (i = 0; i < batch->change_count; i++)
-	{
-		if (batch->changes[i].invoice == next->invoice)
-			change = &batch->changes[i];
-	}
+	/* without an answer, mf_inquiry_add_answer() has planned it */
 	if (change == NULL || next->due != 0)
-		return;					/* no answer: planned already */
+		return;
 
-	/* amounts that are read for the first time are no news of a payment, nor is that its time is over */
-	moved = change->from != change->to && change->to != MF_EXPIRED;
-	changed = flight->kind == MF_JOB_REFUNDS ? change->changed : moved;
 	for (i = 0; i < tried_count; i++)
-		changed |= tried[i] == next->invoice;
+		was_tried |= tried[i] == next->invoice;
+	changed = has_changed(flight, change, was_tried);
 	doubtful = mf_flight_lookup(flight) != MF_LOOKUP_FOUND || change->error != NULL || flight->payment.unsettled;
 
-	/* a try that goes on says nothing yet of what the event told */
-	for (i = 0; i < flight->payment.try_count; i++)
-		changed &= flight->payment.tries[i].status != MF_TRY_IN_PROGRESS || (moved && mf_payment_was_paid(change->to));
-
-	/* a question about refunds that finds none is none of those that are planned */
+	/* steps count planned inquiries, which those about refunds are not */
 	if (change->from != change->to)
 		next->step = 0;
 	else if (flight->kind == MF_JOB_INQUIRY)
 		next->step++;
 
-	/* who was told of a refund wants to see it */
-	if (flight->kind == MF_JOB_INQUIRY && next->refunds && mf_inquiry_is_confirmed(next->invoice))
+	/* after an event about a refund, the refunds are asked for next */
+	if (flight->kind == MF_JOB_INQUIRY && next->refunds && mf_inquiry_allows_refunds(next->invoice))
 	{
 		next->due = batch->now;
 		next->urgent = true;
@@ -83,15 +78,44 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	next->urgent = false;
 	if (!doubtful)
 		next->tries = 0;
-	next->done = !mf_inquiry_schedule(change->to, next->step, mf_inquiry_expiry(flight), batch->now, &next->due);
+	next->done = !schedule(change->to, next->step, mf_inquiry_expiry(flight), batch->now, &next->due);
 	if (next->done && next->error != NULL)
 	{
-		/* what a person is to look at stays on the agenda */
+		/* mf_review shows its error while the entry exists */
 		next->done = false;
 		next->due = TimestampTzPlusMilliseconds(batch->now, REVIEW_DELAY_MS);
 	}
 }
 
+static const MfPaymentChange *
+find_change(const MfInquiryBatch *batch, int64 invoice)
+{
+	int			i;
+
+	for (i = batch->change_count - 1; i >= 0; i--)
+	{
+		if (batch->changes[i].invoice == invoice)
+			return &batch->changes[i];
+	}
+	return NULL;
+}
+
+/* Whether an answer contains the news that an event was about.  "tried": it has changed a try to pay. */
+static bool
+has_changed(const MfFlight *flight, const MfPaymentChange *change, bool tried)
+{
+	/* that an invoice has expired is no news of MyFatoorah's */
+	bool		moved = change->from != change->to && change->to != MF_EXPIRED;
+	bool		changed = tried || (flight->kind == MF_JOB_REFUNDS ? change->changed : moved);
+	int			i;
+
+	/* while a try is in progress, its result is still to come */
+	for (i = 0; i < flight->payment.try_count; i++)
+		changed &= flight->payment.tries[i].status != MF_TRY_IN_PROGRESS || (moved && mf_payment_was_paid(change->to));
+	return changed;
+}
+
+/* When the account can be reached again; less and less often while only this inquiry fails */
 TimestampTz
 mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight)
 {
@@ -127,27 +151,26 @@ TimestampTz
 mf_inquiry_expiry(const MfFlight *flight)
 {
 	const char *local = flight->kind == MF_JOB_INQUIRY ? flight->found.values[MF_PS_EXPIRY_DATE] : NULL;
-	TimestampTz told;
+	TimestampTz expiry;
 
 	if (local == NULL)
 		return flight->inquiry->expires_at;
-	told = mf_account_timestamp(mf_account_get(flight->throttle->account), local);
+	expiry = mf_account_timestamp(mf_account_get(flight->throttle->account), local);
 
-	/* what cannot be is not told */
-	return told < MF_TIME_MIN || told >= MF_TIME_END ? flight->inquiry->expires_at : told;
+	/* an impossible time is ignored */
+	return expiry < MF_TIME_MIN || expiry >= MF_TIME_END ? flight->inquiry->expires_at : expiry;
 }
 
-bool
-mf_inquiry_schedule(MfPaymentStatus status, int step, TimestampTz expires_at, TimestampTz now, TimestampTz *due)
+/*
+ * Sets *due to the next planned inquiry about an invoice that has had "step" answers
+ * since its payment status last changed.  Returns false if there is none, because
+ * nothing can change any more.  "expires_at" 0 = unknown.
+ */
+static bool
+schedule(MfPaymentStatus status, int step, TimestampTz expires_at, TimestampTz now, TimestampTz *due)
 {
-	/* multiples of myfatoorah.poll_delay, after the first; 0 ends the list, or repeats what stands before it */
-	static const int open_factors[] = {3, 12, 72, 288, 0};
-	static const int paid_factors[] = {12, 0};	/* somebody may have paid twice */
-	static const int expired_factors[] = {12, 288, 0};	/* a payment may have begun before */
-	static const int cancelled_factors[] = {288, 0};
+	const int  *factors = delay_factors(status);
 	bool		is_open = status == MF_UNPAID || status == MF_AUTHORIZED;
-	const int  *factors = is_open ? open_factors : status == MF_PAID ? paid_factors :
-		status == MF_EXPIRED ? expired_factors : status == MF_REMOTE_CANCELLED ? cancelled_factors : NULL;
 	double		delay;
 	int			i;
 
@@ -163,11 +186,39 @@ mf_inquiry_schedule(MfPaymentStatus status, int step, TimestampTz expires_at, Ti
 	{
 		double		left = (expires_at - now) / 1000.0;
 
-		/* more often towards the end, and once just after it */
+		/* more often towards the expiry, and once just after it */
 		if (left < 12.0 * mf_poll_delay)
 			delay = Min(delay, 3.0 * mf_poll_delay);
 		delay = Min(delay, left + mf_poll_delay);
 	}
 	*due = now + (TimestampTz) (delay * 1000.0);
 	return true;
+}
+
+/*
+ * The delays after each answer, in multiples of myfatoorah.poll_delay; NULL = none.  At
+ * the end of the list, which 0 marks, the last delay of an open invoice repeats.
+ */
+static const int *
+delay_factors(MfPaymentStatus status)
+{
+	static const int open_factors[] = {3, 12, 72, 288, 0};
+	static const int paid_factors[] = {12, 0};	/* it may be paid twice */
+	static const int expired_factors[] = {12, 288, 0};	/* a payment may have begun before */
+	static const int cancelled_factors[] = {288, 0};
+
+	switch (status)
+	{
+		case MF_UNPAID:
+		case MF_AUTHORIZED:
+			return open_factors;
+		case MF_PAID:
+			return paid_factors;
+		case MF_EXPIRED:
+			return expired_factors;
+		case MF_REMOTE_CANCELLED:
+			return cancelled_factors;
+		default:
+			return NULL;
+	}
 }

@@ -1,6 +1,6 @@
 /*
  * inquiry_record.c
- *	  Records what answers about payments and events tell, a batch in each round.
+ *	  Records the answers to inquiries, a batch in each round.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inquiry/inquiry_record.c
@@ -12,7 +12,6 @@
 #include "account/account.h"
 #include "base/compat.h"
 #include "base/failpoint.h"
-#include "base/settings.h"
 #include "flow/inquiry_alarm.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry_internal.h"
@@ -23,27 +22,28 @@
 /* Answers recorded in one round */
 #define RECORD_LIMIT 100
 
-/* An answer whose invoice somebody has locked is tried again after this, so often. */
+/* The delay until an answer is tried again whose invoice is locked; how often it is tried */
 #define LOCKED_RETRY_MS 200
 #define LOCKED_RETRIES 50
 
-static void collect(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again);
+static void collect_answers(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, TimestampTz *next_round);
 static List *lock_rows(const MfSqlScope *scope, MfInquiryBatch *batch);
+static void find_event_invoices(const MfSqlScope *scope, MfInquiryBatch *batch);
 static int64 invoice_of(const MfInquiryBatch *batch, int number);
-static bool record_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *rows);
+static bool add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *rows);
+static void add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answer);
+static void add_twin(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answer, const MfPaymentRow *row);
 static void write_batch(const MfSqlScope *scope, MfInquiryBatch *batch);
-static MfEventNext *find_twins(const MfSqlScope *scope, MfFlight *const *flights, int count);
-static void take_payment_id(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answer, const MfPaymentRow *row);
 
 void
 mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded,
-				  TimestampTz now, TimestampTz *again)
+				  TimestampTz now, TimestampTz *next_round)
 {
 	MfInquiryBatch batch;
 	List	   *rows;
 	int			i;
 
-	collect(&batch, landed, now, again);
+	collect_answers(&batch, landed, now, next_round);
 	if (batch.flight_count == 0)
 		return;
 
@@ -52,10 +52,10 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 	{
 		MfFlight   *flight = batch.flights[i];
 
-		if (!record_flight(scope, &batch, i, rows))
+		if (!add_flight(scope, &batch, i, rows))
 		{
 			flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
-			*again = mf_earlier(*again, flight->retry_at);
+			*next_round = mf_earlier(*next_round, flight->retry_at);
 			continue;
 		}
 		dlist_delete(&flight->node);
@@ -65,16 +65,16 @@ mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recor
 	write_batch(scope, &batch);
 	MF_FAILPOINT("payment_recorded");
 
-	/* whoever asked meanwhile, or waits for this */
+	/* the answers may have made inquiries due, and sessions may wait for them */
 	mf_inquiry_wake();
 	mf_wake_waiting_at_commit();
 }
 
-/* Takes what can be recorded now in hand, as much as the round may. */
+/* Collects the answers that can be recorded now, as many as the round may take, and allocates the batch. */
 static void
-collect(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
+collect_answers(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, TimestampTz *next_round)
 {
-	int 		limit = mf_items_room(RECORD_LIMIT);
+	int			limit = mf_items_room(RECORD_LIMIT);
 	int			tries = 0;
 	int			count = 0;
 	dlist_iter	iter;
@@ -88,18 +88,20 @@ collect(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, TimestampTz 
 
 		if (flight->retry_at > now)
 		{
-			*again = mf_earlier(*again, flight->retry_at);
+			*next_round = mf_earlier(*next_round, flight->retry_at);
 			continue;
 		}
 		if (count == limit)
 			break;
 		batch->flights[count++] = flight;
 		tries += flight->payment.try_count;
-		mf_flight_take(flight);
+		mf_flight_add_item(flight);
 	}
 	batch->flight_count = count;
 	if (count == 0)
 		return;
+	batch->event_answers = (MfEventNext *) palloc0(count * sizeof(MfEventNext));
+	batch->locked_events = (int64 *) palloc(count * sizeof(int64));
 	batch->changes = (MfPaymentChange *) palloc0(count * sizeof(MfPaymentChange));
 	batch->tries = (MfTryRow *) palloc0((tries + 1) * sizeof(MfTryRow));
 	batch->next = (MfInquiryNext *) palloc0(count * sizeof(MfInquiryNext));
@@ -110,8 +112,8 @@ collect(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, TimestampTz 
 }
 
 /*
- * Locks the events and rows that the answers are about.  List of MfPaymentRow,
- * without those that somebody else has locked; such events are noted.
+ * Locks the events and rows that the answers are about, without waiting.  Returns a
+ * List of MfPaymentRow; notes events that are locked by others.
  */
 static List *
 lock_rows(const MfSqlScope *scope, MfInquiryBatch *batch)
@@ -127,11 +129,10 @@ lock_rows(const MfSqlScope *scope, MfInquiryBatch *batch)
 		if (batch->flights[i]->kind == MF_JOB_PAYMENT_ID)
 			events[event_count++] = batch->flights[i]->inquiry->event;
 	}
-	batch->held_events = (int64 *) palloc(batch->flight_count * sizeof(int64));
 	if (event_count > 0)
-		batch->held_count = (int) mf_events_lock(scope, events, event_count, batch->held_events);
+		batch->locked_event_count = (int) mf_events_lock(scope, events, event_count, batch->locked_events);
 
-	batch->about_events = find_twins(scope, batch->flights, batch->flight_count);
+	find_event_invoices(scope, batch);
 	for (i = 0; i < batch->flight_count; i++)
 	{
 		int64		invoice = invoice_of(batch, i);
@@ -142,7 +143,31 @@ lock_rows(const MfSqlScope *scope, MfInquiryBatch *batch)
 	return count > 0 ? mf_payment_lock(scope, invoices, count) : NIL;
 }
 
-/* The row that an answer is about; 0 = none. */
+/* Reads which invoices the events are about, and finds rows that have another invoice under its reference. */
+static void
+find_event_invoices(const MfSqlScope *scope, MfInquiryBatch *batch)
+{
+	bool		found = false;
+	int			i;
+
+	for (i = 0; i < batch->flight_count; i++)
+	{
+		const MfFlight *flight = batch->flights[i];
+		char	   *const *values = flight->found.values;
+		MfEventNext *answer = &batch->event_answers[i];
+
+		if (flight->kind != MF_JOB_PAYMENT_ID || flight->found.lookup != MF_LOOKUP_FOUND)
+			continue;
+		answer->event = flight->inquiry->event;
+		answer->invoice_id = values[MF_PS_INVOICE_ID];
+		answer->reference = mf_inquiry_text(values[MF_PS_CUSTOMER_REFERENCE]);
+		found = true;
+	}
+	if (found)
+		mf_events_find_twins(scope, batch->event_answers, batch->flight_count);
+}
+
+/* The row that an answer is about; 0 = none */
 static int64
 invoice_of(const MfInquiryBatch *batch, int number)
 {
@@ -151,21 +176,21 @@ invoice_of(const MfInquiryBatch *batch, int number)
 		case MF_JOB_WEBHOOK_LOG:
 			return 0;
 		case MF_JOB_PAYMENT_ID:
-			return batch->about_events[number].twin;
+			return batch->event_answers[number].twin;
 		default:
 			return batch->flights[number]->invoice;
 	}
 }
 
-/* Takes one answer; false if it must wait for whoever has its row locked. */
+/* Adds one answer to the batch.  Returns false if it must wait for a lock. */
 static bool
-record_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *rows)
+add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *rows)
 {
 	MfFlight   *flight = batch->flights[number];
 	int64		invoice = invoice_of(batch, number);
 	const MfPaymentRow *row = NULL;
 	ListCell   *lc;
-	bool		held = false;
+	bool		locked = false;
 	int			i;
 
 	foreach(lc, rows)
@@ -173,11 +198,11 @@ record_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *
 		if (((MfPaymentRow *) lfirst(lc))->invoice == invoice)
 			row = (MfPaymentRow *) lfirst(lc);
 	}
-	for (i = 0; i < batch->held_count; i++)
-		held |= flight->kind == MF_JOB_PAYMENT_ID && batch->held_events[i] == flight->inquiry->event;
-	if (held || (invoice != 0 && row == NULL))
+	for (i = 0; i < batch->locked_event_count; i++)
+		locked |= flight->kind == MF_JOB_PAYMENT_ID && batch->locked_events[i] == flight->inquiry->event;
+	if (locked || (invoice != 0 && row == NULL))
 	{
-		/* one that is gone, or locked for long, is asked about again when its lease is over */
+		/* of a row that is gone, or locked for long, the answer is dropped: the lease repeats the inquiry */
 		return flight->step++ >= LOCKED_RETRIES;
 	}
 	switch (flight->kind)
@@ -186,73 +211,23 @@ record_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *
 			mf_missed_webhooks_record(scope, flight);
 			break;
 		case MF_JOB_PAYMENT_ID:
-			take_payment_id(batch, flight, &batch->about_events[number], row);
+			add_event_answer(batch, flight, &batch->event_answers[number]);
+			if (row != NULL)
+				add_twin(batch, flight, &batch->event_answers[number], row);
 			break;
 		default:
-			mf_inquiry_take_answer(scope, batch, flight, row);
+			mf_inquiry_add_answer(scope, batch, flight, row);
 			break;
 	}
 	return true;
 }
 
-/* Writes what the answers come to. */
-static void
-write_batch(const MfSqlScope *scope, MfInquiryBatch *batch)
-{
-	int64	   *tried = (int64 *) palloc((batch->try_count + 1) * sizeof(int64));
-	int			tried_count = 0;
-	int			i;
-
-	if (batch->change_count > 0)
-		mf_inquiry_settle(scope, batch);
-	if (batch->try_count > 0)
-		tried_count = mf_payment_store_tries(scope, batch->tries, batch->try_count, tried);
-	if (batch->answered_count > 0)
-		mf_events_set_answered(scope, batch->answered, batch->answered_count);
-	if (batch->twin_count > 0)
-		mf_queue_follow_up(scope, batch->twins, batch->twin_count);
-	if (batch->event_count > 0)
-		mf_events_resolve(scope, batch->events, batch->event_count);
-	for (i = 0; i < batch->next_count; i++)
-		mf_inquiry_plan(batch, i, tried, tried_count);
-	if (batch->next_count > 0)
-		mf_inquiries_reschedule(scope, batch->next, batch->next_count);
-}
-
 /*
- * What the answers about events tell, in the order of the flights, and which rows
- * have another invoice under the reference of one.
- */
-static MfEventNext *
-find_twins(const MfSqlScope *scope, MfFlight *const *flights, int count)
-{
-	MfEventNext *answers = (MfEventNext *) palloc0(count * sizeof(MfEventNext));
-	bool		found = false;
-	int			i;
-
-	for (i = 0; i < count; i++)
-	{
-		char	   *const *values = flights[i]->found.values;
-
-		if (flights[i]->kind != MF_JOB_PAYMENT_ID || flights[i]->found.lookup != MF_LOOKUP_FOUND)
-			continue;
-		answers[i].event = flights[i]->inquiry->event;
-		answers[i].invoice_id = values[MF_PS_INVOICE_ID];
-		answers[i].reference = mf_inquiry_text(values[MF_PS_CUSTOMER_REFERENCE]);
-		found = true;
-	}
-	if (found)
-		mf_events_find_twins(scope, answers, count);
-	return answers;
-}
-
-/*
- * Whose PaymentId or InvoiceId it is; the row's own invoice is asked about then.
- * With a row: it is of another invoice that has the row's reference, so a person
- * is to decide which of the two counts.
+ * Adds the invoice of an event's PaymentId or InvoiceId, about which an inquiry
+ * follows; without one, plans the next try.
  */
 static void
-take_payment_id(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answer, const MfPaymentRow *row)
+add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answer)
 {
 	const MfInquiryJob *job = flight->inquiry;
 	MfEventNext *next = &batch->events[batch->event_count++];
@@ -277,19 +252,43 @@ take_payment_id(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext
 			next->due = mf_inquiry_retry_time(batch, flight);
 			break;
 	}
-	if (row != NULL)
-	{
-		MfFollowUp *twin = &batch->twins[batch->twin_count++];
+}
 
-		twin->invoice = row->invoice;
-		twin->next = MF_JOB_REVIEW;
-		twin->due = DT_NOEND;
-		twin->duplicate = true;
-		twin->error = mf_twin_error(answer->invoice_id, mf_inquiry_text(flight->found.values[MF_PS_INVOICE_STATUS]),
-									row->invoice_id);
-		ereport(LOG,
-				(errmsg("invoice %lld may exist twice", (long long) row->invoice),
-				 errdetail_internal("%s", twin->error),
-				 errhint("SELECT * FROM mf_review tells more.")));
-	}
+/* Adds that an event is about a second invoice with the reference of a row, for mf_review. */
+static void
+add_twin(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answer, const MfPaymentRow *row)
+{
+	MfFollowUp *twin = &batch->twins[batch->twin_count++];
+
+	twin->invoice = row->invoice;
+	twin->next = MF_JOB_REVIEW;
+	twin->due = DT_NOEND;
+	twin->duplicate = true;
+	twin->error = mf_twin_error(answer->invoice_id, mf_inquiry_text(flight->found.values[MF_PS_INVOICE_STATUS]),
+								row->invoice_id);
+	mf_report_twin(row->invoice, twin->error);
+}
+
+/* Writes the changes of a batch, and plans the next inquiries. */
+static void
+write_batch(const MfSqlScope *scope, MfInquiryBatch *batch)
+{
+	int64	   *tried = (int64 *) palloc((batch->try_count + 1) * sizeof(int64));
+	int			tried_count = 0;
+	int			i;
+
+	if (batch->change_count > 0)
+		mf_inquiry_write_changes(scope, batch);
+	if (batch->try_count > 0)
+		tried_count = mf_payment_store_tries(scope, batch->tries, batch->try_count, tried);
+	if (batch->answered_count > 0)
+		mf_events_set_answered(scope, batch->answered, batch->answered_count);
+	if (batch->twin_count > 0)
+		mf_queue_follow_up(scope, batch->twins, batch->twin_count);
+	if (batch->event_count > 0)
+		mf_events_resolve(scope, batch->events, batch->event_count);
+	for (i = 0; i < batch->next_count; i++)
+		mf_inquiry_plan(batch, i, tried, tried_count);
+	if (batch->next_count > 0)
+		mf_inquiries_reschedule(scope, batch->next, batch->next_count);
 }

@@ -1,6 +1,6 @@
 /*
  * missed_webhooks.c
- *	  GetWebhooks after downtime: what MyFatoorah could not deliver.
+ *	  Reads the webhooks that MyFatoorah could not deliver while no worker ran.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inquiry/missed_webhooks.c
@@ -25,24 +25,24 @@
 #include "process/wait.h"
 #include "store/events.h"
 
-/* Of one account, in this worker's life */
+/* The reading of the log of one account */
 typedef struct LogReading
 {
 	char		account[NAMEDATALEN];	/* hash key */
-	int			page;			/* to be asked for; 0 = not begun */
+	int			page;			/* the next one; 0 = not begun */
 	bool		under_way;
 	bool		done;
 	int			failures;		/* in a row */
 	TimestampTz since;
 	TimestampTz until;
 	TimestampTz retry_at;
-	MfKeyOwner	owner;
+	MfKeyOwner	owner;			/* whose key reads the log */
 } LogReading;
 
-/* Logs read at the same time, because a page may have some megabytes */
+/* Logs read at the same time; a page may have some megabytes */
 #define MAX_UNDER_WAY 4
 
-/* Pages of one reading; more is not a downtime but a flood */
+/* Pages read of one log at most */
 #define MAX_PAGES 200
 
 static HTAB *readings = NULL;
@@ -61,7 +61,7 @@ mf_missed_webhooks_start(void)
 	started = true;
 }
 
-/* The reading of an account, made if need be. */
+/* Returns the reading of an account, created on first use. */
 static LogReading *
 find_reading(const char *account)
 {
@@ -97,7 +97,7 @@ set_under_way(LogReading *reading, bool under_way)
 }
 
 bool
-mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again)
+mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *due)
 {
 	LogReading *reading;
 
@@ -108,23 +108,23 @@ mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, Timest
 		return false;
 	if (reading->retry_at > now)
 	{
-		*again = mf_earlier(*again, reading->retry_at);
+		*due = mf_earlier(*due, reading->retry_at);
 		return false;
 	}
 
-	/* nothing was sent when the worker started, so nothing was missed; without polling the agenda does not tell */
+	/* with polling, an account without inquiries has no open payments, so it has missed nothing */
 	if (reading->page == 0 && mf_poll_rate_limit > 0 && entry->urgent_due == 0 && entry->poll_due == 0 &&
 		entry->callback_due == 0)
 	{
 		reading->done = true;
 		return false;
 	}
-	/* the end of another one wakes us */
+	/* the end of another reading has the next round scan again */
 	return under_way_count < MAX_UNDER_WAY;
 }
 
 int
-mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, TimestampTz now)
+mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account)
 {
 	LogReading *reading = find_reading(account->name);
 	const MfClaimTarget *target;
@@ -154,18 +154,18 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 		reading->done = true;
 		return 0;
 	}
-	/* both without their fractions: the last second belongs to it */
+	/* times have no fractions of a second here, so a second is added */
 	body = mf_webhook_log_body(utc_text(reading->since), utc_text(reading->until + USECS_PER_SEC), "Failed",
 							   reading->page, &body_len);
 	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
 	dlist_push_tail(claim->claimed, &flight->node);
 	mf_slots_count_inquiries(flight->throttle, 1);
-	mf_items_take(MF_ITEM_LOG, mf_items_account_id(account->name));
+	mf_items_add(MF_ITEM_LOG, mf_items_account_id(account->name));
 	set_under_way(reading, true);
 	return 1;
 }
 
-/* "2025-02-12T12:42:16Z"; the worker's time zone is UTC. */
+/* Formats as "2025-02-12T12:42:16Z" */
 static char *
 utc_text(TimestampTz at)
 {
@@ -232,7 +232,7 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 	reading->failures = 0;
 	if (log->lookup != MF_LOOKUP_FOUND)
 	{
-		/* a key without that permission; webhooks and polling do without */
+		/* the key may lack the permission, which nothing else needs */
 		char	   *error = mf_flight_details(flight);
 
 		ereport(LOG,
@@ -258,7 +258,7 @@ mf_missed_webhooks_put_off(const MfFlight *flight, TimestampTz until)
 	reading->retry_at = until;
 }
 
-/* An item of the log as an event; false if it names nothing that could be matched. */
+/* Converts an item of the log.  Returns false if it names no invoice and has no reference. */
 static bool
 item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event)
 {
@@ -296,7 +296,7 @@ item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event)
 	return true;
 }
 
-/* The text of a string or number; NULL if it is neither. */
+/* Returns the text of a string or number, else NULL. */
 static const char *
 member_text(const cJSON *object, const char *name)
 {

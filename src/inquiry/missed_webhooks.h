@@ -1,10 +1,10 @@
 /*
  * missed_webhooks.h
- *	  GetWebhooks after downtime: what MyFatoorah could not deliver.
+ *	  Reads the webhooks that MyFatoorah could not deliver while no worker ran.
  *
- * A worker that starts may have missed webhooks.  For each account that has a
- * webhook secret and open payments it reads the log of failed deliveries once,
- * from the last webhook that came in, and stores what it finds as events.
+ * At its start, the worker reads MyFatoorah's log of failed deliveries (GetWebhooks)
+ * once for each account that has a webhook secret and open payments, from the last
+ * webhook that was received on, and stores them as events.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inquiry/missed_webhooks.h
@@ -14,24 +14,22 @@
 
 #include "flight/claim_account.h"
 
-/* From now on each account's log is to be read once. */
+/* Has each account's log read once. */
 extern void mf_missed_webhooks_start(void);
 
-/* Whether a page of the account's log is to be asked for now; if only later, moves *again forward to then. */
-extern bool mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *again);
+/* Whether a page of the account's log is to be asked for now; if later, moves *due forward. */
+extern bool mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *due);
 
-/* Claims a flight for the next page; how many (0 or 1). */
-extern int	mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account,
-								   TimestampTz now);
+/* Builds the request for the next page.  Returns 1, or 0 if there is nothing to ask. */
+extern int	mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account);
 
-/* Stores what a page says. */
+/* Stores the webhooks of a page as events. */
 extern void mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight);
 
-/*
- * That has committed: what comes next.  The question was not asked, or what its
- * answer says cannot be stored: asked (again) from that time on.
- */
+/* Once that has committed: goes on to the next page, or plans the next try. */
 extern void mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now);
+
+/* A page was not asked for after all, or cannot be stored: asks for it again from that time on. */
 extern void mf_missed_webhooks_put_off(const MfFlight *flight, TimestampTz until);
 
 #endif							/* MF_MISSED_WEBHOOKS_H */

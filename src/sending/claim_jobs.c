@@ -187,7 +187,7 @@ take_early(Taken *taken, const MfJob *job, TimestampTz due)
 static void
 take_known(Taken *taken, const MfJob *job, MfHttpTarget *target)
 {
-	bool		believed = job->kind == MF_JOB_SEND && job->attempts == 0 && !mf_items_doubts(MF_ITEM_INVOICE, job->invoice);
+	bool		believed = job->kind == MF_JOB_SEND && job->attempts == 0 && !mf_items_is_suspect(MF_ITEM_INVOICE, job->invoice);
 	List	   *references = believed ? NIL : mf_queue_references(taken->scope, job->invoice);
 	int			latest = references == NIL ? 0 : ((MfReference *) linitial(references))->latest;
 	MfJob		known = *job;

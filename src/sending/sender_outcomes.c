@@ -118,7 +118,7 @@ collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
 		}
 		if (batch->count == limit)
 			break;
-		mf_flight_take(flight);
+		mf_flight_add_item(flight);
 		batch->flights[batch->count] = flight;
 		batch->invoices[batch->count++] = flight->invoice;
 		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
@@ -232,14 +232,14 @@ record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *la
 			break;
 		if (flight->retry_at > now)
 			continue;
-		mf_flight_take(flight);
+		mf_flight_add_item(flight);
 		if (mf_attempt_rows_accept(recorder, flight, &sent[count]))
 		{
 			count++;
 			move_to_recorded(flight, recorded);
 		}
 		else
-			mf_items_untake();
+			mf_items_remove_last();
 	}
 	mf_attempt_rows_end(recorder);
 	if (count > 0)

@@ -255,7 +255,7 @@ read_jobs(uint64 rows)
 		MfInquiryJob *job = (MfInquiryJob *) palloc0(sizeof(MfInquiryJob));
 		job->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
 		job->event = DatumGetInt64(mf_result(tuple, desc, 2, NULL));
-		mf_items_take(job->event != 0 ? MF_ITEM_EVENT : MF_ITEM_INQUIRY, job->event != 0 ? job->event : job->invoice);
+		mf_items_add(job->event != 0 ? MF_ITEM_EVENT : MF_ITEM_INQUIRY, job->event != 0 ? job->event : job->invoice);
 		job->account = mf_result_text(tuple, desc, 3);
 		job->owner.role = DatumGetObjectId(mf_result(tuple, desc, 4, NULL));
 		job->owner.own = DatumGetBool(mf_result(tuple, desc, 5, NULL));

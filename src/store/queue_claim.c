@@ -221,7 +221,7 @@ read_entries(int count, const MfClaimLimit *limits)
 		Entry	   *entry = &entries[i];
 
 		entry->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-		mf_items_take(MF_ITEM_INVOICE, entry->invoice);
+		mf_items_add(MF_ITEM_INVOICE, entry->invoice);
 		entry->kind = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
 		entry->rank = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
 		entry->step = DatumGetInt16(mf_result(tuple, desc, 4, NULL));

@@ -1,0 +1,206 @@
+/*
+ * inquiry_flights.c
+ *	  Builds the requests of claimed inquiries, or puts them off.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry/inquiry_flights.c
+ */
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+#include "utils/timestamp.h"
+
+#include "account/account.h"
+#include "base/encoding.h"
+#include "flow/inquiry_alarm.h"
+#include "flow/request_slots.h"
+#include "inquiry/inquiry_internal.h"
+#include "process/wait.h"
+
+/* An invoice that is not sent yet is due again after this, doubled each time.  Sending it makes it due. */
+#define NOT_SENT_DELAY_MS 1000
+#define NOT_SENT_DOUBLINGS 12
+
+/* The delay if an inquiry about the same invoice is under way */
+#define UNDER_WAY_DELAY_MS 5000
+
+/* The delays if the key cannot be used, longer for planned inquiries.  A new key makes them due. */
+#define NO_KEY_DELAY_MS 60000
+#define NO_KEY_POLL_DELAY_MS 480000
+
+/* What becomes of one inquiry */
+typedef struct Decision
+{
+	TimestampTz due;			/* its entry is due again then; 0 = remove it */
+	bool		posted;			/* a flight was created */
+	const char *error;			/* why it was put off, for mf_inquiry */
+} Decision;
+
+/* Invoices whose refunds may be asked for */
+static HTAB *refunds_allowed = NULL;
+
+static Decision decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **targets);
+static void create_flight(MfInquiryClaim *inquiries, MfJobKind kind, const MfInquiryJob *job, MfHttpTarget *target);
+static const MfClaimTarget *find_target(const MfInquiryClaim *inquiries, const MfInquiryJob *job, List **targets);
+static bool use_refunds_allowance(int64 invoice);
+
+int
+mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs)
+{
+	int			count = list_length(jobs);
+	const MfAccount *account = inquiries->account;
+	MfInquiryNext *next = (MfInquiryNext *) palloc0(Max(count, 1) * sizeof(MfInquiryNext));
+	MfEventNext *events = (MfEventNext *) palloc0(Max(count, 1) * sizeof(MfEventNext));
+
+	/*
+	 * The entry of an inquiry stays on the agenda, due when no answer can come any
+	 * more.  So a crash only repeats the inquiry.
+	 */
+	TimestampTz lease = TimestampTzPlusMilliseconds(inquiries->now, account->connect_timeout_ms + account->timeout_ms +
+													MF_SEND_MARGIN_MS + MF_LEASE_MARGIN_MS);
+	List	   *targets = NIL;
+	int			next_count = 0;
+	int			event_count = 0;
+	ListCell   *lc;
+
+	foreach(lc, jobs)
+	{
+		MfInquiryJob *job = (MfInquiryJob *) lfirst(lc);
+		Decision	decision = decide(inquiries, job, lease, &targets);
+
+		if (job->event != 0)
+		{
+			MfEventNext *entry = &events[event_count++];
+
+			entry->event = job->event;
+			entry->tries = job->tries;
+			entry->failures = job->failures;
+			entry->due = decision.due;
+		}
+		else
+		{
+			MfInquiryNext *entry = &next[next_count++];
+
+			entry->invoice = job->invoice;
+			entry->requests = job->requests;
+			entry->done = job->gone;
+			entry->due = decision.due;
+			entry->urgent = job->urgent;
+			/* whoever else asks from now on changes it back */
+			entry->by_callback = job->by_callback || decision.posted;
+			entry->refunds = job->refunds;
+			entry->tries = job->tries;
+			entry->step = job->step;
+			entry->failures = job->failures;
+			entry->error = decision.error;
+			entry->wait = decision.error == NULL;
+		}
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, decision.due);
+	}
+	if (next_count > 0)
+		mf_inquiries_reschedule(inquiries->scope, next, next_count);
+	if (event_count > 0)
+		mf_events_resolve(inquiries->scope, events, event_count);
+	return count;
+}
+
+/* Creates the flight of one inquiry, or puts it off.  *targets keeps the keys that were looked up. */
+static Decision
+decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **targets)
+{
+	MfJobKind	kind = job->event != 0 ? MF_JOB_PAYMENT_ID :
+		job->refunds && job->paid && use_refunds_allowance(job->invoice) ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
+	Decision	decision = {0, false, NULL};
+	const MfClaimTarget *target;
+	int64		delay;
+
+	if (job->gone)
+		return decision;
+	if (job->key == NULL)
+	{
+		delay = (int64) NOT_SENT_DELAY_MS << Min(job->tries++, NOT_SENT_DOUBLINGS);
+		decision.due = TimestampTzPlusMilliseconds(inquiries->now, delay);
+		return decision;
+	}
+	if (job->event == 0 && mf_flight_under_way(job->invoice, true))
+	{
+		decision.due = TimestampTzPlusMilliseconds(inquiries->now, UNDER_WAY_DELAY_MS);
+		return decision;
+	}
+
+	target = find_target(inquiries, job, targets);
+	if (target->target != NULL)
+	{
+		create_flight(inquiries, kind, job, target->target);
+		decision.due = lease;
+		decision.posted = true;
+	}
+	else if (target->until != 0)
+		decision.due = target->until;
+	else
+	{
+		delay = job->urgent ? NO_KEY_DELAY_MS : NO_KEY_POLL_DELAY_MS;
+		decision.due = TimestampTzPlusMilliseconds(inquiries->now, delay);
+		decision.error = target->error;
+	}
+	return decision;
+}
+
+static void
+create_flight(MfInquiryClaim *inquiries, MfJobKind kind, const MfInquiryJob *job, MfHttpTarget *target)
+{
+	const char *key = mf_to_utf8(job->key);
+	const char *key_type = kind == MF_JOB_PAYMENT_ID && !job->by_invoice ? "PaymentId" : "InvoiceId";
+	size_t		body_len;
+	char	   *body;
+	MfFlight   *flight;
+
+	body = kind == MF_JOB_REFUNDS ? mf_refund_status_body(key, key_type, &body_len) :
+		mf_payment_status_body(key, key_type, &body_len);
+	flight = mf_flight_create_inquiry(inquiries->claim->memory, kind, job, inquiries->account, target, body, body_len);
+	dlist_push_tail(inquiries->claim->claimed, &flight->node);
+	mf_slots_count_inquiries(flight->throttle, 1);
+	inquiries->flight_count++;
+}
+
+/*
+ * Finds the key for an inquiry.  To find out whose PaymentId an event has, any key of the
+ * account will do: if that of the row that it may be about cannot be used, PUBLIC's.
+ */
+static const MfClaimTarget *
+find_target(const MfInquiryClaim *inquiries, const MfInquiryJob *job, List **targets)
+{
+	MfHttp	   *http = inquiries->claim->http;
+	const char *account = inquiries->account->name;
+	const MfClaimTarget *target = mf_claim_target(http, account, job->owner, true, targets);
+
+	if (target->target == NULL && job->event != 0)
+		target = mf_claim_target(http, account, mf_public_key, true, targets);
+	return target;
+}
+
+void
+mf_inquiry_allow_refunds(int64 invoice)
+{
+	if (refunds_allowed == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = control.entrysize = sizeof(int64);
+		refunds_allowed = hash_create("myfatoorah confirmed invoices", 64, &control, HASH_ELEM | HASH_BLOBS);
+	}
+	(void) hash_search(refunds_allowed, &invoice, HASH_ENTER, NULL);
+}
+
+bool
+mf_inquiry_allows_refunds(int64 invoice)
+{
+	return refunds_allowed != NULL && hash_search(refunds_allowed, &invoice, HASH_FIND, NULL) != NULL;
+}
+
+/* Returns whether refunds may be asked for, once: later the row may have another account. */
+static bool
+use_refunds_allowance(int64 invoice)
+{
+	return refunds_allowed != NULL && hash_search(refunds_allowed, &invoice, HASH_REMOVE, NULL) != NULL;
+}
