@@ -85,9 +85,9 @@ mutate no_fence 'the outcome is written whatever the row has become' src/sending
 	's/if \(invoice->status == mf_flight_expected_status\(flight\) && invoice->attempts == flight->attempt\)/if (true)/' 026_fence
 mutate late_dropped 'a late acceptance is dropped' src/flight/flight_outcome.c \
 	's/(mf_flight_is_lookup\(flight\) \|\| )flight->sent\.outcome != MF_OUTCOME_ACCEPTED/$1true/' 026_fence
-mutate any_amount 'an invoice of another amount is adopted' src/flight/flight_outcome.c \
-	's/ \|\| !same_amount\(amount, flight->invoice_value\)//' 026_fence
-mutate any_currency 'an invoice in another currency is adopted' src/flight/flight_outcome.c \
+mutate any_amount 'an invoice of another amount is adopted' src/flight/flight_lookup.c \
+	's/ \|\| !is_same_amount\(amount, flight->invoice_value\)//' 026_fence
+mutate any_currency 'an invoice in another currency is adopted' src/flight/flight_lookup.c \
 	's/strcmp\(currency, flight->currency\) != 0 \|\| //' 026_fence
 mutate post_before_commit 'the request leaves before its attempt is committed' src/worker/worker_round.c \
 	's/(\t\tMF_FAILPOINT\("round_done"\);)/\t\tmf_sender_post(true);\n\t\tfor (int i = 0; i < 300; i++)\n\t\t{\n\t\t\t(void) mf_sender_run();\n\t\t\tpg_usleep(1000L);\n\t\t}\n$1/' \
@@ -150,12 +150,12 @@ mutate retry_5xx 'a 5xx is taken for a refusal to work: sent again' src/core/api
 	's/(\[STATUS_OTHER\] = \{)MF_OUTCOME_UNKNOWN(, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN)/$1MF_OUTCOME_NOT_SENT$2/' 024_history_checker
 mutate retry_unknown 'no answer is taken for not sent' src/core/api/outcome.c \
 	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 024_history_checker
-mutate same_reference 'sent again under the same reference' src/flight/flight_outcome.c \
+mutate same_reference 'sent again under the same reference' src/flight/flight_lookup.c \
 	's/transition->reference = flight->next_reference;/transition->reference = flight->reference;/' 024_history_checker
 mutate one_lookup 'one look-up that finds nothing is enough' src/flight/flight.h \
 	's/#define MF_LOOKUP_STEPS 5/#define MF_LOOKUP_STEPS 1/' 024_history_checker
-mutate blind_lookup 'a look-up that failed counts as one that found nothing' src/flight/flight_outcome.c \
-	's/if \(flight->found\.lookup != MF_LOOKUP_NOT_FOUND\)(\s+\{\s+ask_again)/if (false)$1/' 024_history_checker
+mutate blind_lookup 'a look-up that failed counts as one that found nothing' src/flight/flight_lookup.c \
+	's/if \(lookup != MF_LOOKUP_NOT_FOUND\)(\s+\{\s+repeat_failed)/if (false)$1/' 024_history_checker
 mutate no_attempt 'attempts are not recorded before they leave' src/sending/attempt_rows.c \
 	's/\tmf_table_add\(recorder->attempt[^;]*;//' 024_history_checker
 mutate promotion_ignored 'a promoted standby sends without looking' src/sending/copy_guard.c \
@@ -226,7 +226,7 @@ mutate none_102 '' src/worker/worker.c '' 102_repair
 mutate other_account 'an entry counts for whatever account it stands under' src/store/queue_claim.c \
 	's/entries\[i\].account != NULL && strcmp/false && strcmp/' 102_repair
 mutate too_early 'an entry that says so makes an invoice leave before its time' src/sending/claim_jobs.c \
-	's/(due_time\(job, taken->now\)\) >) taken->now\)/$1 DT_NOEND)/' 102_repair
+	's/(due_time\(job, decisions->now\)\) >) decisions->now\)/$1 DT_NOEND)/' 102_repair
 mutate none_011 '' src/worker/worker.c '' 011_locks
 mutate wait_for_lock 'the worker waits for what somebody has locked' src/store/table_rows.c \
 	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 011_locks

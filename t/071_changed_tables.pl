@@ -234,7 +234,7 @@ foreach my $way ('row by row', 'by SQL')
 	$sandbox->faults({ path => 'SendPayment', reference_prefix => 'paused', shape => 7, times => -1 });
 	my $offset = -s $node->logfile;
 	$mf->insert($node, 'postgres', 'paused');
-	ok($node->wait_for_log(qr/account "myfatoorah" is paused, but that cannot be written yet\n.*$suppressed/, $offset), 'a pause of the worker that is none is in the log');
+	ok($node->wait_for_log(qr/could not write that account "myfatoorah" is paused\n.*$suppressed/, $offset), 'a pause of the worker that is none is in the log');
 	$mf->insert($node, 'postgres', 'paused-too');
 	sql('DROP TRIGGER uninserted ON mf_account');
 	$mf->wait_for($node, 'postgres', q{SELECT count(*) FROM mf_account WHERE account = 'myfatoorah' AND paused_at IS NOT NULL}, 1);

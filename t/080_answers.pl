@@ -204,7 +204,7 @@ $sandbox->faults((map {
 		body => '{"IsSuccess":false,"Message":"No data match the provided values","Data":null}' });
 sql(join "\n", map { 'INSERT INTO mf_invoice ' . $mf->invoice($_, account => "'$_'") . ';' } sort keys %senseless, 'no-data');
 resume_until('no such', "SELECT bool_and(status = 'review') FROM mf_invoice WHERE account IN ('" . join("','", keys %senseless) . "')");
-is(sql("SELECT count(*) FROM mf_review WHERE what_happened LIKE '5 look-ups by reference % were answered without sense, the last so: %'"),
+is(sql("SELECT count(*) FROM mf_review WHERE what_happened LIKE '5 look-ups by reference % had invalid answers, the last one: %'"),
 	scalar keys %senseless, 'mf_review has each, with the last answer');
 $mf->wait_for($node, 'postgres', "SELECT status || attempts FROM mf_invoice WHERE account = 'no-data'", 'sent2');
 is(sql("SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL"), 0, 'no look-up has paused an account');
@@ -220,7 +220,7 @@ $sandbox->faults({ path => 'SendPayment', reference_prefix => 'two.', status => 
 	body => '{"IsSuccess":true,"Data":{"InvoiceId":77,"CustomerReference":{{CustomerReference}}}}', fill => $true });
 $mf->insert($node, 'postgres', 'two', account => "'two'");
 $mf->wait_for($node, 'postgres', "SELECT status || duplicate_suspected FROM mf_invoice WHERE account = 'two'", 'reviewtrue');
-like(sql("SELECT last_error FROM mf_invoice WHERE account = 'two'"), qr/but the answer had spoken of invoice 77/, 'another number than told: a person');
+like(sql("SELECT last_error FROM mf_invoice WHERE account = 'two'"), qr/but the answer named invoice 77/, 'another number than told: a person');
 $sandbox->clear_faults;
 
 #

@@ -201,7 +201,7 @@ foreach my $what (sort keys %change)
 	wait_row("unknown-$what", q{status IN ('review', 'sent')}, 't');
 	is(sql("SELECT status, attempts FROM mf_invoice WHERE id = $unknown{$what}"), 'review|1', "unknown, then another $what: a person decides");
 	like(sql("SELECT what_happened FROM mf_review WHERE id = $unknown{$what}"),
-		qr/^5 look-ups by reference .* proved nothing, the last so: MyFatoorah does not know it, but was asked with another address or key/,
+		qr/^5 look-ups by reference .* proved nothing, the last one: MyFatoorah does not know it, but was asked with another address or key/,
 		"unknown, then another $what: mf_review says why");
 	is(made("unknown-$what"), 1, "unknown, then another $what: one invoice");
 }
@@ -338,7 +338,7 @@ foreach my $made ($true, $false)
 	is(sql("SELECT reference FROM mf_invoice WHERE id = $id"), $made ? $was : "$name.changed", "$name: the row has the reference that it has there");
 }
 
-# An answer had spoken of an invoice, which none of the look-ups finds.
+# An answer named an invoice, which none of the look-ups finds.
 account('told', $here);
 answer('told', create => $false, status => 500, body => '{"IsSuccess":true,"Data":{"InvoiceId":77,"CustomerReference":{{CustomerReference}}}}', fill => $true);
 $id = insert('told');
@@ -347,7 +347,7 @@ $was = change_reference($id, q{'told.changed'});
 look_up($id);
 wait_row('told', q{status || attempts}, 'review1');
 is(sql("SELECT what_happened FROM mf_review WHERE id = $id"),
-	qq{no invoice was found under references "$was", "told.changed" in 10 look-ups, but the answer had spoken of invoice 77}, 'what an answer had told counts under whatever reference');
+	qq{no invoice was found under references "$was", "told.changed" in 10 look-ups, but the answer named invoice 77}, 'what an answer had told counts under whatever reference');
 
 # What a person has given up is not asked about any more, whatever the row says.
 $id = make_unknown('resent', create => $false, notification_option => "'EML'", customer_email => "'a\@example.com'");

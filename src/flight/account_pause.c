@@ -1,6 +1,6 @@
 /*
  * account_pause.c
- *	  Pauses that the worker makes: accounts whose key is refused.
+ *	  Pauses accounts whose key MyFatoorah refuses.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight/account_pause.c
@@ -17,9 +17,9 @@
 /* A pause that could not be written is tried again after this. */
 #define RETRY_MS 5000
 
-static int	wanted = 0;
+static int	unwritten = 0;		/* pauses of which mf_account does not know */
 static TimestampTz retry_at = 0;
-static bool told = false;		/* the log tells that one could not be written */
+static bool reported = false;	/* that one could not be written */
 
 static bool write_pause(const MfSqlScope *scope, void *argument);
 
@@ -32,7 +32,7 @@ mf_pause_want(MfThrottle *throttle, const char *by, const char *reason)
 		return;
 	throttle->pause_reason = reason ? MemoryContextStrdup(TopMemoryContext, reason) : NULL;
 	throttle->pause_by = by;
-	wanted++;
+	unwritten++;
 	retry_at = 0;
 }
 
@@ -42,7 +42,7 @@ mf_pause_attend(MfRunTransaction run_apart)
 	MfThrottle *throttle;
 	bool		failed = false;
 
-	if (wanted == 0 || GetCurrentTimestamp() < retry_at)
+	if (unwritten == 0 || GetCurrentTimestamp() < retry_at)
 		return;
 	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
 	{
@@ -52,21 +52,21 @@ mf_pause_attend(MfRunTransaction run_apart)
 			continue;
 		if (!run_apart(write_pause, throttle, &error))
 		{
-			if (!told && error != NULL)
+			if (!reported && error != NULL)
 				ereport(LOG,
-						(errmsg("account \"%s\" is paused, but that cannot be written yet", throttle->account),
+						(errmsg("could not write that account \"%s\" is paused", throttle->account),
 						 errdetail_internal("%s", error),
-						 errhint("Nothing is sent for it meanwhile. Writing it is tried again every few seconds.")));
-			failed = told = true;
+						 errhint("The account sends nothing meanwhile. Writing the pause is retried every few seconds.")));
+			failed = reported = true;
 			continue;
 		}
 		if (throttle->pause_reason != NULL)
 			pfree(throttle->pause_reason);
 		throttle->pause_reason = NULL;
 		throttle->pause_by = NULL;
-		wanted--;
+		unwritten--;
 	}
-	told = failed;
+	reported = failed;
 	retry_at = failed ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS) : 0;
 }
 
@@ -82,5 +82,5 @@ write_pause(const MfSqlScope *scope, void *argument)
 TimestampTz
 mf_pause_alarm(void)
 {
-	return wanted > 0 ? retry_at : 0;
+	return unwritten > 0 ? retry_at : 0;
 }

@@ -1,6 +1,6 @@
 /*
  * account_pause.h
- *	  Pauses that the worker makes: accounts whose key is refused.
+ *	  Pauses accounts whose key MyFatoorah refuses.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight/account_pause.h
@@ -12,18 +12,18 @@
 #include "flow/throttle.h"
 
 /*
- * The account sends nothing from now on, in this worker, and mf_account is to
- * say so: "by" is a constant, "reason" is copied and may be NULL.
+ * Pauses an account in this worker at once, and in mf_account by the next
+ * mf_pause_attend().  "by" is a constant; "reason" is copied and may be NULL.
  */
 extern void mf_pause_want(MfThrottle *throttle, const char *by, const char *reason);
 
 /*
- * Writes what is wanted, each in a transaction of its own: whoever holds a row
- * of mf_account keeps only this account waiting.
+ * Writes pauses to mf_account, each in a transaction of its own, so that a lock on
+ * a row of mf_account delays only this one.
  */
 extern void mf_pause_attend(MfRunTransaction run_apart);
 
-/* When to try again what could not be written; 0 = nothing is left. */
+/* When mf_pause_attend() is to be called; 0 = all pauses are written */
 extern TimestampTz mf_pause_alarm(void);
 
 #endif							/* MF_ACCOUNT_PAUSE_H */

@@ -1,6 +1,6 @@
 /*
  * account_turns.c
- *	  Which accounts have something due, and whose turn it is.
+ *	  Which accounts may have something due to be sent, and whose turn it is.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight/account_turns.c
@@ -20,19 +20,19 @@
 
 static dlist_head line = DLIST_STATIC_INIT(line);	/* owners with accounts in line, by turn_node */
 static int	line_length = 0;	/* of accounts */
-static dlist_head taken = DLIST_STATIC_INIT(taken); /* turns of this round, by turn_node */
-static dlist_head full = DLIST_STATIC_INIT(full);	/* by full_node */
-static pairingheap *alarms = NULL;	/* by alarm_node */
-static bool all_changed = true;
-static MfTimeShare scan_pace;
+static dlist_head taken = DLIST_STATIC_INIT(taken); /* accounts that had their turn in this round, by turn.node */
+static dlist_head full = DLIST_STATIC_INIT(full);	/* accounts that wait for a slot, by turn.full_node */
+static pairingheap *alarms = NULL;	/* of accounts, by turn.alarm_node */
+static bool all_changed = true; /* the agenda of any account may have changed */
+static MfTimeShare scan_share;
 
 static int	compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg);
 static void clear_alarm(MfThrottle *throttle);
-static void enter(MfThrottle *throttle, bool first);
-static void leave(MfThrottle *throttle);
+static void join_line(MfThrottle *throttle, bool first);
+static void leave_line(MfThrottle *throttle);
 static void find_owners(void);
 static MfOwner *next_owner(TimestampTz now);
-static void scan(const MfSqlScope *scope, TimestampTz now);
+static void scan_agenda(const MfSqlScope *scope, TimestampTz now);
 
 void
 mf_turns_changed(const char *account)
@@ -54,12 +54,12 @@ mf_turns_due(MfThrottle *throttle)
 	if (throttle->turn.taken)
 		dlist_delete(&throttle->turn.node);
 	throttle->turn.taken = false;
-	enter(throttle, false);
+	join_line(throttle, false);
 }
 
-/* Puts an account last or first into the line of its owner, who stands in line then. */
+/* Puts an account at the head or tail of its owner's line, and its owner into the line of owners. */
 static void
-enter(MfThrottle *throttle, bool first)
+join_line(MfThrottle *throttle, bool first)
 {
 	MfOwner    *owner = throttle->owner;
 
@@ -79,7 +79,7 @@ enter(MfThrottle *throttle, bool first)
 }
 
 static void
-leave(MfThrottle *throttle)
+leave_line(MfThrottle *throttle)
 {
 	dlist_delete(&throttle->turn.node);
 	throttle->turn.in_line = false;
@@ -105,7 +105,7 @@ mf_turns_due_at(MfThrottle *throttle, TimestampTz at)
 	pairingheap_add(alarms, &throttle->turn.alarm_node);
 }
 
-/* The heap has the greatest on top: that is the earliest. */
+/* The heap has its greatest element on top, so the earliest must compare as the greatest. */
 static int
 compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
@@ -150,8 +150,8 @@ mf_turns_wait_for_slots(int64 lead_us, TimestampTz now)
 void
 mf_turns_refresh(const MfSqlScope *scope, TimestampTz now)
 {
-	if (all_changed && mf_time_share_allows(&scan_pace))
-		scan(scope, now);
+	if (all_changed && mf_time_share_allows(&scan_share))
+		scan_agenda(scope, now);
 	while (alarms != NULL && !pairingheap_is_empty(alarms))
 	{
 		MfThrottle *throttle = pairingheap_container(MfThrottle, turn.alarm_node, pairingheap_first(alarms));
@@ -164,7 +164,7 @@ mf_turns_refresh(const MfSqlScope *scope, TimestampTz now)
 	find_owners();
 }
 
-/* Those that are new in line stand with others of whom nothing is known. */
+/* Moves accounts without a known owner to the lines of their owners. */
 static void
 find_owners(void)
 {
@@ -178,20 +178,20 @@ find_owners(void)
 
 		if (!OidIsValid(role))
 			continue;
-		leave(throttle);
+		leave_line(throttle);
 		mf_slots_set_owner(throttle, role);
-		enter(throttle, false);
+		join_line(throttle, false);
 	}
 }
 
-/* Looks at the first entry of each account. */
+/* Puts accounts into the line, or sets their alarms, by the first entry of each. */
 static void
-scan(const MfSqlScope *scope, TimestampTz now)
+scan_agenda(const MfSqlScope *scope, TimestampTz now)
 {
 	List	   *entries;
 	ListCell   *lc;
 
-	mf_time_share_begin(&scan_pace);
+	mf_time_share_begin(&scan_share);
 	entries = mf_queue_accounts(scope);
 	foreach(lc, entries)
 	{
@@ -203,7 +203,7 @@ scan(const MfSqlScope *scope, TimestampTz now)
 			mf_turns_due_at(mf_throttle_get(entry->account), entry->rank);
 	}
 	all_changed = false;
-	mf_time_share_end(&scan_pace);
+	mf_time_share_end(&scan_share);
 }
 
 int
@@ -212,7 +212,7 @@ mf_turns_length(void)
 	return line_length;
 }
 
-/* The next one in line who may have slots, and who stands last from now on; NULL = nobody may. */
+/* Returns the next owner in line who may have slots, and moves it to the tail; NULL = none. */
 static MfOwner *
 next_owner(TimestampTz now)
 {
@@ -241,11 +241,11 @@ mf_turns_next(TimestampTz now)
 	if (owner == NULL)
 		return NULL;
 
-	/* who has more than its part of the slots lets the others go first */
+	/* accounts with more than their part of the slots let the others go first */
 	for (passed = 1; passed < owner->line_length && mf_slots_over_share(dlist_head_element(MfThrottle, turn.node, &owner->line)); passed++)
 		dlist_push_tail(&owner->line, dlist_pop_head_node(&owner->line));
 	throttle = dlist_head_element(MfThrottle, turn.node, &owner->line);
-	leave(throttle);
+	leave_line(throttle);
 	clear_alarm(throttle);
 	throttle->turn.taken = true;
 	dlist_push_tail(&taken, &throttle->turn.node);
@@ -259,7 +259,7 @@ mf_turns_put_back(MfThrottle *throttle)
 		return;
 	dlist_delete(&throttle->turn.node);
 	throttle->turn.taken = false;
-	enter(throttle, true);
+	join_line(throttle, true);
 }
 
 void
@@ -298,7 +298,7 @@ mf_turns_alarm(void)
 	TimestampTz alarm = 0;
 
 	if (all_changed)
-		alarm = mf_time_share_time(&scan_pace);
+		alarm = mf_time_share_time(&scan_share);
 	if (alarms != NULL && !pairingheap_is_empty(alarms))
 		alarm = mf_earlier(alarm, pairingheap_container(MfThrottle, turn.alarm_node, pairingheap_first(alarms))->turn.alarm);
 	return alarm;

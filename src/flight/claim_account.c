@@ -1,6 +1,6 @@
 /*
  * claim_account.c
- *	  The accounts and keys under which claimed rows go out.
+ *	  The accounts and keys for claimed invoices and inquiries.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight/claim_account.c
@@ -21,7 +21,7 @@
 #include "store/repair.h"
 #include "store/row_rights.h"
 
-/* An account that is looked up, and a target: both may fail alone */
+/* Arguments of look-ups that run in a subtransaction */
 typedef struct AccountLookup
 {
 	const char *name;
@@ -31,23 +31,23 @@ typedef struct AccountLookup
 typedef struct TargetLookup
 {
 	MfHttp	   *http;
-	bool		question;
+	bool		inquiry;
 	MfClaimTarget *entry;
 } TargetLookup;
 
-/* A key that cannot be used, which the log tells; without padding */
-typedef struct ToldKey
+/* A key that cannot be used, and is in the log.  It is hashed, so it must have no padding. */
+typedef struct ReportedKey
 {
 	char		account[NAMEDATALEN];
 	Oid			role;
 	uint32		own;			/* bool */
-} ToldKey;
+} ReportedKey;
 
-static HTAB *told_keys = NULL;
+static HTAB *reported_keys = NULL;
 
 static void look_up_account(void *argument);
 static void look_up_target(void *argument);
-static void tell_once(const MfClaimTarget *target);
+static void report_key(const MfClaimTarget *target);
 
 const MfAccount *
 mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
@@ -93,14 +93,14 @@ look_up_account(void *argument)
 }
 
 const MfClaimTarget *
-mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool question, List **targets)
+mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool inquiry, List **targets)
 {
 	MfClaimTarget *entry;
 	TargetLookup lookup;
 	ErrorData  *error;
 	int			i;
 
-	/* rows of an account stand together */
+	/* rows of an account follow each other */
 	for (i = list_length(*targets) - 1; i >= 0; i--)
 	{
 		entry = (MfClaimTarget *) list_nth(*targets, i);
@@ -116,12 +116,12 @@ mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool qu
 	*targets = lappend(*targets, entry);
 
 	lookup.http = http;
-	lookup.question = question;
+	lookup.inquiry = inquiry;
 	lookup.entry = entry;
 	error = mf_sql_try(look_up_target, &lookup);
 	if (error != NULL)
 		entry->error = mf_error_text(error);
-	tell_once(entry);
+	report_key(entry);
 	return entry;
 }
 
@@ -132,7 +132,7 @@ look_up_target(void *argument)
 	MfClaimTarget *entry = lookup->entry;
 	const MfAccount *account = mf_account_get(entry->account);
 	MfHttpTarget *target = mf_account_target(lookup->http, account, entry->owner);
-	TimestampTz until = mf_account_throttled_until(lookup->http, account, entry->owner, lookup->question);
+	TimestampTz until = mf_account_throttled_until(lookup->http, account, entry->owner, lookup->inquiry);
 
 	if (until > GetCurrentTimestamp())
 	{
@@ -156,27 +156,27 @@ mf_claim_refusal(const MfSqlScope *scope, const MfJob *job)
 }
 
 /*
- * One log line for each key that cannot be used, until it can: rows without one
- * are looked at again and again, while those of other roles go on.
+ * Logs a key that cannot be used, once until it can be used again, because its rows
+ * are claimed again and again.
  */
 static void
-tell_once(const MfClaimTarget *target)
+report_key(const MfClaimTarget *target)
 {
-	ToldKey		key;
+	ReportedKey key;
 	bool		known;
 
-	if (told_keys == NULL)
+	if (reported_keys == NULL)
 	{
 		HASHCTL		control = {0};
 
-		control.keysize = control.entrysize = sizeof(ToldKey);
-		told_keys = hash_create("myfatoorah keys that cannot be used", 64, &control, HASH_ELEM | HASH_BLOBS);
+		control.keysize = control.entrysize = sizeof(ReportedKey);
+		reported_keys = hash_create("myfatoorah keys that cannot be used", 64, &control, HASH_ELEM | HASH_BLOBS);
 	}
 	memset(&key, 0, sizeof(key));
 	strlcpy(key.account, target->account, sizeof(key.account));
 	key.role = target->owner.role;
 	key.own = target->owner.own;
-	(void) hash_search(told_keys, &key, target->target != NULL ? HASH_REMOVE : HASH_ENTER, &known);
+	(void) hash_search(reported_keys, &key, target->target != NULL ? HASH_REMOVE : HASH_ENTER, &known);
 	if (target->target == NULL && !known)
 		ereport(LOG,
 				(errmsg("account \"%s\" has invoices whose key cannot be used", target->account),
@@ -188,7 +188,7 @@ void
 mf_claim_try_keys(void)
 {
 	mf_account_try_keys();
-	if (told_keys != NULL)
-		hash_destroy(told_keys);
-	told_keys = NULL;
+	if (reported_keys != NULL)
+		hash_destroy(reported_keys);
+	reported_keys = NULL;
 }

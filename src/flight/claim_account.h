@@ -1,6 +1,6 @@
 /*
  * claim_account.h
- *	  The accounts and keys under which claimed rows go out, and questions are asked.
+ *	  The accounts and keys for claimed invoices and inquiries.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight/claim_account.h
@@ -13,49 +13,49 @@
 
 struct MfAttemptRows;
 
-/* What a claim needs from the sender */
+/* What the claims of a round have in common */
 typedef struct MfClaim
 {
 	MfHttp	   *http;
-	MemoryContext memory;		/* of the flights */
-	dlist_head *claimed;		/* where new flights go */
-	struct MfAttemptRows *recorder; 	/* NULL if only SQL will do */
-	int64		horizon_us;		/* slots that become free within it may be claimed for */
+	MemoryContext memory;		/* for the flights */
+	dlist_head *claimed;		/* new flights are appended here */
+	struct MfAttemptRows *recorder; /* NULL: attempts are recorded by SQL */
+	int64		horizon_us;		/* slots that become free within this may be claimed for */
 	bool		held;			/* as if all accounts were paused */
 } MfClaim;
 
 /*
- * The account of a throttle; NULL if it is paused, backs off, or cannot be used:
- * then its throttle backs off and the log says why, once.
+ * Returns the account of a throttle; NULL if it is paused, backs off, or cannot be
+ * used.  The last starts a back-off, and is logged once.
  */
 extern const MfAccount *mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now);
 
-/* The key of one role for one account, read once per round */
+/* A key for an account: that of one role's user mapping, or PUBLIC's */
 typedef struct MfClaimTarget
 {
 	const char *account;
 	MfKeyOwner	owner;
-	MfHttpTarget *target;		/* NULL: see error */
-	const char *error;
-	TimestampTz until;			/* it cannot be used before; 0 = that is not known */
+	MfHttpTarget *target;		/* NULL if the key cannot be used, */
+	const char *error;			/* with the reason, */
+	TimestampTz until;			/* and when it can be used again; 0 = not known */
 } MfClaimTarget;
 
 /*
- * The key of a row's own role, looked up once per round, account and role, kept
- * in *targets.  What can be wrong with it (a missing mapping, an unreadable
- * file, that it is throttled) concerns these rows only, so no error escapes.
- * "question": it is about payments, as all of the same list are.
+ * Returns the key for an account, kept in *targets, so that each is looked up once.
+ * Raises no error if it cannot be used, such as for a missing mapping or a file that
+ * cannot be read: this concerns the rows of one role only.  "inquiry" must be the same
+ * for all entries of a list.
  */
-extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, MfKeyOwner owner, bool question,
+extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, MfKeyOwner owner, bool inquiry,
 											List **targets);
 
-/* A person says so: keys that were refused are tried, and those that cannot be used told of once more. */
+/* Tries keys again that were refused, and logs once more those that cannot be used. */
 extern void mf_claim_try_keys(void);
 
-/* The account, or NULL with the reason. */
+/* Returns the account; if it cannot be used, NULL, and sets *reason. */
 extern const MfAccount *mf_account_or_null(const char *name, const char **reason);
 
-/* Why a row may not be sent any more in the name of its role, NULL if it may; the account must be usable. */
+/* Why the role of a row may not send it any more; NULL if it may.  The account must be usable. */
 extern const char *mf_claim_refusal(const MfSqlScope *scope, const MfJob *job);
 
 #endif							/* MF_CLAIM_ACCOUNT_H */

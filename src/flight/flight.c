@@ -1,6 +1,6 @@
 /*
  * flight.c
- *	  One request of the worker, from its claim to its recorded outcome.
+ *	  Flights: requests of the worker, each from its claim to its recorded outcome.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight/flight.c
@@ -23,7 +23,7 @@
 #include "request/request.h"
 #include "store/row_rights.h"
 
-/* Invoices that have a flight under way */
+/* How many flights are under way, by invoice */
 typedef struct UnderWayKey
 {
 	int64		invoice;
@@ -38,11 +38,12 @@ typedef struct UnderWay
 
 static HTAB *flights_under_way = NULL;
 
-/* In the bodies of requests that have no answer yet */
+/* In the bodies of requests without an answer, all accounts together */
 static size_t held_bytes = 0;
 
 static void hold_body(MfFlight *flight, char *body, size_t len);
-static void let_body_go(MfFlight *flight);
+static void release_body(MfFlight *flight);
+static MfFlight *create_flight(MfJobKind kind, const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len);
 
 int
 mf_flight_room(const MfThrottle *throttle, int limit)
@@ -52,7 +53,7 @@ mf_flight_room(const MfThrottle *throttle, int limit)
 	return throttle->held_bytes < MF_HELD_BYTES_OWN ? Min(limit, MF_HELD_BYTES_OWN / MF_BODY_MAX) : 0;
 }
 
-/* Takes over the body of a request, for its throttle. */
+/* Takes over the body of a request, and counts it. */
 static void
 hold_body(MfFlight *flight, char *body, size_t len)
 {
@@ -62,9 +63,9 @@ hold_body(MfFlight *flight, char *body, size_t len)
 	held_bytes += len;
 }
 
-/* The transport has freed it, or will soon. */
+/* Counts the body no more: the transport has freed it, or will soon. */
 static void
-let_body_go(MfFlight *flight)
+release_body(MfFlight *flight)
 {
 	held_bytes -= flight->held_bytes;
 	flight->throttle->held_bytes -= flight->held_bytes;
@@ -98,7 +99,6 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 				 MfHttpTarget *target, const char *reference)
 {
 	bool		is_lookup = job->kind != MF_JOB_SEND;
-	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
 	MfRequest	filled = job->request;
 	const MfRequest *request = &filled;
 	size_t		body_len;
@@ -115,25 +115,13 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build the request for reference \"%s\"", job->reference)));
 
-	/* from here on only memory can run out */
 	old = MemoryContextSwitchTo(context);
-	flight = (MfFlight *) palloc0(sizeof(MfFlight));
-	flight->kind = job->kind;
+	flight = create_flight(job->kind, account, target, body, body_len);
 	flight->invoice = job->invoice;
 	flight->attempt = is_lookup ? job->attempts : job->attempts + 1;
 	flight->reference = pstrdup(reference);
 	flight->own_reference = strcmp(reference, job->reference) == 0;
 	flight->sent_reference = pstrdup(mf_to_utf8(reference));
-	flight->throttle = mf_throttle_get(job->account);
-	mf_throttle_hold(flight->throttle);
-
-	/* the clock that the gate obeys first: if we are frozen in between, it must be the earlier one */
-	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
-	flight->send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), window);
-	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
-	flight->target = target;
-	mf_http_target_hold(target);
-	hold_body(flight, body, body_len);
 	if (is_lookup)
 	{
 		flight->invoice_value =
@@ -147,6 +135,27 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 			flight->expires_at = DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE]);
 	}
 	MemoryContextSwitchTo(old);
+	return flight;
+}
+
+/* Creates a flight in the current context.  From here on, only memory can run out. */
+static MfFlight *
+create_flight(MfJobKind kind, const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len)
+{
+	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
+	MfFlight   *flight = (MfFlight *) palloc0(sizeof(MfFlight));
+
+	flight->kind = kind;
+	flight->throttle = mf_throttle_get(account->name);
+	mf_throttle_hold(flight->throttle);
+
+	/* first the clock by which the request is stopped: if the process is frozen now, it must be the earlier one */
+	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
+	flight->send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), window);
+	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
+	flight->target = target;
+	mf_http_target_hold(target);
+	hold_body(flight, body, body_len);
 	return flight;
 }
 
@@ -217,7 +226,6 @@ MfFlight *
 mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
 						 const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len)
 {
-	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
 	MemoryContext old;
 	MfFlight   *flight;
 
@@ -226,10 +234,7 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build an inquiry of account \"%s\"", account->name)));
 	old = MemoryContextSwitchTo(context);
-	flight = (MfFlight *) palloc0(sizeof(MfFlight));
-	flight->kind = kind;
-	flight->throttle = mf_throttle_get(account->name);
-	mf_throttle_hold(flight->throttle);
+	flight = create_flight(kind, account, target, body, body_len);
 	if (job != NULL)
 	{
 		flight->invoice = job->invoice;
@@ -238,12 +243,6 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 		flight->inquiry->account = flight->throttle->account;
 		flight->inquiry->key = pstrdup(job->key);
 	}
-	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
-	flight->send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), window);
-	flight->answer_by = TimestampTzPlusMilliseconds(flight->send_by, account->timeout_ms);
-	flight->target = target;
-	mf_http_target_hold(target);
-	hold_body(flight, body, body_len);
 	MemoryContextSwitchTo(old);
 	return flight;
 }
@@ -252,7 +251,7 @@ void
 mf_flight_free(MfFlight *flight)
 {
 	mf_flight_set_under_way(flight, false);
-	let_body_go(flight);
+	release_body(flight);
 	mf_http_target_let_go(flight->target);
 	mf_throttle_release(flight->throttle);
 	free(flight->body);
@@ -276,10 +275,10 @@ mf_flight_free(MfFlight *flight)
 	}
 	if (flight->answered_id != NULL)
 		pfree(flight->answered_id);
-	if (flight->answered_other != NULL)
-		pfree(flight->answered_other);
-	if (flight->asked_names != NULL)
-		pfree(flight->asked_names);
+	if (flight->answered_id_other != NULL)
+		pfree(flight->answered_id_other);
+	if (flight->reference_names != NULL)
+		pfree(flight->reference_names);
 	if (flight->next_reference != NULL)
 		pfree(flight->next_reference);
 	if (flight->reference != NULL)
@@ -309,7 +308,7 @@ mf_flight_path(const MfFlight *flight)
 void
 mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 {
-	let_body_go(flight);
+	release_body(flight);
 	flight->http_status = (int) exchange->http_status;
 	flight->unanswered = !mf_is_answered(exchange);
 	flight->starved = exchange->starved;
@@ -336,7 +335,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 void
 mf_flight_fail(MfFlight *flight, bool started, const char *error)
 {
-	let_body_go(flight);
+	release_body(flight);
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:

@@ -1,8 +1,8 @@
 /*
  * flight.h
- *	  One request of the worker, from its claim to its recorded outcome.
+ *	  Flights: requests of the worker, each from its claim to its recorded outcome.
  *
- * A flight sends an invoice, looks one up by a reference, or inquires about
+ * A flight sends an invoice, looks one up by its reference, or is an inquiry about
  * payments.
  *
  * Copyright (c) 2026, the myfatoorah authors
@@ -23,15 +23,16 @@
 #include "store/inquiries.h"
 #include "store/queue.h"
 
-/* A request leaves within the connect time-out and this, or not at all. */
+/* A request leaves within the connect time-out plus this, or not at all. */
 #define MF_SEND_MARGIN_MS 5000
 
 /* A lease outlives the latest possible answer by this. */
 #define MF_LEASE_MARGIN_MS 10000
 
 /*
- * Rounds of look-ups of a reference that was given up; more while it can be paid.
- * One is enough for the row's own, where a twin is thinkable.
+ * Look-ups of each reference that a sent row might have a second invoice under: of
+ * given-up references, and of the row's own if another server may have sent it too.
+ * The former go on while that invoice could be paid.
  */
 #define MF_WATCH_ROUNDS 4
 #define MF_TWIN_ROUNDS 1
@@ -40,189 +41,191 @@
 #define MF_LOOKUP_STEPS 5
 
 /*
- * Look-ups whose answer made no sense are counted apart, in the same column; so
- * many of them, and a person is asked.
+ * mf_queue.step counts look-ups: those that found nothing in units of 1, those with
+ * an invalid answer in units of this.
  */
 #define MF_SENSELESS_STEP 100
 
-/* Several references are looked up in turn; so many can be counted, and with more a person is asked. */
+/* References that can be looked up in turn, so that the former count stays below the unit of the latter */
 #define MF_LOOKUP_REFERENCES (MF_SENSELESS_STEP / MF_LOOKUP_STEPS)
 
 typedef struct MfFlight
 {
-	dlist_node	node;			/* of one of the sender's lists */
-	MfJobKind	kind;			/* MF_JOB_SEND or a look-up */
-	int64		invoice;
-	int			attempt;
-	char	   *reference;
-	char	   *sent_reference; /* the same in UTF-8, as it went out */
-	MfThrottle *throttle;
-	TimestampTz send_by;
-	TimestampTz ready_until;	/* claimed ahead: not kept waiting for longer */
-	TimestampTz answer_by;		/* no answer can come later */
-	MfInFlight	in_flight;		/* while in the air */
-	int64		send_by_clock;	/* send_by on the clock of the gate */
+	dlist_node	node;			/* in the list of its state, see sender_internal.h */
+	MfJobKind	kind;			/* never MF_JOB_SENDING, _REVIEW or _NONE */
+	int64		invoice;		/* 0 = none */
+	int			attempt;		/* the number of the attempt, or of the latest one */
+	char	   *reference;		/* NULL for an inquiry */
+	char	   *sent_reference; /* in UTF-8, as in the request */
+	MfThrottle *throttle;		/* of its account, held */
+
+	/* the request */
 	MfHttpTarget *target;		/* held */
-	char	   *body;			/* malloc'd, NULL once posted */
+	char	   *body;			/* malloc'd; NULL once posted */
 	size_t		body_len;
 	size_t		held_bytes;		/* counted by mf_flight_room() */
-	MfHttpExchange *exchange;	/* while in the air */
+	TimestampTz send_by;		/* it leaves until then, or not at all */
+	int64		send_by_clock;	/* the same by mf_http_clock() */
+	TimestampTz answer_by;		/* no answer can come later */
+	TimestampTz ready_until;	/* claimed ahead, and not kept for longer */
+	MfHttpExchange *exchange;	/* while in flight */
+	MfInFlight	in_flight;		/* likewise */
+	bool		under_way;		/* counted by mf_flight_under_way() */
 
-	/* where mf_attempt_rows_start() has left the rows; they may have moved since */
+	/* of an attempt: where mf_attempt_rows_start() has left the rows; they may have moved since */
 	ItemPointerData queue_tid;
-	ItemPointerData attempt_place;
+	ItemPointerData attempt_tid;
 	ItemPointerData invoice_tid;
 
-	/* what a look-up must find, and what to do if it does not */
+	/* of a look-up: the row, and its references */
 	char	   *invoice_value;
 	char	   *currency;
 	char	   *notification_option;
+	char	   *invoice_id;		/* NULL = none yet */
 	int			step;			/* as in mf_queue */
-	char	   *answered_id;	/* InvoiceId of an answer that proved nothing;
-								 * to an attempt under this reference, */
-	char	   *answered_other; /* or under another that is looked up */
-	bool		tried;			/* an attempt was made under that reference */
-	bool		elsewhere;		/* it went to another address, or with another
-								 * key, than those that are asked */
-	int			asked;			/* references that are looked up in turn */
-	int			turn;			/* which of them this is, from 0 */
-	char	   *asked_names;	/* all of them, for messages */
-	char	   *next_reference; /* for sending it again */
-	int			resends;		/* references given up so far */
-	int			given_up;		/* other references that may turn up yet */
-	bool		twin;			/* another server may have sent the row, too */
-	char	   *invoice_id;		/* of the row, NULL = none yet; look-ups only */
+	TimestampTz expires_at;		/* when it can no longer be paid; 0 = by the portal's default */
 	bool		own_reference;	/* "reference" is the row's current one */
-	TimestampTz expires_at;		/* until when they can be paid; 0 = by the
-								 * portal's default */
+	bool		tried;			/* an attempt was made under "reference" */
+	bool		sent_elsewhere; /* that attempt went to another address, or with another key, than the look-up */
+	char	   *answered_id;	/* InvoiceId of an answer to it that proved nothing; NULL = none */
+	char	   *answered_id_other;	/* the same for another reference that is looked up */
+	int			reference_count;	/* references that are looked up in turn */
+	int			reference_number;	/* which of them this is, from 0 on */
+	char	   *reference_names;	/* all of them, for messages */
+	char	   *next_reference; /* for a resend */
+	int			resends;		/* so far */
+	int			given_up;		/* other references under which an invoice may turn up */
+	bool		twin;			/* another server may have sent the row too */
 
-	/* of an inquiry: what is asked and why; NULL for the log of deliveries */
+	/* of an inquiry; NULL for the log of webhooks */
 	MfInquiryJob *inquiry;
 
-	/* once landed */
+	/* the outcome, by kind */
 	MfSendResult sent;
 	MfStatusResult found;
 	MfPayment	payment;		/* read from "found" */
 	MfRefundResult refunds;
 	MfWebhookLogResult log;
 	int			http_status;
-	bool		starved;		/* it could not leave for want of descriptors or memory in this process */
-	bool		unanswered;		/* the network failed, which "error" describes */
-	bool		item_at_fault;	/* a question without a usable answer, and that says nothing of the account */
-	bool		under_way;		/* counted by mf_flight_under_way() */
-	bool		attempt_recorded;	/* with mf_attempt; by a round that has
-									 * not committed yet */
-	bool		attempt_in_round;
-	TimestampTz retry_at;		/* not recorded before */
+	bool		starved;		/* did not leave for want of descriptors or memory in this process */
+	bool		unanswered;		/* the network failed */
+	bool		item_at_fault;	/* without a usable answer, which says nothing about the account */
+
+	/* recording the outcome */
+	bool		attempt_recorded;	/* mf_attempt has it; the invoice was locked */
+	bool		attempt_in_round;	/* the same, but the round has not committed yet */
+	TimestampTz retry_at;		/* it is not recorded before; 0 = at once, DT_NOEND = never */
 } MfFlight;
 
 /*
- * A flight for a job, allocated in "context" with its request built.  A look-up
- * is of one reference: the row's, or one under which it was sent.  Raises errors
- * for what cannot be built.  Freed by mf_flight_free().
+ * Creates a flight for a job, in "context", with its request.  A look-up is by
+ * "reference", the row's own or that of an earlier attempt.  Raises an error if the
+ * request cannot be built.  To be freed by mf_flight_free().
  */
 extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
 								  MfHttpTarget *target, const char *reference);
 
+/* Creates an inquiry, copying "job", which may be NULL.  Takes over "body", malloc'd; NULL raises an error. */
+extern MfFlight *mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
+										  const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len);
+
+extern void mf_flight_free(MfFlight *flight);
+
 /*
- * Requests that have no answer yet take memory.  While those of all accounts take as
- * much as they may, so many invoices may be claimed for one of them at a time, at
- * most "limit": none, unless its own take little.
+ * How many invoices may be claimed for an account, up to "limit".  Once the bodies of
+ * requests without an answer, of all accounts, take MF_HELD_BYTES_MAX, an account gets
+ * more only while its own take less than MF_HELD_BYTES_OWN.
  */
 #define MF_HELD_BYTES_MAX (16 * 1024 * 1024)
 #define MF_HELD_BYTES_OWN (1024 * 1024)
 extern int	mf_flight_room(const MfThrottle *throttle, int limit);
 
-/* How many references are watched after the row was sent. */
-extern int	mf_flight_watched(const MfFlight *flight);
-
-/*
- * A flight for an inquiry, "job" copied; takes over "body", which is malloc'd.
- */
-extern MfFlight *mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
-										  const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len);
-
-/* Whether it only asks. */
+/* Whether it is a look-up or an inquiry, and does not send. */
 extern bool mf_flight_is_lookup(const MfFlight *flight);
 
-/* Whether it asks about payments. */
+/* Whether it is an inquiry about payments. */
 extern bool mf_flight_is_inquiry(const MfFlight *flight);
 
+/* The path of its endpoint */
+extern const char *mf_flight_path(const MfFlight *flight);
+
 /*
- * A flight is under way from its claim's commit until its outcome is recorded;
- * whether one of that invoice, of that kind, is.
+ * A flight is under way from the commit of its claim until its outcome is recorded.
+ * The second function finds one of an invoice: an inquiry, or any other.
  */
 extern void mf_flight_set_under_way(MfFlight *flight, bool under_way);
 extern bool mf_flight_under_way(int64 invoice, bool inquiry);
 
-/* Its answer is in hand of the round; see mf_items_add_answer(). */
+/* Adds its answer to the items of the round. */
 extern void mf_flight_add_item(MfFlight *flight);
 
-/* The status that its invoice has unless somebody else was faster. */
-extern MfStatus mf_flight_expected_status(const MfFlight *flight);
-extern void mf_flight_free(MfFlight *flight);
-
-extern const char *mf_flight_path(const MfFlight *flight);
-
-/* Reads the end of its exchange. */
+/* Reads the answer of a finished exchange. */
 extern void mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange);
 
 /* Ends it without an answer; "started": a byte of the body may have left. */
 extern void mf_flight_fail(MfFlight *flight, bool started, const char *error);
 
-/* What a look-up has come to. */
+/* The result of a look-up or inquiry */
 extern MfLookup mf_flight_lookup(const MfFlight *flight);
 
-/* What the throttle of the account learns from it. */
+/* Its outcome; of a look-up or inquiry, what its result would be as one */
 extern MfOutcome mf_flight_outcome(const MfFlight *flight);
+
+/* From the header Retry-After, in seconds; 0 = none */
 extern int	mf_flight_retry_after(const MfFlight *flight);
 
-/* When a question that was not answered may be asked again: after our own delay, or later if the remote says so. */
+/* When to repeat it: after "delay_ms", or later if MyFatoorah has asked for that */
 extern TimestampTz mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms);
 
 /*
- * Its error in the server encoding, palloc'd; NULL if there is none.  For rows that
- * anybody may read: of the network it tells no more than mf_network_error().
+ * Its error, palloc'd in the server encoding; NULL = none.  The first is for rows that
+ * many may read, and says no more about the network than mf_network_error(); the second
+ * is for the log and mf_attempt.
  */
 extern char *mf_flight_error(const MfFlight *flight);
-
-/* The same with what the network is like, for the log and for mf_attempt. */
 extern char *mf_flight_details(const MfFlight *flight);
 
-/* The same as it came, of the flight; may be called where there is no transaction. */
+/* The latter as it came, not copied.  May be called outside of a transaction. */
 extern const char *mf_flight_error_utf8(const MfFlight *flight);
 
+/* The status that its invoice has unless somebody has changed it meanwhile */
+extern MfStatus mf_flight_expected_status(const MfFlight *flight);
+
+/* How many references are looked up once the row is sent */
+extern int	mf_flight_watched(const MfFlight *flight);
+
 /*
- * What a landed flight means for its invoice, which is locked and in the state
- * that the flight expects: a transition (true), or only what comes next (false).
+ * Decides what an outcome means for its invoice, which is locked and has the expected
+ * status.  Returns true if it changes the status, by *transition, else false, and
+ * *follow_up says what comes next.
  */
 extern bool mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition,
 							  MfFollowUp *follow_up);
 
-/* The end of the attempt of a flight that sends, palloc'd text. */
+/*
+ * The same for an invoice that has another status meanwhile.  Returns false if nothing
+ * is to be done; else *is_transition says which of the two it is.
+ */
+extern bool mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now,
+								   MfTransition *transition, bool *is_transition, MfFollowUp *follow_up);
+
+/* Describes the end of an attempt for mf_attempt; texts are palloc'd or the flight's. */
 extern void mf_flight_end(const MfFlight *flight, MfAttemptEnd *end);
 
 /*
- * What is said of a row of which MyFatoorah has another invoice, under a reference
- * of the row; "status" is its InvoiceStatus or NULL.
- */
-extern char *mf_twin_error(const char *other, const char *status, const char *own);
-
-/* Logs that an invoice may exist twice. */
-extern void mf_report_twin(int64 invoice, const char *error);
-
-/*
- * What the end of an attempt means for its invoice.  "answer_by" is when the
- * remote can no longer be working on it.
+ * Decides what the end of an attempt means for its invoice.  From "answer_by" on,
+ * MyFatoorah cannot be processing the request any more.
  */
 extern void mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answer_by,
 								  MfTransition *transition);
 
 /*
- * What an answer means that came when the invoice had moved on: something to
- * tell (true) or nothing.
+ * The error of a row if MyFatoorah has another invoice with its reference; "status" is
+ * that one's InvoiceStatus or NULL, "own" the row's InvoiceId.
  */
-extern bool mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now,
-								   MfTransition *transition, bool *is_transition, MfFollowUp *follow_up);
+extern char *mf_twin_error(const char *other, const char *status, const char *own);
+
+/* Logs that an invoice may exist twice. */
+extern void mf_report_twin(int64 invoice, const char *error);
 
 #endif							/* MF_FLIGHT_H */

@@ -162,7 +162,7 @@ mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt
 	memset(isnull, false, ATTEMPT_SEND_BY * sizeof(bool));
 	isnull[ATTEMPT_MADE_SENT - 1] = isnull[ATTEMPT_SENT_TO - 1] = false;
 	MF_FAILPOINT_ROW("row of mf_attempt, to start", job->invoice);
-	mf_table_add(recorder->attempt, values, isnull, &flight->attempt_place);
+	mf_table_add(recorder->attempt, values, isnull, &flight->attempt_tid);
 	if (recorder->watched || recorder->attempt->waiting == MF_TABLE_BATCH)
 		mf_table_insert(recorder->attempt);
 
@@ -179,7 +179,7 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 {
 	const MfSendResult *sent = &flight->sent;
 	ItemPointerData invoice_tid = flight->invoice_tid;
-	ItemPointerData attempt_place = flight->attempt_place;
+	ItemPointerData attempt_tid = flight->attempt_tid;
 	ItemPointerData queue_tid = flight->queue_tid;
 	bool		isnull;
 	Datum		now;
@@ -199,7 +199,7 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 		DatumGetInt32(mf_table_value(recorder->invoice, MF_IC_ATTEMPTS, &isnull)) != flight->attempt ||
 		DatumGetBool(mf_table_value(recorder->invoice, MF_IC_DUPLICATE_SUSPECTED, &isnull)))
 		return false;
-	if (!mf_table_find(recorder->attempt, &attempt_place) ||
+	if (!mf_table_find(recorder->attempt, &attempt_tid) ||
 		!is_number(recorder->attempt, ATTEMPT_INVOICE, flight->invoice) ||
 		DatumGetInt32(mf_table_value(recorder->attempt, ATTEMPT_ATTEMPT, &isnull)) != flight->attempt ||
 		!is_null(recorder->attempt, ATTEMPT_OUTCOME))
@@ -230,7 +230,7 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 		};
 
 		MF_FAILPOINT_ROW("rows of mf_attempt and mf_invoice, accepted", flight->invoice);
-		if (!mf_table_update(recorder->attempt, attempt, lengthof(attempt), &attempt_place) ||
+		if (!mf_table_update(recorder->attempt, attempt, lengthof(attempt), &attempt_tid) ||
 			!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &invoice_tid))
 			mf_change_suppressed();
 		MF_FAILPOINT_ROW("row of mf_queue, accepted", flight->invoice);

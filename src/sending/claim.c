@@ -20,24 +20,24 @@
 #include "store/queue_pause.h"
 #include "store/queue_promote.h"
 
-/* Rows that committed late have an earlier rank than the mark. */
+/* How long a mark counts: rows that committed late have an earlier rank. */
 #define MARK_RESET_MS 30000
 
-/* Rows of one round, all accounts together */
+/* Rows claimed in a round, all accounts together */
 #define ROUND_LIMIT 200
 
-/* Where more accounts wait than fit into a round, each claims so many rows in a turn. */
+/* Rows that each account may claim in a round, however many accounts there are */
 #define MIN_SHARE 5
 
-/* So long for turns, and the round goes on with those that were taken: others wait for its end. */
+/* A round reads accounts for so long at most, and goes on with those that it has read. */
 #define TURNS_NS INT64CONST(100000000)
 
-static int	take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now);
-static bool plan_slots(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now);
-static int	free_to_claim(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now);
-static int	count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut);
-static void settle_turns(MfClaimLimit *limits, int count, int reached, bool cut);
-static bool has_name(List *names, const char *name);
+static int	limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now);
+static bool limit_account(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now);
+static int	claimable_rows(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now);
+static int	move_marks(const MfClaimLimit *limits, int count, List *jobs, bool cut);
+static void end_turns(MfClaimLimit *limits, int count, int reached, bool cut);
+static bool is_in_list(List *names, const char *name);
 
 void
 mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
@@ -55,23 +55,23 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 		return;
 	mf_throttle_forget_unused(now);
 	mf_turns_refresh(scope, now);
-	count = take_turns(scope, claim, limits, left, now);
+	count = limit_accounts(scope, claim, limits, left, now);
 	if (count == 0)
 		return;
 
 	/*
-	 * Rows that were inserted since the round began are seen.  They must count as
-	 * due, or a late one of them would go before an urgent one.
+	 * The claim sees rows that were inserted since the round began.  By the present
+	 * time they are due, so that their priority counts.
 	 */
 	now = GetCurrentTimestamp();
 	mf_promote_due(scope, limits, count, now);
 	jobs = mf_queue_claim(scope, limits, count, left, now, &cut, &changed);
-	reached = count_claimed(limits, count, jobs, cut);
-	settle_turns(limits, count, reached, cut);
+	reached = move_marks(limits, count, jobs, cut);
+	end_turns(limits, count, reached, cut);
 	if (jobs != NIL)
 	{
 		MF_FAILPOINT("claimed");
-		mf_claim_take(scope, claim, jobs, now);
+		mf_claim_jobs(scope, claim, jobs, now);
 		MF_FAILPOINT("intent_recorded");
 	}
 	mf_queue_next_due(scope, limits, reached, now);
@@ -85,11 +85,11 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 }
 
 /*
- * The accounts whose turn it is and that may send, with what each may claim:
- * its share of the round, as often as it is its turn.
+ * Sets the limits of the accounts whose turn it is and that may send.  Each gets its
+ * share of the round.  Returns how many accounts.
  */
 static int
-take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now)
+limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now)
 {
 	int 		share = Max(left / Max(mf_turns_length(), 1), MIN_SHARE);
 	int			ahead = Max(MF_AHEAD_MAX - mf_slots_ready_count(), 0);
@@ -113,12 +113,12 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
 	for (i = 0; i < turns && (i == 0 || mf_http_clock() < until); i++)
 	{
 		MfThrottle *throttle = throttles[i];
-		int 		free_slots = free_to_claim(claim, throttle, claim->held || has_name(paused, MF_ALL_ACCOUNTS) ||
-											   has_name(paused, throttle->account), ahead, now);
+		bool		is_paused = claim->held || is_in_list(paused, MF_ALL_ACCOUNTS) || is_in_list(paused, throttle->account);
+		int			free_slots = claimable_rows(claim, throttle, is_paused, ahead, now);
 
 		if (free_slots == 0)
 			continue;
-		if (plan_slots(throttle, Min(free_slots, share), left, &limits[count], now))
+		if (limit_account(throttle, Min(free_slots, share), left, &limits[count], now))
 		{
 			ahead = Max(ahead - Max(limits[count].slots - Max(mf_throttle_unclaimed(throttle), 0), 0), 0);
 			limits[count++].shared |= free_slots > share;
@@ -131,9 +131,12 @@ take_turns(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, 
 	return count;
 }
 
-/* What an account may claim of so many slots, "left" being all that the round claims; false if its owner may have none. */
+/*
+ * Sets the limit of an account to so many slots, or to what is left to its owner.
+ * "left" is what the round may claim in all.  Returns false if the owner has no slot.
+ */
 static bool
-plan_slots(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now)
+limit_account(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now)
 {
 	int 		room = mf_slots_owner_room(throttle->owner, now);
 
@@ -155,11 +158,11 @@ plan_slots(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, Times
 }
 
 /*
- * How many rows an account may claim.  If none, it comes back when that changes:
- * at a time, or when an answer makes room.
+ * How many rows an account may claim.  If none, has it join the line when that
+ * changes, by time or by an answer.
  */
 static int
-free_to_claim(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now)
+claimable_rows(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now)
 {
 	const MfAccount *account = mf_claim_account(throttle, paused, now);
 	TimestampTz retry;
@@ -176,13 +179,13 @@ free_to_claim(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead
 	if (slots > 0)
 	{
 		slots = mf_flight_room(throttle, slots);
-		/* its answers make room */
+		/* answers release the memory of requests */
 		throttle->claim.has_more = slots == 0;
 		return slots;
 	}
 	mf_turns_due_at(throttle, retry);
 
-	/* a question has the slot: the next one may be wanted for an invoice */
+	/* an inquiry has the slot; the next one may be a send's, see is_turn_of_sending() in inquiry.c */
 	if (throttle->slots.inquiries > 0)
 		throttle->claim.has_sends = true;
 	if (throttle->slots.inquiries > 0 || throttle->slots.in_flight + throttle->slots.ready >= throttle->window)
@@ -195,11 +198,12 @@ free_to_claim(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead
 }
 
 /*
- * Counts what each account has got and moves the marks.  Returns how many of the
- * accounts were reached: once a round is full, those behind are not.
+ * Counts the rows claimed for each account and moves the marks behind them.  Returns
+ * how many accounts the claim has reached.  "cut": it was full, and has not reached
+ * those after the last row's.
  */
 static int
-count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut)
+move_marks(const MfClaimLimit *limits, int count, List *jobs, bool cut)
 {
 	MfThrottle *last = NULL;
 	ListCell   *lc;
@@ -229,9 +233,12 @@ count_claimed(const MfClaimLimit *limits, int count, List *jobs, bool cut)
 	return i;
 }
 
-/* What comes of the turns: another one, a look at what is due later, or an answer is awaited. */
+/*
+ * Ends the turns of the accounts: each has another one, waits for an answer, or has its
+ * next due entry looked up.
+ */
 static void
-settle_turns(MfClaimLimit *limits, int count, int reached, bool cut)
+end_turns(MfClaimLimit *limits, int count, int reached, bool cut)
 {
 	int			i;
 
@@ -242,7 +249,7 @@ settle_turns(MfClaimLimit *limits, int count, int reached, bool cut)
 		MfThrottle *throttle = limits[i].throttle;
 		bool		all = throttle->claim.claimed < limits[i].slots && !(cut && i == reached - 1);
 
-		/* before resting, look once more at what committed late */
+		/* a claim without a mark must have found no more, since rows may commit late */
 		throttle->claim.has_sends = throttle->claim.claimed > 0;
 		throttle->claim.has_more = !all || limits[i].mark != DT_NOBEGIN;
 		if (all)
@@ -258,7 +265,7 @@ settle_turns(MfClaimLimit *limits, int count, int reached, bool cut)
 }
 
 static bool
-has_name(List *names, const char *name)
+is_in_list(List *names, const char *name)
 {
 	ListCell   *lc;
 

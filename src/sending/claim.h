@@ -1,6 +1,6 @@
 /*
  * claim.h
- *	  What is due becomes recorded attempts and flights ready to be posted.
+ *	  Claims due entries of the agenda, records attempts, and builds their requests.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/sending/claim.h
@@ -12,22 +12,22 @@
 #include "sending/attempt_rows.h"
 
 /*
- * Claims what is due within the limits of each account and records the
- * attempts, all in the caller's transaction.  The agenda knows when it must be
- * called again.
+ * Claims due entries within the limits of each account, in the caller's transaction.
+ * The new flights are to be posted once it has committed.  mf_turns_alarm() is when
+ * to call it again.
  */
 extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now);
 
 /*
- * Rows made before that time may have a twin: another server has them too, and
- * may have sent them.
+ * Notes that rows created before that time may have a twin: another server has them
+ * too, and may have sent them.
  */
 extern void mf_claim_twins_before(TimestampTz since);
 
 /*
- * Turns "sending" entries without a request under way into unknown outcomes, as
- * many as the round may take, of invoices behind "after".  Returns the last
- * invoice looked at, or "after" if there is no more.
+ * Settles invoices after "after", by id, that are "sending" without a request under
+ * way, as many as the round may take: their outcome is unknown.  Returns the last
+ * invoice that was read, or "after" if there is none.
  */
 extern int64 mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now);
 

@@ -10,19 +10,26 @@
 
 #include "sending/claim.h"
 
-/* Turns claimed jobs, a List of MfJob, into recorded attempts, look-ups, or what else is due for them. */
-extern void mf_claim_take(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
+/* Records attempts and builds requests for claimed jobs, a List of MfJob, or puts them off. */
+extern void mf_claim_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
 
 /*
- * What the agenda must say by the status, whoever has changed one of them.  An
- * invoice that is not finished never leaves it; what is queued may have been sent.
+ * Sets the follow-up of an entry that does not fit its invoice's status, by that
+ * status.  A queued invoice is looked up, because it may have been sent.
  */
-extern void mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *later);
+extern void mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *follow_up);
 
-/* Has a transition look a row up before it is sent, late enough where another server may have sent it. */
+/*
+ * Creates the flight of a job and appends it to those claimed.  "references" is a List
+ * of MfReference.  Returns NULL if there is no reference to look up.
+ */
+extern MfFlight *mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *references,
+										MfHttpTarget *target);
+
+/* Has a row looked up before it is sent; later if another server may just be sending it. */
 extern void mf_claim_verify(const MfJob *job, TimestampTz now, MfTransition *transition);
 
-/* Settles invoices that are "sending" without a request under way. List of MfJob. */
+/* Settles invoices that are "sending" without a request under way, a List of MfJob. */
 extern void mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now);
 
 #endif							/* MF_CLAIM_INTERNAL_H */

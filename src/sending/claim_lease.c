@@ -19,18 +19,19 @@
 #include "sending/claim_internal.h"
 #include "store/row_rights.h"
 
-/* Leases of a worker that is gone, swept in one statement */
+/* Leases that a sweep settles in one round */
 #define SWEEP_LIMIT 1000
 
-static void give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
+static void set_unknown(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
+static MfAttemptEnd *find_end(List *ends, int64 invoice);
 
 /*
- * Nobody can still be sending it, and nobody reported an outcome: only the
- * remote knows.  It is asked once it can no longer be working on a request
- * that may have left as late as now, by a process that was frozen.
+ * The lease is over without an outcome: marks the attempt unknown, and looks it up once
+ * MyFatoorah cannot be processing it any more.  A process that was frozen may send it
+ * as late as now.
  */
 static void
-give_up(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition)
+set_unknown(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition)
 {
 	const char *no_account;
 	const MfAccount *account = mf_account_or_null(job->account, &no_account);
@@ -67,9 +68,8 @@ mf_claim_sweep(const MfSqlScope *scope, int64 after, TimestampTz now)
 }
 
 /*
- * See claim_internal.h.  Where the answer was kept with the attempt (only the
- * invoice was locked by somebody), it counts; where none was, the outcome is
- * unknown.
+ * If the outcome was recorded with the attempt, because the invoice was locked, it
+ * counts.  If not, it is unknown.
  */
 void
 mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
@@ -92,14 +92,7 @@ mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 	foreach(lc, jobs)
 	{
 		MfJob	   *job = (MfJob *) lfirst(lc);
-		MfAttemptEnd *end = NULL;
-		ListCell   *lc2;
-
-		foreach(lc2, recorded)
-		{
-			if (((MfAttemptEnd *) lfirst(lc2))->invoice == job->invoice)
-				end = (MfAttemptEnd *) lfirst(lc2);
-		}
+		MfAttemptEnd *end = find_end(recorded, job->invoice);
 
 		if (job->status != MF_STATUS_SENDING)
 		{
@@ -113,12 +106,12 @@ mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 			if (end->outcome == MF_OUTCOME_NOT_SENT)
 				end->error = pstrdup(mf_network_error(false));
 			mf_attempt_transition(end, now, now, transition);
-			/* of a copy: the original has read the same, and gone on */
+			/* if this is a copy, the original may have sent it again */
 			if (transition->to == MF_STATUS_QUEUED)
 				mf_claim_verify(job, now, transition);
 		}
 		else
-			give_up(job, now, &ends[lost_count++], &transitions[transition_count++]);
+			set_unknown(job, now, &ends[lost_count++], &transitions[transition_count++]);
 	}
 
 	if (lost_count > 0)
@@ -127,4 +120,17 @@ mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 		mf_queue_apply(scope, transitions, transition_count);
 	if (follow_up_count > 0)
 		mf_queue_follow_up(scope, follow_ups, follow_up_count);
+}
+
+static MfAttemptEnd *
+find_end(List *ends, int64 invoice)
+{
+	ListCell   *lc;
+
+	foreach(lc, ends)
+	{
+		if (((MfAttemptEnd *) lfirst(lc))->invoice == invoice)
+			return (MfAttemptEnd *) lfirst(lc);
+	}
+	return NULL;
 }
