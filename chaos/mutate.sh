@@ -181,7 +181,7 @@ mutate no_statement 'statement triggers of users are passed over' src/store/tabl
 mutate not_plain 'what users have made of the agenda and of attempts is passed over' src/store/table_rows.c \
 	's/\(plain && !is_plain\(relation, columns\)\)/false/' 015_record
 mutate unseen_attempt 'triggers before an update do not see the attempt yet' src/sending/attempt_rows.c \
-	's/recorder->watched \|\| //' 015_record
+	's/recorder->insert_at_once \|\| //' 015_record
 mutate row_context 'what trigger functions keep is freed with each row' src/store/table_rows.c \
 	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tguc_level)/$1/' 015_record
 mutate asked_twice 'a question that is there already gets a second row' src/store/table_rows.c \

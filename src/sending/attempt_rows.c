@@ -1,6 +1,6 @@
 /*
  * attempt_rows.c
- *	  Records that an attempt starts, and that it is accepted, row by row.
+ *	  Records the start of an attempt and its acceptance without SQL.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/sending/attempt_rows.c
@@ -53,12 +53,15 @@ struct MfAttemptRows
 	MfTable    *queue;
 	MfTable    *attempt;
 	MfTable    *invoice;
-	bool		watched;		/* triggers of users see attempts before mf_attempt_rows_end() */
-	Datum		sending;		/* words as text */
+	bool		insert_at_once; /* a trigger of a user may read the attempt before the batch ends */
+	Datum		sending;		/* words, of type text */
 	Datum		sent;
 	Datum		accepted;
 };
 
+static void add_attempt(MfAttemptRows *recorder, const MfAttempt *attempt, ItemPointerData *tid);
+static bool find_started(MfAttemptRows *recorder, const MfFlight *flight, ItemPointerData *invoice_tid,
+						 ItemPointerData *attempt_tid);
 static bool is_number(MfTable *table, AttrNumber column, int64 number);
 static bool is_null(MfTable *table, AttrNumber column);
 static bool is_word(MfTable *table, AttrNumber column, const char *word);
@@ -78,7 +81,7 @@ mf_attempt_rows_open(const MfSqlScope *scope)
 	}
 	if (!mf_reactions_any(scope->schema))
 		mf_table_without_trigger(recorder->invoice, MF_ON_CHANGE_TRIGGER);
-	recorder->watched = mf_has_other_update_triggers(recorder->invoice->relation);
+	recorder->insert_at_once = mf_has_other_update_triggers(recorder->invoice->relation);
 	recorder->sending = CStringGetTextDatum(mf_status_name(MF_STATUS_SENDING));
 	recorder->sent = CStringGetTextDatum(mf_status_name(MF_STATUS_SENT));
 	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_OUTCOME_ACCEPTED));
@@ -100,7 +103,7 @@ mf_attempt_rows_close(MfAttemptRows *recorder)
 void
 mf_attempt_rows_begin(MfAttemptRows *recorder)
 {
-	/* what statements of this transaction have locked and written is seen */
+	/* sees what statements of this transaction have locked and written */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	mf_table_begin(recorder->invoice);
@@ -125,9 +128,6 @@ mf_attempt_rows_end(MfAttemptRows *recorder)
 bool
 mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt *attempt, TimestampTz due, MfFlight *flight)
 {
-	Datum		values[ATTEMPT_COLUMNS];
-	bool		isnull[ATTEMPT_COLUMNS];
-	bytea	   *digest = (bytea *) palloc(VARHDRSZ + sizeof(attempt->body_sha256));
 	MfColumn	entry[] = {
 		{MF_QC_KIND, recorder->sending, false},
 		{MF_QC_DUE, TimestampTzGetDatum(due), false},
@@ -139,39 +139,50 @@ mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt
 		{MF_IC_ATTEMPTS, Int32GetDatum(attempt->attempt), false},
 		{MF_IC_LAST_ERROR, (Datum) 0, true}
 	};
-	ItemPointerData place = job->queue_tid;
+	ItemPointerData queue_tid = job->queue_tid;
 
-	if (!mf_table_find(recorder->queue, &place) || !is_number(recorder->queue, MF_QC_INVOICE, job->invoice))
+	if (!mf_table_find(recorder->queue, &queue_tid) || !is_number(recorder->queue, MF_QC_INVOICE, job->invoice))
 		return false;
 	flight->invoice_tid = job->invoice_tid;
 	if (!mf_table_find(recorder->invoice, &flight->invoice_tid) ||
 		!is_number(recorder->invoice, MF_IC_ID, job->invoice))
 		return false;
 
-	memset(isnull, true, sizeof(isnull));
+	MF_FAILPOINT_ROW("row of mf_attempt, to start", job->invoice);
+	add_attempt(recorder, attempt, &flight->attempt_tid);
+
+	/* the entry keeps its rank, which has no meaning while it is "sending": so the update is HOT */
+	MF_FAILPOINT_ROW("rows of mf_queue and mf_invoice, to start", job->invoice);
+	if (!mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_tid) ||
+		!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &flight->invoice_tid))
+		mf_change_suppressed();
+	return true;
+}
+
+/* Adds a row of mf_attempt, to be inserted with others.  *tid is set when it is. */
+static void
+add_attempt(MfAttemptRows *recorder, const MfAttempt *attempt, ItemPointerData *tid)
+{
+	Datum		values[ATTEMPT_COLUMNS];
+	bool		isnull[ATTEMPT_COLUMNS];
+	bytea	   *digest = (bytea *) palloc(VARHDRSZ + sizeof(attempt->body_sha256));
+
+	SET_VARSIZE(digest, VARHDRSZ + sizeof(attempt->body_sha256));
+	memcpy(VARDATA(digest), attempt->body_sha256, sizeof(attempt->body_sha256));
 	values[ATTEMPT_INVOICE - 1] = Int64GetDatum(attempt->invoice);
 	values[ATTEMPT_ATTEMPT - 1] = Int32GetDatum(attempt->attempt);
 	values[ATTEMPT_REFERENCE - 1] = CStringGetTextDatum(attempt->reference);
-	SET_VARSIZE(digest, VARHDRSZ + sizeof(attempt->body_sha256));
-	memcpy(VARDATA(digest), attempt->body_sha256, sizeof(attempt->body_sha256));
 	values[ATTEMPT_BODY_SHA256 - 1] = PointerGetDatum(digest);
 	values[ATTEMPT_STARTED_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[ATTEMPT_SEND_BY - 1] = TimestampTzGetDatum(attempt->send_by);
 	values[ATTEMPT_MADE_SENT - 1] = BoolGetDatum(false);
 	values[ATTEMPT_SENT_TO - 1] = Int32GetDatum(attempt->sent_to);
+	memset(isnull, true, sizeof(isnull));
 	memset(isnull, false, ATTEMPT_SEND_BY * sizeof(bool));
 	isnull[ATTEMPT_MADE_SENT - 1] = isnull[ATTEMPT_SENT_TO - 1] = false;
-	MF_FAILPOINT_ROW("row of mf_attempt, to start", job->invoice);
-	mf_table_add(recorder->attempt, values, isnull, &flight->attempt_tid);
-	if (recorder->watched || recorder->attempt->waiting == MF_TABLE_BATCH)
+	mf_table_add(recorder->attempt, values, isnull, tid);
+	if (recorder->insert_at_once || recorder->attempt->waiting == MF_TABLE_BATCH)
 		mf_table_insert(recorder->attempt);
-
-	MF_FAILPOINT_ROW("rows of mf_queue and mf_invoice, to start", job->invoice);
-	/* its place in the order stays: while it is being sent that does not matter, and no index has to know */
-	if (!mf_table_update(recorder->queue, entry, lengthof(entry), &flight->queue_tid) ||
-		!mf_table_update(recorder->invoice, invoice, lengthof(invoice), &flight->invoice_tid))
-		mf_change_suppressed();
-	return true;
 }
 
 bool
@@ -180,8 +191,6 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 	const MfSendResult *sent = &flight->sent;
 	ItemPointerData invoice_tid = flight->invoice_tid;
 	ItemPointerData attempt_tid = flight->attempt_tid;
-	ItemPointerData queue_tid = flight->queue_tid;
-	bool		isnull;
 	Datum		now;
 	Datum		invoice_id;
 	Datum		url;
@@ -189,24 +198,7 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_OUTCOME_ACCEPTED || sent->error != NULL || sent->invoice_url == NULL ||
 		mf_flight_watched(flight) > 0 || flight->attempt_recorded)
 		return false;
-
-	/* the invoice first, as everybody does */
-	mf_table_make_room(recorder->invoice, &invoice_tid);
-	if (!mf_table_lock(recorder->invoice, &invoice_tid) ||
-		!is_number(recorder->invoice, MF_IC_ID, flight->invoice) ||
-		!is_word(recorder->invoice, MF_IC_STATUS, mf_status_name(MF_STATUS_SENDING)) ||
-		!is_word(recorder->invoice, MF_IC_REFERENCE, flight->reference) ||
-		DatumGetInt32(mf_table_value(recorder->invoice, MF_IC_ATTEMPTS, &isnull)) != flight->attempt ||
-		DatumGetBool(mf_table_value(recorder->invoice, MF_IC_DUPLICATE_SUSPECTED, &isnull)))
-		return false;
-	if (!mf_table_find(recorder->attempt, &attempt_tid) ||
-		!is_number(recorder->attempt, ATTEMPT_INVOICE, flight->invoice) ||
-		DatumGetInt32(mf_table_value(recorder->attempt, ATTEMPT_ATTEMPT, &isnull)) != flight->attempt ||
-		!is_null(recorder->attempt, ATTEMPT_OUTCOME))
-		return false;
-	if (!mf_table_find(recorder->queue, &queue_tid) ||
-		!is_number(recorder->queue, MF_QC_INVOICE, flight->invoice) ||
-		!is_word(recorder->queue, MF_QC_KIND, mf_job_name(MF_JOB_SENDING)))
+	if (!find_started(recorder, flight, &invoice_tid, &attempt_tid))
 		return false;
 
 	now = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -240,6 +232,35 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 	sent_invoice->account = flight->throttle->account;
 	sent_invoice->invoice_id = DatumGetInt64(invoice_id);
 	return true;
+}
+
+/*
+ * Locks the invoice of a flight, and finds its attempt and agenda entry.  Returns false if
+ * one of them is not as mf_attempt_rows_start() has left it.
+ */
+static bool
+find_started(MfAttemptRows *recorder, const MfFlight *flight, ItemPointerData *invoice_tid, ItemPointerData *attempt_tid)
+{
+	ItemPointerData queue_tid = flight->queue_tid;
+	bool		isnull;
+
+	/* the invoice is locked first, as everywhere */
+	mf_table_make_room(recorder->invoice, invoice_tid);
+	if (!mf_table_lock(recorder->invoice, invoice_tid) ||
+		!is_number(recorder->invoice, MF_IC_ID, flight->invoice) ||
+		!is_word(recorder->invoice, MF_IC_STATUS, mf_status_name(MF_STATUS_SENDING)) ||
+		!is_word(recorder->invoice, MF_IC_REFERENCE, flight->reference) ||
+		DatumGetInt32(mf_table_value(recorder->invoice, MF_IC_ATTEMPTS, &isnull)) != flight->attempt ||
+		DatumGetBool(mf_table_value(recorder->invoice, MF_IC_DUPLICATE_SUSPECTED, &isnull)))
+		return false;
+	if (!mf_table_find(recorder->attempt, attempt_tid) ||
+		!is_number(recorder->attempt, ATTEMPT_INVOICE, flight->invoice) ||
+		DatumGetInt32(mf_table_value(recorder->attempt, ATTEMPT_ATTEMPT, &isnull)) != flight->attempt ||
+		!is_null(recorder->attempt, ATTEMPT_OUTCOME))
+		return false;
+	return mf_table_find(recorder->queue, &queue_tid) &&
+		is_number(recorder->queue, MF_QC_INVOICE, flight->invoice) &&
+		is_word(recorder->queue, MF_QC_KIND, mf_job_name(MF_JOB_SENDING));
 }
 
 static bool

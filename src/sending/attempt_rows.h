@@ -1,11 +1,10 @@
 /*
  * attempt_rows.h
- *	  Records the two changes that nearly every invoice goes through, and only
- *	  they: an attempt starts, and it is accepted.
+ *	  Records the start of an attempt and its acceptance without SQL.
  *
- * They decide how fast invoices are sent, so they go to the rows themselves
- * (table_rows.h).  The SQL of queue.h can do the same and everything else; it is
- * used where this says no.
+ * Nearly every invoice goes through these two changes, so their speed is that of
+ * sending.  They update the rows directly, see table_rows.h.  Where that is not
+ * possible, the caller does the same by the SQL of queue.h and attempts.h.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/sending/attempt_rows.h
@@ -19,32 +18,32 @@
 typedef struct MfAttemptRows MfAttemptRows;
 
 /*
- * Opened once a round, in its memory context; NULL if only SQL will do.  An abort
- * needs nothing.
+ * Opens the tables, once a round and in the current memory context.  Returns NULL if
+ * triggers, rules or columns of users require SQL.  An abort frees all.
  */
 extern MfAttemptRows *mf_attempt_rows_open(const MfSqlScope *scope);
 extern void mf_attempt_rows_close(MfAttemptRows *recorder);
 
 /*
- * Around what is recorded together: no SQL of ours may run in between.  The end
- * writes the attempts that have started and fires the AFTER triggers.
+ * Begins and ends a batch of records, in which the caller runs no SQL.  The end inserts
+ * the attempts that have started, and fires AFTER triggers.
  */
 extern void mf_attempt_rows_begin(MfAttemptRows *recorder);
 extern void mf_attempt_rows_end(MfAttemptRows *recorder);
 
 /*
- * The attempt, the lease until "due" and the status "sending" of a job that was
- * just claimed.  Notes in the flight where the rows are.  False, and nothing is
- * done, if they are not where the claim has seen them.
+ * Records that an attempt of a claimed job starts: the attempt, the lease until "due",
+ * and the status "sending".  Stores in the flight where the rows are.  Returns false,
+ * and does nothing, if the rows are not where the claim has seen them.
  */
 extern bool mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt *attempt,
 								  TimestampTz due, MfFlight *flight);
 
 /*
- * The accepted answer of a flight whose invoice nobody has touched since it was
- * claimed: attempt, status "sent", agenda; the caller opens the inquiry for
- * *sent_invoice.  False, and nothing is done, if there is anything unusual about
- * it or somebody has the invoice locked.
+ * Records that an attempt was accepted: the attempt, the status "sent", and the end of
+ * the agenda entry.  The caller opens an inquiry for *sent_invoice.  Returns false, and
+ * does nothing, if anything is unusual: if the invoice is locked, or has changed since
+ * it was claimed, or if the answer lacks a link.
  */
 extern bool mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentInvoice *sent_invoice);
 

@@ -2,11 +2,10 @@
  * copy_guard.c
  *	  Whether this database is the one that sends its invoices, or a copy.
  *
- * Copies come about by dump, clone, template, upgrade, by logical replication,
- * and in the place of the original, by a backup that is put back.  What is
- * noticed pauses everything until an operator says that this is the place to
- * send from.  What may have been sent elsewhere, or before, is looked up before
- * it is sent.
+ * A copy is made by a dump, a clone, a template, an upgrade, or by logical replication;
+ * a backup that is put back is one in the place of the original.  All accounts of a
+ * copy are paused until an operator decides that it sends.  Invoices that may have been
+ * sent elsewhere, or before, are looked up before they are sent.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/sending/copy_guard.c
@@ -47,7 +46,7 @@
 #define NO_MARKER_REASON "the data directory was put back from a backup without the file \"%s\", or somebody has removed that"
 #define COPY_REASON "this database is a copy, or was upgraded or restored; its original may send the same invoices"
 
-/* What the server makes of the label of a base backup when it has started from it */
+/* The server renames the label of a base backup to this when it has started from it. */
 #define USED_LABEL "backup_label.old"
 
 #define SUBSCRIBER_REASON "a subscription fills the tables of myfatoorah here; the database it comes from sends these invoices"
@@ -60,10 +59,10 @@ static MfIdentity here;
 static void check_identity(Oid schema);
 static const char *reason_to_pause(const MfIdentity *was, const MfIdentity *is);
 static bool same_directory(const char *old, const char *now);
-static void remember(Oid schema, const MfIdentity *identity);
-static void others_until_now(Oid schema);
+static void store_identity(Oid schema, const MfIdentity *identity);
+static void set_twins_before_now(Oid schema);
 static void subscriptions_changed(Datum arg, int cache, uint32 hash);
-static const char *subscriber_row(void);
+static const char *subscriber_account(void);
 static void pause_for_foreign(Oid schema);
 static void pause_account(Oid schema, const char *account, const char *reason);
 
@@ -72,7 +71,7 @@ mf_copy_guard_start(Oid schema)
 {
 	CacheRegisterSyscacheCallback(SUBSCRIPTIONRELMAP, subscriptions_changed, (Datum) 0);
 	check_identity(schema);
-	if (mf_copy_guard_look(schema))
+	if (mf_copy_guard_may_claim(schema))
 		pause_for_foreign(schema);
 	MF_FAILPOINT("marker_made");
 }
@@ -86,10 +85,10 @@ mf_copy_guard_started(void)
 }
 
 /*
- * Another server, database or data directory, or a database that went back in
- * time: everything is paused until a person resumes.  A new timeline: this is a
- * promoted standby, or a restored backup, that may lack the last sends; each
- * invoice is looked up before it is sent.
+ * Pauses all accounts if the server, the database or the data directory is another one
+ * than the database remembers, or if the database went back in time.  On a new timeline,
+ * this is a promoted standby or a restored backup that may lack the last sends: each
+ * queued invoice is looked up before it is sent.
  */
 static void
 check_identity(Oid schema)
@@ -133,10 +132,10 @@ check_identity(Oid schema)
 	if (is_ours && was.origin != mf_database_origin())
 		mf_queue_replace_origin(schema, was.origin);
 	is.marker = mf_directory_marker_make();
-	remember(schema, &is);
+	store_identity(schema, &is);
 }
 
-/* Why this is not the place, or not the time, that the database remembers; NULL if it is. */
+/* Why this is a copy, or has gone back in time; NULL if it is not. */
 static const char *
 reason_to_pause(const MfIdentity *was, const MfIdentity *is)
 {
@@ -145,11 +144,11 @@ reason_to_pause(const MfIdentity *was, const MfIdentity *is)
 	if (is->timeline < was->timeline || !same_directory(was->data_directory, is->data_directory))
 		return COPY_REASON;
 
-	/* no worker has served this database yet */
+	/* no worker has run in this database yet */
 	if (was->marker[0] == '\0')
 		return NULL;
 
-	/* a base backup may be younger than the marker, but this server has started from it */
+	/* the server has started from a base backup, which may be younger than the marker */
 	if (is->backup_label[0] != '\0' && (was->backup_label[0] == '\0' || !mf_same_file(was->backup_label, is->backup_label)))
 		return BACK_REASON;
 	marker = mf_directory_marker_look(was->marker);
@@ -158,9 +157,9 @@ reason_to_pause(const MfIdentity *was, const MfIdentity *is)
 	return mf_same_file(was->marker, marker) ? NULL : BACK_REASON;
 }
 
-/* Writes down where we are, and since when nobody else can have been where the rows are. */
+/* Stores where this database is.  Rows created before "since" may have twins elsewhere. */
 static void
-remember(Oid schema, const MfIdentity *identity)
+store_identity(Oid schema, const MfIdentity *identity)
 {
 	mf_queue_set_identity(schema, identity);
 	mf_claim_twins_before(identity->since);
@@ -171,16 +170,16 @@ remember(Oid schema, const MfIdentity *identity)
 	here.marker = MemoryContextStrdup(TopMemoryContext, identity->marker);
 }
 
-/* What is here from another database may be sent there until now. */
+/* Notes that rows created until now may have been sent by another database. */
 static void
-others_until_now(Oid schema)
+set_twins_before_now(Oid schema)
 {
 	here.since = GetCurrentTimestamp();
 	mf_queue_set_identity(schema, &here);
 	mf_claim_twins_before(here.since);
 }
 
-/* "old" may be of another form, which is as good as none. */
+/* Whether two data directories are the same.  One that cannot be parsed, by an older version, counts as the same. */
 static bool
 same_directory(const char *old, const char *now)
 {
@@ -197,7 +196,7 @@ same_directory(const char *old, const char *now)
 	return was_file == 0 || is_file == 0 || mf_same_file(old + was_file, now + is_file);
 }
 
-/* Something about subscribed tables has changed, at least perhaps. */
+/* Invalidation callback: subscribed tables may have changed. */
 static void
 subscriptions_changed(Datum arg, int cache, uint32 hash)
 {
@@ -205,12 +204,11 @@ subscriptions_changed(Datum arg, int cache, uint32 hash)
 }
 
 /*
- * See copy_guard.h.  The reason is shown by a row of mf_account that no other
- * database has: one for all accounts, "*", may come from the other end, too, and
- * go from there.
+ * The pause is a row of mf_account for a name that no other database has.  One for all
+ * accounts, "*", could also be written and removed by replication.
  */
 bool
-mf_copy_guard_look(Oid schema)
+mf_copy_guard_may_claim(Oid schema)
 {
 	bool		was_subscribed = subscribed;
 
@@ -219,27 +217,27 @@ mf_copy_guard_look(Oid schema)
 	subscriptions_known = true;
 	subscribed = mf_copy_guard_subscription(schema) != NULL;
 	if (subscribed)
-		pause_account(schema, subscriber_row(), SUBSCRIBER_REASON);
+		pause_account(schema, subscriber_account(), SUBSCRIBER_REASON);
 	else if (was_subscribed)
 		pause_for_foreign(schema);
 	return !subscribed;
 }
 
-/* What stands for the account in that row */
+/* The account in that row */
 static const char *
-subscriber_row(void)
+subscriber_account(void)
 {
 	return psprintf("* (subscriber " INT64_FORMAT ")", mf_database_number());
 }
 
-/* Entries that others have made stay untouched; until somebody decides about them, so does the rest. */
+/* Pauses all accounts if there are entries of another database, which are left alone, until an operator decides. */
 static void
 pause_for_foreign(Oid schema)
 {
 	if (mf_queue_count_foreign(schema) == 0)
 		return;
 	pause_account(schema, MF_ALL_ACCOUNTS, FOREIGN_REASON);
-	others_until_now(schema);
+	set_twins_before_now(schema);
 }
 
 char *
@@ -272,7 +270,7 @@ mf_copy_guard_subscription(Oid schema)
 	return name;
 }
 
-/* Pauses an account, or all of them, unless that is so already, and says so in the log. */
+/* Pauses an account, or all of them, with a log line, unless it is paused. */
 static void
 pause_account(Oid schema, const char *account, const char *reason)
 {
@@ -299,5 +297,5 @@ mf_copy_guard_adopt(Oid schema)
 						   subscription),
 				 errhint("Once the other database is stopped for good, drop the subscription, then call mf_resume('*').")));
 	mf_queue_take_over_entries(schema);
-	(void) mf_queue_resume(schema, subscriber_row());
+	(void) mf_queue_resume(schema, subscriber_account());
 }

@@ -9,21 +9,21 @@
 #define MF_COPY_GUARD_H
 
 /*
- * At the start of a worker, in its first transaction: a copy must not send what
- * its original sends too.
+ * Compares the database with the identity that it remembers, in the first transaction
+ * of a worker.  A copy is paused, so that it does not send what its original sends too.
  */
 extern void mf_copy_guard_start(Oid schema);
 
-/* Once that transaction is committed, and before anything is sent */
+/* To be called once that transaction has committed, before anything is sent. */
 extern void mf_copy_guard_started(void);
 
-/* In each round: false as long as another database fills our tables, so that nothing is to be claimed. */
-extern bool mf_copy_guard_look(Oid schema);
+/* Whether a round may claim.  It may not while a subscription fills our tables. */
+extern bool mf_copy_guard_may_claim(Oid schema);
 
-/* The name of a subscription that fills our tables, palloc'd; NULL if there is none. */
+/* The name of a subscription that fills our tables, palloc'd; NULL = none */
 extern char *mf_copy_guard_subscription(Oid schema);
 
-/* An operator decides that what is here is sent from here. */
+/* Makes this database the one that sends its invoices, as an operator has decided. */
 extern void mf_copy_guard_adopt(Oid schema);
 
 #endif							/* MF_COPY_GUARD_H */

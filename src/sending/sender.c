@@ -241,7 +241,7 @@ record_and_claim(const MfSqlScope *scope, TimestampTz now, TimestampTz *next_rou
 	mf_sender_save_outcomes(scope, recorder, &state->landed, &state->recorded, now, next_round);
 	state->landed_count = 0;
 	receive_answers();
-	paused = !mf_copy_guard_look(scope->schema);
+	paused = !mf_copy_guard_may_claim(scope->schema);
 	if (mf_sender_round_may_claim())
 	{
 		MfClaim		claim = {state->http, state->memory, &state->claimed, recorder, horizon_us(), paused};

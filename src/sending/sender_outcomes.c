@@ -1,6 +1,6 @@
 /*
  * sender_outcomes.c
- *	  Records what has become of attempts and look-ups.
+ *	  Records the outcomes of attempts and look-ups.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/sending/sender_outcomes.c
@@ -19,7 +19,7 @@
 #include "sending/sender_outcomes.h"
 #include "store/queue.h"
 
-/* An outcome whose invoice somebody has locked is tried again after this. */
+/* The delay until an outcome is tried again whose invoice is locked */
 #define LOCKED_RETRY_MS 200
 
 /* Outcomes recorded in one round */
@@ -39,21 +39,21 @@ typedef struct Batch
 	int			follow_up_count;
 } Batch;
 
-static void collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again);
-static void settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice,
-				   TimestampTz now);
-static void keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now,
-						 TimestampTz *again);
+static void collect_outcomes(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *next_round);
+static void add_outcome(Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now);
+static void postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now,
+							TimestampTz *next_round);
+static bool contains(const int64 *invoices, uint64 count, int64 invoice);
 static const MfLockedInvoice *find_locked(const List *locked, int64 invoice);
 static void record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
 							TimestampTz now);
-static void finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition);
-static void tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice);
+static void keep_in_review(const MfLockedInvoice *invoice, MfTransition *transition);
+static void report_late(const MfFlight *flight, const MfLockedInvoice *invoice);
 static void move_to_recorded(MfFlight *flight, dlist_head *recorded);
 
 void
 mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
-						TimestampTz now, TimestampTz *again)
+						TimestampTz now, TimestampTz *next_round)
 {
 	Batch		batch;
 	List	   *locked;
@@ -62,7 +62,7 @@ mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_
 
 	if (recorder != NULL && !dlist_is_empty(landed))
 		record_accepted(scope, recorder, landed, recorded, now);
-	collect(&batch, landed, now, again);
+	collect_outcomes(&batch, landed, now, next_round);
 	if (batch.count == 0)
 		return;
 
@@ -81,11 +81,11 @@ mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_
 			batch.flights[left++] = flight;
 			continue;
 		}
-		settle(scope, &batch, flight, invoice, now);
+		add_outcome(&batch, flight, invoice, now);
 		move_to_recorded(flight, recorded);
 	}
 	if (left > 0)
-		keep_waiting(scope, batch.flights, left, recorded, now, again);
+		postpone_locked(scope, batch.flights, left, recorded, now, next_round);
 
 	if (batch.transition_count > 0)
 		mf_queue_apply(scope, batch.transitions, batch.transition_count);
@@ -94,9 +94,9 @@ mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_
 	MF_FAILPOINT("outcome_recorded");
 }
 
-/* Takes what can be recorded now in hand, as much as the round may. */
+/* Collects the outcomes that can be recorded now, as many as the round may take, and allocates the batch. */
 static void
-collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
+collect_outcomes(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *next_round)
 {
 	int 		limit = mf_items_room(RECORD_LIMIT);
 	dlist_iter	iter;
@@ -113,7 +113,7 @@ collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
 
 		if (flight->retry_at > now)
 		{
-			*again = mf_earlier(*again, flight->retry_at);
+			*next_round = mf_earlier(*next_round, flight->retry_at);
 			continue;
 		}
 		if (batch->count == limit)
@@ -126,38 +126,38 @@ collect(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *again)
 	}
 }
 
-/* What an answer means for its invoice, which is locked. */
+/* Adds what an outcome means for its invoice, which is locked. */
 static void
-settle(const MfSqlScope *scope, Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now)
+add_outcome(Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now)
 {
 	MfTransition *transition = &batch->transitions[batch->transition_count];
 	MfFollowUp *follow_up = &batch->follow_ups[batch->follow_up_count];
-	bool		tell = true;
+	bool		has_effect = true;
 	bool		is_transition = false;
 
 	if (invoice->status == mf_flight_expected_status(flight) && invoice->attempts == flight->attempt)
 		is_transition = mf_flight_verdict(flight, now, transition, follow_up);
 	else
 	{
-		tell_too_late(flight, invoice);
-		tell = mf_flight_late_verdict(flight, invoice, now, transition, &is_transition, follow_up);
+		report_late(flight, invoice);
+		has_effect = mf_flight_late_verdict(flight, invoice, now, transition, &is_transition, follow_up);
 	}
-	if (tell && is_transition)
+	if (has_effect && is_transition)
 	{
-		finish_with_person(invoice, transition);
+		keep_in_review(invoice, transition);
 		batch->transition_count++;
 	}
-	else if (tell)
+	else if (has_effect)
 		batch->follow_up_count++;
-
 }
 
 /*
- * Answers about rows that could not be locked wait for whoever has them.  Of a
- * row that is gone, which the triggers of mf_invoice prevent, the log tells.
+ * Postpones outcomes whose invoices are locked.  If the invoice is gone, which the
+ * triggers of mf_invoice prevent, logs the outcome.
  */
 static void
-keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now, TimestampTz *again)
+postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now,
+				TimestampTz *next_round)
 {
 	int64	   *invoices = (int64 *) palloc(2 * count * sizeof(int64));
 	int64	   *lost = invoices + count;
@@ -170,11 +170,8 @@ keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head 
 	for (i = 0; i < count; i++)
 	{
 		MfFlight   *flight = flights[i];
-		uint64		j;
 
-		for (j = 0; j < lost_count && lost[j] != flight->invoice; j++)
-			;
-		if (j < lost_count)
+		if (contains(lost, lost_count, flight->invoice))
 		{
 			ereport(LOG,
 					(errmsg("the row of invoice %lld is gone, and an answer about it has come", (long long) flight->invoice),
@@ -185,8 +182,21 @@ keep_waiting(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head 
 			continue;
 		}
 		flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
-		*again = mf_earlier(*again, flight->retry_at);
+		*next_round = mf_earlier(*next_round, flight->retry_at);
 	}
+}
+
+static bool
+contains(const int64 *invoices, uint64 count, int64 invoice)
+{
+	uint64		i;
+
+	for (i = 0; i < count; i++)
+	{
+		if (invoices[i] == invoice)
+			return true;
+	}
+	return false;
 }
 
 static const MfLockedInvoice *
@@ -212,8 +222,8 @@ mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight)
 }
 
 /*
- * Records the accepted ones of what has landed, as long as there is nothing
- * unusual about them: what is left is left to mf_sender_save_outcomes().
+ * Records accepted attempts row by row.  Leaves all others, and those about which
+ * anything is unusual, to be recorded by SQL.
  */
 static void
 record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded, TimestampTz now)
@@ -258,9 +268,9 @@ move_to_recorded(MfFlight *flight, dlist_head *recorded)
 	mf_turns_due(flight->throttle);
 }
 
-/* An invoice that may exist twice is not finished by being sent. */
+/* Keeps a sent invoice that may exist twice on the agenda, for mf_review. */
 static void
-finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition)
+keep_in_review(const MfLockedInvoice *invoice, MfTransition *transition)
 {
 	if (invoice->duplicate_suspected && transition->to == MF_STATUS_SENT && transition->next == MF_JOB_NONE)
 	{
@@ -269,9 +279,9 @@ finish_with_person(const MfLockedInvoice *invoice, MfTransition *transition)
 	}
 }
 
-/* The invoice has moved on while this was under way. */
+/* Logs an answer to an attempt whose invoice has another status meanwhile. */
 static void
-tell_too_late(const MfFlight *flight, const MfLockedInvoice *invoice)
+report_late(const MfFlight *flight, const MfLockedInvoice *invoice)
 {
 	if (mf_flight_is_lookup(flight))
 		return;

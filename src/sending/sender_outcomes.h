@@ -1,6 +1,6 @@
 /*
  * sender_outcomes.h
- *	  Records what has become of attempts and look-ups.
+ *	  Records the outcomes of attempts and look-ups.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/sending/sender_outcomes.h
@@ -12,15 +12,15 @@
 #include "sending/attempt_rows.h"
 
 /*
- * Records landed flights, in the caller's transaction, and moves them from
- * "landed" to "recorded".  An invoice that somebody has locked does not hold up
- * the others: its answer goes to the attempt at once, and to the invoice later,
- * for which *again moves forward.
+ * Records the outcomes of flights in "landed", as many as the round may take, in the
+ * caller's transaction, and moves these flights to "recorded".  If an invoice is
+ * locked, its outcome is recorded with the attempt only, the flight stays, and
+ * *next_round moves forward to when it is tried again.
  */
 extern void mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
-									TimestampTz now, TimestampTz *again);
+									TimestampTz now, TimestampTz *next_round);
 
-/* Keeps the answer to an attempt with the attempt, whatever becomes of the invoice's row. */
+/* Records the outcome of an attempt with the attempt only. */
 extern void mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight);
 
 #endif							/* MF_SENDER_OUTCOMES_H */
