@@ -242,9 +242,12 @@ mf_turns_next(TimestampTz now)
 		return NULL;
 
 	/* accounts with more than their part of the slots let the others go first */
-	for (passed = 1; passed < owner->line_length && mf_slots_over_share(dlist_head_element(MfThrottle, turn.node, &owner->line)); passed++)
-		dlist_push_tail(&owner->line, dlist_pop_head_node(&owner->line));
 	throttle = dlist_head_element(MfThrottle, turn.node, &owner->line);
+	for (passed = 1; passed < owner->line_length && mf_slots_over_share(throttle); passed++)
+	{
+		dlist_push_tail(&owner->line, dlist_pop_head_node(&owner->line));
+		throttle = dlist_head_element(MfThrottle, turn.node, &owner->line);
+	}
 	leave_line(throttle);
 	clear_alarm(throttle);
 	throttle->turn.taken = true;
@@ -296,10 +299,14 @@ TimestampTz
 mf_turns_alarm(void)
 {
 	TimestampTz alarm = 0;
+	const MfThrottle *first;
 
 	if (all_changed)
 		alarm = mf_time_share_time(&scan_share);
 	if (alarms != NULL && !pairingheap_is_empty(alarms))
-		alarm = mf_earlier(alarm, pairingheap_container(MfThrottle, turn.alarm_node, pairingheap_first(alarms))->turn.alarm);
+	{
+		first = pairingheap_container(MfThrottle, turn.alarm_node, pairingheap_first(alarms));
+		alarm = mf_earlier(alarm, first->turn.alarm);
+	}
 	return alarm;
 }

@@ -152,7 +152,8 @@ mf_claim_refusal(const MfSqlScope *scope, const MfJob *job)
 										   &job->sender);
 
 	return reason == NULL ? NULL :
-		psprintf("%s; mf_resume() tries it again, and whoever may send it takes it over by setting its account", reason);
+		psprintf("%s; mf_resume() tries it again, and whoever may send it takes it over by setting its account",
+				 reason);
 }
 
 /*

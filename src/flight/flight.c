@@ -43,7 +43,8 @@ static size_t held_bytes = 0;
 
 static void hold_body(MfFlight *flight, char *body, size_t len);
 static void release_body(MfFlight *flight);
-static MfFlight *create_flight(MfJobKind kind, const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len);
+static MfFlight *create_flight(MfJobKind kind, const MfAccount *account, MfHttpTarget *target, char *body,
+							   size_t body_len);
 
 int
 mf_flight_room(const MfThrottle *throttle, int limit)
@@ -395,7 +396,9 @@ mf_flight_outcome(const MfFlight *flight)
 		case MF_LOOKUP_FAILED:
 			break;
 	}
-	return flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent ? MF_OUTCOME_NOT_SENT : MF_OUTCOME_UNKNOWN;
+	if (flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent)
+		return MF_OUTCOME_NOT_SENT;
+	return MF_OUTCOME_UNKNOWN;
 }
 
 int

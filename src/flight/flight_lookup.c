@@ -32,7 +32,8 @@ static const int twin_factors[] = {5};
 
 static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static void adopt_found(const MfFlight *flight, TimestampTz now, MfTransition *transition);
-static bool reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
+static bool reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *transition,
+								MfFollowUp *follow_up);
 static bool verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static void watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static bool is_watch_over(const MfFlight *flight, TimestampTz now);
@@ -139,7 +140,8 @@ reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *trans
 		/* the other references of this round are looked up at once */
 		follow_up->step = flight->step + 1;
 		follow_up->due = flight->reference_number + 1 < flight->reference_count ? now :
-			next_lookup(reconcile_factors, lengthof(reconcile_factors), (found_nothing - 1) / flight->reference_count, now);
+			next_lookup(reconcile_factors, lengthof(reconcile_factors),
+						(found_nothing - 1) / flight->reference_count, now);
 		follow_up->error = psprintf("outcome unknown; look-up %d of %d found no invoice", found_nothing, look_ups);
 		return false;
 	}
@@ -234,7 +236,8 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
  * found nothing, with the same delays; then a person decides.
  */
 static bool
-count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
+count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfTransition *transition,
+				MfFollowUp *follow_up)
 {
 	int			senseless = flight->step / MF_SENSELESS_STEP;
 	bool		no_proof = is_no_proof(flight);
@@ -271,7 +274,8 @@ is_about_reference(const MfFlight *flight)
 {
 	const char *reference = flight->found.values[MF_PS_CUSTOMER_REFERENCE];
 
-	return flight->found.lookup == MF_LOOKUP_FOUND && reference != NULL && strcmp(reference, flight->sent_reference) == 0;
+	return flight->found.lookup == MF_LOOKUP_FOUND && reference != NULL &&
+		strcmp(reference, flight->sent_reference) == 0;
 }
 
 void
@@ -354,7 +358,8 @@ too_many_references(const MfFlight *flight, MfTransition *transition)
 	if (flight->reference_count <= MF_LOOKUP_REFERENCES)
 		return false;
 	mf_transition_to_review(transition);
-	transition->error = psprintf("it may have been sent under %d references, too many to look each of them up", flight->reference_count);
+	transition->error = psprintf("it may have been sent under %d references, too many to look each of them up",
+								 flight->reference_count);
 	return true;
 }
 
@@ -392,8 +397,9 @@ describe_difference(const MfFlight *flight)
 static bool
 is_same_amount(const char *a, const char *b)
 {
-	Datum		left = DirectFunctionCall3(numeric_in, CStringGetDatum(a), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	Datum		right = DirectFunctionCall3(numeric_in, CStringGetDatum(b), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	Datum		type = ObjectIdGetDatum(InvalidOid);
+	Datum		left = DirectFunctionCall3(numeric_in, CStringGetDatum(a), type, Int32GetDatum(-1));
+	Datum		right = DirectFunctionCall3(numeric_in, CStringGetDatum(b), type, Int32GetDatum(-1));
 
 	return DatumGetBool(DirectFunctionCall2(numeric_eq, left, right));
 }

@@ -165,7 +165,8 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 	memset(follow_up, 0, sizeof(*follow_up));
 	follow_up->invoice = flight->invoice;
 	follow_up->next = invoice->status == MF_STATUS_SENDING ? MF_JOB_SENDING : MF_JOB_REVIEW;
-	follow_up->due = invoice->status == MF_STATUS_SENDING ? TimestampTzPlusMilliseconds(now, MF_LEASE_MARGIN_MS) : DT_NOEND;
+	follow_up->due = invoice->status == MF_STATUS_SENDING ? TimestampTzPlusMilliseconds(now, MF_LEASE_MARGIN_MS) :
+		DT_NOEND;
 	follow_up->duplicate = true;
 	follow_up->error = psprintf("attempt %d was accepted late, as invoice %s",
 								flight->attempt, flight->sent.invoice_id);

@@ -164,7 +164,8 @@ mf_slots_claimable_at(int64 horizon_us, TimestampTz now)
 		return starved_until;
 	dlist_foreach(iter, &busy)
 	{
-		TimestampTz answer = mf_throttle_expected_answer(dlist_container(MfThrottle, slots.busy_node, iter.cur), 0, now);
+		const MfThrottle *throttle = dlist_container(MfThrottle, slots.busy_node, iter.cur);
+		TimestampTz answer = mf_throttle_expected_answer(throttle, 0, now);
 
 		/* answers within the horizon are claimed for already */
 		if (answer > now + horizon_us && (first == 0 || answer < first))

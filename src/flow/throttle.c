@@ -168,7 +168,8 @@ mf_throttle_first(void)
 }
 
 int
-mf_throttle_available(MfThrottle *throttle, int max_in_flight, double rate_limit, TimestampTz now, TimestampTz *retry_at)
+mf_throttle_available(MfThrottle *throttle, int max_in_flight, double rate_limit, TimestampTz now,
+					  TimestampTz *retry_at)
 {
 	int			available;
 	TimestampTz next_token;

@@ -167,7 +167,8 @@ extern int	mf_throttle_claimable(MfThrottle *throttle, int max_in_flight, double
  * How many inquiries a budget allows now, up to "limit".  Sets *retry_at to when it
  * allows one more, or to 0.
  */
-extern int	mf_throttle_budget(MfThrottle *throttle, MfBudget budget, int limit, TimestampTz now, TimestampTz *retry_at);
+extern int	mf_throttle_budget(MfThrottle *throttle, MfBudget budget, int limit, TimestampTz now,
+							   TimestampTz *retry_at);
 extern void mf_throttle_spend(MfThrottle *throttle, MfBudget budget, int count);
 
 /* Slots without a request or a claim; negative if claims are ahead */

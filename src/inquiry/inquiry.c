@@ -41,6 +41,8 @@ static bool claim_account(const MfSqlScope *scope, const MfClaim *claim, MfInqui
 static bool find_account(MfInquiryClaim *inquiries);
 static bool is_turn_of_sending(MfThrottle *throttle);
 static int	claim_inquiries(MfInquiryClaim *inquiries, int slots, bool read_log);
+static int	claim_invoices(MfInquiryClaim *inquiries, MfAsker asker, int limit);
+static int	claim_events(MfInquiryClaim *inquiries, MfAsker asker, int limit);
 static int	claim_callbacks(MfInquiryClaim *inquiries, int slots);
 static int	claim_orders_and_polls(MfInquiryClaim *inquiries, int slots);
 static int	claim_orders(MfInquiryClaim *inquiries, int slots);
@@ -199,7 +201,8 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, MfInquiryAccount *e
 
 	/* half of the slots are left to sending */
 	throttle = inquiries.throttle;
-	slots = mf_throttle_available(throttle, inquiries.account->max_in_flight, inquiries.account->rate_limit, now, &slots_at);
+	slots = mf_throttle_available(throttle, inquiries.account->max_in_flight, inquiries.account->rate_limit,
+								  now, &slots_at);
 	mf_inquiries.due = mf_earlier(mf_inquiries.due, slots_at);
 	slots = (slots + 1) / 2;
 	if (slots > 0 && mf_slots_inquiry_room(now) == 0 && (read_log || has_due(entry, now)))
@@ -273,43 +276,52 @@ is_turn_of_sending(MfThrottle *throttle)
 static int
 claim_inquiries(MfInquiryClaim *inquiries, int slots, bool read_log)
 {
-	const MfSqlScope *scope = inquiries->scope;
 	const MfInquiryAccount *entry = inquiries->entry;
-	TimestampTz now = inquiries->now;
 	int			claimed = 0;
 
-	if (slots > 0 && is_due(entry->urgent_due, now))
-		claimed += mf_inquiry_create_flights(inquiries, mf_inquiries_claim(scope, entry->name, MF_ASKED_BY_PROOF, slots, now));
-	if (claimed < slots && is_due(entry->event_due, now))
-		claimed += mf_inquiry_create_flights(inquiries, mf_inquiries_claim_events(scope, entry->name, MF_ASKED_BY_PROOF,
-																				  slots - claimed, now));
+	if (slots > 0 && is_due(entry->urgent_due, inquiries->now))
+		claimed += claim_invoices(inquiries, MF_ASKED_BY_PROOF, slots);
+	if (claimed < slots && is_due(entry->event_due, inquiries->now))
+		claimed += claim_events(inquiries, MF_ASKED_BY_PROOF, slots - claimed);
 	if (claimed < slots && read_log)
-		claimed += mf_missed_webhooks_ask(scope, inquiries->claim, inquiries->account);
-	if (claimed < slots && is_due(entry->callback_due, now))
+		claimed += mf_missed_webhooks_ask(inquiries->scope, inquiries->claim, inquiries->account);
+	if (claimed < slots && is_due(entry->callback_due, inquiries->now))
 		claimed += claim_callbacks(inquiries, slots - claimed);
 	if (claimed < slots)
 		claimed += claim_orders_and_polls(inquiries, slots - claimed);
 	return claimed;
 }
 
+static int
+claim_invoices(MfInquiryClaim *inquiries, MfAsker asker, int limit)
+{
+	List	   *jobs = mf_inquiries_claim(inquiries->scope, inquiries->entry->name, asker, limit, inquiries->now);
+
+	return mf_inquiry_create_flights(inquiries, jobs);
+}
+
+static int
+claim_events(MfInquiryClaim *inquiries, MfAsker asker, int limit)
+{
+	List	   *jobs = mf_inquiries_claim_events(inquiries->scope, inquiries->entry->name, asker, limit, inquiries->now);
+
+	return mf_inquiry_create_flights(inquiries, jobs);
+}
+
 /* Claims inquiries that only callbacks ask for: about invoices first, whose addresses few people know. */
 static int
 claim_callbacks(MfInquiryClaim *inquiries, int slots)
 {
-	const char *name = inquiries->account->name;
-	TimestampTz now = inquiries->now;
 	TimestampTz retry_at;
-	int			limit = mf_throttle_budget(inquiries->throttle, MF_BUDGET_CALLBACKS, slots, now, &retry_at);
+	int			limit = mf_throttle_budget(inquiries->throttle, MF_BUDGET_CALLBACKS, slots, inquiries->now, &retry_at);
 	int			flights_before = inquiries->flight_count;
 	int			claimed = 0;
 
 	mf_inquiries.due = mf_earlier(mf_inquiries.due, retry_at);
 	if (limit > 0)
-		claimed = mf_inquiry_create_flights(inquiries, mf_inquiries_claim(inquiries->scope, name, MF_ASKED_BY_CALLBACK,
-																		  limit, now));
+		claimed = claim_invoices(inquiries, MF_ASKED_BY_CALLBACK, limit);
 	if (claimed < limit)
-		claimed += mf_inquiry_create_flights(inquiries, mf_inquiries_claim_events(inquiries->scope, name,
-																				  MF_ASKED_BY_CALLBACK, limit - claimed, now));
+		claimed += claim_events(inquiries, MF_ASKED_BY_CALLBACK, limit - claimed);
 	mf_throttle_spend(inquiries->throttle, MF_BUDGET_CALLBACKS, inquiries->flight_count - flights_before);
 	return claimed;
 }
@@ -343,8 +355,7 @@ claim_orders_and_polls(MfInquiryClaim *inquiries, int slots)
 	if (polls == 0)
 		return claimed;
 	flights_before = inquiries->flight_count;
-	claimed += mf_inquiry_create_flights(inquiries, mf_inquiries_claim(inquiries->scope, inquiries->entry->name,
-																	   MF_ASKED_BY_POLLER, polls, now));
+	claimed += claim_invoices(inquiries, MF_ASKED_BY_POLLER, polls);
 	/* inquiries without a usable key do not use up the budget */
 	mf_throttle_spend(throttle, MF_BUDGET_POLLS, inquiries->flight_count - flights_before);
 	return claimed;

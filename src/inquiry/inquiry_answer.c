@@ -28,8 +28,8 @@ static char *reference_error(const MfFlight *flight, const MfPaymentRow *row);
 static void read_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static bool read_values(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static void read_status(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
-static void read_paid_try(MfInquiryBatch *batch, const MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change,
-						  const MfTryRow *tries);
+static void read_paid_try(MfInquiryBatch *batch, const MfFlight *flight, const MfPaymentRow *row,
+						  MfPaymentChange *change, const MfTryRow *tries);
 static void read_money(MfInquiryBatch *batch, const MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change,
 					   const MfTryRow *tries);
 static bool is_capture(const MfFlight *flight, const MfPaymentRow *row);
@@ -205,8 +205,8 @@ read_values(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
 	change->invoice_status = mf_inquiry_text(values[MF_PS_INVOICE_STATUS]);
 	change->expires_at = read_time(account, values[MF_PS_EXPIRY_DATE], 0);
 	if (values[MF_PS_EXPIRY_DATE] != NULL && change->expires_at == 0)
-		set_error(change, psprintf("MyFatoorah says that invoice %s expires at %s, which is impossible", row->invoice_id,
-								   values[MF_PS_EXPIRY_DATE]));
+		set_error(change, psprintf("MyFatoorah says that invoice %s expires at %s, which is impossible",
+								   row->invoice_id, values[MF_PS_EXPIRY_DATE]));
 	change->base_value = read_amount(change, "InvoiceValue", values[MF_PS_INVOICE_VALUE]);
 	if (change->base_value == NULL || mf_amount_compare(change->base_value, "0") == 0)
 	{
@@ -265,8 +265,8 @@ read_paid_try(MfInquiryBatch *batch, const MfFlight *flight, const MfPaymentRow 
 	if (tries[payment->paid_by].transaction_date != 0)
 		change->paid_at = tries[payment->paid_by].transaction_date;
 	else if (values[MF_TX_TRANSACTION_DATE] != NULL)
-		set_error(change, psprintf("MyFatoorah says that invoice %s was paid at %s, which is impossible", row->invoice_id,
-								   values[MF_TX_TRANSACTION_DATE]));
+		set_error(change, psprintf("MyFatoorah says that invoice %s was paid at %s, which is impossible",
+								   row->invoice_id, values[MF_TX_TRANSACTION_DATE]));
 }
 
 /*
@@ -298,13 +298,15 @@ read_money(MfInquiryBatch *batch, const MfFlight *flight, const MfPaymentRow *ro
 		else if (tries[i].values[MF_TX_TRANSATION_VALUE] != NULL)
 			value = tries[i].values[MF_TX_TRANSATION_VALUE];
 		mf_inquiry_add_money(batch, row->invoice, MF_MONEY_PAYMENT, id, value, currency, id);
-		if (mf_amount_compare(value, change->base_value) != 0 && change->contradiction == NULL && !is_capture(flight, row))
-			change->contradiction = psprintf("PaymentId %s is one of %s %s, and the invoice of %s %s", id, value, currency,
-											 change->base_value, currency);
+		if (mf_amount_compare(value, change->base_value) != 0 && change->contradiction == NULL &&
+			!is_capture(flight, row))
+			change->contradiction = psprintf("PaymentId %s is one of %s %s, and the invoice of %s %s", id, value,
+											 currency, change->base_value, currency);
 
 		/* if the customer bears a part, no source says whether the fee includes it */
 		if (fee != NULL && (on_customer == NULL || mf_amount_compare(on_customer, "0") == 0))
-			mf_inquiry_add_money(batch, row->invoice, MF_MONEY_FEE, id, tax ? mf_amount_add(fee, tax) : fee, currency, id);
+			mf_inquiry_add_money(batch, row->invoice, MF_MONEY_FEE, id, tax ? mf_amount_add(fee, tax) : fee,
+								 currency, id);
 	}
 }
 
@@ -333,8 +335,8 @@ find_contradiction(const MfFlight *flight, const MfPaymentRow *row, const MfPaym
 	difference = mf_amount_compare(value, row->invoice_value);
 	if (strcmp(currency, row->currency) == 0 && (difference == 0 || (difference < 0 && is_capture(flight, row))))
 		return NULL;
-	return psprintf("MyFatoorah has invoice %s with %s %s, and this row asks for %s %s", row->invoice_id, value, currency,
-					row->invoice_value, row->currency);
+	return psprintf("MyFatoorah has invoice %s with %s %s, and this row asks for %s %s", row->invoice_id, value,
+					currency, row->invoice_value, row->currency);
 }
 
 /* Reads an answer of GetRefundStatus: the refunds that were carried out. */
@@ -357,7 +359,8 @@ read_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 			continue;
 		amount = read_amount(change, "Amount", refund->amount);
 		if (amount != NULL)
-			mf_inquiry_add_money(batch, row->invoice, MF_MONEY_REFUND, refund->refund_id, amount, account->currency, NULL);
+			mf_inquiry_add_money(batch, row->invoice, MF_MONEY_REFUND, refund->refund_id, amount, account->currency,
+								 NULL);
 	}
 }
 
@@ -379,7 +382,8 @@ read_tries(MfInquiryBatch *batch, const MfFlight *flight, const MfAccount *accou
 
 		row->invoice = flight->invoice;
 		for (j = 0; j < MF_TX_COUNT; j++)
-			row->values[j] = mf_transaction_fields[j].kind == MF_DECIMAL ? plausible_amount(values[j]) : mf_inquiry_text(values[j]);
+			row->values[j] = mf_transaction_fields[j].kind == MF_DECIMAL ? plausible_amount(values[j]) :
+				mf_inquiry_text(values[j]);
 		row->transaction_date = read_time(account, values[MF_TX_TRANSACTION_DATE], latest);
 
 		/* each ought to have a PaymentId of its own; without, it is stored nonetheless */

@@ -73,7 +73,8 @@ typedef struct MfInquiryBatch
  */
 
 /* Adds the answer of a flight about an invoice, whose row is locked, to the batch. */
-extern void mf_inquiry_add_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row);
+extern void mf_inquiry_add_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight,
+								  const MfPaymentRow *row);
 
 /* Converts to the server encoding, palloc'd; NULL stays NULL. */
 extern const char *mf_inquiry_text(const char *utf8);

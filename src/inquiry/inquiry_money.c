@@ -31,8 +31,8 @@ typedef struct Step
 
 static List *store_money(const MfSqlScope *scope, const MfInquiryBatch *batch);
 static List *store_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List *steps);
-static void apply_round(const MfSqlScope *scope, MfInquiryBatch *batch, const List *steps, int round, MfPaymentStatus *states,
-						MfPaymentChange *changes, int *numbers);
+static void apply_round(const MfSqlScope *scope, MfInquiryBatch *batch, const List *steps, int round,
+						MfPaymentStatus *states, MfPaymentChange *changes, int *numbers);
 static const Step *find_step(const List *steps, int64 invoice, int round);
 static void apply_step(MfPaymentChange *change, const Step *step);
 static MfPaymentStatus paid_status(const MfPaymentChange *change);

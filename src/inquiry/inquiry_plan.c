@@ -123,7 +123,8 @@ mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight)
 
 	if (flight->item_at_fault)
 		delay = Min(delay << Min(flight->inquiry->failures, 20), MF_BACKOFF_CAP_MS);
-	return Max(mf_flight_retry_time(flight, batch->now, delay), Max(flight->throttle->retry_at, flight->throttle->inquire_at));
+	return Max(mf_flight_retry_time(flight, batch->now, delay),
+			   Max(flight->throttle->retry_at, flight->throttle->inquire_at));
 }
 
 int

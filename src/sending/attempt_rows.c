@@ -71,9 +71,11 @@ mf_attempt_rows_open(const MfSqlScope *scope)
 {
 	MfAttemptRows *recorder = (MfAttemptRows *) palloc0(sizeof(MfAttemptRows));
 
-	recorder->invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated, mf_invoice_types, MF_IC_END - 1, false);
+	recorder->invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated, mf_invoice_types, MF_IC_END - 1,
+									  false);
 	recorder->queue = mf_table_open(scope->schema, "mf_queue", queue_updated, mf_queue_types, MF_QC_END - 1, true);
-	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated, mf_attempt_types, ATTEMPT_COLUMNS, true);
+	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated, mf_attempt_types, ATTEMPT_COLUMNS,
+									  true);
 	if (recorder->invoice == NULL || recorder->queue == NULL || recorder->attempt == NULL)
 	{
 		mf_attempt_rows_close(recorder);
@@ -126,7 +128,8 @@ mf_attempt_rows_end(MfAttemptRows *recorder)
 }
 
 bool
-mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt *attempt, TimestampTz due, MfFlight *flight)
+mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt *attempt, TimestampTz due,
+					  MfFlight *flight)
 {
 	MfColumn	entry[] = {
 		{MF_QC_KIND, recorder->sending, false},
@@ -195,8 +198,8 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 	Datum		invoice_id;
 	Datum		url;
 
-	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_OUTCOME_ACCEPTED || sent->error != NULL || sent->invoice_url == NULL ||
-		mf_flight_watched(flight) > 0 || flight->attempt_recorded)
+	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_OUTCOME_ACCEPTED || sent->error != NULL ||
+		sent->invoice_url == NULL || mf_flight_watched(flight) > 0 || flight->attempt_recorded)
 		return false;
 	if (!find_started(recorder, flight, &invoice_tid, &attempt_tid))
 		return false;
@@ -239,7 +242,8 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
  * one of them is not as mf_attempt_rows_start() has left it.
  */
 static bool
-find_started(MfAttemptRows *recorder, const MfFlight *flight, ItemPointerData *invoice_tid, ItemPointerData *attempt_tid)
+find_started(MfAttemptRows *recorder, const MfFlight *flight, ItemPointerData *invoice_tid,
+			 ItemPointerData *attempt_tid)
 {
 	ItemPointerData queue_tid = flight->queue_tid;
 	bool		isnull;

@@ -32,7 +32,8 @@
 /* A round reads accounts for so long at most, and goes on with those that it has read. */
 #define TURNS_NS INT64CONST(100000000)
 
-static int	limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now);
+static int	limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left,
+						   TimestampTz now);
 static bool limit_account(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now);
 static int	claimable_rows(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now);
 static int	move_marks(const MfClaimLimit *limits, int count, List *jobs, bool cut);
@@ -113,7 +114,8 @@ limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limi
 	for (i = 0; i < turns && (i == 0 || mf_http_clock() < until); i++)
 	{
 		MfThrottle *throttle = throttles[i];
-		bool		is_paused = claim->held || is_in_list(paused, MF_ALL_ACCOUNTS) || is_in_list(paused, throttle->account);
+		bool		is_paused = claim->held || is_in_list(paused, MF_ALL_ACCOUNTS) ||
+			is_in_list(paused, throttle->account);
 		int			free_slots = claimable_rows(claim, throttle, is_paused, ahead, now);
 
 		if (free_slots == 0)
@@ -175,7 +177,8 @@ claimable_rows(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahea
 			mf_turns_due_at(throttle, throttle->retry_at);
 		return 0;
 	}
-	slots = mf_throttle_claimable(throttle, account->max_in_flight, account->rate_limit, ahead, claim->horizon_us, now, &retry);
+	slots = mf_throttle_claimable(throttle, account->max_in_flight, account->rate_limit, ahead, claim->horizon_us, now,
+								  &retry);
 	if (slots > 0)
 	{
 		slots = mf_flight_room(throttle, slots);

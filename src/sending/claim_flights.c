@@ -58,7 +58,8 @@ mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *refer
 	if (job->kind == MF_JOB_RECONCILE || job->kind == MF_JOB_VERIFY)
 	{
 		flight->reference_names = MemoryContextStrdup(claim->memory, reference_names(look_ups));
-		flight->next_reference = MemoryContextStrdup(claim->memory, mf_queue_fresh_reference(references, job->reference));
+		flight->next_reference =
+			MemoryContextStrdup(claim->memory, mf_queue_fresh_reference(references, job->reference));
 	}
 	dlist_push_tail(claim->claimed, &flight->node);
 	return flight;

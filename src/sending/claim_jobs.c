@@ -125,7 +125,9 @@ decide_request(Decisions *decisions, const MfJob *job)
 
 	if (job->kind == MF_JOB_SEND && job->cancel_requested)
 	{
-		add_transition(decisions, job, MF_STATUS_CANCELLED, NULL)->reason = "cancelled as requested: no invoice was made";
+		MfTransition *transition = add_transition(decisions, job, MF_STATUS_CANCELLED, NULL);
+
+		transition->reason = "cancelled as requested: no invoice was made";
 		return;
 	}
 	target = mf_claim_target(decisions->claim->http, job->account, job->owner, false, &decisions->targets);
@@ -170,7 +172,8 @@ put_off_early(Decisions *decisions, const MfJob *job, TimestampTz due)
 static void
 check_attempts(Decisions *decisions, const MfJob *job, MfHttpTarget *target)
 {
-	bool		believed = job->kind == MF_JOB_SEND && job->attempts == 0 && !mf_items_is_suspect(MF_ITEM_INVOICE, job->invoice);
+	bool		believed = job->kind == MF_JOB_SEND && job->attempts == 0 &&
+		!mf_items_is_suspect(MF_ITEM_INVOICE, job->invoice);
 	List	   *references = believed ? NIL : mf_queue_references(decisions->scope, job->invoice);
 	int			latest = references == NIL ? 0 : ((MfReference *) linitial(references))->latest;
 	MfJob		known = *job;
@@ -250,8 +253,10 @@ start_send(Decisions *decisions, const MfJob *job, const List *references, MfHtt
 		(void) add_transition(decisions, job, MF_STATUS_REJECTED, error);
 	else
 	{
-		decisions->starts[decisions->start_count].job = job;
-		decisions->starts[decisions->start_count++].flight = mf_claim_create_flight(decisions->claim, job, references, target);
+		Start	   *start = &decisions->starts[decisions->start_count++];
+
+		start->job = job;
+		start->flight = mf_claim_create_flight(decisions->claim, job, references, target);
 	}
 }
 

@@ -149,7 +149,8 @@ reason_to_pause(const MfIdentity *was, const MfIdentity *is)
 		return NULL;
 
 	/* the server has started from a base backup, which may be younger than the marker */
-	if (is->backup_label[0] != '\0' && (was->backup_label[0] == '\0' || !mf_same_file(was->backup_label, is->backup_label)))
+	if (is->backup_label[0] != '\0' &&
+		(was->backup_label[0] == '\0' || !mf_same_file(was->backup_label, is->backup_label)))
 		return BACK_REASON;
 	marker = mf_directory_marker_look(was->marker);
 	if (marker == NULL)

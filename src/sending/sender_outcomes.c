@@ -41,8 +41,8 @@ typedef struct Batch
 
 static void collect_outcomes(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *next_round);
 static void add_outcome(Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now);
-static void postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded, TimestampTz now,
-							TimestampTz *next_round);
+static void postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded,
+							TimestampTz now, TimestampTz *next_round);
 static bool contains(const int64 *invoices, uint64 count, int64 invoice);
 static const MfLockedInvoice *find_locked(const List *locked, int64 invoice);
 static void record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
@@ -226,7 +226,8 @@ mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight)
  * anything is unusual, to be recorded by SQL.
  */
 static void
-record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded, TimestampTz now)
+record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
+				TimestampTz now)
 {
 	MfSentInvoice sent[RECORD_LIMIT];
 	int 		limit = mf_items_room(RECORD_LIMIT);

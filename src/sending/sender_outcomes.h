@@ -17,8 +17,8 @@
  * locked, its outcome is recorded with the attempt only, the flight stays, and
  * *next_round moves forward to when it is tried again.
  */
-extern void mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
-									TimestampTz now, TimestampTz *next_round);
+extern void mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed,
+									dlist_head *recorded, TimestampTz now, TimestampTz *next_round);
 
 /* Records the outcome of an attempt with the attempt only. */
 extern void mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight);

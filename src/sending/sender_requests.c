@@ -84,8 +84,8 @@ mf_sender_post_flight(MfFlight *flight)
 	flight->body = NULL;
 	mf_slots_start(flight->throttle, &flight->in_flight, mf_flight_is_inquiry(flight), GetCurrentTimestamp());
 	mf_sender_state.request_count++;
-	flight->exchange = mf_http_post(mf_sender_state.http, flight->target, mf_flight_path(flight), body, flight->body_len,
-									flight->send_by_clock, flight, error, sizeof(error));
+	flight->exchange = mf_http_post(mf_sender_state.http, flight->target, mf_flight_path(flight), body,
+									flight->body_len, flight->send_by_clock, flight, error, sizeof(error));
 	if (flight->exchange != NULL)
 	{
 		dlist_push_tail(&mf_sender_state.in_flight, &flight->node);
