@@ -198,7 +198,7 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 			"found by look-up before it was sent: another server has sent it";
 		return true;
 	}
-	/* it is likely that a person has just changed the key: the question goes there at once */
+	/* a person has probably just changed the key, and decides at once */
 	if (is_no_proof(flight))
 	{
 		mf_transition_to_review(transition);

@@ -52,7 +52,7 @@ static bool started = false;
 static LogReading *find_reading(const char *account);
 static void set_under_way(LogReading *reading, bool under_way);
 static char *utc_text(TimestampTz at);
-static bool item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event);
+static bool convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event);
 static const char *member_text(const cJSON *object, const char *name);
 
 void
@@ -191,7 +191,7 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 	events = (MfEvent *) palloc0(Max(log->count, 1) * sizeof(MfEvent));
 	for (i = 0; i < log->count; i++)
 	{
-		if (item_event(&log->items[i], flight->throttle->account, &events[count]))
+		if (convert_item(&log->items[i], flight->throttle->account, &events[count]))
 			count++;
 	}
 	if (count > 0)
@@ -260,7 +260,7 @@ mf_missed_webhooks_put_off(const MfFlight *flight, TimestampTz until)
 
 /* Converts an item of the log.  Returns false if it names no invoice and has no reference. */
 static bool
-item_event(const MfWebhookLogItem *item, const char *account, MfEvent *event)
+convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event)
 {
 	cJSON	   *data = item->data ? mf_json_parse(item->data, strlen(item->data), NULL, NULL) : NULL;
 	const char *invoice = NULL;

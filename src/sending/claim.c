@@ -252,8 +252,9 @@ end_turns(MfClaimLimit *limits, int count, int reached, bool cut)
 		MfThrottle *throttle = limits[i].throttle;
 		bool		all = throttle->claim.claimed < limits[i].slots && !(cut && i == reached - 1);
 
-		/* a claim without a mark must have found no more, since rows may commit late */
 		throttle->claim.has_sends = throttle->claim.claimed > 0;
+
+		/* only a claim without a mark has read all entries: some may have committed behind the mark */
 		throttle->claim.has_more = !all || limits[i].mark != DT_NOBEGIN;
 		if (all)
 			throttle->claim.mark = DT_NOBEGIN;
