@@ -90,7 +90,7 @@ foreach my $case ([ 'a status 500', { status => 500, body => 'oops' } ], [ 'no a
 	cmp_ok(seconds_to_send("$name-good"), '<', 3, "$what: the account goes on sending");
 	like(sql("SELECT payment_error FROM mf_invoice WHERE id = $id"), qr/^MyFatoorah.* about invoice \d+/, "$what: the row says so");
 	like(sql("SELECT detail, hint FROM mf_check() WHERE item = 'questions' AND NOT ok"),
-		qr/^1 about payments .* the one about invoice $id: .*\|The other invoices go on\. /, "$what: mf_check() names it, and says that the others go on");
+		qr/^1 inquiry about a payment .* the one about invoice $id: .*\|The other invoices go on\. /, "$what: mf_check() names it, and says that the others go on");
 	is(sending(), 't|Not paused.', "$what: and that the account does not wait");
 	$sandbox->clear_faults;
 	sql("SELECT mf_resume('myfatoorah')");
