@@ -37,6 +37,19 @@ is_deeply(\@upward, [], 'no include leads upward');
 my @untranslated = grep { /\.c$/ && !/^core/ && slurp_file("src/$_") =~ /\b(?:ereport|elog|errcontext)\b/ && !reached($_)->{'base/text_domain.h'} } sort keys %includes;
 is_deeply(\@untranslated, [], 'all that raises errors knows the catalog of messages');
 
+# CppAsString2() of a macro that is not defined is its name, which SQL meets at run time only.
+my @undefined;
+for my $file (sort keys %includes)
+{
+	my @texts = map { slurp_file("src/$_") } $file, keys %{ reached($file) };
+
+	for my $macro (slurp_file("src/$file") =~ /\bCppAsString2\(([A-Z_]+)\)/g)
+	{
+		push @undefined, "$file uses $macro" unless grep { /^#define $macro\b/m } @texts;
+	}
+}
+is_deeply(\@undefined, [], 'what is made a text is defined there');
+
 my @circles = circles();
 is_deeply(\@circles, [], 'no headers include each other in a circle');
 

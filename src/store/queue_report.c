@@ -17,6 +17,7 @@
 #include "account/send_time.h"
 #include "base/compat.h"
 #include "database/sql_array.h"
+#include "flow/throttle.h"
 #include "process/wait.h"
 #include "store/queue_report.h"
 
