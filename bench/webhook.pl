@@ -240,7 +240,7 @@ value("  unsigned posts answered per second meanwhile, of $ENV{MF_BENCH_JUNK}", 
 value("  customers of one invoice answered per second, of $ENV{MF_BENCH_CUSTOMERS}", sprintf '%.0f', $strangers[1] / $seconds);
 value('  of both, connections without an answer', $strangers[2]);
 expect('  events of those customers', sql($session, q{SELECT count(*) FROM mf_event e JOIN mf_invoice i ON i.id = e.invoice
-	WHERE i.customer_name = 'stranger' AND e.door = 'callback'}), $ENV{MF_BENCH_CUSTOMERS} > 0 ? 1 : 0);
+	WHERE i.customer_name = 'stranger' AND e.source = 'callback'}), $ENV{MF_BENCH_CUSTOMERS} > 0 ? 1 : 0);
 expect('  rows that are not paid in the end', sql($session, "SELECT count(*) FROM mf_invoice WHERE customer_name = 'flood' AND payment_status <> 'paid'"), 0);
 value('  not paid yet when the last webhook was due', $unpaid);
 value('  questions waiting at start, 25 %, 50 %, 100 %', join ' ', @behind);

@@ -129,7 +129,7 @@ mutate waits_for_event 'an answer waits for a session that has its event in hand
 mutate event_passed_over 'an answer leaves an event that somebody has in hand unanswered' src/store/payment.c \
 	's/o\.id NOT IN \(SELECT e\.id FROM e\)/false/' 011_locks
 mutate series_anew 'a refresh beyond the budget begins a series of questions' src/store/inquiries.c \
-	's/OR \(q\.by_callback AND n\.urgent\) THEN n\.tries/OR q.by_callback THEN n.tries/' 104_budgets
+	's/OR \(q\.by_callback AND n\.urgent\) THEN n\.unchanged_answers/OR q.by_callback THEN n.unchanged_answers/' 104_budgets
 mutate look_always 'each round looks at all accounts for questions' src/inquiry/inquiry.c \
 	's/mf_time_share_end\(&scan_share\);//' 076_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http/http_callbacks.c \
@@ -285,9 +285,9 @@ mutate account_blamed 'one question that is never answered stops its account' sr
 mutate any_invoice 'an answer about another invoice is applied' src/inquiry/inquiry_answer.c \
 	's/else if \(strcmp\(flight->found\.values\[MF_PS_INVOICE_ID\], row->invoice_id\) != 0\)/else if (false)/' 080_answers
 mutate no_repeat 'a read that lags behind is not repeated' src/inquiry/inquiry_plan.c \
-	's/(\t\tnext->tries) < MF_QUICK_TRIES\)\n/$1 < 0)\n/' 050_payment
+	's/(\t\tnext->unchanged_answers) < MF_QUICK_TRIES\)\n/$1 < 0)\n/' 050_payment
 mutate forget_asking 'who asks while an answer is under way is forgotten' src/store/inquiries.c \
-	's/l\.requests = n\.requests/true/g; s/l\.requests <> n\.requests/false/g' 050_payment
+	's/l\.times_requested = n\.times_requested/true/g; s/l\.times_requested <> n\.times_requested/false/g' 050_payment
 mutate early_missed 'an event that was faster than our own answer stays unmatched' src/store/inquiries_open.c \
 	's/return (mf_sql_execute\(scope, &early_event_statement, values, NULL\) > 0);/(void) ($1); return false;/' 015_record
 mutate early_waits 'what such an event wants to know waits for the poller' src/store/inquiries_open.c \

@@ -175,7 +175,7 @@ demo_shell()
 		  SELECT * FROM rent_roll;
 		  SELECT * FROM mf_wait((SELECT id FROM rent_roll WHERE unit = 'A-104'), '10 min', payment_status => 'paid');
 		                      and meanwhile pay it: SELECT invoice_url FROM rent_roll WHERE unit = 'A-104';
-		  SELECT * FROM mf_history WHERE invoice = 1 ORDER BY at;
+		  SELECT * FROM mf_history WHERE invoice = 1 ORDER BY changed_at;
 		  SELECT * FROM mf_send_payment(customer_name => 'Walk-in', invoice_value => 12.5);
 		  SELECT mf_pause();   SELECT * FROM mf_backlog;   SELECT mf_resume();
 		  \c - postgres        to be the superuser
@@ -337,7 +337,7 @@ watched()
 expect_doors()
 {
 	expect "how the payment of $1 became known" "$2" \
-		"SELECT coalesce(string_agg(DISTINCT door, ' '), 'none') FROM mf_event WHERE invoice = (SELECT invoice FROM rent WHERE unit = '$1')"
+		"SELECT coalesce(string_agg(DISTINCT source, ' '), 'none') FROM mf_event WHERE invoice = (SELECT invoice FROM rent WHERE unit = '$1')"
 }
 
 show_roll()
@@ -489,7 +489,7 @@ SQL
 await "the second sending of A-201" "(SELECT status = 'sent' FROM rent_roll WHERE unit = 'A-201')"
 sql "$DEMO_ROLE" <<'SQL'
 SELECT actor, from_status, to_status, attempt, reason FROM mf_history
-WHERE invoice = (SELECT invoice FROM rent WHERE unit = 'A-201') ORDER BY at;
+WHERE invoice = (SELECT invoice FROM rent WHERE unit = 'A-201') ORDER BY changed_at;
 SQL
 
 step "A-204 was due ten seconds after its insertion, and is sent then"
@@ -510,7 +510,7 @@ watched A-101
 expect_doors A-101 webhook
 sql "$DEMO_ROLE" <<'SQL'
 SELECT actor, from_status, to_status, reason FROM mf_history
-WHERE invoice = (SELECT invoice FROM rent WHERE unit = 'A-101') ORDER BY at DESC LIMIT 1;
+WHERE invoice = (SELECT invoice FROM rent WHERE unit = 'A-101') ORDER BY changed_at DESC LIMIT 1;
 SQL
 echo
 note "The webhook itself was not believed: it made the worker ask MyFatoorah, and the answer counts."

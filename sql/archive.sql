@@ -19,11 +19,11 @@ BEGIN
 			created, 1, (SELECT oid FROM pg_roles WHERE rolname = current_user), created, 10.500, 10.500, 'KWD'
 		RETURNING id, invoice_id),
 	t AS (INSERT INTO mf_transaction (invoice, payment_id, transaction_status, transaction_value, ip_address) SELECT id, '007' || id, 'Succss', 10.500, '203.0.113.7' FROM i),
-	a AS (INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, made_sent)
+	a AS (INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, changed_to_sent)
 		SELECT id, 1, insert_old.reference || '.1', '\x00ff', created, created, created, 'accepted', true FROM i),
 	h AS (INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt, reason) SELECT id, 'status reader', 'unpaid', 'paid', 1, 'Noura has paid' FROM i),
 	m AS (INSERT INTO mf_money (invoice, account, customer_reference, kind, source, amount, currency) SELECT id, 'myfatoorah', insert_old.reference, 'payment', '007' || id, 10.500, 'KWD' FROM i)
-	INSERT INTO mf_event (account, door, version, event_code, invoice_id, invoice, digest, data, answered_at)
+	INSERT INTO mf_event (account, source, version, event_code, invoice_id, invoice, digest, data, answered_at)
 		SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256(id::text::bytea), '{"Invoice": {"Id": "9", "UserDefinedField": "Noura"}}'::jsonb, created FROM i;
 END
 $$;
@@ -67,7 +67,7 @@ SELECT customer_reference, archived_at IS NOT NULL AS archived FROM mf_invoice_a
 SELECT count(*) AS all_as_before FROM mf_test.before b JOIN mf_invoice_all i ON i.id = (b.whole->>'id')::bigint AND to_jsonb(i) - 'archived_at' - 'detail' = b.whole;
 SELECT bool_and(b.ledger = (SELECT jsonb_agg(to_jsonb(g) ORDER BY g.id) FROM mf_ledger g)) AS ledger_as_before FROM mf_test.before b;
 SELECT bool_and(i.detail->'attempts' @> jsonb_build_array(jsonb_strip_nulls(l.line))) AS attempts_as_before FROM mf_test.lines l JOIN mf_invoice_all i ON i.id = l.invoice WHERE i.archived_at IS NOT NULL;
-SELECT a.key, jsonb_array_length(a.value), (a.value->0) - 'id' - 'at' - 'first_seen_at' - 'changed_at' - 'received_at' - 'last_received_at' - 'digest' - 'payment_id' - 'invoice_id' AS first
+SELECT a.key, jsonb_array_length(a.value), (a.value->0) - 'id' - 'first_seen_at' - 'changed_at' - 'received_at' - 'last_received_at' - 'digest' - 'payment_id' - 'invoice_id' AS first
 FROM mf_invoice_all i, jsonb_each(i.detail) a WHERE i.customer_reference = 'old paid' ORDER BY 1;
 SELECT (SELECT count(*) FROM mf_attempt a WHERE a.invoice = l.invoice) AS attempts_left FROM mf_test.lines l JOIN mf_invoice_all i ON i.id = l.invoice WHERE i.archived_at IS NOT NULL GROUP BY 1;
 SET ROLE regress_mf_clerk;
@@ -133,8 +133,8 @@ SELECT mf_test.masked_try($$UPDATE mf_invoice SET idempotency_key = 'a newer key
 SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'old new';
 
 -- What comes in about it
-INSERT INTO mf_event (account, door, event_code, invoice_id, digest) SELECT account, 'webhook', 1, invoice_id, '\x01' FROM mf_invoice_all WHERE customer_reference = 'old expired';
-INSERT INTO mf_event (account, door, event_code, invoice, digest) SELECT account, 'webhook', 1, id, '\x02' FROM mf_invoice_all WHERE customer_reference = 'old paid';
+INSERT INTO mf_event (account, source, event_code, invoice_id, digest) SELECT account, 'webhook', 1, invoice_id, '\x01' FROM mf_invoice_all WHERE customer_reference = 'old expired';
+INSERT INTO mf_event (account, source, event_code, invoice, digest) SELECT account, 'webhook', 1, id, '\x02' FROM mf_invoice_all WHERE customer_reference = 'old paid';
 SELECT i.customer_reference, replace(u.next_step, i.id::text, 'N') AS next_step FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived ORDER BY 1;
 
 -- MyFatoorah's invoice is that of an archived row: nobody else takes it over
@@ -153,7 +153,7 @@ SELECT regexp_replace(mf_test.try(format($$SELECT mf_adopt('%s')$$, invoice_id))
 SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{"duplicate": true}') IS NOT NULL AS paid_again FROM mf_invoice_all WHERE customer_reference = 'old real';
 SELECT mf_callback(mf_test.sandbox('invoices/' || invoice_id)->'transactions'->-1->>'payment_id') > 0 AS came_back FROM mf_invoice_all WHERE customer_reference = 'old real';
 CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived WHERE i.customer_reference = 'old real')$$);
-SELECT u.door, u.invoice_id = i.invoice_id AS its_number FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived WHERE i.customer_reference = 'old real';
+SELECT u.source, u.invoice_id = i.invoice_id AS its_number FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived WHERE i.customer_reference = 'old real';
 -- and brought back by what that view says: it is booked
 CREATE PROCEDURE mf_test.run_next_step(of text) LANGUAGE plpgsql AS $$
 BEGIN

@@ -132,7 +132,7 @@ INSERT INTO mf_invoice (account, customer_name, invoice_value, priority, send_at
 CREATE TRIGGER somebodys BEFORE UPDATE ON mf_queue FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 INSERT INTO mf_invoice (account, customer_name, invoice_value, priority, send_at) SELECT 'held', 'by SQL', 1, i % 2, now() + i % 3 * interval '1 h' FROM generate_series(1, 501) i;
 DROP TRIGGER somebodys ON mf_queue;
-SELECT i.customer_name, q.account, q.kind, q.priority, q.step, q.promote, q.error, count(*), count(DISTINCT q.invoice), count(DISTINCT q.origin) AS origins, bool_and(q.due = i.send_at AND q.rank = CASE WHEN q.promote THEN q.due ELSE q.due - i.priority * interval '10 min' END) AS same
+SELECT i.customer_name, q.account, q.kind, q.priority, q.lookups, q.promote, q.error, count(*), count(DISTINCT q.invoice), count(DISTINCT q.origin) AS origins, bool_and(q.due = i.send_at AND q.rank = CASE WHEN q.promote THEN q.due ELSE q.due - i.priority * interval '10 min' END) AS same
 FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE i.customer_name IN ('without SQL', 'by SQL') GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 6;
 -- the same for what a dump brings: every status, flagged or not, due before, now, later and never, ranked or not, made now or before
 BEGIN;
@@ -147,11 +147,11 @@ SELECT pg_temp.restore('dump');
 CREATE TRIGGER somebodys BEFORE UPDATE ON mf_queue FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 SELECT pg_temp.restore('dump by SQL');
 -- of a row to be looked up first, due depends on the second
-CREATE VIEW pg_temp.restored AS SELECT i.customer_name, split_part(i.reference, '.', 2)::int AS n, q.account, q.kind, q.priority, q.step, q.promote, q.origin, q.error,
+CREATE VIEW pg_temp.restored AS SELECT i.customer_name, split_part(i.reference, '.', 2)::int AS n, q.account, q.kind, q.priority, q.lookups, q.promote, q.origin, q.error,
 		CASE WHEN q.kind = 'verify' AND q.due < now() + interval '1 h' THEN now() + interval '1 min' ELSE q.due END AS due, CASE WHEN isfinite(q.due) THEN q.due - q.rank END AS ahead
 	FROM mf_invoice i LEFT JOIN mf_queue q ON q.invoice = i.id WHERE i.customer_name LIKE 'dump%';
 SELECT count(*) AS differ FROM pg_temp.restored a JOIN pg_temp.restored b USING (n) WHERE a.customer_name = 'dump' AND b.customer_name = 'dump by SQL'
-	AND (a.account, a.kind, a.priority, a.step, a.promote, a.origin, a.error, a.due, a.ahead) IS DISTINCT FROM (b.account, b.kind, b.priority, b.step, b.promote, b.origin, b.error, b.due, b.ahead);
+	AND (a.account, a.kind, a.priority, a.lookups, a.promote, a.origin, a.error, a.due, a.ahead) IS DISTINCT FROM (b.account, b.kind, b.priority, b.lookups, b.promote, b.origin, b.error, b.due, b.ahead);
 SELECT kind, promote, count(*), count(DISTINCT ahead) AS ahead FROM pg_temp.restored WHERE customer_name = 'dump' GROUP BY 1, 2 ORDER BY 1, 2;
 ROLLBACK;
 -- What the table of the agenda refuses, the insertion fails with.

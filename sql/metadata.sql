@@ -33,7 +33,7 @@ SELECT mf_test.attempt('regress_mf_owner', $$UPDATE mf_invoice SET metadata = to
 -- its change is no line of the history, that of another field with it is one, without it
 SELECT mf_test.attempt('regress_mf_owner', $$UPDATE mf_invoice SET metadata = '{"flat": "C1"}' WHERE customer_reference = 'object'$$);
 SELECT mf_test.attempt('regress_mf_owner', $$UPDATE mf_invoice SET metadata = '{"flat": "C2"}', customer_name = 'y' WHERE customer_reference = 'object'$$);
-SELECT h.reason, h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.customer_reference = 'object' ORDER BY h.at;
+SELECT h.reason, h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.customer_reference = 'object' ORDER BY h.changed_at;
 
 -- at any time, by those who may change the row
 SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'text';

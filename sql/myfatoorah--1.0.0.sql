@@ -259,7 +259,7 @@ CREATE TABLE mf_queue (
 	due timestamptz NOT NULL,
 	rank timestamptz NOT NULL,
 	priority smallint NOT NULL,
-	step smallint NOT NULL DEFAULT 0,
+	lookups smallint NOT NULL DEFAULT 0,
 	origin bigint NOT NULL DEFAULT mf_origin(),
 	error text,
 	promote boolean NOT NULL DEFAULT false
@@ -274,7 +274,7 @@ COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfini
 COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile: look up an unknown outcome; verify: look up before it is sent; watch: look up references given up; review: a person has to decide, the worker does nothing';
 COMMENT ON COLUMN mf_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, or the insertion if that was later; once it is due, less ten minutes per step of priority';
-COMMENT ON COLUMN mf_queue.step IS 'look-ups that have found nothing so far, plus 100 for each whose answer made no sense';
+COMMENT ON COLUMN mf_queue.lookups IS 'look-ups so far that found nothing, plus 100 for each whose answer made no sense; of kind send: how often the key was missing, or -1 while it waits for the hours in which MyFatoorah may notify the customer';
 COMMENT ON COLUMN mf_queue.origin IS 'the database that made this entry, as its mf_origin() says; any other does nothing about it';
 COMMENT ON COLUMN mf_queue.promote IS 'priority has not moved rank yet, because it is not due';
 COMMENT ON COLUMN mf_queue.error IS 'why what is to be done next could not be written; put off until due, see mf_review';
@@ -296,7 +296,7 @@ CREATE TABLE mf_attempt (
 	invoice_id bigint,
 	invoice_url text,
 	error text,
-	made_sent boolean NOT NULL DEFAULT false,
+	changed_to_sent boolean NOT NULL DEFAULT false,
 	answered_reference text COLLATE "C",
 	sent_to integer,
 	PRIMARY KEY (invoice, attempt)
@@ -313,7 +313,7 @@ COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId that the answer held, 
 COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL that the answer held, likewise';
 COMMENT ON COLUMN mf_attempt.answered_reference IS 'the CustomerReference that the answer held, if it was another';
 COMMENT ON COLUMN mf_attempt.sent_to IS 'checksum of the address and key that the request used, to know whether a look-up asks the same; not enough to find the key';
-COMMENT ON COLUMN mf_attempt.made_sent IS 'the change to sent was written with this answer: mf_history has it from here; otherwise it is in mf_transition';
+COMMENT ON COLUMN mf_attempt.changed_to_sent IS 'the answer to this attempt changed the invoice to sent: mf_history takes that change from here, any other from mf_transition';
 
 --
 -- Every transition, append-only, but for the two that every invoice goes
@@ -321,7 +321,7 @@ COMMENT ON COLUMN mf_attempt.made_sent IS 'the change to sent was written with t
 --
 CREATE TABLE mf_transition (
 	invoice bigint NOT NULL,
-	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	actor text NOT NULL,
 	from_status text COLLATE "C" NOT NULL,
 	to_status text COLLATE "C" NOT NULL,
@@ -332,7 +332,7 @@ CREATE TABLE mf_transition (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE INDEX mf_transition_invoice_idx ON mf_transition (invoice);
-CREATE INDEX mf_transition_at_idx ON mf_transition USING brin (at);
+CREATE INDEX mf_transition_changed_at_idx ON mf_transition USING brin (changed_at);
 
 COMMENT ON COLUMN mf_transition.id IS 'a key, which publications need to tell of rows deleted after myfatoorah.history_retention';
 COMMENT ON TABLE mf_transition IS 'changes of an invoice''s status, append-only; mf_history has them all';
@@ -348,7 +348,7 @@ COMMENT ON FUNCTION mf_invoice_visible(bigint) IS 'whether row-level security le
 
 CREATE VIEW mf_history WITH (security_barrier) AS
 	SELECT h.* FROM (
-		SELECT i.id AS invoice, i.created_at AS at, i.created_by::text AS actor,
+		SELECT i.id AS invoice, i.created_at AS changed_at, i.created_by::text AS actor,
 			   NULL::text AS from_status, 'queued'::text AS to_status, 0 AS attempt, 'inserted'::text AS reason,
 			   NULL::jsonb AS changes
 		FROM mf_invoice i
@@ -357,9 +357,9 @@ CREATE VIEW mf_history WITH (security_barrier) AS
 		FROM mf_attempt a
 		UNION ALL
 		SELECT a.invoice, a.finished_at, 'sender', 'sending', 'sent', a.attempt, 'accepted', NULL
-		FROM mf_attempt a WHERE a.made_sent
+		FROM mf_attempt a WHERE a.changed_to_sent
 		UNION ALL
-		SELECT t.invoice, t.at, t.actor, t.from_status, t.to_status, t.attempt, t.reason, t.changes
+		SELECT t.invoice, t.changed_at, t.actor, t.from_status, t.to_status, t.attempt, t.reason, t.changes
 		FROM mf_transition t) h
 	WHERE mf_invoice_visible(h.invoice);
 
@@ -377,9 +377,9 @@ CREATE TABLE mf_inquiry (
 	due timestamptz NOT NULL,
 	urgent boolean NOT NULL DEFAULT false,
 	refunds boolean NOT NULL DEFAULT false,
-	requests integer NOT NULL DEFAULT 0,
-	tries smallint NOT NULL DEFAULT 0,
-	step smallint NOT NULL DEFAULT 0,
+	times_requested integer NOT NULL DEFAULT 0,
+	unchanged_answers smallint NOT NULL DEFAULT 0,
+	answers smallint NOT NULL DEFAULT 0,
 	failures smallint NOT NULL DEFAULT 0,
 	error text,
 	by_callback boolean NOT NULL DEFAULT false,
@@ -397,9 +397,9 @@ COMMENT ON TABLE mf_inquiry IS 'invoices whose payment is awaited, and when MyFa
 COMMENT ON COLUMN mf_inquiry.due IS 'not before this time';
 COMMENT ON COLUMN mf_inquiry.urgent IS 'an event or a person wants to know; false: the poller''s turn, within myfatoorah.poll_rate_limit';
 COMMENT ON COLUMN mf_inquiry.refunds IS 'the refunds are to be asked for, too';
-COMMENT ON COLUMN mf_inquiry.requests IS 'counts events and people that asked, so that an answer does not settle what came after the question';
-COMMENT ON COLUMN mf_inquiry.tries IS 'answers since then that showed no change';
-COMMENT ON COLUMN mf_inquiry.step IS 'answers since the payment_status is what it is';
+COMMENT ON COLUMN mf_inquiry.times_requested IS 'how often events and people have asked for the payment: an answer to an earlier question does not settle a later one';
+COMMENT ON COLUMN mf_inquiry.unchanged_answers IS 'answers since the latest of them that showed no change';
+COMMENT ON COLUMN mf_inquiry.answers IS 'answers since payment_status changed last';
 COMMENT ON COLUMN mf_inquiry.failures IS 'questions in a row that had no usable answer; each makes the time until the next one longer';
 COMMENT ON COLUMN mf_inquiry.error IS 'why it could not be asked about, or the answer not be written; put off until due, see mf_review';
 COMMENT ON COLUMN mf_inquiry.by_callback IS 'of an urgent one: only callbacks, which prove nothing, or people too often, have asked since the latest question; within myfatoorah.callback_rate_limit';
@@ -452,7 +452,7 @@ CREATE TABLE mf_money (
 	invoice bigint NOT NULL,
 	account text COLLATE "C" NOT NULL,
 	customer_reference text,
-	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	booked_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	kind text COLLATE "C" NOT NULL CHECK (kind IN ('payment', 'refund', 'chargeback', 'fee')),
 	source text COLLATE "C" NOT NULL,
 	amount numeric NOT NULL,
@@ -461,13 +461,13 @@ CREATE TABLE mf_money (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE INDEX mf_money_invoice_idx ON mf_money (invoice, kind, source);
-CREATE INDEX mf_money_at_idx ON mf_money USING brin (at);
+CREATE INDEX mf_money_booked_at_idx ON mf_money USING brin (booked_at);
 
 COMMENT ON TABLE mf_money IS 'changes of money, append-only; mf_ledger shows them';
 COMMENT ON COLUMN mf_money.source IS 'PaymentId of a payment or its fee, RefundId of a refund, DisputeTransactionId of a chargeback';
 
 CREATE VIEW mf_ledger WITH (security_barrier) AS
-	SELECT m.invoice, m.account, m.customer_reference, m.currency, m.at, m.kind, m.amount, m.payment_id, m.id, m.source
+	SELECT m.invoice, m.account, m.customer_reference, m.currency, m.booked_at AS at, m.kind, m.amount, m.payment_id, m.id, m.source
 	FROM mf_money m
 	WHERE mf_invoice_visible(m.invoice);
 
@@ -514,7 +514,7 @@ COMMENT ON COLUMN mf_dispute.opened_at IS 'when a webhook first told of it';
 CREATE TABLE mf_event (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
-	door text COLLATE "C" NOT NULL CHECK (door IN ('webhook', 'callback', 'log')),
+	source text COLLATE "C" NOT NULL CHECK (source IN ('webhook', 'callback', 'log')),
 	version smallint,
 	event_code smallint,
 	event_name text COLLATE "C",
@@ -531,20 +531,20 @@ CREATE TABLE mf_event (
 	last_received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	answered_at timestamptz,
 	due timestamptz,
-	tries smallint NOT NULL DEFAULT 0,
+	lookups smallint NOT NULL DEFAULT 0,
 	failures smallint NOT NULL DEFAULT 0,
 	UNIQUE (account, digest)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE INDEX mf_event_open_idx ON mf_event (invoice) WHERE answered_at IS NULL;
 CREATE INDEX mf_event_unmatched_idx ON mf_event (account, invoice_id) WHERE invoice IS NULL;
-CREATE INDEX mf_event_due_idx ON mf_event (account, door, due) WHERE due IS NOT NULL;
-CREATE INDEX mf_event_webhook_idx ON mf_event (account, id) WHERE door = 'webhook';
+CREATE INDEX mf_event_due_idx ON mf_event (account, source, due) WHERE due IS NOT NULL;
+CREATE INDEX mf_event_webhook_idx ON mf_event (account, id) WHERE source = 'webhook';
 CREATE INDEX mf_event_invoice_idx ON mf_event (invoice) WHERE invoice IS NOT NULL;
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 
 COMMENT ON TABLE mf_event IS 'every event that came in, once, without personal data; none of them changes a payment, each is a reason to ask MyFatoorah';
-COMMENT ON COLUMN mf_event.door IS 'webhook; callback: a customer''s browser came back; log: found in MyFatoorah''s log of deliveries';
+COMMENT ON COLUMN mf_event.source IS 'webhook; callback: a customer''s browser came back; log: found in MyFatoorah''s log of deliveries';
 COMMENT ON COLUMN mf_event.event_code IS 'MyFatoorah''s number: 1 payment, 2 refund, 3 deposit, 4 supplier, 5 recurring, 6 dispute, 7 supplier update';
 COMMENT ON COLUMN mf_event.event_status IS 'what it says of the payment, refund, dispute ...; believed only once MyFatoorah has confirmed it';
 COMMENT ON COLUMN mf_event.event_reference IS 'WH-number; not signed';
@@ -556,6 +556,7 @@ COMMENT ON COLUMN mf_event.payment_id IS 'of an invoice''s callbacks, which are 
 COMMENT ON COLUMN mf_event.deliveries IS 'how often it came';
 COMMENT ON COLUMN mf_event.answered_at IS 'when MyFatoorah was asked about it';
 COMMENT ON COLUMN mf_event.due IS 'when MyFatoorah is asked whose PaymentId it is, or about an InvoiceId that is not the row''s';
+COMMENT ON COLUMN mf_event.lookups IS 'look-ups so far that have not settled it';
 COMMENT ON COLUMN mf_event.failures IS 'as in mf_inquiry';
 
 --
@@ -1179,7 +1180,7 @@ COMMENT ON COLUMN mf_open.expires_at IS 'as MyFatoorah last told, or else expiry
 COMMENT ON COLUMN mf_open.last_try IS 'MyFatoorah''s word for the customer''s last try to pay; null if there was none';
 
 CREATE VIEW mf_unmatched WITH (security_barrier) AS
-	SELECT e.id, e.account, e.door, e.event_name, e.event_status, e.invoice_id, e.payment_id,
+	SELECT e.id, e.account, e.source, e.event_name, e.event_status, e.invoice_id, e.payment_id,
 		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data, k.id AS archived,
 		   CASE WHEN (SELECT a.id FROM mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at) IS NOT NULL THEN
 				pg_catalog.format('To have MyFatoorah asked, and what has come in booked: SELECT mf_unarchive(ARRAY[%s])', k.id)

@@ -3,7 +3,7 @@
 CALL mf_test.reset_sandbox();
 SELECT set_config('mf_test.first', coalesce(max(id), 0)::text, false) IS NOT NULL AS noted FROM mf_invoice;
 CREATE VIEW pg_temp.mine AS SELECT * FROM mf_invoice WHERE id > current_setting('mf_test.first')::bigint;
-CREATE VIEW pg_temp.history AS SELECT i.customer_name AS name, h.at, h.actor, h.from_status, h.to_status, h.attempt, h.reason
+CREATE VIEW pg_temp.history AS SELECT i.customer_name AS name, h.changed_at, h.actor, h.from_status, h.to_status, h.attempt, h.reason
 	FROM mf_history h JOIN pg_temp.mine i ON i.id = h.invoice;
 CREATE PROCEDURE pg_temp.wait_status(name text, status text) LANGUAGE plpgsql AS $$
 BEGIN
@@ -61,7 +61,7 @@ ROLLBACK;
 SELECT mf_resume('branch');
 CALL pg_temp.wait_status('kept', 'sent');
 SELECT customer_name, status, attempts, last_error FROM pg_temp.mine WHERE customer_name LIKE 'cancelled%' ORDER BY id;
-SELECT name, actor, from_status, to_status, attempt, reason FROM pg_temp.history WHERE name LIKE 'cancelled%' AND reason <> 'inserted' ORDER BY at;
+SELECT name, actor, from_status, to_status, attempt, reason FROM pg_temp.history WHERE name LIKE 'cancelled%' AND reason <> 'inserted' ORDER BY changed_at;
 SELECT count(*) AS sent FROM mf_test.requests() WHERE body LIKE '%cancelled%';
 
 -- Rejected: corrected and sent again under the next reference, as often as it takes; or cancelled
@@ -78,7 +78,7 @@ SELECT mf_retry(id) FROM pg_temp.mine WHERE customer_name = 'yes';
 CALL pg_temp.wait_status('yes', 'sent');
 SELECT mf_test.masked(reference), attempts, last_error FROM pg_temp.mine WHERE customer_name = 'yes';
 SELECT a.attempt, mf_test.masked(a.reference), a.outcome FROM mf_attempt a JOIN pg_temp.mine i ON i.id = a.invoice WHERE i.customer_name = 'yes' ORDER BY attempt;
-SELECT actor, from_status, to_status, attempt, reason FROM pg_temp.history WHERE name = 'yes' ORDER BY at;
+SELECT actor, from_status, to_status, attempt, reason FROM pg_temp.history WHERE name = 'yes' ORDER BY changed_at;
 SELECT mf_test.masked(reference), body::jsonb->>'InvoiceValue' AS value, status FROM mf_test.requests() WHERE reference LIKE 'a~7%' ORDER BY seq;
 CALL mf_test.fault('{"name": "no", "shape": 1, "times": 1}');
 INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('[fault:no]', 1);
@@ -115,7 +115,7 @@ SELECT mf_resume('branch');
 CALL pg_temp.wait_status('problem', 'sent');
 SELECT attempts, last_error FROM pg_temp.mine WHERE customer_name = 'problem';
 SELECT a.attempt, a.outcome, a.http_status, a.reference = i.reference AS same_reference FROM mf_attempt a JOIN pg_temp.mine i ON i.id = a.invoice WHERE i.customer_name = 'problem' ORDER BY attempt;
-SELECT actor, from_status, to_status, attempt, reason FROM pg_temp.history WHERE name = 'problem' ORDER BY at;
+SELECT actor, from_status, to_status, attempt, reason FROM pg_temp.history WHERE name = 'problem' ORDER BY changed_at;
 
 -- Too many requests: later, by itself
 CALL mf_test.fault('{"name": "busy", "status": 429, "headers": {"Retry-After": "1"}, "body": {"Message": "quota exceeded"}, "times": 1}');

@@ -27,7 +27,7 @@ BEGIN
 		SELECT id, 'regress', 'queued', 'queued', 1, 'edited', '{"customer_name": {"old": "Nora", "new": "Noura"}}'::jsonb FROM i
 		UNION ALL SELECT id, 'sender', 'sending', 'rejected', 1, 'noura@example.com: no such mailbox', NULL FROM i),
 	m AS (INSERT INTO mf_money (invoice, account, customer_reference, kind, source, amount, currency) SELECT id, 'myfatoorah', insert_personal.reference, 'payment', 'p' || id, 10, 'KWD' FROM i)
-	INSERT INTO mf_event (account, door, version, event_code, invoice_id, invoice, digest, data, answered_at)
+	INSERT INTO mf_event (account, source, version, event_code, invoice_id, invoice, digest, data, answered_at)
 		SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256(id::text::bytea), '{"Invoice": {"Id": "9", "UserDefinedField": "flat B7, Noura"}, "UserDefinedField": "Noura"}'::jsonb, now() FROM i
 		UNION ALL SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256((id || 'n')::bytea), '17', now() FROM i;
 END
@@ -79,7 +79,7 @@ SELECT * FROM mf_test.mentions('forgotten');
 SELECT * FROM mf_test.mentions('tenant');
 SELECT l.customer_reference, l.kind, l.amount FROM mf_ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.reference LIKE 'tenant.%' ORDER BY l.id;
 SELECT t.card_number, t.ip_address FROM mf_transaction t JOIN mf_invoice i ON i.id = t.invoice WHERE i.reference = 'tenant.paid';
-SELECT h.reason, h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.reference = 'tenant.paid' AND h.to_status IN ('rejected', 'queued') ORDER BY h.at;
+SELECT h.reason, h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.reference = 'tenant.paid' AND h.to_status IN ('rejected', 'queued') ORDER BY h.changed_at;
 SELECT mf_test.try($$UPDATE mf_invoice SET erased_at = NULL WHERE reference = 'tenant.paid'$$);
 
 -- By age

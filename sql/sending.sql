@@ -17,7 +17,7 @@ SELECT mf_test.masked(body) FROM pg_temp.request WHERE name = 'accepted';
 SELECT a.attempt, a.reference = r.reference AS reference, a.body_sha256 = sha256(r.body::bytea) AS digest, a.started_at <= a.finished_at AS in_order, a.send_by > a.started_at AS send_by,
 	a.outcome, a.http_status, a.invoice_id = r.invoice_id AS invoice_id, a.invoice_url = i.invoice_url AS invoice_url, a.error
 FROM mf_attempt a JOIN pg_temp.mine i ON i.id = a.invoice JOIN pg_temp.request r ON r.id = i.id WHERE i.customer_name = 'accepted';
-SELECT h.actor, h.from_status, h.to_status, h.attempt, h.reason FROM mf_history h JOIN pg_temp.mine i ON i.id = h.invoice WHERE i.customer_name = 'accepted' ORDER BY h.at;
+SELECT h.actor, h.from_status, h.to_status, h.attempt, h.reason FROM mf_history h JOIN pg_temp.mine i ON i.id = h.invoice WHERE i.customer_name = 'accepted' ORDER BY h.changed_at;
 SELECT count(*) AS on_agenda FROM mf_queue q JOIN pg_temp.mine i ON i.id = q.invoice;
 SELECT s.customer_reference = i.reference AS known_there, s.invoice_value FROM pg_temp.mine i, mf_payment_status(i.invoice_id::text, 'InvoiceId') s;
 

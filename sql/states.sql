@@ -90,7 +90,7 @@ BEGIN
 	EXECUTE format('SELECT mf_resolve(%s, %s)', current_setting('mf_test.id'), arguments);
 	SELECT format('%s -> %s, id %s, url %s, error %s, reference %s, sent %s, agenda %s, history %s', arguments, i.status, i.invoice_id, i.invoice_url, i.last_error, i.reference, i.sent_at IS NOT NULL,
 		(SELECT q.kind FROM mf_queue q WHERE q.invoice = i.id),
-		(SELECT string_agg(concat_ws(' ', h.actor, h.from_status, h.to_status, h.attempt, h.reason), '; ' ORDER BY h.at) FROM mf_history h WHERE h.invoice = i.id AND h.reason <> 'inserted'))
+		(SELECT string_agg(concat_ws(' ', h.actor, h.from_status, h.to_status, h.attempt, h.reason), '; ' ORDER BY h.changed_at) FROM mf_history h WHERE h.invoice = i.id AND h.reason <> 'inserted'))
 	INTO result FROM mf_invoice i WHERE i.id = current_setting('mf_test.id')::bigint;
 	RAISE EXCEPTION USING ERRCODE = 'MF000', MESSAGE = result;
 EXCEPTION WHEN SQLSTATE 'MF000' THEN

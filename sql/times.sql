@@ -63,7 +63,7 @@ ROLLBACK;
 
 -- A change of the row, of the account, and of its options
 ALTER SERVER held OPTIONS (ADD send_time '09:00', ADD quiet_hours '22:00-08:00');
-CREATE VIEW pg_temp.waiting AS SELECT i.notification_option AS option, i.send_at AT TIME ZONE 'Asia/Kuwait' AS send_at, q.due AT TIME ZONE 'Asia/Kuwait' AS due, q.step FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE i.customer_name = 'timed' ORDER BY i.id;
+CREATE VIEW pg_temp.waiting AS SELECT i.notification_option AS option, i.send_at AT TIME ZONE 'Asia/Kuwait' AS send_at, q.due AT TIME ZONE 'Asia/Kuwait' AS due, q.lookups FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE i.customer_name = 'timed' ORDER BY i.id;
 INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_mobile, send_at)
 	VALUES ('held', 'timed', 1, 'LNK', '99999999', '2031-06-01 00:00+03'), ('held', 'timed', 1, 'SMS', '99999999', '2031-06-01 23:00+03'), ('held', 'timed', 1, 'LNK', '99999999', '2031-06-01 23:00+03');
 SELECT * FROM pg_temp.waiting;
@@ -81,7 +81,7 @@ SELECT kind, invoices FROM mf_repair();
 SELECT kind, invoices, due_invoices, oldest_due FROM mf_backlog WHERE account = 'held';
 -- other options have them looked at again
 ALTER SERVER held OPTIONS (SET send_time '10:00');
-SELECT count(*) AS looked_at_again FROM mf_queue WHERE account = 'held' AND due <= now() AND step = 0;
+SELECT count(*) AS looked_at_again FROM mf_queue WHERE account = 'held' AND due <= now() AND lookups = 0;
 SELECT mf_cancel(id) FROM mf_invoice WHERE customer_name = 'timed';
 DELETE FROM mf_invoice WHERE account = 'held';
 SELECT mf_resume('held');
@@ -98,7 +98,7 @@ SELECT i.status, i.last_error, q.due > now() + interval '2 hours' AS later FROM 
 SELECT item, ok, split_part(detail, ', until', 1) AS detail FROM mf_check() WHERE item = 'times';
 -- a change of the hours puts off again what is still in them, and sends what is not
 DO $$ BEGIN EXECUTE format('ALTER SERVER myfatoorah OPTIONS (SET quiet_hours %L)', pg_temp.hours('1 hour')); END $$;
-CALL mf_test.wait_for($$(SELECT q.due BETWEEN now() + interval '50 min' AND now() + interval '62 min' AND q.step < 0 FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE customer_name = 'quiet')$$);
+CALL mf_test.wait_for($$(SELECT q.due BETWEEN now() + interval '50 min' AND now() + interval '62 min' AND q.lookups < 0 FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE customer_name = 'quiet')$$);
 SELECT status FROM mf_invoice WHERE customer_name = 'quiet';
 ALTER SERVER myfatoorah OPTIONS (DROP quiet_hours);
 CALL mf_test.wait_for($$(SELECT status = 'sent' FROM mf_invoice WHERE customer_name = 'quiet')$$);
@@ -136,6 +136,6 @@ SELECT pg_temp.enter('SQL');
 RESET client_min_messages;
 SELECT what, string_agg(way, ' '), to_jsonb(e) - 'way' - 'what' - 'invoice' AS entry, count(*) FROM entry e
 GROUP BY what, to_jsonb(e) - 'way' - 'what' - 'invoice' HAVING count(*) FILTER (WHERE way = 'plain') <> count(*) FILTER (WHERE way = 'SQL') ORDER BY what, 2;
-SELECT kind, count(*), count(*) FILTER (WHERE step < 0 AND due > '2039-01-01') AS timed, count(*) FILTER (WHERE promote AND due > '2039-01-01') AS promoted
+SELECT kind, count(*), count(*) FILTER (WHERE lookups < 0 AND due > '2039-01-01') AS timed, count(*) FILTER (WHERE promote AND due > '2039-01-01') AS promoted
 FROM entry WHERE way = 'SQL' GROUP BY kind ORDER BY kind;
 ROLLBACK;

@@ -306,7 +306,7 @@ $keys->faults({ path => 'GetPaymentStatus', contains => sql("SELECT invoice_id F
 sql("SELECT mf_refresh($asked)");
 $mf->wait_for($node, 'postgres', "SELECT error LIKE '$refusal%' FROM mf_inquiry WHERE invoice = $asked");
 sql("SELECT mf_refresh($other)");
-$mf->wait_for($node, 'postgres', "SELECT NOT urgent OR tries > 0 FROM mf_inquiry WHERE invoice = $other");
+$mf->wait_for($node, 'postgres', "SELECT NOT urgent OR unchanged_answers > 0 FROM mf_inquiry WHERE invoice = $other");
 others_go_on('a question with a refused key');
 $keys->clear_faults;
 sql("SELECT mf_resume('keys')");
@@ -346,7 +346,7 @@ $met = $keys->count(path => '/v2/GetPaymentStatus');
 sql("SELECT mf_refresh($own)");
 $mf->wait_for($node, 'postgres', "SELECT due > now() + interval '30 s' AND error IS NULL FROM mf_inquiry WHERE invoice = $own");
 sql("SELECT mf_refresh($other)");
-$mf->wait_for($node, 'postgres', "SELECT NOT urgent OR tries > 0 FROM mf_inquiry WHERE invoice = $other");
+$mf->wait_for($node, 'postgres', "SELECT NOT urgent OR unchanged_answers > 0 FROM mf_inquiry WHERE invoice = $other");
 is($keys->count(path => '/v2/GetPaymentStatus'), $met + 1, 'with a key whose questions are throttled none is asked, with others they are');
 insert_as('wrong', 'unasked', 1);
 $mf->wait_status($node, 'postgres', 'unasked-1');

@@ -83,7 +83,7 @@ is(count_of($_), 1, "$_: sent once") for 'sent before', 'sent behind its back', 
 is_deeply([ grep { !/^(?:unknown to the standby|sent behind its back)\..*is no attempt/ } $mf->problems($standby, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
 
 # Each row that was queued before the promotion is looked up once more after it was sent, and only once.
-my $old_rows = "SELECT count(*) FROM mf_transition JOIN mf_identity ON at > since JOIN mf_invoice i ON i.id = invoice " .
+my $old_rows = "SELECT count(*) FROM mf_transition JOIN mf_identity ON changed_at > since JOIN mf_invoice i ON i.id = invoice " .
 	"WHERE to_status = 'sent' AND i.created_at < since";
 is($standby->safe_psql('postgres', $old_rows), 3, 'three rows of before the promotion were sent after it');
 $mf->wait_for($standby, 'postgres', "SELECT count(*) FROM mf_queue WHERE kind = 'watch'", 0);

@@ -42,7 +42,7 @@ sub same_record
 	is(sql("SELECT DISTINCT a.attempt, a.outcome, a.http_status, a.error, a.invoice_id = i.invoice_id, a.invoice_url = i.invoice_url,
 			a.reference = i.reference, length(a.body_sha256), a.started_at < a.finished_at, a.send_by > a.started_at
 			FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE i.id $in"), '1|accepted|200||t|t|t|32|t|t', "$what: the attempts");
-	is(sql("SELECT history, count(*) FROM (SELECT string_agg(concat_ws(' ', actor, from_status, to_status, attempt, reason), ', ' ORDER BY at) AS history
+	is(sql("SELECT history, count(*) FROM (SELECT string_agg(concat_ws(' ', actor, from_status, to_status, attempt, reason), ', ' ORDER BY changed_at) AS history
 			FROM mf_history WHERE invoice $in AND from_status IS NOT NULL GROUP BY invoice) h GROUP BY 1"),
 		'sender queued sending 1 claimed, sender sending sent 1 accepted|20', "$what: the history");
 	is(sql("SELECT (SELECT count(*) FROM mf_queue WHERE invoice $in), (SELECT count(*) FROM mf_inquiry WHERE invoice $in)"), '0|20',
@@ -53,7 +53,7 @@ sub same_record
 }
 
 same_record('row by row');
-is(sql('SELECT count(*) FROM mf_attempt WHERE made_sent'), 20, 'the attempts stand for the history');
+is(sql('SELECT count(*) FROM mf_attempt WHERE changed_to_sent'), 20, 'the attempts stand for the history');
 is(sql('SELECT count(*) FROM mf_transition'), 0, 'which needs no rows of its own');
 
 # No index has to know of either update, unless a snapshot of ours keeps what should make room for it. A worker tells what it has counted
@@ -107,7 +107,7 @@ sql(q{
 });
 same_record('with a statement trigger');
 is(sql(q{SELECT what, count(*) FROM seen GROUP BY 1 ORDER BY 1}), "queued>sending|20\nsending>sent|20", 'it sees all rows of both changes');
-is(sql('SELECT count(*) FROM mf_attempt WHERE made_sent'), 60, 'the history has rows of its own then');
+is(sql('SELECT count(*) FROM mf_attempt WHERE changed_to_sent'), 60, 'the history has rows of its own then');
 sql('DROP TRIGGER note_all ON mf_invoice; DROP FUNCTION note_all()');
 
 # What users give the tables of the worker is theirs, too: by SQL again. And what only their triggers could tell apart is the same.
@@ -189,7 +189,7 @@ $session->query_safe("BEGIN; INSERT INTO mf_inquiry (invoice, account, due, urge
 $mf->wait_for($node, 'postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker' AND wait_event_type = 'Lock'}, 1);
 $session->query_safe('COMMIT');
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'asked-early-%' AND status = 'sent'", 5);
-is(sql("SELECT string_agg((q.requests > 0 OR q.invoice IS NULL)::int::text, '' ORDER BY i.id) FROM mf_invoice i LEFT JOIN mf_inquiry q ON q.invoice = i.id
+is(sql("SELECT string_agg((q.times_requested > 0 OR q.invoice IS NULL)::int::text, '' ORDER BY i.id) FROM mf_invoice i LEFT JOIN mf_inquiry q ON q.invoice = i.id
 		WHERE i.customer_reference LIKE 'asked-early-%'"), '01010', 'who asked before our own answer has a question, and so have the others');
 $sandbox->clear_faults;
 
@@ -247,7 +247,7 @@ $sandbox->faults({ path => 'SendPayment', delay_ms => 2500, times => 1 });
 $mf->insert($node, 'postgres', 'early');
 $sandbox->wait_count($send, $sends + 1) or die "it is not sent\n";
 my ($early) = map { $_->{id} } grep { $_->{reference} =~ /^early\./ } $sandbox->remote;
-sql("INSERT INTO mf_event (account, door, event_code, invoice_id, digest) VALUES ('myfatoorah', 'webhook', 1, $early, 'early')");
+sql("INSERT INTO mf_event (account, source, event_code, invoice_id, digest) VALUES ('myfatoorah', 'webhook', 1, $early, 'early')");
 $mf->wait_status($node, 'postgres', 'early');
 is(sql("SELECT i.customer_reference, q.urgent OR e.answered_at IS NOT NULL FROM mf_event e JOIN mf_invoice i ON i.id = e.invoice
 		LEFT JOIN mf_inquiry q ON q.invoice = i.id WHERE e.invoice_id = $early"), 'early|t', 'an event that was faster than our answer is found by it');

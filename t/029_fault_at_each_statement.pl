@@ -36,7 +36,7 @@ my %kinds = (
 	lost => { end => q{i.status = 'sent'}, least => 8 },
 	refused => { end => q{i.status = 'rejected'}, least => 6 },
 	# the references given up are looked up once more after it was sent
-	resent => { end => q{i.status = 'sent' AND i.reference LIKE '%~2' AND NOT EXISTS (SELECT FROM mf_queue q WHERE q.invoice = i.id AND q.step = 0)}, least => 9 },
+	resent => { end => q{i.status = 'sent' AND i.reference LIKE '%~2' AND NOT EXISTS (SELECT FROM mf_queue q WHERE q.invoice = i.id AND q.lookups = 0)}, least => 9 },
 	perhaps => { end => q{i.status = 'sent'}, least => 7, prepare => \&deliver_webhooks },
 	cancelled => { end => q{i.status = 'cancelled'}, least => 2,
 		prepare => sub { unguarded(q{UPDATE mf_invoice i SET cancel_requested = true FROM part p WHERE p.invoice = i.id AND p.kind = 'cancelled'}) } },
@@ -146,7 +146,7 @@ sub call_back
 	  rows(q{SELECT i.id, i.account, i.invoice_id FROM mf_invoice i JOIN part p ON p.invoice = i.id WHERE p.kind = 'called'});
 
 	return sql(q{WITH v AS (SELECT * FROM (VALUES } . join(', ', @values) . q{) v(invoice, account, payment_id)),
-		e AS (INSERT INTO mf_event (account, door, payment_id, digest, due)
+		e AS (INSERT INTO mf_event (account, source, payment_id, digest, due)
 			SELECT account, 'callback', payment_id, sha256(payment_id::bytea), 'infinity' FROM v RETURNING id, payment_id)
 		UPDATE part p SET id = e.id FROM v JOIN e USING (payment_id) WHERE p.invoice = v.invoice AND p.kind = 'called'});
 }

@@ -80,10 +80,10 @@ $sandbox->invoice($row->{invoice}, 'pay');
 my ($body, $headers) = $web->v2(invoice => $row->{invoice}, reference => $row->{reference});
 $answer = $web->post("$url/webhook", $body, $headers);
 is("$answer->{status} $answer->{content}", "200 ok\n", 'a signed webhook, version 2');
-is($node->safe_psql('postgres', "SELECT count(*), max(deliveries) FROM mf_event WHERE door = 'webhook'"), '1|1', 'is stored when it is answered');
+is($node->safe_psql('postgres', "SELECT count(*), max(deliveries) FROM mf_event WHERE source = 'webhook'"), '1|1', 'is stored when it is answered');
 ok(wait_payment('by webhook', 'paid'), 'and causes a look-up');
 is($web->post("$url/webhook/myfatoorah", $body, $headers)->{status}, 200, 'the same again');
-is($node->safe_psql('postgres', "SELECT count(*), max(deliveries) FROM mf_event WHERE door = 'webhook'"), '1|2', 'is one event');
+is($node->safe_psql('postgres', "SELECT count(*), max(deliveries) FROM mf_event WHERE source = 'webhook'"), '1|2', 'is one event');
 
 $row = row('by webhook v1');
 $sandbox->invoice($row->{invoice}, 'pay');
@@ -176,7 +176,7 @@ $row = row('not paid');
 foreach my $call ("?paymentId=$strange", '', "?paymentId=$strange&try=2", '?paymentId=12345')
 {
 	unlike($web->get("$url/callback/$row->{token}$call")->{content}, qr/been received/, "nobody is told that another's payment was his: $call");
-	$mf->wait_for($node, 'postgres', "SELECT due IS NULL FROM mf_event WHERE door = 'callback' AND invoice = $row->{id}") if $call eq "?paymentId=$strange";
+	$mf->wait_for($node, 'postgres', "SELECT due IS NULL FROM mf_event WHERE source = 'callback' AND invoice = $row->{id}") if $call eq "?paymentId=$strange";
 }
 ok(wait_payment('paid by somebody', 'paid'), 'the invoice that it belongs to is asked about');
 is($node->safe_psql('postgres', "SELECT payment_status FROM mf_invoice WHERE id = $row->{id}"), 'unpaid', 'and that of the address stays unpaid');

@@ -73,12 +73,12 @@ my $never = sent('never answered');
 $sandbox->faults({ path => 'GetPaymentStatus', reference => $never->{reference}, never => JSON::PP::true, times => -1 });
 my @crowd = map { $web->connect($port) } 1 .. 90;
 syswrite $crowd[$_], call($never, 1000 + $_) foreach 0 .. $#crowd;
-$mf->wait_for($node, $db, "SELECT sum(deliveries) >= 90 FROM mf_event WHERE door = 'callback'");
+$mf->wait_for($node, $db, "SELECT sum(deliveries) >= 90 FROM mf_event WHERE source = 'callback'");
 my $start = time;
 my @waiting = grep { !IO::Select->new($_)->can_read(0.02) } @crowd;
 cmp_ok(scalar(@waiting), '<=', 1, 'of many who come back to one invoice one waits') or diag(time - $start);
 is(webhooks(2000, 22), '200: 22', 'and webhooks come in');
-is(sql("SELECT count(*), sum(deliveries) FROM mf_event WHERE door = 'callback'"), '1|90', 'they are one event, and counted');
+is(sql("SELECT count(*), sum(deliveries) FROM mf_event WHERE source = 'callback'"), '1|90', 'they are one event, and counted');
 @crowd = @waiting = ();
 
 # Of many invoices: a part of the places at most; and a client that leaves gives its place back.
@@ -86,7 +86,7 @@ my @rows = map { sent("open $_") } 1 .. 40;
 $sandbox->faults({ path => 'GetPaymentStatus', reference_prefix => 'open ', never => JSON::PP::true, times => -1 });
 @crowd = map { $web->connect($port) } @rows;
 syswrite $crowd[$_], call($rows[$_], 1) foreach 0 .. $#crowd;
-$mf->wait_for($node, $db, "SELECT count(DISTINCT invoice) FROM mf_event WHERE door = 'callback'", 41);
+$mf->wait_for($node, $db, "SELECT count(DISTINCT invoice) FROM mf_event WHERE source = 'callback'", 41);
 $start = time;
 @waiting = grep { !IO::Select->new($_)->can_read(0.02) } @crowd;
 SKIP:
@@ -170,7 +170,7 @@ $mf->wait_for($node, $db, "SELECT clock_timestamp() > to_timestamp($start + 3)")
 my $asked = questions() - $before;
 cmp_ok($asked, '<=', 13 + 2 * (time - $start), 'these are asked about within the budget') or diag($asked);
 cmp_ok($asked, '>', 5, 'but they are');
-sql("UPDATE mf_event SET due = NULL WHERE door = 'callback'");
+sql("UPDATE mf_event SET due = NULL WHERE source = 'callback'");
 
 # Questions that are too many do not stop what is sent.
 $row = sent('throttled');

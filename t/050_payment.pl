@@ -85,9 +85,9 @@ sub lookups
 			pay_currency, overpaid, paid_late, payment_id = (SELECT payment_id FROM mf_transaction WHERE invoice = $id),
 			paid_at IS NOT NULL FROM mf_invoice WHERE id = $id"),
 		'Paid|KWD|1.250|KWD|1.250|KWD|f|f|t|t', 'the row says how it was paid');
-	is($node->safe_psql($db, "SELECT from_status, to_status, actor FROM mf_history WHERE invoice = $id ORDER BY at DESC
+	is($node->safe_psql($db, "SELECT from_status, to_status, actor FROM mf_history WHERE invoice = $id ORDER BY changed_at DESC
 			LIMIT 1"), 'unpaid|paid|status reader', 'the history says who found out');
-	is($node->safe_psql($db, "SELECT count(*), min(door), min(event_code), min(event_status), bool_and(answered_at IS NOT
+	is($node->safe_psql($db, "SELECT count(*), min(source), min(event_code), min(event_status), bool_and(answered_at IS NOT
 			NULL), bool_and(invoice = $id) FROM mf_event"), '1|webhook|1|SUCCESS|t|t', 'the event is kept');
 	is(lookups() - $before, 1, 'one question was asked');
 
@@ -110,7 +110,7 @@ sub lookups
 
 	$node->safe_psql($db, "SELECT mf_callback('$payment_id')");
 	wait_payment($id, 'paid');
-	is($node->safe_psql($db, "SELECT door, invoice FROM mf_event WHERE payment_id = '$payment_id' AND door = 'callback'"),
+	is($node->safe_psql($db, "SELECT source, invoice FROM mf_event WHERE payment_id = '$payment_id' AND source = 'callback'"),
 		"callback|$id", 'a PaymentId finds its invoice');
 }
 

@@ -230,7 +230,7 @@ is($node->safe_psql($db, q{SELECT t.from_status, t.to_status, count(*) FROM mf_t
 		AND t.from_status <> t.to_status AND (t.from_status, t.to_status) NOT IN (('paid', 'partly_refunded'), ('paid', 'refunded'), ('partly_refunded', 'refunded'))
 		GROUP BY 1, 2}), '', 'nothing was ever undone');
 is($node->safe_psql($db, q{SELECT count(*) FROM (SELECT t.from_status, lag(t.to_status, 1, 'unpaid') OVER (PARTITION BY t.invoice
-		ORDER BY t.at) AS before FROM mf_transition t WHERE t.actor = 'status reader') s WHERE before <> from_status}), 0,
+		ORDER BY t.changed_at) AS before FROM mf_transition t WHERE t.actor = 'status reader') s WHERE before <> from_status}), 0,
 	'each step begins where the last one ended');
 is_deeply([ grep { !/another number or value/ } $mf->problems($node, $db, $sandbox) ], [], 'and each invoice was made once');
 

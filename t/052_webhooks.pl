@@ -61,7 +61,7 @@ foreach my $name (@samples)
 	my $id = hand_in($delivery);
 
 	is(sql("SELECT event_code, event_status, invoice_id, payment_id FROM mf_event WHERE id = $id"), $status{$name}, "$name: is taken in");
-	is(sql("SELECT door, version, event_name, deliveries, invoice IS NULL, EXISTS (SELECT FROM mf_unmatched u WHERE u.id = e.id)
+	is(sql("SELECT source, version, event_name, deliveries, invoice IS NULL, EXISTS (SELECT FROM mf_unmatched u WHERE u.id = e.id)
 			FROM mf_event e WHERE id = $id"),
 		'webhook|' . ($name =~ /^v(\d)/)[0] . '|' . sql("SELECT event_name FROM mf_event WHERE id = $id") . '|1|t|t',
 		"$name: is shown as one that matches nothing");

@@ -113,11 +113,11 @@ is(sql("SELECT payment_status FROM mf_invoice WHERE id = $id"), 'paid', 'and sta
 set(poll_delay => '20ms');
 ($id, $invoice) = sent('ends', expiry_date => "date_trunc('second', now()) + interval '9 s'");
 wait_payment($id, 'expired');
-is(sql("SELECT t.at >= i.expiry_date AND t.at < i.expiry_date + interval '10 s' FROM mf_transition t JOIN mf_invoice i ON i.id = t.invoice
+is(sql("SELECT t.changed_at >= i.expiry_date AND t.changed_at < i.expiry_date + interval '10 s' FROM mf_transition t JOIN mf_invoice i ON i.id = t.invoice
 	WHERE i.id = $id AND to_status = 'expired'"), 't', 'it expires when its time is over, in the zone of the account');
 wait_gone($id);
 # counted from when it was recorded: a busy machine sees that late
-my $recorded = sql("SELECT (extract(epoch FROM at) * 1000000)::bigint FROM mf_transition WHERE invoice = $id AND to_status = 'expired'");
+my $recorded = sql("SELECT (extract(epoch FROM changed_at) * 1000000)::bigint FROM mf_transition WHERE invoice = $id AND to_status = 'expired'");
 is(scalar(grep { $_->{wall_us} > $recorded } $sandbox->ledger(%$status, bodies => 0, reference => sql("SELECT reference FROM mf_invoice WHERE id = $id"))),
 	2, 'an expired invoice is asked for twice more');
 ($id, $invoice) = sent('late');

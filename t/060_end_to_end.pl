@@ -56,7 +56,7 @@ sub wait_payment
 
 sub doors
 {
-	return $node->safe_psql($db, "SELECT string_agg(DISTINCT door, ',' ORDER BY door) FROM mf_event WHERE invoice = $_[0]->{id}");
+	return $node->safe_psql($db, "SELECT string_agg(DISTINCT source, ',' ORDER BY source) FROM mf_event WHERE invoice = $_[0]->{id}");
 }
 
 # browse(row, button, fields): presses a button of the invoice page and follows where it leads, as a browser does; the

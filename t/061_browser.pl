@@ -45,7 +45,7 @@ $browser->click('button.main');
 like($browser->wait_at(qr{^\Q$shop\E}) // $browser->at, qr{^\Q$shop/thanks?order=7&paymentId=\E\d+&Id=\d+$}, 'who pays is brought to the page of success');
 is($browser->text('h1'), 'Page of the merchant', 'and sees it');
 is(status($id), 'paid', 'and the row is paid');
-is($node->safe_psql($db, "SELECT door FROM mf_event WHERE invoice = $id"), 'callback', 'by the callback: no webhook was sent');
+is($node->safe_psql($db, "SELECT source FROM mf_event WHERE invoice = $id"), 'callback', 'by the callback: no webhook was sent');
 is(scalar $merchant->visits, 1, 'the merchant had one visit');
 
 # not paid, then paid

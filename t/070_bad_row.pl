@@ -224,7 +224,7 @@ foreach my $case (
 # History that cannot be deleted: everything else goes on, and mf_check() says so.
 {
 	sql(q{
-		UPDATE mf_attempt SET started_at = started_at - interval '10 years' WHERE attempt = 1 AND made_sent;
+		UPDATE mf_attempt SET started_at = started_at - interval '10 years' WHERE attempt = 1 AND changed_to_sent;
 		CREATE PUBLICATION everything FOR ALL TABLES;
 		ALTER TABLE mf_attempt REPLICA IDENTITY NOTHING});
 	sql(q{ALTER SYSTEM SET myfatoorah.history_retention = '1d'});

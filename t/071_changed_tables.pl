@@ -296,11 +296,11 @@ foreach my $case (
 	[ 'mf_invoice', 'customer_civil_id', 'bytea', 'text' ],
 	[ 'mf_invoice', 'shipping_method', 'integer', 'smallint' ],
 	[ 'mf_invoice', 'own_key', 'text', 'boolean' ],
-	[ 'mf_queue', 'step', 'integer', 'smallint' ],
+	[ 'mf_queue', 'lookups', 'integer', 'smallint' ],
 	[ 'mf_attempt', 'send_by', 'text', 'timestamptz' ],
 	[ 'mf_attempt', 'invoice_url', 'varchar(20)', 'text' ],
 	[ 'mf_attempt', 'http_status', 'bigint', 'integer' ],
-	[ 'mf_inquiry', 'tries', 'integer', 'smallint' ])
+	[ 'mf_inquiry', 'unchanged_answers', 'integer', 'smallint' ])
 {
 	my ($table, $column, $type, $was) = @$case;
 	my $what = "$table.$column $type";

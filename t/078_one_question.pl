@@ -115,7 +115,7 @@ is(sql(q{SELECT status || attempts FROM mf_invoice WHERE customer_reference = 'l
 my $id = sent('called');
 my ($token) = sql("SELECT reference FROM mf_invoice WHERE id = $id") =~ /([^.]{20})$/;
 $sandbox->faults({ path => 'GetPaymentStatus', status => 500, body => '', times => -1, contains => '0799' });
-sql("INSERT INTO mf_event (account, door, payment_id, digest, due) VALUES ('myfatoorah', 'callback', '0799', sha256('0799'), now())");
+sql("INSERT INTO mf_event (account, source, payment_id, digest, due) VALUES ('myfatoorah', 'callback', '0799', sha256('0799'), now())");
 sql("SELECT mf_refresh($id)");
 foreach my $round (1 .. 3)
 {

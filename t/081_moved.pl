@@ -268,7 +268,7 @@ foreach my $name ('watched', 'watched elsewhere')
 	foreach my $round (1 .. 4)
 	{
 		look_up($id);
-		$mf->wait_for($node, $db, "SELECT count(*) FROM mf_queue WHERE invoice = $id AND kind = 'watch' AND step < $round", '0');
+		$mf->wait_for($node, $db, "SELECT count(*) FROM mf_queue WHERE invoice = $id AND kind = 'watch' AND lookups < $round", '0');
 	}
 	is(sql("SELECT duplicate_suspected, coalesce(duplicate_error, '') ~ 'another address or key' FROM mf_invoice WHERE id = $id"),
 		$name eq 'watched' ? 'f|f' : 't|t', "$name: whether a second one has turned up is " . ($name eq 'watched' ? '' : 'not ') . 'known');

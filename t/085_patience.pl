@@ -89,10 +89,10 @@ $mf->setup_account($node, 'postgres', $sandbox, account => 'lacking', options =>
 sql("DROP USER MAPPING FOR PUBLIC SERVER lacking; GRANT USAGE ON FOREIGN SERVER lacking TO tenant");
 $mf->insert($node, 'postgres', 'lacks 1', account => "'lacking'");
 $node->safe_psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice('lacks 2', account => "'lacking'"), extra_params => [ '-U', 'tenant' ]);
-$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_queue WHERE account = 'lacking' AND step > 0", 2);
+$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_queue WHERE account = 'lacking' AND lookups > 0", 2);
 $node->safe_psql('postgres', "CREATE USER MAPPING FOR tenant SERVER lacking OPTIONS (api_key '" . $sandbox->key . "')", extra_params => [ '-U', 'tenant' ]);
 $mf->wait_status($node, 'postgres', 'lacks 2');
-is(sql("SELECT step, due > now() FROM mf_queue WHERE account = 'lacking'"), '1|t', "a new user mapping wakes the rows of its role, and no other's");
+is(sql("SELECT lookups, due > now() FROM mf_queue WHERE account = 'lacking'"), '1|t', "a new user mapping wakes the rows of its role, and no other's");
 $mf->write_key($node, $sandbox->key, 'lacking.key');
 sql("CREATE USER MAPPING FOR PUBLIC SERVER lacking OPTIONS (api_key_file 'lacking.key')");
 my $seconds = $mf->seconds(sub { $mf->wait_status($node, 'postgres', 'lacks 1') });

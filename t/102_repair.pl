@@ -267,7 +267,7 @@ sql('ALTER TABLE mf_attempt SET LOGGED');
 	$mf->wait_worker($node, 'again');
 
 	$add->('first', 3);
-	$again->(q{INSERT INTO mf_event (account, door, invoice, digest, answered_at) VALUES ('myfatoorah', 'log', 1, '\x00', now())});
+	$again->(q{INSERT INTO mf_event (account, source, invoice, digest, answered_at) VALUES ('myfatoorah', 'log', 1, '\x00', now())});
 	$again->(q{INSERT INTO mf_reaction_queue (function, invoice, old_row, new_row, failures, due) VALUES ('books.book', 1, '{}', '{}', 0, now())});
 	$again->('CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS \'BEGIN RETURN NULL; END\';
 		CREATE TRIGGER nothing BEFORE DELETE ON mf_attempt FOR EACH ROW EXECUTE FUNCTION nothing()');

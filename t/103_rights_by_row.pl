@@ -90,7 +90,7 @@ is(as('officer', "SELECT mf_cancel($gone)"), 'ok ', 'but for operators');
 is(sql(qq{SELECT actor, from_status, to_status, changes FROM mf_history WHERE invoice = $teams AND reason = 'edited'}),
 	'alice|queued|queued|{"call_back_url": {"new": "https://example.com/a?", "old": null}, "customer_name": {"new": "Team", "old": "teams"}}',
 	'who, which columns, old and new value; not what an address gives away');
-is(sql(qq{SELECT string_agg(actor || ' ' || changes::text, ', ' ORDER BY at) FROM mf_history WHERE invoice = $alices AND reason = 'edited'}) =~ s/"old": "20[^"]*"/"old": "now"/r,
+is(sql(qq{SELECT string_agg(actor || ' ' || changes::text, ', ' ORDER BY changed_at) FROM mf_history WHERE invoice = $alices AND reason = 'edited'}) =~ s/"old": "20[^"]*"/"old": "now"/r,
 	'alice {"send_at": {"new": "2031-01-01T00:00:00+00:00", "old": "now"}, "invoice_value": {"new": 2.500, "old": 1.250}}, officer {"priority": {"new": 7, "old": 0}}',
 	'each in a line of its own, with numbers and times as such');
 sql(qq{UPDATE mf_invoice SET priority = priority, customer_name = customer_name WHERE id = $teams});
@@ -223,7 +223,7 @@ sub asked
 	like(as('alice', "SET row_security = off; SELECT mf_payment_status('$_', 'InvoiceId')"), qr/^42501: query would be affected by row-level security/, 'nor by an error') for $number, 999999999;
 }
 sql(qq{INSERT INTO mf_transaction (invoice, payment_id) VALUES ($own, '1'), ($bobs, '2');
-	INSERT INTO mf_event (account, door, invoice, digest) VALUES ('myfatoorah', 'webhook', $own, '1'), ('myfatoorah', 'webhook', NULL, '2')});
+	INSERT INTO mf_event (account, source, invoice, digest) VALUES ('myfatoorah', 'webhook', $own, '1'), ('myfatoorah', 'webhook', NULL, '2')});
 like(sql(q{SELECT detail FROM mf_check() WHERE item = 'policies'}), qr/: mf_attempt, mf_event, mf_inquiry, mf_queue, mf_transaction\.$/, 'mf_check() names the tables that have no policies');
 sql("ALTER TABLE $_ ENABLE ROW LEVEL SECURITY; CREATE POLICY visible ON $_ USING (mf_invoice_visible(invoice))")
   for 'mf_attempt', 'mf_event', 'mf_inquiry', 'mf_queue', 'mf_transaction';

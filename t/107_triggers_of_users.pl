@@ -42,7 +42,7 @@ my %attacks = (
 	'read the agenda' => q{PERFORM count(*) FROM public.mf_queue},
 	'send again' => q{UPDATE public.mf_queue SET kind = 'send', due = now()},
 	'forget an attempt' => q{DELETE FROM public.mf_attempt},
-	'forge an event' => q{INSERT INTO public.mf_event (account, door, digest) VALUES ('myfatoorah', 'webhook', 'x')},
+	'forge an event' => q{INSERT INTO public.mf_event (account, source, digest) VALUES ('myfatoorah', 'webhook', 'x')},
 	'rewrite the history' => q{UPDATE public.mf_transition SET actor = 'somebody'},
 	'pause everything' => q{INSERT INTO public.mf_account VALUES ('*', now(), 'mallory', 'because')},
 	'call mf_pause' => q{PERFORM public.mf_pause('myfatoorah')},

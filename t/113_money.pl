@@ -173,7 +173,7 @@ sub counts
 	is(row($id), 'paid|547.500|265.000|282.500', 'a third payment: it is paid');
 	is(ledger($id), 'payment 182.500 KWD, payment 182.500 KWD, refund -182.500 KWD, refund -0.500 KWD, refund -82.000 KWD, payment 182.500 KWD', 'the ledger has all of it');
 	is(counts($id), '6|6|6', 'in as many lines, calls and lines of history');
-	is(sql("SELECT string_agg(from_status || '>' || to_status, ' ' ORDER BY at) FROM mf_history WHERE invoice = $id AND actor = 'status reader'"),
+	is(sql("SELECT string_agg(from_status || '>' || to_status, ' ' ORDER BY changed_at) FROM mf_history WHERE invoice = $id AND actor = 'status reader'"),
 		'unpaid>paid paid>paid paid>paid paid>partly_refunded partly_refunded>partly_refunded partly_refunded>paid', 'the history has each state');
 	is(sql("SELECT count(*), sum(amount), bool_and(payment_id = source) FROM mf_ledger WHERE invoice = $id AND kind = 'fee'"),
 		'3|' . sql("SELECT -sum(total_service_charge + vat_amount) FROM mf_transaction WHERE invoice = $id") . '|t', 'a fee for each payment');
@@ -215,7 +215,7 @@ sub counts
 	$dispute->(id => 701, status => 'LOST');
 	is(row($id, qw(payment_status received_value refunded_value net_value), 'disputed_at IS NOT NULL'), 'refunded|50.000|50.000|0.000|t', 'it was lost');
 	is(ledger($id), 'payment 50.000 KWD, chargeback -50.000 KWD', 'which the ledger has');
-	like(sql("SELECT reason FROM mf_history WHERE invoice = $id ORDER BY at DESC LIMIT 1"), qr/^dispute 701 of PaymentId $payment: LOST, CHARGEBACK, -50\.000 KWD$/, 'and the history');
+	like(sql("SELECT reason FROM mf_history WHERE invoice = $id ORDER BY changed_at DESC LIMIT 1"), qr/^dispute 701 of PaymentId $payment: LOST, CHARGEBACK, -50\.000 KWD$/, 'and the history');
 	$sandbox{kwd}->invoice($invoice, 'dispute', { id => 701, payment_id => $payment });
 	told($id, $invoice);
 	is(row($id, qw(payment_status net_value)) . sql("SELECT status FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000LOST', 'what is told late of its beginning changes nothing');
@@ -252,7 +252,7 @@ sub answers
 	like(sql(q{SELECT detail FROM mf_check('kwd') WHERE NOT ok}), qr/^1 needs the decision of a person/m, 'so does mf_check()');
 	sql("SELECT mf_resolve($id, 'dismiss', 'the tenant moved out early')");
 	is(sql("SELECT count(*) FROM mf_review WHERE id = $id"), 0, 'until a person has decided');
-	is(sql("SELECT reason FROM mf_history WHERE invoice = $id ORDER BY at DESC LIMIT 1"), 'dismiss: the tenant moved out early', 'which the history has');
+	is(sql("SELECT reason FROM mf_history WHERE invoice = $id ORDER BY changed_at DESC LIMIT 1"), 'dismiss: the tenant moved out early', 'which the history has');
 	refresh($id);
 	is(sql("SELECT count(*) FROM mf_review WHERE id = $id"), 0, 'the same answer again is no news');
 

@@ -86,7 +86,7 @@ cmp_ok(asked_before('single', $began), '<=', 4, 'and waits behind none of them, 
 $began = $sandbox->count(%question);
 sql("UPDATE mf_inquiry SET due = now() WHERE invoice = (SELECT id FROM mf_invoice WHERE customer_reference = 'polled')");
 sql(q{SELECT mf_resume()});
-$mf->wait_for($node, $db, "SELECT due > now() AND step > 0 FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'polled'");
+$mf->wait_for($node, $db, "SELECT due > now() AND answers > 0 FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'polled'");
 cmp_ok(asked_before('polled', $began), '<=', 6, 'nor does the poller');
 cmp_ok(sql('SELECT count(*) FROM mf_inquiry WHERE urgent AND ordered_by <> 0'), '>', $many / 2, 'while most of the orders still wait');
 

@@ -53,7 +53,7 @@ is(sql("SELECT concat_ws('|', status, payment_status, customer_reference, attemp
 is(sql("SELECT count(*) FROM mf_queue"), 0, 'nothing is left to do');
 is(sql("SELECT concat_ws('|', attempt, outcome, http_status, a.invoice_id = $invoice, a.reference = i.reference, finished_at >= started_at, length(body_sha256)) FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE i.id = $id"),
 	'1|accepted|200|t|t|t|32', 'with its attempt');
-is(sql("SELECT string_agg(concat_ws(' ', actor = current_user, from_status, to_status, reason), ', ' ORDER BY at) FROM mf_history WHERE invoice = $id"),
+is(sql("SELECT string_agg(concat_ws(' ', actor = current_user, from_status, to_status, reason), ', ' ORDER BY changed_at) FROM mf_history WHERE invoice = $id"),
 	't queued inserted, f queued sending claimed, t sending sent accepted by mf_send_payment()', 'and its history');
 my ($request) = $sandbox->ledger(path => '/v2/SendPayment');
 my $body = JSON::PP->new->decode($request->{body});
@@ -171,7 +171,7 @@ is(sql('SELECT count(*) FROM mf_unmatched WHERE invoice_id = ' . $portal), 0, 'o
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
 is(sql("SELECT concat_ws('|', status, customer_name, invoice_value, currency, customer_reference, user_defined_field, invoice_id = $portal, attempts, net_value, payment_error, payment_doubt, created_by = current_user) FROM mf_invoice WHERE id = $id"),
 	'sent|Portal|7.5|KWD|flat 7|t|0|7.500|t', 'what MyFatoorah tells is in the row, and its payment is found');
-is(sql("SELECT string_agg(concat_ws(' ', actor = current_user, from_status, to_status, reason), ', ' ORDER BY at) FROM mf_history WHERE invoice = $id AND to_status <> 'paid'"),
+is(sql("SELECT string_agg(concat_ws(' ', actor = current_user, from_status, to_status, reason), ', ' ORDER BY changed_at) FROM mf_history WHERE invoice = $id AND to_status <> 'paid'"),
 	't queued inserted, t queued unknown made elsewhere, t unknown sent taken over by mf_adopt()', 'the history has how it came');
 is(attempt("SELECT mf_adopt('$portal')"), "55000: invoice $portal of MyFatoorah is that of invoice $id already" =~ s/(?<=invoice )\d{6,}/N/r, 'a second time it is refused, with the row');
 is(attempt("SELECT mf_adopt(invoice_id::text) FROM mf_invoice WHERE id = 1") =~ s/\d{6,}/N/r, '55000: invoice N of MyFatoorah is that of invoice 1 already', 'as is that of a row that was sent');

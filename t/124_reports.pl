@@ -27,9 +27,9 @@ sql(qq{SET session_replication_role = replica;
 		FROM (SELECT n, ($day)::timestamptz AS d FROM generate_series(1, $many) n) m;
 	INSERT INTO mf_transaction (invoice, payment_id, transaction_status, transaction_date)
 		SELECT id, 'p' || id, 'Failed', sent_at + interval '1 h' FROM mf_invoice WHERE id % 5 = 0;
-	INSERT INTO mf_event (account, door, version, event_code, invoice_id, invoice, digest, answered_at, received_at)
+	INSERT INTO mf_event (account, source, version, event_code, invoice_id, invoice, digest, answered_at, received_at)
 		SELECT 'myfatoorah', 'webhook', 2, 1, id, id, decode(md5(id::text), 'hex'), paid_at, paid_at FROM mf_invoice WHERE id % 5 = 1;
-	INSERT INTO mf_money (invoice, account, at, kind, source, amount, currency)
+	INSERT INTO mf_money (invoice, account, booked_at, kind, source, amount, currency)
 		SELECT id, 'myfatoorah', paid_at, 'payment', 'p' || id, 100, 'KWD' FROM mf_invoice WHERE id % 5 = 1;
 	INSERT INTO mf_invoice_number (invoice_id, invoice) SELECT invoice_id, id FROM mf_invoice;
 	VACUUM ANALYZE mf_invoice; VACUUM ANALYZE mf_transaction; VACUUM ANALYZE mf_event; VACUUM ANALYZE mf_money; VACUUM ANALYZE mf_invoice_number});

@@ -58,7 +58,7 @@ sql(q{CREATE SCHEMA "My stuff";
 	CREATE FUNCTION "My stuff".look() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 	CREATE ROLE tenant_b; CREATE ROLE "Clerk B" IN ROLE myfatoorah_read;
 	CREATE INDEX ON mf_invoice ((metadata->>'flat'));
-	CREATE INDEX mf_money_mine ON mf_money (account, at) WHERE kind = 'fee';
+	CREATE INDEX mf_money_mine ON mf_money (account, booked_at) WHERE kind = 'fee';
 	ALTER TABLE mf_invoice ADD CONSTRAINT "not too much" CHECK (invoice_value < 100000);
 	CREATE TRIGGER looks AFTER UPDATE OF status ON mf_invoice FOR EACH ROW EXECUTE FUNCTION "My stuff".look();
 	CREATE RULE nobody AS ON DELETE TO mf_transaction DO ALSO NOTHING;

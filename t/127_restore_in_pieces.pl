@@ -65,7 +65,7 @@ sql(q{CREATE SCHEMA books; CREATE TABLE books.told (invoice bigint);
 $mf->insert($node, $db, $_) for qw(sent also);
 $mf->wait_status($node, $db, $_) for qw(sent also);
 sql(q{SET session_replication_role = replica; UPDATE mf_attempt SET started_at = started_at - interval '2 days', finished_at = finished_at - interval '2 days', send_by = send_by - interval '2 days';
-	UPDATE mf_transition SET at = at - interval '2 days'});
+	UPDATE mf_transition SET changed_at = changed_at - interval '2 days'});
 $sandbox->faults({ path => 'SendPayment', reference_prefix => 'sending', never => $true, create => JSON::PP::false });
 $mf->insert($node, $db, 'later', send_at => "now() + interval '1 h'");
 sql('SELECT mf_cancel(' . $mf->insert($node, $db, 'cancelled', send_at => "now() + interval '1 h'") . ')');

@@ -2,7 +2,7 @@
 use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
-my $node = $mf->new_node('main', conf => "wal_level = logical\nmyfatoorah.worker = off");
+my $node = $mf->new_node('main', conf => "wal_level = logical\nmyfatoorah.worker_enabled = off");
 my $db = 'postgres';
 my $dir = PostgreSQL::Test::Utils::tempdir('dump');
 

@@ -16,12 +16,12 @@ part_archive()
 		INSERT INTO mf_invoice ($BENCH_COLUMNS, reference, status, payment_status, invoice_id, sent_at, paid_at, created_at, attempts)
 			SELECT $BENCH_VALUES, 'old-' || n, 'sent', 'paid', 1000000 + n, at, at, at, 1
 			FROM generate_series(1, $rows) n, LATERAL (SELECT now() - interval '3 years' + n * (interval '2 years' / $rows) AS at) t;
-		INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, http_status, made_sent)
+		INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, http_status, changed_to_sent)
 			SELECT id, 1, reference, sha256(reference::bytea), now(), now(), now(), 'accepted', 200, true FROM mf_invoice;
 		INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt) SELECT id, 'status reader', 'unpaid', 'paid', 1 FROM mf_invoice;
 		INSERT INTO mf_transaction (invoice, payment_id, transaction_status, transaction_value) SELECT id, id, 'Succss', 250 FROM mf_invoice;
 		INSERT INTO mf_money (invoice, account, kind, source, amount, currency) SELECT id, account, 'payment', id, 250, 'KWD' FROM mf_invoice;
-		INSERT INTO mf_event (account, door, event_code, invoice_id, invoice, digest, answered_at)
+		INSERT INTO mf_event (account, source, event_code, invoice_id, invoice, digest, answered_at)
 			SELECT account, 'webhook', 1, invoice_id, id, sha256(reference::bytea), now() FROM mf_invoice;
 	SQL
 	bench_sql -c 'VACUUM ANALYZE' -c CHECKPOINT

@@ -17,7 +17,7 @@ bench_finished()
 				'https://demo.MyFatoorah.com/KWT/ie/01071000000-' || n, now(), 1
 			FROM generate_series(1, $1) n;
 		INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome,
-				http_status, invoice_id, invoice_url, made_sent)
+				http_status, invoice_id, invoice_url, changed_to_sent)
 			SELECT id, 1, reference, sha256(reference::bytea), now(), now(), now(), 'accepted', 200, invoice_id, invoice_url, true
 			FROM mf_invoice WHERE status = 'sent' AND reference LIKE 'old-%';
 		INSERT INTO mf_invoice_number SELECT invoice_id, id FROM mf_invoice WHERE invoice_id IS NOT NULL;

@@ -164,7 +164,7 @@ sub wait_settled
 		if (time > $deadline)
 		{
 			die "not settled after $seconds s:\n" . $node->safe_psql($dbname,
-				q{SELECT i.id, i.reference, i.status, i.last_error, q.kind, CASE WHEN isfinite(q.due) THEN q.due - now() END, q.step FROM mf_invoice i
+				q{SELECT i.id, i.reference, i.status, i.last_error, q.kind, CASE WHEN isfinite(q.due) THEN q.due - now() END, q.lookups FROM mf_invoice i
 				LEFT JOIN mf_queue q ON q.invoice = i.id WHERE i.status IN ('queued', 'sending', 'unknown')
 				ORDER BY i.id LIMIT 10}) . "\n" . $node->safe_psql($dbname, 'SELECT * FROM mf_worker_status; SELECT * FROM mf_account') . "\n";
 		}

@@ -104,12 +104,12 @@ sub read
 			(extract(epoch FROM send_by) * 1000000)::bigint, outcome, http_status, invoice_id
 			FROM mf_attempt ORDER BY invoice, attempt});
 	$self{transitions} = _copy($query, [qw(invoice at_us actor from to attempt)],
-		q{SELECT invoice, (extract(epoch FROM at) * 1000000)::bigint, actor, from_status, to_status, attempt
+		q{SELECT invoice, (extract(epoch FROM changed_at) * 1000000)::bigint, actor, from_status, to_status, attempt
 			FROM mf_history WHERE from_status IN ('queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled')
 				AND NOT (from_status = to_status AND (reason = 'edited' OR reason LIKE 'cancel requested%'))
-			ORDER BY invoice, at});
-	$self{queue} = _copy($query, [qw(invoice account kind step)],
-		'SELECT invoice, account, kind, step FROM mf_queue ORDER BY invoice');
+			ORDER BY invoice, changed_at});
+	$self{queue} = _copy($query, [qw(invoice account kind lookups)],
+		'SELECT invoice, account, kind, lookups FROM mf_queue ORDER BY invoice');
 	return bless \%self, $class;
 }
 

@@ -360,7 +360,7 @@ sub dump
 	my ($self, $db) = @_;
 	my @queries = (q{SELECT pid, backend_type, state, wait_event_type, wait_event, now() - query_start, left(query, 100) FROM pg_stat_activity WHERE datname = current_database()},
 		q{SELECT item, ok, detail FROM mf_check() WHERE NOT ok}, 'SELECT * FROM mf_worker_status', 'SELECT account, paused_at, reason FROM mf_account WHERE paused_at IS NOT NULL',
-		q{SELECT id, status, invoice_id, reference, left(to_jsonb(i)->>'last_error', 150), attempts, i.account, q.account, q.kind, CASE WHEN isfinite(q.due) THEN extract(epoch FROM q.due - now())::int END AS due, q.step
+		q{SELECT id, status, invoice_id, reference, left(to_jsonb(i)->>'last_error', 150), attempts, i.account, q.account, q.kind, CASE WHEN isfinite(q.due) THEN extract(epoch FROM q.due - now())::int END AS due, q.lookups
 			FROM mf_invoice i LEFT JOIN mf_queue q ON q.invoice = i.id WHERE status NOT IN ('sent', 'cancelled') ORDER BY id LIMIT 20},
 		q{SELECT * FROM mf_review});
 

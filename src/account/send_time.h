@@ -11,10 +11,10 @@
 #include "account/account.h"
 
 /*
- * mf_queue.step of an entry that waits for such a time: ALTER SERVER, or
+ * mf_queue.lookups of an entry that waits for such a time: ALTER SERVER, or
  * mf_resume(), has it looked at again.
  */
-#define MF_TIMED_STEP (-1)
+#define MF_LOOKUPS_TIMED (-1)
 
 /*
  * When an invoice is to be sent.  That is send_at, unless this is midnight, which

@@ -131,7 +131,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 			TextDatumGetCString(request->values[MF_SP_DISPLAY_CURRENCY_ISO]);
 		flight->notification_option = TextDatumGetCString(request->values[MF_SP_NOTIFICATION_OPTION]);
 		flight->invoice_id = job->invoice_id ? pstrdup(job->invoice_id) : NULL;
-		flight->step = job->step;
+		flight->lookups = job->lookups;
 		if (!request->isnull[MF_SP_EXPIRY_DATE])
 			flight->expires_at = DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE]);
 	}

@@ -41,13 +41,13 @@
 #define MF_LOOKUP_STEPS 5
 
 /*
- * mf_queue.step counts look-ups: those that found nothing in units of 1, those with
+ * mf_queue.lookups counts look-ups: those that found nothing in units of 1, those with
  * an invalid answer in units of this.
  */
-#define MF_SENSELESS_STEP 100
+#define MF_SENSELESS_LOOKUP 100
 
 /* References that can be looked up in turn, so that the former count stays below the unit of the latter */
-#define MF_LOOKUP_REFERENCES (MF_SENSELESS_STEP / MF_LOOKUP_STEPS)
+#define MF_LOOKUP_REFERENCES (MF_SENSELESS_LOOKUP / MF_LOOKUP_STEPS)
 
 typedef struct MfFlight
 {
@@ -82,7 +82,7 @@ typedef struct MfFlight
 	char	   *currency;
 	char	   *notification_option;
 	char	   *invoice_id;		/* NULL = none yet */
-	int			step;			/* as in mf_queue */
+	int			lookups;		/* as in mf_queue */
 	TimestampTz expires_at;		/* when it can no longer be paid; 0 = by the portal's default */
 	bool		own_reference;	/* "reference" is the row's current one */
 	bool		tried;			/* an attempt was made under "reference" */
@@ -99,6 +99,7 @@ typedef struct MfFlight
 
 	/* of an inquiry; NULL for the log of webhooks */
 	MfInquiryJob *inquiry;
+	int			locked_retries; /* times that its row was locked when its answer came */
 
 	/* the outcome, by kind */
 	MfSendResult sent;

@@ -45,7 +45,7 @@ static bool too_many_references(const MfFlight *flight, MfTransition *transition
 static void repeat_failed(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static char *describe_difference(const MfFlight *flight);
 static bool is_same_amount(const char *a, const char *b);
-static TimestampTz next_lookup(const int *factors, int count, int step, TimestampTz now);
+static TimestampTz next_lookup(const int *factors, int count, int lookups, TimestampTz now);
 
 bool
 mf_lookup_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
@@ -130,7 +130,7 @@ reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *trans
 {
 	bool		link_only = strcmp(flight->notification_option, "LNK") == 0;
 	int			look_ups = MF_LOOKUP_STEPS * flight->reference_count;
-	int			found_nothing = flight->step % MF_SENSELESS_STEP + 1;
+	int			found_nothing = flight->lookups % MF_SENSELESS_LOOKUP + 1;
 	const char *answered = flight->answered_id != NULL ? flight->answered_id : flight->answered_id_other;
 
 	if (too_many_references(flight, transition))
@@ -138,7 +138,7 @@ reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *trans
 	if (found_nothing < look_ups)
 	{
 		/* the other references of this round are looked up at once */
-		follow_up->step = flight->step + 1;
+		follow_up->lookups = flight->lookups + 1;
 		follow_up->due = flight->reference_number + 1 < flight->reference_count ? now :
 			next_lookup(reconcile_factors, lengthof(reconcile_factors),
 						(found_nothing - 1) / flight->reference_count, now);
@@ -213,11 +213,11 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 				return true;
 			follow_up->due = now;
 			if (flight->reference_number + 1 < flight->reference_count)
-				follow_up->step = flight->step + 1;
+				follow_up->lookups = flight->lookups + 1;
 			else
 			{
 				follow_up->next = MF_JOB_SEND;
-				follow_up->step = 0;
+				follow_up->lookups = 0;
 			}
 			return false;
 		case MF_LOOKUP_FOUND:
@@ -239,7 +239,7 @@ static bool
 count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfTransition *transition,
 				MfFollowUp *follow_up)
 {
-	int			senseless = flight->step / MF_SENSELESS_STEP;
+	int			senseless = flight->lookups / MF_SENSELESS_LOOKUP;
 	bool		no_proof = is_no_proof(flight);
 	const char *answer = no_proof ? ELSEWHERE : flight->found.lookup == MF_LOOKUP_FOUND ?
 		psprintf("it is about invoice %s with another reference", flight->found.values[MF_PS_INVOICE_ID]) :
@@ -247,7 +247,7 @@ count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfT
 
 	if (senseless + 1 < MF_LOOKUP_STEPS)
 	{
-		follow_up->step = flight->step + MF_SENSELESS_STEP;
+		follow_up->lookups = flight->lookups + MF_SENSELESS_LOOKUP;
 		follow_up->due = next_lookup(reconcile_factors, lengthof(reconcile_factors), senseless, now);
 		follow_up->error = psprintf("%sthe answer to the look-up %s (%d of %d): %s",
 									prefix, no_proof ? "proves nothing" : "is invalid", senseless + 1,
@@ -319,9 +319,9 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 	}
 	else if (!is_watch_over(flight, now))
 	{
-		follow_up->step = Min(flight->step + 1, PG_INT16_MAX - 1);
+		follow_up->lookups = Min(flight->lookups + 1, PG_INT16_MAX - 1);
 		follow_up->due = next_lookup(watch_factors, lengthof(watch_factors),
-									 follow_up->step / mf_flight_watched(flight), now);
+									 follow_up->lookups / mf_flight_watched(flight), now);
 		return;
 	}
 	else if (!senseless)
@@ -344,8 +344,8 @@ static bool
 is_watch_over(const MfFlight *flight, TimestampTz now)
 {
 	if (flight->given_up == 0)
-		return flight->step + 1 >= MF_TWIN_ROUNDS;
-	return flight->step + 1 >= MF_WATCH_ROUNDS * mf_flight_watched(flight) && flight->expires_at <= now;
+		return flight->lookups + 1 >= MF_TWIN_ROUNDS;
+	return flight->lookups + 1 >= MF_WATCH_ROUNDS * mf_flight_watched(flight) && flight->expires_at <= now;
 }
 
 /*
@@ -363,7 +363,7 @@ too_many_references(const MfFlight *flight, MfTransition *transition)
 	return true;
 }
 
-/* Repeats a look-up that failed, which counts as no step. */
+/* Repeats a look-up that failed, which is not counted. */
 static void
 repeat_failed(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
@@ -406,9 +406,9 @@ is_same_amount(const char *a, const char *b)
 
 /* When the next look-up comes, by the delays, each changed by up to a tenth at random */
 static TimestampTz
-next_lookup(const int *factors, int count, int step, TimestampTz now)
+next_lookup(const int *factors, int count, int lookups, TimestampTz now)
 {
-	double		delay = (double) mf_lookup_delay * factors[Min(step, count - 1)];
+	double		delay = (double) mf_lookup_delay * factors[Min(lookups, count - 1)];
 
 	delay *= 0.9 + 0.2 * mf_random_fraction();
 	return now + (TimestampTz) (delay * 1000.0);

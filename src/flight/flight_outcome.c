@@ -31,7 +31,7 @@ mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 	memset(follow_up, 0, sizeof(*follow_up));
 	follow_up->invoice = flight->invoice;
 	follow_up->next = flight->kind;
-	follow_up->step = flight->step;
+	follow_up->lookups = flight->lookups;
 
 	return flight->kind == MF_JOB_SEND ? send_verdict(flight, now, transition) :
 		mf_lookup_verdict(flight, now, transition, follow_up);

@@ -188,7 +188,7 @@ take_webhook(MfInbound *message, MfEvent *event)
 		else
 		{
 			event->account = account->name;
-			event->door = "webhook";
+			event->source = "webhook";
 			event->version = webhook.version;
 			event->event_code = (int) webhook.event_code;
 			event->event_name = webhook.event_name;
@@ -227,7 +227,7 @@ take_callback(MfInbound *message, List *rows, MfEvent *event)
 		return refuse(message, MF_INBOUND_MALFORMED, "paymentId is not the id of a payment");
 
 	event->account = row->account;
-	event->door = "callback";
+	event->source = "callback";
 	event->invoice = row->invoice;
 	event->payment_id = payment_id && payment_id[0] ? pstrdup(payment_id) : NULL;
 	/* whatever PaymentId it comes with, which anybody can invent */
@@ -247,7 +247,7 @@ take_payment_id(MfInbound *message, MfEvent *event)
 	if (message->payment_id == NULL || !payment_id_valid(message->payment_id))
 		return refuse(message, MF_INBOUND_MALFORMED, "payment_id is not the id of a payment");
 	event->account = message->account;
-	event->door = "callback";
+	event->source = "callback";
 	event->payment_id = message->payment_id;
 	event->resolve = true;
 	event->turn = message->turn;

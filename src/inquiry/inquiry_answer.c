@@ -105,12 +105,12 @@ add_next(MfInquiryBatch *batch, MfFlight *flight)
 
 	batch->next_flights[batch->next_count++] = flight;
 	next->invoice = job->invoice;
-	next->requests = job->requests;
+	next->times_requested = job->times_requested;
 	next->refunds = job->refunds;
 	next->urgent = job->urgent;
 	next->by_callback = job->by_callback;
-	next->tries = job->tries;
-	next->step = job->step;
+	next->unchanged_answers = job->unchanged_answers;
+	next->answers = job->answers;
 	return next;
 }
 

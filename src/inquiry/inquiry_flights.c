@@ -73,7 +73,7 @@ mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs)
 			MfEventNext *entry = &events[event_count++];
 
 			entry->event = job->event;
-			entry->tries = job->tries;
+			entry->lookups = job->unchanged_answers;
 			entry->failures = job->failures;
 			entry->due = decision.due;
 		}
@@ -82,15 +82,15 @@ mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs)
 			MfInquiryNext *entry = &next[next_count++];
 
 			entry->invoice = job->invoice;
-			entry->requests = job->requests;
+			entry->times_requested = job->times_requested;
 			entry->done = job->gone;
 			entry->due = decision.due;
 			entry->urgent = job->urgent;
 			/* whoever else asks from now on changes it back */
 			entry->by_callback = job->by_callback || decision.posted;
 			entry->refunds = job->refunds;
-			entry->tries = job->tries;
-			entry->step = job->step;
+			entry->unchanged_answers = job->unchanged_answers;
+			entry->answers = job->answers;
 			entry->failures = job->failures;
 			entry->error = decision.error;
 			entry->wait = decision.error == NULL;
@@ -118,7 +118,7 @@ decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **t
 		return decision;
 	if (job->key == NULL)
 	{
-		delay = (int64) NOT_SENT_DELAY_MS << Min(job->tries++, NOT_SENT_DOUBLINGS);
+		delay = (int64) NOT_SENT_DELAY_MS << Min(job->unchanged_answers++, NOT_SENT_DOUBLINGS);
 		decision.due = TimestampTzPlusMilliseconds(inquiries->now, delay);
 		return decision;
 	}

@@ -26,7 +26,7 @@ static const int quick_delays_ms[MF_QUICK_TRIES] = {1200, 3000, 10000, 30000, 12
 
 static const MfPaymentChange *find_change(const MfInquiryBatch *batch, int64 invoice);
 static bool has_changed(const MfFlight *flight, const MfPaymentChange *change, bool tried);
-static bool schedule(MfPaymentStatus status, int step, TimestampTz expires_at, TimestampTz now, TimestampTz *due);
+static bool schedule(MfPaymentStatus status, int answers, TimestampTz expires_at, TimestampTz now, TimestampTz *due);
 static const int *delay_factors(MfPaymentStatus status);
 
 void
@@ -51,9 +51,9 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 
 	/* steps count planned inquiries, which those about refunds are not */
 	if (change->from != change->to)
-		next->step = 0;
+		next->answers = 0;
 	else if (flight->kind == MF_JOB_INQUIRY)
-		next->step++;
+		next->answers++;
 
 	/* after an event about a refund, the refunds are asked for next */
 	if (flight->kind == MF_JOB_INQUIRY && next->refunds && mf_inquiry_allows_refunds(next->invoice))
@@ -65,20 +65,20 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	if (flight->kind == MF_JOB_REFUNDS)
 	{
 		doubtful = false;
-		next->refunds = !changed && next->tries < MF_QUICK_TRIES;
+		next->refunds = !changed && next->unchanged_answers < MF_QUICK_TRIES;
 	}
 
 	if ((doubtful || (next->urgent && !changed && (next->refunds || !mf_payment_was_paid(change->to)))) &&
-		next->tries < MF_QUICK_TRIES)
+		next->unchanged_answers < MF_QUICK_TRIES)
 	{
 		next->urgent = true;
-		next->due = mf_inquiry_quick_time(batch->now, next->tries++);
+		next->due = mf_inquiry_quick_time(batch->now, next->unchanged_answers++);
 		return;
 	}
 	next->urgent = false;
 	if (!doubtful)
-		next->tries = 0;
-	next->done = !schedule(change->to, next->step, mf_inquiry_expiry(flight), batch->now, &next->due);
+		next->unchanged_answers = 0;
+	next->done = !schedule(change->to, next->answers, mf_inquiry_expiry(flight), batch->now, &next->due);
 	if (next->done && next->error != NULL)
 	{
 		/* mf_review shows its error while the entry exists */
@@ -163,12 +163,12 @@ mf_inquiry_expiry(const MfFlight *flight)
 }
 
 /*
- * Sets *due to the next planned inquiry about an invoice that has had "step" answers
+ * Sets *due to the next planned inquiry about an invoice that has had "answers" answers
  * since its payment status last changed.  Returns false if there is none, because
  * nothing can change any more.  "expires_at" 0 = unknown.
  */
 static bool
-schedule(MfPaymentStatus status, int step, TimestampTz expires_at, TimestampTz now, TimestampTz *due)
+schedule(MfPaymentStatus status, int answers, TimestampTz expires_at, TimestampTz now, TimestampTz *due)
 {
 	const int  *factors = delay_factors(status);
 	bool		is_open = status == MF_UNPAID || status == MF_AUTHORIZED;
@@ -177,9 +177,9 @@ schedule(MfPaymentStatus status, int step, TimestampTz expires_at, TimestampTz n
 
 	if (factors == NULL || mf_poll_rate_limit == 0)
 		return false;
-	for (i = 0; i < step && factors[i + 1] != 0; i++)
+	for (i = 0; i < answers && factors[i + 1] != 0; i++)
 		;
-	if (!is_open && step > i)
+	if (!is_open && answers > i)
 		return false;
 
 	delay = (double) mf_poll_delay * factors[i] * (0.9 + 0.2 * mf_random_fraction());

@@ -203,7 +203,7 @@ add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *row
 	if (locked || (invoice != 0 && row == NULL))
 	{
 		/* of a row that is gone, or locked for long, the answer is dropped: the lease repeats the inquiry */
-		return flight->step++ >= LOCKED_RETRIES;
+		return flight->locked_retries++ >= LOCKED_RETRIES;
 	}
 	switch (flight->kind)
 	{
@@ -233,7 +233,7 @@ add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNex
 	MfEventNext *next = &batch->events[batch->event_count++];
 
 	next->event = job->event;
-	next->tries = job->tries;
+	next->lookups = job->unchanged_answers;
 	next->failures = mf_inquiry_count_failures(flight);
 	switch (flight->found.lookup)
 	{
@@ -244,9 +244,9 @@ add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNex
 		case MF_LOOKUP_NOT_FOUND:
 		case MF_LOOKUP_REFUSED:
 		case MF_LOOKUP_SENSELESS:
-			next->tries++;
-			if (job->tries < MF_QUICK_TRIES)
-				next->due = mf_inquiry_quick_time(batch->now, job->tries);
+			next->lookups++;
+			if (job->unchanged_answers < MF_QUICK_TRIES)
+				next->due = mf_inquiry_quick_time(batch->now, job->unchanged_answers);
 			break;
 		default:
 			next->due = mf_inquiry_retry_time(batch, flight);

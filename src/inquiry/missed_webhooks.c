@@ -284,7 +284,7 @@ convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event)
 		return false;
 
 	event->account = account;
-	event->door = "log";
+	event->source = "log";
 	event->event_code = item->event_code;
 	event->event_name = item->event_name ? mf_from_utf8_lossy(item->event_name) : NULL;
 	event->event_status = item->status ? mf_from_utf8_lossy(item->status) : NULL;

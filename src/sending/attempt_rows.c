@@ -42,7 +42,7 @@
 #define ATTEMPT_SENT_TO 15
 #define ATTEMPT_COLUMNS 15
 
-static const AttrNumber queue_updated[] = {MF_QC_KIND, MF_QC_DUE, MF_QC_STEP, MF_QC_ERROR, 0};
+static const AttrNumber queue_updated[] = {MF_QC_KIND, MF_QC_DUE, MF_QC_LOOKUPS, MF_QC_ERROR, 0};
 static const AttrNumber attempt_updated[] = {ATTEMPT_FINISHED_AT, ATTEMPT_OUTCOME, ATTEMPT_HTTP_STATUS,
 	ATTEMPT_INVOICE_ID, ATTEMPT_INVOICE_URL, ATTEMPT_MADE_SENT, 0};
 static const AttrNumber invoice_updated[] = {MF_IC_STATUS, MF_IC_INVOICE_ID, MF_IC_INVOICE_URL, MF_IC_SENT_AT,
@@ -134,7 +134,7 @@ mf_attempt_rows_start(MfAttemptRows *recorder, const MfJob *job, const MfAttempt
 	MfColumn	entry[] = {
 		{MF_QC_KIND, recorder->sending, false},
 		{MF_QC_DUE, TimestampTzGetDatum(due), false},
-		{MF_QC_STEP, Int16GetDatum(0), false},
+		{MF_QC_LOOKUPS, Int16GetDatum(0), false},
 		{MF_QC_ERROR, (Datum) 0, true}
 	};
 	MfColumn	invoice[] = {

@@ -42,13 +42,13 @@ mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *refer
 {
 	bool		twin = job->created_at < twins_before;
 	List	   *look_ups = references_to_look_up(job, references, twin);
-	int			step = job->kind == MF_JOB_WATCH ? job->step : job->step % MF_SENSELESS_STEP;
+	int			lookups = job->kind == MF_JOB_WATCH ? job->lookups : job->lookups % MF_SENSELESS_LOOKUP;
 	int			number;
 	MfFlight   *flight;
 
 	if (look_ups == NIL)
 		return NULL;
-	number = step % list_length(look_ups);
+	number = lookups % list_length(look_ups);
 	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target,
 							  (const char *) list_nth(look_ups, number));
 	flight->reference_count = list_length(look_ups);

@@ -160,7 +160,7 @@ put_off_early(Decisions *decisions, const MfJob *job, TimestampTz due)
 
 	follow_up->due = due;
 	if (due != job->send_at)
-		follow_up->step = MF_TIMED_STEP;
+		follow_up->lookups = MF_LOOKUPS_TIMED;
 }
 
 /*
@@ -216,11 +216,11 @@ put_off_without_key(Decisions *decisions, const MfJob *job, const char *error)
 	else
 	{
 		MfFollowUp *follow_up = add_follow_up(decisions, job);
-		int64		delay = (int64) NO_KEY_DELAY_MS << Min(job->step, NO_KEY_DOUBLINGS);
+		int64		delay = (int64) NO_KEY_DELAY_MS << Min(job->lookups, NO_KEY_DOUBLINGS);
 
-		/* the step of other jobs counts look-ups */
+		/* of other jobs it counts look-ups */
 		if (job->kind == MF_JOB_SEND)
-			follow_up->step = Min(job->step + 1, NO_KEY_DOUBLINGS);
+			follow_up->lookups = Min(job->lookups + 1, NO_KEY_DOUBLINGS);
 		else
 			follow_up->put_off = true;
 		if (job->kind == MF_JOB_VERIFY)
@@ -236,9 +236,9 @@ put_off_throttled(Decisions *decisions, const MfJob *job, const MfClaimTarget *t
 {
 	MfFollowUp *follow_up = add_follow_up(decisions, job);
 
-	/* a step other than 0 has a new key, or mf_resume(), make it due; that of other jobs counts look-ups */
+	/* if it is not 0, a new key or mf_resume() makes the entry due; of other jobs it counts look-ups */
 	if (job->kind == MF_JOB_SEND)
-		follow_up->step = Min(job->step + 1, NO_KEY_DOUBLINGS);
+		follow_up->lookups = Min(job->lookups + 1, NO_KEY_DOUBLINGS);
 	follow_up->due = target->until;
 	follow_up->wait = true;
 	follow_up->error = target->error;
@@ -289,7 +289,7 @@ add_follow_up(Decisions *decisions, const MfJob *job)
 
 	follow_up->invoice = job->invoice;
 	follow_up->next = job->kind;
-	follow_up->step = job->step;
+	follow_up->lookups = job->lookups;
 	return follow_up;
 }
 
@@ -385,7 +385,7 @@ expiry_error(const MfJob *job, TimestampTz now)
 void
 mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *follow_up)
 {
-	follow_up->step = 0;
+	follow_up->lookups = 0;
 	follow_up->due = now;
 	switch (job->status)
 	{

@@ -64,7 +64,7 @@ static MfStatement references_statement = {
 	"SELECT a.reference::text, "
 	"  bool_or(" MF_MAY_HAVE_MADE("a") " AND " OF_THIS_ROW " AND NOT EXISTS (SELECT FROM @mf_transition t "
 	"    WHERE t.invoice = $1 AND t.to_status = 'queued' AND t.from_status IN ('unknown', 'review', 'rejected') "
-	"      AND t.attempt >= a.attempt AND t.at >= a.started_at)), "
+	"      AND t.attempt >= a.attempt AND t.changed_at >= a.started_at)), "
 	"  bool_or((a.outcome IS NULL OR a.outcome = 'unknown') AND " OF_THIS_ROW "), "
 	"  (array_agg(a.invoice_id::text ORDER BY a.attempt DESC) "
 	"    FILTER (WHERE a.invoice_id IS NOT NULL AND a.answered_reference IS NULL))[1], "
@@ -95,7 +95,8 @@ static MfStatement purge_attempts_statement = {
 };
 
 static MfStatement purge_transitions_statement = {
-	"DELETE FROM @mf_transition t WHERE t.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_transition o WHERE o.at < $1 "
+	"DELETE FROM @mf_transition t WHERE t.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_transition o "
+	"  WHERE o.changed_at < $1 "
 	"  AND " FINISHED("o") " LIMIT 1000))",
 	1, {TIMESTAMPTZOID}, NULL
 };

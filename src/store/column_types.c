@@ -31,19 +31,19 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, JSONBOID
 };
 
-/* invoice, account, kind, due, rank, priority, step, origin, error, promote */
+/* invoice, account, kind, due, rank, priority, lookups, origin, error, promote */
 const Oid	mf_queue_types[] = {
 	InvalidOid, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT2OID, INT2OID,
 	INT8OID, TEXTOID, BOOLOID
 };
 
-/* invoice .. send_by, finished_at .. outcome, http_status .. error, made_sent .. sent_to */
+/* invoice .. send_by, finished_at .. outcome, http_status .. error, changed_to_sent .. sent_to */
 const Oid	mf_attempt_types[] = {
 	InvalidOid, INT8OID, INT4OID, TEXTOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
 	INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, INT4OID
 };
 
-/* invoice, account, due, urgent, refunds, requests, tries, step, failures, error, by_callback, ordered_by */
+/* invoice, account, due, urgent, refunds, times_requested, unchanged_answers, answers, failures .. ordered_by */
 const Oid	mf_inquiry_types[] = {
 	InvalidOid, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, INT2OID, INT2OID, INT2OID,
 	TEXTOID, BOOLOID, OIDOID

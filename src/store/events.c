@@ -34,7 +34,7 @@
  * event.  One with another PaymentId is news, unless that is of a try that has ended.
  */
 #define ANOTHER \
-	"(e.door = 'callback' AND coalesce(EXCLUDED.payment_id <> e.payment_id, EXCLUDED.payment_id IS NOT NULL))"
+	"(e.source = 'callback' AND coalesce(EXCLUDED.payment_id <> e.payment_id, EXCLUDED.payment_id IS NOT NULL))"
 
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
@@ -46,17 +46,18 @@ static MfStatement store_events_statement = {
 	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND i.account = n.account "
 	"      WHERE t.payment_id = n.payment_id ORDER BY i.id + 0 LIMIT 1)) AS invoice "
 	"  FROM (SELECT u.*, regexp_replace(u.customer_reference, '~[0-9]+$', '') AS stem, "
-	"      CASE WHEN u.door = 'callback' THEN (SELECT coalesce(u.payment_id <> p.payment_id, u.payment_id IS NOT NULL) "
+	"      CASE WHEN u.source = 'callback' THEN (SELECT coalesce(u.payment_id <> p.payment_id, "
+	"        u.payment_id IS NOT NULL) "
 	"        AND NOT EXISTS (SELECT FROM @mf_transaction t WHERE t.invoice = u.known AND t.payment_id = u.payment_id "
 	"          AND lower(t.transaction_status) NOT IN ('inprogress', 'authorize')) " EARLIER ") END AS another, "
-	"      greatest(clock_timestamp(), CASE WHEN u.door = 'callback' THEN "
+	"      greatest(clock_timestamp(), CASE WHEN u.source = 'callback' THEN "
 	"        (SELECT coalesce(p.answered_at, clock_timestamp()) " EARLIER ") + " CALLBACK_FLOOR " END) AS ask_at "
 	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
-	"    AS u(account, door, version, event_code, event_name, event_status, event_reference, invoice_id, payment_id, "
+	"    AS u(account, source, version, event_code, event_name, event_status, event_reference, invoice_id, payment_id, "
 	"      customer_reference, known, digest, data, deliveries, resolve, turn)) n), "
-	"s AS (INSERT INTO @mf_event AS e (account, door, version, event_code, event_name, event_status, "
-	"    event_reference, invoice_id, payment_id, customer_reference, invoice, digest, data, deliveries, due, tries) "
-	"  SELECT n.account, n.door, nullif(n.version, 0), nullif(n.event_code, 0), n.event_name, n.event_status, "
+	"s AS (INSERT INTO @mf_event AS e (account, source, version, event_code, event_name, event_status, "
+	"    event_reference, invoice_id, payment_id, customer_reference, invoice, digest, data, deliveries, due, lookups) "
+	"  SELECT n.account, n.source, nullif(n.version, 0), nullif(n.event_code, 0), n.event_name, n.event_status, "
 	"    n.event_reference, n.invoice_id::int8, CASE WHEN n.another IS DISTINCT FROM false THEN n.payment_id END, "
 	"    n.customer_reference, n.invoice, n.digest, "
 	"    n.data::jsonb, n.deliveries, CASE WHEN (n.resolve AND n.invoice IS NULL) OR EXISTS (SELECT FROM @mf_invoice i "
@@ -69,24 +70,25 @@ static MfStatement store_events_statement = {
 	"    payment_id = CASE WHEN " ANOTHER " THEN EXCLUDED.payment_id ELSE e.payment_id END, "
 	"    answered_at = CASE WHEN NOT " ANOTHER " THEN e.answered_at END, due = CASE WHEN NOT " ANOTHER " "
 	"      THEN e.due END, "
-	"    tries = CASE WHEN " ANOTHER " THEN 0 ELSE e.tries END "
+	"    lookups = CASE WHEN " ANOTHER " THEN 0 ELSE e.lookups END "
 	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, "
 	"    e.invoice_id, "
-	"    e.door, e.xmax <> '0'::xid AS repeated), "
+	"    e.source, e.xmax <> '0'::xid AS repeated), "
 	"w AS MATERIALIZED (SELECT i.id, i.account, bool_or(coalesce(s.event_code = 2, false)) AS refunds, "
-	"    bool_and(s.door = 'callback') AS by_callback, min(n.ask_at) AS ask_at "
+	"    bool_and(s.source = 'callback') AS by_callback, min(n.ask_at) AS ask_at "
 	"  FROM s JOIN n ON n.account = s.account AND n.digest = s.digest "
 	"  JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"  WHERE s.answered_at IS NULL AND coalesce(s.event_code, 1) IN (1, 2, 5, 6) "
-	"    AND (s.door <> 'callback' OR NOT s.repeated OR n.another) "
+	"    AND (s.source <> 'callback' OR NOT s.repeated OR n.another) "
 	"    AND i.status NOT IN ('rejected', 'cancelled') "
 	"  GROUP BY i.id, i.account), "
-	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, by_callback) "
+	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, times_requested, by_callback) "
 	"  SELECT w.id, w.account, w.ask_at, true, w.refunds, 1, w.by_callback FROM w ORDER BY w.id "
 	"  ON CONFLICT (invoice) DO UPDATE SET urgent = true, refunds = q.refunds OR EXCLUDED.refunds, "
-	"    requests = q.requests + 1, "
+	"    times_requested = q.times_requested + 1, "
 	"    due = CASE WHEN EXCLUDED.by_callback AND q.urgent THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
-	"    tries = CASE WHEN EXCLUDED.by_callback AND q.urgent AND q.ordered_by = 0 THEN q.tries ELSE 0 END, "
+	"    unchanged_answers = CASE WHEN EXCLUDED.by_callback AND q.urgent AND q.ordered_by = 0 "
+	"      THEN q.unchanged_answers ELSE 0 END, "
 	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), ordered_by = 0 "
 	"      RETURNING 1), "
 	/* under a reference that was replaced an invoice exists after all; of a queued row, another server has sent it */
@@ -116,31 +118,32 @@ static MfStatement twins_statement = {
 };
 
 /* a callback of one invoice with the PaymentId of another: the event stays that of the first */
-#define OF_ANOTHER "(e.door = 'callback' AND e.invoice <> n.invoice)"
+#define OF_ANOTHER "(e.source = 'callback' AND e.invoice <> n.invoice)"
 
 /* opens an inquiry only about an invoice that the answer has found */
 static MfStatement resolve_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id "
 	"  FROM @mf_event e, " MF_HAVING_NUMBER("n.invoice_id::int8")
 	"    AND e.id = n.event AND e.account = i.account ORDER BY i.id + 0 LIMIT 1), nullif(n.twin, 0)) AS invoice "
-	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, tries, twin, failures)), "
-	"e AS (UPDATE @mf_event e SET due = n.due, tries = n.tries, failures = n.failures, "
+	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, lookups, twin, failures)), "
+	"e AS (UPDATE @mf_event e SET due = n.due, lookups = n.lookups, failures = n.failures, "
 	"    invoice = CASE WHEN " OF_ANOTHER " THEN e.invoice ELSE coalesce(n.invoice, e.invoice) END, "
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
 	"    answered_at = CASE WHEN n.due IS NULL AND (n.invoice IS NULL OR " OF_ANOTHER ") THEN clock_timestamp() END "
-	"  FROM n WHERE e.id = n.event RETURNING n.invoice, e.door), "
+	"  FROM n WHERE e.id = n.event RETURNING n.invoice, e.source), "
 	"i AS MATERIALIZED (SELECT i.id, i.account, NOT EXISTS (SELECT FROM e WHERE e.invoice = i.id "
-	"  AND e.door <> 'callback') AS by_callback "
+	"  AND e.source <> 'callback') AS by_callback "
 	"  FROM @mf_invoice i WHERE i.id IN (SELECT e.invoice FROM e)), "
 	"k AS MATERIALIZED (SELECT q.invoice FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id "
 	"  FROM i)) FOR UPDATE SKIP LOCKED), "
 	"m AS MATERIALIZED (SELECT * FROM i WHERE i.id IN (SELECT k.invoice FROM k) "
 	"  OR NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = ANY (ARRAY(SELECT i.id FROM i)) "
 	"    AND q.invoice = i.id)), "
-	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, requests, by_callback) "
+	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, times_requested, by_callback) "
 	"  SELECT m.id, m.account, clock_timestamp(), true, 1, m.by_callback FROM m "
 	"  ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
-	"    requests = q.requests + 1, tries = 0, by_callback = EXCLUDED.by_callback AND (q.by_callback "
+	"    times_requested = q.times_requested + 1, unchanged_answers = 0, "
+	"    by_callback = EXCLUDED.by_callback AND (q.by_callback "
 	"      OR q.ordered_by <> 0 OR NOT q.urgent), "
 	"    ordered_by = 0 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
@@ -160,13 +163,14 @@ static MfStatement lock_events_statement = {
  * may belong to another invoice under the row's reference.
  */
 static MfStatement answered_statement = {
-	"WITH l AS MATERIALIZED (SELECT e.id, e.door = 'callback' AND e.payment_id IS NOT NULL AND e.invoice_id IS NULL "
-	"    AND e.tries < " CppAsString2(MF_QUICK_TRIES) " AND NOT EXISTS (SELECT FROM @mf_transaction t "
+	"WITH l AS MATERIALIZED (SELECT e.id, e.source = 'callback' AND e.payment_id IS NOT NULL AND e.invoice_id IS NULL "
+	"    AND e.lookups < " CppAsString2(MF_QUICK_TRIES) " AND NOT EXISTS (SELECT FROM @mf_transaction t "
 	"      WHERE t.invoice = e.invoice AND t.payment_id = e.payment_id) AS strange "
 	"  FROM @mf_event e WHERE " UNANSWERED("e") " FOR NO KEY UPDATE SKIP LOCKED), "
 	"answered AS (UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
 	"    due = CASE WHEN l.strange THEN clock_timestamp() END, "
-	"    tries = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.tries END FROM l WHERE e.id = l.id "
+	"    lookups = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.lookups END FROM l "
+	"      WHERE e.id = l.id "
 	"      RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM answered)",
 	1, {INT8ARRAYOID}, NULL
@@ -176,7 +180,7 @@ static MfStatement answered_statement = {
 static MfStatement log_start_statement = {
 	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' "
 	"  FROM @mf_event e "
-	"    WHERE e.account = $1 AND e.door = 'webhook' ORDER BY e.id DESC LIMIT 1), "
+	"    WHERE e.account = $1 AND e.source = 'webhook' ORDER BY e.id DESC LIMIT 1), "
 	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
 	"FROM (" MF_OPEN_OF_ACCOUNT("$1") ") i",
 	1, {TEXTOID}, NULL
@@ -268,7 +272,7 @@ static void
 add_event(MfArray *columns, const MfEvent *event, int deliveries)
 {
 	mf_array_add_text(&columns[0], event->account);
-	mf_array_add_text(&columns[1], event->door);
+	mf_array_add_text(&columns[1], event->source);
 	mf_array_add(&columns[2], Int32GetDatum(event->version));
 	mf_array_add(&columns[3], Int32GetDatum(event->event_code));
 	mf_array_add_text(&columns[4], event->event_name);
@@ -296,7 +300,7 @@ mf_events_resolve(const MfSqlScope *scope, const MfEventNext *next, int count)
 		mf_array_add(&columns[0], Int64GetDatum(next[i].event));
 		mf_array_add_text(&columns[1], next[i].invoice_id);
 		mf_array_add_timestamp(&columns[2], next[i].due);
-		mf_array_add(&columns[3], Int32GetDatum(Min(next[i].tries, PG_INT16_MAX)));
+		mf_array_add(&columns[3], Int32GetDatum(Min(next[i].lookups, PG_INT16_MAX)));
 		mf_array_add(&columns[4], Int64GetDatum(next[i].twin));
 		mf_array_add(&columns[5], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
 	}

@@ -17,7 +17,7 @@
 typedef struct MfEvent
 {
 	const char *account;
-	const char *door;			/* mf_event.door: "webhook", "callback" or "log" */
+	const char *source;			/* mf_event.source: "webhook", "callback" or "log" */
 	int			version;		/* 0 = none */
 	int			event_code;		/* 0 = none */
 	const char *event_name;
@@ -51,7 +51,7 @@ typedef struct MfEventNext
 	const char *reference;		/* likewise */
 	int64		twin;			/* the row that has another invoice under this reference; 0 = none */
 	TimestampTz due;			/* 0 = the inquiry is over */
-	int			tries;
+	int			lookups;
 	int			failures;
 } MfEventNext;
 

@@ -26,12 +26,12 @@ static MfStatement accounts_statement = {
 	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent "
 	"    ORDER BY q.due LIMIT 1), "
 	"  (SELECT min(e.due)::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
-	"    AND e.door IN ('webhook', 'log')), "
+	"    AND e.source IN ('webhook', 'log')), "
 	"  least((SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent "
 	"    AND q.ordered_by = 0 "
 	"      AND q.by_callback ORDER BY q.due LIMIT 1), "
 	"    (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
-	"      AND e.door = 'callback' ORDER BY e.due LIMIT 1)), "
+	"      AND e.source = 'callback' ORDER BY e.due LIMIT 1)), "
 	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent "
 	"    AND q.ordered_by <> 0 "
 	"    ORDER BY q.due LIMIT 1), s.srvowner "
@@ -45,8 +45,9 @@ static MfStatement accounts_statement = {
 	"SELECT c.invoice::int8, 0::int8, c.account::text, coalesce(i.created_by_id::oid, 0), " \
 	"  coalesce(i.own_key::bool, false), " \
 	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
-	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, c.requests::int4, " \
-	"  c.tries::int2, c.step::int2, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
+	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, " \
+	"    c.times_requested::int4, " \
+	"  c.unchanged_answers::int2, c.answers::int2, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
 	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, " \
 	"    c.failures::int2, c.by_callback::bool, " \
 	"  c.ordered_by::oid " \
@@ -93,8 +94,8 @@ static MfStatement claim_orders_statement = {
 #define CLAIM_EVENTS(condition) \
 	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), " \
 	"  coalesce(m.own_key::bool, k.own_key::bool, false), " \
-	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.tries::int2, 0::int2, " \
-	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2, e.door = 'callback', " \
+	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.lookups::int2, 0::int2, " \
+	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2, e.source = 'callback', " \
 	"  '0'::oid " \
 	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL ( " \
 	MF_OPEN_OF_ACCOUNT("e.account") ") k ON m.id IS NULL " \
@@ -102,11 +103,12 @@ static MfStatement claim_orders_statement = {
 	"ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED"
 
 static MfStatement claim_events_statement = {
-	MF_IN_ORDER CLAIM_EVENTS("e.door IN ('webhook', 'log')"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM_EVENTS("e.source IN ('webhook', "
+	"  'log')"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_callback_events_statement = {
-	MF_IN_ORDER CLAIM_EVENTS("e.door = 'callback'"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM_EVENTS("e.source = 'callback'"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 /*
@@ -120,26 +122,29 @@ static MfStatement claim_callback_events_statement = {
  */
 static MfStatement reschedule_statement = {
 	"WITH n AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
-	"  AS n(invoice, requests, done, due, urgent, refunds, tries, step, error, wait, failures, by_callback)), "
-	"l AS MATERIALIZED (SELECT q.invoice, q.requests FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
+	"  AS n(invoice, times_requested, done, due, urgent, refunds, unchanged_answers, answers, error, wait, "
+	"    failures, by_callback)), "
+	"l AS MATERIALIZED (SELECT q.invoice, q.times_requested FROM @mf_inquiry q WHERE q.invoice = ANY ($1) "
 	"  FOR UPDATE SKIP LOCKED), "
 	"gone AS (DELETE FROM @mf_inquiry q USING n, l WHERE q.invoice = ANY ($1) "
-	"  AND q.invoice = n.invoice AND l.invoice = n.invoice AND n.done AND l.requests = n.requests RETURNING 1), "
+	"  AND q.invoice = n.invoice AND l.invoice = n.invoice AND n.done "
+	"    AND l.times_requested = n.times_requested RETURNING 1), "
 	"kept AS (UPDATE @mf_inquiry q SET "
-	"  due = CASE WHEN l.requests = n.requests THEN n.due "
+	"  due = CASE WHEN l.times_requested = n.times_requested THEN n.due "
 	"    WHEN NOT (q.by_callback AND n.by_callback) THEN clock_timestamp() "
 	"    ELSE least(CASE WHEN n.urgent THEN n.due END, "
 	"      clock_timestamp() + interval '" CppAsString2(MF_CALLBACK_FLOOR_S) " s') END, "
-	"  urgent = n.urgent OR l.requests <> n.requests, "
-	"  by_callback = CASE WHEN l.requests = n.requests THEN n.by_callback AND n.urgent "
+	"  urgent = n.urgent OR l.times_requested <> n.times_requested, "
+	"  by_callback = CASE WHEN l.times_requested = n.times_requested THEN n.by_callback AND n.urgent "
 	"    ELSE q.by_callback AND (n.by_callback OR NOT n.urgent) END, "
-	"  ordered_by = CASE WHEN n.urgent OR l.requests <> n.requests THEN q.ordered_by ELSE 0 END, "
-	"  refunds = n.refunds OR (q.refunds AND l.requests <> n.requests), "
-	"  tries = CASE WHEN l.requests = n.requests OR (q.by_callback AND n.urgent) THEN n.tries ELSE q.tries END, "
-	"    step = n.step, failures = n.failures, "
+	"  ordered_by = CASE WHEN n.urgent OR l.times_requested <> n.times_requested THEN q.ordered_by ELSE 0 END, "
+	"  refunds = n.refunds OR (q.refunds AND l.times_requested <> n.times_requested), "
+	"  unchanged_answers = CASE WHEN l.times_requested = n.times_requested OR (q.by_callback AND n.urgent) "
+	"    THEN n.unchanged_answers ELSE q.unchanged_answers END, "
+	"    answers = n.answers, failures = n.failures, "
 	"  error = CASE WHEN n.wait THEN q.error ELSE n.error END "
 	"FROM n, l WHERE q.invoice = ANY ($1) AND q.invoice = n.invoice AND l.invoice = n.invoice "
-	"  AND NOT (n.done AND l.requests = n.requests) RETURNING 1) "
+	"  AND NOT (n.done AND l.times_requested = n.times_requested) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM gone) - (SELECT count(*) FROM kept)",
 	12, {INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
 		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, INT4ARRAYOID, BOOLARRAYOID}, NULL
@@ -263,9 +268,9 @@ read_jobs(uint64 rows)
 		job->gone = DatumGetBool(mf_result(tuple, desc, 7, NULL));
 		job->urgent = DatumGetBool(mf_result(tuple, desc, 8, NULL));
 		job->refunds = DatumGetBool(mf_result(tuple, desc, 9, NULL));
-		job->requests = DatumGetInt32(mf_result(tuple, desc, 10, NULL));
-		job->tries = DatumGetInt16(mf_result(tuple, desc, 11, NULL));
-		job->step = DatumGetInt16(mf_result(tuple, desc, 12, NULL));
+		job->times_requested = DatumGetInt32(mf_result(tuple, desc, 10, NULL));
+		job->unchanged_answers = DatumGetInt16(mf_result(tuple, desc, 11, NULL));
+		job->answers = DatumGetInt16(mf_result(tuple, desc, 12, NULL));
 		job->expires_at = mf_result_timestamp(tuple, desc, 13);
 		job->paid = DatumGetBool(mf_result(tuple, desc, 14, NULL));
 		job->by_invoice = DatumGetBool(mf_result(tuple, desc, 15, NULL));
@@ -286,13 +291,13 @@ mf_inquiries_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int 
 	for (i = 0; i < count; i++)
 	{
 		mf_array_add(&columns[0], Int64GetDatum(next[i].invoice));
-		mf_array_add(&columns[1], Int32GetDatum(next[i].requests));
+		mf_array_add(&columns[1], Int32GetDatum(next[i].times_requested));
 		mf_array_add(&columns[2], BoolGetDatum(next[i].done));
 		mf_array_add(&columns[3], TimestampTzGetDatum(next[i].due));
 		mf_array_add(&columns[4], BoolGetDatum(next[i].urgent));
 		mf_array_add(&columns[5], BoolGetDatum(next[i].refunds));
-		mf_array_add(&columns[6], Int32GetDatum(Min(next[i].tries, PG_INT16_MAX)));
-		mf_array_add(&columns[7], Int32GetDatum(Min(next[i].step, PG_INT16_MAX)));
+		mf_array_add(&columns[6], Int32GetDatum(Min(next[i].unchanged_answers, PG_INT16_MAX)));
+		mf_array_add(&columns[7], Int32GetDatum(Min(next[i].answers, PG_INT16_MAX)));
 		mf_array_add_text(&columns[8], next[i].error);
 		mf_array_add(&columns[9], BoolGetDatum(next[i].wait));
 		mf_array_add(&columns[10], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));

@@ -80,9 +80,9 @@ typedef struct MfInquiryJob
 	bool		refunds;		/* refunds are to be asked for, too */
 	bool		paid;			/* by the row */
 	bool		by_invoice;		/* of an event: the key is an InvoiceId */
-	int			requests;		/* how often it was asked for */
-	int			tries;
-	int			step;
+	int			times_requested;	/* how often it was asked for */
+	int			unchanged_answers;
+	int			answers;
 	int			failures;		/* inquiries in a row without a usable answer */
 	TimestampTz expires_at;		/* by the row; 0 = not known */
 } MfInquiryJob;
@@ -114,14 +114,14 @@ extern List *mf_inquiries_claim_events(const MfSqlScope *scope, const char *acco
 typedef struct MfInquiryNext
 {
 	int64		invoice;
-	int			requests;		/* as claimed: if the row has more, the inquiry is repeated */
+	int			times_requested;	/* as claimed: if the row has more, the inquiry is repeated */
 	bool		done;			/* the payment cannot change any more */
 	TimestampTz due;
 	bool		urgent;
 	bool		by_callback;
 	bool		refunds;
-	int			tries;
-	int			step;
+	int			unchanged_answers;
+	int			answers;
 	int			failures;
 	const char *error;			/* why it is put off, for mf_inquiry; NULL = it is not */
 	bool		wait;			/* nothing was tried: the error in the row stays */

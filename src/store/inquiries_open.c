@@ -41,7 +41,8 @@ static MfStatement open_statement = {
 	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds) SELECT * FROM m ORDER BY m.id "
 	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, refunds = q.refunds "
 	"  OR EXCLUDED.refunds, "
-	"  requests = q.requests + 1, tries = 0, by_callback = q.by_callback AND q.urgent AND NOT EXCLUDED.urgent, "
+	"  times_requested = q.times_requested + 1, unchanged_answers = 0, "
+	"  by_callback = q.by_callback AND q.urgent AND NOT EXCLUDED.urgent, "
 	"  ordered_by = CASE WHEN EXCLUDED.urgent THEN 0 ELSE q.ordered_by END "
 	"WHERE q.urgent OR EXCLUDED.urgent RETURNING q.urgent) "
 	"SELECT EXISTS (SELECT FROM o WHERE o.urgent), ARRAY(SELECT m.id::int8 FROM m)",
@@ -58,7 +59,8 @@ static MfStatement early_event_statement = {
 static MfStatement poll_statement = {
 	"WITH o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due) "
 	"SELECT s.invoice, s.account, $3 FROM unnest($1, $2) AS s(invoice, account) "
-	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), requests = q.requests + 1, tries = 0 WHERE q.urgent "
+	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), times_requested = q.times_requested + 1, "
+	"  unchanged_answers = 0 WHERE q.urgent "
 	"RETURNING q.urgent) SELECT EXISTS (SELECT FROM o WHERE o.urgent), $1",
 	3, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL
 };
@@ -116,15 +118,17 @@ static MfStatement order_statement = {
 	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, true, 1, $3, a.too_often, $4 "
 	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
 	"  WHERE i.status = 'sent'), "
-	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, requests, tries, by_callback, "
+	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, times_requested, "
+	"  unchanged_answers, by_callback, "
 	"  ordered_by) "
 	"SELECT * FROM m ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET urgent = true, "
 	"  due = CASE WHEN q.urgent AND EXCLUDED.by_callback THEN least(q.due, EXCLUDED.due) ELSE EXCLUDED.due END, "
 	"  by_callback = EXCLUDED.by_callback AND (q.by_callback OR NOT q.urgent), "
 	"  ordered_by = CASE WHEN q.urgent AND (q.ordered_by = 0 OR NOT q.by_callback) THEN q.ordered_by "
 	"    ELSE EXCLUDED.ordered_by END, "
-	"  refunds = q.refunds OR EXCLUDED.refunds, requests = q.requests + 1, "
-	"  tries = CASE WHEN q.urgent THEN q.tries ELSE EXCLUDED.tries END RETURNING 1) "
+	"  refunds = q.refunds OR EXCLUDED.refunds, times_requested = q.times_requested + 1, "
+	"  unchanged_answers = CASE WHEN q.urgent THEN q.unchanged_answers ELSE EXCLUDED.unchanged_answers END "
+	"    RETURNING 1) "
 	"SELECT (SELECT count(*) FROM m) - (SELECT count(*) FROM o)",
 	4, {INT8ARRAYOID, BOOLARRAYOID, INT4OID, OIDOID}, NULL
 };

@@ -80,7 +80,7 @@ static MfStatement apply_statement = {
 };
 
 static MfStatement history_statement = {
-	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
 	"SELECT h.invoice, clock_timestamp(), 'status reader', h.from_status, h.to_status, h.attempt, h.reason "
 	"FROM unnest($1, $2, $3, $4, $5) AS h(invoice, from_status, to_status, attempt, reason)",
 	5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, NULL
@@ -149,7 +149,7 @@ static MfStatement callbacks_statement = {
 	"      AND q.ordered_by = 0) "
 	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL "
 	"      AND e.due IS NOT NULL "
-	"      AND e.tries = 0), "
+	"      AND e.lookups = 0), "
 	"  coalesce(i.language = 'AR', false), i.call_back_url::text, i.error_url::text "
 	"FROM @mf_invoice i WHERE i.id = ANY ($1)",
 	1, {INT8ARRAYOID}, NULL

@@ -41,13 +41,13 @@ static MfStatement apply_statement = {
 	"  AS t(invoice, from_status, to_status, attempt, next, due, reference, invoice_id, invoice_url, "
 	"       error, actor, reason, duplicate, linkless)), "
 	/* while it is being sent its rank does not matter, and leaving that as it is saves two index entries */
-	"kept AS (UPDATE @mf_queue q SET kind = t.next, step = 0, error = NULL, due = t.due, "
+	"kept AS (UPDATE @mf_queue q SET kind = t.next, lookups = 0, error = NULL, due = t.due, "
 	"  rank = CASE t.next WHEN 'sending' THEN q.rank ELSE " MF_RANK("t.due", "q.priority") " END, "
 	"  promote = CASE t.next WHEN 'sending' THEN q.promote ELSE " MF_PROMOTE("t.due", "q.priority") " END "
 	"  FROM t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice AND t.next IS NOT NULL RETURNING 1), "
 	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice "
 	"  AND t.next IS NULL RETURNING 1), "
-	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"history AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT t.invoice, clock_timestamp(), t.actor, t.from_status, t.to_status, t.attempt, "
 	"    coalesce(t.reason, t.error) FROM t WHERE t.to_status <> 'sending' RETURNING 1), "
 	"changed AS (UPDATE @mf_invoice i SET status = t.to_status, attempts = t.attempt, "
@@ -88,10 +88,10 @@ static MfStatement apply_statement = {
 
 static MfStatement follow_up_statement = {
 	"WITH f AS MATERIALIZED ("
-	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS f(invoice, next, due, step, error, duplicate, wait, "
+	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS f(invoice, next, due, lookups, error, duplicate, wait, "
 	"    put_off)), "
 	"later AS (UPDATE @mf_queue q SET kind = f.next, due = f.due, " MF_SET_RANK("f.due", "q.priority") ", "
-	"  step = f.step, error = CASE WHEN f.wait THEN q.error WHEN f.put_off THEN f.error END "
+	"  lookups = f.lookups, error = CASE WHEN f.wait THEN q.error WHEN f.put_off THEN f.error END "
 	"  FROM f WHERE q.invoice = ANY ($1) AND q.invoice = f.invoice AND f.next IS NOT NULL RETURNING 1), "
 	"done AS (DELETE FROM @mf_queue q USING f WHERE q.invoice = ANY ($1) AND q.invoice = f.invoice "
 	"  AND f.next IS NULL RETURNING 1), "
@@ -117,7 +117,7 @@ static MfStatement follow_up_statement = {
 };
 
 static MfStatement try_put_off_statement = {
-	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", step = 0 "
+	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", lookups = 0 "
 	"WHERE q.error IS NOT NULL AND q.kind <> 'review' AND q.invoice <> ALL ($1)",
 	1, {INT8ARRAYOID}, NULL
 };
@@ -285,7 +285,7 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 		mf_array_add(&columns[0], Int64GetDatum(f->invoice));
 		mf_array_add_text(&columns[1], mf_job_name(f->next));
 		mf_array_add(&columns[2], TimestampTzGetDatum(f->due));
-		mf_array_add(&columns[3], Int32GetDatum(Min(f->step, PG_INT16_MAX)));
+		mf_array_add(&columns[3], Int32GetDatum(Min(f->lookups, PG_INT16_MAX)));
 		mf_array_add_text(&columns[4], f->error);
 		mf_array_add(&columns[5], BoolGetDatum(f->duplicate));
 		mf_array_add(&columns[6], BoolGetDatum(f->wait));

@@ -72,7 +72,7 @@ typedef struct MfJob
 	MfStatus	status;
 	int			attempts;		/* number of the latest attempt */
 	TimestampTz rank;
-	int			step;			/* of the back-off, as in mf_queue; see MF_SENSELESS_STEP */
+	int			lookups;		/* of the back-off, as in mf_queue; see MF_SENSELESS_LOOKUP */
 	bool		duplicate_suspected;
 	char	   *account;
 	MfKeyOwner	owner;
@@ -115,7 +115,7 @@ typedef struct MfFollowUp
 	int64		invoice;
 	MfJobKind	next;
 	TimestampTz due;
-	int			step;
+	int			lookups;
 	const char *error;			/* for the invoice; NULL = leave it as it was */
 	bool		duplicate;		/* "error" is the reason to suspect a second invoice */
 	bool		wait;			/* nothing was tried: the error in the entry stays */

@@ -27,7 +27,7 @@ typedef struct Entry
 	int64		invoice;
 	MfJobKind	kind;
 	TimestampTz rank;
-	int			step;
+	int			lookups;
 	ItemPointerData tid;
 	const char *account;		/* under which it was claimed; NULL = of any account */
 	MfJob	   *job;			/* NULL = its invoice was not locked */
@@ -45,9 +45,9 @@ static MfStatement accounts_statement = {
 };
 
 static MfStatement claim_entries_statement = {
-	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.step::int2, e.ctid, l.n::int4 "
+	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.lookups::int2, e.ctid, l.n::int4 "
 	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, mark, mark_invoice, n) CROSS JOIN LATERAL ("
-	"  SELECT q.invoice, q.kind, q.rank, q.step, q.ctid FROM @mf_queue q "
+	"  SELECT q.invoice, q.kind, q.rank, q.lookups, q.ctid FROM @mf_queue q "
 	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 "
 	"    AND q.due <= $4 "
 	"    AND q.origin = @mf_origin() AND q.invoice <> ALL ($6) "
@@ -57,7 +57,8 @@ static MfStatement claim_entries_statement = {
 };
 
 static MfStatement claim_leases_statement = {
-	MF_IN_ORDER "SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.step::int2, q.ctid, 0 FROM @mf_queue q "
+	MF_IN_ORDER "SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.lookups::int2, q.ctid, 0 "
+	"  FROM @mf_queue q "
 	"WHERE q.kind = 'sending' AND q.invoice > $1 AND q.origin = @mf_origin() "
 	"ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
 	2, {INT8OID, INT4OID}, NULL
@@ -224,7 +225,7 @@ read_entries(int count, const MfClaimLimit *limits)
 		mf_items_add(MF_ITEM_INVOICE, entry->invoice);
 		entry->kind = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
 		entry->rank = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
-		entry->step = DatumGetInt16(mf_result(tuple, desc, 4, NULL));
+		entry->lookups = DatumGetInt16(mf_result(tuple, desc, 4, NULL));
 		entry->tid = *(ItemPointer) DatumGetPointer(mf_result(tuple, desc, 5, NULL));
 		entry->account = limits == NULL ? NULL :
 			limits[DatumGetInt32(mf_result(tuple, desc, 6, NULL)) - 1].account;
@@ -255,7 +256,7 @@ lock_invoices(const MfSqlScope *scope, Entry *entries, int count)
 			;
 		job->kind = entries[i].kind;
 		job->rank = entries[i].rank;
-		job->step = Max(entries[i].step, 0);	/* MF_TIMED_STEP is no step of a back-off */
+		job->lookups = Max(entries[i].lookups, 0);	/* MF_LOOKUPS_TIMED is no step of a back-off */
 		job->queue_tid = entries[i].tid;
 		entries[i].job = job;
 	}
@@ -280,7 +281,7 @@ put_off_busy(const MfSqlScope *scope, const List *entries, TimestampTz now)
 		follow_ups[i].invoice = entry->invoice;
 		follow_ups[i].next = entry->kind;
 		follow_ups[i].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
-		follow_ups[i].step = entry->step;
+		follow_ups[i].lookups = entry->lookups;
 		follow_ups[i].wait = true;
 	}
 	orphans = put_off_orphans(scope, follow_ups, count, now);

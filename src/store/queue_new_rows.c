@@ -35,12 +35,12 @@
 
 /* columns that new entries have, in the order of insert_statement; the error is null */
 static const AttrNumber entry_columns[] = {
-	MF_QC_INVOICE, MF_QC_ACCOUNT, MF_QC_KIND, MF_QC_DUE, MF_QC_RANK, MF_QC_PRIORITY, MF_QC_STEP, MF_QC_ORIGIN,
+	MF_QC_INVOICE, MF_QC_ACCOUNT, MF_QC_KIND, MF_QC_DUE, MF_QC_RANK, MF_QC_PRIORITY, MF_QC_LOOKUPS, MF_QC_ORIGIN,
 	MF_QC_PROMOTE
 };
 
 static MfStatement insert_statement = {
-	"WITH q AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority, step, origin, promote) "
+	"WITH q AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority, lookups, origin, promote) "
 	"  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING 1) "
 	"SELECT cardinality($1) - (SELECT count(*) FROM q)",
 	9, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT2ARRAYOID, INT2ARRAYOID,
@@ -57,8 +57,8 @@ static MfStatement reschedule_statement = {
 	"UPDATE @mf_queue q SET account = $2, due = d.due, "
 	"  " MF_SET_RANK(MF_NOT_BEFORE("d.due", "$6"), "$4") ", priority = $4, "
 	/* an entry that waits after failures goes on waiting; one that waited for a time of the day may not have to */
-	"  step = CASE WHEN q.kind = 'send' AND d.due <> $3 THEN " CppAsString2(MF_TIMED_STEP) " "
-	"    ELSE greatest(q.step, 0) END "
+	"  lookups = CASE WHEN q.kind = 'send' AND d.due <> $3 THEN " CppAsString2(MF_LOOKUPS_TIMED) " "
+	"    ELSE greatest(q.lookups, 0) END "
 	"FROM (VALUES ('send', $7), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
 	"WHERE q.invoice = $1 AND q.kind = d.kind",
 	7, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}, NULL
@@ -264,7 +264,7 @@ add_entry(NewEntries *entries, TupleTableSlot *row, MfJobKind kind)
 	values[MF_QC_RANK - 1] = TimestampTzGetDatum(later ? rank : promoted_rank(rank, priority));
 	values[MF_QC_PROMOTE - 1] = BoolGetDatum(later && priority > 0);
 	values[MF_QC_PRIORITY - 1] = Int16GetDatum((int16) priority);
-	values[MF_QC_STEP - 1] = Int16GetDatum(timed ? MF_TIMED_STEP : 0);
+	values[MF_QC_LOOKUPS - 1] = Int16GetDatum(timed ? MF_LOOKUPS_TIMED : 0);
 	values[MF_QC_ORIGIN - 1] = Int64GetDatum(entries->origin);
 	isnull[MF_QC_ERROR - 1] = true;
 

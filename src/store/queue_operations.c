@@ -20,7 +20,7 @@
 #include "store/queue_operations.h"
 
 static MfStatement note_edit_statement = {
-	"INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason, changes) "
+	"INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason, changes) "
 	"VALUES ($1, clock_timestamp(), $2, $3, $3, $4, 'edited', $5::jsonb)",
 	5, {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID}, NULL
 };
@@ -51,7 +51,7 @@ static MfStatement twins_before_statement = {
 
 static MfStatement dismiss_statement = {
 	"WITH done AS (DELETE FROM @mf_queue WHERE invoice = $1 RETURNING 1), "
-	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"history AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM @mf_invoice i WHERE i.id = $1 "
 	"    RETURNING 1), "
 	"changed AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL WHERE id = $1 RETURNING 1) "
@@ -74,7 +74,7 @@ static MfStatement adopt_twin_statement = {
 	"    WHERE " MAY_ADOPT " RETURNING id, status, attempts), "
 	"n AS (INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT $4::int8, i.id FROM i ON CONFLICT DO NOTHING), "
 	"done AS (DELETE FROM @mf_queue q USING i WHERE q.invoice = i.id RETURNING 1), "
-	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"history AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT i.id, clock_timestamp(), $2, i.status, i.status, i.attempts, $3 FROM i RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_invoice WHERE " MAY_ADOPT ") - (SELECT count(*) FROM history) "
 	"  + (SELECT count(*) FROM @mf_queue q JOIN i ON i.id = q.invoice) - (SELECT count(*) FROM done), "
@@ -90,11 +90,12 @@ static MfStatement request_cancel_statement = {
 	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.status, i.attempts, i.priority, "
 	"    clock_timestamp() + $4 * interval '1 ms' AS due FROM @mf_invoice i WHERE i.id = ANY ($1)), "
 	"changed AS (UPDATE @mf_invoice i SET cancel_requested = true WHERE i.id = ANY ($1) RETURNING 1), "
-	"history AS (INSERT INTO @mf_transition (invoice, at, actor, from_status, to_status, attempt, reason) "
+	"history AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT n.id, clock_timestamp(), $2, n.status, n.status, n.attempts, $3 FROM n ORDER BY n.id RETURNING 1), "
 	"soon AS (INSERT INTO @mf_queue AS q (invoice, account, kind, due, rank, priority) "
 	"  SELECT n.id, n.account, 'verify', n.due, n.due, n.priority FROM n WHERE n.status = 'queued' ORDER BY n.id "
-	"  ON CONFLICT (invoice) DO UPDATE SET kind = 'verify', step = CASE q.kind WHEN 'verify' THEN q.step ELSE 0 END, "
+	"  ON CONFLICT (invoice) DO UPDATE SET kind = 'verify', lookups = CASE q.kind WHEN 'verify' THEN q.lookups "
+	"    ELSE 0 END, "
 	"    due = least(q.due, EXCLUDED.due), rank = least(q.rank, EXCLUDED.rank) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n) * 2 + (SELECT count(*) FROM n WHERE n.status = 'queued') "
 	"  - (SELECT count(*) FROM changed) - (SELECT count(*) FROM history) - (SELECT count(*) FROM soon)",

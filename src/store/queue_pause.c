@@ -57,9 +57,9 @@ static MfStatement resume_verify_statement = {
 /* skips locked entries, which the worker is processing */
 #define RETRY_ENTRIES(account) \
 	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", " \
-	"  step = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.step END " \
+	"  lookups = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.lookups END " \
 	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) " \
-	"  AND o.step <> 0) " \
+	"  AND o.lookups <> 0) " \
 	"    OR (o.kind IN ('reconcile', 'watch', 'verify') AND o.error IS NOT NULL)) AND " account \
 	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"

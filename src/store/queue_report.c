@@ -53,7 +53,7 @@ static MfStatement put_off_errors_statement = {
 	"SELECT count(*)::int8, min(p.invoice)::int8, p.error::text FROM ("
 	"  SELECT q.invoice, coalesce(q.error, i.last_error, '') AS error FROM @mf_queue q "
 	"    JOIN @mf_invoice i ON i.id = q.invoice "
-	"  WHERE q.account = $1 AND (q.error IS NOT NULL OR (q.kind = 'send' AND q.step > 0)) "
+	"  WHERE q.account = $1 AND (q.error IS NOT NULL OR (q.kind = 'send' AND q.lookups > 0)) "
 	"  UNION ALL SELECT q.invoice, q.error FROM @mf_inquiry q WHERE q.account = $1 AND q.error IS NOT NULL) p "
 	"GROUP BY p.error ORDER BY 2 LIMIT $2",
 	2, {TEXTOID, INT4OID}, NULL
@@ -89,7 +89,7 @@ mf_queue_count_timed(Oid schema, const char *account, TimestampTz *first)
 {
 	static MfStatement statement = {
 		"SELECT count(*)::int8, min(due)::timestamptz FROM @mf_queue "
-		"WHERE account = $1 AND kind = 'send' AND step = " CppAsString2(MF_TIMED_STEP),
+		"WHERE account = $1 AND kind = 'send' AND lookups = " CppAsString2(MF_LOOKUPS_TIMED),
 		1, {TEXTOID}, NULL
 	};
 	MfSqlScope	scope;

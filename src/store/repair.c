@@ -53,7 +53,7 @@
 	"WHEN 'review' THEN q.kind <> 'review' ELSE false END"
 
 /* an entry that waits for a time of the day may do so for two days */
-#define TIMED_OR(otherwise) "CASE WHEN q.step = " CppAsString2(MF_TIMED_STEP) " THEN interval '2 days' ELSE " otherwise " END"
+#define TIMED_OR(otherwise) "CASE WHEN q.lookups = " CppAsString2(MF_LOOKUPS_TIMED) " THEN interval '2 days' ELSE " otherwise " END"
 
 /*
  * Whether an entry is due later than any rule can have made it: a back-off puts off
@@ -135,7 +135,7 @@ static MfStatement astray_statement = {
 	"  WHERE " ASTRAY " OR b.misfit OR b.late), "
 	"q AS (UPDATE @mf_queue q SET account = n.account, kind = n.kind, "
 	"  due = n.due, " MF_SET_RANK("n.due", "n.priority") ", "
-	"    step = CASE WHEN n.misfit THEN 0 ELSE q.step END, error = CASE WHEN n.misfit THEN NULL ELSE q.error END "
+	"    lookups = CASE WHEN n.misfit THEN 0 ELSE q.lookups END, error = CASE WHEN n.misfit THEN NULL ELSE q.error END "
 	"  FROM n WHERE q.invoice = n.id RETURNING 1), "
 	"p AS (UPDATE @mf_inquiry q SET account = i.account FROM @mf_invoice i WHERE i.id = q.invoice AND " ASTRAY " "
 	"  RETURNING 1) "

@@ -81,7 +81,7 @@ sub _hurry
 
 	my $hurried = $db->insist(q{WITH h AS (UPDATE mf_queue SET due = now(), rank = now()
 		WHERE kind = 'verify' AND due > now() AND due < now() + interval '5 minutes'
-			OR kind = 'reconcile' AND step = 0 AND due > now() + interval '10 s' AND due < now() + interval '80 s' RETURNING 1) SELECT count(*) FROM h});
+			OR kind = 'reconcile' AND lookups = 0 AND due > now() + interval '10 s' AND due < now() + interval '80 s' RETURNING 1) SELECT count(*) FROM h});
 
 	# nobody else would tell the worker
 	$db->insist('SELECT mf_resume()') if $hurried->{out} =~ /[1-9]/;

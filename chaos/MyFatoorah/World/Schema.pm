@@ -146,7 +146,7 @@ sub moves
 		} },
 		{ name => 'type of a column of ours', weight => 1, draw => sub { $_[0]->(4) }, play => sub {
 			my ($db, $number) = @_;
-			my ($table, $column, $type, $old) = @{ ([ mf_queue => step => 'integer', 'smallint' ], [ mf_attempt => http_status => 'text', 'integer' ],
+			my ($table, $column, $type, $old) = @{ ([ mf_queue => lookups => 'integer', 'smallint' ], [ mf_attempt => http_status => 'text', 'integer' ],
 				[ mf_attempt => error => 'varchar(10)', 'text' ], [ mf_attempt => invoice_url => 'varchar(2000)', 'text' ])[$number] };
 
 			return unless $db->ok("ALTER TABLE $table ALTER COLUMN $column TYPE $type USING $column\::" . ($type =~ s/\(.*//r));
