@@ -29,7 +29,7 @@ else
 .PHONY: $(HOUSE)
 
 # SUITES="core fuzz sandbox regress isolation tap crash", REGRESS="name ...", ISOLATION="name ...",
-# TESTS="t/001_x.pl ...", JOBS=n, KEEP=1; see scripts/check.sh
+# TESTS="t/001_commit_to_request.pl ...", JOBS=n, KEEP=1; see scripts/check.sh
 check:
 	@scripts/check.sh
 

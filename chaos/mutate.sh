@@ -75,23 +75,23 @@ result()
 
 # What the tests say without mutations
 matrix=(MF_CHAOS_WAYS='immediate|STOP' MF_CHAOS_POINTS='round_done|intent_committed|lost')
-mutate none_020 '' src/worker/worker.c '' 020_crash_matrix "${matrix[@]}"
-mutate none_022 '' src/worker/worker.c '' 022_identity
-mutate none_024 '' src/worker/worker.c '' 024_history_checker
-mutate none_025 '' src/worker/worker.c '' 025_kill9
-mutate none_026 '' src/worker/worker.c '' 026_fence
+mutate none_032 '' src/worker/worker.c '' 032_crash_matrix "${matrix[@]}"
+mutate none_090 '' src/worker/worker.c '' 090_database_copies
+mutate none_041 '' src/worker/worker.c '' 041_history_checker
+mutate none_031 '' src/worker/worker.c '' 031_worker_sigkill
+mutate none_013 '' src/worker/worker.c '' 013_late_answers
 
 mutate no_fence 'the outcome is written whatever the row has become' src/sending/sender_outcomes.c \
-	's/if \(invoice->status == mf_flight_expected_status\(flight\) && invoice->attempts == flight->attempt\)/if (true)/' 026_fence
+	's/if \(invoice->status == mf_flight_expected_status\(flight\) && invoice->attempts == flight->attempt\)/if (true)/' 013_late_answers
 mutate late_dropped 'a late acceptance is dropped' src/flight/flight_outcome.c \
-	's/(mf_flight_is_lookup\(flight\) \|\| )flight->sent\.outcome != MF_OUTCOME_ACCEPTED/$1true/' 026_fence
+	's/(mf_flight_is_lookup\(flight\) \|\| )flight->sent\.outcome != MF_OUTCOME_ACCEPTED/$1true/' 013_late_answers
 mutate any_amount 'an invoice of another amount is adopted' src/flight/flight_lookup.c \
-	's/ \|\| !is_same_amount\(amount, flight->invoice_value\)//' 026_fence
+	's/ \|\| !is_same_amount\(amount, flight->invoice_value\)//' 013_late_answers
 mutate any_currency 'an invoice in another currency is adopted' src/flight/flight_lookup.c \
-	's/strcmp\(currency, flight->currency\) != 0 \|\| //' 026_fence
+	's/strcmp\(currency, flight->currency\) != 0 \|\| //' 013_late_answers
 mutate post_before_commit 'the request leaves before its attempt is committed' src/worker/worker_round.c \
 	's/(\t\tMF_FAILPOINT\("round_done"\);)/\t\tmf_sender_post(true);\n\t\tfor (int i = 0; i < 300; i++)\n\t\t{\n\t\t\t(void) mf_sender_run();\n\t\t\tpg_usleep(1000L);\n\t\t}\n$1/' \
-	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=round_done
+	032_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=round_done
 mutate not_told 'the thread of the transport keeps to itself that a request has ended' src/core/http/http_thread.c \
 	's/set_event\(http->done_fd\);//' core/test_http_thread
 mutate not_woken 'the thread of the transport is not told of a request' src/core/http/http_thread.c \
@@ -111,220 +111,220 @@ mutate told_for_ever 'an answer that was fetched is announced again and again' s
 mutate key_kept 'an account that is given up leaves its key with the thread' src/core/http/http_thread.c \
 	's/http->asleep = false;\n(\tpthread_mutex_unlock\(&http->lock\);\n)\tset_event\(http->wake_fd\);/$1/' core/test_http_thread
 mutate deaf_call 'a direct call cannot be cancelled' src/functions/backend_call.c \
-	's/\t+CHECK_FOR_INTERRUPTS\(\);\n//' 007_cancel
+	's/\t+CHECK_FOR_INTERRUPTS\(\);\n//' 028_direct_call_cancel
 mutate key_told 'the key is not hidden in texts' src/core/http/http_exchange.c \
-	's/if \(key_len == 0\)/if (key_len > 0)/' 009_secrets
+	's/if \(key_len == 0\)/if (key_len > 0)/' 080_secrets
 mutate believes_role 'the guard believes a role' src/triggers/invoice_triggers.c \
-	's/if \(mf_sql_fired_trigger\(\)\)\n\t\{/if (GetUserId() == mf_worker_role())\n\t{/' 107_triggers_of_users
+	's/if \(mf_sql_fired_trigger\(\)\)\n\t\{/if (GetUserId() == mf_worker_role())\n\t{/' 085_user_triggers
 mutate proposal_unread 'a trigger may change what is written into a row' src/store/other_triggers.c \
-	's/was_null != is_null \|\|/false \&\&/' 107_triggers_of_users
+	's/was_null != is_null \|\|/false \&\&/' 085_user_triggers
 mutate last_word 'a trigger may run after the guard' src/store/other_triggers.c \
-	's/if \(last_seen\)/if (false)/' 107_triggers_of_users
+	's/if \(last_seen\)/if (false)/' 085_user_triggers
 mutate look_forgotten 'what becomes pending between two looks at the questions has no alarm' src/inquiry/inquiry.c \
-	's/return mf_inquiries\.pending && !mf_inquiries\.waiting \? mf_time_share_time[^;]*;/return 0;/' 053_missed
+	's/return mf_inquiries\.pending && !mf_inquiries\.waiting \? mf_time_share_time[^;]*;/return 0;/' 063_missed_webhooks
 mutate waits_for_session 'an answer waits for a session that has asked again' src/store/inquiries.c \
-	's/FOR UPDATE SKIP LOCKED\), "\n\t"gone/FOR UPDATE), "\n\t"gone/' 011_locks
+	's/FOR UPDATE SKIP LOCKED\), "\n\t"gone/FOR UPDATE), "\n\t"gone/' 027_row_locks
 mutate waits_for_event 'an answer waits for a session that has its event in hand' src/inquiry/inquiry_record.c \
-	's/locked_event_count = \(int\)/locked_event_count = 0 * (int)/' 011_locks
+	's/locked_event_count = \(int\)/locked_event_count = 0 * (int)/' 027_row_locks
 mutate event_passed_over 'an answer leaves an event that somebody has in hand unanswered' src/store/payment.c \
-	's/o\.id NOT IN \(SELECT e\.id FROM e\)/false/' 011_locks
+	's/o\.id NOT IN \(SELECT e\.id FROM e\)/false/' 027_row_locks
 mutate series_anew 'a refresh beyond the budget begins a series of questions' src/store/inquiries.c \
-	's/OR \(q\.by_callback AND n\.urgent\) THEN n\.unchanged_answers/OR q.by_callback THEN n.unchanged_answers/' 104_budgets
+	's/OR \(q\.by_callback AND n\.urgent\) THEN n\.unchanged_answers/OR q.by_callback THEN n.unchanged_answers/' 007_memory_and_inquiry_budgets
 mutate look_always 'each round looks at all accounts for questions' src/inquiry/inquiry.c \
-	's/mf_time_share_end\(&scan_share\);//' 076_many_accounts
+	's/mf_time_share_end\(&scan_share\);//' 009_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http/http_callbacks.c \
 	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' core/test_http
-mutate none_093 '' src/worker/worker.c '' 093_frozen
+mutate none_094 '' src/worker/worker.c '' 094_frozen_worker
 mutate blind_thread 'a worker that stood still sends what it had in hand' src/core/http/http_freeze.c \
-	's/if \(http->look_by == 0 \|\|/if (true ||/' 093_frozen
+	's/if \(http->look_by == 0 \|\|/if (true ||/' 094_frozen_worker
 mutate blind_timer 'an idle worker sends what became due while it stood still' src/worker/worker.c \
-	's/mf_http_clock\(\) - until\)/until - until)/' 093_frozen
+	's/mf_http_clock\(\) - until\)/until - until)/' 094_frozen_worker
 mutate second_post 'libcurl may repeat a request' src/core/http/http_callbacks.c \
 	's/if \(exchange->gate_passed\)/if (false)/' core/test_http_faults
 mutate early_lookup 'look-ups count while the request may still leave' src/sending/claim_lease.c \
 	's/TimestampTzPlusMilliseconds\(now, MF_SEND_MARGIN_MS \+ longest\)/now/' \
-	020_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=intent_committed
+	032_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=intent_committed
 mutate back_to_queued 'what was being sent is queued again at the start' src/sending/claim_lease.c \
-	's/end->outcome = MF_OUTCOME_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_OUTCOME_NOT_SENT;$1/' 025_kill9
+	's/end->outcome = MF_OUTCOME_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_OUTCOME_NOT_SENT;$1/' 031_worker_sigkill
 mutate retry_5xx 'a 5xx is taken for a refusal to work: sent again' src/core/api/outcome.c \
-	's/(\[STATUS_OTHER\] = \{)MF_OUTCOME_UNKNOWN(, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN)/$1MF_OUTCOME_NOT_SENT$2/' 024_history_checker
+	's/(\[STATUS_OTHER\] = \{)MF_OUTCOME_UNKNOWN(, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN)/$1MF_OUTCOME_NOT_SENT$2/' 041_history_checker
 mutate retry_unknown 'no answer is taken for not sent' src/core/api/outcome.c \
-	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 024_history_checker
+	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 041_history_checker
 mutate same_reference 'sent again under the same reference' src/flight/flight_lookup.c \
-	's/transition->reference = flight->next_reference;/transition->reference = flight->reference;/' 024_history_checker
+	's/transition->reference = flight->next_reference;/transition->reference = flight->reference;/' 041_history_checker
 mutate one_lookup 'one look-up that finds nothing is enough' src/flight/flight.h \
-	's/#define MF_LOOKUP_STEPS 5/#define MF_LOOKUP_STEPS 1/' 024_history_checker
+	's/#define MF_LOOKUP_STEPS 5/#define MF_LOOKUP_STEPS 1/' 041_history_checker
 mutate blind_lookup 'a look-up that failed counts as one that found nothing' src/flight/flight_lookup.c \
-	's/if \(lookup != MF_LOOKUP_NOT_FOUND\)(\s+\{\s+repeat_failed)/if (false)$1/' 024_history_checker
+	's/if \(lookup != MF_LOOKUP_NOT_FOUND\)(\s+\{\s+repeat_failed)/if (false)$1/' 041_history_checker
 mutate no_attempt 'attempts are not recorded before they leave' src/sending/attempt_rows.c \
-	's/\tmf_table_add\(recorder->attempt[^;]*;//' 024_history_checker
+	's/\tmf_table_add\(recorder->attempt[^;]*;//' 041_history_checker
 mutate promotion_ignored 'a promoted standby sends without looking' src/sending/copy_guard.c \
-	's/if \(reason != NULL \|\| promoted\)/if (reason != NULL)/' 022_identity
+	's/if \(reason != NULL \|\| promoted\)/if (reason != NULL)/' 090_database_copies
 mutate copy_ignored 'a copy sends' src/sending/copy_guard.c \
-	's/if \(reason != NULL\)(\s+pause_account)/if (false)$1/' 022_identity
+	's/if \(reason != NULL\)(\s+pause_account)/if (false)$1/' 090_database_copies
 mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/sending/copy_guard.c \
-	's/if \(reason != NULL \|\| promoted\)/if (promoted)/' 022_identity
+	's/if \(reason != NULL \|\| promoted\)/if (promoted)/' 090_database_copies
 
-mutate none_110 '' src/worker/worker.c '' 110_world MF_WORLD_SEEDS=16
+mutate none_042 '' src/worker/worker.c '' 042_world MF_WORLD_SEEDS=16
 mutate world_retry_unknown 'no answer is taken for not sent' src/core/api/outcome.c \
-	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 110_world MF_WORLD_SEEDS=16
+	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 042_world MF_WORLD_SEEDS=16
 mutate world_back_to_queued 'what was being sent is queued again at the start' src/sending/claim_lease.c \
-	's/end->outcome = MF_OUTCOME_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_OUTCOME_NOT_SENT;$1/' 110_world MF_WORLD_SEED=41 MF_WORLD_SEEDS=16
+	's/end->outcome = MF_OUTCOME_UNKNOWN;(\s+end->error = "no outcome)/end->outcome = MF_OUTCOME_NOT_SENT;$1/' 042_world MF_WORLD_SEED=41 MF_WORLD_SEEDS=16
 mutate world_no_attempt 'attempts are not recorded before they leave' src/sending/attempt_rows.c \
-	's/\tmf_table_add\(recorder->attempt[^;]*;//' 110_world MF_WORLD_SEEDS=8
+	's/\tmf_table_add\(recorder->attempt[^;]*;//' 042_world MF_WORLD_SEEDS=8
 
-mutate none_015 '' src/worker/worker.c '' 015_record
+mutate none_004 '' src/worker/worker.c '' 004_attempt_records
 mutate any_row 'what is recorded row by row goes to whatever row lies there now' src/sending/attempt_rows.c \
-	's/return !isnull && DatumGetInt64\(value\) == number;/return true;/' 015_record
+	's/return !isnull && DatumGetInt64\(value\) == number;/return true;/' 004_attempt_records
 mutate no_statement 'statement triggers of users are passed over' src/store/table_rows.c \
-	's/relation->trigdesc != NULL &&/false \&\&/' 015_record
+	's/relation->trigdesc != NULL &&/false \&\&/' 004_attempt_records
 mutate not_plain 'what users have made of the agenda and of attempts is passed over' src/store/table_rows.c \
-	's/\(plain && !is_plain\(relation, columns\)\)/false/' 015_record
+	's/\(plain && !is_plain\(relation, columns\)\)/false/' 004_attempt_records
 mutate unseen_attempt 'triggers before an update do not see the attempt yet' src/sending/attempt_rows.c \
-	's/recorder->insert_at_once \|\| //' 015_record
+	's/recorder->insert_at_once \|\| //' 004_attempt_records
 mutate row_context 'what trigger functions keep is freed with each row' src/store/table_rows.c \
-	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tguc_level)/$1/' 015_record
+	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tguc_level)/$1/' 004_attempt_records
 mutate asked_twice 'a question that is there already gets a second row' src/store/table_rows.c \
-	's/\t\tif \(conflict\)\n\t\t\tbreak;\n//' 015_record
-mutate none_071 '' src/worker/worker.c '' 071_changed_tables
+	's/\t\tif \(conflict\)\n\t\t\tbreak;\n//' 004_attempt_records
+mutate none_087 '' src/worker/worker.c '' 087_changed_tables
 mutate asked_again 'a question leaves although its entry could not be changed' src/store/inquiries.c \
-	's/mf_columns_change\(scope, &reschedule_statement, columns\)/(void) mf_columns_execute(scope, &reschedule_statement, columns)/' 071_changed_tables
-mutate none_078 '' src/worker/worker.c '' 078_one_question
+	's/mf_columns_change\(scope, &reschedule_statement, columns\)/(void) mf_columns_execute(scope, &reschedule_statement, columns)/' 087_changed_tables
+mutate none_066 '' src/worker/worker.c '' 066_failing_inquiry
 mutate slot_taken 'an invoice is claimed for a slot that a question has' src/flow/throttle.c \
-	's/ - throttle->slots\.inquiries//g' 078_one_question
-mutate none_106 '' src/worker/worker.c '' 106_on_change
+	's/ - throttle->slots\.inquiries//g' 066_failing_inquiry
+mutate none_070 '' src/worker/worker.c '' 070_on_change
 mutate reaction_undoes 'a function that fails undoes the change' src/on_change/on_change_call.c \
-	's/ErrorData  \*error = mf_sql_try\(run_function, &run\);/ErrorData  *error = NULL;\n\n\t\trun_function(&run);/' 106_on_change
+	's/ErrorData  \*error = mf_sql_try\(run_function, &run\);/ErrorData  *error = NULL;\n\n\t\trun_function(&run);/' 070_on_change
 mutate reaction_rights 'a function has the rights of whoever changes the row' src/on_change/on_change_call.c \
-	's/SetUserIdAndSecContext\(run->role,/SetUserIdAndSecContext(userid,/' 106_on_change
+	's/SetUserIdAndSecContext\(run->role,/SetUserIdAndSecContext(userid,/' 070_on_change
 mutate reaction_role 'a function may take on another role' src/on_change/on_change_call.c \
-	's/security_context \| SECURITY_LOCAL_USERID_CHANGE \| SECURITY_RESTRICTED_OPERATION/0/' 106_on_change
+	's/security_context \| SECURITY_LOCAL_USERID_CHANGE \| SECURITY_RESTRICTED_OPERATION/0/' 070_on_change
 mutate reaction_deferred 'what a function defers fails at the commit' src/on_change/on_change_call.c \
-	's/ \| SECURITY_RESTRICTED_OPERATION//' 106_on_change
+	's/ \| SECURITY_RESTRICTED_OPERATION//' 070_on_change
 mutate reaction_path 'what a function calls of ours finds names where the function says' src/database/sql.c \
-	's/strcmp\(namespace_search_path, MF_SAFE_PATH\) != 0/MyBackendType != B_BG_WORKER/' 106_on_change
+	's/strcmp\(namespace_search_path, MF_SAFE_PATH\) != 0/MyBackendType != B_BG_WORKER/' 070_on_change
 mutate reaction_cancel 'a cancel of the session is taken for a failure of the function' src/on_change/on_change_call.c \
-	's/\t\tif \(!run\.late\)\n\t\t\tPG_RE_THROW\(\);\n//' 106_on_change
+	's/\t\tif \(!run\.late\)\n\t\t\tPG_RE_THROW\(\);\n//' 070_on_change
 mutate reaction_owner 'a function that another role has made is called' src/on_change/on_change_call.c \
-	's/now != \*role/false/' 106_on_change
+	's/now != \*role/false/' 070_on_change
 mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change/on_change_call.c \
-	's/if \(check_enable_rls\([^;]*?mf_queue_is_visible\(call->schema, call->invoice\)\)/if (true)/' 106_on_change
-mutate none_111 '' src/worker/worker.c '' 111_guests
+	's/if \(check_enable_rls\([^;]*?mf_queue_is_visible\(call->schema, call->invoice\)\)/if (true)/' 070_on_change
+mutate none_086 '' src/worker/worker.c '' 086_code_of_other_roles
 mutate guest_constraints 'guests may SET CONSTRAINTS' src/database/user_code.c \
-	's/if \(command == T_ConstraintsSetStmt\)/if (false)/' 111_guests
+	's/if \(command == T_ConstraintsSetStmt\)/if (false)/' 086_code_of_other_roles
 mutate guest_settings 'what users set inside of what we do stays in the session' src/database/sql.c \
-	's/AtEOXact_GUC\(false, guc_level\)/AtEOXact_GUC(true, guc_level)/' 111_guests
+	's/AtEOXact_GUC\(false, guc_level\)/AtEOXact_GUC(true, guc_level)/' 086_code_of_other_roles
 mutate guest_commands 'what triggers leave in the session stays there' src/database/user_code.c \
-	's/ \| SECURITY_RESTRICTED_OPERATION\);/);/' 111_guests
+	's/ \| SECURITY_RESTRICTED_OPERATION\);/);/' 086_code_of_other_roles
 mutate guest_locks 'users lock for the session inside of what we do' src/database/user_code.c \
-	's/(\t\t\treturn;\n\t\}\n\tif \()runs_user_code\(\)/$1false/' 111_guests
+	's/(\t\t\treturn;\n\t\}\n\tif \()runs_user_code\(\)/$1false/' 086_code_of_other_roles
 mutate guest_operation 'triggers cannot fill tables with deferred constraints' src/database/sql.c \
-	's/SECURITY_NOFORCE_RLS\);/SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);/' 111_guests
+	's/SECURITY_NOFORCE_RLS\);/SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);/' 086_code_of_other_roles
 mutate deferred_settings 'what deferred triggers set stays with the worker' src/process/process.c \
-	's/\tAfterTriggerFireDeferred\(\);\n//' 111_guests
-mutate none_102 '' src/worker/worker.c '' 102_repair
+	's/\tAfterTriggerFireDeferred\(\);\n//' 086_code_of_other_roles
+mutate none_103 '' src/worker/worker.c '' 103_repair
 mutate other_account 'an entry counts for whatever account it stands under' src/store/queue_claim.c \
-	's/entries\[i\].account != NULL && strcmp/false && strcmp/' 102_repair
+	's/entries\[i\].account != NULL && strcmp/false && strcmp/' 103_repair
 mutate too_early 'an entry that says so makes an invoice leave before its time' src/sending/claim_jobs.c \
-	's/(due_time\(job, decisions->now\)\) >) decisions->now\)/$1 DT_NOEND)/' 102_repair
-mutate none_011 '' src/worker/worker.c '' 011_locks
+	's/(due_time\(job, decisions->now\)\) >) decisions->now\)/$1 DT_NOEND)/' 103_repair
+mutate none_027 '' src/worker/worker.c '' 027_row_locks
 mutate wait_for_lock 'the worker waits for what somebody has locked' src/store/table_rows.c \
-	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 011_locks
+	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 027_row_locks
 mutate late_limit 'a higher max_in_flight counts only once something was answered' src/flow/throttle.c \
-	's/throttle->failures == 0 && throttle->window >= throttle->limit/false/' 010_accounts
+	's/throttle->failures == 0 && throttle->window >= throttle->limit/false/' 008_account_isolation
 mutate over_the_window 'more leave at once than max_in_flight allows' src/flow/throttle.c \
-	's/return throttle->slots\.in_flight < throttle->window && /return /' 015_record
+	's/return throttle->slots\.in_flight < throttle->window && /return /' 004_attempt_records
 mutate never_promoted 'priority does not count for what is inserted ahead of its time' src/store/queue_promote.c \
-	's/if \(now < not_before\)/if (true)/' 079_priority
+	's/if \(now < not_before\)/if (true)/' 003_priority
 mutate keep_ready 'what was claimed ahead is never given back' src/sending/sender_ready.c \
-	's/first_ready\(throttle\)->ready_until <= now/false/' 015_record
+	's/first_ready\(throttle\)->ready_until <= now/false/' 004_attempt_records
 mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry/inquiry.c \
-	's/ && throttle->inquiry\.asked_last\)/ \&\& false)/' 015_record
+	's/ && throttle->inquiry\.asked_last\)/ \&\& false)/' 004_attempt_records
 mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/store/queue_pause.c \
-	's/\tmf_pause_at_commit\(\);\n//' 015_record
-mutate none_010 '' src/worker/worker.c '' 010_accounts
+	's/\tmf_pause_at_commit\(\);\n//' 004_attempt_records
+mutate none_008 '' src/worker/worker.c '' 008_account_isolation
 mutate old_key 'that a key file was changed is not seen if all else of it is the same' src/account/secret_file.c \
-	's/ && now\.changed == file->changed//' 010_accounts
+	's/ && now\.changed == file->changed//' 008_account_isolation
 mutate old_mapping 'a user mapping that has changed is not looked up' src/account/account_target.c \
-	's/mapping_changes\+\+;//' 010_accounts
+	's/mapping_changes\+\+;//' 008_account_isolation
 mutate one_key_for_all 'the key of one role that is refused stops its account' src/sending/sender_requests.c \
-	's/outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key\(flight\)/false \&\& refuses_own_key(flight)/' 010_accounts
+	's/outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key\(flight\)/false \&\& refuses_own_key(flight)/' 008_account_isolation
 mutate refused_again 'a refused key is sent again and again' src/account/account_target.c \
-	's/if \(cached->refused == NULL\)\n\t\treturn cached->target;/return cached->target;/' 010_accounts
-mutate none_113 '' src/worker/worker.c '' 113_cancel
+	's/if \(cached->refused == NULL\)\n\t\treturn cached->target;/return cached->target;/' 008_account_isolation
+mutate none_014 '' src/worker/worker.c '' 014_cancel_in_flight
 mutate cancels_unseen 'a row that may exist is cancelled without a look' src/functions/invoice_actions.c \
-	's/\(job->status == MF_STATUS_QUEUED && job->kind != MF_JOB_SEND\)/false/' 113_cancel
+	's/\(job->status == MF_STATUS_QUEUED && job->kind != MF_JOB_SEND\)/false/' 014_cancel_in_flight
 mutate cancels_copy 'what another database may have sent is cancelled without a look' src/store/invoice_lookup.c \
-	's/origin <> \@mf_origin\(\)( THEN)/false$1/' 113_cancel
+	's/origin <> \@mf_origin\(\)( THEN)/false$1/' 014_cancel_in_flight
 mutate cancels_late 'whether it exists is looked up when it was to be sent' src/store/queue_operations.c \
-	's/due = least\(q\.due, EXCLUDED\.due\), rank = least\(q\.rank, EXCLUDED\.rank\)/due = q.due/' 113_cancel
-mutate none_115 '' src/worker/worker.c '' 115_sets
+	's/due = least\(q\.due, EXCLUDED\.due\), rank = least\(q\.rank, EXCLUDED\.rank\)/due = q.due/' 014_cancel_in_flight
+mutate none_074 '' src/worker/worker.c '' 074_commands_on_many_invoices
 mutate all_or_none 'one row that cannot be written fails all' src/functions/invoice_commands.c \
-	's/if \(batch\.count == 1\)/ReThrowError(error); if (batch.count == 1)/' 115_sets
+	's/if \(batch\.count == 1\)/ReThrowError(error); if (batch.count == 1)/' 074_commands_on_many_invoices
 mutate conflict_as_result 'a conflict of transactions is taken for the fault of a row' src/database/sql.c \
-	's/case ERRCODE_TRANSACTION_ROLLBACK:\n//' 115_sets
-mutate none_104 '' src/worker/worker.c '' 104_budgets
+	's/case ERRCODE_TRANSACTION_ROLLBACK:\n//' 074_commands_on_many_invoices
+mutate none_007 '' src/worker/worker.c '' 007_memory_and_inquiry_budgets
 mutate any_memory 'what requests under way take of memory is not counted' src/flight/flight.c \
-	's/if \(held_bytes < MF_HELD_BYTES_MAX\)/if (true)/' 104_budgets
+	's/if \(held_bytes < MF_HELD_BYTES_MAX\)/if (true)/' 007_memory_and_inquiry_budgets
 mutate no_quota 'one role has as many questions asked as it likes' src/functions/role_quota.c \
-	's/taken = quota->questions >= 1\.0;/taken = true;/' 104_budgets
+	's/taken = quota->questions >= 1\.0;/taken = true;/' 007_memory_and_inquiry_budgets
 mutate no_total 'only each account has a limit' src/flow/request_slots.c \
-	's/return Min\(limit, sustainable\);/return MF_IN_FLIGHT_MAX;/' 109_limits
+	's/return Min\(limit, sustainable\);/return MF_IN_FLIGHT_MAX;/' 006_in_flight_limits
 mutate starved_blamed 'an account is blamed for what the process lacks' src/sending/sender_requests.c \
-	's/if \(outcome == MF_OUTCOME_NOT_SENT && flight->starved\)/if (false)/' 109_limits
-mutate none_050 '' src/worker/worker.c '' 050_payment
-mutate none_051 '' src/worker/worker.c '' 051_orders
-mutate none_052 '' src/worker/worker.c '' 052_webhooks
+	's/if \(outcome == MF_OUTCOME_NOT_SENT && flight->starved\)/if (false)/' 006_in_flight_limits
+mutate none_060 '' src/worker/worker.c '' 060_payment_confirmation
+mutate none_061 '' src/worker/worker.c '' 061_event_order
+mutate none_062 '' src/worker/worker.c '' 062_webhook_kinds
 mutate unsigned_taken 'a webhook is believed whatever its signature' src/core/api/webhook.c \
-	's/if \(!fits\)/if (false)/' 052_webhooks
+	's/if \(!fits\)/if (false)/' 062_webhook_kinds
 mutate sign_less 'one signed field of a payment event is left out' src/core/api/webhook.c \
 	's/("Invoice\.Id", "Invoice\.Status", )"Transaction\.Status", ("Transaction\.PaymentId",\s+"Invoice\.ExternalIdentifier"\}\})/$1$2/' \
-	052_webhooks
+	062_webhook_kinds
 mutate account_blamed 'one question that is never answered stops its account' src/flow/throttle.c \
-	's/(\tif \(failures >= MF_ITEM_FAILURES\)\n)\t\treturn true;/$1\t\treturn false;/; s/return other == 0 \|\| other == item;/return false;/' 078_one_question
+	's/(\tif \(failures >= MF_ITEM_FAILURES\)\n)\t\treturn true;/$1\t\treturn false;/; s/return other == 0 \|\| other == item;/return false;/' 066_failing_inquiry
 mutate any_invoice 'an answer about another invoice is applied' src/inquiry/inquiry_answer.c \
-	's/else if \(strcmp\(flight->found\.values\[MF_PS_INVOICE_ID\], row->invoice_id\) != 0\)/else if (false)/' 080_answers
+	's/else if \(strcmp\(flight->found\.values\[MF_PS_INVOICE_ID\], row->invoice_id\) != 0\)/else if (false)/' 012_answer_verdicts
 mutate no_repeat 'a read that lags behind is not repeated' src/inquiry/inquiry_plan.c \
-	's/(\t\tnext->unchanged_answers) < MF_QUICK_TRIES\)\n/$1 < 0)\n/' 050_payment
+	's/(\t\tnext->unchanged_answers) < MF_QUICK_TRIES\)\n/$1 < 0)\n/' 060_payment_confirmation
 mutate forget_asking 'who asks while an answer is under way is forgotten' src/store/inquiries.c \
-	's/l\.times_requested = n\.times_requested/true/g; s/l\.times_requested <> n\.times_requested/false/g' 050_payment
+	's/l\.times_requested = n\.times_requested/true/g; s/l\.times_requested <> n\.times_requested/false/g' 060_payment_confirmation
 mutate early_missed 'an event that was faster than our own answer stays unmatched' src/store/inquiries_open.c \
-	's/return (mf_sql_execute\(scope, &early_event_statement, values, NULL\) > 0);/(void) ($1); return false;/' 015_record
+	's/return (mf_sql_execute\(scope, &early_event_statement, values, NULL\) > 0);/(void) ($1); return false;/' 004_attempt_records
 mutate early_waits 'what such an event wants to know waits for the poller' src/store/inquiries_open.c \
-	's/(if \(mf_inquiries_open\([^\n]*\n\t\t)mf_inquiry_wake\(\);/$1;/' 015_record
+	's/(if \(mf_inquiries_open\([^\n]*\n\t\t)mf_inquiry_wake\(\);/$1;/' 004_attempt_records
 mutate failed_is_final 'a failed try ends the invoice' src/core/api/payment_status.c \
 	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
-	050_payment
-mutate none_113 '' src/worker/worker.c '' 113_money
+	060_payment_confirmation
+mutate none_068 '' src/worker/worker.c '' 068_money
 mutate refunded_by_word 'a refund makes a refunded invoice, whatever is kept' src/inquiry/inquiry_money.c \
-	's/if \(mf_amount_compare\(kept, value\) >= 0\)/if (false)/' 113_money
+	's/if \(mf_amount_compare\(kept, value\) >= 0\)/if (false)/' 068_money
 mutate booked_again 'what is told again is booked again' src/store/ledger.c \
-	's/n\.amount::numeric - coalesce\(/n.amount::numeric - 0 * coalesce(/' 113_money
+	's/n\.amount::numeric - coalesce\(/n.amount::numeric - 0 * coalesce(/' 068_money
 mutate told_once 'two payments in one answer are one change of the row' src/inquiry/inquiry_money.c \
-	's/for \(j = 0; j < batch->change_count && rounds == i \+ 1; j\+\+\)/for (j = 0; false; j++)/' 113_money
+	's/for \(j = 0; j < batch->change_count && rounds == i \+ 1; j\+\+\)/for (j = 0; false; j++)/' 068_money
 mutate money_silent 'a second payment is no NOTIFY' src/store/payment.c \
-	's/if \(changes\[i\]\.step && changes\[i\]\.from == changes\[i\]\.to\)/if (false)/' 113_money
+	's/if \(changes\[i\]\.step && changes\[i\]\.from == changes\[i\]\.to\)/if (false)/' 068_money
 mutate other_amount 'another amount than ours is taken in silence' src/inquiry/inquiry_money.c \
-	's/change->doubt = change->contradiction;/change->doubt = NULL;/' 113_money
+	's/change->doubt = change->contradiction;/change->doubt = NULL;/' 068_money
 mutate late_dispute 'what is told late of the beginning of a dispute ends it' src/store/payment_money.c \
-	"s/, e\\.status = 'PENDING', e\\.id DESC/, e.id DESC/; s/ AND l\\.status <> 'PENDING'\\)/)/" 113_money
+	"s/, e\\.status = 'PENDING', e\\.id DESC/, e.id DESC/; s/ AND l\\.status <> 'PENDING'\\)/)/" 068_money
 mutate any_date 'a payment in the future is believed' src/inquiry/inquiry_answer.c \
-	's/\(latest != 0 && time > latest\) \? 0/false ? 0/' 113_money
+	's/\(latest != 0 && time > latest\) \? 0/false ? 0/' 068_money
 mutate cut_dispute 'a payment can be cut into a dispute' src/core/api/webhook.c \
 	"s/== '=\\'\\)\n(\t+return refuse\\(message, MF_WEBHOOK_MALFORMED, \"the text of a dispute)/== 'X')\n\$1/" core/test_webhook_text
 mutate replay_asks 'each repetition of a webhook asks again' src/store/events.c \
-	's/WHERE s\.answered_at IS NULL AND /WHERE /' 050_payment
-mutate none_120 '' src/worker/worker.c '' 120_orders
+	's/WHERE s\.answered_at IS NULL AND /WHERE /' 060_payment_confirmation
+mutate none_067 '' src/worker/worker.c '' 067_refresh_order
 mutate orders_first 'what a role orders goes with what events ask' src/store/inquiries_open.c \
-	's/a\.too_often, \$4 "/a.too_often, 0::oid "/' 120_orders
+	's/a\.too_often, \$4 "/a.too_often, 0::oid "/' 067_refresh_order
 mutate no_turns 'all that one role has ordered goes before what another one has' src/store/inquiries.c \
-	's/ORDER BY o\.turn, r\.role <= \$6, r\.role LIMIT/ORDER BY r.role LIMIT/' 120_orders
+	's/ORDER BY o\.turn, r\.role <= \$6, r\.role LIMIT/ORDER BY r.role LIMIT/' 067_refresh_order
 mutate poller_last 'orders leave nothing to the poller' src/inquiry/inquiry.c \
-	's/polls == 0 \? slots : /true ? slots : /' 120_orders
-mutate none_119 '' src/worker/worker.c '' 119_owners
+	's/polls == 0 \? slots : /true ? slots : /' 067_refresh_order
+mutate none_010 '' src/worker/worker.c '' 010_many_accounts_of_one_owner
 mutate all_slots 'one of several owners takes all slots' src/flow/request_slots.c \
-	's/if \(!several_owners\)/if (true)/' 119_owners
+	's/if \(!several_owners\)/if (true)/' 010_many_accounts_of_one_owner
 mutate own_merchant 'USAGE lets a role choose the merchant' src/account/account_key.c \
-	's/return account->own_mappings \|\| /return true || /' 103_rights_by_row
+	's/return account->own_mappings \|\| /return true || /' 081_rights_by_row
 
 mf_summary

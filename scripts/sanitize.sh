@@ -37,7 +37,7 @@ gcc -O1 -fno-builtin -shared -fPIC -o "$MF_SCRATCH/sanitize_preload.so" scripts/
 preload=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so):$MF_SCRATCH/sanitize_preload.so
 MF_POSTGRES_WRAPPER="env ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=1/detect_leaks=0} LD_PRELOAD=$preload"
 
-TESTS=${TESTS:-t/040_listener.pl t/041_listener_abuse.pl}
+TESTS=${TESTS:-t/050_listener.pl t/051_listener_abuse.pl}
 mf_run_suites core sandbox regress tap
 
 found=$(find "$reports" -type f | wc -l)

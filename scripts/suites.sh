@@ -279,7 +279,7 @@ mf_suite_tap()
 }
 
 # The TAP tests that need failpoints, against a build of their own
-MF_CRASH_TESTS='\(020_crash_matrix\|027_payment_crash\|028_start_crash\|029_reload_at_start\|029_slow_commit\|029_fault_at_each_statement\|118_notify_queue\)\.pl$'
+MF_CRASH_TESTS='\(032_crash_matrix\|033_crash_in_payment\|034_crash_in_worker_start\|035_reload_in_worker_start\|036_slow_commit\|037_fault_in_each_statement\|038_full_notify_queue\)\.pl$'
 
 mf_suite_crash()
 {

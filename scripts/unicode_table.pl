@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# Writes src/core/text/unicode_table.h from the Unicode data that Perl has, to standard output. t/112_unicode.pl compares.
+# Writes src/core/text/unicode_table.h from the Unicode data that Perl has, to standard output. t/112_unicode_table.pl compares.
 use strict;
 use warnings;
 use Unicode::UCD;

@@ -61,7 +61,7 @@ sub row
 	return sprintf q{('x', 1, 't%d', '%s', %d)}, ++$number, $time, $number % 2 * 100;
 }
 
-# Whoever may insert cannot: see sql/invoice.sql for each way.  A trigger and a default of the table are no way around it.
+# Whoever may insert cannot: see sql/invoice_table.sql for each way.  A trigger and a default of the table are no way around it.
 my $insert = 'INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, send_at, priority) VALUES ';
 like(($node->psql($db, $insert . row($_)))[2], qr/ERROR:  send_at (?:is out of range|must be finite)\nHINT:/, "$_ is refused") foreach @past, grep { !/^9999/ } @future;
 sql(q{CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.send_at := '294276-12-31'; RETURN NEW; END $$;

@@ -1,6 +1,6 @@
 # How long it takes from COMMIT to the first byte of the request at the remote, printed for people to read. Nothing is
 # judged but that all arrive: a figure of a busy machine proves nothing. To be run alone:
-#   make check SUITES=tap TESTS=t/014_latency.pl
+#   make check SUITES=tap TESTS=t/019_latency.pl
 use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';

@@ -34,7 +34,7 @@ sub open_page
 	return $id;
 }
 
-sub picture { return $browser->screenshot("$PostgreSQL::Test::Utils::log_path/061_browser_$_[0].png"); }
+sub picture { return $browser->screenshot("$PostgreSQL::Test::Utils::log_path/056_browser_$_[0].png"); }
 sub status { return $node->safe_psql($db, "SELECT payment_status FROM mf_invoice WHERE id = $_[0]"); }
 
 # paid

@@ -10,7 +10,7 @@
 # agenda. With settled => 1 nothing may be left under way.
 #
 # It shares no code with the extension. Everything it knows comes from SELECTs and from the API's own ledger, so it can be
-# tested with seeded violations (t/024_history_checker.pl).
+# tested with seeded violations (t/041_history_checker.pl).
 package MyFatoorah::History;
 
 use strict;

@@ -10,7 +10,7 @@ use POSIX ();
 use Time::HiRes qw(time);
 use MyFatoorah::World;
 
-# new(first => 1, seeds => 8, width => 8, jobs => 2, moves => 40, ...): see t/110_world.pl
+# new(first => 1, seeds => 8, width => 8, jobs => 2, moves => 40, ...): see t/042_world.pl
 sub new
 {
 	my ($class, %params) = @_;
@@ -102,7 +102,7 @@ sub _run
 		push @text, "world: seed $which: " . ($db ? 'database' : "server of $seeds->[0]"), map({ "  ! $_" } @{ $findings{$which} }),
 		  map({ "  | $_" } $world->script($db)), $db ? map({ "  > $_" } split /\n/, $db->{dump} // '') : ();
 		push @text, "  again: MF_WORLD_SEED=$seeds->[0] MF_WORLD_SEEDS=" . @$seeds . " MF_WORLD_WIDTH=$self->{width} MF_WORLD_MOVES=$self->{moves}"
-		  . ($db ? " MF_WORLD_ONLY=$which" : '') . " SUITES=tap TESTS=t/110_world.pl make check";
+		  . ($db ? " MF_WORLD_ONLY=$which" : '') . " SUITES=tap TESTS=t/042_world.pl make check";
 		push @text, "  moves of the server:", map { "  | $_" } $world->script if $db;
 	}
 	if ($self->{show} && !%findings)
