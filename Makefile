@@ -51,13 +51,13 @@ deb:
 attack:
 	@scripts/attack.sh
 
-# MF_CHAOS_SEED=n, MF_CHAOS_INVOICES=n, MF_CHAOS_KILLS=n; see chaos/run.sh
+# MF_CHAOS_SEED=n, MF_CHAOS_INVOICES=n, MF_CHAOS_KILLS=n; see test/chaos/run.sh
 chaos:
-	@chaos/run.sh
+	@test/chaos/run.sh
 
-# MUTATIONS="name ..."; see chaos/mutate.sh
+# MUTATIONS="name ..."; see test/chaos/mutate.sh
 chaos-mutate:
-	@chaos/mutate.sh
+	@test/chaos/mutate.sh
 
 valgrind:
 	@scripts/valgrind.sh

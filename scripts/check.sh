@@ -4,7 +4,7 @@
 #
 # SUITES="core fuzz sandbox regress isolation tap crash"   run only these
 # REGRESS="name ..."  ISOLATION="name ..."      run only these pg_regress tests or isolation specs
-# TESTS="t/001_commit_to_request.pl ..."                        run only these TAP tests
+# TESTS="t/001_commit_to_request.pl ..."        run only these TAP tests
 # JOBS=3              TAP tests at a time
 # KEEP=1              leave the scratch directory, with logs and results, even if all went well
 # PG_CONFIG=...       another PostgreSQL: /usr/lib/postgresql/17/bin/pg_config

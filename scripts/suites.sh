@@ -328,7 +328,7 @@ mf_wrap_postgres()
 	fi
 }
 
-# mf_tap_suite NAME TESTS: TAP tests start their own servers and sandboxes, through t/MyFatoorah.
+# mf_tap_suite NAME TESTS: TAP tests start their own servers and sandboxes, through test/perl/MyFatoorah.
 mf_tap_suite()
 {
 	local name=$1 tests=$2 log=$MF_SCRATCH/log/$1.log out=$MF_SCRATCH/$1 status=0
@@ -341,7 +341,7 @@ mf_tap_suite()
 	TESTDIR=$out TESTDATADIR=$out/tmp_check TESTLOGDIR=$out/tmp_check/log \
 		PG_REGRESS=$MF_PGXS_SRC/test/regress/pg_regress PGPORT=65432 \
 		PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-90}" \
-		PERL5LIB=$PWD/t:$MF_PGXS_SRC/test/perl MF_SANDBOX=$PWD/sandbox/mf-sandbox \
+		PERL5LIB=$PWD/test/perl:$MF_PGXS_SRC/test/perl MF_SANDBOX=$PWD/sandbox/mf-sandbox \
 		mf_run "$log" perl scripts/tap.pl "${JOBS:-3}" $tests || status=$?
 	mf_end_left_behind
 	grep -E '^   ' "$log" || true

@@ -3,8 +3,6 @@
 #
 # There is one worker only, so the invoice is moved by a superuser past the triggers, as a second server that should not
 # be there would do it.
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use MyFatoorah::History;

@@ -2,8 +2,6 @@
 #
 # MF_CHAOS_SEED    the same choices again (printed)
 # MF_CHAOS_KILLS   how many (8; make chaos: 100)
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use MyFatoorah::History;

@@ -5,8 +5,6 @@
 # Needs a library built with FAILPOINTS=1 (the suite "crash" of make check).
 #
 # MF_CHAOS_POINTS, MF_CHAOS_WAYS   only the points and ways that these regular expressions match
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use MyFatoorah::History;

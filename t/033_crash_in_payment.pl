@@ -2,8 +2,6 @@
 # nothing is half done, and the payment arrives in the end, once.
 #
 # Needs a library built with FAILPOINTS=1 (the suite "crash" of make check).
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 

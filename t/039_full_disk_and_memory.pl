@@ -3,7 +3,6 @@
 #
 # MF_CHAOS_ALLOCATIONS   how many allocations of a row's way are made to fail, one by one (30; make chaos: all)
 use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use MyFatoorah::History;
@@ -32,13 +31,13 @@ sub check
 	return $history;
 }
 
-# A server in one of whose processes memory and disk space can be made to run out: see chaos/no_resources.c
+# A server in one of whose processes memory and disk space can be made to run out: see test/chaos/no_resources.c
 my $library = "$PostgreSQL::Test::Utils::tmp_check/no_resources.so";
 my $file = "$PostgreSQL::Test::Utils::tmp_check/no_resources";
 my $cc = $ENV{CC} // 'cc';
 
-plan skip_all => 'chaos/no_resources.c cannot be compiled'
-  if system("$cc -O1 -fno-builtin -shared -fPIC -o $library $FindBin::RealBin/../chaos/no_resources.c -ldl") != 0;
+plan skip_all => 'test/chaos/no_resources.c cannot be compiled'
+  if system("$cc -O1 -fno-builtin -shared -fPIC -o $library $FindBin::RealBin/../test/chaos/no_resources.c -ldl") != 0;
 
 # starve(pid, let_pass, to_fail, full) starts, told() reads the counters
 sub starve

@@ -5,8 +5,6 @@
 # MF_CHAOS_SEED       the same choices again (printed)
 # MF_CHAOS_INVOICES   how many (600; make chaos: 10,000)
 # MF_CHAOS_STEPS      misfortunes at least (25; make chaos: 150)
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use MyFatoorah::History;

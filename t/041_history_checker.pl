@@ -1,6 +1,5 @@
 # The history checker can fail: a history with rows of every kind passes, and each seeded violation is named.
 use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use MyFatoorah::History;
@@ -139,8 +138,8 @@ seeded('no link of an invoice that was found, and no word', sub { @{ row('adopte
 my $name = 'adopted';
 $node->safe_psql('postgres', "SET session_replication_role = replica; UPDATE mf_invoice SET invoice_value = 77 WHERE customer_reference = '$name'");
 my ($out, $err) = ('', '');
-my $found = IPC::Run::run([ $^X, "$FindBin::RealBin/../chaos/check_history.pl", $node->connstr('postgres'), $sandbox->url ], '>', \$out, '2>', \$err);
-ok(!$found, 'chaos/check_history.pl fails');
+my $found = IPC::Run::run([ $^X, "$FindBin::RealBin/../test/chaos/check_history.pl", $node->connstr('postgres'), $sandbox->url ], '>', \$out, '2>', \$err);
+ok(!$found, 'test/chaos/check_history.pl fails');
 like($out, qr/^VIOLATION: row \d+ \($name\..*says 77; invoice \d+ is of 1\.25/m, 'and names the violation') or diag "$out$err";
 like($out, qr/^2 violations|^1 violations/m, 'and counts');
 

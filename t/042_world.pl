@@ -12,8 +12,6 @@
 # MF_WORLD_WITHOUT    moves of these names (a regular expression) are passed over
 # MF_WORLD_PATIENCE   how many times as long as usual answers and settling may take (1), for a machine that is busy
 # MF_WORLD_SHOW=1     prints all moves, also when nothing was found
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::World;
 use MyFatoorah::World::Runs;

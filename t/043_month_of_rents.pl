@@ -5,8 +5,6 @@
 #
 # MF_MONTH_SEED    another month; it is printed
 # MF_MONTH_DAYS    how many days it has, 8 unless told otherwise
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 

@@ -1,8 +1,6 @@
 # Copies of a database must not send what the original sends: a standby that is promoted under load and lacks the last
 # commits, a dump that is restored, clones of a data directory, a base backup, a database made from another as template.
 # What was sent must not be sent again; what was not must be.
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use MyFatoorah::History;

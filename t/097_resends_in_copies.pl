@@ -1,8 +1,6 @@
 # A copy of a database whose original has sent rows again since: by its look-ups, by mf_retry(), by mf_resolve(). The next
 # reference of a row is the same in both, so what is sent under it is looked up under it first, and the customer gets one
 # invoice, however the copy came about.
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use File::Path ();

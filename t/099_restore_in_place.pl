@@ -1,7 +1,5 @@
 # A backup that is put back into the directory it was made from: the database goes back in time, and what was sent since
 # then must not be sent again. Restarts, crashes and whatever else leaves the time alone must not look like it.
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use MyFatoorah::History;

@@ -1,7 +1,5 @@
 # A restore takes its time, and the worker of the new database is there from the extension on. It changes nothing of what has come in
 # so far, or what comes later would not fit: not before a person says that this is the place, however often it starts.
-use FindBin;
-use lib "$FindBin::RealBin/../chaos";
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 

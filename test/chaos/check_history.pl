@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # Checks the history of one database against the ledger of the stand-in API, for a server that runs already:
 #
-#   chaos/check_history.pl [--settled] [--mine REGEX] CONNECTION URL...
-#   chaos/check_history.pl --settled 'host=/tmp/x port=5432 dbname=postgres' http://127.0.0.1:8099
+#   test/chaos/check_history.pl [--settled] [--mine REGEX] CONNECTION URL...
+#   test/chaos/check_history.pl --settled 'host=/tmp/x port=5432 dbname=postgres' http://127.0.0.1:8099
 #
 # Prints every violation and a line of figures; ends with status 1 if there is a violation. See MyFatoorah/History.pm.
 use strict;
@@ -11,7 +11,7 @@ use warnings;
 use FindBin;
 use Getopt::Long;
 use HTTP::Tiny;
-use lib $FindBin::RealBin;
+use lib "$FindBin::RealBin/../perl";
 use MyFatoorah::History;
 
 my %params;

@@ -6,14 +6,14 @@
 # MUTATIONS="name ..."   run only these
 # KEEP, PG_CONFIG, CC as for make check
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 . scripts/server.sh
 
 if [ "${1-}" != --inner ]
 then
 	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 	export MF_MUTATIONS=${MUTATIONS-}
-	mf_outer chaos/mutate.sh
+	mf_outer test/chaos/mutate.sh
 	exit
 fi
 
@@ -49,7 +49,7 @@ mutate()
 		[[ $test != core/* ]] || run=(timeout -k 10 300 make -s -C test/core check WERROR= TESTS="${test#core/}")
 		env "$@" TESTDIR="$out" TESTDATADIR="$out/tmp_check" TESTLOGDIR="$out/tmp_check/log" \
 			PG_REGRESS="$MF_PGXS_SRC/test/regress/pg_regress" PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=60 \
-			PERL5LIB="$PWD/t:$MF_PGXS_SRC/test/perl" MF_SANDBOX="$PWD/sandbox/mf-sandbox" \
+			PERL5LIB="$PWD/test/perl:$MF_PGXS_SRC/test/perl" MF_SANDBOX="$PWD/sandbox/mf-sandbox" \
 			"${run[@]}" >"$log" 2>&1 </dev/null || status=$?
 		mf_end_left_behind
 		if [ -z "$perl" ]

@@ -9,7 +9,7 @@
  * log is left alone: where that cannot be written, PostgreSQL itself stops.
  *
  * Copyright (c) 2026, the myfatoorah authors
- * chaos/no_resources.c
+ * test/chaos/no_resources.c
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

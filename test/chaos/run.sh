@@ -11,7 +11,7 @@
 # MF_WORLD_JOBS=n        servers at a time, of 8 databases each: 2; more of these variables in t/042_world.pl
 # SUITES="crash tap", TESTS, KEEP, PG_CONFIG, CC, OPTFLAGS as for make check
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 . scripts/server.sh
 
 if [ "${1-}" != --inner ]
@@ -20,7 +20,7 @@ then
 	export MF_CHAOS_INVOICES=${MF_CHAOS_INVOICES:-10000} MF_CHAOS_STEPS=${MF_CHAOS_STEPS:-150}
 	export MF_WORLD_SEEDS=${MF_WORLD_SEEDS:-200}
 	export MF_CHAOS_KILLS=${MF_CHAOS_KILLS:-100} MF_SUITE_TIME=${MF_SUITE_TIME:-3600}
-	mf_outer chaos/run.sh
+	mf_outer test/chaos/run.sh
 	exit
 fi
 
