@@ -3,38 +3,89 @@
 # the test named with it must fail. A mutation that survives, or no longer applies, is a failure of this run. Ends with
 # one line "N passed, N failed". Takes a quarter of an hour.
 #
-# MUTATIONS="name ..."   run only these
+#   test/chaos/mutate.sh              make chaos-mutate
+#   test/chaos/mutate.sh --patterns   only whether each mutation still changes its file and names a test that exists:
+#                                     a line "ok - NAME" or "not ok - NAME: why" for each; builds nothing
+#
+# MUTATIONS="name ..."   only these
 # KEEP, PG_CONFIG, CC as for make check
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/server.sh
 
-if [ "${1-}" != --inner ]
-then
-	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
-	export MF_MUTATIONS=${MUTATIONS-}
-	mf_outer test/chaos/mutate.sh
-	exit
-fi
+case ${1-} in
+	--inner)
+		. scripts/suites.sh
+		trap mf_cleanup EXIT
+		trap 'exit 129' HUP INT TERM
 
-. scripts/suites.sh
-trap mf_cleanup EXIT
-trap 'exit 129' HUP INT TERM
-
-mf_make_variables
-MF_MAKE+=(FAILPOINTS=1 WERROR=)
-mf_build . "$MF_SCRATCH/log/build.log" "${MF_MAKE[@]}" || { mf_show "$MF_SCRATCH/log/build.log" 40; mf_die "the extension does not build"; }
-mf_build sandbox "$MF_SCRATCH/log/sandbox.log" || mf_die "the sandbox does not build"
-mf_private_install
+		mf_make_variables
+		MF_MAKE+=(FAILPOINTS=1 WERROR=)
+		mf_build . "$MF_SCRATCH/log/build.log" "${MF_MAKE[@]}" || { mf_show "$MF_SCRATCH/log/build.log" 40; mf_die "the extension does not build"; }
+		mf_build sandbox "$MF_SCRATCH/log/sandbox.log" || mf_die "the sandbox does not build"
+		mf_private_install
+		run_one=run_mutation
+		;;
+	--patterns)
+		MF_MUTATIONS=${MUTATIONS-}
+		MF_SCRATCH=$(mktemp -d)
+		trap 'rm -rf "$MF_SCRATCH"' EXIT
+		run_one=check_pattern
+		misfits=0
+		;;
+	*)
+		unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+		export MF_MUTATIONS=${MUTATIONS-}
+		mf_outer test/chaos/mutate.sh
+		exit
+		;;
+esac
 
 # mutate NAME "what it breaks" FILE PERL TEST [VARIABLE=VALUE...]: PERL changes the text of the file in $_; TEST is
 # one of t/, or core/NAME for one of test/core
 mutate()
 {
+	[ -z "$MF_MUTATIONS" ] || [[ " $MF_MUTATIONS " == *" $1 "* ]] || return 0
+	"$run_one" "$@"
+}
+
+# check_pattern: arguments as mutate has them
+check_pattern()
+{
+	local name=$1 file=$3 perl=$4 test=t/$5.pl why=
+
+	[[ $5 != core/* ]] || test=test/core/${5#core/}.c
+	if ! [ -e "$file" ]
+	then
+		why="there is no $file"
+	elif ! [ -e "$test" ]
+	then
+		why="there is no $test"
+	elif [ -n "$perl" ]
+	then
+		if ! perl -0777 -pe "$perl" "$file" >"$MF_SCRATCH/mutated"
+		then
+			why="its expression is not valid"
+		elif cmp -s "$file" "$MF_SCRATCH/mutated"
+		then
+			why="it does not change $file"
+		fi
+	fi
+	if [ -z "$why" ]
+	then
+		echo "ok - $name"
+	else
+		echo "not ok - $name: $why"
+		misfits=$((misfits + 1))
+	fi
+}
+
+# run_mutation: arguments as mutate has them
+run_mutation()
+{
 	local name=$1 what=$2 file=$3 perl=$4 test=$5 status=0 out=$MF_SCRATCH/m/$1 log=$MF_SCRATCH/log/mutate-$1.log
 	shift 5
 
-	[ -z "$MF_MUTATIONS" ] || [[ " $MF_MUTATIONS " == *" $name "* ]] || return 0
 	cp "$file" "$MF_SCRATCH/original"
 	if [ -n "$perl" ] && { ! perl -0777 -pi -e "$perl" "$file" || cmp -s "$file" "$MF_SCRATCH/original"; }
 	then
@@ -262,7 +313,7 @@ mutate none_074 '' src/worker/worker.c '' 074_commands_on_many_invoices
 mutate all_or_none 'one row that cannot be written fails all' src/functions/invoice_commands.c \
 	's/if \(batch\.count == 1\)/ReThrowError(error); if (batch.count == 1)/' 074_commands_on_many_invoices
 mutate conflict_as_result 'a conflict of transactions is taken for the fault of a row' src/database/sql.c \
-	's/case ERRCODE_TRANSACTION_ROLLBACK:\n//' 074_commands_on_many_invoices
+	's/(mf_error_is_systemic.*?)\t\tcase ERRCODE_TRANSACTION_ROLLBACK:\n/$1/s' 074_commands_on_many_invoices
 mutate none_007 '' src/worker/worker.c '' 007_memory_and_inquiry_budgets
 mutate any_memory 'what requests under way take of memory is not counted' src/flight/flight.c \
 	's/if \(held_bytes < MF_HELD_BYTES_MAX\)/if (true)/' 007_memory_and_inquiry_budgets
@@ -306,7 +357,7 @@ mutate money_silent 'a second payment is no NOTIFY' src/store/payment.c \
 	's/if \(changes\[i\]\.step && changes\[i\]\.from == changes\[i\]\.to\)/if (false)/' 068_money
 mutate other_amount 'another amount than ours is taken in silence' src/inquiry/inquiry_money.c \
 	's/change->doubt = change->contradiction;/change->doubt = NULL;/' 068_money
-mutate late_dispute 'what is told late of the beginning of a dispute ends it' src/store/payment_money.c \
+mutate late_dispute 'what is told late of the beginning of a dispute ends it' src/store/ledger.c \
 	"s/, e\\.status = 'PENDING', e\\.id DESC/, e.id DESC/; s/ AND l\\.status <> 'PENDING'\\)/)/" 068_money
 mutate any_date 'a payment in the future is believed' src/inquiry/inquiry_answer.c \
 	's/\(latest != 0 && time > latest\) \? 0/false ? 0/' 068_money
@@ -327,4 +378,9 @@ mutate all_slots 'one of several owners takes all slots' src/flow/request_slots.
 mutate own_merchant 'USAGE lets a role choose the merchant' src/account/account_key.c \
 	's/return account->own_mappings \|\| /return true || /' 081_rights_by_row
 
-mf_summary
+if [ "$run_one" = check_pattern ]
+then
+	[ "$misfits" -eq 0 ]
+else
+	mf_summary
+fi
