@@ -333,8 +333,8 @@ watched()
 	expect "$1 paid" paid "SELECT payment_status FROM rent_roll WHERE unit = '$1'"
 }
 
-# expect_doors UNIT DOORS: by which ways MyFatoorah's news of it came
-expect_doors()
+# expect_sources UNIT SOURCES: where the events about it came from
+expect_sources()
 {
 	expect "how the payment of $1 became known" "$2" \
 		"SELECT coalesce(string_agg(DISTINCT source, ' '), 'none') FROM mf_event WHERE invoice = (SELECT invoice FROM rent WHERE unit = '$1')"
@@ -507,7 +507,7 @@ pay A-101
 webhook_sent=$(fetch "$MF_CONTROL_URL/webhooks/wait?invoice=$(value "SELECT invoice_id FROM rent_roll WHERE unit = 'A-101'")&timeout_ms=10000")
 [[ $webhook_sent == *'"reached":true'* ]] || fail "the webhook"
 watched A-101
-expect_doors A-101 webhook
+expect_sources A-101 webhook
 sql "$DEMO_ROLE" <<'SQL'
 SELECT actor, from_status, to_status, reason FROM mf_history
 WHERE invoice = (SELECT invoice FROM rent WHERE unit = 'A-101') ORDER BY changed_at DESC LIMIT 1;
@@ -527,7 +527,7 @@ read -r code landed < <(fetch -o /dev/null -w '%{http_code} %{redirect_url}\n' "
 note "     $code, on to $landed"
 [[ $code == 303 && $landed == "$MF_SANDBOX_URL/?paymentId="* ]] || fail "the way to the page of success"
 watched A-102
-expect_doors A-102 callback
+expect_sources A-102 callback
 
 step "A-105 moves in and pays, the webhook gets lost, the browser is closed. The worker asks by itself"
 sql postgres <<SQL
@@ -542,7 +542,7 @@ await "the sending of A-105" "(SELECT status = 'sent' FROM rent_roll WHERE unit 
 watch A-105
 pay A-105
 watched A-105
-expect_doors A-105 none
+expect_sources A-105 none
 fetch -o /dev/null -X DELETE "$MF_CONTROL_URL/webhooks/mischief" || fail "webhooks that arrive again"
 sql postgres <<'SQL'
 ALTER SYSTEM RESET myfatoorah.poll_delay;

@@ -1,0 +1,51 @@
+# make demo: builds, starts its servers, and shows invoices that are sent and paid; make demo-stop leaves nothing of it.
+use strict;
+use warnings;
+
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan skip_all => 'the scripts are not here' unless -x 'scripts/demo.sh';
+
+# Short enough for sockets below it
+my $parent = PostgreSQL::Test::Utils::tempdir_short();
+my $demo = "$parent/myfatoorah-demo-$<";
+
+plan skip_all => 'the directory for temporary files has too long a name' if length $parent > 55;
+chmod 0755, $parent;
+
+# As a user calls it: without the variables of `make check` and its servers. What it needs to build is installed.
+delete @ENV{ grep { /^(?:MF_|PG|TEST)/ && $_ ne 'PG_CONFIG' } keys %ENV };
+@ENV{qw(TMPDIR NOINSTALL NO_COLOR)} = ($parent, 1, 1);
+
+sub demo
+{
+	my ($command) = @_;
+	my $output = '';
+
+	IPC::Run::run([ 'scripts/demo.sh', $command ], '<', \undef, '>&', \$output, IPC::Run::timeout(240));
+	return ($? >> 8, $output);
+}
+
+my ($status, $output) = demo('start');
+my ($roll) = $output =~ /The rent roll now(.*?)\n *\d+\. /s;
+
+is($status, 0, 'make demo') or diag($output);
+like($output, qr/All steps were seen/, 'every step was seen');
+like($roll // '', qr/^ *A-$_ .* sent +\| paid /m, "A-$_ is sent and paid") foreach 101, 102, 105;
+like($roll // '', qr/^ *A-103 .* sent +\| unpaid /m, 'A-103 is sent, and not paid');
+
+my @pids;
+foreach my $file ("$demo/run/pid", "$demo/run/sandbox/pid")
+{
+	push @pids, PostgreSQL::Test::Utils::slurp_file($file) =~ /^(\d+)/ if -e $file;
+}
+is(scalar(grep { kill 0, $_ } @pids), 2, 'its servers run on');
+
+($status, $output) = demo('stop');
+is($status, 0, 'make demo-stop') or diag($output);
+is(scalar(grep { kill 0, $_ } @pids), 0, 'ends them');
+ok(!-e $demo, 'and removes the directory');
+
+done_testing();
