@@ -6,8 +6,8 @@
 --
 -- Roles
 --
--- Roles belong to the whole cluster, so another database may have made them
--- already.  One that can do more than ours was not made by us.
+-- Roles belong to the whole cluster, so another database may have created them
+-- already.  A role that can do more was not created by myfatoorah.
 --
 DO LANGUAGE plpgsql $do$
 DECLARE
@@ -16,11 +16,11 @@ DECLARE
 BEGIN
 	FOR wanted IN
 		SELECT * FROM (VALUES
-			('myfatoorah_worker', 'may do nothing; what is done to the tables of myfatoorah runs as this role'),
-			('myfatoorah_submit', 'may insert invoices, follow them, and call the API'),
+			('myfatoorah_worker', 'without privileges on tables; what the extension changes in its tables runs as this role'),
+			('myfatoorah_submit', 'may insert invoices, read its own, and call MyFatoorah'),
 			('myfatoorah_read', 'may read invoices and everything recorded about them'),
 			('myfatoorah_operate', 'may cancel, retry, pause and resume'),
-			('myfatoorah_inbound', 'may hand in webhooks and callbacks, and nothing else')
+			('myfatoorah_inbound', 'may store webhooks and callbacks, and nothing else')
 		) AS v(name, purpose)
 	LOOP
 		SELECT r.rolcanlogin, r.rolsuper, r.rolbypassrls INTO existing
@@ -173,56 +173,56 @@ COMMENT ON COLUMN mf_invoice.call_back_url IS 'CallBackUrl, where the customer g
 COMMENT ON COLUMN mf_invoice.error_url IS 'ErrorUrl, where the customer goes after failure';
 COMMENT ON COLUMN mf_invoice.webhook_url IS 'WebhookUrl, where MyFatoorah posts events of this invoice';
 COMMENT ON COLUMN mf_invoice.expiry_date IS 'ExpiryDate; sent as wall clock of the account''s time zone';
-COMMENT ON COLUMN mf_invoice.customer_address IS 'CustomerAddress, an object with the vendor''s member names';
-COMMENT ON COLUMN mf_invoice.invoice_items IS 'InvoiceItems, an array of objects with the vendor''s member names; must add up to invoice_value';
+COMMENT ON COLUMN mf_invoice.customer_address IS 'CustomerAddress, an object with MyFatoorah''s member names';
+COMMENT ON COLUMN mf_invoice.invoice_items IS 'InvoiceItems, an array of objects with MyFatoorah''s member names; must add up to invoice_value';
 COMMENT ON COLUMN mf_invoice.shipping_method IS 'ShippingMethod: 1 DHL, 2 Aramex';
 COMMENT ON COLUMN mf_invoice.shipping_consignee IS 'ShippingConsignee, needed with shipping_method';
-COMMENT ON COLUMN mf_invoice.suppliers IS 'Suppliers, an array of objects with the vendor''s member names';
+COMMENT ON COLUMN mf_invoice.suppliers IS 'Suppliers, an array of objects with MyFatoorah''s member names';
 COMMENT ON COLUMN mf_invoice.processing_details IS 'ProcessingDetails: {"AutoCapture": false} to authorise first';
 COMMENT ON COLUMN mf_invoice.invoice_payment_methods IS 'InvoicePaymentMethods, ids of the payment methods to offer';
 COMMENT ON COLUMN mf_invoice.source_info IS 'SourceInfo';
 COMMENT ON COLUMN mf_invoice.send_at IS 'not sent before this time';
-COMMENT ON COLUMN mf_invoice.priority IS '0 to 100; each step puts a due invoice ten minutes ahead of the others';
-COMMENT ON COLUMN mf_invoice.idempotency_key IS 'a key of your own, once per account: with it the same invoice is not made twice';
-COMMENT ON COLUMN mf_invoice.callbacks IS 'whether the customer comes back to the page of the listener, where call_back_url and error_url are not given; the account''s option callbacks if null';
+COMMENT ON COLUMN mf_invoice.priority IS '0 to 100; each point puts a due invoice ten minutes ahead of others';
+COMMENT ON COLUMN mf_invoice.idempotency_key IS 'your own key, unique within the account: a second INSERT with it makes no second invoice';
+COMMENT ON COLUMN mf_invoice.callbacks IS 'whether the customer returns to the listener''s page if call_back_url and error_url are not given; null: as the account''s option callbacks says';
 COMMENT ON COLUMN mf_invoice.reference IS 'result: the unique CustomerReference that is sent';
 COMMENT ON COLUMN mf_invoice.status IS 'result: queued, sending, sent, rejected, unknown, review or cancelled';
 COMMENT ON COLUMN mf_invoice.payment_status IS 'result: unpaid, authorized, paid, expired, remote_cancelled, partly_refunded, refunded or disputed';
 COMMENT ON COLUMN mf_invoice.invoice_id IS 'result: MyFatoorah''s InvoiceId';
 COMMENT ON COLUMN mf_invoice.invoice_url IS 'result: MyFatoorah''s InvoiceURL, the link to pay';
 COMMENT ON COLUMN mf_invoice.sent_at IS 'result: when MyFatoorah accepted it';
-COMMENT ON COLUMN mf_invoice.paid_at IS 'result: when it was paid: TransactionDate of the try that paid it';
-COMMENT ON COLUMN mf_invoice.last_error IS 'result: what is wrong with its sending, or with its link once it is sent; null if nothing is';
+COMMENT ON COLUMN mf_invoice.paid_at IS 'result: when it was paid: TransactionDate of the successful transaction';
+COMMENT ON COLUMN mf_invoice.last_error IS 'result: why it could not be sent, or what is wrong with its link; null if nothing is';
 COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt to send';
-COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while it might exist already; it is not sent again, and of a sent row that came too late';
+COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while the invoice might already exist: it is not sent again; in a sent row, the call came too late';
 COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
-COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted, whatever the INSERT gives';
-COMMENT ON COLUMN mf_invoice.created_by IS 'result: name of the role that inserted it, or gave it to another account since, as it was then';
-COMMENT ON COLUMN mf_invoice.invoice_status IS 'result: InvoiceStatus, MyFatoorah''s own word, as last read';
-COMMENT ON COLUMN mf_invoice.payment_error IS 'result: what is wrong with the latest answer about its payment; a good one clears it';
+COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted; a value in the INSERT is ignored';
+COMMENT ON COLUMN mf_invoice.created_by IS 'result: name, at that time, of the role that inserted the row or last changed its account';
+COMMENT ON COLUMN mf_invoice.invoice_status IS 'result: InvoiceStatus as last read from MyFatoorah';
+COMMENT ON COLUMN mf_invoice.payment_error IS 'result: what is wrong with the latest answer about the payment; null after a valid answer';
 COMMENT ON COLUMN mf_invoice.duplicate_error IS 'result: why duplicate_suspected is set';
-COMMENT ON COLUMN mf_invoice.payment_id IS 'result: PaymentId of the try that paid it';
+COMMENT ON COLUMN mf_invoice.payment_id IS 'result: PaymentId of the successful transaction';
 COMMENT ON COLUMN mf_invoice.base_currency IS 'result: currency of the account, ISO 4217';
 COMMENT ON COLUMN mf_invoice.base_value IS 'result: InvoiceValue in the currency of the account, as last read; a partial capture lowers it';
 COMMENT ON COLUMN mf_invoice.display_currency IS 'result: currency of the invoice, ISO 4217';
 COMMENT ON COLUMN mf_invoice.display_value IS 'result: InvoiceDisplayValue, in the currency of the invoice';
 COMMENT ON COLUMN mf_invoice.pay_currency IS 'result: currency that the customer paid in, ISO 4217';
 COMMENT ON COLUMN mf_invoice.pay_value IS 'result: what the customer paid, in that currency; MyFatoorah rounds it up to hundredths';
-COMMENT ON COLUMN mf_invoice.refunded_value IS 'result: what went back of it, in the currency of the account: refunds carried out and disputes lost';
-COMMENT ON COLUMN mf_invoice.overpaid IS 'result: more than one try has brought money; see mf_transaction';
-COMMENT ON COLUMN mf_invoice.paid_late IS 'result: it was paid after its payment_status had been expired or remote_cancelled';
-COMMENT ON COLUMN mf_invoice.created_by_id IS 'result: OID of that role, whose members may change it and whose user mapping is used whatever it is called now; 0 if there is none of that name where it was restored';
-COMMENT ON COLUMN mf_invoice.own_key IS 'result: that role had a user mapping of its own for the account, which PUBLIC''s does not stand in for';
-COMMENT ON COLUMN mf_invoice.could_login IS 'result: that role could log in: the row waits if it no longer can when it is to be sent';
-COMMENT ON COLUMN mf_invoice.could_insert IS 'result: that role could insert into this table: likewise';
+COMMENT ON COLUMN mf_invoice.refunded_value IS 'result: sum of completed refunds and lost disputes, in the currency of the account';
+COMMENT ON COLUMN mf_invoice.overpaid IS 'result: more than one transaction succeeded; see mf_transaction';
+COMMENT ON COLUMN mf_invoice.paid_late IS 'result: it was paid after payment_status had become expired or remote_cancelled';
+COMMENT ON COLUMN mf_invoice.created_by_id IS 'result: OID of that role: its members may change the row, and its user mapping is used; 0 if a restored row names a role that does not exist';
+COMMENT ON COLUMN mf_invoice.own_key IS 'result: that role had a user mapping of its own for the account; the mapping of PUBLIC is not used in its place';
+COMMENT ON COLUMN mf_invoice.could_login IS 'result: that role could log in; if it cannot when the invoice is due, the invoice waits';
+COMMENT ON COLUMN mf_invoice.could_insert IS 'result: that role could insert into mf_invoice; if it cannot when the invoice is due, the invoice waits';
 COMMENT ON COLUMN mf_invoice.currency IS 'result: currency of invoice_value, ISO 4217: display_currency_iso, or the account''s own';
 COMMENT ON COLUMN mf_invoice.received_value IS 'result: sum of the payments, in the currency of the account; see mf_ledger';
-COMMENT ON COLUMN mf_invoice.net_value IS 'result: what is kept, in the currency of the account: received_value less refunded_value';
-COMMENT ON COLUMN mf_invoice.disputed_at IS 'result: when MyFatoorah last told of a dispute that is open or lost; null if there is none; see mf_dispute';
-COMMENT ON COLUMN mf_invoice.expires_at IS 'result: after this it cannot be paid, as MyFatoorah last told';
-COMMENT ON COLUMN mf_invoice.erased_at IS 'result: when the customer''s name, address and numbers were emptied, by age or by mf_forget(); null if they were not';
-COMMENT ON COLUMN mf_invoice.metadata IS 'your own, at any time: not sent, and no part of the history';
-COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the invoice that was paid differs from this row, until a person has decided; see mf_review';
+COMMENT ON COLUMN mf_invoice.net_value IS 'result: received_value minus refunded_value, in the currency of the account';
+COMMENT ON COLUMN mf_invoice.disputed_at IS 'result: when MyFatoorah last reported a dispute that is open or lost; null if there is none; see mf_dispute';
+COMMENT ON COLUMN mf_invoice.expires_at IS 'result: the invoice cannot be paid after this time, as last reported by MyFatoorah';
+COMMENT ON COLUMN mf_invoice.erased_at IS 'result: when the customer''s name, address and numbers were erased, by age or by mf_forget(); null if they were not';
+COMMENT ON COLUMN mf_invoice.metadata IS 'your own data; may change at any time, is not sent, and is not in the history';
+COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the paid invoice differs from this row, until a person has decided; see mf_review';
 
 --
 -- What has which InvoiceId: a table of its own, by the key of which an invoice
@@ -237,20 +237,20 @@ CREATE TABLE mf_invoice_number (
 COMMENT ON TABLE mf_invoice_number IS 'which InvoiceId which row of mf_invoice has; mf_number shows it';
 
 --
--- The agenda of the worker: what is to be done next for an invoice, and when.
--- One narrow row per unfinished invoice, deleted when nothing is left to do.
+-- The worker's agenda.  An unfinished invoice has one entry, which is deleted
+-- when nothing is left to do.
 --
 CREATE FUNCTION mf_here()
 RETURNS bigint
 LANGUAGE C STRICT STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_here() IS 'a number for this database of this server, which no copy of it on another has';
+COMMENT ON FUNCTION mf_here() IS 'identifies this database on this server; a copy on another server has another number';
 
 CREATE FUNCTION mf_origin()
 RETURNS bigint
 LANGUAGE C STRICT STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_origin() IS 'a number for this database in this data directory, since its server was promoted last: a server that goes on beside it has another';
+COMMENT ON FUNCTION mf_origin() IS 'identifies this database in this data directory since the latest promotion; a server that was copied from it, or that it was promoted from, has another number';
 
 CREATE TABLE mf_queue (
 	invoice bigint PRIMARY KEY,
@@ -270,14 +270,14 @@ CREATE INDEX mf_queue_rank_idx ON mf_queue (account, rank, invoice);
 CREATE INDEX mf_queue_error_idx ON mf_queue (account) WHERE error IS NOT NULL;
 CREATE INDEX mf_queue_promote_idx ON mf_queue (account, rank) WHERE promote;
 
-COMMENT ON TABLE mf_queue IS 'what the worker has to do next, one row per unfinished invoice';
-COMMENT ON COLUMN mf_queue.kind IS 'send; sending (due is the end of the lease); reconcile: look up an unknown outcome; verify: look up before it is sent; watch: look up references given up; review: a person has to decide, the worker does nothing';
-COMMENT ON COLUMN mf_queue.due IS 'not before this time';
-COMMENT ON COLUMN mf_queue.rank IS 'order among due rows: due, or the insertion if that was later; once it is due, less ten minutes per step of priority';
+COMMENT ON TABLE mf_queue IS 'the worker''s agenda: one entry per unfinished invoice';
+COMMENT ON COLUMN mf_queue.kind IS 'send; sending: leased until due; reconcile: look up an unknown outcome; verify: look up before sending; watch: look up references that were given up; review: a person decides, the worker does nothing';
+COMMENT ON COLUMN mf_queue.due IS 'nothing is done before this time; of kind sending, the end of the lease';
+COMMENT ON COLUMN mf_queue.rank IS 'order among due entries: the later of due and the insertion, minus ten minutes per point of priority once due';
 COMMENT ON COLUMN mf_queue.lookups IS 'look-ups so far that found nothing, plus 100 for each whose answer made no sense; of kind send: how often the key was missing, or -1 while it waits for the hours in which MyFatoorah may notify the customer';
-COMMENT ON COLUMN mf_queue.origin IS 'the database that made this entry, as its mf_origin() says; any other does nothing about it';
-COMMENT ON COLUMN mf_queue.promote IS 'priority has not moved rank yet, because it is not due';
-COMMENT ON COLUMN mf_queue.error IS 'why what is to be done next could not be written; put off until due, see mf_review';
+COMMENT ON COLUMN mf_queue.origin IS 'mf_origin() of the database that made this entry; no other database acts on it';
+COMMENT ON COLUMN mf_queue.promote IS 'rank does not take account of priority yet, because the entry is not due';
+COMMENT ON COLUMN mf_queue.error IS 'why the last change of the invoice could not be written; it is tried again when due; see mf_review';
 
 --
 -- Every attempt to send, recorded before the first byte leaves
@@ -304,20 +304,20 @@ CREATE TABLE mf_attempt (
 
 CREATE INDEX mf_attempt_started_at_idx ON mf_attempt USING brin (started_at);
 
-COMMENT ON TABLE mf_attempt IS 'every attempt to send an invoice, written before the request leaves';
+COMMENT ON TABLE mf_attempt IS 'every attempt to send an invoice, recorded before the request leaves';
 COMMENT ON COLUMN mf_attempt.reference IS 'the CustomerReference of this attempt';
 COMMENT ON COLUMN mf_attempt.body_sha256 IS 'SHA-256 of the request body';
 COMMENT ON COLUMN mf_attempt.send_by IS 'the request does not leave after this time';
-COMMENT ON COLUMN mf_attempt.outcome IS 'what is proven: accepted, rejected, not_sent, throttled, account_problem or unknown; null while under way';
-COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId that the answer held, whatever it proved, also if it came too late for the invoice';
-COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL that the answer held, likewise';
-COMMENT ON COLUMN mf_attempt.answered_reference IS 'the CustomerReference that the answer held, if it was another';
-COMMENT ON COLUMN mf_attempt.sent_to IS 'checksum of the address and key that the request used, to know whether a look-up asks the same; not enough to find the key';
+COMMENT ON COLUMN mf_attempt.outcome IS 'what is certain: accepted, rejected, not_sent, throttled, account_problem or unknown; null while the request is in flight';
+COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId in the answer, whatever the outcome, even if the answer came too late for the invoice';
+COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL in the answer, likewise';
+COMMENT ON COLUMN mf_attempt.answered_reference IS 'the CustomerReference in the answer, if it differs';
+COMMENT ON COLUMN mf_attempt.sent_to IS 'checksum of the address and key of the request, which shows whether a look-up goes to the same place; too short to find the key';
 COMMENT ON COLUMN mf_attempt.changed_to_sent IS 'the answer to this attempt changed the invoice to sent: mf_history takes that change from here, any other from mf_transition';
 
 --
--- Every transition, append-only, but for the two that every invoice goes
--- through: its attempt has them already.
+-- Transitions, append-only.  The two that every invoice goes through, to sending
+-- and to sent, are in mf_attempt instead.
 --
 CREATE TABLE mf_transition (
 	invoice bigint NOT NULL,
@@ -334,12 +334,12 @@ CREATE TABLE mf_transition (
 CREATE INDEX mf_transition_invoice_idx ON mf_transition (invoice);
 CREATE INDEX mf_transition_changed_at_idx ON mf_transition USING brin (changed_at);
 
-COMMENT ON COLUMN mf_transition.id IS 'a key, which publications need to tell of rows deleted after myfatoorah.history_retention';
-COMMENT ON TABLE mf_transition IS 'changes of an invoice''s status, append-only; mf_history has them all';
+COMMENT ON COLUMN mf_transition.id IS 'primary key, which publications need to replicate deletions after myfatoorah.history_retention';
+COMMENT ON TABLE mf_transition IS 'changes of status, append-only; mf_history shows them together with those that mf_attempt records';
 
-COMMENT ON COLUMN mf_transition.changes IS 'of an edit by UPDATE: old and new value of each column, without passwords and queries of addresses; emptied when the invoice is deleted';
+COMMENT ON COLUMN mf_transition.changes IS 'of an edit by UPDATE: old and new value of each column, without passwords and without the query part of URLs; cleared when the invoice is deleted';
 
--- Policies of mf_invoice hold for what is known of its rows, too.
+-- Policies of mf_invoice apply to the tables and views about its rows, too.
 CREATE FUNCTION mf_invoice_visible(id bigint)
 RETURNS boolean
 LANGUAGE C STABLE PARALLEL RESTRICTED
@@ -363,13 +363,13 @@ CREATE VIEW mf_history WITH (security_barrier) AS
 		FROM mf_transition t) h
 	WHERE mf_invoice_visible(h.invoice);
 
-COMMENT ON VIEW mf_history IS 'every transition of every invoice, its insertion included, and every edit with its changes';
+COMMENT ON VIEW mf_history IS 'every transition and every edit of every invoice, its insertion included';
 
 --
--- Payments: what to ask, what was answered, what came in
+-- Payments: inquiries, answers, events
 --
--- The agenda of GetPaymentStatus.  One narrow row per invoice that can still
--- change its payment_status, deleted when nothing can change any more.
+-- The agenda of inquiries.  An invoice has an entry as long as its
+-- payment_status can change.
 --
 CREATE TABLE mf_inquiry (
 	invoice bigint PRIMARY KEY,
@@ -394,16 +394,16 @@ CREATE INDEX mf_inquiry_failed_idx ON mf_inquiry (account) WHERE error IS NOT NU
 CREATE INDEX mf_inquiry_due_idx ON mf_inquiry (account, due) WHERE NOT urgent;
 
 COMMENT ON TABLE mf_inquiry IS 'invoices whose payment is awaited, and when MyFatoorah is asked next';
-COMMENT ON COLUMN mf_inquiry.due IS 'not before this time';
-COMMENT ON COLUMN mf_inquiry.urgent IS 'an event or a person wants to know; false: the poller''s turn, within myfatoorah.poll_rate_limit';
-COMMENT ON COLUMN mf_inquiry.refunds IS 'the refunds are to be asked for, too';
+COMMENT ON COLUMN mf_inquiry.due IS 'not asked before this time';
+COMMENT ON COLUMN mf_inquiry.urgent IS 'an event or a person has asked for it; false: planned, within myfatoorah.poll_rate_limit';
+COMMENT ON COLUMN mf_inquiry.refunds IS 'MyFatoorah is also asked for the refunds';
 COMMENT ON COLUMN mf_inquiry.times_requested IS 'how often events and people have asked for the payment: an answer to an earlier question does not settle a later one';
 COMMENT ON COLUMN mf_inquiry.unchanged_answers IS 'answers since the latest of them that showed no change';
 COMMENT ON COLUMN mf_inquiry.answers IS 'answers since payment_status changed last';
-COMMENT ON COLUMN mf_inquiry.failures IS 'questions in a row that had no usable answer; each makes the time until the next one longer';
-COMMENT ON COLUMN mf_inquiry.error IS 'why it could not be asked about, or the answer not be written; put off until due, see mf_review';
-COMMENT ON COLUMN mf_inquiry.by_callback IS 'of an urgent one: only callbacks, which prove nothing, or people too often, have asked since the latest question; within myfatoorah.callback_rate_limit';
-COMMENT ON COLUMN mf_inquiry.ordered_by IS 'of an urgent one: OID of the role whose mf_refresh() alone has asked; 0 if an event did, which goes before';
+COMMENT ON COLUMN mf_inquiry.failures IS 'inquiries in a row without a usable answer; each makes the next delay longer';
+COMMENT ON COLUMN mf_inquiry.error IS 'why MyFatoorah could not be asked, or its answer not be written; tried again when due; see mf_review';
+COMMENT ON COLUMN mf_inquiry.by_callback IS 'of an urgent one: since the latest inquiry only callbacks, which prove nothing, or roles beyond their quota have asked; within myfatoorah.callback_rate_limit';
+COMMENT ON COLUMN mf_inquiry.ordered_by IS 'of an urgent one: OID of the role whose mf_refresh() asked for it; 0 if an event did, which takes precedence';
 
 CREATE TABLE mf_transaction (
 	invoice bigint NOT NULL,
@@ -437,15 +437,15 @@ CREATE TABLE mf_transaction (
 
 CREATE INDEX mf_transaction_payment_id_idx ON mf_transaction (payment_id);
 
-COMMENT ON TABLE mf_transaction IS 'every try to pay an invoice, as GetPaymentStatus told it';
+COMMENT ON TABLE mf_transaction IS 'every transaction of an invoice, as GetPaymentStatus reports it';
 COMMENT ON COLUMN mf_transaction.invoice IS 'mf_invoice.id';
-COMMENT ON COLUMN mf_transaction.payment_id IS 'PaymentId: digits, with their leading zeros';
-COMMENT ON COLUMN mf_transaction.transaction_status IS 'MyFatoorah''s word: InProgress, Succss (sic), Failed, Canceled or Authorize';
+COMMENT ON COLUMN mf_transaction.payment_id IS 'PaymentId: digits, with leading zeros';
+COMMENT ON COLUMN mf_transaction.transaction_status IS 'as MyFatoorah spells it: InProgress, Succss (sic), Failed, Canceled or Authorize';
 COMMENT ON COLUMN mf_transaction.card IS 'masked number, brand, issuer and kind of the card; nothing that identifies it';
 
 --
--- The books: each change of money is one line, which is never changed.  What an
--- answer tells otherwise than before is a line of the difference.
+-- The ledger.  Each change of money is one entry, which is never updated.  If a
+-- later answer differs, an entry of the difference is added.
 --
 CREATE TABLE mf_money (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -463,7 +463,7 @@ CREATE TABLE mf_money (
 CREATE INDEX mf_money_invoice_idx ON mf_money (invoice, kind, source);
 CREATE INDEX mf_money_booked_at_idx ON mf_money USING brin (booked_at);
 
-COMMENT ON TABLE mf_money IS 'changes of money, append-only; mf_ledger shows them';
+COMMENT ON TABLE mf_money IS 'entries of the ledger, append-only; mf_ledger shows them';
 COMMENT ON COLUMN mf_money.source IS 'PaymentId of a payment or its fee, RefundId of a refund, DisputeTransactionId of a chargeback';
 
 CREATE VIEW mf_ledger WITH (security_barrier) AS
@@ -471,14 +471,14 @@ CREATE VIEW mf_ledger WITH (security_barrier) AS
 	FROM mf_money m
 	WHERE mf_invoice_visible(m.invoice);
 
-COMMENT ON VIEW mf_ledger IS 'every change of money, one line each, in the order of id: payments are positive; refunds, chargebacks and fees negative; all in the currency of the account';
-COMMENT ON COLUMN mf_ledger.at IS 'when it was booked; when a payment was made is told by mf_transaction.transaction_date';
-COMMENT ON COLUMN mf_ledger.kind IS 'payment, refund or chargeback, whose sum is mf_invoice.net_value; fee: what MyFatoorah keeps of a payment, its tax included';
-COMMENT ON COLUMN mf_ledger.payment_id IS 'PaymentId, where MyFatoorah tells it: not of refunds';
+COMMENT ON VIEW mf_ledger IS 'one entry per change of money, in the order of id: payments are positive; refunds, chargebacks and fees are negative; all in the currency of the account';
+COMMENT ON COLUMN mf_ledger.at IS 'when the entry was written; mf_transaction.transaction_date is when the payment was made';
+COMMENT ON COLUMN mf_ledger.kind IS 'payment, refund or chargeback, whose sum is mf_invoice.net_value; fee: what MyFatoorah keeps of a payment, including tax';
+COMMENT ON COLUMN mf_ledger.payment_id IS 'PaymentId, where MyFatoorah reports it; null for refunds';
 COMMENT ON COLUMN mf_ledger.source IS 'PaymentId of a payment or its fee, RefundId of a refund, DisputeTransactionId of a chargeback';
 
 --
--- Disputes, as webhooks have told of them: no question confirms one
+-- Disputes as webhooks report them; MyFatoorah cannot be asked about one
 --
 CREATE TABLE mf_dispute_state (
 	invoice bigint NOT NULL,
@@ -495,7 +495,7 @@ CREATE TABLE mf_dispute_state (
 );
 
 COMMENT ON TABLE mf_dispute_state IS 'disputes; mf_dispute shows them';
-COMMENT ON COLUMN mf_dispute_state.event IS 'mf_event.id of the webhook that told it last';
+COMMENT ON COLUMN mf_dispute_state.event IS 'mf_event.id of the webhook that reported the present state';
 
 CREATE VIEW mf_dispute WITH (security_barrier) AS
 	SELECT d.invoice, i.account, i.customer_reference, d.dispute_id, d.status, d.type, d.reason, d.charge_back_type, d.payment_id,
@@ -505,11 +505,11 @@ CREATE VIEW mf_dispute WITH (security_barrier) AS
 			WHERE m.invoice = d.invoice AND m.kind = 'payment' AND m.source = d.payment_id) p ON true
 	WHERE mf_invoice_visible(d.invoice);
 
-COMMENT ON VIEW mf_dispute IS 'disputes of payments, as signed webhooks have told of them, with the payment that each is about';
-COMMENT ON COLUMN mf_dispute.status IS 'MyFatoorah''s word: PENDING, RESOLVED or LOST';
-COMMENT ON COLUMN mf_dispute.type IS 'MyFatoorah''s word: CHARGEBACK, DOCUMENTREQUEST, FRAUDALERT or UNVERIFY; not signed in version 2';
-COMMENT ON COLUMN mf_dispute.amount IS 'of the payment that it is about, in the currency of the account';
-COMMENT ON COLUMN mf_dispute.opened_at IS 'when a webhook first told of it';
+COMMENT ON VIEW mf_dispute IS 'disputes reported by signed webhooks, with the payment that each is about';
+COMMENT ON COLUMN mf_dispute.status IS 'as MyFatoorah spells it: PENDING, RESOLVED or LOST';
+COMMENT ON COLUMN mf_dispute.type IS 'as MyFatoorah spells it: CHARGEBACK, DOCUMENTREQUEST, FRAUDALERT or UNVERIFY; not signed in version 2';
+COMMENT ON COLUMN mf_dispute.amount IS 'amount of the disputed payment, in the currency of the account';
+COMMENT ON COLUMN mf_dispute.opened_at IS 'when a webhook first reported it';
 
 CREATE TABLE mf_event (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -543,21 +543,21 @@ CREATE INDEX mf_event_webhook_idx ON mf_event (account, id) WHERE source = 'webh
 CREATE INDEX mf_event_invoice_idx ON mf_event (invoice) WHERE invoice IS NOT NULL;
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 
-COMMENT ON TABLE mf_event IS 'every event that came in, once, without personal data; none of them changes a payment, each is a reason to ask MyFatoorah';
-COMMENT ON COLUMN mf_event.source IS 'webhook; callback: a customer''s browser came back; log: found in MyFatoorah''s log of deliveries';
+COMMENT ON TABLE mf_event IS 'every event that came in, once each, without personal data; an event changes no payment: it makes the worker ask MyFatoorah';
+COMMENT ON COLUMN mf_event.source IS 'webhook; callback: a customer''s browser returned; log: found in MyFatoorah''s log of deliveries';
 COMMENT ON COLUMN mf_event.event_code IS 'MyFatoorah''s number: 1 payment, 2 refund, 3 deposit, 4 supplier, 5 recurring, 6 dispute, 7 supplier update';
-COMMENT ON COLUMN mf_event.event_status IS 'what it says of the payment, refund, dispute ...; believed only once MyFatoorah has confirmed it';
+COMMENT ON COLUMN mf_event.event_status IS 'status of the payment, refund or dispute that the event reports; MyFatoorah is asked before it counts';
 COMMENT ON COLUMN mf_event.event_reference IS 'WH-number; not signed';
 COMMENT ON COLUMN mf_event.invoice_id IS 'MyFatoorah''s InvoiceId';
 COMMENT ON COLUMN mf_event.invoice IS 'mf_invoice.id; null if it matches no row, see mf_unmatched';
-COMMENT ON COLUMN mf_event.digest IS 'SHA-256 of what identifies it: the signed part of a webhook';
+COMMENT ON COLUMN mf_event.digest IS 'SHA-256 of what identifies the event: the signed part of a webhook';
 COMMENT ON COLUMN mf_event.data IS 'Data of the webhook without names, addresses, cards and bank accounts; mostly not signed';
-COMMENT ON COLUMN mf_event.payment_id IS 'of an invoice''s callbacks, which are one event: the latest that was news';
-COMMENT ON COLUMN mf_event.deliveries IS 'how often it came';
+COMMENT ON COLUMN mf_event.payment_id IS 'of callbacks, which are one event per invoice: the latest new PaymentId';
+COMMENT ON COLUMN mf_event.deliveries IS 'how often the event came in';
 COMMENT ON COLUMN mf_event.answered_at IS 'when MyFatoorah was asked about it';
-COMMENT ON COLUMN mf_event.due IS 'when MyFatoorah is asked whose PaymentId it is, or about an InvoiceId that is not the row''s';
+COMMENT ON COLUMN mf_event.due IS 'when MyFatoorah is asked which invoice a PaymentId belongs to, or about an InvoiceId that is not the row''s';
 COMMENT ON COLUMN mf_event.lookups IS 'look-ups so far that have not settled it';
-COMMENT ON COLUMN mf_event.failures IS 'as in mf_inquiry';
+COMMENT ON COLUMN mf_event.failures IS 'look-ups in a row without a usable answer; each makes the next delay longer';
 
 --
 -- What the worker knows about an account beyond its options
@@ -569,11 +569,11 @@ CREATE TABLE mf_account (
 	reason text
 );
 
-COMMENT ON TABLE mf_account IS 'accounts whose sending was paused, by a person or after a refusal of the key; * stands for all';
+COMMENT ON TABLE mf_account IS 'accounts whose sending is paused, by a person or because MyFatoorah refused the key; * stands for all';
 
 --
--- Which servers, databases and timelines workers have served: one that is not
--- among them may be a copy, whose original sends the same invoices.
+-- Servers, databases and timelines whose workers have served these invoices.  A
+-- database that is not among them may be a copy of one that sends them, too.
 --
 CREATE TABLE mf_identity (
 	system_identifier text COLLATE "C" NOT NULL,
@@ -592,15 +592,15 @@ INSERT INTO mf_identity (system_identifier, database, data_directory, timeline, 
 	FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_database d
 	WHERE d.datname = pg_catalog.current_database();
 
-COMMENT ON TABLE mf_identity IS 'the servers and databases that workers have served with these invoices; rows of others come by copying';
-COMMENT ON COLUMN mf_identity.data_directory IS 'inodes of the data directory and of PG_VERSION in it, and when that was born, of which a copy has others; empty until a worker has run';
-COMMENT ON COLUMN mf_identity.marker IS 'inode of the file that the latest start of a worker has put into myfatoorah.marker in the data directory, and when that was born: a database that is put back from a backup names an older one; empty until a worker has run';
-COMMENT ON COLUMN mf_identity.backup_label IS 'the same of backup_label.old, which the server leaves when it has started from a base backup; empty if there was none';
+COMMENT ON TABLE mf_identity IS 'servers and databases whose workers have served these invoices; rows of other servers come from copying';
+COMMENT ON COLUMN mf_identity.data_directory IS 'inode numbers and creation times of the data directory and its PG_VERSION, which differ in a copy; empty until a worker has run';
+COMMENT ON COLUMN mf_identity.marker IS 'inode number and creation time of the file myfatoorah.marker in the data directory, which each start of a worker replaces: a database restored from a backup names an older one; empty until a worker has run';
+COMMENT ON COLUMN mf_identity.backup_label IS 'the same of backup_label.old, which a server started from a base backup leaves; empty if there is none';
 
 --
 -- Functions of users that are called after changes of mf_invoice
 --
--- They are known by name, so that dumps and upgrades can carry them.
+-- They are stored by name, so that a dump contains them.
 --
 CREATE TABLE mf_reaction (
 	function text COLLATE "C" PRIMARY KEY,
@@ -611,10 +611,10 @@ CREATE TABLE mf_reaction (
 	retry_at timestamptz
 );
 
-COMMENT ON TABLE mf_reaction IS 'functions that are called after each change of money or state of an invoice; see mf_on_change()';
+COMMENT ON TABLE mf_reaction IS 'functions that are called after each change of status or money of an invoice; see mf_on_change()';
 COMMENT ON COLUMN mf_reaction.function IS 'schema and name; its arguments are always (mf_invoice, mf_invoice)';
-COMMENT ON COLUMN mf_reaction.owner IS 'name of the role that had it when it was registered: one of another role is not called';
-COMMENT ON COLUMN mf_reaction.failures IS 'calls that have failed in a row';
+COMMENT ON COLUMN mf_reaction.owner IS 'owner of the function when it was registered; it is not called while another role owns it';
+COMMENT ON COLUMN mf_reaction.failures IS 'failed calls in a row';
 COMMENT ON COLUMN mf_reaction.retry_at IS 'it is not called before this time';
 
 CREATE TABLE mf_reaction_queue (
@@ -632,12 +632,12 @@ CREATE TABLE mf_reaction_queue (
 CREATE INDEX mf_reaction_queue_invoice_idx ON mf_reaction_queue (function, invoice, id);
 CREATE INDEX mf_reaction_queue_due_idx ON mf_reaction_queue (function, due);
 
-COMMENT ON TABLE mf_reaction_queue IS 'changes that functions of mf_reaction are still to be told of; see mf_reaction_backlog';
-COMMENT ON COLUMN mf_reaction_queue.failures IS 'calls that have failed';
-COMMENT ON COLUMN mf_reaction_queue.due IS 'not before this time, nor before earlier changes of the invoice';
+COMMENT ON TABLE mf_reaction_queue IS 'changes for which functions of mf_reaction are still to be called; see mf_reaction_backlog';
+COMMENT ON COLUMN mf_reaction_queue.failures IS 'failed calls';
+COMMENT ON COLUMN mf_reaction_queue.due IS 'not called before this time, nor before earlier changes of the invoice';
 
 --
--- Settled invoices of old: the rows as they were, and in one column what hung on them
+-- Archive of finished invoices; the column detail has what other tables said of each
 --
 -- mf_archive() makes a partition for each month, which is no member of the
 -- extension: so a dump has it, table and rows.  The table itself has no index: a
@@ -651,7 +651,7 @@ CREATE TABLE mf_invoice_archive (
 ) PARTITION BY RANGE (created_at);
 
 COMMENT ON TABLE mf_invoice_archive IS 'what mf_archive() has moved here from mf_invoice, a partition for each month of created_at, by UTC; mf_invoice_all shows both';
-COMMENT ON COLUMN mf_invoice_archive.detail IS 'what hung on it, as arrays: attempts, transitions, transactions, disputes, events';
+COMMENT ON COLUMN mf_invoice_archive.detail IS 'rows that belonged to the invoice, as arrays: attempts, transitions, transactions, disputes, events';
 
 CREATE TABLE mf_archive_key (
 	id bigint PRIMARY KEY,
@@ -667,32 +667,32 @@ CREATE UNIQUE INDEX mf_archive_key_reference_idx ON mf_archive_key (reference);
 CREATE UNIQUE INDEX mf_archive_key_idempotency_key_idx ON mf_archive_key (idempotency_key, account COLLATE "C") WHERE idempotency_key IS NOT NULL;
 CREATE INDEX mf_archive_key_invoice_id_idx ON mf_archive_key (invoice_id) WHERE invoice_id IS NOT NULL;
 
-COMMENT ON TABLE mf_archive_key IS 'what stays taken by archived invoices, also when their month was dropped: no new row has it';
-COMMENT ON COLUMN mf_archive_key.created_at IS 'tells the month that the row is in';
-COMMENT ON COLUMN mf_archive_key.paid IS 'something was paid, or may have been: it was sent, and had not ended unpaid';
+COMMENT ON TABLE mf_archive_key IS 'keys of archived invoices, which no new row may use even after their month was dropped';
+COMMENT ON COLUMN mf_archive_key.created_at IS 'determines the partition of the row';
+COMMENT ON COLUMN mf_archive_key.paid IS 'the invoice was sent, and had not expired or been cancelled at MyFatoorah: money may have been received for it';
 
 CREATE VIEW mf_invoice_all WITH (security_barrier) AS
 	SELECT i.*, NULL::timestamptz AS archived_at, NULL::jsonb AS detail FROM mf_invoice i WHERE mf_invoice_visible(i.id)
 	UNION ALL
 	SELECT a.* FROM mf_invoice_archive a WHERE mf_invoice_visible(a.id);
-COMMENT ON VIEW mf_invoice_all IS 'the invoices of mf_invoice and those that mf_archive() has moved';
+COMMENT ON VIEW mf_invoice_all IS 'invoices of mf_invoice and those that mf_archive() has moved';
 COMMENT ON COLUMN mf_invoice_all.archived_at IS 'when it was moved; null if it is in mf_invoice';
-COMMENT ON COLUMN mf_invoice_all.detail IS 'of an archived one what hung on it, as arrays: attempts, transitions, transactions, disputes, events';
+COMMENT ON COLUMN mf_invoice_all.detail IS 'of an archived invoice, the rows that belonged to it, as arrays: attempts, transitions, transactions, disputes, events';
 
 CREATE FUNCTION mf_archive(before date, max_invoices integer DEFAULT 10000)
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_archive IS 'moves finished invoices that were inserted before a day to mf_invoice_archive, max_invoices at most; returns how many, 0 when none is left';
+COMMENT ON FUNCTION mf_archive IS 'moves finished invoices inserted before a day to mf_invoice_archive, max_invoices at most; returns how many, 0 when none is left';
 
 CREATE FUNCTION mf_unarchive(ids bigint[])
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_unarchive IS 'moves archived invoices back to mf_invoice, with all that hung on them, and has MyFatoorah asked about them; returns how many';
+COMMENT ON FUNCTION mf_unarchive IS 'moves archived invoices with all their rows back to mf_invoice and has the worker ask MyFatoorah about them; returns how many';
 
 --
--- What users have hung on our tables, which no dump carries
+-- What users have added to tables of the extension, which no dump contains
 --
 CREATE TABLE mf_part (
 	kind text COLLATE "C" NOT NULL,
@@ -701,8 +701,8 @@ CREATE TABLE mf_part (
 	origin bigint NOT NULL DEFAULT mf_here(),
 	PRIMARY KEY (relation, kind, name, origin)
 );
-COMMENT ON TABLE mf_part IS 'what hung on the tables of the extension when it was created';
-COMMENT ON COLUMN mf_part.origin IS 'the database that says so, as its mf_here() says: rows of others come by replication';
+COMMENT ON TABLE mf_part IS 'columns, constraints, indexes, triggers, rules and policies that the extension''s own tables were created with';
+COMMENT ON COLUMN mf_part.origin IS 'mf_here() of the database that recorded it; rows of others come from replication';
 
 CREATE VIEW mf_addition AS
 	WITH r AS (
@@ -752,7 +752,7 @@ CREATE VIEW mf_addition AS
 	SELECT h.kind, h.relation, h.name, h.definition FROM h
 	WHERE NOT EXISTS (SELECT FROM mf_part p WHERE p.kind = h.kind AND p.relation = h.relation AND p.name = h.name)
 	ORDER BY h.place, h.relation, h.name;
-COMMENT ON VIEW mf_addition IS 'what users have added to the tables of myfatoorah, which no dump carries: run the definitions where it was restored';
+COMMENT ON VIEW mf_addition IS 'what users have added to the tables of the extension and no dump contains, with the commands that add it to a restored database';
 
 --
 -- Triggers of mf_invoice
@@ -761,19 +761,19 @@ CREATE FUNCTION mf_invoice_proposed()
 RETURNS trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_invoice_proposed() IS 'notes what myfatoorah writes into a row, which no trigger may change';
+COMMENT ON FUNCTION mf_invoice_proposed() IS 'remembers what myfatoorah writes into a row, which no trigger may change';
 
 CREATE FUNCTION mf_invoice_guard()
 RETURNS trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_invoice_guard() IS 'validates an invoice, gives it its reference, and keeps its states from any statement but those of myfatoorah';
+COMMENT ON FUNCTION mf_invoice_guard() IS 'validates an invoice, assigns its reference, and refuses changes of status by any statement but those of myfatoorah';
 
 CREATE FUNCTION mf_invoice_enqueue()
 RETURNS trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_invoice_enqueue() IS 'puts new or changed invoices on the worker''s agenda, and changes into the history';
+COMMENT ON FUNCTION mf_invoice_enqueue() IS 'puts new and changed invoices on the worker''s agenda, and edits into the history';
 
 -- The names put them before and after what users may add; the guard refuses other orders.
 CREATE TRIGGER "00_mf_invoice_proposed"
@@ -811,13 +811,13 @@ CREATE FUNCTION mf_enqueue()
 RETURNS trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_enqueue() IS 'AFTER INSERT trigger for tables of your own: starts an invoice per row; arguments are ''field=column'' or ''field=''''constant'''''', ''id=column'' to have the invoice''s id written back, and ''on_update=sync'' and ''on_delete=cancel'' for an invoice that follows its row until it is sent';
+COMMENT ON FUNCTION mf_enqueue() IS 'AFTER INSERT trigger for your own tables: inserts an invoice for each row; arguments are ''field=column'' or ''field=constant'', ''id=column'' to write the invoice''s id back, and ''on_update=sync'' and ''on_delete=cancel'' to follow the row until the invoice is sent';
 
 CREATE FUNCTION mf_validate(invoice mf_invoice)
 RETURNS TABLE (field text, message text, hint text)
 LANGUAGE C STABLE PARALLEL UNSAFE ROWS 1
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_validate(mf_invoice) IS 'what an INSERT of that row into mf_invoice would refuse, one row for each column, none if it would be taken; a null stands for the default. Writes nothing';
+COMMENT ON FUNCTION mf_validate(mf_invoice) IS 'the errors that an INSERT of that row into mf_invoice would raise, one row for each column, none if it would succeed; null stands for the default. Writes nothing';
 
 --
 -- Direct calls
@@ -828,7 +828,7 @@ CREATE TYPE mf_send_payment_result AS (
 	customer_reference text,
 	user_defined_field text
 );
-COMMENT ON TYPE mf_send_payment_result IS 'what SendPayment answers';
+COMMENT ON TYPE mf_send_payment_result IS 'the answer to SendPayment';
 
 CREATE FUNCTION mf_send_payment(
 	customer_name text,
@@ -859,13 +859,13 @@ CREATE FUNCTION mf_send_payment(
 RETURNS mf_send_payment_result
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_send_payment IS 'makes one invoice now and waits for the answer; cannot be rolled back. With record it leaves a row in mf_invoice, whose payment is awaited';
+COMMENT ON FUNCTION mf_send_payment IS 'creates an invoice now and waits for the answer; cannot be rolled back. With record, it also inserts a row into mf_invoice, whose payment is then awaited';
 
 CREATE FUNCTION mf_adopt(invoice_id text, account text DEFAULT 'myfatoorah')
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_adopt IS 'asks MyFatoorah for an invoice that was made elsewhere, and makes a row of it, whose payment is awaited; returns the id of that';
+COMMENT ON FUNCTION mf_adopt IS 'asks MyFatoorah for an invoice that was created elsewhere, and inserts a row for it, whose payment is then awaited; returns the id of the row';
 
 CREATE FUNCTION mf_payment_status(
 	key text,
@@ -924,7 +924,7 @@ RETURNS TABLE (
 	card jsonb)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 5
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_payment_transactions IS 'the tries to pay one invoice, one row each, asked for now';
+COMMENT ON FUNCTION mf_payment_transactions IS 'asks MyFatoorah for the transactions of one invoice and waits for the answer; one row each';
 
 CREATE FUNCTION mf_check(
 	account text DEFAULT 'myfatoorah',
@@ -935,44 +935,44 @@ CREATE FUNCTION mf_check(
 RETURNS SETOF record
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 8
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_check IS 'checks settings, worker, account, network and key, and tells how to mend what is wrong';
+COMMENT ON FUNCTION mf_check IS 'checks settings, worker, account, network and key, and says how to correct what is wrong';
 
 --
--- The inbound doors
+-- Incoming webhooks and callbacks
 --
 CREATE FUNCTION mf_webhook(body text, signature text, version text DEFAULT NULL, account text DEFAULT 'myfatoorah')
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_webhook IS 'takes in a webhook: its body and the headers MyFatoorah-Signature and MyFatoorah-Webhook-Version; returns mf_event.id. Answer 200 after the commit';
+COMMENT ON FUNCTION mf_webhook IS 'stores a webhook, given its body and the headers MyFatoorah-Signature and MyFatoorah-Webhook-Version; returns mf_event.id. Answer 200 after the commit';
 
 CREATE FUNCTION mf_callback(payment_id text, account text DEFAULT 'myfatoorah')
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_callback IS 'takes in the paymentId that a customer''s browser brought to a CallBackUrl or ErrorUrl; returns mf_event.id';
+COMMENT ON FUNCTION mf_callback IS 'stores the paymentId that a customer''s browser brought to a CallBackUrl or ErrorUrl; returns mf_event.id';
 
 --
--- People's part
+-- Functions for operators
 --
 CREATE FUNCTION mf_refresh(id bigint)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_refresh(bigint) IS 'has the worker ask MyFatoorah about a sent invoice at once, refunds included, whatever its payment_status';
+COMMENT ON FUNCTION mf_refresh(bigint) IS 'has the worker ask MyFatoorah about a sent invoice at once, including refunds, whatever its payment_status';
 
 -- Of parameters without a type, as drivers send them, PostgreSQL would not know whether they are bigint or bigint[].
 CREATE FUNCTION mf_refresh(id text)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'mf_refresh_text';
-COMMENT ON FUNCTION mf_refresh(text) IS 'the same; for an id that a driver sends without a type';
+COMMENT ON FUNCTION mf_refresh(text) IS 'the same, for an id that a driver sends without a type';
 
 CREATE FUNCTION mf_refresh(ids bigint[])
 RETURNS TABLE (id bigint, result text)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 AS 'MODULE_PATHNAME', 'mf_refresh_many';
-COMMENT ON FUNCTION mf_refresh(bigint[]) IS 'the same for each of many invoices, with its result: asked, asked_later, or why not';
+COMMENT ON FUNCTION mf_refresh(bigint[]) IS 'the same for each of many invoices; the result is asked, asked_later, or the reason why not';
 
 CREATE FUNCTION mf_wait(
 	id bigint,
@@ -984,13 +984,13 @@ CREATE FUNCTION mf_wait(
 	OUT payment_status_now text)
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_wait IS 'sleeps until an invoice has the status and payment_status given, or without them until either changes; changed is false if the time was over first';
+COMMENT ON FUNCTION mf_wait IS 'sleeps until an invoice has the given status and payment_status or, if none is given, until either changes; changed is false if the timeout came first';
 
 CREATE FUNCTION mf_pause(account text DEFAULT 'myfatoorah', reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_pause IS 'stops sending for an account, * for all; what is under way is finished';
+COMMENT ON FUNCTION mf_pause IS 'stops sending for an account, * for all; requests in flight are finished';
 
 CREATE FUNCTION mf_resume(account text DEFAULT 'myfatoorah')
 RETURNS void
@@ -1002,79 +1002,79 @@ CREATE FUNCTION mf_drain(timeout interval DEFAULT '30 seconds')
 RETURNS integer
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_drain IS 'before a planned switchover: no account sends anything new, and what is under way is awaited; returns how many requests still have no recorded outcome. Ends by mf_resume(), with the server, or ten minutes after the time-out';
+COMMENT ON FUNCTION mf_drain IS 'for a planned switchover: stops sending for all accounts and waits for the requests in flight; returns how many still have no recorded outcome. Ends with mf_resume(), with the server, or ten minutes after the timeout';
 
 CREATE FUNCTION mf_resolve(id bigint, decision text, reason text, invoice_id bigint DEFAULT NULL, invoice_url text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon; dismiss ends the suspicion of a duplicate, adopt says that the other invoice is the one that counts';
+COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon; dismiss clears the suspicion of a duplicate, adopt says that the other invoice is the valid one';
 
 CREATE FUNCTION mf_cancel(id bigint, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_cancel(bigint, text) IS 'cancels an invoice that is queued or was rejected; one that may exist already is looked up first';
+COMMENT ON FUNCTION mf_cancel(bigint, text) IS 'cancels an invoice that is queued or rejected; one that may already exist is looked up first';
 
 CREATE FUNCTION mf_cancel(id text, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'mf_cancel_text';
-COMMENT ON FUNCTION mf_cancel(text, text) IS 'the same; for an id that a driver sends without a type';
+COMMENT ON FUNCTION mf_cancel(text, text) IS 'the same, for an id that a driver sends without a type';
 
 CREATE FUNCTION mf_cancel(ids bigint[], reason text DEFAULT NULL)
 RETURNS TABLE (id bigint, result text)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 AS 'MODULE_PATHNAME', 'mf_cancel_many';
-COMMENT ON FUNCTION mf_cancel(bigint[], text) IS 'the same for each of many invoices, with its result: cancelled, cancel_requested, or why not';
+COMMENT ON FUNCTION mf_cancel(bigint[], text) IS 'the same for each of many invoices; the result is cancelled, cancel_requested, or the reason why not';
 
 CREATE FUNCTION mf_retry(id bigint, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_retry(bigint, text) IS 'queues a rejected invoice again, under a new reference, after its fields were corrected';
+COMMENT ON FUNCTION mf_retry(bigint, text) IS 'queues a rejected invoice again under a new reference, after its fields were corrected';
 
 CREATE FUNCTION mf_retry(id text, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'mf_retry_text';
-COMMENT ON FUNCTION mf_retry(text, text) IS 'the same; for an id that a driver sends without a type';
+COMMENT ON FUNCTION mf_retry(text, text) IS 'the same, for an id that a driver sends without a type';
 
 CREATE FUNCTION mf_retry(ids bigint[], reason text DEFAULT NULL)
 RETURNS TABLE (id bigint, result text)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 AS 'MODULE_PATHNAME', 'mf_retry_many';
-COMMENT ON FUNCTION mf_retry(bigint[], text) IS 'the same for each of many invoices, with its result: queued, or why not';
+COMMENT ON FUNCTION mf_retry(bigint[], text) IS 'the same for each of many invoices; the result is queued, or the reason why not';
 
 CREATE FUNCTION mf_repair(OUT kind text, OUT invoices bigint)
 RETURNS SETOF record
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 6
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_repair() IS 'puts invoices that were loaded without triggers on the agenda, each to be looked up before it is sent, and takes off it what has no invoice, and puts entries under the account and time of their invoice; returns how many of each kind';
+COMMENT ON FUNCTION mf_repair() IS 'puts invoices that were loaded without triggers on the agenda, to be looked up before they are sent; removes entries without an invoice; gives entries the account and time of their invoice; returns how many of each kind';
 
 CREATE FUNCTION mf_move_account(old_account text, new_account text)
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_move_account IS 'gives everything that names an account whose server is gone to the account that it is called now; returns how many invoices';
+COMMENT ON FUNCTION mf_move_account IS 'gives everything that names an account whose server is gone to the account with the new name; returns how many invoices';
 
 CREATE FUNCTION mf_forget(customer_reference text, account name DEFAULT NULL)
 RETURNS TABLE (id bigint, result text)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_forget IS 'empties what finished invoices of one customer say of him: names, addresses, numbers; a row for each: forgotten, forgotten_before, or why not';
+COMMENT ON FUNCTION mf_forget IS 'erases names, addresses and numbers of one customer in finished invoices; one row for each: forgotten, forgotten_before, or the reason why not';
 
 CREATE FUNCTION mf_on_change(function regprocedure)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_on_change IS 'has a function (old mf_invoice, new mf_invoice) called after each change of money or state of an invoice, with the rights of its owner; one that fails is called again later';
+COMMENT ON FUNCTION mf_on_change IS 'has a function (old mf_invoice, new mf_invoice) called after each change of status or money of an invoice, with the rights of its owner; a failed call is repeated later';
 
 CREATE FUNCTION mf_off_change(function text)
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_off_change IS 'ends what mf_on_change() has begun; returns how many changes the function was still to be told of, and is not';
+COMMENT ON FUNCTION mf_off_change IS 'ends the calls that mf_on_change() began; returns how many pending calls were dropped';
 
 --
 -- For people and monitoring
@@ -1092,7 +1092,7 @@ CREATE FUNCTION mf_worker_stat(
 RETURNS SETOF record
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 4
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_worker_stat() IS 'the running workers of all databases; last_error only for the own one';
+COMMENT ON FUNCTION mf_worker_stat() IS 'running workers of all databases; last_error only of this database';
 
 CREATE VIEW mf_worker_status AS
 	SELECT * FROM mf_worker_stat() WHERE database = pg_catalog.current_database();
@@ -1117,13 +1117,13 @@ CREATE FUNCTION mf_listener_stat(
 RETURNS SETOF record
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 4
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_listener_stat() IS 'the running listeners of all databases; last_error only for the own one';
+COMMENT ON FUNCTION mf_listener_stat() IS 'running listeners of all databases; last_error only of this database';
 
 CREATE VIEW mf_listener_status AS
 	SELECT * FROM mf_listener_stat() WHERE database = pg_catalog.current_database();
-COMMENT ON VIEW mf_listener_status IS 'the listener of this database; no row means that none is running, no port that it does not listen';
-COMMENT ON COLUMN mf_listener_status.webhooks IS 'stored, those included that had come before';
-COMMENT ON COLUMN mf_listener_status.refused IS 'requests and connections of all kinds that were turned away';
+COMMENT ON VIEW mf_listener_status IS 'the listener of this database; no row: none is running; port null: it is not listening';
+COMMENT ON COLUMN mf_listener_status.webhooks IS 'stored webhooks, repeated deliveries included';
+COMMENT ON COLUMN mf_listener_status.refused IS 'refused requests and connections of all kinds';
 
 CREATE VIEW mf_backlog AS
 	SELECT q.account, q.kind, pg_catalog.count(*) AS invoices,
@@ -1134,7 +1134,7 @@ CREATE VIEW mf_backlog AS
 		WHERE p.account IN (q.account, '*') AND p.paused_at IS NOT NULL
 		ORDER BY p.paused_at LIMIT 1) a ON true
 	GROUP BY q.account, q.kind, a.paused_at, a.paused_by, a.reason;
-COMMENT ON VIEW mf_backlog IS 'what the worker still has to do, by account and kind';
+COMMENT ON VIEW mf_backlog IS 'entries of the worker''s agenda, by account and kind';
 
 CREATE VIEW mf_reaction_backlog WITH (security_barrier) AS
 	SELECT q.function, r.owner, q.invoice, pg_catalog.count(*) AS changes, pg_catalog.min(q.changed_at) AS changed_at,
@@ -1145,7 +1145,7 @@ CREATE VIEW mf_reaction_backlog WITH (security_barrier) AS
 		   OR pg_catalog.pg_has_role((SELECT a.oid FROM pg_catalog.pg_roles a WHERE a.rolname = r.owner), 'USAGE'))
 		AND mf_invoice_visible(q.invoice)
 	GROUP BY q.function, r.owner, r.retry_at, q.invoice;
-COMMENT ON VIEW mf_reaction_backlog IS 'changes that functions of mf_reaction are still to be told of, by function and invoice, with the error of the latest call; those of functions of one''s own roles for whoever is not in myfatoorah_read';
+COMMENT ON VIEW mf_reaction_backlog IS 'changes for which functions of mf_reaction are still to be called, by function and invoice, with the error of the latest call; who is not in myfatoorah_read sees only the functions of their own roles';
 
 CREATE VIEW mf_payment_backlog AS
 	SELECT q.account, i.payment_status, pg_catalog.count(*) AS invoices,
@@ -1154,7 +1154,7 @@ CREATE VIEW mf_payment_backlog AS
 		   pg_catalog.min(q.due) AS oldest_due
 	FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice
 	GROUP BY q.account, i.payment_status;
-COMMENT ON VIEW mf_payment_backlog IS 'invoices about whose payment MyFatoorah is still asked, by account and payment_status';
+COMMENT ON VIEW mf_payment_backlog IS 'invoices whose payment is awaited, by account and payment_status';
 
 CREATE VIEW mf_number WITH (security_barrier) AS
 	SELECT k.invoice_id, i.id AS invoice
@@ -1174,10 +1174,10 @@ CREATE VIEW mf_open WITH (security_barrier) AS
 		FROM mf_transaction t WHERE t.invoice = i.id
 		ORDER BY coalesce(t.transaction_date, t.first_seen_at) DESC LIMIT 1) t ON true
 	WHERE i.invoice_id IS NOT NULL AND i.payment_status IN ('unpaid', 'authorized') AND mf_invoice_visible(i.id);
-COMMENT ON VIEW mf_open IS 'invoices that were sent and can still be paid: since when, until when, the customer''s last try, the link';
+COMMENT ON VIEW mf_open IS 'invoices that were sent and can still be paid: since when, until when, the customer''s latest transaction, the link';
 COMMENT ON COLUMN mf_open.days_open IS 'whole days since it was sent';
-COMMENT ON COLUMN mf_open.expires_at IS 'as MyFatoorah last told, or else expiry_date';
-COMMENT ON COLUMN mf_open.last_try IS 'MyFatoorah''s word for the customer''s last try to pay; null if there was none';
+COMMENT ON COLUMN mf_open.expires_at IS 'as last reported by MyFatoorah, else expiry_date';
+COMMENT ON COLUMN mf_open.last_try IS 'status of the customer''s latest transaction, as MyFatoorah spells it; null if there is none';
 
 CREATE VIEW mf_unmatched WITH (security_barrier) AS
 	SELECT e.id, e.account, e.source, e.event_name, e.event_status, e.invoice_id, e.payment_id,
@@ -1196,9 +1196,9 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 			SELECT a.id, a.created_at, a.account, a.invoice_id FROM mf_archive_key a WHERE a.account = e.account AND a.invoice_id = e.invoice_id
 			LIMIT 1) k ON true
 	WHERE mf_invoice_visible(e.invoice);
-COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that it is about: something has come in after it was archived';
-COMMENT ON COLUMN mf_unmatched.next_step IS 'of an archived one: the call that brings it back, so that it is asked about';
-COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices made elsewhere or archived, of deposits and suppliers, or of an invoice that exists twice';
+COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that the event is about';
+COMMENT ON COLUMN mf_unmatched.next_step IS 'for an archived invoice, the call that brings it back, so that MyFatoorah is asked about it';
+COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices created elsewhere or archived, of deposits and suppliers, or of an invoice that exists twice';
 
 CREATE VIEW mf_review WITH (security_barrier) AS
 	SELECT i.id, i.account, i.status, i.duplicate_suspected, i.customer_name, i.invoice_value,
@@ -1228,10 +1228,10 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
 	WHERE (pg_catalog.pg_has_role('myfatoorah_read', 'USAGE') OR pg_catalog.pg_has_role(i.created_by_id, 'USAGE'))
 		AND mf_invoice_visible(i.id);
-COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what is known, which call to make next; those of one''s own roles for whoever is not in myfatoorah_read';
+COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what is known, which call to make next; who is not in myfatoorah_read sees only those of their own roles';
 
 --
--- Rights: nothing for anybody but the owner, whatever the default privileges are
+-- Privileges: first revoke what default privileges may have granted
 --
 DO LANGUAGE plpgsql $do$
 DECLARE
@@ -1292,7 +1292,7 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 	idempotency_key, callbacks, metadata)
 	ON mf_invoice TO myfatoorah_submit, myfatoorah_operate;
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
--- what functions for mf_on_change() take
+-- parameters of functions for mf_on_change()
 GRANT USAGE ON TYPE mf_invoice TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_send_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
@@ -1308,7 +1308,7 @@ GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, 
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
--- From here on whatever else hangs on our tables is somebody else's.
+-- What the tables of the extension consist of; anything else was added by users.
 INSERT INTO mf_part (kind, relation, name) SELECT a.kind, a.relation, a.name FROM mf_addition a;
 
 --
