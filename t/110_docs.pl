@@ -57,7 +57,7 @@ sub anchors
 }
 
 my @broken;
-for my $name ('README.md', 'CHANGELOG.md', 'sandbox/README.md', 'bench/README.md', @docs)
+for my $name ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'sandbox/README.md', 'bench/README.md', @docs)
 {
 	my $text = read_doc($name) =~ s/^```.*?^```//gmsr;
 	my ($directory) = $name =~ m!^(.*/)?!;
