@@ -48,7 +48,7 @@ print <<"END";
 #ifndef MF_UNICODE_TABLE_H
 #define MF_UNICODE_TABLE_H
 
-#include "unicode.h"
+#include "core/text/unicode.h"
 
 static const struct
 {
