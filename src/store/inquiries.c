@@ -103,8 +103,8 @@ static MfStatement claim_orders_statement = {
 	"ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED"
 
 static MfStatement claim_events_statement = {
-	MF_IN_ORDER CLAIM_EVENTS("e.source IN ('webhook', "
-	"  'log')"), 4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
+	MF_IN_ORDER CLAIM_EVENTS("e.source IN ('webhook', 'log')"),
+	4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement claim_callback_events_statement = {

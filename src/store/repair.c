@@ -53,7 +53,8 @@
 	"WHEN 'review' THEN q.kind <> 'review' ELSE false END"
 
 /* an entry that waits for a time of the day may do so for two days */
-#define TIMED_OR(otherwise) "CASE WHEN q.lookups = " CppAsString2(MF_LOOKUPS_TIMED) " THEN interval '2 days' ELSE " otherwise " END"
+#define TIMED_OR(otherwise) \
+	"CASE WHEN q.lookups = " CppAsString2(MF_LOOKUPS_TIMED) " THEN interval '2 days' ELSE " otherwise " END"
 
 /*
  * Whether an entry is due later than any rule can have made it: a back-off puts off

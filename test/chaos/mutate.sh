@@ -180,7 +180,7 @@ mutate waits_for_event 'an answer waits for a session that has its event in hand
 mutate event_passed_over 'an answer leaves an event that somebody has in hand unanswered' src/store/payment.c \
 	's/o\.id NOT IN \(SELECT e\.id FROM e\)/false/' 027_row_locks
 mutate series_anew 'a refresh beyond the budget begins a series of questions' src/store/inquiries.c \
-	's/OR \(q\.by_callback AND n\.urgent\) THEN n\.unchanged_answers/OR q.by_callback THEN n.unchanged_answers/' 007_memory_and_inquiry_budgets
+	's/OR \(q\.by_callback AND n\.urgent\) "/OR q.by_callback "/' 007_memory_and_inquiry_budgets
 mutate look_always 'each round looks at all accounts for questions' src/inquiry/inquiry.c \
 	's/mf_time_share_end\(&scan_share\);//' 009_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http/http_callbacks.c \
