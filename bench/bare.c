@@ -5,10 +5,11 @@
  * By default a multi handle on epoll keeps --connections requests in flight,
  * each on a kept-alive connection, with easy handles that are set up once.
  * With --easy one request after the other goes through one easy handle.
+ * With --poll the multi handle waits by curl_multi_poll() instead of epoll.
  * Nothing is parsed and nothing is stored: it is what the network part of any
  * client costs at least.
  *
- *	bare --url URL --requests N [--connections N] [--easy] [--key KEY] [--ca FILE]
+ *	bare --url URL --requests N [--connections N] [--easy | --poll] [--key KEY] [--ca FILE]
  *
  * With --ca it trusts that authority and talks TLS 1.3.
  *
@@ -44,6 +45,7 @@ static long started;
 static long finished;
 static int epoll;
 static int64_t deadline = -1;
+static int poll_mode;
 
 static void run_easy(void);
 static void run_multi(int connections);
@@ -65,6 +67,7 @@ main(int argc, char **argv)
 											{"key", required_argument, NULL, 'k'},
 											{"ca", required_argument, NULL, 'a'},
 											{"easy", no_argument, NULL, 'e'},
+											{"poll", no_argument, NULL, 'p'},
 											{NULL, 0, NULL, 0}};
 	const char *key = "SK_KWT_sandbox";
 	char header[1024];
@@ -90,11 +93,13 @@ main(int argc, char **argv)
 			ca_file = optarg;
 		else if (option == 'e')
 			easy = 1;
+		else if (option == 'p')
+			poll_mode = 1;
 		else
 			return 2;
 	}
 	if (url == NULL || requests == 0)
-		die("usage: bare --url URL --requests N [--connections N] [--easy] [--key KEY] [--ca FILE]");
+		die("usage: bare --url URL --requests N [--connections N] [--easy | --poll] [--key KEY] [--ca FILE]");
 
 	snprintf(full_url, sizeof(full_url), "%s/v2/SendPayment", url);
 	url = full_url;
@@ -158,8 +163,11 @@ run_multi(int connections)
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (multi == NULL || pool == NULL || epoll < 0)
 		die("out of memory");
-	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
+	if (!poll_mode)
+	{
+		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
+	}
 	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) connections);
 	for (i = 0; i < connections; i++)
 	{
@@ -168,6 +176,12 @@ run_multi(int connections)
 		curl_multi_add_handle(multi, pool[i].easy);
 	}
 
+	while (poll_mode && finished < requests)
+	{
+		curl_multi_perform(multi, &running);
+		take_finished(multi);
+		curl_multi_poll(multi, NULL, 0, 1000, NULL);
+	}
 	while (finished < requests)
 	{
 		struct epoll_event events[EVENTS_AT_ONCE];

@@ -144,23 +144,19 @@ mutate post_before_commit 'the request leaves before its attempt is committed' s
 	's/(\t\tMF_FAILPOINT\("round_done"\);)/\t\tmf_sender_post(true);\n\t\tfor (int i = 0; i < 300; i++)\n\t\t{\n\t\t\t(void) mf_sender_run();\n\t\t\tpg_usleep(1000L);\n\t\t}\n$1/' \
 	032_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=round_done
 mutate not_told 'the thread of the transport keeps to itself that a request has ended' src/core/http/http_thread.c \
-	's/set_event\(http->done_fd\);//' core/test_http_thread
+	's/mf_http_event_set\(http->done_fd\);//' core/test_http_thread
 mutate not_woken 'the thread of the transport is not told of a request' src/core/http/http_thread.c \
-	's/if \(wake\)\n\t\tset_event/if (false)\n\t\tset_event/' core/test_http_thread
-mutate lost_burst 'what has not begun is lost when the thread of the transport ends' src/core/http/http_thread.c \
-	's/\thttp->to_begin = to_begin;\n//' core/test_http_thread
-mutate whole_burst 'nothing of a burst leaves before all of it has a connection' src/core/http/http_exchange.c \
+	's/if \(wake\)\n\t\tmf_http_event_set/if (false)\n\t\tmf_http_event_set/' core/test_http_thread
+mutate lost_burst 'what has not started is lost when the thread of the transport ends' src/core/http/http_thread.c \
+	's/\thttp->to_start = to_start;\n//' core/test_http_thread
+mutate whole_burst 'nothing of a burst leaves before all of it has a connection' src/core/http/http_multi.c \
 	's/count\+\+ < AT_ONCE/++count/' core/test_http
-mutate old_path 'a question goes to where the last invoice went' src/core/http/http_transfer.c \
-	's/(\t\tcurl_url_set\()(transfer->parts)/\t\t(strstr(transfer->url, "Send") != NULL \&\& $1$2/; s/(transfer->url, 0\)) (!= CURLUE_OK)/$1 $2)/' core/test_http
-mutate open_lookups 'handlers run on the threads in which names are looked up' src/core/http/http.c \
+mutate open_lookups 'handlers run on the threads in which names are looked up' src/core/http/http_callbacks.c \
 	's/(\t\tmf_http_block_signals\(&http->signals\);)/\t\tpthread_sigmask(SIG_SETMASK, NULL, &http->signals);/' core/test_http_lookup
 mutate open_signals 'handlers of the worker run on the thread of the transport' src/core/http/http_thread.c \
 	's/mf_http_block_signals\(&saved\);\n\tfailure/sigprocmask(SIG_BLOCK, NULL, &saved);\n\tfailure/' core/test_http_thread
 mutate told_for_ever 'an answer that was fetched is announced again and again' src/core/http/http_thread.c \
-	's/if \(http->told\)\n\t\tmf_http_clear_event/if (false)\n\t\tmf_http_clear_event/' core/test_http_thread
-mutate key_kept 'an account that is given up leaves its key with the thread' src/core/http/http_thread.c \
-	's/http->asleep = false;\n(\tpthread_mutex_unlock\(&http->lock\);\n)\tset_event\(http->wake_fd\);/$1/' core/test_http_thread
+	's/if \(http->done_signalled\)\n\t\tmf_http_event_clear/if (false)\n\t\tmf_http_event_clear/' core/test_http_thread
 mutate deaf_call 'a direct call cannot be cancelled' src/functions/backend_call.c \
 	's/\t+CHECK_FOR_INTERRUPTS\(\);\n//' 028_direct_call_cancel
 mutate key_told 'the key is not hidden in texts' src/core/http/http_exchange.c \
@@ -187,7 +183,7 @@ mutate no_gate 'the gate ignores the time by which a request must leave' src/cor
 	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' core/test_http
 mutate none_094 '' src/worker/worker.c '' 094_frozen_worker
 mutate blind_thread 'a worker that stood still sends what it had in hand' src/core/http/http_freeze.c \
-	's/if \(http->look_by == 0 \|\|/if (true ||/' 094_frozen_worker
+	's/if \(http->clock_due == 0 \|\|/if (true ||/' 094_frozen_worker
 mutate blind_timer 'an idle worker sends what became due while it stood still' src/worker/worker.c \
 	's/mf_http_clock\(\) - until\)/until - until)/' 094_frozen_worker
 mutate second_post 'libcurl may repeat a request' src/core/http/http_callbacks.c \

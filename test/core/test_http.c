@@ -116,7 +116,6 @@ test_exchange(void **state)
 	assert_false(exchange->truncated);
 	assert_string_equal(exchange->response, ACCEPTED);
 	assert_int_equal(exchange->response_len, strlen(ACCEPTED));
-	assert_string_equal(exchange->content_type, "application/json");
 	assert_int_equal(exchange->retry_after, 0);
 	assert_true(exchange->connect_us > 0);
 	assert_true(exchange->total_us >= exchange->connect_us);
@@ -408,7 +407,6 @@ test_chunked(void **state)
 		MfHttpExchange *exchange = exchange_one(http, target, BODY);
 
 		assert_string_equal(exchange->response, ACCEPTED);
-		assert_string_equal(exchange->content_type, "application/json; charset=utf-8");
 		/* a trailer is no header */
 		assert_int_equal(exchange->retry_after, 0);
 		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
@@ -482,7 +480,7 @@ test_retry_after(void **state)
 static void
 test_interim_answer(void **state)
 {
-	char	   *answer = text("HTTP/1.1 100 Continue\r\nRetry-After: 5\r\nContent-Type: text/wrong\r\n\r\n"
+	char	   *answer = text("HTTP/1.1 100 Continue\r\nRetry-After: 5\r\nLocation: /wrong\r\n\r\n"
 							  "HTTP/1.1 429 Slow down\r\nretry-after:   17  \r\nContent-Length: 0\r\n\r\n");
 	Server	   *server = server_start(serve_raw_and_keep, answer);
 	MfHttp	   *http = http_create();
@@ -492,7 +490,7 @@ test_interim_answer(void **state)
 	(void) state;
 	assert_int_equal(exchange->http_status, 429);
 	assert_int_equal(exchange->retry_after, 17);
-	assert_string_equal(exchange->content_type, "");
+	assert_string_equal(exchange->location, "");
 	assert_int_equal(outcome_of(exchange), MF_OUTCOME_THROTTLED);
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
@@ -843,8 +841,7 @@ test_bad_path(void **state)
 	(void) state;
 	assert_non_null(mf_http_post(http, target, "/v2/Send\r\nX: y", strdup(BODY), strlen(BODY), 0, NULL, error, sizeof(error)));
 	exchange = finish_one(http);
-	assert_int_equal(exchange->curl_code, CURLE_FAILED_INIT);
-	assert_string_equal(exchange->curl_error, "the URL is not valid");
+	assert_int_equal(exchange->curl_code, CURLE_URL_MALFORMAT);
 	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
 	mf_http_exchange_free(exchange);
 	assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);

@@ -1,10 +1,10 @@
 /*
  * http_callbacks.c
- *	  What libcurl calls.
+ *	  What libcurl calls in the course of a transfer.
  *
- * Callbacks only write into the exchange: they neither allocate from anybody's
- * context nor leave by a jump nor call the owner.  Those for sockets are in
- * http_watch.c.
+ * These callbacks write into the exchange and nowhere else.  They never call the
+ * owner and never leave by longjmp().  Those for sockets are in http_watch.c,
+ * those of the multi handle in http_multi.c.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http/http_callbacks.c
@@ -18,35 +18,37 @@
 
 #define STOOD_STILL "the process stood still before it could be sent; it is held back for a while"
 
-static bool is_closed(const MfHttpTransfer *transfer);
-static bool header_value(const char *line, size_t len, const char *name, char *out, size_t out_size);
+static bool connection_is_closed(const MfHttpTransfer *transfer);
+static void read_header(const char *line, size_t len, const char *name, char *out, size_t out_size);
 
-/* ----------
- * Of the multi handle
- * ----------
+/*
+ * libcurl looks up names in threads of its own, which inherit the signal mask.
+ * Without a thread of ours, the owner blocks its signals from here until
+ * mf_http_perform() returns, so that its handlers run on no other thread.
  */
-
 int
-mf_http_set_timer(CURLM *multi, long timeout_ms, void *arg)
+mf_http_on_lookup(void *resolver, void *reserved, void *arg)
 {
-	MfHttp	   *http = arg;
+	MfHttpTransfer *transfer = arg;
+	MfHttp	   *http = transfer->record->target->http;
 
-	(void) multi;
-	http->deadline = timeout_ms < 0 ? -1 : mf_http_clock() + (int64_t) timeout_ms * 1000000;
+	(void) resolver;
+	(void) reserved;
+	transfer->begun = true;
+	if (http->wake_fd < 0 && !http->signals_blocked)
+	{
+		mf_http_block_signals(&http->signals);
+		http->signals_blocked = true;
+	}
 	return 0;
 }
 
-/* ----------
- * Of a transfer
- * ----------
- */
-
 /*
- * TLS begins: the connection stands.  libcurl itself tells the time of that
- * only once the handshake is over.
+ * The TCP connection stands and TLS begins.  libcurl reports that time only once
+ * the handshake has succeeded.
  */
 CURLcode
-mf_http_note_tls(CURL *easy, void *context, void *arg)
+mf_http_on_tls(CURL *easy, void *context, void *arg)
 {
 	MfHttpTransfer *transfer = arg;
 
@@ -57,12 +59,11 @@ mf_http_note_tls(CURL *easy, void *context, void *arg)
 }
 
 /*
- * Whether the remote has closed a connection that was kept, or has sent what
- * nobody has asked for.  From version 8.19 on libcurl itself does not look again
- * within a second.
+ * Whether the server has closed a kept connection, or has sent something without
+ * having been asked.  libcurl checks too, but since 8.19 only once a second.
  */
 static bool
-is_closed(const MfHttpTransfer *transfer)
+connection_is_closed(const MfHttpTransfer *transfer)
 {
 	curl_socket_t fd;
 	char		byte;
@@ -73,16 +74,16 @@ is_closed(const MfHttpTransfer *transfer)
 }
 
 /*
- * The last point at which not sending is certain.  libcurl comes here each
- * time before it writes the request: again if it wants to repeat it on another
- * connection, which it may not.
+ * The gate: the last point at which it is certain that nothing was sent.  libcurl
+ * calls this each time before it writes the request, also when it wants to repeat
+ * it on another connection, which it may not.
  */
 int
 mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
 	MfHttpTransfer *transfer = arg;
 	MfHttpExchange *exchange = &transfer->record->exchange;
-	MfHttp	   *http = transfer->target->http;
+	MfHttp	   *http = transfer->record->target->http;
 	int64_t		now = mf_http_clock();
 	long		new_connections;
 
@@ -90,8 +91,8 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	(void) remote_port;
 	(void) local_port;
 
-	/* the process may have stood still since the thread woke up */
-	mf_http_look(http, now);
+	/* the process may have stood still since the wait ended */
+	mf_http_check_clock(http, now);
 	transfer->begun = true;
 	exchange->gate_reached = true;
 	if (exchange->gate_passed)
@@ -99,8 +100,8 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 				  "the server closed it, and the request was not repeated");
 	else if (__atomic_load_n(&http->gate_closed, __ATOMIC_SEQ_CST))
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "sending was stopped");
-	else if (transfer->target->remote_only && mf_http_ip_is_ours(remote_ip))
-		/* on a connection that another target has made */
+	else if (transfer->record->target->remote_only && mf_http_ip_is_local(remote_ip))
+		/* over a connection that another target has opened */
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", MF_HTTP_OWN_MACHINE);
 	else if (mf_http_is_held(transfer->record, now))
 		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), STOOD_STILL);
@@ -111,8 +112,8 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	{
 		if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK)
 			exchange->connection_reused = (new_connections == 0);
-		transfer->closed = exchange->connection_reused && is_closed(transfer);
-		if (!transfer->closed)
+		transfer->connection_closed = exchange->connection_reused && connection_is_closed(transfer);
+		if (!transfer->connection_closed)
 		{
 			exchange->gate_passed = true;
 			return CURL_PREREQFUNC_OK;
@@ -122,16 +123,19 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	return CURL_PREREQFUNC_ABORT;
 }
 
-/* Keeps the value of header "name" (with its colon) in "out"; printable ASCII only. */
-static bool
-header_value(const char *line, size_t len, const char *name, char *out, size_t out_size)
+/*
+ * If this line is the header "name" (with its colon), copies its value to "out",
+ * cut to fit, with "?" for all that is not printable ASCII.
+ */
+static void
+read_header(const char *line, size_t len, const char *name, char *out, size_t out_size)
 {
 	size_t		name_len = strlen(name);
 	size_t		i;
 
-	/* the first letter tells most headers apart */
+	/* the first letter decides for most headers */
 	if (len < name_len || (line[0] | 0x20) != (name[0] | 0x20) || !curl_strnequal(line, name, name_len))
-		return false;
+		return;
 	line += name_len;
 	len -= name_len;
 	while (len > 0 && (*line == ' ' || *line == '\t'))
@@ -145,11 +149,10 @@ header_value(const char *line, size_t len, const char *name, char *out, size_t o
 	for (i = 0; i < len && i < out_size - 1; i++)
 		out[i] = (line[i] >= 0x20 && line[i] < 0x7F) ? line[i] : '?';
 	out[i] = '\0';
-	return true;
 }
 
 size_t
-mf_http_keep_header(char *line, size_t size, size_t count, void *arg)
+mf_http_on_header(char *line, size_t size, size_t count, void *arg)
 {
 	MfHttpTransfer *transfer = arg;
 	MfHttpExchange *exchange = &transfer->record->exchange;
@@ -158,20 +161,20 @@ mf_http_keep_header(char *line, size_t size, size_t count, void *arg)
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
 	{
 		/* a new answer begins, perhaps after an interim one */
-		exchange->content_type[0] = exchange->location[0] = '\0';
+		exchange->location[0] = '\0';
 		transfer->headers_ended = false;
 	}
 	else if (transfer->headers_ended)
 		;						/* a trailer behind a chunked body */
 	else if (len <= 2 && line[len - 1] == '\n' && (len == 1 || line[0] == '\r'))
-		transfer->headers_ended = true;	/* to libcurl from 8.18 on a lone CR does, too, if nothing follows */
-	else if (!header_value(line, len, "Content-Type:", exchange->content_type, sizeof(exchange->content_type)))
-		header_value(line, len, "Location:", exchange->location, sizeof(exchange->location));
+		transfer->headers_ended = true;	/* since 8.18 libcurl also ends them at a lone CR that nothing follows */
+	else
+		read_header(line, len, "Location:", exchange->location, sizeof(exchange->location));
 	return len;
 }
 
 size_t
-mf_http_keep_response(char *data, size_t size, size_t count, void *arg)
+mf_http_on_response(char *data, size_t size, size_t count, void *arg)
 {
 	MfHttpTransfer *transfer = arg;
 	MfHttpExchange *exchange = &transfer->record->exchange;

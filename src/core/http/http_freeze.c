@@ -1,11 +1,12 @@
 /*
  * http_freeze.c
- *	  Notices that the process stood still, and lets nothing leave for a while then.
+ *	  Detects that the process stood still, and holds requests back for a while
+ *	  then.
  *
- * The thread does nothing but wait and serve sockets, so that it is late tells of
- * a freeze; that its owner takes long for something does not.  The clock is one
- * that goes on during suspend.  That of a virtual machine which was paused from
- * outside may stand still with it: then nobody here can know.
+ * The thread does nothing but wait and serve sockets, so if it is late the process
+ * stood still.  The owner may be late because it was busy.  The clock runs on
+ * during suspend.  The clock of a virtual machine that was paused from outside may
+ * stand still with it, and then this cannot be detected.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http/http_freeze.c
@@ -14,26 +15,26 @@
 
 #define NS_PER_MS INT64_C(1000000)
 
-static void hold(MfHttp *http, int64_t now);
+static void start_hold(MfHttp *http, int64_t now);
 
 void
-mf_http_look(MfHttp *http, int64_t now)
+mf_http_check_clock(MfHttp *http, int64_t now)
 {
-	if (http->look_by == 0 || now - http->look_by <= MF_FREEZE_MS * NS_PER_MS)
+	if (http->clock_due == 0 || now - http->clock_due <= MF_FREEZE_MS * NS_PER_MS)
 		return;
-	hold(http, now);
-	http->look_by = now;
+	start_hold(http, now);
+	http->clock_due = now;
 }
 
 void
 mf_http_stood_still(MfHttp *http, int64_t late)
 {
 	if (late > MF_FREEZE_MS * NS_PER_MS)
-		hold(http, mf_http_clock());
+		start_hold(http, mf_http_clock());
 }
 
 static void
-hold(MfHttp *http, int64_t now)
+start_hold(MfHttp *http, int64_t now)
 {
 	__atomic_store_n(&http->held_since, now, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&http->held_until, now + MF_FREEZE_HOLD_MS * NS_PER_MS, __ATOMIC_SEQ_CST);
@@ -48,7 +49,6 @@ mf_http_held(const MfHttp *http)
 	return left > 0 ? left : 0;
 }
 
-/* Whether this request may not leave, now or ever. */
 bool
 mf_http_is_held(const MfHttpRecord *record, int64_t now)
 {

@@ -1,9 +1,9 @@
 /*
  * http_target.c
- *	  Where requests go and as whom.
+ *	  Targets: the base URL, API key and limits of an account, checked.
  *
- * Our copies of a key are wiped; libcurl frees the request it makes of it
- * without wiping.
+ * Our copies of a key are wiped before they are freed.  libcurl's copy, in the
+ * request that it builds, is not.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http/http_target.c
@@ -23,10 +23,17 @@
 
 static bool part_is_absent(CURLU *url, CURLUPart part);
 static bool is_loopback(const char *host);
+static bool is_printable_ascii(const char *text);
+static bool ends_after_host(const char *base_url);
+static const char *base_url_problem(CURLU *url, const char *base_url);
+static bool keep_base_url(MfHttpTarget *target, CURLU *url, const char *base_url);
 static bool read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size);
 static bool set_checksum(MfHttpTarget *target, const char *authorization);
 static bool add_header(struct curl_slist **headers, const char *line);
 static void free_headers(struct curl_slist *headers);
+static bool options_valid(const MfHttpTargetOptions *options, char *error, size_t error_size);
+static bool set_headers(MfHttpTarget *target, const char *api_key);
+static bool libcurl_takes_options(MfHttpTarget *target, char *error, size_t error_size);
 
 static bool
 part_is_absent(CURLU *url, CURLUPart part)
@@ -60,7 +67,7 @@ is_printable_ascii(const char *text)
 	return true;
 }
 
-/* libcurl resolves "/.." before it tells the path. */
+/* Whether there is no path, not even "/..", which libcurl resolves before it returns the path. */
 static bool
 ends_after_host(const char *base_url)
 {
@@ -69,65 +76,75 @@ ends_after_host(const char *base_url)
 	return slash == NULL || slash[1] == '\0';
 }
 
-/* Checks the URL and keeps it, without a closing slash, and its host. */
-static bool
-read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size)
+/* Parses a base URL into "url"; returns why it cannot be one, or NULL. */
+static const char *
+base_url_problem(CURLU *url, const char *base_url)
 {
-	CURLU	   *url = curl_url();
+	const char *problem = NULL;
 	char	   *scheme = NULL;
 	char	   *host = NULL;
-	char	   *port = NULL;
 	char	   *path = NULL;
-	size_t		len;
-	bool		done = false;
 
-	if (url == NULL)
-	{
-		mf_http_error(error, error_size, "out of memory");
-		return false;
-	}
 	if (!is_printable_ascii(base_url))
-		mf_http_error(error, error_size, "the URL contains a blank or a character that is not ASCII");
+		problem = "the URL contains a blank or a character that is not ASCII";
 	else if (curl_url_set(url, CURLUPART_URL, base_url, 0) != CURLUE_OK ||
 			 curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
 			 curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
 			 curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK)
-		mf_http_error(error, error_size, "the URL is not valid");
+		problem = "the URL is not valid";
 	else if (!(curl_strnequal(base_url, "https://", 8) && base_url[8] != '/') &&
 			 !(curl_strnequal(base_url, "http://", 7) && base_url[7] != '/'))
-		mf_http_error(error, error_size, "the URL must begin with https://");
+		problem = "the URL must begin with https://";
 	else if (!part_is_absent(url, CURLUPART_USER) || !part_is_absent(url, CURLUPART_PASSWORD) ||
 			 !part_is_absent(url, CURLUPART_OPTIONS))
-		mf_http_error(error, error_size, "the URL must not contain a user name or password");
+		problem = "the URL must not contain a user name or password";
 	else if (strcmp(path, "/") != 0 || strpbrk(base_url, "?#") != NULL || !ends_after_host(base_url) ||
 			 !part_is_absent(url, CURLUPART_QUERY) || !part_is_absent(url, CURLUPART_FRAGMENT))
-		mf_http_error(error, error_size, "the URL must end after the host and port");
+		problem = "the URL must end after the host and port";
 	else if (curl_strequal(scheme, "http") && !is_loopback(host))
-		mf_http_error(error, error_size, "plain http is only allowed to the local host");
-	else
-	{
-		target->plain = curl_strequal(scheme, "http");
-		len = strlen(base_url);
-		if (base_url[len - 1] == '/')
-			len--;
-		target->base_url = strndup(base_url, len);
-		if (curl_url_get(url, CURLUPART_PORT, &port, 0) == CURLUE_OK)
-		{
-			if (asprintf(&target->host, "%s:%s", host, port) < 0)
-				target->host = NULL;
-		}
-		else
-			target->host = strdup(host);
-		done = (target->base_url != NULL && target->host != NULL);
-		if (!done)
-			mf_http_error(error, error_size, "out of memory");
-	}
+		problem = "plain http is only allowed to the local host";
 	curl_free(scheme);
 	curl_free(host);
-	curl_free(port);
 	curl_free(path);
+	return problem;
+}
+
+/* Stores a valid URL, without a closing slash, and its host; false without memory. */
+static bool
+keep_base_url(MfHttpTarget *target, CURLU *url, const char *base_url)
+{
+	size_t		len = strlen(base_url);
+	char	   *host = NULL;
+	char	   *port = NULL;
+
+	if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
+		return false;
+	if (curl_url_get(url, CURLUPART_PORT, &port, 0) != CURLUE_OK)
+		target->host = strdup(host);
+	else if (asprintf(&target->host, "%s:%s", host, port) < 0)
+		target->host = NULL;
+	curl_free(host);
+	curl_free(port);
+
+	target->plain = curl_strnequal(base_url, "http:", 5);
+	if (base_url[len - 1] == '/')
+		len--;
+	target->base_url = strndup(base_url, len);
+	return target->base_url != NULL && target->host != NULL;
+}
+
+static bool
+read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size)
+{
+	CURLU	   *url = curl_url();
+	const char *problem = (url != NULL) ? base_url_problem(url, base_url) : "out of memory";
+
+	if (problem == NULL && !keep_base_url(target, url, base_url))
+		problem = "out of memory";
+	if (problem != NULL)
+		mf_http_error(error, error_size, "%s", problem);
 	curl_url_cleanup(url);
-	return done;
+	return problem == NULL;
 }
 
 bool
@@ -143,7 +160,10 @@ mf_http_base_url_valid(const char *base_url, char *error, size_t error_size)
 	return valid;
 }
 
-/* No URL has the space that the header has before the key, so the two cannot be shifted. */
+/*
+ * The header has a space before the key, and no URL has one, so the border between
+ * the two cannot be shifted.
+ */
 static bool
 set_checksum(MfHttpTarget *target, const char *authorization)
 {
@@ -179,7 +199,7 @@ add_header(struct curl_slist **headers, const char *line)
 	return true;
 }
 
-/* Wipes before freeing: one of them holds the key. */
+/* Wipes them, because one of them holds the key. */
 static void
 free_headers(struct curl_slist *headers)
 {
@@ -190,32 +210,66 @@ free_headers(struct curl_slist *headers)
 	curl_slist_free_all(headers);
 }
 
-MfHttpTarget *
-mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
-					  char *error, size_t error_size)
+/*
+ * The error messages of options that cannot be used.  read_base_url() checks the
+ * URL.
+ */
+static bool
+options_valid(const MfHttpTargetOptions *options, char *error, size_t error_size)
 {
-	MfHttpTarget *target;
-	MfHttpTransfer *transfer;
+	if (options->base_url == NULL || options->api_key == NULL)
+		mf_http_error(error, error_size, "URL and API key are needed");
+	else if (options->api_key[0] == '\0' || !is_printable_ascii(options->api_key))
+		mf_http_error(error, error_size,
+					  "the API key is empty or contains spaces, line ends or other characters that no key has");
+	else if (options->timeout_ms <= 0 || options->connect_timeout_ms <= 0)
+		mf_http_error(error, error_size, "time-outs must be greater than zero");
+	else
+		return true;
+	return false;
+}
+
+/* Builds the headers, and the checksum; false without memory. */
+static bool
+set_headers(MfHttpTarget *target, const char *api_key)
+{
 	char	   *authorization = NULL;
-	int			len;
+	int			len = asprintf(&authorization, AUTHORIZATION "%s", api_key);
 	bool		done;
 
-	if (options->base_url == NULL || options->api_key == NULL)
-	{
-		mf_http_error(error, error_size, "URL and API key are needed");
+	if (len < 0)
+		return false;
+	done = set_checksum(target, authorization) &&
+		add_header(&target->headers, authorization) &&
+		add_header(&target->headers, "Content-Type: application/json") &&
+		add_header(&target->headers, "Accept: application/json") &&
+		add_header(&target->headers, "User-Agent: " USER_AGENT) &&
+		add_header(&target->headers, "Expect:");
+	explicit_bzero(authorization, (size_t) len);
+	free(authorization);
+	return done;
+}
+
+/* Creates an easy handle and frees it: whether libcurl takes every option. */
+static bool
+libcurl_takes_options(MfHttpTarget *target, char *error, size_t error_size)
+{
+	MfHttpTransfer *transfer = mf_http_transfer_create(target->http, error, error_size);
+	bool		takes = (transfer != NULL && mf_http_transfer_set_target(transfer, target, error, error_size));
+
+	if (transfer != NULL)
+		mf_http_transfer_free(transfer);
+	return takes;
+}
+
+MfHttpTarget *
+mf_http_target_make(MfHttp *http, const MfHttpTargetOptions *options,
+					char *error, size_t error_size)
+{
+	MfHttpTarget *target;
+
+	if (!options_valid(options, error, error_size))
 		return NULL;
-	}
-	if (options->api_key[0] == '\0' || !is_printable_ascii(options->api_key))
-	{
-		mf_http_error(error, error_size,
-				  "the API key is empty or contains spaces, line ends or other characters that no key has");
-		return NULL;
-	}
-	if (options->timeout_ms <= 0 || options->connect_timeout_ms <= 0)
-	{
-		mf_http_error(error, error_size, "time-outs must be greater than zero");
-		return NULL;
-	}
 	target = calloc(1, sizeof(MfHttpTarget));
 	if (target == NULL)
 	{
@@ -228,113 +282,26 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	target->tag = options->tag;
 	target->remote_only = options->remote_only;
 
-	done = read_base_url(target, options->base_url, error, error_size);
-	if (done && options->ca_file != NULL)
+	if (!read_base_url(target, options->base_url, error, error_size))
+		goto failed;
+	if ((options->ca_file != NULL && (target->ca_file = strdup(options->ca_file)) == NULL) ||
+		!set_headers(target, options->api_key))
 	{
-		target->ca_file = strdup(options->ca_file);
-		done = (target->ca_file != NULL);
-	}
-	if (done)
-	{
-		len = asprintf(&authorization, AUTHORIZATION "%s", options->api_key);
-		if (len < 0)
-			authorization = NULL;
-		done = (authorization != NULL &&
-				set_checksum(target, authorization) &&
-				add_header(&target->headers, authorization) &&
-				add_header(&target->headers, "Content-Type: application/json") &&
-				add_header(&target->headers, "Accept: application/json") &&
-				add_header(&target->headers, "User-Agent: " USER_AGENT) &&
-				add_header(&target->headers, "Expect:"));
-		if (authorization != NULL)
-			explicit_bzero(authorization, (size_t) len);
-		free(authorization);
-		if (!done)
-			mf_http_error(error, error_size, "out of memory");
-	}
-	else if (target->base_url != NULL)
 		mf_http_error(error, error_size, "out of memory");
-
-	/* shows whether libcurl takes every option */
-	if (done)
-	{
-		transfer = mf_http_transfer_create(target, error, error_size);
-		if (transfer != NULL)
-			mf_http_transfer_free(transfer);
-		else
-			done = false;
+		goto failed;
 	}
-	if (!done)
-	{
-		mf_http_target_free(target);
-		target = NULL;
-	}
-	if (target == NULL)
-		return NULL;
-	target->next = http->targets;
-	if (target->next != NULL)
-		target->next->prev = target;
-	http->targets = target;
+	if (!libcurl_takes_options(target, error, error_size))
+		goto failed;
 	return target;
-}
 
-void
-mf_http_target_release(MfHttpTarget *target)
-{
-	if (target == NULL)
-		return;
-	target->released = true;
-	mf_http_target_use(target);
-	mf_http_target_unuse(target);
-}
-
-void
-mf_http_target_hold(MfHttpTarget *target)
-{
-	mf_http_target_use(target);
-}
-
-void
-mf_http_target_let_go(MfHttpTarget *target)
-{
-	mf_http_target_unuse(target);
-}
-
-void
-mf_http_target_use(MfHttpTarget *target)
-{
-	target->users++;
-}
-
-/* The last one frees what is released. */
-void
-mf_http_target_unuse(MfHttpTarget *target)
-{
-	MfHttp	   *http = target->http;
-
-	target->users--;
-	if (!target->released || target->users > 0)
-		return;
-	if (target->prev != NULL)
-		target->prev->next = target->next;
-	else
-		http->targets = target->next;
-	if (target->next != NULL)
-		target->next->prev = target->prev;
-	if (http->threaded)
-	{
-		mf_http_thread_free_target(http, target);
-		return;
-	}
+failed:
 	mf_http_target_free(target);
+	return NULL;
 }
 
-/* Nothing of it may be running, and it must not be listed any more. */
 void
 mf_http_target_free(MfHttpTarget *target)
 {
-	while (target->idle != NULL)
-		mf_http_transfer_drop_idle(target->idle);
 	free_headers(target->headers);
 	free(target->base_url);
 	free(target->host);

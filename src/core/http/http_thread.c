@@ -1,14 +1,15 @@
 /*
  * http_thread.c
- *	  The thread that talks to libcurl while the owner does other things.
+ *	  A thread runs the requests while the owner does other things.
  *
- * It takes requests, and gives their ends back, under one lock that nobody holds
- * for longer than it takes to move a list.  Either side waits on descriptors and
- * is told by an eventfd, once, and the thread only while it sleeps.
+ * Requests go to the thread and finished exchanges come back in lists, under one
+ * lock, which is held only while lists are moved.  Each side waits on descriptors
+ * and is woken by an eventfd.  The owner's is set once until the owner has fetched
+ * the list; the thread's is set only while the thread waits.
  *
- * The thread runs nothing but the code of this transport, with all signals
- * blocked: it never calls the owner, whose memory, errors and handlers are not
- * made for more than one thread.
+ * The thread runs only the code of src/core/http and libcurl, with all signals
+ * blocked.  It never calls the owner, whose memory contexts, errors and signal
+ * handlers are made for one thread.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http/http_thread.c
@@ -23,15 +24,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Looks at the clock are no further apart. */
-#define LOOK_MS 1000
+/* While requests may leave, the thread checks the clock so often. */
+#define CLOCK_CHECK_MS 1000
 
-/* As it is shown beside the process, at most 15 characters */
+/* shown by ps and top; at most 15 characters */
 #define THREAD_NAME "myfatoorah http"
 
-static void *run(void *arg);
-static void set_event(int fd);
-static void free_targets(MfHttpTarget *targets);
+static void *run_thread(void *arg);
 static void close_events(MfHttp *http);
 
 bool
@@ -53,11 +52,11 @@ mf_http_start_thread(MfHttp *http, char *error, size_t error_size)
 		return false;
 	}
 	pthread_mutex_init(&http->lock, NULL);
-	http->stop = http->asleep = http->told = false;
+	http->stop = http->thread_waits = http->done_signalled = false;
 
-	/* it inherits the mask */
+	/* the thread inherits the mask */
 	mf_http_block_signals(&saved);
-	failure = pthread_create(&http->thread, NULL, run, http);
+	failure = pthread_create(&http->thread, NULL, run_thread, http);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (failure != 0)
 	{
@@ -80,97 +79,89 @@ mf_http_stop_thread(MfHttp *http)
 		return;
 	pthread_mutex_lock(&http->lock);
 	http->stop = true;
-	set_event(http->wake_fd);
+	mf_http_event_set(http->wake_fd);
 	pthread_mutex_unlock(&http->lock);
 	pthread_join(http->thread, NULL);
 	pthread_mutex_destroy(&http->lock);
 	http->threaded = false;
-	http->look_by = 0;
+	http->clock_due = 0;
 
-	/* all that was handed over is the owner's again, in the same order */
+	/* the owner takes back what the thread has not started, in the same order */
 	mf_http_list_move(&http->done, &http->to_hand_out);
-	waiting = http->to_begin;
+	waiting = http->to_start;
 	mf_http_list_move(&waiting, &http->submitted);
 	http->submitted = waiting;
-	http->to_begin.first = http->to_begin.last = NULL;
-	free_targets(http->to_free);
-	http->to_free = NULL;
+	http->to_start.first = http->to_start.last = NULL;
 	close_events(http);
 }
 
-/* What the thread does. */
 static void *
-run(void *arg)
+run_thread(void *arg)
 {
 	MfHttp	   *http = arg;
-	MfHttpList	to_begin = {NULL, NULL};
+	MfHttpList	to_start = {NULL, NULL};
 
 	for (;;)
 	{
 		MfHttpList	ended = {NULL, NULL};
-		MfHttpTarget *to_free;
 		long		timeout_ms;
 		int64_t		now;
 
 		mf_http_list_move(&ended, &http->ended);
-		timeout_ms = mf_http_step_timeout(http);
+		timeout_ms = mf_http_multi_timeout(http);
 		if (timeout_ms < 0 || timeout_ms > MF_WAIT_MAX_MS)
 			timeout_ms = MF_WAIT_MAX_MS;
 
 		pthread_mutex_lock(&http->lock);
-		if (ended.first != NULL && !http->told)
+		if (ended.first != NULL && !http->done_signalled)
 		{
-			set_event(http->done_fd);
-			http->told = true;
+			mf_http_event_set(http->done_fd);
+			http->done_signalled = true;
 		}
 		mf_http_list_move(&http->to_hand_out, &ended);
-		mf_http_list_move(&to_begin, &http->to_begin);
+		mf_http_list_move(&to_start, &http->to_start);
 		if (http->stop)
 			break;
-		to_free = http->to_free;
-		http->to_free = NULL;
-		if (to_begin.first != NULL)
+		if (to_start.first != NULL)
 			timeout_ms = 0;
-		else if ((http->busy > 0 || http->watch_clock) && timeout_ms > LOOK_MS)
-			timeout_ms = LOOK_MS;
-		http->asleep = (timeout_ms != 0);
-		http->sleeps_long = (timeout_ms > LOOK_MS);
+		else if ((http->busy > 0 || http->watch_clock) && timeout_ms > CLOCK_CHECK_MS)
+			timeout_ms = CLOCK_CHECK_MS;
+		http->thread_waits = (timeout_ms != 0);
+		http->waits_long = (timeout_ms > CLOCK_CHECK_MS);
 		pthread_mutex_unlock(&http->lock);
 		now = mf_http_clock();
-		mf_http_look(http, now);
-		http->look_by = now + timeout_ms * INT64_C(1000000);
+		mf_http_check_clock(http, now);
+		http->clock_due = now + timeout_ms * INT64_C(1000000);
 
-		free_targets(to_free);
-		mf_http_begin(http, &to_begin);
-		mf_http_wait(http, timeout_ms);
-		mf_http_step(http);
+		mf_http_multi_start(http, &to_start);
+		mf_http_multi_wait(http, timeout_ms);
+		mf_http_multi_step(http);
 	}
-	/* what has not begun is the owner's again */
-	http->to_begin = to_begin;
+	/* mf_http_stop_thread() gives these back to the owner */
+	http->to_start = to_start;
 	pthread_mutex_unlock(&http->lock);
 	return NULL;
 }
 
-/* The owner's side of the exchange: submits what was posted, fetches what has ended. */
 void
 mf_http_thread_exchange(MfHttp *http)
 {
 	bool		wake;
 
 	pthread_mutex_lock(&http->lock);
-	wake = http->asleep && http->submitted.first != NULL;
-	mf_http_list_move(&http->to_begin, &http->submitted);
+	wake = http->thread_waits && http->submitted.first != NULL;
+	mf_http_list_move(&http->to_start, &http->submitted);
 	mf_http_list_move(&http->done, &http->to_hand_out);
-	if (http->told)
-		mf_http_clear_event(http->done_fd);
-	http->told = false;
+	if (http->done_signalled)
+		mf_http_event_clear(http->done_fd);
+	http->done_signalled = false;
 	if (wake)
-		http->asleep = false;
+		http->thread_waits = false;
 	pthread_mutex_unlock(&http->lock);
 
-	/* if it has woken meanwhile, it wakes once too often */
+	/* if the thread has woken meanwhile, it wakes once more for nothing */
 	if (wake)
-		set_event(http->wake_fd);
+		mf_http_event_set(http->wake_fd);
 }
 
 void
@@ -178,61 +169,17 @@ mf_http_watch_clock(MfHttp *http, bool watch)
 {
 	bool		wake;
 
-	/* only the owner changes it */
+	/* read without the lock: only the owner writes it */
 	if (!http->threaded || http->watch_clock == watch)
 		return;
 	pthread_mutex_lock(&http->lock);
 	http->watch_clock = watch;
-	wake = http->asleep && http->sleeps_long == watch;
+	wake = http->thread_waits && http->waits_long == watch;
 	if (wake)
-		http->asleep = false;
+		http->thread_waits = false;
 	pthread_mutex_unlock(&http->lock);
 	if (wake)
-		set_event(http->wake_fd);
-}
-
-/* The target's handles are the thread's: it frees them, now. */
-void
-mf_http_thread_free_target(MfHttp *http, MfHttpTarget *target)
-{
-	pthread_mutex_lock(&http->lock);
-	target->next = http->to_free;
-	http->to_free = target;
-	http->asleep = false;
-	pthread_mutex_unlock(&http->lock);
-	set_event(http->wake_fd);
-}
-
-static void
-free_targets(MfHttpTarget *targets)
-{
-	while (targets != NULL)
-	{
-		MfHttpTarget *target = targets;
-
-		targets = target->next;
-		mf_http_target_free(target);
-	}
-}
-
-/* Makes an eventfd readable. */
-static void
-set_event(int fd)
-{
-	uint64_t	one = 1;
-	ssize_t		written = write(fd, &one, sizeof(one));
-
-	(void) written;				/* it can only fail if it is readable already */
-}
-
-/* And no longer readable */
-void
-mf_http_clear_event(int fd)
-{
-	uint64_t	count;
-	ssize_t		got = read(fd, &count, sizeof(count));
-
-	(void) got;					/* it can only fail if it is not readable */
+		mf_http_event_set(http->wake_fd);
 }
 
 static void

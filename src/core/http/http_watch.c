@@ -1,19 +1,17 @@
 /*
  * http_watch.c
- *	  Sockets: what epoll watches for libcurl.
+ *	  The sockets of libcurl under the watch of epoll.
  *
- * Callbacks here write into epoll and into our table of descriptors only.
+ * The callbacks of libcurl in this file change epoll and the table of sockets
+ * (MfHttpSocket), and nothing else.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http/http_watch.c
  */
 #include "core/http/http_private.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,7 +24,7 @@ static bool watch(MfHttp *http, int fd, uint32_t events, bool watched);
 static void start_resting(MfHttp *http, MfHttpSocket *sock, int fd);
 static void stop_resting(MfHttp *http, MfHttpSocket *sock);
 
-/* NULL if it is not the socket of a connection: libcurl has others for name lookups. */
+/* NULL for a descriptor that is no connection: libcurl has others for name lookups. */
 static MfHttpSocket *
 find_socket(const MfHttp *http, int fd)
 {
@@ -35,7 +33,7 @@ find_socket(const MfHttp *http, int fd)
 	return &http->sockets[fd];
 }
 
-/* The place of a descriptor; NULL without memory. */
+/* The entry of a descriptor, made if there is none; NULL without memory. */
 static MfHttpSocket *
 make_socket(MfHttp *http, int fd)
 {
@@ -56,105 +54,41 @@ make_socket(MfHttp *http, int fd)
 	return &http->sockets[fd];
 }
 
-/* Whether an address is one of this machine's own. */
-static bool
-is_this_machine(const struct sockaddr *address)
-{
-	struct ifaddrs *interfaces;
-	struct ifaddrs *entry;
-	const unsigned char *ip;
-	size_t		length;
-	bool		found = false;
-
-	if (address->sa_family == AF_INET)
-	{
-		ip = (const unsigned char *) &((const struct sockaddr_in *) address)->sin_addr;
-		length = 4;
-	}
-	else if (address->sa_family == AF_INET6)
-	{
-		const struct in6_addr *six = &((const struct sockaddr_in6 *) address)->sin6_addr;
-
-		if (IN6_IS_ADDR_LOOPBACK(six) || IN6_IS_ADDR_UNSPECIFIED(six))
-			return true;
-		ip = (const unsigned char *) six;
-		length = 16;
-		if (IN6_IS_ADDR_V4MAPPED(six))
-		{
-			ip += 12;
-			length = 4;
-		}
-	}
-	else
-		return true;
-	if (length == 4 && (ip[0] == 127 || ip[0] == 0))
-		return true;
-
-	/* not to be told which these are counts as being one */
-	if (getifaddrs(&interfaces) != 0)
-		return true;
-	for (entry = interfaces; entry != NULL && !found; entry = entry->ifa_next)
-	{
-		if (entry->ifa_addr == NULL)
-			continue;
-		if (length == 4 && entry->ifa_addr->sa_family == AF_INET)
-			found = memcmp(ip, &((struct sockaddr_in *) entry->ifa_addr)->sin_addr, length) == 0;
-		else if (length == 16 && entry->ifa_addr->sa_family == AF_INET6)
-			found = memcmp(ip, &((struct sockaddr_in6 *) entry->ifa_addr)->sin6_addr, length) == 0;
-	}
-	freeifaddrs(interfaces);
-	return found;
-}
-
-bool
-mf_http_ip_is_ours(const char *ip)
-{
-	struct sockaddr_in four = {.sin_family = AF_INET};
-	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
-
-	if (ip != NULL && inet_pton(AF_INET, ip, &four.sin_addr) == 1)
-		return is_this_machine((const struct sockaddr *) &four);
-	if (ip != NULL && inet_pton(AF_INET6, ip, &six.sin6_addr) == 1)
-		return is_this_machine((const struct sockaddr *) &six);
-	return true;
-}
-
 /*
- * Opens a socket, if the target wants that to another machine only.  An open port of
- * this one cannot be told from a closed one: neither is tried.
+ * Creates a socket, unless the target allows connections to other machines only
+ * and the address is one of this machine.  Then nothing is tried: whether a port
+ * of this machine is open must not show.
  */
 curl_socket_t
-mf_http_socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+mf_http_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	MfHttpTransfer *transfer = arg;
+	MfHttpExchange *exchange = &transfer->record->exchange;
+	int			fd;
 
 	(void) purpose;
 	transfer->begun = true;
-	if (!transfer->target->remote_only || !is_this_machine(&address->addr))
+	if (transfer->record->target->remote_only && mf_http_address_is_local(&address->addr))
 	{
-		int			fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-
-		if (fd < 0 && mf_http_is_shortage(errno))
-		{
-			transfer->starved = true;
-			if (transfer->record != NULL)
-				mf_http_error(transfer->record->exchange.curl_error, sizeof(transfer->record->exchange.curl_error),
-							  "could not create a socket: %s", strerror(errno));
-		}
-		return fd;
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", MF_HTTP_OWN_MACHINE);
+		return CURL_SOCKET_BAD;
 	}
-	if (transfer->record != NULL)
-		mf_http_error(transfer->record->exchange.curl_error, sizeof(transfer->record->exchange.curl_error),
-				  "%s", MF_HTTP_OWN_MACHINE);
-	return CURL_SOCKET_BAD;
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd < 0 && mf_http_is_shortage(errno))
+	{
+		transfer->starved = true;
+		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
+					  "could not create a socket: %s", strerror(errno));
+	}
+	return fd;
 }
 
 /*
- * A connection gets its socket.  Whatever was noted of that descriptor is
- * over.  Without memory the table does not have it, which costs time only.
+ * A connection has a new socket: the entry of that descriptor starts anew.
+ * Without memory there is no entry, which costs time only.
  */
 int
-mf_http_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
+mf_http_on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
 	MfHttp	   *http = arg;
 	int			flags = fcntl(fd, F_GETFD);
@@ -174,9 +108,9 @@ mf_http_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
 	return CURL_SOCKOPT_OK;
 }
 
-/* The kernel stops to watch a closed descriptor by itself. */
+/* epoll forgets a closed descriptor by itself. */
 int
-mf_http_socket_close(void *arg, curl_socket_t fd)
+mf_http_close_socket(void *arg, curl_socket_t fd)
 {
 	MfHttp	   *http = arg;
 	MfHttpSocket *sock = find_socket(http, fd);
@@ -204,7 +138,7 @@ mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
 		if (sock != NULL && sock->events == EPOLLIN)
 			start_resting(http, sock, fd);
 		else
-			mf_http_unwatch(http, fd);
+			mf_http_unwatch_socket(http, fd);
 		return 0;
 	}
 	if (what & CURL_POLL_IN)
@@ -229,14 +163,14 @@ mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
 	}
 
 	/*
-	 * The transfers on this socket would never hear of it again.  Returning an
-	 * error would leave the multi handle dead, so they are failed in order.
+	 * No event of this socket would be seen.  Returning an error would make the
+	 * multi handle useless, so all transfers are failed in order.
 	 */
 	http->watch_failed = true;
 	return 0;
 }
 
-/* Tells epoll; "watched" is what we believe of it now. */
+/* "watched": whether epoll should know the descriptor already. */
 static bool
 watch(MfHttp *http, int fd, uint32_t events, bool watched)
 {
@@ -275,7 +209,6 @@ stop_resting(MfHttp *http, MfHttpSocket *sock)
 	sock->resting = false;
 }
 
-/* Whether nobody wants to hear of it now. */
 bool
 mf_http_socket_is_resting(const MfHttp *http, int fd)
 {
@@ -284,14 +217,13 @@ mf_http_socket_is_resting(const MfHttp *http, int fd)
 	return sock != NULL && sock->resting;
 }
 
-/* From now on epoll is silent about it. */
 void
-mf_http_unwatch(MfHttp *http, int fd)
+mf_http_unwatch_socket(MfHttp *http, int fd)
 {
 	struct epoll_event event = {0};
 	MfHttpSocket *sock = find_socket(http, fd);
 
-	/* it may be closed already */
+	/* fails if it is closed already */
 	(void) epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, &event);
 	if (sock == NULL)
 		return;
@@ -300,10 +232,9 @@ mf_http_unwatch(MfHttp *http, int fd)
 	sock->events = 0;
 }
 
-/* So that nobody is woken when the remote closes idle connections. */
 void
 mf_http_unwatch_resting(MfHttp *http)
 {
 	while (http->first_resting >= 0)
-		mf_http_unwatch(http, http->first_resting);
+		mf_http_unwatch_socket(http, http->first_resting);
 }
