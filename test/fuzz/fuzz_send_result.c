@@ -19,7 +19,7 @@
 
 /* Whether the bytes may speak of an invoice, in whatever spelling */
 static bool
-may_speak(const MfHttpExchange *exchange)
+may_name_invoice(const MfHttpExchange *exchange)
 {
 	size_t		i;
 
@@ -88,7 +88,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		case MF_OUTCOME_UNKNOWN:
 			/* not without need: what the table calls definite is told so */
-			CHECK(cJSON_IsTrue(success) || may_speak(&exchange) ||
+			CHECK(cJSON_IsTrue(success) || may_name_invoice(&exchange) ||
 				  !(whole && (status == 429 || (status >= 300 && status <= 399) || status == 401 ||
 							  status == 403 || status == 404)) ||
 				  (!exchange.gate_passed && status == 0));

@@ -1,6 +1,6 @@
 /*
  * api.c
- *	  MyFatoorah's endpoints: building requests, reading answers.
+ *	  MyFatoorah's endpoints: builds request bodies and parses answers.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/api.c
@@ -13,7 +13,7 @@
 #include "core/text/json.h"
 #include "core/text/text.h"
 
-/* Longest amount read; far beyond any money, and harmless to numeric */
+/* Longest amount read; far beyond any amount of money, and numeric can store it */
 #define DECIMAL_SIZE 256
 #define MAX_INTEGER_DIGITS 18
 
@@ -106,13 +106,13 @@ static bool add_time(cJSON *object, const char *name, const char *value);
 static bool add_value(cJSON *object, const MfField *field, const char *value);
 static char *finish_body(cJSON *root, bool complete, size_t *len);
 
-static ReadResult keep(const char *text, char **value);
+static ReadResult copy_text(const char *text, char **value);
 static ReadResult read_decimal(const cJSON *node, char **value);
 static ReadResult read_time(const cJSON *node, char **value);
 static ReadResult read_value(const cJSON *node, MfFieldKind kind, char **value);
 static ReadResult read_display_value(const cJSON *node, bool want_currency, char **value);
 static ReadResult read_expiry(const cJSON *date, const cJSON *time, char **value);
-static bool read_end(ReadResult result, const MfField *field, char *values[], int count, const char **bad);
+static bool read_succeeded(ReadResult result, const MfField *field, char *values[], int count, const char **bad);
 
 /* ----------
  * Requests
@@ -131,7 +131,10 @@ is_integer(const char *literal)
 	return len > 0 && len <= MAX_INTEGER_DIGITS && literal[len] == '\0';
 }
 
-/* Gives a node, which may be NULL, to the object.  The name is not copied. */
+/*
+ * Adds a node, which may be NULL for lack of memory, to the object.  Does not
+ * copy "name".
+ */
 static bool
 add_node(cJSON *object, const char *name, cJSON *node)
 {
@@ -148,8 +151,8 @@ add_text(cJSON *object, const char *name, const char *value)
 }
 
 /*
- * Adds JSON text by its tree, not as it is: so it can only be one value, and
- * nothing in it can reach beyond that.
+ * Adds JSON text as a parsed tree, so that it is exactly one value and cannot
+ * end the object around it.
  */
 static bool
 add_json(cJSON *object, const char *name, const char *value, bool number)
@@ -172,7 +175,7 @@ add_time(cJSON *object, const char *name, const char *value)
 	if (!mf_timestamp_plain(value, time, sizeof(time)) || strchr(time, 'Z') != NULL)
 		return false;
 	time[10] = 'T';
-	time[19] = '\0';			/* the samples have no fractions */
+	time[19] = '\0';			/* MyFatoorah's samples have no fractions */
 	return add_node(object, name, cJSON_CreateString(time));
 }
 
@@ -254,7 +257,7 @@ mf_payment_status_body(const char *key, const char *key_type, size_t *len)
  */
 
 static ReadResult
-keep(const char *text, char **value)
+copy_text(const char *text, char **value)
 {
 	*value = strdup(text);
 	return *value != NULL ? READ_OK : READ_OUT_OF_MEMORY;
@@ -273,10 +276,10 @@ read_decimal(const cJSON *node, char **value)
 	else if (!cJSON_IsString(node) ||
 			 !mf_decimal_plain(node->valuestring, plain, sizeof(plain)))
 		return READ_BAD;
-	return keep(plain, value);
+	return copy_text(plain, value);
 }
 
-/* A time with a zone is none of the account's country: not read. */
+/* A time with a zone would not be local time of the account: not read. */
 static ReadResult
 read_time(const cJSON *node, char **value)
 {
@@ -286,10 +289,10 @@ read_time(const cJSON *node, char **value)
 		!mf_timestamp_plain(node->valuestring, plain, sizeof(plain)) ||
 		strchr(plain, 'Z') != NULL)
 		return READ_BAD;
-	return keep(plain, value);
+	return copy_text(plain, value);
 }
 
-/* Reads one member; *value stays NULL for null, absent and empty ones. */
+/* Reads one member. *value stays NULL for a null, absent or empty one. */
 static ReadResult
 read_value(const cJSON *node, MfFieldKind kind, char **value)
 {
@@ -304,20 +307,20 @@ read_value(const cJSON *node, MfFieldKind kind, char **value)
 		case MF_TEXT:
 			if (!cJSON_IsString(node) && !mf_json_is_number(node))
 				return READ_BAD;
-			return keep(node->valuestring, value);
+			return copy_text(node->valuestring, value);
 		case MF_DECIMAL:
 			return read_decimal(node, value);
 		case MF_INTEGER:
 			if ((!cJSON_IsString(node) && !mf_json_is_number(node)) ||
 				!is_integer(node->valuestring))
 				return READ_BAD;
-			return keep(node->valuestring, value);
+			return copy_text(node->valuestring, value);
 		case MF_JSON:
 			*value = mf_json_print(node);
 			return *value != NULL ? READ_OK : READ_OUT_OF_MEMORY;
 		case MF_CURRENCY:
 			iso = cJSON_IsString(node) ? mf_currency_iso(node->valuestring) : NULL;
-			return iso != NULL ? keep(iso, value) : READ_BAD;
+			return iso != NULL ? copy_text(iso, value) : READ_BAD;
 		case MF_LOCAL_TIME:
 			return read_time(node, value);
 	}
@@ -336,7 +339,7 @@ read_display_value(const cJSON *node, bool want_currency, char **value)
 	if (!mf_display_value_split(node->valuestring, amount, sizeof(amount),
 								currency, sizeof(currency)))
 		return READ_BAD;
-	return keep(want_currency ? currency : amount, value);
+	return copy_text(want_currency ? currency : amount, value);
 }
 
 /* A date without a readable time would be wrong by up to a day: not read. */
@@ -358,12 +361,12 @@ read_expiry(const cJSON *date, const cJSON *time, char **value)
 		return READ_BAD;
 	if (!mf_expiry_plain(date->valuestring, clock, plain, sizeof(plain)))
 		return READ_BAD;
-	return keep(plain, value);
+	return copy_text(plain, value);
 }
 
-/* Whether reading goes on after a member; if not, nothing stays allocated. */
+/* Whether reading goes on after a member. If not, frees all values. */
 static bool
-read_end(ReadResult result, const MfField *field, char *values[], int count, const char **bad)
+read_succeeded(ReadResult result, const MfField *field, char *values[], int count, const char **bad)
 {
 	if (result == READ_OK || (result == READ_BAD && !field->essential))
 		return true;
@@ -396,7 +399,7 @@ mf_payment_status_read(const cJSON *data, char *values[MF_PS_COUNT], const char 
 			result = read_display_value(node, i == MF_PS_DISPLAY_CURRENCY, &values[i]);
 		else
 			result = read_value(node, field->kind, &values[i]);
-		if (!read_end(result, field, values, MF_PS_COUNT, bad))
+		if (!read_succeeded(result, field, values, MF_PS_COUNT, bad))
 			return false;
 	}
 	return true;
@@ -413,7 +416,7 @@ mf_fields_read(const cJSON *object, const MfField *fields, int count, char **val
 	{
 		ReadResult	result = read_value(mf_json_get(object, fields[i].name), fields[i].kind, &values[i]);
 
-		if (!read_end(result, &fields[i], values, count, bad))
+		if (!read_succeeded(result, &fields[i], values, count, bad))
 			return false;
 	}
 	return true;

@@ -1,9 +1,9 @@
 /*
  * api.h
- *	  MyFatoorah's endpoints: building requests, reading answers.
+ *	  MyFatoorah's endpoints: builds request bodies and parses answers.
  *
- * What is sent and read is data: one table of fields per message, in the
- * order of the vendor's documentation.  All text is UTF-8.
+ * Each message is described by a table of fields, in the order of MyFatoorah's
+ * documentation.  All text is UTF-8.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/api.h
@@ -36,14 +36,14 @@ typedef enum MfFieldKind
 
 typedef struct MfField
 {
-	const char *name;			/* the vendor's, "CustomerName" */
-	const char *column;			/* ours, "customer_name" */
+	const char *name;			/* MyFatoorah's, "CustomerName" */
+	const char *column;			/* the column's, "customer_name" */
 	MfFieldKind kind;
-	bool		essential;		/* an answer in which it is of another kind is
-								 * not read at all */
+	bool		essential;		/* if this field is of another kind, the whole
+								 * answer is rejected */
 } MfField;
 
-/* SendPayment request, by position in mf_send_payment_fields[] */
+/* Fields of a SendPayment request: positions in mf_send_payment_fields[] */
 typedef enum MfSendPaymentField
 {
 	MF_SP_CUSTOMER_NAME,
@@ -75,25 +75,28 @@ typedef enum MfSendPaymentField
 extern const MfField mf_send_payment_fields[MF_SP_COUNT];
 
 /*
- * The JSON body of a SendPayment request.  values[] is in the order of the
- * table; NULL leaves the member out.  MF_DECIMAL and MF_INTEGER values are
- * written digit by digit as they are and must be JSON numbers; MF_JSON values
- * must be valid JSON and keep everything but white space and the way that
- * characters are escaped; MF_TEXT values must be valid UTF-8.  malloc'd, its
- * length in *len; NULL when out of memory or when a value is not valid.
+ * Builds the JSON body of a SendPayment request.  values[] is in the order of
+ * the table; NULL leaves a member out.  MF_DECIMAL and MF_INTEGER values must
+ * be JSON numbers and are written digit by digit.  MF_JSON values must be
+ * valid JSON; only white space and the way characters are escaped may change.
+ * MF_TEXT values must be valid UTF-8. Returns a malloc'd string and its
+ * length in *len, or NULL when out of memory or when a value is not valid.
  */
 extern char *mf_send_payment_body(const char *const values[MF_SP_COUNT], size_t *len);
 
-/* The JSON body of any request that a table describes; likewise. */
+/* Likewise the JSON body of any request that a table describes. */
 extern char *mf_fields_body(const MfField *fields, int count, const char *const *values, size_t *len);
 
-/* {"Key":...,"KeyType":...}: what the look-ups of one thing ask with; likewise. */
+/* Likewise {"Key":...,"KeyType":...}, the body of look-ups. */
 extern char *mf_key_body(const char *key, const char *key_type, size_t *len);
 
-/* The JSON body of a GetPaymentStatus request; likewise. */
+/* Likewise the JSON body of a GetPaymentStatus request. */
 extern char *mf_payment_status_body(const char *key, const char *key_type, size_t *len);
 
-/* GetPaymentStatus answer: members of Data, one try of InvoiceTransactions. */
+/*
+ * Fields of a GetPaymentStatus answer: members of Data, then those of
+ * InvoiceTransactions
+ */
 typedef enum MfPaymentStatusField
 {
 	MF_PS_INVOICE_ID,
@@ -128,7 +131,8 @@ typedef enum MfTransactionField
 	MF_TX_PAYMENT_ID,
 	MF_TX_AUTHORIZATION_ID,
 	MF_TX_TRANSACTION_STATUS,
-	MF_TX_TRANSATION_VALUE,		/* sic; column transaction_value */
+	MF_TX_TRANSATION_VALUE,		/* MyFatoorah's spelling; column
+								 * transaction_value */
 	MF_TX_CUSTOMER_SERVICE_CHARGE,
 	MF_TX_TOTAL_SERVICE_CHARGE,
 	MF_TX_DUE_VALUE,
@@ -142,7 +146,7 @@ typedef enum MfTransactionField
 	MF_TX_CARD_NUMBER,
 	MF_TX_ERROR_CODE,
 	MF_TX_ECI,
-	MF_TX_CARD,					/* object, as JSON; holds a token */
+	MF_TX_CARD,					/* JSON object; contains a token */
 	MF_TX_COUNT
 } MfTransactionField;
 
@@ -150,62 +154,61 @@ extern const MfField mf_payment_status_fields[MF_PS_COUNT];
 extern const MfField mf_transaction_fields[MF_TX_COUNT];
 
 /*
- * Reads the members named by a table into values[], each malloc'd in the
- * canonical text of its kind, NULL where null or absent.  An empty string
- * stays an empty string for MF_TEXT and is NULL for every other kind.
+ * Read the members that a table names into values[], each malloc'd in the
+ * canonical form of its kind; NULL where null or absent.  An empty string
+ * stays an empty string for MF_TEXT and becomes NULL for every other kind.
  *
- * Unknown members are ignored.  A member that cannot be read as the table says
- * (another kind, no date, an unknown currency) is NULL as well, so that a
- * decoration in a new spelling does not hide a payment - unless it is
- * essential: then the whole read fails: false, nothing allocated, and the
- * vendor's name of the member in *bad (NULL there means out of memory).
+ * Unknown members are ignored.  A member that cannot be read (another kind,
+ * not a date, an unknown currency) becomes NULL as well, so that a change in
+ * an unimportant member does not hide a payment.  If the member is essential,
+ * the whole read fails: the function returns false, nothing stays allocated,
+ * and *bad is MyFatoorah's name of the member, or NULL when out of memory.
  * Essential are InvoiceId, InvoiceStatus, InvoiceValue and CustomerReference;
- * of a try PaymentId and TransactionStatus.  That they are present at all is
- * for the caller to check.
+ * of a transaction PaymentId and TransactionStatus.  The caller checks that
+ * they are present.
  */
 extern bool mf_payment_status_read(const cJSON *data, char *values[MF_PS_COUNT], const char **bad);
 extern bool mf_transaction_read(const cJSON *transaction, char *values[MF_TX_COUNT], const char **bad);
 
-/* Likewise, the members of any object by any table. */
+/* Likewise for any object and table. */
 extern bool mf_fields_read(const cJSON *object, const MfField *fields, int count, char **values, const char **bad);
 extern void mf_values_free(char *values[], int count);
 
-/* Moves one value out of values[] to the caller; NULL if there is none or it is empty. */
+/* Moves one value out of values[]. Returns NULL if there is none or it is empty. */
 extern char *mf_value_take(char *values[], int i);
 
-/* The usual envelope of an answer, whatever its shape. */
+/* The envelope that all answers share */
 typedef struct MfEnvelope
 {
 	cJSON	   *root;			/* NULL if the body is not valid JSON */
-	int			is_success;		/* 1, 0, or -1 if the member is absent or no
-								 * boolean */
+	int			is_success;		/* 1, 0, or -1 if the member is absent or not
+								 * a boolean */
 	const cJSON *data;			/* NULL if absent */
-	bool		names_errors;	/* ValidationErrors or FieldsErrors with an
-								 * element that says something, or
-								 * Data.ErrorMessage; only unless is_success
-								 * is 1 */
-	bool		speaks_of_invoice;	/* a member InvoiceId, InvoiceURL or
-									 * InvoiceReference with a value,
-									 * anywhere; in what is not JSON: these
-									 * words */
-	char	   *error;			/* malloc'd "Name: Error, Name: Error" or the
-								 * best other text by the vendor's order
-								 * (fact sheet, section 4), one line of
-								 * printable text of at most 1000 bytes; NULL
-								 * if is_success is 1 */
+	bool		names_errors;	/* only unless is_success is 1: a non-empty
+								 * ValidationErrors or FieldsErrors, or
+								 * Data.ErrorMessage */
+	bool		names_invoice;		/* anywhere a non-empty InvoiceId,
+									 * InvoiceURL or InvoiceReference; if the
+									 * body is not JSON: one of these words */
+	char	   *error;			/* malloc'd; NULL if is_success is 1. "Name:
+								 * Error, Name: Error", or else the first
+								 * other text in MyFatoorah's order (fact
+								 * sheet, section 4); one line of printable
+								 * text, at most 1000 bytes */
 } MfEnvelope;
 
 /*
- * False only when out of memory.  Free with mf_envelope_free().  "api_key", which
- * may be NULL, does not appear in the error; all else is as it came.
+ * Parses the envelope; false only when out of memory.  Free it with
+ * mf_envelope_free(). "api_key", which may be NULL, is hidden in "error";
+ * everything else is unchanged.
  */
 extern bool mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *envelope);
 extern void mf_envelope_free(MfEnvelope *envelope);
 
 /*
- * The member of that name with a value: that of Data, else the first in any
- * case and at any depth.  null, false, 0 and empty strings are no value.  NULL if
- * there is none.
+ * The member of that name that has a value: in Data, else the first one at
+ * any depth, in any case.  null, false, 0 and empty strings are no value.
+ * NULL if there is none.
  */
 extern const cJSON *mf_envelope_find(const MfEnvelope *envelope, const char *name);
 

@@ -1,6 +1,6 @@
 /*
  * envelope.c
- *	  The envelope of an answer, and what it says went wrong.
+ *	  The envelope of an answer, and the error that it reports.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/envelope.c
@@ -15,29 +15,29 @@
 #include "core/text/json.h"
 #include "core/text/text.h"
 
-/* Members of an answer that speak of an invoice */
+/* Members that name an invoice */
 static const char *const invoice_members[] = {"InvoiceId", "InvoiceURL", "InvoiceReference"};
 #define INVOICE_MEMBERS (sizeof(invoice_members) / sizeof(invoice_members[0]))
 
-/* Text in the making; what does not fit is left out, and cut by excerpt later */
+/* Text being built; what does not fit is dropped, and cut later by mf_text_excerpt() */
 typedef struct Line
 {
 	char		text[4096];
 	size_t		len;
 } Line;
 
-static void put(Line *line, const char *text, size_t len);
-static void put_string(Line *line, const char *text);
-static void put_markup(Line *line, const char *text, size_t len);
-static void put_raw(Line *line, const char *body, size_t len);
-static bool put_field_errors(Line *line, const cJSON *errors, const char *message);
-static bool put_error_of(Line *line, const cJSON *root);
+static void append(Line *line, const char *text, size_t len);
+static void append_string(Line *line, const char *text);
+static void append_markup(Line *line, const char *text, size_t len);
+static void append_raw(Line *line, const char *body, size_t len);
+static bool append_field_errors(Line *line, const cJSON *errors, const char *message);
+static bool append_error(Line *line, const cJSON *root);
 static bool has_value(const cJSON *node);
 static const cJSON *find_member(const cJSON *node, const char *name);
-static bool speaks_of_invoice(const MfEnvelope *envelope, const char *body, size_t len);
+static bool names_invoice(const MfEnvelope *envelope, const char *body, size_t len);
 
 static void
-put(Line *line, const char *text, size_t len)
+append(Line *line, const char *text, size_t len)
 {
 	if (len > sizeof(line->text) - line->len)
 		len = sizeof(line->text) - line->len;
@@ -46,14 +46,14 @@ put(Line *line, const char *text, size_t len)
 }
 
 static void
-put_string(Line *line, const char *text)
+append_string(Line *line, const char *text)
 {
-	put(line, text, strlen(text));
+	append(line, text, strlen(text));
 }
 
-/* Puts HTML without its tags, white space collapsed. */
+/* Appends HTML without its tags, with white space collapsed. */
 static void
-put_markup(Line *line, const char *text, size_t len)
+append_markup(Line *line, const char *text, size_t len)
 {
 	const char *end = text + len;
 	bool		space = false;
@@ -72,17 +72,17 @@ put_markup(Line *line, const char *text, size_t len)
 		else
 		{
 			if (space && line->len > 0)
-				put(line, " ", 1);
+				append(line, " ", 1);
 			space = false;
-			put(line, text, 1);
+			append(line, text, 1);
 		}
 		text++;
 	}
 }
 
-/* The body itself, which is not JSON */
+/* Appends a body that is not JSON. */
 static void
-put_raw(Line *line, const char *body, size_t len)
+append_raw(Line *line, const char *body, size_t len)
 {
 	while (len > 0 && strchr(" \t\r\n", *body) != NULL && *body != '\0')
 	{
@@ -90,21 +90,22 @@ put_raw(Line *line, const char *body, size_t len)
 		len--;
 	}
 	if (len > 0 && *body == '<')
-		put_markup(line, body, len);
+		append_markup(line, body, len);
 	else
 	{
 		while (len > 0 && strchr(" \t\r\n", body[len - 1]) != NULL && body[len - 1] != '\0')
 			len--;
-		put(line, body, len);
+		append(line, body, len);
 	}
 }
 
 /*
- * "Name: Error, Name: Error".  Where the vendor leaves every Error empty, its
- * message stands before the names.  False if the array says nothing.
+ * Appends "Name: Error, Name: Error". Where MyFatoorah leaves every Error
+ * empty, its message is append before the names.  False if the array is empty of
+ * text.
  */
 static bool
-put_field_errors(Line *line, const cJSON *errors, const char *message)
+append_field_errors(Line *line, const cJSON *errors, const char *message)
 {
 	const cJSON *item;
 	size_t		start = line->len;
@@ -121,8 +122,8 @@ put_field_errors(Line *line, const cJSON *errors, const char *message)
 	}
 	if (!explained && message != NULL && *message != '\0')
 	{
-		put_string(line, message);
-		put_string(line, ": ");
+		append_string(line, message);
+		append_string(line, ": ");
 		start = line->len;
 	}
 	cJSON_ArrayForEach(item, errors)
@@ -131,14 +132,14 @@ put_field_errors(Line *line, const cJSON *errors, const char *message)
 		const char *error = mf_json_text(item, "Error");
 
 		if (line->len > start && ((name != NULL && *name != '\0') || (error != NULL && *error != '\0')))
-			put_string(line, ", ");
+			append_string(line, ", ");
 		if (name != NULL)
-			put_string(line, name);
+			append_string(line, name);
 		if (error != NULL && *error != '\0')
 		{
 			if (name != NULL && *name != '\0')
-				put_string(line, ": ");
-			put_string(line, error);
+				append_string(line, ": ");
+			append_string(line, error);
 		}
 	}
 	if (line->len > start)
@@ -148,35 +149,35 @@ put_field_errors(Line *line, const cJSON *errors, const char *message)
 }
 
 /*
- * The vendor's own order of looking for words (fact sheet, section 4).  Whether
- * they are of a list of errors, or of one about the data, which is more than a
- * message.
+ * Appends the error of an answer, looking for it in MyFatoorah's order (fact
+ * sheet, section 4). Returns whether it comes from a list of errors or from
+ * Data, which proves more than a message.
  */
 static bool
-put_error_of(Line *line, const cJSON *root)
+append_error(Line *line, const cJSON *root)
 {
 	const char *message = mf_json_string(root, "Message");
 	const char *text;
 
 	if (cJSON_IsString(root))
 	{
-		put_string(line, root->valuestring);
+		append_string(line, root->valuestring);
 		return false;
 	}
-	if (put_field_errors(line, mf_json_get(root, "ValidationErrors"), message) ||
-		put_field_errors(line, mf_json_get(root, "FieldsErrors"), message))
+	if (append_field_errors(line, mf_json_get(root, "ValidationErrors"), message) ||
+		append_field_errors(line, mf_json_get(root, "FieldsErrors"), message))
 		return true;
 	text = mf_json_string(mf_json_get(root, "Data"), "ErrorMessage");
 	if (text != NULL && *text != '\0')
 	{
-		put_string(line, text);
+		append_string(line, text);
 		return true;
 	}
 	text = message;
 	if (text == NULL || *text == '\0')
 		text = mf_json_string(root, "MessageDetail");
 	if (text != NULL)
-		put_string(line, text);
+		append_string(line, text);
 	return false;
 }
 
@@ -190,7 +191,7 @@ has_value(const cJSON *node)
 	return !cJSON_IsString(node) || node->valuestring[0] != '\0';
 }
 
-/* The parser limits the depth. */
+/* The recursion is bounded: the parser limits the depth. */
 static const cJSON *
 find_member(const cJSON *node, const char *name)
 {
@@ -202,8 +203,7 @@ find_member(const cJSON *node, const char *name)
 	{
 		const cJSON *member = child;
 
-		if (child->string == NULL || strlen(child->string) != strlen(name) ||
-			mf_word_length(child->string, name) == 0 || !has_value(child))
+		if (child->string == NULL || mf_ascii_compare(child->string, name) != 0 || !has_value(child))
 			member = find_member(child, name);
 		if (member != NULL)
 			return member;
@@ -222,7 +222,7 @@ mf_envelope_find(const MfEnvelope *envelope, const char *name)
 }
 
 static bool
-speaks_of_invoice(const MfEnvelope *envelope, const char *body, size_t len)
+names_invoice(const MfEnvelope *envelope, const char *body, size_t len)
 {
 	size_t		i;
 
@@ -247,7 +247,7 @@ speaks_of_invoice(const MfEnvelope *envelope, const char *body, size_t len)
 }
 
 static bool
-blank(const char *text, size_t len)
+is_blank(const char *text, size_t len)
 {
 	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL && text[len - 1] != '\0')
 		len--;
@@ -271,20 +271,20 @@ mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *
 	if (cJSON_IsBool(success))
 		envelope->is_success = cJSON_IsTrue(success) ? 1 : 0;
 	envelope->data = mf_json_get(envelope->root, "Data");
-	envelope->speaks_of_invoice = speaks_of_invoice(envelope, body, len);
+	envelope->names_invoice = names_invoice(envelope, body, len);
 	if (envelope->is_success == 1)
 		return true;
 
 	line.len = 0;
 	if (envelope->root != NULL)
-		envelope->names_errors = put_error_of(&line, envelope->root);
+		envelope->names_errors = append_error(&line, envelope->root);
 	else
-		put_raw(&line, body, len);
+		append_raw(&line, body, len);
 	mf_http_hide_key(api_key, line.text, line.len);
 	mf_text_excerpt(line.text, line.len, text, sizeof(text));
-	if (blank(text, strlen(text)))
+	if (is_blank(text, strlen(text)))
 		strcpy(text, envelope->root != NULL ? "the answer gives no reason" :
-			   blank(body, len) ? "the answer is empty" : "the answer is markup without text");
+			   is_blank(body, len) ? "the answer is empty" : "the answer is markup without text");
 	envelope->error = strdup(text);
 	if (envelope->error == NULL)
 	{

@@ -1,6 +1,7 @@
 /*
  * invoice_status.c
- *	  The states of an invoice on its way out, and how they may change.
+ *	  The states of an invoice (mf_invoice.status), and the allowed
+ *	  transitions.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/invoice_status.c
@@ -13,10 +14,11 @@ static const char *const status_names[MF_STATUS_COUNT] = {
 	"queued", "sending", "sent", "rejected", "unknown", "review", "cancelled"
 };
 
-/* By row: from; by bit: to */
+/* Rows: from; bits: to */
 #define TO(status) (1 << (status))
 static const int allowed_transitions[MF_STATUS_COUNT] = {
-	/* queued */ TO(MF_STATUS_SENDING) | TO(MF_STATUS_CANCELLED) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN) | TO(MF_STATUS_REVIEW),
+	/* queued */ TO(MF_STATUS_SENDING) | TO(MF_STATUS_CANCELLED) | TO(MF_STATUS_REJECTED) |
+	TO(MF_STATUS_UNKNOWN) | TO(MF_STATUS_REVIEW),
 	/* sending */ TO(MF_STATUS_QUEUED) | TO(MF_STATUS_SENT) | TO(MF_STATUS_REJECTED) | TO(MF_STATUS_UNKNOWN),
 	/* sent */ 0,
 	/* rejected */ TO(MF_STATUS_QUEUED) | TO(MF_STATUS_CANCELLED),

@@ -1,6 +1,7 @@
 /*
  * invoice_status.h
- *	  The states of an invoice on its way out, and how they may change.
+ *	  The states of an invoice (mf_invoice.status), and the allowed
+ *	  transitions.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/invoice_status.h
@@ -22,7 +23,7 @@ typedef enum MfStatus
 	MF_STATUS_COUNT
 } MfStatus;
 
-/* The word in the column mf_invoice.status; and back, -1 for another word. */
+/* The value of mf_invoice.status; and back, -1 for any other word. */
 extern const char *mf_status_name(MfStatus status);
 extern int	mf_status_from_name(const char *name);
 

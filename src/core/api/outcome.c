@@ -1,6 +1,6 @@
 /*
  * outcome.c
- *	  What an exchange proves: evidence + answer -> a verdict.
+ *	  What an exchange proves: evidence and answer become an outcome.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/outcome.c
@@ -15,60 +15,61 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text/ascii.h"
 #include "core/text/json.h"
 #include "core/text/text.h"
 
-/* How the vendor says that it knows no such invoice */
+/* MyFatoorah's message for an invoice that does not exist */
 #define NO_DATA "No data match the provided values"
 
-/* What the HTTP status of a complete answer says by itself */
+/* What the HTTP status of a complete answer means by itself */
 typedef enum StatusClass
 {
 	STATUS_SUCCESS,				/* 2xx */
 	STATUS_REFUSAL,				/* 4xx without those below */
-	STATUS_KEY,					/* 401 */
-	STATUS_DOOR,				/* 403 */
-	STATUS_ROUTE,				/* 404 */
+	STATUS_401,
+	STATUS_403,
+	STATUS_404,
 	STATUS_REDIRECT,			/* 3xx */
 	STATUS_THROTTLED,			/* 429 */
 	STATUS_TIMEOUT,				/* 408 */
-	STATUS_OTHER,				/* 5xx and what is no status */
+	STATUS_OTHER,				/* 5xx and anything else */
 	STATUS_COUNT
 } StatusClass;
 
-/* What the body of an answer to SendPayment tells of an invoice */
-typedef enum Told
+/* What the body of an answer to SendPayment shows about an invoice */
+typedef enum BodyEvidence
 {
-	TOLD_NOTHING,				/* no envelope, or one without a yes or a
-								 * reasoned no */
-	TOLD_NO,					/* IsSuccess false and a list of errors */
-	TOLD_PERHAPS,				/* IsSuccess true or an invoice anywhere, but
-								 * not all of TOLD_YES */
-	TOLD_YES,					/* IsSuccess true, InvoiceId, our reference */
-	TOLD_COUNT
-} Told;
+	BODY_UNCLEAR,				/* no envelope, or neither success nor failure
+								 * with errors */
+	BODY_REFUSED,				/* IsSuccess false, and a list of errors */
+	BODY_DOUBTFUL,				/* IsSuccess true or an invoice anywhere, but
+								 * not all of BODY_ACCEPTED */
+	BODY_ACCEPTED,				/* IsSuccess true, InvoiceId, our reference */
+	BODY_COUNT
+} BodyEvidence;
 
-/* What the body of an answer to a look-up tells */
-typedef enum Found
+/* What the body of an answer to a look-up shows */
+typedef enum LookupEvidence
 {
-	FOUND_NOTHING,				/* no envelope */
-	FOUND_NO,					/* IsSuccess false */
-	FOUND_NO_DATA,				/* the same with the words of NO_DATA */
-	FOUND_YES,					/* IsSuccess true */
-	FOUND_COUNT
-} Found;
+	LOOKUP_UNCLEAR,				/* no envelope */
+	LOOKUP_NO,					/* IsSuccess false */
+	LOOKUP_NO_DATA,				/* IsSuccess false, with NO_DATA */
+	LOOKUP_YES,					/* IsSuccess true */
+	LOOKUP_COUNT
+} LookupEvidence;
 
 /*
- * The whole rule of what a complete answer to SendPayment proves
- * (docs/reliability.md, "What counts as proof").
+ * The outcome of a complete answer to SendPayment (docs/reliability.md, "What
+ * counts as proof").
  */
-static const MfOutcome send_verdicts[STATUS_COUNT][TOLD_COUNT] = {
-	/* TOLD_NOTHING, TOLD_NO, TOLD_PERHAPS, TOLD_YES */
+static const MfOutcome send_verdicts[STATUS_COUNT][BODY_COUNT] = {
+	/* BODY_UNCLEAR, BODY_REFUSED, BODY_DOUBTFUL, BODY_ACCEPTED */
 	[STATUS_SUCCESS] = {MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_ACCEPTED},
 	[STATUS_REFUSAL] = {MF_OUTCOME_UNKNOWN, MF_OUTCOME_REJECTED, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
-	[STATUS_KEY] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
-	[STATUS_DOOR] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
-	[STATUS_ROUTE] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_401] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_403] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
+	[STATUS_404] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
 	[STATUS_REDIRECT] = {MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_ACCOUNT_PROBLEM, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
 	[STATUS_THROTTLED] = {MF_OUTCOME_THROTTLED, MF_OUTCOME_THROTTLED, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
 	[STATUS_TIMEOUT] = {MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN, MF_OUTCOME_UNKNOWN},
@@ -76,16 +77,16 @@ static const MfOutcome send_verdicts[STATUS_COUNT][TOLD_COUNT] = {
 };
 
 /*
- * The same of a look-up.  What is odd about the question alone, such as a crash
- * page or a refusal, says nothing of the account.
+ * The same for a look-up.  A crash page or a refusal concerns one request
+ * only and means nothing for the account.
  */
-static const MfLookup lookup_verdicts[STATUS_COUNT][FOUND_COUNT] = {
-	/* FOUND_NOTHING, FOUND_NO, FOUND_NO_DATA, FOUND_YES */
+static const MfLookup lookup_verdicts[STATUS_COUNT][LOOKUP_COUNT] = {
+	/* LOOKUP_UNCLEAR, LOOKUP_NO, LOOKUP_NO_DATA, LOOKUP_YES */
 	[STATUS_SUCCESS] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_FOUND},
 	[STATUS_REFUSAL] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_KEY] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_DOOR] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_ROUTE] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_401] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_403] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
+	[STATUS_404] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
 	[STATUS_REDIRECT] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS},
 	[STATUS_THROTTLED] = {MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED},
 	[STATUS_TIMEOUT] = {MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_FAILED},
@@ -95,14 +96,16 @@ static const MfLookup lookup_verdicts[STATUS_COUNT][FOUND_COUNT] = {
 static bool proves_nothing_left(const MfHttpExchange *exchange);
 static StatusClass classify_status(long status);
 static bool contains(const char *text, const char *phrase);
-static char *copy(const char *text);
-static char *describe(const MfHttpExchange *exchange);
-static const char *doubt(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *reference);
-static Told told(const MfEnvelope *envelope, const char *problem);
-static bool keep_invoice(const MfEnvelope *envelope, MfSendResult *result);
-static char *send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, Told what,
+static char *copy_text(const char *text);
+static char *describe_exchange(const MfHttpExchange *exchange);
+static char *redirect_target(const MfHttpExchange *exchange);
+static char *answer_error(const MfHttpExchange *exchange, const char *text);
+static const char *answer_problem(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *reference);
+static BodyEvidence body_evidence(const MfEnvelope *envelope, const char *problem);
+static bool copy_invoice_members(const MfEnvelope *envelope, MfSendResult *result);
+static char *send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, BodyEvidence evidence,
 						const char *problem, const char *reference, const MfSendResult *result);
-static Found found(const MfEnvelope *envelope);
+static LookupEvidence lookup_evidence(const MfEnvelope *envelope);
 
 const char *
 mf_outcome_name(MfOutcome outcome)
@@ -126,8 +129,8 @@ mf_outcome_name(MfOutcome outcome)
 }
 
 /*
- * The request did not pass the gate, so nothing of it can have left.  If an
- * answer came all the same, it is read as one.
+ * The request did not pass the gate, so nothing of it can have left.  An
+ * answer that came all the same is evaluated as one.
  */
 static bool
 proves_nothing_left(const MfHttpExchange *exchange)
@@ -147,11 +150,11 @@ classify_status(long status)
 	switch (status)
 	{
 		case 401:
-			return STATUS_KEY;
+			return STATUS_401;
 		case 403:
-			return STATUS_DOOR;
+			return STATUS_403;
 		case 404:
-			return STATUS_ROUTE;
+			return STATUS_404;
 		case 408:
 			return STATUS_TIMEOUT;
 		case 429:
@@ -172,31 +175,29 @@ classify_status(long status)
 	}
 }
 
-/* Without regard to the case of ASCII letters */
+/* In any case of ASCII letters */
 static bool
 contains(const char *text, const char *phrase)
 {
-	size_t		len = strlen(phrase);
-
 	if (text == NULL)
 		return false;
 	for (; *text != '\0'; text++)
 	{
-		if (curl_strnequal(text, phrase, len))
+		if (mf_word_length(text, phrase) > 0)
 			return true;
 	}
 	return false;
 }
 
 static char *
-copy(const char *text)
+copy_text(const char *text)
 {
 	return text != NULL ? strdup(text) : NULL;
 }
 
-/* For an exchange that brought no whole answer */
+/* For an exchange without a complete answer */
 static char *
-describe(const MfHttpExchange *exchange)
+describe_exchange(const MfHttpExchange *exchange)
 {
 	char		text[1001];
 
@@ -205,11 +206,11 @@ describe(const MfHttpExchange *exchange)
 }
 
 /*
- * Where a redirect leads, without what may be secret: its path and query, a user.
- * NULL if the answer is none, or does not say.
+ * The target of a redirect_target, without parts that may be secret: user, path and
+ * query.  NULL if the answer is no redirect_target or names no target.
  */
 static char *
-redirect(const MfHttpExchange *exchange)
+redirect_target(const MfHttpExchange *exchange)
 {
 	const char *location = exchange->location;
 	const char *host = strstr(location, "://");
@@ -229,7 +230,7 @@ redirect(const MfHttpExchange *exchange)
 		length -= (size_t) (user + 1 - host);
 		host = user + 1;
 	}
-	/* cut off, it may end in the middle of what has to be hidden */
+	/* if it was cut off, it may end within a part to be hidden */
 	if (strlen(location) == sizeof(exchange->location) - 1 && host[length] == '\0')
 		return strdup("another host");
 	if (asprintf(&where, "%.*s%.*s", (int) (strstr(location, "://") + 3 - location), location, (int) length, host) < 0)
@@ -237,10 +238,11 @@ redirect(const MfHttpExchange *exchange)
 	return where;
 }
 
-char *
-mf_answer_error(const MfHttpExchange *exchange, const char *text)
+/* "HTTP 503: text", malloc'd; NULL when out of memory */
+static char *
+answer_error(const MfHttpExchange *exchange, const char *text)
 {
-	char	   *where = redirect(exchange);
+	char	   *where = redirect_target(exchange);
 	char	   *error = NULL;
 	bool		empty = exchange->response == NULL ||
 		exchange->response[strspn(exchange->response, " \t\r\n")] == '\0';
@@ -263,9 +265,9 @@ mf_answer_error(const MfHttpExchange *exchange, const char *text)
  * ----------
  */
 
-/* What keeps an answer from saying that our invoice exists; NULL if nothing. */
+/* Why an answer does not prove that our invoice exists; NULL if it does */
 static const char *
-doubt(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *reference)
+answer_problem(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *reference)
 {
 	const char *echo;
 
@@ -285,23 +287,23 @@ doubt(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *re
 	return NULL;
 }
 
-/* What an answer tells of an invoice, given the doubt about it */
-static Told
-told(const MfEnvelope *envelope, const char *problem)
+/* "problem" is what answer_problem() returned. */
+static BodyEvidence
+body_evidence(const MfEnvelope *envelope, const char *problem)
 {
 	if (problem == NULL)
-		return TOLD_YES;
-	if (envelope->is_success == 1 || envelope->speaks_of_invoice)
-		return TOLD_PERHAPS;
-	return (envelope->is_success == 0 && envelope->names_errors) ? TOLD_NO : TOLD_NOTHING;
+		return BODY_ACCEPTED;
+	if (envelope->is_success == 1 || envelope->names_invoice)
+		return BODY_DOUBTFUL;
+	return (envelope->is_success == 0 && envelope->names_errors) ? BODY_REFUSED : BODY_UNCLEAR;
 }
 
 /*
- * Whatever an answer comes to, the invoice it speaks of may be found later.
- * False if there is no memory to keep it.
+ * Stores the members of the invoice that an answer names, whatever the
+ * outcome: the invoice may be lookup_evidence by them later.  False when out of memory.
  */
 static bool
-keep_invoice(const MfEnvelope *envelope, MfSendResult *result)
+copy_invoice_members(const MfEnvelope *envelope, MfSendResult *result)
 {
 	const cJSON *number = mf_envelope_find(envelope, "InvoiceId");
 	const cJSON *url = mf_envelope_find(envelope, "InvoiceURL");
@@ -310,14 +312,17 @@ keep_invoice(const MfEnvelope *envelope, MfSendResult *result)
 		result->invoice_id = strdup(number->valuestring);
 	if (cJSON_IsString(url))
 		result->invoice_url = strdup(url->valuestring);
-	result->customer_reference = copy(mf_json_string(envelope->data, "CustomerReference"));
-	result->user_defined_field = copy(mf_json_string(envelope->data, "UserDefinedField"));
+	result->customer_reference = copy_text(mf_json_string(envelope->data, "CustomerReference"));
+	result->user_defined_field = copy_text(mf_json_string(envelope->data, "UserDefinedField"));
 	return (number == NULL || result->invoice_id != NULL) && (!cJSON_IsString(url) || result->invoice_url != NULL);
 }
 
-/* Why an answer proves no more than it does: what it holds of an invoice, and its words */
+/*
+ * The error of a result: why the answer proves no more, the invoice that it
+ * names, and its own message
+ */
 static char *
-send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, Told what,
+send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, BodyEvidence evidence,
 		   const char *problem, const char *reference, const MfSendResult *result)
 {
 	StatusClass class = classify_status(exchange->http_status);
@@ -326,7 +331,7 @@ send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, Told what
 	char		other[100] = "";
 	char		text[1300];
 
-	if (what >= TOLD_PERHAPS)
+	if (evidence >= BODY_DOUBTFUL)
 	{
 		if (class != STATUS_SUCCESS)
 			problem = "the answer speaks of an invoice, which its status denies";
@@ -343,11 +348,11 @@ send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, Told what
 	else if (class == STATUS_REFUSAL && envelope->is_success == 0)
 		problem = "the answer refuses without a list of errors";
 	else if (class != STATUS_SUCCESS)
-		return mf_answer_error(exchange, envelope->error);
+		return answer_error(exchange, envelope->error);
 
 	snprintf(text, sizeof(text), "%s%s%s%s%s", problem, invoice, other,
 			 envelope->error != NULL ? ": " : "", envelope->error != NULL ? envelope->error : "");
-	return mf_answer_error(exchange, text);
+	return answer_error(exchange, text);
 }
 
 void
@@ -355,7 +360,7 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSen
 {
 	MfEnvelope	envelope;
 	const char *problem;
-	Told		what;
+	BodyEvidence evidence;
 	bool		kept;
 
 	memset(result, 0, sizeof(*result));
@@ -364,30 +369,31 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSen
 	if (proves_nothing_left(exchange))
 	{
 		result->outcome = MF_OUTCOME_NOT_SENT;
-		result->error = describe(exchange);
+		result->error = describe_exchange(exchange);
 		return;
 	}
 	if (mf_is_answered(exchange))
 		result->retry_after = exchange->retry_after;
 	if (!mf_envelope_read(exchange->response, exchange->response_len, exchange->api_key, &envelope))
 		return;
-	kept = keep_invoice(&envelope, result);
+	kept = copy_invoice_members(&envelope, result);
 	if (!mf_is_answered(exchange))
 	{
-		result->error = describe(exchange);
+		result->error = describe_exchange(exchange);
 		mf_envelope_free(&envelope);
 		return;
 	}
 
-	problem = doubt(exchange, &envelope, reference);
-	what = told(&envelope, problem);
-	result->outcome = send_verdicts[classify_status(exchange->http_status)][what];
+	problem = answer_problem(exchange, &envelope, reference);
+	evidence = body_evidence(&envelope, problem);
+	result->outcome = send_verdicts[classify_status(exchange->http_status)][evidence];
 	if (result->outcome == MF_OUTCOME_ACCEPTED && !kept)
-		result->outcome = MF_OUTCOME_UNKNOWN;	/* a look-up is better than half an invoice */
+		result->outcome = MF_OUTCOME_UNKNOWN;	/* a look-up is better than
+												 * half an invoice */
 	else if (result->outcome == MF_OUTCOME_REJECTED)
-		result->error = copy(envelope.error);
+		result->error = copy_text(envelope.error);
 	else if (result->outcome != MF_OUTCOME_ACCEPTED)
-		result->error = send_error(exchange, &envelope, what, problem, reference, result);
+		result->error = send_error(exchange, &envelope, evidence, problem, reference, result);
 	mf_envelope_free(&envelope);
 }
 
@@ -408,15 +414,15 @@ mf_send_result_free(MfSendResult *result)
  * ----------
  */
 
-/* What an answer tells of the thing looked up */
-static Found
-found(const MfEnvelope *envelope)
+/* What an answer to a look-up shows */
+static LookupEvidence
+lookup_evidence(const MfEnvelope *envelope)
 {
 	if (envelope->is_success == 1)
-		return FOUND_YES;
+		return LOOKUP_YES;
 	if (envelope->is_success != 0)
-		return FOUND_NOTHING;
-	return contains(envelope->error, NO_DATA) ? FOUND_NO_DATA : FOUND_NO;
+		return LOOKUP_UNCLEAR;
+	return contains(envelope->error, NO_DATA) ? LOOKUP_NO_DATA : LOOKUP_NO;
 }
 
 MfLookup
@@ -437,7 +443,7 @@ mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
 	if (!mf_is_answered(exchange))
 	{
 		*not_sent = proves_nothing_left(exchange);
-		*error = describe(exchange);
+		*error = describe_exchange(exchange);
 		return MF_LOOKUP_FAILED;
 	}
 	*retry_after = exchange->retry_after;
@@ -445,12 +451,12 @@ mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
 	if (!mf_envelope_read(exchange->response, exchange->response_len, exchange->api_key, envelope))
 		return class == STATUS_THROTTLED ? MF_LOOKUP_THROTTLED : MF_LOOKUP_FAILED;
 
-	lookup = lookup_verdicts[class][found(envelope)];
+	lookup = lookup_verdicts[class][lookup_evidence(envelope)];
 	if (lookup == MF_LOOKUP_FOUND)
 		return MF_LOOKUP_FOUND;
 	if (lookup == MF_LOOKUP_NOT_FOUND || lookup == MF_LOOKUP_REFUSED)
 	{
-		*error = copy(envelope->error);
+		*error = copy_text(envelope->error);
 		return lookup;
 	}
 	if (class == STATUS_SUCCESS)
@@ -462,7 +468,7 @@ mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
 	}
 	else if (problem == NULL)
 		problem = envelope->error != NULL ? envelope->error : "the answer contradicts its status";
-	*error = mf_answer_error(exchange, problem);
+	*error = answer_error(exchange, problem);
 	return lookup;
 }
 
@@ -480,7 +486,7 @@ mf_unreadable_error(const MfHttpExchange *exchange, const char *bad)
 	if (bad == NULL)
 		return NULL;
 	snprintf(text, sizeof(text), "the answer's %s cannot be read", bad);
-	return mf_answer_error(exchange, text);
+	return answer_error(exchange, text);
 }
 
 void
@@ -509,7 +515,7 @@ mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result)
 	{
 		mf_values_free(result->values, MF_PS_COUNT);
 		result->lookup = MF_LOOKUP_SENSELESS;
-		result->error = mf_answer_error(exchange, problem);
+		result->error = answer_error(exchange, problem);
 	}
 }
 

@@ -1,13 +1,13 @@
 /*
  * outcome.h
- *	  What an exchange proves: evidence + answer -> a verdict.
+ *	  What an exchange proves: evidence and answer become an outcome.
  *
- * Pure functions of the exchange.  The rule that everything rests on: when a
- * byte of the body may have left, only a complete answer that says no, names
- * errors and speaks of no invoice proves that none was made; one that speaks of
- * an invoice never does.  All else is MF_OUTCOME_UNKNOWN, or to be looked up before the
- * request is repeated.  An answer counts as complete only if libcurl returned
- * CURLE_OK and it was not truncated.
+ * Pure functions of the exchange.  The rule: once a byte of the body may have
+ * left, only one thing proves that no invoice was created: a complete answer
+ * that reports failure, lists errors and names no invoice.  Everything else is
+ * MF_OUTCOME_UNKNOWN, or an outcome after which the invoice is looked up
+ * before the request is repeated.  An answer is complete only if libcurl
+ * returned CURLE_OK and it was not truncated.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/outcome.h
@@ -24,36 +24,37 @@
 
 typedef enum MfOutcome
 {
-	MF_OUTCOME_ACCEPTED,		/* the invoice exists, here is its id */
-	MF_OUTCOME_REJECTED,		/* definitely refused, no invoice exists */
-	MF_OUTCOME_NOT_SENT,		/* proof that no byte of the body left */
-	MF_OUTCOME_THROTTLED,		/* 429: not applied as far as can be seen,
-								 * come back later, look it up first */
-	MF_OUTCOME_ACCOUNT_PROBLEM, /* 401, 403, 404, 3xx: likewise, no use
-								 * trying others either */
-	MF_OUTCOME_UNKNOWN					/* only the remote knows */
+	MF_OUTCOME_ACCEPTED,		/* the invoice exists, and its id is known */
+	MF_OUTCOME_REJECTED,		/* refused: no invoice exists */
+	MF_OUTCOME_NOT_SENT,		/* no byte of the body has left */
+	MF_OUTCOME_THROTTLED,		/* 429: most likely not processed; look it up,
+								 * then try again later */
+	MF_OUTCOME_ACCOUNT_PROBLEM, /* 401, 403, 404, 3xx: likewise; other
+								 * requests of the account would fail too */
+	MF_OUTCOME_UNKNOWN					/* may or may not have created an
+										 * invoice */
 } MfOutcome;
 
 typedef struct MfSendResult
 {
 	MfOutcome	outcome;
 
-	/* what the answer held, whatever the outcome; may be NULL */
+	/* members of the answer, whatever the outcome; may be NULL */
 	char	   *invoice_id;		/* decimal digits; never NULL if accepted */
 	char	   *invoice_url;
-	char	   *customer_reference; /* echo */
-	char	   *user_defined_field; /* echo */
+	char	   *customer_reference; /* echoed */
+	char	   *user_defined_field; /* echoed */
 
 	char	   *error;			/* one line, NULL only if accepted */
-	int			retry_after;	/* seconds, 0 if the remote named none */
+	int			retry_after;	/* seconds, 0 if the answer names none */
 } MfSendResult;
 
 typedef enum MfLookup
 {
-	MF_LOOKUP_FOUND,			/* what was asked for: values[], items, ... */
+	MF_LOOKUP_FOUND,			/* found: values[], items, ... */
 	MF_LOOKUP_NOT_FOUND,		/* 4xx "No data match the provided values" */
-	MF_LOOKUP_REFUSED,			/* any other definite refusal of the question */
-	MF_LOOKUP_SENSELESS,		/* a whole answer from which nothing follows:
+	MF_LOOKUP_REFUSED,			/* any other definite refusal */
+	MF_LOOKUP_SENSELESS,		/* a complete answer that proves nothing:
 								 * asking again may not help */
 	MF_LOOKUP_THROTTLED,
 	MF_LOOKUP_ACCOUNT_PROBLEM,	/* 401, 403 by a gateway */
@@ -63,50 +64,53 @@ typedef enum MfLookup
 typedef struct MfStatusResult
 {
 	MfLookup	lookup;
-	bool		not_sent;		/* with MF_LOOKUP_FAILED: the question never
+	bool		not_sent;		/* with MF_LOOKUP_FAILED: the request never
 								 * left */
-	MfEnvelope	envelope;		/* owns what values[] came from */
+	MfEnvelope	envelope;		/* owns the memory that values[] came from */
 	char	   *values[MF_PS_COUNT];	/* MF_LOOKUP_FOUND only */
 	char	   *error;			/* one line, NULL only if found */
 	int			retry_after;
 } MfStatusResult;
 
-/* "accepted", "rejected", "not_sent", ...: the words stored in mf_attempt.outcome */
+/* "accepted", "rejected", "not_sent", ...: values of mf_attempt.outcome */
 extern const char *mf_outcome_name(MfOutcome outcome);
 
 /*
- * Reads the end of a SendPayment exchange.  "reference" is the
+ * Determines the outcome of a SendPayment exchange.  "reference" is the
  * CustomerReference that was sent: an answer that echoes another one proves
- * nothing.   All strings of the
- * result are malloc'd; free with mf_send_result_free().  When out of memory
- * strings may be NULL, and the outcome is right or MF_OUTCOME_UNKNOWN.
+ * nothing.  All strings of the result are malloc'd; free it with
+ * mf_send_result_free(). When out of memory strings may be NULL, and the
+ * outcome is right or MF_OUTCOME_UNKNOWN.
  */
 extern void mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSendResult *result);
 extern void mf_send_result_free(MfSendResult *result);
 
-/* Whether it brought a whole answer; why not is told by describing the network. */
+/* Whether the exchange brought a complete answer. If not, mf_http_describe() says why. */
 extern bool mf_is_answered(const MfHttpExchange *exchange);
 
 /*
- * How any look-up ended, as far as its envelope tells: with MF_LOOKUP_FOUND the
- * answer confirms success, and whether its Data can be read is for the caller
- * to see.  Sets everything it is given; *error (malloc'd) stays NULL with
- * MF_LOOKUP_FOUND, and when out of memory.  The envelope is the caller's to free,
- * whatever the verdict.
+ * The result of any look-up as far as its envelope shows.  With
+ * MF_LOOKUP_FOUND the answer reports success; the caller checks whether its
+ * Data can be read.  Sets all outputs.  *error is malloc'd; it stays NULL
+ * with MF_LOOKUP_FOUND, and when out of memory.  The caller frees the
+ * envelope, whatever the result.
  */
 extern MfLookup mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope, bool *not_sent, char **error,
 							   int *retry_after);
 
-/* What a look-up has come to when a reader of api.h says *bad: MF_LOOKUP_FAILED if that is NULL, for want of memory. */
+/*
+ * The result of a look-up whose Data a reader of api.h has rejected, with its
+ * *bad.  MF_LOOKUP_FAILED if that is NULL, which means out of memory.
+ */
 extern MfLookup mf_unreadable_lookup(const char *bad);
 
-/* "HTTP 503: text", malloc'd */
-extern char *mf_answer_error(const MfHttpExchange *exchange, const char *text);
-
-/* Likewise for what a reader of api.h says in *bad; NULL if that is NULL. */
+/*
+ * The error of a look-up whose Data a reader of api.h has rejected, malloc'd; NULL
+ * if "bad" is NULL, or when out of memory.
+ */
 extern char *mf_unreadable_error(const MfHttpExchange *exchange, const char *bad);
 
-/* Reads the end of a GetPaymentStatus exchange, as mf_send_result_read() does. */
+/* Determines the result of a GetPaymentStatus exchange, as mf_send_result_read() does. */
 extern void mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result);
 extern void mf_status_result_free(MfStatusResult *result);
 

@@ -1,22 +1,23 @@
 /*
  * payment_status.c
- *	  What GetPaymentStatus says about a payment, and the states it moves through.
+ *	  What GetPaymentStatus reports about a payment, and the states of a
+ *	  payment.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/payment_status.c
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/api/payment_status.h"
+#include "core/text/ascii.h"
 #include "core/text/json.h"
 
 static const char *const status_names[MF_PAYMENT_STATUS_COUNT] = {
 	"unpaid", "authorized", "paid", "expired", "remote_cancelled", "partly_refunded", "refunded", "disputed"
 };
 
-/* By row: from; by bit: to */
+/* Rows: from; bits: to */
 #define TO(status) (1 << (status))
 static const int allowed[MF_PAYMENT_STATUS_COUNT] = {
 	/* unpaid */ TO(MF_AUTHORIZED) | TO(MF_PAID) | TO(MF_EXPIRED) | TO(MF_REMOTE_CANCELLED),
@@ -29,10 +30,10 @@ static const int allowed[MF_PAYMENT_STATUS_COUNT] = {
 	/* disputed */ TO(MF_PAID) | TO(MF_PARTLY_REFUNDED) | TO(MF_REFUNDED)
 };
 
-/* Members of "Card" that are kept; the rest could identify the card */
+/* Members of Card that are kept; others could identify the card */
 static const char *const card_members[] = {"Number", "Brand", "Issuer", "IssuerCountry", "FundingMethod", NULL};
 
-/* MyFatoorah's words for a try */
+/* MyFatoorah's spellings of TransactionStatus */
 static const struct
 {
 	const char *word;
@@ -50,8 +51,8 @@ static const struct
 
 static bool read_tries(const cJSON *transactions, MfPayment *payment);
 static bool keep_card(char **card);
-static bool released(const MfTry *attempt);
-static bool earlier(const MfTry *a, const MfTry *b);
+static bool is_released(const MfTry *attempt);
+static bool is_earlier(const MfTry *a, const MfTry *b);
 
 const char *
 mf_payment_status_name(MfPaymentStatus status)
@@ -81,7 +82,7 @@ mf_try_status(const char *word)
 		return MF_TRY_UNKNOWN;
 	for (i = 0; try_words[i].word != NULL; i++)
 	{
-		if (strcasecmp(try_words[i].word, word) == 0)
+		if (mf_ascii_compare(try_words[i].word, word) == 0)
 			break;
 	}
 	return try_words[i].status;
@@ -110,31 +111,31 @@ mf_payment_read(const MfStatusResult *answer, MfPayment *payment)
 		if (attempt->status == MF_TRY_SUCCESS)
 		{
 			payment->successes++;
-			if (payment->paid_by < 0 || earlier(attempt, &payment->tries[payment->paid_by]))
+			if (payment->paid_by < 0 || is_earlier(attempt, &payment->tries[payment->paid_by]))
 				payment->paid_by = i;
 		}
 		else if (attempt->status == MF_TRY_AUTHORIZED)
 			authorizations++;
-		else if (released(attempt))
+		else if (is_released(attempt))
 			releases++;
 	}
 
 	payment->known = true;
-	if (word != NULL && (strcasecmp(word, "Paid") == 0 || strcasecmp(word, "DuplicatePayment") == 0))
+	if (word != NULL && (mf_ascii_compare(word, "Paid") == 0 || mf_ascii_compare(word, "DuplicatePayment") == 0))
 	{
 		payment->status = MF_PAID;
 		payment->unsettled |= payment->successes == 0;
 
-		/* the vendor's own word for two payments, whatever it lists */
-		if (strcasecmp(word, "DuplicatePayment") == 0 && payment->successes < 2)
+		/* MyFatoorah's word for two payments, whatever transactions it lists */
+		if (mf_ascii_compare(word, "DuplicatePayment") == 0 && payment->successes < 2)
 			payment->successes = 2;
 	}
-	else if (word != NULL && strcasecmp(word, "Pending") == 0)
+	else if (word != NULL && mf_ascii_compare(word, "Pending") == 0)
 	{
 		payment->status = authorizations > releases ? MF_AUTHORIZED : MF_UNPAID;
 		payment->unsettled |= payment->successes > 0;
 	}
-	else if (word != NULL && strcasecmp(word, "Canceled") == 0)
+	else if (word != NULL && mf_ascii_compare(word, "Canceled") == 0)
 	{
 		payment->status = MF_REMOTE_CANCELLED;
 		payment->unsettled |= payment->successes > 0;
@@ -144,7 +145,10 @@ mf_payment_read(const MfStatusResult *answer, MfPayment *payment)
 	return true;
 }
 
-/* The tries, each with its card reduced; false when out of memory. */
+/*
+ * Reads all transactions and removes from Card what may not be kept; false
+ * when out of memory.
+ */
 static bool
 read_tries(const cJSON *transactions, MfPayment *payment)
 {
@@ -184,7 +188,7 @@ read_tries(const cJSON *transactions, MfPayment *payment)
 	return true;
 }
 
-/* Replaces the card by what of it may be kept; false when out of memory. */
+/* Replaces Card by those members that may be kept; false when out of memory. */
 static bool
 keep_card(char **card)
 {
@@ -223,17 +227,17 @@ keep_card(char **card)
 	return text != NULL;
 }
 
-/* An authorisation that was given back leaves a cancelled try with this error. */
+/* A is_released authorisation is a cancelled transaction with this error. */
 static bool
-released(const MfTry *attempt)
+is_released(const MfTry *attempt)
 {
 	return attempt->status == MF_TRY_CANCELED && attempt->values[MF_TX_ERROR] != NULL &&
-		strcasecmp(attempt->values[MF_TX_ERROR], "Transaction Released") == 0;
+		mf_ascii_compare(attempt->values[MF_TX_ERROR], "Transaction Released") == 0;
 }
 
-/* By TransactionDate, which is written so that it sorts as text. */
+/* By TransactionDate, which sorts as text. */
 static bool
-earlier(const MfTry *a, const MfTry *b)
+is_earlier(const MfTry *a, const MfTry *b)
 {
 	const char *first = a->values[MF_TX_TRANSACTION_DATE];
 	const char *second = b->values[MF_TX_TRANSACTION_DATE];
@@ -255,7 +259,7 @@ mf_payment_free(MfPayment *payment)
 MfPaymentStatus
 mf_payment_next(MfPaymentStatus current, MfPaymentStatus read)
 {
-	/* "paid" is what a read says of everything that came after a payment, too */
+	/* GetPaymentStatus says "paid" of refunded and disputed payments too */
 	if (mf_payment_was_paid(current))
 		return current;
 	return mf_payment_allowed(current, read) ? read : current;

@@ -1,10 +1,11 @@
 /*
  * payment_status.h
- *	  What GetPaymentStatus says about a payment, and the states it moves through.
+ *	  What GetPaymentStatus reports about a payment, and the states of a
+ *	  payment.
  *
- * Pure functions.  Nothing is guessed: a word that the vendor's documentation
- * does not know changes no state.  A state follows only from the invoice's own
- * word; the tries tell how it was paid.
+ * Pure functions.  A word that MyFatoorah's documentation does not have
+ * changes no state.  The state follows from InvoiceStatus only; the
+ * transactions show how it was paid.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/payment_status.h
@@ -30,7 +31,7 @@ typedef enum MfPaymentStatus
 
 typedef enum MfTryStatus
 {
-	MF_TRY_UNKNOWN,				/* a word that we do not know */
+	MF_TRY_UNKNOWN,				/* a word that is not documented */
 	MF_TRY_IN_PROGRESS,
 	MF_TRY_SUCCESS,				/* "Succss", "Success" */
 	MF_TRY_FAILED,
@@ -38,44 +39,47 @@ typedef enum MfTryStatus
 	MF_TRY_AUTHORIZED
 } MfTryStatus;
 
-/* One try to pay, a member of InvoiceTransactions */
+/* One transaction: a customer's try to pay */
 typedef struct MfTry
 {
 	MfTryStatus status;
-	char	   *values[MF_TX_COUNT];	/* as mf_transaction_read() leaves them; of
-										 * the card only what may be kept */
+	char	   *values[MF_TX_COUNT];	/* as mf_transaction_read() returns
+										 * them; Card without what may not be
+										 * kept */
 } MfTry;
 
-/* What one answer says */
+/* What one answer reports */
 typedef struct MfPayment
 {
 	MfPaymentStatus status;		/* unpaid, authorized, paid or remote_cancelled */
-	bool		known;			/* false: InvoiceStatus is a word that we do
-								 * not know, so "status" says nothing */
-	bool		unsettled;		/* the invoice's word and its tries disagree, as
-								 * for some seconds after a payment */
-	int			successes;		/* tries that brought money */
-	int			paid_by;		/* the earliest of them; -1 = none is listed */
+	bool		known;			/* false: InvoiceStatus is not a documented
+								 * word, and "status" means nothing */
+	bool		unsettled;		/* InvoiceStatus and the transactions
+								 * disagree, as they do for some seconds after
+								 * a payment */
+	int			successes;		/* transactions that brought money */
+	int			paid_by;		/* index of the earliest of them; -1 = none is
+								 * listed */
 	int			try_count;
 	MfTry	   *tries;			/* malloc'd */
 } MfPayment;
 
-/* "unpaid", "authorized", ...; and back, -1 for another word. */
+/* "unpaid", "authorized", ...; and back, -1 for any other word. */
 extern const char *mf_payment_status_name(MfPaymentStatus status);
 extern int	mf_payment_status_from_name(const char *name);
 
-/* The vendor's word for a try, in any case and spelling known. */
+/* The status of a transaction, in any case and documented spelling. */
 extern MfTryStatus mf_try_status(const char *word);
 
 /*
- * Reads an answer of MF_LOOKUP_FOUND.  A try that cannot be read is left out and
- * makes the answer "unsettled".  False only when out of memory; free with
- * mf_payment_free().
+ * Evaluates an answer of MF_LOOKUP_FOUND. A transaction that cannot be read
+ * is left out and makes the answer "unsettled". Returns false only when out
+ * of memory.  Free with mf_payment_free().
  */
 extern bool mf_payment_read(const MfStatusResult *answer, MfPayment *payment);
 extern void mf_payment_free(MfPayment *payment);
 
-/* Whether money has come in, whatever became of it since. */
+/* Whether money has come in, even if it was refunded since. */
 static inline bool
 mf_payment_was_paid(MfPaymentStatus status)
 {
@@ -83,13 +87,13 @@ mf_payment_was_paid(MfPaymentStatus status)
 }
 
 /*
- * The state that a row comes to when MyFatoorah says "read" (which may be
- * MF_EXPIRED, if its time is over).  Money that came in never goes by a read:
- * how much of it is kept is told by the sums of the row.
+ * The state that follows "current" when MyFatoorah reports "read" (or
+ * MF_EXPIRED, if its time is over). A payment is never undone by a report:
+ * the refunded sums of the row show how much of it is kept.
  */
 extern MfPaymentStatus mf_payment_next(MfPaymentStatus current, MfPaymentStatus read);
 
-/* Whether the state machine has that transition. */
+/* Whether this transition is allowed. */
 extern bool mf_payment_allowed(MfPaymentStatus from, MfPaymentStatus to);
 
 #endif							/* MF_PAYMENT_STATUS_H */

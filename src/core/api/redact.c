@@ -1,6 +1,7 @@
 /*
  * redact.c
- *	  Leaves out of the vendor's JSON what is not to be kept.
+ *	  Removes personal and card data from MyFatoorah's JSON before it is
+ *	  stored.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/redact.c
@@ -14,12 +15,12 @@
 
 #define MAX_NUMBER_LENGTH 40
 
-/* A masked number shows at most its first eight digits and its last four. */
+/* A masked number shows at most its first eight and last four digits. */
 #define MAX_CARD_DIGITS 12
 
 /*
- * "Name" is that of a customer, a supplier or a bank, wherever it stands; what
- * a supplier is can be told by the code beside it.
+ * "Name" is the name of a customer, a supplier or a bank, wherever it is; a
+ * supplier can still be identified by the code beside it.
  */
 static const char *const private_names[] = {
 	/* people */
@@ -36,7 +37,7 @@ static const char *const card_number_names[] = {"Number", "CardNumber"};
 
 static bool is_among(const char *name, const char *const *names, size_t count);
 static bool is_private(const cJSON *member);
-static void tame_number(cJSON *node);
+static void make_storable(cJSON *node);
 
 #define IS_AMONG(name, names) is_among(name, names, sizeof(names) / sizeof((names)[0]))
 
@@ -47,9 +48,7 @@ is_among(const char *name, const char *const *names, size_t count)
 
 	for (i = 0; i < count; i++)
 	{
-		size_t		len = mf_word_length(name, names[i]);
-
-		if (len > 0 && name[len] == '\0')
+		if (mf_ascii_compare(name, names[i]) == 0)
 			return true;
 	}
 	return false;
@@ -71,7 +70,7 @@ is_private(const cJSON *member)
 }
 
 static void
-tame_number(cJSON *node)
+make_storable(cJSON *node)
 {
 	if (strpbrk(node->valuestring, "eE") != NULL || strlen(node->valuestring) > MAX_NUMBER_LENGTH)
 		node->type = (node->type & ~0xFF) | cJSON_String;
@@ -83,7 +82,7 @@ mf_redact(cJSON *node)
 	cJSON	   *child = (node != NULL) ? node->child : NULL;
 
 	if (mf_json_is_number(node))
-		tame_number(node);
+		make_storable(node);
 	while (child != NULL)
 	{
 		cJSON	   *next = child->next;

@@ -1,6 +1,7 @@
 /*
  * redact.h
- *	  Leaves out of the vendor's JSON what is not to be kept.
+ *	  Removes personal and card data from MyFatoorah's JSON before it is
+ *	  stored.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/redact.h
@@ -12,10 +13,10 @@
 
 /*
  * Removes from a tree of mf_json_parse(), at every depth, the members that
- * hold personal data, or data of cards and bank accounts: by their names,
- * without regard to case, and a card's number unless it is masked.  Numbers
- * that jsonb might not take or would write out at length (an exponent, more
- * than 40 characters) become strings.  Never fails; NULL is fine.
+ * hold personal, card or bank data, by their names in any case, and card
+ * numbers unless they are masked.  Numbers that jsonb might reject or write
+ * out at length (an exponent, more than 40 characters) become strings.  Never
+ * fails.  NULL is allowed.
  */
 extern void mf_redact(cJSON *node);
 

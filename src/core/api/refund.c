@@ -17,11 +17,12 @@ typedef enum RefundField
 	REFUND_ID,
 	REFUND_STATUS,
 	REFUND_INVOICE_ID,
-	REFUND_AMOUNT,				/* what was asked for, and is off the invoice */
+	REFUND_AMOUNT,				/* what was requested, and is deducted from
+								 * the invoice */
 	REFUND_REFERENCE,
 	REFUND_EXTERNAL_IDENTIFIER,
-	REFUND_REFUND_AMOUNT,		/* what the payer gets of it, who may bear the
-								 * fee */
+	REFUND_REFUND_AMOUNT,		/* what the payer gets of it; less if the
+								 * payer bears the fee */
 	REFUND_RRN,
 	REFUND_BASE_CURRENCY,
 	REFUND_COUNT
@@ -49,7 +50,7 @@ mf_refund_status_body(const char *key, const char *key_type, size_t *len)
 	return mf_key_body(key, key_type, len);
 }
 
-/* Nothing stays allocated on failure; *bad as by mf_fields_read(). */
+/* On failure nothing stays allocated; *bad as of mf_fields_read(). */
 static bool
 read_refund(const cJSON *node, MfRefund *refund, const char **bad)
 {
@@ -86,7 +87,7 @@ read_refund(const cJSON *node, MfRefund *refund, const char **bad)
 	return refund->refund_id != NULL;
 }
 
-/* On failure what was read is left to free_refunds(). */
+/* On failure free_refunds() frees what was read. */
 static bool
 read_refunds(const cJSON *data, MfRefundResult *result, const char **bad)
 {
@@ -95,7 +96,7 @@ read_refunds(const cJSON *data, MfRefundResult *result, const char **bad)
 
 	*bad = "RefundStatusResult";
 	if (cJSON_IsNull(list))
-		return true;			/* .NET writes an empty list so, too */
+		return true;			/* .NET writes an empty list as null, too */
 	if (!cJSON_IsArray(list))
 		return false;
 	if (list->child == NULL)

@@ -28,26 +28,26 @@ typedef struct MfRefund
 
 typedef struct MfRefundResult
 {
-	MfLookup	lookup; 		/* MF_LOOKUP_FOUND, also if there is no refund */
+	MfLookup	lookup; 		/* MF_LOOKUP_FOUND, even if there is no refund */
 	bool		not_sent;
 	MfRefund   *refunds;		/* NULL if there are none */
 	int			count;
 	char	   *error;			/* one line, NULL only if found */
-	int			retry_after;	/* seconds, 0 if the remote named none */
+	int			retry_after;	/* seconds, 0 if the answer names none */
 } MfRefundResult;
 
 /* key_type: InvoiceId, RefundReference or RefundId */
 extern char *mf_refund_status_body(const char *key, const char *key_type, size_t *len);
 
 /*
- * Reads the answer, as mf_status_result_read() does; free with the other.  A
- * refund without a number, a status or an amount makes the whole answer
- * unreadable (MF_LOOKUP_FAILED).
+ * Parses the answer as mf_status_result_read() does; free with
+ * mf_refund_result_free(). A refund without a number, a status or an amount
+ * makes the whole answer unreadable (MF_LOOKUP_FAILED).
  *
- * "No data match the provided values" is MF_LOOKUP_NOT_FOUND here, not "no refund":
- * whether it is said of an invoice that has no refunds, or only of one that
- * does not exist, no source tells.  Who knows that the invoice exists may take
- * it as none.
+ * "No data match the provided values" is MF_LOOKUP_NOT_FOUND here, not "no
+ * refund": the documentation does not say whether MyFatoorah answers so for
+ * an invoice without refunds, or only for one that does not exist.  A caller
+ * who knows that the invoice exists may take it for "no refund".
  */
 extern void mf_refund_result_read(const MfHttpExchange *exchange, MfRefundResult *result);
 extern void mf_refund_result_free(MfRefundResult *result);

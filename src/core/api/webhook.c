@@ -1,10 +1,10 @@
 /*
  * webhook.c
- *	  MyFatoorah's webhooks: reading one, and proving who sent it.
+ *	  MyFatoorah's webhooks: parses one and checks its signature.
  *
- * A message is first taken apart into the pairs of name and value that its
- * signature covers.  Everything that is told about it later is looked up among
- * those pairs, so that nothing unsigned can get there.
+ * First a message is split into the pairs of name and value that its signature
+ * covers.  All results are looked up among these pairs, so nothing unsigned
+ * can become a result.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/webhook.c
@@ -27,8 +27,7 @@
 typedef struct EventKind
 {
 	const char *name;
-	const char *subject;		/* what it is about; without that it is no
-								 * message */
+	const char *subject;		/* what the event is about; required */
 	bool		about_invoice;	/* the subject is an InvoiceId */
 	const char *payment_id;
 	const char *customer_reference;
@@ -38,8 +37,8 @@ typedef struct EventKind
 } EventKind;
 
 /*
- * Fact sheet, sections 10 to 12.  The subject of a V1 refund is "InvoiceId",
- * whichever invoice that is; nobody says.
+ * Fact sheet, sections 10 to 12. The subject of a V1 refund is "InvoiceId";
+ * the documentation does not say which invoice that is.
  */
 static const EventKind kinds_v1[] = {
 	[MF_EVENT_PAYMENT_STATUS] = {"TransactionsStatusChanged", "InvoiceId", true,
@@ -59,8 +58,8 @@ static const EventKind kinds_v1[] = {
 };
 
 /*
- * The number and the name of an event are not signed.  In V1, where all members
- * are, one of them tells the kind: the first of these that is there.
+ * The number and the name of an event are not signed.  In V1 all members are,
+ * and the first of these that is present shows the kind.
  */
 static const struct
 {
@@ -105,11 +104,11 @@ static const EventKind kinds_v2[] = {
 /* A signed member */
 typedef struct Pair
 {
-	const char *name;			/* the tree's, or a table's */
-	const char *value;			/* the tree's, or "" */
+	const char *name;			/* owned by the tree, or static */
+	const char *value;			/* owned by the tree, or "" */
 } Pair;
 
-/* A message on its way through the checks */
+/* A message while it is checked */
 typedef struct Message
 {
 	cJSON	   *root;
@@ -125,13 +124,12 @@ typedef struct Message
 } Message;
 
 static MfWebhookVerdict refuse(Message *message, MfWebhookVerdict verdict, const char *problem, const char *detail);
-static const char *trim(const char *text, size_t *len);
+static const char *trim_space(const char *text, size_t *len);
 static int	version_of_header(const char *header);
-static MfWebhookVerdict parse(Message *message, const char *body, size_t len);
+static MfWebhookVerdict parse_body(Message *message, const char *body, size_t len);
 static MfWebhookVerdict read_version(Message *message, const char *header);
 static MfWebhookVerdict read_event(Message *message);
 static MfWebhookVerdict add_pair(Message *message, const char *name, const cJSON *node);
-static int	compare_names(const char *a, const char *b);
 static int	compare_pairs(const void *a, const void *b);
 static MfWebhookVerdict read_pairs_v1(Message *message);
 static MfWebhookVerdict check_cut_v1(Message *message);
@@ -142,10 +140,10 @@ static MfWebhookVerdict read_pairs(Message *message);
 static MfWebhookVerdict write_signed_text(Message *message);
 static MfWebhookVerdict check_signature(Message *message, const char *signature,
 										const char *const *secrets, int secret_count);
-static bool keep(const char *value, char **copy);
+static bool copy_value(const char *value, char **copy);
 static MfWebhookVerdict hand_out(Message *message, MfWebhook *webhook);
 
-/* Ends the reading: "problem: detail", where the detail may be NULL and anybody's. */
+/* Ends the parsing with "problem: detail". "detail" may be NULL, and may be any text. */
 static MfWebhookVerdict
 refuse(Message *message, MfWebhookVerdict verdict, const char *problem, const char *detail)
 {
@@ -163,7 +161,7 @@ refuse(Message *message, MfWebhookVerdict verdict, const char *problem, const ch
 
 /* A header's value without the white space around it */
 static const char *
-trim(const char *text, size_t *len)
+trim_space(const char *text, size_t *len)
 {
 	*len = 0;
 	if (text == NULL)
@@ -175,13 +173,13 @@ trim(const char *text, size_t *len)
 	return text;
 }
 
-/* 0 if there is none, -1 if it is none of ours */
+/* 0 if absent, -1 if not a known version */
 static int
 version_of_header(const char *header)
 {
 	size_t		len;
 
-	header = trim(header, &len);
+	header = trim_space(header, &len);
 	if (len == 0)
 		return 0;
 	if (len != 2 || mf_lower(header[0]) != 'v' || (header[1] != '1' && header[1] != '2'))
@@ -195,7 +193,7 @@ version_of_header(const char *header)
  */
 
 static MfWebhookVerdict
-parse(Message *message, const char *body, size_t len)
+parse_body(Message *message, const char *body, size_t len)
 {
 	const char *problem;
 
@@ -209,7 +207,7 @@ parse(Message *message, const char *body, size_t len)
 	return refuse(message, MF_WEBHOOK_MALFORMED, "the body is not valid JSON", problem);
 }
 
-/* "Event" is a name in V1 and an object in V2, so no body can be both. */
+/* "Event" is a string in V1 and an object in V2, so no body can be both. */
 static MfWebhookVerdict
 read_version(Message *message, const char *header)
 {
@@ -231,8 +229,8 @@ read_version(Message *message, const char *header)
 }
 
 /*
- * The number of the event picks what is signed but is not signed itself: it
- * must be known and go with the name.
+ * The number of the event selects the signed members but is not signed
+ * itself: it must be known and match the name.
  */
 static MfWebhookVerdict
 read_event(Message *message)
@@ -266,10 +264,10 @@ read_event(Message *message)
 }
 
 /*
- * Null and absent are signed as nothing, strings and numbers as they are.  How
- * the vendor would write a boolean ("True", "true", "1"?) is not known and no
- * signed member is one, nor an object or an array: such a message is refused
- * rather than guessed at.
+ * Null and absent members are signed as nothing, strings and numbers as they
+ * are.  How MyFatoorah would write a boolean ("True", "true", "1"?) is not
+ * known, and no signed member is a boolean, an object or an array: such a
+ * message is refused.
  */
 static MfWebhookVerdict
 add_pair(Message *message, const char *name, const cJSON *node)
@@ -286,31 +284,20 @@ add_pair(Message *message, const char *name, const cJSON *node)
 	return MF_WEBHOOK_VALID;
 }
 
-/* As strcasecmp() in the C locale, whatever the locale is */
-static int
-compare_names(const char *a, const char *b)
-{
-	while (*a != '\0' && mf_lower(*a) == mf_lower(*b))
-	{
-		a++;
-		b++;
-	}
-	return (int) (unsigned char) mf_lower(*a) - (int) (unsigned char) mf_lower(*b);
-}
-
 static int
 compare_pairs(const void *a, const void *b)
 {
-	return compare_names(((const Pair *) a)->name, ((const Pair *) b)->name);
+	return mf_ascii_compare(((const Pair *) a)->name, ((const Pair *) b)->name);
 }
 
 /*
- * Every member of Data but the one that is left out.
+ * Every member of Data but the one that is not signed.
  *
- * Names are as free as values here, so a text that the vendor signed for
- * another message could be cut into other pairs.  One signed for V2 cannot:
- * up to its first "=" it has a name with a dot, and names with dots are
- * refused.  Of names that differ only in case the order is not known.
+ * Names are as free as values here, so the signed text of another message
+ * could be split into other pairs.  The text of a V2 message cannot: up to
+ * its first "=" it has a name with a dot, and names with dots are refused.
+ * The order of names that differ only in case is not known, so they are
+ * refused too.
  */
 static MfWebhookVerdict
 read_pairs_v1(Message *message)
@@ -326,7 +313,7 @@ read_pairs_v1(Message *message)
 			return refuse(message, MF_WEBHOOK_MALFORMED, "not the name of a member", member->string);
 		if (left_out != NULL && strcmp(member->string, left_out) == 0)
 			continue;
-		if (left_out != NULL && compare_names(member->string, left_out) == 0)
+		if (left_out != NULL && mf_ascii_compare(member->string, left_out) == 0)
 			return refuse(message, MF_WEBHOOK_MALFORMED, "a member's name is in the wrong case", member->string);
 		verdict = add_pair(message, member->string, member);
 		if (verdict != MF_WEBHOOK_VALID)
@@ -343,9 +330,10 @@ read_pairs_v1(Message *message)
 }
 
 /*
- * What a dispute says is confirmed by no question.  So its text must be one that
- * can be cut in one way only: another message, in which a customer has a name like
- * "x,DisputeStatus=LOST", would have some of its own members inside of a value.
+ * No endpoint confirms a dispute.  So its signed text must be one that can be
+ * split in one way only: another message, in which a customer has a name like
+ * "x,DisputeStatus=LOST", would have some of its own members inside of a
+ * value.
  */
 static MfWebhookVerdict
 check_cut_v1(Message *message)
@@ -367,9 +355,10 @@ check_cut_v1(Message *message)
 }
 
 /*
- * A signed message of one kind is none of another, whatever number somebody has
- * given it since.  One that tells no kind, be it that somebody has cut the text
- * so, is at most a payment, which is asked about and nothing else.
+ * A signed message of one kind cannot become one of another kind by a changed
+ * number.  A message without any kind, perhaps because its text was split
+ * that way, counts at most as a payment, which is only a reason to ask
+ * GetPaymentStatus.
  */
 static MfWebhookVerdict
 check_kind_v1(Message *message)
@@ -394,7 +383,10 @@ check_kind_v1(Message *message)
 	return refuse(message, MF_WEBHOOK_MALFORMED, "no signed member tells the kind of the event", message->kind->name);
 }
 
-/* The listed members, "Object.Member" of Data (never of the root: there all would be empty) */
+/*
+ * The listed members, "Object.Member" of Data (never of the root: there all
+ * would be empty).
+ */
 static MfWebhookVerdict
 read_pairs_v2(Message *message)
 {
@@ -416,7 +408,7 @@ read_pairs_v2(Message *message)
 	return verdict;
 }
 
-/* NULL if nothing of that name, or nothing in it, is signed */
+/* NULL if no such member is signed, or it is empty. */
 static const char *
 signed_value(const Message *message, const char *name)
 {
@@ -490,7 +482,7 @@ check_signature(Message *message, const char *signature, const char *const *secr
 
 	for (i = 0; i < secret_count; i++)
 		have_secret |= (secrets[i] != NULL && secrets[i][0] != '\0');
-	signature = trim(signature, &len);
+	signature = trim_space(signature, &len);
 	if (len == 0)
 		return refuse(message, MF_WEBHOOK_UNSIGNED, "it carries no signature", NULL);
 	if (!have_secret)
@@ -504,9 +496,9 @@ check_signature(Message *message, const char *signature, const char *const *secr
 	return MF_WEBHOOK_VALID;
 }
 
-/* False only when out of memory */
+/* False only when out of memory. */
 static bool
-keep(const char *value, char **copy)
+copy_value(const char *value, char **copy)
 {
 	*copy = (value != NULL) ? strdup(value) : NULL;
 	return value == NULL || *copy != NULL;
@@ -520,14 +512,14 @@ hand_out(Message *message, MfWebhook *webhook)
 
 	snprintf(label, sizeof(label), "v%d %d ", message->version, (int) message->code);
 	if (!mf_sha256_of_two(label, message->signed_text, webhook->digest) ||
-		!keep(message->reference, &webhook->event_reference) ||
-		!keep(kind->about_invoice ? signed_value(message, kind->subject) : NULL, &webhook->invoice_id) ||
-		!keep(signed_value(message, kind->payment_id), &webhook->payment_id) ||
-		!keep(signed_value(message, kind->customer_reference), &webhook->customer_reference) ||
-		!keep(signed_value(message, kind->status), &webhook->event_status))
+		!copy_value(message->reference, &webhook->event_reference) ||
+		!copy_value(kind->about_invoice ? signed_value(message, kind->subject) : NULL, &webhook->invoice_id) ||
+		!copy_value(signed_value(message, kind->payment_id), &webhook->payment_id) ||
+		!copy_value(signed_value(message, kind->customer_reference), &webhook->customer_reference) ||
+		!copy_value(signed_value(message, kind->status), &webhook->event_status))
 		return refuse(message, MF_WEBHOOK_OUT_OF_MEMORY, MF_JSON_OUT_OF_MEMORY, NULL);
 
-	/* the pairs point into what goes now */
+	/* the pairs point into this tree */
 	message->count = 0;
 	mf_redact(message->data);
 	webhook->data = mf_json_print(message->data);
@@ -549,7 +541,7 @@ mf_webhook_read(const char *body, size_t len, const char *signature, const char 
 	MfWebhookVerdict verdict;
 
 	memset(webhook, 0, sizeof(*webhook));
-	verdict = parse(&message, body, len);
+	verdict = parse_body(&message, body, len);
 	if (verdict == MF_WEBHOOK_VALID)
 		verdict = read_version(&message, version);
 	if (verdict == MF_WEBHOOK_VALID)

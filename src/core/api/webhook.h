@@ -1,11 +1,11 @@
 /*
  * webhook.h
- *	  MyFatoorah's webhooks: reading one, and proving who sent it.
+ *	  MyFatoorah's webhooks: parses one and checks its signature.
  *
- * The signature covers chosen members of "Data", not the raw body (fact sheet,
- * section 10): V1 every member in case-insensitive order, V2 a fixed list per
- * event.  What is not signed - amounts and times in V2, the event's number and
- * reference - can be anything, so a webhook is never more than a reason to ask
+ * The signature covers members of "Data", not the raw body (fact sheet,
+ * section 10): in V1 every member in case-insensitive order, in V2 a fixed
+ * list per event.  What is not signed (amounts and times in V2, the number and
+ * reference of the event) may be forged.  So a webhook is only a reason to ask
  * GetPaymentStatus.  All text is UTF-8.
  *
  * Copyright (c) 2026, the myfatoorah authors
@@ -18,12 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MF_WEBHOOK_MAX_BODY (256 * 1024)	/* bytes; ours */
-#define MF_WEBHOOK_MAX_SIGNATURE 256	/* for who must bound the header; a
+#define MF_WEBHOOK_MAX_BODY (256 * 1024)	/* bytes; our limit */
+#define MF_WEBHOOK_MAX_SIGNATURE 256	/* bytes; limit for the header.  A
 										 * signature has 44 characters */
 #define MF_WEBHOOK_DIGEST_SIZE 32
 
-/* The vendor's numbers of events, the same in both versions */
+/* MyFatoorah's event numbers, the same in both versions */
 typedef enum MfWebhookEvent
 {
 	MF_EVENT_PAYMENT_STATUS = 1,
@@ -38,74 +38,70 @@ typedef enum MfWebhookEvent
 typedef enum MfWebhookVerdict
 {
 	MF_WEBHOOK_VALID,
-	MF_WEBHOOK_MALFORMED,		/* no message of MyFatoorah's, signed or not;
-								 * nothing of it is to be believed */
-	MF_WEBHOOK_UNSIGNED,		/* it carries no signature, or we have no
-								 * secret */
+	MF_WEBHOOK_MALFORMED,		/* not a valid message, signed or not; nothing
+								 * of it can be trusted */
+	MF_WEBHOOK_UNSIGNED,		/* it has no signature, or no secret is known */
 	MF_WEBHOOK_FORGED,			/* its signature fits no secret */
-	MF_WEBHOOK_OUT_OF_MEMORY	/* or libcrypto failed: nothing is known, it
-								 * may be read again */
+	MF_WEBHOOK_OUT_OF_MEMORY	/* or libcrypto failed; it may be read again */
 } MfWebhookVerdict;
 
 typedef struct MfWebhook
 {
 	int			version;		/* 1 or 2 */
 	MfWebhookEvent event_code;
-	const char *event_name;		/* the vendor's, static */
+	const char *event_name;		/* MyFatoorah's, static */
 	char	   *event_reference;	/* V2 "WH-24349", not signed; may be NULL,
 									 * and is in V1 */
-	char	   *signed_text;	/* "Invoice.Id=6409988,..."; in V1 it holds the
-								 * customer's name, number and address */
+	char	   *signed_text;	/* "Invoice.Id=6409988,..."; in V1 it contains
+								 * the customer's name, number and address */
 
 	/*
-	 * SHA-256 of "v2 1 " (version and code) and the signed text: the same for
-	 * a repetition
+	 * SHA-256 of "v2 1 " (version and event number) and the signed text:
+	 * equal for a repeated delivery
 	 */
 	uint8_t		digest[MF_WEBHOOK_DIGEST_SIZE];
 
-	/*
-	 * Signed members that say what it is about; NULL where the event has none,
-	 * or an empty one
-	 */
+	/* Signed members; NULL where the event has none or an empty one */
 	char	   *invoice_id;		/* positive, at most 18 digits; always there
-								 * for events 1, 2, 5 and 6.  Of a refund the
-								 * invoice refunded (V2), of a recurring
-								 * payment the initial one (V2) */
+								 * for events 1, 2, 5 and 6. In V2 a refund
+								 * names the refunded invoice, and a recurring
+								 * payment the initial one */
 	char	   *payment_id;		/* events 1 and 6, V1 also 5 */
 	char	   *customer_reference; /* V1 CustomerReference, V2
 									 * Invoice.ExternalIdentifier */
-	char	   *event_status;	/* of what the event tells: transaction,
-								 * refund, recurring, dispute, supplier,
-								 * request */
+	char	   *event_status;	/* of what the event is about: transaction,
+								 * refund, recurring payment, dispute,
+								 * supplier or request */
 
 	char	   *data;			/* "Data" as JSON by mf_redact(): without
-								 * personal data, card and bank data; numbers
-								 * that jsonb would not take are strings.
-								 * Mostly not signed */
-	char	   *error;			/* one line, for every verdict but VALID */
+								 * personal, card and bank data; numbers that
+								 * jsonb would not take are strings.  Mostly
+								 * not signed */
+	char	   *error;			/* one line, for every verdict but
+								 * MF_WEBHOOK_VALID */
 } MfWebhook;
 
 /*
- * Reads a webhook and checks its signature against each of "secrets" (those
- * that are NULL or empty are passed over) in constant time.  "signature" is
- * the header MyFatoorah-Signature, "version" the header
- * MyFatoorah-Webhook-Version ("v1", "v2", any case); NULL or empty if it was
- * absent: without a version the shape of the body tells it, and a version
- * that contradicts the shape is refused.  White space around either is fine.
+ * Parses a webhook and checks its signature against each of "secrets" (NULL
+ * and empty ones are skipped) in constant time.  "signature" is the header
+ * MyFatoorah-Signature, "version" the header MyFatoorah-Webhook-Version
+ * ("v1", "v2", any case); NULL or empty if absent.  Without a version the
+ * shape of the body decides; a version that contradicts the shape is refused.
+ * White space around either is ignored.
  *
- * Beyond what is no webhook at all, refused as malformed is every body whose
- * signed text would have to be guessed at, or could be that of another
- * message: duplicate members and such as differ only in case, signed members
- * that are neither text, number nor null, an unknown event, a name that does
- * not go with the event's number, and one without the member that says what it
- * is about (so that it cannot be that nothing at all is signed).
+ * MF_WEBHOOK_MALFORMED is returned for anything that is not a webhook, and
+ * for a body whose signed text would be ambiguous or could be that of another
+ * message: duplicate members and those that differ only in case, signed
+ * members that are not text, number or null, an unknown event, an event name
+ * that does not match the number, and a missing member that says what the
+ * event is about (so something is always signed).
  *
- * A body of at most MF_WEBHOOK_MAX_BODY bytes is read.  The number and name of
- * the event are unsigned: in V2 a list of signed members goes with each number,
- * and in V1 a signed member must tell the same kind.
+ * Reads at most MF_WEBHOOK_MAX_BODY bytes.  The number and name of the event
+ * are not signed.  In V2 each number has its own list of signed members; in
+ * V1 a signed member must be of the same kind.
  *
- * With any verdict but MF_WEBHOOK_VALID only "error" is set (it may be NULL
- * when out of memory).  All strings but event_name are malloc'd; free with
+ * With any verdict but MF_WEBHOOK_VALID only "error" is set; it may be NULL
+ * when out of memory.  All strings but event_name are malloc'd; free with
  * mf_webhook_free().
  */
 extern MfWebhookVerdict mf_webhook_read(const char *body, size_t len, const char *signature,

@@ -1,6 +1,6 @@
 /*
  * webhook_log.c
- *	  GetWebhooks, the vendor's log of deliveries.
+ *	  GetWebhooks: MyFatoorah's log of webhook deliveries.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/webhook_log.c
@@ -66,7 +66,7 @@ mf_webhook_log_body(const char *start, const char *end, const char *status, int 
 	return mf_fields_body(request_fields, 4, values, len);
 }
 
-/* Nothing stays allocated on failure; *bad as by mf_fields_read(). */
+/* On failure nothing stays allocated; *bad as of mf_fields_read(). */
 static bool
 read_item(cJSON *node, MfWebhookLogItem *item, const char **bad)
 {
@@ -94,7 +94,7 @@ read_item(cJSON *node, MfWebhookLogItem *item, const char **bad)
 	return true;
 }
 
-/* A number of pages, or of one */
+/* The number of a page, or how many there are */
 static bool
 read_page(const cJSON *pagination, const char *name, int *page)
 {
@@ -110,7 +110,7 @@ read_page(const cJSON *pagination, const char *name, int *page)
 	return true;
 }
 
-/* On failure what was read is left to free_items(). */
+/* On failure free_items() frees what was read. */
 static bool
 read_items(const cJSON *data, MfWebhookLogResult *result, const char **bad)
 {

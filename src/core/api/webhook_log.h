@@ -1,9 +1,10 @@
 /*
  * webhook_log.h
- *	  GetWebhooks, the vendor's log of deliveries.
+ *	  GetWebhooks: MyFatoorah's log of webhook deliveries.
  *
- * It comes over TLS from the vendor itself, so no signature is checked; nor
- * could it be everywhere, for an item has only the "Data" of its message.
+ * The answer comes over TLS from MyFatoorah itself, so no signature is
+ * checked.  For some items none could be, because an item has only the "Data"
+ * of its message.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/webhook_log.h
@@ -15,9 +16,9 @@
 
 #define MF_PATH_GET_WEBHOOKS "/v2/GetWebhooks"
 
-#define MF_WEBHOOK_LOG_PAGE 500 /* items per page, fixed by the vendor */
+#define MF_WEBHOOK_LOG_PAGE 500 /* items per page, fixed by MyFatoorah */
 
-/* One delivery of the log.  Any string may be NULL: null, absent or unreadable. */
+/* One delivery.  A string is NULL if it is null, absent or unreadable. */
 typedef struct MfWebhookLogItem
 {
 	int			event_code;		/* 1 to 7, 0 = unknown */
@@ -30,31 +31,33 @@ typedef struct MfWebhookLogItem
 
 typedef struct MfWebhookLogResult
 {
-	MfLookup	lookup; 		/* MF_LOOKUP_FOUND, also for an empty page; never
-								 * MF_LOOKUP_NOT_FOUND */
+	MfLookup	lookup; 		/* MF_LOOKUP_FOUND, even for an empty page;
+								 * never MF_LOOKUP_NOT_FOUND */
 	bool		not_sent;
 	MfWebhookLogItem *items;	/* NULL if there are none */
 	int			count;
-	int			page;			/* of the answer, from 1; 0 if it tells none,
-								 * and has no items */
-	int			pages;			/* 0 if nothing was found at all */
+	int			page;			/* of the answer, from 1; 0 if there is none,
+								 * and then no items */
+	int			pages;			/* 0 if nothing was found */
 	char	   *error;			/* one line, NULL only if found */
-	int			retry_after;	/* seconds, 0 if the remote named none */
+	int			retry_after;	/* seconds, 0 if the answer names none */
 } MfWebhookLogResult;
 
 /*
- * The JSON body of a GetWebhooks request: deliveries of a status (NULL = any)
- * between two times, "2025-02-12T12:42:16Z" (NULL = no bound).  malloc'd; NULL
- * when out of memory, or if "page" is below 1 or a text is not UTF-8.
+ * Builds the JSON body of a GetWebhooks request: deliveries of a status (NULL
+ * = any) between two times, "2025-02-12T12:42:16Z" (NULL = no limit).
+ * malloc'd; NULL when out of memory, if "page" is below 1, or if a text is
+ * not UTF-8.
  */
 extern char *mf_webhook_log_body(const char *start, const char *end, const char *status, int page, size_t *len);
 
 /*
- * Reads the answer, as mf_status_result_read() does; free with the other.
- * "No data match the provided values" counts as an empty page: the question
- * names nothing that could fail to exist.  An item that is no object, or items
- * without readable page numbers, make the whole answer unreadable
- * (MF_LOOKUP_FAILED): to go on without them would be to lose events unseen.
+ * Parses the answer as mf_status_result_read() does; free with
+ * mf_webhook_log_result_free(). "No data match the provided values" counts as
+ * an empty page: the request names nothing that could fail to exist.  An item
+ * that is not an object, or items without readable page numbers, make the
+ * whole answer unreadable (MF_LOOKUP_FAILED): otherwise events would be lost
+ * unnoticed.
  */
 extern void mf_webhook_log_result_read(const MfHttpExchange *exchange, MfWebhookLogResult *result);
 extern void mf_webhook_log_result_free(MfWebhookLogResult *result);

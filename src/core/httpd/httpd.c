@@ -1,10 +1,10 @@
 /*
  * httpd.c
- *	  The HTTP server that webhooks and callbacks come in by: connections.
+ *	  The HTTP server for webhooks and callbacks: connections.
  *
- * libmicrohttpd sees silence, but not a client that sends a byte now and then;
- * so we keep a list of the connections, and hang up on those whose request
- * takes too long.
+ * libmicrohttpd ends a connection that is silent, but not a client that sends
+ * a byte now and then.  So this file keeps a list of the connections and
+ * closes those whose request takes too long.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/httpd/httpd.c
@@ -27,32 +27,36 @@
 /* TLS 1.2 and later */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
-/* Places for connections that have been told to go and are not gone yet */
-#define SPARE_PLACES 64
+/* Slots for connections that were shut down but are not closed yet */
+#define SPARE_SLOTS 64
 
-/* All calls come from one thread.  From 0.9.77 on it must be told, or it begins with a new connection only later. */
+/*
+ * All calls come from one thread.  Since 0.9.77 libmicrohttpd must be told
+ * so, or it starts a new connection only with the next event.
+ */
 #if MHD_VERSION >= 0x00097707
 #define ONE_THREAD MHD_USE_NO_THREAD_SAFETY
 #else
 #define ONE_THREAD 0
 #endif
 
-/* The smallest buffer of a body */
+/* Initial size of a buffer for a body */
 #define BODY_START 2048
 
-/* Clients that have left, looked at in one go */
+/* How many clients that have left are handled at a time */
 #define LEFT_AT_ONCE 64
 
 static int64_t now_ms(void);
 static struct MHD_Daemon *start_daemon(MfHttpd *httpd, const MfHttpdConfig *config);
-static void listen_to_complaint(void *cls, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+static void store_message(void *cls, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
 static size_t leave_escaped(void *cls, struct MHD_Connection *connection, char *text);
 static void connection_changed(void *cls, struct MHD_Connection *mhd, void **context,
 							   enum MHD_ConnectionNotificationCode code);
-static void free_place(MfHttpd *httpd, MfConnection *connection);
-static void tell_to_go(MfHttpd *httpd, MfConnection *connection);
+static void free_slot(MfHttpd *httpd, MfConnection *connection);
+static void note_refusal(MfHttpd *httpd, MfHttpdAbuse kind, const MfConnection *connection);
+static void shut_down_connection(MfHttpd *httpd, MfConnection *connection);
 static bool make_room(MfHttpd *httpd);
-static void note_who_left(MfHttpd *httpd);
+static void note_clients_left(MfHttpd *httpd);
 static bool watch_library(MfHttpd *httpd, int fd);
 static void end_overdue(MfHttpd *httpd);
 static void describe_peer(const struct sockaddr *address, char *peer, size_t size);
@@ -60,11 +64,11 @@ static enum MHD_Result handle_request(void *cls, struct MHD_Connection *mhd, con
 									  const char *version, const char *data, size_t *size, void **context);
 static enum MHD_Result begin_request(MfHttpd *httpd, MfConnection *connection, const char *url,
 									 const char *method, const char *version, void **context);
-static enum MHD_Result keep_body(MfHttpdExchange *exchange, const char *data, size_t size);
+static enum MHD_Result append_body(MfHttpdExchange *exchange, const char *data, size_t size);
 static enum MHD_Result end_request(MfHttpdExchange *exchange);
 static enum MHD_Result refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow);
-static void request_over(void *cls, struct MHD_Connection *mhd, void **context,
-						 enum MHD_RequestTerminationCode code);
+static void request_completed(void *cls, struct MHD_Connection *mhd, void **context,
+							  enum MHD_RequestTerminationCode code);
 
 static int64_t
 now_ms(void)
@@ -82,8 +86,8 @@ mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
 	const union MHD_DaemonInfo *info;
 
 	if (httpd != NULL)
-		httpd->places = calloc((size_t) config->max_connections + SPARE_PLACES, sizeof(MfConnection));
-	if (httpd == NULL || httpd->places == NULL)
+		httpd->slots = calloc((size_t) config->max_connections + SPARE_SLOTS, sizeof(MfConnection));
+	if (httpd == NULL || httpd->slots == NULL)
 	{
 		free(httpd);
 		snprintf(error, error_size, "out of memory");
@@ -101,14 +105,15 @@ mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
 		mf_httpd_stop(httpd);
 		return NULL;
 	}
-	httpd->complaints = 0;
+	httpd->protocol_errors = 0;
 	return httpd;
 }
 
 static struct MHD_Daemon *
 start_daemon(MfHttpd *httpd, const MfHttpdConfig *config)
 {
-	unsigned int flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | ONE_THREAD;
+	unsigned int flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+		MHD_USE_ERROR_LOG | ONE_THREAD;
 	struct MHD_OptionItem tls[] = {
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) config->certificate},
 		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (uintptr_t) config->key},
@@ -122,17 +127,18 @@ start_daemon(MfHttpd *httpd, const MfHttpdConfig *config)
 		tls[0].option = MHD_OPTION_END;
 
 	/*
-	 * The logger comes first, so that it hears of what is wrong with the others.
-	 * Where we look for ourselves, strictness is no gain: the missing Host that it
-	 * refuses is answered with two heads before 1.0.
+	 * The logger is the first option, so that it receives protocol_errors about
+	 * the others.  Strictness is off: before 1.0 libmicrohttpd answers a
+	 * missing Host with two heads if it is strict.  httpd_request.c checks
+	 * the head itself.
 	 */
 	return MHD_start_daemon(flags, 0, NULL, NULL, handle_request, httpd,
-							MHD_OPTION_EXTERNAL_LOGGER, listen_to_complaint, httpd,
+							MHD_OPTION_EXTERNAL_LOGGER, store_message, httpd,
 							MHD_OPTION_NOTIFY_CONNECTION, connection_changed, httpd,
-							MHD_OPTION_NOTIFY_COMPLETED, request_over, httpd,
+							MHD_OPTION_NOTIFY_COMPLETED, request_completed, httpd,
 							MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-							MHD_OPTION_URI_LOG_CALLBACK, mf_httpd_look_at_target, NULL,
-							MHD_OPTION_CONNECTION_LIMIT, (unsigned int) config->max_connections + SPARE_PLACES,
+							MHD_OPTION_URI_LOG_CALLBACK, mf_httpd_check_target, NULL,
+							MHD_OPTION_CONNECTION_LIMIT, (unsigned int) config->max_connections + SPARE_SLOTS,
 							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) MF_HTTPD_HEADER_MEMORY,
 							MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) config->idle_seconds,
 							MHD_OPTION_STRICT_FOR_CLIENT, mf_httpd_reads_loosely() ? 0 : 1,
@@ -147,21 +153,21 @@ mf_httpd_stop(MfHttpd *httpd)
 
 	if (httpd->daemon != NULL)
 	{
-		/* libmicrohttpd ends no connection that rests */
-		for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+		/* libmicrohttpd ends no suspended connection */
+		for (i = 0; i < httpd->max_connections + SPARE_SLOTS; i++)
 		{
-			if (httpd->places[i].mhd != NULL && httpd->places[i].state == MF_CONNECTION_WITH_OWNER)
-				MHD_resume_connection(httpd->places[i].mhd);
+			if (httpd->slots[i].mhd != NULL && httpd->slots[i].state == MF_CONNECTION_WITH_OWNER)
+				MHD_resume_connection(httpd->slots[i].mhd);
 		}
 		MHD_stop_daemon(httpd->daemon);
 	}
 	if (httpd->fd >= 0)
 		close(httpd->fd);
-	free(httpd->places);
+	free(httpd->slots);
 	free(httpd);
 }
 
-/* What libmicrohttpd waits for is in a set of its own, which is in ours. */
+/* Adds libmicrohttpd's own epoll set to ours. */
 static bool
 watch_library(MfHttpd *httpd, int fd)
 {
@@ -178,7 +184,7 @@ mf_httpd_watch(MfHttpdRequest *request)
 	MfConnection *connection = exchange->connection;
 	struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = exchange};
 
-	/* one that cannot be watched is there until it is answered */
+	/* a client that cannot be watched counts as present until it is answered */
 	connection->watched = epoll_ctl(exchange->httpd->fd, EPOLL_CTL_ADD, connection->fd, &event) == 0;
 }
 
@@ -192,9 +198,9 @@ mf_httpd_unwatch(MfHttpdExchange *exchange)
 	connection->watched = false;
 }
 
-/* One that only sends no more, and still reads, gets its answer a little early. */
+/* A client that has only closed its sending half gets its answer a little early. */
 static void
-note_who_left(MfHttpd *httpd)
+note_clients_left(MfHttpd *httpd)
 {
 	struct epoll_event events[LEFT_AT_ONCE];
 	int			count;
@@ -215,9 +221,12 @@ note_who_left(MfHttpd *httpd)
 	} while (count == LEFT_AT_ONCE);
 }
 
-/* Keeps libmicrohttpd's latest words; they hold nothing of what came in. */
+/*
+ * Stores libmicrohttpd's latest message, which contains nothing that a client
+ * has sent.
+ */
 static void
-listen_to_complaint(void *cls, const char *format, va_list arguments)
+store_message(void *cls, const char *format, va_list arguments)
 {
 	MfHttpd    *httpd = cls;
 	size_t		length;
@@ -225,10 +234,10 @@ listen_to_complaint(void *cls, const char *format, va_list arguments)
 	vsnprintf(httpd->message, sizeof(httpd->message), format, arguments);
 	length = strcspn(httpd->message, "\r\n");
 	httpd->message[length] = '\0';
-	httpd->complaints++;
+	httpd->protocol_errors++;
 }
 
-/* We decode what we use, and strictly. */
+/* Leaves escapes as they are: httpd_request.c decodes what is used, strictly. */
 static size_t
 leave_escaped(void *cls, struct MHD_Connection *connection, char *text)
 {
@@ -289,8 +298,9 @@ mf_httpd_abuse(MfHttpd *httpd)
 	return httpd->abuse;
 }
 
-void
-mf_httpd_note(MfHttpd *httpd, MfHttpdAbuse kind, const MfConnection *connection)
+/* Counts something refused, for the owner's log. */
+static void
+note_refusal(MfHttpd *httpd, MfHttpdAbuse kind, const MfConnection *connection)
 {
 	httpd->abuse[kind].count++;
 	memcpy(httpd->abuse[kind].peer, connection->peer, sizeof(connection->peer));
@@ -323,17 +333,17 @@ mf_httpd_add(MfHttpd *httpd, int fd, const struct sockaddr *address, socklen_t l
 
 	if (httpd->connections >= httpd->max_connections)
 	{
-		mf_httpd_note(httpd, MF_ABUSE_CONNECTIONS, &newcomer);
+		note_refusal(httpd, MF_ABUSE_CONNECTIONS, &newcomer);
 		if (!make_room(httpd))
 		{
 			close(fd);
 			return;
 		}
 	}
-	for (i = 0; i < httpd->max_connections + SPARE_PLACES && connection == NULL; i++)
+	for (i = 0; i < httpd->max_connections + SPARE_SLOTS && connection == NULL; i++)
 	{
-		if (!httpd->places[i].taken)
-			connection = &httpd->places[i];
+		if (!httpd->slots[i].taken)
+			connection = &httpd->slots[i];
 	}
 	if (connection == NULL)
 	{
@@ -341,26 +351,30 @@ mf_httpd_add(MfHttpd *httpd, int fd, const struct sockaddr *address, socklen_t l
 		return;
 	}
 
-	/* connection_changed() finds it by the descriptor, now or later; whatever becomes of it, libmicrohttpd closes it */
+	/*
+	 * connection_changed() finds the slot by the descriptor, now or later;
+	 * libmicrohttpd closes the descriptor in any case
+	 */
 	newcomer.taken = true;
 	*connection = newcomer;
 	httpd->connections++;
-	if (MHD_add_connection(httpd->daemon, fd, address, length) != MHD_YES && connection->taken && connection->mhd == NULL)
-		free_place(httpd, connection);
+	if (MHD_add_connection(httpd->daemon, fd, address, length) != MHD_YES &&
+		connection->taken && connection->mhd == NULL)
+		free_slot(httpd, connection);
 }
 
-/* The place of a connection that is gone may be taken by another. */
+/* Another connection may use the slot from now on. */
 static void
-free_place(MfHttpd *httpd, MfConnection *connection)
+free_slot(MfHttpd *httpd, MfConnection *connection)
 {
-	if (!connection->told_to_go)
+	if (!connection->shut_down)
 		httpd->connections--;
 	memset(connection, 0, sizeof(MfConnection));
 	if (httpd->connections == 0)
 		httpd->next_check = 0;
 }
 
-/* A connection has come or gone. */
+/* libmicrohttpd's callback: a connection has started or ended. */
 static void
 connection_changed(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
 {
@@ -372,9 +386,9 @@ connection_changed(void *cls, struct MHD_Connection *mhd, void **context, enum M
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 	{
 		fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+		for (i = 0; i < httpd->max_connections + SPARE_SLOTS; i++)
 		{
-			connection = &httpd->places[i];
+			connection = &httpd->slots[i];
 			if (connection->taken && connection->mhd == NULL && connection->fd == fd)
 			{
 				connection->mhd = mhd;
@@ -389,29 +403,30 @@ connection_changed(void *cls, struct MHD_Connection *mhd, void **context, enum M
 
 	if (connection == NULL)
 		return;
-	/* what it sent was no request that anybody could answer */
-	if (!connection->told_to_go && httpd->complaints > 0 && connection->state == MF_CONNECTION_WAITING)
-		mf_httpd_note(httpd, MF_ABUSE_PROTOCOL, connection);
-	httpd->complaints = 0;
-	free_place(httpd, connection);
+	/* no request in what it has sent */
+	if (!connection->shut_down && httpd->protocol_errors > 0 && connection->state == MF_CONNECTION_WAITING)
+		note_refusal(httpd, MF_ABUSE_PROTOCOL, connection);
+	httpd->protocol_errors = 0;
+	free_slot(httpd, connection);
 	*context = NULL;
 }
 
-/* libmicrohttpd notices that it is shut down, and closes it. */
+/* Shuts a connection down; libmicrohttpd notices and closes it. */
 static void
-tell_to_go(MfHttpd *httpd, MfConnection *connection)
+shut_down_connection(MfHttpd *httpd, MfConnection *connection)
 {
-	if (connection->told_to_go)
+	if (connection->shut_down)
 		return;
-	connection->told_to_go = true;
+	connection->shut_down = true;
 	httpd->connections--;
 	shutdown(connection->fd, SHUT_RDWR);
 }
 
 /*
- * Sends away who has been silent longest, so that a crowd of these does not cost
- * a webhook its place; or, if there is none or half of the places are full of
- * requests being received, the longest of those.  False if there is neither.
+ * Closes the connection that has been silent longest, so that many silent
+ * ones do not keep out a webhook.  If none is silent, or half of the slots
+ * hold requests being received, closes the oldest of those.  False if there
+ * is neither.
  */
 static bool
 make_room(MfHttpd *httpd)
@@ -421,13 +436,13 @@ make_room(MfHttpd *httpd)
 	int			receiving_count = 0;
 	int			i;
 
-	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+	for (i = 0; i < httpd->max_connections + SPARE_SLOTS; i++)
 	{
-		MfConnection *connection = &httpd->places[i];
+		MfConnection *connection = &httpd->slots[i];
 		MfConnection **longest = connection->state == MF_CONNECTION_WAITING ? &silent :
 			connection->state == MF_CONNECTION_RECEIVING ? &receiving : NULL;
 
-		if (connection->mhd == NULL || connection->told_to_go || longest == NULL)
+		if (connection->mhd == NULL || connection->shut_down || longest == NULL)
 			continue;
 		receiving_count += connection->state == MF_CONNECTION_RECEIVING;
 		if (*longest == NULL || connection->since < (*longest)->since)
@@ -437,11 +452,11 @@ make_room(MfHttpd *httpd)
 		silent = receiving != NULL ? receiving : silent;
 	if (silent == NULL)
 		return false;
-	tell_to_go(httpd, silent);
+	shut_down_connection(httpd, silent);
 	return true;
 }
 
-/* Hangs up on those whose request, or whose reading of the answer, takes too long. */
+/* Closes connections whose request, or whose reading of the answer, takes too long. */
 static void
 end_overdue(MfHttpd *httpd)
 {
@@ -451,19 +466,19 @@ end_overdue(MfHttpd *httpd)
 	if (httpd->next_check == 0 || now < httpd->next_check)
 		return;
 	httpd->next_check = 0;
-	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+	for (i = 0; i < httpd->max_connections + SPARE_SLOTS; i++)
 	{
-		MfConnection *connection = &httpd->places[i];
+		MfConnection *connection = &httpd->slots[i];
 		int64_t		due = connection->since + httpd->request_ms;
 
-		if (connection->mhd == NULL || connection->told_to_go)
+		if (connection->mhd == NULL || connection->shut_down)
 			continue;
 		if (connection->state == MF_CONNECTION_WITH_OWNER)
 			due = now + httpd->request_ms;
 		if (due <= now)
 		{
-			mf_httpd_note(httpd, MF_ABUSE_TOO_SLOW, connection);
-			tell_to_go(httpd, connection);
+			note_refusal(httpd, MF_ABUSE_TOO_SLOW, connection);
+			shut_down_connection(httpd, connection);
 		}
 		else if (httpd->next_check == 0 || due < httpd->next_check)
 			httpd->next_check = due;
@@ -476,10 +491,10 @@ mf_httpd_retire(MfHttpd *httpd)
 	int			i;
 
 	httpd->retired = true;
-	for (i = 0; i < httpd->max_connections + SPARE_PLACES; i++)
+	for (i = 0; i < httpd->max_connections + SPARE_SLOTS; i++)
 	{
-		if (httpd->places[i].mhd != NULL && httpd->places[i].state == MF_CONNECTION_WAITING)
-			tell_to_go(httpd, &httpd->places[i]);
+		if (httpd->slots[i].mhd != NULL && httpd->slots[i].state == MF_CONNECTION_WAITING)
+			shut_down_connection(httpd, &httpd->slots[i]);
 	}
 }
 
@@ -489,14 +504,17 @@ mf_httpd_run(MfHttpd *httpd)
 	MfHttpdRequest *list;
 
 	end_overdue(httpd);
-	note_who_left(httpd);
+	note_clients_left(httpd);
 	(void) MHD_run(httpd->daemon);
 	list = httpd->first;
 	httpd->first = httpd->last = NULL;
 	return list;
 }
 
-/* libmicrohttpd's callback: once for the head, then for each part of the body, then for the end. */
+/*
+ * libmicrohttpd's callback: once for the head, once for each part of the
+ * body, once for the end.
+ */
 static enum MHD_Result
 handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
 			   const char *data, size_t *size, void **context)
@@ -513,14 +531,14 @@ handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const cha
 	}
 	if (*size > 0)
 	{
-		result = keep_body(exchange, data, *size);
+		result = append_body(exchange, data, *size);
 		*size = 0;
 		return result;
 	}
 	return end_request(exchange);
 }
 
-/* The head of a request has come. */
+/* Handles the head of a request. */
 static enum MHD_Result
 begin_request(MfHttpd *httpd, MfConnection *connection, const char *url, const char *method, const char *version,
 			  void **context)
@@ -544,9 +562,9 @@ begin_request(MfHttpd *httpd, MfConnection *connection, const char *url, const c
 	return status == 0 ? MHD_YES : refuse(exchange, status, allow);
 }
 
-/* Keeps a part of the body, within bounds; what exceeds them is read and forgotten. */
+/* Appends a part of the body, within limits; what exceeds them is read and dropped. */
 static enum MHD_Result
-keep_body(MfHttpdExchange *exchange, const char *data, size_t size)
+append_body(MfHttpdExchange *exchange, const char *data, size_t size)
 {
 	MfHttpdRequest *request = &exchange->request;
 	MfHttpd    *httpd = exchange->httpd;
@@ -578,7 +596,7 @@ keep_body(MfHttpdExchange *exchange, const char *data, size_t size)
 		exchange->skipped += size;
 		if (exchange->skipped <= MF_HTTPD_SKIPPED_MAX)
 			return MHD_YES;
-		mf_httpd_note(httpd, MF_ABUSE_TOO_LARGE, exchange->connection);
+		note_refusal(httpd, MF_ABUSE_TOO_LARGE, exchange->connection);
 		return MHD_NO;
 	}
 	memcpy(request->body + request->body_len, data, size);
@@ -587,7 +605,7 @@ keep_body(MfHttpdExchange *exchange, const char *data, size_t size)
 	return MHD_YES;
 }
 
-/* The request is complete: it goes to the owner, or its answer to the client. */
+/* The request is complete: passes it to the owner, or answers it with an error. */
 static enum MHD_Result
 end_request(MfHttpdExchange *exchange)
 {
@@ -619,7 +637,7 @@ end_request(MfHttpdExchange *exchange)
 	return MHD_YES;
 }
 
-/* Answers a request that the owner does not get to see, and ends its connection. */
+/* Answers a request that the owner does not see, and ends its connection. */
 static enum MHD_Result
 refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow)
 {
@@ -627,9 +645,9 @@ refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow)
 	MfConnection *connection = exchange->connection;
 	enum MHD_Result result = MHD_NO;
 
-	mf_httpd_note(exchange->httpd,
-				  status == MHD_HTTP_CONTENT_TOO_LARGE || status == MHD_HTTP_URI_TOO_LONG ? MF_ABUSE_TOO_LARGE :
-				  status == MHD_HTTP_SERVICE_UNAVAILABLE ? MF_ABUSE_MEMORY : MF_ABUSE_REQUEST, connection);
+	note_refusal(exchange->httpd,
+				 status == MHD_HTTP_CONTENT_TOO_LARGE || status == MHD_HTTP_URI_TOO_LONG ? MF_ABUSE_TOO_LARGE :
+				 status == MHD_HTTP_SERVICE_UNAVAILABLE ? MF_ABUSE_MEMORY : MF_ABUSE_REQUEST, connection);
 	connection->state = MF_CONNECTION_ANSWERED;
 	if (response != NULL)
 	{
@@ -640,9 +658,9 @@ refuse(MfHttpdExchange *exchange, unsigned int status, const char *allow)
 	return result;
 }
 
-/* The answer has left, or the connection is lost. */
+/* libmicrohttpd's callback: the answer was sent, or the connection is lost. */
 static void
-request_over(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
+request_completed(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
 {
 	MfHttpdExchange *exchange = *context;
 	MfHttpd    *httpd = cls;
@@ -652,8 +670,8 @@ request_over(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_Req
 	if (exchange == NULL)
 		return;
 	connection = exchange->connection;
-	if (code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED && !connection->told_to_go)
-		mf_httpd_note(httpd, MF_ABUSE_TOO_SLOW, connection);
+	if (code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED && !connection->shut_down)
+		note_refusal(httpd, MF_ABUSE_TOO_SLOW, connection);
 	httpd->busy--;
 	httpd->bodies -= exchange->allocated;
 	if (exchange->response != NULL)
@@ -665,5 +683,5 @@ request_over(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_Req
 	connection->since = now_ms();
 	connection->state = code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? MF_CONNECTION_WAITING : MF_CONNECTION_ANSWERED;
 	if (httpd->retired)
-		tell_to_go(httpd, connection);
+		shut_down_connection(httpd, connection);
 }

@@ -1,9 +1,9 @@
 /*
  * httpd_answer.c
- *	  The HTTP server that webhooks and callbacks come in by: answers.
+ *	  The HTTP server for webhooks and callbacks: answers.
  *
- * Answers reveal nothing: a status, and a word for it.  The pages say what the
- * customer knows already.
+ * Answers reveal nothing: a status and a word for it.  Pages contain only what
+ * the customer knows already.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/httpd/httpd_answer.c
@@ -18,10 +18,10 @@
 
 #define RETRY_AFTER_SECONDS "30"
 
-/* Seconds until the page "not confirmed yet" asks again */
-#define ASK_AGAIN_SECONDS 5
+/* Seconds until the page "not confirmed yet" reloads itself */
+#define RELOAD_SECONDS 5
 
-/* Only our own style, nothing from anywhere, in nobody's frame */
+/* Only the page's own style, nothing loaded, and in no frame */
 #define CONTENT_SECURITY_POLICY "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; " \
 	"form-action 'none'; frame-ancestors 'none'"
 
@@ -60,11 +60,11 @@ static const char page_form[] =
 "<body><h1>%s</h1><p>%s</p></body>\n"
 "</html>\n";
 
-static void give(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response);
+static void send_answer(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response);
 static bool add_header(struct MHD_Response *response, const char *name, const char *value);
 static bool add_common_headers(struct MHD_Response *response);
 static char *make_location(const MfHttpdRequest *request, const char *url);
-static bool ask_again(const MfHttpdRequest *request, struct MHD_Response *response);
+static bool reload_later(const MfHttpdRequest *request, struct MHD_Response *response);
 
 struct MHD_Response *
 mf_httpd_plain(unsigned int status, const char *allow)
@@ -102,9 +102,9 @@ add_common_headers(struct MHD_Response *response)
 		add_header(response, "X-Content-Type-Options", "nosniff");
 }
 
-/* Lets the connection go on with an answer; without one (no memory) it ends. */
+/* Sends an answer and resumes the connection; without an answer (no memory) ends it. */
 static void
-give(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response)
+send_answer(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response)
 {
 	MfHttpdExchange *exchange = request->exchange;
 
@@ -142,7 +142,7 @@ mf_httpd_answer(MfHttpdRequest *request, MfHttpdAnswer answer)
 		case MF_ANSWER_UNAVAILABLE:
 			break;
 	}
-	give(request, status, mf_httpd_plain(status, NULL));
+	send_answer(request, status, mf_httpd_plain(status, NULL));
 }
 
 bool
@@ -172,12 +172,12 @@ mf_httpd_redirect(MfHttpdRequest *request, const char *url)
 		response = NULL;
 	}
 	free(location);
-	give(request, MHD_HTTP_SEE_OTHER, response);
+	send_answer(request, MHD_HTTP_SEE_OTHER, response);
 }
 
 /*
- * The URL with the payment's number, as the vendor gives it; malloc'd.  What is
- * not ASCII is escaped.  A fragment stays behind the arguments.
+ * Adds the paymentId to a URL, as MyFatoorah does; malloc'd.  Escapes what is
+ * not ASCII. A fragment stays after the arguments.
  */
 static char *
 make_location(const MfHttpdRequest *request, const char *url)
@@ -225,17 +225,17 @@ mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic, bool troub
 		  add_common_headers(response) &&
 		  add_header(response, "Content-Security-Policy", CONTENT_SECURITY_POLICY) &&
 		  (!trouble || add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_SECONDS)) &&
-		  (page != MF_PAGE_NOT_CONFIRMED_YET || ask_again(request, response))))
+		  (page != MF_PAGE_NOT_CONFIRMED_YET || reload_later(request, response))))
 	{
 		MHD_destroy_response(response);
 		response = NULL;
 	}
-	give(request, trouble ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, response);
+	send_answer(request, trouble ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, response);
 }
 
-/* Has the browser ask again in a moment, a few times. */
+/* Makes the browser reload the page in a moment, a few times. */
 static bool
-ask_again(const MfHttpdRequest *request, struct MHD_Response *response)
+reload_later(const MfHttpdRequest *request, struct MHD_Response *response)
 {
 	char		refresh[256];
 	const char *id = request->payment_id;
@@ -243,8 +243,8 @@ ask_again(const MfHttpdRequest *request, struct MHD_Response *response)
 	if (request->tries + 1 >= MF_HTTPD_MAX_TRIES)
 		return true;
 
-	/* relative, so that a proxy's prefix stays */
-	snprintf(refresh, sizeof(refresh), "%d; url=?%s%s%s%s%stry=%d", ASK_AGAIN_SECONDS,
+	/* relative, so that the prefix of a proxy stays */
+	snprintf(refresh, sizeof(refresh), "%d; url=?%s%s%s%s%stry=%d", RELOAD_SECONDS,
 			 id != NULL ? "paymentId=" : "", id != NULL ? id : "",
 			 id != NULL ? "&Id=" : "", id != NULL ? id : "", id != NULL ? "&" : "", request->tries + 1);
 	return add_header(response, "Refresh", refresh);

@@ -1,7 +1,7 @@
 /*
  * httpd_request.c
- *	  The HTTP server that webhooks and callbacks come in by: which requests are
- *	  ours, and what of them we use.
+ *	  The HTTP server for webhooks and callbacks: which requests are accepted,
+ *	  and what is taken from them.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/httpd/httpd_request.c
@@ -19,29 +19,30 @@
 #define CALLBACK_PATH "/callback/"
 #define HEALTH_PATH "/health"
 
-/* Bytes of an account's name or of a token, and of a payment's number */
+/* Maximum lengths in bytes: of an account's name or a token, and of a paymentId */
 #define MAX_NAME 255
 #define MAX_PAYMENT_ID 100
 
 /*
- * Bytes of a request's address, and its arguments: few enough for libmicrohttpd
- * to have memory for them, since it hangs up without a word if it has not.
+ * Limits of the request target and its arguments, small enough for
+ * libmicrohttpd to have memory for them: without memory it closes the
+ * connection without an answer.
  */
 #define MAX_TARGET 4096
 #define MAX_ARGUMENTS 64
 
-/* What the headers and arguments of a request say, as far as it concerns us */
+/* What is used of the headers and arguments of a request */
 typedef struct Reading
 {
 	MfHttpdRequest *request;
 	const char *next;			/* where the next line must begin; NULL = not
-								 * looked at */
+								 * checked */
 	const char *host;
 	const char *length;			/* Content-Length */
 	const char *encoding;		/* Transfer-Encoding */
 	const char *payment_id;
 	const char *id;
-	bool		bad;			/* twice, no proper header, or no memory */
+	bool		bad;			/* given twice, invalid, or no memory */
 } Reading;
 
 static char *decode(const char *text);
@@ -56,8 +57,8 @@ static bool begin_lines(Reading *reading, const MfConnection *connection, const 
 static bool is_next_line(Reading *reading, const char *name, size_t name_size, const char *value, size_t value_size);
 static bool end_lines(const Reading *reading, const MfConnection *connection, const char *method);
 static bool is_proper_header(const char *name, size_t name_size, const char *value, size_t value_size);
-static bool note_once(const char **place, const char *value, size_t value_size);
-static bool keep_once(char **place, const char *value, size_t value_size);
+static bool store_once(const char **place, const char *value, size_t value_size);
+static bool copy_once(char **place, const char *value, size_t value_size);
 static unsigned int check_length(const Reading *reading, bool old);
 static bool is_payment_id(const char *text);
 
@@ -116,10 +117,13 @@ mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, 
 	if (status != 0)
 		return status;
 
-	/* where chunks end is libmicrohttpd's word alone: nothing behind them is read as a request */
+	/*
+	 * only libmicrohttpd knows where chunks end; nothing after them is read
+	 * as a request
+	 */
 	exchange->last = reading.encoding != NULL;
 
-	/* the vendor gives the same number under two names */
+	/* MyFatoorah sends the same number under two names */
 	if (reading.payment_id == NULL || reading.payment_id[0] == '\0')
 		reading.payment_id = reading.id;
 	if (reading.payment_id != NULL && reading.payment_id[0] != '\0')
@@ -133,7 +137,7 @@ mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, 
 	return 0;
 }
 
-/* 0, or the status to refuse the request with */
+/* 0, or the status to refuse the request with. */
 static unsigned int
 read_head(Reading *reading, const MfConnection *connection, const char *path, const char *method,
 		  const char *version)
@@ -176,9 +180,9 @@ hex_value(char c)
 }
 
 /*
- * The last part of a path without its percent signs, malloc'd; NULL if it is
- * empty or too long, has further parts, control characters or a false escape,
- * or is no UTF-8.
+ * Decodes the last part of a path; malloc'd.  NULL if it is empty or too
+ * long, has further parts, control characters or an invalid escape, or is not
+ * UTF-8.
  */
 static char *
 decode(const char *text)
@@ -217,9 +221,9 @@ decode(const char *text)
 	return result;
 }
 
-/* Notes a value; false if there is one already, or it has a NUL in it. */
+/* Stores a value; false if there is one already, or it contains a NUL. */
 static bool
-note_once(const char **place, const char *value, size_t value_size)
+store_once(const char **place, const char *value, size_t value_size)
 {
 	if (value == NULL)
 	{
@@ -232,13 +236,13 @@ note_once(const char **place, const char *value, size_t value_size)
 	return true;
 }
 
-/* The same with a copy */
+/* Likewise a copy of it. */
 static bool
-keep_once(char **place, const char *value, size_t value_size)
+copy_once(char **place, const char *value, size_t value_size)
 {
 	const char *noted = *place;
 
-	if (!note_once(&noted, value, value_size))
+	if (!store_once(&noted, value, value_size))
 		return false;
 	*place = strdup(noted);
 	return *place != NULL;
@@ -253,12 +257,12 @@ is_named(const char *name, size_t name_size, const char *wanted)
 bool
 mf_httpd_reads_loosely(void)
 {
-	/* what was built with one version may run with a later one */
+	/* a newer library may be in use than was built with */
 	return strncmp(MHD_get_version(), "0.", 2) == 0;
 }
 
 void *
-mf_httpd_look_at_target(void *cls, const char *target, struct MHD_Connection *mhd)
+mf_httpd_check_target(void *cls, const char *target, struct MHD_Connection *mhd)
 {
 	MfConnection *connection = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 	char	   *query = memchr((void *) (uintptr_t) target, '?', strlen(target));
@@ -279,7 +283,7 @@ mf_httpd_look_at_target(void *cls, const char *target, struct MHD_Connection *mh
 	if (connection->target_length > MAX_TARGET || arguments > MAX_ARGUMENTS)
 	{
 		connection->target_refused = MHD_HTTP_URI_TOO_LONG;
-		/* it lies in the buffer where libmicrohttpd takes it apart next */
+		/* the buffer in which libmicrohttpd parses it next */
 		if (query != NULL)
 			query[1] = '\0';
 	}
@@ -287,11 +291,12 @@ mf_httpd_look_at_target(void *cls, const char *target, struct MHD_Connection *mh
 }
 
 /*
- * A head that libmicrohttpd has read loosely is still where it was received,
- * with ends of words and lines cleared.  So where each word must be follows from
- * the words before it, if each line ends with CR and LF, none goes on in the next
- * one, there is no NUL, and one blank between the words of the first: else
- * something is elsewhere.
+ * Prepares the check of a head that libmicrohttpd has read loosely.  The head
+ * is still where it was received, with the ends of words and lines
+ * overwritten.  So the place of each word follows from the words before it,
+ * provided that each line ends with CR LF, no header continues on the next
+ * line, there is no NUL, and the words of the first line are separated by one
+ * blank.  Otherwise some word is elsewhere.
  */
 static bool
 begin_lines(Reading *reading, const MfConnection *connection, const char *path, const char *method,
@@ -328,9 +333,9 @@ end_lines(const Reading *reading, const MfConnection *connection, const char *me
 }
 
 /*
- * Whether a header has a name without blanks and the like, and no control
- * characters.  Two that read such a thing differently, a proxy and we, could be
- * played off against each other.
+ * Whether a header has a valid name and no control characters.  A header that
+ * a proxy and this server read differently could be used to smuggle a
+ * request.
  */
 static bool
 is_proper_header(const char *name, size_t name_size, const char *value, size_t value_size)
@@ -364,15 +369,15 @@ read_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_si
 		!is_next_line(reading, name, name_size, value, value_size))
 		good = false;
 	else if (is_named(name, name_size, MHD_HTTP_HEADER_HOST))
-		good = note_once(&reading->host, value, value_size);
+		good = store_once(&reading->host, value, value_size);
 	else if (is_named(name, name_size, MHD_HTTP_HEADER_CONTENT_LENGTH))
-		good = note_once(&reading->length, value, value_size);
+		good = store_once(&reading->length, value, value_size);
 	else if (is_named(name, name_size, MHD_HTTP_HEADER_TRANSFER_ENCODING))
-		good = note_once(&reading->encoding, value, value_size);
+		good = store_once(&reading->encoding, value, value_size);
 	else if (request->route == MF_ROUTE_WEBHOOK && is_named(name, name_size, "MyFatoorah-Signature"))
-		good = keep_once(&request->signature, value, value_size);
+		good = copy_once(&request->signature, value, value_size);
 	else if (request->route == MF_ROUTE_WEBHOOK && is_named(name, name_size, "MyFatoorah-Webhook-Version"))
-		good = keep_once(&request->version, value, value_size);
+		good = copy_once(&request->version, value, value_size);
 	reading->bad |= !good;
 	return good ? MHD_YES : MHD_NO;
 }
@@ -386,16 +391,16 @@ read_argument(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_
 
 	(void) kind;
 	if (is_named(name, name_size, "paymentId"))
-		good = note_once(&reading->payment_id, value, value_size);
+		good = store_once(&reading->payment_id, value, value_size);
 	else if (is_named(name, name_size, "Id"))
-		good = note_once(&reading->id, value, value_size);
+		good = store_once(&reading->id, value, value_size);
 	else if (is_named(name, name_size, "try") && value != NULL && value_size == 1 && mf_is_digit(value[0]))
 		reading->request->tries = value[0] - '0';
 	reading->bad |= !good;
 	return good ? MHD_YES : MHD_NO;
 }
 
-/* How long the body is must be said once, and in one way; HTTP/1.0 knows no chunks. */
+/* The length of the body must be given once and in one way; HTTP/1.0 has no chunks. */
 static unsigned int
 check_length(const Reading *reading, bool old)
 {

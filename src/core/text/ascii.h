@@ -1,6 +1,6 @@
 /*
  * ascii.h
- *	  Characters of the vendor's spellings, whatever the locale.
+ *	  ASCII characters and words, independent of the locale.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/ascii.h
@@ -23,7 +23,7 @@ mf_lower(char c)
 	return (c >= 'A' && c <= 'Z') ? (char) (c - 'A' + 'a') : c;
 }
 
-/* The length of "word" if "text" begins with it, without regard to case, else 0 */
+/* The length of "word" if "text" begins with it, in any case, else 0. */
 static inline size_t
 mf_word_length(const char *text, const char *word)
 {
@@ -37,7 +37,19 @@ mf_word_length(const char *text, const char *word)
 	return i;
 }
 
-/* What an output holds when there is nothing to give */
+/* As strcasecmp() in the C locale */
+static inline int
+mf_ascii_compare(const char *a, const char *b)
+{
+	while (*a != '\0' && mf_lower(*a) == mf_lower(*b))
+	{
+		a++;
+		b++;
+	}
+	return (int) (unsigned char) mf_lower(*a) - (int) (unsigned char) mf_lower(*b);
+}
+
+/* Makes an output buffer of any size an empty string. */
 static inline void
 mf_clear(char *out, size_t size)
 {

@@ -1,8 +1,10 @@
 /*
  * digest.c
- *	  SHA-256, and signatures of webhooks (HMAC-SHA256 in Base64), by OpenSSL's libcrypto.
+ *	  SHA-256, and signatures of webhooks (HMAC-SHA256 in Base64), by
+ *	  OpenSSL's libcrypto.
  *
- * Only functions that OpenSSL 1.1.1 has and that 3 does not deprecate.
+ * Uses only functions that OpenSSL 1.1.1 has and that OpenSSL 3 does not
+ * deprecate.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/digest.c
@@ -17,12 +19,12 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-static bool sign(const char *secret, const char *text, unsigned char signature[MF_SIGNATURE_LENGTH + 1]);
+static bool make_signature(const char *secret, const char *text, unsigned char signature[MF_SIGNATURE_LENGTH + 1]);
 static bool sha256(const void *first, size_t first_len, const void *second, size_t second_len,
 				   uint8_t digest[MF_SHA256_SIZE]);
 
 static bool
-sign(const char *secret, const char *text, unsigned char signature[MF_SIGNATURE_LENGTH + 1])
+make_signature(const char *secret, const char *text, unsigned char signature[MF_SIGNATURE_LENGTH + 1])
 {
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned int mac_len = 0;
@@ -55,7 +57,7 @@ mf_signature_check(const char *text, const char *signature,
 	{
 		if (secrets[i] == NULL || secrets[i][0] == '\0')
 			continue;
-		if (!sign(secrets[i], text, expected))
+		if (!make_signature(secrets[i], text, expected))
 			done = false;
 		else
 			*fits |= (CRYPTO_memcmp(expected, signature, MF_SIGNATURE_LENGTH) == 0);

@@ -1,10 +1,10 @@
 /*
  * json.c
- *	  Strict reading of JSON into cJSON trees, with exact numbers.
+ *	  Strict parsing of JSON into cJSON trees, with exact numbers.
  *
- * One pass without recursion: a stack of open containers, and a scratch block
- * as large as the text for what has to be decoded.  cJSON is used with the
- * allocator it comes with; cJSON_InitHooks() is process-wide and not ours.
+ * One pass without recursion, with a stack of open containers.  Strings are
+ * decoded into a scratch buffer as large as the text.  cJSON uses its own
+ * allocator: cJSON_InitHooks() is process-wide and belongs to nobody.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/json.c
@@ -42,11 +42,11 @@ typedef struct Parser
 	int			members[MF_JSON_MAX_DEPTH];
 } Parser;
 
-static void fail(Parser *parser, const char *error);
+static void set_error(Parser *parser, const char *error);
 static int	peek(const Parser *parser);
 static void skip_space(Parser *parser);
 static bool read_hex4(Parser *parser, uint32_t *code);
-static size_t put_utf8(char *out, uint32_t code);
+static size_t write_utf8(char *out, uint32_t code);
 static uint32_t read_escape(Parser *parser);
 static size_t read_string(Parser *parser, size_t at);
 static void skip_digits(Parser *parser);
@@ -54,15 +54,18 @@ static cJSON *read_number(Parser *parser);
 static cJSON *read_word(Parser *parser, const char *word, cJSON *(*create) (void));
 static cJSON *read_scalar(Parser *parser);
 static void read_name(Parser *parser);
-static void attach(Parser *parser, cJSON *node);
+static void attach_node(Parser *parser, cJSON *node);
 static int	compare_names(const void *a, const void *b);
 static void check_duplicates(Parser *parser, const cJSON *object, int members);
 static void close_container(Parser *parser);
-static cJSON *parse(Parser *parser);
+static void open_container(Parser *parser, cJSON *node);
+static cJSON *read_value(Parser *parser, cJSON **root);
+static bool next_value_follows(Parser *parser);
+static cJSON *parse_text(Parser *parser);
 
 /* The first failure counts. */
 static void
-fail(Parser *parser, const char *error)
+set_error(Parser *parser, const char *error)
 {
 	if (parser->error == NULL)
 		parser->error = error;
@@ -106,7 +109,7 @@ read_hex4(Parser *parser, uint32_t *code)
 			c -= 'A' - 10;
 		else
 		{
-			fail(parser, "invalid \\u escape");
+			set_error(parser, "invalid \\u escape");
 			return false;
 		}
 		*code = *code * 16 + (uint32_t) c;
@@ -116,7 +119,7 @@ read_hex4(Parser *parser, uint32_t *code)
 }
 
 static size_t
-put_utf8(char *out, uint32_t code)
+write_utf8(char *out, uint32_t code)
 {
 	if (code < 0x80)
 	{
@@ -178,7 +181,7 @@ read_escape(Parser *parser)
 		default:
 			if (c != -1)
 				parser->pos--;
-			fail(parser, "invalid escape in a string");
+			set_error(parser, "invalid escape in a string");
 			return 0xFFFD;
 	}
 	if (!read_hex4(parser, &code))
@@ -223,20 +226,20 @@ read_string(Parser *parser, size_t at)
 		int			c = peek(parser);
 
 		if (c == -1)
-			fail(parser, "unterminated string");
+			set_error(parser, "unterminated string");
 		else if (c == '"')
 		{
 			parser->pos++;
 			break;
 		}
 		else if (c < 0x20)
-			fail(parser, "control character in a string");
+			set_error(parser, "control character in a string");
 		else if (c == '\\')
 		{
 			parser->pos++;
 			code = read_escape(parser);
 			if (parser->error == NULL)
-				used += put_utf8(out + used, code);
+				used += write_utf8(out + used, code);
 		}
 		else if (c < 0x80)
 		{
@@ -250,7 +253,7 @@ read_string(Parser *parser, size_t at)
 			parser->pos += step;
 		}
 		else
-			fail(parser, "invalid UTF-8");
+			set_error(parser, "invalid UTF-8");
 		if (parser->error != NULL)
 			break;
 	}
@@ -265,7 +268,7 @@ skip_digits(Parser *parser)
 
 	if (c < '0' || c > '9')
 	{
-		fail(parser, "invalid number");
+		set_error(parser, "invalid number");
 		return;
 	}
 	do
@@ -307,7 +310,7 @@ read_number(Parser *parser)
 	out[parser->pos - start] = '\0';
 	node = cJSON_CreateRaw(out);
 	if (node == NULL)
-		fail(parser, MF_JSON_OUT_OF_MEMORY);
+		set_error(parser, MF_JSON_OUT_OF_MEMORY);
 	return node;
 }
 
@@ -320,13 +323,13 @@ read_word(Parser *parser, const char *word, cJSON *(*create) (void))
 	if (parser->len - parser->pos < len ||
 		memcmp(parser->text + parser->pos, word, len) != 0)
 	{
-		fail(parser, "unknown word");
+		set_error(parser, "unknown word");
 		return NULL;
 	}
 	parser->pos += len;
 	node = create();
 	if (node == NULL)
-		fail(parser, MF_JSON_OUT_OF_MEMORY);
+		set_error(parser, MF_JSON_OUT_OF_MEMORY);
 	return node;
 }
 
@@ -344,7 +347,7 @@ read_scalar(Parser *parser)
 			return NULL;
 		node = cJSON_CreateString(parser->scratch + parser->value_at);
 		if (node == NULL)
-			fail(parser, MF_JSON_OUT_OF_MEMORY);
+			set_error(parser, MF_JSON_OUT_OF_MEMORY);
 		return node;
 	}
 	if (c == '-' || (c >= '0' && c <= '9'))
@@ -355,7 +358,7 @@ read_scalar(Parser *parser)
 		return read_word(parser, "false", cJSON_CreateFalse);
 	if (c == 'n')
 		return read_word(parser, "null", cJSON_CreateNull);
-	fail(parser, c == -1 ? "unexpected end" : "value expected");
+	set_error(parser, c == -1 ? "unexpected end" : "value expected");
 	return NULL;
 }
 
@@ -366,7 +369,7 @@ read_name(Parser *parser)
 	skip_space(parser);
 	if (peek(parser) != '"')
 	{
-		fail(parser, peek(parser) == -1 ? "unexpected end" : "name expected");
+		set_error(parser, peek(parser) == -1 ? "unexpected end" : "name expected");
 		return;
 	}
 	parser->value_at = read_string(parser, 0) + 1;
@@ -374,14 +377,14 @@ read_name(Parser *parser)
 		return;
 	skip_space(parser);
 	if (peek(parser) != ':')
-		fail(parser, peek(parser) == -1 ? "unexpected end" : "colon expected");
+		set_error(parser, peek(parser) == -1 ? "unexpected end" : "colon expected");
 	else
 		parser->pos++;
 }
 
 /* Makes "node" part of the innermost open container; deletes it on failure. */
 static void
-attach(Parser *parser, cJSON *node)
+attach_node(Parser *parser, cJSON *node)
 {
 	cJSON	   *container = parser->open[parser->depth - 1];
 	bool		done;
@@ -390,7 +393,7 @@ attach(Parser *parser, cJSON *node)
 	{
 		if (++parser->members[parser->depth - 1] > MF_JSON_MAX_MEMBERS)
 		{
-			fail(parser, "too many members in an object");
+			set_error(parser, "too many members in an object");
 			cJSON_Delete(node);
 			return;
 		}
@@ -400,7 +403,7 @@ attach(Parser *parser, cJSON *node)
 		done = cJSON_AddItemToArray(container, node);
 	if (!done)
 	{
-		fail(parser, MF_JSON_OUT_OF_MEMORY);
+		set_error(parser, MF_JSON_OUT_OF_MEMORY);
 		cJSON_Delete(node);
 	}
 }
@@ -429,7 +432,7 @@ check_duplicates(Parser *parser, const cJSON *object, int members)
 	{
 		if (strcmp(names[i - 1], names[i]) == 0)
 		{
-			fail(parser, "duplicate member name");
+			set_error(parser, "duplicate member name");
 			return;
 		}
 	}
@@ -446,104 +449,126 @@ close_container(Parser *parser)
 		parser->pos++;
 }
 
+/* Skips the opening bracket; "node" is the innermost open container now. */
+static void
+open_container(Parser *parser, cJSON *node)
+{
+	parser->pos++;
+	parser->open[parser->depth] = node;
+	parser->members[parser->depth] = 0;
+	parser->depth++;
+	parser->value_at = 0;
+}
+
+/*
+ * Reads one value: a scalar, or the opening bracket of a container.  Returns its
+ * node, or NULL with parser->error set.
+ */
+static cJSON *
+read_value(Parser *parser, cJSON **root)
+{
+	int			c = peek(parser);
+	bool		container = (c == '{' || c == '[');
+	cJSON	   *node = NULL;
+
+	if (++parser->values > MF_JSON_MAX_VALUES)
+		set_error(parser, "too many values");
+	else if (container && parser->depth >= MF_JSON_MAX_DEPTH)
+		set_error(parser, "nested too deeply");
+	else if (container)
+	{
+		node = (c == '{') ? cJSON_CreateObject() : cJSON_CreateArray();
+		if (node == NULL)
+			set_error(parser, MF_JSON_OUT_OF_MEMORY);
+	}
+	else
+		node = read_scalar(parser);
+	if (node == NULL)
+		return NULL;
+
+	if (parser->depth > 0)
+		attach_node(parser, node);
+	else
+		*root = node;
+	if (parser->error != NULL)
+		return NULL;
+	if (container)
+		open_container(parser, node);
+	return node;
+}
+
+/*
+ * After a value: closes all containers that end here.  Returns whether another
+ * value follows; then the comma, and the name in an object, have been read.
+ */
+static bool
+next_value_follows(Parser *parser)
+{
+	while (parser->error == NULL)
+	{
+		int			c;
+		bool		in_object;
+
+		skip_space(parser);
+		c = peek(parser);
+		if (parser->depth == 0)
+		{
+			if (c != -1)
+				set_error(parser, "text after the end");
+			return false;
+		}
+		in_object = cJSON_IsObject(parser->open[parser->depth - 1]);
+		if (c == (in_object ? '}' : ']'))
+		{
+			close_container(parser);
+			continue;
+		}
+		if (c != ',')
+		{
+			set_error(parser, c == -1 ? "unexpected end" : "comma or end of container expected");
+			return false;
+		}
+		parser->pos++;
+		parser->value_at = 0;
+		if (in_object)
+			read_name(parser);
+		return parser->error == NULL;
+	}
+	return false;
+}
+
 /* The whole text; on failure parser->error is set and the tree may be partial. */
 static cJSON *
-parse(Parser *parser)
+parse_text(Parser *parser)
 {
 	cJSON	   *root = NULL;
 
 	if (parser->len >= 3 && memcmp(parser->text, "\xEF\xBB\xBF", 3) == 0)
 		parser->pos = 3;
-
-	for (;;)
+	do
 	{
 		cJSON	   *node;
-		int			c;
 
-		/* here a value is expected */
 		skip_space(parser);
-		c = peek(parser);
-		if (++parser->values > MF_JSON_MAX_VALUES)
-		{
-			fail(parser, "too many values");
-			return root;
-		}
-		if (c == '{' || c == '[')
-		{
-			if (parser->depth >= MF_JSON_MAX_DEPTH)
-			{
-				fail(parser, "nested too deeply");
-				return root;
-			}
-			node = (c == '{') ? cJSON_CreateObject() : cJSON_CreateArray();
-			if (node == NULL)
-				fail(parser, MF_JSON_OUT_OF_MEMORY);
-		}
-		else
-			node = read_scalar(parser);
+		node = read_value(parser, &root);
 		if (node == NULL)
-			return root;
-		if (parser->depth > 0)
-			attach(parser, node);
-		else
-			root = node;
-		if (parser->error != NULL)
-			return root;
-
-		if (c == '{' || c == '[')
+			break;
+		if (cJSON_IsObject(node) || cJSON_IsArray(node))
 		{
-			parser->pos++;
-			parser->open[parser->depth] = node;
-			parser->members[parser->depth] = 0;
-			parser->depth++;
-			parser->value_at = 0;
 			skip_space(parser);
-			if (peek(parser) != (c == '{' ? '}' : ']'))
+			if (peek(parser) != (cJSON_IsObject(node) ? '}' : ']'))
 			{
-				if (c == '{')
+				/* not empty: its first value follows */
+				if (cJSON_IsObject(node))
 					read_name(parser);
-				if (parser->error != NULL)
-					return root;
 				continue;
 			}
 			close_container(parser);
 		}
-
-		/* after a value: close what ends here, then go on or be done */
-		for (;;)
-		{
-			bool		in_object;
-
-			if (parser->error != NULL)
-				return root;
-			skip_space(parser);
-			c = peek(parser);
-			if (parser->depth == 0)
-			{
-				if (c != -1)
-					fail(parser, "text after the end");
-				return root;
-			}
-			in_object = cJSON_IsObject(parser->open[parser->depth - 1]);
-			if (c == (in_object ? '}' : ']'))
-			{
-				close_container(parser);
-				continue;
-			}
-			if (c != ',')
-			{
-				fail(parser, c == -1 ? "unexpected end" : "comma or end of container expected");
-				return root;
-			}
-			parser->pos++;
-			parser->value_at = 0;
-			if (in_object)
-				read_name(parser);
-			if (parser->error != NULL)
-				return root;
+		if (!next_value_follows(parser))
 			break;
-		}
-	}
+	} while (parser->error == NULL);
+	return root;
 }
 
 cJSON *
@@ -558,7 +583,7 @@ mf_json_parse(const char *text, size_t len, const char **error, size_t *offset)
 	if (parser.scratch == NULL)
 		parser.error = MF_JSON_OUT_OF_MEMORY;
 	else
-		root = parse(&parser);
+		root = parse_text(&parser);
 	free(parser.scratch);
 	if (parser.error != NULL)
 	{

@@ -1,13 +1,12 @@
 /*
  * json.h
- *	  Strict reading of JSON into cJSON trees, with exact numbers.
+ *	  Strict parsing of JSON into cJSON trees, with exact numbers.
  *
  * cJSON's own parser turns numbers into doubles, accepts duplicate members and
- * broken UTF-8, and cuts strings at U+0000.  mf_json_parse() therefore reads
- * the text itself, builds the tree by cJSON's functions, and keeps every
- * number as the literal that was sent: such a node has type cJSON_Raw and its
- * literal in valuestring, so that printing the tree gives the same digits
- * back.
+ * invalid UTF-8, and cuts strings at U+0000. mf_json_parse() therefore parses
+ * the text itself and builds the tree by cJSON's functions.  A number keeps
+ * the digits that were sent: its node has type cJSON_Raw and the literal in
+ * valuestring, so that printing the tree gives the same digits back.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/json.h
@@ -24,7 +23,7 @@
 #define MF_JSON_MAX_MEMBERS 2048	/* of one object */
 #define MF_JSON_MAX_VALUES 262144	/* of one text; a node takes some 100 bytes */
 
-/* *error of mf_json_parse() when it is not the text's fault */
+/* *error of mf_json_parse() when the text is not to blame */
 #define MF_JSON_OUT_OF_MEMORY "out of memory"
 
 /*

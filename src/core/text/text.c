@@ -1,6 +1,6 @@
 /*
  * text.c
- *	  The vendor's spellings of amounts and currencies; UTF-8.
+ *	  MyFatoorah's spellings of amounts and currencies; UTF-8.
  *
  * Nothing here depends on the locale, and nothing allocates.
  *
@@ -13,7 +13,7 @@
 
 #include "core/text/ascii.h"
 
-/* The vendor's abbreviations where they are no ISO 4217 codes */
+/* MyFatoorah's abbreviations that are not ISO 4217 codes */
 static const struct
 {
 	const char *word;
@@ -28,7 +28,7 @@ static const struct
 	{"JD", "JOD"},
 };
 
-/* ISO 4217, active codes of money that people pay with */
+/* ISO 4217: active codes of currencies that people pay with */
 static const char *const iso_codes[] = {
 	"AED", "AFN", "ALL", "AMD", "ANG", "AOA", "ARS", "AUD", "AWG", "AZN",
 	"BAM", "BBD", "BDT", "BGN", "BHD", "BIF", "BMD", "BND", "BOB", "BRL",
@@ -47,14 +47,6 @@ static const char *const iso_codes[] = {
 	"USD", "UYU", "UZS", "VES", "VND", "VUV", "WST", "XAF", "XCD", "XCG",
 	"XOF", "XPF", "YER", "ZAR", "ZMW", "ZWG",
 };
-
-static bool same_word(const char *a, const char *b);
-
-static bool
-same_word(const char *a, const char *b)
-{
-	return strlen(a) == strlen(b) && mf_word_length(a, b) > 0;
-}
 
 /* ----------
  * Amounts and currencies
@@ -174,7 +166,7 @@ mf_number_plain(const char *in, char *out, size_t size)
 			return false;
 		for (; mf_is_digit(*p); p++)
 		{
-			/* beyond this it fits no buffer, and a zero is not worth it */
+			/* larger exponents fit no buffer; a zero with one is refused too */
 			if (exponent > 100000)
 				return false;
 			exponent = exponent * 10 + (*p - '0');
@@ -207,7 +199,7 @@ mf_number_plain(const char *in, char *out, size_t size)
 				goto fail;
 			out[used++] = '.';
 		}
-		/* of leading zeros only the one before the point is kept */
+		/* drop leading zeros but the one before the point */
 		if (c != '0' || i >= point - 1)
 			significant = true;
 		if (!significant)
@@ -271,12 +263,12 @@ mf_currency_iso(const char *word)
 
 	for (i = 0; i < sizeof(abbreviations) / sizeof(abbreviations[0]); i++)
 	{
-		if (same_word(word, abbreviations[i].word))
+		if (mf_ascii_compare(word, abbreviations[i].word) == 0)
 			return abbreviations[i].iso;
 	}
 	for (i = 0; i < sizeof(iso_codes) / sizeof(iso_codes[0]); i++)
 	{
-		if (same_word(word, iso_codes[i]))
+		if (mf_ascii_compare(word, iso_codes[i]) == 0)
 			return iso_codes[i];
 	}
 	return NULL;
@@ -376,7 +368,7 @@ mf_text_excerpt(const char *text, size_t len, char *out, size_t size)
 		else if (code < 0x20 || (code >= 0x7F && code < 0xA0) ||
 				 (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069))
 		{
-			/* also what breaks lines or turns the direction of writing */
+			/* also characters that break lines or change the direction of writing */
 			width = 1;
 			piece[0] = ' ';
 		}

@@ -1,6 +1,6 @@
 /*
  * text.h
- *	  The vendor's spellings of amounts, currencies and times.
+ *	  MyFatoorah's spellings of amounts, currencies and times; UTF-8.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/text.h
@@ -13,9 +13,10 @@
 #include <stdint.h>
 
 /*
- * Copies a decimal as the vendor prints it in strings ("12,345.000", "8.87",
- * "-1.5") to "out" without its thousands separators.  Separators must stand
- * in threes.  False, with *out empty, for anything else or if it does not fit.
+ * Copies a decimal in the form of MyFatoorah's strings ("12,345.000", "8.87",
+ * "-1.5") to "out" without its thousands separators, which must stand before
+ * groups of three digits.  Returns false, with *out empty, for anything else
+ * or if it does not fit.
  */
 extern bool mf_decimal_plain(const char *in, char *out, size_t size);
 
@@ -27,46 +28,47 @@ extern bool mf_decimal_valid(const char *in);
 
 /*
  * Copies the literal of a JSON number to "out" as a plain decimal: the same
- * digits, an exponent written out.  False, with *out empty, for anything else
- * or if it does not fit.
+ * digits, with an exponent written out.  Returns false, with *out empty, for
+ * anything else or if it does not fit.
  */
 extern bool mf_number_plain(const char *in, char *out, size_t size);
 
 /*
- * Whether it is the number of an invoice as the vendor writes it: a positive
- * integer that fits eight bytes.  NULL is none.
+ * Whether "text" is an InvoiceId: a positive integer that fits eight bytes.
+ * NULL is not.
  */
 extern bool mf_invoice_id_valid(const char *text);
 
 /*
- * Splits "12,345.000 KD" into a plain amount and the currency as ISO 4217
- * code.  False, with both empty, if it is not of that form.
+ * Splits "12,345.000 KD" into a plain amount and the ISO 4217 code of the
+ * currency.  Returns false, with both empty, if it is not of that form.
  */
 extern bool mf_display_value_split(const char *in, char *amount, size_t amount_size,
 								   char *currency, size_t currency_size);
 
 /*
- * ISO 4217 code for the vendor's abbreviation (KD, SR, BD, LE, QR, OR, JD),
- * an ISO code unchanged; case does not matter.  NULL for an unknown word.
+ * The ISO 4217 code of MyFatoorah's abbreviation (KD, SR, BD, LE, QR, OR, JD)
+ * or of an ISO code, in any case.  NULL for any other word.
  */
 extern const char *mf_currency_iso(const char *word);
 
 /*
  * Turns "2026-01-10T00:15:07.2933333" into "2026-01-10 00:15:07.293333"
- * (microseconds, always six digits, rounded down).  A trailing "Z" is kept.
- * Checks that the date exists.  False, with *out empty, for anything else.
+ * (microseconds, always six digits, rounded down). A trailing "Z" is kept.
+ * Checks that the date exists.  Returns false, with *out empty, for anything
+ * else.
  */
 extern bool mf_timestamp_plain(const char *in, char *out, size_t size);
 
 /*
- * Joins "January 13, 2026" and "00:15:07.293" (or NULL for midnight) likewise.
- * An ISO date in place of the words is accepted too.
+ * Joins a date, "January 13, 2026" or "2026-01-13", and a time,
+ * "00:15:07.293" or NULL for midnight, to the same form.
  */
 extern bool mf_expiry_plain(const char *date, const char *time, char *out, size_t size);
 
 /*
- * The length of the character that "len" bytes of UTF-8 begin with, its code
- * point in *code; 0 if they begin with none.
+ * The length of the UTF-8 character that "text" begins with, and its code
+ * point in *code; 0 if it is not valid UTF-8.
  */
 extern size_t mf_utf8_char(const char *text, size_t len, uint32_t *code);
 
@@ -74,9 +76,9 @@ extern size_t mf_utf8_char(const char *text, size_t len, uint32_t *code);
 extern bool mf_utf8_valid(const char *text, size_t len);
 
 /*
- * Copies text for a log line or error message: valid UTF-8, control characters
- * as spaces, at most size - 1 bytes, cut between characters with "..." at the
- * end.  Always terminated.
+ * Copies text for a log line or error message: valid UTF-8, control
+ * characters as spaces, at most size - 1 bytes, cut between characters with
+ * "..." at the end.  The result always ends with a NUL.
  */
 extern void mf_text_excerpt(const char *text, size_t len, char *out, size_t size);
 

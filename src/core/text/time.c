@@ -1,6 +1,6 @@
 /*
  * time.c
- *	  The vendor's spellings of times, and those of HTTP.
+ *	  MyFatoorah's spellings of times.
  *
  * Nothing here depends on the locale, on the time zone of the process or on
  * the clock, and nothing allocates.
@@ -15,7 +15,7 @@
 
 #include "core/text/ascii.h"
 
-/* A moment as written, checked to exist; fractions cut at microseconds */
+/* A date that exists, and a time of day; fractions are cut to microseconds */
 typedef struct Moment
 {
 	int			year;
@@ -181,7 +181,7 @@ mf_expiry_plain(const char *date, const char *time, char *out, size_t size)
 	mf_clear(out, size);
 	if (mf_is_digit(*p))
 	{
-		/* the time of a whole timestamp counts unless one is given apart */
+		/* the time within "date" counts only if no other is given */
 		if (!read_iso_date(&p, &moment))
 			return false;
 		if (skip_char(&p, 'T') && !read_clock(&p, &moment))

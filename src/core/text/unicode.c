@@ -1,13 +1,13 @@
 /*
  * unicode.c
- *	  What people paste: characters that nobody sees, blanks, dashes and digits
- *	  of any script.
+ *	  Characters in text that people paste: invisible ones, blanks, dashes,
+ *	  and digits of any script.
  *
- * The kinds of characters come from a table of our own, which is written from
- * Unicode's data.  PostgreSQL has these kinds only from 17 on; before 16 its
- * widths count U+200E as a column; its normalization knows blanks, and neither
- * marks nor dashes.  The C library's depend on the locale, and to it U+00A0 is
- * no blank.  ICU is not in every build.
+ * The table of character kinds is generated from Unicode's data.  Other
+ * sources do not do: PostgreSQL has these kinds only since version 17. Its
+ * widths before 16 count U+200E as a column.  Its normalization knows blanks,
+ * but neither marks nor dashes.  The C library's classes depend on the locale
+ * and do not count U+00A0 as a blank.  ICU is not in every build.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/unicode.c
@@ -19,8 +19,11 @@
 #include "core/text/text.h"
 #include "core/text/unicode_table.h"
 
-MfCharKind
-mf_char_kind(uint32_t code, int *digit)
+static MfCharKind char_kind(uint32_t code, int *digit);
+
+/* Sets *digit to the value of a digit. */
+static MfCharKind
+char_kind(uint32_t code, int *digit)
 {
 	size_t		low = 0;
 	size_t		high = sizeof(unicode_ranges) / sizeof(unicode_ranges[0]);
@@ -35,7 +38,7 @@ mf_char_kind(uint32_t code, int *digit)
 			low = middle + 1;
 		else
 		{
-			/* the digits of each script stand together, from zero on */
+			/* the digits of each script are consecutive, from zero on */
 			*digit = (int) ((code - unicode_ranges[middle].first) % 10);
 			return unicode_ranges[middle].kind;
 		}
@@ -47,7 +50,7 @@ size_t
 mf_text_clean(char *text, size_t len, MfCleaning cleaning)
 {
 	size_t		used = 0;
-	size_t		end = 0;		/* behind the last that is no blank */
+	size_t		end = 0;		/* after the last character that is not a blank */
 	bool		seen = false;
 	size_t		i;
 	size_t		step;
@@ -60,7 +63,7 @@ mf_text_clean(char *text, size_t len, MfCleaning cleaning)
 		bool		kept = true;
 
 		step = mf_utf8_char(text + i, len - i, &code);
-		kind = step > 0 ? mf_char_kind(code, &digit) : MF_CHAR_OTHER;
+		kind = step > 0 ? char_kind(code, &digit) : MF_CHAR_OTHER;
 		if (step == 0)
 			step = 1;
 		if (kind == MF_CHAR_BLANK)
@@ -104,7 +107,7 @@ mf_text_find_unseen(const char *text, size_t len, uint32_t *code)
 		step = mf_utf8_char(text, len, code);
 		if (step > 0)
 		{
-			MfCharKind	kind = mf_char_kind(*code, &digit);
+			MfCharKind	kind = char_kind(*code, &digit);
 
 			if (kind == MF_CHAR_BLANK || kind == MF_CHAR_MARK)
 				return true;

@@ -1,8 +1,9 @@
 /*
  * url.c
- *	  URLs that users give for others to open: customers' browsers, MyFatoorah.
+ *	  Validates URLs that users give for others to open: customers' browsers,
+ *	  MyFatoorah.
  *
- * libcurl takes them apart: it knows all ways to write an address.
+ * libcurl parses them, because it knows all ways to write an address.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/url.c
@@ -32,7 +33,7 @@ mf_url_check(const char *url)
 	else
 		return MF_URL_NO_WEB;
 
-	/* to browsers a backslash is a slash; a user name looks like a host */
+	/* browsers take a backslash for a slash, and a user name can look like the host */
 	length = strcspn(authority, "/?#");
 	if (strchr(url, '\\') != NULL || memchr(authority, '@', length) != NULL)
 		return MF_URL_AMBIGUOUS;
@@ -48,7 +49,10 @@ mf_url_check(const char *url)
 	return verdict;
 }
 
-/* Whether a host, as libcurl tells it, is whoever asks; it is changed. */
+/*
+ * Whether a host, as libcurl returns it, names the machine of whoever opens
+ * it.  Changes "host".
+ */
 static bool
 is_local(char *host)
 {
@@ -69,7 +73,7 @@ is_local(char *host)
 	/* a name may end with the dot of the root */
 	while (length > 0 && host[length - 1] == '.')
 		host[--length] = '\0';
-	/* 127.0.0.1 is not: things are tried out with a shop there */
+	/* 127.0.0.1 is allowed: people try things out with a shop there */
 	if (inet_pton(AF_INET, host, &four) == 1)
 		return (ntohl(four.s_addr) >> 24) == 0;
 	if (length >= 9 && curl_strequal(host + length - 9, "localhost"))

@@ -1,6 +1,7 @@
 /*
  * url.h
- *	  URLs that users give for others to open: customers' browsers, MyFatoorah.
+ *	  Validates URLs that users give for others to open: customers' browsers,
+ *	  MyFatoorah.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/url.h
@@ -12,11 +13,12 @@ typedef enum MfUrlVerdict
 {
 	MF_URL_GOOD,
 	MF_URL_NO_WEB,				/* not http or https with a host */
-	MF_URL_AMBIGUOUS,			/* browsers and other programs may read different hosts in it */
-	MF_URL_LOCAL				/* everybody's own machine */
+	MF_URL_AMBIGUOUS,			/* browsers and other programs may find
+								 * different hosts in it */
+	MF_URL_LOCAL				/* the machine of whoever opens it */
 } MfUrlVerdict;
 
-/* The first thing that is wrong with a URL. */
+/* The first problem of a URL. */
 extern MfUrlVerdict mf_url_check(const char *url);
 
 #endif							/* MF_URL_H */
