@@ -29,45 +29,6 @@ static void wake_waiter(Waiter *waiter);
 static bool do_wait(Request *r);
 
 /*
- * control_ok, control_refused
- *		Finish an answer; a refusal says why.
- */
-void
-control_ok(Answer *a)
-{
-	a->status = 200;
-	a->content_type = "application/json; charset=utf-8";
-	buf_putc(&a->body, '\n');
-}
-
-void
-control_refused(Answer *a, int status, const char *why)
-{
-	a->body.len = 0;
-	buf_puts(&a->body, "{\"error\":");
-	buf_put_json(&a->body, str_of(why));
-	buf_putc(&a->body, '}');
-	control_ok(a);
-	a->status = status;
-}
-
-/*
- * query_integer
- *		A number from the query, or the default.
- */
-int64_t
-query_integer(Request *r, const char *name, int64_t otherwise)
-{
-	Buf value = {0};
-	int64_t result = otherwise;
-
-	if (query_value(r->query, name, &value) && value.len > 0)
-		result = strtoll(value.data, NULL, 10);
-	buf_free(&value);
-	return result;
-}
-
-/*
  * read_filter
  *		The path and the reference of the query. A path may be short: SendPayment
  *		for /v2/SendPayment. The texts live as long as the request.
@@ -90,55 +51,6 @@ read_filter(Request *r, LedgerFilter *filter)
 	buf_free(&value);
 	if (query_value(r->query, "reference", &r->wait_reference))
 		filter->reference = (Str){r->wait_reference.data, r->wait_reference.len};
-}
-
-/*
- * read_json
- *		The body as JSON; NULL if there is none. Not ok, with the answer made,
- *		if it is malformed. The caller deletes it.
- */
-cJSON *
-read_json(Request *r, bool *ok)
-{
-	cJSON *json;
-
-	*ok = true;
-	if (r->body.len == 0)
-		return NULL;
-	json = cJSON_ParseWithLength(r->body.data, r->body.len);
-	if (json == NULL)
-	{
-		*ok = false;
-		control_refused(&r->answer, 400, "the body is not JSON");
-	}
-	return json;
-}
-
-/*
- * json_integer
- *		A whole number member; false if it is missing or none.
- */
-bool
-json_integer(const cJSON *object, const char *name, int64_t *to)
-{
-	const cJSON *m = cJSON_GetObjectItemCaseSensitive(object, name);
-
-	if (!cJSON_IsNumber(m) || m->valuedouble != (double) (int64_t) m->valuedouble)
-		return false;
-	*to = (int64_t) m->valuedouble;
-	return true;
-}
-
-/*
- * json_decimal
- *		An amount, which must be a text; false if it is missing or none.
- */
-bool
-json_decimal(const cJSON *object, const char *name, Decimal *to)
-{
-	const cJSON *m = cJSON_GetObjectItemCaseSensitive(object, name);
-
-	return cJSON_IsString(m) && decimal_parse(str_of(m->valuestring), false, to);
 }
 
 /*
@@ -174,7 +86,7 @@ put_health(Request *r)
 	buf_puts(b, ",\"pay_many\":");
 	bulk_put_state(b);
 	buf_putc(b, ',');
-	http_describe(b);
+	connections_describe(b);
 	buf_puts(b, ",\"public_url\":");
 	buf_put_json(b, str_of(options.public_url));
 	buf_putc(b, '}');
@@ -354,7 +266,7 @@ refund_at_once(Invoice *inv, const cJSON *json, const char **refusal)
 	refund = refund_add(inv, amount, cJSON_IsString(comment) ? str_of(comment->valuestring) : STR_NONE,
 						STR_NONE, (Decimal){0, 0}, refusal);
 	if (refund != NULL)
-		refund_decide(refund, true);
+		webhook_decide_refund(refund, true);
 }
 
 /*
@@ -403,7 +315,7 @@ do_refund(Request *r, Str rest)
 		control_refused(&r->answer, 404, "approve or reject");
 	else if (*action != '\0' && strcmp(r->method, "POST") != 0)
 		control_refused(&r->answer, 405, "use POST");
-	else if (*action != '\0' && !refund_decide(refund, action[1] == 'a'))
+	else if (*action != '\0' && !webhook_decide_refund(refund, action[1] == 'a'))
 		control_refused(&r->answer, 409, "the refund is decided");
 	else
 	{

@@ -9,6 +9,7 @@
 
 #define DEFAULT_WAIT_MS 10000
 
+/* control_common.c */
 extern void control_ok(Answer *a);
 extern void control_refused(Answer *a, int status, const char *why);
 extern int64_t query_integer(Request *r, const char *name, int64_t otherwise);

@@ -26,9 +26,6 @@
 #define MAX_CONNECTIONS 16000
 #define LISTEN_BACKLOG 1024
 
-static _Atomic int64_t connections_opened;
-static _Atomic int64_t connections_closed;
-static _Atomic int64_t connections_silent; /* closed without one request */
 
 static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *connection);
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -46,7 +43,6 @@ static int64_t request_limit(const Request *r, const FaultRule *rule);
 static void note_request(Request *r, bool complete, int64_t body_limit);
 static bool break_request(Request *r, int64_t limit, bool complete);
 static void read_body(Request *r, const char *data, size_t size);
-static void wake_request(Timer *timer);
 static void receive(Request *r);
 static void apply_fault(Request *r, const Fault *f);
 static void look_at(Request *r);
@@ -66,7 +62,7 @@ on_connection(void *cls, struct MHD_Connection *connection, void **context,
 	{
 		Client *client = xcalloc(1, sizeof(Client));
 
-		client->id = atomic_fetch_add(&connections_opened, 1) + 1;
+		client->id = atomic_fetch_add(&connection_counts.opened, 1) + 1;
 		client->accepted_us = monotonic_us();
 		*context = client;
 	}
@@ -74,9 +70,9 @@ on_connection(void *cls, struct MHD_Connection *connection, void **context,
 	{
 		Client *client = *context;
 
-		atomic_fetch_add(&connections_closed, 1);
+		atomic_fetch_add(&connection_counts.closed, 1);
 		if (client->requests == 0)
-			atomic_fetch_add(&connections_silent, 1);
+			atomic_fetch_add(&connection_counts.silent, 1);
 		free(client);
 		*context = NULL;
 	}
@@ -313,27 +309,6 @@ read_body(Request *r, const char *data, size_t size)
 	length = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Length");
 	if (length == NULL || strtoll(length, NULL, 10) > request_limit(r, r->rule))
 		break_request(r, request_limit(r, r->rule), false);
-}
-
-/*
- * wake_request, sleep_request
- *		Suspend a request for a while and go on with the stage given.
- */
-static void
-wake_request(Timer *timer)
-{
-	MHD_resume_connection(hash_entry(timer, Request, timer)->connection);
-}
-
-void
-sleep_request(Request *r, int64_t ms, Stage next)
-{
-	r->stage = next;
-	r->asleep = true;
-	r->timer.fire = wake_request;
-	MHD_suspend_connection(r->connection);
-	if (!timer_add(&r->timer, ms * 1000))
-		MHD_resume_connection(r->connection);
 }
 
 /*
@@ -599,18 +574,6 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	buf_free(&r->wait_reference);
 	free(r);
 	*context = NULL;
-}
-
-/*
- * http_describe
- *		Append the members of a JSON object that tell of connections.
- */
-void
-http_describe(Buf *b)
-{
-	buf_printf(b, "\"connections\":{\"opened\":%lld,\"closed\":%lld,\"closed_without_request\":%lld}",
-			   (long long) connections_opened, (long long) connections_closed,
-			   (long long) connections_silent);
 }
 
 /*

@@ -7,7 +7,7 @@
 #ifndef SANDBOX_MISCHIEF_H
 #define SANDBOX_MISCHIEF_H
 
-#include "webhook.h"
+#include "delivery.h"
 
 typedef enum MischiefDrop
 {

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "webhook.h"
-
 static Refund *oldest;
 static Refund *newest;
 static int64_t next_id;
@@ -100,8 +98,7 @@ refund_add(Invoice *inv, Decimal amount, Str comment, Str external, Decimal from
 
 /*
  * refund_decide
- *		Approve or reject a request, and tell the merchant; false if that was
- *		done before.
+ *		Approve or reject a request; false if that was done before.
  */
 bool
 refund_decide(Refund *refund, bool approve)
@@ -120,7 +117,6 @@ refund_decide(Refund *refund, bool approve)
 	}
 	else
 		refund->invoice->refunded = decimal_sub(refund->invoice->refunded, refund->amount);
-	webhook_refund(refund);
 	return true;
 }
 

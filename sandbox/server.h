@@ -121,12 +121,25 @@ typedef struct Request
 /* http.c */
 extern int http_listen(int *port);
 extern struct MHD_Daemon *http_start(int listener, const char *certificate, const char *key);
-extern void http_describe(Buf *b);
+
+/* request.c */
+typedef struct ConnectionCounts
+{
+	_Atomic int64_t opened;
+	_Atomic int64_t closed;
+	_Atomic int64_t silent; /* closed without one request */
+} ConnectionCounts;
+
+extern ConnectionCounts connection_counts;
+
+extern void connections_describe(Buf *b);
 extern void sleep_request(Request *r, int64_t ms, Stage next);
 
 /* api.c */
 extern void api_answer(Request *r, bool create);
 extern Str api_reference(Request *r);
+
+/* api_common.c */
 extern Invoice *find_invoice(const Account *account, Str key, Str type);
 extern void answer_json(Answer *a, int status);
 extern void answer_failure(Answer *a, int status, const char *message, Str errors);

@@ -18,7 +18,6 @@
 #define DEFAULT_CONNECTIONS 32
 #define MAX_SENDER_CONNECTIONS 256
 
-WebhookSettings webhook_settings;
 
 static struct
 {
@@ -35,38 +34,6 @@ static Delivery *new_delivery(int version, int code, const char *endpoint);
 static bool open_message(Message *m, const Account *account, const Invoice *inv, int code);
 static const char *endpoint_of(const Invoice *inv);
 static void send_message(Message *m, const Invoice *inv, const char *word, const char *entity);
-
-/*
- * url_is_loopback
- *		Is it http:// to this machine, and to nowhere else?
- */
-bool
-url_is_loopback(const char *url)
-{
-	Str host;
-	size_t len;
-	const char *colon;
-
-	if (strncasecmp(url, "http://", 7) != 0)
-		return false;
-	url += 7;
-	len = strcspn(url, "/?#");
-	if (memchr(url, '@', len) != NULL || memchr(url, '\\', len) != NULL)
-		return false;
-	if (len >= 5 && memcmp(url, "[::1]", 5) == 0)
-		return len == 5 || url[5] == ':';
-	colon = memchr(url, ':', len);
-	host = (Str){url, colon != NULL ? (size_t) (colon - url) : len};
-	if (str_is_nocase(host, "localhost"))
-		return true;
-	/* 127.a.b.c in digits; a name may not hide behind it. */
-	if (!str_has_prefix(host, STR_LIT("127.")))
-		return false;
-	for (size_t i = 0; i < host.len; i++)
-		if ((host.data[i] < '0' || host.data[i] > '9') && host.data[i] != '.')
-			return false;
-	return true;
-}
 
 /*
  * webhook_init
@@ -95,7 +62,8 @@ webhook_reset(uint64_t seed)
 	WebhookSettings *s = &webhook_settings;
 
 	mischief_clear(false);
-	webhook_log_reset();
+	sender_forget_all();
+	webhook_log_reset(sender_forget);
 	free(s->url);
 	free(s->secret);
 	*s = (WebhookSettings){
@@ -266,33 +234,6 @@ new_delivery(int version, int code, const char *endpoint)
 }
 
 /*
- * webhook_take
- *		Send a delivery that is in the log, after a while. One that does not go
- *		to this machine fails at once.
- */
-void
-webhook_take(Delivery *d, int64_t delay_ms)
-{
-	if (url_is_loopback(d->endpoint))
-	{
-		sender_queue(d, delay_ms);
-		return;
-	}
-	d->attempts = xcalloc(1, sizeof(Attempt));
-	d->attempt_count = 1;
-	d->attempts->start_us = d->attempts->end_us = monotonic_us();
-	d->attempts->wall_us = wall_us();
-	strcpy(d->attempts->message, "not sent: no http address of this machine");
-	d->attempts_left = 0;
-	d->status = DELIVERY_FAILED;
-	webhook_log_note(d, PHASE_ATTEMPTED);
-	webhook_log_note(d, PHASE_FINISHED);
-	if (d->then != NULL)
-		webhook_take(d->then, d->then->delay_ms);
-	d->then = NULL;
-}
-
-/*
  * endpoint_of
  *		Where events about an invoice go: its own address, else the portal's.
  */
@@ -408,20 +349,24 @@ webhook_payment(const Invoice *inv, const PaymentTry *t)
 }
 
 /*
- * webhook_refund
- *		A refund was decided.
+ * webhook_decide_refund
+ *		Approve or reject a refund and send the event; false if that was done
+ *		before.
  */
-void
-webhook_refund(const Refund *refund)
+bool
+webhook_decide_refund(Refund *refund, bool approve)
 {
 	Message m;
 	char entity[24];
 
+	if (!refund_decide(refund, approve))
+		return false;
 	if (!open_message(&m, refund->invoice->account, refund->invoice, 2))
-		return;
+		return true;
 	body_refund(&m, refund);
 	snprintf(entity, sizeof(entity), "%lld", (long long) refund->id);
 	send_message(&m, refund->invoice, refund->status == REFUND_DONE ? "REFUNDED" : "CANCELED", entity);
+	return true;
 }
 
 /*

@@ -3,7 +3,7 @@
  *	  What a webhook says of a payment, a refund or a dispute: members, their
  *	  order, their misspellings and formats are the vendor's.
  */
-#include "webhook.h"
+#include "delivery.h"
 
 #include <ctype.h>
 

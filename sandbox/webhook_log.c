@@ -5,7 +5,7 @@
  * The oldest are forgotten when there are too many, but none that is still to
  * be sent.
  */
-#include "webhook.h"
+#include "delivery.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,14 +110,14 @@ webhook_log_add(Delivery *d)
 
 /*
  * webhook_log_reset
- *		Forget everything; whoever waits goes on waiting, from nothing.
+ *		Forget everything: forget() frees each delivery, now or when its sending
+ *		has ended. Whoever waits goes on waiting, from nothing.
  */
 void
-webhook_log_reset(void)
+webhook_log_reset(void (*forget)(Delivery *d))
 {
-	sender_forget_all();
 	for (int64_t i = 0; i < wlog.count; i++)
-		sender_forget(wlog.items[wlog.start + i]);
+		forget(wlog.items[wlog.start + i]);
 	free(wlog.items);
 	wlog.items = NULL;
 	wlog.size = wlog.start = wlog.count = 0;

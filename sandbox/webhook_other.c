@@ -4,7 +4,7 @@
  *	  suppliers, recurring payments. Members and formats are the vendor's,
  *	  their values made up.
  */
-#include "webhook.h"
+#include "delivery.h"
 
 static void put_deposit(Message *m);
 static void put_supplier(Message *m, Str status);

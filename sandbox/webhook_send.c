@@ -5,7 +5,7 @@
  * What is due waits in a queue under the store's lock; the thread takes from
  * it as many as it may have under way and never holds the lock while it talks.
  */
-#include "webhook.h"
+#include "delivery.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -30,6 +30,8 @@ typedef struct Slot
 	Attempt attempt;
 	size_t response_len;
 } Slot;
+
+WebhookSettings webhook_settings;
 
 static Slot slots[MAX_SLOTS];
 static int slots_busy;
@@ -107,6 +109,65 @@ sender_queue(Delivery *d, int64_t delay_ms)
 	d->armed = true;
 	if (!timer_add(&d->timer, delay_ms * 1000))
 		d->armed = false;
+}
+
+/*
+ * url_is_loopback
+ *		Is it http:// to this machine, and to nowhere else?
+ */
+bool
+url_is_loopback(const char *url)
+{
+	Str host;
+	size_t len;
+	const char *colon;
+
+	if (strncasecmp(url, "http://", 7) != 0)
+		return false;
+	url += 7;
+	len = strcspn(url, "/?#");
+	if (memchr(url, '@', len) != NULL || memchr(url, '\\', len) != NULL)
+		return false;
+	if (len >= 5 && memcmp(url, "[::1]", 5) == 0)
+		return len == 5 || url[5] == ':';
+	colon = memchr(url, ':', len);
+	host = (Str){url, colon != NULL ? (size_t) (colon - url) : len};
+	if (str_is_nocase(host, "localhost"))
+		return true;
+	/* 127.a.b.c in digits; a name may not hide behind it. */
+	if (!str_has_prefix(host, STR_LIT("127.")))
+		return false;
+	for (size_t i = 0; i < host.len; i++)
+		if ((host.data[i] < '0' || host.data[i] > '9') && host.data[i] != '.')
+			return false;
+	return true;
+}
+
+/*
+ * webhook_take
+ *		Send a delivery that is in the log, after a while. One that does not go
+ *		to this machine fails at once.
+ */
+void
+webhook_take(Delivery *d, int64_t delay_ms)
+{
+	if (url_is_loopback(d->endpoint))
+	{
+		sender_queue(d, delay_ms);
+		return;
+	}
+	d->attempts = xcalloc(1, sizeof(Attempt));
+	d->attempt_count = 1;
+	d->attempts->start_us = d->attempts->end_us = monotonic_us();
+	d->attempts->wall_us = wall_us();
+	strcpy(d->attempts->message, "not sent: no http address of this machine");
+	d->attempts_left = 0;
+	d->status = DELIVERY_FAILED;
+	webhook_log_note(d, PHASE_ATTEMPTED);
+	webhook_log_note(d, PHASE_FINISHED);
+	if (d->then != NULL)
+		webhook_take(d->then, d->then->delay_ms);
+	d->then = NULL;
 }
 
 /*
