@@ -22,7 +22,7 @@ static void answer_no_route(Request *r);
 
 /*
  * answer_no_route
- *		The vendor's framework answers for a path it does not know: without the
+ *		MyFatoorah's framework answers for a path it does not know: without the
  *		envelope.
  */
 static void
@@ -206,7 +206,7 @@ take_key(Request *r, Str *key, Str *type)
 
 /*
  * answer_invoice
- *		The whole invoice. While the vendor's parts disagree its payment looks
+ *		The whole invoice. While MyFatoorah's parts disagree its payment looks
  *		as if it were still going on. Locked.
  */
 static void

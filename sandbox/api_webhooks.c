@@ -1,6 +1,6 @@
 /*
  * api_webhooks.c
- *	  GetWebhooks: the vendor's log of deliveries.
+ *	  GetWebhooks: MyFatoorah's log of deliveries.
  */
 #include "server.h"
 
@@ -94,7 +94,7 @@ read_query(const JsonNode *body, Query *q, Buf *errors)
 
 /*
  * selects
- *		Is a delivery asked for? Those sent by hand are none of the vendor's.
+ *		Is a delivery asked for? Those sent by hand are none of MyFatoorah's.
  */
 static bool
 selects(const Query *q, const Account *account, const Delivery *d)

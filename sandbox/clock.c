@@ -43,7 +43,7 @@ wall_us(void)
 
 /*
  * clock_set_offset, clock_offset
- *		How far the vendor's clock is from the machine's, in seconds.
+ *		How far MyFatoorah's clock is from the machine's, in seconds.
  */
 void
 clock_set_offset(int64_t seconds)
@@ -59,7 +59,7 @@ clock_offset(void)
 
 /*
  * clock_now
- *		The vendor's present instant.
+ *		MyFatoorah's present instant.
  */
 Ticks
 clock_now(void)
@@ -84,7 +84,7 @@ days_from_civil(int year, int month, int day)
 
 /*
  * local_time
- *		The wall clock reading in the vendor's zone.
+ *		The wall clock reading in MyFatoorah's zone.
  */
 LocalTime
 local_time(Ticks t)
@@ -218,7 +218,7 @@ parse_time(Str text, int zone, Ticks *result)
 
 /*
  * parse_local_time, parse_utc_time
- *		The same, where no zone means the vendor's wall clock, or UTC.
+ *		The same, where no zone means MyFatoorah's wall clock, or UTC.
  */
 bool
 parse_local_time(Str text, Ticks *result)

@@ -1,8 +1,8 @@
 /*
  * clock.h
- *	  Time as the vendor keeps and prints it.
+ *	  Time as MyFatoorah keeps and prints it.
  *
- * The vendor's database counts in 1/300 of a second, which shows in every time
+ * MyFatoorah's database counts in 1/300 of a second, which shows in every time
  * it prints (".3533333", ".293"), so an instant here is a number of such ticks
  * since 1970 in UTC. Printed times are local wall clock without a zone; the
  * test host runs on Asia/Kuwait (UTC+3, no summer time) for every country.

@@ -122,7 +122,7 @@ do_reset(Request *r)
 
 /*
  * do_clock
- *		Shift the vendor's clock. Locked.
+ *		Shift MyFatoorah's clock. Locked.
  */
 static void
 do_clock(Request *r)

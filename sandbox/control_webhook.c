@@ -1,7 +1,7 @@
 /*
  * control_webhook.c
  *	  The control path to webhooks: settings, mischief, the log, and messages
- *	  that nobody at the vendor would send.
+ *	  that nobody at MyFatoorah would send.
  */
 #include "control.h"
 
@@ -169,7 +169,7 @@ do_event(Request *r)
 
 /*
  * do_replay
- *		Send a delivery of the log again, by number or by the vendor's
+ *		Send a delivery of the log again, by number or by MyFatoorah's
  *		reference. Locked.
  */
 static void

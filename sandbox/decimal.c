@@ -203,8 +203,8 @@ decimal_round(Decimal d, int scale)
 
 /*
  * decimal_round_up
- *		The value rounded up to that many decimals, given with three: the
- *		vendor's way wherever a conversion or a surcharge is involved.
+ *		The value rounded up to that many decimals, given with three:
+ *		MyFatoorah's way wherever a conversion or a surcharge is involved.
  */
 Decimal
 decimal_round_up(Decimal d, int scale)
@@ -305,8 +305,8 @@ buf_put_plain(Buf *b, Decimal d)
 
 /*
  * buf_put_grouped
- *		Append the value with three decimals and thousands separators, as the
- *		vendor prints amounts of every currency: 12,345.000.
+ *		Append the value with three decimals and thousands separators, as
+ *		MyFatoorah prints amounts of every currency: 12,345.000.
  */
 void
 buf_put_grouped(Buf *b, Decimal d)

@@ -26,7 +26,6 @@
 #define MAX_CONNECTIONS 16000
 #define LISTEN_BACKLOG 1024
 
-
 static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *connection);
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
 						  enum MHD_ConnectionNotificationCode code);

@@ -2,7 +2,7 @@
  * json.c
  *	  A strict JSON reader (RFC 8259) that keeps number literals as text.
  *
- * Lenient where the vendor's reader is known to be: member names match without
+ * Lenient where MyFatoorah's reader is known to be: member names match without
  * regard to case and the last of several wins. Bytes that are not UTF-8 and
  * lone surrogates become U+FFFD.
  */

@@ -56,7 +56,7 @@ usage(FILE *to)
 		  "  --tls-key FILE         and this private key (PEM)\n"
 		  "  --public-url URL       start of the invoice addresses handed out\n"
 		  "                         (default http://127.0.0.1:PORT)\n"
-		  "  --clock-offset SECONDS shift the vendor's clock\n"
+		  "  --clock-offset SECONDS shift MyFatoorah's clock\n"
 		  "  --ledger-limit N       requests kept in the ledger; 0 keeps counters only\n"
 		  "                         (default 100000, and at most 256 MB)\n"
 		  "  --invoice-limit N      invoices kept; SendPayment refuses more (default 2000000)\n"

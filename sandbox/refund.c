@@ -1,6 +1,6 @@
 /*
  * refund.c
- *	  Refunds: requests that somebody at the vendor decides.
+ *	  Refunds: requests that somebody at MyFatoorah decides.
  */
 #include "refund.h"
 
@@ -141,7 +141,7 @@ refund_first(void)
 
 /*
  * refund_status_word
- *		The vendor's words; Canceled is what it calls a rejected one.
+ *		MyFatoorah's words; Canceled is what it calls a rejected one.
  */
 const char *
 refund_status_word(RefundStatus status)

@@ -1,6 +1,6 @@
 /*
  * refund.h
- *	  Refunds: requests that somebody at the vendor decides.
+ *	  Refunds: requests that somebody at MyFatoorah decides.
  *
  * All functions want the store's lock held.
  */

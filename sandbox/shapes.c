@@ -1,6 +1,6 @@
 /*
  * shapes.c
- *	  The failure answers a client of the vendor must survive, ready made.
+ *	  The failure answers a client of MyFatoorah must survive, ready made.
  *
  * README.md lists them by number. Where no source knows the HTTP status (2, 3,
  * 7, 9, 11) one is chosen here; a rule may set another.

@@ -1,6 +1,6 @@
 /*
  * shapes.h
- *	  The failure answers a client of the vendor must survive, ready made.
+ *	  The failure answers a client of MyFatoorah must survive, ready made.
  */
 #ifndef SANDBOX_SHAPES_H
 #define SANDBOX_SHAPES_H

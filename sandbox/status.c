@@ -1,7 +1,7 @@
 /*
  * status.c
  *	  An invoice as GetPaymentStatus shows it: members, their order, their
- *	  misspellings and number formats are the vendor's.
+ *	  misspellings and number formats are MyFatoorah's.
  */
 #include "status.h"
 
@@ -15,7 +15,7 @@ static void put_suppliers(Buf *b, const Invoice *inv);
 
 /*
  * try_status_word, gateway_name
- *		The vendor's words.
+ *		MyFatoorah's words.
  */
 const char *
 try_status_word(TryStatus status)
@@ -76,7 +76,7 @@ put_optional(Buf *b, const char *name, const OptionalDecimal *d)
 
 /*
  * put_due_deposit
- *		What the vendor will pay out: nothing until paid, then the value less
+ *		What MyFatoorah will pay out: nothing until paid, then the value less
  *		the service charge and its tax.
  */
 static void

@@ -1,6 +1,6 @@
 /*
  * store.c
- *	  What the vendor would keep: accounts, invoices and payment tries.
+ *	  What MyFatoorah would keep: accounts, invoices and payment tries.
  *
  * Ids come from a generator that the seed alone determines, so the same
  * requests in the same order get the same ids.
@@ -14,7 +14,7 @@
 
 #define MAX_KEYS 64
 #define DEFAULT_EXPIRY_DAYS 3
-#define SERVICE_CHARGE_PERMYRIAD 195 /* 1.95 %, as in the vendor's samples */
+#define SERVICE_CHARGE_PERMYRIAD 195 /* 1.95 %, as in MyFatoorah's samples */
 #define VAT_PERMYRIAD 1500 /* 15 % of the service charge */
 
 static const Currency currencies[] = {
@@ -97,7 +97,7 @@ store_unlock(void)
 
 /*
  * currency_by_iso
- *		The currency with that ISO code, case ignored; NULL if the vendor does
+ *		The currency with that ISO code, case ignored; NULL if MyFatoorah does
  *		not display it.
  */
 const Currency *
@@ -384,7 +384,7 @@ copy_str(char **to, Str s)
 /*
  * store_base_value
  *		The invoice value in the account's currency: what was asked for, or
- *		converted at the vendor's rate to three decimals. False if it does not
+ *		converted at MyFatoorah's rate to three decimals. False if it does not
  *		fit or comes to nothing.
  */
 bool
@@ -598,7 +598,7 @@ make_ids(PaymentTry *t)
 
 /*
  * store_add_try
- *		Record a try on an invoice and move the invoice as the vendor does: a
+ *		Record a try on an invoice and move the invoice as MyFatoorah does: a
  *		success pays it; everything else leaves its status alone. The amount is
  *		the invoice's unless given. Later than every try before it, so that the
  *		greatest TransactionDate is the last. The result belongs to the invoice.

@@ -1,6 +1,6 @@
 /*
  * store.h
- *	  What the vendor would keep: accounts, invoices and payment tries.
+ *	  What MyFatoorah would keep: accounts, invoices and payment tries.
  *
  * One lock guards everything the server remembers (this, the ledger, the
  * faults). Functions that say "locked" want it held.
@@ -16,7 +16,7 @@ typedef struct Currency
 {
 	const char *iso;
 	const char *abbreviation; /* as GetPaymentStatus prints it */
-	Decimal per_kwd; /* the vendor's published rate */
+	Decimal per_kwd; /* MyFatoorah's published rate */
 } Currency;
 
 typedef struct Account

@@ -345,8 +345,8 @@ buf_put_utf8(Buf *b, uint32_t cp)
 
 /*
  * buf_put_json
- *		Append a JSON string literal. Text beyond ASCII stays as it is, as the
- *		vendor sends it; bytes that are not UTF-8 become U+FFFD.
+ *		Append a JSON string literal. Text beyond ASCII stays as it is, as
+ *		MyFatoorah sends it; bytes that are not UTF-8 become U+FFFD.
  */
 void
 buf_put_json(Buf *b, Str s)

@@ -2,7 +2,7 @@
  * validate.c
  *	  The rules a SendPayment request must keep.
  *
- * A value of the wrong JSON type is refused by the vendor's model binder before
+ * A value of the wrong JSON type is refused by MyFatoorah's model binder before
  * any rule is looked at: the error's text is then empty and its name carries
  * the prefix "invoiceCreate.". Texts that no source gives are ours; README.md
  * lists them.

@@ -229,7 +229,7 @@ is_dial_code(Str s)
 /*
  * is_web_url
  *		http:// or https://, a host, no blanks. Tells apart the host
- *		"localhost", which the vendor refuses.
+ *		"localhost", which MyFatoorah refuses.
  */
 bool
 is_web_url(Str s, bool *localhost)

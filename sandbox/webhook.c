@@ -18,7 +18,6 @@
 #define DEFAULT_CONNECTIONS 32
 #define MAX_SENDER_CONNECTIONS 256
 
-
 static struct
 {
 	char *url;

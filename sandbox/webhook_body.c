@@ -1,7 +1,7 @@
 /*
  * webhook_body.c
  *	  What a webhook says of a payment, a refund or a dispute: members, their
- *	  order, their misspellings and formats are the vendor's.
+ *	  order, their misspellings and formats are MyFatoorah's.
  */
 #include "delivery.h"
 
@@ -35,8 +35,8 @@ static const char *const names[2][7] = {
 
 /*
  * event_name, event_code_of_name
- *		The vendor's names of events 1 to 7; the code of a name of either
- *		version, 0 if there is none. The vendor's guide misspells two.
+ *		MyFatoorah's names of events 1 to 7; the code of a name of either
+ *		version, 0 if there is none. MyFatoorah's guide misspells two.
  */
 const char *
 event_name(int version, int code)

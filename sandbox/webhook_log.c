@@ -29,7 +29,7 @@ static void put_attempts(Buf *b, const Delivery *d);
 
 /*
  * delivery_status_word
- *		The vendor's words.
+ *		MyFatoorah's words.
  */
 const char *
 delivery_status_word(DeliveryStatus status)
@@ -130,7 +130,7 @@ webhook_log_reset(void (*forget)(Delivery *d))
 /*
  * webhook_log_get, webhook_log_by_reference, webhook_log_first,
  * webhook_log_last
- *		Look-ups; NULL if it is not (or no longer) there. By the vendor's
+ *		Look-ups; NULL if it is not (or no longer) there. By MyFatoorah's
  *		reference, "WH-24349", the latest.
  */
 Delivery *

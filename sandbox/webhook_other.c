@@ -1,7 +1,7 @@
 /*
  * webhook_other.c
  *	  Webhooks about things that the stand-in does not keep: deposits,
- *	  suppliers, recurring payments. Members and formats are the vendor's,
+ *	  suppliers, recurring payments. Members and formats are MyFatoorah's,
  *	  their values made up.
  */
 #include "delivery.h"

@@ -262,7 +262,7 @@ test_invoices(void)
 
 /*
  * test_clock
- *		The vendor's clock moves on its own.
+ *		MyFatoorah's clock moves on its own.
  */
 static void
 test_clock(void)

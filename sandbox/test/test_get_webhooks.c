@@ -1,6 +1,6 @@
 /*
  * test_get_webhooks.c
- *	  GetWebhooks, the vendor's log of deliveries.
+ *	  GetWebhooks, MyFatoorah's log of deliveries.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@ static void test_paging(void);
 
 /*
  * test_log
- *		The vendor's log: as published, with every filter.
+ *		MyFatoorah's log: as published, with every filter.
  */
 static void
 test_log(void)

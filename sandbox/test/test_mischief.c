@@ -1,7 +1,7 @@
 /*
  * test_mischief.c
  *	  Webhooks that get lost, doubled, late, out of order or forged; messages
- *	  nobody at the vendor would send.
+ *	  nobody at MyFatoorah would send.
  */
 #include <stdio.h>
 #include <string.h>
@@ -50,7 +50,7 @@ pay_new(const char *reference)
 
 /*
  * test_drop
- *		Never sent: known to the vendor's log, or to nobody.
+ *		Never sent: known to MyFatoorah's log, or to nobody.
  */
 static void
 test_drop(void)

@@ -162,7 +162,7 @@ test_json(void)
 
 /*
  * time_gives
- *		Reading a time and printing it the vendor's ways.
+ *		Reading a time and printing it MyFatoorah's ways.
  */
 static void
 time_gives(const char *text, const char *printed, const char *english)

@@ -1,6 +1,6 @@
 /*
  * test_webhooks.c
- *	  Webhooks as the vendor sends them: messages, signatures, retries.
+ *	  Webhooks as MyFatoorah sends them: messages, signatures, retries.
  */
 #include <glob.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /*
  * client.c
- *	  The owner of an MfHttp, as a test needs it.
+ *	  What a test needs of the owner of an MfHttp.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/client.c
@@ -117,7 +117,7 @@ run_until(MfHttp *http, bool (*condition) (void *), void *arg)
 	{
 		if (seconds_now() > until)
 			fail_msg("nothing happened for %g seconds", PATIENCE);
-		/* the condition is not ours to wait on: look often */
+		/* no event announces this condition */
 		poll(&poll_fd, 1, 2);
 		mf_http_perform(http);
 	}

@@ -1,6 +1,6 @@
 /*
  * client.h
- *	  The owner of an MfHttp, as a test needs it.
+ *	  What a test needs of the owner of an MfHttp.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/client.h
@@ -25,14 +25,17 @@
 	"\"Data\":{\"InvoiceId\":6345386,\"InvoiceURL\":\"https://demo.MyFatoorah.com/KWT/ie/01072634538642-1732339e\"," \
 	"\"CustomerReference\":\"" REFERENCE "\",\"UserDefinedField\":null}}"
 
-/* With a thread if the environment has MF_HTTP_THREAD: then the whole test runs so. */
+/*
+ * With a thread if MF_HTTP_THREAD is set in the environment: then the whole
+ * test uses one.
+ */
 extern MfHttp *http_create(void);
 
-/* Time-outs are long unless given as more than zero. */
+/* Time-outs of 0 mean long ones. */
 extern MfHttpTarget *target_create(MfHttp *http, const char *url, long timeout_ms, long connect_timeout_ms);
 extern MfHttpTarget *target_with_ca(MfHttp *http, const char *url, const char *ca_file);
 
-/* Submits a copy of "body"; the test fails if that is refused. */
+/* Posts a copy of "body"; the test fails if that is refused. */
 extern MfHttpExchange *post(MfHttp *http, MfHttpTarget *target, const char *body, void *tag);
 
 /* Runs until an exchange has ended; the test fails after half a minute. */
@@ -44,10 +47,10 @@ extern void run_until(MfHttp *http, bool (*condition) (void *), void *arg);
 /* post() and finish_one() */
 extern MfHttpExchange *exchange_one(MfHttp *http, MfHttpTarget *target, const char *body);
 
-/* The verdict; checks on the way that no text of it holds the key. */
+/* The outcome of an exchange; also checks that none of its texts contains the key. */
 extern MfOutcome outcome_of(const MfHttpExchange *exchange);
 
-/* Fails the test if the key, or a good part of it, is in any text of the exchange. */
+/* Fails the test if any text of the exchange contains the key or a good part of it. */
 extern void check_no_key(const MfHttpExchange *exchange);
 
 /* exchange_one(), outcome_of(), free */

@@ -1,6 +1,7 @@
 /*
  * messages.c
- *	  Signed webhooks: the samples of the fixtures, and ones made up in tests.
+ *	  Signed webhooks: the samples in fixtures/, and bodies that tests make
+ *	  up.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/messages.c
@@ -68,7 +69,7 @@ close_sample(Sample *sample)
 	free(sample->body);
 }
 
-/* Keys are filled up with zero bytes, so an empty one is the same as one of them. */
+/* HMAC pads keys with zero bytes, so an empty key equals one of zero bytes. */
 char *
 sign(const char *secret, const char *message)
 {

@@ -1,10 +1,11 @@
 /*
  * messages.h
- *	  Signed webhooks: the samples of the fixtures, and ones made up in tests.
+ *	  Signed webhooks: the samples in fixtures/, and bodies that tests make
+ *	  up.
  *
- * The signatures beside the fixtures were made with the openssl program.  For
- * bodies made up in tests they are made by another interface of libcrypto than
- * src/core uses, of texts that are written out.
+ * The signatures beside the samples were made with the openssl program.  For
+ * bodies that tests make up they are computed by another interface of
+ * libcrypto than src/core uses, over signed texts that are written out.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/messages.h
@@ -22,7 +23,7 @@
 #define SECRET "example-webhook-secret-1"
 #define OTHER "another-secret"
 
-/* A sample's name, and what is to be read from it */
+/* A sample's name, and what must be read from it */
 typedef struct Expected
 {
 	const char *name;
@@ -57,7 +58,7 @@ extern char *sign(const char *secret, const char *message);
 /* Both are that text, or both are NULL. */
 extern void check_text(const char *actual, const char *expected);
 
-/* Nothing is told of a message that is not valid, but why. */
+/* Of a message that is not valid only the error is set. */
 extern void check_refused(const MfWebhook *webhook);
 
 /* Reads with SECRET. */
@@ -68,8 +69,8 @@ extern MfWebhookVerdict read_signed(const char *body, const char *signed_text, c
 									MfWebhook *webhook);
 
 /*
- * Reads it likewise, without a version: the verdict must be that, with "why"
- * in its error.
+ * Reads it likewise without a version; expects this verdict, with "why" in
+ * its error.
  */
 extern void check_signed(int line, const char *body, const char *signed_text, MfWebhookVerdict expected,
 						 const char *why);

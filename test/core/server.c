@@ -1,6 +1,7 @@
 /*
  * server.c
- *	  A small server on the loopback whose every byte a test decides.
+ *	  A small server on the loopback interface; tests decide every byte that
+ *	  it sends.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/server.c
@@ -127,7 +128,7 @@ start(Handler handler, void *arg, bool tls, int max_version)
 	{
 		server->tls_context = SSL_CTX_new(TLS_server_method());
 		check(server->tls_context != NULL, "SSL_CTX_new");
-		/* old versions need the old level of security */
+		/* old versions need a lower security level */
 		SSL_CTX_set_cipher_list(server->tls_context, "DEFAULT:@SECLEVEL=0");
 		SSL_CTX_set_min_proto_version(server->tls_context, TLS1_VERSION);
 		SSL_CTX_set_max_proto_version(server->tls_context, max_version);
@@ -143,7 +144,7 @@ start(Handler handler, void *arg, bool tls, int max_version)
 	check(getsockname(server->listen_fd, (struct sockaddr *) &address, &len) == 0, "getsockname");
 	server->port = ntohs(address.sin_port);
 
-	/* a write to a closed connection must not end the test, nor hide there */
+	/* a write to a closed connection must neither end the test nor go unnoticed */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &saved);
 	check(pthread_create(&server->acceptor, NULL, accept_loop, server) == 0, "pthread_create");

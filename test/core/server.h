@@ -1,9 +1,10 @@
 /*
  * server.h
- *	  A small server on the loopback whose every byte a test decides.
+ *	  A small server on the loopback interface; tests decide every byte that
+ *	  it sends.
  *
- * One thread accepts, each connection has a thread of its own that runs the
- * test's handler.  Nothing of the code under test is used here.
+ * One thread accepts connections; each connection has a thread that runs the
+ * test's handler.  Uses nothing of the code under test.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/server.h
@@ -36,7 +37,7 @@ typedef struct Connection
 	size_t		ahead_size;
 } Connection;
 
-/* Runs in the thread of the connection, which is closed when it returns. */
+/* Runs on the thread of the connection, which is closed when it returns. */
 typedef void (*Handler) (Connection *connection);
 
 struct Server
@@ -74,13 +75,13 @@ extern const char *server_url(const Server *server);
 extern int	server_connections(Server *server);
 extern int	server_requests(Server *server);
 
-/* Waits until the counter has that value at least; false after ten seconds. */
+/* Waits until the counter has reached the value; false after ten seconds. */
 extern bool server_wait_requests(Server *server, int count);
 extern bool server_wait_closed(Server *server, int count);
 extern bool server_wait_events(Server *server, int count);
 extern void server_event(Server *server);
 
-/* Reads at least one byte more; false at the end of the connection. */
+/* Reads at least one more byte; false at the end of the connection. */
 extern bool connection_read_some(Connection *connection);
 
 /* Reads a whole request with its body; false if the connection ends before. */
@@ -94,7 +95,7 @@ extern bool connection_send(Connection *connection, const char *data, size_t len
 /* "HTTP/1.1 <status>", Content-Length, a JSON body */
 extern bool connection_reply(Connection *connection, const char *status, const char *body);
 
-/* Makes the closing of the connection a reset. */
+/* Makes the connection end with a reset. */
 extern void connection_reset(Connection *connection);
 
 /* The value of a header of the request, malloc'd; NULL if there is none. */

@@ -1,6 +1,6 @@
 /*
  * support.c
- *	  Reading of fixtures and comparing of JSON.
+ *	  Reads fixtures and compares JSON.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/support.c
@@ -37,7 +37,7 @@ fixture(const char *name)
 	return content;
 }
 
-/* cJSON_SortObject would do it, but is in another library. */
+/* cJSON_SortObject() would do, but is in another library */
 static void
 sort_members(cJSON *node)
 {

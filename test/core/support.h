@@ -18,16 +18,16 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-/* cmocka renames its own from version to version */
+/* the name of cmocka's own differs between versions */
 #define assert_between(value, least, most) assert_true((value) >= (least) && (value) <= (most))
 
-/* The text of a file in fixtures/, malloc'd; the test fails if there is none. */
+/* The text of a file in fixtures/, malloc'd; the test fails if it does not exist. */
 extern char *fixture(const char *name);
 
 /*
- * JSON with the members of every object sorted by name and without white
- * space, so that texts of equal meaning are equal; malloc'd.  Numbers stay as
- * they are written.  The test fails if it is not JSON.
+ * Normalizes JSON so that equal values are equal texts: members sorted by
+ * name, no white space, numbers unchanged.  malloc'd.  The test fails if the
+ * text is not JSON.
  */
 extern char *canonical(const char *json);
 

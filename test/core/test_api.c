@@ -1,6 +1,6 @@
 /*
  * test_api.c
- *	  Requests to the letter, answers to the letter, and errors in words.
+ *	  Request bodies and answers, compared byte by byte, and error messages.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_api.c
@@ -20,7 +20,7 @@
  * ----------
  */
 
-/* Builds a body, and checks that it means the same as the expected JSON. */
+/* Builds a body and checks that it equals the expected JSON. */
 static void
 check_body(const char *const values[MF_SP_COUNT], const char *expected_json)
 {
@@ -59,9 +59,10 @@ test_request_minimal(void **state)
 }
 
 /*
- * The vendor's sample spells ExpiryDate "ExpireDate" (empty there), which we
- * have no field for, and sends CustomerCivilId as a number where its reference
- * says string, which is what we send.  All else is compared to the letter.
+ * MyFatoorah's sample spells ExpiryDate "ExpireDate" (empty there), for which
+ * there is no field, and sends CustomerCivilId as a number, where the
+ * reference says string, which is what is sent.  Everything else must be
+ * equal.
  */
 static void
 test_request_all(void **state)
@@ -131,9 +132,9 @@ test_request_suppliers(void **state)
 }
 
 /*
- * What the vendor's PHP library sends has the amount as a string, a null and a
- * member of its own (ExpiryMinutes), none of which we send.  All else is
- * compared to the letter, Arabic text above all.
+ * MyFatoorah's PHP library sends the amount as a string, a null, and a member
+ * of its own (ExpiryMinutes); none of these is sent.  Everything else must be
+ * equal, above all Arabic text.
  */
 static void
 test_request_php_library(void **state)
@@ -437,7 +438,7 @@ test_answer_pending(void **state)
 	free(sample);
 }
 
-/* One member at a time: what it is read as, or that it is let go, or that all is lost */
+/* One member at a time: its value, or NULL, or a failure of the whole read */
 static void
 test_status_members(void **state)
 {

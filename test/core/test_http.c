@@ -1,6 +1,6 @@
 /*
  * test_http.c
- *	  Exchanges that go well, targets, connections, the gate, and ending early.
+ *	  Successful exchanges, targets, connections, the gate, and early ends.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_http.c
@@ -128,7 +128,7 @@ test_exchange(void **state)
 	mf_http_exchange_free(exchange);
 	mf_http_destroy(http);
 
-	/* to the letter: nothing is sent that we do not know of */
+	/* all bytes are known: nothing else is sent */
 	expected = text("POST %s HTTP/1.1\r\n"
 					"Host: 127.0.0.1:%d\r\n"
 					"Authorization: Bearer %s\r\n"
@@ -179,7 +179,10 @@ serve_path_of_request(Connection *connection)
 	}
 }
 
-/* Each request goes to its own path, though all of them have one handle and one connection after the other. */
+/*
+ * Each request goes to its own path, although all use one handle and one
+ * connection in turn.
+ */
 static void
 test_paths(void **state)
 {
@@ -208,7 +211,7 @@ test_paths(void **state)
 	server_stop(server);
 }
 
-/* Two keys on one host share a connection and must not be mixed up. */
+/* Two accounts on one host share a connection, and their keys are not mixed up. */
 static void
 serve_key_of_request(Connection *connection)
 {
@@ -221,7 +224,7 @@ serve_key_of_request(Connection *connection)
 	}
 }
 
-/* The same in every process, and another for another address or key */
+/* Equal in every process, and different for another address or key */
 static void
 test_checksum(void **state)
 {
@@ -277,7 +280,10 @@ post_remote_only(MfHttp *http, const char *url)
 	return exchange_one(http, target, BODY);
 }
 
-/* An open port of this machine answers as a closed one, be a connection of others there already. */
+/*
+ * Connecting to this machine fails the same way whether a port is open or
+ * closed, even if another target has a connection there.
+ */
 static void
 test_remote_only(void **state)
 {
@@ -338,7 +344,7 @@ test_two_keys(void **state)
 
 		MfSendResult result;
 
-		/* said back by the server: read as it came, shown without it */
+		/* echoed by the server: parsed as it came, shown without the key */
 		assert_string_equal(exchange->response, i % 2 == 0 ? "Bearer first" : "Bearer second");
 		mf_send_result_read(exchange, REFERENCE, &result);
 		assert_non_null(strstr(result.error, i % 2 == 0 ? ": Bearer *****" : ": Bearer ******"));
@@ -350,7 +356,7 @@ test_two_keys(void **state)
 	server_stop(server);
 }
 
-/* A key that occurs in answers anyway changes nothing of what is read from them. */
+/* A key that occurs in answers by chance changes nothing of what is parsed. */
 static void
 test_short_key(void **state)
 {
@@ -418,7 +424,10 @@ test_chunked(void **state)
 	free(answer);
 }
 
-/* Both forms of Retry-After, and that an answer without one has none, whatever the connection said before */
+/*
+ * Both forms of Retry-After.  An answer without one has none, whatever came
+ * before on the connection.
+ */
 static void
 test_retry_after(void **state)
 {
@@ -512,8 +521,8 @@ test_interim_answer(void **state)
 }
 
 /*
- * Answers the digest of the body: its length and the sum of its bytes.  A
- * client that asks for leave to send is told so.
+ * Answers with a digest of the body, its length and the sum of its bytes;
+ * answers "Expect: 100-continue".
  */
 static void
 serve_sum(Connection *connection)
@@ -804,7 +813,7 @@ test_targets(void **state)
 	mf_http_target_release(NULL);
 }
 
-/* A released target serves to the end of its transfers. */
+/* A released target lives until its exchanges have ended. */
 static void
 test_release_while_busy(void **state)
 {
@@ -828,7 +837,7 @@ test_release_while_busy(void **state)
 	server_stop(server);
 }
 
-/* libcurl refuses the path: that is a result, and nothing was sent. */
+/* libcurl refuses the path: the exchange fails, and nothing was sent. */
 static void
 test_bad_path(void **state)
 {
@@ -878,10 +887,10 @@ test_abort(void **state)
 	mf_http_abort(http, exchange);
 	assert_true(seconds_now() - start < 1);
 	assert_int_equal(mf_http_in_flight(http), 0);
-	/* the connection is closed: it cannot be used for anything else */
+	/* the connection is closed, because nothing else can be done with it */
 	assert_true(server_wait_events(server, 1));
 
-	/* one that has ended, but was not handed out */
+	/* ended, but not handed out */
 	mf_http_close_gate(http, true);
 	exchange = post(http, target, BODY, NULL);
 	post(http, target, BODY, NULL);
@@ -961,7 +970,10 @@ test_thousands(void **state)
 	}
 	assert_int_equal(server_requests(server), total);
 	assert_true(server_connections(server) <= at_once);
-	/* three quarters of the requests later nothing has grown (the answers in flight vary) */
+	/*
+	 * after three quarters of the requests nothing grows (the number of
+	 * answers in flight varies)
+	 */
 	assert_true(mallinfo2().uordblks <= memory + 65536);
 	mf_http_destroy(http);
 	server_stop(server);
@@ -980,7 +992,7 @@ count_descriptors(void)
 	return count;
 }
 
-/* Descriptors are given back, whatever was done with them. */
+/* Descriptors are closed, whatever was done with them. */
 static void
 test_descriptors(void **state)
 {
@@ -1065,7 +1077,7 @@ test_signal_mask(void **state)
 	server_stop(server);
 }
 
-/* The first of a burst leave while the last have no connection yet. */
+/* The first requests of a burst are sent while the last have no connection yet. */
 static void
 test_burst(void **state)
 {
@@ -1082,7 +1094,7 @@ test_burst(void **state)
 	for (i = 0; i < burst; i++)
 		post(http, target, BODY, NULL);
 	mf_http_perform(http);
-	/* the server, in this program, has its ends of them too */
+	/* the server runs in this process and has its own ends of them */
 	assert_between(count_descriptors() - before, 1, burst / 2);
 	assert_int_equal(mf_http_timeout(http), 0);
 	for (i = 0; i < burst; i++)

@@ -1,6 +1,7 @@
 /*
  * test_http_faults.c
- *	  What the network can do to an exchange, and what may be concluded.
+ *	  What the network can do to an exchange, and what may be concluded from
+ *	  it.
  *
  * Whatever happens, a body reaches the server at most once per exchange.
  *
@@ -53,8 +54,8 @@ serve_fault(Connection *connection)
  */
 
 /*
- * Cuts an answer behind every byte of it, by a close and by a reset.  The last
- * "spare" bytes add nothing: without them it may count as whole.
+ * Cuts an answer after every byte, by a close and by a reset.  The last
+ * "spare" bytes mean nothing: without them the answer may count as complete.
  */
 static void
 cut_everywhere(const char *answer, size_t spare, MfOutcome whole)
@@ -118,7 +119,7 @@ test_cut_chunked_answer(void **state)
 	free(answer);
 }
 
-/* Only the JSON tells whether an answer that ends with the connection is whole. */
+/* An answer that ends with the connection is complete only if its JSON is. */
 static void
 test_cut_unmeasured_answer(void **state)
 {
@@ -157,7 +158,7 @@ test_cut_refusals(void **state)
 	free(html);
 }
 
-/* The server reads a part of the request and goes away. */
+/* The server reads part of the request and closes. */
 static void
 test_cut_request(void **state)
 {
@@ -165,7 +166,7 @@ test_cut_request(void **state)
 	size_t		body_len;
 
 	(void) state;
-	/* one body that leaves with the headers, and one that does not */
+	/* one body that is sent with the headers, and one that is not */
 	for (body_len = 100; body_len <= 1000000; body_len = body_len * 10000)
 	{
 		char	   *body = malloc(body_len + 1);
@@ -234,7 +235,7 @@ test_not_http(void **state)
  * ----------
  */
 
-/* The first request of a connection is answered, the second one read and dropped. */
+/* The first request of a connection is answered; the second one is read and dropped. */
 static void
 serve_once_then_drop(Connection *connection)
 {
@@ -264,7 +265,7 @@ test_no_second_post(void **state)
 		exchange = exchange_one(http, target, BODY);
 		assert_int_equal(outcome_of(exchange), MF_OUTCOME_UNKNOWN);
 		assert_true(exchange->gate_passed);
-		/* 42 where libcurl wanted to repeat, 56 where a reset told it more */
+		/* 42 where libcurl wanted to repeat the request, 56 where a reset said more */
 		assert_true(exchange->curl_code == CURLE_ABORTED_BY_CALLBACK || exchange->curl_code == CURLE_RECV_ERROR);
 		mf_http_describe(exchange, described, sizeof(described));
 		assert_non_null(strstr(described, "lost after the request was sent, without an answer"));
@@ -276,7 +277,7 @@ test_no_second_post(void **state)
 		assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 		mf_http_destroy(http);
 
-		/* libcurl makes a connection to repeat the request on, but sends nothing there */
+		/* libcurl opens a connection to repeat the request, but sends nothing on it */
 		assert_true(server_wait_closed(server, server_connections(server)));
 		assert_int_equal(server_requests(server), 3);
 		server_stop(server);
@@ -292,9 +293,9 @@ swallow(char *data, size_t size, size_t count, void *arg)
 }
 
 /*
- * The same without a gate.  The body is sent twice, which is what
- * test_no_second_post() is about.  Seen with 7.88; should a later
- * libcurl not do so any more, this says so.
+ * The same without a gate: the body is sent twice, which
+ * test_no_second_post() prevents.  Seen with 7.88. Reports if a later libcurl
+ * does not do so any more.
  */
 static void
 test_control_second_post(void **state)
@@ -323,7 +324,7 @@ test_control_second_post(void **state)
 	assert_int_equal(requests, 3);
 }
 
-/* Answers and closes: the client learns of that before its next request. */
+/* Answers and closes: the client notices before its next request. */
 static void
 serve_one_and_close(Connection *connection)
 {
@@ -456,7 +457,7 @@ test_refused(void **state)
 	free(url);
 }
 
-/* A full queue of connections: the handshake of TCP gets no answer. */
+/* A full accept queue: TCP's handshake gets no answer. */
 static void
 test_connect_stall(void **state)
 {
@@ -528,7 +529,7 @@ test_stall(void **state)
 		Fault		fault = {answer, cuts[i], 0, false};
 		Server	   *server = server_start(serve_stall, &fault);
 		MfHttp	   *http = http_create();
-		/* the connect time-out is over long before and must not matter */
+		/* the connect time-out is over long before, and must not matter */
 		MfHttpTarget *target = target_create(http, server_url(server), 400, 200);
 		double		start = seconds_now();
 		MfHttpExchange *exchange = exchange_one(http, target, BODY);
@@ -549,7 +550,7 @@ test_stall(void **state)
 	free(answer);
 }
 
-/* A server that does not read: the request itself stalls. */
+/* A server that does not read: sending the request stalls. */
 static void
 serve_without_reading(Connection *connection)
 {
@@ -582,7 +583,7 @@ test_request_stall(void **state)
 	server_stop(server);
 }
 
-/* Ways to describe, with evidence made up */
+/* Descriptions of made-up evidence */
 static void
 test_describe(void **state)
 {

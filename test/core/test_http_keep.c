@@ -1,8 +1,8 @@
 /*
  * test_http_keep.c
- *	  How many connections and handles are kept, how long, and what idle ones do.
+ *	  How long connections and handles are kept, and what idle ones do.
  *
- * This program has a clock_gettime() of its own, which can be put forward.
+ * This program has a clock_gettime() of its own, which can be set forward.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_http_keep.c
@@ -37,7 +37,7 @@ clock_gettime(clockid_t clock, struct timespec *now)
 	return result;
 }
 
-/* Accepts every request, but not before so many have come as are sent together. */
+/* Answers only when as many requests have come as are sent together. */
 static int	together;
 
 static void
@@ -55,7 +55,10 @@ serve_together(Connection *connection)
 	}
 }
 
-/* Posts so many at once and sees them accepted; how many went over connections that were there. */
+/*
+ * Posts so many at once and expects them to be accepted.  Returns how many
+ * used an existing connection.
+ */
 static int
 exchange_many(MfHttp *http, MfHttpTarget *target, int count)
 {
@@ -76,7 +79,10 @@ exchange_many(MfHttp *http, MfHttpTarget *target, int count)
 	return reused;
 }
 
-/* As many are kept as were needed, and all go when nothing was needed for long. */
+/*
+ * As many connections stay as were needed, and all are closed when nothing
+ * ran for long.
+ */
 static void
 test_follows_need(void **state)
 {
@@ -105,7 +111,7 @@ test_follows_need(void **state)
 	server_stop(server);
 }
 
-/* With less to do, those that nobody needs any more are closed by their age. */
+/* When fewer are needed, the others are closed by their age. */
 static void
 test_shrinks(void **state)
 {
@@ -126,7 +132,7 @@ test_shrinks(void **state)
 	server_stop(server);
 }
 
-/* Targets of the same host use each other's connections, also when one is released. */
+/* Targets of the same host share connections, also when one of them is released. */
 static void
 test_targets_share(void **state)
 {
@@ -147,7 +153,7 @@ test_targets_share(void **state)
 	server_stop(server);
 }
 
-/* A connection that the remote may be about to close is left alone. */
+/* A connection that the server may be about to close is not used. */
 static void
 test_too_old(void **state)
 {
@@ -165,7 +171,7 @@ test_too_old(void **state)
 	server_stop(server);
 }
 
-/* Hangs up on idle connections once told to. */
+/* Closes idle connections once told to. */
 static void
 serve_until_told(Connection *connection)
 {
@@ -185,7 +191,10 @@ readable(MfHttp *http)
 	return poll(&poll_fd, 1, 100) > 0;
 }
 
-/* The remote's closing wakes nobody who has nothing in flight, and nobody twice. */
+/*
+ * The server's closing of idle connections wakes no owner that has nothing in
+ * flight, and none twice.
+ */
 static void
 test_closed_while_idle(void **state)
 {
@@ -218,7 +227,7 @@ test_closed_while_idle(void **state)
 	}
 }
 
-/* Packets with data that the server has got */
+/* Packets with data that the server has received */
 static unsigned int packets;
 
 static void
@@ -235,7 +244,7 @@ serve_and_count_packets(Connection *connection)
 	}
 }
 
-/* "target" sends each request as one packet, the first on a new connection, without delay. */
+/* Each request is one packet, the first on a new connection, without delay. */
 static void
 one_packet_each(MfHttp *http, MfHttpTarget *target, Server *server)
 {
@@ -248,7 +257,7 @@ one_packet_each(MfHttp *http, MfHttpTarget *target, Server *server)
 	start = seconds_now();
 	for (i = 1; i <= 20; i++)
 	{
-		/* whether the watch was taken off in between or not */
+		/* with and without an end of the watch in between */
 		if (i % 10 == 0)
 			usleep(100000);
 		assert_int_equal(exchange_many(http, target, 1), 1);

@@ -1,6 +1,6 @@
 /*
  * test_http_lookup.c
- *	  Name lookups that fail or never end.
+ *	  Name lookups that fail or hang.
  *
  * This program has a getaddrinfo() of its own, which libcurl's resolver
  * threads call: for "stuck.example" it does not return until told to.
@@ -29,7 +29,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int	stuck;				/* lookups that wait */
 static int	entered;			/* lookups that began to wait, ever */
 static bool freed;				/* let them go */
-static bool signal_open;		/* a thread could be interrupted by a signal */
+static bool signal_open;		/* this thread could be interrupted by a signal */
 
 int
 getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result)
@@ -42,7 +42,7 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 	pthread_mutex_lock(&lock);
 	for (i = 1; i < NSIG; i++)
 	{
-		/* two are the C library's own, and two cannot be blocked */
+		/* two belong to the C library, and two cannot be blocked */
 		if (i != SIGKILL && i != SIGSTOP && i != 32 && i != 33 && sigismember(&mask, i) == 0)
 			signal_open = true;
 	}
@@ -96,7 +96,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* So many were stuck, and none could be interrupted by a signal. */
+/* So many hang, and none could be interrupted by a signal. */
 static void
 check_lookups(int count)
 {
@@ -108,7 +108,7 @@ check_lookups(int count)
 	seen = entered;
 	open = signal_open;
 	pthread_mutex_unlock(&lock);
-	/* from version 8.20 on libcurl looks up both kinds of addresses by themselves */
+	/* since 8.20 libcurl looks up both kinds of addresses separately */
 	assert_true(seen == count || seen == 2 * count);
 	assert_false(open);
 }

@@ -1,7 +1,7 @@
 /*
  * test_http_thread.c
- *	  The transport in a thread of its own: nothing is lost on the way there or
- *	  back, nobody sleeps who should not, and the owner's signals stay its own.
+ *	  The client with a thread: no request and no end is lost, nobody sleeps
+ *	  who should not, and the owner's signals stay its own.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_http_thread.c
@@ -22,7 +22,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* A look behind the curtain, at what would otherwise not be seen */
+/* To check what the interface does not show */
 #include "core/http/http_private.h"
 
 #define PATIENCE_MS 20000
@@ -56,7 +56,7 @@ threaded(void)
 	return http;
 }
 
-/* Waits as an owner that trusts the transport does: for its descriptor alone. */
+/* Waits as an owner does: for the descriptor only. */
 static MfHttpExchange *
 await_one(MfHttp *http)
 {
@@ -76,7 +76,7 @@ await_one(MfHttp *http)
 	return exchange;
 }
 
-/* Many from several targets, posted and fetched as it comes: each ends once, with its own answer. */
+/* Many requests of several targets: each ends once, with its own answer. */
 static void
 test_each_once(void **state)
 {
@@ -120,7 +120,7 @@ test_each_once(void **state)
 	server_stop(server);
 }
 
-/* One after the other, both sides asleep in between: whoever is not told never wakes. */
+/* One after the other, both sides waiting in between: a lost wake-up would hang. */
 static void
 test_both_are_told(void **state)
 {
@@ -144,7 +144,7 @@ test_both_are_told(void **state)
 	server_stop(server);
 }
 
-/* The owner is busy with something else all the while. */
+/* The owner is busy meanwhile. */
 static void
 test_goes_on_alone(void **state)
 {
@@ -176,7 +176,7 @@ test_goes_on_alone(void **state)
 	server_stop(server);
 }
 
-/* The gate is closed for what the thread has not let pass. */
+/* A closed gate holds for everything that the thread has not let pass. */
 static void
 test_gate(void **state)
 {
@@ -207,7 +207,10 @@ seen(void *arg)
 	return server_requests(arg) >= 3;
 }
 
-/* Whatever it is at: all goes on without it, and nothing is done twice. */
+/*
+ * The thread can be stopped at any point: everything goes on without it, and
+ * nothing is done twice.
+ */
 static void
 test_stop(void **state)
 {
@@ -227,7 +230,7 @@ test_stop(void **state)
 		post(http, target, BODY, NULL);
 	mf_http_perform(http);
 	assert_true(server_wait_requests(server, 5));
-	/* of these the thread has begun some, and those it has not seen */
+	/* the thread has started some of these, and not seen others */
 	for (i = 0; i < 300; i++)
 		post(http, target, BODY, NULL);
 	mf_http_perform(http);
@@ -269,7 +272,7 @@ test_stop(void **state)
 	server_stop(silent);
 }
 
-/* With requests in every state, and targets given up: nothing leaks. */
+/* With requests in every state and released targets: nothing leaks. */
 static void
 test_destroy(void **state)
 {
@@ -329,7 +332,10 @@ on_alarm(int signal_number)
 	alarms++;
 }
 
-/* Handlers run on the owner's thread only, though it has its signals blocked most of the time. */
+/*
+ * Handlers run on the owner's thread only, although it has its signals
+ * blocked most of the time.
+ */
 static void
 test_signals(void **state)
 {
@@ -348,7 +354,7 @@ test_signals(void **state)
 	sigemptyset(&alarm_only);
 	sigaddset(&alarm_only, SIGALRM);
 
-	/* the threads of the server are none of our business */
+	/* the threads of the test's server do not count */
 	pthread_sigmask(SIG_BLOCK, &alarm_only, &saved);
 	server = server_start(serve_accepted, NULL);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
@@ -378,7 +384,7 @@ test_signals(void **state)
 	server_stop(server);
 }
 
-/* How often the thread of the transport has gone to sleep */
+/* How often the thread has begun to wait */
 static long
 sleeps(void)
 {
@@ -419,7 +425,7 @@ serve_one(Connection *connection)
 	usleep(250000);
 }
 
-/* With nothing to do it sleeps, also when the server closes what it does not use. */
+/* Without work the thread waits, even when the server closes idle connections. */
 static void
 test_idle(void **state)
 {
@@ -448,7 +454,7 @@ test_idle(void **state)
 	server_stop(server);
 }
 
-/* A fake clock: what comes too late, and how long that counts */
+/* A fake clock: what counts as too late, and for how long */
 static void
 test_late_look(void **state)
 {
@@ -497,7 +503,7 @@ end_unsent(MfHttp *http)
 	mf_http_exchange_free(exchange);
 }
 
-/* While sending is held nothing leaves, and what was posted before the freeze never does. */
+/* During a hold nothing is sent, and what was posted before it never is. */
 static void
 test_held(void **state)
 {
@@ -536,7 +542,7 @@ test_held(void **state)
 	server_stop(server);
 }
 
-/* The thread looks at the clock as long as the owner may post, and not in between. */
+/* The thread checks the clock as long as the owner may post, and not otherwise. */
 static void
 test_watches_clock(void **state)
 {
@@ -559,7 +565,7 @@ test_watches_clock(void **state)
 	mf_http_destroy(http);
 }
 
-/* Without descriptors there is no thread, and no need of one. */
+/* Without descriptors there is no thread, and none is needed. */
 static void
 test_cannot_start(void **state)
 {
@@ -580,7 +586,7 @@ test_cannot_start(void **state)
 	setrlimit(RLIMIT_NOFILE, &limit);
 	assert_string_equal(error, "could not create event descriptors");
 
-	/* not before: its accept() would fail as well */
+	/* not before: accept() would fail as well */
 	server = server_start(serve_accepted, NULL);
 	target = target_create(http, server_url(server), 0, 0);
 	assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);

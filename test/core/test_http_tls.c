@@ -1,8 +1,8 @@
 /*
  * test_http_tls.c
- *	  TLS: whom we talk to, and what a failed handshake proves.
+ *	  TLS: whom the client talks to, and what a failed handshake proves.
  *
- * The certificates are made by the Makefile: server.pem is for localhost and
+ * The Makefile makes the certificates: server.pem is for localhost and
  * 127.0.0.1, signed by ca.pem.
  *
  * Copyright (c) 2026, the myfatoorah authors
@@ -34,7 +34,7 @@ serve_drain(Connection *connection)
 	connection_drain(connection);
 }
 
-/* A server of plain text that finds TLS strange */
+/* A server of plain text, to which TLS is garbage */
 static void
 serve_plain_text(Connection *connection)
 {
@@ -115,7 +115,7 @@ test_untrusted(void **state)
 	server_stop(server);
 }
 
-/* The right authority, another name: libcurl takes all of .localhost for this host. */
+/* The right authority, another name: libcurl resolves all of .localhost to this host. */
 static void
 test_wrong_name(void **state)
 {
@@ -192,7 +192,7 @@ test_closed_in_handshake(void **state)
 	}
 }
 
-/* A handshake that never ends is over by the connect time-out. */
+/* A handshake that hangs is ended by the connect time-out. */
 static void
 test_stall(void **state)
 {

@@ -40,7 +40,7 @@ serve_accepted(Connection *connection)
 		connection_reply(connection, "200 OK", ACCEPTED);
 }
 
-/* With any call being the first that fails, exchanges end at once, and rightly. */
+/* Whichever call fails first, exchanges end at once and with the right outcome. */
 static void
 test_watch_fails(void **state)
 {
@@ -77,7 +77,7 @@ test_watch_fails(void **state)
 		assert_true(seconds_now() - start < 5);
 		assert_int_equal(mf_http_in_flight(http), 0);
 
-		/* and goes on when the kernel has room again */
+		/* and the client recovers */
 		allowed = -1;
 		assert_int_equal(outcome_one(http, target, BODY), MF_OUTCOME_ACCEPTED);
 		mf_http_destroy(http);

@@ -1,6 +1,6 @@
 /*
  * test_json.c
- *	  What is JSON and what is not, and that nothing of it is lost.
+ *	  What is accepted as JSON, and that nothing of it is lost.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_json.c
@@ -31,7 +31,7 @@ reprint(const char *json, size_t len)
 {
 	const char *error = "untouched";
 	size_t		offset = 12345678;
-	/* without a NUL behind it: a reader that goes too far is caught */
+	/* without a NUL at the end, so that reading beyond it is noticed */
 	char	   *exact = malloc(len > 0 ? len : 1);
 	cJSON	   *root;
 	char	   *printed = NULL;
@@ -315,7 +315,7 @@ test_many_members(void **state)
 	}
 }
 
-/* Four megabytes of what costs most: time and memory stay bounded. */
+/* Four megabytes of the most expensive JSON: time and memory stay bounded. */
 static void
 test_hostile(void **state)
 {
@@ -440,7 +440,7 @@ test_fixtures(void **state)
 	}
 }
 
-/* Whatever is done to a text, it is read or refused, and what is read is stable. */
+/* A mutated text is parsed or refused, and parsing what was printed gives the same. */
 static void
 test_mutations(void **state)
 {

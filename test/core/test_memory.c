@@ -1,10 +1,10 @@
 /*
  * test_memory.c
- *	  Every allocation fails once: no crash, no leak, and no false verdict.
+ *	  Every allocation fails once: no crash, no leak, and no wrong verdict.
  *
- * This program has a malloc() of its own for itself and all libraries, which
- * fails on demand in the thread that asks for it.  Sanitizers and valgrind have
- * theirs: with them everything is only run once, with nothing failing.
+ * This program has a malloc() of its own, also for all libraries, which fails
+ * on demand on the thread that asks for it.  Sanitizers and valgrind have
+ * theirs: with them every task runs once, and nothing fails.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_memory.c
@@ -39,7 +39,7 @@ extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *block, size_t size);
 extern void __libc_free(void *block);
 
-/* volatile, for compilers believe that allocating has no effects of this kind */
+/* volatile, because compilers assume that malloc() has no side effects */
 static __thread volatile long countdown;	/* the n-th allocation from here fails; 0 = none */
 static __thread volatile long live; /* blocks allocated less blocks freed, in this thread */
 
@@ -87,7 +87,7 @@ free(void *block)
 }
 #endif
 
-/* Whether it is our malloc() that is called */
+/* Whether this file's malloc() is the one in use */
 static bool
 can_fail(void)
 {
@@ -101,12 +101,15 @@ can_fail(void)
 	return block == NULL;
 }
 
-/* One thing that allocates; returns whether it succeeded, and frees all it made. */
+/*
+ * A task that allocates; returns whether it succeeded, and frees all that it
+ * allocated.
+ */
 typedef bool (*Action) (void *arg);
 
 /*
- * Runs it with the first, second, ... allocation failing until none is left to
- * fail.  Each time at most "leak" blocks may be lost.
+ * Runs a task with its first, second, ... allocation failing until it meets
+ * no failure.  Each time at most "leak" blocks may be lost.
  */
 static void
 fail_each(Action action, void *arg, long leak)
@@ -114,7 +117,7 @@ fail_each(Action action, void *arg, long leak)
 	long		n;
 	bool		failed_once = false;
 
-	/* what is allocated once per process is none of ours */
+	/* allocations that happen once per process do not count */
 	assert_true(action(arg));
 	if (!can_fail())
 		return;
@@ -255,10 +258,10 @@ read_send(void *arg)
 	bool		complete;
 
 	mf_send_result_read(&verdict->exchange, REFERENCE, &result);
-	/* never another certainty than the right one */
+	/* never another definite outcome than the right one */
 	assert_true(result.outcome == verdict->outcome || result.outcome == MF_OUTCOME_UNKNOWN);
 	assert_true(result.outcome != MF_OUTCOME_ACCEPTED || result.invoice_id != NULL);
-	/* what needs no reading of the body does not need memory either */
+	/* what does not depend on the body does not depend on memory either */
 	if (verdict->outcome == MF_OUTCOME_NOT_SENT)
 		assert_int_equal(result.outcome, verdict->outcome);
 	complete = (result.outcome == verdict->outcome &&
@@ -317,7 +320,7 @@ test_verdicts(void **state)
 	}
 }
 
-/* Out of memory is said, and neither that it is forged nor that it is genuine. */
+/* Out of memory is reported as such: the message is neither valid nor forged. */
 static bool
 read_webhook(void *arg)
 {
@@ -425,8 +428,8 @@ serve_accepted(Connection *connection)
 }
 
 /*
- * Requests that the server has got before this call.  It may not even have
- * accepted a connection whose request has left, but does so in their order.
+ * Requests that the server received before this call.  It may still have to
+ * accept a connection whose request was sent, but it accepts in order.
  */
 static int
 requests_so_far(Server *server)
@@ -439,7 +442,7 @@ requests_so_far(Server *server)
 	return server_requests(server) - 1;
 }
 
-/* Nothing may be sent without being known to be. */
+/* Nothing is sent without the evidence showing it. */
 static bool
 exchange_everything(void *arg)
 {
@@ -467,7 +470,7 @@ exchange_everything(void *arg)
 	target = mf_http_target_create(http, &options, error, sizeof(error));
 	if (target != NULL)
 	{
-		/* the test's own allocation is not to fail */
+		/* the test's own allocation must not fail */
 		armed = countdown;
 		countdown = 0;
 		body = strdup(BODY);
@@ -509,7 +512,7 @@ test_http(void **state)
 	Server	   *server = server_start(serve_accepted, NULL);
 
 	(void) state;
-	/* libcurl 7.88 loses a block or two of its own in a few places */
+	/* libcurl 7.88 itself leaks a block or two in a few places */
 	fail_each(exchange_everything, server, 3);
 	server_stop(server);
 }

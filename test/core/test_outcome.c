@@ -1,9 +1,9 @@
 /*
  * test_outcome.c
- *	  Evidence + answer -> verdict, row by row.
+ *	  Evidence and answer give an outcome, row by row.
  *
  * The exchanges are made up here; test_http_faults.c shows that real ones look
- * like that.
+ * the same.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_outcome.c
@@ -113,7 +113,7 @@ test_evidence(void **state)
 		{__LINE__, UNCONNECTED, CURLE_URL_MALFORMAT, 0, "", false, MF_OUTCOME_NOT_SENT},
 		{__LINE__, UNCONNECTED, CURLE_OUT_OF_MEMORY, 0, "", false, MF_OUTCOME_NOT_SENT},
 		{__LINE__, STOPPED, CURLE_ABORTED_BY_CALLBACK, 0, "", false, MF_OUTCOME_NOT_SENT},
-		/* behind the gate, whatever libcurl says was written */
+		/* behind the gate, whatever libcurl says it has written */
 		{__LINE__, PASSED, CURLE_SEND_ERROR, 0, "", false, MF_OUTCOME_UNKNOWN},
 		{__LINE__, PASSED, CURLE_OPERATION_TIMEDOUT, 0, "", false, MF_OUTCOME_UNKNOWN},
 		{__LINE__, PASSED, CURLE_GOT_NOTHING, 0, "", false, MF_OUTCOME_UNKNOWN},
@@ -133,7 +133,7 @@ test_evidence(void **state)
 		/* headers cut off: status 200, no body */
 		{__LINE__, WHOLE, CURLE_OK, 200, "", false, MF_OUTCOME_UNKNOWN},
 		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 200, "", false, MF_OUTCOME_UNKNOWN},
-		/* an answer that did not end, however good or bad it looks */
+		/* an answer that did not end, however it looks */
 		{__LINE__, WHOLE, CURLE_PARTIAL_FILE, 200, ACCEPTED, false, MF_OUTCOME_UNKNOWN},
 		{__LINE__, WHOLE, CURLE_OPERATION_TIMEDOUT, 200, ACCEPTED, false, MF_OUTCOME_UNKNOWN},
 		{__LINE__, WHOLE, CURLE_RECV_ERROR, 400, REFUSED, false, MF_OUTCOME_UNKNOWN},
@@ -161,7 +161,7 @@ test_evidence(void **state)
 	}
 }
 
-/* Every code that libcurl has, at every stage: only the stage decides. */
+/* Every code of libcurl at every stage: only the stage counts. */
 static void
 test_every_code(void **state)
 {
@@ -241,13 +241,13 @@ test_answers(void **state)
 		{__LINE__, 400, "{\"IsSuccess\":false,\"FieldsErrors\":[{\"Name\":\"Key\",\"Error\":\"\"}]}", MF_OUTCOME_REJECTED},
 		{__LINE__, 400, "{\"IsSuccess\":false,\"Data\":{\"ErrorMessage\":\"not made\",\"InvoiceId\":0,\"InvoiceURL\":null}}", MF_OUTCOME_REJECTED},
 		{__LINE__, 400, "{\"IsSuccess\":false,\"Data\":false,\"ValidationErrors\":[{\"Name\":\"InvoiceId\",\"Error\":\"InvoiceId?\"}]}", MF_OUTCOME_REJECTED},
-		/* 4xx without the vendor's word for it */
+		/* 4xx without MyFatoorah's word for it */
 		{__LINE__, 400, "{\"IsSuccess\":false}", MF_OUTCOME_UNKNOWN},
 		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[]}", MF_OUTCOME_UNKNOWN},
 		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{}],\"Data\":{\"ErrorMessage\":\"\"}}", MF_OUTCOME_UNKNOWN},
 		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":\"bad\"}", MF_OUTCOME_UNKNOWN},
 		{__LINE__, 400, "{\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\"}]}", MF_OUTCOME_UNKNOWN},
-		/* a refusal that speaks of an invoice, wherever */
+		/* a refusal that names an invoice anywhere */
 		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\"}],\"Data\":{\"InvoiceId\":7}}", MF_OUTCOME_UNKNOWN},
 		{__LINE__, 400, "{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\",\"Context\":{\"invoiceurl\":\"x\"}}]}", MF_OUTCOME_UNKNOWN},
 		{__LINE__, 401, "{\"invoiceReference\":\"2026000012\"}", MF_OUTCOME_UNKNOWN},
@@ -307,8 +307,8 @@ test_answers(void **state)
 		free(exchange.response);
 
 		/*
-		 * An answer before the whole request was read counts as well, but
-		 * success is not believed then.
+		 * An answer before the whole request was read counts too, but success
+		 * is not believed then.
 		 */
 		make_exchange(&exchange, CUT, CURLE_OK, cases[i].status, cases[i].body);
 		check_send(cases[i].line, &exchange, REFERENCE,

@@ -2,7 +2,7 @@
  * test_payment.c
  *	  What GetPaymentStatus says about a payment, and the states it moves through.
  *
- * Of what users trip over with MyFatoorah, these lines of the vendor's facts
+ * Of what users trip over with MyFatoorah, these lines of MyFatoorah's facts
  * concern us; each is shown by the test named:
  *
  *	"Success" instead of "Succss"			here: try_words
@@ -46,7 +46,7 @@
 #define TRY_WORD(status, id, date, rest) \
 	"{\"TransactionDate\":\"" date "\",\"PaymentId\":\"" id "\",\"TransactionStatus\":\"" status "\"" rest "}"
 
-/* An answer with that word and those tries, read */
+/* An answer with this InvoiceStatus and these transactions, evaluated */
 static void
 read_answer(const char *word, const char *tries, MfPayment *payment)
 {
@@ -117,7 +117,7 @@ names(void **state)
 	assert_int_equal(mf_payment_status_from_name(""), -1);
 }
 
-/* The whole table, written once more: from, to, allowed */
+/* The whole table of transitions, written a second time */
 static void
 transitions(void **state)
 {
@@ -149,7 +149,10 @@ transitions(void **state)
 	}
 }
 
-/* Whatever is read, in whatever order: money that came in stays, and paid comes through from wherever nothing did. */
+/*
+ * Whatever is reported in whatever order: a payment stays, and "paid" is
+ * reached from every state without one.
+ */
 static void
 any_order(void **state)
 {
@@ -170,12 +173,12 @@ any_order(void **state)
 			paid |= reads[rest % 5] == MF_PAID;
 			assert_int_equal(now == MF_PAID, paid);
 		}
-		/* and once more the same last word changes nothing */
+		/* the same report again changes nothing */
 		assert_int_equal(mf_payment_next(now, reads[code / 3125]), now);
 	}
 }
 
-/* Words of the invoice x kinds of tries, up to three of them */
+/* All words of InvoiceStatus with all kinds of transactions, up to three of them */
 static void
 words_and_tries(void **state)
 {
@@ -288,7 +291,10 @@ currency(void **state)
 	mf_payment_free(&payment);
 }
 
-/* Tries that cannot be read leave the question open, and the others in place. */
+/*
+ * Transactions that cannot be read make the answer unsettled; the others keep
+ * their order.
+ */
 static void
 malformed(void **state)
 {
@@ -336,7 +342,7 @@ card(void **state)
 	mf_payment_free(&payment);
 }
 
-/* An allocator of somebody else in the process, whose blocks free() does not take */
+/* Another allocator in the process, whose blocks free() does not take */
 static void *
 their_malloc(size_t size)
 {
@@ -352,7 +358,7 @@ their_free(void *block)
 		free((char *) block - 16);
 }
 
-/* Another module in the server has given cJSON hooks of its own. */
+/* Another module of the server has set hooks of cJSON. */
 static void
 others_hooks(void **state)
 {

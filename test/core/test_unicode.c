@@ -1,6 +1,6 @@
 /*
  * test_unicode.c
- *	  What people paste, and URLs that they give.
+ *	  Cleaning of text that people paste, and URLs that they give.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_unicode.c

@@ -1,6 +1,6 @@
 /*
  * test_verdicts.c
- *	  What answers prove: every status times every kind of body.
+ *	  What answers prove: every status with every kind of body.
  *
  * The oracle follows the sentences of docs/reliability.md, "What counts as
  * proof", in their order, and not the tables of src/core/api/outcome.c.
@@ -103,7 +103,7 @@ expected_outcome(const Answer *answer)
 	if (status < 200)
 		return MF_OUTCOME_UNKNOWN;
 
-	/* what speaks of an invoice proves nothing, unless all of it agrees */
+	/* an answer that names an invoice proves nothing unless all of it agrees */
 	if (json && (answer->success == SUCCESS_TRUE || answer->invoice))
 	{
 		if (status < 300 && answer->success == SUCCESS_TRUE && answer->invoice && answer->echo == ECHO_OURS)
@@ -143,7 +143,7 @@ check_answer(const Answer *answer)
 		fail_msg("HTTP %d %s: %s instead of %s", answer->status, exchange.response,
 				 mf_outcome_name(result.outcome), mf_outcome_name(expected_outcome(answer)));
 
-	/* whatever it proves, what it held is kept */
+	/* whatever the answer proves, its members are stored */
 	if (answer->body == BODY_JSON && answer->invoice)
 	{
 		assert_string_equal(result.invoice_id, NUMBER);
@@ -255,7 +255,7 @@ test_every_lookup(void **state)
 	}
 }
 
-/* Which invoice is kept, where an answer speaks of several or oddly of one */
+/* Which invoice is stored if an answer names several, or one in an odd way */
 static void
 test_kept(void **state)
 {
@@ -297,7 +297,7 @@ test_kept(void **state)
 	}
 }
 
-/* What is wrong with an answer is said as it is. */
+/* Error messages for answers that prove nothing */
 static void
 test_words(void **state)
 {
@@ -339,7 +339,7 @@ test_words(void **state)
 	}
 }
 
-/* Where a redirect leads is told, and nothing else of its address. */
+/* The target of a redirect is reported without the rest of its address. */
 static void
 test_redirects(void **state)
 {

@@ -1,6 +1,7 @@
 /*
  * test_webhook.c
- *	  Webhooks: no byte of what is signed can be changed, and only a secret signs.
+ *	  Webhooks: no byte of the signed text can be changed, and only the secret
+ *	  signs.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_webhook.c
@@ -58,7 +59,7 @@ test_samples(void **state)
 	}
 }
 
-/* The digest is what the header says, and differs from message to message. */
+/* The digest is as the header says, and different for each message. */
 static void
 test_digest(void **state)
 {
@@ -94,7 +95,10 @@ test_digest(void **state)
  * ----------
  */
 
-/* A walk over all values of a body, written for the samples: no escapes in names */
+/*
+ * Walks over all values of a body; written for the samples, which have no
+ * escapes in names.
+ */
 typedef struct Walk
 {
 	const char *sample_name;
@@ -137,7 +141,7 @@ is_signed(const Walk *walk, const char *path, const char *value, size_t len)
 	return result;
 }
 
-/* Puts each of "bytes" in place of the one at "offset" of the body. */
+/* Replaces the byte at "offset" of the body by each of "bytes". */
 static void
 change(Walk *walk, const char *path, size_t offset, const char *bytes, int count, bool is_signed_value, bool is_event)
 {
@@ -274,7 +278,10 @@ test_every_byte(void **state)
 										 &sample.secret, 1, &walk.original), MF_WEBHOOK_VALID);
 		walk_value(&walk, "");
 
-		/* all of the signed text was found in the body; no value in it has a comma */
+		/*
+		 * all of the signed text was found in the body; no value of it
+		 * contains a comma
+		 */
 		for (comma = sample.signed_text; (comma = strchr(comma, ',')) != NULL; comma++)
 			pairs++;
 		assert_int_equal(walk.signed_values, pairs);
@@ -301,7 +308,7 @@ test_truncated(void **state)
 		whole = (size_t) (strrchr(sample.body, '}') - sample.body);
 		for (len = 0; len <= whole; len++)
 		{
-			/* of its exact size, so that reading beyond it is seen */
+			/* of its exact size, so that reading beyond it is noticed */
 			char	   *body = malloc(len > 0 ? len : 1);
 
 			memcpy(body, sample.body, len);
@@ -352,7 +359,7 @@ test_signature_text(void **state)
 	assert_int_equal(VERDICT(with), MF_WEBHOOK_FORGED);
 	free(with);
 
-	/* every character matters: another case, the URL alphabet, the spare bits before the padding */
+	/* every character counts: case, the URL alphabet, spare bits before the padding */
 	for (i = 0; i < strlen(sample.signature); i++)
 	{
 		int			c;
@@ -406,7 +413,7 @@ test_secrets(void **state)
 		mf_webhook_free(&webhook);
 	}
 
-	/* an empty secret signs nothing, for anybody has it */
+	/* an empty secret proves nothing, because everybody has it */
 	signature = sign("", sample.signed_text);
 	assert_int_equal(mf_webhook_read(sample.body, strlen(sample.body), signature, "v1",
 									 cases[7].secrets, 3, &webhook), MF_WEBHOOK_UNSIGNED);

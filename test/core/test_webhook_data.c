@@ -1,6 +1,6 @@
 /*
  * test_webhook_data.c
- *	  Webhooks: what is kept of one, and how long it may be.
+ *	  Webhooks: what is stored of one, and how long it may be.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_webhook_data.c
@@ -110,7 +110,7 @@ test_redaction(void **state)
 	mf_webhook_free(&webhook);
 }
 
-/* What is signed may be private too: redaction comes after the facts. */
+/* Signed members may be private too: they are read before redaction. */
 static void
 test_redacted_facts(void **state)
 {

@@ -1,6 +1,7 @@
 /*
  * test_webhook_log.c
- *	  GetWebhooks and GetRefundStatus: requests, answers, and what is none.
+ *	  GetWebhooks and GetRefundStatus: requests, answers, and unreadable
+ *	  answers.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_webhook_log.c
@@ -26,7 +27,7 @@
 #define NO_DATA "{\"IsSuccess\":false,\"Message\":\"No data match the provided values\",\"ValidationErrors\":null,\"Data\":null}"
 #define REFUSED "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Key\",\"Error\":\"is bad\"}],\"Data\":null}"
 
-/* An exchange that ended in that answer; its texts stay the caller's. */
+/* An exchange that ended with this answer; the caller keeps the texts. */
 static MfHttpExchange
 exchange_of(long status, char *body)
 {
@@ -338,7 +339,7 @@ test_refunds(void **state)
 		{REFUNDS("[" REFUND(",\"Amount\":\"1,234.500\",\"BaseCurrency\":\"Gold\"") "]"), 1, "1234.500", NULL},
 		{REFUNDS("[" REFUND(",\"RefundAmount\":\"\",\"Amount\":1e2") "]"), 1, "100", NULL},
 		{REFUNDS("[" REFUND(",\"RefundAmount\":5,\"Amount\":0,\"InvoiceId\":\"\",\"RRN\":\"\",\"RefundReference\":null") "]"), 1, "0", NULL},
-		/* no refund of which nothing certain is known */
+		/* refunds without a number, a status or an amount */
 		{REFUNDS("[" REFUND("") "]"), -1, "Amount", NULL},
 		{REFUNDS("[" REFUND(",\"RefundAmount\":\"1,5\",\"Amount\":1") "]"), -1, "RefundAmount", NULL},
 		{REFUNDS("[" REFUND(",\"RefundAmount\":true,\"Amount\":1") "]"), -1, "RefundAmount", NULL},
@@ -445,7 +446,7 @@ test_verdicts(void **state)
 	}
 }
 
-/* No whole answer: however good what came looks, it is not read. */
+/* An incomplete answer is not parsed, however good it looks. */
 static void
 test_evidence(void **state)
 {

@@ -1,6 +1,6 @@
 /*
  * test_webhook_text.c
- *	  Webhooks: which text is signed, and which bodies have none.
+ *	  Webhooks: which text is signed, and which bodies are refused.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_webhook_text.c
@@ -23,7 +23,7 @@ static void
 test_v1_text(void **state)
 {
 	(void) state;
-	/* without regard to case, of ASCII letters only; a beginning goes first */
+	/* in any case of ASCII letters; a prefix sorts first */
 	check_signed(__LINE__, DEPOSIT("\"DepositFor\":\"b\",\"DepositedAmount\":\"a\",\"DepositReference\":\"c\""),
 				 "DepositedAmount=a,DepositFor=b,DepositReference=c", MF_WEBHOOK_VALID, "");
 	check_signed(__LINE__, DEPOSIT("\"depositreference\":1,\"DepositReference2\":2,\"b\":3,\"A\":4,\"_\":5,\"Z\":6,\"\xC3\x89\":7,\"\xC3\xA9\":8,\"DEPOSITREFERENC\":9"),
@@ -31,12 +31,15 @@ test_v1_text(void **state)
 	check_signed(__LINE__, DEPOSIT("\"DepositReference\":1,\"DepositReference2\":2,\"b\":3,\"A\":4,\"_\":5,\"Z\":6,\"\xC3\xA9\":8,\"\xC3\x89\":7,\"DEPOSITREFERENC\":9"),
 				 "_=5,A=4,b=3,DEPOSITREFERENC=9,DepositReference=1,DepositReference2=2,Z=6,\xC3\x89=7,\xC3\xA9=8",
 				 MF_WEBHOOK_VALID, "");
-	/* null is nothing, and so is an empty text; numbers as they are printed, to the last zero */
+	/*
+	 * null and empty text sign as nothing; numbers as they are written, to
+	 * the last zero
+	 */
 	check_signed(__LINE__, DEPOSIT("\"DepositReference\":\"1\",\"a\":null,\"b\":\"\",\"c\":2.000,\"d\":-0.0E+1,\"e\":1234567890123456789012"),
 				 "a=,b=,c=2.000,d=-0.0E+1,DepositReference=1,e=1234567890123456789012", MF_WEBHOOK_VALID, "");
 	check_signed(__LINE__, DEPOSIT("\"DepositReference\":\"1\",\"c\":2.000"), "c=2,DepositReference=1",
 				 MF_WEBHOOK_FORGED, "fits no secret");
-	/* strings as they are once unescaped, in UTF-8 */
+	/* strings unescaped, in UTF-8 */
 	check_signed(__LINE__, PAID("\"InvoiceId\":7,\"CustomerName\":\"\\u0623\\u062d\\u0645\\u062f \\\"x\\\" \\/,=\""),
 				 "CustomerName=\xD8\xA3\xD8\xAD\xD9\x85\xD8\xAF \"x\" /,=,InvoiceId=7", MF_WEBHOOK_VALID, "");
 	check_signed(__LINE__, PAID("\"InvoiceId\":\"7\",\"CustomerName\":\"\xD8\xA3\xD8\xAD\xD9\x85\xD8\xAF\""),
@@ -172,7 +175,10 @@ test_v2_text(void **state)
  * ----------
  */
 
-/* Members that stand beside Data are not those of Data: nothing signed is found, and that is not "all empty". */
+/*
+ * Members beside Data are not members of Data.  A message without signed
+ * members is refused: it does not count as "all empty".
+ */
 static void
 test_root_members(void **state)
 {
@@ -190,7 +196,7 @@ test_root_members(void **state)
 				 "", MF_WEBHOOK_MALFORMED, "missing: InvoiceId");
 }
 
-/* A text that was signed for V2, cut into members of V1 in every way */
+/* A text that was signed for V2, split into members of V1 in every way */
 static void
 test_v2_as_v1(void **state)
 {
@@ -257,13 +263,13 @@ test_v2_as_v1(void **state)
 		close_sample(&sample);
 	}
 
-	/* even with a reference that was chosen for it */
+	/* even with a reference that was chosen for this attack */
 	check_signed(__LINE__, PAID("\"Invoice.Id\":\"6409988,Invoice.Status=PAID,Transaction.Status=SUCCESS,Transaction.PaymentId=07,Invoice.ExternalIdentifier=x\",\"InvoiceId\":5"),
 				 "Invoice.Id=6409988,Invoice.Status=PAID,Transaction.Status=SUCCESS,Transaction.PaymentId=07,Invoice.ExternalIdentifier=x,InvoiceId=5",
 				 MF_WEBHOOK_MALFORMED, "not the name of a member: Invoice.Id");
 }
 
-/* A genuine message as another event: with its own members another text is signed */
+/* A genuine message with another event number: other members are signed */
 static void
 test_other_event(void **state)
 {
@@ -281,7 +287,7 @@ test_other_event(void **state)
 	close_sample(&sample);
 }
 
-/* In V1 all of it is signed alike, whatever the number: a member tells the kind */
+/* In V1 everything is signed, whatever the number: a member shows the kind */
 static void
 test_other_kind_v1(void **state)
 {
@@ -312,13 +318,13 @@ test_other_kind_v1(void **state)
 		close_sample(&sample);
 	}
 
-	/* nor does it help to hide the member in the value of another, or to leave none */
+	/* nor does it help to hide the member inside a value, or to remove it */
 	check_signed(__LINE__, V1("6", "DisputeStatusChanged", "\"InvoiceId\":7,\"TrackId\":\"1,TransactionStatus=SUCCESS\""),
 				 "InvoiceId=7,TrackId=1,TransactionStatus=SUCCESS", MF_WEBHOOK_MALFORMED, "tells the kind");
 	check_signed(__LINE__, V1("6", "DisputeStatusChanged", "\"DisputeStatus\":\"OPEN\",\"InvoiceId\":7,\"TransactionStatus\":\"SUCCESS\""),
 				 "DisputeStatus=OPEN,InvoiceId=7,TransactionStatus=SUCCESS", MF_WEBHOOK_VALID, "");
 
-	/* nor to make a dispute of a payment whose customer has a name like this */
+	/* nor to make a dispute of a payment whose customer has such a name */
 	check_signed(__LINE__, V1("6", "DisputeStatusChanged",
 							  "\"CustomerName\":\"x\",\"DisputeStatus\":\"LOST\",\"InvoiceId\":7,\"Z\":\"1,CustomerReference=r,InvoiceId=7,TransactionStatus=SUCCESS\""),
 				 "CustomerName=x,DisputeStatus=LOST,InvoiceId=7,Z=1,CustomerReference=r,InvoiceId=7,TransactionStatus=SUCCESS",

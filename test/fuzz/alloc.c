@@ -48,7 +48,7 @@
 	"\"InvoiceTransactions\":[{\"PaymentId\":\"07\",\"TransactionStatus\":\"Succss\",\"TransationValue\":\"1,000.000\"," \
 	"\"TransactionDate\":\"2026-01-10T00:15:33.35\",\"PaidCurrency\":\"KD\",\"Card\":{\"Token\":null}}]}}"
 
-/* AddressSanitizer's if it is linked in, else the C library's */
+/* AddressSanitizer's if it is linked, else the C library's */
 extern void *__interceptor_malloc(size_t size) __attribute__((weak));
 extern void *__interceptor_calloc(size_t count, size_t size) __attribute__((weak));
 extern void *__interceptor_realloc(void *block, size_t size) __attribute__((weak));
@@ -103,7 +103,7 @@ realloc(void *block, size_t size)
 	return __interceptor_realloc ? __interceptor_realloc(block, size) : __libc_realloc(block, size);
 }
 
-/* AddressSanitizer's own would not come by here. */
+/* AddressSanitizer's own malloc() would bypass this file. */
 char *
 strndup(const char *text, size_t most)
 {
@@ -135,7 +135,10 @@ end(void)
 	fail_here = false;
 }
 
-/* Runs a task until it meets no failure any more; both kinds of failure. */
+/*
+ * Runs a task until it meets no failure; with one failing allocation, and
+ * with all from one on.
+ */
 static void
 run(const char *name, void (*task) (void))
 {
@@ -270,7 +273,7 @@ make_exchange(MfHttpExchange *exchange, long status, const char *body)
 	exchange->retry_after = 7;
 }
 
-/* A verdict that memory was too short for is the one without proof, or the right one. */
+/* Without memory the result is the right one or the one without proof. */
 static void
 check_send(const MfHttpExchange *exchange, MfOutcome right)
 {
@@ -329,7 +332,7 @@ task_send_result(void)
 	free(exchange.response);
 }
 
-/* Values are as they are without a shortage, all of them, or not read. */
+/* Values are the same as without a shortage, all of them, or not read. */
 static void
 check_values(char *const *values, char *const *right, int count)
 {
@@ -414,8 +417,8 @@ task_transaction(void)
 static Server *server = NULL;
 
 /*
- * Each exchange has a number, and the server counts what it has had by that: what
- * one exchange has sent may arrive after the next one has begun.
+ * Each exchange has a number, by which the server counts: a request may
+ * arrive after the next exchange has begun.
  */
 #define EXCHANGES_MAX 20000
 static int	exchange_count = 0;
@@ -521,7 +524,7 @@ task_target(void)
 	CHECK(valid == (error[0] == '\0') && (valid || fired));
 }
 
-/* One POST, its end read; whatever fails, the server has it once or not at all. */
+/* One POST: whatever fails, the server gets it once or not at all. */
 static void
 exchange_one(MfHttp *http, MfHttpTarget *target)
 {
@@ -595,7 +598,7 @@ task_exchange(void)
 	mf_http_destroy(http);
 }
 
-/* A worker that dies of it: nothing of what runs is left behind. */
+/* Destroys a client with requests in every state: nothing is left behind. */
 static void
 task_destroy(void)
 {

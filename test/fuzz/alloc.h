@@ -16,7 +16,7 @@
 
 #define REFERENCE "mf-1"
 
-/* Whether an allocation of this task has failed */
+/* Whether an allocation of the current task has failed */
 extern __thread bool fired;
 
 extern const char *task_name;
@@ -34,11 +34,11 @@ extern bool forever;
 		} \
 	} while (0)
 
-/* Around what is to fail; allocations are counted through all of a task. */
+/* Encloses what may fail; allocations are counted through the whole task. */
 extern void begin(void);
 extern void end(void);
 
-/* An exchange that ended in that answer, its memory the caller's */
+/* An exchange that ended with this answer; the caller owns its memory */
 extern void make_exchange(MfHttpExchange *exchange, long status, const char *body);
 
 /* alloc_webhook.c */

@@ -30,7 +30,7 @@
 	"{\"IsSuccess\":true,\"Data\":{\"RefundStatusResult\":[{\"RefundId\":1,\"RefundStatus\":\"Refunded\",\"InvoiceId\":7,\"Amount\":\"1,000.500\"," \
 	"\"RefundReference\":\"r\",\"ExternalIdentifier\":\"e\",\"RefundAmount\":1.000,\"RRN\":\"n\",\"BaseCurrency\":\"KD\"}]}}"
 
-/* Whether a signature fits is not to be told when it could not be computed. */
+/* A signature that could not be computed proves nothing either way. */
 void
 task_webhook(void)
 {

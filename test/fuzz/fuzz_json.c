@@ -1,7 +1,7 @@
 /*
  * fuzz_json.c
- *	  Reading of JSON: exactly what the grammar allows, and printed back the
- *	  same.
+ *	  Parsing of JSON: exactly what the grammar allows, and printed back
+ *	  unchanged.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/fuzz/fuzz_json.c

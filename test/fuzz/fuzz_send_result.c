@@ -17,7 +17,7 @@
 /* Mentioned by the dictionary */
 #define REFERENCE "mf-1"
 
-/* Whether the bytes may speak of an invoice, in whatever spelling */
+/* Whether the bytes may name an invoice, in whatever spelling */
 static bool
 may_name_invoice(const MfHttpExchange *exchange)
 {
@@ -87,7 +87,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case MF_OUTCOME_NOT_SENT:
 			break;
 		case MF_OUTCOME_UNKNOWN:
-			/* not without need: what the table calls definite is told so */
+			/* not more cautious than necessary: a definite outcome is reported as such */
 			CHECK(cJSON_IsTrue(success) || may_name_invoice(&exchange) ||
 				  !(whole && (status == 429 || (status >= 300 && status <= 399) || status == 401 ||
 							  status == 403 || status == 404)) ||

@@ -1,6 +1,6 @@
 /*
  * fuzz_text.c
- *	  UTF-8, excerpts for messages, and what is left of what people paste.
+ *	  UTF-8, excerpts for messages, and cleaning of pasted text.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/fuzz/fuzz_text.c
@@ -68,7 +68,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 
-	/* cleaned once is clean, and no less UTF-8 than before */
+	/* cleaning is idempotent and keeps UTF-8 valid */
 	for (i = MF_CLEAN_TEXT; i <= MF_CLEAN_NUMBER; i++)
 	{
 		size_t		left;

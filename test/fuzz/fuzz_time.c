@@ -1,6 +1,6 @@
 /*
  * fuzz_time.c
- *	  Times: read exactly if they exist, and not changed.
+ *	  Times: accepted exactly if they exist, and not changed.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/fuzz/fuzz_time.c
@@ -85,7 +85,7 @@ word_date_at(const char *text, char *out)
 	return len + 1 + day_len + 6;
 }
 
-/* What must come of it; "" for a refusal */
+/* The expected result; "" for a refusal */
 static void
 expect_timestamp(const char *text, char *out)
 {

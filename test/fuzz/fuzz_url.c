@@ -1,7 +1,7 @@
 /*
  * fuzz_url.c
- *	  Base URLs: what is taken leads to that host and no other, in plain
- *	  text only to ourselves.  URLs for others: never to themselves.
+ *	  Base URLs: an accepted one leads to that host and no other, in plain
+ *	  text only to this machine.  URLs for others: never to their own machine.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/fuzz/fuzz_url.c
@@ -41,7 +41,10 @@ is_here(const char *host)
 		(size_t) used == strlen(host) && parts[0] == 127;
 }
 
-/* A URL for customers: what is taken has one host, which is not theirs but for 127.0.0.1 and the like. */
+/*
+ * A URL for customers: an accepted one has one host, and not the customer's
+ * own machine, but for 127.0.0.1 and the like.
+ */
 static void
 check_for_others(const char *text)
 {
@@ -91,7 +94,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (p = text; *p != '\0'; p++)
 			CHECK(*p > 0x20 && *p < 0x7F);
 
-		/* nothing behind the host and port but a slash */
+		/* nothing after host and port but a slash */
 		p = strstr(text, "://") + 3;
 		CHECK(*p != '/');
 		CHECK(strchr(p, '/') == NULL || strchr(p, '/') == text + len - 1);

@@ -51,7 +51,7 @@ static const struct
 	"Supplier.Code,RequestStatus.Status,"},
 };
 
-/* What may not be told: members of these names anywhere */
+/* Members that must not be stored, anywhere */
 static const char *const private_names[] = {
 	"Name", "Mobile", "Email", "IP", "IpAddress", "Customer", "CustomerName", "CustomerMobile", "CustomerEmail",
 	"SupplierName", "SupplierMobile", "SupplierEmail", "NameOnCard", "Token", "PanHash", "ExpiryMonth", "ExpiryYear",
@@ -179,7 +179,7 @@ judge_kind_v1(const cJSON *data)
 	return 1;
 }
 
-/* How many pairs a signed text could be cut into at most */
+/* How many pairs a signed text could be split into at most */
 static int
 judge_pieces(const char *text)
 {
@@ -195,7 +195,10 @@ judge_pieces(const char *text)
 	return pieces;
 }
 
-/* The signed text of a body, NULL if it is no message; version and number of its event. */
+/*
+ * The signed text of a body, NULL if it is not a message; its version and
+ * event number.
+ */
 static char *
 judge_text(const cJSON *root, const char *header, int *version, int *code)
 {

@@ -1,7 +1,7 @@
 /*
  * fuzz_webhook_log.c
- *	  Reading of GetWebhooks and GetRefundStatus: every value in its form, and
- *	  nothing left out of what is there.
+ *	  Parsing of GetWebhooks and GetRefundStatus: every value in its form, and
+ *	  nothing left out.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/fuzz/fuzz_webhook_log.c
@@ -56,7 +56,7 @@ check_lookup(MfLookup lookup, const char *error, bool not_sent, int retry_after,
 	}
 }
 
-/* The value is the member's text, or NULL where that is empty or none. */
+/* The value is the text of the member, or NULL if that is empty or absent. */
 static void
 check_same(const char *value, const cJSON *object, const char *name)
 {

@@ -1,6 +1,6 @@
 /*
  * judge.c
- *	  Plain judges of what is right, sharing no code with src/core.
+ *	  Simple reference implementations that share no code with src/core.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/fuzz/judge.c

@@ -23,7 +23,7 @@ run_target()
 		>"build/$name.log" 2>&1
 }
 
-# Words of the vendor and of JSON for all that reads answers, spellings of times and amounts for the rest
+# Words of MyFatoorah and of JSON for all that reads answers, spellings of times and amounts for the rest
 dictionary()
 {
 	case $1 in

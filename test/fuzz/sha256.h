@@ -1,6 +1,6 @@
 /*
  * sha256.h
- *	  Signatures by the book, to judge those of libcrypto.
+ *	  HMAC-SHA256 by its specification, to check that of libcrypto.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/fuzz/sha256.h
