@@ -1,6 +1,6 @@
 /*
  * http_describe.c
- *	  How an exchange failed, in words for people.
+ *	  Error messages of exchanges.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http/http_describe.c
@@ -14,6 +14,9 @@
 
 static int	add_phase(char *buffer, size_t size, int used, const char *name, int64_t us);
 static void add_phases(const MfHttpExchange *exchange, char *buffer, size_t size);
+static int	describe_timeout(const MfHttpExchange *exchange, char *text, size_t size);
+static int	describe_lost_answer(const MfHttpExchange *exchange, const char *words, char *text, size_t size);
+static int	describe_unsent(const MfHttpExchange *exchange, const char *words, char *text, size_t size);
 
 /* Appends one "name 0.0 s"; returns how much of the buffer is used. */
 static int
@@ -63,6 +66,64 @@ add_phases(const MfHttpExchange *exchange, char *buffer, size_t size)
 			  exchange->total_us - last);
 }
 
+/* A time-out: what had not ended by then. */
+static int
+describe_timeout(const MfHttpExchange *exchange, char *text, size_t size)
+{
+	const char *host = exchange->host;
+	double		seconds = (double) exchange->total_us / 1000000;
+
+	if (exchange->gate_passed && exchange->http_status != 0)
+		return snprintf(text, size, "the answer of %s did not end within %.1f s", host, seconds);
+	if (exchange->gate_passed)
+		return snprintf(text, size, "no answer from %s within %.1f s", host, seconds);
+	if (exchange->connect_us > 0)
+		return snprintf(text, size, "the TLS handshake with %s did not end within %.1f s", host, seconds);
+	if (exchange->name_lookup_us > 0)
+		return snprintf(text, size, "no connection to %s within %.1f s", host, seconds);
+	return snprintf(text, size, "the name lookup of %s did not end within %.1f s", host, seconds);
+}
+
+/* Any other end after the request may have left */
+static int
+describe_lost_answer(const MfHttpExchange *exchange, const char *words, char *text, size_t size)
+{
+	const char *host = exchange->host;
+
+	if (exchange->http_status != 0)
+		return snprintf(text, size, "the answer of %s (HTTP status %ld) broke off: %s",
+						host, exchange->http_status, words);
+	if (exchange->curl_code == CURLE_UNSUPPORTED_PROTOCOL)
+		return snprintf(text, size, "%s answered in something that is not HTTP: %s", host, words);
+	return snprintf(text, size,
+					"the connection to %s was lost after the request was sent, without an answer: %s",
+					host, words);
+}
+
+/* Any other end before the gate */
+static int
+describe_unsent(const MfHttpExchange *exchange, const char *words, char *text, size_t size)
+{
+	const char *host = exchange->host;
+
+	switch (exchange->curl_code)
+	{
+		case CURLE_COULDNT_RESOLVE_HOST:
+			return snprintf(text, size, "could not look up %s: %s", host, words);
+		case CURLE_COULDNT_CONNECT:
+			return snprintf(text, size, "could not connect to %s: %s", host, words);
+		case CURLE_PEER_FAILED_VERIFICATION:
+			return snprintf(text, size, "the certificate of %s is not accepted: %s", host, words);
+		case CURLE_SSL_CACERT_BADFILE:
+			return snprintf(text, size, "the file of trusted certificates cannot be used: %s", words);
+		default:
+			break;
+	}
+	if (exchange->connect_us > 0 && !exchange->gate_reached)
+		return snprintf(text, size, "the TLS handshake with %s failed: %s", host, words);
+	return snprintf(text, size, "the request to %s failed: %s", host, words);
+}
+
 void
 mf_http_describe(const MfHttpExchange *exchange, char *buffer, size_t size)
 {
@@ -71,7 +132,6 @@ mf_http_describe(const MfHttpExchange *exchange, char *buffer, size_t size)
 	char		text[1024];
 	const char *host = exchange->host;
 	CURLcode	code = (CURLcode) exchange->curl_code;
-	double		seconds = (double) exchange->total_us / 1000000;
 	int			len;
 
 	if (exchange->curl_error[0] != '\0')
@@ -88,42 +148,11 @@ mf_http_describe(const MfHttpExchange *exchange, char *buffer, size_t size)
 		len = snprintf(text, sizeof(text), "the answer of %s exceeds %d bytes",
 					   host, MF_HTTP_MAX_RESPONSE);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
-	{
-		if (exchange->gate_passed && exchange->http_status != 0)
-			len = snprintf(text, sizeof(text), "the answer of %s did not end within %.1f s", host, seconds);
-		else if (exchange->gate_passed)
-			len = snprintf(text, sizeof(text), "no answer from %s within %.1f s", host, seconds);
-		else if (exchange->connect_us > 0)
-			len = snprintf(text, sizeof(text), "the TLS handshake with %s did not end within %.1f s", host, seconds);
-		else if (exchange->name_lookup_us > 0)
-			len = snprintf(text, sizeof(text), "no connection to %s within %.1f s", host, seconds);
-		else
-			len = snprintf(text, sizeof(text), "the name lookup of %s did not end within %.1f s", host, seconds);
-	}
+		len = describe_timeout(exchange, text, sizeof(text));
 	else if (exchange->gate_passed)
-	{
-		if (exchange->http_status != 0)
-			len = snprintf(text, sizeof(text), "the answer of %s (HTTP status %ld) broke off: %s",
-						   host, exchange->http_status, words);
-		else if (code == CURLE_UNSUPPORTED_PROTOCOL)
-			len = snprintf(text, sizeof(text), "%s answered in something that is not HTTP: %s", host, words);
-		else
-			len = snprintf(text, sizeof(text),
-						   "the connection to %s was lost after the request was sent, without an answer: %s",
-						   host, words);
-	}
-	else if (code == CURLE_COULDNT_RESOLVE_HOST)
-		len = snprintf(text, sizeof(text), "could not look up %s: %s", host, words);
-	else if (code == CURLE_COULDNT_CONNECT)
-		len = snprintf(text, sizeof(text), "could not connect to %s: %s", host, words);
-	else if (code == CURLE_PEER_FAILED_VERIFICATION)
-		len = snprintf(text, sizeof(text), "the certificate of %s is not accepted: %s", host, words);
-	else if (code == CURLE_SSL_CACERT_BADFILE)
-		len = snprintf(text, sizeof(text), "the file of trusted certificates cannot be used: %s", words);
-	else if (exchange->connect_us > 0 && !exchange->gate_reached)
-		len = snprintf(text, sizeof(text), "the TLS handshake with %s failed: %s", host, words);
+		len = describe_lost_answer(exchange, words, text, sizeof(text));
 	else
-		len = snprintf(text, sizeof(text), "the request to %s failed: %s", host, words);
+		len = describe_unsent(exchange, words, text, sizeof(text));
 
 	if (code != CURLE_OK && (!exchange->gate_reached || exchange->gate_passed) &&
 		len > 0 && (size_t) len < sizeof(text))

@@ -235,11 +235,13 @@ extern size_t mf_http_on_response(char *data, size_t size, size_t count, void *a
 extern MfHttpTransfer *mf_http_transfer_create(MfHttp *http, char *error, size_t error_size);
 extern bool mf_http_transfer_set_target(MfHttpTransfer *transfer, const MfHttpTarget *target,
 										char *error, size_t error_size);
-extern bool mf_http_transfer_set_request(MfHttpTransfer *transfer, MfHttpRecord *record, char *error, size_t error_size);
+extern bool mf_http_transfer_set_request(MfHttpTransfer *transfer, MfHttpRecord *record,
+										 char *error, size_t error_size);
 extern void mf_http_transfer_free(MfHttpTransfer *transfer);
 
 /* http_target.c; the first for mf_http_target_create(), without listing it */
-extern MfHttpTarget *mf_http_target_make(MfHttp *http, const MfHttpTargetOptions *options, char *error, size_t error_size);
+extern MfHttpTarget *mf_http_target_make(MfHttp *http, const MfHttpTargetOptions *options,
+										 char *error, size_t error_size);
 extern void mf_http_target_free(MfHttpTarget *target);
 
 /*

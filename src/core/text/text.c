@@ -48,6 +48,21 @@ static const char *const iso_codes[] = {
 	"XOF", "XPF", "YER", "ZAR", "ZMW", "ZWG",
 };
 
+/* The literal of a JSON number, taken apart */
+typedef struct NumberLiteral
+{
+	bool		negative;
+	const char *digits;			/* with the point, if any */
+	long		count;			/* of digits */
+	long		point;			/* digits before the point, once the exponent is
+								 * written out; may be negative */
+} NumberLiteral;
+
+static bool read_exponent(const char **p, long *exponent);
+static bool read_number_literal(const char *in, NumberLiteral *number);
+static bool append_char(char *out, size_t size, size_t *used, char c);
+static bool write_plain(const NumberLiteral *number, char *out, size_t size);
+
 /* ----------
  * Amounts and currencies
  * ----------
@@ -121,97 +136,112 @@ fail:
 	return false;
 }
 
-bool
-mf_number_plain(const char *in, char *out, size_t size)
+/* Reads the digits behind an "e", with their sign, and moves past them. */
+static bool
+read_exponent(const char **p, long *exponent)
 {
-	const char *digits;			/* of the mantissa, with its point */
-	const char *end;
-	const char *p = in;
-	long		exponent = 0;
-	long		count = 0;		/* digits of the mantissa */
-	long		point = -1;		/* digits before the point, in the result */
-	long		i;
-	size_t		used = 0;
-	bool		significant = false;
+	bool		negative = (**p == '-');
 
-	mf_clear(out, size);
-	if (*p == '-')
+	if (**p == '-' || **p == '+')
+		(*p)++;
+	if (!mf_is_digit(**p))
+		return false;
+	for (*exponent = 0; mf_is_digit(**p); (*p)++)
+	{
+		/* larger exponents fit no buffer; a zero with one is refused too */
+		if (*exponent > 100000)
+			return false;
+		*exponent = *exponent * 10 + (**p - '0');
+	}
+	if (negative)
+		*exponent = -*exponent;
+	return true;
+}
+
+static bool
+read_number_literal(const char *in, NumberLiteral *number)
+{
+	const char *p = in;
+	long		point = -1;
+	long		exponent = 0;
+
+	number->negative = (*p == '-');
+	if (number->negative)
 		p++;
-	digits = p;
+	number->digits = p;
+	number->count = 0;
 	for (; mf_is_digit(*p) || *p == '.'; p++)
 	{
-		if (*p == '.')
-		{
-			if (point >= 0)
-				return false;
-			point = count;
-		}
+		if (*p != '.')
+			number->count++;
+		else if (point < 0)
+			point = number->count;
 		else
-			count++;
+			return false;
 	}
-	end = p;
-	if (count == 0 || *digits == '.' || end[-1] == '.')
+	if (number->count == 0 || number->digits[0] == '.' || p[-1] == '.')
 		return false;
-	if (point < 0)
-		point = count;
 	if (*p == 'e' || *p == 'E')
 	{
-		bool		negative;
-
 		p++;
-		negative = (*p == '-');
-		if (*p == '-' || *p == '+')
-			p++;
-		if (!mf_is_digit(*p))
+		if (!read_exponent(&p, &exponent))
 			return false;
-		for (; mf_is_digit(*p); p++)
-		{
-			/* larger exponents fit no buffer; a zero with one is refused too */
-			if (exponent > 100000)
-				return false;
-			exponent = exponent * 10 + (*p - '0');
-		}
-		point += negative ? -exponent : exponent;
 	}
-	if (*p != '\0' || size == 0)
-		return false;
+	number->point = (point < 0 ? number->count : point) + exponent;
+	return *p == '\0';
+}
 
-	if (*in == '-')
-	{
-		if (used + 1 >= size)
-			goto fail;
-		out[used++] = '-';
-	}
-	p = digits;
-	for (i = (point < 1) ? point - 1 : 0; i < count || i < point; i++)
+/* False if it does not fit with the NUL behind it. */
+static bool
+append_char(char *out, size_t size, size_t *used, char c)
+{
+	if (*used + 1 >= size)
+		return false;
+	out[(*used)++] = c;
+	out[*used] = '\0';
+	return true;
+}
+
+/* Writes a literal without exponent and without leading zeros but the one before the point. */
+static bool
+write_plain(const NumberLiteral *number, char *out, size_t size)
+{
+	const char *p = number->digits;
+	size_t		used = 0;
+	bool		significant = false;
+	long		i;
+
+	if (number->negative && !append_char(out, size, &used, '-'))
+		return false;
+	for (i = (number->point < 1) ? number->point - 1 : 0; i < number->count || i < number->point; i++)
 	{
 		char		c = '0';
 
-		if (i >= 0 && i < count)
+		if (i >= 0 && i < number->count)
 		{
 			if (*p == '.')
 				p++;
 			c = *p++;
 		}
-		if (i == point)
-		{
-			if (used + 1 >= size)
-				goto fail;
-			out[used++] = '.';
-		}
-		/* drop leading zeros but the one before the point */
-		if (c != '0' || i >= point - 1)
-			significant = true;
-		if (!significant)
-			continue;
-		if (used + 1 >= size)
-			goto fail;
-		out[used++] = c;
+		if (i == number->point && !append_char(out, size, &used, '.'))
+			return false;
+		significant = significant || c != '0' || i >= number->point - 1;
+		if (significant && !append_char(out, size, &used, c))
+			return false;
 	}
-	out[used] = '\0';
 	return true;
+}
 
-fail:
+bool
+mf_number_plain(const char *in, char *out, size_t size)
+{
+	NumberLiteral number;
+
+	mf_clear(out, size);
+	if (!read_number_literal(in, &number))
+		return false;
+	if (write_plain(&number, out, size))
+		return true;
 	mf_clear(out, size);
 	return false;
 }

@@ -13,16 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum MfCharKind
-{
-	MF_CHAR_OTHER,
-	MF_CHAR_BLANK,
-	MF_CHAR_MARK,				/* invisible by itself: direction marks,
-								 * joiners, variation selectors */
-	MF_CHAR_DASH,
-	MF_CHAR_DIGIT
-} MfCharKind;
-
 /* How thoroughly to clean a text */
 typedef enum MfCleaning
 {

@@ -12,8 +12,6 @@
 #ifndef MF_UNICODE_TABLE_H
 #define MF_UNICODE_TABLE_H
 
-#include "core/text/unicode.h"
-
 static const struct
 {
 	uint32_t	first;
