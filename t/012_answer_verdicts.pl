@@ -104,7 +104,7 @@ row("whole-$_", status => $_, body => $whole, outcome => 'unknown')
   foreach 301, 302, 303, 307, 308, 400, 401, 403, 404, 409, 422, 429, 500, 502, 503;
 row("other-echo-$_", status => $_, body => body(success => 1, invoice => 1, echo => 'other'), outcome => 'unknown', other => 1) foreach 200, 401;
 row("null-echo", status => 200, body => body(success => 1, invoice => 1, echo => 'null'), outcome => 'unknown',
-	error => 'the answer holds no customer reference');
+	error => 'the answer contains no CustomerReference');
 row("made-$_", status => $_, body => '', outcome => $_ == 429 ? 'throttled' : 'account_problem', links => 0) foreach 302, 401, 403, 404, 429;
 row("not-made-$_", status => $_, body => '', create => $false, outcome => $_ == 429 ? 'throttled' : 'account_problem', posts => 2)
   foreach 302, 401, 403, 404, 429;

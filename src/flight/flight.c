@@ -392,7 +392,7 @@ mf_flight_outcome(const MfFlight *flight)
 			return MF_OUTCOME_THROTTLED;
 		case MF_LOOKUP_ACCOUNT_PROBLEM:
 			return MF_OUTCOME_ACCOUNT_PROBLEM;
-		case MF_LOOKUP_SENSELESS:
+		case MF_LOOKUP_INCONCLUSIVE:
 		case MF_LOOKUP_FAILED:
 			break;
 	}

@@ -84,7 +84,7 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		adopt_found(flight, now, transition);
 		return true;
 	}
-	if (lookup == MF_LOOKUP_REFUSED || lookup == MF_LOOKUP_SENSELESS || is_no_proof(flight))
+	if (lookup == MF_LOOKUP_REFUSED || lookup == MF_LOOKUP_INCONCLUSIVE || is_no_proof(flight))
 		return count_senseless(flight, "outcome unknown; ", now, transition, follow_up);
 	if (lookup != MF_LOOKUP_NOT_FOUND)
 	{
@@ -222,7 +222,7 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 			return false;
 		case MF_LOOKUP_FOUND:
 		case MF_LOOKUP_REFUSED:
-		case MF_LOOKUP_SENSELESS:
+		case MF_LOOKUP_INCONCLUSIVE:
 			return count_senseless(flight, "not sent yet; ", now, transition, follow_up);
 		default:
 			repeat_failed(flight, now, follow_up);
@@ -297,7 +297,7 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
 	MfLookup	lookup = flight->found.lookup;
 	bool		is_about = is_about_reference(flight);
-	bool		senseless = lookup == MF_LOOKUP_REFUSED || lookup == MF_LOOKUP_SENSELESS ||
+	bool		senseless = lookup == MF_LOOKUP_REFUSED || lookup == MF_LOOKUP_INCONCLUSIVE ||
 		(lookup == MF_LOOKUP_FOUND && !is_about) || is_no_proof(flight);
 	const char *other = is_about ? flight->found.values[MF_PS_INVOICE_ID] : NULL;
 	const char *own = flight->own_reference ? flight->invoice_id : NULL;

@@ -286,12 +286,12 @@ check_remote(const MfCheck *check, const TestInquiry *inquiry)
 								 quote_literal_cstr(inquiry->account->name)));
 		return;
 	}
-	if (result->lookup == MF_LOOKUP_FAILED || result->lookup == MF_LOOKUP_SENSELESS)
+	if (result->lookup == MF_LOOKUP_FAILED || result->lookup == MF_LOOKUP_INCONCLUSIVE)
 	{
 		mf_check_report(check, "network", false, error,
 						result->not_sent ?
 						"Check the name service, firewall and certificates between this server and the host; for a private certificate authority set the option ca_file." :
-						result->lookup == MF_LOOKUP_SENSELESS ?
+						result->lookup == MF_LOOKUP_INCONCLUSIVE ?
 						"The host answers, but not as MyFatoorah does. Check the options base_url and environment; if this persists, ask MyFatoorah." :
 						"The host was reached but gave no usable answer. Try again; if this persists, ask MyFatoorah.");
 		return;

@@ -70,7 +70,7 @@ mf_inquiry_add_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *
 	}
 
 	change = add_change(batch, row);
-	if (lookup == MF_LOOKUP_SENSELESS)
+	if (lookup == MF_LOOKUP_INCONCLUSIVE)
 	{
 		change->error = psprintf("MyFatoorah's answer about invoice %s is invalid: %s", row->invoice_id,
 								 mf_flight_error(flight));

@@ -243,7 +243,7 @@ add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNex
 			break;
 		case MF_LOOKUP_NOT_FOUND:
 		case MF_LOOKUP_REFUSED:
-		case MF_LOOKUP_SENSELESS:
+		case MF_LOOKUP_INCONCLUSIVE:
 			next->lookups++;
 			if (job->unchanged_answers < MF_QUICK_TRIES)
 				next->due = mf_inquiry_quick_time(batch->now, job->unchanged_answers);

@@ -48,7 +48,7 @@ bool
 mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz thaw = now + mf_http_held(mf_sender_state.http) / 1000;
+	TimestampTz thaw = now + mf_http_hold_left(mf_sender_state.http) / 1000;
 	bool		was_held = draining || frozen_until != 0 || claims_skipped;
 
 	if (thaw > now && frozen_until == 0)
@@ -82,7 +82,7 @@ mf_sender_hold_reason(void)
 {
 	if (draining)
 		return "sending is held by mf_drain()";
-	return mf_http_held(mf_sender_state.http) > 0 ? "sending is held, because the process stood still" : NULL;
+	return mf_http_hold_left(mf_sender_state.http) > 0 ? "sending is held, because the process stood still" : NULL;
 }
 
 bool

@@ -396,7 +396,7 @@ wait_for_events(WaitEventSet *events, TimestampTz again)
 	/* what became due while we stood still may be another server's by now */
 	until = mf_http_clock() + (int64) timeout * 1000000;
 	(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), PG_WAIT_EXTENSION);
-	mf_http_stood_still(mf_sender_http(), mf_http_clock() - until);
+	mf_http_report_late_wakeup(mf_sender_http(), mf_http_clock() - until);
 	my_slot->wakeups++;
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();

@@ -466,24 +466,24 @@ test_late_look(void **state)
 	mf_http_stop_thread(http);
 	/* without a thread nobody looks in time */
 	mf_http_check_clock(http, now + 10 * limit);
-	assert_int_equal(mf_http_held(http), 0);
+	assert_int_equal(mf_http_hold_left(http), 0);
 
 	http->clock_due = now;
 	mf_http_check_clock(http, now + limit);
-	assert_int_equal(mf_http_held(http), 0);
+	assert_int_equal(mf_http_hold_left(http), 0);
 	mf_http_check_clock(http, now + limit + 1);
 	assert_int_equal(http->held_since, now + limit + 1);
 	assert_int_equal(http->held_until - http->held_since, MF_FREEZE_HOLD_MS * INT64_C(1000000));
-	assert_true(mf_http_held(http) > MF_FREEZE_HOLD_MS * INT64_C(1000000));
+	assert_true(mf_http_hold_left(http) > MF_FREEZE_HOLD_MS * INT64_C(1000000));
 
 	/* once for each freeze */
 	mf_http_check_clock(http, now + limit + 2);
 	assert_int_equal(http->held_since, now + limit + 1);
 	http->held_since = http->held_until = 0;
-	mf_http_stood_still(http, limit);
-	assert_int_equal(mf_http_held(http), 0);
-	mf_http_stood_still(http, limit + 1);
-	assert_between(mf_http_held(http), 1, MF_FREEZE_HOLD_MS * INT64_C(1000000));
+	mf_http_report_late_wakeup(http, limit);
+	assert_int_equal(mf_http_hold_left(http), 0);
+	mf_http_report_late_wakeup(http, limit + 1);
+	assert_between(mf_http_hold_left(http), 1, MF_FREEZE_HOLD_MS * INT64_C(1000000));
 	mf_http_destroy(http);
 }
 
@@ -518,7 +518,7 @@ test_held(void **state)
 	for (round = 0; round < 2; round++)
 	{
 		post(http, target, BODY, NULL);
-		mf_http_stood_still(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
+		mf_http_report_late_wakeup(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
 		mf_http_perform(http);
 		end_unsent(http);
 		post(http, target, BODY, NULL);
@@ -526,7 +526,7 @@ test_held(void **state)
 		end_unsent(http);
 
 		post(http, target, BODY, NULL);
-		mf_http_stood_still(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
+		mf_http_report_late_wakeup(http, (MF_FREEZE_MS + 1) * INT64_C(1000000));
 		__atomic_store_n(&http->held_until, 0, __ATOMIC_SEQ_CST);
 		mf_http_perform(http);
 		end_unsent(http);
@@ -561,7 +561,7 @@ test_watches_clock(void **state)
 	before = sleeps();
 	usleep(1300000);
 	assert_int_equal(sleeps(), before);
-	assert_int_equal(mf_http_held(http), 0);
+	assert_int_equal(mf_http_hold_left(http), 0);
 	mf_http_destroy(http);
 }
 

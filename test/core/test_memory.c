@@ -291,7 +291,7 @@ test_verdicts(void **state)
 	char	   *paid = fixture("get-payment-status.response.paid-single.json");
 	char	   *refusal = fixture("send-payment.response.validation-error.json");
 	Verdict		cases[] = {
-		{.outcome = MF_OUTCOME_ACCEPTED,.lookup = MF_LOOKUP_SENSELESS},
+		{.outcome = MF_OUTCOME_ACCEPTED,.lookup = MF_LOOKUP_INCONCLUSIVE},
 		{.outcome = MF_OUTCOME_REJECTED,.lookup = MF_LOOKUP_REFUSED},
 		{.outcome = MF_OUTCOME_THROTTLED,.lookup = MF_LOOKUP_THROTTLED},
 		{.outcome = MF_OUTCOME_ACCOUNT_PROBLEM,.lookup = MF_LOOKUP_ACCOUNT_PROBLEM},

@@ -155,7 +155,7 @@ test_evidence(void **state)
 		exchange.truncated = cases[i].truncated;
 		check_send(cases[i].line, &exchange, REFERENCE, cases[i].outcome);
 		check_status(cases[i].line, &exchange,
-					 cases[i].code == CURLE_OK && cases[i].status == 200 && !cases[i].truncated ? MF_LOOKUP_SENSELESS :
+					 cases[i].code == CURLE_OK && cases[i].status == 200 && !cases[i].truncated ? MF_LOOKUP_INCONCLUSIVE :
 					 MF_LOOKUP_FAILED, cases[i].outcome == MF_OUTCOME_NOT_SENT);
 		free(exchange.response);
 	}
@@ -342,7 +342,7 @@ test_every_status(void **state)
 		check_status((int) status, &exchange,
 					 expected == MF_OUTCOME_THROTTLED ? MF_LOOKUP_THROTTLED :
 					 status == 401 || status == 403 ? MF_LOOKUP_ACCOUNT_PROBLEM :
-					 status == 408 || status >= 500 ? MF_LOOKUP_FAILED : MF_LOOKUP_SENSELESS, false);
+					 status == 408 || status >= 500 ? MF_LOOKUP_FAILED : MF_LOOKUP_INCONCLUSIVE, false);
 		free(exchange.response);
 	}
 }
@@ -469,17 +469,17 @@ test_lookups(void **state)
 		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"12\",\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_FOUND},
 		/* a date in a new spelling does not hide a payment */
 		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":\"1.000\",\"ExpiryDate\":77,\"InvoiceDisplayValue\":\"KD 1\",\"CreatedDate\":\"now\"}}", MF_LOOKUP_FOUND},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":{}}}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12}}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"\"}}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":0,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":-1,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":null}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, "{\"IsSuccess\":true}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, NO_DATA, MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, HTML, MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, "", MF_LOOKUP_SENSELESS},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"Paid\",\"InvoiceValue\":{}}}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12}}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":12,\"InvoiceStatus\":\"\"}}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":0,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":-1,\"InvoiceStatus\":\"Paid\"}}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":null}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, "{\"IsSuccess\":true}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, NO_DATA, MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, HTML, MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, "", MF_LOOKUP_INCONCLUSIVE},
 		{__LINE__, 400, NO_DATA, MF_LOOKUP_NOT_FOUND},
 		{__LINE__, 400, "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Key\",\"Error\":\"no data match the provided values.\"}]}", MF_LOOKUP_NOT_FOUND},
 		{__LINE__, 400, REFUSED, MF_LOOKUP_REFUSED},
@@ -490,19 +490,19 @@ test_lookups(void **state)
 		{__LINE__, 404, REFUSED, MF_LOOKUP_REFUSED},
 		{__LINE__, 403, REFUSED, MF_LOOKUP_REFUSED},
 		{__LINE__, 401, REFUSED, MF_LOOKUP_ACCOUNT_PROBLEM},
-		{__LINE__, 422, "\"No data match the provided values\"", MF_LOOKUP_SENSELESS},
-		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":[]}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 404, "{\"Message\":\"No HTTP resource was found\"}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 404, FOUND, MF_LOOKUP_SENSELESS},
+		{__LINE__, 422, "\"No data match the provided values\"", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 200, "{\"IsSuccess\":true,\"Data\":[]}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 404, "{\"Message\":\"No HTTP resource was found\"}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 404, FOUND, MF_LOOKUP_INCONCLUSIVE},
 		/* the words alone prove nothing */
-		{__LINE__, 400, "No data match the provided values", MF_LOOKUP_SENSELESS},
-		{__LINE__, 400, "{\"Message\":\"No data match the provided values\"}", MF_LOOKUP_SENSELESS},
-		{__LINE__, 400, "", MF_LOOKUP_SENSELESS},
-		{__LINE__, 400, FOUND, MF_LOOKUP_SENSELESS},
+		{__LINE__, 400, "No data match the provided values", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 400, "{\"Message\":\"No data match the provided values\"}", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 400, "", MF_LOOKUP_INCONCLUSIVE},
+		{__LINE__, 400, FOUND, MF_LOOKUP_INCONCLUSIVE},
 		{__LINE__, 404, NO_DATA, MF_LOOKUP_NOT_FOUND},
 		{__LINE__, 401, "", MF_LOOKUP_ACCOUNT_PROBLEM},
 		{__LINE__, 403, HTML, MF_LOOKUP_ACCOUNT_PROBLEM},
-		{__LINE__, 302, "", MF_LOOKUP_SENSELESS},
+		{__LINE__, 302, "", MF_LOOKUP_INCONCLUSIVE},
 		{__LINE__, 429, NO_DATA, MF_LOOKUP_THROTTLED},
 		{__LINE__, 408, NO_DATA, MF_LOOKUP_NOT_FOUND},
 		{__LINE__, 408, "", MF_LOOKUP_FAILED},

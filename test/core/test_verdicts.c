@@ -201,7 +201,7 @@ expected_lookup(int status, const char *kind)
 		return MF_LOOKUP_ACCOUNT_PROBLEM;
 	if (status >= 400 && strcmp(kind, "refused") == 0)
 		return MF_LOOKUP_REFUSED;
-	return MF_LOOKUP_SENSELESS;
+	return MF_LOOKUP_INCONCLUSIVE;
 }
 
 static void
@@ -243,7 +243,7 @@ test_every_lookup(void **state)
 			expected = expected_lookup(status, says_yes ? "found" : bodies[i].kind);
 			/* found, but nothing that could be read */
 			if (expected == MF_LOOKUP_FOUND && i > 5)
-				expected = MF_LOOKUP_SENSELESS;
+				expected = MF_LOOKUP_INCONCLUSIVE;
 			mf_status_result_read(&exchange, &result);
 			if (result.lookup != expected)
 				fail_msg("HTTP %d, %s: %d instead of %d", status, bodies[i].kind, result.lookup, expected);
@@ -308,16 +308,16 @@ test_words(void **state)
 		const char *error;
 	}			cases[] = {
 		{200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":7,\"CustomerReference\":null}}",
-		"HTTP 200: the answer holds no customer reference, InvoiceId 7"},
+		"HTTP 200: the answer contains no CustomerReference, InvoiceId 7"},
 		{200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":7,\"CustomerReference\":\"" OTHERS "\"}}",
 		"HTTP 200: the answer is about another customer reference, InvoiceId 7, CustomerReference \"" OTHERS "\""},
 		{500, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":7,\"CustomerReference\":\"" OURS "\"}}",
-		"HTTP 500: the answer speaks of an invoice, which its status denies, InvoiceId 7"},
+		"HTTP 500: the answer names an invoice although its status reports an error, InvoiceId 7"},
 		{409, "{\"IsSuccess\":false}", "HTTP 409: the answer refuses without a list of errors: the answer gives no reason"},
 		{400, "{\"IsSuccess\":false,\"Message\":\"no\"}", "HTTP 400: the answer refuses without a list of errors: no"},
 		{302, "<b>moved</b>", "HTTP 302: moved"},
 		{200, "{\"IsSuccess\":true,\"Data\":{\"CustomerReference\":\"" OURS "\"}}",
-		"HTTP 200: the answer holds no invoice number"},
+		"HTTP 200: the answer contains no valid InvoiceId"},
 	};
 	size_t		i;
 

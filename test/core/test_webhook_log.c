@@ -269,7 +269,7 @@ test_log_pages(void **state)
 	{
 		MfWebhookLogResult result = read_log(cases[i].status, cases[i].body);
 
-		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_SENSELESS : MF_LOOKUP_FOUND))
+		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FOUND))
 			fail_msg("%s: %s", cases[i].body, result.error ? result.error : "read");
 		assert_int_equal(result.error == NULL, cases[i].count >= 0);
 		if (result.error != NULL)
@@ -368,7 +368,7 @@ test_refunds(void **state)
 	{
 		MfRefundResult result = read_refunds(200, cases[i].body);
 
-		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_SENSELESS : MF_LOOKUP_FOUND))
+		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FOUND))
 			fail_msg("%s: %s", cases[i].body, result.error ? result.error : "read");
 		if (cases[i].count < 0)
 		{
@@ -414,16 +414,16 @@ test_verdicts(void **state)
 	}			cases[] = {
 		{400, NO_DATA, MF_LOOKUP_FOUND, MF_LOOKUP_NOT_FOUND, "No data match the provided values"},
 		{404, NO_DATA, MF_LOOKUP_FOUND, MF_LOOKUP_NOT_FOUND, "No data match the provided values"},
-		{404, "", MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, "HTTP 404: the answer is empty"},
-		{200, NO_DATA, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, "HTTP 200: the answer does not confirm success: No data match the provided values"},
+		{404, "", MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, "HTTP 404: the answer is empty"},
+		{200, NO_DATA, MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, "HTTP 200: the answer does not confirm success: No data match the provided values"},
 		{400, REFUSED, MF_LOOKUP_REFUSED, MF_LOOKUP_REFUSED, "Key: is bad"},
-		{400, "", MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, "HTTP 400: the answer is empty"},
+		{400, "", MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, "HTTP 400: the answer is empty"},
 		{401, "", MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, "HTTP 401: the answer is empty"},
 		{403, "<html>no", MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, "HTTP 403: no"},
 		{429, "", MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, "HTTP 429: the answer is empty"},
 		{503, "busy", MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, "HTTP 503: busy"},
-		{200, "{", MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, "HTTP 200: the answer is not valid JSON: {"},
-		{200, "[]", MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, "HTTP 200: the answer does not confirm success: the answer gives no reason"},
+		{200, "{", MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, "HTTP 200: the answer is not valid JSON: {"},
+		{200, "[]", MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, "HTTP 200: the answer does not confirm success: the answer gives no reason"},
 	};
 	size_t		i;
 

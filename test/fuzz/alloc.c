@@ -357,7 +357,7 @@ task_status_result(void)
 		{429, "", MF_LOOKUP_THROTTLED},
 		{401, "", MF_LOOKUP_ACCOUNT_PROBLEM},
 		{503, "<html>no", MF_LOOKUP_FAILED},
-		{200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":[]}}", MF_LOOKUP_SENSELESS},
+		{200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":[]}}", MF_LOOKUP_INCONCLUSIVE},
 	};
 	MfHttpExchange exchange;
 	MfStatusResult right;

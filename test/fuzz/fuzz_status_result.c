@@ -142,7 +142,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case MF_LOOKUP_ACCOUNT_PROBLEM:
 			CHECK(whole && (status == 401 || status == 403));
 			break;
-		case MF_LOOKUP_SENSELESS:
+		case MF_LOOKUP_INCONCLUSIVE:
 			CHECK(whole && status >= 200 && status <= 499);
 			break;
 		case MF_LOOKUP_FAILED:

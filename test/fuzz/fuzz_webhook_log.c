@@ -48,7 +48,7 @@ check_lookup(MfLookup lookup, const char *error, bool not_sent, int retry_after,
 		case MF_LOOKUP_ACCOUNT_PROBLEM:
 			CHECK(status == 401 || status == 403);
 			break;
-		case MF_LOOKUP_SENSELESS:
+		case MF_LOOKUP_INCONCLUSIVE:
 			CHECK(status >= 200 && status <= 499);
 			break;
 		case MF_LOOKUP_FAILED:

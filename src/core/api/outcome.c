@@ -82,12 +82,12 @@ static const MfOutcome send_verdicts[STATUS_COUNT][BODY_COUNT] = {
  */
 static const MfLookup lookup_verdicts[STATUS_COUNT][LOOKUP_COUNT] = {
 	/* LOOKUP_UNCLEAR, LOOKUP_NO, LOOKUP_NO_DATA, LOOKUP_YES */
-	[STATUS_SUCCESS] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_FOUND},
-	[STATUS_REFUSAL] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_401] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_403] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_404] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_SENSELESS},
-	[STATUS_3XX] = {MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS, MF_LOOKUP_SENSELESS},
+	[STATUS_SUCCESS] = {MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_FOUND},
+	[STATUS_REFUSAL] = {MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_INCONCLUSIVE},
+	[STATUS_401] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_INCONCLUSIVE},
+	[STATUS_403] = {MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_INCONCLUSIVE},
+	[STATUS_404] = {MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_REFUSED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_INCONCLUSIVE},
+	[STATUS_3XX] = {MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE},
 	[STATUS_THROTTLED] = {MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED},
 	[STATUS_TIMEOUT] = {MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_NOT_FOUND, MF_LOOKUP_FAILED},
 	[STATUS_OTHER] = {MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_FAILED},
@@ -276,10 +276,10 @@ answer_problem(const MfHttpExchange *exchange, const MfEnvelope *envelope, const
 	if (envelope->is_success != 1)
 		return "the answer does not confirm success";
 	if (!mf_invoice_id_valid(mf_json_number(envelope->data, "InvoiceId")))
-		return "the answer holds no invoice number";
+		return "the answer contains no valid InvoiceId";
 	echo = mf_json_string(envelope->data, "CustomerReference");
 	if (reference != NULL && (echo == NULL || *echo == '\0'))
-		return "the answer holds no customer reference";
+		return "the answer contains no CustomerReference";
 	if (reference != NULL && strcmp(echo, reference) != 0)
 		return "the answer is about another customer reference";
 	if (exchange->body_sent < exchange->body_len)
@@ -334,7 +334,7 @@ send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, BodyEvide
 	if (evidence >= BODY_DOUBTFUL)
 	{
 		if (class != STATUS_SUCCESS)
-			problem = "the answer speaks of an invoice, which its status denies";
+			problem = "the answer names an invoice although its status reports an error";
 		if (result->invoice_id != NULL)
 			snprintf(invoice, sizeof(invoice), ", InvoiceId %s", result->invoice_id);
 		if (echo != NULL && *echo != '\0' && (reference == NULL || strcmp(echo, reference) != 0))
@@ -475,7 +475,7 @@ mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
 MfLookup
 mf_unreadable_lookup(const char *bad)
 {
-	return bad != NULL ? MF_LOOKUP_SENSELESS : MF_LOOKUP_FAILED;
+	return bad != NULL ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FAILED;
 }
 
 char *
@@ -507,14 +507,14 @@ mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result)
 		return;
 	}
 	if (!mf_invoice_id_valid(result->values[MF_PS_INVOICE_ID]))
-		problem = "the answer holds no invoice number";
+		problem = "the answer contains no valid InvoiceId";
 	else if (result->values[MF_PS_INVOICE_STATUS] == NULL ||
 			 result->values[MF_PS_INVOICE_STATUS][0] == '\0')
-		problem = "the answer holds no invoice status";
+		problem = "the answer contains no InvoiceStatus";
 	if (problem != NULL)
 	{
 		mf_values_free(result->values, MF_PS_COUNT);
-		result->lookup = MF_LOOKUP_SENSELESS;
+		result->lookup = MF_LOOKUP_INCONCLUSIVE;
 		result->error = answer_error(exchange, problem);
 	}
 }

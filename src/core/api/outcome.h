@@ -54,7 +54,7 @@ typedef enum MfLookup
 	MF_LOOKUP_FOUND,			/* found: values[], items, ... */
 	MF_LOOKUP_NOT_FOUND,		/* 4xx "No data match the provided values" */
 	MF_LOOKUP_REFUSED,			/* any other definite refusal */
-	MF_LOOKUP_SENSELESS,		/* a complete answer that proves nothing:
+	MF_LOOKUP_INCONCLUSIVE, 	/* a complete answer that proves nothing:
 								 * asking again may not help */
 	MF_LOOKUP_THROTTLED,
 	MF_LOOKUP_ACCOUNT_PROBLEM,	/* 401, 403 by a gateway */

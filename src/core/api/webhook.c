@@ -380,7 +380,7 @@ check_kind_v1(Message *message)
 	}
 	if (message->code == MF_EVENT_PAYMENT_STATUS)
 		return MF_WEBHOOK_VALID;
-	return refuse(message, MF_WEBHOOK_MALFORMED, "no signed member tells the kind of the event", message->kind->name);
+	return refuse(message, MF_WEBHOOK_MALFORMED, "no signed member shows the kind of the event", message->kind->name);
 }
 
 /*

@@ -227,7 +227,7 @@ extern void mf_http_limit_connections(MfHttp *http, int limit);
 
 /*
  * After the whole process stood still for longer than MF_FREEZE_MS, nothing is sent
- * for MF_FREEZE_HOLD_MS: see mf_http_held().
+ * for MF_FREEZE_HOLD_MS: see mf_http_hold_left().
  */
 #define MF_FREEZE_MS 5000
 #define MF_FREEZE_HOLD_MS 15000
@@ -240,7 +240,7 @@ extern void mf_http_limit_connections(MfHttp *http, int limit);
 extern void mf_http_watch_clock(MfHttp *http, bool watch);
 
 /* The owner's own wait has ended "late" nanoseconds later than it should have. */
-extern void mf_http_stood_still(MfHttp *http, int64_t late);
+extern void mf_http_report_late_wakeup(MfHttp *http, int64_t late);
 
 /*
  * For how many more nanoseconds nothing is sent, 0 = there is no hold.  A process
@@ -248,7 +248,7 @@ extern void mf_http_stood_still(MfHttp *http, int64_t late);
  * one has replaced; the hold gives the failover software time to end it.  What was
  * posted before the hold is never sent, unless its body has begun to leave.
  */
-extern int64_t mf_http_held(const MfHttp *http);
+extern int64_t mf_http_hold_left(const MfHttp *http);
 
 /* Exchanges submitted and not yet handed out or aborted. */
 extern size_t mf_http_in_flight(const MfHttp *http);

@@ -27,7 +27,7 @@ mf_http_check_clock(MfHttp *http, int64_t now)
 }
 
 void
-mf_http_stood_still(MfHttp *http, int64_t late)
+mf_http_report_late_wakeup(MfHttp *http, int64_t late)
 {
 	if (late > MF_FREEZE_MS * NS_PER_MS)
 		start_hold(http, mf_http_clock());
@@ -41,7 +41,7 @@ start_hold(MfHttp *http, int64_t now)
 }
 
 int64_t
-mf_http_held(const MfHttp *http)
+mf_http_hold_left(const MfHttp *http)
 {
 	int64_t		until = __atomic_load_n(&http->held_until, __ATOMIC_SEQ_CST);
 	int64_t		left = until != 0 ? until - mf_http_clock() : 0;
