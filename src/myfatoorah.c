@@ -40,7 +40,7 @@ _PG_init(void)
 	mf_settings_define(process_shared_preload_libraries_in_progress);
 	if (process_shared_preload_libraries_in_progress)
 	{
-		mf_wake_init();
+		mf_shared_memory_init();
 		mf_hooks_init();
 		mf_launcher_register();
 	}

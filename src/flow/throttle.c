@@ -17,7 +17,7 @@
 #include "base/settings.h"
 #include "flow/throttle.h"
 #include "process/wait.h"
-#include "process/worker_slots.h"
+#include "process/waiting_accounts.h"
 
 /* Least time between two log lines about throttled inquiries */
 #define REPORT_INTERVAL_MS 60000
@@ -418,6 +418,6 @@ show_waiting(MfThrottle *throttle, TimestampTz now)
 
 	if (!waits && !throttle->shown)
 		return;
-	mf_show_waiting(throttle->account, waits ? throttle->retry_at : 0, throttle->shown);
+	mf_waiting_account_set(throttle->account, waits ? throttle->retry_at : 0, throttle->shown);
 	throttle->shown = waits;
 }

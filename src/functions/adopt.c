@@ -17,7 +17,7 @@
 #include "database/function_args.h"
 #include "functions/direct_calls.h"
 #include "functions/direct_row.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/inquiries_open.h"
 
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *utf8);

@@ -15,7 +15,7 @@
 #include "base/compat.h"
 #include "functions/invoice_actions.h"
 #include "functions/role_quota.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/queue_operations.h"
 #include "store/refresh_requests.h"
 #include "store/row_rights.h"

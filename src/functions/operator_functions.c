@@ -20,6 +20,8 @@
 #include "database/function_args.h"
 #include "functions/invoice_actions.h"
 #include "functions/invoice_commands.h"
+#include "process/database_hold.h"
+#include "process/wakeup.h"
 #include "process/worker_slots.h"
 #include "sending/copy_guard.h"
 #include "store/inquiries_open.h"

@@ -20,6 +20,8 @@
 #include "database/sql.h"
 #include "functions/direct_calls.h"
 #include "functions/self_check.h"
+#include "process/database_hold.h"
+#include "process/waiting_accounts.h"
 #include "process/worker_slots.h"
 #include "sending/copy_guard.h"
 #include "store/queue_origin.h"
@@ -43,11 +45,11 @@ typedef struct TestInquiry
 } TestInquiry;
 
 static bool check_copy(const MfCheck *check);
-static MfShown check_sending(const MfCheck *check, bool copy);
+static MfWaiting check_sending(const MfCheck *check, bool copy);
 static void check_invoices(const MfCheck *check);
 static bool is_worker(int pid);
 static void check_times(const MfCheck *check);
-static void check_questions(const MfCheck *check, MfShown waits);
+static void check_questions(const MfCheck *check, MfWaiting waits);
 static void check_webhooks(const MfCheck *check, const MfAccount *account);
 static void test_account(void *argument);
 static void check_remote(const MfCheck *check, const TestInquiry *inquiry);
@@ -59,7 +61,7 @@ mf_check_account(const MfCheck *check)
 	TestInquiry inquiry = {account, NULL, NULL, NULL};
 	ErrorData  *error;
 	bool		copy;
-	MfShown		waits;
+	MfWaiting	waits;
 
 	if (!mf_has_role(MF_READ_ROLE))
 		mf_account_check_usage(account, GetUserId());
@@ -105,18 +107,18 @@ check_copy(const MfCheck *check)
 }
 
 /* Reports whether the worker may send for the account now.  Returns whether the account waits after failures. */
-static MfShown
+static MfWaiting
 check_sending(const MfCheck *check, bool copy)
 {
 	bool		all_accounts = false;
 	char	   *paused = mf_queue_pause_reason(check->schema, check->account, &all_accounts);
 	TimestampTz until = 0;
 	TimestampTz frozen_until = mf_frozen_until(MyDatabaseId);
-	MfShown		waits = mf_shown_waiting(MyDatabaseId, check->account, &until);
+	MfWaiting	waits = mf_waiting_account_find(MyDatabaseId, check->account, &until);
 
 	/* this does not matter to an account that has nothing to send */
-	if (waits == MF_SHOWN_UNCERTAIN && !mf_queue_any_due(check->schema, check->account))
-		waits = MF_SHOWN_NOT_WAITING;
+	if (waits == MF_WAITING_UNKNOWN && !mf_queue_any_due(check->schema, check->account))
+		waits = MF_NOT_WAITING;
 
 	if (copy)
 		mf_check_report(check, "sending", false, "This database sends nothing, because another fills its tables.", "See the item copy.");
@@ -133,11 +135,11 @@ check_sending(const MfCheck *check, bool copy)
 						"It continues automatically. Make sure that no other server has taken its place meanwhile.");
 	else if (RecoveryInProgress())
 		mf_check_report(check, "sending", true, "Not from here: this server is a standby.", NULL);
-	else if (waits == MF_SHOWN_NOT_WAITING)
+	else if (waits == MF_NOT_WAITING)
 		mf_check_report(check, "sending", true, "Not paused.", NULL);
 	else
 		mf_check_report(check, "sending", false,
-						waits == MF_SHOWN_UNCERTAIN ?
+						waits == MF_WAITING_UNKNOWN ?
 						"More accounts wait after failures than can be listed; this may be one of them." :
 						until <= GetCurrentTimestamp() ? "After failures, one request at a time is tried." :
 						psprintf("Waits until %s after failures; then one request is tried.", timestamptz_to_str(until)),
@@ -216,7 +218,7 @@ check_times(const MfCheck *check)
 
 /* Reports inquiries that get no usable answer while others do. */
 static void
-check_questions(const MfCheck *check, MfShown waits)
+check_questions(const MfCheck *check, MfWaiting waits)
 {
 	char	   *example;
 	char	   *error = NULL;
@@ -229,8 +231,8 @@ check_questions(const MfCheck *check, MfShown waits)
 										  (unsigned long) count),
 								 count, example, error ? ": " : ".", error ? error : ""),
 						psprintf("%sIf this persists, ask MyFatoorah. To repeat all of them at once: SELECT mf_resume(%s)",
-								 waits == MF_SHOWN_NOT_WAITING ? "The other invoices go on. " :
-								 waits == MF_SHOWN_WAITING ? "The other invoices wait, too. " : "",
+								 waits == MF_NOT_WAITING ? "The other invoices go on. " :
+								 waits == MF_WAITING ? "The other invoices wait, too. " : "",
 								 quote_literal_cstr(check->account)));
 }
 

@@ -22,7 +22,7 @@
 #include "functions/self_check.h"
 #include "on_change/on_change_call.h"
 #include "on_change/on_change_queue.h"
-#include "process/worker_slots.h"
+#include "process/waiting_accounts.h"
 #include "store/queue_report.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
@@ -82,7 +82,7 @@ check_others(const MfCheck *check)
 {
 	char	   *example;
 	NameData	waits;
-	int			waiting = mf_has_role(MF_READ_ROLE) ? mf_count_waiting(MyDatabaseId, check->account, &waits) : 0;
+	int			waiting = mf_has_role(MF_READ_ROLE) ? mf_waiting_accounts_count(MyDatabaseId, check->account, &waits) : 0;
 	int64		count = mf_has_role(MF_READ_ROLE) ? mf_queue_count_refused_accounts(check->schema, check->account, &example) : 0;
 
 	if (waiting > 0)

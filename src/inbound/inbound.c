@@ -21,7 +21,7 @@
 #include "core/text/text.h"
 #include "database/digest.h"
 #include "inbound/inbound.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "request/public_url.h"
 #include "store/events.h"
 #include "store/payment.h"

@@ -192,7 +192,7 @@ detach(int code, Datum arg)
 	{
 		/* the worker went first, and the slot with it could not be given back */
 		my_slot->wanted = true;
-		mf_tell_launcher();
+		mf_set_latch_of(mf_shared->launcher);
 	}
 	LWLockRelease(mf_shared->lock);
 	ConditionVariableBroadcast(&mf_shared->changed);

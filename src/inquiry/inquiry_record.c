@@ -17,7 +17,7 @@
 #include "inquiry/inquiry_internal.h"
 #include "inquiry/missed_webhooks.h"
 #include "process/wait.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 
 /* Answers recorded in one round */
 #define RECORD_LIMIT 100

@@ -30,6 +30,7 @@
 #include "on_change/on_change_queue.h"
 #include "process/process.h"
 #include "process/wait.h"
+#include "process/wakeup.h"
 
 /* It waits for more to tell for so long before it ends. */
 #define LINGER_MS 5000
@@ -209,7 +210,7 @@ detach(int code, Datum arg)
 	if (my_slot->pid != 0)
 		mf_set_latch_of(my_slot->proc_number);
 	else
-		mf_tell_launcher();
+		mf_set_latch_of(mf_shared->launcher);
 	LWLockRelease(mf_shared->lock);
 	ConditionVariableBroadcast(&mf_shared->changed);
 }

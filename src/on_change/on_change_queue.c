@@ -40,7 +40,7 @@
 #include "on_change/on_change_process.h"
 #include "on_change/on_change_queue.h"
 #include "process/process.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 
 /* Back-off: doubled with each failure in a row, of a change and of a function */
 #define BACKOFF_MS 1000

@@ -28,14 +28,13 @@
 #include "inquiry/missed_webhooks.h"
 #include "on_change/on_change_process.h"
 #include "process/wait.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "sending/attempt_rows.h"
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "sending/sender_internal.h"
 #include "sending/sender_outcomes.h"
 #include "store/queue.h"
-#include "store/queue_pause.h"
 #include "store/queue_pause.h"
 
 /* With this many requests in flight, answers are gathered for this long. */

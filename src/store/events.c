@@ -12,7 +12,7 @@
 
 #include "base/compat.h"
 #include "database/sql_array.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/events.h"
 #include "store/inquiries.h"
 #include "store/invoice_number.h"

@@ -19,7 +19,7 @@
 #include "flow/inquiry_alarm.h"
 #include "process/process.h"
 #include "process/wait.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/column_types.h"
 #include "store/inquiries.h"
 #include "store/inquiries_open.h"

@@ -14,7 +14,7 @@
 #include "base/compat.h"
 #include "core/api/payment_status.h"
 #include "process/notify.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/invoice.h"
 
 static void check_payment_transition(int64 invoice, MfStatus status, const char *from, const char *to);

@@ -19,7 +19,7 @@
 #include "base/compat.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/queue_pause.h"
 
 static MfStatement other_currency_statement = {

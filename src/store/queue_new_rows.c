@@ -25,7 +25,7 @@
 #include "base/compat.h"
 #include "database/sql_array.h"
 #include "process/database_identity.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/column_types.h"
 #include "store/inquiries_open.h"
 #include "store/invoice.h"

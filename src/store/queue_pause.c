@@ -14,7 +14,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/inquiries_open.h"
 #include "store/queue_internal.h"
 #include "store/queue_pause.h"

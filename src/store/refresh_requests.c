@@ -13,7 +13,6 @@
 #include "utils/snapmgr.h"
 
 #include "base/text_domain.h"
-#include "process/worker_slots.h"
 #include "store/inquiries_open.h"
 #include "store/refresh_requests.h"
 

@@ -23,7 +23,7 @@
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/inquiries.h"
 #include "store/invoice_number.h"
 #include "store/queue_internal.h"

@@ -18,7 +18,7 @@
 
 #include "base/compat.h"
 #include "database/sql_array.h"
-#include "process/worker_slots.h"
+#include "process/wakeup.h"
 #include "store/archive.h"
 #include "store/inquiries_open.h"
 #include "store/refresh_requests.h"

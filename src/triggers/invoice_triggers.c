@@ -26,6 +26,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
+#include "process/wakeup.h"
 #include "process/worker_slots.h"
 #include "store/archive.h"
 #include "store/column_types.h"

@@ -77,7 +77,7 @@ mf_probe_main(Datum main_arg)
 	}
 	mf_shared->left_out = left_out;
 	mf_shared->probes++;
-	mf_tell_launcher();
+	mf_set_latch_of(mf_shared->launcher);
 	LWLockRelease(mf_shared->lock);
 	proc_exit(0);
 }

@@ -35,6 +35,7 @@
 #include "base/settings.h"
 #include "process/process.h"
 #include "process/wait.h"
+#include "process/wakeup.h"
 #include "process/worker_slots.h"
 #include "worker/launcher.h"
 

@@ -47,6 +47,7 @@
 #include "process/file_descriptors.h"
 #include "process/process.h"
 #include "process/wait.h"
+#include "process/wakeup.h"
 #include "process/worker_slots.h"
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
@@ -283,7 +284,7 @@ detach(int code, Datum arg)
 	/* whoever is launcher now need not be the one that started us */
 	if (my_slot->end != MF_END_NOT_WANTED)
 		my_slot->wanted = true;
-	mf_tell_launcher();
+	mf_set_latch_of(mf_shared->launcher);
 	LWLockRelease(mf_shared->lock);
 	ConditionVariableBroadcast(&mf_shared->changed);
 }

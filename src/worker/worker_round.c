@@ -25,6 +25,7 @@
 #include "on_change/on_change_queue.h"
 #include "process/notify.h"
 #include "process/process.h"
+#include "process/wakeup.h"
 #include "sending/sender.h"
 #include "sending/sender_outcomes.h"
 #include "store/queue.h"

@@ -9,6 +9,7 @@
 #define MF_WORKER_ROUND_H
 
 #include "process/worker_slots.h"
+#include "process/wakeup.h"
 
 /* Once, before the first round: whose rounds they are. */
 extern void mf_round_start(MfSlot *slot, Oid extension, Oid schema);

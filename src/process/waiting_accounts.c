@@ -1,0 +1,110 @@
+/*
+ * waiting_accounts.c
+ *	  The accounts on back-off after failures, as the worker shows them to
+ *	  sessions.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/process/waiting_accounts.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "process/waiting_accounts.h"
+#include "process/worker_slots.h"
+
+static int	find_shown(const MfSlot *slot, const char *account);
+
+void
+mf_waiting_account_set(const char *account, TimestampTz until, bool was_waiting)
+{
+	MfSlot	   *slot;
+	int			i;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	slot = mf_find_slot(MyDatabaseId, false);
+	i = slot == NULL ? -1 : find_shown(slot, account);
+	if (slot == NULL)
+		;
+	else if (i >= 0 && until != 0)
+		slot->shown[i].until = until;
+	else if (i >= 0)
+		slot->shown[i] = slot->shown[--slot->shown_count];
+	else if (until == 0)
+		slot->not_shown--;
+	else if (!was_waiting && slot->shown_count == MF_SHOWN_ACCOUNTS)
+		slot->not_shown++;
+	else if (!was_waiting)
+	{
+		namestrcpy(&slot->shown[slot->shown_count].account, account);
+		slot->shown[slot->shown_count++].until = until;
+	}
+	LWLockRelease(mf_shared->lock);
+}
+
+int
+mf_waiting_accounts_count(Oid database, const char *except, NameData *example)
+{
+	MfSlot	   *slot;
+	int			count = 0;
+	int			i;
+
+	if (mf_shared == NULL)
+		return 0;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->pid != 0)
+	{
+		for (i = 0; i < slot->shown_count; i++)
+		{
+			if (namestrcmp(&slot->shown[i].account, except) == 0)
+				continue;
+			*example = slot->shown[i].account;
+			count++;
+		}
+		count += slot->not_shown;
+	}
+	LWLockRelease(mf_shared->lock);
+	return count;
+}
+
+MfWaiting
+mf_waiting_account_find(Oid database, const char *account, TimestampTz *until)
+{
+	MfWaiting	waiting = MF_NOT_WAITING;
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return waiting;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->pid != 0)
+	{
+		int			i = find_shown(slot, account);
+
+		if (i >= 0)
+		{
+			waiting = MF_WAITING;
+			*until = slot->shown[i].until;
+		}
+		else if (slot->not_shown > 0)
+			waiting = MF_WAITING_UNKNOWN;
+	}
+	LWLockRelease(mf_shared->lock);
+	return waiting;
+}
+
+static int
+find_shown(const MfSlot *slot, const char *account)
+{
+	int			i;
+
+	for (i = slot->shown_count - 1; i >= 0; i--)
+	{
+		if (namestrcmp(unconstify(NameData *, &slot->shown[i].account), account) == 0)
+			break;
+	}
+	return i;
+}

@@ -1,0 +1,307 @@
+/*
+ * wakeup.c
+ *	  Wakes the processes of the extension, at once or when a transaction
+ *	  commits.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/process/wakeup.c
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/resowner.h"
+
+#include "base/compat.h"
+#include "process/wakeup.h"
+#include "process/worker_slots.h"
+
+/* What a worker is woken for; all zero = nothing */
+typedef struct WorkerWakeup
+{
+	bool		wanted;
+	int			changed_count;	/* as in MfSlot */
+	NameData	changed[MF_CHANGED_ACCOUNTS];
+	uint32		try_now;		/* bits of MfTryNow */
+	bool		inquiries;
+	bool		pause;
+}			WorkerWakeup;
+
+/* What is to be done at the commit of the current transaction */
+typedef struct Pending
+{
+	WorkerWakeup worker;		/* of this database */
+	bool		waiting;		/* wake those who wait for invoices */
+	Oid			launch;			/* database to start a worker for */
+	Oid			restart;		/* database to restart the worker of */
+} Pending;
+
+static Pending pending;
+static WorkerWakeup late_wakeup;	/* after the callbacks of the commit */
+
+static WorkerWakeup * wake_at_commit(void);
+static void register_callbacks(void);
+static void at_transaction_end(XactEvent event, void *arg);
+static void at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg);
+static void at_commit(const Pending *work);
+static void add_account(int *count, NameData *accounts, const char *account);
+static void wake_worker(Oid database, const WorkerWakeup * wakeup);
+static void restart_worker(Oid database);
+
+void
+mf_wake_worker_at_commit(void)
+{
+	mf_wake_account_at_commit(NULL);
+}
+
+void
+mf_wake_account_at_commit(const char *account)
+{
+	WorkerWakeup *wakeup = wake_at_commit();
+
+	add_account(&wakeup->changed_count, wakeup->changed, account);
+}
+
+void
+mf_try_now_at_commit(MfTryNow what)
+{
+	wake_at_commit()->try_now |= what;
+	mf_wake_worker_at_commit();
+}
+
+void
+mf_pause_at_commit(void)
+{
+	wake_at_commit()->pause = true;
+	mf_wake_worker_at_commit();
+}
+
+void
+mf_wake_inquiries_at_commit(void)
+{
+	wake_at_commit()->inquiries = true;
+}
+
+void
+mf_wake_waiting_at_commit(void)
+{
+	register_callbacks();
+	pending.waiting = true;
+}
+
+void
+mf_wake_launcher_at_commit(Oid database)
+{
+	register_callbacks();
+	pending.launch = database;
+}
+
+void
+mf_restart_worker_at_commit(Oid database)
+{
+	register_callbacks();
+	pending.restart = database;
+}
+
+static WorkerWakeup *
+wake_at_commit(void)
+{
+	register_callbacks();
+	pending.worker.wanted = true;
+	return &pending.worker;
+}
+
+/* Once per backend, because callbacks are not de-duplicated. */
+static void
+register_callbacks(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterResourceReleaseCallback(at_release, NULL);
+	registered = true;
+}
+
+/* The changes are visible to others when the callbacks of a commit run. */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	Pending		work;
+
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+			work = pending;
+			memset(&pending, 0, sizeof(pending));
+			at_commit(&work);
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PREPARE:
+			memset(&pending, 0, sizeof(pending));
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+at_commit(const Pending *work)
+{
+	if (work->worker.wanted && work->worker.try_now == 0)
+		wake_worker(MyDatabaseId, &work->worker);
+	else if (work->worker.wanted)
+		late_wakeup = work->worker;
+	if (work->waiting && mf_shared != NULL)
+	{
+		ConditionVariableBroadcast(&mf_shared->invoices);
+		mf_wake_listener(MyDatabaseId);
+	}
+	if (OidIsValid(work->launch))
+		mf_wake_launcher(work->launch);
+	if (OidIsValid(work->restart))
+		restart_worker(work->restart);
+}
+
+/*
+ * A changed catalog is announced to other processes only after the callbacks of
+ * the commit.  A worker that is to find a server or user mapping there is woken
+ * after that.
+ */
+static void
+at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+{
+	if (!late_wakeup.wanted || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
+		return;
+	late_wakeup.wanted = false;
+	wake_worker(MyDatabaseId, &late_wakeup);
+}
+
+/* Adds an account to a list unless it is there; NULL = any account. */
+static void
+add_account(int *count, NameData *accounts, const char *account)
+{
+	int			i;
+
+	for (i = 0; account != NULL && i < *count; i++)
+	{
+		if (strcmp(NameStr(accounts[i]), account) == 0)
+			return;
+	}
+	if (account == NULL || *count < 0 || *count == MF_CHANGED_ACCOUNTS || strlen(account) >= NAMEDATALEN)
+		*count = -1;
+	else
+		namestrcpy(&accounts[(*count)++], account);
+}
+
+int
+mf_wake_read_changes(MfSlot *slot, NameData *accounts)
+{
+	int			count;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	count = slot->changed_count;
+	if (count > 0)
+		memcpy(accounts, slot->changed, count * sizeof(NameData));
+	slot->changed_count = 0;
+	LWLockRelease(mf_shared->lock);
+	return count;
+}
+
+void
+mf_wake_worker(Oid database)
+{
+	WorkerWakeup wakeup;
+
+	memset(&wakeup, 0, sizeof(wakeup));
+	wakeup.changed_count = -1;
+	wakeup.inquiries = wakeup.pause = true;
+	wake_worker(database, &wakeup);
+}
+
+static void
+wake_worker(Oid database, const WorkerWakeup * wakeup)
+{
+	MfSlot	   *slot;
+	int			i;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL)
+	{
+		if (wakeup->changed_count < 0)
+			slot->changed_count = -1;
+		for (i = 0; i < wakeup->changed_count; i++)
+			add_account(&slot->changed_count, slot->changed, NameStr(wakeup->changed[i]));
+		if (wakeup->try_now != 0)
+			pg_atomic_fetch_or_u32(&slot->try_now, wakeup->try_now);
+		if (wakeup->inquiries)
+			pg_atomic_write_u32(&slot->inquiries, 1);
+		if (wakeup->pause)
+			pg_atomic_write_u32(&slot->pause, 1);
+		pg_atomic_write_u32(&slot->work, 1);
+		mf_set_latch_of(slot->proc_number);
+	}
+	LWLockRelease(mf_shared->lock);
+}
+
+static void
+restart_worker(Oid database)
+{
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->pid != 0)
+		kill(slot->pid, SIGTERM);
+	LWLockRelease(mf_shared->lock);
+	mf_wake_launcher(database);
+}
+
+void
+mf_wake_listener(Oid database)
+{
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL && slot->listener.pid != 0)
+	{
+		/* the listener sets "waiting" before it reads this flag */
+		pg_atomic_write_u32(&slot->listener.reread, 1);
+		pg_memory_barrier();
+		if (pg_atomic_read_u32(&slot->listener.waiting) > 0)
+			mf_set_latch_of(slot->listener.proc_number);
+	}
+	LWLockRelease(mf_shared->lock);
+}
+
+void
+mf_wake_launcher(Oid database)
+{
+	MfSlot	   *slot = NULL;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	if (OidIsValid(database))
+		slot = mf_find_slot(database, true);
+	if (slot != NULL)
+		slot->wanted = true;
+	else
+		pg_atomic_write_u32(&mf_shared->rescan, 1);
+	mf_set_latch_of(mf_shared->launcher);
+	LWLockRelease(mf_shared->lock);
+}

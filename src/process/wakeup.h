@@ -1,0 +1,63 @@
+/*
+ * wakeup.h
+ *	  Wakes the processes of the extension, at once or when a transaction
+ *	  commits.
+ *
+ * A prepared transaction wakes nobody when it is prepared.  COMMIT PREPARED is
+ * noticed by worker/utility_hooks.c.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/process/wakeup.h
+ */
+#ifndef MF_WAKEUP_H
+#define MF_WAKEUP_H
+
+#include "process/worker_slots.h"
+
+/* What the worker is to try at once although it was put off after failures */
+typedef enum MfTryNow
+{
+	MF_TRY_LACKING = 1,			/* accounts that lacked something on this side, before any request was made */
+	MF_TRY_ALL = 2,				/* all accounts: an operator says so */
+	MF_TRY_REACTIONS = 4		/* no account: calls of functions of mf_on_change() */
+} MfTryNow;
+
+/* Wakes the worker of this database: the agenda has changed, for any account or for one. */
+extern void mf_wake_worker_at_commit(void);
+extern void mf_wake_account_at_commit(const char *account);
+
+/* The same: the agenda of inquiries has changed. */
+extern void mf_wake_inquiries_at_commit(void);
+
+/* The same, and has it read which accounts are paused before it posts more. */
+extern void mf_pause_at_commit(void);
+
+/* The same, and has it forget earlier failures. */
+extern void mf_try_now_at_commit(MfTryNow what);
+
+/* Wakes those who wait for an invoice to change, also in the listener. */
+extern void mf_wake_waiting_at_commit(void);
+
+/* Has the launcher start the worker of a database. */
+extern void mf_wake_launcher_at_commit(Oid database);
+
+/* Ends the worker of a database, and has the launcher start a new one. */
+extern void mf_restart_worker_at_commit(Oid database);
+
+/* Now; the worker assumes that anything may have changed. */
+extern void mf_wake_worker(Oid database);
+
+/* Now; without a valid database the launcher scans for databases with the extension. */
+extern void mf_wake_launcher(Oid database);
+
+/* Now: has the listener read payments again if a customer waits there. */
+extern void mf_wake_listener(Oid database);
+
+/*
+ * In the worker: moves the names of the changed accounts from its slot to
+ * accounts[MF_CHANGED_ACCOUNTS].  Returns their number, -1 if any may have
+ * changed.
+ */
+extern int	mf_wake_read_changes(MfSlot *slot, NameData *accounts);
+
+#endif							/* MF_WAKEUP_H */
