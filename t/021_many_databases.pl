@@ -28,11 +28,11 @@ sub workers
 # The launcher has done what a reload makes it do.
 sub reload
 {
-	my $probes = lines(qr/starting background worker process "myfatoorah probe"/);
+	my $probes = lines(qr/starting background worker process "myfatoorah database scan"/);
 
 	$node->reload;
-	$node->wait_for_log(qr/(?:starting background worker process "myfatoorah probe".*){@{[ $probes + 1 ]}}/s, $offset);
-	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah probe'", 0);
+	$node->wait_for_log(qr/(?:starting background worker process "myfatoorah database scan".*){@{[ $probes + 1 ]}}/s, $offset);
+	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah database scan'", 0);
 	return;
 }
 
@@ -49,7 +49,7 @@ $node->restart;
 $mf->wait_for($node, 'postgres', workers(), scalar @with);
 is(lines(qr/starting background worker process "myfatoorah worker/), scalar @with,
 	'after a restart the databases with the extension have a worker, and no other was tried');
-is(lines(qr/starting background worker process "myfatoorah probe"/), 1, 'one look found them');
+is(lines(qr/starting background worker process "myfatoorah database scan"/), 1, 'one look found them');
 reload() for 1 .. 2;
 is(lines(qr/starting background worker process "myfatoorah worker/), scalar @with, 'a reload starts none');
 
@@ -80,10 +80,10 @@ ok($mf->wait_worker($node, $left_out), 'a place that becomes free is taken');
 $node->append_conf('postgresql.conf', "myfatoorah.max_databases = 16\nmax_worker_processes = 3");
 $offset = -s $node->logfile;
 $node->restart;
-$node->wait_for_log(qr/found no free background worker slot/, $offset);
+$node->wait_for_log(qr/no free background worker slot/, $offset);
 $mf->wait_for($node, 'postgres', workers(), 1);
 $node->reload for 1 .. 3;
 sql('postgres', 'SELECT pg_sleep(3)');
-is(lines(qr/found no free background worker slot/), 1, 'no slot for a background worker: one line in the log');
+is(lines(qr/no free background worker slot/), 1, 'no slot for a background worker: one line in the log');
 $node->stop;
 done_testing();

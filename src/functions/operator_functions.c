@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -22,7 +21,6 @@
 #include "functions/invoice_commands.h"
 #include "process/database_hold.h"
 #include "process/wakeup.h"
-#include "process/worker_slots.h"
 #include "sending/copy_guard.h"
 #include "store/inquiries_open.h"
 #include "store/invoice_lookup.h"
@@ -43,7 +41,6 @@ PG_FUNCTION_INFO_V1(mf_resolve);
 PG_FUNCTION_INFO_V1(mf_pause);
 PG_FUNCTION_INFO_V1(mf_resume);
 PG_FUNCTION_INFO_V1(mf_drain);
-PG_FUNCTION_INFO_V1(mf_worker_stat);
 
 /* A person decides what the look-ups could not. */
 Datum
@@ -226,53 +223,4 @@ mf_drain(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("timeout must be between 0 and one day")));
 	PG_RETURN_INT32(mf_drain_database(MyDatabaseId, (long) ms));
-}
-
-/* The running workers, from shared memory. */
-Datum
-mf_worker_stat(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MfSlot	   *slots;
-	int			count = 0;
-	int			i;
-
-	mf_start_rows(fcinfo);
-	if (mf_shared == NULL)
-		return (Datum) 0;
-
-	/* no catalog access under the lock */
-	slots = (MfSlot *) palloc(mf_max_databases * sizeof(MfSlot));
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	for (i = 0; i < mf_max_databases; i++)
-	{
-		if (mf_shared->slots[i].pid != 0)
-			slots[count++] = mf_shared->slots[i];
-	}
-	LWLockRelease(mf_shared->lock);
-
-	for (i = 0; i < count; i++)
-	{
-		MfSlot	   *slot = &slots[i];
-		Datum		values[9];
-		bool		nulls[9];
-		char	   *name = get_database_name(slot->database);
-		bool		error = slot->last_error_at != 0 && slot->database == MyDatabaseId;
-
-		if (name == NULL)
-			continue;
-		memset(nulls, 0, sizeof(nulls));
-		values[0] = DirectFunctionCall1(namein, CStringGetDatum(name));
-		values[1] = Int32GetDatum(slot->pid);
-		values[2] = TimestampTzGetDatum(slot->started_at);
-		values[3] = Int32GetDatum(slot->in_flight);
-		values[4] = Int64GetDatum((int64) slot->wakeups);
-		values[5] = Int64GetDatum((int64) slot->transactions);
-		values[6] = Int64GetDatum((int64) slot->requests);
-		values[7] = CStringGetTextDatum(slot->last_error);
-		values[8] = TimestampTzGetDatum(slot->last_error_at);
-		nulls[7] = nulls[8] = !error;
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }

@@ -28,6 +28,7 @@
 #include "base/settings.h"
 #include "on_change/on_change_process.h"
 #include "on_change/on_change_queue.h"
+#include "process/background_worker.h"
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
@@ -53,7 +54,6 @@ static Oid	my_schema = InvalidOid;
 static MemoryContext apart_context = NULL;
 static bool gone = false;
 
-static bool start_process(const MfSlot *slot);
 static bool attach(Oid database);
 static void detach(int code, Datum arg);
 static bool find_extension(void);
@@ -105,37 +105,13 @@ mf_reactions_attend(const MfSlot *slot, MfRunTransaction run_in_worker)
 		alarm_at = next;
 	else if (start_after > now)
 		alarm_at = start_after;
-	else if (start_process(slot))
-		start_after = TimestampTzPlusMilliseconds(now, RESTART_MS);
-}
-
-static bool
-start_process(const MfSlot *slot)
-{
-	BackgroundWorker worker;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, MF_EXTENSION);
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "mf_reactions_main");
-	snprintf(worker.bgw_name, BGW_MAXLEN, "myfatoorah reactions for database %u", slot->database);
-	snprintf(worker.bgw_type, BGW_MAXLEN, "myfatoorah reactions");
-	worker.bgw_main_arg = ObjectIdGetDatum(slot->database);
-
-	if (RegisterDynamicBackgroundWorker(&worker, NULL))
+	else
 	{
-		reported_no_slot = false;
-		return true;
+		reported_no_slot = !mf_background_worker_start("mf_reactions_main", "reactions", slot->database, NULL,
+													   !reported_no_slot);
+		if (!reported_no_slot)
+			start_after = TimestampTzPlusMilliseconds(now, RESTART_MS);
 	}
-	if (!reported_no_slot)
-		ereport(LOG,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("myfatoorah found no free background worker slot to call functions of mf_on_change() in"),
-				 errhint("Raise max_worker_processes; each database with such functions needs one more.")));
-	reported_no_slot = true;
-	return false;
 }
 
 /* Entry point of the process; the argument is the database. */

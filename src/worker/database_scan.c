@@ -42,7 +42,7 @@ static List *databases_of_role(Oid role);
 
 /* Entry point of the probe; the argument is the database to look from. */
 void
-mf_probe_main(Datum main_arg)
+mf_database_scan_main(Datum main_arg)
 {
 	List	   *databases = NIL;
 	MemoryContext context = CurrentMemoryContext;

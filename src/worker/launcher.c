@@ -33,6 +33,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "process/background_worker.h"
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
@@ -90,9 +91,7 @@ static bool is_database(Oid database, bool connectable);
 static bool database_connectable(Form_pg_database database);
 static void collect_wanted(void);
 static void look_after(DatabaseEntry *entry);
-static bool start_worker(DatabaseEntry *entry);
-static bool start_process(const char *function, const char *name, const char *type, Oid database,
-						  BackgroundWorkerHandle **handle);
+static bool start_process(const char *function, const char *kind, Oid database, BackgroundWorkerHandle **handle);
 static void settle_slots(void);
 static int	wait_until(int timeout, TimestampTz at);
 static int	milliseconds_to_next_start(void);
@@ -100,17 +99,7 @@ static int	milliseconds_to_next_start(void);
 void
 mf_launcher_register(void)
 {
-	BackgroundWorker worker;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = 1;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, MF_EXTENSION);
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "mf_launcher_main");
-	snprintf(worker.bgw_name, BGW_MAXLEN, "myfatoorah launcher");
-	snprintf(worker.bgw_type, BGW_MAXLEN, "myfatoorah launcher");
-	RegisterBackgroundWorker(&worker);
+	mf_background_worker_register("mf_launcher_main", "launcher");
 }
 
 /* Entry point of the launcher process. */
@@ -322,7 +311,7 @@ start_probe(TimestampTz now)
 		return;
 	}
 	probes_before = mf_shared->probes;
-	probe_wanted = !start_process("mf_probe_main", "myfatoorah probe", "myfatoorah probe",
+	probe_wanted = !start_process("mf_database_scan_main", "database scan",
 								  list_nth_oid(databases, probe_failures % list_length(databases)), &probe);
 	list_free(databases);
 }
@@ -442,14 +431,16 @@ look_after(DatabaseEntry *entry)
 	LWLockRelease(mf_shared->lock);
 
 	/*
-	 * The end of the hold, or of the worker that a launcher before us started,
-	 * asks again; a database that is gone never does.  Of one that takes no
-	 * connections for a while nobody else may tell that it does again.
+	 * The end of the hold, or of the worker that a launcher before us started, asks again; a database that is gone
+	 * never does.  Of one that takes no connections for a while nobody else may tell that it does again.
 	 */
 	if (held || served)
 		remove_entry(entry);
 	else if (is_database(entry->database, true))
-		(void) start_worker(entry);
+	{
+		if (start_process("mf_worker_main", "worker", entry->database, &entry->handle))
+			entry->started_at = GetCurrentTimestamp();
+	}
 	else if (is_database(entry->database, false))
 		entry->start_after = TimestampTzPlusMilliseconds(now, CLOSED_DELAY_MS);
 	else
@@ -466,51 +457,12 @@ is_database(Oid database, bool connectable)
 	return result;
 }
 
-/* Starts the worker of an entry; false if there is no slot for it. */
+/* Starts a process; if no background worker slot is free, none is tried for a while. */
 static bool
-start_worker(DatabaseEntry *entry)
+start_process(const char *function, const char *kind, Oid database, BackgroundWorkerHandle **handle)
 {
-	char		name[BGW_MAXLEN];
-
-	snprintf(name, sizeof(name), "myfatoorah worker for database %u", entry->database);
-	if (!start_process("mf_worker_main", name, "myfatoorah worker", entry->database, &entry->handle))
-		return false;
-	entry->started_at = GetCurrentTimestamp();
-	return true;
-}
-
-/* Starts a background worker; where there is no slot, none is looked for in a while. */
-static bool
-start_process(const char *function, const char *name, const char *type, Oid database,
-			  BackgroundWorkerHandle **handle)
-{
-	BackgroundWorker worker;
-	MemoryContext old;
-	bool		ok;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, MF_EXTENSION);
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "%s", function);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "%s", name);
-	snprintf(worker.bgw_type, BGW_MAXLEN, "%s", type);
-	worker.bgw_main_arg = ObjectIdGetDatum(database);
-	worker.bgw_notify_pid = MyProcPid;
-
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	ok = RegisterDynamicBackgroundWorker(&worker, handle);
-	MemoryContextSwitchTo(old);
-	if (ok)
+	if (mf_background_worker_start(function, kind, database, handle, !reported_no_slot))
 		return true;
-
-	*handle = NULL;
-	if (!reported_no_slot)
-		ereport(LOG,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("myfatoorah found no free background worker slot"),
-				 errhint("Raise max_worker_processes; each database with the extension needs one.")));
 	reported_no_slot = true;
 	no_slot_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), no_slot_delay);
 	no_slot_delay = Min(no_slot_delay * 2, NO_SLOT_DELAY_MAX_MS);

@@ -12,7 +12,7 @@
 extern void mf_launcher_register(void);
 
 extern PGDLLEXPORT void mf_launcher_main(Datum main_arg);
-extern PGDLLEXPORT void mf_probe_main(Datum main_arg);
+extern PGDLLEXPORT void mf_database_scan_main(Datum main_arg);
 extern PGDLLEXPORT void mf_worker_main(Datum main_arg);
 
 #endif							/* MF_LAUNCHER_H */
