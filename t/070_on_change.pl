@@ -218,7 +218,7 @@ pay($failing);
 wait_for("SELECT failures > 2 FROM mf_reaction_backlog WHERE invoice = $failing");
 like(check(), qr/^Function books\.book has failed about invoice $failing: the books are closed: Until Monday\.\. Changes that wait for it: 1\.$/, 'a payment stands although a function fails, and mf_check() names both');
 is(sql(q{SET ROLE bob; SELECT (SELECT count(*) FROM mf_check() WHERE item = 'reactions') + (SELECT count(*) FROM mf_reaction_backlog)}), 0, 'not to everybody');
-like(slurp_file($node->logfile), qr/function books\.book could not be told of a change of invoice $failing\n.*the books are closed: Until Monday/, 'the log does, too');
+like(slurp_file($node->logfile), qr/could not call function books\.book for a change of invoice $failing\n.*the books are closed: Until Monday/, 'the log does, too');
 pay($well);
 wait_for("SELECT count(*) FROM books.ledger WHERE invoice = $well AND is_now = 'sent/paid'", 1);
 pass('others are told meanwhile');

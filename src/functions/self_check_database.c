@@ -21,7 +21,7 @@
 #include "base/settings.h"
 #include "functions/self_check.h"
 #include "on_change/on_change_call.h"
-#include "on_change/on_change_queue.h"
+#include "on_change/on_change_registry.h"
 #include "process/waiting_accounts.h"
 #include "store/queue_report.h"
 #include "store/repair.h"

@@ -27,6 +27,7 @@
 #include "on_change/on_change.h"
 #include "on_change/on_change_call.h"
 #include "on_change/on_change_queue.h"
+#include "on_change/on_change_registry.h"
 #include "store/invoice.h"
 #include "store/row_rights.h"
 
@@ -66,8 +67,8 @@ mf_invoice_on_change(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" was not called as AFTER UPDATE trigger of mf_invoice", "mf_invoice_on_change")));
 
 	if (is_told(RelationGetDescr(relation), trigger->tg_trigslot, trigger->tg_newslot) && mf_reactions_any(schema))
-		mf_reactions_note(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
-						  row_datum(trigger->tg_trigslot), row_datum(trigger->tg_newslot));
+		mf_reaction_queue_add(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
+							  row_datum(trigger->tg_trigslot), row_datum(trigger->tg_newslot));
 	return PointerGetDatum(NULL);
 }
 
@@ -203,6 +204,7 @@ registered_name(Oid schema, const char *given)
 	const char *row = format_type_be_qualified(get_rel_type_id(get_relname_relid("mf_invoice", schema)));
 	Datum		found;
 	HeapTuple	tuple;
+
 	LOCAL_FCINFO(fcinfo, 1);
 
 	if (mf_reaction_owner(schema, given) != NULL)

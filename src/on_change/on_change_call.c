@@ -215,6 +215,7 @@ invoke(const Run *run)
 {
 	const MfReactionCall *call = run->call;
 	FmgrInfo	function;
+
 	LOCAL_FCINFO(fcinfo, 2);
 
 	CommandCounterIncrement();

@@ -1,24 +1,21 @@
 /*
  * on_change_process.c
- *	  The process that tells functions of mf_on_change(): its life and its loop.
+ *	  The process that calls functions of mf_on_change().
  *
- * Functions of users are slow, catch every error, and keep a process from ending.
- * So they are called in one that does nothing else: it can be ended at any moment,
- * and nobody waits for it.  The worker starts it when something is to be told, and
- * it ends a moment after there is nothing any more.
+ * A function of a user may be slow, catch every error, and keep its process from
+ * ending.  This process does nothing else, so it can be ended at any moment, and
+ * nobody waits for it.  The worker starts it when a call is due.  It ends some
+ * seconds after the last one.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change_process.c
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
@@ -26,140 +23,72 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/run_transaction.h"
 #include "on_change/on_change_process.h"
 #include "on_change/on_change_queue.h"
-#include "process/background_worker.h"
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
+#include "process/worker_slots.h"
 
-/* It waits for more to tell for so long before it ends. */
+/* It waits so long for another change before it ends. */
 #define LINGER_MS 5000
 
-/* When what is to be told cannot be read or written, or there is no place for the process */
-#define RETRY_MS 5000
-
-/* One that ends at once is not started again at once. */
-#define RESTART_MS 1000
-
-/* In the worker */
-static TimestampTz alarm_at = 0;
-static TimestampTz start_after = 0;
-static bool reported_no_slot = false;
-
-/* In the process itself */
 static MfSlot *my_slot = NULL;
-static Oid	my_extension = InvalidOid;
-static Oid	my_schema = InvalidOid;
-static MemoryContext apart_context = NULL;
-static bool gone = false;
+static MfTransactionRunner runner;
 
-static bool attach(Oid database);
-static void detach(int code, Datum arg);
+static bool attach_to_slot(Oid database);
+static void detach_from_slot(int code, Datum arg);
 static bool find_extension(void);
-static bool run_apart(MfTransactionWork work, void *argument, char **error);
-static void wait_for(TimestampTz until);
+static bool run_transaction(MfTransactionWork work, void *argument, char **error);
+static void wait_until(TimestampTz until);
 
-void
-mf_reactions_start(Oid schema)
-{
-	if (mf_reactions_any(schema))
-		mf_reactions_wake();
-}
-
-TimestampTz
-mf_reactions_alarm(void)
-{
-	return alarm_at;
-}
-
-void
-mf_reactions_wake(void)
-{
-	alarm_at = 1;
-}
-
-void
-mf_reactions_attend(const MfSlot *slot, MfRunTransaction run_in_worker)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = 0;
-	bool		running;
-
-	if (alarm_at == 0 || now < alarm_at)
-		return;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	running = slot->reactions.pid != 0;
-	if (running)
-		mf_set_latch_of(slot->reactions.proc_number);
-	LWLockRelease(mf_shared->lock);
-
-	/* its end wakes us */
-	alarm_at = 0;
-	if (running)
-		return;
-	alarm_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
-	if (!mf_reactions_next(run_in_worker, &next))
-		return;
-	if (next == 0 || next > now)
-		alarm_at = next;
-	else if (start_after > now)
-		alarm_at = start_after;
-	else
-	{
-		reported_no_slot = !mf_background_worker_start("mf_reactions_main", "reactions", slot->database, NULL,
-													   !reported_no_slot);
-		if (!reported_no_slot)
-			start_after = TimestampTzPlusMilliseconds(now, RESTART_MS);
-	}
-}
-
-/* Entry point of the process; the argument is the database. */
 void
 mf_reactions_main(Datum main_arg)
 {
 	Oid			database = DatumGetObjectId(main_arg);
-	TimestampTz last_told;
+	MfReactionsState *state;
+	TimestampTz last_call;
 
 	mf_process_signals();
 
-	/* before connecting, so that whoever needs the database sees us coming */
-	if (!attach(database))
+	/* before connecting: whoever needs the database without connections waits for us */
+	if (!attach_to_slot(database))
 		proc_exit(0);
 	mf_process_connect(database, "myfatoorah reactions");
-	apart_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah reactions", ALLOCSET_DEFAULT_SIZES);
 	if (!find_extension())
 		proc_exit(0);
 
-	/* the process before us did not survive a call */
-	if (my_slot->reactions.under_way != 0 && mf_reaction_note_ended(run_apart, my_slot->reactions.under_way))
-		my_slot->reactions.under_way = 0;
-	last_told = GetCurrentTimestamp();
-	while (!ShutdownRequestPending && !gone && my_slot->pid != 0)
+	/* the process before us ended during a call */
+	state = &my_slot->reactions;
+	if (state->under_way != 0 && mf_reaction_record_ended(run_transaction, state->under_way))
+		state->under_way = 0;
+	last_call = GetCurrentTimestamp();
+	while (!ShutdownRequestPending && !runner.extension_dropped && my_slot->pid != 0)
 	{
 		TimestampTz next;
 		TimestampTz end;
 
 		if (ConfigReloadPending)
 			mf_process_read_settings();
-		if (mf_reactions_tell(run_apart, &my_slot->reactions.under_way, &next))
+		if (mf_reaction_call_next(run_transaction, &state->under_way, &next))
 		{
-			last_told = GetCurrentTimestamp();
+			last_call = GetCurrentTimestamp();
 			continue;
 		}
-		end = TimestampTzPlusMilliseconds(last_told, LINGER_MS);
+		end = TimestampTzPlusMilliseconds(last_call, LINGER_MS);
 		if (GetCurrentTimestamp() >= end)
 			break;
-		wait_for(next != 0 && next < end ? next : end);
+		wait_until(next != 0 && next < end ? next : end);
 	}
 	proc_exit(0);
 }
 
-/* Takes its part of the slot of this database; false if there is one already, or nobody wants us any more. */
+/* False if such a process is running, the worker is not, or a session needs the database. */
 static bool
-attach(Oid database)
+attach_to_slot(Oid database)
 {
-	bool		wanted = false;
+	bool		attached = false;
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	my_slot = mf_find_slot(database, false);
@@ -167,95 +96,56 @@ attach(Oid database)
 	{
 		my_slot->reactions.pid = MyProcPid;
 		my_slot->reactions.proc_number = MF_MY_PROC_NUMBER;
-		wanted = true;
+		attached = true;
 	}
 	LWLockRelease(mf_shared->lock);
-	if (wanted)
-		before_shmem_exit(detach, (Datum) 0);
-	return wanted;
+	if (attached)
+		before_shmem_exit(detach_from_slot, (Datum) 0);
+	return attached;
 }
 
-/* Gives it back at exit.  The worker looks when there will be something to tell again. */
+/* Has the worker read the queue, or the launcher free the slot if the worker is gone. */
 static void
-detach(int code, Datum arg)
+detach_from_slot(int code, Datum arg)
 {
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	my_slot->reactions.pid = 0;
 	my_slot->reactions.proc_number = MF_INVALID_PROC_NUMBER;
 	pg_atomic_fetch_or_u32(&my_slot->try_now, MF_TRY_REACTIONS);
-	if (my_slot->pid != 0)
-		mf_set_latch_of(my_slot->proc_number);
-	else
-		mf_set_latch_of(mf_shared->launcher);
+	mf_set_latch_of(my_slot->pid != 0 ? my_slot->proc_number : mf_shared->launcher);
 	LWLockRelease(mf_shared->lock);
 	ConditionVariableBroadcast(&mf_shared->changed);
 }
 
-/* Finds the extension and takes on the role of the worker for good; false if it is not there. */
+/* Takes on the role of the worker for good; false if the extension does not exist. */
 static bool
 find_extension(void)
 {
+	runner.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah reactions", ALLOCSET_DEFAULT_SIZES);
 	mf_process_begin_statements();
 	mf_process_start_transaction();
-	my_extension = get_extension_oid(MF_EXTENSION, true);
-	if (OidIsValid(my_extension))
+	runner.extension = get_extension_oid(MF_EXTENSION, true);
+	if (OidIsValid(runner.extension))
 	{
-		my_schema = mf_extension_schema();
+		runner.schema = mf_extension_schema();
 		mf_process_take_role(mf_worker_role());
 	}
 	mf_process_commit_unhurried();
 	(void) mf_process_commit_transaction();
 	mf_process_end_statements();
-	return OidIsValid(my_schema);
+	return OidIsValid(runner.schema);
 }
 
-/* Does something in a transaction of its own, as the worker does; the error lives until the next one. */
+/* The error lives until the next transaction. */
 static bool
-run_apart(MfTransactionWork work, void *argument, char **error)
+run_transaction(MfTransactionWork work, void *argument, char **error)
 {
-	volatile bool done = false;
-
-	*error = NULL;
-	MemoryContextReset(apart_context);
-	mf_process_begin_statements();
-	PG_TRY();
-	{
-		mf_process_start_transaction();
-		MemoryContextSwitchTo(apart_context);
-		if (mf_process_lock_extension(my_extension))
-		{
-			MfSqlScope	scope;
-
-			mf_sql_begin(&scope, my_schema);
-			done = work(&scope, argument);
-			mf_sql_end(&scope);
-		}
-		else
-			gone = true;
-		(void) mf_process_commit_transaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *failure;
-
-		MemoryContextSwitchTo(apart_context);
-		failure = CopyErrorData();
-		HOLD_INTERRUPTS();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		pgstat_report_activity(STATE_IDLE, NULL);
-		RESUME_INTERRUPTS();
-		done = false;
-		*error = failure->message;
-	}
-	PG_END_TRY();
-	mf_process_end_statements();
-	MemoryContextSwitchTo(apart_context);
-	return done;
+	MemoryContextReset(runner.context);
+	return mf_transaction_run(&runner, work, argument, error);
 }
 
 static void
-wait_for(TimestampTz until)
+wait_until(TimestampTz until)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 mf_wait_ms(-1, until), PG_WAIT_EXTENSION);

@@ -1,6 +1,7 @@
 /*
  * on_change_queue.h
- *	  The changes that functions of mf_on_change() are to be told.
+ *	  The changes for which registered functions are still to be called: the
+ *	  table mf_reaction_queue.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change_queue.h
@@ -9,53 +10,38 @@
 #define MF_ON_CHANGE_QUEUE_H
 
 #include "datatype/timestamp.h"
-#include "nodes/pg_list.h"
 
 #include "database/sql.h"
 
-/* Whether any function is registered; no statement is run for it. */
-extern bool mf_reactions_any(Oid schema);
+/* Adds a change to the queue of every registered function; they are called after the commit. */
+extern void mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after);
 
-/* Notes a change for all registered functions; they are told of it after the commit. */
-extern void mf_reactions_note(Oid schema, int64 invoice, Datum before, Datum after);
-
-/* Registers a function, anew if it is registered: what waits for it is tried at once. */
-extern void mf_reaction_register(Oid schema, const char *function, const char *owner, const char *by);
-
-/* The owner of a registered function, palloc'd; NULL if it is not registered. */
-extern char *mf_reaction_owner(Oid schema, const char *function);
-
-/* Ends a registration; how many changes it was still to be told of. */
-extern int64 mf_reaction_unregister(Oid schema, const char *function);
-
-/* A registered function, for mf_check() */
-typedef struct MfReactionState
-{
-	char	   *function;
-	char	   *owner;
-	int64		waiting;		/* changes that it was not told of yet */
-	TimestampTz since;			/* the oldest of these */
-	int64		invoice;		/* the first one that has failed; 0 = none has */
-	char	   *error;			/* why; NULL = none has */
-} MfReactionState;
-
-/* A list of MfReactionState */
-extern List *mf_reaction_states(Oid schema);
+/* Makes all of the queue, or that of one function, due at once. */
+extern void mf_reaction_queue_retry(const MfSqlScope *scope, const char *function);
 
 /*
- * Tells a function of one change, or notes that it has failed.  False if nothing is
- * due; *next is when something will be, 0 = never.  *under_way, which outlives the
- * process, is not 0 while a function is called.
+ * When the worker has to read the queue next: now, or at a time (0 = not before
+ * something changes).
  */
-extern bool mf_reactions_tell(MfRunTransaction run_apart, int64 *under_way, TimestampTz *next);
+extern void mf_reaction_alarm_now(void);
+extern void mf_reaction_alarm_set(TimestampTz at);
+extern TimestampTz mf_reaction_alarm(void);
 
-/* Notes that the call of *under_way did not come back; false if that could not be done. */
-extern bool mf_reaction_note_ended(MfRunTransaction run_apart, int64 id);
+/*
+ * *next is when something in the queue is due, 0 = never.  False if the queue
+ * cannot be read, which is logged once.
+ */
+extern bool mf_reaction_queue_next(MfRunTransaction run, TimestampTz *next);
 
-/* When something is due, 0 = never; false if that could not be read. */
-extern bool mf_reactions_next(MfRunTransaction run_apart, TimestampTz *next);
+/*
+ * Calls a function for one change, or records why the call failed.  False if
+ * nothing was due; *next is when something will be, 0 = never.  *under_way, which
+ * is to outlive the process, is the id of the change while a function is called,
+ * else 0.
+ */
+extern bool mf_reaction_call_next(MfRunTransaction run, int64 *under_way, TimestampTz *next);
 
-/* Nothing of it waits for its time any more. */
-extern void mf_reactions_try_now(const MfSqlScope *scope);
+/* Records that the process ended during a call; false if that failed. */
+extern bool mf_reaction_record_ended(MfRunTransaction run, int64 id);
 
 #endif							/* MF_ON_CHANGE_QUEUE_H */

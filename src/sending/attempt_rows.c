@@ -19,7 +19,7 @@
 #include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "on_change/on_change.h"
-#include "on_change/on_change_queue.h"
+#include "on_change/on_change_registry.h"
 #include "sending/attempt_rows.h"
 #include "store/column_types.h"
 #include "store/other_triggers.h"

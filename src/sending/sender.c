@@ -26,7 +26,7 @@
 #include "flow/round_items.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/missed_webhooks.h"
-#include "on_change/on_change_process.h"
+#include "on_change/on_change_queue.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
 #include "sending/attempt_rows.h"
@@ -160,7 +160,7 @@ mf_sender_alarm(void)
 		alarm = mf_earlier(alarm, mf_slots_starved_until());
 	alarm = mf_earlier(alarm, mf_pause_alarm());
 	alarm = mf_earlier(alarm, mf_inquiry_alarm());
-	alarm = mf_earlier(alarm, mf_reactions_alarm());
+	alarm = mf_earlier(alarm, mf_reaction_alarm());
 	return mf_earlier(alarm, mf_sender_ready_alarm());
 }
 

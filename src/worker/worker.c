@@ -43,7 +43,7 @@
 #include "inbound/listener.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/inquiry_catch_up.h"
-#include "on_change/on_change_process.h"
+#include "on_change/on_change_start.h"
 #include "process/file_descriptors.h"
 #include "process/process.h"
 #include "process/wait.h"

@@ -1,6 +1,6 @@
 /*
  * worker_round.c
- *	  The rounds of a worker: one transaction each, and what follows a failure.
+ *	  The rounds of a worker: one transaction each, and what follows its failure.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/worker_round.c
@@ -17,12 +17,13 @@
 #include "base/compat.h"
 #include "base/failpoint.h"
 #include "base/settings.h"
+#include "database/run_transaction.h"
 #include "flight/account_pause.h"
 #include "flight/flight.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry_catch_up.h"
-#include "on_change/on_change_process.h"
 #include "on_change/on_change_queue.h"
+#include "on_change/on_change_start.h"
 #include "process/notify.h"
 #include "process/process.h"
 #include "process/wakeup.h"
@@ -32,195 +33,195 @@
 #include "worker/retention.h"
 #include "worker/worker_round.h"
 
-/* Where waiting for somebody's lock would hold up more than it is worth */
+/* Lock time-out of transactions apart from the round, which are not urgent */
 #define SHORT_LOCK_TIMEOUT_MS 200
 
-/* After an error the next round waits: doubled with each error in a row. */
+/* Delay of the next round after an error; doubled with each consecutive error */
 #define ERROR_DELAY_MS 200
 #define ERROR_DELAY_MAX_MS 30000
 
-/* After so many items in a row that were to blame the cause may lie elsewhere: no hurry, and no more log lines. */
+/*
+ * After so many consecutive items that failed, the cause may lie elsewhere: rounds
+ * are delayed, and no more items are logged.
+ */
 #define MANY_ITEMS 10
 #define MANY_ITEMS_DELAY_MS 100
 
-/* So many of the last rounds may fail in a row without telling of an item. */
+/* At shutdown: consecutive rounds that may fail without an item to blame */
 #define LAST_FAILURES 10
 
-/* What is written about an item that is put off */
-typedef struct Note
+/* An item that is put off */
+typedef struct PutOff
 {
 	const MfItem *item;
 	TimestampTz until;
 	const char *error;
-} Note;
+}			PutOff;
 
 static MfSlot *my_slot = NULL;
-static Oid	my_extension = InvalidOid;
-static Oid	my_schema = InvalidOid;
-static MemoryContext round_context = NULL;
-static int	lock_timeout_ms = 0;
-static int	errors_in_a_row = 0;
-static int	items_in_a_row = 0;
+static MfTransactionRunner runner;
+static int	lock_timeout_ms = 0;	/* of rounds; 0 = none */
+static int	consecutive_errors = 0;
+static int	consecutive_items = 0;	/* that failed */
 
-static bool gone(void);
-static void round_failed(TimestampTz *again);
-static ErrorData *end_failed_transaction(bool *own_fault, bool *unheard);
+static bool run_round_transaction(TimestampTz *next, bool *extension_present, bool *confirmed);
+static void handle_failure(TimestampTz *next);
+static ErrorData *abort_round(void);
 static void show_error(const char *error);
-static void put_off(const MfItem *item, const char *error, bool own_fault);
-static bool keep_answer(const MfSqlScope *scope, void *argument);
-static bool note_item(const MfSqlScope *scope, void *argument);
-static void tell_item(const MfItem *item, const char *error, const char *not_noted);
-static bool try_now(const MfSqlScope *scope, void *argument);
-static bool run_apart(MfTransactionWork work, void *argument, char **error);
+static void put_off_item(const MfItem *item, const char *error, bool row_error);
+static bool record_attempt(const MfSqlScope *scope, void *argument);
+static bool record_put_off(const MfSqlScope *scope, void *argument);
+static void log_put_off(const PutOff * put_off, const char *record_error);
+static bool make_due(const MfSqlScope *scope, void *argument);
+static bool run_transaction(MfTransactionWork work, void *argument, char **error);
 
 void
 mf_round_start(MfSlot *slot, Oid extension, Oid schema)
 {
 	my_slot = slot;
-	my_extension = extension;
-	my_schema = schema;
-	round_context = AllocSetContextCreate(TopMemoryContext, "myfatoorah round", ALLOCSET_DEFAULT_SIZES);
+	runner.extension = extension;
+	runner.schema = schema;
+	runner.count = &slot->transactions;
+	runner.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah round", ALLOCSET_DEFAULT_SIZES);
 }
 
 bool
 mf_round_failing(void)
 {
-	return errors_in_a_row > 0;
+	return consecutive_errors > 0;
 }
 
 bool
-mf_round_run(TimestampTz *again)
+mf_round_run(TimestampTz *next)
 {
-	volatile bool present = true;
-	volatile bool failed = false;
-	volatile bool confirmed = false;
+	bool		extension_present;
+	bool		confirmed;
 
 	pgstat_report_activity(STATE_RUNNING, "myfatoorah: sending invoices");
-	mf_pause_attend(run_apart);
-	/* it may fail before it takes anything, and what the one before had in hand may be gone */
+	mf_pause_attend(run_transaction);
+	/* the items of the round before may be freed, and this one may fail before it has any */
 	mf_items_begin();
-	mf_process_begin_statements();
-	PG_TRY();
+	if (run_round_transaction(next, &extension_present, &confirmed))
 	{
-		MemoryContextSwitchTo(round_context);
-		mf_process_start_transaction();
-		my_slot->transactions++;
-		MemoryContextSwitchTo(round_context);
-
-		if (!mf_process_lock_extension(my_extension))
-			present = false;
-		else
-			mf_sender_round(my_schema, again);
-		MF_FAILPOINT("round_done");
-		confirmed = mf_process_commit_transaction();
-	}
-	PG_CATCH();
-	{
-		round_failed(again);
-		failed = true;
-	}
-	PG_END_TRY();
-	mf_process_end_statements();
-	MemoryContextReset(round_context);
-	if (!present)
-		return gone();
-
-	if (!failed)
-	{
-		errors_in_a_row = 0;
+		if (!extension_present)
+		{
+			/* outcomes of requests have no table any more */
+			mf_sender_abandon();
+			return false;
+		}
+		consecutive_errors = 0;
 		my_slot->failing = false;
 		if (mf_sender_post(confirmed))
 		{
-			items_in_a_row = 0;
+			consecutive_items = 0;
 			mf_process_forget_error();
 		}
 	}
 	my_slot->unnoted = mf_items_unnoted(GetCurrentTimestamp());
 	if (!ShutdownRequestPending)
 	{
-		mf_reactions_attend(my_slot, run_apart);
-		mf_retention_attend(my_slot, run_apart, again);
-		mf_inquiry_catch_up_attend(run_apart, again);
+		mf_reactions_attend(my_slot, run_transaction);
+		mf_retention_attend(my_slot, run_transaction, next);
+		mf_inquiry_catch_up_attend(run_transaction, next);
 	}
 	return true;
 }
 
-/* The extension was dropped: what is under way has no place any more. */
+/*
+ * False if the transaction failed.  *confirmed is false if a synchronous standby
+ * may lack the commit.
+ */
 static bool
-gone(void)
+run_round_transaction(TimestampTz *next, bool *extension_present, bool *confirmed)
 {
-	mf_sender_abandon();
-	return false;
+	volatile bool failed = false;
+
+	*extension_present = true;
+	*confirmed = false;
+	mf_process_begin_statements();
+	PG_TRY();
+	{
+		MemoryContextSwitchTo(runner.context);
+		mf_process_start_transaction();
+		my_slot->transactions++;
+		MemoryContextSwitchTo(runner.context);
+
+		if (!mf_process_lock_extension(runner.extension))
+			*extension_present = false;
+		else
+			mf_sender_round(runner.schema, next);
+		MF_FAILPOINT("round_done");
+		*confirmed = mf_process_commit_transaction();
+	}
+	PG_CATCH();
+	{
+		handle_failure(next);
+		failed = true;
+	}
+	PG_END_TRY();
+	mf_process_end_statements();
+	MemoryContextReset(runner.context);
+	return !failed;
 }
 
 /*
- * A round has failed: the next one takes less, or the only item that it had in
- * hand is put off, and the others go on.
+ * In PG_CATCH().  A round with several items is repeated with fewer; a single
+ * item that fails is put off, so that the others go on.
  */
 static void
-round_failed(TimestampTz *again)
+handle_failure(TimestampTz *next)
 {
-	bool		own_fault;
-	bool		unheard;
-	ErrorData  *error = end_failed_transaction(&own_fault, &unheard);
+	ErrorData  *error = abort_round();
+	bool		no_notify_room = mf_notify_refused(error);
+	bool		row_error = mf_process_is_row_error(error);
 	bool		cancelled = mf_process_is_cancel(error);
 	bool		smaller;
 	const MfItem *item = mf_sender_round_failed(&smaller);
 	int64		delay = 0;
 
-	/* whoever ends us has not found out anything about the item */
-	if (item != NULL && !unheard && !(cancelled && ShutdownRequestPending))
-		put_off(item, error->message, own_fault);
-	/* without notifications it can be done at once */
-	if (unheard)
+	/* a shutdown is not the fault of an item, nor is a full NOTIFY queue */
+	if (item != NULL && !no_notify_room && !(cancelled && ShutdownRequestPending))
+		put_off_item(item, error->message, row_error);
+	/* the next round leaves notifications out, and can start at once */
+	if (no_notify_room)
 		delay = 0;
-	else if (own_fault && item != NULL)
-		delay = ++items_in_a_row > MANY_ITEMS ? MANY_ITEMS_DELAY_MS : 0;
-	else if (!own_fault || !smaller)
+	else if (row_error && item != NULL)
+		delay = ++consecutive_items > MANY_ITEMS ? MANY_ITEMS_DELAY_MS : 0;
+	else if (!row_error || !smaller)
 	{
-		delay = Min((int64) ERROR_DELAY_MS << Min(errors_in_a_row, 16), ERROR_DELAY_MAX_MS);
+		delay = Min((int64) ERROR_DELAY_MS << Min(consecutive_errors, 16), ERROR_DELAY_MAX_MS);
 		if (!cancelled && !smaller)
 		{
-			errors_in_a_row++;
+			consecutive_errors++;
 			my_slot->failing = true;
 		}
 	}
-	*again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+	*next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-/*
- * In PG_CATCH(): aborts the transaction, and gives the error, which lives as
- * long as the round.  "own_fault" may be NULL; then nobody is told of the error.
- * "unheard": it was the notifications that had no room.
- */
+/* Aborts the transaction; the error lives until the end of the round. */
 static ErrorData *
-end_failed_transaction(bool *own_fault, bool *unheard)
+abort_round(void)
 {
 	ErrorData  *error;
 
-	MemoryContextSwitchTo(round_context);
+	MemoryContextSwitchTo(runner.context);
 	error = CopyErrorData();
-	*unheard = mf_notify_refused(error);
 	HOLD_INTERRUPTS();
-	if (own_fault != NULL)
-	{
-		*own_fault = mf_process_is_row_error(error);
-		/* else it is told once it is known which item it is about */
-		if (!*own_fault || mf_items_count() == 0)
-			mf_process_report_error(error);
-	}
+	/* an error of a row is logged once it is known of which item it is */
+	if (!mf_process_is_row_error(error) || mf_items_count() == 0)
+		mf_process_report_error(error);
 	FlushErrorState();
 	AbortCurrentTransaction();
-	/* whoever ends us is told nothing of a cancel */
-	if (own_fault != NULL && !(mf_process_is_cancel(error) && ShutdownRequestPending))
+	if (!(mf_process_is_cancel(error) && ShutdownRequestPending))
 		show_error(error->message);
 	RESUME_INTERRUPTS();
-	MemoryContextSwitchTo(round_context);
+	MemoryContextSwitchTo(runner.context);
 	return error;
 }
 
-/* For mf_worker_status. */
+/* In mf_worker_status */
 static void
 show_error(const char *error)
 {
@@ -230,50 +231,53 @@ show_error(const char *error)
 	LWLockRelease(mf_shared->lock);
 }
 
-/* An item that cannot be written comes again later.  Each step of this may fail, too, and the others are still done. */
+/*
+ * Puts off an item that cannot be written.  Each step is a transaction of its
+ * own, and is done even if another one fails.
+ */
 static void
-put_off(const MfItem *item, const char *error, bool own_fault)
+put_off_item(const MfItem *item, const char *error, bool row_error)
 {
-	MfPutOff	later = mf_items_put_off(item, error, own_fault, GetCurrentTimestamp());
-	Note		note = {item, later.until, error};
-	char	   *not_noted = NULL;
+	MfPutOff	later = mf_items_put_off(item, error, row_error, GetCurrentTimestamp());
+	PutOff		put_off = {item, later.until, error};
+	char	   *record_error = NULL;
 
 	if (later.named)
 	{
 		MfFlight   *flight = item->flight;
 
 		if (flight != NULL && flight->kind == MF_JOB_SEND && !flight->attempt_recorded)
-			flight->attempt_recorded = run_apart(keep_answer, &note, NULL);
-		if (run_apart(note_item, &note, &not_noted))
+			flight->attempt_recorded = run_transaction(record_attempt, &put_off, NULL);
+		if (run_transaction(record_put_off, &put_off, &record_error))
 			mf_items_noted(item);
-		if (later.news && items_in_a_row < MANY_ITEMS)
-			tell_item(item, error, not_noted);
+		if (later.news && consecutive_items < MANY_ITEMS)
+			log_put_off(&put_off, record_error);
 	}
 	mf_sender_put_off(item, later.until);
 }
 
 static bool
-keep_answer(const MfSqlScope *scope, void *argument)
+record_attempt(const MfSqlScope *scope, void *argument)
 {
-	mf_sender_keep_answer(scope, ((const Note *) argument)->item->flight);
+	mf_sender_keep_answer(scope, ((const PutOff *) argument)->item->flight);
 	return true;
 }
 
-/* For mf_review.  False if that cannot show it: then mf_check() counts it. */
+/* For mf_review.  False if mf_review cannot show the item: then mf_check() counts it. */
 static bool
-note_item(const MfSqlScope *scope, void *argument)
+record_put_off(const MfSqlScope *scope, void *argument)
 {
-	const Note *note = (const Note *) argument;
-	const MfItem *item = note->item;
+	const		PutOff *put_off = (const PutOff *) argument;
+	const MfItem *item = put_off->item;
 
 	switch (item->kind)
 	{
 		case MF_ITEM_INVOICE:
-			return mf_queue_put_off(scope, item->id, note->until, note->error);
+			return mf_queue_put_off(scope, item->id, put_off->until, put_off->error);
 		case MF_ITEM_INQUIRY:
-			return mf_inquiries_put_off(scope, item->id, 0, note->until, note->error);
+			return mf_inquiries_put_off(scope, item->id, 0, put_off->until, put_off->error);
 		case MF_ITEM_EVENT:
-			(void) mf_inquiries_put_off(scope, 0, item->id, note->until, note->error);
+			(void) mf_inquiries_put_off(scope, 0, item->id, put_off->until, put_off->error);
 			break;
 		case MF_ITEM_LOG:
 			break;
@@ -281,9 +285,11 @@ note_item(const MfSqlScope *scope, void *argument)
 	return false;
 }
 
+/* "record_error" is why mf_review cannot show the item; NULL = it can, or never does. */
 static void
-tell_item(const MfItem *item, const char *error, const char *not_noted)
+log_put_off(const PutOff * put_off, const char *record_error)
 {
+	const MfItem *item = put_off->item;
 	const char *what = item->kind == MF_ITEM_EVENT ? psprintf("event " INT64_FORMAT, item->id) :
 		item->kind == MF_ITEM_LOG ? psprintf("the log of webhooks of account \"%s\"", item->flight ?
 											 item->flight->throttle->account : "?") :
@@ -291,9 +297,9 @@ tell_item(const MfItem *item, const char *error, const char *not_noted)
 
 	ereport(LOG,
 			(errmsg("%s is put off because %s cannot be written", what, item->flight ? "its answer" : "it"),
-			 not_noted ? errdetail_internal("%s; mf_review cannot show this: %s", error, not_noted) :
-			 errdetail_internal("%s", error),
-			 errhint("Mend the cause, then call mf_resume(); without that it is tried again later and later.")));
+			 record_error ? errdetail_internal("%s; mf_review cannot show this: %s", put_off->error, record_error) :
+			 errdetail_internal("%s", put_off->error),
+			 errhint("Remove the cause, then call mf_resume(). Otherwise it is tried again with growing delays.")));
 }
 
 void
@@ -304,67 +310,34 @@ mf_round_try_now(uint32 what)
 	if (what == 0)
 		return;
 	if (what & MF_TRY_REACTIONS)
-		mf_reactions_wake();
+		mf_reaction_alarm_now();
 	if (what & (MF_TRY_LACKING | MF_TRY_ALL))
 		mf_sender_try_now(what);
-	if ((what & MF_TRY_ALL) && !run_apart(try_now, NULL, &error) && error != NULL)
+	if ((what & MF_TRY_ALL) && !run_transaction(make_due, NULL, &error) && error != NULL)
 		ereport(LOG,
-				(errmsg("what was put off after failures could not be made due"),
+				(errmsg("could not make due what was put off after failures"),
 				 errdetail_internal("%s", error)));
-	MemoryContextReset(round_context);
+	MemoryContextReset(runner.context);
 }
 
 static bool
-try_now(const MfSqlScope *scope, void *argument)
+make_due(const MfSqlScope *scope, void *argument)
 {
 	mf_sender_try_put_off(scope);
-	mf_reactions_try_now(scope);
+	mf_reaction_queue_retry(scope, NULL);
+	mf_reaction_alarm_now();
 	return true;
 }
 
-/*
- * Does something in a transaction of its own.  False if it fails, or if it says
- * so, or if the extension is gone; *error is the message, in the round's memory,
- * or NULL.
- */
+/* mf_transaction_run(), but no lock is waited for long; *error lives until the end of the round. */
 static bool
-run_apart(MfTransactionWork work, void *argument, char **error)
+run_transaction(MfTransactionWork work, void *argument, char **error)
 {
-	volatile bool done = false;
+	bool		done;
 
-	if (error != NULL)
-		*error = NULL;
-	mf_process_begin_statements();
-	PG_TRY();
-	{
-		mf_process_lock_timeout(SHORT_LOCK_TIMEOUT_MS);
-		mf_process_start_transaction();
-		my_slot->transactions++;
-		MemoryContextSwitchTo(round_context);
-		if (mf_process_lock_extension(my_extension))
-		{
-			MfSqlScope	scope;
-
-			mf_sql_begin(&scope, my_schema);
-			done = work(&scope, argument);
-			mf_sql_end(&scope);
-		}
-		(void) mf_process_commit_transaction();
-	}
-	PG_CATCH();
-	{
-		bool		unheard;
-		ErrorData  *failure = end_failed_transaction(NULL, &unheard);
-
-		done = false;
-		if (error != NULL)
-			*error = failure->message;
-		pgstat_report_activity(STATE_IDLE, NULL);
-	}
-	PG_END_TRY();
-	mf_process_end_statements();
+	mf_process_lock_timeout(SHORT_LOCK_TIMEOUT_MS);
+	done = mf_transaction_run(&runner, work, argument, error);
 	mf_process_lock_timeout(lock_timeout_ms);
-	MemoryContextSwitchTo(round_context);
 	return done;
 }
 
@@ -372,7 +345,7 @@ void
 mf_round_finish(void)
 {
 	int			failures = 0;
-	TimestampTz again;
+	TimestampTz next;
 
 	mf_process_last_commits();
 	lock_timeout_ms = SHORT_LOCK_TIMEOUT_MS;
@@ -381,9 +354,9 @@ mf_round_finish(void)
 	{
 		TimestampTz before = my_slot->last_error_at;
 
-		if (!mf_round_run(&again))
+		if (!mf_round_run(&next))
 			break;
 		/* an item that was put off is progress, too */
-		failures = my_slot->last_error_at == before || items_in_a_row > 0 ? 0 : failures + 1;
+		failures = my_slot->last_error_at == before || consecutive_items > 0 ? 0 : failures + 1;
 	}
 }

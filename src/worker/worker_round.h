@@ -1,6 +1,6 @@
 /*
  * worker_round.h
- *	  The rounds of a worker: one transaction each, and what follows a failure.
+ *	  The rounds of a worker: one transaction each, and what follows its failure.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/worker_round.h
@@ -11,28 +11,28 @@
 #include "process/worker_slots.h"
 #include "process/wakeup.h"
 
-/* Once, before the first round: whose rounds they are. */
+/* Before the first round.  The slot has its statistics and errors. */
 extern void mf_round_start(MfSlot *slot, Oid extension, Oid schema);
 
 /*
- * One round in one transaction, and what it claimed posted after its commit.
- * False if the extension is gone.  *again is when the next one is needed without
- * being woken, 0 = never.
+ * Runs one round, and posts after its commit the requests that it has built.
+ * False if the extension was dropped.  *next is when the next round is needed
+ * without being woken, 0 = never.  Raises no error: a round that fails is logged.
  */
-extern bool mf_round_run(TimestampTz *again);
-
-/* The latest round has failed, and not because of a single item: nothing but *again counts. */
-extern bool mf_round_failing(void);
+extern bool mf_round_run(TimestampTz *next);
 
 /*
- * Somebody has mended something: bits of MfTryNow tell what.  Where it was an
- * operator, nothing is put off any more.
+ * The latest round failed, and not because of a single item: the next one has
+ * to wait for *next.
  */
+extern bool mf_round_failing(void);
+
+/* Tries again what was put off after failures: "what" has bits of MfTryNow. */
 extern void mf_round_try_now(uint32 what);
 
 /*
- * The last rounds: they record every outcome and answer that there is, and
- * nothing cancels them.  Nobody's lock keeps them waiting for long.
+ * Runs the last rounds: they record every outcome that is known, cannot be
+ * cancelled, and wait for no lock for long.
  */
 extern void mf_round_finish(void);
 

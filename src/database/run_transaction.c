@@ -1,0 +1,77 @@
+/*
+ * run_transaction.c
+ *	  Transactions of a background worker that are apart from its main work.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/database/run_transaction.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "database/run_transaction.h"
+#include "process/notify.h"
+#include "process/process.h"
+
+static char *abort_failed_transaction(MemoryContext context);
+
+bool
+mf_transaction_run(MfTransactionRunner * runner, MfTransactionWork work, void *argument, char **error)
+{
+	volatile bool done = false;
+
+	if (error != NULL)
+		*error = NULL;
+	mf_process_begin_statements();
+	PG_TRY();
+	{
+		mf_process_start_transaction();
+		if (runner->count != NULL)
+			(*runner->count)++;
+		MemoryContextSwitchTo(runner->context);
+		if (mf_process_lock_extension(runner->extension))
+		{
+			MfSqlScope	scope;
+
+			mf_sql_begin(&scope, runner->schema);
+			done = work(&scope, argument);
+			mf_sql_end(&scope);
+		}
+		else
+			runner->extension_dropped = true;
+		(void) mf_process_commit_transaction();
+	}
+	PG_CATCH();
+	{
+		char	   *message = abort_failed_transaction(runner->context);
+
+		if (error != NULL)
+			*error = message;
+		done = false;
+	}
+	PG_END_TRY();
+	mf_process_end_statements();
+	MemoryContextSwitchTo(runner->context);
+	return done;
+}
+
+/* In PG_CATCH(); returns the message of the error. */
+static char *
+abort_failed_transaction(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	(void) mf_notify_refused(error);
+	HOLD_INTERRUPTS();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	RESUME_INTERRUPTS();
+	return error->message;
+}

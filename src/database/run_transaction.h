@@ -1,0 +1,30 @@
+/*
+ * run_transaction.h
+ *	  Transactions of a background worker that are apart from its main work.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/database/run_transaction.h
+ */
+#ifndef MF_RUN_TRANSACTION_H
+#define MF_RUN_TRANSACTION_H
+
+#include "database/sql.h"
+
+/* What a background worker runs its transactions with */
+typedef struct MfTransactionRunner
+{
+	Oid			extension;
+	Oid			schema;
+	MemoryContext context;		/* for the work and error messages; the caller resets it */
+	uint64	   *count;			/* transactions begun; may be NULL */
+	bool		extension_dropped;	/* set when a transaction finds that */
+}			MfTransactionRunner;
+
+/*
+ * Runs "work" in a transaction of its own.  Returns its result; false if the
+ * transaction fails, or if the extension was dropped.  *error is the message of a
+ * failure, else NULL; "error" may be NULL.  A failed transaction is not logged.
+ */
+extern bool mf_transaction_run(MfTransactionRunner * runner, MfTransactionWork work, void *argument, char **error);
+
+#endif							/* MF_RUN_TRANSACTION_H */

@@ -1,0 +1,43 @@
+/*
+ * on_change_registry.h
+ *	  The functions that mf_on_change() has registered: the table mf_reaction.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/on_change/on_change_registry.h
+ */
+#ifndef MF_ON_CHANGE_REGISTRY_H
+#define MF_ON_CHANGE_REGISTRY_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+/* A registered function, for mf_check() */
+typedef struct MfReactionState
+{
+	char	   *function;
+	char	   *owner;
+	int64		waiting;		/* changes in the queue */
+	TimestampTz since;			/* the oldest of these */
+	int64		invoice;		/* the first one whose call failed; 0 = none */
+	char	   *error;			/* of that call; NULL = none */
+} MfReactionState;
+
+/* Whether any function is registered; cheap, because it runs no statement. */
+extern bool mf_reactions_any(Oid schema);
+
+/*
+ * Registers a function, or registers it again: then its queue is due at once.
+ * Raises an error if its owner has too many functions.
+ */
+extern void mf_reaction_register(Oid schema, const char *function, const char *owner, const char *by);
+
+/* The owner of a registered function, palloc'd; NULL if it is not registered. */
+extern char *mf_reaction_owner(Oid schema, const char *function);
+
+/* Ends a registration; returns how many changes were in the queue. */
+extern int64 mf_reaction_unregister(Oid schema, const char *function);
+
+/* A list of MfReactionState */
+extern List *mf_reaction_states(Oid schema);
+
+#endif							/* MF_ON_CHANGE_REGISTRY_H */
