@@ -278,14 +278,14 @@ is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'invoices went out
 # The log: a line for each kind, not for each request; nothing of what came in
 my $log = slurp_file($node->logfile);
 my $minutes = 1 + int((time - $^T) / 60);
-foreach my $kind ('connections that spoke no HTTP', 'requests for nothing that is here', 'requests that were too large', 'requests that took too long',
+foreach my $kind ('connections that did not speak HTTP', 'requests for unknown paths', 'requests that were too large', 'requests that took too long',
 	'connections beyond the limit')
 {
 	my $lines = () = $log =~ /listener refused $kind$/mg;
 
 	ok($lines >= 1 && $lines <= $minutes + 1, "told of: $kind") or diag("$lines lines in $minutes minutes");
 }
-like($log, qr/DETAIL:  They were \d+, the latest from 127\.0\.0\.1\./, 'with their number and where they came from');
+like($log, qr/DETAIL:  \d+ were refused, the latest from 127\.0\.0\.1\./, 'with their number and where they came from');
 unlike($log, qr/PAYMENT_STATUS_CHANGED|passwd|other\.example|\Q$MyFatoorah::Web::secret\E/, 'but nothing of what they said');
 cmp_ok($node->safe_psql('postgres', 'SELECT refused FROM mf_listener_status'), '>', 50, 'and counted');
 

@@ -93,7 +93,7 @@ sub subject
 
 $begun = begin($port2);
 conf(ssl_cert_file => 'one.crt');
-ok($node->wait_for_log(qr/listener goes on as before: myfatoorah\.ssl_cert_file is set, but myfatoorah\.ssl_key_file is not/), 'a certificate without a key is told of');
+ok($node->wait_for_log(qr/listener could not apply its settings, and continues as before: myfatoorah\.ssl_cert_file is set, but myfatoorah\.ssl_key_file is not/), 'a certificate without a key is told of');
 is(health($port2), 200, 'and changes nothing');
 conf(ssl_key_file => 'one.key');
 $mf->wait_for($node, 'postgres', 'SELECT tls FROM mf_listener_status');
@@ -105,7 +105,7 @@ isnt(system("openssl s_client -connect 127.0.0.1:$port2 -tls1_1 </dev/null >/dev
 like($node->safe_psql('postgres', "SELECT detail FROM mf_check() WHERE item = 'listener'"), qr/HTTPS/, 'mf_check() says so');
 system_or_bail('cp', "$two.crt", "$one.crt");
 $node->reload;
-ok($node->wait_for_log(qr/listener goes on as before: the certificate in "one\.crt" cannot be used with the key in "one\.key"/), 'a certificate that does not fit the key is told of');
+ok($node->wait_for_log(qr/listener could not apply its settings, and continues as before: the certificate in "one\.crt" cannot be used with the key in "one\.key"/), 'a certificate that does not fit the key is told of');
 is(subject(), 'subject=CN=one.example', 'and not used');
 system_or_bail('cp', "$two.key", "$one.key");
 $node->reload;

@@ -35,7 +35,8 @@ mf_listen_parse_addresses(const char *text, MfListenAddress *addresses, char *er
 		size_t		length;
 		int			found;
 
-		text += strspn(text, " \t");
+		text	  +=strspn(text, " \t");
+
 		length = strcspn(text, ",");
 		while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
 			length--;
@@ -58,7 +59,8 @@ mf_listen_parse_addresses(const char *text, MfListenAddress *addresses, char *er
 			return -1;
 		}
 		count += found;
-		text += strcspn(text, ",");
+		text	  +=strcspn(text, ",");
+
 		if (*text++ == '\0')
 			return count;
 	}

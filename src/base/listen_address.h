@@ -22,8 +22,7 @@ typedef struct MfListenAddress
 		struct sockaddr_in6 in6;
 	}			address;		/* without port */
 	socklen_t	length;
-	bool		optional;		/* from a word that means IPv4 and IPv6: this
-								 * machine may lack one of them */
+	bool		optional;		/* from a word that means IPv4 and IPv6: this machine may lack one of them */
 } MfListenAddress;
 
 /*

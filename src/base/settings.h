@@ -28,8 +28,7 @@
 typedef enum MfResendPolicy
 {
 	MF_RESEND_NEVER,
-	MF_RESEND_LINK,				/* notification_option LNK: MyFatoorah has
-								 * notified nobody */
+	MF_RESEND_LINK,				/* notification_option LNK: MyFatoorah has notified nobody */
 	MF_RESEND_ALL
 } MfResendPolicy;
 
@@ -45,8 +44,8 @@ extern int	mf_max_resends;
 extern int	mf_history_retention;
 extern int	mf_personal_data_retention;
 extern int	mf_poll_delay;
-extern int	mf_poll_rate_limit;	/* per minute and account; 0 = no polling */
-extern int	mf_callback_rate_limit;	/* per minute and account */
+extern int	mf_poll_rate_limit; /* per minute and account; 0 = no polling */
+extern int	mf_callback_rate_limit; /* per minute and account */
 extern int	mf_on_change_timeout;
 extern char *mf_public_url;		/* without a slash at the end; "" = none */
 extern bool mf_route_callbacks;

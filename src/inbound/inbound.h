@@ -34,14 +34,12 @@ typedef enum MfInboundResult
 typedef struct MfInbound
 {
 	MfInboundKind kind;
-	const char *account;		/* of a webhook or PaymentId; in the server's
-								 * encoding */
+	const char *account;		/* of a webhook or PaymentId; in the server's encoding */
 	const char *body;			/* of a webhook */
 	size_t		body_len;
 	const char *signature;		/* header MyFatoorah-Signature, or NULL */
 	const char *version;		/* header MyFatoorah-Webhook-Version, or NULL */
-	const char *token;			/* of a callback: "42-abcd...", the last part of
-								 * its path */
+	const char *token;			/* of a callback: "42-abcd...", the last part of its path */
 	const char *payment_id;		/* of a callback (may be NULL) or PaymentId */
 	TimestampTz turn;			/* of a PaymentId: not asked about before; 0 = at once */
 

@@ -1,14 +1,13 @@
 /*
  * listener.c
- *	  The listener of a database: its life and its loop.
+ *	  The listener of a database: the process that receives webhooks and callbacks.
  *
- * One process, one thread: it waits for its sockets, for its latch, and for
- * the HTTP server's own descriptor.  Nothing runs by the clock unless somebody
- * is connected, so an idle listener costs nothing.
+ * It has one thread, which waits for its sockets, its latch, and the descriptor of
+ * the HTTP server.  No timer runs unless somebody is connected.
  *
- * A changed certificate takes effect with new connections: the HTTP server is
- * started anew beside the former one, which goes when its requests are
- * answered.
+ * A changed certificate counts for new connections: a second HTTP server is
+ * started with it, and the former one is stopped when it has answered its
+ * requests.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inbound/listener.c
@@ -17,7 +16,6 @@
 
 #include "access/xact.h"
 #include "commands/extension.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -40,90 +38,107 @@
 #include "base/settings.h"
 #include "database/sql.h"
 #include "inbound/listener.h"
+#include "inbound/listener_customers.h"
+#include "inbound/listener_log.h"
+#include "inbound/listener_serve.h"
+#include "inbound/listener_socket.h"
+#include "inbound/listener_tls.h"
 #include "process/file_descriptors.h"
 #include "process/process.h"
 #include "process/wait.h"
 
-/* After a failure to listen; doubled with every one in a row */
-#define RETRY_DELAY_MS 1000
-#define RETRY_DELAY_MAX_MS 2000	/* an address may arrive only after a promotion */
+/* Connections at a time; fewer where the process may not open as many files */
+#define MAX_CONNECTIONS 512
 
-/* While the system has no descriptors to spare */
+/* The part of them that customers who wait may take; the others are for webhooks. */
+#define CUSTOMERS_SHARE 4
+
+/* Delay after a failure to listen; doubled each time.  An address may be moved here after a promotion. */
+#define RETRY_DELAY_MS 1000
+#define RETRY_DELAY_MAX_MS 2000
+
+/* Delay after a lack of file descriptors or memory */
 #define ACCEPT_DELAY_MS 200
 
-/* What is under way at shutdown may still be answered for this long. */
+/* At shutdown, requests are answered for this long. */
 #define DRAIN_MS 300
 
 /* Latch, postmaster, two HTTP servers, and sockets */
 #define MAX_EVENTS (4 + MF_LISTEN_MAX)
 
 static MfSlot *my_slot = NULL;
-static MfService service;
+static MfListener listener;
 static int	max_connections;
 
 static MfListenSockets sockets;
-static int	sockets_port = 0;	/* what they were opened for */
+static int	sockets_port = 0;	/* what they were opened with */
 static char *sockets_addresses = NULL;
 
 static MfHttpd *httpd = NULL;
-static MfHttpd *former_httpd = NULL;	/* with requests under way */
+static MfHttpd *former_httpd = NULL;	/* still answers its requests */
 static bool httpd_tls = false;
 static uint64 httpd_identity = 0;	/* of its certificate and key */
-static uint64 former_requests = 0;	/* of HTTP servers that are gone */
+static uint64 former_requests = 0;	/* of HTTP servers that were stopped */
 
 static WaitEventSet *events = NULL;
-static TimestampTz retry_at = 0;	/* listen again then; 0 = nothing to do */
+static TimestampTz retry_at = 0;	/* listen again then; 0 = not needed */
 static TimestampTz accept_at = 0;	/* accept again then; 0 = at any time */
-static int	failures = 0;
-static char failure[MF_LISTEN_ERROR_SIZE];	/* logged last */
+static int	failures = 0;		/* consecutive, to listen */
+static char logged_failure[MF_LISTENER_ERROR_SIZE]; /* "" = none since the latest success */
 
-static bool attach(Oid database, pid_t worker);
-static void detach(int code, Datum arg);
-static bool find_service(void);
+static bool attach_to_slot(Oid database, pid_t worker);
+static void detach_from_slot(int code, Datum arg);
+static bool find_extension(void);
 static bool begin_service(void);
-static void give_up(void *cls, const char *file, unsigned int line, const char *reason);
-static void set_up(void);
-static bool set_up_httpd(char *error, size_t error_size);
-static bool set_up_sockets(char *error, size_t error_size);
-static void drop_former_httpd(void);
-static void failed(const char *error);
+static void reserve_connections(void);
+static void microhttpd_panic(void *cls, const char *file, unsigned int line, const char *reason);
+static void serve(void);
+static void forget_failures(void);
+static void apply_settings(void);
+static bool start_httpd(char *error, size_t error_size);
+static MfHttpd *start_httpd_with(const MfListenerTls * tls, char *error, size_t error_size);
+static bool open_sockets(char *error, size_t error_size);
+static void stop_former_httpd(void);
+static void handle_failure(const char *error);
 static void build_events(void);
 static bool run(void);
-static void publish(void);
-static void wait_for_events(TimestampTz again);
+static void publish_state(void);
+static void wait_for_events(TimestampTz until);
 static void drain(void);
 
-/* Entry point of a listener; the argument is the database, with the worker that started it in bgw_extra. */
 void
 mf_listener_main(Datum main_arg)
 {
 	Oid			database = DatumGetObjectId(main_arg);
 	int			worker;
-	int			i;
 
 	memcpy(&worker, MyBgworkerEntry->bgw_extra, sizeof(worker));
 	mf_process_signals();
 
-	/* before connecting, so that whoever needs the database sees us coming */
-	if (!attach(database, worker))
+	/* before connecting: whoever needs the database without connections waits for us */
+	if (!attach_to_slot(database, worker))
 		proc_exit(0);
 	mf_process_connect(database, "myfatoorah listener");
-	service.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah listener", ALLOCSET_DEFAULT_SIZES);
-	service.state = &my_slot->listener;
+	listener.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah listener", ALLOCSET_DEFAULT_SIZES);
+	listener.state = &my_slot->listener;
 	if (mf_listen_port == 0 || !begin_service())
 		proc_exit(0);
 
-	/* descriptors that the server's own bookkeeping must not count on */
-	max_connections = Min(MF_LISTENER_MAX_CONNECTIONS, mf_descriptors_share());
-	for (i = 0; i < max_connections; i++)
-		ReserveExternalFD();
-	service.max_waiting = Max(max_connections / MF_CALLBACK_SHARE, 1);
-	MHD_set_panic_func(give_up, NULL);
-	set_up();
+	reserve_connections();
+	MHD_set_panic_func(microhttpd_panic, NULL);
+	apply_settings();
+	serve();
+	drain();
+	proc_exit(0);
+}
 
-	while (!ShutdownRequestPending && !service.gone)
+/* Serves until the process is to end. */
+static void
+serve(void)
+{
+	while (!ShutdownRequestPending && !listener.extension_dropped)
 	{
-		TimestampTz again;
+		TimestampTz until;
 		bool		answered;
 
 		if (ConfigReloadPending)
@@ -132,28 +147,37 @@ mf_listener_main(Datum main_arg)
 			ProcessConfigFile(PGC_SIGHUP);
 			if (mf_listen_port == 0)
 				break;
-			failures = 0;
-			failure[0] = '\0';
-			set_up();
+			forget_failures();
+			apply_settings();
 		}
 		else if (retry_at != 0 && GetCurrentTimestamp() >= retry_at)
-			set_up();
+			apply_settings();
 
 		answered = run();
-		again = mf_earlier(mf_serve_log(&service, former_httpd), mf_serve_log(&service, httpd));
-		publish();
+		until = mf_earlier(mf_listener_log_refusals(&listener, former_httpd), mf_listener_log_refusals(&listener, httpd));
+		publish_state();
 		if (!answered)
-			wait_for_events(again);
+			wait_for_events(until);
 	}
-	drain();
-	proc_exit(0);
 }
 
-/* Takes the listener's part of the slot of this database; false if nobody wants us any more. */
-static bool
-attach(Oid database, pid_t worker)
+/* The file descriptors of connections count for PostgreSQL's limit, too. */
+static void
+reserve_connections(void)
 {
-	bool		wanted = false;
+	int			i;
+
+	max_connections = Min(MAX_CONNECTIONS, mf_descriptors_share());
+	for (i = 0; i < max_connections; i++)
+		ReserveExternalFD();
+	listener.max_waiting = Max(max_connections / CUSTOMERS_SHARE, 1);
+}
+
+/* False if the worker that has started us is gone, or a session needs the database. */
+static bool
+attach_to_slot(Oid database, pid_t worker)
+{
+	bool		attached = false;
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	my_slot = mf_find_slot(database, false);
@@ -169,17 +193,17 @@ attach(Oid database, pid_t worker)
 		pg_atomic_write_u32(&state->waiting, 0);
 		state->wakeups = state->transactions = state->requests = 0;
 		state->stored = state->repeated = state->refused = state->callbacks = 0;
-		wanted = true;
+		attached = true;
 	}
 	LWLockRelease(mf_shared->lock);
-	if (wanted)
-		before_shmem_exit(detach, (Datum) 0);
-	return wanted;
+	if (attached)
+		before_shmem_exit(detach_from_slot, (Datum) 0);
+	return attached;
 }
 
-/* Gives it back at exit. */
+/* Wakes the worker, which may start another listener. */
 static void
-detach(int code, Datum arg)
+detach_from_slot(int code, Datum arg)
 {
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	my_slot->listener.pid = 0;
@@ -190,7 +214,7 @@ detach(int code, Datum arg)
 		mf_set_latch_of(my_slot->proc_number);
 	else
 	{
-		/* the worker went first, and the slot with it could not be given back */
+		/* the worker has ended before us, so only the launcher can free the slot */
 		my_slot->wanted = true;
 		mf_set_latch_of(mf_shared->launcher);
 	}
@@ -198,24 +222,24 @@ detach(int code, Datum arg)
 	ConditionVariableBroadcast(&mf_shared->changed);
 }
 
-/* Finds the extension and takes on the role of the worker for good; false if it is not there. */
+/* Takes on the role of the worker for good; false if the extension does not exist. */
 static bool
-find_service(void)
+find_extension(void)
 {
 	mf_process_begin_statements();
 	if (ShutdownRequestPending)
 		return false;
 	mf_process_start_transaction();
-	service.extension = get_extension_oid(MF_EXTENSION, true);
-	service.schema = mf_extension_schema();
-	if (OidIsValid(service.schema))
+	listener.extension = get_extension_oid(MF_EXTENSION, true);
+	listener.schema = mf_extension_schema();
+	if (OidIsValid(listener.schema))
 		mf_process_take_role(mf_worker_role());
 	mf_process_commit_transaction();
 	mf_process_end_statements();
-	return OidIsValid(service.schema);
+	return OidIsValid(listener.schema);
 }
 
-/* The same; whoever ends us meanwhile is no error of ours. */
+/* The same.  A shutdown meanwhile is not logged as an error. */
 static bool
 begin_service(void)
 {
@@ -223,7 +247,7 @@ begin_service(void)
 
 	PG_TRY();
 	{
-		found = find_service();
+		found = find_extension();
 	}
 	PG_CATCH();
 	{
@@ -236,109 +260,99 @@ begin_service(void)
 	return found;
 }
 
-/* libmicrohttpd has found itself in a state that it cannot go on from. */
+/* libmicrohttpd is in a state that it cannot continue from. */
 static void
-give_up(void *cls, const char *file, unsigned int line, const char *reason)
+microhttpd_panic(void *cls, const char *file, unsigned int line, const char *reason)
 {
-	/* no jump through its frames: FATAL leaves by exit() */
+	/* FATAL calls exit(); ERROR would jump through its stack frames */
 	ereport(FATAL,
 			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg("libmicrohttpd cannot go on: %s", reason ? reason : "unknown reason")));
+			 errmsg("libmicrohttpd cannot continue: %s", reason ? reason : "unknown reason")));
 }
 
-/* Opens, or opens anew, what the settings ask for; what has not changed stays. */
+/* Opens what the settings say; what has not changed stays open. */
 static void
-set_up(void)
+apply_settings(void)
 {
-	char		error[MF_LISTEN_ERROR_SIZE + MAXPGPATH];
-	bool		certain;
+	char		error[MF_LISTENER_ERROR_SIZE + MAXPGPATH];
+	bool		ok;
 
 	retry_at = 0;
-	certain = set_up_httpd(error, sizeof(error));
-	if (!certain)
-		failed(error);
-	if (httpd != NULL && !set_up_sockets(error, sizeof(error)))
+	ok = start_httpd(error, sizeof(error));
+	if (!ok)
+		handle_failure(error);
+	if (httpd != NULL && !open_sockets(error, sizeof(error)))
 	{
-		failed(error);
-		certain = false;
+		handle_failure(error);
+		ok = false;
 	}
-	if (certain)
-	{
-		failures = 0;
-		failure[0] = '\0';
-	}
+	if (ok)
+		forget_failures();
 	build_events();
 }
 
-/* An HTTP server with the certificate that is in the file now. */
-static bool
-set_up_httpd(char *error, size_t error_size)
+static void
+forget_failures(void)
 {
-	MfHttpdConfig config;
+	failures = 0;
+	logged_failure[0] = '\0';
+}
+
+/* Starts an HTTP server unless there is one with the certificate that is in the file now. */
+static bool
+start_httpd(char *error, size_t error_size)
+{
+	MfListenerTls tls;
 	MfHttpd    *started = NULL;
-	bool		tls = mf_ssl_cert_file[0] != '\0' || mf_ssl_key_file[0] != '\0';
-	char	   *certificate = NULL;
-	char	   *key = NULL;
-	uint64		identity = 0;
-	MemoryContext old = MemoryContextSwitchTo(service.context);
-	bool		ok = true;
+	MemoryContext old = MemoryContextSwitchTo(listener.context);
+	bool		ok = mf_listener_tls_read(&tls, error, error_size);
 
-	if (tls && (mf_ssl_cert_file[0] == '\0' || mf_ssl_key_file[0] == '\0'))
+	if (ok && (httpd == NULL || tls.enabled != httpd_tls || tls.identity != httpd_identity))
 	{
-		snprintf(error, error_size, "%s is set, but %s is not",
-				 mf_ssl_cert_file[0] ? "myfatoorah.ssl_cert_file" : "myfatoorah.ssl_key_file",
-				 mf_ssl_cert_file[0] ? "myfatoorah.ssl_key_file" : "myfatoorah.ssl_cert_file");
-		ok = false;
-	}
-	else if (tls)
-	{
-		certificate = mf_listen_read_pem("myfatoorah.ssl_cert_file", mf_ssl_cert_file, false, error, error_size);
-		if (certificate != NULL)
-			key = mf_listen_read_pem("myfatoorah.ssl_key_file", mf_ssl_key_file, true, error, error_size);
-		ok = key != NULL;
-		if (ok)
-			identity = hash_bytes_extended((const unsigned char *) certificate, (int) strlen(certificate), 1) ^
-				hash_bytes_extended((const unsigned char *) key, (int) strlen(key), 2);
-	}
-
-	if (ok && (httpd == NULL || tls != httpd_tls || identity != httpd_identity))
-	{
-		char		reason[MF_HTTPD_ERROR_SIZE];
-
-		config.max_connections = max_connections;
-		config.certificate = certificate;
-		config.key = key;
-		config.idle_seconds = MF_HTTPD_IDLE_SECONDS;
-		config.request_seconds = MF_HTTPD_REQUEST_SECONDS;
-		started = mf_httpd_start(&config, reason, sizeof(reason));
+		started = start_httpd_with(&tls, error, error_size);
 		ok = started != NULL;
-		if (!ok && tls)
-			snprintf(error, error_size, "the certificate in \"%s\" cannot be used with the key in \"%s\": %s",
-					 mf_ssl_cert_file, mf_ssl_key_file, reason);
-		else if (!ok)
-			snprintf(error, error_size, "could not start the HTTP server: %s", reason);
 	}
-	if (key != NULL)
-		explicit_bzero(key, strlen(key));
+	mf_listener_tls_wipe(&tls);
 	if (started != NULL)
 	{
-		/* there is one that retires at a time; those with whom it is busy try again */
-		mf_serve_end_waiting(&service);
-		drop_former_httpd();
+		/* only one retires at a time; requests of a third one are repeated by their senders */
+		mf_customers_answer_all();
+		stop_former_httpd();
 		former_httpd = httpd;
 		if (former_httpd != NULL)
 			mf_httpd_retire(former_httpd);
 		httpd = started;
-		httpd_tls = tls;
-		httpd_identity = identity;
+		httpd_tls = tls.enabled;
+		httpd_identity = tls.identity;
 	}
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(service.context);
+	MemoryContextReset(listener.context);
 	return ok;
 }
 
+static MfHttpd *
+start_httpd_with(const MfListenerTls * tls, char *error, size_t error_size)
+{
+	MfHttpdConfig config;
+	MfHttpd    *started;
+	char		reason[MF_HTTPD_ERROR_SIZE];
+
+	config.max_connections = max_connections;
+	config.certificate = tls->certificate;
+	config.key = tls->key;
+	config.idle_seconds = MF_HTTPD_IDLE_SECONDS;
+	config.request_seconds = MF_HTTPD_REQUEST_SECONDS;
+	started = mf_httpd_start(&config, reason, sizeof(reason));
+	if (started == NULL && tls->enabled)
+		snprintf(error, error_size, "the certificate in \"%s\" cannot be used with the key in \"%s\": %s",
+				 mf_ssl_cert_file, mf_ssl_key_file, reason);
+	else if (started == NULL)
+		snprintf(error, error_size, "could not start the HTTP server: %s", reason);
+	return started;
+}
+
 static void
-drop_former_httpd(void)
+stop_former_httpd(void)
 {
 	if (former_httpd == NULL)
 		return;
@@ -347,9 +361,8 @@ drop_former_httpd(void)
 	former_httpd = NULL;
 }
 
-/* Sockets at the addresses and the port of the settings */
 static bool
-set_up_sockets(char *error, size_t error_size)
+open_sockets(char *error, size_t error_size)
 {
 	if (sockets.count > 0 && mf_listen_port == sockets_port && strcmp(mf_listen_addresses, sockets_addresses) == 0)
 		return true;
@@ -366,24 +379,25 @@ set_up_sockets(char *error, size_t error_size)
 	return true;
 }
 
-/* Says so once, and plans to try again. */
+/* Logs a new failure, and sets the time of the next attempt. */
 static void
-failed(const char *error)
+handle_failure(const char *error)
 {
-	if (strcmp(failure, error) != 0)
+	if (strcmp(logged_failure, error) != 0)
 	{
 		ereport(LOG,
-				(errmsg("myfatoorah listener %s: %s", sockets.count > 0 ? "goes on as before" : "accepts no connections", error),
-				 errhint("Correct the settings myfatoorah.listen_addresses, port, ssl_cert_file and ssl_key_file, or what they name; it tries again by itself.")));
-		strlcpy(failure, error, sizeof(failure));
+				(sockets.count > 0 ?
+				 errmsg("myfatoorah listener could not apply its settings, and continues as before: %s", error) :
+				 errmsg("myfatoorah listener accepts no connections: %s", error),
+				 errhint("Correct myfatoorah.listen_addresses, listen_port, ssl_cert_file and ssl_key_file, or the files they name. It is tried again by itself.")));
+		strlcpy(logged_failure, error, sizeof(logged_failure));
 	}
-	mf_listener_show_error(service.state, error);
+	mf_listener_show_error(listener.state, error);
 	retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 										   Min(RETRY_DELAY_MS << Min(failures, 16), RETRY_DELAY_MAX_MS));
 	failures++;
 }
 
-/* Makes the set of what is waited for. */
 static void
 build_events(void)
 {
@@ -402,7 +416,7 @@ build_events(void)
 		AddWaitEventToSet(events, WL_SOCKET_READABLE, sockets.fd[i], NULL, NULL);
 }
 
-/* Lets in, reads, stores, answers; true if it is to be called again before waiting. */
+/* Accepts, reads, stores and answers; true if it is to be called again before waiting. */
 static bool
 run(void)
 {
@@ -421,25 +435,25 @@ run(void)
 	}
 
 	requests = httpd != NULL ? mf_httpd_run(httpd) : NULL;
-	answered = mf_serve(&service, requests);
+	answered = mf_listener_serve(&listener, requests);
 	if (former_httpd != NULL)
 	{
-		answered |= mf_serve(&service, mf_httpd_run(former_httpd));
+		answered |= mf_listener_serve(&listener, mf_httpd_run(former_httpd));
 		if (mf_httpd_connections(former_httpd) == 0 && mf_httpd_busy(former_httpd) == 0)
 		{
-			drop_former_httpd();
+			stop_former_httpd();
 			build_events();
 		}
 	}
-	answered |= mf_serve_waiting(&service);
+	answered |= mf_customers_attend(&listener);
 	return answered;
 }
 
-/* For mf_listener_status */
+/* Updates mf_listener_status. */
 static void
-publish(void)
+publish_state(void)
 {
-	MfListenerState *state = service.state;
+	MfListenerState *state = listener.state;
 
 	state->connections = (httpd ? mf_httpd_connections(httpd) : 0) +
 		(former_httpd ? mf_httpd_connections(former_httpd) : 0);
@@ -456,9 +470,8 @@ publish(void)
 	LWLockRelease(mf_shared->lock);
 }
 
-/* Sleeps until there is something to do. */
 static void
-wait_for_events(TimestampTz again)
+wait_for_events(TimestampTz until)
 {
 	WaitEvent	occurred[MAX_EVENTS];
 	long		timeout = httpd ? mf_httpd_timeout(httpd) : -1;
@@ -466,24 +479,24 @@ wait_for_events(TimestampTz again)
 
 	if (former >= 0 && (timeout < 0 || former < timeout))
 		timeout = former;
-	again = mf_earlier(mf_earlier(again, mf_serve_alarm()), mf_earlier(retry_at, accept_at));
+	until = mf_earlier(mf_earlier(until, mf_customers_alarm()), mf_earlier(retry_at, accept_at));
 
-	(void) WaitEventSetWait(events, mf_wait_ms(timeout, again), occurred, lengthof(occurred), PG_WAIT_EXTENSION);
-	service.state->wakeups++;
+	(void) WaitEventSetWait(events, mf_wait_ms(timeout, until), occurred, lengthof(occurred), PG_WAIT_EXTENSION);
+	listener.state->wakeups++;
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	if (catchupInterruptPending)
 		ProcessCatchupInterrupt();
 }
 
-/* Shutdown: nobody is let in any more; who has sent a request is answered if that takes a moment only. */
+/* Shutdown: accepts no more connections, and answers what can be answered soon. */
 static void
 drain(void)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_MS);
 
 	mf_listen_close(&sockets);
-	mf_serve_end_waiting(&service);
+	mf_customers_answer_all();
 	if (httpd == NULL)
 		return;
 	mf_httpd_retire(httpd);
@@ -493,12 +506,12 @@ drain(void)
 	{
 		if (!run() && mf_httpd_busy(httpd) > 0)
 			wait_for_events(deadline);
-		mf_serve_end_waiting(&service);
+		mf_customers_answer_all();
 	} while ((mf_httpd_busy(httpd) > 0 || (former_httpd && mf_httpd_busy(former_httpd) > 0)) &&
 			 GetCurrentTimestamp() < deadline);
-	(void) mf_serve_log(&service, httpd);
-	publish();
+	(void) mf_listener_log_refusals(&listener, httpd);
+	publish_state();
 	mf_httpd_stop(httpd);
 	httpd = NULL;
-	drop_former_httpd();
+	stop_former_httpd();
 }

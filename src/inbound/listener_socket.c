@@ -1,32 +1,25 @@
 /*
  * listener_socket.c
- *	  The sockets of the listener, and its certificate and key files.
+ *	  The listening sockets of the listener.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inbound/listener_socket.c
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "miscadmin.h"
 #include "port/pg_bswap.h"
-#include "storage/fd.h"
 
-#include "base/listen_address.h"
-#include "inbound/listener.h"
+#include "inbound/listener_socket.h"
 
 #define LISTEN_BACKLOG 128
 
-/* Connections accepted before those that are there are looked at again */
+/* Connections accepted at once by all sockets, before the established ones are served */
 #define ACCEPT_AT_ONCE 32
-
-#define PEM_MAX (256 * 1024)
 
 static int	open_socket(MfListenAddress *address, int port);
 
@@ -105,7 +98,7 @@ mf_listen_accept(const MfListenSockets *sockets, MfHttpd *httpd)
 	{
 		int			accepted = 0;
 
-		/* each has its share */
+		/* so that one busy socket does not keep the others waiting */
 		while (accepted < ACCEPT_AT_ONCE / sockets->count)
 		{
 			struct sockaddr_storage address;
@@ -126,43 +119,4 @@ mf_listen_accept(const MfListenSockets *sockets, MfHttpd *httpd)
 		}
 	}
 	return true;
-}
-
-char *
-mf_listen_read_pem(const char *setting, const char *path, bool secret, char *error, size_t error_size)
-{
-	char		full[MAXPGPATH];
-	struct stat st;
-	char	   *text = NULL;
-	ssize_t		length;
-	int			fd;
-
-	if (is_absolute_path(path))
-		strlcpy(full, path, sizeof(full));
-	else
-		snprintf(full, sizeof(full), "%s/%s", DataDir, path);
-
-	fd = open(full, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) != 0)
-		snprintf(error, error_size, "could not open the file of %s: %s", setting, strerror(errno));
-	else if (!S_ISREG(st.st_mode) || st.st_size > PEM_MAX)
-		snprintf(error, error_size, "the file of %s is no PEM file", setting);
-	else if (secret && (st.st_mode & (st.st_uid == 0 ? (S_IWGRP | S_IXGRP | S_IRWXO) : (S_IRWXG | S_IRWXO))) != 0)
-		snprintf(error, error_size, "the file of %s can be used by others; run: chmod 0600", setting);
-	else
-	{
-		text = palloc(PEM_MAX + 1);
-		length = read(fd, text, PEM_MAX);
-		if (length < 0)
-		{
-			snprintf(error, error_size, "could not read the file of %s: %s", setting, strerror(errno));
-			pfree(text);
-			text = NULL;
-		}
-		else
-			text[length] = '\0';
-	}
-	if (fd >= 0)
-		close(fd);
-	return text;
 }

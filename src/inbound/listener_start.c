@@ -1,6 +1,6 @@
 /*
  * listener_start.c
- *	  The listener as the worker sees it: starts and ends it.
+ *	  Starts and ends the listener of a database, for its worker.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inbound/listener_start.c
@@ -15,28 +15,25 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "inbound/listener.h"
+#include "inbound/listener_start.h"
 #include "process/background_worker.h"
 
-/*
- * After a listener that ended by itself; doubled with every one in a row, but
- * customers and webhooks that come in vain do not wait for long.
- */
+/* Delay after a listener that ended by itself; doubled each time, but short, because customers wait for it */
 #define RESTART_DELAY_MS 1000
 #define RESTART_DELAY_MAX_MS 5000
 
-/* A listener that ran this long was no failure to start. */
+/* A listener that ran this long has not failed to start. */
 #define SETTLED_MS 60000
 
 /* How long a worker that ends waits for its listener */
 #define END_TIMEOUT_MS 1000
 
 static BackgroundWorkerHandle *handle = NULL;
-static bool told_to_end = false;
+static bool end_requested = false;
 static TimestampTz started_at = 0;
 static TimestampTz start_after = 0;
 static int	failures = 0;
-static bool reported_no_slot = false;
+static bool no_slot_logged = false;
 
 static bool start_listener(Oid database);
 
@@ -61,7 +58,7 @@ mf_listener_attend(MfSlot *slot)
 	{
 		if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
 		{
-			/* it reads the setting too, but perhaps has not got that far */
+			/* it may not have read the setting yet */
 			if (mf_listen_port == 0)
 				mf_listener_end(slot, false);
 			return 0;
@@ -69,7 +66,7 @@ mf_listener_attend(MfSlot *slot)
 		pfree(handle);
 		handle = NULL;
 
-		if (told_to_end)
+		if (end_requested)
 			mf_listener_reconsider();
 		else
 		{
@@ -81,7 +78,7 @@ mf_listener_attend(MfSlot *slot)
 		}
 	}
 
-	/* the end of one that a worker before us had started wakes us */
+	/* the end of a listener that a former worker has started wakes us */
 	if (mf_listen_port == 0 || slot->listener.pid != 0)
 		return 0;
 	if (start_after > now)
@@ -95,10 +92,10 @@ mf_listener_attend(MfSlot *slot)
 static bool
 start_listener(Oid database)
 {
-	reported_no_slot = !mf_background_worker_start("mf_listener_main", "listener", database, &handle, !reported_no_slot);
-	if (reported_no_slot)
+	no_slot_logged = !mf_background_worker_start("mf_listener_main", "listener", database, &handle, !no_slot_logged);
+	if (no_slot_logged)
 		return false;
-	told_to_end = false;
+	end_requested = false;
 	started_at = GetCurrentTimestamp();
 	return true;
 }
@@ -111,9 +108,9 @@ mf_listener_end(MfSlot *slot, bool wait)
 
 	if (handle == NULL)
 		return;
-	if (!told_to_end)
+	if (!end_requested)
 		TerminateBackgroundWorker(handle);
-	told_to_end = true;
+	end_requested = true;
 	if (!wait)
 		return;
 
@@ -123,13 +120,4 @@ mf_listener_end(MfSlot *slot, bool wait)
 		   !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), END_TIMEOUT_MS))
 		ConditionVariableTimedSleep(&mf_shared->changed, 20, PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();
-}
-
-void
-mf_listener_show_error(MfListenerState *state, const char *error)
-{
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	strlcpy(state->last_error, error, sizeof(state->last_error));
-	state->last_error_at = GetCurrentTimestamp();
-	LWLockRelease(mf_shared->lock);
 }

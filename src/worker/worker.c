@@ -40,7 +40,7 @@
 #include "flight/account_turns.h"
 #include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
-#include "inbound/listener.h"
+#include "inbound/listener_start.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/inquiry_catch_up.h"
 #include "on_change/on_change_start.h"

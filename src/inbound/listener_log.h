@@ -1,0 +1,46 @@
+/*
+ * listener_log.h
+ *	  What the listener logs, and shows in mf_listener_status.
+ *
+ * How often requests are refused or fail is up to those who send them, so the
+ * same line is logged at most once a minute.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inbound/listener_log.h
+ */
+#ifndef MF_LISTENER_LOG_H
+#define MF_LISTENER_LOG_H
+
+#include "datatype/timestamp.h"
+
+#include "core/httpd/httpd.h"
+#include "inbound/listener_internal.h"
+
+/* Why a message was refused; the kinds of the HTTP server come first. */
+typedef enum MfRefusal
+{
+	MF_REFUSAL_UNSIGNED = MF_ABUSE_KINDS,
+	MF_REFUSAL_MALFORMED,
+	MF_REFUSAL_NOT_FOUND,
+	MF_REFUSAL_KINDS
+}			MfRefusal;
+
+/* Counts a refused message, for the log and mf_listener_status. */
+extern void mf_listener_count_refusal(MfListener * listener, MfRefusal kind, const char *peer);
+
+/*
+ * Logs what was refused, by us or by the HTTP server, if it is time.  Returns when
+ * something is to be logged next, 0 = not before something is refused.
+ */
+extern TimestampTz mf_listener_log_refusals(MfListener * listener, MfHttpd *httpd);
+
+/*
+ * In PG_CATCH(): logs and shows the error, and aborts the transaction.  The error
+ * is in listener->context, which is the current context afterwards.
+ */
+extern ErrorData *mf_listener_abort(MfListener * listener);
+
+/* Shows an error in mf_listener_status. */
+extern void mf_listener_show_error(MfListenerState *state, const char *error);
+
+#endif							/* MF_LISTENER_LOG_H */
