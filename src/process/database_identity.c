@@ -1,6 +1,6 @@
 /*
  * database_identity.c
- *	  Numbers that tell this database from others, and from its copies.
+ *	  Numbers that distinguish this database from others, and from its copies.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/database_identity.c
@@ -28,7 +28,7 @@ mf_database_number(void)
 	return (int64) hash_combine64(GetSystemIdentifier(), (uint64) MyDatabaseId);
 }
 
-/* The same for SQL: the default of mf_part.origin */
+/* For SQL: mf_database_number(), the default of mf_part.origin */
 Datum
 mf_here(PG_FUNCTION_ARGS)
 {
@@ -38,7 +38,7 @@ mf_here(PG_FUNCTION_ARGS)
 int64
 mf_database_origin(void)
 {
-	static TimeLineID timeline = 0; /* as long as this process lives it changes once, if at all */
+	static TimeLineID timeline = 0; /* of "origin"; changes at a promotion only */
 	static int64 origin;
 
 	if (RecoveryInProgress())
@@ -48,7 +48,7 @@ mf_database_origin(void)
 		List	   *history = readTimeLineHistory(mf_current_timeline());
 		char	   *directory = mf_data_directory();
 
-		/* two standbys of one server may have taken the same number, but hardly at the same place */
+		/* two promoted standbys may have the same timeline number, but hardly the same start of it */
 		origin = (int64) hash_combine64((uint64) mf_database_number(), mf_current_timeline());
 		origin = (int64) hash_combine64((uint64) origin, ((TimeLineHistoryEntry *) linitial(history))->begin);
 		origin = (int64) hash_combine64((uint64) origin,
@@ -60,18 +60,18 @@ mf_database_origin(void)
 	return origin;
 }
 
-/* The same for SQL: the default of mf_queue.origin */
+/* For SQL: mf_database_origin(), the default of mf_queue.origin */
 Datum
 mf_origin(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(mf_database_origin());
 }
 
-/* See database_identity.h.  PG_VERSION is made by initdb, and nobody writes it again. */
+/* PG_VERSION is written by initdb, and never again. */
 char *
 mf_data_directory(void)
 {
-	/* the server's processes stay there */
+	/* the data directory is the current directory of every server process */
 	char	   *file = mf_file_identity("PG_VERSION");
 	struct stat directory;
 

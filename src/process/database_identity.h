@@ -1,6 +1,6 @@
 /*
  * database_identity.h
- *	  Numbers that tell this database from others, and from its copies.
+ *	  Numbers that distinguish this database from others, and from its copies.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/database_identity.h
@@ -8,25 +8,18 @@
 #ifndef MF_DATABASE_IDENTITY_H
 #define MF_DATABASE_IDENTITY_H
 
-/*
- * A number for this database of this server, the same on each of its standbys,
- * also when they are promoted.
- */
+/* Identifies the database of a server.  Standbys have the same number, also after a promotion. */
 extern int64 mf_database_number(void);
 
 /*
- * A number for this database in this data directory, since its server was promoted
- * last.  Entries of the agenda carry the number of the database that made them, and
- * only that one acts on them.  A promoted standby, or a copy, inherits what was
- * queued before, and nothing that its original queues afterwards and replicates by
- * logical replication.
+ * Identifies the database in its data directory since the latest promotion of the
+ * server.  An agenda entry has the number of the database that made it, and no other
+ * database processes it.  So a subscriber does not send what its publisher queues
+ * and replicates.
  */
 extern int64 mf_database_origin(void);
 
-/*
- * Describes the data directory so that its copy differs, as far as the file
- * system can tell; palloc'd.
- */
+/* Describes the data directory, palloc'd; differs for a copy, as far as the file system shows it. */
 extern char *mf_data_directory(void);
 
 #endif							/* MF_DATABASE_IDENTITY_H */

@@ -1,16 +1,15 @@
 /*
  * directory_marker.c
- *	  A file in the data directory by which a database that went back in time is
- *	  noticed.
+ *	  A file in the data directory that shows whether the directory was restored
+ *	  from a backup.
  *
- * Each start of a worker makes a new file, and the database remembers which
- * one.  A backup that is put back into the same directory takes the memory back.
- * The file cannot go back: if the restore writes it anew, it is another inode or
- * was born at another time; if the restore overwrites or spares it, it is the
- * newer one still.
+ * Each start of a worker creates a new file, and stores its description in the
+ * database.  A restore brings back an older description, but not the file that it
+ * describes: a restored file has another inode or time of birth, and a file that the
+ * restore overwrites or leaves alone is the newer one.
  *
- * The file stands in a directory of ours and not in the one of the database:
- * ALTER DATABASE ... SET TABLESPACE copies whatever is in that.
+ * The file is not in the directory of the database, because ALTER DATABASE ... SET
+ * TABLESPACE copies all files there.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/directory_marker.c
@@ -30,16 +29,16 @@
 
 #define MARKER_DIRECTORY "myfatoorah.marker"
 
-/* For whoever finds the file */
+/* For people who find the file */
 #define MARKER_TEXT \
-	"By this file the extension myfatoorah notices that the data directory was put back from a backup.\n" \
+	"The extension myfatoorah detects by this file that the data directory was restored from a backup.\n" \
 	"Without it sending is paused at the next start.\n"
 
-/* What is known of a file */
+/* A parsed description */
 typedef struct FileIdentity
 {
 	uint64		inode;
-	int64		born;			/* its time of birth: a copy has another, a reboot changes nothing */
+	int64		born;			/* time of birth: survives a reboot, but not a copy */
 	uint32		born_ns;
 } FileIdentity;
 
@@ -72,7 +71,7 @@ mf_file_identity(const char *path)
 	return psprintf(UINT64_FORMAT, (uint64) file.st_ino);
 }
 
-/* How many of its parts a description has; 0 for one that we do not know. */
+/* The number of parts of a description that were read; 0 if its form is unknown */
 static int
 read_identity(const char *text, FileIdentity *identity)
 {
@@ -81,9 +80,8 @@ read_identity(const char *text, FileIdentity *identity)
 }
 
 /*
- * See directory_marker.h.  What only one of them tells counts for nothing: a kernel may
- * have learnt to tell the time of birth.  A description of an unknown form is
- * as good as none.
+ * Parts that only one of them has are ignored, because another kernel may or may not
+ * report the time of birth.
  */
 bool
 mf_same_file(const char *old, const char *now)
@@ -119,18 +117,18 @@ remove_file(const char *path, int elevel)
 }
 
 char *
-mf_directory_marker_look(const char *known)
+mf_directory_marker_read(const char *known)
 {
-	char	   *made = mf_file_identity(new_marker_path());
+	char	   *created = mf_file_identity(new_marker_path());
 
-	if (made != NULL && mf_same_file(known, made))
-		mf_directory_marker_put();
+	if (created != NULL && mf_same_file(known, created))
+		mf_directory_marker_install();
 	return mf_file_identity(mf_directory_marker_path(MyDatabaseId));
 }
 
-/* See directory_marker.h.  It outlives a power failure, or else the database may remember what is not there. */
+/* Everything is flushed, so that the database never describes a file that a power failure has removed. */
 char *
-mf_directory_marker_make(void)
+mf_directory_marker_create(void)
 {
 	const char *path = new_marker_path();
 	int			file;
@@ -142,7 +140,7 @@ mf_directory_marker_make(void)
 				(errcode_for_file_access(),
 				 errmsg("could not create directory \"%s\": %m", MARKER_DIRECTORY)));
 
-	/* of a start that came to nothing */
+	/* left by a start that failed */
 	remove_file(path, ERROR);
 	file = OpenTransientFile(path, O_CREAT | O_EXCL | O_WRONLY | PG_BINARY);
 	if (file < 0)
@@ -152,7 +150,7 @@ mf_directory_marker_make(void)
 	errno = 0;
 	if (write(file, MARKER_TEXT, strlen(MARKER_TEXT)) != (ssize_t) strlen(MARKER_TEXT))
 	{
-		/* a short write tells no reason */
+		/* a short write does not set errno */
 		if (errno == 0)
 			errno = ENOSPC;
 		ereport(ERROR,
@@ -172,12 +170,12 @@ mf_directory_marker_make(void)
 }
 
 void
-mf_directory_marker_put(void)
+mf_directory_marker_install(void)
 {
 	(void) durable_rename(new_marker_path(), mf_directory_marker_path(MyDatabaseId), ERROR);
 }
 
-/* See directory_marker.h.  One that stays is in nobody's way. */
+/* A file that cannot be removed does no harm. */
 void
 mf_directory_marker_remove(Oid database)
 {

@@ -1,7 +1,7 @@
 /*
  * directory_marker.h
- *	  A file in the data directory by which a database that went back in time is
- *	  noticed.
+ *	  A file in the data directory that shows whether the directory was restored
+ *	  from a backup.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/directory_marker.h
@@ -9,30 +9,31 @@
 #ifndef MF_DIRECTORY_MARKER_H
 #define MF_DIRECTORY_MARKER_H
 
-/* Describes a file so that its copy differs, as far as the file system can tell; NULL if it is not there. */
+/* Describes a file, palloc'd; differs for a copy, as far as the file system shows it.  NULL if it does not exist. */
 extern char *mf_file_identity(const char *path);
 
-/* Whether the two describe one file; "old" may be of another form. */
+/* Whether two descriptions can be of the same file; those of other versions are compared as far as possible. */
 extern bool mf_same_file(const char *old, const char *now);
 
-/* Relative to the data directory, palloc'd */
+/* The path of the marker, relative to the data directory, palloc'd */
 extern char *mf_directory_marker_path(Oid database);
 
 /*
- * The marker that is there, NULL if none is.  "known" is the one that the
- * database remembers: if it was made but not put into its place, it is put
- * there now.
+ * Describes the marker that exists, NULL if none does.  "known" is the description
+ * that the database has stored: if that marker was created but not installed, it is
+ * installed first.
  */
-extern char *mf_directory_marker_look(const char *known);
+extern char *mf_directory_marker_read(const char *known);
 
 /*
- * A new marker.  mf_directory_marker_make() makes it beside the old one and describes it;
- * once the database remembers that for good, mf_directory_marker_put() puts it in place.
+ * mf_directory_marker_create() creates a new marker beside the old one and describes
+ * it.  Once the database has stored that, mf_directory_marker_install() replaces the
+ * old one.
  */
-extern char *mf_directory_marker_make(void);
-extern void mf_directory_marker_put(void);
+extern char *mf_directory_marker_create(void);
+extern void mf_directory_marker_install(void);
 
-/* The database is gone. */
+/* Removes the marker of a database that was dropped. */
 extern void mf_directory_marker_remove(Oid database);
 
 #endif							/* MF_DIRECTORY_MARKER_H */

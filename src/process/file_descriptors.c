@@ -1,10 +1,11 @@
 /*
  * file_descriptors.c
- *	  File descriptors for the connections of a worker, beside PostgreSQL's own.
+ *	  File descriptors for the connections of a background worker.
  *
- * PostgreSQL opens files until it has max_safe_fds of them.  Connections take
- * what the limit of the process allows beyond that, which is raised if it may
- * be.  If this is too little, they take a part of PostgreSQL's, which is told.
+ * PostgreSQL opens up to max_safe_fds files.  Connections use what the limit of the
+ * process allows beyond that; the limit is raised as far as it may be.  If that is
+ * not enough, connections use a part of max_safe_fds, which PostgreSQL is informed
+ * of.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/file_descriptors.c
@@ -18,15 +19,15 @@
 #include "base/compat.h"
 #include "process/file_descriptors.h"
 
-/* For what neither counts: standard streams, epoll, name look-ups, certificates */
+/* Not counted otherwise: standard streams, epoll, name look-ups, certificates */
 #define SPARE_DESCRIPTORS 64
 
 /*
- * Of its own, PostgreSQL gives up so much at most.  It lets no more than a third be
- * opened by others, of which so many are left: for what it waits by, and for code of
- * users, such as postgres_fdw.
+ * Connections use at most this part of max_safe_fds.  PostgreSQL allows a third of it
+ * for external files, of which so many are left for wait event sets and code of users,
+ * such as postgres_fdw.
  */
-#define SHARE_OF_POSTGRES 4
+#define MAX_SHARE 4
 #define LEFT_TO_OTHERS 8
 
 static int	reserved = 0;
@@ -50,7 +51,7 @@ mf_descriptors_for(int wanted)
 int
 mf_descriptors_share(void)
 {
-	return Max(Min(max_safe_fds / SHARE_OF_POSTGRES, max_safe_fds / 3 - LEFT_TO_OTHERS), 1);
+	return Max(Min(max_safe_fds / MAX_SHARE, max_safe_fds / 3 - LEFT_TO_OTHERS), 1);
 }
 
 WaitEventSet *
@@ -59,14 +60,14 @@ mf_descriptors_event_set(int events)
 	if (!AcquireExternalFD())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("cannot wait for events: too many open files"),
-				 errdetail("Of the %d files that PostgreSQL lets a process open, a third may be others than its own.", max_safe_fds),
+				 errmsg("could not create a wait event set: too many open files"),
+				 errdetail("Only a third of the %d files that a process may open can be external files.", max_safe_fds),
 				 errhint("Raise max_files_per_process.")));
 	ReleaseExternalFD();
 	return mf_create_wait_event_set(events);
 }
 
-/* Raises the limit to "needed" as far as it may be; returns what it is then, at most "needed". */
+/* Raises the limit to "needed" if allowed; returns the limit, at most "needed". */
 static int
 raise_limit(int needed)
 {

@@ -1,6 +1,6 @@
 /*
  * notify.c
- *	  Telling listeners that an invoice has changed.
+ *	  Notifications on the channel mf_invoice that an invoice has changed.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/notify.c
@@ -21,14 +21,14 @@
 #include "process/notify.h"
 #include "process/worker_slots.h"
 
-/* More than one of our notifications takes in the queue */
+/* An upper bound of the size of one of our notifications in the queue */
 #define ENTRY_SIZE 64
 
-/* After a commit that was refused, so long goes without. */
+/* After a commit that found no room, notifications are left out for this long. */
 #define REFUSED_MS 10000
 
-/* The log tells of it once in so long. */
-#define TELL_MS 60000
+/* Notifications that are left out are logged at most once in this time. */
+#define LOG_INTERVAL_MS 60000
 
 typedef struct Pending
 {
@@ -39,17 +39,17 @@ typedef struct Pending
 static Pending *pending = NULL; /* in the transaction's memory */
 static int	pending_count = 0;
 static int	pending_room = 0;
-static bool in_charge = false;
+static bool controls_all = false;	/* see mf_notify_control_all() */
 static bool registered = false;
-static TimestampTz without_until = 0;
+static TimestampTz left_out_until = 0;
 
 static void register_callbacks(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId me, SubTransactionId parent, void *arg);
 static void before_commit(void);
-static bool is_room(void);
-static void hand_over(void);
-static void tell_left_out(void);
+static bool has_room(void);
+static void send_pending(void);
+static void log_left_out(void);
 
 void
 mf_notify_at_commit(int64 invoice)
@@ -69,9 +69,9 @@ mf_notify_at_commit(int64 invoice)
 }
 
 void
-mf_notify_take_charge(void)
+mf_notify_control_all(void)
 {
-	in_charge = true;
+	controls_all = true;
 	register_callbacks();
 }
 
@@ -95,8 +95,8 @@ at_transaction_end(XactEvent event, void *arg)
 			before_commit();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			/* the server refuses to prepare what would notify */
-			hand_over();
+			/* makes PREPARE TRANSACTION fail, as PostgreSQL does for every NOTIFY */
+			send_pending();
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
@@ -109,7 +109,7 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
-/* What was rolled back is not told. */
+/* Drops the notifications of a subtransaction that is rolled back. */
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId me, SubTransactionId parent, void *arg)
 {
@@ -128,42 +128,42 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId me, SubTransactionId 
 	}
 }
 
-/* After all deferred triggers, and before the server puts anything into its queue. */
+/* Runs after all deferred triggers, and before the server writes to its queue. */
 static void
 before_commit(void)
 {
-	bool		all = in_charge && TransactionIdIsValid(GetTopTransactionIdIfAny());
+	bool		all = controls_all && TransactionIdIsValid(GetTopTransactionIdIfAny());
 
 	if (pending_count == 0 && !all)
 		return;
-	if (is_room())
-		hand_over();
+	if (has_room())
+		send_pending();
 	else
 	{
 		if (pending_count > 0)
-			tell_left_out();
-		/* also those of others: this lets go of nothing else, as nobody listens here */
+			log_left_out();
+		/* drops all notifications; this process listens on no channel, so nothing else is lost */
 		if (all)
 			AtAbort_Notify();
 	}
 }
 
 static bool
-is_room(void)
+has_room(void)
 {
-	if (without_until != 0)
+	if (left_out_until != 0)
 	{
-		if (GetCurrentTimestamp() < without_until)
+		if (GetCurrentTimestamp() < left_out_until)
 			return false;
-		without_until = 0;
+		left_out_until = 0;
 	}
 	return !mf_notify_is_full(mf_notify_usage() +
 							  (double) pending_count * ENTRY_SIZE / BLCKSZ / mf_notify_queue_pages());
 }
 
-/* Every role may listen, so a notification says no more than which row is to be read. */
+/* Every role may listen, so a notification contains only the id of the invoice. */
 static void
-hand_over(void)
+send_pending(void)
 {
 	int			i;
 
@@ -178,37 +178,37 @@ hand_over(void)
 	}
 }
 
-/* One process of all tells the log. */
+/* At most once per interval by all processes together */
 static void
-tell_left_out(void)
+log_left_out(void)
 {
-	static pg_atomic_uint64 own_told_at;
-	pg_atomic_uint64 *told_at = mf_shared != NULL ? &mf_shared->notify_told_at : &own_told_at;
-	uint64		told = pg_atomic_read_u64(told_at);
+	static pg_atomic_uint64 own_logged_at;
+	pg_atomic_uint64 *logged_at = mf_shared != NULL ? &mf_shared->notify_logged_at : &own_logged_at;
+	uint64		logged = pg_atomic_read_u64(logged_at);
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (mf_shared != NULL)
 		pg_atomic_write_u64(&mf_shared->notify_left_out_at, (uint64) now);
-	if (!TimestampDifferenceExceeds((TimestampTz) told, now, TELL_MS) ||
-		!pg_atomic_compare_exchange_u64(told_at, &told, (uint64) now))
+	if (!TimestampDifferenceExceeds((TimestampTz) logged, now, LOG_INTERVAL_MS) ||
+		!pg_atomic_compare_exchange_u64(logged_at, &logged, (uint64) now))
 		return;
 	ereport(LOG,
 			(errmsg("notifications on the channel \"%s\" are left out", MF_CHANNEL),
-			 errdetail("The NOTIFY queue of the server has no room for them; the changes are written all the same."),
-			 errhint("A session that listens and stays in a transaction keeps the queue full: pg_stat_activity shows the oldest transactions.")));
+			 errdetail("The NOTIFY queue of the server is too full. The changes are committed."),
+			 errhint("A session that listens and stays in a transaction keeps the queue full. See the oldest transactions in pg_stat_activity.")));
 }
 
 bool
 mf_notify_refused(const ErrorData *error)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		news = without_until <= now;
+	bool		first = left_out_until <= now;
 
 	if (error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED || error->funcname == NULL ||
 		strcmp(error->funcname, "PreCommit_Notify") != 0)
 		return false;
-	without_until = TimestampTzPlusMilliseconds(now, REFUSED_MS);
-	return news;
+	left_out_until = TimestampTzPlusMilliseconds(now, REFUSED_MS);
+	return first;
 }
 
 double

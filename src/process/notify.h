@@ -1,12 +1,11 @@
 /*
  * notify.h
- *	  Telling listeners that an invoice has changed.
+ *	  Notifications on the channel mf_invoice that an invoice has changed.
  *
- * A notification is a courtesy, and never costs a change.  PostgreSQL has one
- * queue of notifications for the whole server, any role can fill it, and a
- * commit that finds no room in it fails.  So right before the commit we look
- * how full it is: where little is left, the change is written without its
- * notification.
+ * PostgreSQL has one NOTIFY queue for the whole server, any role can fill it, and
+ * a commit that finds it full fails.  A notification must never fail a change, so
+ * the usage of the queue is read right before the commit.  If little room is left,
+ * the transaction commits without its notifications.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/notify.h
@@ -16,27 +15,29 @@
 
 #include "datatype/timestamp.h"
 
-/* At the commit of this transaction, tell listeners to read an invoice again, if there is room. */
+/* At the commit of this transaction, notifies that an invoice has changed, if there is room. */
 extern void mf_notify_at_commit(int64 invoice);
 
 /*
- * This process is ours alone: where there is no room, its transactions go
- * without what triggers and functions of users would notify, too.
+ * In a background worker of ours: if there is no room, its transactions commit
+ * without the notifications of triggers and functions of users, too.
  */
-extern void mf_notify_take_charge(void);
+extern void mf_notify_control_all(void);
 
 /*
- * Whether an error says that a commit of this process found no room after all.
- * If so, the next ones go without notifications, and the work can be repeated at
- * once; false if they did already.
+ * Whether an error means that a commit of this process found no room nevertheless.
+ * Then transactions commit without notifications for some seconds, so that the work
+ * can be repeated at once.  False if they did already.
  */
 extern bool mf_notify_refused(const ErrorData *error);
 
-/* How full the queue is, from 0 to 1.  Gives free what nobody is to read any more. */
+/* The usage of the queue, from 0 to 1, after removing what every listener has read */
 extern double mf_notify_usage(void);
 
-/* Whether that is so much that notifications are left out; or when that was last so, 0 = never. */
+/* Whether notifications are left out at that usage. */
 extern bool mf_notify_is_full(double usage);
+
+/* When notifications were last left out; 0 = never. */
 extern TimestampTz mf_notify_left_out_at(void);
 
 #endif							/* MF_NOTIFY_H */

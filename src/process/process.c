@@ -1,7 +1,7 @@
 /*
  * process.c
- *	  What the worker and the listener of a database have in common: how they
- *	  take signals, connect, and run their transactions.
+ *	  What the background workers of a database have in common: signals,
+ *	  connection, settings, transactions and errors.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/process.c
@@ -35,23 +35,23 @@ bool		mf_process_is_ours = false;
 volatile sig_atomic_t mf_process_expendable = false;
 
 static volatile sig_atomic_t in_statement = false;
-static volatile sig_atomic_t cancelled = false;	/* what is in hand */
+static volatile sig_atomic_t cancelled = false; /* since mf_process_begin_statements() */
 static TimeoutId standby_timeout = MAX_TIMEOUTS;
-static volatile sig_atomic_t ending = false;
+static volatile sig_atomic_t ignore_shutdown = false;	/* SIGTERM cancels nothing */
 static char *last_reported_error = NULL;
 static char lock_timeout[16] = "0";
-static bool last_commits = false;
-static bool unhurried = false;
+static bool local_commits = false;	/* commits wait for no standby */
+static bool unhurried = false;	/* the commit of this transaction need not be flushed */
 
 static void request_shutdown(SIGNAL_ARGS);
 static void cancel_statement(SIGNAL_ARGS);
-static void cancel(void);
+static void cancel_current(void);
 static void set_unless_set(const char *name, const char *value);
 static void require_synchronous_commit(void);
 static bool waits_for_standby(void);
-static bool is_from(const ErrorData *error, const char *function);
+static bool raised_by(const ErrorData *error, const char *function);
 
-/* SIGTERM: end soon; a statement that waits for a lock is cancelled. */
+/* SIGTERM: requests the end of the process, and cancels the current statement. */
 static void
 request_shutdown(SIGNAL_ARGS)
 {
@@ -60,26 +60,26 @@ request_shutdown(SIGNAL_ARGS)
 	ShutdownRequestPending = true;
 	if (mf_process_expendable)
 		ProcDiePending = InterruptPending = true;
-	else if (!ending)
-		cancel();
+	else if (!ignore_shutdown)
+		cancel_current();
 	SetLatch(MyLatch);
 	errno = save_errno;
 }
 
-/* SIGINT: cancels a statement, and nothing else. */
+/* SIGINT: cancels the current statement, and nothing else. */
 static void
 cancel_statement(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
-	cancel();
+	cancel_current();
 	SetLatch(MyLatch);
 	errno = save_errno;
 }
 
-/* In a handler: ends the statement in hand, or its wait for a lock or a standby. */
+/* In a signal handler: ends the current statement, also if it waits for a lock or a standby. */
 static void
-cancel(void)
+cancel_current(void)
 {
 	if (in_statement)
 	{
@@ -93,7 +93,7 @@ void
 mf_process_signals(void)
 {
 #ifdef MF_FAILPOINTS
-	/* as PostgreSQL does it just after the fork: what is pending by then is gone */
+	/* simulates a SIGHUP that comes right after the fork, which PostgreSQL drops */
 	MF_FAILPOINT("signals");
 	pqsignal(SIGHUP, SIG_IGN);
 #endif
@@ -104,7 +104,7 @@ mf_process_signals(void)
 	mf_process_read_settings();
 }
 
-/* See process.h.  PostgreSQL drops a signal that came between our fork and its own first steps. */
+/* At the start of a process PostgreSQL may have dropped a SIGHUP that came right after the fork. */
 void
 mf_process_read_settings(void)
 {
@@ -118,21 +118,20 @@ mf_process_connect(Oid database, const char *name)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname(name);
 	mf_process_settings();
-	mf_notify_take_charge();
+	mf_notify_control_all();
 	mf_process_is_ours = true;
 	mf_failpoint_enable();
 }
 
 /*
- * See process.h.  Names of settings that this server does not have are passed
- * over.  The source is the session, or else a SET in a trigger would stay for
- * ever.
+ * Parameters that this version of the server does not have are skipped.  The source
+ * is the session, because a SET in a trigger would outlive any weaker source.
  */
 void
 mf_process_settings(void)
 {
 	static const char *const settings[][2] = {
-		/* objects and rows are those that we mean */
+		/* names and rows are the ones that our statements mean */
 		{"search_path", "pg_catalog, pg_temp"},
 		{"row_security", "off"},
 		{"session_replication_role", "origin"},
@@ -140,20 +139,20 @@ mf_process_settings(void)
 		{"standard_conforming_strings", "on"},
 		{"transform_null_equals", "off"},
 		{"TimeZone", "UTC"},
-		/* transactions end when we end them */
+		/* nothing but our own code ends a transaction */
 		{"statement_timeout", "0"},
 		{"transaction_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"idle_session_timeout", "0"},
 		{"exit_on_error", "off"},
-		/* they may write, and see what others commit */
+		/* transactions may write, and see what others commit */
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
-		/* what is damaged is an error, not an empty agenda */
+		/* damaged data is an error, not an empty agenda */
 		{"zero_damaged_pages", "off"},
 		{"ignore_checksum_failure", "off"},
-		/* nothing is slower than it need be */
+		/* nothing slows them down */
 		{"commit_delay", "0"},
 		{"temp_tablespaces", ""},
 	};
@@ -165,7 +164,7 @@ mf_process_settings(void)
 	require_synchronous_commit();
 }
 
-/* Most of the time it is set already, which is cheaper to see than to do again. */
+/* Comparing is cheaper than setting, and the value is rarely another one. */
 static void
 set_unless_set(const char *name, const char *value)
 {
@@ -176,15 +175,15 @@ set_unless_set(const char *name, const char *value)
 }
 
 /*
- * Raised to at least "on", never lowered: the record of an attempt must be on
- * disk before its request leaves.  The last commits of a process, after which
- * nothing leaves, are not to wait for a standby.
+ * Raises synchronous_commit to at least "on": the record of an attempt must be on
+ * disk before its request leaves.  Local commits, on which no request depends, wait
+ * for no standby.
  */
 static void
 require_synchronous_commit(void)
 {
-	if (last_commits ? synchronous_commit != SYNCHRONOUS_COMMIT_LOCAL_FLUSH : synchronous_commit < SYNCHRONOUS_COMMIT_ON)
-		SetConfigOption("synchronous_commit", last_commits ? "local" : "on", PGC_SUSET, PGC_S_SESSION);
+	if (local_commits ? synchronous_commit != SYNCHRONOUS_COMMIT_LOCAL_FLUSH : synchronous_commit < SYNCHRONOUS_COMMIT_ON)
+		SetConfigOption("synchronous_commit", local_commits ? "local" : "on", PGC_SUSET, PGC_S_SESSION);
 }
 
 void
@@ -202,7 +201,7 @@ mf_process_begin_statements(void)
 	in_statement = true;
 }
 
-/* See process.h.  A cancel that came too late for its statement is for nobody. */
+/* Discards a cancel that arrived after its statement had ended. */
 void
 mf_process_end_statements(void)
 {
@@ -217,15 +216,15 @@ mf_process_cancelled(void)
 }
 
 /*
- * See process.h.  Triggers of others run in our transactions, as late as at
- * their end.  They must not change the role: the session's own is a superuser.
- * What forbids it may not outlive the transaction: the server wants it gone at
- * the start of the next one, and an abort takes it away by itself.
+ * Triggers of users run in our transactions, and must not change the role to the
+ * session's own, which is a superuser.  SECURITY_LOCAL_USERID_CHANGE forbids that.
+ * It is removed before the end of the transaction, because the server asserts at
+ * the next start that it is not set.
  */
 void
 mf_process_start_transaction(void)
 {
-	/* the site may have other settings now, and a trigger of a superuser may have locked something */
+	/* a trigger may have changed settings, or taken advisory locks of the session */
 	mf_process_settings();
 	LockReleaseSession(USER_LOCKMETHOD);
 	unhurried = false;
@@ -242,15 +241,15 @@ mf_process_take_role(Oid role)
 }
 
 /*
- * See process.h.  A wait for a standby that is cancelled ends in a commit without
- * an error: the interrupt is all there is to see of it.
+ * A commit whose wait for a standby is cancelled raises no error; only the interrupt
+ * shows it.
  */
 bool
 mf_process_commit_transaction(void)
 {
 	int			guc_level = NewGUCNestLevel();
 
-	/* what triggers set that were deferred ends with them */
+	/* settings of deferred triggers end with them */
 	AfterTriggerFireDeferred();
 	AtEOXact_GUC(false, guc_level);
 	PopActiveSnapshot();
@@ -270,8 +269,8 @@ mf_process_commit_transaction(void)
 }
 
 /*
- * Whether a commit may have waited for a synchronous standby.  While a new
- * configuration has not been read, nobody knows.
+ * Whether a commit may have waited for a synchronous standby.  That is unknown until
+ * a changed configuration has been read.
  */
 static bool
 waits_for_standby(void)
@@ -285,7 +284,7 @@ mf_process_commit_within(int ms)
 	volatile bool confirmed = false;
 
 	if (standby_timeout == MAX_TIMEOUTS)
-		standby_timeout = RegisterTimeout(USER_TIMEOUT, cancel);
+		standby_timeout = RegisterTimeout(USER_TIMEOUT, cancel_current);
 	PG_TRY();
 	{
 		enable_timeout_after(standby_timeout, ms);
@@ -296,7 +295,7 @@ mf_process_commit_within(int ms)
 		disable_timeout(standby_timeout, false);
 	}
 	PG_END_TRY();
-	/* a disk that is slow is no standby that is away */
+	/* without standbys the time was spent on the disk, and the commit is complete */
 	return confirmed || !waits_for_standby();
 }
 
@@ -306,26 +305,25 @@ mf_process_commit_unhurried(void)
 	unhurried = true;
 }
 
-/* See process.h.  What the site has set is back after it. */
 bool
 mf_process_commit_locally(void)
 {
-	bool		were_last = last_commits;
+	bool		was_local = local_commits;
 	bool		confirmed;
 
 	(void) set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	last_commits = true;
+	local_commits = true;
 	confirmed = mf_process_commit_transaction();
-	last_commits = were_last;
+	local_commits = was_local;
 	return confirmed;
 }
 
 void
 mf_process_last_commits(void)
 {
-	ending = true;
+	ignore_shutdown = true;
 	QueryCancelPending = false;
-	last_commits = true;
+	local_commits = true;
 	require_synchronous_commit();
 }
 
@@ -344,9 +342,9 @@ mf_process_forget_error(void)
 	last_reported_error = NULL;
 }
 
-/* Whether a function of the server has raised an error. */
+/* Whether that C function of the server has raised the error. */
 static bool
-is_from(const ErrorData *error, const char *function)
+raised_by(const ErrorData *error, const char *function)
 {
 	return error->funcname != NULL && strcmp(error->funcname, function) == 0;
 }
@@ -355,16 +353,16 @@ bool
 mf_process_is_cancel(const ErrorData *error)
 {
 	return (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN) &&
-		is_from(error, "ProcessInterrupts");
+		raised_by(error, "ProcessInterrupts");
 }
 
 bool
 mf_process_is_row_error(const ErrorData *error)
 {
-	/* what code of users raises is about the row, whatever code it has */
-	if (is_from(error, "exec_stmt_raise"))
+	/* an error raised by PL/pgSQL code of a user, whatever SQLSTATE it has chosen */
+	if (raised_by(error, "exec_stmt_raise"))
 		return true;
-	/* a quota or a limit on files has no code of its own */
+	/* disk quotas and file size limits have no SQLSTATE of their own */
 	if (error->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
 		(error->saved_errno == EFBIG || error->saved_errno == EDQUOT || error->saved_errno == ENOSPC))
 		return false;

@@ -1,6 +1,6 @@
 /*
  * wait.c
- *	  How long to wait.
+ *	  Durations of waits and back-offs.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/wait.c
@@ -28,11 +28,11 @@ mf_wait_ms(long timeout, TimestampTz until)
 	now = GetCurrentTimestamp();
 	if (until <= now)
 		return 1;
-	/* in this order nothing overflows, whatever "until" is */
+	/* this order avoids an overflow for any "until" */
 	if (until - (TimestampTz) MF_WAIT_MAX_MS * 1000 >= now)
 		return (int) timeout;
 
-	/* one millisecond more: the clock must have passed it */
+	/* rounded up, so that the time has passed afterwards */
 	return (int) Min((TimestampTz) timeout, (until - now) / 1000 + 1);
 }
 

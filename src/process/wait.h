@@ -1,6 +1,6 @@
 /*
  * wait.h
- *	  How long to wait.
+ *	  Durations of waits and back-offs.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/wait.h
@@ -13,14 +13,14 @@
 #include "core/http/http.h"
 
 /*
- * Milliseconds to wait: no more than "timeout" (negative for no limit), no
- * longer than until "until" (0 for never), a day at most.  Every wait of ours
- * gets its time from here, so it fits into an int, however far ahead something
- * is due, and is over at some time even if the clock or the machine stood still.
+ * Milliseconds to wait: at most "timeout" (negative = no limit), until "until" at the
+ * latest (0 = never), and never more than one day.  Every wait uses it: so it fits
+ * into an int however far ahead something is due, and ends even if the clock was
+ * set back.
  */
 extern int	mf_wait_ms(long timeout, TimestampTz until);
 
-/* The earlier of two times, of which 0 means never */
+/* The earlier of two times; 0 = never */
 static inline TimestampTz
 mf_earlier(TimestampTz a, TimestampTz b)
 {
@@ -29,16 +29,17 @@ mf_earlier(TimestampTz a, TimestampTz b)
 	return Min(a, b);
 }
 
-/* No back-off is longer. */
+/* The longest back-off */
 #define MF_BACKOFF_CAP_MS 3600000
 
 /*
- * Microseconds to leave something alone after so many failures before this one:
- * exponential, with full jitter but never below a quarter of the step.
+ * The back-off in microseconds after a failure that follows so many consecutive
+ * others: myfatoorah.retry_delay, doubled for each of them, times a random factor
+ * from 0.25 to 1.
  */
 extern int64 mf_back_off_us(int failures);
 
-/* 0 <= x < 1, not in step with any other server */
+/* 0 <= x < 1; different on each server */
 extern double mf_random_fraction(void);
 
 #endif							/* MF_WAIT_H */

@@ -79,7 +79,7 @@ start_shared_memory(void)
 		mf_shared->launcher = MF_INVALID_PROC_NUMBER;
 		pg_atomic_init_u32(&mf_shared->rescan, 0);
 		pg_atomic_init_u64(&mf_shared->notify_left_out_at, 0);
-		pg_atomic_init_u64(&mf_shared->notify_told_at, 0);
+		pg_atomic_init_u64(&mf_shared->notify_logged_at, 0);
 		for (i = 0; i < mf_max_databases; i++)
 			mf_shared->slots[i].proc_number = mf_shared->slots[i].listener.proc_number =
 				mf_shared->slots[i].reactions.proc_number = MF_INVALID_PROC_NUMBER;

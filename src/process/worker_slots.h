@@ -141,7 +141,7 @@ typedef struct MfShared
 	int			left_out;		/* databases without a slot at the latest scan */
 	pg_atomic_uint32 rescan;	/* flag: the launcher is to start a scan */
 	pg_atomic_uint64 notify_left_out_at;	/* see notify.h */
-	pg_atomic_uint64 notify_told_at;	/* when that was last logged */
+	pg_atomic_uint64 notify_logged_at;	/* when that was last logged */
 	MfSlot		slots[FLEXIBLE_ARRAY_MEMBER];	/* mf_max_databases */
 } MfShared;
 

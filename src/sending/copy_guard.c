@@ -80,7 +80,7 @@ void
 mf_copy_guard_started(void)
 {
 	MF_FAILPOINT("marker_committed");
-	mf_directory_marker_put();
+	mf_directory_marker_install();
 	MF_FAILPOINT("marker_put");
 }
 
@@ -131,7 +131,7 @@ check_identity(Oid schema)
 		mf_queue_verify_all(schema);
 	if (is_ours && was.origin != mf_database_origin())
 		mf_queue_replace_origin(schema, was.origin);
-	is.marker = mf_directory_marker_make();
+	is.marker = mf_directory_marker_create();
 	store_identity(schema, &is);
 }
 
@@ -152,7 +152,7 @@ reason_to_pause(const MfIdentity *was, const MfIdentity *is)
 	if (is->backup_label[0] != '\0' &&
 		(was->backup_label[0] == '\0' || !mf_same_file(was->backup_label, is->backup_label)))
 		return BACK_REASON;
-	marker = mf_directory_marker_look(was->marker);
+	marker = mf_directory_marker_read(was->marker);
 	if (marker == NULL)
 		return psprintf(NO_MARKER_REASON, mf_directory_marker_path(MyDatabaseId));
 	return mf_same_file(was->marker, marker) ? NULL : BACK_REASON;
