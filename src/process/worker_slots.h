@@ -137,7 +137,7 @@ typedef struct MfShared
 	ConditionVariable changed;	/* a process came or went, or a drain is done */
 	ConditionVariable invoices; /* somewhere an invoice has changed */
 	int			launcher;		/* its PGPROC number, or MF_INVALID_PROC_NUMBER */
-	int			probes;			/* database scans that succeeded */
+	int			scans;			/* database scans that succeeded */
 	int			left_out;		/* databases without a slot at the latest scan */
 	pg_atomic_uint32 rescan;	/* flag: the launcher is to start a scan */
 	pg_atomic_uint64 notify_left_out_at;	/* see notify.h */

@@ -2,11 +2,10 @@
  * database_scan.c
  *	  Finds the databases that have the extension.
  *
- * The extension gives its role the right to a function in each database that has
- * it, and PostgreSQL notes in pg_shdepend, which all databases share, in which
- * database a function depends on a role.  One short look from one database thus finds
- * them all, however many there are.  A database that was found without having
- * the extension costs a worker that leaves at once.
+ * The extension grants a function to its role in each database.  pg_shdepend, which
+ * all databases share, has a row for each of these grants, so one scan of it from
+ * any database finds all of them.  A database that is found but lacks the extension
+ * gets a worker that ends at once.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/database_scan.c
@@ -40,7 +39,6 @@
 
 static List *databases_of_role(Oid role);
 
-/* Entry point of the probe; the argument is the database to look from. */
 void
 mf_database_scan_main(Datum main_arg)
 {
@@ -66,8 +64,8 @@ mf_database_scan_main(Datum main_arg)
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	for (i = 0; i < list_length(databases); i++)
 	{
-		/* where there are too few slots, another one is the first each time */
-		Oid			database = list_nth_oid(databases, (i + mf_shared->probes) % list_length(databases));
+		/* if slots are too few, each scan begins with another database */
+		Oid			database = list_nth_oid(databases, (i + mf_shared->scans) % list_length(databases));
 		MfSlot	   *slot = mf_find_slot(database, true);
 
 		if (slot == NULL)
@@ -76,7 +74,7 @@ mf_database_scan_main(Datum main_arg)
 			slot->wanted = true;
 	}
 	mf_shared->left_out = left_out;
-	mf_shared->probes++;
+	mf_shared->scans++;
 	mf_set_latch_of(mf_shared->launcher);
 	LWLockRelease(mf_shared->lock);
 	proc_exit(0);

@@ -1,13 +1,13 @@
 /*
  * launcher.c
- *	  Starts one worker per database that has the extension.
+ *	  Starts a worker for each database that has the extension.
  *
- * The launcher is connected to no database, so it cannot see where the
- * extension is.  At server start, and when the configuration is read again, it
- * sends a probe that looks.  A worker that finds no extension after all, or finds
- * itself switched off, says so and leaves.  Later the databases that ask get a
- * worker: CREATE EXTENSION, a changed setting, a new database, or the end of a
- * hold.  No list is kept anywhere, so none can be wrong.
+ * The launcher is connected to no database, so it cannot see which of them have the
+ * extension.  When the server starts, and when the configuration is reloaded, it
+ * starts a database scan, which requests workers.  Other processes request one for a
+ * single database: CREATE EXTENSION, a changed setting, a new database, or the end of
+ * a hold.  A worker that finds no extension, or is switched off, reports that and
+ * ends.  So no list of databases is stored, and none can be wrong.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/launcher.c
@@ -40,42 +40,42 @@
 #include "process/worker_slots.h"
 #include "worker/launcher.h"
 
-#define CRASH_DELAY_MS 1000		/* doubled with every crash in a row */
+#define CRASH_DELAY_MS 1000		/* doubled with each consecutive crash */
 #define CRASH_DELAY_MAX_MS 60000
 
-/* A worker that ran this long was no crash at start. */
+/* A crash after this long is not consecutive to earlier ones. */
 #define SETTLED_MS 60000
 
-/* While there is no free background worker slot it is looked for so often, at last. */
+/* The longest delay between attempts to get a background worker slot */
 #define NO_SLOT_DELAY_MAX_MS 10000
 
-/* A database that takes no connections is looked at again after this. */
+/* A database that does not allow connections is checked again after this. */
 #define CLOSED_DELAY_MS 60000
 
-/* Slots that become free are offered to databases that are left out so often. */
+/* Scans because a slot became free are at least this far apart. */
 #define FREED_DELAY_MS 5000
 
 typedef struct DatabaseEntry
 {
 	struct DatabaseEntry *next;
 	Oid			database;
-	BackgroundWorkerHandle *handle; /* NULL = not started */
+	BackgroundWorkerHandle *handle; /* NULL = not running */
 	TimestampTz started_at;
-	TimestampTz start_after;	/* not before */
-	int			crashes;		/* in a row */
-	bool		again;			/* asked for while one was running or ending */
+	TimestampTz start_after;
+	int			crashes;		/* consecutive */
+	bool		requested;		/* since it was started */
 } DatabaseEntry;
 
 static DatabaseEntry *entries = NULL;
-static bool probe_wanted = false;
-static BackgroundWorkerHandle *probe = NULL;
-static int	probes_before;		/* mf_shared->probes when it was started */
-static int	probe_failures = 0; /* in a row */
-static TimestampTz probe_after = 0;
-static TimestampTz freed_at = 0;	/* when a probe was last sent for a slot that became free */
+static bool scan_wanted = false;
+static BackgroundWorkerHandle *scan_handle = NULL;
+static int	scans_before;		/* mf_shared->scans when it was started */
+static int	scan_failures = 0;	/* consecutive */
+static TimestampTz scan_after = 0;
+static TimestampTz freed_at = 0;	/* the latest scan because a slot became free */
 static bool reported_no_slot = false;
 static int	no_slot_delay = CRASH_DELAY_MS;
-static TimestampTz no_slot_until = 0;	/* no background worker can be started before */
+static TimestampTz no_slot_until = 0;	/* no background worker is tried before */
 static bool reported_left_out = false;
 
 static void attach_launcher(void);
@@ -84,15 +84,17 @@ static DatabaseEntry *get_entry(Oid database);
 static void free_slot(MfSlot *slot);
 static void remove_entry(DatabaseEntry *entry);
 static List *find_databases(bool connectable);
-static void look_after_probe(void);
-static void start_probe(TimestampTz now);
+static void attend_scan(void);
+static void start_scan(TimestampTz now);
 static void report_left_out(void);
 static bool is_database(Oid database, bool connectable);
 static bool database_connectable(Form_pg_database database);
 static void collect_wanted(void);
-static void look_after(DatabaseEntry *entry);
+static void attend_worker(DatabaseEntry *entry);
+static bool is_wanted_again(DatabaseEntry *entry, TimestampTz now);
+static int	crash_delay_ms(int earlier_crashes);
 static bool start_process(const char *function, const char *kind, Oid database, BackgroundWorkerHandle **handle);
-static void settle_slots(void);
+static void forget_lack_of_slots(void);
 static int	wait_until(int timeout, TimestampTz at);
 static int	milliseconds_to_next_start(void);
 
@@ -102,7 +104,6 @@ mf_launcher_register(void)
 	mf_background_worker_register("mf_launcher_main", "launcher");
 }
 
-/* Entry point of the launcher process. */
 void
 mf_launcher_main(Datum main_arg)
 {
@@ -131,16 +132,16 @@ mf_launcher_main(Datum main_arg)
 		}
 
 		if (pg_atomic_exchange_u32(&mf_shared->rescan, 0) != 0)
-			probe_wanted = true;
-		look_after_probe();
+			scan_wanted = true;
+		attend_scan();
 		collect_wanted();
 
 		for (entry = entries; entry != NULL; entry = next)
 		{
 			next = entry->next;
-			look_after(entry);
+			attend_worker(entry);
 		}
-		settle_slots();
+		forget_lack_of_slots();
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | WL_TIMEOUT, milliseconds_to_next_start(),
 						 PG_WAIT_EXTENSION);
@@ -155,7 +156,7 @@ attach_launcher(void)
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	mf_shared->launcher = MF_MY_PROC_NUMBER;
-	/* what a launcher before us had in hand and nobody needs */
+	/* free the slots that a former launcher had no time to free */
 	for (i = 0; i < mf_max_databases; i++)
 		free_slot(&mf_shared->slots[i]);
 	LWLockRelease(mf_shared->lock);
@@ -170,7 +171,7 @@ detach_launcher(int code, Datum arg)
 	LWLockRelease(mf_shared->lock);
 }
 
-/* The entry of a database, made if need be. */
+/* The entry of a database, created if there is none */
 static DatabaseEntry *
 get_entry(Oid database)
 {
@@ -188,7 +189,7 @@ get_entry(Oid database)
 	return entry;
 }
 
-/* Gives a slot back unless somebody needs it; under the lock. */
+/* Frees a slot unless it is in use.  The caller holds the lock. */
 static void
 free_slot(MfSlot *slot)
 {
@@ -196,18 +197,18 @@ free_slot(MfSlot *slot)
 		slot->reactions.pid != 0 || slot->wanted)
 		return;
 	slot->database = InvalidOid;
-	if (mf_shared->left_out > 0 && !probe_wanted)
+	if (mf_shared->left_out > 0 && !scan_wanted)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 
-		/* one that has come and gone in vain must not send the next probe at once */
-		probe_wanted = true;
-		probe_after = Max(now, freed_at == 0 ? 0 : TimestampTzPlusMilliseconds(freed_at, FREED_DELAY_MS));
-		freed_at = probe_after;
+		/* the worker that this scan starts may end and free its slot at once */
+		scan_wanted = true;
+		scan_after = Max(now, freed_at == 0 ? 0 : TimestampTzPlusMilliseconds(freed_at, FREED_DELAY_MS));
+		freed_at = scan_after;
 	}
 }
 
-/* Forgets a database, and gives its slot back unless a session holds it. */
+/* Removes the entry of a database, and frees its slot unless it is in use. */
 static void
 remove_entry(DatabaseEntry *entry)
 {
@@ -228,15 +229,15 @@ remove_entry(DatabaseEntry *entry)
 	pfree(entry);
 }
 
-/* Whether a worker could connect, and may without being in the way. */
+/* Whether a worker can connect, and disturbs nobody. */
 static bool
 database_connectable(Form_pg_database database)
 {
-	/* a worker in a template would keep others from copying it */
+	/* a template with a connection cannot be copied */
 	return database->datallowconn && !database->datistemplate && database->datconnlimit >= -1;
 }
 
-/* All databases, or those that a worker could serve, in the current memory context. */
+/* All databases, or those that a worker may connect to; in the current memory context. */
 static List *
 find_databases(bool connectable)
 {
@@ -269,54 +270,52 @@ find_databases(bool connectable)
 	return found;
 }
 
-/* Sends a probe that is wanted; one that did not come to an end is sent again, from another database. */
+/* Starts a scan if one is wanted.  A scan that failed is repeated from another database. */
 static void
-look_after_probe(void)
+attend_scan(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	pid_t		pid;
 
-	if (probe != NULL)
+	if (scan_handle != NULL)
 	{
-		if (GetBackgroundWorkerPid(probe, &pid) != BGWH_STOPPED)
+		if (GetBackgroundWorkerPid(scan_handle, &pid) != BGWH_STOPPED)
 			return;
-		pfree(probe);
-		probe = NULL;
+		pfree(scan_handle);
+		scan_handle = NULL;
 		no_slot_until = 0;
-		if (mf_shared->probes != probes_before)
+		if (mf_shared->scans != scans_before)
 		{
-			probe_failures = 0;
+			scan_failures = 0;
 			report_left_out();
 		}
 		else
 		{
-			probe_wanted = true;
-			probe_after = TimestampTzPlusMilliseconds(now, Min(CRASH_DELAY_MS << Min(probe_failures, 6),
-															   CRASH_DELAY_MAX_MS));
-			probe_failures++;
+			scan_wanted = true;
+			scan_after = TimestampTzPlusMilliseconds(now, crash_delay_ms(scan_failures++));
 		}
 	}
-	if (probe_wanted && probe_after <= now && no_slot_until <= now)
-		start_probe(now);
+	if (scan_wanted && scan_after <= now && no_slot_until <= now)
+		start_scan(now);
 }
 
 static void
-start_probe(TimestampTz now)
+start_scan(TimestampTz now)
 {
 	List	   *databases = find_databases(true);
 
 	if (databases == NIL)
 	{
-		probe_after = TimestampTzPlusMilliseconds(now, CRASH_DELAY_MAX_MS);
+		scan_after = TimestampTzPlusMilliseconds(now, CRASH_DELAY_MAX_MS);
 		return;
 	}
-	probes_before = mf_shared->probes;
-	probe_wanted = !start_process("mf_database_scan_main", "database scan",
-								  list_nth_oid(databases, probe_failures % list_length(databases)), &probe);
+	scans_before = mf_shared->scans;
+	scan_wanted = !start_process("mf_database_scan_main", "database scan",
+								 list_nth_oid(databases, scan_failures % list_length(databases)), &scan_handle);
 	list_free(databases);
 }
 
-/* One line when some are left out, not one for each of them and each probe. */
+/* Logged once, not for each scan and each database */
 static void
 report_left_out(void)
 {
@@ -328,14 +327,14 @@ report_left_out(void)
 	if (left_out > 0 && !reported_left_out)
 		ereport(LOG,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("myfatoorah cannot serve another database"),
+				 errmsg("no slot for another database with the extension myfatoorah"),
 				 errdetail_plural("%d database with the extension has no worker.",
 								  "%d databases with the extension have no worker.", left_out, left_out),
 				 errhint("Raise myfatoorah.max_databases, which is %d, and restart the server.", mf_max_databases)));
 	reported_left_out = left_out > 0;
 }
 
-/* Notes the databases that asked for a worker. */
+/* Creates entries for the databases that need a worker. */
 static void
 collect_wanted(void)
 {
@@ -353,9 +352,9 @@ collect_wanted(void)
 			slot->wanted = false;
 			entry = get_entry(slot->database);
 
-			/* the end of a worker that we started has its own rules */
+			/* the end of our worker decides when the next one starts */
 			if (entry->handle != NULL)
-				entry->again = true;
+				entry->requested = true;
 			else
 				entry->start_after = slot->end == MF_END_CRASH && slot->started_at != 0 ?
 					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CRASH_DELAY_MS) : 0;
@@ -364,63 +363,30 @@ collect_wanted(void)
 	LWLockRelease(mf_shared->lock);
 }
 
-/* Starts the worker of an entry, or draws the consequence of its end. */
+/* Starts the worker of an entry if it is time; removes an entry that needs none. */
 static void
-look_after(DatabaseEntry *entry)
+attend_worker(DatabaseEntry *entry)
 {
-	BgwHandleStatus status;
-	MfSlot	   *slot;
-	MfWorkerEnd end = MF_END_CRASH;
-	bool		held = false;
-	bool		served = false;
-	pid_t		pid;
 	TimestampTz now = GetCurrentTimestamp();
+	MfSlot	   *slot;
+	bool		held;
+	bool		served;
+	pid_t		pid;
 
 	if (entry->handle != NULL)
 	{
-		int			delay = CRASH_DELAY_MS;
-		int			i;
-
-		status = GetBackgroundWorkerPid(entry->handle, &pid);
-		if (status != BGWH_STOPPED)
+		if (GetBackgroundWorkerPid(entry->handle, &pid) != BGWH_STOPPED)
 			return;
 		pfree(entry->handle);
 		entry->handle = NULL;
 		no_slot_until = 0;
-
-		LWLockAcquire(mf_shared->lock, LW_SHARED);
-		slot = mf_find_slot(entry->database, false);
-		if (slot != NULL)
-			end = slot->end;
-		LWLockRelease(mf_shared->lock);
-
-		switch (end)
+		if (!is_wanted_again(entry, now))
 		{
-			case MF_END_NOT_WANTED:
-				/* it may have looked just before it was wanted again */
-				if (!entry->again)
-				{
-					remove_entry(entry);
-					return;
-				}
-				entry->start_after = now;
-				break;
-			case MF_END_RESTART:
-				entry->crashes = 0;
-				entry->start_after = now;
-				break;
-			case MF_END_CRASH:
-				if (TimestampDifferenceExceeds(entry->started_at, now, SETTLED_MS))
-					entry->crashes = 0;
-				for (i = 0; i < entry->crashes && delay < CRASH_DELAY_MAX_MS; i++)
-					delay *= 2;
-				entry->crashes++;
-				entry->start_after = TimestampTzPlusMilliseconds(now, Min(delay, CRASH_DELAY_MAX_MS));
-				break;
+			remove_entry(entry);
+			return;
 		}
 	}
-
-	entry->again = false;
+	entry->requested = false;
 	if (entry->start_after > now || no_slot_until > now)
 		return;
 
@@ -431,8 +397,8 @@ look_after(DatabaseEntry *entry)
 	LWLockRelease(mf_shared->lock);
 
 	/*
-	 * The end of the hold, or of the worker that a launcher before us started, asks again; a database that is gone
-	 * never does.  Of one that takes no connections for a while nobody else may tell that it does again.
+	 * The end of a hold, or of a worker of a former launcher, requests another one. Nobody reports that a database
+	 * allows connections again, so it is checked.
 	 */
 	if (held || served)
 		remove_entry(entry);
@@ -445,6 +411,46 @@ look_after(DatabaseEntry *entry)
 		entry->start_after = TimestampTzPlusMilliseconds(now, CLOSED_DELAY_MS);
 	else
 		remove_entry(entry);
+}
+
+/* After the end of a worker: whether to start another one, and when. */
+static bool
+is_wanted_again(DatabaseEntry *entry, TimestampTz now)
+{
+	MfWorkerEnd end = MF_END_CRASH;
+	MfSlot	   *slot;
+
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(entry->database, false);
+	if (slot != NULL)
+		end = slot->end;
+	LWLockRelease(mf_shared->lock);
+
+	switch (end)
+	{
+		case MF_END_NOT_WANTED:
+			/* it may have decided that just before it was requested */
+			if (!entry->requested)
+				return false;
+			entry->start_after = now;
+			break;
+		case MF_END_RESTART:
+			entry->crashes = 0;
+			entry->start_after = now;
+			break;
+		case MF_END_CRASH:
+			if (TimestampDifferenceExceeds(entry->started_at, now, SETTLED_MS))
+				entry->crashes = 0;
+			entry->start_after = TimestampTzPlusMilliseconds(now, crash_delay_ms(entry->crashes++));
+			break;
+	}
+	return true;
+}
+
+static int
+crash_delay_ms(int earlier_crashes)
+{
+	return Min(CRASH_DELAY_MS << Min(earlier_crashes, 6), CRASH_DELAY_MAX_MS);
 }
 
 static bool
@@ -469,9 +475,9 @@ start_process(const char *function, const char *kind, Oid database, BackgroundWo
 	return false;
 }
 
-/* Once all have a slot, the want of one is news again. */
+/* Once every process is running, a lack of slots is logged again. */
 static void
-settle_slots(void)
+forget_lack_of_slots(void)
 {
 	DatabaseEntry *entry;
 
@@ -480,14 +486,13 @@ settle_slots(void)
 		if (entry->handle == NULL)
 			return;
 	}
-	if (probe_wanted && probe == NULL)
+	if (scan_wanted && scan_handle == NULL)
 		return;
 	reported_no_slot = false;
 	no_slot_delay = CRASH_DELAY_MS;
 	no_slot_until = 0;
 }
 
-/* How long to wait for the next start. */
 static int
 milliseconds_to_next_start(void)
 {
@@ -499,12 +504,12 @@ milliseconds_to_next_start(void)
 		if (entry->handle == NULL)
 			timeout = wait_until(timeout, Max(entry->start_after, no_slot_until));
 	}
-	if (probe_wanted && probe == NULL)
-		timeout = wait_until(timeout, Max(probe_after, no_slot_until));
+	if (scan_wanted && scan_handle == NULL)
+		timeout = wait_until(timeout, Max(scan_after, no_slot_until));
 	return timeout;
 }
 
-/* The shorter one; 0 = it was long ago. */
+/* The shorter of a time-out and the time until "at" */
 static int
 wait_until(int timeout, TimestampTz at)
 {

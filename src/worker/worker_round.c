@@ -72,6 +72,7 @@ static void put_off_item(const MfItem *item, const char *error, bool row_error);
 static bool record_attempt(const MfSqlScope *scope, void *argument);
 static bool record_put_off(const MfSqlScope *scope, void *argument);
 static void log_put_off(const PutOff * put_off, const char *record_error);
+static int	put_off_message(const MfItem *item);
 static bool make_due(const MfSqlScope *scope, void *argument);
 static bool run_transaction(MfTransactionWork work, void *argument, char **error);
 
@@ -289,17 +290,32 @@ record_put_off(const MfSqlScope *scope, void *argument)
 static void
 log_put_off(const PutOff * put_off, const char *record_error)
 {
-	const MfItem *item = put_off->item;
-	const char *what = item->kind == MF_ITEM_EVENT ? psprintf("event " INT64_FORMAT, item->id) :
-		item->kind == MF_ITEM_LOG ? psprintf("the log of webhooks of account \"%s\"", item->flight ?
-											 item->flight->throttle->account : "?") :
-		psprintf("invoice " INT64_FORMAT, item->id);
-
 	ereport(LOG,
-			(errmsg("%s is put off because %s cannot be written", what, item->flight ? "its answer" : "it"),
+			(put_off_message(put_off->item),
 			 record_error ? errdetail_internal("%s; mf_review cannot show this: %s", put_off->error, record_error) :
 			 errdetail_internal("%s", put_off->error),
 			 errhint("Remove the cause, then call mf_resume(). Otherwise it is tried again with growing delays.")));
+}
+
+/* The errmsg() of log_put_off() */
+static int
+put_off_message(const MfItem *item)
+{
+	long long	id = (long long) item->id;
+	bool		is_answer = item->flight != NULL;
+
+	switch (item->kind)
+	{
+		case MF_ITEM_LOG:
+			return errmsg("the log of webhooks of account \"%s\" is put off because it cannot be written",
+						  is_answer ? item->flight->throttle->account : "?");
+		case MF_ITEM_EVENT:
+			return is_answer ? errmsg("event %lld is put off because its answer cannot be written", id) :
+				errmsg("event %lld is put off because it cannot be written", id);
+		default:
+			return is_answer ? errmsg("invoice %lld is put off because its answer cannot be written", id) :
+				errmsg("invoice %lld is put off because it cannot be written", id);
+	}
 }
 
 void
