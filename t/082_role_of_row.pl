@@ -90,7 +90,7 @@ sql(q{DROP USER MAPPING FOR bob SERVER myfatoorah});
 my ($failed, $out, $warning) = $node->psql($db, q{BEGIN; ALTER TABLE mf_queue RENAME TO renamed;
 	CREATE USER MAPPING FOR bob SERVER myfatoorah OPTIONS (api_key 'a-key-of-somebody'); SELECT count(*) FROM pg_user_mappings WHERE usename = 'bob'; ROLLBACK});
 is("$failed $out", '0 1', 'what was done to the agenda makes no CREATE USER MAPPING fail');
-like($warning, qr/WARNING:  invoices of account "myfatoorah" .* are not tried at once\nDETAIL:  relation "public.mf_queue" does not exist/, 'but a warning tells it');
+like($warning, qr/WARNING:  could not retry invoices of account "myfatoorah" at once\nDETAIL:  relation "public.mf_queue" does not exist/, 'but a warning tells it');
 
 # Another account is another mapping.
 $mf->setup_account($node, $db, $sandbox, account => 'second', key_file => 'myfatoorah.key', options => { own_mappings => 'on' });

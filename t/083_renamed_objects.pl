@@ -187,7 +187,7 @@ sql('CREATE ROLE seller; GRANT USAGE ON FOREIGN DATA WRAPPER myfatoorah TO selle
 foreach my $statement ("CREATE SERVER myfatoorah $server", "CREATE SERVER IF NOT EXISTS myfatoorah $server",
 	"CREATE SERVER sellers $server; ALTER SERVER sellers RENAME TO myfatoorah")
 {
-	like(($node->psql($db, "BEGIN; $seller $statement"))[2], qr/permission denied to name a server "myfatoorah"/, "nobody takes over invoices by " . substr $statement, 0, 30);
+	like(($node->psql($db, "BEGIN; $seller $statement"))[2], qr/permission denied to use server name "myfatoorah"/, "nobody takes over invoices by " . substr $statement, 0, 30);
 }
 is(($node->psql($db, "BEGIN; GRANT myfatoorah_operate TO seller; $seller CREATE SERVER myfatoorah $server; ROLLBACK"))[0], 0, 'but those who may move them');
 is(($node->psql($db, "BEGIN; $seller CREATE SERVER sellers $server; ALTER SERVER sellers RENAME TO sellers2; ROLLBACK"))[0], 0, 'and other names are free');

@@ -1,6 +1,6 @@
 /*
  * retention.c
- *	  Deletes or empties what is past its retention time, apart from sending.
+ *	  Deletes rows, and empties personal data, that are past their retention time.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/retention.c
@@ -18,21 +18,21 @@
 #include "store/queue_pause.h"
 #include "worker/retention.h"
 
-/* Between two batches, when there was none, and after a failure */
+/* Delay after a batch with rows, without rows, and after a failure */
 #define BATCH_DELAY_MS 1000
 #define IDLE_DELAY_MS 3600000
 #define FAILED_DELAY_MS 60000
 
-/* One table's batch, in a transaction of its own */
+/* One table; each batch is a transaction of its own */
 typedef struct Task
 {
 	const char *table;
 	const int  *retention;		/* minutes; 0 keeps all */
 	uint64		(*purge) (const MfSqlScope *scope, TimestampTz before);
-	int			seen;			/* the latest retention: another one counts at once */
-	TimestampTz at;
+	int			seen;			/* the value of *retention at the latest call */
+	TimestampTz at;				/* of the next batch */
 	TimestampTz before;
-	uint64		rows;
+	uint64		rows;			/* of the latest batch */
 	bool		failed;
 } Task;
 
@@ -43,11 +43,11 @@ static Task tasks[] = {
 	{"mf_invoice", &mf_personal_data_retention, mf_personal_data_purge, 0, 0, 0, 0, false}
 };
 
-static bool purge(const MfSqlScope *scope, void *argument);
-static void attend(Task *task, MfSlot *slot, MfRunTransaction run_apart, TimestampTz now);
+static bool purge_batch(const MfSqlScope *scope, void *argument);
+static void run_batch(Task *task, MfSlot *slot, MfRunTransaction run, TimestampTz now);
 
 void
-mf_retention_attend(MfSlot *slot, MfRunTransaction run_apart, TimestampTz *again)
+mf_retention_attend(MfSlot *slot, MfRunTransaction run, TimestampTz *next)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			i;
@@ -62,20 +62,20 @@ mf_retention_attend(MfSlot *slot, MfRunTransaction run_apart, TimestampTz *again
 		if (task->seen == 0)
 			continue;
 		if (now >= task->at)
-			attend(task, slot, run_apart, now);
+			run_batch(task, slot, run, now);
 		if (task->rows > 0 && !task->failed)
-			*again = mf_earlier(*again, task->at);
+			*next = mf_earlier(*next, task->at);
 	}
 }
 
 static void
-attend(Task *task, MfSlot *slot, MfRunTransaction run_apart, TimestampTz now)
+run_batch(Task *task, MfSlot *slot, MfRunTransaction run, TimestampTz now)
 {
 	char	   *error;
 	bool		was_failed = task->failed;
 
 	task->before = now - (TimestampTz) *task->retention * 60 * USECS_PER_SEC;
-	task->failed = !run_apart(purge, task, &error);
+	task->failed = !run(purge_batch, task, &error);
 	task->at = TimestampTzPlusMilliseconds(now, task->failed ? FAILED_DELAY_MS :
 										   task->rows > 0 ? BATCH_DELAY_MS : IDLE_DELAY_MS);
 	if (task->failed == was_failed && !task->failed)
@@ -83,23 +83,24 @@ attend(Task *task, MfSlot *slot, MfRunTransaction run_apart, TimestampTz now)
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	if (!task->failed)
-		slot->history_error[0] = '\0';	/* another table's comes back with its next failure */
+		slot->history_error[0] = '\0';	/* another table sets it again with its next failure */
 	else if (error != NULL)
 		snprintf(slot->history_error, sizeof(slot->history_error), "%s: %s", task->table, error);
 	LWLockRelease(mf_shared->lock);
 	if (task->failed && !was_failed && error != NULL)
 		ereport(LOG,
-				(errmsg("old rows of %s could not be %s", task->table,
-						task->retention == &mf_history_retention ? "deleted" : "emptied"),
+				(task->retention == &mf_history_retention ?
+				 errmsg("could not delete old rows of table \"%s\"", task->table) :
+				 errmsg("could not empty old rows of table \"%s\"", task->table),
 				 errdetail_internal("%s", error)));
 }
 
 static bool
-purge(const MfSqlScope *scope, void *argument)
+purge_batch(const MfSqlScope *scope, void *argument)
 {
 	Task	   *task = (Task *) argument;
 
-	/* what a restore brings piece by piece may lack what keeps it */
+	/* during a piecemeal restore, rows that prevent a deletion may be missing */
 	task->rows = mf_queue_awaits_decision(scope) ? 0 : task->purge(scope, task->before);
 	return true;
 }

@@ -1,6 +1,6 @@
 /*
  * retention.h
- *	  Deletes or empties what is past its retention time, apart from sending.
+ *	  Deletes rows, and empties personal data, that are past their retention time.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/retention.h
@@ -12,10 +12,10 @@
 #include "process/worker_slots.h"
 
 /*
- * Deletes or empties a batch in passing if it is time: an idle worker is not woken
- * to look, but "again" is moved forward while there may be more.  If that fails,
- * nothing else does, and the slot says so.
+ * Processes a batch of each table if it is time.  An idle worker is not woken for it,
+ * but *next is moved forward while there may be more rows.  A failure is shown in the
+ * slot and logged.
  */
-extern void mf_retention_attend(MfSlot *slot, MfRunTransaction run_apart, TimestampTz *again);
+extern void mf_retention_attend(MfSlot *slot, MfRunTransaction run_apart, TimestampTz *next);
 
 #endif							/* MF_RETENTION_H */

@@ -1,10 +1,9 @@
 /*
  * utility_hooks.c
- *	  Commands that concern the workers: seen, helped along, passed on.
+ *	  Hooks on commands that concern the workers, and on functions that are called.
  *
- * A worker is a connection to its database, and some commands need a database
- * without any: it is sent away while they run.  Others make a worker wanted
- * or unwanted.
+ * Some commands need a database without connections, so its worker is sent away
+ * while they run.  Others need a worker, or change what one has read.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/utility_hooks.c
@@ -51,23 +50,23 @@ static void utility_hook(PlannedStmt *statement, const char *query, bool read_on
 						 QueryCompletion *completion);
 static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static Oid	database_to_hold(Node *parsetree);
-static void refuse_to_redirect(const AlterForeignServerStmt *statement);
-static const char *new_account(Node *parsetree);
-static void refuse_to_name(Node *parsetree);
-static void refuse_to_replace(const CreateTrigStmt *statement);
+static void check_alter_server(const AlterForeignServerStmt *statement);
+static const char *new_account_name(Node *parsetree);
+static void check_account_name(Node *parsetree);
+static void check_replace_trigger(const CreateTrigStmt *statement);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
-static void try_now(Oid schema, const char *name, Oid role);
-static void try_entries_now(void *argument);
+static void make_entries_due(Oid schema, const char *name, Oid role);
+static void retry_account(void *argument);
 static bool connections_changed(const AlterDatabaseStmt *statement);
 
-/* The entries of the agenda that are tried at once; role is InvalidOid for all */
-typedef struct TryNow
+/* The agenda entries that are made due; role is InvalidOid for all roles */
+typedef struct RetryAccount
 {
 	Oid			schema;
 	const char *account;
 	Oid			role;
-} TryNow;
+} RetryAccount;
 
 void
 mf_hooks_init(void)
@@ -78,7 +77,7 @@ mf_hooks_init(void)
 	object_access_hook = access_hook;
 }
 
-/* Passes the statement on, with the worker away where it would be in the way. */
+/* Runs the statement, without the worker where that is needed. */
 static void
 utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 			 ProcessUtilityContext context, ParamListInfo params,
@@ -91,16 +90,16 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 	bool		restricted;
 	int			security_context;
 
-	/* the tree may be gone afterwards (COMMIT PREPARED ends the transaction) */
+	/* read before the tree is freed: COMMIT PREPARED ends the transaction */
 	bool		commit_prepared = tag == T_TransactionStmt &&
 		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
 	if (tag == T_CreateTrigStmt && IsTransactionState())
-		refuse_to_replace((CreateTrigStmt *) statement->utilityStmt);
+		check_replace_trigger((CreateTrigStmt *) statement->utilityStmt);
 	if (tag == T_AlterForeignServerStmt && IsTransactionState())
-		refuse_to_redirect((AlterForeignServerStmt *) statement->utilityStmt);
+		check_alter_server((AlterForeignServerStmt *) statement->utilityStmt);
 	if ((tag == T_CreateForeignServerStmt || tag == T_RenameStmt) && IsTransactionState())
-		refuse_to_name(statement->utilityStmt);
+		check_account_name(statement->utilityStmt);
 	if (OidIsValid(held))
 		mf_hold_database(held);
 	restricted = mf_user_code_restrict(tag, &security_context);
@@ -116,7 +115,7 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 		after_statement(statement->utilityStmt);
 }
 
-/* The database whose worker a statement needs away, InvalidOid if none. */
+/* The database that a statement needs without connections; InvalidOid = none */
 static Oid
 database_to_hold(Node *parsetree)
 {
@@ -134,7 +133,7 @@ database_to_hold(Node *parsetree)
 			break;
 		case T_AlterDatabaseStmt:
 			{
-				/* SET TABLESPACE arrives as an option */
+				/* SET TABLESPACE is an option */
 				ListCell   *lc;
 
 				foreach(lc, ((AlterDatabaseStmt *) parsetree)->options)
@@ -161,7 +160,7 @@ database_to_hold(Node *parsetree)
 			break;
 	}
 
-	/* the statement itself reports what does not exist or is not allowed */
+	/* a database that does not exist, or a lack of rights, is reported by the statement */
 	if (name == NULL || !IsTransactionState())
 		return InvalidOid;
 	database = get_database_oid(name, true);
@@ -169,11 +168,12 @@ database_to_hold(Node *parsetree)
 }
 
 /*
- * A key in a file does not go where the owner of a server likes, see account.c.
- * That he says so in vain is told him, rather than those whose invoices wait.
+ * A key in a file is not sent to a base_url that was set by the owner of the server;
+ * see account/account_target.c.  Setting it would only delay invoices, so it is an
+ * error.
  */
 static void
-refuse_to_redirect(const AlterForeignServerStmt *statement)
+check_alter_server(const AlterForeignServerStmt *statement)
 {
 	ForeignServer *server = GetForeignServerByName(statement->servername, true);
 	ListCell   *lc;
@@ -190,15 +190,15 @@ refuse_to_redirect(const AlterForeignServerStmt *statement)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to set option \"%s\"", def->defname),
-					 errdetail("A user mapping of server \"%s\" has its key in a file, which goes to MyFatoorah only, or where a superuser says.",
+					 errdetail("A user mapping of server \"%s\" has its key in a file, which is sent only to MyFatoorah or to a URL set by a superuser.",
 							   server->servername),
 					 errhint("Ask a superuser to set it.")));
 	}
 }
 
-/* The name that a server of ours is to have from now on, or NULL. */
+/* The name that a server of this wrapper gets; NULL = the statement gives none */
 static const char *
-new_account(Node *parsetree)
+new_account_name(Node *parsetree)
 {
 	ForeignServer *server;
 
@@ -213,14 +213,14 @@ new_account(Node *parsetree)
 }
 
 /*
- * Invoices name their account.  Where its server was renamed or dropped, whoever
- * gives that name to a server of his own would have them sent to him, and would
- * say whether they are paid.  A name that means all accounts is none.
+ * Invoices name their account.  If its server was renamed or dropped, a new server of
+ * that name would send them, and report whether they are paid.  Names that mean all
+ * accounts are not allowed.
  */
 static void
-refuse_to_name(Node *parsetree)
+check_account_name(Node *parsetree)
 {
-	const char *name = new_account(parsetree);
+	const char *name = new_account_name(parsetree);
 	Oid			schema;
 
 	if (name != NULL)
@@ -231,17 +231,18 @@ refuse_to_name(Node *parsetree)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to name a server \"%s\"", name),
-			 errdetail("There are invoices of an account of that name, which this server would get."),
-			 errhint("Give it another name, or ask a superuser or a member of \"%s\" to create it.", MF_OPERATE_ROLE)));
+			 errmsg("permission denied to use server name \"%s\"", name),
+			 errdetail("This server would send existing invoices of an account of that name."),
+			 errhint("Use another name, or ask a superuser or a member of \"%s\" to create it.", MF_OPERATE_ROLE)));
 }
 
 /*
- * The right to create a trigger is enough to replace one.  Ours guard the states
- * of invoices, so that only who may drop them may do that.
+ * CREATE OR REPLACE TRIGGER needs the right to create triggers only.  The triggers of
+ * the extension guard the states of invoices, so only the owner of the table may
+ * replace them.
  */
 static void
-refuse_to_replace(const CreateTrigStmt *statement)
+check_replace_trigger(const CreateTrigStmt *statement)
 {
 	Oid			table = statement->replace ? RangeVarGetRelid(statement->relation, NoLock, true) : InvalidOid;
 	Oid			extension = OidIsValid(table) ? get_extension_oid(MF_EXTENSION, true) : InvalidOid;
@@ -268,14 +269,14 @@ refuse_to_replace(const CreateTrigStmt *statement)
 				 errdetail("It belongs to the extension \"%s\".", MF_EXTENSION)));
 }
 
-/* What a finished statement means for the workers, once it commits. */
+/* Notifies the workers of a finished statement when it commits. */
 static void
 after_statement(Node *parsetree)
 {
 	switch (nodeTag(parsetree))
 	{
 		case T_CreatedbStmt:
-			/* a copy may have brought the extension with it */
+			/* the template may have the extension */
 			mf_wake_launcher_at_commit(get_database_oid(((CreatedbStmt *) parsetree)->dbname, true));
 			break;
 		case T_AlterDatabaseStmt:
@@ -291,7 +292,7 @@ after_statement(Node *parsetree)
 			{
 				AlterDatabaseSetStmt *set = (AlterDatabaseSetStmt *) parsetree;
 
-				/* only a new worker sees the new value */
+				/* only a new process reads the new value */
 				if (set->setstmt->name == NULL ||
 					strncmp(set->setstmt->name, "myfatoorah.", strlen("myfatoorah.")) == 0)
 					mf_restart_worker_at_commit(get_database_oid(set->dbname, true));
@@ -314,7 +315,7 @@ after_statement(Node *parsetree)
 	}
 }
 
-/* Whether a worker may connect, and may be in the way, can be another matter now. */
+/* Whether the statement changes if a worker may connect */
 static bool
 connections_changed(const AlterDatabaseStmt *statement)
 {
@@ -331,9 +332,9 @@ connections_changed(const AlterDatabaseStmt *statement)
 }
 
 /*
- * What rows of an account were lacking may be there now: they are tried at
- * once, those of one role if it is a role's user mapping.  Everybody may change
- * his own, so it ends no back-off but one for want of something here.
+ * Agenda entries that lacked a server or user mapping are tried at once; only those of
+ * one role if the user mapping is that role's.  Every role may change its own user
+ * mapping, so no back-off after a failed request is ended.
  */
 static void
 account_changed(const char *name, const RoleSpec *user)
@@ -348,37 +349,37 @@ account_changed(const char *name, const RoleSpec *user)
 		return;
 	if (user != NULL && user->roletype != ROLESPEC_PUBLIC)
 		role = get_rolespec_oid(user, false);
-	try_now(schema, name, role);
+	make_entries_due(schema, name, role);
 	mf_try_now_at_commit(MF_TRY_LACKING);
 	mf_wake_inquiries_at_commit();
 }
 
 /*
- * It only saves time, so what somebody has done to the agenda (a trigger, a
- * right that was taken away) does not make the statement fail.
+ * Saves time only, so an error (of a trigger, or for want of a right) does not fail
+ * the statement.
  */
 static void
-try_now(Oid schema, const char *name, Oid role)
+make_entries_due(Oid schema, const char *name, Oid role)
 {
-	TryNow		what = {schema, name, role};
-	ErrorData  *error = mf_sql_try(try_entries_now, &what);
+	RetryAccount what = {schema, name, role};
+	ErrorData  *error = mf_sql_try(retry_account, &what);
 
 	if (error != NULL)
 		ereport(WARNING,
-				(errmsg("invoices of account \"%s\" that may be lacking this are not tried at once", name),
+				(errmsg("could not retry invoices of account \"%s\" at once", name),
 				 errdetail_internal("%s", error->message),
-				 errhint("They are tried later by themselves. Once the cause is mended, mf_resume() tries them at once.")));
+				 errhint("They are retried later. Once the cause is removed, mf_resume() retries them at once.")));
 }
 
 static void
-try_entries_now(void *argument)
+retry_account(void *argument)
 {
-	const TryNow *what = (const TryNow *) argument;
+	const RetryAccount *what = (const RetryAccount *) argument;
 
 	mf_queue_retry_account(what->schema, what->account, what->role);
 }
 
-/* Our extension comes or goes, in whatever way (DROP OWNED, DROP SCHEMA ...); a function is called. */
+/* The extension is created or dropped, in any way (DROP OWNED, DROP SCHEMA ...), or a function is called. */
 static void
 access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {

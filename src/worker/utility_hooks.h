@@ -1,6 +1,6 @@
 /*
  * utility_hooks.h
- *	  Commands that concern the workers: seen, helped along, passed on.
+ *	  Hooks on commands that concern the workers, and on functions that are called.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/utility_hooks.h

@@ -1,10 +1,10 @@
 /*
  * worker.c
- *	  The worker of one database: its life and its loop.
+ *	  The worker of a database: its main function and its loop.
  *
- * The loop waits for three things: its latch (a commit that changed the
- * agenda), the transport, and the time of the next entry.  When nothing is due
- * it wakes once a day, so an idle worker costs nothing.
+ * The loop waits for its latch, which is set by a commit that changed the agenda;
+ * for the thread that does the HTTP requests; and for the time of the next agenda
+ * entry.  If nothing is due, it wakes once a day.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/worker.c
@@ -56,40 +56,41 @@
 #include "worker/launcher.h"
 #include "worker/worker_round.h"
 
-/* A session that needs the worker away does not wait for answers longer than this. */
+/* How long answers are waited for at the end if a session needs the database without connections */
 #define HELD_DRAIN_MS 500
 
-/* Freed memory that is kept for the next round, in bytes */
+/* Freed memory that the C library keeps, in bytes */
 #define KEPT_MEMORY (8 * 1024 * 1024)
 
 static MfSlot *my_slot = NULL;
 static Oid	my_extension = InvalidOid;
 static Oid	my_schema = InvalidOid;
 static bool agenda_changed = false; /* since the latest round */
-static TimestampTz round_again = 0; /* when the latest round wants another one; 0 = it does not */
+static TimestampTz next_round_at = 0;	/* what the latest round said; 0 = not needed */
 
 static void keep_freed_memory(void);
-static bool attach(Oid database);
-static void detach(int code, Datum arg);
-pg_noreturn static void leave(MfWorkerEnd end);
+static bool attach_to_slot(Oid database);
+static void detach_from_slot(int code, Datum arg);
+pg_noreturn static void exit_worker(MfWorkerEnd end);
 static void start_transaction(void);
-static void find_service(void);
+static void find_extension(void);
 static void begin_service(void);
-static bool attend_settings(void);
-static void heed_settings(void);
+static WaitEventSet *create_event_set(void);
+static bool reload_settings(void);
+static void apply_settings(void);
 static void serve(WaitEventSet *events);
-static void take_requests(void);
+static void process_wakeup(void);
 static TimestampTz run_round(bool held);
 static TimestampTz next_round(bool held);
-static void read_changes(void);
-static void wait_for_events(WaitEventSet *events, TimestampTz again);
-static void tell_drained(void);
+static void read_changed_accounts(void);
+static void wait_for_events(WaitEventSet *events, TimestampTz until);
+static void report_drain(void);
 static void drain(WaitEventSet *events);
 
 /*
- * What one round frees the next one allocates again.  By default the C library
- * gives it back to the kernel in between, and each round takes page faults for
- * all of its memory.
+ * Each round allocates as much memory as the one before has freed.  By default the C
+ * library returns it to the kernel in between, so that every round takes page faults
+ * for all of it.
  */
 static void
 keep_freed_memory(void)
@@ -100,7 +101,6 @@ keep_freed_memory(void)
 #endif
 }
 
-/* Entry point of a worker; the argument is the database. */
 void
 mf_worker_main(Datum main_arg)
 {
@@ -110,37 +110,45 @@ mf_worker_main(Datum main_arg)
 	mf_process_signals();
 	keep_freed_memory();
 
-	/* before connecting, so that whoever needs the database sees us coming */
-	if (!attach(database))
+	/* before connecting: whoever needs the database without connections waits for us */
+	if (!attach_to_slot(database))
 		proc_exit(0);
 
 	mf_process_connect(database, "myfatoorah worker");
 
 	if (!mf_worker_enabled || IsBinaryUpgrade)
-		leave(MF_END_NOT_WANTED);
+		exit_worker(MF_END_NOT_WANTED);
 	begin_service();
 
 	mf_round_start(my_slot, my_extension, my_schema);
 	mf_sender_start();
 	mf_inquiry_start();
-	events = mf_descriptors_event_set(3);
-	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(events, WL_SOCKET_READABLE, mf_http_fd(mf_sender_http()), NULL, NULL);
-	heed_settings();
+	events = create_event_set();
+	apply_settings();
 
-	while (!ShutdownRequestPending && attend_settings())
+	while (!ShutdownRequestPending && reload_settings())
 		serve(events);
 
 	mf_listener_end(my_slot, false);
 
 	drain(events);
-	leave(mf_worker_enabled ? MF_END_RESTART : MF_END_NOT_WANTED);
+	exit_worker(mf_worker_enabled ? MF_END_RESTART : MF_END_NOT_WANTED);
 }
 
-/* Reads the settings again if they have changed; false if no worker is wanted any more. */
+static WaitEventSet *
+create_event_set(void)
+{
+	WaitEventSet *events = mf_descriptors_event_set(3);
+
+	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, mf_http_fd(mf_sender_http()), NULL, NULL);
+	return events;
+}
+
+/* Reads the configuration if it has changed; false if the worker is switched off. */
 static bool
-attend_settings(void)
+reload_settings(void)
 {
 	if (!ConfigReloadPending)
 		return true;
@@ -148,33 +156,33 @@ attend_settings(void)
 	ProcessConfigFile(PGC_SIGHUP);
 	if (mf_worker_enabled)
 	{
-		heed_settings();
+		apply_settings();
 		mf_listener_reconsider();
 	}
 	return mf_worker_enabled;
 }
 
-/* What follows from the settings beyond what is read where it is used. */
+/* Most settings are read where they are used, and need nothing here. */
 static void
-heed_settings(void)
+apply_settings(void)
 {
 	my_slot->few_slots = mf_slots_configure(mf_sender_http());
 	mf_inquiry_catch_up_settings();
 }
 
 /*
- * One turn of the loop: takes in what others have asked for and what has been
- * answered, runs a round if one is due, and sleeps if there is nothing to do.
+ * One turn of the loop: processes requests of sessions and answers of MyFatoorah, runs
+ * a round if one is due, and waits if there is nothing to do.
  */
 static void
 serve(WaitEventSet *events)
 {
-	TimestampTz listener_again = mf_listener_attend(my_slot);
+	TimestampTz listener_alarm = mf_listener_attend(my_slot);
 	TimestampTz drain_until;
 	TimestampTz gather;
 	TimestampTz hold_end;
 
-	take_requests();
+	process_wakeup();
 	drain_until = (TimestampTz) pg_atomic_read_u64(&my_slot->drain_until);
 	if (mf_sender_attend_holds(drain_until, &hold_end))
 	{
@@ -188,21 +196,21 @@ serve(WaitEventSet *events)
 	my_slot->in_flight = mf_sender_in_flight();
 	my_slot->requests = mf_sender_requests();
 	if (drain_until > GetCurrentTimestamp())
-		tell_drained();
-	/* a hold that has begun during the round is to be seen before we sleep */
+		report_drain();
+	/* a hold that began during the round is processed before we wait */
 	if (hold_end == 0 && mf_sender_claims_skipped())
 		return;
 	if (gather != 0 || !mf_sender_has_work() || mf_round_failing())
 	{
-		TimestampTz alarm = mf_earlier(mf_earlier(next_round(hold_end != 0), hold_end), listener_again);
+		TimestampTz alarm = mf_earlier(mf_earlier(next_round(hold_end != 0), hold_end), listener_alarm);
 
 		wait_for_events(events, mf_earlier(gather, alarm));
 	}
 }
 
-/* Takes in what sessions have asked for, and answers. */
+/* Processes requests of sessions, and answers. */
 static void
-take_requests(void)
+process_wakeup(void)
 {
 	if (pg_atomic_exchange_u32(&my_slot->pause, 0) != 0)
 		mf_sender_wait_for_round();
@@ -213,11 +221,14 @@ take_requests(void)
 	if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0)
 	{
 		agenda_changed = true;
-		read_changes();
+		read_changed_accounts();
 	}
 }
 
-/* Runs a round if there is something for it to do.  Returns until when answers are gathered first; 0 = they are not. */
+/*
+ * Runs a round if there is work for it.  If more answers are waited for first, returns
+ * until when; else 0.
+ */
 static TimestampTz
 run_round(bool held)
 {
@@ -231,20 +242,20 @@ run_round(bool held)
 	if (gather != 0)
 		return gather;
 	agenda_changed = false;
-	if (!mf_round_run(&round_again))
+	if (!mf_round_run(&next_round_at))
 	{
-		/* a new one that is there already wants a fresh worker */
+		/* the extension was dropped; if it was created again, it gets another worker */
 		mf_listener_end(my_slot, false);
-		leave(MF_END_RESTART);
+		exit_worker(MF_END_RESTART);
 	}
 	return 0;
 }
 
-/* Takes the slot of this database; false if a session wants us away. */
+/* False if another worker has the slot, or a session needs the database. */
 static bool
-attach(Oid database)
+attach_to_slot(Oid database)
 {
-	bool		wanted = false;
+	bool		attached = false;
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	my_slot = mf_find_slot(database, true);
@@ -261,18 +272,17 @@ attach(Oid database)
 		my_slot->history_error[0] = '\0';
 		my_slot->wakeups = my_slot->transactions = my_slot->requests = 0;
 		pg_atomic_write_u32(&my_slot->work, 1);
-		wanted = true;
+		attached = true;
 	}
 	LWLockRelease(mf_shared->lock);
 
-	if (wanted)
-		before_shmem_exit(detach, (Datum) 0);
-	return wanted;
+	if (attached)
+		before_shmem_exit(detach_from_slot, (Datum) 0);
+	return attached;
 }
 
-/* Gives the slot back at exit. */
 static void
-detach(int code, Datum arg)
+detach_from_slot(int code, Datum arg)
 {
 	mf_sender_stop();
 	mf_listener_end(my_slot, false);
@@ -281,7 +291,7 @@ detach(int code, Datum arg)
 	my_slot->proc_number = MF_INVALID_PROC_NUMBER;
 	my_slot->in_flight = 0;
 
-	/* whoever is launcher now need not be the one that started us */
+	/* the launcher may have been restarted since, and not know us */
 	if (my_slot->end != MF_END_NOT_WANTED)
 		my_slot->wanted = true;
 	mf_set_latch_of(mf_shared->launcher);
@@ -291,7 +301,7 @@ detach(int code, Datum arg)
 
 /* Ends the process in good order; the launcher reads the reason. */
 static void
-leave(MfWorkerEnd end)
+exit_worker(MfWorkerEnd end)
 {
 	mf_listener_end(my_slot, true);
 	my_slot->end = end;
@@ -306,19 +316,20 @@ start_transaction(void)
 }
 
 /*
- * Finds the extension and takes on the role of the worker for good.  No standby
- * is waited for: the listener, which we start, must not be kept from storing
- * webhooks.  What is sent has a commit of its own, which waits for this one too.
+ * Finds the extension, and takes on the role of the worker for good.  The commit
+ * waits for no standby, because the listener, which we start later, is to store
+ * webhooks in any case.  The commits before requests wait for the standby to confirm
+ * this one, too.
  */
 static void
-find_service(void)
+find_extension(void)
 {
 	bool		wanted;
 
-	/* a lock that it waits for must not keep a shutdown waiting */
+	/* a shutdown cancels a wait for a lock */
 	mf_process_begin_statements();
 	if (ShutdownRequestPending)
-		leave(MF_END_RESTART);
+		exit_worker(MF_END_RESTART);
 	start_transaction();
 	do
 		my_extension = get_extension_oid(MF_EXTENSION, true);
@@ -335,17 +346,17 @@ find_service(void)
 	(void) mf_process_commit_locally();
 	mf_process_end_statements();
 	if (!wanted)
-		leave(MF_END_NOT_WANTED);
+		exit_worker(MF_END_NOT_WANTED);
 	mf_copy_guard_started();
 }
 
-/* Begins to serve; whoever ends us meanwhile is no error of ours. */
+/* A shutdown meanwhile is not logged as an error. */
 static void
 begin_service(void)
 {
 	PG_TRY();
 	{
-		find_service();
+		find_extension();
 	}
 	PG_CATCH();
 	{
@@ -353,14 +364,14 @@ begin_service(void)
 			PG_RE_THROW();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		leave(MF_END_RESTART);
+		exit_worker(MF_END_RESTART);
 	}
 	PG_END_TRY();
 }
 
-/* Hands over which accounts commits have changed. */
+/* Reads which accounts commits have changed. */
 static void
-read_changes(void)
+read_changed_accounts(void)
 {
 	NameData	accounts[MF_CHANGED_ACCOUNTS];
 	int			count;
@@ -374,30 +385,29 @@ read_changes(void)
 }
 
 /*
- * When a round is needed without being woken.  After an error nothing but the delay
- * counts, and while sending is held nothing but answers that could not be recorded yet.
+ * When a round is needed without being woken.  After a round that failed, only its
+ * delay counts; while sending is held, only answers that could not be recorded yet.
  */
 static TimestampTz
 next_round(bool held)
 {
-	return mf_round_failing() || held ? round_again : mf_earlier(round_again, mf_sender_alarm());
+	return mf_round_failing() || held ? next_round_at : mf_earlier(next_round_at, mf_sender_alarm());
 }
 
-/* Sleeps until there is something to do. */
 static void
-wait_for_events(WaitEventSet *events, TimestampTz again)
+wait_for_events(WaitEventSet *events, TimestampTz until)
 {
 	WaitEvent	occurred[3];
-	int			timeout = mf_wait_ms(mf_http_timeout(mf_sender_http()), again);
-	int64		until;
+	int			timeout = mf_wait_ms(mf_http_timeout(mf_sender_http()), until);
+	int64		end;
 
 	if (pg_atomic_read_u32(&my_slot->work) != 0 && !mf_round_failing())
 		timeout = 0;
 
-	/* what became due while we stood still may be another server's by now */
-	until = mf_http_clock() + (int64) timeout * 1000000;
+	/* if this process was stopped meanwhile, another server may have taken over what became due */
+	end = mf_http_clock() + (int64) timeout * 1000000;
 	(void) WaitEventSetWait(events, timeout, occurred, lengthof(occurred), PG_WAIT_EXTENSION);
-	mf_http_report_late_wakeup(mf_sender_http(), mf_http_clock() - until);
+	mf_http_report_late_wakeup(mf_sender_http(), mf_http_clock() - end);
 	my_slot->wakeups++;
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
@@ -405,24 +415,24 @@ wait_for_events(WaitEventSet *events, TimestampTz again)
 		ProcessCatchupInterrupt();
 }
 
-/* Tells those who wait for it when nothing is under way any more. */
+/* During a drain: wakes those who wait for it once nothing is in flight. */
 static void
-tell_drained(void)
+report_drain(void)
 {
-	bool		news;
+	bool		finished;
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	my_slot->unsettled = mf_sender_unsettled();
-	news = my_slot->unsettled == 0 && !my_slot->drained;
+	finished = my_slot->unsettled == 0 && !my_slot->drained;
 	my_slot->drained = my_slot->unsettled == 0;
 	LWLockRelease(mf_shared->lock);
-	if (news)
+	if (finished)
 		ConditionVariableBroadcast(&mf_shared->changed);
 }
 
 /*
- * Shutdown: nothing more goes out, answers are awaited for a moment, and what
- * is known then is recorded.
+ * Shutdown: no new request leaves; waits for answers for a short time, and records
+ * what is known then.
  */
 static void
 drain(WaitEventSet *events)

@@ -185,7 +185,7 @@ mutate none_094 '' src/worker/worker.c '' 094_frozen_worker
 mutate blind_thread 'a worker that stood still sends what it had in hand' src/core/http/http_freeze.c \
 	's/if \(http->clock_due == 0 \|\|/if (true ||/' 094_frozen_worker
 mutate blind_timer 'an idle worker sends what became due while it stood still' src/worker/worker.c \
-	's/mf_http_clock\(\) - until\)/until - until)/' 094_frozen_worker
+	's/mf_http_clock\(\) - end\)/end - end)/' 094_frozen_worker
 mutate second_post 'libcurl may repeat a request' src/core/http/http_callbacks.c \
 	's/if \(exchange->gate_passed\)/if (false)/' core/test_http_faults
 mutate early_lookup 'look-ups count while the request may still leave' src/sending/claim_lease.c \
