@@ -28,10 +28,10 @@ sub workers
 # The launcher has done what a reload makes it do.
 sub reload
 {
-	my $probes = lines(qr/starting background worker process "myfatoorah database scan"/);
+	my $probes = lines(qr/starting background worker process "myfatoorah database scan for/);
 
 	$node->reload;
-	$node->wait_for_log(qr/(?:starting background worker process "myfatoorah database scan".*){@{[ $probes + 1 ]}}/s, $offset);
+	$node->wait_for_log(qr/(?:starting background worker process "myfatoorah database scan for.*){@{[ $probes + 1 ]}}/s, $offset);
 	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah database scan'", 0);
 	return;
 }
@@ -49,7 +49,7 @@ $node->restart;
 $mf->wait_for($node, 'postgres', workers(), scalar @with);
 is(lines(qr/starting background worker process "myfatoorah worker/), scalar @with,
 	'after a restart the databases with the extension have a worker, and no other was tried');
-is(lines(qr/starting background worker process "myfatoorah database scan"/), 1, 'one look found them');
+is(lines(qr/starting background worker process "myfatoorah database scan for/), 1, 'one look found them');
 reload() for 1 .. 2;
 is(lines(qr/starting background worker process "myfatoorah worker/), scalar @with, 'a reload starts none');
 
