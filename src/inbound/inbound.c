@@ -1,7 +1,6 @@
 /*
  * inbound.c
- *	  What comes in from outside: webhooks and callbacks, proven, stored, and
- *	  put on the agenda of look-ups.
+ *	  Verifies and stores webhooks and callbacks, and queues inquiries for them.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inbound/inbound.c
@@ -26,21 +25,26 @@
 #include "store/events.h"
 #include "store/payment.h"
 
-/* PaymentIds have 18 to 22 digits; whatever they become, not more than this */
+/* PaymentIds have 18 to 22 digits so far. */
 #define PAYMENT_ID_MAX 64
 
-/* Between two log lines about webhooks that match nothing */
+/* Between two log lines about webhooks of unknown invoices */
 #define UNMATCHED_LOG_MS 60000
 
-static bool take_webhook(MfInbound *message, MfEvent *event);
-static bool take_payment_id(MfInbound *message, MfEvent *event);
-static bool take_callback(MfInbound *message, List *rows, MfEvent *event);
+static bool read_message(MfInbound *message, List *rows, MfEvent *event);
+static void set_result(MfInbound *message, const MfEvent *event);
+static bool read_webhook(MfInbound *message, MfEvent *event);
+static void fill_webhook_event(const MfWebhook *webhook, const MfAccount *account, MfEvent *event);
+static char *copy_from_utf8(const char *utf8);
+static bool read_payment_id(MfInbound *message, MfEvent *event);
+static bool read_callback(MfInbound *message, List *rows, MfEvent *event);
+static int	callback_invoices(const MfInbound *messages, int count, int64 *invoices);
 static int64 token_invoice(const char *token);
 static MfCallbackRow *find_row(List *rows, int64 invoice);
-static void set_callback(MfInbound *message, const MfCallbackRow *row);
+static void set_payment(MfInbound *message, const MfCallbackRow *row);
 static bool refuse(MfInbound *message, MfInboundResult result, const char *error);
-static void tell_unmatched(const MfEvent *event);
-static bool payment_id_valid(const char *payment_id);
+static void log_unmatched(const MfEvent *event);
+static bool is_payment_id(const char *payment_id);
 
 void
 mf_inbound_store(Oid schema, MfInbound *messages, int count)
@@ -48,78 +52,91 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 	MfEvent    *events = (MfEvent *) palloc0(Max(count, 1) * sizeof(MfEvent));
 	MfInbound **owners = (MfInbound **) palloc(Max(count, 1) * sizeof(MfInbound *));
 	int64	   *invoices = (int64 *) palloc(Max(count, 1) * sizeof(int64));
+	int			invoice_count = callback_invoices(messages, count, invoices);
 	MemoryContext context = CurrentMemoryContext;
 	MfSqlScope	scope;
 	List	   *rows = NIL;
-	int			invoice_count = 0;
 	int			event_count = 0;
 	int			i;
 
 	mf_sql_begin(&scope, schema);
 	MemoryContextSwitchTo(context);
-	for (i = 0; i < count; i++)
-	{
-		if (messages[i].kind == MF_INBOUND_CALLBACK && token_invoice(messages[i].token) != 0)
-			invoices[invoice_count++] = token_invoice(messages[i].token);
-	}
 	if (invoice_count > 0)
 		rows = mf_payment_callback_rows(&scope, invoices, invoice_count);
-
 	for (i = 0; i < count; i++)
 	{
-		MfInbound  *message = &messages[i];
-		MfEvent    *event = &events[event_count];
-		bool		taken = false;
-
-		memset(event, 0, sizeof(*event));
-		message->event = message->invoice = 0;
-		message->repeated = message->settled = false;
-		message->error = NULL;
-		switch (message->kind)
-		{
-			case MF_INBOUND_WEBHOOK:
-				taken = take_webhook(message, event);
-				break;
-			case MF_INBOUND_CALLBACK:
-				taken = take_callback(message, rows, event);
-				break;
-			case MF_INBOUND_PAYMENT_ID:
-				taken = take_payment_id(message, event);
-				break;
-		}
-		if (taken)
-			owners[event_count++] = message;
+		if (read_message(&messages[i], rows, &events[event_count]))
+			owners[event_count++] = &messages[i];
 	}
-
 	if (event_count > 0)
 	{
 		mf_events_store(&scope, events, event_count);
 		mf_wake_inquiries_at_commit();
+
+		/* an inquiry that is queued now makes a payment not settled */
+		if (invoice_count > 0)
+			rows = mf_payment_callback_rows(&scope, invoices, invoice_count);
 	}
 	for (i = 0; i < event_count; i++)
 	{
 		MfInbound  *message = owners[i];
+		MfCallbackRow *row;
 
-		message->result = MF_INBOUND_STORED;
-		message->event = events[i].id;
-		message->invoice = events[i].invoice;
-		message->repeated = events[i].repeated;
-		if (message->kind == MF_INBOUND_WEBHOOK && message->invoice == 0 && !message->repeated &&
-			events[i].invoice_id != NULL)
-			tell_unmatched(&events[i]);
-	}
-
-	/* what was asked for just now is not settled any more */
-	if (invoice_count > 0 && event_count > 0)
-		rows = mf_payment_callback_rows(&scope, invoices, invoice_count);
-	for (i = 0; i < event_count; i++)
-	{
-		MfCallbackRow *row = owners[i]->kind == MF_INBOUND_CALLBACK ? find_row(rows, owners[i]->invoice) : NULL;
-
+		set_result(message, &events[i]);
+		row = message->kind == MF_INBOUND_CALLBACK ? find_row(rows, message->invoice) : NULL;
 		if (row != NULL)
-			set_callback(owners[i], row);
+			set_payment(message, row);
 	}
 	mf_sql_end(&scope);
+}
+
+/* The invoices of callbacks; returns their number. */
+static int
+callback_invoices(const MfInbound *messages, int count, int64 *invoices)
+{
+	int			found = 0;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		int64		invoice = messages[i].kind == MF_INBOUND_CALLBACK ? token_invoice(messages[i].token) : 0;
+
+		if (invoice != 0)
+			invoices[found++] = invoice;
+	}
+	return found;
+}
+
+/* Fills the event of a valid message; or returns false, and sets its result. */
+static bool
+read_message(MfInbound *message, List *rows, MfEvent *event)
+{
+	memset(event, 0, sizeof(*event));
+	message->event = message->invoice = 0;
+	message->repeated = message->settled = false;
+	message->error = NULL;
+	switch (message->kind)
+	{
+		case MF_INBOUND_WEBHOOK:
+			return read_webhook(message, event);
+		case MF_INBOUND_CALLBACK:
+			return read_callback(message, rows, event);
+		case MF_INBOUND_PAYMENT_ID:
+			return read_payment_id(message, event);
+	}
+	return false;
+}
+
+/* The result of a message whose event was stored */
+static void
+set_result(MfInbound *message, const MfEvent *event)
+{
+	message->result = MF_INBOUND_STORED;
+	message->event = event->id;
+	message->invoice = event->invoice;
+	message->repeated = event->repeated;
+	if (message->kind == MF_INBOUND_WEBHOOK && message->invoice == 0 && !message->repeated && event->invoice_id != NULL)
+		log_unmatched(event);
 }
 
 void
@@ -140,11 +157,11 @@ mf_inbound_reread(Oid schema, MfInbound *messages, int count)
 	{
 		MfCallbackRow *row = find_row(rows, messages[i].invoice);
 
-		/* deleted meanwhile: nothing more will come */
+		/* deleted: no look-up will follow */
 		if (row == NULL)
 			messages[i].settled = true;
 		else
-			set_callback(&messages[i], row);
+			set_payment(&messages[i], row);
 	}
 	mf_sql_end(&scope);
 }
@@ -158,9 +175,9 @@ mf_inbound_is_paid(const char *payment_status)
 		status == MF_DISPUTED;
 }
 
-/* Proves a webhook; true with the event filled, false with the message's result set. */
+/* Verifies a webhook.  Fills the event; or returns false, and sets the result of the message. */
 static bool
-take_webhook(MfInbound *message, MfEvent *event)
+read_webhook(MfInbound *message, MfEvent *event)
 {
 	const MfAccount *account;
 	MfWebhook	webhook;
@@ -186,21 +203,7 @@ take_webhook(MfInbound *message, MfEvent *event)
 			(void) refuse(message, verdict == MF_WEBHOOK_MALFORMED ? MF_INBOUND_MALFORMED : MF_INBOUND_REFUSED,
 						  webhook.error ? mf_from_utf8_lossy(webhook.error) : "not valid");
 		else
-		{
-			event->account = account->name;
-			event->source = "webhook";
-			event->version = webhook.version;
-			event->event_code = (int) webhook.event_code;
-			event->event_name = webhook.event_name;
-			event->event_status = webhook.event_status ? pstrdup(mf_from_utf8_lossy(webhook.event_status)) : NULL;
-			event->event_reference = webhook.event_reference ? pstrdup(mf_from_utf8_lossy(webhook.event_reference)) : NULL;
-			event->invoice_id = webhook.invoice_id ? pstrdup(webhook.invoice_id) : NULL;
-			event->payment_id = webhook.payment_id ? pstrdup(mf_from_utf8_lossy(webhook.payment_id)) : NULL;
-			event->customer_reference = webhook.customer_reference ?
-				pstrdup(mf_from_utf8_lossy(webhook.customer_reference)) : NULL;
-			event->data = webhook.data ? pstrdup(mf_from_utf8_lossy(webhook.data)) : NULL;
-			memcpy(event->digest, webhook.digest, MF_EVENT_DIGEST_SIZE);
-		}
+			fill_webhook_event(&webhook, account, event);
 	}
 	PG_FINALLY();
 	{
@@ -210,41 +213,63 @@ take_webhook(MfInbound *message, MfEvent *event)
 	return verdict == MF_WEBHOOK_VALID;
 }
 
-/* A customer's browser that came back to the address of its row. */
+static void
+fill_webhook_event(const MfWebhook *webhook, const MfAccount *account, MfEvent *event)
+{
+	event->account = account->name;
+	event->source = "webhook";
+	event->version = webhook->version;
+	event->event_code = (int) webhook->event_code;
+	event->event_name = webhook->event_name;
+	event->event_status = copy_from_utf8(webhook->event_status);
+	event->event_reference = copy_from_utf8(webhook->event_reference);
+	event->invoice_id = copy_from_utf8(webhook->invoice_id);
+	event->payment_id = copy_from_utf8(webhook->payment_id);
+	event->customer_reference = copy_from_utf8(webhook->customer_reference);
+	event->data = copy_from_utf8(webhook->data);
+	memcpy(event->digest, webhook->digest, MF_EVENT_DIGEST_SIZE);
+}
+
+static char *
+copy_from_utf8(const char *utf8)
+{
+	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
+}
+
+/* The same for a callback.  Ids can be guessed; the random part of the token cannot. */
 static bool
-take_callback(MfInbound *message, List *rows, MfEvent *event)
+read_callback(MfInbound *message, List *rows, MfEvent *event)
 {
 	MfCallbackRow *row = find_row(rows, token_invoice(message->token));
 	const char *payment_id = message->payment_id;
 	const char *dash;
 	char	   *identity;
 
-	/* ids can be guessed, the random part cannot */
 	dash = strchr(message->token, '-');
 	if (row == NULL || dash == NULL || strcmp(dash + 1, row->token) != 0)
 		return refuse(message, MF_INBOUND_NOT_FOUND, "no such callback");
-	if (payment_id != NULL && payment_id[0] != '\0' && !payment_id_valid(payment_id))
+	if (payment_id != NULL && payment_id[0] != '\0' && !is_payment_id(payment_id))
 		return refuse(message, MF_INBOUND_MALFORMED, "paymentId is not the id of a payment");
 
 	event->account = row->account;
 	event->source = "callback";
 	event->invoice = row->invoice;
 	event->payment_id = payment_id && payment_id[0] ? pstrdup(payment_id) : NULL;
-	/* whatever PaymentId it comes with, which anybody can invent */
+	/* not the PaymentId, which anybody can invent: all callbacks of an invoice are one event */
 	identity = psprintf("callback," INT64_FORMAT, row->invoice);
 	mf_digest(identity, strlen(identity), event->digest);
 	return true;
 }
 
-/* A PaymentId that somebody else's front end was called with. */
+/* The same for a PaymentId. */
 static bool
-take_payment_id(MfInbound *message, MfEvent *event)
+read_payment_id(MfInbound *message, MfEvent *event)
 {
 	char	   *identity;
 
 	if (!mf_account_exists(message->account))
 		return refuse(message, MF_INBOUND_NOT_FOUND, psprintf("account \"%s\" does not exist", message->account));
-	if (message->payment_id == NULL || !payment_id_valid(message->payment_id))
+	if (message->payment_id == NULL || !is_payment_id(message->payment_id))
 		return refuse(message, MF_INBOUND_MALFORMED, "payment_id is not the id of a payment");
 	event->account = message->account;
 	event->source = "callback";
@@ -257,18 +282,18 @@ take_payment_id(MfInbound *message, MfEvent *event)
 }
 
 /*
- * Of an invoice made elsewhere, or of one that exists twice: a person ought to
- * look.  One line a minute, as there may be many.
+ * A webhook of an invoice that was created elsewhere, or exists twice.  Logged once
+ * a minute, because there may be many.
  */
 static void
-tell_unmatched(const MfEvent *event)
+log_unmatched(const MfEvent *event)
 {
-	static TimestampTz told_at = 0;
+	static TimestampTz logged_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (told_at != 0 && !TimestampDifferenceExceeds(told_at, now, UNMATCHED_LOG_MS))
+	if (logged_at != 0 && !TimestampDifferenceExceeds(logged_at, now, UNMATCHED_LOG_MS))
 		return;
-	told_at = now;
+	logged_at = now;
 	ereport(LOG,
 			(errmsg("a webhook about invoice %s of account \"%s\" matches no row of mf_invoice",
 					event->invoice_id, event->account),
@@ -276,9 +301,9 @@ tell_unmatched(const MfEvent *event)
 			 errhint("SELECT * FROM mf_unmatched shows all of them.")));
 }
 
-/* Digits, leading zeros kept; letters in case the vendor begins to use them. */
+/* Digits so far; letters are accepted, too, in case MyFatoorah begins to use them. */
 static bool
-payment_id_valid(const char *payment_id)
+is_payment_id(const char *payment_id)
 {
 	size_t		len = strlen(payment_id);
 
@@ -286,7 +311,7 @@ payment_id_valid(const char *payment_id)
 		strspn(payment_id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == len;
 }
 
-/* The number that a token begins with, 0 if it has none. */
+/* The invoice id that a token begins with; 0 = invalid */
 static int64
 token_invoice(const char *token)
 {
@@ -311,9 +336,9 @@ find_row(List *rows, int64 invoice)
 	return NULL;
 }
 
-/* Strings outlive the scope of the statement: the caller's context. */
+/* The strings of the row are in the caller's context. */
 static void
-set_callback(MfInbound *message, const MfCallbackRow *row)
+set_payment(MfInbound *message, const MfCallbackRow *row)
 {
 	message->payment_status = row->payment_status;
 	message->settled = row->settled;

@@ -1,6 +1,6 @@
 /*
  * on_change.c
- *	  Functions of users that are called after changes of mf_invoice.
+ *	  mf_on_change(), mf_off_change(), and the trigger of mf_invoice.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change.c
@@ -31,14 +31,14 @@
 #include "store/invoice.h"
 #include "store/row_rights.h"
 
-/* What functions are told of: money and state */
-static const MfInvoiceColumn told_columns[] = {
+/* Functions are called when one of these columns changes: money and state. */
+static const MfInvoiceColumn watched_columns[] = {
 	MF_IC_STATUS, MF_IC_PAYMENT_STATUS, MF_IC_PAID_AT, MF_IC_PAYMENT_ID, MF_IC_BASE_VALUE, MF_IC_DISPLAY_VALUE,
 	MF_IC_PAY_VALUE, MF_IC_RECEIVED_VALUE, MF_IC_REFUNDED_VALUE, MF_IC_NET_VALUE, MF_IC_OVERPAID, MF_IC_PAID_LATE,
 	MF_IC_DISPUTED_AT, MF_IC_PAYMENT_DOUBT, MF_IC_DUPLICATE_SUSPECTED
 };
 
-static bool is_told(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after);
+static bool is_watched_change(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after);
 static Datum row_datum(TupleTableSlot *slot);
 static const char *qualified_name(Form_pg_proc proc);
 static void check_signature(Form_pg_proc proc, Oid row);
@@ -50,7 +50,7 @@ PG_FUNCTION_INFO_V1(mf_invoice_on_change);
 PG_FUNCTION_INFO_V1(mf_on_change);
 PG_FUNCTION_INFO_V1(mf_off_change);
 
-/* AFTER trigger of mf_invoice, by row: has the registered functions told. */
+/* Row-level AFTER UPDATE trigger of mf_invoice: queues the change for all registered functions. */
 Datum
 mf_invoice_on_change(PG_FUNCTION_ARGS)
 {
@@ -66,25 +66,24 @@ mf_invoice_on_change(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called as AFTER UPDATE trigger of mf_invoice", "mf_invoice_on_change")));
 
-	if (is_told(RelationGetDescr(relation), trigger->tg_trigslot, trigger->tg_newslot) && mf_reactions_any(schema))
+	if (is_watched_change(RelationGetDescr(relation), trigger->tg_trigslot, trigger->tg_newslot) && mf_reactions_any(schema))
 		mf_reaction_queue_add(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
 							  row_datum(trigger->tg_trigslot), row_datum(trigger->tg_newslot));
 	return PointerGetDatum(NULL);
 }
 
-/* Whether any of the columns has changed that functions are told of. */
 static bool
-is_told(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after)
+is_watched_change(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after)
 {
 	int			i;
 
-	for (i = 0; i < (int) lengthof(told_columns); i++)
+	for (i = 0; i < (int) lengthof(watched_columns); i++)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, told_columns[i] - 1);
+		Form_pg_attribute attribute = TupleDescAttr(desc, watched_columns[i] - 1);
 		bool		was_null;
 		bool		is_null;
-		Datum		was = slot_getattr(before, told_columns[i], &was_null);
-		Datum		is = slot_getattr(after, told_columns[i], &is_null);
+		Datum		was = slot_getattr(before, watched_columns[i], &was_null);
+		Datum		is = slot_getattr(after, watched_columns[i], &is_null);
 
 		if (was_null != is_null ||
 			(!is_null && !datum_image_eq(was, is, attribute->attbyval, attribute->attlen)))
@@ -93,7 +92,7 @@ is_told(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after)
 	return false;
 }
 
-/* A row as a value of its type */
+/* The row as a datum of its composite type */
 static Datum
 row_datum(TupleTableSlot *slot)
 {
@@ -101,7 +100,7 @@ row_datum(TupleTableSlot *slot)
 	return HeapTupleGetDatum(toast_build_flattened_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull));
 }
 
-/* Registers a function of the caller's. */
+/* Registers a function; SQL-callable. */
 Datum
 mf_on_change(PG_FUNCTION_ARGS)
 {
@@ -129,8 +128,8 @@ mf_on_change(PG_FUNCTION_ARGS)
 }
 
 /*
- * What a function is registered as.  Its arguments are always the same, and
- * without them the name stays right where our schema is called otherwise.
+ * The name that a function is registered by, without its arguments: they are always
+ * the same, and contain the name of our schema, which may be changed.
  */
 static const char *
 qualified_name(Form_pg_proc proc)
@@ -147,15 +146,15 @@ check_signature(Form_pg_proc proc, Oid row)
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("%s cannot be called after changes of mf_invoice", qualified_name(proc)),
 				 errdetail("It must be a function of two arguments of type mf_invoice that returns a single value or void."),
-				 errhint("CREATE FUNCTION ... (old mf_invoice, new mf_invoice) RETURNS void ...")));
+				 errhint("Declare it as CREATE FUNCTION ... (old mf_invoice, new mf_invoice) RETURNS void.")));
 	if (isAnyTempNamespace(proc->pronamespace))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("%s cannot be called after changes of mf_invoice", qualified_name(proc)),
-				 errdetail("A temporary function is gone with its session.")));
+				 errdetail("A temporary function is dropped at the end of its session.")));
 }
 
-/* Who registers a function has it run with its owner's rights, and the owner is handed whole rows. */
+/* The function runs with the rights of its owner, and gets whole rows. */
 static void
 check_rights(Form_pg_proc proc, Oid table)
 {
@@ -165,11 +164,11 @@ check_rights(Form_pg_proc proc, Oid table)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\" may not read mf_invoice", GetUserNameFromId(proc->proowner, false)),
-				 errdetail("It owns %s, which is called with its rights and gets rows of mf_invoice.", qualified_name(proc)),
+				 errdetail("The role owns function %s, which is called with its rights and gets rows of mf_invoice.", qualified_name(proc)),
 				 errhint("Grant the role SELECT on mf_invoice, or a role that has it, such as \"%s\".", MF_READ_ROLE)));
 }
 
-/* Ends the registration of a function, which need not exist any more; how many changes it is not told of. */
+/* Unregisters a function, which may have been dropped; returns how many changes were queued for it.  SQL-callable. */
 Datum
 mf_off_change(PG_FUNCTION_ARGS)
 {
@@ -187,14 +186,14 @@ mf_off_change(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("function %s is not registered", function),
-				 errhint("Give its name as the column \"function\" of mf_reaction has it.")));
+				 errhint("Use its name as in column \"function\" of mf_reaction.")));
 	check_unregister(function, owner, get_relname_relid("mf_invoice", schema));
 	PG_RETURN_INT64(mf_reaction_unregister(schema, function));
 }
 
 /*
- * The name in mf_reaction: as it is given, without the arguments, or that of a
- * function which the caller has given as in a call.
+ * The name in mf_reaction that the caller means: as given, without the arguments, or
+ * found by the search path.
  */
 static const char *
 registered_name(Oid schema, const char *given)
@@ -223,7 +222,7 @@ registered_name(Oid schema, const char *given)
 	return name;
 }
 
-/* Whoever could have registered it, operators, and the owner of the table. */
+/* Allowed for those who may register it, for operators, and for the owner of mf_invoice. */
 static void
 check_unregister(const char *function, const char *owner, Oid table)
 {
@@ -234,6 +233,6 @@ check_unregister(const char *function, const char *owner, Oid table)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for function %s", function),
-				 errdetail("Role \"%s\" had it when it was registered.", owner),
-				 errhint("Only members of this role, or of \"%s\", may end that.", MF_OPERATE_ROLE)));
+				 errdetail("Its owner was role \"%s\" when it was registered.", owner),
+				 errhint("Only members of this role or of \"%s\" may end its registration.", MF_OPERATE_ROLE)));
 }

@@ -1,6 +1,6 @@
 /*
  * on_change.h
- *	  Functions of users that are called after changes of mf_invoice.
+ *	  mf_on_change(), mf_off_change(), and the trigger of mf_invoice.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change.h
@@ -8,7 +8,7 @@
 #ifndef MF_ON_CHANGE_H
 #define MF_ON_CHANGE_H
 
-/* The trigger that calls them; without any, the worker does without it. */
+/* The name of the trigger; without registered functions, changes may be made without it. */
 #define MF_ON_CHANGE_TRIGGER "mf_invoice_on_change"
 
 #endif							/* MF_ON_CHANGE_H */

@@ -1,11 +1,11 @@
 /*
  * on_change_call.c
- *	  One call of a function that mf_on_change() has registered.
+ *	  Calls a function that mf_on_change() has registered.
  *
- * The function is its owner's, and runs in a process whose session is a superuser's
- * and which calls functions of others next.  So it has no rights but
- * its owner's and cannot take on others, leaves no setting, no lock of the session
- * and no deferred trigger behind, and its time is limited.
+ * The session of this process is a superuser's, and it calls functions of several
+ * roles.  So a function has only the rights of its owner and cannot get others; it
+ * leaves no setting, session lock or deferred trigger behind; and its time is
+ * limited.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change_call.c
@@ -36,31 +36,31 @@
 #include "process/process.h"
 #include "store/invoice_lookup.h"
 
-/* A function that goes on after its cancel has this long; then the process ends. */
-#define LAST_MS(timeout_ms) (2 * (timeout_ms) + 1000)
+/* A function that ignores its cancel ends the process after this time. */
+#define KILL_MS(timeout_ms) (2 * (timeout_ms) + 1000)
 
-/* Characters of an error that are kept */
+/* Maximum length of an error that is stored, in characters */
 #define MAX_FAILURE 1000
 
-/* One call under way */
+/* The current call */
 typedef struct Run
 {
 	const MfReactionCall *call;
 	Oid			role;
-	bool		late;			/* it took too long */
+	bool		timed_out;
 } Run;
 
 static TimeoutId timeout = MAX_TIMEOUTS;
-static TimeoutId last_timeout = MAX_TIMEOUTS;
+static TimeoutId kill_timeout = MAX_TIMEOUTS;
 
 static void run_function(void *argument);
-static void set_settings(void);
-static void invoke(const Run *run);
-static void be_late(void);
-static void be_ended(void);
-static bool stop_clock(void);
+static void apply_settings(void);
+static void invoke_function(const Run *run);
+static void cancel_function(void);
+static void end_process(void);
+static bool stop_timeouts(void);
 
-/* See on_change_call.h.  No search path has a say in it, nor have the rights of the current role. */
+/* Reads the catalogs directly, so that neither the search path nor the rights of the current role matter. */
 Oid
 mf_reaction_find(Oid schema, const char *function)
 {
@@ -106,8 +106,8 @@ mf_reaction_refusal(Oid schema, const char *function, const char *owner, Oid *ro
 }
 
 /*
- * See on_change_call.h.  A cancel that is ours comes out of the subtransaction
- * like any other; that has been rolled back by then.
+ * mf_sql_try() passes a cancel on, after it has rolled the subtransaction back; here it
+ * becomes a failure if our time-out was the cause.
  */
 const char *
 mf_reaction_call(const MfReactionCall *call)
@@ -120,8 +120,8 @@ mf_reaction_call(const MfReactionCall *call)
 		return failure;
 	if (timeout == MAX_TIMEOUTS)
 	{
-		timeout = RegisterTimeout(USER_TIMEOUT, be_late);
-		last_timeout = RegisterTimeout(USER_TIMEOUT, be_ended);
+		timeout = RegisterTimeout(USER_TIMEOUT, cancel_function);
+		kill_timeout = RegisterTimeout(USER_TIMEOUT, end_process);
 	}
 	PG_TRY();
 	{
@@ -135,7 +135,7 @@ mf_reaction_call(const MfReactionCall *call)
 	}
 	PG_CATCH();
 	{
-		if (!run.late)
+		if (!run.timed_out)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
@@ -145,7 +145,7 @@ mf_reaction_call(const MfReactionCall *call)
 	return failure;
 }
 
-/* Whatever this raises is undone with the subtransaction, role and settings included. */
+/* In the subtransaction, whose rollback restores role and settings, too. */
 static void
 run_function(void *argument)
 {
@@ -158,23 +158,23 @@ run_function(void *argument)
 	SetUserIdAndSecContext(run->role,
 						   security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	guc_level = NewGUCNestLevel();
-	set_settings();
+	apply_settings();
 
 	PG_TRY();
 	{
 		enable_timeout_after(timeout, mf_on_change_timeout);
-		enable_timeout_after(last_timeout, LAST_MS(mf_on_change_timeout));
+		enable_timeout_after(kill_timeout, KILL_MS(mf_on_change_timeout));
 		mf_process_expendable = true;
-		invoke(run);
+		invoke_function(run);
 	}
 	PG_FINALLY();
 	{
 		mf_process_expendable = false;
-		run->late = stop_clock();
+		run->timed_out = stop_timeouts();
 	}
 	PG_END_TRY();
-	/* it may have caught the cancel */
-	if (run->late)
+	/* the function may have caught the cancel */
+	if (run->timed_out)
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
 				 errmsg("canceling statement due to myfatoorah.on_change_timeout")));
@@ -183,9 +183,9 @@ run_function(void *argument)
 	SetUserIdAndSecContext(userid, security_context);
 }
 
-/* The same wherever it is called: what a session has set is of no concern to it. */
+/* The same settings for every function, whatever earlier ones have set. */
 static void
-set_settings(void)
+apply_settings(void)
 {
 	static const char *const settings[][2] = {
 		{"search_path", MF_SAFE_PATH},
@@ -194,7 +194,7 @@ set_settings(void)
 		{"TimeZone", "UTC"},
 		{"standard_conforming_strings", "on"},
 		{"transform_null_equals", "off"},
-		/* the server's log is not theirs */
+		/* functions of users must not fill the log of the server */
 		{"log_min_messages", "fatal"},
 	};
 	int			i;
@@ -209,9 +209,9 @@ set_settings(void)
 	}
 }
 
-/* A row that the owner may not see is passed over.  The function sees the row as it is now. */
+/* Does not call the function if row-level security hides the invoice from its owner. */
 static void
-invoke(const Run *run)
+invoke_function(const Run *run)
 {
 	const MfReactionCall *call = run->call;
 	FmgrInfo	function;
@@ -234,27 +234,30 @@ invoke(const Run *run)
 	PopActiveSnapshot();
 }
 
-/* In a handler: ends what the function does. */
+/* Time-out handler */
 static void
-be_late(void)
+cancel_function(void)
 {
 	InterruptPending = true;
 	QueryCancelPending = true;
 }
 
-/* In a handler: it does not end by a cancel. */
+/* Time-out handler: the function did not end by the cancel. */
 static void
-be_ended(void)
+end_process(void)
 {
 	InterruptPending = true;
 	ProcDiePending = true;
 }
 
-/* Whether the time is over, and nobody else has cancelled anything.  A cancel that came too late for the function is for nobody. */
+/*
+ * Whether the function has timed out; false if something else was cancelled, too.  A
+ * cancel that arrived after the function had ended is discarded.
+ */
 static bool
-stop_clock(void)
+stop_timeouts(void)
 {
-	disable_timeout(last_timeout, false);
+	disable_timeout(kill_timeout, false);
 	disable_timeout(timeout, true);
 	if (!get_timeout_indicator(timeout, true) || mf_process_cancelled())
 		return false;

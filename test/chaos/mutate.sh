@@ -251,7 +251,7 @@ mutate reaction_deferred 'what a function defers fails at the commit' src/on_cha
 mutate reaction_path 'what a function calls of ours finds names where the function says' src/database/sql.c \
 	's/strcmp\(namespace_search_path, MF_SAFE_PATH\) != 0/MyBackendType != B_BG_WORKER/' 070_on_change
 mutate reaction_cancel 'a cancel of the session is taken for a failure of the function' src/on_change/on_change_call.c \
-	's/\t\tif \(!run\.late\)\n\t\t\tPG_RE_THROW\(\);\n//' 070_on_change
+	's/\t\tif \(!run\.timed_out\)\n\t\t\tPG_RE_THROW\(\);\n//' 070_on_change
 mutate reaction_owner 'a function that another role has made is called' src/on_change/on_change_call.c \
 	's/now != \*role/false/' 070_on_change
 mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change/on_change_call.c \
