@@ -128,15 +128,15 @@ check_worker(const MfCheck *check, const MfSlot *slot)
 		mf_check_report(check, "worker", false,
 						psprintf("Running as process %d, but its latest transaction failed: %s", (int) slot->pid, slot->last_error),
 						"The server log has the context. The transaction is repeated automatically, and at once after mf_resume().");
-	else if (slot->unnoted > 0)
+	else if (slot->unrecorded > 0)
 		mf_check_report(check, "worker", false,
 						psprintf("Running as process %d. Put off, and not shown by mf_review because they are not invoices or cannot even be put off: %d; one of the errors: %s",
-								 (int) slot->pid, slot->unnoted, slot->last_error),
+								 (int) slot->pid, slot->unrecorded, slot->last_error),
 						"The server log names them. Remove the cause, such as a trigger on one of these tables.");
-	else if (slot->few_slots > 0)
+	else if (slot->in_flight_limit > 0)
 		mf_check_report(check, "worker", false,
 						psprintf("Running as process %d, with no more than %d requests under way at the same time, for want of file descriptors.",
-								 (int) slot->pid, slot->few_slots),
+								 (int) slot->pid, slot->in_flight_limit),
 						MF_DESCRIPTORS_HINT);
 	else
 		mf_check_report(check, "worker", true, psprintf("Running as process %d.", (int) slot->pid), NULL);

@@ -154,7 +154,8 @@ serve(void)
 			apply_settings();
 
 		answered = run();
-		until = mf_earlier(mf_listener_log_refusals(&listener, former_httpd), mf_listener_log_refusals(&listener, httpd));
+		until = mf_listener_log_refusals(&listener, former_httpd);
+		until = mf_earlier(until, mf_listener_log_refusals(&listener, httpd));
 		publish_state();
 		if (!answered)
 			wait_for_events(until);

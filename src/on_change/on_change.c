@@ -66,7 +66,8 @@ mf_invoice_on_change(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called as AFTER UPDATE trigger of mf_invoice", "mf_invoice_on_change")));
 
-	if (is_watched_change(RelationGetDescr(relation), trigger->tg_trigslot, trigger->tg_newslot) && mf_reactions_any(schema))
+	if (is_watched_change(RelationGetDescr(relation), trigger->tg_trigslot, trigger->tg_newslot) &&
+		mf_reactions_any(schema))
 		mf_reaction_queue_add(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
 							  row_datum(trigger->tg_trigslot), row_datum(trigger->tg_newslot));
 	return PointerGetDatum(NULL);
@@ -97,7 +98,8 @@ static Datum
 row_datum(TupleTableSlot *slot)
 {
 	slot_getallattrs(slot);
-	return HeapTupleGetDatum(toast_build_flattened_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull));
+	return HeapTupleGetDatum(toast_build_flattened_tuple(slot->tts_tupleDescriptor, slot->tts_values,
+														 slot->tts_isnull));
 }
 
 /* Registers a function; SQL-callable. */

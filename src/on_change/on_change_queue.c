@@ -296,7 +296,8 @@ deliver_next(const MfSqlScope *scope, void *argument)
 	}
 
 	/* the function may have unregistered itself, which empties its queue */
-	if (mf_sql_execute(scope, &delete_statement, &id, NULL) == 0 && mf_sql_execute(scope, &lock_statement, &id, NULL) > 0)
+	if (mf_sql_execute(scope, &delete_statement, &id, NULL) == 0 &&
+		mf_sql_execute(scope, &lock_statement, &id, NULL) > 0)
 		mf_change_suppressed();
 	if (delivery->was_failing)
 	{

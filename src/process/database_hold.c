@@ -161,7 +161,8 @@ mf_drain_database(Oid database, long timeout_ms)
 		LWLockRelease(mf_shared->lock);
 		if (left == 0 || now >= deadline)
 			break;
-		ConditionVariableTimedSleep(&mf_shared->changed, TimestampDifferenceMilliseconds(now, deadline), PG_WAIT_EXTENSION);
+		ConditionVariableTimedSleep(&mf_shared->changed, TimestampDifferenceMilliseconds(now, deadline),
+									PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();
 	return left;

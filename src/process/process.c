@@ -182,7 +182,10 @@ set_unless_set(const char *name, const char *value)
 static void
 require_synchronous_commit(void)
 {
-	if (local_commits ? synchronous_commit != SYNCHRONOUS_COMMIT_LOCAL_FLUSH : synchronous_commit < SYNCHRONOUS_COMMIT_ON)
+	bool		set = local_commits ? synchronous_commit == SYNCHRONOUS_COMMIT_LOCAL_FLUSH :
+		synchronous_commit >= SYNCHRONOUS_COMMIT_ON;
+
+	if (!set)
 		SetConfigOption("synchronous_commit", local_commits ? "local" : "on", PGC_SUSET, PGC_S_SESSION);
 }
 
@@ -254,7 +257,8 @@ mf_process_commit_transaction(void)
 	AtEOXact_GUC(false, guc_level);
 	PopActiveSnapshot();
 	if (unhurried)
-		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+								 true, 0, false);
 	else
 	{
 		require_synchronous_commit();
@@ -311,7 +315,8 @@ mf_process_commit_locally(void)
 	bool		was_local = local_commits;
 	bool		confirmed;
 
-	(void) set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	(void) set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
 	local_commits = true;
 	confirmed = mf_process_commit_transaction();
 	local_commits = was_local;

@@ -15,7 +15,7 @@
 #include "process/waiting_accounts.h"
 #include "process/worker_slots.h"
 
-static int	find_shown(const MfSlot *slot, const char *account);
+static int	find_entry(const MfSlot *slot, const char *account);
 
 void
 mf_waiting_account_set(const char *account, TimestampTz until, bool was_waiting)
@@ -25,21 +25,21 @@ mf_waiting_account_set(const char *account, TimestampTz until, bool was_waiting)
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	slot = mf_find_slot(MyDatabaseId, false);
-	i = slot == NULL ? -1 : find_shown(slot, account);
+	i = slot == NULL ? -1 : find_entry(slot, account);
 	if (slot == NULL)
 		;
 	else if (i >= 0 && until != 0)
-		slot->shown[i].until = until;
+		slot->waiting[i].until = until;
 	else if (i >= 0)
-		slot->shown[i] = slot->shown[--slot->shown_count];
+		slot->waiting[i] = slot->waiting[--slot->waiting_count];
 	else if (until == 0)
-		slot->not_shown--;
-	else if (!was_waiting && slot->shown_count == MF_SHOWN_ACCOUNTS)
-		slot->not_shown++;
+		slot->waiting_more--;
+	else if (!was_waiting && slot->waiting_count == MF_WAITING_ACCOUNTS)
+		slot->waiting_more++;
 	else if (!was_waiting)
 	{
-		namestrcpy(&slot->shown[slot->shown_count].account, account);
-		slot->shown[slot->shown_count++].until = until;
+		namestrcpy(&slot->waiting[slot->waiting_count].account, account);
+		slot->waiting[slot->waiting_count++].until = until;
 	}
 	LWLockRelease(mf_shared->lock);
 }
@@ -57,14 +57,14 @@ mf_waiting_accounts_count(Oid database, const char *except, NameData *example)
 	slot = mf_find_slot(database, false);
 	if (slot != NULL && slot->pid != 0)
 	{
-		for (i = 0; i < slot->shown_count; i++)
+		for (i = 0; i < slot->waiting_count; i++)
 		{
-			if (namestrcmp(&slot->shown[i].account, except) == 0)
+			if (namestrcmp(&slot->waiting[i].account, except) == 0)
 				continue;
-			*example = slot->shown[i].account;
+			*example = slot->waiting[i].account;
 			count++;
 		}
-		count += slot->not_shown;
+		count += slot->waiting_more;
 	}
 	LWLockRelease(mf_shared->lock);
 	return count;
@@ -82,14 +82,14 @@ mf_waiting_account_find(Oid database, const char *account, TimestampTz *until)
 	slot = mf_find_slot(database, false);
 	if (slot != NULL && slot->pid != 0)
 	{
-		int			i = find_shown(slot, account);
+		int			i = find_entry(slot, account);
 
 		if (i >= 0)
 		{
 			waiting = MF_WAITING;
-			*until = slot->shown[i].until;
+			*until = slot->waiting[i].until;
 		}
-		else if (slot->not_shown > 0)
+		else if (slot->waiting_more > 0)
 			waiting = MF_WAITING_UNKNOWN;
 	}
 	LWLockRelease(mf_shared->lock);
@@ -97,13 +97,13 @@ mf_waiting_account_find(Oid database, const char *account, TimestampTz *until)
 }
 
 static int
-find_shown(const MfSlot *slot, const char *account)
+find_entry(const MfSlot *slot, const char *account)
 {
 	int			i;
 
-	for (i = slot->shown_count - 1; i >= 0; i--)
+	for (i = slot->waiting_count - 1; i >= 0; i--)
 	{
-		if (namestrcmp(unconstify(NameData *, &slot->shown[i].account), account) == 0)
+		if (namestrcmp(unconstify(NameData *, &slot->waiting[i].account), account) == 0)
 			break;
 	}
 	return i;

@@ -25,7 +25,7 @@
 #define MF_CHANGED_ACCOUNTS 16
 
 /* Accounts on back-off that are shown by name; more are only counted. */
-#define MF_SHOWN_ACCOUNTS 32
+#define MF_WAITING_ACCOUNTS 32
 
 /* Roles that can have a budget of inquiries at the same time */
 #define MF_QUOTAS 32
@@ -63,11 +63,11 @@ typedef struct MfListenerState
 } MfListenerState;
 
 /* An account on back-off after failures */
-typedef struct MfShownAccount
+typedef struct MfWaitingAccount
 {
 	NameData	account;
 	TimestampTz until;			/* nothing is sent before; later, one request at a time */
-} MfShownAccount;
+} MfWaitingAccount;
 
 /* What is left of the budget of a role; see functions/role_quota.c */
 typedef struct MfQuota
@@ -113,18 +113,18 @@ typedef struct MfSlot
 	MfWorkerEnd end;			/* how the latest worker ended */
 	TimestampTz started_at;
 	int			in_flight;
-	int			few_slots;		/* limit of requests in flight for want of file descriptors; 0 = as set */
+	int			in_flight_limit;	/* limit of requests in flight for want of file descriptors; 0 = as set */
 	uint64		wakeups;		/* returns from waiting */
 	uint64		transactions;
 	uint64		requests;
 	TimestampTz last_error_at;	/* 0 = never */
 	char		last_error[MF_LAST_ERROR_SIZE];
 	bool		failing;		/* the latest round failed as a whole */
-	int			unnoted;		/* items put off that mf_review cannot show */
+	int			unrecorded;		/* items put off that mf_review cannot show */
 	char		history_error[MF_LAST_ERROR_SIZE];	/* of retention; "" = none */
-	int			shown_count;
-	int			not_shown;		/* more accounts on back-off */
-	MfShownAccount shown[MF_SHOWN_ACCOUNTS];
+	int			waiting_count;
+	int			waiting_more;	/* more accounts on back-off */
+	MfWaitingAccount waiting[MF_WAITING_ACCOUNTS];
 
 	MfQuota		quotas[MF_QUOTAS];
 	MfListenerState listener;

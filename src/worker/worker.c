@@ -166,7 +166,7 @@ reload_settings(void)
 static void
 apply_settings(void)
 {
-	my_slot->few_slots = mf_slots_configure(mf_sender_http());
+	my_slot->in_flight_limit = mf_slots_configure(mf_sender_http());
 	mf_inquiry_catch_up_settings();
 }
 
@@ -265,8 +265,8 @@ attach_to_slot(Oid database)
 		my_slot->proc_number = MF_MY_PROC_NUMBER;
 		my_slot->end = MF_END_CRASH;
 		my_slot->started_at = GetCurrentTimestamp();
-		my_slot->in_flight = my_slot->unnoted = 0;
-		my_slot->shown_count = my_slot->not_shown = 0;
+		my_slot->in_flight = my_slot->unrecorded = 0;
+		my_slot->waiting_count = my_slot->waiting_more = 0;
 		my_slot->frozen_until = 0;
 		my_slot->failing = false;
 		my_slot->history_error[0] = '\0';

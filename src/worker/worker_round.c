@@ -118,7 +118,7 @@ mf_round_run(TimestampTz *next)
 			mf_process_forget_error();
 		}
 	}
-	my_slot->unnoted = mf_items_unnoted(GetCurrentTimestamp());
+	my_slot->unrecorded = mf_items_unnoted(GetCurrentTimestamp());
 	if (!ShutdownRequestPending)
 	{
 		mf_reactions_attend(my_slot, run_transaction);
