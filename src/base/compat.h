@@ -35,12 +35,12 @@
 #error "myfatoorah needs PostgreSQL 14 or newer"
 #endif
 
-/* 15: prefixes of settings can be reserved under that name */
+/* 15: MarkGUCPrefixReserved() replaces EmitWarningsOnPlaceholders() */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
-/* 16: one function per question instead of one per catalog */
+/* 16: object_aclcheck() and object_ownercheck() replace a function for each catalog */
 static inline bool
 mf_server_usable(Oid serverid, Oid roleid)
 {
@@ -84,7 +84,7 @@ mf_owns_database(Oid database, Oid roleid)
 #endif
 }
 
-/* 15: the timeline is asked for, no longer a variable */
+/* 15: ThisTimeLineID was removed */
 static inline TimeLineID
 mf_current_timeline(void)
 {
@@ -95,7 +95,7 @@ mf_current_timeline(void)
 #endif
 }
 
-/* 17: processes are numbered in MyProcNumber; wait events can have names */
+/* 17: MyProcNumber; wait event sets belong to a resource owner */
 #if PG_VERSION_NUM >= 170000
 #define MF_MY_PROC_NUMBER MyProcNumber
 #define MF_INVALID_PROC_NUMBER INVALID_PROC_NUMBER
@@ -106,19 +106,19 @@ mf_current_timeline(void)
 #define mf_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
 #endif
 
-/* 17: how many pages the queue of notifications may have is a setting */
+/* 17: the size of the NOTIFY queue is a parameter */
 #if PG_VERSION_NUM >= 170000
 #define mf_notify_queue_pages() max_notify_queue_pages
 #else
 #define mf_notify_queue_pages() (8.0 * 1024 * 1024 * 1024 / 8192)
 #endif
 
-/* 18: stands before a declaration, not behind it */
+/* 18: pg_noreturn precedes a declaration */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
-/* 16: indexes that only summarize can be told apart; 19: flags */
+/* 16: an argument for summarizing indexes; 19: flags */
 #if PG_VERSION_NUM >= 190000
 #define mf_insert_index_tuples(result, slot, estate) \
 	ExecInsertIndexTuples(result, estate, 0, slot, NIL, NULL)
@@ -136,12 +136,12 @@ mf_current_timeline(void)
 	ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL)
 #endif
 
-/* 16: SPI and utility hooks are unchanged, but varatt.h moved */
+/* 16: varatt.h was split from postgres.h */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
 
-/* 16: rights and columns have a list of their own; 18: and so have the relations that were not pruned */
+/* 16: the rights on range table entries have a list of their own; 18: and so have relations that were not pruned */
 static inline void
 mf_init_range_table(EState *estate, RangeTblEntry *entry, Bitmapset *updated_columns)
 {
@@ -160,7 +160,7 @@ mf_init_range_table(EState *estate, RangeTblEntry *entry, Bitmapset *updated_col
 #endif
 }
 
-/* 16: result relations are given, too */
+/* 16: an argument for result relations */
 static inline void
 mf_eval_plan_qual_init(EPQState *epq, EState *estate)
 {
@@ -171,7 +171,7 @@ mf_eval_plan_qual_init(EPQState *epq, EState *estate)
 #endif
 }
 
-/* 16: what is checked of a table has a list of its own. As whom it is checked: as the owner of each table. */
+/* Has the rights on each table of a query checked as its owner.  16: they have a list of their own. */
 static inline void
 mf_check_as_owners(Query *query)
 {
@@ -198,13 +198,13 @@ mf_check_as_owners(Query *query)
 /* The columns that an INSERT or UPDATE writes */
 typedef struct MfWrittenColumns
 {
-	Oid			table;			/* InvalidOid: it is none */
-	Oid			role;			/* whose rights are checked; InvalidOid: the current one's */
+	Oid			table;			/* InvalidOid = the statement writes to no table */
+	Oid			role;			/* whose rights are checked; InvalidOid = the current role */
 	const Bitmapset *inserted;
 	const Bitmapset *updated;
 } MfWrittenColumns;
 
-/* 16: what is checked of a table has a list of its own; 19: result relations are a set */
+/* 16: the rights on range table entries have a list of their own; 19: result relations are a set */
 static inline MfWrittenColumns
 mf_written_columns(const PlannedStmt *statement)
 {
@@ -240,7 +240,7 @@ mf_written_columns(const PlannedStmt *statement)
 	return written;
 }
 
-/* 18: a query is not told any more whether it is run once */
+/* 18: the argument execute_once was removed */
 #if PG_VERSION_NUM >= 180000
 #define MF_EXECUTOR_RUN_ARGUMENTS QueryDesc *query, ScanDirection direction, uint64 count
 #define MF_EXECUTOR_RUN_VALUES query, direction, count
@@ -249,7 +249,7 @@ mf_written_columns(const PlannedStmt *statement)
 #define MF_EXECUTOR_RUN_VALUES query, direction, count, execute_once
 #endif
 
-/* 19: planners know what EXPLAIN wants */
+/* 19: an argument for EXPLAIN */
 #if PG_VERSION_NUM >= 190000
 struct ExplainState;
 #define MF_PLANNER_ARGUMENTS \
@@ -260,7 +260,7 @@ struct ExplainState;
 #define MF_PLANNER_VALUES query, text, cursor_options, parameters
 #endif
 
-/* 19: it is not to be changed */
+/* 19: it is const */
 #if PG_VERSION_NUM >= 190000
 #define MF_JUMBLE_STATE const struct JumbleState
 #else
@@ -284,7 +284,7 @@ struct ExplainState;
 #define mf_prune_page(relation, buffer) heap_page_prune_opt(relation, buffer)
 #endif
 
-/* 19: the state that a jsonb is built in has its result; initialize it with {0} */
+/* 19: the state of building a jsonb contains its result; initialize it with {0} */
 #if PG_VERSION_NUM >= 190000
 #define MfJsonbState JsonbInState
 #define mf_push_jsonb_value(state, token, value) (pushJsonbValue(state, token, value), (state)->result)

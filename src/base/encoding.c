@@ -1,6 +1,6 @@
 /*
  * encoding.c
- *	  Text between the server's encoding and UTF-8.
+ *	  Conversion of text between the encoding of the database and UTF-8.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/base/encoding.c

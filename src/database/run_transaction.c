@@ -8,16 +8,35 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/interrupt.h"
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "base/settings.h"
 #include "database/run_transaction.h"
 #include "process/notify.h"
 #include "process/process.h"
 
 static char *abort_failed_transaction(MemoryContext context);
+
+bool
+mf_transaction_find_extension(Oid *extension, Oid *schema)
+{
+	mf_process_begin_statements();
+	if (ShutdownRequestPending)
+		return false;
+	mf_process_start_transaction();
+	*extension = get_extension_oid(MF_EXTENSION, true);
+	*schema = mf_extension_schema();
+	if (OidIsValid(*schema))
+		mf_process_take_role(mf_worker_role());
+	(void) mf_process_commit_transaction();
+	mf_process_end_statements();
+	return OidIsValid(*schema);
+}
 
 bool
 mf_transaction_run(MfTransactionRunner * runner, MfTransactionWork work, void *argument, char **error)

@@ -21,6 +21,13 @@ typedef struct MfTransactionRunner
 }			MfTransactionRunner;
 
 /*
+ * Finds the extension in a transaction of its own, and has the process keep the role
+ * of the worker for good.  False if the extension does not exist, or a shutdown is
+ * requested.
+ */
+extern bool mf_transaction_find_extension(Oid *extension, Oid *schema);
+
+/*
  * Runs "work" in a transaction of its own.  Returns its result; false if the
  * transaction fails, or if the extension was dropped.  *error is the message of a
  * failure, else NULL; "error" may be NULL.  A failed transaction is not logged.

@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -36,7 +35,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "database/sql.h"
+#include "database/run_transaction.h"
 #include "inbound/listener.h"
 #include "inbound/listener_customers.h"
 #include "inbound/listener_log.h"
@@ -88,7 +87,6 @@ static char logged_failure[MF_LISTENER_ERROR_SIZE]; /* "" = none since the lates
 
 static bool attach_to_slot(Oid database, pid_t worker);
 static void detach_from_slot(int code, Datum arg);
-static bool find_extension(void);
 static bool begin_service(void);
 static void reserve_connections(void);
 static void microhttpd_panic(void *cls, const char *file, unsigned int line, const char *reason);
@@ -223,24 +221,7 @@ detach_from_slot(int code, Datum arg)
 	ConditionVariableBroadcast(&mf_shared->changed);
 }
 
-/* Takes on the role of the worker for good; false if the extension does not exist. */
-static bool
-find_extension(void)
-{
-	mf_process_begin_statements();
-	if (ShutdownRequestPending)
-		return false;
-	mf_process_start_transaction();
-	listener.extension = get_extension_oid(MF_EXTENSION, true);
-	listener.schema = mf_extension_schema();
-	if (OidIsValid(listener.schema))
-		mf_process_take_role(mf_worker_role());
-	mf_process_commit_transaction();
-	mf_process_end_statements();
-	return OidIsValid(listener.schema);
-}
-
-/* The same.  A shutdown meanwhile is not logged as an error. */
+/* False if there is nothing to serve.  A shutdown meanwhile is not logged as an error. */
 static bool
 begin_service(void)
 {
@@ -248,7 +229,7 @@ begin_service(void)
 
 	PG_TRY();
 	{
-		found = find_extension();
+		found = mf_transaction_find_extension(&listener.extension, &listener.schema);
 	}
 	PG_CATCH();
 	{

@@ -272,7 +272,7 @@ commit_stored(MfListener * listener)
 		return true;
 	}
 	standby_away = true;
-	/* whoever ends us has cut the wait short */
+	/* a shutdown has cut the wait short, and is no error */
 	if (!ShutdownRequestPending)
 		mf_listener_show_error(listener->state, "stored, but no synchronous standby has confirmed it in time");
 	return false;

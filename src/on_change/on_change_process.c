@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
@@ -22,7 +21,6 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/settings.h"
 #include "database/run_transaction.h"
 #include "on_change/on_change_process.h"
 #include "on_change/on_change_queue.h"
@@ -39,7 +37,6 @@ static MfTransactionRunner runner;
 
 static bool attach_to_slot(Oid database);
 static void detach_from_slot(int code, Datum arg);
-static bool find_extension(void);
 static bool run_transaction(MfTransactionWork work, void *argument, char **error);
 static void wait_until(TimestampTz until);
 
@@ -56,7 +53,8 @@ mf_reactions_main(Datum main_arg)
 	if (!attach_to_slot(database))
 		proc_exit(0);
 	mf_process_connect(database, "myfatoorah reactions");
-	if (!find_extension())
+	runner.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah reactions", ALLOCSET_DEFAULT_SIZES);
+	if (!mf_transaction_find_extension(&runner.extension, &runner.schema))
 		proc_exit(0);
 
 	/* the process before us ended during a call */
@@ -115,25 +113,6 @@ detach_from_slot(int code, Datum arg)
 	mf_set_latch_of(my_slot->pid != 0 ? my_slot->proc_number : mf_shared->launcher);
 	LWLockRelease(mf_shared->lock);
 	ConditionVariableBroadcast(&mf_shared->changed);
-}
-
-/* Takes on the role of the worker for good; false if the extension does not exist. */
-static bool
-find_extension(void)
-{
-	runner.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah reactions", ALLOCSET_DEFAULT_SIZES);
-	mf_process_begin_statements();
-	mf_process_start_transaction();
-	runner.extension = get_extension_oid(MF_EXTENSION, true);
-	if (OidIsValid(runner.extension))
-	{
-		runner.schema = mf_extension_schema();
-		mf_process_take_role(mf_worker_role());
-	}
-	mf_process_commit_unhurried();
-	(void) mf_process_commit_transaction();
-	mf_process_end_statements();
-	return OidIsValid(runner.schema);
 }
 
 /* The error lives until the next transaction. */

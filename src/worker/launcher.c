@@ -14,11 +14,6 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -28,7 +23,6 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -38,6 +32,7 @@
 #include "process/wait.h"
 #include "process/wakeup.h"
 #include "process/worker_slots.h"
+#include "worker/databases.h"
 #include "worker/launcher.h"
 
 #define CRASH_DELAY_MS 1000		/* doubled with each consecutive crash */
@@ -83,12 +78,9 @@ static void detach_launcher(int code, Datum arg);
 static DatabaseEntry *get_entry(Oid database);
 static void free_slot(MfSlot *slot);
 static void remove_entry(DatabaseEntry *entry);
-static List *find_databases(bool connectable);
 static void attend_scan(void);
 static void start_scan(TimestampTz now);
 static void report_left_out(void);
-static bool is_database(Oid database, bool connectable);
-static bool database_connectable(Form_pg_database database);
 static void collect_wanted(void);
 static void attend_worker(DatabaseEntry *entry);
 static bool is_wanted_again(DatabaseEntry *entry, TimestampTz now);
@@ -229,47 +221,6 @@ remove_entry(DatabaseEntry *entry)
 	pfree(entry);
 }
 
-/* Whether a worker can connect, and disturbs nobody. */
-static bool
-database_connectable(Form_pg_database database)
-{
-	/* a template with a connection cannot be copied */
-	return database->datallowconn && !database->datistemplate && database->datconnlimit >= -1;
-}
-
-/* All databases, or those that a worker may connect to; in the current memory context. */
-static List *
-find_databases(bool connectable)
-{
-	Relation	relation;
-	TableScanDesc scan;
-	HeapTuple	tuple;
-	List	   *found = NIL;
-	MemoryContext context = CurrentMemoryContext;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	relation = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(relation, 0, NULL);
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
-
-		if (!connectable || database_connectable(database))
-		{
-			MemoryContext old = MemoryContextSwitchTo(context);
-
-			found = lappend_oid(found, database->oid);
-			MemoryContextSwitchTo(old);
-		}
-	}
-	table_endscan(scan);
-	table_close(relation, AccessShareLock);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-	return found;
-}
-
 /* Starts a scan if one is wanted.  A scan that failed is repeated from another database. */
 static void
 attend_scan(void)
@@ -302,7 +253,7 @@ attend_scan(void)
 static void
 start_scan(TimestampTz now)
 {
-	List	   *databases = find_databases(true);
+	List	   *databases = mf_databases(true);
 
 	if (databases == NIL)
 	{
@@ -402,12 +353,12 @@ attend_worker(DatabaseEntry *entry)
 	 */
 	if (held || served)
 		remove_entry(entry);
-	else if (is_database(entry->database, true))
+	else if (mf_is_database(entry->database, true))
 	{
 		if (start_process("mf_worker_main", "worker", entry->database, &entry->handle))
 			entry->started_at = GetCurrentTimestamp();
 	}
-	else if (is_database(entry->database, false))
+	else if (mf_is_database(entry->database, false))
 		entry->start_after = TimestampTzPlusMilliseconds(now, CLOSED_DELAY_MS);
 	else
 		remove_entry(entry);
@@ -451,16 +402,6 @@ static int
 crash_delay_ms(int earlier_crashes)
 {
 	return Min(CRASH_DELAY_MS << Min(earlier_crashes, 6), CRASH_DELAY_MAX_MS);
-}
-
-static bool
-is_database(Oid database, bool connectable)
-{
-	List	   *found = find_databases(connectable);
-	bool		result = list_member_oid(found, database);
-
-	list_free(found);
-	return result;
 }
 
 /* Starts a process; if no background worker slot is free, none is tried for a while. */
