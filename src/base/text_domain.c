@@ -1,6 +1,6 @@
 /*
  * text_domain.c
- *	  The catalog that our messages are translated by.
+ *	  The catalog of translations of our messages.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/base/text_domain.c
@@ -11,7 +11,7 @@
 
 #include "base/text_domain.h"
 
-/* See text_domain.h.  The server does this for its own catalog; a library that is preloaded comes too early. */
+/* Not when the library is preloaded: the encoding of messages is not known then. */
 void
 mf_text_domain_bind(void)
 {

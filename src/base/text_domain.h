@@ -1,8 +1,8 @@
 /*
  * text_domain.h
- *	  The catalog that our messages are translated by.
+ *	  The catalog of translations of our messages.
  *
- * All that raises errors includes it, mostly by settings.h or compat.h.
+ * Included by all files that raise errors, mostly through settings.h or compat.h.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/base/text_domain.h
@@ -13,7 +13,7 @@
 #undef TEXTDOMAIN
 #define TEXTDOMAIN PG_TEXTDOMAIN("myfatoorah")
 
-/* Once the database is known, whose encoding messages have: the first time only, and before any query. */
+/* Binds the catalog, once, in the encoding of the database.  Does nothing before the database is known. */
 extern void mf_text_domain_bind(void);
 
 #endif							/* MF_TEXT_DOMAIN_H */
