@@ -39,7 +39,7 @@ mf_transaction_find_extension(Oid *extension, Oid *schema)
 }
 
 bool
-mf_transaction_run(MfTransactionRunner * runner, MfTransactionWork work, void *argument, char **error)
+mf_transaction_run(MfTransactionRunner *runner, MfTransactionWork work, void *argument, char **error)
 {
 	volatile bool done = false;
 

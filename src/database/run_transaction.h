@@ -18,7 +18,7 @@ typedef struct MfTransactionRunner
 	MemoryContext context;		/* for the work and error messages; the caller resets it */
 	uint64	   *count;			/* transactions begun; may be NULL */
 	bool		extension_dropped;	/* set when a transaction finds that */
-}			MfTransactionRunner;
+} MfTransactionRunner;
 
 /*
  * Finds the extension in a transaction of its own, and has the process keep the role
@@ -32,6 +32,6 @@ extern bool mf_transaction_find_extension(Oid *extension, Oid *schema);
  * transaction fails, or if the extension was dropped.  *error is the message of a
  * failure, else NULL; "error" may be NULL.  A failed transaction is not logged.
  */
-extern bool mf_transaction_run(MfTransactionRunner * runner, MfTransactionWork work, void *argument, char **error);
+extern bool mf_transaction_run(MfTransactionRunner *runner, MfTransactionWork work, void *argument, char **error);
 
 #endif							/* MF_RUN_TRANSACTION_H */

@@ -94,7 +94,7 @@ static void serve(void);
 static void forget_failures(void);
 static void apply_settings(void);
 static bool start_httpd(char *error, size_t error_size);
-static MfHttpd *start_httpd_with(const MfListenerTls * tls, char *error, size_t error_size);
+static MfHttpd *start_httpd_with(const MfListenerTls *tls, char *error, size_t error_size);
 static bool open_sockets(char *error, size_t error_size);
 static void stop_former_httpd(void);
 static void handle_failure(const char *error);
@@ -313,7 +313,7 @@ start_httpd(char *error, size_t error_size)
 }
 
 static MfHttpd *
-start_httpd_with(const MfListenerTls * tls, char *error, size_t error_size)
+start_httpd_with(const MfListenerTls *tls, char *error, size_t error_size)
 {
 	MfHttpdConfig config;
 	MfHttpd    *started;

@@ -22,13 +22,13 @@ typedef struct BackoffEntry
 	uint64		key;			/* 0 = free */
 	TimestampTz until;
 	int			delay_ms;		/* 0 the first time */
-}			BackoffEntry;
+} BackoffEntry;
 
 static BackoffEntry entries[ENTRIES];
 static int	next_entry = 0;
 
 static uint64 request_key(const MfHttpdRequest *request);
-static BackoffEntry * find_entry(uint64 key);
+static BackoffEntry *find_entry(uint64 key);
 
 /* Requests with the same key may meet the same lock. */
 static uint64
@@ -57,7 +57,7 @@ find_entry(uint64 key)
 bool
 mf_listener_is_on_backoff(const MfHttpdRequest *request, TimestampTz now)
 {
-	const		BackoffEntry *entry = find_entry(request_key(request));
+	const BackoffEntry *entry = find_entry(request_key(request));
 
 	return entry != NULL && entry->until > now;
 }

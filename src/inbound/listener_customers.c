@@ -24,22 +24,22 @@ typedef struct Customer
 	MfHttpdRequest *request;
 	MfInbound	message;		/* what is known of the payment */
 	TimestampTz until;
-}			Customer;
+} Customer;
 
-static Customer * customers = NULL; /* who wait; the latest comes first */
+static Customer *customers = NULL;	/* who wait; the latest comes first */
 
 static bool is_paid(const MfInbound *message);
 static bool is_decided(const MfInbound *message);
 static void send_to_page(MfHttpdRequest *request, const MfInbound *message);
 static void add_customer(MfHttpdRequest *request, const MfInbound *message);
 static void make_room(int max_waiting, int64 invoice);
-static void answer_and_remove(Customer * *link);
+static void answer_and_remove(Customer **link);
 static int	remove_disconnected(bool *removed);
-static void read_payments(MfListener * listener);
-static bool read_messages(MfListener * listener, MfInbound *messages, int count);
+static void read_payments(MfListener *listener);
+static bool read_messages(MfListener *listener, MfInbound *messages, int count);
 
 void
-mf_customer_answer(MfListener * listener, MfHttpdRequest *request, const MfInbound *message)
+mf_customer_answer(MfListener *listener, MfHttpdRequest *request, const MfInbound *message)
 {
 	if (is_decided(message))
 	{
@@ -121,7 +121,7 @@ make_room(int max_waiting, int64 invoice)
 }
 
 static void
-answer_and_remove(Customer * *link)
+answer_and_remove(Customer **link)
 {
 	Customer   *customer = *link;
 
@@ -146,7 +146,7 @@ mf_customers_alarm(void)
 }
 
 bool
-mf_customers_attend(MfListener * listener)
+mf_customers_attend(MfListener *listener)
 {
 	TimestampTz now;
 	Customer  **link;
@@ -205,7 +205,7 @@ remove_disconnected(bool *removed)
 
 /* Updates what is known of all payments; payment_status is in listener->context. */
 static void
-read_payments(MfListener * listener)
+read_payments(MfListener *listener)
 {
 	MemoryContext old = MemoryContextSwitchTo(listener->context);
 	MfInbound  *messages;
@@ -233,7 +233,7 @@ read_payments(MfListener * listener)
 
 /* mf_inbound_reread() in a transaction; false if that failed. */
 static bool
-read_messages(MfListener * listener, MfInbound *messages, int count)
+read_messages(MfListener *listener, MfInbound *messages, int count)
 {
 	volatile bool done = false;
 

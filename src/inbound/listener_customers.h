@@ -30,10 +30,10 @@
  * customer waits for an invoice, the latest to come back.  If too many wait, the
  * one who has waited longest is answered.
  */
-extern void mf_customer_answer(MfListener * listener, MfHttpdRequest *request, const MfInbound *message);
+extern void mf_customer_answer(MfListener *listener, MfHttpdRequest *request, const MfInbound *message);
 
 /* Answers those whose payment is known now or whose time is over; true if any was answered. */
-extern bool mf_customers_attend(MfListener * listener);
+extern bool mf_customers_attend(MfListener *listener);
 
 /* When the time of one is over; 0 = nobody waits. */
 extern TimestampTz mf_customers_alarm(void);

@@ -21,6 +21,6 @@ typedef struct MfListener
 	MemoryContext context;		/* of a batch of requests; reset after it */
 	bool		extension_dropped;
 	int			max_waiting;	/* customers who may wait for a look-up */
-}			MfListener;
+} MfListener;
 
 #endif							/* MF_LISTENER_INTERNAL_H */

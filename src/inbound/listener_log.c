@@ -39,11 +39,11 @@ static const char *const refusals[MF_REFUSAL_KINDS] = {
 static MfHttpdAbuseNote refused[MF_REFUSAL_KINDS];	/* not logged yet */
 static TimestampTz logged_at[MF_REFUSAL_KINDS];
 
-static void count_abuse(MfListener * listener, MfHttpdAbuseNote *abuse);
+static void count_abuse(MfListener *listener, MfHttpdAbuseNote *abuse);
 static void log_error(const ErrorData *error);
 
 void
-mf_listener_count_refusal(MfListener * listener, MfRefusal kind, const char *peer)
+mf_listener_count_refusal(MfListener *listener, MfRefusal kind, const char *peer)
 {
 	listener->state->refused++;
 	refused[kind].count++;
@@ -52,7 +52,7 @@ mf_listener_count_refusal(MfListener * listener, MfRefusal kind, const char *pee
 
 /* Moves the counters of the HTTP server to ours. */
 static void
-count_abuse(MfListener * listener, MfHttpdAbuseNote *abuse)
+count_abuse(MfListener *listener, MfHttpdAbuseNote *abuse)
 {
 	int			i;
 
@@ -68,7 +68,7 @@ count_abuse(MfListener * listener, MfHttpdAbuseNote *abuse)
 }
 
 TimestampTz
-mf_listener_log_refusals(MfListener * listener, MfHttpd *httpd)
+mf_listener_log_refusals(MfListener *listener, MfHttpd *httpd)
 {
 	TimestampTz now = 0;
 	TimestampTz next = 0;
@@ -103,7 +103,7 @@ mf_listener_log_refusals(MfListener * listener, MfHttpd *httpd)
 }
 
 ErrorData *
-mf_listener_abort(MfListener * listener)
+mf_listener_abort(MfListener *listener)
 {
 	ErrorData  *error;
 

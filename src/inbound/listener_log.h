@@ -23,22 +23,22 @@ typedef enum MfRefusal
 	MF_REFUSAL_MALFORMED,
 	MF_REFUSAL_NOT_FOUND,
 	MF_REFUSAL_KINDS
-}			MfRefusal;
+} MfRefusal;
 
 /* Counts a refused message, for the log and mf_listener_status. */
-extern void mf_listener_count_refusal(MfListener * listener, MfRefusal kind, const char *peer);
+extern void mf_listener_count_refusal(MfListener *listener, MfRefusal kind, const char *peer);
 
 /*
  * Logs what was refused, by us or by the HTTP server, if it is time.  Returns when
  * something is to be logged next, 0 = not before something is refused.
  */
-extern TimestampTz mf_listener_log_refusals(MfListener * listener, MfHttpd *httpd);
+extern TimestampTz mf_listener_log_refusals(MfListener *listener, MfHttpd *httpd);
 
 /*
  * In PG_CATCH(): logs and shows the error, and aborts the transaction.  The error
  * is in listener->context, which is the current context afterwards.
  */
-extern ErrorData *mf_listener_abort(MfListener * listener);
+extern ErrorData *mf_listener_abort(MfListener *listener);
 
 /* Shows an error in mf_listener_status. */
 extern void mf_listener_show_error(MfListenerState *state, const char *error);

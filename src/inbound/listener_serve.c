@@ -50,27 +50,27 @@ typedef enum StoreFailure
 	FAILURE_OTHER,
 	FAILURE_ROW,				/* one of the requests may be the cause */
 	FAILURE_LOCK				/* a lock time-out */
-}			StoreFailure;
+} StoreFailure;
 
 static int	select_route(MfHttpdRequest *requests, MfHttpdRoute route, MfHttpdRequest **batch);
 static int	reject_on_backoff(MfHttpdRequest **requests, int count);
-static void serve_batch(MfListener * listener, MfHttpdRequest **requests, int count);
-static void serve_singly(MfListener * listener, MfHttpdRequest **requests, int count);
-static bool store(MfListener * listener, MfHttpdRequest **requests, MfInbound *messages, int count,
-				  StoreFailure * failure);
-static bool store_in_transaction(MfListener * listener, MfHttpdRequest **requests, MfInbound *messages, int count,
-								 StoreFailure * failure);
-static void store_messages(MfListener * listener, MfHttpdRequest **requests, MfInbound *messages, int count);
-static bool commit_stored(MfListener * listener);
+static void serve_batch(MfListener *listener, MfHttpdRequest **requests, int count);
+static void serve_singly(MfListener *listener, MfHttpdRequest **requests, int count);
+static bool store(MfListener *listener, MfHttpdRequest **requests, MfInbound *messages, int count,
+				  StoreFailure *failure);
+static bool store_in_transaction(MfListener *listener, MfHttpdRequest **requests, MfInbound *messages, int count,
+								 StoreFailure *failure);
+static void store_messages(MfListener *listener, MfHttpdRequest **requests, MfInbound *messages, int count);
+static bool commit_stored(MfListener *listener);
 static StoreFailure failure_of(const ErrorData *error);
 static void fill_message(const MfHttpdRequest *request, MfInbound *message);
 static char *copy_as_utf8(const char *text);
-static void answer(MfListener * listener, MfHttpdRequest *request, const MfInbound *message);
+static void answer(MfListener *listener, MfHttpdRequest *request, const MfInbound *message);
 static void answer_not_stored(MfHttpdRequest *request);
-static void refuse(MfListener * listener, MfHttpdRequest *request, MfRefusal kind, MfHttpdAnswer refusal);
+static void refuse(MfListener *listener, MfHttpdRequest *request, MfRefusal kind, MfHttpdAnswer refusal);
 
 bool
-mf_listener_serve(MfListener * listener, MfHttpdRequest *requests)
+mf_listener_serve(MfListener *listener, MfHttpdRequest *requests)
 {
 	/*
 	 * Each route has a transaction of its own.  A health check must not share the failure of a commit, nor a webhook
@@ -134,7 +134,7 @@ reject_on_backoff(MfHttpdRequest **requests, int count)
 
 /* One transaction for all; one for each if that fails because of one of them. */
 static void
-serve_batch(MfListener * listener, MfHttpdRequest **requests, int count)
+serve_batch(MfListener *listener, MfHttpdRequest **requests, int count)
 {
 	MfInbound  *messages = (MfInbound *) palloc0(count * sizeof(MfInbound));
 	StoreFailure failure = FAILURE_OTHER;
@@ -161,7 +161,7 @@ serve_batch(MfListener * listener, MfHttpdRequest **requests, int count)
 
 /* A transaction for each, until the time for locks is used up. */
 static void
-serve_singly(MfListener * listener, MfHttpdRequest **requests, int count)
+serve_singly(MfListener *listener, MfHttpdRequest **requests, int count)
 {
 	int			left_ms = SINGLES_MS;
 	int			i;
@@ -189,7 +189,7 @@ serve_singly(MfListener * listener, MfHttpdRequest **requests, int count)
 
 /* Stores messages and commits.  On failure the transaction is aborted, and *failure is set. */
 static bool
-store(MfListener * listener, MfHttpdRequest **requests, MfInbound *messages, int count, StoreFailure * failure)
+store(MfListener *listener, MfHttpdRequest **requests, MfInbound *messages, int count, StoreFailure *failure)
 {
 	bool		stored;
 
@@ -204,8 +204,8 @@ store(MfListener * listener, MfHttpdRequest **requests, MfInbound *messages, int
 }
 
 static bool
-store_in_transaction(MfListener * listener, MfHttpdRequest **requests, MfInbound *messages, int count,
-					 StoreFailure * failure)
+store_in_transaction(MfListener *listener, MfHttpdRequest **requests, MfInbound *messages, int count,
+					 StoreFailure *failure)
 {
 	volatile bool stored = false;
 
@@ -232,7 +232,7 @@ store_in_transaction(MfListener * listener, MfHttpdRequest **requests, MfInbound
 
 /* Health checks have no message; their transaction shows that the database can commit. */
 static void
-store_messages(MfListener * listener, MfHttpdRequest **requests, MfInbound *messages, int count)
+store_messages(MfListener *listener, MfHttpdRequest **requests, MfInbound *messages, int count)
 {
 	MfInbound  *batch = (MfInbound *) palloc0(count * sizeof(MfInbound));
 	int			used = 0;
@@ -262,7 +262,7 @@ store_messages(MfListener * listener, MfHttpdRequest **requests, MfInbound *mess
  * When they are repeated they are recognized.
  */
 static bool
-commit_stored(MfListener * listener)
+commit_stored(MfListener *listener)
 {
 	static bool standby_away = false;
 
@@ -322,7 +322,7 @@ copy_as_utf8(const char *text)
 
 /* Answers a request whose message was processed and committed. */
 static void
-answer(MfListener * listener, MfHttpdRequest *request, const MfInbound *message)
+answer(MfListener *listener, MfHttpdRequest *request, const MfInbound *message)
 {
 	MfListenerState *state = listener->state;
 
@@ -358,7 +358,7 @@ answer(MfListener * listener, MfHttpdRequest *request, const MfInbound *message)
 }
 
 static void
-refuse(MfListener * listener, MfHttpdRequest *request, MfRefusal kind, MfHttpdAnswer refusal)
+refuse(MfListener *listener, MfHttpdRequest *request, MfRefusal kind, MfHttpdAnswer refusal)
 {
 	mf_listener_count_refusal(listener, kind, request->peer);
 	mf_httpd_answer(request, refusal);

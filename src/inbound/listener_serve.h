@@ -16,6 +16,6 @@
  * have to wait, see listener_customers.h.  False if the list is empty.  Raises no
  * error: requests that cannot be stored are answered so.
  */
-extern bool mf_listener_serve(MfListener * listener, MfHttpdRequest *requests);
+extern bool mf_listener_serve(MfListener *listener, MfHttpdRequest *requests);
 
 #endif							/* MF_LISTENER_SERVE_H */

@@ -23,7 +23,7 @@ static char *read_pem_file(const char *setting, const char *path, bool secret, c
 static bool is_open_to_others(const struct stat *file);
 
 bool
-mf_listener_tls_read(MfListenerTls * tls, char *error, size_t error_size)
+mf_listener_tls_read(MfListenerTls *tls, char *error, size_t error_size)
 {
 	memset(tls, 0, sizeof(MfListenerTls));
 	tls->enabled = mf_ssl_cert_file[0] != '\0' || mf_ssl_key_file[0] != '\0';
@@ -45,7 +45,7 @@ mf_listener_tls_read(MfListenerTls * tls, char *error, size_t error_size)
 }
 
 void
-mf_listener_tls_wipe(MfListenerTls * tls)
+mf_listener_tls_wipe(MfListenerTls *tls)
 {
 	if (tls->key != NULL)
 		explicit_bzero(tls->key, strlen(tls->key));

@@ -14,15 +14,15 @@ typedef struct MfListenerTls
 	char	   *certificate;	/* PEM, palloc'd */
 	char	   *key;
 	uint64		identity;		/* differs if one of the files differs */
-}			MfListenerTls;
+} MfListenerTls;
 
 /*
  * Reads the files that the settings name.  False with one line in "error" if one of
  * them is missing, not readable, or readable by others.
  */
-extern bool mf_listener_tls_read(MfListenerTls * tls, char *error, size_t error_size);
+extern bool mf_listener_tls_read(MfListenerTls *tls, char *error, size_t error_size);
 
 /* Wipes the key. */
-extern void mf_listener_tls_wipe(MfListenerTls * tls);
+extern void mf_listener_tls_wipe(MfListenerTls *tls);
 
 #endif							/* MF_LISTENER_TLS_H */

@@ -131,7 +131,7 @@ typedef struct Delivery
 	bool		called;			/* all is done but the commit */
 	TimestampTz next;			/* when something is due; 0 = never */
 	int64	   *under_way;		/* in shared memory: stays set if the process ends during the call */
-}			Delivery;
+} Delivery;
 
 static TimestampTz alarm_at = 0;	/* of the worker */
 static char last_function[4 * NAMEDATALEN + 8] = "";	/* two names, quoted */
@@ -140,7 +140,7 @@ static bool error_logged = false;	/* since the latest success */
 static bool log_queue_error(bool done, const char *error);
 static bool find_next_due(const MfSqlScope *scope, void *argument);
 static bool deliver_next(const MfSqlScope *scope, void *argument);
-static void find_next_change(const MfSqlScope *scope, Delivery * delivery);
+static void find_next_change(const MfSqlScope *scope, Delivery *delivery);
 static void read_rows(void *argument);
 static void check_constraints_immediately(void);
 static bool record_failure(const MfSqlScope *scope, void *argument);
@@ -309,7 +309,7 @@ deliver_next(const MfSqlScope *scope, void *argument)
 }
 
 static void
-find_next_change(const MfSqlScope *scope, Delivery * delivery)
+find_next_change(const MfSqlScope *scope, Delivery *delivery)
 {
 	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), CStringGetTextDatum(last_function)};
 
@@ -376,7 +376,7 @@ read_rows(void *argument)
 static bool
 record_failure(const MfSqlScope *scope, void *argument)
 {
-	const		Delivery *delivery = (const Delivery *) argument;
+	const Delivery *delivery = (const Delivery *) argument;
 	Datum		values[2];
 
 	values[0] = Int64GetDatum(delivery->id);
@@ -391,7 +391,7 @@ record_failure(const MfSqlScope *scope, void *argument)
 static bool
 record_ended(const MfSqlScope *scope, void *argument)
 {
-	const		Delivery *delivery = (const Delivery *) argument;
+	const Delivery *delivery = (const Delivery *) argument;
 	Datum		id = Int64GetDatum(delivery->id);
 
 	return mf_sql_execute(scope, &lock_statement, &id, NULL) == 0 || record_failure(scope, argument);

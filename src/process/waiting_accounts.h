@@ -16,7 +16,7 @@ typedef enum MfWaiting
 	MF_NOT_WAITING,
 	MF_WAITING,
 	MF_WAITING_UNKNOWN			/* more accounts wait than shared memory has room for */
-}			MfWaiting;
+} MfWaiting;
 
 /*
  * In the worker: an account waits until a time, or waits no longer (0).

@@ -28,7 +28,7 @@ typedef struct WorkerWakeup
 	uint32		try_now;		/* bits of MfTryNow */
 	bool		inquiries;
 	bool		pause;
-}			WorkerWakeup;
+} WorkerWakeup;
 
 /* What is to be done at the commit of the current transaction */
 typedef struct Pending
@@ -42,13 +42,13 @@ typedef struct Pending
 static Pending pending;
 static WorkerWakeup late_wakeup;	/* after the callbacks of the commit */
 
-static WorkerWakeup * wake_at_commit(void);
+static WorkerWakeup *wake_at_commit(void);
 static void register_callbacks(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg);
 static void at_commit(const Pending *work);
 static void add_account(int *count, NameData *accounts, const char *account);
-static void wake_worker(Oid database, const WorkerWakeup * wakeup);
+static void wake_worker(Oid database, const WorkerWakeup *wakeup);
 static void restart_worker(Oid database);
 
 void
@@ -226,7 +226,7 @@ mf_wake_worker(Oid database)
 }
 
 static void
-wake_worker(Oid database, const WorkerWakeup * wakeup)
+wake_worker(Oid database, const WorkerWakeup *wakeup)
 {
 	MfSlot	   *slot;
 	int			i;

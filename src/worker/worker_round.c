@@ -56,7 +56,7 @@ typedef struct PutOff
 	const MfItem *item;
 	TimestampTz until;
 	const char *error;
-}			PutOff;
+} PutOff;
 
 static MfSlot *my_slot = NULL;
 static MfTransactionRunner runner;
@@ -71,7 +71,7 @@ static void show_error(const char *error);
 static void put_off_item(const MfItem *item, const char *error, bool row_error);
 static bool record_attempt(const MfSqlScope *scope, void *argument);
 static bool record_put_off(const MfSqlScope *scope, void *argument);
-static void log_put_off(const PutOff * put_off, const char *record_error);
+static void log_put_off(const PutOff *put_off, const char *record_error);
 static int	put_off_message(const MfItem *item);
 static bool make_due(const MfSqlScope *scope, void *argument);
 static bool run_transaction(MfTransactionWork work, void *argument, char **error);
@@ -268,7 +268,7 @@ record_attempt(const MfSqlScope *scope, void *argument)
 static bool
 record_put_off(const MfSqlScope *scope, void *argument)
 {
-	const		PutOff *put_off = (const PutOff *) argument;
+	const PutOff *put_off = (const PutOff *) argument;
 	const MfItem *item = put_off->item;
 
 	switch (item->kind)
@@ -288,7 +288,7 @@ record_put_off(const MfSqlScope *scope, void *argument)
 
 /* "record_error" is why mf_review cannot show the item; NULL = it can, or never does. */
 static void
-log_put_off(const PutOff * put_off, const char *record_error)
+log_put_off(const PutOff *put_off, const char *record_error)
 {
 	ereport(LOG,
 			(put_off_message(put_off->item),
