@@ -36,10 +36,12 @@ typedef struct MfUnpaidPosition
 
 /*
  * An open invoice of an account, for its key: the one that is asked about next,
- * or else the newest one.
+ * or else the newest one.  Each inquiry with its row: a plan that was made while
+ * the tables were small might read all unpaid rows for each.
  */
 #define MF_OPEN_OF_ACCOUNT(account) \
-	"(SELECT i.created_by_id, i.own_key FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice " \
+	"(SELECT i.created_by_id, i.own_key FROM @mf_inquiry q " \
+	"  CROSS JOIN LATERAL (SELECT * FROM @mf_invoice o WHERE o.id = q.invoice OFFSET 0) i " \
 	"  WHERE q.account = " account " AND NOT q.urgent AND i.account = q.account AND " MF_OPEN("i") " " \
 	"    ORDER BY q.due LIMIT 1) " \
 	"UNION ALL (SELECT i.created_by_id, i.own_key FROM @mf_invoice i " \

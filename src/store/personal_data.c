@@ -84,9 +84,9 @@ static MfStatement purge_cancelled_statement = {
 	MF_IN_ORDER "WITH w AS MATERIALIZED (SELECT i.id, i.account FROM @mf_invoice i "
 	"  WHERE " MF_UNPAID("i") " AND (" MF_UNPAID_KEY("i") ") > ($2, $3) "
 	"    ORDER BY " MF_UNPAID_KEY("i") " LIMIT " CppAsString2(LOOKED_AT) "), "
-	"i AS MATERIALIZED (SELECT i.id FROM w JOIN @mf_invoice i ON i.id = w.id AND i.invoice_id IS NULL "
+	"i AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.id = ANY (ARRAY(SELECT w.id FROM w)) AND i.invoice_id IS NULL "
 	"  AND i.erased_at IS NULL AND i.status = 'cancelled' AND i.created_at < $1 AND " MF_SETTLED("i") " "
-	"  LIMIT " CppAsString2(ERASED) " FOR NO KEY UPDATE OF i SKIP LOCKED), " ERASE("i")
+	"  LIMIT " CppAsString2(ERASED) " FOR NO KEY UPDATE SKIP LOCKED), " ERASE("i")
 	"SELECT w.account::text, w.id::int8 FROM w WHERE (SELECT count(*) FROM i) < " CppAsString2(ERASED) " "
 	"  OR w.id IN (SELECT i.id FROM i) "
 	"ORDER BY w.account COLLATE \"C\" DESC, w.id DESC LIMIT 1",
