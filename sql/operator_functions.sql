@@ -3,7 +3,7 @@
 CALL mf_test.reset_sandbox();
 SELECT set_config('mf_test.first', coalesce(max(id), 0)::text, false) IS NOT NULL AS noted FROM mf_invoice;
 CREATE VIEW pg_temp.mine AS SELECT * FROM mf_invoice WHERE id > current_setting('mf_test.first')::bigint;
-CREATE VIEW pg_temp.history AS SELECT i.customer_name AS name, h.changed_at, h.actor, h.from_status, h.to_status, h.attempt, h.reason
+CREATE TEMP VIEW history AS SELECT i.customer_name AS name, h.changed_at, h.actor, h.from_status, h.to_status, h.attempt, h.reason
 	FROM mf_history h JOIN pg_temp.mine i ON i.id = h.invoice;
 CREATE PROCEDURE pg_temp.wait_status(name text, status text) LANGUAGE plpgsql AS $$
 BEGIN

@@ -5,7 +5,7 @@ SELECT coalesce(max(id), 0) AS first FROM mf_invoice \gset
 SELECT set_config('mf_test.first', :'first', false) IS NOT NULL AS noted;
 -- the rows of this test, by their names
 CREATE VIEW pg_temp.mine AS SELECT * FROM mf_invoice WHERE id > current_setting('mf_test.first')::bigint;
-CREATE VIEW pg_temp.request AS SELECT r.*, i.customer_name AS name, i.id FROM mf_test.requests() r JOIN pg_temp.mine i ON i.reference LIKE regexp_replace(r.reference, '~[0-9]+$', '') || '%';
+CREATE TEMP VIEW request AS SELECT r.*, i.customer_name AS name, i.id FROM mf_test.requests() r JOIN pg_temp.mine i ON i.reference LIKE regexp_replace(r.reference, '~[0-9]+$', '') || '%';
 
 -- Accepted
 INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, user_defined_field) VALUES ('accepted', 250.000, 'rent-1', 'flat 12');
