@@ -11,8 +11,8 @@ BEGIN
 	CALL mf_test.reset_sandbox();
 	CALL mf_test.fault(fault);
 	result := mf_test.try(format($f$SELECT r FROM mf_send_payment('x', 1, customer_reference => 'ours' %s) r$f$, arguments));
-	result := replace(result, $h$Do not repeat the call yet. In a few minutes look it up with: SELECT * FROM mf_payment_status('ours', 'CustomerReference', 'myfatoorah')$h$, '(LOOK UP ours)');
-	result := replace(result, $h$No invoice was made, as far as can be seen. SELECT * FROM mf_check('myfatoorah') tells what to mend. Call again once SELECT * FROM mf_payment_status('ours', 'CustomerReference', 'myfatoorah') finds none.$h$, '(CHECK)');
+	result := replace(result, $h$Do not repeat the call yet. Look the invoice up in a few minutes: SELECT * FROM mf_payment_status('ours', 'CustomerReference', 'myfatoorah')$h$, '(LOOK UP ours)');
+	result := replace(result, $h$No invoice was made, as far as can be seen. Run SELECT * FROM mf_check('myfatoorah') to find out why. Call again once SELECT * FROM mf_payment_status('ours', 'CustomerReference', 'myfatoorah') finds none.$h$, '(CHECK)');
 	RETURN format(E'%s: %s\n  (requests: %s, invoices: %s)', what, result,
 		(SELECT count(*) FROM mf_test.requests()), jsonb_array_length(mf_test.sandbox('invoices')->'invoices'));
 END

@@ -126,7 +126,7 @@ $before = sql('SELECT count(*) FROM mf_invoice');
 $sandbox->faults({ path => 'SendPayment', shape => 1 });
 is(attempt($send), '38000: MyFatoorah refused the invoice', 'what MyFatoorah refuses is an error');
 $sandbox->faults({ path => 'SendPayment', status => 500, create => $true });
-is(attempt($send =~ s/'counter'/'lost'/r), '08007: it is unknown whether MyFatoorah made the invoice', 'and so is an answer that is lost');
+is(attempt($send =~ s/'counter'/'lost'/r), '08007: it is unknown whether MyFatoorah has made the invoice', 'and so is an answer that is lost');
 is(sql('SELECT count(*) FROM mf_invoice'), $before, 'without a row');
 my ($lost) = grep { $_->{reference} =~ /^lost/ } $sandbox->remote;
 like(attempt("SELECT mf_adopt('$lost->{id}')"), qr/^ok \d+$/, 'which mf_adopt() makes, once it is known that there is an invoice');
@@ -194,7 +194,7 @@ is(attempt("SELECT mf_adopt('$own')") =~ s/\d{6,}/N/r, '55000: invoice N of MyFa
 #
 # What cannot be adopted
 #
-is(attempt(q{SELECT mf_adopt('1')}), '38000: MyFatoorah knows no invoice with InvoiceId "1"', 'an invoice that there is not');
+is(attempt(q{SELECT mf_adopt('1')}), '38000: MyFatoorah has no invoice with InvoiceId "1"', 'an invoice that there is not');
 is(attempt(q{SELECT mf_adopt(' ')}), '22023: invoice_id must not be empty', 'nothing');
 is(attempt(q{SELECT mf_adopt(NULL)}), '22004: invoice_id must not be null', 'null');
 my $free = elsewhere();
@@ -255,7 +255,7 @@ sql(q{ALTER SERVER myfatoorah RENAME TO main});
 is(attempt("SELECT mf_adopt('$portal', 'branch')") =~ s/\d{6,}/N/r =~ s/ \d+ already/ N already/r, '55000: invoice N of MyFatoorah is that of invoice N already', 'and of an account that nobody knows any more');
 sql(q{ALTER SERVER main RENAME TO myfatoorah});
 sql(q{ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY; CREATE POLICY seen ON mf_invoice FOR SELECT USING (false); CREATE POLICY new ON mf_invoice FOR INSERT WITH CHECK (false)});
-is(attempt("SELECT mf_adopt('$free')", 'alice'), qq{38000: MyFatoorah knows no invoice with InvoiceId "$free"}, 'what policies hide is not told of');
+is(attempt("SELECT mf_adopt('$free')", 'alice'), qq{38000: MyFatoorah has no invoice with InvoiceId "$free"}, 'what policies hide is not told of');
 my $hidden = elsewhere();
 is(attempt("SELECT mf_adopt('$hidden')", 'alice'), '42501: new row violates row-level security policy for table "mf_invoice"', 'and policies of INSERT hold');
 

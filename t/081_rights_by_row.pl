@@ -209,7 +209,7 @@ sub asked
 		my ($unknown, $type, $key) = @$_;
 		my $answer = asked('alice', $key, $type);
 
-		like($answer, qr/ERROR: +38000: MyFatoorah knows no invoice with $type "KEY"/, "what is hidden is not told by $type");
+		like($answer, qr/ERROR: +38000: MyFatoorah has no invoice with $type "KEY"/, "what is hidden is not told by $type");
 		is($answer, asked('alice', $unknown, $type), 'in the words for what MyFatoorah does not know');
 		is(asked('bob', $key, $type), 'ok hidden', 'but to whoever sees the row');
 		like(($node->psql($db, "SET ROLE alice; SELECT * FROM mf_payment_transactions('$key', '$type')"))[2], qr/knows no invoice/, 'nor its tries');
@@ -219,7 +219,7 @@ sub asked
 	# by another account with the same key
 	$mf->setup_account($node, $db, $sandbox, account => 'third', key_file => 'myfatoorah.key');
 	sql('GRANT USAGE ON FOREIGN SERVER third TO alice');
-	is(as('alice', "SELECT customer_name FROM mf_payment_status('$number', 'InvoiceId', 'third')") =~ s/$number/KEY/r, '38000: MyFatoorah knows no invoice with InvoiceId "KEY"', 'also not by another account with the same key');
+	is(as('alice', "SELECT customer_name FROM mf_payment_status('$number', 'InvoiceId', 'third')") =~ s/$number/KEY/r, '38000: MyFatoorah has no invoice with InvoiceId "KEY"', 'also not by another account with the same key');
 	like(as('alice', "SET row_security = off; SELECT mf_payment_status('$_', 'InvoiceId')"), qr/^42501: query would be affected by row-level security/, 'nor by an error') for $number, 999999999;
 }
 sql(qq{INSERT INTO mf_transaction (invoice, payment_id) VALUES ($own, '1'), ($bobs, '2');

@@ -15,7 +15,7 @@
 #include "base/compat.h"
 #include "base/encoding.h"
 #include "database/function_args.h"
-#include "functions/direct_calls.h"
+#include "functions/direct_status.h"
 #include "functions/direct_row.h"
 #include "process/wakeup.h"
 #include "store/inquiries_open.h"

@@ -18,7 +18,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
-#include "functions/direct_calls.h"
+#include "functions/direct_status.h"
 #include "functions/self_check.h"
 #include "process/database_hold.h"
 #include "process/waiting_accounts.h"

@@ -1,0 +1,295 @@
+/*
+ * direct_send.c
+ *	  mf_send_payment(): sends an invoice and waits for the answer.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/functions/direct_send.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#include "account/account_key.h"
+#include "base/compat.h"
+#include "base/encoding.h"
+#include "base/settings.h"
+#include "core/api/outcome.h"
+#include "database/function_args.h"
+#include "functions/backend_call.h"
+#include "functions/direct_row.h"
+#include "functions/direct_status.h"
+#include "request/public_url.h"
+#include "request/request.h"
+#include "store/invoice_lookup.h"
+#include "store/row_rights.h"
+
+/* Columns of mf_send_payment_result */
+#define RESULT_COLUMNS 4
+
+/* Arguments behind those of mf_send_payment_fields[] */
+#define ARG_ACCOUNT MF_SP_COUNT
+#define ARG_RECORD (MF_SP_COUNT + 1)
+
+/* A result that is freed with a memory context although it was malloc'd */
+typedef struct OwnedSendResult
+{
+	MemoryContextCallback callback;
+	MfSendResult result;
+} OwnedSendResult;
+
+static const MfAccount *usable_account(FunctionCallInfo fcinfo);
+static char *check_arguments(Oid schema, MfRequest *request, const MfAccount *account);
+static void check_reference(Oid schema, const char *reference);
+static const MfSendResult *send_now(const MfRequest *request, const MfAccount *account, char *reference,
+									const MfDirectRow *row, int *http_status);
+static void add_reference_context(void *reference);
+static void free_send_result(void *result);
+static Datum send_answer(TupleDesc desc, const MfSendResult *result);
+pg_noreturn static void report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
+											const MfAccount *account, const char *reference);
+
+PG_FUNCTION_INFO_V1(mf_send_payment);
+
+/* The arguments are in the order of mf_send_payment_fields[], then account and record. */
+Datum
+mf_send_payment(PG_FUNCTION_ARGS)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	MfDirectRow *row = NULL;
+	MfRequest	request;
+	const MfAccount *account;
+	TupleDesc	desc;
+	const MfSendResult *result;
+	int			http_status;
+	char	   *reference;
+	Datum		answer;
+	int			i;
+
+	mf_refuse_in_trigger("mf_send_payment");
+
+	account = usable_account(fcinfo);
+	if (PG_ARGISNULL(ARG_RECORD))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("record must not be null")));
+	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	if (desc->natts != RESULT_COLUMNS)
+		elog(ERROR, "mf_send_payment_result does not have %d columns", RESULT_COLUMNS);
+
+	request.table = NULL;
+	for (i = 0; i < MF_SP_COUNT; i++)
+	{
+		request.isnull[i] = PG_ARGISNULL(i);
+		request.values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+	if (PG_GETARG_BOOL(ARG_RECORD))
+	{
+		row = mf_direct_insert(schema, &request, account->name);
+		request = row->request;
+		reference = row->reference;
+		mf_fill_urls(&request, account, row->invoice, reference, MF_CALLBACKS_BY_ACCOUNT);
+	}
+	else
+		reference = check_arguments(schema, &request, account);
+
+	result = send_now(&request, account, reference, row, &http_status);
+	if (row != NULL)
+	{
+		/* from here on an error leaves an invoice at MyFatoorah without a row */
+		mf_direct_made(row, account->name, result->invoice_id);
+		mf_direct_accepted(row, http_status, result);
+	}
+	answer = send_answer(desc, result);
+	ReleaseTupleDesc(desc);
+	PG_RETURN_DATUM(answer);
+}
+
+/* The account of the call, which the current role may send through. */
+static const MfAccount *
+usable_account(FunctionCallInfo fcinfo)
+{
+	const MfAccount *account;
+
+	if (PG_ARGISNULL(ARG_ACCOUNT))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("account must not be null"),
+				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
+	account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(ARG_ACCOUNT)));
+	mf_account_check_usage(account, GetUserId());
+	mf_account_check_mapping(account, GetUserId());
+	return account;
+}
+
+/* Checks a request without a row; returns the reference for it. */
+static char *
+check_arguments(Oid schema, MfRequest *request, const MfAccount *account)
+{
+	char	   *reference;
+
+	mf_request_check(request, account, NULL);
+	if (!request->isnull[MF_SP_EXPIRY_DATE] &&
+		DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE]) <= GetCurrentTimestamp())
+		ereport(ERROR,
+				(mf_err_field(request, MF_SP_EXPIRY_DATE),
+				 errmsg("expiry_date must be later than now"),
+				 errhint("Give the customer time to pay, or leave it out for the default of the portal.")));
+
+	/* an unknown outcome is looked up by the reference */
+	if (request->isnull[MF_SP_CUSTOMER_REFERENCE])
+		return text_to_cstring(mf_new_reference(NULL, 0));
+	reference = TextDatumGetCString(request->values[MF_SP_CUSTOMER_REFERENCE]);
+	check_reference(schema, reference);
+	return reference;
+}
+
+/* Records the attempt, if there is a row, and posts the request; raises an error unless it is accepted. */
+static const MfSendResult *
+send_now(const MfRequest *request, const MfAccount *account, char *reference, const MfDirectRow *row, int *http_status)
+{
+	OwnedSendResult *owned = (OwnedSendResult *) palloc0(sizeof(OwnedSendResult));
+	ErrorContextCallback context;
+	MfHttpExchange *exchange;
+	size_t		body_len;
+	char	   *body = mf_request_body(request, account, reference, &body_len);
+
+	if (row != NULL)
+	{
+		PG_TRY();
+		{
+			mf_direct_start(row, account, body, body_len);
+		}
+		PG_CATCH();
+		{
+			free(body);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+	context.callback = add_reference_context;
+	context.arg = reference;
+	exchange = mf_call(account, GetUserId(), MF_PATH_SEND_PAYMENT, body, body_len, &context);
+	*http_status = (int) exchange->http_status;
+
+	mf_send_result_read(exchange, mf_to_utf8(reference), &owned->result);
+	owned->callback.func = free_send_result;
+	owned->callback.arg = &owned->result;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owned->callback);
+
+	if (owned->result.outcome != MF_OUTCOME_ACCEPTED)
+		report_send_failure(exchange, &owned->result, account, reference);
+	return &owned->result;
+}
+
+/* The row that is returned. */
+static Datum
+send_answer(TupleDesc desc, const MfSendResult *result)
+{
+	const char *texts[RESULT_COLUMNS] = {NULL, result->invoice_url, result->customer_reference, result->user_defined_field};
+	Datum		values[RESULT_COLUMNS];
+	bool		nulls[RESULT_COLUMNS];
+	int			i;
+
+	values[0] = DirectFunctionCall1(int8in, CStringGetDatum(result->invoice_id));
+	nulls[0] = false;
+	for (i = 1; i < RESULT_COLUMNS; i++)
+	{
+		nulls[i] = texts[i] == NULL;
+		values[i] = texts[i] ? CStringGetTextDatum(mf_from_utf8_lossy(texts[i])) : (Datum) 0;
+	}
+	if (result->invoice_url == NULL)
+		ereport(WARNING,
+				(errmsg("MyFatoorah has made invoice %s but returned no link", result->invoice_id),
+				 errhint("The MyFatoorah portal shows it.")));
+	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+}
+
+/* An invoice sent under the reference of a row would be taken for that of the row. */
+static void
+check_reference(Oid schema, const char *reference)
+{
+	Oid			creator;
+	int64		invoice = mf_queue_find_by_reference(schema, reference, &creator);
+
+	if (invoice != 0)
+		mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), creator);
+}
+
+/* Error context callback while a request is under way, when errors are mostly cancels. */
+static void
+add_reference_context(void *reference)
+{
+	errcontext("SendPayment with CustomerReference \"%s\"; if its request had left, only MyFatoorah knows whether the invoice exists",
+			   (char *) reference);
+}
+
+static void
+free_send_result(void *result)
+{
+	mf_send_result_free((MfSendResult *) result);
+}
+
+/* Raises an error that says whether the invoice may exist. */
+static void
+report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
+					const MfAccount *account, const char *reference)
+{
+	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
+	const char *shown = mf_shown_error(exchange, account, result->outcome != MF_OUTCOME_NOT_SENT, error);
+	char	   *check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr(account->name));
+	char	   *look = psprintf("SELECT * FROM mf_payment_status(%s, 'CustomerReference', %s)",
+								quote_literal_cstr(reference), quote_literal_cstr(account->name));
+
+	switch (result->outcome)
+	{
+		case MF_OUTCOME_REJECTED:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah refused the invoice"),
+					 errdetail_internal("%s", error),
+					 errhint("Correct the fields that the detail names and call again.")));
+			break;
+		case MF_OUTCOME_THROTTLED:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah is receiving too many requests from account \"%s\"", account->name),
+					 errdetail_internal("%s", error),
+					 result->retry_after > 0 ?
+					 errhint("No invoice was made, as far as can be seen. Wait %d s and call again, once %s finds none.", result->retry_after, look) :
+					 errhint("No invoice was made, as far as can be seen. Call again later, once %s finds none.", look)));
+			break;
+		case MF_OUTCOME_ACCOUNT_PROBLEM:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah does not accept account \"%s\"", account->name),
+					 errdetail_internal("%s", error),
+					 errhint("No invoice was made, as far as can be seen. Run %s to find out why. Call again once %s finds none.", check, look)));
+			break;
+		case MF_OUTCOME_NOT_SENT:
+			ereport(ERROR,
+					(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+					 errmsg("could not reach MyFatoorah for account \"%s\"", account->name),
+					 errdetail_internal("%s", shown),
+					 errdetail_log("%s", error),
+					 errhint("Nothing was sent; the call can be repeated. Run %s to find out why.", check)));
+			break;
+		case MF_OUTCOME_UNKNOWN:
+		case MF_OUTCOME_ACCEPTED:
+			break;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+			 errmsg("it is unknown whether MyFatoorah has made the invoice"),
+			 errdetail_internal("%s", shown),
+			 errdetail_log("%s", error),
+			 errhint("Do not repeat the call yet. Look the invoice up in a few minutes: %s", look)));
+}
