@@ -212,7 +212,7 @@ sub asked
 		like($answer, qr/ERROR: +38000: MyFatoorah has no invoice with $type "KEY"/, "what is hidden is not told by $type");
 		is($answer, asked('alice', $unknown, $type), 'in the words for what MyFatoorah does not know');
 		is(asked('bob', $key, $type), 'ok hidden', 'but to whoever sees the row');
-		like(($node->psql($db, "SET ROLE alice; SELECT * FROM mf_payment_transactions('$key', '$type')"))[2], qr/knows no invoice/, 'nor its tries');
+		like(($node->psql($db, "SET ROLE alice; SELECT * FROM mf_payment_transactions('$key', '$type')"))[2], qr/has no invoice/, 'nor its tries');
 	}
 	is(asked('alice', sql("SELECT invoice_id FROM mf_invoice WHERE id = $shown"), 'InvoiceId'), 'ok shown', 'rows that one sees are told');
 	is(asked('alice', $made, 'InvoiceId'), 'ok made at once', 'and invoices of no row');
