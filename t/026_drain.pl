@@ -59,7 +59,7 @@ like(sql("SELECT ok, detail FROM mf_check() WHERE item = 'sending'"), qr/^f\|Hel
 sql('BEGIN; SELECT mf_resume(); ROLLBACK');
 is(sql("SELECT ok FROM mf_check() WHERE item = 'sending'"), 'f', 'an mf_resume() that is rolled back ends nothing');
 is_deeply([ map { (split /\n/, ($node->psql('postgres', "SELECT mf_drain($_)"))[2])[0] =~ s/.*ERROR:  //r } "'-1 s'", "'2 days'", 'NULL' ],
-	[ ('timeout must be between 0 and one day') x 2, 'timeout must not be null' ], 'a time-out that makes no sense is refused');
+	[ ('timeout must be between zero and one day') x 2, 'timeout must not be null' ], 'a time-out that makes no sense is refused');
 (undef, undef, my $told) = $node->psql('postgres', 'SELECT mf_resume()');
 is($told, '', 'mf_resume() ends it');
 $mf->wait_settled($node, 'postgres');

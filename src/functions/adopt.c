@@ -1,25 +1,41 @@
 /*
  * adopt.c
- *	  mf_adopt(): an invoice that was made elsewhere gets a row.
+ *	  mf_adopt(): creates a row for an invoice that was made elsewhere.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/adopt.c
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/pg_foreign_data_wrapper.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "base/encoding.h"
 #include "database/function_args.h"
-#include "functions/direct_status.h"
+#include "database/sql_array.h"
 #include "functions/direct_row.h"
+#include "functions/direct_status.h"
 #include "process/wakeup.h"
+#include "store/column_types.h"
 #include "store/inquiries_open.h"
+#include "store/invoice_number.h"
 
+static int64 find_row_of_invoice(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference);
+static bool shares_invoice_ids(const MfAccount *account, const char *name);
+static void wait_for_reference(Oid schema, Datum reference);
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *utf8);
 static void read_request(const MfStatusResult *found, const MfAccount *account, MfRequest *request);
 
@@ -44,8 +60,7 @@ mf_adopt(PG_FUNCTION_ARGS)
 	invoice_id = found->values[MF_PS_INVOICE_ID];
 	reference = found->values[MF_PS_CUSTOMER_REFERENCE];
 
-	/* of two that adopt the same invoice, one finds the row of the other */
-	known = mf_direct_known(schema, account, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
+	known = find_row_of_invoice(schema, account, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
 	if (known != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -60,7 +75,7 @@ mf_adopt(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(row->invoice);
 }
 
-/* What an answer tells of an invoice that a row has, too. */
+/* Fills a request with the fields of an invoice that GetPaymentStatus returns. */
 static void
 read_request(const MfStatusResult *found, const MfAccount *account, MfRequest *request)
 {
@@ -87,6 +102,7 @@ read_request(const MfStatusResult *found, const MfAccount *account, MfRequest *r
 	}
 }
 
+/* Sets a field unless the text is NULL or empty. */
 static void
 set_text(MfRequest *request, MfSendPaymentField field, const char *utf8)
 {
@@ -94,4 +110,105 @@ set_text(MfRequest *request, MfSendPaymentField field, const char *utf8)
 		return;
 	request->values[field] = CStringGetTextDatum(mf_from_utf8_lossy(utf8));
 	request->isnull[field] = false;
+}
+
+/*
+ * Returns the id of the row that has this invoice of MyFatoorah, or one under its
+ * reference; 0 if there is none.  The row may be archived, or of another account with
+ * the same address.
+ *
+ * A row is inserted before its invoice is sent, so it is in the index of references
+ * once the invoice can be found.  A transaction that has inserted it is waited for before
+ * any lock is taken, so that the sender never waits for this one.  The lock then
+ * keeps others from adopting the same invoice until the end of the transaction.
+ */
+static int64
+find_row_of_invoice(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference)
+{
+	static MfStatement statement = {
+		"SELECT i.id::int8, i.account::text FROM " MF_HAVING_NUMBER("$1::int8") " "
+		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 "
+		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice i WHERE i.reference = $2 "
+		"UNION ALL SELECT i.id::int8, NULL FROM @mf_archive_key i WHERE i.reference = $2",
+		2, {TEXTOID, TEXTOID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		values[2] = {CStringGetTextDatum(invoice_id), (Datum) 0};
+	char		nulls[2] = {' ', 'n'};
+	SPITupleTable *rows;
+	int64		known = 0;
+	uint64		count;
+	uint64		i;
+
+	if (reference != NULL)
+	{
+		int			stem;
+
+		(void) mf_reference_number(reference, &stem);
+		values[1] = PointerGetDatum(cstring_to_text_with_len(reference, stem));
+		nulls[1] = ' ';
+		wait_for_reference(schema, values[1]);
+	}
+	LockDatabaseObject(ForeignDataWrapperRelationId, GetForeignServer(account->serverid)->fdwid,
+					   (uint16) hash_bytes((const unsigned char *) invoice_id, strlen(invoice_id)), ExclusiveLock);
+
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	count = mf_sql_execute(&scope, &statement, values, nulls);
+	rows = SPI_tuptable;
+	for (i = 0; i < count && known == 0; i++)
+	{
+		bool		by_reference;
+		Datum		name = mf_result(rows->vals[i], rows->tupdesc, 2, &by_reference);
+
+		if (by_reference || shares_invoice_ids(account, TextDatumGetCString(name)))
+			known = DatumGetInt64(mf_result(rows->vals[i], rows->tupdesc, 1, NULL));
+	}
+	mf_sql_end(&scope);
+	return known;
+}
+
+/*
+ * Whether an InvoiceId of the other account may mean the same invoice, because the
+ * addresses of both are the same, or because that of the other is not known any more.
+ */
+static bool
+shares_invoice_ids(const MfAccount *account, const char *name)
+{
+	return strcmp(name, account->name) == 0 || !mf_account_exists(name) ||
+		strcmp(mf_account_get(name)->base_url, account->base_url) == 0;
+}
+
+/* Waits for transactions that have inserted a row with that reference, as a unique index does. */
+static void
+wait_for_reference(Oid schema, Datum reference)
+{
+	Relation	relation = table_open(get_relname_relid("mf_invoice", schema), AccessShareLock);
+	Oid			index = get_relname_relid("mf_invoice_reference_idx", schema);
+	TransactionId inserter;
+
+	mf_invoice_check_columns(RelationGetDescr(relation));
+	do
+	{
+		SnapshotData dirty;
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+		ItemPointerData tid;
+
+		ScanKeyInit(&key, MF_IC_REFERENCE, BTEqualStrategyNumber, F_TEXTEQ, reference);
+		key.sk_collation = TupleDescAttr(RelationGetDescr(relation), MF_IC_REFERENCE - 1)->attcollation;
+		InitDirtySnapshot(dirty);
+		scan = systable_beginscan(relation, index, OidIsValid(index), &dirty, 1, &key);
+		inserter = InvalidTransactionId;
+		while (!TransactionIdIsValid(inserter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			inserter = dirty.xmin;
+			tid = tuple->t_self;
+		}
+		systable_endscan(scan);
+		if (TransactionIdIsValid(inserter))
+			XactLockTableWait(inserter, relation, &tid, XLTW_InsertIndexUnique);
+	} while (TransactionIdIsValid(inserter));
+	table_close(relation, AccessShareLock);
 }

@@ -1,6 +1,6 @@
 /*
  * backend_call.c
- *	  One request from a backend that waits for its answer.
+ *	  A request from a session that waits for its answer.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/backend_call.c
@@ -25,7 +25,7 @@
 
 static MfHttp *http = NULL;
 
-/* What each call waits for; kept, because making it takes as long as a request to a near server. */
+/* Kept, because creating it takes as long as a request to a server nearby. */
 static WaitEventSet *wait_set = NULL;
 
 static void refuse_in_worker(void);
@@ -33,20 +33,20 @@ static void start_http(void);
 static void stop_http(int code, Datum arg);
 static void free_exchange(void *exchange);
 
-/* A function of mf_on_change(), or a trigger, would have everybody wait for the network. */
+/* In our processes, a function of mf_on_change() or a trigger would make all other work wait for the network. */
 static void
 refuse_in_worker(void)
 {
 	if (mf_process_is_ours)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("MyFatoorah cannot be asked by a function of mf_on_change() or a trigger of the worker"),
-				 errhint("mf_refresh() has MyFatoorah asked after the transaction.")));
+				 errmsg("a function of mf_on_change() or a trigger in the worker cannot send requests to MyFatoorah"),
+				 errhint("Use mf_refresh(): the worker then makes the inquiry after the transaction.")));
 }
 
 MfHttpExchange *
-mf_call(const MfAccount *account, Oid roleid, const char *path, char *body, size_t body_len,
-		ErrorContextCallback *under_way)
+mf_backend_call(const MfAccount *account, Oid roleid, const char *path, char *body, size_t body_len,
+				ErrorContextCallback *under_way)
 {
 	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
 	MfHttpTarget *volatile target;
@@ -122,7 +122,7 @@ free_exchange(void *exchange)
 	mf_http_exchange_free((MfHttpExchange *) exchange);
 }
 
-/* Creates the transport of this backend and its wait events at its first call. */
+/* Creates the transport of this session and its wait events, at the first call. */
 static void
 start_http(void)
 {
@@ -131,7 +131,7 @@ start_http(void)
 
 	if (http == NULL)
 	{
-		/* the event descriptor and the socket of the one connection in use */
+		/* two descriptors: for events, and the socket of the connection in use */
 		if (!AcquireExternalFD())
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
@@ -160,7 +160,7 @@ start_http(void)
 	}
 }
 
-/* Closes the connections properly and wipes the keys. */
+/* Exit callback: closes the connections and wipes the keys. */
 static void
 stop_http(int code, Datum arg)
 {

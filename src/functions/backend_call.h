@@ -1,6 +1,6 @@
 /*
  * backend_call.h
- *	  One request from a backend that waits for its answer.
+ *	  A request from a session that waits for its answer.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/backend_call.h
@@ -12,15 +12,16 @@
 #include "core/http/http.h"
 
 /*
- * Posts "body" (malloc'd, taken over) for the account as that role and waits.
- * Cancel, statement_timeout and termination take effect while it waits.
- * Connections are kept for later calls of this backend.  The exchange is
- * freed with the current memory context at the latest.
+ * Posts "body", which is malloc'd and freed in any case, with the key of that role, and
+ * waits for the answer.  Returns the exchange, which is freed with the current memory
+ * context.  Connections are kept for later calls of this session.
  *
- * "under_way", unless it is NULL, is the context of errors from the moment on
- * when the request may leave; what fails before has sent nothing.
+ * Raises an error if no request can be made, or on cancel, statement_timeout and
+ * termination.  "under_way", unless it is NULL, is an error context callback that is
+ * active from when the request may have left: an error without it means that nothing
+ * was sent.
  */
-extern MfHttpExchange *mf_call(const MfAccount *account, Oid roleid, const char *path,
+extern MfHttpExchange *mf_backend_call(const MfAccount *account, Oid roleid, const char *path,
 							   char *body, size_t body_len, ErrorContextCallback *under_way);
 
 #endif							/* MF_BACKEND_CALL_H */

@@ -1,30 +1,18 @@
 /*
  * direct_row.c
- *	  Rows of mf_invoice for invoices that the caller's own session has made or found.
+ *	  Rows of mf_invoice for invoices that the current session has made or found.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/direct_row.c
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
-#include "common/hashfn.h"
-#include "foreign/foreign.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -36,7 +24,6 @@
 #include "functions/direct_row.h"
 #include "store/column_types.h"
 #include "store/inquiries_open.h"
-#include "store/invoice_number.h"
 #include "store/queue.h"
 
 #define FIELDS \
@@ -45,7 +32,7 @@
 	"error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method, shipping_consignee, " \
 	"suppliers, processing_details, invoice_payment_methods, source_info"
 
-/* as the current role; in the order of mf_send_payment_fields[] */
+/* In the order of mf_send_payment_fields[]; runs with the rights of the current role */
 static MfStatement insert_statement = {
 	"INSERT INTO @mf_invoice (" FIELDS ", account) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) "
@@ -55,27 +42,6 @@ static MfStatement insert_statement = {
 		TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, JSONBOID, INT2OID, JSONBOID, JSONBOID, JSONBOID, INT4ARRAYOID,
 		TEXTOID, TEXTOID}, NULL
 };
-
-/* An invoice whose row a rollback would take away */
-typedef struct Made
-{
-	SubTransactionId subtransaction;
-	struct Made *next;
-	Oid			schema;
-	int64		invoice;
-	char	   *account;
-	char		invoice_id[FLEXIBLE_ARRAY_MEMBER];
-} Made;
-
-static Made *made = NULL;
-static bool callbacks_registered = false;
-
-static bool has_same_numbers(const MfAccount *account, const char *name);
-static void await_reference(Oid schema, Datum reference);
-static void end_made(XactEvent event, void *argument);
-static void match_events(void);
-static void end_made_part(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
-static void tell_unmade(SubTransactionId subtransaction);
 
 MfDirectRow *
 mf_direct_insert(Oid schema, const MfRequest *request, const char *account)
@@ -182,7 +148,7 @@ mf_direct_found(const MfDirectRow *row, const char *invoice_id)
 	MfTransition transition;
 	MfSqlScope	scope;
 
-	/* the way of a row that a look-up finds before it is sent */
+	/* the same transitions as if a look-up had found it before it was sent */
 	memset(&transition, 0, sizeof(transition));
 	transition.invoice = row->invoice;
 	transition.from = MF_STATUS_QUEUED;
@@ -202,205 +168,4 @@ mf_direct_found(const MfDirectRow *row, const char *invoice_id)
 	transition.reason = "taken over by mf_adopt()";
 	mf_queue_apply(&scope, &transition, 1);
 	mf_sql_end(&scope);
-}
-
-/*
- * See direct_row.h.  Whoever sends for a row has inserted it before, so that the
- * index of references has it once an invoice can be found.  It is waited for
- * before anything is locked: the one who sends waits for nobody.
- */
-int64
-mf_direct_known(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference)
-{
-	static MfStatement statement = {
-		"SELECT i.id::int8, i.account::text FROM " MF_HAVING_NUMBER("$1::int8") " "
-		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 "
-		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice i WHERE i.reference = $2 "
-		"UNION ALL SELECT i.id::int8, NULL FROM @mf_archive_key i WHERE i.reference = $2",
-		2, {TEXTOID, TEXTOID}, NULL
-	};
-	MfSqlScope	scope;
-	Datum		values[2] = {CStringGetTextDatum(invoice_id), (Datum) 0};
-	char		nulls[2] = {' ', 'n'};
-	SPITupleTable *rows;
-	int64		known = 0;
-	uint64		count;
-	uint64		i;
-
-	if (reference != NULL)
-	{
-		int			stem;
-
-		(void) mf_reference_number(reference, &stem);
-		values[1] = PointerGetDatum(cstring_to_text_with_len(reference, stem));
-		nulls[1] = ' ';
-		await_reference(schema, values[1]);
-	}
-	LockDatabaseObject(ForeignDataWrapperRelationId, GetForeignServer(account->serverid)->fdwid,
-					   (uint16) hash_bytes((const unsigned char *) invoice_id, strlen(invoice_id)), ExclusiveLock);
-
-	mf_sql_begin(&scope, schema);
-	scope.latest = true;
-	count = mf_sql_execute(&scope, &statement, values, nulls);
-	rows = SPI_tuptable;
-	for (i = 0; i < count && known == 0; i++)
-	{
-		bool		by_reference;
-		Datum		name = mf_result(rows->vals[i], rows->tupdesc, 2, &by_reference);
-
-		if (by_reference || has_same_numbers(account, TextDatumGetCString(name)))
-			known = DatumGetInt64(mf_result(rows->vals[i], rows->tupdesc, 1, NULL));
-	}
-	mf_sql_end(&scope);
-	return known;
-}
-
-/* Whether a number means the same invoice under an account of that name: at the same address, or at one that is not known any more. */
-static bool
-has_same_numbers(const MfAccount *account, const char *name)
-{
-	return strcmp(name, account->name) == 0 || !mf_account_exists(name) ||
-		strcmp(mf_account_get(name)->base_url, account->base_url) == 0;
-}
-
-/* Waits until no other transaction has inserted a row with that reference and is still under way, as a unique index does. */
-static void
-await_reference(Oid schema, Datum reference)
-{
-	Relation	relation = table_open(get_relname_relid("mf_invoice", schema), AccessShareLock);
-	Oid			index = get_relname_relid("mf_invoice_reference_idx", schema);
-	TransactionId inserter;
-
-	mf_invoice_check_columns(RelationGetDescr(relation));
-	do
-	{
-		SnapshotData dirty;
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-		ItemPointerData place;
-
-		ScanKeyInit(&key, MF_IC_REFERENCE, BTEqualStrategyNumber, F_TEXTEQ, reference);
-		key.sk_collation = TupleDescAttr(RelationGetDescr(relation), MF_IC_REFERENCE - 1)->attcollation;
-		InitDirtySnapshot(dirty);
-		scan = systable_beginscan(relation, index, OidIsValid(index), &dirty, 1, &key);
-		inserter = InvalidTransactionId;
-		while (!TransactionIdIsValid(inserter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			inserter = dirty.xmin;
-			place = tuple->t_self;
-		}
-		systable_endscan(scan);
-		if (TransactionIdIsValid(inserter))
-			XactLockTableWait(inserter, relation, &place, XLTW_InsertIndexUnique);
-	} while (TransactionIdIsValid(inserter));
-	table_close(relation, AccessShareLock);
-}
-
-void
-mf_direct_made(const MfDirectRow *row, const char *account, const char *invoice_id)
-{
-	Made	   *entry = (Made *) MemoryContextAlloc(TopTransactionContext,
-												   offsetof(Made, invoice_id) + strlen(invoice_id) + 1);
-
-	if (!callbacks_registered)
-	{
-		RegisterXactCallback(end_made, NULL);
-		RegisterSubXactCallback(end_made_part, NULL);
-		callbacks_registered = true;
-	}
-	entry->schema = row->schema;
-	entry->invoice = row->invoice;
-	entry->account = MemoryContextStrdup(TopTransactionContext, account);
-	strcpy(entry->invoice_id, invoice_id);
-	entry->subtransaction = GetCurrentSubTransactionId();
-	entry->next = made;
-	made = entry;
-}
-
-/* The transaction ends. */
-static void
-end_made(XactEvent event, void *argument)
-{
-	switch (event)
-	{
-		case XACT_EVENT_PRE_COMMIT:
-			if (made != NULL)
-				match_events();
-			break;
-		case XACT_EVENT_ABORT:
-			tell_unmade(InvalidSubTransactionId);
-			made = NULL;
-			break;
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PREPARE:
-			made = NULL;
-			break;
-		default:
-			break;
-	}
-}
-
-/* What has come about its invoices while nobody else could see their rows finds them now. */
-static void
-match_events(void)
-{
-	MfSentInvoice *sent;
-	MfSqlScope	scope;
-	Made	   *entry;
-	int			count = 0;
-
-	for (entry = made; entry != NULL; entry = entry->next)
-		count++;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	mf_sql_begin(&scope, made->schema);
-	sent = (MfSentInvoice *) palloc0(count * sizeof(MfSentInvoice));
-	for (count = 0, entry = made; entry != NULL; entry = entry->next)
-		sent[count++].invoice = entry->invoice;
-	(void) mf_inquiries_open(&scope, sent, count, DT_NOEND);
-	mf_sql_end(&scope);
-	/* triggers of users on what this has written */
-	AfterTriggerFireDeferred();
-	PopActiveSnapshot();
-}
-
-/* A part of it ends, and what it has made is its parent's, or nobody's. */
-static void
-end_made_part(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument)
-{
-	Made	   *entry;
-
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		tell_unmade(subtransaction);
-	else if (event == SUBXACT_EVENT_COMMIT_SUB)
-	{
-		for (entry = made; entry != NULL; entry = entry->next)
-		{
-			if (entry->subtransaction == subtransaction)
-				entry->subtransaction = parent;
-		}
-	}
-}
-
-/* Tells of the invoices that a subtransaction has made, or all, and forgets them. */
-static void
-tell_unmade(SubTransactionId subtransaction)
-{
-	Made	  **link = &made;
-
-	while (*link != NULL)
-	{
-		Made	   *entry = *link;
-
-		if (subtransaction != InvalidSubTransactionId && entry->subtransaction != subtransaction)
-		{
-			link = &entry->next;
-			continue;
-		}
-		*link = entry->next;
-		ereport(WARNING,
-				(errmsg("MyFatoorah has invoice %s of account \"%s\", whose row was rolled back", entry->invoice_id, entry->account),
-				 errhint("Cancel it in the MyFatoorah portal, or take it over with: SELECT mf_adopt('%s', '%s')",
-						 entry->invoice_id, entry->account)));
-	}
 }

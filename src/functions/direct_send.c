@@ -27,6 +27,7 @@
 #include "functions/backend_call.h"
 #include "functions/direct_row.h"
 #include "functions/direct_status.h"
+#include "functions/uncommitted_invoice.h"
 #include "request/public_url.h"
 #include "request/request.h"
 #include "store/invoice_lookup.h"
@@ -105,7 +106,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	if (row != NULL)
 	{
 		/* from here on an error leaves an invoice at MyFatoorah without a row */
-		mf_direct_made(row, account->name, result->invoice_id);
+		mf_note_uncommitted(schema, row->invoice, account->name, result->invoice_id);
 		mf_direct_accepted(row, http_status, result);
 	}
 	answer = send_answer(desc, result);
@@ -177,7 +178,7 @@ send_now(const MfRequest *request, const MfAccount *account, char *reference, co
 	}
 	context.callback = add_reference_context;
 	context.arg = reference;
-	exchange = mf_call(account, GetUserId(), MF_PATH_SEND_PAYMENT, body, body_len, &context);
+	exchange = mf_backend_call(account, GetUserId(), MF_PATH_SEND_PAYMENT, body, body_len, &context);
 	*http_status = (int) exchange->http_status;
 
 	mf_send_result_read(exchange, mf_to_utf8(reference), &owned->result);

@@ -63,7 +63,7 @@ mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, con
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build the request")));
 
-	exchange = mf_call(account, roleid, MF_PATH_GET_PAYMENT_STATUS, body, body_len, NULL);
+	exchange = mf_backend_call(account, roleid, MF_PATH_GET_PAYMENT_STATUS, body, body_len, NULL);
 	mf_status_result_read(exchange, &owned->result);
 	owned->callback.func = free_status_result;
 	owned->callback.arg = &owned->result;

@@ -1,6 +1,6 @@
 /*
  * inbound_functions.c
- *	  The inbound doors as SQL functions, and waiting for what comes of them.
+ *	  mf_webhook(), mf_callback() and mf_wait().
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/inbound_functions.c
@@ -31,7 +31,7 @@
 #include "store/invoice.h"
 #include "store/payment.h"
 
-/* Looks at the invoice anyway: somebody may change it whom no signal reaches. */
+/* The invoice is read at least this often, in case that no signal was sent for a change. */
 #define WAIT_LOOK_MS 1000
 
 static char *optional_text(FunctionCallInfo fcinfo, int number);
@@ -41,7 +41,7 @@ PG_FUNCTION_INFO_V1(mf_webhook);
 PG_FUNCTION_INFO_V1(mf_callback);
 PG_FUNCTION_INFO_V1(mf_wait);
 
-/* Takes in a webhook; the id of its event. */
+/* Stores a webhook and returns the id of its event. */
 Datum
 mf_webhook(PG_FUNCTION_ARGS)
 {
@@ -62,7 +62,7 @@ mf_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(message.event);
 }
 
-/* Takes in a PaymentId; the id of its event. */
+/* Stores the PaymentId of a callback and returns the id of its event. */
 Datum
 mf_callback(PG_FUNCTION_ARGS)
 {
@@ -72,13 +72,13 @@ mf_callback(PG_FUNCTION_ARGS)
 	message.kind = MF_INBOUND_PAYMENT_ID;
 	message.payment_id = mf_required_text(fcinfo, 0, "payment_id");
 	message.account = mf_required_text(fcinfo, 1, "account");
-	message.turn = mf_quota_turn(GetUserId());
+	message.turn = mf_quota_take_callback(GetUserId());
 	mf_inbound_store(get_func_namespace(fcinfo->flinfo->fn_oid), &message, 1);
 	report_refusal(&message);
 	PG_RETURN_INT64(message.event);
 }
 
-/* Raises an error for what was not stored. */
+/* Raises an error unless the message was stored. */
 static void
 report_refusal(const MfInbound *message)
 {
@@ -91,19 +91,19 @@ report_refusal(const MfInbound *message)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("invalid value for payment_id: \"%.40s\"", message->payment_id),
-						 errhint("Give the query parameter \"paymentId\" of the address, such as 07072467186246912273.")));
+						 errhint("Give the query parameter \"paymentId\" of the URL, such as 07072467186246912273.")));
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("this is no message of MyFatoorah's"),
+					 errmsg("invalid MyFatoorah message"),
 					 errdetail_internal("%s", message->error),
-					 errhint("Pass on what was received unchanged, and answer HTTP status 400.")));
+					 errhint("Pass the body unchanged. Answer such a request with HTTP status 400.")));
 			break;
 		case MF_INBOUND_REFUSED:
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-					 errmsg("the webhook's signature was not accepted for account \"%s\"", message->account),
+					 errmsg("invalid webhook signature for account \"%s\"", message->account),
 					 errdetail_internal("%s", message->error),
-					 errhint("Answer HTTP status 401. If the portal's secret has changed: ALTER USER MAPPING ... OPTIONS (SET webhook_secret_file '...').")));
+					 errhint("Answer such a request with HTTP status 401. If the secret in the portal has changed: ALTER USER MAPPING ... OPTIONS (SET webhook_secret_file '...').")));
 			break;
 		case MF_INBOUND_NOT_FOUND:
 			ereport(ERROR,
@@ -115,8 +115,9 @@ report_refusal(const MfInbound *message)
 }
 
 /*
- * Sleeps until an invoice is as wanted, or else has changed, or the time is
- * over.  Reads it with a new snapshot each time, as the caller.
+ * Sleeps until an invoice has the wanted states or, if none are given, until a state has
+ * changed, or until the timeout.  Reads it with a new snapshot each time, with the rights of
+ * the current role.
  */
 Datum
 mf_wait(PG_FUNCTION_ARGS)

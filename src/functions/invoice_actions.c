@@ -201,7 +201,7 @@ mf_action_refresh(const MfCommand *command, MfNamed *named, const char **results
 		results[i] = !named[i].seen ? MF_RESULT_NOT_FOUND : MF_RESULT_NOT_SENT;
 		if (!named[i].sent)
 			continue;
-		too_often = !mf_quota_take(GetUserId());
+		too_often = !mf_quota_take_inquiry(GetUserId());
 		mf_refresh_at_commit(command->schema, GetUserId(), named[i].invoice, too_often);
 		results[i] = too_often ? MF_RESULT_ASKED_LATER : MF_RESULT_ASKED;
 	}

@@ -1,6 +1,6 @@
 /*
  * operator_functions.c
- *	  What a person may do: resolve, pause, resume, drain, look at the workers.
+ *	  Functions for operators: resolve, pause, resume, drain, workers.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/operator_functions.c
@@ -29,8 +29,8 @@
 #include "store/queue_operations.h"
 #include "store/queue_pause.h"
 
-/* The error of an invoice that a person has named, but for those who wait for its link */
-#define UNSAID_LINK "a person has named the invoice and given no link; the MyFatoorah portal shows it"
+/* last_error of an invoice whose InvoiceId a person has given without a link */
+#define NO_LINK_GIVEN "a person has named the invoice and given no link; the MyFatoorah portal shows it"
 
 static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
 static char *invoice_id_argument(FunctionCallInfo fcinfo);
@@ -42,7 +42,6 @@ PG_FUNCTION_INFO_V1(mf_pause);
 PG_FUNCTION_INFO_V1(mf_resume);
 PG_FUNCTION_INFO_V1(mf_drain);
 
-/* A person decides what the look-ups could not. */
 Datum
 mf_resolve(PG_FUNCTION_ARGS)
 {
@@ -64,7 +63,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reason must not be empty"),
-				 errhint("Say for the record how you know, such as 'portal shows invoice 6893854, paid'.")));
+				 errhint("Give the reason for the history, such as 'portal shows invoice 6893854, paid'.")));
 	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected && job->status == MF_STATUS_SENT)
 	{
 		mf_queue_dismiss_duplicate(get_func_namespace(fcinfo->flinfo->fn_oid), job, GetUserNameFromId(GetUserId(), false),
@@ -101,7 +100,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 		transition.to = MF_STATUS_SENT;
 		transition.invoice_id = invoice_id_argument(fcinfo);
 		transition.invoice_url = optional_text(fcinfo, 4);
-		transition.linkless = UNSAID_LINK;
+		transition.linkless = NO_LINK_GIVEN;
 	}
 	else if (strcmp(decision, "resend") == 0)
 		mf_queue_resend(get_func_namespace(fcinfo->flinfo->fn_oid), &job, &transition, 1);
@@ -118,7 +117,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Of two invoices that a sent row has, the other one is the one that counts. */
+/* A sent row that may have two invoices gets the number of the other one. */
 static void
 adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 {
@@ -130,20 +129,20 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 	adoption.invoice = job->invoice;
 	adoption.invoice_id = invoice_id_argument(fcinfo);
 	adoption.invoice_url = optional_text(fcinfo, 4);
-	adoption.linkless = UNSAID_LINK;
+	adoption.linkless = NO_LINK_GIVEN;
 	adoption.actor = GetUserNameFromId(GetUserId(), false);
 	adoption.reason = reason;
 	if (!mf_queue_adopt_twin(schema, &adoption))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld keeps its number", (long long) job->invoice),
-				 errdetail("Money has come in for it."),
+				 errdetail("A payment for it has come in."),
 				 errhint("Refund or cancel the other invoice in the MyFatoorah portal, then decide \"dismiss\".")));
 	mf_inquiries_order(schema, GetUserId(), &job->invoice, &too_often, 1);
 	mf_wake_inquiries_at_commit();
 }
 
-/* The InvoiceId that a person gives. */
+/* The InvoiceId in the fourth argument; palloc'd. */
 static char *
 invoice_id_argument(FunctionCallInfo fcinfo)
 {
@@ -151,7 +150,7 @@ invoice_id_argument(FunctionCallInfo fcinfo)
 	if (PG_GETARG_INT64(3) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invoice_id must be more than 0"),
+				 errmsg("invoice_id must be greater than zero"),
 				 errhint("Give the InvoiceId that the MyFatoorah portal shows.")));
 	return psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
 }
@@ -171,7 +170,7 @@ optional_text(FunctionCallInfo fcinfo, int number)
 	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
-/* Nothing more is claimed for the account from the commit on. */
+/* From the commit on nothing more is claimed for the account. */
 Datum
 mf_pause(PG_FUNCTION_ARGS)
 {
@@ -186,7 +185,7 @@ mf_pause(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Claiming goes on from the commit on, without waiting for a back-off. */
+/* From the commit on the account is claimed for again, without waiting for a back-off. */
 Datum
 mf_resume(PG_FUNCTION_ARGS)
 {
@@ -208,7 +207,7 @@ mf_resume(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Nothing new leaves from now on; how many requests still have no recorded outcome when the time is over. */
+/* Stops sending, and returns how many requests have no recorded outcome yet at the timeout. */
 Datum
 mf_drain(PG_FUNCTION_ARGS)
 {
@@ -221,6 +220,6 @@ mf_drain(PG_FUNCTION_ARGS)
 	if (ms < 0 || ms > SECS_PER_DAY * 1000.0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("timeout must be between 0 and one day")));
+				 errmsg("timeout must be between zero and one day")));
 	PG_RETURN_INT32(mf_drain_database(MyDatabaseId, (long) ms));
 }

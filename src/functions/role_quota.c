@@ -1,8 +1,8 @@
 /*
  * role_quota.c
- *	  How many questions about payments a role may have asked at once.
+ *	  Quotas of roles for inquiries about payments.
  *
- * In shared memory, so that a role has one budget in all its sessions.
+ * They are in shared memory, so that all sessions of a role share one.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/role_quota.c
@@ -17,16 +17,16 @@
 #include "functions/role_quota.h"
 #include "process/worker_slots.h"
 
-/* Seconds' worth that a role may use at once */
+/* A role may use up the quota of this many seconds at once. */
 #define QUOTA_SECONDS 10
 
-/* What callbacks of all roles may cause is so many times what those of one may. */
+/* The limit of an account for callbacks is this many times the quota of a role. */
 #define CALLBACK_SHARE 2
 
 static MfQuota *lock_quota(Oid role, TimestampTz now);
 
 bool
-mf_quota_take(Oid role)
+mf_quota_take_inquiry(Oid role)
 {
 	double		rate = mf_callback_rate_limit / 60.0;
 	TimestampTz now = GetCurrentTimestamp();
@@ -49,7 +49,7 @@ mf_quota_take(Oid role)
 }
 
 TimestampTz
-mf_quota_turn(Oid role)
+mf_quota_take_callback(Oid role)
 {
 	int64		step = (int64) (CALLBACK_SHARE * 60 * USECS_PER_SEC / mf_callback_rate_limit);
 	int64		spare = QUOTA_SECONDS * USECS_PER_SEC;
@@ -66,8 +66,9 @@ mf_quota_turn(Oid role)
 }
 
 /*
- * That of the role, in place of the one that was not used for longest if it has
- * none, with the lock held.  NULL, without it, if there is no worker: nobody asks.
+ * Returns the quota of the role with the lock held.  A role without one gets that of the
+ * role that has not used its quota for the longest time.  Returns NULL, without the lock, if
+ * there is no worker: then no inquiries are made.
  */
 static MfQuota *
 lock_quota(Oid role, TimestampTz now)

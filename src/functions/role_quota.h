@@ -1,6 +1,6 @@
 /*
  * role_quota.h
- *	  How many questions about payments a role may have asked at once.
+ *	  Quotas of roles for inquiries about payments.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/role_quota.h
@@ -11,15 +11,16 @@
 #include "datatype/timestamp.h"
 
 /*
- * Takes one from the budget of a role in this database; false if that is used up,
- * so that the question has to wait for its turn among those that anybody can cause.
+ * Takes one inquiry from the quota of a role in this database.  Returns false if that is
+ * used up: then the inquiry gets the low priority of those that anybody can cause.
  */
-extern bool mf_quota_take(Oid role);
+extern bool mf_quota_take_inquiry(Oid role);
 
 /*
- * Likewise of what a role hands in as callbacks, whose budget is half of what the
- * callbacks of an account have: 0 while it lasts, then the time of its turn.
+ * Takes one callback from the quota of a role, which is half of what all callbacks of an
+ * account may cause.  Returns 0 or, if the quota is used up, when the inquiry of this
+ * callback may be made.
  */
-extern TimestampTz mf_quota_turn(Oid role);
+extern TimestampTz mf_quota_take_callback(Oid role);
 
 #endif							/* MF_ROLE_QUOTA_H */

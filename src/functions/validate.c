@@ -1,6 +1,6 @@
 /*
  * validate.c
- *	  mf_validate(): what INSERT would refuse of a row, all of it, without writing.
+ *	  mf_validate(): reports every error for which INSERT would refuse a row.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/validate.c
@@ -23,12 +23,12 @@
 #include "store/column_types.h"
 #include "store/row_check.h"
 
-/* Who may use an account for a row */
-typedef struct Usage
+/* Argument of check_usage() */
+typedef struct UsageCheck
 {
 	Relation	table;
 	const MfAccount *account;
-} Usage;
+} UsageCheck;
 
 static void read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row);
 static void fill_defaults(Relation table, MfInvoiceRow *row);
@@ -40,10 +40,10 @@ Datum
 mf_validate(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MfFieldErrors complaints = {0, 0, NULL};
+	MfFieldErrors errors = {0, 0, NULL};
 	MfInvoiceRow row;
 	Relation	table;
-	Usage		usage;
+	UsageCheck	usage;
 	int			i;
 
 	if (PG_ARGISNULL(0))
@@ -57,27 +57,27 @@ mf_validate(PG_FUNCTION_ARGS)
 	mf_invoice_check_columns(RelationGetDescr(table));
 	read_row(PG_GETARG_HEAPTUPLEHEADER(0), table, &row);
 	fill_defaults(table, &row);
-	mf_row_check_results(&row, table, &complaints);
+	mf_row_check_results(&row, table, &errors);
 	usage.table = table;
-	usage.account = mf_row_check(&row, table, &complaints);
+	usage.account = mf_row_check(&row, table, &errors);
 	if (usage.account != NULL)
-		mf_collect_field_errors(&complaints, "account", check_usage, &usage);
+		mf_collect_field_errors(&errors, "account", check_usage, &usage);
 	table_close(table, AccessShareLock);
 
-	for (i = 0; i < complaints.count; i++)
+	for (i = 0; i < errors.count; i++)
 	{
-		const MfFieldError *complaint = &complaints.items[i];
-		Datum		values[3] = {CStringGetTextDatum(complaint->field), CStringGetTextDatum(complaint->message), (Datum) 0};
-		bool		nulls[3] = {false, false, complaint->hint == NULL};
+		const MfFieldError *error = &errors.items[i];
+		Datum		values[3] = {CStringGetTextDatum(error->field), CStringGetTextDatum(error->message), (Datum) 0};
+		bool		nulls[3] = {false, false, error->hint == NULL};
 
-		if (complaint->hint != NULL)
-			values[2] = CStringGetTextDatum(complaint->hint);
+		if (error->hint != NULL)
+			values[2] = CStringGetTextDatum(error->hint);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
 }
 
-/* Takes the argument apart, which is of the row type of the table. */
+/* Deforms the argument, which has the row type of the table. */
 static void
 read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row)
 {
@@ -87,7 +87,7 @@ read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row)
 	HeapTupleData tuple;
 
 	if (desc->natts < MF_IC_END - 1 || desc->tdtypeid != table->rd_rel->reltype)
-		elog(ERROR, "the argument of mf_validate() is no row of mf_invoice");
+		elog(ERROR, "the argument of mf_validate() is not a row of mf_invoice");
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;
@@ -98,7 +98,7 @@ read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row)
 	ReleaseTupleDesc(desc);
 }
 
-/* A null cannot be told from a column that is left out, and so is taken for that. */
+/* Null means that the column is left out, because the argument cannot express the difference. */
 static void
 fill_defaults(Relation table, MfInvoiceRow *row)
 {
@@ -117,7 +117,7 @@ fill_defaults(Relation table, MfInvoiceRow *row)
 static void
 check_usage(void *argument)
 {
-	const Usage *usage = (const Usage *) argument;
+	const UsageCheck *usage = (const UsageCheck *) argument;
 
 	mf_row_check_usage(usage->table, usage->account);
 }
