@@ -189,7 +189,7 @@ is(attempt(q{UPDATE rent SET amount = 6 WHERE flat = '5'; DELETE FROM rent WHERE
 #
 sql(qq{CREATE TABLE replica (LIKE rent INCLUDING DEFAULTS); CREATE TRIGGER invoice $all ON replica FOR EACH ROW EXECUTE FUNCTION mf_enqueue($map, $options);
 	INSERT INTO replica (flat, tenant, amount) VALUES ('replica', 'R', 5); ALTER TABLE replica ENABLE ALWAYS TRIGGER invoice});
-my $fire = '0A000: trigger "invoice" cannot make, change or cancel an invoice in a replica | Logical replication applies the row, or session_replication_role is replica: the triggers of mf_invoice do not fire then.'
+my $fire = '0A000: trigger "invoice" cannot make, change or cancel an invoice in a replica | The triggers of mf_invoice do not fire while logical replication applies a row, or while session_replication_role is replica.'
   . ' | Let the trigger fire where the row is changed first: ALTER TABLE public.replica ENABLE TRIGGER invoice';
 is(attempt("SET session_replication_role = replica; $_"), $fire, "in a replica: $_")
   for q{UPDATE replica SET amount = 77}, q{DELETE FROM replica}, q{INSERT INTO replica (flat, tenant, amount) VALUES ('new', 'N', 1)};
@@ -225,19 +225,19 @@ sub refused
 	return attempt($statement // "INSERT INTO $table (flat, tenant, amount) VALUES ('x', 'x', 1)");
 }
 my $plain = $map =~ s/, 'id=invoice'//r;
-is(refused($all, "$map, 'on_update=copy'"), '22023: invalid value for on_update: "copy" | The valid value is "sync"; leave the argument out to have the invoice stay as it is.', 'values are checked');
-is(refused($all, "$plain, 'on_delete=cancel'"), q{22023: trigger "invoice" has on_delete=cancel, and does not say which column has the invoice | Add an argument such as 'id=column' to mf_enqueue().}, 'the invoice must be known');
-is(refused('AFTER INSERT', "$map, 'on_update=sync'"), '22023: trigger "invoice" has on_update=sync, and does not fire for UPDATE | Create it as AFTER INSERT OR UPDATE ... FOR EACH ROW.', 'an option that could do nothing is an error: on_update');
-is(refused('AFTER INSERT OR UPDATE', "$map, $options"), '22023: trigger "invoice" has on_delete=cancel, and does not fire for DELETE | Create it as AFTER INSERT OR UPDATE OR DELETE ... FOR EACH ROW.', 'on_delete');
-is(refused("CONSTRAINT TRIGGER invoice $all ON TABLE DEFERRABLE INITIALLY DEFERRED", "$map, $options"), '22023: trigger "invoice" has on_update=sync, and must not be deferrable | Create it as a plain trigger, not as a constraint trigger.', 'deferred');
-is(refused('AFTER INSERT OR UPDATE', $map), q{39P01: trigger "invoice" must be an AFTER INSERT trigger FOR EACH ROW | It fires for UPDATE, and no argument says what is to become of the invoice then. | Create it as AFTER INSERT ... FOR EACH ROW, or add the argument 'on_update=sync'.}, 'without the option, an event too many is an error: UPDATE');
-is(refused('AFTER INSERT OR DELETE', $map, q{INSERT INTO plain (flat, tenant, amount) VALUES ('x', 'x', 1); DELETE FROM plain}), q{39P01: trigger "invoice" must be an AFTER INSERT trigger FOR EACH ROW | It fires for DELETE, and no argument says what is to become of the invoice then. | Create it as AFTER INSERT ... FOR EACH ROW, or add the argument 'on_delete=cancel'.}, 'DELETE');
+is(refused($all, "$map, 'on_update=copy'"), '22023: invalid value for on_update: "copy" | The valid value is "sync". Without the argument the invoice stays as it is.', 'values are checked');
+is(refused($all, "$plain, 'on_delete=cancel'"), q{22023: trigger "invoice" has on_delete=cancel, but no argument names the column with the id | Add an argument such as 'id=column' to mf_enqueue().}, 'the invoice must be known');
+is(refused('AFTER INSERT', "$map, 'on_update=sync'"), '22023: trigger "invoice" has on_update=sync, but does not fire for UPDATE | Create it as AFTER INSERT OR UPDATE ... FOR EACH ROW.', 'an option that could do nothing is an error: on_update');
+is(refused('AFTER INSERT OR UPDATE', "$map, $options"), '22023: trigger "invoice" has on_delete=cancel, but does not fire for DELETE | Create it as AFTER INSERT OR UPDATE OR DELETE ... FOR EACH ROW.', 'on_delete');
+is(refused("CONSTRAINT TRIGGER invoice $all ON TABLE DEFERRABLE INITIALLY DEFERRED", "$map, $options"), '22023: trigger "invoice" has on_update=sync, so it must not be deferrable | Create it as a plain trigger, not as a constraint trigger.', 'deferred');
+is(refused('AFTER INSERT OR UPDATE', $map), q{39P01: trigger "invoice" must be an AFTER INSERT trigger FOR EACH ROW | It fires for UPDATE, and no argument says what happens to the invoice then. | Create it as AFTER INSERT ... FOR EACH ROW, or add the argument 'on_update=sync'.}, 'without the option, an event too many is an error: UPDATE');
+is(refused('AFTER INSERT OR DELETE', $map, q{INSERT INTO plain (flat, tenant, amount) VALUES ('x', 'x', 1); DELETE FROM plain}), q{39P01: trigger "invoice" must be an AFTER INSERT trigger FOR EACH ROW | It fires for DELETE, and no argument says what happens to the invoice then. | Create it as AFTER INSERT ... FOR EACH ROW, or add the argument 'on_delete=cancel'.}, 'DELETE');
 is(refused('AFTER INSERT OR UPDATE', "$map, 'on_update=sync'", q{INSERT INTO plain (flat, tenant, amount) VALUES ('only', 'x', 1); UPDATE plain SET amount = 2; DELETE FROM plain}) . row('only', q{concat_ws(' ', status, invoice_value)}), 'ok queued 2', 'each option by itself: on_update');
 is(refused('AFTER INSERT OR DELETE', "$map, 'on_delete=cancel'", q{INSERT INTO plain (flat, tenant, amount) VALUES ('only2', 'x', 1); UPDATE plain SET amount = 2; DELETE FROM plain}) . row('only2', q{concat_ws(' ', status, invoice_value)}), 'ok cancelled 1', 'on_delete');
 sql(q{DROP TABLE bill});
 make_table('bill', 'AFTER INSERT OR UPDATE', "$map, 'on_update=sync'", 'PARTITION BY LIST (note)');
 sql(q{CREATE TABLE bill_a PARTITION OF bill FOR VALUES IN ('a')});
-is(attempt(q{INSERT INTO bill (flat, tenant, amount, note) VALUES ('part', 'x', 1, 'a')}), '22023: trigger "invoice" has on_update=sync, and does not fire for DELETE | A row that moves to another partition is deleted here and inserted there. | Create it as AFTER INSERT OR UPDATE OR DELETE ... FOR EACH ROW.', 'of partitions, a move must be seen');
+is(attempt(q{INSERT INTO bill (flat, tenant, amount, note) VALUES ('part', 'x', 1, 'a')}), '22023: trigger "invoice" has on_update=sync, but does not fire for DELETE | A row that moves to another partition is deleted here and inserted there. | Create it as AFTER INSERT OR UPDATE OR DELETE ... FOR EACH ROW.', 'of partitions, a move must be seen');
 
 #
 # The id in a column of another type; a column that gets another type

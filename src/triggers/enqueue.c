@@ -1,10 +1,10 @@
 /*
  * enqueue.c
- *	  mf_enqueue(): a user's own table starts invoices.
+ *	  mf_enqueue(): trigger that makes invoices of the rows of a user's table.
  *
- * The arguments of the trigger say which column feeds which field of
- * mf_invoice.  Everything runs with the rights of whoever changes the row, who
- * therefore needs what the same statement on mf_invoice needs.
+ * The arguments of the trigger say which column is the source of which field of
+ * mf_invoice.  Everything runs with the rights of the role that changes the row, so
+ * that role needs the rights for the same statement on mf_invoice.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/triggers/enqueue.c
@@ -19,7 +19,7 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
-#include "triggers/enqueue_internal.h"
+#include "triggers/enqueue_private.h"
 
 static void check_trigger(const TriggerData *trigger);
 static void refuse_event(const TriggerData *trigger, const char *hint);
@@ -28,7 +28,6 @@ static void write_back_id(MfMapping *mapping, TriggerData *trigger, Datum id);
 
 PG_FUNCTION_INFO_V1(mf_enqueue);
 
-/* AFTER ... FOR EACH ROW trigger of a user's table. */
 Datum
 mf_enqueue(PG_FUNCTION_ARGS)
 {
@@ -62,7 +61,7 @@ mf_enqueue(PG_FUNCTION_ARGS)
 	else if (mapping->id_column != 0 &&
 			 !heap_attisnull(trigger->tg_trigtuple, mapping->id_column, RelationGetDescr(trigger->tg_relation)))
 	{
-		/* it has its invoice: moved between partitions, copied, or restored */
+		/* the row was moved between partitions, copied, or restored */
 		if ((mapping->sync || mapping->cancel) &&
 			mf_mapping_invoice(mapping, trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &invoice))
 			mf_follow_move(mapping, trigger, invoice);
@@ -85,14 +84,14 @@ check_trigger(const TriggerData *trigger)
 				 errhint("Create it as AFTER INSERT ... FOR EACH ROW.")));
 }
 
-/* Refuses an event that no argument says what to do about. */
+/* Refuses an event for which there is no option among the arguments. */
 static void
 refuse_event(const TriggerData *trigger, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg("trigger \"%s\" must be an AFTER INSERT trigger FOR EACH ROW", trigger->tg_trigger->tgname),
-			 errdetail("It fires for %s, and no argument says what is to become of the invoice then.",
+			 errdetail("It fires for %s, and no argument says what happens to the invoice then.",
 					   TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? "UPDATE" : "DELETE"),
 			 errhint("%s", hint)));
 }
@@ -104,14 +103,14 @@ mf_enqueue_refuse_replica(const TriggerData *trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("trigger \"%s\" cannot make, change or cancel an invoice in a replica", trigger->tg_trigger->tgname),
-				 errdetail("Logical replication applies the row, or session_replication_role is replica: the triggers of mf_invoice do not fire then."),
+				 errdetail("The triggers of mf_invoice do not fire while logical replication applies a row, or while session_replication_role is replica."),
 				 errhint("Let the trigger fire where the row is changed first: ALTER TABLE %s ENABLE TRIGGER %s",
 						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(trigger->tg_relation)),
 													RelationGetRelationName(trigger->tg_relation)),
 						 quote_identifier(trigger->tg_trigger->tgname))));
 }
 
-/* The invoice of a new row, and its id in that. */
+/* Inserts the invoice of a new row, and writes its id back. */
 static void
 insert_invoice(MfMapping *mapping, TriggerData *trigger)
 {
@@ -135,9 +134,9 @@ insert_invoice(MfMapping *mapping, TriggerData *trigger)
 	if (mf_sql_run(mapping->insert, values, nulls, InvalidSnapshot, false) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("a row of table \"%s\" would be without its invoice", RelationGetRelationName(trigger->tg_relation)),
+				 errmsg("no invoice was inserted for a row of table \"%s\"", RelationGetRelationName(trigger->tg_relation)),
 				 errdetail("A BEFORE INSERT trigger of mf_invoice has returned no row."),
-				 errhint("Let that trigger return NEW, or raise an error; let trigger \"%s\" have a WHEN condition for rows that want no invoice.",
+				 errhint("Let that trigger return NEW, or raise an error; give trigger \"%s\" a WHEN condition for rows that need no invoice.",
 						 trigger->tg_trigger->tgname)));
 	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (mapping->id_column != 0)
@@ -159,5 +158,5 @@ write_back_id(MfMapping *mapping, TriggerData *trigger, Datum id)
 						NameStr(TupleDescAttr(RelationGetDescr(trigger->tg_relation), mapping->id_column - 1)->attname),
 						RelationGetRelationName(trigger->tg_relation)),
 				 errdetail("Another trigger has changed or hidden the row meanwhile."),
-				 errhint("Give this trigger a name that sorts before the other's.")));
+				 errhint("Give this trigger a name that sorts before that of the other.")));
 }

@@ -1,6 +1,6 @@
 /*
  * enqueue.h
- *	  mf_enqueue(): a user's own table starts invoices.
+ *	  mf_enqueue(): trigger that makes invoices of the rows of a user's table.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/triggers/enqueue.h
@@ -8,7 +8,7 @@
 #ifndef MF_ENQUEUE_H
 #define MF_ENQUEUE_H
 
-/* Installs what knows the ends of statements, in each process that loads the library. */
+/* Installs the hook by which the end of a statement is noticed; called when the library is loaded. */
 extern void mf_follow_init(void);
 
 #endif							/* MF_ENQUEUE_H */

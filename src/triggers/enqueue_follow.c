@@ -2,10 +2,10 @@
  * enqueue_follow.c
  *	  Queued invoices follow the rows of users' tables that they were made of.
  *
- * A row that moves to another partition is deleted in the one and inserted into
- * the other.  So what has been deleted is only noted, and cancelled at the end
- * of the statement: by then it is known what has come again, and many rows cost
- * as little as one call of mf_cancel() for all.
+ * A row that moves to another partition is deleted from one and inserted into the
+ * other.  So deletions are only noted, and the invoices are cancelled at the end of
+ * the statement: then it is known which rows were inserted again, and many
+ * invoices are cancelled by few statements.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/triggers/enqueue_follow.c
@@ -28,47 +28,49 @@
 #include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 #include "triggers/enqueue.h"
-#include "triggers/enqueue_internal.h"
+#include "triggers/enqueue_private.h"
 
-/* Values of a row that feed fields, in the order of the sources */
-typedef struct Feed
+/* Values of the source columns of a row, in the order of the sources */
+typedef struct SourceValues
 {
 	const MfMapping *mapping;
 	Oid			types[MF_MAX_SOURCES];
 	Datum		values[MF_MAX_SOURCES];
 	bool		isnull[MF_MAX_SOURCES];
-} Feed;
+} SourceValues;
 
 /* A row that was deleted, by its invoice */
 typedef struct Deletion
 {
 	int64		invoice;
 	Oid			schema;			/* of mf_invoice */
-	Oid			relation;		/* that had the row */
-	bool		cancel;			/* false: it is only noted in case it moves */
-	Feed	   *feed;			/* NULL unless it may move and is to be followed */
+	Oid			relation;		/* from which it was deleted */
+	bool		cancel;			/* false: only noted in case the row moves */
+	SourceValues *values;		/* NULL unless the row may move and the invoice
+								 * follows it */
 } Deletion;
 
-/* A statement at whose end triggers fire; the innermost one first */
+/* A statement at the end of which row triggers fire */
 typedef struct Statement
 {
 	MemoryContext context;		/* NULL until a row is deleted */
 	HTAB	   *deletions;
-	struct Statement *outer;
+	struct Statement *outer;	/* NULL = none */
 } Statement;
 
-static Statement *current = NULL;
+static Statement *current_statement = NULL;
 static ExecutorFinish_hook_type previous_finish_hook = NULL;
 
 static void finish_hook(QueryDesc *query);
-static void leave_statement(void);
+static void forget_statement(void);
 static void cancel_deleted(void);
 static int	compare_deletions(const void *a, const void *b);
-static void read_feed(const MfMapping *mapping, HeapTuple row, TupleDesc desc, Feed *feed);
-static Feed *copy_feed(const Feed *feed);
-static void follow(MfMapping *mapping, const TriggerData *trigger, int64 invoice, const Feed *before, const Feed *after);
-static bool same_value(const Feed *before, const Feed *after, int i);
-static void report_missing(Oid schema, int64 invoice);
+static void read_values(const MfMapping *mapping, HeapTuple row, TupleDesc desc, SourceValues *row_values);
+static SourceValues *copy_values(const SourceValues *row_values);
+static void update_invoice(MfMapping *mapping, const TriggerData *trigger, int64 invoice, const SourceValues *before,
+						   const SourceValues *after);
+static bool has_same_value(const SourceValues *before, const SourceValues *after, int i);
+static void report_not_updated(Oid schema, int64 invoice);
 
 void
 mf_follow_init(void)
@@ -77,21 +79,21 @@ mf_follow_init(void)
 	ExecutorFinish_hook = finish_hook;
 }
 
-/* Row triggers of a statement fire at its end; what they have noted is done then. */
+/* ExecutorFinish hook: row triggers fire in it; then the deletions that they have noted are processed. */
 static void
 finish_hook(QueryDesc *query)
 {
 	ExecutorFinish_hook_type next = previous_finish_hook ? previous_finish_hook : standard_ExecutorFinish;
-	Statement	statement = {NULL, NULL, current};
+	Statement	statement = {NULL, NULL, current_statement};
 
-	/* a query that changes nothing has no such triggers, nor one whose triggers fire with an outer one */
+	/* no triggers fire here if the query changes nothing, or if they fire with those of an outer query */
 	if ((query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE) ||
 		(query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) != 0)
 	{
 		next(query);
 		return;
 	}
-	current = &statement;
+	current_statement = &statement;
 	PG_TRY();
 	{
 		next(query);
@@ -99,27 +101,27 @@ finish_hook(QueryDesc *query)
 	}
 	PG_FINALLY();
 	{
-		leave_statement();
+		forget_statement();
 	}
 	PG_END_TRY();
 }
 
-/* Forgets what the innermost statement has noted. */
+/* Frees what the innermost statement has noted. */
 static void
-leave_statement(void)
+forget_statement(void)
 {
-	MemoryContext context = current->context;
+	MemoryContext context = current_statement->context;
 
-	current = current->outer;
+	current_statement = current_statement->outer;
 	if (context != NULL)
 		MemoryContextDelete(context);
 }
 
-/* Cancels what the innermost statement has deleted, and what has not come again. */
+/* Cancels the invoices of rows that the innermost statement has deleted and not inserted again. */
 static void
 cancel_deleted(void)
 {
-	HTAB	   *deletions = current->deletions;
+	HTAB	   *deletions = current_statement->deletions;
 	HASH_SEQ_STATUS status;
 	Deletion  **sorted;
 	Deletion   *deletion;
@@ -139,7 +141,7 @@ cancel_deleted(void)
 			sorted[total++] = deletion;
 	}
 
-	/* of each table by themselves: the history tells which it was */
+	/* table by table, because the history names the table */
 	qsort(sorted, total, sizeof(Deletion *), compare_deletions);
 	for (first = 0; first < total; first = i)
 	{
@@ -180,36 +182,36 @@ mf_follow_delete(MfMapping *mapping, TriggerData *trigger)
 	if (!mf_mapping_invoice(mapping, trigger->tg_trigtuple, desc, &invoice))
 		return;
 	mf_enqueue_refuse_replica(trigger);
-	if (current == NULL)
+	if (current_statement == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("trigger \"%s\" cannot see whether a row is deleted or moved", trigger->tg_trigger->tgname),
-				 errdetail("The statement was begun before the library myfatoorah was loaded."),
+				 errmsg("trigger \"%s\" cannot distinguish whether a row is deleted or moved", trigger->tg_trigger->tgname),
+				 errdetail("The statement started before the library myfatoorah was loaded."),
 				 errhint("Put myfatoorah into shared_preload_libraries, or run the statement again.")));
 
-	if (current->context == NULL)
+	if (current_statement->context == NULL)
 	{
 		HASHCTL		control;
 
 		memset(&control, 0, sizeof(control));
 		control.keysize = sizeof(int64);
 		control.entrysize = sizeof(Deletion);
-		current->context = AllocSetContextCreate(TopTransactionContext, "myfatoorah deleted rows", ALLOCSET_DEFAULT_SIZES);
-		control.hcxt = current->context;
-		current->deletions = hash_create("myfatoorah deleted rows", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		current_statement->context = AllocSetContextCreate(TopTransactionContext, "myfatoorah deleted rows", ALLOCSET_DEFAULT_SIZES);
+		control.hcxt = current_statement->context;
+		current_statement->deletions = hash_create("myfatoorah deleted rows", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	deletion = (Deletion *) hash_search(current->deletions, &invoice, HASH_ENTER, NULL);
+	deletion = (Deletion *) hash_search(current_statement->deletions, &invoice, HASH_ENTER, NULL);
 	deletion->schema = mapping->schema;
 	deletion->relation = mapping->relation;
 	deletion->cancel = mapping->cancel;
-	deletion->feed = NULL;
+	deletion->values = NULL;
 	if (may_move && mapping->sync)
 	{
-		Feed		feed;
+		SourceValues row_values;
 
-		read_feed(mapping, trigger->tg_trigtuple, desc, &feed);
-		old = MemoryContextSwitchTo(current->context);
-		deletion->feed = copy_feed(&feed);
+		read_values(mapping, trigger->tg_trigtuple, desc, &row_values);
+		old = MemoryContextSwitchTo(current_statement->context);
+		deletion->values = copy_values(&row_values);
 		MemoryContextSwitchTo(old);
 	}
 }
@@ -218,18 +220,18 @@ void
 mf_follow_move(MfMapping *mapping, TriggerData *trigger, int64 invoice)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	Deletion   *deletion = current == NULL || current->deletions == NULL ? NULL :
-		(Deletion *) hash_search(current->deletions, &invoice, HASH_FIND, NULL);
+	Deletion   *deletion = current_statement == NULL || current_statement->deletions == NULL ? NULL :
+		(Deletion *) hash_search(current_statement->deletions, &invoice, HASH_FIND, NULL);
 
 	if (deletion == NULL)
 		return;
 	deletion->cancel = false;
-	if (deletion->feed != NULL && mapping->sync)
+	if (deletion->values != NULL && mapping->sync)
 	{
-		Feed		feed;
+		SourceValues row_values;
 
-		read_feed(mapping, trigger->tg_trigtuple, desc, &feed);
-		follow(mapping, trigger, invoice, deletion->feed, &feed);
+		read_values(mapping, trigger->tg_trigtuple, desc, &row_values);
+		update_invoice(mapping, trigger, invoice, deletion->values, &row_values);
 	}
 }
 
@@ -237,63 +239,65 @@ void
 mf_follow_update(MfMapping *mapping, TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	Feed		before;
-	Feed		after;
+	SourceValues before;
+	SourceValues after;
 	int64		invoice;
 
 	if (!mf_mapping_invoice(mapping, trigger->tg_newtuple, desc, &invoice))
 		return;
-	read_feed(mapping, trigger->tg_trigtuple, desc, &before);
-	read_feed(mapping, trigger->tg_newtuple, desc, &after);
-	follow(mapping, trigger, invoice, &before, &after);
+	read_values(mapping, trigger->tg_trigtuple, desc, &before);
+	read_values(mapping, trigger->tg_newtuple, desc, &after);
+	update_invoice(mapping, trigger, invoice, &before, &after);
 }
 
-/* What a row feeds; constants are null. */
+/* Reads the source columns of a row; for constants the value is null. */
 static void
-read_feed(const MfMapping *mapping, HeapTuple row, TupleDesc desc, Feed *feed)
+read_values(const MfMapping *mapping, HeapTuple row, TupleDesc desc, SourceValues *row_values)
 {
 	int			i;
 
-	feed->mapping = mapping;
+	row_values->mapping = mapping;
 	for (i = 0; i < mapping->source_count; i++)
 	{
 		int			column = mapping->sources[i].column;
 
-		feed->isnull[i] = true;
+		row_values->isnull[i] = true;
 		if (mapping->sources[i].constant != NULL)
 			continue;
-		feed->types[i] = TupleDescAttr(desc, column - 1)->atttypid;
-		feed->values[i] = heap_getattr(row, column, desc, &feed->isnull[i]);
+		row_values->types[i] = TupleDescAttr(desc, column - 1)->atttypid;
+		row_values->values[i] = heap_getattr(row, column, desc, &row_values->isnull[i]);
 	}
 }
 
-/* With its values, in the current context. */
-static Feed *
-copy_feed(const Feed *feed)
+/* A copy in the current context. */
+static SourceValues *
+copy_values(const SourceValues *row_values)
 {
-	Feed	   *copy = (Feed *) palloc(sizeof(Feed));
+	SourceValues *copy = (SourceValues *) palloc(sizeof(SourceValues));
 	int			i;
 
-	*copy = *feed;
-	for (i = 0; i < feed->mapping->source_count; i++)
+	*copy = *row_values;
+	for (i = 0; i < row_values->mapping->source_count; i++)
 	{
 		int16		length;
 		bool		by_value;
 
-		if (feed->isnull[i])
+		if (row_values->isnull[i])
 			continue;
-		get_typlenbyval(feed->types[i], &length, &by_value);
-		copy->values[i] = datumCopy(feed->values[i], by_value, length);
+		get_typlenbyval(row_values->types[i], &length, &by_value);
+		copy->values[i] = datumCopy(row_values->values[i], by_value, length);
 	}
 	return copy;
 }
 
-/* Changes the fields of the invoice whose columns have changed, as the same UPDATE of mf_invoice would. */
+/* Updates those fields of the invoice whose source columns have changed. */
 static void
-follow(MfMapping *mapping, const TriggerData *trigger, int64 invoice, const Feed *before, const Feed *after)
+update_invoice(MfMapping *mapping, const TriggerData *trigger, int64 invoice, const SourceValues *before,
+			   const SourceValues *after)
 {
 	Datum		values[MF_MAX_SOURCES + 1];
 	char		nulls[MF_MAX_SOURCES + 1];
+	const MfPlan *plan;
 	uint32		changed = 0;
 	int			parameters = 1;
 	int			i;
@@ -302,7 +306,7 @@ follow(MfMapping *mapping, const TriggerData *trigger, int64 invoice, const Feed
 	nulls[0] = ' ';
 	for (i = 0; i < mapping->source_count; i++)
 	{
-		if (mapping->sources[i].constant != NULL || same_value(before, after, i))
+		if (mapping->sources[i].constant != NULL || has_same_value(before, after, i))
 			continue;
 		changed |= (uint32) 1 << i;
 		values[parameters] = after->values[i];
@@ -311,13 +315,14 @@ follow(MfMapping *mapping, const TriggerData *trigger, int64 invoice, const Feed
 	if (changed == 0)
 		return;
 	mf_enqueue_refuse_replica(trigger);
-	if (mf_sql_run(mf_mapping_update(mapping, RelationGetDescr(trigger->tg_relation), changed), values, nulls, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
-		report_missing(mapping->schema, invoice);
+	plan = mf_mapping_update(mapping, RelationGetDescr(trigger->tg_relation), changed);
+	if (mf_sql_run(plan, values, nulls, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
+		report_not_updated(mapping->schema, invoice);
 }
 
-/* Whether a source fed the same before; the mappings of two partitions may differ. */
+/* Whether source "i" had the same value before.  The mappings of two partitions may differ. */
 static bool
-same_value(const Feed *before, const Feed *after, int i)
+has_same_value(const SourceValues *before, const SourceValues *after, int i)
 {
 	const MfMapping *old = before->mapping;
 	int16		length;
@@ -334,9 +339,9 @@ same_value(const Feed *before, const Feed *after, int i)
 	return datum_image_eq(before->values[j], after->values[i], by_value, length);
 }
 
-/* An invoice that was deleted needs not follow; one that is hidden, or kept from it, is not left behind unseen. */
+/* An invoice was not updated.  Raises an error, unless it was deleted. */
 static void
-report_missing(Oid schema, int64 invoice)
+report_not_updated(Oid schema, int64 invoice)
 {
 	MfNamed		named = {invoice, true, NULL, false};
 	MfExistence existence = mf_queue_existence(schema, invoice);

@@ -1,9 +1,9 @@
 /*
  * enqueue_mapping.c
- *	  The arguments of mf_enqueue(): which column feeds which field.
+ *	  The arguments of mf_enqueue(): which column gives which field its value.
  *
- * They are read at the first firing of a trigger, and kept with the statements
- * that are made of them until the table changes.
+ * They are read at the first firing of a trigger, and kept with the prepared
+ * statements until the table changes.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/triggers/enqueue_mapping.c
@@ -25,14 +25,11 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "triggers/enqueue_internal.h"
+#include "triggers/enqueue_private.h"
 
 static const char *const row_fields[] = {MF_ROW_FIELDS};
 
-/* A key that has its invoice gives that back; to set another column than a key waits for less */
-#define AS_IT_IS " ON CONFLICT (account, idempotency_key) DO UPDATE SET priority = mf_invoice.priority"
-
-/* Arguments that are no fields */
+/* Options among the arguments */
 #define ON_UPDATE "on_update"
 #define ON_DELETE "on_delete"
 
@@ -40,15 +37,20 @@ static MfMapping *mappings = NULL;
 static bool callback_registered = false;
 
 static MfMapping *read_mapping(TriggerData *trigger, Oid schema);
-static void read_argument(MfMapping *mapping, TriggerData *trigger, Relation invoice, char *argument);
+static void read_argument(MfMapping *mapping, TriggerData *trigger, Relation invoice, const char *argument);
+static void split_argument(const char *argument, const char *trigger_name, char **left, char **right);
+static char *without_trailing_blanks(char *text);
+static bool has_source(const MfMapping *mapping, const char *field);
+static int	find_column(Relation relation, const char *column, const char *field, const char *argument,
+						const char *trigger_name);
+static void check_id_column(Relation relation, int column);
 static bool read_option(MfMapping *mapping, const char *name, const char *value);
 static void check_options(const MfMapping *mapping, const TriggerData *trigger);
 static void check_type(Relation relation, Relation invoice, const MfSource *source);
-static const char *find_field(Relation invoice, const char *name);
+static const char *find_field(const char *name);
 static char *field_list(void);
 static char *column_list(TupleDesc desc);
 static char *unquote_constant(const char *argument, const char *text);
-static void prepare_statements(MfMapping *mapping, TriggerData *trigger);
 static void retire_mapping(MfMapping *mapping);
 static void forget_mapping(Datum arg, Oid relation);
 static void forget_names(Datum arg, int cacheid, uint32 hashvalue);
@@ -56,7 +58,7 @@ static void forget_names(Datum arg, int cacheid, uint32 hashvalue);
 MfMapping *
 mf_mapping_get(TriggerData *trigger, Oid schema)
 {
-	MfMapping   **link = &mappings;
+	MfMapping **link = &mappings;
 
 	if (!callback_registered)
 	{
@@ -67,7 +69,7 @@ mf_mapping_get(TriggerData *trigger, Oid schema)
 
 	while (*link != NULL)
 	{
-		MfMapping    *mapping = *link;
+		MfMapping  *mapping = *link;
 
 		if (mapping->trigger == trigger->tg_trigger->tgoid &&
 			mapping->relation == RelationGetRelid(trigger->tg_relation))
@@ -84,9 +86,8 @@ mf_mapping_get(TriggerData *trigger, Oid schema)
 }
 
 /*
- * Frees a mapping at the end of the transaction: a trigger of mf_invoice that
- * has changed the table and inserts into it again runs within a call that goes
- * on with the mapping.
+ * Frees a mapping at the end of the transaction.  It may still be in use by an outer
+ * call: a trigger of mf_invoice may have changed the user's table and inserted into it.
  */
 static void
 retire_mapping(MfMapping *mapping)
@@ -104,18 +105,18 @@ retire_mapping(MfMapping *mapping)
 	MemoryContextSetParent(mapping->context, TopTransactionContext);
 }
 
-/* Syscache callback: a schema may have another name now, and the statements say names. */
+/* Syscache callback: a schema may have been renamed, and the statements contain its name. */
 static void
 forget_names(Datum arg, int cacheid, uint32 hashvalue)
 {
 	forget_mapping(arg, InvalidOid);
 }
 
-/* Relcache callback: the table has changed. */
+/* Relcache callback: the table has changed; InvalidOid means any table. */
 static void
 forget_mapping(Datum arg, Oid relation)
 {
-	MfMapping    *mapping;
+	MfMapping  *mapping;
 
 	for (mapping = mappings; mapping != NULL; mapping = mapping->next)
 	{
@@ -124,13 +125,13 @@ forget_mapping(Datum arg, Oid relation)
 	}
 }
 
-/* Reads the arguments of a trigger; raises an error that names what is wrong. */
+/* Reads the arguments of a trigger and prepares the statements. */
 static MfMapping *
 read_mapping(TriggerData *trigger, Oid schema)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "mf_enqueue mapping", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	MfMapping    *mapping = (MfMapping *) palloc0(sizeof(MfMapping));
+	MfMapping  *mapping = (MfMapping *) palloc0(sizeof(MfMapping));
 	Oid			invoice_oid = get_relname_relid("mf_invoice", schema);
 	Relation	invoice;
 	bool		has_name = false;
@@ -144,7 +145,7 @@ read_mapping(TriggerData *trigger, Oid schema)
 
 	invoice = relation_open(invoice_oid, AccessShareLock);
 	for (i = 0; i < trigger->tg_trigger->tgnargs; i++)
-		read_argument(mapping, trigger, invoice, pstrdup(trigger->tg_trigger->tgargs[i]));
+		read_argument(mapping, trigger, invoice, trigger->tg_trigger->tgargs[i]);
 	relation_close(invoice, AccessShareLock);
 
 	for (i = 0; i < mapping->source_count; i++)
@@ -155,13 +156,13 @@ read_mapping(TriggerData *trigger, Oid schema)
 	if (!has_name || !has_value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("trigger \"%s\" does not say what feeds \"%s\"", trigger->tg_trigger->tgname,
+				 errmsg("trigger \"%s\" has no source for \"%s\"", trigger->tg_trigger->tgname,
 						has_name ? "invoice_value" : "customer_name"),
 				 errhint("Add an argument such as '%s=column' to mf_enqueue().",
 						 has_name ? "invoice_value" : "customer_name")));
 
 	check_options(mapping, trigger);
-	prepare_statements(mapping, trigger);
+	mf_mapping_prepare(mapping, trigger);
 
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, TopMemoryContext);
@@ -170,106 +171,136 @@ read_mapping(TriggerData *trigger, Oid schema)
 	return mapping;
 }
 
-/* One argument: 'field=column', 'field=''constant''', or 'id=column'. */
+/* One argument: 'field=column', 'field=''constant''', 'id=column', or an option. */
 static void
-read_argument(MfMapping *mapping, TriggerData *trigger, Relation invoice, char *argument)
+read_argument(MfMapping *mapping, TriggerData *trigger, Relation invoice, const char *argument)
 {
-	const char *name = trigger->tg_trigger->tgname;
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	char	   *original = pstrdup(argument);
-	char	   *equals;
+	const char *trigger_name = trigger->tg_trigger->tgname;
+	Relation	relation = trigger->tg_relation;
+	char	   *left;
 	char	   *right;
-	char	   *left_end;
-	MfSource	   *source;
 	bool		is_id;
-	bool		duplicate;
-	int			column = 0;
-	int			i;
+	MfSource   *source;
 
-	while (*argument == ' ')
-		argument++;
-	equals = strchr(argument, '=');
-	if (equals == NULL || equals == argument)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" of trigger \"%s\" is not of the form field=column", original, name),
-				 errhint("Write for example 'customer_name=tenant', or 'notification_option=''EML''' for a constant.")));
-	for (left_end = equals; left_end > argument && left_end[-1] == ' '; left_end--)
-		;
-	*left_end = '\0';
-	right = equals + 1;
-	while (*right == ' ')
-		right++;
-	for (i = (int) strlen(right); i > 0 && right[i - 1] == ' '; i--)
-		right[i - 1] = '\0';
-
-	if (read_option(mapping, argument, right))
+	split_argument(argument, trigger_name, &left, &right);
+	if (read_option(mapping, left, right))
 		return;
-	is_id = strcmp(argument, "id") == 0;
-	if (!is_id && find_field(invoice, argument) == NULL)
+	is_id = strcmp(left, "id") == 0;
+	if (!is_id && find_field(left) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("argument \"%s\" of trigger \"%s\" names no field of an invoice", original, name),
+				 errmsg("argument \"%s\" of trigger \"%s\" names no field of an invoice", argument, trigger_name),
 				 errhint("Valid fields are: id, %s. Options are: on_update=sync, on_delete=cancel.", field_list())));
-	duplicate = is_id && mapping->id_column != 0;
-	for (i = 0; i < mapping->source_count; i++)
-		duplicate |= strcmp(mapping->sources[i].field, argument) == 0;
-	if (duplicate)
+	if (is_id ? mapping->id_column != 0 : has_source(mapping, left))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_COLUMN),
-				 errmsg("argument \"%s\" of trigger \"%s\" names a field again", original, name),
+				 errmsg("argument \"%s\" of trigger \"%s\" names a field again", argument, trigger_name),
 				 errhint("Give each field once.")));
-
-	if (right[0] == '\'' && !is_id)
-	{
-		source = &mapping->sources[mapping->source_count++];
-		source->field = find_field(invoice, argument);
-		source->constant = unquote_constant(original, right);
-		source->column = 0;
-		return;
-	}
-
-	for (i = 0; i < desc->natts; i++)
-	{
-		if (!TupleDescAttr(desc, i)->attisdropped &&
-			strcmp(NameStr(TupleDescAttr(desc, i)->attname), right) == 0)
-			column = i + 1;
-	}
-	if (column == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("argument \"%s\" of trigger \"%s\" names no column of table \"%s\"", original, name,
-						RelationGetRelationName(trigger->tg_relation)),
-				 errhint("Columns are: %s. A constant stands in quotes: '%s=''%s'''.",
-						 column_list(desc), argument, right)));
 
 	if (is_id)
 	{
-		Oid			type = getBaseType(TupleDescAttr(desc, column - 1)->atttypid);
-
-		if (type != INT8OID && type != NUMERICOID && type != TEXTOID)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of table \"%s\" cannot hold the id of an invoice", right,
-							RelationGetRelationName(trigger->tg_relation)),
-					 errdetail("It is of type %s.", format_type_be(TupleDescAttr(desc, column - 1)->atttypid)),
-					 errhint("Make it a bigint.")));
-		mapping->id_column = column;
+		mapping->id_column = find_column(relation, right, left, argument, trigger_name);
+		check_id_column(relation, mapping->id_column);
 		return;
 	}
-
-	source = &mapping->sources[mapping->source_count++];
-	source->field = find_field(invoice, argument);
-	source->constant = NULL;
-	source->column = column;
-	check_type(trigger->tg_relation, invoice, source);
+	source = &mapping->sources[mapping->source_count];
+	source->field = find_field(left);
+	if (right[0] == '\'')
+		source->constant = unquote_constant(argument, right);
+	else
+	{
+		source->column = find_column(relation, right, left, argument, trigger_name);
+		check_type(relation, invoice, source);
+	}
+	mapping->source_count++;
 }
 
-/* What becomes of a queued invoice when its row changes or goes; false if the argument is no option. */
+/* Splits an argument at its first "=", and removes blanks around both parts, which are palloc'd. */
+static void
+split_argument(const char *argument, const char *trigger_name, char **left, char **right)
+{
+	const char *start = argument + strspn(argument, " ");
+	const char *equals = strchr(start, '=');
+
+	if (equals == NULL || equals == start)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of trigger \"%s\" is not of the form field=column", argument, trigger_name),
+				 errhint("Write for example 'customer_name=tenant', or 'notification_option=''EML''' for a constant.")));
+	*left = without_trailing_blanks(pnstrdup(start, equals - start));
+	*right = without_trailing_blanks(pstrdup(equals + 1 + strspn(equals + 1, " ")));
+}
+
+/* Removes blanks at the end of a text, in place. */
+static char *
+without_trailing_blanks(char *text)
+{
+	size_t		len = strlen(text);
+
+	while (len > 0 && text[len - 1] == ' ')
+		len--;
+	text[len] = '\0';
+	return text;
+}
+
+static bool
+has_source(const MfMapping *mapping, const char *field)
+{
+	int			i;
+
+	for (i = 0; i < mapping->source_count; i++)
+	{
+		if (strcmp(mapping->sources[i].field, field) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The attribute number of a column; the other arguments are for the error if there is none. */
+static int
+find_column(Relation relation, const char *column, const char *field, const char *argument, const char *trigger_name)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		if (!TupleDescAttr(desc, i)->attisdropped && strcmp(NameStr(TupleDescAttr(desc, i)->attname), column) == 0)
+			return i + 1;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("argument \"%s\" of trigger \"%s\" names no column of table \"%s\"", argument, trigger_name,
+					RelationGetRelationName(relation)),
+			 errhint("Columns are: %s. A constant stands in quotes: '%s=''%s'''.", column_list(desc), field, column)));
+	return 0;					/* keep compiler quiet */
+}
+
+/* Refuses a column that cannot hold every id. */
+static void
+check_id_column(Relation relation, int column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation), column - 1);
+	Oid			type = getBaseType(attribute->atttypid);
+
+	if (type != INT8OID && type != NUMERICOID && type != TEXTOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" cannot hold the id of an invoice", NameStr(attribute->attname),
+						RelationGetRelationName(relation)),
+				 errdetail("It is of type %s.", format_type_be(attribute->atttypid)),
+				 errhint("Make it a bigint.")));
+}
+
+/*
+ * Reads an option, which says what happens to a queued invoice when its row is changed
+ * or deleted.  Returns false if the argument is not an option.
+ */
 static bool
 read_option(MfMapping *mapping, const char *name, const char *value)
 {
-	bool	   *option = strcmp(name, ON_UPDATE) == 0 ? &mapping->sync : strcmp(name, ON_DELETE) == 0 ? &mapping->cancel : NULL;
+	bool	   *option = strcmp(name, ON_UPDATE) == 0 ? &mapping->sync :
+		strcmp(name, ON_DELETE) == 0 ? &mapping->cancel : NULL;
 	const char *valid = option == &mapping->sync ? "sync" : "cancel";
 
 	if (option == NULL)
@@ -278,12 +309,12 @@ read_option(MfMapping *mapping, const char *name, const char *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for %s: \"%.40s\"", name, value),
-				 errhint("The valid value is \"%s\"; leave the argument out to have the invoice stay as it is.", valid)));
+				 errhint("The valid value is \"%s\". Without the argument the invoice stays as it is.", valid)));
 	*option = true;
 	return true;
 }
 
-/* An option that could do nothing is a mistake. */
+/* Refuses an option that would have no effect as the trigger is defined. */
 static void
 check_options(const MfMapping *mapping, const TriggerData *trigger)
 {
@@ -296,28 +327,28 @@ check_options(const MfMapping *mapping, const TriggerData *trigger)
 	if (mapping->id_column == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("trigger \"%s\" has %s, and does not say which column has the invoice", definition->tgname, option),
+				 errmsg("trigger \"%s\" has %s, but no argument names the column with the id", definition->tgname, option),
 				 errhint("Add an argument such as 'id=column' to mf_enqueue().")));
 	if (definition->tgdeferrable)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("trigger \"%s\" has %s, and must not be deferrable", definition->tgname, option),
+				 errmsg("trigger \"%s\" has %s, so it must not be deferrable", definition->tgname, option),
 				 errhint("Create it as a plain trigger, not as a constraint trigger.")));
 	if (mapping->sync && !TRIGGER_FOR_UPDATE(definition->tgtype))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("trigger \"%s\" has %s, and does not fire for UPDATE", definition->tgname, ON_UPDATE "=sync"),
+				 errmsg("trigger \"%s\" has %s, but does not fire for UPDATE", definition->tgname, ON_UPDATE "=sync"),
 				 errhint("Create it as AFTER INSERT OR UPDATE ... FOR EACH ROW.")));
 	if ((mapping->cancel || follows_moves) && !TRIGGER_FOR_DELETE(definition->tgtype))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("trigger \"%s\" has %s, and does not fire for DELETE", definition->tgname,
+				 errmsg("trigger \"%s\" has %s, but does not fire for DELETE", definition->tgname,
 						mapping->cancel ? ON_DELETE "=cancel" : option),
 				 mapping->cancel ? 0 : errdetail("A row that moves to another partition is deleted here and inserted there."),
 				 errhint("Create it as AFTER INSERT OR UPDATE OR DELETE ... FOR EACH ROW.")));
 }
 
-/* The column's type can be assigned to the field's, or the error says both. */
+/* Refuses a column whose type cannot be assigned to the field. */
 static void
 check_type(Relation relation, Relation invoice, const MfSource *source)
 {
@@ -327,16 +358,16 @@ check_type(Relation relation, Relation invoice, const MfSource *source)
 	if (!can_coerce_type(1, &from->atttypid, &to, COERCION_ASSIGNMENT))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table \"%s\" cannot feed the field \"%s\"",
+				 errmsg("column \"%s\" of table \"%s\" cannot be the source of field \"%s\"",
 						NameStr(from->attname), RelationGetRelationName(relation), source->field),
 				 errdetail("It is of type %s; the field is of type %s.",
 						   format_type_be(from->atttypid), format_type_be(to)),
 				 errhint("Change the type of the column, or add a generated column of the right type.")));
 }
 
-/* The field's name as the catalog has it, NULL if users cannot set it. */
+/* The name of a field that users set, as a constant; NULL if it is not one. */
 static const char *
-find_field(Relation invoice, const char *name)
+find_field(const char *name)
 {
 	int			i;
 
@@ -353,7 +384,7 @@ find_field(Relation invoice, const char *name)
 	return NULL;
 }
 
-/* All fields that users can set, comma-separated; palloc'd. */
+/* All fields that users set, comma-separated, palloc'd. */
 static char *
 field_list(void)
 {
@@ -383,7 +414,7 @@ column_list(TupleDesc desc)
 	return buf.data;
 }
 
-/* 'it''s' -> it's; palloc'd */
+/* Removes the quotes of a constant: 'it''s' becomes it's, palloc'd. */
 static char *
 unquote_constant(const char *argument, const char *text)
 {
@@ -408,100 +439,6 @@ unquote_constant(const char *argument, const char *text)
 				 errmsg("constant in argument \"%s\" is not quoted properly", argument),
 				 errhint("Write for example 'notification_option=''EML'''.")));
 	return buf.data;
-}
-
-/*
- * INSERT INTO mf_invoice (...) VALUES (...) RETURNING id, and the UPDATE that
- * writes the id back.  All names and operators are qualified, because this
- * runs with the search path of the user.
- */
-static void
-prepare_statements(MfMapping *mapping, TriggerData *trigger)
-{
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	StringInfoData names;
-	StringInfoData sources;
-	StringInfoData text;
-	Oid			types[MF_MAX_SOURCES];
-	bool		keyed = false;
-	int			parameters = 0;
-	int			i;
-
-	initStringInfo(&names);
-	initStringInfo(&sources);
-	for (i = 0; i < mapping->source_count; i++)
-	{
-		MfSource	   *source = &mapping->sources[i];
-
-		keyed |= strcmp(source->field, "idempotency_key") == 0;
-		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", quote_identifier(source->field));
-		if (i > 0)
-			appendStringInfoString(&sources, ", ");
-		if (source->constant != NULL)
-			appendStringInfoString(&sources, quote_literal_cstr(source->constant));
-		else
-		{
-			types[parameters] = TupleDescAttr(desc, source->column - 1)->atttypid;
-			appendStringInfo(&sources, "$%d", ++parameters);
-		}
-	}
-
-	initStringInfo(&text);
-	appendStringInfo(&text, "INSERT INTO %s (%s) VALUES (%s)%s RETURNING id",
-					 quote_qualified_identifier(get_namespace_name(mapping->schema), "mf_invoice"), names.data, sources.data,
-					 keyed ? AS_IT_IS : "");
-	mapping->insert = mf_sql_prepare(mapping->schema, InvalidOid, false, text.data, parameters, types);
-
-	if (mapping->id_column != 0)
-	{
-		Oid			write_types[2] = {INT8OID, TIDOID};
-
-		resetStringInfo(&text);
-		appendStringInfo(&text, "UPDATE ONLY %s SET %s = $1 WHERE ctid OPERATOR(pg_catalog.=) $2",
-						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(trigger->tg_relation)),
-													RelationGetRelationName(trigger->tg_relation)),
-						 quote_identifier(NameStr(TupleDescAttr(desc, mapping->id_column - 1)->attname)));
-		mapping->write_back = mf_sql_prepare(mapping->schema, RelationGetRelid(trigger->tg_relation), false, text.data, 2, write_types);
-	}
-}
-
-const MfPlan *
-mf_mapping_update(MfMapping *mapping, TupleDesc desc, uint32 sources)
-{
-	MfMappingUpdate *update;
-	StringInfoData text;
-	Oid			types[MF_MAX_SOURCES + 1];
-	int			parameters = 1;
-	int			i;
-
-	for (i = 0; i < MF_MAX_UPDATES; i++)
-	{
-		if (mapping->updates[i].sources == sources)
-			return mapping->updates[i].plan;
-	}
-
-	initStringInfo(&text);
-	appendStringInfo(&text, "UPDATE %s SET ", quote_qualified_identifier(get_namespace_name(mapping->schema), "mf_invoice"));
-	types[0] = INT8OID;
-	for (i = 0; i < mapping->source_count; i++)
-	{
-		if ((sources & ((uint32) 1 << i)) == 0)
-			continue;
-		types[parameters] = TupleDescAttr(desc, mapping->sources[i].column - 1)->atttypid;
-		appendStringInfo(&text, "%s%s = $%d", parameters > 1 ? ", " : "", quote_identifier(mapping->sources[i].field),
-						 parameters + 1);
-		parameters++;
-	}
-	appendStringInfoString(&text, " WHERE id OPERATOR(pg_catalog.=) $1");
-
-	update = &mapping->updates[mapping->next_update];
-	if (update->sources != 0)
-		mf_sql_retire(update->plan);
-	update->sources = 0;
-	update->plan = mf_sql_prepare(mapping->schema, InvalidOid, false, text.data, parameters, types);
-	update->sources = sources;
-	mapping->next_update = (mapping->next_update + 1) % MF_MAX_UPDATES;
-	return update->plan;
 }
 
 bool

@@ -1,0 +1,127 @@
+/*
+ * enqueue_statements.c
+ *	  The SQL statements of mf_enqueue().
+ *
+ * All names and operators are qualified, because the statements run with the search
+ * path of the user.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/triggers/enqueue_statements.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "triggers/enqueue_private.h"
+
+/*
+ * If the key is taken, the invoice that has it is returned.  It has to be updated for
+ * that; setting priority locks it less than setting a column of the key would.
+ */
+#define ON_CONFLICT_RETURN " ON CONFLICT (account, idempotency_key) DO UPDATE SET priority = mf_invoice.priority"
+
+static MfPlan *prepare_insert(const MfMapping *mapping, TupleDesc desc);
+static MfPlan *prepare_write_back(const MfMapping *mapping, Relation relation);
+
+void
+mf_mapping_prepare(MfMapping *mapping, TriggerData *trigger)
+{
+	mapping->insert = prepare_insert(mapping, RelationGetDescr(trigger->tg_relation));
+	if (mapping->id_column != 0)
+		mapping->write_back = prepare_write_back(mapping, trigger->tg_relation);
+}
+
+/* INSERT INTO mf_invoice (...) VALUES (...) RETURNING id; its parameters are the columns of the sources. */
+static MfPlan *
+prepare_insert(const MfMapping *mapping, TupleDesc desc)
+{
+	StringInfoData names;
+	StringInfoData values;
+	Oid			types[MF_MAX_SOURCES];
+	bool		has_key = false;
+	int			parameters = 0;
+	int			i;
+
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (i = 0; i < mapping->source_count; i++)
+	{
+		const MfSource *source = &mapping->sources[i];
+
+		has_key |= strcmp(source->field, "idempotency_key") == 0;
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", quote_identifier(source->field));
+		if (i > 0)
+			appendStringInfoString(&values, ", ");
+		if (source->constant != NULL)
+			appendStringInfoString(&values, quote_literal_cstr(source->constant));
+		else
+		{
+			types[parameters] = TupleDescAttr(desc, source->column - 1)->atttypid;
+			appendStringInfo(&values, "$%d", ++parameters);
+		}
+	}
+
+	return mf_sql_prepare(mapping->schema, InvalidOid, false,
+						  psprintf("INSERT INTO %s (%s) VALUES (%s)%s RETURNING id",
+								   quote_qualified_identifier(get_namespace_name(mapping->schema), "mf_invoice"),
+								   names.data, values.data, has_key ? ON_CONFLICT_RETURN : ""),
+						  parameters, types);
+}
+
+/* The UPDATE of a user's row; $1 is the id of its invoice, $2 its ctid. */
+static MfPlan *
+prepare_write_back(const MfMapping *mapping, Relation relation)
+{
+	Oid			types[2] = {INT8OID, TIDOID};
+	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), mapping->id_column - 1);
+
+	return mf_sql_prepare(mapping->schema, RelationGetRelid(relation), false,
+						  psprintf("UPDATE ONLY %s SET %s = $1 WHERE ctid OPERATOR(pg_catalog.=) $2",
+								   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
+															  RelationGetRelationName(relation)),
+								   quote_identifier(NameStr(column->attname))),
+						  2, types);
+}
+
+const MfPlan *
+mf_mapping_update(MfMapping *mapping, TupleDesc desc, uint32 sources)
+{
+	MfMappingUpdate *update;
+	StringInfoData text;
+	Oid			types[MF_MAX_SOURCES + 1];
+	int			parameters = 1;
+	int			i;
+
+	for (i = 0; i < MF_MAX_UPDATES; i++)
+	{
+		if (mapping->updates[i].sources == sources)
+			return mapping->updates[i].plan;
+	}
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "UPDATE %s SET ",
+					 quote_qualified_identifier(get_namespace_name(mapping->schema), "mf_invoice"));
+	types[0] = INT8OID;
+	for (i = 0; i < mapping->source_count; i++)
+	{
+		if ((sources & ((uint32) 1 << i)) == 0)
+			continue;
+		types[parameters] = TupleDescAttr(desc, mapping->sources[i].column - 1)->atttypid;
+		appendStringInfo(&text, "%s%s = $%d", parameters > 1 ? ", " : "", quote_identifier(mapping->sources[i].field),
+						 parameters + 1);
+		parameters++;
+	}
+	appendStringInfoString(&text, " WHERE id OPERATOR(pg_catalog.=) $1");
+
+	update = &mapping->updates[mapping->next_update];
+	if (update->sources != 0)
+		mf_sql_retire(update->plan);
+	update->sources = 0;
+	update->plan = mf_sql_prepare(mapping->schema, InvalidOid, false, text.data, parameters, types);
+	update->sources = sources;
+	mapping->next_update = (mapping->next_update + 1) % MF_MAX_UPDATES;
+	return update->plan;
+}
