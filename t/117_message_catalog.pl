@@ -31,8 +31,8 @@ sub attempt
 for my $db ('plain', 'arabic')
 {
 	$node->safe_psql($db, q{CREATE EXTENSION myfatoorah; CREATE SERVER myfatoorah FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:9')});
-	is(attempt($db, '0', "SET lc_messages = 'C'"), 'invoice_value must be more than 0', "$db: in English");
-	like(attempt($db, '0', "SET lc_messages = '$locale'"), qr/يجب أن تكون قيمة invoice_value أكبر من 0$/, "$db: in Arabic");
+	is(attempt($db, '0', "SET lc_messages = 'C'"), 'invoice_value must be greater than zero', "$db: in English");
+	like(attempt($db, '0', "SET lc_messages = '$locale'"), qr/يجب أن تكون قيمة invoice_value أكبر من صفر$/, "$db: in Arabic");
 	like(attempt($db, '1.23456', "SET lc_messages = '$locale'"), qr/عدد المنازل العشرية في invoice_value أكثر من 3$/, "$db: with a value in it");
 	like(attempt($db, 'NULL', "SET lc_messages = '$locale'"), qr/يجب ألا تكون قيمة invoice_value هي null$/, "$db: another");
 }

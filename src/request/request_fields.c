@@ -28,9 +28,9 @@
 #define ASCII_DIGITS "0123456789"
 
 /* Hints */
-#define NAME_HINT "Give the name that the customer sees at checkout."
-#define AMOUNT_HINT "Give the amount in the major unit of the currency, such as 12.500."
-#define OPTION_HINT "Leave it out for LNK, or give one of LNK, EML, SMS, ALL."
+#define NAME_HINT gettext_noop("Give the name that the customer sees at checkout.")
+#define AMOUNT_HINT gettext_noop("Give the amount in the major unit of the currency, such as 12.500.")
+#define OPTION_HINT gettext_noop("Leave it out for LNK, or give one of LNK, EML, SMS, ALL.")
 
 /* A text in place, without a terminating zero byte; "data" is NULL if it is null. */
 typedef struct TextView
@@ -114,7 +114,7 @@ mf_check_field(const MfFieldCheck *check, MfRequest *request, const MfAccount *a
 				(mf_err_field(request, field),
 				 mf_request_type(field) == TEXTOID ? errmsg("%s must not be empty", mf_field_name(field)) :
 				 errmsg("%s must not be null", mf_field_name(field)),
-				 errhint("%s", check->required)));
+				 errhint("%s", dgettext(TEXTDOMAIN, check->required))));
 	if (check->max_length > 0)
 		check_length(request, field, check->max_length);
 	if (check->words != NULL)
@@ -254,7 +254,7 @@ check_invoice_value(MfRequest *request, MfSendPaymentField field, const MfAccoun
 {
 	const char *currency = request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] ? account->currency :
 		get_text(request, MF_SP_DISPLAY_CURRENCY_ISO);
-	size_t		allowed = mf_currency_decimals(currency);
+	int			allowed = mf_currency_decimals(currency);
 	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, request->values[field]));
 	const char *point = strchr(text, '.');
 	size_t		digits = strcspn(text, ".");
@@ -271,12 +271,12 @@ check_invoice_value(MfRequest *request, MfSendPaymentField field, const MfAccoun
 				 errmsg("invoice_value must be greater than zero"),
 				 errdetail("It is %.40s.", text),
 				 errhint(AMOUNT_HINT)));
-	if (count_decimals(point) > allowed)
+	if (count_decimals(point) > (size_t) allowed)
 		ereport(ERROR,
 				(mf_err_field(request, field),
-				 errmsg("invoice_value has more than %zu decimals", allowed),
+				 errmsg("invoice_value has more than %d decimals", allowed),
 				 errdetail("It is %.40s, in %s; MyFatoorah would round it.", text, currency),
-				 errhint("Round it yourself, for example with round(value, %zu).", allowed)));
+				 errhint("Round it yourself, for example with round(value, %d).", allowed)));
 	if (digits > MF_VALUE_DIGITS_MAX)
 		ereport(ERROR,
 				(mf_err_field(request, field),

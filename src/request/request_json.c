@@ -305,10 +305,10 @@ static void
 check_member(CheckedObject *checked, const Member *member, const JsonbValue *value)
 {
 	static const char *const hints[] = {
-		[MEMBER_TEXT] = "Give a string.",
-		[MEMBER_INTEGER] = "Give a whole number greater than zero.",
-		[MEMBER_NUMBER] = "Give a number that is not negative.",
-		[MEMBER_BOOLEAN] = "Give true or false."
+		[MEMBER_TEXT] = gettext_noop("Give a string."),
+		[MEMBER_INTEGER] = gettext_noop("Give a whole number greater than zero."),
+		[MEMBER_NUMBER] = gettext_noop("Give a number that is not negative."),
+		[MEMBER_BOOLEAN] = gettext_noop("Give true or false.")
 	};
 	bool		ok = false;
 
@@ -337,7 +337,7 @@ check_member(CheckedObject *checked, const Member *member, const JsonbValue *val
 		ereport(ERROR,
 				(mf_err_field(checked->request, checked->field),
 				 errmsg("invalid value for member \"%s\" in %s", member->name, checked->name),
-				 errhint("%s", hints[member->kind])));
+				 errhint("%s", dgettext(TEXTDOMAIN, hints[member->kind]))));
 }
 
 /* Returns whether a number is of the member's kind, by value: 1.00 is an integer.  Raises an error if it is too large. */
