@@ -109,7 +109,7 @@ foreach my $name (sort keys %refused)
 	my $id = insert($name);
 	wait_row($name, q{status || attempts}, 'queued1');
 	is(failure("UPDATE mf_invoice SET account = 'elsewhere' WHERE id = $id"),
-		"55000: invoice $id cannot be given to another account\nDETAIL:  It may have been made under this one already, by a request or by another server.\n"
+		"55000: invoice $id cannot be moved to another account\nDETAIL:  It may have been made under this one already, by a request or by another server.\n"
 		  . "HINT:  Cancel it with mf_cancel($id), and insert a new one if the MyFatoorah portal does not show it.",
 		"$name: not while the account may have made it");
 	is(failure("UPDATE mf_invoice SET source_info = 'x' WHERE id = $id"), '', "$name: other columns can be changed");
@@ -136,8 +136,8 @@ account('copied', $here);
 sql(q{SELECT mf_pause('copied')});
 $id = insert('copied');
 sql("UPDATE mf_queue SET kind = 'verify' WHERE invoice = $id");
-like(failure("UPDATE mf_invoice SET account = 'one' WHERE id = $id"), qr/^55000: invoice $id cannot be given to another account/,
-	'one that another server may have sent cannot be given to another account');
+like(failure("UPDATE mf_invoice SET account = 'one' WHERE id = $id"), qr/^55000: invoice $id cannot be moved to another account/,
+	'one that another server may have sent cannot be moved to another account');
 sql(q{SELECT mf_resume('copied')});
 wait_row('copied', 'status', 'sent');
 

@@ -265,7 +265,7 @@ foreach my $way ('row by row', 'by SQL')
 	sql("UPDATE mf_queue SET kind = 'verify' WHERE invoice = $id; CREATE SERVER other FOREIGN DATA WRAPPER myfatoorah
 		OPTIONS (country 'KWT', environment 'test', base_url " . $mf->literal($sandbox->url) . ')');
 	my ($status, undef, $error) = $node->psql('postgres', "UPDATE mf_invoice SET account = 'other' WHERE id = $id");
-	like($error, qr/invoice $id cannot be given to another account$/m, 'a row that is to be looked up first stays with its account');
+	like($error, qr/invoice $id cannot be moved to another account$/m, 'a row that is to be looked up first stays with its account');
 	sql("UPDATE mf_invoice SET customer_reference = 'another', customer_name = 'another' WHERE id = $id");
 	is(sql("SELECT reference FROM mf_invoice WHERE id = $id"), $reference, 'and keeps its reference');
 	sql("UPDATE mf_queue SET kind = 'send' WHERE invoice = $id; UPDATE mf_invoice SET account = 'other' WHERE id = $id");

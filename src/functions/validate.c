@@ -21,6 +21,7 @@
 #include "base/compat.h"
 #include "database/function_args.h"
 #include "store/column_types.h"
+#include "store/invoice_row.h"
 #include "store/row_check.h"
 
 /* Argument of check_usage() */
@@ -82,8 +83,6 @@ static void
 read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row)
 {
 	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
-	Datum	   *values = (Datum *) palloc(desc->natts * sizeof(Datum));
-	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
 	HeapTupleData tuple;
 
 	if (desc->natts < MF_IC_END - 1 || desc->tdtypeid != table->rd_rel->reltype)
@@ -92,9 +91,7 @@ read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row)
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;
 	tuple.t_data = header;
-	heap_deform_tuple(&tuple, desc, values, isnull);
-	memcpy(&row->values[1], values, (MF_IC_END - 1) * sizeof(Datum));
-	memcpy(&row->isnull[1], isnull, (MF_IC_END - 1) * sizeof(bool));
+	mf_invoice_row_read(&tuple, desc, row);
 	ReleaseTupleDesc(desc);
 }
 

@@ -1,6 +1,6 @@
 /*
  * invoice_triggers.c
- *	  Triggers of mf_invoice: validate, give a reference, guard the states.
+ *	  BEFORE triggers of mf_invoice: validate rows, give them references, guard the states.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/triggers/invoice_triggers.c
@@ -12,7 +12,6 @@
 #include "access/sysattr.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -22,58 +21,55 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "account/send_time.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
-#include "process/wakeup.h"
-#include "process/worker_slots.h"
 #include "store/archive.h"
 #include "store/column_types.h"
 #include "store/deleted_invoices.h"
 #include "store/invoice.h"
 #include "store/invoice_lookup.h"
+#include "store/invoice_row.h"
 #include "store/other_triggers.h"
 #include "store/queue.h"
-#include "store/queue_new_rows.h"
-#include "store/queue_operations.h"
-#include "store/queue_pause.h"
 #include "store/queue_report.h"
 #include "store/row_check.h"
 #include "store/row_rights.h"
 #include "triggers/invoice_edits.h"
+#include "triggers/invoice_private.h"
 
-/* What is known of a trigger for one statement */
+/* State of a trigger during one statement */
 typedef struct Firing
 {
-	Oid			relation;		/* is mf_invoice */
-	bool		countable;		/* each row that is to be inserted comes here */
-	int64		rows;			/* that have come */
+	Oid			relation;		/* mf_invoice */
+	bool		countable;		/* the trigger sees every row that the
+								 * statement inserts */
+	int64		rows;			/* seen so far */
 } Firing;
 
-/* Which of many rows an error is about */
-typedef struct RowPlace
+/* The row that an error is about */
+typedef struct CheckedRow
 {
 	const MfInvoiceRow *row;
-	int64		number;			/* within the statement, 0 = not known */
-} RowPlace;
+	int64		number;			/* within the statement; 0 = not known */
+} CheckedRow;
 
-/* The transaction in which rows came with their references, as from a dump */
+/* The transaction that has inserted rows with their references, as from a dump */
 static TransactionId restored_in = InvalidTransactionId;
 
-static bool fired_by_mf_invoice(FunctionCallInfo fcinfo);
+static void refuse_call(const char *function, bool before);
+static bool is_fired_by_invoice(FunctionCallInfo fcinfo);
 static int64 count_row(FunctionCallInfo fcinfo);
 static const MfAccount *check_row(MfInvoiceRow *row, Relation table, int64 number);
 static void row_context(void *argument);
-static TimestampTz due_time(const MfInvoiceRow *row);
 static HeapTuple guard_insert(TriggerData *trigger, int64 number);
 static HeapTuple guard_update(TriggerData *trigger);
+static void check_results_unchanged(TriggerData *trigger, TupleDesc desc, const MfInvoiceRow *before,
+									const MfInvoiceRow *after);
 static void refuse_late_change(int64 invoice, MfStatus status);
 static void refuse_to_move(int64 invoice);
 static void guard_delete(TriggerData *trigger);
 static void guard_truncate(TriggerData *trigger);
-static void deform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
-static HeapTuple reform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
 static void set_reference(MfInvoiceRow *row);
 static void set_currency(MfInvoiceRow *row, const MfAccount *account);
 static void set_creator(MfInvoiceRow *row, Oid role);
@@ -84,19 +80,15 @@ static bool takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAc
 
 PG_FUNCTION_INFO_V1(mf_invoice_proposed);
 PG_FUNCTION_INFO_V1(mf_invoice_guard);
-PG_FUNCTION_INFO_V1(mf_invoice_enqueue);
 
-/* The first BEFORE UPDATE trigger of mf_invoice: notes what a statement of ours wants. */
+/* The first BEFORE UPDATE trigger of mf_invoice: notes the row that a statement of ours proposes. */
 Datum
 mf_invoice_proposed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = mf_invoice_trigger_data(fcinfo, "mf_invoice_proposed", true);
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) || !fired_by_mf_invoice(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called as BEFORE trigger of mf_invoice", "mf_invoice_proposed")));
+	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		refuse_call("mf_invoice_proposed", true);
 	if (mf_sql_fired_trigger())
 		mf_note_proposed_row(trigger);
 	return PointerGetDatum(trigger->tg_newtuple);
@@ -104,17 +96,12 @@ mf_invoice_proposed(PG_FUNCTION_ARGS)
 
 /*
  * The last BEFORE trigger of mf_invoice.  Only statements of ours change states and
- * results, whatever role they run as, and they only along the state machine.
+ * results, by transitions that are allowed, whatever role they run as.
  */
 Datum
 mf_invoice_guard(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) || !fired_by_mf_invoice(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called as BEFORE trigger of mf_invoice", "mf_invoice_guard")));
+	TriggerData *trigger = mf_invoice_trigger_data(fcinfo, "mf_invoice_guard", true);
 
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 	{
@@ -132,14 +119,35 @@ mf_invoice_guard(PG_FUNCTION_ARGS)
 	return PointerGetDatum(trigger->tg_trigtuple);
 }
 
+TriggerData *
+mf_invoice_trigger_data(FunctionCallInfo fcinfo, const char *function, bool before)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!(before ? TRIGGER_FIRED_BEFORE(trigger->tg_event) : TRIGGER_FIRED_AFTER(trigger->tg_event)) ||
+		!is_fired_by_invoice(fcinfo))
+		refuse_call(function, before);
+	return trigger;
+}
+
+static void
+refuse_call(const char *function, bool before)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 before ?
+			 errmsg("function \"%s\" was not called as BEFORE trigger of mf_invoice", function) :
+			 errmsg("function \"%s\" was not called as AFTER trigger of mf_invoice", function)));
+}
+
 /*
- * The attribute numbers of invoice.h hold for no other table, the types that we
- * take its columns to have must be theirs, and our triggers must stand around
- * those of others.  The answer is kept with the function's call information,
- * which lives as long as a statement.
+ * Whether the table of the trigger is mf_invoice.  Its columns and the order of its triggers
+ * are checked once per statement: the result is kept with the call information of
+ * the function.
  */
 static bool
-fired_by_mf_invoice(FunctionCallInfo fcinfo)
+is_fired_by_invoice(FunctionCallInfo fcinfo)
 {
 	Relation	relation = ((TriggerData *) fcinfo->context)->tg_relation;
 	Firing	   *firing = (Firing *) fcinfo->flinfo->fn_extra;
@@ -159,7 +167,7 @@ fired_by_mf_invoice(FunctionCallInfo fcinfo)
 	return true;
 }
 
-/* Which row of those that the statement inserts this is; 0 if triggers of others may have skipped some. */
+/* Number of the row within the statement; 0 if triggers of users may have skipped rows. */
 static int64
 count_row(FunctionCallInfo fcinfo)
 {
@@ -168,9 +176,15 @@ count_row(FunctionCallInfo fcinfo)
 	return firing->countable ? ++firing->rows : 0;
 }
 
+bool
+mf_invoices_restored(void)
+{
+	return TransactionIdIsValid(restored_in) && restored_in == GetTopTransactionIdIfAny();
+}
+
 /*
- * A new row is validated and given its reference.  A row that brings its
- * reference along is one that a dump restores: the owner may insert it as it is.
+ * A new row is validated and gets its reference.  A row that has a reference comes from a
+ * dump; the owner of the table may insert it as it is.
  */
 static HeapTuple
 guard_insert(TriggerData *trigger, int64 number)
@@ -179,21 +193,21 @@ guard_insert(TriggerData *trigger, int64 number)
 	MfInvoiceRow row;
 	const MfAccount *account;
 
-	/* it comes back from the archive, as it was */
+	/* it comes back from the archive unchanged */
 	if (mf_sql_fired_trigger())
 		return trigger->tg_trigtuple;
 
-	deform(trigger->tg_trigtuple, desc, &row);
+	mf_invoice_row_read(trigger->tg_trigtuple, desc, &row);
 
 	if (!row.isnull[MF_IC_REFERENCE])
 	{
 		if (!mf_owns_relation(RelationGetRelid(trigger->tg_relation), GetUserId()))
 			mf_row_refuse_result(trigger->tg_relation, MF_IC_REFERENCE);
 		restored_in = GetTopTransactionId();
-		/* where it comes from, that number may have been another role's */
+		/* in the database of the dump, another role may have had that OID */
 		set_creator(&row, row.isnull[MF_IC_CREATED_BY] ? InvalidOid :
 					get_role_oid(NameStr(*DatumGetName(row.values[MF_IC_CREATED_BY])), true));
-		return reform(trigger->tg_trigtuple, desc, &row);
+		return mf_invoice_row_tuple(trigger->tg_trigtuple, desc, &row);
 	}
 
 	mf_row_check_results(&row, trigger->tg_relation, NULL);
@@ -207,10 +221,10 @@ guard_insert(TriggerData *trigger, int64 number)
 
 	set_reference(&row);
 
-	return reform(trigger->tg_trigtuple, desc, &row);
+	return mf_invoice_row_tuple(trigger->tg_trigtuple, desc, &row);
 }
 
-/* Gives a row a reference that was never used before. */
+/* Gives a row a new unique reference. */
 static void
 set_reference(MfInvoiceRow *row)
 {
@@ -223,7 +237,7 @@ set_reference(MfInvoiceRow *row)
 	row->isnull[MF_IC_REFERENCE] = false;
 }
 
-/* That of invoice_value */
+/* The column currency is that of invoice_value. */
 static void
 set_currency(MfInvoiceRow *row, const MfAccount *account)
 {
@@ -233,7 +247,7 @@ set_currency(MfInvoiceRow *row, const MfAccount *account)
 	row->isnull[MF_IC_CURRENCY] = false;
 }
 
-/* The role goes by its OID, since its name may become another's. */
+/* The creator is known by its OID, because its name may be given to another role. */
 static void
 set_creator(MfInvoiceRow *row, Oid role)
 {
@@ -242,8 +256,9 @@ set_creator(MfInvoiceRow *row, Oid role)
 }
 
 /*
- * The row goes with the key of the current role, and no other if that has one of
- * its own.  What the role may do now it must still may when the row is sent.
+ * The row is sent with the key of the current role, and only with that if the role has
+ * a user mapping of its own.  The rights that the role has now are required
+ * again when the row is sent.
  */
 static void
 set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account)
@@ -263,7 +278,7 @@ set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account)
 	row->isnull[MF_IC_COULD_INSERT] = false;
 }
 
-/* Our own statements move the states; everybody else corrects what is not sent. */
+/* Our own statements change states; others may only change what was not sent. */
 static HeapTuple
 guard_update(TriggerData *trigger)
 {
@@ -274,7 +289,6 @@ guard_update(TriggerData *trigger)
 	const MfAccount *account;
 	bool		moved;
 	bool		renamed;
-	int			column;
 
 	if (mf_sql_fired_trigger())
 	{
@@ -283,25 +297,18 @@ guard_update(TriggerData *trigger)
 		return trigger->tg_newtuple;
 	}
 
-	deform(trigger->tg_trigtuple, desc, &before);
-	deform(trigger->tg_newtuple, desc, &after);
+	mf_invoice_row_read(trigger->tg_trigtuple, desc, &before);
+	mf_invoice_row_read(trigger->tg_newtuple, desc, &after);
 	from = mf_status_of(before.values[MF_IC_STATUS]);
 
-	if (!mf_same_column(desc, &before, &after, MF_IC_ID))
-		mf_row_refuse_result(trigger->tg_relation, MF_IC_ID);
-	for (column = MF_IC_REFERENCE; column <= MF_IC_ERASED_AT; column++)
-	{
-		if (!mf_same_column(desc, &before, &after, column))
-			mf_row_refuse_result(trigger->tg_relation, column);
-	}
-
+	check_results_unchanged(trigger, desc, &before, &after);
 	mf_check_row_right(DatumGetInt64(before.values[MF_IC_ID]), RelationGetRelid(trigger->tg_relation),
 					   DatumGetObjectId(before.values[MF_IC_CREATED_BY_ID]));
 
 	if (!mf_same_column(desc, &before, &after, MF_IC_METADATA))
 		mf_row_check_metadata(&after, trigger->tg_relation);
 
-	/* as of ON CONFLICT DO UPDATE that only wants the row back; to set the account may mean to take it over */
+	/* such as ON CONFLICT DO UPDATE that only returns the row; but setting the same account may take the row over */
 	if (same_fields(desc, &before, &after) && !sets_account(trigger))
 		return trigger->tg_newtuple;
 
@@ -311,7 +318,8 @@ guard_update(TriggerData *trigger)
 	account = check_row(&after, trigger->tg_relation, 0);
 	set_currency(&after, account);
 	moved = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) || takes_over(trigger, &before, account);
-	renamed = from == MF_STATUS_QUEUED && !mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
+	renamed = from == MF_STATUS_QUEUED &&
+		!mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
 	if (moved || renamed)
 	{
 		bool		may_exist = mf_queue_may_exist(RelationGetNamespace(trigger->tg_relation),
@@ -320,7 +328,7 @@ guard_update(TriggerData *trigger)
 		if (may_exist && moved)
 			refuse_to_move(DatumGetInt64(before.values[MF_IC_ID]));
 
-		/* what was never sent may still follow the user's own reference */
+		/* what was never sent gets a reference with the new customer_reference */
 		if (renamed && !may_exist && DatumGetInt32(after.values[MF_IC_ATTEMPTS]) == 0)
 			set_reference(&after);
 	}
@@ -329,10 +337,25 @@ guard_update(TriggerData *trigger)
 		mf_row_check_usage(trigger->tg_relation, account);
 		set_sender(&after, RelationGetRelid(trigger->tg_relation), account);
 	}
-	return reform(trigger->tg_newtuple, desc, &after);
+	return mf_invoice_row_tuple(trigger->tg_newtuple, desc, &after);
 }
 
-/* What has left, or may have, is as the customer sees it: a second one beside it would be paid twice. */
+/* Refuses a change of a column that only we write. */
+static void
+check_results_unchanged(TriggerData *trigger, TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
+{
+	int			column;
+
+	if (!mf_same_column(desc, before, after, MF_IC_ID))
+		mf_row_refuse_result(trigger->tg_relation, MF_IC_ID);
+	for (column = MF_IC_REFERENCE; column <= MF_IC_ERASED_AT; column++)
+	{
+		if (!mf_same_column(desc, before, after, column))
+			mf_row_refuse_result(trigger->tg_relation, column);
+	}
+}
+
+/* The customer may have the invoice as it was, and a second one might be paid, too. */
 static void
 refuse_late_change(int64 invoice, MfStatus status)
 {
@@ -350,7 +373,7 @@ refuse_late_change(int64 invoice, MfStatus status)
 					 (long long) invoice)));
 }
 
-/* Whether no field that users set has changed. */
+/* Whether no field that users set, except metadata, has changed. */
 static bool
 same_fields(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
 {
@@ -361,6 +384,7 @@ same_fields(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *afte
 	return column == MF_IC_REFERENCE;
 }
 
+/* Whether the UPDATE names the column account. */
 static bool
 sets_account(TriggerData *trigger)
 {
@@ -368,8 +392,8 @@ sets_account(TriggerData *trigger)
 }
 
 /*
- * Whether a row that waits because its role may not send it any more is sent by
- * the current one from now on, which has set the account, perhaps to the same.
+ * Whether the current role takes over a row that waits because its creator may not send
+ * it any more, by setting the account, perhaps to the same one.
  */
 static bool
 takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *account)
@@ -383,29 +407,29 @@ takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *accou
 		mf_sender_refusal(account, RelationGetRelid(trigger->tg_relation), &sender) != NULL;
 }
 
-/* Under another account a look-up would not find it, and a second one would be made. */
+/* A look-up under another account would not find the invoice, and a second one would be made. */
 static void
 refuse_to_move(int64 invoice)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("invoice %lld cannot be given to another account", (long long) invoice),
+			 errmsg("invoice %lld cannot be moved to another account", (long long) invoice),
 			 errdetail("It may have been made under this one already, by a request or by another server."),
 			 errhint("Cancel it with mf_cancel(%lld), and insert a new one if the MyFatoorah portal does not show it.",
 					 (long long) invoice)));
 }
 
-/* An unfinished invoice is not lost by mistake. */
+/* Refuses to delete an unfinished invoice. */
 static void
 guard_delete(TriggerData *trigger)
 {
 	MfInvoiceRow row;
 	MfStatus	status;
 
-	/* it is archived, and what hangs on it, too */
+	/* it is being archived, with its rows in other tables */
 	if (mf_sql_fired_trigger())
 		return;
-	deform(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
+	mf_invoice_row_read(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
 	status = mf_status_of(row.values[MF_IC_STATUS]);
 	if (status != MF_STATUS_SENT && status != MF_STATUS_CANCELLED && status != MF_STATUS_REJECTED)
 		ereport(ERROR,
@@ -428,7 +452,7 @@ guard_truncate(TriggerData *trigger)
 	Oid			schema = RelationGetNamespace(trigger->tg_relation);
 	int64		unfinished;
 
-	/* TRUNCATE takes away what the transaction does not see */
+	/* TRUNCATE also removes rows that the snapshot does not show */
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -452,16 +476,16 @@ guard_truncate(TriggerData *trigger)
 	mf_invoices_truncated(schema);
 }
 
-/* Everything that can be known early about the user's own columns; the account. */
+/* mf_row_check() with an error context that identifies the row; returns the account. */
 static const MfAccount *
 check_row(MfInvoiceRow *row, Relation table, int64 number)
 {
-	RowPlace	place = {row, number};
+	CheckedRow	checked = {row, number};
 	const MfAccount *account;
 	ErrorContextCallback context;
 
 	context.callback = row_context;
-	context.arg = &place;
+	context.arg = &checked;
 	context.previous = error_context_stack;
 	error_context_stack = &context;
 	account = mf_row_check(row, table, NULL);
@@ -469,16 +493,16 @@ check_row(MfInvoiceRow *row, Relation table, int64 number)
 	return account;
 }
 
-/* Which of many rows an error is about, by the name that the user has for it. */
+/* Error context callback: identifies the row by the user's own reference and its number in the statement. */
 static void
 row_context(void *argument)
 {
-	const RowPlace *place = (const RowPlace *) argument;
-	const MfInvoiceRow *row = place->row;
+	const CheckedRow *checked = (const CheckedRow *) argument;
+	const MfInvoiceRow *row = checked->row;
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE;
 	struct varlena *reference = (struct varlena *) DatumGetPointer(row->values[column]);
 
-	/* nothing may fail here: what would have to be fetched first is not told */
+	/* nothing may fail here, so a toasted value is left out */
 	if (!row->isnull[column] && !VARATT_IS_EXTERNAL(reference) && !VARATT_IS_COMPRESSED(reference))
 	{
 		const char *text = VARDATA_ANY(reference);
@@ -486,135 +510,7 @@ row_context(void *argument)
 		errcontext("invoice with customer_reference \"%.*s\"",
 				   pg_mbcliplen(text, (int) VARSIZE_ANY_EXHDR(reference), MF_CUSTOMER_REFERENCE_MAX), text);
 	}
-	/* of one row alone it goes without saying */
-	if (place->number > 1)
-		errcontext("row %lld of those that the statement inserts into mf_invoice", (long long) place->number);
-}
-
-/* When a queued invoice is to be sent by the options of its account. */
-static TimestampTz
-due_time(const MfInvoiceRow *row)
-{
-	return mf_send_due(mf_account_get(TextDatumGetCString(row->values[MF_IC_ACCOUNT])),
-					   DatumGetTimestampTz(row->values[MF_IC_SEND_AT]),
-					   !mf_text_is(row->values[MF_IC_CUSTOMER_NAME + MF_SP_NOTIFICATION_OPTION], "LNK"),
-					   GetCurrentTransactionStartTimestamp());
-}
-
-/* Takes a tuple apart. */
-static void
-deform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row)
-{
-	Datum	   *values;
-	bool	   *isnull;
-
-	if (desc->natts == MF_IC_END - 1)
-	{
-		heap_deform_tuple(tuple, desc, &row->values[1], &row->isnull[1]);
-		return;
-	}
-	values = (Datum *) palloc(desc->natts * sizeof(Datum));
-	isnull = (bool *) palloc(desc->natts * sizeof(bool));
-	heap_deform_tuple(tuple, desc, values, isnull);
-	memcpy(&row->values[1], values, (MF_IC_END - 1) * sizeof(Datum));
-	memcpy(&row->isnull[1], isnull, (MF_IC_END - 1) * sizeof(bool));
-}
-
-/* Puts a tuple together again, with columns that we do not know as they were. */
-static HeapTuple
-reform(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row)
-{
-	HeapTuple	result;
-	int			columns[MF_IC_END];
-	int			i;
-
-	if (desc->natts == MF_IC_END - 1)
-	{
-		/* all columns are in our hands: it need not be taken apart once more */
-		result = heap_form_tuple(desc, &row->values[1], &row->isnull[1]);
-		result->t_data->t_ctid = tuple->t_data->t_ctid;
-		result->t_self = tuple->t_self;
-		result->t_tableOid = tuple->t_tableOid;
-		return result;
-	}
-	for (i = 0; i < MF_IC_END - 1; i++)
-		columns[i] = i + 1;
-	return heap_modify_tuple_by_cols(tuple, desc, MF_IC_END - 1, columns, &row->values[1], &row->isnull[1]);
-}
-
-/*
- * AFTER trigger of mf_invoice: by statement and transition table for INSERT,
- * by row for UPDATE of what the agenda knows.
- */
-Datum
-mf_invoice_enqueue(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	Oid			schema;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !fired_by_mf_invoice(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called as AFTER trigger of mf_invoice", "mf_invoice_enqueue")));
-
-	schema = RelationGetNamespace(trigger->tg_relation);
-	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-	{
-		bool		restored = TransactionIdIsValid(restored_in) && restored_in == GetTopTransactionIdIfAny();
-		bool		in_use = false;
-		uint64		entries;
-
-		mf_archive_check_insert(schema, trigger);
-		entries = mf_queue_insert(schema, trigger, restored ? &in_use : NULL);
-		if (in_use)
-		{
-			mf_queue_pause(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE,
-						   "invoices were restored; the server they come from may send them and ask about them, too");
-			ereport(WARNING,
-					(errmsg("sending is paused because invoices were restored"),
-					 errhint("Make sure that the server they come from does not send them, then call mf_resume('*').")));
-		}
-		if (entries > 0 && mf_shared == NULL)
-		{
-			const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
-
-			ereport(WARNING,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("invoices are stored but will not be sent"),
-					 errdetail("The library myfatoorah is not in shared_preload_libraries, so no worker is running."),
-					 errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = '%s%s%s'",
-							 libraries ? libraries : "", libraries && libraries[0] ? "," : "", MF_EXTENSION)));
-		}
-	}
-	else
-	{
-		TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-		MfInvoiceRow before;
-		MfInvoiceRow after;
-		char	   *changes;
-
-		deform(trigger->tg_trigtuple, desc, &before);
-		deform(trigger->tg_newtuple, desc, &after);
-		if (!after.isnull[MF_IC_IDEMPOTENCY_KEY] &&
-			!(mf_same_column(desc, &before, &after, MF_IC_IDEMPOTENCY_KEY) && mf_same_column(desc, &before, &after, MF_IC_ACCOUNT)))
-			mf_archive_check_key(schema, after.values[MF_IC_ACCOUNT], after.values[MF_IC_IDEMPOTENCY_KEY]);
-		changes = mf_edit_text(desc, &before, &after);
-		if (changes != NULL)
-			mf_queue_note_edit(schema, DatumGetInt64(after.values[MF_IC_ID]),
-							   mf_status_name(mf_status_of(after.values[MF_IC_STATUS])),
-							   DatumGetInt32(after.values[MF_IC_ATTEMPTS]), changes);
-		if (mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) &&
-			mf_same_column(desc, &before, &after, MF_IC_SEND_AT) &&
-			mf_same_column(desc, &before, &after, MF_IC_PRIORITY) &&
-			mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_NOTIFICATION_OPTION))
-			return PointerGetDatum(NULL);
-		mf_queue_reschedule(schema, DatumGetInt64(after.values[MF_IC_ID]),
-							TextDatumGetCString(after.values[MF_IC_ACCOUNT]),
-							DatumGetTimestampTz(after.values[MF_IC_SEND_AT]), due_time(&after),
-							DatumGetInt16(after.values[MF_IC_PRIORITY]),
-							DatumGetTimestampTz(after.values[MF_IC_CREATED_AT]));
-		mf_wake_account_at_commit(TextDatumGetCString(after.values[MF_IC_ACCOUNT]));
-	}
-
-	return PointerGetDatum(NULL);
+	/* not for the only row of a statement */
+	if (checked->number > 1)
+		errcontext("row %lld of those that the statement inserts into mf_invoice", (long long) checked->number);
 }
