@@ -38,7 +38,7 @@ typedef struct CachedAccount
 	MfAccount  *account;
 } CachedAccount;
 
-/* All of them, forgotten when a server changes; only copies are handed out */
+/* All accounts that were read, forgotten when a server changes; callers get copies only */
 static MemoryContext account_context = NULL;
 static HTAB *cached_accounts = NULL;
 static bool cached_accounts_stale = true;
@@ -46,6 +46,7 @@ static bool cached_accounts_stale = true;
 static void start_account_cache(void);
 static MfAccount *copy_account(const MfAccount *account);
 static MfAccount *read_account(const char *name);
+static void read_options(List *options, MfAccount *account, const MfCountry **country, bool *live);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
 static pg_tz *account_zone(const MfAccount *account);
 
@@ -57,7 +58,7 @@ mf_account_get(const char *name)
 	MfAccount  *kept;
 	MemoryContext old;
 
-	/* no server has such a name, and the cache would cut it */
+	/* no server has such a name, but the hash key would be truncated to that of one */
 	if (strlen(name) >= NAMEDATALEN)
 		return read_account(name);
 	if (cached_accounts_stale)
@@ -67,7 +68,7 @@ mf_account_get(const char *name)
 	if (cached != NULL)
 		return copy_account(cached->account);
 
-	/* its errors leave nothing in the cache */
+	/* before the entry is made: an error must not leave one */
 	account = read_account(name);
 	old = MemoryContextSwitchTo(account_context);
 	kept = copy_account(account);
@@ -77,7 +78,7 @@ mf_account_get(const char *name)
 	return account;
 }
 
-/* Forgets all accounts; what was handed out are copies. */
+/* Empties the cache; callers have copies. */
 static void
 start_account_cache(void)
 {
@@ -99,7 +100,7 @@ start_account_cache(void)
 	cached_accounts_stale = false;
 }
 
-/* In the current context. */
+/* A copy in the current context. */
 static MfAccount *
 copy_account(const MfAccount *account)
 {
@@ -140,13 +141,12 @@ read_account(const char *name)
 	MfAccount  *account;
 	const MfCountry *country = NULL;
 	bool		live = false;
-	ListCell   *lc;
 
 	if (server == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("account \"%s\" does not exist", name),
-				 errhint("Make it with: CREATE SERVER %s FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test')",
+				 errhint("Create it with: CREATE SERVER %s FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test')",
 						 quote_identifier(name))));
 	mf_account_check_name(name);
 	wrapper = GetForeignDataWrapper(server->fdwid);
@@ -167,39 +167,7 @@ read_account(const char *name)
 	account->timeout_ms = MF_TIMEOUT_DEFAULT;
 	account->connect_timeout_ms = MF_CONNECT_TIMEOUT_DEFAULT;
 
-	foreach(lc, server->options)
-	{
-		DefElem    *def = (DefElem *) lfirst(lc);
-		const char *value = defGetString(def);
-
-		if (strcmp(def->defname, "country") == 0)
-			country = mf_find_country(value);
-		else if (strcmp(def->defname, "environment") == 0)
-			live = strcmp(value, "live") == 0;
-		else if (strcmp(def->defname, "base_url") == 0)
-			account->base_url = pstrdup(value);
-		else if (strcmp(def->defname, "max_in_flight") == 0)
-			account->max_in_flight = mf_parse_in_flight(value);
-		else if (strcmp(def->defname, "rate_limit") == 0)
-			account->rate_limit = mf_parse_rate(value);
-		else if (strcmp(def->defname, "timeout") == 0)
-			account->timeout_ms = mf_parse_timeout("timeout", value);
-		else if (strcmp(def->defname, "connect_timeout") == 0)
-			account->connect_timeout_ms = mf_parse_timeout("connect_timeout", value);
-		else if (strcmp(def->defname, "ca_file") == 0)
-			account->ca_file = pstrdup(value);
-		else if (strcmp(def->defname, "time_zone") == 0)
-			account->time_zone = pstrdup(value);
-		else if (strcmp(def->defname, "own_mappings") == 0)
-			account->own_mappings = mf_parse_switch(def->defname, value);
-		else if (strcmp(def->defname, "callbacks") == 0)
-			account->callbacks = mf_parse_switch(def->defname, value);
-		else if (strcmp(def->defname, "send_time") == 0)
-			account->send_time = mf_parse_clock(def->defname, value);
-		else if (strcmp(def->defname, "quiet_hours") == 0)
-			mf_parse_hours(def->defname, value, &account->quiet_from, &account->quiet_to);
-	}
-
+	read_options(server->options, account, &country, &live);
 	if (country == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
@@ -220,12 +188,52 @@ read_account(const char *name)
 	return account;
 }
 
+/* Stores the options of a server in *account, *country and *live; those that are not set are left alone. */
+static void
+read_options(List *options, MfAccount *account, const MfCountry **country, bool *live)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *def = (DefElem *) lfirst(lc);
+		const char *value = defGetString(def);
+
+		if (strcmp(def->defname, "country") == 0)
+			*country = mf_find_country(value);
+		else if (strcmp(def->defname, "environment") == 0)
+			*live = strcmp(value, "live") == 0;
+		else if (strcmp(def->defname, "base_url") == 0)
+			account->base_url = pstrdup(value);
+		else if (strcmp(def->defname, "max_in_flight") == 0)
+			account->max_in_flight = mf_parse_in_flight(value);
+		else if (strcmp(def->defname, "rate_limit") == 0)
+			account->rate_limit = mf_parse_rate(value);
+		else if (strcmp(def->defname, "timeout") == 0)
+			account->timeout_ms = mf_parse_timeout(def->defname, value);
+		else if (strcmp(def->defname, "connect_timeout") == 0)
+			account->connect_timeout_ms = mf_parse_timeout(def->defname, value);
+		else if (strcmp(def->defname, "ca_file") == 0)
+			account->ca_file = pstrdup(value);
+		else if (strcmp(def->defname, "time_zone") == 0)
+			account->time_zone = pstrdup(value);
+		else if (strcmp(def->defname, "own_mappings") == 0)
+			account->own_mappings = mf_parse_switch(def->defname, value);
+		else if (strcmp(def->defname, "callbacks") == 0)
+			account->callbacks = mf_parse_switch(def->defname, value);
+		else if (strcmp(def->defname, "send_time") == 0)
+			account->send_time = mf_parse_clock(def->defname, value);
+		else if (strcmp(def->defname, "quiet_hours") == 0)
+			mf_parse_hours(def->defname, value, &account->quiet_from, &account->quiet_to);
+	}
+}
+
 bool
 mf_account_exists(const char *name)
 {
 	ForeignServer *server = strlen(name) < NAMEDATALEN ? GetForeignServerByName(name, true) : NULL;
 
-	/* a name that is reserved for all accounts can be given to a server, which is none of ours then */
+	/* a server with the reserved name of all accounts cannot be used as an account */
 	return server != NULL && name[0] != MF_ALL_ACCOUNTS[0] &&
 		strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0;
 }
@@ -256,7 +264,7 @@ mf_account_is_redirected(const MfAccount *account)
 	return account->has_base_url && !superuser_arg(account->owner);
 }
 
-/* The account's time zone; raises an error if the server no longer knows it. */
+/* The account's time zone; raises an error if PostgreSQL does not have it any more. */
 static pg_tz *
 account_zone(const MfAccount *account)
 {
@@ -265,7 +273,7 @@ account_zone(const MfAccount *account)
 	if (zone == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time zone \"%s\" of account \"%s\" is not known",
+				 errmsg("time zone \"%s\" of account \"%s\" does not exist",
 						account->time_zone, account->name),
 				 errhint("Set the option \"time_zone\" of the server to a name of pg_timezone_names.")));
 	return zone;

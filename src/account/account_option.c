@@ -1,6 +1,6 @@
 /*
  * account_option.c
- *	  Options of accounts: what may stand where, and what it means.
+ *	  Validates and parses the options of servers and user mappings.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/account/account_option.c
@@ -24,55 +24,56 @@
 #include "base/compat.h"
 #include "core/http/http.h"
 
-typedef enum OptionKind
-{
-	OPTION_COUNTRY,
-	OPTION_ENVIRONMENT,
-	OPTION_URL,
-	OPTION_IN_FLIGHT,
-	OPTION_RATE,
-	OPTION_TIMEOUT,
-	OPTION_PATH,
-	OPTION_TIME_ZONE,
-	OPTION_CLOCK,
-	OPTION_HOURS,
-	OPTION_SWITCH,
-	OPTION_SECRET
-} OptionKind;
-
 typedef struct AccountOption
 {
 	const char *name;
-	Oid			catalog;		/* where it may stand */
+	Oid			catalog;		/* of the objects that have it */
 	bool		superuser_only;
-	OptionKind	kind;
+	void		(*check) (const char *name, const char *value);
 } AccountOption;
 
-/* Secrets are options of the mapping, because server options are readable by all. */
+static const AccountOption *find_option(const char *name, Oid catalog);
+static char *valid_options(Oid catalog);
+static void check_option(const AccountOption *option, const char *value, bool by_superuser);
+static void check_country(const char *name, const char *value);
+static void check_environment(const char *name, const char *value);
+static void check_url(const char *name, const char *value);
+static void check_in_flight(const char *name, const char *value);
+static void check_rate(const char *name, const char *value);
+static void check_timeout(const char *name, const char *value);
+static void check_path(const char *name, const char *value);
+static void check_time_zone(const char *name, const char *value);
+static void check_clock(const char *name, const char *value);
+static void check_hours(const char *name, const char *value);
+static void check_switch(const char *name, const char *value);
+static void check_secret(const char *name, const char *value);
+static int	read_clock(const char **text);
+
+/* Secrets are options of user mappings, because everybody can read those of servers. */
 static const AccountOption account_options[] = {
-	{"country", ForeignServerRelationId, false, OPTION_COUNTRY},
-	{"environment", ForeignServerRelationId, false, OPTION_ENVIRONMENT},
-	{"base_url", ForeignServerRelationId, false, OPTION_URL},
-	{"max_in_flight", ForeignServerRelationId, false, OPTION_IN_FLIGHT},
-	{"rate_limit", ForeignServerRelationId, false, OPTION_RATE},
-	{"timeout", ForeignServerRelationId, false, OPTION_TIMEOUT},
-	{"connect_timeout", ForeignServerRelationId, false, OPTION_TIMEOUT},
-	{"ca_file", ForeignServerRelationId, true, OPTION_PATH},
-	{"time_zone", ForeignServerRelationId, false, OPTION_TIME_ZONE},
-	{"own_mappings", ForeignServerRelationId, false, OPTION_SWITCH},
-	{"send_time", ForeignServerRelationId, false, OPTION_CLOCK},
-	{"quiet_hours", ForeignServerRelationId, false, OPTION_HOURS},
-	{"callbacks", ForeignServerRelationId, false, OPTION_SWITCH},
-	{"api_key", UserMappingRelationId, false, OPTION_SECRET},
-	{"api_key_file", UserMappingRelationId, true, OPTION_PATH},
-	{"webhook_secret", UserMappingRelationId, false, OPTION_SECRET},
-	{"webhook_secret_file", UserMappingRelationId, true, OPTION_PATH},
-	{"webhook_secret_previous", UserMappingRelationId, false, OPTION_SECRET},
-	{"webhook_secret_previous_file", UserMappingRelationId, true, OPTION_PATH},
-	{NULL, InvalidOid, false, OPTION_PATH}
+	{"country", ForeignServerRelationId, false, check_country},
+	{"environment", ForeignServerRelationId, false, check_environment},
+	{"base_url", ForeignServerRelationId, false, check_url},
+	{"max_in_flight", ForeignServerRelationId, false, check_in_flight},
+	{"rate_limit", ForeignServerRelationId, false, check_rate},
+	{"timeout", ForeignServerRelationId, false, check_timeout},
+	{"connect_timeout", ForeignServerRelationId, false, check_timeout},
+	{"ca_file", ForeignServerRelationId, true, check_path},
+	{"time_zone", ForeignServerRelationId, false, check_time_zone},
+	{"own_mappings", ForeignServerRelationId, false, check_switch},
+	{"send_time", ForeignServerRelationId, false, check_clock},
+	{"quiet_hours", ForeignServerRelationId, false, check_hours},
+	{"callbacks", ForeignServerRelationId, false, check_switch},
+	{"api_key", UserMappingRelationId, false, check_secret},
+	{"api_key_file", UserMappingRelationId, true, check_path},
+	{"webhook_secret", UserMappingRelationId, false, check_secret},
+	{"webhook_secret_file", UserMappingRelationId, true, check_path},
+	{"webhook_secret_previous", UserMappingRelationId, false, check_secret},
+	{"webhook_secret_previous_file", UserMappingRelationId, true, check_path},
+	{NULL, InvalidOid, false, NULL}
 };
 
-/* The vendor's live hosts; the test host serves all countries in KWD. */
+/* With MyFatoorah's live hosts; the test host serves all countries, in KWD. */
 static const MfCountry countries[] = {
 	{"KWT", "KWD", 3, "965", "https://api.myfatoorah.com", "Asia/Kuwait"},
 	{"BHR", "BHD", 3, "973", "https://api.myfatoorah.com", "Asia/Kuwait"},
@@ -85,63 +86,59 @@ static const MfCountry countries[] = {
 	{NULL, NULL, 0, NULL, NULL, NULL}
 };
 
-static char *valid_options(Oid catalog);
-static void check_option(const AccountOption *option, const char *value, bool by_superuser);
-
 PG_FUNCTION_INFO_V1(mf_account_validator);
 
-/*
- * Checks the generic options given to CREATE or ALTER of a server, a user
- * mapping or the wrapper itself, which takes none.
- */
+/* Validates the options of a server, a user mapping or the wrapper, which has none. */
 Datum
 mf_account_validator(PG_FUNCTION_ARGS)
 {
-	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
 	bool		by_superuser = superuser();
-	const char *seen_key = NULL;
+	bool		has_key = false;
 	ListCell   *lc;
 
-	foreach(lc, options)
+	foreach(lc, untransformRelOptions(PG_GETARG_DATUM(0)))
 	{
 		DefElem    *def = (DefElem *) lfirst(lc);
-		const AccountOption *option;
-
-		for (option = account_options; option->name != NULL; option++)
-		{
-			if (option->catalog == catalog && strcmp(option->name, def->defname) == 0)
-				break;
-		}
-
-		if (option->name == NULL)
-		{
-			char	   *valid = valid_options(catalog);
-
-			ereport(ERROR,
-					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-					 errmsg("invalid option \"%s\"", def->defname),
-					 valid[0] ? errhint("Valid options in this context are: %s", valid) :
-					 errhint("There are no valid options in this context.")));
-		}
+		const AccountOption *option = find_option(def->defname, catalog);
 
 		check_option(option, defGetString(def), by_superuser);
-
 		if (strcmp(option->name, "api_key") == 0 || strcmp(option->name, "api_key_file") == 0)
 		{
-			if (seen_key != NULL)
+			if (has_key)
 				ereport(ERROR,
 						(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
-						 errmsg("options \"api_key\" and \"api_key_file\" exclude each other"),
+						 errmsg("options \"api_key\" and \"api_key_file\" cannot be used together"),
 						 errhint("Keep \"api_key_file\" and drop \"api_key\", so that the key is not stored in the database.")));
-			seen_key = option->name;
+			has_key = true;
 		}
 	}
 
 	PG_RETURN_VOID();
 }
 
-/* Names of the options that may stand in a catalog, comma-separated; palloc'd. */
+/* The option of that name; raises an error if objects of the catalog do not have it. */
+static const AccountOption *
+find_option(const char *name, Oid catalog)
+{
+	const AccountOption *option;
+	char	   *valid;
+
+	for (option = account_options; option->name != NULL; option++)
+	{
+		if (option->catalog == catalog && strcmp(option->name, name) == 0)
+			return option;
+	}
+	valid = valid_options(catalog);
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("invalid option \"%s\"", name),
+			 valid[0] ? errhint("Valid options in this context are: %s", valid) :
+			 errhint("There are no valid options in this context.")));
+	return NULL;				/* keep compiler quiet */
+}
+
+/* Names of the options of a catalog's objects, comma-separated; palloc'd. */
 static char *
 valid_options(Oid catalog)
 {
@@ -157,103 +154,131 @@ valid_options(Oid catalog)
 	return buf.data;
 }
 
-/* Raises an error that names the option unless its value makes sense. */
+/* Raises an error that names the option if its value is not valid. */
 static void
 check_option(const AccountOption *option, const char *value, bool by_superuser)
 {
-	char		error[MF_HTTP_ERROR_SIZE];
-
 	if (option->superuser_only && !by_superuser)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to set option \"%s\"", option->name),
 				 errdetail("Only superusers may name files of the server."),
 				 errhint("Ask a superuser to set it, or use the form of the option that takes the value itself.")));
-
-	switch (option->kind)
-	{
-		case OPTION_COUNTRY:
-			if (mf_find_country(value) == NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value for option \"country\": \"%s\"", value),
-						 errhint("Valid countries are: %s.", MF_COUNTRY_LIST)));
-			break;
-		case OPTION_ENVIRONMENT:
-			if (strcmp(value, "test") != 0 && strcmp(value, "live") != 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value for option \"environment\": \"%s\"", value),
-						 errhint("Valid environments are: test, live.")));
-			break;
-		case OPTION_URL:
-			if (!mf_http_base_url_valid(value, error, sizeof(error)))
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value for option \"base_url\""),
-						 errdetail_internal("%s", error),
-						 errhint("Give https://host[:port]; http is allowed to this machine only.")));
-			break;
-		case OPTION_IN_FLIGHT:
-			(void) mf_parse_in_flight(value);
-			break;
-		case OPTION_RATE:
-			(void) mf_parse_rate(value);
-			break;
-		case OPTION_TIMEOUT:
-			(void) mf_parse_timeout(option->name, value);
-			break;
-		case OPTION_PATH:
-			if (value[0] == '\0')
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("option \"%s\" must not be empty", option->name)));
-			break;
-		case OPTION_TIME_ZONE:
-			{
-				pg_tz	   *zone = pg_tzset(value);
-
-				if (zone == NULL || !pg_tz_acceptable(zone))
-					ereport(ERROR,
-							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							 errmsg("invalid value for option \"time_zone\": \"%s\"", value),
-							 errhint("Give a name of pg_timezone_names, such as \"Asia/Kuwait\".")));
-			}
-			break;
-		case OPTION_CLOCK:
-			(void) mf_parse_clock(option->name, value);
-			break;
-		case OPTION_HOURS:
-			{
-				int			from;
-				int			to;
-
-				mf_parse_hours(option->name, value, &from, &to);
-			}
-			break;
-		case OPTION_SWITCH:
-			(void) mf_parse_switch(option->name, value);
-			break;
-		case OPTION_SECRET:
-			/* the value must not appear in any message */
-			if (strcmp(option->name, "api_key") == 0 && value[0] != '\0' && strlen(value) < MF_KEY_MIN)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value for option \"%s\"", option->name),
-						 errdetail("It has fewer than %d characters.", MF_KEY_MIN),
-						 errhint("Copy the whole API key from the portal.")));
-			if (value[0] == '\0' || strlen(value) > MF_SECRET_MAX ||
-				strpbrk(value, " \t\r\n") != NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value for option \"%s\"", option->name),
-						 errdetail("It is empty, too long, or contains white space."),
-						 errhint("Copy it from the portal again, without spaces or line breaks.")));
-			break;
-	}
+	option->check(option->name, value);
 }
 
-/* The country of that ISO code, NULL if it is none of the eight. */
+static void
+check_country(const char *name, const char *value)
+{
+	if (mf_find_country(value) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Valid countries are: %s.", MF_COUNTRY_LIST)));
+}
+
+static void
+check_environment(const char *name, const char *value)
+{
+	if (strcmp(value, "test") != 0 && strcmp(value, "live") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Valid environments are: test, live.")));
+}
+
+/* The value may hold a password, so it is not in the error. */
+static void
+check_url(const char *name, const char *value)
+{
+	char		error[MF_HTTP_ERROR_SIZE];
+
+	if (!mf_http_base_url_valid(value, error, sizeof(error)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\"", name),
+				 errdetail_internal("%s", error),
+				 errhint("Give https://host[:port]; http is only allowed for this machine.")));
+}
+
+static void
+check_in_flight(const char *name, const char *value)
+{
+	(void) mf_parse_in_flight(value);
+}
+
+static void
+check_rate(const char *name, const char *value)
+{
+	(void) mf_parse_rate(value);
+}
+
+static void
+check_timeout(const char *name, const char *value)
+{
+	(void) mf_parse_timeout(name, value);
+}
+
+static void
+check_path(const char *name, const char *value)
+{
+	if (value[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" must not be empty", name)));
+}
+
+static void
+check_time_zone(const char *name, const char *value)
+{
+	pg_tz	   *zone = pg_tzset(value);
+
+	if (zone == NULL || !pg_tz_acceptable(zone))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Give a name of pg_timezone_names, such as \"Asia/Kuwait\".")));
+}
+
+static void
+check_clock(const char *name, const char *value)
+{
+	(void) mf_parse_clock(name, value);
+}
+
+static void
+check_hours(const char *name, const char *value)
+{
+	int			from;
+	int			to;
+
+	mf_parse_hours(name, value, &from, &to);
+}
+
+static void
+check_switch(const char *name, const char *value)
+{
+	(void) mf_parse_switch(name, value);
+}
+
+/* The value must not be in any message. */
+static void
+check_secret(const char *name, const char *value)
+{
+	if (strcmp(name, "api_key") == 0 && value[0] != '\0' && strlen(value) < MF_KEY_MIN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\"", name),
+				 errdetail("It has fewer than %d characters.", MF_KEY_MIN),
+				 errhint("Copy the whole API key from the portal.")));
+	if (value[0] == '\0' || strlen(value) > MF_SECRET_MAX || strpbrk(value, " \t\r\n") != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\"", name),
+				 errdetail("It is empty, too long, or contains white space."),
+				 errhint("Copy it from the portal again, without spaces or line breaks.")));
+}
+
 const MfCountry *
 mf_find_country(const char *iso)
 {
@@ -280,7 +305,7 @@ mf_currency_decimals(const char *currency)
 	return 3;
 }
 
-/* Reads a time of the day, "9:00" or "21:30", and goes on behind it; -1 if it is none. */
+/* Reads a time of the day, "9:00" or "21:30", as seconds, and advances *text behind it; -1 if there is none. */
 static int
 read_clock(const char **text)
 {
@@ -299,7 +324,6 @@ read_clock(const char **text)
 	return (hour * MINS_PER_HOUR + minute) * SECS_PER_MINUTE;
 }
 
-/* A time of the day. */
 int
 mf_parse_clock(const char *name, const char *value)
 {
@@ -314,7 +338,6 @@ mf_parse_clock(const char *name, const char *value)
 	return seconds;
 }
 
-/* From one time of the day to another, perhaps of the next day. */
 void
 mf_parse_hours(const char *name, const char *value, int *from, int *to)
 {
@@ -334,7 +357,6 @@ mf_parse_hours(const char *name, const char *value, int *from, int *to)
 				 errhint("Give two different times of the day, such as 22:00-08:00.")));
 }
 
-/* As settings are written. */
 bool
 mf_parse_switch(const char *name, const char *value)
 {
@@ -348,7 +370,6 @@ mf_parse_switch(const char *name, const char *value)
 	return on;
 }
 
-/* Milliseconds; a number without a unit means seconds. */
 int
 mf_parse_timeout(const char *name, const char *value)
 {
@@ -367,7 +388,6 @@ mf_parse_timeout(const char *name, const char *value)
 	return (int) rint(bare ? milliseconds * 1000 : milliseconds);
 }
 
-/* Requests per second, 0 for no limit. */
 double
 mf_parse_rate(const char *value)
 {

@@ -1,10 +1,10 @@
 /*
  * send_time.c
- *	  At which times of the day an account sends.
+ *	  The times of the day at which an account sends.
  *
- * All is wall clock of the account's time zone, whose offset is asked for at the
- * very time in question: where clocks are changed at midnight there may be none
- * on that day, and no day need have 24 hours.
+ * Times are local times of the account's time zone, with the offset of that very
+ * time.  A day may not have 24 hours, and may not even begin at midnight, where clocks are
+ * changed.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/account/send_time.c
@@ -22,7 +22,7 @@
 static TimestampTz at_send_time(const MfAccount *account, TimestampTz send_at, pg_tz *zone);
 static TimestampTz after_quiet_hours(const MfAccount *account, TimestampTz at, pg_tz *zone);
 static bool wall_clock(TimestampTz at, pg_tz *zone, struct pg_tm *tm);
-static TimestampTz instant(const struct pg_tm *day, int offset, int seconds, pg_tz *zone);
+static TimestampTz local_timestamp(const struct pg_tm *day, int offset, int seconds, pg_tz *zone);
 
 TimestampTz
 mf_send_due(const MfAccount *account, TimestampTz send_at, bool notifies, TimestampTz now)
@@ -31,7 +31,7 @@ mf_send_due(const MfAccount *account, TimestampTz send_at, bool notifies, Timest
 	TimestampTz due = send_at;
 	pg_tz	   *zone;
 
-	/* rows that came in without our triggers may have any time */
+	/* rows that were inserted without our triggers may have any time */
 	if ((account->send_time < 0 && !has_quiet_hours) || send_at < MF_TIME_MIN || send_at >= MF_TIME_END)
 		return send_at;
 	zone = pg_tzset(account->time_zone);
@@ -50,18 +50,18 @@ mf_send_due(const MfAccount *account, TimestampTz send_at, bool notifies, Timest
 	return due < MF_TIME_END ? due : send_at;
 }
 
-/* The same day at send_time, if it is the beginning of that day, which is what a date becomes. */
+/* send_time of the same day, if send_at is the beginning of that day, as of a date cast to timestamptz. */
 static TimestampTz
 at_send_time(const MfAccount *account, TimestampTz send_at, pg_tz *zone)
 {
 	struct pg_tm tm;
 
-	if (!wall_clock(send_at, zone, &tm) || instant(&tm, 0, 0, zone) != send_at)
+	if (!wall_clock(send_at, zone, &tm) || local_timestamp(&tm, 0, 0, zone) != send_at)
 		return send_at;
-	return Max(instant(&tm, 0, account->send_time, zone), send_at);
+	return Max(local_timestamp(&tm, 0, account->send_time, zone), send_at);
 }
 
-/* The end of the quiet hours that it lies in; itself if it lies in none. */
+/* The end of the quiet hours that include the time; the time itself if none do. */
 static TimestampTz
 after_quiet_hours(const MfAccount *account, TimestampTz at, pg_tz *zone)
 {
@@ -78,9 +78,10 @@ after_quiet_hours(const MfAccount *account, TimestampTz at, pg_tz *zone)
 	early = second < account->quiet_to;
 	if (over_midnight ? !late && !early : !late || !early)
 		return at;
-	return instant(&tm, over_midnight && late ? 1 : 0, account->quiet_to, zone);
+	return local_timestamp(&tm, over_midnight && late ? 1 : 0, account->quiet_to, zone);
 }
 
+/* The local time; false if it is out of range. */
 static bool
 wall_clock(TimestampTz at, pg_tz *zone, struct pg_tm *tm)
 {
@@ -92,7 +93,7 @@ wall_clock(TimestampTz at, pg_tz *zone, struct pg_tm *tm)
 
 /* The moment "offset" days after a day, at that second of its wall clock */
 static TimestampTz
-instant(const struct pg_tm *day, int offset, int seconds, pg_tz *zone)
+local_timestamp(const struct pg_tm *day, int offset, int seconds, pg_tz *zone)
 {
 	struct pg_tm tm = *day;
 	TimestampTz result;

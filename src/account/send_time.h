@@ -1,6 +1,6 @@
 /*
  * send_time.h
- *	  At which times of the day an account sends.
+ *	  The times of the day at which an account sends.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/account/send_time.h
@@ -11,15 +11,15 @@
 #include "account/account.h"
 
 /*
- * mf_queue.lookups of an entry that waits for such a time: ALTER SERVER, or
- * mf_resume(), has it looked at again.
+ * mf_queue.lookups of an entry that waits for such a time.  After ALTER SERVER or
+ * mf_resume() the time is computed again.
  */
 #define MF_LOOKUPS_TIMED (-1)
 
 /*
- * When an invoice is to be sent.  That is send_at, unless this is midnight, which
- * stands for the account's send_time then, or unless the customer is notified and
- * would be in its quiet_hours: then it is the end of these.
+ * Returns when an invoice is to be sent.  This is send_at, but a send_at of midnight
+ * means the account's send_time on that day.  If the customer is notified, and the time
+ * or "now" is within the account's quiet_hours, it is the end of these.
  */
 extern TimestampTz mf_send_due(const MfAccount *account, TimestampTz send_at, bool notifies, TimestampTz now);
 

@@ -1,10 +1,10 @@
 /*
  * column_rights.c
- *	  Which column of mf_invoice a role may not write.
+ *	  Names the column of mf_invoice that a role may not write.
  *
- * PostgreSQL only says that permission is denied for the table.  Who writes by
- * an object-relational mapper, which names all columns, is told which one it is
- * and what to do about it.
+ * PostgreSQL only reports that permission is denied for the table.  Users of an
+ * object-relational mapper, which names all columns, have to know which column it is
+ * and what to do.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/triggers/column_rights.c
@@ -29,7 +29,7 @@ static ExecutorStart_hook_type previous_start_hook = NULL;
 
 static void start_hook(QueryDesc *query, int flags);
 static bool is_result(AttrNumber column);
-static void explain_lack(Oid table, Oid role, const Bitmapset *columns, AclMode right);
+static void refuse_columns(Oid table, Oid role, const Bitmapset *columns, AclMode right);
 
 void
 mf_column_rights_init(void)
@@ -38,7 +38,7 @@ mf_column_rights_init(void)
 	ExecutorStart_hook = start_hook;
 }
 
-/* The server checks the rights right after this, with fewer words. */
+/* ExecutorStart hook: raises an error where the server would, but with more detail. */
 static void
 start_hook(QueryDesc *query, int flags)
 {
@@ -50,23 +50,23 @@ start_hook(QueryDesc *query, int flags)
 
 		if (OidIsValid(written.table) && !OidIsValid(written.role))
 		{
-			explain_lack(written.table, GetUserId(), written.inserted, ACL_INSERT);
-			explain_lack(written.table, GetUserId(), written.updated, ACL_UPDATE);
+			refuse_columns(written.table, GetUserId(), written.inserted, ACL_INSERT);
+			refuse_columns(written.table, GetUserId(), written.updated, ACL_UPDATE);
 		}
 	}
 	next(query, flags);
 }
 
-/* Whether a column is for nobody to write. */
+/* Whether a column is written by myfatoorah only. */
 static bool
 is_result(AttrNumber column)
 {
 	return column == MF_IC_ID || (column >= MF_IC_REFERENCE && column < MF_IC_METADATA);
 }
 
-/* Raises the error of the first result that the role may not write although it may write other columns. */
+/* Raises the error for the first such column that the role may not write, if it may write others. */
 static void
-explain_lack(Oid table, Oid role, const Bitmapset *columns, AclMode right)
+refuse_columns(Oid table, Oid role, const Bitmapset *columns, AclMode right)
 {
 	const char *name;
 	int			member = -1;

@@ -1,6 +1,6 @@
 /*
  * invoice_edits.c
- *	  What somebody has changed of a row of mf_invoice, for the history.
+ *	  Changes that users make to rows of mf_invoice, as text for the history.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/triggers/invoice_edits.c
@@ -21,8 +21,8 @@
 #include "triggers/invoice_edits.h"
 
 static void add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row);
-static bool is_address(int column);
-static char *without_secrets(char *address);
+static bool is_url(int column);
+static char *without_secrets(char *url);
 
 bool
 mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int column)
@@ -45,7 +45,7 @@ mf_edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *aft
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
 
-		/* whose row it is, is told by the role's name */
+		/* created_by has the name of that role */
 		if (column == MF_IC_CREATED_BY_ID)
 			break;
 		if (mf_same_column(desc, before, after, column))
@@ -64,7 +64,7 @@ mf_edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *aft
 	return json.data;
 }
 
-/* One value as JSON: numbers, truth, times and jsonb as these, everything else as its text. */
+/* Appends a value as JSON; types without a JSON counterpart become strings. */
 static void
 add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row)
 {
@@ -95,31 +95,31 @@ add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row)
 	if (attribute->atttypid == JSONBOID || attribute->atttypid == NUMERICOID || attribute->atttypid == INT2OID)
 		appendStringInfoString(json, text);
 	else
-		escape_json(json, is_address(column) ? without_secrets(text) : text);
+		escape_json(json, is_url(column) ? without_secrets(text) : text);
 }
 
 static bool
-is_address(int column)
+is_url(int column)
 {
 	return column == MF_IC_CUSTOMER_NAME + MF_SP_CALL_BACK_URL || column == MF_IC_CUSTOMER_NAME + MF_SP_ERROR_URL ||
 		column == MF_IC_CUSTOMER_NAME + MF_SP_WEBHOOK_URL;
 }
 
-/* User, password and query of an address may be secret, and the history is kept longer than the row is wanted. */
+/* Removes user name, password and query from a URL, in place: they may be secret, and the history may outlive the row. */
 static char *
-without_secrets(char *address)
+without_secrets(char *url)
 {
-	char	   *host = strstr(address, "//");
-	char	   *query = strchr(address, '?');
+	char	   *host = strstr(url, "//");
+	char	   *query = strchr(url, '?');
 	char	   *at;
 
 	if (query != NULL)
 		strcpy(query, "?");
 	if (host == NULL)
-		return address;
+		return url;
 	host += 2;
 	at = strchr(host, '@');
 	if (at != NULL && at < host + strcspn(host, "/#"))
 		memmove(host, at, strlen(at) + 1);
-	return address;
+	return url;
 }

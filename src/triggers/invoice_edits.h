@@ -1,6 +1,6 @@
 /*
  * invoice_edits.h
- *	  What somebody has changed of a row of mf_invoice, for the history.
+ *	  Changes that users make to rows of mf_invoice, as text for the history.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/triggers/invoice_edits.h
@@ -12,13 +12,13 @@
 
 #include "store/invoice.h"
 
-/* Whether a column is the same in both rows. */
+/* Whether a column has the same value in both rows. */
 extern bool mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int column);
 
 /*
- * A JSON object that has old and new value of each column that a user has
- * changed, palloc'd; NULL if none differs.  Addresses are without what may be
- * secret in them.
+ * Returns a JSON object with the old and the new value of each column that a user has
+ * changed, palloc'd; NULL if there is none.  URLs are without the parts that may be
+ * secret.
  */
 extern char *mf_edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
 
