@@ -17,6 +17,9 @@ extern void mf_refuse_in_trigger(const char *function);
 /* Returns a text argument, palloc'd; raises 22004 with its name if it is null. */
 extern char *mf_required_text(FunctionCallInfo fcinfo, int number, const char *name);
 
+/* A text argument, palloc'd; NULL if it is null. */
+extern char *mf_optional_text(FunctionCallInfo fcinfo, int number);
+
 /* Prepares the result set of a function, to be filled by tuplestore_putvalues(). */
 extern void mf_start_rows(FunctionCallInfo fcinfo);
 

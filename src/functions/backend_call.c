@@ -31,6 +31,7 @@ static WaitEventSet *wait_set = NULL;
 static void refuse_in_worker(void);
 static void start_http(void);
 static void stop_http(int code, Datum arg);
+static MfHttpExchange *wait_for_answer(MfHttpExchange *exchange);
 static void free_exchange(void *exchange);
 
 /* In our processes, a function of mf_on_change() or a trigger would make all other work wait for the network. */
@@ -50,8 +51,8 @@ mf_backend_call(const MfAccount *account, Oid roleid, const char *path, char *bo
 {
 	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
 	MfHttpTarget *volatile target;
-	MfHttpExchange *volatile exchange;
-	MfHttpExchange *volatile done = NULL;
+	MfHttpExchange *exchange;
+	MfHttpExchange *done;
 	char		error[MF_HTTP_ERROR_SIZE];
 
 	PG_TRY();
@@ -80,16 +81,32 @@ mf_backend_call(const MfAccount *account, Oid roleid, const char *path, char *bo
 		under_way->previous = error_context_stack;
 		error_context_stack = under_way;
 	}
+	done = wait_for_answer(exchange);
+	if (under_way != NULL)
+		error_context_stack = under_way->previous;
+
+	callback->func = free_exchange;
+	callback->arg = done;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	return done;
+}
+
+/* Waits until the exchange is done, and returns it.  An error aborts it. */
+static MfHttpExchange *
+wait_for_answer(MfHttpExchange *exchange)
+{
+	MfHttpExchange *volatile done = NULL;
+
 	PG_TRY();
 	{
 		mf_http_perform(http);
 		while ((done = mf_http_next_done(http)) == NULL)
 		{
 			WaitEvent	events[WAIT_EVENTS];
-			int			count;
+			int			count = WaitEventSetWait(wait_set, mf_wait_ms(mf_http_timeout(http), 0), events, WAIT_EVENTS,
+												 PG_WAIT_EXTENSION);
 			int			i;
 
-			count = WaitEventSetWait(wait_set, mf_wait_ms(mf_http_timeout(http), 0), events, WAIT_EVENTS, PG_WAIT_EXTENSION);
 			for (i = 0; i < count; i++)
 			{
 				if (events[i].events & WL_LATCH_SET)
@@ -107,12 +124,6 @@ mf_backend_call(const MfAccount *account, Oid roleid, const char *path, char *bo
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (under_way != NULL)
-		error_context_stack = under_way->previous;
-
-	callback->func = free_exchange;
-	callback->arg = done;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 	return done;
 }
 

@@ -34,8 +34,18 @@
 /* The invoice is read at least this often, in case that no signal was sent for a change. */
 #define WAIT_LOOK_MS 1000
 
-static char *optional_text(FunctionCallInfo fcinfo, int number);
+/* What mf_wait() waits for; NULL = any */
+typedef struct WaitedStates
+{
+	const char *status;
+	const char *payment_status;
+} WaitedStates;
+
 static void report_refusal(const MfInbound *message);
+static void read_wait_arguments(FunctionCallInfo fcinfo, WaitedStates *wanted);
+static void read_waited(Oid schema, int64 id, MfWaitedInvoice *row);
+static bool has_reached(const MfWaitedInvoice *row, const WaitedStates *wanted, const char *first);
+static void sleep_for_change(long timeout);
 
 PG_FUNCTION_INFO_V1(mf_webhook);
 PG_FUNCTION_INFO_V1(mf_callback);
@@ -46,8 +56,8 @@ Datum
 mf_webhook(PG_FUNCTION_ARGS)
 {
 	char	   *body = mf_to_utf8(mf_required_text(fcinfo, 0, "body"));
-	char	   *signature = optional_text(fcinfo, 1);
-	char	   *version = optional_text(fcinfo, 2);
+	char	   *signature = mf_optional_text(fcinfo, 1);
+	char	   *version = mf_optional_text(fcinfo, 2);
 	MfInbound	message;
 
 	memset(&message, 0, sizeof(message));
@@ -123,94 +133,107 @@ Datum
 mf_wait(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	TimestampTz deadline;
-	char	   *wanted_status = optional_text(fcinfo, 2);
-	char	   *wanted_payment = optional_text(fcinfo, 3);
-	char	   *first = NULL;
+	WaitedStates wanted;
 	MfWaitedInvoice row;
-	bool		changed = false;
+	char	   *first = NULL;
+	bool		reached;
+	TimestampTz deadline;
 	TupleDesc	desc;
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
-	int64		id;
 
+	read_wait_arguments(fcinfo, &wanted);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													   TimestampTzGetDatum(GetCurrentTimestamp()),
+													   PG_GETARG_DATUM(1)));
+	/* before the invoice is read: a change from then on wakes this process */
+	if (mf_shared != NULL)
+		ConditionVariablePrepareToSleep(&mf_shared->invoices);
+	for (;;)
+	{
+		read_waited(schema, PG_GETARG_INT64(0), &row);
+		if (first == NULL)
+			first = psprintf("%s %s", row.status, row.payment_status);
+		reached = has_reached(&row, &wanted, first);
+		if (reached || GetCurrentTimestamp() >= deadline)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		sleep_for_change(mf_wait_ms(WAIT_LOOK_MS, deadline));
+	}
+	ConditionVariableCancelSleep();
+
+	values[0] = BoolGetDatum(reached);
+	values[1] = CStringGetTextDatum(row.status);
+	values[2] = CStringGetTextDatum(row.payment_status);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/* Checks the arguments of mf_wait(), and that it is called where it can see changes. */
+static void
+read_wait_arguments(FunctionCallInfo fcinfo, WaitedStates *wanted)
+{
+	wanted->status = mf_optional_text(fcinfo, 2);
+	wanted->payment_status = mf_optional_text(fcinfo, 3);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "id" : "timeout")));
-	if (wanted_status != NULL && mf_status_from_name(wanted_status) < 0)
+	if (wanted->status != NULL && mf_status_from_name(wanted->status) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for status: \"%.40s\"", wanted_status),
-				 errhint("Valid values are: queued, sending, sent, rejected, unknown, review, cancelled.")));
-	if (wanted_payment != NULL && mf_payment_status_from_name(wanted_payment) < 0)
+				 errmsg("invalid value for %s: \"%.40s\"", "status", wanted->status),
+				 errhint("Valid values are: %s.", "queued, sending, sent, rejected, unknown, review, cancelled")));
+	if (wanted->payment_status != NULL && mf_payment_status_from_name(wanted->payment_status) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for payment_status: \"%.40s\"", wanted_payment),
-				 errhint("Valid values are: unpaid, authorized, paid, expired, remote_cancelled, partly_refunded, refunded, disputed.")));
+				 errmsg("invalid value for %s: \"%.40s\"", "payment_status", wanted->payment_status),
+				 errhint("Valid values are: %s.",
+						 "unpaid, authorized, paid, expired, remote_cancelled, partly_refunded, refunded, disputed")));
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("mf_wait() cannot see changes in a transaction of isolation level %s",
 						GetConfigOption("transaction_isolation", false, false)),
 				 errhint("Call it in a transaction of isolation level read committed.")));
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-
-	id = PG_GETARG_INT64(0);
-	deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													   TimestampTzGetDatum(GetCurrentTimestamp()),
-													   PG_GETARG_DATUM(1)));
-	if (mf_shared != NULL)
-		ConditionVariablePrepareToSleep(&mf_shared->invoices);
-	for (;;)
-	{
-		int			timeout;
-
-		if (!mf_payment_read_waited(schema, id, &row))
-			ereport(ERROR,
-					(errcode(ERRCODE_NO_DATA_FOUND),
-					 errmsg("invoice %lld does not exist", (long long) id),
-					 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
-		if (TransactionIdIsCurrentTransactionId(row.xmin))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("mf_wait() cannot wait for a row of its own transaction"),
-					 errhint("Commit first: an invoice is sent after the commit.")));
-		if (wanted_status == NULL && wanted_payment == NULL)
-		{
-			char	   *now = psprintf("%s %s", row.status, row.payment_status);
-
-			if (first == NULL)
-				first = now;
-			changed = strcmp(first, now) != 0;
-		}
-		else
-			changed = (wanted_status == NULL || strcmp(row.status, wanted_status) == 0) &&
-				(wanted_payment == NULL || strcmp(row.payment_status, wanted_payment) == 0);
-
-		if (changed || GetCurrentTimestamp() >= deadline)
-			break;
-		CHECK_FOR_INTERRUPTS();
-		timeout = mf_wait_ms(WAIT_LOOK_MS, deadline);
-		if (mf_shared != NULL)
-			(void) ConditionVariableTimedSleep(&mf_shared->invoices, timeout, PG_WAIT_EXTENSION);
-		else
-		{
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, PG_WAIT_EXTENSION);
-			ResetLatch(MyLatch);
-		}
-	}
-	ConditionVariableCancelSleep();
-
-	values[0] = BoolGetDatum(changed);
-	values[1] = CStringGetTextDatum(row.status);
-	values[2] = CStringGetTextDatum(row.payment_status);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
-static char *
-optional_text(FunctionCallInfo fcinfo, int number)
+/* Reads the invoice; raises an error if it does not exist, or was changed in the current transaction. */
+static void
+read_waited(Oid schema, int64 id, MfWaitedInvoice *row)
 {
-	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
+	if (!mf_payment_read_waited(schema, id, row))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("invoice %lld does not exist", (long long) id),
+				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
+	if (TransactionIdIsCurrentTransactionId(row->xmin))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mf_wait() cannot wait for a row of its own transaction"),
+				 errhint("Commit first: an invoice is sent after the commit.")));
+}
+
+/* Whether the invoice has the wanted states or, if none are given, no longer has the first ones. */
+static bool
+has_reached(const MfWaitedInvoice *row, const WaitedStates *wanted, const char *first)
+{
+	if (wanted->status == NULL && wanted->payment_status == NULL)
+		return strcmp(first, psprintf("%s %s", row->status, row->payment_status)) != 0;
+	return (wanted->status == NULL || strcmp(row->status, wanted->status) == 0) &&
+		(wanted->payment_status == NULL || strcmp(row->payment_status, wanted->payment_status) == 0);
+}
+
+static void
+sleep_for_change(long timeout)
+{
+	if (mf_shared != NULL)
+		(void) ConditionVariableTimedSleep(&mf_shared->invoices, timeout, PG_WAIT_EXTENSION);
+	else
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
 }

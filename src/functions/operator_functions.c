@@ -32,10 +32,11 @@
 /* last_error of an invoice whose InvoiceId a person has given without a link */
 #define NO_LINK_GIVEN "a person has named the invoice and given no link; the MyFatoorah portal shows it"
 
+static bool resolve_sent(FunctionCallInfo fcinfo, Oid schema, const MfJob *job, const char *decision, const char *reason);
+static void resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *decision, const char *reason);
 static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
 static char *invoice_id_argument(FunctionCallInfo fcinfo);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
-static char *optional_text(FunctionCallInfo fcinfo, int number);
 
 PG_FUNCTION_INFO_V1(mf_resolve);
 PG_FUNCTION_INFO_V1(mf_pause);
@@ -45,40 +46,52 @@ PG_FUNCTION_INFO_V1(mf_drain);
 Datum
 mf_resolve(PG_FUNCTION_ARGS)
 {
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	MfNamed		invoice = {0, false, NULL, false};
-	MfJob	   *job;
-	MfTransition transition;
 	char	   *decision;
 	char	   *reason;
 
 	require_argument(fcinfo, 0, "id");
 	invoice.invoice = PG_GETARG_INT64(0);
-	mf_queue_lock_named(get_func_namespace(fcinfo->flinfo->fn_oid), &invoice, 1);
+	mf_queue_lock_named(schema, &invoice, 1);
 	mf_check_named(&invoice, true);
-	job = invoice.job;
-	require_argument(fcinfo, 1, "decision");
-	decision = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	decision = mf_required_text(fcinfo, 1, "decision");
 	reason = mf_reason_argument(fcinfo, 2);
 	if (reason == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reason must not be empty"),
 				 errhint("Give the reason for the history, such as 'portal shows invoice 6893854, paid'.")));
-	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected && job->status == MF_STATUS_SENT)
-	{
-		mf_queue_dismiss_duplicate(get_func_namespace(fcinfo->flinfo->fn_oid), job, GetUserNameFromId(GetUserId(), false),
-								   psprintf("%s: %s", decision, reason));
-		PG_RETURN_VOID();
-	}
-	if (strcmp(decision, "dismiss") == 0 && job->status == MF_STATUS_SENT &&
-		mf_payment_dismiss_doubt(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice, GetUserNameFromId(GetUserId(), false),
-								 psprintf("%s: %s", decision, reason)))
-		PG_RETURN_VOID();
-	if (strcmp(decision, "adopt") == 0 && job->duplicate_suspected && job->status == MF_STATUS_SENT)
-	{
-		adopt_twin(fcinfo, job, psprintf("%s: %s", decision, reason));
-		PG_RETURN_VOID();
-	}
+	reason = psprintf("%s: %s", decision, reason);
+
+	if (invoice.job->status != MF_STATUS_SENT || !resolve_sent(fcinfo, schema, invoice.job, decision, reason))
+		resolve_review(fcinfo, schema, invoice.job, decision, reason);
+	PG_RETURN_VOID();
+}
+
+/* Carries out a decision about a sent invoice; false if there is nothing to decide so. */
+static bool
+resolve_sent(FunctionCallInfo fcinfo, Oid schema, const MfJob *job, const char *decision, const char *reason)
+{
+	const char *actor = GetUserNameFromId(GetUserId(), false);
+
+	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected)
+		mf_queue_dismiss_duplicate(schema, job, actor, reason);
+	else if (strcmp(decision, "dismiss") == 0)
+		return mf_payment_dismiss_doubt(schema, job->invoice, actor, reason);
+	else if (strcmp(decision, "adopt") == 0 && job->duplicate_suspected)
+		adopt_twin(fcinfo, job, reason);
+	else
+		return false;
+	return true;
+}
+
+/* Carries out a decision about an invoice in review; raises an error if it is not. */
+static void
+resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *decision, const char *reason)
+{
+	MfTransition transition;
+
 	if (job->status != MF_STATUS_REVIEW)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -92,18 +105,18 @@ mf_resolve(PG_FUNCTION_ARGS)
 	transition.attempt = job->attempts;
 	transition.next = MF_JOB_NONE;
 	transition.actor = GetUserNameFromId(GetUserId(), false);
-	transition.reason = psprintf("%s: %s", decision, reason);
+	transition.reason = reason;
 	transition.duplicate = -1;
 
 	if (strcmp(decision, "adopt") == 0)
 	{
 		transition.to = MF_STATUS_SENT;
 		transition.invoice_id = invoice_id_argument(fcinfo);
-		transition.invoice_url = optional_text(fcinfo, 4);
+		transition.invoice_url = mf_optional_text(fcinfo, 4);
 		transition.linkless = NO_LINK_GIVEN;
 	}
 	else if (strcmp(decision, "resend") == 0)
-		mf_queue_resend(get_func_namespace(fcinfo->flinfo->fn_oid), &job, &transition, 1);
+		mf_queue_resend(schema, &job, &transition, 1);
 	else if (strcmp(decision, "abandon") == 0)
 		transition.to = MF_STATUS_CANCELLED;
 	else
@@ -112,9 +125,8 @@ mf_resolve(PG_FUNCTION_ARGS)
 				 errmsg("invalid value for decision: \"%.40s\"", decision),
 				 errhint("Valid values are: adopt, resend, abandon; dismiss for a sent invoice that is suspected of a duplicate.")));
 
-	mf_queue_apply_by_person(get_func_namespace(fcinfo->flinfo->fn_oid), &transition, 1);
+	mf_queue_apply_by_person(schema, &transition, 1);
 	mf_wake_worker_at_commit();
-	PG_RETURN_VOID();
 }
 
 /* A sent row that may have two invoices gets the number of the other one. */
@@ -128,7 +140,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 	memset(&adoption, 0, sizeof(adoption));
 	adoption.invoice = job->invoice;
 	adoption.invoice_id = invoice_id_argument(fcinfo);
-	adoption.invoice_url = optional_text(fcinfo, 4);
+	adoption.invoice_url = mf_optional_text(fcinfo, 4);
 	adoption.linkless = NO_LINK_GIVEN;
 	adoption.actor = GetUserNameFromId(GetUserId(), false);
 	adoption.reason = reason;
@@ -164,20 +176,13 @@ require_argument(FunctionCallInfo fcinfo, int number, const char *name)
 				 errmsg("%s must not be null", name)));
 }
 
-static char *
-optional_text(FunctionCallInfo fcinfo, int number)
-{
-	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
-}
-
 /* From the commit on nothing more is claimed for the account. */
 Datum
 mf_pause(PG_FUNCTION_ARGS)
 {
 	char	   *account;
 
-	require_argument(fcinfo, 0, "account");
-	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	account = mf_required_text(fcinfo, 0, "account");
 	if (strcmp(account, MF_ALL_ACCOUNTS) != 0)
 		(void) mf_account_get(account);
 	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account,
@@ -193,8 +198,7 @@ mf_resume(PG_FUNCTION_ARGS)
 	char	   *account;
 	bool		drained = mf_drained_until(MyDatabaseId) != 0;
 
-	require_argument(fcinfo, 0, "account");
-	account = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	account = mf_required_text(fcinfo, 0, "account");
 	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
 		mf_copy_guard_adopt(schema);
 	if (!mf_queue_resume(schema, account) && !drained)

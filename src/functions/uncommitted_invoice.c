@@ -40,7 +40,7 @@ void
 mf_note_uncommitted(Oid schema, int64 invoice, const char *account, const char *invoice_id)
 {
 	UncommittedInvoice	   *entry = (UncommittedInvoice *) MemoryContextAlloc(TopTransactionContext,
-												   offsetof(UncommittedInvoice, invoice_id) + strlen(invoice_id) + 1);
+																			  offsetof(UncommittedInvoice, invoice_id) + strlen(invoice_id) + 1);
 
 	if (!callbacks_registered)
 	{
