@@ -39,8 +39,8 @@ static void warn_of_lost(SubTransactionId subtransaction);
 void
 mf_note_uncommitted(Oid schema, int64 invoice, const char *account, const char *invoice_id)
 {
-	UncommittedInvoice	   *entry = (UncommittedInvoice *) MemoryContextAlloc(TopTransactionContext,
-																			  offsetof(UncommittedInvoice, invoice_id) + strlen(invoice_id) + 1);
+	size_t		size = offsetof(UncommittedInvoice, invoice_id) + strlen(invoice_id) + 1;
+	UncommittedInvoice *entry = (UncommittedInvoice *) MemoryContextAlloc(TopTransactionContext, size);
 
 	if (!callbacks_registered)
 	{
@@ -85,7 +85,7 @@ match_events(void)
 {
 	MfSentInvoice *sent;
 	MfSqlScope	scope;
-	UncommittedInvoice	   *entry;
+	UncommittedInvoice *entry;
 	int			count = 0;
 
 	for (entry = uncommitted; entry != NULL; entry = entry->next)
@@ -106,7 +106,7 @@ match_events(void)
 static void
 end_subtransaction(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument)
 {
-	UncommittedInvoice	   *entry;
+	UncommittedInvoice *entry;
 
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		warn_of_lost(subtransaction);
@@ -128,7 +128,7 @@ warn_of_lost(SubTransactionId subtransaction)
 
 	while (*link != NULL)
 	{
-		UncommittedInvoice	   *entry = *link;
+		UncommittedInvoice *entry = *link;
 
 		if (subtransaction != InvalidSubTransactionId && entry->subtransaction != subtransaction)
 		{
