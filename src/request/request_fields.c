@@ -32,30 +32,16 @@
 #define AMOUNT_HINT gettext_noop("Give the amount in the major unit of the currency, such as 12.500.")
 #define OPTION_HINT gettext_noop("Leave it out for LNK, or give one of LNK, EML, SMS, ALL.")
 
-/* A text in place, without a terminating zero byte; "data" is NULL if it is null. */
-typedef struct TextView
-{
-	const char *data;
-	size_t		len;
-} TextView;
-
-/* A URL that was checked and found good */
+/* A URL that was checked and found valid */
 typedef struct GoodUrl
 {
 	size_t		len;
 	char		text[MF_URL_MAX * MAX_MULTIBYTE_CHAR_LEN];
 } GoodUrl;
 
-static TextView view_text(const MfRequest *request, MfSendPaymentField field);
-static char *get_text(const MfRequest *request, MfSendPaymentField field);
-static void set_text(MfRequest *request, MfSendPaymentField field, const char *value);
-static void clean_field(MfRequest *request, MfSendPaymentField field, MfCleaning cleaning);
-static bool find_unseen(TextView text, uint32 *code);
-static void check_length(const MfRequest *request, MfSendPaymentField field, int limit);
-static void check_word(MfRequest *request, MfSendPaymentField field, const char *const *words);
 static bool is_notified_by(const MfRequest *request, const char *option);
 static size_t count_decimals(const char *point);
-static bool is_plain_address(TextView email);
+static bool is_plain_address(MfTextView email);
 static void refuse_url(const MfRequest *request, MfSendPaymentField field, MfUrlVerdict verdict);
 static void check_invoice_value(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
 static void check_email(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
@@ -108,7 +94,7 @@ mf_check_field(const MfFieldCheck *check, MfRequest *request, const MfAccount *a
 	MfSendPaymentField field = check->field;
 
 	if (check->cleaned)
-		clean_field(request, field, check->cleaning);
+		mf_field_clean(request, field, check->cleaning);
 	if (check->required != NULL && request->isnull[field])
 		ereport(ERROR,
 				(mf_err_field(request, field),
@@ -116,130 +102,18 @@ mf_check_field(const MfFieldCheck *check, MfRequest *request, const MfAccount *a
 				 errmsg("%s must not be null", mf_field_name(field)),
 				 errhint("%s", dgettext(TEXTDOMAIN, check->required))));
 	if (check->max_length > 0)
-		check_length(request, field, check->max_length);
+		mf_field_check_length(request, field, check->max_length);
 	if (check->words != NULL)
-		check_word(request, field, check->words);
+		mf_field_check_word(request, field, check->words);
 	if (check->check != NULL)
 		check->check(request, field, account);
-}
-
-/* Every row is checked, and most values need no change, so they are read in place. */
-static TextView
-view_text(const MfRequest *request, MfSendPaymentField field)
-{
-	TextView	view = {NULL, 0};
-
-	if (!request->isnull[field])
-	{
-		text	   *value = DatumGetTextPP(request->values[field]);
-
-		view.data = VARDATA_ANY(value);
-		view.len = VARSIZE_ANY_EXHDR(value);
-	}
-	return view;
-}
-
-/* A text field, palloc'd; NULL if null. */
-static char *
-get_text(const MfRequest *request, MfSendPaymentField field)
-{
-	if (request->isnull[field])
-		return NULL;
-	return TextDatumGetCString(request->values[field]);
-}
-
-/* Replaces a text field; NULL makes it null. */
-static void
-set_text(MfRequest *request, MfSendPaymentField field, const char *value)
-{
-	request->isnull[field] = value == NULL;
-	request->values[field] = value ? CStringGetTextDatum(value) : (Datum) 0;
-}
-
-/* Cleans a text field.  A text without any visible character becomes null. */
-static void
-clean_field(MfRequest *request, MfSendPaymentField field, MfCleaning cleaning)
-{
-	TextView	text = view_text(request, field);
-	size_t		plain = 0;
-
-	if (text.data == NULL)
-		return;
-
-	/* printable ASCII needs no cleaning, except in numbers */
-	while (plain < text.len && text.data[plain] > ' ' && (unsigned char) text.data[plain] < 0x7f)
-		plain++;
-	if (text.len == 0 || plain < text.len || cleaning == MF_CLEAN_NUMBER)
-	{
-		char	   *before = get_text(request, field);
-		char	   *after = mf_clean_text(before, cleaning);
-
-		if (strcmp(before, after) != 0 || after[0] == '\0')
-			set_text(request, field, after[0] != '\0' ? after : NULL);
-	}
-}
-
-/* Whether a text has a blank or an invisible character, and which. */
-static bool
-find_unseen(TextView text, uint32 *code)
-{
-	const char *utf8 = pg_server_to_any(text.data, (int) text.len, PG_UTF8);
-
-	return mf_text_find_unseen(utf8, utf8 == text.data ? text.len : strlen(utf8), code);
-}
-
-/* Refuses a text of more than "limit" characters. */
-static void
-check_length(const MfRequest *request, MfSendPaymentField field, int limit)
-{
-	TextView	text = view_text(request, field);
-	int			length;
-
-	/* no character has less than a byte */
-	if (text.len <= (size_t) limit)
-		return;
-	length = pg_mbstrlen_with_len(text.data, (int) text.len);
-	if (length > limit)
-		ereport(ERROR,
-				(mf_err_field(request, field),
-				 errmsg("%s is too long", mf_field_name(field)),
-				 errdetail("It has %d characters; the limit is %d.", length, limit),
-				 errhint("Shorten it.")));
-}
-
-/* Refuses any other text than those words, and stores them in upper case. */
-static void
-check_word(MfRequest *request, MfSendPaymentField field, const char *const *words)
-{
-	TextView	text = view_text(request, field);
-	StringInfoData list;
-	int			i;
-
-	if (text.data == NULL)
-		return;
-	for (i = 0; words[i] != NULL; i++)
-	{
-		if (text.len != strlen(words[i]) || pg_strncasecmp(text.data, words[i], text.len) != 0)
-			continue;
-		if (memcmp(text.data, words[i], text.len) != 0)
-			set_text(request, field, words[i]);
-		return;
-	}
-
-	initStringInfo(&list);
-	for (i = 0; words[i] != NULL; i++)
-		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", words[i]);
-	ereport(ERROR,
-			(mf_err_field(request, field),
-			 errmsg("invalid value for %s: \"%.40s\"", mf_field_name(field), get_text(request, field)),
-			 errhint("Valid values are: %s.", list.data)));
 }
 
 /* Whether notification_option is "option", or ALL. */
 static bool
 is_notified_by(const MfRequest *request, const char *option)
 {
-	TextView	text = view_text(request, MF_SP_NOTIFICATION_OPTION);
+	MfTextView	text = mf_field_view(request, MF_SP_NOTIFICATION_OPTION);
 
 	/* the option may be invalid, if errors are collected */
 	return text.len == 3 && (memcmp(text.data, option, 3) == 0 || memcmp(text.data, "ALL", 3) == 0);
@@ -253,7 +127,7 @@ static void
 check_invoice_value(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	const char *currency = request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] ? account->currency :
-		get_text(request, MF_SP_DISPLAY_CURRENCY_ISO);
+		mf_field_text(request, MF_SP_DISPLAY_CURRENCY_ISO);
 	int			allowed = mf_currency_decimals(currency);
 	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, request->values[field]));
 	const char *point = strchr(text, '.');
@@ -304,7 +178,7 @@ count_decimals(const char *point)
 static void
 check_email(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	TextView	email = view_text(request, field);
+	MfTextView	email = mf_field_view(request, field);
 
 	if (email.data == NULL)
 	{
@@ -319,13 +193,13 @@ check_email(MfRequest *request, MfSendPaymentField field, const MfAccount *accou
 	if (!is_plain_address(email))
 		ereport(ERROR,
 				(mf_err_field(request, field),
-				 errmsg("invalid customer_email: \"%s\"", get_text(request, field)),
+				 errmsg("invalid customer_email: \"%s\"", mf_field_text(request, field)),
 				 errhint("Give one plain address, such as name@example.com.")));
 }
 
 /* Whether there is something on both sides of a single "@", and no character that cannot stand in an address. */
 static bool
-is_plain_address(TextView email)
+is_plain_address(MfTextView email)
 {
 	const char *end = email.data + email.len;
 	const char *at = NULL;
@@ -343,7 +217,7 @@ is_plain_address(TextView email)
 			at = p;
 		}
 	}
-	return at != NULL && at > email.data && at < end - 1 && !find_unseen(email, &unseen);
+	return at != NULL && at > email.data && at < end - 1 && !mf_view_find_unseen(email, &unseen);
 }
 
 /*
@@ -354,7 +228,7 @@ is_plain_address(TextView email)
 static void
 check_mobile(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	char	   *mobile = get_text(request, field);
+	char	   *mobile = mf_field_text(request, field);
 	char	   *digits;
 	size_t		count;
 
@@ -391,14 +265,14 @@ check_mobile(MfRequest *request, MfSendPaymentField field, const MfAccount *acco
 static void
 check_country_code(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	char	   *code = get_text(request, field);
+	char	   *code = mf_field_text(request, field);
 	char	   *digits;
 	size_t		count;
 
 	if (code == NULL)
 	{
 		if (is_notified_by(request, "SMS"))
-			set_text(request, field, psprintf("+%s", account->dial_code));
+			mf_field_set_text(request, field, psprintf("+%s", account->dial_code));
 		return;
 	}
 
@@ -419,35 +293,35 @@ check_country_code(MfRequest *request, MfSendPaymentField field, const MfAccount
 static void
 check_user_defined_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	TextView	text = view_text(request, field);
+	MfTextView	text = mf_field_view(request, field);
 
 	if (text.len >= 3 && memcmp(text.data, "CK-", 3) == 0)
-		check_length(request, field, MF_CARD_FIELD_MAX);
+		mf_field_check_length(request, field, MF_CARD_FIELD_MAX);
 }
 
 /*
  * An http or https URL that every program takes for the same address, and that is
- * not on the reader's own machine.  Rows that are inserted one after the other
- * mostly have the same.
+ * not on the reader's own machine.  The URL of the row before is not checked again,
+ * because consecutive rows mostly have the same.
  */
 static void
 check_url(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	static GoodUrl good_urls[MF_SP_WEBHOOK_URL - MF_SP_CALL_BACK_URL + 1];
 	GoodUrl    *good = &good_urls[field - MF_SP_CALL_BACK_URL];
-	TextView	url = view_text(request, field);
+	MfTextView	url = mf_field_view(request, field);
 	MfUrlVerdict verdict;
 	uint32		unseen;
 
 	if (url.data == NULL || (url.len == good->len && memcmp(url.data, good->text, url.len) == 0))
 		return;
-	if (find_unseen(url, &unseen))
+	if (mf_view_find_unseen(url, &unseen))
 		ereport(ERROR,
 				(mf_err_field(request, field),
 				 errmsg("%s must not contain blanks or invisible characters", mf_field_name(field)),
 				 errdetail("It contains U+%04X.", unseen),
 				 errhint("Type it again, or write the character as %%XX.")));
-	verdict = mf_url_check(mf_to_utf8(get_text(request, field)));
+	verdict = mf_url_check(mf_to_utf8(mf_field_text(request, field)));
 	if (verdict != MF_URL_GOOD)
 		refuse_url(request, field, verdict);
 	Assert(url.len <= sizeof(good->text));

@@ -296,7 +296,8 @@ report_unknown_member(const CheckedObject *checked, const JsonbValue *key, const
 		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", member->name);
 	ereport(ERROR,
 			(mf_err_field(checked->request, checked->field),
-			 errmsg("unknown member \"%.60s\" in %s", pnstrdup(key->val.string.val, key->val.string.len), checked->name),
+			 errmsg("unknown member \"%.60s\" in %s", pnstrdup(key->val.string.val, key->val.string.len),
+					checked->name),
 			 errhint("Valid members are: %s. Case matters.", list.data)));
 }
 
@@ -340,7 +341,10 @@ check_member(CheckedObject *checked, const Member *member, const JsonbValue *val
 				 errhint("%s", dgettext(TEXTDOMAIN, hints[member->kind]))));
 }
 
-/* Returns whether a number is of the member's kind, by value: 1.00 is an integer.  Raises an error if it is too large. */
+/*
+ * Returns whether a number is of the member's kind, by value: 1.00 is an integer.  Raises
+ * an error if it is too large.
+ */
 static bool
 check_number(CheckedObject *checked, const Member *member, Numeric given)
 {
