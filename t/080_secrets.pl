@@ -307,7 +307,7 @@ foreach my $place ([ 'a closed port', MyFatoorah::Listener->refusing->url, qr/co
 }
 like($shown{teller}{'a closed port'}, qr/ERROR:  08001: could not reach .*\nDETAIL:  the request could not be sent to MyFatoorah\nHINT:  Nothing was sent; the call can be repeated/,
 	'but all are told what they may do');
-like($shown{teller}{'a closed port'}, qr/which owns the server of the account, and members of "myfatoorah_read" see more/, 'and whom to ask');
+like($shown{teller}{'a closed port'}, qr/which owns the server of the account, and members of "myfatoorah_read" see the details/, 'and whom to ask');
 like($shown{teller}{'a closed port'}, qr/^row: the request could not be sent to MyFatoorah$/m, 'also in the row');
 $node->stop;
 
