@@ -13,6 +13,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "database/sql.h"
 #include "functions/uncommitted_invoice.h"
 #include "store/inquiries_open.h"
