@@ -25,9 +25,6 @@
 #include "store/events.h"
 #include "store/payment.h"
 
-/* PaymentIds have 18 to 22 digits so far. */
-#define PAYMENT_ID_MAX 64
-
 /* Between two log lines about webhooks of unknown invoices */
 #define UNMATCHED_LOG_MS 60000
 
@@ -44,7 +41,6 @@ static MfCallbackRow *find_row(List *rows, int64 invoice);
 static void set_payment(MfInbound *message, const MfCallbackRow *row);
 static bool refuse(MfInbound *message, MfInboundResult result, const char *error);
 static void log_unmatched(const MfEvent *event);
-static bool is_payment_id(const char *payment_id);
 
 void
 mf_inbound_store(Oid schema, MfInbound *messages, int count)
@@ -248,7 +244,7 @@ read_callback(MfInbound *message, List *rows, MfEvent *event)
 	dash = strchr(message->token, '-');
 	if (row == NULL || dash == NULL || strcmp(dash + 1, row->token) != 0)
 		return refuse(message, MF_INBOUND_NOT_FOUND, "no such callback");
-	if (payment_id != NULL && payment_id[0] != '\0' && !is_payment_id(payment_id))
+	if (payment_id != NULL && payment_id[0] != '\0' && !mf_payment_id_valid(payment_id))
 		return refuse(message, MF_INBOUND_MALFORMED, "paymentId is not the id of a payment");
 
 	event->account = row->account;
@@ -269,7 +265,7 @@ read_payment_id(MfInbound *message, MfEvent *event)
 
 	if (!mf_account_exists(message->account))
 		return refuse(message, MF_INBOUND_NOT_FOUND, psprintf("account \"%s\" does not exist", message->account));
-	if (message->payment_id == NULL || !is_payment_id(message->payment_id))
+	if (message->payment_id == NULL || !mf_payment_id_valid(message->payment_id))
 		return refuse(message, MF_INBOUND_MALFORMED, "payment_id is not the id of a payment");
 	event->account = message->account;
 	event->source = "callback";
@@ -299,16 +295,6 @@ log_unmatched(const MfEvent *event)
 					event->invoice_id, event->account),
 			 errdetail("CustomerReference \"%s\".", event->customer_reference ? event->customer_reference : ""),
 			 errhint("SELECT * FROM mf_unmatched shows all of them.")));
-}
-
-/* Digits so far; letters are accepted, too, in case MyFatoorah begins to use them. */
-static bool
-is_payment_id(const char *payment_id)
-{
-	size_t		len = strlen(payment_id);
-
-	return len >= 1 && len <= PAYMENT_ID_MAX &&
-		strspn(payment_id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == len;
 }
 
 /* The invoice id that a token begins with; 0 = invalid */

@@ -296,7 +296,7 @@ read_time(const cJSON *node, char **value)
 static ReadResult
 read_value(const cJSON *node, MfFieldKind kind, char **value)
 {
-	const char *iso;
+	char		iso[MF_CURRENCY_SIZE];
 
 	if (node == NULL || cJSON_IsNull(node))
 		return READ_OK;
@@ -319,8 +319,9 @@ read_value(const cJSON *node, MfFieldKind kind, char **value)
 			*value = mf_json_print(node);
 			return *value != NULL ? READ_OK : READ_OUT_OF_MEMORY;
 		case MF_CURRENCY:
-			iso = cJSON_IsString(node) ? mf_currency_iso(node->valuestring) : NULL;
-			return iso != NULL ? copy_text(iso, value) : READ_BAD;
+			if (!cJSON_IsString(node) || !mf_currency_iso(node->valuestring, iso))
+				return READ_BAD;
+			return copy_text(iso, value);
 		case MF_LOCAL_TIME:
 			return read_time(node, value);
 	}

@@ -19,9 +19,8 @@
 #define CALLBACK_PATH "/callback/"
 #define HEALTH_PATH "/health"
 
-/* Maximum lengths in bytes: of an account's name or a token, and of a paymentId */
+/* Maximum length in bytes of an account's name or a token */
 #define MAX_NAME 255
-#define MAX_PAYMENT_ID 100
 
 /*
  * Limits of the request target and its arguments, small enough for
@@ -60,7 +59,6 @@ static bool is_proper_header(const char *name, size_t name_size, const char *val
 static bool store_once(const char **place, const char *value, size_t value_size);
 static bool copy_once(char **place, const char *value, size_t value_size);
 static unsigned int check_length(const Reading *reading, bool old);
-static bool is_payment_id(const char *text);
 
 unsigned int
 mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, const char *version,
@@ -128,7 +126,7 @@ mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, 
 		reading.payment_id = reading.id;
 	if (reading.payment_id != NULL && reading.payment_id[0] != '\0')
 	{
-		if (!is_payment_id(reading.payment_id))
+		if (!mf_payment_id_valid(reading.payment_id))
 			return MHD_HTTP_BAD_REQUEST;
 		request->payment_id = strdup(reading.payment_id);
 		if (request->payment_id == NULL)
@@ -423,12 +421,4 @@ check_length(const Reading *reading, bool old)
 			length = length * 10 + (size_t) (*digit - '0');
 	}
 	return length > MF_WEBHOOK_MAX_BODY ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
-}
-
-static bool
-is_payment_id(const char *text)
-{
-	size_t		length = strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_");
-
-	return length > 0 && length <= MAX_PAYMENT_ID && text[length] == '\0';
 }

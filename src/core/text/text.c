@@ -28,26 +28,6 @@ static const struct
 	{"JD", "JOD"},
 };
 
-/* ISO 4217: active codes of currencies that people pay with */
-static const char *const iso_codes[] = {
-	"AED", "AFN", "ALL", "AMD", "ANG", "AOA", "ARS", "AUD", "AWG", "AZN",
-	"BAM", "BBD", "BDT", "BGN", "BHD", "BIF", "BMD", "BND", "BOB", "BRL",
-	"BSD", "BTN", "BWP", "BYN", "BZD", "CAD", "CDF", "CHF", "CLP", "CNY",
-	"COP", "CRC", "CUP", "CVE", "CZK", "DJF", "DKK", "DOP", "DZD", "EGP",
-	"ERN", "ETB", "EUR", "FJD", "FKP", "GBP", "GEL", "GHS", "GIP", "GMD",
-	"GNF", "GTQ", "GYD", "HKD", "HNL", "HTG", "HUF", "IDR", "ILS", "INR",
-	"IQD", "IRR", "ISK", "JMD", "JOD", "JPY", "KES", "KGS", "KHR", "KMF",
-	"KPW", "KRW", "KWD", "KYD", "KZT", "LAK", "LBP", "LKR", "LRD", "LSL",
-	"LYD", "MAD", "MDL", "MGA", "MKD", "MMK", "MNT", "MOP", "MRU", "MUR",
-	"MVR", "MWK", "MXN", "MYR", "MZN", "NAD", "NGN", "NIO", "NOK", "NPR",
-	"NZD", "OMR", "PAB", "PEN", "PGK", "PHP", "PKR", "PLN", "PYG", "QAR",
-	"RON", "RSD", "RUB", "RWF", "SAR", "SBD", "SCR", "SDG", "SEK", "SGD",
-	"SHP", "SLE", "SOS", "SRD", "SSP", "STN", "SVC", "SYP", "SZL", "THB",
-	"TJS", "TMT", "TND", "TOP", "TRY", "TTD", "TWD", "TZS", "UAH", "UGX",
-	"USD", "UYU", "UZS", "VES", "VND", "VUV", "WST", "XAF", "XCD", "XCG",
-	"XOF", "XPF", "YER", "ZAR", "ZMW", "ZWG",
-};
-
 /* The literal of a JSON number, taken apart */
 typedef struct NumberLiteral
 {
@@ -258,11 +238,19 @@ mf_invoice_id_valid(const char *text)
 }
 
 bool
+mf_payment_id_valid(const char *text)
+{
+	size_t		len = strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+	return len > 0 && len <= MF_PAYMENT_ID_MAX && text[len] == '\0';
+}
+
+bool
 mf_display_value_split(const char *in, char *amount, size_t amount_size,
 					   char *currency, size_t currency_size)
 {
 	char		number[64];
-	const char *iso;
+	char		iso[MF_CURRENCY_SIZE];
 	const char *space = strchr(in, ' ');
 	const char *word;
 	size_t		len;
@@ -278,30 +266,36 @@ mf_display_value_split(const char *in, char *amount, size_t amount_size,
 	number[len] = '\0';
 	for (word = space; *word == ' '; word++)
 		;
-	iso = mf_currency_iso(word);
-	if (iso == NULL || strlen(iso) >= currency_size ||
+	if (!mf_currency_iso(word, iso) || strlen(iso) >= currency_size ||
 		!mf_decimal_plain(number, amount, amount_size))
 		return false;
 	memcpy(currency, iso, strlen(iso) + 1);
 	return true;
 }
 
-const char *
-mf_currency_iso(const char *word)
+bool
+mf_currency_iso(const char *word, char *iso)
 {
 	size_t		i;
 
 	for (i = 0; i < sizeof(abbreviations) / sizeof(abbreviations[0]); i++)
 	{
 		if (mf_ascii_compare(word, abbreviations[i].word) == 0)
-			return abbreviations[i].iso;
+		{
+			memcpy(iso, abbreviations[i].iso, MF_CURRENCY_SIZE);
+			return true;
+		}
 	}
-	for (i = 0; i < sizeof(iso_codes) / sizeof(iso_codes[0]); i++)
+	for (i = 0; i < MF_CURRENCY_SIZE - 1; i++)
 	{
-		if (mf_ascii_compare(word, iso_codes[i]) == 0)
-			return iso_codes[i];
+		char		c = mf_lower(word[i]);
+
+		if (c < 'a' || c > 'z')
+			return false;
+		iso[i] = (char) (c - 'a' + 'A');
 	}
-	return NULL;
+	iso[i] = '\0';
+	return word[i] == '\0';
 }
 
 /* ----------

@@ -39,6 +39,12 @@ extern bool mf_number_plain(const char *in, char *out, size_t size);
  */
 extern bool mf_invoice_id_valid(const char *text);
 
+/* PaymentIds have 18 to 22 digits now; letters and more of them are allowed for. */
+#define MF_PAYMENT_ID_MAX 64
+
+/* Whether it may be a PaymentId. */
+extern bool mf_payment_id_valid(const char *text);
+
 /*
  * Splits "12,345.000 KD" into a plain amount and the ISO 4217 code of the
  * currency.  Returns false, with both empty, if it is not of that form.
@@ -46,11 +52,15 @@ extern bool mf_invoice_id_valid(const char *text);
 extern bool mf_display_value_split(const char *in, char *amount, size_t amount_size,
 								   char *currency, size_t currency_size);
 
+/* With the terminating zero byte */
+#define MF_CURRENCY_SIZE 4
+
 /*
- * The ISO 4217 code of MyFatoorah's abbreviation (KD, SR, BD, LE, QR, OR, JD)
- * or of an ISO code, in any case.  NULL for any other word.
+ * Stores the ISO 4217 code of a currency in "iso", which has MF_CURRENCY_SIZE
+ * bytes: for one of MyFatoorah's abbreviations (KD, SR, BD, LE, QR, OR, JD) or
+ * for three letters, in any case.  False for any other word.
  */
-extern const char *mf_currency_iso(const char *word);
+extern bool mf_currency_iso(const char *word, char *iso);
 
 /*
  * Turns "2026-01-10T00:15:07.2933333" into "2026-01-10 00:15:07.293333"
