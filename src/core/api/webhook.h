@@ -19,8 +19,6 @@
 #include <stdint.h>
 
 #define MF_WEBHOOK_MAX_BODY (256 * 1024)	/* bytes; our limit */
-#define MF_WEBHOOK_MAX_SIGNATURE 256	/* bytes; limit for the header.  A
-										 * signature has 44 characters */
 #define MF_WEBHOOK_DIGEST_SIZE 32
 
 /* MyFatoorah's event numbers, the same in both versions */

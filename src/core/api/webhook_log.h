@@ -16,8 +16,6 @@
 
 #define MF_PATH_GET_WEBHOOKS "/v2/GetWebhooks"
 
-#define MF_WEBHOOK_LOG_PAGE 500 /* items per page, fixed by MyFatoorah */
-
 /* One delivery.  A string is NULL if it is null, absent or unreadable. */
 typedef struct MfWebhookLogItem
 {
