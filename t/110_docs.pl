@@ -124,6 +124,8 @@ for my $block (blocks('README.md', 'sql'))
 	is("$rc $err", '0 ', "$block->{at} runs");
 	$mf->wait_for($node, 'shop', q{SELECT status FROM mf_invoice LIMIT 1}, 'sent') if $text =~ /^INSERT INTO mf_invoice/m;
 }
+# the listener comes up by itself after the setting
+$mf->wait_for($node, 'shop', 'SELECT count(port) FROM mf_listener_status', 1);
 is(sql(q{SELECT string_agg(item, ',') FROM mf_check() WHERE NOT ok AND item <> 'durability'}), 'webhooks', 'after it all is well, but for the secret of webhooks');
 sql(q{INSERT INTO rent VALUES ('B7', 'Noura', 'noura@example.com', 300, now(), NULL)});
 is(sql(q{SELECT customer_name || customer_reference FROM mf_invoice JOIN rent ON invoice = id}), 'NouraB7', "README's trigger makes an invoice of a row");
