@@ -48,6 +48,18 @@ print <<"END";
 #ifndef MF_UNICODE_TABLE_H
 #define MF_UNICODE_TABLE_H
 
+#include <stdint.h>
+
+typedef enum MfCharKind
+{
+	MF_CHAR_OTHER,
+	MF_CHAR_BLANK,
+	MF_CHAR_MARK,				/* invisible by itself: direction marks,
+								 * joiners, variation selectors */
+	MF_CHAR_DASH,
+	MF_CHAR_DIGIT
+} MfCharKind;
+
 static const struct
 {
 	uint32_t	first;

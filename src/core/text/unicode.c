@@ -17,18 +17,6 @@
 #include <string.h>
 
 #include "core/text/text.h"
-
-typedef enum MfCharKind
-{
-	MF_CHAR_OTHER,
-	MF_CHAR_BLANK,
-	MF_CHAR_MARK,				/* invisible by itself: direction marks,
-								 * joiners, variation selectors */
-	MF_CHAR_DASH,
-	MF_CHAR_DIGIT
-} MfCharKind;
-
-/* uses the type above */
 #include "core/text/unicode_table.h"
 
 static MfCharKind char_kind(uint32_t code, int *digit);
