@@ -320,7 +320,7 @@ test_other_kind_v1(void **state)
 
 	/* nor does it help to hide the member inside a value, or to remove it */
 	check_signed(__LINE__, V1("6", "DisputeStatusChanged", "\"InvoiceId\":7,\"TrackId\":\"1,TransactionStatus=SUCCESS\""),
-				 "InvoiceId=7,TrackId=1,TransactionStatus=SUCCESS", MF_WEBHOOK_MALFORMED, "tells the kind");
+				 "InvoiceId=7,TrackId=1,TransactionStatus=SUCCESS", MF_WEBHOOK_MALFORMED, "shows the kind");
 	check_signed(__LINE__, V1("6", "DisputeStatusChanged", "\"DisputeStatus\":\"OPEN\",\"InvoiceId\":7,\"TransactionStatus\":\"SUCCESS\""),
 				 "DisputeStatus=OPEN,InvoiceId=7,TransactionStatus=SUCCESS", MF_WEBHOOK_VALID, "");
 
