@@ -1,4 +1,4 @@
-# Folders of src/ include what stands below them only, and each header is whole by itself.
+# Folders of src/ include what stands below them only, each header is whole by itself, and docs/design.md lists all files.
 
 use strict;
 use warnings FATAL => 'all';
@@ -49,6 +49,17 @@ for my $file (sort keys %includes)
 	}
 }
 is_deeply(\@undefined, [], 'what is made a text is defined there');
+
+# The tables of docs/design.md: those of the folders in their order, each file once, by its name without ending.
+my ($section) = slurp_file('docs/design.md') =~ /^## Source files\n(.*?)^## /ms;
+my (@tables, @listed);
+for my $line (split /\n/, $section)
+{
+	push @tables, $1 if $line =~ m{^`src(?:/([\w/]+))?`};
+	push @listed, map { join '/', grep { defined } $tables[-1], $_ } $1 =~ /`(\w+)`/g if @tables && $line =~ /^\| (`.*?) \|/;
+}
+is_deeply(\@tables, [ @folders, undef ], 'docs/design.md has the folders in this order');
+is_deeply([ sort @listed ], [ sort keys %{ { map { s/\.[ch]$//r => 1 } keys %includes } } ], 'and each of their files once');
 
 my @circles = circles();
 is_deeply(\@circles, [], 'no headers include each other in a circle');
