@@ -25,9 +25,10 @@
 
 /*
  * Two changes of a file within one tick of its file system's clock leave the
- * same time.  So a file that has changed within this many seconds is read again.
+ * same time.  So the state of a file that changed less than this before it was
+ * read proves nothing, and the file is read again.
  */
-#define COARSEST_CLOCK 3
+#define COARSEST_CLOCK_SECONDS 3
 
 static int	open_private_file(const char *option, const char *path);
 static void check_secret(const char *option, const char *path, char *buffer, size_t length);
@@ -49,10 +50,10 @@ mf_read_secret_file(const char *option, const char *path, MfSecretFile *file)
 		snprintf(full, sizeof(full), "%s/%s", DataDir, path);
 
 	fd = open_private_file(option, full);
-	/* before it is read: a change in between must show */
+	/* the state is that before the read, so that a change in between is noticed */
 	if (file != NULL)
 		file->known = get_file_state(fd, "", AT_EMPTY_PATH, file) &&
-			file->changed / NS_PER_SECOND + COARSEST_CLOCK < (int64) time(NULL);
+			file->changed / NS_PER_SECOND + COARSEST_CLOCK_SECONDS < (int64) time(NULL);
 
 	length = read(fd, buffer, sizeof(buffer) - 1);
 	if (length < 0)

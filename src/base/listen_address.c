@@ -25,7 +25,7 @@ static int	parse_item(const char *item, MfListenAddress *addresses);
 static bool parse_address(const char *text, MfListenAddress *address);
 
 int
-mf_listen_parse_addresses(const char *text, MfListenAddress *addresses, char *error, size_t error_size)
+mf_listen_parse_addresses(const char *list, MfListenAddress *addresses, char *error, size_t error_size)
 {
 	int			count = 0;
 
@@ -35,22 +35,23 @@ mf_listen_parse_addresses(const char *text, MfListenAddress *addresses, char *er
 		size_t		length;
 		int			found;
 
-		text	  +=strspn(text, " \t");
-
-		length = strcspn(text, ",");
-		while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
+		list += strspn(list, " \t");
+		length = strcspn(list, ",");
+		while (length > 0 && (list[length - 1] == ' ' || list[length - 1] == '\t'))
 			length--;
 		if (length >= sizeof(item))
 		{
 			strlcpy(error, "An address is too long.", error_size);
 			return -1;
 		}
+
+		/* the next item may be a word for two addresses */
 		if (count + 2 > MF_LISTEN_MAX)
 		{
 			strlcpy(error, "There are too many addresses.", error_size);
 			return -1;
 		}
-		memcpy(item, text, length);
+		memcpy(item, list, length);
 		item[length] = '\0';
 		found = parse_item(item, &addresses[count]);
 		if (found == 0)
@@ -59,9 +60,8 @@ mf_listen_parse_addresses(const char *text, MfListenAddress *addresses, char *er
 			return -1;
 		}
 		count += found;
-		text	  +=strcspn(text, ",");
-
-		if (*text++ == '\0')
+		list += strcspn(list, ",");
+		if (*list++ == '\0')
 			return count;
 	}
 }
@@ -87,6 +87,7 @@ parse_item(const char *item, MfListenAddress *addresses)
 	return parse_address(item, &addresses[0]) ? 1 : 0;
 }
 
+/* A numeric IPv4 or IPv6 address, without a port */
 static bool
 parse_address(const char *text, MfListenAddress *address)
 {

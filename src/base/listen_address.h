@@ -26,10 +26,10 @@ typedef struct MfListenAddress
 } MfListenAddress;
 
 /*
- * Fills up to MF_LISTEN_MAX addresses and returns their number, or returns -1
- * with a sentence in "error".
+ * Parses a list separated by commas.  Fills up to MF_LISTEN_MAX addresses and returns
+ * their number, or returns -1 with a sentence in "error".
  */
-extern int	mf_listen_parse_addresses(const char *text, MfListenAddress *addresses, char *error, size_t error_size);
+extern int	mf_listen_parse_addresses(const char *list, MfListenAddress *addresses, char *error, size_t error_size);
 
 /* The numeric form of an address, in "buffer" */
 extern const char *mf_listen_address_name(const MfListenAddress *address, char *buffer, size_t size);

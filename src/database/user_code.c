@@ -4,8 +4,8 @@
  *
  * A user's trigger on a table of ours runs in the session of whoever calls a
  * function of ours, or in the worker; a function of mf_on_change() runs in a process
- * of ours.  What such code left in the session would act later, with the rights of
- * that session: a cursor WITH HOLD, a temporary view, a prepared statement.
+ * of ours.  Such code could leave something in the session that runs later, with the
+ * rights of that session: a cursor WITH HOLD, a temporary view, a prepared statement.
  *
  * PostgreSQL prevents that in a security-restricted operation.  But within one no
  * deferred trigger or constraint can be queued, and users rely on these.  So each
@@ -39,7 +39,10 @@ runs_user_code(void)
 	return (mf_process_is_ours || mf_sql_is_active()) && !has_privs_of_role(GetUserId(), GetOuterUserId());
 }
 
-/* Commands that run others are not restricted: those that they run are. */
+/*
+ * A command that runs other commands or queries is not restricted: its queries may
+ * queue deferred triggers, and the utility commands among them come here themselves.
+ */
 bool
 mf_user_code_restrict(NodeTag command, int *security_context)
 {
@@ -76,7 +79,10 @@ mf_user_code_release(int security_context)
 	SetUserIdAndSecContext(GetUserId(), security_context);
 }
 
-/* Neither a utility command nor a right stands for what these functions do. */
+/*
+ * Locks of the session outlive the transaction.  They are taken by functions, which
+ * everybody may call also in a security-restricted operation.
+ */
 void
 mf_user_code_check_function(Oid function)
 {

@@ -4,9 +4,10 @@
  *	  from a backup.
  *
  * Each start of a worker creates a new file, and stores its description in the
- * database.  A restore brings back an older description, but not the file that it
- * describes: a restored file has another inode or time of birth, and a file that the
- * restore overwrites or leaves alone is the newer one.
+ * database: its inode and time of birth.  A restore brings back an older description,
+ * which fits no file.  If the restore creates the file, that has an inode or time of
+ * birth of its own; if it overwrites the existing file in place or leaves it alone,
+ * that is the file of a later start.
  *
  * The file is not in the directory of the database, because ALTER DATABASE ... SET
  * TABLESPACE copies all files there.
@@ -86,13 +87,13 @@ read_identity(const char *text, FileIdentity *identity)
 bool
 mf_same_file(const char *old, const char *now)
 {
-	FileIdentity was;
-	FileIdentity is;
-	int			parts = Min(read_identity(old, &was), read_identity(now, &is));
+	FileIdentity old_identity;
+	FileIdentity new_identity;
+	int			parts = Min(read_identity(old, &old_identity), read_identity(now, &new_identity));
 
-	if (parts >= 1 && was.inode != is.inode)
+	if (parts >= 1 && old_identity.inode != new_identity.inode)
 		return false;
-	return parts < 3 || (was.born == is.born && was.born_ns == is.born_ns);
+	return parts < 3 || (old_identity.born == new_identity.born && old_identity.born_ns == new_identity.born_ns);
 }
 
 char *

@@ -1,6 +1,7 @@
 /*
  * request.c
- *	  The JSON body of a SendPayment request, and references.
+ *	  A SendPayment request as SQL values: the types of its fields, its JSON body
+ *	  and its reference.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/request/request.c
@@ -23,11 +24,11 @@
 /* Base 32 of Crockford, which has no letters that are easily confused */
 static const char reference_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 #define REFERENCE_LENGTH 20		/* characters with 5 random bits each */
-#define REFERENCES_AHEAD 64		/* one call of the random generator for so many, because it costs as much as a row */
+#define REFERENCES_AHEAD 64		/* made by one call of the random generator, which costs more than checking a row */
 
 static char *expiry_date_text(const MfAccount *account, TimestampTz at);
 static char *field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field);
-static char *methods_json(Datum array);
+static char *payment_methods_json(Datum array);
 static const uint8 *next_random_bytes(void);
 
 Oid
@@ -79,7 +80,10 @@ mf_request_body(const MfRequest *request, const MfAccount *account, const char *
 	return body;
 }
 
-/* The row may have been checked with another time zone of the account, or not at all. */
+/*
+ * The local time in the account's time zone, palloc'd.  Raises an error if it has none:
+ * the row may have been checked with another time zone, or not at all.
+ */
 static char *
 expiry_date_text(const MfAccount *account, TimestampTz at)
 {
@@ -109,7 +113,7 @@ field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentFiel
 		case INT2OID:
 			return psprintf("%d", (int) DatumGetInt16(value));
 		case INT4ARRAYOID:
-			return methods_json(value);
+			return payment_methods_json(value);
 		case JSONBOID:
 			{
 				Jsonb	   *jsonb = DatumGetJsonbP(value);
@@ -123,7 +127,7 @@ field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentFiel
 
 /* A checked array of integers as JSON; palloc'd. */
 static char *
-methods_json(Datum array)
+payment_methods_json(Datum array)
 {
 	Datum	   *elements;
 	int			count;
@@ -169,14 +173,14 @@ mf_new_reference(const char *customer_reference, size_t len)
 static const uint8 *
 next_random_bytes(void)
 {
-	static uint8 ahead[REFERENCES_AHEAD * REFERENCE_LENGTH];
-	static size_t used = sizeof(ahead);
+	static uint8 random_bytes[REFERENCES_AHEAD * REFERENCE_LENGTH];
+	static size_t used = sizeof(random_bytes);
 	static int	generated_by = 0;
 
-	if (used >= sizeof(ahead) || generated_by != MyProcPid)
+	if (used >= sizeof(random_bytes) || generated_by != MyProcPid)
 	{
-		used = sizeof(ahead);	/* stays so if an error is raised */
-		if (!pg_strong_random(ahead, sizeof(ahead)))
+		used = sizeof(random_bytes);	/* stays so if an error is raised */
+		if (!pg_strong_random(random_bytes, sizeof(random_bytes)))
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR),
 					 errmsg("could not generate a random reference")));
@@ -184,7 +188,7 @@ next_random_bytes(void)
 		used = 0;
 	}
 	used += REFERENCE_LENGTH;
-	return &ahead[used - REFERENCE_LENGTH];
+	return &random_bytes[used - REFERENCE_LENGTH];
 }
 
 int

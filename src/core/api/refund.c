@@ -59,6 +59,8 @@ read_refund(const cJSON *node, MfRefund *refund, const char **bad)
 	memset(refund, 0, sizeof(*refund));
 	if (!mf_fields_read(node, fields, REFUND_COUNT, values, bad))
 		return false;
+
+	/* every sample has Amount; without it, what the payer gets is the closest amount known */
 	if (values[REFUND_AMOUNT] == NULL)
 	{
 		values[REFUND_AMOUNT] = values[REFUND_REFUND_AMOUNT];

@@ -3,10 +3,13 @@
  *	  Detects that the process stood still, and holds requests back for a while
  *	  then.
  *
- * The thread does nothing but wait and serve sockets, so if it is late the process
- * stood still.  The owner may be late because it was busy.  The clock runs on
- * during suspend.  The clock of a virtual machine that was paused from outside may
- * stand still with it, and then this cannot be detected.
+ * The thread knows when it is to wake up next.  It does nothing but wait and serve
+ * sockets, so if it wakes up much later, the process stood still.  The owner of the
+ * client may wake up late because it was busy, so it reports only a wait that took
+ * too long.
+ *
+ * The clock goes on while the machine is suspended.  That of a virtual machine that
+ * is paused from outside may stop, and then a pause is not detected.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http/http_freeze.c
@@ -33,6 +36,10 @@ mf_http_report_late_wakeup(MfHttp *http, int64_t late)
 		start_hold(http, mf_http_clock());
 }
 
+/*
+ * Requests posted before held_since are never sent, others not before held_until.
+ * The thread and the owner call this, and read both without a lock.
+ */
 static void
 start_hold(MfHttp *http, int64_t now)
 {

@@ -2,8 +2,8 @@
  * httpd_answer.c
  *	  The HTTP server for webhooks and callbacks: answers.
  *
- * Answers reveal nothing: a status and a word for it.  Pages contain only what
- * the customer knows already.
+ * Clients of webhooks get a status and its name, so that nobody learns what is
+ * stored.  Pages are for customers, and contain only what these know already.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/httpd/httpd_answer.c
@@ -47,7 +47,7 @@ static const PageText page_texts[][2] = {
 	}
 };
 
-static const char page_form[] =
+static const char page_template[] =
 "<!DOCTYPE html>\n"
 "<html lang=\"%s\" dir=\"%s\">\n"
 "<head>\n"
@@ -176,8 +176,9 @@ mf_httpd_redirect(MfHttpdRequest *request, const char *url)
 }
 
 /*
- * Adds the paymentId to a URL, as MyFatoorah does; malloc'd.  Escapes what is
- * not ASCII. A fragment stays after the arguments.
+ * Returns the URL with the paymentId as its last arguments, malloc'd.  The shop
+ * gets them as if MyFatoorah had sent the customer there.  Escapes what is not
+ * ASCII.  A fragment stays at the end.
  */
 static char *
 make_location(const MfHttpdRequest *request, const char *url)
@@ -187,17 +188,17 @@ make_location(const MfHttpdRequest *request, const char *url)
 	size_t		size = 3 * strlen(url) + (id != NULL ? 2 * strlen(id) : 0) + sizeof("?paymentId=&Id=");
 	char	   *location = malloc(size);
 	char	   *end = location;
-	const char *question;
+	const char *query;
 	size_t		i;
 
 	if (location == NULL)
 		return NULL;
-	question = memchr(url, '?', fragment);
+	query = memchr(url, '?', fragment);
 	for (i = 0;; i++)
 	{
 		if (i == fragment && id != NULL)
 			end += sprintf(end, "%spaymentId=%s&Id=%s",
-						   question == NULL ? "?" : strchr("?&", url[fragment - 1]) != NULL ? "" : "&", id, id);
+						   query == NULL ? "?" : strchr("?&", url[fragment - 1]) != NULL ? "" : "&", id, id);
 		if (url[i] == '\0')
 			break;
 		if ((unsigned char) url[i] < 128)
@@ -217,7 +218,7 @@ mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic, bool troub
 	char		buffer[2048];
 	int			length;
 
-	length = snprintf(buffer, sizeof(buffer), page_form, arabic ? "ar" : "en", arabic ? "rtl" : "ltr",
+	length = snprintf(buffer, sizeof(buffer), page_template, arabic ? "ar" : "en", arabic ? "rtl" : "ltr",
 					  text->title, text->title, text->text);
 	response = MHD_create_response_from_buffer((size_t) length, buffer, MHD_RESPMEM_MUST_COPY);
 	if (response != NULL &&

@@ -50,8 +50,9 @@ mf_url_check(const char *url)
 }
 
 /*
- * Whether a host, as libcurl returns it, names the machine of whoever opens
- * it.  Changes "host".
+ * Whether a host, as libcurl returns it, leads to the machine of whoever opens
+ * it.  IPv4 addresses 127.x.x.x pass, because people try things out with a shop
+ * there.  Changes "host".
  */
 static bool
 is_local(char *host)
@@ -73,7 +74,6 @@ is_local(char *host)
 	/* a name may end with the dot of the root */
 	while (length > 0 && host[length - 1] == '.')
 		host[--length] = '\0';
-	/* 127.0.0.1 is allowed: people try things out with a shop there */
 	if (inet_pton(AF_INET, host, &four) == 1)
 		return (ntohl(four.s_addr) >> 24) == 0;
 	if (length >= 9 && curl_strequal(host + length - 9, "localhost"))
