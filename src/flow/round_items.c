@@ -16,15 +16,18 @@
 #include "flow/round_items.h"
 #include "process/wait.h"
 
-/* From this size on, a round is not limited. */
+/* The limit of a round after failures; without one, a round of any size is allowed. */
 #define FULL_SIZE 512
 
-/* How long an item at fault is put off, doubled each time.  To try an answer again costs little. */
-#define CLAIM_DELAY_MS 60000
-#define ANSWER_DELAY_MS 5000
+/*
+ * How long an item at fault is put off, doubled each time.  The answer to a request
+ * that sends an invoice is tried again sooner, because no request is repeated for it.
+ */
+#define ITEM_DELAY_MS 60000
+#define SEND_ANSWER_DELAY_MS 5000
 #define DELAY_MAX_MS 3600000
 
-/* How long if the item need not be at fault; from so many failures on it is. */
+/* How long while the item need not be at fault; it counts as such from so many failures on. */
 #define DOUBT_DELAY_MS 1000
 #define DOUBT_DELAY_MAX_MS 8000
 #define DOUBT_FAILURES 3
@@ -36,7 +39,7 @@ typedef struct FailedItem
 	int			failures;
 	uint32		error;			/* digest of the message logged last */
 	TimestampTz until;			/* claims skip it until then; 0 = they need not */
-	bool		named;
+	bool		at_fault;
 	bool		by_answer;		/* its answer has failed, not its claim */
 } FailedItem;
 
@@ -151,29 +154,29 @@ mf_items_put_off(const MfItem *item, const char *error, bool own_fault, Timestam
 	int64		delay;
 
 	entry->failures++;
-	result.named = own_fault || entry->failures >= DOUBT_FAILURES;
-	result.news = result.named && entry->error != digest;
-	if (result.named)
+	result.at_fault = own_fault || entry->failures >= DOUBT_FAILURES;
+	result.is_new_error = result.at_fault && entry->error != digest;
+	if (result.at_fault)
 		entry->error = digest;
 	delay = !own_fault ? DOUBT_DELAY_MS :
-		item->sends ? ANSWER_DELAY_MS : CLAIM_DELAY_MS;
+		item->sends ? SEND_ANSWER_DELAY_MS : ITEM_DELAY_MS;
 	delay = Min(delay << Min(entry->failures - 1, 12), own_fault ? DELAY_MAX_MS : DOUBT_DELAY_MAX_MS);
 	result.until = TimestampTzPlusMilliseconds(now, delay);
 	entry->until = result.until;
-	entry->named = result.named;
+	entry->at_fault = result.at_fault;
 	entry->by_answer = item->flight != NULL;
 	return result;
 }
 
 void
-mf_items_noted(const MfItem *item)
+mf_items_set_stored(const MfItem *item)
 {
 	FailedItem *entry = find_failed(item, false);
 
 	if (entry != NULL)
 	{
 		entry->until = 0;
-		entry->named = false;
+		entry->at_fault = false;
 	}
 }
 
@@ -201,7 +204,7 @@ mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *due)
 }
 
 int
-mf_items_unnoted(TimestampTz now)
+mf_items_count_unstored(TimestampTz now)
 {
 	int			count = 0;
 
@@ -214,7 +217,7 @@ mf_items_unnoted(TimestampTz now)
 		while ((entry = (FailedItem *) hash_seq_search(&status)) != NULL)
 		{
 			/* an item that has not failed again by then is gone */
-			if (entry->named && !TimestampDifferenceExceeds(entry->until, now, DELAY_MAX_MS))
+			if (entry->at_fault && !TimestampDifferenceExceeds(entry->until, now, DELAY_MAX_MS))
 				count++;
 		}
 	}

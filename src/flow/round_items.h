@@ -38,8 +38,8 @@ typedef struct MfItem
 typedef struct MfPutOff
 {
 	TimestampTz until;
-	bool		named;			/* the item is at fault, so tables and log name it */
-	bool		news;			/* the log has no line about this error yet */
+	bool		at_fault;		/* so tables and log are to name the item */
+	bool		is_new_error;	/* the log has no line about this error yet */
 } MfPutOff;
 
 /* Starts a round, without items. */
@@ -59,7 +59,7 @@ extern void mf_items_add(MfItemKind kind, int64 id);
 extern void mf_items_add_answer(MfItemKind kind, int64 id, bool sends, struct MfFlight *flight);
 extern void mf_items_remove_last(void);
 
-/* Whether the item has failed lately, or a round just did and its culprit is not found yet. */
+/* Whether the item has failed lately, or may be the cause of a failed round. */
 extern bool mf_items_is_suspect(MfItemKind kind, int64 id);
 
 /* Ends a round that has committed.  Returns true if it had an item. */
@@ -73,12 +73,12 @@ extern const MfItem *mf_items_failed(bool *smaller);
 
 /*
  * Puts an item off, longer each time.  "own_fault": the item itself is the likely
- * cause of the error.  If not, it is named only once it has failed several times.
+ * cause of the error.  If not, it counts as at fault once it has failed several times.
  */
 extern MfPutOff mf_items_put_off(const MfItem *item, const char *error, bool own_fault, TimestampTz now);
 
-/* Notes that the tables show until when the item is put off, so claims need not skip it. */
-extern void mf_items_noted(const MfItem *item);
+/* The tables have stored until when the item is put off, so claims need not skip it here. */
+extern void mf_items_set_stored(const MfItem *item);
 
 /*
  * The ids that claims of that kind must skip, an int8[].  Moves *due forward to when
@@ -86,8 +86,8 @@ extern void mf_items_noted(const MfItem *item);
  */
 extern Datum mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *due);
 
-/* How many named items the tables do not show */
-extern int	mf_items_unnoted(TimestampTz now);
+/* The number of items at fault that the tables do not show, for mf_check() */
+extern int	mf_items_count_unstored(TimestampTz now);
 
 /* Has claims skip nothing any more, on request of a person. */
 extern void mf_items_try_now(void);

@@ -78,7 +78,7 @@ resolve_sent(FunctionCallInfo fcinfo, Oid schema, const MfJob *job, const char *
 	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected)
 		mf_queue_dismiss_duplicate(schema, job, actor, reason);
 	else if (strcmp(decision, "dismiss") == 0)
-		return mf_payment_dismiss_doubt(schema, job->invoice, actor, reason);
+		return mf_ledger_dismiss_doubt(schema, job->invoice, actor, reason);
 	else if (strcmp(decision, "adopt") == 0 && job->duplicate_suspected)
 		adopt_twin(fcinfo, job, reason);
 	else

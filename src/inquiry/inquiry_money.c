@@ -112,14 +112,14 @@ store_money(const MfSqlScope *scope, const MfInquiryBatch *batch)
 
 	foreach(lc, batch->money)
 		lines[count++] = (MfMoney *) lfirst(lc);
-	mf_payment_book(scope, lines, count);
+	mf_ledger_book(scope, lines, count);
 	foreach(lc, batch->money)
 	{
 		const MfMoney *money = (const MfMoney *) lfirst(lc);
 		Step	   *step;
 
 		/* a fee is no step: it comes with a payment, and does not change what was received */
-		if (money->news == NULL || money->kind == MF_MONEY_FEE)
+		if (money->booked == NULL || money->kind == MF_MONEY_FEE)
 			continue;
 		step = (Step *) palloc0(sizeof(Step));
 		step->invoice = money->invoice;
@@ -150,7 +150,7 @@ store_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List *steps
 	}
 	if (count == 0)
 		return steps;
-	disputes = mf_payment_disputes(scope, invoices, count);
+	disputes = mf_ledger_store_disputes(scope, invoices, count);
 	if (disputes == NIL)
 		return steps;
 
@@ -178,12 +178,12 @@ store_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List *steps
 			step->line = chargebacks[count++] = money;
 		}
 	}
-	mf_payment_book(scope, chargebacks, count);
+	mf_ledger_book(scope, chargebacks, count);
 	foreach(lc, steps)
 	{
 		Step	   *step = (Step *) lfirst(lc);
 
-		if (step->line != NULL && step->line->news == NULL)
+		if (step->line != NULL && step->line->booked == NULL)
 			step->line = NULL;
 	}
 	return steps;
@@ -251,13 +251,13 @@ apply_step(MfPaymentChange *change, const Step *step)
 {
 	if (step->line != NULL && step->line->kind == MF_MONEY_PAYMENT)
 	{
-		change->received_value = mf_amount_add(change->received_value, step->line->news);
+		change->received_value = mf_amount_add(change->received_value, step->line->booked);
 		/* a payment of another amount needs a person's attention */
 		if (change->contradiction != NULL)
 			change->doubt = change->contradiction;
 	}
 	else if (step->line != NULL)
-		change->refunded_value = compute(numeric_sub, change->refunded_value, step->line->news);
+		change->refunded_value = compute(numeric_sub, change->refunded_value, step->line->booked);
 	if (step->dispute != NULL)
 	{
 		change->has_dispute = true;
@@ -304,12 +304,12 @@ step_reason(const MfPaymentChange *change, const Step *step)
 		if (dispute->type != NULL)
 			appendStringInfo(&reason, ", %s", dispute->type);
 		if (line != NULL)
-			appendStringInfo(&reason, ", %s %s", line->news, line->currency);
+			appendStringInfo(&reason, ", %s %s", line->booked, line->currency);
 	}
 	else if (line->kind == MF_MONEY_REFUND)
-		appendStringInfo(&reason, "RefundId %s, %s %s", line->source, line->news, line->currency);
+		appendStringInfo(&reason, "RefundId %s, %s %s", line->source, line->booked, line->currency);
 	else
-		appendStringInfo(&reason, "%s, PaymentId %s, %s %s", change->reason, line->source, line->news, line->currency);
+		appendStringInfo(&reason, "%s, PaymentId %s, %s %s", change->reason, line->source, line->booked, line->currency);
 	if (line != NULL && line->kind == MF_MONEY_PAYMENT && change->contradiction != NULL)
 		appendStringInfo(&reason, "; %s", change->contradiction);
 	return reason.data;

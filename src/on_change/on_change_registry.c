@@ -23,7 +23,7 @@
 #include "on_change/on_change_registry.h"
 #include "process/wakeup.h"
 
-/* Functions of a role; each adds a row to the queue whenever an invoice changes. */
+/* The most functions that a role may have: each adds a row to the queue whenever an invoice changes. */
 #define MAX_FUNCTIONS 8
 
 static MfStatement register_statement = {
@@ -42,9 +42,10 @@ static MfStatement owner_statement = {
 };
 
 /*
- * The process that calls functions deletes from the queue at the same time.
- * Rows are locked before they are counted, in its order: changes first, then the
- * function.
+ * The process that calls functions may be deleting from the queue at the same time.
+ * So rows are locked before they are counted, in the order in which it locks them:
+ * changes first, then the function.  The first result is the number of rows whose
+ * deletion a trigger has suppressed, for mf_change().
  */
 static MfStatement unregister_statement = {
 	"WITH l AS MATERIALIZED (SELECT id FROM @mf_reaction_queue WHERE function = $1 ORDER BY id FOR UPDATE), "
@@ -68,7 +69,11 @@ static MfStatement states_statement = {
 
 static void check_limit(const MfSqlScope *scope, const char *function, const char *owner);
 
-/* A table without pages has no rows. */
+/*
+ * Mostly no function is registered, and then the table has no pages.  The latest
+ * snapshot is used, so that also a transaction that began before a registration sees
+ * it.
+ */
 bool
 mf_reactions_any(Oid schema)
 {
@@ -94,7 +99,7 @@ mf_reactions_any(Oid schema)
 	return any;
 }
 
-/* The function itself does not count: it may be registered again. */
+/* Raises an error if the owner has the most functions without this one, which may be registered again. */
 static void
 check_limit(const MfSqlScope *scope, const char *function, const char *owner)
 {

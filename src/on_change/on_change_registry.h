@@ -2,6 +2,8 @@
  * on_change_registry.h
  *	  The functions that mf_on_change() has registered: the table mf_reaction.
  *
+ * "Reaction" in names means such a function, and a call of it after a change.
+ *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change_registry.h
  */

@@ -15,32 +15,32 @@
 #include "store/ledger.h"
 
 /*
- * A line is the difference between what an answer says and what was booked before,
- * so the same answer books nothing a second time.
+ * An entry is the difference between the total that an answer reports and what was booked
+ * before, so the same answer books nothing a second time.
  */
 static MfStatement book_statement = {
 	"WITH n AS MATERIALIZED (SELECT DISTINCT ON (n.invoice, n.kind, n.source) n.invoice, n.kind, n.source, "
-	"  n.currency, n.payment_id, n.place, "
+	"  n.currency, n.payment_id, n.position, "
 	"    n.amount::numeric - coalesce((SELECT sum(m.amount) FROM @mf_money m "
 	"      WHERE m.invoice = ANY ($1) AND m.invoice = n.invoice AND m.kind = n.kind AND m.source = n.source), "
-	"        0) AS news "
-	"  FROM unnest($1, $2, $3, $4, $5, $6, $7) AS n(invoice, kind, source, amount, currency, payment_id, place) "
-	"  ORDER BY n.invoice, n.kind, n.source, n.place), "
+	"        0) AS difference "
+	"  FROM unnest($1, $2, $3, $4, $5, $6, $7) AS n(invoice, kind, source, amount, currency, payment_id, position) "
+	"  ORDER BY n.invoice, n.kind, n.source, n.position), "
 	"b AS (INSERT INTO @mf_money (invoice, account, customer_reference, kind, source, amount, currency, payment_id) "
-	"  SELECT i.id, i.account, i.customer_reference, n.kind, n.source, n.news, n.currency, n.payment_id "
-	"  FROM n JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1) WHERE n.news <> 0 ORDER BY n.place "
+	"  SELECT i.id, i.account, i.customer_reference, n.kind, n.source, n.difference, n.currency, n.payment_id "
+	"  FROM n JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1) WHERE n.difference <> 0 ORDER BY n.position "
 	"  RETURNING invoice, kind, source) "
-	"SELECT n.place::int4, n.news::text, EXISTS (SELECT FROM b WHERE b.invoice = n.invoice AND b.kind = n.kind "
+	"SELECT n.position::int4, n.difference::text, EXISTS (SELECT FROM b WHERE b.invoice = n.invoice AND b.kind = n.kind "
 	"  AND b.source = n.source) "
-	"FROM n WHERE n.news <> 0",
+	"FROM n WHERE n.difference <> 0",
 	7, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID}, NULL
 };
 
 /*
- * Stores what signed webhooks and MyFatoorah's log say of disputes, and returns what
- * is new.  The webhook that opens a dispute may arrive late, so a dispute does not
- * become pending again.  A lost chargeback takes away the amount of the payment it
- * is about, once that is booked.
+ * Stores what signed webhooks and MyFatoorah's log of webhooks report about disputes,
+ * and returns what has changed.  The webhook that opens a dispute may arrive late, so a
+ * dispute does not become pending again.  A dispute that was lost is returned once
+ * more when its payment has been booked, because only then its amount is known.
  */
 #define BOOKED(kind, number) "SELECT FROM @mf_money m WHERE m.invoice = ANY ($1) AND m.invoice = l.invoice " \
 	"AND m.kind = '" kind "' AND m.source = l." number
@@ -104,7 +104,7 @@ static MfStatement dismiss_statement = {
 static const char *const kind_names[] = {"payment", "refund", "chargeback", "fee"};
 
 void
-mf_payment_book(const MfSqlScope *scope, MfMoney *const *money, int count)
+mf_ledger_book(const MfSqlScope *scope, MfMoney *const *money, int count)
 {
 	MfArray    *columns;
 	uint64		rows;
@@ -132,14 +132,14 @@ mf_payment_book(const MfSqlScope *scope, MfMoney *const *money, int count)
 
 		if (!DatumGetBool(mf_result(tuple, desc, 3, NULL)))
 			mf_change_suppressed();
-		money[DatumGetInt32(mf_result(tuple, desc, 1, NULL))]->news = mf_result_text(tuple, desc, 2);
+		money[DatumGetInt32(mf_result(tuple, desc, 1, NULL))]->booked = mf_result_text(tuple, desc, 2);
 	}
 }
 
 List *
-mf_payment_disputes(const MfSqlScope *scope, const int64 *invoices, int count)
+mf_ledger_store_disputes(const MfSqlScope *scope, const int64 *invoices, int count)
 {
-	List	   *news = NIL;
+	List	   *disputes = NIL;
 	Datum		value = mf_int8_array(invoices, count);
 	uint64		rows = mf_sql_execute(scope, &disputes_statement, &value, NULL);
 	uint64		row;
@@ -162,13 +162,13 @@ mf_payment_disputes(const MfSqlScope *scope, const int64 *invoices, int count)
 		dispute->lost = mf_result_text(tuple, desc, 6);
 		dispute->currency = mf_result_text(tuple, desc, 7);
 		dispute->disputed_at = isnull ? 0 : DatumGetTimestampTz(disputed_at);
-		news = lappend(news, dispute);
+		disputes = lappend(disputes, dispute);
 	}
-	return news;
+	return disputes;
 }
 
 bool
-mf_payment_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason)
+mf_ledger_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason)
 {
 	Datum		values[3];
 

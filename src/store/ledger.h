@@ -10,7 +10,7 @@
 
 #include "database/sql.h"
 
-/* Kinds of lines of the ledger, as in mf_money */
+/* Kinds of entries of the ledger, as in mf_money */
 typedef enum MfMoneyKind
 {
 	MF_MONEY_PAYMENT,
@@ -19,21 +19,24 @@ typedef enum MfMoneyKind
 	MF_MONEY_FEE
 } MfMoneyKind;
 
-/* What an answer says of money: how much came or went under one number */
+/* How much came or went under one number in total, as an answer reports it */
 typedef struct MfMoney
 {
 	int64		invoice;
 	MfMoneyKind kind;
 	const char *source;			/* PaymentId, RefundId, DisputeTransactionId */
-	const char *amount;			/* in total, decimal text; negative if it went */
+	const char *amount;			/* decimal text; negative if it went */
 	const char *currency;
 	const char *payment_id;		/* NULL = not known */
 
-	const char *news;			/* out: amount of the line that was booked; NULL = none, it was booked before */
+	const char *booked;			/* out: amount of the new entry; NULL = none, because nothing has changed */
 } MfMoney;
 
-/* Books the difference to what was booked before.  The caller has locked the invoices. */
-extern void mf_payment_book(const MfSqlScope *scope, MfMoney *const *money, int count);
+/*
+ * Books the differences to what was booked before, and sets "booked".  The caller has
+ * locked the invoices.
+ */
+extern void mf_ledger_book(const MfSqlScope *scope, MfMoney *const *money, int count);
 
 /* A dispute that is new or has changed */
 typedef struct MfDispute
@@ -48,10 +51,13 @@ typedef struct MfDispute
 	TimestampTz disputed_at;	/* of the invoice; 0 = no dispute is open or lost */
 } MfDispute;
 
-/* Stores what events say of disputes of these invoices, which the caller has locked.  List of MfDispute. */
-extern List *mf_payment_disputes(const MfSqlScope *scope, const int64 *invoices, int count);
+/*
+ * Stores what events report about disputes of these invoices, which the caller has
+ * locked.  Returns a List of MfDispute, in the current context.
+ */
+extern List *mf_ledger_store_disputes(const MfSqlScope *scope, const int64 *invoices, int count);
 
 /* Clears payment_doubt, with a line in the history; false if there is no doubt. Own scope. */
-extern bool mf_payment_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason);
+extern bool mf_ledger_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason);
 
 #endif							/* MF_LEDGER_H */

@@ -1,6 +1,7 @@
 /*
  * queue_pause.c
- *	  SQL of pauses: of an account, or of all.
+ *	  SQL of pauses, of an account or of all; and of resuming: what waited for an
+ *	  account or key is made due.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_pause.c
@@ -46,7 +47,11 @@ static MfStatement resume_statement = {
 	1, {TEXTOID}, NULL
 };
 
-/* requests that the original has sent just before it was stopped may still be processed */
+/*
+ * If this database was paused as a copy, MyFatoorah may still be processing requests that
+ * the original has sent just before it was stopped.  So no look-up of a copied entry
+ * comes before those must be done.
+ */
 static MfStatement resume_verify_statement = {
 	"UPDATE @mf_queue q SET due = d.due, " MF_SET_RANK("d.due", "q.priority") " "
 	"FROM (SELECT " MF_VERIFY_DUE("'-infinity'::timestamptz", "$1") " AS due) d WHERE q.kind = 'verify' "
@@ -54,7 +59,11 @@ static MfStatement resume_verify_statement = {
 	1, {INT4OID}, NULL
 };
 
-/* skips locked entries, which the worker is processing */
+/*
+ * Entries of one role ($1), or of all roles if it is null.  For "send" entries "lookups"
+ * counts how often they were put off for want of a key.  Skips locked entries, which the
+ * worker is processing.
+ */
 #define RETRY_ENTRIES(account) \
 	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", " \
 	"  lookups = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.lookups END " \
@@ -67,7 +76,7 @@ static MfStatement resume_verify_statement = {
 static MfStatement retry_entries_statement = {RETRY_ENTRIES("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
 static MfStatement retry_all_entries_statement = {RETRY_ENTRIES("true"), 1, {OIDOID}, NULL};
 
-/* inquiries that wait for a key, or could not be written */
+/* Inquiries with an error wait for a key, or their answers could not be written. */
 #define RETRY_INQUIRIES(account) \
 	"UPDATE @mf_inquiry q SET due = now() FROM (SELECT o.invoice FROM @mf_inquiry o WHERE o.error IS NOT NULL " \
 	"  AND " account \

@@ -118,7 +118,7 @@ mf_round_run(TimestampTz *next)
 			mf_process_forget_error();
 		}
 	}
-	my_slot->unrecorded = mf_items_unnoted(GetCurrentTimestamp());
+	my_slot->unrecorded = mf_items_count_unstored(GetCurrentTimestamp());
 	if (!ShutdownRequestPending)
 	{
 		mf_reactions_attend(my_slot, run_transaction);
@@ -243,15 +243,15 @@ put_off_item(const MfItem *item, const char *error, bool row_error)
 	PutOff		put_off = {item, later.until, error};
 	char	   *record_error = NULL;
 
-	if (later.named)
+	if (later.at_fault)
 	{
 		MfFlight   *flight = item->flight;
 
 		if (flight != NULL && flight->kind == MF_JOB_SEND && !flight->attempt_recorded)
 			flight->attempt_recorded = run_transaction(record_attempt, &put_off, NULL);
 		if (run_transaction(record_put_off, &put_off, &record_error))
-			mf_items_noted(item);
-		if (later.news && consecutive_items < MANY_ITEMS)
+			mf_items_set_stored(item);
+		if (later.is_new_error && consecutive_items < MANY_ITEMS)
 			log_put_off(&put_off, record_error);
 	}
 	mf_sender_put_off(item, later.until);
