@@ -21,19 +21,19 @@
 #include "store/repair.h"
 #include "store/row_rights.h"
 
-/* Arguments of look-ups that run in a subtransaction */
-typedef struct AccountLookup
+/* Arguments and results of functions that run in a subtransaction, because they may raise errors */
+typedef struct AccountSearch
 {
 	const char *name;
 	const MfAccount *account;
-} AccountLookup;
+} AccountSearch;
 
-typedef struct TargetLookup
+typedef struct TargetSearch
 {
 	MfHttp	   *http;
 	bool		inquiry;
 	MfClaimTarget *entry;
-} TargetLookup;
+} TargetSearch;
 
 /* A key that cannot be used, and is in the log.  It is hashed, so it must have no padding. */
 typedef struct ReportedKey
@@ -45,8 +45,8 @@ typedef struct ReportedKey
 
 static HTAB *reported_keys = NULL;
 
-static void look_up_account(void *argument);
-static void look_up_target(void *argument);
+static void find_account(void *argument);
+static void find_target(void *argument);
 static void report_key(const MfClaimTarget *target);
 
 const MfAccount *
@@ -77,30 +77,30 @@ mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
 const MfAccount *
 mf_account_or_null(const char *name, const char **reason)
 {
-	AccountLookup lookup = {name, NULL};
-	ErrorData  *error = mf_sql_try(look_up_account, &lookup);
+	AccountSearch search = {name, NULL};
+	ErrorData  *error = mf_sql_try(find_account, &search);
 
 	*reason = error == NULL ? NULL : mf_error_text(error);
-	return lookup.account;
+	return search.account;
 }
 
 static void
-look_up_account(void *argument)
+find_account(void *argument)
 {
-	AccountLookup *lookup = (AccountLookup *) argument;
+	AccountSearch *search = (AccountSearch *) argument;
 
-	lookup->account = mf_account_get(lookup->name);
+	search->account = mf_account_get(search->name);
 }
 
 const MfClaimTarget *
 mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool inquiry, List **targets)
 {
 	MfClaimTarget *entry;
-	TargetLookup lookup;
+	TargetSearch search;
 	ErrorData  *error;
 	int			i;
 
-	/* rows of an account follow each other */
+	/* the keys of this account, if any, are the last ones in the list */
 	for (i = list_length(*targets) - 1; i >= 0; i--)
 	{
 		entry = (MfClaimTarget *) list_nth(*targets, i);
@@ -115,24 +115,25 @@ mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool in
 	entry->owner = key_owner;
 	*targets = lappend(*targets, entry);
 
-	lookup.http = http;
-	lookup.inquiry = inquiry;
-	lookup.entry = entry;
-	error = mf_sql_try(look_up_target, &lookup);
+	search.http = http;
+	search.inquiry = inquiry;
+	search.entry = entry;
+	error = mf_sql_try(find_target, &search);
 	if (error != NULL)
 		entry->error = mf_error_text(error);
 	report_key(entry);
 	return entry;
 }
 
+/* Raises an error if the key cannot be used; sets "until" if MyFatoorah throttles it. */
 static void
-look_up_target(void *argument)
+find_target(void *argument)
 {
-	TargetLookup *lookup = (TargetLookup *) argument;
-	MfClaimTarget *entry = lookup->entry;
+	TargetSearch *search = (TargetSearch *) argument;
+	MfClaimTarget *entry = search->entry;
 	const MfAccount *account = mf_account_get(entry->account);
-	MfHttpTarget *target = mf_account_target(lookup->http, account, entry->owner);
-	TimestampTz until = mf_account_throttled_until(lookup->http, account, entry->owner, lookup->inquiry);
+	MfHttpTarget *target = mf_account_target(search->http, account, entry->owner);
+	TimestampTz until = mf_account_throttled_until(search->http, account, entry->owner, search->inquiry);
 
 	if (until > GetCurrentTimestamp())
 	{
@@ -186,7 +187,7 @@ report_key(const MfClaimTarget *target)
 }
 
 void
-mf_claim_try_keys(void)
+mf_claim_retry_keys(void)
 {
 	mf_account_try_keys();
 	if (reported_keys != NULL)

@@ -21,12 +21,13 @@ typedef struct MfClaim
 	dlist_head *claimed;		/* new flights are appended here */
 	struct MfAttemptRows *recorder; /* NULL: attempts are recorded by SQL */
 	int64		horizon_us;		/* slots that become free within this may be claimed for */
-	bool		held;			/* as if all accounts were paused */
+	bool		held;			/* nothing may leave: claims are made as if all accounts were paused */
 } MfClaim;
 
 /*
  * Returns the account of a throttle; NULL if it is paused, backs off, or cannot be
- * used.  The last starts a back-off, and is logged once.
+ * used.  One that cannot be used backs off from now on, and is logged once.  "paused"
+ * is what the tables say; the throttle also knows pauses that are not written yet.
  */
 extern const MfAccount *mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now);
 
@@ -35,22 +36,22 @@ typedef struct MfClaimTarget
 {
 	const char *account;
 	MfKeyOwner	owner;
-	MfHttpTarget *target;		/* NULL if the key cannot be used, */
-	const char *error;			/* with the reason, */
-	TimestampTz until;			/* and when it can be used again; 0 = not known */
+	MfHttpTarget *target;		/* NULL = the key cannot be used */
+	const char *error;			/* then the reason */
+	TimestampTz until;			/* then the time from which on it can be used; 0 = not known */
 } MfClaimTarget;
 
 /*
- * Returns the key for an account, kept in *targets, so that each is looked up once.
- * Raises no error if it cannot be used, such as for a missing mapping or a file that
- * cannot be read: this concerns the rows of one role only.  "inquiry" must be the same
- * for all entries of a list.
+ * Returns the key for an account, kept in *targets, so that each is looked up once as
+ * long as the calls for an account follow each other.  Raises no error if it cannot be
+ * used, such as for a missing mapping or a file that cannot be read: this concerns the
+ * rows of one role only.  "inquiry" must be the same for all entries of a list.
  */
-extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, MfKeyOwner owner, bool inquiry,
+extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool inquiry,
 											List **targets);
 
 /* Tries keys again that were refused, and logs once more those that cannot be used. */
-extern void mf_claim_try_keys(void);
+extern void mf_claim_retry_keys(void);
 
 /* Returns the account; if it cannot be used, NULL, and sets *reason. */
 extern const MfAccount *mf_account_or_null(const char *name, const char **reason);

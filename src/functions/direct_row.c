@@ -148,7 +148,7 @@ mf_direct_found(const MfDirectRow *row, const char *invoice_id)
 	MfTransition transition;
 	MfSqlScope	scope;
 
-	/* the same transitions as if a look-up had found it before it was sent */
+	/* queued to sent is no allowed transition; a row that a look-up finds goes the same way */
 	memset(&transition, 0, sizeof(transition));
 	transition.invoice = row->invoice;
 	transition.from = MF_STATUS_QUEUED;

@@ -24,15 +24,22 @@ typedef struct MfDirectRow
 	MfRequest	request;		/* as triggers have left it */
 } MfDirectRow;
 
+/*
+ * Inserts a queued row; triggers validate it.  Raises an error if a trigger has
+ * suppressed that.
+ */
 extern MfDirectRow *mf_direct_insert(Oid schema, const MfRequest *request, const char *account);
 
-/* Records that the first attempt starts, with that body. */
+/*
+ * Records that the first attempt starts, with that body, and makes the row "sending".
+ * The worker does not see that before the commit.
+ */
 extern void mf_direct_start(const MfDirectRow *row, const MfAccount *account, const void *body, size_t body_len);
 
-/* Records that the attempt was accepted: the row is "sent", and its payment is inquired for. */
+/* Records that the attempt was accepted, and makes the row "sent", with inquiries about its payment. */
 extern void mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *result);
 
-/* Makes the row "sent" without an attempt, with the number of an invoice that MyFatoorah has. */
+/* Makes the row "sent" without an attempt, with the InvoiceId of an invoice that MyFatoorah has. */
 extern void mf_direct_found(const MfDirectRow *row, const char *invoice_id);
 
 #endif							/* MF_DIRECT_ROW_H */

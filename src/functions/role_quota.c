@@ -20,8 +20,8 @@
 /* A role may use up the quota of this many seconds at once. */
 #define QUOTA_SECONDS 10
 
-/* The limit of an account for callbacks is this many times the quota of a role. */
-#define CALLBACK_SHARE 2
+/* So many roles can use up the limit of an account for callbacks by their quotas. */
+#define ROLES_PER_ACCOUNT_LIMIT 2
 
 static MfQuota *lock_quota(Oid role, TimestampTz now);
 
@@ -36,31 +36,36 @@ mf_quota_take_inquiry(Oid role)
 	if (quota == NULL)
 		return true;
 	if (quota->filled_at == 0)
-		quota->questions = rate * QUOTA_SECONDS;
+		quota->inquiries = rate * QUOTA_SECONDS;
 	else if (now > quota->filled_at)
-		quota->questions += (now - quota->filled_at) * rate / 1000000.0;
-	quota->questions = Min(quota->questions, Max(rate * QUOTA_SECONDS, 1.0));
+		quota->inquiries += (now - quota->filled_at) * rate / 1000000.0;
+	quota->inquiries = Min(quota->inquiries, Max(rate * QUOTA_SECONDS, 1.0));
 	quota->filled_at = now;
-	taken = quota->questions >= 1.0;
+	taken = quota->inquiries >= 1.0;
 	if (taken)
-		quota->questions -= 1.0;
+		quota->inquiries -= 1.0;
 	LWLockRelease(mf_shared->lock);
 	return taken;
 }
 
+/*
+ * "turn" advances by an interval with each callback, and lags behind now by what the
+ * role has saved.  So a callback beyond the quota gets a time, while an inquiry is only
+ * counted.
+ */
 TimestampTz
 mf_quota_take_callback(Oid role)
 {
-	int64		step = (int64) (CALLBACK_SHARE * 60 * USECS_PER_SEC / mf_callback_rate_limit);
-	int64		spare = QUOTA_SECONDS * USECS_PER_SEC;
+	int64		interval_us = (int64) (ROLES_PER_ACCOUNT_LIMIT * 60 * USECS_PER_SEC / mf_callback_rate_limit);
+	int64		saved_us = QUOTA_SECONDS * USECS_PER_SEC;
 	TimestampTz now = GetCurrentTimestamp();
 	MfQuota    *quota = lock_quota(role, now);
 	TimestampTz turn;
 
 	if (quota == NULL)
 		return 0;
-	turn = Max(quota->turn, now - spare);
-	quota->turn = turn + step;
+	turn = Max(quota->turn, now - saved_us);
+	quota->turn = turn + interval_us;
 	LWLockRelease(mf_shared->lock);
 	return turn > now ? turn : 0;
 }

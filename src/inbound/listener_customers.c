@@ -17,16 +17,16 @@
 #include "process/process.h"
 #include "process/wait.h"
 
-/* In TopMemoryContext, with its URLs */
+/* One customer who waits; in TopMemoryContext, with the URLs of "message" */
 typedef struct Customer
 {
 	struct Customer *next;
 	MfHttpdRequest *request;
 	MfInbound	message;		/* what is known of the payment */
-	TimestampTz until;
+	TimestampTz wait_until;
 } Customer;
 
-static Customer *customers = NULL;	/* who wait; the latest comes first */
+static Customer *customers = NULL;	/* the latest comes first */
 
 static bool is_paid(const MfInbound *message);
 static bool is_decided(const MfInbound *message);
@@ -93,17 +93,20 @@ add_customer(MfHttpdRequest *request, const MfInbound *message)
 		customer->message.call_back_url = MemoryContextStrdup(TopMemoryContext, message->call_back_url);
 	if (message->error_url != NULL)
 		customer->message.error_url = MemoryContextStrdup(TopMemoryContext, message->error_url);
-	customer->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MF_CUSTOMER_WAIT_MS);
+	customer->wait_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MF_CUSTOMER_WAIT_MS);
 	customer->next = customers;
 	customers = customer;
 }
 
-/* Answers who waits for the same invoice, else, if too many wait, who has waited longest. */
+/*
+ * Answers the customer who waits for the same invoice, so that reloading a page takes no
+ * more room; else, if too many wait, the one who has waited longest.
+ */
 static void
 make_room(int max_waiting, int64 invoice)
 {
 	Customer  **link;
-	Customer  **longest = NULL;
+	Customer  **oldest = NULL;
 	int			count = 0;
 
 	for (link = &customers; *link != NULL; link = &(*link)->next)
@@ -113,11 +116,11 @@ make_room(int max_waiting, int64 invoice)
 			answer_and_remove(link);
 			return;
 		}
-		longest = link;
+		oldest = link;
 		count++;
 	}
 	if (count >= max_waiting)
-		answer_and_remove(longest);
+		answer_and_remove(oldest);
 }
 
 static void
@@ -141,7 +144,7 @@ mf_customers_alarm(void)
 	TimestampTz alarm = 0;
 
 	for (customer = customers; customer != NULL; customer = customer->next)
-		alarm = mf_earlier(alarm, customer->until);
+		alarm = mf_earlier(alarm, customer->wait_until);
 	return alarm;
 }
 
@@ -168,7 +171,7 @@ mf_customers_attend(MfListener *listener)
 	{
 		Customer   *customer = *link;
 
-		if (!is_decided(&customer->message) && customer->until > now)
+		if (!is_decided(&customer->message) && customer->wait_until > now)
 		{
 			/* it is in the context that is reset below */
 			customer->message.payment_status = NULL;
@@ -182,7 +185,10 @@ mf_customers_attend(MfListener *listener)
 	return answered;
 }
 
-/* Removes customers who have closed their connections; returns how many are left. */
+/*
+ * Removes customers who have closed their connections; returns how many are left.  Their
+ * requests are answered, too, because that frees them.
+ */
 static int
 remove_disconnected(bool *removed)
 {
@@ -231,7 +237,7 @@ read_payments(MfListener *listener)
 	MemoryContextSwitchTo(old);
 }
 
-/* mf_inbound_reread() in a transaction; false if that failed. */
+/* Runs mf_inbound_reread() in a transaction of its own; false if that failed. */
 static bool
 read_messages(MfListener *listener, MfInbound *messages, int count)
 {

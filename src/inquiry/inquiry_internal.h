@@ -92,8 +92,8 @@ extern void mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *trie
 /* When an inquiry without an answer is repeated */
 extern TimestampTz mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight);
 
-/* When the next inquiry comes after an event, if "tries" of them have found no change */
-extern TimestampTz mf_inquiry_quick_time(TimestampTz now, int tries);
+/* When the next inquiry comes after an event, if so many answers since have brought no change */
+extern TimestampTz mf_inquiry_quick_time(TimestampTz now, int unchanged_answers);
 
 /*
  * Inquiries in a row without a usable answer, this one included.  One that did not

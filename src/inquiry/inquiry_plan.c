@@ -19,14 +19,14 @@
 #define REVIEW_DELAY_MS (24 * 3600 * 1000)
 
 /*
- * Delays after an event until something has changed: MyFatoorah's own reads may lag
- * some seconds behind its events.
+ * Delays of the inquiries after an event, as long as their answers have not changed:
+ * MyFatoorah's answers may lag some seconds behind its events.
  */
 static const int quick_delays_ms[MF_QUICK_TRIES] = {1200, 3000, 10000, 30000, 120000};
 
 static const MfPaymentChange *find_change(const MfInquiryBatch *batch, int64 invoice);
 static bool has_changed(const MfFlight *flight, const MfPaymentChange *change, bool tried);
-static bool schedule(MfPaymentStatus status, int answers, TimestampTz expires_at, TimestampTz now, TimestampTz *due);
+static bool schedule_poll(MfPaymentStatus status, int answers, TimestampTz expires_at, TimestampTz now, TimestampTz *due);
 static const int *delay_factors(MfPaymentStatus status);
 
 void
@@ -78,7 +78,7 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	next->urgent = false;
 	if (!doubtful)
 		next->unchanged_answers = 0;
-	next->done = !schedule(change->to, next->answers, mf_inquiry_expiry(flight), batch->now, &next->due);
+	next->done = !schedule_poll(change->to, next->answers, mf_inquiry_expiry(flight), batch->now, &next->due);
 	if (next->done && next->error != NULL)
 	{
 		/* mf_review shows its error while the entry exists */
@@ -100,22 +100,26 @@ find_change(const MfInquiryBatch *batch, int64 invoice)
 	return NULL;
 }
 
-/* Whether an answer contains the news that an event was about.  "tried": it has changed a try to pay. */
+/*
+ * Whether an answer contains the change that an event was about.  "tried": it has
+ * changed a try to pay.
+ */
 static bool
 has_changed(const MfFlight *flight, const MfPaymentChange *change, bool tried)
 {
-	/* that an invoice has expired is no news of MyFatoorah's */
-	bool		moved = change->from != change->to && change->to != MF_EXPIRED;
-	bool		changed = tried || (flight->kind == MF_JOB_REFUNDS ? change->changed : moved);
+	/* an invoice expires by the clock, not by an event */
+	bool		status_changed = change->from != change->to && change->to != MF_EXPIRED;
+	bool		changed = tried || (flight->kind == MF_JOB_REFUNDS ? change->changed : status_changed);
 	int			i;
 
 	/* while a try is in progress, its result is still to come */
 	for (i = 0; i < flight->payment.try_count; i++)
-		changed &= flight->payment.tries[i].status != MF_TRY_IN_PROGRESS || (moved && mf_payment_was_paid(change->to));
+		changed &= flight->payment.tries[i].status != MF_TRY_IN_PROGRESS ||
+			(status_changed && mf_payment_was_paid(change->to));
 	return changed;
 }
 
-/* When the account can be reached again; less and less often while only this inquiry fails */
+/* Not before the account can be reached again.  The delay doubles while the inquiry itself is at fault. */
 TimestampTz
 mf_inquiry_retry_time(const MfInquiryBatch *batch, const MfFlight *flight)
 {
@@ -143,9 +147,9 @@ mf_inquiry_count_failures(const MfFlight *flight)
 }
 
 TimestampTz
-mf_inquiry_quick_time(TimestampTz now, int tries)
+mf_inquiry_quick_time(TimestampTz now, int unchanged_answers)
 {
-	return TimestampTzPlusMilliseconds(now, quick_delays_ms[Min(tries, MF_QUICK_TRIES - 1)]);
+	return TimestampTzPlusMilliseconds(now, quick_delays_ms[Min(unchanged_answers, MF_QUICK_TRIES - 1)]);
 }
 
 TimestampTz
@@ -168,7 +172,7 @@ mf_inquiry_expiry(const MfFlight *flight)
  * nothing can change any more.  "expires_at" 0 = unknown.
  */
 static bool
-schedule(MfPaymentStatus status, int answers, TimestampTz expires_at, TimestampTz now, TimestampTz *due)
+schedule_poll(MfPaymentStatus status, int answers, TimestampTz expires_at, TimestampTz now, TimestampTz *due)
 {
 	const int  *factors = delay_factors(status);
 	bool		is_open = status == MF_UNPAID || status == MF_AUTHORIZED;

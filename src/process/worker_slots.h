@@ -27,7 +27,7 @@
 /* Accounts on back-off that are shown by name; more are only counted. */
 #define MF_WAITING_ACCOUNTS 32
 
-/* Roles that can have a budget of inquiries at the same time */
+/* Roles that can have a quota of inquiries at the same time */
 #define MF_QUOTAS 32
 
 /* Why a worker ended; the launcher decides by it whether to start another. */
@@ -69,14 +69,14 @@ typedef struct MfWaitingAccount
 	TimestampTz until;			/* nothing is sent before; later, one request at a time */
 } MfWaitingAccount;
 
-/* What is left of the budget of a role; see functions/role_quota.c */
+/* What is left of the quotas of a role; see functions/role_quota.c */
 typedef struct MfQuota
 {
 	Oid			role;
 	TimestampTz used_at;		/* 0 = never */
-	double		questions;
-	TimestampTz filled_at;		/* 0 = never used */
-	TimestampTz turn;			/* earliest time of its next callback once the budget is used up */
+	double		inquiries;		/* that it may still cause, as of filled_at */
+	TimestampTz filled_at;		/* 0 = never */
+	TimestampTz turn;			/* of its next callback; in the past by what the role has saved */
 } MfQuota;
 
 /* The process that calls functions of mf_on_change() */

@@ -81,7 +81,7 @@ mf_sender_try_now(uint32 what)
 
 	if (what & MF_TRY_ALL)
 	{
-		mf_claim_try_keys();
+		mf_claim_retry_keys();
 		sweeping |= sweep_waits;
 	}
 	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)

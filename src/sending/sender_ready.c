@@ -18,8 +18,8 @@
 #include "process/wait.h"
 #include "sending/sender_internal.h"
 
-/* An invoice that finds no slot for so long is returned. */
-#define READY_MS 500
+/* A flight with an invoice is returned if no slot has become free for it after so long. */
+#define MAX_READY_MS 500
 
 static dlist_head throttles = DLIST_STATIC_INIT(throttles); /* those with ready flights, by ready.node */
 static int	throttle_count = 0;
@@ -32,9 +32,9 @@ mf_sender_add_ready(MfFlight *flight)
 {
 	MfThrottle *throttle = flight->throttle;
 
-	/* a look-up loses nothing by waiting */
+	/* a look-up loses nothing by waiting for as long as it may leave */
 	flight->ready_until = mf_flight_is_lookup(flight) ? flight->send_by :
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), READY_MS);
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MAX_READY_MS);
 	mf_http_target_hold(flight->target);
 	dlist_push_tail(&throttle->ready.flights, &flight->node);
 	if (throttle->slots.ready == 0)
@@ -80,14 +80,14 @@ mf_sender_post_ready_in_turns(void)
 	return posted;
 }
 
-/* There must be one. */
+/* The throttle must have a ready flight. */
 static MfFlight *
 first_ready(const MfThrottle *throttle)
 {
 	return dlist_container(MfFlight, node, dlist_head_node(unconstify(dlist_head *, &throttle->ready.flights)));
 }
 
-/* There must be one.  The caller lets go of its target. */
+/* Likewise.  The caller lets go of the target once it has no more use for it. */
 static MfFlight *
 remove_first_ready(MfThrottle *throttle)
 {

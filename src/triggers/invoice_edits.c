@@ -45,7 +45,7 @@ mf_edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *aft
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
 
-		/* created_by has the name of that role */
+		/* none of these is worth a line: the role is shown by created_by, and metadata is the user's own */
 		if (column == MF_IC_CREATED_BY_ID)
 			break;
 		if (mf_same_column(desc, before, after, column))
@@ -105,7 +105,10 @@ is_url(int column)
 		column == MF_IC_CUSTOMER_NAME + MF_SP_WEBHOOK_URL;
 }
 
-/* Removes user name, password and query from a URL, in place: they may be secret, and the history may outlive the row. */
+/*
+ * Removes user name, password and query from a URL, in place.  They may be secret, and
+ * the history may be kept for longer than the row.
+ */
 static char *
 without_secrets(char *url)
 {

@@ -23,15 +23,15 @@
 #define IDLE_DELAY_MS 3600000
 #define FAILED_DELAY_MS 60000
 
-/* One table; each batch is a transaction of its own */
+/* The work on one table; each batch is a transaction of its own */
 typedef struct Task
 {
 	const char *table;
 	const int  *retention;		/* minutes; 0 keeps all */
 	uint64		(*purge) (const MfSqlScope *scope, TimestampTz before);
-	int			seen;			/* the value of *retention at the latest call */
-	TimestampTz at;				/* of the next batch */
-	TimestampTz before;
+	int			known_retention;	/* the value of *retention at the latest call */
+	TimestampTz next_at;		/* when the next batch is processed */
+	TimestampTz before;			/* the latest batch was of rows older than this */
 	uint64		rows;			/* of the latest batch */
 	bool		failed;
 } Task;
@@ -56,15 +56,15 @@ mf_retention_attend(MfSlot *slot, MfRunTransaction run, TimestampTz *next)
 	{
 		Task	   *task = &tasks[i];
 
-		if (task->seen != *task->retention)
-			task->at = now;
-		task->seen = *task->retention;
-		if (task->seen == 0)
+		if (task->known_retention != *task->retention)
+			task->next_at = now;
+		task->known_retention = *task->retention;
+		if (task->known_retention == 0)
 			continue;
-		if (now >= task->at)
+		if (now >= task->next_at)
 			run_batch(task, slot, run, now);
 		if (task->rows > 0 && !task->failed)
-			*next = mf_earlier(*next, task->at);
+			*next = mf_earlier(*next, task->next_at);
 	}
 }
 
@@ -76,7 +76,7 @@ run_batch(Task *task, MfSlot *slot, MfRunTransaction run, TimestampTz now)
 
 	task->before = now - (TimestampTz) *task->retention * 60 * USECS_PER_SEC;
 	task->failed = !run(purge_batch, task, &error);
-	task->at = TimestampTzPlusMilliseconds(now, task->failed ? FAILED_DELAY_MS :
+	task->next_at = TimestampTzPlusMilliseconds(now, task->failed ? FAILED_DELAY_MS :
 										   task->rows > 0 ? BATCH_DELAY_MS : IDLE_DELAY_MS);
 	if (task->failed == was_failed && !task->failed)
 		return;
@@ -100,7 +100,7 @@ purge_batch(const MfSqlScope *scope, void *argument)
 {
 	Task	   *task = (Task *) argument;
 
-	/* during a piecemeal restore, rows that prevent a deletion may be missing */
+	/* while a dump is being restored table by table, rows that prevent a deletion may be missing */
 	task->rows = mf_queue_awaits_decision(scope) ? 0 : task->purge(scope, task->before);
 	return true;
 }

@@ -12,10 +12,10 @@
 #include "process/worker_slots.h"
 
 /*
- * Processes a batch of each table if it is time.  An idle worker is not woken for it,
- * but *next is moved forward while there may be more rows.  A failure is shown in the
- * slot and logged.
+ * Processes a batch of each table for which it is time, by "run".  *next, when the worker
+ * wakes up next, is moved forward while a table may have more rows; an idle worker is
+ * not woken otherwise.  A failure is shown in the slot, and logged once in a row.
  */
-extern void mf_retention_attend(MfSlot *slot, MfRunTransaction run_apart, TimestampTz *next);
+extern void mf_retention_attend(MfSlot *slot, MfRunTransaction run, TimestampTz *next);
 
 #endif							/* MF_RETENTION_H */
