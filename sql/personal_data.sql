@@ -88,6 +88,7 @@ ALTER SYSTEM SET myfatoorah.personal_data_retention = '365d';
 SELECT pg_reload_conf();
 INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('Noura', 1, 'young');
 CALL mf_test.wait_for($$(SELECT erased_at IS NOT NULL FROM mf_invoice WHERE reference = 'neighbour.paid')$$);
+CALL mf_test.wait_for($$(SELECT status = 'sent' FROM mf_invoice WHERE customer_reference = 'young')$$);
 SELECT * FROM mf_test.mentions('neighbour');
 SELECT reference ~ '^young' AS young, customer_name, status FROM mf_invoice WHERE erased_at IS NULL AND customer_reference IN ('tenant', 'young') ORDER BY id;
 ALTER SYSTEM RESET myfatoorah.personal_data_retention;
