@@ -57,7 +57,7 @@ mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	mf_array_init(&accounts, count);
 	for (i = 0; i < (uint64) count; i++)
 	{
-		if (limits[i].mark == DT_NOBEGIN)
+		if (limits[i].position_rank == DT_NOBEGIN)
 			mf_array_add_text(&accounts, limits[i].account);
 	}
 	if (accounts.count == 0)
