@@ -15,7 +15,7 @@
 #include "store/queue_internal.h"
 #include "store/queue_promote.h"
 
-#define PROMOTE_LIMIT 1000		/* entries at a time */
+#define PROMOTE_LIMIT 1000		/* entries at a time, of all accounts together */
 #define FAILED_DELAY_MS 60000	/* pause after a failure */
 
 typedef struct Promotion
