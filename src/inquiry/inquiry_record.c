@@ -239,7 +239,7 @@ add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNex
 	{
 		case MF_LOOKUP_FOUND:
 			next->invoice_id = answer->invoice_id;
-			next->twin = answer->twin;
+			next->row = answer->row;
 			break;
 		case MF_LOOKUP_NOT_FOUND:
 		case MF_LOOKUP_REFUSED:

@@ -24,8 +24,9 @@
 #define EARLIER "FROM @mf_event p WHERE p.account = u.account AND p.digest = u.digest"
 
 /*
- * Events are matched with invoices by InvoiceId, by reference (with or without the
- * number of a resend), and by a PaymentId of an earlier answer.  Events of payments
+ * Events are matched with invoices by reference (with or without the number of a
+ * resend), by InvoiceId, and by a PaymentId of an earlier answer.  The reference
+ * comes first, because a person may have given another row the InvoiceId.  Events of payments
  * (1), refunds (2), recurring payments (5) and disputes (6) are about an invoice.
  * An InvoiceId other than that of the row is inquired about by itself, too.
  *
@@ -38,11 +39,11 @@
 
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
-	"    (SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account = n.account "
-	"      ORDER BY i.id + 0 LIMIT 1), "
 	"    (SELECT i.id FROM @mf_invoice i WHERE i.reference IS NOT NULL AND i.account = n.account AND i.reference = ANY "
 	"      (ARRAY[n.customer_reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', "
 	"        n.stem || '~5']) LIMIT 1), "
+	"    (SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account = n.account "
+	"      ORDER BY i.id + 0 LIMIT 1), "
 	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND i.account = n.account "
 	"      WHERE t.payment_id = n.payment_id ORDER BY i.id + 0 LIMIT 1)) AS invoice "
 	"  FROM (SELECT u.*, regexp_replace(u.customer_reference, '~[0-9]+$', '') AS stem, "
@@ -105,15 +106,15 @@ static MfStatement store_events_statement = {
 		BOOLARRAYOID, TIMESTAMPTZARRAYOID}, NULL
 };
 
-/* rows that have another invoice than the answer, under the same reference */
+/* rows that have the reference of the answer, and whether they have another invoice */
 static MfStatement twins_statement = {
-	"SELECT n.event, (SELECT i.id::int8 FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
-	"    WHERE e.id = n.event AND i.reference IS NOT NULL AND i.status = 'sent' AND i.invoice_id <> n.invoice_id::int8 "
-	"      AND i.reference = ANY (ARRAY[n.reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', "
-	"        n.stem || '~5']) "
-	"    LIMIT 1) "
+	"SELECT n.event, i.id::int8, i.invoice_id <> n.invoice_id::int8 "
 	"FROM (SELECT u.*, regexp_replace(u.reference, '~[0-9]+$', '') AS stem FROM unnest($1, $2, $3) "
-	"  AS u(event, invoice_id, reference)) n",
+	"  AS u(event, invoice_id, reference)) n "
+	"  CROSS JOIN LATERAL (SELECT i.id, i.invoice_id FROM @mf_invoice i JOIN @mf_event e ON e.account = i.account "
+	"    WHERE e.id = n.event AND i.reference IS NOT NULL AND i.status = 'sent' AND i.invoice_id IS NOT NULL "
+	"      AND i.reference = ANY (ARRAY[n.reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', "
+	"        n.stem || '~5']) LIMIT 1) i",
 	3, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
@@ -122,10 +123,10 @@ static MfStatement twins_statement = {
 
 /* opens an inquiry only about an invoice that the answer has found */
 static MfStatement resolve_events_statement = {
-	"WITH n AS MATERIALIZED (SELECT n.*, coalesce((SELECT i.id "
+	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(nullif(n.ours, 0), (SELECT i.id "
 	"  FROM @mf_event e, " MF_HAVING_NUMBER("n.invoice_id::int8")
-	"    AND e.id = n.event AND e.account = i.account ORDER BY i.id + 0 LIMIT 1), nullif(n.twin, 0)) AS invoice "
-	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, lookups, twin, failures)), "
+	"    AND e.id = n.event AND e.account = i.account ORDER BY i.id + 0 LIMIT 1)) AS invoice "
+	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, lookups, ours, failures)), "
 	"e AS (UPDATE @mf_event e SET due = n.due, lookups = n.lookups, failures = n.failures, "
 	"    invoice = CASE WHEN " OF_ANOTHER " THEN e.invoice ELSE coalesce(n.invoice, e.invoice) END, "
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
@@ -301,7 +302,7 @@ mf_events_resolve(const MfSqlScope *scope, const MfEventNext *next, int count)
 		mf_array_add_text(&columns[1], next[i].invoice_id);
 		mf_array_add_timestamp(&columns[2], next[i].due);
 		mf_array_add(&columns[3], Int32GetDatum(Min(next[i].lookups, PG_INT16_MAX)));
-		mf_array_add(&columns[4], Int64GetDatum(next[i].twin));
+		mf_array_add(&columns[4], Int64GetDatum(next[i].row));
 		mf_array_add(&columns[5], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
 	}
 	mf_columns_change(scope, &resolve_events_statement, columns);
@@ -325,13 +326,15 @@ mf_events_find_twins(const MfSqlScope *scope, MfEventNext *answers, int count)
 	for (row = 0; row < rows; row++)
 	{
 		int64		event = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL));
-		bool		isnull;
-		Datum		invoice = mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, &isnull);
+		int64		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, NULL));
+		bool		is_twin = DatumGetBool(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 3, NULL));
 
-		for (i = 0; i < count && !isnull; i++)
+		for (i = 0; i < count; i++)
 		{
-			if (answers[i].event == event)
-				answers[i].twin = DatumGetInt64(invoice);
+			if (answers[i].event != event)
+				continue;
+			answers[i].row = invoice;
+			answers[i].twin = is_twin ? invoice : 0;
 		}
 	}
 }

@@ -49,13 +49,14 @@ typedef struct MfEventNext
 	int64		event;
 	const char *invoice_id;		/* of the answer; NULL = there was none */
 	const char *reference;		/* likewise */
-	int64		twin;			/* the row that has another invoice under this reference; 0 = none */
+	int64		row;			/* the sent row that has this reference; 0 = none */
+	int64		twin;			/* the same row if it has another invoice; 0 = it has not */
 	TimestampTz due;			/* 0 = the inquiry is over */
 	int			lookups;
 	int			failures;
 } MfEventNext;
 
-/* Sets "twin" of each. */
+/* Sets "row" and "twin" of each. */
 extern void mf_events_find_twins(const MfSqlScope *scope, MfEventNext *answers, int count);
 
 /* Records what comes next for events, and opens inquiries about the invoices that were found. */
