@@ -710,7 +710,7 @@ CREATE VIEW mf_addition AS
 		FROM pg_catalog.pg_extension e
 			JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid
 				AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'
-			JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p', 'v')
+			JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'v')
 			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE e.extname = 'myfatoorah'),
 	h AS (
@@ -724,8 +724,7 @@ CREATE VIEW mf_addition AS
 			   pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.called, c.conname, pg_catalog.pg_get_constraintdef(c.oid))
 		FROM r JOIN pg_catalog.pg_constraint c ON c.conrelid = r.oid
 		UNION ALL
-		SELECT 3, 'index', r.relname, i.relname,
-			   pg_catalog.replace(pg_catalog.pg_get_indexdef(i.oid), ' ON ONLY ' || r.called || ' USING ', ' ON ' || r.called || ' USING ')
+		SELECT 3, 'index', r.relname, i.relname, pg_catalog.pg_get_indexdef(i.oid)
 		FROM r JOIN pg_catalog.pg_index x ON x.indrelid = r.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
 		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conindid = i.oid AND c.conrelid = r.oid)
 		UNION ALL
@@ -1009,7 +1008,7 @@ CREATE FUNCTION mf_resolve(id bigint, decision text, reason text, invoice_id big
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon; dismiss clears the suspicion of a duplicate, adopt says that the other invoice is the valid one';
+COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon; dismiss clears the suspicion of a duplicate, adopt says that the other invoice is the valid one; review takes an InvoiceId back that was given by mistake';
 
 CREATE FUNCTION mf_cancel(id bigint, reason text DEFAULT NULL)
 RETURNS void
@@ -1214,6 +1213,11 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				CASE WHEN i.status = 'sent' OR i.duplicate_error <> i.last_error THEN i.duplicate_error END), '')) AS what_happened,
 		   CASE WHEN q.doubt IS NOT NULL THEN
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or refund in the portal, and dismiss it then.', i.id)
+				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.status = 'sent' AND i.base_value IS NULL AND NOT EXISTS (
+					SELECT FROM mf_attempt t WHERE t.invoice = i.id AND t.invoice_id = i.invoice_id) THEN
+				pg_catalog.format('Put base_url, environment or key back if they have changed since it was sent. If the row has this InvoiceId by mistake: SELECT mf_resolve(%s, ''review'', ''reason''), and decide anew.', i.id)
+				WHEN q.error IS NOT NULL AND q.error = i.payment_error THEN
+				'Put base_url, environment and key of the account back to what they were when it was sent, or give such accounts a server of their own. The next good answer clears it.'
 				WHEN q.error IS NOT NULL THEN
 				pg_catalog.format('It is put off, and tried again at %s. Mend what the error names, such as a constraint or trigger of your own or a user mapping, and call: SELECT mf_resume(%L)', q.due, i.account)
 				WHEN i.status = 'review' THEN

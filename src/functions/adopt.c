@@ -9,11 +9,10 @@
 
 #include "access/genam.h"
 #include "access/table.h"
-#include "catalog/pg_foreign_data_wrapper.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
-#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -26,6 +25,7 @@
 #include "base/encoding.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
+#include "functions/adopt.h"
 #include "functions/direct_row.h"
 #include "functions/direct_status.h"
 #include "process/wakeup.h"
@@ -33,8 +33,8 @@
 #include "store/inquiries_open.h"
 #include "store/invoice_number.h"
 
-static int64 find_row_of_invoice(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference);
-static bool shares_invoice_ids(const MfAccount *account, const char *name);
+static int64 find_holder(Oid schema, const char *account, const char *invoice_id, const char *reference, int64 taker);
+static bool shares_invoice_ids(const char *account, const char *other);
 static void wait_for_reference(Oid schema, Datum reference);
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *utf8);
 static void read_request(const MfStatusResult *found, const MfAccount *account, MfRequest *request);
@@ -52,7 +52,6 @@ mf_adopt(PG_FUNCTION_ARGS)
 	MfRequest	request;
 	const char *invoice_id;
 	const char *reference;
-	int64		known;
 	bool		too_often = false;
 
 	mf_refuse_in_trigger("mf_adopt");
@@ -60,13 +59,7 @@ mf_adopt(PG_FUNCTION_ARGS)
 	invoice_id = found->values[MF_PS_INVOICE_ID];
 	reference = found->values[MF_PS_CUSTOMER_REFERENCE];
 
-	known = find_row_of_invoice(schema, account, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
-	if (known != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice %s of MyFatoorah is that of invoice %lld already", invoice_id, (long long) known),
-				 errhint("SELECT * FROM mf_invoice_all WHERE id = %lld", (long long) known)));
-
+	mf_check_number_free(schema, account->name, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL, 0);
 	read_request(found, account, &request);
 	row = mf_direct_insert(schema, &request, account->name);
 	mf_direct_found(row, invoice_id);
@@ -112,10 +105,23 @@ set_text(MfRequest *request, MfSendPaymentField field, const char *utf8)
 	request->isnull[field] = false;
 }
 
+/* See adopt.h. */
+void
+mf_check_number_free(Oid schema, const char *account, const char *invoice_id, const char *reference, int64 taker)
+{
+	int64		holder = find_holder(schema, account, invoice_id, reference, taker);
+
+	if (holder != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %s of MyFatoorah is that of invoice %lld already", invoice_id, (long long) holder),
+				 errhint("SELECT * FROM mf_invoice_all WHERE id = %lld", (long long) holder)));
+}
+
 /*
- * Returns the id of the row that has this invoice of MyFatoorah, or one under its
- * reference; 0 if there is none.  The row may be archived, or of another account with
- * the same address.
+ * Returns the id of the row, other than the one that takes the invoice, that has
+ * this invoice of MyFatoorah, or one under its reference; 0 if there is none.  The
+ * row may be archived, or of another account with the same address.
  *
  * A row is inserted before its invoice is sent, so it is in the index of references
  * once the invoice can be found.  A transaction that has inserted it is waited for before
@@ -123,20 +129,20 @@ set_text(MfRequest *request, MfSendPaymentField field, const char *utf8)
  * keeps others from adopting the same invoice until the end of the transaction.
  */
 static int64
-find_row_of_invoice(Oid schema, const MfAccount *account, const char *invoice_id, const char *reference)
+find_holder(Oid schema, const char *account, const char *invoice_id, const char *reference, int64 taker)
 {
 	static MfStatement statement = {
-		"SELECT i.id::int8, i.account::text FROM " MF_HAVING_NUMBER("$1::int8") " "
+		"SELECT i.id::int8, i.account::text FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $3 "
 		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 "
 		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice i WHERE i.reference = $2 "
 		"UNION ALL SELECT i.id::int8, NULL FROM @mf_archive_key i WHERE i.reference = $2",
-		2, {TEXTOID, TEXTOID}, NULL
+		3, {TEXTOID, TEXTOID, INT8OID}, NULL
 	};
 	MfSqlScope	scope;
-	Datum		values[2] = {CStringGetTextDatum(invoice_id), (Datum) 0};
-	char		nulls[2] = {' ', 'n'};
+	Datum		values[3] = {CStringGetTextDatum(invoice_id), (Datum) 0, Int64GetDatum(taker)};
+	char		nulls[3] = {' ', 'n', ' '};
 	SPITupleTable *rows;
-	int64		known = 0;
+	int64		holder = 0;
 	uint64		count;
 	uint64		i;
 
@@ -149,34 +155,34 @@ find_row_of_invoice(Oid schema, const MfAccount *account, const char *invoice_id
 		nulls[1] = ' ';
 		wait_for_reference(schema, values[1]);
 	}
-	LockDatabaseObject(ForeignDataWrapperRelationId, GetForeignServer(account->serverid)->fdwid,
+	LockDatabaseObject(RelationRelationId, get_relname_relid("mf_invoice_number", schema),
 					   (uint16) hash_bytes((const unsigned char *) invoice_id, strlen(invoice_id)), ExclusiveLock);
 
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
 	count = mf_sql_execute(&scope, &statement, values, nulls);
 	rows = SPI_tuptable;
-	for (i = 0; i < count && known == 0; i++)
+	for (i = 0; i < count && holder == 0; i++)
 	{
 		bool		by_reference;
 		Datum		name = mf_result(rows->vals[i], rows->tupdesc, 2, &by_reference);
 
 		if (by_reference || shares_invoice_ids(account, TextDatumGetCString(name)))
-			known = DatumGetInt64(mf_result(rows->vals[i], rows->tupdesc, 1, NULL));
+			holder = DatumGetInt64(mf_result(rows->vals[i], rows->tupdesc, 1, NULL));
 	}
 	mf_sql_end(&scope);
-	return known;
+	return holder;
 }
 
 /*
  * Whether an InvoiceId of the other account may mean the same invoice, because the
- * addresses of both are the same, or because that of the other is not known any more.
+ * addresses of both are the same, or because one of them is not known any more.
  */
 static bool
-shares_invoice_ids(const MfAccount *account, const char *name)
+shares_invoice_ids(const char *account, const char *other)
 {
-	return strcmp(name, account->name) == 0 || !mf_account_exists(name) ||
-		strcmp(mf_account_get(name)->base_url, account->base_url) == 0;
+	return strcmp(other, account) == 0 || !mf_account_exists(other) || !mf_account_exists(account) ||
+		strcmp(mf_account_get(other)->base_url, mf_account_get(account)->base_url) == 0;
 }
 
 /* Waits for transactions that have inserted a row with that reference, as a unique index does. */

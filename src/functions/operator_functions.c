@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
+#include "functions/adopt.h"
 #include "functions/invoice_actions.h"
 #include "functions/invoice_commands.h"
 #include "process/database_hold.h"
@@ -35,7 +36,8 @@
 static bool resolve_sent(FunctionCallInfo fcinfo, Oid schema, const MfJob *job, const char *decision, const char *reason);
 static void resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *decision, const char *reason);
 static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
-static char *invoice_id_argument(FunctionCallInfo fcinfo);
+static void take_number_back(Oid schema, const MfJob *job, const char *reason);
+static char *invoice_id_argument(FunctionCallInfo fcinfo, const MfJob *job);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 
 PG_FUNCTION_INFO_V1(mf_resolve);
@@ -64,7 +66,9 @@ mf_resolve(PG_FUNCTION_ARGS)
 				 errhint("Give the reason for the history, such as 'portal shows invoice 6893854, paid'.")));
 	reason = psprintf("%s: %s", decision, reason);
 
-	if (invoice.job->status != MF_STATUS_SENT || !resolve_sent(fcinfo, schema, invoice.job, decision, reason))
+	if (strcmp(decision, "review") == 0)
+		take_number_back(schema, invoice.job, reason);
+	else if (invoice.job->status != MF_STATUS_SENT || !resolve_sent(fcinfo, schema, invoice.job, decision, reason))
 		resolve_review(fcinfo, schema, invoice.job, decision, reason);
 	PG_RETURN_VOID();
 }
@@ -111,7 +115,7 @@ resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *deci
 	if (strcmp(decision, "adopt") == 0)
 	{
 		transition.to = MF_STATUS_SENT;
-		transition.invoice_id = invoice_id_argument(fcinfo);
+		transition.invoice_id = invoice_id_argument(fcinfo, job);
 		transition.invoice_url = mf_optional_text(fcinfo, 4);
 		transition.linkless = NO_LINK_GIVEN;
 	}
@@ -123,7 +127,7 @@ resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *deci
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for decision: \"%.40s\"", decision),
-				 errhint("Valid values are: adopt, resend, abandon; dismiss for a sent invoice that is suspected of a duplicate.")));
+				 errhint("Valid values are: adopt, resend, abandon; dismiss for a sent invoice that is suspected of a duplicate; review for one whose InvoiceId turned out to be another's.")));
 
 	mf_queue_apply_by_person(schema, &transition, 1);
 	mf_wake_worker_at_commit();
@@ -139,7 +143,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 
 	memset(&adoption, 0, sizeof(adoption));
 	adoption.invoice = job->invoice;
-	adoption.invoice_id = invoice_id_argument(fcinfo);
+	adoption.invoice_id = invoice_id_argument(fcinfo, job);
 	adoption.invoice_url = mf_optional_text(fcinfo, 4);
 	adoption.linkless = NO_LINK_GIVEN;
 	adoption.actor = GetUserNameFromId(GetUserId(), false);
@@ -154,17 +158,39 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 	mf_wake_inquiries_at_commit();
 }
 
-/* The InvoiceId in the fourth argument; palloc'd. */
-static char *
-invoice_id_argument(FunctionCallInfo fcinfo)
+/* A row whose InvoiceId was given by mistake goes back to review, where it is decided anew. */
+static void
+take_number_back(Oid schema, const MfJob *job, const char *reason)
 {
+	if (job->status != MF_STATUS_SENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld has no number to take back", (long long) job->invoice),
+				 errdetail("Its status is \"%s\".", mf_status_name(job->status))));
+	if (!mf_queue_take_number_back(schema, job->invoice, GetUserNameFromId(GetUserId(), false), reason))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld keeps its number", (long long) job->invoice),
+				 errdetail("An answer of MyFatoorah has confirmed that the number is that of this invoice."),
+				 errhint("Only a number that no answer has confirmed can be taken back.")));
+	mf_wake_inquiries_at_commit();
+}
+
+/* The InvoiceId in the fourth argument, which no other row has; palloc'd. */
+static char *
+invoice_id_argument(FunctionCallInfo fcinfo, const MfJob *job)
+{
+	char	   *invoice_id;
+
 	require_argument(fcinfo, 3, "invoice_id");
 	if (PG_GETARG_INT64(3) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invoice_id must be greater than zero"),
 				 errhint("Give the InvoiceId that the MyFatoorah portal shows.")));
-	return psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
+	invoice_id = psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
+	mf_check_number_free(get_func_namespace(fcinfo->flinfo->fn_oid), job->account, invoice_id, NULL, job->invoice);
+	return invoice_id;
 }
 
 static void

@@ -19,9 +19,8 @@ typedef enum MfWaiting
 } MfWaiting;
 
 /*
- * In the worker: an account waits until a time, or waits no longer (0), which is called
- * only if it has waited.  "was_waiting": the latest call said that it waits.  Accounts
- * for which shared memory has no room are counted, without their names.
+ * In the worker: an account waits until a time, or waits no longer (0).
+ * "was_waiting": the latest call said that it waits.
  */
 extern void mf_waiting_account_set(const char *account, TimestampTz until, bool was_waiting);
 

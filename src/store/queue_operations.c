@@ -16,6 +16,7 @@
 #include "database/sql_array.h"
 #include "process/wakeup.h"
 #include "store/attempts.h"
+#include "store/inquiries.h"
 #include "store/queue_internal.h"
 #include "store/queue_operations.h"
 
@@ -69,6 +70,7 @@ static MfStatement adopt_twin_statement = {
 	"  AND a.invoice_id = $4::int8 "
 	"    AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) AS url), "
 	"i AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL, payment_error = NULL, "
+	"      invoice_status = NULL, base_currency = NULL, base_value = NULL, display_currency = NULL, display_value = NULL, "
 	"      invoice_id = $4::int8, invoice_url = k.url, "
 	"      last_error = CASE WHEN notification_option = 'LNK' AND k.url IS NULL THEN $6 END FROM k "
 	"    WHERE " MAY_ADOPT " RETURNING id, status, attempts), "
@@ -80,6 +82,33 @@ static MfStatement adopt_twin_statement = {
 	"  + (SELECT count(*) FROM @mf_queue q JOIN i ON i.id = q.invoice) - (SELECT count(*) FROM done), "
 	"    (SELECT count(*) FROM i)",
 	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
+};
+
+/* no answer about the row has named the number: neither to an attempt nor to an inquiry */
+#define IS_UNCONFIRMED \
+	"i.id = $1 AND i.status = 'sent' AND i.payment_status IN ('unpaid', 'expired', 'remote_cancelled') " \
+	"AND i.base_value IS NULL AND NOT EXISTS (SELECT FROM @mf_attempt a WHERE a.invoice = i.id AND a.invoice_id = i.invoice_id)"
+
+/* what has come in about the number is matched anew, once it was asked whose it is */
+static MfStatement take_number_back_statement = {
+	"WITH o AS MATERIALIZED (SELECT i.id, i.account, i.priority, i.invoice_id FROM @mf_invoice i WHERE " IS_UNCONFIRMED "), "
+	"i AS (UPDATE @mf_invoice i SET status = 'review', invoice_id = NULL, invoice_url = NULL, sent_at = NULL, "
+	"    payment_error = NULL, last_error = 'invoice ' || o.invoice_id || ' is not that of this row' "
+	"  FROM o WHERE i.id = o.id RETURNING i.id, i.attempts), "
+	"n AS (DELETE FROM @mf_invoice_number k USING o WHERE k.invoice_id = o.invoice_id AND k.invoice = o.id), "
+	"q AS (DELETE FROM @mf_inquiry q USING o WHERE q.invoice = o.id RETURNING 1), "
+	"e AS (UPDATE @mf_event e SET invoice = NULL, answered_at = NULL, due = clock_timestamp(), "
+	"    lookups = " CppAsString2(MF_QUICK_TRIES) " FROM o WHERE e.invoice = o.id AND e.invoice_id = o.invoice_id), "
+	"put AS (INSERT INTO @mf_queue (invoice, account, kind, due, rank, priority) "
+	"  SELECT o.id, o.account, 'review', 'infinity', 'infinity', o.priority FROM o "
+	"  ON CONFLICT (invoice) DO UPDATE SET kind = 'review', due = 'infinity', rank = 'infinity', lookups = 0, error = NULL "
+	"  RETURNING 1), "
+	"history AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT i.id, clock_timestamp(), $2, 'sent', 'review', i.attempts, $3 FROM i RETURNING 1) "
+	"SELECT 3 * (SELECT count(*) FROM o) - (SELECT count(*) FROM i) - (SELECT count(*) FROM put) "
+	"  - (SELECT count(*) FROM history) + (SELECT count(*) FROM @mf_inquiry q JOIN o ON o.id = q.invoice) "
+	"  - (SELECT count(*) FROM q), (SELECT count(*) FROM o)",
+	3, {INT8OID, TEXTOID, TEXTOID}, NULL
 };
 
 /*
@@ -210,6 +239,17 @@ mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 	nulls[4] = adoption->invoice_url ? ' ' : 'n';
 	values[5] = CStringGetTextDatum(adoption->linkless);
 	return mf_change_alone(schema, &adopt_twin_statement, values, nulls) > 0;
+}
+
+bool
+mf_queue_take_number_back(Oid schema, int64 invoice, const char *actor, const char *reason)
+{
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(invoice);
+	values[1] = CStringGetTextDatum(actor);
+	values[2] = CStringGetTextDatum(reason);
+	return mf_change_alone(schema, &take_number_back_statement, values, NULL) > 0;
 }
 
 void

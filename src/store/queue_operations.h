@@ -36,6 +36,13 @@ extern void mf_queue_dismiss_duplicate(Oid schema, const MfJob *job, const char 
 extern bool mf_queue_adopt_twin(Oid schema, const MfTransition *adoption);
 
 /*
+ * Puts a sent row back into review without its number, which a person has given it by
+ * mistake, with a line in the history.  False if an answer about the row has named
+ * that number. Own scope.
+ */
+extern bool mf_queue_take_number_back(Oid schema, int64 invoice, const char *actor, const char *reason);
+
+/*
  * Sets cancel_requested of locked invoices that MyFatoorah may have, with lines in
  * the history: they are not sent again.  Those that are queued are looked up soon.
  * Own scope.

@@ -19,7 +19,7 @@ static const struct
 }			state_machine[] = {
 	{"queued", "sending rejected unknown review cancelled"},
 	{"sending", "queued sent rejected unknown"},
-	{"sent", ""},
+	{"sent", "review"},
 	{"rejected", "queued cancelled"},
 	{"unknown", "queued sent review"},
 	{"review", "queued sent cancelled"},

@@ -1,0 +1,164 @@
+# An InvoiceId that a person has given the wrong row: mf_resolve() refuses one that another row has; an event is that of
+# the row whose reference it carries; and a row that was given a stranger's number is brought back.
+use MyFatoorah::Test;
+
+use HTTP::Tiny ();
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1d'");
+my $db = 'postgres';
+my $secret = 'Wx+sEcReT/of=the+portal';
+
+$mf->setup_account($node, $db, $sandbox);
+$node->safe_psql($db, "ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
+$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
+$mf->wait_worker($node, $db);
+
+sub sql
+{
+	return $node->safe_psql($db, $_[0]);
+}
+
+# "ok", or SQLSTATE, message and hint
+sub attempt
+{
+	my ($code, undef, $err) = $node->psql($db, $_[0], extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+
+	return $code == 0 ? 'ok' : join ': ', $err =~ /ERROR:  (\w{5}): (.*)/, $err =~ /^HINT:  (.*)/m;
+}
+
+sub column
+{
+	my ($id, $column) = @_;
+
+	return sql("SELECT $column FROM mf_invoice WHERE id = $id");
+}
+
+# A row in review, without a number
+sub in_review
+{
+	my ($name) = @_;
+	my $id = sql("INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, reference, status, attempts)
+		VALUES ('Noura', 1, '$name', '$name.abcdefghijklmnopqrst', 'review', 1) RETURNING id");
+
+	sql(q{SELECT mf_resume('*')});
+	return $id;
+}
+
+# A row that was sent
+sub sent
+{
+	my ($name) = @_;
+
+	$mf->insert($node, $db, $name);
+	$mf->wait_status($node, $db, $name);
+	return split /\|/, sql("SELECT id, invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
+}
+
+# An invoice that was made in the portal
+sub elsewhere
+{
+	my $answer = HTTP::Tiny->new->post($sandbox->url . '/v2/SendPayment', { headers => { Authorization => 'Bearer ' . $sandbox->key, 'Content-Type' => 'application/json' },
+		content => JSON::PP->new->encode({ CustomerName => 'Portal', NotificationOption => 'LNK', InvoiceValue => 1, CustomerReference => 'of the portal' }) });
+
+	return JSON::PP->new->decode($answer->{content})->{Data}{InvoiceId};
+}
+
+# Its customer pays, and the webhook comes
+sub pay_and_tell
+{
+	my ($invoice) = @_;
+
+	$sandbox->control('POST', "invoices/$invoice/pay", {});
+	$sandbox->wait_deliveries({ invoice => $invoice, phase => 'queued' }, 1) or die "no webhook of invoice $invoice\n";
+	sql($mf->webhook(($sandbox->deliveries(invoice => $invoice))[-1]));
+	return;
+}
+
+#
+# A number that another row has
+#
+my $typo = in_review('typo');
+my ($victim, $number) = sent('victim');
+my $taken = "55000: invoice $number of MyFatoorah is that of invoice $victim already: SELECT * FROM mf_invoice_all WHERE id = $victim";
+my $adopt = "SELECT mf_resolve($typo, 'adopt', 'typo', invoice_id => $number)";
+is(attempt($adopt), $taken, 'the number of another row');
+is(column($typo, 'status'), 'review', 'the row is in review as before');
+is(attempt("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM mf_open; $adopt"), $taken, 'whatever the snapshot');
+sql('CREATE SERVER branch FOREIGN DATA WRAPPER myfatoorah OPTIONS (country $$KWT$$, base_url ' . $mf->literal($sandbox->url) . ')');
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET account = 'branch' WHERE id = $typo");
+is(attempt($adopt), $taken, 'and one of another account with the same address');
+sql(q{ALTER SERVER branch OPTIONS (SET base_url 'http://127.0.0.1:1')});
+is(attempt("BEGIN; $adopt; ROLLBACK"), 'ok', 'but not with another address');
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET account = 'myfatoorah' WHERE id = $typo");
+
+# the row may have two invoices, and one is given that is another row's
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET status = 'sent', invoice_id = 77, duplicate_suspected = true WHERE id = $typo");
+is(attempt($adopt), $taken, 'the same for a row that may have two invoices');
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET status = 'review', invoice_id = NULL, duplicate_suspected = false WHERE id = $typo");
+
+# two at the same time
+my $other = in_review('other');
+my $free = elsewhere();
+my ($first, $second) = map { $mf->session($node, $db) } 1, 2;
+$first->query_safe("BEGIN; SELECT mf_resolve($typo, 'adopt', 'portal', invoice_id => $free)");
+$second->query_until(qr/begun/, "\\echo begun\nSELECT mf_resolve($other, 'adopt', 'portal', invoice_id => $free);\n");
+$mf->wait_for($node, $db, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%mf_resolve%' AND pid <> pg_backend_pid()}, 1);
+$first->query_safe('COMMIT');
+$second->query('SELECT 1');
+like($second->{stderr}, qr/is that of invoice $typo already/, 'of two at the same time, one finds the row of the other');
+$_->quit for $first, $second;
+
+#
+# A row that was given a stranger's number: this one is of the portal, and paid
+#
+pay_and_tell($free);
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_review WHERE id = $typo", 1);
+is(column($typo, 'payment_status'), 'unpaid', 'the payment of a stranger is not booked');
+is(attempt("SELECT mf_resolve($typo, '$_', 'typo')") =~ s/: SELECT.*//r, "55000: invoice $typo is not in review", "$_: not at once") for 'resend', 'abandon';
+my $step = sql("SELECT next_step FROM mf_review WHERE id = $typo");
+my ($call) = $step =~ /(SELECT mf_resolve\(.*?'reason'\))/;
+is($call, "SELECT mf_resolve($typo, 'review', 'reason')", 'mf_review shows how to bring it back') or diag($step);
+is(attempt($call), 'ok', 'which works');
+is(column($typo, "concat_ws('|', status, payment_status, invoice_id, invoice_url, sent_at, payment_error)"), 'review|unpaid', 'it is in review again, without the number');
+like(attempt($call), qr/^55000: invoice $typo has no number to take back/, 'a second time there is none');
+is(sql("SELECT count(*) FROM mf_number WHERE invoice = $typo"), 0, 'also in mf_number');
+is(sql("SELECT concat_ws(' ', from_status, to_status, actor = current_user, reason) FROM mf_history WHERE invoice = $typo ORDER BY changed_at DESC LIMIT 1"), 'sent review t review: reason', 'and the history tells of it');
+is(sql("SELECT concat_ws(' ', kind, due) FROM mf_queue WHERE invoice = $typo"), 'review infinity', 'a person is to decide');
+like(sql("SELECT next_step FROM mf_review WHERE id = $typo"), qr/mf_resolve\($typo, 'resend', 'reason'\)/, 'mf_review shows how');
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_unmatched WHERE invoice_id = $free", 1);
+is(attempt("SELECT mf_adopt('$free')"), 'ok', 'the stranger gets a row of its own');
+is(attempt("SELECT mf_resolve($typo, 'resend', 'portal shows none')"), 'ok', 'and the row is sent');
+$mf->wait_for($node, $db, "SELECT status FROM mf_invoice WHERE id = $typo", 'sent');
+is(attempt("SELECT mf_resolve($typo, 'review', 'mistake')"), "55000: invoice $typo keeps its number: Only a number that no answer has confirmed can be taken back.", 'a number that an answer has named stays');
+is(attempt("SELECT mf_resolve($victim, 'review', 'mistake')") =~ s/: Only.*//r, "55000: invoice $victim keeps its number", 'of any row');
+
+#
+# A row that has got another's number all the same, by an earlier version: what comes in is matched by the reference
+#
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET status = 'sent', invoice_id = $number, sent_at = now() WHERE id = $other; DELETE FROM mf_queue WHERE invoice = $other;
+	INSERT INTO mf_invoice_number (invoice_id, invoice) VALUES ($number, $other)");
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET invoice_id = $number WHERE id = $typo; INSERT INTO mf_invoice_number (invoice_id, invoice) VALUES ($number, $typo)");
+pay_and_tell($number);
+is(sql("SELECT invoice FROM mf_event WHERE invoice_id = $number"), $victim, 'the webhook is that of the row whose reference it carries');
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $victim", 'paid');
+is(sql("SELECT string_agg(payment_status, ',') FROM mf_invoice WHERE id IN ($typo, $other)"), 'unpaid,unpaid', 'which is paid, and no other');
+my $payment = column($victim, 'payment_id');
+sql("DELETE FROM mf_transaction WHERE invoice = $victim; SELECT mf_callback('$payment')");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE source = 'callback' AND due IS NULL", 1);
+is(sql("SELECT invoice FROM mf_event WHERE source = 'callback'"), $victim, 'so is the answer about a PaymentId');
+is(attempt("SELECT mf_resolve($other, 'review', 'typo')"), 'ok', 'and the row with the wrong number is brought back');
+
+#
+# An archived row has it
+#
+$mf->wait_idle($node, $db);
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-01' WHERE id = $victim; DELETE FROM mf_inquiry WHERE invoice = $victim");
+is(sql(q{SELECT mf_archive('2020-02-01')}), 1, 'the row is archived');
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET invoice_id = 78 WHERE id = $typo");
+is(attempt("SELECT mf_resolve($other, 'adopt', 'typo', invoice_id => $number)"), $taken, 'its number is taken, too');
+
+unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$node->stop;
+done_testing();
