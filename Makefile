@@ -11,12 +11,12 @@
 #   make demo                 a database and the stand-in API to try things in
 #   make help                 every target and the variables it takes
 
-# Targets of the house. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
+# Targets of our own. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
 # its own `check`, which only says that it does not exist, is thereby out of the way too.
-HOUSE = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb attack chaos chaos-mutate demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
+OWN_TARGETS = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb attack chaos chaos-mutate demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
 
-ifneq (,$(filter $(HOUSE),$(MAKECMDGOALS)))
-ifneq (,$(filter-out $(HOUSE),$(MAKECMDGOALS)))
+ifneq (,$(filter $(OWN_TARGETS),$(MAKECMDGOALS)))
+ifneq (,$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)))
 
 # Mixed goals (`make clean check`): one make for each, in the order given.
 .NOTPARALLEL:
@@ -26,7 +26,7 @@ $(MAKECMDGOALS):
 
 else
 
-.PHONY: $(HOUSE)
+.PHONY: $(OWN_TARGETS)
 
 # SUITES="core fuzz sandbox regress isolation tap crash", REGRESS="name ...", ISOLATION="name ...",
 # TESTS="t/001_commit_to_request.pl ...", JOBS=n, KEEP=1; see scripts/check.sh

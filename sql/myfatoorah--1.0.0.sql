@@ -710,7 +710,7 @@ CREATE VIEW mf_addition AS
 		FROM pg_catalog.pg_extension e
 			JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid
 				AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'
-			JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'v')
+			JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p', 'v')
 			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE e.extname = 'myfatoorah'),
 	h AS (
@@ -724,7 +724,8 @@ CREATE VIEW mf_addition AS
 			   pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.called, c.conname, pg_catalog.pg_get_constraintdef(c.oid))
 		FROM r JOIN pg_catalog.pg_constraint c ON c.conrelid = r.oid
 		UNION ALL
-		SELECT 3, 'index', r.relname, i.relname, pg_catalog.pg_get_indexdef(i.oid)
+		SELECT 3, 'index', r.relname, i.relname,
+			   pg_catalog.replace(pg_catalog.pg_get_indexdef(i.oid), ' ON ONLY ' || r.called || ' USING ', ' ON ' || r.called || ' USING ')
 		FROM r JOIN pg_catalog.pg_index x ON x.indrelid = r.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
 		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conindid = i.oid AND c.conrelid = r.oid)
 		UNION ALL

@@ -159,6 +159,27 @@ sql(q{UPDATE bill SET note = CASE note WHEN 'a' THEN 'b' ELSE 'a' END, amount = 
 is(bills(), 'bill-1 queued 11 a, bill-2 queued 21 a, bill-3 queued 31 b, bill-4 queued 10 a', 'so do many at once');
 sql(q{WITH gone AS (DELETE FROM bill_a WHERE flat = 'bill-1' RETURNING flat, tenant, amount, due, invoice) INSERT INTO bill_b (flat, tenant, amount, due, note, invoice) SELECT flat, tenant, amount + 1, due, 'b', invoice FROM gone});
 is(bills(), 'bill-1 queued 12 b, bill-2 queued 21 a, bill-3 queued 31 b, bill-4 queued 10 a', 'and one that is moved by hand');
+sub replaced
+{
+	my ($flat, $columns) = @_;
+
+	return attempt(qq{WITH gone AS (DELETE FROM rent WHERE flat = '$flat' RETURNING flat, tenant, amount, due, $columns)
+		INSERT INTO rent (flat, tenant, amount, due, invoice) SELECT flat, tenant, amount + 1, due, invoice FROM gone});
+}
+sql(q{INSERT INTO rent (flat, tenant, amount) VALUES ('again', 'A', 5)});
+is(replaced('again', 'invoice') . row('again', q{concat_ws(' ', status, invoice_value)}), 'ok queued 6', 'so does a row of a plain table that is deleted and inserted again');
+like(replaced('verify', 'invoice') . replaced('sending', 'invoice'), qr/^ok 55000: invoice N can no longer be changed/, 'unless its invoice has left');
+is(sql(q{SELECT concat_ws(' ', count(*), min(amount)) FROM rent WHERE flat = 'sending'}), '1 9', 'then the row stays as it was');
+make_table('fee', $all, "$map, $options, 'idempotency_key=note'");
+sql(q{INSERT INTO fee (flat, tenant, amount, note) VALUES ('fee', 'F', 5, 'the fee')});
+is(attempt(q{WITH gone AS (DELETE FROM fee RETURNING *) INSERT INTO fee (flat, tenant, amount, due, note) SELECT flat, tenant, amount + 1, due, note FROM gone}) . row('fee', q{concat_ws(' ', status, invoice_value)}),
+	'ok queued 6', 'and one that is found by its key');
+sql(q{DELETE FROM fee});
+is(attempt(q{INSERT INTO fee (flat, tenant, amount, note) VALUES ('fee', 'F', 5, 'the fee')}),
+	'23505: a cancelled invoice has the idempotency_key of a row of table "fee" | It is invoice N, which is not sent. | Give the row another key. Or let the owner of mf_invoice delete that invoice, which frees its key.',
+	'a later row does not get the invoice that was cancelled with the first');
+sql(q{DELETE FROM mf_invoice WHERE idempotency_key = 'the fee'; INSERT INTO fee (flat, tenant, amount, note) VALUES ('fee', 'F', 7, 'the fee')});
+is(row('fee', q{concat_ws(' ', status, invoice_value)}), 'queued 7', 'and the way out leads out');
 is(attempt(q{UPDATE bill SET note = 'a', amount = -1 WHERE flat = 'bill-1'}) =~ s/ \|.*//r, '22023: invoice_value must be greater than zero', 'what cannot follow does not move');
 sql(q{DELETE FROM bill WHERE flat IN ('bill-1', 'bill-2')});
 is(bills(), 'bill-1 cancelled 12, bill-2 cancelled 21, bill-3 queued 31 b, bill-4 queued 10 a', 'what is deleted is cancelled');

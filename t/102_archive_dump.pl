@@ -14,10 +14,10 @@ my %same = (
 	'the months' => q{SELECT c.relname, c.relowner::regrole, coalesce(c.relacl, acldefault('r', c.relowner)) AS rights, c.reloptions, pg_get_expr(c.relpartbound, c.oid), obj_description(c.oid, 'pg_class')
 		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'mf_invoice_archive'::regclass ORDER BY 1},
 	'their indexes' => q{SELECT tablename, indexname, indexdef FROM pg_indexes WHERE tablename ~ '^mf_invoice_archive' ORDER BY 1, 2},
-	'their constraints' => q{SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid::regclass::text ~ '^mf_invoice_archive' ORDER BY 1, 2},
+	'their constraints' => q{SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid::regclass::text ~ '^mf_invoice_archive' ORDER BY conrelid::regclass::text, 2},
 	'rights on the archive' => q{SELECT relname, relacl FROM pg_class WHERE relname IN ('mf_invoice_archive', 'mf_archive_key') ORDER BY 1},
 	'its columns' => q{SELECT attname, atttypid::regtype, attnotnull, col_description(attrelid, attnum) FROM pg_attribute
-		WHERE attrelid = 'mf_invoice_archive'::regclass AND attnum > 0 ORDER BY attnum});
+		WHERE attrelid = 'mf_invoice_archive'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum});
 
 sub sql { return $node->safe_psql($db, @_); }
 sub in { return $node->safe_psql(@_); }
@@ -157,6 +157,55 @@ sql(q{DELETE FROM mf_inquiry; ALTER TABLE mf_invoice ADD COLUMN twice numeric GE
 is(sql(q{SELECT mf_archive('2025-06-01')}), 5, 'a generated column');
 is(sql(q{SELECT count(*) FROM mf_invoice_archive WHERE twice = 21}), 5, 'is kept as it was');
 is(sql(q{SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive WHERE twice = 21}), 5, 'and generated again');
+
+sql(q{ALTER TABLE mf_invoice_archive DROP COLUMN twice, DROP COLUMN "my @ flat"});
+like(attempt(q{SELECT mf_archive('2025-06-01')}), qr/invoices cannot be archived/, 'a column that the archive has not keeps invoices from it');
+sql(q{UPDATE mf_invoice SET metadata = coalesce(metadata, '{}') || jsonb_build_object('flat', "my @ flat"); ALTER TABLE mf_invoice DROP COLUMN twice, DROP COLUMN "my @ flat"});
+is(sql(q{DELETE FROM mf_inquiry; SELECT mf_archive('2025-06-01')}), 5, 'until it is moved to metadata');
+is(sql(q{SELECT count(*) FROM mf_invoice_all WHERE archived_at IS NOT NULL AND metadata->>'flat' = 'C8'}), 5, 'which goes along');
+
+#
+# What is one's own
+#
+sub additions { return sql(q{SELECT string_agg(concat_ws(' ', kind, relation, name), ', ' ORDER BY kind, name) FROM mf_addition}); }
+sub dump_item { return sql(q{SELECT string_agg(concat_ws(' ', ok, substring(detail FROM '"([^"]*)"'), substring(hint FROM '^\w+ \w+')), ', ' ORDER BY ok, detail) FROM mf_check() WHERE item = 'dump'}); }
+
+# An index of a month is dumped with it.
+sql(q{CREATE INDEX of_month ON mf_invoice_archive_2025_01 ((metadata->>'flat'))});
+is(additions() . dump_item(), '', 'an index of a month is nothing that a dump lacks');
+in($db, 'CREATE DATABASE one_month');
+restore('one_month', dump_it('one_month.sql'));
+compare('one_month');
+sql(q{DROP INDEX of_month});
+
+# One of the archive cannot be restored without an error, which leaves nothing else out; mf_addition makes it again.
+sql(q{CREATE INDEX flats ON mf_invoice_archive ((metadata->>'flat')); ALTER TABLE mf_invoice_archive ADD CONSTRAINT references_once UNIQUE (created_at, reference), ADD CONSTRAINT positive CHECK (invoice_value > 0);
+	CREATE TRIGGER same BEFORE UPDATE ON mf_invoice_archive FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()});
+is(additions(), 'constraint mf_invoice_archive positive, constraint mf_invoice_archive references_once, index mf_invoice_archive flats, trigger mf_invoice_archive same', 'what was added to the archive is listed');
+is(dump_item(), 'f references_once Drop it, f flats Drop it, t positive Keep its, t same Keep its', 'and mf_check() tells which of it keeps a dump from being restored');
+my $marred = dump_it('marred', '-Fc');
+my $again = sql(q{SELECT string_agg(definition, ';') FROM mf_addition});
+in($db, 'CREATE DATABASE marred');
+command_fails_like([ $node->installed_command('pg_restore'), '-d', $node->connstr('marred'), $marred ], qr/"public\.(?:flats|references_once)" does not exist.*errors ignored on restore: 8$/s, 'as it does');
+in('marred', $again);
+compare('marred');
+is(in('marred', q{SELECT count(*) FROM pg_index x WHERE x.indrelid = 'mf_invoice_archive'::regclass AND x.indisvalid}), 2, 'what is made again holds for all months');
+insert_old('2024-12-15 00:00+00', 1);
+is(sql(q{SELECT mf_archive('2025-01-01')}), 1, 'a new month has what the archive has');
+is(sql(q{SELECT count(*) FROM pg_constraint WHERE conrelid = 'mf_invoice_archive_2024_12'::regclass AND conname = 'positive'}), 1, 'its constraints, too');
+sql(q{DROP TRIGGER same ON mf_invoice_archive; ALTER TABLE mf_invoice_archive DROP CONSTRAINT positive, DROP CONSTRAINT references_once; DROP INDEX flats});
+is(additions() . dump_item(), '', 'it can be taken away again');
+
+# A column: with it a month does not fit the archive, unless that has it before.
+sql(q{ALTER TABLE mf_invoice_archive ADD COLUMN flat text; ALTER TABLE mf_invoice ADD COLUMN flat text});
+is(dump_item(), 'f flat Move what, f flat Move what', 'so does a column');
+my $columns = dump_it('columns', '-Fc');
+$again = sql(q{SELECT string_agg(definition, ';') FROM mf_addition});
+in($db, "CREATE DATABASE columns");
+in('columns', "CREATE EXTENSION myfatoorah; $again");
+restore('columns', $columns, '--no-owner');
+compare('columns');
+sql(q{ALTER TABLE mf_invoice_archive DROP COLUMN flat; ALTER TABLE mf_invoice DROP COLUMN flat});
 
 # Whoever owns the table owns its months
 sql(q{DELETE FROM mf_inquiry; CREATE ROLE archivist; GRANT CREATE, USAGE ON SCHEMA public TO archivist; ALTER TABLE mf_invoice_archive OWNER TO archivist});

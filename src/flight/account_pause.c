@@ -15,16 +15,16 @@
 #include "store/queue_pause.h"
 
 /* A pause that could not be written is tried again after this. */
-#define RETRY_MS 5000
+#define RETRY_DELAY_MS 5000
 
-static int	unwritten = 0;		/* pauses of which mf_account does not know */
+static int	unwritten = 0;		/* pauses that are not in mf_account yet */
 static TimestampTz retry_at = 0;
-static bool reported = false;	/* that one could not be written */
+static bool reported = false;	/* the log has a line that one could not be written */
 
 static bool write_pause(const MfSqlScope *scope, void *argument);
 
 void
-mf_pause_want(MfThrottle *throttle, const char *by, const char *reason)
+mf_pause_account(MfThrottle *throttle, const char *by, const char *reason)
 {
 	throttle->paused = true;
 	mf_throttle_report(throttle, MF_OUTAGE_PAUSED, reason);
@@ -67,7 +67,7 @@ mf_pause_attend(MfRunTransaction run_apart)
 		unwritten--;
 	}
 	reported = failed;
-	retry_at = failed ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS) : 0;
+	retry_at = failed ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_DELAY_MS) : 0;
 }
 
 static bool

@@ -15,11 +15,11 @@
  * Pauses an account in this worker at once, and in mf_account by the next
  * mf_pause_attend().  "by" is a constant; "reason" is copied and may be NULL.
  */
-extern void mf_pause_want(MfThrottle *throttle, const char *by, const char *reason);
+extern void mf_pause_account(MfThrottle *throttle, const char *by, const char *reason);
 
 /*
- * Writes pauses to mf_account, each in a transaction of its own, so that a lock on
- * a row of mf_account delays only this one.
+ * Writes pauses to mf_account, each in a transaction of its own by "run_apart", so that
+ * one that fails or meets a lock leaves the others alone.
  */
 extern void mf_pause_attend(MfRunTransaction run_apart);
 

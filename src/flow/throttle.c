@@ -79,7 +79,7 @@ create_throttle(const char *account)
 	throttle->account = MemoryContextStrdup(TopMemoryContext, account);
 	throttle->owner = mf_owner_get(InvalidOid);
 	throttle->used_at = GetCurrentTimestamp();
-	throttle->claim.mark = DT_NOBEGIN;
+	throttle->claim.position_rank = DT_NOBEGIN;
 	dlist_init(&throttle->ready.flights);
 	dlist_init(&throttle->answers.in_flight);
 
@@ -368,7 +368,7 @@ mf_throttle_account_changed(MfThrottle *throttle)
 		return;
 	throttle->lacking = false;
 	throttle->retry_at = throttle->retry_after;
-	throttle->claim.mark = DT_NOBEGIN;
+	throttle->claim.position_rank = DT_NOBEGIN;
 	show_waiting(throttle, GetCurrentTimestamp());
 }
 
@@ -380,7 +380,7 @@ mf_throttle_reset(MfThrottle *throttle)
 	throttle->reported = false;
 	throttle->retry_at = throttle->retry_after = throttle->inquire_at = 0;
 	throttle->inquiries_throttled = 0;
-	throttle->claim.mark = DT_NOBEGIN;
+	throttle->claim.position_rank = DT_NOBEGIN;
 	show_waiting(throttle, 0);
 }
 

@@ -65,12 +65,12 @@ typedef struct MfSlotUse
 	int			ready;			/* flights claimed ahead of the slots that become free */
 } MfSlotUse;
 
-/* How far claims of invoices have come; written by claim.c, mark also reset by others. */
+/* How far claims of invoices have come on the agenda; written by claim.c, the position also reset by others. */
 typedef struct MfClaimProgress
 {
-	TimestampTz mark;			/* claims skip lower ranks */
-	int64		mark_invoice;	/* and of this rank, lower invoices */
-	TimestampTz mark_until;		/* when the mark is reset */
+	TimestampTz position_rank;	/* claims begin at this rank, DT_NOBEGIN = at the first entry, */
+	int64		position_invoice;	/* and of this rank, at this invoice */
+	TimestampTz position_until; /* when the position is reset */
 	int			claimed;		/* by the claim under way */
 	bool		has_more;		/* the latest claim took all it could, so there may be more */
 	bool		has_sends;		/* the latest claim found some */

@@ -137,8 +137,10 @@ has_row_security(const char *table, Oid schema)
 }
 
 /*
- * Reports what users have added to our tables, because no dump contains it.  An added
- * column even keeps a dump from being restored, because the rows in it have the column.
+ * Reports what users have added to our tables, because no dump contains it.  Two
+ * kinds even keep a dump from being restored.  Of a column the rows in it have values.
+ * To an index of the archive it attaches those of the months, which are no members
+ * of the extension.
  */
 static void
 check_additions(const MfCheck *check)
@@ -152,7 +154,10 @@ check_additions(const MfCheck *check)
 
 		if (strcmp(addition->kind, "column") == 0)
 			mf_check_report(check, "dump", false, psprintf("A dump cannot be restored as it is: it has the values of %s, and not the column.", what),
-							"Move what is in it to the column metadata, or to a table of your own, and drop it; or add it where the dump is restored, before the data: SELECT definition FROM mf_addition");
+							"Move what is in it to the column metadata, or to a table of your own, and drop it. Where such a dump is to be restored, create the extension and add the column before that: SELECT definition FROM mf_addition");
+		else if (addition->on_months)
+			mf_check_report(check, "dump", false, psprintf("A dump cannot be restored without errors: it has the indexes of the months for %s, and not that to which it attaches them.", what),
+							"Drop it, and create it on single months instead, with which it is dumped. A restore that goes on after these errors has all the rest.");
 		else
 			mf_check_report(check, "dump", true, psprintf("No dump has %s.", what),
 							"Keep its definition in a script, and run that where a dump was restored: SELECT definition FROM mf_addition");

@@ -13,24 +13,30 @@
 #include "base/compat.h"
 #include "inbound/listener_backoff.h"
 
+/* The back-off from the second time on, doubled each time */
 #define BACKOFF_MS 250
 #define BACKOFF_MAX_MS 60000
-#define ENTRIES 256
+
+/* A new entry replaces the oldest one: requests with that key are stored at once again. */
+#define MAX_ENTRIES 256
 
 typedef struct BackoffEntry
 {
 	uint64		key;			/* 0 = free */
 	TimestampTz until;
-	int			delay_ms;		/* 0 the first time */
+	int			delay_ms;		/* the latest; 0 = the request has met a lock once */
 } BackoffEntry;
 
-static BackoffEntry entries[ENTRIES];
+static BackoffEntry entries[MAX_ENTRIES];
 static int	next_entry = 0;
 
 static uint64 request_key(const MfHttpdRequest *request);
 static BackoffEntry *find_entry(uint64 key);
 
-/* Requests with the same key may meet the same lock. */
+/*
+ * Requests with the same key may meet the same lock: the same webhook, or callbacks of
+ * the same invoice.  0 = a request that is not put off.
+ */
 static uint64
 request_key(const MfHttpdRequest *request)
 {
@@ -46,7 +52,7 @@ find_entry(uint64 key)
 {
 	int			i;
 
-	for (i = 0; key != 0 && i < ENTRIES; i++)
+	for (i = 0; key != 0 && i < MAX_ENTRIES; i++)
 	{
 		if (entries[i].key == key)
 			return &entries[i];
@@ -73,7 +79,7 @@ mf_listener_back_off(const MfHttpdRequest *request)
 		return;
 	if (entry == NULL)
 	{
-		entry = &entries[next_entry++ % ENTRIES];
+		entry = &entries[next_entry++ % MAX_ENTRIES];
 		entry->key = key;
 		entry->delay_ms = 0;
 	}

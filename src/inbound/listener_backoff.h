@@ -18,6 +18,7 @@
  */
 extern void mf_listener_back_off(const MfHttpdRequest *request);
 
+/* Whether the request is not to be stored yet */
 extern bool mf_listener_is_on_backoff(const MfHttpdRequest *request, TimestampTz now);
 
 #endif							/* MF_LISTENER_BACKOFF_H */

@@ -84,20 +84,20 @@ mf_reaction_refusal(Oid schema, const char *function, const char *owner, Oid *ro
 	Oid			found = mf_reaction_find(schema, function);
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(found));
 	Form_pg_proc proc;
-	Oid			now;
+	Oid			current_owner;
 	bool		plain;
 
 	if (!HeapTupleIsValid(tuple))
 		return pstrdup("the function does not exist any more");
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	now = proc->proowner;
+	current_owner = proc->proowner;
 	plain = proc->prokind == PROKIND_FUNCTION && !proc->proretset;
 	ReleaseSysCache(tuple);
 
 	*role = get_role_oid(owner, true);
-	if (now != *role)
+	if (current_owner != *role)
 		return psprintf("it belongs to role \"%s\" now, and belonged to \"%s\" when it was registered",
-						GetUserNameFromId(now, true), owner);
+						GetUserNameFromId(current_owner, true), owner);
 	if (!plain)
 		return pstrdup("it is no function that returns a single value any more");
 	if (pg_class_aclcheck(get_relname_relid("mf_invoice", schema), *role, ACL_SELECT) != ACLCHECK_OK)
@@ -201,9 +201,9 @@ apply_settings(void)
 
 	for (i = 0; i < (int) lengthof(settings); i++)
 	{
-		const char *now = GetConfigOption(settings[i][0], true, false);
+		const char *value = GetConfigOption(settings[i][0], true, false);
 
-		if (now != NULL && strcmp(now, settings[i][1]) != 0)
+		if (value != NULL && strcmp(value, settings[i][1]) != 0)
 			(void) set_config_option(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 									 true, 0, false);
 	}

@@ -19,8 +19,9 @@ typedef enum MfWaiting
 } MfWaiting;
 
 /*
- * In the worker: an account waits until a time, or waits no longer (0).
- * "was_waiting": the latest call said that it waits.
+ * In the worker: an account waits until a time, or waits no longer (0), which is called
+ * only if it has waited.  "was_waiting": the latest call said that it waits.  Accounts
+ * for which shared memory has no room are counted, without their names.
  */
 extern void mf_waiting_account_set(const char *account, TimestampTz until, bool was_waiting);
 

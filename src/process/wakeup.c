@@ -40,7 +40,7 @@ typedef struct Pending
 } Pending;
 
 static Pending pending;
-static WorkerWakeup late_wakeup;	/* after the callbacks of the commit */
+static WorkerWakeup late_wakeup;	/* for at_release() */
 
 static WorkerWakeup *wake_at_commit(void);
 static void register_callbacks(void);

@@ -22,17 +22,22 @@ typedef enum MfTryNow
 	MF_TRY_REACTIONS = 4		/* no account: calls of functions of mf_on_change() */
 } MfTryNow;
 
-/* Wakes the worker of this database: the agenda has changed, for any account or for one. */
+/*
+ * These functions act once the current transaction has committed, and not if it fails.
+ *
+ * The first five wake the worker of this database.  The agenda has changed, perhaps for
+ * any account, or for one:
+ */
 extern void mf_wake_worker_at_commit(void);
 extern void mf_wake_account_at_commit(const char *account);
 
-/* The same: the agenda of inquiries has changed. */
+/* The agenda of inquiries has changed. */
 extern void mf_wake_inquiries_at_commit(void);
 
-/* The same, and has it read which accounts are paused before it posts more. */
+/* The worker is to read which accounts are paused before it posts more. */
 extern void mf_pause_at_commit(void);
 
-/* The same, and has it forget earlier failures. */
+/* The worker is to forget earlier failures. */
 extern void mf_try_now_at_commit(MfTryNow what);
 
 /* Wakes those who wait for an invoice to change, also in the listener. */
@@ -44,13 +49,19 @@ extern void mf_wake_launcher_at_commit(Oid database);
 /* Ends the worker of a database, and has the launcher start a new one. */
 extern void mf_restart_worker_at_commit(Oid database);
 
-/* Now; the worker assumes that anything may have changed. */
+/*
+ * These functions act at once.  The first wakes a worker, which assumes that anything may
+ * have changed.
+ */
 extern void mf_wake_worker(Oid database);
 
-/* Now; without a valid database the launcher scans for databases with the extension. */
+/*
+ * Has the launcher start the worker of a database; with InvalidOid, or if there is no free
+ * slot, has it scan for databases with the extension.
+ */
 extern void mf_wake_launcher(Oid database);
 
-/* Now: has the listener read payments again if a customer waits there. */
+/* Has the listener read payments again if a customer waits there. */
 extern void mf_wake_listener(Oid database);
 
 /*

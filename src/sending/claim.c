@@ -20,8 +20,8 @@
 #include "store/queue_pause.h"
 #include "store/queue_promote.h"
 
-/* How long a mark counts: rows that committed late have an earlier rank. */
-#define MARK_RESET_MS 30000
+/* How long a position counts: rows that committed late may have a lower rank. */
+#define POSITION_RESET_MS 30000
 
 /* Rows claimed in a round, all accounts together */
 #define ROUND_LIMIT 200
@@ -36,7 +36,7 @@ static int	limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaim
 						   TimestampTz now);
 static bool limit_account(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now);
 static int	claimable_rows(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now);
-static int	move_marks(const MfClaimLimit *limits, int count, List *jobs, bool cut);
+static int	advance_positions(const MfClaimLimit *limits, int count, List *jobs, bool cut);
 static void end_turns(MfClaimLimit *limits, int count, int reached, bool cut);
 static bool is_in_list(List *names, const char *name);
 
@@ -67,7 +67,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	now = GetCurrentTimestamp();
 	mf_promote_due(scope, limits, count, now);
 	jobs = mf_queue_claim(scope, limits, count, left, now, &cut, &changed);
-	reached = move_marks(limits, count, jobs, cut);
+	reached = advance_positions(limits, count, jobs, cut);
 	end_turns(limits, count, reached, cut);
 	if (jobs != NIL)
 	{
@@ -147,14 +147,14 @@ limit_account(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, Ti
 		mf_turns_due(throttle);
 		return false;
 	}
-	if (throttle->claim.mark_until <= now)
-		throttle->claim.mark = DT_NOBEGIN;
+	if (throttle->claim.position_until <= now)
+		throttle->claim.position_rank = DT_NOBEGIN;
 	limit->account = throttle->account;
 	limit->throttle = throttle;
 	limit->slots = Min(slots, room);
 	limit->shared = slots > room;
-	limit->mark_invoice = throttle->claim.mark == DT_NOBEGIN ? 0 : throttle->claim.mark_invoice;
-	limit->mark = throttle->claim.mark;
+	limit->position_invoice = throttle->claim.position_rank == DT_NOBEGIN ? 0 : throttle->claim.position_invoice;
+	limit->position_rank = throttle->claim.position_rank;
 	throttle->owner->planned = Min(throttle->owner->planned + limit->slots, left);
 	return true;
 }
@@ -201,12 +201,12 @@ claimable_rows(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahea
 }
 
 /*
- * Counts the rows claimed for each account and moves the marks behind them.  Returns
- * how many accounts the claim has reached.  "cut": it was full, and has not reached
- * those after the last row's.
+ * Counts the rows claimed for each account and moves its position to the last of them.
+ * Returns how many accounts the claim has reached.  "cut": it was full, and has not
+ * reached those after the last row's.
  */
 static int
-move_marks(const MfClaimLimit *limits, int count, List *jobs, bool cut)
+advance_positions(const MfClaimLimit *limits, int count, List *jobs, bool cut)
 {
 	MfThrottle *last = NULL;
 	ListCell   *lc;
@@ -221,13 +221,13 @@ move_marks(const MfClaimLimit *limits, int count, List *jobs, bool cut)
 		if (last == NULL || strcmp(last->account, job->account) != 0)
 			last = mf_throttle_get(job->account);
 		last->claim.claimed++;
-		if (job->rank > last->claim.mark)
+		if (job->rank > last->claim.position_rank)
 		{
-			last->claim.mark = job->rank;
-			last->claim.mark_invoice = job->invoice;
+			last->claim.position_rank = job->rank;
+			last->claim.position_invoice = job->invoice;
 		}
-		else if (job->rank == last->claim.mark)
-			last->claim.mark_invoice = Max(last->claim.mark_invoice, job->invoice);
+		else if (job->rank == last->claim.position_rank)
+			last->claim.position_invoice = Max(last->claim.position_invoice, job->invoice);
 	}
 	if (!cut)
 		return count;
@@ -254,12 +254,12 @@ end_turns(MfClaimLimit *limits, int count, int reached, bool cut)
 
 		throttle->claim.has_sends = throttle->claim.claimed > 0;
 
-		/* only a claim without a mark has read all entries: some may have committed behind the mark */
-		throttle->claim.has_more = !all || limits[i].mark != DT_NOBEGIN;
+		/* only a claim without a position has read all entries: some may have committed before the position */
+		throttle->claim.has_more = !all || limits[i].position_rank != DT_NOBEGIN;
 		if (all)
-			throttle->claim.mark = DT_NOBEGIN;
-		else if (limits[i].mark == DT_NOBEGIN)
-			throttle->claim.mark_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MARK_RESET_MS);
+			throttle->claim.position_rank = DT_NOBEGIN;
+		else if (limits[i].position_rank == DT_NOBEGIN)
+			throttle->claim.position_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), POSITION_RESET_MS);
 		limits[i].look_later = !throttle->claim.has_more;
 		if (throttle->claim.has_more && (limits[i].shared || throttle->claim.claimed < limits[i].slots))
 			mf_turns_due(throttle);

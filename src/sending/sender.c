@@ -422,9 +422,9 @@ mf_sender_round_failed(bool *smaller)
 
 	mf_turns_round_failed();
 
-	/* they have moved past entries whose claim was rolled back */
+	/* the positions are past entries whose claim was rolled back */
 	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
-		throttle->claim.mark = DT_NOBEGIN;
+		throttle->claim.position_rank = DT_NOBEGIN;
 	return mf_items_failed(smaller);
 }
 

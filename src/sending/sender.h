@@ -61,7 +61,7 @@ extern TimestampTz mf_sender_gather_until(void);
 /* When a round is due without any news; 0 = never */
 extern TimestampTz mf_sender_alarm(void);
 
-/* Ends back-offs because a person has changed something; "what" has bits of MfTryNow. */
+/* Ends back-offs because a person has changed something; "what" (bits of MfTryNow) says which. */
 extern void mf_sender_try_now(uint32 what);
 
 /* Makes all items due that were put off, in memory and, in the caller's transaction, in the tables. */

@@ -204,7 +204,7 @@ report_outage(MfFlight *flight, MfOutcome outcome)
 		return;
 	error = mf_flight_details(flight);
 	if (refused)
-		mf_pause_want(throttle, is_inquiry ? "status reader" : "sender", error);
+		mf_pause_account(throttle, is_inquiry ? "status reader" : "sender", error);
 	else
 		mf_throttle_report(throttle, MF_OUTAGE_WAITING, error);
 	if (error != NULL)

@@ -209,7 +209,7 @@ check_table(const MfSqlScope *scope, Oid schema)
 				 errmsg("invoices cannot be archived"),
 				 errdetail("The column \"%s\" of mf_invoice is not one of mf_invoice_archive.",
 						   TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
-				 errhint("Add it there, too, with the same type.")));
+				 errhint("Move what is in it to the column metadata, which is archived, and drop it.")));
 }
 
 /* See archive.h. */

@@ -139,7 +139,7 @@ make_partition(Oid schema, Oid archive, int month)
 	SetUserIdAndSecContext(mf_relation_owner(archive), security_context | SECURITY_LOCAL_USERID_CHANGE);
 	(void) set_config_option("default_tablespace", OidIsValid(tablespace) ? get_tablespace_name(tablespace) : "",
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	run(psprintf("CREATE TABLE %s (LIKE %s, PRIMARY KEY (id)) WITH (autovacuum_vacuum_insert_scale_factor = 0.1)", name, parent));
+	run(psprintf("CREATE TABLE %s (LIKE %s INCLUDING CONSTRAINTS, PRIMARY KEY (id)) WITH (autovacuum_vacuum_insert_scale_factor = 0.1)", name, parent));
 	run(psprintf("CREATE INDEX ON %s (invoice_id) WHERE invoice_id IS NOT NULL", name));
 	run(psprintf("CREATE INDEX ON %s (customer_reference) WHERE customer_reference IS NOT NULL", name));
 	run(psprintf("CREATE INDEX ON %s (created_at) WHERE erased_at IS NULL", name));

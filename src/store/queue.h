@@ -52,8 +52,8 @@ typedef struct MfClaimLimit
 	bool		shared;			/* "slots" is less than what is free, because others share it */
 	bool		look_later;		/* nothing more is due now */
 	TimestampTz next_due;		/* set by mf_queue_next_due(); 0 = never */
-	TimestampTz mark;			/* entries before this rank, and before this */
-	int64		mark_invoice;	/* invoice of that rank, are not read */
+	TimestampTz position_rank;	/* entries before this rank, and before this */
+	int64		position_invoice;	/* invoice of that rank, are not read */
 } MfClaimLimit;
 
 /* The role that inserted a row, and what it was allowed to do then */

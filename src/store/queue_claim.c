@@ -46,9 +46,10 @@ static MfStatement accounts_statement = {
 
 static MfStatement claim_entries_statement = {
 	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.lookups::int2, e.ctid, l.n::int4 "
-	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, mark, mark_invoice, n) CROSS JOIN LATERAL ("
+	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, position_rank, position_invoice, n) "
+	"CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.lookups, q.ctid FROM @mf_queue q "
-	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.mark, l.mark_invoice) AND q.rank <= $4 "
+	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.position_rank, l.position_invoice) AND q.rank <= $4 "
 	"    AND q.due <= $4 "
 	"    AND q.origin = @mf_origin() AND q.invoice <> ALL ($6) "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e LIMIT $7",
@@ -123,28 +124,28 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, i
 {
 	MfArray		accounts;
 	MfArray		slots;
-	MfArray		marks;
-	MfArray		mark_invoices;
+	MfArray		position_ranks;
+	MfArray		position_invoices;
 	TimestampTz retry_at = 0;
 	Datum		values[7];
 	int			i;
 
 	mf_array_init(&accounts, count);
 	mf_array_init(&slots, count);
-	mf_array_init(&marks, count);
-	mf_array_init(&mark_invoices, count);
+	mf_array_init(&position_ranks, count);
+	mf_array_init(&position_invoices, count);
 	for (i = 0; i < count; i++)
 	{
 		mf_array_add_text(&accounts, limits[i].account);
 		mf_array_add(&slots, Int32GetDatum(limits[i].slots));
-		mf_array_add(&marks, TimestampTzGetDatum(limits[i].mark));
-		mf_array_add(&mark_invoices, Int64GetDatum(limits[i].mark_invoice));
+		mf_array_add(&position_ranks, TimestampTzGetDatum(limits[i].position_rank));
+		mf_array_add(&position_invoices, Int64GetDatum(limits[i].position_invoice));
 	}
 	values[0] = mf_array_datum(&accounts, TEXTOID);
 	values[1] = mf_array_datum(&slots, INT4OID);
-	values[2] = mf_array_datum(&marks, TIMESTAMPTZOID);
+	values[2] = mf_array_datum(&position_ranks, TIMESTAMPTZOID);
 	values[3] = TimestampTzGetDatum(now);
-	values[4] = mf_array_datum(&mark_invoices, INT8OID);
+	values[4] = mf_array_datum(&position_invoices, INT8OID);
 	values[5] = mf_items_left_out(MF_ITEM_INVOICE, now, &retry_at);
 	values[6] = Int32GetDatum(limit);
 

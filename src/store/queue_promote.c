@@ -15,7 +15,7 @@
 #include "store/queue_internal.h"
 #include "store/queue_promote.h"
 
-#define PROMOTE_LIMIT 1000		/* entries at a time */
+#define PROMOTE_LIMIT 1000		/* entries at a time, of all accounts together */
 #define FAILED_DELAY_MS 60000	/* pause after a failure */
 
 typedef struct Promotion
@@ -57,7 +57,7 @@ mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	mf_array_init(&accounts, count);
 	for (i = 0; i < (uint64) count; i++)
 	{
-		if (limits[i].mark == DT_NOBEGIN)
+		if (limits[i].position_rank == DT_NOBEGIN)
 			mf_array_add_text(&accounts, limits[i].account);
 	}
 	if (accounts.count == 0)

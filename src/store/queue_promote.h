@@ -12,7 +12,7 @@
 
 /*
  * Promotes the entries of these accounts that have become due, unless their claims
- * begin at a mark.  A failure is logged; then the order of sending is that of due
+ * begin at a position: the new ranks may be below that.  A failure is logged; then the order of sending is that of due
  * times, and nothing is promoted for a minute.
  */
 extern void mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);

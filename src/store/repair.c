@@ -145,8 +145,11 @@ static MfStatement astray_statement = {
 };
 
 static MfStatement additions_statement = {
-	"SELECT a.kind, a.relation::text, a.name::text FROM @mf_addition a LIMIT $1",
-	1, {INT4OID}, NULL
+	"SELECT a.kind, a.relation::text, a.name::text, "
+	"  EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = $2 AND c.relname = a.name AND c.relkind = 'I' "
+	"    AND a.kind IN ('constraint', 'index')) "
+	"FROM @mf_addition a LIMIT $1",
+	2, {INT4OID, OIDOID}, NULL
 };
 
 /* loose index scans: as many steps as there are accounts */
@@ -314,14 +317,14 @@ List *
 mf_repair_additions(Oid schema, int limit)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum		value = Int32GetDatum(limit);
+	Datum		values[2] = {Int32GetDatum(limit), ObjectIdGetDatum(schema)};
 	List	   *additions = NIL;
 	MfSqlScope	scope;
 	uint64		rows;
 	uint64		i;
 
 	mf_sql_begin(&scope, schema);
-	rows = mf_sql_execute(&scope, &additions_statement, &value, NULL);
+	rows = mf_sql_execute(&scope, &additions_statement, values, NULL);
 	MemoryContextSwitchTo(context);
 	for (i = 0; i < rows; i++)
 	{
@@ -330,6 +333,7 @@ mf_repair_additions(Oid schema, int limit)
 		addition->kind = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
 		addition->relation = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, NULL));
 		addition->name = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, NULL));
+		addition->on_months = DatumGetBool(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4, NULL));
 		additions = lappend(additions, addition);
 	}
 	mf_sql_end(&scope);

@@ -28,9 +28,10 @@ typedef struct MfAddition
 	const char *kind;
 	const char *relation;
 	const char *name;
+	bool		on_months;		/* its indexes on the months of the archive are dumped */
 } MfAddition;
 
-/* List of MfAddition, at most "limit"; first those that keep a dump from being restored. */
+/* List of MfAddition, at most "limit", columns first. */
 extern List *mf_repair_additions(Oid schema, int limit);
 
 /* Names of accounts with entries but without a server, comma-separated, palloc'd; NULL if there are none. */

@@ -24,6 +24,7 @@
 static void check_trigger(const TriggerData *trigger);
 static void refuse_event(const TriggerData *trigger, const char *hint);
 static void insert_invoice(MfMapping *mapping, TriggerData *trigger);
+static void check_not_cancelled(const TriggerData *trigger, Datum id);
 static void write_back_id(MfMapping *mapping, TriggerData *trigger, Datum id);
 
 PG_FUNCTION_INFO_V1(mf_enqueue);
@@ -139,8 +140,33 @@ insert_invoice(MfMapping *mapping, TriggerData *trigger)
 				 errhint("Let that trigger return NEW, or raise an error; give trigger \"%s\" a WHEN condition for rows that need no invoice.",
 						 trigger->tg_trigger->tgname)));
 	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (mapping->has_key)
+	{
+		check_not_cancelled(trigger, id);
+		/* it may be that of a row that the same statement has deleted */
+		mf_follow_move(mapping, trigger, DatumGetInt64(id));
+	}
 	if (mapping->id_column != 0)
 		write_back_id(mapping, trigger, id);
+}
+
+/*
+ * Refuses a key of an invoice that is not sent any more: the new row would have an
+ * invoice that its customer never gets.
+ */
+static void
+check_not_cancelled(const TriggerData *trigger, Datum id)
+{
+	bool		isnull;
+
+	if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("a cancelled invoice has the idempotency_key of a row of table \"%s\"",
+					RelationGetRelationName(trigger->tg_relation)),
+			 errdetail("It is invoice %lld, which is not sent.", (long long) DatumGetInt64(id)),
+			 errhint("Give the row another key. Or let the owner of mf_invoice delete that invoice, which frees its key.")));
 }
 
 /* Writes the id into the row that was just inserted. */

@@ -46,8 +46,8 @@ typedef struct Deletion
 	Oid			schema;			/* of mf_invoice */
 	Oid			relation;		/* from which it was deleted */
 	bool		cancel;			/* false: only noted in case the row moves */
-	SourceValues *values;		/* NULL unless the row may move and the invoice
-								 * follows it */
+	SourceValues *values;		/* NULL unless the row may be inserted again
+								 * and the invoice follows it */
 } Deletion;
 
 /* A statement at the end of which row triggers fire */
@@ -55,6 +55,7 @@ typedef struct Statement
 {
 	MemoryContext context;		/* NULL until a row is deleted */
 	HTAB	   *deletions;
+	bool		may_insert;		/* a row that it deletes */
 	struct Statement *outer;	/* NULL = none */
 } Statement;
 
@@ -84,7 +85,7 @@ static void
 finish_hook(QueryDesc *query)
 {
 	ExecutorFinish_hook_type next = previous_finish_hook ? previous_finish_hook : standard_ExecutorFinish;
-	Statement	statement = {NULL, NULL, current_statement};
+	Statement	statement = {NULL, NULL, false, current_statement};
 
 	/* no triggers fire here if the query changes nothing, or if they fire with those of an outer query */
 	if ((query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE) ||
@@ -93,6 +94,9 @@ finish_hook(QueryDesc *query)
 		next(query);
 		return;
 	}
+
+	/* a plain DELETE inserts nothing, and may delete so many rows that their values take much memory */
+	statement.may_insert = query->operation != CMD_DELETE || query->plannedstmt->hasModifyingCTE;
 	current_statement = &statement;
 	PG_TRY();
 	{
@@ -174,7 +178,6 @@ void
 mf_follow_delete(MfMapping *mapping, TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	bool		may_move = trigger->tg_relation->rd_rel->relispartition;
 	MemoryContext old;
 	Deletion   *deletion;
 	int64		invoice;
@@ -205,7 +208,7 @@ mf_follow_delete(MfMapping *mapping, TriggerData *trigger)
 	deletion->relation = mapping->relation;
 	deletion->cancel = mapping->cancel;
 	deletion->values = NULL;
-	if (may_move && mapping->sync)
+	if (current_statement->may_insert && mapping->sync)
 	{
 		SourceValues row_values;
 

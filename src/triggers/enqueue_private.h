@@ -46,6 +46,7 @@ typedef struct MfMapping
 	MfSource	sources[MF_MAX_SOURCES];
 	int			source_count;
 	int			id_column;		/* to write the id back to; 0 = none */
+	bool		has_key;		/* idempotency_key is among the fields */
 	bool		sync;			/* a queued invoice follows changes of the row */
 	bool		cancel;			/* and is cancelled with the row */
 	MfPlan	   *insert;

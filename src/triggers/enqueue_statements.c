@@ -23,7 +23,11 @@
  */
 #define ON_CONFLICT_RETURN " ON CONFLICT (account, idempotency_key) DO UPDATE SET priority = mf_invoice.priority"
 
-static MfPlan *prepare_insert(const MfMapping *mapping, TupleDesc desc);
+/* whether that invoice is not sent any more */
+#define RETURN_CANCELLED ", status OPERATOR(pg_catalog.=) 'cancelled' " \
+	"OR cancel_requested AND status OPERATOR(pg_catalog.<>) 'sent'"
+
+static MfPlan *prepare_insert(MfMapping *mapping, TupleDesc desc);
 static MfPlan *prepare_write_back(const MfMapping *mapping, Relation relation);
 
 void
@@ -36,12 +40,11 @@ mf_mapping_prepare(MfMapping *mapping, TriggerData *trigger)
 
 /* INSERT INTO mf_invoice (...) VALUES (...) RETURNING id; its parameters are the columns of the sources. */
 static MfPlan *
-prepare_insert(const MfMapping *mapping, TupleDesc desc)
+prepare_insert(MfMapping *mapping, TupleDesc desc)
 {
 	StringInfoData names;
 	StringInfoData values;
 	Oid			types[MF_MAX_SOURCES];
-	bool		has_key = false;
 	int			parameters = 0;
 	int			i;
 
@@ -51,7 +54,7 @@ prepare_insert(const MfMapping *mapping, TupleDesc desc)
 	{
 		const MfSource *source = &mapping->sources[i];
 
-		has_key |= strcmp(source->field, "idempotency_key") == 0;
+		mapping->has_key |= strcmp(source->field, "idempotency_key") == 0;
 		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", quote_identifier(source->field));
 		if (i > 0)
 			appendStringInfoString(&values, ", ");
@@ -65,9 +68,10 @@ prepare_insert(const MfMapping *mapping, TupleDesc desc)
 	}
 
 	return mf_sql_prepare(mapping->schema, InvalidOid, false,
-						  psprintf("INSERT INTO %s (%s) VALUES (%s)%s RETURNING id",
+						  psprintf("INSERT INTO %s (%s) VALUES (%s)%s RETURNING id%s",
 								   quote_qualified_identifier(get_namespace_name(mapping->schema), "mf_invoice"),
-								   names.data, values.data, has_key ? ON_CONFLICT_RETURN : ""),
+								   names.data, values.data, mapping->has_key ? ON_CONFLICT_RETURN : "",
+								   mapping->has_key ? RETURN_CANCELLED : ""),
 						  parameters, types);
 }
 

@@ -253,7 +253,7 @@ mutate reaction_path 'what a function calls of ours finds names where the functi
 mutate reaction_cancel 'a cancel of the session is taken for a failure of the function' src/on_change/on_change_call.c \
 	's/\t\tif \(!run\.timed_out\)\n\t\t\tPG_RE_THROW\(\);\n//' 070_on_change
 mutate reaction_owner 'a function that another role has made is called' src/on_change/on_change_call.c \
-	's/now != \*role/false/' 070_on_change
+	's/current_owner != \*role/false/' 070_on_change
 mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change/on_change_call.c \
 	's/if \(check_enable_rls\([^;]*?mf_queue_is_visible\(call->schema, call->invoice\)\)/if (true)/' 070_on_change
 mutate none_086 '' src/worker/worker.c '' 086_code_of_other_roles

@@ -2,9 +2,8 @@
  * webhook.h
  *	  MyFatoorah's webhooks: parses one and checks its signature.
  *
- * The signature covers members of "Data", not the raw body (fact sheet,
- * section 10): in V1 every member in case-insensitive order, in V2 a fixed
- * list per event.  What is not signed (amounts and times in V2, the number and
+ * The signature covers members of "Data", not the raw body: in V1 every member
+ * in case-insensitive order, in V2 a fixed list per event.  What is not signed (amounts and times in V2, the number and
  * reference of the event) may be forged.  So a webhook is only a reason to ask
  * GetPaymentStatus.  All text is UTF-8.
  *

@@ -42,7 +42,7 @@ make_signature(const char *secret, const char *text, unsigned char signature[MF_
 
 /*
  * The texts are compared, not the bytes they stand for: Base64 has several
- * spellings of the same bytes, and the vendor sends one of them.
+ * spellings of the same bytes, and MyFatoorah sends one of them.
  */
 bool
 mf_signature_check(const char *text, const char *signature,
