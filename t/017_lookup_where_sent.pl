@@ -243,10 +243,10 @@ is(made('older'), 1, 'an attempt without a place is looked up as ever');
 # A server that was renamed is the same place, another one is not.
 #
 $id = make_unknown('renamed', create => $false);
-sql(q{ALTER SERVER renamed RENAME TO "new name"; SELECT mf_move_account('renamed', 'new name')});
+sql(q{ALTER SERVER renamed RENAME TO "new name"});
 look_up($id);
 wait_row('renamed', q{status || attempts}, 'sent2');
-is(made('renamed'), 1, 'mf_move_account() to the new name: looked up, not found, sent again');
+is(made('renamed'), 1, 'by its new name: looked up, not found, sent again');
 
 $id = make_unknown('dropped');
 account('other', $there);

@@ -153,7 +153,23 @@ is(attempt(q{INSERT INTO fee (member, month, amount) VALUES ('x', 'x 2026-01', 1
 #
 # An account whose server got another name: its keys go along, and what is taken there stays taken.
 #
-sql(q{INSERT INTO mf_invoice (account, customer_name, invoice_value, idempotency_key) VALUES ('second', 'x', 1, 'only second'), ('second', 'x', 2, 'fresh'); ALTER SERVER second RENAME TO third});
+sql(q{CREATE SERVER acc2 FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:9'); CREATE USER MAPPING FOR PUBLIC SERVER acc2 OPTIONS (api_key_file 'myfatoorah.key'); GRANT USAGE ON FOREIGN SERVER acc2 TO alice;
+	INSERT INTO mf_invoice (account, customer_name, invoice_value, send_at, idempotency_key) SELECT 'acc2', k, 1, now() + interval '1 day', k FROM unnest(ARRAY['waits', 'cancelled', 'archived', 'dropped']) k;
+	SELECT mf_pause('acc2', 'for now'), count(mf_cancel(id)) FROM mf_invoice WHERE account = 'acc2' AND idempotency_key <> 'waits'; SET session_replication_role = replica;
+	UPDATE mf_invoice SET created_at = CASE idempotency_key WHEN 'dropped' THEN '2020-02-01' ELSE '2020-01-01' END::date WHERE idempotency_key IN ('archived', 'dropped'); RESET session_replication_role;
+	SELECT mf_archive('2020-03-01'); DROP TABLE mf_invoice_archive_2020_02});
+foreach my $key ('waits', 'cancelled', 'archived', 'dropped')
+{
+	like(attempt("BEGIN; ALTER SERVER acc2 RENAME TO acc3; INSERT INTO mf_invoice (account, customer_name, invoice_value, idempotency_key) VALUES ('acc3', 'again', 1, '$key')"),
+		qr/^23505: /, "its keys are taken in the same transaction: $key");
+}
+sql(q{CREATE ROLE owner2; GRANT USAGE ON FOREIGN DATA WRAPPER myfatoorah TO owner2; ALTER SERVER acc2 OWNER TO owner2; GRANT CREATE ON DATABASE keys TO owner2; SET ROLE owner2; ALTER SERVER acc2 RENAME TO acc3});
+is(sql(q{SELECT string_agg(concat_ws(' ', idempotency_key, account), ', ' ORDER BY idempotency_key) FROM (SELECT idempotency_key, account FROM mf_invoice UNION ALL SELECT idempotency_key, account FROM mf_invoice_archive) i WHERE account IN ('acc2', 'acc3')}), 'archived acc3, cancelled acc3, waits acc3', 'whoever renames the server, its invoices follow');
+is(sql(q{SELECT string_agg(DISTINCT account, ', ') FROM (SELECT account FROM mf_queue UNION ALL SELECT account FROM mf_archive_key UNION ALL SELECT account FROM mf_account WHERE reason = 'for now') a WHERE account ~ '^acc'}), 'acc2, acc3', 'and all else');
+is(sql(q{SELECT string_agg(a.account, ', ') FROM mf_queue q JOIN mf_account a ON a.account = q.account WHERE q.account ~ '^acc' AND a.paused_at IS NOT NULL}), 'acc3', 'with its pause');
+is(sql(q{SELECT string_agg(detail, ' ') FROM mf_check('acc3') WHERE item = 'accounts' AND NOT ok}), '', 'and mf_check() has nothing to say');
+sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE account = 'acc3' AND status = 'queued'; DROP SERVER acc3 CASCADE});
+sql(q{INSERT INTO mf_invoice (account, customer_name, invoice_value, idempotency_key) VALUES ('second', 'x', 1, 'only second'), ('second', 'x', 2, 'fresh'); DROP SERVER second CASCADE});
 is(sql(q{SELECT mf_move_account('second', 'myfatoorah') > 0; SELECT string_agg(idempotency_key, ', ') FROM mf_invoice WHERE account = 'myfatoorah' AND idempotency_key IN ('fresh', 'only second')}) =~ s/fresh, only second/only second, fresh/r,
 	"t\nonly second, fresh", 'moved to another account');
 

@@ -2,8 +2,11 @@
  * move_account.c
  *	  mf_move_account(): gives what names an account that is gone to another one.
  *
- * Rows name accounts.  Whoever renames a server leaves rows behind that name an
- * account which does not exist.
+ * Rows name accounts.  When a server is renamed they follow in the same
+ * transaction.  If they stayed, an idempotency_key would not be taken under the new
+ * name, and a customer could be invoiced twice.  Whoever drops a server, or renames
+ * it where the library is not loaded, leaves rows behind that name an account which
+ * does not exist.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/move_account.c
@@ -20,6 +23,7 @@
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "process/wakeup.h"
+#include "store/move_account.h"
 #include "store/queue_pause.h"
 
 static MfStatement other_currency_statement = {
@@ -81,6 +85,9 @@ static MfStatement pause_lost_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+static int64 move_rows(const MfSqlScope *scope, const Datum *values);
+static void try_moved(Oid schema, const char *account);
+
 PG_FUNCTION_INFO_V1(mf_move_account);
 
 /* Moves what names an account that does not exist to another account; returns the number of invoices. */
@@ -114,19 +121,49 @@ mf_move_account(PG_FUNCTION_ARGS)
 						   TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
 				 errhint("Give the account that they were created with, by the present name of its server.")));
 	values[1] = PG_GETARG_DATUM(1);
-	moved = (int64) mf_sql_execute(&scope, &move_invoices_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_agenda_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_inquiries_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_money_statement, values, NULL);
-	moved += (int64) mf_sql_execute(&scope, &move_archive_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_events_statement, values, NULL);
-	(void) mf_sql_execute(&scope, &move_pause_statement, values, NULL);
-	if (mf_sql_execute(&scope, &pause_lost_statement, values, NULL) > 0)
-		mf_change_suppressed();
+	moved = move_rows(&scope, values);
 	mf_sql_end(&scope);
+	try_moved(get_func_namespace(fcinfo->flinfo->fn_oid), new_name);
+	PG_RETURN_INT64(moved);
+}
 
-	mf_queue_retry_account(get_func_namespace(fcinfo->flinfo->fn_oid), new_name, InvalidOid);
+/* See move_account.h. */
+void
+mf_account_renamed(Oid schema, const char *old_name, const char *new_name)
+{
+	MfSqlScope	scope;
+	Datum		values[2];
+
+	mf_sql_begin(&scope, schema);
+	values[0] = CStringGetTextDatum(old_name);
+	values[1] = CStringGetTextDatum(new_name);
+	(void) move_rows(&scope, values);
+	mf_sql_end(&scope);
+	try_moved(schema, new_name);
+}
+
+/* Values are the old and the new name; how many invoices. */
+static int64
+move_rows(const MfSqlScope *scope, const Datum *values)
+{
+	int64		moved = (int64) mf_sql_execute(scope, &move_invoices_statement, values, NULL);
+
+	(void) mf_sql_execute(scope, &move_agenda_statement, values, NULL);
+	(void) mf_sql_execute(scope, &move_inquiries_statement, values, NULL);
+	(void) mf_sql_execute(scope, &move_money_statement, values, NULL);
+	moved += (int64) mf_sql_execute(scope, &move_archive_statement, values, NULL);
+	(void) mf_sql_execute(scope, &move_events_statement, values, NULL);
+	(void) mf_sql_execute(scope, &move_pause_statement, values, NULL);
+	if (mf_sql_execute(scope, &pause_lost_statement, values, NULL) > 0)
+		mf_change_suppressed();
+	return moved;
+}
+
+/* What waited for want of a server is tried at once. */
+static void
+try_moved(Oid schema, const char *account)
+{
+	mf_queue_retry_account(schema, account, InvalidOid);
 	mf_try_now_at_commit(MF_TRY_LACKING);
 	mf_wake_inquiries_at_commit();
-	PG_RETURN_INT64(moved);
 }

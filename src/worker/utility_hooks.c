@@ -36,6 +36,7 @@
 #include "process/database_hold.h"
 #include "process/directory_marker.h"
 #include "process/wakeup.h"
+#include "store/move_account.h"
 #include "store/queue_pause.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
@@ -56,6 +57,7 @@ static void check_account_name(Node *parsetree);
 static void check_replace_trigger(const CreateTrigStmt *statement);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
+static void account_renamed(const RenameStmt *statement);
 static void make_entries_due(Oid schema, const char *name, Oid role);
 static void retry_account(void *argument);
 static bool connections_changed(const AlterDatabaseStmt *statement);
@@ -298,6 +300,10 @@ after_statement(Node *parsetree)
 					mf_restart_worker_at_commit(get_database_oid(set->dbname, true));
 			}
 			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) parsetree)->renameType == OBJECT_FOREIGN_SERVER)
+				account_renamed((RenameStmt *) parsetree);
+			break;
 		case T_CreateForeignServerStmt:
 			account_changed(((CreateForeignServerStmt *) parsetree)->servername, NULL);
 			break;
@@ -352,6 +358,21 @@ account_changed(const char *name, const RoleSpec *user)
 	make_entries_due(schema, name, role);
 	mf_try_now_at_commit(MF_TRY_LACKING);
 	mf_wake_inquiries_at_commit();
+}
+
+/* All that names the account follows, before anybody can use the new name. */
+static void
+account_renamed(const RenameStmt *statement)
+{
+	ForeignServer *server;
+	Oid			schema = InvalidOid;
+
+	CommandCounterIncrement();
+	server = GetForeignServerByName(statement->newname, true);
+	if (server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0)
+		schema = mf_extension_schema();
+	if (OidIsValid(schema))
+		mf_account_renamed(schema, strVal(statement->object), statement->newname);
 }
 
 /*
