@@ -444,8 +444,9 @@ COMMENT ON COLUMN mf_transaction.transaction_status IS 'as MyFatoorah spells it:
 COMMENT ON COLUMN mf_transaction.card IS 'masked number, brand, issuer and kind of the card; nothing that identifies it';
 
 --
--- The ledger.  Each change of money is one entry, which is never updated.  If a
--- later answer differs, an entry of the difference is added.
+-- The ledger.  Each change of money is one entry, whose money is never updated.  If
+-- a later answer differs, an entry of the difference is added.  The entries of a row
+-- that was deleted go to the row that mf_adopt() makes for the same invoice.
 --
 CREATE TABLE mf_money (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -461,6 +462,7 @@ CREATE TABLE mf_money (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE INDEX mf_money_invoice_idx ON mf_money (invoice, kind, source);
+CREATE INDEX mf_money_source_idx ON mf_money (source, kind);
 CREATE INDEX mf_money_booked_at_idx ON mf_money USING brin (booked_at);
 
 COMMENT ON TABLE mf_money IS 'entries of the ledger, append-only; mf_ledger shows them';
@@ -683,7 +685,7 @@ CREATE FUNCTION mf_archive(before date, max_invoices integer DEFAULT 10000)
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_archive IS 'moves finished invoices inserted before a day to mf_invoice_archive, max_invoices at most; returns how many, 0 when none is left';
+COMMENT ON FUNCTION mf_archive IS 'moves finished invoices inserted before a day to mf_invoice_archive, max_invoices at most; returns how many, 0 when none is left but those that another session has locked';
 
 CREATE FUNCTION mf_unarchive(ids bigint[])
 RETURNS bigint

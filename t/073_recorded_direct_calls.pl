@@ -192,6 +192,30 @@ my $own = elsewhere(CustomerReference => sql('SELECT reference FROM mf_invoice W
 is(attempt("SELECT mf_adopt('$own')") =~ s/\d{6,}/N/r, '55000: invoice N of MyFatoorah is that of invoice 1 already', 'but not one with the reference of a row: it is for mf_review');
 
 #
+# A row that was deleted, or archived and its key deleted: what was booked for it goes to the row that takes its place, once
+#
+my $ledger = q{SELECT string_agg(concat_ws(' ', invoice, kind, amount), ', ' ORDER BY m.id) FROM mf_money m WHERE payment_id = (SELECT payment_id FROM mf_transaction WHERE invoice = %s)};
+$id = sql("SELECT mf_adopt('" . (my $deleted = elsewhere(InvoiceValue => 6)) . "')");
+pay($deleted);
+sql("SELECT mf_refresh($id)");
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+is(sql(sprintf $ledger, $id), "$id payment 6.000, $id fee -0.135", 'its payment is booked');
+sql("DELETE FROM mf_invoice WHERE id = $id");
+$id = sql("SELECT mf_adopt('$deleted')");
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+is(sql(sprintf $ledger, $id), "$id payment 6.000, $id fee -0.135", 'adopted again after a DELETE it is in the books once, under the row that is there');
+is(sql("SELECT concat_ws('|', received_value, overpaid, payment_doubt) FROM mf_invoice WHERE id = $id"), '6.000|f', 'and that row has received it');
+$mf->wait_idle($node, $db);
+sql("DELETE FROM mf_inquiry WHERE invoice = $id; SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-05' WHERE id = $id");
+is(sql(q{SELECT mf_archive('2020-02-01')}), 1, 'archived');
+sql('DROP TABLE mf_invoice_archive_2020_01');
+is(attempt("SELECT mf_adopt('$deleted')"), "55000: invoice N of MyFatoorah is that of invoice $id already", 'its key keeps its InvoiceId after its month was dropped');
+sql("DELETE FROM mf_archive_key WHERE id = $id");
+$id = sql("SELECT mf_adopt('$deleted')");
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+is(sql(sprintf $ledger, $id), "$id payment 6.000, $id fee -0.135", 'without it the invoice is adopted, and its payment still in the books once');
+
+#
 # What cannot be adopted
 #
 is(attempt(q{SELECT mf_adopt('1')}), '38000: MyFatoorah has no invoice with InvoiceId "1"', 'an invoice that there is not');

@@ -31,6 +31,7 @@
 #include "database/sql_array.h"
 #include "store/archive.h"
 #include "store/archive_month.h"
+#include "store/invoice.h"
 #include "store/personal_data.h"
 
 /* At once in one statement */
@@ -54,25 +55,50 @@ static MfStatement lock_statement = {
 	3, {TIMESTAMPTZOID, INT8OID, INT4OID}, NULL
 };
 
-/* With the columns that the two tables have; a statement of its own: it sees the rows as they are since they were locked. */
+#define KEY_COLUMNS "id, created_at, account, reference, idempotency_key, invoice_id, paid"
+
+/*
+ * With the columns that the two tables have; a statement of its own: it sees the rows as they are since they were locked.
+ * What is written is compared with what was to be written.
+ */
 #define MOVE \
-	"WITH n AS (INSERT INTO @mf_invoice_archive (%s, archived_at, detail) SELECT %s, clock_timestamp(), " \
+	"WITH m AS MATERIALIZED (SELECT %s, clock_timestamp() AS archived_at, " \
 	"    (SELECT coalesce(jsonb_object_agg(d.name, d.list) FILTER (WHERE d.list IS NOT NULL), '{}') FROM (VALUES " \
 	"      ('attempts', " LINES("mf_attempt", "l.attempt") "), ('transitions', " LINES_WITH("changes", "mf_transition", "l.id") "), " \
 	"      ('transactions', " LINES("mf_transaction", "l.payment_id") "), ('disputes', " LINES("mf_dispute_state", "l.dispute_id") "), " \
-	"      ('events', " LINES_WITH("data", "mf_event", "l.id") ")) d(name, list)) " \
-	"  FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1), " \
-	"k AS (INSERT INTO @mf_archive_key (id, created_at, account, reference, idempotency_key, invoice_id, paid) " \
-	"  SELECT o.id, o.created_at, o.account, o.reference, o.idempotency_key, o.invoice_id, " \
-	"    o.status = 'sent' AND o.payment_status NOT IN ('expired', 'remote_cancelled') " \
-	"  FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1), " \
+	"      ('events', " LINES_WITH("data", "mf_event", "l.id") ")) d(name, list)) AS detail " \
+	"  FROM @mf_invoice o WHERE o.id = ANY ($1)), " \
+	"n AS (INSERT INTO @mf_invoice_archive (%s, archived_at, detail) SELECT * FROM m RETURNING %s, archived_at, detail), " \
+	"c AS MATERIALIZED (SELECT o.id, o.created_at, o.account, o.reference, o.idempotency_key, o.invoice_id, " \
+	"    o.status = 'sent' AND o.payment_status NOT IN ('expired', 'remote_cancelled') AS paid " \
+	"  FROM @mf_invoice o WHERE o.id = ANY ($1)), " \
+	"k AS (INSERT INTO @mf_archive_key (" KEY_COLUMNS ") SELECT * FROM c RETURNING " KEY_COLUMNS "), " \
 	TAKE("a", "mf_attempt") ", " TAKE("h", "mf_transition") ", " TAKE("t", "mf_transaction") ", " TAKE("d", "mf_dispute_state") ", " \
 	TAKE("e", "mf_event") ", " \
 	"f AS (DELETE FROM @mf_invoice_number l USING @mf_invoice o WHERE o.id = ANY ($1) AND l.invoice_id = o.invoice_id AND l.invoice = o.id), " \
 	"i AS (DELETE FROM @mf_invoice o WHERE o.id = ANY ($1) RETURNING 1) " \
-	"SELECT 3 * cardinality($1)::int8 - (SELECT count(*) FROM n) - (SELECT count(*) FROM k) - (SELECT count(*) FROM i)"
+	"SELECT w.name FROM (VALUES ('mf_invoice_archive', " MF_NOT_WRITTEN("m", "n") "), ('mf_archive_key', " MF_NOT_WRITTEN("c", "k") "), " \
+	"  ('mf_invoice', cardinality($1) - (SELECT count(*) FROM i))) w(name, lines) WHERE w.lines <> 0"
 
 static MfStatement move_statement = {NULL, 1, {INT8ARRAYOID}, NULL};
+
+/*
+ * Lines that moved and are still there.  They are looked for afterwards: the number of lines deleted would not do, because
+ * another session may delete old events meanwhile, and add new ones.
+ */
+#define STAYED(table, list, key) \
+	"SELECT '" table "' WHERE EXISTS (SELECT FROM @" table " l WHERE l.invoice = ANY ($1) AND (SELECT " \
+	"  a.detail->'" list "' @@> jsonb_build_array(jsonb_build_object('" key "', l." key ")) " \
+	"  FROM @mf_invoice_archive a WHERE a.id = l.invoice))"
+
+static MfStatement stayed_statement = {
+	STAYED("mf_attempt", "attempts", "attempt") " UNION ALL " STAYED("mf_transition", "transitions", "id") " UNION ALL "
+	STAYED("mf_transaction", "transactions", "payment_id") " UNION ALL "
+	STAYED("mf_dispute_state", "disputes", "dispute_id") " UNION ALL " STAYED("mf_event", "events", "id") " UNION ALL "
+	"SELECT 'mf_invoice_number' WHERE EXISTS (SELECT FROM @mf_archive_key k, @mf_invoice_number l WHERE k.id = ANY ($1) "
+	"  AND l.invoice_id = k.invoice_id AND l.invoice = k.id)",
+	1, {INT8ARRAYOID}, NULL
+};
 
 /* what a user has hung on rows of mf_invoice would go with them, or keep them there */
 static MfStatement referring_statement = {
@@ -89,9 +115,9 @@ static MfStatement unknown_column_statement = {
 
 static MfStatement columns_statement = {
 	"SELECT string_agg(replace(quote_ident(a.attname), '@@', '@@@@'), ', ' ORDER BY a.attnum) FROM pg_attribute a "
-	"WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS (SELECT FROM pg_attribute t "
+	"WHERE a.attrelid = $1 AND a.attnum > 0 AND a.attnum < $3 AND NOT a.attisdropped AND NOT EXISTS (SELECT FROM pg_attribute t "
 	"  WHERE t.attrelid = $2 AND t.attname = a.attname AND t.attgenerated <> '')",
-	2, {OIDOID, OIDOID}, NULL
+	3, {OIDOID, OIDOID, INT4OID}, NULL
 };
 
 static MfStatement taken_statement = {
@@ -135,8 +161,8 @@ mf_archive(PG_FUNCTION_ARGS)
 	mf_archive_check_isolation("mf_archive()");
 	mf_sql_begin(&scope, schema);
 	check_table(&scope, schema);
-	columns = mf_archive_columns(&scope, "mf_invoice_archive");
-	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns));
+	columns = mf_archive_columns(&scope, "mf_invoice_archive", false);
+	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns, columns));
 	MemoryContextSwitchTo(context);
 	do
 	{
@@ -227,13 +253,14 @@ mf_archive_check_isolation(const char *function)
 
 /* See archive.h. */
 char *
-mf_archive_columns(const MfSqlScope *scope, const char *written)
+mf_archive_columns(const MfSqlScope *scope, const char *written, bool ours)
 {
-	Datum		tables[2];
+	Datum		values[3];
 
-	tables[0] = ObjectIdGetDatum(get_relname_relid("mf_invoice", scope->schema));
-	tables[1] = ObjectIdGetDatum(get_relname_relid(written, scope->schema));
-	(void) mf_sql_execute(scope, &columns_statement, tables, NULL);
+	values[0] = ObjectIdGetDatum(get_relname_relid("mf_invoice", scope->schema));
+	values[1] = ObjectIdGetDatum(get_relname_relid(written, scope->schema));
+	values[2] = Int32GetDatum(ours ? MF_IC_END : PG_INT32_MAX);
+	(void) mf_sql_execute(scope, &columns_statement, values, NULL);
 	return TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
 }
 
@@ -270,8 +297,23 @@ move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
 	}
 	*place = DatumGetInt64(ids.values[count - 1]);
 	moved = mf_array_datum(&ids, INT8OID);
-	(void) mf_change(scope, &move_statement, &moved, NULL);
+	mf_archive_move(scope, &move_statement, moved);
+	mf_archive_move(scope, &stayed_statement, moved);
 	return count;
+}
+
+/* See archive.h. */
+void
+mf_archive_move(const MfSqlScope *scope, MfStatement *statement, Datum ids)
+{
+	if (mf_sql_execute(scope, statement, &ids, NULL) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger or rule has changed or suppressed what moves, in table \"%s\"",
+					TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
+			 errdetail("Invoices are moved as they are."),
+			 errhint("A BEFORE trigger on a table of this extension must return the row as it is.")));
 }
 
 bool

@@ -32,10 +32,25 @@ extern void mf_archive_check_key(Oid schema, Datum account, Datum key);
 extern void mf_archive_check_isolation(const char *function);
 
 /*
- * The columns of mf_invoice, those of users, too, as a list for the text of a
- * statement that writes them into a table, without those that are generated there.
+ * The columns of mf_invoice, those of users, too, unless only "ours" are wanted, as a
+ * list for the text of a statement that writes them into a table, without those that
+ * are generated there.
  */
-extern char *mf_archive_columns(const MfSqlScope *scope, const char *written);
+extern char *mf_archive_columns(const MfSqlScope *scope, const char *written, bool ours);
+
+/*
+ * How many rows of one part of a statement are not among those that another part
+ * returns, which has written them: a user's BEFORE trigger may change or suppress them.
+ * As text, because not every type has an operator for that.
+ */
+#define MF_NOT_WRITTEN(wanted, written) \
+	"(SELECT count(*) FROM (SELECT w::text FROM " wanted " w EXCEPT ALL SELECT w::text FROM " written " w) d)"
+
+/*
+ * Runs a statement for an array of ids that returns the names of tables where what was
+ * to be written, or deleted, was not.  Raises 27000 if there is one.
+ */
+extern void mf_archive_move(const MfSqlScope *scope, MfStatement *statement, Datum ids);
 
 /* Gives a statement its text; a plan for another one goes. */
 extern void mf_archive_set_text(MfStatement *statement, const char *text);

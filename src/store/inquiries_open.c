@@ -113,11 +113,13 @@ static MfStatement not_restored_statement = {
 	0, {0}, NULL
 };
 
-/* an inquiry that an event asks for, too, keeps the rights of that */
+/* an inquiry that an event asks for, too, keeps the rights of that; one that came while the row was not there is its own now */
 static MfStatement order_statement = {
 	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, true, 1, $3, a.too_often, $4 "
 	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
 	"  WHERE i.status = 'sent'), "
+	"e AS (UPDATE @mf_event e SET invoice = i.id FROM @mf_invoice i WHERE i.id = ANY ($1) AND i.status = 'sent' "
+	"  AND e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id), "
 	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, times_requested, "
 	"  unchanged_answers, by_callback, "
 	"  ordered_by) "

@@ -17,21 +17,34 @@
 /*
  * An entry is the difference between the total that an answer reports and what was booked
  * before, so the same answer books nothing a second time.
+ *
+ * What was booked for a row that is gone since, by DELETE, goes to the row that mf_adopt()
+ * made for the same invoice: a payment is in the books once, and news to that row.  The
+ * tables of rows are probed, never joined, for each line that has the same number.
  */
 static MfStatement book_statement = {
-	"WITH n AS MATERIALIZED (SELECT DISTINCT ON (n.invoice, n.kind, n.source) n.invoice, n.kind, n.source, "
+	"WITH w AS MATERIALIZED (SELECT DISTINCT ON (n.invoice, n.kind, n.source) n.invoice, n.kind, n.source, "
 	"  n.currency, n.payment_id, n.position, "
 	"    n.amount::numeric - coalesce((SELECT sum(m.amount) FROM @mf_money m "
 	"      WHERE m.invoice = ANY ($1) AND m.invoice = n.invoice AND m.kind = n.kind AND m.source = n.source), "
 	"        0) AS difference "
 	"  FROM unnest($1, $2, $3, $4, $5, $6, $7) AS n(invoice, kind, source, amount, currency, payment_id, position) "
 	"  ORDER BY n.invoice, n.kind, n.source, n.position), "
+	"g AS MATERIALIZED (SELECT m.id, m.amount, w.invoice, w.kind, w.source "
+	"  FROM w JOIN @mf_money m ON m.source = ANY ($3) AND m.source = w.source AND m.kind = w.kind "
+	"  WHERE w.difference <> 0 AND m.invoice <> w.invoice "
+	"    AND m.account = (SELECT i.account FROM @mf_invoice i WHERE i.id = w.invoice) "
+	"    AND (SELECT i.id FROM @mf_invoice i WHERE i.id = m.invoice) IS NULL "
+	"    AND (SELECT k.id FROM @mf_archive_key k WHERE k.id = m.invoice) IS NULL), "
+	"u AS (UPDATE @mf_money m SET invoice = g.invoice FROM g WHERE m.id = g.id RETURNING 1), "
+	"n AS MATERIALIZED (SELECT w.*, w.difference - coalesce((SELECT sum(g.amount) FROM g WHERE g.invoice = w.invoice "
+	"    AND g.kind = w.kind AND g.source = w.source), 0) AS unbooked FROM w), "
 	"b AS (INSERT INTO @mf_money (invoice, account, customer_reference, kind, source, amount, currency, payment_id) "
-	"  SELECT i.id, i.account, i.customer_reference, n.kind, n.source, n.difference, n.currency, n.payment_id "
-	"  FROM n JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1) WHERE n.difference <> 0 ORDER BY n.position "
+	"  SELECT i.id, i.account, i.customer_reference, n.kind, n.source, n.unbooked, n.currency, n.payment_id "
+	"  FROM n JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1) WHERE n.unbooked <> 0 ORDER BY n.position "
 	"  RETURNING invoice, kind, source) "
-	"SELECT n.position::int4, n.difference::text, EXISTS (SELECT FROM b WHERE b.invoice = n.invoice AND b.kind = n.kind "
-	"  AND b.source = n.source) "
+	"SELECT n.position::int4, n.difference::text, (n.unbooked = 0 OR EXISTS (SELECT FROM b WHERE b.invoice = n.invoice "
+	"  AND b.kind = n.kind AND b.source = n.source)) AND (SELECT count(*) FROM g) = (SELECT count(*) FROM u) "
 	"FROM n WHERE n.difference <> 0",
 	7, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID}, NULL
 };

@@ -37,23 +37,37 @@ static MfStatement lacking_statement = {
 
 /* the lines of a list, with the number of the invoice again; they are as many as come back */
 #define LINES(list, table, more) \
-	"SELECT r.* FROM a, jsonb_array_elements(a.detail->'" list "') l, " \
+	" FROM a, jsonb_array_elements(a.detail->'" list "') l, " \
 	"  jsonb_populate_record(NULL::@" table ", l || jsonb_build_object('invoice', a.id" more ")) r"
 #define GIVE(name, list, table) \
-	name " AS (INSERT INTO @" table " OVERRIDING SYSTEM VALUE " LINES(list, table, "") ")"
+	name "_lines AS MATERIALIZED (SELECT r.*" LINES(list, table, "") "), " \
+	name " AS (INSERT INTO @" table " OVERRIDING SYSTEM VALUE SELECT * FROM " name "_lines RETURNING *)"
+#define GIVEN(name, table) "('" table "', " MF_NOT_WRITTEN(name "_lines", name) ")"
 
-/* an event that has come again since is there, and asks; one that has moved with its account has the name of that */
+/*
+ * An event that has come again since is one with the first; it is there, and asks.  One that has moved with its account
+ * has the name of that.  What is written is compared with what was to be written; columns of users are theirs.
+ */
 #define MOVE \
 	"WITH k AS (DELETE FROM @mf_archive_key k WHERE k.id = ANY ($1) RETURNING k.id, k.created_at), " \
 	"a AS (DELETE FROM @mf_invoice_archive o USING k WHERE o.id = k.id AND o.created_at = k.created_at RETURNING o.*), " \
-	"i AS (INSERT INTO @mf_invoice (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM a RETURNING 1), " \
+	"i AS (INSERT INTO @mf_invoice (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM a RETURNING %s), " \
 	"f AS (INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT a.invoice_id, a.id FROM a WHERE a.invoice_id IS NOT NULL " \
-	"  ON CONFLICT DO NOTHING), " \
+	"  ON CONFLICT (invoice_id, invoice) DO UPDATE SET invoice = EXCLUDED.invoice RETURNING invoice_id, invoice), " \
 	GIVE("t", "attempts", "mf_attempt") ", " GIVE("h", "transitions", "mf_transition") ", " \
 	GIVE("p", "transactions", "mf_transaction") ", " GIVE("d", "disputes", "mf_dispute_state") ", " \
-	"e AS (INSERT INTO @mf_event OVERRIDING SYSTEM VALUE " LINES("events", "mf_event", ", 'account', a.account") " " \
-	"  ORDER BY r.digest ON CONFLICT (account, digest) DO NOTHING) " \
-	"SELECT cardinality($1)::int8 - (SELECT count(*) FROM i)"
+	"e_lines AS MATERIALIZED (SELECT DISTINCT ON (r.account, r.digest) r.*" LINES("events", "mf_event", ", 'account', a.account") \
+	"  ORDER BY r.account, r.digest, r.id), " \
+	"e AS (INSERT INTO @mf_event AS o OVERRIDING SYSTEM VALUE SELECT * FROM e_lines ORDER BY digest " \
+	"  ON CONFLICT (account, digest) DO UPDATE SET received_at = least(o.received_at, EXCLUDED.received_at), " \
+	"    last_received_at = greatest(o.last_received_at, EXCLUDED.last_received_at), " \
+	"    deliveries = o.deliveries + EXCLUDED.deliveries RETURNING account, digest) " \
+	"SELECT w.name FROM (VALUES ('mf_archive_key', cardinality($1) - (SELECT count(*) FROM k)), " \
+	"  ('mf_invoice_archive', cardinality($1) - (SELECT count(*) FROM a)), " \
+	"  ('mf_invoice', " MF_NOT_WRITTEN("(SELECT %s FROM a)", "i") "), " \
+	"  ('mf_invoice_number', " MF_NOT_WRITTEN("(SELECT invoice_id, id FROM a WHERE invoice_id IS NOT NULL)", "f") "), " \
+	GIVEN("t", "mf_attempt") ", " GIVEN("h", "mf_transition") ", " GIVEN("p", "mf_transaction") ", " GIVEN("d", "mf_dispute_state") ", " \
+	"  ('mf_event', " MF_NOT_WRITTEN("(SELECT account, digest FROM e_lines)", "e") ")) w(name, lines) WHERE w.lines <> 0"
 
 static MfStatement move_statement = {NULL, 1, {INT8ARRAYOID}, NULL};
 
@@ -72,6 +86,7 @@ mf_unarchive(PG_FUNCTION_ARGS)
 	int64	   *ids;
 	Datum		values[1];
 	const char *columns;
+	const char *ours;
 	int			count;
 
 	if (PG_ARGISNULL(0))
@@ -86,9 +101,10 @@ mf_unarchive(PG_FUNCTION_ARGS)
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
 	(void) mf_sql_execute(&scope, &lock_statement, values, NULL);
 	check_archived(&scope, values[0]);
-	columns = mf_archive_columns(&scope, "mf_invoice");
-	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns));
-	(void) mf_change(&scope, &move_statement, values, NULL);
+	columns = mf_archive_columns(&scope, "mf_invoice", false);
+	ours = mf_archive_columns(&scope, "mf_invoice", true);
+	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns, ours, ours));
+	mf_archive_move(&scope, &move_statement, values[0]);
 	ask(&scope, ids, count);
 	mf_sql_end(&scope);
 	PG_RETURN_INT64(count);
