@@ -693,6 +693,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_unarchive IS 'moves archived invoices with all their rows back to mf_invoice and has the worker ask MyFatoorah about them; returns how many';
 
+CREATE FUNCTION mf_key_taken(idempotency_key text, account text DEFAULT 'myfatoorah')
+RETURNS boolean
+LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_key_taken IS 'whether an invoice of the account has that idempotency_key, an archived one or one of a dropped month included; false for null';
+
 --
 -- What users have added to tables of the extension, which no dump contains
 --
@@ -1302,7 +1308,7 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 -- parameters of functions for mf_on_change()
 GRANT USAGE ON TYPE mf_invoice TO myfatoorah_submit, myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_send_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_key_taken, mf_send_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
 

@@ -68,7 +68,7 @@ BEGIN
 		'TABLE mf_worker_status', 'INSERT INTO mf_invoice (customer_name, invoice_value) VALUES (''x'', 1)', 'UPDATE mf_invoice SET customer_name = ''y'' WHERE false', 'UPDATE mf_invoice SET status = ''sent'' WHERE false', 'DELETE FROM mf_invoice WHERE false', 'TRUNCATE mf_invoice',
 		'DELETE FROM mf_queue WHERE false', 'UPDATE mf_account SET paused_at = NULL WHERE false', 'DELETE FROM mf_transition WHERE false', 'SELECT mf_send_payment(''x'', 1)', 'SELECT invoice_id FROM mf_payment_status(''1'', ''InvoiceId'')',
 		'SELECT * FROM mf_payment_transactions(''1'', ''InvoiceId'')', 'SELECT item FROM mf_check()', 'SELECT mf_pause(''*'')', 'SELECT mf_resume(''*'')', 'SELECT mf_cancel(-1)', 'SELECT mf_retry(-1)', 'SELECT mf_resolve(-1, ''x'', ''y'')',
-		'SELECT * FROM mf_forget(''nobody of that name'')', 'SELECT mf_archive(''1970-01-01'')', 'SELECT mf_unarchive(''{}'')', 'SELECT mf_on_change(NULL)', 'SELECT mf_off_change(NULL)', 'SELECT mf_worker_stat()', 'SELECT mf_account_validator(''{}'', 0)', 'SELECT nextval(''mf_invoice_id_seq'')', 'CREATE TRIGGER t BEFORE UPDATE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()',
+		'SELECT * FROM mf_forget(''nobody of that name'')', 'SELECT mf_archive(''1970-01-01'')', 'SELECT mf_unarchive(''{}'')', 'SELECT mf_key_taken(NULL)', 'SELECT mf_on_change(NULL)', 'SELECT mf_off_change(NULL)', 'SELECT mf_worker_stat()', 'SELECT mf_account_validator(''{}'', 0)', 'SELECT nextval(''mf_invoice_id_seq'')', 'CREATE TRIGGER t BEFORE UPDATE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()',
 		'CREATE RULE r AS ON UPDATE TO mf_queue DO ALSO NOTHING', 'ALTER TABLE mf_invoice DISABLE TRIGGER ALL'] LOOP
 		BEGIN
 			PERFORM set_config('role', who, true);

@@ -18,6 +18,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -26,8 +27,10 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "account/account.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/function_args.h"
 #include "database/sql_array.h"
 #include "store/archive.h"
 #include "store/archive_month.h"
@@ -132,6 +135,13 @@ static MfStatement taken_statement = {
 static MfStatement key_taken_statement = {
 	"SELECT o.id::int8, format('idempotency_key \"%s\"', o.idempotency_key) FROM @mf_archive_key o "
 	"WHERE o.idempotency_key = $2 AND o.account = $1 LIMIT 1",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
+/* by whichever invoice */
+static MfStatement any_key_taken_statement = {
+	"SELECT FROM @mf_invoice o WHERE o.idempotency_key = $2 AND o.account = $1 "
+	"UNION ALL SELECT FROM @mf_archive_key o WHERE o.idempotency_key = $2 AND o.account = $1",
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
@@ -376,6 +386,29 @@ mf_archive_check_key(Oid schema, Datum account, Datum key)
 	if (mf_sql_execute(&scope, &key_taken_statement, values, NULL) > 0)
 		refuse_taken();
 	mf_sql_end(&scope);
+}
+
+PG_FUNCTION_INFO_V1(mf_key_taken);
+
+/* Tells those who may insert for the account, whom an INSERT with the key would tell, too. */
+Datum
+mf_key_taken(PG_FUNCTION_ARGS)
+{
+	char	   *name = mf_required_text(fcinfo, 1, "account");
+	MfSqlScope	scope;
+	Datum		values[2];
+	bool		taken;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	mf_account_check_usage(mf_account_get(name), GetUserId());
+	values[0] = PG_GETARG_DATUM(1);
+	values[1] = PG_GETARG_DATUM(0);
+	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
+	scope.in_query = true;
+	taken = mf_sql_execute(&scope, &any_key_taken_statement, values, NULL) > 0;
+	mf_sql_end(&scope);
+	PG_RETURN_BOOL(taken);
 }
 
 static void
