@@ -131,6 +131,30 @@ sql(q{INSERT INTO rent VALUES ('B7', 'Noura', 'noura@example.com', 300, now(), N
 is(sql(q{SELECT customer_name || customer_reference FROM mf_invoice JOIN rent ON invoice = id}), 'NouraB7', "README's trigger makes an invoice of a row");
 
 #
+# What the tables of roles say is what the catalog has: names with (), and the others.
+#
+my %internal = map { $_ => 1 } qw(mf_worker_stat mf_listener_stat mf_invoice_visible);
+
+sub named { return join ' ', sort keys %{ { map { $_ => 1 } @_ } }; }
+sub granted { return sql("SELECT string_agg(DISTINCT o.name, ' ' ORDER BY o.name) FROM (SELECT c.relname::text COLLATE \"C\" AS name, c.relacl AS acl FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v') AND c.relname ~ '^mf_'
+	UNION ALL SELECT proname, proacl FROM pg_proc WHERE proname ~ '^mf_') o, aclexplode(o.acl) a WHERE a.grantee::regrole::text = '$_[0]' AND a.privilege_type = '$_[1]'"); }
+
+for my $role (qw(submit read operate inbound))
+{
+	my ($may) = read_doc('docs/reference.md') =~ /^\| `myfatoorah_$role` \| (.*)/m;
+
+	is(named($may =~ /`(mf_\w+)\(\)`/g), named(grep { !$internal{$_} } split / /, granted("myfatoorah_$role", 'EXECUTE')), "the reference has the functions of $role");
+	is(named($may =~ /`(mf_\w+)`/g), granted('myfatoorah_submit', 'SELECT'), 'and what it reads') if $role eq 'submit';
+}
+my $hidden = sql(q{SELECT string_agg(relname, ' ' ORDER BY relname COLLATE "C") FROM pg_class WHERE relkind IN ('r', 'p', 'v') AND relname ~ '^mf_' AND NOT has_table_privilege('myfatoorah_read', oid, 'SELECT')});
+for my $name ('docs/reference.md', 'docs/security.md')
+{
+	my ($but) = read_doc($name) =~ /^\| `myfatoorah_read` \| .*? but (.*?)(?:\)|\|)/m;
+
+	is(named($but =~ /`(mf_\w+)`/g), $hidden, "$name has what read cannot read");
+}
+
+#
 # docs/
 #
 sql('INSERT INTO mf_invoice (customer_name, invoice_value) SELECT n, n FROM generate_series(1, 20) n');
