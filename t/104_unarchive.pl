@@ -113,6 +113,16 @@ is(sql($unarchive), 3, 'and all come back');
 sql(q{DELETE FROM mf_inquiry; DELETE FROM mf_event WHERE digest = '\x03'});
 
 #
+# What another session has locked is not waited for, and left to the next call
+#
+$other->query_safe(q{BEGIN; SELECT FROM mf_invoice WHERE customer_reference IN ('B2', 'B3') FOR UPDATE});
+is(sql("$archive; $archive"), "1\n0", 'two rows are locked, and 0 is returned while they are');
+$other->query_safe('COMMIT');
+is(sql($archive), 2, 'then they go, too');
+is(sql($unarchive), 3, 'and all come back');
+sql('DELETE FROM mf_inquiry');
+
+#
 # An event that comes in again while its invoice is archived is one with the first
 #
 is(sql($archive), 3, 'archived once more');
