@@ -132,6 +132,21 @@ SELECT mf_test.masked_try($$UPDATE mf_invoice SET idempotency_key = 'old paid' W
 SELECT mf_test.masked_try($$UPDATE mf_invoice SET idempotency_key = 'a newer key' WHERE idempotency_key = 'a new key'$$);
 SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'old new';
 
+-- It cannot be acted on, and whoever tries is told why
+SELECT regexp_replace(mf_test.masked_try(format('SELECT ' || call, id)), 'ARRAY\[[0-9]+', 'ARRAY[N') FROM mf_invoice_all,
+	unnest(ARRAY['mf_cancel(%s)', 'mf_retry(%s)', 'mf_refresh(%s)', 'mf_resolve(%s, ''resend'', ''x'')', 'mf_wait(%s, ''1 s'')']) call WHERE customer_reference = 'old paid';
+SELECT result FROM mf_invoice_all i, mf_cancel(ARRAY[i.id]) WHERE customer_reference = 'old paid'
+UNION ALL SELECT result FROM mf_invoice_all i, mf_retry(ARRAY[i.id]) WHERE customer_reference = 'old paid'
+UNION ALL SELECT result FROM mf_invoice_all i, mf_refresh(ARRAY[i.id]) WHERE customer_reference = 'old paid';
+-- unless policies hide it
+BEGIN;
+ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON mf_invoice USING (true);
+SELECT set_config('mf_test.archived', id::text, true) IS NOT NULL FROM mf_invoice_all WHERE customer_reference = 'old paid';
+SET LOCAL ROLE regress_mf_chief;
+SELECT result FROM mf_cancel(ARRAY[current_setting('mf_test.archived')::bigint]);
+ROLLBACK;
+
 -- What comes in about it
 INSERT INTO mf_event (account, source, event_code, invoice_id, digest) SELECT account, 'webhook', 1, invoice_id, '\x01' FROM mf_invoice_all WHERE customer_reference = 'old expired';
 INSERT INTO mf_event (account, source, event_code, invoice, digest) SELECT account, 'webhook', 1, id, '\x02' FROM mf_invoice_all WHERE customer_reference = 'old paid';

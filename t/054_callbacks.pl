@@ -145,6 +145,33 @@ $web->get("$url/callback/$row->{token}?paymentId=$second");
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $row->{id}", 'paid');
 is(sql("SELECT count(*), min(payment_id) FROM mf_event WHERE invoice = $row->{id}"), "1|$second", 'a second one is asked about, and the event tells of it');
 
+# Who comes back to an archived invoice is answered at once, and seen.
+foreach my $paid (1, 0)
+{
+	my $row = sent($paid ? 'archived, paid' : 'archived, expired');
+
+	$sandbox->invoice($row->{invoice}, 'pay') if $paid;
+	sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-01', payment_status = '" . ($paid ? 'paid' : 'expired') . "' WHERE id = $row->{id};
+		DELETE FROM mf_inquiry WHERE invoice = $row->{id}");
+	is(sql(q{SELECT mf_archive('2020-02-01')}), 1, 'an invoice is archived');
+	my $before = time;
+	my $answer = $web->get("$url/callback/$row->{token}?paymentId=777$paid");
+	is($answer->{status}, 200, 'who comes back is answered');
+	like($answer->{content}, $paid ? qr/confirmed/ : qr/not (?:been )?confirmed yet/i, 'by what is known');
+	cmp_ok(time - $before, '<', 4, 'at once');
+	is(sql("SELECT concat_ws('|', source, payment_id, next_step) FROM mf_unmatched WHERE archived = $row->{id}"),
+		"callback|777$paid|To have MyFatoorah asked, and what has come in booked: SELECT mf_unarchive(ARRAY[$row->{id}])", 'and mf_unmatched shows it');
+	is($web->get("$url/callback/" . ($row->{token} =~ s/.$/!/r))->{status}, 404, 'not with another token');
+	sql("SELECT mf_unarchive(ARRAY[$row->{id}])");
+	$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE invoice = $row->{id} AND answered_at IS NULL", 0);
+	is(sql("SELECT count(*) FROM mf_unmatched WHERE archived = $row->{id}"), 0, 'which brings it back');
+	# a month that is gone
+	sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-01', payment_status = 'paid' WHERE id = $row->{id}; DELETE FROM mf_inquiry WHERE invoice = $row->{id}");
+	sql(q{SELECT mf_archive('2020-02-01')});
+	sql('DROP TABLE mf_invoice_archive_2020_01');
+	like($web->get("$url/callback/$row->{token}?paymentId=778$paid")->{content}, qr/not (?:been )?confirmed yet/i, 'of a month that is gone');
+}
+
 # What strangers ask for has a budget; what a signed webhook asks for does not wait behind it.
 sub set
 {

@@ -24,6 +24,7 @@
 #include "base/settings.h"
 #include "core/api/webhook.h"
 #include "database/function_args.h"
+#include "functions/invoice_actions.h"
 #include "functions/role_quota.h"
 #include "inbound/inbound.h"
 #include "process/wait.h"
@@ -204,11 +205,13 @@ read_wait_arguments(FunctionCallInfo fcinfo, WaitedStates *wanted)
 static void
 read_waited(Oid schema, int64 id, MfWaitedInvoice *row)
 {
+	MfNamed		named = {id, false, NULL, false, false};
+
 	if (!mf_payment_read_waited(schema, id, row))
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("invoice %lld does not exist", (long long) id),
-				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
+	{
+		mf_queue_find_named(schema, &named, 1);
+		mf_refuse_missing(&named);
+	}
 	if (TransactionIdIsCurrentTransactionId(row->xmin))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

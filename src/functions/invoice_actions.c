@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "base/settings.h"
 #include "functions/invoice_actions.h"
 #include "functions/role_quota.h"
 #include "process/wakeup.h"
@@ -47,7 +48,7 @@ mf_action_run(MfAction action, const MfCommand *command, MfNamed *named, const c
 	/* an earlier call may have failed */
 	for (i = 0; i < count; i++)
 	{
-		named[i].seen = named[i].sent = false;
+		named[i].seen = named[i].sent = named[i].archived = false;
 		named[i].job = NULL;
 	}
 	action(command, named, results, count);
@@ -87,7 +88,7 @@ static const char *
 missing_right(const MfCommand *command, const MfNamed *named)
 {
 	if (!named->seen)
-		return MF_RESULT_NOT_FOUND;
+		return named->archived ? MF_RESULT_ARCHIVED : MF_RESULT_NOT_FOUND;
 	return named->job != NULL && mf_has_row_right(command->table, named->job->owner.role) ? NULL : MF_RESULT_NOT_PERMITTED;
 }
 
@@ -198,7 +199,7 @@ mf_action_refresh(const MfCommand *command, MfNamed *named, const char **results
 	{
 		bool		too_often;
 
-		results[i] = !named[i].seen ? MF_RESULT_NOT_FOUND : MF_RESULT_NOT_SENT;
+		results[i] = named[i].seen ? MF_RESULT_NOT_SENT : named[i].archived ? MF_RESULT_ARCHIVED : MF_RESULT_NOT_FOUND;
 		if (!named[i].sent)
 			continue;
 		too_often = !mf_quota_take_inquiry(GetUserId());
@@ -267,7 +268,7 @@ refuse_deletion(const MfCommand *command, const MfNamed *named)
 	const char *status;
 
 	if (named->job == NULL)
-		mf_check_named(&(MfNamed) {named->invoice, true, NULL, false}, true);
+		mf_check_named(&(MfNamed) {.invoice = named->invoice, .seen = true}, true);
 	mf_check_row_right(named->invoice, command->table, named->job->owner.role);
 	status = mf_status_name(named->job->status);
 	ereport(ERROR,
@@ -295,13 +296,25 @@ mf_cancel_deleted(Oid schema, MfNamed *named, int count, const char *reason)
 }
 
 void
+mf_refuse_missing(const MfNamed *named)
+{
+	if (named->archived)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld is archived", (long long) named->invoice),
+				 errhint("A member of \"%s\" brings it back: SELECT mf_unarchive(ARRAY[%lld])", MF_OPERATE_ROLE,
+						 (long long) named->invoice)));
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("invoice %lld does not exist", (long long) named->invoice),
+			 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
+}
+
+void
 mf_check_named(const MfNamed *named, bool locked)
 {
 	if (!named->seen)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("invoice %lld does not exist", (long long) named->invoice),
-				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
+		mf_refuse_missing(named);
 	if (locked && named->job == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -24,6 +24,7 @@
 #define MF_RESULT_ASKED_LATER "asked_later"
 #define MF_RESULT_NOT_SENT "not_sent"
 #define MF_RESULT_NOT_FOUND "not_found"
+#define MF_RESULT_ARCHIVED "archived"
 #define MF_RESULT_NOT_PERMITTED "not_permitted"
 
 /* Who has called, and why */
@@ -57,6 +58,9 @@ extern void mf_action_run(MfAction action, const MfCommand *command, MfNamed *na
  * locked, may be updated by it.
  */
 extern void mf_check_named(const MfNamed *named, bool locked);
+
+/* Raises the error for an id that the role does not see in mf_invoice. */
+pg_noreturn extern void mf_refuse_missing(const MfNamed *named);
 
 /*
  * Cancels the invoices of rows of users' tables that were deleted.  They are sorted by

@@ -158,7 +158,7 @@ mf_refresh_many(PG_FUNCTION_ARGS)
 static Datum
 cancel_one(FunctionCallInfo fcinfo, int64 invoice)
 {
-	MfNamed		named = {invoice, false, NULL, false};
+	MfNamed		named = {.invoice = invoice};
 	const char *result;
 	MfCommand	command;
 
@@ -182,7 +182,7 @@ cancel_one(FunctionCallInfo fcinfo, int64 invoice)
 static Datum
 retry_one(FunctionCallInfo fcinfo, int64 invoice)
 {
-	MfNamed		named = {invoice, false, NULL, false};
+	MfNamed		named = {.invoice = invoice};
 	const char *result;
 	MfCommand	command;
 
@@ -202,7 +202,7 @@ retry_one(FunctionCallInfo fcinfo, int64 invoice)
 static Datum
 refresh_one(FunctionCallInfo fcinfo, int64 invoice)
 {
-	MfNamed		named = {invoice, false, NULL, false};
+	MfNamed		named = {.invoice = invoice};
 	const char *result;
 	MfCommand	command;
 

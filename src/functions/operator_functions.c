@@ -49,7 +49,7 @@ Datum
 mf_resolve(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	MfNamed		invoice = {0, false, NULL, false};
+	MfNamed		invoice = {.invoice = 0};
 	char	   *decision;
 	char	   *reason;
 

@@ -109,7 +109,7 @@ read_message(MfInbound *message, List *rows, MfEvent *event)
 {
 	memset(event, 0, sizeof(*event));
 	message->event = message->invoice = 0;
-	message->repeated = message->settled = false;
+	message->repeated = message->settled = message->archived = false;
 	message->error = NULL;
 	switch (message->kind)
 	{
@@ -328,6 +328,7 @@ set_payment(MfInbound *message, const MfCallbackRow *row)
 {
 	message->payment_status = row->payment_status;
 	message->settled = row->settled;
+	message->archived = row->archived;
 	message->arabic = row->arabic;
 	message->call_back_url = row->call_back_url;
 	message->error_url = row->error_url;

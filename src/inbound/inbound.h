@@ -54,6 +54,7 @@ typedef struct MfInbound
 	bool		arabic;			/* the invoice's language */
 	const char *payment_status; /* of mf_invoice; NULL = not read */
 	bool		settled;		/* looked up since the callback */
+	bool		archived;		/* it is not looked up, unless a person brings it back */
 } MfInbound;
 
 /*

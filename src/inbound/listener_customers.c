@@ -41,7 +41,7 @@ static bool read_messages(MfListener *listener, MfInbound *messages, int count);
 void
 mf_customer_answer(MfListener *listener, MfHttpdRequest *request, const MfInbound *message)
 {
-	if (is_decided(message))
+	if (is_decided(message) || message->archived)
 	{
 		send_to_page(request, message);
 		return;

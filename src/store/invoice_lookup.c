@@ -12,8 +12,10 @@
 
 #include "base/compat.h"
 #include "database/sql_array.h"
+#include "store/archive.h"
 #include "store/invoice_lookup.h"
 #include "store/queue_internal.h"
+#include "store/row_rights.h"
 
 static MfStatement may_have_made_statement = {
 	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND " MF_MAY_HAVE_MADE("a") " LIMIT 1", 1, {INT8OID}, NULL
@@ -38,6 +40,10 @@ static MfStatement visible_statement = {
 	"SELECT id::int8, status = 'sent' FROM @mf_invoice WHERE id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
 };
 
+static MfStatement archived_statement = {
+	"SELECT k.id::int8 FROM @mf_archive_key k WHERE k.id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
+};
+
 /* requires the right to update, and applies the policies of updates */
 static MfStatement lock_as_caller_statement = {
 	"SELECT id::int8 FROM @mf_invoice WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", 1, {INT8ARRAYOID}, NULL
@@ -45,6 +51,7 @@ static MfStatement lock_as_caller_statement = {
 
 static Datum named_ids(const MfNamed *named, int count, bool seen_only);
 static MfNamed *get_named(MfNamed *named, int count, int64 invoice);
+static void find_archived(Oid schema, MfNamed *named, int count);
 static int	find_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count);
 
 int64
@@ -114,7 +121,31 @@ mf_queue_is_visible(Oid schema, int64 invoice)
 void
 mf_queue_find_named(Oid schema, MfNamed *named, int count)
 {
-	(void) find_as_caller(schema, &visible_statement, named, count);
+	if (find_as_caller(schema, &visible_statement, named, count) < count)
+		find_archived(schema, named, count);
+}
+
+/* Sets "archived" of those that are.  Roles that are under policies do not see archived rows. */
+static void
+find_archived(Oid schema, MfNamed *named, int count)
+{
+	MfSqlScope	scope;
+	Datum		value;
+	uint64		rows;
+	uint64		i;
+
+	if (!mf_archive_any(schema) || mf_is_under_policies(schema))
+		return;
+	value = named_ids(named, count, false);
+	mf_sql_begin(&scope, schema);
+	rows = mf_sql_execute(&scope, &archived_statement, &value, NULL);
+	for (i = 0; i < rows; i++)
+	{
+		int64		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+
+		get_named(named, count, invoice)->archived = true;
+	}
+	mf_sql_end(&scope);
 }
 
 /* Runs a statement as the current role, and sets "seen" and "sent" of what it finds; returns their number. */
@@ -169,7 +200,7 @@ mf_compare_named(const void *a, const void *b)
 static MfNamed *
 get_named(MfNamed *named, int count, int64 invoice)
 {
-	MfNamed		key = {invoice, false, NULL, false};
+	MfNamed		key = {.invoice = invoice};
 	MfNamed    *found = (MfNamed *) bsearch(&key, named, count, sizeof(MfNamed), mf_compare_named);
 
 	if (found == NULL)

@@ -44,6 +44,7 @@ typedef struct MfNamed
 	MfJob	   *job;			/* set by mf_queue_lock_named() if the role may update it.  The kind is that of
 								 * its entry, but verify if another database has made that to be sent. */
 	bool		sent;			/* its status is sent; set by mf_queue_find_named() only */
+	bool		archived;		/* it is not seen because it is archived, as the role may know */
 } MfNamed;
 
 /* Compares MfNamed by their ids, for qsort() and bsearch(). */
@@ -57,7 +58,7 @@ extern int	mf_compare_named(const void *a, const void *b);
  */
 extern void mf_queue_lock_named(Oid schema, MfNamed *named, int count);
 
-/* Sets "seen" and "sent" only.  Raises 42501 if the role has no right to read mf_invoice. */
+/* Sets "seen", "sent" and "archived" only.  Raises 42501 if the role has no right to read mf_invoice. */
 extern void mf_queue_find_named(Oid schema, MfNamed *named, int count);
 
 #endif							/* MF_INVOICE_LOOKUP_H */

@@ -140,18 +140,26 @@ static MfStatement lost_try_statement = {
  * A row that may have a second invoice is not settled: a customer who has paid that
  * one must not be asked to pay.  A customer does not wait for inquiries that a role
  * has ordered, nor for a PaymentId that one inquiry has not found.  The token is the
- * random end of the reference, without the number of a resend.
+ * random end of the reference, without the number of a resend.  About an archived
+ * row no inquiry will come, and what is known of it is gone with its month.
  */
+#define TOKEN(row) "right(regexp_replace(" row ".reference, '~[0-9]+$', ''), 20)"
+
 static MfStatement callbacks_statement = {
-	"SELECT i.id::int8, i.account::text, right(regexp_replace(i.reference, '~[0-9]+$', ''), 20), "
+	"SELECT i.id::int8, i.account::text, " TOKEN("i") ", "
 	"  i.payment_status::text, "
 	"  NOT i.duplicate_suspected AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent "
 	"      AND q.ordered_by = 0) "
 	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL "
 	"      AND e.due IS NOT NULL "
 	"      AND e.lookups = 0), "
-	"  coalesce(i.language = 'AR', false), i.call_back_url::text, i.error_url::text "
-	"FROM @mf_invoice i WHERE i.id = ANY ($1)",
+	"  coalesce(i.language = 'AR', false), i.call_back_url::text, i.error_url::text, false "
+	"FROM @mf_invoice i WHERE i.id = ANY ($1) "
+	"UNION ALL SELECT k.id::int8, k.account::text, " TOKEN("k") ", coalesce(a.payment_status, 'unpaid')::text, false, "
+	"  coalesce(a.language = 'AR', false), a.call_back_url::text, a.error_url::text, true "
+	"FROM @mf_archive_key k LEFT JOIN LATERAL (SELECT o.payment_status, o.language, o.call_back_url, o.error_url "
+	"    FROM @mf_invoice_archive o WHERE o.id = k.id AND o.created_at = k.created_at LIMIT 1) a ON true "
+	"WHERE k.id = ANY ($1)",
 	1, {INT8ARRAYOID}, NULL
 };
 
@@ -338,6 +346,7 @@ mf_payment_callback_rows(const MfSqlScope *scope, const int64 *invoices, int cou
 		row->arabic = DatumGetBool(mf_result(tuple, desc, 6, NULL));
 		row->call_back_url = mf_result_text(tuple, desc, 7);
 		row->error_url = mf_result_text(tuple, desc, 8);
+		row->archived = DatumGetBool(mf_result(tuple, desc, 9, NULL));
 		found = lappend(found, row);
 	}
 	return found;

@@ -105,6 +105,7 @@ typedef struct MfCallbackRow
 	bool		arabic;
 	char	   *call_back_url;	/* of the row; NULL = none */
 	char	   *error_url;
+	bool		archived;
 } MfCallbackRow;
 
 /* List of MfCallbackRow. */

@@ -346,7 +346,7 @@ has_same_value(const SourceValues *before, const SourceValues *after, int i)
 static void
 report_not_updated(Oid schema, int64 invoice)
 {
-	MfNamed		named = {invoice, true, NULL, false};
+	MfNamed		named = {.invoice = invoice, .seen = true};
 	MfExistence existence = mf_queue_existence(schema, invoice);
 
 	if (existence == MF_ROW_GONE)
