@@ -1194,7 +1194,7 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 		   CASE WHEN (SELECT a.id FROM mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at) IS NOT NULL THEN
 				pg_catalog.format('To have MyFatoorah asked, and what has come in booked: SELECT mf_unarchive(ARRAY[%s])', k.id)
 				WHEN k.id IS NOT NULL THEN
-				pg_catalog.format('Its month was dropped. Look it up in the MyFatoorah portal: invoice %s of account %s', k.invoice_id, k.account)
+				pg_catalog.format('Its month was dropped or detached. If it was detached, bring its rows back into mf_invoice_archive, and the invoice from there: SELECT mf_unarchive(ARRAY[%s]). If it was dropped, look the invoice up in the MyFatoorah portal: invoice %s of account %s', k.id, k.invoice_id, k.account)
 		   END AS next_step
 	FROM (SELECT u.* FROM mf_event u WHERE u.invoice IS NULL AND u.due IS NULL
 		  UNION ALL
@@ -1206,7 +1206,7 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 			LIMIT 1) k ON true
 	WHERE mf_invoice_visible(e.invoice);
 COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that the event is about';
-COMMENT ON COLUMN mf_unmatched.next_step IS 'for an archived invoice, the call that brings it back, so that MyFatoorah is asked about it';
+COMMENT ON COLUMN mf_unmatched.next_step IS 'for an archived invoice, the call that brings it back, so that MyFatoorah is asked about it; or what is to be done before, where its month is gone';
 COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices created elsewhere or archived, of deposits and suppliers, or of an invoice that exists twice';
 
 CREATE VIEW mf_review WITH (security_barrier) AS

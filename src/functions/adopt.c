@@ -115,7 +115,8 @@ mf_check_number_free(Oid schema, const char *account, const char *invoice_id, co
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %s of MyFatoorah is that of invoice %lld already", invoice_id, (long long) holder),
-				 errhint("SELECT * FROM mf_invoice_all WHERE id = %lld", (long long) holder)));
+				 errhint("SELECT * FROM mf_invoice_all WHERE id = %lld shows it, unless its month was dropped or detached.",
+						 (long long) holder)));
 }
 
 /*

@@ -421,5 +421,5 @@ refuse_taken(void)
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("an archived invoice has the same %s", TextDatumGetCString(mf_result(row, desc, 2, NULL))),
 			 errdetail("It is invoice %lld.", (long long) DatumGetInt64(mf_result(row, desc, 1, NULL))),
-			 errhint("What was invoiced is not to be invoiced again; mf_invoice_all shows it, unless its month was dropped.")));
+			 errhint("What was invoiced is not to be invoiced again; mf_invoice_all shows it, unless its month was dropped or detached.")));
 }

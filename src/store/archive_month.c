@@ -132,6 +132,9 @@ make_partition(Oid schema, Oid archive, int month)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoices cannot be archived"),
 				 errdetail("Table %s is there, and is no partition of %s.", named, ARCHIVE),
+				 get_rel_relispartition(get_relname_relid(named, schema)) ?
+				 errhint("If its detachment was interrupted, finish it, and rename the table: ALTER TABLE %s DETACH PARTITION %s FINALIZE",
+						 ARCHIVE, named) :
 				 errhint("Rename it, or attach it: ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)",
 						 ARCHIVE, named, beginning(month), beginning(month + 1))));
 

@@ -131,6 +131,18 @@ static MfStatement erase_archived_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+/*
+ * Archived rows whose month was dropped or detached.  A reference is the customer's, a
+ * dot and 20 letters, perhaps with the number of a resend.
+ */
+static MfStatement out_of_reach_statement = {
+	"SELECT k.id::int8, 'out of reach: its month was dropped or detached' FROM @mf_archive_key k "
+	"WHERE k.reference >= $1 || '.' AND k.reference < $1 || '/' AND ($2 IS NULL OR k.account = $2) "
+	"  AND length(regexp_replace(k.reference, '~[0-9]+$', '')) = length($1) + 21 "
+	"  AND NOT EXISTS (SELECT FROM @mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at) ORDER BY k.id",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
 /* id of the latest cancelled invoice that was erased; 0 = begin again */
 static MfUnpaidPosition cancelled_position;
 
@@ -199,6 +211,7 @@ mf_forget(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	mf_sql_begin(&scope, schema);
 	add_results(rsinfo, mf_sql_execute(&scope, &erase_archived_statement, named, nulls));
+	add_results(rsinfo, mf_sql_execute(&scope, &out_of_reach_statement, named, nulls));
 	mf_sql_end(&scope);
 	return (Datum) 0;
 }

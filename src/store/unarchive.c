@@ -162,7 +162,7 @@ check_archived(const MfSqlScope *scope, Datum ids)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld cannot be moved back", (long long) invoice),
 				 errdetail("It was archived, and its row is not in mf_invoice_archive any more."),
-				 errhint("If its month was detached and is still there, attach it again first.")));
+				 errhint("If its month was dropped, it is in the MyFatoorah portal and in backups only. If it was detached, attach its table again or, where the month was made anew, INSERT INTO mf_invoice_archive SELECT * FROM it.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("invoice %lld is not archived", (long long) invoice),
