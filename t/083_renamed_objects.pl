@@ -179,6 +179,25 @@ $sandbox->control('POST', "invoices/$invoice/pay", {});
 sql("SELECT mf_refresh($id)");
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
 sql('DROP TRIGGER change ON mf_inquiry; DROP FUNCTION public.change()');
+# A server that is renamed takes its invoices along, while they are sent, too.
+{
+	my @names = ('myfatoorah', 'meanwhile');
+	my $sent = $sandbox->count(%$send);
+
+	$sandbox->faults({ path => 'SendPayment', delay_before_ms => 20, times => -1 });
+	sql(q{INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value) SELECT 'x', 'on the move', n FROM generate_series(1, 1000) n});
+	for (1 .. 20)
+	{
+		sql("ALTER SERVER $names[0] RENAME TO $names[1]");
+		@names = reverse @names;
+	}
+	$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_invoice WHERE customer_reference = 'on the move' AND status <> 'sent'}, 0);
+	is($sandbox->count(%$send) - $sent, 1000, 'each is sent once');
+	is(sql(q{SELECT count(*) FROM mf_invoice WHERE account = 'meanwhile'}), 0, 'and all have the last name');
+	is(sql(q{SELECT string_agg(detail, '; ') FROM mf_check() WHERE item = 'accounts' AND NOT ok}), '', 'which mf_check() finds in order');
+	$sandbox->clear_faults;
+}
+
 # A server that is dropped, or renamed where the library is not loaded, leaves its name behind, and invoices that go by it: nobody
 # takes them over by a server of his own of that name.
 my $seller = 'SET ROLE seller;';

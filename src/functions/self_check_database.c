@@ -17,6 +17,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "account/account.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "functions/self_check.h"
@@ -35,6 +36,7 @@
 
 static void check_agenda(const MfCheck *check);
 static void check_others(const MfCheck *check);
+static int	count_waiting(const MfCheck *check, const char **example);
 static void check_policies(const MfCheck *check);
 static bool has_row_security(const char *table, Oid schema);
 static void check_additions(const MfCheck *check);
@@ -81,16 +83,16 @@ static void
 check_others(const MfCheck *check)
 {
 	char	   *example;
-	NameData	waits;
-	int			waiting = mf_has_role(MF_READ_ROLE) ? mf_waiting_accounts_count(MyDatabaseId, check->account, &waits) : 0;
+	const char *waits = "";
+	int			waiting = mf_has_role(MF_READ_ROLE) ? count_waiting(check, &waits) : 0;
 	int64		count = mf_has_role(MF_READ_ROLE) ? mf_queue_count_refused_accounts(check->schema, check->account, &example) : 0;
 
 	if (waiting > 0)
 		mf_check_report(check, "accounts", false,
 						psprintf(ngettext("%d other account waits after failures, \"%s\".",
-										  "%d other accounts wait after failures, such as \"%s\".", waiting), waiting, NameStr(waits)),
+										  "%d other accounts wait after failures, such as \"%s\".", waiting), waiting, waits),
 						psprintf("They continue automatically. The server log says why they wait; for one of them see SELECT * FROM mf_check(%s)",
-								 quote_literal_cstr(NameStr(waits))));
+								 quote_literal_cstr(waits)));
 	if (count > 0)
 		mf_check_report(check, "accounts", false,
 						psprintf(ngettext("MyFatoorah refuses " INT64_FORMAT " other account, \"%s\"; it is paused.",
@@ -121,6 +123,29 @@ check_policies(const MfCheck *check)
 						psprintf("mf_invoice has row-level security, and whoever may read these tables sees there what is known of all invoices: %s.",
 								 open.data),
 						"For each: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, and CREATE POLICY visible ON ... USING (mf_invoice_visible(invoice)); or take SELECT on it away from the roles that policies are for.");
+}
+
+/*
+ * The number of other accounts that wait; *example is the name of one.  The worker may
+ * still wait for one whose server was dropped or renamed; its invoices are counted
+ * as those of a lost account, if it has any.
+ */
+static int
+count_waiting(const MfCheck *check, const char **example)
+{
+	int			count;
+	ListCell   *lc;
+
+	foreach(lc, mf_waiting_accounts(MyDatabaseId, &count))
+	{
+		const char *name = (const char *) lfirst(lc);
+
+		if (strcmp(name, check->account) == 0 || !mf_account_exists(name))
+			continue;
+		*example = name;
+		count++;
+	}
+	return count;
 }
 
 static bool

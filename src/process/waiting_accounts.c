@@ -44,30 +44,26 @@ mf_waiting_account_set(const char *account, TimestampTz until, bool was_waiting)
 	LWLockRelease(mf_shared->lock);
 }
 
-int
-mf_waiting_accounts_count(Oid database, const char *except, NameData *example)
+List *
+mf_waiting_accounts(Oid database, int *more)
 {
+	List	   *names = NIL;
 	MfSlot	   *slot;
-	int			count = 0;
 	int			i;
 
+	*more = 0;
 	if (mf_shared == NULL)
-		return 0;
+		return NIL;
 	LWLockAcquire(mf_shared->lock, LW_SHARED);
 	slot = mf_find_slot(database, false);
 	if (slot != NULL && slot->pid != 0)
 	{
 		for (i = 0; i < slot->waiting_count; i++)
-		{
-			if (namestrcmp(&slot->waiting[i].account, except) == 0)
-				continue;
-			*example = slot->waiting[i].account;
-			count++;
-		}
-		count += slot->waiting_more;
+			names = lappend(names, pstrdup(NameStr(slot->waiting[i].account)));
+		*more = slot->waiting_more;
 	}
 	LWLockRelease(mf_shared->lock);
-	return count;
+	return names;
 }
 
 MfWaiting

@@ -10,6 +10,7 @@
 #define MF_WAITING_ACCOUNTS_H
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
 typedef enum MfWaiting
 {
@@ -28,7 +29,7 @@ extern void mf_waiting_account_set(const char *account, TimestampTz until, bool 
 /* Whether an account of a database waits; *until is set if it is known to. */
 extern MfWaiting mf_waiting_account_find(Oid database, const char *account, TimestampTz *until);
 
-/* The number of other accounts of a database that wait; *example is the name of one. */
-extern int	mf_waiting_accounts_count(Oid database, const char *except, NameData *example);
+/* Names of the accounts of a database that wait, palloc'd; *more is set to the number of those without names. */
+extern List *mf_waiting_accounts(Oid database, int *more);
 
 #endif							/* MF_WAITING_ACCOUNTS_H */
