@@ -117,7 +117,8 @@ foreach (@ways)
 	$mf->wait_idle($node, 'postgres');
 	like(paused(), qr/^\*: .*$says/, "$name: sending is paused, and mf_account says why");
 	is($sandbox->count(%$send) - $before, 0, "$name: nothing is sent");
-	is(sql(qq{SELECT string_agg(DISTINCT kind, ' ') FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE customer_reference NOT LIKE '$id-new'}), 'verify',
+	# (what was sent after an earlier way may be looked up once more)
+	is(sql(qq{SELECT string_agg(DISTINCT kind, ' ') FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE q.kind <> 'watch' AND customer_reference NOT LIKE '$id-new'}), 'verify',
 		"$name: all is to be looked up first");
 	like(sql(q{SELECT ok, detail FROM mf_check() WHERE item = 'sending'}), qr/^f\|Paused by worker .*put back from a backup/, "$name: mf_check() says why");
 
