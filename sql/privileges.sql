@@ -18,7 +18,7 @@ SELECT p.oid::regprocedure AS function, CASE p.provolatile WHEN 'i' THEN 'immuta
 FROM pg_proc p JOIN pg_temp.member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid ORDER BY p.proname, p.oid;
 SELECT c.oid::regclass AS relation, c.relkind, c.relrowsecurity AS rls, c.reloptions FROM pg_class c JOIN pg_temp.member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid ORDER BY c.relkind, c.relname;
 SELECT pg_describe_object(classid, objid, 0) FROM pg_temp.member WHERE classid NOT IN ('pg_proc'::regclass, 'pg_class'::regclass) AND objid NOT IN (SELECT typarray FROM pg_type)
-	AND objid NOT IN (SELECT t.oid FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid AND c.relkind IN ('r', 'v')) ORDER BY 1;
+	AND objid NOT IN (SELECT t.oid FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid AND c.relkind IN ('r', 'v', 'p')) ORDER BY 1;
 SELECT t.tgrelid::regclass, t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_temp.member m ON m.classid = 'pg_class'::regclass AND m.objid = t.tgrelid WHERE NOT t.tgisinternal ORDER BY 1, 2;
 SELECT o::regclass AS dumped, c FROM pg_extension, unnest(extconfig, extcondition) x(o, c) WHERE extname = 'myfatoorah' ORDER BY 1;
 -- without a comment

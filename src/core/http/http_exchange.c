@@ -129,12 +129,15 @@ read_figures(MfHttpExchange *exchange, const MfHttpTransfer *transfer)
 
 	if (transfer->begun)
 	{
-		if (curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &value) == CURLE_OK)
-			exchange->name_lookup_us = value;
-		if (curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &value) == CURLE_OK)
-			exchange->connect_us = value;
-		if (curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &value) == CURLE_OK)
-			exchange->tls_us = value;
+		/* libcurl counts from when it was given the request, we from when the thread was */
+		int64_t		waited = (transfer->added - transfer->record->submitted) / 1000;
+
+		if (curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &value) == CURLE_OK && value > 0)
+			exchange->name_lookup_us = waited + value;
+		if (curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &value) == CURLE_OK && value > 0)
+			exchange->connect_us = waited + value;
+		if (curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &value) == CURLE_OK && value > 0)
+			exchange->tls_us = waited + value;
 	}
 	if (!exchange->gate_passed)
 		return;

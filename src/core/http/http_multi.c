@@ -197,6 +197,7 @@ start_transfer(MfHttp *http, MfHttpRecord *record, char *error, size_t error_siz
 		return false;
 	}
 	apply_limit(http);
+	transfer->added = mf_http_clock();
 	code = curl_multi_add_handle(http->multi, transfer->easy);
 	if (code != CURLM_OK)
 	{

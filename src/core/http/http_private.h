@@ -83,7 +83,8 @@ typedef struct MfHttpTransfer
 	/* of the exchange */
 	size_t		response_size;	/* allocated */
 	bool		begun;			/* libcurl has looked for a connection */
-	int64_t		tls_begun;		/* mf_http_clock(), 0 = not yet */
+	int64_t		added;			/* to the multi handle, by mf_http_clock() */
+	int64_t		tls_begun;		/* by the same clock, 0 = not yet */
 	bool		headers_ended;	/* of the final answer */
 	bool		starved;		/* no descriptor or memory for its socket */
 	bool		connection_closed;	/* by the server, before anything was sent */
