@@ -227,6 +227,89 @@ test_closed_while_idle(void **state)
 	}
 }
 
+/* Closes each connection after its first answer, announced or not, or keeps it. */
+typedef enum Closing
+{
+	KEEPS,
+	CLOSES,
+	ANNOUNCES
+} Closing;
+
+static void
+serve_closing(Connection *connection)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ";
+	char	   *announced = text("%s%zu\r\n\r\n%s", head, strlen(ACCEPTED), ACCEPTED);
+	const Closing *closing = connection->server->arg;
+	Closing		now = KEEPS;
+
+	while (now == KEEPS && connection_read_request(connection))
+	{
+		now = __atomic_load_n(closing, __ATOMIC_SEQ_CST);
+		if (now == ANNOUNCES)
+			connection_send(connection, announced, strlen(announced));
+		else
+			connection_reply(connection, "200 OK", ACCEPTED);
+	}
+	free(announced);
+}
+
+/*
+ * A host that closes connections soon after its answers gets a new one for each
+ * request for a while.  One that announces it, or does it later, is none of these.
+ */
+static void
+test_closing_remembered(void **state)
+{
+	Closing		closing = ANNOUNCES;
+	Server	   *server = server_start(serve_closing, &closing);
+	Server	   *other = server_start(serve_together, NULL);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpTarget *beside;
+	int			i;
+
+	(void) state;
+	exchange_many(http, target, 1);
+	assert_true(server_wait_closed(server, 1));
+	__atomic_store_n(&closing, KEEPS, __ATOMIC_SEQ_CST);
+	assert_int_equal(exchange_many(http, target, 1), 0);
+	assert_int_equal(exchange_many(http, target, 1), 1);
+
+	__atomic_store_n(&closing, CLOSES, __ATOMIC_SEQ_CST);
+	assert_int_equal(exchange_many(http, target, 1), 1);
+	assert_true(server_wait_closed(server, 2));
+	ahead += 2;
+	__atomic_store_n(&closing, KEEPS, __ATOMIC_SEQ_CST);
+	assert_int_equal(exchange_many(http, target, 1), 0);
+	assert_int_equal(exchange_many(http, target, 1), 1);
+
+	__atomic_store_n(&closing, CLOSES, __ATOMIC_SEQ_CST);
+	assert_int_equal(exchange_many(http, target, 1), 1);
+	assert_true(server_wait_closed(server, 3));
+	__atomic_store_n(&closing, KEEPS, __ATOMIC_SEQ_CST);
+	assert_int_equal(exchange_many(http, target, 1), 0);
+
+	/* now it is known; the one that was begun before may still be used once */
+	for (i = 0; i < 5; i++)
+		assert_int_equal(exchange_many(http, target, 1), 0);
+
+	/* no other host is concerned */
+	beside = target_create(http, server_url(other), 0, 0);
+	if (beside->host_slot != target->host_slot)
+	{
+		assert_int_equal(exchange_many(http, beside, 1), 0);
+		assert_int_equal(exchange_many(http, beside, 1), 1);
+	}
+
+	ahead += (int) (CLOSING_REMEMBERED / 1000000000) + 1;
+	exchange_many(http, target, 1);
+	assert_int_equal(exchange_many(http, target, 1), 1);
+	mf_http_destroy(http);
+	server_stop(server);
+	server_stop(other);
+}
+
 /* Packets with data that the server has received */
 static unsigned int packets;
 
@@ -302,6 +385,7 @@ main(void)
 		cmocka_unit_test(test_targets_share),
 		cmocka_unit_test(test_too_old),
 		cmocka_unit_test(test_closed_while_idle),
+		cmocka_unit_test(test_closing_remembered),
 		cmocka_unit_test(test_one_packet),
 	};
 

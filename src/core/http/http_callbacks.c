@@ -11,10 +11,8 @@
  */
 #include "core/http/http_private.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define STOOD_STILL "the process stood still before it could be sent; it is held back for a while"
 
@@ -58,20 +56,13 @@ mf_http_on_tls(CURL *easy, void *context, void *arg)
 	return CURLE_OK;
 }
 
-/*
- * Whether the server has closed a kept connection, or has sent something without
- * having been asked.  libcurl checks too, but since 8.19 only once a second.
- */
+/* Whether a kept connection has ended.  libcurl checks too, but since 8.19 only once a second. */
 static bool
 connection_is_closed(const MfHttpTransfer *transfer)
 {
 	curl_socket_t fd;
-	char		byte;
 
-	if (curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD)
-		return false;
-	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
-		(errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+	return curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK && mf_http_socket_is_closed(fd);
 }
 
 /*
@@ -170,7 +161,14 @@ mf_http_on_header(char *line, size_t size, size_t count, void *arg)
 	else if (len <= 2 && line[len - 1] == '\n' && (len == 1 || line[0] == '\r'))
 		transfer->headers_ended = true;	/* since 8.18 libcurl also ends them at a lone CR that nothing follows */
 	else
+	{
+		char		connection[16] = "";
+
 		read_header(line, len, "Location:", exchange->location, sizeof(exchange->location));
+		read_header(line, len, "Connection:", connection, sizeof(connection));
+		if (curl_strequal(connection, "close"))
+			transfer->closing_announced = true;
+	}
 	return len;
 }
 

@@ -35,6 +35,18 @@
  */
 #define MAX_IDLE_SECONDS 50L
 
+/*
+ * A server that closes a connection within so many nanoseconds after its answer,
+ * without having announced it, closes others like it while requests leave on them,
+ * whose outcomes are then unknown.  For the time given below each request to that
+ * host has a connection of its own.
+ */
+#define CLOSED_SOON (INT64_C(1) * 1000000000)
+#define CLOSING_REMEMBERED (INT64_C(60) * 1000000000)
+
+/* Of so many hosts it is known apart whether they close connections. */
+#define HOST_SLOTS 64
+
 /* Once a server has answered, one read takes in a usual answer. */
 #define RECEIVE_BUFFER_SIZE 4096L
 
@@ -88,6 +100,7 @@ typedef struct MfHttpTransfer
 	bool		headers_ended;	/* of the final answer */
 	bool		starved;		/* no descriptor or memory for its socket */
 	bool		connection_closed;	/* by the server, before anything was sent */
+	bool		closing_announced;	/* by the server, in its answer */
 } MfHttpTransfer;
 
 struct MfHttpTarget
@@ -101,6 +114,7 @@ struct MfHttpTarget
 	struct curl_slist *headers; /* the first one holds the key */
 	bool		plain;			/* http, to loopback */
 	bool		remote_only;
+	int			host_slot;		/* in MfHttp.closes_until */
 	int32_t		checksum;		/* of base_url and key */
 	long		timeout_ms;
 	long		connect_timeout_ms;
@@ -126,6 +140,8 @@ typedef struct MfHttpSocket
 {
 	bool		connection;		/* if not, the other members mean nothing */
 	bool		resting;
+	int			host_slot;		/* of the latest request */
+	int64_t		answered;		/* when that had ended, mf_http_clock(); 0 = not yet, or never again */
 	uint32_t	events;			/* that epoll watches for, 0 = not watched */
 	int			next;			/* among resting ones, -1 = none */
 	int			prev;
@@ -178,6 +194,7 @@ struct MfHttp
 	MfHttpSocket *sockets;		/* by descriptor */
 	int			socket_count;
 	int			first_resting;	/* -1 = none */
+	int64_t		closes_until[HOST_SLOTS];	/* mf_http_clock(): each request a connection of its own */
 	MfHttpTransfer *running;
 	size_t		busy;			/* length of that list */
 	MfHttpTransfer *idle;		/* the latest first, linked by "next" */
@@ -212,7 +229,9 @@ extern bool mf_http_is_held(const MfHttpRecord *record, int64_t now);
 /*
  * http_watch.c: callbacks of libcurl; then whether nobody waits for this socket;
  * then an end to the watch of one socket or of all that rest, so that the server's
- * closing of idle connections wakes nobody.
+ * closing of idle connections wakes nobody.  Then: whether the server has closed a
+ * connection on which nothing is under way, or has sent something without having
+ * been asked.
  */
 extern int	mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known);
 extern curl_socket_t mf_http_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
@@ -221,6 +240,7 @@ extern int	mf_http_close_socket(void *arg, curl_socket_t fd);
 extern bool mf_http_socket_is_resting(const MfHttp *http, int fd);
 extern void mf_http_unwatch_socket(MfHttp *http, int fd);
 extern void mf_http_unwatch_resting(MfHttp *http);
+extern bool mf_http_socket_is_closed(int fd);
 
 /* http_callbacks.c: callbacks of libcurl */
 extern int	mf_http_on_lookup(void *resolver, void *reserved, void *arg);

@@ -116,6 +116,8 @@ keep_base_url(MfHttpTarget *target, CURLU *url, const char *base_url)
 	size_t		len = strlen(base_url);
 	char	   *host = NULL;
 	char	   *port = NULL;
+	const char *letter;
+	unsigned int hash = 0;
 
 	if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
 		return false;
@@ -130,6 +132,9 @@ keep_base_url(MfHttpTarget *target, CURLU *url, const char *base_url)
 	if (base_url[len - 1] == '/')
 		len--;
 	target->base_url = strndup(base_url, len);
+	for (letter = target->host; letter != NULL && *letter != '\0'; letter++)
+		hash = hash * 31 + (unsigned char) *letter;
+	target->host_slot = (int) (hash % HOST_SLOTS);
 	return target->base_url != NULL && target->host != NULL;
 }
 

@@ -162,14 +162,17 @@ failed:
 bool
 mf_http_transfer_set_request(MfHttpTransfer *transfer, MfHttpRecord *record, char *error, size_t error_size)
 {
+	const MfHttpTarget *target = record->target;
+	bool		closes = mf_http_clock() < target->http->closes_until[target->host_slot];
 	char	   *url = NULL;
 
 	transfer->record = record;
 	transfer->response_size = FIRST_RESPONSE_SIZE;
 	transfer->tls_begun = 0;
-	transfer->begun = transfer->headers_ended = transfer->starved = transfer->connection_closed = false;
+	transfer->begun = transfer->headers_ended = transfer->starved = false;
+	transfer->connection_closed = transfer->closing_announced = false;
 	transfer->error[0] = '\0';
-	if (asprintf(&url, "%s%s", record->target->base_url, record->path) < 0)
+	if (asprintf(&url, "%s%s", target->base_url, record->path) < 0)
 	{
 		mf_http_error(error, error_size, "out of memory");
 		return false;
@@ -177,7 +180,8 @@ mf_http_transfer_set_request(MfHttpTransfer *transfer, MfHttpRecord *record, cha
 	SETOPT(transfer->easy, CURLOPT_URL, url);
 	SETOPT(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) record->exchange.body_len);
 	SETOPT(transfer->easy, CURLOPT_POSTFIELDS, record->body);
-	SETOPT(transfer->easy, CURLOPT_FRESH_CONNECT, record->fresh ? 1L : 0L);
+	SETOPT(transfer->easy, CURLOPT_FRESH_CONNECT, record->fresh || closes ? 1L : 0L);
+	SETOPT(transfer->easy, CURLOPT_FORBID_REUSE, closes ? 1L : 0L);
 	free(url);
 	return true;
 

@@ -23,6 +23,8 @@ static MfHttpSocket *make_socket(MfHttp *http, int fd);
 static bool watch(MfHttp *http, int fd, uint32_t events, bool watched);
 static void start_resting(MfHttp *http, MfHttpSocket *sock, int fd);
 static void stop_resting(MfHttp *http, MfHttpSocket *sock);
+static void note_use(MfHttpSocket *sock, CURL *easy, bool ends);
+static void note_closing(MfHttp *http, const MfHttpSocket *sock, int fd);
 
 /* NULL for a descriptor that is no connection: libcurl has others for name lookups. */
 static MfHttpSocket *
@@ -117,6 +119,7 @@ mf_http_close_socket(void *arg, curl_socket_t fd)
 
 	if (sock != NULL)
 	{
+		note_closing(http, sock, fd);
 		if (sock->resting)
 			stop_resting(http, sock);
 		sock->connection = false;
@@ -132,7 +135,8 @@ mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
 	uint32_t	events = 0;
 	bool		watched = sock != NULL ? sock->events != 0 : known != NULL;
 
-	(void) easy;
+	if (sock != NULL)
+		note_use(sock, easy, what == CURL_POLL_REMOVE);
 	if (what == CURL_POLL_REMOVE)
 	{
 		if (sock != NULL && sock->events == EPOLLIN)
@@ -207,6 +211,46 @@ stop_resting(MfHttp *http, MfHttpSocket *sock)
 	if (sock->next >= 0)
 		http->sockets[sock->next].prev = sock->prev;
 	sock->resting = false;
+}
+
+bool
+mf_http_socket_is_closed(int fd)
+{
+	char		byte;
+
+	if (fd < 0)
+		return false;
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+		(errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/* A transfer begins or ends to use a connection. */
+static void
+note_use(MfHttpSocket *sock, CURL *easy, bool ends)
+{
+	MfHttpTransfer *transfer = NULL;
+
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
+	if (transfer == NULL || transfer->record == NULL || !transfer->record->exchange.gate_passed)
+		return;
+	sock->host_slot = transfer->record->target->host_slot;
+	sock->answered = ends && !transfer->closing_announced ? mf_http_clock() : 0;
+}
+
+/*
+ * Remembers a server that has closed a connection soon after its answer without
+ * having announced it.
+ */
+static void
+note_closing(MfHttp *http, const MfHttpSocket *sock, int fd)
+{
+	int64_t		now;
+
+	if (sock->answered == 0)
+		return;
+	now = mf_http_clock();
+	if (now - sock->answered < CLOSED_SOON && mf_http_socket_is_closed(fd))
+		http->closes_until[sock->host_slot] = now + CLOSING_REMEMBERED;
 }
 
 bool
