@@ -457,6 +457,47 @@ test_refused(void **state)
 	free(url);
 }
 
+static void
+serve_throttled(Connection *connection)
+{
+	static const char answer[] = "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
+
+	if (connection_read_request(connection))
+		connection_send(connection, answer, sizeof(answer) - 1);
+}
+
+/*
+ * A handle that fails before it connects has no status, though libcurl reports
+ * that of the exchange before.
+ */
+static void
+test_status_of_before(void **state)
+{
+	Server	   *server = server_start(serve_throttled, NULL);
+	int			fd;
+	int			port = bound_port(false, &fd);
+	char	   *url = text("http://127.0.0.1:%d", port);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *throttled = target_create(http, server_url(server), 0, 0);
+	MfHttpTarget *refused = target_create(http, url, 0, 0);
+	MfHttpExchange *exchange = exchange_one(http, throttled, BODY);
+
+	(void) state;
+	assert_int_equal(exchange->http_status, 429);
+	assert_int_equal(exchange->retry_after, 7);
+	mf_http_exchange_free(exchange);
+	exchange = exchange_one(http, refused, BODY);
+	assert_false(exchange->gate_reached);
+	assert_int_equal(exchange->http_status, 0);
+	assert_int_equal(exchange->retry_after, 0);
+	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
+	mf_http_exchange_free(exchange);
+	mf_http_destroy(http);
+	server_stop(server);
+	close(fd);
+	free(url);
+}
+
 /* A full accept queue: TCP's handshake gets no answer. */
 static void
 test_connect_stall(void **state)
@@ -649,6 +690,7 @@ main(void)
 		cmocka_unit_test(test_idle_closed),
 		cmocka_unit_test(test_early_answer),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_status_of_before),
 		cmocka_unit_test(test_connect_stall),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_request_stall),

@@ -3,7 +3,8 @@
  *	  Name lookups that fail or hang.
  *
  * This program has a getaddrinfo() of its own, which libcurl's resolver
- * threads call: for "stuck.example" it does not return until told to.
+ * threads call: for "stuck.example" it does not return until told to, and the
+ * address of "lively.example" is 127.0.0.1.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_http_lookup.c
@@ -21,6 +22,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/*
+ * Far more than the 20 threads that libcurl has for lookups unless it is told
+ * otherwise, and as many as hang for sure before the others begin
+ */
+#define MANY_STUCK 100
+#define AT_LEAST_STUCK 20
 
 typedef int (*Lookup) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
@@ -61,6 +69,8 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 		return EAI_AGAIN;
 	}
 	pthread_mutex_unlock(&lock);
+	if (node != NULL && strcmp(node, "lively.example") == 0)
+		node = "127.0.0.1";
 	return real(node, service, hints, result);
 }
 
@@ -236,6 +246,51 @@ test_stuck_beside_others(void **state)
 	server_stop(server);
 }
 
+/*
+ * More lookups hang than libcurl 8.20 and later have threads for by default, and
+ * the name of another host is found.  Its certificate, which is that of another
+ * name, shows that it was.
+ */
+static void
+test_many_stuck_beside_others(void **state)
+{
+	Server	   *server = server_start_tls(serve_accepted, NULL, 0);
+	MfHttp	   *http = http_create();
+	MfHttpTarget *slow = target_create(http, "https://stuck.example", 20000, 15000);
+	MfHttpExchange *waiting[MANY_STUCK];
+	char	   *url = text("https://lively.example:%d", server->port);
+	MfHttpTarget *target = target_with_ca(http, url, MF_BUILD "/tls/ca.pem");
+	double		start;
+	int			i;
+
+	(void) state;
+	for (i = 0; i < MANY_STUCK; i++)
+		waiting[i] = post(http, slow, BODY, NULL);
+	mf_http_perform(http);
+	wait_entered(AT_LEAST_STUCK);
+	start = seconds_now();
+	for (i = 0; i < 10; i++)
+	{
+		MfHttpExchange *exchange = exchange_one(http, target, BODY);
+
+		assert_int_equal(exchange->curl_code, CURLE_PEER_FAILED_VERIFICATION);
+		assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
+		mf_http_exchange_free(exchange);
+	}
+	assert_true(seconds_now() - start < 5);
+	mf_http_stop_thread(http);
+	for (i = 0; i < MANY_STUCK; i++)
+	{
+		assert_non_null(waiting[i]->transfer);
+		mf_http_abort(http, waiting[i]);
+	}
+	start = seconds_now();
+	mf_http_destroy(http);
+	assert_true(seconds_now() - start < 1);
+	server_stop(server);
+	free(url);
+}
+
 int
 main(void)
 {
@@ -245,6 +300,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_stuck_abort, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck_destroy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck_beside_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_stuck_beside_others, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("http lookup", tests, NULL, NULL);
