@@ -5,6 +5,7 @@
 #   make installcheck         the tests of pg_regress, on a running server into which it was installed
 #   make dist                 the source as a tarball
 #   make deb                  Debian packages, built and tried in chroots
+#   make matrix               all of that on other systems, in chroots; one table; see scripts/matrix.sh
 #   make attack               what was tried against it by class, and what held; see docs/security.md
 #   make chaos                the long runs: kills, a hostile network, thousands of invoices; make chaos-mutate
 #   make bench                how fast it is, beside others; see bench/README.md
@@ -13,7 +14,7 @@
 
 # Targets of our own. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
 # its own `check`, which only says that it does not exist, is thereby out of the way too.
-OWN_TARGETS = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb attack chaos chaos-mutate demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
+OWN_TARGETS = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb matrix attack chaos chaos-mutate demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
 
 ifneq (,$(filter $(OWN_TARGETS),$(MAKECMDGOALS)))
 ifneq (,$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)))
@@ -46,6 +47,10 @@ dist:
 # SUITE=trixie; see scripts/deb.sh
 deb:
 	@scripts/deb.sh
+
+# MATRIX="trixie forky", SUITES="core regress", PG_CONFIGS="/opt/pgsql/bin/pg_config"; see scripts/matrix.sh
+matrix:
+	@scripts/matrix.sh
 
 # ATTACKS="class ...", JOBS=n; see scripts/attack.sh
 attack:
