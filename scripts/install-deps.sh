@@ -54,6 +54,8 @@ need libssl-dev library libcrypto libssl-dev
 
 if ! (mf_find_postgres) >/dev/null 2>&1
 then
+	# a PostgreSQL that was built from source cannot be completed by packages
+	[ ! -x "${PG_CONFIG-}" ] || [[ $("$PG_CONFIG" --bindir) == /usr/lib/postgresql/* ]] || mf_find_postgres
 	# without PG_CONFIG these are the system's own, whose version is known once apt has its lists
 	version=
 	[ -z "${PG_CONFIG-}" ] || version=-$(mf_wanted_version)
@@ -95,7 +97,7 @@ cannot()
 }
 
 command -v apt-get >/dev/null ||
-	cannot "missing" " (names of Debian packages); this script can install them on Debian only"
+	cannot "missing" " (names of Debian packages; those of other systems are in docs/platforms.md); only on Debian can this script install them"
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]

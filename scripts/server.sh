@@ -199,6 +199,8 @@ mf_outer()
 	mf_pick_user
 	# shellcheck disable=SC2119
 	mf_stage
+	mf_as "$MF_USER" test -x "$PG_CONFIG" ||
+		mf_die "$MF_USER, who runs the servers, cannot reach $PG_CONFIG"
 	mf_say "running as $MF_USER in $MF_SCRATCH with $("$PG_CONFIG" --version)"
 
 	mf_drop "$1" --inner </dev/null &

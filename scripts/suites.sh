@@ -49,6 +49,13 @@ mf_no_tests()
 	fi
 }
 
+# mf_skip NAME WHY: the suite cannot run here
+mf_skip()
+{
+	mf_say "$1: skipped: $2"
+	mf_count "$1" 0 0 1 "$2"
+}
+
 # mf_failed NAME LOG LINE: the suite could not run
 mf_failed()
 {
@@ -217,8 +224,7 @@ mf_suite_core()
 {
 	if ! pkg-config --exists cmocka
 	then
-		mf_say "core: skipped: there is no cmocka (Debian package libcmocka-dev)"
-		mf_count core 0 0 1 "no cmocka"
+		mf_skip core "there is no cmocka (Debian package libcmocka-dev)"
 		return
 	fi
 	mf_make_suite core test/core
@@ -255,6 +261,11 @@ mf_suite_isolation()
 {
 	local tests
 
+	if ! [ -x "$MF_PGXS_SRC/test/isolation/pg_isolation_regress" ]
+	then
+		mf_skip isolation "this PostgreSQL was installed without pg_isolation_regress"
+		return
+	fi
 	tests=${ISOLATION:-$(mf_make_variable ISOLATION)}
 	if [ -z "${tests// /}" ]
 	then
@@ -334,6 +345,11 @@ mf_tap_suite()
 	local name=$1 tests=$2 log=$MF_SCRATCH/log/$1.log out=$MF_SCRATCH/$1 status=0
 	local test passed failed skipped
 
+	if ! [ -e "$MF_PGXS_SRC/test/perl/PostgreSQL/Test/Cluster.pm" ]
+	then
+		mf_skip "$name" "this PostgreSQL has no PostgreSQL::Test::Cluster; it takes --enable-tap-tests, and 14.3 or later"
+		return
+	fi
 	mf_say "$name: ${tests//$'\n'/ }"
 	mkdir -p "$out/tmp_check/log"
 	mf_wrap_postgres

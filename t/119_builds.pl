@@ -1,0 +1,109 @@
+# Building: outside the source tree, without what is missing, and from a tarball.
+
+use strict;
+use warnings FATAL => 'all';
+
+use Cwd qw(getcwd);
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $tree = getcwd();
+my $temp = PostgreSQL::Test::Utils::tempdir();
+
+# run_in(directory, environment, command...): status and all that it printed
+sub run_in
+{
+	my ($directory, $environment, @command) = @_;
+	my $output = '';
+	local %ENV = (%ENV, %$environment);
+
+	delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES)};
+	IPC::Run::run(\@command, '<', \undef, '>&', \$output, init => sub { chdir $directory or die $! }, IPC::Run::timeout(600));
+	return ($? >> 8, $output);
+}
+
+# A build somewhere else has everything, and writes nothing into the source tree.
+my $source = "$temp/source";
+my $build = "$temp/build";
+mkdir $_ or die $! for $source, $build;
+system("tar --exclude='*.[od]' --exclude='*.so' --exclude='*.mo' --exclude=myfatoorah.map -cf - Makefile nls.mk *.control po src sql | tar -C $source -xf -") == 0 or die;
+my $files = sub { join '', sort `cd $source && find . -type f` };
+my $before = $files->();
+my @compiler = map { defined $ENV{$_} ? "$_=$ENV{$_}" : () } qw(CC WERROR);
+my ($status, $output) = run_in($build, {}, 'make', '-s', '-j2', '-f', "$source/Makefile", "VPATH=$source", 'OPTFLAGS=-O0', @compiler, 'all');
+is($status, 0, 'it builds outside the source tree') or diag($output);
+is($files->(), $before, 'and leaves the source tree as it was');
+my @undefined = grep { / U (?:mf|Mf)_/ } `nm -D --undefined-only $build/myfatoorah.so`;
+is_deeply(\@undefined, [], 'the library lacks no function of ours');
+($status, $output) = run_in($build, {}, 'make', '-s', '-f', "$source/Makefile", "VPATH=$source", 'OPTFLAGS=-O0', @compiler, "DESTDIR=$temp/root", 'install');
+is($status, 0, 'it installs from there') or diag($output);
+my %installed = map { s{.*/}{}r => 1 } split /\n/, `find $temp/root -type f`;
+my ($version) = slurp_file("$tree/myfatoorah.control") =~ /^default_version = '(.*)'/m;
+ok($installed{$_}, "$_ is installed") for 'myfatoorah.so', 'myfatoorah.control', "myfatoorah--$version.sql";
+
+# On a build machine nothing is installed: what is missing is named, and nothing tries to.
+my $bin = "$temp/bin";
+mkdir $bin or die $!;
+for my $directory (reverse split /:/, '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin')
+{
+	for my $program (glob "$directory/*")
+	{
+		my $name = $program =~ s{.*/}{}r;
+
+		unlink "$bin/$name";
+		symlink $program, "$bin/$name" or die "$bin/$name: $!";
+	}
+}
+unlink map { "$bin/$_" } qw(curl dpkg-query apt-get sudo);
+for my $program (qw(apt-get sudo))
+{
+	append_to_file("$bin/$program", "#!/bin/sh\necho called >$temp/called\nexit 1\n");
+	chmod 0755, "$bin/$program";
+}
+my %bare = (PATH => $bin, PKG_CONFIG_LIBDIR => "$temp/none", PKG_CONFIG_PATH => '', NOINSTALL => 1);
+($status, $output) = run_in($tree, \%bare, 'scripts/install-deps.sh');
+isnt($status, 0, 'without what is needed to build it ends');
+like($output, qr/^== not installed: $_$/m, "$_ is named") for qw(curl libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libcmocka-dev libssl-dev);
+like($output, qr/^myfatoorah: curl is needed \(a Debian package\), and NOINSTALL is set$/m, 'and what it ends for');
+symlink '/usr/bin/curl', "$bin/curl" or die $!;
+append_to_file("$bin/dpkg-query", "#!/bin/sh\ncase \$* in *cmocka*) exit 1 ;; esac\necho installed\n");
+chmod 0755, "$bin/dpkg-query";
+($status, $output) = run_in($tree, \%bare, 'scripts/install-deps.sh');
+is($status, 0, 'without what only a test needs it goes on') or diag($output);
+like($output, qr/^== not installed: libcmocka-dev$/m, 'and names it');
+ok(!-e "$temp/called", 'nothing tried to install');
+
+# Where there is no apt, one line says what to install.
+unlink "$bin/apt-get", "$bin/sudo", "$bin/dpkg-query", "$temp/called";
+($status, $output) = run_in($tree, { %bare, NOINSTALL => 0 }, 'scripts/install-deps.sh');
+isnt($status, 0, 'on another system it ends');
+like($output, qr/^myfatoorah: missing: .*libcurl4-openssl-dev.*docs\/platforms\.md.*$/m, 'and says what is missing, and where its names are');
+is(scalar(my @lines = split /\n/, $output), 1, 'in one line') or diag($output);
+
+# A tarball of a release takes warnings for what they are.
+SKIP:
+{
+	skip "there is no git", 13 if system('command -v git >/dev/null') != 0;
+	my $clone = "$temp/clone";
+
+	mkdir $clone or die $!;
+	system("tar --exclude='*.[od]' --exclude='*.so' --exclude=build -cf - Makefile META.json *.control *.spec debian scripts sql test/core/Makefile test/fuzz/Makefile sandbox/Makefile | tar -C $clone -xf -") == 0 or die;
+	my %author = map { ("GIT_${_}_NAME" => 'test', "GIT_${_}_EMAIL" => 'test@example.com') } qw(AUTHOR COMMITTER);
+	for my $command ([ 'init', '-q' ], [ 'add', '-f', '.' ], [ 'commit', '-q', '-m', 'test' ])
+	{
+		($status, $output) = run_in($clone, \%author, 'git', @$command);
+		is($status, 0, "git $command->[0]") or BAIL_OUT($output);
+	}
+	my @sums = map { (run_in($clone, {}, 'make', '-s', 'dist'))[1] } 1, 2;
+	is($sums[0], $sums[1], 'make dist gives the same bytes twice');
+	like($sums[0], qr/^[0-9a-f]{64} +myfatoorah-\Q$version\E\.tar\.gz$/, 'and says which');
+	system("tar -C $temp -xzf $clone/myfatoorah-$version.tar.gz") == 0 or die;
+	for my $part ('.', 'test/core', 'test/fuzz', 'sandbox')
+	{
+		like(slurp_file("$tree/$part/Makefile"), qr/^WERROR \?= -Werror$/m, "$part: warnings are errors in the repository");
+		like(slurp_file("$temp/myfatoorah-$version/$part/Makefile"), qr/^WERROR \?=$/m, "$part: and not in a release");
+	}
+}
+
+done_testing();
