@@ -1,109 +1,244 @@
 #!/usr/bin/env bash
-# make deb: builds the Debian packages of what is committed in a new chroot, and tries them in another new one: installed
-# by apt, tested by debian/tests, removed and purged, after which nothing of them is left. Needs root and Debian's
-# archive. The packages are left in the directory deb/.
+# make deb: builds the Debian packages of what is committed, and tries them, each in new chroots. Needs root and Debian's
+# archive. The packages are left in the directory deb/SUITE.
 #
-# SUITE=trixie   the release of Debian (the one of this machine)
-# MIRROR=URL     the archive (the one of this machine)
-# TRY="invoice installcheck"   the tests of debian/tests that are run
+#   build     dpkg-buildpackage, lintian
+#   again     builds them once more, elsewhere and by other habits: the same bytes
+#   try       on a system with nothing else: apt, the first five minutes of README.Debian, the upgrade to a next version
+#             with invoices under way, removal and purge as README.Debian has them, after which nothing of them is left
+#   test      autopkgtest: debian/tests
+#   piuparts  installs, removes and purges them
+#
+# SUITE="bookworm trixie testing"   the releases of Debian (the one of this machine)
+# STEPS="again try test piuparts"   what is done after the build
+# MIRROR=URL                        the archive (the one of this machine)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
+. scripts/chroot.sh
 
-[ "$(id -u)" -eq 0 ] || mf_die "make deb makes chroots, so it needs root"
-suite=${SUITE:-$(. /etc/os-release && echo "${VERSION_CODENAME-}")}
-mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' 'Origin: Debian' |
-	grep -v security | head -n 1)}
-[ -n "$suite" ] && [ -n "$mirror" ] || mf_die "set SUITE and MIRROR: this system does not tell a release and an archive of Debian"
-command -v mmdebstrap >/dev/null || EXTRA=mmdebstrap scripts/install-deps.sh
+suites=${SUITE:-$(. /etc/os-release && echo "${VERSION_CODENAME-}")}
+[ -n "$suites" ] || mf_die "set SUITE: this system does not tell a release of Debian"
+steps=${STEPS-again try test piuparts}
+version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" myfatoorah.control)
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/deb.XXXXXX")
-log=$work/log
+# The next version, to upgrade to: the last number is one more.
+next=${version%.*}.$((${version##*.} + 1))
 
-cleanup()
+# named DIRECTORY VERSION DISTRIBUTION: gives the sources there that version, with the name of the release in it, so
+# that the package of a later release of Debian is a newer one. Run in the chroot.
+named='
+named()
 {
-	local status=$?
-	for mount in proc dev
-	do
-		for root in "$work"/build "$work"/try
-		do
-			! mountpoint -q "$root/$mount" || umount -l "$root/$mount"
-		done
-	done
-	if [ "$status" -eq 0 ]
-	then
-		rm -rf --one-file-system "$work"
-	else
-		tail -n 40 "$log"
-		mf_say "make deb failed; its chroots and log are in $work"
-	fi
+	local suffix=$(. /etc/os-release; echo "${VERSION_ID:+~deb$VERSION_ID}")
+
+	cd "$1"
+	[ -z "$suffix" ] && [ "$2" = "$(dpkg-parsechangelog -S Version)" ] || {
+		printf "myfatoorah (%s) %s; urgency=medium\n\n  * Built for %s.\n\n -- %s  %s\n\n" "$2$suffix" unstable "$3" \
+			"$(dpkg-parsechangelog -S Maintainer)" "$(date -uR -d "$(dpkg-parsechangelog -S Date) 1 second")"
+		cat debian/changelog
+	} >debian/changelog.new
+	[ ! -s debian/changelog.new ] || mv debian/changelog.new debian/changelog
+	rm -f debian/changelog.new
+	pg_buildext updatecontrol
 }
-trap cleanup EXIT
-trap 'exit 129' HUP INT TERM
+'
 
-# new_root NAME PACKAGES: a minimal system of the suite
-new_root()
+# The next version has one function more, and the same library.
+make_next()
 {
-	mf_say "making a chroot of $suite"
-	mmdebstrap --quiet --mode=root --variant=minbase --include="$2" \
-		--setup-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d"' \
-		--setup-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.d/no-main.conf"' \
-		"$suite" "$work/$1" "$mirror" >>"$log" 2>&1
-	mount --bind /dev "$work/$1/dev"
-	mount -t proc proc "$work/$1/proc"
+	local sources=$MF_ROOTS/build/root/next/src
+
+	mf_root_sources build root/next/src
+	sed -i "s/^default_version = .*/default_version = '$next'/" "$sources/myfatoorah.control"
+	echo "CREATE FUNCTION mf_next() RETURNS text LANGUAGE sql AS \$\$SELECT '$next'\$\$;" \
+		>"$sources/sql/myfatoorah--$version--$next.sql"
 }
 
-# inside NAME COMMAND
-inside()
+build()
 {
-	chroot "$work/$1" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-		bash -euc "$2" >>"$log" 2>&1
+	mf_root_new build "$suite" build-essential,devscripts,lintian,debhelper
+	mf_root_sources build root/this/src
+	mf_root_run build 'apt-get -q update; cd /root/this/src; apt-get -q -y build-dep ./'
+	mf_say "building the packages of $version"
+	mf_root_alone build "$named named /root/this/src $version $suite; dpkg-buildpackage -j$(nproc) -us -uc"
+	mf_say "lintian"
+	mf_root_alone build 'chmod -R a+rX /root; cd /root/this; setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/tmp \
+		lintian --info --pedantic --fail-on error,warning,info,pedantic --tag-display-limit 0 ./*.changes'
+	rm -rf "deb/$suite"
+	mkdir -p "deb/$suite"
+	cp "$MF_ROOTS"/build/root/this/*.deb "deb/$suite/"
+	major=$(cd "deb/$suite" && echo postgresql-*-myfatoorah_*.deb | sed 's/^postgresql-\([0-9]*\)-.*/\1/')
 }
 
-# state NAME FILE: the packages and files of a chroot, but for those that change by themselves
-state()
+again()
 {
-	(
-		cd "$work/$1"
-		chroot . dpkg-query -W -f '${Package}\n' | sort
-		find . -xdev \( -path ./proc -o -path ./dev -o -path ./tmp -o -path ./var/cache -o -path ./var/lib/apt -o -path ./var/log \
-			-o -path ./var/lib/dpkg -o -path ./root -o -path ./etc/ld.so.cache \) -prune -o -print | sort
-		cut -d: -f1 etc/passwd etc/group
-	) >"$work/$2"
+	mf_say "building them again, elsewhere"
+	mf_root_sources build root/again/src
+	mf_root_alone build "umask 027; export TZ=Asia/Kuwait; $named named /root/again/src $version $suite
+		DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -j$(nproc) -us -uc -b
+		cd ..; for deb in *.deb; do cmp \$deb ../this/\$deb; done"
+	mf_say "  the same bytes"
 }
 
-new_root build build-essential,devscripts,lintian,debhelper,libipc-run-perl
-git archive --prefix=root/src/ HEAD | tar -C "$work/build" -xf -
-mf_say "building the packages"
-inside build 'cd /root/src; apt-get -q update; apt-get -q -y build-dep ./; dpkg-buildpackage -us -uc'
-mf_say "lintian"
-inside build 'chmod -R a+rX /root; cd /root; setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/tmp \
-	lintian --info --fail-on error,warning,info --tag-display-limit 0 ./*.changes'
-mkdir -p deb
-cp "$work"/build/root/*.deb deb/
+# commands TITLE: what that section of README.Debian, as it is installed, tells to do
+commands()
+{
+	zcat -f "$MF_ROOTS/try/usr/share/doc/postgresql-$major-myfatoorah"/README.Debian* | awk -v title="$1" '{ line[NR] = $0 } END { for (i = 1; i <= NR; i++) {
+			if (line[i + 1] ~ /^---/) found = line[i] == title
+			if (found && line[i] ~ /^    /) print substr(line[i], 5) } }'
+}
 
-new_root try ca-certificates
-mkdir "$work/try/root/debs"
-cp "$work"/build/root/*_*.deb "$work/try/root/debs/"
-rm -f "$work"/try/root/debs/*dbgsym*
-git archive --prefix=root/src/ HEAD | tar -C "$work/try" -xf -
-# what the packages depend on comes first, so that what is left is theirs
-server=$(cd "$work/try/root/debs" && echo postgresql-*-myfatoorah_*.deb | sed 's/-myfatoorah.*//')
-inside try "apt-get -q update; apt-get -q -y install --no-install-recommends $server libcurl4 libcjson1 curl make gcc postgresql-common procps"
-inside try 'cd /root/src; apt-get -q -y build-dep ./'
-state try before
-mf_say "installing the packages for $server"
-inside try 'apt-get -q -y install --no-install-recommends /root/debs/*.deb'
-for test in ${TRY-invoice installcheck}
+# ask SQL: a value from the database "shop" in the chroot
+ask()
+{
+	mf_root_enter try --net -- runuser -u postgres -- psql -XqAt -d shop -c "$1"
+}
+
+# asked WANTED SQL, and its name: the value is that one
+asked()
+{
+	local is
+
+	is=$(ask "$2")
+	[ "$is" = "$1" ] || mf_die "$3: $is, not $1"
+	mf_say "  $3: $is"
+}
+
+# sandbox: the stand-in as a process of its own, with what README.Debian has told it
+sandbox()
+{
+	mf_root_alone try 'setsid mf-sandbox --quiet --port 8099 >/dev/null 2>&1 & until echo 2>/dev/null >/dev/tcp/127.0.0.1/8099; do sleep 0.1; done'
+}
+
+# An upgrade with invoices in every state that is unfinished
+upgrade()
+{
+	local before
+
+	mf_say "building the packages of $next, to upgrade to"
+	make_next
+	mf_root_alone build "$named named /root/next/src $next $suite; DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -j$(nproc) -us -uc -b"
+	mkdir "$MF_ROOTS/try/root/next"
+	cp "$MF_ROOTS"/build/root/next/*_*.deb "$MF_ROOTS/try/root/next/"
+	rm -f "$MF_ROOTS"/try/root/next/*dbgsym*
+
+	mf_say "the upgrade to $next, with invoices under way"
+	sandbox
+	ask "INSERT INTO mf_invoice (customer_name, invoice_value, send_at) SELECT 'later', n, now() + '1 day' FROM generate_series(1, 20) n;
+		INSERT INTO mf_invoice (customer_name, invoice_value) SELECT 'unpaid', n FROM generate_series(1, 20) n" >/dev/null
+	ask "SELECT mf_wait(max(id), '60 s', 'sent') FROM mf_invoice WHERE customer_name = 'unpaid'" >/dev/null
+	# those are queued at the upgrade; what is under way has lost its answer
+	ask "SELECT mf_pause('*', 'upgrade')" >/dev/null
+	ask "INSERT INTO mf_invoice (customer_name, invoice_value) SELECT 'queued', n FROM generate_series(1, 20) n" >/dev/null
+	before="$(ask 'SELECT pg_postmaster_start_time()') $(ask 'SELECT pid FROM mf_worker_status')"
+	mf_root_run try 'apt-get -q -y install --no-install-recommends /root/next/*.deb'
+	asked "$before" "SELECT pg_postmaster_start_time() || ' ' || (SELECT pid FROM mf_worker_status)" "server and worker since"
+	asked "$version" "SELECT extversion FROM pg_extension WHERE extname = 'myfatoorah'" "objects of"
+	ask "SELECT mf_resume('*')" >/dev/null
+	ask "SELECT count(mf_wait(id, '60 s', 'sent')) FROM mf_invoice WHERE customer_name = 'queued'" >/dev/null
+	asked 20 "SELECT count(*) FROM mf_invoice WHERE customer_name = 'queued' AND status = 'sent'" "sent with the library of before"
+	ask "INSERT INTO mf_invoice (customer_name, invoice_value) SELECT 'running', n FROM generate_series(1, 200) n" >/dev/null
+	mf_root_alone try "$(commands Upgrading)"
+	ask "SELECT mf_resume('myfatoorah'); UPDATE mf_invoice SET send_at = now() WHERE customer_name = 'later'" >/dev/null
+	ask "SELECT count(mf_wait(id, '200 s', 'sent')) FROM mf_invoice" >/dev/null
+	asked "$next" "SELECT extversion FROM pg_extension WHERE extname = 'myfatoorah'" "objects of"
+	asked "$next" "SELECT mf_next()" "a function of the new version says"
+	asked 261 "SELECT count(*) FROM mf_invoice WHERE status = 'sent'" "sent"
+	asked 261 "SELECT count(DISTINCT invoice_id) FROM mf_invoice" "each with a number of its own"
+	made=$(mf_root_enter try --net -- curl -s http://127.0.0.1:8099/_sandbox/health | sed 's/.*"invoices":\([0-9]*\).*/\1/')
+	[ "$made" = 260 ] || mf_die "the stand-in has made $made invoices, not 260"
+	mf_say "  invoices that the stand-in has made since it was started for the upgrade: $made"
+}
+
+# A system with nothing else, as README.Debian has it
+try()
+{
+	local bare=try-before left
+
+	mf_root_new "$bare" "$suite" ""
+	mf_root_stop "$bare"
+	mf_root_copy "$bare" try
+	mkdir "$MF_ROOTS/try/root/debs"
+	cp "deb/$suite"/*_*.deb "$MF_ROOTS/try/root/debs/"
+	rm -f "$MF_ROOTS"/try/root/debs/*dbgsym*
+	mf_say "apt install, on a system with nothing else"
+	# curl pays, as a browser does
+	mf_root_run try 'apt-get -q update; apt-get -q -y install --no-install-recommends curl; apt-get -q -y install /root/debs/*.deb'
+	# whatever the installation has started uses the network of this machine
+	mf_root_run try "pg_ctlcluster $major main stop || true"
+	mf_say "the first five minutes of README.Debian"
+	mf_root_alone try "pg_ctlcluster $major main start
+		$(commands 'The first five minutes')
+		kill %1; wait"
+	asked "sent paid" "SELECT status || ' ' || payment_status FROM mf_invoice" "the invoice is"
+	upgrade
+	mf_say "removing and purging them"
+	mf_root_alone try "$(commands Removing)
+		runuser -u postgres -- dropdb shop
+		apt-get -q -y purge myfatoorah-sandbox"
+	left=$(cd "$MF_ROOTS/try" && find . -xdev -path ./root -prune -o \( -name '*myfatoorah*' -o -name '*mf-sandbox*' \) -print)
+	[ -z "$left" ] || mf_die "left behind: $left"
+	mf_root_alone try "pg_ctlcluster $major main stop"
+	# the same system, with what they have brought along, but never with them
+	mf_root_start "$bare"
+	mf_root_run "$bare" "apt-get -q update; apt-get -q -y install --no-install-recommends $(chroot "$MF_ROOTS/try" dpkg-query -W -f '${Package} ' |
+		sed 's/libnss-nis[^ ]*//g')"
+	mf_root_run "$bare" "pg_ctlcluster $major main stop || true"
+	mf_root_files "$bare" >"$MF_ROOTS/files-before"
+	mf_root_files try >"$MF_ROOTS/files-after"
+	diff "$MF_ROOTS/files-before" "$MF_ROOTS/files-after" >>"$MF_ROOTS/log" ||
+		mf_die "something is left of the packages: $(diff "$MF_ROOTS/files-before" "$MF_ROOTS/files-after" | head -n 5)"
+	mf_say "  nothing is left of them ($(wc -l <"$MF_ROOTS/files-after") files, packages and users compared)"
+	mf_root_stop "$bare"
+	mf_root_stop try
+}
+
+tests()
+{
+	mf_root_new test "$suite" autopkgtest
+	mkdir "$MF_ROOTS/test/root/debs"
+	cp "deb/$suite"/*_*.deb "$MF_ROOTS/test/root/debs/"
+	rm -f "$MF_ROOTS"/test/root/debs/*dbgsym*
+	mf_root_sources test root/src
+	mf_say "autopkgtest"
+	mf_root_run test 'apt-get -q update; cd /root; autopkgtest --no-built-binaries ./debs/*.deb ./src/ -- null'
+	sed -n 's/^autopkgtest .*@@@@@@ summary//; /^\(invoice\|installcheck\) .*\(PASS\|SKIP\|FLAKY\)/p' "$MF_ROOTS/log" | sed 's/^/   /'
+	mf_root_stop test
+}
+
+run_piuparts()
+{
+	mf_root_new piuparts "$suite" piuparts,debootstrap
+	mf_root_new plain "$suite" "" minbase
+	mf_root_stop plain
+	mkdir "$MF_ROOTS/piuparts/root/debs"
+	mv "$MF_ROOTS/plain" "$MF_ROOTS/piuparts/root/plain"
+	cp "deb/$suite"/*_*.deb "$MF_ROOTS/piuparts/root/debs/"
+	rm -f "$MF_ROOTS"/piuparts/root/debs/*dbgsym*
+	mf_say "piuparts"
+	mf_root_run piuparts "cd /root; piuparts --existing-chroot=/root/plain --distribution=$suite --mirror='$MIRROR main' --no-eatmydata \
+		--scriptsdir=/etc/piuparts/scripts --warn-on-leftovers-after-purge --log-level=info debs/*.deb"
+	grep -E 'PASS:|FAIL:' "$MF_ROOTS/log" | sed 's/^[0-9hms. ]*/   /' | tail -n 4
+	mf_root_stop piuparts
+}
+
+mf_roots_begin deb
+for suite in $suites
 do
-	mf_say "test: $test"
-	inside try "cd /root/src; debian/tests/$test"
-	sed -n '/^not ok/p; /is sent and paid/p; /tests passed/p; /^== skipped/p' "$log" | tail -n 5
+	build
+	for step in $steps
+	do
+		case $step in
+			again) again ;;
+			try) try ;;
+			test) tests ;;
+			piuparts) run_piuparts ;;
+			*) mf_die "there is no step $step" ;;
+		esac
+	done
+	mf_root_stop build
+	mf_say "the packages for $suite are in deb/$suite"
+	ls -l "deb/$suite"
+	rm -rf --one-file-system "${MF_ROOTS:?}"/{build,try,try-before,test,piuparts,plain}
 done
-mf_say "installing them again, removing and purging them"
-inside try 'apt-get -q -y reinstall /root/debs/*.deb; cd /root/debs
-	names=$(printf "%s\n" *.deb | sed "s/_.*//"); dpkg -r $names; dpkg -P $names'
-state try after
-diff "$work/before" "$work/after" >>"$log" || mf_die "something is left of the packages: $(diff "$work/before" "$work/after" | head -n 5)"
-mf_say "the packages are in deb/"
-ls -l deb
