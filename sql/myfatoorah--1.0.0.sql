@@ -730,7 +730,7 @@ CREATE VIEW mf_addition AS
 		UNION ALL
 		SELECT 2, 'constraint', r.relname, c.conname,
 			   pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.called, c.conname, pg_catalog.pg_get_constraintdef(c.oid))
-		FROM r JOIN pg_catalog.pg_constraint c ON c.conrelid = r.oid
+		FROM r JOIN pg_catalog.pg_constraint c ON c.conrelid = r.oid AND c.contype <> 'n'
 		UNION ALL
 		SELECT 3, 'index', r.relname, i.relname,
 			   pg_catalog.replace(pg_catalog.pg_get_indexdef(i.oid), ' ON ONLY ' || r.called || ' USING ', ' ON ' || r.called || ' USING ')
