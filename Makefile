@@ -108,9 +108,13 @@ SOURCE_DIR := $(if $(VPATH),$(VPATH),.)
 # The control file is the one place where the version is written.
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'$$/\1/p" $(SOURCE_DIR)/myfatoorah.control)
 
+# The oldest version of the SQL objects that this library works with: the present one, unless they are the same as those of
+# an earlier one, so that ALTER EXTENSION UPDATE can come later. t/120_upgrade.pl compares them.
+SQL_SINCE = 1.0.0
+
 MODULE_big = myfatoorah
 EXTENSION = myfatoorah
-DATA = sql/myfatoorah--$(EXTVERSION).sql
+DATA = $(patsubst $(SOURCE_DIR)/%,%,$(sort $(wildcard $(SOURCE_DIR)/sql/myfatoorah--*.sql)))
 PGFILEDESC = "myfatoorah - invoices and payments through MyFatoorah"
 
 # Folders of src/ and what stands in each: docs/design.md. src/core is plain C, without PostgreSQL.
@@ -151,7 +155,8 @@ WARNINGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
 endif
 
 # The server's headers are not ours to warn about: as system headers they are read in silence.
-PG_CPPFLAGS = -I$(SOURCE_DIR)/src -isystem $(shell $(PG_CONFIG) --includedir-server) $(DEP_CFLAGS) -DMF_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -I$(SOURCE_DIR)/src -isystem $(shell $(PG_CONFIG) --includedir-server) $(DEP_CFLAGS) -DMF_VERSION='"$(EXTVERSION)"' \
+	-DMF_SQL_SINCE='"$(SQL_SINCE)"'
 # -MMD -MP: each object leaves the list of headers it was made from in a .d file
 PG_CFLAGS = $(WARNINGS) -MMD -MP $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) \
 	$(if $(FAILPOINTS),-DMF_FAILPOINTS) $(OPTFLAGS)

@@ -44,6 +44,7 @@
 #include "base/settings.h"
 #include "database/sql.h"
 #include "database/sql_private.h"
+#include "database/sql_version.h"
 #include "process/process.h"
 
 struct MfPlan
@@ -83,6 +84,7 @@ mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema)
 static void
 open_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context)
 {
+	mf_sql_require_version();
 	scope->schema = schema;
 	scope->in_query = false;
 	scope->latest = false;

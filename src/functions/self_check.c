@@ -30,7 +30,8 @@ mf_check(PG_FUNCTION_ARGS)
 	ErrorData  *error;
 
 	mf_start_rows(fcinfo);
-	mf_check_server(&check);
+	if (!mf_check_server(&check))
+		return (Datum) 0;
 
 	error = mf_sql_try(check_database_and_account, &check);
 	if (error != NULL)

@@ -18,6 +18,8 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/sql.h"
+#include "database/sql_version.h"
 #include "functions/self_check.h"
 #include "process/file_descriptors.h"
 #include "process/notify.h"
@@ -28,16 +30,18 @@
 
 #define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
 
-static void check_library(const MfCheck *check);
+static bool check_library(const MfCheck *check);
+static void require_version(void *argument);
 static void check_processes(const MfCheck *check);
 static void check_notifications(const MfCheck *check);
 static void check_worker(const MfCheck *check, const MfSlot *slot);
 static void check_listener(const MfCheck *check, const MfSlot *slot);
 
-void
+bool
 mf_check_server(const MfCheck *check)
 {
-	check_library(check);
+	bool		fits = check_library(check);
+
 	if (mf_shared != NULL)
 		check_processes(check);
 
@@ -48,19 +52,32 @@ mf_check_server(const MfCheck *check)
 		mf_check_report(check, "durability", true, "fsync is on.", NULL);
 	if (!RecoveryInProgress())
 		check_notifications(check);
+	return fits;
 }
 
-static void
+/* Returns whether the library works with the SQL objects of this database. */
+static bool
 check_library(const MfCheck *check)
 {
 	const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
+	ErrorData  *error = mf_sql_try(require_version, NULL);
+
+	if (error != NULL)
+		mf_check_report(check, "library", false, mf_error_text(error), error->hint);
 
 	if (mf_shared == NULL)
 		mf_check_report(check, "library", false, "myfatoorah is not in shared_preload_libraries; invoices are stored but not sent.",
 						psprintf("Add this line to postgresql.conf and restart the server: shared_preload_libraries = '%s%s%s'",
 								 libraries ? libraries : "", libraries && libraries[0] ? "," : "", MF_EXTENSION));
-	else
+	else if (error == NULL)
 		mf_check_report(check, "library", true, psprintf("Loaded at server start, with %s.", curl_version()), NULL);
+	return error == NULL;
+}
+
+static void
+require_version(void *argument)
+{
+	mf_sql_require_version();
 }
 
 /* The worker and the listener of this database. */
@@ -90,6 +107,9 @@ check_processes(const MfCheck *check)
 		check_worker(check, &copy);
 	else if (RecoveryInProgress())
 		mf_check_report(check, "worker", true, "Waiting: this server is a standby.", NULL);
+	else if (copy.end == MF_END_CRASH && copy.last_error_at != 0)
+		mf_check_report(check, "worker", false, psprintf("No worker is running for this database. The latest error was: %s", copy.last_error),
+						"Remove the cause. Another worker is started within a minute.");
 	else
 		mf_check_report(check, "worker", false, "No worker is running for this database.",
 						mf_worker_enabled ?
@@ -124,7 +144,11 @@ check_notifications(const MfCheck *check)
 static void
 check_worker(const MfCheck *check, const MfSlot *slot)
 {
-	if (slot->failing)
+	if (slot->outdated)
+		mf_check_report(check, "worker", false,
+						psprintf("Running as process %d; it sends nothing, because %s.", (int) slot->pid, slot->last_error),
+						"See the item library. It goes on by itself.");
+	else if (slot->failing)
 		mf_check_report(check, "worker", false,
 						psprintf("Running as process %d, but its latest transaction failed: %s", (int) slot->pid, slot->last_error),
 						"The server log has the context. The transaction is repeated automatically, and at once after mf_resume().");

@@ -367,6 +367,9 @@ mf_process_is_row_error(const ErrorData *error)
 	/* an error raised by PL/pgSQL code of a user, whatever SQLSTATE it has chosen */
 	if (raised_by(error, "exec_stmt_raise"))
 		return true;
+	/* no transaction can write until VACUUM has been everywhere */
+	if (raised_by(error, "GetNewTransactionId") || raised_by(error, "GetNewMultiXactId"))
+		return false;
 	/* disk quotas and file size limits have no SQLSTATE of their own */
 	if (error->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
 		(error->saved_errno == EFBIG || error->saved_errno == EDQUOT || error->saved_errno == ENOSPC))

@@ -120,6 +120,7 @@ typedef struct MfSlot
 	TimestampTz last_error_at;	/* 0 = never */
 	char		last_error[MF_LAST_ERROR_SIZE];
 	bool		failing;		/* the latest round failed as a whole */
+	bool		outdated;		/* it waits for ALTER EXTENSION UPDATE, or for another library */
 	int			unrecorded;		/* items put off that mf_review cannot show */
 	char		history_error[MF_LAST_ERROR_SIZE];	/* of retention; "" = none */
 	int			waiting_count;

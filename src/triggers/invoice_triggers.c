@@ -24,6 +24,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
+#include "database/sql_version.h"
 #include "store/archive.h"
 #include "store/column_types.h"
 #include "store/deleted_invoices.h"
@@ -157,6 +158,7 @@ is_fired_by_invoice(FunctionCallInfo fcinfo)
 	if (strcmp(RelationGetRelationName(relation), "mf_invoice") != 0 ||
 		RelationGetNamespace(relation) != get_func_namespace(fcinfo->flinfo->fn_oid))
 		return false;
+	mf_sql_require_version();
 	if (RelationGetDescr(relation)->natts >= MF_IC_END - 1)
 		mf_invoice_check_columns(RelationGetDescr(relation));
 	mf_check_trigger_order(relation);

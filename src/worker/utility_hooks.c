@@ -32,12 +32,14 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
+#include "database/sql_version.h"
 #include "database/user_code.h"
 #include "process/database_hold.h"
 #include "process/directory_marker.h"
 #include "process/wakeup.h"
 #include "store/move_account.h"
 #include "store/queue_pause.h"
+#include "store/queue_report.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
 #include "worker/utility_hooks.h"
@@ -55,6 +57,8 @@ static void check_alter_server(const AlterForeignServerStmt *statement);
 static const char *new_account_name(Node *parsetree);
 static void check_account_name(Node *parsetree);
 static void check_replace_trigger(const CreateTrigStmt *statement);
+static void warn_of_drop(const DropStmt *statement);
+static void count_unfinished(void *argument);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
 static void account_renamed(const RenameStmt *statement);
@@ -102,6 +106,8 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 		check_alter_server((AlterForeignServerStmt *) statement->utilityStmt);
 	if ((tag == T_CreateForeignServerStmt || tag == T_RenameStmt) && IsTransactionState())
 		check_account_name(statement->utilityStmt);
+	if (tag == T_DropStmt && IsTransactionState())
+		warn_of_drop((DropStmt *) statement->utilityStmt);
 	if (OidIsValid(held))
 		mf_hold_database(held);
 	restricted = mf_user_code_restrict(tag, &security_context);
@@ -117,7 +123,11 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 		after_statement(statement->utilityStmt);
 }
 
-/* The database that a statement needs without connections; InvalidOid = none */
+/*
+ * The database that a statement needs without our processes; InvalidOid = none.  An
+ * upgrade of the extension changes tables that a worker uses: its requests are
+ * recorded before, and the next worker looks at the version again.
+ */
 static Oid
 database_to_hold(Node *parsetree)
 {
@@ -144,6 +154,10 @@ database_to_hold(Node *parsetree)
 						name = ((AlterDatabaseStmt *) parsetree)->dbname;
 				}
 			}
+			break;
+		case T_AlterExtensionStmt:
+			if (strcmp(((AlterExtensionStmt *) parsetree)->extname, MF_EXTENSION) == 0 && superuser())
+				return MyDatabaseId;
 			break;
 		case T_CreatedbStmt:
 			{
@@ -269,6 +283,38 @@ check_replace_trigger(const CreateTrigStmt *statement)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to replace trigger \"%s\"", statement->trigname),
 				 errdetail("It belongs to the extension \"%s\".", MF_EXTENSION)));
+}
+
+/* DROP EXTENSION drops the invoices with it; whoever has unfinished ones is told while a rollback can keep them. */
+static void
+warn_of_drop(const DropStmt *statement)
+{
+	int64		unfinished = 0;
+	ListCell   *lc;
+
+	if (statement->removeType != OBJECT_EXTENSION || !superuser())
+		return;
+	foreach(lc, statement->objects)
+	{
+		/* what cannot be counted can be dropped all the same */
+		if (strcmp(strVal(lfirst(lc)), MF_EXTENSION) == 0)
+			(void) mf_sql_try(count_unfinished, &unfinished);
+	}
+	if (unfinished > 0)
+		ereport(WARNING,
+				(errmsg_plural("%lld unfinished invoice is dropped with the extension",
+							   "%lld unfinished invoices are dropped with the extension",
+							   (unsigned long) unfinished, (long long) unfinished),
+				 errhint("What is queued is not sent, and an outcome that is unknown is not looked up. SELECT * FROM mf_backlog shows them as long as the extension is there.")));
+}
+
+static void
+count_unfinished(void *argument)
+{
+	Oid			schema = mf_extension_schema();
+
+	if (OidIsValid(schema))
+		*(int64 *) argument = mf_queue_size(schema);
 }
 
 /* Notifies the workers of a finished statement when it commits. */
@@ -412,7 +458,9 @@ access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, vo
 	if (class_id != ExtensionRelationId || sub_id != 0)
 		return;
 
-	if (access == OAT_POST_CREATE)
+	if (access == OAT_POST_ALTER)
+		mf_sql_version_changed();
+	else if (access == OAT_POST_CREATE)
 		mf_wake_launcher_at_commit(MyDatabaseId);
 	else if (access == OAT_DROP)
 	{

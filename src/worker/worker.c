@@ -37,6 +37,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
+#include "database/sql_version.h"
 #include "flight/account_turns.h"
 #include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
@@ -73,7 +74,11 @@ static bool attach_to_slot(Oid database);
 static void detach_from_slot(int code, Datum arg);
 pg_noreturn static void exit_worker(MfWorkerEnd end);
 static void start_transaction(void);
-static void find_extension(void);
+static bool find_extension(void);
+static bool version_fits(void);
+static void require_version(void *argument);
+static void wait_for_version(void);
+static void show_error(const char *error);
 static void begin_service(void);
 static WaitEventSet *create_event_set(void);
 static bool reload_settings(void);
@@ -319,12 +324,13 @@ start_transaction(void)
  * Finds the extension, and takes on the role of the worker for good.  The commit
  * waits for no standby, because the listener, which we start later, is to store
  * webhooks in any case.  The commits before requests wait for the standby to confirm
- * this one, too.
+ * this one, too.  False if the library does not work with the SQL objects.
  */
-static void
+static bool
 find_extension(void)
 {
 	bool		wanted;
+	bool		fits;
 
 	/* a shutdown cancels a wait for a lock */
 	mf_process_begin_statements();
@@ -335,7 +341,8 @@ find_extension(void)
 		my_extension = get_extension_oid(MF_EXTENSION, true);
 	while (OidIsValid(my_extension) && !mf_process_lock_extension(my_extension));
 	wanted = OidIsValid(my_extension);
-	if (wanted)
+	fits = wanted && version_fits();
+	if (fits)
 	{
 		my_schema = mf_extension_schema();
 		mf_process_take_role(mf_worker_role());
@@ -347,21 +354,85 @@ find_extension(void)
 	mf_process_end_statements();
 	if (!wanted)
 		exit_worker(MF_END_NOT_WANTED);
-	mf_copy_guard_started();
+	if (fits)
+		mf_copy_guard_started();
+	return fits;
 }
 
-/* A shutdown meanwhile is not logged as an error. */
+/*
+ * If the library does not work with the SQL objects, that is logged once, whichever
+ * worker finds it, and shown in mf_worker_status for as long as it lasts.
+ */
+static bool
+version_fits(void)
+{
+	ErrorData  *error = mf_sql_try(require_version, NULL);
+
+	if (error != NULL && (!my_slot->outdated || strncmp(my_slot->last_error, error->message, MF_LAST_ERROR_SIZE - 1) != 0))
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("nothing is sent: %s", error->message),
+				 errhint("%s", error->hint)));
+	if (error != NULL || my_slot->outdated)
+		show_error(error != NULL ? error->message : NULL);
+	my_slot->outdated = error != NULL;
+	return error == NULL;
+}
+
+/* In mf_worker_status; NULL = no error any more */
+static void
+show_error(const char *error)
+{
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	strlcpy(my_slot->last_error, error != NULL ? error : "", sizeof(my_slot->last_error));
+	my_slot->last_error_at = error != NULL ? GetCurrentTimestamp() : 0;
+	LWLockRelease(mf_shared->lock);
+}
+
+static void
+require_version(void *argument)
+{
+	mf_sql_require_version();
+}
+
+/*
+ * Until something happens that may have changed the version.  ALTER EXTENSION sends this
+ * process away, and the next one finds the new version.
+ */
+static void
+wait_for_version(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, MF_WAIT_MAX_MS, PG_WAIT_EXTENSION);
+	my_slot->wakeups++;
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (catchupInterruptPending)
+		ProcessCatchupInterrupt();
+	if (ConfigReloadPending)
+		mf_process_read_settings();
+	if (!mf_worker_enabled)
+		exit_worker(MF_END_NOT_WANTED);
+}
+
+/* A shutdown meanwhile is not logged as an error.  Any other one ends the process, and mf_check() shows it. */
 static void
 begin_service(void)
 {
+	MemoryContext context = CurrentMemoryContext;
+
 	PG_TRY();
 	{
-		find_extension();
+		while (!find_extension())
+			wait_for_version();
 	}
 	PG_CATCH();
 	{
 		if (!ShutdownRequestPending || geterrcode() != ERRCODE_QUERY_CANCELED)
+		{
+			MemoryContextSwitchTo(context);
+			show_error(CopyErrorData()->message);
 			PG_RE_THROW();
+		}
 		FlushErrorState();
 		AbortCurrentTransaction();
 		exit_worker(MF_END_RESTART);
