@@ -215,7 +215,7 @@ cleanup()
 # make_base RELEASE: its chroot
 make_base()
 {
-	local base=$CACHE/$1 mirror
+	local base=$CACHE/$1 mirror option options=()
 
 	if [ -n "${FRESH-}" ] && [[ " $made " != *" $1 "* ]]
 	then
@@ -227,8 +227,12 @@ make_base()
 		grep -v security | head -n 1)}
 	mf_say "making a chroot of $1"
 	rm -rf --one-file-system "$base"
-	# shellcheck disable=SC2016
-	mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates,git,make "$1" "$base" "$mirror" \
+	# the archive is reached as this system reaches it
+	while read -r option
+	do
+		options+=("--aptopt=$option")
+	done < <(apt-config dump --no-empty | grep -E '^Acquire::(http|https|Check-)')
+	mmdebstrap --quiet --mode=root --variant=minbase "${options[@]}" --include=ca-certificates,git,make "$1" "$base" "$mirror" \
 		>"$results/$1.log" 2>&1 || return
 	touch "$base/.complete"
 }

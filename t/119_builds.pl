@@ -1,4 +1,4 @@
-# Building: outside the source tree, without what is missing, and from a tarball.
+# Building outside the source tree, and without what is missing.
 
 use strict;
 use warnings FATAL => 'all';
@@ -80,30 +80,5 @@ unlink "$bin/apt-get", "$bin/sudo", "$bin/dpkg-query", "$temp/called";
 isnt($status, 0, 'on another system it ends');
 like($output, qr/^myfatoorah: missing: .*libcurl4-openssl-dev.*docs\/platforms\.md.*$/m, 'and says what is missing, and where its names are');
 is(scalar(my @lines = split /\n/, $output), 1, 'in one line') or diag($output);
-
-# A tarball of a release takes warnings for what they are.
-SKIP:
-{
-	skip "there is no git", 13 if system('command -v git >/dev/null') != 0;
-	my $clone = "$temp/clone";
-
-	mkdir $clone or die $!;
-	system("tar --exclude='*.[od]' --exclude='*.so' --exclude=build -cf - Makefile META.json *.control *.spec debian scripts sql test/core/Makefile test/fuzz/Makefile sandbox/Makefile | tar -C $clone -xf -") == 0 or die;
-	my %author = map { ("GIT_${_}_NAME" => 'test', "GIT_${_}_EMAIL" => 'test@example.com') } qw(AUTHOR COMMITTER);
-	for my $command ([ 'init', '-q' ], [ 'add', '-f', '.' ], [ 'commit', '-q', '-m', 'test' ])
-	{
-		($status, $output) = run_in($clone, \%author, 'git', @$command);
-		is($status, 0, "git $command->[0]") or BAIL_OUT($output);
-	}
-	my @sums = map { (run_in($clone, {}, 'make', '-s', 'dist'))[1] } 1, 2;
-	is($sums[0], $sums[1], 'make dist gives the same bytes twice');
-	like($sums[0], qr/^[0-9a-f]{64} +myfatoorah-\Q$version\E\.tar\.gz$/, 'and says which');
-	system("tar -C $temp -xzf $clone/myfatoorah-$version.tar.gz") == 0 or die;
-	for my $part ('.', 'test/core', 'test/fuzz', 'sandbox')
-	{
-		like(slurp_file("$tree/$part/Makefile"), qr/^WERROR \?= -Werror$/m, "$part: warnings are errors in the repository");
-		like(slurp_file("$temp/myfatoorah-$version/$part/Makefile"), qr/^WERROR \?=$/m, "$part: and not in a release");
-	}
-}
 
 done_testing();
