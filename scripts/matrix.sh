@@ -47,6 +47,7 @@ add_experimental()
 {
 	local mirror newest
 
+	apt-get -q update
 	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
 	echo "deb $mirror experimental main" >/etc/apt/sources.list.d/experimental.list
 	apt-get -q update
