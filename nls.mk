@@ -2,5 +2,5 @@
 CATALOG_NAME     = myfatoorah
 AVAIL_LANGUAGES  = ar
 GETTEXT_FILES    = $(patsubst $(srcdir)/%,%,$(sort $(wildcard $(srcdir)/src/*.c $(srcdir)/src/*/*.c)))
-GETTEXT_TRIGGERS = $(BACKEND_COMMON_GETTEXT_TRIGGERS)
-GETTEXT_FLAGS    = $(BACKEND_COMMON_GETTEXT_FLAGS)
+GETTEXT_TRIGGERS = $(BACKEND_COMMON_GETTEXT_TRIGGERS) mf_log_event:2
+GETTEXT_FLAGS    = $(BACKEND_COMMON_GETTEXT_FLAGS) mf_log_event:2:c-format

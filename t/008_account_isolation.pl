@@ -40,7 +40,7 @@ sub lines
 {
 	my ($account, $offset) = @_;
 
-	return slurp_file($node->logfile, $offset) =~ /LOG:  (account "$account" .*)/g;
+	return slurp_file($node->logfile, $offset) =~ /LOG:  myfatoorah: \w+: (account "$account" .*)/g;
 }
 
 sub states
@@ -272,7 +272,7 @@ insert_as('wrong', 'wrong-too', 3000);
 others_go_on('3000 rows whose key was refused');
 wait_lacking('wrong-too', 3000, $refusal);
 is($keys->count(%$send) - $before, 5, 'the refused key was sent once, and no more');
-is(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  account "keys" has invoices whose key cannot be used\n.*role "wrong"/g), 1,
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  myfatoorah: key_unusable: account "keys" has invoices whose key cannot be used\n.*role "wrong"/g), 1,
 	'one line in the log tells of it');
 like($node->safe_psql('postgres', "SELECT detail FROM mf_check('keys') WHERE item = 'invoices' AND NOT ok", extra_params => $_),
 	qr/^3001 are put off, such as invoice \d+: MyFatoorah refuses the API key of role "wrong" for account "keys"/m,
@@ -367,7 +367,7 @@ sql("CREATE USER MAPPING FOR empty SERVER keys");
 insert_as('empty', 'empty', 3000);
 others_go_on('3000 rows without a key');
 wait_lacking('empty', 3000, 'account "keys" has no API key for role "empty"');
-is(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  account "keys" has invoices whose key cannot be used\n.*role "empty"/g), 1,
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  myfatoorah: key_unusable: account "keys" has invoices whose key cannot be used\n.*role "empty"/g), 1,
 	'one line in the log for 3000 rows without a key');
 sql("DROP USER MAPPING FOR wrong SERVER keys; ALTER USER MAPPING FOR empty SERVER keys OPTIONS (ADD api_key 'first-key')");
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'empty-%' AND status = 'sent'", 3000);
@@ -522,7 +522,7 @@ foreach my $case (
 	sql("SELECT mf_resume('keys')");
 	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$name-%' AND status = 'sent'", 30);
 	pass("$what: once mended, they are sent");
-	cmp_ok(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  (?:account "keys"|invoice \d+ cannot be sent)/g), '<', 10,
+	cmp_ok(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  myfatoorah: \w+: (?:account "keys"|invoice \d+)/g), '<', 10,
 		"$what: without a flood of log lines");
 }
 

@@ -61,7 +61,7 @@ sub named
 	# its latest transaction may have failed just now, where the error does not say that the row is to blame
 	$mf->wait_for($node, 'postgres', "SELECT ok FROM mf_check() WHERE item = 'worker'", 't');
 	pass("$what: the worker is well");
-	is(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  invoice $id is put off/g), 1, "$what: the log names it once");
+	is(scalar(() = slurp_file($node->logfile, $offset) =~ /LOG:  myfatoorah: item_put_off: invoice $id is put off/g), 1, "$what: the log names it once");
 	unlike(slurp_file($node->logfile, $offset), qr/account "myfatoorah" (?:is waiting|has rows)/, "$what: its account does not back off");
 	is(sql('SELECT pid FROM mf_worker_status'), $worker, "$what: the worker is the same");
 	return $id;
@@ -138,7 +138,7 @@ foreach my $case (@cases)
 	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$prefix-%' AND status = 'sent'", 49);
 	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_review WHERE what_happened = '$told'", 2);
 	is(sql('SELECT pid FROM mf_worker_status'), $worker, "$what: the worker goes on");
-	like(slurp_file($node->logfile, $offset), qr/LOG:  invoice $id is put off because it cannot be written/, "$what: the log names what the sweep could not settle");
+	like(slurp_file($node->logfile, $offset), qr/LOG:  myfatoorah: item_put_off: invoice $id is put off because it cannot be written/, "$what: the log names what the sweep could not settle");
 	mended($what, $id, 'ALTER TABLE mf_invoice DROP CONSTRAINT told');
 	$mf->wait_settled($node, 'postgres');
 }
@@ -213,7 +213,7 @@ foreach my $case (
 	ok($node->wait_for_log(qr/invoice $id is put off .*\n.*not now; mf_review cannot show this/, $offset), 'a row is put off, which cannot be noted');
 	$mf->wait_for($node, 'postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $worker", 'Lock');
 	sql("SELECT pg_cancel_backend($worker)");
-	ok($node->wait_for_log(qr/myfatoorah worker ERROR:  canceling statement due to user request|terminated by signal/, $offset), 'a round fails before it begins');
+	ok($node->wait_for_log(qr/myfatoorah worker ERROR:  (?:myfatoorah: \w+: )?canceling statement due to user request|terminated by signal/, $offset), 'a round fails before it begins');
 	$session->query_safe('ROLLBACK');
 	$session->quit;
 	sql("DROP TRIGGER told ON mf_invoice; SELECT mf_resume(); SELECT mf_refresh($id)");

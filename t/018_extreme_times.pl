@@ -128,7 +128,7 @@ foreach my $way ('plain', 'by SQL')
 
 	sql('ALTER TABLE mf_inquiry RENAME COLUMN invoice TO was_invoice');
 	sql("SELECT pg_terminate_backend($worker)");
-	ok($node->wait_for_log(qr/LOG:  could not check whether invoices are missing .*was_invoice|LOG:  could not check whether invoices are missing .*does not exist/, $offset), 'the log tells that it cannot be looked');
+	ok($node->wait_for_log(qr/LOG:  myfatoorah: agenda_not_checked: could not check whether invoices are missing .*was_invoice|LOG:  myfatoorah: agenda_not_checked: could not check whether invoices are missing .*does not exist/, $offset), 'the log tells that it cannot be looked');
 	$worker = $mf->wait_worker($node, $db, not => $worker);
 	like(sql(q{SELECT detail || hint FROM mf_check() WHERE item = 'account' AND NOT ok}), qr/does not exist.*Remove the cause/, 'mf_check() says what to do');
 	sql('ALTER TABLE mf_inquiry RENAME COLUMN was_invoice TO invoice; SELECT mf_resume()');

@@ -25,7 +25,7 @@ foreach my $failure (1 .. 5)
 	($last, $longest) = ($now, $gap > $longest ? $gap : $longest);
 }
 cmp_ok($longest, '<', 3.5, 'a port that is not free is tried again within a few seconds');
-is(() = slurp_file($node->logfile) =~ /myfatoorah listener accepts no connections: could not listen/g, 1, 'and told of once');
+is(() = slurp_file($node->logfile) =~ /listener_not_listening: listener accepts no connections: could not listen/g, 1, 'and told of once');
 close $busy;
 $mf->wait_for($node, 'postgres', 'SELECT port IS NOT NULL FROM mf_listener_status');
 pass('once it is free, it is used');

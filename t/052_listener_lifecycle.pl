@@ -196,7 +196,7 @@ $session->query_safe(q{DO $$
 $session->quit;
 $pid = $web->wait_listening($node, 'postgres', $port);
 is($node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status'), $errors, 'nor at its start');
-unlike(slurp_file($node->logfile, $offset), qr/myfatoorah listener[^\n]* ERROR:  canceling statement/, 'and tells of no cancel');
+unlike(slurp_file($node->logfile, $offset), qr/myfatoorah listener[^\n]* ERROR:  (?:myfatoorah: \w+: )?canceling statement/, 'and tells of no cancel');
 
 # Without its worker it is nothing.
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");

@@ -14,6 +14,7 @@
 #include "account/account_key.h"
 #include "account/webhook_secret.h"
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "database/sql.h"
 
 /* Secrets of one account that are used; any others are ignored */
@@ -123,7 +124,8 @@ log_unreadable(const MfAccount *account, const ErrorData *error)
 		return;
 	logged_at = now;
 	ereport(LOG,
-			(errmsg("could not read a webhook secret of account \"%s\"", account->name),
+			(mf_log_event("webhook_secret_unreadable",
+						  "could not read a webhook secret of account \"%s\"", account->name),
 			 errdetail_internal("%s", error->message),
 			 errhint("Webhooks that are signed with it are refused. Correct the file, or drop the option from the user mapping.")));
 }

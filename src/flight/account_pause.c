@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "flight/account_pause.h"
 #include "store/queue_pause.h"
 
@@ -54,7 +55,8 @@ mf_pause_attend(MfRunTransaction run_apart)
 		{
 			if (!reported && error != NULL)
 				ereport(LOG,
-						(errmsg("could not write that account \"%s\" is paused", throttle->account),
+						(mf_log_event("pause_not_written",
+									  "could not write that account \"%s\" is paused", throttle->account),
 						 errdetail_internal("%s", error),
 						 errhint("The account sends nothing meanwhile. Writing the pause is retried every few seconds.")));
 			failed = reported = true;

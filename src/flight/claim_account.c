@@ -15,6 +15,7 @@
 #include "account/account.h"
 #include "account/account_target.h"
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "flight/claim_account.h"
 #include "flow/request_slots.h"
@@ -181,7 +182,8 @@ report_key(const MfClaimTarget *target)
 	(void) hash_search(reported_keys, &key, target->target != NULL ? HASH_REMOVE : HASH_ENTER, &known);
 	if (target->target == NULL && !known)
 		ereport(LOG,
-				(errmsg("account \"%s\" has invoices whose key cannot be used", target->account),
+				(mf_log_event("key_unusable",
+							  "account \"%s\" has invoices whose key cannot be used", target->account),
 				 errdetail_internal("%s", target->error),
 				 errhint("Run SELECT * FROM mf_check(%s) to find out why.", quote_literal_cstr(target->account))));
 }

@@ -11,6 +11,7 @@
 
 #include "base/compat.h"
 #include "base/encoding.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "flight/flight_internal.h"
 
@@ -186,7 +187,7 @@ void
 mf_report_twin(int64 invoice, const char *error)
 {
 	ereport(LOG,
-			(errmsg("invoice %lld may exist twice", (long long) invoice),
+			(mf_log_event("possible_duplicate", "invoice %lld may exist twice", (long long) invoice),
 			 errdetail_internal("%s", error),
 			 errhint("Run SELECT * FROM mf_review to see what to decide.")));
 }

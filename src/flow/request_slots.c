@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "flow/request_slots.h"
 #include "process/file_descriptors.h"
@@ -45,7 +46,9 @@ mf_slots_configure(MfHttp *http)
 
 	if (connections < mf_max_in_flight && connections != limit)
 		ereport(LOG,
-				(errmsg("no more than %d requests are under way at the same time, for want of file descriptors", connections),
+				(mf_log_event("file_descriptors_short",
+							  "no more than %d requests are under way at the same time, for want of file descriptors",
+							  connections),
 				 errdetail("The setting myfatoorah.max_in_flight is %d.", mf_max_in_flight),
 				 errhint(MF_DESCRIPTORS_HINT)));
 	limit = Min(mf_max_in_flight, connections);
@@ -228,7 +231,7 @@ mf_slots_starved(const char *error, TimestampTz now)
 		return;
 	starved_reported_at = now;
 	ereport(LOG,
-			(errmsg("requests wait, because this process lacks file descriptors or memory"),
+			(mf_log_event("requests_starved", "requests wait, because this process lacks file descriptors or memory"),
 			 error ? errdetail_internal("%s", error) : 0,
 			 errhint("Raise the limits of the server, or lower myfatoorah.max_in_flight.")));
 }

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "flow/throttle.h"
 #include "process/wait.h"
@@ -43,6 +44,7 @@ static int	compare_names(const void *a, const void *b, Size size);
 static bool is_unused(const MfThrottle *throttle, TimestampTz now);
 static void free_throttle(MfThrottle *throttle);
 static void record_success(MfThrottle *throttle, TimestampTz started_at, TimestampTz now);
+static int	outage_message(const MfThrottle *throttle, MfOutage outage);
 static void back_off(MfThrottle *throttle, TimestampTz now);
 static void show_waiting(MfThrottle *throttle, TimestampTz now);
 
@@ -306,7 +308,7 @@ record_success(MfThrottle *throttle, TimestampTz started_at, TimestampTz now)
 {
 	if (throttle->reported)
 		ereport(LOG,
-				(errmsg("account \"%s\" is sending again", throttle->account)));
+				(mf_log_event("account_sending", "account \"%s\" is sending again", throttle->account)));
 	throttle->failures = 0;
 	throttle->failed_item = 0;
 	throttle->reported = false;
@@ -337,7 +339,8 @@ mf_throttle_learn_inquiry(MfThrottle *throttle, TimestampTz started_at, MfOutcom
 		return;
 	throttle->inquiries_reported_at = now;
 	ereport(LOG,
-			(errmsg("MyFatoorah throttles inquiries about payments of account \"%s\"", throttle->account),
+			(mf_log_event("inquiries_throttled",
+						  "MyFatoorah throttles inquiries about payments of account \"%s\"", throttle->account),
 			 errdetail("They are repeated later. Invoices are sent meanwhile.")));
 }
 
@@ -391,11 +394,24 @@ mf_throttle_report(MfThrottle *throttle, MfOutage outage, const char *error)
 		return;
 	throttle->reported = true;
 	ereport(LOG,
-			(outage == MF_OUTAGE_PAUSED ? errmsg("account \"%s\" is paused", throttle->account) :
-			 outage == MF_OUTAGE_UNUSABLE ? errmsg("account \"%s\" cannot be used", throttle->account) :
-			 errmsg("account \"%s\" is waiting", throttle->account),
+			(outage_message(throttle, outage),
 			 error ? errdetail_internal("%s", error) : 0,
 			 errhint("Run SELECT * FROM mf_check(%s) to find out why.", quote_literal_cstr(throttle->account))));
+}
+
+/* The message of mf_throttle_report() */
+static int
+outage_message(const MfThrottle *throttle, MfOutage outage)
+{
+	switch (outage)
+	{
+		case MF_OUTAGE_PAUSED:
+			return mf_log_event("account_paused", "account \"%s\" is paused", throttle->account);
+		case MF_OUTAGE_UNUSABLE:
+			return mf_log_event("account_unusable", "account \"%s\" cannot be used", throttle->account);
+		default:
+			return mf_log_event("account_waiting", "account \"%s\" is waiting", throttle->account);
+	}
 }
 
 /* Backs off.  Failures during a back-off have the same cause, and do not lengthen it. */

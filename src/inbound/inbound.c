@@ -16,6 +16,7 @@
 #include "account/webhook_secret.h"
 #include "base/compat.h"
 #include "base/encoding.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "core/text/text.h"
 #include "database/digest.h"
@@ -291,7 +292,8 @@ log_unmatched(const MfEvent *event)
 		return;
 	logged_at = now;
 	ereport(LOG,
-			(errmsg("a webhook about invoice %s of account \"%s\" matches no row of mf_invoice",
+			(mf_log_event("webhook_unmatched",
+						  "a webhook about invoice %s of account \"%s\" matches no row of mf_invoice",
 					event->invoice_id, event->account),
 			 errdetail("CustomerReference \"%s\".", event->customer_reference ? event->customer_reference : ""),
 			 errhint("SELECT * FROM mf_unmatched shows all of them.")));

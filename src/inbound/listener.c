@@ -34,6 +34,7 @@
 #include <microhttpd.h>
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "database/run_transaction.h"
 #include "inbound/listener.h"
@@ -356,7 +357,7 @@ open_sockets(char *error, size_t error_size)
 		pfree(sockets_addresses);
 	sockets_addresses = MemoryContextStrdup(TopMemoryContext, mf_listen_addresses);
 	ereport(LOG,
-			(errmsg("myfatoorah listener accepts %s connections at %s, port %d",
+			(mf_log_event("listener_listening", "listener accepts %s connections at %s, port %d",
 					httpd_tls ? "HTTPS" : "HTTP", sockets.names, mf_listen_port)));
 	return true;
 }
@@ -369,8 +370,9 @@ handle_failure(const char *error)
 	{
 		ereport(LOG,
 				(sockets.count > 0 ?
-				 errmsg("myfatoorah listener could not apply its settings, and continues as before: %s", error) :
-				 errmsg("myfatoorah listener accepts no connections: %s", error),
+				 mf_log_event("listener_unchanged",
+							  "listener could not apply its settings, and continues as before: %s", error) :
+				 mf_log_event("listener_not_listening", "listener accepts no connections: %s", error),
 				 errhint("Correct myfatoorah.listen_addresses, listen_port, ssl_cert_file and ssl_key_file, or the files they name. It is tried again by itself.")));
 		strlcpy(logged_failure, error, sizeof(logged_failure));
 	}

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "inbound/listener_log.h"
 #include "process/notify.h"
 #include "process/process.h"
@@ -91,7 +92,7 @@ mf_listener_log_refusals(MfListener *listener, MfHttpd *httpd)
 			continue;
 		}
 		ereport(LOG,
-				(errmsg("myfatoorah listener refused %s", refusals[i]),
+				(mf_log_event("listener_refused", "listener refused %s", refusals[i]),
 				 errdetail_plural("%llu was refused, from %s.", "%llu were refused, the latest from %s.",
 								  (unsigned long) refused[i].count, (unsigned long long) refused[i].count,
 								  refused[i].peer),
@@ -152,6 +153,7 @@ log_error(const ErrorData *error)
 		return;
 	strlcpy(logged[entry].message, message, sizeof(message));
 	logged[entry].at = now;
+	mf_log_error_event("listener_failed", error);
 	EmitErrorReport();
 }
 

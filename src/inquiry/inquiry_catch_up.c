@@ -14,6 +14,7 @@
 
 #include "utils/timestamp.h"
 
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "flow/inquiry_alarm.h"
 #include "inquiry/inquiry.h"
@@ -50,7 +51,9 @@ mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *next_round)
 		return;
 	if (!run_apart(plan_batch, &planned, &error) && error != NULL)
 		ereport(LOG,
-				(errmsg("could not plan inquiries about invoices that were sent while myfatoorah.poll_rate_limit was 0"),
+				(mf_log_event("catch_up_failed",
+							  "could not plan inquiries about invoices that were sent "
+							  "while myfatoorah.poll_rate_limit was 0"),
 				 errdetail_internal("%s", error),
 				 errhint("When the cause is removed, run SELECT * FROM mf_repair().")));
 	planning = planned > 0;

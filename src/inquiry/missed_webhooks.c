@@ -14,6 +14,7 @@
 #include "account/account.h"
 #include "account/webhook_secret.h"
 #include "base/encoding.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "core/api/webhook.h"
 #include "core/text/json.h"
@@ -198,9 +199,9 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 	{
 		mf_events_store(scope, events, count);
 		ereport(LOG,
-				(errmsg_plural("%d webhook of account \"%s\" that could not be delivered was found in the log of MyFatoorah",
-							   "%d webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah",
-							   count, count, flight->throttle->account)));
+				(mf_log_event("webhooks_found",
+							  "webhooks of account \"%s\" that could not be delivered were found in the log of MyFatoorah: %d",
+							  flight->throttle->account, count)));
 	}
 }
 
@@ -220,7 +221,8 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 			char	   *error = mf_flight_details(flight);
 
 			ereport(LOG,
-					(errmsg("the log of webhooks of account \"%s\" cannot be read yet; it is tried again", reading->account),
+					(mf_log_event("webhook_log_delayed",
+								  "the log of webhooks of account \"%s\" cannot be read yet; it is tried again", reading->account),
 					 error ? errdetail_internal("%s", error) : 0));
 			if (error != NULL)
 				pfree(error);
@@ -236,7 +238,8 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 		char	   *error = mf_flight_details(flight);
 
 		ereport(LOG,
-				(errmsg("could not read the log of webhooks of account \"%s\"", reading->account),
+				(mf_log_event("webhook_log_unreadable",
+							  "could not read the log of webhooks of account \"%s\"", reading->account),
 				 errdetail_internal("%s", error ? error : "")));
 		if (error != NULL)
 			pfree(error);

@@ -29,6 +29,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "on_change/on_change_call.h"
@@ -252,7 +253,8 @@ log_queue_error(bool done, const char *error)
 {
 	if (!done && !error_logged && error != NULL && !ShutdownRequestPending)
 		ereport(LOG,
-				(errmsg("could not read or write the queue of functions of mf_on_change()"),
+				(mf_log_event("reaction_queue_failed",
+							  "could not read or write the queue of functions of mf_on_change()"),
 				 errdetail_internal("%s", error),
 				 errhint("It is tried again every few seconds. Sending goes on.")));
 	error_logged = !done;
@@ -405,7 +407,9 @@ static void
 log_failure(const MfReactionCall *call, const char *failure)
 {
 	ereport(LOG_SERVER_ONLY,
-			(errmsg("could not call function %s for a change of invoice %lld", call->function, (long long) call->invoice),
+			(mf_log_event("reaction_failed",
+						  "could not call function %s for a change of invoice %lld",
+						  call->function, (long long) call->invoice),
 			 errdetail_internal("%s", failure),
 			 errhint("The change is committed. The call is repeated with growing delays, and at once after mf_resume(); see mf_reaction_backlog.")));
 }

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "process/background_worker.h"
 
@@ -64,7 +65,7 @@ mf_background_worker_start(const char *function, const char *kind, Oid database,
 	if (log)
 		ereport(LOG,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no free background worker slot for \"%s\"", worker.bgw_name),
+				 mf_log_event("process_not_started", "no free background worker slot for \"%s\"", worker.bgw_name),
 				 errhint("Raise max_worker_processes. Each database with the extension needs one process, one more for its listener, and one more for functions of mf_on_change().")));
 	return false;
 }

@@ -17,6 +17,7 @@
 
 #include "base/compat.h"
 #include "base/failpoint.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "process/notify.h"
 #include "process/worker_slots.h"
@@ -193,7 +194,7 @@ log_left_out(void)
 		!pg_atomic_compare_exchange_u64(logged_at, &logged, (uint64) now))
 		return;
 	ereport(LOG,
-			(errmsg("notifications on the channel \"%s\" are left out", MF_CHANNEL),
+			(mf_log_event("notifications_left_out", "notifications on the channel \"%s\" are left out", MF_CHANNEL),
 			 errdetail("The NOTIFY queue of the server is too full. The changes are committed."),
 			 errhint("A session that listens and stays in a transaction keeps the queue full. See the oldest transactions in pg_stat_activity.")));
 }

@@ -27,6 +27,7 @@
 
 #include "base/compat.h"
 #include "base/failpoint.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "process/notify.h"
 #include "process/process.h"
@@ -394,6 +395,7 @@ mf_process_report_error(const ErrorData *error)
 	if (ShutdownRequestPending ||
 		(last_reported_error != NULL && strcmp(last_reported_error, error->message) == 0))
 		return;
+	mf_log_error_event("transaction_failed", error);
 	EmitErrorReport();
 	mf_process_forget_error();
 	last_reported_error = MemoryContextStrdup(TopMemoryContext, error->message);

@@ -14,6 +14,7 @@
 #include "account/account.h"
 #include "account/send_time.h"
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "database/digest.h"
 #include "flow/round_items.h"
@@ -109,7 +110,7 @@ decide_job(Decisions *decisions, const MfJob *job)
 	else
 	{
 		ereport(LOG,
-				(errmsg("the agenda entry of invoice %lld does not fit its status \"%s\"",
+				(mf_log_event("entry_corrected", "the agenda entry of invoice %lld does not fit its status \"%s\"",
 						(long long) job->invoice, mf_status_name(job->status))));
 		mf_claim_fit_entry(job, decisions->now, add_follow_up(decisions, job));
 	}
@@ -181,7 +182,8 @@ check_attempts(Decisions *decisions, const MfJob *job, MfHttpTarget *target)
 	if (latest > job->attempts)
 	{
 		ereport(LOG,
-				(errmsg("column \"attempts\" of invoice %lld is %d, but mf_attempt has attempt %d",
+				(mf_log_event("attempts_corrected",
+							  "column \"attempts\" of invoice %lld is %d, but mf_attempt has attempt %d",
 						(long long) job->invoice, job->attempts, latest)));
 		mf_queue_set_attempts(decisions->scope, job->invoice, latest);
 		known.attempts = latest;

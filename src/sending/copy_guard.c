@@ -33,6 +33,7 @@
 #include "account/account.h"
 #include "base/compat.h"
 #include "base/failpoint.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "database/sql.h"
 #include "process/database_identity.h"
@@ -126,7 +127,8 @@ check_identity(Oid schema)
 		pause_account(schema, MF_ALL_ACCOUNTS, reason);
 	if (promoted)
 		ereport(LOG,
-				(errmsg("this server was promoted: queued invoices are looked up before they are sent")));
+				(mf_log_event("promoted",
+							  "this server was promoted: queued invoices are looked up before they are sent")));
 	if (reason != NULL || promoted)
 		mf_queue_verify_all(schema);
 	if (is_ours && was.origin != mf_database_origin())
@@ -281,7 +283,7 @@ pause_account(Oid schema, const char *account, const char *reason)
 		return;
 	mf_queue_pause(schema, account, MF_PAUSED_BY_GUARD, reason);
 	ereport(LOG,
-			(errmsg("sending is paused: %s", reason),
+			(mf_log_event("copy_paused", "sending is paused: %s", reason),
 			 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
 }
 

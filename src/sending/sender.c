@@ -18,6 +18,7 @@
 #include "account/account_target.h"
 #include "base/compat.h"
 #include "base/failpoint.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "flight/account_pause.h"
 #include "flight/account_turns.h"
@@ -323,7 +324,7 @@ mf_sender_post(bool confirmed)
 	return any;
 }
 
-/* Frees the flights whose outcomes the round has recorded. */
+/* Counts and frees the flights whose outcomes the round has recorded. */
 static void
 free_recorded(void)
 {
@@ -490,7 +491,8 @@ mf_sender_abandon(void)
 		if (mf_flight_is_inquiry(flight))
 			continue;
 		ereport(LOG,
-				(errmsg("extension myfatoorah was dropped while an invoice was being sent"),
+				(mf_log_event("dropped_while_sending",
+							  "extension myfatoorah was dropped while an invoice was being sent"),
 				 errdetail("The CustomerReference is \"%s\".", flight->reference),
 				 errhint("Look it up in the MyFatoorah portal; it may exist there.")));
 	}
@@ -499,7 +501,8 @@ mf_sender_abandon(void)
 		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
 
 		ereport(LOG,
-				(errmsg("extension myfatoorah was dropped before an answer could be stored"),
+				(mf_log_event("dropped_before_answer",
+							  "extension myfatoorah was dropped before an answer could be stored"),
 				 errdetail("CustomerReference \"%s\": %s, InvoiceId %s.", flight->reference,
 						   mf_outcome_name(mf_flight_outcome(flight)),
 						   flight->sent.invoice_id ? flight->sent.invoice_id : "none")));

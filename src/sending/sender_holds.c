@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "sending/sender_internal.h"
 
@@ -53,7 +54,9 @@ mf_sender_attend_holds(TimestampTz drain_until, TimestampTz *end)
 
 	if (thaw > now && frozen_until == 0)
 		ereport(LOG,
-				(errmsg("sending is held for %d seconds, because this process stood still", MF_FREEZE_HOLD_MS / 1000),
+				(mf_log_event("sending_held",
+							  "sending is held for %d seconds, because this process stood still",
+							  MF_FREEZE_HOLD_MS / 1000),
 				 errdetail("It was stopped or suspended for more than %d seconds. Another server may have taken its place meanwhile; whoever decides that gets time to end this one.",
 						   MF_FREEZE_MS / 1000)));
 	frozen_until = thaw > now ? thaw : 0;

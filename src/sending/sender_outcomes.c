@@ -11,6 +11,7 @@
 
 #include "base/compat.h"
 #include "base/failpoint.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "flight/account_turns.h"
 #include "flow/round_items.h"
@@ -174,7 +175,9 @@ postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_he
 		if (contains(lost, lost_count, flight->invoice))
 		{
 			ereport(LOG,
-					(errmsg("the row of invoice %lld is gone, and an answer about it has come", (long long) flight->invoice),
+					(mf_log_event("row_gone",
+								  "the row of invoice %lld is gone, and an answer about it has come",
+								  (long long) flight->invoice),
 					 errdetail("Reference \"%s\", outcome \"%s\", InvoiceId %s.", flight->reference,
 							   mf_outcome_name(mf_flight_outcome(flight)),
 							   flight->sent.invoice_id ? flight->sent.invoice_id : "none")));
@@ -287,7 +290,7 @@ report_late(const MfFlight *flight, const MfLockedInvoice *invoice)
 	if (mf_flight_is_lookup(flight))
 		return;
 	ereport(LOG,
-			(errmsg("the answer to attempt %d of invoice %lld came too late",
+			(mf_log_event("answer_late", "the answer to attempt %d of invoice %lld came too late",
 					flight->attempt, (long long) flight->invoice),
 			 errdetail("The invoice is \"%s\"; the outcome \"%s\" is kept in mf_attempt.",
 					   mf_status_name(invoice->status), mf_outcome_name(mf_flight_outcome(flight)))));

@@ -13,6 +13,7 @@
 #include "account/account_target.h"
 #include "base/compat.h"
 #include "base/failpoint.h"
+#include "base/log_event.h"
 #include "flight/account_pause.h"
 #include "flight/account_turns.h"
 #include "flow/request_slots.h"
@@ -45,7 +46,7 @@ mf_sender_start(void)
 				 errdetail_internal("%s", error)));
 	if (!mf_http_start_thread(mf_sender_state.http, error, sizeof(error)))
 		ereport(LOG,
-				(errmsg("requests are sent by the worker itself, which is slower"),
+				(mf_log_event("thread_unavailable", "requests are sent by the worker itself, which is slower"),
 				 errdetail_internal("%s", error)));
 	mf_sender_state.memory = AllocSetContextCreate(TopMemoryContext, "myfatoorah flights", ALLOCSET_DEFAULT_SIZES);
 }

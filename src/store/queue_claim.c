@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
@@ -327,8 +328,8 @@ put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, Timesta
 	}
 	if (news > 0)
 		ereport(LOG,
-				(errmsg_plural("%d agenda entry has no invoice: %lld",
-							   "%d agenda entries have no invoice, such as %lld", news, news, (long long) example),
+				(mf_log_event("entries_without_invoice", "agenda entries have no invoice, such as %lld: %d of them",
+							  (long long) example, news),
 				 errdetail("Rows of mf_invoice were removed without its triggers. "
 						   "The entries are tried again every hour."),
 				 errhint("To delete the entries, run SELECT * FROM mf_repair().")));

@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "database/sql_array.h"
 #include "store/queue_internal.h"
 #include "store/queue_promote.h"
@@ -78,7 +79,7 @@ mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 		return;
 	not_before = TimestampTzPlusMilliseconds(now, FAILED_DELAY_MS);
 	ereport(LOG,
-			(errmsg("could not order due invoices by priority"),
+			(mf_log_event("priority_ignored", "could not order due invoices by priority"),
 			 errdetail_internal("%s", mf_error_text(error)),
 			 errhint("They are sent in the order in which they became due.")));
 }

@@ -20,6 +20,7 @@
 
 #include "account/send_time.h"
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
@@ -349,7 +350,8 @@ mf_repair_log_damage(Oid schema)
 	if (error != NULL)
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
-				 errmsg("could not check whether invoices are missing on the agenda: %s", mf_error_text(error)),
+				 mf_log_event("agenda_not_checked",
+							  "could not check whether invoices are missing on the agenda: %s", mf_error_text(error)),
 				 errhint("Remove the cause. mf_check() repeats the check.")));
 }
 
@@ -366,14 +368,14 @@ log_damage(void *argument)
 	mf_sql_end(&scope);
 	if (found)
 		ereport(LOG,
-				(errmsg("there are invoices that are not on the agenda"),
+				(mf_log_event("agenda_incomplete", "there are invoices that are not on the agenda"),
 				 errdetail("They were loaded or changed without the triggers of mf_invoice, or sent while "
 						   "myfatoorah.poll_rate_limit was 0."),
 				 errhint("To put them on the agenda, run SELECT * FROM mf_repair().")));
 	names = mf_repair_lost_accounts(schema);
 	if (names != NULL)
 		ereport(LOG,
-				(errmsg("there are invoices of accounts that do not exist: %s", names),
+				(mf_log_event("account_missing", "there are invoices of accounts that do not exist: %s", names),
 				 errhint("If the server was renamed, run SELECT mf_move_account('old name', 'new name').")));
 }
 

@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "process/background_worker.h"
 #include "process/process.h"
@@ -278,7 +279,8 @@ report_left_out(void)
 	if (left_out > 0 && !reported_left_out)
 		ereport(LOG,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no slot for another database with the extension myfatoorah"),
+				 mf_log_event("database_left_out",
+							  "no slot for another database with the extension myfatoorah"),
 				 errdetail_plural("%d database with the extension has no worker.",
 								  "%d databases with the extension have no worker.", left_out, left_out),
 				 errhint("Raise myfatoorah.max_databases, which is %d, and restart the server.", mf_max_databases)));

@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "process/wait.h"
 #include "sending/claim.h"
@@ -90,8 +91,8 @@ run_batch(Task *task, MfSlot *slot, MfRunTransaction run, TimestampTz now)
 	if (task->failed && !was_failed && error != NULL)
 		ereport(LOG,
 				(task->retention == &mf_history_retention ?
-				 errmsg("could not delete old rows of table \"%s\"", task->table) :
-				 errmsg("could not empty old rows of table \"%s\"", task->table),
+				 mf_log_event("retention_failed", "could not delete old rows of table \"%s\"", task->table) :
+				 mf_log_event("retention_failed", "could not empty old rows of table \"%s\"", task->table),
 				 errdetail_internal("%s", error)));
 }
 

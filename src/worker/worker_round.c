@@ -16,6 +16,7 @@
 
 #include "base/compat.h"
 #include "base/failpoint.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "database/run_transaction.h"
 #include "flight/account_pause.h"
@@ -307,14 +308,17 @@ put_off_message(const MfItem *item)
 	switch (item->kind)
 	{
 		case MF_ITEM_LOG:
-			return errmsg("the log of webhooks of account \"%s\" is put off because it cannot be written",
+			return mf_log_event("item_put_off",
+								"the log of webhooks of account \"%s\" is put off because it cannot be written",
 						  is_answer ? item->flight->throttle->account : "?");
 		case MF_ITEM_EVENT:
-			return is_answer ? errmsg("event %lld is put off because its answer cannot be written", id) :
-				errmsg("event %lld is put off because it cannot be written", id);
+			return is_answer ? mf_log_event("item_put_off",
+											"event %lld is put off because its answer cannot be written", id) :
+				mf_log_event("item_put_off", "event %lld is put off because it cannot be written", id);
 		default:
-			return is_answer ? errmsg("invoice %lld is put off because its answer cannot be written", id) :
-				errmsg("invoice %lld is put off because it cannot be written", id);
+			return is_answer ? mf_log_event("item_put_off",
+											"invoice %lld is put off because its answer cannot be written", id) :
+				mf_log_event("item_put_off", "invoice %lld is put off because it cannot be written", id);
 	}
 }
 
@@ -331,7 +335,7 @@ mf_round_try_now(uint32 what)
 		mf_sender_try_now(what);
 	if ((what & MF_TRY_ALL) && !run_transaction(make_due, NULL, &error) && error != NULL)
 		ereport(LOG,
-				(errmsg("could not make due what was put off after failures"),
+				(mf_log_event("retry_failed", "could not make due what was put off after failures"),
 				 errdetail_internal("%s", error)));
 	MemoryContextReset(runner.context);
 }
