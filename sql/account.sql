@@ -217,3 +217,11 @@ SELECT pg_temp.call('regress_mf_alice');
 SELECT count(*) FILTER (WHERE key_elsewhere) AS leaks FROM mf_test.requests();
 DROP SERVER another CASCADE;
 DROP ROLE regress_mf_alice, regress_mf_bob;
+
+-- What follows from the country and the options
+CREATE SERVER facts FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'EGY', environment 'live');
+SELECT * FROM mf_account_facts('facts');
+ALTER SERVER facts OPTIONS (ADD time_zone 'Asia/Dubai');
+SELECT * FROM mf_account_facts('facts');
+DROP SERVER facts;
+SELECT mf_test.try($$SELECT mf_account_facts('facts')$$);

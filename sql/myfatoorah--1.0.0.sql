@@ -50,6 +50,12 @@ COMMENT ON FUNCTION mf_account_validator(text[], oid) IS 'checks the options of 
 CREATE FOREIGN DATA WRAPPER myfatoorah VALIDATOR mf_account_validator;
 COMMENT ON FOREIGN DATA WRAPPER myfatoorah IS 'each server of this wrapper is one MyFatoorah account';
 
+CREATE FUNCTION mf_account_facts(account text DEFAULT 'myfatoorah', OUT currency text, OUT time_zone text)
+RETURNS record
+LANGUAGE C STRICT STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_account_facts(text) IS 'an account''s own currency, ISO 4217, and its time zone, from its country and options';
+
 --
 -- Invoices
 --
@@ -125,6 +131,7 @@ CREATE TABLE mf_invoice (
 	expires_at timestamptz,
 	payment_doubt text,
 	erased_at timestamptz,
+	replaced_by bigint,
 	metadata jsonb
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
@@ -221,6 +228,7 @@ COMMENT ON COLUMN mf_invoice.net_value IS 'result: received_value minus refunded
 COMMENT ON COLUMN mf_invoice.disputed_at IS 'result: when MyFatoorah last reported a dispute that is open or lost; null if there is none; see mf_dispute';
 COMMENT ON COLUMN mf_invoice.expires_at IS 'result: the invoice cannot be paid after this time, as last reported by MyFatoorah';
 COMMENT ON COLUMN mf_invoice.erased_at IS 'result: when the customer''s name, address and numbers were erased, by age or by mf_forget(); null if they were not';
+COMMENT ON COLUMN mf_invoice.replaced_by IS 'result: id of the invoice that is to be paid in place of this one, by mf_replace(); a payment of this one is still recorded';
 COMMENT ON COLUMN mf_invoice.metadata IS 'your own data; may change at any time, is not sent, and is not in the history';
 COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the paid invoice differs from this row, until a person has decided; see mf_review';
 
@@ -610,11 +618,15 @@ CREATE TABLE mf_reaction (
 	registered_at timestamptz NOT NULL,
 	registered_by text NOT NULL,
 	failures integer NOT NULL DEFAULT 0,
-	retry_at timestamptz
+	retry_at timestamptz,
+	kind text COLLATE "C" NOT NULL DEFAULT 'change' CHECK (kind IN ('change', 'time')),
+	extension text COLLATE "C"
 );
 
-COMMENT ON TABLE mf_reaction IS 'functions that are called after each change of status or money of an invoice; see mf_on_change()';
-COMMENT ON COLUMN mf_reaction.function IS 'schema and name; its arguments are always (mf_invoice, mf_invoice)';
+COMMENT ON TABLE mf_reaction IS 'functions that are called after each change of status or money of an invoice, or at a time; see mf_on_change() and mf_on_time()';
+COMMENT ON COLUMN mf_reaction.function IS 'schema and name; its arguments are always (mf_invoice, mf_invoice), of kind time (timestamptz)';
+COMMENT ON COLUMN mf_reaction.kind IS 'change: called after each change of an invoice; time: called when due';
+COMMENT ON COLUMN mf_reaction.extension IS 'the extension whose script has registered it: it is called while that exists, and no dump has this row';
 COMMENT ON COLUMN mf_reaction.owner IS 'owner of the function when it was registered; it is not called while another role owns it';
 COMMENT ON COLUMN mf_reaction.failures IS 'failed calls in a row';
 COMMENT ON COLUMN mf_reaction.retry_at IS 'it is not called before this time';
@@ -622,21 +634,49 @@ COMMENT ON COLUMN mf_reaction.retry_at IS 'it is not called before this time';
 CREATE TABLE mf_reaction_queue (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	function text COLLATE "C" NOT NULL,
-	invoice bigint NOT NULL,
-	old_row jsonb NOT NULL,
-	new_row jsonb NOT NULL,
+	invoice bigint,
+	old_row jsonb,
+	new_row jsonb,
 	changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	failures integer NOT NULL,
 	due timestamptz NOT NULL,
-	error text
+	error text,
+	CHECK ((invoice IS NULL) = (old_row IS NULL) AND (invoice IS NULL) = (new_row IS NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX mf_reaction_queue_invoice_idx ON mf_reaction_queue (function, invoice, id);
 CREATE INDEX mf_reaction_queue_due_idx ON mf_reaction_queue (function, due);
 
 COMMENT ON TABLE mf_reaction_queue IS 'changes for which functions of mf_reaction are still to be called; see mf_reaction_backlog';
+COMMENT ON COLUMN mf_reaction_queue.invoice IS 'null of a function that is called at a time';
 COMMENT ON COLUMN mf_reaction_queue.failures IS 'failed calls';
 COMMENT ON COLUMN mf_reaction_queue.due IS 'not called before this time, nor before earlier changes of the invoice';
+
+--
+-- Functions of users that answer requests to the listener
+--
+CREATE TABLE mf_route (
+	prefix text COLLATE "C" PRIMARY KEY,
+	function text COLLATE "C" NOT NULL,
+	owner text COLLATE "C" NOT NULL,
+	registered_at timestamptz NOT NULL,
+	registered_by text NOT NULL,
+	extension text COLLATE "C"
+);
+
+COMMENT ON TABLE mf_route IS 'functions that answer requests to the listener; see mf_on_request()';
+COMMENT ON COLUMN mf_route.prefix IS 'path that they begin with, such as /pay/';
+COMMENT ON COLUMN mf_route.function IS 'schema and name; its argument is always (text), the rest of the path';
+COMMENT ON COLUMN mf_route.owner IS 'owner of the function when it was registered; it is not called while another role owns it';
+COMMENT ON COLUMN mf_route.extension IS 'the extension whose script has registered it: it is called while that exists, and no dump has this row';
+
+CREATE TYPE mf_response AS (
+	status integer,
+	content_type text,
+	location text,
+	body text
+);
+COMMENT ON TYPE mf_response IS 'what a function of mf_on_request() answers: status 200, 303, 404, 410, 429 or 503; content_type text/html, text/plain or image/svg+xml, null for text/html; location for 303 only; a body of 32 KB at most';
 
 --
 -- Archive of finished invoices; the column detail has what other tables said of each
@@ -1079,11 +1119,47 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_on_change IS 'has a function (old mf_invoice, new mf_invoice) called after each change of status or money of an invoice, with the rights of its owner; a failed call is repeated later';
 
+CREATE FUNCTION mf_on_time(function regprocedure, first_at timestamptz DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_on_time IS 'has a function (at timestamptz) RETURNS timestamptz called when due, with the rights of its owner: first at the given time, then when its result says; null: not before mf_call_at() says so. A failed call is repeated later';
+
+CREATE FUNCTION mf_call_at(function text, at timestamptz)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_call_at IS 'has a function of mf_on_time() called at the given time or earlier, once this transaction has committed';
+
 CREATE FUNCTION mf_off_change(function text)
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_off_change IS 'ends the calls that mf_on_change() began; returns how many pending calls were dropped';
+COMMENT ON FUNCTION mf_off_change IS 'ends the calls that mf_on_change() or mf_on_time() began; returns how many pending calls were dropped';
+
+CREATE FUNCTION mf_on_request(prefix text, function regprocedure)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_on_request IS 'has the listener answer GET of paths below a prefix, such as /pay/, by a function (path text) RETURNS mf_response, called with the rights of its owner';
+
+CREATE FUNCTION mf_off_request(prefix text)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_off_request IS 'ends what mf_on_request() began';
+
+CREATE FUNCTION mf_insert_as(role oid, invoices jsonb, replaces bigint[] DEFAULT NULL)
+RETURNS bigint[]
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_insert_as IS 'for other extensions: inserts invoices, an array of objects with columns of mf_invoice, with the rights and the key of a role; those in replaces are retired in their favour, one for each, as by mf_replace(). Returns their ids in the same order';
+
+CREATE FUNCTION mf_replace(id bigint, changes jsonb DEFAULT '{}', reason text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_replace IS 'makes a new invoice like this one, as the role that inserted it, with the given columns changed, and retires this one: it is not sent any more, and if it was sent, its payment is still recorded. Returns the id of the new one';
 
 --
 -- For people and monitoring
@@ -1152,9 +1228,9 @@ CREATE VIEW mf_reaction_backlog WITH (security_barrier) AS
 	FROM mf_reaction_queue q JOIN mf_reaction r ON r.function = q.function
 	WHERE (pg_catalog.pg_has_role('myfatoorah_read', 'USAGE')
 		   OR pg_catalog.pg_has_role((SELECT a.oid FROM pg_catalog.pg_roles a WHERE a.rolname = r.owner), 'USAGE'))
-		AND mf_invoice_visible(q.invoice)
+		AND (q.invoice IS NULL OR mf_invoice_visible(q.invoice))
 	GROUP BY q.function, r.owner, r.retry_at, q.invoice;
-COMMENT ON VIEW mf_reaction_backlog IS 'changes for which functions of mf_reaction are still to be called, by function and invoice, with the error of the latest call; who is not in myfatoorah_read sees only the functions of their own roles';
+COMMENT ON VIEW mf_reaction_backlog IS 'changes and times for which functions of mf_reaction are still to be called, by function and invoice (null of a time), with the error of the latest call; who is not in myfatoorah_read sees only the functions of their own roles';
 
 CREATE VIEW mf_payment_backlog AS
 	SELECT q.account, i.payment_status, pg_catalog.count(*) AS invoices,
@@ -1182,8 +1258,8 @@ CREATE VIEW mf_open WITH (security_barrier) AS
 		SELECT coalesce(t.transaction_date, t.first_seen_at) AS tried_at, t.transaction_status, t.error
 		FROM mf_transaction t WHERE t.invoice = i.id
 		ORDER BY coalesce(t.transaction_date, t.first_seen_at) DESC LIMIT 1) t ON true
-	WHERE i.invoice_id IS NOT NULL AND i.payment_status IN ('unpaid', 'authorized') AND mf_invoice_visible(i.id);
-COMMENT ON VIEW mf_open IS 'invoices that were sent and can still be paid: since when, until when, the customer''s latest transaction, the link';
+	WHERE i.invoice_id IS NOT NULL AND i.payment_status IN ('unpaid', 'authorized') AND i.replaced_by IS NULL AND mf_invoice_visible(i.id);
+COMMENT ON VIEW mf_open IS 'invoices that were sent and can still be paid, without those that another has replaced: since when, until when, the customer''s latest transaction, the link';
 COMMENT ON COLUMN mf_open.days_open IS 'whole days since it was sent';
 COMMENT ON COLUMN mf_open.expires_at IS 'as last reported by MyFatoorah, else expiry_date';
 COMMENT ON COLUMN mf_open.last_try IS 'status of the customer''s latest transaction, as MyFatoorah spells it; null if there is none';
@@ -1292,7 +1368,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 GRANT EXECUTE ON FUNCTION mf_origin() TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -1308,17 +1384,18 @@ GRANT UPDATE (account, customer_name, invoice_value, notification_option, custom
 GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 -- parameters of functions for mf_on_change()
 GRANT USAGE ON TYPE mf_invoice TO myfatoorah_submit, myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_enqueue(), mf_validate(mf_invoice), mf_key_taken, mf_send_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT USAGE ON TYPE mf_response TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice), mf_key_taken, mf_send_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
-	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_submit;
+	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_submit;
 
 GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
-	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_addition
+	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition
 	TO myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_off_change TO myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_account_facts, mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_read;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
@@ -1342,7 +1419,8 @@ SELECT pg_catalog.pg_extension_config_dump('mf_money_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_dispute_state', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('mf_reaction', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_reaction', 'WHERE extension IS NULL');
+SELECT pg_catalog.pg_extension_config_dump('mf_route', 'WHERE extension IS NULL');
 SELECT pg_catalog.pg_extension_config_dump('mf_reaction_queue', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_reaction_queue_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_account', $$WHERE account <> '*'$$);

@@ -20,6 +20,7 @@
 #include "functions/adopt.h"
 #include "functions/invoice_actions.h"
 #include "functions/invoice_commands.h"
+#include "functions/replace.h"
 #include "process/database_hold.h"
 #include "process/wakeup.h"
 #include "sending/copy_guard.h"
@@ -120,7 +121,10 @@ resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *deci
 		transition.linkless = NO_LINK_GIVEN;
 	}
 	else if (strcmp(decision, "resend") == 0)
+	{
+		mf_refuse_replaced(schema, job->invoice);
 		mf_queue_resend(schema, &job, &transition, 1);
+	}
 	else if (strcmp(decision, "abandon") == 0)
 		transition.to = MF_STATUS_CANCELLED;
 	else

@@ -199,17 +199,25 @@ check_reactions(const MfCheck *check)
 	{
 		const MfReactionState *state = (const MfReactionState *) lfirst(lc);
 		Oid			role = get_role_oid(state->owner, true);
-		char	   *refusal = mf_reaction_refusal(check->schema, state->function, state->owner, &role);
-		const char *waiting = psprintf("Changes that wait for it: " INT64_FORMAT ".", state->waiting);
+		MfReactionCall call = {.schema = check->schema,.function = state->function,.owner = state->owner,.timed = state->timed};
+		char	   *refusal = mf_reaction_refusal(&call, &role);
+		const char *waiting = psprintf("%s for it: " INT64_FORMAT ".", state->timed ? "Times that wait" : "Changes that wait", state->waiting);
 
 		if (!mf_has_role(MF_READ_ROLE) && !(OidIsValid(role) && has_privs_of_role(GetUserId(), role)))
 			continue;
 		if (refusal != NULL)
 			mf_check_report(check, "reactions", false,
-							psprintf("Function %s cannot be called after changes: %s. %s", state->function, refusal, waiting),
-							psprintf("Remove the cause, and let the owner register the function again: SELECT mf_on_change(%s). If it is not needed any more: SELECT mf_off_change(%s)",
-									 quote_literal_cstr(psprintf("%s(mf_invoice,mf_invoice)", state->function)),
+							psprintf("Function %s cannot be called %s: %s. %s", state->function,
+									 state->timed ? "when due" : "after changes", refusal, waiting),
+							psprintf("Remove the cause, and let the owner register the function again: SELECT %s(%s). If it is not needed any more: SELECT mf_off_change(%s)",
+									 state->timed ? "mf_on_time" : "mf_on_change",
+									 quote_literal_cstr(psprintf("%s(%s)", state->function,
+																 state->timed ? "timestamptz" : "mf_invoice,mf_invoice")),
 									 quote_literal_cstr(state->function)));
+		else if (state->error != NULL && state->timed)
+			mf_check_report(check, "reactions", false,
+							psprintf("Function %s, which is called at times, has failed: %s. %s", state->function, state->error, waiting),
+							"Correct the function. It is called again after growing delays, and at once after mf_resume().");
 		else if (state->error != NULL)
 			mf_check_report(check, "reactions", false,
 							psprintf("Function %s has failed about invoice " INT64_FORMAT ": %s. %s",
@@ -217,8 +225,8 @@ check_reactions(const MfCheck *check)
 							"The changes are recorded; mf_reaction_backlog shows those that wait. Correct the function. It is called again after growing delays, and at once after mf_resume().");
 		else if (state->waiting > 0 && TimestampDifferenceExceeds(state->since, GetCurrentTimestamp(), REACTION_WAIT_MS))
 			mf_check_report(check, "reactions", false,
-							psprintf("Function %s has not been called for changes since %s. %s",
-									 state->function, timestamptz_to_str(state->since), waiting),
+							psprintf("Function %s has not been called %s since %s. %s", state->function,
+									 state->timed ? "at its times" : "for changes", timestamptz_to_str(state->since), waiting),
 							"The worker has it called, unless all accounts are paused; see the items worker and sending.");
 	}
 }

@@ -40,6 +40,7 @@
 #include "inbound/listener.h"
 #include "inbound/listener_customers.h"
 #include "inbound/listener_log.h"
+#include "inbound/listener_routes.h"
 #include "inbound/listener_serve.h"
 #include "inbound/listener_socket.h"
 #include "inbound/listener_tls.h"
@@ -119,6 +120,7 @@ mf_listener_main(Datum main_arg)
 		proc_exit(0);
 	mf_process_connect(database, "myfatoorah listener");
 	listener.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah listener", ALLOCSET_DEFAULT_SIZES);
+	listener.slot = my_slot;
 	listener.state = &my_slot->listener;
 	if (mf_listen_port == 0 || !begin_service())
 		proc_exit(0);
@@ -191,6 +193,8 @@ attach_to_slot(Oid database, pid_t worker)
 		state->listening = false;
 		state->connections = 0;
 		pg_atomic_write_u32(&state->waiting, 0);
+		my_slot->routes.phase = MF_ROUTE_FREE;
+		my_slot->routes.call++;
 		state->wakeups = state->transactions = state->requests = 0;
 		state->stored = state->repeated = state->refused = state->callbacks = 0;
 		attached = true;
@@ -300,6 +304,8 @@ start_httpd(char *error, size_t error_size)
 	{
 		/* only one retires at a time; requests of a third one are repeated by their senders */
 		mf_customers_answer_all();
+		mf_routes_answer_all();
+		mf_routes_install(started);
 		stop_former_httpd();
 		former_httpd = httpd;
 		if (former_httpd != NULL)
@@ -418,6 +424,7 @@ run(void)
 		build_events();
 	}
 
+	mf_routes_attend(&listener, httpd, former_httpd);
 	requests = httpd != NULL ? mf_httpd_run(httpd) : NULL;
 	answered = mf_listener_serve(&listener, requests);
 	if (former_httpd != NULL)
@@ -430,6 +437,7 @@ run(void)
 		}
 	}
 	answered |= mf_customers_attend(&listener);
+	answered |= mf_routes_run(&listener);
 	return answered;
 }
 
@@ -464,6 +472,7 @@ wait_for_events(TimestampTz until)
 	if (former >= 0 && (timeout < 0 || former < timeout))
 		timeout = former;
 	until = mf_earlier(mf_earlier(until, mf_customers_alarm()), mf_earlier(retry_at, accept_at));
+	until = mf_earlier(until, mf_routes_alarm());
 
 	(void) WaitEventSetWait(events, mf_wait_ms(timeout, until), occurred, lengthof(occurred), PG_WAIT_EXTENSION);
 	listener.state->wakeups++;
@@ -481,6 +490,7 @@ drain(void)
 
 	mf_listen_close(&sockets);
 	mf_customers_answer_all();
+	mf_routes_answer_all();
 	if (httpd == NULL)
 		return;
 	mf_httpd_retire(httpd);
@@ -491,6 +501,7 @@ drain(void)
 		if (!run() && mf_httpd_busy(httpd) > 0)
 			wait_for_events(deadline);
 		mf_customers_answer_all();
+		mf_routes_answer_all();
 	} while ((mf_httpd_busy(httpd) > 0 || (former_httpd && mf_httpd_busy(former_httpd) > 0)) &&
 			 GetCurrentTimestamp() < deadline);
 	(void) mf_listener_log_refusals(&listener, httpd);

@@ -17,7 +17,8 @@ typedef struct MfListener
 {
 	Oid			schema;
 	Oid			extension;
-	MfListenerState *state;		/* in shared memory */
+	MfSlot	   *slot;			/* in shared memory */
+	MfListenerState *state;		/* likewise */
 	MemoryContext context;		/* of a batch of requests; reset after it */
 	bool		extension_dropped;
 	int			max_waiting;	/* customers who may wait for a look-up */

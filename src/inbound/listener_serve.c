@@ -26,6 +26,7 @@
 #include "inbound/listener_backoff.h"
 #include "inbound/listener_customers.h"
 #include "inbound/listener_log.h"
+#include "inbound/listener_routes.h"
 #include "inbound/listener_serve.h"
 #include "process/process.h"
 
@@ -52,6 +53,7 @@ typedef enum StoreFailure
 	FAILURE_LOCK				/* a lock time-out */
 } StoreFailure;
 
+static void serve_pages(MfListener *listener, MfHttpdRequest *requests);
 static int	select_route(MfHttpdRequest *requests, MfHttpdRoute route, MfHttpdRequest **batch);
 static int	reject_on_backoff(MfHttpdRequest **requests, int count);
 static void serve_batch(MfListener *listener, MfHttpdRequest **requests, int count);
@@ -89,6 +91,7 @@ mf_listener_serve(MfListener *listener, MfHttpdRequest *requests)
 	for (request = requests; request != NULL; request = request->next)
 		count++;
 	batch = (MfHttpdRequest **) palloc(count * sizeof(MfHttpdRequest *));
+	serve_pages(listener, requests);
 	for (i = 0; i < (int) lengthof(order); i++)
 	{
 		count = reject_on_backoff(batch, select_route(requests, order[i], batch));
@@ -98,6 +101,20 @@ mf_listener_serve(MfListener *listener, MfHttpdRequest *requests)
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(listener->context);
 	return true;
+}
+
+/* They are answered by functions, whenever these are done. */
+static void
+serve_pages(MfListener *listener, MfHttpdRequest *requests)
+{
+	MfHttpdRequest *next;
+
+	for (; requests != NULL; requests = next)
+	{
+		next = requests->next;
+		if (requests->route == MF_ROUTE_PAGE)
+			mf_routes_add(listener, requests);
+	}
 }
 
 static int
@@ -305,6 +322,7 @@ fill_message(const MfHttpdRequest *request, MfInbound *message)
 			message->payment_id = request->payment_id;
 			break;
 		case MF_ROUTE_HEALTH:
+		case MF_ROUTE_PAGE:
 			break;
 	}
 }

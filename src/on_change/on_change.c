@@ -1,6 +1,7 @@
 /*
  * on_change.c
- *	  mf_on_change(), mf_off_change(), and the trigger of mf_invoice.
+ *	  mf_on_change(), mf_on_time(), mf_call_at(), mf_off_change(), and the trigger
+ *	  of mf_invoice.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change.c
@@ -8,9 +9,6 @@
 #include "postgres.h"
 
 #include "access/heaptoast.h"
-#include "access/htup_details.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_proc.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -20,10 +18,11 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/function_args.h"
+#include "database/user_call.h"
 #include "on_change/on_change.h"
 #include "on_change/on_change_call.h"
 #include "on_change/on_change_queue.h"
@@ -40,14 +39,17 @@ static const MfInvoiceColumn watched_columns[] = {
 
 static bool is_watched_change(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after);
 static Datum row_datum(TupleTableSlot *slot);
-static const char *qualified_name(Form_pg_proc proc);
-static void check_signature(Form_pg_proc proc, Oid row);
-static void check_rights(Form_pg_proc proc, Oid table);
-static const char *registered_name(Oid schema, const char *given);
-static void check_unregister(const char *function, const char *owner, Oid table);
+static Oid	function_argument(FunctionCallInfo fcinfo);
+static char *name_argument(FunctionCallInfo fcinfo);
+static void check_owner_reads(Oid function, Oid table);
+static char *registered_name(Oid schema, char *given, bool timed);
+static char *check_registered(Oid schema, char *given, bool timed);
+static void check_owner_or_operator(const char *function, const char *owner, Oid table);
 
 PG_FUNCTION_INFO_V1(mf_invoice_on_change);
 PG_FUNCTION_INFO_V1(mf_on_change);
+PG_FUNCTION_INFO_V1(mf_on_time);
+PG_FUNCTION_INFO_V1(mf_call_at);
 PG_FUNCTION_INFO_V1(mf_off_change);
 
 /* Row-level AFTER UPDATE trigger of mf_invoice: queues the change for all registered functions. */
@@ -67,7 +69,7 @@ mf_invoice_on_change(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" was not called as AFTER UPDATE trigger of mf_invoice", "mf_invoice_on_change")));
 
 	if (is_watched_change(RelationGetDescr(relation), trigger->tg_trigslot, trigger->tg_newslot) &&
-		mf_reactions_any(schema))
+		mf_reactions_any(schema, true))
 		mf_reaction_queue_add(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
 							  row_datum(trigger->tg_trigslot), row_datum(trigger->tg_newslot));
 	return PointerGetDatum(NULL);
@@ -102,109 +104,138 @@ row_datum(TupleTableSlot *slot)
 														 slot->tts_isnull));
 }
 
-/* Registers a function; SQL-callable. */
+/* Registers a function for changes; SQL-callable. */
 Datum
 mf_on_change(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	Oid			table = get_relname_relid("mf_invoice", schema);
-	HeapTuple	tuple;
-	Form_pg_proc proc;
+	Oid			function = function_argument(fcinfo);
+	MfReactionCall call = {.schema = schema};
+	MfUserCall	wanted;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", "function")));
-	tuple = SearchSysCache1(PROCOID, PG_GETARG_DATUM(0));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("function with OID %u does not exist", PG_GETARG_OID(0))));
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	check_signature(proc, get_rel_type_id(table));
-	check_rights(proc, table);
-	mf_reaction_register(schema, qualified_name(proc), GetUserNameFromId(proc->proowner, false),
-						 GetUserNameFromId(GetUserId(), false));
-	ReleaseSysCache(tuple);
+	mf_reaction_describe(&call, &wanted);
+	switch (mf_user_function_fit(function, &wanted))
+	{
+		case MF_FUNCTION_DIFFERS:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+					 errmsg("%s cannot be called after changes of mf_invoice", mf_registered_name(function)),
+					 errdetail("It must be a function of two arguments of type mf_invoice that returns a single value or void."),
+					 errhint("Declare it as CREATE FUNCTION ... (old mf_invoice, new mf_invoice) RETURNS void.")));
+			break;
+		case MF_FUNCTION_TEMPORARY:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+					 errmsg("%s cannot be called after changes of mf_invoice", mf_registered_name(function)),
+					 errdetail("A temporary function is dropped at the end of its session.")));
+			break;
+		case MF_FUNCTION_FITS:
+			break;
+	}
+	check_owner_reads(function, get_relname_relid("mf_invoice", schema));
+	mf_reaction_register(schema, function, false, 0);
 	PG_RETURN_VOID();
 }
 
-/*
- * The name that a function is registered by, without its arguments: they are always
- * the same, and contain the name of our schema, which may be changed.
- */
-static const char *
-qualified_name(Form_pg_proc proc)
+/* Registers a function for times; SQL-callable. */
+Datum
+mf_on_time(PG_FUNCTION_ARGS)
 {
-	return quote_qualified_identifier(get_namespace_name(proc->pronamespace), NameStr(proc->proname));
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Oid			function = function_argument(fcinfo);
+	MfReactionCall call = {.schema = schema,.timed = true};
+	MfUserCall	wanted;
+
+	mf_reaction_describe(&call, &wanted);
+	switch (mf_user_function_fit(function, &wanted))
+	{
+		case MF_FUNCTION_DIFFERS:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+					 errmsg("%s cannot be called at a time", mf_registered_name(function)),
+					 errdetail("It must be a function of one argument of type timestamptz that returns timestamptz."),
+					 errhint("Declare it as CREATE FUNCTION ... (at timestamptz) RETURNS timestamptz.")));
+			break;
+		case MF_FUNCTION_TEMPORARY:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+					 errmsg("%s cannot be called at a time", mf_registered_name(function)),
+					 errdetail("A temporary function is dropped at the end of its session.")));
+			break;
+		case MF_FUNCTION_FITS:
+			break;
+	}
+	mf_reaction_register(schema, function, true, PG_ARGISNULL(1) ? 0 : PG_GETARG_TIMESTAMPTZ(1));
+	PG_RETURN_VOID();
 }
 
-static void
-check_signature(Form_pg_proc proc, Oid row)
+/* Has a function called at a time or earlier; SQL-callable. */
+Datum
+mf_call_at(PG_FUNCTION_ARGS)
 {
-	if (proc->prokind != PROKIND_FUNCTION || proc->proretset || proc->pronargs != 2 ||
-		proc->proargtypes.values[0] != row || proc->proargtypes.values[1] != row)
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	char	   *function = check_registered(schema, name_argument(fcinfo), true);
+
+	if (PG_ARGISNULL(1))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("%s cannot be called after changes of mf_invoice", qualified_name(proc)),
-				 errdetail("It must be a function of two arguments of type mf_invoice that returns a single value or void."),
-				 errhint("Declare it as CREATE FUNCTION ... (old mf_invoice, new mf_invoice) RETURNS void.")));
-	if (isAnyTempNamespace(proc->pronamespace))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("%s cannot be called after changes of mf_invoice", qualified_name(proc)),
-				 errdetail("A temporary function is dropped at the end of its session.")));
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", "at")));
+	mf_reaction_call_at(schema, function, PG_GETARG_TIMESTAMPTZ(1));
+	PG_RETURN_VOID();
 }
 
-/* The function runs with the rights of its owner, and gets whole rows. */
-static void
-check_rights(Form_pg_proc proc, Oid table)
-{
-	if (!has_privs_of_role(GetUserId(), proc->proowner))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FUNCTION, NameStr(proc->proname));
-	if (pg_class_aclcheck(table, proc->proowner, ACL_SELECT) != ACLCHECK_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" may not read mf_invoice", GetUserNameFromId(proc->proowner, false)),
-				 errdetail("The role owns function %s, which is called with its rights and gets rows of mf_invoice.", qualified_name(proc)),
-				 errhint("Grant the role SELECT on mf_invoice, or a role that has it, such as \"%s\".", MF_READ_ROLE)));
-}
-
-/* Unregisters a function, which may have been dropped; returns how many changes were queued for it.  SQL-callable. */
+/* Unregisters a function, which may have been dropped; returns how many calls were queued for it.  SQL-callable. */
 Datum
 mf_off_change(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	const char *function;
-	char	   *owner;
+	char	   *function = check_registered(schema, name_argument(fcinfo), false);
 
+	PG_RETURN_INT64(mf_reaction_unregister(schema, function));
+}
+
+/* The first argument */
+static Oid
+function_argument(FunctionCallInfo fcinfo)
+{
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", "function")));
-	function = registered_name(schema, text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	owner = mf_reaction_owner(schema, function);
-	if (owner == NULL)
+	return PG_GETARG_OID(0);
+}
+
+static char *
+name_argument(FunctionCallInfo fcinfo)
+{
+	return mf_required_text(fcinfo, 0, "function");
+}
+
+/* A function for changes runs with the rights of its owner, and gets whole rows. */
+static void
+check_owner_reads(Oid function, Oid table)
+{
+	const char *owner = mf_function_owner(function);
+
+	if (pg_class_aclcheck(table, get_role_oid(owner, false), ACL_SELECT) != ACLCHECK_OK)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("function %s is not registered", function),
-				 errhint("Use its name as in column \"function\" of mf_reaction.")));
-	check_unregister(function, owner, get_relname_relid("mf_invoice", schema));
-	PG_RETURN_INT64(mf_reaction_unregister(schema, function));
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not read mf_invoice", owner),
+				 errdetail("The role owns function %s, which is called with its rights and gets rows of mf_invoice.", mf_registered_name(function)),
+				 errhint("Grant the role SELECT on mf_invoice, or a role that has it, such as \"%s\".", MF_READ_ROLE)));
 }
 
 /*
  * The name in mf_reaction that the caller means: as given, without the arguments, or
  * found by the search path.
  */
-static const char *
-registered_name(Oid schema, const char *given)
+static char *
+registered_name(Oid schema, char *given, bool timed)
 {
 	const char *arguments = strrchr(given, '(');
-	const char *name = arguments ? pnstrdup(given, arguments - given) : given;
+	char	   *name = arguments ? pnstrdup(given, arguments - given) : given;
 	const char *row = format_type_be_qualified(get_rel_type_id(get_relname_relid("mf_invoice", schema)));
 	Datum		found;
-	HeapTuple	tuple;
 
 	LOCAL_FCINFO(fcinfo, 1);
 
@@ -213,20 +244,34 @@ registered_name(Oid schema, const char *given)
 	if (mf_reaction_owner(schema, name) != NULL)
 		return name;
 	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(psprintf("%s(%s,%s)", name, row, row));
+	fcinfo->args[0].value = CStringGetTextDatum(timed ? psprintf("%s(pg_catalog.timestamptz)", name) :
+												psprintf("%s(%s,%s)", name, row, row));
 	fcinfo->args[0].isnull = false;
 	found = to_regprocedure(fcinfo);
-	tuple = fcinfo->isnull ? NULL : SearchSysCache1(PROCOID, found);
-	if (!HeapTupleIsValid(tuple))
-		return given;
-	name = qualified_name((Form_pg_proc) GETSTRUCT(tuple));
-	ReleaseSysCache(tuple);
-	return name;
+	if (fcinfo->isnull)
+		return timed ? given : registered_name(schema, given, true);
+	return mf_registered_name(DatumGetObjectId(found));
+}
+
+/* The name in mf_reaction, if the current role may have the function called, or end that. */
+static char *
+check_registered(Oid schema, char *given, bool timed)
+{
+	char	   *function = registered_name(schema, given, timed);
+	const char *owner = mf_reaction_owner(schema, function);
+
+	if (owner == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("function %s is not registered", function),
+				 errhint("Use its name as in column \"function\" of mf_reaction.")));
+	check_owner_or_operator(function, owner, get_relname_relid("mf_invoice", schema));
+	return function;
 }
 
 /* Allowed for those who may register it, for operators, and for the owner of mf_invoice. */
 static void
-check_unregister(const char *function, const char *owner, Oid table)
+check_owner_or_operator(const char *function, const char *owner, Oid table)
 {
 	Oid			role = get_role_oid(owner, true);
 
@@ -236,5 +281,5 @@ check_unregister(const char *function, const char *owner, Oid table)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for function %s", function),
 				 errdetail("Its owner was role \"%s\" when it was registered.", owner),
-				 errhint("Only members of this role or of \"%s\" may end its registration.", MF_OPERATE_ROLE)));
+				 errhint("Only members of this role or of \"%s\" may have it called, or end its registration.", MF_OPERATE_ROLE)));
 }

@@ -1,6 +1,7 @@
 /*
  * on_change.h
- *	  mf_on_change(), mf_off_change(), and the trigger of mf_invoice.
+ *	  mf_on_change(), mf_on_time(), mf_call_at(), mf_off_change(), and the trigger
+ *	  of mf_invoice.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change.h

@@ -1,12 +1,16 @@
 /*
  * on_change_queue.c
- *	  The changes for which registered functions are still to be called: the
- *	  table mf_reaction_queue.
+ *	  The changes and times for which registered functions are still to be called:
+ *	  the table mf_reaction_queue.
  *
  * A change is queued in its own transaction.  Functions are called after its
  * commit, in another process and in a transaction of their own, so that they
  * can fail neither a session nor the change of an invoice.  The changes of an
  * invoice are processed in order, and functions take turns.
+ *
+ * A function of mf_on_time() has rows without an invoice, one for each time that
+ * somebody has asked for.  A call stands for all that were there when it began,
+ * because it sees what those who asked have committed; its result becomes a row.
  *
  * Whoever changes an invoice only inserts into the queue, and so never waits for
  * others.  Rows that are there are updated by that process only, and by those
@@ -18,8 +22,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "utils/builtins.h"
@@ -32,6 +34,7 @@
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
+#include "database/user_call.h"
 #include "on_change/on_change_call.h"
 #include "on_change/on_change_queue.h"
 #include "process/process.h"
@@ -41,6 +44,9 @@
 #define BACKOFF_MS 1000
 #define BACKOFF_MAX_MS 3600000
 #define FUNCTION_BACKOFF_MAX_MS 60000
+
+/* A function of mf_on_time() is not called more often. */
+#define TIMED_PAUSE_MS 100
 
 /* Delay after a failure that could not even be recorded */
 #define RETRY_MS 5000
@@ -53,7 +59,7 @@
 	"AND a.account IN ('*', '* (subscriber ' || @mf_here() || ')'))"
 
 static MfStatement add_statement = {
-	"WITH r AS (SELECT function FROM @mf_reaction), "
+	"WITH r AS (SELECT r.function FROM @mf_reaction r WHERE r.kind = 'change' AND " MF_REACTION_LIVE "), "
 	"q AS (INSERT INTO @mf_reaction_queue (function, invoice, old_row, new_row, failures, due) "
 	"  SELECT function, $1, $2::jsonb, $3::jsonb, 0, clock_timestamp() FROM r RETURNING 1) "
 	"SELECT (SELECT count(*) FROM r) - (SELECT count(*) FROM q), (SELECT count(*) FROM q)",
@@ -62,17 +68,18 @@ static MfStatement add_statement = {
 
 /* Begins with the function after the one that was called last, in the order of their names. */
 static MfStatement next_statement = {
-	MF_IN_ORDER "SELECT q.id::int8, r.function::text, r.owner::text, q.invoice::int8, q.failures::int4, r.failures::int4 "
+	MF_IN_ORDER "SELECT q.id::int8, r.function::text, r.owner::text, q.invoice::int8, q.failures::int4, r.failures::int4, r.kind = 'time' "
 	"FROM @mf_reaction r, LATERAL (SELECT q.id, q.invoice, q.failures, q.due FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.due <= $1 AND " IS_FIRST " ORDER BY q.due LIMIT 1) q "
-	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " NOT_PAUSED " ORDER BY r.function <= $2, r.function LIMIT 1",
+	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " MF_REACTION_LIVE " AND " NOT_PAUSED " "
+	"ORDER BY r.function <= $2, r.function LIMIT 1",
 	2, {TIMESTAMPTZOID, TEXTOID}, NULL
 };
 
 static MfStatement alarm_statement = {
 	MF_IN_ORDER "SELECT min(greatest(q.due, r.retry_at))::timestamptz "
 	"FROM @mf_reaction r, LATERAL (SELECT q.due FROM @mf_reaction_queue q "
-	"  WHERE q.function = r.function AND " IS_FIRST " ORDER BY q.due LIMIT 1) q WHERE " NOT_PAUSED,
+	"  WHERE q.function = r.function AND " IS_FIRST " ORDER BY q.due LIMIT 1) q WHERE " MF_REACTION_LIVE " AND " NOT_PAUSED,
 	0, {0}, NULL
 };
 
@@ -89,6 +96,21 @@ static MfStatement lock_statement = {
 
 static MfStatement delete_statement = {
 	"DELETE FROM @mf_reaction_queue WHERE id = $1", 1, {INT8OID}, NULL
+};
+
+static MfStatement call_at_statement = {
+	"INSERT INTO @mf_reaction_queue (function, failures, due) VALUES ($1, 0, $2)", 2, {TEXTOID, TIMESTAMPTZOID}, NULL
+};
+
+/* What a call of mf_on_time() stands for.  It is locked, so that nobody deletes it meanwhile; a row that somebody locks is left. */
+static MfStatement times_statement = {
+	"WITH t AS MATERIALIZED (SELECT id FROM @mf_reaction_queue WHERE function = $1 AND invoice IS NULL ORDER BY id FOR UPDATE SKIP LOCKED) "
+	"SELECT coalesce(array_agg(t.id), '{}')::int8[] FROM t",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement delete_times_statement = {
+	"DELETE FROM @mf_reaction_queue WHERE id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement recovered_statement = {
@@ -111,7 +133,8 @@ static MfStatement function_failed_statement = {
 };
 
 static MfStatement due_statement = {
-	"UPDATE @mf_reaction_queue SET due = clock_timestamp() WHERE due > clock_timestamp() AND ($1 IS NULL OR function = $1)",
+	"UPDATE @mf_reaction_queue SET due = clock_timestamp() WHERE due > clock_timestamp() AND ($1 IS NULL OR function = $1) "
+	"AND (invoice IS NOT NULL OR error IS NOT NULL)",
 	1, {TEXTOID}, NULL
 };
 
@@ -128,6 +151,7 @@ typedef struct Delivery
 	MfReactionCall call;
 	bool		first_failure;	/* neither the change nor the function has failed before */
 	bool		was_failing;	/* the function's latest call failed */
+	Datum		times;			/* of a timed call: ids of the rows that it stands for */
 	const char *failure;		/* of the call; NULL = it succeeded */
 	bool		called;			/* all is done but the commit */
 	TimestampTz next;			/* when something is due; 0 = never */
@@ -142,8 +166,11 @@ static bool log_queue_error(bool done, const char *error);
 static bool find_next_due(const MfSqlScope *scope, void *argument);
 static bool deliver_next(const MfSqlScope *scope, void *argument);
 static void find_next_change(const MfSqlScope *scope, Delivery *delivery);
+static const char *call_function(const MfSqlScope *scope, Delivery *delivery);
 static void read_rows(void *argument);
-static void check_constraints_immediately(void);
+static void read_times(const MfSqlScope *scope, Delivery *delivery);
+static void end_delivery(const MfSqlScope *scope, Delivery *delivery);
+static void call_again(const MfSqlScope *scope, const Delivery *delivery);
 static bool record_failure(const MfSqlScope *scope, void *argument);
 static bool record_ended(const MfSqlScope *scope, void *argument);
 static void log_failure(const MfReactionCall *call, const char *failure);
@@ -164,6 +191,22 @@ mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after)
 		mf_reaction_alarm_now();
 	else
 		mf_try_now_at_commit(MF_TRY_REACTIONS);
+}
+
+void
+mf_reaction_call_at(Oid schema, const char *function, TimestampTz at)
+{
+	MfSqlScope	scope;
+	Datum		values[2];
+
+	/* a time of a user's may be any */
+	values[0] = CStringGetTextDatum(function);
+	values[1] = TimestampTzGetDatum(Min(Max(at, MF_TIME_MIN), MF_TIME_END - 1));
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &call_at_statement, values, NULL) == 0)
+		mf_change_suppressed();
+	mf_sql_end(&scope);
+	mf_try_now_at_commit(MF_TRY_REACTIONS);
 }
 
 void
@@ -271,12 +314,11 @@ find_next_due(const MfSqlScope *scope, void *argument)
 	return true;
 }
 
-/* Calls the function for the change that is due first, or finds when one will be due. */
+/* Calls the function for what is due first, or finds when something will be due. */
 static bool
 deliver_next(const MfSqlScope *scope, void *argument)
 {
 	Delivery   *delivery = (Delivery *) argument;
-	ErrorData  *error;
 	const char *failure;
 	Datum		id;
 
@@ -287,27 +329,82 @@ deliver_next(const MfSqlScope *scope, void *argument)
 
 	*delivery->under_way = delivery->id;
 	mf_process_commit_unhurried();
-	check_constraints_immediately();
-	ResetSequenceCaches();
-	error = mf_sql_try(read_rows, delivery);
-	failure = error ? mf_error_text(error) : mf_reaction_call(&delivery->call);
+	mf_user_call_prepare();
+	failure = call_function(scope, delivery);
 	if (failure != NULL)
 	{
 		delivery->failure = MemoryContextStrdup(delivery->context, failure);
 		return record_failure(scope, delivery);
 	}
+	end_delivery(scope, delivery);
+	return delivery->called = true;
+}
 
-	/* the function may have unregistered itself, which empties its queue */
-	if (mf_sql_execute(scope, &delete_statement, &id, NULL) == 0 &&
-		mf_sql_execute(scope, &lock_statement, &id, NULL) > 0)
+/* Returns NULL, or why the call failed. */
+static const char *
+call_function(const MfSqlScope *scope, Delivery *delivery)
+{
+	ErrorData  *error = NULL;
+
+	if (delivery->call.timed)
+		read_times(scope, delivery);
+	else
+		error = mf_sql_try(read_rows, delivery);
+	return error ? mf_error_text(error) : mf_reaction_call(&delivery->call);
+}
+
+/* The call has succeeded.  The function may have unregistered itself, which empties its queue. */
+static void
+end_delivery(const MfSqlScope *scope, Delivery *delivery)
+{
+	Datum		id = Int64GetDatum(delivery->id);
+	Datum		function = CStringGetTextDatum(delivery->call.function);
+
+	if (delivery->call.timed)
+	{
+		(void) mf_sql_execute(scope, &delete_times_statement, &delivery->times, NULL);
+		call_again(scope, delivery);
+	}
+	else
+		(void) mf_sql_execute(scope, &delete_statement, &id, NULL);
+	if (mf_sql_execute(scope, &lock_statement, &id, NULL) > 0)
 		mf_change_suppressed();
 	if (delivery->was_failing)
-	{
-		Datum		function = CStringGetTextDatum(delivery->call.function);
-
 		(void) mf_sql_execute(scope, &recovered_statement, &function, NULL);
-	}
-	return delivery->called = true;
+}
+
+/* The function gets the next time that it has asked for. */
+static void
+call_again(const MfSqlScope *scope, const Delivery *delivery)
+{
+	static MfStatement statement = {
+		"INSERT INTO @mf_reaction_queue (function, failures, due) SELECT function, 0, $2 FROM @mf_reaction WHERE function = $1",
+		2, {TEXTOID, TIMESTAMPTZOID}, NULL
+	};
+	TimestampTz earliest = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TIMED_PAUSE_MS);
+	Datum		values[2];
+
+	if (delivery->call.next == 0 || TIMESTAMP_IS_NOEND(delivery->call.next))
+		return;
+	values[0] = CStringGetTextDatum(delivery->call.function);
+	values[1] = TimestampTzGetDatum(Min(Max(delivery->call.next, earliest), MF_TIME_END - 1));
+	(void) mf_sql_execute(scope, &statement, values, NULL);
+}
+
+/* Finds and locks what the call stands for, before the function looks at anything. */
+static void
+read_times(const MfSqlScope *scope, Delivery *delivery)
+{
+	Datum		function = CStringGetTextDatum(delivery->call.function);
+	bool		isnull;
+	Datum		times;
+	MemoryContext old;
+
+	(void) mf_sql_execute(scope, &times_statement, &function, NULL);
+	times = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	old = MemoryContextSwitchTo(delivery->context);
+	delivery->times = datumCopy(times, false, -1);
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -327,23 +424,12 @@ find_next_change(const MfSqlScope *scope, Delivery *delivery)
 		delivery->call.function = MemoryContextStrdup(delivery->context, mf_result_text(tuple, desc, 2));
 		strlcpy(last_function, delivery->call.function, sizeof(last_function));
 		delivery->call.owner = MemoryContextStrdup(delivery->context, mf_result_text(tuple, desc, 3));
-		delivery->call.invoice = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
+		delivery->call.timed = DatumGetBool(mf_result(tuple, desc, 7, NULL));
+		if (!delivery->call.timed)
+			delivery->call.invoice = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
 		delivery->was_failing = DatumGetInt32(mf_result(tuple, desc, 6, NULL)) > 0;
 		delivery->first_failure = !delivery->was_failing && DatumGetInt32(mf_result(tuple, desc, 5, NULL)) == 0;
 	}
-}
-
-/*
- * Deferred constraints are checked during the call, so that their violation fails
- * the call and not the commit.  No event of another command is pending: the
- * transaction has just begun.
- */
-static void
-check_constraints_immediately(void)
-{
-	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
-
-	AfterTriggerSetState(statement);
 }
 
 /* Reads the rows before and after the change.  mf_invoice may have got other columns since. */
@@ -407,9 +493,14 @@ static void
 log_failure(const MfReactionCall *call, const char *failure)
 {
 	ereport(LOG_SERVER_ONLY,
-			(mf_log_event("reaction_failed",
+			(call->timed ?
+			 mf_log_event("reaction_failed",
+						  "could not call function %s, which is due", call->function) :
+			 mf_log_event("reaction_failed",
 						  "could not call function %s for a change of invoice %lld",
 						  call->function, (long long) call->invoice),
 			 errdetail_internal("%s", failure),
+			 call->timed ?
+			 errhint("The call is repeated with growing delays, and at once after mf_resume(); see mf_reaction_backlog.") :
 			 errhint("The change is committed. The call is repeated with growing delays, and at once after mf_resume(); see mf_reaction_backlog.")));
 }

@@ -1,7 +1,7 @@
 /*
  * on_change_queue.h
- *	  The changes for which registered functions are still to be called: the
- *	  table mf_reaction_queue.
+ *	  The changes and times for which registered functions are still to be called:
+ *	  the table mf_reaction_queue.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change_queue.h
@@ -13,8 +13,14 @@
 
 #include "database/sql.h"
 
+/* In statements: whether the registration "r" counts.  That of an extension that was dropped does not. */
+#define MF_REACTION_LIVE "(r.extension IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = r.extension))"
+
 /* Adds a change to the queue of every registered function; they are called after the commit. */
 extern void mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after);
+
+/* Has a function of mf_on_time() called at that time or earlier, after the commit. */
+extern void mf_reaction_call_at(Oid schema, const char *function, TimestampTz at);
 
 /* Makes all of the queue, or that of one function, due at once. */
 extern void mf_reaction_queue_retry(const MfSqlScope *scope, const char *function);
@@ -34,9 +40,9 @@ extern TimestampTz mf_reaction_alarm(void);
 extern bool mf_reaction_queue_next(MfRunTransaction run, TimestampTz *next);
 
 /*
- * Calls a function for one change, or records why the call failed.  False if
+ * Calls a function for one change or time, or records why the call failed.  False if
  * nothing was due; *next is when something will be, 0 = never.  *under_way, which
- * is to outlive the process, is the id of the change while a function is called,
+ * is to outlive the process, is the id of the row while a function is called,
  * else 0.
  */
 extern bool mf_reaction_call_next(MfRunTransaction run, int64 *under_way, TimestampTz *next);

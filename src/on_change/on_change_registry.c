@@ -1,6 +1,7 @@
 /*
  * on_change_registry.c
- *	  The functions that mf_on_change() has registered: the table mf_reaction.
+ *	  The functions that mf_on_change() and mf_on_time() have registered: the table
+ *	  mf_reaction.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change_registry.c
@@ -10,6 +11,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -19,22 +21,31 @@
 
 #include "base/compat.h"
 #include "database/sql_array.h"
+#include "database/user_call.h"
 #include "on_change/on_change_queue.h"
 #include "on_change/on_change_registry.h"
 #include "process/wakeup.h"
+
+/* Attribute number of mf_reaction.kind */
+#define MF_REACTION_KIND 7
 
 /* The most functions that a role may have: each adds a row to the queue whenever an invoice changes. */
 #define MAX_FUNCTIONS 8
 
 static MfStatement register_statement = {
-	"INSERT INTO @mf_reaction AS r (function, owner, registered_at, registered_by) VALUES ($1, $2, clock_timestamp(), $3) "
+	"INSERT INTO @mf_reaction AS r (function, owner, registered_at, registered_by, kind, extension) "
+	"VALUES ($1, $2, clock_timestamp(), $3, $4, $5) "
 	"ON CONFLICT (function) DO UPDATE SET owner = EXCLUDED.owner, registered_at = EXCLUDED.registered_at, "
-	"  registered_by = EXCLUDED.registered_by",
-	3, {TEXTOID, TEXTOID, TEXTOID}, NULL
+	"  registered_by = EXCLUDED.registered_by, extension = EXCLUDED.extension WHERE r.kind = EXCLUDED.kind",
+	5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement count_others_statement = {
 	"SELECT count(*) FROM @mf_reaction WHERE owner = $1 AND function <> $2", 2, {TEXTOID, TEXTOID}, NULL
+};
+
+static MfStatement kind_statement = {
+	"SELECT FROM @mf_reaction WHERE function = $1 AND kind <> $2", 2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement owner_statement = {
@@ -58,16 +69,18 @@ static MfStatement unregister_statement = {
 };
 
 static MfStatement states_statement = {
-	"SELECT r.function::text, r.owner::text, (SELECT count(*) FROM @mf_reaction_queue q WHERE q.function = r.function), "
-	"  f.invoice::int8, f.error::text, "
-	"  (SELECT min(q.changed_at) FROM @mf_reaction_queue q WHERE q.function = r.function)::timestamptz "
+	"SELECT r.function::text, r.owner::text, r.kind = 'time', w.changes, f.invoice::int8, f.error::text, w.since::timestamptz "
 	"FROM @mf_reaction r LEFT JOIN LATERAL (SELECT q.invoice, q.error FROM @mf_reaction_queue q "
-	"  WHERE q.function = r.function AND q.error IS NOT NULL ORDER BY q.invoice, q.id LIMIT 1) f ON true "
-	"ORDER BY r.function",
+	"  WHERE q.function = r.function AND q.error IS NOT NULL ORDER BY q.invoice, q.id LIMIT 1) f ON true, "
+	"  LATERAL (SELECT count(*) AS changes, min(CASE r.kind WHEN 'time' THEN q.due ELSE q.changed_at END) AS since "
+	"    FROM @mf_reaction_queue q WHERE q.function = r.function AND (r.kind <> 'time' OR q.due <= clock_timestamp())) w "
+	"WHERE " MF_REACTION_LIVE " ORDER BY r.function",
 	0, {0}, NULL
 };
 
+static bool is_for_changes(TupleTableSlot *slot);
 static void check_limit(const MfSqlScope *scope, const char *function, const char *owner);
+static void check_kind(const MfSqlScope *scope, const char *function, Datum kind);
 
 /*
  * Mostly no function is registered, and then the table has no pages.  The latest
@@ -75,7 +88,7 @@ static void check_limit(const MfSqlScope *scope, const char *function, const cha
  * it.
  */
 bool
-mf_reactions_any(Oid schema)
+mf_reactions_any(Oid schema, bool for_changes)
 {
 	Oid			relid = get_relname_relid("mf_reaction", schema);
 	Relation	relation;
@@ -90,13 +103,23 @@ mf_reactions_any(Oid schema)
 		TupleTableSlot *slot = table_slot_create(relation, NULL);
 		TableScanDesc scan = mf_table_beginscan(relation, snapshot);
 
-		any = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+		while (!any && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+			any = !for_changes || is_for_changes(slot);
 		table_endscan(scan);
 		ExecDropSingleTupleTableSlot(slot);
 		UnregisterSnapshot(snapshot);
 	}
 	table_close(relation, AccessShareLock);
 	return any;
+}
+
+static bool
+is_for_changes(TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		kind = slot_getattr(slot, MF_REACTION_KIND, &isnull);
+
+	return isnull || strcmp(TextDatumGetCString(kind), "change") == 0;
 }
 
 /* Raises an error if the owner has the most functions without this one, which may be registered again. */
@@ -109,26 +132,47 @@ check_limit(const MfSqlScope *scope, const char *function, const char *owner)
 	if (DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) >= MAX_FUNCTIONS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("role \"%s\" has %d functions that are called after changes, which is the maximum", owner, MAX_FUNCTIONS),
+				 errmsg("role \"%s\" has %d functions that are called after changes or at times, which is the maximum", owner, MAX_FUNCTIONS),
 				 errhint("Call the others from one of them, or end a registration with mf_off_change().")));
 }
 
 void
-mf_reaction_register(Oid schema, const char *function, const char *owner, const char *by)
+mf_reaction_register(Oid schema, Oid function, bool timed, TimestampTz first_at)
 {
 	MfSqlScope	scope;
-	Datum		values[3];
+	const char *name = mf_registered_name(function);
+	const char *owner = mf_function_owner(function);
+	const char *extension = mf_registering_extension();
+	Datum		values[5];
 
-	values[0] = CStringGetTextDatum(function);
+	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(owner);
-	values[2] = CStringGetTextDatum(by);
+	values[2] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+	values[3] = CStringGetTextDatum(timed ? "time" : "change");
+	values[4] = extension ? CStringGetTextDatum(extension) : (Datum) 0;
 	mf_sql_begin(&scope, schema);
-	check_limit(&scope, function, owner);
-	if (mf_sql_execute(&scope, &register_statement, values, NULL) == 0)
+	check_limit(&scope, name, owner);
+	check_kind(&scope, name, values[3]);
+	if (mf_sql_execute(&scope, &register_statement, values, extension ? NULL : "    n") == 0)
 		mf_change_suppressed();
-	mf_reaction_queue_retry(&scope, function);
+	mf_reaction_queue_retry(&scope, name);
 	mf_sql_end(&scope);
+	if (first_at != 0)
+		mf_reaction_call_at(schema, name, first_at);
 	mf_try_now_at_commit(MF_TRY_REACTIONS);
+}
+
+/* A name stands for one function, of one kind. */
+static void
+check_kind(const MfSqlScope *scope, const char *function, Datum kind)
+{
+	Datum		values[2] = {CStringGetTextDatum(function), kind};
+
+	if (mf_sql_execute(scope, &kind_statement, values, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("function %s is registered for another purpose already", function),
+				 errhint("Give one of them another name, or end the registration with mf_off_change().")));
 }
 
 char *
@@ -177,14 +221,15 @@ mf_reaction_states(Oid schema)
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfReactionState *state = (MfReactionState *) palloc(sizeof(MfReactionState));
 		bool		isnull;
-		Datum		invoice = mf_result(tuple, desc, 4, &isnull);
+		Datum		invoice = mf_result(tuple, desc, 5, &isnull);
 
 		state->function = mf_result_text(tuple, desc, 1);
 		state->owner = mf_result_text(tuple, desc, 2);
-		state->waiting = DatumGetInt64(mf_result(tuple, desc, 3, NULL));
+		state->timed = DatumGetBool(mf_result(tuple, desc, 3, NULL));
+		state->waiting = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
 		state->invoice = isnull ? 0 : DatumGetInt64(invoice);
-		state->error = mf_result_text(tuple, desc, 5);
-		state->since = mf_result_timestamp(tuple, desc, 6);
+		state->error = mf_result_text(tuple, desc, 6);
+		state->since = mf_result_timestamp(tuple, desc, 7);
 		states = lappend(states, state);
 	}
 	mf_sql_end(&scope);

@@ -1,8 +1,9 @@
 /*
  * on_change_registry.h
- *	  The functions that mf_on_change() has registered: the table mf_reaction.
+ *	  The functions that mf_on_change() and mf_on_time() have registered: the table
+ *	  mf_reaction.
  *
- * "Reaction" in names means such a function, and a call of it after a change.
+ * "Reaction" in names means such a function, and a call of it after a change or at a time.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change_registry.h
@@ -18,25 +19,26 @@ typedef struct MfReactionState
 {
 	char	   *function;
 	char	   *owner;
-	int64		waiting;		/* changes in the queue */
+	bool		timed;			/* called at times, not for changes */
+	int64		waiting;		/* changes in the queue, or times that have come */
 	TimestampTz since;			/* the oldest of these */
-	int64		invoice;		/* the first one whose call failed; 0 = none */
+	int64		invoice;		/* the first one whose call failed; 0 = none, or called at a time */
 	char	   *error;			/* of that call; NULL = none */
 } MfReactionState;
 
-/* Whether any function is registered; cheap, because it runs no statement. */
-extern bool mf_reactions_any(Oid schema);
+/* Whether any function is registered, of all or for changes; cheap, because it runs no statement. */
+extern bool mf_reactions_any(Oid schema, bool for_changes);
 
 /*
- * Registers a function, or registers it again: then its queue is due at once.
- * Raises an error if its owner has too many functions.
+ * Registers a function, or registers it again: then its queue is due at once.  A timed one
+ * is called at "first_at" if that is not 0.  Raises an error if its owner has too many functions.
  */
-extern void mf_reaction_register(Oid schema, const char *function, const char *owner, const char *by);
+extern void mf_reaction_register(Oid schema, Oid function, bool timed, TimestampTz first_at);
 
 /* The owner of a registered function, palloc'd; NULL if it is not registered. */
 extern char *mf_reaction_owner(Oid schema, const char *function);
 
-/* Ends a registration; returns how many changes were in the queue. */
+/* Ends a registration; returns how many calls were in the queue. */
 extern int64 mf_reaction_unregister(Oid schema, const char *function);
 
 /* A list of MfReactionState */

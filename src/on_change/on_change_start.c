@@ -26,7 +26,7 @@ static bool wake_process(const MfSlot *slot);
 void
 mf_reactions_start(Oid schema)
 {
-	if (mf_reactions_any(schema))
+	if (mf_reactions_any(schema, false))
 		mf_reaction_alarm_now();
 }
 

@@ -90,7 +90,7 @@ mf_hold_database(Oid database)
 static bool
 terminate_processes(const MfSlot *slot)
 {
-	pid_t		pids[3];
+	pid_t		pids[4];
 	bool		any = false;
 	int			i;
 
@@ -98,6 +98,7 @@ terminate_processes(const MfSlot *slot)
 	pids[0] = slot->pid;
 	pids[1] = slot->listener.pid;
 	pids[2] = slot->reactions.pid;
+	pids[3] = slot->routes.pid;
 	for (i = 0; i < (int) lengthof(pids); i++)
 	{
 		if (pids[i] == 0)

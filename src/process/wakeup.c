@@ -35,6 +35,7 @@ typedef struct Pending
 {
 	WorkerWakeup worker;		/* of this database */
 	bool		waiting;		/* wake those who wait for invoices */
+	bool		routes;			/* the listener is to read its routes */
 	Oid			launch;			/* database to start a worker for */
 	Oid			restart;		/* database to restart the worker of */
 } Pending;
@@ -49,6 +50,7 @@ static void at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_l
 static void at_commit(const Pending *work);
 static void add_account(int *count, NameData *accounts, const char *account);
 static void wake_worker(Oid database, const WorkerWakeup *wakeup);
+static void routes_changed(Oid database);
 static void restart_worker(Oid database);
 
 void
@@ -90,6 +92,13 @@ mf_wake_waiting_at_commit(void)
 {
 	register_callbacks();
 	pending.waiting = true;
+}
+
+void
+mf_routes_changed_at_commit(void)
+{
+	register_callbacks();
+	pending.routes = true;
 }
 
 void
@@ -163,6 +172,8 @@ at_commit(const Pending *work)
 		ConditionVariableBroadcast(&mf_shared->invoices);
 		mf_wake_listener(MyDatabaseId);
 	}
+	if (work->routes)
+		routes_changed(MyDatabaseId);
 	if (OidIsValid(work->launch))
 		mf_wake_launcher(work->launch);
 	if (OidIsValid(work->restart))
@@ -249,6 +260,23 @@ wake_worker(Oid database, const WorkerWakeup *wakeup)
 			pg_atomic_write_u32(&slot->pause, 1);
 		pg_atomic_write_u32(&slot->work, 1);
 		mf_set_latch_of(slot->proc_number);
+	}
+	LWLockRelease(mf_shared->lock);
+}
+
+static void
+routes_changed(Oid database)
+{
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return;
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	slot = mf_find_slot(database, false);
+	if (slot != NULL)
+	{
+		pg_atomic_write_u32(&slot->routes.changed, 1);
+		mf_set_latch_of(slot->listener.proc_number);
 	}
 	LWLockRelease(mf_shared->lock);
 }

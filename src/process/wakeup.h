@@ -43,6 +43,9 @@ extern void mf_try_now_at_commit(MfTryNow what);
 /* Wakes those who wait for an invoice to change, also in the listener. */
 extern void mf_wake_waiting_at_commit(void);
 
+/* Has the listener read which paths functions answer. */
+extern void mf_routes_changed_at_commit(void);
+
 /* Has the launcher start the worker of a database. */
 extern void mf_wake_launcher_at_commit(Oid database);
 

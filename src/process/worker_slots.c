@@ -82,7 +82,7 @@ start_shared_memory(void)
 		pg_atomic_init_u64(&mf_shared->notify_logged_at, 0);
 		for (i = 0; i < mf_max_databases; i++)
 			mf_shared->slots[i].proc_number = mf_shared->slots[i].listener.proc_number =
-				mf_shared->slots[i].reactions.proc_number = MF_INVALID_PROC_NUMBER;
+				mf_shared->slots[i].reactions.proc_number = mf_shared->slots[i].routes.proc_number = MF_INVALID_PROC_NUMBER;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -115,7 +115,9 @@ mf_find_slot(Oid database, bool create)
 	pg_atomic_init_u64(&unused->drain_until, 0);
 	pg_atomic_init_u32(&unused->listener.waiting, 0);
 	pg_atomic_init_u32(&unused->listener.reread, 0);
+	pg_atomic_init_u32(&unused->routes.changed, 0);
 	unused->proc_number = unused->listener.proc_number = unused->reactions.proc_number = MF_INVALID_PROC_NUMBER;
+	unused->routes.proc_number = MF_INVALID_PROC_NUMBER;
 	return unused;
 }
 

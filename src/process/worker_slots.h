@@ -87,6 +87,44 @@ typedef struct MfReactionsState
 	int64		under_way;		/* mf_reaction_queue.id of the current call, 0 = none */
 } MfReactionsState;
 
+/* Room for what is exchanged with the process that answers pages */
+#define MF_ROUTE_PREFIX_SIZE 40
+#define MF_ROUTE_PATH_SIZE 256
+#define MF_ROUTE_TYPE_SIZE 32
+#define MF_ROUTE_LOCATION_SIZE 2048
+#define MF_ROUTE_BODY_SIZE (32 * 1024)
+
+typedef enum MfRoutePhase
+{
+	MF_ROUTE_FREE,
+	MF_ROUTE_ASKED,				/* the process is to answer */
+	MF_ROUTE_ANSWERED			/* the listener is to pass the answer on */
+} MfRoutePhase;
+
+/* What a function of mf_on_request() has answered, in UTF-8 */
+typedef struct MfRouteAnswer
+{
+	int			status;			/* of HTTP; 0 = there is none, because of an error */
+	char		content_type[MF_ROUTE_TYPE_SIZE];
+	char		location[MF_ROUTE_LOCATION_SIZE];	/* "" = none */
+	int			body_len;
+	char		body[MF_ROUTE_BODY_SIZE];
+	char		error[MF_LAST_ERROR_SIZE];
+} MfRouteAnswer;
+
+/* The process that calls functions of mf_on_request() for the listener, one at a time */
+typedef struct MfRoutesState
+{
+	pid_t		pid;			/* 0 = not running */
+	int			proc_number;
+	pg_atomic_uint32 changed;	/* flag: the listener is to read the prefixes */
+	MfRoutePhase phase;
+	uint32		call;			/* number of the latest request */
+	char		prefix[MF_ROUTE_PREFIX_SIZE];
+	char		path[MF_ROUTE_PATH_SIZE];	/* behind the prefix, in UTF-8 */
+	MfRouteAnswer answer;
+} MfRoutesState;
+
 /* One database that has, or is about to have, a worker */
 typedef struct MfSlot
 {
@@ -130,6 +168,7 @@ typedef struct MfSlot
 	MfQuota		quotas[MF_QUOTAS];
 	MfListenerState listener;
 	MfReactionsState reactions;
+	MfRoutesState routes;
 } MfSlot;
 
 typedef struct MfShared

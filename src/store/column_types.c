@@ -28,7 +28,7 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, /* payment_id .. pay_value */
 	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID,	/* refunded_value .. could_insert */
 	/* currency .. metadata */
-	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, JSONBOID
+	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, INT8OID, JSONBOID
 };
 
 /* invoice, account, kind, due, rank, priority, lookups, origin, error, promote */
@@ -91,7 +91,7 @@ mf_invoice_check_columns(TupleDesc desc)
 		/* of results the triggers read only whether they are null, and SQL writes them */
 		if ((column >= MF_IC_INVOICE_ID && column <= MF_IC_LAST_ERROR) ||
 			(column >= MF_IC_INVOICE_STATUS && column <= MF_IC_PAY_VALUE) ||
-			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_ERASED_AT))
+			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_REPLACED_BY))
 			continue;
 		found = attribute->attisdropped ? InvalidOid : getBaseType(attribute->atttypid);
 		if (column != MF_IC_REFERENCE && column != MF_IC_CREATED_AT && column != MF_IC_CREATED_BY &&

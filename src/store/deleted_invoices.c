@@ -25,7 +25,7 @@ static MfStatement forget_statement = {
 
 static MfStatement forget_all_statement = {
 	"WITH a AS (DELETE FROM @mf_attempt), t AS (DELETE FROM @mf_transition), p AS (DELETE FROM @mf_transaction), "
-	"q AS (DELETE FROM @mf_inquiry), r AS (DELETE FROM @mf_reaction_queue), m AS (DELETE FROM @mf_money), "
+	"q AS (DELETE FROM @mf_inquiry), r AS (DELETE FROM @mf_reaction_queue WHERE invoice IS NOT NULL), m AS (DELETE FROM @mf_money), "
 	"d AS (DELETE FROM @mf_dispute_state), k AS (DELETE FROM @mf_invoice_number) "
 	"UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL",
 	0, {0}, NULL
@@ -39,7 +39,7 @@ static MfStatement forget_all_statement = {
 static MfStatement kept_statement = {
 	"SELECT FROM (VALUES (1)) v WHERE EXISTS (SELECT FROM @mf_attempt) OR EXISTS (SELECT FROM @mf_transition) "
 	"  OR EXISTS (SELECT FROM @mf_transaction) OR EXISTS (SELECT FROM @mf_inquiry) OR EXISTS (SELECT "
-	"    FROM @mf_reaction_queue) "
+	"    FROM @mf_reaction_queue WHERE invoice IS NOT NULL) "
 	"  OR EXISTS (SELECT FROM @mf_money) OR EXISTS (SELECT FROM @mf_dispute_state) OR EXISTS (SELECT "
 	"    FROM @mf_invoice_number) "
 	"  OR EXISTS (SELECT FROM @mf_event WHERE invoice IS NOT NULL)",

@@ -22,7 +22,7 @@ typedef enum MfInvoiceColumn
 	MF_IC_PRIORITY,
 	MF_IC_IDEMPOTENCY_KEY,
 	MF_IC_CALLBACKS,
-	MF_IC_REFERENCE,			/* from here to MF_IC_ERASED_AT written by us only */
+	MF_IC_REFERENCE,			/* from here to MF_IC_REPLACED_BY written by us only */
 	MF_IC_STATUS,
 	MF_IC_PAYMENT_STATUS,
 	MF_IC_INVOICE_ID,
@@ -59,6 +59,7 @@ typedef enum MfInvoiceColumn
 	MF_IC_EXPIRES_AT,
 	MF_IC_PAYMENT_DOUBT,
 	MF_IC_ERASED_AT,
+	MF_IC_REPLACED_BY,
 	MF_IC_METADATA,				/* users may change it at any time */
 	MF_IC_END					/* one more than the last */
 } MfInvoiceColumn;

@@ -187,7 +187,7 @@ static void
 free_slot(MfSlot *slot)
 {
 	if (!OidIsValid(slot->database) || slot->holds > 0 || slot->pid != 0 || slot->listener.pid != 0 ||
-		slot->reactions.pid != 0 || slot->wanted)
+		slot->reactions.pid != 0 || slot->routes.pid != 0 || slot->wanted)
 		return;
 	slot->database = InvalidOid;
 	if (mf_shared->left_out > 0 && !scan_wanted)

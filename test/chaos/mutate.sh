@@ -240,22 +240,22 @@ mutate none_066 '' src/worker/worker.c '' 066_failing_inquiry
 mutate slot_taken 'an invoice is claimed for a slot that a question has' src/flow/throttle.c \
 	's/ - throttle->slots\.inquiries//g' 066_failing_inquiry
 mutate none_070 '' src/worker/worker.c '' 070_on_change
-mutate reaction_undoes 'a function that fails undoes the change' src/on_change/on_change_call.c \
+mutate reaction_undoes 'a function that fails undoes the change' src/database/user_call.c \
 	's/ErrorData  \*error = mf_sql_try\(run_function, &run\);/ErrorData  *error = NULL;\n\n\t\trun_function(&run);/' 070_on_change
-mutate reaction_rights 'a function has the rights of whoever changes the row' src/on_change/on_change_call.c \
+mutate reaction_rights 'a function has the rights of whoever changes the row' src/database/user_call.c \
 	's/SetUserIdAndSecContext\(run->role,/SetUserIdAndSecContext(userid,/' 070_on_change
-mutate reaction_role 'a function may take on another role' src/on_change/on_change_call.c \
+mutate reaction_role 'a function may take on another role' src/database/user_call.c \
 	's/security_context \| SECURITY_LOCAL_USERID_CHANGE \| SECURITY_RESTRICTED_OPERATION/0/' 070_on_change
-mutate reaction_deferred 'what a function defers fails at the commit' src/on_change/on_change_call.c \
+mutate reaction_deferred 'what a function defers fails at the commit' src/database/user_call.c \
 	's/ \| SECURITY_RESTRICTED_OPERATION//' 070_on_change
 mutate reaction_path 'what a function calls of ours finds names where the function says' src/database/sql.c \
 	's/strcmp\(namespace_search_path, MF_SAFE_PATH\) != 0/MyBackendType != B_BG_WORKER/' 070_on_change
-mutate reaction_cancel 'a cancel of the session is taken for a failure of the function' src/on_change/on_change_call.c \
+mutate reaction_cancel 'a cancel of the session is taken for a failure of the function' src/database/user_call.c \
 	's/\t\tif \(!run\.timed_out\)\n\t\t\tPG_RE_THROW\(\);\n//' 070_on_change
-mutate reaction_owner 'a function that another role has made is called' src/on_change/on_change_call.c \
+mutate reaction_owner 'a function that another role has made is called' src/database/user_call.c \
 	's/current_owner != \*role/false/' 070_on_change
 mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change/on_change_call.c \
-	's/if \(check_enable_rls\([^;]*?mf_queue_is_visible\(call->schema, call->invoice\)\)/if (true)/' 070_on_change
+	's/return check_enable_rls\([^;]*?mf_queue_is_visible\(call->schema, call->invoice\)/return true/' 070_on_change
 mutate none_086 '' src/worker/worker.c '' 086_code_of_other_roles
 mutate guest_constraints 'guests may SET CONSTRAINTS' src/database/user_code.c \
 	's/if \(command == T_ConstraintsSetStmt\)/if (false)/' 086_code_of_other_roles

@@ -246,6 +246,12 @@ leave_escaped(void *cls, struct MHD_Connection *connection, char *text)
 	return strlen(text);
 }
 
+void
+mf_httpd_set_prefixes(MfHttpd *httpd, const char *const *prefixes)
+{
+	httpd->prefixes = prefixes;
+}
+
 int
 mf_httpd_fd(const MfHttpd *httpd)
 {

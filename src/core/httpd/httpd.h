@@ -53,7 +53,8 @@ typedef enum MfHttpdRoute
 {
 	MF_ROUTE_WEBHOOK,
 	MF_ROUTE_CALLBACK,
-	MF_ROUTE_HEALTH
+	MF_ROUTE_HEALTH,
+	MF_ROUTE_PAGE				/* below one of the owner's prefixes */
 } MfHttpdRoute;
 
 /* A complete request. It owns its strings, which are UTF-8 without NUL. */
@@ -62,7 +63,9 @@ typedef struct MfHttpdRequest
 	struct MfHttpdRequest *next;	/* in a list; the owner's once it was
 									 * returned */
 	MfHttpdRoute route;
-	char	   *name;			/* of an account, or the token; decoded */
+	char	   *prefix;			/* of a page; the owner's */
+	char	   *name;			/* of an account, the token, or the rest of a
+								 * page's path; decoded */
 	char	   *body;			/* of a webhook; a NUL follows that is not
 								 * counted */
 	size_t		body_len;
@@ -93,7 +96,8 @@ typedef enum MfHttpdPage
 {
 	MF_PAGE_CONFIRMED,
 	MF_PAGE_NOT_COMPLETED,
-	MF_PAGE_NOT_CONFIRMED_YET
+	MF_PAGE_NOT_CONFIRMED_YET,
+	MF_PAGE_UNAVAILABLE
 } MfHttpdPage;
 
 /* What was refused without the owner, for the log */
@@ -119,6 +123,13 @@ extern MfHttpd *mf_httpd_start(const MfHttpdConfig *config, char *error, size_t 
 
 /* Ends all connections and frees everything, including unanswered requests. */
 extern void mf_httpd_stop(MfHttpd *httpd);
+
+/*
+ * From now on GET of a path below one of these prefixes, each with a slash at
+ * its ends, is returned as a page.  A NULL follows the last one.  The caller
+ * keeps them.
+ */
+extern void mf_httpd_set_prefixes(MfHttpd *httpd, const char *const *prefixes);
 
 /* The descriptor to wait on until it is readable */
 extern int	mf_httpd_fd(const MfHttpd *httpd);
@@ -152,6 +163,13 @@ extern void mf_httpd_watch(MfHttpdRequest *request);
 extern void mf_httpd_answer(MfHttpdRequest *request, MfHttpdAnswer answer);
 extern void mf_httpd_redirect(MfHttpdRequest *request, const char *url);
 extern void mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic, bool trouble);
+
+/*
+ * Answers a page with the body, which is copied, and with "location" for a
+ * redirect; NULL = none.
+ */
+extern void mf_httpd_respond(MfHttpdRequest *request, unsigned int status, const char *content_type,
+							 const char *location, const char *body, size_t body_len);
 
 /*
  * Whether a redirect to this URL is possible: absolute, http or https, no

@@ -44,6 +44,10 @@ static const PageText page_texts[][2] = {
 	{
 		{"Payment not confirmed yet", "We are still waiting for the confirmation of your payment. Please do not pay again until you know more."},
 		{"لم يتم تأكيد الدفع بعد", "ما زلنا ننتظر تأكيد عملية الدفع. يرجى عدم الدفع مرة أخرى قبل معرفة النتيجة."}
+	},
+	{
+		{"Not available at the moment", "Please try again in a minute."},
+		{"غير متاح حاليًا", "يرجى المحاولة مرة أخرى بعد دقيقة."}
 	}
 };
 
@@ -232,6 +236,32 @@ mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic, bool troub
 		response = NULL;
 	}
 	send_answer(request, trouble ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, response);
+}
+
+void
+mf_httpd_respond(MfHttpdRequest *request, unsigned int status, const char *content_type, const char *location,
+				 const char *body, size_t body_len)
+{
+	char	   *escaped = location == NULL ? NULL : make_location(request, location);
+	char		type[128];
+	struct MHD_Response *response = NULL;
+
+	snprintf(type, sizeof(type), "%s; charset=utf-8", content_type);
+	if (location == NULL || escaped != NULL)
+		response = MHD_create_response_from_buffer(body_len, (void *) (uintptr_t) body, MHD_RESPMEM_MUST_COPY);
+	if (response != NULL &&
+		!(add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type) &&
+		  add_common_headers(response) &&
+		  add_header(response, "Content-Security-Policy", CONTENT_SECURITY_POLICY) &&
+		  (escaped == NULL || add_header(response, MHD_HTTP_HEADER_LOCATION, escaped)) &&
+		  (status != MHD_HTTP_SERVICE_UNAVAILABLE ||
+		   add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_SECONDS))))
+	{
+		MHD_destroy_response(response);
+		response = NULL;
+	}
+	free(escaped);
+	send_answer(request, status, response);
 }
 
 /* Makes the browser reload the page in a moment, a few times. */

@@ -42,6 +42,7 @@ struct MfHttpd
 	int			fd;				/* epoll set: libmicrohttpd's own, and watched
 								 * connections */
 	int			max_connections;
+	const char *const *prefixes;	/* of pages; NULL = none */
 	int64_t		request_ms;
 	bool		retired;
 	int			connections;

@@ -44,6 +44,7 @@ typedef struct Reading
 	bool		bad;			/* given twice, invalid, or no memory */
 } Reading;
 
+static const char *find_prefix(const char *const *prefixes, const char *path);
 static char *decode(const char *text);
 static enum MHD_Result read_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_size,
 								   const char *value, size_t value_size);
@@ -86,7 +87,17 @@ mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, 
 	else if (strcmp(path, HEALTH_PATH) == 0)
 		request->route = MF_ROUTE_HEALTH;
 	else
-		return MHD_HTTP_NOT_FOUND;
+	{
+		const char *prefix = find_prefix(exchange->httpd->prefixes, path);
+
+		if (prefix == NULL)
+			return MHD_HTTP_NOT_FOUND;
+		request->route = MF_ROUTE_PAGE;
+		request->prefix = strdup(prefix);
+		if (request->prefix == NULL)
+			return MHD_HTTP_SERVICE_UNAVAILABLE;
+		name = path + strlen(prefix);
+	}
 
 	if (name != NULL)
 	{
@@ -135,6 +146,18 @@ mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, 
 	return 0;
 }
 
+/* The prefix that a path begins with; NULL = none */
+static const char *
+find_prefix(const char *const *prefixes, const char *path)
+{
+	for (; prefixes != NULL && *prefixes != NULL; prefixes++)
+	{
+		if (strncmp(path, *prefixes, strlen(*prefixes)) == 0)
+			return *prefixes;
+	}
+	return NULL;
+}
+
 /* 0, or the status to refuse the request with. */
 static unsigned int
 read_head(Reading *reading, const MfConnection *connection, const char *path, const char *method,
@@ -155,6 +178,7 @@ read_head(Reading *reading, const MfConnection *connection, const char *path, co
 void
 mf_httpd_free_request(MfHttpdRequest *request)
 {
+	free(request->prefix);
 	free(request->name);
 	free(request->body);
 	free(request->signature);

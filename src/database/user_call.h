@@ -1,0 +1,75 @@
+/*
+ * user_call.h
+ *	  Calls a function of a user, with the rights of its owner, from a process of
+ *	  the extension.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/database/user_call.h
+ */
+#ifndef MF_USER_CALL_H
+#define MF_USER_CALL_H
+
+#define MF_USER_CALL_ARGS 2
+
+/* A registered function, its arguments, and what comes of the call */
+typedef struct MfUserCall
+{
+	const char *function;		/* schema and name, quoted where needed */
+	const char *owner;			/* when it was registered */
+	int			nargs;
+	Oid			types[MF_USER_CALL_ARGS];
+	Oid			returns;		/* InvalidOid = any single value, which is not kept */
+	Datum		args[MF_USER_CALL_ARGS];
+
+	/* called with the rights of the owner; the function is not, if this returns false.  May be NULL. */
+	bool		(*is_wanted) (void *argument);
+	void	   *argument;
+
+	Datum		result;			/* in the context that was current when it was called */
+	bool		isnull;			/* also if the function was not called */
+} MfUserCall;
+
+/* The function of that name with these arguments; InvalidOid if there is none. */
+extern Oid	mf_user_function(const MfUserCall *call);
+
+/* Why the function may not be called, palloc'd.  NULL if it may; then *role is its owner. */
+extern char *mf_user_call_refusal(const MfUserCall *call, Oid *role);
+
+/* In a transaction, before the first statement that is due to a function. */
+extern void mf_user_call_prepare(void);
+
+/*
+ * Calls the function in a subtransaction, with the rights of its owner.  Returns NULL,
+ * or why the call failed, palloc'd.  The function is cancelled after
+ * myfatoorah.on_change_timeout; if it still runs after more than twice that time, the
+ * process is ended.
+ */
+extern const char *mf_user_call(MfUserCall *call);
+
+/*
+ * The name that a function is registered by, without its arguments, palloc'd: they are
+ * always the same, and may contain the name of our schema, which may be changed.
+ */
+extern char *mf_registered_name(Oid function);
+
+/* Whether a function can be registered; see mf_user_function_fit() */
+typedef enum MfFunctionFit
+{
+	MF_FUNCTION_FITS,
+	MF_FUNCTION_DIFFERS,		/* it is no plain function with those arguments and that result */
+	MF_FUNCTION_TEMPORARY
+} MfFunctionFit;
+
+/*
+ * Compares a function with the arguments and the result of "call".  Raises an error if it
+ * does not exist, or if the current role may not have it called with the rights of its owner.
+ */
+extern MfFunctionFit mf_user_function_fit(Oid function, const MfUserCall *call);
+
+/* The name of the role that owns the function, palloc'd. */
+extern char *mf_function_owner(Oid function);
+
+/* The extension whose script is running; NULL = none. */
+extern char *mf_registering_extension(void);
+
+#endif							/* MF_USER_CALL_H */

@@ -1,0 +1,307 @@
+/*
+ * listener_routes.c
+ *	  Pages that functions of mf_on_request() answer, as the listener sees them.
+ *
+ * The listener never waits for a function.  Requests stand in a line here, and the
+ * first of them is with the process that calls functions (route_process.c).
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inbound/listener_routes.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "database/run_transaction.h"
+#include "inbound/listener_log.h"
+#include "inbound/listener_routes.h"
+#include "inbound/route.h"
+#include "process/background_worker.h"
+#include "process/process.h"
+#include "process/wait.h"
+
+/* A request waits so long for its answer, line and start of the process included. */
+#define WAIT_MS 5000
+
+/* A process that ends at once is not started again at once. */
+#define RESTART_MS 1000
+
+/* One request; in TopMemoryContext */
+typedef struct Visitor
+{
+	struct Visitor *next;
+	MfHttpdRequest *request;
+	TimestampTz wait_until;
+} Visitor;
+
+static Visitor *line = NULL;	/* the first is being answered if "asked" */
+static int	line_length = 0;
+static bool asked = false;
+static TimestampTz start_after = 0; /* no process is started before */
+static const char **prefixes = NULL;
+static bool prefixes_read = false;
+static MfSlot *slot = NULL;
+
+static bool read_prefixes(const MfSqlScope *scope, void *argument);
+static const char **copy_prefixes(const List *list);
+static void ask(const MfHttpdRequest *request);
+static bool take_answer(MfRouteAnswer *answer);
+static void withdraw(void);
+static void start_process(void);
+static void pass_on(MfListener *listener, MfHttpdRequest *request, const MfRouteAnswer *answer);
+static void refuse(MfHttpdRequest *request);
+static void remove_visitor(Visitor **link);
+static bool drop_late(TimestampTz now);
+
+void
+mf_routes_attend(MfListener *listener, MfHttpd *httpd, MfHttpd *former)
+{
+	MfTransactionRunner runner = {listener->extension, listener->schema, listener->context, &listener->state->transactions, false};
+	const char **before = prefixes;
+	MemoryContext old = CurrentMemoryContext;
+	List	   *list = NIL;
+	char	   *error;
+
+	if (slot == NULL)
+		slot = listener->slot;
+	if (pg_atomic_exchange_u32(&slot->routes.changed, 0) == 0 && prefixes_read)
+		return;
+	if (!mf_transaction_run(&runner, read_prefixes, &list, &error))
+	{
+		/* tried again with the next event */
+		pg_atomic_write_u32(&slot->routes.changed, 1);
+		listener->extension_dropped |= runner.extension_dropped;
+		if (error != NULL)
+			mf_listener_show_error(listener->state, error);
+		MemoryContextSwitchTo(old);
+		return;
+	}
+	MemoryContextSwitchTo(old);
+	prefixes = copy_prefixes(list);
+	prefixes_read = true;
+	if (httpd != NULL)
+		mf_routes_install(httpd);
+	if (former != NULL)
+		mf_routes_install(former);
+	if (before != NULL)
+		pfree(before);
+	MemoryContextReset(listener->context);
+}
+
+static bool
+read_prefixes(const MfSqlScope *scope, void *argument)
+{
+	*(List **) argument = mf_route_prefixes(scope);
+	return true;
+}
+
+/* As one chunk in TopMemoryContext, with a NULL at its end. */
+static const char **
+copy_prefixes(const List *list)
+{
+	int			count = list_length(list);
+	Size		size = (count + 1) * sizeof(char *) + count * MF_ROUTE_PREFIX_SIZE;
+	const char **copy = (const char **) MemoryContextAllocZero(TopMemoryContext, size);
+	char	   *text = (char *) (copy + count + 1);
+	ListCell   *lc;
+	int			i = 0;
+
+	foreach(lc, list)
+	{
+		strlcpy(text, (const char *) lfirst(lc), MF_ROUTE_PREFIX_SIZE);
+		copy[i++] = text;
+		text += MF_ROUTE_PREFIX_SIZE;
+	}
+	return copy;
+}
+
+void
+mf_routes_install(MfHttpd *httpd)
+{
+	mf_httpd_set_prefixes(httpd, prefixes);
+}
+
+void
+mf_routes_add(MfListener *listener, MfHttpdRequest *request)
+{
+	Visitor   **link = &line;
+	Visitor    *visitor;
+
+	if (line_length >= listener->max_waiting)
+	{
+		refuse(request);
+		return;
+	}
+	visitor = (Visitor *) MemoryContextAlloc(TopMemoryContext, sizeof(Visitor));
+	visitor->next = NULL;
+	visitor->request = request;
+	visitor->wait_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WAIT_MS);
+	while (*link != NULL)
+		link = &(*link)->next;
+	*link = visitor;
+	line_length++;
+	mf_httpd_watch(request);
+}
+
+bool
+mf_routes_run(MfListener *listener)
+{
+	static MfRouteAnswer answer;
+	bool		answered;
+
+	if (line == NULL)
+		return false;
+	answered = drop_late(GetCurrentTimestamp());
+	if (asked && take_answer(&answer))
+	{
+		pass_on(listener, line->request, &answer);
+		asked = false;
+		remove_visitor(&line);
+		answered = true;
+	}
+	if (line == NULL)
+		return answered;
+	if (!asked)
+		ask(line->request);
+	start_process();
+	return answered;
+}
+
+/* Answers those who have waited for too long or have left. */
+static bool
+drop_late(TimestampTz now)
+{
+	Visitor   **link = &line;
+	bool		dropped = false;
+
+	while (*link != NULL)
+	{
+		Visitor    *visitor = *link;
+
+		if (!visitor->request->left && visitor->wait_until > now)
+		{
+			link = &visitor->next;
+			continue;
+		}
+		if (visitor == line && asked)
+			withdraw();
+		refuse(visitor->request);
+		remove_visitor(link);
+		dropped = true;
+	}
+	return dropped;
+}
+
+static void
+remove_visitor(Visitor **link)
+{
+	Visitor    *visitor = *link;
+
+	*link = visitor->next;
+	pfree(visitor);
+	line_length--;
+}
+
+/* Passes a request to the process. */
+static void
+ask(const MfHttpdRequest *request)
+{
+	MfRoutesState *state = &slot->routes;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	strlcpy(state->prefix, request->prefix, sizeof(state->prefix));
+	strlcpy(state->path, request->name, sizeof(state->path));
+	state->call++;
+	state->phase = MF_ROUTE_ASKED;
+	mf_set_latch_of(state->proc_number);
+	LWLockRelease(mf_shared->lock);
+	asked = true;
+}
+
+/* Takes an answer, if it is there. */
+static bool
+take_answer(MfRouteAnswer *answer)
+{
+	MfRoutesState *state = &slot->routes;
+	bool		there;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	there = state->phase == MF_ROUTE_ANSWERED;
+	if (there)
+	{
+		memcpy(answer, &state->answer, sizeof(MfRouteAnswer));
+		state->phase = MF_ROUTE_FREE;
+	}
+	LWLockRelease(mf_shared->lock);
+	return there;
+}
+
+/* Nobody waits for the answer any more. */
+static void
+withdraw(void)
+{
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	slot->routes.phase = MF_ROUTE_FREE;
+	slot->routes.call++;
+	LWLockRelease(mf_shared->lock);
+	asked = false;
+}
+
+/* Unless it is running, or was started a moment ago. */
+static void
+start_process(void)
+{
+	static bool no_slot_logged = false;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		running;
+
+	LWLockAcquire(mf_shared->lock, LW_SHARED);
+	running = slot->routes.pid != 0;
+	LWLockRelease(mf_shared->lock);
+	if (running || start_after > now)
+		return;
+	no_slot_logged = !mf_background_worker_start("mf_routes_main", "routes", slot->database, NULL, !no_slot_logged);
+	start_after = TimestampTzPlusMilliseconds(now, RESTART_MS);
+}
+
+static void
+pass_on(MfListener *listener, MfHttpdRequest *request, const MfRouteAnswer *answer)
+{
+	if (answer->status == 0 || (answer->location[0] != '\0' && !mf_httpd_can_redirect(answer->location)))
+	{
+		mf_listener_show_error(listener->state, answer->status == 0 ? answer->error : "a function has answered an invalid location");
+		refuse(request);
+	}
+	else
+		mf_httpd_respond(request, answer->status, answer->content_type,
+						 answer->location[0] != '\0' ? answer->location : NULL, answer->body, answer->body_len);
+}
+
+static void
+refuse(MfHttpdRequest *request)
+{
+	mf_httpd_page(request, MF_PAGE_UNAVAILABLE, false, true);
+}
+
+TimestampTz
+mf_routes_alarm(void)
+{
+	/* the line is in the order of arrival */
+	return line == NULL ? 0 : mf_earlier(line->wait_until, start_after > GetCurrentTimestamp() ? start_after : 0);
+}
+
+void
+mf_routes_answer_all(void)
+{
+	if (line != NULL && asked)
+		withdraw();
+	while (line != NULL)
+	{
+		refuse(line->request);
+		remove_visitor(&line);
+	}
+}
