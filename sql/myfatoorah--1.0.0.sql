@@ -1215,7 +1215,7 @@ CREATE VIEW mf_backlog AS
 		   pg_catalog.count(*) FILTER (WHERE q.due <= pg_catalog.now()) AS due_invoices,
 		   pg_catalog.min(q.due) AS oldest_due, a.paused_at, a.paused_by, a.reason AS pause_reason
 	FROM mf_queue q LEFT JOIN LATERAL (
-		SELECT * FROM mf_account p
+		SELECT p.paused_at, p.paused_by, p.reason FROM mf_account p
 		WHERE p.account IN (q.account, '*') AND p.paused_at IS NOT NULL
 		ORDER BY p.paused_at LIMIT 1) a ON true
 	GROUP BY q.account, q.kind, a.paused_at, a.paused_by, a.reason;

@@ -35,6 +35,7 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "database/sql.h"
 #include "database/sql_version.h"
@@ -371,7 +372,7 @@ version_fits(void)
 	if (error != NULL && (!my_slot->outdated || strncmp(my_slot->last_error, error->message, MF_LAST_ERROR_SIZE - 1) != 0))
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
-				 errmsg("nothing is sent: %s", error->message),
+				 mf_log_event("version_mismatch", "nothing is sent: %s", error->message),
 				 errhint("%s", error->hint)));
 	if (error != NULL || my_slot->outdated)
 		show_error(error != NULL ? error->message : NULL);
