@@ -46,7 +46,6 @@ static bool cached_accounts_stale = true;
 static void start_account_cache(void);
 static MfAccount *copy_account(const MfAccount *account);
 static MfAccount *read_account(const char *name);
-static void read_options(List *options, MfAccount *account, const MfCountry **country, bool *live);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
 static pg_tz *account_zone(const MfAccount *account);
 
@@ -139,8 +138,6 @@ read_account(const char *name)
 	ForeignServer *server = GetForeignServerByName(name, true);
 	ForeignDataWrapper *wrapper;
 	MfAccount  *account;
-	const MfCountry *country = NULL;
-	bool		live = false;
 
 	if (server == NULL)
 		ereport(ERROR,
@@ -162,13 +159,13 @@ read_account(const char *name)
 	account->owner = server->owner;
 	account->name = pstrdup(server->servername);
 	account->callbacks = true;
-	account->send_time = account->quiet_from = account->quiet_to = -1;
+	account->send_time = account->quiet.from = -1;
 	account->max_in_flight = MF_MAX_IN_FLIGHT_DEFAULT;
 	account->timeout_ms = MF_TIMEOUT_DEFAULT;
 	account->connect_timeout_ms = MF_CONNECT_TIMEOUT_DEFAULT;
 
-	read_options(server->options, account, &country, &live);
-	if (country == NULL)
+	mf_account_read_options(server->options, account);
+	if (account->country == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				 errmsg("account \"%s\" has no country", name),
@@ -176,56 +173,15 @@ read_account(const char *name)
 						 quote_identifier(name), MF_COUNTRY_LIST)));
 
 	account->has_base_url = account->base_url != NULL;
-	account->dial_code = country->dial_code;
-	account->currency = live ? country->currency : TEST_CURRENCY;
+	account->currency = account->live ? account->country->currency : TEST_CURRENCY;
 	if (account->base_url == NULL)
-		account->base_url = pstrdup(live ? country->base_url : TEST_BASE_URL);
+		account->base_url = pstrdup(account->live ? account->country->base_url : TEST_BASE_URL);
 	if (account->time_zone == NULL)
-		account->time_zone = pstrdup(live ? country->time_zone : TEST_TIME_ZONE);
+		account->time_zone = pstrdup(account->live ? account->country->time_zone : TEST_TIME_ZONE);
 	if (account->connect_timeout_ms > account->timeout_ms)
 		account->connect_timeout_ms = account->timeout_ms;
 
 	return account;
-}
-
-/* Stores the options of a server in *account, *country and *live; those that are not set are left alone. */
-static void
-read_options(List *options, MfAccount *account, const MfCountry **country, bool *live)
-{
-	ListCell   *lc;
-
-	foreach(lc, options)
-	{
-		DefElem    *def = (DefElem *) lfirst(lc);
-		const char *value = defGetString(def);
-
-		if (strcmp(def->defname, "country") == 0)
-			*country = mf_find_country(value);
-		else if (strcmp(def->defname, "environment") == 0)
-			*live = strcmp(value, "live") == 0;
-		else if (strcmp(def->defname, "base_url") == 0)
-			account->base_url = pstrdup(value);
-		else if (strcmp(def->defname, "max_in_flight") == 0)
-			account->max_in_flight = mf_parse_in_flight(value);
-		else if (strcmp(def->defname, "rate_limit") == 0)
-			account->rate_limit = mf_parse_rate(value);
-		else if (strcmp(def->defname, "timeout") == 0)
-			account->timeout_ms = mf_parse_timeout(def->defname, value);
-		else if (strcmp(def->defname, "connect_timeout") == 0)
-			account->connect_timeout_ms = mf_parse_timeout(def->defname, value);
-		else if (strcmp(def->defname, "ca_file") == 0)
-			account->ca_file = pstrdup(value);
-		else if (strcmp(def->defname, "time_zone") == 0)
-			account->time_zone = pstrdup(value);
-		else if (strcmp(def->defname, "own_mappings") == 0)
-			account->own_mappings = mf_parse_switch(def->defname, value);
-		else if (strcmp(def->defname, "callbacks") == 0)
-			account->callbacks = mf_parse_switch(def->defname, value);
-		else if (strcmp(def->defname, "send_time") == 0)
-			account->send_time = mf_parse_clock(def->defname, value);
-		else if (strcmp(def->defname, "quiet_hours") == 0)
-			mf_parse_hours(def->defname, value, &account->quiet_from, &account->quiet_to);
-	}
 }
 
 bool

@@ -10,20 +10,27 @@
 
 #include "datatype/timestamp.h"
 
+/* A part of the day, in seconds after midnight; it may go on past midnight. */
+typedef struct MfHours
+{
+	int			from;			/* -1 = none */
+	int			to;
+} MfHours;
+
 typedef struct MfAccount
 {
 	Oid			serverid;
 	Oid			owner;			/* of the server */
+	const struct MfCountry *country;
+	bool		live;			/* environment */
 	bool		has_base_url;	/* option base_url is set */
 	bool		own_mappings;	/* roles may send with keys of their own */
 	char	   *name;
 	const char *currency;		/* ISO 4217, the account's base currency */
-	const char *dial_code;		/* of the country, "965" */
 	char	   *base_url;
 	char	   *time_zone;		/* IANA name */
 	int			send_time;		/* second of the day; -1 = none */
-	int			quiet_from;		/* likewise */
-	int			quiet_to;		/* likewise */
+	MfHours		quiet;			/* quiet_hours */
 	bool		callbacks;		/* customers return to the listener, unless
 								 * their invoice says otherwise */
 	char	   *ca_file;		/* NULL = the system's */

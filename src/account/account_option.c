@@ -29,48 +29,54 @@ typedef struct AccountOption
 	const char *name;
 	Oid			catalog;		/* of the objects that have it */
 	bool		superuser_only;
-	void		(*check) (const char *name, const char *value);
+	bool		is_text;		/* checked when it is set only, and kept as it is */
+	void		(*parse) (const char *name, const char *value, void *result);
+	size_t		place;			/* of the result, in MfAccount; of options of servers */
 } AccountOption;
 
 static const AccountOption *find_option(const char *name, Oid catalog);
-static char *valid_options(Oid catalog);
-static void check_option(const AccountOption *option, const char *value, bool by_superuser);
-static void check_country(const char *name, const char *value);
-static void check_environment(const char *name, const char *value);
-static void check_url(const char *name, const char *value);
-static void check_in_flight(const char *name, const char *value);
-static void check_rate(const char *name, const char *value);
-static void check_timeout(const char *name, const char *value);
-static void check_path(const char *name, const char *value);
-static void check_time_zone(const char *name, const char *value);
-static void check_clock(const char *name, const char *value);
-static void check_hours(const char *name, const char *value);
-static void check_switch(const char *name, const char *value);
-static void check_secret(const char *name, const char *value);
+pg_noreturn static void report_unknown(const char *name, Oid catalog);
+static void parse_country(const char *name, const char *value, void *result);
+static void parse_environment(const char *name, const char *value, void *result);
+static void check_url(const char *name, const char *value, void *result);
+static void parse_in_flight(const char *name, const char *value, void *result);
+static void parse_rate(const char *name, const char *value, void *result);
+static void parse_timeout(const char *name, const char *value, void *result);
+static void check_path(const char *name, const char *value, void *result);
+static void check_time_zone(const char *name, const char *value, void *result);
+static void parse_clock(const char *name, const char *value, void *result);
+static void parse_hours(const char *name, const char *value, void *result);
+static void parse_switch(const char *name, const char *value, void *result);
+static void check_secret(const char *name, const char *value, void *result);
 static int	read_clock(const char **text);
+
+#define SERVER_VALUE(parse, member) ForeignServerRelationId, false, false, parse, offsetof(MfAccount, member)
+#define SERVER_TEXT(superuser_only, check, member) \
+	ForeignServerRelationId, superuser_only, true, check, offsetof(MfAccount, member)
+#define MAPPING_TEXT(superuser_only, check) UserMappingRelationId, superuser_only, true, check, 0
 
 /* Secrets are options of user mappings, because everybody can read those of servers. */
 static const AccountOption account_options[] = {
-	{"country", ForeignServerRelationId, false, check_country},
-	{"environment", ForeignServerRelationId, false, check_environment},
-	{"base_url", ForeignServerRelationId, false, check_url},
-	{"max_in_flight", ForeignServerRelationId, false, check_in_flight},
-	{"rate_limit", ForeignServerRelationId, false, check_rate},
-	{"timeout", ForeignServerRelationId, false, check_timeout},
-	{"connect_timeout", ForeignServerRelationId, false, check_timeout},
-	{"ca_file", ForeignServerRelationId, true, check_path},
-	{"time_zone", ForeignServerRelationId, false, check_time_zone},
-	{"own_mappings", ForeignServerRelationId, false, check_switch},
-	{"send_time", ForeignServerRelationId, false, check_clock},
-	{"quiet_hours", ForeignServerRelationId, false, check_hours},
-	{"callbacks", ForeignServerRelationId, false, check_switch},
-	{"api_key", UserMappingRelationId, false, check_secret},
-	{"api_key_file", UserMappingRelationId, true, check_path},
-	{"webhook_secret", UserMappingRelationId, false, check_secret},
-	{"webhook_secret_file", UserMappingRelationId, true, check_path},
-	{"webhook_secret_previous", UserMappingRelationId, false, check_secret},
-	{"webhook_secret_previous_file", UserMappingRelationId, true, check_path},
-	{NULL, InvalidOid, false, NULL}
+	{"country", SERVER_VALUE(parse_country, country)},
+	{"environment", SERVER_VALUE(parse_environment, live)},
+	{"base_url", SERVER_TEXT(false, check_url, base_url)},
+	{"max_in_flight", SERVER_VALUE(parse_in_flight, max_in_flight)},
+	{"rate_limit", SERVER_VALUE(parse_rate, rate_limit)},
+	{"timeout", SERVER_VALUE(parse_timeout, timeout_ms)},
+	{"connect_timeout", SERVER_VALUE(parse_timeout, connect_timeout_ms)},
+	{"ca_file", SERVER_TEXT(true, check_path, ca_file)},
+	{"time_zone", SERVER_TEXT(false, check_time_zone, time_zone)},
+	{"own_mappings", SERVER_VALUE(parse_switch, own_mappings)},
+	{"send_time", SERVER_VALUE(parse_clock, send_time)},
+	{"quiet_hours", SERVER_VALUE(parse_hours, quiet)},
+	{"callbacks", SERVER_VALUE(parse_switch, callbacks)},
+	{"api_key", MAPPING_TEXT(false, check_secret)},
+	{"api_key_file", MAPPING_TEXT(true, check_path)},
+	{"webhook_secret", MAPPING_TEXT(false, check_secret)},
+	{"webhook_secret_file", MAPPING_TEXT(true, check_path)},
+	{"webhook_secret_previous", MAPPING_TEXT(false, check_secret)},
+	{"webhook_secret_previous_file", MAPPING_TEXT(true, check_path)},
+	{NULL, InvalidOid, false, false, NULL, 0}
 };
 
 /* With MyFatoorah's live hosts; the test host serves all countries, in KWD. */
@@ -93,8 +99,8 @@ Datum
 mf_account_validator(PG_FUNCTION_ARGS)
 {
 	Oid			catalog = PG_GETARG_OID(1);
-	bool		by_superuser = superuser();
 	bool		has_key = false;
+	MfAccount	account;
 	ListCell   *lc;
 
 	foreach(lc, untransformRelOptions(PG_GETARG_DATUM(0)))
@@ -102,7 +108,15 @@ mf_account_validator(PG_FUNCTION_ARGS)
 		DefElem    *def = (DefElem *) lfirst(lc);
 		const AccountOption *option = find_option(def->defname, catalog);
 
-		check_option(option, defGetString(def), by_superuser);
+		if (option == NULL)
+			report_unknown(def->defname, catalog);
+		if (option->superuser_only && !superuser())
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to set option \"%s\"", option->name),
+					 errdetail("Only superusers may name files of the server."),
+					 errhint("Ask a superuser to set it, or use the form of the option that takes the value itself.")));
+		option->parse(option->name, defGetString(def), (char *) &account + option->place);
 		if (strcmp(option->name, "api_key") == 0 || strcmp(option->name, "api_key_file") == 0)
 		{
 			if (has_key)
@@ -117,79 +131,91 @@ mf_account_validator(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The option of that name; raises an error if objects of the catalog do not have it. */
+void
+mf_account_read_options(List *options, MfAccount *account)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *def = (DefElem *) lfirst(lc);
+		const AccountOption *option = find_option(def->defname, ForeignServerRelationId);
+
+		if (option != NULL && option->is_text)
+			*(char **) ((char *) account + option->place) = pstrdup(defGetString(def));
+		else if (option != NULL)
+			option->parse(option->name, defGetString(def), (char *) account + option->place);
+	}
+}
+
+/* The option of that name; NULL if objects of the catalog do not have it. */
 static const AccountOption *
 find_option(const char *name, Oid catalog)
 {
 	const AccountOption *option;
-	char	   *valid;
 
 	for (option = account_options; option->name != NULL; option++)
 	{
 		if (option->catalog == catalog && strcmp(option->name, name) == 0)
 			return option;
 	}
-	valid = valid_options(catalog);
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-			 errmsg("invalid option \"%s\"", name),
-			 valid[0] ? errhint("Valid options in this context are: %s", valid) :
-			 errhint("There are no valid options in this context.")));
-	return NULL;				/* keep compiler quiet */
+	return NULL;
 }
 
-/* Names of the options of a catalog's objects, comma-separated; palloc'd. */
-static char *
-valid_options(Oid catalog)
+static void
+report_unknown(const char *name, Oid catalog)
 {
-	StringInfoData buf;
+	StringInfoData valid;
 	const AccountOption *option;
 
-	initStringInfo(&buf);
+	initStringInfo(&valid);
 	for (option = account_options; option->name != NULL; option++)
 	{
 		if (option->catalog == catalog)
-			appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "", option->name);
+			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "", option->name);
 	}
-	return buf.data;
-}
-
-/* Raises an error that names the option if its value is not valid. */
-static void
-check_option(const AccountOption *option, const char *value, bool by_superuser)
-{
-	if (option->superuser_only && !by_superuser)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to set option \"%s\"", option->name),
-				 errdetail("Only superusers may name files of the server."),
-				 errhint("Ask a superuser to set it, or use the form of the option that takes the value itself.")));
-	option->check(option->name, value);
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("invalid option \"%s\"", name),
+			 valid.len > 0 ? errhint("Valid options in this context are: %s", valid.data) :
+			 errhint("There are no valid options in this context.")));
 }
 
 static void
-check_country(const char *name, const char *value)
+parse_country(const char *name, const char *value, void *result)
 {
-	if (mf_find_country(value) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Valid countries are: %s.", MF_COUNTRY_LIST)));
+	const MfCountry *country;
+
+	for (country = countries; country->iso != NULL; country++)
+	{
+		if (pg_strcasecmp(country->iso, value) == 0)
+		{
+			*(const MfCountry **) result = country;
+			return;
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+			 errhint("Valid countries are: %s.", MF_COUNTRY_LIST)));
 }
 
 static void
-check_environment(const char *name, const char *value)
+parse_environment(const char *name, const char *value, void *result)
 {
-	if (strcmp(value, "test") != 0 && strcmp(value, "live") != 0)
+	bool		live = strcmp(value, "live") == 0;
+
+	if (!live && strcmp(value, "test") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
 				 errhint("Valid environments are: test, live.")));
+	*(bool *) result = live;
 }
 
 /* The value may hold a password, so it is not in the error. */
 static void
-check_url(const char *name, const char *value)
+check_url(const char *name, const char *value, void *result)
 {
 	char		error[MF_HTTP_ERROR_SIZE];
 
@@ -202,25 +228,55 @@ check_url(const char *name, const char *value)
 }
 
 static void
-check_in_flight(const char *name, const char *value)
+parse_in_flight(const char *name, const char *value, void *result)
 {
-	(void) mf_parse_in_flight(value);
+	int			number;
+
+	if (!parse_int(value, &number, 0, NULL) ||
+		number < MF_MAX_IN_FLIGHT_MIN || number > MF_MAX_IN_FLIGHT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Give a whole number from %d to %d.",
+						 MF_MAX_IN_FLIGHT_MIN, MF_MAX_IN_FLIGHT_MAX)));
+	*(int *) result = number;
 }
 
 static void
-check_rate(const char *name, const char *value)
+parse_rate(const char *name, const char *value, void *result)
 {
-	(void) mf_parse_rate(value);
+	double		rate;
+
+	if (!parse_real(value, &rate, 0, NULL) || rate < 0 || rate > MF_RATE_LIMIT_MAX ||
+		(rate > 0 && rate < 0.001))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Give requests per second, from 0.001 to %d, or 0 for no limit.",
+						 MF_RATE_LIMIT_MAX)));
+	*(double *) result = rate;
+}
+
+/* Milliseconds; a number without a unit is in seconds. */
+static void
+parse_timeout(const char *name, const char *value, void *result)
+{
+	double		milliseconds;
+	bool		bare = value[0] != '\0' && strspn(value, "0123456789.") == strlen(value);
+	bool		valid = parse_real(value, &milliseconds, bare ? 0 : GUC_UNIT_MS, NULL);
+
+	if (bare)
+		milliseconds *= 1000;
+	if (!valid || milliseconds < MF_TIMEOUT_MIN || milliseconds > MF_TIMEOUT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Give a time between 100ms and 600s, such as \"30s\"; without a unit it is in seconds.")));
+	*(int *) result = (int) rint(milliseconds);
 }
 
 static void
-check_timeout(const char *name, const char *value)
-{
-	(void) mf_parse_timeout(name, value);
-}
-
-static void
-check_path(const char *name, const char *value)
+check_path(const char *name, const char *value, void *result)
 {
 	if (value[0] == '\0')
 		ereport(ERROR,
@@ -229,7 +285,7 @@ check_path(const char *name, const char *value)
 }
 
 static void
-check_time_zone(const char *name, const char *value)
+check_time_zone(const char *name, const char *value, void *result)
 {
 	pg_tz	   *zone = pg_tzset(value);
 
@@ -240,30 +296,54 @@ check_time_zone(const char *name, const char *value)
 				 errhint("Give a name of pg_timezone_names, such as \"Asia/Kuwait\".")));
 }
 
+/* Seconds after midnight */
 static void
-check_clock(const char *name, const char *value)
+parse_clock(const char *name, const char *value, void *result)
 {
-	(void) mf_parse_clock(name, value);
+	const char *p = value;
+	int			seconds = read_clock(&p);
+
+	if (seconds < 0 || *p != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Give a time of the day, from 00:00 to 23:59, such as 09:00.")));
+	*(int *) result = seconds;
 }
 
 static void
-check_hours(const char *name, const char *value)
+parse_hours(const char *name, const char *value, void *result)
 {
-	int			from;
-	int			to;
+	MfHours    *hours = (MfHours *) result;
+	const char *p = value;
 
-	mf_parse_hours(name, value, &from, &to);
+	hours->from = read_clock(&p);
+	hours->to = -1;
+	if (hours->from >= 0 && *p == '-')
+	{
+		p++;
+		hours->to = read_clock(&p);
+	}
+	if (hours->from < 0 || hours->to < 0 || hours->from == hours->to || *p != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Give two different times of the day, such as 22:00-08:00.")));
 }
 
 static void
-check_switch(const char *name, const char *value)
+parse_switch(const char *name, const char *value, void *result)
 {
-	(void) mf_parse_switch(name, value);
+	if (!parse_bool(value, (bool *) result))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errhint("Valid values are: on, off.")));
 }
 
 /* The value must not be in any message. */
 static void
-check_secret(const char *name, const char *value)
+check_secret(const char *name, const char *value, void *result)
 {
 	if (strcmp(name, "api_key") == 0 && value[0] != '\0' && strlen(value) < MF_KEY_MIN)
 		ereport(ERROR,
@@ -277,19 +357,6 @@ check_secret(const char *name, const char *value)
 				 errmsg("invalid value for option \"%s\"", name),
 				 errdetail("It is empty, too long, or contains white space."),
 				 errhint("Copy it from the portal again, without spaces or line breaks.")));
-}
-
-const MfCountry *
-mf_find_country(const char *iso)
-{
-	const MfCountry *country;
-
-	for (country = countries; country->iso != NULL; country++)
-	{
-		if (pg_strcasecmp(country->iso, iso) == 0)
-			return country;
-	}
-	return NULL;
 }
 
 int
@@ -322,98 +389,4 @@ read_clock(const char **text)
 	minute = (p[1] - '0') * 10 + p[2] - '0';
 	*text = p + 3;
 	return (hour * MINS_PER_HOUR + minute) * SECS_PER_MINUTE;
-}
-
-int
-mf_parse_clock(const char *name, const char *value)
-{
-	const char *p = value;
-	int			seconds = read_clock(&p);
-
-	if (seconds < 0 || *p != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give a time of the day, from 00:00 to 23:59, such as 09:00.")));
-	return seconds;
-}
-
-void
-mf_parse_hours(const char *name, const char *value, int *from, int *to)
-{
-	const char *p = value;
-
-	*from = read_clock(&p);
-	*to = -1;
-	if (*from >= 0 && *p == '-')
-	{
-		p++;
-		*to = read_clock(&p);
-	}
-	if (*from < 0 || *to < 0 || *from == *to || *p != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give two different times of the day, such as 22:00-08:00.")));
-}
-
-bool
-mf_parse_switch(const char *name, const char *value)
-{
-	bool		on;
-
-	if (!parse_bool(value, &on))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Valid values are: on, off.")));
-	return on;
-}
-
-int
-mf_parse_timeout(const char *name, const char *value)
-{
-	double		milliseconds;
-	const char *hint = NULL;
-	bool		bare = value[0] != '\0' && strspn(value, "0123456789.") == strlen(value);
-
-	if (!parse_real(value, &milliseconds, bare ? 0 : GUC_UNIT_MS, &hint) ||
-		(bare ? milliseconds * 1000 : milliseconds) < MF_TIMEOUT_MIN ||
-		(bare ? milliseconds * 1000 : milliseconds) > MF_TIMEOUT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give a time between 100ms and 600s, such as \"30s\"; without a unit it is in seconds.")));
-
-	return (int) rint(bare ? milliseconds * 1000 : milliseconds);
-}
-
-double
-mf_parse_rate(const char *value)
-{
-	double		rate;
-
-	if (!parse_real(value, &rate, 0, NULL) || rate < 0 || rate > MF_RATE_LIMIT_MAX ||
-		(rate > 0 && rate < 0.001))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"rate_limit\": \"%s\"", value),
-				 errhint("Give requests per second, from 0.001 to %d, or 0 for no limit.",
-						 MF_RATE_LIMIT_MAX)));
-	return rate;
-}
-
-int
-mf_parse_in_flight(const char *value)
-{
-	int			number;
-
-	if (!parse_int(value, &number, 0, NULL) ||
-		number < MF_MAX_IN_FLIGHT_MIN || number > MF_MAX_IN_FLIGHT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"max_in_flight\": \"%s\"", value),
-				 errhint("Give a whole number from %d to %d.",
-						 MF_MAX_IN_FLIGHT_MIN, MF_MAX_IN_FLIGHT_MAX)));
-	return number;
 }

@@ -8,6 +8,10 @@
 #ifndef MF_ACCOUNT_OPTION_H
 #define MF_ACCOUNT_OPTION_H
 
+#include "nodes/pg_list.h"
+
+#include "account/account.h"
+
 /* Bytes of an API key or webhook secret; MyFatoorah's keys have about 500. */
 #define MF_SECRET_MAX 4096
 
@@ -39,22 +43,13 @@ typedef struct MfCountry
 	const char *time_zone;
 } MfCountry;
 
-/* The country of that code, in any case; NULL if MyFatoorah has no accounts there. */
-extern const MfCountry *mf_find_country(const char *iso);
-
 /* Decimals of the currency of one of these countries; 3, the most that there are, for any other. */
 extern int	mf_currency_decimals(const char *currency);
 
 /*
- * Parse the value of an option.  Each raises 22023 with the valid range in the hint
- * if the value is not valid.
+ * Stores the options of a server; what is not set is left alone.  Raises 22023 if a
+ * value is not valid any more.  An option that is not known is ignored.
  */
-extern int	mf_parse_timeout(const char *name, const char *value);	/* milliseconds; bare
-																	 * numbers are seconds */
-extern double mf_parse_rate(const char *value); /* per second, 0 = no limit */
-extern int	mf_parse_in_flight(const char *value);
-extern int	mf_parse_clock(const char *name, const char *value);	/* seconds after midnight */
-extern void mf_parse_hours(const char *name, const char *value, int *from, int *to);	/* likewise */
-extern bool mf_parse_switch(const char *name, const char *value);	/* boolean, as settings are written */
+extern void mf_account_read_options(List *options, MfAccount *account);
 
 #endif							/* MF_ACCOUNT_OPTION_H */

@@ -27,7 +27,7 @@ static TimestampTz local_timestamp(const struct pg_tm *day, int offset, int seco
 TimestampTz
 mf_send_due(const MfAccount *account, TimestampTz send_at, bool notifies, TimestampTz now)
 {
-	bool		has_quiet_hours = notifies && account->quiet_from >= 0;
+	bool		has_quiet_hours = notifies && account->quiet.from >= 0;
 	TimestampTz due = send_at;
 	pg_tz	   *zone;
 
@@ -65,7 +65,7 @@ at_send_time(const MfAccount *account, TimestampTz send_at, pg_tz *zone)
 static TimestampTz
 after_quiet_hours(const MfAccount *account, TimestampTz at, pg_tz *zone)
 {
-	bool		over_midnight = account->quiet_from > account->quiet_to;
+	bool		over_midnight = account->quiet.from > account->quiet.to;
 	struct pg_tm tm;
 	int			second;
 	bool		late;
@@ -74,11 +74,11 @@ after_quiet_hours(const MfAccount *account, TimestampTz at, pg_tz *zone)
 	if (!wall_clock(at, zone, &tm))
 		return at;
 	second = (tm.tm_hour * MINS_PER_HOUR + tm.tm_min) * SECS_PER_MINUTE + tm.tm_sec;
-	late = second >= account->quiet_from;
-	early = second < account->quiet_to;
+	late = second >= account->quiet.from;
+	early = second < account->quiet.to;
 	if (over_midnight ? !late && !early : !late || !early)
 		return at;
-	return local_timestamp(&tm, over_midnight && late ? 1 : 0, account->quiet_to, zone);
+	return local_timestamp(&tm, over_midnight && late ? 1 : 0, account->quiet.to, zone);
 }
 
 /* The local time; false if it is out of range. */

@@ -272,7 +272,7 @@ check_country_code(MfRequest *request, MfSendPaymentField field, const MfAccount
 	if (code == NULL)
 	{
 		if (is_notified_by(request, "SMS"))
-			mf_field_set_text(request, field, psprintf("+%s", account->dial_code));
+			mf_field_set_text(request, field, psprintf("+%s", account->country->dial_code));
 		return;
 	}
 
@@ -286,7 +286,7 @@ check_country_code(MfRequest *request, MfSendPaymentField field, const MfAccount
 		ereport(ERROR,
 				(mf_err_field(request, field),
 				 errmsg("invalid mobile_country_code: \"%.40s\"", code),
-				 errhint("Give the country's dial code, such as +%s.", account->dial_code)));
+				 errhint("Give the country's dial code, such as +%s.", account->country->dial_code)));
 }
 
 /* CK- begins the name of a saved card, for which MyFatoorah has another limit. */
