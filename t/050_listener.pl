@@ -21,7 +21,14 @@ foreach my $wrong ('', '127.0.0.1,', 'example.com', '127.0.0.1:80', '1.2.3', joi
 
 	like($err, qr/invalid value for parameter "myfatoorah.listen_addresses".*HINT:  Use numeric/s, "\"$wrong\" is refused");
 }
-$node->safe_psql('postgres', "SET myfatoorah.listen_addresses = '$_'") for 'localhost', '*', '127.0.0.1, ::1', '0.0.0.0';
+my @most = map { "127.0.0.$_" } 1 .. 16;
+$node->safe_psql('postgres', "SET myfatoorah.listen_addresses = '$_'") for 'localhost', '*', '127.0.0.1, ::1', '0.0.0.0', join(', ', @most);
+foreach my $more (join(', ', @most, '::1'), join(', ', @most[ 0 .. 14 ], '*'))
+{
+	my (undef, undef, $err) = $node->psql('postgres', "SET myfatoorah.listen_addresses = '$more'");
+
+	like($err, qr/DETAIL:  There are more than 16 addresses/, "the limit is named about \"$more\"");
+}
 
 $web->open($node, 'postgres', $port);
 is($node->safe_psql('postgres', 'SELECT addresses, port, tls FROM mf_listener_status'), "127.0.0.1|$port|f", 'it listens');

@@ -21,7 +21,7 @@ static const struct
 	{"*", {"0.0.0.0", "::"}}
 };
 
-static int	parse_item(const char *item, MfListenAddress *addresses);
+static int	parse_item(const char *item, MfListenAddress addresses[2]);
 static bool parse_address(const char *text, MfListenAddress *address);
 
 int
@@ -32,8 +32,9 @@ mf_listen_parse_addresses(const char *list, MfListenAddress *addresses, char *er
 	for (;;)
 	{
 		char		item[INET6_ADDRSTRLEN + 1];
+		MfListenAddress found[2];
 		size_t		length;
-		int			found;
+		int			found_count;
 
 		list += strspn(list, " \t");
 		length = strcspn(list, ",");
@@ -44,22 +45,21 @@ mf_listen_parse_addresses(const char *list, MfListenAddress *addresses, char *er
 			strlcpy(error, "An address is too long.", error_size);
 			return -1;
 		}
-
-		/* the next item may be a word for two addresses */
-		if (count + 2 > MF_LISTEN_MAX)
-		{
-			strlcpy(error, "There are too many addresses.", error_size);
-			return -1;
-		}
 		memcpy(item, list, length);
 		item[length] = '\0';
-		found = parse_item(item, &addresses[count]);
-		if (found == 0)
+		found_count = parse_item(item, found);
+		if (found_count == 0)
 		{
 			snprintf(error, error_size, "\"%s\" is not an address.", item);
 			return -1;
 		}
-		count += found;
+		if (count + found_count > MF_LISTEN_MAX)
+		{
+			snprintf(error, error_size, "There are more than %d addresses; a word stands for two.", MF_LISTEN_MAX);
+			return -1;
+		}
+		memcpy(&addresses[count], found, found_count * sizeof(MfListenAddress));
+		count += found_count;
 		list += strcspn(list, ",");
 		if (*list++ == '\0')
 			return count;
@@ -68,7 +68,7 @@ mf_listen_parse_addresses(const char *list, MfListenAddress *addresses, char *er
 
 /* An address, or a word that stands for two; returns their number, 0 if it is neither. */
 static int
-parse_item(const char *item, MfListenAddress *addresses)
+parse_item(const char *item, MfListenAddress addresses[2])
 {
 	int			i;
 	int			j;
