@@ -24,50 +24,50 @@
 #define ROLES_PER_ACCOUNT_LIMIT 2
 
 static MfQuota *lock_quota(Oid role, TimestampTz now);
+static TimestampTz turn_after(TimestampTz latest, int64 interval_us, TimestampTz now);
 
+/* An inquiry beyond the quota takes no turn. */
 bool
 mf_quota_take_inquiry(Oid role)
 {
-	double		rate = mf_callback_rate_limit / 60.0;
+	int64		interval_us = 60 * USECS_PER_SEC / mf_callback_rate_limit;
 	TimestampTz now = GetCurrentTimestamp();
 	MfQuota    *quota = lock_quota(role, now);
-	bool		taken;
+	TimestampTz turn;
 
 	if (quota == NULL)
 		return true;
-	if (quota->filled_at == 0)
-		quota->inquiries = rate * QUOTA_SECONDS;
-	else if (now > quota->filled_at)
-		quota->inquiries += (now - quota->filled_at) * rate / 1000000.0;
-	quota->inquiries = Min(quota->inquiries, Max(rate * QUOTA_SECONDS, 1.0));
-	quota->filled_at = now;
-	taken = quota->inquiries >= 1.0;
-	if (taken)
-		quota->inquiries -= 1.0;
+	turn = turn_after(quota->inquiry, interval_us, now);
+	if (turn <= now)
+		quota->inquiry = turn;
 	LWLockRelease(mf_shared->lock);
-	return taken;
+	return turn <= now;
 }
 
-/*
- * "turn" advances by an interval with each callback, and lags behind now by what the
- * role has saved.  So a callback beyond the quota gets a time, while an inquiry is only
- * counted.
- */
+/* A callback beyond the quota gets the next turn, which is ahead. */
 TimestampTz
 mf_quota_take_callback(Oid role)
 {
-	int64		interval_us = (int64) (ROLES_PER_ACCOUNT_LIMIT * 60 * USECS_PER_SEC / mf_callback_rate_limit);
-	int64		saved_us = QUOTA_SECONDS * USECS_PER_SEC;
+	int64		interval_us = ROLES_PER_ACCOUNT_LIMIT * 60 * USECS_PER_SEC / mf_callback_rate_limit;
 	TimestampTz now = GetCurrentTimestamp();
 	MfQuota    *quota = lock_quota(role, now);
 	TimestampTz turn;
 
 	if (quota == NULL)
 		return 0;
-	turn = Max(quota->turn, now - saved_us);
-	quota->turn = turn + interval_us;
+	turn = quota->callback = turn_after(quota->callback, interval_us, now);
 	LWLockRelease(mf_shared->lock);
 	return turn > now ? turn : 0;
+}
+
+/*
+ * The turn that follows the latest one.  Turns are "interval_us" apart; those of the
+ * latest seconds that the role has not used are behind now.
+ */
+static TimestampTz
+turn_after(TimestampTz latest, int64 interval_us, TimestampTz now)
+{
+	return Max(latest, now - Max(QUOTA_SECONDS * USECS_PER_SEC, interval_us)) + interval_us;
 }
 
 /*
@@ -78,19 +78,12 @@ mf_quota_take_callback(Oid role)
 static MfQuota *
 lock_quota(Oid role, TimestampTz now)
 {
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(MyDatabaseId, LW_EXCLUSIVE);
 	MfQuota    *quota;
 	int			i;
 
-	if (mf_shared == NULL)
-		return NULL;
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	slot = mf_find_slot(MyDatabaseId, false);
 	if (slot == NULL)
-	{
-		LWLockRelease(mf_shared->lock);
 		return NULL;
-	}
 	quota = &slot->quotas[0];
 	for (i = 0; i < MF_QUOTAS && quota->role != role; i++)
 	{

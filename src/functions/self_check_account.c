@@ -190,14 +190,12 @@ check_invoices(const MfCheck *check)
 static bool
 is_worker(int pid)
 {
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(MyDatabaseId, LW_SHARED);
 	bool		is_it;
 
-	if (mf_shared == NULL)
+	if (slot == NULL)
 		return false;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(MyDatabaseId, false);
-	is_it = slot != NULL && slot->pid == pid;
+	is_it = slot->pid == pid;
 	LWLockRelease(mf_shared->lock);
 	return is_it;
 }

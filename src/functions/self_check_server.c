@@ -90,15 +90,14 @@ check_processes(const MfCheck *check)
 	bool		listener_waits = false;
 
 	memset(&copy, 0, sizeof(copy));
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(MyDatabaseId, false);
+	slot = mf_lock_slot(MyDatabaseId, LW_SHARED);
 	if (slot != NULL)
 	{
 		copy = *slot;
 		worker_waits = mf_waits_for_standby(slot->proc_number);
 		listener_waits = mf_waits_for_standby(slot->listener.proc_number);
+		LWLockRelease(mf_shared->lock);
 	}
-	LWLockRelease(mf_shared->lock);
 
 	if (worker_waits)
 		mf_check_report(check, "worker", false, "Waits for a synchronous standby to confirm its latest commit; nothing is sent meanwhile.",

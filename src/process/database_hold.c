@@ -117,13 +117,13 @@ release_holds(void)
 	while (held_count > 0)
 	{
 		Oid			database = held_databases[--held_count];
-		MfSlot	   *slot;
+		MfSlot	   *slot = mf_lock_slot(database, LW_EXCLUSIVE);
 
-		LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-		slot = mf_find_slot(database, false);
-		if (slot != NULL && slot->holds > 0)
-			slot->holds--;
-		LWLockRelease(mf_shared->lock);
+		if (slot != NULL)
+		{
+			slot->holds = Max(slot->holds - 1, 0);
+			LWLockRelease(mf_shared->lock);
+		}
 		mf_wake_launcher(database);
 	}
 }
@@ -179,32 +179,24 @@ mf_end_drain_at_commit(void)
 static void
 end_drain(void)
 {
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(MyDatabaseId, LW_SHARED);
 
-	if (mf_shared == NULL)
+	if (slot == NULL)
 		return;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(MyDatabaseId, false);
-	if (slot != NULL)
-	{
-		pg_atomic_write_u64(&slot->drain_until, 0);
-		mf_set_latch_of(slot->proc_number);
-	}
+	pg_atomic_write_u64(&slot->drain_until, 0);
+	mf_set_latch_of(slot->proc_number);
 	LWLockRelease(mf_shared->lock);
 }
 
 TimestampTz
 mf_drained_until(Oid database)
 {
-	MfSlot	   *slot;
-	TimestampTz until = 0;
+	MfSlot	   *slot = mf_lock_slot(database, LW_SHARED);
+	TimestampTz until;
 
-	if (mf_shared == NULL)
+	if (slot == NULL)
 		return 0;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(database, false);
-	if (slot != NULL)
-		until = (TimestampTz) pg_atomic_read_u64(&slot->drain_until);
+	until = (TimestampTz) pg_atomic_read_u64(&slot->drain_until);
 	LWLockRelease(mf_shared->lock);
 	return until > GetCurrentTimestamp() ? until : 0;
 }
@@ -212,15 +204,12 @@ mf_drained_until(Oid database)
 TimestampTz
 mf_frozen_until(Oid database)
 {
-	MfSlot	   *slot;
-	TimestampTz until = 0;
+	MfSlot	   *slot = mf_lock_slot(database, LW_SHARED);
+	TimestampTz until;
 
-	if (mf_shared == NULL)
+	if (slot == NULL)
 		return 0;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(database, false);
-	if (slot != NULL && slot->pid != 0)
-		until = slot->frozen_until;
+	until = slot->pid != 0 ? slot->frozen_until : 0;
 	LWLockRelease(mf_shared->lock);
 	return until > GetCurrentTimestamp() ? until : 0;
 }

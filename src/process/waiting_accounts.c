@@ -20,15 +20,13 @@ static int	find_entry(const MfSlot *slot, const char *account);
 void
 mf_waiting_account_set(const char *account, TimestampTz until, bool was_waiting)
 {
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(MyDatabaseId, LW_EXCLUSIVE);
 	int			i;
 
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	slot = mf_find_slot(MyDatabaseId, false);
-	i = slot == NULL ? -1 : find_entry(slot, account);
 	if (slot == NULL)
-		;
-	else if (i >= 0 && until != 0)
+		return;
+	i = find_entry(slot, account);
+	if (i >= 0 && until != 0)
 		slot->waiting[i].until = until;
 	else if (i >= 0)
 		slot->waiting[i] = slot->waiting[--slot->waiting_count];
@@ -47,16 +45,14 @@ mf_waiting_account_set(const char *account, TimestampTz until, bool was_waiting)
 List *
 mf_waiting_accounts(Oid database, int *more)
 {
+	MfSlot	   *slot = mf_lock_slot(database, LW_SHARED);
 	List	   *names = NIL;
-	MfSlot	   *slot;
 	int			i;
 
 	*more = 0;
-	if (mf_shared == NULL)
+	if (slot == NULL)
 		return NIL;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(database, false);
-	if (slot != NULL && slot->pid != 0)
+	if (slot->pid != 0)
 	{
 		for (i = 0; i < slot->waiting_count; i++)
 			names = lappend(names, pstrdup(NameStr(slot->waiting[i].account)));
@@ -69,14 +65,12 @@ mf_waiting_accounts(Oid database, int *more)
 MfWaiting
 mf_waiting_account_find(Oid database, const char *account, TimestampTz *until)
 {
+	MfSlot	   *slot = mf_lock_slot(database, LW_SHARED);
 	MfWaiting	waiting = MF_NOT_WAITING;
-	MfSlot	   *slot;
 
-	if (mf_shared == NULL)
+	if (slot == NULL)
 		return waiting;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(database, false);
-	if (slot != NULL && slot->pid != 0)
+	if (slot->pid != 0)
 	{
 		int			i = find_entry(slot, account);
 

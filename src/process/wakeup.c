@@ -239,28 +239,23 @@ mf_wake_worker(Oid database)
 static void
 wake_worker(Oid database, const WorkerWakeup *wakeup)
 {
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(database, LW_EXCLUSIVE);
 	int			i;
 
-	if (mf_shared == NULL)
+	if (slot == NULL)
 		return;
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	slot = mf_find_slot(database, false);
-	if (slot != NULL)
-	{
-		if (wakeup->changed_count < 0)
-			slot->changed_count = -1;
-		for (i = 0; i < wakeup->changed_count; i++)
-			add_account(&slot->changed_count, slot->changed, NameStr(wakeup->changed[i]));
-		if (wakeup->try_now != 0)
-			pg_atomic_fetch_or_u32(&slot->try_now, wakeup->try_now);
-		if (wakeup->inquiries)
-			pg_atomic_write_u32(&slot->inquiries, 1);
-		if (wakeup->pause)
-			pg_atomic_write_u32(&slot->pause, 1);
-		pg_atomic_write_u32(&slot->work, 1);
-		mf_set_latch_of(slot->proc_number);
-	}
+	if (wakeup->changed_count < 0)
+		slot->changed_count = -1;
+	for (i = 0; i < wakeup->changed_count; i++)
+		add_account(&slot->changed_count, slot->changed, NameStr(wakeup->changed[i]));
+	if (wakeup->try_now != 0)
+		pg_atomic_fetch_or_u32(&slot->try_now, wakeup->try_now);
+	if (wakeup->inquiries)
+		pg_atomic_write_u32(&slot->inquiries, 1);
+	if (wakeup->pause)
+		pg_atomic_write_u32(&slot->pause, 1);
+	pg_atomic_write_u32(&slot->work, 1);
+	mf_set_latch_of(slot->proc_number);
 	LWLockRelease(mf_shared->lock);
 }
 
@@ -284,28 +279,25 @@ routes_changed(Oid database)
 static void
 restart_worker(Oid database)
 {
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(database, LW_SHARED);
 
-	if (mf_shared == NULL)
-		return;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(database, false);
-	if (slot != NULL && slot->pid != 0)
-		kill(slot->pid, SIGTERM);
-	LWLockRelease(mf_shared->lock);
+	if (slot != NULL)
+	{
+		if (slot->pid != 0)
+			kill(slot->pid, SIGTERM);
+		LWLockRelease(mf_shared->lock);
+	}
 	mf_wake_launcher(database);
 }
 
 void
 mf_wake_listener(Oid database)
 {
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(database, LW_SHARED);
 
-	if (mf_shared == NULL)
+	if (slot == NULL)
 		return;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(database, false);
-	if (slot != NULL && slot->listener.pid != 0)
+	if (slot->listener.pid != 0)
 	{
 		/* the listener sets "waiting" before it reads this flag */
 		pg_atomic_write_u32(&slot->listener.reread, 1);

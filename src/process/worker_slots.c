@@ -121,6 +121,20 @@ mf_find_slot(Oid database, bool create)
 	return unused;
 }
 
+MfSlot *
+mf_lock_slot(Oid database, LWLockMode mode)
+{
+	MfSlot	   *slot;
+
+	if (mf_shared == NULL)
+		return NULL;
+	LWLockAcquire(mf_shared->lock, mode);
+	slot = mf_find_slot(database, false);
+	if (slot == NULL)
+		LWLockRelease(mf_shared->lock);
+	return slot;
+}
+
 void
 mf_set_latch_of(int proc_number)
 {

@@ -74,9 +74,8 @@ typedef struct MfQuota
 {
 	Oid			role;
 	TimestampTz used_at;		/* 0 = never */
-	double		inquiries;		/* that it may still cause, as of filled_at */
-	TimestampTz filled_at;		/* 0 = never */
-	TimestampTz turn;			/* of its next callback; in the past by what the role has saved */
+	TimestampTz inquiry;		/* turn of its latest inquiry, 0 = none; behind the clock by what the role has saved */
+	TimestampTz callback;		/* likewise of its latest callback */
 } MfQuota;
 
 /* The process that calls functions of mf_on_change() */
@@ -196,6 +195,12 @@ extern void mf_shared_memory_init(void);
  * free.  The caller holds the lock, exclusively for "create".
  */
 extern MfSlot *mf_find_slot(Oid database, bool create);
+
+/*
+ * Takes the lock, and returns the slot of a database.  Returns NULL, without the lock, if
+ * it has none, or the library was not preloaded.
+ */
+extern MfSlot *mf_lock_slot(Oid database, LWLockMode mode);
 
 /* Sets the latch of a process unless its number is MF_INVALID_PROC_NUMBER.  The caller holds the lock. */
 extern void mf_set_latch_of(int proc_number);

@@ -206,13 +206,13 @@ static void
 remove_entry(DatabaseEntry *entry)
 {
 	DatabaseEntry **link;
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(entry->database, LW_EXCLUSIVE);
 
-	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
-	slot = mf_find_slot(entry->database, false);
 	if (slot != NULL)
+	{
 		free_slot(slot);
-	LWLockRelease(mf_shared->lock);
+		LWLockRelease(mf_shared->lock);
+	}
 
 	for (link = &entries; *link != entry; link = &(*link)->next)
 		;
@@ -322,8 +322,7 @@ attend_worker(DatabaseEntry *entry)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	MfSlot	   *slot;
-	bool		held;
-	bool		served;
+	bool		needless = false;
 	pid_t		pid;
 
 	if (entry->handle != NULL)
@@ -343,17 +342,18 @@ attend_worker(DatabaseEntry *entry)
 	if (entry->start_after > now || no_slot_until > now)
 		return;
 
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(entry->database, false);
-	held = slot != NULL && slot->holds > 0;
-	served = slot != NULL && slot->pid != 0;
-	LWLockRelease(mf_shared->lock);
+	slot = mf_lock_slot(entry->database, LW_SHARED);
+	if (slot != NULL)
+	{
+		needless = slot->holds > 0 || slot->pid != 0;
+		LWLockRelease(mf_shared->lock);
+	}
 
 	/*
 	 * The end of a hold, or of a worker of a former launcher, requests another one. Nobody reports that a database
 	 * allows connections again, so it is checked.
 	 */
-	if (held || served)
+	if (needless)
 		remove_entry(entry);
 	else if (mf_is_database(entry->database, true))
 	{
@@ -371,13 +371,13 @@ static bool
 is_wanted_again(DatabaseEntry *entry, TimestampTz now)
 {
 	MfWorkerEnd end = MF_END_CRASH;
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(entry->database, LW_SHARED);
 
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(entry->database, false);
 	if (slot != NULL)
+	{
 		end = slot->end;
-	LWLockRelease(mf_shared->lock);
+		LWLockRelease(mf_shared->lock);
+	}
 
 	switch (end)
 	{
