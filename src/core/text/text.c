@@ -9,9 +9,15 @@
  */
 #include "core/text/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/text/ascii.h"
+
+#define DIGITS "0123456789"
+
+/* Larger exponents fit no buffer; a zero with one is refused, too. */
+#define MAX_EXPONENT 1000000
 
 /* MyFatoorah's abbreviations that are not ISO 4217 codes */
 static const struct
@@ -38,7 +44,6 @@ typedef struct NumberLiteral
 								 * written out; may be negative */
 } NumberLiteral;
 
-static bool read_exponent(const char **p, long *exponent);
 static bool read_number_literal(const char *in, NumberLiteral *number);
 static bool append_char(char *out, size_t size, size_t *used, char c);
 static bool write_plain(const NumberLiteral *number, char *out, size_t size);
@@ -51,23 +56,15 @@ static bool write_plain(const NumberLiteral *number, char *out, size_t size);
 bool
 mf_decimal_valid(const char *in)
 {
-	const char *p = in;
+	const char *p = in + (*in == '-' ? 1 : 0);
+	size_t		count = strspn(p, DIGITS);
 
-	if (*p == '-')
-		p++;
-	if (!mf_is_digit(*p))
-		return false;
-	while (mf_is_digit(*p))
-		p++;
-	if (*p == '.')
+	if (count > 0 && p[count] == '.')
 	{
-		p++;
-		if (!mf_is_digit(*p))
-			return false;
-		while (mf_is_digit(*p))
-			p++;
+		p += count + 1;
+		count = strspn(p, DIGITS);
 	}
-	return *p == '\0';
+	return count > 0 && p[count] == '\0';
 }
 
 bool
@@ -116,59 +113,32 @@ fail:
 	return false;
 }
 
-/* Reads the digits behind an "e", with their sign, and moves past them. */
-static bool
-read_exponent(const char **p, long *exponent)
-{
-	bool		negative = (**p == '-');
-
-	if (**p == '-' || **p == '+')
-		(*p)++;
-	if (!mf_is_digit(**p))
-		return false;
-	for (*exponent = 0; mf_is_digit(**p); (*p)++)
-	{
-		/* larger exponents fit no buffer; a zero with one is refused too */
-		if (*exponent > 100000)
-			return false;
-		*exponent = *exponent * 10 + (**p - '0');
-	}
-	if (negative)
-		*exponent = -*exponent;
-	return true;
-}
-
 static bool
 read_number_literal(const char *in, NumberLiteral *number)
 {
-	const char *p = in;
-	long		point = -1;
+	const char *p = in + (*in == '-' ? 1 : 0);
+	size_t		whole = strspn(p, DIGITS);
+	size_t		fraction = p[whole] == '.' ? strspn(p + whole + 1, DIGITS) : 0;
+	const char *e = p + whole + (fraction > 0 ? fraction + 1 : 0);
 	long		exponent = 0;
+	char	   *end;
 
-	number->negative = (*p == '-');
-	if (number->negative)
-		p++;
-	number->digits = p;
-	number->count = 0;
-	for (; mf_is_digit(*p) || *p == '.'; p++)
-	{
-		if (*p != '.')
-			number->count++;
-		else if (point < 0)
-			point = number->count;
-		else
-			return false;
-	}
-	if (number->count == 0 || number->digits[0] == '.' || p[-1] == '.')
+	if (whole == 0)
 		return false;
-	if (*p == 'e' || *p == 'E')
+	if (*e == 'e' || *e == 'E')
 	{
-		p++;
-		if (!read_exponent(&p, &exponent))
+		if (!mf_is_digit(e[1]) && !((e[1] == '-' || e[1] == '+') && mf_is_digit(e[2])))
 			return false;
+		exponent = strtol(e + 1, &end, 10);
+		if (exponent < -MAX_EXPONENT || exponent > MAX_EXPONENT)
+			return false;
+		e = end;
 	}
-	number->point = (point < 0 ? number->count : point) + exponent;
-	return *p == '\0';
+	number->negative = (*in == '-');
+	number->digits = p;
+	number->count = (long) (whole + fraction);
+	number->point = (long) whole + exponent;
+	return *e == '\0';
 }
 
 /* False if it does not fit with the NUL behind it. */
@@ -233,14 +203,14 @@ mf_invoice_id_valid(const char *text)
 
 	if (text == NULL)
 		return false;
-	len = strspn(text, "0123456789");
+	len = strspn(text, DIGITS);
 	return len > 0 && len <= 18 && text[len] == '\0' && text[0] != '0';
 }
 
 bool
 mf_payment_id_valid(const char *text)
 {
-	size_t		len = strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	size_t		len = strspn(text, DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
 
 	return len > 0 && len <= MF_PAYMENT_ID_MAX && text[len] == '\0';
 }
