@@ -109,7 +109,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 
 	if (!is_lookup)
 		mf_fill_urls(&filled, account, job->invoice, job->reference, job->callbacks);
-	body = is_lookup ? mf_payment_status_body(mf_to_utf8(reference), "CustomerReference", &body_len) :
+	body = is_lookup ? mf_key_body(mf_to_utf8(reference), "CustomerReference", &body_len) :
 		mf_request_body(request, account, job->reference, &body_len);
 	if (body == NULL)
 		ereport(ERROR,

@@ -57,7 +57,7 @@ mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, con
 	char	   *body;
 	size_t		body_len;
 
-	body = mf_payment_status_body(mf_to_utf8(key), key_type, &body_len);
+	body = mf_key_body(mf_to_utf8(key), key_type, &body_len);
 	if (body == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),

@@ -155,8 +155,7 @@ create_flight(MfInquiryClaim *inquiries, MfJobKind kind, const MfInquiryJob *job
 	char	   *body;
 	MfFlight   *flight;
 
-	body = kind == MF_JOB_REFUNDS ? mf_refund_status_body(key, key_type, &body_len) :
-		mf_payment_status_body(key, key_type, &body_len);
+	body = mf_key_body(key, key_type, &body_len);
 	flight = mf_flight_create_inquiry(inquiries->claim->memory, kind, job, inquiries->account, target, body, body_len);
 	dlist_push_tail(inquiries->claim->claimed, &flight->node);
 	mf_slots_count_inquiries(flight->throttle, 1);

@@ -72,7 +72,7 @@ mf_request_body(const MfRequest *request, const MfAccount *account, const char *
 			values[i] = mf_to_utf8(field_text(request, account, (MfSendPaymentField) i));
 	}
 
-	body = mf_send_payment_body(values, len);
+	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, len);
 	if (body == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),

@@ -25,7 +25,7 @@ static void
 check_body(const char *const values[MF_SP_COUNT], const char *expected_json)
 {
 	size_t		len = 0;
-	char	   *body = mf_send_payment_body(values, &len);
+	char	   *body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, &len);
 	char	   *mine;
 	char	   *expected;
 
@@ -52,7 +52,7 @@ test_request_minimal(void **state)
 	values[MF_SP_NOTIFICATION_OPTION] = "LNK";
 	values[MF_SP_INVOICE_VALUE] = "100";
 	check_body(values, sample);
-	body = mf_send_payment_body(values, &len);
+	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, &len);
 	assert_string_equal(body, "{\"CustomerName\":\"John Doe\",\"InvoiceValue\":100,\"NotificationOption\":\"LNK\"}");
 	free(body);
 	free(sample);
@@ -162,7 +162,7 @@ test_request_php_library(void **state)
 	values[MF_SP_SOURCE_INFO] = "MyFatoorah PHP Library 2.2";
 	values[MF_SP_EXPIRY_DATE] = "2026-11-22T09:58:04";
 	check_body(values, adapted);
-	body = mf_send_payment_body(values, &len);
+	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, &len);
 	assert_non_null(strstr(body, "\"CustomerName\":\"\xD8\xB1\xD8\xB4\xD8\xA7  ONeil 2\",\"InvoiceValue\":2.500,"));
 	free(body);
 	free(adapted);
@@ -203,7 +203,7 @@ test_request_every_field(void **state)
 				break;
 		}
 	}
-	body = mf_send_payment_body(values, &len);
+	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, &len);
 	assert_non_null(body);
 	assert_null(strchr(body, '\n'));
 	root = mf_json_parse(body, len, NULL, NULL);
@@ -266,7 +266,7 @@ test_request_refused(void **state)
 		values[MF_SP_CUSTOMER_NAME] = "x";
 		values[MF_SP_SOURCE_INFO] = "x";
 		values[cases[i].field] = cases[i].value;
-		body = mf_send_payment_body(values, &len);
+		body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, &len);
 		if (body != NULL)
 			fail_msg("\"%s\" gave %s", cases[i].value, body);
 		assert_int_equal(len, 0);
@@ -289,7 +289,7 @@ test_status_requests(void **state)
 	{
 		char	   *sample = fixture(cases[i][0]);
 		char	   *expected = canonical(sample);
-		char	   *body = mf_payment_status_body(cases[i][1], cases[i][2], &len);
+		char	   *body = mf_key_body(cases[i][1], cases[i][2], &len);
 
 		assert_non_null(body);
 		assert_int_equal(len, strlen(body));
@@ -298,7 +298,7 @@ test_status_requests(void **state)
 		free(expected);
 		free(sample);
 	}
-	assert_null(mf_payment_status_body("\xFF", "InvoiceId", &len));
+	assert_null(mf_key_body("\xFF", "InvoiceId", &len));
 }
 
 /* ----------

@@ -187,11 +187,11 @@ build_body(void *arg)
 	values[MF_SP_EXPIRY_DATE] = "2027-11-22T10:00:00";
 	values[MF_SP_INVOICE_ITEMS] = "[{\"ItemName\":\"x\",\"Quantity\":1,\"UnitPrice\":1.000}]";
 	values[MF_SP_SHIPPING_METHOD] = "1";
-	body = mf_send_payment_body(values, &len);
+	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, &len);
 	if (body == NULL)
 		return false;
 	free(body);
-	body = mf_payment_status_body("1", "InvoiceId", &len);
+	body = mf_key_body("1", "InvoiceId", &len);
 	if (body == NULL)
 		return false;
 	free(body);
@@ -394,7 +394,7 @@ read_refunds(void *arg)
 	assert_int_equal(result.count, found ? 2 : 0);
 	assert_true(!found || (result.refunds[1].amount != NULL && result.refunds[1].external_identifier != NULL));
 	mf_refund_result_free(&result);
-	body = mf_refund_status_body("1", "InvoiceId", &len);
+	body = mf_key_body("1", "InvoiceId", &len);
 	found &= (body != NULL);
 	free(body);
 	return found;

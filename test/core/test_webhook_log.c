@@ -111,7 +111,7 @@ test_refund_body(void **state)
 	char	   *sample = fixture("get-refund-status.request.json");
 	char	   *expected = canonical(sample);
 	size_t		len;
-	char	   *body = mf_refund_status_body("6867014", "InvoiceId", &len);
+	char	   *body = mf_key_body("6867014", "InvoiceId", &len);
 	char	   *actual = canonical(body);
 
 	(void) state;

@@ -235,7 +235,7 @@ task_bodies(void)
 	values[MF_SP_INVOICE_ITEMS] = "[{\"ItemName\":\"a\",\"Quantity\":1,\"UnitPrice\":250.000}]";
 	values[MF_SP_SHIPPING_METHOD] = "1";
 	begin();
-	body = mf_send_payment_body(values, &len);
+	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, &len);
 	end();
 	if (body == NULL)
 		CHECK(fired && len == 0);
@@ -246,7 +246,7 @@ task_bodies(void)
 	free(body);
 
 	begin();
-	body = mf_payment_status_body("order_1", "CustomerReference", &len);
+	body = mf_key_body("order_1", "CustomerReference", &len);
 	end();
 	if (body == NULL)
 		CHECK(fired && len == 0);

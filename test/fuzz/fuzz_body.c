@@ -117,7 +117,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 
-	body = mf_send_payment_body((const char *const *) values, &len);
+	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, (const char *const *) values, &len);
 	CHECK((body != NULL) == right);
 	CHECK(len == (body != NULL ? strlen(body) : 0));
 	if (body != NULL)
@@ -142,7 +142,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (values[0] != NULL && values[8] != NULL)
 	{
-		body = mf_payment_status_body(values[0], values[8], &len);
+		body = mf_key_body(values[0], values[8], &len);
 		CHECK((body != NULL) == (judge_utf8(values[0], strlen(values[0])) && judge_utf8(values[8], strlen(values[8]))));
 		if (body != NULL)
 		{

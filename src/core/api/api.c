@@ -226,29 +226,15 @@ mf_fields_body(const MfField *fields, int count, const char *const *values, size
 }
 
 char *
-mf_send_payment_body(const char *const values[MF_SP_COUNT], size_t *len)
-{
-	return mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, len);
-}
-
-char *
 mf_key_body(const char *key, const char *key_type, size_t *len)
 {
 	static const MfField fields[] = {
 		{"Key", "key", MF_TEXT, false},
 		{"KeyType", "key_type", MF_TEXT, false},
 	};
-	const char *values[2];
+	const char *values[] = {key, key_type};
 
-	values[0] = key;
-	values[1] = key_type;
 	return mf_fields_body(fields, 2, values, len);
-}
-
-char *
-mf_payment_status_body(const char *key, const char *key_type, size_t *len)
-{
-	return mf_key_body(key, key_type, len);
 }
 
 /* ----------

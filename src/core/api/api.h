@@ -75,23 +75,20 @@ typedef enum MfSendPaymentField
 extern const MfField mf_send_payment_fields[MF_SP_COUNT];
 
 /*
- * Builds the JSON body of a SendPayment request.  values[] is in the order of
- * the table; NULL leaves a member out.  MF_DECIMAL and MF_INTEGER values must
+ * Builds the JSON body of a request.  values[] is in the order of the table of
+ * its fields; NULL leaves a member out.  MF_DECIMAL and MF_INTEGER values must
  * be JSON numbers and are written digit by digit.  MF_JSON values must be
  * valid JSON; only white space and the way characters are escaped may change.
  * MF_TEXT values must be valid UTF-8. Returns a malloc'd string and its
  * length in *len, or NULL when out of memory or when a value is not valid.
  */
-extern char *mf_send_payment_body(const char *const values[MF_SP_COUNT], size_t *len);
-
-/* Likewise the JSON body of any request that a table describes. */
 extern char *mf_fields_body(const MfField *fields, int count, const char *const *values, size_t *len);
 
-/* Likewise {"Key":...,"KeyType":...}, the body of look-ups. */
+/*
+ * Likewise {"Key":...,"KeyType":...}, the body of GetPaymentStatus (PaymentId, InvoiceId,
+ * CustomerReference) and GetRefundStatus (InvoiceId, RefundReference, RefundId).
+ */
 extern char *mf_key_body(const char *key, const char *key_type, size_t *len);
-
-/* Likewise the JSON body of a GetPaymentStatus request. */
-extern char *mf_payment_status_body(const char *key, const char *key_type, size_t *len);
 
 /*
  * Fields of a GetPaymentStatus answer: members of Data, then those of

@@ -44,12 +44,6 @@ static bool read_refund(const cJSON *node, MfRefund *refund, const char **bad);
 static bool read_refunds(const cJSON *data, MfRefundResult *result, const char **bad);
 static void free_refunds(MfRefundResult *result);
 
-char *
-mf_refund_status_body(const char *key, const char *key_type, size_t *len)
-{
-	return mf_key_body(key, key_type, len);
-}
-
 /* On failure nothing stays allocated; *bad as of mf_fields_read(). */
 static bool
 read_refund(const cJSON *node, MfRefund *refund, const char **bad)

@@ -36,9 +36,6 @@ typedef struct MfRefundResult
 	int			retry_after;	/* seconds, 0 if the answer names none */
 } MfRefundResult;
 
-/* key_type: InvoiceId, RefundReference or RefundId */
-extern char *mf_refund_status_body(const char *key, const char *key_type, size_t *len);
-
 /*
  * Parses the answer as mf_status_result_read() does; free with
  * mf_refund_result_free(). A refund without a number, a status or an amount

@@ -53,16 +53,12 @@ char *
 mf_webhook_log_body(const char *start, const char *end, const char *status, int page, size_t *len)
 {
 	char		number[16];
-	const char *values[4];
+	const char *values[] = {start, end, number, status};
 
 	*len = 0;
 	if (page < 1)
 		return NULL;
 	snprintf(number, sizeof(number), "%d", page);
-	values[0] = start;
-	values[1] = end;
-	values[2] = number;
-	values[3] = status;
 	return mf_fields_body(request_fields, 4, values, len);
 }
 
