@@ -473,20 +473,15 @@ mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
 }
 
 MfLookup
-mf_unreadable_lookup(const char *bad)
-{
-	return bad != NULL ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FAILED;
-}
-
-char *
-mf_unreadable_error(const MfHttpExchange *exchange, const char *bad)
+mf_lookup_unreadable(const MfHttpExchange *exchange, const char *bad, char **error)
 {
 	char		text[100];
 
 	if (bad == NULL)
-		return NULL;
+		return MF_LOOKUP_FAILED;
 	snprintf(text, sizeof(text), "the answer's %s cannot be read", bad);
-	return answer_error(exchange, text);
+	*error = answer_error(exchange, text);
+	return MF_LOOKUP_INCONCLUSIVE;
 }
 
 void
@@ -502,8 +497,7 @@ mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result)
 		return;
 	if (!mf_payment_status_read(result->envelope.data, result->values, &bad))
 	{
-		result->lookup = mf_unreadable_lookup(bad);
-		result->error = mf_unreadable_error(exchange, bad);
+		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);
 		return;
 	}
 	if (!mf_invoice_id_valid(result->values[MF_PS_INVOICE_ID]))

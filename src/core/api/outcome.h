@@ -21,7 +21,6 @@
 #include "core/api/api.h"
 #include "core/http/http.h"
 
-
 typedef enum MfOutcome
 {
 	MF_OUTCOME_ACCEPTED,		/* the invoice exists, and its id is known */
@@ -100,15 +99,10 @@ extern MfLookup mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envel
 
 /*
  * The result of a look-up whose Data a reader of api.h has rejected, with its
- * *bad.  MF_LOOKUP_FAILED if that is NULL, which means out of memory.
+ * *bad.  MF_LOOKUP_FAILED if that is NULL, which means out of memory; else
+ * *error is set as by mf_lookup_read().
  */
-extern MfLookup mf_unreadable_lookup(const char *bad);
-
-/*
- * The error of a look-up whose Data a reader of api.h has rejected, malloc'd; NULL
- * if "bad" is NULL, or when out of memory.
- */
-extern char *mf_unreadable_error(const MfHttpExchange *exchange, const char *bad);
+extern MfLookup mf_lookup_unreadable(const MfHttpExchange *exchange, const char *bad, char **error);
 
 /* Determines the result of a GetPaymentStatus exchange, as mf_send_result_read() does. */
 extern void mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result);

@@ -122,8 +122,7 @@ mf_refund_result_read(const MfHttpExchange *exchange, MfRefundResult *result)
 	if (result->lookup == MF_LOOKUP_FOUND && !read_refunds(envelope.data, result, &bad))
 	{
 		free_refunds(result);
-		result->lookup = mf_unreadable_lookup(bad);
-		result->error = mf_unreadable_error(exchange, bad);
+		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);
 	}
 	mf_envelope_free(&envelope);
 }

@@ -159,8 +159,7 @@ mf_webhook_log_result_read(const MfHttpExchange *exchange, MfWebhookLogResult *r
 	else if (result->lookup == MF_LOOKUP_FOUND && !read_items(envelope.data, result, &bad))
 	{
 		free_items(result);
-		result->lookup = mf_unreadable_lookup(bad);
-		result->error = mf_unreadable_error(exchange, bad);
+		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);
 	}
 	mf_envelope_free(&envelope);
 }

@@ -77,18 +77,17 @@ typedef struct MfHttpdRequest
 	bool		left;			/* the client has left, as far as can be seen;
 								 * only set if watched */
 	char		peer[MF_HTTPD_PEER_SIZE];
-	void	   *owner;			/* for the owner's use */
 	struct MfHttpdExchange *exchange;	/* private */
 } MfHttpdRequest;
 
-/* What a request is answered with */
+/* What a request is answered with: HTTP status codes */
 typedef enum MfHttpdAnswer
 {
-	MF_ANSWER_OK,				/* 200 */
-	MF_ANSWER_MALFORMED,		/* 400 */
-	MF_ANSWER_REFUSED,			/* 401 */
-	MF_ANSWER_NOT_FOUND,		/* 404 */
-	MF_ANSWER_UNAVAILABLE		/* 503, try again */
+	MF_ANSWER_OK = 200,
+	MF_ANSWER_MALFORMED = 400,
+	MF_ANSWER_REFUSED = 401,
+	MF_ANSWER_NOT_FOUND = 404,
+	MF_ANSWER_UNAVAILABLE = 503 /* try again */
 } MfHttpdAnswer;
 
 /* Pages for customers */

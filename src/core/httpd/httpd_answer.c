@@ -127,26 +127,7 @@ send_answer(MfHttpdRequest *request, unsigned int status, struct MHD_Response *r
 void
 mf_httpd_answer(MfHttpdRequest *request, MfHttpdAnswer answer)
 {
-	unsigned int status = MHD_HTTP_SERVICE_UNAVAILABLE;
-
-	switch (answer)
-	{
-		case MF_ANSWER_OK:
-			status = MHD_HTTP_OK;
-			break;
-		case MF_ANSWER_MALFORMED:
-			status = MHD_HTTP_BAD_REQUEST;
-			break;
-		case MF_ANSWER_REFUSED:
-			status = MHD_HTTP_UNAUTHORIZED;
-			break;
-		case MF_ANSWER_NOT_FOUND:
-			status = MHD_HTTP_NOT_FOUND;
-			break;
-		case MF_ANSWER_UNAVAILABLE:
-			break;
-	}
-	send_answer(request, status, mf_httpd_plain(status, NULL));
+	send_answer(request, answer, mf_httpd_plain(answer, NULL));
 }
 
 bool
