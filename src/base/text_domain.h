@@ -13,7 +13,4 @@
 #undef TEXTDOMAIN
 #define TEXTDOMAIN PG_TEXTDOMAIN("myfatoorah")
 
-/* Binds the catalog, once, in the encoding of the database.  Does nothing before the database is known. */
-extern void mf_text_domain_bind(void);
-
 #endif							/* MF_TEXT_DOMAIN_H */

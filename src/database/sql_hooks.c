@@ -15,6 +15,7 @@
 #include "catalog/pg_namespace.h"
 #include "commands/extension.h"
 #include "jit/jit.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
@@ -37,6 +38,7 @@ static ExecutorRun_hook_type previous_run_hook = NULL;
 static ExecutorFinish_hook_type previous_finish_hook = NULL;
 
 static const MfActiveStatement *find_active_statement(const char *text);
+static void bind_text_domain(void);
 static void analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble);
 static void check_relations(const MfActiveStatement *statement, Query *query);
 static bool use_owner_rights(Node *node, void *context);
@@ -66,6 +68,21 @@ find_active_statement(const char *text)
 }
 
 /*
+ * Binds the catalog of our messages, once, in the encoding of the database, which is not
+ * known when the library is preloaded.
+ */
+static void
+bind_text_domain(void)
+{
+	static bool bound = false;
+
+	if (bound || !OidIsValid(MyDatabaseId))
+		return;
+	bound = true;
+	pg_bindtextdomain(TEXTDOMAIN);
+}
+
+/*
  * The names of a statement have just been looked up, and from here on it has its
  * tables by OID.  It was not planned or run yet.
  */
@@ -74,7 +91,7 @@ analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble)
 {
 	const MfActiveStatement *statement = find_active_statement(pstate->p_sourcetext);
 
-	mf_text_domain_bind();
+	bind_text_domain();
 	if (previous_analyze_hook)
 		previous_analyze_hook(pstate, query, jumble);
 	if (statement == NULL)

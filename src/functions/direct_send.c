@@ -1,6 +1,7 @@
 /*
  * direct_send.c
- *	  mf_send_payment(): sends an invoice and waits for the answer.
+ *	  mf_send_payment(): sends an invoice and waits for the answer; warns if its row
+ *	  is rolled back.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/direct_send.c
@@ -8,6 +9,8 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -15,6 +18,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -27,9 +31,9 @@
 #include "functions/backend_call.h"
 #include "functions/direct_row.h"
 #include "functions/direct_status.h"
-#include "functions/uncommitted_invoice.h"
 #include "request/public_url.h"
 #include "request/request.h"
+#include "store/inquiries_open.h"
 #include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 
@@ -47,6 +51,20 @@ typedef struct OwnedSendResult
 	MfSendResult result;
 } OwnedSendResult;
 
+/* An invoice at MyFatoorah whose row is not committed yet; in TopTransactionContext */
+typedef struct UncommittedInvoice
+{
+	SubTransactionId subtransaction;
+	struct UncommittedInvoice *next;
+	Oid			schema;
+	int64		invoice;
+	char	   *account;
+	char		invoice_id[FLEXIBLE_ARRAY_MEMBER];
+} UncommittedInvoice;
+
+static UncommittedInvoice *uncommitted = NULL;
+static bool callbacks_registered = false;
+
 static const MfAccount *usable_account(FunctionCallInfo fcinfo);
 static char *check_arguments(Oid schema, MfRequest *request, const MfAccount *account);
 static void check_reference(Oid schema, const char *reference);
@@ -54,6 +72,11 @@ static const MfSendResult *send_now(const MfRequest *request, const MfAccount *a
 									const MfDirectRow *row, int *http_status);
 static void add_reference_context(void *reference);
 static void free_send_result(void *result);
+static void note_uncommitted(Oid schema, int64 invoice, const char *account, const char *invoice_id);
+static void end_transaction(XactEvent event, void *argument);
+static void end_subtransaction(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
+static void match_events(void);
+static void warn_of_lost(SubTransactionId subtransaction);
 static Datum send_answer(TupleDesc desc, const MfSendResult *result);
 pg_noreturn static void report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 											const MfAccount *account, const char *reference);
@@ -106,7 +129,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	if (row != NULL)
 	{
 		/* from here on an error leaves an invoice at MyFatoorah without a row */
-		mf_note_uncommitted(schema, row->invoice, account->name, result->invoice_id);
+		note_uncommitted(schema, row->invoice, account->name, result->invoice_id);
 		mf_direct_accepted(row, http_status, result);
 	}
 	answer = send_answer(desc, result);
@@ -293,4 +316,116 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
 			 errdetail_internal("%s", shown),
 			 errdetail_log("%s", error),
 			 errhint("Do not repeat the call yet. Look the invoice up in a few minutes: %s", look)));
+}
+
+/*
+ * Notes that MyFatoorah has made an invoice for a row of the current transaction.  At
+ * its commit, events of the invoice that came in earlier are matched with the row.  If the
+ * row is rolled back, a warning says that MyFatoorah has an invoice without a row.
+ */
+static void
+note_uncommitted(Oid schema, int64 invoice, const char *account, const char *invoice_id)
+{
+	size_t		size = offsetof(UncommittedInvoice, invoice_id) + strlen(invoice_id) + 1;
+	UncommittedInvoice *entry = (UncommittedInvoice *) MemoryContextAlloc(TopTransactionContext, size);
+
+	if (!callbacks_registered)
+	{
+		RegisterXactCallback(end_transaction, NULL);
+		RegisterSubXactCallback(end_subtransaction, NULL);
+	}
+	callbacks_registered = true;
+	entry->schema = schema;
+	entry->invoice = invoice;
+	entry->account = MemoryContextStrdup(TopTransactionContext, account);
+	strcpy(entry->invoice_id, invoice_id);
+	entry->subtransaction = GetCurrentSubTransactionId();
+	entry->next = uncommitted;
+	uncommitted = entry;
+}
+
+static void
+end_transaction(XactEvent event, void *argument)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (uncommitted != NULL)
+				match_events();
+			break;
+		case XACT_EVENT_ABORT:
+			warn_of_lost(InvalidSubTransactionId);
+			uncommitted = NULL;
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+			uncommitted = NULL;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Matches the rows with events that came in while other transactions could not see these rows. */
+static void
+match_events(void)
+{
+	MfSentInvoice *sent;
+	MfSqlScope	scope;
+	UncommittedInvoice *entry;
+	int			count = 0;
+
+	for (entry = uncommitted; entry != NULL; entry = entry->next)
+		count++;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	mf_sql_begin(&scope, uncommitted->schema);
+	sent = (MfSentInvoice *) palloc0(count * sizeof(MfSentInvoice));
+	for (count = 0, entry = uncommitted; entry != NULL; entry = entry->next)
+		sent[count++].invoice = entry->invoice;
+	(void) mf_inquiries_open(&scope, sent, count, DT_NOEND);
+	mf_sql_end(&scope);
+	/* deferred triggers of users */
+	AfterTriggerFireDeferred();
+	PopActiveSnapshot();
+}
+
+/* A committed subtransaction passes its invoices to its parent. */
+static void
+end_subtransaction(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument)
+{
+	UncommittedInvoice *entry;
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		warn_of_lost(subtransaction);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		for (entry = uncommitted; entry != NULL; entry = entry->next)
+		{
+			if (entry->subtransaction == subtransaction)
+				entry->subtransaction = parent;
+		}
+	}
+}
+
+/* Warns of the invoices of a subtransaction, or of all with InvalidSubTransactionId, and forgets them. */
+static void
+warn_of_lost(SubTransactionId subtransaction)
+{
+	UncommittedInvoice **link = &uncommitted;
+
+	while (*link != NULL)
+	{
+		UncommittedInvoice *entry = *link;
+
+		if (subtransaction != InvalidSubTransactionId && entry->subtransaction != subtransaction)
+		{
+			link = &entry->next;
+			continue;
+		}
+		*link = entry->next;
+		ereport(WARNING,
+				(errmsg("MyFatoorah has invoice %s of account \"%s\", whose row was rolled back", entry->invoice_id, entry->account),
+				 errhint("Cancel it in the MyFatoorah portal, or take it over with: SELECT mf_adopt('%s', '%s')",
+						 entry->invoice_id, entry->account)));
+	}
 }

@@ -8,7 +8,9 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -17,6 +19,7 @@
 #include "functions/invoice_actions.h"
 #include "functions/role_quota.h"
 #include "process/wakeup.h"
+#include "request/request.h"
 #include "store/queue_operations.h"
 #include "store/refresh_requests.h"
 #include "store/row_rights.h"
@@ -36,6 +39,25 @@ mf_command_init(MfCommand *command, Oid schema, const char *reason)
 	command->table = get_relname_relid("mf_invoice", schema);
 	command->actor = GetUserNameFromId(GetUserId(), false);
 	command->reason = reason;
+}
+
+char *
+mf_reason_argument(FunctionCallInfo fcinfo, int number)
+{
+	char	   *reason;
+
+	if (PG_ARGISNULL(number))
+		return NULL;
+	reason = mf_clean_text(text_to_cstring(PG_GETARG_TEXT_PP(number)), MF_CLEAN_TEXT);
+	if (reason[0] == '\0')
+		return NULL;
+	if (pg_mbstrlen(reason) > MF_TEXT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reason is too long"),
+				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(reason), MF_TEXT_MAX),
+				 errhint("Shorten it.")));
+	return reason;
 }
 
 void

@@ -11,6 +11,8 @@
 #ifndef MF_INVOICE_ACTIONS_H
 #define MF_INVOICE_ACTIONS_H
 
+#include "fmgr.h"
+
 #include "store/invoice_lookup.h"
 
 /* Invoices per call of an action; few, because some look-ups are linear */
@@ -46,6 +48,12 @@ typedef void (*MfAction) (const MfCommand *command, MfNamed *named, const char *
 extern void mf_action_cancel(const MfCommand *command, MfNamed *named, const char **results, int count);
 extern void mf_action_retry(const MfCommand *command, MfNamed *named, const char **results, int count);
 extern void mf_action_refresh(const MfCommand *command, MfNamed *named, const char **results, int count);
+
+/*
+ * A text argument with a person's reason, for the history; palloc'd.  NULL if it is null
+ * or has no visible character.
+ */
+extern char *mf_reason_argument(FunctionCallInfo fcinfo, int number);
 
 /* A command of the current role. */
 extern void mf_command_init(MfCommand *command, Oid schema, const char *reason);

@@ -14,7 +14,6 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -23,8 +22,6 @@
 #include "base/compat.h"
 #include "database/function_args.h"
 #include "functions/invoice_actions.h"
-#include "functions/invoice_commands.h"
-#include "request/request.h"
 #include "store/row_rights.h"
 
 /* A part of the invoices of one call */
@@ -39,6 +36,7 @@ typedef struct Batch
 
 static void start_command(MfCommand *command, FunctionCallInfo fcinfo);
 static int64 id_argument(FunctionCallInfo fcinfo, bool is_text);
+static const char *run_for_one(FunctionCallInfo fcinfo, MfAction action, MfNamed *named, bool locked);
 static Datum cancel_one(FunctionCallInfo fcinfo, int64 invoice);
 static Datum retry_one(FunctionCallInfo fcinfo, int64 invoice);
 static Datum refresh_one(FunctionCallInfo fcinfo, int64 invoice);
@@ -64,25 +62,6 @@ start_command(MfCommand *command, FunctionCallInfo fcinfo)
 {
 	mf_command_init(command, get_func_namespace(fcinfo->flinfo->fn_oid),
 					PG_NARGS() > 1 ? mf_reason_argument(fcinfo, 1) : NULL);
-}
-
-char *
-mf_reason_argument(FunctionCallInfo fcinfo, int number)
-{
-	char	   *reason;
-
-	if (PG_ARGISNULL(number))
-		return NULL;
-	reason = mf_clean_text(text_to_cstring(PG_GETARG_TEXT_PP(number)), MF_CLEAN_TEXT);
-	if (reason[0] == '\0')
-		return NULL;
-	if (pg_mbstrlen(reason) > MF_TEXT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("reason is too long"),
-				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(reason), MF_TEXT_MAX),
-				 errhint("Shorten it.")));
-	return reason;
 }
 
 /*
@@ -155,17 +134,27 @@ mf_refresh_many(PG_FUNCTION_ARGS)
 	return run_for_many(fcinfo, mf_action_refresh);
 }
 
-static Datum
-cancel_one(FunctionCallInfo fcinfo, int64 invoice)
+/* Runs an action for one invoice, which the current role may update if "locked"; returns the result. */
+static const char *
+run_for_one(FunctionCallInfo fcinfo, MfAction action, MfNamed *named, bool locked)
 {
-	MfNamed		named = {.invoice = invoice};
 	const char *result;
 	MfCommand	command;
 
 	start_command(&command, fcinfo);
-	mf_action_cancel(&command, &named, &result, 1);
-	mf_check_named(&named, true);
-	mf_check_row_right(invoice, command.table, named.job->owner.role);
+	action(&command, named, &result, 1);
+	mf_check_named(named, locked);
+	if (locked)
+		mf_check_row_right(named->invoice, command.table, named->job->owner.role);
+	return result;
+}
+
+static Datum
+cancel_one(FunctionCallInfo fcinfo, int64 invoice)
+{
+	MfNamed		named = {.invoice = invoice};
+	const char *result = run_for_one(fcinfo, mf_action_cancel, &named, true);
+
 	if (strcmp(result, MF_RESULT_CANCEL_REQUESTED) == 0)
 		ereport(NOTICE,
 				(errmsg("invoice %lld is \"%s\" and may exist already", (long long) invoice, mf_status_name(named.job->status)),
@@ -183,13 +172,8 @@ static Datum
 retry_one(FunctionCallInfo fcinfo, int64 invoice)
 {
 	MfNamed		named = {.invoice = invoice};
-	const char *result;
-	MfCommand	command;
+	const char *result = run_for_one(fcinfo, mf_action_retry, &named, true);
 
-	start_command(&command, fcinfo);
-	mf_action_retry(&command, &named, &result, 1);
-	mf_check_named(&named, true);
-	mf_check_row_right(invoice, command.table, named.job->owner.role);
 	if (strcmp(result, MF_RESULT_QUEUED) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -203,12 +187,8 @@ static Datum
 refresh_one(FunctionCallInfo fcinfo, int64 invoice)
 {
 	MfNamed		named = {.invoice = invoice};
-	const char *result;
-	MfCommand	command;
+	const char *result = run_for_one(fcinfo, mf_action_refresh, &named, false);
 
-	start_command(&command, fcinfo);
-	mf_action_refresh(&command, &named, &result, 1);
-	mf_check_named(&named, false);
 	if (strcmp(result, MF_RESULT_NOT_SENT) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

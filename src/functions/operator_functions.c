@@ -19,7 +19,6 @@
 #include "database/function_args.h"
 #include "functions/adopt.h"
 #include "functions/invoice_actions.h"
-#include "functions/invoice_commands.h"
 #include "functions/replace.h"
 #include "process/database_hold.h"
 #include "process/wakeup.h"

@@ -23,7 +23,6 @@
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
-#include "functions/invoice_commands.h"
 #include "functions/replace.h"
 #include "store/row_rights.h"
 

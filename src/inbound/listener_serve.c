@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -23,7 +24,6 @@
 #include "base/failpoint.h"
 #include "base/settings.h"
 #include "inbound/inbound.h"
-#include "inbound/listener_backoff.h"
 #include "inbound/listener_customers.h"
 #include "inbound/listener_log.h"
 #include "inbound/listener_routes.h"
@@ -53,6 +53,24 @@ typedef enum StoreFailure
 	FAILURE_LOCK				/* a lock time-out */
 } StoreFailure;
 
+/* The back-off from the second time on, doubled each time */
+#define BACKOFF_MS 250
+#define BACKOFF_MAX_MS 60000
+
+/* A new entry replaces the oldest one: requests with that key are stored at once again. */
+#define BACKOFF_ENTRIES 256
+
+/* Requests that are not stored for a while, because they have met a lock */
+typedef struct BackoffEntry
+{
+	uint64		key;			/* 0 = free */
+	TimestampTz until;
+	int			delay_ms;		/* the latest; 0 = the request has met a lock once */
+} BackoffEntry;
+
+static BackoffEntry backoff_entries[BACKOFF_ENTRIES];
+static int	next_entry = 0;
+
 static void serve_pages(MfListener *listener, MfHttpdRequest *requests);
 static int	select_route(MfHttpdRequest *requests, MfHttpdRoute route, MfHttpdRequest **batch);
 static int	reject_on_backoff(MfHttpdRequest **requests, int count);
@@ -70,6 +88,10 @@ static char *copy_as_utf8(const char *text);
 static void answer(MfListener *listener, MfHttpdRequest *request, const MfInbound *message);
 static void answer_not_stored(MfHttpdRequest *request);
 static void refuse(MfListener *listener, MfHttpdRequest *request, MfRefusal kind, MfHttpdAnswer refusal);
+static uint64 request_key(const MfHttpdRequest *request);
+static BackoffEntry *find_entry(uint64 key);
+static bool is_on_backoff(const MfHttpdRequest *request, TimestampTz now);
+static void back_off(const MfHttpdRequest *request);
 
 bool
 mf_listener_serve(MfListener *listener, MfHttpdRequest *requests)
@@ -141,7 +163,7 @@ reject_on_backoff(MfHttpdRequest **requests, int count)
 
 	for (i = 0; i < count; i++)
 	{
-		if (mf_listener_is_on_backoff(requests[i], now))
+		if (is_on_backoff(requests[i], now))
 			answer_not_stored(requests[i]);
 		else
 			requests[left++] = requests[i];
@@ -170,7 +192,7 @@ serve_batch(MfListener *listener, MfHttpdRequest **requests, int count)
 		for (i = 0; i < count; i++)
 		{
 			if (failure == FAILURE_LOCK)
-				mf_listener_back_off(requests[i]);
+				back_off(requests[i]);
 			answer_not_stored(requests[i]);
 		}
 	}
@@ -196,7 +218,7 @@ serve_singly(MfListener *listener, MfHttpdRequest **requests, int count)
 		{
 			if (failure == FAILURE_LOCK)
 			{
-				mf_listener_back_off(requests[i]);
+				back_off(requests[i]);
 				left_ms -= SINGLE_LOCK_TIMEOUT_MS;
 			}
 			answer_not_stored(requests[i]);
@@ -390,4 +412,66 @@ answer_not_stored(MfHttpdRequest *request)
 		mf_httpd_page(request, MF_PAGE_NOT_CONFIRMED_YET, false, true);
 	else
 		mf_httpd_answer(request, MF_ANSWER_UNAVAILABLE);
+}
+
+/*
+ * Requests with the same key may meet the same lock: the same webhook, or callbacks of
+ * the same invoice.  0 = a request that is not put off.
+ */
+static uint64
+request_key(const MfHttpdRequest *request)
+{
+	if (request->route == MF_ROUTE_WEBHOOK && request->body != NULL)
+		return hash_bytes_extended((const unsigned char *) request->body, request->body_len, 1);
+	if (request->route == MF_ROUTE_CALLBACK && request->name != NULL)
+		return hash_bytes_extended((const unsigned char *) request->name, strlen(request->name), 1);
+	return 0;
+}
+
+static BackoffEntry *
+find_entry(uint64 key)
+{
+	int			i;
+
+	for (i = 0; key != 0 && i < BACKOFF_ENTRIES; i++)
+	{
+		if (backoff_entries[i].key == key)
+			return &backoff_entries[i];
+	}
+	return NULL;
+}
+
+/* Whether the request is not to be stored yet */
+static bool
+is_on_backoff(const MfHttpdRequest *request, TimestampTz now)
+{
+	const BackoffEntry *entry = find_entry(request_key(request));
+
+	return entry != NULL && entry->until > now;
+}
+
+/*
+ * A request could not be stored because of a lock.  From the second time on, the
+ * same webhook, or callbacks of the same invoice, are on back-off, which grows.
+ */
+static void
+back_off(const MfHttpdRequest *request)
+{
+	uint64		key = request_key(request);
+	BackoffEntry *entry = find_entry(key);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (key == 0)
+		return;
+	if (entry == NULL)
+	{
+		entry = &backoff_entries[next_entry++ % BACKOFF_ENTRIES];
+		entry->key = key;
+		entry->delay_ms = 0;
+	}
+	else if (TimestampDifferenceExceeds(entry->until, now, BACKOFF_MAX_MS))
+		entry->delay_ms = 0;	/* another lock, long after the former one */
+	else
+		entry->delay_ms = Min(Max(entry->delay_ms * 2, BACKOFF_MS), BACKOFF_MAX_MS);
+	entry->until = TimestampTzPlusMilliseconds(now, entry->delay_ms);
 }

@@ -10,6 +10,9 @@
 
 #include "process/worker_slots.h"
 
+/* Entry point; the argument is the database, bgw_extra the process id of its worker. */
+extern PGDLLEXPORT void mf_listener_main(Datum main_arg);
+
 /*
  * Starts or ends the listener as the settings say.  Returns when to be called again
  * even if nothing happens, 0 = never.
