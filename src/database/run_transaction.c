@@ -25,17 +25,33 @@ static char *abort_failed_transaction(MemoryContext context);
 bool
 mf_transaction_find_extension(Oid *extension, Oid *schema)
 {
+	volatile bool found = false;
+
 	mf_process_begin_statements();
 	if (ShutdownRequestPending)
 		return false;
-	mf_process_start_transaction();
-	*extension = get_extension_oid(MF_EXTENSION, true);
-	*schema = mf_extension_schema();
-	if (OidIsValid(*schema))
-		mf_process_take_role(mf_worker_role());
-	(void) mf_process_commit_transaction();
+	PG_TRY();
+	{
+		mf_process_start_transaction();
+		*extension = get_extension_oid(MF_EXTENSION, true);
+		*schema = mf_extension_schema();
+		found = OidIsValid(*schema);
+		if (found)
+			mf_process_take_role(mf_worker_role());
+		(void) mf_process_commit_transaction();
+	}
+	PG_CATCH();
+	{
+		/* a shutdown meanwhile is no error */
+		if (!ShutdownRequestPending || geterrcode() != ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		found = false;
+	}
+	PG_END_TRY();
 	mf_process_end_statements();
-	return OidIsValid(*schema);
+	return found;
 }
 
 bool

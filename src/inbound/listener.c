@@ -14,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -89,7 +88,6 @@ static char logged_failure[MF_LISTENER_ERROR_SIZE]; /* "" = none since the lates
 
 static bool attach_to_slot(Oid database, pid_t worker);
 static void detach_from_slot(int code, Datum arg);
-static bool begin_service(void);
 static void reserve_connections(void);
 static void microhttpd_panic(void *cls, const char *file, unsigned int line, const char *reason);
 static void serve(void);
@@ -122,7 +120,7 @@ mf_listener_main(Datum main_arg)
 	listener.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah listener", ALLOCSET_DEFAULT_SIZES);
 	listener.slot = my_slot;
 	listener.state = &my_slot->listener;
-	if (mf_listen_port == 0 || !begin_service())
+	if (mf_listen_port == 0 || !mf_transaction_find_extension(&listener.extension, &listener.schema))
 		proc_exit(0);
 
 	reserve_connections();
@@ -224,27 +222,6 @@ detach_from_slot(int code, Datum arg)
 	}
 	LWLockRelease(mf_shared->lock);
 	ConditionVariableBroadcast(&mf_shared->changed);
-}
-
-/* False if there is nothing to serve.  A shutdown meanwhile is not logged as an error. */
-static bool
-begin_service(void)
-{
-	volatile bool found = false;
-
-	PG_TRY();
-	{
-		found = mf_transaction_find_extension(&listener.extension, &listener.schema);
-	}
-	PG_CATCH();
-	{
-		if (!ShutdownRequestPending || geterrcode() != ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
-		FlushErrorState();
-		AbortCurrentTransaction();
-	}
-	PG_END_TRY();
-	return found;
 }
 
 /* libmicrohttpd is in a state that it cannot continue from. */
