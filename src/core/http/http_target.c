@@ -21,10 +21,8 @@
 
 #define USER_AGENT "myfatoorah/" MF_VERSION
 
-static bool part_is_absent(CURLU *url, CURLUPart part);
 static bool is_loopback(const char *host);
 static bool is_printable_ascii(const char *text);
-static bool ends_after_host(const char *base_url);
 static const char *base_url_problem(CURLU *url, const char *base_url);
 static bool keep_base_url(MfHttpTarget *target, CURLU *url, const char *base_url);
 static bool read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size);
@@ -34,16 +32,6 @@ static void free_headers(struct curl_slist *headers);
 static bool options_valid(const MfHttpTargetOptions *options, char *error, size_t error_size);
 static bool set_headers(MfHttpTarget *target, const char *api_key);
 static bool libcurl_takes_options(MfHttpTarget *target, char *error, size_t error_size);
-
-static bool
-part_is_absent(CURLU *url, CURLUPart part)
-{
-	char	   *value = NULL;
-	bool		absent = (curl_url_get(url, part, &value, 0) != CURLUE_OK);
-
-	curl_free(value);
-	return absent;
-}
 
 static bool
 is_loopback(const char *host)
@@ -67,45 +55,36 @@ is_printable_ascii(const char *text)
 	return true;
 }
 
-/* Whether there is no path, not even "/..", which libcurl resolves before it returns the path. */
-static bool
-ends_after_host(const char *base_url)
-{
-	const char *slash = strchr(strstr(base_url, "://") + 3, '/');
-
-	return slash == NULL || slash[1] == '\0';
-}
-
-/* Parses a base URL into "url"; returns why it cannot be one, or NULL. */
+/*
+ * Parses a base URL into "url"; returns why it cannot be one, or NULL.  Nothing follows
+ * its host and port but one slash, not even "/..", which libcurl would resolve.
+ */
 static const char *
 base_url_problem(CURLU *url, const char *base_url)
 {
+	bool		plain = curl_strnequal(base_url, "http://", 7);
+	const char *authority;
 	const char *problem = NULL;
-	char	   *scheme = NULL;
 	char	   *host = NULL;
-	char	   *path = NULL;
+	size_t		length;
 
 	if (!is_printable_ascii(base_url))
-		problem = "the URL contains a blank or a character that is not ASCII";
-	else if (curl_url_set(url, CURLUPART_URL, base_url, 0) != CURLUE_OK ||
-			 curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-			 curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-			 curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK)
-		problem = "the URL is not valid";
-	else if (!(curl_strnequal(base_url, "https://", 8) && base_url[8] != '/') &&
-			 !(curl_strnequal(base_url, "http://", 7) && base_url[7] != '/'))
-		problem = "the URL must begin with https://";
-	else if (!part_is_absent(url, CURLUPART_USER) || !part_is_absent(url, CURLUPART_PASSWORD) ||
-			 !part_is_absent(url, CURLUPART_OPTIONS))
-		problem = "the URL must not contain a user name or password";
-	else if (strcmp(path, "/") != 0 || strpbrk(base_url, "?#") != NULL || !ends_after_host(base_url) ||
-			 !part_is_absent(url, CURLUPART_QUERY) || !part_is_absent(url, CURLUPART_FRAGMENT))
-		problem = "the URL must end after the host and port";
-	else if (curl_strequal(scheme, "http") && !is_loopback(host))
+		return "the URL contains a blank or a character that is not ASCII";
+	if (!plain && !curl_strnequal(base_url, "https://", 8))
+		return "the URL must begin with https://";
+	authority = base_url + (plain ? strlen("http://") : strlen("https://"));
+	length = strcspn(authority, "/?#");
+	if (memchr(authority, '@', length) != NULL)
+		return "the URL must not contain a user name or password";
+	if (authority[length] != '\0' && strcmp(authority + length, "/") != 0)
+		return "the URL must end after the host and port";
+	if (length == 0 || strchr(authority, '\\') != NULL ||
+		curl_url_set(url, CURLUPART_URL, base_url, 0) != CURLUE_OK ||
+		curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
+		return "the URL is not valid";
+	if (plain && !is_loopback(host))
 		problem = "plain http is only allowed to the local host";
-	curl_free(scheme);
 	curl_free(host);
-	curl_free(path);
 	return problem;
 }
 
