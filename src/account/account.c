@@ -184,14 +184,21 @@ read_account(const char *name)
 	return account;
 }
 
-bool
-mf_account_exists(const char *name)
+ForeignServer *
+mf_account_server(const char *name)
 {
 	ForeignServer *server = strlen(name) < NAMEDATALEN ? GetForeignServerByName(name, true) : NULL;
 
+	if (server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) != 0)
+		return NULL;
+	return server;
+}
+
+bool
+mf_account_exists(const char *name)
+{
 	/* a server with the reserved name of all accounts cannot be used as an account */
-	return server != NULL && name[0] != MF_ALL_ACCOUNTS[0] &&
-		strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0;
+	return name[0] != MF_ALL_ACCOUNTS[0] && mf_account_server(name) != NULL;
 }
 
 Oid

@@ -47,7 +47,10 @@ typedef struct MfAccount
  */
 extern const MfAccount *mf_account_get(const char *name);
 
-/* Whether there is a server of that name, of the wrapper myfatoorah. */
+/* The server of that name, palloc'd; NULL if there is none of the wrapper myfatoorah. */
+extern struct ForeignServer *mf_account_server(const char *name);
+
+/* Whether there is a server of that name that can be used as an account. */
 extern bool mf_account_exists(const char *name);
 
 /* The owner of the server of that name; InvalidOid if there is none. */

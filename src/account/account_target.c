@@ -73,6 +73,7 @@ static MfHttpTarget *create_target(const TargetId *id, const MfAccount *account,
 								   uint64 changes);
 static char *copy_text(const char *text);
 static MfHttpTarget *usable_target(const CachedTarget *cached, const MfAccount *account);
+static CachedTarget *find_cached(const MfHttpTarget *target);
 static void back_off(KeyThrottle *throttle, int retry_after);
 static void clear_refusal(CachedTarget *cached);
 static void drop_target(CachedTarget *cached, bool at_once);
@@ -243,39 +244,46 @@ usable_target(const CachedTarget *cached, const MfAccount *account)
 bool
 mf_account_key_refused(const MfHttpTarget *target, const char *error)
 {
-	HASH_SEQ_STATUS scan;
 	CachedTarget *cached;
 
 	if (mf_http_target_tag(target) != OWN_KEY)
 		return false;
-	if (error == NULL)
-		return true;
-
-	/* if the target is not found, its key or user mapping was replaced meanwhile */
-	hash_seq_init(&scan, cached_targets);
-	while ((cached = (CachedTarget *) hash_seq_search(&scan)) != NULL)
-	{
-		if (cached->target == target && cached->refused == NULL)
-			cached->refused = copy_text(error);
-	}
+	cached = error != NULL ? find_cached(target) : NULL;
+	if (cached != NULL && cached->refused == NULL)
+		cached->refused = copy_text(error);
 	return true;
 }
 
 bool
 mf_account_key_throttled(const MfHttpTarget *target, bool inquiry, int retry_after)
 {
-	HASH_SEQ_STATUS scan;
 	CachedTarget *cached;
 
 	if (mf_http_target_tag(target) != OWN_KEY)
 		return false;
+	cached = find_cached(target);
+	if (cached != NULL)
+		back_off(inquiry ? &cached->inquiries : &cached->sending, retry_after);
+	return true;
+}
+
+/* The entry of a target; NULL if its key or user mapping was replaced meanwhile. */
+static CachedTarget *
+find_cached(const MfHttpTarget *target)
+{
+	HASH_SEQ_STATUS scan;
+	CachedTarget *cached;
+
 	hash_seq_init(&scan, cached_targets);
 	while ((cached = (CachedTarget *) hash_seq_search(&scan)) != NULL)
 	{
 		if (cached->target == target)
-			back_off(inquiry ? &cached->inquiries : &cached->sending, retry_after);
+		{
+			hash_seq_term(&scan);
+			break;
+		}
 	}
-	return true;
+	return cached;
 }
 
 /*

@@ -168,8 +168,7 @@ mf_inbound_is_paid(const char *payment_status)
 {
 	int			status = mf_payment_status_from_name(payment_status);
 
-	return status == MF_PAID || status == MF_AUTHORIZED || status == MF_PARTLY_REFUNDED || status == MF_REFUNDED ||
-		status == MF_DISPUTED;
+	return status >= 0 && (status == MF_AUTHORIZED || mf_payment_was_paid((MfPaymentStatus) status));
 }
 
 /* Verifies a webhook.  Fills the event; or returns false, and sets the result of the message. */

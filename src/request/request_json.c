@@ -457,10 +457,7 @@ trim_scale(Numeric number)
 static bool
 is_int32(Numeric number)
 {
-	char	   *text = number_text(number);
-
-	return strspn(text, "0123456789") == strlen(text) &&
-		(strlen(text) < 10 || (strlen(text) == 10 && strcmp(text, "2147483647") <= 0));
+	return strchr(number_text(number), '.') == NULL && compare_with_int(number, PG_INT32_MAX) <= 0;
 }
 
 /* A required number of an object that check_object() has checked. */

@@ -191,11 +191,10 @@ database_to_hold(Node *parsetree)
 static void
 check_alter_server(const AlterForeignServerStmt *statement)
 {
-	ForeignServer *server = GetForeignServerByName(statement->servername, true);
+	ForeignServer *server = mf_account_server(statement->servername);
 	ListCell   *lc;
 
-	if (server == NULL || superuser() || !has_privs_of_role(GetUserId(), server->owner) ||
-		strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) != 0)
+	if (server == NULL || superuser() || !has_privs_of_role(GetUserId(), server->owner))
 		return;
 	foreach(lc, statement->options)
 	{
@@ -216,15 +215,11 @@ check_alter_server(const AlterForeignServerStmt *statement)
 static const char *
 new_account_name(Node *parsetree)
 {
-	ForeignServer *server;
-
 	if (IsA(parsetree, CreateForeignServerStmt))
 		return strcmp(((CreateForeignServerStmt *) parsetree)->fdwname, MF_EXTENSION) == 0 ?
 			((CreateForeignServerStmt *) parsetree)->servername : NULL;
-	if (((RenameStmt *) parsetree)->renameType != OBJECT_FOREIGN_SERVER)
-		return NULL;
-	server = GetForeignServerByName(strVal(((RenameStmt *) parsetree)->object), true);
-	return server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0 ?
+	return ((RenameStmt *) parsetree)->renameType == OBJECT_FOREIGN_SERVER &&
+		mf_account_server(strVal(((RenameStmt *) parsetree)->object)) != NULL ?
 		((RenameStmt *) parsetree)->newname : NULL;
 }
 
@@ -391,12 +386,9 @@ connections_changed(const AlterDatabaseStmt *statement)
 static void
 account_changed(const char *name, const RoleSpec *user)
 {
-	ForeignServer *server = GetForeignServerByName(name, true);
-	Oid			schema = InvalidOid;
+	Oid			schema = mf_account_server(name) != NULL ? mf_extension_schema() : InvalidOid;
 	Oid			role = InvalidOid;
 
-	if (server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0)
-		schema = mf_extension_schema();
 	if (!OidIsValid(schema))
 		return;
 	if (user != NULL && user->roletype != ROLESPEC_PUBLIC)
@@ -410,13 +402,10 @@ account_changed(const char *name, const RoleSpec *user)
 static void
 account_renamed(const RenameStmt *statement)
 {
-	ForeignServer *server;
-	Oid			schema = InvalidOid;
+	Oid			schema;
 
 	CommandCounterIncrement();
-	server = GetForeignServerByName(statement->newname, true);
-	if (server != NULL && strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, MF_EXTENSION) == 0)
-		schema = mf_extension_schema();
+	schema = mf_account_server(statement->newname) != NULL ? mf_extension_schema() : InvalidOid;
 	if (OidIsValid(schema))
 		mf_account_renamed(schema, strVal(statement->object), statement->newname);
 }
