@@ -37,13 +37,19 @@ mf_refuse_in_trigger(const char *function)
 						 "after the commit.")));
 }
 
-char *
-mf_required_text(FunctionCallInfo fcinfo, int number, const char *name)
+void
+mf_require_argument(FunctionCallInfo fcinfo, int number, const char *name)
 {
 	if (PG_ARGISNULL(number))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", name)));
+}
+
+char *
+mf_required_text(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	mf_require_argument(fcinfo, number, name);
 	return text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 

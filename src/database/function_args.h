@@ -14,6 +14,9 @@
 /* Raises 0A000 in a trigger and in a function of mf_on_change(). */
 extern void mf_refuse_in_trigger(const char *function);
 
+/* Raises 22004 with the name of an argument if it is null. */
+extern void mf_require_argument(FunctionCallInfo fcinfo, int number, const char *name);
+
 /* Returns a text argument, palloc'd; raises 22004 with its name if it is null. */
 extern char *mf_required_text(FunctionCallInfo fcinfo, int number, const char *name);
 

@@ -101,10 +101,7 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	mf_refuse_in_trigger("mf_send_payment");
 
 	account = usable_account(fcinfo);
-	if (PG_ARGISNULL(ARG_RECORD))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("record must not be null")));
+	mf_require_argument(fcinfo, ARG_RECORD, "record");
 	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
 	if (desc->natts != RESULT_COLUMNS)
 		elog(ERROR, "mf_send_payment_result does not have %d columns", RESULT_COLUMNS);

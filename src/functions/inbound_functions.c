@@ -178,10 +178,8 @@ read_wait_arguments(FunctionCallInfo fcinfo, WaitedStates *wanted)
 {
 	wanted->status = mf_optional_text(fcinfo, 2);
 	wanted->payment_status = mf_optional_text(fcinfo, 3);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "id" : "timeout")));
+	mf_require_argument(fcinfo, 0, "id");
+	mf_require_argument(fcinfo, 1, "timeout");
 	if (wanted->status != NULL && mf_status_from_name(wanted->status) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

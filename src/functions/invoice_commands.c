@@ -72,10 +72,7 @@ start_command(MfCommand *command, FunctionCallInfo fcinfo)
 static int64
 id_argument(FunctionCallInfo fcinfo, bool is_text)
 {
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("id must not be null")));
+	mf_require_argument(fcinfo, 0, "id");
 	return is_text ? DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(0))))) :
 		PG_GETARG_INT64(0);
 }

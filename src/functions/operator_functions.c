@@ -38,7 +38,6 @@ static void resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, cons
 static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
 static void take_number_back(Oid schema, const MfJob *job, const char *reason);
 static char *invoice_id_argument(FunctionCallInfo fcinfo, const MfJob *job);
-static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 
 PG_FUNCTION_INFO_V1(mf_resolve);
 PG_FUNCTION_INFO_V1(mf_pause);
@@ -53,7 +52,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 	char	   *decision;
 	char	   *reason;
 
-	require_argument(fcinfo, 0, "id");
+	mf_require_argument(fcinfo, 0, "id");
 	invoice.invoice = PG_GETARG_INT64(0);
 	mf_queue_lock_named(schema, &invoice, 1);
 	mf_check_named(&invoice, true);
@@ -185,7 +184,7 @@ invoice_id_argument(FunctionCallInfo fcinfo, const MfJob *job)
 {
 	char	   *invoice_id;
 
-	require_argument(fcinfo, 3, "invoice_id");
+	mf_require_argument(fcinfo, 3, "invoice_id");
 	if (PG_GETARG_INT64(3) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -196,22 +195,12 @@ invoice_id_argument(FunctionCallInfo fcinfo, const MfJob *job)
 	return invoice_id;
 }
 
-static void
-require_argument(FunctionCallInfo fcinfo, int number, const char *name)
-{
-	if (PG_ARGISNULL(number))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
 /* From the commit on nothing more is claimed for the account. */
 Datum
 mf_pause(PG_FUNCTION_ARGS)
 {
-	char	   *account;
+	char	   *account = mf_required_text(fcinfo, 0, "account");
 
-	account = mf_required_text(fcinfo, 0, "account");
 	if (strcmp(account, MF_ALL_ACCOUNTS) != 0)
 		(void) mf_account_get(account);
 	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account,
@@ -224,10 +213,9 @@ Datum
 mf_resume(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	char	   *account;
+	char	   *account = mf_required_text(fcinfo, 0, "account");
 	bool		drained = mf_drained_until(MyDatabaseId) != 0;
 
-	account = mf_required_text(fcinfo, 0, "account");
 	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
 		mf_copy_guard_adopt(schema);
 	if (!mf_queue_resume(schema, account) && !drained)
@@ -247,7 +235,7 @@ mf_drain(PG_FUNCTION_ARGS)
 	Interval   *timeout;
 	double		ms;
 
-	require_argument(fcinfo, 0, "timeout");
+	mf_require_argument(fcinfo, 0, "timeout");
 	timeout = PG_GETARG_INTERVAL_P(0);
 	ms = timeout->time / 1000.0 + (timeout->day + timeout->month * (double) DAYS_PER_MONTH) * SECS_PER_DAY * 1000.0;
 	if (ms < 0 || ms > SECS_PER_DAY * 1000.0)
