@@ -392,7 +392,7 @@ read_refunds(void *arg)
 	if (!found)
 		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
 	assert_int_equal(result.count, found ? 2 : 0);
-	assert_true(!found || (result.refunds[1].amount != NULL && result.refunds[1].external_identifier != NULL));
+	assert_true(!found || (result.refunds[1].amount != NULL && result.refunds[1].invoice_id != NULL));
 	mf_refund_result_free(&result);
 	body = mf_key_body("1", "InvoiceId", &len);
 	found &= (body != NULL);

@@ -302,19 +302,11 @@ test_refund_sample(void **state)
 	check_text(result.refunds[0].refund_id, "275988");
 	check_text(result.refunds[0].refund_status, "Refunded");
 	check_text(result.refunds[0].invoice_id, "6867014");
-	check_text(result.refunds[0].refund_reference, "2026002024");
-	check_text(result.refunds[0].external_identifier, "MF-222");
 	check_text(result.refunds[0].amount, "1.000");
-	check_text(result.refunds[0].base_currency, "KWD");
-	check_text(result.refunds[0].rrn, "617614024566");
 	check_text(result.refunds[1].refund_id, "275990");
 	check_text(result.refunds[1].refund_status, "Pending");
 	check_text(result.refunds[1].invoice_id, "6867014");
-	check_text(result.refunds[1].refund_reference, "2026002025");
-	check_text(result.refunds[1].external_identifier, "MF-33");
 	check_text(result.refunds[1].amount, "1.000");
-	check_text(result.refunds[1].base_currency, "KWD");
-	check_text(result.refunds[1].rrn, NULL);
 	mf_refund_result_free(&result);
 	mf_refund_result_free(&result);
 	free(sample);
@@ -328,38 +320,37 @@ test_refunds(void **state)
 		const char *body;
 		int			count;		/* -1: not to be read */
 		const char *amount;
-		const char *currency;
 	}			cases[] = {
-		{REFUNDS("[]"), 0, NULL, NULL},
-		{REFUNDS("null"), 0, NULL, NULL},
-		{REFUNDS("[" REFUND(",\"RefundAmount\":1.64,\"Amount\":3,\"BaseCurrency\":\"KD\"") "]"), 1, "3", "KWD"},
-		{REFUNDS("[" REFUND(",\"RefundAmount\":2.500,\"Amount\":null") "]"), 1, "2.500", NULL},
-		{REFUNDS("[" REFUND(",\"RefundAmount\":2.500") "]"), 1, "2.500", NULL},
-		{REFUNDS("[" REFUND(",\"RefundAmount\":null,\"Amount\":1.10") "]"), 1, "1.10", NULL},
-		{REFUNDS("[" REFUND(",\"Amount\":\"1,234.500\",\"BaseCurrency\":\"Gold\"") "]"), 1, "1234.500", NULL},
-		{REFUNDS("[" REFUND(",\"RefundAmount\":\"\",\"Amount\":1e2") "]"), 1, "100", NULL},
-		{REFUNDS("[" REFUND(",\"RefundAmount\":5,\"Amount\":0,\"InvoiceId\":\"\",\"RRN\":\"\",\"RefundReference\":null") "]"), 1, "0", NULL},
+		{REFUNDS("[]"), 0, NULL},
+		{REFUNDS("null"), 0, NULL},
+		{REFUNDS("[" REFUND(",\"RefundAmount\":1.64,\"Amount\":3,\"BaseCurrency\":\"KD\"") "]"), 1, "3"},
+		{REFUNDS("[" REFUND(",\"RefundAmount\":2.500,\"Amount\":null") "]"), 1, "2.500"},
+		{REFUNDS("[" REFUND(",\"RefundAmount\":2.500") "]"), 1, "2.500"},
+		{REFUNDS("[" REFUND(",\"RefundAmount\":null,\"Amount\":1.10") "]"), 1, "1.10"},
+		{REFUNDS("[" REFUND(",\"Amount\":\"1,234.500\",\"BaseCurrency\":\"Gold\"") "]"), 1, "1234.500"},
+		{REFUNDS("[" REFUND(",\"RefundAmount\":\"\",\"Amount\":1e2") "]"), 1, "100"},
+		{REFUNDS("[" REFUND(",\"RefundAmount\":5,\"Amount\":0,\"InvoiceId\":\"\",\"RRN\":\"\",\"RefundReference\":null") "]"), 1, "0"},
 		/* refunds without a number, a status or an amount */
-		{REFUNDS("[" REFUND("") "]"), -1, "Amount", NULL},
-		{REFUNDS("[" REFUND(",\"RefundAmount\":\"1,5\",\"Amount\":1") "]"), -1, "RefundAmount", NULL},
-		{REFUNDS("[" REFUND(",\"RefundAmount\":true,\"Amount\":1") "]"), -1, "RefundAmount", NULL},
-		{REFUNDS("[" REFUND(",\"RefundAmount\":1,\"Amount\":[]") "]"), -1, "Amount", NULL},
-		{REFUNDS("[" REFUND(",\"Amount\":1,\"InvoiceId\":-7") "]"), -1, "InvoiceId", NULL},
-		{REFUNDS("[" REFUND(",\"Amount\":1,\"InvoiceId\":\"x\"") "]"), -1, "InvoiceId", NULL},
-		{REFUNDS("[{\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId", NULL},
-		{REFUNDS("[{\"RefundId\":null,\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId", NULL},
-		{REFUNDS("[{\"RefundId\":-1,\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId", NULL},
-		{REFUNDS("[{\"RefundId\":1.5,\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId", NULL},
-		{REFUNDS("[{\"RefundId\":1234567890123456789,\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId", NULL},
-		{REFUNDS("[{\"RefundId\":1,\"Amount\":1}]"), -1, "RefundStatus", NULL},
-		{REFUNDS("[{\"RefundId\":1,\"RefundStatus\":\"\",\"Amount\":1}]"), -1, "RefundStatus", NULL},
-		{REFUNDS("[{\"RefundId\":1,\"RefundStatus\":{},\"Amount\":1}]"), -1, "RefundStatus", NULL},
-		{REFUNDS("[" REFUND(",\"Amount\":1") ",1]"), -1, "RefundId", NULL},
-		{REFUNDS("{}"), -1, "RefundStatusResult", NULL},
-		{ANSWER("{}"), -1, "RefundStatusResult", NULL},
-		{ANSWER("[]"), -1, "RefundStatusResult", NULL},
-		{ANSWER("null"), -1, "RefundStatusResult", NULL},
-		{"{\"IsSuccess\":true}", -1, "RefundStatusResult", NULL},
+		{REFUNDS("[" REFUND("") "]"), -1, "Amount"},
+		{REFUNDS("[" REFUND(",\"RefundAmount\":\"1,5\",\"Amount\":1") "]"), -1, "RefundAmount"},
+		{REFUNDS("[" REFUND(",\"RefundAmount\":true,\"Amount\":1") "]"), -1, "RefundAmount"},
+		{REFUNDS("[" REFUND(",\"RefundAmount\":1,\"Amount\":[]") "]"), -1, "Amount"},
+		{REFUNDS("[" REFUND(",\"Amount\":1,\"InvoiceId\":-7") "]"), -1, "InvoiceId"},
+		{REFUNDS("[" REFUND(",\"Amount\":1,\"InvoiceId\":\"x\"") "]"), -1, "InvoiceId"},
+		{REFUNDS("[{\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId"},
+		{REFUNDS("[{\"RefundId\":null,\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId"},
+		{REFUNDS("[{\"RefundId\":-1,\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId"},
+		{REFUNDS("[{\"RefundId\":1.5,\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId"},
+		{REFUNDS("[{\"RefundId\":1234567890123456789,\"RefundStatus\":\"Refunded\",\"Amount\":1}]"), -1, "RefundId"},
+		{REFUNDS("[{\"RefundId\":1,\"Amount\":1}]"), -1, "RefundStatus"},
+		{REFUNDS("[{\"RefundId\":1,\"RefundStatus\":\"\",\"Amount\":1}]"), -1, "RefundStatus"},
+		{REFUNDS("[{\"RefundId\":1,\"RefundStatus\":{},\"Amount\":1}]"), -1, "RefundStatus"},
+		{REFUNDS("[" REFUND(",\"Amount\":1") ",1]"), -1, "RefundId"},
+		{REFUNDS("{}"), -1, "RefundStatusResult"},
+		{ANSWER("{}"), -1, "RefundStatusResult"},
+		{ANSWER("[]"), -1, "RefundStatusResult"},
+		{ANSWER("null"), -1, "RefundStatusResult"},
+		{"{\"IsSuccess\":true}", -1, "RefundStatusResult"},
 	};
 	size_t		i;
 
@@ -387,11 +378,8 @@ test_refunds(void **state)
 		if (cases[i].count > 0)
 		{
 			check_text(result.refunds[0].amount, cases[i].amount);
-			check_text(result.refunds[0].base_currency, cases[i].currency);
-			check_text(result.refunds[0].invoice_id, NULL);
-			check_text(result.refunds[0].rrn, NULL);
-			check_text(result.refunds[0].refund_reference, NULL);
-		}
+					check_text(result.refunds[0].invoice_id, NULL);
+						}
 		mf_refund_result_free(&result);
 	}
 }

@@ -132,13 +132,9 @@ check_refunds(const MfHttpExchange *exchange, const cJSON *root)
 			CHECK(read->refund_status != NULL);
 			check_same(read->refund_status, item, "RefundStatus");
 			check_same(read->invoice_id, item, "InvoiceId");
-			check_same(read->refund_reference, item, "RefundReference");
-			check_same(read->external_identifier, item, "ExternalIdentifier");
-			check_same(read->rrn, item, "RRN");
 			CHECK(judge_decimal(read->amount));
 			if (cJSON_IsRaw(amount))
 				CHECK(judge_same_number(amount->valuestring, read->amount));
-			CHECK(read->base_currency == NULL || strlen(read->base_currency) == 3);
 		}
 	}
 	mf_refund_result_free(&result);

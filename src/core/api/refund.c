@@ -19,12 +19,8 @@ typedef enum RefundField
 	REFUND_INVOICE_ID,
 	REFUND_AMOUNT,				/* what was requested, and is deducted from
 								 * the invoice */
-	REFUND_REFERENCE,
-	REFUND_EXTERNAL_IDENTIFIER,
 	REFUND_REFUND_AMOUNT,		/* what the payer gets of it; less if the
 								 * payer bears the fee */
-	REFUND_RRN,
-	REFUND_BASE_CURRENCY,
 	REFUND_COUNT
 } RefundField;
 
@@ -33,11 +29,7 @@ static const MfField fields[REFUND_COUNT] = {
 	[REFUND_STATUS] = {"RefundStatus", "refund_status", MF_TEXT, true},
 	[REFUND_INVOICE_ID] = {"InvoiceId", "invoice_id", MF_INTEGER, true},
 	[REFUND_AMOUNT] = {"Amount", "amount", MF_DECIMAL, true},
-	[REFUND_REFERENCE] = {"RefundReference", "refund_reference", MF_TEXT, false},
-	[REFUND_EXTERNAL_IDENTIFIER] = {"ExternalIdentifier", "external_identifier", MF_TEXT, false},
 	[REFUND_REFUND_AMOUNT] = {"RefundAmount", "refund_amount", MF_DECIMAL, true},
-	[REFUND_RRN] = {"RRN", "rrn", MF_TEXT, false},
-	[REFUND_BASE_CURRENCY] = {"BaseCurrency", "base_currency", MF_CURRENCY, false},
 };
 
 static bool read_refund(const cJSON *node, MfRefund *refund, const char **bad);
@@ -73,11 +65,7 @@ read_refund(const cJSON *node, MfRefund *refund, const char **bad)
 		refund->refund_id = mf_value_take(values, REFUND_ID);
 		refund->refund_status = mf_value_take(values, REFUND_STATUS);
 		refund->invoice_id = mf_value_take(values, REFUND_INVOICE_ID);
-		refund->refund_reference = mf_value_take(values, REFUND_REFERENCE);
-		refund->external_identifier = mf_value_take(values, REFUND_EXTERNAL_IDENTIFIER);
 		refund->amount = mf_value_take(values, REFUND_AMOUNT);
-		refund->base_currency = mf_value_take(values, REFUND_BASE_CURRENCY);
-		refund->rrn = mf_value_take(values, REFUND_RRN);
 	}
 	mf_values_free(values, REFUND_COUNT);
 	return refund->refund_id != NULL;
@@ -137,11 +125,7 @@ free_refunds(MfRefundResult *result)
 		free(result->refunds[i].refund_id);
 		free(result->refunds[i].refund_status);
 		free(result->refunds[i].invoice_id);
-		free(result->refunds[i].refund_reference);
-		free(result->refunds[i].external_identifier);
 		free(result->refunds[i].amount);
-		free(result->refunds[i].base_currency);
-		free(result->refunds[i].rrn);
 	}
 	free(result->refunds);
 	result->refunds = NULL;

@@ -18,12 +18,8 @@ typedef struct MfRefund
 	char	   *refund_id;		/* decimal digits */
 	char	   *refund_status;	/* "Refunded", "Pending", "Canceled" */
 	char	   *invoice_id;		/* decimal digits; may be NULL */
-	char	   *refund_reference;	/* may be NULL */
-	char	   *external_identifier;	/* may be NULL */
 	char	   *amount;			/* Amount, else RefundAmount, which is less if
 								 * the payer bears the fee: plain decimal */
-	char	   *base_currency;	/* ISO code; may be NULL */
-	char	   *rrn;			/* may be NULL */
 } MfRefund;
 
 typedef struct MfRefundResult
