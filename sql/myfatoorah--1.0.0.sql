@@ -1013,8 +1013,8 @@ COMMENT ON FUNCTION mf_refresh(bigint) IS 'has the worker ask MyFatoorah about a
 -- Of parameters without a type, as drivers send them, PostgreSQL would not know whether they are bigint or bigint[].
 CREATE FUNCTION mf_refresh(id text)
 RETURNS void
-LANGUAGE C VOLATILE PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'mf_refresh_text';
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN mf_refresh(id::bigint);
 COMMENT ON FUNCTION mf_refresh(text) IS 'the same, for an id that a driver sends without a type';
 
 CREATE FUNCTION mf_refresh(ids bigint[])
@@ -1067,8 +1067,8 @@ COMMENT ON FUNCTION mf_cancel(bigint, text) IS 'cancels an invoice that is queue
 
 CREATE FUNCTION mf_cancel(id text, reason text DEFAULT NULL)
 RETURNS void
-LANGUAGE C VOLATILE PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'mf_cancel_text';
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN mf_cancel(id::bigint, reason);
 COMMENT ON FUNCTION mf_cancel(text, text) IS 'the same, for an id that a driver sends without a type';
 
 CREATE FUNCTION mf_cancel(ids bigint[], reason text DEFAULT NULL)
@@ -1085,8 +1085,8 @@ COMMENT ON FUNCTION mf_retry(bigint, text) IS 'queues a rejected invoice again u
 
 CREATE FUNCTION mf_retry(id text, reason text DEFAULT NULL)
 RETURNS void
-LANGUAGE C VOLATILE PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'mf_retry_text';
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN mf_retry(id::bigint, reason);
 COMMENT ON FUNCTION mf_retry(text, text) IS 'the same, for an id that a driver sends without a type';
 
 CREATE FUNCTION mf_retry(ids bigint[], reason text DEFAULT NULL)

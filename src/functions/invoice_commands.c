@@ -35,11 +35,7 @@ typedef struct Batch
 } Batch;
 
 static void start_command(MfCommand *command, FunctionCallInfo fcinfo);
-static int64 id_argument(FunctionCallInfo fcinfo, bool is_text);
 static const char *run_for_one(FunctionCallInfo fcinfo, MfAction action, MfNamed *named, bool locked);
-static Datum cancel_one(FunctionCallInfo fcinfo, int64 invoice);
-static Datum retry_one(FunctionCallInfo fcinfo, int64 invoice);
-static Datum refresh_one(FunctionCallInfo fcinfo, int64 invoice);
 static MfNamed *ids_argument(FunctionCallInfo fcinfo, int *count, bool *has_null);
 static int	sort_ids(MfNamed *named, int count);
 static Datum run_for_many(FunctionCallInfo fcinfo, MfAction action);
@@ -47,13 +43,10 @@ static void run_or_halve(Batch batch);
 static void run_batch(void *argument);
 
 PG_FUNCTION_INFO_V1(mf_cancel);
-PG_FUNCTION_INFO_V1(mf_cancel_text);
 PG_FUNCTION_INFO_V1(mf_cancel_many);
 PG_FUNCTION_INFO_V1(mf_retry);
-PG_FUNCTION_INFO_V1(mf_retry_text);
 PG_FUNCTION_INFO_V1(mf_retry_many);
 PG_FUNCTION_INFO_V1(mf_refresh);
-PG_FUNCTION_INFO_V1(mf_refresh_text);
 PG_FUNCTION_INFO_V1(mf_refresh_many);
 
 /* The command of a call, whose second argument, if any, is the reason. */
@@ -65,28 +58,72 @@ start_command(MfCommand *command, FunctionCallInfo fcinfo)
 }
 
 /*
- * The id in the first argument.  The functions that take it as text exist for drivers
- * that send parameters without a type: PostgreSQL would not choose between
- * bigint and bigint[].
+ * Runs an action for the invoice in the first argument, which the current role may update
+ * if "locked".  Returns the result, and what is known of the invoice.
  */
-static int64
-id_argument(FunctionCallInfo fcinfo, bool is_text)
+static const char *
+run_for_one(FunctionCallInfo fcinfo, MfAction action, MfNamed *named, bool locked)
 {
+	const char *result;
+	MfCommand	command;
+
 	mf_require_argument(fcinfo, 0, "id");
-	return is_text ? DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(0))))) :
-		PG_GETARG_INT64(0);
+	memset(named, 0, sizeof(*named));
+	named->invoice = PG_GETARG_INT64(0);
+	start_command(&command, fcinfo);
+	action(&command, named, &result, 1);
+	mf_check_named(named, locked);
+	if (locked)
+		mf_check_row_right(named->invoice, command.table, named->job->owner.role);
+	return result;
 }
 
 Datum
 mf_cancel(PG_FUNCTION_ARGS)
 {
-	return cancel_one(fcinfo, id_argument(fcinfo, false));
+	MfNamed		named;
+	const char *result = run_for_one(fcinfo, mf_action_cancel, &named, true);
+
+	if (strcmp(result, MF_RESULT_CANCEL_REQUESTED) == 0)
+		ereport(NOTICE,
+				(errmsg("invoice %lld is \"%s\" and may exist already", (long long) named.invoice, mf_status_name(named.job->status)),
+				 errdetail("It will be looked up, and cancelled instead of sent if it does not exist.")));
+	else if (strcmp(result, MF_RESULT_CANCELLED) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld cannot be cancelled", (long long) named.invoice),
+				 errdetail("Its status is \"%s\".", mf_status_name(named.job->status)),
+				 errhint("Cancel a sent invoice in the MyFatoorah portal. Decide about one in review with mf_resolve().")));
+	PG_RETURN_VOID();
 }
 
 Datum
-mf_cancel_text(PG_FUNCTION_ARGS)
+mf_retry(PG_FUNCTION_ARGS)
 {
-	return cancel_one(fcinfo, id_argument(fcinfo, true));
+	MfNamed		named;
+	const char *result = run_for_one(fcinfo, mf_action_retry, &named, true);
+
+	if (strcmp(result, MF_RESULT_QUEUED) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld cannot be sent again", (long long) named.invoice),
+				 errdetail("Its status is \"%s\".", mf_status_name(named.job->status)),
+				 errhint("Only rejected invoices can be sent again. Correct the row with UPDATE first.")));
+	PG_RETURN_VOID();
+}
+
+Datum
+mf_refresh(PG_FUNCTION_ARGS)
+{
+	MfNamed		named;
+	const char *result = run_for_one(fcinfo, mf_action_refresh, &named, false);
+
+	if (strcmp(result, MF_RESULT_NOT_SENT) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld has not been sent", (long long) named.invoice),
+				 errhint("Only an invoice whose status is \"sent\" can be asked about.")));
+	PG_RETURN_VOID();
 }
 
 Datum
@@ -96,102 +133,15 @@ mf_cancel_many(PG_FUNCTION_ARGS)
 }
 
 Datum
-mf_retry(PG_FUNCTION_ARGS)
-{
-	return retry_one(fcinfo, id_argument(fcinfo, false));
-}
-
-Datum
-mf_retry_text(PG_FUNCTION_ARGS)
-{
-	return retry_one(fcinfo, id_argument(fcinfo, true));
-}
-
-Datum
 mf_retry_many(PG_FUNCTION_ARGS)
 {
 	return run_for_many(fcinfo, mf_action_retry);
 }
 
 Datum
-mf_refresh(PG_FUNCTION_ARGS)
-{
-	return refresh_one(fcinfo, id_argument(fcinfo, false));
-}
-
-Datum
-mf_refresh_text(PG_FUNCTION_ARGS)
-{
-	return refresh_one(fcinfo, id_argument(fcinfo, true));
-}
-
-Datum
 mf_refresh_many(PG_FUNCTION_ARGS)
 {
 	return run_for_many(fcinfo, mf_action_refresh);
-}
-
-/* Runs an action for one invoice, which the current role may update if "locked"; returns the result. */
-static const char *
-run_for_one(FunctionCallInfo fcinfo, MfAction action, MfNamed *named, bool locked)
-{
-	const char *result;
-	MfCommand	command;
-
-	start_command(&command, fcinfo);
-	action(&command, named, &result, 1);
-	mf_check_named(named, locked);
-	if (locked)
-		mf_check_row_right(named->invoice, command.table, named->job->owner.role);
-	return result;
-}
-
-static Datum
-cancel_one(FunctionCallInfo fcinfo, int64 invoice)
-{
-	MfNamed		named = {.invoice = invoice};
-	const char *result = run_for_one(fcinfo, mf_action_cancel, &named, true);
-
-	if (strcmp(result, MF_RESULT_CANCEL_REQUESTED) == 0)
-		ereport(NOTICE,
-				(errmsg("invoice %lld is \"%s\" and may exist already", (long long) invoice, mf_status_name(named.job->status)),
-				 errdetail("It will be looked up, and cancelled instead of sent if it does not exist.")));
-	else if (strcmp(result, MF_RESULT_CANCELLED) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice %lld cannot be cancelled", (long long) invoice),
-				 errdetail("Its status is \"%s\".", mf_status_name(named.job->status)),
-				 errhint("Cancel a sent invoice in the MyFatoorah portal. Decide about one in review with mf_resolve().")));
-	PG_RETURN_VOID();
-}
-
-static Datum
-retry_one(FunctionCallInfo fcinfo, int64 invoice)
-{
-	MfNamed		named = {.invoice = invoice};
-	const char *result = run_for_one(fcinfo, mf_action_retry, &named, true);
-
-	if (strcmp(result, MF_RESULT_QUEUED) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice %lld cannot be sent again", (long long) invoice),
-				 errdetail("Its status is \"%s\".", mf_status_name(named.job->status)),
-				 errhint("Only rejected invoices can be sent again. Correct the row with UPDATE first.")));
-	PG_RETURN_VOID();
-}
-
-static Datum
-refresh_one(FunctionCallInfo fcinfo, int64 invoice)
-{
-	MfNamed		named = {.invoice = invoice};
-	const char *result = run_for_one(fcinfo, mf_action_refresh, &named, false);
-
-	if (strcmp(result, MF_RESULT_NOT_SENT) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice %lld has not been sent", (long long) invoice),
-				 errhint("Only an invoice whose status is \"sent\" can be asked about.")));
-	PG_RETURN_VOID();
 }
 
 /* The invoices in the array of the first argument, sorted and without duplicates; *has_null tells whether it has a null. */
