@@ -42,4 +42,12 @@ extern void mf_direct_accepted(const MfDirectRow *row, int http_status, const Mf
 /* Makes the row "sent" without an attempt, with the InvoiceId of an invoice that MyFatoorah has. */
 extern void mf_direct_found(const MfDirectRow *row, const char *invoice_id);
 
+/*
+ * Raises an error if a row other than the one that takes it has this InvoiceId or this
+ * CustomerReference, which may be NULL; an archived row, too.  What is committed counts,
+ * whatever the snapshot.  Until the end of the transaction nobody else takes that number.
+ */
+extern void mf_check_number_free(Oid schema, const char *account, const char *invoice_id, const char *reference,
+								 int64 taker);
+
 #endif							/* MF_DIRECT_ROW_H */

@@ -17,7 +17,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
-#include "functions/adopt.h"
+#include "functions/direct_row.h"
 #include "functions/invoice_actions.h"
 #include "functions/replace.h"
 #include "process/database_hold.h"

@@ -1,23 +1,47 @@
 /*
  * self_check.c
- *	  mf_check(): reports what is wrong with the configuration, and what to do.
+ *	  mf_check(): reports what is wrong with the configuration, and what to do; its
+ *	  checks of the server: library, worker, listener, durability, notifications.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/self_check.c
  */
 #include "postgres.h"
 
+#include <curl/curl.h>
+
+#include "access/xlog.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql.h"
+#include "database/sql_version.h"
 #include "functions/self_check.h"
+#include "process/file_descriptors.h"
+#include "process/notify.h"
+#include "process/worker_slots.h"
+
+/* How long notifications that were left out are reported */
+#define LEFT_OUT_MS 60000
+
+#define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
 
 static void check_database_and_account(void *argument);
+static bool check_server(const MfCheck *check);
+static bool check_library(const MfCheck *check);
+static void require_version(void *argument);
+static void check_processes(const MfCheck *check);
+static void check_notifications(const MfCheck *check);
+static void check_worker(const MfCheck *check, const MfSlot *slot);
+static void check_listener(const MfCheck *check, const MfSlot *slot);
 
 PG_FUNCTION_INFO_V1(mf_check);
 
@@ -30,7 +54,7 @@ mf_check(PG_FUNCTION_ARGS)
 	ErrorData  *error;
 
 	mf_start_rows(fcinfo);
-	if (!mf_check_server(&check))
+	if (!check_server(&check))
 		return (Datum) 0;
 
 	error = mf_sql_try(check_database_and_account, &check);
@@ -61,4 +85,163 @@ mf_check_report(const MfCheck *check, const char *item, bool ok, const char *det
 	values[3] = hint ? CStringGetTextDatum(hint) : (Datum) 0;
 	nulls[3] = hint == NULL;
 	tuplestore_putvalues(check->rsinfo->setResult, check->rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * Checks what does not depend on this database's tables; raises no error.  False if
+ * the library does not work with these tables.
+ */
+static bool
+check_server(const MfCheck *check)
+{
+	bool		fits = check_library(check);
+
+	if (mf_shared != NULL)
+		check_processes(check);
+
+	if (strcmp(GetConfigOption("fsync", false, false), "on") != 0)
+		mf_check_report(check, "durability", false, "fsync is off: after a power failure invoices could be lost or sent twice.",
+						"Set fsync = on.");
+	else
+		mf_check_report(check, "durability", true, "fsync is on.", NULL);
+	if (!RecoveryInProgress())
+		check_notifications(check);
+	return fits;
+}
+
+/* Returns whether the library works with the SQL objects of this database. */
+static bool
+check_library(const MfCheck *check)
+{
+	const char *libraries = GetConfigOption("shared_preload_libraries", true, false);
+	ErrorData  *error = mf_sql_try(require_version, NULL);
+
+	if (error != NULL)
+		mf_check_report(check, "library", false, mf_error_text(error), error->hint);
+
+	if (mf_shared == NULL)
+		mf_check_report(check, "library", false, "myfatoorah is not in shared_preload_libraries; invoices are stored but not sent.",
+						psprintf("Add this line to postgresql.conf and restart the server: shared_preload_libraries = '%s%s%s'",
+								 libraries ? libraries : "", libraries && libraries[0] ? "," : "", MF_EXTENSION));
+	else if (error == NULL)
+		mf_check_report(check, "library", true, psprintf("Loaded at server start, with %s.", curl_version()), NULL);
+	return error == NULL;
+}
+
+static void
+require_version(void *argument)
+{
+	mf_sql_require_version();
+}
+
+/* The worker and the listener of this database. */
+static void
+check_processes(const MfCheck *check)
+{
+	MfSlot		copy;
+	MfSlot	   *slot;
+	bool		worker_waits = false;
+	bool		listener_waits = false;
+
+	memset(&copy, 0, sizeof(copy));
+	slot = mf_lock_slot(MyDatabaseId, LW_SHARED);
+	if (slot != NULL)
+	{
+		copy = *slot;
+		worker_waits = mf_waits_for_standby(slot->proc_number);
+		listener_waits = mf_waits_for_standby(slot->listener.proc_number);
+		LWLockRelease(mf_shared->lock);
+	}
+
+	if (worker_waits)
+		mf_check_report(check, "worker", false, "Waits for a synchronous standby to confirm its latest commit; nothing is sent meanwhile.",
+						STANDBY_HINT);
+	else if (copy.pid != 0)
+		check_worker(check, &copy);
+	else if (RecoveryInProgress())
+		mf_check_report(check, "worker", true, "Waiting: this server is a standby.", NULL);
+	else if (copy.end == MF_END_CRASH && copy.last_error_at != 0)
+		mf_check_report(check, "worker", false, psprintf("No worker is running for this database. The latest error was: %s", copy.last_error),
+						"Remove the cause. Another worker is started within a minute.");
+	else
+		mf_check_report(check, "worker", false, "No worker is running for this database.",
+						mf_worker_enabled ?
+						"The server log says why; max_worker_processes or myfatoorah.max_databases may be too small." :
+						"Enable it with ALTER DATABASE ... SET myfatoorah.worker_enabled = on.");
+	if (listener_waits)
+		mf_check_report(check, "listener", false, "Waits for a synchronous standby to confirm what came in; if none does in time, MyFatoorah is asked to send it again.",
+						STANDBY_HINT);
+	else
+		check_listener(check, &copy);
+}
+
+/* Reports if NOTIFY does not work. */
+static void
+check_notifications(const MfCheck *check)
+{
+	TimestampTz left_out_at = mf_notify_left_out_at();
+	double		usage = mf_notify_usage();
+
+	if (mf_notify_is_full(usage) ||
+		(left_out_at != 0 && !TimestampDifferenceExceeds(left_out_at, GetCurrentTimestamp(), LEFT_OUT_MS)))
+		mf_check_report(check, "notifications", false,
+						psprintf("The NOTIFY queue of the server is %.0f %% full; %s.", usage * 100,
+								 mf_notify_is_full(usage) ?
+								 psprintf("changes are written without notifying the channel \"%s\"", MF_CHANNEL) :
+								 psprintf("until %s changes were written without notifying the channel \"%s\"",
+										  timestamptz_to_str(left_out_at), MF_CHANNEL)),
+						"Programs that listen should read mf_invoice. A session that listens and stays in a transaction keeps the queue full: pg_stat_activity shows the oldest transactions; pg_terminate_backend() ends one.");
+}
+
+/* A worker that is running, and what fails in it. */
+static void
+check_worker(const MfCheck *check, const MfSlot *slot)
+{
+	if (slot->outdated)
+		mf_check_report(check, "worker", false,
+						psprintf("Running as process %d; it sends nothing, because %s.", (int) slot->pid, slot->last_error),
+						"See the item library. It goes on by itself.");
+	else if (slot->failing)
+		mf_check_report(check, "worker", false,
+						psprintf("Running as process %d, but its latest transaction failed: %s", (int) slot->pid, slot->last_error),
+						"The server log has the context. The transaction is repeated automatically, and at once after mf_resume().");
+	else if (slot->unrecorded > 0)
+		mf_check_report(check, "worker", false,
+						psprintf("Running as process %d. Put off, and not shown by mf_review because they are not invoices or cannot even be put off: %d; one of the errors: %s",
+								 (int) slot->pid, slot->unrecorded, slot->last_error),
+						"The server log names them. Remove the cause, such as a trigger on one of these tables.");
+	else if (slot->in_flight_limit > 0)
+		mf_check_report(check, "worker", false,
+						psprintf("Running as process %d, with no more than %d requests under way at the same time, for want of file descriptors.",
+								 (int) slot->pid, slot->in_flight_limit),
+						MF_DESCRIPTORS_HINT);
+	else
+		mf_check_report(check, "worker", true, psprintf("Running as process %d.", (int) slot->pid), NULL);
+	if (slot->history_error[0] != '\0')
+		mf_check_report(check, "history", false,
+						psprintf("Rows past their retention time cannot be deleted or emptied: %s", slot->history_error),
+						"Remove the cause. This is repeated every minute, and does not delay sending.");
+}
+
+/* Whether the port is open.  Whether MyFatoorah can reach it cannot be found out here. */
+static void
+check_listener(const MfCheck *check, const MfSlot *slot)
+{
+	const MfListenerState *listener = &slot->listener;
+
+	if (listener->pid != 0 && listener->listening)
+		mf_check_report(check, "listener", true,
+						psprintf("Accepts %s at %s, port %d. Whether MyFatoorah and customers can reach it cannot be seen from here.",
+								 listener->tls ? "HTTPS" : "HTTP", listener->addresses, listener->port), NULL);
+	else if (mf_listen_port == 0 && listener->pid == 0)
+		mf_check_report(check, "listener", true, "Off: webhooks and callbacks come in by SQL functions, or not at all.", NULL);
+	else if (RecoveryInProgress())
+		mf_check_report(check, "listener", true, "Waiting: this server is a standby.", NULL);
+	else
+		mf_check_report(check, "listener", false,
+						listener->pid == 0 ? "No listener is running for this database." :
+						listener->last_error_at != 0 ? listener->last_error : "The listener does not accept connections yet.",
+						listener->pid == 0 ?
+						"It needs a worker, and max_worker_processes must leave room for it; a worker sees settings of a session or role only if they are those of the database or the server." :
+						"Correct the settings myfatoorah.listen_addresses, port, ssl_cert_file and ssl_key_file, or what they name.");
 }

@@ -23,12 +23,6 @@ typedef struct MfCheck
 /* Adds a row to the result; "hint" may be NULL. */
 extern void mf_check_report(const MfCheck *check, const char *item, bool ok, const char *detail, const char *hint);
 
-/*
- * Checks what does not depend on this database's tables; raises no error.  False if
- * the library does not work with these tables.
- */
-extern bool mf_check_server(const MfCheck *check);
-
 /* These raise errors, which the caller reports. */
 extern void mf_check_database(const MfCheck *check);
 extern void mf_check_account(const MfCheck *check);

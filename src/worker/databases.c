@@ -1,23 +1,49 @@
 /*
  * databases.c
- *	  Reads pg_database for the launcher, which is connected to no database.
+ *	  Which databases there are, for the launcher, which is connected to none; and the
+ *	  scan for those that have the extension.
+ *
+ * The extension grants a function to its role in each database.  pg_shdepend, which
+ * all databases share, has a row for each of these grants, so one scan of it from
+ * any database finds all of them.  A database that is found but lacks the extension
+ * gets a worker that ends at once.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/worker/databases.c
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_shdepend.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql.h"
+#include "process/worker_slots.h"
 #include "worker/databases.h"
+#include "worker/launcher.h"
 
 static bool database_connectable(Form_pg_database database);
+static List *databases_of_role(Oid role);
 
 /* Whether a worker may connect. */
 static bool
@@ -67,4 +93,71 @@ mf_is_database(Oid database, bool connectable)
 
 	list_free(found);
 	return result;
+}
+
+void
+mf_database_scan_main(Datum main_arg)
+{
+	List	   *databases = NIL;
+	MemoryContext context = CurrentMemoryContext;
+	Oid			role;
+	int			left_out = 0;
+	int			i;
+
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(main_arg), InvalidOid, 0);
+
+	StartTransactionCommand();
+	role = get_role_oid(MF_WORKER_ROLE, true);
+	if (OidIsValid(role))
+	{
+		MemoryContextSwitchTo(context);
+		databases = databases_of_role(role);
+	}
+	CommitTransactionCommand();
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < list_length(databases); i++)
+	{
+		/* if slots are too few, each scan begins with another database */
+		Oid			database = list_nth_oid(databases, (i + mf_shared->scans) % list_length(databases));
+		MfSlot	   *slot = mf_find_slot(database, true);
+
+		if (slot == NULL)
+			left_out++;
+		else if (slot->pid == 0)
+			slot->wanted = true;
+	}
+	mf_shared->left_out = left_out;
+	mf_shared->scans++;
+	mf_set_latch_of(mf_shared->launcher);
+	LWLockRelease(mf_shared->lock);
+	proc_exit(0);
+}
+
+/* The databases in which a function depends on a role, in the current context. */
+static List *
+databases_of_role(Oid role)
+{
+	Relation	relation = table_open(SharedDependRelationId, AccessShareLock);
+	List	   *databases = NIL;
+	SysScanDesc scan;
+	ScanKeyData keys[2];
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(AuthIdRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
+	scan = systable_beginscan(relation, SharedDependReferenceIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_shdepend row = (Form_pg_shdepend) GETSTRUCT(tuple);
+
+		if (OidIsValid(row->dbid) && row->classid == ProcedureRelationId)
+			databases = list_append_unique_oid(databases, row->dbid);
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return databases;
 }
