@@ -3,20 +3,6 @@
  *	  POST requests through libcurl, with evidence of what left: what the owner
  *	  calls.
  *
- * The files of this client are layers.  Each calls only those below it:
- *
- *	http.c				what the owner calls
- *	http_thread.c		the thread's loop, and the exchange of lists with it
- *	http_multi.c		the curl multi handle: starts, waits, collects
- *	http_exchange.c		evidence of an exchange; http_target.c, accounts
- *	http_transfer.c		easy handles with all their options
- *	http_callbacks.c	what libcurl calls about a transfer: the gate, headers, answer
- *	http_watch.c		sockets under the watch of epoll
- *	http_freeze.c, http_address.c
- *	http_common.c		clock, error messages, signal masks, lists
- *
- * http_describe.c needs nothing but an exchange.
- *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/http/http.c
  */
@@ -47,17 +33,16 @@ init_libcurl(char *error, size_t error_size)
 	code = curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (code != CURLE_OK)
 	{
-		mf_http_error(error, error_size, "could not initialize libcurl: %s", curl_easy_strerror(code));
+		snprintf(error, error_size, "could not initialize libcurl: %s", curl_easy_strerror(code));
 		return false;
 	}
 	version = curl_version_info(CURLVERSION_NOW);
 	if (version->version_num < MIN_LIBCURL)
-		mf_http_error(error, error_size, "libcurl %s is too old, 7.87.0 or newer is needed",
-					  version->version);
+		snprintf(error, error_size, "libcurl %s is too old, 7.87.0 or newer is needed", version->version);
 	else if ((version->features & CURL_VERSION_SSL) == 0)
-		mf_http_error(error, error_size, "libcurl was built without TLS");
+		snprintf(error, error_size, "libcurl was built without TLS");
 	else if ((version->features & CURL_VERSION_ASYNCHDNS) == 0)
-		mf_http_error(error, error_size, "libcurl was built without asynchronous name lookups");
+		snprintf(error, error_size, "libcurl was built without asynchronous name lookups");
 	else
 	{
 		initialized = true;
@@ -83,7 +68,7 @@ mf_http_create(char *error, size_t error_size)
 	http = calloc(1, sizeof(MfHttp));
 	if (http == NULL)
 	{
-		mf_http_error(error, error_size, "out of memory");
+		snprintf(error, error_size, "out of memory");
 		return NULL;
 	}
 	http->deadline = -1;
@@ -92,7 +77,7 @@ mf_http_create(char *error, size_t error_size)
 	http->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (http->epoll < 0)
 	{
-		mf_http_error(error, error_size, "could not create an epoll descriptor: %s", strerror(errno));
+		snprintf(error, error_size, "could not create an epoll descriptor: %s", strerror(errno));
 		free(http);
 		return NULL;
 	}
@@ -204,7 +189,7 @@ mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 
 	if (record == NULL)
 	{
-		mf_http_error(error, error_size, "out of memory");
+		snprintf(error, error_size, "out of memory");
 		return NULL;
 	}
 	record->send_by = send_by;

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STOOD_STILL "the process stood still before it could be sent; it is held back for a while"
-
 static bool connection_is_closed(const MfHttpTransfer *transfer);
 static void read_header(const char *line, size_t len, const char *name, char *out, size_t out_size);
 
@@ -77,6 +75,7 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	MfHttpExchange *exchange = &transfer->record->exchange;
 	MfHttp	   *http = transfer->record->target->http;
 	int64_t		now = mf_http_clock();
+	const char *refusal = NULL;
 	long		new_connections;
 
 	(void) local_ip;
@@ -88,31 +87,31 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	transfer->begun = true;
 	exchange->gate_reached = true;
 	if (exchange->gate_passed)
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
-				  "the server closed it, and the request was not repeated");
+		refusal = "the server closed it, and the request was not repeated";
 	else if (__atomic_load_n(&http->gate_closed, __ATOMIC_SEQ_CST))
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "sending was stopped");
+		refusal = "sending was stopped";
 	else if (transfer->record->target->remote_only && mf_http_ip_is_local(remote_ip))
 		/* over a connection that another target has opened */
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", MF_HTTP_OWN_MACHINE);
+		refusal = MF_HTTP_OWN_MACHINE;
 	else if (mf_http_is_held(transfer->record, now))
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), STOOD_STILL);
+		refusal = "the process stood still before it could be sent; it is held back for a while";
 	else if (transfer->record->send_by != 0 && now > transfer->record->send_by)
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
-				  "the time allowed for sending was over");
+		refusal = "the time allowed for sending was over";
 	else
 	{
 		if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK)
 			exchange->connection_reused = (new_connections == 0);
 		transfer->connection_closed = exchange->connection_reused && connection_is_closed(transfer);
-		if (!transfer->connection_closed)
-		{
-			exchange->gate_passed = true;
-			return CURL_PREREQFUNC_OK;
-		}
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "the server had closed the connection");
+		if (transfer->connection_closed)
+			refusal = "the server had closed the connection";
 	}
-	return CURL_PREREQFUNC_ABORT;
+	if (refusal != NULL)
+	{
+		snprintf(exchange->curl_error, sizeof(exchange->curl_error), "%s", refusal);
+		return CURL_PREREQFUNC_ABORT;
+	}
+	exchange->gate_passed = true;
+	return CURL_PREREQFUNC_OK;
 }
 
 /*

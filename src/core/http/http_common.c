@@ -1,7 +1,7 @@
 /*
  * http_common.c
- *	  What every file of the HTTP client uses: clock, error messages, signal
- *	  masks, event descriptors and lists of requests.
+ *	  What every file of the HTTP client uses: clock, signal masks, event descriptors
+ *	  and lists of requests.
  *
  * The lowest layer: calls no other file of the client.
  *
@@ -11,8 +11,6 @@
 #include "core/http/http_private.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,18 +21,6 @@ mf_http_clock(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-void
-mf_http_error(char *error, size_t error_size, const char *format,...)
-{
-	va_list		args;
-
-	if (error_size == 0)
-		return;
-	va_start(args, format);
-	vsnprintf(error, error_size, format, args);
-	va_end(args);
 }
 
 bool

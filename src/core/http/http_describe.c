@@ -7,7 +7,6 @@
  */
 #include "core/http/http_private.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "core/text/text.h"
@@ -137,7 +136,7 @@ mf_http_describe(const MfHttpExchange *exchange, char *buffer, size_t size)
 	if (exchange->curl_error[0] != '\0')
 		mf_text_excerpt(exchange->curl_error, strlen(exchange->curl_error), words, sizeof(words));
 	else
-		mf_http_error(words, sizeof(words), "%s", curl_easy_strerror(code));
+		snprintf(words, sizeof(words), "%s", curl_easy_strerror(code));
 
 	if (code == CURLE_OK)
 		len = snprintf(text, sizeof(text), "%s answered with HTTP status %ld",

@@ -158,7 +158,7 @@ mf_http_exchange_complete(const MfHttpTransfer *transfer, CURLcode code)
 	exchange->curl_code = (int) code;
 	exchange->starved = !exchange->gate_passed && is_starved(transfer, code);
 	if (exchange->curl_error[0] == '\0' && transfer->error[0] != '\0')
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", transfer->error);
+		snprintf(exchange->curl_error, sizeof(exchange->curl_error), "%s", transfer->error);
 	read_figures(exchange, transfer);
 	if (transfer->tls_begun != 0)
 		exchange->connect_us = (transfer->tls_begun - record->submitted) / 1000;
@@ -169,8 +169,7 @@ mf_http_exchange_complete(const MfHttpTransfer *transfer, CURLcode code)
 	if (code == CURLE_OK && (!transfer->headers_ended || exchange->http_status < 200))
 	{
 		exchange->curl_code = CURLE_PARTIAL_FILE;
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
-					  "the headers of the answer were cut off");
+		snprintf(exchange->curl_error, sizeof(exchange->curl_error), "the headers of the answer were cut off");
 	}
 	mf_http_hide_key(exchange->api_key, exchange->curl_error, strlen(exchange->curl_error));
 }

@@ -45,8 +45,8 @@
 		CURLMcode	setopt_code_ = curl_multi_setopt((multi), (option), (value)); \
 		if (setopt_code_ != CURLM_OK) \
 		{ \
-			mf_http_error(error, error_size, "libcurl refused %s: %s", #option, \
-						  curl_multi_strerror(setopt_code_)); \
+			snprintf(error, error_size, "libcurl refused %s: %s", #option, \
+					 curl_multi_strerror(setopt_code_)); \
 			goto failed; \
 		} \
 	} while (0)
@@ -81,7 +81,7 @@ open_multi(MfHttp *http, char *error, size_t error_size)
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (multi == NULL)
 	{
-		mf_http_error(error, error_size, "out of memory");
+		snprintf(error, error_size, "out of memory");
 		return false;
 	}
 	SETMOPT(multi, CURLMOPT_SOCKETFUNCTION, mf_http_watch_socket);
@@ -161,7 +161,7 @@ mf_http_multi_start(MfHttp *http, MfHttpList *records)
 			continue;
 		record->exchange.curl_code = CURLE_FAILED_INIT;
 		record->exchange.starved = true;
-		mf_http_error(record->exchange.curl_error, sizeof(record->exchange.curl_error), "%s", error);
+		snprintf(record->exchange.curl_error, sizeof(record->exchange.curl_error), "%s", error);
 		mf_http_list_append(&http->ended, record);
 	}
 }
@@ -201,7 +201,7 @@ start_transfer(MfHttp *http, MfHttpRecord *record, char *error, size_t error_siz
 	code = curl_multi_add_handle(http->multi, transfer->easy);
 	if (code != CURLM_OK)
 	{
-		mf_http_error(error, error_size, "could not start the request: %s", curl_multi_strerror(code));
+		snprintf(error, error_size, "could not start the request: %s", curl_multi_strerror(code));
 		mf_http_transfer_free(transfer);
 		return false;
 	}
@@ -283,7 +283,7 @@ fail_all(MfHttp *http, const char *why)
 	{
 		MfHttpTransfer *transfer = http->running;
 
-		mf_http_error(transfer->error, sizeof(transfer->error), "%s", why);
+		snprintf(transfer->error, sizeof(transfer->error), "%s", why);
 		finish_transfer(transfer, CURLE_FAILED_INIT);
 	}
 }

@@ -12,6 +12,7 @@
 #include <curl/curl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "core/http/http.h"
 
@@ -202,10 +203,9 @@ struct MfHttp
 	MfHttpList	ended;
 };
 
-/* From here on by layer, the lowest first: see http.c */
+/* From here on by layer, the lowest first: see docs/design.md */
 
-/* http_common.c; the first writes an error message for the owner */
-extern void mf_http_error(char *error, size_t error_size, const char *format,...) __attribute__((format(printf, 3, 4)));
+/* http_common.c */
 extern bool mf_http_is_shortage(int error); /* is this errno one of descriptors or memory? */
 extern void mf_http_block_signals(sigset_t *saved); /* all of them, on this thread */
 extern void mf_http_event_set(int fd);	/* makes an eventfd readable */

@@ -15,7 +15,6 @@
 #include "core/text/digest.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,7 +125,7 @@ read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t er
 	if (problem == NULL && !keep_base_url(target, url, base_url))
 		problem = "out of memory";
 	if (problem != NULL)
-		mf_http_error(error, error_size, "%s", problem);
+		snprintf(error, error_size, "%s", problem);
 	curl_url_cleanup(url);
 	return problem == NULL;
 }
@@ -202,12 +201,12 @@ static bool
 options_valid(const MfHttpTargetOptions *options, char *error, size_t error_size)
 {
 	if (options->base_url == NULL || options->api_key == NULL)
-		mf_http_error(error, error_size, "URL and API key are needed");
+		snprintf(error, error_size, "URL and API key are needed");
 	else if (options->api_key[0] == '\0' || !is_printable_ascii(options->api_key))
-		mf_http_error(error, error_size,
+		snprintf(error, error_size,
 					  "the API key is empty or contains spaces, line ends or other characters that no key has");
 	else if (options->timeout_ms <= 0 || options->connect_timeout_ms <= 0)
-		mf_http_error(error, error_size, "time-outs must be greater than zero");
+		snprintf(error, error_size, "time-outs must be greater than zero");
 	else
 		return true;
 	return false;
@@ -257,7 +256,7 @@ mf_http_target_make(MfHttp *http, const MfHttpTargetOptions *options,
 	target = calloc(1, sizeof(MfHttpTarget));
 	if (target == NULL)
 	{
-		mf_http_error(error, error_size, "out of memory");
+		snprintf(error, error_size, "out of memory");
 		return NULL;
 	}
 	target->http = http;
@@ -271,7 +270,7 @@ mf_http_target_make(MfHttp *http, const MfHttpTargetOptions *options,
 	if ((options->ca_file != NULL && (target->ca_file = strdup(options->ca_file)) == NULL) ||
 		!set_headers(target, options->api_key))
 	{
-		mf_http_error(error, error_size, "out of memory");
+		snprintf(error, error_size, "out of memory");
 		goto failed;
 	}
 	if (!libcurl_takes_options(target, error, error_size))

@@ -47,7 +47,7 @@ mf_http_start_thread(MfHttp *http, char *error, size_t error_size)
 	if (http->wake_fd < 0 || http->done_fd < 0 ||
 		epoll_ctl(http->epoll, EPOLL_CTL_ADD, http->wake_fd, &event) != 0)
 	{
-		mf_http_error(error, error_size, "could not create event descriptors");
+		snprintf(error, error_size, "could not create event descriptors");
 		close_events(http);
 		return false;
 	}
@@ -60,7 +60,7 @@ mf_http_start_thread(MfHttp *http, char *error, size_t error_size)
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (failure != 0)
 	{
-		mf_http_error(error, error_size, "could not create a thread: %s", strerror(failure));
+		snprintf(error, error_size, "could not create a thread: %s", strerror(failure));
 		pthread_mutex_destroy(&http->lock);
 		close_events(http);
 		return false;

@@ -10,7 +10,6 @@
 #endif
 #include "core/http/http_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,8 +25,8 @@
 		CURLcode	setopt_code_ = curl_easy_setopt((easy), (option), (value)); \
 		if (setopt_code_ != CURLE_OK) \
 		{ \
-			mf_http_error(error, error_size, "libcurl refused %s: %s", #option, \
-						  curl_easy_strerror(setopt_code_)); \
+			snprintf(error, error_size, "libcurl refused %s: %s", #option, \
+					 curl_easy_strerror(setopt_code_)); \
 			goto failed; \
 		} \
 	} while (0)
@@ -42,13 +41,13 @@ mf_http_transfer_create(MfHttp *http, char *error, size_t error_size)
 
 	if (transfer == NULL)
 	{
-		mf_http_error(error, error_size, "out of memory");
+		snprintf(error, error_size, "out of memory");
 		return NULL;
 	}
 	easy = transfer->easy = curl_easy_init();
 	if (easy == NULL)
 	{
-		mf_http_error(error, error_size, "out of memory");
+		snprintf(error, error_size, "out of memory");
 		goto failed;
 	}
 	SETOPT(easy, CURLOPT_PRIVATE, transfer);
@@ -174,7 +173,7 @@ mf_http_transfer_set_request(MfHttpTransfer *transfer, MfHttpRecord *record, cha
 	transfer->error[0] = '\0';
 	if (asprintf(&url, "%s%s", target->base_url, record->path) < 0)
 	{
-		mf_http_error(error, error_size, "out of memory");
+		snprintf(error, error_size, "out of memory");
 		return false;
 	}
 	SETOPT(transfer->easy, CURLOPT_URL, url);

@@ -72,15 +72,14 @@ mf_http_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	transfer->begun = true;
 	if (transfer->record->target->remote_only && mf_http_address_is_local(&address->addr))
 	{
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error), "%s", MF_HTTP_OWN_MACHINE);
+		snprintf(exchange->curl_error, sizeof(exchange->curl_error), "%s", MF_HTTP_OWN_MACHINE);
 		return CURL_SOCKET_BAD;
 	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0 && mf_http_is_shortage(errno))
 	{
 		transfer->starved = true;
-		mf_http_error(exchange->curl_error, sizeof(exchange->curl_error),
-					  "could not create a socket: %s", strerror(errno));
+		snprintf(exchange->curl_error, sizeof(exchange->curl_error), "could not create a socket: %s", strerror(errno));
 	}
 	return fd;
 }
