@@ -40,13 +40,8 @@ typedef struct KeyThrottle
 typedef struct CachedTarget
 {
 	TargetId	id;
-	MfAccountKey key;			/* its strings are in TopMemoryContext */
+	MfAccountKey key;			/* without the key itself; "path" is in TopMemoryContext */
 	uint64		mapping_changes;	/* as of when the key was last read */
-	char	   *base_url;
-	char	   *ca_file;		/* NULL = the system's */
-	bool		remote_only;
-	long		timeout_ms;
-	long		connect_timeout_ms;
 	MfHttpTarget *target;
 	char	   *refused;		/* MyFatoorah's error; NULL: not refused */
 	KeyThrottle sending;
@@ -64,10 +59,9 @@ static uint64 mapping_changes = 0;
 
 static void start_target_cache(void);
 static void count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue);
+static MfHttpTargetOptions target_options(const MfAccount *account, const MfAccountKey *key);
 static bool is_current(const CachedTarget *cached, const MfAccount *account, MfKeyOwner owner);
-static bool has_same_options(const CachedTarget *cached, const MfAccount *account);
-static bool has_same_key(const CachedTarget *cached, const MfAccountKey *key);
-static bool is_same_text(const char *a, const char *b);
+static bool has_same_key(const CachedTarget *cached, const MfAccount *account, const MfAccountKey *key);
 static void confirm_key(CachedTarget *cached, const MfAccountKey *key, uint64 changes);
 static MfHttpTarget *create_target(const TargetId *id, const MfAccount *account, const MfAccountKey *key,
 								   uint64 changes);
@@ -78,7 +72,6 @@ static void back_off(KeyThrottle *throttle, int retry_after);
 static void clear_refusal(CachedTarget *cached);
 static void drop_target(CachedTarget *cached, bool at_once);
 static void release_target(void *target);
-static void free_members(CachedTarget *cached);
 
 MfHttpTarget *
 mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
@@ -97,7 +90,7 @@ mf_account_target(MfHttp *http, const MfAccount *account, MfKeyOwner owner)
 	/* before the key is read: a change that comes up meanwhile has it read again */
 	changes = mapping_changes;
 	mf_account_read_key(account, owner, &key);
-	if (cached != NULL && has_same_key(cached, &key) && has_same_options(cached, account))
+	if (cached != NULL && has_same_key(cached, account, &key))
 	{
 		confirm_key(cached, &key, changes);
 		mf_wipe_string(key.key);
@@ -126,37 +119,43 @@ count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue)
 	mapping_changes++;
 }
 
+/* What a target of an account is created from; "key" may be one without the key itself. */
+static MfHttpTargetOptions
+target_options(const MfAccount *account, const MfAccountKey *key)
+{
+	MfHttpTargetOptions options = {
+		.base_url = account->base_url,
+		.api_key = key->key,
+		.ca_file = account->ca_file,
+		.remote_only = mf_account_is_redirected(account),
+		.timeout_ms = account->timeout_ms,
+		.connect_timeout_ms = account->connect_timeout_ms,
+		.tag = key->own ? OWN_KEY : PUBLIC_KEY
+	};
+
+	return options;
+}
+
 /* Whether a target can be used without reading its key again. */
 static bool
 is_current(const CachedTarget *cached, const MfAccount *account, MfKeyOwner owner)
 {
 	const MfAccountKey *key = &cached->key;
+	MfHttpTargetOptions options = target_options(account, key);
 
-	return cached->mapping_changes == mapping_changes && has_same_options(cached, account) &&
+	return cached->mapping_changes == mapping_changes && mf_http_target_matches(cached->target, &options) &&
 		(key->own || !owner.own) && (key->path == NULL || mf_secret_file_unchanged(key->path, &key->file));
 }
 
-/* Whether the options of the account are still those that a target was created from. */
+/* Whether a target was created with that key, from the same place, and with the account's options. */
 static bool
-has_same_options(const CachedTarget *cached, const MfAccount *account)
+has_same_key(const CachedTarget *cached, const MfAccount *account, const MfAccountKey *key)
 {
-	return cached->remote_only == mf_account_is_redirected(account) && cached->timeout_ms == account->timeout_ms &&
-		cached->connect_timeout_ms == account->connect_timeout_ms &&
-		strcmp(cached->base_url, account->base_url) == 0 && is_same_text(cached->ca_file, account->ca_file);
-}
+	MfHttpTargetOptions options = target_options(account, key);
+	const char *path = cached->key.path;
 
-static bool
-has_same_key(const CachedTarget *cached, const MfAccountKey *key)
-{
-	return cached->key.own == key->own && strcmp(cached->key.key, key->key) == 0 &&
-		is_same_text(cached->key.path, key->path);
-}
-
-/* Whether two texts are the same, or both are NULL. */
-static bool
-is_same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+	return mf_http_target_matches(cached->target, &options) &&
+		(path == NULL || key->path == NULL ? path == key->path : strcmp(path, key->path) == 0);
 }
 
 /* The key was read again and is the same.  One in a user mapping that was changed is no longer taken as refused. */
@@ -177,41 +176,25 @@ confirm_key(CachedTarget *cached, const MfAccountKey *key, uint64 changes)
 static MfHttpTarget *
 create_target(const TargetId *id, const MfAccount *account, const MfAccountKey *key, uint64 changes)
 {
+	MfHttpTargetOptions options = target_options(account, key);
 	CachedTarget made;
-	MfHttpTargetOptions options;
 	char		error[MF_HTTP_ERROR_SIZE];
 
 	memset(&made, 0, sizeof(made));
 	made.id = *id;
 	made.mapping_changes = changes;
-	made.key = *key;
-	made.key.key = copy_text(key->key);
-	made.key.path = copy_text(key->path);
-	mf_wipe_string(key->key);
-	made.base_url = copy_text(account->base_url);
-	made.ca_file = copy_text(account->ca_file);
-	made.remote_only = mf_account_is_redirected(account);
-	made.timeout_ms = account->timeout_ms;
-	made.connect_timeout_ms = account->connect_timeout_ms;
-
-	options.base_url = made.base_url;
-	options.api_key = made.key.key;
-	options.ca_file = made.ca_file;
-	options.remote_only = made.remote_only;
-	options.timeout_ms = made.timeout_ms;
-	options.connect_timeout_ms = made.connect_timeout_ms;
-	options.tag = key->own ? OWN_KEY : PUBLIC_KEY;
 	made.target = mf_http_target_create(id->http, &options, error, sizeof(error));
+	mf_wipe_string(key->key);
 	if (made.target == NULL)
-	{
-		free_members(&made);
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("account \"%s\" cannot be used", account->name),
 				 errdetail_internal("%s", error),
 				 errhint("Correct the options of the server or its user mapping; SELECT * FROM mf_check(%s) tests them.",
 						 quote_literal_cstr(account->name))));
-	}
+	made.key = *key;
+	made.key.key = NULL;
+	made.key.path = copy_text(key->path);
 	*(CachedTarget *) hash_search(cached_targets, id, HASH_ENTER, NULL) = made;
 	return made.target;
 }
@@ -358,7 +341,7 @@ mf_account_forget_targets(MfHttp *http)
 }
 
 /*
- * Removes a target from the cache and wipes its key.  Unless "at_once", it is
+ * Removes a target from the cache.  Unless "at_once", it is
  * released at the end of the transaction, because it may be in use until then.
  */
 static void
@@ -377,7 +360,9 @@ drop_target(CachedTarget *cached, bool at_once)
 		callback->arg = cached->target;
 		MemoryContextRegisterResetCallback(TopTransactionContext, callback);
 	}
-	free_members(cached);
+	if (cached->key.path != NULL)
+		pfree(cached->key.path);
+	clear_refusal(cached);
 	(void) hash_search(cached_targets, &id, HASH_REMOVE, NULL);
 }
 
@@ -385,17 +370,4 @@ static void
 release_target(void *target)
 {
 	mf_http_target_release((MfHttpTarget *) target);
-}
-
-/* Wipes the key of a target, and frees everything but the MfHttpTarget. */
-static void
-free_members(CachedTarget *cached)
-{
-	mf_wipe_string(cached->key.key);
-	pfree(cached->base_url);
-	if (cached->ca_file != NULL)
-		pfree(cached->ca_file);
-	if (cached->key.path != NULL)
-		pfree(cached->key.path);
-	clear_refusal(cached);
 }

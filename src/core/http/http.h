@@ -135,6 +135,12 @@ extern MfHttpTarget *mf_http_target_create(MfHttp *http, const MfHttpTargetOptio
 										   char *error, size_t error_size);
 
 /*
+ * Whether a target was created with these options.  The key is not compared if
+ * "api_key" is NULL.
+ */
+extern bool mf_http_target_matches(const MfHttpTarget *target, const MfHttpTargetOptions *options);
+
+/*
  * Whether mf_http_target_create() would accept this URL; if not, writes "error".
  */
 extern bool mf_http_base_url_valid(const char *base_url, char *error, size_t error_size);

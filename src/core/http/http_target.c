@@ -159,6 +159,21 @@ set_checksum(MfHttpTarget *target, const char *authorization)
 	return true;
 }
 
+bool
+mf_http_target_matches(const MfHttpTarget *target, const MfHttpTargetOptions *options)
+{
+	size_t		len = strlen(target->base_url);
+	bool		same_ca = target->ca_file == NULL || options->ca_file == NULL ?
+		target->ca_file == options->ca_file : strcmp(target->ca_file, options->ca_file) == 0;
+
+	return same_ca && target->timeout_ms == options->timeout_ms &&
+		target->connect_timeout_ms == options->connect_timeout_ms && target->remote_only == options->remote_only &&
+		strncmp(options->base_url, target->base_url, len) == 0 &&
+		(options->base_url[len] == '\0' || strcmp(options->base_url + len, "/") == 0) &&
+		(options->api_key == NULL ||
+		 (target->tag == options->tag && strcmp(target->headers->data + strlen(AUTHORIZATION), options->api_key) == 0));
+}
+
 int32_t
 mf_http_target_checksum(const MfHttpTarget *target)
 {
