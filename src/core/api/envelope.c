@@ -67,7 +67,7 @@ append_markup(Line *line, const char *text, size_t len)
 				return;
 			space = true;
 		}
-		else if (*text == ' ' || *text == '\t' || *text == '\r' || *text == '\n')
+		else if (mf_is_space(*text))
 			space = true;
 		else
 		{
@@ -84,19 +84,17 @@ append_markup(Line *line, const char *text, size_t len)
 static void
 append_raw(Line *line, const char *body, size_t len)
 {
-	while (len > 0 && strchr(" \t\r\n", *body) != NULL && *body != '\0')
+	while (len > 0 && mf_is_space(*body))
 	{
 		body++;
 		len--;
 	}
+	while (len > 0 && mf_is_space(body[len - 1]))
+		len--;
 	if (len > 0 && *body == '<')
 		append_markup(line, body, len);
 	else
-	{
-		while (len > 0 && strchr(" \t\r\n", body[len - 1]) != NULL && body[len - 1] != '\0')
-			len--;
 		append(line, body, len);
-	}
 }
 
 /*
@@ -249,7 +247,7 @@ names_invoice(const MfEnvelope *envelope, const char *body, size_t len)
 static bool
 is_blank(const char *text, size_t len)
 {
-	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL && text[len - 1] != '\0')
+	while (len > 0 && mf_is_space(text[len - 1]))
 		len--;
 	return len == 0;
 }

@@ -168,7 +168,7 @@ trim_space(const char *text, size_t *len)
 		return "";
 	text += strspn(text, " \t\r\n");
 	*len = strlen(text);
-	while (*len > 0 && strchr(" \t\r\n", text[*len - 1]) != NULL)
+	while (*len > 0 && mf_is_space(text[*len - 1]))
 		(*len)--;
 	return text;
 }

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text/ascii.h"
+
 static bool connection_is_closed(const MfHttpTransfer *transfer);
 static void read_header(const char *line, size_t len, const char *name, char *out, size_t out_size);
 
@@ -129,13 +131,12 @@ read_header(const char *line, size_t len, const char *name, char *out, size_t ou
 		return;
 	line += name_len;
 	len -= name_len;
-	while (len > 0 && (*line == ' ' || *line == '\t'))
+	while (len > 0 && mf_is_space(*line))
 	{
 		line++;
 		len--;
 	}
-	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' ||
-					   line[len - 1] == ' ' || line[len - 1] == '\t'))
+	while (len > 0 && mf_is_space(line[len - 1]))
 		len--;
 	for (i = 0; i < len && i < out_size - 1; i++)
 		out[i] = (line[i] >= 0x20 && line[i] < 0x7F) ? line[i] : '?';

@@ -17,6 +17,12 @@ mf_is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+static inline bool
+mf_is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static inline char
 mf_lower(char c)
 {

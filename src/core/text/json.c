@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text/ascii.h"
 #include "core/text/text.h"
 
 /* Before 1.7.13 appending to an array walks it: quadratic in the answer's size. */
@@ -81,14 +82,8 @@ peek(const Parser *parser)
 static void
 skip_space(Parser *parser)
 {
-	for (;;)
-	{
-		int			c = peek(parser);
-
-		if (c != ' ' && c != '\t' && c != '\n' && c != '\r')
-			return;
+	while (parser->pos < parser->len && mf_is_space(parser->text[parser->pos]))
 		parser->pos++;
-	}
 }
 
 static bool
@@ -264,18 +259,12 @@ read_string(Parser *parser, size_t at)
 static void
 skip_digits(Parser *parser)
 {
-	int			c = peek(parser);
+	size_t		start = parser->pos;
 
-	if (c < '0' || c > '9')
-	{
-		set_error(parser, "invalid number");
-		return;
-	}
-	do
-	{
+	while (parser->pos < parser->len && mf_is_digit(parser->text[parser->pos]))
 		parser->pos++;
-		c = peek(parser);
-	} while (c >= '0' && c <= '9');
+	if (parser->pos == start)
+		set_error(parser, "invalid number");
 }
 
 /* A number becomes a raw node with its literal. */
@@ -284,7 +273,6 @@ read_number(Parser *parser)
 {
 	char	   *out = parser->scratch + parser->value_at;
 	size_t		start = parser->pos;
-	cJSON	   *node;
 
 	if (peek(parser) == '-')
 		parser->pos++;
@@ -308,17 +296,13 @@ read_number(Parser *parser)
 		return NULL;
 	memcpy(out, parser->text + start, parser->pos - start);
 	out[parser->pos - start] = '\0';
-	node = cJSON_CreateRaw(out);
-	if (node == NULL)
-		set_error(parser, MF_JSON_OUT_OF_MEMORY);
-	return node;
+	return cJSON_CreateRaw(out);
 }
 
 static cJSON *
 read_word(Parser *parser, const char *word, cJSON *(*create) (void))
 {
 	size_t		len = strlen(word);
-	cJSON	   *node;
 
 	if (parser->len - parser->pos < len ||
 		memcmp(parser->text + parser->pos, word, len) != 0)
@@ -327,28 +311,19 @@ read_word(Parser *parser, const char *word, cJSON *(*create) (void))
 		return NULL;
 	}
 	parser->pos += len;
-	node = create();
-	if (node == NULL)
-		set_error(parser, MF_JSON_OUT_OF_MEMORY);
-	return node;
+	return create();
 }
 
-/* Any value that holds no other; NULL with parser->error set on failure. */
+/* Any value that holds no other; NULL on failure, without parser->error when out of memory. */
 static cJSON *
 read_scalar(Parser *parser)
 {
-	cJSON	   *node;
 	int			c = peek(parser);
 
 	if (c == '"')
 	{
 		read_string(parser, parser->value_at);
-		if (parser->error != NULL)
-			return NULL;
-		node = cJSON_CreateString(parser->scratch + parser->value_at);
-		if (node == NULL)
-			set_error(parser, MF_JSON_OUT_OF_MEMORY);
-		return node;
+		return parser->error != NULL ? NULL : cJSON_CreateString(parser->scratch + parser->value_at);
 	}
 	if (c == '-' || (c >= '0' && c <= '9'))
 		return read_number(parser);
@@ -476,15 +451,15 @@ read_value(Parser *parser, cJSON **root)
 	else if (container && parser->depth >= MF_JSON_MAX_DEPTH)
 		set_error(parser, "nested too deeply");
 	else if (container)
-	{
 		node = (c == '{') ? cJSON_CreateObject() : cJSON_CreateArray();
-		if (node == NULL)
-			set_error(parser, MF_JSON_OUT_OF_MEMORY);
-	}
 	else
 		node = read_scalar(parser);
 	if (node == NULL)
+	{
+		/* unless there was another failure */
+		set_error(parser, MF_JSON_OUT_OF_MEMORY);
 		return NULL;
+	}
 
 	if (parser->depth > 0)
 		attach_node(parser, node);
