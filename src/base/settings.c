@@ -2,7 +2,7 @@
  * settings.c
  *	  The configuration parameters of the extension.
  *
- * Each of them is documented in README.md, with its limits and default.
+ * docs/reference.md has each of them, with its limits and default.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/base/settings.c

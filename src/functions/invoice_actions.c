@@ -24,7 +24,17 @@
 #include "store/refresh_requests.h"
 #include "store/row_rights.h"
 
-static const char *status_result(MfStatus status);
+/* The results for invoices whose status does not allow an action */
+static const char *const status_results[MF_STATUS_COUNT] = {
+	[MF_STATUS_QUEUED] = "already_queued",
+	[MF_STATUS_SENDING] = "being_sent",
+	[MF_STATUS_SENT] = "already_sent",
+	[MF_STATUS_REJECTED] = "rejected",
+	[MF_STATUS_UNKNOWN] = "outcome_unknown",
+	[MF_STATUS_REVIEW] = "in_review",
+	[MF_STATUS_CANCELLED] = "already_cancelled",
+};
+
 static const char *missing_right(const MfCommand *command, const MfNamed *named);
 static bool may_exist(const MfJob *job);
 static void init_transition(MfTransition *transition, const MfCommand *command, const MfJob *job, const char *reason);
@@ -76,33 +86,6 @@ mf_action_run(MfAction action, const MfCommand *command, MfNamed *named, const c
 	action(command, named, results, count);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-}
-
-/* The result for an invoice whose status does not allow the action. */
-static const char *
-status_result(MfStatus status)
-{
-	switch (status)
-	{
-		case MF_STATUS_QUEUED:
-			return "already_queued";
-		case MF_STATUS_SENDING:
-			return "being_sent";
-		case MF_STATUS_SENT:
-			return "already_sent";
-		case MF_STATUS_REJECTED:
-			return "rejected";
-		case MF_STATUS_UNKNOWN:
-			return "outcome_unknown";
-		case MF_STATUS_REVIEW:
-			return "in_review";
-		case MF_STATUS_CANCELLED:
-			return "already_cancelled";
-		default:
-			break;
-	}
-	elog(ERROR, "unknown status");
-	return NULL;
 }
 
 /* The result if the current role may do nothing to an invoice that was to be locked; NULL if it may. */
@@ -169,7 +152,7 @@ mf_action_cancel(const MfCommand *command, MfNamed *named, const char **results,
 			transitions[transition_count++].to = MF_STATUS_CANCELLED;
 		}
 		else
-			results[i] = status_result(job->status);
+			results[i] = status_results[job->status];
 	}
 	if (transition_count > 0)
 		mf_queue_apply_by_person(command->schema, transitions, transition_count);
@@ -196,7 +179,7 @@ mf_action_retry(const MfCommand *command, MfNamed *named, const char **results, 
 		results[i] = missing_right(command, &named[i]);
 		if (results[i] != NULL)
 			continue;
-		results[i] = job->status == MF_STATUS_REJECTED ? MF_RESULT_QUEUED : status_result(job->status);
+		results[i] = job->status == MF_STATUS_REJECTED ? MF_RESULT_QUEUED : status_results[job->status];
 		if (job->status != MF_STATUS_REJECTED)
 			continue;
 		init_transition(&transitions[job_count], command, job, "retry");

@@ -34,25 +34,15 @@ static const uint8 *next_random_bytes(void);
 Oid
 mf_request_type(MfSendPaymentField field)
 {
-	switch (field)
-	{
-		case MF_SP_INVOICE_VALUE:
-			return NUMERICOID;
-		case MF_SP_EXPIRY_DATE:
-			return TIMESTAMPTZOID;
-		case MF_SP_SHIPPING_METHOD:
-			return INT2OID;
-		case MF_SP_INVOICE_PAYMENT_METHODS:
-			return INT4ARRAYOID;
-		case MF_SP_CUSTOMER_ADDRESS:
-		case MF_SP_INVOICE_ITEMS:
-		case MF_SP_SHIPPING_CONSIGNEE:
-		case MF_SP_SUPPLIERS:
-		case MF_SP_PROCESSING_DETAILS:
-			return JSONBOID;
-		default:
-			return TEXTOID;
-	}
+	static const Oid types[] = {
+		[MF_TEXT] = TEXTOID,
+		[MF_DECIMAL] = NUMERICOID,
+		[MF_INTEGER] = INT2OID,
+		[MF_JSON] = JSONBOID,
+		[MF_LOCAL_TIME] = TIMESTAMPTZOID
+	};
+
+	return field == MF_SP_INVOICE_PAYMENT_METHODS ? INT4ARRAYOID : types[mf_send_payment_fields[field].kind];
 }
 
 char *

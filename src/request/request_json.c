@@ -110,27 +110,26 @@ static Numeric member_number(JsonbContainer *object, const char *name);
 void
 mf_check_json_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	switch (field)
+	static const struct
 	{
-		case MF_SP_CUSTOMER_ADDRESS:
-			check_object_field(request, field, address_members);
-			break;
-		case MF_SP_INVOICE_ITEMS:
-			check_array_field(request, field, item_members);
-			check_sum(request);
-			break;
-		case MF_SP_SHIPPING_CONSIGNEE:
-			check_object_field(request, field, consignee_members);
-			break;
-		case MF_SP_SUPPLIERS:
-			check_array_field(request, field, supplier_members);
-			break;
-		case MF_SP_PROCESSING_DETAILS:
-			check_object_field(request, field, processing_members);
-			break;
-		default:
-			elog(ERROR, "%s is not a jsonb field", mf_send_payment_fields[field].column);
-	}
+		bool		is_array;
+		const Member *members;
+	}			fields[MF_SP_COUNT] = {
+		[MF_SP_CUSTOMER_ADDRESS] = {false, address_members},
+		[MF_SP_INVOICE_ITEMS] = {true, item_members},
+		[MF_SP_SHIPPING_CONSIGNEE] = {false, consignee_members},
+		[MF_SP_SUPPLIERS] = {true, supplier_members},
+		[MF_SP_PROCESSING_DETAILS] = {false, processing_members}
+	};
+
+	if (request->isnull[field])
+		return;
+	if (fields[field].is_array)
+		check_array_field(request, field, fields[field].members);
+	else
+		check_object_field(request, field, fields[field].members);
+	if (field == MF_SP_INVOICE_ITEMS)
+		check_sum(request);
 }
 
 /* Checks that the items, whose members are valid, add up to invoice_value exactly. */
@@ -143,7 +142,7 @@ check_sum(const MfRequest *request)
 	JsonbIteratorToken token;
 	Datum		total;
 
-	if (request->isnull[MF_SP_INVOICE_ITEMS] || request->isnull[MF_SP_INVOICE_VALUE])
+	if (request->isnull[MF_SP_INVOICE_VALUE])
 		return;
 
 	items = DatumGetJsonbP(request->values[MF_SP_INVOICE_ITEMS]);
@@ -182,9 +181,6 @@ check_object_field(MfRequest *request, MfSendPaymentField field, const Member *m
 	CheckedObject checked = {request, field, column, false};
 	Jsonb	   *jsonb;
 
-	if (request->isnull[field])
-		return;
-
 	jsonb = DatumGetJsonbP(request->values[field]);
 	if (!JB_ROOT_IS_OBJECT(jsonb))
 		ereport(ERROR,
@@ -205,9 +201,6 @@ check_array_field(MfRequest *request, MfSendPaymentField field, const Member *me
 	JsonbValue	value;
 	JsonbIteratorToken token;
 	int			number = 0;
-
-	if (request->isnull[field])
-		return;
 
 	jsonb = DatumGetJsonbP(request->values[field]);
 	if (JB_ROOT_IS_OBJECT(jsonb) && JB_ROOT_COUNT(jsonb) == 0)

@@ -110,22 +110,16 @@ static LookupEvidence lookup_evidence(const MfEnvelope *envelope);
 const char *
 mf_outcome_name(MfOutcome outcome)
 {
-	switch (outcome)
-	{
-		case MF_OUTCOME_ACCEPTED:
-			return "accepted";
-		case MF_OUTCOME_REJECTED:
-			return "rejected";
-		case MF_OUTCOME_NOT_SENT:
-			return "not_sent";
-		case MF_OUTCOME_THROTTLED:
-			return "throttled";
-		case MF_OUTCOME_ACCOUNT_PROBLEM:
-			return "account_problem";
-		case MF_OUTCOME_UNKNOWN:
-			break;
-	}
-	return "unknown";
+	static const char *const names[] = {
+		[MF_OUTCOME_ACCEPTED] = "accepted",
+		[MF_OUTCOME_REJECTED] = "rejected",
+		[MF_OUTCOME_NOT_SENT] = "not_sent",
+		[MF_OUTCOME_THROTTLED] = "throttled",
+		[MF_OUTCOME_ACCOUNT_PROBLEM] = "account_problem",
+		[MF_OUTCOME_UNKNOWN] = "unknown"
+	};
+
+	return names[outcome];
 }
 
 /*
