@@ -37,7 +37,6 @@ typedef struct OwnedStatusResult
 
 static void free_status_result(void *result);
 static const char *status_key_type(const char *key_type);
-static bool is_hidden(Oid schema, const MfAccount *account, const MfStatusResult *result);
 static const MfStatusResult *find_invoice(FunctionCallInfo fcinfo, const MfAccount **account);
 static char *check_key(const char *name, const char *key, const char *key_type);
 pg_noreturn static void report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAccount *account,
@@ -104,16 +103,6 @@ status_key_type(const char *key_type)
 	return NULL;				/* keep compiler quiet */
 }
 
-/* Whether row-level security hides from the current role the invoice that was found. */
-static bool
-is_hidden(Oid schema, const MfAccount *account, const MfStatusResult *result)
-{
-	const char *invoice_id = result->values[MF_PS_INVOICE_ID];
-	const char *reference = result->values[MF_PS_CUSTOMER_REFERENCE];
-
-	return mf_payment_answer_is_hidden(schema, account->name, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL);
-}
-
 /* The invoice that the three arguments of a call name. */
 static const MfStatusResult *
 find_invoice(FunctionCallInfo fcinfo, const MfAccount **account)
@@ -130,6 +119,7 @@ mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_t
 				const MfAccount **account)
 {
 	const MfStatusResult *result;
+	const char *reference;
 	const char *error;
 	const char *shown;
 	bool		under_policies;
@@ -146,7 +136,10 @@ mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_t
 
 	result = mf_ask_payment_status(*account, GetUserId(), key, key_type, &error, &shown);
 	lookup = result->lookup;
-	if (lookup == MF_LOOKUP_FOUND && under_policies && is_hidden(schema, *account, result))
+	reference = result->values[MF_PS_CUSTOMER_REFERENCE];
+	if (lookup == MF_LOOKUP_FOUND && under_policies &&
+		mf_payment_answer_is_hidden(schema, account_name, result->values[MF_PS_INVOICE_ID],
+									reference ? mf_from_utf8_lossy(reference) : NULL))
 		lookup = MF_LOOKUP_NOT_FOUND;
 	if (lookup == MF_LOOKUP_FOUND)
 		return result;

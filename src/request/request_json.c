@@ -104,7 +104,6 @@ static void rewrite_numbers(const CheckedObject *checked, Jsonb *jsonb, const Me
 static bool needs_rewrite(const Member *member, Numeric number);
 static char *number_text(Numeric number);
 static Numeric trim_scale(Numeric number);
-static bool is_int32(Numeric number);
 static Numeric member_number(JsonbContainer *object, const char *name);
 
 void
@@ -347,7 +346,10 @@ check_number(CheckedObject *checked, const Member *member, Numeric given)
 	check_member_length(checked, member, (int) strlen(number_text(number)), MF_MEMBER_DIGITS_MAX);
 	checked->needs_rewrite |= needs_rewrite(member, given);
 	sign = compare_with_int(number, 0);
-	if (sign < 0 || (member->kind == MEMBER_INTEGER && (sign == 0 || !is_int32(number))))
+	if (sign < 0)
+		return false;
+	if (member->kind == MEMBER_INTEGER &&
+		(sign == 0 || strchr(number_text(number), '.') != NULL || compare_with_int(number, PG_INT32_MAX) > 0))
 		return false;
 	if (member->maximum > 0 && compare_with_int(number, member->maximum) > 0)
 		ereport(ERROR,
@@ -444,13 +446,6 @@ static Numeric
 trim_scale(Numeric number)
 {
 	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(number)));
-}
-
-/* Whether a number that is not negative is an integer of 32 bits. */
-static bool
-is_int32(Numeric number)
-{
-	return strchr(number_text(number), '.') == NULL && compare_with_int(number, PG_INT32_MAX) <= 0;
 }
 
 /* A required number of an object that check_object() has checked. */

@@ -42,16 +42,7 @@
 #include "worker/databases.h"
 #include "worker/launcher.h"
 
-static bool database_connectable(Form_pg_database database);
 static List *databases_of_role(Oid role);
-
-/* Whether a worker may connect. */
-static bool
-database_connectable(Form_pg_database database)
-{
-	/* a template with a connection cannot be copied */
-	return database->datallowconn && !database->datistemplate && database->datconnlimit >= -1;
-}
 
 List *
 mf_databases(bool connectable)
@@ -70,7 +61,8 @@ mf_databases(bool connectable)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (!connectable || database_connectable(database))
+		/* a template with a connection cannot be copied */
+		if (!connectable || (database->datallowconn && !database->datistemplate && database->datconnlimit >= -1))
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 

@@ -74,7 +74,6 @@ static void keep_freed_memory(void);
 static bool attach_to_slot(Oid database);
 static void detach_from_slot(int code, Datum arg);
 pg_noreturn static void exit_worker(MfWorkerEnd end);
-static void start_transaction(void);
 static bool find_extension(void);
 static bool version_fits(void);
 static void require_version(void *argument);
@@ -314,13 +313,6 @@ exit_worker(MfWorkerEnd end)
 	proc_exit(0);
 }
 
-static void
-start_transaction(void)
-{
-	mf_process_start_transaction();
-	my_slot->transactions++;
-}
-
 /*
  * Finds the extension, and takes on the role of the worker for good.  The commit
  * waits for no standby, because the listener, which we start later, is to store
@@ -337,7 +329,8 @@ find_extension(void)
 	mf_process_begin_statements();
 	if (ShutdownRequestPending)
 		exit_worker(MF_END_RESTART);
-	start_transaction();
+	mf_process_start_transaction();
+	my_slot->transactions++;
 	do
 		my_extension = get_extension_oid(MF_EXTENSION, true);
 	while (OidIsValid(my_extension) && !mf_process_lock_extension(my_extension));
