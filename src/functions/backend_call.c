@@ -46,7 +46,7 @@ refuse_in_worker(void)
 }
 
 MfHttpExchange *
-mf_backend_call(const MfAccount *account, Oid roleid, const char *path, char *body, size_t body_len,
+mf_backend_call(const MfAccount *account, const char *path, char *body, size_t body_len,
 				ErrorContextCallback *under_way)
 {
 	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
@@ -59,7 +59,7 @@ mf_backend_call(const MfAccount *account, Oid roleid, const char *path, char *bo
 	{
 		refuse_in_worker();
 		start_http();
-		target = mf_account_target(http, account, (MfKeyOwner) {roleid, false});
+		target = mf_account_target(http, account, (MfKeyOwner) {GetUserId(), false});
 	}
 	PG_CATCH();
 	{

@@ -12,8 +12,8 @@
 #include "core/http/http.h"
 
 /*
- * Posts "body", which is malloc'd and freed in any case, with the key of that role, and
- * waits for the answer.  Returns the exchange, which is freed with the current memory
+ * Posts "body", which is malloc'd and freed in any case, with the key of the current
+ * role, and waits for the answer.  Returns the exchange, which is freed with the current memory
  * context.  Connections are kept for later calls of this session.
  *
  * Raises an error if no request can be made, or on cancel, statement_timeout and
@@ -21,7 +21,7 @@
  * active from when the request may have left: an error without it means that nothing
  * was sent.
  */
-extern MfHttpExchange *mf_backend_call(const MfAccount *account, Oid roleid, const char *path,
-							   char *body, size_t body_len, ErrorContextCallback *under_way);
+extern MfHttpExchange *mf_backend_call(const MfAccount *account, const char *path, char *body, size_t body_len,
+									   ErrorContextCallback *under_way);
 
 #endif							/* MF_BACKEND_CALL_H */

@@ -48,7 +48,7 @@ PG_FUNCTION_INFO_V1(mf_payment_status);
 PG_FUNCTION_INFO_V1(mf_payment_transactions);
 
 const MfStatusResult *
-mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, const char *key_type,
+mf_ask_payment_status(const MfAccount *account, const char *key, const char *key_type,
 					  const char **error, const char **shown)
 {
 	OwnedStatusResult *owned = (OwnedStatusResult *) palloc0(sizeof(OwnedStatusResult));
@@ -62,7 +62,7 @@ mf_ask_payment_status(const MfAccount *account, Oid roleid, const char *key, con
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build the request")));
 
-	exchange = mf_backend_call(account, roleid, MF_PATH_GET_PAYMENT_STATUS, body, body_len, NULL);
+	exchange = mf_backend_call(account, MF_PATH_GET_PAYMENT_STATUS, body, body_len, NULL);
 	mf_status_result_read(exchange, &owned->result);
 	owned->callback.func = free_status_result;
 	owned->callback.arg = &owned->result;
@@ -134,7 +134,7 @@ mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_t
 	if (under_policies)
 		mf_queue_find_named(schema, NULL, 0);
 
-	result = mf_ask_payment_status(*account, GetUserId(), key, key_type, &error, &shown);
+	result = mf_ask_payment_status(*account, key, key_type, &error, &shown);
 	lookup = result->lookup;
 	reference = result->values[MF_PS_CUSTOMER_REFERENCE];
 	if (lookup == MF_LOOKUP_FOUND && under_policies &&

@@ -12,12 +12,11 @@
 #include "core/api/outcome.h"
 
 /*
- * Calls GetPaymentStatus with the key of that role.  Returns the result, found or not;
+ * Calls GetPaymentStatus with the key of the current role.  Returns the result, found or not;
  * it lives as long as the current memory context.  *error is its error in the server
  * encoding, *shown as much of it as the current role may see.
  */
-extern const MfStatusResult *mf_ask_payment_status(const MfAccount *account, Oid roleid,
-												   const char *key, const char *key_type,
+extern const MfStatusResult *mf_ask_payment_status(const MfAccount *account, const char *key, const char *key_type,
 												   const char **error, const char **shown);
 
 /*

@@ -268,7 +268,7 @@ test_account(void *argument)
 
 	mf_account_check_usage(inquiry->account, GetUserId());
 	mf_account_check_mapping(inquiry->account, GetUserId());
-	inquiry->answer = mf_ask_payment_status(inquiry->account, GetUserId(), NO_SUCH_INVOICE, "InvoiceId", &inquiry->error, &inquiry->shown);
+	inquiry->answer = mf_ask_payment_status(inquiry->account, NO_SUCH_INVOICE, "InvoiceId", &inquiry->error, &inquiry->shown);
 }
 
 /* Reports from the answer whether network, TLS and key are right. */

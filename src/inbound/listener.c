@@ -299,16 +299,10 @@ start_httpd(char *error, size_t error_size)
 static MfHttpd *
 start_httpd_with(const MfListenerTls *tls, char *error, size_t error_size)
 {
-	MfHttpdConfig config;
 	MfHttpd    *started;
 	char		reason[MF_HTTPD_ERROR_SIZE];
 
-	config.max_connections = max_connections;
-	config.certificate = tls->certificate;
-	config.key = tls->key;
-	config.idle_seconds = MF_HTTPD_IDLE_SECONDS;
-	config.request_seconds = MF_HTTPD_REQUEST_SECONDS;
-	started = mf_httpd_start(&config, reason, sizeof(reason));
+	started = mf_httpd_start(max_connections, tls->certificate, tls->key, reason, sizeof(reason));
 	if (started == NULL && tls->enabled)
 		snprintf(error, error_size, "the certificate in \"%s\" cannot be used with the key in \"%s\": %s",
 				 mf_ssl_cert_file, mf_ssl_key_file, reason);

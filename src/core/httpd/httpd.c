@@ -43,11 +43,13 @@
 /* Initial size of a buffer for a body */
 #define BODY_START 2048
 
+#define REQUEST_MS (MF_HTTPD_REQUEST_SECONDS * 1000)
+
 /* How many clients that have left are handled at a time */
 #define LEFT_AT_ONCE 64
 
 static int64_t now_ms(void);
-static struct MHD_Daemon *start_daemon(MfHttpd *httpd, const MfHttpdConfig *config);
+static struct MHD_Daemon *start_daemon(MfHttpd *httpd, const char *certificate, const char *key);
 static void store_message(void *cls, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
 static size_t leave_escaped(void *cls, struct MHD_Connection *connection, char *text);
 static void connection_changed(void *cls, struct MHD_Connection *mhd, void **context,
@@ -80,13 +82,13 @@ now_ms(void)
 }
 
 MfHttpd *
-mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
+mf_httpd_start(int max_connections, const char *certificate, const char *key, char *error, size_t error_size)
 {
 	MfHttpd    *httpd = calloc(1, sizeof(MfHttpd));
 	const union MHD_DaemonInfo *info;
 
 	if (httpd != NULL)
-		httpd->slots = calloc((size_t) config->max_connections + SPARE_SLOTS, sizeof(MfConnection));
+		httpd->slots = calloc((size_t) max_connections + SPARE_SLOTS, sizeof(MfConnection));
 	if (httpd == NULL || httpd->slots == NULL)
 	{
 		free(httpd);
@@ -94,10 +96,9 @@ mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
 		return NULL;
 	}
 	httpd->fd = -1;
-	httpd->max_connections = config->max_connections;
-	httpd->request_ms = (int64_t) config->request_seconds * 1000;
+	httpd->max_connections = max_connections;
 
-	httpd->daemon = start_daemon(httpd, config);
+	httpd->daemon = start_daemon(httpd, certificate, key);
 	info = httpd->daemon == NULL ? NULL : MHD_get_daemon_info(httpd->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	if (info == NULL || !watch_library(httpd, info->epoll_fd))
 	{
@@ -110,18 +111,18 @@ mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size)
 }
 
 static struct MHD_Daemon *
-start_daemon(MfHttpd *httpd, const MfHttpdConfig *config)
+start_daemon(MfHttpd *httpd, const char *certificate, const char *key)
 {
 	unsigned int flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
 		MHD_USE_ERROR_LOG | ONE_THREAD;
 	struct MHD_OptionItem tls[] = {
-		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) config->certificate},
-		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (uintptr_t) config->key},
+		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) certificate},
+		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (uintptr_t) key},
 		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) (uintptr_t) TLS_PRIORITIES},
 		{MHD_OPTION_END, 0, NULL}
 	};
 
-	if (config->certificate != NULL)
+	if (certificate != NULL)
 		flags |= MHD_USE_TLS;
 	else
 		tls[0].option = MHD_OPTION_END;
@@ -138,9 +139,9 @@ start_daemon(MfHttpd *httpd, const MfHttpdConfig *config)
 							MHD_OPTION_NOTIFY_COMPLETED, request_completed, httpd,
 							MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
 							MHD_OPTION_URI_LOG_CALLBACK, mf_httpd_check_target, NULL,
-							MHD_OPTION_CONNECTION_LIMIT, (unsigned int) config->max_connections + SPARE_SLOTS,
+							MHD_OPTION_CONNECTION_LIMIT, (unsigned int) httpd->max_connections + SPARE_SLOTS,
 							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) MF_HTTPD_HEADER_MEMORY,
-							MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) config->idle_seconds,
+							MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) MF_HTTPD_IDLE_SECONDS,
 							MHD_OPTION_STRICT_FOR_CLIENT, mf_httpd_reads_loosely() ? 0 : 1,
 							MHD_OPTION_ARRAY, tls,
 							MHD_OPTION_END);
@@ -400,7 +401,7 @@ connection_changed(void *cls, struct MHD_Connection *mhd, void **context, enum M
 				connection->mhd = mhd;
 				*context = connection;
 				if (httpd->next_check == 0)
-					httpd->next_check = connection->since + httpd->request_ms;
+					httpd->next_check = connection->since + REQUEST_MS;
 				return;
 			}
 		}
@@ -475,12 +476,12 @@ end_overdue(MfHttpd *httpd)
 	for (i = 0; i < httpd->max_connections + SPARE_SLOTS; i++)
 	{
 		MfConnection *connection = &httpd->slots[i];
-		int64_t		due = connection->since + httpd->request_ms;
+		int64_t		due = connection->since + REQUEST_MS;
 
 		if (connection->mhd == NULL || connection->shut_down)
 			continue;
 		if (connection->state == MF_CONNECTION_WITH_OWNER)
-			due = now + httpd->request_ms;
+			due = now + REQUEST_MS;
 		if (due <= now)
 		{
 			note_refusal(httpd, MF_ABUSE_TOO_SLOW, connection);

@@ -40,15 +40,6 @@
 
 typedef struct MfHttpd MfHttpd;
 
-typedef struct MfHttpdConfig
-{
-	int			max_connections;
-	const char *certificate;	/* PEM; NULL = without TLS */
-	const char *key;
-	int			idle_seconds;
-	int			request_seconds;
-} MfHttpdConfig;
-
 typedef enum MfHttpdRoute
 {
 	MF_ROUTE_WEBHOOK,
@@ -117,8 +108,12 @@ typedef struct MfHttpdAbuseNote
 	char		peer[MF_HTTPD_PEER_SIZE];	/* of the latest client */
 } MfHttpdAbuseNote;
 
-/* NULL, with "error" set, if libmicrohttpd rejects the certificate or has no memory. */
-extern MfHttpd *mf_httpd_start(const MfHttpdConfig *config, char *error, size_t error_size);
+/*
+ * "certificate" and "key" are PEM; without a certificate there is no TLS.  NULL, with
+ * "error" set, if libmicrohttpd rejects the certificate or has no memory.
+ */
+extern MfHttpd *mf_httpd_start(int max_connections, const char *certificate, const char *key,
+							   char *error, size_t error_size);
 
 /* Ends all connections and frees everything, including unanswered requests. */
 extern void mf_httpd_stop(MfHttpd *httpd);

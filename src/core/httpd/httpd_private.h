@@ -43,7 +43,6 @@ struct MfHttpd
 								 * connections */
 	int			max_connections;
 	const char *const *prefixes;	/* of pages; NULL = none */
-	int64_t		request_ms;
 	bool		retired;
 	int			connections;
 	int			busy;
