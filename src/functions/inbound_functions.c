@@ -22,14 +22,12 @@
 #include "base/compat.h"
 #include "base/encoding.h"
 #include "base/settings.h"
-#include "core/api/webhook.h"
 #include "database/function_args.h"
 #include "functions/invoice_actions.h"
 #include "functions/role_quota.h"
 #include "inbound/inbound.h"
 #include "process/wait.h"
 #include "process/worker_slots.h"
-#include "store/invoice.h"
 #include "store/payment.h"
 
 /* The invoice is read at least this often, in case that no signal was sent for a change. */

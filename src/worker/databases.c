@@ -37,7 +37,6 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "database/sql.h"
 #include "process/worker_slots.h"
 #include "worker/databases.h"
 #include "worker/launcher.h"

@@ -31,7 +31,6 @@
 #include "process/background_worker.h"
 #include "process/process.h"
 #include "process/wait.h"
-#include "process/wakeup.h"
 #include "process/worker_slots.h"
 #include "worker/databases.h"
 #include "worker/launcher.h"

@@ -33,7 +33,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "account/account.h"
 #include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"
@@ -51,7 +50,6 @@
 #include "process/wait.h"
 #include "process/wakeup.h"
 #include "process/worker_slots.h"
-#include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "sending/sender.h"
 #include "store/repair.h"
