@@ -98,22 +98,6 @@ typedef enum ReadResult
 	READ_OUT_OF_MEMORY
 } ReadResult;
 
-static bool is_integer(const char *literal);
-static bool add_node(cJSON *object, const char *name, cJSON *node);
-static bool add_text(cJSON *object, const char *name, const char *value);
-static bool add_json(cJSON *object, const char *name, const char *value, bool number);
-static bool add_time(cJSON *object, const char *name, const char *value);
-static bool add_value(cJSON *object, const MfField *field, const char *value);
-static char *finish_body(cJSON *root, bool complete, size_t *len);
-
-static ReadResult copy_text(const char *text, char **value);
-static ReadResult read_decimal(const cJSON *node, char **value);
-static ReadResult read_time(const cJSON *node, char **value);
-static ReadResult read_value(const cJSON *node, MfFieldKind kind, char **value);
-static ReadResult read_display_value(const cJSON *node, bool want_currency, char **value);
-static ReadResult read_expiry(const cJSON *date, const cJSON *time, char **value);
-static bool read_succeeded(ReadResult result, const MfField *field, char *values[], int count, const char **bad);
-
 /* ----------
  * Requests
  * ----------

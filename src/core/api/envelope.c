@@ -26,16 +26,6 @@ typedef struct Line
 	size_t		len;
 } Line;
 
-static void append(Line *line, const char *text, size_t len);
-static void append_string(Line *line, const char *text);
-static void append_markup(Line *line, const char *text, size_t len);
-static void append_raw(Line *line, const char *body, size_t len);
-static bool append_field_errors(Line *line, const cJSON *errors, const char *message);
-static bool append_error(Line *line, const cJSON *root);
-static bool has_value(const cJSON *node);
-static const cJSON *find_member(const cJSON *node, const char *name);
-static bool names_invoice(const MfEnvelope *envelope, const char *body, size_t len);
-
 static void
 append(Line *line, const char *text, size_t len)
 {
@@ -99,7 +89,7 @@ append_raw(Line *line, const char *body, size_t len)
 
 /*
  * Appends "Name: Error, Name: Error". Where MyFatoorah leaves every Error
- * empty, its message is append before the names.  False if the array is empty of
+ * empty, its message is appended before the names.  False if the array is empty of
  * text.
  */
 static bool

@@ -93,20 +93,6 @@ static const MfLookup lookup_verdicts[STATUS_COUNT][LOOKUP_COUNT] = {
 	[STATUS_OTHER] = {MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, MF_LOOKUP_FAILED},
 };
 
-static bool proves_nothing_left(const MfHttpExchange *exchange);
-static StatusClass classify_status(long status);
-static bool contains(const char *text, const char *phrase);
-static char *copy_text(const char *text);
-static char *describe_exchange(const MfHttpExchange *exchange);
-static char *redirect_target(const MfHttpExchange *exchange);
-static char *answer_error(const MfHttpExchange *exchange, const char *text);
-static const char *answer_problem(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *reference);
-static BodyEvidence body_evidence(const MfEnvelope *envelope, const char *problem);
-static bool copy_invoice_members(const MfEnvelope *envelope, MfSendResult *result);
-static char *send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, BodyEvidence evidence,
-						const char *problem, const char *reference, const MfSendResult *result);
-static LookupEvidence lookup_evidence(const MfEnvelope *envelope);
-
 const char *
 mf_outcome_name(MfOutcome outcome)
 {
@@ -200,8 +186,8 @@ describe_exchange(const MfHttpExchange *exchange)
 }
 
 /*
- * The target of a redirect_target, without parts that may be secret: user, path and
- * query.  NULL if the answer is no redirect_target or names no target.
+ * The target of a redirect, without parts that may be secret: user, path and
+ * query.  NULL if the answer is no redirect or names no target.
  */
 static char *
 redirect_target(const MfHttpExchange *exchange)
@@ -294,7 +280,7 @@ body_evidence(const MfEnvelope *envelope, const char *problem)
 
 /*
  * Stores the members of the invoice that an answer names, whatever the
- * outcome: the invoice may be lookup_evidence by them later.  False when out of memory.
+ * outcome: the invoice may be looked up by them later.  False when out of memory.
  */
 static bool
 copy_invoice_members(const MfEnvelope *envelope, MfSendResult *result)

@@ -49,11 +49,6 @@ static const struct
 	{NULL, MF_TRY_UNKNOWN}
 };
 
-static bool read_tries(const cJSON *transactions, MfPayment *payment);
-static bool keep_card(char **card);
-static bool is_released(const MfTry *attempt);
-static bool is_earlier(const MfTry *a, const MfTry *b);
-
 const char *
 mf_payment_status_name(MfPaymentStatus status)
 {
@@ -86,6 +81,106 @@ mf_try_status(const char *word)
 			break;
 	}
 	return try_words[i].status;
+}
+
+/* Replaces Card by those members that may be kept; false when out of memory. */
+static bool
+keep_card(char **card)
+{
+	cJSON	   *all;
+	cJSON	   *kept;
+	char	   *text = NULL;
+	const char *error = NULL;
+	int			i;
+
+	if (*card == NULL)
+		return true;
+	all = mf_json_parse(*card, strlen(*card), &error, NULL);
+	free(*card);
+	*card = NULL;
+	if (all == NULL)
+		return error == NULL || strcmp(error, MF_JSON_OUT_OF_MEMORY) != 0;
+	kept = cJSON_CreateObject();
+	if (kept == NULL)
+	{
+		cJSON_Delete(all);
+		return false;
+	}
+	for (i = 0; card_members[i] != NULL; i++)
+	{
+		const cJSON *member = mf_json_get(all, card_members[i]);
+
+		if (cJSON_IsString(member) && member->valuestring[0] != '\0' &&
+			cJSON_AddStringToObject(kept, card_members[i], member->valuestring) == NULL)
+			break;
+	}
+	if (card_members[i] == NULL)
+		text = mf_json_print(kept);
+	cJSON_Delete(kept);
+	cJSON_Delete(all);
+	*card = text;
+	return text != NULL;
+}
+
+/* A released authorisation is a cancelled transaction with this error. */
+static bool
+is_released(const MfTry *attempt)
+{
+	return attempt->status == MF_TRY_CANCELED && attempt->values[MF_TX_ERROR] != NULL &&
+		mf_ascii_compare(attempt->values[MF_TX_ERROR], "Transaction Released") == 0;
+}
+
+/*
+ * Reads all transactions and removes from Card what may not be kept; false
+ * when out of memory.
+ */
+static bool
+read_tries(const cJSON *transactions, MfPayment *payment)
+{
+	const cJSON *transaction;
+	int			size;
+
+	if (transactions == NULL || !cJSON_IsArray(transactions))
+	{
+		payment->unsettled |= transactions != NULL && !cJSON_IsNull(transactions);
+		return true;
+	}
+	size = cJSON_GetArraySize(transactions);
+	if (size == 0)
+		return true;
+	payment->tries = (MfTry *) calloc((size_t) size, sizeof(MfTry));
+	if (payment->tries == NULL)
+		return false;
+
+	cJSON_ArrayForEach(transaction, transactions)
+	{
+		MfTry	   *attempt = &payment->tries[payment->try_count];
+		const char *bad;
+
+		if (!mf_transaction_read(transaction, attempt->values, &bad))
+		{
+			if (bad == NULL)
+				return false;
+			memset(attempt, 0, sizeof(*attempt));
+			payment->unsettled = true;
+			continue;
+		}
+		payment->try_count++;
+		attempt->status = mf_try_status(attempt->values[MF_TX_TRANSACTION_STATUS]);
+		if (!keep_card(&attempt->values[MF_TX_CARD]))
+			return false;
+	}
+	return true;
+}
+
+/* By TransactionDate, which sorts as text. */
+static bool
+is_earlier(const MfTry *a, const MfTry *b)
+{
+	const char *first = a->values[MF_TX_TRANSACTION_DATE];
+	const char *second = b->values[MF_TX_TRANSACTION_DATE];
+
+	return first != NULL && (second == NULL || strcmp(first, second) < 0);
 }
 
 bool
@@ -143,106 +238,6 @@ mf_payment_read(const MfStatusResult *answer, MfPayment *payment)
 	else
 		payment->known = false;
 	return true;
-}
-
-/*
- * Reads all transactions and removes from Card what may not be kept; false
- * when out of memory.
- */
-static bool
-read_tries(const cJSON *transactions, MfPayment *payment)
-{
-	const cJSON *transaction;
-	int			size;
-
-	if (transactions == NULL || !cJSON_IsArray(transactions))
-	{
-		payment->unsettled |= transactions != NULL && !cJSON_IsNull(transactions);
-		return true;
-	}
-	size = cJSON_GetArraySize(transactions);
-	if (size == 0)
-		return true;
-	payment->tries = (MfTry *) calloc((size_t) size, sizeof(MfTry));
-	if (payment->tries == NULL)
-		return false;
-
-	cJSON_ArrayForEach(transaction, transactions)
-	{
-		MfTry	   *attempt = &payment->tries[payment->try_count];
-		const char *bad;
-
-		if (!mf_transaction_read(transaction, attempt->values, &bad))
-		{
-			if (bad == NULL)
-				return false;
-			memset(attempt, 0, sizeof(*attempt));
-			payment->unsettled = true;
-			continue;
-		}
-		payment->try_count++;
-		attempt->status = mf_try_status(attempt->values[MF_TX_TRANSACTION_STATUS]);
-		if (!keep_card(&attempt->values[MF_TX_CARD]))
-			return false;
-	}
-	return true;
-}
-
-/* Replaces Card by those members that may be kept; false when out of memory. */
-static bool
-keep_card(char **card)
-{
-	cJSON	   *all;
-	cJSON	   *kept;
-	char	   *text = NULL;
-	const char *error = NULL;
-	int			i;
-
-	if (*card == NULL)
-		return true;
-	all = mf_json_parse(*card, strlen(*card), &error, NULL);
-	free(*card);
-	*card = NULL;
-	if (all == NULL)
-		return error == NULL || strcmp(error, MF_JSON_OUT_OF_MEMORY) != 0;
-	kept = cJSON_CreateObject();
-	if (kept == NULL)
-	{
-		cJSON_Delete(all);
-		return false;
-	}
-	for (i = 0; card_members[i] != NULL; i++)
-	{
-		const cJSON *member = mf_json_get(all, card_members[i]);
-
-		if (cJSON_IsString(member) && member->valuestring[0] != '\0' &&
-			cJSON_AddStringToObject(kept, card_members[i], member->valuestring) == NULL)
-			break;
-	}
-	if (card_members[i] == NULL)
-		text = mf_json_print(kept);
-	cJSON_Delete(kept);
-	cJSON_Delete(all);
-	*card = text;
-	return text != NULL;
-}
-
-/* A is_released authorisation is a cancelled transaction with this error. */
-static bool
-is_released(const MfTry *attempt)
-{
-	return attempt->status == MF_TRY_CANCELED && attempt->values[MF_TX_ERROR] != NULL &&
-		mf_ascii_compare(attempt->values[MF_TX_ERROR], "Transaction Released") == 0;
-}
-
-/* By TransactionDate, which sorts as text. */
-static bool
-is_earlier(const MfTry *a, const MfTry *b)
-{
-	const char *first = a->values[MF_TX_TRANSACTION_DATE];
-	const char *second = b->values[MF_TX_TRANSACTION_DATE];
-
-	return first != NULL && (second == NULL || strcmp(first, second) < 0);
 }
 
 void

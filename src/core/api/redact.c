@@ -35,10 +35,6 @@ static const char *const private_names[] = {
 
 static const char *const card_number_names[] = {"Number", "CardNumber"};
 
-static bool is_among(const char *name, const char *const *names, size_t count);
-static bool is_private(const cJSON *member);
-static void make_storable(cJSON *node);
-
 #define IS_AMONG(name, names) is_among(name, names, sizeof(names) / sizeof((names)[0]))
 
 static bool

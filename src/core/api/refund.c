@@ -32,9 +32,22 @@ static const MfField fields[REFUND_COUNT] = {
 	[REFUND_REFUND_AMOUNT] = {"RefundAmount", "refund_amount", MF_DECIMAL, true},
 };
 
-static bool read_refund(const cJSON *node, MfRefund *refund, const char **bad);
-static bool read_refunds(const cJSON *data, MfRefundResult *result, const char **bad);
-static void free_refunds(MfRefundResult *result);
+static void
+free_refunds(MfRefundResult *result)
+{
+	int			i;
+
+	for (i = 0; i < result->count; i++)
+	{
+		free(result->refunds[i].refund_id);
+		free(result->refunds[i].refund_status);
+		free(result->refunds[i].invoice_id);
+		free(result->refunds[i].amount);
+	}
+	free(result->refunds);
+	result->refunds = NULL;
+	result->count = 0;
+}
 
 /* On failure nothing stays allocated; *bad as of mf_fields_read(). */
 static bool
@@ -113,23 +126,6 @@ mf_refund_result_read(const MfHttpExchange *exchange, MfRefundResult *result)
 		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);
 	}
 	mf_envelope_free(&envelope);
-}
-
-static void
-free_refunds(MfRefundResult *result)
-{
-	int			i;
-
-	for (i = 0; i < result->count; i++)
-	{
-		free(result->refunds[i].refund_id);
-		free(result->refunds[i].refund_status);
-		free(result->refunds[i].invoice_id);
-		free(result->refunds[i].amount);
-	}
-	free(result->refunds);
-	result->refunds = NULL;
-	result->count = 0;
 }
 
 void

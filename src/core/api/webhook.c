@@ -123,26 +123,6 @@ typedef struct Message
 	char		error[300];
 } Message;
 
-static MfWebhookVerdict refuse(Message *message, MfWebhookVerdict verdict, const char *problem, const char *detail);
-static const char *trim_space(const char *text, size_t *len);
-static int	version_of_header(const char *header);
-static MfWebhookVerdict parse_body(Message *message, const char *body, size_t len);
-static MfWebhookVerdict read_version(Message *message, const char *header);
-static MfWebhookVerdict read_event(Message *message);
-static MfWebhookVerdict add_pair(Message *message, const char *name, const cJSON *node);
-static int	compare_pairs(const void *a, const void *b);
-static MfWebhookVerdict read_pairs_v1(Message *message);
-static MfWebhookVerdict check_cut_v1(Message *message);
-static MfWebhookVerdict check_kind_v1(Message *message);
-static MfWebhookVerdict read_pairs_v2(Message *message);
-static const char *signed_value(const Message *message, const char *name);
-static MfWebhookVerdict read_pairs(Message *message);
-static MfWebhookVerdict write_signed_text(Message *message);
-static MfWebhookVerdict check_signature(Message *message, const char *signature,
-										const char *const *secrets, int secret_count);
-static bool copy_value(const char *value, char **copy);
-static MfWebhookVerdict hand_out(Message *message, MfWebhook *webhook);
-
 /* Ends the parsing with "problem: detail". "detail" may be NULL, and may be any text. */
 static MfWebhookVerdict
 refuse(Message *message, MfWebhookVerdict verdict, const char *problem, const char *detail)

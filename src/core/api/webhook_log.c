@@ -44,11 +44,6 @@ static const MfField item_fields[ITEM_COUNT] = {
 	[ITEM_DATA] = {"Data", "data", MF_JSON, false},
 };
 
-static bool read_item(cJSON *node, MfWebhookLogItem *item, const char **bad);
-static bool read_page(const cJSON *pagination, const char *name, int *page);
-static bool read_items(const cJSON *data, MfWebhookLogResult *result, const char **bad);
-static void free_items(MfWebhookLogResult *result);
-
 char *
 mf_webhook_log_body(const char *start, const char *end, const char *status, int page, size_t *len)
 {
@@ -60,6 +55,26 @@ mf_webhook_log_body(const char *start, const char *end, const char *status, int 
 		return NULL;
 	snprintf(number, sizeof(number), "%d", page);
 	return mf_fields_body(request_fields, 4, values, len);
+}
+
+static void
+free_items(MfWebhookLogResult *result)
+{
+	int			i;
+
+	for (i = 0; i < result->count; i++)
+	{
+		free(result->items[i].event_name);
+		free(result->items[i].event_entity_id);
+		free(result->items[i].webhook_reference);
+		free(result->items[i].status);
+		free(result->items[i].data);
+	}
+	free(result->items);
+	result->items = NULL;
+	result->count = 0;
+	result->page = 0;
+	result->pages = 0;
 }
 
 /* On failure nothing stays allocated; *bad as of mf_fields_read(). */
@@ -162,26 +177,6 @@ mf_webhook_log_result_read(const MfHttpExchange *exchange, MfWebhookLogResult *r
 		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);
 	}
 	mf_envelope_free(&envelope);
-}
-
-static void
-free_items(MfWebhookLogResult *result)
-{
-	int			i;
-
-	for (i = 0; i < result->count; i++)
-	{
-		free(result->items[i].event_name);
-		free(result->items[i].event_entity_id);
-		free(result->items[i].webhook_reference);
-		free(result->items[i].status);
-		free(result->items[i].data);
-	}
-	free(result->items);
-	result->items = NULL;
-	result->count = 0;
-	result->page = 0;
-	result->pages = 0;
 }
 
 void

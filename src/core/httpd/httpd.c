@@ -128,7 +128,7 @@ start_daemon(MfHttpd *httpd, const char *certificate, const char *key)
 		tls[0].option = MHD_OPTION_END;
 
 	/*
-	 * The logger is the first option, so that it receives protocol_errors about
+	 * The logger is the first option, so that it receives messages about
 	 * the others.  Strictness is off: before 1.0 libmicrohttpd answers a
 	 * missing Host with two heads if it is strict.  httpd_request.c checks
 	 * the head itself.

@@ -19,10 +19,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-static bool make_signature(const char *secret, const char *text, unsigned char signature[MF_SIGNATURE_LENGTH + 1]);
-static bool sha256(const void *first, size_t first_len, const void *second, size_t second_len,
-				   uint8_t digest[MF_SHA256_SIZE]);
-
 static bool
 make_signature(const char *secret, const char *text, unsigned char signature[MF_SIGNATURE_LENGTH + 1])
 {
@@ -72,18 +68,6 @@ mf_signature_check(const char *text, const char *signature,
 	return done;
 }
 
-bool
-mf_sha256(const void *data, size_t len, uint8_t digest[MF_SHA256_SIZE])
-{
-	return sha256(data, len, "", 0, digest);
-}
-
-bool
-mf_sha256_of_two(const char *first, const char *second, uint8_t digest[MF_SHA256_SIZE])
-{
-	return sha256(first, strlen(first), second, strlen(second), digest);
-}
-
 static bool
 sha256(const void *first, size_t first_len, const void *second, size_t second_len, uint8_t digest[MF_SHA256_SIZE])
 {
@@ -100,3 +84,16 @@ sha256(const void *first, size_t first_len, const void *second, size_t second_le
 		ERR_clear_error();
 	return done;
 }
+
+bool
+mf_sha256(const void *data, size_t len, uint8_t digest[MF_SHA256_SIZE])
+{
+	return sha256(data, len, "", 0, digest);
+}
+
+bool
+mf_sha256_of_two(const char *first, const char *second, uint8_t digest[MF_SHA256_SIZE])
+{
+	return sha256(first, strlen(first), second, strlen(second), digest);
+}
+

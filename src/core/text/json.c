@@ -43,27 +43,6 @@ typedef struct Parser
 	int			members[MF_JSON_MAX_DEPTH];
 } Parser;
 
-static void set_error(Parser *parser, const char *error);
-static int	peek(const Parser *parser);
-static void skip_space(Parser *parser);
-static bool read_hex4(Parser *parser, uint32_t *code);
-static size_t write_utf8(char *out, uint32_t code);
-static uint32_t read_escape(Parser *parser);
-static size_t read_string(Parser *parser, size_t at);
-static void skip_digits(Parser *parser);
-static cJSON *read_number(Parser *parser);
-static cJSON *read_word(Parser *parser, const char *word, cJSON *(*create) (void));
-static cJSON *read_scalar(Parser *parser);
-static void read_name(Parser *parser);
-static void attach_node(Parser *parser, cJSON *node);
-static int	compare_names(const void *a, const void *b);
-static void check_duplicates(Parser *parser, const cJSON *object, int members);
-static void close_container(Parser *parser);
-static void open_container(Parser *parser, cJSON *node);
-static cJSON *read_value(Parser *parser, cJSON **root);
-static bool next_value_follows(Parser *parser);
-static cJSON *parse_text(Parser *parser);
-
 /* The first failure counts. */
 static void
 set_error(Parser *parser, const char *error)

@@ -44,10 +44,6 @@ typedef struct NumberLiteral
 								 * written out; may be negative */
 } NumberLiteral;
 
-static bool read_number_literal(const char *in, NumberLiteral *number);
-static bool append_char(char *out, size_t size, size_t *used, char c);
-static bool write_plain(const NumberLiteral *number, char *out, size_t size);
-
 /* ----------
  * Amounts and currencies
  * ----------

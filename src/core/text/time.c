@@ -32,15 +32,6 @@ static const char *const month_names[12] = {
 	"August", "September", "October", "November", "December"
 };
 
-static bool read_digits(const char **p, int count, int *value);
-static bool skip_char(const char **p, char c);
-static int	days_in_month(int year, int month);
-static bool date_exists(const Moment *moment);
-static bool read_iso_date(const char **p, Moment *moment);
-static bool read_word_date(const char **p, Moment *moment);
-static bool read_clock(const char **p, Moment *moment);
-static bool write_moment(const Moment *moment, const char *zone, char *out, size_t size);
-
 /* Reads exactly "count" digits, at most nine, and moves past them. */
 static bool
 read_digits(const char **p, int count, int *value)

@@ -19,8 +19,6 @@
 #include "core/text/text.h"
 #include "core/text/unicode_table.h"
 
-static MfCharKind char_kind(uint32_t code, int *digit);
-
 /* Sets *digit to the value of a digit. */
 static MfCharKind
 char_kind(uint32_t code, int *digit)

@@ -15,7 +15,37 @@
 #include <stdbool.h>
 #include <string.h>
 
-static bool is_local(char *host);
+/*
+ * Whether a host, as libcurl returns it, leads to the machine of whoever opens
+ * it.  IPv4 addresses 127.x.x.x pass, because people try things out with a shop
+ * there.  Changes "host".
+ */
+static bool
+is_local(char *host)
+{
+	size_t		length = strlen(host);
+	struct in_addr four;
+	struct in6_addr six;
+
+	if (host[0] == '[')
+	{
+		host[strcspn(host, "]%")] = '\0';
+		if (inet_pton(AF_INET6, host + 1, &six) != 1)
+			return false;
+		if (IN6_IS_ADDR_LOOPBACK(&six) || IN6_IS_ADDR_UNSPECIFIED(&six))
+			return true;
+		return IN6_IS_ADDR_V4MAPPED(&six) && (six.s6_addr[12] == 127 || six.s6_addr[12] == 0);
+	}
+
+	/* a name may end with the dot of the root */
+	while (length > 0 && host[length - 1] == '.')
+		host[--length] = '\0';
+	if (inet_pton(AF_INET, host, &four) == 1)
+		return (ntohl(four.s_addr) >> 24) == 0;
+	if (length >= 9 && curl_strequal(host + length - 9, "localhost"))
+		return length == 9 || host[length - 10] == '.';
+	return false;
+}
 
 MfUrlVerdict
 mf_url_check(const char *url)
@@ -49,34 +79,3 @@ mf_url_check(const char *url)
 	return verdict;
 }
 
-/*
- * Whether a host, as libcurl returns it, leads to the machine of whoever opens
- * it.  IPv4 addresses 127.x.x.x pass, because people try things out with a shop
- * there.  Changes "host".
- */
-static bool
-is_local(char *host)
-{
-	size_t		length = strlen(host);
-	struct in_addr four;
-	struct in6_addr six;
-
-	if (host[0] == '[')
-	{
-		host[strcspn(host, "]%")] = '\0';
-		if (inet_pton(AF_INET6, host + 1, &six) != 1)
-			return false;
-		if (IN6_IS_ADDR_LOOPBACK(&six) || IN6_IS_ADDR_UNSPECIFIED(&six))
-			return true;
-		return IN6_IS_ADDR_V4MAPPED(&six) && (six.s6_addr[12] == 127 || six.s6_addr[12] == 0);
-	}
-
-	/* a name may end with the dot of the root */
-	while (length > 0 && host[length - 1] == '.')
-		host[--length] = '\0';
-	if (inet_pton(AF_INET, host, &four) == 1)
-		return (ntohl(four.s_addr) >> 24) == 0;
-	if (length >= 9 && curl_strequal(host + length - 9, "localhost"))
-		return length == 9 || host[length - 10] == '.';
-	return false;
-}
