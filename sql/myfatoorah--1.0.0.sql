@@ -1210,16 +1210,108 @@ COMMENT ON VIEW mf_listener_status IS 'the listener of this database; no row: no
 COMMENT ON COLUMN mf_listener_status.webhooks IS 'stored webhooks, repeated deliveries included';
 COMMENT ON COLUMN mf_listener_status.refused IS 'refused requests and connections of all kinds';
 
+CREATE FUNCTION mf_metrics(
+	OUT name text,
+	OUT account text,
+	OUT kind text,
+	OUT result text,
+	OUT value double precision,
+	OUT since timestamptz)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 50
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_metrics() IS 'what the processes of this database have counted since the start of the server; account * is all but the first 64 together';
+
+CREATE FUNCTION mf_request_times(
+	OUT kind text,
+	OUT le double precision,
+	OUT requests bigint,
+	OUT seconds double precision)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 65
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_request_times() IS 'how many answers of MyFatoorah have taken up to so many seconds, by kind of request, and how many new connections; seconds is the sum of all';
+
+CREATE FUNCTION mf_progress_stat(
+	OUT command text,
+	OUT pid integer,
+	OUT unit text,
+	OUT done bigint,
+	OUT total bigint,
+	OUT started_at timestamptz)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 4
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_progress_stat() IS 'work of this database that takes long: see mf_progress';
+
 CREATE VIEW mf_backlog AS
-	SELECT q.account, q.kind, pg_catalog.count(*) AS invoices,
-		   pg_catalog.count(*) FILTER (WHERE q.due <= pg_catalog.now()) AS due_invoices,
-		   pg_catalog.min(q.due) AS oldest_due, a.paused_at, a.paused_by, a.reason AS pause_reason
-	FROM mf_queue q LEFT JOIN LATERAL (
+	SELECT q.account, q.kind, q.invoices, q.due_invoices, q.oldest_due, a.paused_at, a.paused_by, a.reason AS pause_reason,
+		   m.value AS per_second,
+		   CASE WHEN a.paused_at IS NULL AND m.value > 0 AND q.due_invoices > 0 THEN
+				pg_catalog.now() + pg_catalog.make_interval(secs => q.due_invoices / m.value) END AS estimated_end
+	FROM (SELECT account, kind, pg_catalog.count(*) AS invoices,
+				 pg_catalog.count(*) FILTER (WHERE due <= pg_catalog.now()) AS due_invoices,
+				 pg_catalog.min(due) AS oldest_due
+		  FROM mf_queue GROUP BY account, kind) q LEFT JOIN LATERAL (
 		SELECT p.paused_at, p.paused_by, p.reason FROM mf_account p
 		WHERE p.account IN (q.account, '*') AND p.paused_at IS NOT NULL
 		ORDER BY p.paused_at LIMIT 1) a ON true
-	GROUP BY q.account, q.kind, a.paused_at, a.paused_by, a.reason;
+		LEFT JOIN mf_metrics() m ON m.name = 'rate' AND m.account = q.account AND m.kind = q.kind;
 COMMENT ON VIEW mf_backlog IS 'entries of the worker''s agenda, by account and kind';
+COMMENT ON COLUMN mf_backlog.per_second IS 'how many were done per second in the last minute; null: none, or not one of the accounts that are counted by name';
+COMMENT ON COLUMN mf_backlog.estimated_end IS 'when what is due is done, at that rate';
+
+CREATE VIEW mf_progress AS
+	SELECT p.command, p.pid, p.unit, p.done, p.total, p.started_at,
+		   CASE WHEN p.done > 0 AND p.unit <> 'steps' THEN
+				p.done / greatest(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - p.started_at), 0.001) END AS per_second,
+		   CASE WHEN p.done > 0 AND p.total > p.done AND p.unit <> 'steps' THEN
+				pg_catalog.clock_timestamp() + (pg_catalog.clock_timestamp() - p.started_at) / p.done * (p.total - p.done) END AS estimated_end
+	FROM mf_progress_stat() p
+	UNION ALL
+	SELECT 'look-ups', NULL, 'invoices', NULL, b.invoices, NULL, b.per_second,
+		   CASE WHEN b.per_second > 0 THEN
+				pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => b.invoices / b.per_second) END
+	FROM (SELECT pg_catalog.count(*) AS invoices FROM mf_queue WHERE kind = 'verify') q,
+		LATERAL (SELECT q.invoices, (SELECT pg_catalog.sum(m.value) FROM mf_metrics() m
+									 WHERE m.name = 'rate' AND m.kind = 'verify') AS per_second) b
+	WHERE b.invoices > 0;
+COMMENT ON VIEW mf_progress IS 'work that takes long, while it runs: archive, unarchive, repair, webhook log, catch up, and the look-ups after a restore or promotion';
+COMMENT ON COLUMN mf_progress.total IS 'what done will be at the end, as far as is known; of look-ups, the invoices that are left';
+
+--
+-- For monitoring: numbers only, so that a role may watch that reads no invoice
+--
+CREATE VIEW mf_metrics_backlog AS
+	WITH backlog AS (
+		SELECT q.account, q.kind, pg_catalog.count(*) AS invoices,
+			   pg_catalog.count(*) FILTER (WHERE q.due <= pg_catalog.now()) AS due_invoices,
+			   pg_catalog.min(q.due) FILTER (WHERE q.due <= pg_catalog.now()) AS oldest_due
+		FROM mf_queue q GROUP BY q.account, q.kind),
+	largest AS (
+		SELECT b.account FROM backlog b GROUP BY b.account
+		ORDER BY pg_catalog.sum(b.due_invoices) DESC, pg_catalog.sum(b.invoices) DESC, b.account LIMIT 50)
+	SELECT coalesce(l.account, '*') AS account, b.kind, pg_catalog.sum(b.invoices)::bigint AS invoices,
+		   pg_catalog.sum(b.due_invoices)::bigint AS due_invoices,
+		   coalesce(pg_catalog.date_part('epoch', pg_catalog.now() - pg_catalog.min(b.oldest_due)), 0) AS oldest_due_seconds
+	FROM backlog b LEFT JOIN largest l ON l.account = b.account
+	GROUP BY coalesce(l.account, '*'), b.kind;
+COMMENT ON VIEW mf_metrics_backlog IS 'mf_backlog in numbers, of the 50 accounts with most that is due; account * is all others together';
+
+CREATE VIEW mf_metrics_attention AS
+	SELECT (SELECT pg_catalog.count(*) FROM (
+				SELECT q.invoice FROM mf_queue q WHERE q.kind = 'review'
+				UNION SELECT q.invoice FROM mf_queue q WHERE q.error IS NOT NULL
+				UNION SELECT q.invoice FROM mf_inquiry q WHERE q.error IS NOT NULL
+				UNION SELECT i.id FROM mf_invoice i WHERE i.payment_doubt IS NOT NULL) r) AS review_invoices,
+		   (SELECT pg_catalog.count(*) FROM mf_account a WHERE a.paused_at IS NOT NULL) AS paused_accounts,
+		   u.inquiries AS urgent_inquiries, coalesce(pg_catalog.date_part('epoch', pg_catalog.now() - u.oldest), 0) AS oldest_urgent_seconds,
+		   (SELECT pg_catalog.count(*) FROM mf_reaction_queue q) AS pending_reactions,
+		   (SELECT pg_catalog.count(*) FROM mf_reaction_queue q WHERE q.error IS NOT NULL) AS failing_reactions
+	FROM (SELECT pg_catalog.count(*) AS inquiries, pg_catalog.min(q.due) FILTER (WHERE q.due <= pg_catalog.now()) AS oldest
+		  FROM (SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by = 0
+				UNION ALL SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by <> 0) q) u;
+COMMENT ON VIEW mf_metrics_attention IS 'what may need a person, in numbers; of all roles, whatever row-level security hides';
 
 CREATE VIEW mf_reaction_backlog WITH (security_barrier) AS
 	SELECT q.function, r.owner, q.invoice, pg_catalog.count(*) AS changes, pg_catalog.min(q.changed_at) AS changed_at,
@@ -1393,6 +1485,11 @@ GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_queue, mf_att
 	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_account_facts, mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_read;
+
+-- What monitoring reads has numbers and names of accounts, and no invoice.
+GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
+GRANT SELECT ON mf_metrics_backlog, mf_metrics_attention, mf_progress TO myfatoorah_read, pg_monitor;
+GRANT EXECUTE ON FUNCTION mf_metrics(), mf_request_times(), mf_progress_stat() TO myfatoorah_read, pg_monitor;
 
 GRANT myfatoorah_read TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),

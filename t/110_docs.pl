@@ -133,7 +133,7 @@ is(sql(q{SELECT customer_name || customer_reference FROM mf_invoice JOIN rent ON
 #
 # What the tables of roles say is what the catalog has: names with (), and the others.
 #
-my %internal = map { $_ => 1 } qw(mf_worker_stat mf_listener_stat mf_invoice_visible);
+my %internal = map { $_ => 1 } qw(mf_worker_stat mf_listener_stat mf_progress_stat mf_invoice_visible);
 
 sub named { return join ' ', sort keys %{ { map { $_ => 1 } @_ } }; }
 sub granted { return sql("SELECT string_agg(DISTINCT o.name, ' ' ORDER BY o.name) FROM (SELECT c.relname::text COLLATE \"C\" AS name, c.relacl AS acl FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v') AND c.relname ~ '^mf_'
@@ -146,6 +146,9 @@ for my $role (qw(submit read operate inbound))
 	is(named($may =~ /`(mf_\w+)\(\)`/g), named(grep { !$internal{$_} } split / /, granted("myfatoorah_$role", 'EXECUTE')), "the reference has the functions of $role");
 	is(named($may =~ /`(mf_\w+)`/g), granted('myfatoorah_submit', 'SELECT'), 'and what it reads') if $role eq 'submit';
 }
+my ($watches) = read_doc('docs/reference.md') =~ /^\| `pg_monitor` .*?\| (.*)/m;
+is(named($watches =~ /`(mf_\w+)\(\)`/g), named(grep { !$internal{$_} } split / /, granted('pg_monitor', 'EXECUTE')), 'the reference has the functions of pg_monitor');
+is(named($watches =~ /`(mf_\w+)`/g), granted('pg_monitor', 'SELECT'), 'and what it reads');
 my $hidden = sql(q{SELECT string_agg(relname, ' ' ORDER BY relname COLLATE "C") FROM pg_class WHERE relkind IN ('r', 'p', 'v') AND relname ~ '^mf_' AND NOT has_table_privilege('myfatoorah_read', oid, 'SELECT')});
 for my $name ('docs/reference.md', 'docs/security.md')
 {

@@ -79,6 +79,14 @@ mf_flight_is_lookup(const MfFlight *flight)
 	return flight->kind != MF_JOB_SEND;
 }
 
+MfRequestKind
+mf_flight_request_kind(const MfFlight *flight)
+{
+	if (mf_flight_is_inquiry(flight))
+		return MF_REQUEST_INQUIRY;
+	return mf_flight_is_lookup(flight) ? MF_REQUEST_LOOKUP : MF_REQUEST_SEND;
+}
+
 MfStatus
 mf_flight_expected_status(const MfFlight *flight)
 {

@@ -19,6 +19,7 @@
 #include "core/api/refund.h"
 #include "core/api/webhook_log.h"
 #include "flow/throttle.h"
+#include "process/metrics.h"
 #include "store/attempts.h"
 #include "store/inquiries.h"
 #include "store/queue.h"
@@ -146,6 +147,9 @@ extern bool mf_flight_is_lookup(const MfFlight *flight);
 
 /* Whether it is an inquiry about payments. */
 extern bool mf_flight_is_inquiry(const MfFlight *flight);
+
+/* What it is counted as */
+extern MfRequestKind mf_flight_request_kind(const MfFlight *flight);
 
 /* The path of its endpoint */
 extern const char *mf_flight_path(const MfFlight *flight);

@@ -17,6 +17,7 @@
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "flow/throttle.h"
+#include "process/metrics.h"
 #include "process/wait.h"
 #include "process/waiting_accounts.h"
 
@@ -79,6 +80,7 @@ create_throttle(const char *account)
 	ThrottleEntry *entry;
 
 	throttle->account = MemoryContextStrdup(TopMemoryContext, account);
+	throttle->metrics = mf_metrics_account(account);
 	throttle->owner = mf_owner_get(InvalidOid);
 	throttle->used_at = GetCurrentTimestamp();
 	throttle->claim.position_rank = DT_NOBEGIN;

@@ -97,6 +97,7 @@ typedef struct MfThrottle
 	struct MfThrottle *next;
 	struct MfThrottle *previous;
 	char	   *account;
+	int			metrics;		/* its element of MfMetrics.accounts */
 	int			flights;		/* that refer to it */
 	TimestampTz used_at;		/* when it was last asked for */
 

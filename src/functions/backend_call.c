@@ -18,6 +18,7 @@
 #include "base/compat.h"
 #include "functions/backend_call.h"
 #include "process/file_descriptors.h"
+#include "process/metrics.h"
 #include "process/process.h"
 #include "process/wait.h"
 
@@ -85,6 +86,7 @@ mf_backend_call(const MfAccount *account, const char *path, char *body, size_t b
 	if (under_way != NULL)
 		error_context_stack = under_way->previous;
 
+	mf_count_exchange(MF_REQUEST_DIRECT, done);
 	callback->func = free_exchange;
 	callback->arg = done;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);

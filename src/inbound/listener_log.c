@@ -16,6 +16,7 @@
 #include "base/compat.h"
 #include "base/log_event.h"
 #include "inbound/listener_log.h"
+#include "process/metrics.h"
 #include "process/notify.h"
 #include "process/process.h"
 #include "process/wait.h"
@@ -37,16 +38,30 @@ static const char *const refusals[MF_REFUSAL_KINDS] = {
 	"messages for an unknown account or invoice"
 };
 
+static const char *const refusal_names[MF_REFUSAL_KINDS] = {
+	"not_http", "unknown_path", "too_large", "too_slow", "too_many_connections", "out_of_memory", "unsigned", "malformed",
+	"not_found"
+};
+
+StaticAssertDecl(MF_REFUSAL_KINDS == MF_METRIC_REFUSALS, "all kinds of refusals are counted");
+
 static MfHttpdAbuseNote refused[MF_REFUSAL_KINDS];	/* not logged yet */
 static TimestampTz logged_at[MF_REFUSAL_KINDS];
 
 static void count_abuse(MfListener *listener, MfHttpdAbuseNote *abuse);
 static void log_error(const ErrorData *error);
 
+const char *
+mf_refusal_name(int kind)
+{
+	return refusal_names[kind];
+}
+
 void
 mf_listener_count_refusal(MfListener *listener, MfRefusal kind, const char *peer)
 {
 	listener->state->refused++;
+	mf_count(MF_COUNTER_REFUSALS + kind, 1);
 	refused[kind].count++;
 	strlcpy(refused[kind].peer, peer, sizeof(refused[kind].peer));
 }
@@ -62,6 +77,7 @@ count_abuse(MfListener *listener, MfHttpdAbuseNote *abuse)
 		if (abuse[i].count == 0)
 			continue;
 		listener->state->refused += abuse[i].count;
+		mf_count(MF_COUNTER_REFUSALS + i, abuse[i].count);
 		refused[i].count += abuse[i].count;
 		memcpy(refused[i].peer, abuse[i].peer, sizeof(refused[i].peer));
 		abuse[i].count = 0;

@@ -25,6 +25,9 @@ typedef enum MfRefusal
 	MF_REFUSAL_KINDS
 } MfRefusal;
 
+/* A word for a kind, as in mf_metrics() */
+extern const char *mf_refusal_name(int kind);
+
 /* Counts a refused message, for the log and mf_listener_status. */
 extern void mf_listener_count_refusal(MfListener *listener, MfRefusal kind, const char *peer);
 

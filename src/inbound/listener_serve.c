@@ -28,6 +28,7 @@
 #include "inbound/listener_log.h"
 #include "inbound/listener_routes.h"
 #include "inbound/listener_serve.h"
+#include "process/metrics.h"
 #include "process/process.h"
 
 /*
@@ -377,12 +378,17 @@ answer(MfListener *listener, MfHttpdRequest *request, const MfInbound *message)
 			if (request->route == MF_ROUTE_CALLBACK)
 			{
 				state->callbacks++;
+				mf_count(MF_COUNTER_CALLBACKS, 1);
 				mf_customer_answer(listener, request, message);
 				return;
 			}
 			state->stored++;
+			mf_count(MF_COUNTER_WEBHOOKS, 1);
 			if (message->repeated)
+			{
 				state->repeated++;
+				mf_count(MF_COUNTER_REPEATED, 1);
+			}
 			mf_httpd_answer(request, MF_ANSWER_OK);
 			break;
 		case MF_INBOUND_MALFORMED:

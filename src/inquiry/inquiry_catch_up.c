@@ -19,11 +19,13 @@
 #include "flow/inquiry_alarm.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/inquiry_catch_up.h"
+#include "process/progress.h"
 #include "process/wait.h"
 #include "store/inquiries_open.h"
 
 static int	limit_before = -1;	/* -1 = not known yet */
 static bool planning = false;
+static int64 planned_so_far = 0;
 static MfUnpaidPosition position;	/* after the batches so far */
 
 static bool plan_batch(const MfSqlScope *scope, void *argument);
@@ -34,6 +36,7 @@ mf_inquiry_catch_up_settings(void)
 	if (limit_before == 0 && mf_poll_rate_limit > 0)
 	{
 		planning = true;
+		planned_so_far = 0;
 		memset(&position, 0, sizeof(position));
 	}
 	if (limit_before != mf_poll_rate_limit)
@@ -57,7 +60,11 @@ mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *next_round)
 				 errdetail_internal("%s", error),
 				 errhint("When the cause is removed, run SELECT * FROM mf_repair().")));
 	planning = planned > 0;
-	if (planning)
+	planned_so_far += (int64) planned;
+	mf_progress_report(MF_PROGRESS_CATCH_UP, planned_so_far, -1);
+	if (!planning)
+		mf_progress_end(MF_PROGRESS_CATCH_UP);
+	else
 	{
 		mf_inquiry_wake();
 		*next_round = mf_earlier(*next_round, GetCurrentTimestamp());

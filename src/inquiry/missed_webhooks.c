@@ -23,6 +23,7 @@
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "inquiry/missed_webhooks.h"
+#include "process/progress.h"
 #include "process/wait.h"
 #include "store/events.h"
 
@@ -49,9 +50,12 @@ typedef struct LogReading
 static HTAB *readings = NULL;
 static int	under_way_count = 0;
 static bool started = false;
+static int64 pages_read = 0;	/* of all logs, by this worker */
+static int64 pages_known = 0;
 
 static LogReading *find_reading(const char *account);
 static void set_under_way(LogReading *reading, bool under_way);
+static void count_page(const LogReading *reading, int pages);
 static char *utc_text(TimestampTz at);
 static bool convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event);
 static const char *member_text(const cJSON *object, const char *name);
@@ -245,11 +249,28 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 			pfree(error);
 		reading->done = true;
 	}
-	else if (reading->page >= log->pages || reading->page >= MAX_PAGES)
-		reading->done = true;
 	else
-		reading->page++;
+	{
+		count_page(reading, Min(log->pages, MAX_PAGES));
+		if (reading->page >= log->pages || reading->page >= MAX_PAGES)
+			reading->done = true;
+		else
+			reading->page++;
+	}
+	if (under_way_count == 0 && (reading->done || pages_read >= pages_known))
+		mf_progress_end(MF_PROGRESS_WEBHOOK_LOG);
 	mf_inquiry_wake();
+}
+
+/* Shows how many pages were read, of those that the logs begun so far have. */
+static void
+count_page(const LogReading *reading, int pages)
+{
+	pages_read++;
+	if (reading->page <= 1)
+		pages_known += pages;
+	pages_known = Max(pages_known, pages_read);
+	mf_progress_report(MF_PROGRESS_WEBHOOK_LOG, pages_read, pages_known);
 }
 
 void

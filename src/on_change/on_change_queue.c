@@ -37,6 +37,7 @@
 #include "database/user_call.h"
 #include "on_change/on_change_call.h"
 #include "on_change/on_change_queue.h"
+#include "process/metrics.h"
 #include "process/process.h"
 #include "process/wakeup.h"
 
@@ -153,6 +154,7 @@ typedef struct Delivery
 	bool		was_failing;	/* the function's latest call failed */
 	Datum		times;			/* of a timed call: ids of the rows that it stands for */
 	const char *failure;		/* of the call; NULL = it succeeded */
+	bool		tried;			/* its call has begun */
 	bool		called;			/* all is done but the commit */
 	TimestampTz next;			/* when something is due; 0 = never */
 	int64	   *under_way;		/* in shared memory: stays set if the process ends during the call */
@@ -267,6 +269,8 @@ mf_reaction_call_next(MfRunTransaction run, int64 *under_way, TimestampTz *next)
 		done = run(record_failure, &delivery, &error);
 	}
 	*under_way = 0;
+	if (done && delivery.id != 0 && delivery.tried)
+		mf_count(delivery.failure != NULL ? MF_COUNTER_FAILED_REACTIONS : MF_COUNTER_REACTIONS, 1);
 	if (!log_queue_error(done, error))
 		delivery.next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 	if (delivery.first_failure && delivery.failure != NULL)
@@ -287,6 +291,8 @@ mf_reaction_record_ended(MfRunTransaction run, int64 id)
 	delivery.id = id;
 	delivery.failure = "the process that called it was ended, or it went on after myfatoorah.on_change_timeout";
 	done = run(record_ended, &delivery, &error);
+	if (done)
+		mf_count(MF_COUNTER_FAILED_REACTIONS, 1);
 	return log_queue_error(done, error);
 }
 
@@ -328,6 +334,7 @@ deliver_next(const MfSqlScope *scope, void *argument)
 		return delivery->called = true;
 
 	*delivery->under_way = delivery->id;
+	delivery->tried = true;
 	mf_process_commit_unhurried();
 	mf_user_call_prepare();
 	failure = call_function(scope, delivery);

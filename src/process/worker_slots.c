@@ -15,6 +15,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "process/metrics.h"
 #include "process/worker_slots.h"
 
 MfShared   *mf_shared = NULL;
@@ -24,6 +25,7 @@ static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 #endif
 
+static Size metrics_offset(void);
 static Size shared_size(void);
 static void request_shared_memory(void);
 static void start_shared_memory(void);
@@ -41,10 +43,17 @@ mf_shared_memory_init(void)
 	shmem_startup_hook = start_shared_memory;
 }
 
+/* Counters stand behind the slots, apart from them because these are copied now and then. */
+static Size
+metrics_offset(void)
+{
+	return MAXALIGN(add_size(offsetof(MfShared, slots), mul_size(sizeof(MfSlot), mf_max_databases)));
+}
+
 static Size
 shared_size(void)
 {
-	return add_size(offsetof(MfShared, slots), mul_size(sizeof(MfSlot), mf_max_databases));
+	return add_size(metrics_offset(), mul_size(sizeof(MfMetrics), mf_max_databases));
 }
 
 static void
@@ -81,8 +90,14 @@ start_shared_memory(void)
 		pg_atomic_init_u64(&mf_shared->notify_left_out_at, 0);
 		pg_atomic_init_u64(&mf_shared->notify_logged_at, 0);
 		for (i = 0; i < mf_max_databases; i++)
-			mf_shared->slots[i].proc_number = mf_shared->slots[i].listener.proc_number =
-				mf_shared->slots[i].reactions.proc_number = mf_shared->slots[i].routes.proc_number = MF_INVALID_PROC_NUMBER;
+		{
+			MfSlot	   *slot = &mf_shared->slots[i];
+
+			slot->proc_number = slot->listener.proc_number = slot->reactions.proc_number =
+				slot->routes.proc_number = MF_INVALID_PROC_NUMBER;
+			slot->metrics = (MfMetrics *) ((char *) mf_shared + metrics_offset()) + i;
+			mf_metrics_reset(slot->metrics, InvalidOid);
+		}
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -91,6 +106,7 @@ MfSlot *
 mf_find_slot(Oid database, bool create)
 {
 	MfSlot	   *unused = NULL;
+	MfMetrics  *metrics;
 	int			i;
 
 	for (i = 0; i < mf_max_databases; i++)
@@ -105,8 +121,11 @@ mf_find_slot(Oid database, bool create)
 
 	if (!create || unused == NULL)
 		return NULL;
+	metrics = unused->metrics;
 	memset(unused, 0, sizeof(MfSlot));
 	unused->database = database;
+	unused->metrics = metrics;
+	mf_metrics_reset(metrics, database);
 	unused->changed_count = -1;
 	pg_atomic_init_u32(&unused->work, 1);
 	pg_atomic_init_u32(&unused->inquiries, 0);

@@ -168,6 +168,8 @@ typedef struct MfSlot
 	MfListenerState listener;
 	MfReactionsState reactions;
 	MfRoutesState routes;
+
+	struct MfMetrics *metrics;	/* counters; there for as long as the server runs */
 } MfSlot;
 
 typedef struct MfShared

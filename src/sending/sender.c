@@ -28,6 +28,7 @@
 #include "inquiry/inquiry.h"
 #include "inquiry/missed_webhooks.h"
 #include "on_change/on_change_queue.h"
+#include "process/metrics.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
 #include "sending/attempt_rows.h"
@@ -336,6 +337,9 @@ free_recorded(void)
 
 		if (flight->kind == MF_JOB_WEBHOOK_LOG)
 			mf_missed_webhooks_recorded(flight, GetCurrentTimestamp());
+		mf_count_request(flight->throttle->metrics, mf_flight_request_kind(flight), mf_flight_outcome(flight),
+						 flight->kind == MF_JOB_SEND && flight->attempt > 1,
+						 flight->kind < MF_RATES ? (int) flight->kind : -1);
 		mf_flight_free(flight);
 	}
 }

@@ -17,6 +17,7 @@
 #include "flight/account_pause.h"
 #include "flight/account_turns.h"
 #include "flow/request_slots.h"
+#include "process/metrics.h"
 #include "sending/sender_internal.h"
 
 MfSenderState mf_sender_state = {
@@ -111,6 +112,7 @@ mf_sender_next_answer(void)
 	flight = (MfFlight *) exchange->tag;
 	MF_FAILPOINT("answer_received");
 	mf_flight_read(flight, exchange);
+	mf_count_exchange(mf_flight_request_kind(flight), exchange);
 	flight->exchange = NULL;
 	mf_http_exchange_free(exchange);
 	dlist_delete(&flight->node);

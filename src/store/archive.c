@@ -32,6 +32,7 @@
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
+#include "process/progress.h"
 #include "store/archive.h"
 #include "store/archive_month.h"
 #include "store/invoice.h"
@@ -169,6 +170,7 @@ mf_archive(PG_FUNCTION_ARGS)
 	int			count;
 
 	mf_archive_check_isolation("mf_archive()");
+	mf_progress_report(MF_PROGRESS_ARCHIVE, 0, most);
 	mf_sql_begin(&scope, schema);
 	check_table(&scope, schema);
 	columns = mf_archive_columns(&scope, "mf_invoice_archive", false);
@@ -180,9 +182,11 @@ mf_archive(PG_FUNCTION_ARGS)
 		wanted = (int) Min(most - moved, BATCH_SIZE);
 		count = move_batch(&scope, before, wanted, &place);
 		moved += count;
+		mf_progress_report(MF_PROGRESS_ARCHIVE, moved, most);
 		MemoryContextReset(context);
 	} while (count == wanted && moved < most);
 	mf_sql_end(&scope);
+	mf_progress_end(MF_PROGRESS_ARCHIVE);
 	PG_RETURN_INT64(moved);
 }
 

@@ -24,6 +24,7 @@
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
+#include "process/progress.h"
 #include "process/wakeup.h"
 #include "store/inquiries.h"
 #include "store/invoice_number.h"
@@ -184,6 +185,9 @@ static MfStatement note_error_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+/* Of mf_repair(), as mf_progress counts them */
+#define STEPS 6
+
 static uint64 add_rows(ReturnSetInfo *rsinfo, uint64 count);
 static bool work_is_missing(const MfSqlScope *scope);
 static void log_damage(void *argument);
@@ -210,18 +214,25 @@ mf_repair(PG_FUNCTION_ARGS)
 	/* repeated if more was loaded meanwhile; if nothing was written twice, a trigger suppresses what is left */
 	do
 	{
+		mf_progress_report(MF_PROGRESS_REPAIR, 0, STEPS);
 		written = add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, &wait, NULL));
+		mf_progress_report(MF_PROGRESS_REPAIR, 1, STEPS);
 		written += add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
+		mf_progress_report(MF_PROGRESS_REPAIR, 2, STEPS);
 		written += add_rows(rsinfo, mf_number_repair(&scope));
+		mf_progress_report(MF_PROGRESS_REPAIR, 3, STEPS);
 		if (mf_poll_rate_limit > 0)
 			written += add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
 		idle = written > 0 ? 0 : idle + 1;
+		mf_progress_report(MF_PROGRESS_REPAIR, 4, STEPS);
 		missing = work_is_missing(&scope);
 	} while (missing && idle < 2);
 	if (missing)
 		mf_change_suppressed();
+	mf_progress_report(MF_PROGRESS_REPAIR, 5, STEPS);
 	(void) add_rows(rsinfo, mf_sql_execute(&scope, &gone_statement, NULL, NULL));
 	mf_sql_end(&scope);
+	mf_progress_end(MF_PROGRESS_REPAIR);
 	mf_wake_worker_at_commit();
 	mf_wake_inquiries_at_commit();
 	return (Datum) 0;

@@ -18,6 +18,7 @@
 
 #include "base/compat.h"
 #include "database/sql_array.h"
+#include "process/progress.h"
 #include "process/wakeup.h"
 #include "store/archive.h"
 #include "store/inquiries_open.h"
@@ -98,6 +99,7 @@ mf_unarchive(PG_FUNCTION_ARGS)
 	if (count == 0)
 		PG_RETURN_INT64(0);
 	values[0] = mf_int8_array(ids, count);
+	mf_progress_report(MF_PROGRESS_UNARCHIVE, 0, count);
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
 	(void) mf_sql_execute(&scope, &lock_statement, values, NULL);
 	check_archived(&scope, values[0]);
@@ -105,8 +107,10 @@ mf_unarchive(PG_FUNCTION_ARGS)
 	ours = mf_archive_columns(&scope, "mf_invoice", true);
 	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns, ours, ours));
 	mf_archive_move(&scope, &move_statement, values[0]);
+	mf_progress_report(MF_PROGRESS_UNARCHIVE, count, count);
 	ask(&scope, ids, count);
 	mf_sql_end(&scope);
+	mf_progress_end(MF_PROGRESS_UNARCHIVE);
 	PG_RETURN_INT64(count);
 }
 

@@ -29,6 +29,7 @@
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "process/background_worker.h"
+#include "process/metrics.h"
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/worker_slots.h"
@@ -188,7 +189,7 @@ free_slot(MfSlot *slot)
 	if (!OidIsValid(slot->database) || slot->holds > 0 || slot->pid != 0 || slot->listener.pid != 0 ||
 		slot->reactions.pid != 0 || slot->routes.pid != 0 || slot->wanted)
 		return;
-	slot->database = InvalidOid;
+	slot->database = slot->metrics->database = InvalidOid;
 	if (mf_shared->left_out > 0 && !scan_wanted)
 	{
 		TimestampTz now = GetCurrentTimestamp();

@@ -46,6 +46,7 @@
 #include "inquiry/inquiry_catch_up.h"
 #include "on_change/on_change_start.h"
 #include "process/file_descriptors.h"
+#include "process/metrics.h"
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
@@ -264,6 +265,10 @@ attach_to_slot(Oid database)
 	my_slot = mf_find_slot(database, true);
 	if (my_slot != NULL && my_slot->holds == 0 && my_slot->pid == 0)
 	{
+		MfMetrics  *metrics = my_slot->metrics;
+
+		if (pg_atomic_fetch_add_u64(&metrics->counters[MF_COUNTER_WORKER_STARTS], 1) > 0 && my_slot->end == MF_END_CRASH)
+			pg_atomic_fetch_add_u64(&metrics->counters[MF_COUNTER_WORKER_CRASHES], 1);
 		my_slot->pid = MyProcPid;
 		my_slot->proc_number = MF_MY_PROC_NUMBER;
 		my_slot->end = MF_END_CRASH;

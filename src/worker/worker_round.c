@@ -25,6 +25,7 @@
 #include "inquiry/inquiry_catch_up.h"
 #include "on_change/on_change_queue.h"
 #include "on_change/on_change_start.h"
+#include "process/metrics.h"
 #include "process/notify.h"
 #include "process/process.h"
 #include "process/wakeup.h"
@@ -105,6 +106,7 @@ mf_round_run(TimestampTz *next)
 	mf_items_begin();
 	if (run_round_transaction(next, &extension_present, &confirmed))
 	{
+		mf_count(MF_COUNTER_ROUNDS, 1);
 		if (!extension_present)
 		{
 			/* outcomes of requests have no table any more */
@@ -157,6 +159,7 @@ run_round_transaction(TimestampTz *next, bool *extension_present, bool *confirme
 	}
 	PG_CATCH();
 	{
+		mf_count(MF_COUNTER_FAILED_ROUNDS, 1);
 		handle_failure(next);
 		failed = true;
 	}
