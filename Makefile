@@ -222,6 +222,21 @@ clean: clean-parts
 clean-parts:
 	@for part in $(PARTS); do $(MAKE) --no-print-directory -C $$part clean || exit; done
 
+# What Prometheus and Grafana read: docs/monitoring.md
+MONITORING = $(sort $(wildcard $(SOURCE_DIR)/monitoring/*))
+monitoringdir = $(datadir)/$(EXTENSION)
+
+.PHONY: install-monitoring uninstall-monitoring
+install: install-monitoring
+install-monitoring:
+	$(MKDIR_P) '$(DESTDIR)$(monitoringdir)'
+	$(INSTALL_DATA) $(MONITORING) '$(DESTDIR)$(monitoringdir)/'
+
+uninstall: uninstall-monitoring
+uninstall-monitoring:
+	rm -f $(addprefix '$(DESTDIR)$(monitoringdir)'/,$(notdir $(MONITORING)))
+	-rmdir '$(DESTDIR)$(monitoringdir)'
+
 -include $(wildcard $(OBJS:.o=.d))
 
 endif
