@@ -21,7 +21,7 @@
 #include "process/wait.h"
 #include "process/waiting_accounts.h"
 
-/* Least time between two log lines about throttled inquiries */
+/* Least time between two log lines about throttled inquiries, and between two about an account that waits */
 #define REPORT_INTERVAL_MS 60000
 
 /* Throttles that were not asked for in so long are freed; how often that is tried */
@@ -383,6 +383,7 @@ mf_throttle_reset(MfThrottle *throttle)
 	throttle->failures = 0;
 	throttle->failed_item = 0;
 	throttle->reported = false;
+	throttle->reported_at = 0;
 	throttle->retry_at = throttle->retry_after = throttle->inquire_at = 0;
 	throttle->inquiries_throttled = 0;
 	throttle->claim.position_rank = DT_NOBEGIN;
@@ -392,9 +393,16 @@ mf_throttle_reset(MfThrottle *throttle)
 void
 mf_throttle_report(MfThrottle *throttle, MfOutage outage, const char *error)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	if (throttle->reported)
 		return;
+	/* an account that keeps changing between the two is told of now and then */
+	if (outage == MF_OUTAGE_WAITING && throttle->reported_at != 0 &&
+		!TimestampDifferenceExceeds(throttle->reported_at, now, REPORT_INTERVAL_MS))
+		return;
 	throttle->reported = true;
+	throttle->reported_at = now;
 	ereport(LOG,
 			(outage_message(throttle, outage),
 			 error ? errdetail_internal("%s", error) : 0,

@@ -109,6 +109,7 @@ typedef struct MfThrottle
 	int			failures;		/* in a row */
 	int64		failed_item;	/* the item of the first failure since the latest success, 0 = none */
 	bool		reported;		/* the outage has its log line */
+	TimestampTz reported_at;	/* when the latest one was logged; 0 = never, or before a person has resumed */
 	bool		lacking;		/* backs off for want of an account or a key: no request has failed */
 	bool		shown;			/* mf_check() shows that it waits */
 	TimestampTz retry_at;		/* nothing is sent before; 0 = no back-off */
@@ -211,7 +212,7 @@ extern void mf_throttle_account_unusable(MfThrottle *throttle, TimestampTz now);
 /* The account may be usable now: ends the back-off, unless requests have failed. */
 extern void mf_throttle_account_changed(MfThrottle *throttle);
 
-/* Logs an outage with its error, which may be NULL: once per outage. */
+/* Logs an outage with its error, which may be NULL: once per outage, and that an account waits once a minute at most. */
 extern void mf_throttle_report(MfThrottle *throttle, MfOutage outage, const char *error);
 
 /* Ends all back-offs, on request of a person. */
