@@ -47,12 +47,13 @@ mf_database_origin(void)
 	{
 		List	   *history = readTimeLineHistory(mf_current_timeline());
 		char	   *directory = mf_data_directory();
+		uint64		own;
 
 		/* two promoted standbys may have the same timeline number, but hardly the same start of it */
-		origin = (int64) hash_combine64((uint64) mf_database_number(), mf_current_timeline());
-		origin = (int64) hash_combine64((uint64) origin, ((TimeLineHistoryEntry *) linitial(history))->begin);
-		origin = (int64) hash_combine64((uint64) origin,
-										hash_bytes_extended((const unsigned char *) directory, strlen(directory), 0));
+		own = hash_combine64((uint64) mf_database_number(), mf_current_timeline());
+		own = hash_combine64(own, ((TimeLineHistoryEntry *) linitial(history))->begin);
+		own = hash_combine64(own, hash_bytes_extended((const unsigned char *) directory, strlen(directory), 0));
+		origin = (int64) ((uint64) mf_database_number() << 32 | (uint32) (own ^ own >> 32));
 		list_free_deep(history);
 		pfree(directory);
 		timeline = mf_current_timeline();

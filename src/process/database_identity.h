@@ -15,7 +15,8 @@ extern int64 mf_database_number(void);
  * Identifies the database in its data directory since the latest promotion of the
  * server.  An agenda entry has the number of the database that made it, and no other
  * database processes it.  So a subscriber does not send what its publisher queues
- * and replicates.
+ * and replicates.  The upper half is the same for all servers that this database has
+ * been on.
  */
 extern int64 mf_database_origin(void);
 

@@ -58,6 +58,7 @@ static bool subscribed = false;
 static MfIdentity here;
 
 static void check_identity(Oid schema);
+static bool is_known_copy(Oid schema);
 static const char *reason_to_pause(const MfIdentity *was, const MfIdentity *is);
 static bool same_directory(const char *old, const char *now);
 static void store_identity(Oid schema, const MfIdentity *identity);
@@ -133,8 +134,26 @@ check_identity(Oid schema)
 		mf_queue_verify_all(schema);
 	if (is_ours && was.origin != mf_database_origin())
 		mf_queue_replace_origin(schema, was.origin);
+	if (promoted && !is_known_copy(schema))
+		mf_queue_inherit_entries(schema);
 	is.marker = mf_directory_marker_create();
 	store_identity(schema, &is);
+}
+
+/*
+ * Whether the agenda may hold entries of a database that still runs.  They come by
+ * logical replication only, and a worker that sees it pauses all accounts.  Without such
+ * a pause all that a promoted standby finds is of primaries before it, of which one may
+ * have ended before its worker has started.
+ */
+static bool
+is_known_copy(Oid schema)
+{
+	bool		all_accounts;
+
+	return mf_copy_guard_subscription(schema) != NULL ||
+		mf_queue_pause_reason(schema, MF_ALL_ACCOUNTS, &all_accounts) != NULL ||
+		mf_queue_pause_reason(schema, subscriber_account(), &all_accounts) != NULL;
 }
 
 /* Why this is a copy, or has gone back in time; NULL if it is not. */

@@ -44,9 +44,14 @@ static MfStatement adopt_statement = {
 	1, {INT4OID}, NULL
 };
 
-static MfStatement inherit_statement = {
+static MfStatement replace_statement = {
 	"UPDATE @mf_queue SET origin = @mf_origin() WHERE origin = $1",
 	1, {INT8OID}, NULL
+};
+
+static MfStatement inherit_statement = {
+	"UPDATE @mf_queue SET origin = @mf_origin() WHERE origin <> @mf_origin() AND origin >> 32 = @mf_origin() >> 32",
+	0, {0}, NULL
 };
 
 static MfStatement verify_all_statement = {
@@ -105,7 +110,13 @@ mf_queue_replace_origin(Oid schema, int64 origin)
 {
 	Datum		value = Int64GetDatum(origin);
 
-	(void) mf_execute_alone(schema, &inherit_statement, &value, NULL);
+	(void) mf_execute_alone(schema, &replace_statement, &value, NULL);
+}
+
+void
+mf_queue_inherit_entries(Oid schema)
+{
+	(void) mf_execute_alone(schema, &inherit_statement, NULL, NULL);
 }
 
 int64

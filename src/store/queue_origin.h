@@ -37,6 +37,12 @@ extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
 /* Makes entries of that origin ours: this database made them before it was moved or promoted. Own scope. */
 extern void mf_queue_replace_origin(Oid schema, int64 origin);
 
+/*
+ * Makes ours what this database has made as another primary, be it one that ended before
+ * its worker started, so that nobody knows its origin.  Own scope.
+ */
+extern void mf_queue_inherit_entries(Oid schema);
+
 /* Number of entries that another database has made. Own scope. */
 extern int64 mf_queue_count_foreign(Oid schema);
 

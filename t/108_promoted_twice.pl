@@ -1,0 +1,56 @@
+# Two promotions in quick succession: the first of the two primaries has no time to start its worker, but time for an INSERT.
+# The second one sends what was inserted there, like all else, and waits for nobody.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my @nodes = $mf->new_node('first', init => { allows_streaming => 1 },
+	conf => "myfatoorah.lookup_delay = '300ms'\nmyfatoorah.retry_delay = '50ms'");
+
+$mf->setup_account($nodes[0], 'postgres', $sandbox);
+$mf->wait_worker($nodes[0], 'postgres');
+$nodes[0]->backup('backup');
+
+# Each streams from the one before.
+foreach my $name ('second', 'third')
+{
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init_from_backup($nodes[0], 'backup', has_streaming => 1);
+	$mf->write_key($node, $sandbox->key);
+	$node->append_conf('postgresql.conf', 'primary_conninfo = ' . $mf->literal($nodes[-1]->connstr . ' application_name=' . $name));
+	$node->append_conf('postgresql.conf', "recovery_target_timeline = 'latest'");
+	push @nodes, $node;
+}
+my ($first, $second, $third) = @nodes;
+
+# Its worker does not come.
+$second->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = off');
+$_->start foreach $second, $third;
+$mf->insert($first, 'postgres', 'by the first', send_at => "now() + interval '1 h'");
+$first->wait_for_catchup($second);
+$first->stop('immediate');
+$second->promote;
+$mf->insert($second, 'postgres', 'by the second');
+my $lsn = $second->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
+$mf->wait_for($third, 'postgres', "SELECT pg_last_wal_replay_lsn() >= '$lsn'");
+$second->stop('immediate');
+$third->promote;
+$mf->wait_worker($third, 'postgres');
+
+is($third->safe_psql('postgres', q{SELECT count(*), bool_and(q.origin = mf_origin()), string_agg(DISTINCT q.kind, ' ') FROM mf_queue q}), '2|t|verify',
+	'both rows are on the agenda of the third, to be looked up first');
+is($third->safe_psql('postgres', 'SELECT coalesce(max(account), $$none$$) FROM mf_account WHERE paused_at IS NOT NULL'), 'none', 'nothing is paused');
+$mf->insert($third, 'postgres', 'by the third');
+$mf->wait_status($third, 'postgres', 'by the third');
+pass('what is inserted now is sent at once');
+
+# The test does not wait for a minute.
+$third->safe_psql('postgres', q{UPDATE mf_invoice SET send_at = now() WHERE status = 'queued'; UPDATE mf_queue SET due = now(), rank = now()});
+$mf->insert($third, 'postgres', 'awake');
+$mf->wait_for($third, 'postgres', q{SELECT count(*) FROM mf_invoice WHERE status <> 'sent'}, 0);
+is(join(' ', map { s/by the //r } sort $sandbox->names), 'awake first second third', 'all is sent, once');
+is_deeply([ $mf->problems($third, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
+unlike(slurp_file($third->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+$third->stop;
+done_testing();
