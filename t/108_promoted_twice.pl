@@ -1,5 +1,6 @@
 # Two promotions in quick succession: the first of the two primaries has no time to start its worker, but time for an INSERT.
-# The second one sends what was inserted there, like all else, and waits for nobody.
+# The second one sends what was inserted there, like all else, and waits for nobody. What was inserted into it before its
+# worker came needs no look-up.
 use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
@@ -24,8 +25,8 @@ foreach my $name ('second', 'third')
 }
 my ($first, $second, $third) = @nodes;
 
-# Its worker does not come.
-$second->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = off');
+# Their workers do not come by themselves.
+$_->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = off') foreach $second, $third;
 $_->start foreach $second, $third;
 $mf->insert($first, 'postgres', 'by the first', send_at => "now() + interval '1 h'");
 $first->wait_for_catchup($second);
@@ -36,10 +37,14 @@ my $lsn = $second->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
 $mf->wait_for($third, 'postgres', "SELECT pg_last_wal_replay_lsn() >= '$lsn'");
 $second->stop('immediate');
 $third->promote;
+$mf->insert($third, 'postgres', 'by the third, early');
+$third->safe_psql('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker_enabled = on');
 $mf->wait_worker($third, 'postgres');
 
-is($third->safe_psql('postgres', q{SELECT count(*), bool_and(q.origin = mf_origin()), string_agg(DISTINCT q.kind, ' ') FROM mf_queue q}), '2|t|verify',
-	'both rows are on the agenda of the third, to be looked up first');
+$mf->wait_status($third, 'postgres', 'by the third, early');
+pass('what was inserted between the promotion and the start of the worker is sent at once');
+is($third->safe_psql('postgres', q{SELECT count(*), bool_and(q.origin = mf_origin()), string_agg(DISTINCT q.kind, ' ') FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.status = 'queued'}), '2|t|verify',
+	'the rows of the others are on its agenda, to be looked up first');
 is($third->safe_psql('postgres', 'SELECT coalesce(max(account), $$none$$) FROM mf_account WHERE paused_at IS NOT NULL'), 'none', 'nothing is paused');
 $mf->insert($third, 'postgres', 'by the third');
 $mf->wait_status($third, 'postgres', 'by the third');
@@ -49,7 +54,7 @@ pass('what is inserted now is sent at once');
 $third->safe_psql('postgres', q{UPDATE mf_invoice SET send_at = now() WHERE status = 'queued'; UPDATE mf_queue SET due = now(), rank = now()});
 $mf->insert($third, 'postgres', 'awake');
 $mf->wait_for($third, 'postgres', q{SELECT count(*) FROM mf_invoice WHERE status <> 'sent'}, 0);
-is(join(' ', map { s/by the //r } sort $sandbox->names), 'awake first second third', 'all is sent, once');
+is(join(' ', map { s/by the //r } sort $sandbox->names), 'awake first second third third, early', 'all is sent, once');
 is_deeply([ $mf->problems($third, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
 unlike(slurp_file($third->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $third->stop;

@@ -131,7 +131,7 @@ check_identity(Oid schema)
 				(mf_log_event("promoted",
 							  "this server was promoted: queued invoices are looked up before they are sent")));
 	if (reason != NULL || promoted)
-		mf_queue_verify_all(schema);
+		mf_queue_verify_all(schema, promoted);
 	if (is_ours && was.origin != mf_database_origin())
 		mf_queue_replace_origin(schema, was.origin);
 	if (promoted && !is_known_copy(schema))

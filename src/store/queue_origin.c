@@ -56,8 +56,8 @@ static MfStatement inherit_statement = {
 
 static MfStatement verify_all_statement = {
 	"UPDATE @mf_queue SET kind = 'verify', due = " MF_VERIFY_DUE("due", "$1") ", "
-	"  " MF_SET_RANK(MF_VERIFY_DUE("due", "$1"), "priority") " WHERE kind = 'send'",
-	1, {INT4OID}, NULL
+	"  " MF_SET_RANK(MF_VERIFY_DUE("due", "$1"), "priority") " WHERE kind = 'send' AND (NOT $2 OR origin <> @mf_origin())",
+	2, {INT4OID, BOOLOID}, NULL
 };
 
 MfIdentityKnown
@@ -134,9 +134,11 @@ mf_queue_take_over_entries(Oid schema)
 }
 
 void
-mf_queue_verify_all(Oid schema)
+mf_queue_verify_all(Oid schema, bool promoted)
 {
-	Datum		value = Int32GetDatum(mf_verify_wait());
+	Datum		values[2];
 
-	(void) mf_execute_alone(schema, &verify_all_statement, &value, NULL);
+	values[0] = Int32GetDatum(mf_verify_wait());
+	values[1] = BoolGetDatum(promoted);
+	(void) mf_execute_alone(schema, &verify_all_statement, values, NULL);
 }

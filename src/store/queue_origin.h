@@ -51,8 +51,9 @@ extern void mf_queue_take_over_entries(Oid schema);
 
 /*
  * Has every entry that was to be sent looked up first, at a time when MyFatoorah has
- * finished a request that another server may send when it is due. Own scope.
+ * finished a request that another server may send when it is due.  Of a promoted server
+ * those that it has made itself since then are no other server's.  Own scope.
  */
-extern void mf_queue_verify_all(Oid schema);
+extern void mf_queue_verify_all(Oid schema, bool promoted);
 
 #endif							/* MF_QUEUE_ORIGIN_H */
