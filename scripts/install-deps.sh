@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 missing=()
 
 # What only tests need, which are skipped without
-TEST_ONLY=" nginx-light libcmocka-dev "
+TEST_ONLY=" nginx-light haproxy pgbouncer libcmocka-dev "
 
 # need PACKAGE COMMAND...: the package is missing unless the command succeeds
 need()
@@ -42,6 +42,8 @@ need perl perl -MTAP::Harness -MHTTP::Tiny -MJSON::PP -e 1
 need libipc-run-perl perl -MIPC::Run -e 1
 need curl command -v curl
 need nginx-light test -x /usr/sbin/nginx
+need haproxy test -x /usr/sbin/haproxy
+need pgbouncer test -x /usr/sbin/pgbouncer
 need openssl command -v openssl
 need procps command -v ps
 need util-linux command -v setpriv
@@ -111,16 +113,19 @@ fi
 
 [ ${#missing[@]} -eq 0 ] || mf_say "installing Debian packages: ${missing[*]}"
 
-# Debian's server packages create and start a cluster "main" unless this file says otherwise. It is there only
-# while we install, so that a PostgreSQL installed later by somebody else behaves as it always did.
+# Debian's server packages create and start a cluster "main" unless this file says otherwise, and other packages
+# start their service (nginx, haproxy, pgbouncer, etcd) unless a policy forbids it. Both files are there only while we install, so
+# that what is installed later by somebody else behaves as it always did.
 drop_in=
 drop_in_dirs=()
+policy=
 
 undo_drop_in()
 {
 	local dir
 
 	[ -z "$drop_in" ] || "${as_root[@]}" rm -f "$drop_in"
+	[ -z "$policy" ] || "${as_root[@]}" rm -f "$policy"
 	for dir in "${drop_in_dirs[@]}"
 	do
 		"${as_root[@]}" rmdir "$dir" 2>/dev/null || true
@@ -140,6 +145,13 @@ case " ${missing[*]} " in
 		echo 'create_main_cluster = false' | "${as_root[@]}" tee "$drop_in" >/dev/null
 		;;
 esac
+
+if ! [ -e /usr/sbin/policy-rc.d ]
+then
+	policy=/usr/sbin/policy-rc.d
+	printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+	"${as_root[@]}" chmod 755 "$policy"
+fi
 
 apt()
 {

@@ -27,6 +27,7 @@
 #include "functions/self_check.h"
 #include "process/file_descriptors.h"
 #include "process/notify.h"
+#include "process/port_range.h"
 #include "process/worker_slots.h"
 
 /* How long notifications that were left out are reported */
@@ -42,6 +43,7 @@ static void check_processes(const MfCheck *check);
 static void check_notifications(const MfCheck *check);
 static void check_worker(const MfCheck *check, const MfSlot *slot);
 static void check_listener(const MfCheck *check, const MfSlot *slot);
+static char *port_hint(int port);
 
 PG_FUNCTION_INFO_V1(mf_check);
 
@@ -232,7 +234,8 @@ check_listener(const MfCheck *check, const MfSlot *slot)
 	if (listener->pid != 0 && listener->listening)
 		mf_check_report(check, "listener", true,
 						psprintf("Accepts %s at %s, port %d. Whether MyFatoorah and customers can reach it cannot be seen from here.",
-								 listener->tls ? "HTTPS" : "HTTP", listener->addresses, listener->port), NULL);
+								 listener->tls ? "HTTPS" : "HTTP", listener->addresses, listener->port),
+						port_hint(listener->port));
 	else if (mf_listen_port == 0 && listener->pid == 0)
 		mf_check_report(check, "listener", true, "Off: webhooks and callbacks come in by SQL functions, or not at all.", NULL);
 	else if (RecoveryInProgress())
@@ -244,4 +247,17 @@ check_listener(const MfCheck *check, const MfSlot *slot)
 						listener->pid == 0 ?
 						"It needs a worker, and max_worker_processes must leave room for it; a worker sees settings of a session or role only if they are those of the database or the server." :
 						"Correct the settings myfatoorah.listen_addresses, port, ssl_cert_file and ssl_key_file, or what they name.");
+}
+
+/* What to do about a port that may be taken by an outgoing connection when the listener starts next; NULL if it cannot be */
+static char *
+port_hint(int port)
+{
+	int			first;
+	int			last;
+
+	if (!mf_port_is_ephemeral(port, &first, &last))
+		return NULL;
+	return psprintf("An outgoing connection of this machine may take this port while no listener has it, as after a promotion. Choose one outside of %d to %d, or add it to net.ipv4.ip_local_reserved_ports.",
+					first, last);
 }
