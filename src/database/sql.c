@@ -84,6 +84,8 @@ mf_sql_begin_as_caller(MfSqlScope *scope, Oid schema)
 static void
 open_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context)
 {
+	MemoryContext context = CurrentMemoryContext;
+
 	mf_sql_require_version();
 	scope->schema = schema;
 	scope->in_query = false;
@@ -102,6 +104,7 @@ open_scope(MfSqlScope *scope, Oid schema, Oid role, int security_context)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	MemoryContextSwitchTo(context);
 }
 
 void
@@ -114,10 +117,6 @@ mf_sql_end(MfSqlScope *scope)
 	SetUserIdAndSecContext(scope->userid, scope->security_context);
 }
 
-/*
- * SPI leaves its own memory context as the current one, and that ends with the
- * scope.  What callers read from the result is to live longer.
- */
 uint64
 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement, const Datum *values, const char *nulls)
 {

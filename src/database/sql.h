@@ -71,8 +71,9 @@ typedef struct MfSqlScope
 /*
  * Opens a scope: connects to SPI, with MF_SAFE_PATH, as the role
  * myfatoorah_worker, which has no rights.  Statements have the rights of the owner
- * of our tables.  mf_sql_end() closes the scope and frees results.  After an error
- * the abort of the (sub)transaction restores everything.
+ * of our tables.  mf_sql_end() closes the scope and frees results; the memory context
+ * stays the caller's.  After an error the abort of the (sub)transaction restores
+ * everything.
  */
 extern void mf_sql_begin(MfSqlScope *scope, Oid schema);
 extern void mf_sql_end(MfSqlScope *scope);

@@ -83,41 +83,68 @@ mf_int8_array(const int64 *values, int count)
 }
 
 Datum
-mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull)
+mf_result(uint64 row, int column, bool *isnull)
 {
 	bool		dummy;
 
-	return heap_getattr(tuple, number, desc, isnull ? isnull : &dummy);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull ? isnull : &dummy);
+}
+
+int64
+mf_result_int8(uint64 row, int column)
+{
+	return DatumGetInt64(mf_result(row, column, NULL));
+}
+
+int32
+mf_result_int4(uint64 row, int column)
+{
+	return DatumGetInt32(mf_result(row, column, NULL));
+}
+
+bool
+mf_result_bool(uint64 row, int column)
+{
+	return DatumGetBool(mf_result(row, column, NULL));
+}
+
+Oid
+mf_result_oid(uint64 row, int column)
+{
+	return DatumGetObjectId(mf_result(row, column, NULL));
+}
+
+TimestampTz
+mf_result_timestamp(uint64 row, int column)
+{
+	return DatumGetTimestampTz(mf_result(row, column, NULL));
 }
 
 char *
-mf_result_text(HeapTuple tuple, TupleDesc desc, int number)
+mf_result_text(uint64 row, int column)
 {
 	bool		isnull;
-	Datum		value = mf_result(tuple, desc, number, &isnull);
+	Datum		value = mf_result(row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-TimestampTz
-mf_result_timestamp(HeapTuple tuple, TupleDesc desc, int number)
+Datum
+mf_result_int8_array(void)
 {
-	bool		isnull;
-	Datum		value = mf_result(tuple, desc, number, &isnull);
+	int64	   *ids = (int64 *) palloc(Max(SPI_processed, 1) * sizeof(int64));
 
-	return isnull ? 0 : DatumGetTimestampTz(value);
+	return mf_int8_array(ids, (int) mf_result_ids(ids));
 }
 
-int64
-mf_single_int8(int number)
+uint64
+mf_result_ids(int64 *ids)
 {
-	return DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, NULL));
-}
+	uint64		row;
 
-TimestampTz
-mf_single_timestamp(int number)
-{
-	return DatumGetTimestampTz(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, NULL));
+	for (row = 0; row < SPI_processed; row++)
+		ids[row] = mf_result_int8(row, 1);
+	return SPI_processed;
 }
 
 MfArray *
@@ -146,7 +173,7 @@ void
 mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *columns)
 {
 	(void) mf_columns_execute(scope, statement, columns);
-	if (mf_single_int8(1) != 0)
+	if (mf_result_int8(0, 1) != 0)
 		mf_change_suppressed();
 }
 
@@ -154,9 +181,9 @@ int64
 mf_change(const MfSqlScope *scope, MfStatement *statement, const Datum *values, const char *nulls)
 {
 	(void) mf_sql_execute(scope, statement, values, nulls);
-	if (mf_single_int8(1) != 0)
+	if (mf_result_int8(0, 1) != 0)
 		mf_change_suppressed();
-	return SPI_tuptable->tupdesc->natts < 2 ? 0 : mf_single_int8(2);
+	return SPI_tuptable->tupdesc->natts < 2 ? 0 : mf_result_int8(0, 2);
 }
 
 uint64
@@ -191,7 +218,7 @@ mf_count_alone(Oid schema, MfStatement *statement, const Datum *values)
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, statement, values, NULL);
-	count = mf_single_int8(1);
+	count = mf_result_int8(0, 1);
 	mf_sql_end(&scope);
 	return count;
 }

@@ -8,7 +8,6 @@
 #ifndef MF_SQL_ARRAY_H
 #define MF_SQL_ARRAY_H
 
-#include "access/htup_details.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -75,17 +74,21 @@ pg_noreturn extern void mf_change_suppressed(void);
 extern Datum mf_int8_array(const int64 *values, int count);
 
 /*
- * One column of a result row, counted from 1; "isnull" may be NULL.  The value
- * is valid until the scope ends.
+ * A column of the latest result; rows are counted from 0, columns from 1.  "isnull"
+ * may be NULL.  The value is valid until the scope ends.
  */
-extern Datum mf_result(HeapTuple tuple, TupleDesc desc, int number, bool *isnull);
+extern Datum mf_result(uint64 row, int column, bool *isnull);
 
-/* A text column, palloc'd, and a timestamptz column; NULL and 0 if the value is null. */
-extern char *mf_result_text(HeapTuple tuple, TupleDesc desc, int number);
-extern TimestampTz mf_result_timestamp(HeapTuple tuple, TupleDesc desc, int number);
+/* The same of that type; null is 0, false or NULL.  The text is palloc'd. */
+extern int64 mf_result_int8(uint64 row, int column);
+extern int32 mf_result_int4(uint64 row, int column);
+extern bool mf_result_bool(uint64 row, int column);
+extern Oid	mf_result_oid(uint64 row, int column);
+extern TimestampTz mf_result_timestamp(uint64 row, int column);
+extern char *mf_result_text(uint64 row, int column);
 
-/* Columns of the only row of the latest result that are not null; a count or an id, and a time. */
-extern int64 mf_single_int8(int number);
-extern TimestampTz mf_single_timestamp(int number);
+/* The first column of all rows, of type int8: as an int8[]; into "ids", and their number. */
+extern Datum mf_result_int8_array(void);
+extern uint64 mf_result_ids(int64 *ids);
 
 #endif							/* MF_SQL_ARRAY_H */

@@ -69,12 +69,9 @@ MfDirectRow *
 mf_direct_insert(Oid schema, const MfRequest *request, const char *account)
 {
 	MfDirectRow *row = (MfDirectRow *) palloc0(sizeof(MfDirectRow));
-	MemoryContext context = CurrentMemoryContext;
 	Datum		values[MF_SP_COUNT + 1];
 	char		nulls[MF_SP_COUNT + 1];
 	MfSqlScope	scope;
-	HeapTuple	tuple;
-	TupleDesc	desc;
 	int			i;
 
 	for (i = 0; i < MF_SP_COUNT; i++)
@@ -88,17 +85,14 @@ mf_direct_insert(Oid schema, const MfRequest *request, const char *account)
 	mf_sql_begin_as_caller(&scope, schema);
 	if (mf_sql_execute(&scope, &insert_statement, values, nulls) != 1)
 		mf_change_suppressed();
-	tuple = SPI_tuptable->vals[0];
-	desc = SPI_tuptable->tupdesc;
-	MemoryContextSwitchTo(context);
 	row->schema = schema;
-	row->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-	row->reference = TextDatumGetCString(mf_result(tuple, desc, 2, NULL));
+	row->invoice = mf_result_int8(0, 1);
+	row->reference = mf_result_text(0, 2);
 	for (i = 0; i < MF_SP_COUNT; i++)
 	{
 		int16		length;
 		bool		by_value;
-		Datum		value = mf_result(tuple, desc, 3 + i, &row->request.isnull[i]);
+		Datum		value = mf_result(0, 3 + i, &row->request.isnull[i]);
 
 		get_typlenbyval(mf_request_type((MfSendPaymentField) i), &length, &by_value);
 		if (!row->request.isnull[i])
@@ -292,7 +286,6 @@ find_holder(Oid schema, const char *account, const char *invoice_id, const char 
 	MfSqlScope	scope;
 	Datum		values[3] = {CStringGetTextDatum(invoice_id), (Datum) 0, Int64GetDatum(taker)};
 	char		nulls[3] = {' ', 'n', ' '};
-	SPITupleTable *rows;
 	int64		holder = 0;
 	uint64		count;
 	uint64		i;
@@ -312,14 +305,12 @@ find_holder(Oid schema, const char *account, const char *invoice_id, const char 
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
 	count = mf_sql_execute(&scope, &statement, values, nulls);
-	rows = SPI_tuptable;
 	for (i = 0; i < count && holder == 0; i++)
 	{
-		bool		by_reference;
-		Datum		name = mf_result(rows->vals[i], rows->tupdesc, 2, &by_reference);
+		const char *other = mf_result_text(i, 2);	/* NULL = found by reference */
 
-		if (by_reference || shares_invoice_ids(account, TextDatumGetCString(name)))
-			holder = DatumGetInt64(mf_result(rows->vals[i], rows->tupdesc, 1, NULL));
+		if (other == NULL || shares_invoice_ids(account, other))
+			holder = mf_result_int8(i, 1);
 	}
 	mf_sql_end(&scope);
 	return holder;

@@ -103,7 +103,6 @@ mf_replace(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	char	   *reason = mf_reason_argument(fcinfo, 2);
-	MemoryContext context = CurrentMemoryContext;
 	MfNamed		named = {.invoice = 0};
 	MfSqlScope	scope;
 	Datum		values[2];
@@ -127,8 +126,7 @@ mf_replace(PG_FUNCTION_ARGS)
 	mf_sql_begin_as_caller(&scope, schema);
 	if (mf_sql_execute(&scope, &copy_statement, values, NULL) != 1)
 		mf_refuse_missing(&named);
-	MemoryContextSwitchTo(context);
-	copy = datumCopy(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL), false, -1);
+	copy = datumCopy(mf_result(0, 2, NULL), false, -1);
 	mf_sql_end(&scope);
 
 	inserted = insert_as(schema, creator, copy, &count);
@@ -140,12 +138,10 @@ mf_replace(PG_FUNCTION_ARGS)
 static int64 *
 insert_as(Oid schema, Oid role, Datum invoices, int *count)
 {
-	MemoryContext context = CurrentMemoryContext;
 	MfSqlScope	scope;
 	Oid			userid;
 	int			security_context;
 	int64	   *ids;
-	int			i;
 
 	check_role(role);
 	GetUserIdAndSecContext(&userid, &security_context);
@@ -153,12 +149,10 @@ insert_as(Oid schema, Oid role, Datum invoices, int *count)
 						   (is_restricted(role) ? SECURITY_RESTRICTED_OPERATION : 0));
 	mf_sql_begin_as_caller(&scope, schema);
 	*count = (int) mf_sql_execute(&scope, &insert_statement, &invoices, NULL);
-	ids = (int64 *) MemoryContextAlloc(context, Max(*count, 1) * sizeof(int64));
-	for (i = 0; i < *count; i++)
-		ids[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	ids = (int64 *) palloc(Max(*count, 1) * sizeof(int64));
+	(void) mf_result_ids(ids);
 	mf_sql_end(&scope);
 	SetUserIdAndSecContext(userid, security_context);
-	MemoryContextSwitchTo(context);
 	return ids;
 }
 
@@ -276,7 +270,7 @@ mf_refuse_replaced(Oid schema, int64 invoice)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld was replaced by invoice %lld", (long long) invoice,
-						(long long) DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
+						(long long) mf_result_int8(0, 1)),
 				 errdetail("If it were sent, the customer could pay both."),
 				 errhint("Abandon it, or adopt the invoice that the MyFatoorah portal shows.")));
 	mf_sql_end(&scope);

@@ -50,14 +50,12 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 	MfInbound **owners = (MfInbound **) palloc(Max(count, 1) * sizeof(MfInbound *));
 	int64	   *invoices = (int64 *) palloc(Max(count, 1) * sizeof(int64));
 	int			invoice_count = callback_invoices(messages, count, invoices);
-	MemoryContext context = CurrentMemoryContext;
 	MfSqlScope	scope;
 	List	   *rows = NIL;
 	int			event_count = 0;
 	int			i;
 
 	mf_sql_begin(&scope, schema);
-	MemoryContextSwitchTo(context);
 	if (invoice_count > 0)
 		rows = mf_payment_callback_rows(&scope, invoices, invoice_count);
 	for (i = 0; i < count; i++)
@@ -140,7 +138,6 @@ void
 mf_inbound_reread(Oid schema, MfInbound *messages, int count)
 {
 	int64	   *invoices = (int64 *) palloc(Max(count, 1) * sizeof(int64));
-	MemoryContext context = CurrentMemoryContext;
 	MfSqlScope	scope;
 	List	   *rows;
 	int			i;
@@ -148,7 +145,6 @@ mf_inbound_reread(Oid schema, MfInbound *messages, int count)
 	for (i = 0; i < count; i++)
 		invoices[i] = messages[i].invoice;
 	mf_sql_begin(&scope, schema);
-	MemoryContextSwitchTo(context);
 	rows = mf_payment_callback_rows(&scope, invoices, count);
 	for (i = 0; i < count; i++)
 	{

@@ -188,7 +188,7 @@ static void
 check_limit(const MfSqlScope *scope, Datum prefix)
 {
 	(void) mf_sql_execute(scope, &count_others_statement, &prefix, NULL);
-	if (DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) >= MF_ROUTES_MAX)
+	if (mf_result_int8(0, 1) >= MF_ROUTES_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("%d prefixes are registered, which is the maximum", MF_ROUTES_MAX),
@@ -220,7 +220,7 @@ mf_route_prefixes(const MfSqlScope *scope)
 	uint64		i;
 
 	for (i = 0; i < count; i++)
-		prefixes = lappend(prefixes, mf_result_text(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+		prefixes = lappend(prefixes, mf_result_text(i, 1));
 	return prefixes;
 }
 
@@ -228,8 +228,6 @@ void
 mf_route_answer(const MfSqlScope *scope, const char *prefix, const char *path, MfRouteAnswer *answer)
 {
 	Datum		value = CStringGetTextDatum(prefix);
-	HeapTuple	tuple;
-	TupleDesc	desc;
 	MfUserCall	call;
 	const char *failure;
 
@@ -240,12 +238,10 @@ mf_route_answer(const MfSqlScope *scope, const char *prefix, const char *path, M
 		strlcpy(answer->content_type, content_types[1], sizeof(answer->content_type));
 		return;
 	}
-	tuple = SPI_tuptable->vals[0];
-	desc = SPI_tuptable->tupdesc;
 	describe(scope->schema, &call);
-	call.function = mf_result_text(tuple, desc, 1);
-	call.owner = mf_result_text(tuple, desc, 2);
-	if (DatumGetBool(mf_result(tuple, desc, 3, NULL)))
+	call.function = mf_result_text(0, 1);
+	call.owner = mf_result_text(0, 2);
+	if (mf_result_bool(0, 3))
 	{
 		fail(answer, call.function, "all accounts are paused");
 		return;

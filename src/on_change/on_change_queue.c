@@ -181,11 +181,11 @@ void
 mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after)
 {
 	MfSqlScope	scope;
-	Datum		values[3];
+	Datum		values[] = {
+		Int64GetDatum(invoice), DirectFunctionCall1(row_to_json, before),
+		DirectFunctionCall1(row_to_json, after)
+	};
 
-	values[0] = Int64GetDatum(invoice);
-	values[1] = DirectFunctionCall1(row_to_json, before);
-	values[2] = DirectFunctionCall1(row_to_json, after);
 	mf_sql_begin(&scope, schema);
 	(void) mf_change(&scope, &add_statement, values, NULL);
 	mf_sql_end(&scope);
@@ -316,7 +316,7 @@ find_next_due(const MfSqlScope *scope, void *argument)
 	TimestampTz *next = (TimestampTz *) argument;
 
 	(void) mf_sql_execute(scope, &alarm_statement, NULL, NULL);
-	*next = mf_result_timestamp(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	*next = mf_result_timestamp(0, 1);
 	return true;
 }
 
@@ -408,7 +408,7 @@ read_times(const MfSqlScope *scope, Delivery *delivery)
 	MemoryContext old;
 
 	(void) mf_sql_execute(scope, &times_statement, &function, NULL);
-	times = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	times = mf_result(0, 1, &isnull);
 	old = MemoryContextSwitchTo(delivery->context);
 	delivery->times = datumCopy(times, false, -1);
 	MemoryContextSwitchTo(old);
@@ -423,19 +423,17 @@ find_next_change(const MfSqlScope *scope, Delivery *delivery)
 		(void) find_next_due(scope, &delivery->next);
 	else
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 
-		delivery->id = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		delivery->id = mf_result_int8(0, 1);
 		delivery->call.schema = scope->schema;
-		delivery->call.function = MemoryContextStrdup(delivery->context, mf_result_text(tuple, desc, 2));
+		delivery->call.function = MemoryContextStrdup(delivery->context, mf_result_text(0, 2));
 		strlcpy(last_function, delivery->call.function, sizeof(last_function));
-		delivery->call.owner = MemoryContextStrdup(delivery->context, mf_result_text(tuple, desc, 3));
-		delivery->call.timed = DatumGetBool(mf_result(tuple, desc, 7, NULL));
+		delivery->call.owner = MemoryContextStrdup(delivery->context, mf_result_text(0, 3));
+		delivery->call.timed = mf_result_bool(0, 7);
 		if (!delivery->call.timed)
-			delivery->call.invoice = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
-		delivery->was_failing = DatumGetInt32(mf_result(tuple, desc, 6, NULL)) > 0;
-		delivery->first_failure = !delivery->was_failing && DatumGetInt32(mf_result(tuple, desc, 5, NULL)) == 0;
+			delivery->call.invoice = mf_result_int8(0, 4);
+		delivery->was_failing = mf_result_int4(0, 6) > 0;
+		delivery->first_failure = !delivery->was_failing && mf_result_int4(0, 5) == 0;
 	}
 }
 
@@ -445,7 +443,6 @@ read_rows(void *argument)
 {
 	Delivery   *delivery = (Delivery *) argument;
 	MfSqlScope	scope;
-	MemoryContext context = CurrentMemoryContext;
 	Datum		id = Int64GetDatum(delivery->id);
 	bool		isnull[2];
 	Datum		rows[2];
@@ -454,10 +451,9 @@ read_rows(void *argument)
 	mf_sql_begin(&scope, delivery->call.schema);
 	if (mf_sql_execute(&scope, &rows_statement, &id, NULL) == 0)
 		elog(ERROR, "change " INT64_FORMAT " is not in mf_reaction_queue", delivery->id);
-	MemoryContextSwitchTo(context);
 	for (i = 0; i < 2; i++)
 	{
-		rows[i] = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull[i]);
+		rows[i] = mf_result(0, i + 1, &isnull[i]);
 		if (isnull[i])
 			elog(ERROR, "change " INT64_FORMAT " has no row", delivery->id);
 		rows[i] = datumCopy(rows[i], false, -1);
@@ -472,10 +468,8 @@ static bool
 record_failure(const MfSqlScope *scope, void *argument)
 {
 	const Delivery *delivery = (const Delivery *) argument;
-	Datum		values[2];
+	Datum		values[] = {Int64GetDatum(delivery->id), CStringGetTextDatum(delivery->failure)};
 
-	values[0] = Int64GetDatum(delivery->id);
-	values[1] = CStringGetTextDatum(delivery->failure);
 	if (mf_sql_execute(scope, &change_failed_statement, values, NULL) == 0)
 		mf_change_suppressed();
 	(void) mf_sql_execute(scope, &function_failed_statement, values, NULL);

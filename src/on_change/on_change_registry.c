@@ -129,7 +129,7 @@ check_limit(const MfSqlScope *scope, const char *function, const char *owner)
 	Datum		values[2] = {CStringGetTextDatum(owner), CStringGetTextDatum(function)};
 
 	(void) mf_sql_execute(scope, &count_others_statement, values, NULL);
-	if (DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) >= MAX_FUNCTIONS)
+	if (mf_result_int8(0, 1) >= MAX_FUNCTIONS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("role \"%s\" has %d functions that are called after changes or at times, which is the maximum", owner, MAX_FUNCTIONS),
@@ -143,13 +143,12 @@ mf_reaction_register(Oid schema, Oid function, bool timed, TimestampTz first_at)
 	const char *name = mf_registered_name(function);
 	const char *owner = mf_function_owner(function);
 	const char *extension = mf_registering_extension();
-	Datum		values[5];
+	Datum		values[] = {
+		CStringGetTextDatum(name), CStringGetTextDatum(owner),
+		CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)),
+		CStringGetTextDatum(timed ? "time" : "change"), extension ? CStringGetTextDatum(extension) : (Datum) 0
+	};
 
-	values[0] = CStringGetTextDatum(name);
-	values[1] = CStringGetTextDatum(owner);
-	values[2] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
-	values[3] = CStringGetTextDatum(timed ? "time" : "change");
-	values[4] = extension ? CStringGetTextDatum(extension) : (Datum) 0;
 	mf_sql_begin(&scope, schema);
 	check_limit(&scope, name, owner);
 	check_kind(&scope, name, values[3]);
@@ -179,13 +178,12 @@ char *
 mf_reaction_owner(Oid schema, const char *function)
 {
 	MfSqlScope	scope;
-	MemoryContext context = CurrentMemoryContext;
 	Datum		value = CStringGetTextDatum(function);
 	char	   *owner = NULL;
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &owner_statement, &value, NULL) > 0)
-		owner = MemoryContextStrdup(context, mf_result_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+		owner = mf_result_text(0, 1);
 	mf_sql_end(&scope);
 	return owner;
 }
@@ -207,29 +205,23 @@ List *
 mf_reaction_states(Oid schema)
 {
 	MfSqlScope	scope;
-	MemoryContext context = CurrentMemoryContext;
 	List	   *states = NIL;
 	uint64		count;
 	uint64		i;
 
 	mf_sql_begin(&scope, schema);
 	count = mf_sql_execute(&scope, &states_statement, NULL, NULL);
-	MemoryContextSwitchTo(context);
 	for (i = 0; i < count; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfReactionState *state = (MfReactionState *) palloc(sizeof(MfReactionState));
-		bool		isnull;
-		Datum		invoice = mf_result(tuple, desc, 5, &isnull);
 
-		state->function = mf_result_text(tuple, desc, 1);
-		state->owner = mf_result_text(tuple, desc, 2);
-		state->timed = DatumGetBool(mf_result(tuple, desc, 3, NULL));
-		state->waiting = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
-		state->invoice = isnull ? 0 : DatumGetInt64(invoice);
-		state->error = mf_result_text(tuple, desc, 6);
-		state->since = mf_result_timestamp(tuple, desc, 7);
+		state->function = mf_result_text(i, 1);
+		state->owner = mf_result_text(i, 2);
+		state->timed = mf_result_bool(i, 3);
+		state->waiting = mf_result_int8(i, 4);
+		state->invoice = mf_result_int8(i, 5);
+		state->error = mf_result_text(i, 6);
+		state->since = mf_result_timestamp(i, 7);
 		states = lappend(states, state);
 	}
 	mf_sql_end(&scope);

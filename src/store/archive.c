@@ -241,14 +241,14 @@ check_table(const MfSqlScope *scope, Oid schema)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoices cannot be archived"),
 				 errdetail("Table %s refers to mf_invoice by a foreign key.",
-						   TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
+						   mf_result_text(0, 1)),
 				 errhint("Drop the foreign key; mf_invoice_all has the invoice under the same id.")));
 	if (mf_sql_execute(scope, &unknown_column_statement, tables, NULL) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoices cannot be archived"),
 				 errdetail("The column \"%s\" of mf_invoice is not one of mf_invoice_archive.",
-						   TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
+						   mf_result_text(0, 1)),
 				 errhint("Move what is in it to the column metadata, which is archived, and drop it.")));
 }
 
@@ -269,13 +269,14 @@ mf_archive_check_isolation(const char *function)
 char *
 mf_archive_columns(const MfSqlScope *scope, const char *written, bool ours)
 {
-	Datum		values[3];
+	Datum		values[] = {
+		ObjectIdGetDatum(get_relname_relid("mf_invoice", scope->schema)),
+		ObjectIdGetDatum(get_relname_relid(written, scope->schema)),
+		Int32GetDatum(ours ? MF_IC_END : PG_INT32_MAX)
+	};
 
-	values[0] = ObjectIdGetDatum(get_relname_relid("mf_invoice", scope->schema));
-	values[1] = ObjectIdGetDatum(get_relname_relid(written, scope->schema));
-	values[2] = Int32GetDatum(ours ? MF_IC_END : PG_INT32_MAX);
 	(void) mf_sql_execute(scope, &columns_statement, values, NULL);
-	return TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	return mf_result_text(0, 1);
 }
 
 /* See archive.h. */
@@ -296,21 +297,18 @@ move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
 {
 	Datum		values[3] = {TimestampTzGetDatum(before), Int64GetDatum(*place), Int32GetDatum(most)};
 	int			count = (int) mf_sql_execute(scope, &lock_statement, values, NULL);
-	MfArray		ids;
-	SPITupleTable *rows = SPI_tuptable;
+	TimestampTz *created_at = (TimestampTz *) palloc(Max(count, 1) * sizeof(TimestampTz));
 	Datum		moved;
 	int			i;
 
 	if (count == 0)
 		return 0;
-	mf_array_init(&ids, count);
 	for (i = 0; i < count; i++)
-	{
-		mf_array_add(&ids, mf_result(rows->vals[i], rows->tupdesc, 1, NULL));
-		mf_archive_make_month(scope->schema, DatumGetTimestampTz(mf_result(rows->vals[i], rows->tupdesc, 2, NULL)));
-	}
-	*place = DatumGetInt64(ids.values[count - 1]);
-	moved = mf_array_datum(&ids, INT8OID);
+		created_at[i] = mf_result_timestamp(i, 2);
+	*place = mf_result_int8(count - 1, 1);
+	moved = mf_result_int8_array();
+	for (i = 0; i < count; i++)
+		mf_archive_make_month(scope->schema, created_at[i]);
 	mf_archive_move(scope, &move_statement, moved);
 	mf_archive_move(scope, &stayed_statement, moved);
 	return count;
@@ -325,7 +323,7 @@ mf_archive_move(const MfSqlScope *scope, MfStatement *statement, Datum ids)
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 			 errmsg("a trigger or rule has changed or suppressed what moves, in table \"%s\"",
-					TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
+					mf_result_text(0, 1)),
 			 errdetail("Invoices are moved as they are."),
 			 errhint("A BEFORE trigger on a table of this extension must return the row as it is.")));
 }
@@ -418,12 +416,10 @@ mf_key_taken(PG_FUNCTION_ARGS)
 static void
 refuse_taken(void)
 {
-	HeapTuple	row = SPI_tuptable->vals[0];
-	TupleDesc	desc = SPI_tuptable->tupdesc;
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("an archived invoice has the same %s", TextDatumGetCString(mf_result(row, desc, 2, NULL))),
-			 errdetail("It is invoice %lld.", (long long) DatumGetInt64(mf_result(row, desc, 1, NULL))),
+			 errmsg("an archived invoice has the same %s", mf_result_text(0, 2)),
+			 errdetail("It is invoice %lld.", (long long) mf_result_int8(0, 1)),
 			 errhint("What was invoiced is not to be invoiced again; mf_invoice_all shows it, unless its month was dropped or detached.")));
 }

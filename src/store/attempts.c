@@ -150,20 +150,18 @@ mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count
 
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfAttemptEnd *end = (MfAttemptEnd *) palloc0(sizeof(MfAttemptEnd));
-		const char *outcome = TextDatumGetCString(mf_result(tuple, desc, 3, NULL));
+		const char *outcome = mf_result_text(i, 3);
 
-		end->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-		end->attempt = DatumGetInt32(mf_result(tuple, desc, 2, NULL));
+		end->invoice = mf_result_int8(i, 1);
+		end->attempt = mf_result_int4(i, 2);
 		while (strcmp(mf_outcome_name(end->outcome), outcome) != 0)
 			end->outcome++;
-		end->http_status = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
-		end->invoice_id = mf_result_text(tuple, desc, 5);
-		end->invoice_url = mf_result_text(tuple, desc, 6);
-		end->error = mf_result_text(tuple, desc, 7);
-		end->reference = mf_result_text(tuple, desc, 8);
+		end->http_status = mf_result_int4(i, 4);
+		end->invoice_id = mf_result_text(i, 5);
+		end->invoice_url = mf_result_text(i, 6);
+		end->error = mf_result_text(i, 7);
+		end->reference = mf_result_text(i, 8);
 		ends = lappend(ends, end);
 	}
 	return ends;
@@ -179,18 +177,16 @@ mf_queue_references(const MfSqlScope *scope, int64 invoice)
 
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfReference *entry = (MfReference *) palloc(sizeof(MfReference));
-		Datum		sent_to = mf_result(tuple, desc, 5, &entry->sent);
+		bool		none;
 
-		entry->reference = mf_result_text(tuple, desc, 1);
-		entry->open = DatumGetBool(mf_result(tuple, desc, 2, NULL));
-		entry->unknown = DatumGetBool(mf_result(tuple, desc, 3, NULL));
-		entry->answered_id = mf_result_text(tuple, desc, 4);
-		entry->sent = !entry->sent;
-		entry->sent_to = entry->sent ? DatumGetInt32(sent_to) : 0;
-		entry->latest = DatumGetInt32(mf_result(tuple, desc, 6, NULL));
+		entry->reference = mf_result_text(i, 1);
+		entry->open = mf_result_bool(i, 2);
+		entry->unknown = mf_result_bool(i, 3);
+		entry->answered_id = mf_result_text(i, 4);
+		entry->sent_to = DatumGetInt32(mf_result(i, 5, &none));
+		entry->sent = !none;
+		entry->latest = mf_result_int4(i, 6);
 		references = lappend(references, entry);
 	}
 	return references;
@@ -199,10 +195,8 @@ mf_queue_references(const MfSqlScope *scope, int64 invoice)
 void
 mf_queue_set_attempts(const MfSqlScope *scope, int64 invoice, int attempts)
 {
-	Datum		values[2];
+	Datum		values[] = {Int64GetDatum(invoice), Int32GetDatum(attempts)};
 
-	values[0] = Int64GetDatum(invoice);
-	values[1] = Int32GetDatum(attempts);
 	if (mf_sql_execute(scope, &catch_up_statement, values, NULL) == 0)
 		mf_change_suppressed();
 }
@@ -228,10 +222,8 @@ mf_queue_fresh_reference(const List *references, const char *own)
 bool
 mf_queue_has_attempt(const MfSqlScope *scope, int64 invoice, const char *reference)
 {
-	Datum		values[2];
+	Datum		values[] = {Int64GetDatum(invoice), CStringGetTextDatum(reference)};
 
-	values[0] = Int64GetDatum(invoice);
-	values[1] = CStringGetTextDatum(reference);
 	return mf_sql_execute(scope, &was_tried_statement, values, NULL) > 0;
 }
 

@@ -215,22 +215,20 @@ mf_events_store(const MfSqlScope *scope, MfEvent *events, int count)
 			add_event(columns, &events[i], deliveries[i]);
 	}
 	rows = mf_columns_execute(scope, &store_events_statement, columns);
-	if (rows != (uint64) columns[0].count || mf_single_int8(6) != 0)
+	if (rows != (uint64) columns[0].count || mf_result_int8(0, 6) != 0)
 		mf_change_suppressed();
 	for (row = 0; row < rows; row++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[row];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		const bytea *digest = DatumGetByteaPP(mf_result(tuple, desc, 1, NULL));
-		const char *account = TextDatumGetCString(mf_result(tuple, desc, 2, NULL));
+		const bytea *digest = DatumGetByteaPP(mf_result(row, 1, NULL));
+		const char *account = mf_result_text(row, 2);
 
 		for (i = 0; i < count; i++)
 		{
 			if (!is_event(&events[i], account, (const uint8 *) VARDATA_ANY(digest)))
 				continue;
-			events[i].id = DatumGetInt64(mf_result(tuple, desc, 3, NULL));
-			events[i].invoice = DatumGetInt64(mf_result(tuple, desc, 4, NULL));
-			events[i].repeated = deliveries[i] == 0 || DatumGetBool(mf_result(tuple, desc, 5, NULL));
+			events[i].id = mf_result_int8(row, 3);
+			events[i].invoice = mf_result_int8(row, 4);
+			events[i].repeated = deliveries[i] == 0 || mf_result_bool(row, 5);
 		}
 	}
 }
@@ -325,9 +323,9 @@ mf_events_find_twins(const MfSqlScope *scope, MfEventNext *answers, int count)
 	rows = mf_columns_execute(scope, &twins_statement, columns);
 	for (row = 0; row < rows; row++)
 	{
-		int64		event = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL));
-		int64		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, NULL));
-		bool		is_twin = DatumGetBool(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 3, NULL));
+		int64		event = mf_result_int8(row, 1);
+		int64		invoice = mf_result_int8(row, 2);
+		bool		is_twin = mf_result_bool(row, 3);
 
 		for (i = 0; i < count; i++)
 		{
@@ -343,12 +341,9 @@ uint64
 mf_events_lock(const MfSqlScope *scope, const int64 *events, int count, int64 *held)
 {
 	Datum		value = mf_int8_array(events, count);
-	uint64		rows = mf_sql_execute(scope, &lock_events_statement, &value, NULL);
-	uint64		i;
 
-	for (i = 0; i < rows; i++)
-		held[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
-	return rows;
+	(void) mf_sql_execute(scope, &lock_events_statement, &value, NULL);
+	return mf_result_ids(held);
 }
 
 void
@@ -368,9 +363,9 @@ mf_events_log_start(const MfSqlScope *scope, const char *account)
 	if (mf_sql_execute(scope, &log_start_statement, &value, NULL) == 0)
 		return NULL;
 	start = (MfLogStart *) palloc(sizeof(MfLogStart));
-	start->since = mf_single_timestamp(1);
-	start->owner.role = DatumGetObjectId(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL));
-	start->owner.own = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, NULL));
+	start->since = mf_result_timestamp(0, 1);
+	start->owner.role = mf_result_oid(0, 2);
+	start->owner.own = mf_result_bool(0, 3);
 	return start;
 }
 

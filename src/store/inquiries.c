@@ -47,9 +47,9 @@ static MfStatement accounts_statement = {
 	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, " \
 	"  i.id IS NULL OR i.status IN ('rejected', 'cancelled'), c.urgent::bool, c.refunds::bool, " \
 	"    c.times_requested::int4, " \
-	"  c.unchanged_answers::int2, c.answers::int2, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
+	"  c.unchanged_answers::int4, c.answers::int4, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
 	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, " \
-	"    c.failures::int2, c.by_callback::bool, " \
+	"    c.failures::int4, c.by_callback::bool, " \
 	"  c.ordered_by::oid " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE " entries " FOR UPDATE SKIP LOCKED) c LEFT " \
 	"  JOIN @mf_invoice i ON i.id = c.invoice"
@@ -94,8 +94,8 @@ static MfStatement claim_orders_statement = {
 #define CLAIM_EVENTS(condition) \
 	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), " \
 	"  coalesce(m.own_key::bool, k.own_key::bool, false), " \
-	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.lookups::int2, 0::int2, " \
-	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int2, e.source = 'callback', " \
+	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.lookups::int4, 0::int4, " \
+	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int4, e.source = 'callback', " \
 	"  '0'::oid " \
 	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL ( " \
 	MF_OPEN_OF_ACCOUNT("e.account") ") k ON m.id IS NULL " \
@@ -182,18 +182,16 @@ mf_inquiries_accounts(const MfSqlScope *scope)
 
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfInquiryAccount *account = (MfInquiryAccount *) palloc(sizeof(MfInquiryAccount));
 
-		account->name = mf_result_text(tuple, desc, 1);
-		account->paused = DatumGetBool(mf_result(tuple, desc, 2, NULL));
-		account->urgent_due = mf_result_timestamp(tuple, desc, 3);
-		account->poll_due = mf_result_timestamp(tuple, desc, 4);
-		account->event_due = mf_result_timestamp(tuple, desc, 5);
-		account->callback_due = mf_result_timestamp(tuple, desc, 6);
-		account->order_due = mf_result_timestamp(tuple, desc, 7);
-		account->owner = DatumGetObjectId(mf_result(tuple, desc, 8, NULL));
+		account->name = mf_result_text(i, 1);
+		account->paused = mf_result_bool(i, 2);
+		account->urgent_due = mf_result_timestamp(i, 3);
+		account->poll_due = mf_result_timestamp(i, 4);
+		account->event_due = mf_result_timestamp(i, 5);
+		account->callback_due = mf_result_timestamp(i, 6);
+		account->order_due = mf_result_timestamp(i, 7);
+		account->owner = mf_result_oid(i, 8);
 		accounts = lappend(accounts, account);
 	}
 	return accounts;
@@ -221,12 +219,11 @@ run_claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, cons
 		  TimestampTz now)
 {
 	TimestampTz retry_at = 0;
-	Datum		values[4];
+	Datum		values[] = {
+		CStringGetTextDatum(account), Int32GetDatum(limit), TimestampTzGetDatum(now),
+		mf_items_left_out(kind, now, &retry_at)
+	};
 
-	values[0] = CStringGetTextDatum(account);
-	values[1] = Int32GetDatum(limit);
-	values[2] = TimestampTzGetDatum(now);
-	values[3] = mf_items_left_out(kind, now, &retry_at);
 	return read_jobs(mf_sql_execute(scope, statement, values, NULL));
 }
 
@@ -235,14 +232,11 @@ mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too
 						  TimestampTz now)
 {
 	TimestampTz retry_at = 0;
-	Datum		values[6];
+	Datum		values[] = {
+		CStringGetTextDatum(account), Int32GetDatum(limit), TimestampTzGetDatum(now),
+		mf_items_left_out(MF_ITEM_INQUIRY, now, &retry_at), BoolGetDatum(too_often), ObjectIdGetDatum(last)
+	};
 
-	values[0] = CStringGetTextDatum(account);
-	values[1] = Int32GetDatum(limit);
-	values[2] = TimestampTzGetDatum(now);
-	values[3] = mf_items_left_out(MF_ITEM_INQUIRY, now, &retry_at);
-	values[4] = BoolGetDatum(too_often);
-	values[5] = ObjectIdGetDatum(last);
 	return read_jobs(mf_sql_execute(scope, &claim_orders_statement, values, NULL));
 }
 
@@ -255,28 +249,26 @@ read_jobs(uint64 rows)
 
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfInquiryJob *job = (MfInquiryJob *) palloc0(sizeof(MfInquiryJob));
-		job->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-		job->event = DatumGetInt64(mf_result(tuple, desc, 2, NULL));
+		job->invoice = mf_result_int8(i, 1);
+		job->event = mf_result_int8(i, 2);
 		mf_items_add(job->event != 0 ? MF_ITEM_EVENT : MF_ITEM_INQUIRY, job->event != 0 ? job->event : job->invoice);
-		job->account = mf_result_text(tuple, desc, 3);
-		job->owner.role = DatumGetObjectId(mf_result(tuple, desc, 4, NULL));
-		job->owner.own = DatumGetBool(mf_result(tuple, desc, 5, NULL));
-		job->key = mf_result_text(tuple, desc, 6);
-		job->gone = DatumGetBool(mf_result(tuple, desc, 7, NULL));
-		job->urgent = DatumGetBool(mf_result(tuple, desc, 8, NULL));
-		job->refunds = DatumGetBool(mf_result(tuple, desc, 9, NULL));
-		job->times_requested = DatumGetInt32(mf_result(tuple, desc, 10, NULL));
-		job->unchanged_answers = DatumGetInt16(mf_result(tuple, desc, 11, NULL));
-		job->answers = DatumGetInt16(mf_result(tuple, desc, 12, NULL));
-		job->expires_at = mf_result_timestamp(tuple, desc, 13);
-		job->paid = DatumGetBool(mf_result(tuple, desc, 14, NULL));
-		job->by_invoice = DatumGetBool(mf_result(tuple, desc, 15, NULL));
-		job->failures = DatumGetInt16(mf_result(tuple, desc, 16, NULL));
-		job->by_callback = DatumGetBool(mf_result(tuple, desc, 17, NULL));
-		job->ordered_by = DatumGetObjectId(mf_result(tuple, desc, 18, NULL));
+		job->account = mf_result_text(i, 3);
+		job->owner.role = mf_result_oid(i, 4);
+		job->owner.own = mf_result_bool(i, 5);
+		job->key = mf_result_text(i, 6);
+		job->gone = mf_result_bool(i, 7);
+		job->urgent = mf_result_bool(i, 8);
+		job->refunds = mf_result_bool(i, 9);
+		job->times_requested = mf_result_int4(i, 10);
+		job->unchanged_answers = mf_result_int4(i, 11);
+		job->answers = mf_result_int4(i, 12);
+		job->expires_at = mf_result_timestamp(i, 13);
+		job->paid = mf_result_bool(i, 14);
+		job->by_invoice = mf_result_bool(i, 15);
+		job->failures = mf_result_int4(i, 16);
+		job->by_callback = mf_result_bool(i, 17);
+		job->ordered_by = mf_result_oid(i, 18);
 		jobs = lappend(jobs, job);
 	}
 	return jobs;
@@ -309,11 +301,10 @@ mf_inquiries_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int 
 bool
 mf_inquiries_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error)
 {
-	Datum		values[3];
+	Datum		values[] = {
+		Int64GetDatum(event != 0 ? event : invoice), TimestampTzGetDatum(until), CStringGetTextDatum(error)
+	};
 
-	values[0] = Int64GetDatum(event != 0 ? event : invoice);
-	values[1] = TimestampTzGetDatum(until);
-	values[2] = CStringGetTextDatum(error);
 	return mf_sql_execute(scope, event != 0 ? &put_off_event_statement : &put_off_statement, values, NULL) > 0;
 }
 

@@ -213,8 +213,8 @@ open_with_statement(const MfSqlScope *scope, MfStatement *statement, Datum *valu
 	Datum		invoices;
 
 	(void) mf_sql_execute(scope, statement, values, NULL);
-	urgent = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
-	invoices = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL);
+	urgent = mf_result_bool(0, 1);
+	invoices = mf_result(0, 2, NULL);
 	if (mf_sql_execute(scope, &unopened_statement, &invoices, NULL) > 0)
 		mf_change_suppressed();
 	return urgent;
@@ -332,17 +332,13 @@ mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_
 uint64
 mf_inquiries_open_batch(const MfSqlScope *scope, MfUnpaidPosition *position)
 {
-	Datum		values[2];
-	HeapTuple	row;
+	Datum		values[] = {CStringGetTextDatum(NameStr(position->account)), Int64GetDatum(position->invoice)};
 
-	values[0] = CStringGetTextDatum(NameStr(position->account));
-	values[1] = Int64GetDatum(position->invoice);
 	if (mf_sql_execute(scope, &open_batch_statement, values, NULL) == 0)
 		return 0;
-	row = SPI_tuptable->vals[0];
-	namestrcpy(&position->account, TextDatumGetCString(mf_result(row, SPI_tuptable->tupdesc, 1, NULL)));
-	position->invoice = DatumGetInt64(mf_result(row, SPI_tuptable->tupdesc, 2, NULL));
-	return DatumGetInt64(mf_result(row, SPI_tuptable->tupdesc, 3, NULL));
+	namestrcpy(&position->account, mf_result_text(0, 1));
+	position->invoice = mf_result_int8(0, 2);
+	return mf_result_int8(0, 3);
 }
 
 void

@@ -63,7 +63,6 @@ mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
 	MfSqlScope	scope;
 	Datum		value;
 	int64		invoice = 0;
-	bool		isnull;
 	int			stem;
 
 	(void) mf_reference_number(reference, &stem);
@@ -72,10 +71,8 @@ mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
 	scope.latest = true;
 	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
 	{
-		invoice = mf_single_int8(1);
-		*creator = DatumGetObjectId(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-		if (isnull)
-			*creator = InvalidOid;
+		invoice = mf_result_int8(0, 1);
+		*creator = mf_result_oid(0, 2);
 	}
 	mf_sql_end(&scope);
 	return invoice;
@@ -97,8 +94,8 @@ mf_queue_existence(Oid schema, int64 invoice)
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
 	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
-		existence = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL)) ? MF_ROW_ARCHIVED :
-			DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)) ? MF_LINK_DEAD :
+		existence = mf_result_bool(0, 1) ? MF_ROW_ARCHIVED :
+			mf_result_bool(0, 2) ? MF_LINK_DEAD :
 			MF_ROW_THERE;
 	mf_sql_end(&scope);
 	return existence;
@@ -141,7 +138,7 @@ find_archived(Oid schema, MfNamed *named, int count)
 	rows = mf_sql_execute(&scope, &archived_statement, &value, NULL);
 	for (i = 0; i < rows; i++)
 	{
-		int64		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+		int64		invoice = mf_result_int8(i, 1);
 
 		get_named(named, count, invoice)->archived = true;
 	}
@@ -161,12 +158,10 @@ find_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count)
 	rows = mf_sql_execute(&scope, statement, &value, NULL);
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		MfNamed    *found = get_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
+		MfNamed    *found = get_named(named, count, mf_result_int8(i, 1));
 
 		found->seen = true;
-		found->sent = desc->natts > 1 && DatumGetBool(mf_result(row, desc, 2, NULL));
+		found->sent = SPI_tuptable->tupdesc->natts > 1 && mf_result_bool(i, 2);
 	}
 	mf_sql_end(&scope);
 	return (int) rows;
@@ -218,11 +213,7 @@ mf_queue_may_exist(Oid schema, int64 invoice)
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &lock_entries_statement, &array, NULL) > 0)
-	{
-		Datum		kind = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL);
-
-		may_exist = mf_job_kind(TextDatumGetCString(kind)) == MF_JOB_VERIFY;
-	}
+		may_exist = mf_job_kind(mf_result_text(0, 2)) == MF_JOB_VERIFY;
 	if (!may_exist)
 		may_exist = mf_sql_execute(&scope, &may_have_made_statement, &value, NULL) > 0;
 	mf_sql_end(&scope);
@@ -232,7 +223,6 @@ mf_queue_may_exist(Oid schema, int64 invoice)
 void
 mf_queue_lock_named(Oid schema, MfNamed *named, int count)
 {
-	MemoryContext context = CurrentMemoryContext;
 	int			locked = find_as_caller(schema, &lock_as_caller_statement, named, count);
 	MfSqlScope	scope;
 	Datum		value;
@@ -247,23 +237,19 @@ mf_queue_lock_named(Oid schema, MfNamed *named, int count)
 		rows = mf_sql_execute(&scope, &lock_invoices_statement, &value, NULL);
 		for (i = 0; i < rows; i++)
 		{
-			MemoryContext spi_context = MemoryContextSwitchTo(context);
 			MfJob	   *job = mf_queue_read_invoice(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 
 			job->kind = MF_JOB_NONE;
 			memset(&job->request, 0, sizeof(job->request));
-			MemoryContextSwitchTo(spi_context);
 			get_named(named, count, job->invoice)->job = job;
 		}
 		rows = mf_sql_execute(&scope, &lock_entries_statement, &value, NULL);
 		for (i = 0; i < rows; i++)
 		{
-			HeapTuple	row = SPI_tuptable->vals[i];
-			TupleDesc	desc = SPI_tuptable->tupdesc;
-			MfNamed    *entry = get_named(named, count, DatumGetInt64(mf_result(row, desc, 1, NULL)));
+			MfNamed    *entry = get_named(named, count, mf_result_int8(i, 1));
 
 			if (entry->job != NULL)
-				entry->job->kind = mf_job_kind(TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+				entry->job->kind = mf_job_kind(mf_result_text(i, 2));
 		}
 		mf_sql_end(&scope);
 	}

@@ -140,12 +140,9 @@ mf_ledger_book(const MfSqlScope *scope, MfMoney *const *money, int count)
 	rows = mf_columns_execute(scope, &book_statement, columns);
 	for (row = 0; row < rows; row++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[row];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-
-		if (!DatumGetBool(mf_result(tuple, desc, 3, NULL)))
+		if (!mf_result_bool(row, 3))
 			mf_change_suppressed();
-		money[DatumGetInt32(mf_result(tuple, desc, 1, NULL))]->booked = mf_result_text(tuple, desc, 2);
+		money[mf_result_int4(row, 1)]->booked = mf_result_text(row, 2);
 	}
 }
 
@@ -159,22 +156,18 @@ mf_ledger_store_disputes(const MfSqlScope *scope, const int64 *invoices, int cou
 
 	for (row = 0; row < rows; row++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[row];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfDispute  *dispute = (MfDispute *) palloc0(sizeof(MfDispute));
-		bool		isnull;
-		Datum		disputed_at = mf_result(tuple, desc, 8, &isnull);
 
-		if (DatumGetInt64(mf_result(tuple, desc, 9, NULL)) != 0)
+		if (mf_result_int8(row, 9) != 0)
 			mf_change_suppressed();
-		dispute->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-		dispute->dispute_id = mf_result_text(tuple, desc, 2);
-		dispute->payment_id = mf_result_text(tuple, desc, 3);
-		dispute->type = mf_result_text(tuple, desc, 4);
-		dispute->status = mf_result_text(tuple, desc, 5);
-		dispute->lost = mf_result_text(tuple, desc, 6);
-		dispute->currency = mf_result_text(tuple, desc, 7);
-		dispute->disputed_at = isnull ? 0 : DatumGetTimestampTz(disputed_at);
+		dispute->invoice = mf_result_int8(row, 1);
+		dispute->dispute_id = mf_result_text(row, 2);
+		dispute->payment_id = mf_result_text(row, 3);
+		dispute->type = mf_result_text(row, 4);
+		dispute->status = mf_result_text(row, 5);
+		dispute->lost = mf_result_text(row, 6);
+		dispute->currency = mf_result_text(row, 7);
+		dispute->disputed_at = mf_result_timestamp(row, 8);
 		disputes = lappend(disputes, dispute);
 	}
 	return disputes;
@@ -183,10 +176,7 @@ mf_ledger_store_disputes(const MfSqlScope *scope, const int64 *invoices, int cou
 bool
 mf_ledger_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason)
 {
-	Datum		values[3];
+	Datum		values[] = {Int64GetDatum(invoice), CStringGetTextDatum(actor), CStringGetTextDatum(reason)};
 
-	values[0] = Int64GetDatum(invoice);
-	values[1] = CStringGetTextDatum(actor);
-	values[2] = CStringGetTextDatum(reason);
 	return mf_change_alone(schema, &dismiss_statement, values, NULL) > 0;
 }

@@ -118,7 +118,7 @@ mf_move_account(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot move the invoices of account \"%s\" to account \"%s\"", old_name, new_name),
 				 errdetail("The currency of the account is %s, and that of the invoices is %s.", account->currency,
-						   TextDatumGetCString(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL))),
+						   mf_result_text(0, 1)),
 				 errhint("Give the account that they were created with, by the present name of its server.")));
 	values[1] = PG_GETARG_DATUM(1);
 	moved = move_rows(&scope, values);

@@ -199,22 +199,20 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfPaymentRow *row = (MfPaymentRow *) palloc0(sizeof(MfPaymentRow));
 
-		row->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-		row->invoice_id = mf_result_text(tuple, desc, 2);
-		row->status = (MfPaymentStatus) mf_payment_status_from_name(mf_result_text(tuple, desc, 3));
-		row->attempts = DatumGetInt32(mf_result(tuple, desc, 4, NULL));
-		row->base_value = mf_result_text(tuple, desc, 5);
-		row->reference = mf_result_text(tuple, desc, 6);
-		row->invoice_value = mf_result_text(tuple, desc, 7);
-		row->currency = mf_result_text(tuple, desc, 8);
-		row->received_value = mf_result_text(tuple, desc, 9);
-		row->refunded_value = mf_result_text(tuple, desc, 10);
-		row->payment_error = mf_result_text(tuple, desc, 11);
-		row->customer_reference = mf_result_text(tuple, desc, 12);
+		row->invoice = mf_result_int8(i, 1);
+		row->invoice_id = mf_result_text(i, 2);
+		row->status = (MfPaymentStatus) mf_payment_status_from_name(mf_result_text(i, 3));
+		row->attempts = mf_result_int4(i, 4);
+		row->base_value = mf_result_text(i, 5);
+		row->reference = mf_result_text(i, 6);
+		row->invoice_value = mf_result_text(i, 7);
+		row->currency = mf_result_text(i, 8);
+		row->received_value = mf_result_text(i, 9);
+		row->refunded_value = mf_result_text(i, 10);
+		row->payment_error = mf_result_text(i, 11);
+		row->customer_reference = mf_result_text(i, 12);
 		locked = lappend(locked, row);
 	}
 	return locked;
@@ -238,7 +236,7 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 	rows = mf_columns_execute(scope, &apply_statement, columns);
 	for (row = 0; row < rows; row++)
 	{
-		int64		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL));
+		int64		invoice = mf_result_int8(row, 1);
 
 		for (i = 0; i < count; i++)
 			changes[i].changed |= changes[i].invoice == invoice;
@@ -317,8 +315,7 @@ mf_payment_store_tries(const MfSqlScope *scope, const MfTryRow *tries, int count
 		}
 	}
 	rows = mf_columns_execute(scope, &store_tries_statement, columns);
-	for (i = 0; i < (int) rows; i++)
-		changed[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	(void) mf_result_ids(changed);
 	if (rows < (uint64) count && mf_columns_execute(scope, &lost_try_statement, keys) > 0)
 		mf_change_suppressed();
 	return (int) rows;
@@ -334,19 +331,17 @@ mf_payment_callback_rows(const MfSqlScope *scope, const int64 *invoices, int cou
 
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MfCallbackRow *row = (MfCallbackRow *) palloc0(sizeof(MfCallbackRow));
 
-		row->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
-		row->account = TextDatumGetCString(mf_result(tuple, desc, 2, NULL));
-		row->token = TextDatumGetCString(mf_result(tuple, desc, 3, NULL));
-		row->payment_status = TextDatumGetCString(mf_result(tuple, desc, 4, NULL));
-		row->settled = DatumGetBool(mf_result(tuple, desc, 5, NULL));
-		row->arabic = DatumGetBool(mf_result(tuple, desc, 6, NULL));
-		row->call_back_url = mf_result_text(tuple, desc, 7);
-		row->error_url = mf_result_text(tuple, desc, 8);
-		row->archived = DatumGetBool(mf_result(tuple, desc, 9, NULL));
+		row->invoice = mf_result_int8(i, 1);
+		row->account = mf_result_text(i, 2);
+		row->token = mf_result_text(i, 3);
+		row->payment_status = mf_result_text(i, 4);
+		row->settled = mf_result_bool(i, 5);
+		row->arabic = mf_result_bool(i, 6);
+		row->call_back_url = mf_result_text(i, 7);
+		row->error_url = mf_result_text(i, 8);
+		row->archived = mf_result_bool(i, 9);
 		found = lappend(found, row);
 	}
 	return found;
@@ -363,12 +358,9 @@ mf_payment_read_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
 	found = mf_sql_execute(&scope, &waited_statement, &value, NULL) > 0;
 	if (found)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-
-		strlcpy(row->status, TextDatumGetCString(mf_result(tuple, desc, 1, NULL)), sizeof(row->status));
-		strlcpy(row->payment_status, TextDatumGetCString(mf_result(tuple, desc, 2, NULL)), sizeof(row->payment_status));
-		row->xmin = DatumGetTransactionId(mf_result(tuple, desc, 3, NULL));
+		text_to_cstring_buffer(DatumGetTextPP(mf_result(0, 1, NULL)), row->status, sizeof(row->status));
+		text_to_cstring_buffer(DatumGetTextPP(mf_result(0, 2, NULL)), row->payment_status, sizeof(row->payment_status));
+		row->xmin = DatumGetTransactionId(mf_result(0, 3, NULL));
 	}
 	mf_sql_end(&scope);
 	return found;
@@ -377,28 +369,20 @@ mf_payment_read_waited(Oid schema, int64 invoice, MfWaitedInvoice *row)
 bool
 mf_payment_answer_is_hidden(Oid schema, const char *account, const char *invoice_id, const char *reference)
 {
-	MemoryContext context = CurrentMemoryContext;
 	MfSqlScope	scope;
-	Datum		values[3];
-	char		nulls[4] = "   ";
-	MfArray		ids;
+	Datum		values[] = {
+		CStringGetTextDatum(account),
+		invoice_id == NULL ? (Datum) 0 : DirectFunctionCall1(int8in, CStringGetDatum(invoice_id)),
+		reference == NULL ? (Datum) 0 : CStringGetTextDatum(reference)
+	};
+	const char	nulls[] = {' ', invoice_id == NULL ? 'n' : ' ', reference == NULL ? 'n' : ' '};
 	Datum		found;
 	uint64		rows;
 	uint64		seen;
-	uint64		i;
 
-	nulls[1] = invoice_id == NULL ? 'n' : ' ';
-	nulls[2] = reference == NULL ? 'n' : ' ';
-	values[0] = CStringGetTextDatum(account);
-	values[1] = invoice_id == NULL ? (Datum) 0 : DirectFunctionCall1(int8in, CStringGetDatum(invoice_id));
-	values[2] = reference == NULL ? (Datum) 0 : CStringGetTextDatum(reference);
 	mf_sql_begin(&scope, schema);
 	rows = mf_sql_execute(&scope, &rows_of_answer_statement, values, nulls);
-	MemoryContextSwitchTo(context);
-	mf_array_init(&ids, (int) rows);
-	for (i = 0; i < rows; i++)
-		mf_array_add(&ids, mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
-	found = mf_array_datum(&ids, INT8OID);
+	found = mf_result_int8_array();
 	mf_sql_end(&scope);
 
 	mf_sql_begin_as_caller(&scope, schema);

@@ -161,10 +161,10 @@ mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before)
 	bool		more;
 
 	(void) mf_sql_execute(scope, &purge_sent_statement, &value, NULL);
-	sent = mf_single_int8(1);
+	sent = mf_result_int8(0, 1);
 	more = purge_cancelled(scope, before);
 	(void) mf_sql_execute(scope, &purge_archived_statement, &value, NULL);
-	archived = mf_single_int8(1);
+	archived = mf_result_int8(0, 1);
 	return (uint64) (sent + archived + (more ? 1 : 0));
 }
 
@@ -172,18 +172,18 @@ mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before)
 static bool
 purge_cancelled(const MfSqlScope *scope, TimestampTz before)
 {
-	Datum		values[3];
+	Datum		values[] = {
+		TimestampTzGetDatum(before), CStringGetTextDatum(NameStr(cancelled_position.account)),
+		Int64GetDatum(cancelled_position.invoice)
+	};
 
-	values[0] = TimestampTzGetDatum(before);
-	values[1] = CStringGetTextDatum(NameStr(cancelled_position.account));
-	values[2] = Int64GetDatum(cancelled_position.invoice);
 	if (mf_sql_execute(scope, &purge_cancelled_statement, values, NULL) == 0)
 	{
 		memset(&cancelled_position, 0, sizeof(cancelled_position));
 		return false;
 	}
-	namestrcpy(&cancelled_position.account, mf_result_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-	cancelled_position.invoice = mf_single_int8(2);
+	namestrcpy(&cancelled_position.account, mf_result_text(0, 1));
+	cancelled_position.invoice = mf_result_int8(0, 2);
 	return true;
 }
 
@@ -223,20 +223,14 @@ mf_forget(PG_FUNCTION_ARGS)
 static Datum
 lock_named_invoices(Oid schema, const Datum *values, const char *nulls)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MfArray		invoices;
 	MfSqlScope	scope;
-	uint64		rows;
-	uint64		i;
+	Datum		invoices;
 
 	mf_sql_begin_as_caller(&scope, schema);
-	rows = mf_sql_execute(&scope, &named_statement, values, nulls);
-	MemoryContextSwitchTo(context);
-	mf_array_init(&invoices, (int) Max(rows, 1));
-	for (i = 0; i < rows; i++)
-		mf_array_add(&invoices, mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
+	(void) mf_sql_execute(&scope, &named_statement, values, nulls);
+	invoices = mf_result_int8_array();
 	mf_sql_end(&scope);
-	return mf_array_datum(&invoices, INT8OID);
+	return invoices;
 }
 
 static void
@@ -249,8 +243,8 @@ add_results(ReturnSetInfo *rsinfo, uint64 rows)
 		Datum		row[2];
 		bool		nulls[2];
 
-		row[0] = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &nulls[0]);
-		row[1] = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &nulls[1]);
+		row[0] = mf_result(i, 1, &nulls[0]);
+		row[1] = mf_result(i, 2, &nulls[1]);
 		if (nulls[1])
 			mf_change_suppressed();
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);

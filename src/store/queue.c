@@ -203,13 +203,12 @@ mf_queue_lock_invoices(const MfSqlScope *scope, const int64 *invoices, int count
 
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
 		MfLockedInvoice *invoice = (MfLockedInvoice *) palloc(sizeof(MfLockedInvoice));
 
-		invoice->invoice = DatumGetInt64(mf_result(tuple, SPI_tuptable->tupdesc, 1, NULL));
-		invoice->status = (MfStatus) mf_status_from_name(mf_result_text(tuple, SPI_tuptable->tupdesc, 2));
-		invoice->attempts = DatumGetInt32(mf_result(tuple, SPI_tuptable->tupdesc, 3, NULL));
-		invoice->duplicate_suspected = DatumGetBool(mf_result(tuple, SPI_tuptable->tupdesc, 4, NULL));
+		invoice->invoice = mf_result_int8(i, 1);
+		invoice->status = (MfStatus) mf_status_from_name(mf_result_text(i, 2));
+		invoice->attempts = mf_result_int4(i, 3);
+		invoice->duplicate_suspected = mf_result_bool(i, 4);
 		locked = lappend(locked, invoice);
 	}
 	return locked;
@@ -219,12 +218,9 @@ uint64
 mf_queue_lost_invoices(const MfSqlScope *scope, const int64 *invoices, int count, int64 *lost)
 {
 	Datum		value = mf_int8_array(invoices, count);
-	uint64		rows = mf_sql_execute(scope, &lost_invoices_statement, &value, NULL);
-	uint64		i;
 
-	for (i = 0; i < rows; i++)
-		lost[i] = DatumGetInt64(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
-	return rows;
+	(void) mf_sql_execute(scope, &lost_invoices_statement, &value, NULL);
+	return mf_result_ids(lost);
 }
 
 void
@@ -297,11 +293,8 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 bool
 mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, const char *error)
 {
-	Datum		values[3];
+	Datum		values[] = {Int64GetDatum(invoice), TimestampTzGetDatum(until), CStringGetTextDatum(error)};
 
-	values[0] = Int64GetDatum(invoice);
-	values[1] = TimestampTzGetDatum(until);
-	values[2] = CStringGetTextDatum(error);
 	return mf_sql_execute(scope, &put_off_statement, values, NULL) > 0;
 }
 

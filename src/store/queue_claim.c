@@ -46,7 +46,7 @@ static MfStatement accounts_statement = {
 };
 
 static MfStatement claim_entries_statement = {
-	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.lookups::int2, e.ctid, l.n::int4 "
+	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.lookups::int4, e.ctid, l.n::int4 "
 	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, position_rank, position_invoice, n) "
 	"CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.lookups, q.ctid FROM @mf_queue q "
@@ -59,7 +59,7 @@ static MfStatement claim_entries_statement = {
 };
 
 static MfStatement claim_leases_statement = {
-	MF_IN_ORDER "SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.lookups::int2, q.ctid, 0 "
+	MF_IN_ORDER "SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.lookups::int4, q.ctid, 0 "
 	"  FROM @mf_queue q "
 	"WHERE q.kind = 'sending' AND q.invoice > $1 AND q.origin = @mf_origin() "
 	"ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
@@ -112,8 +112,8 @@ mf_queue_accounts(const MfSqlScope *scope)
 	{
 		MfFirstEntry *entry = (MfFirstEntry *) palloc(sizeof(MfFirstEntry));
 
-		entry->account = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
-		entry->rank = DatumGetTimestampTz(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, NULL));
+		entry->account = mf_result_text(i, 1);
+		entry->rank = mf_result_timestamp(i, 2);
 		result = lappend(result, entry);
 	}
 	return result;
@@ -158,14 +158,12 @@ mf_queue_claim(const MfSqlScope *scope, const MfClaimLimit *limits, int count, i
 List *
 mf_queue_claim_leases(const MfSqlScope *scope, int64 after, int limit, TimestampTz now, int64 *last, bool *changed)
 {
-	Datum		values[2];
 	int			count;
+	Datum		values[] = {Int64GetDatum(after), Int32GetDatum(limit)};
 
-	values[0] = Int64GetDatum(after);
-	values[1] = Int32GetDatum(limit);
 	count = (int) mf_sql_execute(scope, &claim_leases_statement, values, NULL);
 	if (count > 0)
-		*last = DatumGetInt64(mf_result(SPI_tuptable->vals[count - 1], SPI_tuptable->tupdesc, 1, NULL));
+		*last = mf_result_int8(count - 1, 1);
 	return lock_entries(scope, count, NULL, now, changed);
 }
 
@@ -219,18 +217,16 @@ read_entries(int count, const MfClaimLimit *limits)
 
 	for (i = 0; i < count; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		Entry	   *entry = &entries[i];
 
-		entry->invoice = DatumGetInt64(mf_result(tuple, desc, 1, NULL));
+		entry->invoice = mf_result_int8(i, 1);
 		mf_items_add(MF_ITEM_INVOICE, entry->invoice);
-		entry->kind = mf_job_kind(TextDatumGetCString(mf_result(tuple, desc, 2, NULL)));
-		entry->rank = DatumGetTimestampTz(mf_result(tuple, desc, 3, NULL));
-		entry->lookups = DatumGetInt16(mf_result(tuple, desc, 4, NULL));
-		entry->tid = *(ItemPointer) DatumGetPointer(mf_result(tuple, desc, 5, NULL));
+		entry->kind = mf_job_kind(mf_result_text(i, 2));
+		entry->rank = mf_result_timestamp(i, 3);
+		entry->lookups = mf_result_int4(i, 4);
+		entry->tid = *(ItemPointer) DatumGetPointer(mf_result(i, 5, NULL));
 		entry->account = limits == NULL ? NULL :
-			limits[DatumGetInt32(mf_result(tuple, desc, 6, NULL)) - 1].account;
+			limits[mf_result_int4(i, 6) - 1].account;
 		entry->job = NULL;
 	}
 	return entries;
@@ -313,7 +309,7 @@ put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, Timesta
 	rows = mf_sql_execute(scope, &orphans_statement, &value, NULL);
 	for (row = 0; row < rows; row++)
 	{
-		int64		invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, NULL));
+		int64		invoice = mf_result_int8(row, 1);
 
 		for (i = 0; entries[i].invoice != invoice; i++)
 			;
@@ -321,7 +317,7 @@ put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, Timesta
 		entries[i].wait = false;
 		entries[i].put_off = true;
 		entries[i].error = "there is no such row of mf_invoice";
-		if (DatumGetBool(mf_result(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, NULL)))
+		if (mf_result_bool(row, 2))
 			continue;
 		example = invoice;
 		news++;
@@ -378,14 +374,13 @@ mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, Time
 	(void) mf_sql_execute(scope, &next_due_statement, values, NULL);
 	for (i = 0; i < count; i++)
 	{
-		bool		isnull;
-		Datum		due;
+		TimestampTz due;
 
 		if (!limits[i].look_later)
 			continue;
-		due = mf_result(SPI_tuptable->vals[row++], SPI_tuptable->tupdesc, 1, &isnull);
-		if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(due)))
-			limits[i].next_due = DatumGetTimestampTz(due);
+		due = mf_result_timestamp(row++, 1);
+		if (!TIMESTAMP_NOT_FINITE(due))
+			limits[i].next_due = due;
 		limits[i].next_due = mf_earlier(limits[i].next_due, retry_at);
 	}
 }

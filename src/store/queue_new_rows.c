@@ -116,15 +116,11 @@ void
 mf_queue_reschedule(Oid schema, int64 invoice, const char *account, TimestampTz send_at, TimestampTz due, int priority,
 					TimestampTz created_at)
 {
-	Datum		values[7];
-
-	values[0] = Int64GetDatum(invoice);
-	values[1] = CStringGetTextDatum(account);
-	values[2] = TimestampTzGetDatum(send_at);
-	values[3] = Int16GetDatum((int16) priority);
-	values[4] = Int32GetDatum(mf_verify_wait());
-	values[5] = TimestampTzGetDatum(created_at);
-	values[6] = TimestampTzGetDatum(due);
+	Datum		values[] = {
+		Int64GetDatum(invoice), CStringGetTextDatum(account), TimestampTzGetDatum(send_at),
+		Int16GetDatum((int16) priority), Int32GetDatum(mf_verify_wait()), TimestampTzGetDatum(created_at),
+		TimestampTzGetDatum(due)
+	};
 
 	(void) mf_execute_alone(schema, &reschedule_statement, values, NULL);
 }

@@ -134,13 +134,11 @@ static MfStatement request_cancel_statement = {
 void
 mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes)
 {
-	Datum		values[5];
+	Datum		values[] = {
+		Int64GetDatum(invoice), CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)),
+		CStringGetTextDatum(status), Int32GetDatum(attempt), CStringGetTextDatum(changes)
+	};
 
-	values[0] = Int64GetDatum(invoice);
-	values[1] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
-	values[2] = CStringGetTextDatum(status);
-	values[3] = Int32GetDatum(attempt);
-	values[4] = CStringGetTextDatum(changes);
 	if (mf_execute_alone(schema, &note_edit_statement, values, NULL) == 0)
 		mf_change_suppressed();
 }
@@ -149,7 +147,6 @@ void
 mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int count)
 {
 	MfSqlScope	scope;
-	MemoryContext context = CurrentMemoryContext;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz later = TimestampTzPlusMilliseconds(now, mf_verify_wait());
 	TimestampTz twins_before;
@@ -165,7 +162,7 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 	value = mf_array_datum(&invoices, INT8OID);
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &twins_before_statement, NULL, NULL);
-	twins_before = mf_single_timestamp(1);
+	twins_before = mf_result_timestamp(0, 1);
 	rows = mf_sql_execute(&scope, &names_statement, &value, NULL);
 	for (i = 0; i < count; i++)
 	{
@@ -174,17 +171,15 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 
 		for (; row < rows; row++)
 		{
-			HeapTuple	tuple = SPI_tuptable->vals[row];
-			TupleDesc	desc = SPI_tuptable->tupdesc;
 			MfReference *entry;
 
-			if (DatumGetInt64(mf_result(tuple, desc, 1, NULL)) != job->invoice)
+			if (mf_result_int8(row, 1) != job->invoice)
 				break;
 			entry = (MfReference *) palloc0(sizeof(MfReference));
-			entry->reference = mf_result_text(tuple, desc, 2);
+			entry->reference = mf_result_text(row, 2);
 			references = lappend(references, entry);
 		}
-		transitions[i].reference = MemoryContextStrdup(context, mf_queue_fresh_reference(references, job->reference));
+		transitions[i].reference = mf_queue_fresh_reference(references, job->reference);
 		transitions[i].to = MF_STATUS_QUEUED;
 		transitions[i].next = MF_JOB_VERIFY;
 		transitions[i].due = job->created_at < twins_before ? later : now;
@@ -217,11 +212,8 @@ mf_queue_apply_by_person(Oid schema, const MfTransition *transitions, int count)
 void
 mf_queue_dismiss_duplicate(Oid schema, const MfJob *job, const char *actor, const char *reason)
 {
-	Datum		values[3];
+	Datum		values[] = {Int64GetDatum(job->invoice), CStringGetTextDatum(actor), CStringGetTextDatum(reason)};
 
-	values[0] = Int64GetDatum(job->invoice);
-	values[1] = CStringGetTextDatum(actor);
-	values[2] = CStringGetTextDatum(reason);
 	(void) mf_change_alone(schema, &dismiss_statement, values, NULL);
 }
 
@@ -244,11 +236,8 @@ mf_queue_adopt_twin(Oid schema, const MfTransition *adoption)
 bool
 mf_queue_take_number_back(Oid schema, int64 invoice, const char *actor, const char *reason)
 {
-	Datum		values[3];
+	Datum		values[] = {Int64GetDatum(invoice), CStringGetTextDatum(actor), CStringGetTextDatum(reason)};
 
-	values[0] = Int64GetDatum(invoice);
-	values[1] = CStringGetTextDatum(actor);
-	values[2] = CStringGetTextDatum(reason);
 	return mf_change_alone(schema, &take_number_back_statement, values, NULL) > 0;
 }
 

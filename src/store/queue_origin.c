@@ -64,26 +64,20 @@ MfIdentityKnown
 mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity)
 {
 	MfIdentityKnown known = MF_IDENTITY_NONE;
-	MemoryContext context = CurrentMemoryContext;
 	MfSqlScope	scope;
-	Datum		values[2];
+	Datum		values[] = {CStringGetTextDatum(system_identifier), ObjectIdGetDatum(MyDatabaseId)};
 
-	values[0] = CStringGetTextDatum(system_identifier);
-	values[1] = ObjectIdGetDatum(MyDatabaseId);
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &identity_statement, values, NULL) > 0)
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-
-		known = DatumGetBool(mf_result(row, desc, 1, NULL)) ? MF_IDENTITY_OURS : MF_IDENTITY_OTHERS;
+		known = mf_result_bool(0, 1) ? MF_IDENTITY_OURS : MF_IDENTITY_OTHERS;
 		identity->system_identifier = system_identifier;
-		identity->data_directory = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 2, NULL)));
-		identity->timeline = DatumGetInt32(mf_result(row, desc, 3, NULL));
-		identity->since = DatumGetTimestampTz(mf_result(row, desc, 4, NULL));
-		identity->marker = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 5, NULL)));
-		identity->backup_label = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 6, NULL)));
-		identity->origin = DatumGetInt64(mf_result(row, desc, 7, NULL));
+		identity->data_directory = mf_result_text(0, 2);
+		identity->timeline = mf_result_int4(0, 3);
+		identity->since = mf_result_timestamp(0, 4);
+		identity->marker = mf_result_text(0, 5);
+		identity->backup_label = mf_result_text(0, 6);
+		identity->origin = mf_result_int8(0, 7);
 	}
 	mf_sql_end(&scope);
 	return known;
@@ -92,15 +86,13 @@ mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identit
 void
 mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 {
-	Datum		values[7];
+	Datum		values[] = {
+		CStringGetTextDatum(identity->system_identifier), ObjectIdGetDatum(MyDatabaseId),
+		CStringGetTextDatum(identity->data_directory), Int32GetDatum(identity->timeline),
+		TimestampTzGetDatum(identity->since), CStringGetTextDatum(identity->marker),
+		CStringGetTextDatum(identity->backup_label)
+	};
 
-	values[0] = CStringGetTextDatum(identity->system_identifier);
-	values[1] = ObjectIdGetDatum(MyDatabaseId);
-	values[2] = CStringGetTextDatum(identity->data_directory);
-	values[3] = Int32GetDatum(identity->timeline);
-	values[4] = TimestampTzGetDatum(identity->since);
-	values[5] = CStringGetTextDatum(identity->marker);
-	values[6] = CStringGetTextDatum(identity->backup_label);
 	if (mf_execute_alone(schema, &set_identity_statement, values, NULL) == 0)
 		mf_change_suppressed();
 }

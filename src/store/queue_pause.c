@@ -101,12 +101,11 @@ void
 mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason)
 {
 	MfSqlScope	scope;
-	Datum		values[3];
 	char		nulls[3] = {' ', ' ', ' '};
+	Datum		values[] = {
+		CStringGetTextDatum(account), CStringGetTextDatum(by), reason ? CStringGetTextDatum(reason) : (Datum) 0
+	};
 
-	values[0] = CStringGetTextDatum(account);
-	values[1] = CStringGetTextDatum(by);
-	values[2] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
 	nulls[2] = reason ? ' ' : 'n';
 
 	mf_sql_begin(&scope, schema);
@@ -122,17 +121,13 @@ mf_queue_pause_reason(Oid schema, const char *account, bool *all_accounts)
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
-	MemoryContext context = CurrentMemoryContext;
 	char	   *reason = NULL;
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &pause_reason_statement, &value, NULL) > 0)
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-
-		*all_accounts = DatumGetBool(mf_result(row, desc, 1, NULL));
-		reason = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+		*all_accounts = mf_result_bool(0, 1);
+		reason = mf_result_text(0, 2);
 	}
 	mf_sql_end(&scope);
 	return reason;
@@ -152,7 +147,7 @@ mf_queue_resume(Oid schema, const char *account)
 	{
 		Datum		wait = Int32GetDatum(mf_verify_wait());
 
-		was_copy = DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+		was_copy = mf_result_bool(0, 1);
 		(void) mf_sql_execute(&scope, &resume_verify_statement, &wait, NULL);
 		if (was_copy)
 			mf_inquiries_open_settled(&scope);
@@ -177,7 +172,7 @@ mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int cou
 	value = mf_array_datum(&names, TEXTOID);
 	rows = mf_sql_execute(scope, &paused_statement, &value, NULL);
 	for (i = 0; i < rows; i++)
-		result = lappend(result, TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL)));
+		result = lappend(result, mf_result_text(i, 1));
 	return result;
 }
 

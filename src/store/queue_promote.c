@@ -47,16 +47,14 @@ mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 {
 	Promotion	promotion = {scope, (Datum) 0};
 	MfArray		accounts;
-	MfArray		invoices;
 	Datum		values[3];
 	ErrorData  *error;
-	uint64		rows;
-	uint64		i;
+	int			i;
 
 	if (now < not_before)
 		return;
 	mf_array_init(&accounts, count);
-	for (i = 0; i < (uint64) count; i++)
+	for (i = 0; i < count; i++)
 	{
 		if (limits[i].position_rank == DT_NOBEGIN)
 			mf_array_add_text(&accounts, limits[i].account);
@@ -66,14 +64,9 @@ mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, T
 	values[0] = mf_array_datum(&accounts, TEXTOID);
 	values[1] = TimestampTzGetDatum(now);
 	values[2] = Int32GetDatum(PROMOTE_LIMIT);
-	rows = mf_sql_execute(scope, &unpromoted_statement, values, NULL);
-	if (rows == 0)
+	if (mf_sql_execute(scope, &unpromoted_statement, values, NULL) == 0)
 		return;
-
-	mf_array_init(&invoices, (int) rows);
-	for (i = 0; i < rows; i++)
-		mf_array_add(&invoices, mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
-	promotion.invoices = mf_array_datum(&invoices, INT8OID);
+	promotion.invoices = mf_result_int8_array();
 	error = mf_sql_try(promote_entries, &promotion);
 	if (error == NULL)
 		return;

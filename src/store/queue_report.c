@@ -98,9 +98,9 @@ mf_queue_count_timed(Oid schema, const char *account, TimestampTz *first)
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &statement, &value, NULL);
-	count = mf_single_int8(1);
+	count = mf_result_int8(0, 1);
 	if (count > 0)
-		*first = mf_single_timestamp(2);
+		*first = mf_result_timestamp(0, 2);
 	mf_sql_end(&scope);
 	return count;
 }
@@ -123,7 +123,6 @@ List *
 mf_queue_lockers(Oid schema, const char *account)
 {
 	MfSqlScope	scope;
-	MemoryContext context = CurrentMemoryContext;
 	Datum		value = CStringGetTextDatum(account);
 	List	   *lockers = NIL;
 	uint64		rows;
@@ -133,25 +132,20 @@ mf_queue_lockers(Oid schema, const char *account)
 	rows = mf_sql_execute(&scope, &lockers_statement, &value, NULL);
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		TransactionId xid = DatumGetTransactionId(mf_result(row, desc, 1, NULL));
+		TransactionId xid = DatumGetTransactionId(mf_result(i, 1, NULL));
 		int			pid = TransactionIdIsInProgress(xid) ? BackendXidGetPid(SubTransGetTopmostTransaction(xid)) : 0;
 		PGPROC	   *process = pid == 0 ? NULL : BackendPidGetProc(pid);
-		MemoryContext old;
 		MfLocker   *locker;
 
 		/* a lock that several transactions share has the number of a multixact */
 		if (process == NULL)
 			continue;
-		old = MemoryContextSwitchTo(context);
 		locker = (MfLocker *) palloc(sizeof(MfLocker));
 		locker->pid = pid;
 		locker->role = process->roleId;
-		locker->count = DatumGetInt64(mf_result(row, desc, 2, NULL));
-		locker->invoice = DatumGetInt64(mf_result(row, desc, 3, NULL));
+		locker->count = mf_result_int8(i, 2);
+		locker->invoice = mf_result_int8(i, 3);
 		lockers = lappend(lockers, locker);
-		MemoryContextSwitchTo(old);
 	}
 	mf_sql_end(&scope);
 	return lockers;
@@ -162,14 +156,13 @@ mf_queue_count_refused_accounts(Oid schema, const char *but, char **example)
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(but);
-	MemoryContext context = CurrentMemoryContext;
 	int64		count;
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &refused_accounts_statement, &value, NULL);
-	count = mf_single_int8(1);
+	count = mf_result_int8(0, 1);
 	if (count > 0)
-		*example = MemoryContextStrdup(context, mf_result_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+		*example = mf_result_text(0, 2);
 	mf_sql_end(&scope);
 	return count;
 }
@@ -186,28 +179,21 @@ List *
 mf_queue_put_off_errors(Oid schema, const char *account, int limit)
 {
 	MfSqlScope	scope;
-	Datum		values[2];
-	MemoryContext context = CurrentMemoryContext;
 	List	   *errors = NIL;
 	uint64		rows;
 	uint64		i;
+	Datum		values[] = {CStringGetTextDatum(account), Int32GetDatum(limit)};
 
-	values[0] = CStringGetTextDatum(account);
-	values[1] = Int32GetDatum(limit);
 	mf_sql_begin(&scope, schema);
 	rows = mf_sql_execute(&scope, &put_off_errors_statement, values, NULL);
 	for (i = 0; i < rows; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		MemoryContext old = MemoryContextSwitchTo(context);
 		MfPutOffError *entry = (MfPutOffError *) palloc(sizeof(MfPutOffError));
 
-		entry->count = DatumGetInt64(mf_result(row, desc, 1, NULL));
-		entry->invoice = DatumGetInt64(mf_result(row, desc, 2, NULL));
-		entry->error = TextDatumGetCString(mf_result(row, desc, 3, NULL));
+		entry->count = mf_result_int8(i, 1);
+		entry->invoice = mf_result_int8(i, 2);
+		entry->error = mf_result_text(i, 3);
 		errors = lappend(errors, entry);
-		MemoryContextSwitchTo(old);
 	}
 	mf_sql_end(&scope);
 	return errors;
@@ -218,20 +204,14 @@ mf_inquiries_unanswered(Oid schema, const char *account, char **example, char **
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
-	MemoryContext context = CurrentMemoryContext;
 	int64		count = 0;
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &unanswered_statement, &value, NULL) > 0)
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		Datum		said = mf_result(row, desc, 3, &isnull);
-
-		count = DatumGetInt64(mf_result(row, desc, 1, NULL));
-		*error = isnull ? NULL : MemoryContextStrdup(context, TextDatumGetCString(said));
-		*example = MemoryContextStrdup(context, TextDatumGetCString(mf_result(row, desc, 2, NULL)));
+		count = mf_result_int8(0, 1);
+		*example = mf_result_text(0, 2);
+		*error = mf_result_text(0, 3);
 	}
 	mf_sql_end(&scope);
 	return count;

@@ -245,7 +245,7 @@ work_is_missing(const MfSqlScope *scope)
 	Datum		polling = BoolGetDatum(mf_poll_rate_limit > 0);
 
 	(void) mf_sql_execute(scope, &missing_statement, &polling, NULL);
-	return DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
+	return mf_result_bool(0, 1);
 }
 
 /* Adds the rows (kind, number) of the latest statement to the result; returns their number. */
@@ -259,8 +259,8 @@ add_rows(ReturnSetInfo *rsinfo, uint64 count)
 		Datum		values[2];
 		bool		nulls[2];
 
-		values[0] = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &nulls[0]);
-		values[1] = mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &nulls[1]);
+		values[0] = mf_result(i, 1, &nulls[0]);
+		values[1] = mf_result(i, 2, &nulls[1]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return count;
@@ -283,26 +283,17 @@ mf_repair_has_invoices(Oid schema, const char *account)
 MfDamage
 mf_repair_find_damage(Oid schema)
 {
-	MemoryContext context = CurrentMemoryContext;
 	Datum		values[2] = {BoolGetDatum(mf_poll_rate_limit > 0), ObjectIdGetDatum(schema)};
-	MfDamage	damage = {0};
+	MfDamage	damage;
 	MfSqlScope	scope;
-	HeapTuple	row;
-	TupleDesc	desc;
-	Datum		unlogged;
-	bool		none;
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &damage_statement, values, NULL);
-	row = SPI_tuptable->vals[0];
-	desc = SPI_tuptable->tupdesc;
-	damage.unfinished = DatumGetInt64(mf_result(row, desc, 1, NULL));
-	damage.unasked = DatumGetInt64(mf_result(row, desc, 2, NULL));
-	damage.gone = DatumGetInt64(mf_result(row, desc, 3, NULL));
-	damage.astray = DatumGetInt64(mf_result(row, desc, 4, NULL));
-	unlogged = mf_result(row, desc, 5, &none);
-	if (!none)
-		damage.unlogged = MemoryContextStrdup(context, TextDatumGetCString(unlogged));
+	damage.unfinished = mf_result_int8(0, 1);
+	damage.unasked = mf_result_int8(0, 2);
+	damage.gone = mf_result_int8(0, 3);
+	damage.astray = mf_result_int8(0, 4);
+	damage.unlogged = mf_result_text(0, 5);
 	mf_sql_end(&scope);
 	return damage;
 }
@@ -310,17 +301,12 @@ mf_repair_find_damage(Oid schema)
 char *
 mf_repair_lost_accounts(Oid schema)
 {
-	MemoryContext context = CurrentMemoryContext;
 	MfSqlScope	scope;
-	char	   *names = NULL;
-	Datum		value;
-	bool		isnull;
+	char	   *names;
 
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, &lost_accounts_statement, NULL, NULL);
-	value = mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull)
-		names = MemoryContextStrdup(context, TextDatumGetCString(value));
+	names = mf_result_text(0, 1);
 	mf_sql_end(&scope);
 	return names;
 }
@@ -328,7 +314,6 @@ mf_repair_lost_accounts(Oid schema)
 List *
 mf_repair_additions(Oid schema, int limit)
 {
-	MemoryContext context = CurrentMemoryContext;
 	Datum		values[2] = {Int32GetDatum(limit), ObjectIdGetDatum(schema)};
 	List	   *additions = NIL;
 	MfSqlScope	scope;
@@ -337,15 +322,14 @@ mf_repair_additions(Oid schema, int limit)
 
 	mf_sql_begin(&scope, schema);
 	rows = mf_sql_execute(&scope, &additions_statement, values, NULL);
-	MemoryContextSwitchTo(context);
 	for (i = 0; i < rows; i++)
 	{
 		MfAddition *addition = (MfAddition *) palloc(sizeof(MfAddition));
 
-		addition->kind = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, NULL));
-		addition->relation = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, NULL));
-		addition->name = TextDatumGetCString(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, NULL));
-		addition->on_months = DatumGetBool(mf_result(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4, NULL));
+		addition->kind = mf_result_text(i, 1);
+		addition->relation = mf_result_text(i, 2);
+		addition->name = mf_result_text(i, 3);
+		addition->on_months = mf_result_bool(i, 4);
 		additions = lappend(additions, addition);
 	}
 	mf_sql_end(&scope);
@@ -393,9 +377,7 @@ log_damage(void *argument)
 void
 mf_repair_note_account_error(const char *account, const char *error)
 {
-	Datum		values[2];
+	Datum		values[] = {CStringGetTextDatum(account), CStringGetTextDatum(error)};
 
-	values[0] = CStringGetTextDatum(account);
-	values[1] = CStringGetTextDatum(error);
 	(void) mf_execute_alone(mf_extension_schema(), &note_error_statement, values, NULL);
 }

@@ -160,8 +160,8 @@ check_archived(const MfSqlScope *scope, Datum ids)
 
 	if (mf_sql_execute(scope, &lacking_statement, &ids, NULL) == 0)
 		return;
-	invoice = DatumGetInt64(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, NULL));
-	if (DatumGetBool(mf_result(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, NULL)))
+	invoice = mf_result_int8(0, 1);
+	if (mf_result_bool(0, 2))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld cannot be moved back", (long long) invoice),

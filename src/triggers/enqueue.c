@@ -173,10 +173,8 @@ check_not_cancelled(const TriggerData *trigger, Datum id)
 static void
 write_back_id(MfMapping *mapping, TriggerData *trigger, Datum id)
 {
-	Datum		values[2];
+	Datum		values[] = {id, PointerGetDatum(&trigger->tg_trigtuple->t_self)};
 
-	values[0] = id;
-	values[1] = PointerGetDatum(&trigger->tg_trigtuple->t_self);
 	if (mf_sql_run(mapping->write_back, values, NULL, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
