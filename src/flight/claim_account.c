@@ -1,6 +1,7 @@
 /*
  * claim_account.c
- *	  The accounts and keys for claimed invoices and inquiries.
+ *	  The accounts and keys for claimed invoices and inquiries; pauses of accounts whose
+ *	  key MyFatoorah refuses.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight/claim_account.c
@@ -10,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "account/account.h"
@@ -19,6 +21,7 @@
 #include "base/settings.h"
 #include "flight/claim_account.h"
 #include "flow/request_slots.h"
+#include "store/queue_pause.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
 
@@ -46,9 +49,17 @@ typedef struct ReportedKey
 
 static HTAB *reported_keys = NULL;
 
+/* A pause that could not be written is tried again after this. */
+#define PAUSE_RETRY_MS 5000
+
+static int	unwritten = 0;		/* pauses that are not in mf_account yet */
+static TimestampTz write_at = 0;	/* when these are tried again */
+static bool reported = false;	/* the log has a line that one could not be written */
+
 static void find_account(void *argument);
 static void find_target(void *argument);
 static void report_key(const MfClaimTarget *target);
+static bool write_pause(const MfSqlScope *scope, void *argument);
 
 const MfAccount *
 mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
@@ -195,4 +206,67 @@ mf_claim_retry_keys(void)
 	if (reported_keys != NULL)
 		hash_destroy(reported_keys);
 	reported_keys = NULL;
+}
+
+void
+mf_pause_account(MfThrottle *throttle, const char *by, const char *reason)
+{
+	throttle->paused = true;
+	mf_throttle_report(throttle, MF_OUTAGE_PAUSED, reason);
+	if (throttle->pause_by != NULL)
+		return;
+	throttle->pause_reason = reason ? MemoryContextStrdup(TopMemoryContext, reason) : NULL;
+	throttle->pause_by = by;
+	unwritten++;
+	write_at = 0;
+}
+
+void
+mf_pause_attend(MfRunTransaction run_apart)
+{
+	MfThrottle *throttle;
+	bool		failed = false;
+
+	if (unwritten == 0 || GetCurrentTimestamp() < write_at)
+		return;
+	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
+	{
+		char	   *error;
+
+		if (throttle->pause_by == NULL)
+			continue;
+		if (!run_apart(write_pause, throttle, &error))
+		{
+			if (!reported && error != NULL)
+				ereport(LOG,
+						(mf_log_event("pause_not_written",
+									  "could not write that account \"%s\" is paused", throttle->account),
+						 errdetail_internal("%s", error),
+						 errhint("The account sends nothing meanwhile. Writing the pause is retried every few seconds.")));
+			failed = reported = true;
+			continue;
+		}
+		if (throttle->pause_reason != NULL)
+			pfree(throttle->pause_reason);
+		throttle->pause_reason = NULL;
+		throttle->pause_by = NULL;
+		unwritten--;
+	}
+	reported = failed;
+	write_at = failed ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_RETRY_MS) : 0;
+}
+
+static bool
+write_pause(const MfSqlScope *scope, void *argument)
+{
+	const MfThrottle *throttle = (const MfThrottle *) argument;
+
+	mf_queue_pause(scope->schema, throttle->account, throttle->pause_by, throttle->pause_reason);
+	return true;
+}
+
+TimestampTz
+mf_pause_alarm(void)
+{
+	return unwritten > 0 ? write_at : 0;
 }

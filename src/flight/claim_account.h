@@ -1,6 +1,7 @@
 /*
  * claim_account.h
- *	  The accounts and keys for claimed invoices and inquiries.
+ *	  The accounts and keys for claimed invoices and inquiries; pauses of accounts whose
+ *	  key MyFatoorah refuses.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight/claim_account.h
@@ -9,7 +10,9 @@
 #define MF_CLAIM_ACCOUNT_H
 
 #include "account/account_key.h"
+#include "database/sql.h"
 #include "flight/flight.h"
+#include "flow/throttle.h"
 
 struct MfAttemptRows;
 
@@ -58,5 +61,20 @@ extern const MfAccount *mf_account_or_null(const char *name, const char **reason
 
 /* Why the role of a row may not send it any more; NULL if it may.  The account must be usable. */
 extern const char *mf_claim_refusal(const MfSqlScope *scope, const MfJob *job);
+
+/*
+ * Pauses an account in this worker at once, and in mf_account by the next
+ * mf_pause_attend().  "by" is a constant; "reason" is copied and may be NULL.
+ */
+extern void mf_pause_account(MfThrottle *throttle, const char *by, const char *reason);
+
+/*
+ * Writes pauses to mf_account, each in a transaction of its own by "run_apart", so that
+ * one that fails or meets a lock leaves the others alone.
+ */
+extern void mf_pause_attend(MfRunTransaction run_apart);
+
+/* When mf_pause_attend() is to be called; 0 = all pauses are written */
+extern TimestampTz mf_pause_alarm(void);
 
 #endif							/* MF_CLAIM_ACCOUNT_H */

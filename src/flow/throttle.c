@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -39,11 +41,14 @@ static HTAB *throttles_by_name = NULL;
 static MfThrottle *throttles = NULL;
 static TimestampTz forget_at = 0;
 
+static HTAB *owners = NULL;
+
 static MfThrottle *create_throttle(const char *account);
 static uint32 hash_name(const void *key, Size size);
 static int	compare_names(const void *a, const void *b, Size size);
 static bool is_unused(const MfThrottle *throttle, TimestampTz now);
 static void free_throttle(MfThrottle *throttle);
+static TimestampTz fill_bucket(MfTokenBucket *bucket, double rate, double capacity, TimestampTz now);
 static void record_success(MfThrottle *throttle, TimestampTz started_at, TimestampTz now);
 static int	outage_message(const MfThrottle *throttle, MfOutage outage);
 static void back_off(MfThrottle *throttle, TimestampTz now);
@@ -198,7 +203,7 @@ mf_throttle_available(MfThrottle *throttle, int max_in_flight, double rate_limit
 	}
 
 	/* the bucket holds one second's worth */
-	next_token = mf_token_bucket_fill(&throttle->rate, rate_limit, rate_limit, now);
+	next_token = fill_bucket(&throttle->rate, rate_limit, rate_limit, now);
 	if (available > 0)
 		*retry_at = next_token;
 	return Max(Min(available, (int) throttle->rate.tokens - throttle->slots.inquiries), 0);
@@ -254,7 +259,7 @@ mf_throttle_budget(MfThrottle *throttle, MfBudget budget, int limit, TimestampTz
 	*retry_at = 0;
 	if (per_minute == 0)
 		return 0;
-	*retry_at = mf_token_bucket_fill(bucket, rate, rate * 10.0, now);
+	*retry_at = fill_bucket(bucket, rate, rate * 10.0, now);
 	return Min(limit, (int) bucket->tokens);
 }
 
@@ -446,4 +451,49 @@ show_waiting(MfThrottle *throttle, TimestampTz now)
 		return;
 	mf_waiting_account_set(throttle->account, waits ? throttle->retry_at : 0, throttle->shown);
 	throttle->shown = waits;
+}
+
+/*
+ * Adds the tokens that have come since the last call, "rate" a second, up to
+ * "capacity" or 1, whichever is more.  Returns when there will be a token, or 0
+ * if there is one.
+ */
+static TimestampTz
+fill_bucket(MfTokenBucket *bucket, double rate, double capacity, TimestampTz now)
+{
+	capacity = Max(capacity, 1.0);
+	if (bucket->filled_at == 0)
+		bucket->tokens = capacity;
+	else if (now > bucket->filled_at)
+		bucket->tokens += (now - bucket->filled_at) * rate / 1000000.0;
+	bucket->tokens = Min(bucket->tokens, capacity);
+	bucket->filled_at = now;
+	if (bucket->tokens >= 1.0)
+		return 0;
+	return now + (TimestampTz) ceil((1.0 - bucket->tokens) * 1000000.0 / rate) + 1;
+}
+
+MfOwner *
+mf_owner_get(Oid role)
+{
+	MfOwner    *owner;
+	bool		found;
+
+	if (owners == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = sizeof(Oid);
+		control.entrysize = sizeof(MfOwner);
+		control.hcxt = TopMemoryContext;
+		owners = hash_create("myfatoorah owners", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	owner = (MfOwner *) hash_search(owners, &role, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset(owner, 0, sizeof(*owner));
+		owner->role = role;
+		dlist_init(&owner->line);
+	}
+	return owner;
 }

@@ -13,18 +13,49 @@
 #ifndef MF_THROTTLE_H
 #define MF_THROTTLE_H
 
+#include "datatype/timestamp.h"
+#include "lib/ilist.h"
 #include "lib/pairingheap.h"
 
 #include "core/api/outcome.h"
-#include "flow/account_owner.h"
 #include "flow/answer_times.h"
-#include "flow/token_bucket.h"
 
 /* Unknown outcomes in a row after which the account backs off; fewer may be chance. */
 #define MF_UNKNOWN_LIMIT 3
 
 /* An inquiry that failed this often in a row is at fault itself, and mf_review shows it. */
 #define MF_ITEM_FAILURES 2
+
+/* A rate limit: tokens come at a constant rate, and each request takes one.  All zero: filled to its capacity at first use. */
+typedef struct MfTokenBucket
+{
+	double		tokens;			/* negative: a debt */
+	TimestampTz filled_at;		/* 0 = fill it */
+} MfTokenBucket;
+
+/*
+ * The owner of accounts: the role that owns their foreign servers.  Owners share turns and
+ * slots first, and then each owner's accounts, so that nobody gains by having many
+ * accounts.  Each group of members is written only by the file that is named.
+ */
+typedef struct MfOwner
+{
+	Oid			role;			/* hash key; InvalidOid: owner not known yet, or server dropped */
+
+	/* account_turns.c */
+	dlist_node	turn_node;		/* in the line of owners */
+	dlist_head	line;			/* of throttles that wait for their turn */
+	int			line_length;
+
+	/* request_slots.c */
+	int			slots;			/* in use, or claimed for, by its accounts */
+
+	/* claim.c */
+	int			planned;		/* rows that the claim under way may take for its accounts */
+
+	/* inquiry.c */
+	NameData	next_account;	/* the next scan begins with this one */
+} MfOwner;
 
 /* Limits on inquiries of an account, each with a bucket that holds ten seconds' worth */
 typedef enum MfBudget
@@ -119,7 +150,7 @@ typedef struct MfThrottle
 	TimestampTz inquiries_reported_at;	/* in the log; 0 = never */
 	MfAnswerTimes answers;
 
-	/* account_pause.c; paused also by claim_account.c */
+	/* claim_account.c */
 	bool		paused;			/* in mf_account, as last read, or about to be */
 	const char *pause_by;		/* the actor of a pause that is not written yet; NULL = none */
 	char	   *pause_reason;
@@ -217,5 +248,8 @@ extern void mf_throttle_report(MfThrottle *throttle, MfOutage outage, const char
 
 /* Ends all back-offs, on request of a person. */
 extern void mf_throttle_reset(MfThrottle *throttle);
+
+/* Returns the owner with this role, created on first use.  Owners are few and never freed. */
+extern MfOwner *mf_owner_get(Oid role);
 
 #endif							/* MF_THROTTLE_H */

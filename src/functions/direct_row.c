@@ -35,8 +35,8 @@
 #include "functions/direct_row.h"
 #include "functions/direct_status.h"
 #include "process/wakeup.h"
-#include "store/column_types.h"
 #include "store/inquiries_open.h"
+#include "store/invoice.h"
 #include "store/invoice_number.h"
 #include "store/queue.h"
 

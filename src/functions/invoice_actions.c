@@ -20,8 +20,8 @@
 #include "functions/role_quota.h"
 #include "process/wakeup.h"
 #include "request/request.h"
+#include "store/inquiries_open.h"
 #include "store/queue_operations.h"
-#include "store/refresh_requests.h"
 #include "store/row_rights.h"
 
 /* The results for invoices whose status does not allow an action */

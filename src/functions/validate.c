@@ -20,8 +20,7 @@
 
 #include "base/compat.h"
 #include "database/function_args.h"
-#include "store/column_types.h"
-#include "store/invoice_row.h"
+#include "store/invoice.h"
 #include "store/row_check.h"
 
 /* Argument of check_usage() */

@@ -2,6 +2,11 @@
  * inquiry.c
  *	  Scans the agenda of inquiries and claims what is due, account by account.
  *
+ * While myfatoorah.poll_rate_limit is 0, no inquiry is planned.  When the worker
+ * sees the setting raised, it plans inquiries about the invoices that were sent
+ * meanwhile, in batches between its rounds.  At its start it does not: rows that were
+ * loaded without the triggers of mf_invoice look the same, and mf_repair() is for those.
+ *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inquiry/inquiry.c
  */
@@ -12,14 +17,18 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "flow/time_share.h"
+#include "inquiry/inquiry.h"
 #include "inquiry/inquiry_internal.h"
 #include "inquiry/missed_webhooks.h"
+#include "process/progress.h"
 #include "process/wait.h"
+#include "store/inquiries_open.h"
 
 /* A scan ends after so long, so that sending has its turn; the next one goes on from there. */
 #define SCAN_NS INT64CONST(100000000)
@@ -34,6 +43,11 @@ typedef struct OwnerAccounts
 
 static MfTimeShare scan_share;
 static Oid	next_owner = InvalidOid;	/* the next scan begins with this one */
+
+static int	limit_before = -1;	/* -1 = not known yet */
+static bool planning = false;
+static int64 planned_so_far = 0;
+static MfUnpaidPosition planned_until;	/* after the batches so far */
 
 static void scan_agenda(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now);
 static List *accounts_by_owner(const MfSqlScope *scope);
@@ -50,6 +64,7 @@ static int	claim_orders_in_turn(MfInquiryClaim *inquiries, bool beyond_quota, in
 static bool is_due(TimestampTz due, TimestampTz now);
 static bool has_due(const MfInquiryAccount *entry, TimestampTz now);
 static void note_due(TimestampTz due, TimestampTz now);
+static bool plan_batch(const MfSqlScope *scope, void *argument);
 
 void
 mf_inquiry_start(void)
@@ -423,4 +438,52 @@ note_due(TimestampTz due, TimestampTz now)
 {
 	if (due > now)
 		mf_inquiries.due = mf_earlier(mf_inquiries.due, due);
+}
+
+void
+mf_inquiry_catch_up_settings(void)
+{
+	if (limit_before == 0 && mf_poll_rate_limit > 0)
+	{
+		planning = true;
+		planned_so_far = 0;
+		memset(&planned_until, 0, sizeof(planned_until));
+	}
+	if (limit_before != mf_poll_rate_limit)
+		mf_inquiry_wake();
+	limit_before = mf_poll_rate_limit;
+}
+
+void
+mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *next_round)
+{
+	uint64		planned = 0;
+	char	   *error;
+
+	if (!planning)
+		return;
+	if (!run_apart(plan_batch, &planned, &error) && error != NULL)
+		ereport(LOG,
+				(mf_log_event("catch_up_failed",
+							  "could not plan inquiries about invoices that were sent "
+							  "while myfatoorah.poll_rate_limit was 0"),
+				 errdetail_internal("%s", error),
+				 errhint("When the cause is removed, run SELECT * FROM mf_repair().")));
+	planning = planned > 0;
+	planned_so_far += (int64) planned;
+	mf_progress_report(MF_PROGRESS_CATCH_UP, planned_so_far, -1);
+	if (!planning)
+		mf_progress_end(MF_PROGRESS_CATCH_UP);
+	else
+	{
+		mf_inquiry_wake();
+		*next_round = mf_earlier(*next_round, GetCurrentTimestamp());
+	}
+}
+
+static bool
+plan_batch(const MfSqlScope *scope, void *argument)
+{
+	*(uint64 *) argument = mf_inquiries_open_batch(scope, &planned_until);
+	return true;
 }

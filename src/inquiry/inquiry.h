@@ -12,6 +12,7 @@
 #ifndef MF_INQUIRY_H
 #define MF_INQUIRY_H
 
+#include "database/sql.h"
 #include "flight/claim_account.h"
 
 /* Has the first round scan the agenda, and read the webhooks that were missed. */
@@ -39,5 +40,14 @@ extern void mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, Time
  */
 extern void mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded,
 							  TimestampTz now, TimestampTz *next_round);
+
+/* To be called when the settings were read: notes whether polling was switched on. */
+extern void mf_inquiry_catch_up_settings(void);
+
+/*
+ * Plans a batch of inquiries if polling was switched on, in a transaction of its own.
+ * Moves *next_round forward while there may be more.  An error is logged.
+ */
+extern void mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *next_round);
 
 #endif							/* MF_INQUIRY_H */

@@ -23,7 +23,6 @@
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/user_call.h"
-#include "on_change/on_change.h"
 #include "on_change/on_change_call.h"
 #include "on_change/on_change_queue.h"
 #include "on_change/on_change_registry.h"

@@ -44,4 +44,7 @@ extern int64 mf_reaction_unregister(Oid schema, const char *function);
 /* A list of MfReactionState */
 extern List *mf_reaction_states(Oid schema);
 
+/* The name of the trigger; without registered functions, changes may be made without it. */
+#define MF_ON_CHANGE_TRIGGER "mf_invoice_on_change"
+
 #endif							/* MF_ON_CHANGE_REGISTRY_H */

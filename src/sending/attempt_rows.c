@@ -18,10 +18,9 @@
 #include "base/encoding.h"
 #include "base/failpoint.h"
 #include "database/sql_array.h"
-#include "on_change/on_change.h"
 #include "on_change/on_change_registry.h"
 #include "sending/attempt_rows.h"
-#include "store/column_types.h"
+#include "store/invoice.h"
 #include "store/other_triggers.h"
 #include "store/queue_internal.h"
 #include "store/table_rows.h"
@@ -41,6 +40,12 @@
 #define ATTEMPT_MADE_SENT 13
 #define ATTEMPT_SENT_TO 15
 #define ATTEMPT_COLUMNS 15
+
+/* invoice .. send_by, finished_at .. outcome, http_status .. error, changed_to_sent .. sent_to */
+static const Oid attempt_types[] = {
+	InvalidOid, INT8OID, INT4OID, TEXTOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+	INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, INT4OID
+};
 
 static const AttrNumber queue_updated[] = {MF_QC_KIND, MF_QC_DUE, MF_QC_LOOKUPS, MF_QC_ERROR, 0};
 static const AttrNumber attempt_updated[] = {ATTEMPT_FINISHED_AT, ATTEMPT_OUTCOME, ATTEMPT_HTTP_STATUS,
@@ -74,7 +79,7 @@ mf_attempt_rows_open(const MfSqlScope *scope)
 	recorder->invoice = mf_table_open(scope->schema, "mf_invoice", invoice_updated, mf_invoice_types, MF_IC_END - 1,
 									  false);
 	recorder->queue = mf_table_open(scope->schema, "mf_queue", queue_updated, mf_queue_types, MF_QC_END - 1, true);
-	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated, mf_attempt_types, ATTEMPT_COLUMNS,
+	recorder->attempt = mf_table_open(scope->schema, "mf_attempt", attempt_updated, attempt_types, ATTEMPT_COLUMNS,
 									  true);
 	if (recorder->invoice == NULL || recorder->queue == NULL || recorder->attempt == NULL)
 	{

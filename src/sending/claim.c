@@ -17,8 +17,8 @@
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "sending/claim_internal.h"
+#include "store/queue.h"
 #include "store/queue_pause.h"
-#include "store/queue_promote.h"
 
 /* How long a position counts: rows that committed late may have a lower rank. */
 #define POSITION_RESET_MS 30000

@@ -20,8 +20,8 @@
 #include "base/failpoint.h"
 #include "base/log_event.h"
 #include "base/settings.h"
-#include "flight/account_pause.h"
 #include "flight/account_turns.h"
+#include "flight/claim_account.h"
 #include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
@@ -35,7 +35,6 @@
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "sending/sender_internal.h"
-#include "sending/sender_outcomes.h"
 #include "store/queue.h"
 #include "store/queue_pause.h"
 

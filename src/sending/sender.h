@@ -98,6 +98,9 @@ extern void mf_sender_close_gate(void);
 /* Ends all requests.  An outcome that cannot be recorded by the next round is lost from then on. */
 extern void mf_sender_abort(void);
 
+/* Records the outcome of an attempt with the attempt only. */
+extern void mf_sender_keep_answer(const MfSqlScope *scope, const struct MfFlight *flight);
+
 /* Whether there are outcomes that can be recorded now. */
 extern bool mf_sender_has_outcomes(void);
 

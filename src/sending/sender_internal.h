@@ -28,6 +28,8 @@ typedef struct MfSenderState
 
 extern MfSenderState mf_sender_state;
 
+struct MfAttemptRows;
+
 /* The list in which the outcome of a flight waits to be recorded */
 static inline dlist_head *
 mf_sender_outcomes(const MfFlight *flight)
@@ -74,6 +76,19 @@ extern bool mf_sender_must_return_ready(TimestampTz now);
 
 /* When the first ready flight is to be returned; 0 = there is none */
 extern TimestampTz mf_sender_ready_alarm(void);
+
+/*
+ * sender_outcomes.c
+ */
+
+/*
+ * Records the outcomes of flights in "landed", as many as the round may take, in the
+ * caller's transaction, and moves these flights to "recorded".  If an invoice is
+ * locked, its outcome is recorded with the attempt only, the flight stays, and
+ * *next_round moves forward to when it is tried again.
+ */
+extern void mf_sender_save_outcomes(const MfSqlScope *scope, struct MfAttemptRows *recorder, dlist_head *landed,
+									dlist_head *recorded, TimestampTz now, TimestampTz *next_round);
 
 /*
  * sender_holds.c: reasons for which nothing leaves

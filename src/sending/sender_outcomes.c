@@ -17,7 +17,7 @@
 #include "flow/round_items.h"
 #include "process/wait.h"
 #include "sending/claim.h"
-#include "sending/sender_outcomes.h"
+#include "sending/sender_internal.h"
 #include "store/queue.h"
 
 /* The delay until an outcome is tried again whose invoice is locked */

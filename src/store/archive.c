@@ -34,7 +34,6 @@
 #include "database/sql_array.h"
 #include "process/progress.h"
 #include "store/archive.h"
-#include "store/archive_month.h"
 #include "store/invoice.h"
 #include "store/personal_data.h"
 
@@ -252,7 +251,6 @@ check_table(const MfSqlScope *scope, Oid schema)
 				 errhint("Move what is in it to the column metadata, which is archived, and drop it.")));
 }
 
-/* See archive.h. */
 void
 mf_archive_check_isolation(const char *function)
 {
@@ -265,7 +263,6 @@ mf_archive_check_isolation(const char *function)
 				 errhint("Call it in a transaction of isolation level read committed.")));
 }
 
-/* See archive.h. */
 char *
 mf_archive_columns(const MfSqlScope *scope, const char *written, bool ours)
 {
@@ -279,7 +276,6 @@ mf_archive_columns(const MfSqlScope *scope, const char *written, bool ours)
 	return mf_result_text(0, 1);
 }
 
-/* See archive.h. */
 void
 mf_archive_set_text(MfStatement *statement, const char *text)
 {
@@ -314,7 +310,6 @@ move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
 	return count;
 }
 
-/* See archive.h. */
 void
 mf_archive_move(const MfSqlScope *scope, MfStatement *statement, Datum ids)
 {

@@ -9,6 +9,7 @@
 #define MF_ARCHIVE_H
 
 #include "commands/trigger.h"
+#include "utils/timestamp.h"
 
 #include "database/sql.h"
 
@@ -54,5 +55,12 @@ extern void mf_archive_move(const MfSqlScope *scope, MfStatement *statement, Dat
 
 /* Gives a statement its text; a plan for another one goes. */
 extern void mf_archive_set_text(MfStatement *statement, const char *text);
+
+/*
+ * Makes the partition of the month of that time, by UTC, unless there is one.
+ * Whoever makes one keeps others from doing so until the end of the transaction;
+ * nobody who reads or writes rows waits.
+ */
+extern void mf_archive_make_month(Oid schema, TimestampTz created_at);
 
 #endif							/* MF_ARCHIVE_H */

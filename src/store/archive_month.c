@@ -30,7 +30,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
-#include "store/archive_month.h"
+#include "store/archive.h"
 
 #define ARCHIVE "mf_invoice_archive"
 
@@ -45,7 +45,6 @@ static char *beginning(int month);
 static void revoke_rights(const char *name);
 static void run(const char *command);
 
-/* See archive_month.h. */
 void
 mf_archive_make_month(Oid schema, TimestampTz created_at)
 {

@@ -9,20 +9,24 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/failpoint.h"
 #include "base/settings.h"
+#include "base/text_domain.h"
 #include "database/sql_array.h"
 #include "flow/inquiry_alarm.h"
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
-#include "store/column_types.h"
 #include "store/inquiries.h"
 #include "store/inquiries_open.h"
+#include "store/invoice.h"
 #include "store/invoice_number.h"
 #include "store/table_rows.h"
 
@@ -153,9 +157,29 @@ typedef enum InquiryColumn
 	INQUIRY_END					/* one more than the last */
 } InquiryColumn;
 
+#define BATCH_SIZE 500			/* ordered inquiries that one statement writes */
+
+typedef struct Refresh
+{
+	Oid			schema;
+	Oid			role;
+	int64		invoice;
+	bool		too_often;
+} Refresh;
+
+static List *pending = NIL;		/* in TopTransactionContext */
+
+/* invoice, account, due, urgent, refunds, times_requested, unchanged_answers, answers, failures .. ordered_by */
+static const Oid inquiry_types[] = {
+	InvalidOid, INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, INT2OID, INT2OID, INT2OID,
+	TEXTOID, BOOLOID, OIDOID
+};
+
 static bool has_early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
 static int	insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
 static bool open_with_statement(const MfSqlScope *scope, MfStatement *statement, Datum *values);
+static void at_transaction_end(XactEvent event, void *arg);
+static void write_pending(void);
 
 static int
 compare_sent(const void *a, const void *b)
@@ -228,7 +252,7 @@ open_with_statement(const MfSqlScope *scope, MfStatement *statement, Datum *valu
 static int
 insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due)
 {
-	MfTable    *table = mf_table_open(scope->schema, "mf_inquiry", NULL, mf_inquiry_types, INQUIRY_END - 1, true);
+	MfTable    *table = mf_table_open(scope->schema, "mf_inquiry", NULL, inquiry_types, INQUIRY_END - 1, true);
 	Datum		values[INQUIRY_END - 1];
 	bool		isnull[INQUIRY_END - 1] = {false};
 	int			done = 0;
@@ -356,4 +380,100 @@ mf_inquiries_open_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 		mf_inquiry_wake();
 	if (!mf_process_is_ours)
 		mf_wake_inquiries_at_commit();
+}
+
+void
+mf_refresh_at_commit(Oid schema, Oid role, int64 invoice, bool too_often)
+{
+	static bool registered = false;
+	MemoryContext old;
+	Refresh    *refresh;
+
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	refresh = (Refresh *) palloc(sizeof(Refresh));
+	refresh->schema = schema;
+	refresh->role = role;
+	refresh->invoice = invoice;
+	refresh->too_often = too_often;
+	pending = lappend(pending, refresh);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (pending == NIL)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			write_pending();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has called mf_refresh()")));
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+			pending = NIL;
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * By ids, so that two sessions do not deadlock.  Those of a subtransaction that was
+ * rolled back are written, too, and do no harm.
+ */
+static int
+compare_invoices(const ListCell *a, const ListCell *b)
+{
+	int64		left = ((const Refresh *) lfirst(a))->invoice;
+	int64		right = ((const Refresh *) lfirst(b))->invoice;
+
+	return left < right ? -1 : left > right;
+}
+
+static void
+write_pending(void)
+{
+	int64		invoices[BATCH_SIZE];
+	bool		too_often[BATCH_SIZE];
+	int			count = 0;
+	Oid			schema = InvalidOid;
+	Oid			role = InvalidOid;
+	ListCell   *lc;
+
+	list_sort(pending, compare_invoices);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach(lc, pending)
+	{
+		const Refresh *refresh = (const Refresh *) lfirst(lc);
+
+		/* of two roles in one transaction, either may be the one that has ordered it */
+		if (count > 0 && refresh->invoice == invoices[count - 1])
+		{
+			too_often[count - 1] &= refresh->too_often;
+			continue;
+		}
+		if (count == BATCH_SIZE || (count > 0 && (refresh->schema != schema || refresh->role != role)))
+		{
+			mf_inquiries_order(schema, role, invoices, too_often, count);
+			count = 0;
+		}
+		schema = refresh->schema;
+		role = refresh->role;
+		invoices[count] = refresh->invoice;
+		too_often[count++] = refresh->too_often;
+	}
+	mf_inquiries_order(schema, role, invoices, too_often, count);
+	/* deferred triggers of users on what was written here */
+	AfterTriggerFireDeferred();
+	PopActiveSnapshot();
 }

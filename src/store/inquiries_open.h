@@ -45,4 +45,12 @@ extern uint64 mf_inquiries_open_batch(const MfSqlScope *scope, MfUnpaidPosition 
  */
 extern void mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count);
 
+/*
+ * Opens an inquiry about a sent invoice for a role when this transaction commits;
+ * "too_often" as for mf_inquiries_order().  It is written right before the commit: a
+ * transaction that stays open must not keep the row locked, which webhooks and
+ * answers need.
+ */
+extern void mf_refresh_at_commit(Oid schema, Oid role, int64 invoice, bool too_often);
+
 #endif							/* MF_INQUIRIES_OPEN_H */

@@ -1,12 +1,14 @@
 /*
  * invoice.h
- *	  The table mf_invoice: its columns and the states of its rows.
+ *	  The table mf_invoice: its columns, its tuples, and allowed changes of states.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/invoice.h
  */
 #ifndef MF_INVOICE_H
 #define MF_INVOICE_H
+
+#include "access/htup_details.h"
 
 #include "core/api/invoice_status.h"
 
@@ -70,6 +72,25 @@ typedef struct MfInvoiceRow
 	Datum		values[MF_IC_END];
 	bool		isnull[MF_IC_END];
 } MfInvoiceRow;
+
+/* The types of its columns, by attribute number; element 0 is not used. */
+extern const Oid mf_invoice_types[MF_IC_END];
+
+/* Whether a column of a table has exactly that type, without a type modifier, and is not dropped. */
+extern bool mf_column_is(TupleDesc desc, AttrNumber column, Oid type);
+
+/*
+ * Raises 42804 unless the triggers can read and write all columns of mf_invoice that they
+ * use: the owner of the table can change the type of a column.
+ */
+extern void mf_invoice_check_columns(TupleDesc desc);
+
+/*
+ * Reads a tuple; the values point into it.  The other function returns a palloc'd copy of the
+ * tuple with the values of the row.  Columns that a user has added are left alone.
+ */
+extern void mf_invoice_row_read(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
+extern HeapTuple mf_invoice_row_tuple(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
 
 /*
  * The status that the value of the column, a text, names.  For another word the

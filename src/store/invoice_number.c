@@ -12,7 +12,7 @@
 
 #include "base/failpoint.h"
 #include "database/sql_array.h"
-#include "store/column_types.h"
+#include "store/invoice.h"
 #include "store/invoice_number.h"
 #include "store/table_rows.h"
 
@@ -20,6 +20,9 @@
 #define NUMBER_INVOICE_ID 1
 #define NUMBER_INVOICE 2
 #define NUMBER_COLUMNS 2
+
+/* invoice_id, invoice */
+static const Oid number_types[] = {InvalidOid, INT8OID, INT8OID};
 
 /* a row may have had the same number before */
 static MfStatement add_statement = {
@@ -77,7 +80,7 @@ mf_number_add(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 static int
 insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 {
-	MfTable    *table = mf_table_open(scope->schema, "mf_invoice_number", NULL, mf_number_types, NUMBER_COLUMNS, true);
+	MfTable    *table = mf_table_open(scope->schema, "mf_invoice_number", NULL, number_types, NUMBER_COLUMNS, true);
 	Datum		values[NUMBER_COLUMNS];
 	bool		isnull[NUMBER_COLUMNS] = {false};
 	int			done = 0;

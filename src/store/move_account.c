@@ -127,7 +127,6 @@ mf_move_account(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(moved);
 }
 
-/* See move_account.h. */
 void
 mf_account_renamed(Oid schema, const char *old_name, const char *new_name)
 {

@@ -18,6 +18,12 @@
 #include "store/inquiries_open.h"
 #include "store/queue_internal.h"
 
+/* invoice, account, kind, due, rank, priority, lookups, origin, error, promote */
+const Oid	mf_queue_types[] = {
+	InvalidOid, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT2OID, INT2OID,
+	INT8OID, TEXTOID, BOOLOID
+};
+
 static const char *const job_names[] = {"send", "sending", "reconcile", "verify", "watch", "review"};
 
 static MfStatement lock_invoices_statement = {

@@ -190,4 +190,11 @@ extern bool mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz
 /* Makes due at once all entries that were put off with an error, except those of "left_out", an int8[]. */
 extern void mf_queue_retry_put_off(const MfSqlScope *scope, Datum left_out);
 
+/*
+ * Promotes the entries of these accounts that have become due, unless their claims
+ * begin at a position: the new ranks may be below that.  A failure is logged; then the order of sending is that of due
+ * times, and nothing is promoted for a minute.
+ */
+extern void mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now);
+
 #endif							/* MF_QUEUE_H */

@@ -1,6 +1,7 @@
 /*
  * queue_claim.c
- *	  SQL of claims: accounts with entries, due entries, and when the next ones are due.
+ *	  SQL of claims: accounts with entries, the priority of due entries, the entries, and
+ *	  when the next ones are due.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_claim.c
@@ -17,6 +18,7 @@
 #include "database/sql_array.h"
 #include "flow/round_items.h"
 #include "process/wait.h"
+#include "store/queue.h"
 #include "store/queue_internal.h"
 
 /* An entry whose invoice does not exist is claimed again after this. */
@@ -93,6 +95,30 @@ static MfStatement move_entries_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
+#define PROMOTE_LIMIT 1000		/* entries promoted at a time, of all accounts together */
+#define PROMOTE_FAILED_MS 60000	/* pause after a failure of that */
+
+typedef struct Promotion
+{
+	const MfSqlScope *scope;
+	Datum		invoices;
+} Promotion;
+
+/* due entries that are still ranked by their due time */
+static MfStatement unpromoted_statement = {
+	MF_IN_ORDER "SELECT e.invoice::int8 FROM unnest($1) AS l(account) CROSS JOIN LATERAL ("
+	"  SELECT q.invoice FROM @mf_queue q WHERE q.account = l.account AND q.promote AND q.rank <= $2 "
+	"    AND q.origin = @mf_origin() ORDER BY q.rank LIMIT $3 FOR UPDATE SKIP LOCKED) e LIMIT $3",
+	3, {TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}, NULL
+};
+
+static MfStatement promote_statement = {
+	"UPDATE @mf_queue q SET rank = " MF_PROMOTED("q.rank", "q.priority") ", promote = false WHERE q.invoice = ANY ($1)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static TimestampTz promote_at = 0;	/* end of the pause after a failure */
+
 static List *lock_entries(const MfSqlScope *scope, int count, const MfClaimLimit *limits, TimestampTz now,
 						  bool *changed);
 static Entry *read_entries(int count, const MfClaimLimit *limits);
@@ -100,6 +126,7 @@ static void lock_invoices(const MfSqlScope *scope, Entry *entries, int count);
 static bool put_off_busy(const MfSqlScope *scope, const List *entries, TimestampTz now);
 static bool put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now);
 static void move_entries(const MfSqlScope *scope, List *jobs);
+static void promote_entries(void *argument);
 
 List *
 mf_queue_accounts(const MfSqlScope *scope)
@@ -383,4 +410,47 @@ mf_queue_next_due(const MfSqlScope *scope, MfClaimLimit *limits, int count, Time
 			limits[i].next_due = due;
 		limits[i].next_due = mf_earlier(limits[i].next_due, retry_at);
 	}
+}
+
+void
+mf_promote_due(const MfSqlScope *scope, const MfClaimLimit *limits, int count, TimestampTz now)
+{
+	Promotion	promotion = {scope, (Datum) 0};
+	MfArray		accounts;
+	Datum		values[3];
+	ErrorData  *error;
+	int			i;
+
+	if (now < promote_at)
+		return;
+	mf_array_init(&accounts, count);
+	for (i = 0; i < count; i++)
+	{
+		if (limits[i].position_rank == DT_NOBEGIN)
+			mf_array_add_text(&accounts, limits[i].account);
+	}
+	if (accounts.count == 0)
+		return;
+	values[0] = mf_array_datum(&accounts, TEXTOID);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = Int32GetDatum(PROMOTE_LIMIT);
+	if (mf_sql_execute(scope, &unpromoted_statement, values, NULL) == 0)
+		return;
+	promotion.invoices = mf_result_int8_array();
+	error = mf_sql_try(promote_entries, &promotion);
+	if (error == NULL)
+		return;
+	promote_at = TimestampTzPlusMilliseconds(now, PROMOTE_FAILED_MS);
+	ereport(LOG,
+			(mf_log_event("priority_ignored", "could not order due invoices by priority"),
+			 errdetail_internal("%s", mf_error_text(error)),
+			 errhint("They are sent in the order in which they became due.")));
+}
+
+static void
+promote_entries(void *argument)
+{
+	Promotion  *promotion = (Promotion *) argument;
+
+	(void) mf_sql_execute(promotion->scope, &promote_statement, &promotion->invoices, NULL);
 }

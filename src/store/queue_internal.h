@@ -84,6 +84,9 @@ typedef enum MfQueueColumn
 	MF_QC_END					/* one more than the last */
 } MfQueueColumn;
 
+/* The types of its columns, by attribute number */
+extern const Oid mf_queue_types[];
+
 /* The word in mf_queue.kind, NULL for MF_JOB_NONE; and the kind of such a word. */
 extern const char *mf_job_name(MfJobKind kind);
 extern MfJobKind mf_job_kind(const char *name);

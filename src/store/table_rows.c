@@ -22,10 +22,11 @@
 
 #include "base/compat.h"
 #include "database/sql.h"
-#include "store/column_types.h"
+#include "store/invoice.h"
 #include "store/table_rows.h"
 
 static bool is_plain(Relation relation, int columns);
+static bool has_types(TupleDesc desc, const Oid *types, int count);
 static EState *make_state(Relation relation, const AttrNumber *updated);
 static int	write_waiting(MfTable *table, bool new_only);
 
@@ -49,7 +50,7 @@ mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid
 	Relation	relation = table_open(get_relname_relid(name, schema), RowExclusiveLock);
 	MfTable    *table;
 
-	if (!mf_columns_are(RelationGetDescr(relation), types, columns) ||
+	if (!has_types(RelationGetDescr(relation), types, columns) ||
 		(plain && !is_plain(relation, columns)) || relation->rd_rules != NULL ||
 		(relation->trigdesc != NULL &&
 		 (relation->trigdesc->trig_update_before_statement || relation->trigdesc->trig_update_after_statement)))
@@ -71,6 +72,22 @@ mf_table_open(Oid schema, const char *name, const AttrNumber *updated, const Oid
 	table->found = table_slot_create(relation, &table->estate->es_tupleTable);
 	table->written = mf_alloc_table_slot(&table->estate->es_tupleTable, RelationGetDescr(relation), &TTSOpsHeapTuple);
 	return table;
+}
+
+/* Whether the first columns have these types; element 0 is not used. */
+static bool
+has_types(TupleDesc desc, const Oid *types, int count)
+{
+	AttrNumber	column;
+
+	if (desc->natts < count)
+		return false;
+	for (column = 1; column <= count; column++)
+	{
+		if (!mf_column_is(desc, column, types[column]))
+			return false;
+	}
+	return true;
 }
 
 /* The state of a statement that sets these columns of the table, as the functions of the executor need it. */

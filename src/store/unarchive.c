@@ -22,7 +22,6 @@
 #include "process/wakeup.h"
 #include "store/archive.h"
 #include "store/inquiries_open.h"
-#include "store/refresh_requests.h"
 
 /* one after the other, and in one order: nobody waits in a circle */
 static MfStatement lock_statement = {

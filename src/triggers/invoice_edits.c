@@ -18,7 +18,7 @@
 
 #include "base/compat.h"
 #include "request/request.h"
-#include "triggers/invoice_edits.h"
+#include "triggers/invoice_private.h"
 
 static void add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row);
 static bool is_url(int column);

@@ -21,12 +21,11 @@
 #include "process/wakeup.h"
 #include "process/worker_slots.h"
 #include "store/archive.h"
-#include "store/invoice_row.h"
+#include "store/invoice.h"
 #include "store/queue.h"
 #include "store/queue_new_rows.h"
 #include "store/queue_operations.h"
 #include "store/queue_pause.h"
-#include "triggers/invoice_edits.h"
 #include "triggers/invoice_private.h"
 
 static void enqueue_inserted(TriggerData *trigger, Oid schema);

@@ -8,8 +8,11 @@
 #ifndef MF_INVOICE_PRIVATE_H
 #define MF_INVOICE_PRIVATE_H
 
+#include "access/tupdesc.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+
+#include "store/invoice.h"
 
 /*
  * Returns the trigger's data.  Raises an error unless a BEFORE trigger, or an AFTER
@@ -20,5 +23,15 @@ extern TriggerData *mf_invoice_trigger_data(FunctionCallInfo fcinfo, const char 
 
 /* Whether rows were inserted with their references in the current transaction, as from a dump. */
 extern bool mf_invoices_restored(void);
+
+/* Whether a column has the same value, byte for byte, in both rows. */
+extern bool mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int column);
+
+/*
+ * Returns a JSON object with the old and the new value of each changed column, palloc'd;
+ * NULL if there is none.  The columns from created_by_id on do not count, among them
+ * metadata.  URLs are without the parts that may be secret.
+ */
+extern char *mf_edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
 
 #endif							/* MF_INVOICE_PRIVATE_H */

@@ -26,17 +26,14 @@
 #include "database/sql.h"
 #include "database/sql_version.h"
 #include "store/archive.h"
-#include "store/column_types.h"
-#include "store/deleted_invoices.h"
 #include "store/invoice.h"
 #include "store/invoice_lookup.h"
-#include "store/invoice_row.h"
 #include "store/other_triggers.h"
 #include "store/queue.h"
+#include "store/queue_new_rows.h"
 #include "store/queue_report.h"
 #include "store/row_check.h"
 #include "store/row_rights.h"
-#include "triggers/invoice_edits.h"
 #include "triggers/invoice_private.h"
 
 /* State of a trigger during one statement */

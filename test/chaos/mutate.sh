@@ -285,8 +285,8 @@ mutate late_limit 'a higher max_in_flight counts only once something was answere
 	's/throttle->failures == 0 && throttle->window >= throttle->limit/false/' 008_account_isolation
 mutate over_the_window 'more leave at once than max_in_flight allows' src/flow/throttle.c \
 	's/return throttle->slots\.in_flight < throttle->window && /return /' 004_attempt_records
-mutate never_promoted 'priority does not count for what is inserted ahead of its time' src/store/queue_promote.c \
-	's/if \(now < not_before\)/if (true)/' 003_priority
+mutate never_promoted 'priority does not count for what is inserted ahead of its time' src/store/queue_claim.c \
+	's/if \(now < promote_at\)/if (true)/' 003_priority
 mutate keep_ready 'what was claimed ahead is never given back' src/sending/sender_ready.c \
 	's/first_ready\(throttle\)->ready_until <= now/false/' 004_attempt_records
 mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry/inquiry.c \
