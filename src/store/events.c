@@ -73,15 +73,13 @@ static MfStatement store_events_statement = {
 	"      THEN e.due END, "
 	"    lookups = CASE WHEN " ANOTHER " THEN 0 ELSE e.lookups END "
 	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, "
-	"    e.invoice_id, "
-	"    e.source, e.xmax <> '0'::xid AS repeated), "
+	"    e.invoice_id, e.source, e.xmax <> '0'::xid AS repeated), "
 	"w AS MATERIALIZED (SELECT i.id, i.account, bool_or(coalesce(s.event_code = 2, false)) AS refunds, "
 	"    bool_and(s.source = 'callback') AS by_callback, min(n.ask_at) AS ask_at "
 	"  FROM s JOIN n ON n.account = s.account AND n.digest = s.digest "
 	"  JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"  WHERE s.answered_at IS NULL AND coalesce(s.event_code, 1) IN (1, 2, 5, 6) "
-	"    AND (s.source <> 'callback' OR NOT s.repeated OR n.another) "
-	"    AND i.status NOT IN ('rejected', 'cancelled') "
+	"    AND (s.source <> 'callback' OR NOT s.repeated OR n.another) AND i.status NOT IN ('rejected', 'cancelled') "
 	"  GROUP BY i.id, i.account), "
 	"asked AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, times_requested, by_callback) "
 	"  SELECT w.id, w.account, w.ask_at, true, w.refunds, 1, w.by_callback FROM w ORDER BY w.id "
@@ -144,8 +142,7 @@ static MfStatement resolve_events_statement = {
 	"  SELECT m.id, m.account, clock_timestamp(), true, 1, m.by_callback FROM m "
 	"  ORDER BY m.id ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), urgent = true, "
 	"    times_requested = q.times_requested + 1, unchanged_answers = 0, "
-	"    by_callback = EXCLUDED.by_callback AND (q.by_callback "
-	"      OR q.ordered_by <> 0 OR NOT q.urgent), "
+	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), "
 	"    ordered_by = 0 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
 	"  + (SELECT count(*) FROM m) - (SELECT count(*) FROM asked)",
@@ -171,8 +168,7 @@ static MfStatement answered_statement = {
 	"answered AS (UPDATE @mf_event e SET answered_at = CASE WHEN NOT l.strange THEN clock_timestamp() END, "
 	"    due = CASE WHEN l.strange THEN clock_timestamp() END, "
 	"    lookups = CASE WHEN l.strange THEN " CppAsString2(MF_QUICK_TRIES) " ELSE e.lookups END FROM l "
-	"      WHERE e.id = l.id "
-	"      RETURNING 1) "
+	"      WHERE e.id = l.id RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM answered)",
 	1, {INT8ARRAYOID}, NULL
 };
@@ -180,8 +176,7 @@ static MfStatement answered_statement = {
 /* since the last webhook that came in, or for as long as the log goes back; with the key of an open invoice */
 static MfStatement log_start_statement = {
 	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' "
-	"  FROM @mf_event e "
-	"    WHERE e.account = $1 AND e.source = 'webhook' ORDER BY e.id DESC LIMIT 1), "
+	"  FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook' ORDER BY e.id DESC LIMIT 1), "
 	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
 	"FROM (" MF_OPEN_OF_ACCOUNT("$1") ") i",
 	1, {TEXTOID}, NULL

@@ -30,53 +30,38 @@ static MfStatement lock_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
+/* the columns that answers change, but for net_value, which follows from others */
+#define RESULTS(row) \
+	row "payment_status, " row "invoice_status, " row "payment_id, " row "base_currency, " row "base_value, " \
+	row "display_currency, " row "display_value, " row "pay_currency, " row "pay_value, " row "paid_at, " \
+	row "received_value, " row "refunded_value, " row "overpaid, " row "paid_late, " row "disputed_at, " \
+	row "expires_at, " row "payment_doubt, " row "payment_error"
+
 /* a row that would stay the same is not written */
 static MfStatement apply_statement = {
-	"UPDATE @mf_invoice i SET payment_status = n.payment_status, invoice_status = n.invoice_status, "
-	"  payment_id = n.payment_id, base_currency = n.base_currency, base_value = n.base_value, "
-	"  display_currency = n.display_currency, display_value = n.display_value, pay_currency = n.pay_currency, "
-	"  pay_value = n.pay_value, paid_at = n.paid_at, received_value = n.received_value, "
-	"    refunded_value = n.refunded_value, "
-	"  net_value = n.received_value - n.refunded_value, overpaid = n.overpaid, paid_late = n.paid_late, "
-	"  disputed_at = n.disputed_at, expires_at = n.expires_at, payment_doubt = n.doubt, payment_error = n.error "
+	"UPDATE @mf_invoice i SET (" RESULTS("") ", net_value) = (" RESULTS("n.") ", n.received_value - n.refunded_value) "
 	"FROM (SELECT o.id, c.to_status AS payment_status, coalesce(c.invoice_status, o.invoice_status) AS invoice_status, "
-	"    coalesce(c.payment_id, o.payment_id) AS payment_id, coalesce(c.base_currency, "
-	"      o.base_currency) AS base_currency, "
-	"    coalesce(c.base_value, o.base_value) AS base_value, "
+	"    coalesce(c.payment_id, o.payment_id) AS payment_id, "
+	"    coalesce(c.base_currency, o.base_currency) AS base_currency, "
+	"    coalesce(c.base_value::numeric, o.base_value) AS base_value, "
 	"    coalesce(c.display_currency, o.display_currency) AS display_currency, "
-	"    coalesce(c.display_value, o.display_value) AS display_value, "
-	"    coalesce(c.pay_currency, o.pay_currency) AS pay_currency, coalesce(c.pay_value, o.pay_value) AS pay_value, "
-	"    coalesce(o.paid_at, c.paid_at) AS paid_at, "
-	"    coalesce(c.received_value, o.received_value) AS received_value, coalesce(c.refunded_value, "
-	"      o.refunded_value) AS refunded_value, "
+	"    coalesce(c.display_value::numeric, o.display_value) AS display_value, "
+	"    coalesce(c.pay_currency, o.pay_currency) AS pay_currency, "
+	"    coalesce(c.pay_value::numeric, o.pay_value) AS pay_value, coalesce(o.paid_at, c.paid_at) AS paid_at, "
+	"    coalesce(c.received_value::numeric, o.received_value) AS received_value, "
+	"    coalesce(c.refunded_value::numeric, o.refunded_value) AS refunded_value, "
 	"    CASE WHEN c.has_dispute THEN c.disputed_at ELSE o.disputed_at END AS disputed_at, "
-	"    coalesce(c.expires_at, o.expires_at) AS expires_at, coalesce(c.doubt, o.payment_doubt) AS doubt, "
-	"    o.overpaid OR c.overpaid AS overpaid, o.paid_late OR c.paid_late AS paid_late, c.error "
-	"  FROM (SELECT c.invoice, c.to_status, c.invoice_status, c.payment_id, c.base_currency, "
-	"      c.base_value::numeric AS base_value, c.display_currency, c.display_value::numeric AS display_value, "
-	"      c.pay_currency, c.pay_value::numeric AS pay_value, c.paid_at, c.refunded_value::numeric AS refunded_value, "
-	"      c.overpaid, c.paid_late, c.error, c.received_value::numeric AS received_value, c.has_dispute, "
-	"        c.disputed_at, "
-	"      c.expires_at, c.doubt "
-	"    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) "
+	"    coalesce(c.expires_at, o.expires_at) AS expires_at, coalesce(c.doubt, o.payment_doubt) AS payment_doubt, "
+	"    o.overpaid OR c.overpaid AS overpaid, o.paid_late OR c.paid_late AS paid_late, c.error AS payment_error "
+	"  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) "
 	"    AS c(invoice, to_status, invoice_status, payment_id, base_currency, base_value, display_currency, "
 	"      display_value, pay_currency, pay_value, paid_at, refunded_value, overpaid, paid_late, error, "
-	"        received_value, "
-	"      has_dispute, disputed_at, expires_at, doubt)) c "
+	"      received_value, has_dispute, disputed_at, expires_at, doubt) "
 	"  JOIN @mf_invoice o ON o.id = c.invoice AND o.id = ANY ($1)) n "
-	"WHERE i.id = ANY ($1) AND i.id = n.id "
-	"  AND (i.payment_status, i.invoice_status, i.payment_id, i.base_currency, i.base_value, "
-	"    i.display_currency, i.display_value, i.pay_currency, i.pay_value, i.paid_at, i.received_value, "
-	"      i.refunded_value, i.overpaid, "
-	"    i.disputed_at, i.expires_at, i.payment_doubt, i.paid_late, i.payment_error) IS DISTINCT "
-	"      FROM (n.payment_status, n.invoice_status, n.payment_id, "
-	"    n.base_currency, n.base_value, n.display_currency, n.display_value, n.pay_currency, n.pay_value, n.paid_at, "
-	"    n.received_value, n.refunded_value, n.overpaid, n.disputed_at, n.expires_at, n.doubt, n.paid_late, n.error) "
-	"RETURNING i.id",
+	"WHERE i.id = ANY ($1) AND i.id = n.id AND (" RESULTS("i.") ") IS DISTINCT FROM (" RESULTS("n.") ") RETURNING i.id",
 	20, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID},
-	NULL
+		BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID}, NULL
 };
 
 static MfStatement history_statement = {
@@ -86,43 +71,35 @@ static MfStatement history_statement = {
 	5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, NULL
 };
 
-/* columns of mf_transaction in the order of mf_transaction_fields[] but for the date, which comes second */
+/* the columns of mf_transaction that a later answer may change */
+#define TRY(row) \
+	row "transaction_status, " row "transaction_date, " row "payment_gateway, " row "reference_id, " row "track_id, " \
+	row "transaction_id, " row "authorization_id, " row "transaction_value, " row "customer_service_charge, " \
+	row "total_service_charge, " row "due_value, " row "paid_currency, " row "paid_currency_value, " row "vat_amount, " \
+	row "ip_address, " row "country, " row "currency, " row "error, " row "card_number, " row "error_code, " row "eci, " \
+	row "card"
 #define IS_SUCCESS(row) "lower(" row ".transaction_status) IN ('succss', 'success')"
-#define TRY_VALUES(row) \
-	"(" row ".transaction_status, " row ".transaction_date, " row ".payment_gateway, " row ".reference_id, " \
-	row ".track_id, " row ".transaction_id, " row ".authorization_id, " row ".transaction_value, " \
-	row ".customer_service_charge, " row ".total_service_charge, " row ".due_value, " row ".paid_currency, " \
-	row ".paid_currency_value, " row ".vat_amount, " row ".ip_address, " row ".country, " row ".currency, " \
-	row ".error, " row ".card_number, " row ".error_code, " row ".eci, " row ".card)"
-#define TRY_COLUMNS \
-	"(transaction_status, transaction_date, payment_gateway, reference_id, track_id, transaction_id, " \
-	"authorization_id, transaction_value, customer_service_charge, total_service_charge, due_value, paid_currency, " \
-	"paid_currency_value, vat_amount, ip_address, country, currency, error, card_number, error_code, eci, card"
 
-/* an older answer does not turn a try that has succeeded into one that has not */
+/*
+ * Parameters are in the order of mf_transaction_fields[], but for the date, which comes
+ * second.  An older answer does not turn a try that has succeeded into one that has not.
+ */
 static MfStatement store_tries_statement = {
-	"INSERT INTO @mf_transaction AS o " TRY_COLUMNS ", invoice, payment_id) "
+	"INSERT INTO @mf_transaction AS o (" TRY("") ", invoice, payment_id) "
 	"SELECT n.transaction_status, n.transaction_date, n.payment_gateway, n.reference_id, n.track_id, n.transaction_id, "
 	"  n.authorization_id, n.transaction_value::numeric, n.customer_service_charge::numeric, "
 	"  n.total_service_charge::numeric, n.due_value::numeric, n.paid_currency, n.paid_currency_value::numeric, "
 	"  n.vat_amount::numeric, CASE WHEN NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = n.invoice "
-	"    AND i.erased_at IS NOT NULL) "
-	"    THEN n.ip_address END, n.country, n.currency, n.error, n.card_number, n.error_code, n.eci, "
-	"  n.card::jsonb, n.invoice, n.payment_id "
+	"    AND i.erased_at IS NOT NULL) THEN n.ip_address END, "
+	"  n.country, n.currency, n.error, n.card_number, n.error_code, n.eci, n.card::jsonb, n.invoice, n.payment_id "
 	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
 	"  $23, $24) AS n(invoice, transaction_date, payment_gateway, reference_id, track_id, transaction_id, payment_id, "
 	"  authorization_id, transaction_status, transaction_value, customer_service_charge, total_service_charge, "
 	"  due_value, paid_currency, paid_currency_value, vat_amount, ip_address, country, currency, error, card_number, "
 	"  error_code, eci, card) ORDER BY n.invoice, n.payment_id "
-	"ON CONFLICT (invoice, payment_id) DO UPDATE SET " TRY_COLUMNS ", changed_at) = "
-	"  (EXCLUDED.transaction_status, EXCLUDED.transaction_date, EXCLUDED.payment_gateway, EXCLUDED.reference_id, "
-	"  EXCLUDED.track_id, EXCLUDED.transaction_id, EXCLUDED.authorization_id, EXCLUDED.transaction_value, "
-	"  EXCLUDED.customer_service_charge, EXCLUDED.total_service_charge, EXCLUDED.due_value, EXCLUDED.paid_currency, "
-	"  EXCLUDED.paid_currency_value, EXCLUDED.vat_amount, EXCLUDED.ip_address, EXCLUDED.country, EXCLUDED.currency, "
-	"  EXCLUDED.error, EXCLUDED.card_number, EXCLUDED.error_code, EXCLUDED.eci, EXCLUDED.card, clock_timestamp()) "
-	"WHERE " TRY_VALUES("o") " IS DISTINCT FROM " TRY_VALUES("EXCLUDED")
-	"  AND (" IS_SUCCESS("EXCLUDED") " OR NOT coalesce(" IS_SUCCESS("o") ", false)) "
-	"RETURNING o.invoice",
+	"ON CONFLICT (invoice, payment_id) DO UPDATE SET (" TRY("") ", changed_at) = (" TRY("EXCLUDED.") ", clock_timestamp()) "
+	"WHERE (" TRY("o.") ") IS DISTINCT FROM (" TRY("EXCLUDED.") ") "
+	"  AND (" IS_SUCCESS("EXCLUDED") " OR NOT coalesce(" IS_SUCCESS("o") ", false)) RETURNING o.invoice",
 	24, {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
@@ -146,13 +123,11 @@ static MfStatement lost_try_statement = {
 #define TOKEN(row) "right(regexp_replace(" row ".reference, '~[0-9]+$', ''), 20)"
 
 static MfStatement callbacks_statement = {
-	"SELECT i.id::int8, i.account::text, " TOKEN("i") ", "
-	"  i.payment_status::text, "
+	"SELECT i.id::int8, i.account::text, " TOKEN("i") ", i.payment_status::text, "
 	"  NOT i.duplicate_suspected AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id AND q.urgent "
 	"      AND q.ordered_by = 0) "
 	"    AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = i.id AND e.answered_at IS NULL "
-	"      AND e.due IS NOT NULL "
-	"      AND e.lookups = 0), "
+	"      AND e.due IS NOT NULL AND e.lookups = 0), "
 	"  coalesce(i.language = 'AR', false), i.call_back_url::text, i.error_url::text, false "
 	"FROM @mf_invoice i WHERE i.id = ANY ($1) "
 	"UNION ALL SELECT k.id::int8, k.account::text, " TOKEN("k") ", coalesce(a.payment_status, 'unpaid')::text, false, "

@@ -47,8 +47,7 @@
 	"  FROM " i " WHERE o.invoice = i.id AND jsonb_typeof(o.data) = 'object'), " \
 	"r AS (UPDATE @mf_reaction_queue o SET old_row = o.old_row - p.members, new_row = o.new_row - p.members " \
 	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', " \
-	"    'customer_civil_id', " \
-	"    'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', " \
+	"    'customer_civil_id', 'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', " \
 	"      'payment_error'] AS members) p " \
 	"  WHERE o.invoice = i.id) "
 

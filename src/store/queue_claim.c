@@ -53,8 +53,7 @@ static MfStatement claim_entries_statement = {
 	"CROSS JOIN LATERAL ("
 	"  SELECT q.invoice, q.kind, q.rank, q.lookups, q.ctid FROM @mf_queue q "
 	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.position_rank, l.position_invoice) AND q.rank <= $4 "
-	"    AND q.due <= $4 "
-	"    AND q.origin = @mf_origin() AND q.invoice <> ALL ($6) "
+	"    AND q.due <= $4 AND q.origin = @mf_origin() AND q.invoice <> ALL ($6) "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e LIMIT $7",
 	7, {TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID},
 	NULL

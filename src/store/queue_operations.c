@@ -67,8 +67,7 @@ static MfStatement dismiss_statement = {
 /* what is known of a payment belongs to the former invoice, so a row that was paid is not changed */
 static MfStatement adopt_twin_statement = {
 	"WITH k AS (SELECT coalesce($5, (SELECT a.invoice_url FROM @mf_attempt a WHERE a.invoice = $1 "
-	"  AND a.invoice_id = $4::int8 "
-	"    AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) AS url), "
+	"  AND a.invoice_id = $4::int8 AND a.invoice_url IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) AS url), "
 	"i AS (UPDATE @mf_invoice SET duplicate_suspected = false, duplicate_error = NULL, payment_error = NULL, "
 	"      invoice_status = NULL, base_currency = NULL, base_value = NULL, display_currency = NULL, display_value = NULL, "
 	"      invoice_id = $4::int8, invoice_url = k.url, "
@@ -124,8 +123,7 @@ static MfStatement request_cancel_statement = {
 	"soon AS (INSERT INTO @mf_queue AS q (invoice, account, kind, due, rank, priority) "
 	"  SELECT n.id, n.account, 'verify', n.due, n.due, n.priority FROM n WHERE n.status = 'queued' ORDER BY n.id "
 	"  ON CONFLICT (invoice) DO UPDATE SET kind = 'verify', lookups = CASE q.kind WHEN 'verify' THEN q.lookups "
-	"    ELSE 0 END, "
-	"    due = least(q.due, EXCLUDED.due), rank = least(q.rank, EXCLUDED.rank) RETURNING 1) "
+	"    ELSE 0 END, due = least(q.due, EXCLUDED.due), rank = least(q.rank, EXCLUDED.rank) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n) * 2 + (SELECT count(*) FROM n WHERE n.status = 'queued') "
 	"  - (SELECT count(*) FROM changed) - (SELECT count(*) FROM history) - (SELECT count(*) FROM soon)",
 	4, {INT8ARRAYOID, TEXTOID, TEXTOID, INT4OID}, NULL
