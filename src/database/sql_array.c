@@ -70,6 +70,15 @@ mf_array_datum(MfArray *array, Oid element)
 											  element, length, by_value, align));
 }
 
+int
+mf_compare_ids(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
 Datum
 mf_int8_array(const int64 *values, int count)
 {

@@ -70,6 +70,9 @@ extern int64 mf_count_alone(Oid schema, MfStatement *statement, const Datum *val
 /* Raises 27000: a change of a table of ours was not written. */
 pg_noreturn extern void mf_change_suppressed(void);
 
+/* Compares structs by the int64 that they begin with, for qsort() and bsearch(). */
+extern int	mf_compare_ids(const void *a, const void *b);
+
 /* An int8[]. */
 extern Datum mf_int8_array(const int64 *values, int count);
 

@@ -180,12 +180,9 @@ report_key(const MfClaimTarget *target)
 	bool		known;
 
 	if (reported_keys == NULL)
-	{
-		HASHCTL		control = {0};
-
-		control.keysize = control.entrysize = sizeof(ReportedKey);
-		reported_keys = hash_create("myfatoorah keys that cannot be used", 64, &control, HASH_ELEM | HASH_BLOBS);
-	}
+		reported_keys = hash_create("myfatoorah keys that cannot be used", 64,
+									&(HASHCTL) {.keysize = sizeof(ReportedKey), .entrysize = sizeof(ReportedKey)},
+									HASH_ELEM | HASH_BLOBS);
 	memset(&key, 0, sizeof(key));
 	strlcpy(key.account, target->account, sizeof(key.account));
 	key.role = target->owner.role;

@@ -199,13 +199,9 @@ mf_flight_set_under_way(MfFlight *flight, bool under_way)
 	if (flight->invoice == 0 || flight->under_way == under_way)
 		return;
 	if (flights_under_way == NULL)
-	{
-		HASHCTL		control = {0};
-
-		control.keysize = sizeof(UnderWayKey);
-		control.entrysize = sizeof(UnderWay);
-		flights_under_way = hash_create("myfatoorah flights under way", 256, &control, HASH_ELEM | HASH_BLOBS);
-	}
+		flights_under_way = hash_create("myfatoorah flights under way", 256,
+										&(HASHCTL) {.keysize = sizeof(UnderWayKey), .entrysize = sizeof(UnderWay)},
+										HASH_ELEM | HASH_BLOBS);
 	memset(&key, 0, sizeof(key));
 	key.invoice = flight->invoice;
 	key.inquiry = mf_flight_is_inquiry(flight);

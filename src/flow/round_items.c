@@ -248,15 +248,9 @@ find_failed(const MfItem *item, bool create)
 	bool		found;
 
 	if (failed_items == NULL)
-	{
-		HASHCTL		control;
-
-		memset(&control, 0, sizeof(control));
-		control.keysize = sizeof(MfItem);
-		control.entrysize = sizeof(FailedItem);
-		control.hcxt = TopMemoryContext;
-		failed_items = hash_create("myfatoorah failing items", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
+		failed_items = hash_create("myfatoorah failing items", 16,
+								   &(HASHCTL) {.keysize = sizeof(MfItem), .entrysize = sizeof(FailedItem)},
+								   HASH_ELEM | HASH_BLOBS);
 	entry = (FailedItem *) hash_search(failed_items, &key, create ? HASH_ENTER : HASH_FIND, &found);
 	if (create && !found)
 	{

@@ -60,17 +60,10 @@ mf_throttle_get(const char *account)
 	ThrottleEntry *entry;
 
 	if (throttles_by_name == NULL)
-	{
-		HASHCTL		control = {0};
-
-		control.keysize = sizeof(const char *);
-		control.entrysize = sizeof(ThrottleEntry);
-		control.hash = hash_name;
-		control.match = compare_names;
-		control.hcxt = TopMemoryContext;
-		throttles_by_name = hash_create("myfatoorah throttles", 64, &control,
-										HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
-	}
+		throttles_by_name = hash_create("myfatoorah throttles", 64,
+										&(HASHCTL) {.keysize = sizeof(const char *), .entrysize = sizeof(ThrottleEntry),
+										.hash = hash_name, .match = compare_names},
+										HASH_ELEM | HASH_FUNCTION | HASH_COMPARE);
 	entry = (ThrottleEntry *) hash_search(throttles_by_name, &account, HASH_FIND, NULL);
 	if (entry == NULL)
 		return create_throttle(account);
@@ -480,14 +473,9 @@ mf_owner_get(Oid role)
 	bool		found;
 
 	if (owners == NULL)
-	{
-		HASHCTL		control = {0};
-
-		control.keysize = sizeof(Oid);
-		control.entrysize = sizeof(MfOwner);
-		control.hcxt = TopMemoryContext;
-		owners = hash_create("myfatoorah owners", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
+		owners = hash_create("myfatoorah owners", 64,
+							 &(HASHCTL) {.keysize = sizeof(Oid), .entrysize = sizeof(MfOwner)},
+							 HASH_ELEM | HASH_BLOBS);
 	owner = (MfOwner *) hash_search(owners, &role, HASH_ENTER, &found);
 	if (!found)
 	{

@@ -21,6 +21,7 @@
 
 #include "base/compat.h"
 #include "database/function_args.h"
+#include "database/sql_array.h"
 #include "functions/invoice_actions.h"
 #include "store/row_rights.h"
 
@@ -185,7 +186,7 @@ sort_ids(MfNamed *named, int count)
 	int			left = 0;
 	int			i;
 
-	qsort(named, count, sizeof(MfNamed), mf_compare_named);
+	qsort(named, count, sizeof(MfNamed), mf_compare_ids);
 	for (i = 0; i < count; i++)
 	{
 		if (i == 0 || named[i].invoice != named[left - 1].invoice)

@@ -228,7 +228,7 @@ retire(Oid schema, const int64 *old, const int64 *new, int count, const char *re
 	if (used == 0)
 		return;
 	mf_command_init(&command, schema, reason ? reason : "replaced");
-	qsort(named, used, sizeof(MfNamed), mf_compare_named);
+	qsort(named, used, sizeof(MfNamed), mf_compare_ids);
 	for (i = 0; i < used; i += MF_ACTION_BATCH)
 		stop_sending(&command, &named[i], Min(MF_ACTION_BATCH, used - i));
 

@@ -182,12 +182,9 @@ void
 mf_inquiry_allow_refunds(int64 invoice)
 {
 	if (refunds_allowed == NULL)
-	{
-		HASHCTL		control = {0};
-
-		control.keysize = control.entrysize = sizeof(int64);
-		refunds_allowed = hash_create("myfatoorah confirmed invoices", 64, &control, HASH_ELEM | HASH_BLOBS);
-	}
+		refunds_allowed = hash_create("myfatoorah confirmed invoices", 64,
+									  &(HASHCTL) {.keysize = sizeof(int64), .entrysize = sizeof(int64)},
+									  HASH_ELEM | HASH_BLOBS);
 	(void) hash_search(refunds_allowed, &invoice, HASH_ENTER, NULL);
 }
 

@@ -75,13 +75,9 @@ find_reading(const char *account)
 	bool		found;
 
 	if (readings == NULL)
-	{
-		HASHCTL		control;
-
-		control.keysize = NAMEDATALEN;
-		control.entrysize = sizeof(LogReading);
-		readings = hash_create("myfatoorah logs of webhooks", 64, &control, HASH_ELEM | HASH_STRINGS);
-	}
+		readings = hash_create("myfatoorah logs of webhooks", 64,
+							   &(HASHCTL) {.keysize = NAMEDATALEN, .entrysize = sizeof(LogReading)},
+							   HASH_ELEM | HASH_STRINGS);
 	namestrcpy(&name, account);
 	reading = (LogReading *) hash_search(readings, NameStr(name), HASH_ENTER, &found);
 	if (!found)

@@ -175,10 +175,7 @@ mf_call_at(PG_FUNCTION_ARGS)
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	char	   *function = check_registered(schema, name_argument(fcinfo), true);
 
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", "at")));
+	mf_require_argument(fcinfo, 1, "at");
 	mf_reaction_call_at(schema, function, PG_GETARG_TIMESTAMPTZ(1));
 	PG_RETURN_VOID();
 }
@@ -197,10 +194,7 @@ mf_off_change(PG_FUNCTION_ARGS)
 static Oid
 function_argument(FunctionCallInfo fcinfo)
 {
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", "function")));
+	mf_require_argument(fcinfo, 0, "function");
 	return PG_GETARG_OID(0);
 }
 

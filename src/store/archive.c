@@ -195,10 +195,7 @@ before_argument(FunctionCallInfo fcinfo)
 {
 	TimestampTz before;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", "before")));
+	mf_require_argument(fcinfo, 0, "before");
 	if (DATE_NOT_FINITE(PG_GETARG_DATEADT(0)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -216,10 +213,7 @@ before_argument(FunctionCallInfo fcinfo)
 static int64
 most_argument(FunctionCallInfo fcinfo)
 {
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", "max_invoices")));
+	mf_require_argument(fcinfo, 1, "max_invoices");
 	if (PG_GETARG_INT32(1) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

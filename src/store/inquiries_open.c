@@ -53,20 +53,11 @@ static MfStatement open_statement = {
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL
 };
 
-/* whether an event came before the answer to the send; mostly not, and poll_statement suffices */
+/* whether an event came before the answer to the send; mostly not, and insert_inquiries() suffices */
 static MfStatement early_event_statement = {
 	"SELECT FROM @mf_event e WHERE e.invoice IS NULL AND e.account = ANY ($1) AND e.invoice_id >= $2 "
 	"  AND e.invoice_id <= $3 LIMIT 1",
 	3, {TEXTARRAYOID, INT8OID, INT8OID}, NULL
-};
-
-static MfStatement poll_statement = {
-	"WITH o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due) "
-	"SELECT s.invoice, s.account, $3 FROM unnest($1, $2) AS s(invoice, account) "
-	"ON CONFLICT (invoice) DO UPDATE SET due = clock_timestamp(), times_requested = q.times_requested + 1, "
-	"  unchanged_answers = 0 WHERE q.urgent "
-	"RETURNING q.urgent) SELECT EXISTS (SELECT FROM o WHERE o.urgent), $1",
-	3, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement unopened_statement = {
@@ -177,75 +168,41 @@ static const Oid inquiry_types[] = {
 
 static bool has_early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
 static int	insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
-static bool open_with_statement(const MfSqlScope *scope, MfStatement *statement, Datum *values);
 static void at_transaction_end(XactEvent event, void *arg);
 static void write_pending(void);
-
-static int
-compare_sent(const void *a, const void *b)
-{
-	int64		left = ((const MfSentInvoice *) a)->invoice;
-	int64		right = ((const MfSentInvoice *) b)->invoice;
-
-	return left < right ? -1 : left > right;
-}
 
 bool
 mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due)
 {
-	Datum		values[3];
+	Datum		values[2];
+	Datum		opened;
 	MfArray		invoices;
-	MfArray		accounts;
-	bool		poll;
+	bool		urgent;
 	int			i = 0;
 
 	/* in the same order everywhere, so that two sessions do not deadlock */
-	qsort(sent, count, sizeof(MfSentInvoice), compare_sent);
+	qsort(sent, count, sizeof(MfSentInvoice), mf_compare_ids);
 	mf_number_add(scope, sent, count);
-	poll = !TIMESTAMP_NOT_FINITE(due) && !has_early_event(scope, sent, count);
-	if (poll)
+	if (!TIMESTAMP_NOT_FINITE(due) && !has_early_event(scope, sent, count))
 		i = insert_inquiries(scope, sent, count, due);
 	if (i == count)
 		return false;
 
 	mf_array_init(&invoices, count);
-	mf_array_init(&accounts, count);
 	for (; i < count; i++)
-	{
 		mf_array_add(&invoices, Int64GetDatum(sent[i].invoice));
-		mf_array_add_text(&accounts, sent[i].account);
-	}
 	values[0] = mf_array_datum(&invoices, INT8OID);
-	if (poll)
-	{
-		values[1] = mf_array_datum(&accounts, TEXTOID);
-		values[2] = TimestampTzGetDatum(due);
-		return open_with_statement(scope, &poll_statement, values);
-	}
 	values[1] = TimestampTzGetDatum(due);
-	return open_with_statement(scope, &open_statement, values);
-}
-
-/*
- * Runs a statement that returns whether anything is urgent, and the invoices that
- * have inquiries from now on; raises an error if one of them has none.
- */
-static bool
-open_with_statement(const MfSqlScope *scope, MfStatement *statement, Datum *values)
-{
-	bool		urgent;
-	Datum		invoices;
-
-	(void) mf_sql_execute(scope, statement, values, NULL);
+	(void) mf_sql_execute(scope, &open_statement, values, NULL);
 	urgent = mf_result_bool(0, 1);
-	invoices = mf_result(0, 2, NULL);
-	if (mf_sql_execute(scope, &unopened_statement, &invoices, NULL) > 0)
+	opened = mf_result(0, 2, NULL);
+	if (mf_sql_execute(scope, &unopened_statement, &opened, NULL) > 0)
 		mf_change_suppressed();
 	return urgent;
 }
 
 /*
- * Does without SQL what poll_statement does, up to the first invoice that has an
+ * Does without SQL what open_statement does, up to the first invoice that has an
  * inquiry already, or for which another session is opening one; mostly there is
  * none.  Returns how many were done.
  */

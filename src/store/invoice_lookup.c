@@ -182,21 +182,12 @@ named_ids(const MfNamed *named, int count, bool seen_only)
 	return mf_array_datum(&invoices, INT8OID);
 }
 
-int
-mf_compare_named(const void *a, const void *b)
-{
-	int64		left = ((const MfNamed *) a)->invoice;
-	int64		right = ((const MfNamed *) b)->invoice;
-
-	return left < right ? -1 : left > right;
-}
-
 /* Finds the one with that id; raises an error if there is none. */
 static MfNamed *
 get_named(MfNamed *named, int count, int64 invoice)
 {
 	MfNamed		key = {.invoice = invoice};
-	MfNamed    *found = (MfNamed *) bsearch(&key, named, count, sizeof(MfNamed), mf_compare_named);
+	MfNamed    *found = (MfNamed *) bsearch(&key, named, count, sizeof(MfNamed), mf_compare_ids);
 
 	if (found == NULL)
 		elog(ERROR, "found invoice " INT64_FORMAT ", which was not asked for", invoice);

@@ -36,7 +36,7 @@ extern MfExistence mf_queue_existence(Oid schema, int64 invoice);
  */
 extern int64 mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator);
 
-/* An invoice that the caller of a function has named, and what the current role may do with it */
+/* An invoice that the caller of a function has named, and what the current role may do with it; by mf_compare_ids() */
 typedef struct MfNamed
 {
 	int64		invoice;
@@ -46,9 +46,6 @@ typedef struct MfNamed
 	bool		sent;			/* its status is sent; set by mf_queue_find_named() only */
 	bool		archived;		/* it is not seen because it is archived, as the role may know */
 } MfNamed;
-
-/* Compares MfNamed by their ids, for qsort() and bsearch(). */
-extern int	mf_compare_named(const void *a, const void *b);
 
 /*
  * Locks invoices with the rights of the current role, and their entries, and waits

@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
+#include "database/function_args.h"
 #include "database/sql_array.h"
 #include "process/progress.h"
 #include "process/wakeup.h"
@@ -72,7 +73,6 @@ static MfStatement lacking_statement = {
 static MfStatement move_statement = {NULL, 1, {INT8ARRAYOID}, NULL};
 
 static int64 *named_invoices(ArrayType *array, int *count);
-static int	compare_int8(const void *a, const void *b);
 static void check_archived(const MfSqlScope *scope, Datum ids);
 static void ask(const MfSqlScope *scope, const int64 *ids, int count);
 
@@ -89,10 +89,7 @@ mf_unarchive(PG_FUNCTION_ARGS)
 	const char *ours;
 	int			count;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", "ids")));
+	mf_require_argument(fcinfo, 0, "ids");
 	ids = named_invoices(PG_GETARG_ARRAYTYPE_P(0), &count);
 	mf_archive_check_isolation("mf_unarchive()");
 	if (count == 0)
@@ -133,7 +130,7 @@ named_invoices(ArrayType *array, int *count)
 					 errmsg("%s must not have a null element", "ids")));
 		ids[i] = DatumGetInt64(elements[i]);
 	}
-	qsort(ids, number, sizeof(int64), compare_int8);
+	qsort(ids, number, sizeof(int64), mf_compare_ids);
 	*count = 0;
 	for (i = 0; i < number; i++)
 	{
@@ -141,15 +138,6 @@ named_invoices(ArrayType *array, int *count)
 			ids[(*count)++] = ids[i];
 	}
 	return ids;
-}
-
-static int
-compare_int8(const void *a, const void *b)
-{
-	int64		left = *(const int64 *) a;
-	int64		right = *(const int64 *) b;
-
-	return left < right ? -1 : left > right;
 }
 
 static void
