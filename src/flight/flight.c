@@ -405,20 +405,12 @@ mf_flight_outcome(const MfFlight *flight)
 	return MF_OUTCOME_UNKNOWN;
 }
 
+/* only the result of its kind is filled */
 int
 mf_flight_retry_after(const MfFlight *flight)
 {
-	switch (flight->kind)
-	{
-		case MF_JOB_SEND:
-			return flight->sent.retry_after;
-		case MF_JOB_REFUNDS:
-			return flight->refunds.retry_after;
-		case MF_JOB_WEBHOOK_LOG:
-			return flight->log.retry_after;
-		default:
-			return flight->found.retry_after;
-	}
+	return Max(Max(flight->sent.retry_after, flight->found.retry_after),
+			   Max(flight->refunds.retry_after, flight->log.retry_after));
 }
 
 TimestampTz
@@ -427,20 +419,12 @@ mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms)
 	return TimestampTzPlusMilliseconds(now, Max((int64) mf_flight_retry_after(flight) * 1000, delay_ms));
 }
 
+/* likewise */
 const char *
 mf_flight_error_utf8(const MfFlight *flight)
 {
-	switch (flight->kind)
-	{
-		case MF_JOB_SEND:
-			return flight->sent.error;
-		case MF_JOB_REFUNDS:
-			return flight->refunds.error;
-		case MF_JOB_WEBHOOK_LOG:
-			return flight->log.error;
-		default:
-			return flight->found.error;
-	}
+	return flight->sent.error ? flight->sent.error : flight->found.error ? flight->found.error :
+		flight->refunds.error ? flight->refunds.error : flight->log.error;
 }
 
 char *

@@ -74,12 +74,6 @@ mf_inquiry_start(void)
 }
 
 bool
-mf_inquiry_pending(void)
-{
-	return mf_inquiries.pending;
-}
-
-bool
 mf_inquiry_has_work(void)
 {
 	return mf_inquiries.pending && !mf_inquiries.waiting && mf_time_share_allows(&scan_share);

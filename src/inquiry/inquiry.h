@@ -24,9 +24,6 @@ extern bool mf_inquiry_has_work(void);
 /* When a round would scan the agenda by itself; 0 = never */
 extern TimestampTz mf_inquiry_alarm(void);
 
-/* Whether inquiries are due that have not been claimed. */
-extern bool mf_inquiry_pending(void);
-
 /*
  * Claims due inquiries and builds their requests.  Moves *next_round forward to
  * when the next one is due.

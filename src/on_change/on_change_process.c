@@ -145,7 +145,7 @@ void
 mf_reactions_start(Oid schema)
 {
 	if (mf_reactions_any(schema, false))
-		mf_reaction_alarm_now();
+		mf_reaction_alarm = MF_REACTION_NOW;
 }
 
 void
@@ -156,22 +156,22 @@ mf_reactions_attend(const MfSlot *slot, MfRunTransaction run)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = 0;
 
-	if (mf_reaction_alarm() == 0 || now < mf_reaction_alarm())
+	if (mf_reaction_alarm == 0 || now < mf_reaction_alarm)
 		return;
 	if (wake_process(slot))
 	{
 		/* the process reads the queue; its end wakes us */
-		mf_reaction_alarm_set(0);
+		mf_reaction_alarm = 0;
 		return;
 	}
 
-	mf_reaction_alarm_set(TimestampTzPlusMilliseconds(now, RETRY_MS));
+	mf_reaction_alarm = TimestampTzPlusMilliseconds(now, RETRY_MS);
 	if (!mf_reaction_queue_next(run, &next))
 		return;
 	if (next == 0 || next > now)
-		mf_reaction_alarm_set(next);
+		mf_reaction_alarm = next;
 	else if (start_after > now)
-		mf_reaction_alarm_set(start_after);
+		mf_reaction_alarm = start_after;
 	else
 	{
 		no_slot_logged = !mf_background_worker_start("mf_reactions_main", "reactions", slot->database, NULL,

@@ -160,7 +160,8 @@ typedef struct Delivery
 	int64	   *under_way;		/* in shared memory: stays set if the process ends during the call */
 } Delivery;
 
-static TimestampTz alarm_at = 0;	/* of the worker */
+TimestampTz mf_reaction_alarm = 0;
+
 static char last_function[4 * NAMEDATALEN + 8] = "";	/* two names, quoted */
 static bool error_logged = false;	/* since the latest success */
 
@@ -190,7 +191,7 @@ mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after)
 	(void) mf_change(&scope, &add_statement, values, NULL);
 	mf_sql_end(&scope);
 	if (mf_process_is_ours)
-		mf_reaction_alarm_now();
+		mf_reaction_alarm = MF_REACTION_NOW;
 	else
 		mf_try_now_at_commit(MF_TRY_REACTIONS);
 }
@@ -219,24 +220,6 @@ mf_reaction_queue_retry(const MfSqlScope *scope, const char *function)
 
 	(void) mf_sql_execute(scope, &retry_statement, &value, nulls);
 	(void) mf_sql_execute(scope, &due_statement, &value, nulls);
-}
-
-void
-mf_reaction_alarm_now(void)
-{
-	alarm_at = 1;
-}
-
-void
-mf_reaction_alarm_set(TimestampTz at)
-{
-	alarm_at = at;
-}
-
-TimestampTz
-mf_reaction_alarm(void)
-{
-	return alarm_at;
 }
 
 bool

@@ -25,13 +25,9 @@ extern void mf_reaction_call_at(Oid schema, const char *function, TimestampTz at
 /* Makes all of the queue, or that of one function, due at once. */
 extern void mf_reaction_queue_retry(const MfSqlScope *scope, const char *function);
 
-/*
- * When the worker has to read the queue next: now, or at a time (0 = not before
- * something changes).
- */
-extern void mf_reaction_alarm_now(void);
-extern void mf_reaction_alarm_set(TimestampTz at);
-extern TimestampTz mf_reaction_alarm(void);
+/* When the worker has to read the queue next; 0 = not before something changes */
+#define MF_REACTION_NOW 1
+extern TimestampTz mf_reaction_alarm;
 
 /*
  * *next is when something in the queue is due, 0 = never.  False if the queue

@@ -88,7 +88,7 @@ mf_attempt_rows_open(const MfSqlScope *scope)
 	}
 	if (!mf_reactions_any(scope->schema, true))
 		mf_table_without_trigger(recorder->invoice, MF_ON_CHANGE_TRIGGER);
-	recorder->insert_at_once = mf_has_other_update_triggers(recorder->invoice->relation);
+	recorder->insert_at_once = mf_has_other_triggers(recorder->invoice->relation, TRIGGER_TYPE_UPDATE);
 	recorder->sending = CStringGetTextDatum(mf_status_name(MF_STATUS_SENDING));
 	recorder->sent = CStringGetTextDatum(mf_status_name(MF_STATUS_SENT));
 	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_OUTCOME_ACCEPTED));

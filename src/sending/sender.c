@@ -131,7 +131,7 @@ mf_sender_has_work(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (mf_sender_waits_for_round() || sweeping || mf_sender_has_outcomes())
+	if (mf_sender_state.waits_for_round || sweeping || mf_sender_has_outcomes())
 		return true;
 	if (mf_sender_may_claim() &&
 		(mf_inquiry_has_work() || (mf_turns_has_work(now) && mf_slots_claimable(1, horizon_us(), now) > 0)))
@@ -142,7 +142,7 @@ mf_sender_has_work(void)
 TimestampTz
 mf_sender_gather_until(void)
 {
-	if (mf_sender_waits_for_round() || mf_sender_state.in_flight_count < GATHER_MIN ||
+	if (mf_sender_state.waits_for_round || mf_sender_state.in_flight_count < GATHER_MIN ||
 		mf_sender_state.landed_count * 2 >= mf_sender_state.in_flight_count || GetCurrentTimestamp() >= gather_until)
 		return 0;
 	return gather_until;
@@ -161,7 +161,7 @@ mf_sender_alarm(void)
 		alarm = mf_earlier(alarm, mf_slots_starved_until());
 	alarm = mf_earlier(alarm, mf_pause_alarm());
 	alarm = mf_earlier(alarm, mf_inquiry_alarm());
-	alarm = mf_earlier(alarm, mf_reaction_alarm());
+	alarm = mf_earlier(alarm, mf_reaction_alarm);
 	return mf_earlier(alarm, mf_sender_ready_alarm());
 }
 
@@ -280,7 +280,7 @@ receive_answers(void)
 			break;
 
 		/* inquiries that wait for a slot come first */
-		if (!mf_inquiry_pending())
+		if (!mf_inquiries.pending)
 			posted |= scarce ? mf_sender_post_ready_in_turns() : mf_sender_post_ready(flight->throttle);
 	}
 	/* requests leave before the outcomes are recorded */
@@ -294,7 +294,7 @@ mf_sender_post(bool confirmed)
 	bool		any = mf_items_done();
 	uint64		posted_before = mf_sender_state.request_count;
 
-	mf_sender_round_ended();
+	mf_sender_state.waits_for_round = false;
 	mf_turns_round_done();
 	round_us += ((double) (GetCurrentTimestamp() - round_began) - round_us) / 4.0;
 	free_recorded();

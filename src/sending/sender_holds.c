@@ -15,7 +15,6 @@
 #include "sending/sender_internal.h"
 
 static bool gate_closed = false;
-static bool waits_for_round = false;	/* an account was paused */
 static bool draining = false;
 static TimestampTz frozen_until = 0;	/* as of the latest mf_sender_attend_holds(); 0 = not frozen */
 static bool claims_skipped = false;
@@ -30,19 +29,7 @@ mf_sender_close_gate(void)
 void
 mf_sender_wait_for_round(void)
 {
-	waits_for_round = true;
-}
-
-bool
-mf_sender_waits_for_round(void)
-{
-	return waits_for_round;
-}
-
-void
-mf_sender_round_ended(void)
-{
-	waits_for_round = false;
+	mf_sender_state.waits_for_round = true;
 }
 
 bool
@@ -97,7 +84,7 @@ mf_sender_may_claim(void)
 bool
 mf_sender_may_post(void)
 {
-	return !waits_for_round && mf_sender_may_claim();
+	return !mf_sender_state.waits_for_round && mf_sender_may_claim();
 }
 
 bool

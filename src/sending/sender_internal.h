@@ -24,6 +24,7 @@ typedef struct MfSenderState
 	int			in_flight_count;
 	int			landed_count;	/* outcomes since the latest round */
 	uint64		request_count;	/* posted since the start */
+	bool		waits_for_round;	/* nothing leaves before the next one: an account was paused */
 } MfSenderState;
 
 extern MfSenderState mf_sender_state;
@@ -103,9 +104,5 @@ extern bool mf_sender_may_claim(void);
 
 /* The same; if not, because of a hold, mf_sender_claims_skipped() is true from now on. */
 extern bool mf_sender_round_may_claim(void);
-
-/* Whether mf_sender_wait_for_round() waits, and the end of a round. */
-extern bool mf_sender_waits_for_round(void);
-extern void mf_sender_round_ended(void);
 
 #endif							/* MF_SENDER_INTERNAL_H */

@@ -73,6 +73,13 @@ typedef struct MfInvoiceRow
 	bool		isnull[MF_IC_END];
 } MfInvoiceRow;
 
+static inline void
+mf_invoice_row_set(MfInvoiceRow *row, MfInvoiceColumn column, Datum value)
+{
+	row->values[column] = value;
+	row->isnull[column] = false;
+}
+
 /* The types of its columns, by attribute number; element 0 is not used. */
 extern const Oid mf_invoice_types[MF_IC_END];
 

@@ -40,7 +40,6 @@ typedef struct Proposal
 static Proposal *proposals = NULL;
 
 static bool is_before_row(const Trigger *trigger, int16 event);
-static bool has_other_triggers(Relation invoice, int16 event);
 static void raise_wrong_order(const Trigger *trigger, bool is_last);
 static HeapTuple remove_proposal(TupleTableSlot *slot);
 static void reset_proposals(void *argument);
@@ -52,19 +51,7 @@ is_before_row(const Trigger *trigger, int16 event)
 }
 
 bool
-mf_has_other_update_triggers(Relation invoice)
-{
-	return has_other_triggers(invoice, TRIGGER_TYPE_UPDATE);
-}
-
-bool
-mf_has_other_insert_triggers(Relation invoice)
-{
-	return has_other_triggers(invoice, TRIGGER_TYPE_INSERT);
-}
-
-static bool
-has_other_triggers(Relation invoice, int16 event)
+mf_has_other_triggers(Relation invoice, int16 event)
 {
 	const TriggerDesc *triggers = invoice->trigdesc;
 	int			i;
@@ -126,7 +113,7 @@ mf_note_proposed_row(TriggerData *trigger)
 
 	if (suppressed != NULL)
 		heap_freetuple(suppressed);
-	if (!mf_has_other_update_triggers(trigger->tg_relation))
+	if (!mf_has_other_triggers(trigger->tg_relation, TRIGGER_TYPE_UPDATE))
 		return;
 	context = MemoryContextSwitchTo(TopTransactionContext);
 	if (proposals == NULL)

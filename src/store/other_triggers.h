@@ -8,11 +8,11 @@
 #ifndef MF_OTHER_TRIGGERS_H
 #define MF_OTHER_TRIGGERS_H
 
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 
-/* Whether there are BEFORE ROW triggers of users for UPDATE, or for INSERT. */
-extern bool mf_has_other_update_triggers(Relation invoice);
-extern bool mf_has_other_insert_triggers(Relation invoice);
+/* Whether there are BEFORE ROW triggers of users for that event, such as TRIGGER_TYPE_INSERT. */
+extern bool mf_has_other_triggers(Relation invoice, int16 event);
 
 /* Raises 55000 if one of them would run before our first trigger or after our last one. */
 extern void mf_check_trigger_order(Relation invoice);

@@ -187,8 +187,7 @@ check_send_at(void *argument)
 
 	if (row->isnull[MF_IC_SEND_AT])
 	{
-		row->values[MF_IC_SEND_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-		row->isnull[MF_IC_SEND_AT] = false;
+		mf_invoice_row_set(row, MF_IC_SEND_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	}
 	send_at = DatumGetTimestampTz(row->values[MF_IC_SEND_AT]);
 	if (TIMESTAMP_NOT_FINITE(send_at))
@@ -250,8 +249,7 @@ check_priority(void *argument)
 
 	if (row->isnull[MF_IC_PRIORITY])
 	{
-		row->values[MF_IC_PRIORITY] = Int16GetDatum(0);
-		row->isnull[MF_IC_PRIORITY] = false;
+		mf_invoice_row_set(row, MF_IC_PRIORITY, Int16GetDatum(0));
 	}
 	priority = DatumGetInt16(row->values[MF_IC_PRIORITY]);
 	if (priority < 0 || priority > MF_PRIORITY_MAX)

@@ -161,7 +161,7 @@ is_fired_by_invoice(FunctionCallInfo fcinfo)
 	mf_check_trigger_order(relation);
 	firing = (Firing *) MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Firing));
 	firing->relation = RelationGetRelid(relation);
-	firing->countable = !mf_has_other_insert_triggers(relation);
+	firing->countable = !mf_has_other_triggers(relation, TRIGGER_TYPE_INSERT);
 	fcinfo->flinfo->fn_extra = firing;
 	return true;
 }
@@ -213,8 +213,7 @@ guard_insert(TriggerData *trigger, int64 number)
 	account = check_row(&row, trigger->tg_relation, number);
 	mf_row_check_usage(trigger->tg_relation, account);
 
-	row.values[MF_IC_CREATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	row.isnull[MF_IC_CREATED_AT] = false;
+	mf_invoice_row_set(&row, MF_IC_CREATED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	set_sender(&row, RelationGetRelid(trigger->tg_relation), account);
 	set_currency(&row, account);
 
@@ -232,8 +231,7 @@ set_reference(MfInvoiceRow *row)
 	text	   *reference = own == NULL ? mf_new_reference(NULL, 0) :
 		mf_new_reference(VARDATA_ANY(own), VARSIZE_ANY_EXHDR(own));
 
-	row->values[MF_IC_REFERENCE] = PointerGetDatum(reference);
-	row->isnull[MF_IC_REFERENCE] = false;
+	mf_invoice_row_set(row, MF_IC_REFERENCE, PointerGetDatum(reference));
 }
 
 /* The column currency is that of invoice_value. */
@@ -242,16 +240,15 @@ set_currency(MfInvoiceRow *row, const MfAccount *account)
 {
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_DISPLAY_CURRENCY_ISO;
 
-	row->values[MF_IC_CURRENCY] = row->isnull[column] ? CStringGetTextDatum(account->currency) : row->values[column];
-	row->isnull[MF_IC_CURRENCY] = false;
+	mf_invoice_row_set(row, MF_IC_CURRENCY,
+					   row->isnull[column] ? CStringGetTextDatum(account->currency) : row->values[column]);
 }
 
 /* The creator is known by its OID, because its name may be given to another role. */
 static void
 set_creator(MfInvoiceRow *row, Oid role)
 {
-	row->values[MF_IC_CREATED_BY_ID] = ObjectIdGetDatum(role);
-	row->isnull[MF_IC_CREATED_BY_ID] = false;
+	mf_invoice_row_set(row, MF_IC_CREATED_BY_ID, ObjectIdGetDatum(role));
 }
 
 /*
@@ -266,15 +263,11 @@ set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account)
 	Name		name = (Name) palloc0(NAMEDATALEN);
 
 	namestrcpy(name, GetUserNameFromId(role, false));
-	row->values[MF_IC_CREATED_BY] = NameGetDatum(name);
-	row->isnull[MF_IC_CREATED_BY] = false;
+	mf_invoice_row_set(row, MF_IC_CREATED_BY, NameGetDatum(name));
 	set_creator(row, role);
-	row->values[MF_IC_OWN_KEY] = BoolGetDatum(mf_account_has_own_mapping(account, role));
-	row->isnull[MF_IC_OWN_KEY] = false;
-	row->values[MF_IC_COULD_LOGIN] = BoolGetDatum(mf_role_can_login(role));
-	row->isnull[MF_IC_COULD_LOGIN] = false;
-	row->values[MF_IC_COULD_INSERT] = BoolGetDatum(mf_role_can_insert(table, role));
-	row->isnull[MF_IC_COULD_INSERT] = false;
+	mf_invoice_row_set(row, MF_IC_OWN_KEY, BoolGetDatum(mf_account_has_own_mapping(account, role)));
+	mf_invoice_row_set(row, MF_IC_COULD_LOGIN, BoolGetDatum(mf_role_can_login(role)));
+	mf_invoice_row_set(row, MF_IC_COULD_INSERT, BoolGetDatum(mf_role_can_insert(table, role)));
 }
 
 /* Our own statements change states; others may only change what was not sent. */

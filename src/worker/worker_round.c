@@ -332,7 +332,7 @@ mf_round_try_now(uint32 what)
 	if (what == 0)
 		return;
 	if (what & MF_TRY_REACTIONS)
-		mf_reaction_alarm_now();
+		mf_reaction_alarm = MF_REACTION_NOW;
 	if (what & (MF_TRY_LACKING | MF_TRY_ALL))
 		mf_sender_try_now(what);
 	if ((what & MF_TRY_ALL) && !run_transaction(make_due, NULL, &error) && error != NULL)
@@ -347,7 +347,7 @@ make_due(const MfSqlScope *scope, void *argument)
 {
 	mf_sender_try_put_off(scope);
 	mf_reaction_queue_retry(scope, NULL);
-	mf_reaction_alarm_now();
+	mf_reaction_alarm = MF_REACTION_NOW;
 	return true;
 }
 
