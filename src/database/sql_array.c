@@ -7,10 +7,13 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "nodes/execnodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/tuplestore.h"
 
 #include "database/sql_array.h"
 
@@ -77,6 +80,29 @@ mf_compare_ids(const void *a, const void *b)
 	int64		right = *(const int64 *) b;
 
 	return left < right ? -1 : left > right;
+}
+
+void *
+mf_find_id(const List *list, int64 id)
+{
+	ListCell   *lc;
+
+	foreach(lc, list)
+	{
+		if (mf_compare_ids(lfirst(lc), &id) == 0)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+bool
+mf_has_id(const int64 *ids, int count, int64 id)
+{
+	int			i;
+
+	for (i = 0; i < count && ids[i] != id; i++)
+		;
+	return i < count;
 }
 
 Datum
@@ -153,6 +179,21 @@ mf_result_ids(int64 *ids)
 
 	for (row = 0; row < SPI_processed; row++)
 		ids[row] = mf_result_int8(row, 1);
+	return SPI_processed;
+}
+
+uint64
+mf_return_rows(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	uint64		row;
+
+	for (row = 0; row < SPI_processed; row++)
+	{
+		if (HeapTupleHasNulls(SPI_tuptable->vals[row]))
+			mf_change_suppressed();
+		tuplestore_puttuple(rsinfo->setResult, SPI_tuptable->vals[row]);
+	}
 	return SPI_processed;
 }
 

@@ -70,8 +70,18 @@ extern int64 mf_count_alone(Oid schema, MfStatement *statement, const Datum *val
 /* Raises 27000: a change of a table of ours was not written. */
 pg_noreturn extern void mf_change_suppressed(void);
 
+/*
+ * Adds the rows of the latest result to those that a function returns, whose columns have the
+ * same types; returns their number.  Raises mf_change_suppressed() for a null.
+ */
+extern uint64 mf_return_rows(FunctionCallInfo fcinfo);
+
 /* Compares structs by the int64 that they begin with, for qsort() and bsearch(). */
 extern int	mf_compare_ids(const void *a, const void *b);
+
+/* The struct of a list that begins with that id; NULL if there is none.  Whether an array has the id. */
+extern void *mf_find_id(const List *list, int64 id);
+extern bool mf_has_id(const int64 *ids, int count, int64 id);
 
 /* An int8[]. */
 extern Datum mf_int8_array(const int64 *values, int count);

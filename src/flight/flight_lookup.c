@@ -76,9 +76,6 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 {
 	MfLookup	lookup = flight->found.lookup;
 
-	transition->from = MF_STATUS_UNKNOWN;
-	transition->actor = "reconciler";
-
 	if (lookup == MF_LOOKUP_FOUND)
 	{
 		adopt_found(flight, now, transition);
@@ -186,9 +183,6 @@ reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *trans
 static bool
 verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
-	transition->from = MF_STATUS_QUEUED;
-	transition->actor = "reconciler";
-
 	if (is_about_reference(flight))
 	{
 		transition->to = MF_STATUS_UNKNOWN;

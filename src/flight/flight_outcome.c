@@ -23,11 +23,7 @@ static bool send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *
 bool
 mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
-	memset(transition, 0, sizeof(*transition));
-	transition->invoice = flight->invoice;
-	transition->attempt = flight->attempt;
-	transition->next = MF_JOB_NONE;
-	transition->due = now;
+	mf_transition_begin(transition, flight->invoice, mf_flight_expected_status(flight), flight->attempt, now, "reconciler");
 
 	memset(follow_up, 0, sizeof(*follow_up));
 	follow_up->invoice = flight->invoice;
@@ -74,14 +70,8 @@ mf_flight_end(const MfFlight *flight, MfAttemptEnd *end)
 void
 mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answer_by, MfTransition *transition)
 {
-	memset(transition, 0, sizeof(*transition));
-	transition->invoice = end->invoice;
-	transition->from = MF_STATUS_SENDING;
-	transition->attempt = end->attempt;
-	transition->next = MF_JOB_NONE;
-	transition->due = now;
+	mf_transition_begin(transition, end->invoice, MF_STATUS_SENDING, end->attempt, now, "sender");
 	transition->error = end->error;
-	transition->actor = "sender";
 
 	switch (end->outcome)
 	{
@@ -133,13 +123,7 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 	if (mf_flight_is_lookup(flight) || flight->sent.outcome != MF_OUTCOME_ACCEPTED)
 		return false;
 
-	memset(transition, 0, sizeof(*transition));
-	transition->invoice = flight->invoice;
-	transition->from = invoice->status;
-	transition->attempt = invoice->attempts;
-	transition->next = MF_JOB_NONE;
-	transition->due = now;
-	transition->actor = "sender";
+	mf_transition_begin(transition, flight->invoice, invoice->status, invoice->attempts, now, "sender");
 	*is_transition = true;
 
 	if (invoice->status == MF_STATUS_UNKNOWN && invoice->attempts == flight->attempt)

@@ -19,6 +19,7 @@
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "core/text/text.h"
+#include "database/sql_array.h"
 #include "database/digest.h"
 #include "inbound/inbound.h"
 #include "process/wakeup.h"
@@ -38,7 +39,6 @@ static bool read_payment_id(MfInbound *message, MfEvent *event);
 static bool read_callback(MfInbound *message, List *rows, MfEvent *event);
 static int	callback_invoices(const MfInbound *messages, int count, int64 *invoices);
 static int64 token_invoice(const char *token);
-static MfCallbackRow *find_row(List *rows, int64 invoice);
 static void set_payment(MfInbound *message, const MfCallbackRow *row);
 static bool refuse(MfInbound *message, MfInboundResult result, const char *error);
 static void log_unmatched(const MfEvent *event);
@@ -78,7 +78,7 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 		MfCallbackRow *row;
 
 		set_result(message, &events[i]);
-		row = message->kind == MF_INBOUND_CALLBACK ? find_row(rows, message->invoice) : NULL;
+		row = message->kind == MF_INBOUND_CALLBACK ? mf_find_id(rows, message->invoice) : NULL;
 		if (row != NULL)
 			set_payment(message, row);
 	}
@@ -148,7 +148,7 @@ mf_inbound_reread(Oid schema, MfInbound *messages, int count)
 	rows = mf_payment_callback_rows(&scope, invoices, count);
 	for (i = 0; i < count; i++)
 	{
-		MfCallbackRow *row = find_row(rows, messages[i].invoice);
+		MfCallbackRow *row = mf_find_id(rows, messages[i].invoice);
 
 		/* deleted: no look-up will follow */
 		if (row == NULL)
@@ -232,7 +232,7 @@ copy_from_utf8(const char *utf8)
 static bool
 read_callback(MfInbound *message, List *rows, MfEvent *event)
 {
-	MfCallbackRow *row = find_row(rows, token_invoice(message->token));
+	MfCallbackRow *row = mf_find_id(rows, token_invoice(message->token));
 	const char *payment_id = message->payment_id;
 	const char *dash;
 	char	   *identity;
@@ -304,19 +304,6 @@ token_invoice(const char *token)
 		strlen(token + digits + 1) != MF_CALLBACK_TOKEN_LENGTH)
 		return 0;
 	return strtoll(token, NULL, 10);
-}
-
-static MfCallbackRow *
-find_row(List *rows, int64 invoice)
-{
-	ListCell   *lc;
-
-	foreach(lc, rows)
-	{
-		if (((MfCallbackRow *) lfirst(lc))->invoice == invoice)
-			return (MfCallbackRow *) lfirst(lc);
-	}
-	return NULL;
 }
 
 /* The strings of the row are in the caller's context. */

@@ -12,6 +12,7 @@
 #include "account/account.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/sql_array.h"
 #include "inquiry/inquiry_internal.h"
 #include "process/wait.h"
 
@@ -35,18 +36,14 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	MfFlight   *flight = batch->next_flights[number];
 	MfInquiryNext *next = &batch->next[number];
 	const MfPaymentChange *change = find_change(batch, next->invoice);
-	bool		was_tried = false;
 	bool		changed;
 	bool		doubtful;
-	int			i;
 
 	/* without an answer, mf_inquiry_add_answer() has planned it */
 	if (change == NULL || next->due != 0)
 		return;
 
-	for (i = 0; i < tried_count; i++)
-		was_tried |= tried[i] == next->invoice;
-	changed = has_changed(flight, change, was_tried);
+	changed = has_changed(flight, change, mf_has_id(tried, tried_count, next->invoice));
 	doubtful = mf_flight_lookup(flight) != MF_LOOKUP_FOUND || change->error != NULL || flight->payment.unsettled;
 
 	/* steps count planned inquiries, which those about refunds are not */

@@ -12,6 +12,7 @@
 #include "account/account.h"
 #include "base/compat.h"
 #include "base/failpoint.h"
+#include "database/sql_array.h"
 #include "flow/inquiry_alarm.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry_internal.h"
@@ -188,18 +189,10 @@ add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *row
 {
 	MfFlight   *flight = batch->flights[number];
 	int64		invoice = invoice_of(batch, number);
-	const MfPaymentRow *row = NULL;
-	ListCell   *lc;
-	bool		locked = false;
-	int			i;
+	const MfPaymentRow *row = mf_find_id(rows, invoice);
+	bool		locked = flight->kind == MF_JOB_PAYMENT_ID &&
+		mf_has_id(batch->locked_events, batch->locked_event_count, flight->inquiry->event);
 
-	foreach(lc, rows)
-	{
-		if (((MfPaymentRow *) lfirst(lc))->invoice == invoice)
-			row = (MfPaymentRow *) lfirst(lc);
-	}
-	for (i = 0; i < batch->locked_event_count; i++)
-		locked |= flight->kind == MF_JOB_PAYMENT_ID && batch->locked_events[i] == flight->inquiry->event;
 	if (locked || (invoice != 0 && row == NULL))
 	{
 		/* of a row that is gone, or locked for long, the answer is dropped: the lease repeats the inquiry */

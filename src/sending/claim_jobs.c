@@ -301,13 +301,8 @@ add_transition(Decisions *decisions, const MfJob *job, MfStatus to, const char *
 {
 	MfTransition *transition = &decisions->transitions[decisions->transition_count++];
 
-	transition->invoice = job->invoice;
-	transition->from = job->status;
+	mf_transition_begin(transition, job->invoice, job->status, job->attempts, decisions->now, "sender");
 	transition->to = to;
-	transition->attempt = job->attempts;
-	transition->next = MF_JOB_NONE;
-	transition->due = decisions->now;
-	transition->actor = "sender";
 	transition->error = error;
 	return transition;
 }

@@ -14,6 +14,7 @@
 #include "account/account_option.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/sql_array.h"
 #include "flight/account_turns.h"
 #include "flow/round_items.h"
 #include "sending/claim_internal.h"
@@ -23,7 +24,6 @@
 #define SWEEP_LIMIT 1000
 
 static void set_unknown(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
-static MfAttemptEnd *find_end(List *ends, int64 invoice);
 
 /*
  * The lease is over without an outcome: marks the attempt unknown, and looks it up once
@@ -92,7 +92,7 @@ mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 	foreach(lc, jobs)
 	{
 		MfJob	   *job = (MfJob *) lfirst(lc);
-		MfAttemptEnd *end = find_end(recorded, job->invoice);
+		MfAttemptEnd *end = (MfAttemptEnd *) mf_find_id(recorded, job->invoice);
 
 		if (job->status != MF_STATUS_SENDING)
 		{
@@ -120,17 +120,4 @@ mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 		mf_queue_apply(scope, transitions, transition_count);
 	if (follow_up_count > 0)
 		mf_queue_follow_up(scope, follow_ups, follow_up_count);
-}
-
-static MfAttemptEnd *
-find_end(List *ends, int64 invoice)
-{
-	ListCell   *lc;
-
-	foreach(lc, ends)
-	{
-		if (((MfAttemptEnd *) lfirst(lc))->invoice == invoice)
-			return (MfAttemptEnd *) lfirst(lc);
-	}
-	return NULL;
 }

@@ -13,6 +13,7 @@
 #include "base/failpoint.h"
 #include "base/log_event.h"
 #include "base/settings.h"
+#include "database/sql_array.h"
 #include "flight/account_turns.h"
 #include "flow/round_items.h"
 #include "process/wait.h"
@@ -44,8 +45,6 @@ static void collect_outcomes(Batch *batch, dlist_head *landed, TimestampTz now, 
 static void add_outcome(Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now);
 static void postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded,
 							TimestampTz now, TimestampTz *next_round);
-static bool contains(const int64 *invoices, uint64 count, int64 invoice);
-static const MfLockedInvoice *find_locked(const List *locked, int64 invoice);
 static void record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
 							TimestampTz now);
 static void keep_in_review(const MfLockedInvoice *invoice, MfTransition *transition);
@@ -74,7 +73,7 @@ mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_
 	for (i = 0; i < batch.count; i++)
 	{
 		MfFlight   *flight = batch.flights[i];
-		const MfLockedInvoice *invoice = find_locked(locked, flight->invoice);
+		const MfLockedInvoice *invoice = mf_find_id(locked, flight->invoice);
 
 		flight->attempt_in_round = true;
 		if (invoice == NULL)
@@ -162,17 +161,17 @@ postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_he
 {
 	int64	   *invoices = (int64 *) palloc(2 * count * sizeof(int64));
 	int64	   *lost = invoices + count;
-	uint64		lost_count;
+	int			lost_count;
 	int			i;
 
 	for (i = 0; i < count; i++)
 		invoices[i] = flights[i]->invoice;
-	lost_count = mf_queue_lost_invoices(scope, invoices, count, lost);
+	lost_count = (int) mf_queue_lost_invoices(scope, invoices, count, lost);
 	for (i = 0; i < count; i++)
 	{
 		MfFlight   *flight = flights[i];
 
-		if (contains(lost, lost_count, flight->invoice))
+		if (mf_has_id(lost, lost_count, flight->invoice))
 		{
 			ereport(LOG,
 					(mf_log_event("row_gone",
@@ -187,32 +186,6 @@ postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_he
 		flight->retry_at = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
 		*next_round = mf_earlier(*next_round, flight->retry_at);
 	}
-}
-
-static bool
-contains(const int64 *invoices, uint64 count, int64 invoice)
-{
-	uint64		i;
-
-	for (i = 0; i < count; i++)
-	{
-		if (invoices[i] == invoice)
-			return true;
-	}
-	return false;
-}
-
-static const MfLockedInvoice *
-find_locked(const List *locked, int64 invoice)
-{
-	ListCell   *lc;
-
-	foreach(lc, locked)
-	{
-		if (((MfLockedInvoice *) lfirst(lc))->invoice == invoice)
-			return (MfLockedInvoice *) lfirst(lc);
-	}
-	return NULL;
 }
 
 void

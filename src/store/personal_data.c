@@ -147,7 +147,6 @@ static MfUnpaidPosition cancelled_position;
 
 static bool purge_cancelled(const MfSqlScope *scope, TimestampTz before);
 static Datum lock_named_invoices(Oid schema, const Datum *values, const char *nulls);
-static void add_results(ReturnSetInfo *rsinfo, uint64 rows);
 
 PG_FUNCTION_INFO_V1(mf_forget);
 
@@ -190,7 +189,6 @@ purge_cancelled(const MfSqlScope *scope, TimestampTz before)
 Datum
 mf_forget(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	Datum		named[2];
 	char		nulls[2] = {' ', PG_ARGISNULL(1) ? 'n' : ' '};
@@ -203,14 +201,17 @@ mf_forget(PG_FUNCTION_ARGS)
 	invoices = lock_named_invoices(schema, named, nulls);
 
 	mf_sql_begin(&scope, schema);
-	add_results(rsinfo, mf_sql_execute(&scope, &erase_statement, &invoices, NULL));
+	(void) mf_sql_execute(&scope, &erase_statement, &invoices, NULL);
+	(void) mf_return_rows(fcinfo);
 	mf_sql_end(&scope);
 	/* roles that are under policies do not see archived rows */
 	if (mf_is_under_policies(schema))
 		return (Datum) 0;
 	mf_sql_begin(&scope, schema);
-	add_results(rsinfo, mf_sql_execute(&scope, &erase_archived_statement, named, nulls));
-	add_results(rsinfo, mf_sql_execute(&scope, &out_of_reach_statement, named, nulls));
+	(void) mf_sql_execute(&scope, &erase_archived_statement, named, nulls);
+	(void) mf_return_rows(fcinfo);
+	(void) mf_sql_execute(&scope, &out_of_reach_statement, named, nulls);
+	(void) mf_return_rows(fcinfo);
 	mf_sql_end(&scope);
 	return (Datum) 0;
 }
@@ -230,22 +231,4 @@ lock_named_invoices(Oid schema, const Datum *values, const char *nulls)
 	invoices = mf_result_int8_array();
 	mf_sql_end(&scope);
 	return invoices;
-}
-
-static void
-add_results(ReturnSetInfo *rsinfo, uint64 rows)
-{
-	uint64		i;
-
-	for (i = 0; i < rows; i++)
-	{
-		Datum		row[2];
-		bool		nulls[2];
-
-		row[0] = mf_result(i, 1, &nulls[0]);
-		row[1] = mf_result(i, 2, &nulls[1]);
-		if (nulls[1])
-			mf_change_suppressed();
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
-	}
 }

@@ -135,6 +135,19 @@ static MfStatement put_off_statement = {
 	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
 };
 
+void
+mf_transition_begin(MfTransition *transition, int64 invoice, MfStatus from, int attempt, TimestampTz now,
+					const char *actor)
+{
+	memset(transition, 0, sizeof(*transition));
+	transition->invoice = invoice;
+	transition->from = from;
+	transition->attempt = attempt;
+	transition->next = MF_JOB_NONE;
+	transition->due = now;
+	transition->actor = actor;
+}
+
 int
 mf_verify_wait(void)
 {

@@ -109,6 +109,10 @@ typedef struct MfTransition
 								 * was */
 } MfTransition;
 
+/* Begins the description of a change of status, after which nothing is left to do. */
+extern void mf_transition_begin(MfTransition *transition, int64 invoice, MfStatus from, int attempt, TimestampTz now,
+								const char *actor);
+
 /* What comes next for an invoice whose status stays as it is */
 typedef struct MfFollowUp
 {

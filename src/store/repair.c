@@ -187,7 +187,7 @@ static MfStatement note_error_statement = {
 /* Of mf_repair(), as mf_progress counts them */
 #define STEPS 6
 
-static uint64 add_rows(ReturnSetInfo *rsinfo, uint64 count);
+static uint64 repair(const MfSqlScope *scope, FunctionCallInfo fcinfo);
 static bool work_is_missing(const MfSqlScope *scope);
 static void log_damage(void *argument);
 
@@ -200,10 +200,7 @@ PG_FUNCTION_INFO_V1(mf_repair);
 Datum
 mf_repair(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		wait = Int32GetDatum(mf_verify_wait());
 	MfSqlScope	scope;
-	uint64		written;
 	int			idle = 0;
 	bool		missing;
 
@@ -213,28 +210,45 @@ mf_repair(PG_FUNCTION_ARGS)
 	/* repeated if more was loaded meanwhile; if nothing was written twice, a trigger suppresses what is left */
 	do
 	{
-		mf_progress_report(MF_PROGRESS_REPAIR, 0, STEPS);
-		written = add_rows(rsinfo, mf_sql_execute(&scope, &astray_statement, &wait, NULL));
-		mf_progress_report(MF_PROGRESS_REPAIR, 1, STEPS);
-		written += add_rows(rsinfo, mf_sql_execute(&scope, &agenda_statement, &wait, NULL));
-		mf_progress_report(MF_PROGRESS_REPAIR, 2, STEPS);
-		written += add_rows(rsinfo, mf_number_repair(&scope));
-		mf_progress_report(MF_PROGRESS_REPAIR, 3, STEPS);
-		if (mf_poll_rate_limit > 0)
-			written += add_rows(rsinfo, mf_sql_execute(&scope, &inquiries_statement, NULL, NULL));
-		idle = written > 0 ? 0 : idle + 1;
+		idle = repair(&scope, fcinfo) > 0 ? 0 : idle + 1;
 		mf_progress_report(MF_PROGRESS_REPAIR, 4, STEPS);
 		missing = work_is_missing(&scope);
 	} while (missing && idle < 2);
 	if (missing)
 		mf_change_suppressed();
 	mf_progress_report(MF_PROGRESS_REPAIR, 5, STEPS);
-	(void) add_rows(rsinfo, mf_sql_execute(&scope, &gone_statement, NULL, NULL));
+	(void) mf_sql_execute(&scope, &gone_statement, NULL, NULL);
+	(void) mf_return_rows(fcinfo);
 	mf_sql_end(&scope);
 	mf_progress_end(MF_PROGRESS_REPAIR);
 	mf_wake_worker_at_commit();
 	mf_wake_inquiries_at_commit();
 	return (Datum) 0;
+}
+
+/* Repairs what is there now; returns the number of kinds that were found. */
+static uint64
+repair(const MfSqlScope *scope, FunctionCallInfo fcinfo)
+{
+	Datum		wait = Int32GetDatum(mf_verify_wait());
+	uint64		written;
+
+	mf_progress_report(MF_PROGRESS_REPAIR, 0, STEPS);
+	(void) mf_sql_execute(scope, &astray_statement, &wait, NULL);
+	written = mf_return_rows(fcinfo);
+	mf_progress_report(MF_PROGRESS_REPAIR, 1, STEPS);
+	(void) mf_sql_execute(scope, &agenda_statement, &wait, NULL);
+	written += mf_return_rows(fcinfo);
+	mf_progress_report(MF_PROGRESS_REPAIR, 2, STEPS);
+	(void) mf_number_repair(scope);
+	written += mf_return_rows(fcinfo);
+	mf_progress_report(MF_PROGRESS_REPAIR, 3, STEPS);
+	if (mf_poll_rate_limit > 0)
+	{
+		(void) mf_sql_execute(scope, &inquiries_statement, NULL, NULL);
+		written += mf_return_rows(fcinfo);
+	}
+	return written;
 }
 
 /* Whether there are invoices without an entry or inquiry, or with one that does not fit. */
@@ -245,24 +259,6 @@ work_is_missing(const MfSqlScope *scope)
 
 	(void) mf_sql_execute(scope, &missing_statement, &polling, NULL);
 	return mf_result_bool(0, 1);
-}
-
-/* Adds the rows (kind, number) of the latest statement to the result; returns their number. */
-static uint64
-add_rows(ReturnSetInfo *rsinfo, uint64 count)
-{
-	uint64		i;
-
-	for (i = 0; i < count; i++)
-	{
-		Datum		values[2];
-		bool		nulls[2];
-
-		values[0] = mf_result(i, 1, &nulls[0]);
-		values[1] = mf_result(i, 2, &nulls[1]);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	return count;
 }
 
 bool
