@@ -43,8 +43,8 @@ static size_t held_bytes = 0;
 
 static void hold_body(MfFlight *flight, char *body, size_t len);
 static void release_body(MfFlight *flight);
-static MfFlight *create_flight(MfJobKind kind, const MfAccount *account, MfHttpTarget *target, char *body,
-							   size_t body_len);
+static MfFlight *create_flight(MemoryContext context, MfJobKind kind, const MfAccount *account, MfHttpTarget *target,
+							   char *body, size_t body_len);
 
 int
 mf_flight_room(const MfThrottle *throttle, int limit)
@@ -124,8 +124,8 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build the request for reference \"%s\"", job->reference)));
 
-	old = MemoryContextSwitchTo(context);
-	flight = create_flight(job->kind, account, target, body, body_len);
+	flight = create_flight(context, job->kind, account, target, body, body_len);
+	old = MemoryContextSwitchTo(flight->memory);
 	flight->invoice = job->invoice;
 	flight->attempt = is_lookup ? job->attempts : job->attempts + 1;
 	flight->reference = pstrdup(reference);
@@ -147,13 +147,16 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	return flight;
 }
 
-/* Creates a flight in the current context.  From here on, only memory can run out. */
+/* Creates a flight, with a context of its own in that one.  From here on, only memory can run out. */
 static MfFlight *
-create_flight(MfJobKind kind, const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len)
+create_flight(MemoryContext context, MfJobKind kind, const MfAccount *account, MfHttpTarget *target, char *body,
+			  size_t body_len)
 {
 	int			window = account->connect_timeout_ms + MF_SEND_MARGIN_MS;
-	MfFlight   *flight = (MfFlight *) palloc0(sizeof(MfFlight));
+	MemoryContext memory = AllocSetContextCreate(context, "myfatoorah flight", ALLOCSET_DEFAULT_SIZES);
+	MfFlight   *flight = (MfFlight *) MemoryContextAllocZero(memory, sizeof(MfFlight));
 
+	flight->memory = memory;
 	flight->kind = kind;
 	flight->throttle = mf_throttle_get(account->name);
 	mf_throttle_hold(flight->throttle);
@@ -238,8 +241,8 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build an inquiry of account \"%s\"", account->name)));
-	old = MemoryContextSwitchTo(context);
-	flight = create_flight(kind, account, target, body, body_len);
+	flight = create_flight(context, kind, account, target, body, body_len);
+	old = MemoryContextSwitchTo(flight->memory);
 	if (job != NULL)
 	{
 		flight->invoice = job->invoice;
@@ -265,33 +268,7 @@ mf_flight_free(MfFlight *flight)
 	mf_status_result_free(&flight->found);
 	mf_refund_result_free(&flight->refunds);
 	mf_webhook_log_result_free(&flight->log);
-	if (flight->inquiry != NULL)
-	{
-		pfree(flight->inquiry->key);
-		pfree(flight->inquiry);
-	}
-	if (flight->invoice_id != NULL)
-		pfree(flight->invoice_id);
-	if (flight->invoice_value != NULL)
-	{
-		pfree(flight->invoice_value);
-		pfree(flight->currency);
-		pfree(flight->notification_option);
-	}
-	if (flight->answered_id != NULL)
-		pfree(flight->answered_id);
-	if (flight->answered_id_other != NULL)
-		pfree(flight->answered_id_other);
-	if (flight->reference_names != NULL)
-		pfree(flight->reference_names);
-	if (flight->next_reference != NULL)
-		pfree(flight->next_reference);
-	if (flight->reference != NULL)
-	{
-		pfree(flight->reference);
-		pfree(flight->sent_reference);
-	}
-	pfree(flight);
+	MemoryContextDelete(flight->memory);
 }
 
 const char *

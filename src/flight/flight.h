@@ -53,6 +53,7 @@
 typedef struct MfFlight
 {
 	dlist_node	node;			/* in the list of its state, see sender_internal.h */
+	MemoryContext memory;		/* of the flight and of what it refers to */
 	MfJobKind	kind;			/* never MF_JOB_SENDING, _REVIEW or _NONE */
 	int64		invoice;		/* 0 = none */
 	int			attempt;		/* the number of the attempt, or of the latest one */

@@ -19,7 +19,7 @@
 /* Rows created before may have been sent by another server too. */
 static TimestampTz twins_before = DT_NOBEGIN;
 
-static void add_attempts(MfFlight *flight, const MfClaim *claim, const MfJob *job, const List *references);
+static void add_attempts(MfFlight *flight, const MfJob *job, const List *references);
 static List *references_to_look_up(const MfJob *job, const List *references, bool twin);
 static List *add_resends(List *references, const char *reference);
 static char *reference_names(const List *references);
@@ -54,12 +54,12 @@ mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *refer
 	flight->reference_count = list_length(look_ups);
 	flight->reference_number = number;
 	flight->twin = twin;
-	add_attempts(flight, claim, job, references);
+	add_attempts(flight, job, references);
 	if (job->kind == MF_JOB_RECONCILE || job->kind == MF_JOB_VERIFY)
 	{
-		flight->reference_names = MemoryContextStrdup(claim->memory, reference_names(look_ups));
+		flight->reference_names = MemoryContextStrdup(flight->memory, reference_names(look_ups));
 		flight->next_reference =
-			MemoryContextStrdup(claim->memory, mf_queue_fresh_reference(references, job->reference));
+			MemoryContextStrdup(flight->memory, mf_queue_fresh_reference(references, job->reference));
 	}
 	dlist_push_tail(claim->claimed, &flight->node);
 	return flight;
@@ -67,7 +67,7 @@ mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *refer
 
 /* Sets what the attempts of a row, a List of MfReference, mean for its flight. */
 static void
-add_attempts(MfFlight *flight, const MfClaim *claim, const MfJob *job, const List *references)
+add_attempts(MfFlight *flight, const MfJob *job, const List *references)
 {
 	const char *kept = job->kind == MF_JOB_WATCH ? job->reference : flight->reference;
 	ListCell   *lc;
@@ -85,9 +85,9 @@ add_attempts(MfFlight *flight, const MfClaim *claim, const MfJob *job, const Lis
 		if (is_looked_up && job->kind != MF_JOB_SEND)
 			flight->sent_elsewhere = entry->sent && entry->sent_to != mf_http_target_checksum(flight->target);
 		if (is_looked_up && entry->answered_id != NULL)
-			flight->answered_id = MemoryContextStrdup(claim->memory, entry->answered_id);
+			flight->answered_id = MemoryContextStrdup(flight->memory, entry->answered_id);
 		else if (entry->open && entry->answered_id != NULL && flight->answered_id_other == NULL)
-			flight->answered_id_other = MemoryContextStrdup(claim->memory, entry->answered_id);
+			flight->answered_id_other = MemoryContextStrdup(flight->memory, entry->answered_id);
 	}
 }
 
