@@ -106,15 +106,21 @@ mf_has_id(const int64 *ids, int count, int64 id)
 }
 
 Datum
-mf_int8_array(const int64 *values, int count)
+mf_ids_of(const void *structs, size_t size, int count)
 {
 	MfArray		array;
 	int			i;
 
 	mf_array_init(&array, count);
 	for (i = 0; i < count; i++)
-		mf_array_add(&array, Int64GetDatum(values[i]));
+		mf_array_add(&array, Int64GetDatum(*(const int64 *) ((const char *) structs + i * size)));
 	return mf_array_datum(&array, INT8OID);
+}
+
+Datum
+mf_int8_array(const int64 *values, int count)
+{
+	return mf_ids_of(values, sizeof(int64), count);
 }
 
 Datum

@@ -83,7 +83,8 @@ extern int	mf_compare_ids(const void *a, const void *b);
 extern void *mf_find_id(const List *list, int64 id);
 extern bool mf_has_id(const int64 *ids, int count, int64 id);
 
-/* An int8[]. */
+/* An int8[] of the ids that structs of that size begin with, and of numbers. */
+extern Datum mf_ids_of(const void *structs, size_t size, int count);
 extern Datum mf_int8_array(const int64 *values, int count);
 
 /*

@@ -176,7 +176,6 @@ mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Times
 {
 	Datum		values[2];
 	Datum		opened;
-	MfArray		invoices;
 	bool		urgent;
 	int			i = 0;
 
@@ -188,10 +187,7 @@ mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Times
 	if (i == count)
 		return false;
 
-	mf_array_init(&invoices, count);
-	for (; i < count; i++)
-		mf_array_add(&invoices, Int64GetDatum(sent[i].invoice));
-	values[0] = mf_array_datum(&invoices, INT8OID);
+	values[0] = mf_ids_of(&sent[i], sizeof(MfSentInvoice), count - i);
 	values[1] = TimestampTzGetDatum(due);
 	(void) mf_sql_execute(scope, &open_statement, values, NULL);
 	urgent = mf_result_bool(0, 1);

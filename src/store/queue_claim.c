@@ -262,21 +262,16 @@ read_entries(int count, const MfClaimLimit *limits)
 static void
 lock_invoices(const MfSqlScope *scope, Entry *entries, int count)
 {
-	int64	   *invoices = (int64 *) palloc(count * sizeof(int64));
-	Datum		value;
-	uint64		rows;
+	Datum		value = mf_ids_of(entries, sizeof(Entry), count);
+	uint64		rows = mf_sql_execute(scope, &claim_invoices_statement, &value, NULL);
 	uint64		row;
 	int			i;
 
-	for (i = 0; i < count; i++)
-		invoices[i] = entries[i].invoice;
-	value = mf_int8_array(invoices, count);
-	rows = mf_sql_execute(scope, &claim_invoices_statement, &value, NULL);
 	for (row = 0; row < rows; row++)
 	{
 		MfJob	   *job = mf_queue_read_invoice(SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
 
-		for (i = 0; invoices[i] != job->invoice; i++)
+		for (i = 0; entries[i].invoice != job->invoice; i++)
 			;
 		job->kind = entries[i].kind;
 		job->rank = entries[i].rank;
@@ -321,18 +316,13 @@ put_off_busy(const MfSqlScope *scope, const List *entries, TimestampTz now)
 static bool
 put_off_orphans(const MfSqlScope *scope, MfFollowUp *entries, int count, TimestampTz now)
 {
-	int64	   *invoices = (int64 *) palloc(count * sizeof(int64));
+	Datum		value = mf_ids_of(entries, sizeof(MfFollowUp), count);
+	uint64		rows = mf_sql_execute(scope, &orphans_statement, &value, NULL);
 	int64		example = 0;
 	int			news = 0;
-	Datum		value;
-	uint64		rows;
 	uint64		row;
 	int			i;
 
-	for (i = 0; i < count; i++)
-		invoices[i] = entries[i].invoice;
-	value = mf_int8_array(invoices, count);
-	rows = mf_sql_execute(scope, &orphans_statement, &value, NULL);
 	for (row = 0; row < rows; row++)
 	{
 		int64		invoice = mf_result_int8(row, 1);
