@@ -52,6 +52,7 @@ static TimestampTz fill_bucket(MfTokenBucket *bucket, double rate, double capaci
 static void record_success(MfThrottle *throttle, TimestampTz started_at, TimestampTz now);
 static int	outage_message(const MfThrottle *throttle, MfOutage outage);
 static void back_off(MfThrottle *throttle, TimestampTz now);
+static void back_off_inquiries(MfThrottle *throttle, int retry_after, TimestampTz now);
 static void show_waiting(MfThrottle *throttle, TimestampTz now);
 
 MfThrottle *
@@ -271,16 +272,23 @@ mf_throttle_start(MfThrottle *throttle, MfInFlight *request, bool is_inquiry, Ti
 }
 
 void
-mf_throttle_learn(MfThrottle *throttle, TimestampTz started_at, MfOutcome outcome, int retry_after, bool item_at_fault,
-				  TimestampTz now)
+mf_throttle_learn(MfThrottle *throttle, const MfInFlight *request, MfOutcome outcome, int retry_after,
+				  bool item_at_fault, TimestampTz now)
 {
 	switch (outcome)
 	{
 		case MF_OUTCOME_ACCEPTED:
 		case MF_OUTCOME_REJECTED:
-			record_success(throttle, started_at, now);
+			if (request->is_inquiry)
+				throttle->inquiries_throttled = 0;
+			record_success(throttle, request->started_at, now);
 			break;
 		case MF_OUTCOME_THROTTLED:
+			if (request->is_inquiry)
+			{
+				back_off_inquiries(throttle, retry_after, now);
+				break;
+			}
 			back_off(throttle, now);
 			/* a Retry-After of 0 does not shorten the back-off */
 			throttle->retry_after = Max(throttle->retry_after, now + (TimestampTz) retry_after * USECS_PER_SEC);
@@ -318,18 +326,10 @@ record_success(MfThrottle *throttle, TimestampTz started_at, TimestampTz now)
 	mf_answer_times_learn(&throttle->answers, now - started_at);
 }
 
-void
-mf_throttle_learn_inquiry(MfThrottle *throttle, TimestampTz started_at, MfOutcome outcome, int retry_after,
-						  bool item_at_fault, TimestampTz now)
+/* Has inquiries back off, while sending goes on. */
+static void
+back_off_inquiries(MfThrottle *throttle, int retry_after, TimestampTz now)
 {
-	if (outcome != MF_OUTCOME_THROTTLED)
-	{
-		if (outcome == MF_OUTCOME_ACCEPTED || outcome == MF_OUTCOME_REJECTED)
-			throttle->inquiries_throttled = 0;
-		mf_throttle_learn(throttle, started_at, outcome, retry_after, item_at_fault, now);
-		return;
-	}
-
 	/* inquiries that were under way together count once */
 	if (throttle->inquire_at <= now)
 		throttle->inquire_at = now + mf_back_off_us(throttle->inquiries_throttled++);

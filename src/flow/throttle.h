@@ -220,15 +220,12 @@ extern bool mf_throttle_is_open(const MfThrottle *throttle, TimestampTz now);
 extern void mf_throttle_start(MfThrottle *throttle, MfInFlight *request, bool is_inquiry, TimestampTz now);
 
 /*
- * Learns from the outcome of a request that started at "started_at"; "retry_after"
- * in seconds.  "item_at_fault": an unknown outcome does not count against the account.
+ * Learns from the outcome of a request that has ended; "retry_after" in seconds.
+ * "item_at_fault": an unknown outcome does not count against the account.  If an inquiry
+ * is throttled, inquiries back off, and sending goes on.
  */
-extern void mf_throttle_learn(MfThrottle *throttle, TimestampTz started_at, MfOutcome outcome, int retry_after,
+extern void mf_throttle_learn(MfThrottle *throttle, const MfInFlight *request, MfOutcome outcome, int retry_after,
 							  bool item_at_fault, TimestampTz now);
-
-/* The same for an inquiry.  If throttled, inquiries back off, and sending goes on. */
-extern void mf_throttle_learn_inquiry(MfThrottle *throttle, TimestampTz started_at, MfOutcome outcome, int retry_after,
-									  bool item_at_fault, TimestampTz now);
 
 /*
  * Notes that a request about an item had no usable answer, after "failures" of that

@@ -165,8 +165,6 @@ learn_from(MfFlight *flight)
 {
 	MfThrottle *throttle = flight->throttle;
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz started_at = flight->in_flight.started_at;
-	bool		is_inquiry = mf_flight_is_inquiry(flight);
 	MfOutcome	outcome = mf_flight_outcome(flight);
 	int			failures = flight->inquiry ? flight->inquiry->failures : 0;
 	int			retry_after = mf_flight_retry_after(flight);
@@ -183,13 +181,10 @@ learn_from(MfFlight *flight)
 		flight->item_at_fault = mf_flight_is_lookup(flight);
 	if (outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key(flight))
 		return;
-	if (outcome == MF_OUTCOME_THROTTLED && mf_account_key_throttled(flight->target, is_inquiry, retry_after))
+	if (outcome == MF_OUTCOME_THROTTLED && mf_account_key_throttled(flight->target, flight->in_flight.is_inquiry, retry_after))
 		return;
 
-	if (is_inquiry)
-		mf_throttle_learn_inquiry(throttle, started_at, outcome, retry_after, flight->item_at_fault, now);
-	else
-		mf_throttle_learn(throttle, started_at, outcome, retry_after, flight->item_at_fault, now);
+	mf_throttle_learn(throttle, &flight->in_flight, outcome, retry_after, flight->item_at_fault, now);
 	report_outage(flight, outcome);
 }
 
