@@ -159,7 +159,7 @@ create_flight(MemoryContext context, MfJobKind kind, const MfAccount *account, M
 	flight->memory = memory;
 	flight->kind = kind;
 	flight->throttle = mf_throttle_get(account->name);
-	mf_throttle_hold(flight->throttle);
+	flight->throttle->flights++;
 
 	/* first the clock by which the request is stopped: if the process is frozen now, it must be the earlier one */
 	flight->send_by_clock = mf_http_clock() + (int64) window * 1000000;
@@ -261,7 +261,7 @@ mf_flight_free(MfFlight *flight)
 	mf_flight_set_under_way(flight, false);
 	release_body(flight);
 	mf_http_target_let_go(flight->target);
-	mf_throttle_release(flight->throttle);
+	flight->throttle->flights--;
 	free(flight->body);
 	mf_send_result_free(&flight->sent);
 	mf_payment_free(&flight->payment);

@@ -110,18 +110,6 @@ compare_names(const void *a, const void *b, Size size)
 }
 
 void
-mf_throttle_hold(MfThrottle *throttle)
-{
-	throttle->flights++;
-}
-
-void
-mf_throttle_release(MfThrottle *throttle)
-{
-	throttle->flights--;
-}
-
-void
 mf_throttle_forget_unused(TimestampTz now)
 {
 	MfThrottle *throttle;

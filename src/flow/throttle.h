@@ -129,7 +129,6 @@ typedef struct MfThrottle
 	struct MfThrottle *previous;
 	char	   *account;
 	int			metrics;		/* its element of MfMetrics.accounts */
-	int			flights;		/* that refer to it */
 	TimestampTz used_at;		/* when it was last asked for */
 
 	/* throttle.c: limits and back-off */
@@ -163,7 +162,10 @@ typedef struct MfThrottle
 	MfClaimProgress claim;
 	MfInquiryTurn inquiry;
 	MfReadyFlights ready;
-	size_t		held_bytes;		/* flight.c: in bodies of requests without an answer */
+
+	/* flight.c */
+	int			flights;		/* that refer to it */
+	size_t		held_bytes;		/* in bodies of requests without an answer */
 } MfThrottle;
 
 /*
@@ -171,10 +173,6 @@ typedef struct MfThrottle
  * flights refer to it, while it waits for a turn, or while it backs off.
  */
 extern MfThrottle *mf_throttle_get(const char *account);
-
-/* Counts a flight that refers to the throttle. */
-extern void mf_throttle_hold(MfThrottle *throttle);
-extern void mf_throttle_release(MfThrottle *throttle);
 
 /* Frees throttles that have not been used for a while.  Does nothing if called again soon. */
 extern void mf_throttle_forget_unused(TimestampTz now);

@@ -19,7 +19,6 @@
 #include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"
-#include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "flow/time_share.h"
@@ -28,6 +27,7 @@
 #include "inquiry/missed_webhooks.h"
 #include "process/progress.h"
 #include "process/wait.h"
+#include "store/inquiries.h"
 #include "store/inquiries_open.h"
 
 /* A scan ends after so long, so that sending has its turn; the next one goes on from there. */

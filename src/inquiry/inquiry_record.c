@@ -13,12 +13,12 @@
 #include "base/compat.h"
 #include "base/failpoint.h"
 #include "database/sql_array.h"
-#include "flow/inquiry_alarm.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry_internal.h"
 #include "inquiry/missed_webhooks.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
+#include "store/inquiries.h"
 
 /* Answers recorded in one round */
 #define RECORD_LIMIT 100

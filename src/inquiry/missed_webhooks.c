@@ -19,13 +19,13 @@
 #include "core/api/webhook.h"
 #include "core/text/json.h"
 #include "database/digest.h"
-#include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "inquiry/missed_webhooks.h"
 #include "process/progress.h"
 #include "process/wait.h"
 #include "store/events.h"
+#include "store/inquiries.h"
 
 /* The reading of the log of one account */
 typedef struct LogReading

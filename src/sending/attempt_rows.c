@@ -124,7 +124,7 @@ mf_attempt_rows_end(MfAttemptRows *recorder)
 {
 	int			guc_level;
 
-	mf_table_insert(recorder->attempt);
+	(void) mf_table_insert(recorder->attempt, false);
 	guc_level = NewGUCNestLevel();
 	AfterTriggerEndQuery(recorder->invoice->estate);
 	AtEOXact_GUC(false, guc_level);
@@ -190,7 +190,7 @@ add_attempt(MfAttemptRows *recorder, const MfAttempt *attempt, ItemPointerData *
 	isnull[ATTEMPT_MADE_SENT - 1] = isnull[ATTEMPT_SENT_TO - 1] = false;
 	mf_table_add(recorder->attempt, values, isnull, tid);
 	if (recorder->insert_at_once || recorder->attempt->waiting == MF_TABLE_BATCH)
-		mf_table_insert(recorder->attempt);
+		(void) mf_table_insert(recorder->attempt, false);
 }
 
 bool

@@ -22,7 +22,6 @@
 #include "base/settings.h"
 #include "flight/account_turns.h"
 #include "flight/claim_account.h"
-#include "flow/inquiry_alarm.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry.h"
@@ -35,6 +34,7 @@
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "sending/sender_internal.h"
+#include "store/inquiries.h"
 #include "store/queue.h"
 #include "store/queue_pause.h"
 

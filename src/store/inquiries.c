@@ -164,9 +164,18 @@ static MfStatement try_now_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
+MfInquiryAlarm mf_inquiries;
+
 static List *run_claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit,
 				   TimestampTz now);
 static List *read_jobs(uint64 rows);
+
+void
+mf_inquiry_wake(void)
+{
+	mf_inquiries.pending = true;
+	mf_inquiries.waiting = false;
+}
 
 List *
 mf_inquiries_accounts(const MfSqlScope *scope)

@@ -24,6 +24,19 @@
 #define MF_UNPAID(row) row ".payment_status IN ('unpaid', 'authorized')"
 #define MF_UNPAID_KEY(row) row ".account COLLATE \"C\", " row ".id"
 
+/* When this worker scans the agenda of inquiries next */
+typedef struct MfInquiryAlarm
+{
+	bool		pending;		/* an inquiry may be due */
+	bool		waiting;		/* a scan waits until a slot is free, or the round has ended */
+	TimestampTz due;			/* when the next inquiry may be due; 0 = none is known */
+} MfInquiryAlarm;
+
+extern MfInquiryAlarm mf_inquiries;
+
+/* Has the next round scan: the agenda of inquiries may have changed. */
+extern void mf_inquiry_wake(void);
+
 /* Position of a walk through these; zeroed at its start */
 typedef struct MfUnpaidPosition
 {

@@ -20,7 +20,6 @@
 #include "base/settings.h"
 #include "base/text_domain.h"
 #include "database/sql_array.h"
-#include "flow/inquiry_alarm.h"
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
@@ -228,7 +227,7 @@ insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, 
 		mf_table_add(table, values, isnull, NULL);
 		if (table->waiting < MF_TABLE_BATCH && i < count - 1)
 			continue;
-		done += mf_table_insert_new(table);
+		done += mf_table_insert(table, true);
 		if (done <= i)
 			break;
 	}

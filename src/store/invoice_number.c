@@ -103,7 +103,7 @@ insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 		waiting = table->waiting;
 		if (waiting < MF_TABLE_BATCH && i < count - 1)
 			continue;
-		if (mf_table_insert_new(table) < waiting)
+		if (mf_table_insert(table, true) < waiting)
 			break;
 		done = i + 1;
 	}

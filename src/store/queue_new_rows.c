@@ -342,7 +342,7 @@ write_entries(NewEntries *entries)
 	if (entries->waiting == 0)
 		return;
 	if (entries->table != NULL)
-		mf_table_insert(entries->table);
+		(void) mf_table_insert(entries->table, false);
 	else
 	{
 		size_t		i;

@@ -28,7 +28,6 @@
 static bool is_plain(Relation relation, int columns);
 static bool has_types(TupleDesc desc, const Oid *types, int count);
 static EState *make_state(Relation relation, const AttrNumber *updated);
-static int	write_waiting(MfTable *table, bool new_only);
 
 /*
  * Whether the table has that many columns, and nothing that only SQL can do.  Rights
@@ -260,24 +259,8 @@ mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointe
 	table->tids[table->waiting++] = tid;
 }
 
-void
-mf_table_insert(MfTable *table)
-{
-	(void) write_waiting(table, false);
-}
-
 int
-mf_table_insert_new(MfTable *table)
-{
-	return write_waiting(table, true);
-}
-
-/*
- * Inserts the rows that wait, with all constraints and indexes of the table, and
- * returns their number.  "new_only": only those before the first whose key exists.
- */
-static int
-write_waiting(MfTable *table, bool new_only)
+mf_table_insert(MfTable *table, bool new_only)
 {
 	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
 	int			count = table->waiting;

@@ -94,13 +94,11 @@ extern void mf_table_delete(MfTable *table);
  */
 extern void mf_table_add(MfTable *table, const Datum *values, const bool *isnull, ItemPointer tid);
 
-/* Inserts the rows that were added. */
-extern void mf_table_insert(MfTable *table);
-
 /*
- * Inserts the rows before the first one whose key exists, or is being inserted by
- * another transaction.  Waits for nobody.  Returns their number.
+ * Inserts the rows that were added, with all constraints and indexes, and returns their
+ * number.  "new_only": only those before the first one whose key exists, or is being
+ * inserted by another transaction.  Waits for nobody then.
  */
-extern int	mf_table_insert_new(MfTable *table);
+extern int	mf_table_insert(MfTable *table, bool new_only);
 
 #endif							/* MF_TABLE_ROWS_H */
