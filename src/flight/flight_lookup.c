@@ -7,9 +7,7 @@
  */
 #include "postgres.h"
 
-#include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -18,6 +16,7 @@
 #include "flight/flight_internal.h"
 #include "process/wait.h"
 #include "request/request.h"
+#include "store/ledger.h"
 
 /* Delays between look-ups, in multiples of myfatoorah.lookup_delay; the last one repeats */
 static const int reconcile_factors[] = {1, 5, 15, 60};
@@ -44,7 +43,6 @@ static bool is_about_reference(const MfFlight *flight);
 static bool too_many_references(const MfFlight *flight, MfTransition *transition);
 static void repeat_failed(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static char *describe_difference(const MfFlight *flight);
-static bool is_same_amount(const char *a, const char *b);
 static TimestampTz next_lookup(const int *factors, int count, int lookups, TimestampTz now);
 
 bool
@@ -380,22 +378,11 @@ describe_difference(const MfFlight *flight)
 	if (amount == NULL || currency == NULL)
 		return psprintf("look-up by reference \"%s\" found invoice %s without a readable amount",
 						flight->reference, values[MF_PS_INVOICE_ID]);
-	if (strcmp(currency, flight->currency) != 0 || !is_same_amount(amount, flight->invoice_value))
+	if (strcmp(currency, flight->currency) != 0 || mf_amount_compare(amount, flight->invoice_value) != 0)
 		return psprintf("look-up by reference \"%s\" found invoice %s of %s %s instead of %s %s",
 						flight->reference, values[MF_PS_INVOICE_ID], amount, currency,
 						flight->invoice_value, flight->currency);
 	return NULL;
-}
-
-/* Whether two decimal texts are the same number. */
-static bool
-is_same_amount(const char *a, const char *b)
-{
-	Datum		type = ObjectIdGetDatum(InvalidOid);
-	Datum		left = DirectFunctionCall3(numeric_in, CStringGetDatum(a), type, Int32GetDatum(-1));
-	Datum		right = DirectFunctionCall3(numeric_in, CStringGetDatum(b), type, Int32GetDatum(-1));
-
-	return DatumGetBool(DirectFunctionCall2(numeric_eq, left, right));
 }
 
 /* When the next look-up comes, by the delays, each changed by up to a tenth at random */

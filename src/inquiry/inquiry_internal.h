@@ -115,9 +115,7 @@ extern void mf_inquiry_add_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKi
 /* Writes the money of a batch to the ledger, and its changes to the rows: one change for each line. */
 extern void mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *batch);
 
-/* Amounts as decimal text: whether one is plausible, how two compare, and their sum. */
+/* Whether a decimal text is plausible as an amount. */
 extern bool mf_amount_is_plausible(const char *text);
-extern int	mf_amount_compare(const char *a, const char *b);
-extern char *mf_amount_add(const char *a, const char *b);
 
 #endif							/* MF_INQUIRY_INTERNAL_H */

@@ -8,11 +8,8 @@
  */
 #include "postgres.h"
 
-#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
 
 #include "base/compat.h"
 #include "inquiry/inquiry_internal.h"
@@ -37,26 +34,12 @@ static const Step *find_step(const List *steps, int64 invoice, int round);
 static void apply_step(MfPaymentChange *change, const Step *step);
 static MfPaymentStatus paid_status(const MfPaymentChange *change);
 static const char *step_reason(const MfPaymentChange *change, const Step *step);
-static Datum numeric_from_text(const char *text);
-static char *compute(PGFunction function, const char *a, const char *b);
 
 bool
 mf_amount_is_plausible(const char *text)
 {
 	return strlen(text) <= AMOUNT_MAX_LENGTH && strspn(text, "0123456789") > 0 &&
 		strspn(text, "0123456789") <= AMOUNT_DIGITS && strspn(text, "0123456789.") == strlen(text);
-}
-
-int
-mf_amount_compare(const char *a, const char *b)
-{
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, numeric_from_text(a), numeric_from_text(b)));
-}
-
-char *
-mf_amount_add(const char *a, const char *b)
-{
-	return compute(numeric_add, a, b);
 }
 
 void
@@ -257,7 +240,7 @@ apply_step(MfPaymentChange *change, const Step *step)
 			change->doubt = change->contradiction;
 	}
 	else if (step->line != NULL)
-		change->refunded_value = compute(numeric_sub, change->refunded_value, step->line->booked);
+		change->refunded_value = mf_amount_subtract(change->refunded_value, step->line->booked);
 	if (step->dispute != NULL)
 	{
 		change->has_dispute = true;
@@ -280,7 +263,7 @@ paid_status(const MfPaymentChange *change)
 		return MF_PAID;
 	if (mf_amount_compare(received, value) < 0)
 		received = value;
-	kept = compute(numeric_sub, received, change->refunded_value);
+	kept = mf_amount_subtract(received, change->refunded_value);
 	if (mf_amount_compare(kept, value) >= 0)
 		return MF_PAID;
 	return mf_amount_compare(kept, "0") > 0 ? MF_PARTLY_REFUNDED : MF_REFUNDED;
@@ -313,19 +296,4 @@ step_reason(const MfPaymentChange *change, const Step *step)
 	if (line != NULL && line->kind == MF_MONEY_PAYMENT && change->contradiction != NULL)
 		appendStringInfo(&reason, "; %s", change->contradiction);
 	return reason.data;
-}
-
-static Datum
-numeric_from_text(const char *text)
-{
-	return DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-}
-
-/* A function of two numbers, as text */
-static char *
-compute(PGFunction function, const char *a, const char *b)
-{
-	Datum		result = DirectFunctionCall2(function, numeric_from_text(a), numeric_from_text(b));
-
-	return DatumGetCString(DirectFunctionCall1(numeric_out, result));
 }

@@ -8,7 +8,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
 
 #include "base/compat.h"
 #include "database/sql_array.h"
@@ -113,6 +116,9 @@ static MfStatement dismiss_statement = {
 	3, {INT8OID, TEXTOID, TEXTOID}, NULL
 };
 
+static Datum numeric_from_text(const char *text);
+static char *compute(PGFunction function, const char *a, const char *b);
+
 static const char *const kind_names[] = {"payment", "refund", "chargeback", "fee"};
 
 void
@@ -178,4 +184,37 @@ mf_ledger_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char
 	Datum		values[] = {Int64GetDatum(invoice), CStringGetTextDatum(actor), CStringGetTextDatum(reason)};
 
 	return mf_change_alone(schema, &dismiss_statement, values, NULL) > 0;
+}
+
+int
+mf_amount_compare(const char *a, const char *b)
+{
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, numeric_from_text(a), numeric_from_text(b)));
+}
+
+char *
+mf_amount_add(const char *a, const char *b)
+{
+	return compute(numeric_add, a, b);
+}
+
+char *
+mf_amount_subtract(const char *a, const char *b)
+{
+	return compute(numeric_sub, a, b);
+}
+
+static Datum
+numeric_from_text(const char *text)
+{
+	return DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+}
+
+/* A function of two numbers, as text */
+static char *
+compute(PGFunction function, const char *a, const char *b)
+{
+	Datum		result = DirectFunctionCall2(function, numeric_from_text(a), numeric_from_text(b));
+
+	return DatumGetCString(DirectFunctionCall1(numeric_out, result));
 }

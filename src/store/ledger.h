@@ -60,4 +60,9 @@ extern List *mf_ledger_store_disputes(const MfSqlScope *scope, const int64 *invo
 /* Clears payment_doubt, with a line in the history; false if there is no doubt. Own scope. */
 extern bool mf_ledger_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason);
 
+/* Amounts as decimal text: how two compare, their sum and difference, palloc'd. */
+extern int	mf_amount_compare(const char *a, const char *b);
+extern char *mf_amount_add(const char *a, const char *b);
+extern char *mf_amount_subtract(const char *a, const char *b);
+
 #endif							/* MF_LEDGER_H */
