@@ -157,6 +157,8 @@ INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES
 CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'old real') = 'sent'$$);
 SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{}') IS NOT NULL AS paid, mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'old real';
 CALL mf_test.wait_for($$(SELECT payment_status FROM mf_invoice WHERE customer_reference = 'old real') = 'paid'$$);
+-- its refunds are asked for next, and that is over
+CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM mf_inquiry q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'old real' AND q.urgent)$$);
 BEGIN;
 SET LOCAL session_replication_role = replica;
 UPDATE mf_invoice SET created_at = '2020-01-31' WHERE customer_reference = 'old real';
