@@ -34,6 +34,8 @@ mf_from_utf8_lossy(const char *utf8)
 	StringInfoData buf;
 	const char *p = utf8;
 
+	if (utf8 == NULL)
+		return NULL;
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return pstrdup(utf8);
 

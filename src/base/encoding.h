@@ -12,7 +12,10 @@
 extern char *mf_to_utf8(const char *text);
 extern char *mf_from_utf8(const char *utf8);
 
-/* As mf_from_utf8(), but always palloc'd, and characters that the encoding of the database lacks become "?". */
+/*
+ * As mf_from_utf8(), but always palloc'd, and characters that the encoding of the database
+ * lacks become "?".  NULL for NULL.
+ */
 extern char *mf_from_utf8_lossy(const char *utf8);
 
 #endif							/* MF_ENCODING_H */

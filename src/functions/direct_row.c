@@ -145,7 +145,7 @@ mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *
 	end.outcome = MF_OUTCOME_ACCEPTED;
 	end.http_status = http_status;
 	end.invoice_id = result->invoice_id;
-	end.invoice_url = result->invoice_url ? mf_from_utf8_lossy(result->invoice_url) : NULL;
+	end.invoice_url = mf_from_utf8_lossy(result->invoice_url);
 	if (result->customer_reference != NULL && strcmp(result->customer_reference, mf_to_utf8(row->reference)) != 0)
 		end.answered_reference = mf_from_utf8_lossy(result->customer_reference);
 	mf_attempt_transition(&end, now, now, &transition);
@@ -204,7 +204,7 @@ mf_adopt(PG_FUNCTION_ARGS)
 	invoice_id = found->values[MF_PS_INVOICE_ID];
 	reference = found->values[MF_PS_CUSTOMER_REFERENCE];
 
-	mf_check_number_free(schema, account->name, invoice_id, reference ? mf_from_utf8_lossy(reference) : NULL, 0);
+	mf_check_number_free(schema, account->name, invoice_id, mf_from_utf8_lossy(reference), 0);
 	read_request(found, account, &request);
 	row = mf_direct_insert(schema, &request, account->name);
 	mf_direct_found(row, invoice_id);

@@ -119,7 +119,6 @@ mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_t
 				const MfAccount **account)
 {
 	const MfStatusResult *result;
-	const char *reference;
 	const char *error;
 	const char *shown;
 	bool		under_policies;
@@ -136,10 +135,9 @@ mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_t
 
 	result = mf_ask_payment_status(*account, key, key_type, &error, &shown);
 	lookup = result->lookup;
-	reference = result->values[MF_PS_CUSTOMER_REFERENCE];
 	if (lookup == MF_LOOKUP_FOUND && under_policies &&
 		mf_payment_answer_is_hidden(schema, account_name, result->values[MF_PS_INVOICE_ID],
-									reference ? mf_from_utf8_lossy(reference) : NULL))
+									mf_from_utf8_lossy(result->values[MF_PS_CUSTOMER_REFERENCE])))
 		lookup = MF_LOOKUP_NOT_FOUND;
 	if (lookup == MF_LOOKUP_FOUND)
 		return result;

@@ -34,7 +34,6 @@ static bool read_message(MfInbound *message, List *rows, MfEvent *event);
 static void set_result(MfInbound *message, const MfEvent *event);
 static bool read_webhook(MfInbound *message, MfEvent *event);
 static void fill_webhook_event(const MfWebhook *webhook, const MfAccount *account, MfEvent *event);
-static char *copy_from_utf8(const char *utf8);
 static bool read_payment_id(MfInbound *message, MfEvent *event);
 static bool read_callback(MfInbound *message, List *rows, MfEvent *event);
 static int	callback_invoices(const MfInbound *messages, int count, int64 *invoices);
@@ -213,19 +212,13 @@ fill_webhook_event(const MfWebhook *webhook, const MfAccount *account, MfEvent *
 	event->version = webhook->version;
 	event->event_code = (int) webhook->event_code;
 	event->event_name = webhook->event_name;
-	event->event_status = copy_from_utf8(webhook->event_status);
-	event->event_reference = copy_from_utf8(webhook->event_reference);
-	event->invoice_id = copy_from_utf8(webhook->invoice_id);
-	event->payment_id = copy_from_utf8(webhook->payment_id);
-	event->customer_reference = copy_from_utf8(webhook->customer_reference);
-	event->data = copy_from_utf8(webhook->data);
+	event->event_status = mf_from_utf8_lossy(webhook->event_status);
+	event->event_reference = mf_from_utf8_lossy(webhook->event_reference);
+	event->invoice_id = mf_from_utf8_lossy(webhook->invoice_id);
+	event->payment_id = mf_from_utf8_lossy(webhook->payment_id);
+	event->customer_reference = mf_from_utf8_lossy(webhook->customer_reference);
+	event->data = mf_from_utf8_lossy(webhook->data);
 	memcpy(event->digest, webhook->digest, MF_EVENT_DIGEST_SIZE);
-}
-
-static char *
-copy_from_utf8(const char *utf8)
-{
-	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
 }
 
 /* The same for a callback.  Ids can be guessed; the random part of the token cannot. */
