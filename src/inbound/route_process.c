@@ -13,10 +13,8 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -25,7 +23,6 @@
 #include "inbound/route.h"
 #include "inbound/route_process.h"
 #include "process/process.h"
-#include "process/wait.h"
 
 /* It waits so long for another request before it ends. */
 #define LINGER_MS 60000
@@ -47,7 +44,6 @@ static void detach_from_slot(int code, Datum arg);
 static bool take_request(Visit *visit);
 static bool call_function(const MfSqlScope *scope, void *argument);
 static void answer_request(const Visit *visit);
-static void wait_until(TimestampTz until);
 
 void
 mf_routes_main(Datum main_arg)
@@ -91,7 +87,7 @@ mf_routes_main(Datum main_arg)
 		end = TimestampTzPlusMilliseconds(last_call, LINGER_MS);
 		if (GetCurrentTimestamp() >= end)
 			break;
-		wait_until(end);
+		mf_process_wait(end);
 	}
 	proc_exit(0);
 }
@@ -181,13 +177,4 @@ answer_request(const Visit *visit)
 		mf_set_latch_of(my_slot->listener.proc_number);
 	}
 	LWLockRelease(mf_shared->lock);
-}
-
-static void
-wait_until(TimestampTz until)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 mf_wait_ms(-1, until), PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
 }

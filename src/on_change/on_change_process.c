@@ -13,10 +13,8 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -27,7 +25,6 @@
 #include "on_change/on_change_registry.h"
 #include "process/background_worker.h"
 #include "process/process.h"
-#include "process/wait.h"
 #include "process/wakeup.h"
 #include "process/worker_slots.h"
 
@@ -46,7 +43,6 @@ static MfTransactionRunner runner;
 static bool attach_to_slot(Oid database);
 static void detach_from_slot(int code, Datum arg);
 static bool run_transaction(MfTransactionWork work, void *argument, char **error);
-static void wait_until(TimestampTz until);
 static bool wake_process(const MfSlot *slot);
 
 void
@@ -86,7 +82,7 @@ mf_reactions_main(Datum main_arg)
 		end = TimestampTzPlusMilliseconds(last_call, LINGER_MS);
 		if (GetCurrentTimestamp() >= end)
 			break;
-		wait_until(next != 0 && next < end ? next : end);
+		mf_process_wait(next != 0 && next < end ? next : end);
 	}
 	proc_exit(0);
 }
@@ -130,15 +126,6 @@ run_transaction(MfTransactionWork work, void *argument, char **error)
 {
 	MemoryContextReset(runner.context);
 	return mf_transaction_run(&runner, work, argument, error);
-}
-
-static void
-wait_until(TimestampTz until)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 mf_wait_ms(-1, until), PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
 }
 
 void

@@ -31,6 +31,7 @@
 #include "base/settings.h"
 #include "process/notify.h"
 #include "process/process.h"
+#include "process/wait.h"
 
 bool		mf_process_is_ours = false;
 volatile sig_atomic_t mf_process_expendable = false;
@@ -338,6 +339,15 @@ mf_process_lock_extension(Oid extension)
 {
 	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 	return get_extension_oid(MF_EXTENSION, true) == extension;
+}
+
+void
+mf_process_wait(TimestampTz until)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, mf_wait_ms(-1, until),
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
 }
 
 void

@@ -11,6 +11,8 @@
 
 #include <signal.h>
 
+#include "datatype/timestamp.h"
+
 /* This process is one of them: mf_process_connect() was called. */
 extern bool mf_process_is_ours;
 
@@ -85,6 +87,9 @@ extern void mf_process_take_role(Oid role);
  * False if it was dropped.
  */
 extern bool mf_process_lock_extension(Oid extension);
+
+/* Waits for the latch, until a time at the latest. */
+extern void mf_process_wait(TimestampTz until);
 
 /* Whether the server raised an error to cancel us; code of users may raise the same SQLSTATE. */
 extern bool mf_process_is_cancel(const ErrorData *error);
