@@ -5,7 +5,7 @@ package MyFatoorah::Install;
 use strict;
 use warnings;
 
-use Cwd ();
+use Fcntl qw(:flock);
 use File::Basename ();
 use PostgreSQL::Test::Utils;
 
@@ -16,11 +16,17 @@ use PostgreSQL::Test::Utils;
 sub new
 {
 	my ($class, $name, %params) = @_;
-	my $dir = PostgreSQL::Test::Utils::tempdir("install_$name");
 	my $other = defined $params{pg_config};
 	my @make = (@{ $params{make} // [] }, map { defined $ENV{$_} ? "$_=$ENV{$_}" : () } 'CC', 'OPTFLAGS', 'WERROR');
 
-	mkdir "$dir/$_" or die "$dir/$_: $!\n" for 'src', 'log';
+	# of another PostgreSQL all is to be compiled, which one test does for all of them
+	my $dir = $other && $ENV{MF_SCRATCH} ? "$ENV{MF_SCRATCH}/$name" : PostgreSQL::Test::Utils::tempdir("install_$name");
+
+	-d $dir or mkdir $dir or -d $dir or die "$dir: $!\n";
+	open my $lock, '>', "$dir/lock" or die "$dir/lock: $!\n";
+	flock $lock, LOCK_EX or die "$dir/lock: $!\n";
+	return $class->_describe($dir) if -e "$dir/bin";
+	-d "$dir/$_" or mkdir "$dir/$_" or die "$dir/$_: $!\n" for 'src', 'log';
 	# objects are of the version of PostgreSQL that they were built for
 	_run($dir, 'tar --exclude=./.git --exclude=./sandbox' . ($other ? " --exclude='*.o' --exclude='*.so' --exclude='*.d'" : '')
 		  . " -cf - . | tar -C $dir/src -xf -");
@@ -31,8 +37,15 @@ sub new
 	local $ENV{PG_CONFIG} = $params{pg_config} // $ENV{PG_CONFIG};
 	local $ENV{MF_SCRATCH} = $dir;
 	_run($dir, "make -s -C $dir/src -j2 all " . join(' ', map { "'$_'" } @make));
-	my $bin = _run($dir, ". scripts/server.sh; mf_private_install $dir/src $dir/pg; echo \$MF_BIN") =~ s/\s+\z//r =~ s/.*\n//sr;
-	my $self = bless { path => File::Basename::dirname($bin), bin => $bin, source => "$dir/src" }, $class;
+	_run($dir, ". scripts/server.sh; mf_private_install $dir/src $dir/pg; echo \$MF_BIN > $dir/bin");
+	return $class->_describe($dir);
+}
+
+sub _describe
+{
+	my ($class, $dir) = @_;
+	my $bin = slurp_file("$dir/bin") =~ s/\s+\z//r;
+	my $self = bless { path => File::Basename::dirname($bin), bin => $bin }, $class;
 
 	for (qw(pkglibdir sharedir version))
 	{

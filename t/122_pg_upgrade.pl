@@ -1,0 +1,111 @@
+# pg_upgrade from an older PostgreSQL, as docs/operations.md tells it, with rows in every state: nothing is lost, nothing is
+# sent twice. Skipped unless MF_OLD_PG_CONFIG names the pg_config of an older PostgreSQL with its headers.
+use MyFatoorah::Test;
+use MyFatoorah::Catalog;
+use MyFatoorah::Install;
+use MyFatoorah::States;
+
+my ($mf, $states, $catalog) = map { "MyFatoorah::$_" } 'Cluster', 'States', 'Catalog';
+my $old_config = $ENV{MF_OLD_PG_CONFIG};
+my $db = 'postgres';
+my $send = { path => '/v2/SendPayment' };
+
+plan skip_all => 'MF_OLD_PG_CONFIG names no pg_config of an older PostgreSQL' unless defined $old_config && -x $old_config;
+
+my $now = MyFatoorah::Install->new('now');
+my $then = MyFatoorah::Install->new('then', pg_config => $old_config);
+
+plan skip_all => "$old_config is of version " . $then->major . ', which is not older than ' . $now->major unless $then->major < $now->major;
+note 'from ' . $then->{version} . ' to ' . $now->{version};
+
+my $sandbox = MyFatoorah::Sandbox->new;
+my $old = PostgreSQL::Test::Cluster->new('old', install_path => $then->path);
+
+$old->init;
+$old->append_conf('postgresql.conf', $mf->settings(conf => $states->conf));
+$old->start;
+$states->fill($old, $db, $sandbox);
+
+# What is under way is waited for; one request hangs for ever, and becomes unknown.
+is($old->safe_psql($db, q{SELECT mf_drain('1 s')}), 1, 'mf_drain() tells of the request that hangs');
+$old->stop;
+$old->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = off');
+$old->start;
+my $rows = $states->contents($old, $db);
+$old->stop;
+my $posts = $sandbox->count(%$send);
+
+# upgrade(name, mode): a new cluster, to which the old one was upgraded by pg_upgrade with these options; not started
+sub upgrade
+{
+	my ($name, @mode) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name, install_path => $now->path);
+	my $dir = PostgreSQL::Test::Utils::tempdir("upgrade_$name");
+
+	$node->init($now->major >= 18 && $then->major < 18 ? (extra => ['--no-data-checksums']) : ());
+	$node->append_conf('postgresql.conf', $mf->settings(conf => $states->conf));
+
+	# a key file in the data directory does not come along
+	$mf->write_key($node, $sandbox->key);
+	my @command = ($now->program('pg_upgrade'), '--no-sync', '-b', $then->{bin}, '-B', $now->{bin}, '-d', $old->data_dir, '-D', $node->data_dir,
+		'-s', PostgreSQL::Test::Utils::tempdir_short(), '-p', $old->port, '-P', $node->port, @mode);
+	@command = grep { $_ ne '--no-sync' } @command if $now->major < 17;
+	my $pid = fork // die "could not fork: $!\n";
+
+	if ($pid == 0)
+	{
+		chdir $dir or POSIX::_exit(1);
+		open STDOUT, '>', "$dir/log" and open STDERR, '>&', \*STDOUT;
+		delete local @ENV{qw(PGHOST PGPORT PGDATABASE PGUSER)};
+		exec @command or POSIX::_exit(127);
+	}
+	waitpid $pid, 0;
+	is($?, 0, "pg_upgrade @mode") or diag slurp_file("$dir/log");
+	return $node;
+}
+
+# Each of them is a place where the same rows are to be finished. The second and third are late: the first has finished them
+# meanwhile, which their look-ups must find.
+my @modes = ([], ['--link'], $now->major >= 18 ? ['--swap'] : ());
+system('cp', '-a', $old->data_dir, $old->data_dir . ".$_") == 0 or die 'could not copy the old cluster' for 1 .. $#modes;
+
+for my $i (0 .. $#modes)
+{
+	my $mode = "@{ $modes[$i] }" || 'copy';
+
+	if ($i > 0)
+	{
+		# link and swap take the old one with them
+		system('rm', '-rf', $old->data_dir) == 0 && rename($old->data_dir . ".$i", $old->data_dir) or die "$mode: $!";
+	}
+	my $node = upgrade("new$i", @{ $modes[$i] });
+
+	$node->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = off');
+	$node->start;
+	is_deeply($states->contents($node, $db), $rows, "$mode: every row of every table is there");
+	$node->safe_psql($db, 'CREATE DATABASE fresh');
+	$node->safe_psql('fresh', 'CREATE EXTENSION myfatoorah');
+	my @differences = $catalog->differences($catalog->of($node, $db), $catalog->of($node, 'fresh'));
+	my @dependencies = grep { /^(?:only the (?:first|second) has )?dependency / } @differences;
+	is(join("\n", grep { !/^(?:only the (?:first|second) has )?dependency / } @differences), '', "$mode: the catalog is that of a fresh installation");
+	is(join("\n", @dependencies), '', "$mode: so are its dependencies");
+	$node->safe_psql('postgres', 'DROP DATABASE fresh');
+
+	# The worker takes it for a copy, which it may be; the operator knows that the old server is gone.
+	$node->append_conf('postgresql.conf', 'myfatoorah.worker_enabled = on');
+	$node->reload;
+	$mf->wait_worker($node, $db);
+	$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_account WHERE account = '*' AND reason ~ 'is a copy, or was upgraded'}, 1);
+	$mf->wait_idle($node, $db);
+	is($sandbox->count(%$send), $posts, "$mode: nothing is sent by itself");
+	like($node->safe_psql($db, q{SELECT hint FROM mf_check() WHERE item = 'sending' AND NOT ok}), qr/mf_resume\('\*'\)/, "$mode: mf_check() says how it goes on");
+	$node->safe_psql($db, q{SELECT mf_resume('*')});
+	is($node->safe_psql($db, q{SELECT string_agg(DISTINCT q.kind, ' ') FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.status = 'queued'}), 'verify',
+		"$mode: what is queued is looked up before it is sent");
+	is(join("\n", $states->finish($node, $db, $sandbox)), '', "$mode: all that was unfinished is finished, once");
+	is($sandbox->count(%$send), $posts + ($i == 0 ? 4 : 2), "$mode: by one request for each that was not sent, and for two new ones");
+	$posts = $sandbox->count(%$send);
+	unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, "$mode: no process crashed");
+	$node->stop;
+}
+done_testing();
