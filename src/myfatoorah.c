@@ -21,11 +21,7 @@
 #include "worker/launcher.h"
 #include "worker/utility_hooks.h"
 
-#if PG_VERSION_NUM >= 180000
-PG_MODULE_MAGIC_EXT(.name = "myfatoorah",.version = MF_VERSION);
-#else
-PG_MODULE_MAGIC;
-#endif
+MF_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 

@@ -33,6 +33,9 @@ for my $file (sort keys %includes)
 }
 is_deeply(\@upward, [], 'no include leads upward');
 
+my @versions = grep { !m{^base/compat\.h$} && slurp_file("src/$_") =~ /PG_VERSION_NUM/ } sort keys %includes;
+is_deeply(\@versions, [], 'base/compat.h is all that knows versions of PostgreSQL');
+
 # Whose error is raised without it would be looked up in the catalog of the server.
 my @untranslated = grep { /\.c$/ && !/^core/ && slurp_file("src/$_") =~ /\b(?:ereport|elog|errcontext)\b/ && !reached($_)->{'base/text_domain.h'} } sort keys %includes;
 is_deeply(\@untranslated, [], 'all that raises errors knows the catalog of messages');

@@ -40,6 +40,19 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
+/* 15: shared memory is requested in a hook; before, while the library is loaded */
+static inline void
+mf_request_shared_memory(void (*request) (void), void (**previous) (void))
+{
+#if PG_VERSION_NUM >= 150000
+	*previous = shmem_request_hook;
+	shmem_request_hook = request;
+#else
+	*previous = NULL;
+	request();
+#endif
+}
+
 /* 16: object_aclcheck() and object_ownercheck() replace a function for each catalog */
 static inline bool
 mf_server_usable(Oid serverid, Oid roleid)
@@ -116,6 +129,13 @@ mf_current_timeline(void)
 /* 18: pg_noreturn precedes a declaration */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* 18: a module tells its name and version */
+#if PG_VERSION_NUM >= 180000
+#define MF_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "myfatoorah",.version = MF_VERSION)
+#else
+#define MF_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
 /* 16: an argument for summarizing indexes; 19: flags */

@@ -21,9 +21,7 @@
 MfShared   *mf_shared = NULL;
 
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
-#if PG_VERSION_NUM >= 150000
-static shmem_request_hook_type previous_shmem_request_hook = NULL;
-#endif
+static void (*previous_shmem_request) (void) = NULL;
 
 static Size metrics_offset(void);
 static Size shared_size(void);
@@ -33,12 +31,7 @@ static void start_shared_memory(void);
 void
 mf_shared_memory_init(void)
 {
-#if PG_VERSION_NUM >= 150000
-	previous_shmem_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shared_memory;
-#else
-	request_shared_memory();
-#endif
+	mf_request_shared_memory(request_shared_memory, &previous_shmem_request);
 	previous_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = start_shared_memory;
 }
@@ -59,10 +52,8 @@ shared_size(void)
 static void
 request_shared_memory(void)
 {
-#if PG_VERSION_NUM >= 150000
-	if (previous_shmem_request_hook)
-		previous_shmem_request_hook();
-#endif
+	if (previous_shmem_request)
+		previous_shmem_request();
 	RequestAddinShmemSpace(shared_size());
 	RequestNamedLWLockTranche(MF_EXTENSION, 1);
 }
