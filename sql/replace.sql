@@ -21,6 +21,7 @@ END
 $$;
 
 -- A sent one: the link stays, another is to be paid
+SELECT coalesce(sum(invoices), 0) AS before FROM mf_payment_backlog WHERE payment_status = 'unpaid' AND account = 'myfatoorah' \gset
 SET ROLE regress_mf_clerk;
 INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, idempotency_key, expiry_date, metadata)
 	VALUES ('Replaced', 12.345, 'replaced', 'key', now() + interval '1 day', '{"unit": 7}');
@@ -39,7 +40,7 @@ SELECT id = :old AS old, invoice_value, language, customer_reference, idempotenc
 SELECT actor, from_status, to_status, replace(reason, :'new', 'N') AS reason FROM mf_history WHERE invoice = :old AND reason LIKE 'replaced%';
 CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'replaced' AND invoice_value = 10) = 'sent'$$);
 SELECT id = :new AS new FROM mf_open WHERE customer_reference = 'replaced';
-SELECT invoices FROM mf_payment_backlog WHERE payment_status = 'unpaid' AND account = 'myfatoorah';
+SELECT invoices - :before AS invoices FROM mf_payment_backlog WHERE payment_status = 'unpaid' AND account = 'myfatoorah';
 SELECT replace(mf_test.try(format('SELECT mf_replace(%s)', :old)), :'old', 'N') AS once_only;
 
 -- A payment of the old link is still recorded

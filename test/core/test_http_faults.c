@@ -13,6 +13,8 @@
 #endif
 #include "client.h"
 
+#include "core/http/http_private.h"
+
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <netinet/in.h>
@@ -467,35 +469,43 @@ serve_throttled(Connection *connection)
 }
 
 /*
- * A handle that fails before it connects has no status, though libcurl reports
+ * A handle that fails before it connects has no status, though libcurl may report
  * that of the exchange before.
  */
 static void
 test_status_of_before(void **state)
 {
 	Server	   *server = server_start(serve_throttled, NULL);
-	int			fd;
-	int			port = bound_port(false, &fd);
-	char	   *url = text("http://127.0.0.1:%d", port);
 	MfHttp	   *http = http_create();
-	MfHttpTarget *throttled = target_create(http, server_url(server), 0, 0);
-	MfHttpTarget *refused = target_create(http, url, 0, 0);
-	MfHttpExchange *exchange = exchange_one(http, throttled, BODY);
+	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
+	MfHttpExchange *exchange = exchange_one(http, target, BODY);
+	MfHttpTransfer *transfer;
+	MfHttpRecord *record;
+	long		status;
 
 	(void) state;
 	assert_int_equal(exchange->http_status, 429);
 	assert_int_equal(exchange->retry_after, 7);
 	mf_http_exchange_free(exchange);
-	exchange = exchange_one(http, refused, BODY);
-	assert_false(exchange->gate_reached);
-	assert_int_equal(exchange->http_status, 0);
-	assert_int_equal(exchange->retry_after, 0);
-	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
-	mf_http_exchange_free(exchange);
+	mf_http_stop_thread(http);
+
+	/* the handle as that exchange has left it, and one that ends before it has begun */
+	transfer = http->idle;
+	assert_int_equal(curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status), CURLE_OK);
+	assert_int_equal(status, 429);
+	record = mf_http_record_create(target, PATH, strdup(BODY), strlen(BODY));
+	transfer->record = record;
+	transfer->begun = transfer->headers_ended = false;
+	mf_http_exchange_complete(transfer, CURLE_OPERATION_TIMEDOUT);
+	transfer->record = NULL;
+	assert_false(record->exchange.gate_reached);
+	assert_int_equal(record->exchange.http_status, 0);
+	assert_int_equal(record->exchange.retry_after, 0);
+	assert_int_equal(record->exchange.connect_us, 0);
+	assert_int_equal(outcome_of(&record->exchange), MF_OUTCOME_NOT_SENT);
+	mf_http_exchange_free(&record->exchange);
 	mf_http_destroy(http);
 	server_stop(server);
-	close(fd);
-	free(url);
 }
 
 /* A full accept queue: TCP's handshake gets no answer. */
