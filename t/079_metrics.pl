@@ -183,6 +183,16 @@ make_old();
 like($node->safe_psql($db, "\\set ON_ERROR_STOP off\nSELECT mf_archive(current_date - 1);\nSELECT count(*) FROM mf_progress;"), qr/^0$/, 'a call that has failed leaves nothing behind');
 sql('DROP TRIGGER slow ON mf_archive_key');
 
+# repair, by steps
+$holder->query_safe('BEGIN');
+$holder->query_safe('LOCK TABLE mf_queue');
+my $repair = $node->background_psql($db, on_error_stop => 0);
+$repair->query_until(qr/begun/, "\\echo begun\nSELECT * FROM mf_repair();\n");
+$mf->wait_for($node, $db, 'SELECT command, unit, done, total FROM mf_progress_stat()', 'repair|steps|0|6');
+$holder->query_safe('COMMIT');
+$repair->quit;
+is(sql('SELECT count(*) FROM mf_progress'), 0, 'steps of a repair are seen, until it is over');
+
 # the look-ups after a promotion or a restore
 sql(q{SELECT mf_resume('*'); SELECT mf_pause('myfatoorah')});
 $mf->insert_many($node, $db, 'restored', 3);
