@@ -105,7 +105,7 @@ mf_outcome_name(MfOutcome outcome)
 		[MF_OUTCOME_UNKNOWN] = "unknown"
 	};
 
-	return names[outcome];
+	return (size_t) outcome < sizeof(names) / sizeof(names[0]) ? names[outcome] : names[MF_OUTCOME_UNKNOWN];
 }
 
 /*
