@@ -4,7 +4,8 @@
 #   make check                all tests, in a scratch directory; installs nothing into that PostgreSQL
 #   make installcheck         the tests of pg_regress, on a running server into which it was installed
 #   make dist                 the source as a tarball
-#   make deb                  Debian packages, built and tried in chroots
+#   make deb, make rpm        packages of Debian, and of RPM systems, built and tried in chroots
+#   make docker-check         what docker/ says, done in chroots
 #   make matrix               all of that on other systems, in chroots; one table; see scripts/matrix.sh
 #   make attack               what was tried against it by class, and what held; see docs/security.md
 #   make chaos                the long runs: kills, a hostile network, thousands of invoices; make chaos-mutate
@@ -15,7 +16,7 @@
 
 # Targets of our own. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
 # its own `check`, which only says that it does not exist, is thereby out of the way too.
-OWN_TARGETS = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb matrix attack chaos chaos-mutate ha demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
+OWN_TARGETS = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb rpm docker-check matrix attack chaos chaos-mutate ha demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
 
 ifneq (,$(filter $(OWN_TARGETS),$(MAKECMDGOALS)))
 ifneq (,$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)))
@@ -45,9 +46,17 @@ endif
 dist:
 	@scripts/dist.sh
 
-# SUITE=trixie; see scripts/deb.sh
+# SUITE="bookworm trixie testing", STEPS="try test"; see scripts/deb.sh
 deb:
 	@scripts/deb.sh
+
+# SUITE=trixie; see scripts/rpm.sh
+rpm:
+	@scripts/rpm.sh
+
+# see scripts/docker.sh
+docker-check:
+	@scripts/docker.sh
 
 # MATRIX="trixie forky", SUITES="core regress", PG_CONFIGS="/opt/pgsql/bin/pg_config"; see scripts/matrix.sh
 matrix:
