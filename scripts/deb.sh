@@ -44,7 +44,7 @@ named()
 }
 '
 
-# The next version has one function more, and the same library.
+# The next version: one function more, and a library of that version.
 make_next()
 {
 	local sources=$MF_ROOTS/build/root/next/src
@@ -57,7 +57,7 @@ make_next()
 
 build()
 {
-	mf_root_new build "$suite" build-essential,devscripts,lintian,debhelper
+	mf_root_new build "$suite" build-essential,debhelper,lintian
 	mf_root_sources build root/this/src
 	mf_root_run build 'apt-get -q update; cd /root/this/src; apt-get -q -y build-dep ./'
 	mf_say "building the packages of $version"
@@ -105,10 +105,10 @@ asked()
 	mf_say "  $3: $is"
 }
 
-# sandbox: the stand-in as a process of its own, with what README.Debian has told it
+# sandbox: the stand-in, once more; its numbers are others than those of its first life
 sandbox()
 {
-	mf_root_alone try 'setsid mf-sandbox --quiet --port 8099 >/dev/null 2>&1 & until echo 2>/dev/null >/dev/tcp/127.0.0.1/8099; do sleep 0.1; done'
+	mf_root_alone try 'setsid mf-sandbox --quiet --port 8099 --seed 2 >/dev/null 2>&1 & until echo 2>/dev/null >/dev/tcp/127.0.0.1/8099; do sleep 0.1; done'
 }
 
 # An upgrade with invoices in every state that is unfinished
@@ -140,7 +140,7 @@ upgrade()
 	asked 20 "SELECT count(*) FROM mf_invoice WHERE customer_name = 'queued' AND status = 'sent'" "sent with the library of before"
 	ask "INSERT INTO mf_invoice (customer_name, invoice_value) SELECT 'running', n FROM generate_series(1, 200) n" >/dev/null
 	mf_root_alone try "$(commands Upgrading)"
-	ask "SELECT mf_resume('myfatoorah'); UPDATE mf_invoice SET send_at = now() WHERE customer_name = 'later'" >/dev/null
+	ask "UPDATE mf_invoice SET send_at = now() WHERE customer_name = 'later'" >/dev/null
 	ask "SELECT count(mf_wait(id, '200 s', 'sent')) FROM mf_invoice" >/dev/null
 	asked "$next" "SELECT extversion FROM pg_extension WHERE extname = 'myfatoorah'" "objects of"
 	asked "$next" "SELECT mf_next()" "a function of the new version says"
@@ -182,8 +182,7 @@ try()
 	mf_root_alone try "pg_ctlcluster $major main stop"
 	# the same system, with what they have brought along, but never with them
 	mf_root_start "$bare"
-	mf_root_run "$bare" "apt-get -q update; apt-get -q -y install --no-install-recommends $(chroot "$MF_ROOTS/try" dpkg-query -W -f '${Package} ' |
-		sed 's/libnss-nis[^ ]*//g')"
+	mf_root_run "$bare" "apt-get -q update; apt-get -q -y install --no-install-recommends $(chroot "$MF_ROOTS/try" dpkg-query -W -f '${Package} ')"
 	mf_root_run "$bare" "pg_ctlcluster $major main stop || true"
 	mf_root_files "$bare" >"$MF_ROOTS/files-before"
 	mf_root_files try >"$MF_ROOTS/files-after"
