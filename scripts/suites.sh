@@ -304,7 +304,7 @@ mf_suite_crash()
 	fi
 	mf_say "building extension with failpoints"
 	mkdir -p "$tree/src"
-	tar --exclude='*.[od]' --exclude='*.so' -cf - Makefile ./*.control src sql | tar -C "$tree/src" -xf -
+	tar --exclude='*.[od]' --exclude='*.so' -cf - Makefile ./*.control src sql monitoring | tar -C "$tree/src" -xf -
 	if ! mf_build "$tree/src" "$log" "${MF_MAKE[@]}" FAILPOINTS=1
 	then
 		mf_failed crash "$log" "extension with failpoints does not build"
