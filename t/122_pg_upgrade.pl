@@ -85,7 +85,8 @@ for my $i (0 .. $#modes)
 	is_deeply($states->contents($node, $db), $rows, "$mode: every row of every table is there");
 	$node->safe_psql($db, 'CREATE DATABASE fresh');
 	$node->safe_psql('fresh', 'CREATE EXTENSION myfatoorah');
-	my @differences = $catalog->differences($catalog->of($node, $db), $catalog->of($node, 'fresh'));
+	# views are written anew from what the old server says of them; no dump has rights of row types, which PUBLIC may use anyway
+	my @differences = grep { !/^(?:rule mf_\w+ _RETURN|rights on row type mf_\w+) is / } $catalog->differences($catalog->of($node, $db), $catalog->of($node, 'fresh'));
 	my @dependencies = grep { /^(?:only the (?:first|second) has )?dependency / } @differences;
 	is(join("\n", grep { !/^(?:only the (?:first|second) has )?dependency / } @differences), '', "$mode: the catalog is that of a fresh installation");
 	is(join("\n", @dependencies), '', "$mode: so are its dependencies");

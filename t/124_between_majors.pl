@@ -19,8 +19,8 @@ my $new = $mf->new_node('new', conf => $states->conf . "\nwal_level = logical\nl
 my $dir = PostgreSQL::Test::Utils::tempdir('dump');
 
 note "from $then->{version}";
-$old->init;
-$old->append_conf('postgresql.conf', $mf->settings(conf => $states->conf . "\nwal_level = logical"));
+$old->init(allows_streaming => 'logical');
+$old->append_conf('postgresql.conf', $mf->settings(conf => $states->conf));
 $old->start;
 $states->fill($old, $db, $sandbox);
 my $before = $states->states($old, $db);
@@ -32,7 +32,8 @@ sub run_it { my ($name, @command) = @_; return $new->command_ok([ $new->installe
 # What a restore must bring back: all but the row whose request is under way, which the worker of a copy may have found out
 # about; and not the agenda, which the rows make anew.
 my %same = (
-	mf_invoice => q{SELECT * FROM mf_invoice WHERE customer_reference <> 'sending' ORDER BY id},
+	# the role of that name has another OID there
+	mf_invoice => q{SELECT to_jsonb(i) - 'created_by_id' FROM mf_invoice i WHERE customer_reference <> 'sending' ORDER BY id},
 	mf_attempt => q{SELECT * FROM mf_attempt WHERE invoice NOT IN (SELECT id FROM mf_invoice WHERE customer_reference = 'sending') ORDER BY invoice, attempt},
 	map { $_ => "SELECT * FROM $_ t ORDER BY t::text COLLATE \"C\"" } qw(mf_transaction mf_money mf_event mf_archive_key mf_invoice_archive mf_reaction mf_transition));
 my %rows = map { $_ => $old->safe_psql($db, $same{$_}) } keys %same;
