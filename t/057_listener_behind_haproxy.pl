@@ -26,6 +26,7 @@ $web->wait_listening($primary, 'postgres', $port{primary});
 is($web->get("http://127.0.0.1:$port{primary}/health")->{status}, 200, 'the primary answers /health');
 ok(!$web->connect($port{standby}), 'nobody listens on a standby');
 is($standby->safe_psql('postgres', q{SELECT detail FROM mf_check() WHERE item = 'listener'}), 'Waiting: this server is a standby.', 'mf_check() says so there');
+is($primary->safe_psql('postgres', q{SELECT ok, hint FROM mf_check() WHERE item = 'account'}), 't|', 'the time-outs are short enough for a promotion');
 my (undef, undef, $err) = $standby->psql('postgres', q{SELECT mf_webhook('{}', 'x', 'v2')});
 like($err, qr/read-only transaction|invalid MyFatoorah message/, 'nor does mf_webhook() store anything there');
 

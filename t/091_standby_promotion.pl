@@ -25,6 +25,9 @@ sub count_of
 	return scalar grep { $_ eq $name } $sandbox->names;
 }
 
+is($primary->safe_psql('postgres', q{SELECT ok, substring(hint FROM 'lookup_delay to .*? or more') FROM mf_check() WHERE item = 'account'}), 't|lookup_delay to 555 s or more',
+	'mf_check() tells that a look-up after a promotion could come before the latest request: 10 + 5 + 600 s against 60 s');
+
 # While the primary works
 $mf->insert($primary, 'postgres', 'sent before');
 $mf->wait_status($primary, 'postgres', 'sent before');

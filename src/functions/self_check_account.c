@@ -18,12 +18,14 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
+#include "flight/flight.h"
 #include "functions/direct_status.h"
 #include "functions/self_check.h"
 #include "process/database_hold.h"
 #include "process/waiting_accounts.h"
 #include "process/worker_slots.h"
 #include "sending/copy_guard.h"
+#include "store/queue.h"
 #include "store/queue_origin.h"
 #include "store/queue_pause.h"
 #include "store/queue_report.h"
@@ -44,6 +46,7 @@ typedef struct TestInquiry
 	const char *shown;			/* likewise */
 } TestInquiry;
 
+static char *timeout_hint(const MfAccount *account);
 static bool check_copy(const MfCheck *check);
 static MfWaiting check_sending(const MfCheck *check, bool copy);
 static void check_invoices(const MfCheck *check);
@@ -70,7 +73,7 @@ mf_check_account(const MfCheck *check)
 	if (error == NULL)
 		mf_check_report(check, "account", true,
 						psprintf("\"%s\" sends to %s in %s, time zone %s.", account->name, account->base_url,
-								 account->currency, account->time_zone), NULL);
+								 account->currency, account->time_zone), timeout_hint(account));
 	else
 		mf_check_report(check, "account", false,
 						psprintf("\"%s\" is for %s in %s, time zone %s, but nothing can be sent with the key of role \"%s\": %s",
@@ -83,6 +86,23 @@ mf_check_account(const MfCheck *check)
 	check_webhooks(check, account);
 	if (error == NULL)
 		check_remote(check, &inquiry);
+}
+
+/*
+ * What to do about time-outs that are too long for a failover: the latest request of an
+ * old primary could arrive after the new one has looked for its invoice.  NULL if they
+ * are not.
+ */
+static char *
+timeout_hint(const MfAccount *account)
+{
+	int			longest = account->connect_timeout_ms + MF_SEND_MARGIN_MS + account->timeout_ms;
+	int			missing = longest - mf_verify_wait();
+
+	if (missing <= 0)
+		return NULL;
+	return psprintf("Where a standby may be promoted, raise myfatoorah.lookup_delay to %d s or more: it is added to the time after which a new primary looks for what the old one has sent, and the options connect_timeout and timeout of this server let that take up to %d s.",
+					(mf_lookup_delay + missing + 999) / 1000, (longest + 999) / 1000);
 }
 
 /* Reports entries of the agenda that another database has made.  Returns true if nothing is sent because of that. */
