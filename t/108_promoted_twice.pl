@@ -55,6 +55,15 @@ $third->safe_psql('postgres', q{UPDATE mf_invoice SET send_at = now() WHERE stat
 $mf->insert($third, 'postgres', 'awake');
 $mf->wait_for($third, 'postgres', q{SELECT count(*) FROM mf_invoice WHERE status <> 'sent'}, 0);
 is(join(' ', map { s/by the //r } sort $sandbox->names), 'awake first second third third, early', 'all is sent, once');
+# A promoted node without the key file: rows wait, nothing is paused.
+unlink $third->data_dir . '/myfatoorah.key';
+$mf->insert($third, 'postgres', 'without a key');
+$mf->wait_for($third, 'postgres', q{SELECT last_error LIKE '%api_key_file%' FROM mf_invoice WHERE customer_reference = 'without a key'});
+is($third->safe_psql('postgres', q{SELECT (SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL), count(*) FROM mf_check() WHERE item = 'account' AND NOT ok AND detail LIKE '%myfatoorah.key%'}), '0|1',
+	'without its key file rows wait and nothing is paused; mf_check() names the file');
+$mf->write_key($third, $sandbox->key);
+$third->safe_psql('postgres', q{SELECT mf_resume('myfatoorah')});
+$mf->wait_status($third, 'postgres', 'without a key');
 is_deeply([ $mf->problems($third, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
 unlike(slurp_file($third->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $third->stop;
