@@ -22,14 +22,12 @@ mkdir -p "$MF_ROOTS"/build/root/rpmbuild/{SOURCES,SPECS}
 mv "myfatoorah-$version.tar.gz" "$MF_ROOTS/build/root/rpmbuild/SOURCES/"
 cp myfatoorah.spec myfatoorah.rpmlintrc "$MF_ROOTS/build/root/rpmbuild/SPECS/"
 
-mf_say "rpmlint of the spec"
-mf_root_alone build 'cd /root/rpmbuild; rpmlint --rpmlintrc SPECS/myfatoorah.rpmlintrc SPECS/myfatoorah.spec'
 mf_say "rpmbuild"
 # the real pg_config, not Debian's wrapper; Debian's rpm does not split off what is for debuggers
 mf_root_alone build "cd /root/rpmbuild; pg_config=\$(echo /usr/lib/postgresql/*/bin/pg_config)
 	rpmbuild --nodeps --define \"pg_config \$pg_config\" --define 'debug_package %{nil}' -ba SPECS/myfatoorah.spec"
-mf_say "rpmlint of the packages"
-mf_root_alone build 'cd /root/rpmbuild; rpmlint --rpmlintrc SPECS/myfatoorah.rpmlintrc SRPMS/*.rpm RPMS/*/*.rpm'
+mf_say "rpmlint of spec and packages"
+mf_root_alone build 'cd /root/rpmbuild; rpmlint --rpmlintrc SPECS/myfatoorah.rpmlintrc SPECS/*.spec SRPMS/*.rpm RPMS/*/*.rpm'
 
 mf_say "the files in them, and those of make install"
 mf_root_alone build "cd /root/rpmbuild; pg_config=\$(echo /usr/lib/postgresql/*/bin/pg_config)
