@@ -200,6 +200,8 @@ tests()
 	cp "deb/$suite"/*_*.deb "$MF_ROOTS/test/root/debs/"
 	rm -f "$MF_ROOTS"/test/root/debs/*dbgsym*
 	mf_root_sources test root/src
+	# it names the packages of this release
+	cp "$MF_ROOTS/build/root/this/src/debian/control" "$MF_ROOTS/test/root/src/debian/"
 	mf_say "autopkgtest"
 	mf_root_run test 'apt-get -q update; cd /root; autopkgtest --no-built-binaries ./debs/*.deb ./src/ -- null'
 	sed -n 's/^autopkgtest .*@@@@@@ summary//; /^\(invoice\|installcheck\) .*\(PASS\|SKIP\|FLAKY\)/p' "$MF_ROOTS/log" | sed 's/^/   /'
