@@ -31,7 +31,7 @@ mf_root_alone build 'cd /root/rpmbuild; rpmlint --rpmlintrc SPECS/myfatoorah.rpm
 
 mf_say "the files in them, and those of make install"
 mf_root_alone build "cd /root/rpmbuild; pg_config=\$(echo /usr/lib/postgresql/*/bin/pg_config)
-	rpm -qlp RPMS/*/myfatoorah-$version-*.rpm | grep -v '^/usr/share/\(doc\|licenses\)/\|/\.build-id' | sort >packed
+	rpm -qp --qf '[%{FILEMODES:perms} %{FILENAMES}\\n]' RPMS/*/myfatoorah-$version-*.rpm | sed -n 's/^-[^ ]* //p' | grep -v '^/usr/share/\(doc\|licenses\)/\|/\.build-id' | sort >packed
 	tar -xzf SOURCES/myfatoorah-$version.tar.gz; cd myfatoorah-$version
 	make install DESTDIR=/root/installed PG_CONFIG=\$pg_config
 	cd /root/installed; find . -type f -printf '/%P\n' | sort >/root/rpmbuild/installed
