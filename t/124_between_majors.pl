@@ -95,7 +95,7 @@ $old->stop;
 $posts = $sandbox->count(%$send);
 in($db, q{ALTER SUBSCRIPTION up DISABLE; ALTER SUBSCRIPTION up SET (slot_name = NONE)});
 in($db, q{DROP SUBSCRIPTION up});
-in($db, q{SELECT setval('mf_invoice_id_seq', (SELECT max(id) FROM mf_invoice_all)), setval('mf_event_id_seq', greatest(1, (SELECT max(id) FROM mf_event)))});
+in($db, q{SELECT setval('mf_invoice_id_seq', (SELECT max(id) FROM mf_invoice_all)), setval('mf_event_id_seq', greatest(1, (SELECT max(id) FROM mf_event))), setval('mf_transition_id_seq', greatest(1, (SELECT max(id) FROM mf_transition))), setval('mf_money_id_seq', greatest(1, (SELECT max(id) FROM mf_money))), setval('mf_reaction_queue_id_seq', greatest(1, (SELECT max(id) FROM mf_reaction_queue)))});
 $mf->wait_idle($new, $db);
 is($sandbox->count(%$send), $posts, 'the new server sends nothing by itself');
 in($db, q{SELECT mf_resume('*')});
