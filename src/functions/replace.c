@@ -37,7 +37,7 @@
 static MfStatement insert_statement = {
 	"INSERT INTO @mf_invoice (account, notification_option, send_at, priority, " GIVEN ") "
 	"SELECT coalesce(r.account, '" MF_DEFAULT_ACCOUNT "'), coalesce(r.notification_option, 'LNK'), coalesce(r.send_at, now()), coalesce(r.priority, 0::int2), " GIVEN " "
-	"FROM jsonb_array_elements($1) WITH ORDINALITY a, jsonb_populate_record(NULL::@mf_invoice, a.value) r ORDER BY a.ordinality RETURNING id::int8",
+	"FROM jsonb_populate_recordset(NULL::@mf_invoice, $1) WITH ORDINALITY r ORDER BY r.ordinality RETURNING id::int8",
 	1, {JSONBOID}, NULL
 };
 
