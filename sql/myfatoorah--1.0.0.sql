@@ -619,13 +619,13 @@ CREATE TABLE mf_reaction (
 	registered_by text NOT NULL,
 	failures integer NOT NULL DEFAULT 0,
 	retry_at timestamptz,
-	kind text COLLATE "C" NOT NULL DEFAULT 'change' CHECK (kind IN ('change', 'time')),
+	kind text COLLATE "C" NOT NULL DEFAULT 'change' CHECK (kind IN ('change', 'payment', 'time')),
 	extension text COLLATE "C"
 );
 
 COMMENT ON TABLE mf_reaction IS 'functions that are called after each change of status or money of an invoice, or at a time; see mf_on_change() and mf_on_time()';
 COMMENT ON COLUMN mf_reaction.function IS 'schema and name; its arguments are always (mf_invoice, mf_invoice), of kind time (timestamptz)';
-COMMENT ON COLUMN mf_reaction.kind IS 'change: called after each change of an invoice; time: called when due';
+COMMENT ON COLUMN mf_reaction.kind IS 'change: called after each change of an invoice; payment: not while it is being sent; time: called when due';
 COMMENT ON COLUMN mf_reaction.extension IS 'the extension whose script has registered it: it is called while that exists, and no dump has this row';
 COMMENT ON COLUMN mf_reaction.owner IS 'owner of the function when it was registered; it is not called while another role owns it';
 COMMENT ON COLUMN mf_reaction.failures IS 'failed calls in a row';
@@ -1113,11 +1113,11 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_forget IS 'erases names, addresses and numbers of one customer in finished invoices; one row for each: forgotten, forgotten_before, or the reason why not';
 
-CREATE FUNCTION mf_on_change(function regprocedure)
+CREATE FUNCTION mf_on_change(function regprocedure, payments_only boolean DEFAULT false)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_on_change IS 'has a function (old mf_invoice, new mf_invoice) called after each change of status or money of an invoice, with the rights of its owner; a failed call is repeated later';
+COMMENT ON FUNCTION mf_on_change IS 'has a function (old mf_invoice, new mf_invoice) called after each change of status or money of an invoice, with the rights of its owner; a failed call is repeated later. With payments_only, not for the changes of status to sending and sent, which each invoice goes through';
 
 CREATE FUNCTION mf_on_time(function regprocedure, first_at timestamptz DEFAULT NULL)
 RETURNS void

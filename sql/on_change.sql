@@ -66,6 +66,25 @@ DELETE FROM mf_invoice WHERE customer_name = 'on change';
 SELECT count(*) FROM mf_check() WHERE item = 'reactions';
 SELECT count(*) FROM mf_reaction_backlog;
 
+-- Of payments only: not while it is being sent
+SELECT pg_temp.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)', true)$$) AS again;
+SELECT function, kind FROM mf_reaction;
+DELETE FROM told;
+INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('told of payments', 1);
+CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_name = 'told of payments') = 'sent'$$);
+INSERT INTO mf_invoice (customer_name, invoice_value, send_at) VALUES ('told of payments', 2, now() + interval '1 day');
+SELECT mf_cancel(id) FROM mf_invoice WHERE customer_name = 'told of payments' AND invoice_value = 2;
+CALL mf_test.wait_for('NOT EXISTS (SELECT FROM mf_reaction_queue)');
+SELECT what FROM told ORDER BY n;
+SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{"gateway": "KNET"}') IS NOT NULL AS paid FROM mf_invoice WHERE customer_name = 'told of payments' AND status = 'sent';
+SELECT mf_refresh(id) FROM mf_invoice WHERE customer_name = 'told of payments' AND status = 'sent';
+CALL mf_test.wait_for($$(SELECT payment_status FROM mf_invoice WHERE customer_name = 'told of payments' AND status = 'sent') = 'paid'$$);
+CALL mf_test.wait_for('NOT EXISTS (SELECT FROM mf_reaction_queue)');
+SELECT what FROM told ORDER BY n;
+SELECT pg_temp.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS all_again;
+SELECT function, kind FROM mf_reaction;
+DELETE FROM mf_invoice WHERE customer_name = 'told of payments';
+
 -- Only mf_invoice has this trigger
 CREATE TABLE other (id bigint);
 CREATE TRIGGER t AFTER UPDATE ON other FOR EACH ROW EXECUTE FUNCTION mf_invoice_on_change();

@@ -29,14 +29,15 @@
 #include "store/invoice.h"
 #include "store/row_rights.h"
 
-/* Functions are called when one of these columns changes: money and state. */
+/* Functions are called when one of these columns changes: money and state; status comes first. */
 static const MfInvoiceColumn watched_columns[] = {
 	MF_IC_STATUS, MF_IC_PAYMENT_STATUS, MF_IC_PAID_AT, MF_IC_PAYMENT_ID, MF_IC_BASE_VALUE, MF_IC_DISPLAY_VALUE,
 	MF_IC_PAY_VALUE, MF_IC_RECEIVED_VALUE, MF_IC_REFUNDED_VALUE, MF_IC_NET_VALUE, MF_IC_OVERPAID, MF_IC_PAID_LATE,
 	MF_IC_DISPUTED_AT, MF_IC_PAYMENT_DOUBT, MF_IC_DUPLICATE_SUSPECTED
 };
 
-static bool is_watched_change(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after);
+static bool is_of_sending(TriggerData *trigger);
+static bool is_changed(TriggerData *trigger, int first);
 static Datum row_datum(TupleTableSlot *slot);
 static Oid	function_argument(FunctionCallInfo fcinfo);
 static char *name_argument(FunctionCallInfo fcinfo);
@@ -67,19 +68,37 @@ mf_invoice_on_change(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called as AFTER UPDATE trigger of mf_invoice", "mf_invoice_on_change")));
 
-	if (is_watched_change(RelationGetDescr(relation), trigger->tg_trigslot, trigger->tg_newslot) &&
-		mf_reactions_any(schema, true))
-		mf_reaction_queue_add(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
-							  row_datum(trigger->tg_trigslot), row_datum(trigger->tg_newslot));
+	if (is_changed(trigger, 0))
+	{
+		bool		of_sending = is_of_sending(trigger);
+
+		if (mf_reactions_any(schema, of_sending ? MF_REACTIONS_OF_SENDING : MF_REACTIONS_OF_PAYMENTS))
+			mf_reaction_queue_add(schema, DatumGetInt64(slot_getattr(trigger->tg_newslot, MF_IC_ID, &isnull)),
+								  row_datum(trigger->tg_trigslot), row_datum(trigger->tg_newslot), of_sending);
+	}
 	return PointerGetDatum(NULL);
 }
 
+/* One of the two changes that each invoice goes through: its status becomes sending, or sent, and nothing else changes. */
 static bool
-is_watched_change(TupleDesc desc, TupleTableSlot *before, TupleTableSlot *after)
+is_of_sending(TriggerData *trigger)
 {
+	bool		isnull;
+	MfStatus	status = mf_status_of(slot_getattr(trigger->tg_newslot, MF_IC_STATUS, &isnull));
+
+	return (status == MF_STATUS_SENDING || status == MF_STATUS_SENT) && !is_changed(trigger, 1);
+}
+
+/* Whether a watched column has changed, from the given one on. */
+static bool
+is_changed(TriggerData *trigger, int first)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	TupleTableSlot *before = trigger->tg_trigslot;
+	TupleTableSlot *after = trigger->tg_newslot;
 	int			i;
 
-	for (i = 0; i < (int) lengthof(watched_columns); i++)
+	for (i = first; i < (int) lengthof(watched_columns); i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, watched_columns[i] - 1);
 		bool		was_null;
@@ -132,7 +151,7 @@ mf_on_change(PG_FUNCTION_ARGS)
 			break;
 	}
 	check_owner_reads(function, get_relname_relid("mf_invoice", schema));
-	mf_reaction_register(schema, function, false, 0);
+	mf_reaction_register(schema, function, PG_ARGISNULL(1) || !PG_GETARG_BOOL(1) ? "change" : "payment", 0);
 	PG_RETURN_VOID();
 }
 
@@ -164,7 +183,7 @@ mf_on_time(PG_FUNCTION_ARGS)
 		case MF_FUNCTION_FITS:
 			break;
 	}
-	mf_reaction_register(schema, function, true, PG_ARGISNULL(1) ? 0 : PG_GETARG_TIMESTAMPTZ(1));
+	mf_reaction_register(schema, function, "time", PG_ARGISNULL(1) ? 0 : PG_GETARG_TIMESTAMPTZ(1));
 	PG_RETURN_VOID();
 }
 

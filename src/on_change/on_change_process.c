@@ -131,7 +131,7 @@ run_transaction(MfTransactionWork work, void *argument, char **error)
 void
 mf_reactions_start(Oid schema)
 {
-	if (mf_reactions_any(schema, false))
+	if (mf_reactions_any(schema, MF_REACTIONS_ALL))
 		mf_reaction_alarm = MF_REACTION_NOW;
 }
 

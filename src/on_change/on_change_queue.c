@@ -60,11 +60,11 @@
 	"AND a.account IN ('*', '* (subscriber ' || @mf_here() || ')'))"
 
 static MfStatement add_statement = {
-	"WITH r AS (SELECT r.function FROM @mf_reaction r WHERE r.kind = 'change' AND " MF_REACTION_LIVE "), "
+	"WITH r AS (SELECT r.function FROM @mf_reaction r WHERE (r.kind = 'change' OR (r.kind = 'payment' AND NOT $4)) AND " MF_REACTION_LIVE "), "
 	"q AS (INSERT INTO @mf_reaction_queue (function, invoice, old_row, new_row, failures, due) "
 	"  SELECT function, $1, $2::jsonb, $3::jsonb, 0, clock_timestamp() FROM r RETURNING 1) "
 	"SELECT (SELECT count(*) FROM r) - (SELECT count(*) FROM q), (SELECT count(*) FROM q)",
-	3, {INT8OID, TEXTOID, TEXTOID}, NULL
+	4, {INT8OID, TEXTOID, TEXTOID, BOOLOID}, NULL
 };
 
 /* Begins with the function after the one that was called last, in the order of their names. */
@@ -179,12 +179,12 @@ static bool record_ended(const MfSqlScope *scope, void *argument);
 static void log_failure(const MfReactionCall *call, const char *failure);
 
 void
-mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after)
+mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after, bool of_sending)
 {
 	MfSqlScope	scope;
 	Datum		values[] = {
 		Int64GetDatum(invoice), DirectFunctionCall1(row_to_json, before),
-		DirectFunctionCall1(row_to_json, after)
+		DirectFunctionCall1(row_to_json, after), BoolGetDatum(of_sending)
 	};
 
 	mf_sql_begin(&scope, schema);

@@ -16,8 +16,11 @@
 /* In statements: whether the registration "r" counts.  That of an extension that was dropped does not. */
 #define MF_REACTION_LIVE "(r.extension IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = r.extension))"
 
-/* Adds a change to the queue of every registered function; they are called after the commit. */
-extern void mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after);
+/*
+ * Adds a change to the queue of every registered function, without those of payments if it
+ * is a change of sending; they are called after the commit.
+ */
+extern void mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after, bool of_sending);
 
 /* Has a function of mf_on_time() called at that time or earlier, after the commit. */
 extern void mf_reaction_call_at(Oid schema, const char *function, TimestampTz at);

@@ -36,7 +36,7 @@ static MfStatement register_statement = {
 	"INSERT INTO @mf_reaction AS r (function, owner, registered_at, registered_by, kind, extension) "
 	"VALUES ($1, $2, clock_timestamp(), $3, $4, $5) "
 	"ON CONFLICT (function) DO UPDATE SET owner = EXCLUDED.owner, registered_at = EXCLUDED.registered_at, "
-	"  registered_by = EXCLUDED.registered_by, extension = EXCLUDED.extension WHERE r.kind = EXCLUDED.kind",
+	"  registered_by = EXCLUDED.registered_by, kind = EXCLUDED.kind, extension = EXCLUDED.extension",
 	5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
@@ -45,7 +45,7 @@ static MfStatement count_others_statement = {
 };
 
 static MfStatement kind_statement = {
-	"SELECT FROM @mf_reaction WHERE function = $1 AND kind <> $2", 2, {TEXTOID, TEXTOID}, NULL
+	"SELECT FROM @mf_reaction WHERE function = $1 AND (kind = 'time') <> ($2 = 'time')", 2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement owner_statement = {
@@ -78,7 +78,7 @@ static MfStatement states_statement = {
 	0, {0}, NULL
 };
 
-static bool is_for_changes(TupleTableSlot *slot);
+static bool is_in_scope(TupleTableSlot *slot, MfReactionScope scope);
 static void check_limit(const MfSqlScope *scope, const char *function, const char *owner);
 static void check_kind(const MfSqlScope *scope, const char *function, Datum kind);
 
@@ -88,7 +88,7 @@ static void check_kind(const MfSqlScope *scope, const char *function, Datum kind
  * it.
  */
 bool
-mf_reactions_any(Oid schema, bool for_changes)
+mf_reactions_any(Oid schema, MfReactionScope scope)
 {
 	Oid			relid = get_relname_relid("mf_reaction", schema);
 	Relation	relation;
@@ -104,7 +104,7 @@ mf_reactions_any(Oid schema, bool for_changes)
 		TableScanDesc scan = mf_table_beginscan(relation, snapshot);
 
 		while (!any && table_scan_getnextslot(scan, ForwardScanDirection, slot))
-			any = !for_changes || is_for_changes(slot);
+			any = is_in_scope(slot, scope);
 		table_endscan(scan);
 		ExecDropSingleTupleTableSlot(slot);
 		UnregisterSnapshot(snapshot);
@@ -114,12 +114,14 @@ mf_reactions_any(Oid schema, bool for_changes)
 }
 
 static bool
-is_for_changes(TupleTableSlot *slot)
+is_in_scope(TupleTableSlot *slot, MfReactionScope scope)
 {
 	bool		isnull;
-	Datum		kind = slot_getattr(slot, MF_REACTION_KIND, &isnull);
+	Datum		datum = slot_getattr(slot, MF_REACTION_KIND, &isnull);
+	const char *kind = isnull ? "change" : TextDatumGetCString(datum);
 
-	return isnull || strcmp(TextDatumGetCString(kind), "change") == 0;
+	return scope == MF_REACTIONS_ALL || strcmp(kind, "change") == 0 ||
+		(scope == MF_REACTIONS_OF_PAYMENTS && strcmp(kind, "payment") == 0);
 }
 
 /* Raises an error if the owner has the most functions without this one, which may be registered again. */
@@ -137,7 +139,7 @@ check_limit(const MfSqlScope *scope, const char *function, const char *owner)
 }
 
 void
-mf_reaction_register(Oid schema, Oid function, bool timed, TimestampTz first_at)
+mf_reaction_register(Oid schema, Oid function, const char *kind, TimestampTz first_at)
 {
 	MfSqlScope	scope;
 	const char *name = mf_registered_name(function);
@@ -146,7 +148,7 @@ mf_reaction_register(Oid schema, Oid function, bool timed, TimestampTz first_at)
 	Datum		values[] = {
 		CStringGetTextDatum(name), CStringGetTextDatum(owner),
 		CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)),
-		CStringGetTextDatum(timed ? "time" : "change"), extension ? CStringGetTextDatum(extension) : (Datum) 0
+		CStringGetTextDatum(kind), extension ? CStringGetTextDatum(extension) : (Datum) 0
 	};
 
 	mf_sql_begin(&scope, schema);
@@ -161,7 +163,7 @@ mf_reaction_register(Oid schema, Oid function, bool timed, TimestampTz first_at)
 	mf_try_now_at_commit(MF_TRY_REACTIONS);
 }
 
-/* A name stands for one function, of one kind. */
+/* A name stands for one function, which is called for changes or at times. */
 static void
 check_kind(const MfSqlScope *scope, const char *function, Datum kind)
 {

@@ -26,14 +26,22 @@ typedef struct MfReactionState
 	char	   *error;			/* of that call; NULL = none */
 } MfReactionState;
 
-/* Whether any function is registered, of all or for changes; cheap, because it runs no statement. */
-extern bool mf_reactions_any(Oid schema, bool for_changes);
+/* Which functions */
+typedef enum MfReactionScope
+{
+	MF_REACTIONS_ALL,
+	MF_REACTIONS_OF_PAYMENTS,	/* those that are called after a change of money, or a status at which sending ends */
+	MF_REACTIONS_OF_SENDING		/* those that are called after the changes that each invoice goes through */
+} MfReactionScope;
+
+/* Whether any such function is registered; cheap, because it runs no statement. */
+extern bool mf_reactions_any(Oid schema, MfReactionScope scope);
 
 /*
- * Registers a function, or registers it again: then its queue is due at once.  A timed one
- * is called at "first_at" if that is not 0.  Raises an error if its owner has too many functions.
+ * Registers a function, or registers it again: then its queue is due at once.  "kind" is as in mf_reaction.  A
+ * timed one is called at "first_at" if that is not 0.  Raises an error if its owner has too many functions.
  */
-extern void mf_reaction_register(Oid schema, Oid function, bool timed, TimestampTz first_at);
+extern void mf_reaction_register(Oid schema, Oid function, const char *kind, TimestampTz first_at);
 
 /* The owner of a registered function, palloc'd; NULL if it is not registered. */
 extern char *mf_reaction_owner(Oid schema, const char *function);

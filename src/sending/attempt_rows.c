@@ -86,7 +86,7 @@ mf_attempt_rows_open(const MfSqlScope *scope)
 		mf_attempt_rows_close(recorder);
 		return NULL;
 	}
-	if (!mf_reactions_any(scope->schema, true))
+	if (!mf_reactions_any(scope->schema, MF_REACTIONS_OF_SENDING))
 		mf_table_without_trigger(recorder->invoice, MF_ON_CHANGE_TRIGGER);
 	recorder->insert_at_once = mf_has_other_triggers(recorder->invoice->relation, TRIGGER_TYPE_UPDATE);
 	recorder->sending = CStringGetTextDatum(mf_status_name(MF_STATUS_SENDING));

@@ -243,6 +243,11 @@ mutate asked_again 'a question leaves although its entry could not be changed' s
 mutate none_066 '' src/worker/worker.c '' 066_failing_inquiry
 mutate slot_taken 'an invoice is claimed for a slot that a question has' src/flow/throttle.c \
 	's/ - throttle->slots\.inquiries//g' 066_failing_inquiry
+mutate none_059 '' src/worker/worker.c '' 059_routes
+mutate route_answer 'the listener passes on any answer of a function' src/inbound/route.c \
+	's/status_fits \|= answer->status == valid_statuses\[i\]/status_fits = true/' 059_routes
+mutate route_stubborn 'a page that does not end is waited for' src/database/user_call.c \
+	's/enable_timeout_after\(kill_timeout, KILL_MS\(mf_on_change_timeout\)\);//' 059_routes
 mutate none_070 '' src/worker/worker.c '' 070_on_change
 mutate reaction_undoes 'a function that fails undoes the change' src/database/user_call.c \
 	's/ErrorData  \*error = mf_sql_try\(run_function, &run\);/ErrorData  *error = NULL;\n\n\t\trun_function(&run);/' 070_on_change
