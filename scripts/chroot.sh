@@ -35,7 +35,7 @@ mf_roots_end()
 	fi
 }
 
-# mf_root_new NAME SUITE PACKAGES [VARIANT]: a minimal system with these packages, started
+# mf_root_new NAME SUITE PACKAGES: a minimal system with these packages and the lists of what there is, started
 mf_root_new()
 {
 	local option options=(--dpkgopt=force-unsafe-io)
@@ -46,7 +46,7 @@ mf_root_new()
 	do
 		options+=("--aptopt=$option")
 	done < <(apt-config dump --no-empty | grep -E '^Acquire::(http|https|Check-)')
-	mmdebstrap --quiet --mode=root --variant="${4:-minbase}" ${3:+--include="$3"} "${options[@]}" \
+	mmdebstrap --quiet --mode=root --variant=minbase --skip=cleanup/apt/lists ${3:+--include="$3"} "${options[@]}" \
 		"$2" "$MF_ROOTS/$1" "$MIRROR" >>"$MF_ROOTS/log" 2>&1
 	mf_root_start "$1"
 }
@@ -83,11 +83,14 @@ mf_root_start()
 # mf_root_stop [NAME]: ends all that runs in it, or in all of them
 mf_root_stop()
 {
-	local holder
+	local holder pid
 
 	if [ $# -gt 0 ]
 	then
-		kill -KILL "$(<"$MF_ROOTS/$1.pid")" && rm "$MF_ROOTS/$1.pid"
+		pid=$(<"$MF_ROOTS/$1.pid")
+		kill -KILL "$pid"
+		mf_poll 60 mf_is_gone "$pid" || mf_die "$1 does not end"
+		rm "$MF_ROOTS/$1.pid"
 		return
 	fi
 	for holder in ${MF_HOLDERS[@]+"${MF_HOLDERS[@]}"}
@@ -95,6 +98,13 @@ mf_root_stop()
 		kill -KILL "$holder" 2>/dev/null || continue
 		wait "$holder" 2>/dev/null || true
 	done
+}
+
+# mf_root_remove NAME: ends all that runs in it, if it was started and not stopped, and removes it
+mf_root_remove()
+{
+	[ ! -e "$MF_ROOTS/$1.pid" ] || mf_root_stop "$1"
+	rm -rf --one-file-system "${MF_ROOTS:?}/$1"
 }
 
 # mf_root_enter NAME NAMESPACE... -- COMMAND...: in its chroot, with a clean environment

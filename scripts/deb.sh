@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make deb: builds the Debian packages of what is committed, and tries them, each in new chroots. Needs root and Debian's
+# make deb: builds the Debian packages of what is committed, and tries them, each step in a new chroot. Needs root and Debian's
 # archive. The packages are left in the directory deb/SUITE.
 #
 #   build     dpkg-buildpackage, lintian
@@ -44,6 +44,21 @@ named()
 }
 '
 
+# new_root NAME [PACKAGES]: a copy of the minimal system of this release, with these packages, started
+new_root()
+{
+	mf_root_copy base "$1"
+	[ -z "${2-}" ] || mf_root_run "$1" "apt-get -q -y install --no-install-recommends $2"
+}
+
+# debs NAME: the packages in root/debs of it
+debs()
+{
+	mkdir "$MF_ROOTS/$1/root/debs"
+	cp "deb/$suite"/*_*.deb "$MF_ROOTS/$1/root/debs/"
+	rm -f "$MF_ROOTS/$1"/root/debs/*dbgsym*
+}
+
 # The next version: one function more, and a library of that version.
 make_next()
 {
@@ -57,9 +72,9 @@ make_next()
 
 build()
 {
-	mf_root_new build "$suite" build-essential,debhelper,lintian
+	new_root build "build-essential debhelper lintian"
 	mf_root_sources build root/this/src
-	mf_root_run build 'apt-get -q update; cd /root/this/src; apt-get -q -y build-dep ./'
+	mf_root_run build 'cd /root/this/src; apt-get -q -y build-dep ./'
 	mf_say "building the packages of $version"
 	mf_root_alone build "$named named /root/this/src $version $suite; dpkg-buildpackage -j$(nproc) -us -uc"
 	mf_say "lintian"
@@ -154,17 +169,13 @@ upgrade()
 # A system with nothing else, as README.Debian has it
 try()
 {
-	local bare=try-before left
+	local left
 
-	mf_root_new "$bare" "$suite" ""
-	mf_root_stop "$bare"
-	mf_root_copy "$bare" try
-	mkdir "$MF_ROOTS/try/root/debs"
-	cp "deb/$suite"/*_*.deb "$MF_ROOTS/try/root/debs/"
-	rm -f "$MF_ROOTS"/try/root/debs/*dbgsym*
+	new_root try
+	debs try
 	mf_say "apt install, on a system with nothing else"
 	# curl pays, as a browser does
-	mf_root_run try 'apt-get -q update; apt-get -q -y install --no-install-recommends curl; apt-get -q -y install /root/debs/*.deb'
+	mf_root_run try 'apt-get -q -y install --no-install-recommends curl; apt-get -q -y install /root/debs/*.deb'
 	# whatever the installation has started uses the network of this machine
 	mf_root_run try "pg_ctlcluster $major main stop || true"
 	mf_say "the first five minutes of README.Debian"
@@ -181,52 +192,47 @@ try()
 	[ -z "$left" ] || mf_die "left behind: $left"
 	mf_root_alone try "pg_ctlcluster $major main stop"
 	# the same system, with what they have brought along, but never with them
-	mf_root_start "$bare"
-	mf_root_run "$bare" "apt-get -q update; apt-get -q -y install --no-install-recommends $(chroot "$MF_ROOTS/try" dpkg-query -W -f '${Package} ')"
-	mf_root_run "$bare" "pg_ctlcluster $major main stop || true"
-	mf_root_files "$bare" >"$MF_ROOTS/files-before"
+	new_root before "$(chroot "$MF_ROOTS/try" dpkg-query -W -f '${Package} ')"
+	mf_root_run before "pg_ctlcluster $major main stop || true"
+	mf_root_files before >"$MF_ROOTS/files-before"
 	mf_root_files try >"$MF_ROOTS/files-after"
 	diff "$MF_ROOTS/files-before" "$MF_ROOTS/files-after" >>"$MF_ROOTS/log" ||
 		mf_die "something is left of the packages: $(diff "$MF_ROOTS/files-before" "$MF_ROOTS/files-after" | head -n 5)"
 	mf_say "  nothing is left of them ($(wc -l <"$MF_ROOTS/files-after") files, packages and users compared)"
-	mf_root_stop "$bare"
-	mf_root_stop try
+	mf_root_remove before
+	mf_root_remove try
 }
 
 tests()
 {
-	mf_root_new test "$suite" autopkgtest
-	mkdir "$MF_ROOTS/test/root/debs"
-	cp "deb/$suite"/*_*.deb "$MF_ROOTS/test/root/debs/"
-	rm -f "$MF_ROOTS"/test/root/debs/*dbgsym*
+	new_root test autopkgtest
+	debs test
 	mf_root_sources test root/src
 	# it names the packages of this release
 	cp "$MF_ROOTS/build/root/this/src/debian/control" "$MF_ROOTS/test/root/src/debian/"
 	mf_say "autopkgtest"
-	mf_root_run test 'apt-get -q update; cd /root; autopkgtest --no-built-binaries ./debs/*.deb ./src/ -- null'
+	mf_root_run test 'cd /root; autopkgtest --no-built-binaries ./debs/*.deb ./src/ -- null'
 	sed -n 's/^autopkgtest .*@@@@@@ summary//; /^\(invoice\|installcheck\) .*\(PASS\|SKIP\|FLAKY\)/p' "$MF_ROOTS/log" | sed 's/^/   /'
-	mf_root_stop test
+	mf_root_remove test
 }
 
 run_piuparts()
 {
-	mf_root_new piuparts "$suite" piuparts,debootstrap
-	mf_root_new plain "$suite" "" minbase
-	mf_root_stop plain
-	mkdir "$MF_ROOTS/piuparts/root/debs"
-	mv "$MF_ROOTS/plain" "$MF_ROOTS/piuparts/root/plain"
-	cp "deb/$suite"/*_*.deb "$MF_ROOTS/piuparts/root/debs/"
-	rm -f "$MF_ROOTS"/piuparts/root/debs/*dbgsym*
+	new_root piuparts "piuparts debootstrap"
+	cp -a "$MF_ROOTS/base" "$MF_ROOTS/piuparts/root/plain"
+	debs piuparts
 	mf_say "piuparts"
 	mf_root_run piuparts "cd /root; piuparts --existing-chroot=/root/plain --distribution=$suite --mirror='$MIRROR main' --no-eatmydata \
 		--scriptsdir=/etc/piuparts/scripts --warn-on-leftovers-after-purge --log-level=info debs/*.deb"
 	grep -E 'PASS:|FAIL:' "$MF_ROOTS/log" | sed 's/^[0-9hms. ]*/   /' | tail -n 4
-	mf_root_stop piuparts
+	mf_root_remove piuparts
 }
 
 mf_roots_begin deb
 for suite in $suites
 do
+	mf_root_new base "$suite" ""
+	mf_root_stop base
 	build
 	for step in $steps
 	do
@@ -238,8 +244,8 @@ do
 			*) mf_die "there is no step $step" ;;
 		esac
 	done
-	mf_root_stop build
+	mf_root_remove build
+	mf_root_remove base
 	mf_say "the packages for $suite are in deb/$suite"
 	ls -l "deb/$suite"
-	rm -rf --one-file-system "${MF_ROOTS:?}"/{build,try,try-before,test,piuparts,plain}
 done
