@@ -83,7 +83,7 @@ $mf->wait_status($node, 'third', 'not dropped');
 is($mf->worker_pid($node, 'third'), $pid, 'a DROP EXTENSION that is rolled back leaves the worker alone');
 
 # A worker that starts meanwhile waits for it before it touches the tables: else each could wait for the other.
-my $dropping = $node->background_psql('third');
+my $dropping = $mf->session($node, 'third');
 $dropping->query_safe('SET client_min_messages = warning; BEGIN; DROP EXTENSION myfatoorah CASCADE');
 sql('third', "SELECT pg_terminate_backend($pid)");
 my $waits = "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.datname = 'third' AND a.backend_type = 'myfatoorah worker' AND pid <> $pid";

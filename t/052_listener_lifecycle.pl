@@ -175,7 +175,7 @@ $node->safe_psql('postgres', 'DROP FUNCTION dawdle CASCADE');
 is($node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status'), $errors, 'ended at work it shows no error');
 
 # no other session can be begun while one has this lock
-my $session = $node->background_psql('postgres');
+my $session = $mf->session($node, 'postgres');
 $session->query_safe(q{SET statement_timeout = '60s'; BEGIN; LOCK TABLE pg_catalog.pg_extension});
 $session->query_safe(q{DO $$
 	DECLARE

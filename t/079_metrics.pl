@@ -166,9 +166,9 @@ my $old = sql("SELECT count(*) FROM mf_invoice WHERE status = 'cancelled'");
 sql(q{
 	CREATE FUNCTION wait_at_archive() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(78); RETURN NULL; END $$;
 	CREATE TRIGGER slow AFTER INSERT ON mf_archive_key FOR EACH STATEMENT EXECUTE FUNCTION wait_at_archive()});
-my $holder = $node->background_psql($db);
+my $holder = $mf->session($node, $db);
 $holder->query_safe('SELECT pg_advisory_lock(78)');
-my $archive = $node->background_psql($db, on_error_stop => 0);
+my $archive = $mf->session($node, $db);
 $archive->query_until(qr/begun/, "\\echo begun\nSELECT mf_archive(current_date - 1, 500);\n");
 $mf->wait_for($node, $db, 'SELECT command, unit, done, total, pid <> pg_backend_pid() FROM mf_progress', 'archive|invoices|0|500|t');
 $holder->query_safe('SELECT pg_advisory_unlock(78)');
@@ -186,7 +186,7 @@ sql('DROP TRIGGER slow ON mf_archive_key');
 # repair, by steps
 $holder->query_safe('BEGIN');
 $holder->query_safe('LOCK TABLE mf_queue');
-my $repair = $node->background_psql($db, on_error_stop => 0);
+my $repair = $mf->session($node, $db);
 $repair->query_until(qr/begun/, "\\echo begun\nSELECT * FROM mf_repair();\n");
 $mf->wait_for($node, $db, 'SELECT command, unit, done, total FROM mf_progress_stat()', 'repair|steps|0|6');
 $holder->query_safe('COMMIT');

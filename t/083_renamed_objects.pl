@@ -31,7 +31,7 @@ sub goes_on
 	my ($what) = @_;
 	my $name = $what =~ s/\W+/-/gr;
 
-	my ($out, $rc) = $session->query(qq{
+	my $out = $session->query(qq{
 		INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value, send_at) VALUES ('x', '$name-inserted', 1, now() + interval '1 s');
 		UPDATE mf_invoice SET send_at = now() WHERE customer_reference = '$name-inserted';
 		INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value, send_at) VALUES ('x', '$name-cancelled', 1, now() + interval '1 day');

@@ -36,6 +36,10 @@ is_deeply(\@upward, [], 'no include leads upward');
 my @versions = grep { !m{^base/compat\.h$} && slurp_file("src/$_") =~ /PG_VERSION_NUM/ } sort keys %includes;
 is_deeply(\@versions, [], 'base/compat.h is all that knows versions of PostgreSQL');
 
+# Its arguments, and what it does with errors, depend on the version of PostgreSQL.
+my @sessions = grep { slurp_file($_) =~ /->background_psql\(/ } glob 't/*.pl test/perl/MyFatoorah/*.pm test/perl/MyFatoorah/*/*.pm';
+is_deeply(\@sessions, [], 'tests keep a psql by session() of MyFatoorah::Cluster');
+
 # Whose error is raised without it would be looked up in the catalog of the server.
 my @untranslated = grep { /\.c$/ && !/^core/ && slurp_file("src/$_") =~ /\b(?:ereport|elog|errcontext)\b/ && !reached($_)->{'base/text_domain.h'} } sort keys %includes;
 is_deeply(\@untranslated, [], 'all that raises errors knows the catalog of messages');

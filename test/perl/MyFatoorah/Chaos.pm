@@ -118,7 +118,7 @@ sub kill_processes
 sub kill_backend
 {
 	my ($class, $node) = @_;
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $session = MyFatoorah::Psql->new($node->connstr('postgres'));
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
 
 	$class->kill_processes($node, $pid);

@@ -7,6 +7,7 @@ use warnings;
 use Time::HiRes ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use MyFatoorah::Psql;
 
 # new_node(name, preload => 1, start => 1, conf => "...", init => { allows_streaming => 1 }): a new server with the
 # extension preloaded, started unless told otherwise; conf is added to postgresql.conf, init goes to init()
@@ -205,12 +206,12 @@ sub wait_idle
 	}
 }
 
-# session(node, dbname): a psql that goes on after errors, with query() and query_until() of BackgroundPsql
+# session(node, dbname, extra_params => [...]): a psql that stays, and goes on after errors
 sub session
 {
 	my ($class, $node, $dbname, %params) = @_;
 
-	return $node->background_psql($dbname, on_error_stop => 0, %params);
+	return MyFatoorah::Psql->new($node->connstr($dbname), %params);
 }
 
 # literal(text): as an SQL literal, NULL if undefined; webhook(delivery, account): the SQL that hands in a webhook of the
