@@ -95,14 +95,14 @@ put_health(Request *r)
 
 /*
  * do_reset
- *		Forget everything; ids start again. Locked.
+ *		Forget everything. Ids go on, as MyFatoorah never gives one twice, unless a seed is given. Locked.
  */
 static void
 do_reset(Request *r)
 {
 	bool ok;
 	cJSON *json = read_json(r, &ok);
-	int64_t seed = query_integer(r, "seed", (int64_t) options.seed);
+	int64_t seed = query_integer(r, "seed", -1);
 
 	if (!ok)
 		return;
@@ -112,9 +112,15 @@ do_reset(Request *r)
 	faults_clear();
 	ledger_reset();
 	bulk_stop();
-	webhook_reset((uint64_t) seed);
-	refund_reset((uint64_t) seed);
-	store_reset((uint64_t) seed);
+	webhook_reset();
+	refund_reset();
+	store_reset();
+	if (seed >= 0)
+	{
+		webhook_start_ids((uint64_t) seed);
+		refund_start_ids((uint64_t) seed);
+		store_start_ids((uint64_t) seed);
+	}
 	payment_set_lag(NULL);
 	clock_set_offset(options.clock_offset);
 	put_health(r);

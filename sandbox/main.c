@@ -300,9 +300,10 @@ main(int argc, char **argv)
 	store_set_limit(options.invoice_limit);
 	ledger_init(options.ledger_limit, DEFAULT_LEDGER_BYTES);
 	webhook_log_limit(options.webhook_limit);
-	webhook_reset(options.seed);
-	refund_reset(options.seed);
-	store_reset(options.seed);
+	webhook_reset();
+	webhook_start_ids(options.seed);
+	refund_start_ids(options.seed);
+	store_start_ids(options.seed);
 	timers_start();
 	sender_start();
 	daemon = http_start(listener, certificate, key);
@@ -326,10 +327,10 @@ main(int argc, char **argv)
 	bulk_stop();
 	faults_clear();
 	ledger_reset();
-	webhook_reset(0);
+	webhook_reset();
 	webhook_end();
-	refund_reset(0);
-	store_reset(0);
+	refund_reset();
+	store_reset();
 	store_unlock();
 	free(certificate);
 	free(key);

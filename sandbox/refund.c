@@ -14,10 +14,10 @@ static int64_t next_number;
 
 /*
  * refund_reset
- *		Forget all refunds and start the ids that belong to the seed.
+ *		Forget all refunds.
  */
 void
-refund_reset(uint64_t seed)
+refund_reset(void)
 {
 	while (oldest != NULL)
 	{
@@ -29,6 +29,15 @@ refund_reset(uint64_t seed)
 		oldest = next;
 	}
 	newest = NULL;
+}
+
+/*
+ * refund_start_ids
+ *		Start the ids that belong to a seed.
+ */
+void
+refund_start_ids(uint64_t seed)
+{
 	next_id = 200000 + (int64_t) (hash_int(seed + 4) % 100000);
 	next_number = 10 + (int64_t) (hash_int(seed + 5) % 3000);
 }

@@ -34,7 +34,8 @@ typedef struct Refund
 	char rrn[16];
 } Refund;
 
-extern void refund_reset(uint64_t seed);
+extern void refund_reset(void);
+extern void refund_start_ids(uint64_t seed);
 extern Refund *refund_add(Invoice *inv, Decimal amount, Str comment, Str external, Decimal from_supplier,
 						  const char **refusal);
 extern bool refund_decide(Refund *refund, bool approve);

@@ -271,10 +271,10 @@ store_free_invoice(Invoice *inv)
 
 /*
  * store_reset
- *		Forget everything and start the ids that belong to the seed. Locked.
+ *		Forget everything; no id is given again. Locked.
  */
 void
-store_reset(uint64_t seed)
+store_reset(void)
 {
 	while (store.oldest != NULL)
 	{
@@ -296,6 +296,15 @@ store_reset(uint64_t seed)
 	hash_clear(&store.invoices);
 	hash_clear(&store.tries);
 	store.references_full = false;
+}
+
+/*
+ * store_start_ids
+ *		Start the ids that belong to a seed. Locked.
+ */
+void
+store_start_ids(uint64_t seed)
+{
 	store.seed = seed;
 	store.random_state = hash_int(seed + 1);
 	store.next_invoice_id = 6000000 + (int64_t) (next_random() % 1000000);

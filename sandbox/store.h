@@ -183,7 +183,8 @@ extern bool store_text_holds_key(Str text);
 extern const Currency *currency_by_iso(Str iso);
 
 extern void store_set_limit(int64_t invoices);
-extern void store_reset(uint64_t seed);
+extern void store_reset(void);
+extern void store_start_ids(uint64_t seed);
 extern uint64_t store_seed(void);
 extern StoreStats store_stats(void);
 extern Invoice *store_create(const Account *account, const InvoiceData *data, bool keep);

@@ -56,7 +56,7 @@ webhook_init(const char *url, const char *version, const char *secret)
  *		Forget deliveries and mischief; settings are the command line's again.
  */
 void
-webhook_reset(uint64_t seed)
+webhook_reset(void)
 {
 	WebhookSettings *s = &webhook_settings;
 
@@ -75,6 +75,15 @@ webhook_reset(uint64_t seed)
 		.timeout_ms = DEFAULT_TIMEOUT_MS,
 		.connections = DEFAULT_CONNECTIONS,
 	};
+}
+
+/*
+ * webhook_start_ids
+ *		Start the ids that belong to a seed.
+ */
+void
+webhook_start_ids(uint64_t seed)
+{
 	next_reference = 20000 + (int64_t) (hash_int(seed + 2) % 600000);
 	next_dispute = 100 + (int64_t) (hash_int(seed + 3) % 900);
 }

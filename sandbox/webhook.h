@@ -10,7 +10,8 @@
 #include "delivery.h"
 
 extern bool webhook_init(const char *url, const char *version, const char *secret);
-extern void webhook_reset(uint64_t seed);
+extern void webhook_reset(void);
+extern void webhook_start_ids(uint64_t seed);
 extern void webhook_end(void);
 extern bool webhook_configure(const cJSON *object, Buf *error);
 extern void webhook_put_settings(Buf *b);

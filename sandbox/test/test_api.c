@@ -360,6 +360,27 @@ test_bodies(void)
 }
 
 /*
+ * test_ids_go_on
+ *		A reset without a seed gives no id twice.
+ */
+static void
+test_ids_go_on(void)
+{
+	double ids[2];
+
+	for (int round = 0; round < 2; round++)
+	{
+		Reply r = control("POST", "reset", "");
+
+		free_reply(&r);
+		r = api("SendPayment", "{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\"}");
+		ids[round] = number_at(r.json, "Data.InvoiceId");
+		free_reply(&r);
+	}
+	CHECK(ids[1] > ids[0], "after a reset: %.0f, then %.0f", ids[0], ids[1]);
+}
+
+/*
  * test_determinism
  *		The same seed and the same requests give the same ids.
  */
@@ -399,6 +420,7 @@ test_determinism(void)
 	for (int i = 0; i < 3; i++)
 		CHECK(strcmp(urls[0][i], urls[1][i]) == 0, "same seed: %s %s", urls[0][i], urls[1][i]);
 	CHECK(strcmp(payments[0], payments[1]) == 0 && strcmp(payments[0], payments[2]) != 0, "payment ids too");
+	test_ids_go_on();
 	reset_server();
 }
 
