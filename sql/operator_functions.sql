@@ -177,3 +177,8 @@ DELETE FROM mf_queue WHERE kind = 'reconcile';
 RESET session_replication_role;
 SELECT count(*) AS unfinished FROM mf_queue;
 DROP SERVER branch CASCADE;
+SET session_replication_role = replica;
+DELETE FROM mf_inquiry q WHERE NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = q.account);
+DELETE FROM mf_invoice i WHERE NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = i.account);
+RESET session_replication_role;
+SELECT item, ok, detail FROM mf_check() WHERE item = 'accounts';
