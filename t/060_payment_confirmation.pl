@@ -229,6 +229,30 @@ sub lookups
 	is($sandbox->count(%$question), 2, 'the event has had an answer of its own');
 }
 
+# What an answer has allowed ends with the entry of its inquiry: a later one asks about the invoice first, and not only for refunds.
+{
+	my ($id, $invoice) = sent('entry gone');
+	my $question = { path => '/v2/GetPaymentStatus',
+		reference => $node->safe_psql($db, "SELECT reference FROM mf_invoice WHERE id = $id") };
+	my $session = $mf->session($node, $db);
+
+	pay($invoice);
+	$sandbox->faults({ path => 'GetPaymentStatus', reference => $question->{reference}, delay_ms => 1000 });
+	$node->safe_psql($db, "SELECT mf_refresh($id)");
+	$sandbox->wait_count($question, 1) or die "nobody asks\n";
+	$session->query_until(qr/deleted/, "BEGIN;\nSET LOCAL session_replication_role = replica;\nDELETE FROM mf_inquiry WHERE invoice = $id;\n\\echo deleted\n");
+	wait_payment($id, 'paid');
+	$session->query_until(qr/committed/, "COMMIT;\n\\echo committed\n");
+	$session->quit;
+	is($node->safe_psql($db, "SELECT count(*) FROM mf_inquiry WHERE invoice = $id"), 0, 'the entry is gone');
+	pay($invoice, duplicate => JSON::PP::true);
+	$sandbox->refund($invoice, '0.250');
+	$node->safe_psql($db, "SELECT mf_refresh($id)");
+	$mf->wait_for($node, $db, "SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND urgent", 0);
+	is($node->safe_psql($db, "SELECT overpaid, refunded_value FROM mf_invoice WHERE id = $id"), 't|0.250', 'both the second payment and the refund are found');
+	is($sandbox->count(%$question), 2, 'by one question about the invoice');
+}
+
 # mf_wait
 {
 	my ($id, $invoice) = sent('wait');

@@ -235,8 +235,6 @@ read_status(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, Mf
 		status = MF_EXPIRED;
 	change->to = mf_payment_next(row->status, status);
 	change->reason = psprintf("InvoiceStatus \"%s\"", word);
-	if (flight->inquiry->refunds && mf_payment_was_paid(change->to))
-		mf_inquiry_allow_refunds(flight->invoice);
 	if (mf_payment_was_paid(row->status) && status != MF_PAID && !payment->unsettled)
 		change->error = psprintf("MyFatoorah now says InvoiceStatus \"%s\" of an invoice that was paid", word);
 	else if (status != MF_PAID && payment->successes > 0)

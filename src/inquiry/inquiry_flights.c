@@ -36,13 +36,21 @@ typedef struct Decision
 	const char *error;			/* why it was put off, for mf_inquiry */
 } Decision;
 
-/* Invoices whose refunds may be asked for */
+/* An inquiry that may ask for refunds */
+typedef struct RefundsAllowance
+{
+	int64		invoice;
+	TimestampTz due;
+	int			times_requested;
+} RefundsAllowance;
+
+/* By invoice.  An entry whose inquiry was changed or deleted since does nothing. */
 static HTAB *refunds_allowed = NULL;
 
 static Decision decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **targets);
 static void create_flight(MfInquiryClaim *inquiries, MfJobKind kind, const MfInquiryJob *job, MfHttpTarget *target);
 static const MfClaimTarget *find_target(const MfInquiryClaim *inquiries, const MfInquiryJob *job, List **targets);
-static bool use_refunds_allowance(int64 invoice);
+static bool use_refunds_allowance(const MfInquiryJob *job);
 
 int
 mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs)
@@ -109,7 +117,7 @@ static Decision
 decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **targets)
 {
 	MfJobKind	kind = job->event != 0 ? MF_JOB_PAYMENT_ID :
-		job->refunds && job->paid && use_refunds_allowance(job->invoice) ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
+		job->refunds && job->paid && use_refunds_allowance(job) ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
 	Decision	decision = {0, false, NULL};
 	const MfClaimTarget *target;
 	int64		delay;
@@ -179,24 +187,26 @@ find_target(const MfInquiryClaim *inquiries, const MfInquiryJob *job, List **tar
 }
 
 void
-mf_inquiry_allow_refunds(int64 invoice)
+mf_inquiry_allow_refunds(const MfInquiryNext *next)
 {
+	RefundsAllowance *allowance;
+
 	if (refunds_allowed == NULL)
 		refunds_allowed = hash_create("myfatoorah confirmed invoices", 64,
-									  &(HASHCTL) {.keysize = sizeof(int64), .entrysize = sizeof(int64)},
+									  &(HASHCTL) {.keysize = sizeof(int64), .entrysize = sizeof(RefundsAllowance)},
 									  HASH_ELEM | HASH_BLOBS);
-	(void) hash_search(refunds_allowed, &invoice, HASH_ENTER, NULL);
-}
-
-bool
-mf_inquiry_allows_refunds(int64 invoice)
-{
-	return refunds_allowed != NULL && hash_search(refunds_allowed, &invoice, HASH_FIND, NULL) != NULL;
+	allowance = (RefundsAllowance *) hash_search(refunds_allowed, &next->invoice, HASH_ENTER, NULL);
+	allowance->due = next->due;
+	allowance->times_requested = next->times_requested;
 }
 
 /* Returns whether refunds may be asked for, once: later the row may have another account. */
 static bool
-use_refunds_allowance(int64 invoice)
+use_refunds_allowance(const MfInquiryJob *job)
 {
-	return refunds_allowed != NULL && hash_search(refunds_allowed, &invoice, HASH_REMOVE, NULL) != NULL;
+	const RefundsAllowance *allowance = refunds_allowed == NULL ? NULL :
+		(const RefundsAllowance *) hash_search(refunds_allowed, &job->invoice, HASH_REMOVE, NULL);
+
+	/* a removed entry can be read until the next one is entered */
+	return allowance != NULL && allowance->due == job->due && allowance->times_requested == job->times_requested;
 }

@@ -36,12 +36,12 @@ typedef struct MfInquiryClaim
 extern int	mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs);
 
 /*
- * Allows that the refunds of an invoice are asked for, once: an answer has just
- * confirmed that its InvoiceId belongs to the row.  Answers about refunds do not
- * contain the reference that would prove it.
+ * Allows that an inquiry, as it is planned here, asks for refunds: an answer has just
+ * confirmed that its InvoiceId belongs to the row.  Answers about refunds do not contain
+ * the reference that would prove it.  Once it was asked for again, or deleted and opened
+ * anew, the first inquiry is about the invoice.
  */
-extern void mf_inquiry_allow_refunds(int64 invoice);
-extern bool mf_inquiry_allows_refunds(int64 invoice);
+extern void mf_inquiry_allow_refunds(const MfInquiryNext *next);
 
 /* What the answers of a round change */
 typedef struct MfInquiryBatch

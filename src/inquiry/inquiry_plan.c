@@ -53,10 +53,11 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 		next->answers++;
 
 	/* after an event about a refund, the refunds are asked for next */
-	if (flight->kind == MF_JOB_INQUIRY && next->refunds && mf_inquiry_allows_refunds(next->invoice))
+	if (flight->kind == MF_JOB_INQUIRY && next->refunds && change->read && mf_payment_was_paid(change->to))
 	{
 		next->due = batch->now;
 		next->urgent = true;
+		mf_inquiry_allow_refunds(next);
 		return;
 	}
 	if (flight->kind == MF_JOB_REFUNDS)

@@ -47,7 +47,7 @@ static MfStatement accounts_statement = {
 	"  c.unchanged_answers::int4, c.answers::int4, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
 	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, " \
 	"    c.failures::int4, c.by_callback::bool, " \
-	"  c.ordered_by::oid " \
+	"  c.ordered_by::oid, c.due::timestamptz " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE " entries " FOR UPDATE SKIP LOCKED) c LEFT " \
 	"  JOIN @mf_invoice i ON i.id = c.invoice"
 
@@ -93,7 +93,7 @@ static MfStatement claim_orders_statement = {
 	"  coalesce(m.own_key::bool, k.own_key::bool, false), " \
 	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.lookups::int4, 0::int4, " \
 	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int4, e.source = 'callback', " \
-	"  '0'::oid " \
+	"  '0'::oid, e.due::timestamptz " \
 	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL ( " \
 	MF_OPEN_OF_ACCOUNT("e.account") ") k ON m.id IS NULL " \
 	"WHERE e.account = $1 AND " condition " AND e.due <= $3 AND e.id <> ALL ($4) " \
@@ -273,6 +273,7 @@ read_jobs(uint64 rows)
 		job->failures = mf_result_int4(i, 16);
 		job->by_callback = mf_result_bool(i, 17);
 		job->ordered_by = mf_result_oid(i, 18);
+		job->due = mf_result_timestamp(i, 19);
 		jobs = lappend(jobs, job);
 	}
 	return jobs;

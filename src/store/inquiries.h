@@ -100,6 +100,7 @@ typedef struct MfInquiryJob
 	int			answers;
 	int			failures;		/* inquiries in a row without a usable answer */
 	TimestampTz expires_at;		/* by the row; 0 = not known */
+	TimestampTz due;			/* it was claimed because it was due then */
 } MfInquiryJob;
 
 /* Who asks for an inquiry */
