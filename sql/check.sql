@@ -103,6 +103,14 @@ SELECT pg_temp.checked();
 CALL mf_test.fault('{"status": 200, "body": {"IsSuccess": true, "Data": {"InvoiceId": 5, "InvoiceStatus": "Pending", "InvoiceValue": 1, "CustomerReference": null}}}');
 SELECT pg_temp.checked();
 
+-- Addresses of the listener that requests cannot name
+SET myfatoorah.public_url = 'https://localhost/pay';
+SELECT item, ok, detail, hint FROM mf_check() WHERE item = 'webhooks';
+SELECT mf_test.try($$SELECT mf_send_payment('Noura', 1, record => true)$$);
+SET myfatoorah.public_url = 'https://pay.example.com';
+SELECT item, ok, detail, hint FROM mf_check() WHERE item = 'webhooks';
+RESET myfatoorah.public_url;
+
 -- A cancel ends it.
 CALL mf_test.fault('{"never": true}');
 SET statement_timeout = '300ms';

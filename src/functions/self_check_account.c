@@ -17,6 +17,7 @@
 #include "account/webhook_secret.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "core/text/url.h"
 #include "database/sql.h"
 #include "flight/flight.h"
 #include "functions/direct_status.h"
@@ -261,8 +262,14 @@ check_webhooks(const MfCheck *check, const MfAccount *account)
 	bool		secret = mf_account_has_webhook_secret(account);
 	bool		public_url = mf_public_url != NULL && mf_public_url[0] != '\0';
 
+	if (public_url && mf_url_check(mf_public_url) != MF_URL_GOOD)
+		mf_check_report(check, "webhooks", false,
+						psprintf("myfatoorah.public_url, %s, points to localhost: invoices that are to name it are rejected.",
+								 mf_public_url),
+						"Set it to the address under which customers and MyFatoorah reach the listener, such as 'https://pay.example.com'.");
+
 	/* the stand-in API, which has an http URL, posts to http too */
-	if (public_url && pg_strncasecmp(mf_public_url, "https://", strlen("https://")) != 0 &&
+	else if (public_url && pg_strncasecmp(mf_public_url, "https://", strlen("https://")) != 0 &&
 		pg_strncasecmp(account->base_url, "https://", strlen("https://")) == 0)
 		mf_check_report(check, "webhooks", false, "myfatoorah.public_url is not an https URL; MyFatoorah posts webhooks to https only.",
 						"Put a proxy with a certificate in front of the listener, or set myfatoorah.ssl_cert_file and ssl_key_file.");
