@@ -78,7 +78,7 @@ sub new_server
 {
 	my $pid = new_server('disk');
 	my $started = sql('SELECT pg_postmaster_start_time()');
-	my $failed = qr/myfatoorah worker ERROR:  could not extend file.*No space left on device/;
+	my $failed = qr/myfatoorah worker ERROR:  myfatoorah: transaction_failed: could not extend file.*No space left on device/;
 
 	# when the attempts are to be recorded
 	my $before = $sandbox->count(%$send);
