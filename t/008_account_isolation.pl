@@ -98,6 +98,8 @@ my $port = $sandbox->port;
 my @gone = (posts => [ $sandbox->posts ], remote => [ $sandbox->remote ]);
 $offset = -s $node->logfile;
 $sandbox->stop;
+# after a person has resumed the account, that it waits is told at once, however long ago it was told last
+sql("SELECT mf_resume('myfatoorah')");
 $mf->insert_many($node, 'postgres', 'outage', 60);
 $mf->wait_for($node, 'postgres', "SELECT count(*) >= 5 FROM mf_attempt WHERE outcome = 'not_sent'");
 good_goes_on('refused connections');
@@ -121,6 +123,7 @@ is_deeply([ $mf->problems($node, 'postgres', $sandbox, posts => [ @{ $gone[1] },
 $offset = -s $node->logfile;
 @gone = (posts => [ @{ $gone[1] }, $sandbox->posts ], remote => [ @{ $gone[3] }, $sandbox->remote ]);
 $sandbox->stop;
+sql("SELECT mf_resume('myfatoorah')");
 $mf->insert($node, 'postgres', 'second outage');
 $mf->wait_for($node, 'postgres', "SELECT count(*) >= 3 FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = 'second outage'");
 $sandbox->start($port);
