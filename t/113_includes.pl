@@ -36,6 +36,11 @@ is_deeply(\@upward, [], 'no include leads upward');
 my @versions = grep { !m{^base/compat\.h$} && slurp_file("src/$_") =~ /PG_VERSION_NUM/ } sort keys %includes;
 is_deeply(\@versions, [], 'base/compat.h is all that knows versions of PostgreSQL');
 
+# A server with assertions, from PostgreSQL 16 on, does not start where a variable has another value before its definition.
+my %enums = slurp_file('src/base/settings.c') =~ /DefineCustomEnumVariable\([^;]*?&(\w+), (\w+),/g;
+cmp_ok(scalar keys %enums, '>', 0, 'settings of that type are found');
+is_deeply({ map { $_ => slurp_file('src/base/settings.c') =~ /^int\s+$_ = (\w+);/m ? $1 : 'nothing' } keys %enums }, \%enums, 'settings that are enums begin with their default');
+
 # Its arguments, and what it does with errors, depend on the version of PostgreSQL.
 my @sessions = grep { slurp_file($_) =~ /->background_psql\(/ } glob 't/*.pl test/perl/MyFatoorah/*.pm test/perl/MyFatoorah/*/*.pm';
 is_deeply(\@sessions, [], 'tests keep a psql by session() of MyFatoorah::Cluster');

@@ -20,14 +20,17 @@
 /* Paths are appended to public_url, and MyFatoorah limits the length of the result. */
 #define PUBLIC_URL_MAX 120
 
-/* Their values are the defaults below once mf_settings_define() has run. */
+/*
+ * Their values are the defaults below once mf_settings_define() has run.  An enum has
+ * its default from the beginning: a server with assertions does not start otherwise.
+ */
 bool		mf_worker_enabled;
 int			mf_max_databases;
 int			mf_max_in_flight;
 int			mf_retry_delay;
 int			mf_lookup_delay;
 int			mf_shutdown_wait;
-int			mf_resend_policy;
+int			mf_resend_policy = MF_RESEND_LINK;
 int			mf_max_resends;
 int			mf_history_retention;
 int			mf_personal_data_retention;
