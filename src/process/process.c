@@ -97,7 +97,7 @@ mf_process_signals(void)
 #ifdef MF_FAILPOINTS
 	/* simulates a SIGHUP that comes right after the fork, which PostgreSQL drops */
 	MF_FAILPOINT("signals");
-	pqsignal(SIGHUP, SIG_IGN);
+	(void) signal(SIGHUP, SIG_IGN);
 #endif
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, request_shutdown);
