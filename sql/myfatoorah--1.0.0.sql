@@ -1306,11 +1306,13 @@ CREATE VIEW mf_metrics_attention AS
 				UNION SELECT i.id FROM mf_invoice i WHERE i.payment_doubt IS NOT NULL) r) AS review_invoices,
 		   (SELECT pg_catalog.count(*) FROM mf_account a WHERE a.paused_at IS NOT NULL) AS paused_accounts,
 		   u.inquiries AS urgent_inquiries, coalesce(pg_catalog.date_part('epoch', pg_catalog.now() - u.oldest), 0) AS oldest_urgent_seconds,
-		   (SELECT pg_catalog.count(*) FROM mf_reaction_queue q) AS pending_reactions,
-		   (SELECT pg_catalog.count(*) FROM mf_reaction_queue q WHERE q.error IS NOT NULL) AS failing_reactions
+		   r.pending AS pending_reactions, r.failing AS failing_reactions
 	FROM (SELECT pg_catalog.count(*) AS inquiries, pg_catalog.min(q.due) FILTER (WHERE q.due <= pg_catalog.now()) AS oldest
 		  FROM (SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by = 0
-				UNION ALL SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by <> 0) q) u;
+				UNION ALL SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by <> 0) q) u,
+		 (SELECT pg_catalog.count(*) FILTER (WHERE q.invoice IS NOT NULL OR q.due <= pg_catalog.now()) AS pending,
+				 pg_catalog.count(*) FILTER (WHERE q.error IS NOT NULL) AS failing
+		  FROM mf_reaction_queue q JOIN mf_reaction r ON r.function = q.function) r;
 COMMENT ON VIEW mf_metrics_attention IS 'what may need a person, in numbers; of all roles, whatever row-level security hides';
 
 CREATE VIEW mf_reaction_backlog WITH (security_barrier) AS

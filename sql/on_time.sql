@@ -93,6 +93,26 @@ TRUNCATE mf_invoice;
 SELECT count(*) FROM mf_reaction_queue;
 ROLLBACK;
 
+-- One row for what a subtransaction asks for again, as a trigger for each row does; one more for what is earlier
+BEGIN;
+SELECT count(*) FROM (SELECT mf_call_at('clock.tick', now() + interval '1 day') FROM generate_series(1, 100)) c;
+SELECT count(*) FROM mf_reaction_queue;
+SAVEPOINT s;
+SELECT mf_call_at('clock.tick', now() + interval '1 hour');
+ROLLBACK TO s;
+SELECT mf_call_at('clock.tick', now() + interval '1 hour'), mf_call_at('clock.tick', now() + interval '2 hours');
+SELECT count(*) FROM mf_reaction_queue;
+SELECT mf_off_change('clock.tick');
+SELECT mf_on_time('clock.tick(timestamptz)', now() + interval '3 hours');
+SELECT count(*) FROM mf_reaction_queue;
+ROLLBACK;
+
+-- A function that is called after changes is not called at times
+CREATE FUNCTION clock.changed(old mf_invoice, new mf_invoice) RETURNS void LANGUAGE sql AS '';
+SELECT mf_on_change('clock.changed(mf_invoice,mf_invoice)');
+SELECT mf_test.try($$SELECT mf_call_at('clock.changed', now())$$);
+SELECT mf_off_change('clock.changed');
+
 -- The end
 SELECT mf_off_change('clock.tick(timestamptz)');
 SELECT count(*) FROM mf_reaction_queue;

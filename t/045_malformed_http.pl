@@ -269,7 +269,8 @@ is(scalar(grep { $_ ne 'unknown' } values %outcome), 0, "request not read behind
 my ($connections) = notes($deaf);
 is($connections, $request + 1, '... each on a connection of its own');
 
-# A connection is kept alive; the next request on it is read and dropped. libcurl would send it again if it could.
+# A connection is kept alive; the next request on it is read and dropped. libcurl would send it again if it could. The host is
+# known to drop connections then, so each request of the next minute goes over one of its own.
 foreach my $end ('cut', 'reset')
 {
 	my $remote = remote(
@@ -289,13 +290,14 @@ foreach my $end ('cut', 'reset')
 	}
 	my ($connections, %requests) = notes($remote);
 
-	is(join(' ', map { $outcome{ sprintf 'kept-%05d', $_ } } 0 .. 19), join(' ', ('accepted', 'unknown') x 10),
-		"a kept connection that is dropped ($end): every other request is unknown");
+	# on a slow machine the connection may be found closed in time
+	like(join(' ', map { $outcome{ sprintf 'kept-%05d', $_ } } 0 .. 19), qr/^accepted (?:unknown|accepted)(?: accepted){18}$/,
+		"a kept connection that is dropped ($end): the first request on one may be unknown, and no other");
 	is_deeply([ grep { ($requests{$_} // 0) != 1 } keys %outcome ], [], '... each was posted once');
 	is(scalar keys %requests, 20, '... and nothing else');
-	is($node->safe_psql('postgres',
+	like($node->safe_psql('postgres',
 			"SELECT string_agg(DISTINCT status || ' ' || attempts, ', ') FROM mf_invoice WHERE account = 'once_$end'"),
-		'sent 1, unknown 1', '... in one attempt each');
+		qr/^sent 1(?:, unknown 1)?$/, '... in one attempt each');
 	cmp_ok($connections, '<=', 20, '... over new connections, on some of which nothing was sent');
 }
 

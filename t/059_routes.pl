@@ -33,6 +33,18 @@ sub page
 	return "$answer->{status} $answer->{content}";
 }
 
+# Whether the page is there soon: the listener is told of it after the commit.
+sub comes
+{
+	my ($path) = @_;
+
+	foreach (1 .. 2000)
+	{
+		return 1 if page($path) eq '200 new';
+	}
+	return 0;
+}
+
 sub last_error { return sql('SELECT last_error FROM mf_listener_status'); }
 
 $mf->setup_account($node, $db, $sandbox);
@@ -200,6 +212,15 @@ sql('CREATE DATABASE copy TEMPLATE postgres');
 is($node->safe_psql('copy', 'SELECT count(*) FROM mf_route'), 1, 'a database that is copied is let go');
 $web->wait_listening($node, $db, $port);
 is(page('/shop/copied'), '200 new', 'and served again');
+# Rows that come without mf_on_request(), as those of a dump, are known after mf_resume('*'); those of a prepared transaction when it commits.
+sql(q{INSERT INTO mf_route (prefix, function, owner, registered_at, registered_by) SELECT '/loaded/', function, owner, registered_at, registered_by FROM mf_route});
+is(page('/loaded/x'), "404 Not Found\n", 'a row that came without mf_on_request()');
+sql("SELECT mf_resume('*')");
+ok(comes('/loaded/x'), q{is known after mf_resume('*')});
+sql(q{BEGIN; SELECT mf_on_request('/two-phase/', 'site.page(text)'); PREPARE TRANSACTION 'route'});
+sql(q{COMMIT PREPARED 'route'});
+ok(comes('/two-phase/x'), 'one of a prepared transaction, too');
+sql(q{SELECT mf_off_request('/loaded/'), mf_off_request('/two-phase/')});
 sql('DROP FUNCTION site.page');
 like(page('/shop/dropped'), qr/^503/, 'a function that is gone');
 is(as('clerk', q{SELECT mf_off_request('/shop/')}), '42501: permission denied for function mf_off_request', 'not everybody ends it');

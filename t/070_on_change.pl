@@ -436,6 +436,28 @@ is(as('officer', q{SELECT mf_off_change('books.book(mf_invoice,mf_invoice)')}), 
 sql("SELECT mf_cancel(@{[ waiting('over') ]})");
 is(sql(q{SELECT count(*) FROM books.ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.customer_reference = 'over'}), 0, 'and it is over');
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
+# A prepared transaction asks for a call when it commits.
+sql(q{SET ROLE accounts; CREATE FUNCTION books.timed(at timestamptz) RETURNS timestamptz LANGUAGE sql AS 'INSERT INTO books.entry VALUES (0, 1); SELECT NULL::timestamptz';
+	SELECT public.mf_on_time('books.timed(timestamptz)')});
+sql(q{BEGIN; SELECT mf_call_at('books.timed', now()); PREPARE TRANSACTION 'timed'});
+sql(q{COMMIT PREPARED 'timed'});
+wait_for('SELECT count(*) FROM books.entry WHERE invoice = 0', 1);
+pass('COMMIT PREPARED has what was asked for called');
+# Roles have so many functions, also if two are registered at the same time.
+sql("SET ROLE accounts; CREATE FUNCTION books.timed$_(at timestamptz) RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'") foreach 1 .. 8;
+sql("SELECT mf_on_time('books.timed$_(timestamptz)')") foreach 1 .. 8 - sql(q{SELECT count(*) FROM mf_reaction WHERE owner = 'accounts'}) - 1;
+my $one = $mf->session($node, $db);
+$one->query("BEGIN; SELECT mf_on_time('books.timed7(timestamptz)')");
+my $other = $mf->session($node, $db);
+my $other_pid = $other->query('SELECT pg_backend_pid()');
+$other->query_until(qr/begun/, "\\echo begun\nSELECT mf_on_time('books.timed8(timestamptz)');\n\\echo ended\n");
+wait_for("SELECT wait_event_type FROM pg_stat_activity WHERE pid = $other_pid", 'Lock');
+$one->query('COMMIT');
+$other->query_until(qr/ended/, '');
+like($other->{stderr}, qr/role "accounts" has 8 functions/, 'two that are registered at the same time are counted');
+$one->quit;
+$other->quit;
+sql(q{SELECT mf_off_change(function) FROM mf_reaction WHERE function LIKE 'books.timed%'});
 # Locks that a session would keep do not stay with the worker.
 sql(q{SET ROLE accounts; CREATE FUNCTION books.locks(old public.mf_invoice, new public.mf_invoice) RETURNS void LANGUAGE plpgsql AS
 	$f$ BEGIN PERFORM pg_advisory_lock(4711); END $f$; SELECT public.mf_on_change('books.locks(public.mf_invoice, public.mf_invoice)')});

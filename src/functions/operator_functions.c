@@ -225,6 +225,9 @@ mf_resume(PG_FUNCTION_ARGS)
 	mf_end_drain_at_commit();
 	mf_try_now_at_commit(MF_TRY_ALL);
 	mf_wake_inquiries_at_commit();
+
+	/* those of a restored database came without mf_on_request() */
+	mf_routes_changed_at_commit();
 	PG_RETURN_VOID();
 }
 

@@ -246,7 +246,7 @@ check_listener(const MfCheck *check, const MfSlot *slot)
 						listener->last_error_at != 0 ? listener->last_error : "The listener does not accept connections yet.",
 						listener->pid == 0 ?
 						"It needs a worker, and max_worker_processes must leave room for it; a worker sees settings of a session or role only if they are those of the database or the server." :
-						"Correct the settings myfatoorah.listen_addresses, port, ssl_cert_file and ssl_key_file, or what they name.");
+						"Correct the settings myfatoorah.listen_addresses, listen_port, ssl_cert_file and ssl_key_file, or what they name.");
 }
 
 /* What to do about a port that may be taken by an outgoing connection when the listener starts next; NULL if it cannot be */

@@ -8,11 +8,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -120,7 +122,10 @@ mf_on_request(PG_FUNCTION_ARGS)
 	values[2] = CStringGetTextDatum(mf_function_owner(function));
 	values[3] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
 	values[4] = extension ? CStringGetTextDatum(extension) : (Datum) 0;
+	/* registrations are counted one after the other */
+	LockDatabaseObject(RelationRelationId, get_relname_relid("mf_route", schema), 0, ExclusiveLock);
 	mf_sql_begin(&scope, schema);
+	scope.latest = true;
 	check_limit(&scope, values[0]);
 	if (mf_sql_execute(&scope, &register_statement, values, extension ? NULL : "    n") == 0)
 		mf_change_suppressed();

@@ -248,12 +248,13 @@ registered_name(Oid schema, char *given, bool timed)
 	char	   *name = arguments ? pnstrdup(given, arguments - given) : given;
 	const char *row = format_type_be_qualified(get_rel_type_id(get_relname_relid("mf_invoice", schema)));
 	Datum		found;
+	bool		is_timed;
 
 	LOCAL_FCINFO(fcinfo, 1);
 
-	if (mf_reaction_owner(schema, given) != NULL)
+	if (mf_reaction_owner(schema, given, &is_timed) != NULL)
 		return given;
-	if (mf_reaction_owner(schema, name) != NULL)
+	if (mf_reaction_owner(schema, name, &is_timed) != NULL)
 		return name;
 	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = CStringGetTextDatum(timed ? psprintf("%s(pg_catalog.timestamptz)", name) :
@@ -265,18 +266,24 @@ registered_name(Oid schema, char *given, bool timed)
 	return mf_registered_name(DatumGetObjectId(found));
 }
 
-/* The name in mf_reaction, if the current role may have the function called, or end that. */
+/* The name in mf_reaction, if the current role may have the function called ("timed"), or end that. */
 static char *
 check_registered(Oid schema, char *given, bool timed)
 {
 	char	   *function = registered_name(schema, given, timed);
-	const char *owner = mf_reaction_owner(schema, function);
+	bool		is_timed;
+	const char *owner = mf_reaction_owner(schema, function, &is_timed);
 
 	if (owner == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("function %s is not registered", function),
 				 errhint("Use its name as in column \"function\" of mf_reaction.")));
+	if (timed && !is_timed)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("function %s is called after changes of mf_invoice, not at times", function),
+				 errhint("Register a function for times with mf_on_time().")));
 	check_owner_or_operator(function, owner, get_relname_relid("mf_invoice", schema));
 	return function;
 }

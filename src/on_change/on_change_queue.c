@@ -21,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
@@ -163,8 +164,19 @@ typedef struct Delivery
 TimestampTz mf_reaction_alarm = 0;
 
 static char last_function[4 * NAMEDATALEN + 8] = "";	/* two names, quoted */
+
+/* The latest call that this backend has asked for */
+static struct
+{
+	TransactionId transaction;
+	SubTransactionId subtransaction;
+	TimestampTz at;
+	char		function[sizeof(last_function)];
+}			asked;
+
 static bool error_logged = false;	/* since the latest success */
 
+static bool is_asked_for(const char *function, TimestampTz at);
 static bool log_queue_error(bool done, const char *error);
 static bool find_next_due(const MfSqlScope *scope, void *argument);
 static bool deliver_next(const MfSqlScope *scope, void *argument);
@@ -202,14 +214,42 @@ mf_reaction_call_at(Oid schema, const char *function, TimestampTz at)
 	MfSqlScope	scope;
 	Datum		values[2];
 
-	/* a time of a user's may be any */
+	/* a time of a user's may be any; a function that asks for itself pauses, too */
+	if (mf_process_is_ours)
+		at = Max(at, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TIMED_PAUSE_MS));
+	at = Min(Max(at, MF_TIME_MIN), MF_TIME_END - 1);
+	if (is_asked_for(function, at))
+		return;
 	values[0] = CStringGetTextDatum(function);
-	values[1] = TimestampTzGetDatum(Min(Max(at, MF_TIME_MIN), MF_TIME_END - 1));
+	values[1] = TimestampTzGetDatum(at);
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &call_at_statement, values, NULL) == 0)
 		mf_change_suppressed();
 	mf_sql_end(&scope);
 	mf_try_now_at_commit(MF_TRY_REACTIONS);
+}
+
+/*
+ * Whether this subtransaction has asked for that call already, or for an earlier one, as
+ * a trigger for each row does; notes it otherwise.
+ */
+static bool
+is_asked_for(const char *function, TimestampTz at)
+{
+	if (asked.transaction == GetTopTransactionId() && asked.subtransaction == GetCurrentSubTransactionId() &&
+		at >= asked.at && strcmp(function, asked.function) == 0)
+		return true;
+	asked.transaction = GetTopTransactionId();
+	asked.subtransaction = GetCurrentSubTransactionId();
+	asked.at = at;
+	strlcpy(asked.function, function, sizeof(asked.function));
+	return false;
+}
+
+void
+mf_reaction_forget_calls(void)
+{
+	asked.transaction = InvalidTransactionId;
 }
 
 void

@@ -25,6 +25,9 @@ extern void mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum
 /* Has a function of mf_on_time() called at that time or earlier, after the commit. */
 extern void mf_reaction_call_at(Oid schema, const char *function, TimestampTz at);
 
+/* What this transaction has asked for was deleted. */
+extern void mf_reaction_forget_calls(void);
+
 /* Makes all of the queue, or that of one function, due at once. */
 extern void mf_reaction_queue_retry(const MfSqlScope *scope, const char *function);
 

@@ -10,9 +10,11 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -49,7 +51,7 @@ static MfStatement kind_statement = {
 };
 
 static MfStatement owner_statement = {
-	"SELECT owner::text FROM @mf_reaction WHERE function = $1", 1, {TEXTOID}, NULL
+	"SELECT owner::text, kind = 'time' FROM @mf_reaction WHERE function = $1", 1, {TEXTOID}, NULL
 };
 
 /*
@@ -72,8 +74,8 @@ static MfStatement states_statement = {
 	"SELECT r.function::text, r.owner::text, r.kind = 'time', w.changes, f.invoice::int8, f.error::text, w.since::timestamptz "
 	"FROM @mf_reaction r LEFT JOIN LATERAL (SELECT q.invoice, q.error FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.error IS NOT NULL ORDER BY q.invoice, q.id LIMIT 1) f ON true, "
-	"  LATERAL (SELECT count(*) AS changes, min(CASE r.kind WHEN 'time' THEN q.due ELSE q.changed_at END) AS since "
-	"    FROM @mf_reaction_queue q WHERE q.function = r.function AND (r.kind <> 'time' OR q.due <= clock_timestamp())) w "
+	"  LATERAL (SELECT count(*) AS changes, min(CASE r.kind WHEN 'time' THEN greatest(q.due, q.changed_at) ELSE q.changed_at END) AS since "
+	"    FROM @mf_reaction_queue q WHERE q.function = r.function AND (r.kind <> 'time' OR q.failures > 0 OR q.due <= clock_timestamp())) w "
 	"WHERE " MF_REACTION_LIVE " ORDER BY r.function",
 	0, {0}, NULL
 };
@@ -151,7 +153,10 @@ mf_reaction_register(Oid schema, Oid function, const char *kind, TimestampTz fir
 		CStringGetTextDatum(kind), extension ? CStringGetTextDatum(extension) : (Datum) 0
 	};
 
+	/* registrations are counted one after the other */
+	LockDatabaseObject(RelationRelationId, get_relname_relid("mf_reaction", schema), 0, ExclusiveLock);
 	mf_sql_begin(&scope, schema);
+	scope.latest = true;
 	check_limit(&scope, name, owner);
 	check_kind(&scope, name, values[3]);
 	if (mf_sql_execute(&scope, &register_statement, values, extension ? NULL : "    n") == 0)
@@ -177,7 +182,7 @@ check_kind(const MfSqlScope *scope, const char *function, Datum kind)
 }
 
 char *
-mf_reaction_owner(Oid schema, const char *function)
+mf_reaction_owner(Oid schema, const char *function, bool *timed)
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(function);
@@ -185,7 +190,10 @@ mf_reaction_owner(Oid schema, const char *function)
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &owner_statement, &value, NULL) > 0)
+	{
 		owner = mf_result_text(0, 1);
+		*timed = mf_result_bool(0, 2);
+	}
 	mf_sql_end(&scope);
 	return owner;
 }
@@ -199,6 +207,7 @@ mf_reaction_unregister(Oid schema, const char *function)
 
 	mf_sql_begin(&scope, schema);
 	waiting = mf_change(&scope, &unregister_statement, &value, NULL);
+	mf_reaction_forget_calls();
 	mf_sql_end(&scope);
 	return waiting;
 }

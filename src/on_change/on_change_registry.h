@@ -43,8 +43,8 @@ extern bool mf_reactions_any(Oid schema, MfReactionScope scope);
  */
 extern void mf_reaction_register(Oid schema, Oid function, const char *kind, TimestampTz first_at);
 
-/* The owner of a registered function, palloc'd; NULL if it is not registered. */
-extern char *mf_reaction_owner(Oid schema, const char *function);
+/* The owner of a registered function, palloc'd, and whether it is called at times; NULL if it is not registered. */
+extern char *mf_reaction_owner(Oid schema, const char *function, bool *timed);
 
 /* Ends a registration; returns how many calls were in the queue. */
 extern int64 mf_reaction_unregister(Oid schema, const char *function);

@@ -233,7 +233,9 @@ mf_wake_worker(Oid database)
 	memset(&wakeup, 0, sizeof(wakeup));
 	wakeup.changed_count = -1;
 	wakeup.inquiries = wakeup.pause = true;
+	wakeup.try_now = MF_TRY_REACTIONS;
 	wake_worker(database, &wakeup);
+	routes_changed(database);
 }
 
 static void

@@ -54,7 +54,7 @@ extern void mf_restart_worker_at_commit(Oid database);
 
 /*
  * These functions act at once.  The first wakes a worker, which assumes that anything may
- * have changed.
+ * have changed, as do the processes that call functions of users.
  */
 extern void mf_wake_worker(Oid database);
 
