@@ -127,9 +127,19 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'$$/\1/p" $(SOURCE_DIR
 SQL_SINCE = 1.0.0
 
 MODULE_big = myfatoorah
-EXTENSION = myfatoorah
+EXTENSION = myfatoorah billing/myfatoorah_billing
 DATA = $(patsubst $(SOURCE_DIR)/%,%,$(sort $(wildcard $(SOURCE_DIR)/sql/myfatoorah--*.sql)))
+DATA_built = $(BILLING_SCRIPT)
 PGFILEDESC = "myfatoorah - invoices and payments through MyFatoorah"
+
+# The second extension: its script is made of parts, and its library is small.
+BILLING_SCRIPT = billing/myfatoorah_billing--$(EXTVERSION).sql
+BILLING_PARTS = $(sort $(wildcard $(SOURCE_DIR)/billing/install/*.sql))
+BILLING_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/billing/src/*.c)))
+BILLING_LIBRARY = billing/myfatoorah_billing$(DLSUFFIX)
+BILLING_DEPENDENCIES =
+BILLING_LIBS := $(if $(BILLING_DEPENDENCIES),$(shell $(PKG_CONFIG) --libs $(BILLING_DEPENDENCIES) 2>/dev/null))
+BILLING_CFLAGS := $(if $(BILLING_DEPENDENCIES),$(shell $(PKG_CONFIG) --cflags $(BILLING_DEPENDENCIES) 2>/dev/null))
 
 # Folders of src/ and what stands in each: docs/design.md. src/core is plain C, without PostgreSQL.
 CORE_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/src/core/*/*.c)))
@@ -140,6 +150,9 @@ OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/src/*.c 
 REGRESS_ALL = $(basename $(notdir $(filter-out sql/myfatoorah--%,$(sort $(wildcard sql/*.sql)))))
 REGRESS ?= $(filter setup,$(REGRESS_ALL)) $(filter-out setup,$(REGRESS_ALL))
 ISOLATION ?= $(basename $(notdir $(sort $(wildcard specs/*.spec))))
+# Those of the second extension, as scripts/suites.sh names them
+BILLING_REGRESS = $(patsubst billing/sql/%.sql,billing/%,$(sort $(wildcard billing/sql/*.sql)))
+BILLING_ISOLATION = $(patsubst billing/specs/%.spec,billing/%,$(sort $(wildcard billing/specs/*.spec)))
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
@@ -185,7 +198,7 @@ EXPORT_MAP = src/myfatoorah.map
 SHLIB_PREREQS = $(EXPORT_MAP)
 SHLIB_LINK += -Wl,--version-script=$(EXPORT_MAP)
 
-EXTRA_CLEAN = $(EXPORT_MAP) $(OBJS:.o=.d)
+EXTRA_CLEAN = $(EXPORT_MAP) $(OBJS:.o=.d) $(BILLING_OBJS) $(BILLING_OBJS:.o=.d) $(BILLING_LIBRARY)
 
 # Messages are translated (nls.mk, po/) where the server's are, and where gettext is there to compile the catalogs.
 ifeq (,$(shell command -v msgfmt))
@@ -208,6 +221,25 @@ $(MO_FILES): | $(CURDIR)/po
 $(CURDIR)/po:
 	@mkdir -p $@
 endif
+
+all: $(BILLING_LIBRARY)
+$(BILLING_SCRIPT): $(BILLING_PARTS) $(SOURCE_DIR)/billing/myfatoorah_billing.control
+	@mkdir -p $(@D)
+	cat $(BILLING_PARTS) > $@
+$(BILLING_OBJS): | $(CURDIR)/billing/src
+$(CURDIR)/billing/src:
+	@mkdir -p $@
+$(BILLING_OBJS): override CFLAGS += $(SERVER_WARNINGS) $(BILLING_CFLAGS)
+$(BILLING_LIBRARY): $(BILLING_OBJS)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(BILLING_LIBS)
+install: install-billing
+install-billing: $(BILLING_LIBRARY)
+	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
+	$(INSTALL_SHLIB) $(BILLING_LIBRARY) '$(DESTDIR)$(pkglibdir)/'
+uninstall: uninstall-billing
+uninstall-billing:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(notdir $(BILLING_LIBRARY))' '$(DESTDIR)$(datadir)/extension/myfatoorah_billing'*
+.PHONY: install-billing uninstall-billing
 
 # The core sees neither the server's headers nor its leniency.
 $(CORE_OBJS): override CPPFLAGS := -I$(SOURCE_DIR)/src $(filter -D%,$(CPPFLAGS)) $(DEP_CFLAGS)
@@ -238,7 +270,7 @@ clean-parts:
 
 # What Prometheus and Grafana read: docs/monitoring.md
 MONITORING = $(sort $(wildcard $(SOURCE_DIR)/monitoring/*))
-monitoringdir = $(datadir)/$(EXTENSION)
+monitoringdir = $(datadir)/$(firstword $(EXTENSION))
 
 .PHONY: install-monitoring uninstall-monitoring
 install: install-monitoring
@@ -251,6 +283,6 @@ uninstall-monitoring:
 	rm -f $(addprefix '$(DESTDIR)$(monitoringdir)'/,$(notdir $(MONITORING)))
 	-rmdir '$(DESTDIR)$(monitoringdir)'
 
--include $(wildcard $(OBJS:.o=.d))
+-include $(wildcard $(OBJS:.o=.d) $(BILLING_OBJS:.o=.d))
 
 endif

@@ -38,7 +38,7 @@ attack()
 	done
 	if [ ${#sql[@]} -gt 0 ]
 	then
-		mf_regress_suite "$class-sql" "$MF_PGXS_SRC/test/regress/pg_regress" contrib_regression setup "${sql[@]}"
+		mf_regress_suite "$class-sql" "$MF_PGXS_SRC/test/regress/pg_regress" contrib_regression . setup "${sql[@]}"
 		# the set-up tries nothing
 		[ "$MF_PASSED" -eq "$passed" ] || MF_PASSED=$((MF_PASSED - 1))
 	fi

@@ -172,22 +172,23 @@ mf_make_variable()
 	make --no-print-directory -s "print-$1"
 }
 
-# mf_regress_suite NAME PROGRAM DATABASE TEST...: pg_regress or pg_isolation_regress on a cluster of its own
+# mf_regress_suite NAME PROGRAM DATABASE DIR TEST...: pg_regress or pg_isolation_regress on a cluster of its own, with
+# the tests of that directory
 mf_regress_suite()
 {
-	local name=$1 program=$2 database=$3 log=$MF_SCRATCH/log/$1.log out=$MF_SCRATCH/$1 status=0
+	local name=$1 program=$2 database=$3 dir=$4 log=$MF_SCRATCH/log/$1.log out=$MF_SCRATCH/$1 status=0
 	local passed failed skipped test
-	shift 3
+	shift 4
 	mf_say "$name: $*"
 	mkdir -p "$out/out"
 	# Without the file the runner would stop there; with an empty one the test fails and leaves its output.
 	for test in "$@"
 	do
-		[ -e "expected/$test.out" ] || { mkdir -p expected && : >"expected/$test.out"; }
+		[ -e "$dir/expected/$test.out" ] || { mkdir -p "$dir/expected" && : >"$dir/expected/$test.out"; }
 	done
 	if mf_server_up "$out"
 	then
-		mf_run "$log" "$program" --inputdir=. --outputdir="$out/out" --bindir="$MF_BIN" --dbname="$database" \
+		mf_run "$log" "$program" --inputdir="$dir" --outputdir="$out/out" --bindir="$MF_BIN" --dbname="$database" \
 			--host="$PGHOST" --port="$PGPORT" --user=postgres "$@" || status=$?
 		mf_server_down
 	else
@@ -241,39 +242,58 @@ mf_suite_sandbox()
 	mf_make_suite sandbox sandbox
 }
 
+# mf_billing_tests "NAME ..." and mf_core_tests "NAME ...": those of a list that begin with "billing/", without that; the
+# others
+mf_billing_tests()
+{
+	tr -s ' ' '\n' <<<"$1" | sed -n 's,^billing/,,p' | xargs
+}
+
+mf_core_tests()
+{
+	tr -s ' ' '\n' <<<"$1" | sed '/^billing\//d' | xargs
+}
+
 mf_suite_regress()
 {
-	local tests
+	local tests billing program=$MF_PGXS_SRC/test/regress/pg_regress
 
-	tests=${REGRESS:-$(mf_make_variable REGRESS)}
+	tests=${REGRESS:-$(mf_make_variable REGRESS) $(mf_make_variable BILLING_REGRESS)}
+	billing=$(mf_billing_tests "$tests")
+	tests=$(mf_core_tests "$tests")
 	# The others build on it.
-	[ ! -e sql/setup.sql ] || [[ " $tests " == *" setup "* ]] || tests="setup $tests"
-	if [ -z "${tests// /}" ]
+	[ -z "$tests" ] || [[ " $tests " == *" setup "* ]] || tests="setup $tests"
+	[ -z "$billing" ] || billing="setup $(xargs -n 1 <<<"$billing" | sed '/^setup$/d' | xargs)"
+	if [ -z "$tests$billing" ]
 	then
 		mf_no_tests regress "sql/*.sql but the install script"
-	else
-		# shellcheck disable=SC2086
-		mf_regress_suite regress "$MF_PGXS_SRC/test/regress/pg_regress" contrib_regression $tests
 	fi
+	# shellcheck disable=SC2086
+	[ -z "$tests" ] || mf_regress_suite regress "$program" contrib_regression . $tests
+	# shellcheck disable=SC2086
+	[ -z "$billing" ] || mf_regress_suite regress-billing "$program" contrib_regression billing $billing
 }
 
 mf_suite_isolation()
 {
-	local tests
+	local tests billing program=$MF_PGXS_SRC/test/isolation/pg_isolation_regress
 
-	if ! [ -x "$MF_PGXS_SRC/test/isolation/pg_isolation_regress" ]
+	if ! [ -x "$program" ]
 	then
 		mf_skip isolation "this PostgreSQL was installed without pg_isolation_regress"
 		return
 	fi
-	tests=${ISOLATION:-$(mf_make_variable ISOLATION)}
-	if [ -z "${tests// /}" ]
+	tests=${ISOLATION:-$(mf_make_variable ISOLATION) $(mf_make_variable BILLING_ISOLATION)}
+	billing=$(mf_billing_tests "$tests")
+	tests=$(mf_core_tests "$tests")
+	if [ -z "$tests$billing" ]
 	then
 		mf_no_tests isolation "specs/*.spec"
-	else
-		# shellcheck disable=SC2086
-		mf_regress_suite isolation "$MF_PGXS_SRC/test/isolation/pg_isolation_regress" isolation_regression $tests
 	fi
+	# shellcheck disable=SC2086
+	[ -z "$tests" ] || mf_regress_suite isolation "$program" isolation_regression . $tests
+	# shellcheck disable=SC2086
+	[ -z "$billing" ] || mf_regress_suite isolation-billing "$program" isolation_regression billing $billing
 }
 
 mf_suite_tap()
@@ -304,7 +324,7 @@ mf_suite_crash()
 	fi
 	mf_say "building extension with failpoints"
 	mkdir -p "$tree/src"
-	tar --exclude='*.[od]' --exclude='*.so' -cf - Makefile ./*.control src sql monitoring | tar -C "$tree/src" -xf -
+	tar --exclude='*.[od]' --exclude='*.so' -cf - Makefile ./*.control src sql billing monitoring | tar -C "$tree/src" -xf -
 	if ! mf_build "$tree/src" "$log" "${MF_MAKE[@]}" FAILPOINTS=1
 	then
 		mf_failed crash "$log" "extension with failpoints does not build"

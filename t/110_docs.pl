@@ -174,7 +174,10 @@ my @states = (
 	[ qr/mf_resolve\(id/ => q{status = 'review', invoice_id = NULL, invoice_url = NULL, sent_at = NULL} ],
 	[ qr/mf_cancel/ => q{status = 'queued'} ]);
 
-for my $block (map { blocks($_, 'sql') } @docs)
+# the blocks of docs/billing.md go on from each other
+sub together { return { at => $_[0]{at}, text => join '', map { $_->{text} } @_ }; }
+
+for my $block (map { $_ eq 'docs/billing.md' ? together(blocks($_, 'sql')) : blocks($_, 'sql') } @docs)
 {
 	my $script = '';
 

@@ -1,0 +1,64 @@
+--
+-- Days, times and amounts of an account
+--
+CREATE FUNCTION mf_currency_decimals(currency text)
+RETURNS integer
+LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN currency = ANY ('{BHD,IQD,JOD,KWD,LYD,OMR,TND}'::text[]) THEN 3 ELSE 2 END;
+COMMENT ON FUNCTION mf_currency_decimals(text) IS 'how many decimals amounts of a currency have, by ISO 4217';
+
+CREATE FUNCTION mf_local_day(account text, at timestamptz)
+RETURNS date
+LANGUAGE sql STRICT STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT (mf_local_day.at AT TIME ZONE f.time_zone)::date FROM @extschema@.mf_account_facts(mf_local_day.account) f $$;
+COMMENT ON FUNCTION mf_local_day(text, timestamptz) IS 'the civil day of an account at that time';
+
+CREATE FUNCTION mf_local_time(account text, day date, time_of_day time)
+RETURNS timestamptz
+LANGUAGE sql STRICT STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT (mf_local_time.day + mf_local_time.time_of_day) AT TIME ZONE f.time_zone FROM @extschema@.mf_account_facts(mf_local_time.account) f $$;
+COMMENT ON FUNCTION mf_local_time(text, date, time) IS 'when it is that time of that day in the zone of an account';
+
+--
+-- What holds for all bills of an account
+--
+CREATE TABLE mf_billing_policy (
+	account text COLLATE "C" PRIMARY KEY,
+	link_days integer NOT NULL DEFAULT 7 CHECK (link_days BETWEEN 1 AND 365),
+	renew boolean NOT NULL DEFAULT true,
+	weekend integer[] NOT NULL DEFAULT '{5,6}' CHECK (weekend <@ '{1,2,3,4,5,6,7}' AND cardinality(weekend) < 7),
+	quiet_from time,
+	quiet_to time,
+	CHECK ((quiet_from IS NULL) = (quiet_to IS NULL) AND quiet_from <> quiet_to)
+);
+COMMENT ON TABLE mf_billing_policy IS 'what holds for all bills of an account; without a row, the defaults of the columns';
+COMMENT ON COLUMN mf_billing_policy.link_days IS 'days that a link can be paid, where the bill says nothing';
+COMMENT ON COLUMN mf_billing_policy.renew IS 'whether a link that has expired is replaced at once; false: when somebody asks for it';
+COMMENT ON COLUMN mf_billing_policy.weekend IS 'days of the week without reminders, 1 Monday to 7 Sunday';
+COMMENT ON COLUMN mf_billing_policy.quiet_from IS 'no reminder from this time of the day on, in the zone of the account';
+COMMENT ON COLUMN mf_billing_policy.quiet_to IS 'until this one';
+
+CREATE FUNCTION mf_policy(account text)
+RETURNS mf_billing_policy
+LANGUAGE sql STRICT STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce((SELECT p FROM @extschema@.mf_billing_policy p WHERE p.account = mf_policy.account),
+		ROW(mf_policy.account, 7, true, '{5,6}'::integer[], NULL, NULL)::@extschema@.mf_billing_policy)
+$$;
+COMMENT ON FUNCTION mf_policy(text) IS 'the row of mf_billing_policy of an account, or the defaults';
+
+CREATE FUNCTION mf_caller()
+RETURNS name
+LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_caller() IS 'the role that has called a function which runs as its owner, for the history; myfatoorah for what the worker has called';
+
+CREATE FUNCTION mf_billing_wake(at timestamptz)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT @extschema@.mf_call_at('@extschema@.mf_billing_tick', mf_billing_wake.at) WHERE mf_billing_wake.at IS NOT NULL $$;
+COMMENT ON FUNCTION mf_billing_wake(timestamptz) IS 'has mf_billing_tick() called at that time or earlier; null does nothing';

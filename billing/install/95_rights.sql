@@ -1,0 +1,59 @@
+--
+-- Owner and rights: first revoke what default privileges may have granted
+--
+DO LANGUAGE plpgsql $do$
+DECLARE
+	o record;
+	g record;
+BEGIN
+	FOR o IN
+		SELECT d.classid, d.objid, CASE WHEN p.oid IS NOT NULL THEN 'FUNCTION' WHEN c.relkind OPERATOR(pg_catalog.=) 'S' THEN 'SEQUENCE'
+				WHEN c.relkind OPERATOR(pg_catalog.=) 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind,
+			coalesce(p.oid::pg_catalog.regprocedure::text, c.oid::pg_catalog.regclass::text) AS name,
+			coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner), c.relacl) AS acl, coalesce(p.proowner, c.relowner) AS owner,
+			c.relkind OPERATOR(pg_catalog.=) 'S' AS sequence
+		FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+				AND d.refobjid OPERATOR(pg_catalog.=) e.oid
+			LEFT JOIN pg_catalog.pg_proc p ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid OPERATOR(pg_catalog.=) d.objid
+			LEFT JOIN pg_catalog.pg_class c ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid OPERATOR(pg_catalog.=) d.objid
+				AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,S}')
+		WHERE e.extname OPERATOR(pg_catalog.=) 'myfatoorah_billing' AND d.deptype OPERATOR(pg_catalog.=) 'e' AND (p.oid IS NOT NULL OR c.oid IS NOT NULL)
+	LOOP
+		FOR g IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END AS grantee
+			FROM pg_catalog.aclexplode(o.acl) a WHERE a.grantee OPERATOR(pg_catalog.<>) o.owner
+		LOOP
+			EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', CASE o.kind WHEN 'VIEW' THEN 'TABLE' ELSE o.kind END, o.name, g.grantee);
+		END LOOP;
+		-- a sequence follows its table
+		IF NOT coalesce(o.sequence, false) THEN
+			EXECUTE pg_catalog.format('ALTER %s %s OWNER TO myfatoorah_billing', o.kind, o.name);
+		END IF;
+	END LOOP;
+END
+$do$;
+
+-- Bills
+GRANT SELECT ON mf_bill, mf_link, mf_receipt, mf_bill_history, mf_billing_policy, mf_overpaid TO myfatoorah_submit, myfatoorah_read;
+GRANT INSERT (account, bill_key, customer_name, customer_email, customer_mobile, mobile_country_code, language, customer_reference, customer_civil_id,
+	total, currency, lines, due_date, notification_option, send_at, link_days, memo, metadata) ON mf_bill TO myfatoorah_submit;
+GRANT UPDATE (customer_name, customer_email, customer_mobile, mobile_country_code, language, customer_reference, customer_civil_id,
+	total, lines, due_date, notification_option, send_at, link_days, memo, metadata) ON mf_bill TO myfatoorah_submit, myfatoorah_operate;
+GRANT INSERT (bill, received_on, method, value, note) ON mf_receipt TO myfatoorah_submit, myfatoorah_operate;
+GRANT INSERT, UPDATE, DELETE ON mf_billing_policy TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_local_day, mf_local_time, mf_policy, mf_bill_transition_allowed, mf_lines_sum, mf_bill_token, mf_check_amount, mf_bill_check_right, mf_bill_visible
+	TO myfatoorah_submit, myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_void, mf_reopen, mf_new_link, mf_request, mf_reverse TO myfatoorah_operate;
+
+-- What the core calls
+SELECT mf_on_change('mf_billing_on_change(mf_invoice, mf_invoice)', payments_only => true);
+SELECT mf_on_time('mf_billing_tick(timestamptz)');
+
+-- Dumps
+SELECT pg_catalog.pg_extension_config_dump('mf_billing_policy', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_bill', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_bill_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_link', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_receipt', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_receipt_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_bill_history', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_bill_history_id_seq', '');

@@ -1,0 +1,187 @@
+-- mf_bill: what may be inserted and changed, its first link, its states, receipts by hand
+\pset format unaligned
+SET client_min_messages = error;
+DROP ROLE IF EXISTS regress_mf_clerk, regress_mf_other, regress_mf_chief;
+RESET client_min_messages;
+CREATE ROLE regress_mf_clerk IN ROLE myfatoorah_submit;
+CREATE ROLE regress_mf_other IN ROLE myfatoorah_submit;
+CREATE ROLE regress_mf_chief IN ROLE myfatoorah_operate;
+GRANT USAGE ON FOREIGN SERVER myfatoorah TO regress_mf_clerk, regress_mf_other;
+CALL mf_test.reset_sandbox();
+CREATE FUNCTION pg_temp.as_role(who text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	PERFORM set_config('role', who, true);
+	result := mf_test.try(statement);
+	PERFORM set_config('role', 'none', true);
+	RETURN result;
+END
+$$;
+-- One that is inserted has a link
+SET ROLE regress_mf_clerk;
+INSERT INTO mf_bill (customer_name, total, customer_reference, bill_key, due_date, memo) VALUES ('Ahmad', 250.500, 'flat 1', 'flat 1, 2026-01', '2026-01-01', 'rent')
+	RETURNING account, currency, status, received, balance, overpaid, length(token), token ~ '^[0-9a-f]+$' AS hex, created_by;
+RESET ROLE;
+SELECT i.invoice_value, i.notification_option, i.created_by, i.metadata = jsonb_build_object('bill', b.id) AS tells, i.expiry_date - i.send_at AS lives, k.live, k.value, b.link_due = k.expires_at AS renewed_then
+	FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice JOIN mf_link k ON k.invoice = i.id WHERE b.customer_reference = 'flat 1';
+CALL mf_test.wait_for($$(SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.customer_reference = 'flat 1') = 'sent'$$);
+
+-- A month run twice bills once
+INSERT INTO mf_bill (customer_name, total, bill_key) VALUES ('Ahmad', 250.500, 'flat 1, 2026-01') ON CONFLICT (account, bill_key) DO NOTHING;
+SELECT count(*) AS bills, (SELECT count(*) FROM mf_link) AS links FROM mf_bill;
+
+-- Refused, in the bill's words
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total) VALUES ('A', -1)$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total) VALUES ('A', NULL)$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total) VALUES ('A', 'NaN')$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total) VALUES ('A', 1.2345)$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, currency) VALUES ('A', 1.234, 'usd')$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, currency) VALUES ('A', 1.23, 'dollar')$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, link_days) VALUES ('A', 1, 0)$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, due_date) VALUES ('A', 1, 'infinity')$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, notification_option) VALUES ('A', 1, 'EML')$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, account) VALUES ('A', 1, 'nobody')$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, lines) VALUES ('A', 1, '{}')$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, lines) VALUES ('A', 1, '[{"unit_price": "1"}]')$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, lines) VALUES ('A', 1, '[{"unit_price": 0.333, "quantity": 3}]')$$);
+SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, lines) VALUES ('A', 10.499, '[{"unit_price": 3.333, "quantity": 3, "tax_rate": 5, "description": "water"}]')$$);
+SELECT pg_temp.as_role('regress_mf_clerk', $$INSERT INTO mf_bill (customer_name, total, status) VALUES ('A', 1, 'paid')$$);
+SELECT pg_temp.as_role('regress_mf_chief', $$INSERT INTO mf_bill (customer_name, total) VALUES ('A', 1)$$);
+SELECT count(*) AS bills, (SELECT count(*) FROM mf_link) AS links FROM mf_bill WHERE customer_name = 'A';
+
+-- Cash for a part: the link is replaced by one over the rest, after MyFatoorah was asked
+SELECT id AS bill, invoice AS first FROM mf_bill WHERE customer_reference = 'flat 1' \gset
+SELECT pg_temp.as_role('regress_mf_other', format('INSERT INTO mf_receipt (bill, method, value) VALUES (%s, ''cash'', 100)', :bill)) ~ '^42501: permission denied for bill' AS not_another;
+SET ROLE regress_mf_clerk;
+INSERT INTO mf_receipt (bill, method, value, note) VALUES (:bill, 'cash', 100, 'at the counter') RETURNING received_on = mf_local_day('myfatoorah', now()) AS today, created_by;
+RESET ROLE;
+SELECT status, received, balance, invoice IS NULL AS no_link FROM mf_bill WHERE id = :bill;
+SELECT live, retired_why FROM mf_link WHERE bill = :bill;
+CALL mf_test.wait_for(format('(SELECT invoice IS NOT NULL FROM mf_bill WHERE id = %s)', :bill));
+SELECT i.invoice_value, i.id <> :first AS another, i.created_by, (SELECT replaced_by = i.id FROM mf_invoice WHERE id = :first) AS replaces, b.link_tries, b.link_error
+	FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
+SELECT live, value, retired_why FROM mf_link WHERE bill = :bill ORDER BY invoice;
+CALL mf_test.wait_for(format($$(SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = %s) = 'sent'$$, :bill));
+
+-- The rest is paid by the link
+SELECT mf_test.sandbox('invoices/' || i.invoice_id || '/pay', '{"gateway": "KNET"}') IS NOT NULL AS paid FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
+SELECT mf_refresh(invoice) FROM mf_bill WHERE id = :bill;
+CALL mf_test.wait_for(format('(SELECT status FROM mf_bill WHERE id = %s) = ''paid''', :bill));
+SELECT status, received, balance, overpaid, invoice, paid_on = mf_local_day(account, now()) AS today, closed_at IS NOT NULL AS closed, link_due FROM mf_bill WHERE id = :bill;
+SELECT method, value, invoice IS NOT NULL AS link, payment_id IS NOT NULL AS payment, created_by FROM mf_receipt WHERE bill = :bill ORDER BY id;
+SELECT actor, changes - '{invoice,closed_at,paid_on}'::text[] AS changes, reason FROM mf_bill_history WHERE bill = :bill ORDER BY id;
+
+-- What nobody does by hand
+SELECT regexp_replace(mf_test.try(format('UPDATE mf_bill SET status = ''open'' WHERE id = %s', :bill)), 'bill \d+', 'bill N') AS not_even_the_owner;
+SELECT mf_test.try(format('UPDATE mf_bill SET received = 0 WHERE id = %s', :bill)) ~ 'cannot be changed' AS nor_money;
+SELECT regexp_replace(mf_test.try(format('UPDATE mf_bill SET total = 1 WHERE id = %s', :bill)), 'bill \d+', 'bill N') AS a_paid_one_stays;
+UPDATE mf_bill SET memo = 'rent of January' WHERE id = :bill;
+SELECT mf_test.try('DELETE FROM mf_bill'), mf_test.try('TRUNCATE mf_bill CASCADE');
+SELECT mf_test.try('UPDATE mf_receipt SET value = 1'), mf_test.try('DELETE FROM mf_receipt'), mf_test.try('TRUNCATE mf_receipt CASCADE');
+SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value) VALUES (%s, ''online'', 1)', :bill));
+SELECT mf_test.try('INSERT INTO mf_receipt (bill, method, value) VALUES (-1, ''cash'', 1)');
+SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value) VALUES (%s, ''cash'', -1)', :bill));
+SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value) VALUES (%s, ''barter'', 1)', :bill)) ~ '^23514' AS method;
+SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value, received_on) VALUES (%s, ''cash'', 1, ''2999-01-01'')', :bill));
+SELECT pg_temp.as_role('regress_mf_clerk', format('SELECT mf_void(%s, ''x'')', :bill)) AS operators_only;
+
+-- Paid twice: in cash after all, and taken back
+INSERT INTO mf_receipt (bill, method, value) VALUES (:bill, 'cheque', 50);
+SELECT status, received, balance, overpaid FROM mf_bill WHERE id = :bill;
+SELECT regexp_replace(next_step, 'payment \d+', 'payment N') AS next_step, cardinality(payments) FROM mf_overpaid;
+SELECT id AS receipt FROM mf_receipt WHERE bill = :bill AND method = 'cheque' \gset
+SET ROLE regress_mf_chief;
+SELECT mf_reverse(:receipt, 'bounced') > 0 AS reversed;
+SELECT regexp_replace(mf_test.try(format('SELECT mf_reverse(%s, ''again'')', :receipt)), '\d+ was', 'N was') AS once;
+SELECT regexp_replace(mf_test.try(format('SELECT mf_reverse(%s, ''no'')', (SELECT id FROM mf_receipt WHERE method = 'online' LIMIT 1))), '\d+ is', 'N is') AS not_online;
+SELECT mf_test.try('SELECT mf_reverse(-1, ''no'')'), mf_test.try(format('SELECT mf_reverse(%s, '' '')', :receipt));
+RESET ROLE;
+SELECT count(*) FROM mf_overpaid;
+SELECT method, value, note, created_by FROM mf_receipt WHERE bill = :bill ORDER BY id;
+-- a receipt that is taken back opens the bill again
+SELECT id AS receipt FROM mf_receipt WHERE bill = :bill AND method = 'cash' \gset
+SET ROLE regress_mf_chief;
+SELECT mf_reverse(:receipt, 'false money') > 0 AS reversed;
+RESET ROLE;
+CALL mf_test.wait_for(format('(SELECT invoice IS NOT NULL FROM mf_bill WHERE id = %s)', :bill));
+SELECT b.status, b.balance, b.paid_on, b.closed_at, i.invoice_value FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
+
+-- Void, and back; all at once while nothing was sent
+INSERT INTO mf_bill (customer_name, total, customer_reference, send_at) VALUES ('Noura', 30, 'flat 2', now() + interval '1 day') RETURNING id AS bill, invoice AS first \gset
+SELECT invoice AS first FROM mf_bill WHERE id = :bill \gset
+SET ROLE regress_mf_chief;
+SELECT mf_test.try(format('SELECT mf_void(%s, NULL)', :bill));
+SELECT mf_void(:bill, 'moved out');
+RESET ROLE;
+SELECT b.status, b.invoice, b.link_due, i.status, k.live, k.retired_why FROM mf_bill b JOIN mf_link k ON k.bill = b.id JOIN mf_invoice i ON i.id = k.invoice WHERE b.id = :bill;
+SELECT regexp_replace(mf_test.try(format('SELECT mf_void(%s, ''x'')', :bill)), 'bill \d+', 'bill N'), regexp_replace(mf_test.try(format('SELECT mf_new_link(%s, ''x'')', :bill)), 'bill \d+', 'bill N');
+SELECT regexp_replace(mf_test.try(format('UPDATE mf_bill SET total = 31 WHERE id = %s', :bill)), 'bill \d+', 'bill N');
+INSERT INTO mf_receipt (bill, method, value) VALUES (:bill, 'transfer', 12);
+SELECT status, received, overpaid FROM mf_bill WHERE id = :bill;
+SELECT mf_reopen(:bill, 'came back');
+SELECT b.status, b.balance, b.overpaid, i.status, i.invoice_value, i.id <> :first AS another FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
+SELECT regexp_replace(mf_test.try(format('SELECT mf_reopen(%s, ''x'')', :bill)), 'bill \d+', 'bill N');
+-- a part of it, all again, and another amount
+SELECT mf_request(:bill, 5) > 0 AS link;
+SELECT b.request_value, i.invoice_value, b.balance FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
+SELECT regexp_replace(mf_test.try(format('SELECT mf_request(%s, 19)', :bill)), 'bill \d+', 'bill N'), mf_test.try(format('SELECT mf_request(%s, 0)', :bill));
+INSERT INTO mf_receipt (bill, method, value) VALUES (:bill, 'cash', 1);
+SELECT b.request_value, i.invoice_value, b.balance FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
+UPDATE mf_bill SET total = 40, customer_name = 'Noura S.' WHERE id = :bill;
+SELECT b.balance, i.invoice_value, i.customer_name, b.updated_by FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
+SELECT mf_new_link(:bill, 'lost') > 0 AS link;
+SELECT count(*) FILTER (WHERE live) AS live, count(*) AS links, count(DISTINCT i.replaced_by) AS replaced, string_agg(DISTINCT i.status, ' ') AS states
+	FROM mf_link k JOIN mf_invoice i ON i.id = k.invoice WHERE k.bill = :bill;
+SELECT actor, changes->'status' AS status, changes->'total' AS total, reason FROM mf_bill_history WHERE bill = :bill AND (changes ?| '{status,total}' OR reason IS NOT NULL) ORDER BY id;
+UPDATE mf_bill SET total = 13 WHERE id = :bill;
+SELECT status, balance, invoice FROM mf_bill WHERE id = :bill;
+-- two live links are impossible
+SELECT mf_test.try(format('UPDATE mf_link SET live = true, retired_at = NULL WHERE bill = %s', :bill)) ~ '^23505' AS impossible;
+
+-- Nothing to pay
+INSERT INTO mf_bill (customer_name, total) VALUES ('Free', 0);
+SELECT status, invoice, link_due, paid_on = mf_local_day(account, now()) AS today FROM mf_bill WHERE customer_name = 'Free';
+
+-- Expired: asked first, then replaced; the tick gets the time
+INSERT INTO mf_bill (customer_name, total, customer_reference, link_days) VALUES ('Late', 8, 'flat 3', 2);
+SELECT id AS bill, invoice AS first FROM mf_bill WHERE customer_reference = 'flat 3' \gset
+CALL mf_test.wait_for(format('(SELECT status FROM mf_invoice WHERE id = %s) = ''sent''', :first));
+SELECT mf_billing_tick(now() + interval '1 day') > now() + interval '1 day' AS not_yet;
+SELECT invoice = :first AS the_first FROM mf_bill WHERE id = :bill;
+SELECT mf_billing_tick(now() + interval '3 days') IS NOT NULL AS more;
+SELECT invoice = :first AS the_first, link_tries FROM mf_bill WHERE id = :bill;
+CALL mf_test.wait_for(format('NOT EXISTS (SELECT FROM mf_inquiry WHERE invoice = %s AND urgent)', :first));
+SELECT mf_billing_tick(now() + interval '4 days') > now() + interval '4 days' AS later;
+SELECT b.invoice <> :first AS another, i.invoice_value, i.notification_option, (SELECT replaced_by = i.id FROM mf_invoice WHERE id = :first) AS replaces FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
+SELECT live, retired_why FROM mf_link WHERE bill = :bill ORDER BY invoice;
+
+-- A link that MyFatoorah refuses: the bill says so, and its correction makes another
+CALL mf_test.fault('{"name": "refused", "shape": 1, "times": 1}');
+INSERT INTO mf_bill (customer_name, total, customer_reference) VALUES ('[fault:refused]', 9, 'flat 4');
+SELECT id AS bill FROM mf_bill WHERE customer_reference = 'flat 4' \gset
+CALL mf_test.wait_for(format('(SELECT link_error IS NOT NULL FROM mf_bill WHERE id = %s)', :bill));
+SELECT invoice, link_due, status FROM mf_bill WHERE id = :bill;
+SELECT retired_why FROM mf_link WHERE bill = :bill;
+UPDATE mf_bill SET customer_name = 'Corrected' WHERE id = :bill;
+SELECT i.customer_name, b.link_error FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
+
+-- Views hold the caller's policies, although they belong to a role that has none
+INSERT INTO mf_receipt (bill, method, value) SELECT id, 'other', 1 FROM mf_bill WHERE customer_name = 'Free';
+CREATE POLICY own ON mf_bill USING (pg_has_role(created_by_id, 'USAGE'));
+ALTER TABLE mf_bill ENABLE ROW LEVEL SECURITY;
+SET ROLE regress_mf_clerk;
+SELECT (SELECT count(*) FROM mf_bill WHERE customer_name = 'Free') AS bills, count(*) AS overpaid FROM mf_overpaid;
+RESET ROLE;
+ALTER TABLE mf_bill DISABLE ROW LEVEL SECURITY;
+DROP POLICY own ON mf_bill;
+SET ROLE regress_mf_clerk;
+SELECT customer_name, overpaid, next_step FROM mf_overpaid;
+RESET ROLE;
+
+SELECT count(*) AS bills_with_two_live_links FROM (SELECT FROM mf_link WHERE live GROUP BY bill HAVING count(*) > 1) t;
+SELECT count(*) AS links_that_differ FROM mf_bill b FULL JOIN (SELECT * FROM mf_link WHERE live) k ON k.bill = b.id WHERE b.invoice IS DISTINCT FROM k.invoice;
+SELECT function, error FROM mf_reaction_backlog WHERE error IS NOT NULL;
+SET client_min_messages = error;
+REVOKE USAGE ON FOREIGN SERVER myfatoorah FROM regress_mf_clerk, regress_mf_other;
+DROP ROLE regress_mf_clerk, regress_mf_other, regress_mf_chief;

@@ -1,0 +1,33 @@
+-- Who may do what with bills: PUBLIC nothing, each role its part; all belongs to one role, and no function follows the caller's search path
+\pset format unaligned
+CREATE VIEW pg_temp.member AS SELECT classid, objid FROM pg_depend
+	WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'myfatoorah_billing');
+
+-- Everything in the extension. A new line here wants a look at its rights, its marking and its comment.
+SELECT p.oid::regprocedure AS function, l.lanname AS language, CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END AS volatility,
+	p.proisstrict AS strict, CASE p.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END AS parallel, p.prosecdef AS definer
+FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_temp.member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid ORDER BY p.proname, p.oid;
+SELECT c.oid::regclass AS relation, c.relkind FROM pg_class c JOIN pg_temp.member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid WHERE c.relkind <> 'i' ORDER BY c.relkind, c.relname;
+SELECT t.tgrelid::regclass, t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_temp.member m ON m.classid = 'pg_class'::regclass AND m.objid = t.tgrelid WHERE NOT t.tgisinternal ORDER BY 1, 2;
+SELECT o::regclass AS dumped, c FROM pg_extension, unnest(extconfig, extcondition) x(o, c) WHERE extname = 'myfatoorah_billing' ORDER BY 1;
+
+-- None of these
+SELECT p.oid::regprocedure AS follows_the_path FROM pg_proc p JOIN pg_temp.member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid JOIN pg_language l ON l.oid = p.prolang
+	WHERE l.lanname <> 'c' AND p.prosqlbody IS NULL AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false);
+SELECT pg_describe_object(classid, objid, 0) AS of_another_role FROM pg_temp.member m WHERE NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = m.objid AND p.proowner = 'myfatoorah_billing'::regrole)
+	AND m.classid = 'pg_proc'::regclass OR m.classid = 'pg_class'::regclass AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = m.objid AND c.relowner = 'myfatoorah_billing'::regrole);
+SELECT pg_describe_object(classid, objid, 0) AS without_comment FROM pg_temp.member m
+WHERE obj_description(objid, (SELECT relname FROM pg_class WHERE oid = classid)::name) IS NULL
+	AND NOT EXISTS (SELECT FROM pg_class c WHERE m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind IN ('S', 'i'))
+	AND NOT EXISTS (SELECT FROM pg_type t WHERE m.classid = 'pg_type'::regclass AND t.oid = m.objid AND (t.typelem <> 0 OR t.typrelid <> 0)) ORDER BY 1;
+SELECT attrelid::regclass, attname AS without_comment FROM pg_attribute WHERE attrelid = 'mf_bill'::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL;
+
+-- Rights: functions, columns, tables
+SELECT p.proname, string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END, ', ') AS grantees
+FROM pg_proc p JOIN pg_temp.member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee <> p.proowner GROUP BY p.oid, p.proname ORDER BY 1;
+SELECT c.oid::regclass AS relation, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type)
+FROM pg_class c JOIN pg_temp.member m ON m.objid = c.oid AND m.classid = 'pg_class'::regclass, aclexplode(c.relacl) a WHERE a.grantee <> c.relowner GROUP BY c.relname, c.oid, a.grantee ORDER BY 1, 2;
+SELECT t.attrelid::regclass AS relation, a.grantee::regrole AS role, a.privilege_type, string_agg(t.attname, ' ' ORDER BY t.attnum) AS columns
+FROM pg_attribute t JOIN pg_temp.member m ON m.objid = t.attrelid AND m.classid = 'pg_class'::regclass, aclexplode(t.attacl) a GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolcanlogin, rolbypassrls, (SELECT count(*) FROM pg_auth_members m WHERE m.roleid = r.oid) AS members FROM pg_roles r WHERE rolname = 'myfatoorah_billing';
+SELECT kind, function, owner, extension FROM mf_reaction ORDER BY 1;

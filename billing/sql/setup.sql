@@ -1,0 +1,11 @@
+-- The database of these tests: that of the core's, with bills
+\set ECHO none
+\o /dev/null
+\i sql/setup.sql
+\o
+\set ECHO all
+CREATE EXTENSION myfatoorah_billing;
+SELECT extname, extversion = (SELECT extversion FROM pg_extension WHERE extname = 'myfatoorah') AS same_version FROM pg_extension WHERE extname LIKE 'myfatoorah%' ORDER BY 1;
+-- The default time limit of a function is for a quiet machine.
+ALTER SYSTEM SET myfatoorah.on_change_timeout = '20s';
+SELECT pg_reload_conf();

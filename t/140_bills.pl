@@ -1,0 +1,159 @@
+# Bills with a running worker: links are renewed when they are due, payments of retired links count, dumps carry all of it, the
+# extension can be dropped and made again, and many bills are inserted about as fast as invoices.
+use MyFatoorah::Test;
+
+use Time::HiRes qw(time);
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.on_change_timeout = '30s'");
+my $db = 'postgres';
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+sub wait_for
+{
+	return $mf->wait_for($node, $db, @_);
+}
+
+# A bill with that key, whose link was sent
+sub bill
+{
+	my ($key, $total) = @_;
+
+	sql("INSERT INTO mf_bill (customer_name, total, bill_key, customer_reference) VALUES ('Ahmad', $total, '$key', '$key')");
+	wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.bill_key = '$key'", 'sent');
+	return sql("SELECT id FROM mf_bill WHERE bill_key = '$key'");
+}
+
+sub link_of { return sql("SELECT invoice FROM mf_bill WHERE id = $_[0]"); }
+
+sub pay
+{
+	my ($link) = @_;
+
+	$sandbox->invoice(sql("SELECT invoice_id FROM mf_invoice WHERE id = $link"), 'pay');
+	sql("SELECT mf_refresh($link)");
+	return;
+}
+
+# Of all bills: more than one live link; one that differs from its row; books that differ from the ledger
+sub faults
+{
+	return sql(q{SELECT (SELECT count(*) FROM (SELECT FROM mf_link WHERE live GROUP BY bill HAVING count(*) > 1) t),
+		(SELECT count(*) FROM mf_bill b FULL JOIN (SELECT * FROM mf_link WHERE live) k ON k.bill = b.id WHERE b.invoice IS DISTINCT FROM k.invoice),
+		(SELECT coalesce(sum(r.value), 0) FROM mf_receipt r WHERE r.method = 'online') - (SELECT coalesce(sum(l.amount), 0) FROM mf_ledger l WHERE l.kind <> 'fee' AND EXISTS (SELECT FROM mf_link k WHERE k.invoice = l.invoice)),
+		(SELECT count(*) FROM mf_bill b WHERE b.received <> (SELECT coalesce(sum(r.value), 0) FROM mf_receipt r WHERE r.bill = b.id)),
+		(SELECT count(*) FROM mf_bill b WHERE b.status <> CASE WHEN b.status = 'void' THEN 'void' WHEN b.received >= b.total THEN 'paid' ELSE 'open' END)});
+}
+
+$mf->setup_account($node, $db, $sandbox);
+sql('CREATE EXTENSION myfatoorah_billing');
+$mf->wait_worker($node, $db);
+
+#
+# Renewal: by the worker, when it is due
+#
+my $bill = bill('expires', '12.500');
+my $first = link_of($bill);
+sql("SET ROLE myfatoorah_billing; UPDATE mf_link SET expires_at = now() WHERE invoice = $first; UPDATE mf_bill SET link_due = now() WHERE id = $bill; SELECT mf_call_at('public.mf_billing_tick', now())");
+wait_for("SELECT invoice <> $first FROM mf_bill WHERE id = $bill", 't');
+my $second = link_of($bill);
+is(sql("SELECT replaced_by FROM mf_invoice WHERE id = $first"), $second, 'a link that has expired is replaced');
+is(sql("SELECT string_agg(concat_ws('/', live, retired_why), ' ' ORDER BY invoice) FROM mf_link WHERE bill = $bill"), 'f/expired t', 'and retired');
+wait_for("SELECT status FROM mf_invoice WHERE id = $second", 'sent');
+
+# The customer still had the old page open, and pays both.
+pay($first);
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+is(link_of($bill), '', 'a payment of the retired link counts');
+pay($second);
+wait_for("SELECT overpaid FROM mf_bill WHERE id = $bill", '12.500');
+like(sql("SELECT next_step FROM mf_overpaid WHERE bill = $bill"), qr/^Refund 12\.500 KWD in the MyFatoorah portal, of payment \d+/, 'and that of the other is to be refunded');
+$sandbox->refund(sql("SELECT invoice_id FROM mf_invoice WHERE id = $second"), '12.500');
+sql("SELECT mf_refresh($second)");
+wait_for("SELECT overpaid FROM mf_bill WHERE id = $bill", '0.000');
+is(sql("SELECT string_agg(concat_ws(' ', method, value, note), ', ' ORDER BY id) FROM mf_receipt WHERE bill = $bill"), 'online 12.500, online 12.500, online -12.500 refund', 'the refund is a receipt');
+is(sql("SELECT status FROM mf_bill WHERE id = $bill"), 'paid', 'and the bill stays paid');
+
+# It was paid, and MyFatoorah does not answer for a while: no second link, whoever asks
+my $silent = bill('silent', 5);
+$first = link_of($silent);
+$sandbox->invoice(sql("SELECT invoice_id FROM mf_invoice WHERE id = $first"), 'pay');
+$sandbox->faults({ path => 'GetPaymentStatus', status => 503, times => 3 });
+is(sql("SELECT coalesce(mf_new_link($silent, 'lost')::text, 'later')"), 'later', 'a new link has to wait for the answer about the old one');
+wait_for("SELECT link_tries > 1 FROM mf_bill WHERE id = $silent", 't');
+is(link_of($silent), '', 'there is none as long as there is no answer');
+wait_for("SELECT status FROM mf_bill WHERE id = $silent", 'paid');
+is(sql("SELECT count(*) FROM mf_link WHERE bill = $silent"), 1, 'what was paid wins: no second one was made');
+
+#
+# Notifications
+#
+my $session = $mf->session($node, $db);
+$session->query_safe('LISTEN mf_bill');
+my $told = bill('told', 3);
+my $notified = $session->query("SELECT 'x'");
+like($notified . ($session->{stdout} // ''), qr/Asynchronous notification "mf_bill" with payload "\{"bill": $told\}"/, 'each change is notified');
+$session->quit;
+is(faults(), '0|0|0.000|0|0', 'books and links are right');
+
+#
+# Dumps, and the life of the extension
+#
+my $cash = bill('cash', 7);
+sql("INSERT INTO mf_receipt (bill, method, value) VALUES ($cash, 'cash', 2)");
+wait_for("SELECT invoice IS NOT NULL FROM mf_bill WHERE id = $cash", 't');
+wait_for('SELECT count(*) FROM mf_reaction_queue WHERE invoice IS NOT NULL', 0);
+my $columns = q{SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_bill t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_receipt t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.invoice)) FROM mf_link t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_bill_history t};
+my $before = sql($columns);
+my $dump = $node->basedir . '/dump.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr($db) ], 'pg_dump');
+sql('CREATE DATABASE restored TEMPLATE template0');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'and psql restore it');
+is($node->safe_psql('restored', $columns), $before, 'bills, receipts, links and history are the same');
+is($node->safe_psql('restored', 'SELECT count(*), count(DISTINCT function) FROM mf_reaction'), '2|2', 'the functions are registered once');
+is($node->safe_psql('restored', "INSERT INTO mf_receipt (bill, method, value) VALUES ($cash, 'cash', 1); SELECT received FROM mf_bill WHERE id = $cash"), '3', 'and receipts go on');
+sql('DROP DATABASE restored');
+
+sql('DROP EXTENSION myfatoorah_billing');
+my $plain = $mf->insert($node, $db, 'after');
+$mf->wait_status($node, $db, 'after');
+is(sql("SELECT count(*) FROM mf_reaction_queue q WHERE q.invoice = $plain"), 0, 'functions of an extension that was dropped are told nothing');
+is(sql("SELECT count(*) FROM mf_check() WHERE item = 'reactions'"), 0, 'and nobody is told of them');
+sql('CREATE EXTENSION myfatoorah_billing');
+$bill = bill('again', 4);
+pay(link_of($bill));
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+pass('made again, it works again');
+
+#
+# Many at once
+#
+sub insertion
+{
+	my ($statement) = @_;
+	my $start = time;
+
+	sql("BEGIN; $statement; ROLLBACK");
+	return time - $start;
+}
+
+sql("SELECT mf_pause('*')");
+my @ratios;
+foreach (1 .. 3)
+{
+	my $invoices = insertion(q{INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) SELECT 'Ahmad', 250.5, 'flat ' || n FROM generate_series(1, 10000) n});
+	my $bills = insertion(q{INSERT INTO mf_bill (customer_name, total, customer_reference, bill_key, due_date) SELECT 'Ahmad', 250.5, 'flat ' || n, 'key ' || n, '2026-01-01' FROM generate_series(1, 10000) n});
+
+	push @ratios, $bills / $invoices;
+	diag(sprintf '10,000 invoices in %.2f s, bills in %.2f s', $invoices, $bills);
+}
+my ($ratio) = sort { $a <=> $b } @ratios;
+# the goal is 2.5; a plan that reads the table for each row is a hundred times off
+cmp_ok($ratio, '<', 15, sprintf '10,000 bills take %.2f times as long as 10,000 invoices', $ratio);
+
+done_testing();
