@@ -133,7 +133,8 @@ DATA_built = $(BILLING_SCRIPT)
 PGFILEDESC = "myfatoorah - invoices and payments through MyFatoorah"
 
 # The second extension: its script is made of parts, and its library is small.
-BILLING_SCRIPT = billing/myfatoorah_billing--$(EXTVERSION).sql
+BILLING_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'$$/\1/p" $(SOURCE_DIR)/billing/myfatoorah_billing.control)
+BILLING_SCRIPT = billing/myfatoorah_billing--$(BILLING_VERSION).sql
 BILLING_PARTS = $(sort $(wildcard $(SOURCE_DIR)/billing/install/*.sql))
 BILLING_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/billing/src/*.c)))
 BILLING_LIBRARY = billing/myfatoorah_billing$(DLSUFFIX)

@@ -5,7 +5,7 @@
 \o
 \set ECHO all
 CREATE EXTENSION myfatoorah_billing;
-SELECT extname, extversion = (SELECT extversion FROM pg_extension WHERE extname = 'myfatoorah') AS same_version FROM pg_extension WHERE extname LIKE 'myfatoorah%' ORDER BY 1;
+SELECT extname, extnamespace::regnamespace AS schema FROM pg_extension WHERE extname LIKE 'myfatoorah%' ORDER BY 1;
 -- The default time limit of a function is for a quiet machine.
 ALTER SYSTEM SET myfatoorah.on_change_timeout = '20s';
 SELECT pg_reload_conf();
