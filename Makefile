@@ -134,10 +134,10 @@ PGFILEDESC = "myfatoorah - invoices and payments through MyFatoorah"
 
 # The second extension: its script is made of parts, and its library is small.
 BILLING_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'$$/\1/p" $(SOURCE_DIR)/billing/myfatoorah_billing.control)
-BILLING_SCRIPT = billing/myfatoorah_billing--$(BILLING_VERSION).sql
+BILLING_SCRIPT = $(CURDIR)/billing/myfatoorah_billing--$(BILLING_VERSION).sql
 BILLING_PARTS = $(sort $(wildcard $(SOURCE_DIR)/billing/install/*.sql))
 BILLING_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/billing/src/*.c)))
-BILLING_LIBRARY = billing/myfatoorah_billing$(DLSUFFIX)
+BILLING_LIBRARY = $(CURDIR)/billing/myfatoorah_billing$(DLSUFFIX)
 BILLING_DEPENDENCIES =
 BILLING_LIBS := $(if $(BILLING_DEPENDENCIES),$(shell $(PKG_CONFIG) --libs $(BILLING_DEPENDENCIES) 2>/dev/null))
 BILLING_CFLAGS := $(if $(BILLING_DEPENDENCIES),$(shell $(PKG_CONFIG) --cflags $(BILLING_DEPENDENCIES) 2>/dev/null))

@@ -143,17 +143,16 @@ sub insertion
 }
 
 sql("SELECT mf_pause('*')");
-my @ratios;
+my ($invoices, $bills);
 foreach (1 .. 3)
 {
-	my $invoices = insertion(q{INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) SELECT 'Ahmad', 250.5, 'flat ' || n FROM generate_series(1, 10000) n});
-	my $bills = insertion(q{INSERT INTO mf_bill (customer_name, total, customer_reference, bill_key, due_date) SELECT 'Ahmad', 250.5, 'flat ' || n, 'key ' || n, '2026-01-01' FROM generate_series(1, 10000) n});
+	my $plain = insertion(q{INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) SELECT 'Ahmad', 250.5, 'flat ' || n FROM generate_series(1, 10000) n});
+	my $kept = insertion(q{INSERT INTO mf_bill (customer_name, total, customer_reference, bill_key, due_date) SELECT 'Ahmad', 250.5, 'flat ' || n, 'key ' || n, '2026-01-01' FROM generate_series(1, 10000) n});
 
-	push @ratios, $bills / $invoices;
-	diag(sprintf '10,000 invoices in %.2f s, bills in %.2f s', $invoices, $bills);
+	$invoices = $plain if !defined $invoices || $plain < $invoices;
+	$bills = $kept if !defined $bills || $kept < $bills;
 }
-my ($ratio) = sort { $a <=> $b } @ratios;
-# the goal is 2.5; a plan that reads the table for each row is a hundred times off
-cmp_ok($ratio, '<', 15, sprintf '10,000 bills take %.2f times as long as 10,000 invoices', $ratio);
+# the goal is 2.5, and it is not met; a plan that reads the table for each row is a hundred times off
+cmp_ok($bills, '<', 15 * $invoices, sprintf '10,000 bills take %.2f s, %.1f times as long as 10,000 invoices', $bills, $bills / $invoices);
 
 done_testing();
