@@ -45,7 +45,7 @@ sub faults
 {
 	return sql(q{SELECT (SELECT count(*) FROM (SELECT FROM mf_link WHERE live GROUP BY bill HAVING count(*) > 1) t),
 		(SELECT count(*) FROM mf_bill b FULL JOIN (SELECT * FROM mf_link WHERE live) k ON k.bill = b.id WHERE b.invoice IS DISTINCT FROM k.invoice),
-		(SELECT coalesce(sum(r.value), 0) FROM mf_receipt r WHERE r.method = 'online') - (SELECT coalesce(sum(l.amount), 0) FROM mf_ledger l WHERE l.kind <> 'fee' AND EXISTS (SELECT FROM mf_link k WHERE k.invoice = l.invoice)),
+		(SELECT count(*) FROM mf_ledger l LEFT JOIN mf_receipt r ON r.ledger = l.id JOIN mf_link k ON k.invoice = l.invoice JOIN mf_bill b ON b.id = k.bill WHERE l.kind <> 'fee' AND (r.id IS NULL OR b.currency = l.currency AND r.value <> l.amount)),
 		(SELECT count(*) FROM mf_bill b WHERE b.received <> (SELECT coalesce(sum(r.value), 0) FROM mf_receipt r WHERE r.bill = b.id)),
 		(SELECT count(*) FROM mf_bill b WHERE b.status <> CASE WHEN b.status = 'void' THEN 'void' WHEN b.received >= b.total THEN 'paid' ELSE 'open' END)});
 }
@@ -79,6 +79,20 @@ wait_for("SELECT overpaid FROM mf_bill WHERE id = $bill", '0.000');
 is(sql("SELECT string_agg(concat_ws(' ', method, value, note), ', ' ORDER BY id) FROM mf_receipt WHERE bill = $bill"), 'online 12.500, online 12.500, online -12.500 refund', 'the refund is a receipt');
 is(sql("SELECT status FROM mf_bill WHERE id = $bill"), 'paid', 'and the bill stays paid');
 
+# In another currency than the account's: what was paid of the link counts, not what it was in the account's own.
+sql(q{INSERT INTO mf_bill (customer_name, total, currency, bill_key) VALUES ('Ahmad', 19.99, 'SAR', 'riyals')});
+wait_for(q{SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.bill_key = 'riyals'}, 'sent');
+my $riyals = sql(q{SELECT id FROM mf_bill WHERE bill_key = 'riyals'});
+my $link = link_of($riyals);
+pay($link);
+wait_for("SELECT status FROM mf_bill WHERE id = $riyals", 'paid');
+is(sql("SELECT r.value, b.overpaid, l.currency, l.amount <> r.value FROM mf_receipt r JOIN mf_bill b ON b.id = r.bill JOIN mf_ledger l ON l.id = r.ledger WHERE r.bill = $riyals"),
+	'19.99|0.00|KWD|t', 'a payment in the currency of the account is the whole of a bill in another');
+$sandbox->refund(sql("SELECT invoice_id FROM mf_invoice WHERE id = $link"), sql("SELECT round(base_value / 3, 3) FROM mf_invoice WHERE id = $link"));
+sql("SELECT mf_refresh($link)");
+wait_for("SELECT count(*) FROM mf_receipt WHERE bill = $riyals", 2);
+like(sql("SELECT received FROM mf_bill WHERE id = $riyals"), qr/^13\.3[23]$/, 'and a refund its part, with two decimals');
+
 # It was paid, and MyFatoorah does not answer for a while: no second link, whoever asks
 my $silent = bill('silent', 5);
 $first = link_of($silent);
@@ -99,7 +113,7 @@ my $told = bill('told', 3);
 my $notified = $session->query("SELECT 'x'");
 like($notified . ($session->{stdout} // ''), qr/Asynchronous notification "mf_bill" with payload "\{"bill": $told\}"/, 'each change is notified');
 $session->quit;
-is(faults(), '0|0|0.000|0|0', 'books and links are right');
+is(faults(), '0|0|0|0|0', 'books and links are right');
 
 #
 # Dumps, and the life of the extension

@@ -60,5 +60,5 @@ CREATE FUNCTION mf_billing_wake(at timestamptz)
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT @extschema@.mf_call_at('@extschema@.mf_billing_tick', mf_billing_wake.at) WHERE mf_billing_wake.at IS NOT NULL $$;
+AS $$ SELECT @extschema@.mf_call_at('@extschema@.mf_billing_tick'::text, mf_billing_wake.at) WHERE mf_billing_wake.at IS NOT NULL $$;
 COMMENT ON FUNCTION mf_billing_wake(timestamptz) IS 'has mf_billing_tick() called at that time or earlier; null does nothing';

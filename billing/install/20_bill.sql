@@ -283,7 +283,7 @@ BEGIN
 			HINT = 'Give an ISO 4217 code, such as KWD, or null for the account''s own.';
 	END IF;
 	IF NEW.total IS NULL OR NOT (NEW.total >= 0 AND NEW.total < 1e12 AND NEW.total = round(NEW.total, @extschema@.mf_currency_decimals(NEW.currency))) THEN
-		PERFORM @extschema@.mf_check_amount('total', NEW.total, NEW.currency, 'at least 0');
+		PERFORM @extschema@.mf_check_amount('total'::text, NEW.total, NEW.currency, 'at least 0'::text);
 	END IF;
 	IF NEW.lines IS NOT NULL AND @extschema@.mf_lines_sum(NEW.lines, NEW.currency) <> NEW.total THEN
 		RAISE EXCEPTION 'lines do not add up to total' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'lines',
@@ -395,7 +395,7 @@ BEGIN
 				FROM new_bills b
 				WHERE b.account = part.account AND b.created_by_id = part.role AND b.link_tries = -1 AND b.total > 0 ORDER BY b.id) n;
 		BEGIN
-			invoices := @extschema@.mf_insert_as(part.role, made.invoices);
+			invoices := @extschema@.mf_insert_as(part.role, made.invoices, NULL::bigint[]);
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
 			IF @extschema@.mf_bill_words(message || detail || hint) = message || detail || hint THEN

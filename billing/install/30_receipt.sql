@@ -69,7 +69,7 @@ BEGIN
 		RAISE EXCEPTION 'reversals are written by myfatoorah_billing only' USING ERRCODE = 'insufficient_privilege', COLUMN = 'reverses',
 			HINT = 'Call mf_reverse(receipt, reason).';
 	END IF;
-	PERFORM @extschema@.mf_check_amount('value', NEW.value, b.currency, 'above 0');
+	PERFORM @extschema@.mf_check_amount('value'::text, NEW.value, b.currency, 'above 0'::text);
 	NEW.received_on := coalesce(NEW.received_on, @extschema@.mf_local_day(b.account, now()));
 	IF NOT isfinite(NEW.received_on) OR NEW.received_on > @extschema@.mf_local_day(b.account, now()) THEN
 		RAISE EXCEPTION 'received_on is in the future' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'received_on',
@@ -92,7 +92,7 @@ DECLARE
 BEGIN
 	-- what was restored is settled already; bills in one order, so that two sessions do not wait for each other
 	FOR b IN SELECT DISTINCT n.bill FROM new_receipts n WHERE n.created_at = now() ORDER BY 1 LOOP
-		PERFORM @extschema@.mf_bill_settle(b, now(), 'receipt');
+		PERFORM @extschema@.mf_bill_settle(b, now(), 'receipt'::text);
 	END LOOP;
 	RETURN NULL;
 END

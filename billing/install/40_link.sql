@@ -172,7 +172,7 @@ BEGIN
 		RETURN @extschema@.mf_bill_wait(b.id, as_of, interval '1 minute');
 	END IF;
 	IF live.invoice IS NOT NULL THEN
-		PERFORM @extschema@.mf_link_retire(b.id, as_of, 'expired');
+		PERFORM @extschema@.mf_link_retire(b.id, as_of, 'expired'::text);
 		UPDATE @extschema@.mf_bill t SET invoice = NULL, link_tries = 0 WHERE t.id = b.id;
 		IF NOT (@extschema@.mf_policy(b.account)).renew THEN
 			RETURN NULL;
@@ -244,9 +244,9 @@ BEGIN
 	PERFORM @extschema@.mf_bill_book(mf_bill_edited.bill);
 	-- a link that shows another customer or amount is not the one to pay
 	IF changes ?| '{customer_name,customer_email,customer_mobile,mobile_country_code,language,customer_reference,customer_civil_id,notification_option,link_days,send_at}' THEN
-		PERFORM @extschema@.mf_link_retire(mf_bill_edited.bill, as_of, 'changed');
+		PERFORM @extschema@.mf_link_retire(mf_bill_edited.bill, as_of, 'changed'::text);
 	END IF;
-	PERFORM @extschema@.mf_bill_settle(mf_bill_edited.bill, as_of, 'changed');
+	PERFORM @extschema@.mf_bill_settle(mf_bill_edited.bill, as_of, 'changed'::text);
 END
 $$;
 COMMENT ON FUNCTION mf_bill_edited(bigint, timestamptz, jsonb) IS 'replaces the link of a bill whose total or customer was changed';

@@ -48,7 +48,7 @@ BEGIN
 		RAISE EXCEPTION 'bill % is % and cannot be made void', b.id, b.status USING ERRCODE = 'object_not_in_prerequisite_state',
 			HINT = CASE b.status WHEN 'paid' THEN 'Reverse its receipts with mf_reverse(), or refund its payments in the MyFatoorah portal, first.' ELSE 'Call mf_reopen(bill, reason) to make it a debt again.' END;
 	END IF;
-	PERFORM @extschema@.mf_link_retire(b.id, now(), 'void');
+	PERFORM @extschema@.mf_link_retire(b.id, now(), 'void'::text);
 	UPDATE @extschema@.mf_bill t SET status = 'void', invoice = NULL, closed_at = now(), request_value = NULL, link_due = NULL, link_tries = 0, link_error = NULL
 		WHERE t.id = b.id;
 	-- whether it was paid at the last moment
@@ -71,7 +71,7 @@ BEGIN
 			HINT = CASE b.status WHEN 'paid' THEN 'A paid bill opens by itself when a receipt is reversed or a payment refunded.' ELSE 'It is a debt already.' END;
 	END IF;
 	UPDATE @extschema@.mf_bill t SET status = 'open', closed_at = NULL WHERE t.id = b.id;
-	PERFORM @extschema@.mf_bill_settle(b.id, now(), 'reopened');
+	PERFORM @extschema@.mf_bill_settle(b.id, now(), 'reopened'::text);
 	PERFORM set_config('mf_bill.reason', '', true);
 END
 $$;
@@ -86,7 +86,7 @@ DECLARE
 	b @extschema@.mf_bill := @extschema@.mf_bill_begin(mf_new_link.bill, mf_new_link.reason);
 BEGIN
 	PERFORM @extschema@.mf_bill_check_open(b);
-	PERFORM @extschema@.mf_bill_renew(b.id, now(), 'new link');
+	PERFORM @extschema@.mf_bill_renew(b.id, now(), 'new link'::text, NULL::text);
 	PERFORM set_config('mf_bill.reason', '', true);
 	RETURN (SELECT t.invoice FROM @extschema@.mf_bill t WHERE t.id = b.id);
 END
@@ -103,14 +103,14 @@ DECLARE
 BEGIN
 	PERFORM @extschema@.mf_bill_check_open(b);
 	IF value IS NOT NULL THEN
-		PERFORM @extschema@.mf_check_amount('value', mf_request.value, b.currency, 'above 0');
+		PERFORM @extschema@.mf_check_amount('value'::text, mf_request.value, b.currency, 'above 0'::text);
 		IF value > b.balance THEN
 			RAISE EXCEPTION 'value is more than the balance of bill %', b.id USING ERRCODE = 'invalid_parameter_value', COLUMN = 'value',
 				DETAIL = format('It is %s, and the balance is %s.', mf_request.value, b.balance);
 		END IF;
 	END IF;
 	UPDATE @extschema@.mf_bill t SET request_value = nullif(mf_request.value, t.balance), link_tries = 0, link_error = NULL WHERE t.id = b.id;
-	PERFORM @extschema@.mf_bill_settle(b.id, now(), 'request');
+	PERFORM @extschema@.mf_bill_settle(b.id, now(), 'request'::text);
 	PERFORM set_config('mf_bill.reason', '', true);
 	RETURN (SELECT t.invoice FROM @extschema@.mf_bill t WHERE t.id = b.id);
 END

@@ -166,6 +166,17 @@ SELECT retired_why FROM mf_link WHERE bill = :bill;
 UPDATE mf_bill SET customer_name = 'Corrected' WHERE id = :bill;
 SELECT i.customer_name, b.link_error FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
 
+-- An account that is gone stops no other bill
+CREATE SERVER gone FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:9');
+CREATE USER MAPPING FOR PUBLIC SERVER gone OPTIONS (api_key 'a-key-for-nothing');
+INSERT INTO mf_bill (account, customer_name, total, send_at, link_days) VALUES ('gone', 'Gone', 3, now() + interval '1 day', 1);
+DROP SERVER gone CASCADE;
+INSERT INTO mf_bill (customer_name, total, send_at, link_days) VALUES ('Stays', 4, now() + interval '1 day', 1);
+SELECT invoice AS first FROM mf_bill WHERE customer_name = 'Stays' \gset
+SELECT mf_billing_tick(now() + interval '3 days') IS NOT NULL AS more;
+SELECT customer_name, link_error, link_tries, invoice <> :first AS another FROM mf_bill WHERE customer_name IN ('Gone', 'Stays') ORDER BY 1;
+SELECT live, retired_why FROM mf_link WHERE bill = (SELECT id FROM mf_bill WHERE customer_name = 'Gone');
+
 -- Views hold the caller's policies, although they belong to a role that has none
 INSERT INTO mf_receipt (bill, method, value) SELECT id, 'other', 1 FROM mf_bill WHERE customer_name = 'Free';
 CREATE POLICY own ON mf_bill USING (pg_has_role(created_by_id, 'USAGE'));

@@ -31,3 +31,19 @@ SELECT t.attrelid::regclass AS relation, a.grantee::regrole AS role, a.privilege
 FROM pg_attribute t JOIN pg_temp.member m ON m.objid = t.attrelid AND m.classid = 'pg_class'::regclass, aclexplode(t.attacl) a GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolcanlogin, rolbypassrls, (SELECT count(*) FROM pg_auth_members m WHERE m.roleid = r.oid) AS members FROM pg_roles r WHERE rolname = 'myfatoorah_billing';
 SELECT kind, function, owner, extension FROM mf_reaction ORDER BY 1;
+
+-- Functions that run as their owner call those of ours by all arguments, so that none with fewer or other arguments is taken, which somebody else has made there
+CREATE FUNCTION mf_insert_as(oid, jsonb) RETURNS bigint[] LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+CREATE FUNCTION mf_link_retire(bigint, timestamptz, varchar) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+CREATE FUNCTION mf_bill_settle(bigint, timestamptz, varchar) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+CREATE FUNCTION mf_check_amount(varchar, numeric, text, varchar) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+BEGIN;
+INSERT INTO mf_bill (customer_name, total, send_at) VALUES ('Planted', 5, now() + interval '1 day');
+INSERT INTO mf_receipt (bill, method, value) SELECT id, 'cash', 2 FROM mf_bill WHERE customer_name = 'Planted';
+UPDATE mf_bill SET customer_name = 'planted' WHERE customer_name = 'Planted';
+SELECT mf_request(id, 1) > 0 AS request, mf_new_link(id, 'x') > 0 AS link FROM mf_bill WHERE customer_name = 'planted';
+SELECT mf_void(id, 'x') FROM mf_bill WHERE customer_name = 'planted';
+SELECT mf_reopen(id, 'x') FROM mf_bill WHERE customer_name = 'planted';
+SELECT status, balance FROM mf_bill WHERE customer_name = 'planted';
+ROLLBACK;
+DROP FUNCTION mf_insert_as(oid, jsonb), mf_link_retire(bigint, timestamptz, varchar), mf_bill_settle(bigint, timestamptz, varchar), mf_check_amount(varchar, numeric, text, varchar);
