@@ -144,6 +144,19 @@ pay(link_of($bill));
 wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
 pass('made again, it works again');
 
+# In a database of its own, and in a schema whose name wants quotes
+sql("CREATE DATABASE $_ TEMPLATE template0") foreach qw(fresh elsewhere);
+is($node->safe_psql('fresh', 'CREATE EXTENSION myfatoorah_billing CASCADE; SELECT count(*) FROM mf_bill'), 0, 'one command makes both extensions');
+$node->safe_psql('elsewhere', 'CREATE SCHEMA "The bills"; CREATE EXTENSION myfatoorah SCHEMA "The bills"');
+like(($node->psql('elsewhere', 'CREATE EXTENSION myfatoorah_billing'))[2], qr/must be in the schema of extension "myfatoorah"\nHINT:  Run: CREATE EXTENSION myfatoorah_billing SCHEMA "The bills"/, 'they are in one schema');
+$node->safe_psql('elsewhere', q{CREATE EXTENSION myfatoorah_billing SCHEMA "The bills"; CREATE SERVER myfatoorah FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'EGY', environment 'live', base_url 'http://127.0.0.1:9');
+	CREATE USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (api_key 'a-key-for-nothing');
+	INSERT INTO "The bills".mf_bill (customer_name, total, send_at) VALUES ('Ahmad', 10, now() + interval '1 day');
+	INSERT INTO "The bills".mf_receipt (bill, method, value) VALUES (1, 'cash', 4)});
+is($node->safe_psql('elsewhere', q{SELECT b.balance, b.currency, i.invoice_value, "The bills".mf_bill_visible(b.id) FROM "The bills".mf_bill b JOIN "The bills".mf_invoice i ON i.id = b.invoice}), '6|EGP|6|t', 'whatever it is called');
+$node->safe_psql('elsewhere', q{SELECT "The bills".mf_billing_tick(now() + interval '9 days')});
+is($node->safe_psql('elsewhere', q{SELECT count(*), bool_and(function = '"The bills".mf_billing_tick') FROM "The bills".mf_reaction_queue WHERE invoice IS NULL}) =~ /^[1-9]\d*\|t$/, 1, 'and is called by that name');
+
 #
 # Many at once
 #
