@@ -138,9 +138,6 @@ BILLING_SCRIPT = $(CURDIR)/billing/myfatoorah_billing--$(BILLING_VERSION).sql
 BILLING_PARTS = $(sort $(wildcard $(SOURCE_DIR)/billing/install/*.sql))
 BILLING_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/billing/src/*.c)))
 BILLING_LIBRARY = $(CURDIR)/billing/myfatoorah_billing$(DLSUFFIX)
-BILLING_DEPENDENCIES =
-BILLING_LIBS := $(if $(BILLING_DEPENDENCIES),$(shell $(PKG_CONFIG) --libs $(BILLING_DEPENDENCIES) 2>/dev/null))
-BILLING_CFLAGS := $(if $(BILLING_DEPENDENCIES),$(shell $(PKG_CONFIG) --cflags $(BILLING_DEPENDENCIES) 2>/dev/null))
 
 # Folders of src/ and what stands in each: docs/design.md. src/core is plain C, without PostgreSQL.
 CORE_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/src/core/*/*.c)))
@@ -162,6 +159,10 @@ PKG_CONFIG ?= pkg-config
 DEPENDENCIES = libcurl libcjson libcrypto libmicrohttpd
 DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DEPENDENCIES) 2>/dev/null)
 DEP_LIBS := $(shell $(PKG_CONFIG) --libs $(DEPENDENCIES) 2>/dev/null || echo -lcurl -lcjson -lcrypto -lmicrohttpd)
+# The same of the library of bills
+BILLING_DEPENDENCIES = libqrencode
+BILLING_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(BILLING_DEPENDENCIES) 2>/dev/null)
+BILLING_LIBS := $(shell $(PKG_CONFIG) --libs $(BILLING_DEPENDENCIES) 2>/dev/null || echo -lqrencode)
 
 # OPTFLAGS is added to the compiler's flags last: OPTFLAGS="-O3 -march=native", OPTFLAGS="-O0 -g3"
 OPTFLAGS =

@@ -9,7 +9,7 @@
 # KEEP=1              leave the scratch directory, with logs and results, even if all went well
 # PG_CONFIG=...       another PostgreSQL: /usr/lib/postgresql/17/bin/pg_config
 # CC, OPTFLAGS, WERROR   see the Makefile
-# OPTIONAL=           packages to install if that is possible, default "chromium chromium-driver"; set it empty to do without
+# OPTIONAL=           packages to install if that is possible, default "chromium chromium-driver zbar-tools"; set it empty to do without
 # NOINSTALL=1         install nothing and use no network: what needs a missing package is skipped
 # ALLOW_EMPTY=0       a suite without any test is a failure
 # TMPDIR              where the scratch directory is made, default /tmp
@@ -23,7 +23,7 @@ then
 	# for one test, which is skipped without
 	if [[ " ${SUITES:-tap} " == *" tap "* && ${TESTS:-browser} == *browser* ]]
 	then
-		export OPTIONAL="${OPTIONAL-chromium chromium-driver}"
+		export OPTIONAL="${OPTIONAL-chromium chromium-driver zbar-tools}"
 	fi
 	mf_outer scripts/check.sh
 	exit

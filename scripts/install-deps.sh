@@ -51,6 +51,7 @@ need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
 need libcurl4-openssl-dev library libcurl libcurl4-openssl-dev
 need libcjson-dev library libcjson libcjson-dev
 need libmicrohttpd-dev library libmicrohttpd libmicrohttpd-dev
+need libqrencode-dev library libqrencode libqrencode-dev
 need libcmocka-dev library cmocka libcmocka-dev
 need libssl-dev library libcrypto libssl-dev
 

@@ -31,6 +31,7 @@ CREATE TABLE mf_billing_policy (
 	weekend integer[] NOT NULL DEFAULT '{5,6}' CHECK (weekend <@ '{1,2,3,4,5,6,7}' AND cardinality(weekend) < 7),
 	quiet_from time,
 	quiet_to time,
+	merchant_name text CHECK (length(merchant_name) <= 100),
 	CHECK ((quiet_from IS NULL) = (quiet_to IS NULL) AND quiet_from <> quiet_to)
 );
 COMMENT ON TABLE mf_billing_policy IS 'what holds for all bills of an account; without a row, the defaults of the columns';
@@ -39,6 +40,7 @@ COMMENT ON COLUMN mf_billing_policy.renew IS 'whether a link that has expired is
 COMMENT ON COLUMN mf_billing_policy.weekend IS 'days of the week without reminders, 1 Monday to 7 Sunday';
 COMMENT ON COLUMN mf_billing_policy.quiet_from IS 'no reminder from this time of the day on, in the zone of the account';
 COMMENT ON COLUMN mf_billing_policy.quiet_to IS 'until this one';
+COMMENT ON COLUMN mf_billing_policy.merchant_name IS 'your name on the pages of bills, in the languages of your customers; null: none';
 
 CREATE FUNCTION mf_policy(account text)
 RETURNS mf_billing_policy
@@ -46,7 +48,7 @@ LANGUAGE sql STRICT STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce((SELECT p FROM @extschema@.mf_billing_policy p WHERE p.account = mf_policy.account),
-		ROW(mf_policy.account, 7, true, '{5,6}'::integer[], NULL, NULL)::@extschema@.mf_billing_policy)
+		ROW(mf_policy.account, 7, true, '{5,6}'::integer[], NULL, NULL, NULL)::@extschema@.mf_billing_policy)
 $$;
 COMMENT ON FUNCTION mf_policy(text) IS 'the row of mf_billing_policy of an account, or the defaults';
 

@@ -44,9 +44,13 @@ GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_local_day, mf_local_time, mf_
 	TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_void, mf_reopen, mf_new_link, mf_request, mf_reverse TO myfatoorah_operate;
 
+-- Codes and addresses; what answers /pay/TOKEN is for nobody
+GRANT EXECUTE ON FUNCTION mf_qr, mf_zatca_qr, mf_zatca_field, mf_pay_url TO myfatoorah_submit, myfatoorah_read;
+
 -- What the core calls
 SELECT mf_on_change('mf_billing_on_change(mf_invoice, mf_invoice)', payments_only => true);
 SELECT mf_on_time('mf_billing_tick(timestamptz)');
+SELECT mf_on_request('/pay/', 'mf_bill_page(text)');
 
 -- Dumps
 SELECT pg_catalog.pg_extension_config_dump('mf_billing_policy', '');

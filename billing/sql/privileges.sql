@@ -31,6 +31,7 @@ SELECT t.attrelid::regclass AS relation, a.grantee::regrole AS role, a.privilege
 FROM pg_attribute t JOIN pg_temp.member m ON m.objid = t.attrelid AND m.classid = 'pg_class'::regclass, aclexplode(t.attacl) a GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolcanlogin, rolbypassrls, (SELECT count(*) FROM pg_auth_members m WHERE m.roleid = r.oid) AS members FROM pg_roles r WHERE rolname = 'myfatoorah_billing';
 SELECT kind, function, owner, extension FROM mf_reaction ORDER BY 1;
+SELECT prefix, function, owner, extension FROM mf_route;
 
 -- Functions that run as their owner call those of ours by all arguments, so that none with fewer or other arguments is taken, which somebody else has made there
 CREATE FUNCTION mf_insert_as(oid, jsonb) RETURNS bigint[] LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
