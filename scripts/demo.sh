@@ -296,13 +296,17 @@ fetch()
 # answer leads to; does not go there.
 pay()
 {
-	local url page action code
+	pay_at "$(value "SELECT invoice_url FROM rent_roll WHERE unit = '$1'")" "$(value "SELECT tenant FROM rent_roll WHERE unit = '$1'")"
+}
 
-	url=$(value "SELECT invoice_url FROM rent_roll WHERE unit = '$1'")
+# pay_at URL TENANT: the same of any invoice
+pay_at()
+{
+	local url=$1 page action code
+
 	page=$(fetch "$url") || fail "the page of the invoice"
 	action=$(sed -n 's/.*<form [^>]*method="post" action="\([^"]*\)".*/\1/p' <<<"$page" | head -n 1)
-	[[ -n $action && $page == *"$(value "SELECT tenant FROM rent_roll WHERE unit = '$1'")"* ]] ||
-		fail "the tenant's name and a form on $url"
+	[[ -n $action && $page == *"$2"* ]] || fail "the tenant's name and a form on $url"
 	note "GET  $url"
 	note "POST ${url%/*}/$action    gateway=KNET"
 	read -r code back < <(fetch -o /dev/null -d gateway=KNET -w '%{http_code} %{redirect_url}\n' "${url%/*}/$action")
@@ -580,6 +584,75 @@ note "invoices it has made:             $there"
 [ "$there" = 13 ] || fail "thirteen invoices at the stand-in API; it has $there"
 [ "$posts" = 14 ] || fail "fourteen requests at the stand-in API; it has seen $posts"
 expect "fourteen attempts recorded" 14 "SELECT count(*) FROM mf_attempt"
+
+step "A bill is a debt that outlives its links: it has an address of its own, for paper as well"
+sql postgres <<'SQL'
+CREATE EXTENSION myfatoorah_billing;
+INSERT INTO mf_billing_policy (account, merchant_name) VALUES ('myfatoorah', 'Al Noor Residences');
+SQL
+sql "$DEMO_ROLE" <<'SQL'
+INSERT INTO mf_bill (bill_key, customer_reference, customer_name, total, due_date)
+VALUES ('B-101, December', 'B-101', 'Omar Khalid', 300.000, current_date + 7);
+
+SELECT bill_key, total, due_date, status, mf_pay_url(id) FROM mf_bill;
+SQL
+bill=$(value "SELECT mf_pay_url(id) FROM mf_bill")
+await "the sending of the bill's link" "(SELECT i.status = 'sent' FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice)"
+printf '\n%s%s%s\n\n' "$blue" "    SELECT mf_qr(mf_pay_url(id)) FROM mf_bill;" "$plain"
+value "SELECT mf_qr(mf_pay_url(id)) FROM mf_bill" | indented
+
+# visit: goes to the bill's address; sets "landed", where it leads, or nothing
+visit()
+{
+	landed=$(fetch -o /dev/null -w '%{redirect_url}' "$bill") || fail "the bill's address"
+}
+
+# led_on WHAT FORMER: until the bill's address leads to another link than that
+led_on()
+{
+	mf_poll 30 led_elsewhere "$2" || fail "$1 was not seen within 30 seconds"
+	note "GET  $bill"
+	note "     on to $landed"
+}
+
+led_elsewhere()
+{
+	visit
+	[ -n "$landed" ] && [ "$landed" != "$1" ]
+}
+
+step "Its link expires, and the same address leads to a new one"
+echo
+led_on "the bill's link" ''
+first=$landed
+fetch -o /dev/null -X POST "$MF_CONTROL_URL/invoices/$(value "SELECT invoice_id FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice")/expire" || fail "the expiry"
+sql "$DEMO_ROLE" <<<"SELECT mf_refresh(invoice) FROM mf_bill;"
+echo
+led_on "the renewal" "$first"
+
+step "Half is paid in cash; the link is replaced by one over the rest, which is paid online"
+second=$landed
+sql "$DEMO_ROLE" <<'SQL'
+INSERT INTO mf_receipt (bill, method, value, note) SELECT id, 'cash', 150.000, 'at the office' FROM mf_bill;
+SQL
+echo
+led_on "the link over the rest" "$second"
+pay_at "$landed" 'Omar Khalid'
+await "the payment of the bill" "(SELECT status = 'paid' FROM mf_bill)"
+sql "$DEMO_ROLE" <<'SQL'
+SELECT bill_key, total, received, balance, status, paid_on FROM mf_bill;
+
+SELECT id, received_on, method, value, note FROM mf_receipt ORDER BY id;
+
+SELECT invoice, live, value, retired_why FROM mf_link ORDER BY invoice;
+SQL
+expect "the receipts of the bill" "cash 150.000, online 150.000" "SELECT string_agg(method || ' ' || value, ', ' ORDER BY id) FROM mf_receipt"
+expect "three links, of which none is live" "3 0" "SELECT count(*) || ' ' || count(*) FILTER (WHERE live) FROM mf_link"
+page=$(fetch "$bill")
+[[ $page == *'<h1>Paid</h1>'*'300.000 KWD'* ]] || fail "the page of the paid bill"
+echo
+note "GET  $bill"
+note "     $(sed -n 's/<[^>]*>/ /g; s/  */ /g; /Paid on/p' <<<"$page")"
 
 open=$(value "SELECT invoice_url FROM rent_roll WHERE unit = 'A-104'")
 cat <<TXT
