@@ -101,6 +101,8 @@ foreach my $level (qw(L M Q H))
 ok($versions{1} && $versions{40}, 'of the smallest and the largest version, and ' . (keys(%versions) - 2) . ' between');
 is(ok_code('0123456789' x 12, 'M', 'digits'), 4, 'digits take less room');
 ok_code("\x{641}\x{627}\x{62A}\x{648}\x{631}\x{629} \x{631}\x{642}\x{645} \x{661}\x{662}\x{663}", 'M', 'Arabic');
+ok_code("caf\x{e9}", 'M', 'what could be taken for Chinese');
+ok_code("\x{641}" x 1160, 'M', 'much Arabic');
 ok_code("caf\x{e9} \x{1f3e0} %s <&>\"'", 'Q', 'other letters');
 
 # A tax invoice of Saudi Arabia, taken apart by somebody else

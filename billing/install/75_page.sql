@@ -74,7 +74,7 @@ BEGIN
 		SELECT max(r.id) INTO receipt FROM @extschema@.mf_receipt r
 			WHERE r.bill = b.id AND r.value > 0 AND NOT EXISTS (SELECT FROM @extschema@.mf_receipt o WHERE o.reverses = r.id);
 		facts := format('<dl><dt>%s</dt><dd>%s</dd>', CASE WHEN arabic THEN '&#1578;&#1575;&#1585;&#1610;&#1582; &#1575;&#1604;&#1583;&#1601;&#1593;' ELSE 'Paid on' END, @extschema@.mf_bill_page_date(b.paid_on, arabic))
-			|| coalesce('<dt>' || CASE WHEN arabic THEN '&#1585;&#1602;&#1605; &#1575;&#1604;&#1573;&#1610;&#1589;&#1575;&#1604;' ELSE 'Receipt number' END || '</dt><dd>' || receipt || '</dd>', '') || '</dl>';
+			|| coalesce('<dt>' || CASE WHEN arabic THEN '&#1585;&#1602;&#1605; &#1575;&#1604;&#1573;&#1610;&#1589;&#1575;&#1604;' ELSE 'Receipt' END || '</dt><dd>' || receipt || '</dd>', '') || '</dl>';
 	END IF;
 	RETURN ROW(words.status, 'text/html', NULL, concat(
 		format(E'<!DOCTYPE html>\n<html lang="%s" dir="%s">\n<head>\n<meta charset="utf-8">\n', CASE WHEN arabic THEN 'ar' ELSE 'en' END, CASE WHEN arabic THEN 'rtl' ELSE 'ltr' END),
@@ -83,7 +83,7 @@ BEGIN
 		E'<meta http-equiv="refresh" content="' || words.refresh || E'">\n',
 		format(E'<title>%s</title>\n', words.title),
 		E'<style>:root{color-scheme:light dark}body{margin:0;min-height:100vh;display:grid;place-items:center;font:1.05rem/1.6 system-ui,sans-serif;background:Canvas;color:CanvasText}',
-		'main{box-sizing:border-box;width:calc(100% - 2rem);max-width:26rem;margin:1rem 0;padding:2rem 1.5rem;border:1px solid #8886;border-radius:1rem;text-align:center;overflow-wrap:anywhere}',
+		'main{box-sizing:border-box;width:calc(100% - 2rem);max-width:26rem;margin:1rem 0;padding:2rem 1.25rem;border:1px solid #8886;border-radius:1rem;text-align:center;overflow-wrap:anywhere}',
 		'h1{font-size:1.5rem;line-height:1.3;margin:.5rem 0}.merchant{margin:0;opacity:.75}.amount{font-size:1.9rem;font-weight:600;margin:.5rem 0}',
 		'dl{display:grid;grid-template-columns:auto auto;justify-content:center;gap:.25rem 1rem;margin:1rem 0}dt{text-align:end;opacity:.75}dd{margin:0;text-align:start}',
 		E'a{display:inline-block;padding:.6rem 1.4rem;border:1px solid;border-radius:.6rem;color:inherit;text-decoration:none}</style>\n</head>\n<body><main>\n',

@@ -37,20 +37,20 @@ SELECT level, length(mf_qr(repeat('a', capacity), 'svg', level)) > 0 AS holds, m
 	FROM (VALUES ('L', 2953), ('M', 2331), ('Q', 1663), ('H', 1273)) v(level, capacity);
 
 -- The address of a bill
-CALL mf_test.reset_sandbox();
 SET client_min_messages = error;
 DROP ROLE IF EXISTS regress_mf_reader;
 RESET client_min_messages;
 CREATE ROLE regress_mf_reader IN ROLE myfatoorah_read;
+BEGIN;
 INSERT INTO mf_bill (customer_name, total, bill_key) VALUES ('Ahmad', 3, 'address');
 SELECT id AS bill FROM mf_bill WHERE bill_key = 'address' \gset
 SELECT mf_test.try(format('SELECT mf_pay_url(%s)', :bill));
-SET myfatoorah.public_url = 'https://pay.example.com/prefix';
+SET LOCAL myfatoorah.public_url = 'https://pay.example.com/prefix';
 SET ROLE regress_mf_reader;
 SELECT mf_pay_url(:bill) = 'https://pay.example.com/prefix/pay/' || token AS address FROM mf_bill WHERE id = :bill;
 SELECT mf_pay_url(NULL) IS NULL AS none;
 SELECT length(mf_qr(mf_pay_url(:bill), 'svg')) > 1000 AS code;
 RESET ROLE;
 SELECT mf_test.try('SELECT mf_pay_url(-1)');
-RESET myfatoorah.public_url;
+ROLLBACK;
 DROP ROLE regress_mf_reader;

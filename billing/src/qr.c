@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <qrencode.h>
 
+#include "common/string.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -17,6 +18,9 @@
 
 /* Modules of light around a code, by ISO/IEC 18004; an even number, because a line of a terminal has two */
 #define QUIET_ZONE 4
+
+/* The number of UTF-8 among the extended channel interpretations */
+#define ECI_UTF8 26
 
 typedef struct Level
 {
@@ -34,6 +38,7 @@ static const Level levels[] = {
 
 static const Level *find_level(const char *name);
 static QRcode *encode(const char *content, const Level *level);
+static QRcode *encode_marked(const char *content, const Level *level);
 static bool is_dark(const QRcode *code, int x, int y);
 static void draw_svg(StringInfo out, const QRcode *code);
 static void draw_blocks(StringInfo out, const QRcode *code, bool inverted);
@@ -98,12 +103,20 @@ find_level(const char *name)
 	return NULL;				/* keep compiler quiet */
 }
 
-/* The smallest code that holds the content; to be freed by QRcode_free(). */
+/*
+ * The smallest code that holds the content; to be freed by QRcode_free().  What
+ * is not ASCII is marked as UTF-8: readers guess otherwise, and some take it for
+ * Chinese.
+ */
 static QRcode *
 encode(const char *content, const Level *level)
 {
-	QRcode	   *code = QRcode_encodeString(content, 0, level->level, QR_MODE_8, 1);
+	QRcode	   *code;
 
+	if (pg_is_ascii(content))
+		code = QRcode_encodeString(content, 0, level->level, QR_MODE_8, 1);
+	else
+		code = encode_marked(content, level);
 	if (code != NULL)
 		return code;
 	if (errno == ERANGE)
@@ -119,6 +132,22 @@ encode(const char *content, const Level *level)
 				 errmsg("out of memory")));
 	elog(ERROR, "could not make a QR code: %m");
 	return NULL;				/* keep compiler quiet */
+}
+
+/* The same with a mark; null, and errno, if it cannot be made. */
+static QRcode *
+encode_marked(const char *content, const Level *level)
+{
+	QRinput    *input = QRinput_new2(0, level->level);
+	QRcode	   *code = NULL;
+
+	if (input == NULL)
+		return NULL;
+	if (QRinput_appendECIheader(input, ECI_UTF8) == 0 &&
+		QRinput_append(input, QR_MODE_8, (int) strlen(content), (const unsigned char *) content) == 0)
+		code = QRcode_encodeInput(input);
+	QRinput_free(input);
+	return code;
 }
 
 /* Coordinates count from the edge of the quiet zone. */
