@@ -160,9 +160,9 @@ DEPENDENCIES = libcurl libcjson libcrypto libmicrohttpd
 DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DEPENDENCIES) 2>/dev/null)
 DEP_LIBS := $(shell $(PKG_CONFIG) --libs $(DEPENDENCIES) 2>/dev/null || echo -lcurl -lcjson -lcrypto -lmicrohttpd)
 # The same of the library of bills
-BILLING_DEPENDENCIES = libqrencode
+BILLING_DEPENDENCIES = libqrencode icu-i18n
 BILLING_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(BILLING_DEPENDENCIES) 2>/dev/null)
-BILLING_LIBS := $(shell $(PKG_CONFIG) --libs $(BILLING_DEPENDENCIES) 2>/dev/null || echo -lqrencode)
+BILLING_LIBS := $(shell $(PKG_CONFIG) --libs $(BILLING_DEPENDENCIES) 2>/dev/null || echo -lqrencode -licui18n -licuuc)
 
 # OPTFLAGS is added to the compiler's flags last: OPTFLAGS="-O3 -march=native", OPTFLAGS="-O0 -g3"
 OPTFLAGS =

@@ -49,6 +49,7 @@ need procps command -v ps
 need util-linux command -v setpriv
 need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
 need libcurl4-openssl-dev library libcurl libcurl4-openssl-dev
+need libicu-dev library icu-i18n libicu-dev
 need libcjson-dev library libcjson libcjson-dev
 need libmicrohttpd-dev library libmicrohttpd libmicrohttpd-dev
 need libqrencode-dev library libqrencode libqrencode-dev

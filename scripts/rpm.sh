@@ -17,7 +17,7 @@ version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" myfatoorah.control)
 
 mf_roots_begin rpm
 scripts/dist.sh >/dev/null
-mf_root_new build "$suite" build-essential,gettext,libcjson-dev,libcmocka-dev,libcurl4-openssl-dev,libmicrohttpd-dev,libqrencode-dev,libssl-dev,openssl,pkgconf,postgresql-server-dev-all,rpm,rpmlint
+mf_root_new build "$suite" build-essential,gettext,libcjson-dev,libcmocka-dev,libcurl4-openssl-dev,libicu-dev,libmicrohttpd-dev,libqrencode-dev,libssl-dev,openssl,pkgconf,postgresql-server-dev-all,rpm,rpmlint
 mkdir -p "$MF_ROOTS"/build/root/rpmbuild/{SOURCES,SPECS}
 mv "myfatoorah-$version.tar.gz" "$MF_ROOTS/build/root/rpmbuild/SOURCES/"
 cp myfatoorah.spec myfatoorah.rpmlintrc "$MF_ROOTS/build/root/rpmbuild/SPECS/"

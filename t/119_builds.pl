@@ -64,7 +64,7 @@ for my $program (qw(apt-get sudo))
 my %bare = (PATH => $bin, PKG_CONFIG_LIBDIR => "$temp/none", PKG_CONFIG_PATH => '', NOINSTALL => 1);
 ($status, $output) = run_in($tree, \%bare, 'scripts/install-deps.sh');
 isnt($status, 0, 'without what is needed to build it ends');
-like($output, qr/^== not installed: $_$/m, "$_ is named") for qw(curl libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libqrencode-dev libcmocka-dev libssl-dev);
+like($output, qr/^== not installed: $_$/m, "$_ is named") for qw(curl libcurl4-openssl-dev libcjson-dev libicu-dev libmicrohttpd-dev libqrencode-dev libcmocka-dev libssl-dev);
 like($output, qr/^myfatoorah: curl is needed \(a Debian package\), and NOINSTALL is set$/m, 'and what it ends for');
 symlink '/usr/bin/curl', "$bin/curl" or die $!;
 append_to_file("$bin/dpkg-query", "#!/bin/sh\ncase \$* in *cmocka*) exit 1 ;; esac\necho installed\n");

@@ -45,6 +45,7 @@ DECLARE
 BEGIN
 	-- each step does some of what is due and returns when it has more; the order is that of a day: links, plans, reminders
 	soonest := least(soonest, @extschema@.mf_tick_links(as_of, 50));
+	soonest := least(soonest, @extschema@.mf_tick_plans(as_of, 50));
 	RETURN soonest;
 END
 $$;

@@ -47,6 +47,17 @@ GRANT EXECUTE ON FUNCTION mf_void, mf_reopen, mf_new_link, mf_request, mf_revers
 -- Codes and addresses; what answers /pay/TOKEN is for nobody
 GRANT EXECUTE ON FUNCTION mf_qr, mf_zatca_qr, mf_zatca_field, mf_pay_url TO myfatoorah_submit, myfatoorah_read;
 
+-- Plans
+GRANT SELECT ON mf_plan, mf_plan_period, mf_plan_history, mf_day_off TO myfatoorah_submit, myfatoorah_read;
+GRANT INSERT (account, plan_key, template, starts_on, anchor_on, ends_on, times, every, parts, part_days, calendar, bill_days_before, due_days, at_time, on_day_off, first_partial, catch_up)
+	ON mf_plan TO myfatoorah_submit;
+GRANT UPDATE (template, starts_on, anchor_on, ends_on, times, every, parts, part_days, calendar, bill_days_before, due_days, at_time, on_day_off, first_partial, catch_up)
+	ON mf_plan TO myfatoorah_submit, myfatoorah_operate;
+GRANT INSERT, UPDATE, DELETE ON mf_day_off TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_hijri, mf_hijri_day, mf_hijri_add_months, mf_calendar_add, mf_is_day_off, mf_working_day, mf_split, mf_plan_first_day, mf_plan_compute, mf_plan_check,
+	mf_plan_check_right, mf_plan_ahead, mf_plan_preview TO myfatoorah_submit, myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_pause_plan, mf_resume_plan, mf_end_plan TO myfatoorah_submit, myfatoorah_operate;
+
 -- What the core calls
 SELECT mf_on_change('mf_billing_on_change(mf_invoice, mf_invoice)', payments_only => true);
 SELECT mf_on_time('mf_billing_tick(timestamptz)');
@@ -58,6 +69,12 @@ SELECT pg_catalog.pg_extension_config_dump('mf_bill', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_bill_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_link', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_receipt', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_plan', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_plan_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_plan_period', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_plan_history', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_plan_history_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_day_off', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_receipt_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_bill_history', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_bill_history_id_seq', '');
