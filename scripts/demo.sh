@@ -594,7 +594,7 @@ sql "$DEMO_ROLE" <<'SQL'
 INSERT INTO mf_bill (bill_key, customer_reference, customer_name, total, due_date)
 VALUES ('B-101, December', 'B-101', 'Omar Khalid', 300.000, current_date + 7);
 
-SELECT bill_key, total, due_date, status, mf_pay_url(id) FROM mf_bill;
+SELECT total, due_date, status, mf_pay_url(id) FROM mf_bill;
 SQL
 bill=$(value "SELECT mf_pay_url(id) FROM mf_bill")
 await "the sending of the bill's link" "(SELECT i.status = 'sent' FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice)"

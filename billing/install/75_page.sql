@@ -174,7 +174,9 @@ BEGIN
 	IF (SELECT count(*) FROM @extschema@.mf_link k WHERE k.bill = mf_bill_page_state.bill AND k.made_at > as_of - interval '1 hour') >= 3 THEN
 		RETURN 'later';
 	END IF;
-	PERFORM @extschema@.mf_bill_renew(mf_bill_page_state.bill, as_of, 'asked for by its page', NULL);
+	-- MyFatoorah may have said that it has expired, and the tick not have heard of it
+	PERFORM @extschema@.mf_bill_renew(mf_bill_page_state.bill, as_of, CASE WHEN EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
+		WHERE k.bill = mf_bill_page_state.bill AND k.live AND i.payment_status = 'expired') THEN 'expired' ELSE 'asked for by its page' END, NULL);
 	RETURN coalesce(@extschema@.mf_bill_page_look(mf_bill_page_state.bill, as_of), 'wait');
 END
 $$;
