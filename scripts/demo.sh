@@ -585,16 +585,24 @@ note "invoices it has made:             $there"
 [ "$posts" = 14 ] || fail "fourteen requests at the stand-in API; it has seen $posts"
 expect "fourteen attempts recorded" 14 "SELECT count(*) FROM mf_attempt"
 
-step "A bill is a debt that outlives its links: it has an address of its own, for paper as well"
+step "B-101 moved in yesterday. A plan bills each month once, and every bill is a debt that outlives its links"
 sql postgres <<'SQL'
 CREATE EXTENSION myfatoorah_billing;
 INSERT INTO mf_billing_policy (account, merchant_name) VALUES ('myfatoorah', 'Al Noor Residences');
 SQL
 sql "$DEMO_ROLE" <<'SQL'
-INSERT INTO mf_bill (bill_key, customer_reference, customer_name, total, due_date)
-VALUES ('B-101, December', 'B-101', 'Omar Khalid', 300.000, current_date + 7);
+INSERT INTO mf_plan (plan_key, template, starts_on, every, due_days) VALUES ('B-101',
+  '{"customer_name": "Omar Khalid", "total": 300.000, "memo": "Rent from {from} to {to}"}', current_date - 1, '1 month', 7);
 
-SELECT total, due_date, status, mf_pay_url(id) FROM mf_bill;
+SELECT v.* FROM mf_plan p, mf_plan_preview(p.id, 3) v;
+SQL
+await "the first bill of the plan" "EXISTS (SELECT FROM mf_bill)"
+
+step "It has an address of its own, for paper as well"
+sql "$DEMO_ROLE" <<'SQL'
+SELECT bill_key, total, due_date, memo FROM mf_bill;
+
+SELECT mf_pay_url(id) FROM mf_bill;
 SQL
 bill=$(value "SELECT mf_pay_url(id) FROM mf_bill")
 await "the sending of the bill's link" "(SELECT i.status = 'sent' FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice)"
