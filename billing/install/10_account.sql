@@ -28,7 +28,7 @@ CREATE TABLE mf_billing_policy (
 	account text COLLATE "C" PRIMARY KEY,
 	link_days integer NOT NULL DEFAULT 7 CHECK (link_days BETWEEN 1 AND 365),
 	renew boolean NOT NULL DEFAULT true,
-	weekend integer[] NOT NULL DEFAULT '{5,6}' CHECK (weekend <@ '{1,2,3,4,5,6,7}' AND cardinality(weekend) < 7),
+	weekend integer[] CHECK (weekend <@ '{1,2,3,4,5,6,7}' AND cardinality(weekend) < 7),
 	quiet_from time,
 	quiet_to time,
 	merchant_name text CHECK (length(merchant_name) <= 100),
@@ -37,7 +37,7 @@ CREATE TABLE mf_billing_policy (
 COMMENT ON TABLE mf_billing_policy IS 'what holds for all bills of an account; without a row, the defaults of the columns';
 COMMENT ON COLUMN mf_billing_policy.link_days IS 'days that a link can be paid, where the bill says nothing';
 COMMENT ON COLUMN mf_billing_policy.renew IS 'whether a link that has expired is replaced at once; false: when somebody asks for it';
-COMMENT ON COLUMN mf_billing_policy.weekend IS 'days of the week without reminders, 1 Monday to 7 Sunday';
+COMMENT ON COLUMN mf_billing_policy.weekend IS 'days of the week without reminders, 1 Monday to 7 Sunday; null: Saturday and Sunday in the Emirates, else Friday and Saturday';
 COMMENT ON COLUMN mf_billing_policy.quiet_from IS 'no reminder from this time of the day on, in the zone of the account';
 COMMENT ON COLUMN mf_billing_policy.quiet_to IS 'until this one';
 COMMENT ON COLUMN mf_billing_policy.merchant_name IS 'your name on the pages of bills, in the languages of your customers; null: none';
@@ -47,8 +47,9 @@ RETURNS mf_billing_policy
 LANGUAGE sql STRICT STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce((SELECT p FROM @extschema@.mf_billing_policy p WHERE p.account = mf_policy.account),
-		ROW(mf_policy.account, 7, true, '{5,6}'::integer[], NULL, NULL, NULL)::@extschema@.mf_billing_policy)
+	SELECT ROW(mf_policy.account, coalesce(p.link_days, 7), coalesce(p.renew, true), coalesce(p.weekend, CASE WHEN EXISTS (SELECT FROM pg_foreign_server s
+			WHERE s.srvname = mf_policy.account AND upper(s.srvoptions::text) ~ '[{,"]COUNTRY=ARE[,"}]') THEN '{6,7}' ELSE '{5,6}' END::integer[]), p.quiet_from, p.quiet_to, p.merchant_name)::@extschema@.mf_billing_policy
+	FROM (VALUES (mf_policy.account)) a(account) LEFT JOIN @extschema@.mf_billing_policy p ON p.account = a.account
 $$;
 COMMENT ON FUNCTION mf_policy(text) IS 'the row of mf_billing_policy of an account, or the defaults';
 

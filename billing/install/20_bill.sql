@@ -39,6 +39,7 @@ CREATE TABLE mf_bill (
 	link_due timestamptz,
 	link_tries integer NOT NULL DEFAULT 0,	-- of a row that is being inserted, -1
 	link_error text,
+	snoozed_until date,
 	CHECK ((status = 'paid') = (paid_on IS NOT NULL)),
 	CHECK ((status = 'open') = (closed_at IS NULL)),
 	CHECK (status = 'open' OR invoice IS NULL)
@@ -90,6 +91,7 @@ COMMENT ON COLUMN mf_bill.link_option IS 'result: how the next link goes, if it 
 COMMENT ON COLUMN mf_bill.link_due IS 'result: when the link is looked at next; null: not before something changes';
 COMMENT ON COLUMN mf_bill.link_tries IS 'result: looks in a row that had to wait, or failed';
 COMMENT ON COLUMN mf_bill.link_error IS 'result: why there is no link; null if nothing is wrong';
+COMMENT ON COLUMN mf_bill.snoozed_until IS 'result: no reminder before this day; see mf_snooze()';
 
 -- All links that a bill ever had.  The index makes two live ones of a bill impossible.
 CREATE TABLE mf_link (
@@ -230,10 +232,10 @@ BEGIN
 		END IF;
 		PERFORM @extschema@.mf_bill_check_right(OLD.id, OLD.created_by_id);
 		IF (NEW.id, NEW.account, NEW.bill_key, NEW.currency, NEW.token, NEW.status, NEW.received, NEW.invoice, NEW.paid_on, NEW.closed_at,
-			NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by, NEW.request_value, NEW.link_option, NEW.link_due, NEW.link_tries, NEW.link_error)
+			NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by, NEW.request_value, NEW.link_option, NEW.link_due, NEW.link_tries, NEW.link_error, NEW.snoozed_until)
 			IS DISTINCT FROM
 			(OLD.id, OLD.account, OLD.bill_key, OLD.currency, OLD.token, OLD.status, OLD.received, OLD.invoice, OLD.paid_on, OLD.closed_at,
-			OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by, OLD.request_value, OLD.link_option, OLD.link_due, OLD.link_tries, OLD.link_error) THEN
+			OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by, OLD.request_value, OLD.link_option, OLD.link_due, OLD.link_tries, OLD.link_error, OLD.snoozed_until) THEN
 			RAISE EXCEPTION 'account, bill_key, currency and results of bill % cannot be changed', OLD.id USING ERRCODE = 'insufficient_privilege',
 				HINT = 'Results are written by myfatoorah_billing. To control a bill, use mf_void(), mf_reopen(), mf_new_link() and mf_request(); insert receipts into mf_receipt.';
 		END IF;
@@ -267,6 +269,7 @@ BEGIN
 		NEW.request_value := NULL;
 		NEW.link_option := NULL;
 		NEW.link_error := NULL;
+		NEW.snoozed_until := NULL;
 		-- marks it for mf_bill_inserted()
 		NEW.link_tries := -1;
 	END IF;

@@ -30,7 +30,7 @@ BEGIN
 	END LOOP;
 	-- those that were locked are due again soon
 	RETURN CASE WHEN done = most OR @extschema@.mf_tick_over(started) THEN as_of
-		ELSE (SELECT greatest(min(t.link_due), as_of + interval '1 second') FROM @extschema@.mf_bill t WHERE t.link_due IS NOT NULL) END;
+		ELSE (SELECT greatest(min(t.link_due), as_of + interval '1 second') FROM @extschema@.mf_bill t WHERE t.link_due IS NOT NULL HAVING count(*) > 0) END;
 END
 $$;
 COMMENT ON FUNCTION mf_tick_links(timestamptz, integer) IS 'renews links that are due; returns when the next one is';
@@ -46,6 +46,7 @@ BEGIN
 	-- each step does some of what is due and returns when it has more; the order is that of a day: links, plans, reminders
 	soonest := least(soonest, @extschema@.mf_tick_links(as_of, 50));
 	soonest := least(soonest, @extschema@.mf_tick_plans(as_of, 50));
+	soonest := least(soonest, @extschema@.mf_tick_reminders(as_of, 50));
 	RETURN soonest;
 END
 $$;

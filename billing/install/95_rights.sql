@@ -58,6 +58,18 @@ GRANT EXECUTE ON FUNCTION mf_hijri, mf_hijri_day, mf_hijri_add_months, mf_calend
 	mf_plan_check_right, mf_plan_ahead, mf_plan_preview TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_pause_plan, mf_resume_plan, mf_end_plan TO myfatoorah_submit, myfatoorah_operate;
 
+-- Reminders
+GRANT SELECT ON mf_reminder_rule, mf_reminder, mf_reminder_queue TO myfatoorah_submit, myfatoorah_read;
+GRANT INSERT (account, name, days_from_due, at_time, via, notification_option, min_balance, active),
+	UPDATE (account, name, days_from_due, at_time, via, notification_option, min_balance, active), DELETE ON mf_reminder_rule TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_reminder_time, mf_reminder_due TO myfatoorah_submit, myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_snooze TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_reminder_done TO myfatoorah_submit, myfatoorah_operate;
+
+-- Reports
+GRANT SELECT ON mf_today, mf_receivable, mf_aging TO myfatoorah_submit, myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_bucket, mf_statement, mf_collected, mf_check_billing TO myfatoorah_submit, myfatoorah_read;
+
 -- What the core calls
 SELECT mf_on_change('mf_billing_on_change(mf_invoice, mf_invoice)', payments_only => true);
 SELECT mf_on_time('mf_billing_tick(timestamptz)');
@@ -74,7 +86,12 @@ SELECT pg_catalog.pg_extension_config_dump('mf_plan_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_plan_period', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_plan_history', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_plan_history_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('mf_day_off', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_receipt_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_bill_history', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_bill_history_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_day_off', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_reminder_rule', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_reminder_rule_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_reminder', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_reminder_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_reminder_queue', '');

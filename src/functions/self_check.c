@@ -73,6 +73,7 @@ check_database_and_account(void *argument)
 
 	mf_check_database(check);
 	mf_check_account(check);
+	mf_check_extensions(check);
 }
 
 void

@@ -27,4 +27,10 @@ extern void mf_check_report(const MfCheck *check, const char *item, bool ok, con
 extern void mf_check_database(const MfCheck *check);
 extern void mf_check_account(const MfCheck *check);
 
+/*
+ * Adds what other extensions report: functions mf_check_NAME(account text) of theirs in
+ * our schema that return rows of item, ok, detail and hint.  They run as the caller.
+ */
+extern void mf_check_extensions(const MfCheck *check);
+
 #endif							/* MF_SELF_CHECK_H */

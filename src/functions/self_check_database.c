@@ -230,3 +230,48 @@ check_reactions(const MfCheck *check)
 							"The worker has it called, unless all accounts are paused; see the items worker and sending.");
 	}
 }
+
+/* Functions of other extensions, because anybody who may create functions here could add others */
+static MfStatement functions_statement = {
+	"SELECT format('%I.%I', n.nspname, p.proname) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
+	"WHERE p.pronamespace = $1 AND p.proname ~ '^mf_check_' AND p.proretset AND p.proargtypes = '25'::oidvector "
+	"  AND has_function_privilege(p.oid, 'EXECUTE') "
+	"  AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e') "
+	"ORDER BY p.proname",
+	1, {OIDOID}, NULL
+};
+
+void
+mf_check_extensions(const MfCheck *check)
+{
+	MfSqlScope	scope;
+	Datum		values[] = {ObjectIdGetDatum(check->schema)};
+	Datum		account[] = {CStringGetTextDatum(check->account)};
+	Oid			types[] = {TEXTOID};
+	char	  **names;
+	uint64		count;
+	uint64		i;
+
+	mf_sql_begin_as_caller(&scope, check->schema);
+	count = mf_sql_execute(&scope, &functions_statement, values, NULL);
+	names = (char **) palloc(count * sizeof(char *));
+	for (i = 0; i < count; i++)
+		names[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+	for (i = 0; i < count; i++)
+	{
+		uint64		row;
+
+		if (SPI_execute_with_args(psprintf("SELECT item::pg_catalog.text, ok::pg_catalog.bool, detail::pg_catalog.text, hint::pg_catalog.text FROM %s($1)", names[i]),
+								  1, types, account, NULL, true, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not call %s()", names[i]);
+		for (row = 0; row < SPI_processed; row++)
+		{
+			HeapTuple	tuple = SPI_tuptable->vals[row];
+			TupleDesc	desc = SPI_tuptable->tupdesc;
+
+			mf_check_report(check, SPI_getvalue(tuple, desc, 1), strcmp(SPI_getvalue(tuple, desc, 2), "t") == 0,
+							SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4));
+		}
+	}
+	mf_sql_end(&scope);
+}

@@ -24,7 +24,7 @@
 static void check_trigger(const TriggerData *trigger);
 static void refuse_event(const TriggerData *trigger, const char *hint);
 static void insert_invoice(MfMapping *mapping, TriggerData *trigger);
-static void check_not_cancelled(const TriggerData *trigger, Datum id);
+static void check_not_cancelled(const MfMapping *mapping, const TriggerData *trigger, Datum id);
 static void write_back_id(MfMapping *mapping, TriggerData *trigger, Datum id);
 
 PG_FUNCTION_INFO_V1(mf_enqueue);
@@ -142,7 +142,7 @@ insert_invoice(MfMapping *mapping, TriggerData *trigger)
 	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (mapping->has_key)
 	{
-		check_not_cancelled(trigger, id);
+		check_not_cancelled(mapping, trigger, id);
 		/* it may be that of a row that the same statement has deleted */
 		mf_follow_move(mapping, trigger, DatumGetInt64(id));
 	}
@@ -155,12 +155,19 @@ insert_invoice(MfMapping *mapping, TriggerData *trigger)
  * invoice that its customer never gets.
  */
 static void
-check_not_cancelled(const TriggerData *trigger, Datum id)
+check_not_cancelled(const MfMapping *mapping, const TriggerData *trigger, Datum id)
 {
 	bool		isnull;
 
 	if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
 		return;
+	if (!mapping->target.is_invoice)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("row %lld of table \"%s\" has the %s of a row of table \"%s\", and its status is \"%s\"",
+						(long long) DatumGetInt64(id), mapping->target.table, mapping->target.key,
+						RelationGetRelationName(trigger->tg_relation), mapping->target.undo),
+				 errhint("Give the row another key.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("a cancelled invoice has the idempotency_key of a row of table \"%s\"",

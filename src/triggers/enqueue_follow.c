@@ -39,11 +39,19 @@ typedef struct SourceValues
 	bool		isnull[MF_MAX_SOURCES];
 } SourceValues;
 
+/* A row of a target; without padding, because it is hashed */
+typedef struct TargetRow
+{
+	int64		id;
+	int64		target;			/* OID of mf_invoice, or another table */
+} TargetRow;
+
 /* A row that was deleted, by its invoice */
 typedef struct Deletion
 {
-	int64		invoice;
-	Oid			schema;			/* of mf_invoice */
+	TargetRow	row;
+	Oid			schema;			/* of the target */
+	MfPlan	   *undo;			/* NULL of mf_invoice; lives until the end of the transaction */
 	Oid			relation;		/* from which it was deleted */
 	bool		cancel;			/* false: only noted in case the row moves */
 	SourceValues *values;		/* NULL unless the row may be inserted again
@@ -66,12 +74,15 @@ static void finish_hook(QueryDesc *query);
 static void forget_statement(void);
 static void cancel_deleted(void);
 static int	compare_deletions(const void *a, const void *b);
+static void cancel_rows(Deletion **deletions, int count);
+static void undo_rows(Deletion **deletions, int count, const char *reason);
 static void read_values(const MfMapping *mapping, HeapTuple row, TupleDesc desc, SourceValues *row_values);
 static SourceValues *copy_values(const SourceValues *row_values);
 static void update_invoice(MfMapping *mapping, const TriggerData *trigger, int64 invoice, const SourceValues *before,
 						   const SourceValues *after);
 static bool has_same_value(const SourceValues *before, const SourceValues *after, int i);
-static void report_not_updated(Oid schema, int64 invoice);
+static void report_not_updated(const MfMapping *mapping, int64 invoice);
+static void report_missing(const TargetRow *row);
 
 void
 mf_follow_init(void)
@@ -129,7 +140,6 @@ cancel_deleted(void)
 	HASH_SEQ_STATUS status;
 	Deletion  **sorted;
 	Deletion   *deletion;
-	MfNamed    *named;
 	int			total = 0;
 	int			first;
 	int			i;
@@ -137,7 +147,6 @@ cancel_deleted(void)
 	if (deletions == NULL)
 		return;
 	sorted = (Deletion **) palloc(hash_get_num_entries(deletions) * sizeof(Deletion *));
-	named = (MfNamed *) palloc0(hash_get_num_entries(deletions) * sizeof(MfNamed));
 	hash_seq_init(&status, deletions);
 	while ((deletion = (Deletion *) hash_seq_search(&status)) != NULL)
 	{
@@ -149,20 +158,66 @@ cancel_deleted(void)
 	qsort(sorted, total, sizeof(Deletion *), compare_deletions);
 	for (first = 0; first < total; first = i)
 	{
-		Oid			relation = sorted[first]->relation;
-
-		for (i = first; i < total && sorted[i]->relation == relation; i++)
-			named[i].invoice = sorted[i]->invoice;
-		mf_cancel_deleted(sorted[first]->schema, &named[first], i - first,
-						  psprintf("its row of table %s was deleted",
-								   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-															  get_rel_name(relation))));
+		for (i = first; i < total && sorted[i]->relation == sorted[first]->relation &&
+			 sorted[i]->row.target == sorted[first]->row.target; i++)
+			;
+		cancel_rows(&sorted[first], i - first);
 	}
-	pfree(named);
 	pfree(sorted);
 }
 
-/* By table and invoice. */
+/* Cancels, or undoes, what was made of the deleted rows of one table in one target. */
+static void
+cancel_rows(Deletion **deletions, int count)
+{
+	Oid			relation = deletions[0]->relation;
+	char	   *reason = psprintf("its row of table %s was deleted",
+								  quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+															 get_rel_name(relation)));
+	MfNamed    *named;
+	int			i;
+
+	if (deletions[0]->undo != NULL)
+	{
+		undo_rows(deletions, count, reason);
+		return;
+	}
+	named = (MfNamed *) palloc0(count * sizeof(MfNamed));
+	for (i = 0; i < count; i++)
+		named[i].invoice = deletions[i]->row.id;
+	mf_cancel_deleted(deletions[0]->schema, named, count, reason);
+	pfree(named);
+}
+
+static void
+undo_rows(Deletion **deletions, int count, const char *reason)
+{
+	int			i;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	for (i = 0; i < count; i++)
+	{
+		Datum		values[2] = {Int64GetDatum(deletions[i]->row.id), CStringGetTextDatum(reason)};
+
+		if (mf_sql_run(deletions[i]->undo, values, NULL, InvalidSnapshot, false) != SPI_OK_SELECT || SPI_processed != 1)
+			report_missing(&deletions[i]->row);
+	}
+	SPI_finish();
+}
+
+/* A row of another target than mf_invoice that does not exist, or that policies hide.  Raises an error. */
+static void
+report_missing(const TargetRow *row)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("row %lld of table \"%s\" does not exist, or is hidden", (long long) row->id,
+					get_rel_name((Oid) row->target)),
+			 errhint("Correct the id in the row that was changed or deleted, or the policies of that table.")));
+}
+
+/* By table, target and row of that. */
 static int
 compare_deletions(const void *a, const void *b)
 {
@@ -171,7 +226,9 @@ compare_deletions(const void *a, const void *b)
 
 	if (left->relation != right->relation)
 		return left->relation < right->relation ? -1 : 1;
-	return left->invoice < right->invoice ? -1 : left->invoice > right->invoice;
+	if (left->row.target != right->row.target)
+		return left->row.target < right->row.target ? -1 : 1;
+	return left->row.id < right->row.id ? -1 : left->row.id > right->row.id;
 }
 
 void
@@ -180,9 +237,9 @@ mf_follow_delete(MfMapping *mapping, TriggerData *trigger)
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	MemoryContext old;
 	Deletion   *deletion;
-	int64		invoice;
+	TargetRow	row = {0, mapping->target.relation};
 
-	if (!mf_mapping_invoice(mapping, trigger->tg_trigtuple, desc, &invoice))
+	if (!mf_mapping_invoice(mapping, trigger->tg_trigtuple, desc, &row.id))
 		return;
 	mf_enqueue_refuse_replica(trigger);
 	if (current_statement == NULL)
@@ -197,14 +254,15 @@ mf_follow_delete(MfMapping *mapping, TriggerData *trigger)
 		HASHCTL		control;
 
 		memset(&control, 0, sizeof(control));
-		control.keysize = sizeof(int64);
+		control.keysize = sizeof(TargetRow);
 		control.entrysize = sizeof(Deletion);
 		current_statement->context = AllocSetContextCreate(TopTransactionContext, "myfatoorah deleted rows", ALLOCSET_DEFAULT_SIZES);
 		control.hcxt = current_statement->context;
 		current_statement->deletions = hash_create("myfatoorah deleted rows", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	deletion = (Deletion *) hash_search(current_statement->deletions, &invoice, HASH_ENTER, NULL);
+	deletion = (Deletion *) hash_search(current_statement->deletions, &row, HASH_ENTER, NULL);
 	deletion->schema = mapping->schema;
+	deletion->undo = mapping->target.undo_plan;
 	deletion->relation = mapping->relation;
 	deletion->cancel = mapping->cancel;
 	deletion->values = NULL;
@@ -223,8 +281,9 @@ void
 mf_follow_move(MfMapping *mapping, TriggerData *trigger, int64 invoice)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	TargetRow	row = {invoice, mapping->target.relation};
 	Deletion   *deletion = current_statement == NULL || current_statement->deletions == NULL ? NULL :
-		(Deletion *) hash_search(current_statement->deletions, &invoice, HASH_FIND, NULL);
+		(Deletion *) hash_search(current_statement->deletions, &row, HASH_FIND, NULL);
 
 	if (deletion == NULL)
 		return;
@@ -320,7 +379,7 @@ update_invoice(MfMapping *mapping, const TriggerData *trigger, int64 invoice, co
 	mf_enqueue_refuse_replica(trigger);
 	plan = mf_mapping_update(mapping, RelationGetDescr(trigger->tg_relation), changed);
 	if (mf_sql_run(plan, values, nulls, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
-		report_not_updated(mapping->schema, invoice);
+		report_not_updated(mapping, invoice);
 }
 
 /* Whether source "i" had the same value before.  The mappings of two partitions may differ. */
@@ -344,11 +403,16 @@ has_same_value(const SourceValues *before, const SourceValues *after, int i)
 
 /* An invoice was not updated.  Raises an error, unless it was deleted. */
 static void
-report_not_updated(Oid schema, int64 invoice)
+report_not_updated(const MfMapping *mapping, int64 invoice)
 {
+	Oid			schema = mapping->schema;
 	MfNamed		named = {.invoice = invoice, .seen = true};
-	MfExistence existence = mf_queue_existence(schema, invoice);
+	TargetRow	row = {invoice, mapping->target.relation};
+	MfExistence existence;
 
+	if (!mapping->target.is_invoice)
+		report_missing(&row);
+	existence = mf_queue_existence(schema, invoice);
 	if (existence == MF_ROW_GONE)
 		return;
 	if (existence == MF_ROW_ARCHIVED)

@@ -12,7 +12,10 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -32,12 +35,14 @@ static const char *const row_fields[] = {MF_ROW_FIELDS};
 /* Options among the arguments */
 #define ON_UPDATE "on_update"
 #define ON_DELETE "on_delete"
+#define INTO "into"
 
 static MfMapping *mappings = NULL;
 static bool callback_registered = false;
 
 static MfMapping *read_mapping(TriggerData *trigger, Oid schema);
-static void read_argument(MfMapping *mapping, TriggerData *trigger, Relation invoice, const char *argument);
+static void read_target(MfMapping *mapping, const TriggerData *trigger);
+static void read_argument(MfMapping *mapping, TriggerData *trigger, Relation target, const char *argument);
 static void split_argument(const char *argument, const char *trigger_name, char **left, char **right);
 static char *without_trailing_blanks(char *text);
 static bool has_source(const MfMapping *mapping, const char *field);
@@ -45,9 +50,11 @@ static int	find_column(Relation relation, const char *column, const char *field,
 						const char *trigger_name);
 static void check_id_column(Relation relation, int column);
 static bool read_option(MfMapping *mapping, const char *name, const char *value);
+static void read_undo(MfMapping *mapping, const char *value);
+static void check_required(const MfMapping *mapping, const TriggerData *trigger);
 static void check_options(const MfMapping *mapping, const TriggerData *trigger);
-static void check_type(Relation relation, Relation invoice, const MfSource *source);
-static const char *find_field(const char *name);
+static void check_type(Relation relation, Relation target, const MfSource *source);
+static const char *find_field(const MfMapping *mapping, const char *name);
 static char *field_list(void);
 static char *column_list(TupleDesc desc);
 static char *unquote_constant(const char *argument, const char *text);
@@ -95,6 +102,8 @@ retire_mapping(MfMapping *mapping)
 	int			i;
 
 	mf_sql_retire(mapping->insert);
+	if (mapping->target.undo_plan != NULL)
+		mf_sql_retire(mapping->target.undo_plan);
 	if (mapping->write_back != NULL)
 		mf_sql_retire(mapping->write_back);
 	for (i = 0; i < MF_MAX_UPDATES; i++)
@@ -120,7 +129,7 @@ forget_mapping(Datum arg, Oid relation)
 
 	for (mapping = mappings; mapping != NULL; mapping = mapping->next)
 	{
-		if (!OidIsValid(relation) || mapping->relation == relation)
+		if (!OidIsValid(relation) || mapping->relation == relation || mapping->target.relation == relation)
 			mapping->stale = true;
 	}
 }
@@ -132,10 +141,7 @@ read_mapping(TriggerData *trigger, Oid schema)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "mf_enqueue mapping", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	MfMapping  *mapping = (MfMapping *) palloc0(sizeof(MfMapping));
-	Oid			invoice_oid = get_relname_relid("mf_invoice", schema);
-	Relation	invoice;
-	bool		has_name = false;
-	bool		has_value = false;
+	Relation	target;
 	int			i;
 
 	mapping->context = context;
@@ -143,24 +149,14 @@ read_mapping(TriggerData *trigger, Oid schema)
 	mapping->relation = RelationGetRelid(trigger->tg_relation);
 	mapping->schema = schema;
 
-	invoice = relation_open(invoice_oid, AccessShareLock);
+	read_target(mapping, trigger);
+	target = relation_open(mapping->target.relation, AccessShareLock);
 	for (i = 0; i < trigger->tg_trigger->tgnargs; i++)
-		read_argument(mapping, trigger, invoice, trigger->tg_trigger->tgargs[i]);
-	relation_close(invoice, AccessShareLock);
+		read_argument(mapping, trigger, target, trigger->tg_trigger->tgargs[i]);
+	relation_close(target, AccessShareLock);
 
-	for (i = 0; i < mapping->source_count; i++)
-	{
-		has_name |= strcmp(mapping->sources[i].field, "customer_name") == 0;
-		has_value |= strcmp(mapping->sources[i].field, "invoice_value") == 0;
-	}
-	if (!has_name || !has_value)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("trigger \"%s\" has no source for \"%s\"", trigger->tg_trigger->tgname,
-						has_name ? "invoice_value" : "customer_name"),
-				 errhint("Add an argument such as '%s=column' to mf_enqueue().",
-						 has_name ? "invoice_value" : "customer_name")));
-
+	if (mapping->target.is_invoice)
+		check_required(mapping, trigger);
 	check_options(mapping, trigger);
 	mf_mapping_prepare(mapping, trigger);
 
@@ -171,9 +167,55 @@ read_mapping(TriggerData *trigger, Oid schema)
 	return mapping;
 }
 
+/* Finds 'into=NAME' among the arguments. */
+static void
+read_target(MfMapping *mapping, const TriggerData *trigger)
+{
+	MfTarget   *target = &mapping->target;
+	const char *into = "invoice";
+	char	   *name;
+	char	   *left;
+	char	   *right;
+	int			i;
+
+	for (i = 0; i < trigger->tg_trigger->tgnargs; i++)
+	{
+		split_argument(trigger->tg_trigger->tgargs[i], trigger->tg_trigger->tgname, &left, &right);
+		if (strcmp(left, INTO) == 0)
+			into = right;
+	}
+	name = psprintf("mf_%s", into);
+	target->is_invoice = strcmp(into, "invoice") == 0;
+	target->relation = get_relname_relid(name, mapping->schema);
+	target->table = quote_identifier(name);
+	target->key = target->is_invoice ? "idempotency_key" : psprintf("%s_key", into);
+	if (!OidIsValid(target->relation) || !OidIsValid(getExtensionOfObject(RelationRelationId, target->relation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("trigger \"%s\" has into=%s, but no extension has a table \"%s\" in the schema of mf_enqueue()",
+						trigger->tg_trigger->tgname, into, name),
+				 errhint("Create the extension that has it, or leave the argument out to make invoices.")));
+}
+
+/* Raises an error unless the fields that each invoice needs have a source. */
+static void
+check_required(const MfMapping *mapping, const TriggerData *trigger)
+{
+	bool		has_name = has_source(mapping, "customer_name");
+
+	if (has_name && has_source(mapping, "invoice_value"))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("trigger \"%s\" has no source for \"%s\"", trigger->tg_trigger->tgname,
+					has_name ? "invoice_value" : "customer_name"),
+			 errhint("Add an argument such as '%s=column' to mf_enqueue().",
+					 has_name ? "invoice_value" : "customer_name")));
+}
+
 /* One argument: 'field=column', 'field=''constant''', 'id=column', or an option. */
 static void
-read_argument(MfMapping *mapping, TriggerData *trigger, Relation invoice, const char *argument)
+read_argument(MfMapping *mapping, TriggerData *trigger, Relation target, const char *argument)
 {
 	const char *trigger_name = trigger->tg_trigger->tgname;
 	Relation	relation = trigger->tg_relation;
@@ -186,7 +228,13 @@ read_argument(MfMapping *mapping, TriggerData *trigger, Relation invoice, const 
 	if (read_option(mapping, left, right))
 		return;
 	is_id = strcmp(left, "id") == 0;
-	if (!is_id && find_field(left) == NULL)
+	if (!is_id && find_field(mapping, left) == NULL && !mapping->target.is_invoice)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("argument \"%s\" of trigger \"%s\" names no column of table \"%s\"", argument, trigger_name,
+						RelationGetRelationName(target)),
+				 errhint("Columns are: %s.", column_list(RelationGetDescr(target)))));
+	if (!is_id && find_field(mapping, left) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("argument \"%s\" of trigger \"%s\" names no field of an invoice", argument, trigger_name),
@@ -203,14 +251,18 @@ read_argument(MfMapping *mapping, TriggerData *trigger, Relation invoice, const 
 		check_id_column(relation, mapping->id_column);
 		return;
 	}
+	if (mapping->source_count == MF_MAX_SOURCES)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_COLUMNS),
+				 errmsg("trigger \"%s\" has more than %d fields", trigger_name, MF_MAX_SOURCES)));
 	source = &mapping->sources[mapping->source_count];
-	source->field = find_field(left);
+	source->field = find_field(mapping, left);
 	if (right[0] == '\'')
 		source->constant = unquote_constant(argument, right);
 	else
 	{
 		source->column = find_column(relation, right, left, argument, trigger_name);
-		check_type(relation, invoice, source);
+		check_type(relation, target, source);
 	}
 	mapping->source_count++;
 }
@@ -303,8 +355,15 @@ read_option(MfMapping *mapping, const char *name, const char *value)
 		strcmp(name, ON_DELETE) == 0 ? &mapping->cancel : NULL;
 	const char *valid = option == &mapping->sync ? "sync" : "cancel";
 
+	if (strcmp(name, INTO) == 0)
+		return true;
 	if (option == NULL)
 		return false;
+	if (option == &mapping->cancel && !mapping->target.is_invoice)
+	{
+		read_undo(mapping, value);
+		return true;
+	}
 	if (strcmp(value, valid) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -314,13 +373,35 @@ read_option(MfMapping *mapping, const char *name, const char *value)
 	return true;
 }
 
+/* Reads on_delete of another target than mf_invoice: the function is called by that name. */
+static void
+read_undo(MfMapping *mapping, const char *value)
+{
+	char	   *name = psprintf("mf_%s", value);
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+										   PointerGetDatum(buildoidvector(types, 2)), ObjectIdGetDatum(mapping->schema));
+
+	/* one of another extension would be about other rows */
+	if (!OidIsValid(function) || getExtensionOfObject(ProcedureRelationId, function) !=
+		getExtensionOfObject(RelationRelationId, mapping->target.relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for %s: \"%.40s\"", ON_DELETE, value),
+				 errdetail("The extension of table \"%s\" has no function %s(bigint, text).",
+						   get_rel_name(mapping->target.relation), name)));
+	mapping->target.undo = value;
+	mapping->cancel = true;
+}
+
 /* Refuses an option that would have no effect as the trigger is defined. */
 static void
 check_options(const MfMapping *mapping, const TriggerData *trigger)
 {
 	const Trigger *definition = trigger->tg_trigger;
 	bool		follows_moves = mapping->sync && trigger->tg_relation->rd_rel->relispartition;
-	const char *option = mapping->sync ? ON_UPDATE "=sync" : ON_DELETE "=cancel";
+	const char *undo = psprintf(ON_DELETE "=%s", mapping->target.is_invoice ? "cancel" : mapping->target.undo);
+	const char *option = mapping->sync ? ON_UPDATE "=sync" : undo;
 
 	if (!mapping->sync && !mapping->cancel)
 		return;
@@ -343,17 +424,17 @@ check_options(const MfMapping *mapping, const TriggerData *trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trigger \"%s\" has %s, but does not fire for DELETE", definition->tgname,
-						mapping->cancel ? ON_DELETE "=cancel" : option),
+						mapping->cancel ? undo : option),
 				 mapping->cancel ? 0 : errdetail("A row that moves to another partition is deleted here and inserted there."),
 				 errhint("Create it as AFTER INSERT OR UPDATE OR DELETE ... FOR EACH ROW.")));
 }
 
 /* Refuses a column whose type cannot be assigned to the field. */
 static void
-check_type(Relation relation, Relation invoice, const MfSource *source)
+check_type(Relation relation, Relation target, const MfSource *source)
 {
 	Form_pg_attribute from = TupleDescAttr(RelationGetDescr(relation), source->column - 1);
-	Oid			to = get_atttype(RelationGetRelid(invoice), get_attnum(RelationGetRelid(invoice), source->field));
+	Oid			to = get_atttype(RelationGetRelid(target), get_attnum(RelationGetRelid(target), source->field));
 
 	if (!can_coerce_type(1, &from->atttypid, &to, COERCION_ASSIGNMENT))
 		ereport(ERROR,
@@ -365,12 +446,15 @@ check_type(Relation relation, Relation invoice, const MfSource *source)
 				 errhint("Change the type of the column, or add a generated column of the right type.")));
 }
 
-/* The name of a field that users set, as a constant; NULL if it is not one. */
+/* The name of a field that users set, which lives as long as the mapping; NULL if it is not one. */
 static const char *
-find_field(const char *name)
+find_field(const MfMapping *mapping, const char *name)
 {
 	int			i;
 
+	/* rights on the columns of another target are checked when the statement runs */
+	if (!mapping->target.is_invoice)
+		return get_attnum(mapping->target.relation, name) > 0 ? name : NULL;
 	for (i = 0; i < MF_SP_COUNT; i++)
 	{
 		if (strcmp(mf_send_payment_fields[i].column, name) == 0)

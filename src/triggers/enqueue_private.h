@@ -20,15 +20,31 @@
 /* UPDATE statements that are kept for each trigger, for different sets of columns */
 #define MF_MAX_UPDATES 16
 
-/* Where the value of a field of mf_invoice comes from */
+/*
+ * The table that rows are made in: mf_invoice; with 'into=NAME' mf_NAME, which another
+ * extension has made in our schema, with columns id, account, NAME_key (unique with
+ * account), metadata and status.  'on_delete=WORD' calls its mf_WORD(id, reason)
+ * unless the status is WORD.
+ */
+typedef struct MfTarget
+{
+	Oid			relation;
+	const char *table;			/* name, quoted where needed */
+	const char *key;			/* column */
+	bool		is_invoice;
+	const char *undo;			/* WORD; NULL = no on_delete */
+	MfPlan	   *undo_plan;		/* of others than mf_invoice; $1 is the id, $2 the reason */
+} MfTarget;
+
+/* Where the value of a field of the target comes from */
 typedef struct MfSource
 {
-	const char *field;			/* column of mf_invoice */
+	const char *field;			/* column of the target */
 	const char *constant;		/* NULL: from "column" */
 	int			column;			/* attribute number of the user's table */
 } MfSource;
 
-/* The UPDATE of mf_invoice for a set of sources */
+/* The UPDATE of the target for a set of sources */
 typedef struct MfMappingUpdate
 {
 	uint32		sources;		/* bit for each; 0: unused */
@@ -40,15 +56,16 @@ typedef struct MfMapping
 {
 	Oid			trigger;
 	Oid			relation;
-	Oid			schema;			/* of mf_invoice */
+	Oid			schema;			/* of the target */
+	MfTarget	target;
 	bool		stale;			/* to be read again */
 	MemoryContext context;		/* that all of it is in */
 	MfSource	sources[MF_MAX_SOURCES];
 	int			source_count;
 	int			id_column;		/* to write the id back to; 0 = none */
-	bool		has_key;		/* idempotency_key is among the fields */
-	bool		sync;			/* a queued invoice follows changes of the row */
-	bool		cancel;			/* and is cancelled with the row */
+	bool		has_key;		/* the key of the target is among the fields */
+	bool		sync;			/* the target's row follows changes of the user's */
+	bool		cancel;			/* and is cancelled, or undone, with it */
 	MfPlan	   *insert;
 	MfPlan	   *write_back;		/* NULL without id_column */
 	MfMappingUpdate updates[MF_MAX_UPDATES];

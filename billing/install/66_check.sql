@@ -1,0 +1,69 @@
+--
+-- What mf_check() reports of bills
+--
+CREATE FUNCTION mf_check_billing(account text)
+RETURNS TABLE (item text, ok boolean, detail text, hint text)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	today date;
+	r record;
+	wrong boolean := false;
+BEGIN
+	FOR r IN SELECT t.name, t.account FROM @extschema@.mf_reminder_rule t
+		WHERE t.active AND NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = t.account) ORDER BY t.id
+	LOOP
+		wrong := true;
+		RETURN QUERY SELECT 'reminders', false, format('Rule "%s" can never fire: its account "%s" does not exist.', r.name, r.account),
+			'If the server was renamed, correct mf_reminder_rule.account; else set active to false.';
+	END LOOP;
+	IF NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = mf_check_billing.account) THEN
+		RETURN;
+	END IF;
+	today := @extschema@.mf_local_day(mf_check_billing.account, now());
+
+	FOR r IN SELECT t.name FROM @extschema@.mf_reminder_rule t
+		WHERE t.account = mf_check_billing.account AND t.active AND NOT isfinite(@extschema@.mf_reminder_due(t, today)) ORDER BY t.name
+	LOOP
+		wrong := true;
+		RETURN QUERY SELECT 'reminders', false, format('Rule "%s" can never fire: each day of the next two years is off.', r.name), 'Correct mf_day_off, and weekend in mf_billing_policy.';
+	END LOOP;
+	FOR r IN SELECT count(*) AS bills, min(q.bill) AS bill, (array_agg(q.error ORDER BY q.bill))[1] AS error FROM @extschema@.mf_reminder_queue q JOIN @extschema@.mf_bill b ON b.id = q.bill
+		WHERE q.error IS NOT NULL AND b.account = mf_check_billing.account HAVING count(*) > 0
+	LOOP
+		wrong := true;
+		RETURN QUERY SELECT 'reminders', false, format('Bills that cannot be reminded of: %s; of bill %s: %s', r.bills, r.bill, r.error),
+			'Correct the bill or the rule; it is tried again by itself. SELECT * FROM mf_reminder_queue shows them.';
+	END LOOP;
+	FOR r IN SELECT max(o.day) AS last FROM @extschema@.mf_day_off o WHERE o.account = mf_check_billing.account HAVING max(o.day) < today + 60
+	LOOP
+		wrong := true;
+		RETURN QUERY SELECT 'days_off', false, format('The last day in mf_day_off is %s.', to_char(r.last, 'YYYY-MM-DD')), 'Add the holidays of the next year.';
+	END LOOP;
+	-- those that are due last are those whose links may end before
+	FOR r IN SELECT count(*) AS bills, min(t.id) AS bill FROM (
+			SELECT b.id, b.due_date, b.invoice, b.notification_option FROM @extschema@.mf_bill b
+			WHERE b.status = 'open' AND b.account COLLATE "C" = mf_check_billing.account AND b.due_date > today ORDER BY b.due_date DESC, b.id DESC LIMIT 1000) t
+			JOIN @extschema@.mf_link k ON k.invoice = t.invoice
+		WHERE @extschema@.mf_local_day(mf_check_billing.account, k.expires_at) < t.due_date
+			AND (t.notification_option <> 'LNK' OR NOT (@extschema@.mf_policy(mf_check_billing.account)).renew) HAVING count(*) > 0
+	LOOP
+		wrong := true;
+		RETURN QUERY SELECT 'links', false, format('Bills whose links end before they are due, and were mailed or are not renewed: %s of the 1000 that are due last; one is bill %s.', r.bills, r.bill),
+			'Give them more link_days, in mf_bill or mf_billing_policy, or send the bill''s own address instead of the link.';
+	END LOOP;
+	IF to_regclass('@extschema@.mf_plan') IS NOT NULL THEN
+		FOR r IN SELECT count(*) AS plans, min(p.id) AS plan FROM @extschema@.mf_plan p
+			WHERE p.account = mf_check_billing.account AND p.status = 'active' AND p.next_on < today - 1 HAVING count(*) > 0
+		LOOP
+			wrong := true;
+			RETURN QUERY SELECT 'plans', false, format('Plans that have stopped: %s; one is plan %s.', r.plans, r.plan), 'The item "reactions" may say why; else see mf_plan.';
+		END LOOP;
+	END IF;
+	IF NOT wrong THEN
+		RETURN QUERY SELECT 'bills', true, 'Links, plans, reminders and days off are in order.', NULL::text;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION mf_check_billing(text) IS 'called by mf_check(): what is wrong with links, plans, reminders and days off of an account';
