@@ -8,32 +8,32 @@ RETURN CASE WHEN days_overdue <= 0 THEN 'not due' WHEN days_overdue <= 30 THEN '
 	WHEN days_overdue <= 90 THEN '61-90' ELSE 'older' END;
 COMMENT ON FUNCTION mf_bucket(integer) IS 'the part of mf_aging for a bill that is overdue for so many days';
 
--- Each account's own day, read once.  A bill whose account is gone is still owed; its day is that of UTC.
+-- Each account's own day
 CREATE VIEW mf_today AS
 	SELECT s.srvname::text AS account, mf_local_day(s.srvname::text, pg_catalog.now()) AS today
 	FROM pg_catalog.pg_foreign_server s JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
 	WHERE w.fdwname = 'myfatoorah';
 COMMENT ON VIEW mf_today IS 'which day it is in the zone of each account';
 
--- Whether policies hide rows from the caller is asked once; only then is each row looked up as the caller.
+-- The days are read once, in a form that parallel workers can be given; a bill whose account is gone is still owed, by
+-- the day of UTC.  Whether policies hide rows from the caller is asked once; only then is each row looked up as the caller.
 CREATE VIEW mf_receivable WITH (security_barrier) AS
-	WITH d AS MATERIALIZED (SELECT t.account, t.today FROM mf_today t)
-	SELECT b.id AS bill, b.account, b.bill_key, b.customer_reference, b.customer_name, b.currency, b.total, b.received, b.balance, b.due_date,
-		x.days_overdue, mf_bucket(x.days_overdue) AS bucket, b.snoozed_until, b.invoice,
-		(SELECT i.invoice_url FROM mf_invoice i WHERE i.id = b.invoice) AS invoice_url, b.link_error,
-		(SELECT pg_catalog.max(m.fired_at) FROM mf_reminder m WHERE m.bill = b.id AND m.withdrawn_at IS NULL) AS last_reminder
-	FROM mf_bill b LEFT JOIN d ON d.account = b.account,
-		LATERAL (SELECT greatest(coalesce(d.today, (pg_catalog.now() AT TIME ZONE 'UTC')::date) - b.due_date, 0) AS days_overdue) x
-	WHERE b.status = 'open' AND ((SELECT NOT pg_catalog.row_security_active('mf_bill'::pg_catalog.regclass)) OR mf_bill_visible(b.id));
+	WITH o AS (SELECT b.*, coalesce(((SELECT pg_catalog.jsonb_object_agg(t.account, t.today) FROM mf_today t) ->> b.account)::date, (pg_catalog.now() AT TIME ZONE 'UTC')::date) - b.due_date AS days
+		FROM mf_bill b
+		WHERE b.status = 'open' AND ((SELECT NOT pg_catalog.row_security_active('mf_bill'::pg_catalog.regclass)) OR mf_bill_visible(b.id)))
+	SELECT o.id AS bill, o.account, o.bill_key, o.customer_reference, o.customer_name, o.currency, o.total, o.received, o.balance, o.due_date,
+		greatest(o.days, 0) AS days_overdue, mf_bucket(o.days) AS bucket, o.snoozed_until, o.invoice,
+		(SELECT i.invoice_url FROM mf_invoice i WHERE i.id = o.invoice) AS invoice_url, o.link_error,
+		(SELECT pg_catalog.max(m.fired_at) FROM mf_reminder m WHERE m.bill = o.id AND m.withdrawn_at IS NULL) AS last_reminder
+	FROM o;
 COMMENT ON VIEW mf_receivable IS 'open bills: what is owed, since when, the link that is live, and the last reminder';
 COMMENT ON COLUMN mf_receivable.days_overdue IS 'days after due_date, today in the zone of the account; 0 if it is not overdue';
 COMMENT ON COLUMN mf_receivable.bucket IS 'not due, 1-30, 31-60, 61-90 or older';
 
 CREATE VIEW mf_aging WITH (security_barrier) AS
-	WITH d AS MATERIALIZED (SELECT t.account, t.today FROM mf_today t),
-	o AS (SELECT b.account, b.currency, coalesce(b.customer_reference, b.customer_name) AS customer, b.customer_name, b.balance,
-			coalesce(d.today, (pg_catalog.now() AT TIME ZONE 'UTC')::date) - b.due_date AS days
-		FROM mf_bill b LEFT JOIN d ON d.account = b.account
+	WITH o AS (SELECT b.account, b.currency, coalesce(b.customer_reference, b.customer_name) AS customer, b.customer_name, b.balance,
+			coalesce(((SELECT pg_catalog.jsonb_object_agg(t.account, t.today) FROM mf_today t) ->> b.account)::date, (pg_catalog.now() AT TIME ZONE 'UTC')::date) - b.due_date AS days
+		FROM mf_bill b
 		WHERE b.status = 'open' AND ((SELECT NOT pg_catalog.row_security_active('mf_bill'::pg_catalog.regclass)) OR mf_bill_visible(b.id)))
 	SELECT o.account, o.currency, o.customer, pg_catalog.max(o.customer_name) AS customer_name, pg_catalog.count(*) AS bills,
 		coalesce(pg_catalog.sum(o.balance) FILTER (WHERE o.days <= 0), 0) AS not_due,
