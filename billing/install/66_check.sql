@@ -55,10 +55,10 @@ BEGIN
 	END LOOP;
 	IF to_regclass('@extschema@.mf_plan') IS NOT NULL THEN
 		FOR r IN SELECT count(*) AS plans, min(p.id) AS plan FROM @extschema@.mf_plan p
-			WHERE p.account = mf_check_billing.account AND p.status = 'active' AND p.next_on < today - 1 HAVING count(*) > 0
+			WHERE p.account = mf_check_billing.account AND p.status = 'active' AND (p.next_on < today - 1 OR p.last_error IS NOT NULL) HAVING count(*) > 0
 		LOOP
 			wrong := true;
-			RETURN QUERY SELECT 'plans', false, format('Plans that have stopped: %s; one is plan %s.', r.plans, r.plan), 'The item "reactions" may say why; else see mf_plan.';
+			RETURN QUERY SELECT 'plans', false, format('Plans that have stopped: %s; one is plan %s.', r.plans, r.plan), 'See mf_plan.last_error; the item "reactions" may say more.';
 		END LOOP;
 	END IF;
 	IF NOT wrong THEN
