@@ -122,6 +122,11 @@ my ($invoice, $token) = split /\|/, $node->safe_psql('postgres', "SELECT invoice
 $sandbox->invoice($invoice, 'pay');
 is(call("/callback/$token?paymentId=0707&Id=0707"), '303 https://shop.example/thanks?paymentId=0707&Id=0707', 'a customer who comes back');
 
+# The address of a bill
+$node->safe_psql('postgres', q{CREATE EXTENSION myfatoorah_billing; INSERT INTO mf_bill (customer_name, total, customer_reference) VALUES ('Ahmad', 5, 'bill')});
+$mf->wait_status($node, 'postgres', 'bill');
+is(call($node->safe_psql('postgres', q{SELECT '/pay/' || token FROM mf_bill})), '303 ' . $node->safe_psql('postgres', q{SELECT invoice_url FROM mf_invoice ORDER BY id DESC LIMIT 1}), 'whoever opens the address of a bill');
+
 # More than a person does
 my (%seen, $statuses);
 IPC::Run::run([ 'curl', '-s', '-k', '--noproxy', '*', '--max-time', '60', '-o', '/dev/null', '-w', '%{http_code}\n', "$url/callback/1-guess?[1-60]" ],
