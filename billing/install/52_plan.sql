@@ -204,8 +204,9 @@ DECLARE
 	problem text;
 	hint text;
 	currency text;
-	months integer := 12 * extract(year FROM p.every) + extract(month FROM p.every);
-	days integer := extract(day FROM p.every);
+	too_long boolean := p.every > interval '100 years';
+	months integer := CASE WHEN NOT too_long THEN 12 * extract(year FROM p.every) + extract(month FROM p.every) END;
+	days integer := CASE WHEN NOT too_long THEN extract(day FROM p.every) END;
 BEGIN
 	FOR field, problem, hint IN
 		SELECT r.field, r.problem, r.hint FROM (VALUES
@@ -223,9 +224,9 @@ BEGIN
 				OR EXISTS (SELECT FROM unnest(p.part_days) WITH ORDINALITY d(day, n) WHERE d.day IS NULL OR NOT isfinite(d.day) OR d.day <= p.part_days[d.n - 1])),
 				'must be in ascending order, the first being starts_on', 'Leave out starts_on.'),
 			('every', p.every IS NULL AND p.parts IS NULL, 'must not be null', 'Give an interval such as ''1 month'', or parts.'),
-			('every', p.every <= '0' OR extract(epoch FROM p.every - date_trunc('day', p.every)) <> 0 OR months <> 0 AND days <> 0 OR months < 0 OR days < 0,
+			('every', too_long, 'is too long', 'The limit is a century.'),
+			('every', months < 0 OR days < 0 OR (months = 0) = (days = 0) OR make_interval(months => months, days => days) <> p.every,
 				'must be whole months, or whole days', 'Give an interval such as ''1 month'', ''1 year'', ''2 weeks''.'),
-			('every', months > 1200 OR days > 36600, 'is too long', 'The limit is a century.'),
 			('calendar', p.calendar NOT IN ('gregorian', 'islamic-umalqura'), 'must be gregorian or islamic-umalqura', NULL),
 			('bill_days_before', NOT p.bill_days_before BETWEEN 0 AND 366, 'must be from 0 to 366', NULL),
 			('due_days', NOT p.due_days BETWEEN 0 AND 366, 'must be from 0 to 366', NULL),

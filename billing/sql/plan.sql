@@ -67,6 +67,8 @@ INSERT INTO mf_plan (plan_key, template, starts_on, anchor_on, every, due_days, 
 	RETURNING account, status, next_number, next_on, next_at, created_by, calendar, at_time, on_day_off, catch_up;
 SELECT id AS flat FROM mf_plan WHERE plan_key = 'flat 1' \gset
 SELECT * FROM mf_plan_preview(:flat, 4);
+-- twice is once
+INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('flat 1', '{"customer_name": "Rashid", "total": 310}', '2030-01-17', '1 month') ON CONFLICT (account, plan_key) DO NOTHING RETURNING id;
 RESET ROLE;
 SELECT count(*) AS bills_of_the_trial, (SELECT count(*) FROM mf_invoice WHERE customer_name = 'Rashid') AS links FROM mf_bill WHERE customer_name = 'Rashid';
 SELECT pg_temp.tick('2030-01-14 08:59');
@@ -119,7 +121,7 @@ CREATE FUNCTION pg_temp.refused(columns text, vals text, template text DEFAULT '
 	SELECT mf_test.try(format('INSERT INTO mf_plan (template%s) VALUES (%L%s)', ', ' || columns, template, ', ' || vals)) $$;
 SELECT pg_temp.refused('starts_on', '''2034-01-01''');
 SELECT pg_temp.refused('every', '''1 month''');
-SELECT pg_temp.refused('starts_on, every', format('''2034-01-01'', %L', e)) FROM unnest('{-1 month,1 month 1 day,12 hours,0}'::text[]) e;
+SELECT pg_temp.refused('starts_on, every', format('''2034-01-01'', %L', e)) FROM unnest('{-1 month,1 month 1 day,12 hours,1 day 24:00,-1 day,0,101 years}'::text[]) e;
 SELECT pg_temp.refused('starts_on, every', '''infinity'', ''1 month''');
 SELECT pg_temp.refused('starts_on, every, ends_on', '''2034-01-01'', ''1 month'', ''2033-12-31''');
 SELECT pg_temp.refused('starts_on, every, anchor_on', '''2034-01-01'', ''1 month'', ''2034-02-01''');
