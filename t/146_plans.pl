@@ -63,7 +63,6 @@ sql("ALTER SERVER myfatoorah OPTIONS (DROP time_zone)");
 #
 # A week of downtime: the server is down while periods become due
 #
-sql("SELECT mf_pause('*')");
 sql("INSERT INTO mf_plan (plan_key, template, starts_on, every, times, at_time, catch_up) SELECT c || n, $template, mf_local_day('myfatoorah', now()) + 1, '1 day', 8, '00:01', c FROM unnest('{all,one,none}'::text[]) c, generate_series(1, 10) n");
 # as if it had been inserted eight days ago
 $node->stop('fast');
@@ -118,6 +117,7 @@ sql('DROP DATABASE restored');
 #
 # What is not due costs nothing; what is due is bounded
 #
+sql("SELECT mf_pause('*')");
 my $start = time;
 sql("INSERT INTO mf_plan (plan_key, template, starts_on, every) SELECT 'many ' || n, $template, date '2036-01-01' + n % 28, '1 month' FROM generate_series(1, 10000) n");
 my $inserted = time - $start;
@@ -129,7 +129,7 @@ $start = time;
 sql('SET ROLE myfatoorah_billing; SELECT mf_tick_plans(now(), 50)');
 my $idle = time - $start;
 $start = time;
-is(sql(q{BEGIN; SET LOCAL ROLE myfatoorah_billing; SELECT mf_tick_plans('2036-02-01', 50) = '2036-02-01'; SELECT count(*) FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan WHERE p.plan_key LIKE 'many%'; ROLLBACK}), "t\n50", 'a tick makes 50 bills at most');
+is(sql(q{BEGIN; SET LOCAL ROLE myfatoorah_billing; SELECT mf_tick_plans('2036-02-01', 50) = '2036-02-01'; SELECT count(*) FROM mf_plan_period WHERE made_at = '2036-02-01'; ROLLBACK}), "t\n50", 'a tick makes 50 bills at most');
 diag(sprintf '10,000 plans inserted in %.2f s; psql and a tick with nothing due %.3f s, with 50 due %.2f s', $inserted, $idle, time - $start);
 cmp_ok($idle, '<', 2, 'a tick with nothing due is short');
 
