@@ -219,6 +219,23 @@ REVOKE USAGE ON FOREIGN SERVER myfatoorah FROM regress_mf_other;
 SELECT pg_temp.tick('2043-01-02 09:00') > '2043-01-02 09:00' AS later;
 SELECT p.plan_key, p.status, p.tries, p.last_error FROM mf_plan p WHERE p.starts_on = '2043-01-01' ORDER BY 1;
 SELECT mf_end_plan(id, '2043-01-02', 'left') FROM mf_plan WHERE plan_key = 'revoked';
+-- policies of your own hold in the preview; functions planted beside ours are not called
+BEGIN;
+CREATE POLICY own ON mf_plan USING (pg_has_role(created_by_id, 'USAGE'));
+ALTER TABLE mf_plan ENABLE ROW LEVEL SECURITY;
+SELECT pg_temp.as_role('regress_mf_other', format('SELECT count(*) FROM mf_plan_preview(%s)', :flat)) AS hidden, pg_temp.as_role('regress_mf_clerk', format('SELECT count(*) FROM mf_plan_preview(%s)', :flat)) AS own;
+ROLLBACK;
+BEGIN;
+CREATE FUNCTION mf_check_amount(varchar, numeric, text, varchar) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+CREATE FUNCTION mf_plan_record(mf_plan, daterange, bigint, numeric, varchar, timestamptz) RETURNS mf_plan LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+CREATE FUNCTION mf_plan_compute(mf_plan, smallint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+CREATE FUNCTION mf_working_day(varchar, date, varchar) RETURNS date LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+CREATE FUNCTION mf_local_time(varchar, date, time) RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+INSERT INTO mf_plan (plan_key, template, starts_on, every, times, catch_up) VALUES ('planted', '{"customer_name": "H", "total": 1}', '2044-01-01', '1 day', 3, 'one');
+SELECT pg_temp.tick('2044-01-02 09:00') > '2044-01-02' AS later;
+SELECT mf_pause_plan(id, 'x'), mf_resume_plan(id, 'x'), mf_end_plan(id, '2044-01-02', 'x') FROM mf_plan WHERE plan_key = 'planted';
+SELECT p.status, p.last_error, t.number, t.skipped, t.value FROM mf_plan p JOIN mf_plan_period t ON t.plan = p.id WHERE p.plan_key = 'planted';
+ROLLBACK;
 SELECT count(*) AS lost, (SELECT count(*) FROM mf_bill b WHERE bill_key LIKE '%/%' AND customer_name <> 'taken') - (SELECT count(bill) FROM mf_plan_period) AS without_period FROM mf_plan WHERE last_error IS NOT NULL AND plan_key <> 'revoked';
 SELECT function, error FROM mf_reaction_backlog WHERE error IS NOT NULL;
 -- for the tests after this one
