@@ -183,7 +183,8 @@ BEGIN
 	SELECT * INTO facts FROM @extschema@.mf_account_facts(b.account);
 	ends := greatest(b.send_at, as_of) + coalesce(b.link_days, (@extschema@.mf_policy(b.account)).link_days) * interval '1 day';
 	SELECT k.invoice INTO replaced FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
-		WHERE k.bill = b.id AND i.replaced_by IS NULL ORDER BY k.invoice DESC LIMIT 1;
+		WHERE k.bill = b.id AND i.replaced_by IS NULL AND i.payment_status IN ('unpaid', 'authorized', 'expired', 'remote_cancelled')
+			AND i.received_value = 0 ORDER BY k.invoice DESC LIMIT 1;
 	made := (@extschema@.mf_insert_as(b.created_by_id, jsonb_build_array(@extschema@.mf_bill_invoice(b, facts.currency, value,
 				coalesce(b.link_option, CASE WHEN NOT EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
 					WHERE k.bill = b.id AND i.sent_at IS NOT NULL) THEN b.notification_option END, 'LNK'), CASE WHEN b.send_at > as_of THEN b.send_at END, ends)), ARRAY[replaced]))[1];

@@ -131,7 +131,7 @@ SELECT b.request_value, i.invoice_value, b.balance FROM mf_bill b JOIN mf_invoic
 UPDATE mf_bill SET total = 40, customer_name = 'Noura S.' WHERE id = :bill;
 SELECT b.balance, i.invoice_value, i.customer_name, b.updated_by FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
 SELECT mf_new_link(:bill, 'lost') > 0 AS link;
-SELECT count(*) FILTER (WHERE live) AS live, count(*) AS links, count(DISTINCT i.replaced_by) AS replaced, string_agg(DISTINCT i.status, ' ') AS states
+SELECT count(*) FILTER (WHERE live) AS live, count(*) AS links, count(i.replaced_by) AS replaced, string_agg(DISTINCT i.status, ' ') AS states
 	FROM mf_link k JOIN mf_invoice i ON i.id = k.invoice WHERE k.bill = :bill;
 SELECT actor, changes->'status' AS status, changes->'total' AS total, reason FROM mf_bill_history WHERE bill = :bill AND (changes ?| '{status,total}' OR reason IS NOT NULL) ORDER BY id;
 UPDATE mf_bill SET total = 13 WHERE id = :bill;
