@@ -160,6 +160,7 @@ CREATE INDEX mf_invoice_doubted_idx ON mf_invoice (account, id) WHERE payment_do
 CREATE INDEX mf_invoice_created_at_idx ON mf_invoice USING brin (created_at);
 CREATE INDEX mf_invoice_paid_at_idx ON mf_invoice (paid_at) WHERE paid_at IS NOT NULL;
 CREATE INDEX mf_invoice_personal_idx ON mf_invoice (created_at) WHERE erased_at IS NULL AND payment_status NOT IN ('unpaid', 'authorized');
+CREATE INDEX mf_invoice_replaced_by_idx ON mf_invoice (replaced_by) WHERE replaced_by IS NOT NULL;
 CREATE INDEX mf_invoice_customer_reference_idx ON mf_invoice (customer_reference) WITH (fillfactor = 50) WHERE customer_reference IS NOT NULL;
 
 COMMENT ON TABLE mf_invoice IS 'insert a row, and it becomes a MyFatoorah invoice once the transaction commits';
@@ -201,7 +202,7 @@ COMMENT ON COLUMN mf_invoice.sent_at IS 'result: when MyFatoorah accepted it';
 COMMENT ON COLUMN mf_invoice.paid_at IS 'result: when it was paid: TransactionDate of the successful transaction';
 COMMENT ON COLUMN mf_invoice.last_error IS 'result: why it could not be sent, or what is wrong with its link; null if nothing is';
 COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt to send';
-COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while the invoice might already exist: it is not sent again; in a sent row, the call came too late';
+COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while the invoice might already exist: it is not sent again; in a sent row, the call came too late; so does mf_replace()';
 COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
 COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted; a value in the INSERT is ignored';
 COMMENT ON COLUMN mf_invoice.created_by IS 'result: name, at that time, of the role that inserted the row or last changed its account';
@@ -1352,8 +1353,10 @@ CREATE VIEW mf_open WITH (security_barrier) AS
 		SELECT coalesce(t.transaction_date, t.first_seen_at) AS tried_at, t.transaction_status, t.error
 		FROM mf_transaction t WHERE t.invoice = i.id
 		ORDER BY coalesce(t.transaction_date, t.first_seen_at) DESC LIMIT 1) t ON true
-	WHERE i.invoice_id IS NOT NULL AND i.payment_status IN ('unpaid', 'authorized') AND i.replaced_by IS NULL AND mf_invoice_visible(i.id);
-COMMENT ON VIEW mf_open IS 'invoices that were sent and can still be paid, without those that another has replaced: since when, until when, the customer''s latest transaction, the link';
+	WHERE i.invoice_id IS NOT NULL AND i.payment_status IN ('unpaid', 'authorized') AND mf_invoice_visible(i.id)
+		AND (i.replaced_by IS NULL OR NOT (EXISTS (SELECT FROM mf_invoice r WHERE r.id = i.replaced_by AND r.status NOT IN ('rejected', 'cancelled') AND r.payment_status NOT IN ('expired', 'remote_cancelled'))
+			OR EXISTS (SELECT FROM mf_archive_key k WHERE k.id = i.replaced_by AND k.paid)));
+COMMENT ON VIEW mf_open IS 'invoices that were sent and can still be paid, without those that another replaces which is to be paid or was: since when, until when, the customer''s latest transaction, the link';
 COMMENT ON COLUMN mf_open.days_open IS 'whole days since it was sent';
 COMMENT ON COLUMN mf_open.expires_at IS 'as last reported by MyFatoorah, else expiry_date';
 COMMENT ON COLUMN mf_open.last_try IS 'status of the customer''s latest transaction, as MyFatoorah spells it; null if there is none';
@@ -1390,7 +1393,9 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
 		   coalesce(q.doubt, q.error, nullif(pg_catalog.concat_ws('; ', CASE WHEN i.status <> 'sent' THEN i.last_error END,
 				CASE WHEN i.status = 'sent' OR i.duplicate_error <> i.last_error THEN i.duplicate_error END), '')) AS what_happened,
-		   CASE WHEN q.doubt IS NOT NULL THEN
+		   CASE WHEN q.doubt IS NOT NULL AND i.replaced_by IS NOT NULL THEN
+				pg_catalog.format('Cancel one of the two in the MyFatoorah portal, or refund what was paid twice: this one and invoice %s. Then: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.replaced_by, i.id)
+				WHEN q.doubt IS NOT NULL THEN
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or refund in the portal, and dismiss it then.', i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.status = 'sent' AND i.base_value IS NULL AND NOT EXISTS (
 					SELECT FROM mf_attempt t WHERE t.invoice = i.id AND t.invoice_id = i.invoice_id) THEN
@@ -1400,7 +1405,9 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				WHEN q.error IS NOT NULL THEN
 				pg_catalog.format('It is put off, and tried again at %s. Mend what the error names, such as a constraint or trigger of your own or a user mapping, and call: SELECT mf_resume(%L)', q.due, i.account)
 				WHEN i.status = 'review' THEN
-				pg_catalog.format('Look the references up in the MyFatoorah portal of the account that they were sent with. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''resend'', ''reason''), or ''abandon''.', i.id, i.id)
+				pg_catalog.format('Look the references up in the MyFatoorah portal of the account that they were sent with. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, %s)%s.', i.id, i.id,
+					CASE WHEN i.replaced_by IS NULL THEN '''resend'', ''reason''' ELSE '''abandon'', ''reason''' END,
+					CASE WHEN i.replaced_by IS NULL THEN ', or ''abandon''' ELSE '; invoice ' || i.replaced_by || ' is to be paid in its place' END)
 				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel or refund there what is one too many. If the row is about the right invoice: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If another was paid: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER)', i.id, i.id)
 		   END AS next_step
 	FROM (SELECT invoice, due, error, NULL::text AS doubt FROM mf_queue WHERE kind = 'review' OR error IS NOT NULL

@@ -9,6 +9,7 @@ CREATE ROLE regress_mf_maker IN ROLE myfatoorah_operate;
 GRANT USAGE ON FOREIGN SERVER myfatoorah TO regress_mf_clerk;
 GRANT EXECUTE ON FUNCTION mf_insert_as TO regress_mf_maker;
 CALL mf_test.reset_sandbox();
+CREATE FUNCTION pg_temp.masked(words text) RETURNS text LANGUAGE sql AS $$ SELECT regexp_replace(words, '(invoices? |mf_[a-z]+\()\d+', '\1N', 'g') $$;
 CREATE FUNCTION pg_temp.as_role(who text, statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	result text;
@@ -41,13 +42,14 @@ SELECT actor, from_status, to_status, replace(reason, :'new', 'N') AS reason FRO
 CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'replaced' AND invoice_value = 10) = 'sent'$$);
 SELECT id = :new AS new FROM mf_open WHERE customer_reference = 'replaced';
 SELECT invoices - :before AS invoices FROM mf_payment_backlog WHERE payment_status = 'unpaid' AND account = 'myfatoorah';
-SELECT regexp_replace(mf_test.try(format('SELECT mf_replace(%s)', :old)), '(invoice) [0-9]+', '\1 N') AS once_only;
+SELECT pg_temp.masked(mf_test.try(format('SELECT mf_replace(%s)', :old))) AS once_only;
 
 -- A payment of the old link is still recorded
 SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{"gateway": "KNET"}') IS NOT NULL AS paid FROM mf_invoice WHERE id = :old;
 SELECT mf_refresh(:old);
 CALL mf_test.wait_for(format('(SELECT payment_status FROM mf_invoice WHERE id = %s) = ''paid''', :old));
 SELECT kind, amount FROM mf_ledger WHERE invoice = :old AND kind = 'payment';
+SELECT mf_resolve(id, 'dismiss', 'both are right') FROM mf_review WHERE id = :old;
 
 -- One that was not sent is cancelled
 INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, send_at) VALUES ('Queued', 1, 'queued', now() + interval '1 day');
@@ -76,6 +78,109 @@ SELECT current_user;
 RESET ROLE;
 SELECT customer_name, invoice_value, created_by, send_at > '2998-01-01' AS later FROM mf_invoice WHERE customer_reference IN ('as', 'as2') ORDER BY id;
 SELECT replaced_by = (:'ids'::bigint[])[2] AS replaced, status FROM mf_invoice WHERE id = :new;
+
+-- One that is refused while it is replaced is cancelled, and nothing has it sent again
+CALL mf_test.fault('{"path": "SendPayment", "reference_prefix": "refused.", "times": 1, "shape": 1, "delay_ms": 2000}');
+INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('Refused', 1, 'refused');
+CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'refused') = 'sending'$$);
+SELECT id AS old FROM mf_invoice WHERE customer_reference = 'refused' \gset
+SELECT mf_replace(:old, '{"customer_reference": "instead"}') AS new \gset
+CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'instead') = 'sent' AND (SELECT status FROM mf_invoice WHERE customer_reference = 'refused') <> 'sending'$$);
+SELECT status, last_error IS NOT NULL AS told, replaced_by = :new AS replaced FROM mf_invoice WHERE id = :old;
+SELECT result FROM mf_retry(ARRAY[:old]);
+SELECT from_status, to_status FROM mf_history WHERE invoice = :old AND from_status <> to_status;
+SELECT count(*) FROM mf_test.requests() WHERE reference LIKE 'refused.%';
+
+-- One that is sent while it is replaced says so
+CALL mf_test.fault('{"path": "SendPayment", "reference_prefix": "slow.", "times": 1, "delay_ms": 2000}');
+INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('Slow', 1, 'slow');
+CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'slow') = 'sending'$$);
+SELECT id AS old FROM mf_invoice WHERE customer_reference = 'slow' \gset
+SELECT mf_replace(:old, '{"send_at": "2999-01-01 00:00+00"}') AS new \gset
+CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'slow' ORDER BY id LIMIT 1) = 'sent'$$);
+SELECT pg_temp.masked(last_error) AS last_error FROM mf_invoice WHERE id = :old;
+
+-- What replaces it is cancelled: it is to be paid again, and can be replaced again, by one that all name
+SELECT count(*) FROM mf_open WHERE id = :old;
+SELECT result FROM mf_cancel(ARRAY[:new]);
+SELECT count(*) FROM mf_open WHERE id = :old;
+SELECT mf_replace(:old, '{"send_at": "2999-01-01 00:00+00"}') AS second \gset
+SELECT mf_replace(:second, '{"send_at": "2999-01-01 00:00+00"}') AS third \gset
+SELECT id = :third AS last, status, replaced_by = :third AS by_the_last FROM mf_invoice WHERE customer_reference = 'slow' ORDER BY mf_invoice.id;
+SELECT count(*) FROM mf_open WHERE id = :old;
+SELECT pg_temp.masked(mf_test.try(format('SELECT mf_replace(%s)', :old))) AS it_lives;
+-- or deleted
+SELECT result FROM mf_cancel(ARRAY[:third]);
+DELETE FROM mf_invoice WHERE id = :third;
+SELECT count(*) FROM mf_open WHERE id = :old;
+SELECT mf_replace(:old) IS NOT NULL AS again;
+-- or refused
+CALL mf_test.fault('{"path": "SendPayment", "reference_prefix": "poor.", "times": 1, "shape": 1}');
+SELECT mf_replace(replaced_by, '{"customer_reference": "poor"}') AS poor FROM mf_invoice WHERE id = :old \gset
+CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'poor') = 'rejected'$$);
+SELECT count(*) FROM mf_open WHERE id = :old;
+SELECT mf_replace(:old, '{"send_at": "2999-01-01 00:00+00"}') AS new \gset
+SELECT status, replaced_by = :new AS replaced FROM mf_invoice WHERE id IN (:old, :poor) ORDER BY id;
+SELECT result FROM mf_retry(ARRAY[:poor]);
+
+-- It is paid although it was replaced: what was not sent is not sent any more
+SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{"gateway": "KNET"}') IS NOT NULL AS paid, mf_refresh(id) FROM mf_invoice WHERE id = :old;
+CALL mf_test.wait_for(format('(SELECT payment_status FROM mf_invoice WHERE id = %s) = ''paid''', :old));
+SELECT id = :new AS new, status, payment_status, payment_doubt FROM mf_invoice WHERE id IN (:old, :new) ORDER BY mf_invoice.id;
+SELECT actor, from_status, to_status, reason FROM mf_history WHERE invoice = :new;
+SELECT mf_test.try(format('SELECT mf_replace(%s)', :old)) ~ 'because it was paid' AS not_after_it_was_paid;
+SELECT mf_test.try(format($$SELECT mf_insert_as(10, '[{"customer_name": "A", "invoice_value": 1}]', '{%s}')$$, :old)) ~ 'because it was paid' AS not_by_an_extension;
+-- and where it was sent, a person is shown both
+INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('Twice', 3, 'twice');
+CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'twice') = 'sent'$$);
+SELECT id AS old FROM mf_invoice WHERE customer_reference = 'twice' \gset
+SELECT mf_replace(:old) AS new \gset
+CALL mf_test.wait_for($$(SELECT count(*) FROM mf_invoice WHERE customer_reference = 'twice' AND status = 'sent') = 2$$);
+SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{"gateway": "KNET"}') IS NOT NULL AS paid, mf_refresh(id) FROM mf_invoice WHERE id = :old;
+CALL mf_test.wait_for(format('(SELECT payment_status FROM mf_invoice WHERE id = %s) = ''paid''', :old));
+SELECT pg_temp.masked(what_happened || ' -- ' || next_step) AS review FROM mf_review WHERE id = :old;
+SELECT mf_resolve(:old, 'dismiss', 'refunded');
+SELECT count(*) FROM mf_review WHERE id IN (:old, :new);
+
+-- One in review that was replaced is not to be sent again
+BEGIN;
+INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, send_at) VALUES ('Review', 3, 'review', '2999-01-01 00:00+00');
+SELECT id AS old FROM mf_invoice WHERE customer_reference = 'review' \gset
+ALTER TABLE mf_invoice DISABLE TRIGGER USER;
+UPDATE mf_invoice SET status = 'review', replaced_by = 1 WHERE id = :old;
+UPDATE mf_queue SET kind = 'review', due = 'infinity' WHERE invoice = :old;
+SELECT pg_temp.masked(next_step) AS next_step FROM mf_review WHERE id = :old;
+SELECT pg_temp.masked(mf_test.try(format($$SELECT mf_resolve(%s, 'resend', 'x')$$, :old))) AS refused;
+ROLLBACK;
+
+-- Not while a payment is under way
+INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, processing_details) VALUES ('Held', 3, 'held', '{"AutoCapture": false}');
+CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'held') = 'sent'$$);
+SELECT id AS old FROM mf_invoice WHERE customer_reference = 'held' \gset
+SELECT mf_test.sandbox('invoices/' || invoice_id || '/pay', '{"action": "authorize"}') IS NOT NULL AS tried, mf_refresh(id) FROM mf_invoice WHERE id = :old;
+CALL mf_test.wait_for(format('(SELECT payment_status FROM mf_invoice WHERE id = %s) = ''authorized''', :old));
+SELECT pg_temp.masked(mf_test.try(format('SELECT mf_replace(%s)', :old))) AS under_way;
+
+-- Members that are no column that can be inserted
+SELECT mf_test.try(format('SELECT mf_replace(%s, %L)', :new, c)) FROM unnest('{"{\"invoice_valeu\": 1}","{\"status\": \"sent\"}",[],1}'::text[]) c;
+SELECT mf_test.try(format('SELECT mf_insert_as(10, %L)', c)) FROM unnest(ARRAY['[{"customer_name": "A", "invoice_value": 1, "replaced_by": 1}]', '[{}, 1]', '[null]', '{}', '1']) c;
+SELECT pg_temp.masked(mf_test.try(format($$SELECT mf_insert_as(10, '[{"customer_name": "A", "invoice_value": 1}, {"customer_name": "A", "invoice_value": 1}]', '{%1$s,%1$s}')$$, :new))) AS named_twice;
+
+-- A row of mf_enqueue() goes with what replaces its invoice
+CREATE TABLE replaced_rent (tenant text, amount numeric, due timestamptz, invoice bigint);
+CREATE TRIGGER invoice AFTER INSERT OR UPDATE OR DELETE ON replaced_rent FOR EACH ROW EXECUTE FUNCTION
+	mf_enqueue('customer_name=tenant', 'invoice_value=amount', 'send_at=due', 'id=invoice', 'on_update=sync', 'on_delete=cancel');
+INSERT INTO replaced_rent VALUES ('Follows', 5, '2999-01-01 00:00+00'), ('Left', 6, '2999-01-01 00:00+00');
+SELECT mf_replace(invoice, '{"send_at": "2999-01-01 00:00+00"}') IS NOT NULL AS replaced FROM replaced_rent;
+UPDATE replaced_rent SET amount = amount + 2;
+SELECT customer_name, invoice_value, status FROM mf_invoice WHERE customer_name IN ('Follows', 'Left') ORDER BY id;
+DELETE FROM replaced_rent WHERE tenant = 'Follows';
+SELECT invoice_value, status FROM mf_invoice WHERE customer_name = 'Follows' ORDER BY id;
+UPDATE replaced_rent SET due = now();
+CALL mf_test.wait_for($$EXISTS (SELECT FROM mf_invoice WHERE customer_name = 'Left' AND status = 'sent')$$);
+SELECT pg_temp.masked(mf_test.try('DELETE FROM replaced_rent')) AS can_be_paid;
+SELECT pg_temp.masked(mf_test.try('UPDATE replaced_rent SET amount = 9')) AS likewise;
+DROP TABLE replaced_rent;
 
 SET client_min_messages = error;
 SELECT count(*) FROM (SELECT mf_cancel(array_agg(id)) FROM mf_invoice WHERE status = 'queued') c;

@@ -171,6 +171,7 @@ my @states = (
 	[ qr/invoice_id => 6893999/ => q{duplicate_suspected = true, payment_status = 'unpaid', paid_at = NULL} ],
 	[ qr/'review'/ => q{payment_status = 'unpaid', base_value = NULL, invoice_id = 6893998} ],
 	[ qr/mf_resolve\(17/ => q{status = 'review', invoice_id = NULL, invoice_url = NULL, sent_at = NULL} ],
+	[ qr/mf_replace\(17/ => q{payment_status = 'unpaid', received_value = 0, net_value = 0, paid_at = NULL} ],
 	[ qr/mf_resolve\(id/ => q{status = 'review', invoice_id = NULL, invoice_url = NULL, sent_at = NULL} ],
 	[ qr/mf_cancel/ => q{status = 'queued'} ]);
 

@@ -16,6 +16,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/sql_array.h"
 #include "functions/invoice_actions.h"
 #include "functions/role_quota.h"
 #include "process/wakeup.h"
@@ -39,6 +40,7 @@ static const char *missing_right(const MfCommand *command, const MfNamed *named)
 static bool may_exist(const MfJob *job);
 static void init_transition(MfTransition *transition, const MfCommand *command, const MfJob *job, const char *reason);
 static void cancel_with_rows(const MfCommand *command, MfNamed *named, const char **results, int count);
+static void cancel_replacements(const MfCommand *command, MfNamed *replacements, int count);
 static bool must_be_cancelled(const MfCommand *command, const MfNamed *named);
 pg_noreturn static void refuse_deletion(const MfCommand *command, const MfNamed *named);
 
@@ -214,17 +216,21 @@ mf_action_refresh(const MfCommand *command, MfNamed *named, const char **results
 	mf_wake_inquiries_at_commit();
 }
 
-/* Cancels the invoices of rows that were deleted; raises an error unless all of them can be. */
+/* Cancels the invoices of rows that were deleted, and what has replaced them; raises an error unless all can be. */
 static void
 cancel_with_rows(const MfCommand *command, MfNamed *named, const char **results, int count)
 {
 	MfTransition *transitions = (MfTransition *) palloc0(count * sizeof(MfTransition));
+	MfNamed    *replacements = (MfNamed *) palloc0(count * sizeof(MfNamed));
 	int			transition_count = 0;
+	int			replacement_count = 0;
 	int			i;
 
 	mf_queue_lock_named(command->schema, named, count);
 	for (i = 0; i < count; i++)
 	{
+		if (named[i].job != NULL && named[i].job->replaced_by != 0)
+			replacements[replacement_count++].invoice = named[i].job->replaced_by;
 		if (!must_be_cancelled(command, &named[i]))
 			continue;
 		init_transition(&transitions[transition_count], command, named[i].job, NULL);
@@ -232,6 +238,24 @@ cancel_with_rows(const MfCommand *command, MfNamed *named, const char **results,
 	}
 	if (transition_count > 0)
 		mf_queue_apply_by_person(command->schema, transitions, transition_count);
+	if (replacement_count > 0)
+		cancel_replacements(command, replacements, replacement_count);
+}
+
+/* The same for what has replaced such invoices; two of them may have been replaced by the same one. */
+static void
+cancel_replacements(const MfCommand *command, MfNamed *replacements, int count)
+{
+	int			kept = 1;
+	int			i;
+
+	qsort(replacements, count, sizeof(MfNamed), mf_compare_ids);
+	for (i = 1; i < count; i++)
+	{
+		if (replacements[i].invoice != replacements[kept - 1].invoice)
+			replacements[kept++] = replacements[i];
+	}
+	cancel_with_rows(command, replacements, NULL, kept);
 }
 
 /*

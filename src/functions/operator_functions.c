@@ -19,7 +19,6 @@
 #include "database/function_args.h"
 #include "functions/direct_row.h"
 #include "functions/invoice_actions.h"
-#include "functions/replace.h"
 #include "process/database_hold.h"
 #include "process/wakeup.h"
 #include "sending/copy_guard.h"
@@ -119,10 +118,7 @@ resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *deci
 		transition.linkless = NO_LINK_GIVEN;
 	}
 	else if (strcmp(decision, "resend") == 0)
-	{
-		mf_refuse_replaced(schema, job->invoice);
 		mf_queue_resend(schema, &job, &transition, 1);
-	}
 	else if (strcmp(decision, "abandon") == 0)
 		transition.to = MF_STATUS_CANCELLED;
 	else

@@ -15,6 +15,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -23,7 +24,7 @@
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
-#include "functions/replace.h"
+#include "store/queue_internal.h"
 #include "store/row_rights.h"
 
 /* What users may give, but for the four that have a default and no null */
@@ -33,6 +34,16 @@
 	"customer_address, invoice_items, shipping_method, shipping_consignee, suppliers, processing_details, " \
 	"invoice_payment_methods, source_info, idempotency_key, callbacks, metadata"
 
+/* Members of "invoices" that are not such a column, and elements that are no object */
+static MfStatement unknown_statement = {
+	"SELECT e.n::int8, k.name::text FROM jsonb_array_elements(CASE jsonb_typeof($1) WHEN 'object' THEN jsonb_build_array($1) ELSE $1 END) "
+	"  WITH ORDINALITY AS e(invoice, n) "
+	"LEFT JOIN LATERAL jsonb_object_keys(CASE jsonb_typeof(e.invoice) WHEN 'object' THEN e.invoice END) AS k(name) ON true "
+	"WHERE jsonb_typeof(e.invoice) <> 'object' OR k.name <> ALL (regexp_split_to_array('account, notification_option, send_at, priority, " GIVEN "', ', *')) "
+	"ORDER BY e.n, k.name LIMIT 1",
+	1, {JSONBOID}, NULL
+};
+
 /* Runs with the rights of the role; the rows are inserted in the order of the array. */
 static MfStatement insert_statement = {
 	"INSERT INTO @mf_invoice (account, notification_option, send_at, priority, " GIVEN ") "
@@ -41,16 +52,45 @@ static MfStatement insert_statement = {
 	1, {JSONBOID}, NULL
 };
 
-/* The first result is for mf_change(). */
+#define WAS_PAID "(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed') OR i.received_value <> 0)"
+
+/* A try that MyFatoorah has left in progress for longer was given up by the customer. */
+#define IS_BEING_PAID \
+	"(i.payment_status = 'authorized' OR EXISTS (SELECT FROM @mf_transaction t WHERE t.invoice = i.id " \
+	"  AND t.transaction_status = 'InProgress' AND t.changed_at > clock_timestamp() - interval '10 min'))"
+
+/* The first of locked invoices that may not be replaced; $2: nor may those that are being paid */
+static MfStatement refused_statement = {
+	"SELECT i.id::int8, i.payment_status::text, " WAS_PAID ", CASE WHEN i.replaced_by IS NOT NULL AND " MF_REPLACEMENT_LIVES("i")
+	"  THEN i.replaced_by ELSE 0 END::int8 FROM @mf_invoice i WHERE i.id = ANY ($1) AND (" WAS_PAID
+	"  OR (i.replaced_by IS NOT NULL AND " MF_REPLACEMENT_LIVES("i") ") OR ($2 AND " IS_BEING_PAID ")) ORDER BY i.id + 0 LIMIT 1",
+	2, {INT8ARRAYOID, BOOLOID}, NULL
+};
+
+/*
+ * Invoices that are replaced together with locked ones: those that they have replaced, the one that has replaced
+ * them and does not live, and what else that one has replaced.  So replaced_by always names the last of a row of
+ * invoices, and a dead one in it cannot be sent after all.
+ */
+static MfStatement family_statement = {
+	"SELECT DISTINCT m.id::int8, p.new::int8 FROM unnest($1, $2) AS p(old, new) "
+	"JOIN @mf_invoice i ON i.id = p.old AND i.id = ANY ($1) CROSS JOIN LATERAL ("
+	"  SELECT a.id FROM @mf_invoice a WHERE a.replaced_by = i.id UNION ALL "
+	"  SELECT a.id FROM @mf_invoice a WHERE a.replaced_by = i.replaced_by UNION ALL "
+	"  SELECT a.id FROM @mf_invoice a WHERE a.id = i.replaced_by) m WHERE m.id <> ALL ($1) ORDER BY 1",
+	2, {INT8ARRAYOID, INT8ARRAYOID}, NULL
+};
+
+/* The first result is for mf_change().  The history has a line of those that were named: $5. */
 static MfStatement retire_statement = {
 	"WITH p AS MATERIALIZED (SELECT * FROM unnest($1, $2) AS p(old, new)), "
-	"n AS MATERIALIZED (SELECT i.id, i.status, i.attempts FROM @mf_invoice i WHERE i.id = ANY ($1) AND i.replaced_by IS NULL), "
-	"changed AS (UPDATE @mf_invoice i SET replaced_by = p.new FROM p WHERE i.id = ANY ($1) AND i.id = p.old AND i.replaced_by IS NULL RETURNING 1), "
+	"n AS MATERIALIZED (SELECT i.id, i.status, i.attempts FROM @mf_invoice i WHERE i.id = ANY ($5)), "
+	"changed AS (UPDATE @mf_invoice i SET replaced_by = p.new FROM p WHERE i.id = ANY ($1) AND i.id = p.old RETURNING 1), "
 	"history AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT n.id, clock_timestamp(), $3, n.status, n.status, n.attempts, 'replaced by invoice ' || p.new || coalesce(': ' || $4, '') "
 	"  FROM n JOIN p ON p.old = n.id ORDER BY n.id RETURNING 1) "
-	"SELECT (SELECT count(*) FROM n) * 2 - (SELECT count(*) FROM changed) - (SELECT count(*) FROM history), (SELECT count(*) FROM changed)",
-	4, {INT8ARRAYOID, INT8ARRAYOID, TEXTOID, TEXTOID}, NULL
+	"SELECT cardinality($1) + (SELECT count(*) FROM n) - (SELECT count(*) FROM changed) - (SELECT count(*) FROM history)",
+	5, {INT8ARRAYOID, INT8ARRAYOID, TEXTOID, TEXTOID, INT8ARRAYOID}, NULL
 };
 
 /* With the rights of the current role.  What must be new is left out: the key, the time to send, and the end of the link. */
@@ -60,14 +100,15 @@ static MfStatement copy_statement = {
 	2, {INT8OID, JSONBOID}, NULL
 };
 
-static MfStatement replaced_statement = {
-	"SELECT replaced_by::int8 FROM @mf_invoice WHERE id = $1 AND replaced_by IS NOT NULL", 1, {INT8OID}, NULL
-};
-
 static int64 *insert_as(Oid schema, Oid role, Datum invoices, int *count);
 static void check_role(Oid role);
 static bool is_restricted(Oid role);
-static void retire(Oid schema, const int64 *old, const int64 *new, int count, const char *reason);
+static void check_members(Oid schema, const char *argument, Datum invoices);
+static void retire(Oid schema, const int64 *old, const int64 *new, int count, bool by_person, const char *reason);
+static void check_old(Oid schema, Datum olds, bool by_person);
+pg_noreturn static void refuse_old(int64 invoice, const char *payment_status, bool paid, int64 replaced_by);
+static void make_room(MfArray *array, int count);
+static void add_family(Oid schema, const MfCommand *command, MfArray *olds, MfArray *news);
 static void stop_sending(const MfCommand *command, MfNamed *named, int count);
 static int64 *replaced_invoices(FunctionCallInfo fcinfo, int expected);
 
@@ -88,10 +129,11 @@ mf_insert_as(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "role" : "invoices")));
+	check_members(schema, "invoices", PG_GETARG_DATUM(1));
 	inserted = insert_as(schema, PG_GETARG_OID(0), PG_GETARG_DATUM(1), &count);
 	replaced = replaced_invoices(fcinfo, count);
 	if (replaced != NULL)
-		retire(schema, replaced, inserted, count, NULL);
+		retire(schema, replaced, inserted, count, false, NULL);
 	mf_array_init(&ids, Max(count, 1));
 	for (i = 0; i < count; i++)
 		mf_array_add(&ids, Int64GetDatum(inserted[i]));
@@ -115,11 +157,13 @@ mf_replace(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "id" : "changes")));
+	check_members(schema, "changes", PG_GETARG_DATUM(1));
 	named.invoice = PG_GETARG_INT64(0);
 	mf_queue_lock_named(schema, &named, 1);
 	mf_check_named(&named, true);
 	creator = named.job->owner.role;
 	mf_check_row_right(named.invoice, get_relname_relid("mf_invoice", schema), creator);
+	check_old(schema, mf_int8_array(&named.invoice, 1), true);
 
 	values[0] = Int64GetDatum(named.invoice);
 	values[1] = PG_GETARG_DATUM(1);
@@ -130,8 +174,39 @@ mf_replace(PG_FUNCTION_ARGS)
 	mf_sql_end(&scope);
 
 	inserted = insert_as(schema, creator, copy, &count);
-	retire(schema, &named.invoice, inserted, 1, reason);
+	retire(schema, &named.invoice, inserted, 1, true, reason);
 	PG_RETURN_INT64(inserted[0]);
+}
+
+/* Raises an error unless "changes" is an object, or "invoices" an array of objects, with columns that can be inserted. */
+static void
+check_members(Oid schema, const char *argument, Datum invoices)
+{
+	Jsonb	   *json = DatumGetJsonbP(invoices);
+	bool		one = strcmp(argument, "changes") == 0;
+	MfSqlScope	scope;
+
+	if (one ? !JB_ROOT_IS_OBJECT(json) : !JB_ROOT_IS_ARRAY(json) || JB_ROOT_IS_SCALAR(json))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 one ? errmsg("%s must be an object", argument) : errmsg("%s must be an array of objects", argument)));
+	mf_sql_begin_as_caller(&scope, schema);
+	if (mf_sql_execute(&scope, &unknown_statement, &invoices, NULL) > 0)
+	{
+		bool		no_object;
+
+		(void) mf_result(0, 2, &no_object);
+		if (no_object)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s must be an array of objects", argument),
+					 errdetail("Element %lld is none.", (long long) mf_result_int8(0, 1))));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not contain \"%s\"", argument, mf_result_text(0, 2)),
+				 errhint("Members are the columns of mf_invoice that can be inserted.")));
+	}
+	mf_sql_end(&scope);
 }
 
 /* Inserts the invoices; returns their ids, palloc'd, in the order of the array. */
@@ -205,13 +280,13 @@ replaced_invoices(FunctionCallInfo fcinfo, int expected)
 
 /* Has each old invoice not sent any more, and records which new one is to be paid in its place; old 0 = none. */
 static void
-retire(Oid schema, const int64 *old, const int64 *new, int count, const char *reason)
+retire(Oid schema, const int64 *old, const int64 *new, int count, bool by_person, const char *reason)
 {
 	MfNamed    *named = (MfNamed *) palloc0(Max(count, 1) * sizeof(MfNamed));
 	MfArray		olds;
 	MfArray		news;
 	MfCommand	command;
-	Datum		values[4];
+	Datum		values[5];
 	int			used = 0;
 	int			i;
 
@@ -229,19 +304,88 @@ retire(Oid schema, const int64 *old, const int64 *new, int count, const char *re
 		return;
 	mf_command_init(&command, schema, reason ? reason : "replaced");
 	qsort(named, used, sizeof(MfNamed), mf_compare_ids);
+	for (i = 1; i < used; i++)
+	{
+		if (named[i].invoice == named[i - 1].invoice)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("replaces has invoice %lld twice", (long long) named[i].invoice)));
+	}
 	for (i = 0; i < used; i += MF_ACTION_BATCH)
 		stop_sending(&command, &named[i], Min(MF_ACTION_BATCH, used - i));
+	values[4] = mf_array_datum(&olds, INT8OID);
+	check_old(schema, values[4], by_person);
+	add_family(schema, &command, &olds, &news);
 
 	values[0] = mf_array_datum(&olds, INT8OID);
 	values[1] = mf_array_datum(&news, INT8OID);
 	values[2] = CStringGetTextDatum(command.actor);
 	values[3] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
-	if (mf_change_alone(schema, &retire_statement, values, reason ? NULL : "   n") != used)
+	(void) mf_change_alone(schema, &retire_statement, values, reason ? NULL : "   n ");
+}
+
+/* Raises an error if one of the locked invoices was paid, or has a replacement that lives. */
+static void
+check_old(Oid schema, Datum olds, bool by_person)
+{
+	MfSqlScope	scope;
+	Datum		values[] = {olds, BoolGetDatum(by_person)};
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &refused_statement, values, NULL) > 0)
+		refuse_old(mf_result_int8(0, 1), mf_result_text(0, 2), mf_result_bool(0, 3), mf_result_int8(0, 4));
+	mf_sql_end(&scope);
+}
+
+static void
+refuse_old(int64 invoice, const char *payment_status, bool paid, int64 replaced_by)
+{
+	if (replaced_by != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 used == 1 ? errmsg("invoice %lld was replaced already", (long long) named[0].invoice) :
-				 errmsg("an invoice was replaced already, or is named twice"),
-				 errhint("Replace the one that its column replaced_by names.")));
+				 errmsg("invoice %lld was replaced already", (long long) invoice),
+				 errhint("Replace invoice %lld, which is to be paid in its place.", (long long) replaced_by)));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 paid ? errmsg("invoice %lld cannot be replaced, because it was paid", (long long) invoice) :
+			 errmsg("invoice %lld cannot be replaced, because a payment is under way", (long long) invoice),
+			 errdetail("Its payment_status is \"%s\".", payment_status),
+			 paid ? errhint("What is still to be paid is an invoice of its own: insert one.") :
+			 errhint("Wait for its outcome; mf_refresh(%lld) asks for it.", (long long) invoice)));
+}
+
+/* Lets an array take so many elements more. */
+static void
+make_room(MfArray *array, int count)
+{
+	array->values = (Datum *) repalloc(array->values, (array->count + count) * sizeof(Datum));
+	array->nulls = (bool *) repalloc(array->nulls, (array->count + count) * sizeof(bool));
+}
+
+/* Adds what is replaced together with the old invoices, and has it not sent any more. */
+static void
+add_family(Oid schema, const MfCommand *command, MfArray *olds, MfArray *news)
+{
+	Datum		values[] = {mf_array_datum(olds, INT8OID), mf_array_datum(news, INT8OID)};
+	MfSqlScope	scope;
+	MfNamed    *named;
+	int			count;
+	int			i;
+
+	mf_sql_begin(&scope, schema);
+	count = (int) mf_sql_execute(&scope, &family_statement, values, NULL);
+	named = (MfNamed *) palloc0(Max(count, 1) * sizeof(MfNamed));
+	make_room(olds, count);
+	make_room(news, count);
+	for (i = 0; i < count; i++)
+	{
+		named[i].invoice = mf_result_int8(i, 1);
+		mf_array_add(olds, Int64GetDatum(named[i].invoice));
+		mf_array_add(news, Int64GetDatum(mf_result_int8(i, 2)));
+	}
+	mf_sql_end(&scope);
+	for (i = 0; i < count; i += MF_ACTION_BATCH)
+		stop_sending(command, &named[i], Min(MF_ACTION_BATCH, count - i));
 }
 
 /* Cancels what was not sent; what may exist is not sent again. */
@@ -257,21 +401,4 @@ stop_sending(const MfCommand *command, MfNamed *named, int count)
 		mf_check_named(&named[i], true);
 		mf_check_row_right(named[i].invoice, command->table, named[i].job->owner.role);
 	}
-}
-
-void
-mf_refuse_replaced(Oid schema, int64 invoice)
-{
-	MfSqlScope	scope;
-	Datum		id = Int64GetDatum(invoice);
-
-	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &replaced_statement, &id, NULL) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice %lld was replaced by invoice %lld", (long long) invoice,
-						(long long) mf_result_int8(0, 1)),
-				 errdetail("If it were sent, the customer could pay both."),
-				 errhint("Abandon it, or adopt the invoice that the MyFatoorah portal shows.")));
-	mf_sql_end(&scope);
 }

@@ -123,6 +123,7 @@ add_change(MfInquiryBatch *batch, const MfPaymentRow *row)
 	change->invoice = row->invoice;
 	change->from = change->to = row->status;
 	change->attempt = row->attempts;
+	change->replaced_by = row->replaced_by;
 	change->received_value = row->received_value;
 	change->refunded_value = row->refunded_value;
 	change->base_value_before = row->base_value;

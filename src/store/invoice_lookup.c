@@ -101,6 +101,24 @@ mf_queue_existence(Oid schema, int64 invoice)
 	return existence;
 }
 
+int64
+mf_queue_lock_to_pay(Oid schema, int64 invoice)
+{
+	static MfStatement statement = {
+		"SELECT coalesce((SELECT r.id FROM @mf_invoice r WHERE r.id = i.replaced_by), "
+		"  (SELECT k.id FROM @mf_archive_key k WHERE k.id = i.replaced_by), i.id)::int8 "
+		"FROM @mf_invoice i WHERE i.id = $1 FOR NO KEY UPDATE", 1, {INT8OID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		value = Int64GetDatum(invoice);
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
+		invoice = mf_result_int8(0, 1);
+	mf_sql_end(&scope);
+	return invoice;
+}
+
 bool
 mf_queue_is_visible(Oid schema, int64 invoice)
 {

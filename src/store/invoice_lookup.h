@@ -30,6 +30,9 @@ typedef enum MfExistence
 
 extern MfExistence mf_queue_existence(Oid schema, int64 invoice);
 
+/* The invoice that is to be paid in place of this one, which is locked; this one if none is.  Own scope. */
+extern int64 mf_queue_lock_to_pay(Oid schema, int64 invoice);
+
 /*
  * Finds an invoice by a reference, be it numbered by a resend or not.  Returns its
  * id, 0 if there is none; *creator is the role that inserted it.

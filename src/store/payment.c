@@ -16,6 +16,7 @@
 #include "store/events.h"
 #include "store/invoice_number.h"
 #include "store/payment.h"
+#include "store/queue_internal.h"
 
 /* locks the events that an answer settles, too; waits for no session that has locked them or the row */
 static MfStatement lock_statement = {
@@ -23,7 +24,7 @@ static MfStatement lock_statement = {
 	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, "
 	"  i.reference::text, "
 	"  i.invoice_value::text, i.currency::text, i.received_value::text, i.refunded_value::text, i.payment_error::text, "
-	"  i.customer_reference::text "
+	"  i.customer_reference::text, coalesce(i.replaced_by, 0)::int8 "
 	"FROM @mf_invoice i "
 	"WHERE i.id = ANY ($1) AND i.status = 'sent' AND NOT EXISTS (SELECT FROM @mf_event o WHERE " UNANSWERED("o") " "
 	"  AND o.invoice = i.id AND o.id NOT IN (SELECT e.id FROM e)) FOR NO KEY UPDATE OF i SKIP LOCKED",
@@ -161,6 +162,23 @@ static MfStatement seen_statement = {
 	"SELECT FROM @mf_invoice i WHERE i.id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
 };
 
+/* Locks replacements that nobody has begun to send; waits for no session. */
+static MfStatement unsent_statement = {
+	"SELECT i.id::int8, i.status::text, i.attempts::int4 FROM @mf_invoice i WHERE i.id = ANY ($1) AND (i.status = 'rejected' "
+	"  OR (i.status = 'queued' AND EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = i.id AND q.kind = 'send' "
+	"    AND q.origin = @mf_origin()))) ORDER BY i.id + 0 FOR NO KEY UPDATE SKIP LOCKED",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement paid_twice_statement = {
+	"UPDATE @mf_invoice i SET payment_doubt = concat_ws('; ', i.payment_doubt, "
+	"  'invoice ' || i.replaced_by || ', which replaces it, can be paid or was, too') "
+	"WHERE i.id = ANY ($1) AND i.replaced_by IS NOT NULL AND " MF_REPLACEMENT_LIVES("i"),
+	1, {INT8ARRAYOID}, NULL
+};
+
+static void stop_replacements(const MfSqlScope *scope, const MfPaymentChange *changes, int count);
+static void cancel_unsent(const MfSqlScope *scope, Datum replacements);
 static void add_change(MfArray *columns, const MfPaymentChange *c);
 static void add_history(MfArray *columns, const MfPaymentChange *c);
 
@@ -188,6 +206,7 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 		row->refunded_value = mf_result_text(i, 10);
 		row->payment_error = mf_result_text(i, 11);
 		row->customer_reference = mf_result_text(i, 12);
+		row->replaced_by = mf_result_int8(i, 13);
 		locked = lappend(locked, row);
 	}
 	return locked;
@@ -227,6 +246,51 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 	}
 	if (history[0].count > 0 && mf_columns_execute(scope, &history_statement, history) != (uint64) history[0].count)
 		mf_change_suppressed();
+	stop_replacements(scope, changes, count);
+}
+
+/* The customers who have paid what was replaced are not to pay the replacement, too. */
+static void
+stop_replacements(const MfSqlScope *scope, const MfPaymentChange *changes, int count)
+{
+	MfArray		paid;
+	MfArray		replacements;
+	Datum		value;
+	int			i;
+
+	mf_array_init(&paid, count);
+	mf_array_init(&replacements, count);
+	for (i = 0; i < count; i++)
+	{
+		if (changes[i].replaced_by == 0 || mf_payment_was_paid(changes[i].from) || !mf_payment_was_paid(changes[i].to))
+			continue;
+		mf_array_add(&paid, Int64GetDatum(changes[i].invoice));
+		mf_array_add(&replacements, Int64GetDatum(changes[i].replaced_by));
+	}
+	if (paid.count == 0)
+		return;
+	cancel_unsent(scope, mf_array_datum(&replacements, INT8OID));
+	value = mf_array_datum(&paid, INT8OID);
+	(void) mf_sql_execute(scope, &paid_twice_statement, &value, NULL);
+}
+
+static void
+cancel_unsent(const MfSqlScope *scope, Datum replacements)
+{
+	int			count = (int) mf_sql_execute(scope, &unsent_statement, &replacements, NULL);
+	MfTransition *transitions = (MfTransition *) palloc(Max(count, 1) * sizeof(MfTransition));
+	TimestampTz now = GetCurrentTimestamp();
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_transition_begin(&transitions[i], mf_result_int8(i, 1), (MfStatus) mf_status_from_name(mf_result_text(i, 2)),
+							mf_result_int4(i, 3), now, "status reader");
+		transitions[i].to = MF_STATUS_CANCELLED;
+		transitions[i].reason = "what it replaces was paid";
+	}
+	if (count > 0)
+		mf_queue_apply(scope, transitions, count);
 }
 
 /* Adds a change to the parameters of apply_statement. */

@@ -32,6 +32,7 @@ typedef struct MfPaymentRow
 	char	   *received_value;
 	char	   *refunded_value;
 	char	   *payment_error;	/* NULL = none */
+	int64		replaced_by;	/* 0 = no other invoice is to be paid in its place */
 } MfPaymentRow;
 
 /*
@@ -74,10 +75,14 @@ typedef struct MfPaymentChange
 	bool		step;			/* goes into the history even if payment_status stays */
 	bool		money;			/* was booked, so the row must change */
 
+	int64		replaced_by;	/* of the row; 0 = none */
 	bool		changed;		/* out: the row was changed */
 } MfPaymentChange;
 
-/* Applies changes to locked rows and the history; each invoice once. */
+/*
+ * Applies changes to locked rows and the history; each invoice once.  Of an invoice that was paid although
+ * another replaces it, that other one is cancelled if it was not sent, else the row gets a payment_doubt.
+ */
 extern void mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count);
 
 /* A transaction (try to pay) of an invoice; texts are in the server encoding */

@@ -38,8 +38,12 @@ static MfStatement lost_invoices_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* last_error of an invoice that was sent although mf_cancel() was called */
-#define TOO_LATE "mf_cancel() came too late: the invoice exists, and is cancelled in the MyFatoorah portal only"
+/* last_error of an invoice that was sent although it was to be cancelled */
+#define TOO_LATE " came too late: the invoice exists, and is cancelled in the MyFatoorah portal only"
+
+/* What is refused and was replaced meanwhile is final: nobody can have it sent again. */
+#define NEW_STATUS(replaced_by) \
+	"CASE WHEN t.to_status = 'rejected' AND " replaced_by " IS NOT NULL THEN 'cancelled' ELSE t.to_status END"
 
 static MfStatement apply_statement = {
 	"WITH t AS MATERIALIZED ("
@@ -54,14 +58,16 @@ static MfStatement apply_statement = {
 	"done AS (DELETE FROM @mf_queue q USING t WHERE q.invoice = ANY ($1) AND q.invoice = t.invoice "
 	"  AND t.next IS NULL RETURNING 1), "
 	"history AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
-	"  SELECT t.invoice, clock_timestamp(), t.actor, t.from_status, t.to_status, t.attempt, "
+	"  SELECT t.invoice, clock_timestamp(), t.actor, t.from_status, "
+	"    " NEW_STATUS("(SELECT i.replaced_by FROM @mf_invoice i WHERE i.id = t.invoice)") ", t.attempt, "
 	"    coalesce(t.reason, t.error) FROM t WHERE t.to_status <> 'sending' RETURNING 1), "
-	"changed AS (UPDATE @mf_invoice i SET status = t.to_status, attempts = t.attempt, "
+	"changed AS (UPDATE @mf_invoice i SET status = " NEW_STATUS("i.replaced_by") ", attempts = t.attempt, "
 	"  reference = coalesce(t.reference, i.reference), "
 	"  invoice_id = coalesce(t.invoice_id::int8, i.invoice_id), "
 	"  invoice_url = coalesce(t.invoice_url, k.invoice_url, i.invoice_url), "
 	"  last_error = coalesce(t.error, nullif(concat_ws('; ', "
-	"    CASE WHEN t.to_status = 'sent' AND i.cancel_requested THEN '" TOO_LATE "' END, "
+	"    CASE WHEN t.to_status = 'sent' AND i.cancel_requested THEN "
+	"      CASE WHEN i.replaced_by IS NULL THEN 'mf_cancel()' ELSE 'its replacement by invoice ' || i.replaced_by END || '" TOO_LATE "' END, "
 	"    CASE WHEN i.notification_option = 'LNK' AND coalesce(t.invoice_url, k.invoice_url, i.invoice_url) IS NULL "
 	"      THEN t.linkless END), '')), "
 	"  duplicate_suspected = (i.duplicate_suspected OR t.duplicate > 0) AND t.duplicate >= 0, "
@@ -197,7 +203,8 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->sender.could_insert = DatumGetBool(values[7]);
 	job->reference = TextDatumGetCString(values[8]);
 	job->rank = job->send_at = DatumGetTimestampTz(values[9]);
-	job->cancel_requested = DatumGetBool(values[10]);
+	job->replaced_by = isnull[15] ? 0 : DatumGetInt64(values[15]);
+	job->cancel_requested = DatumGetBool(values[10]) || job->replaced_by != 0;
 	job->duplicate_suspected = DatumGetBool(values[11]);
 	job->created_at = DatumGetTimestampTz(values[12]);
 	job->invoice_id = isnull[13] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[13]));

@@ -81,7 +81,8 @@ typedef struct MfJob
 	TimestampTz send_at;
 	char	   *reference;
 	char	   *invoice_id;		/* InvoiceId, NULL = none yet */
-	bool		cancel_requested;
+	bool		cancel_requested;	/* it is not to be sent; always so if it was replaced */
+	int64		replaced_by;	/* 0 = no other invoice is to be paid in its place */
 	MfCallbacks callbacks;
 	ItemPointerData queue_tid;	/* of the locked rows; set by claims only */
 	ItemPointerData invoice_tid;
@@ -103,7 +104,7 @@ typedef struct MfTransition
 	const char *error;			/* NULL = none: clears last_error */
 	const char *linkless;		/* the error if the invoice is to have a link (notification_option LNK) and
 								 * neither the answer nor an attempt has one */
-	const char *actor;			/* "sender", or the name of a role */
+	const char *actor;			/* "sender", "status reader", or the name of a role */
 	const char *reason;			/* for the history; NULL = the error */
 	int			duplicate;		/* suspicion of a second invoice: 1 = suspected, -1 = cleared, 0 = as it
 								 * was */

@@ -34,6 +34,14 @@
 #define MF_PROMOTE(due, priority) "(" due " > now() AND " priority " > 0)"
 #define MF_SET_RANK(due, priority) "rank = " MF_RANK(due, priority) ", promote = " MF_PROMOTE(due, priority)
 
+/*
+ * Whether what replaces the row "o" may still be paid, or was.  An archived invoice was, or may be.
+ */
+#define MF_REPLACEMENT_LIVES(o) \
+	"(EXISTS (SELECT FROM @mf_invoice r WHERE r.id = " o ".replaced_by AND r.status NOT IN ('rejected', 'cancelled') " \
+	"  AND r.payment_status NOT IN ('expired', 'remote_cancelled')) " \
+	"OR EXISTS (SELECT FROM @mf_archive_key k WHERE k.id = " o ".replaced_by AND k.paid))"
+
 /* Whether an attempt may have created an invoice, as far as is known */
 #define MF_MAY_HAVE_MADE(a) "(" a ".outcome IS NULL OR " a ".outcome NOT IN ('not_sent', 'rejected'))"
 
@@ -45,7 +53,7 @@
 #define MF_INVOICE_COLUMNS \
 	"id::int8, status::text, attempts::int4, account::text, created_by_id::oid, own_key::bool, could_login::bool, " \
 	"could_insert::bool, reference::text, send_at::timestamptz, cancel_requested::bool, duplicate_suspected::bool, " \
-	"created_at::timestamptz, invoice_id::int8, callbacks::bool, " \
+	"created_at::timestamptz, invoice_id::int8, callbacks::bool, replaced_by::int8, " \
 	"customer_name::text, invoice_value::numeric, notification_option::text, customer_email::text, " \
 	"customer_mobile::text, mobile_country_code::text, display_currency_iso::text, language::text, " \
 	"  customer_reference::text, " \
@@ -53,7 +61,7 @@
 	"expiry_date::timestamptz, customer_address::jsonb, invoice_items::jsonb, shipping_method::int2, " \
 	"shipping_consignee::jsonb, suppliers::jsonb, processing_details::jsonb, invoice_payment_methods::int4[], " \
 	"source_info::text"
-#define MF_FIRST_FIELD 16			/* number of customer_name in them */
+#define MF_FIRST_FIELD 17			/* number of customer_name in them */
 
 /*
  * When to look up an invoice that another server may send as soon as it is due;

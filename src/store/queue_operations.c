@@ -20,6 +20,8 @@
 #include "store/queue_internal.h"
 #include "store/queue_operations.h"
 
+static void refuse_replaced(const MfJob *job);
+
 static MfStatement note_edit_statement = {
 	"INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason, changes) "
 	"VALUES ($1, clock_timestamp(), $2, $3, $3, $4, 'edited', $5::jsonb)",
@@ -167,6 +169,7 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 		const MfJob *job = jobs[i];
 		List	   *references = NIL;
 
+		refuse_replaced(job);
 		for (; row < rows; row++)
 		{
 			MfReference *entry;
@@ -183,6 +186,20 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 		transitions[i].due = job->created_at < twins_before ? later : now;
 	}
 	mf_sql_end(&scope);
+}
+
+/* Raises an error if another invoice is to be paid in place of this one. */
+static void
+refuse_replaced(const MfJob *job)
+{
+	if (job->replaced_by != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld was replaced by invoice %lld", (long long) job->invoice, (long long) job->replaced_by),
+				 errdetail("If it were sent, the customer could pay both."),
+				 job->status == MF_STATUS_REVIEW ?
+				 errhint("Abandon it, or adopt the invoice that the MyFatoorah portal shows.") :
+				 errhint("To have another one sent, call mf_replace().")));
 }
 
 void

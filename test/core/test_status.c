@@ -18,7 +18,7 @@ static const struct
 	const char *to;
 }			state_machine[] = {
 	{"queued", "sending rejected unknown review cancelled"},
-	{"sending", "queued sent rejected unknown"},
+	{"sending", "queued sent rejected unknown cancelled"},
 	{"sent", "review"},
 	{"rejected", "queued cancelled"},
 	{"unknown", "queued sent review"},

@@ -35,6 +35,7 @@ my %legal = (
 	'sending>queued' => [qw(sender)],
 	'sending>sent' => [qw(sender)],
 	'sending>rejected' => [qw(sender)],
+	'sending>cancelled' => [qw(sender)],
 	'sending>unknown' => [qw(sender)],
 	'unknown>sent' => [qw(reconciler sender)],
 	'unknown>queued' => [qw(reconciler)],
