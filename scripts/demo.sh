@@ -592,7 +592,7 @@ INSERT INTO mf_billing_policy (account, merchant_name) VALUES ('myfatoorah', 'Al
 SQL
 sql "$DEMO_ROLE" <<'SQL'
 INSERT INTO mf_plan (plan_key, template, starts_on, every, due_days) VALUES ('B-101',
-  '{"customer_name": "Omar Khalid", "total": 300.000, "memo": "Rent from {from} to {to}"}', current_date - 1, '1 month', 7);
+  '{"customer_name": "Omar Khalid", "customer_reference": "B-101", "total": 300, "memo": "Rent from {from} to {to}"}', current_date - 1, '1 month', 7);
 
 SELECT v.* FROM mf_plan p, mf_plan_preview(p.id, 3) v;
 SQL
@@ -642,6 +642,8 @@ step "Half is paid in cash; the link is replaced by one over the rest, which is 
 second=$landed
 sql "$DEMO_ROLE" <<'SQL'
 INSERT INTO mf_receipt (bill, method, value, note) SELECT id, 'cash', 150.000, 'at the office' FROM mf_bill;
+
+SELECT customer, currency, bills, not_due, days_1_30, total FROM mf_aging;
 SQL
 echo
 led_on "the link over the rest" "$second"
@@ -650,7 +652,7 @@ await "the payment of the bill" "(SELECT status = 'paid' FROM mf_bill)"
 sql "$DEMO_ROLE" <<'SQL'
 SELECT bill_key, total, received, balance, status, paid_on FROM mf_bill;
 
-SELECT id, received_on, method, value, note FROM mf_receipt ORDER BY id;
+SELECT day, kind, document, debit, credit, balance FROM mf_statement('B-101', current_date - 7, current_date);
 
 SELECT invoice, live, value, retired_why FROM mf_link ORDER BY invoice;
 SQL
