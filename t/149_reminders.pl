@@ -1,0 +1,65 @@
+# Reminders by a running worker: it wakes when one is due, asks MyFatoorah first, says nothing to who has paid, and dumps
+# carry rules and reminders.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1d'\nmyfatoorah.on_change_timeout = '30s'");
+my $db = 'postgres';
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+sub wait_for
+{
+	return $mf->wait_for($node, $db, @_);
+}
+
+$mf->setup_account($node, $db, $sandbox);
+sql('CREATE EXTENSION myfatoorah_billing');
+$mf->wait_worker($node, $db);
+
+# There is a reminder on each day of the week here.  The time of the rules is some seconds ahead.
+sql(q{INSERT INTO mf_billing_policy (account, weekend) VALUES ('myfatoorah', '{}')});
+my $ahead = q{(now() + interval '6 seconds') AT TIME ZONE (mf_account_facts('myfatoorah')).time_zone};
+sql(qq{INSERT INTO mf_bill (customer_name, customer_email, total, bill_key, due_date)
+	SELECT 'Ahmad', 'a\@example.com', 10, key, ($ahead)::date FROM unnest('{paid,event,other}'::text[]) key});
+wait_for(q{SELECT count(*) FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE i.status = 'sent'}, 3);
+# one has paid, and neither a webhook nor a question has told so yet
+$sandbox->invoice(sql(q{SELECT i.invoice_id FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.bill_key = 'paid'}), 'pay');
+is(sql(q{SELECT status FROM mf_bill WHERE bill_key = 'paid'}), 'open', 'nobody knows yet that a bill was paid');
+
+my $session = $mf->session($node, $db);
+$session->query_safe('LISTEN mf_bill');
+sql(qq{INSERT INTO mf_reminder_rule (name, days_from_due, at_time, via) VALUES ('today', 0, ($ahead)::time, 'event')});
+wait_for('SELECT count(*) FROM mf_reminder', 2);
+is(sql(q{SELECT string_agg(b.bill_key, ' ' ORDER BY b.bill_key) FROM mf_reminder m JOIN mf_bill b ON b.id = m.bill}), 'event other', 'the worker reminds of bills when they are due');
+is(sql(q{SELECT bool_and(fired_at >= due_at) FROM mf_reminder}), 't', 'not before');
+wait_for(q{SELECT status FROM mf_bill WHERE bill_key = 'paid'}, 'paid');
+wait_for('SELECT count(*) FROM mf_reminder_queue', 0);
+is(sql('SELECT count(*) FROM mf_reminder'), 2, 'who has paid is asked about, and not reminded');
+my $reminder = sql(q{SELECT m.id FROM mf_reminder m JOIN mf_bill b ON b.id = m.bill WHERE b.bill_key = 'event'});
+$session->query("SELECT 'x'");
+like($session->{stdout} // '', qr/"reminder": $reminder\}/, 'it is notified') or diag($session->{stdout} // '');
+$session->quit;
+
+# Nothing is due any more: no time waits but those of links
+is(sql(q{SELECT count(*) FROM mf_reaction_queue WHERE invoice IS NULL AND due < now() + interval '1 hour'}), 0, 'and then nothing is called before something is due');
+
+# The customer pays before the program of the user has sent its reminder.
+sql(q{INSERT INTO mf_receipt (bill, method, value) SELECT id, 'cash', 10 FROM mf_bill WHERE bill_key = 'event'});
+is(sql("SELECT withdrawn_at IS NOT NULL FROM mf_reminder WHERE id = $reminder"), 't', 'a reminder that was not sent is withdrawn with the debt');
+is(sql("SELECT mf_reminder_done($reminder)"), 'f', 'and its program is told so');
+
+# Dumps
+my $tables = q{SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_reminder_rule t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_reminder t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.account)) FROM mf_billing_policy t};
+my $before = sql($tables);
+my $dump = $node->basedir . '/dump.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr($db) ], 'pg_dump');
+sql('CREATE DATABASE restored TEMPLATE template0');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'and psql restore them');
+is($node->safe_psql('restored', $tables), $before, 'rules begin where they were, and what was said is known');
+
+done_testing();
