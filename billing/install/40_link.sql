@@ -171,6 +171,10 @@ BEGIN
 	IF NOT @extschema@.mf_bill_asked(b.id, as_of, live.expires_at) THEN
 		RETURN @extschema@.mf_bill_wait(b.id, as_of, interval '1 minute');
 	END IF;
+	-- the answer may have been recorded after we booked; a payment in it has settled the bill, and its link
+	IF @extschema@.mf_bill_book(b.id) > 0 THEN
+		RETURN (SELECT t.link_due FROM @extschema@.mf_bill t WHERE t.id = b.id);
+	END IF;
 	IF live.invoice IS NOT NULL THEN
 		PERFORM @extschema@.mf_link_retire(b.id, as_of, 'expired'::text);
 		UPDATE @extschema@.mf_bill t SET invoice = NULL, link_tries = 0 WHERE t.id = b.id;
