@@ -592,7 +592,7 @@ BEGIN
 		EXIT WHEN round_done = 0 OR done >= most OR @extschema@.mf_tick_over(started);
 	END LOOP;
 	RETURN CASE WHEN done >= most OR @extschema@.mf_tick_over(started) THEN as_of
-		ELSE (SELECT greatest(min(t.next_at), as_of + interval '1 second') FROM @extschema@.mf_plan t WHERE t.next_at IS NOT NULL) END;
+		ELSE (SELECT greatest(min(t.next_at), as_of + interval '1 second') FROM @extschema@.mf_plan t WHERE t.next_at IS NOT NULL HAVING count(*) > 0) END;
 END
 $$;
 COMMENT ON FUNCTION mf_tick_plans(timestamptz, integer) IS 'bills periods that are due; returns when the next one is';
