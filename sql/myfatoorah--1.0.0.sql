@@ -1355,7 +1355,7 @@ CREATE VIEW mf_open WITH (security_barrier) AS
 		ORDER BY coalesce(t.transaction_date, t.first_seen_at) DESC LIMIT 1) t ON true
 	WHERE i.invoice_id IS NOT NULL AND i.payment_status IN ('unpaid', 'authorized') AND mf_invoice_visible(i.id)
 		AND (i.replaced_by IS NULL OR NOT (EXISTS (SELECT FROM mf_invoice r WHERE r.id = i.replaced_by AND r.status NOT IN ('rejected', 'cancelled') AND r.payment_status NOT IN ('expired', 'remote_cancelled'))
-			OR EXISTS (SELECT FROM mf_archive_key k WHERE k.id = i.replaced_by AND k.paid)));
+			OR (SELECT k.paid FROM mf_archive_key k WHERE k.id = i.replaced_by) IS TRUE));
 COMMENT ON VIEW mf_open IS 'invoices that were sent and can still be paid, without those that another replaces which is to be paid or was: since when, until when, the customer''s latest transaction, the link';
 COMMENT ON COLUMN mf_open.days_open IS 'whole days since it was sent';
 COMMENT ON COLUMN mf_open.expires_at IS 'as last reported by MyFatoorah, else expiry_date';

@@ -194,7 +194,7 @@ goes_on('a directory that was renamed');
 is($sandbox->count(path => '/v2/GetPaymentStatus'), $ledger, 'and nothing was looked up');
 
 # A tablespace takes along all that is in the directory of the database.
-my $space = "$PostgreSQL::Test::Utils::tmp_check/space";
+my $space = PostgreSQL::Test::Utils::tempdir_short() . '/space';
 mkdir $space or die "$space: $!\n";
 sql("CREATE TABLESPACE space LOCATION '$space'");
 sql('ALTER DATABASE other SET TABLESPACE space');
