@@ -134,7 +134,7 @@ COMMENT ON FUNCTION mf_bill_check_open(mf_bill) IS 'raises an error unless a bil
 CREATE VIEW mf_overpaid WITH (security_barrier) AS
 	SELECT b.id AS bill, b.account, b.status, b.customer_name, b.customer_reference, b.currency, b.total, b.received, b.overpaid,
 		p.payments,
-		CASE WHEN p.payments IS NULL THEN 'Give it back by hand, and record that: SELECT mf_reverse(receipt, reason)'
+		CASE WHEN p.payments IS NULL THEN pg_catalog.format('Give %s %s back by hand. Record it in one transaction: SELECT mf_reverse(receipt, reason), and INSERT INTO mf_receipt what stays of that receipt, if anything does.', b.overpaid, b.currency)
 			ELSE pg_catalog.format('Refund %s %s in the MyFatoorah portal, of payment %s; the refund becomes a receipt by itself.', b.overpaid, b.currency,
 				(SELECT pg_catalog.string_agg(q.payment_id, ' or ') FROM pg_catalog.unnest(p.payments) q(payment_id))) END AS next_step
 	FROM mf_bill b, LATERAL (SELECT pg_catalog.array_agg(r.payment_id ORDER BY r.id DESC) AS payments FROM mf_receipt r
