@@ -271,19 +271,19 @@ mf_flight_free(MfFlight *flight)
 	MemoryContextDelete(flight->memory);
 }
 
-const char *
-mf_flight_path(const MfFlight *flight)
+const MfEndpoint *
+mf_flight_endpoint(const MfFlight *flight)
 {
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
-			return MF_PATH_SEND_PAYMENT;
+			return &mf_endpoints[MF_SEND_PAYMENT];
 		case MF_JOB_REFUNDS:
-			return MF_PATH_GET_REFUND_STATUS;
+			return &mf_endpoints[MF_GET_REFUND_STATUS];
 		case MF_JOB_WEBHOOK_LOG:
-			return MF_PATH_GET_WEBHOOKS;
+			return &mf_endpoints[MF_GET_WEBHOOKS];
 		default:
-			return MF_PATH_GET_PAYMENT_STATUS;
+			return &mf_endpoints[MF_GET_PAYMENT_STATUS];
 	}
 }
 

@@ -65,6 +65,7 @@ typedef struct MfFlight
 	MfHttpTarget *target;		/* held */
 	char	   *body;			/* malloc'd; NULL once posted */
 	size_t		body_len;
+	char	   *idempotency_key;	/* in "memory"; NULL = none */
 	size_t		held_bytes;		/* counted by mf_flight_room() */
 	TimestampTz send_by;		/* it leaves until then, or not at all */
 	int64		send_by_clock;	/* the same by mf_http_clock() */
@@ -152,8 +153,7 @@ extern bool mf_flight_is_inquiry(const MfFlight *flight);
 /* What it is counted as */
 extern MfRequestKind mf_flight_request_kind(const MfFlight *flight);
 
-/* The path of its endpoint */
-extern const char *mf_flight_path(const MfFlight *flight);
+extern const MfEndpoint *mf_flight_endpoint(const MfFlight *flight);
 
 /*
  * A flight is under way from the commit of its claim until its outcome is recorded.

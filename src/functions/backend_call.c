@@ -47,15 +47,25 @@ refuse_in_worker(void)
 }
 
 MfHttpExchange *
-mf_backend_call(const MfAccount *account, const char *path, char *body, size_t body_len,
+mf_backend_call(const MfAccount *account, const MfEndpoint *endpoint, const char *value, char *body, size_t body_len,
 				ErrorContextCallback *under_way)
 {
 	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
+	MfHttpRequest request = {.verb = endpoint->verb, .body = body, .body_len = body_len,
+	.large_response = endpoint->large};
+	char	   *path = mf_endpoint_path(endpoint, value);
 	MfHttpTarget *volatile target;
 	MfHttpExchange *exchange;
 	MfHttpExchange *done;
 	char		error[MF_HTTP_ERROR_SIZE];
 
+	if (path == NULL)
+	{
+		free(body);
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build the request")));
+	}
 	PG_TRY();
 	{
 		refuse_in_worker();
@@ -64,12 +74,15 @@ mf_backend_call(const MfAccount *account, const char *path, char *body, size_t b
 	}
 	PG_CATCH();
 	{
+		free(path);
 		free(body);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
-	exchange = mf_http_post(http, target, path, body, body_len, 0, NULL, error, sizeof(error));
+	request.path = path;
+	exchange = mf_http_send(http, target, &request, error, sizeof(error));
+	free(path);
 	if (exchange == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),

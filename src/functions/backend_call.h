@@ -9,11 +9,12 @@
 #define MF_BACKEND_CALL_H
 
 #include "account/account.h"
-#include "core/http/http.h"
+#include "core/api/endpoint.h"
 
 /*
- * Posts "body", which is malloc'd and freed in any case, with the key of the current
- * role, and waits for the answer.  Returns the exchange, which is freed with the current memory
+ * Sends a request to the endpoint, with the key of the current role, and waits for the
+ * answer.  "value" follows the endpoint's path and is encoded for a URL; NULL = nothing
+ * follows.  "body" is malloc'd and freed in any case; NULL for GET.  Returns the exchange, which is freed with the current memory
  * context.  Connections are kept for later calls of this session.
  *
  * Raises an error if no request can be made, or on cancel, statement_timeout and
@@ -21,7 +22,7 @@
  * active from when the request may have left: an error without it means that nothing
  * was sent.
  */
-extern MfHttpExchange *mf_backend_call(const MfAccount *account, const char *path, char *body, size_t body_len,
-									   ErrorContextCallback *under_way);
+extern MfHttpExchange *mf_backend_call(const MfAccount *account, const MfEndpoint *endpoint, const char *value,
+									   char *body, size_t body_len, ErrorContextCallback *under_way);
 
 #endif							/* MF_BACKEND_CALL_H */

@@ -198,7 +198,7 @@ send_now(const MfRequest *request, const MfAccount *account, char *reference, co
 	}
 	context.callback = add_reference_context;
 	context.arg = reference;
-	exchange = mf_backend_call(account, MF_PATH_SEND_PAYMENT, body, body_len, &context);
+	exchange = mf_backend_call(account, &mf_endpoints[MF_SEND_PAYMENT], NULL, body, body_len, &context);
 	*http_status = (int) exchange->http_status;
 
 	mf_send_result_read(exchange, mf_to_utf8(reference), &owned->result);

@@ -62,7 +62,7 @@ mf_ask_payment_status(const MfAccount *account, const char *key, const char *key
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build the request")));
 
-	exchange = mf_backend_call(account, MF_PATH_GET_PAYMENT_STATUS, body, body_len, NULL);
+	exchange = mf_backend_call(account, &mf_endpoints[MF_GET_PAYMENT_STATUS], NULL, body, body_len, NULL);
 	mf_status_result_read(exchange, &owned->result);
 	owned->callback.func = free_status_result;
 	owned->callback.arg = &owned->result;

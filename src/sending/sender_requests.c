@@ -80,14 +80,23 @@ mf_sender_requests(void)
 void
 mf_sender_post_flight(MfFlight *flight)
 {
-	char	   *body = flight->body;
+	const MfEndpoint *endpoint = mf_flight_endpoint(flight);
+	MfHttpRequest request = {
+		.verb = endpoint->verb,
+		.path = endpoint->path,
+		.body = flight->body,
+		.body_len = flight->body_len,
+		.idempotency_key = flight->idempotency_key,
+		.large_response = endpoint->large,
+		.send_by = flight->send_by_clock,
+		.tag = flight
+	};
 	char		error[MF_HTTP_ERROR_SIZE];
 
 	flight->body = NULL;
 	mf_slots_start(flight->throttle, &flight->in_flight, mf_flight_is_inquiry(flight), GetCurrentTimestamp());
 	mf_sender_state.request_count++;
-	flight->exchange = mf_http_post(mf_sender_state.http, flight->target, mf_flight_path(flight), body,
-									flight->body_len, flight->send_by_clock, flight, error, sizeof(error));
+	flight->exchange = mf_http_send(mf_sender_state.http, flight->target, &request, error, sizeof(error));
 	if (flight->exchange != NULL)
 	{
 		dlist_push_tail(&mf_sender_state.in_flight, &flight->node);

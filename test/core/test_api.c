@@ -375,7 +375,7 @@ test_answer_paid(void **state)
 	char	   *printed;
 
 	(void) state;
-	assert_true(mf_envelope_read(sample, strlen(sample), NULL, &envelope));
+	assert_true(mf_envelope_read(&mf_endpoints[MF_SEND_PAYMENT], sample, strlen(sample), NULL, &envelope));
 	assert_int_equal(envelope.is_success, 1);
 	assert_null(envelope.error);
 	assert_non_null(envelope.data);
@@ -430,7 +430,7 @@ test_answer_pending(void **state)
 	const char *bad;
 
 	(void) state;
-	assert_true(mf_envelope_read(sample, strlen(sample), NULL, &envelope));
+	assert_true(mf_envelope_read(&mf_endpoints[MF_SEND_PAYMENT], sample, strlen(sample), NULL, &envelope));
 	assert_true(mf_payment_status_read(envelope.data, values, &bad));
 	check_values(values, expected, mf_payment_status_fields, MF_PS_COUNT);
 	mf_values_free(values, MF_PS_COUNT);
@@ -656,7 +656,7 @@ test_envelope(void **state)
 	{
 		MfEnvelope	envelope;
 
-		assert_true(mf_envelope_read(cases[i].body, strlen(cases[i].body), NULL, &envelope));
+		assert_true(mf_envelope_read(&mf_endpoints[MF_SEND_PAYMENT], cases[i].body, strlen(cases[i].body), NULL, &envelope));
 		if (envelope.is_success != cases[i].is_success || (envelope.root != NULL) != cases[i].parsed ||
 			(envelope.data != NULL) != cases[i].data)
 			fail_msg("%s: %d", cases[i].body, envelope.is_success);
@@ -686,7 +686,7 @@ test_envelope_samples(void **state)
 		char	   *sample = fixture(cases[i][0]);
 		MfEnvelope	envelope;
 
-		assert_true(mf_envelope_read(sample, strlen(sample), NULL, &envelope));
+		assert_true(mf_envelope_read(&mf_endpoints[MF_SEND_PAYMENT], sample, strlen(sample), NULL, &envelope));
 		assert_string_equal(envelope.error, cases[i][1]);
 		mf_envelope_free(&envelope);
 		free(sample);
@@ -724,7 +724,7 @@ test_envelope_bounds(void **state)
 				for (i = 0; i < repeat; i++)
 					end = stpcpy(end, fillers[k]);
 				strcpy(end, frames[f][1]);
-				assert_true(mf_envelope_read(body, strlen(body), NULL, &envelope));
+				assert_true(mf_envelope_read(&mf_endpoints[MF_SEND_PAYMENT], body, strlen(body), NULL, &envelope));
 				assert_non_null(envelope.error);
 				assert_true(strlen(envelope.error) <= 1000);
 				assert_true(mf_utf8_valid(envelope.error, strlen(envelope.error)));

@@ -475,6 +475,7 @@ serve_throttled(Connection *connection)
 static void
 test_status_of_before(void **state)
 {
+	MfHttpRequest request = {.verb = MF_HTTP_POST, .path = PATH, .body = strdup(BODY), .body_len = strlen(BODY)};
 	Server	   *server = server_start(serve_throttled, NULL);
 	MfHttp	   *http = http_create();
 	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
@@ -493,7 +494,7 @@ test_status_of_before(void **state)
 	transfer = http->idle;
 	assert_int_equal(curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status), CURLE_OK);
 	assert_int_equal(status, 429);
-	record = mf_http_record_create(target, PATH, strdup(BODY), strlen(BODY));
+	record = mf_http_record_create(target, &request);
 	transfer->record = record;
 	transfer->begun = transfer->headers_ended = false;
 	mf_http_exchange_complete(transfer, CURLE_OPERATION_TIMEDOUT);

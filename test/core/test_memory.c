@@ -214,7 +214,7 @@ read_answers(void *arg)
 	const char *bad = "untouched";
 	bool		done;
 
-	if (!mf_envelope_read(arg, strlen(arg), NULL, &envelope))
+	if (!mf_envelope_read(&mf_endpoints[MF_SEND_PAYMENT], arg, strlen(arg), NULL, &envelope))
 	{
 		assert_null(envelope.root);
 		return false;

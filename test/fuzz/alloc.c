@@ -208,7 +208,7 @@ task_envelope(void)
 		bool		read;
 
 		begin();
-		read = mf_envelope_read(bodies[i], strlen(bodies[i]), NULL, &envelope);
+		read = mf_envelope_read(&mf_endpoints[MF_SEND_PAYMENT], bodies[i], strlen(bodies[i]), NULL, &envelope);
 		end();
 		if (read)
 		{

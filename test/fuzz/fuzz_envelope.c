@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MfEnvelope	envelope;
 
 	memset(&envelope, 0xA5, sizeof(envelope));
-	CHECK(mf_envelope_read(body, len, NULL, &envelope));
+	CHECK(mf_envelope_read(&mf_endpoints[MF_SEND_PAYMENT], body, len, NULL, &envelope));
 	CHECK(envelope.is_success >= -1 && envelope.is_success <= 1);
 	CHECK((envelope.error == NULL) == (envelope.is_success == 1));
 	if (envelope.error != NULL)

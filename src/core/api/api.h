@@ -16,8 +16,7 @@
 
 #include <cjson/cJSON.h>
 
-#define MF_PATH_SEND_PAYMENT "/v2/SendPayment"
-#define MF_PATH_GET_PAYMENT_STATUS "/v2/GetPaymentStatus"
+#include "core/api/endpoint.h"
 
 typedef enum MfFieldKind
 {
@@ -174,19 +173,18 @@ extern void mf_values_free(char *values[], int count);
 /* Moves one value out of values[]. Returns NULL if there is none or it is empty. */
 extern char *mf_value_take(char *values[], int i);
 
-/* The envelope that all answers share */
+/* What an answer says, whatever its shape */
 typedef struct MfEnvelope
 {
 	cJSON	   *root;			/* NULL if the body is not valid JSON */
-	int			is_success;		/* 1, 0, or -1 if the member is absent or not
-								 * a boolean */
-	const cJSON *data;			/* NULL if absent */
+	int			is_success;		/* 1, 0, or -1 if the body tells neither */
+	const cJSON *data;			/* NULL if absent; of a bare body, all of it */
 	bool		names_errors;	/* only unless is_success is 1: a non-empty
 								 * ValidationErrors or FieldsErrors, or
 								 * Data.ErrorMessage */
-	bool		names_invoice;		/* anywhere a non-empty InvoiceId,
-									 * InvoiceURL or InvoiceReference; if the
-									 * body is not JSON: one of these words */
+	bool		names_made;		/* anywhere a non-empty member of the endpoint's
+								 * "traces"; if the body is not JSON: one of
+								 * these words */
 	char	   *error;			/* malloc'd; NULL if is_success is 1. "Name:
 								 * Error, Name: Error", or else the first
 								 * other text in MyFatoorah's order (fact
@@ -195,11 +193,12 @@ typedef struct MfEnvelope
 } MfEnvelope;
 
 /*
- * Parses the envelope; false only when out of memory.  Free it with
- * mf_envelope_free(). "api_key", which may be NULL, is hidden in "error";
+ * Parses an answer of that endpoint; false only when out of memory.  Free the envelope
+ * with mf_envelope_free(). "api_key", which may be NULL, is hidden in "error";
  * everything else is unchanged.
  */
-extern bool mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *envelope);
+extern bool mf_envelope_read(const MfEndpoint *endpoint, const char *body, size_t len, const char *api_key,
+							 MfEnvelope *envelope);
 extern void mf_envelope_free(MfEnvelope *envelope);
 
 /*

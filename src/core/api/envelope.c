@@ -15,10 +15,6 @@
 #include "core/text/json.h"
 #include "core/text/text.h"
 
-/* Members that name an invoice */
-static const char *const invoice_members[] = {"InvoiceId", "InvoiceURL", "InvoiceReference"};
-#define INVOICE_MEMBERS (sizeof(invoice_members) / sizeof(invoice_members[0]))
-
 /* Text being built; what does not fit is dropped, and cut later by mf_text_excerpt() */
 typedef struct Line
 {
@@ -209,29 +205,73 @@ mf_envelope_find(const MfEnvelope *envelope, const char *name)
 	return member != NULL ? member : find_member(envelope->root, name);
 }
 
+/* Whether an answer has a trace of something that its request has made */
 static bool
-names_invoice(const MfEnvelope *envelope, const char *body, size_t len)
+names_made(const MfEndpoint *endpoint, const MfEnvelope *envelope, const char *body, size_t len)
 {
 	size_t		i;
 
-	for (i = 0; i < INVOICE_MEMBERS; i++)
+	for (i = 0; i < MF_ENDPOINT_TRACES && endpoint->traces[i] != NULL; i++)
 	{
-		size_t		word = strlen(invoice_members[i]);
+		size_t		word = strlen(endpoint->traces[i]);
 		size_t		at;
 
 		if (envelope->root != NULL)
 		{
-			if (mf_envelope_find(envelope, invoice_members[i]) != NULL)
+			if (mf_envelope_find(envelope, endpoint->traces[i]) != NULL)
 				return true;
 			continue;
 		}
 		for (at = 0; at + word <= len; at++)
 		{
-			if (mf_word_length(body + at, invoice_members[i]) > 0)
+			if (mf_word_length(body + at, endpoint->traces[i]) > 0)
 				return true;
 		}
 	}
 	return false;
+}
+
+/* Whether an object has a member that only an envelope or the answer of a router has */
+static bool
+is_enveloped(const cJSON *root)
+{
+	return mf_json_get(root, "IsSuccess") != NULL || mf_json_get(root, "Message") != NULL ||
+		mf_json_get(root, "ValidationErrors") != NULL || mf_json_get(root, "FieldsErrors") != NULL;
+}
+
+/* Sets "is_success" and "data" by the shape of the answer. */
+static void
+read_shape(MfShape shape, MfEnvelope *envelope)
+{
+	const cJSON *root = envelope->root;
+	const cJSON *success = mf_json_get(root, "IsSuccess");
+
+	envelope->is_success = !cJSON_IsBool(success) ? -1 : cJSON_IsTrue(success) ? 1 : 0;
+	envelope->data = mf_json_get(root, "Data");
+	switch (shape)
+	{
+		case MF_SHAPE_DATA:
+			return;
+		case MF_SHAPE_BOOLEAN:
+			if (envelope->is_success == 1 && !cJSON_IsTrue(envelope->data))
+				envelope->is_success = cJSON_IsFalse(envelope->data) ? 0 : -1;
+			return;
+		case MF_SHAPE_BARE_ARRAY:
+			if (!cJSON_IsArray(root))
+				return;
+			break;
+		case MF_SHAPE_BARE_OBJECT:
+			if (!cJSON_IsObject(root) || root->child == NULL || is_enveloped(root))
+				return;
+			break;
+		case MF_SHAPE_RECORDS:
+			if (is_enveloped(root) || mf_json_get(root, "Records") == NULL || !cJSON_IsArray(envelope->data))
+				return;
+			envelope->is_success = 1;
+			return;
+	}
+	envelope->data = root;
+	envelope->is_success = 1;
 }
 
 static bool
@@ -243,23 +283,20 @@ is_blank(const char *text, size_t len)
 }
 
 bool
-mf_envelope_read(const char *body, size_t len, const char *api_key, MfEnvelope *envelope)
+mf_envelope_read(const MfEndpoint *endpoint, const char *body, size_t len, const char *api_key, MfEnvelope *envelope)
 {
 	const char *problem = NULL;
-	const cJSON *success;
 	char		text[1001];
 	Line		line;
 
 	memset(envelope, 0, sizeof(*envelope));
 	envelope->is_success = -1;
-	envelope->root = mf_json_parse(body, len, &problem, NULL);
+	envelope->root = mf_json_parse_limited(body, len, endpoint->large ? MF_JSON_LARGE_VALUES : MF_JSON_MAX_VALUES,
+										   &problem, NULL);
 	if (envelope->root == NULL && strcmp(problem, MF_JSON_OUT_OF_MEMORY) == 0)
 		return false;
-	success = mf_json_get(envelope->root, "IsSuccess");
-	if (cJSON_IsBool(success))
-		envelope->is_success = cJSON_IsTrue(success) ? 1 : 0;
-	envelope->data = mf_json_get(envelope->root, "Data");
-	envelope->names_invoice = names_invoice(envelope, body, len);
+	read_shape(endpoint->shape, envelope);
+	envelope->names_made = names_made(endpoint, envelope, body, len);
 	if (envelope->is_success == 1)
 		return true;
 

@@ -37,15 +37,15 @@ typedef enum StatusClass
 	STATUS_COUNT
 } StatusClass;
 
-/* What the body of an answer to SendPayment shows about an invoice */
+/* What the body of an answer shows about what its request should have made: an invoice, a refund */
 typedef enum BodyEvidence
 {
 	BODY_UNCLEAR,				/* no envelope, or neither success nor failure
 								 * with errors */
 	BODY_REFUSED,				/* IsSuccess false, and a list of errors */
-	BODY_DOUBTFUL,				/* IsSuccess true or an invoice anywhere, but
-								 * not all of BODY_ACCEPTED */
-	BODY_ACCEPTED,				/* IsSuccess true, InvoiceId, our reference */
+	BODY_DOUBTFUL,				/* IsSuccess true or a trace of it anywhere,
+								 * but not all of BODY_ACCEPTED */
+	BODY_ACCEPTED,				/* IsSuccess true, its number, our reference */
 	BODY_COUNT
 } BodyEvidence;
 
@@ -241,13 +241,22 @@ answer_error(const MfHttpExchange *exchange, const char *text)
 }
 
 /* ----------
- * SendPayment
+ * Requests that make something: invoices, refunds
  * ----------
  */
 
-/* Why an answer does not prove that our invoice exists; NULL if it does */
+/* The number of what was made, as the endpoint writes it; NULL = none */
 static const char *
-answer_problem(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *reference)
+made_number(const MfEndpoint *endpoint, const MfEnvelope *envelope)
+{
+	return endpoint->id_is_text ? mf_json_text(envelope->data, endpoint->id) :
+		mf_json_number(envelope->data, endpoint->id);
+}
+
+/* Why an answer does not prove that what we asked for exists; NULL if it does.  "text" is room for it. */
+static const char *
+answer_problem(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const MfEnvelope *envelope,
+			   const char *reference, char *text, size_t text_size)
 {
 	const char *echo;
 
@@ -255,11 +264,17 @@ answer_problem(const MfHttpExchange *exchange, const MfEnvelope *envelope, const
 		return "the answer is not valid JSON";
 	if (envelope->is_success != 1)
 		return "the answer does not confirm success";
-	if (!mf_invoice_id_valid(mf_json_number(envelope->data, "InvoiceId")))
-		return "the answer contains no valid InvoiceId";
-	echo = mf_json_string(envelope->data, "CustomerReference");
+	if (!mf_invoice_id_valid(made_number(endpoint, envelope)))
+	{
+		snprintf(text, text_size, "the answer contains no valid %s", endpoint->id);
+		return text;
+	}
+	echo = endpoint->echo != NULL ? mf_json_string(envelope->data, endpoint->echo) : reference;
 	if (reference != NULL && (echo == NULL || *echo == '\0'))
-		return "the answer contains no CustomerReference";
+	{
+		snprintf(text, text_size, "the answer contains no %s", endpoint->echo);
+		return text;
+	}
 	if (reference != NULL && strcmp(echo, reference) != 0)
 		return "the answer is about another customer reference";
 	if (exchange->body_sent < exchange->body_len)
@@ -273,26 +288,27 @@ body_evidence(const MfEnvelope *envelope, const char *problem)
 {
 	if (problem == NULL)
 		return BODY_ACCEPTED;
-	if (envelope->is_success == 1 || envelope->names_invoice)
+	if (envelope->is_success == 1 || envelope->names_made)
 		return BODY_DOUBTFUL;
 	return (envelope->is_success == 0 && envelope->names_errors) ? BODY_REFUSED : BODY_UNCLEAR;
 }
 
 /*
- * Stores the members of the invoice that an answer names, whatever the
- * outcome: the invoice may be looked up by them later.  False when out of memory.
+ * Stores the members of what an answer names, whatever the outcome: an invoice may
+ * be looked up by them later.  False when out of memory.
  */
 static bool
-copy_invoice_members(const MfEnvelope *envelope, MfSendResult *result)
+copy_made_members(const MfEndpoint *endpoint, const MfEnvelope *envelope, MfSendResult *result)
 {
-	const cJSON *number = mf_envelope_find(envelope, "InvoiceId");
-	const cJSON *url = mf_envelope_find(envelope, "InvoiceURL");
+	const cJSON *number = mf_envelope_find(envelope, endpoint->id);
+	const cJSON *url = endpoint->url != NULL ? mf_envelope_find(envelope, endpoint->url) : NULL;
 
 	if ((mf_json_is_number(number) || cJSON_IsString(number)) && mf_invoice_id_valid(number->valuestring))
 		result->invoice_id = strdup(number->valuestring);
 	if (cJSON_IsString(url))
 		result->invoice_url = strdup(url->valuestring);
-	result->customer_reference = copy_text(mf_json_string(envelope->data, "CustomerReference"));
+	if (endpoint->echo != NULL)
+		result->customer_reference = copy_text(mf_json_string(envelope->data, endpoint->echo));
 	result->user_defined_field = copy_text(mf_json_string(envelope->data, "UserDefinedField"));
 	return (number == NULL || result->invoice_id != NULL) && (!cJSON_IsString(url) || result->invoice_url != NULL);
 }
@@ -302,8 +318,8 @@ copy_invoice_members(const MfEnvelope *envelope, MfSendResult *result)
  * names, and its own message
  */
 static char *
-send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, BodyEvidence evidence,
-		   const char *problem, const char *reference, const MfSendResult *result)
+send_error(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const MfEnvelope *envelope,
+		   BodyEvidence evidence, const char *problem, const char *reference, const MfSendResult *result)
 {
 	StatusClass class = classify_status(exchange->http_status);
 	const char *echo = result->customer_reference;
@@ -314,15 +330,17 @@ send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, BodyEvide
 	if (evidence >= BODY_DOUBTFUL)
 	{
 		if (class != STATUS_SUCCESS)
-			problem = "the answer names an invoice although its status reports an error";
+			problem = strcmp(endpoint->id, "InvoiceId") == 0 ?
+				"the answer names an invoice although its status reports an error" :
+				"the answer names a refund although its status reports an error";
 		if (result->invoice_id != NULL)
-			snprintf(invoice, sizeof(invoice), ", InvoiceId %s", result->invoice_id);
+			snprintf(invoice, sizeof(invoice), ", %s %s", endpoint->id, result->invoice_id);
 		if (echo != NULL && *echo != '\0' && (reference == NULL || strcmp(echo, reference) != 0))
 		{
 			char		excerpt[61];
 
 			mf_text_excerpt(echo, strlen(echo), excerpt, sizeof(excerpt));
-			snprintf(other, sizeof(other), ", CustomerReference \"%s\"", excerpt);
+			snprintf(other, sizeof(other), ", %s \"%s\"", endpoint->echo, excerpt);
 		}
 	}
 	else if (class == STATUS_REFUSAL && envelope->is_success == 0)
@@ -338,7 +356,15 @@ send_error(const MfHttpExchange *exchange, const MfEnvelope *envelope, BodyEvide
 void
 mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSendResult *result)
 {
+	mf_create_result_read(&mf_endpoints[MF_SEND_PAYMENT], exchange, reference, result);
+}
+
+void
+mf_create_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *reference,
+					  MfSendResult *result)
+{
 	MfEnvelope	envelope;
+	char		text[100];
 	const char *problem;
 	BodyEvidence evidence;
 	bool		kept;
@@ -354,9 +380,9 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSen
 	}
 	if (mf_is_answered(exchange))
 		result->retry_after = exchange->retry_after;
-	if (!mf_envelope_read(exchange->response, exchange->response_len, exchange->api_key, &envelope))
+	if (!mf_envelope_read(endpoint, exchange->response, exchange->response_len, exchange->api_key, &envelope))
 		return;
-	kept = copy_invoice_members(&envelope, result);
+	kept = copy_made_members(endpoint, &envelope, result);
 	if (!mf_is_answered(exchange))
 	{
 		result->error = describe_exchange(exchange);
@@ -364,7 +390,7 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSen
 		return;
 	}
 
-	problem = answer_problem(exchange, &envelope, reference);
+	problem = answer_problem(endpoint, exchange, &envelope, reference, text, sizeof(text));
 	evidence = body_evidence(&envelope, problem);
 	result->outcome = send_verdicts[classify_status(exchange->http_status)][evidence];
 	if (result->outcome == MF_OUTCOME_ACCEPTED && !kept)
@@ -373,7 +399,7 @@ mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSen
 	else if (result->outcome == MF_OUTCOME_REJECTED)
 		result->error = copy_text(envelope.error);
 	else if (result->outcome != MF_OUTCOME_ACCEPTED)
-		result->error = send_error(exchange, &envelope, evidence, problem, reference, result);
+		result->error = send_error(endpoint, exchange, &envelope, evidence, problem, reference, result);
 	mf_envelope_free(&envelope);
 }
 
@@ -406,7 +432,7 @@ lookup_evidence(const MfEnvelope *envelope)
 }
 
 MfLookup
-mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
+mf_lookup_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, MfEnvelope *envelope,
 			   bool *not_sent, char **error, int *retry_after)
 {
 	const char *problem = NULL;
@@ -428,7 +454,7 @@ mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope,
 	}
 	*retry_after = exchange->retry_after;
 	class = classify_status(exchange->http_status);
-	if (!mf_envelope_read(exchange->response, exchange->response_len, exchange->api_key, envelope))
+	if (!mf_envelope_read(endpoint, exchange->response, exchange->response_len, exchange->api_key, envelope))
 		return class == STATUS_THROTTLED ? MF_LOOKUP_THROTTLED : MF_LOOKUP_FAILED;
 
 	lookup = lookup_verdicts[class][lookup_evidence(envelope)];
@@ -471,7 +497,7 @@ mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result)
 	const char *bad;
 
 	memset(result, 0, sizeof(*result));
-	result->lookup = mf_lookup_read(exchange, &result->envelope,
+	result->lookup = mf_lookup_read(&mf_endpoints[MF_GET_PAYMENT_STATUS], exchange, &result->envelope,
 									&result->not_sent, &result->error, &result->retry_after);
 	if (result->lookup != MF_LOOKUP_FOUND)
 		return;

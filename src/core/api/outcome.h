@@ -39,9 +39,10 @@ typedef struct MfSendResult
 	MfOutcome	outcome;
 
 	/* members of the answer, whatever the outcome; may be NULL */
-	char	   *invoice_id;		/* decimal digits; never NULL if accepted */
-	char	   *invoice_url;
-	char	   *customer_reference; /* echoed */
+	char	   *invoice_id;		/* the endpoint's "id", of a refund its RefundId:
+								 * decimal digits; never NULL if accepted */
+	char	   *invoice_url;	/* its "url" */
+	char	   *customer_reference; /* its "echo" */
 	char	   *user_defined_field; /* echoed */
 
 	char	   *error;			/* one line, NULL only if accepted */
@@ -82,20 +83,28 @@ extern const char *mf_outcome_name(MfOutcome outcome);
  * outcome is right or MF_OUTCOME_UNKNOWN.
  */
 extern void mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSendResult *result);
+
+/*
+ * The same for any endpoint that makes something new (MF_EFFECT_CREATES), by the same
+ * rule.  Where it echoes no reference, an answer that reports success is believed
+ * without.
+ */
+extern void mf_create_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *reference,
+								  MfSendResult *result);
 extern void mf_send_result_free(MfSendResult *result);
 
 /* Whether the exchange brought a complete answer. If not, mf_http_describe() says why. */
 extern bool mf_is_answered(const MfHttpExchange *exchange);
 
 /*
- * The result of any look-up as far as its envelope shows.  With
+ * The result of any look-up, a question to that endpoint, as far as its envelope shows.  With
  * MF_LOOKUP_FOUND the answer reports success; the caller checks whether its
  * Data can be read.  Sets all outputs.  *error is malloc'd; it stays NULL
  * with MF_LOOKUP_FOUND, and when out of memory.  The caller frees the
  * envelope, whatever the result.
  */
-extern MfLookup mf_lookup_read(const MfHttpExchange *exchange, MfEnvelope *envelope, bool *not_sent, char **error,
-							   int *retry_after);
+extern MfLookup mf_lookup_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, MfEnvelope *envelope,
+							   bool *not_sent, char **error, int *retry_after);
 
 /*
  * The result of a look-up whose Data a reader of api.h has rejected, with its

@@ -118,7 +118,7 @@ mf_refund_result_read(const MfHttpExchange *exchange, MfRefundResult *result)
 	const char *bad;
 
 	memset(result, 0, sizeof(*result));
-	result->lookup = mf_lookup_read(exchange, &envelope,
+	result->lookup = mf_lookup_read(&mf_endpoints[MF_GET_REFUND_STATUS], exchange, &envelope,
 									&result->not_sent, &result->error, &result->retry_after);
 	if (result->lookup == MF_LOOKUP_FOUND && !read_refunds(envelope.data, result, &bad))
 	{

@@ -10,8 +10,6 @@
 
 #include "core/api/outcome.h"
 
-#define MF_PATH_GET_REFUND_STATUS "/v2/GetRefundStatus"
-
 /* One refund of an invoice */
 typedef struct MfRefund
 {

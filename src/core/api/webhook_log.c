@@ -163,7 +163,7 @@ mf_webhook_log_result_read(const MfHttpExchange *exchange, MfWebhookLogResult *r
 	const char *bad;
 
 	memset(result, 0, sizeof(*result));
-	result->lookup = mf_lookup_read(exchange, &envelope,
+	result->lookup = mf_lookup_read(&mf_endpoints[MF_GET_WEBHOOKS], exchange, &envelope,
 									&result->not_sent, &result->error, &result->retry_after);
 	if (result->lookup == MF_LOOKUP_NOT_FOUND)
 	{

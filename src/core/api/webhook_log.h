@@ -14,8 +14,6 @@
 
 #include "core/api/outcome.h"
 
-#define MF_PATH_GET_WEBHOOKS "/v2/GetWebhooks"
-
 /* One delivery.  A string is NULL if it is null, absent or unreadable. */
 typedef struct MfWebhookLogItem
 {

@@ -180,24 +180,59 @@ unuse_target(MfHttpTarget *target)
  * ----------
  */
 
-MfHttpExchange *
-mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
-			 char *body, size_t body_len, int64_t send_by, void *tag,
-			 char *error, size_t error_size)
+const char *
+mf_http_verb_name(MfHttpVerb verb)
 {
-	MfHttpRecord *record = mf_http_record_create(target, path, body, body_len);
+	return verb == MF_HTTP_GET ? "GET" : verb == MF_HTTP_PUT ? "PUT" : "POST";
+}
 
+/* Text that is one header's value as it stands: no line ends within it, and libcurl strips nothing from it. */
+static bool
+idempotency_key_valid(const char *key)
+{
+	size_t		len = strlen(key);
+	size_t		i;
+
+	for (i = 0; i < len; i++)
+	{
+		if (key[i] <= 0x20 || key[i] >= 0x7F)
+			return false;
+	}
+	return len > 0 && len <= MF_IDEMPOTENCY_KEY_MAX;
+}
+
+MfHttpExchange *
+mf_http_send(MfHttp *http, MfHttpTarget *target, const MfHttpRequest *request, char *error, size_t error_size)
+{
+	MfHttpRecord *record;
+
+	if (request->idempotency_key != NULL && !idempotency_key_valid(request->idempotency_key))
+	{
+		snprintf(error, error_size, "the Idempotency-Key cannot be part of a header");
+		free(request->body);
+		return NULL;
+	}
+	record = mf_http_record_create(target, request);
 	if (record == NULL)
 	{
 		snprintf(error, error_size, "out of memory");
 		return NULL;
 	}
-	record->send_by = send_by;
-	record->exchange.tag = tag;
 	target->users++;
 	http->in_flight++;
 	mf_http_list_append(&http->submitted, record);
 	return &record->exchange;
+}
+
+MfHttpExchange *
+mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
+			 char *body, size_t body_len, int64_t send_by, void *tag,
+			 char *error, size_t error_size)
+{
+	MfHttpRequest request = {.verb = MF_HTTP_POST, .path = path, .body = body, .body_len = body_len,
+	.send_by = send_by, .tag = tag};
+
+	return mf_http_send(http, target, &request, error, error_size);
 }
 
 void

@@ -1,6 +1,6 @@
 /*
  * http.h
- *	  POST requests on one libcurl multi handle, with evidence of what left.
+ *	  Requests on one libcurl multi handle, with evidence of what left.
  *
  * Plain C: no PostgreSQL header, no palloc, no longjmp.  All functions must be
  * called on one thread, the owner, which must ignore SIGPIPE, as PostgreSQL's
@@ -13,7 +13,7 @@
  * are the same.
  *
  * Before libcurl writes a request it asks a gate, which lets each exchange pass
- * once.  So libcurl cannot send a POST a second time by itself.
+ * once.  So libcurl cannot send a request a second time by itself, whatever its verb.
  *
  * Connections stay open for the next requests, up to the limit of
  * mf_http_limit_connections().  One that was idle for 50 seconds is not used
@@ -33,6 +33,7 @@
 
 /* Answers larger than this are cut off and count as incomplete. */
 #define MF_HTTP_MAX_RESPONSE (4 * 1024 * 1024)
+#define MF_HTTP_LARGE_RESPONSE (16 * 1024 * 1024)	/* if the request expects a long one */
 #define MF_RETRY_AFTER_CAP 3600	/* seconds */
 #define MF_WAIT_MAX_MS 86400000 /* upper limit of every wait in the extension */
 
@@ -53,8 +54,35 @@ typedef struct MfHttpTargetOptions
 								 * host's name resolves to */
 } MfHttpTargetOptions;
 
+typedef enum MfHttpVerb
+{
+	MF_HTTP_POST,
+	MF_HTTP_GET,				/* has no body */
+	MF_HTTP_PUT
+} MfHttpVerb;
+
+/* "POST", ... */
+extern const char *mf_http_verb_name(MfHttpVerb verb);
+
+#define MF_IDEMPOTENCY_KEY_MAX 255
+
+/* What is to be sent.  Strings are copied. */
+typedef struct MfHttpRequest
+{
+	MfHttpVerb	verb;
+	const char *path;			/* "/v2/SendPayment", with a query if need be */
+	char	   *body;			/* malloc'd, given away; NULL for GET, else NULL
+								 * counts as out of memory */
+	size_t		body_len;
+	const char *idempotency_key;	/* printable ASCII, or NULL for none */
+	bool		large_response; /* allow for MF_HTTP_LARGE_RESPONSE */
+	int64_t		send_by;		/* a reading of mf_http_clock(): if the gate is reached
+								 * later than that, nothing is sent; 0 = no limit */
+	void	   *tag;			/* for the caller's use */
+} MfHttpRequest;
+
 /*
- * One POST and what is known of it afterwards.  Once the gate is passed, any part
+ * One request and what is known of it afterwards.  Once the gate is passed, any part
  * of the request may have left, whatever libcurl reports; before, nothing has.
  */
 typedef struct MfHttpExchange
@@ -75,7 +103,8 @@ typedef struct MfHttpExchange
 	long		http_status;	/* 0 if no status line was read */
 	bool		starved;		/* not sent because this process lacked
 								 * descriptors or memory */
-	bool		truncated;		/* the answer exceeded MF_HTTP_MAX_RESPONSE */
+	bool		truncated;		/* the answer exceeded its limit */
+	size_t		max_response;	/* that limit */
 	char	   *response;		/* malloc'd, NUL-terminated, never NULL */
 	size_t		response_len;	/* without the NUL */
 	char		location[256];	/* the header's value, cut to fit, or ""; not to
@@ -169,16 +198,17 @@ extern void mf_http_target_hold(MfHttpTarget *target);
 extern void mf_http_target_let_go(MfHttpTarget *target);
 
 /*
- * Submits "POST base_url + path"; the next mf_http_perform() starts it, and
- * mf_http_timeout() is 0 until then.  "path" must live as long as the exchange.
- * Takes ownership of "body", a malloc'd block of "body_len" bytes, also on
- * failure; NULL counts as out of memory.  "send_by" is a reading of
- * mf_http_clock(): if the gate is reached later than that, nothing is sent; 0
- * means no limit.  Returns the exchange, owned by "http" until it is handed
- * out by mf_http_next_done() or given to mf_http_abort().  Returns NULL and writes
- * "error" if there is no memory for it; then nothing was sent.  Any other failure
- * is the result of the exchange.
+ * Submits a request to base_url + path; the next mf_http_perform() starts it, and
+ * mf_http_timeout() is 0 until then.  Takes ownership of the body, also on failure.
+ * Returns the exchange, owned by "http" until it is handed out by mf_http_next_done()
+ * or given to mf_http_abort().  Returns NULL and writes "error" if there is no memory
+ * for it, or if the Idempotency-Key cannot be part of a header; then nothing was sent.
+ * Any other failure is the result of the exchange.
  */
+extern MfHttpExchange *mf_http_send(MfHttp *http, MfHttpTarget *target, const MfHttpRequest *request,
+									char *error, size_t error_size);
+
+/* Likewise a POST without Idempotency-Key */
 extern MfHttpExchange *mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
 									char *body, size_t body_len, int64_t send_by, void *tag,
 									char *error, size_t error_size);

@@ -177,9 +177,10 @@ mf_http_on_response(char *data, size_t size, size_t count, void *arg)
 {
 	MfHttpTransfer *transfer = arg;
 	MfHttpExchange *exchange = &transfer->record->exchange;
+	size_t		max_len = exchange->max_response;
 	size_t		len = size * count;
 
-	if (len > MF_HTTP_MAX_RESPONSE - exchange->response_len)
+	if (len > max_len - exchange->response_len)
 	{
 		exchange->truncated = true;
 		return 0;
@@ -191,8 +192,8 @@ mf_http_on_response(char *data, size_t size, size_t count, void *arg)
 
 		while (exchange->response_len + len + 1 > new_size)
 			new_size *= 2;
-		if (new_size > MF_HTTP_MAX_RESPONSE + 1)
-			new_size = MF_HTTP_MAX_RESPONSE + 1;
+		if (new_size > max_len + 1)
+			new_size = max_len + 1;
 		grown = realloc(exchange->response, new_size);
 		if (grown == NULL)
 			return 0;

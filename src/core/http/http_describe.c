@@ -144,8 +144,8 @@ mf_http_describe(const MfHttpExchange *exchange, char *buffer, size_t size)
 	else if (exchange->gate_reached && !exchange->gate_passed)
 		len = snprintf(text, sizeof(text), "nothing was sent to %s: %s", host, words);
 	else if (exchange->truncated)
-		len = snprintf(text, sizeof(text), "the answer of %s exceeds %d bytes",
-					   host, MF_HTTP_MAX_RESPONSE);
+		len = snprintf(text, sizeof(text), "the answer of %s exceeds %zu bytes",
+					   host, exchange->max_response);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		len = describe_timeout(exchange, text, sizeof(text));
 	else if (exchange->gate_passed)

@@ -6,7 +6,7 @@
  * src/core/http/http_exchange.c
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE				/* memmem() */
+#define _GNU_SOURCE				/* memmem(), asprintf() */
 #endif
 #include "core/http/http_private.h"
 
@@ -15,36 +15,55 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool copy_request(MfHttpRecord *record, const MfHttpRequest *request);
 static void wipe_and_free(char *api_key);
 static bool is_starved(const MfHttpTransfer *transfer, CURLcode code);
 static void read_figures(MfHttpExchange *exchange, const MfHttpTransfer *transfer);
 
+/* False without memory. */
+static bool
+copy_request(MfHttpRecord *record, const MfHttpRequest *request)
+{
+	record->verb = request->verb;
+	record->body = request->body;
+	record->send_by = request->send_by;
+	record->exchange.max_response = request->large_response ? MF_HTTP_LARGE_RESPONSE : MF_HTTP_MAX_RESPONSE;
+	record->exchange.tag = request->tag;
+	record->exchange.body_len = request->body != NULL ? request->body_len : 0;
+	record->path = strdup(request->path);
+	if (request->idempotency_key != NULL &&
+		asprintf(&record->key_header.data, "Idempotency-Key: %s", request->idempotency_key) < 0)
+	{
+		record->key_header.data = NULL;
+		return false;
+	}
+	return record->path != NULL && (request->body != NULL || request->verb == MF_HTTP_GET);
+}
+
 MfHttpRecord *
-mf_http_record_create(MfHttpTarget *target, const char *path, char *body, size_t body_len)
+mf_http_record_create(MfHttpTarget *target, const MfHttpRequest *request)
 {
 	MfHttpRecord *record = calloc(1, sizeof(MfHttpRecord));
-	char	   *response = malloc(FIRST_RESPONSE_SIZE);
-	char	   *api_key = strdup(target->headers->data + strlen(AUTHORIZATION));
 	MfHttpExchange *exchange;
 
-	if (record == NULL || response == NULL || body == NULL || api_key == NULL)
+	if (record == NULL)
 	{
-		wipe_and_free(api_key);
-		free(record);
-		free(response);
-		free(body);
+		free(request->body);
 		return NULL;
 	}
 	record->target = target;
-	record->path = path;
-	record->body = body;
 	record->submitted = mf_http_clock();
+	record->key_header.next = target->headers;
 
 	exchange = &record->exchange;
-	exchange->body_len = body_len;
-	exchange->response = response;
-	exchange->api_key = api_key;
-	response[0] = '\0';
+	exchange->response = malloc(FIRST_RESPONSE_SIZE);
+	exchange->api_key = strdup(target->headers->data + strlen(AUTHORIZATION));
+	if (!copy_request(record, request) || exchange->response == NULL || exchange->api_key == NULL)
+	{
+		mf_http_exchange_free(exchange);
+		return NULL;
+	}
+	exchange->response[0] = '\0';
 	memcpy(exchange->host, target->host, strnlen(target->host, sizeof(exchange->host) - 1));
 	return record;
 }
@@ -52,9 +71,13 @@ mf_http_record_create(MfHttpTarget *target, const char *path, char *body, size_t
 void
 mf_http_exchange_free(MfHttpExchange *exchange)
 {
+	MfHttpRecord *record = (MfHttpRecord *) exchange;
+
 	if (exchange == NULL)
 		return;
-	free(((MfHttpRecord *) exchange)->body);
+	free(record->path);
+	free(record->body);
+	free(record->key_header.data);
 	free(exchange->response);
 	wipe_and_free(exchange->api_key);
 	free(exchange);

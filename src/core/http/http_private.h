@@ -70,8 +70,11 @@ typedef struct MfHttpRecord
 	MfHttpExchange exchange;	/* must be first */
 	struct MfHttpRecord *next;	/* in one of the lists */
 	MfHttpTarget *target;		/* valid until it is handed out */
-	const char *path;
-	char	   *body;
+	MfHttpVerb	verb;
+	char	   *path;
+	char	   *body;			/* NULL for GET */
+	struct curl_slist key_header;	/* Idempotency-Key, before those of the
+									 * target; its data is NULL for none */
 	int64_t		send_by;		/* mf_http_clock(), 0 = no limit */
 	int64_t		submitted;		/* mf_http_clock() */
 	bool		fresh;			/* started again, over a new connection */
@@ -266,10 +269,10 @@ extern MfHttpTarget *mf_http_target_make(MfHttp *http, const MfHttpTargetOptions
 extern void mf_http_target_free(MfHttpTarget *target);
 
 /*
- * http_exchange.c.  The first takes "body", also on failure; NULL without memory.
- * The second writes the end of a transfer into its exchange.
+ * http_exchange.c.  The first takes the request's body, also on failure; NULL without
+ * memory.  The second writes the end of a transfer into its exchange.
  */
-extern MfHttpRecord *mf_http_record_create(MfHttpTarget *target, const char *path, char *body, size_t body_len);
+extern MfHttpRecord *mf_http_record_create(MfHttpTarget *target, const MfHttpRequest *request);
 extern void mf_http_exchange_complete(const MfHttpTransfer *transfer, CURLcode code);
 extern void mf_http_list_free(MfHttpList *list);
 

@@ -90,8 +90,7 @@ mf_http_transfer_create(MfHttp *http, char *error, size_t error_size)
 	(void) curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, mf_http_on_tls);
 	(void) curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, transfer);
 
-	/* a POST, which passes the gate once at most */
-	SETOPT(easy, CURLOPT_POST, 1L);
+	/* a request, which passes the gate once at most */
 	SETOPT(easy, CURLOPT_PREREQFUNCTION, mf_http_pass_gate);
 	SETOPT(easy, CURLOPT_PREREQDATA, transfer);
 
@@ -139,7 +138,6 @@ mf_http_transfer_set_target(MfHttpTransfer *transfer, const MfHttpTarget *target
 	SETOPT(easy, CURLOPT_PROTOCOLS_STR, target->plain ? "http" : "https");
 	SETOPT(easy, CURLOPT_TIMEOUT_MS, target->timeout_ms);
 	SETOPT(easy, CURLOPT_CONNECTTIMEOUT_MS, target->connect_timeout_ms);
-	SETOPT(easy, CURLOPT_HTTPHEADER, target->headers);
 
 	/*
 	 * No directory beside a file.  The account's file replaces the system's
@@ -155,9 +153,29 @@ failed:
 }
 
 /*
- * libcurl reads the body where it is, and writes the head and a small body at
- * once, as one packet and one record of TLS.
+ * Verb, body and headers, whatever the handle's request before was.  libcurl reads the
+ * body where it is, and writes the head and a small body at once, as one packet and one
+ * record of TLS.
  */
+static bool
+set_message(CURL *easy, MfHttpRecord *record, char *error, size_t error_size)
+{
+	bool		has_body = (record->verb != MF_HTTP_GET);
+
+	SETOPT(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) record->exchange.body_len);
+	SETOPT(easy, CURLOPT_POSTFIELDS, record->body);
+	if (has_body)
+		SETOPT(easy, CURLOPT_POST, 1L);
+	else
+		SETOPT(easy, CURLOPT_HTTPGET, 1L);
+	SETOPT(easy, CURLOPT_CUSTOMREQUEST, record->verb == MF_HTTP_PUT ? mf_http_verb_name(record->verb) : NULL);
+	SETOPT(easy, CURLOPT_HTTPHEADER, record->key_header.data != NULL ? &record->key_header : record->target->headers);
+	return true;
+
+failed:
+	return false;
+}
+
 bool
 mf_http_transfer_set_request(MfHttpTransfer *transfer, MfHttpRecord *record, char *error, size_t error_size)
 {
@@ -177,8 +195,8 @@ mf_http_transfer_set_request(MfHttpTransfer *transfer, MfHttpRecord *record, cha
 		return false;
 	}
 	SETOPT(transfer->easy, CURLOPT_URL, url);
-	SETOPT(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) record->exchange.body_len);
-	SETOPT(transfer->easy, CURLOPT_POSTFIELDS, record->body);
+	if (!set_message(transfer->easy, record, error, error_size))
+		goto failed;
 	SETOPT(transfer->easy, CURLOPT_FRESH_CONNECT, record->fresh || closes ? 1L : 0L);
 	SETOPT(transfer->easy, CURLOPT_FORBID_REUSE, closes ? 1L : 0L);
 	free(url);

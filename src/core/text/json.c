@@ -38,6 +38,7 @@ typedef struct Parser
 	size_t		value_at;
 
 	size_t		values;			/* nodes so far */
+	size_t		max_values;
 	int			depth;
 	cJSON	   *open[MF_JSON_MAX_DEPTH];
 	int			members[MF_JSON_MAX_DEPTH];
@@ -425,7 +426,7 @@ read_value(Parser *parser, cJSON **root)
 	bool		container = (c == '{' || c == '[');
 	cJSON	   *node = NULL;
 
-	if (++parser->values > MF_JSON_MAX_VALUES)
+	if (++parser->values > parser->max_values)
 		set_error(parser, "too many values");
 	else if (container && parser->depth >= MF_JSON_MAX_DEPTH)
 		set_error(parser, "nested too deeply");
@@ -528,11 +529,18 @@ parse_text(Parser *parser)
 cJSON *
 mf_json_parse(const char *text, size_t len, const char **error, size_t *offset)
 {
+	return mf_json_parse_limited(text, len, MF_JSON_MAX_VALUES, error, offset);
+}
+
+cJSON *
+mf_json_parse_limited(const char *text, size_t len, size_t max_values, const char **error, size_t *offset)
+{
 	Parser		parser = {0};
 	cJSON	   *root = NULL;
 
 	parser.text = text;
 	parser.len = len;
+	parser.max_values = max_values;
 	parser.scratch = malloc(len + 2);
 	if (parser.scratch == NULL)
 		parser.error = MF_JSON_OUT_OF_MEMORY;

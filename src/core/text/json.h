@@ -22,6 +22,7 @@
 #define MF_JSON_MAX_DEPTH 64
 #define MF_JSON_MAX_MEMBERS 2048	/* of one object */
 #define MF_JSON_MAX_VALUES 262144	/* of one text; a node takes some 100 bytes */
+#define MF_JSON_LARGE_VALUES 1048576	/* of a text that is known to be long */
 
 /* *error of mf_json_parse() when the text is not to blame */
 #define MF_JSON_OUT_OF_MEMORY "out of memory"
@@ -36,6 +37,10 @@
  * (both may be NULL); for duplicate names that is the end of the object.
  */
 extern cJSON *mf_json_parse(const char *text, size_t len, const char **error, size_t *offset);
+
+/* The same with another limit for the number of values */
+extern cJSON *mf_json_parse_limited(const char *text, size_t len, size_t max_values, const char **error,
+									size_t *offset);
 
 /* The member of that exact name, NULL if absent or "object" is no object. */
 extern const cJSON *mf_json_get(const cJSON *object, const char *name);
