@@ -1,22 +1,16 @@
 /*
  * api.c
- *	  The calls of the API: SendPayment, GetPaymentStatus, UpdatePaymentStatus.
+ *	  From a request to the call it makes: keys, methods and bodies, and the
+ *	  invoice it is about.
  */
 #include "server.h"
 
-#include <string.h>
-
 #include "shapes.h"
-#include "status.h"
 #include "validate.h"
 
-static bool call_is_allowed(Request *r);
+static bool key_is_good(Request *r);
+static bool body_is_good(Request *r);
 static void answer_not_json(Request *r);
-static void send_payment(Request *r, bool create);
-static bool take_key(Request *r, Str *key, Str *type);
-static void answer_invoice(Request *r, Invoice *inv);
-static void get_payment_status(Request *r);
-static void update_payment_status(Request *r);
 static void keep_reference(Request *r, const Invoice *inv);
 static void answer_no_route(Request *r);
 
@@ -53,31 +47,44 @@ answer_no_route(Request *r)
 }
 
 /*
- * call_is_allowed
- *		Method, key, type and size of a call; false with the answer made.
+ * key_is_good
+ *		Does the key open this account? False with the answer made.
  */
 static bool
-call_is_allowed(Request *r)
+key_is_good(Request *r)
+{
+	static const char *const texts[] = {NULL, "The token is not valid or it is expired!", NULL,
+										"The token does not have the required permissions!"};
+	KeyState state = key_state(r->key_index);
+
+	if (r->account == NULL)
+		/* Shape 7: an empty body for a malformed or unknown key. */
+		answer_json(&r->answer, 401);
+	else if (state == KEY_OF_ANOTHER_COUNTRY)
+	{
+		/* Shape 9: no envelope, a text alone. */
+		buf_puts(&r->answer.body, failure_shape(9)->body);
+		answer_json(&r->answer, failure_shape(9)->status);
+	}
+	else if (state != KEY_WORKS)
+		answer_failure(&r->answer, 401, texts[state], STR_NONE);
+	else
+		return true;
+	return false;
+}
+
+/*
+ * body_is_good
+ *		Type and size of a body that has to be a JSON object; false with the
+ *		answer made.
+ */
+static bool
+body_is_good(Request *r)
 {
 	Answer *a = &r->answer;
 	Str type = str_of(r->content_type);
 	const char *semicolon = type.len > 0 ? memchr(type.data, ';', type.len) : NULL;
 
-	if (strcmp(r->method, "POST") != 0)
-	{
-		buf_printf(&a->body, "{\"Message\":\"The requested resource does not support http method '%s'.\"}",
-				   r->method);
-		a->header_names[a->header_count] = "Allow";
-		a->header_values[a->header_count++] = "POST";
-		answer_json(a, 405);
-		return false;
-	}
-	if (r->account == NULL)
-	{
-		/* Shape 7: an empty body for a malformed or unknown key. */
-		answer_json(a, 401);
-		return false;
-	}
 	if (r->body_too_long)
 	{
 		answer_failure(a, 413, "The request is too large", STR_NONE);
@@ -130,181 +137,11 @@ answer_not_json(Request *r)
 				   r->doc.error_at);
 	else
 		buf_puts(&text, "The request body must be a JSON object.");
-	put_validation_error(&errors, r->route == ROUTE_SEND_PAYMENT ? "invoiceCreate" : "request", text.data);
+	put_validation_error(&errors, r->call->about == ABOUT_NEW_INVOICE ? "invoiceCreate" : "request",
+						 text.data);
 	answer_failure(&r->answer, 400, "Invalid data", (Str){errors.data, errors.len});
 	buf_free(&text);
 	buf_free(&errors);
-}
-
-/*
- * send_payment
- *		Create an invoice and hand out its address. Without create everything is
- *		as if, but the invoice is not kept. Locked.
- */
-static void
-send_payment(Request *r, bool create)
-{
-	SendPaymentRequest req;
-	Answer *a = &r->answer;
-	Invoice *inv;
-
-	if (!validate_send_payment(r->doc.root, r->account, &req))
-	{
-		answer_failure(a, 400, "Invalid data", (Str){req.errors.data, req.errors.len});
-		validate_free(&req);
-		return;
-	}
-	if (store_is_full())
-	{
-		answer_failure(a, 503, "The sandbox is full: raise --invoice-limit", STR_NONE);
-		validate_free(&req);
-		return;
-	}
-	inv = store_create(r->account, &req.data, create);
-	inv->ledger_seq = r->ledger.seq;
-	buf_reserve(&a->body, 320);
-	buf_puts(&a->body, "{\"IsSuccess\":true,\"Message\":\"Invoice Created Successfully!\","
-					   "\"ValidationErrors\":null,\"Data\":{\"InvoiceId\":");
-	buf_put_int(&a->body, inv->id);
-	buf_puts(&a->body, ",\"InvoiceURL\":\"");
-	buf_puts(&a->body, options.public_url);
-	buf_puts(&a->body, inv->url_path);
-	buf_puts(&a->body, "\",\"CustomerReference\":");
-	buf_put_json_or_null(&a->body, inv->data.reference);
-	buf_puts(&a->body, ",\"UserDefinedField\":");
-	buf_put_json_or_null(&a->body, inv->data.user_defined);
-	buf_puts(&a->body, "}}");
-	answer_json(a, 200);
-	if (create)
-		a->invoice_id = inv->id;
-	else
-		store_free_invoice(inv);
-	validate_free(&req);
-}
-
-/*
- * take_key
- *		Key and KeyType of a request; false with the answer made if one is
- *		missing.
- */
-static bool
-take_key(Request *r, Str *key, Str *type)
-{
-	Buf errors = {0};
-	bool ok;
-
-	if (!json_text(r->doc.root, "Key", key) || key->data == NULL)
-		put_validation_error(&errors, "Key", "The Key field is required.");
-	if (!json_text(r->doc.root, "KeyType", type) || type->len == 0)
-		put_validation_error(&errors, "KeyType", "The KeyType field is required.");
-	ok = errors.len == 0;
-	if (!ok)
-		answer_failure(&r->answer, 400, "Invalid data", (Str){errors.data, errors.len});
-	buf_free(&errors);
-	return ok;
-}
-
-/*
- * answer_invoice
- *		The whole invoice. While MyFatoorah's parts disagree its payment looks
- *		as if it were still going on. Locked.
- */
-static void
-answer_invoice(Request *r, Invoice *inv)
-{
-	Answer *a = &r->answer;
-
-	buf_puts(&a->body, "{\"IsSuccess\":true,\"Message\":\"\",\"ValidationErrors\":null,\"Data\":");
-	if (payment_is_stale(inv))
-	{
-		PaymentTry *last = inv->last_try;
-		TryStatus status = last->status;
-		char word[sizeof(inv->status)];
-
-		memcpy(word, inv->status, sizeof(word));
-		strcpy(inv->status, "Pending");
-		last->status = TRY_IN_PROGRESS;
-		status_put_data(&a->body, inv);
-		last->status = status;
-		memcpy(inv->status, word, sizeof(word));
-	}
-	else
-		status_put_data(&a->body, inv);
-	buf_putc(&a->body, '}');
-	answer_json(a, 200);
-	a->invoice_id = inv->id;
-}
-
-/*
- * get_payment_status
- *		The whole invoice, whichever key was used. Locked.
- */
-static void
-get_payment_status(Request *r)
-{
-	Str key, type;
-	Invoice *inv;
-
-	if (!take_key(r, &key, &type))
-		return;
-	inv = find_invoice(r->account, key, type);
-	if (inv == NULL)
-		answer_failure(&r->answer, 400, "No data match the provided values", STR_NONE);
-	else
-		answer_invoice(r, inv);
-}
-
-/*
- * update_payment_status
- *		Capture or release what was authorised, once. Locked.
- */
-static void
-update_payment_status(Request *r)
-{
-	PaymentOrder order = {0};
-	Str key, type, operation, amount;
-	Buf errors = {0};
-	const char *member = "Operation";
-	const char *refusal = NULL;
-	Invoice *inv;
-	bool capture;
-
-	if (!take_key(r, &key, &type))
-		return;
-	if (!json_text(r->doc.root, "Operation", &operation) || !json_text(r->doc.root, "Amount", &amount))
-		operation = amount = STR_NONE;
-	capture = str_is_nocase(operation, "Capture");
-	inv = find_invoice(r->account, key, type);
-	if (inv == NULL)
-	{
-		answer_failure(&r->answer, 400, "No data match the provided values", STR_NONE);
-		return;
-	}
-	if (amount.data != NULL && !decimal_parse(amount, false, &order.amount))
-	{
-		member = "Amount";
-		refusal = "The Amount is not a number";
-	}
-	else if (amount.data == NULL && capture)
-	{
-		member = "Amount";
-		refusal = "The Amount field is required.";
-	}
-	else if (!capture && !str_is_nocase(operation, "Release"))
-		refusal = "The Operation must be Capture or Release";
-	else
-	{
-		order.has_amount = capture;
-		payment_act(inv, capture ? STR_LIT("capture") : STR_LIT("release"), &order, &refusal);
-	}
-	if (refusal == NULL)
-		answer_invoice(r, inv);
-	else
-	{
-		put_validation_error(&errors, member, refusal);
-		answer_failure(&r->answer, 400, "Invalid data", (Str){errors.data, errors.len});
-		buf_free(&errors);
-	}
 }
 
 /*
@@ -325,70 +162,73 @@ keep_reference(Request *r, const Invoice *inv)
 /*
  * api_reference
  *		The CustomerReference a call is about: the one sent, or that of the
- *		invoice whose status is asked for; also fills what faults look at. The
- *		text lives as long as the request. Locked.
+ *		invoice it names; also fills what faults look at. The text lives as long
+ *		as the request. Locked.
  */
 Str
 api_reference(Request *r)
 {
+	const JsonNode *body = r->doc.root;
+	CallSubject about = r->call != NULL ? r->call->about : ABOUT_NOTHING;
+	Str argument = {r->argument.data, r->argument.len};
 	Str key, type;
 
 	r->subject.reference = STR_NONE;
 	if (r->route == ROUTE_PAGE)
 		keep_reference(r, page_invoice(r));
-	if (r->doc.root == NULL)
-		return r->subject.reference;
-	if (r->route == ROUTE_SEND_PAYMENT)
+	else if (about == ABOUT_NEW_INVOICE)
 	{
-		json_text(r->doc.root, "CustomerReference", &r->subject.reference);
-		json_text(r->doc.root, "UserDefinedField", &r->subject.user_defined);
-		json_text(r->doc.root, "CustomerName", &r->subject.customer_name);
+		json_text(body, "CustomerReference", &r->subject.reference);
+		json_text(body, "UserDefinedField", &r->subject.user_defined);
+		json_text(body, "CustomerName", &r->subject.customer_name);
 	}
-	else if (r->route != ROUTE_GET_WEBHOOKS && r->route != ROUTE_NONE &&
-			 json_text(r->doc.root, "Key", &key) && json_text(r->doc.root, "KeyType", &type))
+	else if (about == ABOUT_ORDER)
+	{
+		json_text(json_member(body, "Order"), "ExternalIdentifier", &r->subject.reference);
+		json_text(json_member(body, "Customer"), "Name", &r->subject.customer_name);
+	}
+	else if (about == ABOUT_REFERENCE)
+		r->subject.reference = argument;
+	else if (about == ABOUT_KEY && json_text(body, "Key", &key) && json_text(body, "KeyType", &type))
 	{
 		if (str_is_nocase(type, "CustomerReference"))
 			r->subject.reference = key;
 		else if (r->account != NULL && key.data != NULL)
 			keep_reference(r, find_invoice(r->account, key, type));
 	}
+	else if ((about == ABOUT_PAYMENT || about == ABOUT_INVOICE) && r->account != NULL)
+		keep_reference(r, find_invoice(r->account, argument,
+									   about == ABOUT_PAYMENT ? STR_LIT("PaymentId") : STR_LIT("InvoiceId")));
 	return r->subject.reference;
 }
 
 /*
  * api_answer
- *		Make the true answer to a call; with create = false SendPayment answers
- *		for an invoice that is not kept. Locked.
+ *		Make the true answer to a call; with create = false what it does is not
+ *		kept. Locked.
  */
 void
 api_answer(Request *r, bool create)
 {
+	Answer *a = &r->answer;
+
 	if (r->route == ROUTE_NONE)
-	{
 		answer_no_route(r);
-		return;
-	}
-	if (!call_is_allowed(r))
-		return;
-	switch (r->route)
+	else if (r->call == NULL)
 	{
-		case ROUTE_SEND_PAYMENT:
-			send_payment(r, create);
-			break;
-		case ROUTE_GET_PAYMENT_STATUS:
-			get_payment_status(r);
-			break;
-		case ROUTE_UPDATE_PAYMENT_STATUS:
-			update_payment_status(r);
-			break;
-		case ROUTE_MAKE_REFUND:
-			make_refund(r);
-			break;
-		case ROUTE_GET_REFUND_STATUS:
-			get_refund_status(r);
-			break;
-		default:
-			get_webhooks(r);
-			break;
+		buf_printf(&a->body, "{\"Message\":\"The requested resource does not support http method '%s'.\"}",
+				   r->method);
+		calls_put_methods(&a->allow, r->first_call);
+		a->header_names[a->header_count] = "Allow";
+		a->header_values[a->header_count++] = a->allow.data;
+		answer_json(a, 405);
+	}
+	else if (key_is_good(r) && (!r->call->has_body || body_is_good(r)))
+	{
+		r->keep = create;
+		if (idempotency_replays(r))
+			return;
+		r->call->run(r);
+		idempotency_note(r);
 	}
 }

@@ -1,106 +1,195 @@
 /*
  * api_refund.c
- *	  The calls about refunds: MakeRefund and GetRefundStatus.
+ *	  The calls about refunds: MakeRefund, MakeSupplierRefund and
+ *	  GetRefundStatus.
  */
 #include "server.h"
-
-#include <stdlib.h>
 
 #include "refund.h"
 #include "validate.h"
 
-static void refuse(Request *r, const char *member, const char *text);
-static bool take_amount(const JsonNode *body, const char *name, Decimal *amount);
-static void put_short_decimal(Buf *b, Decimal d);
+static bool take_texts(Request *r, RefundOrder *order);
+static bool take_shares(Request *r, RefundOrder *order);
+static Invoice *refunded_invoice(Request *r, Str *key);
+static void put_filed(Buf *b, const Refund *refund, Str key);
+static void file(Request *r, const RefundOrder *order, Invoice *inv, Str key);
 static void put_status(Buf *b, const Refund *refund);
 
 /*
- * refuse
- *		An answer with one validation error.
- */
-static void
-refuse(Request *r, const char *member, const char *text)
-{
-	Buf errors = {0};
-
-	put_validation_error(&errors, member, text);
-	answer_failure(&r->answer, 400, "Invalid data", (Str){errors.data, errors.len});
-	buf_free(&errors);
-}
-
-/*
- * take_amount
- *		An amount, as number or as text; nothing is 0. False if it is neither.
+ * take_texts
+ *		Comment, ExternalIdentifier and ServiceChargeOnCustomer; false with the
+ *		answer made.
  */
 static bool
-take_amount(const JsonNode *body, const char *name, Decimal *amount)
+take_texts(Request *r, RefundOrder *order)
 {
-	Str text;
+	const JsonNode *body = r->doc.root;
 
-	*amount = (Decimal){0, 0};
-	return json_text(body, name, &text) && (text.data == NULL || decimal_parse(text, false, amount));
+	if (!json_text(body, "Comment", &order->comment))
+		refuse(r, "Comment", "The Comment is not a text");
+	else if (!json_text(body, "ExternalIdentifier", &order->external))
+		refuse(r, "ExternalIdentifier", "The ExternalIdentifier is not a text");
+	else if (!take_flag(body, "ServiceChargeOnCustomer", &order->charge_on_customer))
+		refuse(r, "ServiceChargeOnCustomer", "The ServiceChargeOnCustomer must be true or false");
+	else
+		return true;
+	return false;
 }
 
 /*
- * put_short_decimal
- *		As MakeRefund prints an amount: with one decimal at least.
+ * take_shares
+ *		Suppliers and what each bears, added to the amount; false with the answer
+ *		made.
+ */
+static bool
+take_shares(Request *r, RefundOrder *order)
+{
+	const JsonNode *list = json_member(r->doc.root, "Suppliers");
+
+	for (const JsonNode *n = list != NULL && list->type == JSON_ARRAY ? list->child : NULL; n != NULL;
+		 n = n->next)
+	{
+		RefundShare *share = &order->shares[order->share_count];
+		Str code;
+
+		if (order->share_count == MAX_REFUND_SHARES || n->type != JSON_OBJECT ||
+			!json_text(n, "SupplierCode", &code) || !parse_id(code, &share->code) ||
+			!take_amount(n, "SupplierDeductedAmount", &share->amount))
+		{
+			refuse(r, "Suppliers", "The Suppliers are not valid");
+			return false;
+		}
+		order->amount = decimal_add(order->amount, share->amount);
+		order->share_count++;
+	}
+	return true;
+}
+
+/*
+ * refunded_invoice
+ *		The invoice a request names; NULL with the answer made.
+ */
+static Invoice *
+refunded_invoice(Request *r, Str *key)
+{
+	Invoice *inv = NULL;
+	Str type;
+
+	if (!json_text(r->doc.root, "Key", key) || key->data == NULL)
+		refuse(r, "Key", "The Key field is required.");
+	else if (!json_text(r->doc.root, "KeyType", &type) ||
+			 (!str_is_nocase(type, "InvoiceId") && !str_is_nocase(type, "PaymentId")))
+		refuse(r, "KeyType", "The KeyType must be InvoiceId or PaymentId");
+	else if ((inv = find_invoice(r->account, *key, type)) == NULL)
+		answer_no_match(r);
+	return inv;
+}
+
+/*
+ * put_filed
+ *		Data of an answer to a request that was filed. An amount has one decimal
+ *		at least.
  */
 static void
-put_short_decimal(Buf *b, Decimal d)
+put_filed(Buf *b, const Refund *refund, Str key)
 {
-	buf_put_decimal(b, d.scale == 0 ? decimal_round(d, 1) : d);
+	bool as_text = account_settings(refund->invoice->account)->refund_answers == STYLE_REFERENCE;
+	const char *quote = as_text ? "\"" : "";
+
+	buf_puts(b, "{\"Key\":");
+	buf_put_json(b, key);
+	buf_printf(b, ",\"RefundId\":%lld,\"RefundReference\":", (long long) refund->id);
+	buf_put_refund_reference(b, refund);
+	buf_printf(b, ",\"RefundInvoiceId\":%s%lld%s,\"ExternalIdentifier\":", quote,
+			   (long long) refund->own_invoice_id, quote);
+	buf_put_json_or_null(b, str_of(refund->external));
+	buf_puts(b, ",\"Amount\":");
+	buf_put_decimal(b, refund->amount.scale == 0 ? decimal_round(refund->amount, 1) : refund->amount);
+	buf_puts(b, ",\"Comment\":");
+	buf_put_json_or_null(b, str_of(refund->comment));
+	buf_putc(b, '}');
+}
+
+/*
+ * file
+ *		File a request and answer. Somebody decides it later, unless the account
+ *		has Auto Refund. Locked.
+ */
+static void
+file(Request *r, const RefundOrder *order, Invoice *inv, Str key)
+{
+	const AccountSettings *s = account_settings(r->account);
+	const char *member;
+	const char *refusal;
+	Refund *refund = refund_add(inv, order, &member, &refusal);
+	Buf data = {0};
+
+	if (refund == NULL)
+	{
+		refuse(r, member, refusal);
+		return;
+	}
+	put_filed(&data, refund, key);
+	answer_success(&r->answer, 200,
+				   s->refund_answers == STYLE_REFERENCE ? "Refund processed successfully"
+														: "Refund Created Successfully!",
+				   (Str){data.data, data.len});
+	buf_free(&data);
+	r->answer.invoice_id = inv->id;
+	if (!r->keep)
+		refund_forget(refund);
+	else if (s->auto_refund)
+		webhook_decide_refund(refund, true);
 }
 
 /*
  * make_refund
- *		File a request. Whether money moves is decided later. Locked.
+ *		Ask for a refund of an amount, part of which a supplier may bear.
+ *		Locked.
  */
 void
 make_refund(Request *r)
 {
-	const JsonNode *body = r->doc.root;
-	Buf *b = &r->answer.body;
-	Str key, type, comment, external;
-	Decimal amount, from_supplier;
-	const char *refusal;
-	Refund *refund;
-	Invoice *inv = NULL;
+	RefundOrder order = {0};
+	Decimal from_supplier;
+	Str key;
+	Invoice *inv = refunded_invoice(r, &key);
 
-	if (!json_text(body, "Key", &key) || key.data == NULL)
-		refuse(r, "Key", "The Key field is required.");
-	else if (!json_text(body, "KeyType", &type) || type.len == 0 ||
-			 (!str_is_nocase(type, "InvoiceId") && !str_is_nocase(type, "PaymentId")))
-		refuse(r, "KeyType", "The KeyType must be InvoiceId or PaymentId");
-	else if (!take_amount(body, "Amount", &amount))
+	if (inv == NULL || !take_texts(r, &order))
+		return;
+	if (!take_amount(r->doc.root, "Amount", &order.amount))
 		refuse(r, "Amount", "The Amount is not a number");
-	else if (!take_amount(body, "AmountDeductedFromSupplier", &from_supplier))
+	else if (!take_amount(r->doc.root, "AmountDeductedFromSupplier", &from_supplier))
 		refuse(r, "AmountDeductedFromSupplier", "The AmountDeductedFromSupplier is not a number");
-	else if (!json_text(body, "Comment", &comment) || !json_text(body, "ExternalIdentifier", &external))
-		refuse(r, "Comment", "The Comment is not a text");
-	else if ((inv = find_invoice(r->account, key, type)) == NULL)
-		answer_failure(&r->answer, 400, "No data match the provided values", STR_NONE);
-	if (inv == NULL)
-		return;
-	refund = refund_add(inv, amount, comment, external, from_supplier, &refusal);
-	if (refund == NULL)
+	else if (decimal_sign(from_supplier) < 0 || decimal_compare(from_supplier, order.amount) > 0 ||
+			 (decimal_sign(from_supplier) > 0 && inv->data.supplier_count == 0))
+		refuse(r, "AmountDeductedFromSupplier", "AmountDeductedFromSupplier exceeds the amount");
+	else
 	{
-		refuse(r, "Amount", refusal);
-		return;
+		if (decimal_sign(from_supplier) > 0)
+			order.shares[order.share_count++] = (RefundShare){inv->data.suppliers[0].code, from_supplier};
+		file(r, &order, inv, key);
 	}
-	buf_puts(b, "{\"IsSuccess\":true,\"Message\":\"Refund Created Successfully!\","
-				"\"ValidationErrors\":null,\"Data\":{\"Key\":");
-	buf_put_json(b, key);
-	buf_printf(b, ",\"RefundId\":%lld,\"RefundReference\":", (long long) refund->id);
-	buf_put_refund_reference(b, refund);
-	buf_printf(b, ",\"RefundInvoiceId\":%lld,\"ExternalIdentifier\":", (long long) refund->own_invoice_id);
-	buf_put_json_or_null(b, external);
-	buf_puts(b, ",\"Amount\":");
-	put_short_decimal(b, amount);
-	buf_puts(b, ",\"Comment\":");
-	buf_put_json_or_null(b, comment);
-	buf_puts(b, "}}");
-	answer_json(&r->answer, 200);
-	r->answer.invoice_id = inv->id;
+}
+
+/*
+ * make_supplier_refund
+ *		Ask for a refund that the vendor and suppliers bear: the amount is the
+ *		sum. Locked.
+ */
+void
+make_supplier_refund(Request *r)
+{
+	RefundOrder order = {.by_suppliers = true};
+	Str key;
+	Invoice *inv = refunded_invoice(r, &key);
+
+	if (inv == NULL || !take_texts(r, &order))
+		return;
+	if (!take_amount(r->doc.root, "VendorDeductAmount", &order.amount) || decimal_sign(order.amount) < 0)
+		refuse(r, "VendorDeductAmount", "The VendorDeductAmount is not valid");
+	else if (take_shares(r, &order))
+		file(r, &order, inv, key);
 }
 
 /*
@@ -110,20 +199,28 @@ make_refund(Request *r)
 static void
 put_status(Buf *b, const Refund *refund)
 {
-	Decimal amount = decimal_round(refund->amount, 3);
+	bool old = account_settings(refund->invoice->account)->refund_answers == STYLE_OLD;
+	void (*put)(Buf *, Decimal) = old ? buf_put_plain : buf_put_decimal;
 
 	buf_printf(b, "{\"RefundId\":%lld,\"RefundStatus\":\"%s\",\"InvoiceId\":%lld,\"Amount\":",
 			   (long long) refund->id, refund_status_word(refund->status), (long long) refund->invoice->id);
-	buf_put_decimal(b, amount);
+	put(b, decimal_round(refund->amount, 3));
 	buf_puts(b, ",\"RefundReference\":");
 	buf_put_refund_reference(b, refund);
-	buf_puts(b, ",\"ExternalIdentifier\":");
-	buf_put_json_or_null(b, str_of(refund->external));
+	if (!old)
+	{
+		buf_puts(b, ",\"ExternalIdentifier\":");
+		buf_put_json_or_null(b, str_of(refund->external));
+	}
 	buf_puts(b, ",\"RefundAmount\":");
-	buf_put_decimal(b, amount);
-	buf_puts(b, ",\"RRN\":");
-	buf_put_json_or_null(b, refund->rrn[0] != '\0' ? str_of(refund->rrn) : STR_NONE);
-	buf_printf(b, ",\"BaseCurrency\":\"%s\"}", refund->invoice->account->currency_iso);
+	put(b, decimal_round(refund->given_back, 3));
+	if (!old)
+	{
+		buf_puts(b, ",\"RRN\":");
+		buf_put_json_or_null(b, refund->rrn[0] != '\0' ? str_of(refund->rrn) : STR_NONE);
+		buf_printf(b, ",\"BaseCurrency\":\"%s\"", refund->invoice->account->currency_iso);
+	}
+	buf_putc(b, '}');
 }
 
 /*
@@ -133,52 +230,42 @@ put_status(Buf *b, const Refund *refund)
 void
 get_refund_status(Request *r)
 {
-	Buf *b = &r->answer.body;
+	Buf data = {0};
 	Str key, type;
-	bool by_invoice, by_reference;
+	Refund *one = NULL;
+	Invoice *inv = NULL;
+	int64_t id;
 	bool found = false;
 
-	if (!json_text(r->doc.root, "Key", &key) || key.data == NULL)
-	{
-		refuse(r, "Key", "The Key field is required.");
+	if (!take_key(r, &key, &type))
 		return;
-	}
-	if (!json_text(r->doc.root, "KeyType", &type))
-		type = STR_NONE;
-	by_invoice = str_is_nocase(type, "InvoiceId");
-	by_reference = str_is_nocase(type, "RefundReference");
-	if (!by_invoice && !by_reference && !str_is_nocase(type, "RefundId"))
+	if (str_is_nocase(type, "InvoiceId"))
+		inv = find_invoice(r->account, key, type);
+	else if (str_is_nocase(type, "RefundReference"))
+		one = refund_by_reference(key);
+	else if (!str_is_nocase(type, "RefundId"))
 	{
 		refuse(r, "KeyType", "The KeyType must be InvoiceId, RefundReference or RefundId");
 		return;
 	}
-	buf_puts(b, "{\"IsSuccess\":true,\"Message\":\"\",\"ValidationErrors\":null,"
-				"\"Data\":{\"RefundStatusResult\":[");
-	for (const Refund *refund = refund_first(); refund != NULL; refund = refund->next)
+	else if (parse_id(key, &id))
+		one = refund_by_id(id);
+	buf_puts(&data, "{\"RefundStatusResult\":[");
+	for (Refund *refund = inv != NULL ? inv->refunds : one; refund != NULL;
+		 refund = inv != NULL ? refund->next_of_invoice : NULL)
 	{
-		Buf text = {0};
-		bool match;
-
-		if (by_reference)
-			buf_put_refund_reference(&text, refund);
-		else
-			buf_put_int(&text, by_invoice ? refund->invoice->id : refund->id);
-		match = by_reference ? key.len + 2 == text.len && memcmp(text.data + 1, key.data, key.len) == 0
-							 : str_is(key, text.data);
-		buf_free(&text);
-		if (!match || refund->invoice->account != r->account)
+		if (refund->invoice->account != r->account || refund_is_hidden(refund))
 			continue;
 		if (found)
-			buf_putc(b, ',');
-		put_status(b, refund);
+			buf_putc(&data, ',');
+		put_status(&data, refund);
 		found = true;
 		r->answer.invoice_id = refund->invoice->id;
 	}
-	buf_puts(b, "]}}");
-	answer_json(&r->answer, 200);
-	if (!found)
-	{
-		b->len = 0;
-		answer_failure(&r->answer, 400, "No data match the provided values", STR_NONE);
-	}
+	buf_puts(&data, "]}");
+	if (found)
+		answer_success(&r->answer, 200, "", (Str){data.data, data.len});
+	else
+		answer_no_match(r);
+	buf_free(&data);
 }

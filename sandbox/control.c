@@ -20,9 +20,6 @@ static void do_faults(Request *r);
 static void list_invoices(Request *r);
 static void act_on_invoice(Invoice *inv, Str action, const cJSON *json, const char **refusal);
 static void refund_at_once(Invoice *inv, const cJSON *json, const char **refusal);
-static void put_refund(Buf *b, const Refund *refund);
-static void list_refunds(Request *r);
-static void do_refund(Request *r, Str rest);
 static void do_lag(Request *r);
 static void do_invoice(Request *r, Str rest);
 static void wake_waiter(Waiter *waiter);
@@ -37,6 +34,8 @@ static void
 read_filter(Request *r, LedgerFilter *filter)
 {
 	Buf value = {0};
+	const Call *call;
+	size_t argument_at;
 
 	memset(filter, 0, sizeof(*filter));
 	r->wait_path.len = 0;
@@ -47,6 +46,8 @@ read_filter(Request *r, LedgerFilter *filter)
 		for (size_t i = 0; i < value.len; i++)
 			buf_putc(&r->wait_path, (char) tolower((unsigned char) value.data[i]));
 		filter->path = (Str){r->wait_path.data, r->wait_path.len};
+		call = call_at(filter->path, &argument_at);
+		filter->kind = call != NULL ? (int) call->kind : KIND_OTHER;
 	}
 	buf_free(&value);
 	if (query_value(r->query, "reference", &r->wait_reference))
@@ -114,11 +115,15 @@ do_reset(Request *r)
 	bulk_stop();
 	webhook_reset();
 	refund_reset();
+	deposit_reset();
+	idempotency_reset();
+	accounts_reset();
 	store_reset();
 	if (seed >= 0)
 	{
 		webhook_start_ids((uint64_t) seed);
 		refund_start_ids((uint64_t) seed);
+		deposit_start_ids((uint64_t) seed);
 		store_start_ids((uint64_t) seed);
 	}
 	payment_set_lag(NULL);
@@ -255,79 +260,29 @@ act_on_invoice(Invoice *inv, Str action, const cJSON *json, const char **refusal
 
 /*
  * refund_at_once
- *		File a refund and approve it. Locked.
+ *		What a person does in the portal: file a refund, which is approved at
+ *		once unless it is to be pending. Locked.
  */
 static void
 refund_at_once(Invoice *inv, const cJSON *json, const char **refusal)
 {
 	const cJSON *comment = cJSON_GetObjectItemCaseSensitive(json, "comment");
-	Decimal amount = refund_remaining(inv);
+	const cJSON *pending = cJSON_GetObjectItemCaseSensitive(json, "pending");
+	RefundOrder order = {.amount = refund_remaining(inv)};
+	const char *member;
 	Refund *refund;
 
-	if (cJSON_GetObjectItemCaseSensitive(json, "amount") != NULL && !json_decimal(json, "amount", &amount))
+	if (cJSON_GetObjectItemCaseSensitive(json, "amount") != NULL &&
+		!json_decimal(json, "amount", &order.amount))
 	{
 		*refusal = "amount must be a decimal in a string";
 		return;
 	}
-	refund = refund_add(inv, amount, cJSON_IsString(comment) ? str_of(comment->valuestring) : STR_NONE,
-						STR_NONE, (Decimal){0, 0}, refusal);
-	if (refund != NULL)
+	if (cJSON_IsString(comment))
+		order.comment = str_of(comment->valuestring);
+	refund = refund_add(inv, &order, &member, refusal);
+	if (refund != NULL && !cJSON_IsTrue(pending))
 		webhook_decide_refund(refund, true);
-}
-
-/*
- * put_refund, list_refunds, do_refund
- *		Refunds as the oracle holds them; ID, ID/approve or ID/reject. Locked.
- */
-static void
-put_refund(Buf *b, const Refund *refund)
-{
-	buf_printf(b, "{\"id\":%lld,\"reference\":", (long long) refund->id);
-	buf_put_refund_reference(b, refund);
-	buf_printf(b, ",\"invoice_id\":%lld,\"own_invoice_id\":%lld,\"status\":\"%s\",\"amount\":\"",
-			   (long long) refund->invoice->id, (long long) refund->own_invoice_id,
-			   refund_status_word(refund->status));
-	buf_put_decimal(b, refund->amount);
-	buf_puts(b, "\",\"comment\":");
-	buf_put_json_or_null(b, str_of(refund->comment));
-	buf_puts(b, ",\"external\":");
-	buf_put_json_or_null(b, str_of(refund->external));
-	buf_putc(b, '}');
-}
-
-static void
-list_refunds(Request *r)
-{
-	buf_puts(&r->answer.body, "{\"refunds\":[");
-	for (const Refund *refund = refund_first(); refund != NULL; refund = refund->next)
-	{
-		if (refund != refund_first())
-			buf_putc(&r->answer.body, ',');
-		put_refund(&r->answer.body, refund);
-	}
-	buf_puts(&r->answer.body, "]}");
-	control_ok(&r->answer);
-}
-
-static void
-do_refund(Request *r, Str rest)
-{
-	char *action = NULL;
-	Refund *refund = rest.len > 0 ? refund_by_id(strtoll(rest.data, &action, 10)) : NULL;
-
-	if (refund == NULL)
-		control_refused(&r->answer, 404, "no such refund");
-	else if (*action != '\0' && strcmp(action, "/approve") != 0 && strcmp(action, "/reject") != 0)
-		control_refused(&r->answer, 404, "approve or reject");
-	else if (*action != '\0' && strcmp(r->method, "POST") != 0)
-		control_refused(&r->answer, 405, "use POST");
-	else if (*action != '\0' && !webhook_decide_refund(refund, action[1] == 'a'))
-		control_refused(&r->answer, 409, "the refund is decided");
-	else
-	{
-		put_refund(&r->answer.body, refund);
-		control_ok(&r->answer);
-	}
 }
 
 /*
@@ -515,10 +470,8 @@ control_answer(Request *r)
 		list_invoices(r);
 	else if (str_has_prefix(path, STR_LIT("invoices/")))
 		do_invoice(r, (Str){path.data + 9, path.len - 9});
-	else if (str_is(path, "refunds"))
-		list_refunds(r);
-	else if (str_has_prefix(path, STR_LIT("refunds/")))
-		do_refund(r, (Str){path.data + 8, path.len - 8});
+	else if (control_account(r, path))
+		;
 	else if (str_is(path, "lag"))
 		do_lag(r);
 	else if (str_is(path, "pay-many"))

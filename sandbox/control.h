@@ -17,6 +17,9 @@ extern cJSON *read_json(Request *r, bool *ok);
 extern bool json_integer(const cJSON *object, const char *name, int64_t *to);
 extern bool json_decimal(const cJSON *object, const char *name, Decimal *to);
 
+/* control_account.c */
+extern bool control_account(Request *r, Str path);
+
 /* control_webhook.c */
 extern bool control_webhook(Request *r, Str path, bool *done);
 

@@ -9,6 +9,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "deposit.h"
 #include "refund.h"
 #include "store.h"
 #include "timers.h"
@@ -112,6 +113,7 @@ typedef struct Dispute
 } Dispute;
 
 extern void body_dispute(Message *m, const Invoice *inv, const PaymentTry *t, const Dispute *dispute);
+extern void body_deposit(Message *m, const Deposit *d);
 extern void body_other(Message *m, Str status, const Invoice *inv, const char **entity);
 
 /* webhook_send.c */

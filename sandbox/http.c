@@ -36,7 +36,7 @@ static enum MHD_Result on_call(void *cls, struct MHD_Connection *connection, con
 							   void **context);
 static enum MHD_Result keep_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value);
 static void read_authorization(Request *r, Str value);
-static void find_route(Request *r);
+static void find_route(Request *r, Str sent);
 static void read_head(Request *r, const char *method);
 static int64_t request_limit(const Request *r, const FaultRule *rule);
 static void note_request(Request *r, bool complete, int64_t body_limit);
@@ -103,40 +103,43 @@ on_request_line(void *cls, const char *uri, struct MHD_Connection *connection)
 	query = strchr(r->target.data, '?');
 	path_len = query != NULL ? (size_t) (query - r->target.data) : r->target.len;
 	r->query = query != NULL ? str_of(query + 1) : (Str){"", 0};
-	buf_put(&r->path, r->target.data, path_len);
-	for (size_t i = 0; i < path_len; i++)
-		r->path.data[i] = (char) tolower((unsigned char) r->path.data[i]);
-	find_route(r);
+	find_route(r, (Str){r->target.data, path_len});
 	return r;
 }
 
 /*
  * find_route
- *		What the path leads to.
+ *		What the path leads to. MyFatoorah forgives a slash too many at its
+ *		start. An argument at its end is kept apart, as it was sent.
  */
 static void
-find_route(Request *r)
+find_route(Request *r, Str sent)
 {
-	static const struct
-	{
-		const char *path;
-		Route route;
-	} calls[] = {{"/v2/sendpayment", ROUTE_SEND_PAYMENT},
-				 {"/v2/getpaymentstatus", ROUTE_GET_PAYMENT_STATUS},
-				 {"/v2/updatepaymentstatus", ROUTE_UPDATE_PAYMENT_STATUS},
-				 {"/v2/makerefund", ROUTE_MAKE_REFUND},
-				 {"/v2/getrefundstatus", ROUTE_GET_REFUND_STATUS},
-				 {"/v2/getwebhooks", ROUTE_GET_WEBHOOKS},
-				 {"/", ROUTE_HOME}};
-	Str path = {r->path.data, r->path.len};
+	Str path;
+	size_t argument_at;
 
+	while (sent.len > 1 && sent.data[0] == '/' && sent.data[1] == '/')
+	{
+		sent.data++;
+		sent.len--;
+	}
+	buf_put(&r->path, sent.data, sent.len);
+	for (size_t i = 0; i < sent.len; i++)
+		r->path.data[i] = (char) tolower((unsigned char) r->path.data[i]);
+	path = (Str){r->path.data, r->path.len};
+	r->first_call = call_at(path, &argument_at);
+	if (r->first_call != NULL)
+	{
+		url_decode((Str){sent.data + argument_at, sent.len - argument_at}, &r->argument);
+		path.len = r->path.len = argument_at;
+		r->path.data[argument_at] = '\0';
+	}
 	r->subject.path = path;
 	r->subject.is_api = str_has_prefix(path, STR_LIT("/v2/")) || str_has_prefix(path, STR_LIT("/v3/"));
-	r->route = ROUTE_NONE;
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
-		if (str_is(path, calls[i].path))
-			r->route = calls[i].route;
-	if (str_has_prefix(path, STR_LIT("/_sandbox/")))
+	r->route = r->first_call != NULL ? ROUTE_CALL : ROUTE_NONE;
+	if (str_is(path, "/"))
+		r->route = ROUTE_HOME;
+	else if (str_has_prefix(path, STR_LIT("/_sandbox/")))
 		r->route = ROUTE_CONTROL;
 	else if (path.len > 8 && memcmp(path.data + 4, "/ie/", 4) == 0)
 		r->route = ROUTE_PAGE;
@@ -182,6 +185,11 @@ keep_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *va
 		r->content_type = value;
 	else if (strcasecmp(name, "Host") == 0)
 		r->host = value;
+	else if (strcasecmp(name, "Idempotency-Key") == 0)
+	{
+		r->idempotency_key.len = 0;
+		buf_puts(&r->idempotency_key, value);
+	}
 	buf_put(&r->headers, value, strlen(value) + 1);
 	return MHD_YES;
 }
@@ -197,6 +205,7 @@ read_head(Request *r, const char *method)
 		MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
 	strncpy(r->method, method, sizeof(r->method) - 1);
+	r->call = r->first_call != NULL ? call_with_method(r->first_call, r->method) : NULL;
 	r->header_bytes = info != NULL ? info->header_size : 0;
 	buf_reserve(&r->headers, 512);
 	MHD_get_connection_values(r->connection, MHD_HEADER_KIND, keep_header, r);
@@ -243,7 +252,7 @@ note_request(Request *r, bool complete, int64_t body_limit)
 		.first_us = r->first_us,
 		.complete_us = complete ? r->complete_us : 0,
 		.wall_us = r->first_wall_us,
-		.kind = r->route <= ROUTE_GET_PAYMENT_STATUS ? (int) r->route : ROUTE_KINDS - 1,
+		.kind = r->first_call != NULL ? (int) r->first_call->kind : KIND_OTHER,
 		.complete = complete,
 		.authorization = r->authorization,
 		.key_index = r->key_index,
@@ -344,6 +353,8 @@ receive(Request *r)
 		complete = complete && limit >= (int64_t) r->body.len;
 	}
 	note_request(r, complete, limit);
+	if (!broken)
+		idempotency_begin(r);
 	store_unlock();
 	if (broken)
 		break_request(r, limit, complete);
@@ -420,6 +431,7 @@ look_at(Request *r)
 	}
 	if (f != NULL)
 		apply_fault(r, f);
+	idempotency_keep(r, replaced);
 	store_unlock();
 	r->stage = STAGE_ANSWER;
 	if (f != NULL && f->delay_ms > 0 && !r->gone)
@@ -443,6 +455,7 @@ send_answer(Request *r)
 		store_lock();
 		ledger_answered(&r->ledger, f == NULL || f->answer_end == END_NORMAL || f->answer_at > 0, a->status,
 						(int64_t) a->body.len, a->invoice_id);
+		idempotency_answered(r);
 		store_unlock();
 	}
 	if (f != NULL && (f->has_raw || f->answer_end != END_NORMAL || a->status < 200))
@@ -557,6 +570,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 						 code == MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN ? "server stopped" : "client left",
 						 0);
 	}
+	idempotency_answered(r);
 	ledger_unwait(&r->waiter);
 	webhook_log_unwait(&r->delivery_waiter);
 	faults_release(r->rule);
@@ -568,6 +582,9 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	buf_free(&r->body);
 	buf_free(&r->answer.body);
 	buf_free(&r->answer.location);
+	buf_free(&r->answer.allow);
+	buf_free(&r->argument);
+	buf_free(&r->idempotency_key);
 	buf_free(&r->kept_reference);
 	buf_free(&r->wait_path);
 	buf_free(&r->wait_reference);

@@ -308,8 +308,7 @@ add_counts(Counts *to, const Counts *from)
 /*
  * ledger_counts
  *		Counters of what the filter selects, without walking entries. A path and
- *		a reference together tell SendPayment, GetPaymentStatus and "any other
- *		path" apart.
+ *		a reference together tell the kinds of calls apart.
  */
 Counts
 ledger_counts(const LedgerFilter *filter)
@@ -322,10 +321,12 @@ ledger_counts(const LedgerFilter *filter)
 		Reference *ref = store_reference(filter->reference, false);
 
 		for (int kind = 0; ref != NULL && kind < ROUTE_KINDS; kind++)
-			if (filter->path.data == NULL || kind == (str_is(filter->path, "/v2/sendpayment")        ? 0
-													  : str_is(filter->path, "/v2/getpaymentstatus") ? 1
-																									 : 2))
-				add_counts(&result, &ref->counts[kind]);
+			if (filter->path.data == NULL || kind == filter->kind)
+			{
+				const SmallCounts *c = &ref->counts[kind];
+
+				add_counts(&result, &(Counts){c->received, c->incomplete, c->answered});
+			}
 		return result;
 	}
 	if (filter->path.data == NULL)

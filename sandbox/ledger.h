@@ -47,6 +47,7 @@ typedef struct LedgerNote
 typedef struct LedgerFilter
 {
 	Str path; /* lower case, or absent */
+	int kind; /* of the path */
 	Str reference; /* or absent */
 } LedgerFilter;
 

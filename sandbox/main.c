@@ -303,6 +303,8 @@ main(int argc, char **argv)
 	webhook_reset();
 	webhook_start_ids(options.seed);
 	refund_start_ids(options.seed);
+	deposit_start_ids(options.seed);
+	accounts_reset();
 	store_start_ids(options.seed);
 	timers_start();
 	sender_start();
@@ -330,6 +332,8 @@ main(int argc, char **argv)
 	webhook_reset();
 	webhook_end();
 	refund_reset();
+	deposit_reset();
+	idempotency_reset();
 	store_reset();
 	store_unlock();
 	free(certificate);

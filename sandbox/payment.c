@@ -121,8 +121,11 @@ operate(Invoice *inv, bool capture, const PaymentOrder *order, const char **refu
 	t = store_add_try(inv, capture ? TRY_SUCCESS : TRY_CANCELED, authorized->gateway, NULL,
 					  capture ? &amount : NULL);
 	t->by_merchant = true;
-	memcpy(t->reference_id, authorized->reference_id, sizeof(t->reference_id));
-	memcpy(t->authorization_id, authorized->authorization_id, sizeof(t->authorization_id));
+	if (capture)
+	{
+		memcpy(t->reference_id, authorized->reference_id, sizeof(t->reference_id));
+		memcpy(t->authorization_id, authorized->authorization_id, sizeof(t->authorization_id));
+	}
 	return t;
 }
 
@@ -182,8 +185,8 @@ payment_act(Invoice *inv, Str action, const PaymentOrder *order, const char **re
 		t = operate(inv, action.data[0] == 'c', order, refusal);
 	else
 		t = try_to_pay(inv, action, order, refusal);
-	if (t == NULL)
-		return NULL;
+	if (t == NULL || order->undone)
+		return t;
 	if (t->status == TRY_SUCCESS)
 	{
 		inv->stale_reads = lag_reads;
@@ -191,4 +194,28 @@ payment_act(Invoice *inv, Str action, const PaymentOrder *order, const char **re
 	}
 	webhook_payment(inv, t);
 	return t;
+}
+
+/*
+ * payment_save, payment_undo
+ *		What an invoice is, and to make it that again after the one try that an
+ *		undone order made. Locked.
+ */
+void
+payment_save(const Invoice *inv, InvoiceState *state)
+{
+	state->value = inv->value;
+	state->display_value = inv->data.display_value;
+	memcpy(state->status, inv->status, sizeof(state->status));
+	state->operated = inv->operated;
+}
+
+void
+payment_undo(Invoice *inv, const InvoiceState *state)
+{
+	store_drop_last_try(inv);
+	inv->value = state->value;
+	inv->data.display_value = state->display_value;
+	memcpy(inv->status, state->status, sizeof(inv->status));
+	inv->operated = state->operated;
 }

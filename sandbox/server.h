@@ -32,17 +32,38 @@ extern Options options;
 
 typedef enum Route
 {
-	ROUTE_SEND_PAYMENT, /* the first two also index Reference.counts */
-	ROUTE_GET_PAYMENT_STATUS,
-	ROUTE_GET_WEBHOOKS,
-	ROUTE_MAKE_REFUND,
-	ROUTE_GET_REFUND_STATUS,
-	ROUTE_UPDATE_PAYMENT_STATUS,
+	ROUTE_CALL, /* a call of the API, or a path of one with another method */
 	ROUTE_NONE, /* no such call */
 	ROUTE_PAGE, /* an invoice page */
 	ROUTE_HOME,
 	ROUTE_CONTROL
 } Route;
+
+/* Where a call says which invoice it is about */
+typedef enum CallSubject
+{
+	ABOUT_NOTHING,
+	ABOUT_NEW_INVOICE, /* CustomerReference */
+	ABOUT_ORDER, /* Order.ExternalIdentifier */
+	ABOUT_KEY, /* Key and KeyType */
+	ABOUT_PAYMENT, /* PaymentId at the end of the path */
+	ABOUT_INVOICE, /* InvoiceId there */
+	ABOUT_REFERENCE /* CustomerReference there */
+} CallSubject;
+
+struct Request;
+
+/* A call of the API. */
+typedef struct Call
+{
+	const char *path; /* lower case; with a slash at its end an argument follows */
+	const char *method;
+	bool has_body; /* a JSON object */
+	bool idempotent; /* heeds Idempotency-Key */
+	CallSubject about;
+	RouteKind kind;
+	void (*run)(struct Request *r);
+} Call;
 
 #define MAX_ANSWER_HEADERS (FAULT_MAX_HEADERS + 4)
 
@@ -53,6 +74,7 @@ typedef struct Answer
 	const char *content_type;
 	Buf body;
 	Buf location; /* of a redirect */
+	Buf allow; /* the header's value */
 	int header_count;
 	const char *header_names[MAX_ANSWER_HEADERS];
 	const char *header_values[MAX_ANSWER_HEADERS];
@@ -87,10 +109,16 @@ typedef struct Request
 	bool asleep; /* suspended: not to be touched now */
 	bool gone; /* the client has left */
 	Route route;
+	const Call *first_call; /* of the path, or NULL */
+	const Call *call; /* of path and method, or NULL */
+	bool keep; /* what the call does, or undo it */
 	char method[12];
 	Buf target; /* as sent */
 	Str query; /* part of target */
-	Buf path; /* lower case */
+	Buf path; /* lower case, without an argument */
+	Buf argument; /* what follows the path of the call, decoded */
+	Buf idempotency_key;
+	struct KeyedCall *keyed; /* the call with that key */
 	Buf headers; /* name NUL value NUL ... */
 	Buf body;
 	bool body_too_long;
@@ -135,14 +163,52 @@ extern ConnectionCounts connection_counts;
 extern void connections_describe(Buf *b);
 extern void sleep_request(Request *r, int64_t ms, Stage next);
 
+/* calls.c */
+extern const Call *call_at(Str path, size_t *argument_at);
+extern const Call *call_with_method(const Call *first, const char *method);
+extern void calls_put_methods(Buf *b, const Call *first);
+
 /* api.c */
 extern void api_answer(Request *r, bool create);
 extern Str api_reference(Request *r);
 
 /* api_common.c */
 extern Invoice *find_invoice(const Account *account, Str key, Str type);
+extern bool parse_id(Str text, int64_t *id);
 extern void answer_json(Answer *a, int status);
 extern void answer_failure(Answer *a, int status, const char *message, Str errors);
+extern void answer_success(Answer *a, int status, const char *message, Str data);
+extern void refuse(Request *r, const char *member, const char *text);
+extern void answer_no_match(Request *r);
+extern bool take_key(Request *r, Str *key, Str *type);
+extern bool take_amount(const JsonNode *body, const char *name, Decimal *amount);
+extern bool take_flag(const JsonNode *body, const char *name, bool *flag);
+
+/* idempotency.c */
+extern void idempotency_begin(Request *r);
+extern bool idempotency_replays(Request *r);
+extern void idempotency_note(Request *r);
+extern void idempotency_keep(Request *r, bool replaced);
+extern void idempotency_answered(Request *r);
+extern void idempotency_reset(void);
+extern void idempotency_put(Buf *b);
+
+/* api_invoice.c */
+extern void send_payment(Request *r);
+extern void get_payment_status(Request *r);
+extern void update_payment_status(Request *r);
+extern void put_invoice_answer(Request *r, Invoice *inv, bool with_token);
+
+/* api_refund.c */
+extern void make_refund(Request *r);
+extern void make_supplier_refund(Request *r);
+extern void get_refund_status(Request *r);
+
+/* api_deposit.c */
+extern void get_deposited_invoices(Request *r);
+
+/* api_webhooks.c */
+extern void get_webhooks(Request *r);
 
 /* payment.c */
 typedef struct PaymentOrder
@@ -153,20 +219,25 @@ typedef struct PaymentOrder
 	Decimal amount; /* of a capture */
 	bool duplicate; /* pay what is paid */
 	bool force; /* whatever the page would refuse */
+	bool undone; /* it will be taken back: nobody is told */
 } PaymentOrder;
 
+/* What an invoice was before something was done to it */
+typedef struct InvoiceState
+{
+	Decimal value;
+	Decimal display_value;
+	char status[20];
+	bool operated;
+} InvoiceState;
+
 extern PaymentTry *payment_act(Invoice *inv, Str action, const PaymentOrder *order, const char **refusal);
+extern void payment_save(const Invoice *inv, InvoiceState *state);
+extern void payment_undo(Invoice *inv, const InvoiceState *state);
 
 extern bool payment_set_lag(const cJSON *json);
 extern void payment_put_lag(Buf *b);
 extern bool payment_is_stale(Invoice *inv);
-
-/* api_refund.c */
-extern void make_refund(Request *r);
-extern void get_refund_status(Request *r);
-
-/* api_webhooks.c */
-extern void get_webhooks(Request *r);
 
 /* pages.c */
 extern Invoice *page_invoice(const Request *r);

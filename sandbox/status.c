@@ -5,11 +5,13 @@
  */
 #include "status.h"
 
+#include "deposit.h"
+
 static void put_text_member(Buf *b, const char *name, Str value);
 static void put_amount_member(Buf *b, const char *name, Decimal value);
 static void put_optional(Buf *b, const char *name, const OptionalDecimal *d);
 static void put_due_deposit(Buf *b, const Invoice *inv);
-static void put_try(Buf *b, const Invoice *inv, const PaymentTry *t);
+static void put_try(Buf *b, const Invoice *inv, const PaymentTry *t, bool with_token);
 static void put_items(Buf *b, const Invoice *inv);
 static void put_suppliers(Buf *b, const Invoice *inv);
 
@@ -77,43 +79,34 @@ put_optional(Buf *b, const char *name, const OptionalDecimal *d)
 /*
  * put_due_deposit
  *		What MyFatoorah will pay out: nothing until paid, then the value less
- *		the service charge and its tax.
+ *		the service charge, its tax and what suppliers get.
  */
 static void
 put_due_deposit(Buf *b, const Invoice *inv)
 {
-	const PaymentTry *success = NULL;
-
-	for (const PaymentTry *t = inv->tries; t != NULL && success == NULL; t = t->next)
-		if (t->status == TRY_SUCCESS)
-			success = t;
-	if (success == NULL)
-		buf_puts(b, "0.0");
-	else
-		buf_put_decimal(b, decimal_sub(decimal_sub(success->value, success->charge), success->vat));
+	buf_put_decimal(b, deposit_share(inv, 0));
 }
 
 /*
  * status_put_card
  *		The card of a try: empty texts when unknown; of a capture or release the
- *		number alone.
+ *		number alone. MyFatoorah leaves the token out where it answers to one.
  */
 void
-status_put_card(Buf *b, const PaymentTry *t)
+status_put_card(Buf *b, const PaymentTry *t, bool with_token)
 {
 	bool card = t->gateway == GATEWAY_CARD && t->status != TRY_IN_PROGRESS;
+	bool known = card && !t->by_merchant;
 
-	if (card && !t->by_merchant)
-		buf_puts(b, "{\"NameOnCard\":\"test test\",\"Number\":\"512345xxxxxx0008\",\"Token\":\"\","
-					"\"PanHash\":\"b888aa5f23a817883d4d12c74044bab1ae6ee65dc8d6e11515394aba452b273b\","
-					"\"ExpiryMonth\":\"01\",\"ExpiryYear\":\"39\",\"Brand\":\"Mastercard\","
-					"\"Issuer\":\"Test Bank\",\"IssuerCountry\":\"KWT\",\"FundingMethod\":\"credit\"}");
-	else
-		buf_printf(b,
-				   "{\"NameOnCard\":\"\",\"Number\":\"%s\",\"Token\":\"\",\"PanHash\":\"\","
-				   "\"ExpiryMonth\":\"\",\"ExpiryYear\":\"\",\"Brand\":\"\",\"Issuer\":\"\","
-				   "\"IssuerCountry\":\"\",\"FundingMethod\":\"\"}",
-				   card ? "512345xxxxxx0008" : "");
+	buf_printf(b, "{\"NameOnCard\":\"%s\",\"Number\":\"%s\"", known ? "test test" : "",
+			   card ? "512345xxxxxx0008" : "");
+	if (with_token)
+		buf_printf(b, ",\"Token\":\"%s\"", t->token);
+	buf_puts(b, known ? ",\"PanHash\":\"b888aa5f23a817883d4d12c74044bab1ae6ee65dc8d6e11515394aba452b273b\","
+						"\"ExpiryMonth\":\"01\",\"ExpiryYear\":\"39\",\"Brand\":\"Mastercard\","
+						"\"Issuer\":\"Test Bank\",\"IssuerCountry\":\"KWT\",\"FundingMethod\":\"credit\"}"
+					  : ",\"PanHash\":\"\",\"ExpiryMonth\":\"\",\"ExpiryYear\":\"\",\"Brand\":\"\","
+						"\"Issuer\":\"\",\"IssuerCountry\":\"\",\"FundingMethod\":\"\"}");
 }
 
 /*
@@ -121,7 +114,7 @@ status_put_card(Buf *b, const PaymentTry *t)
  *		One element of InvoiceTransactions.
  */
 static void
-put_try(Buf *b, const Invoice *inv, const PaymentTry *t)
+put_try(Buf *b, const Invoice *inv, const PaymentTry *t, bool with_token)
 {
 	bool card = t->gateway == GATEWAY_CARD && t->status != TRY_IN_PROGRESS;
 	Str currency = str_of(inv->account->currency->abbreviation);
@@ -151,7 +144,7 @@ put_try(Buf *b, const Invoice *inv, const PaymentTry *t)
 	put_text_member(b, "ErrorCode", str_of(t->error_code));
 	put_text_member(b, "ECI", card ? STR_LIT("02") : STR_LIT(""));
 	buf_puts(b, ",\"Card\":");
-	status_put_card(b, t);
+	status_put_card(b, t, with_token);
 	buf_putc(b, '}');
 }
 
@@ -206,7 +199,7 @@ put_suppliers(Buf *b, const Invoice *inv)
  *		Append the Data object of a GetPaymentStatus answer. Locked.
  */
 void
-status_put_data(Buf *b, const Invoice *inv)
+status_put_data(Buf *b, const Invoice *inv, bool with_token)
 {
 	const InvoiceData *d = &inv->data;
 
@@ -236,18 +229,77 @@ status_put_data(Buf *b, const Invoice *inv)
 	buf_puts(b, d->currency->abbreviation);
 	buf_puts(b, "\",\"DueDeposit\":");
 	put_due_deposit(b, inv);
-	buf_puts(b, ",\"DepositStatus\":\"Not Deposited\",\"InvoiceItems\":[");
+	buf_printf(b, ",\"DepositStatus\":\"%s\",\"InvoiceItems\":[",
+			   inv->deposit != NULL ? "Deposited" : "Not Deposited");
 	put_items(b, inv);
 	buf_puts(b, "],\"InvoiceTransactions\":[");
 	for (const PaymentTry *t = inv->tries; t != NULL; t = t->next)
 	{
 		if (t != inv->tries)
 			buf_putc(b, ',');
-		put_try(b, inv, t);
+		put_try(b, inv, t, with_token);
 	}
 	buf_puts(b, "],\"Suppliers\":[");
 	put_suppliers(b, inv);
 	buf_puts(b, "]}");
+}
+
+/*
+ * status_put_operation
+ *		Append the Data object that the reference page of UpdatePaymentStatus
+ *		shows: the last try alone, ISO words, fewer members. Locked.
+ */
+void
+status_put_operation(Buf *b, const Invoice *inv)
+{
+	const InvoiceData *d = &inv->data;
+	const PaymentTry *t = inv->last_try;
+	Str iso = str_of(inv->account->currency_iso);
+
+	buf_printf(b, "{\"InvoiceId\":%lld", (long long) inv->id);
+	put_text_member(b, "InvoiceStatus", str_of(inv->status));
+	buf_printf(b, ",\"InvoiceReference\":\"INV-%05lld\"", (long long) inv->number);
+	put_text_member(b, "CustomerReference", d->reference);
+	buf_puts(b, ",\"CreatedDate\":\"");
+	buf_put_datetime(b, inv->created, 0);
+	buf_puts(b, "\",\"ExpiryDate\":\"");
+	buf_put_datetime(b, inv->expiry, 0);
+	buf_puts(b, "\",\"InvoiceValue\":");
+	buf_put_plain(b, inv->value);
+	buf_puts(b, ",\"Comments\":\"\"");
+	put_text_member(b, "CustomerName", d->customer_name);
+	put_text_member(b, "CustomerMobile", d->customer_mobile);
+	put_text_member(b, "CustomerEmail", d->customer_email);
+	put_text_member(b, "UserDefinedField", d->user_defined.data != NULL ? d->user_defined : STR_LIT(""));
+	buf_puts(b, ",\"InvoiceDisplayValue\":\"");
+	buf_put_grouped(b, d->display_value);
+	buf_printf(b, " %s\",\"DueDeposit\":", d->currency->iso);
+	put_due_deposit(b, inv);
+	buf_puts(b, ",\"DepositStatus\":\"Not Deposited\",\"InvoiceItems\":[],\"InvoiceTransactions\":"
+				"[{\"TransactionDate\":\"");
+	buf_put_datetime(b, t->at, 0);
+	buf_puts(b, "\"");
+	put_text_member(b, "PaymentGateway", STR_LIT("Visa/Master Card"));
+	put_text_member(b, "ReferenceId", str_of(t->reference_id));
+	put_text_member(b, "TrackId", str_of(t->track_id));
+	put_text_member(b, "TransactionId", str_of(t->transaction_id));
+	put_text_member(b, "PaymentId", str_of(t->payment_id));
+	put_text_member(b, "AuthorizationId", str_of(t->authorization_id));
+	put_text_member(b, "TransactionStatus", str_of(try_status_word(t->status)));
+	put_amount_member(b, "TransationValue", t->value);
+	put_amount_member(b, "CustomerServiceCharge", (Decimal){0, 3});
+	put_amount_member(b, "TotalServiceCharge", t->charge);
+	put_amount_member(b, "DueValue", decimal_sub(t->value, t->charge));
+	put_text_member(b, "PaidCurrency", iso);
+	put_amount_member(b, "PaidCurrencyValue", t->due);
+	buf_puts(b, ",\"VatAmount\":\"");
+	buf_put_plain(b, t->vat);
+	buf_puts(b, "\"");
+	put_text_member(b, "Currency", iso);
+	put_text_member(b, "Error", t->error != NULL ? str_of(t->error) : STR_LIT(""));
+	put_text_member(b, "ErrorCode", str_of(t->error_code));
+	put_text_member(b, "ECI", STR_LIT("05"));
+	buf_puts(b, "}]}");
 }
 
 /*
@@ -258,6 +310,8 @@ status_put_data(Buf *b, const Invoice *inv)
 void
 status_put_invoice_summary(Buf *b, const Invoice *inv, const char *public_url)
 {
+	static const char *const made_by[] = {"SendPayment", "V3", "ExecutePayment", "Recurring"};
+
 	buf_puts(b, "{\"id\":");
 	buf_put_int(b, inv->id);
 	put_text_member(b, "reference", inv->data.reference);
@@ -282,6 +336,13 @@ status_put_invoice_summary(Buf *b, const Invoice *inv, const char *public_url)
 	buf_printf(b, ",\"created_us\":%lld,\"expiry_us\":%lld,\"expired\":%s,\"ledger_seq\":%lld",
 			   (long long) inv->created * 10000 / 3, (long long) inv->expiry * 10000 / 3,
 			   store_is_expired(inv) ? "true" : "false", (long long) inv->ledger_seq);
+	buf_printf(b, ",\"made_by\":\"%s\",\"refunded\":\"", made_by[inv->made_by]);
+	buf_put_decimal(b, inv->refunded);
+	buf_puts(b, "\",\"deposit\":");
+	if (inv->deposit != NULL)
+		buf_put_deposit_reference(b, inv->deposit);
+	else
+		buf_puts(b, "null");
 	buf_puts(b, ",\"url\":");
 	{
 		Buf url = {0};
@@ -303,7 +364,8 @@ status_put_invoice_summary(Buf *b, const Invoice *inv, const char *public_url)
 		buf_putc(b, '"');
 		put_text_member(b, "error_code", str_of(t->error_code));
 		put_text_member(b, "error", str_of(t->error));
-		buf_printf(b, ",\"at_us\":%lld}", (long long) t->at * 10000 / 3);
+		buf_printf(b, ",\"by_merchant\":%s,\"at_us\":%lld}", t->by_merchant ? "true" : "false",
+				   (long long) t->at * 10000 / 3);
 	}
 	buf_puts(b, "]}");
 }

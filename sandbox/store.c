@@ -1,6 +1,6 @@
 /*
  * store.c
- *	  What MyFatoorah would keep: accounts, invoices and payment tries.
+ *	  What MyFatoorah would keep: invoices and payment tries.
  *
  * Ids come from a generator that the seed alone determines, so the same
  * requests in the same order get the same ids.
@@ -12,23 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_KEYS 64
 #define DEFAULT_EXPIRY_DAYS 3
 #define SERVICE_CHARGE_PERMYRIAD 195 /* 1.95 %, as in MyFatoorah's samples */
 #define VAT_PERMYRIAD 1500 /* 15 % of the service charge */
-
-static const Currency currencies[] = {
-	{"KWD", "KD", {100000000, 8}},   {"SAR", "SR", {1235100000, 8}}, {"BHD", "BD", {123600000, 8}},
-	{"AED", "AED", {1203300000, 8}}, {"QAR", "QR", {1221800000, 8}}, {"OMR", "OR", {126100000, 8}},
-	{"JOD", "JD", {235000000, 8}},   {"EGP", "LE", {8535100000, 8}}, {"USD", "USD", {324000000, 8}},
-	{"EUR", "EUR", {308000000, 8}},
-};
-
-static Account accounts[] = {
-	{"KWT", "KWD", "+965", NULL}, {"BHR", "BHD", "+973", NULL}, {"OMN", "OMR", "+968", NULL},
-	{"JOR", "JOD", "+962", NULL}, {"SAU", "SAR", "+966", NULL}, {"ARE", "AED", "+971", NULL},
-	{"QAT", "QAR", "+974", NULL}, {"EGY", "EGP", "+20", NULL},
-};
 
 static const struct
 {
@@ -47,14 +33,6 @@ static const struct
 	{"MF010", "Wrong security code"},
 	{"MF020", "Unspecified failure"},
 };
-
-static struct
-{
-	char *text;
-	size_t len;
-	const Account *account;
-} keys[MAX_KEYS];
-static int key_count;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -93,111 +71,6 @@ void
 store_unlock(void)
 {
 	pthread_mutex_unlock(&lock);
-}
-
-/*
- * currency_by_iso
- *		The currency with that ISO code, case ignored; NULL if MyFatoorah does
- *		not display it.
- */
-const Currency *
-currency_by_iso(Str iso)
-{
-	for (size_t i = 0; i < sizeof(currencies) / sizeof(currencies[0]); i++)
-		if (str_is_nocase(iso, currencies[i].iso))
-			return &currencies[i];
-	return NULL;
-}
-
-/*
- * store_add_key
- *		Accept an API key, given as KEY or KEY=COUNTRY. Without a country a key
- *		of the form SK_<ISO3>_... tells it, any other belongs to Kuwait. False
- *		if the country is unknown or there are too many.
- */
-bool
-store_add_key(const char *spec)
-{
-	const char *equals = strrchr(spec, '=');
-	const Account *account = &accounts[0];
-	char iso3[4] = "";
-	size_t len = strlen(spec);
-	bool explicit_country = equals != NULL && strlen(equals + 1) == 3;
-
-	for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++)
-		accounts[i].currency = currency_by_iso(str_of(accounts[i].currency_iso));
-	if (explicit_country)
-	{
-		memcpy(iso3, equals + 1, 4);
-		len = (size_t) (equals - spec);
-	}
-	else if (strncmp(spec, "SK_", 3) == 0 && len > 7 && spec[6] == '_')
-		memcpy(iso3, spec + 3, 3);
-	if (iso3[0] != '\0')
-	{
-		bool known = false;
-
-		for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++)
-			if (strcmp(accounts[i].iso3, iso3) == 0)
-			{
-				account = &accounts[i];
-				known = true;
-			}
-		if (!known && explicit_country)
-			return false;
-	}
-	if (key_count == MAX_KEYS || len == 0)
-		return false;
-	keys[key_count].text = xstrndup(spec, len);
-	keys[key_count].len = len;
-	keys[key_count].account = account;
-	key_count++;
-	return true;
-}
-
-/*
- * store_account_for_key
- *		The account a key belongs to and the key's position on the command
- *		line; NULL and -1 if it is not accepted.
- */
-const Account *
-store_account_for_key(Str key, int *index)
-{
-	for (int i = 0; i < key_count; i++)
-		if (keys[i].len == key.len && memcmp(keys[i].text, key.data, key.len) == 0)
-		{
-			*index = i;
-			return keys[i].account;
-		}
-	*index = -1;
-	return NULL;
-}
-
-/*
- * store_account_of
- *		The account of a country, KWT or the like; NULL if there is none.
- */
-const Account *
-store_account_of(Str iso3)
-{
-	for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++)
-		if (str_is_nocase(iso3, accounts[i].iso3))
-			return &accounts[i];
-	return NULL;
-}
-
-/*
- * store_text_holds_key
- *		Does an accepted key occur in that text? It has no business outside the
- *		Authorization header.
- */
-bool
-store_text_holds_key(Str text)
-{
-	for (int i = 0; i < key_count; i++)
-		if (text.len >= keys[i].len && memmem(text.data, text.len, keys[i].text, keys[i].len) != NULL)
-			return true;
-	return false;
 }
 
 /*
@@ -424,25 +297,22 @@ store_create(const Account *account, const InvoiceData *data, bool keep)
 	char *to;
 	char digits[24];
 	uint64_t r = next_random();
-	const Str strings[] = {data->customer_name, data->customer_email, data->customer_mobile,
-						   data->reference,     data->user_defined,   data->call_back_url,
-						   data->error_url,     data->webhook_url};
+	Str *const strings[] = {
+		&inv->data.customer_name, &inv->data.customer_email, &inv->data.customer_mobile,
+		&inv->data.reference,     &inv->data.user_defined,   &inv->data.call_back_url,
+		&inv->data.error_url,     &inv->data.webhook_url,    &inv->data.customer_reference,
+		&inv->data.meta,
+	};
 
 	inv->account = account;
 	inv->data = *data;
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
-		size += strings[i].len + 1;
+		size += strings[i]->len + 1;
 	for (int i = 0; i < data->item_count; i++)
 		size += data->items[i].name.len + 1;
 	to = inv->strings = xmalloc(size);
-	inv->data.customer_name = copy_str(&to, data->customer_name);
-	inv->data.customer_email = copy_str(&to, data->customer_email);
-	inv->data.customer_mobile = copy_str(&to, data->customer_mobile);
-	inv->data.reference = copy_str(&to, data->reference);
-	inv->data.user_defined = copy_str(&to, data->user_defined);
-	inv->data.call_back_url = copy_str(&to, data->call_back_url);
-	inv->data.error_url = copy_str(&to, data->error_url);
-	inv->data.webhook_url = copy_str(&to, data->webhook_url);
+	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+		*strings[i] = copy_str(&to, *strings[i]);
 	inv->data.items = NULL;
 	inv->data.suppliers = NULL;
 	if (data->item_count > 0)
@@ -655,6 +525,44 @@ store_add_try(Invoice *inv, TryStatus status, Gateway gateway, const char *error
 	if (status == TRY_SUCCESS)
 		strcpy(inv->status, "Paid");
 	return t;
+}
+
+/*
+ * store_drop_last_try
+ *		Take the last try of an invoice back, as if it had not been. The caller
+ *		takes care of the invoice's status. Locked.
+ */
+void
+store_drop_last_try(Invoice *inv)
+{
+	PaymentTry *last = inv->last_try;
+	PaymentTry *before = NULL;
+
+	for (PaymentTry *t = inv->tries; t != last; t = t->next)
+		before = t;
+	if (before != NULL)
+		before->next = NULL;
+	else
+		inv->tries = NULL;
+	inv->last_try = before;
+	inv->try_count--;
+	hash_remove(&store.tries, &last->node);
+	free(last);
+}
+
+/*
+ * store_success
+ *		The last payment of an invoice, or NULL. Locked.
+ */
+PaymentTry *
+store_success(const Invoice *inv)
+{
+	PaymentTry *paid = NULL;
+
+	for (PaymentTry *t = inv->tries; t != NULL; t = t->next)
+		if (t->status == TRY_SUCCESS)
+			paid = t;
+	return paid;
 }
 
 /*

@@ -27,11 +27,62 @@ typedef struct Account
 	const Currency *currency;
 } Account;
 
+#define ACCOUNTS 8
+
 typedef struct OptionalDecimal
 {
 	bool present;
 	Decimal value;
 } OptionalDecimal;
+
+/* Pages of MyFatoorah's documentation that show different answers */
+typedef enum AnswerStyle
+{
+	STYLE_GUIDE,
+	STYLE_REFERENCE,
+	STYLE_OLD
+} AnswerStyle;
+
+/* What becomes of an Idempotency-Key whose first call failed */
+typedef enum FailedCalls
+{
+	FAILED_FORGOTTEN, /* the next call with the key is looked at afresh */
+	FAILED_KEPT, /* the refusal is repeated */
+	FAILED_LOST /* so is a call that did something and then failed */
+} FailedCalls;
+
+/* What a second call with a key gets before the first was answered */
+typedef enum ConcurrentCalls
+{
+	CONCURRENT_REPLAY, /* one of them does it, both get its answer */
+	CONCURRENT_REFUSED,
+	CONCURRENT_DOUBLE /* both do it */
+} ConcurrentCalls;
+
+/* How MyFatoorah has set an account up, and what nobody knows of it. */
+typedef struct AccountSettings
+{
+	bool auto_refund; /* refunds need nobody's decision */
+	bool one_refund_at_a_time; /* none while one is pending */
+	OptionalDecimal balance; /* what refunds are taken from */
+	OptionalDecimal refund_fee; /* of the payer, if asked for; else as a payment's */
+	int64_t refund_hidden_reads; /* of GetRefundStatus, before it sees a new one */
+	int64_t refund_hidden_ms;
+	AnswerStyle refund_answers;
+	AnswerStyle capture_answers;
+	bool idempotency; /* Kuwait and Saudi Arabia only */
+	int64_t idempotency_minutes;
+	FailedCalls idempotency_failed;
+	ConcurrentCalls idempotency_concurrent;
+} AccountSettings;
+
+typedef enum KeyState
+{
+	KEY_WORKS,
+	KEY_EXPIRED,
+	KEY_OF_ANOTHER_COUNTRY,
+	KEY_WITHOUT_RIGHTS
+} KeyState;
 
 typedef struct Item
 {
@@ -49,6 +100,7 @@ typedef struct Supplier
 	int64_t code;
 	Decimal invoice_share;
 	OptionalDecimal proposed_share;
+	struct Deposit *deposit; /* that paid it out */
 } Supplier;
 
 /* What a SendPayment request asks for, checked. */
@@ -62,6 +114,8 @@ typedef struct InvoiceData
 	Str call_back_url;
 	Str error_url;
 	Str webhook_url;
+	Str customer_reference; /* of the customer, V3 */
+	Str meta; /* MetaData as JSON, V3 */
 	const char *notification; /* EML, SMS, LNK, ALL */
 	const Currency *currency; /* display currency */
 	Decimal display_value;
@@ -93,6 +147,15 @@ typedef enum Gateway
 
 typedef struct Invoice Invoice;
 
+/* Which call made an invoice */
+typedef enum MadeBy
+{
+	MADE_BY_SEND_PAYMENT,
+	MADE_BY_V3,
+	MADE_BY_EXECUTE_PAYMENT,
+	MADE_BY_RECURRING
+} MadeBy;
+
 #define ID_SIZE 56
 
 /* One attempt to pay. */
@@ -109,6 +172,7 @@ typedef struct PaymentTry
 	char track_id[ID_SIZE];
 	char transaction_id[ID_SIZE];
 	char authorization_id[ID_SIZE];
+	char token[ID_SIZE]; /* of a saved card that was charged, or empty */
 	Decimal value;
 	Decimal due;
 	Decimal charge;
@@ -140,13 +204,28 @@ struct Invoice
 	PaymentTry *tries;
 	PaymentTry *last_try;
 	int try_count;
+	MadeBy made_by;
 	bool operated; /* captured or released */
 	Decimal refunded; /* or asked to be */
+	struct Refund *refunds; /* oldest first */
+	struct Deposit *deposit; /* that paid it out; NULL: none yet */
 	int64_t stale_reads; /* GetPaymentStatus does not see the payment yet */
 	int64_t stale_until_us;
 };
 
-#define ROUTE_KINDS 3 /* SendPayment, GetPaymentStatus, any other */
+/* Requests that are counted apart for each CustomerReference */
+typedef enum RouteKind
+{
+	KIND_SEND_PAYMENT,
+	KIND_GET_PAYMENT_STATUS,
+	KIND_MAKE_REFUND,
+	KIND_SUPPLIER_REFUND,
+	KIND_GET_REFUND_STATUS,
+	KIND_UPDATE_PAYMENT_STATUS,
+	KIND_V3_PAYMENT,
+	KIND_OTHER,
+	ROUTE_KINDS
+} RouteKind;
 
 typedef struct Counts
 {
@@ -155,12 +234,19 @@ typedef struct Counts
 	int64_t answered;
 } Counts;
 
+typedef struct SmallCounts
+{
+	int32_t received;
+	int32_t incomplete;
+	int32_t answered;
+} SmallCounts;
+
 /* Everything known under one CustomerReference. */
 struct Reference
 {
 	HashNode node;
 	Invoice *newest;
-	Counts counts[ROUTE_KINDS];
+	SmallCounts counts[ROUTE_KINDS];
 	uint32_t len;
 	char text[];
 };
@@ -176,11 +262,18 @@ typedef struct StoreStats
 extern void store_lock(void);
 extern void store_unlock(void);
 
+/* account.c */
 extern bool store_add_key(const char *spec);
 extern const Account *store_account_for_key(Str key, int *index);
 extern const Account *store_account_of(Str iso3);
 extern bool store_text_holds_key(Str text);
 extern const Currency *currency_by_iso(Str iso);
+extern const Currency *currency_number(int i);
+extern KeyState key_state(int index);
+extern bool key_set_state(int64_t index, KeyState state);
+extern AccountSettings *account_settings(const Account *account);
+extern void accounts_reset(void);
+extern const Account *account_number(int i);
 
 extern void store_set_limit(int64_t invoices);
 extern void store_reset(void);
@@ -200,6 +293,8 @@ extern Invoice *store_invoice_by_path(Str path);
 
 extern PaymentTry *store_add_try(Invoice *inv, TryStatus status, Gateway gateway, const char *error_code,
 								 const Decimal *amount);
+extern void store_drop_last_try(Invoice *inv);
+extern PaymentTry *store_success(const Invoice *inv);
 extern bool store_is_expired(const Invoice *inv);
 extern bool store_is_paid(const Invoice *inv);
 extern const char *store_error_text(Str code, const char **canonical);

@@ -575,7 +575,8 @@ url_decode(Str in, Buf *out)
 /*
  * query_value
  *		The decoded value of a query or form parameter, put into value in place
- *		of what it held; false if there is none.
+ *		of what it held; false if there is none. Names are matched without
+ *		regard to case.
  */
 bool
 query_value(Str query, const char *name, Buf *value)
@@ -587,7 +588,7 @@ query_value(Str query, const char *name, Buf *value)
 		const char *amp = memchr(query.data, '&', query.len);
 		size_t len = amp != NULL ? (size_t) (amp - query.data) : query.len;
 
-		if (len >= name_len && memcmp(query.data, name, name_len) == 0 &&
+		if (len >= name_len && strncasecmp(query.data, name, name_len) == 0 &&
 			(len == name_len || query.data[name_len] == '='))
 		{
 			Str raw = {query.data + name_len, len - name_len};

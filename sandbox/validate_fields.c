@@ -132,15 +132,15 @@ integer_member(Checker *c, const JsonNode *object, const char *name, const char 
 
 /*
  * typed_member
- *		A member of that type; NULL if it is missing, null, or (then with a type
- *		error) something else.
+ *		A member of that type; NULL if it is missing, null, an empty text, which
+ *		MyFatoorah takes for null, or (then with a type error) something else.
  */
 const JsonNode *
 typed_member(Checker *c, const JsonNode *object, const char *name, JsonType type)
 {
 	const JsonNode *node = json_member(object, name);
 
-	if (node == NULL || node->type == JSON_NULL)
+	if (node == NULL || node->type == JSON_NULL || (node->type == JSON_STRING && node->text.len == 0))
 		return NULL;
 	if (node->type != type)
 	{

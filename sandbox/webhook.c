@@ -378,6 +378,23 @@ webhook_decide_refund(Refund *refund, bool approve)
 }
 
 /*
+ * webhook_deposit
+ *		Money went to a bank.
+ */
+void
+webhook_deposit(const Deposit *d)
+{
+	Message m;
+	char entity[24];
+
+	if (!open_message(&m, d->account, NULL, 3))
+		return;
+	body_deposit(&m, d);
+	snprintf(entity, sizeof(entity), "%d%06lld", local_time(d->at).year, (long long) d->number);
+	send_message(&m, NULL, NULL, entity);
+}
+
+/*
  * webhook_dispute
  *		The payer objects to a payment of an invoice, the last one unless
  *		payment_id names another; false if there was none. The other details, all

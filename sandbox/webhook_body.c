@@ -278,7 +278,7 @@ put_transaction_v2(Buf *b, const PaymentTry *t)
 	put_text(b, "Code", str_of(t->error_code));
 	put_text(b, "Message", str_of(t->error));
 	buf_puts(b, "},\"Card\":");
-	status_put_card(b, t);
+	status_put_card(b, t, true);
 	buf_putc(b, '}');
 }
 
@@ -387,7 +387,6 @@ body_refund(Message *m, const Refund *refund)
 	const Invoice *inv = refund->invoice;
 	const PaymentTry *paid = refund->paid;
 	const char *status = refund_status_word(refund->status);
-	bool supplier = inv->data.supplier_count > 0 && decimal_sign(refund->from_supplier) > 0;
 
 	body_open(m);
 	if (m->version == 1)
@@ -404,7 +403,7 @@ body_refund(Message *m, const Refund *refund)
 		put_text(b, "AuthorizationId", str_of(paid->authorization_id));
 		put_text(b, "PaymentId", str_of(paid->payment_id));
 		put_text(b, "ReferenceId", str_of(paid->reference_id));
-		put_amount(b, "RefundAmount", refund->amount);
+		put_amount(b, "RefundAmount", refund->given_back);
 		put_text(b, "TransactionId", str_of(paid->transaction_id));
 		put_text(b, "Currency", str_of(inv->account->currency_iso));
 		put_text(b, "PaymentMethod", str_of(gateway_name(paid->gateway)));
@@ -420,18 +419,19 @@ body_refund(Message *m, const Refund *refund)
 	put_utc(b, "RefundDate", refund->decided, 7);
 	put_text(b, "RRN", str_of(refund->rrn));
 	put_text(b, "Comment", str_of(refund->comment));
-	buf_puts(b, ",\"VendorComment\":\"\"},\"Amount\":{");
+	put_text(b, "VendorComment", str_of(refund->by_suppliers ? "Supplier Refund" : ""));
+	buf_puts(b, "},\"Amount\":{");
 	put_text(b, "BaseCurrency", str_of(inv->account->currency_iso));
 	put_amount(b, "ValueInBaseCurrency", refund->amount);
 	buf_puts(b, ",\"Distribution\":{");
-	put_amount(b, "Vendor", supplier ? decimal_sub(refund->amount, refund->from_supplier) : refund->amount);
+	put_amount(b, "Vendor", refund_by_vendor(refund));
 	buf_puts(b, ",\"Suppliers\":[");
-	if (supplier)
+	for (int i = 0; i < refund->share_count; i++)
 	{
-		const Supplier *s = &inv->data.suppliers[0];
+		long long code = refund->shares[i].code;
 
-		buf_printf(b, "{\"Code\":%lld,\"Name\":\"Supplier %lld\"", (long long) s->code, (long long) s->code);
-		put_amount(b, "Amount", refund->from_supplier);
+		buf_printf(b, "%s{\"Code\":%lld,\"Name\":\"Supplier %lld\"", i > 0 ? "," : "", code, code);
+		put_amount(b, "Amount", refund->shares[i].amount);
 		buf_putc(b, '}');
 	}
 	buf_printf(b, "]}},\"ReferencedInvoice\":{\"Id\":\"%lld\",\"Reference\":", (long long) inv->id);

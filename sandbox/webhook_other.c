@@ -1,39 +1,64 @@
 /*
  * webhook_other.c
- *	  Webhooks about things that the stand-in does not keep: deposits,
- *	  suppliers, recurring payments. Members and formats are MyFatoorah's,
- *	  their values made up.
+ *	  Webhooks about deposits, suppliers and recurring payments. Members and
+ *	  formats are MyFatoorah's; values are made up where the stand-in keeps
+ *	  nothing of the kind.
  */
 #include "delivery.h"
 
-static void put_deposit(Message *m);
+static void put_deposit(Message *m, const Deposit *d);
 static void put_supplier(Message *m, Str status);
 static void put_recurring(Message *m, Str status, const Invoice *inv);
 static void put_supplier_update(Message *m, Str status);
 
 /*
  * put_deposit
- *		Event 3: money went to the merchant's bank.
+ *		Event 3: money went to a bank; values are made up unless there was a
+ *		deposit.
  */
 static void
-put_deposit(Message *m)
+put_deposit(Message *m, const Deposit *d)
 {
 	Buf *b = &m->body;
+	Buf reference = {0};
+	Buf amount = {0};
+	int count = d != NULL ? d->count : 511;
+	Ticks at = d != NULL ? d->at : m->at;
 
+	buf_put_decimal(&amount, d != NULL ? d->announced : (Decimal){15968333, 3});
+	if (d != NULL)
+		buf_put_deposit_reference(&reference, d);
+	else
+		buf_puts(&reference, "\"2026000006\"");
 	if (m->version == 1)
 	{
-		buf_puts(b, "\"DepositReference\":\"2026000006\",\"DepositedAmount\":\"15968.333\","
-					"\"NumberOfTransactions\":\"511\",\"DepositFor\":\"VENDOR\",\"SupplierCode\":\"\"");
-		return;
+		buf_printf(b,
+				   "\"DepositReference\":%s,\"DepositedAmount\":\"%s\",\"NumberOfTransactions\":\"%d\","
+				   "\"DepositFor\":\"%s\",\"SupplierCode\":",
+				   reference.data, amount.data, count, d != NULL && d->supplier != 0 ? "SUPPLIER" : "VENDOR");
+		if (d != NULL && d->supplier != 0)
+			buf_put_int(b, d->supplier);
+		else
+			buf_puts(b, "\"\"");
 	}
-	buf_printf(b,
-			   "\"Deposit\":{\"Reference\":\"2026000006\",\"BaseCurrency\":\"%s\","
-			   "\"ValueInBaseCurrency\":\"15968.333\",\"NumberOfTransactions\":\"511\",\"DepositDate\":\"",
-			   m->account->currency_iso);
-	buf_put_utc(b, m->at / TICKS_PER_SECOND * TICKS_PER_SECOND, 7, false);
-	buf_puts(b,
-			 "\"},\"Supplier\":null,\"Bank\":{\"Name\":\"Test Bank\",\"IBAN\":\"SA2405000068200013262001\","
-			 "\"AccountNumber\":\"12345678\"}");
+	else
+	{
+		buf_printf(b,
+				   "\"Deposit\":{\"Reference\":%s,\"BaseCurrency\":\"%s\",\"ValueInBaseCurrency\":\"%s\","
+				   "\"NumberOfTransactions\":\"%d\",\"DepositDate\":\"",
+				   reference.data, m->account->currency_iso, amount.data, count);
+		buf_put_utc(b, at / TICKS_PER_SECOND * TICKS_PER_SECOND, 7, false);
+		buf_puts(b, "\"},\"Supplier\":");
+		if (d != NULL && d->supplier != 0)
+			buf_printf(b, "{\"Code\":%lld,\"Name\":\"Supplier %lld\"}", (long long) d->supplier,
+					   (long long) d->supplier);
+		else
+			buf_puts(b, "null");
+		buf_puts(b, ",\"Bank\":{\"Name\":\"Test Bank\",\"IBAN\":\"SA2405000068200013262001\","
+					"\"AccountNumber\":\"12345678\"}");
+	}
+	buf_free(&reference);
+	buf_free(&amount);
 }
 
 /*
@@ -142,6 +167,18 @@ put_supplier_update(Message *m, Str status)
 }
 
 /*
+ * body_deposit
+ *		Event 3 about a deposit there was.
+ */
+void
+body_deposit(Message *m, const Deposit *d)
+{
+	body_open(m);
+	put_deposit(m, d);
+	body_close(m);
+}
+
+/*
  * body_other
  *		One of the events 3, 4, 5 and 7; event 5 needs an invoice with a try.
  *		*entity becomes the EventEntityId (static text), unless that is the
@@ -154,7 +191,7 @@ body_other(Message *m, Str status, const Invoice *inv, const char **entity)
 	switch (m->code)
 	{
 		case 3:
-			put_deposit(m);
+			put_deposit(m, NULL);
 			*entity = "2026000006";
 			break;
 		case 4:

@@ -23,6 +23,7 @@ main(void)
 		{"bytes", test_bytes},           {"process", test_process},
 		{"webhooks", test_webhooks},     {"get-webhooks", test_get_webhooks},
 		{"mischief", test_mischief},     {"refunds", test_refunds},
+		{"accounts", test_accounts},
 	};
 	int pid = start_server(extra, &port);
 

@@ -27,6 +27,7 @@ int passed;
 int failed;
 int port;
 
+static void same_shape(const cJSON *expected, const cJSON *actual, const char *where);
 static bool is_whole(const Reply *r);
 static void look_into(Reply *r);
 static Reply read_some(int fd, int timeout_ms, bool to_end);
@@ -446,4 +447,68 @@ count_of(const char *query)
 	n = (int64_t) number_at(r.json, "count");
 	free_reply(&r);
 	return n;
+}
+
+/*
+ * same_shape
+ *		The same members in the same order with the same types, all the way.
+ */
+static void
+same_shape(const cJSON *expected, const cJSON *actual, const char *where)
+{
+	const cJSON *e = expected->child;
+	const cJSON *a = actual->child;
+	char inner[512];
+
+	CHECK((expected->type & 0xFF) == (actual->type & 0xFF) ||
+			  (cJSON_IsBool(expected) && cJSON_IsBool(actual)),
+		  "%s has the same type", where);
+	if (!cJSON_IsObject(expected) && !cJSON_IsArray(expected))
+		return;
+	for (; e != NULL && a != NULL; e = e->next, a = a->next)
+	{
+		snprintf(inner, sizeof(inner), "%s.%s", where, e->string != NULL ? e->string : "[]");
+		if (e->string != NULL)
+			CHECK(strcmp(e->string, a->string) == 0, "%s, not %s", inner, a->string);
+		same_shape(e, a, inner);
+	}
+	CHECK(e == NULL && a == NULL, "%s has as many members (%s)", where,
+		  e != NULL   ? e->string
+		  : a != NULL ? a->string
+					  : "");
+}
+
+/*
+ * answer_like
+ *		An answer has the shape of a sample.
+ */
+void
+answer_like(const Reply *r, const char *fixture)
+{
+	char path[256];
+	size_t len;
+	char *text;
+	cJSON *json;
+
+	snprintf(path, sizeof(path), "fixtures/%s", fixture);
+	text = read_text(path, &len);
+	json = cJSON_Parse(text);
+	if (CHECK(r->json != NULL, "%s: the answer is JSON: %s", fixture, r->raw))
+		same_shape(json, r->json, fixture);
+	cJSON_Delete(json);
+	free(text);
+}
+
+/*
+ * fixture_text
+ *		A published body; the caller frees.
+ */
+char *
+fixture_text(const char *name)
+{
+	char path[256];
+	size_t len;
+
+	snprintf(path, sizeof(path), "fixtures/%s", name);
+	return read_text(path, &len);
 }

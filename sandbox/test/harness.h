@@ -65,6 +65,8 @@ extern const cJSON *at(const cJSON *json, const char *path);
 extern const char *text_at(const cJSON *json, const char *path);
 extern double number_at(const cJSON *json, const char *path);
 extern int64_t count_of(const char *query);
+extern void answer_like(const Reply *r, const char *fixture);
+extern char *fixture_text(const char *name);
 
 extern void test_units(void);
 extern void test_api(void);
@@ -78,5 +80,6 @@ extern void test_webhooks(void);
 extern void test_get_webhooks(void);
 extern void test_mischief(void);
 extern void test_refunds(void);
+extern void test_accounts(void);
 
 #endif

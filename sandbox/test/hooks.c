@@ -118,7 +118,7 @@ deliveries(const char *query)
 /*
  * members_like
  *		The same members in the same order with the same types; either may be
- *		null, and lists may be empty.
+ *		null, and lists may be shorter or longer.
  */
 static void
 members_like(const cJSON *expected, const cJSON *actual, const char *where)
@@ -130,8 +130,6 @@ members_like(const cJSON *expected, const cJSON *actual, const char *where)
 	if (cJSON_IsNull(expected) || cJSON_IsNull(actual))
 		return;
 	CHECK((expected->type & 0xFF) == (actual->type & 0xFF), "%s has the same type", where);
-	if (cJSON_IsArray(expected) && (e == NULL || a == NULL))
-		return;
 	for (; e != NULL && a != NULL; e = e->next, a = a->next)
 	{
 		snprintf(inner, sizeof(inner), "%s.%s", where, e->string != NULL ? e->string : "[]");
@@ -139,7 +137,7 @@ members_like(const cJSON *expected, const cJSON *actual, const char *where)
 			CHECK(strcmp(e->string, a->string) == 0, "%s, not %s", inner, a->string);
 		members_like(e, a, inner);
 	}
-	CHECK(e == NULL && a == NULL, "%s has as many members (%s)", where,
+	CHECK(cJSON_IsArray(expected) || (e == NULL && a == NULL), "%s has as many members (%s)", where,
 		  e != NULL   ? e->string
 		  : a != NULL ? a->string
 					  : "");

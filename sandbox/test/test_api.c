@@ -9,8 +9,6 @@
 
 #include "harness.h"
 
-static void same_shape(const cJSON *expected, const cJSON *actual, const char *where);
-static void answer_like(const Reply *r, const char *fixture);
 static void test_samples(void);
 static void test_pending(void);
 static void test_paid(void);
@@ -20,56 +18,6 @@ static void test_keys_and_routes(void);
 static void test_bodies(void);
 static void test_determinism(void);
 static void test_keep_alive(void);
-
-/*
- * same_shape
- *		The same members in the same order with the same types, all the way.
- */
-static void
-same_shape(const cJSON *expected, const cJSON *actual, const char *where)
-{
-	const cJSON *e = expected->child;
-	const cJSON *a = actual->child;
-	char inner[512];
-
-	CHECK((expected->type & 0xFF) == (actual->type & 0xFF) ||
-			  (cJSON_IsBool(expected) && cJSON_IsBool(actual)),
-		  "%s has the same type", where);
-	if (!cJSON_IsObject(expected) && !cJSON_IsArray(expected))
-		return;
-	for (; e != NULL && a != NULL; e = e->next, a = a->next)
-	{
-		snprintf(inner, sizeof(inner), "%s.%s", where, e->string != NULL ? e->string : "[]");
-		if (e->string != NULL)
-			CHECK(strcmp(e->string, a->string) == 0, "%s, not %s", inner, a->string);
-		same_shape(e, a, inner);
-	}
-	CHECK(e == NULL && a == NULL, "%s has as many members (%s)", where,
-		  e != NULL   ? e->string
-		  : a != NULL ? a->string
-					  : "");
-}
-
-/*
- * answer_like
- *		An answer has the shape of a sample.
- */
-static void
-answer_like(const Reply *r, const char *fixture)
-{
-	char path[256];
-	size_t len;
-	char *text;
-	cJSON *json;
-
-	snprintf(path, sizeof(path), "fixtures/%s", fixture);
-	text = read_text(path, &len);
-	json = cJSON_Parse(text);
-	if (CHECK(r->json != NULL, "%s: the answer is JSON: %s", fixture, r->raw))
-		same_shape(json, r->json, fixture);
-	cJSON_Delete(json);
-	free(text);
-}
 
 /*
  * test_samples

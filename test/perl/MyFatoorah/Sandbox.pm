@@ -385,6 +385,54 @@ sub decide_refund
 	return $self->control('POST', "refunds/$refund/$decision");
 }
 
+# refunds(invoice => ID, external => ...): the refunds it holds, oldest first
+sub refunds
+{
+	my ($self, %filters) = @_;
+
+	return @{ $self->control('GET', $self->_query('refunds', %filters))->{refunds} };
+}
+
+# account(auto_refund => 1, balance => '10.5', ...): how the account is set up from now on; what is not named stays.
+# Returns the settings.
+sub account
+{
+	my ($self, %settings) = @_;
+	my %switches = map { $_ => $settings{$_} ? JSON::PP::true : JSON::PP::false }
+	  grep { exists $settings{$_} } qw(auto_refund one_refund_at_a_time idempotency);
+	my %numbers = map { $_ => $settings{$_} + 0 }
+	  grep { exists $settings{$_} } qw(refund_hidden_reads refund_hidden_ms idempotency_minutes);
+
+	return $self->control('POST', 'account', { country => $self->{country}, %settings, %switches, %numbers });
+}
+
+# key_state(state, index): a key is 'expired', 'foreign', 'forbidden' or 'ok' from now on
+sub key_state
+{
+	my ($self, $state, $index) = @_;
+
+	return $self->control('POST', 'keys', { key_index => ($index // 0) + 0, state => $state });
+}
+
+# counts(reference => ... or reference_prefix => ...): what was done: payments, captures, releases, refunds_pending ...
+sub counts
+{
+	my ($self, %filters) = @_;
+
+	return $self->control('GET', $self->_query('counts', %filters));
+}
+
+# deposit(invoices => [ids], fees => '1.5', supplier => CODE, webhook => 0): pays out what is named, or all that is due
+sub deposit
+{
+	my ($self, %order) = @_;
+
+	$order{$_} = $order{$_} ? JSON::PP::true : JSON::PP::false for grep { exists $order{$_} } qw(refunds webhook);
+	$order{invoices} = [ map { $_ + 0 } @{ $order{invoices} } ] if $order{invoices};
+	$order{supplier} += 0 if exists $order{supplier};
+	return $self->control('POST', 'deposits', { country => $self->{country}, %order });
+}
+
 # lag(reads => N, ms => M): GetPaymentStatus reads Pending so many times, or so long, after every payment from now on;
 # without arguments no more
 sub lag
