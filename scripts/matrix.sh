@@ -16,7 +16,7 @@
 # CACHE=/var/cache/myfatoorah-matrix   where chroots, downloaded packages and logs are kept
 # FRESH=1                 make the chroots anew
 # MIRROR=URL              the archive (the one of this system)
-# JOBS, TESTS, REGRESS, ISOLATION   as for make check
+# JOBS, TESTS, REGRESS, ISOLATION, MF_SUITE_TIME, PG_TEST_TIMEOUT_DEFAULT   as for make check
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
@@ -160,7 +160,7 @@ enter_row()
 {
 	local root=$1 status=0 left name variables=()
 
-	for name in MF_ROW SUITES COMPILERS DEMO SENDS JOBS TESTS REGRESS ISOLATION
+	for name in MF_ROW SUITES COMPILERS DEMO SENDS JOBS TESTS REGRESS ISOLATION MF_SUITE_TIME PG_TEST_TIMEOUT_DEFAULT
 	do
 		[ -z "${!name+set}" ] || variables+=("$name=${!name}")
 	done

@@ -1450,7 +1450,13 @@ BEGIN
 				   coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
 			FROM member m JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) m.objid
 			WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass
-				AND t.typelem OPERATOR(pg_catalog.=) 0)
+				AND t.typelem OPERATOR(pg_catalog.=) 0
+			UNION ALL
+			-- row types, which are members themselves from PostgreSQL 17 on: a table with a column of one keeps ours from being changed
+			SELECT 'TYPE', t.oid::pg_catalog.regtype::text, t.typowner,
+				   coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
+			FROM member m JOIN pg_catalog.pg_type t ON t.typrelid OPERATOR(pg_catalog.=) m.objid
+			WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass)
 		SELECT DISTINCT o.kind, o.name,
 			CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END AS grantee
 		FROM object o, pg_catalog.aclexplode(o.acl) a

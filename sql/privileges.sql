@@ -40,7 +40,7 @@ SELECT 'relation', c.oid::regclass::text FROM pg_class c JOIN pg_temp.member m O
 UNION ALL
 SELECT 'column', a.attrelid::regclass || '.' || a.attname FROM pg_attribute a JOIN pg_temp.member m ON m.objid = a.attrelid AND m.classid = 'pg_class'::regclass, aclexplode(a.attacl) x WHERE x.grantee = 0
 UNION ALL
-SELECT 'type', t.oid::regtype::text FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c' JOIN pg_temp.member m ON m.objid = c.oid OR m.objid = t.oid,
+SELECT 'type', t.oid::regtype::text FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid AND c.relkind IN ('c', 'r', 'p', 'v') JOIN pg_temp.member m ON m.objid = c.oid OR m.objid = t.oid,
 	aclexplode(coalesce(t.typacl, acldefault('T', t.typowner))) a WHERE a.grantee = 0
 UNION ALL
 SELECT 'wrapper', w.fdwname FROM pg_foreign_data_wrapper w JOIN pg_temp.member m ON m.objid = w.oid AND m.classid = 'pg_foreign_data_wrapper'::regclass, aclexplode(w.fdwacl) a WHERE a.grantee = 0;

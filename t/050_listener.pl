@@ -111,6 +111,9 @@ is($web->post("$url/webhook", $body, { %$headers, 'MyFatoorah-Webhook-Version' =
 is($web->post("$url/webhook/nobody", $body, $headers)->{status}, 404, 'unknown account: 404');
 like(($node->psql('postgres', q{CREATE SERVER "*" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT')}))[2], qr/ERROR:  account name "\*" is reserved/,
 	'no server has the name for all accounts');
+like(($node->psql('postgres', "CREATE SERVER $_ FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT')"))[2], qr/ERROR:  account name ".*" is not valid/s,
+	"nor one that is no part of an address: $_") foreach qq{U&"tab\\0009"}, qq{U&"\\007F"}, '"."', '".."';
+like(($node->psql('postgres', q{ALTER SERVER myfatoorah RENAME TO ".."}))[2], qr/ERROR:  account name ".." is not valid/, 'nor gets it');
 # one that comes from where nobody refused it
 $node->safe_psql('postgres', q{CREATE SERVER star FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT');
 	UPDATE pg_foreign_server SET srvname = '*' WHERE srvname = 'star'});

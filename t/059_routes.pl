@@ -45,10 +45,20 @@ sub comes
 	return 0;
 }
 
-sub last_error { return sql('SELECT last_error FROM mf_listener_status'); }
+# What mf_check() says to that role, without the time
+sub told
+{
+	my ($role) = @_;
+
+	return as($role, q{SELECT regexp_replace(detail, 'had no answer at [-0-9:. ]+ [^ ]+: ', '') FROM mf_check() WHERE item = 'pages'}) =~ s/^ok //r;
+}
+
+sub last_error { return told('reader') =~ s/^A request for \/shop\/ //r; }
+
+sub counted { return join ' ', map { sql("SELECT value FROM mf_metrics() WHERE name = 'pages' AND result = '$_'") } qw(done failed); }
 
 $mf->setup_account($node, $db, $sandbox);
-sql(q{CREATE ROLE author LOGIN; CREATE ROLE officer IN ROLE myfatoorah_operate, author; CREATE ROLE other IN ROLE myfatoorah_operate; CREATE ROLE clerk IN ROLE myfatoorah_submit, author;
+sql(q{CREATE ROLE author LOGIN; CREATE ROLE officer IN ROLE myfatoorah_operate, author; CREATE ROLE other IN ROLE myfatoorah_operate; CREATE ROLE clerk IN ROLE myfatoorah_submit, author; CREATE ROLE stranger IN ROLE myfatoorah_submit; CREATE ROLE reader IN ROLE myfatoorah_read;
 	GRANT USAGE ON SCHEMA public TO author; GRANT USAGE ON TYPE mf_response TO author;
 	CREATE SCHEMA site AUTHORIZATION author; GRANT USAGE ON SCHEMA site TO other; CREATE TABLE public.secret AS SELECT 42 AS n; SET ROLE author;
 	CREATE TABLE site.visit (n bigint GENERATED ALWAYS AS IDENTITY, path text, who text, setting text, CHECK (path <> 'unique'));
@@ -135,7 +145,7 @@ foreach (qw(script nowhere both teapot code too-large status))
 {
 	like(page("/shop/$_"), qr/^503 .*Please try again in a minute/s, "$_ is no answer");
 }
-is(last_error(), 'function site.page: its result is no valid answer, or too long', 'as mf_listener_status says');
+is(last_error(), 'function site.page: its result is no valid answer, or too long', 'as mf_check() says');
 
 #
 # What fails
@@ -144,15 +154,21 @@ sub fails
 {
 	my ($path, $error, $what) = @_;
 	my $before = sql('SELECT count(*) FROM site.visit');
+	my ($done, $failed) = split / /, counted();
 
 	like(page("/shop/$path"), qr/^503 .*Please try again in a minute/s, "$what: a page that says so");
 	unlike(page("/shop/$path"), qr/press|secret|page|site/, "$what: and nothing else");
-	is(last_error(), $error, "$what: mf_listener_status has the reason");
+	is(last_error(), $error, "$what: mf_check() has the reason");
+	is(counted(), join(' ', $done, $failed + 2), "$what: both are counted");
 	is(sql('SELECT count(*) FROM site.visit'), $before, "$what: undone");
 	return;
 }
 
 fails('fails', 'function site.page: the press has stopped', 'an error');
+# The words of a function are for its owner, and for those who read all.
+is(told('clerk'), 'A request for /shop/ function site.page: the press has stopped', 'members of its owner are told');
+is(told('stranger'), '', 'others who submit are not');
+is(as('stranger', 'SELECT count(*), count(last_error) FROM mf_listener_status'), 'ok 1|0', 'nor by mf_listener_status');
 fails('secret', 'function site.page: permission denied for table secret', 'what its owner may not');
 fails('role', 'function site.page: cannot set parameter "role" within security-definer function', 'another role');
 fails('late', qq{function site.page: insert or update on table "late" violates foreign key constraint "late_n_fkey": Key (n)=(7) is not present in table "late".}, 'a deferred constraint');
@@ -200,8 +216,14 @@ sql(q{CREATE OR REPLACE FUNCTION site.page(path text) RETURNS public.mf_response
 is(page('/shop/new'), '200 new', 'a function that was replaced');
 sql('ALTER FUNCTION site.page OWNER TO other');
 like(page('/shop/theirs'), qr/^503/, 'is not called when it belongs to somebody else');
-is(last_error(), 'function site.page: it belongs to role "other" now, and belonged to "author" when it was registered', 'as is told');
+is(told('reader'), 'Function site.page cannot answer requests for /shop/: it belongs to role "other" now, and belonged to "author" when it was registered.', 'as is told');
 sql('ALTER FUNCTION site.page OWNER TO author');
+sql('REVOKE myfatoorah_operate FROM officer');
+like(page('/shop/revoked'), qr/^503/, 'nor when nobody may register it any more');
+is(told('reader'), 'Function site.page cannot answer requests for /shop/: neither role "author", which owns it, nor role "officer", which has registered it, may call mf_on_request() any more.', 'as is told');
+sql('GRANT myfatoorah_operate TO author');
+is(page('/shop/owner'), '200 new', 'its owner may');
+sql('REVOKE myfatoorah_operate FROM author; GRANT myfatoorah_operate TO officer');
 sql("SELECT mf_pause('*')");
 like(page('/shop/paused'), qr/^503/, 'nor while all is paused');
 sql("SELECT mf_resume('*')");

@@ -342,7 +342,7 @@ all_told();
 is(booked($gone), 'queued>sending sending>sent', 'registered again, it is told what it has missed');
 
 # An owner who may not read mf_invoice any more
-sql('REVOKE myfatoorah_read, myfatoorah_submit FROM accounts');
+sql('GRANT EXECUTE ON FUNCTION mf_on_change TO accounts; REVOKE myfatoorah_read, myfatoorah_submit FROM accounts');
 sql("SELECT mf_cancel(@{[ waiting('unreadable') ]})");
 like(check(), qr/^Function books\.book cannot be called after changes: role "accounts", which owns it, may not read mf_invoice\. Changes that wait for it: 1\./, 'an owner without the right to read is told nothing');
 sql('GRANT myfatoorah_read TO accounts');
@@ -443,6 +443,43 @@ sql(q{BEGIN; SELECT mf_call_at('books.timed', now()); PREPARE TRANSACTION 'timed
 sql(q{COMMIT PREPARED 'timed'});
 wait_for('SELECT count(*) FROM books.entry WHERE invoice = 0', 1);
 pass('COMMIT PREPARED has what was asked for called');
+# What a transaction asks for that ends beside mf_off_change() is none of a later registration's, and does not stay.
+foreach my $later ('registered again', 'deleted')
+{
+	my $late = $mf->session($node, $db);
+
+	sql(q{SELECT mf_on_time('books.timed(timestamptz)')});
+	$late->query_safe(q{BEGIN; SELECT mf_call_at('books.timed', now())});
+	sql(q{SELECT mf_off_change('books.timed')});
+	$late->query_safe('COMMIT');
+	$late->quit;
+	is(sql(q{SELECT count(*) FROM mf_reaction_queue WHERE function = 'books.timed'}), 1, 'a call that nobody wants any more');
+	if ($later eq 'deleted')
+	{
+		sql('SELECT pg_terminate_backend(pid) FROM mf_worker_status');
+		wait_for(q{SELECT count(*) FROM mf_reaction_queue WHERE function = 'books.timed'}, 0);
+		pass('is deleted by retention');
+	}
+	else
+	{
+		sql(q{SELECT mf_on_time('books.timed(timestamptz)')});
+		is(sql(q{SELECT count(*) FROM mf_reaction_queue WHERE function = 'books.timed'}), 0, 'is none of a new registration');
+		sql(q{SELECT mf_off_change('books.timed')});
+	}
+}
+sql(q{SELECT mf_on_time('books.timed(timestamptz)')});
+# A registration ends with the right to register.
+sql(q{CREATE ROLE leaver IN ROLE myfatoorah_read; CREATE SCHEMA leaver AUTHORIZATION leaver; SET ROLE leaver; CREATE TABLE leaver.call (at timestamptz);
+	CREATE FUNCTION leaver.timed(at timestamptz) RETURNS timestamptz LANGUAGE sql AS 'INSERT INTO leaver.call VALUES (at); SELECT NULL::timestamptz';
+	SELECT public.mf_on_time('leaver.timed(timestamptz)', now())});
+wait_for('SELECT count(*) FROM leaver.call', 1);
+sql(q{REVOKE myfatoorah_read FROM leaver; SELECT mf_call_at('leaver.timed', now())});
+wait_for(q{SELECT error FROM mf_reaction_backlog WHERE function = 'leaver.timed'}, 'neither role "leaver", which owns it, nor role "leaver", which has registered it, may call mf_on_time() any more');
+like(sql(q{SELECT detail FROM mf_check() WHERE item = 'reactions' AND detail ~ 'leaver'}), qr/^Function leaver.timed cannot be called when due: neither role/, 'mf_check() tells of a role that has left');
+is(sql('SELECT count(*) FROM leaver.call'), 1, 'whose function is not called any more');
+sql(q{GRANT myfatoorah_read TO leaver; SELECT mf_resume('*')});
+wait_for('SELECT count(*) FROM leaver.call', 2);
+sql(q{SELECT mf_off_change('leaver.timed')});
 # Roles have so many functions, also if two are registered at the same time.
 sql("SET ROLE accounts; CREATE FUNCTION books.timed$_(at timestamptz) RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'") foreach 1 .. 8;
 sql("SELECT mf_on_time('books.timed$_(timestamptz)')") foreach 1 .. 8 - sql(q{SELECT count(*) FROM mf_reaction WHERE owner = 'accounts'}) - 1;

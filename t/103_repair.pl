@@ -325,6 +325,17 @@ sql('ALTER TABLE mf_attempt SET LOGGED');
 	is($sandbox->count(%$send), $posts, 'no second invoice was made of it');
 }
 
+# pg_upgrade brings no rights of row types.
+my $types = q{SELECT string_agg(t.typname || ' ' || coalesce(array_to_string(ARRAY(SELECT x::text FROM unnest(t.typacl) x ORDER BY x::text), ','), 'everybody'), '; ' ORDER BY t.typname)
+	FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid WHERE c.relname ~ '^mf_' AND c.relkind IN ('r', 'v', 'p')};
+my $rights = sql($types);
+unlike($rights, qr/everybody/, 'nobody but our roles may use row types');
+sql(q{UPDATE pg_type t SET typacl = NULL FROM pg_class c WHERE c.oid = t.typrelid AND c.relname ~ '^mf_' AND c.relkind IN ('r', 'v', 'p')});
+like(sql(q{SELECT detail FROM mf_check() WHERE item = 'rights'}), qr/^Everybody may use row types of our tables: \d\d,/, 'mf_check() tells of those that pg_upgrade has opened');
+like(sql(q{SET ROLE clerk; SELECT string_agg(kind, ', ') FROM mf_repair()}), qr/\btype$/, 'mf_repair() closes them');
+is(sql($types), $rights, 'as an installation does');
+is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'rights'}), 0, 'and mf_check() is content');
+
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;
 done_testing();

@@ -67,7 +67,8 @@ $mf->wait_for($nodes[1], 'postgres', "SELECT payment_status FROM mf_invoice WHER
 is(sql(0, "SELECT node, payment_status FROM invoices WHERE invoice_id = '$paid'"), '1|paid', 'a payment is seen through the view');
 sql(2, "SELECT mf_callback('$payment')");
 $mf->wait_for($nodes[2], 'postgres', "SELECT count(*) FROM mf_unmatched WHERE invoice_id = '$paid'", 1);
-pass('told to another node, it changes nothing there');
+is(sql(2, "SELECT customer_reference FROM mf_unmatched WHERE invoice_id = '$paid'"), sql(1, "SELECT reference FROM mf_invoice WHERE invoice_id = '$paid'"),
+	'told to another node, it changes nothing there, and says whose invoice it is');
 
 #
 # Transactions

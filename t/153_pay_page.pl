@@ -305,6 +305,6 @@ foreach my $call ("mf_bill_page('$token')", "mf_bill_page_at('$token', now())", 
 	my (undef, undef, $err) = $node->psql($db, "SET ROLE clerk; SELECT $call");
 	like($err, qr/permission denied for function/, "$call is for nobody");
 }
-is(sql('SELECT last_error FROM mf_listener_status'), '', 'no page has failed');
+is(sql(q{SELECT detail FROM mf_check() WHERE item = 'pages'}), '', 'no page has failed');
 
 done_testing();

@@ -88,7 +88,7 @@ foreach my $language (qw(EN AR))
 	$browser->click('main a');
 	cmp_ok(length $browser->text('main'), '>', 20, "$language: which tries again when it is asked to");
 }
-is(sql('SELECT last_error FROM mf_listener_status'), '', 'no page has failed');
+is(sql(q{SELECT detail FROM mf_check() WHERE item = 'pages'}), '', 'no page has failed');
 
 $node->stop;
 done_testing();

@@ -24,6 +24,10 @@ BEGIN
 		LOOP
 			EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', CASE o.kind WHEN 'VIEW' THEN 'TABLE' ELSE o.kind END, o.name, g.grantee);
 		END LOOP;
+		-- whoever may use a row type may keep its table from being changed
+		IF o.kind OPERATOR(pg_catalog.=) ANY ('{TABLE,VIEW}') THEN
+			EXECUTE pg_catalog.format('REVOKE ALL ON TYPE %s FROM PUBLIC', o.name);
+		END IF;
 		-- a sequence follows its table
 		IF NOT coalesce(o.sequence, false) THEN
 			EXECUTE pg_catalog.format('ALTER %s %s OWNER TO myfatoorah_billing', o.kind, o.name);

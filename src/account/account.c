@@ -45,6 +45,7 @@ static bool cached_accounts_stale = true;
 
 static void start_account_cache(void);
 static MfAccount *copy_account(const MfAccount *account);
+static bool fits_into_url(const char *name);
 static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
 static pg_tz *account_zone(const MfAccount *account);
@@ -129,6 +130,26 @@ mf_account_check_name(const char *name)
 				 errmsg("account name \"%s\" is reserved", name),
 				 errdetail("A name that begins with an asterisk stands for all accounts."),
 				 errhint("Give another name.")));
+	if (!fits_into_url(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("account name \"%s\" is not valid", name),
+				 errdetail("It is a part of the address of the account's webhooks, and so has no control characters, and is not \".\" or \"..\"."),
+				 errhint("Give another name.")));
+}
+
+/* Whether the address of its webhooks reaches us: clients and proxies resolve ".", and control characters are refused. */
+static bool
+fits_into_url(const char *name)
+{
+	const char *c;
+
+	for (c = name; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < ' ' || *c == 127)
+			return false;
+	}
+	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 /* Reads an account from the catalogs into the current context. */

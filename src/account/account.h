@@ -56,7 +56,10 @@ extern bool mf_account_exists(const char *name);
 /* The owner of the server of that name; InvalidOid if there is none. */
 extern Oid	mf_account_owner(const char *name);
 
-/* Raises 42939 if the name is reserved, because it would stand for all accounts. */
+/*
+ * Raises 42939 if the name is reserved, because it would stand for all accounts, and 42602
+ * if it cannot be a part of an address.
+ */
 extern void mf_account_check_name(const char *name);
 
 /* Raises 42501 unless the role has USAGE on the server. */

@@ -58,6 +58,7 @@ static TimeoutId timeout = MAX_TIMEOUTS;
 static TimeoutId kill_timeout = MAX_TIMEOUTS;
 
 static bool is_plain(Form_pg_proc proc, const MfUserCall *call);
+static bool may_register(const MfUserCall *call, Oid role);
 static void run_function(void *argument);
 static void apply_settings(void);
 static void invoke_function(const Run *run);
@@ -77,8 +78,14 @@ mf_user_function(const MfUserCall *call)
 	schema = get_namespace_oid(strVal(linitial(names)), true);
 	if (!OidIsValid(schema))
 		return InvalidOid;
-	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(strVal(lsecond(names))),
-						   PointerGetDatum(buildoidvector(call->types, call->nargs)), ObjectIdGetDatum(schema));
+	return mf_find_function(schema, strVal(lsecond(names)), call->types, call->nargs);
+}
+
+Oid
+mf_find_function(Oid schema, const char *name, const Oid *types, int nargs)
+{
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+						   PointerGetDatum(buildoidvector(types, nargs)), ObjectIdGetDatum(schema));
 }
 
 static bool
@@ -109,7 +116,16 @@ mf_user_call_refusal(const MfUserCall *call, Oid *role)
 						GetUserNameFromId(current_owner, true), call->owner);
 	if (!plain)
 		return pstrdup("it is no function that returns a single value any more");
+	if (call->registrant != NULL && !may_register(call, *role) && !may_register(call, get_role_oid(call->registrant, true)))
+		return psprintf("neither role \"%s\", which owns it, nor role \"%s\", which has registered it, may call %s() any more",
+						call->owner, call->registrant, get_func_name(call->registrar));
 	return NULL;
+}
+
+static bool
+may_register(const MfUserCall *call, Oid role)
+{
+	return OidIsValid(role) && mf_function_usable(call->registrar, role);
 }
 
 char *

@@ -16,6 +16,8 @@ typedef struct MfUserCall
 {
 	const char *function;		/* schema and name, quoted where needed */
 	const char *owner;			/* when it was registered */
+	const char *registrant;		/* who has registered it; NULL = the script of an extension */
+	Oid			registrar;		/* the function of ours that registers such */
 	int			nargs;
 	Oid			types[MF_USER_CALL_ARGS];
 	Oid			returns;		/* InvalidOid = any single value, which is not kept */
@@ -32,7 +34,14 @@ typedef struct MfUserCall
 /* The function of that name with these arguments; InvalidOid if there is none. */
 extern Oid	mf_user_function(const MfUserCall *call);
 
-/* Why the function may not be called, palloc'd.  NULL if it may; then *role is its owner. */
+/* A function by its name and arguments; InvalidOid if there is none. */
+extern Oid	mf_find_function(Oid schema, const char *name, const Oid *types, int nargs);
+
+/*
+ * Why the function may not be called, palloc'd.  NULL if it may; then *role is its owner.
+ * A registration ends with the right to register: of its owner and whoever has
+ * registered it, one must have that still.
+ */
 extern char *mf_user_call_refusal(const MfUserCall *call, Oid *role);
 
 /* In a transaction, before the first statement that is due to a function. */

@@ -108,6 +108,8 @@ add_counters(ReturnSetInfo *rsinfo)
 		add_counter(rsinfo, MF_COUNTER_REFUSALS + i, "refusals", mf_refusal_name(i));
 	add_counter(rsinfo, MF_COUNTER_REACTIONS, "reactions", "done");
 	add_counter(rsinfo, MF_COUNTER_FAILED_REACTIONS, "reactions", "failed");
+	add_counter(rsinfo, MF_COUNTER_PAGES, "pages", "done");
+	add_counter(rsinfo, MF_COUNTER_FAILED_PAGES, "pages", "failed");
 }
 
 /* The state of the worker, and which accounts are on back-off */

@@ -19,6 +19,7 @@
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "process/worker_slots.h"
+#include "store/row_rights.h"
 
 #define MAX_COLUMNS 15
 
@@ -46,13 +47,14 @@ mf_listener_stat(PG_FUNCTION_ARGS)
 
 /*
  * One row for each running process.  The name of the database comes first, the
- * last error last; that of another database is not shown, because it may quote
- * its rows.
+ * last error last.  That may quote rows, so it is shown to those who may read all of
+ * them, and that of another database to nobody.
  */
 static void
 return_processes(FunctionCallInfo fcinfo, bool listeners)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		see_errors = mf_may_see_errors(get_func_namespace(fcinfo->flinfo->fn_oid));
 	MfSlot	   *slots;
 	int			count;
 	int			i;
@@ -78,7 +80,8 @@ return_processes(FunctionCallInfo fcinfo, bool listeners)
 		column = listeners ? fill_listener(&slot->listener, values, nulls) : fill_worker(slot, values);
 		values[column] = CStringGetTextDatum(last_error);
 		values[column + 1] = TimestampTzGetDatum(last_error_at);
-		nulls[column] = nulls[column + 1] = last_error_at == 0 || slot->database != MyDatabaseId;
+		nulls[column + 1] = last_error_at == 0 || slot->database != MyDatabaseId;
+		nulls[column] = nulls[column + 1] || !see_errors;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 }

@@ -29,6 +29,7 @@
 #include "process/notify.h"
 #include "process/port_range.h"
 #include "process/worker_slots.h"
+#include "store/row_rights.h"
 
 /* How long notifications that were left out are reported */
 #define LEFT_OUT_MS 60000
@@ -88,6 +89,13 @@ mf_check_report(const MfCheck *check, const char *item, bool ok, const char *det
 	values[3] = hint ? CStringGetTextDatum(hint) : (Datum) 0;
 	nulls[3] = hint == NULL;
 	tuplestore_putvalues(check->rsinfo->setResult, check->rsinfo->setDesc, values, nulls);
+}
+
+const char *
+mf_check_error(const MfCheck *check, const char *error)
+{
+	return mf_may_see_errors(check->schema) ? error :
+		psprintf("shown to members of \"%s\" whom no policy hides invoices from", MF_READ_ROLE);
 }
 
 /*
@@ -164,7 +172,7 @@ check_processes(const MfCheck *check)
 	else if (RecoveryInProgress())
 		mf_check_report(check, "worker", true, "Waiting: this server is a standby.", NULL);
 	else if (copy.end == MF_END_CRASH && copy.last_error_at != 0)
-		mf_check_report(check, "worker", false, psprintf("No worker is running for this database. The latest error was: %s", copy.last_error),
+		mf_check_report(check, "worker", false, psprintf("No worker is running for this database. The latest error was: %s", mf_check_error(check, copy.last_error)),
 						"Remove the cause. Another worker is started within a minute.");
 	else
 		mf_check_report(check, "worker", false, "No worker is running for this database.",
@@ -206,12 +214,12 @@ check_worker(const MfCheck *check, const MfSlot *slot)
 						"See the item library. It goes on by itself.");
 	else if (slot->failing)
 		mf_check_report(check, "worker", false,
-						psprintf("Running as process %d, but its latest transaction failed: %s", (int) slot->pid, slot->last_error),
+						psprintf("Running as process %d, but its latest transaction failed: %s", (int) slot->pid, mf_check_error(check, slot->last_error)),
 						"The server log has the context. The transaction is repeated automatically, and at once after mf_resume().");
 	else if (slot->unrecorded > 0)
 		mf_check_report(check, "worker", false,
 						psprintf("Running as process %d. Put off, and not shown by mf_review because they are not invoices or cannot even be put off: %d; one of the errors: %s",
-								 (int) slot->pid, slot->unrecorded, slot->last_error),
+								 (int) slot->pid, slot->unrecorded, mf_check_error(check, slot->last_error)),
 						"The server log names them. Remove the cause, such as a trigger on one of these tables.");
 	else if (slot->in_flight_limit > 0)
 		mf_check_report(check, "worker", false,
@@ -222,7 +230,7 @@ check_worker(const MfCheck *check, const MfSlot *slot)
 		mf_check_report(check, "worker", true, psprintf("Running as process %d.", (int) slot->pid), NULL);
 	if (slot->history_error[0] != '\0')
 		mf_check_report(check, "history", false,
-						psprintf("Rows past their retention time cannot be deleted or emptied: %s", slot->history_error),
+						psprintf("Rows past their retention time cannot be deleted or emptied: %s", mf_check_error(check, slot->history_error)),
 						"Remove the cause. This is repeated every minute, and does not delay sending.");
 }
 
@@ -244,7 +252,7 @@ check_listener(const MfCheck *check, const MfSlot *slot)
 	else
 		mf_check_report(check, "listener", false,
 						listener->pid == 0 ? "No listener is running for this database." :
-						listener->last_error_at != 0 ? listener->last_error : "The listener does not accept connections yet.",
+						listener->last_error_at != 0 && mf_may_see_errors(check->schema) ? listener->last_error : "The listener does not accept connections yet.",
 						listener->pid == 0 ?
 						"It needs a worker, and max_worker_processes must leave room for it; a worker sees settings of a session or role only if they are those of the database or the server." :
 						"Correct the settings myfatoorah.listen_addresses, listen_port, ssl_cert_file and ssl_key_file, or what they name.");

@@ -23,6 +23,9 @@ typedef struct MfCheck
 /* Adds a row to the result; "hint" may be NULL. */
 extern void mf_check_report(const MfCheck *check, const char *item, bool ok, const char *detail, const char *hint);
 
+/* An error of one of our processes, or for those who may not see it, where it is shown. */
+extern const char *mf_check_error(const MfCheck *check, const char *error);
+
 /* These raise errors, which the caller reports. */
 extern void mf_check_database(const MfCheck *check);
 extern void mf_check_account(const MfCheck *check);

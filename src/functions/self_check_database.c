@@ -21,6 +21,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "functions/self_check.h"
+#include "inbound/route.h"
 #include "on_change/on_change_call.h"
 #include "on_change/on_change_registry.h"
 #include "process/waiting_accounts.h"
@@ -30,6 +31,9 @@
 
 /* Changes that wait for a function for longer than this are reported. */
 #define REACTION_WAIT_MS 60000
+
+/* A page without an answer is reported for so long, whatever was answered since. */
+#define PAGE_FAILURE_MS 3600000
 
 /* At most so many objects that no dump contains are reported. */
 #define MAX_ADDITIONS 50
@@ -41,6 +45,8 @@ static void check_policies(const MfCheck *check);
 static bool has_row_security(const char *table, Oid schema);
 static void check_additions(const MfCheck *check);
 static void check_reactions(const MfCheck *check);
+static void check_pages(const MfCheck *check);
+static bool is_failing(const MfRouteHealth *latest);
 
 void
 mf_check_database(const MfCheck *check)
@@ -50,6 +56,7 @@ mf_check_database(const MfCheck *check)
 	check_policies(check);
 	check_additions(check);
 	check_reactions(check);
+	check_pages(check);
 }
 
 /* Whether the agenda and the invoices fit each other, and every account exists. */
@@ -68,6 +75,10 @@ check_agenda(const MfCheck *check)
 						"SELECT * FROM mf_repair() repairs that; each invoice is looked up before it is sent.");
 	else
 		mf_check_report(check, "agenda", true, "All unfinished invoices are on it.", NULL);
+	if (damage.open_types > 0)
+		mf_check_report(check, "rights", false, psprintf("Everybody may use row types of our tables: " INT64_FORMAT ", as after pg_upgrade. A table with such a column keeps ours from being upgraded.",
+														 damage.open_types),
+						"SELECT * FROM mf_repair() gives them the rights of an installation.");
 	if (damage.unlogged != NULL)
 		mf_check_report(check, "durability", false, psprintf("A crash empties unlogged tables: %s.", damage.unlogged),
 						"ALTER TABLE ... SET LOGGED");
@@ -199,11 +210,14 @@ check_reactions(const MfCheck *check)
 	{
 		const MfReactionState *state = (const MfReactionState *) lfirst(lc);
 		Oid			role = get_role_oid(state->owner, true);
-		MfReactionCall call = {.schema = check->schema,.function = state->function,.owner = state->owner,.timed = state->timed};
+		MfReactionCall call = {.schema = check->schema,.function = state->function,.owner = state->owner,
+			.registrant = state->registrant,.timed = state->timed};
 		char	   *refusal = mf_reaction_refusal(&call, &role);
 		const char *waiting = psprintf("%s for it: " INT64_FORMAT ".", state->timed ? "Times that wait" : "Changes that wait", state->waiting);
+		bool		mine = OidIsValid(role) && has_privs_of_role(GetUserId(), role);
+		const char *error = mine || state->error == NULL ? state->error : mf_check_error(check, state->error);
 
-		if (!mf_has_role(MF_READ_ROLE) && !(OidIsValid(role) && has_privs_of_role(GetUserId(), role)))
+		if (!mine && !mf_has_role(MF_READ_ROLE))
 			continue;
 		if (refusal != NULL)
 			mf_check_report(check, "reactions", false,
@@ -214,14 +228,14 @@ check_reactions(const MfCheck *check)
 									 quote_literal_cstr(psprintf("%s(%s)", state->function,
 																 state->timed ? "timestamptz" : "mf_invoice,mf_invoice")),
 									 quote_literal_cstr(state->function)));
-		else if (state->error != NULL && state->timed)
+		else if (error != NULL && state->timed)
 			mf_check_report(check, "reactions", false,
-							psprintf("Function %s, which is called at times, has failed: %s. %s", state->function, state->error, waiting),
+							psprintf("Function %s, which is called at times, has failed: %s. %s", state->function, error, waiting),
 							"Correct the function. It is called again after growing delays, and at once after mf_resume().");
-		else if (state->error != NULL)
+		else if (error != NULL)
 			mf_check_report(check, "reactions", false,
 							psprintf("Function %s has failed about invoice " INT64_FORMAT ": %s. %s",
-									 state->function, state->invoice, state->error, waiting),
+									 state->function, state->invoice, error, waiting),
 							"The changes are recorded; mf_reaction_backlog shows those that wait. Correct the function. It is called again after growing delays, and at once after mf_resume().");
 		else if (state->waiting > 0 && TimestampDifferenceExceeds(state->since, GetCurrentTimestamp(), REACTION_WAIT_MS))
 			mf_check_report(check, "reactions", false,
@@ -229,6 +243,52 @@ check_reactions(const MfCheck *check)
 									 state->timed ? "at its times" : "for changes", timestamptz_to_str(state->since), waiting),
 							"The worker has it called, unless all accounts are paused; see the items worker and sending.");
 	}
+}
+
+/* Reports pages that cannot be answered, or were not lately, to readers and to the owners of their functions. */
+static void
+check_pages(const MfCheck *check)
+{
+	MfSlot	   *slot = mf_lock_slot(MyDatabaseId, LW_SHARED);
+	MfRouteHealth health[MF_ROUTES_MAX];
+	ListCell   *lc;
+
+	memset(health, 0, sizeof(health));
+	if (slot != NULL)
+	{
+		memcpy(health, slot->routes.health, sizeof(health));
+		LWLockRelease(mf_shared->lock);
+	}
+	foreach(lc, mf_route_states(check->schema))
+	{
+		const MfRouteState *state = (const MfRouteState *) lfirst(lc);
+		const MfRouteHealth *latest = mf_route_health(health, state->prefix);
+		Oid			role = get_role_oid(state->owner, true);
+
+		if (!mf_has_role(MF_READ_ROLE) && !(OidIsValid(role) && has_privs_of_role(GetUserId(), role)))
+			continue;
+		if (state->refusal != NULL)
+			mf_check_report(check, "pages", false,
+							psprintf("Function %s cannot answer requests for %s: %s.", state->function, state->prefix, state->refusal),
+							psprintf("Remove the cause, and register the function again: SELECT mf_on_request(%s, %s). If the pages are not needed any more: SELECT mf_off_request(%s)",
+									 quote_literal_cstr(state->prefix), quote_literal_cstr(psprintf("%s(text)", state->function)),
+									 quote_literal_cstr(state->prefix)));
+		else if (latest != NULL && is_failing(latest))
+			mf_check_report(check, "pages", false,
+							psprintf("A request for %s had no answer at %s: %s", state->prefix, timestamptz_to_str(latest->failed_at),
+									 OidIsValid(latest->owner) && has_privs_of_role(GetUserId(), latest->owner) ? latest->error :
+									 mf_check_error(check, latest->error)),
+							"Visitors are told to try again. Correct the function; mf_metrics() counts such requests.");
+	}
+}
+
+/* The latest request had no answer, or one within the last hour. */
+static bool
+is_failing(const MfRouteHealth *latest)
+{
+	return latest->failed_at != 0 &&
+		(latest->failed_at > latest->answered_at ||
+		 !TimestampDifferenceExceeds(latest->failed_at, GetCurrentTimestamp(), PAGE_FAILURE_MS));
 }
 
 /* Functions of other extensions, because anybody who may create functions here could add others */

@@ -408,7 +408,7 @@ run(void)
 		}
 	}
 	answered |= mf_customers_attend(&listener);
-	answered |= mf_routes_run(&listener);
+	answered |= mf_routes_run();
 	return answered;
 }
 

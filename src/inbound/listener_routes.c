@@ -21,6 +21,7 @@
 #include "inbound/listener_routes.h"
 #include "inbound/route.h"
 #include "process/background_worker.h"
+#include "process/metrics.h"
 #include "process/process.h"
 #include "process/wait.h"
 
@@ -52,7 +53,11 @@ static void ask(const MfHttpdRequest *request);
 static bool take_answer(MfRouteAnswer *answer);
 static void withdraw(void);
 static void start_process(void);
-static void pass_on(MfListener *listener, MfHttpdRequest *request, const MfRouteAnswer *answer);
+static void pass_on(MfHttpdRequest *request, const MfRouteAnswer *answer);
+static void note(const char *prefix, const char *error, Oid owner);
+static MfRouteHealth *health_of(const char *prefix);
+static void forget_prefixes(void);
+static void fail(MfHttpdRequest *request, const char *error, Oid owner);
 static void refuse(MfHttpdRequest *request);
 static void remove_visitor(Visitor **link);
 static bool drop_late(TimestampTz now);
@@ -83,6 +88,7 @@ mf_routes_attend(MfListener *listener, MfHttpd *httpd, MfHttpd *former)
 	MemoryContextSwitchTo(old);
 	prefixes = copy_prefixes(list);
 	prefixes_read = true;
+	forget_prefixes();
 	if (httpd != NULL)
 		mf_routes_install(httpd);
 	if (former != NULL)
@@ -133,7 +139,7 @@ mf_routes_add(MfListener *listener, MfHttpdRequest *request)
 
 	if (line_length >= listener->max_waiting)
 	{
-		refuse(request);
+		fail(request, "too many requests wait", InvalidOid);
 		return;
 	}
 	visitor = (Visitor *) MemoryContextAlloc(TopMemoryContext, sizeof(Visitor));
@@ -148,7 +154,7 @@ mf_routes_add(MfListener *listener, MfHttpdRequest *request)
 }
 
 bool
-mf_routes_run(MfListener *listener)
+mf_routes_run(void)
 {
 	static MfRouteAnswer answer;
 	bool		answered;
@@ -158,7 +164,7 @@ mf_routes_run(MfListener *listener)
 	answered = drop_late(GetCurrentTimestamp());
 	if (asked && take_answer(&answer))
 	{
-		pass_on(listener, line->request, &answer);
+		pass_on(line->request, &answer);
 		asked = false;
 		remove_visitor(&line);
 		answered = true;
@@ -189,7 +195,10 @@ drop_late(TimestampTz now)
 		}
 		if (visitor == line && asked)
 			withdraw();
-		refuse(visitor->request);
+		if (visitor->request->left)
+			refuse(visitor->request);
+		else
+			fail(visitor->request, "no function has answered in time", InvalidOid);
 		remove_visitor(link);
 		dropped = true;
 	}
@@ -269,16 +278,81 @@ start_process(void)
 }
 
 static void
-pass_on(MfListener *listener, MfHttpdRequest *request, const MfRouteAnswer *answer)
+pass_on(MfHttpdRequest *request, const MfRouteAnswer *answer)
 {
-	if (answer->status == 0 || (answer->location[0] != '\0' && !mf_httpd_can_redirect(answer->location)))
-	{
-		mf_listener_show_error(listener->state, answer->status == 0 ? answer->error : "a function has answered an invalid location");
-		refuse(request);
-	}
+	if (answer->status == 0)
+		fail(request, answer->error, answer->owner);
+	else if (answer->location[0] != '\0' && !mf_httpd_can_redirect(answer->location))
+		fail(request, "a function has answered an invalid location", answer->owner);
 	else
+	{
+		note(request->prefix, NULL, InvalidOid);
 		mf_httpd_respond(request, answer->status, answer->content_type,
 						 answer->location[0] != '\0' ? answer->location : NULL, answer->body, answer->body_len);
+	}
+}
+
+/* The visitor is told to try again, and not why. */
+static void
+fail(MfHttpdRequest *request, const char *error, Oid owner)
+{
+	note(request->prefix, error, owner);
+	refuse(request);
+}
+
+/* Counts and notes how a request fared; "error" is NULL if it was answered. */
+static void
+note(const char *prefix, const char *error, Oid owner)
+{
+	MfRouteHealth *health;
+
+	mf_count(error == NULL ? MF_COUNTER_PAGES : MF_COUNTER_FAILED_PAGES, 1);
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	health = health_of(prefix);
+	if (health != NULL && error == NULL)
+		health->answered_at = GetCurrentTimestamp();
+	else if (health != NULL)
+	{
+		health->failed_at = GetCurrentTimestamp();
+		health->owner = owner;
+		strlcpy(health->error, error, sizeof(health->error));
+	}
+	LWLockRelease(mf_shared->lock);
+}
+
+/* The element about a prefix, a new one if there is none; NULL if it is not registered any more, and there is no room. */
+static MfRouteHealth *
+health_of(const char *prefix)
+{
+	MfRouteHealth *health = mf_route_health(slot->routes.health, prefix);
+
+	if (health == NULL)
+	{
+		health = mf_route_health(slot->routes.health, "");
+		if (health != NULL)
+			strlcpy(health->prefix, prefix, sizeof(health->prefix));
+	}
+	return health;
+}
+
+/* Makes room where prefixes are not registered any more. */
+static void
+forget_prefixes(void)
+{
+	int			i;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < MF_ROUTES_MAX; i++)
+	{
+		MfRouteHealth *health = &slot->routes.health[i];
+		const char **prefix = prefixes;
+
+		while (*prefix != NULL && strcmp(*prefix, health->prefix) != 0)
+			prefix++;
+		if (*prefix == NULL)
+			memset(health, 0, sizeof(MfRouteHealth));
+	}
+	LWLockRelease(mf_shared->lock);
 }
 
 static void

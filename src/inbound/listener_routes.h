@@ -22,7 +22,7 @@ extern void mf_routes_install(MfHttpd *httpd);
 extern void mf_routes_add(MfListener *listener, MfHttpdRequest *request);
 
 /* Passes requests and answers on; true if any was answered. */
-extern bool mf_routes_run(MfListener *listener);
+extern bool mf_routes_run(void);
 
 /* When mf_routes_run() is needed next; 0 = not before something happens. */
 extern TimestampTz mf_routes_alarm(void);

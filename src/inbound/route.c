@@ -15,6 +15,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -67,9 +68,17 @@ static MfStatement prefixes_statement = {
 	"SELECT r.prefix::text FROM @mf_route r WHERE " IS_LIVE " ORDER BY r.prefix LIMIT " CppAsString2(MF_ROUTES_MAX), 0, {0}, NULL
 };
 
+/* An extension needs no right to register. */
+#define REGISTRANT "CASE WHEN r.extension IS NULL THEN r.registered_by::text END"
+
+static MfStatement states_statement = {
+	"SELECT r.prefix::text, r.function::text, r.owner::text, " REGISTRANT " FROM @mf_route r WHERE " IS_LIVE " ORDER BY r.prefix",
+	0, {0}, NULL
+};
+
 /* A copy of a database calls nothing before an operator has decided, nor does a subscriber. */
 static MfStatement find_statement = {
-	"SELECT r.function::text, r.owner::text, EXISTS (SELECT FROM @mf_account a WHERE a.paused_at IS NOT NULL "
+	"SELECT r.function::text, r.owner::text, " REGISTRANT ", EXISTS (SELECT FROM @mf_account a WHERE a.paused_at IS NOT NULL "
 	"  AND a.account IN ('*', '* (subscriber ' || @mf_here() || ')')) FROM @mf_route r WHERE r.prefix = $1 AND " IS_LIVE,
 	1, {TEXTOID}, NULL
 };
@@ -91,7 +100,10 @@ PG_FUNCTION_INFO_V1(mf_off_request);
 static void
 describe(Oid schema, MfUserCall *call)
 {
+	static const Oid types[] = {TEXTOID, REGPROCEDUREOID};
+
 	memset(call, 0, sizeof(MfUserCall));
+	call->registrar = mf_find_function(schema, "mf_on_request", types, lengthof(types));
 	call->nargs = 1;
 	call->types[0] = TEXTOID;
 	call->returns = get_rel_type_id(get_relname_relid("mf_response", schema));
@@ -229,6 +241,47 @@ mf_route_prefixes(const MfSqlScope *scope)
 	return prefixes;
 }
 
+List *
+mf_route_states(Oid schema)
+{
+	MfSqlScope	scope;
+	List	   *states = NIL;
+	MfUserCall	call;
+	uint64		count;
+	uint64		i;
+
+	describe(schema, &call);
+	mf_sql_begin(&scope, schema);
+	count = mf_sql_execute(&scope, &states_statement, NULL, NULL);
+	for (i = 0; i < count; i++)
+	{
+		MfRouteState *state = (MfRouteState *) palloc(sizeof(MfRouteState));
+		Oid			role;
+
+		state->prefix = mf_result_text(i, 1);
+		call.function = state->function = mf_result_text(i, 2);
+		call.owner = state->owner = mf_result_text(i, 3);
+		call.registrant = mf_result_text(i, 4);
+		state->refusal = mf_user_call_refusal(&call, &role);
+		states = lappend(states, state);
+	}
+	mf_sql_end(&scope);
+	return states;
+}
+
+MfRouteHealth *
+mf_route_health(MfRouteHealth *health, const char *prefix)
+{
+	int			i;
+
+	for (i = 0; i < MF_ROUTES_MAX; i++)
+	{
+		if (strcmp(health[i].prefix, prefix) == 0)
+			return &health[i];
+	}
+	return NULL;
+}
+
 void
 mf_route_answer(const MfSqlScope *scope, const char *prefix, const char *path, MfRouteAnswer *answer)
 {
@@ -246,7 +299,9 @@ mf_route_answer(const MfSqlScope *scope, const char *prefix, const char *path, M
 	describe(scope->schema, &call);
 	call.function = mf_result_text(0, 1);
 	call.owner = mf_result_text(0, 2);
-	if (mf_result_bool(0, 3))
+	call.registrant = mf_result_text(0, 3);
+	answer->owner = get_role_oid(call.owner, true);
+	if (mf_result_bool(0, 4))
 	{
 		fail(answer, call.function, "all accounts are paused");
 		return;
@@ -272,7 +327,9 @@ mf_route_answer(const MfSqlScope *scope, const char *prefix, const char *path, M
 static void
 fail(MfRouteAnswer *answer, const char *function, const char *failure)
 {
-	memset(answer, 0, sizeof(MfRouteAnswer));
+	answer->status = 0;
+	answer->location[0] = '\0';
+	answer->body_len = 0;
 	snprintf(answer->error, sizeof(answer->error), "function %s: %s", function, failure);
 	answer->error[pg_mbcliplen(answer->error, strlen(answer->error), sizeof(answer->error) - 1)] = '\0';
 }

@@ -11,8 +11,20 @@
 #include "database/sql.h"
 #include "process/worker_slots.h"
 
-/* The most prefixes: the listener looks through them for each request. */
-#define MF_ROUTES_MAX 16
+/* A registered function, for mf_check() */
+typedef struct MfRouteState
+{
+	char	   *prefix;
+	char	   *function;
+	char	   *owner;
+	char	   *refusal;		/* why it may not be called; NULL = it may */
+} MfRouteState;
+
+/* A list of MfRouteState */
+extern List *mf_route_states(Oid schema);
+
+/* The element of MfRoutesState.health about a prefix; NULL = there is none. */
+extern MfRouteHealth *mf_route_health(MfRouteHealth *health, const char *prefix);
 
 /* The registered prefixes, in order, as a list of strings in the current memory context. */
 extern List *mf_route_prefixes(const MfSqlScope *scope);

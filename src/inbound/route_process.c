@@ -75,6 +75,7 @@ mf_routes_main(Datum main_arg)
 			char	   *error;
 
 			MemoryContextReset(runner.context);
+			visit->answer.owner = InvalidOid;
 			if (!mf_transaction_run(&runner, call_function, visit, &error))
 			{
 				visit->answer.status = 0;
@@ -124,6 +125,7 @@ detach_from_slot(int code, Datum arg)
 	if (state->phase == MF_ROUTE_ASKED && code != 0)
 	{
 		state->answer.status = 0;
+		state->answer.owner = InvalidOid;
 		strlcpy(state->answer.error, "the process that called it was ended", sizeof(state->answer.error));
 		state->phase = MF_ROUTE_ANSWERED;
 	}

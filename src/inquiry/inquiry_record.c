@@ -232,6 +232,7 @@ add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNex
 	{
 		case MF_LOOKUP_FOUND:
 			next->invoice_id = answer->invoice_id;
+			next->reference = answer->reference;
 			next->row = answer->row;
 			break;
 		case MF_LOOKUP_NOT_FOUND:

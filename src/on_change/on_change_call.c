@@ -23,9 +23,15 @@ static bool is_visible(void *argument);
 void
 mf_reaction_describe(const MfReactionCall *call, MfUserCall *function)
 {
+	static const Oid change_types[] = {REGPROCEDUREOID, BOOLOID};
+	static const Oid time_types[] = {REGPROCEDUREOID, TIMESTAMPTZOID};
+
 	memset(function, 0, sizeof(MfUserCall));
 	function->function = call->function;
 	function->owner = call->owner;
+	function->registrant = call->registrant;
+	function->registrar = call->timed ? mf_find_function(call->schema, "mf_on_time", time_types, lengthof(time_types)) :
+		mf_find_function(call->schema, "mf_on_change", change_types, lengthof(change_types));
 	if (call->timed)
 	{
 		function->nargs = 1;

@@ -16,6 +16,7 @@ typedef struct MfReactionCall
 	Oid			schema;			/* the extension's */
 	const char *function;		/* schema and name, as in mf_reaction */
 	const char *owner;			/* when it was registered */
+	const char *registrant;		/* who has registered it; NULL = the script of an extension */
 	bool		timed;			/* called at a time, not for a change */
 	int64		invoice;
 	Datum		before;			/* the row, of type mf_invoice */

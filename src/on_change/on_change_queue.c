@@ -70,7 +70,8 @@ static MfStatement add_statement = {
 
 /* Begins with the function after the one that was called last, in the order of their names. */
 static MfStatement next_statement = {
-	MF_IN_ORDER "SELECT q.id::int8, r.function::text, r.owner::text, q.invoice::int8, q.failures::int4, r.failures::int4, r.kind = 'time' "
+	MF_IN_ORDER "SELECT q.id::int8, r.function::text, r.owner::text, q.invoice::int8, q.failures::int4, r.failures::int4, r.kind = 'time', "
+	"  " MF_REGISTRANT " "
 	"FROM @mf_reaction r, LATERAL (SELECT q.id, q.invoice, q.failures, q.due FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.due <= $1 AND " IS_FIRST " ORDER BY q.due LIMIT 1) q "
 	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " MF_REACTION_LIVE " AND " NOT_PAUSED " "
@@ -138,6 +139,13 @@ static MfStatement due_statement = {
 	"UPDATE @mf_reaction_queue SET due = clock_timestamp() WHERE due > clock_timestamp() AND ($1 IS NULL OR function = $1) "
 	"AND (invoice IS NOT NULL OR error IS NOT NULL)",
 	1, {TEXTOID}, NULL
+};
+
+/* Of functions that are not registered any more, nor those of an extension that was dropped */
+static MfStatement purge_statement = {
+	"DELETE FROM @mf_reaction_queue q WHERE q.id IN (SELECT o.id FROM @mf_reaction_queue o "
+	"  WHERE NOT EXISTS (SELECT FROM @mf_reaction r WHERE r.function = o.function AND " MF_REACTION_LIVE ") LIMIT 1000)",
+	0, {0}, NULL
 };
 
 static MfStatement retry_statement = {
@@ -260,6 +268,12 @@ mf_reaction_queue_retry(const MfSqlScope *scope, const char *function)
 
 	(void) mf_sql_execute(scope, &retry_statement, &value, nulls);
 	(void) mf_sql_execute(scope, &due_statement, &value, nulls);
+}
+
+uint64
+mf_reaction_queue_purge(const MfSqlScope *scope, TimestampTz before)
+{
+	return mf_sql_execute(scope, &purge_statement, NULL, NULL);
 }
 
 bool
@@ -446,6 +460,7 @@ find_next_change(const MfSqlScope *scope, Delivery *delivery)
 		(void) find_next_due(scope, &delivery->next);
 	else
 	{
+		const char *registrant = mf_result_text(0, 8);
 
 		delivery->id = mf_result_int8(0, 1);
 		delivery->call.schema = scope->schema;
@@ -453,6 +468,7 @@ find_next_change(const MfSqlScope *scope, Delivery *delivery)
 		strlcpy(last_function, delivery->call.function, sizeof(last_function));
 		delivery->call.owner = MemoryContextStrdup(delivery->context, mf_result_text(0, 3));
 		delivery->call.timed = mf_result_bool(0, 7);
+		delivery->call.registrant = registrant ? MemoryContextStrdup(delivery->context, registrant) : NULL;
 		if (!delivery->call.timed)
 			delivery->call.invoice = mf_result_int8(0, 4);
 		delivery->was_failing = mf_result_int4(0, 6) > 0;

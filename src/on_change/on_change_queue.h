@@ -16,6 +16,9 @@
 /* In statements: whether the registration "r" counts.  That of an extension that was dropped does not. */
 #define MF_REACTION_LIVE "(r.extension IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = r.extension))"
 
+/* Who needs the right to register for it; an extension does not. */
+#define MF_REGISTRANT "CASE WHEN r.extension IS NULL THEN r.registered_by::text END"
+
 /*
  * Adds a change to the queue of every registered function, without those of payments if it
  * is a change of sending; they are called after the commit.
@@ -30,6 +33,13 @@ extern void mf_reaction_forget_calls(void);
 
 /* Makes all of the queue, or that of one function, due at once. */
 extern void mf_reaction_queue_retry(const MfSqlScope *scope, const char *function);
+
+/*
+ * Deletes some calls of functions that are not registered any more: a transaction that
+ * ends beside mf_off_change() may leave them.  Returns their number; for retention, which gives
+ * a time that is not used.
+ */
+extern uint64 mf_reaction_queue_purge(const MfSqlScope *scope, TimestampTz before);
 
 /* When the worker has to read the queue next; 0 = not before something changes */
 #define MF_REACTION_NOW 1

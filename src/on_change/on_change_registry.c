@@ -42,6 +42,15 @@ static MfStatement register_statement = {
 	5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
+/*
+ * What was queued while the function was registered earlier, by transactions that ended
+ * beside mf_off_change() or later, is none of a new registration's.
+ */
+static MfStatement forget_statement = {
+	"DELETE FROM @mf_reaction_queue q WHERE q.function = $1 AND NOT EXISTS (SELECT FROM @mf_reaction r WHERE r.function = q.function)",
+	1, {TEXTOID}, NULL
+};
+
 static MfStatement count_others_statement = {
 	"SELECT count(*) FROM @mf_reaction WHERE owner = $1 AND function <> $2", 2, {TEXTOID, TEXTOID}, NULL
 };
@@ -71,7 +80,8 @@ static MfStatement unregister_statement = {
 };
 
 static MfStatement states_statement = {
-	"SELECT r.function::text, r.owner::text, r.kind = 'time', w.changes, f.invoice::int8, f.error::text, w.since::timestamptz "
+	"SELECT r.function::text, r.owner::text, r.kind = 'time', w.changes, f.invoice::int8, f.error::text, w.since::timestamptz, "
+	"  " MF_REGISTRANT " "
 	"FROM @mf_reaction r LEFT JOIN LATERAL (SELECT q.invoice, q.error FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.error IS NOT NULL ORDER BY q.invoice, q.id LIMIT 1) f ON true, "
 	"  LATERAL (SELECT count(*) AS changes, min(CASE r.kind WHEN 'time' THEN greatest(q.due, q.changed_at) ELSE q.changed_at END) AS since "
@@ -159,6 +169,7 @@ mf_reaction_register(Oid schema, Oid function, const char *kind, TimestampTz fir
 	scope.latest = true;
 	check_limit(&scope, name, owner);
 	check_kind(&scope, name, values[3]);
+	(void) mf_sql_execute(&scope, &forget_statement, values, NULL);
 	if (mf_sql_execute(&scope, &register_statement, values, extension ? NULL : "    n") == 0)
 		mf_change_suppressed();
 	mf_reaction_queue_retry(&scope, name);
@@ -233,6 +244,7 @@ mf_reaction_states(Oid schema)
 		state->invoice = mf_result_int8(i, 5);
 		state->error = mf_result_text(i, 6);
 		state->since = mf_result_timestamp(i, 7);
+		state->registrant = mf_result_text(i, 8);
 		states = lappend(states, state);
 	}
 	mf_sql_end(&scope);

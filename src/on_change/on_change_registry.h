@@ -19,6 +19,7 @@ typedef struct MfReactionState
 {
 	char	   *function;
 	char	   *owner;
+	char	   *registrant;		/* NULL = the script of an extension */
 	bool		timed;			/* called at times, not for changes */
 	int64		waiting;		/* changes in the queue, or times that have come */
 	TimestampTz since;			/* the oldest of these */

@@ -39,6 +39,8 @@ typedef enum MfCounter
 	MF_COUNTER_CALLBACKS,
 	MF_COUNTER_REACTIONS,		/* calls of functions of mf_on_change() that succeeded */
 	MF_COUNTER_FAILED_REACTIONS,
+	MF_COUNTER_PAGES,			/* requests that functions of mf_on_request() have answered */
+	MF_COUNTER_FAILED_PAGES,
 	MF_COUNTER_REFUSALS,		/* the first of MF_METRIC_REFUSALS */
 	MF_COUNTERS = MF_COUNTER_REFUSALS + MF_METRIC_REFUSALS
 } MfCounter;

@@ -93,6 +93,9 @@ typedef struct MfReactionsState
 #define MF_ROUTE_LOCATION_SIZE 2048
 #define MF_ROUTE_BODY_SIZE (32 * 1024)
 
+/* The most prefixes: the listener looks through them for each request. */
+#define MF_ROUTES_MAX 16
+
 typedef enum MfRoutePhase
 {
 	MF_ROUTE_FREE,
@@ -104,12 +107,23 @@ typedef enum MfRoutePhase
 typedef struct MfRouteAnswer
 {
 	int			status;			/* of HTTP; 0 = there is none, because of an error */
+	Oid			owner;			/* of the function, whose words the error may have; InvalidOid = none was called */
 	char		content_type[MF_ROUTE_TYPE_SIZE];
 	char		location[MF_ROUTE_LOCATION_SIZE];	/* "" = none */
 	int			body_len;
 	char		body[MF_ROUTE_BODY_SIZE];
 	char		error[MF_LAST_ERROR_SIZE];
 } MfRouteAnswer;
+
+/* How requests below a prefix fared lately */
+typedef struct MfRouteHealth
+{
+	char		prefix[MF_ROUTE_PREFIX_SIZE];	/* "" = unused */
+	TimestampTz answered_at;	/* the latest that was answered; 0 = none */
+	TimestampTz failed_at;		/* the latest that was not; 0 = none */
+	Oid			owner;			/* as in MfRouteAnswer, of that one */
+	char		error[MF_LAST_ERROR_SIZE];
+} MfRouteHealth;
 
 /* The process that calls functions of mf_on_request() for the listener, one at a time */
 typedef struct MfRoutesState
@@ -122,6 +136,7 @@ typedef struct MfRoutesState
 	char		prefix[MF_ROUTE_PREFIX_SIZE];
 	char		path[MF_ROUTE_PATH_SIZE];	/* behind the prefix, in UTF-8 */
 	MfRouteAnswer answer;
+	MfRouteHealth health[MF_ROUTES_MAX];
 } MfRoutesState;
 
 /* One database that has, or is about to have, a worker */

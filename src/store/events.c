@@ -124,10 +124,11 @@ static MfStatement resolve_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(nullif(n.ours, 0), (SELECT i.id "
 	"  FROM @mf_event e, " MF_HAVING_NUMBER("n.invoice_id::int8")
 	"    AND e.id = n.event AND e.account = i.account ORDER BY i.id + 0 LIMIT 1)) AS invoice "
-	"  FROM unnest($1, $2, $3, $4, $5, $6) AS n(event, invoice_id, due, lookups, ours, failures)), "
+	"  FROM unnest($1, $2, $3, $4, $5, $6, $7) AS n(event, invoice_id, due, lookups, ours, failures, reference)), "
 	"e AS (UPDATE @mf_event e SET due = n.due, lookups = n.lookups, failures = n.failures, "
 	"    invoice = CASE WHEN " OF_ANOTHER " THEN e.invoice ELSE coalesce(n.invoice, e.invoice) END, "
 	"    invoice_id = coalesce(n.invoice_id::int8, e.invoice_id), "
+	"    customer_reference = coalesce(e.customer_reference, nullif(n.reference, '')), "
 	"    answered_at = CASE WHEN n.due IS NULL AND (n.invoice IS NULL OR " OF_ANOTHER ") THEN clock_timestamp() END "
 	"  FROM n WHERE e.id = n.event RETURNING n.invoice, e.source), "
 	"i AS MATERIALIZED (SELECT i.id, i.account, NOT EXISTS (SELECT FROM e WHERE e.invoice = i.id "
@@ -146,7 +147,7 @@ static MfStatement resolve_events_statement = {
 	"    ordered_by = 0 RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n JOIN @mf_event e ON e.id = n.event) - (SELECT count(*) FROM e) "
 	"  + (SELECT count(*) FROM m) - (SELECT count(*) FROM asked)",
-	6, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL
+	7, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}, NULL
 };
 
 static MfStatement lock_events_statement = {
@@ -297,6 +298,7 @@ mf_events_resolve(const MfSqlScope *scope, const MfEventNext *next, int count)
 		mf_array_add(&columns[3], Int32GetDatum(Min(next[i].lookups, PG_INT16_MAX)));
 		mf_array_add(&columns[4], Int64GetDatum(next[i].row));
 		mf_array_add(&columns[5], Int32GetDatum(Min(next[i].failures, PG_INT16_MAX)));
+		mf_array_add_text(&columns[6], next[i].reference);
 	}
 	mf_columns_change(scope, &resolve_events_statement, columns);
 }

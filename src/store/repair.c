@@ -30,6 +30,7 @@
 #include "store/invoice_number.h"
 #include "store/queue_internal.h"
 #include "store/repair.h"
+#include "store/type_rights.h"
 
 #define UNFINISHED \
 	"(i.status IN ('queued', 'sending', 'unknown', 'review') OR i.duplicate_suspected) " \
@@ -195,7 +196,7 @@ PG_FUNCTION_INFO_V1(mf_repair);
 
 /*
  * Makes missing entries and inquiries, corrects those that do not fit, and deletes
- * those without an invoice.  Returns rows (kind, number).
+ * those without an invoice; and rights that pg_upgrade has lost.  Returns rows (kind, number).
  */
 Datum
 mf_repair(PG_FUNCTION_ARGS)
@@ -218,6 +219,8 @@ mf_repair(PG_FUNCTION_ARGS)
 		mf_change_suppressed();
 	mf_progress_report(MF_PROGRESS_REPAIR, 5, STEPS);
 	(void) mf_sql_execute(&scope, &gone_statement, NULL, NULL);
+	(void) mf_return_rows(fcinfo);
+	mf_type_rights_repair(&scope);
 	(void) mf_return_rows(fcinfo);
 	mf_sql_end(&scope);
 	mf_progress_end(MF_PROGRESS_REPAIR);
@@ -289,6 +292,7 @@ mf_repair_find_damage(Oid schema)
 	damage.gone = mf_result_int8(0, 3);
 	damage.astray = mf_result_int8(0, 4);
 	damage.unlogged = mf_result_text(0, 5);
+	damage.open_types = mf_type_rights_missing(&scope);
 	mf_sql_end(&scope);
 	return damage;
 }

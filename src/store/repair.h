@@ -18,6 +18,7 @@ typedef struct MfDamage
 	int64		gone;			/* entries without an invoice */
 	int64		astray;			/* entries of another account or kind than their invoice, or due too late */
 	char	   *unlogged;		/* names of tables that are not logged, palloc'd; NULL = none */
+	int64		open_types;		/* row types of our tables that everybody may use */
 } MfDamage;
 
 extern MfDamage mf_repair_find_damage(Oid schema);

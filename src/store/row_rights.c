@@ -48,6 +48,12 @@ mf_may_see_network(const MfAccount *account)
 }
 
 bool
+mf_may_see_errors(Oid schema)
+{
+	return mf_has_role(MF_READ_ROLE) && !mf_is_under_policies(schema);
+}
+
+bool
 mf_is_under_policies(Oid schema)
 {
 	return check_enable_rls(get_relname_relid("mf_invoice", schema), InvalidOid, true) == RLS_ENABLED;

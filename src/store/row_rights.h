@@ -30,6 +30,13 @@ extern void mf_check_row_right(int64 invoice, Oid table, Oid creator);
  */
 extern bool mf_may_see_network(const MfAccount *account);
 
+/*
+ * Whether the current role may see the errors of our processes.  They may quote rows of
+ * any invoice, and what functions of users say, so only members of myfatoorah_read may
+ * whom no policy hides invoices from.
+ */
+extern bool mf_may_see_errors(Oid schema);
+
 /* Whether policies decide which rows of mf_invoice the current role sees. */
 extern bool mf_is_under_policies(Oid schema);
 

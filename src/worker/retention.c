@@ -12,6 +12,7 @@
 #include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"
+#include "on_change/on_change_queue.h"
 #include "process/wait.h"
 #include "sending/claim.h"
 #include "store/events.h"
@@ -37,11 +38,15 @@ typedef struct Task
 	bool		failed;
 } Task;
 
+/* Of calls that nobody wants any more */
+static const int no_time = 1;
+
 static Task tasks[] = {
 	{"mf_attempt", &mf_history_retention, mf_queue_purge_attempts, 0, 0, 0, 0, false},
 	{"mf_transition", &mf_history_retention, mf_queue_purge_transitions, 0, 0, 0, 0, false},
 	{"mf_event", &mf_history_retention, mf_events_purge, 0, 0, 0, 0, false},
-	{"mf_invoice", &mf_personal_data_retention, mf_personal_data_purge, 0, 0, 0, 0, false}
+	{"mf_invoice", &mf_personal_data_retention, mf_personal_data_purge, 0, 0, 0, 0, false},
+	{"mf_reaction_queue", &no_time, mf_reaction_queue_purge, 0, 0, 0, 0, false}
 };
 
 static bool purge_batch(const MfSqlScope *scope, void *argument);
@@ -90,9 +95,9 @@ run_batch(Task *task, MfSlot *slot, MfRunTransaction run, TimestampTz now)
 	LWLockRelease(mf_shared->lock);
 	if (task->failed && !was_failed && error != NULL)
 		ereport(LOG,
-				(task->retention == &mf_history_retention ?
-				 mf_log_event("retention_failed", "could not delete old rows of table \"%s\"", task->table) :
-				 mf_log_event("retention_failed", "could not empty old rows of table \"%s\"", task->table),
+				(task->retention == &mf_personal_data_retention ?
+				 mf_log_event("retention_failed", "could not empty old rows of table \"%s\"", task->table) :
+				 mf_log_event("retention_failed", "could not delete old rows of table \"%s\"", task->table),
 				 errdetail_internal("%s", error)));
 }
 

@@ -42,7 +42,7 @@ case ${1-} in
 esac
 
 # mutate NAME "what it breaks" FILE PERL TEST [VARIABLE=VALUE...]: PERL changes the text of the file in $_; TEST is
-# one of t/, or core/NAME for one of test/core
+# one of t/, core/NAME for one of test/core, or regress/NAME for one of sql/
 mutate()
 {
 	[ -z "$MF_MUTATIONS" ] || [[ " $MF_MUTATIONS " == *" $1 "* ]] || return 0
@@ -55,6 +55,7 @@ check_pattern()
 	local name=$1 file=$3 perl=$4 test=t/$5.pl why=
 
 	[[ $5 != core/* ]] || test=test/core/${5#core/}.c
+	[[ $5 != regress/* ]] || test=sql/${5#regress/}.sql
 	if ! [ -e "$file" ]
 	then
 		why="there is no $file"
@@ -97,6 +98,7 @@ run_mutation()
 	else
 		mkdir -p "$out/tmp_check/log"
 		local run=(timeout -k 10 600 perl "t/$test.pl")
+		[[ $test != regress/* ]] || run=(run_regress "${test#regress/}")
 		[[ $test != core/* ]] || run=(timeout -k 10 300 make -s -C test/core check WERROR= TESTS="${test#core/}")
 		env "$@" TESTDIR="$out" TESTDATADIR="$out/tmp_check" TESTLOGDIR="$out/tmp_check/log" \
 			PG_REGRESS="$MF_PGXS_SRC/test/regress/pg_regress" PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=60 \
@@ -116,6 +118,13 @@ run_mutation()
 	fi
 	cp "$MF_SCRATCH/original" "$file"
 	touch "$file"
+}
+
+# run_regress NAME: a test of pg_regress, which is counted nowhere
+run_regress()
+{
+	rm -rf "$MF_SCRATCH/regress"
+	(MF_PASSED=0 MF_FAILED=0 REGRESS="setup $1" && mf_suite_regress && [ "$MF_FAILED" -eq 0 ] && [ "$MF_PASSED" -gt 0 ])
 }
 
 result()
@@ -248,6 +257,19 @@ mutate route_answer 'the listener passes on any answer of a function' src/inboun
 	's/status_fits \|= answer->status == valid_statuses\[i\]/status_fits = true/' 059_routes
 mutate route_stubborn 'a page that does not end is waited for' src/database/user_call.c \
 	's/enable_timeout_after\(kill_timeout, KILL_MS\(mf_on_change_timeout\)\);//' 059_routes
+mutate route_prepared 'COMMIT PREPARED tells nobody what was committed' src/worker/utility_hooks.c \
+	's/\tif \(commit_prepared\)\n/\tif (false)\n/' 059_routes
+mutate route_loaded 'pages that a dump brings are not known after mf_resume()' src/functions/operator_functions.c \
+	's/\tmf_routes_changed_at_commit\(\);\n//' 059_routes
+mutate route_words 'who may not read what a function reads is told its errors' src/store/row_rights.c \
+	's/return mf_has_role\(MF_READ_ROLE\) && !mf_is_under_policies\(schema\);/return true;/' 059_routes
+mutate route_failures 'a page that fails is not told to operators' src/inbound/listener_routes.c \
+	's/\tnote\(request->prefix, error, owner\);\n//' 059_routes
+mutate route_leaver 'a page is answered by the function of a role that may register none any more' src/database/user_call.c \
+	's/if \(call->registrant != NULL && /if (false \&\& /' 059_routes
+mutate none_001 '' src/worker/worker.c '' 001_commit_to_request
+mutate prepared_asleep 'COMMIT PREPARED wakes no worker' src/worker/utility_hooks.c \
+	's/\tif \(commit_prepared\)\n/\tif (false)\n/' 001_commit_to_request
 mutate none_070 '' src/worker/worker.c '' 070_on_change
 mutate reaction_undoes 'a function that fails undoes the change' src/database/user_call.c \
 	's/ErrorData  \*error = mf_sql_try\(run_function, &run\);/ErrorData  *error = NULL;\n\n\t\trun_function(&run);/' 070_on_change
@@ -265,6 +287,33 @@ mutate reaction_owner 'a function that another role has made is called' src/data
 	's/current_owner != \*role/false/' 070_on_change
 mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change/on_change_call.c \
 	's/return check_enable_rls\([^;]*?mf_queue_is_visible\(call->schema, call->invoice\)/return true/' 070_on_change
+mutate reaction_leaver 'a function of a role that may register none any more is called' src/database/user_call.c \
+	's/if \(call->registrant != NULL && /if (false \&\& /' 070_on_change
+mutate reaction_earlier 'calls of an earlier registration are those of the next' src/on_change/on_change_registry.c \
+	's/\t\(void\) mf_sql_execute\(&scope, &forget_statement, values, NULL\);\n//' 070_on_change
+mutate reaction_left 'calls that nobody wants any more stay' src/on_change/on_change_queue.c \
+	's/return mf_sql_execute\(scope, &purge_statement, NULL, NULL\);/return 0;/' 070_on_change
+mutate reaction_prepared 'COMMIT PREPARED has nothing called' src/worker/utility_hooks.c \
+	's/\tif \(commit_prepared\)\n/\tif (false)\n/' 070_on_change
+mutate none_replace '' src/worker/worker.c '' regress/replace
+mutate replace_twice 'two invoices are to be paid in place of one' src/functions/replace.c \
+	's/OR \(i\.replaced_by IS NOT NULL AND "/OR (false AND "/' regress/replace
+mutate replace_paid 'a paid invoice is to be paid once more' src/functions/replace.c \
+	's/AND \(" WAS_PAID\n/AND (false "\n/' regress/replace
+mutate replace_beside_payment 'an invoice is replaced while it is being paid' src/functions/replace.c \
+	's/OR \(\$2 AND " IS_BEING_PAID "\)/OR (false AND " IS_BEING_PAID ")/' regress/replace
+mutate replace_left 'what has replaced an invoice, and was replaced itself, does not name the last one' src/functions/replace.c \
+	's/\tadd_family\(schema, &command, &olds, &news\);\n//' regress/replace
+mutate replace_sends 'a replaced invoice is sent all the same' src/functions/replace.c \
+	's/\tmf_action_cancel\(command, named, results, count\);/\tmf_queue_lock_named(command->schema, named, count);/' regress/replace
+mutate replaced_retried 'an invoice that was refused and replaced can be sent again' src/store/queue.c \
+	"s/t\\.to_status = 'rejected' AND /false AND /" regress/replace
+mutate replaced_resent 'a replaced invoice in review can be sent again' src/store/queue_operations.c \
+	's/if \(job->replaced_by != 0\)/if (false)/' regress/replace
+mutate replaced_paid 'what replaces an invoice that was paid is sent' src/store/payment.c \
+	's/\tcancel_unsent\(scope, [^;]*;\n//' regress/replace
+mutate replaced_paid_twice 'nobody is told that both can be paid' src/store/payment.c \
+	's/\t\(void\) mf_sql_execute\(scope, &paid_twice_statement, &value, NULL\);\n//' regress/replace
 mutate none_086 '' src/worker/worker.c '' 086_code_of_other_roles
 mutate guest_constraints 'guests may SET CONSTRAINTS' src/database/user_code.c \
 	's/if \(command == T_ConstraintsSetStmt\)/if (false)/' 086_code_of_other_roles
