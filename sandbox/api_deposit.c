@@ -8,24 +8,24 @@
 #include "status.h"
 #include "validate.h"
 
-static void put_text(Buf *b, const char *name, Str value);
-static void put_amount(Buf *b, const char *name, Decimal value);
-static void put_time(Buf *b, const char *name, Ticks at, int digits);
+static void row_text(Buf *b, const char *name, Str value);
+static void row_amount(Buf *b, const char *name, Decimal value);
+static void row_time(Buf *b, const char *name, Ticks at, int digits);
 static void put_row(Buf *b, const Deposit *d, const Invoice *inv);
 
 /*
- * put_text, put_amount, put_time
+ * row_text, row_amount, row_time
  *		,"Name": and a value; amounts are texts.
  */
 static void
-put_text(Buf *b, const char *name, Str value)
+row_text(Buf *b, const char *name, Str value)
 {
 	buf_printf(b, ",\"%s\":", name);
 	buf_put_json_or_null(b, value);
 }
 
 static void
-put_amount(Buf *b, const char *name, Decimal value)
+row_amount(Buf *b, const char *name, Decimal value)
 {
 	buf_printf(b, ",\"%s\":\"", name);
 	buf_put_grouped(b, value);
@@ -33,7 +33,7 @@ put_amount(Buf *b, const char *name, Decimal value)
 }
 
 static void
-put_time(Buf *b, const char *name, Ticks at, int digits)
+row_time(Buf *b, const char *name, Ticks at, int digits)
 {
 	buf_printf(b, ",\"%s\":\"", name);
 	buf_put_datetime(b, at, digits);
@@ -50,23 +50,23 @@ put_row(Buf *b, const Deposit *d, const Invoice *inv)
 	const PaymentTry *paid = store_success(inv);
 
 	buf_printf(b, "{\"InvoiceId\":%lld", (long long) inv->id);
-	put_text(b, "PaymentGateway", str_of(gateway_name(paid->gateway)));
-	put_text(b, "PaymentId", str_of(paid->payment_id));
+	row_text(b, "PaymentGateway", str_of(gateway_name(paid->gateway)));
+	row_text(b, "PaymentId", str_of(paid->payment_id));
 	buf_printf(b, ",\"InvoiceReference\":\"%d%06lld\"", local_time(inv->created).year,
 			   (long long) inv->number);
-	put_text(b, "CustomerReference", inv->data.reference);
-	put_time(b, "CreatedDate", inv->created, 3);
-	put_amount(b, "InvoiceValue", inv->value);
-	put_amount(b, "PaidCurrencyValue", paid->due);
-	put_text(b, "PaidCurrency", str_of(inv->account->currency->abbreviation));
-	put_amount(b, "InvoiceDisplayValue", inv->data.display_value);
-	put_amount(b, "DueValue", paid->due);
-	put_time(b, "PaidDate", paid->at, 3);
-	put_amount(b, "TotalServiceCharge", paid->charge);
-	put_amount(b, "DueDeposit", deposit_share(inv, d->supplier));
+	row_text(b, "CustomerReference", inv->data.reference);
+	row_time(b, "CreatedDate", inv->created, 3);
+	row_amount(b, "InvoiceValue", inv->value);
+	row_amount(b, "PaidCurrencyValue", paid->due);
+	row_text(b, "PaidCurrency", str_of(inv->account->currency->abbreviation));
+	row_amount(b, "InvoiceDisplayValue", inv->data.display_value);
+	row_amount(b, "DueValue", paid->due);
+	row_time(b, "PaidDate", paid->at, 3);
+	row_amount(b, "TotalServiceCharge", paid->charge);
+	row_amount(b, "DueDeposit", deposit_share(inv, d->supplier));
 	buf_puts(b, ",\"DepositReference\":");
 	buf_put_deposit_reference(b, d);
-	put_time(b, "DepositDate", d->at, 3);
+	row_time(b, "DepositDate", d->at, 3);
 	buf_putc(b, '}');
 }
 

@@ -65,23 +65,14 @@ void
 put_invoice_answer(Request *r, Invoice *inv, bool with_token)
 {
 	Answer *a = &r->answer;
+	InvoiceState truth;
+	bool hidden;
 
 	buf_puts(&a->body, "{\"IsSuccess\":true,\"Message\":\"\",\"ValidationErrors\":null,\"Data\":");
-	if (payment_is_stale(inv))
-	{
-		PaymentTry *last = inv->last_try;
-		TryStatus status = last->status;
-		char word[sizeof(inv->status)];
-
-		memcpy(word, inv->status, sizeof(word));
-		strcpy(inv->status, "Pending");
-		last->status = TRY_IN_PROGRESS;
-		status_put_data(&a->body, inv, with_token);
-		last->status = status;
-		memcpy(inv->status, word, sizeof(word));
-	}
-	else
-		status_put_data(&a->body, inv, with_token);
+	hidden = payment_hide(inv, &truth);
+	status_put_data(&a->body, inv, with_token);
+	if (hidden)
+		payment_show(inv, &truth);
 	buf_putc(&a->body, '}');
 	answer_json(a, 200);
 	a->invoice_id = inv->id;

@@ -15,6 +15,12 @@ static const Call calls[] = {
 	{"/v2/getrefundstatus", "POST", true, false, ABOUT_KEY, KIND_GET_REFUND_STATUS, get_refund_status},
 	{"/v2/getdepositedinvoices", "POST", true, false, ABOUT_NOTHING, KIND_OTHER, get_deposited_invoices},
 	{"/v2/getwebhooks", "POST", true, false, ABOUT_NOTHING, KIND_OTHER, get_webhooks},
+	{"/v3/payments", "POST", true, true, ABOUT_ORDER, KIND_V3_PAYMENT, v3_create_payment},
+	{"/v3/payments/", "GET", false, false, ABOUT_PAYMENT, KIND_OTHER, v3_get_payment},
+	{"/v3/payments/", "PUT", true, true, ABOUT_PAYMENT, KIND_OTHER, v3_update_payment},
+	{"/v3/invoices/externalidentifier/", "GET", false, false, ABOUT_REFERENCE, KIND_OTHER,
+	 v3_get_invoice_by_reference},
+	{"/v3/invoices/", "GET", false, false, ABOUT_INVOICE, KIND_OTHER, v3_get_invoice},
 };
 
 #define CALLS ((int) (sizeof(calls) / sizeof(calls[0])))

@@ -11,7 +11,7 @@
 
 #define MAX_DEPOSIT 2000000
 
-static const char *const styles[] = {"guide", "reference", "old", NULL};
+static const char *const styles[] = {"guide", "reference", "old", "idempotency", NULL};
 static const char *const failed_words[] = {"forget", "keep", "lose", NULL};
 static const char *const concurrent_words[] = {"replay", "refuse", "double", NULL};
 static const char *const key_words[] = {"ok", "expired", "foreign", "forbidden", NULL};
@@ -123,6 +123,8 @@ take_setting(AccountSettings *s, const cJSON *m)
 		s->refund_answers = (AnswerStyle) word;
 	else if (strcmp(name, "capture_answers") == 0)
 		s->capture_answers = (AnswerStyle) word;
+	else if (strcmp(name, "v3_answers") == 0)
+		s->v3_answers = (AnswerStyle) word;
 	else if (strcmp(name, "idempotency_failed") == 0)
 		s->idempotency_failed = (FailedCalls) word;
 	else if (strcmp(name, "idempotency_concurrent") == 0)
@@ -181,14 +183,15 @@ put_settings(Buf *b, const Account *account)
 			buf_putc(b, '"');
 		}
 	}
-	buf_printf(b,
-			   ",\"refund_hidden_reads\":%lld,\"refund_hidden_ms\":%lld,\"refund_answers\":\"%s\","
-			   "\"capture_answers\":\"%s\",\"idempotency\":%s,\"idempotency_minutes\":%lld,"
-			   "\"idempotency_failed\":\"%s\",\"idempotency_concurrent\":\"%s\"}",
-			   (long long) s->refund_hidden_reads, (long long) s->refund_hidden_ms, styles[s->refund_answers],
-			   styles[s->capture_answers], s->idempotency ? "true" : "false",
-			   (long long) s->idempotency_minutes, failed_words[s->idempotency_failed],
-			   concurrent_words[s->idempotency_concurrent]);
+	buf_printf(
+		b,
+		",\"refund_hidden_reads\":%lld,\"refund_hidden_ms\":%lld,\"refund_answers\":\"%s\","
+		"\"capture_answers\":\"%s\",\"v3_answers\":\"%s\",\"idempotency\":%s,\"idempotency_minutes\":%lld,"
+		"\"idempotency_failed\":\"%s\",\"idempotency_concurrent\":\"%s\"}",
+		(long long) s->refund_hidden_reads, (long long) s->refund_hidden_ms, styles[s->refund_answers],
+		styles[s->capture_answers], styles[s->v3_answers], s->idempotency ? "true" : "false",
+		(long long) s->idempotency_minutes, failed_words[s->idempotency_failed],
+		concurrent_words[s->idempotency_concurrent]);
 }
 
 /*

@@ -10,6 +10,7 @@
 #include <cjson/cJSON.h>
 
 #include "deposit.h"
+#include "objects.h"
 #include "refund.h"
 #include "store.h"
 #include "timers.h"
@@ -96,7 +97,6 @@ typedef struct Message
 
 extern const char *event_name(int version, int code);
 extern int event_code_of_name(Str name);
-extern const char *try_status_upper(TryStatus status);
 extern void body_open(Message *m);
 extern void body_close(Message *m);
 extern void body_payment(Message *m, const Invoice *inv, const PaymentTry *t);

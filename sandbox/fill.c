@@ -12,6 +12,8 @@
 
 #include "json.h"
 
+#define NAMES 7
+
 static void put_member(Buf *to, const JsonDoc *truth, const char *path);
 
 /*
@@ -34,14 +36,21 @@ put_member(Buf *to, const JsonDoc *truth, const char *path)
 
 /*
  * fill_body
- *		The pattern with {{InvoiceId}}, {{InvoiceURL}} and {{CustomerReference}}
- *		replaced: by what the true answer says, and by the request's reference.
+ *		The pattern with {{InvoiceId}}, {{InvoiceURL}} and so on, and
+ *		{{CustomerReference}} replaced: by what the true answer says, and by the request's reference.
  */
 void
 fill_body(Buf *to, const Buf *pattern, const Buf *truth, Str reference)
 {
-	static const char *const names[] = {"InvoiceId", "InvoiceURL", "CustomerReference"};
-	static const char *const paths[] = {"Data.InvoiceId", "Data.InvoiceURL", NULL};
+	static const char *const names[NAMES] = {"InvoiceId", "InvoiceURL",      "PaymentURL",       "PaymentId",
+											 "RefundId",  "RefundReference", "CustomerReference"};
+	static const char *const paths[NAMES] = {"Data.InvoiceId",
+											 "Data.InvoiceURL",
+											 "Data.PaymentURL",
+											 "Data.PaymentId",
+											 "Data.RefundId",
+											 "Data.RefundReference",
+											 NULL};
 	const char *at = pattern->data;
 	const char *end = at + pattern->len;
 	JsonDoc doc = {0};
@@ -52,14 +61,14 @@ fill_body(Buf *to, const Buf *pattern, const Buf *truth, Str reference)
 	{
 		size_t i, len = 0;
 
-		for (i = 0; i < 3; i++)
+		for (i = 0; i < NAMES; i++)
 		{
 			len = strlen(names[i]) + 4;
 			if ((size_t) (end - at) >= len && memcmp(at, "{{", 2) == 0 &&
 				memcmp(at + 2, names[i], len - 4) == 0 && memcmp(at + len - 2, "}}", 2) == 0)
 				break;
 		}
-		if (i == 3)
+		if (i == NAMES)
 		{
 			buf_putc(to, *at++);
 			continue;

@@ -4,6 +4,7 @@
  */
 #include "server.h"
 
+static bool is_stale(Invoice *inv);
 static PaymentTry *find_try(const Invoice *inv, TryStatus status);
 static const char *why_not_payable(const Invoice *inv, const PaymentOrder *order);
 static PaymentTry *operate(Invoice *inv, bool capture, const PaymentOrder *order, const char **refusal);
@@ -55,11 +56,11 @@ payment_put_lag(Buf *b)
 }
 
 /*
- * payment_is_stale
+ * is_stale
  *		Does this read not see the payment yet? Counts the read. Locked.
  */
-bool
-payment_is_stale(Invoice *inv)
+static bool
+is_stale(Invoice *inv)
 {
 	if (inv->last_try == NULL || inv->last_try->status != TRY_SUCCESS)
 		return false;
@@ -69,6 +70,31 @@ payment_is_stale(Invoice *inv)
 		return true;
 	}
 	return monotonic_us() < inv->stale_until_us;
+}
+
+/*
+ * payment_hide, payment_show
+ *		While MyFatoorah's parts disagree, the payment of an invoice looks as if
+ *		it were still going on: false if they do not. The truth is put back
+ *		after the read. Locked.
+ */
+bool
+payment_hide(Invoice *inv, InvoiceState *truth)
+{
+	if (!is_stale(inv))
+		return false;
+	payment_save(inv, truth);
+	truth->last_try = inv->last_try->status;
+	strcpy(inv->status, "Pending");
+	inv->last_try->status = TRY_IN_PROGRESS;
+	return true;
+}
+
+void
+payment_show(Invoice *inv, const InvoiceState *truth)
+{
+	inv->last_try->status = truth->last_try;
+	memcpy(inv->status, truth->status, sizeof(inv->status));
 }
 
 /*
@@ -185,6 +211,8 @@ payment_act(Invoice *inv, Str action, const PaymentOrder *order, const char **re
 		t = operate(inv, action.data[0] == 'c', order, refusal);
 	else
 		t = try_to_pay(inv, action, order, refusal);
+	if (t != NULL && order->token.len > 0)
+		memcpy(t->token, order->token.data, order->token.len);
 	if (t == NULL || order->undone)
 		return t;
 	if (t->status == TRY_SUCCESS)

@@ -207,6 +207,13 @@ extern void get_refund_status(Request *r);
 /* api_deposit.c */
 extern void get_deposited_invoices(Request *r);
 
+/* api_v3.c */
+extern void v3_create_payment(Request *r);
+extern void v3_get_payment(Request *r);
+extern void v3_update_payment(Request *r);
+extern void v3_get_invoice(Request *r);
+extern void v3_get_invoice_by_reference(Request *r);
+
 /* api_webhooks.c */
 extern void get_webhooks(Request *r);
 
@@ -220,6 +227,7 @@ typedef struct PaymentOrder
 	bool duplicate; /* pay what is paid */
 	bool force; /* whatever the page would refuse */
 	bool undone; /* it will be taken back: nobody is told */
+	Str token; /* of the saved card that pays, or absent */
 } PaymentOrder;
 
 /* What an invoice was before something was done to it */
@@ -229,6 +237,7 @@ typedef struct InvoiceState
 	Decimal display_value;
 	char status[20];
 	bool operated;
+	TryStatus last_try;
 } InvoiceState;
 
 extern PaymentTry *payment_act(Invoice *inv, Str action, const PaymentOrder *order, const char **refusal);
@@ -237,7 +246,8 @@ extern void payment_undo(Invoice *inv, const InvoiceState *state);
 
 extern bool payment_set_lag(const cJSON *json);
 extern void payment_put_lag(Buf *b);
-extern bool payment_is_stale(Invoice *inv);
+extern bool payment_hide(Invoice *inv, InvoiceState *truth);
+extern void payment_show(Invoice *inv, const InvoiceState *truth);
 
 /* pages.c */
 extern Invoice *page_invoice(const Request *r);

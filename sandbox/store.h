@@ -40,7 +40,8 @@ typedef enum AnswerStyle
 {
 	STYLE_GUIDE,
 	STYLE_REFERENCE,
-	STYLE_OLD
+	STYLE_OLD,
+	STYLE_IDEMPOTENCY /* the page about Idempotency-Key */
 } AnswerStyle;
 
 /* What becomes of an Idempotency-Key whose first call failed */
@@ -70,6 +71,7 @@ typedef struct AccountSettings
 	int64_t refund_hidden_ms;
 	AnswerStyle refund_answers;
 	AnswerStyle capture_answers;
+	AnswerStyle v3_answers; /* to a creation */
 	bool idempotency; /* Kuwait and Saudi Arabia only */
 	int64_t idempotency_minutes;
 	FailedCalls idempotency_failed;

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#define MAX_URL_CHARACTERS 254
 #define MAX_MOBILE_CHARACTERS 11
 #define MAX_UDF_CHARACTERS 500
 #define MAX_UDF_CARD_CHARACTERS 50
@@ -21,7 +20,6 @@
 
 static void check_customer(Checker *c, const Account *account);
 static void check_value(Checker *c, const Account *account);
-static void check_url(Checker *c, const char *name, Str *to, bool limited);
 static void check_texts(Checker *c);
 static void check_dimension(Checker *c, const JsonNode *item, const char *name, int64_t maximum,
 							OptionalDecimal *to);
@@ -130,37 +128,6 @@ check_value(Checker *c, const Account *account)
 }
 
 /*
- * check_url
- *		A redirect or webhook address.
- */
-static void
-check_url(Checker *c, const char *name, Str *to, bool limited)
-{
-	Str url = text_member(c, c->body, name, name);
-	bool localhost;
-	char text[128];
-
-	*to = STR_NONE;
-	if (url.len == 0)
-		return;
-	if (limited && str_characters(url) > MAX_URL_CHARACTERS)
-	{
-		strcpy(text, "The field ");
-		strcat(text, name);
-		strcat(text, " must be a string with a maximum length of 254.");
-		rule_error(c, name, text);
-	}
-	else if (!is_web_url(url, &localhost) || localhost)
-	{
-		strcpy(text, "The field ");
-		strcat(text, name);
-		strcat(text, " must be a url. Example http://www.example.com");
-		rule_error(c, name, text);
-	}
-	*to = url;
-}
-
-/*
  * check_texts
  *		Language, references, addresses to go back to, expiry.
  */
@@ -187,9 +154,9 @@ check_texts(Checker *c)
 	else if (str_characters(d->user_defined) > MAX_UDF_CHARACTERS)
 		rule_error(c, "UserDefinedField",
 				   "The field UserDefinedField must be a string with a maximum length of 500.");
-	check_url(c, "CallBackUrl", &d->call_back_url, true);
-	check_url(c, "ErrorUrl", &d->error_url, true);
-	check_url(c, "WebhookUrl", &d->webhook_url, false);
+	url_member(c, c->body, "CallBackUrl", "CallBackUrl", &d->call_back_url, true);
+	url_member(c, c->body, "ErrorUrl", "ErrorUrl", &d->error_url, true);
+	url_member(c, c->body, "WebhookUrl", "WebhookUrl", &d->webhook_url, false);
 	if (expiry.len > 0)
 	{
 		if (parse_local_time(expiry, &d->expiry))
@@ -407,7 +374,7 @@ check_processing(Checker *c)
 bool
 validate_send_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req)
 {
-	Checker c = {body, req, {0}};
+	Checker c = {body, req, "invoiceCreate.", {0}};
 
 	memset(req, 0, sizeof(*req));
 	check_customer(&c, account);
@@ -418,13 +385,7 @@ validate_send_payment(const JsonNode *body, const Account *account, SendPaymentR
 	check_shipping(&c);
 	check_suppliers(&c);
 	check_processing(&c);
-	if (c.type_errors.len > 0)
-	{
-		req->errors.len = 0;
-		buf_put(&req->errors, c.type_errors.data, c.type_errors.len);
-	}
-	buf_free(&c.type_errors);
-	return req->errors.len == 0;
+	return check_over(&c);
 }
 
 /*
@@ -438,4 +399,5 @@ validate_free(SendPaymentRequest *req)
 	free(req->data.suppliers);
 	buf_free(&req->errors);
 	buf_free(&req->scratch);
+	buf_free(&req->meta);
 }

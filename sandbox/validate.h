@@ -14,9 +14,12 @@ typedef struct SendPaymentRequest
 	InvoiceData data;
 	Buf errors; /* the elements of ValidationErrors, if any */
 	Buf scratch;
+	Buf meta; /* V3: MetaData as JSON */
+	Str token; /* V3: a saved card to charge, or absent */
 } SendPaymentRequest;
 
 extern bool validate_send_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req);
+extern bool validate_v3_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req);
 extern void validate_free(SendPaymentRequest *req);
 extern bool json_text(const JsonNode *object, const char *name, Str *result);
 extern void put_validation_error(Buf *errors, const char *name, const char *error);

@@ -7,6 +7,8 @@
 
 #include <ctype.h>
 
+#define MAX_URL_CHARACTERS 254
+
 /*
  * put_validation_error
  *		Append one element of a ValidationErrors array.
@@ -30,8 +32,9 @@ put_validation_error(Buf *errors, const char *name, const char *error)
 void
 type_error(Checker *c, const char *name)
 {
-	char full[96] = "invoiceCreate.";
+	char full[96];
 
+	strcpy(full, c->prefix);
 	strncat(full, name, sizeof(full) - strlen(full) - 1);
 	put_validation_error(&c->type_errors, full, "");
 }
@@ -274,4 +277,51 @@ is_web_url(Str s, bool *localhost)
 	*localhost = str_is_nocase(host, "localhost") || str_is_nocase(host, "localhost.") ||
 				 (host.len > 10 && str_is_nocase((Str){host.data + host.len - 10, 10}, ".localhost"));
 	return true;
+}
+
+/*
+ * url_member
+ *		A redirect or webhook address.
+ */
+void
+url_member(Checker *c, const JsonNode *object, const char *name, const char *top, Str *to, bool limited)
+{
+	Str url = text_member(c, object, name, top);
+	bool localhost;
+	char text[128];
+
+	*to = STR_NONE;
+	if (url.len == 0)
+		return;
+	if (limited && str_characters(url) > MAX_URL_CHARACTERS)
+	{
+		strcpy(text, "The field ");
+		strcat(text, name);
+		strcat(text, " must be a string with a maximum length of 254.");
+		rule_error(c, name, text);
+	}
+	else if (!is_web_url(url, &localhost) || localhost)
+	{
+		strcpy(text, "The field ");
+		strcat(text, name);
+		strcat(text, " must be a url. Example http://www.example.com");
+		rule_error(c, name, text);
+	}
+	*to = url;
+}
+
+/*
+ * check_over
+ *		All is checked: errors of type hide all others. True if there is none.
+ */
+bool
+check_over(Checker *c)
+{
+	if (c->type_errors.len > 0)
+	{
+		c->req->errors.len = 0;
+		buf_put(&c->req->errors, c->type_errors.data, c->type_errors.len);
+	}
+	buf_free(&c->type_errors);
+	return c->req->errors.len == 0;
 }

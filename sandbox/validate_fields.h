@@ -13,6 +13,7 @@ typedef struct Checker
 {
 	const JsonNode *body;
 	SendPaymentRequest *req;
+	const char *prefix; /* of the names of type errors */
 	Buf type_errors;
 } Checker;
 
@@ -24,6 +25,9 @@ extern bool number_member(Checker *c, const JsonNode *object, const char *name, 
 extern bool integer_member(Checker *c, const JsonNode *object, const char *name, const char *top,
 						   int64_t *result);
 extern const JsonNode *typed_member(Checker *c, const JsonNode *object, const char *name, JsonType type);
+extern void url_member(Checker *c, const JsonNode *object, const char *name, const char *top, Str *to,
+					   bool limited);
+extern bool check_over(Checker *c);
 extern bool is_email(Str s);
 extern bool is_mobile(Str s);
 extern bool is_dial_code(Str s);

@@ -5,26 +5,9 @@
  */
 #include "delivery.h"
 
-#include <ctype.h>
-
 #include "status.h"
 
-static void put_member(Buf *b, const char *name);
-static void put_text(Buf *b, const char *name, Str value);
-static void put_text_or_null(Buf *b, const char *name, Str value);
-static void put_amount(Buf *b, const char *name, Decimal value);
-static void put_upper(Buf *b, const char *name, const char *word);
-static void put_compact(Buf *b, const char *name, Ticks t);
-static void put_utc(Buf *b, const char *name, Ticks t, int digits);
-static void put_invoice_reference(Buf *b, const Invoice *inv);
-static void put_masked(Buf *b, const char *name, Str value, size_t from, size_t to);
 static void put_values_v1(Buf *b, const Invoice *inv, const PaymentTry *t);
-static void put_invoice_v2(Buf *b, const Invoice *inv);
-static void put_transaction_v2(Buf *b, const PaymentTry *t);
-static void put_customer_v2(Buf *b, const Invoice *inv);
-static void put_amounts_v2(Buf *b, const Invoice *inv, const PaymentTry *t);
-static void put_suppliers_v2(Buf *b, const Invoice *inv);
-static Decimal receivable(const PaymentTry *t);
 
 static const char *const names[2][7] = {
 	{"TransactionsStatusChanged", "RefundStatusChanged", "BalanceTransferred", "SupplierStatusChanged",
@@ -54,133 +37,6 @@ event_code_of_name(Str name)
 	if (str_is_nocase(name, "BALANCE_TRANSFERED"))
 		return 3;
 	return str_is_nocase(name, "SUPLIER_STATUS_CHANGED") ? 4 : 0;
-}
-
-/*
- * try_status_upper
- *		A try's status as webhooks spell it.
- */
-const char *
-try_status_upper(TryStatus status)
-{
-	static const char *const words[] = {"INPROGRESS", "SUCCESS", "FAILED", "CANCELED", "AUTHORIZE"};
-
-	return words[status];
-}
-
-/*
- * put_member and its likes
- *		Append a member, after a comma unless it is the first of its object.
- */
-static void
-put_member(Buf *b, const char *name)
-{
-	if (b->data[b->len - 1] != '{')
-		buf_putc(b, ',');
-	buf_putc(b, '"');
-	buf_puts(b, name);
-	buf_puts(b, "\":");
-}
-
-static void
-put_text(Buf *b, const char *name, Str value)
-{
-	put_member(b, name);
-	buf_put_json(b, value);
-}
-
-static void
-put_text_or_null(Buf *b, const char *name, Str value)
-{
-	put_member(b, name);
-	buf_put_json_or_null(b, value);
-}
-
-static void
-put_amount(Buf *b, const char *name, Decimal value)
-{
-	put_member(b, name);
-	buf_putc(b, '"');
-	buf_put_plain(b, value);
-	buf_putc(b, '"');
-}
-
-static void
-put_upper(Buf *b, const char *name, const char *word)
-{
-	put_member(b, name);
-	buf_putc(b, '"');
-	for (; *word != '\0'; word++)
-		buf_putc(b, (char) toupper((unsigned char) *word));
-	buf_putc(b, '"');
-}
-
-static void
-put_compact(Buf *b, const char *name, Ticks t)
-{
-	put_member(b, name);
-	buf_putc(b, '"');
-	buf_put_compact_time(b, t);
-	buf_putc(b, '"');
-}
-
-static void
-put_utc(Buf *b, const char *name, Ticks t, int digits)
-{
-	put_member(b, name);
-	buf_putc(b, '"');
-	buf_put_utc(b, t, digits, false);
-	buf_putc(b, '"');
-}
-
-/*
- * put_invoice_reference
- *		The digits of InvoiceReference, in quotes.
- */
-static void
-put_invoice_reference(Buf *b, const Invoice *inv)
-{
-	buf_printf(b, "\"%d%06lld\"", local_time(inv->created).year, (long long) inv->number);
-}
-
-/*
- * put_masked
- *		A text with stars for the characters from one position up to so many
- *		before its end.
- */
-static void
-put_masked(Buf *b, const char *name, Str value, size_t from, size_t to)
-{
-	Buf masked = {0};
-	size_t count = str_characters(value);
-	size_t n = 0;
-
-	buf_put(&masked, "", 0);
-	for (size_t i = 0; i < value.len; n++)
-	{
-		size_t len = utf8_length((const unsigned char *) value.data + i, value.len - i);
-
-		len = len > 0 ? len : 1;
-		if (n >= from && n + to < count && value.data[i] != ' ')
-			buf_putc(&masked, '*');
-		else
-			buf_put(&masked, value.data + i, len);
-		i += len;
-	}
-	put_text(b, name, (Str){masked.data, masked.len});
-	buf_free(&masked);
-}
-
-/*
- * receivable
- *		What is left for the merchant of a payment; nothing if there was none.
- */
-static Decimal
-receivable(const PaymentTry *t)
-{
-	if (t->status != TRY_SUCCESS && t->status != TRY_AUTHORIZED)
-		return (Decimal){0, 0};
-	return decimal_sub(decimal_sub(t->value, t->charge), t->vat);
 }
 
 /*
@@ -237,105 +93,6 @@ put_values_v1(Buf *b, const Invoice *inv, const PaymentTry *t)
 }
 
 /*
- * put_invoice_v2, put_transaction_v2, put_customer_v2, put_amounts_v2,
- * put_suppliers_v2
- *		The objects of version 2.
- */
-static void
-put_invoice_v2(Buf *b, const Invoice *inv)
-{
-	put_member(b, "Invoice");
-	buf_printf(b, "{\"Id\":\"%lld\"", (long long) inv->id);
-	put_upper(b, "Status", store_is_paid(inv) ? "PAID" : inv->status);
-	put_member(b, "Reference");
-	put_invoice_reference(b, inv);
-	put_utc(b, "CreationDate", inv->created, 3);
-	put_utc(b, "ExpirationDate", inv->expiry, 3);
-	put_text(b, "UserDefinedField", inv->data.user_defined);
-	put_text_or_null(b, "ExternalIdentifier", inv->data.reference);
-	buf_puts(b, ",\"MetaData\":null}");
-}
-
-static void
-put_transaction_v2(Buf *b, const PaymentTry *t)
-{
-	put_member(b, "Transaction");
-	buf_putc(b, '{');
-	put_text(b, "Id", str_of(t->transaction_id));
-	put_text(b, "Status", str_of(try_status_upper(t->status)));
-	put_text(b, "PaymentMethod", str_of(gateway_name(t->gateway)));
-	put_text(b, "PaymentId", str_of(t->payment_id));
-	put_text(b, "ReferenceId", str_of(t->reference_id));
-	put_text(b, "TrackId", str_of(t->track_id));
-	put_text(b, "AuthorizationId", str_of(t->authorization_id));
-	put_utc(b, "TransactionDate", t->at, 7);
-	put_text(b, "ECI", str_of(t->gateway == GATEWAY_CARD && t->status != TRY_IN_PROGRESS ? "02" : ""));
-	if (t->by_merchant)
-		buf_puts(b, ",\"IP\":{\"Address\":\"\",\"Country\":\"\"}");
-	else
-		buf_puts(b, ",\"IP\":{\"Address\":\"127.0.0.1\",\"Country\":\"Kuwait\"}");
-	buf_puts(b, ",\"Error\":{");
-	put_text(b, "Code", str_of(t->error_code));
-	put_text(b, "Message", str_of(t->error));
-	buf_puts(b, "},\"Card\":");
-	status_put_card(b, t, true);
-	buf_putc(b, '}');
-}
-
-static void
-put_customer_v2(Buf *b, const Invoice *inv)
-{
-	Str email = inv->data.customer_email;
-	const char *host = email.len > 0 ? memchr(email.data, '@', email.len) : NULL;
-	size_t keep = host != NULL ? str_characters((Str){host, (size_t) (email.data + email.len - host)}) : 0;
-
-	buf_puts(b, ",\"Customer\":{");
-	put_masked(b, "Name", inv->data.customer_name, 1, 0);
-	put_masked(b, "Mobile", inv->data.customer_mobile, strlen(inv->account->dial_code), 2);
-	put_masked(b, "Email", email, 1, keep);
-	buf_putc(b, '}');
-}
-
-static void
-put_amounts_v2(Buf *b, const Invoice *inv, const PaymentTry *t)
-{
-	Str base = str_of(inv->account->currency_iso);
-
-	buf_puts(b, ",\"Amount\":{");
-	put_text(b, "BaseCurrency", base);
-	put_amount(b, "ValueInBaseCurrency", t->value);
-	put_amount(b, "ServiceCharge", t->charge);
-	put_amount(b, "ServiceChargeVAT", t->vat);
-	put_amount(b, "ReceivableAmount", receivable(t));
-	put_text(b, "DisplayCurrency", str_of(inv->data.currency->iso));
-	put_amount(b, "ValueInDisplayCurrency", inv->data.display_value);
-	put_text(b, "PayCurrency", base);
-	put_amount(b, "ValueInPayCurrency", t->due);
-	buf_putc(b, '}');
-}
-
-static void
-put_suppliers_v2(Buf *b, const Invoice *inv)
-{
-	buf_puts(b, ",\"Suppliers\":[");
-	for (int i = 0; i < inv->data.supplier_count; i++)
-	{
-		const Supplier *s = &inv->data.suppliers[i];
-
-		buf_printf(b, "%s{\"Code\":%lld,\"Name\":\"Supplier %lld\"", i > 0 ? "," : "", (long long) s->code,
-				   (long long) s->code);
-		put_amount(b, "InvoiceShare", s->invoice_share);
-		if (s->proposed_share.present)
-			put_amount(b, "ProposedShare", s->proposed_share.value);
-		else
-			put_text(b, "ProposedShare", STR_NONE);
-		put_amount(b, "DepositShare", s->proposed_share.present ? s->proposed_share.value : s->invoice_share);
-		buf_putc(b, '}');
-	}
-	buf_putc(b, ']');
-}
-
-/*
  * body_payment
  *		Event 1: a try has ended.
  */
@@ -348,11 +105,11 @@ body_payment(Message *m, const Invoice *inv, const PaymentTry *t)
 	body_open(m);
 	if (m->version == 2)
 	{
-		put_invoice_v2(b, inv);
-		put_transaction_v2(b, t);
-		put_customer_v2(b, inv);
-		put_amounts_v2(b, inv, t);
-		put_suppliers_v2(b, inv);
+		object_invoice(b, inv);
+		object_transaction(b, t, "Transaction", false, true);
+		object_customer(b, inv);
+		object_amounts(b, inv, t);
+		object_suppliers(b, inv);
 		body_close(m);
 		return;
 	}
@@ -469,10 +226,10 @@ body_dispute(Message *m, const Invoice *inv, const PaymentTry *t, const Dispute 
 		buf_printf(b, ",\"DisputeTransactionId\":%lld,\"InvoiceTransactionId\":", (long long) dispute->id);
 		buf_put_str(b, transaction);
 		buf_putc(b, '}');
-		put_invoice_v2(b, inv);
-		put_transaction_v2(b, t);
-		put_customer_v2(b, inv);
-		put_amounts_v2(b, inv, t);
+		object_invoice(b, inv);
+		object_transaction(b, t, "Transaction", false, true);
+		object_customer(b, inv);
+		object_amounts(b, inv, t);
 		body_close(m);
 		return;
 	}
@@ -509,6 +266,6 @@ body_dispute(Message *m, const Invoice *inv, const PaymentTry *t, const Dispute 
 	put_text(b, "TransactionPaymentId", str_of(t->payment_id));
 	put_amount(b, "ServiceChargeVAT", t->vat);
 	put_amount(b, "ServiceCharge", t->charge);
-	put_amount(b, "ReceivableAmount", receivable(t));
+	put_amount(b, "ReceivableAmount", object_receivable(inv, t));
 	body_close(m);
 }

@@ -11,7 +11,7 @@ int
 main(void)
 {
 	static const char *const extra[] = {"--key", KEY "=KWT",       "--key", "SK_SAU_demo",
-										"--key", "second-kwt-key", NULL};
+										"--key", "second-kwt-key", "--key", "SK_BHR_demo", NULL};
 	static const struct
 	{
 		const char *name;
@@ -24,6 +24,7 @@ main(void)
 		{"webhooks", test_webhooks},     {"get-webhooks", test_get_webhooks},
 		{"mischief", test_mischief},     {"refunds", test_refunds},
 		{"accounts", test_accounts},
+		{"v3", test_v3},
 	};
 	int pid = start_server(extra, &port);
 

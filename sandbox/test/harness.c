@@ -479,23 +479,25 @@ same_shape(const cJSON *expected, const cJSON *actual, const char *where)
 }
 
 /*
- * answer_like
- *		An answer has the shape of a sample.
+ * text_like, answer_like
+ *		An answer has the shape of a JSON text, or of a published one.
  */
+void
+text_like(const Reply *r, const char *text, const char *what)
+{
+	cJSON *json = cJSON_Parse(text);
+
+	if (CHECK(r->json != NULL, "%s: the answer is JSON: %s", what, r->raw))
+		same_shape(json, r->json, what);
+	cJSON_Delete(json);
+}
+
 void
 answer_like(const Reply *r, const char *fixture)
 {
-	char path[256];
-	size_t len;
-	char *text;
-	cJSON *json;
+	char *text = fixture_text(fixture);
 
-	snprintf(path, sizeof(path), "fixtures/%s", fixture);
-	text = read_text(path, &len);
-	json = cJSON_Parse(text);
-	if (CHECK(r->json != NULL, "%s: the answer is JSON: %s", fixture, r->raw))
-		same_shape(json, r->json, fixture);
-	cJSON_Delete(json);
+	text_like(r, text, fixture);
 	free(text);
 }
 

@@ -65,6 +65,7 @@ extern const cJSON *at(const cJSON *json, const char *path);
 extern const char *text_at(const cJSON *json, const char *path);
 extern double number_at(const cJSON *json, const char *path);
 extern int64_t count_of(const char *query);
+extern void text_like(const Reply *r, const char *text, const char *what);
 extern void answer_like(const Reply *r, const char *fixture);
 extern char *fixture_text(const char *name);
 
@@ -81,5 +82,6 @@ extern void test_get_webhooks(void);
 extern void test_mischief(void);
 extern void test_refunds(void);
 extern void test_accounts(void);
+extern void test_v3(void);
 
 #endif
