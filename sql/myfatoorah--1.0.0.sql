@@ -19,6 +19,7 @@ BEGIN
 			('myfatoorah_worker', 'without privileges on tables; what the extension changes in its tables runs as this role'),
 			('myfatoorah_submit', 'may insert invoices, read its own, and call MyFatoorah'),
 			('myfatoorah_read', 'may read invoices and everything recorded about them'),
+			('myfatoorah_refund', 'may refund, capture and release what its own roles have invoiced'),
 			('myfatoorah_operate', 'may cancel, retry, pause and resume'),
 			('myfatoorah_inbound', 'may store webhooks and callbacks, and nothing else')
 		) AS v(name, purpose)
@@ -522,6 +523,122 @@ COMMENT ON COLUMN mf_dispute.type IS 'as MyFatoorah spells it: CHARGEBACK, DOCUM
 COMMENT ON COLUMN mf_dispute.amount IS 'amount of the disputed payment, in the currency of the account';
 COMMENT ON COLUMN mf_dispute.opened_at IS 'when a webhook first reported it';
 
+--
+-- Operations on invoices that were paid: refunds, captures, releases.  Each row is
+-- on the worker's agenda as long as it has a due time.
+--
+CREATE TABLE mf_operation (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY WITH (fillfactor = 70),
+	invoice bigint NOT NULL,
+	account text COLLATE "C" NOT NULL,
+	kind text COLLATE "C" NOT NULL DEFAULT 'refund' CHECK (kind IN ('refund', 'capture', 'release')),
+	value numeric,
+	payment_id text COLLATE "C",
+	charge_on_customer boolean NOT NULL DEFAULT false,
+	comment text,
+	suppliers jsonb,
+	idempotency_key text COLLATE "C",
+	reference text COLLATE "C",
+	status text COLLATE "C" NOT NULL DEFAULT 'queued'
+		CHECK (status IN ('queued', 'sending', 'filed', 'refunded', 'captured', 'released', 'refused', 'unknown', 'review', 'cancelled')),
+	currency text COLLATE "C",
+	refund_id bigint,
+	refund_reference text COLLATE "C",
+	refunded_value numeric,
+	rrn text COLLATE "C",
+	filed_at timestamptz,
+	done_at timestamptz,
+	last_error text,
+	attempts integer NOT NULL DEFAULT 0,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	created_by name COLLATE "C",
+	created_by_id oid NOT NULL DEFAULT 0,
+	could_login boolean NOT NULL DEFAULT false,
+	could_insert boolean NOT NULL DEFAULT false,
+	due timestamptz,
+	lookups smallint NOT NULL DEFAULT 0,
+	asked_at timestamptz,
+	origin bigint NOT NULL DEFAULT 0,
+	CHECK (value > 0 OR (value IS NULL AND kind = 'release'))
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+
+-- One request of an invoice at a time, whatever the kind; one capture or release of an invoice for ever.
+CREATE UNIQUE INDEX mf_operation_one_idx ON mf_operation (invoice) WHERE status IN ('sending', 'unknown');
+CREATE UNIQUE INDEX mf_operation_capture_idx ON mf_operation (invoice) WHERE kind <> 'refund' AND status NOT IN ('refused', 'cancelled');
+CREATE UNIQUE INDEX mf_operation_reference_idx ON mf_operation (reference);
+CREATE UNIQUE INDEX mf_operation_idempotency_key_idx ON mf_operation (idempotency_key, account);
+CREATE UNIQUE INDEX mf_operation_refund_id_idx ON mf_operation (invoice, refund_id);
+CREATE INDEX mf_operation_due_idx ON mf_operation (account, due) WHERE due IS NOT NULL;
+CREATE INDEX mf_operation_review_idx ON mf_operation (account) WHERE status = 'review';
+
+COMMENT ON TABLE mf_operation IS 'refunds, captures and releases, each with its place on the worker''s agenda; refunds are inserted into mf_refund';
+COMMENT ON COLUMN mf_operation.kind IS 'refund: MakeRefund or, with suppliers, MakeSupplierRefund; capture and release: UpdatePaymentStatus';
+COMMENT ON COLUMN mf_operation.reference IS 'ExternalIdentifier of the latest attempt, by which a refund is found again';
+COMMENT ON COLUMN mf_operation.done_at IS 'when an answer first said that it was refunded, captured or released';
+COMMENT ON COLUMN mf_operation.due IS 'the worker does nothing before this time; of status sending, the end of the lease; null: nothing is to be done';
+COMMENT ON COLUMN mf_operation.lookups IS 'of status unknown, look-ups so far that have not found it; of status queued, refusals because another one is under way';
+COMMENT ON COLUMN mf_operation.asked_at IS 'when MyFatoorah was last to be asked about it: only answers to later questions count as not found';
+COMMENT ON COLUMN mf_operation.origin IS 'mf_origin() of the database that made this row; no other database acts on it';
+
+CREATE TABLE mf_operation_attempt (
+	operation bigint NOT NULL,
+	attempt integer NOT NULL,
+	reference text COLLATE "C" NOT NULL,
+	body_sha256 bytea NOT NULL,
+	started_at timestamptz NOT NULL,
+	send_by timestamptz NOT NULL,
+	finished_at timestamptz,
+	outcome text COLLATE "C"
+		CHECK (outcome IN ('accepted', 'rejected', 'not_sent', 'throttled', 'account_problem', 'unknown')),
+	http_status integer,
+	refund_id bigint,
+	error text,
+	sent_to integer,
+	PRIMARY KEY (operation, attempt)
+) WITH (fillfactor = 70);
+
+CREATE INDEX mf_operation_attempt_reference_idx ON mf_operation_attempt (reference);
+
+COMMENT ON TABLE mf_operation_attempt IS 'every request for a refund, capture or release, recorded before it leaves';
+COMMENT ON COLUMN mf_operation_attempt.reference IS 'the ExternalIdentifier of this attempt';
+COMMENT ON COLUMN mf_operation_attempt.body_sha256 IS 'SHA-256 of the request body';
+COMMENT ON COLUMN mf_operation_attempt.send_by IS 'the request does not leave after this time';
+COMMENT ON COLUMN mf_operation_attempt.outcome IS 'what is certain: accepted, rejected, not_sent, throttled, account_problem or unknown; null while the request is in flight';
+COMMENT ON COLUMN mf_operation_attempt.refund_id IS 'the RefundId in the answer, whatever the outcome';
+COMMENT ON COLUMN mf_operation_attempt.sent_to IS 'checksum of the address and key of the request';
+
+-- People insert refunds here.
+CREATE VIEW mf_refund WITH (security_barrier) AS
+	SELECT o.id, o.invoice, o.value, o.payment_id, o.charge_on_customer, o.comment, o.suppliers, o.idempotency_key,
+		   o.account, o.currency, o.reference, o.status, o.refund_id, o.refund_reference, o.refunded_value, o.rrn,
+		   o.filed_at, o.done_at AS refunded_at, o.last_error, o.attempts, o.created_at, o.created_by
+	FROM mf_operation o
+	WHERE o.kind = 'refund' AND mf_invoice_visible(o.invoice);
+
+COMMENT ON VIEW mf_refund IS 'insert a row, and MyFatoorah is asked for a refund once the transaction commits; refunds made in the portal are rows, too';
+COMMENT ON COLUMN mf_refund.id IS 'our number of the refund';
+COMMENT ON COLUMN mf_refund.invoice IS 'mf_invoice.id of the invoice that was paid';
+COMMENT ON COLUMN mf_refund.value IS 'Amount, in the currency of the account, at most what is left: mf_refundable()';
+COMMENT ON COLUMN mf_refund.payment_id IS 'PaymentId of the payment to refund, of an invoice that was paid more than once; null: MyFatoorah chooses';
+COMMENT ON COLUMN mf_refund.charge_on_customer IS 'ServiceChargeOnCustomer: MyFatoorah''s fee is taken from what the customer gets';
+COMMENT ON COLUMN mf_refund.comment IS 'Comment, shown in the MyFatoorah portal';
+COMMENT ON COLUMN mf_refund.suppliers IS 'what suppliers bear, [{"SupplierCode": 1, "SupplierDeductedAmount": 5}]; the rest of value is the vendor''s';
+COMMENT ON COLUMN mf_refund.idempotency_key IS 'your own key, unique within the account: a second INSERT with it makes no second refund';
+COMMENT ON COLUMN mf_refund.account IS 'result: account of the invoice';
+COMMENT ON COLUMN mf_refund.currency IS 'result: currency of value, that of the account, ISO 4217';
+COMMENT ON COLUMN mf_refund.reference IS 'result: the unique ExternalIdentifier that is sent; null of a refund made in the portal without one';
+COMMENT ON COLUMN mf_refund.status IS 'result: queued, sending, filed, refunded, refused, unknown, review or cancelled; filed is not refunded yet';
+COMMENT ON COLUMN mf_refund.refund_id IS 'result: MyFatoorah''s RefundId';
+COMMENT ON COLUMN mf_refund.refund_reference IS 'result: MyFatoorah''s RefundReference';
+COMMENT ON COLUMN mf_refund.refunded_value IS 'result: RefundAmount, what the customer gets of value; less if the fee is on the customer';
+COMMENT ON COLUMN mf_refund.rrn IS 'result: RRN, the bank''s number of the refund';
+COMMENT ON COLUMN mf_refund.filed_at IS 'result: when MyFatoorah was first known to have the request';
+COMMENT ON COLUMN mf_refund.refunded_at IS 'result: when MyFatoorah was first known to have refunded it';
+COMMENT ON COLUMN mf_refund.last_error IS 'result: why it was refused, or what is wrong; null if nothing is';
+COMMENT ON COLUMN mf_refund.attempts IS 'result: number of the latest request for it';
+COMMENT ON COLUMN mf_refund.created_at IS 'result: when the row was inserted';
+COMMENT ON COLUMN mf_refund.created_by IS 'result: the role that inserted the row; null of a refund made in the portal';
+
 CREATE TABLE mf_event (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
@@ -741,129 +858,6 @@ AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_key_taken IS 'whether an invoice of the account has that idempotency_key, an archived one or one of a dropped month included; false for null';
 
 --
--- Deposits: what MyFatoorah has transferred to the bank.  Webhooks and people ask, the
--- worker reads (GetDepositedInvoices).  Rows name the InvoiceId only: which invoice of ours
--- that is, is looked up when somebody asks, so it stays right when a row is adopted or archived.
---
-CREATE TABLE mf_deposit_state (
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	account text COLLATE "C" NOT NULL,
-	deposit_reference text COLLATE "C" NOT NULL,
-	supplier_code bigint NOT NULL DEFAULT 0,
-	status text COLLATE "C" NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'read', 'failed')),
-	currency text COLLATE "C",
-	announced_value numeric,
-	announced_count integer,
-	announced_at timestamptz,
-	deposit_date timestamptz,
-	item_count integer,
-	gross_value numeric,
-	service_charge numeric,
-	itemised_value numeric,
-	requested_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	times_requested integer NOT NULL DEFAULT 1,
-	read_at timestamptz,
-	due timestamptz DEFAULT pg_catalog.clock_timestamp(),
-	lookups smallint NOT NULL DEFAULT 0,
-	failures smallint NOT NULL DEFAULT 0,
-	error text,
-	UNIQUE (account, deposit_reference, supplier_code)
-);
-
-CREATE INDEX mf_deposit_state_due_idx ON mf_deposit_state (account, due) WHERE due IS NOT NULL;
-CREATE INDEX mf_deposit_state_date_idx ON mf_deposit_state (account, supplier_code, deposit_date);
-
-COMMENT ON TABLE mf_deposit_state IS 'deposits of accounts, and when MyFatoorah is asked about them; mf_deposit shows them';
-COMMENT ON COLUMN mf_deposit_state.supplier_code IS '0: the deposit is the account''s own';
-COMMENT ON COLUMN mf_deposit_state.times_requested IS 'how often webhooks and people have asked for it: an answer to an earlier question does not settle a later one';
-COMMENT ON COLUMN mf_deposit_state.lookups IS 'definite answers in a row by which it could not be read; after five of them it is failed';
-
-CREATE TABLE mf_deposit_row (
-	deposit bigint NOT NULL,
-	item integer NOT NULL,
-	invoice_id bigint NOT NULL,
-	payment_id text COLLATE "C",
-	payment_gateway text,
-	invoice_reference text,
-	reference text COLLATE "C",
-	created_date timestamptz,
-	paid_date timestamptz,
-	invoice_value numeric,
-	due_value numeric,
-	paid_currency text COLLATE "C",
-	paid_currency_value numeric,
-	total_service_charge numeric,
-	due_deposit numeric NOT NULL,
-	PRIMARY KEY (deposit, item)
-) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
-
-CREATE INDEX mf_deposit_row_invoice_id_idx ON mf_deposit_row (invoice_id);
-
-COMMENT ON TABLE mf_deposit_row IS 'payments in a deposit, as GetDepositedInvoices lists them; mf_deposit_item shows them';
-COMMENT ON COLUMN mf_deposit_row.deposit IS 'mf_deposit_state.id';
-COMMENT ON COLUMN mf_deposit_row.invoice_id IS 'MyFatoorah''s InvoiceId';
-
--- A deposit belongs to no invoice: it is shown to those whom no policy restricts.
-CREATE VIEW mf_deposit WITH (security_barrier) AS
-	SELECT d.id, d.account, d.deposit_reference, nullif(d.supplier_code, 0) AS supplier_code, d.status, d.currency, d.deposit_date,
-		   d.announced_value, d.announced_count, d.item_count, d.gross_value, d.service_charge, d.itemised_value,
-		   d.announced_at, d.requested_at, d.read_at, d.due, d.error
-	FROM mf_deposit_state d
-	WHERE mf_invoice_visible(NULL);
-COMMENT ON VIEW mf_deposit IS 'deposits that webhooks have announced or people have asked for: what was announced, and what MyFatoorah lists';
-COMMENT ON COLUMN mf_deposit.supplier_code IS 'the supplier whose deposit it is; null: the account''s own';
-COMMENT ON COLUMN mf_deposit.status IS 'queued: MyFatoorah is to be asked; read: the items are what it has answered last; failed: it could not be read, see error, and mf_read_deposit() asks again';
-COMMENT ON COLUMN mf_deposit.currency IS 'that of the account: all amounts are in it';
-COMMENT ON COLUMN mf_deposit.announced_value IS 'amount of the deposit, by its webhook or MyFatoorah''s log; null: nothing has announced it';
-COMMENT ON COLUMN mf_deposit.gross_value IS 'sum of DueValue (else InvoiceValue) of the items';
-COMMENT ON COLUMN mf_deposit.service_charge IS 'sum of TotalServiceCharge of the items, without tax';
-COMMENT ON COLUMN mf_deposit.itemised_value IS 'sum of DueDeposit of the items: what the deposit pays for them';
-COMMENT ON COLUMN mf_deposit.error IS 'why it has not been read';
-
-CREATE VIEW mf_deposit_item WITH (security_barrier) AS
-	SELECT r.deposit, d.account, d.deposit_reference, nullif(d.supplier_code, 0) AS supplier_code, d.deposit_date, r.item,
-		   coalesce(i.id, k.id) AS invoice, r.invoice_id, r.payment_id, r.payment_gateway, r.invoice_reference, r.reference,
-		   r.created_date, r.paid_date, r.invoice_value, r.due_value, r.paid_currency, r.paid_currency_value,
-		   r.total_service_charge, r.due_deposit
-	FROM mf_deposit_row r JOIN mf_deposit_state d ON d.id = r.deposit
-		LEFT JOIN LATERAL (SELECT i.id FROM mf_invoice_number n JOIN mf_invoice i ON i.id = n.invoice AND i.invoice_id = n.invoice_id
-			WHERE n.invoice_id = r.invoice_id AND i.account = d.account ORDER BY i.id LIMIT 1) i ON true
-		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND a.account = d.account ORDER BY a.id LIMIT 1) k ON i.id IS NULL
-	WHERE mf_invoice_visible(coalesce(i.id, k.id));
-COMMENT ON VIEW mf_deposit_item IS 'payments in deposits, with the invoice that each is of';
-COMMENT ON COLUMN mf_deposit_item.deposit IS 'mf_deposit.id';
-COMMENT ON COLUMN mf_deposit_item.invoice IS 'id of the row, which may be archived; null: the invoice was created elsewhere';
-COMMENT ON COLUMN mf_deposit_item.reference IS 'CustomerReference, as it was sent: mf_invoice.reference';
-COMMENT ON COLUMN mf_deposit_item.due_deposit IS 'what the deposit pays for it: fees, tax and shares of suppliers are taken off';
-
-CREATE VIEW mf_undeposited WITH (security_barrier) AS
-	SELECT i.id, i.account, i.invoice_id, i.customer_reference, i.payment_status, i.base_currency AS currency, i.received_value, i.net_value,
-		   i.paid_at, pg_catalog.date_part('day', pg_catalog.now() - i.paid_at)::integer AS days
-	FROM mf_invoice i
-	WHERE i.paid_at IS NOT NULL AND i.payment_status IN ('paid', 'partly_refunded', 'disputed') AND mf_invoice_visible(i.id)
-		AND NOT EXISTS (SELECT FROM mf_deposit_row r JOIN mf_deposit_state d ON d.id = r.deposit
-			WHERE r.invoice_id = i.invoice_id AND d.account = i.account AND d.supplier_code = 0);
-COMMENT ON VIEW mf_undeposited IS 'invoices that were paid, not refunded as a whole, and are in no deposit of the account that was read; those of mf_invoice, not archived ones';
-COMMENT ON COLUMN mf_undeposited.days IS 'whole days since it was paid';
-
-CREATE VIEW mf_deposit_difference WITH (security_barrier) AS
-	SELECT d.id, d.account, d.deposit_reference, d.supplier_code, d.deposit_date, d.currency, d.announced_value, d.itemised_value,
-		   d.announced_value - d.itemised_value AS difference, coalesce(m.amount, 0) AS refunds,
-		   d.announced_value - d.itemised_value - coalesce(m.amount, 0) AS unexplained,
-		   d.announced_count - d.item_count AS missing_items, d.gross_value - d.itemised_value AS deducted, d.service_charge
-	FROM (SELECT d.*, pg_catalog.lag(d.at) OVER (PARTITION BY d.account, d.supplier_code ORDER BY d.at, d.id) AS since
-		  FROM (SELECT d.*, coalesce(d.deposit_date, d.announced_at, d.requested_at) AS at FROM mf_deposit d WHERE d.status = 'read') d) d
-		LEFT JOIN LATERAL (SELECT pg_catalog.sum(m.amount) AS amount FROM mf_money m
-			WHERE m.account = d.account AND d.supplier_code IS NULL AND m.kind IN ('refund', 'chargeback')
-				AND m.booked_at > coalesce(d.since, '-infinity') AND m.booked_at <= d.at) m ON true;
-COMMENT ON VIEW mf_deposit_difference IS 'deposits that were read: what was announced, what the items sum up to, and what explains the difference';
-COMMENT ON COLUMN mf_deposit_difference.difference IS 'announced minus itemised: MyFatoorah''s list has no refunds, chargebacks and monthly fees; null if nothing was announced';
-COMMENT ON COLUMN mf_deposit_difference.refunds IS 'refunds and chargebacks of the account that mf_ledger has booked since the deposit before, up to this one; negative';
-COMMENT ON COLUMN mf_deposit_difference.unexplained IS 'difference minus refunds: fees of MyFatoorah that belong to no invoice, refunds that were booked at another time, or an error';
-COMMENT ON COLUMN mf_deposit_difference.missing_items IS 'transactions announced minus items listed';
-COMMENT ON COLUMN mf_deposit_difference.deducted IS 'gross_value minus itemised_value: fees, tax and shares of suppliers';
-
---
 -- What users have added to tables of the extension, which no dump contains
 --
 CREATE TABLE mf_part (
@@ -969,6 +963,16 @@ CREATE TRIGGER mf_invoice_enqueue_insert
 CREATE TRIGGER mf_invoice_enqueue_update
 	AFTER UPDATE ON mf_invoice
 	FOR EACH ROW WHEN (CURRENT_USER <> 'myfatoorah_worker') EXECUTE FUNCTION mf_invoice_enqueue();
+
+CREATE FUNCTION mf_operation_guard()
+RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_operation_guard() IS 'validates a refund, locks its invoice, and refuses more than was received';
+
+CREATE TRIGGER zz_mf_operation_guard
+	BEFORE INSERT ON mf_operation
+	FOR EACH ROW EXECUTE FUNCTION mf_operation_guard();
 
 CREATE FUNCTION mf_invoice_on_change()
 RETURNS trigger
@@ -1147,12 +1151,6 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 AS 'MODULE_PATHNAME', 'mf_refresh_many';
 COMMENT ON FUNCTION mf_refresh(bigint[]) IS 'the same for each of many invoices; the result is asked, asked_later, or the reason why not';
 
-CREATE FUNCTION mf_read_deposit(deposit_reference text, account text DEFAULT 'myfatoorah', supplier_code bigint DEFAULT NULL)
-RETURNS bigint
-LANGUAGE C VOLATILE PARALLEL UNSAFE
-AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_read_deposit IS 'has the worker read a deposit, also again; returns mf_deposit.id';
-
 CREATE FUNCTION mf_wait(
 	id bigint,
 	timeout interval DEFAULT '1 minute',
@@ -1242,6 +1240,30 @@ RETURNS TABLE (id bigint, result text)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_forget IS 'erases names, addresses and numbers of one customer in finished invoices; one row for each: forgotten, forgotten_before, or the reason why not';
+
+CREATE FUNCTION mf_refundable(invoice bigint, payment_id text DEFAULT NULL)
+RETURNS numeric
+LANGUAGE C STABLE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_refundable(bigint, text) IS 'what can still be refunded of an invoice, or of one of its payments, in the currency of the account: what was received, less refunds that are not refused or cancelled, and chargebacks';
+
+CREATE FUNCTION mf_cancel_refund(id bigint, reason text DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_cancel_refund(bigint, text) IS 'cancels a refund that is queued: it is not asked for';
+
+CREATE FUNCTION mf_retry_refund(id bigint, reason text)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_retry_refund(bigint, text) IS 'queues a refund that was refused, or is in review, again, under a new reference';
+
+CREATE FUNCTION mf_resolve_refund(id bigint, outcome text, reason text, refund_id bigint DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_resolve_refund(bigint, text, text, bigint) IS 'decides about a refund in review: filed (with the RefundId that the portal shows) or refused (the portal shows none)';
 
 CREATE FUNCTION mf_on_change(function regprocedure, payments_only boolean DEFAULT false)
 RETURNS void
@@ -1433,11 +1455,11 @@ CREATE VIEW mf_metrics_attention AS
 				SELECT q.invoice FROM mf_queue q WHERE q.kind = 'review'
 				UNION SELECT q.invoice FROM mf_queue q WHERE q.error IS NOT NULL
 				UNION SELECT q.invoice FROM mf_inquiry q WHERE q.error IS NOT NULL
+				UNION SELECT o.invoice FROM mf_operation o WHERE o.status = 'review'
 				UNION SELECT i.id FROM mf_invoice i WHERE i.payment_doubt IS NOT NULL) r) AS review_invoices,
 		   (SELECT pg_catalog.count(*) FROM mf_account a WHERE a.paused_at IS NOT NULL) AS paused_accounts,
 		   u.inquiries AS urgent_inquiries, coalesce(pg_catalog.date_part('epoch', pg_catalog.now() - u.oldest), 0) AS oldest_urgent_seconds,
-		   r.pending AS pending_reactions, r.failing AS failing_reactions,
-		   (SELECT pg_catalog.count(*) FROM mf_deposit_state d WHERE d.status = 'failed' OR d.error IS NOT NULL) AS unread_deposits
+		   r.pending AS pending_reactions, r.failing AS failing_reactions
 	FROM (SELECT pg_catalog.count(*) AS inquiries, pg_catalog.min(q.due) FILTER (WHERE q.due <= pg_catalog.now()) AS oldest
 		  FROM (SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by = 0
 				UNION ALL SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by <> 0) q) u,
@@ -1499,7 +1521,7 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 				WHEN k.id IS NOT NULL THEN
 				pg_catalog.format('Its month was dropped or detached. If it was detached, bring its rows back into mf_invoice_archive, and the invoice from there: SELECT mf_unarchive(ARRAY[%s]). If it was dropped, look the invoice up in the MyFatoorah portal: invoice %s of account %s', k.id, k.invoice_id, k.account)
 		   END AS next_step
-	FROM (SELECT u.* FROM mf_event u WHERE u.invoice IS NULL AND u.due IS NULL AND u.event_code IS DISTINCT FROM 3
+	FROM (SELECT u.* FROM mf_event u WHERE u.invoice IS NULL AND u.due IS NULL
 		  UNION ALL
 		  SELECT u.* FROM mf_event u WHERE u.invoice IS NOT NULL AND u.answered_at IS NULL
 			AND NOT EXISTS (SELECT FROM mf_invoice i WHERE i.id = u.invoice)) e
@@ -1510,7 +1532,7 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 	WHERE mf_invoice_visible(e.invoice);
 COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that the event is about';
 COMMENT ON COLUMN mf_unmatched.next_step IS 'for an archived invoice, the call that brings it back, so that MyFatoorah is asked about it; or what is to be done before, where its month is gone';
-COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices created elsewhere or archived, of suppliers, or of an invoice that exists twice';
+COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices created elsewhere or archived, of deposits and suppliers, or of an invoice that exists twice';
 
 CREATE VIEW mf_review WITH (security_barrier) AS
 	SELECT i.id, i.account, i.status, i.duplicate_suspected, i.customer_name, i.invoice_value,
@@ -1521,9 +1543,10 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 		   (SELECT pg_catalog.array_agg(DISTINCT t.invoice_id) FROM mf_attempt t
 			WHERE t.invoice = i.id AND (t.reference = i.reference OR t.started_at >= i.created_at)
 				AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
-		   coalesce(q.doubt, q.error, nullif(pg_catalog.concat_ws('; ', CASE WHEN i.status <> 'sent' THEN i.last_error END,
+		   coalesce(q.operation, q.doubt, q.error, nullif(pg_catalog.concat_ws('; ', CASE WHEN i.status <> 'sent' THEN i.last_error END,
 				CASE WHEN i.status = 'sent' OR i.duplicate_error <> i.last_error THEN i.duplicate_error END), '')) AS what_happened,
-		   CASE WHEN q.doubt IS NOT NULL AND i.replaced_by IS NOT NULL THEN
+		   CASE WHEN q.decide IS NOT NULL THEN q.decide
+				WHEN q.doubt IS NOT NULL AND i.replaced_by IS NOT NULL THEN
 				pg_catalog.format('Cancel one of the two in the MyFatoorah portal, or refund what was paid twice: this one and invoice %s. Then: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.replaced_by, i.id)
 				WHEN q.doubt IS NOT NULL THEN
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or refund in the portal, and dismiss it then.', i.id)
@@ -1540,11 +1563,16 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 					CASE WHEN i.replaced_by IS NULL THEN ', or ''abandon''' ELSE '; invoice ' || i.replaced_by || ' is to be paid in its place' END)
 				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel or refund there what is one too many. If the row is about the right invoice: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If another was paid: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER)', i.id, i.id)
 		   END AS next_step
-	FROM (SELECT invoice, due, error, NULL::text AS doubt FROM mf_queue WHERE kind = 'review' OR error IS NOT NULL
+	FROM (SELECT invoice, due, error, NULL::text AS doubt, NULL::text AS operation, NULL::text AS decide FROM mf_queue WHERE kind = 'review' OR error IS NOT NULL
 		  UNION ALL
-		  SELECT invoice, due, error, NULL FROM mf_inquiry WHERE error IS NOT NULL
+		  SELECT invoice, due, error, NULL, NULL, NULL FROM mf_inquiry WHERE error IS NOT NULL
 		  UNION ALL
-		  SELECT id, NULL, NULL, payment_doubt FROM mf_invoice WHERE payment_doubt IS NOT NULL) q
+		  SELECT id, NULL, NULL, payment_doubt, NULL, NULL FROM mf_invoice WHERE payment_doubt IS NOT NULL
+		  UNION ALL
+		  SELECT o.invoice, NULL, NULL, NULL, pg_catalog.format('%s %s of %s %s: %s', o.kind, o.id, o.value, o.currency, o.last_error),
+			   pg_catalog.format('Look the refund up in the MyFatoorah portal, by its comment, amount and ExternalIdentifier %s. If it is there: SELECT mf_resolve_refund(%s, ''filed'', ''reason'', refund_id => NUMBER). If it is not: SELECT mf_retry_refund(%s, ''reason''), or mf_resolve_refund(%s, ''refused'', ''reason'')',
+				o.reference, o.id, o.id, o.id)
+		  FROM mf_operation o WHERE o.status = 'review') q
 		JOIN mf_invoice i ON i.id = q.invoice
 		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
 	WHERE (pg_catalog.pg_has_role('myfatoorah_read', 'USAGE') OR pg_catalog.pg_has_role(i.created_by_id, 'USAGE'))
@@ -1597,15 +1625,15 @@ BEGIN
 END
 $do$;
 
-GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_operate,
-	myfatoorah_inbound;
+GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfatoorah_read, myfatoorah_refund,
+	myfatoorah_operate, myfatoorah_inbound;
 
 -- The worker's role has no right to a table: statements of the library have their owner's (see src/database/sql.c). A default
 -- of mf_queue calls the second function; the launcher finds by the first grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 GRANT EXECUTE ON FUNCTION mf_origin() TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_refund, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -1627,18 +1655,23 @@ GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_submit;
 
 GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
-	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition,
-	mf_deposit, mf_deposit_item, mf_undeposited, mf_deposit_difference
+	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_refund, mf_operation, mf_operation_attempt, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_account_facts, mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_read;
+
+-- A right of its own: who may only submit invoices may not give money back.
+GRANT SELECT ON mf_refund TO myfatoorah_refund;
+GRANT INSERT (invoice, value, payment_id, charge_on_customer, comment, suppliers, idempotency_key) ON mf_refund TO myfatoorah_refund;
+GRANT EXECUTE ON FUNCTION mf_invoice_visible, mf_cancel_refund, mf_retry_refund, mf_resolve_refund TO myfatoorah_refund;
+GRANT EXECUTE ON FUNCTION mf_refundable TO myfatoorah_submit, myfatoorah_read, myfatoorah_refund;
 
 -- What monitoring reads has numbers and names of accounts, and no invoice.
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT SELECT ON mf_metrics_backlog, mf_metrics_attention, mf_progress TO myfatoorah_read, pg_monitor;
 GRANT EXECUTE ON FUNCTION mf_metrics(), mf_request_times(), mf_progress_stat() TO myfatoorah_read, pg_monitor;
 
-GRANT myfatoorah_read TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_read_deposit, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT myfatoorah_read, myfatoorah_refund TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
@@ -1660,11 +1693,11 @@ SELECT pg_catalog.pg_extension_config_dump('mf_transaction', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_money', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_money_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_dispute_state', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_operation', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_operation_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_operation_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('mf_deposit_state', '');
-SELECT pg_catalog.pg_extension_config_dump('mf_deposit_state_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('mf_deposit_row', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_reaction', 'WHERE extension IS NULL');
 SELECT pg_catalog.pg_extension_config_dump('mf_route', 'WHERE extension IS NULL');
 SELECT pg_catalog.pg_extension_config_dump('mf_reaction_queue', '');

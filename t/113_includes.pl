@@ -10,7 +10,7 @@ use Test::More;
 # from bottom to top, as in docs/design.md
 my @folders = qw(
 	core/text core/http core/api core/httpd
-	base process database account request flow store on_change flight inquiry sending
+	base process database account request flow store on_change flight inquiry operation sending
 	inbound functions triggers worker);
 my %floor = map { $folders[$_] => $_ } 0 .. $#folders;
 $floor{'.'} = @folders;

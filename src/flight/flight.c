@@ -24,10 +24,17 @@
 #include "store/row_rights.h"
 
 /* How many flights are under way, by invoice */
+typedef enum UnderWayKind
+{
+	ABOUT_INVOICE,
+	ABOUT_PAYMENT,
+	ABOUT_OPERATION
+} UnderWayKind;
+
 typedef struct UnderWayKey
 {
 	int64		invoice;
-	int64		inquiry;		/* bool */
+	int64		kind;			/* UnderWayKind */
 } UnderWayKey;
 
 typedef struct UnderWay
@@ -41,9 +48,7 @@ static HTAB *flights_under_way = NULL;
 /* In the bodies of requests without an answer, all accounts together */
 static size_t held_bytes = 0;
 
-/* See mf_flight_deposits() */
-static int	deposit_count = 0;
-
+static bool is_under_way(int64 invoice, UnderWayKind kind);
 static void hold_body(MfFlight *flight, char *body, size_t len);
 static void release_body(MfFlight *flight);
 static MfFlight *create_flight(MemoryContext context, MfJobKind kind, const MfAccount *account, MfHttpTarget *target,
@@ -79,12 +84,20 @@ release_body(MfFlight *flight)
 bool
 mf_flight_is_lookup(const MfFlight *flight)
 {
-	return flight->kind != MF_JOB_SEND;
+	return !mf_flight_sends(flight);
+}
+
+bool
+mf_flight_sends(const MfFlight *flight)
+{
+	return flight->kind == MF_JOB_SEND || flight->kind == MF_JOB_OPERATION;
 }
 
 MfRequestKind
 mf_flight_request_kind(const MfFlight *flight)
 {
+	if (flight->kind == MF_JOB_OPERATION)
+		return MF_REQUEST_OPERATION;
 	if (mf_flight_is_inquiry(flight))
 		return MF_REQUEST_INQUIRY;
 	return mf_flight_is_lookup(flight) ? MF_REQUEST_LOOKUP : MF_REQUEST_SEND;
@@ -189,23 +202,10 @@ mf_flight_is_inquiry(const MfFlight *flight)
 		case MF_JOB_REFUNDS:
 		case MF_JOB_PAYMENT_ID:
 		case MF_JOB_WEBHOOK_LOG:
-		case MF_JOB_DEPOSIT:
 			return true;
 		default:
 			return false;
 	}
-}
-
-bool
-mf_flight_needs_permission(const MfFlight *flight)
-{
-	return flight->kind == MF_JOB_WEBHOOK_LOG || flight->kind == MF_JOB_DEPOSIT;
-}
-
-int
-mf_flight_failures(const MfFlight *flight)
-{
-	return flight->inquiry != NULL ? flight->inquiry->failures : flight->deposit != NULL ? flight->deposit->failures : 0;
 }
 
 void
@@ -223,7 +223,8 @@ mf_flight_set_under_way(MfFlight *flight, bool under_way)
 										HASH_ELEM | HASH_BLOBS);
 	memset(&key, 0, sizeof(key));
 	key.invoice = flight->invoice;
-	key.inquiry = mf_flight_is_inquiry(flight);
+	key.kind = flight->kind == MF_JOB_OPERATION ? ABOUT_OPERATION :
+		mf_flight_is_inquiry(flight) ? ABOUT_PAYMENT : ABOUT_INVOICE;
 	entry = (UnderWay *) hash_search(flights_under_way, &key, HASH_ENTER, &found);
 	if (!found)
 		entry->count = 0;
@@ -236,13 +237,25 @@ mf_flight_set_under_way(MfFlight *flight, bool under_way)
 bool
 mf_flight_under_way(int64 invoice, bool inquiry)
 {
+	return is_under_way(invoice, inquiry ? ABOUT_PAYMENT : ABOUT_INVOICE);
+}
+
+bool
+mf_flight_operation_under_way(int64 invoice)
+{
+	return is_under_way(invoice, ABOUT_OPERATION);
+}
+
+static bool
+is_under_way(int64 invoice, UnderWayKind kind)
+{
 	UnderWayKey key;
 
 	if (flights_under_way == NULL)
 		return false;
 	memset(&key, 0, sizeof(key));
 	key.invoice = invoice;
-	key.inquiry = inquiry;
+	key.kind = kind;
 	return hash_search(flights_under_way, &key, HASH_FIND, NULL) != NULL;
 }
 
@@ -264,6 +277,7 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 		flight->invoice = job->invoice;
 		flight->inquiry = (MfInquiryJob *) palloc(sizeof(MfInquiryJob));
 		*flight->inquiry = *job;
+		flight->claimed_at = GetCurrentTimestamp();
 		flight->inquiry->account = flight->throttle->account;
 		flight->inquiry->key = pstrdup(job->key);
 	}
@@ -272,33 +286,30 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 }
 
 MfFlight *
-mf_flight_create_deposit(MemoryContext context, const MfDepositJob *job, const MfAccount *account, MfHttpTarget *target)
+mf_flight_create_operation(MemoryContext context, const MfOperation *operation, const MfAccount *account,
+						   MfHttpTarget *target, char *body, size_t body_len)
 {
-	size_t		body_len;
-	char	   *body = mf_deposit_body(mf_to_utf8(job->reference), job->supplier_code, &body_len);
-	MfFlight   *flight = mf_flight_create_inquiry(context, MF_JOB_DEPOSIT, NULL, account, target, body, body_len);
-	MemoryContext old = MemoryContextSwitchTo(flight->memory);
+	const char *sent_reference = mf_to_utf8(operation->reference);
+	MfFlight   *flight;
 
-	flight->deposit = (MfDepositJob *) palloc(sizeof(MfDepositJob));
-	*flight->deposit = *job;
-	flight->deposit->reference = pstrdup(job->reference);
-	flight->deposit->supplier_code = job->supplier_code != NULL ? pstrdup(job->supplier_code) : NULL;
-	MemoryContextSwitchTo(old);
-	deposit_count++;
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build the request for reference \"%s\"", operation->reference)));
+	flight = create_flight(context, MF_JOB_OPERATION, account, target, body, body_len);
+	flight->invoice = operation->invoice;
+	flight->operation = operation->id;
+	flight->operation_kind = operation->kind;
+	flight->with_suppliers = operation->suppliers != NULL;
+	flight->attempt = operation->attempts + 1;
+	flight->reference = MemoryContextStrdup(flight->memory, operation->reference);
+	flight->sent_reference = MemoryContextStrdup(flight->memory, sent_reference);
 	return flight;
-}
-
-int
-mf_flight_deposits(void)
-{
-	return deposit_count;
 }
 
 void
 mf_flight_free(MfFlight *flight)
 {
-	if (flight->deposit != NULL)
-		deposit_count--;
 	mf_flight_set_under_way(flight, false);
 	release_body(flight);
 	mf_http_target_let_go(flight->target);
@@ -309,7 +320,6 @@ mf_flight_free(MfFlight *flight)
 	mf_status_result_free(&flight->found);
 	mf_refund_result_free(&flight->refunds);
 	mf_webhook_log_result_free(&flight->log);
-	mf_deposit_result_free(&flight->deposited);
 	MemoryContextDelete(flight->memory);
 }
 
@@ -320,12 +330,12 @@ mf_flight_endpoint(const MfFlight *flight)
 	{
 		case MF_JOB_SEND:
 			return &mf_endpoints[MF_SEND_PAYMENT];
+		case MF_JOB_OPERATION:
+			return &mf_endpoints[flight->with_suppliers ? MF_MAKE_SUPPLIER_REFUND : MF_MAKE_REFUND];
 		case MF_JOB_REFUNDS:
 			return &mf_endpoints[MF_GET_REFUND_STATUS];
 		case MF_JOB_WEBHOOK_LOG:
 			return &mf_endpoints[MF_GET_WEBHOOKS];
-		case MF_JOB_DEPOSIT:
-			return &mf_endpoints[MF_GET_DEPOSITED_INVOICES];
 		default:
 			return &mf_endpoints[MF_GET_PAYMENT_STATUS];
 	}
@@ -343,14 +353,14 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 		case MF_JOB_SEND:
 			mf_send_result_read(exchange, flight->sent_reference, &flight->sent);
 			break;
+		case MF_JOB_OPERATION:
+			mf_create_result_read(mf_flight_endpoint(flight), exchange, flight->sent_reference, &flight->sent);
+			break;
 		case MF_JOB_REFUNDS:
 			mf_refund_result_read(exchange, &flight->refunds);
 			break;
 		case MF_JOB_WEBHOOK_LOG:
 			mf_webhook_log_result_read(exchange, &flight->log);
-			break;
-		case MF_JOB_DEPOSIT:
-			mf_deposit_result_read(exchange, flight->deposit->reference, &flight->deposited);
 			break;
 		default:
 			mf_status_result_read(exchange, &flight->found);
@@ -368,6 +378,7 @@ mf_flight_fail(MfFlight *flight, bool started, const char *error)
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
+		case MF_JOB_OPERATION:
 			flight->sent.outcome = started ? MF_OUTCOME_UNKNOWN : MF_OUTCOME_NOT_SENT;
 			flight->sent.error = strdup(error);
 			break;
@@ -380,11 +391,6 @@ mf_flight_fail(MfFlight *flight, bool started, const char *error)
 			flight->log.lookup = MF_LOOKUP_FAILED;
 			flight->log.not_sent = !started;
 			flight->log.error = strdup(error);
-			break;
-		case MF_JOB_DEPOSIT:
-			flight->deposited.lookup = MF_LOOKUP_FAILED;
-			flight->deposited.not_sent = !started;
-			flight->deposited.error = strdup(error);
 			break;
 		default:
 			flight->found.lookup = MF_LOOKUP_FAILED;
@@ -403,8 +409,6 @@ mf_flight_lookup(const MfFlight *flight)
 			return flight->refunds.lookup;
 		case MF_JOB_WEBHOOK_LOG:
 			return flight->log.lookup;
-		case MF_JOB_DEPOSIT:
-			return flight->deposited.lookup;
 		default:
 			return flight->found.lookup;
 	}
@@ -431,7 +435,7 @@ mf_flight_outcome(const MfFlight *flight)
 		case MF_LOOKUP_FAILED:
 			break;
 	}
-	if (flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent || flight->deposited.not_sent)
+	if (flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent)
 		return MF_OUTCOME_NOT_SENT;
 	return MF_OUTCOME_UNKNOWN;
 }
@@ -441,7 +445,7 @@ int
 mf_flight_retry_after(const MfFlight *flight)
 {
 	return Max(Max(flight->sent.retry_after, flight->found.retry_after),
-			   Max(Max(flight->refunds.retry_after, flight->log.retry_after), flight->deposited.retry_after));
+			   Max(flight->refunds.retry_after, flight->log.retry_after));
 }
 
 TimestampTz
@@ -455,7 +459,7 @@ const char *
 mf_flight_error_utf8(const MfFlight *flight)
 {
 	return flight->sent.error ? flight->sent.error : flight->found.error ? flight->found.error :
-		flight->refunds.error ? flight->refunds.error : flight->log.error ? flight->log.error : flight->deposited.error;
+		flight->refunds.error ? flight->refunds.error : flight->log.error;
 }
 
 char *
@@ -493,12 +497,12 @@ mf_flight_add_item(MfFlight *flight)
 			kind = MF_ITEM_LOG;
 			id = mf_items_account_id(flight->throttle->account);
 			break;
-		case MF_JOB_DEPOSIT:
-			kind = MF_ITEM_DEPOSIT;
-			id = flight->deposit->id;
+		case MF_JOB_OPERATION:
+			kind = MF_ITEM_OPERATION;
+			id = flight->operation;
 			break;
 		default:
 			break;
 	}
-	mf_items_add_answer(kind, id, flight->kind == MF_JOB_SEND, flight);
+	mf_items_add_answer(kind, id, mf_flight_sends(flight), flight);
 }

@@ -2,8 +2,8 @@
  * flight.h
  *	  Flights: requests of the worker, each from its claim to its recorded outcome.
  *
- * A flight sends an invoice, looks one up by its reference, or is an inquiry about
- * payments.
+ * A flight sends an invoice, looks one up by its reference, is an inquiry about
+ * payments, or asks for a refund, a capture or a release.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/flight/flight.h
@@ -21,8 +21,8 @@
 #include "flow/throttle.h"
 #include "process/metrics.h"
 #include "store/attempts.h"
-#include "store/deposits.h"
 #include "store/inquiries.h"
+#include "store/operations.h"
 #include "store/queue.h"
 
 /* A request leaves within the connect time-out plus this, or not at all. */
@@ -101,9 +101,15 @@ typedef struct MfFlight
 	int			given_up;		/* other references under which an invoice may turn up */
 	bool		twin;			/* another server may have sent the row too */
 
-	/* of an inquiry; NULL for the log of webhooks, and for a deposit */
+	/* of an inquiry; NULL for the log of webhooks */
 	MfInquiryJob *inquiry;
-	MfDepositJob *deposit;		/* NULL = it is about something else */
+	TimestampTz claimed_at;
+
+	/* of a refund, capture or release */
+	int64		operation;		/* its row */
+	MfOperationKind operation_kind;
+	bool		with_suppliers;
+
 	int			locked_retries; /* times that its row was locked when its answer came */
 
 	/* the outcome, by kind */
@@ -112,7 +118,6 @@ typedef struct MfFlight
 	MfPayment	payment;		/* read from "found" */
 	MfRefundResult refunds;
 	MfWebhookLogResult log;
-	MfDepositResult deposited;
 	int			http_status;
 	bool		starved;		/* did not leave for want of descriptors or memory in this process */
 	bool		unanswered;		/* the network failed */
@@ -136,14 +141,12 @@ extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const
 extern MfFlight *mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
 										  const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len);
 
-/* The same for a deposit, copying "job". */
-extern MfFlight *mf_flight_create_deposit(MemoryContext context, const MfDepositJob *job, const MfAccount *account,
-										  MfHttpTarget *target);
+/* Creates the request of a refund, capture or release.  Takes over "body" likewise. */
+extern MfFlight *mf_flight_create_operation(MemoryContext context, const MfOperation *operation,
+											const MfAccount *account, MfHttpTarget *target, char *body,
+											size_t body_len);
 
 extern void mf_flight_free(MfFlight *flight);
-
-/* The number of flights that read deposits, whose answers may take much memory */
-extern int	mf_flight_deposits(void);
 
 /*
  * How many invoices may be claimed for an account, up to "limit".  Once the bodies of
@@ -154,20 +157,14 @@ extern int	mf_flight_deposits(void);
 #define MF_HELD_BYTES_OWN (1024 * 1024)
 extern int	mf_flight_room(const MfThrottle *throttle, int limit);
 
+/* Whether it makes or changes something: it is recorded as an attempt, and never repeated without need. */
+extern bool mf_flight_sends(const MfFlight *flight);
+
 /* Whether it is a look-up or an inquiry, and does not send. */
 extern bool mf_flight_is_lookup(const MfFlight *flight);
 
 /* Whether it is an inquiry about payments. */
 extern bool mf_flight_is_inquiry(const MfFlight *flight);
-
-/*
- * Whether its endpoint needs a permission of the key that sending does not need: a
- * refusal says nothing about the account.
- */
-extern bool mf_flight_needs_permission(const MfFlight *flight);
-
-/* Inquiries about the same before it, in a row, without a usable answer */
-extern int	mf_flight_failures(const MfFlight *flight);
 
 /* What it is counted as */
 extern MfRequestKind mf_flight_request_kind(const MfFlight *flight);
@@ -176,10 +173,13 @@ extern const MfEndpoint *mf_flight_endpoint(const MfFlight *flight);
 
 /*
  * A flight is under way from the commit of its claim until its outcome is recorded.
- * The second function finds one of an invoice: an inquiry, or any other.
+ * The second function finds one of an invoice: an inquiry, or one that sends it or looks it up.
  */
 extern void mf_flight_set_under_way(MfFlight *flight, bool under_way);
 extern bool mf_flight_under_way(int64 invoice, bool inquiry);
+
+/* The same for a refund, capture or release of an invoice */
+extern bool mf_flight_operation_under_way(int64 invoice);
 
 /* Adds its answer to the items of the round. */
 extern void mf_flight_add_item(MfFlight *flight);
@@ -215,6 +215,9 @@ extern const char *mf_flight_error_utf8(const MfFlight *flight);
 
 /* The status that its invoice has unless somebody has changed it meanwhile */
 extern MfStatus mf_flight_expected_status(const MfFlight *flight);
+
+/* When a look-up is made after so many that found nothing */
+extern TimestampTz mf_lookup_time(int lookups, TimestampTz now);
 
 /* How many references are looked up once the row is sent */
 extern int	mf_flight_watched(const MfFlight *flight);

@@ -385,6 +385,12 @@ describe_difference(const MfFlight *flight)
 	return NULL;
 }
 
+TimestampTz
+mf_lookup_time(int lookups, TimestampTz now)
+{
+	return next_lookup(reconcile_factors, lengthof(reconcile_factors), lookups, now);
+}
+
 /* When the next look-up comes, by the delays, each changed by up to a tenth at random */
 static TimestampTz
 next_lookup(const int *factors, int count, int lookups, TimestampTz now)

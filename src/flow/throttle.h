@@ -158,6 +158,9 @@ typedef struct MfThrottle
 	MfOwner    *owner;			/* the one of role InvalidOid until it is known */
 	MfSlotUse	slots;
 
+	/* operation_claim.c */
+	bool		operated_last;	/* a refund or capture has had the latest single slot */
+
 	MfTurn		turn;
 	MfClaimProgress claim;
 	MfInquiryTurn inquiry;

@@ -184,7 +184,7 @@ add_account(ReturnSetInfo *rsinfo, const MfAccountMetrics *account, TimestampTz 
 static const char *
 request_name(int kind)
 {
-	static const char *const names[] = {"send", "lookup", "inquiry", "direct", "connect"};
+	static const char *const names[] = {"send", "lookup", "inquiry", "operation", "direct", "connect"};
 
 	return names[kind];
 }
@@ -193,7 +193,7 @@ request_name(int kind)
 static const char *
 outcome_name(int kind, int outcome)
 {
-	if (kind != MF_REQUEST_SEND && outcome == MF_OUTCOME_ACCEPTED)
+	if (kind != MF_REQUEST_SEND && kind != MF_REQUEST_OPERATION && outcome == MF_OUTCOME_ACCEPTED)
 		return "answered";
 	return mf_outcome_name((MfOutcome) outcome);
 }

@@ -345,6 +345,7 @@ read_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 	const MfAccount *account = mf_account_get(flight->throttle->account);
 	int			i;
 
+	batch->refund_answers = lappend(batch->refund_answers, flight);
 	change->reason = "GetRefundStatus";
 	/* an error of GetPaymentStatus stays */
 	change->error = row->payment_error;

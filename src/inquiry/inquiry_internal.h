@@ -66,6 +66,7 @@ typedef struct MfInquiryBatch
 	int			twin_count;
 	int64	   *answered;		/* invoices with a usable answer */
 	int			answered_count;
+	List	   *refund_answers; /* of MfFlight: those about refunds */
 } MfInquiryBatch;
 
 /*
@@ -103,6 +104,13 @@ extern int	mf_inquiry_count_failures(const MfFlight *flight);
 
 /* Until when the invoice can be paid, by the answer or else by the row; 0 = unknown */
 extern TimestampTz mf_inquiry_expiry(const MfFlight *flight);
+
+/*
+ * inquiry_refunds.c
+ */
+
+/* Changes rows of refunds as the answers about refunds say, and adds rows for those of the portal. */
+extern void mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch);
 
 /*
  * inquiry_money.c

@@ -14,7 +14,6 @@
 #include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
-#include "inquiry/deposit_reading.h"
 #include "inquiry/inquiry_internal.h"
 #include "inquiry/missed_webhooks.h"
 #include "process/wait.h"
@@ -176,7 +175,6 @@ invoice_of(const MfInquiryBatch *batch, int number)
 	switch (batch->flights[number]->kind)
 	{
 		case MF_JOB_WEBHOOK_LOG:
-		case MF_JOB_DEPOSIT:
 			return 0;
 		case MF_JOB_PAYMENT_ID:
 			return batch->event_answers[number].twin;
@@ -205,8 +203,6 @@ add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *row
 		case MF_JOB_WEBHOOK_LOG:
 			mf_missed_webhooks_record(scope, flight);
 			break;
-		case MF_JOB_DEPOSIT:
-			return mf_deposit_record(scope, flight, batch->now) || flight->locked_retries++ >= LOCKED_RETRIES;
 		case MF_JOB_PAYMENT_ID:
 			add_event_answer(batch, flight, &batch->event_answers[number]);
 			if (row != NULL)
@@ -277,6 +273,8 @@ write_batch(const MfSqlScope *scope, MfInquiryBatch *batch)
 
 	if (batch->change_count > 0)
 		mf_inquiry_write_changes(scope, batch);
+	if (batch->refund_answers != NIL)
+		mf_inquiry_settle_refunds(scope, batch);
 	if (batch->try_count > 0)
 		tried_count = mf_payment_store_tries(scope, batch->tries, batch->try_count, tried);
 	if (batch->answered_count > 0)

@@ -51,6 +51,7 @@ typedef enum MfRequestKind
 	MF_REQUEST_SEND,
 	MF_REQUEST_LOOKUP,			/* does the invoice exist? */
 	MF_REQUEST_INQUIRY,			/* was it paid? */
+	MF_REQUEST_OPERATION,		/* refunds, captures and releases */
 	MF_REQUEST_DIRECT,			/* of a session that waits; in no account's numbers */
 	MF_REQUEST_KINDS
 } MfRequestKind;

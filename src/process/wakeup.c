@@ -27,6 +27,7 @@ typedef struct WorkerWakeup
 	NameData	changed[MF_CHANGED_ACCOUNTS];
 	uint32		try_now;		/* bits of MfTryNow */
 	bool		inquiries;
+	bool		operations;
 	bool		pause;
 } WorkerWakeup;
 
@@ -85,6 +86,12 @@ void
 mf_wake_inquiries_at_commit(void)
 {
 	wake_at_commit()->inquiries = true;
+}
+
+void
+mf_wake_operations_at_commit(void)
+{
+	wake_at_commit()->operations = true;
 }
 
 void
@@ -232,7 +239,7 @@ mf_wake_worker(Oid database)
 
 	memset(&wakeup, 0, sizeof(wakeup));
 	wakeup.changed_count = -1;
-	wakeup.inquiries = wakeup.pause = true;
+	wakeup.inquiries = wakeup.operations = wakeup.pause = true;
 	wakeup.try_now = MF_TRY_REACTIONS;
 	wake_worker(database, &wakeup);
 	routes_changed(database);
@@ -254,6 +261,8 @@ wake_worker(Oid database, const WorkerWakeup *wakeup)
 		pg_atomic_fetch_or_u32(&slot->try_now, wakeup->try_now);
 	if (wakeup->inquiries)
 		pg_atomic_write_u32(&slot->inquiries, 1);
+	if (wakeup->operations)
+		pg_atomic_write_u32(&slot->operations, 1);
 	if (wakeup->pause)
 		pg_atomic_write_u32(&slot->pause, 1);
 	pg_atomic_write_u32(&slot->work, 1);

@@ -25,7 +25,7 @@ typedef enum MfTryNow
 /*
  * These functions act once the current transaction has committed, and not if it fails.
  *
- * The first five wake the worker of this database.  The agenda has changed, perhaps for
+ * The first six wake the worker of this database.  The agenda has changed, perhaps for
  * any account, or for one:
  */
 extern void mf_wake_worker_at_commit(void);
@@ -33,6 +33,9 @@ extern void mf_wake_account_at_commit(const char *account);
 
 /* The agenda of inquiries has changed. */
 extern void mf_wake_inquiries_at_commit(void);
+
+/* A refund, capture or release may be due. */
+extern void mf_wake_operations_at_commit(void);
 
 /* The worker is to read which accounts are paused before it posts more. */
 extern void mf_pause_at_commit(void);

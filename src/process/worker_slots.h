@@ -153,6 +153,7 @@ typedef struct MfSlot
 	int			changed_count;	/* accounts in "changed"; -1 = any may have changed */
 	NameData	changed[MF_CHANGED_ACCOUNTS];
 	pg_atomic_uint32 inquiries; /* the agenda of inquiries has changed */
+	pg_atomic_uint32 operations;	/* a refund, capture or release may be due */
 	pg_atomic_uint32 try_now;	/* bits of MfTryNow */
 	pg_atomic_uint32 pause;		/* read which accounts are paused before posting more */
 	pg_atomic_uint64 drain_until;	/* no new request before; 0 = no drain */

@@ -265,7 +265,8 @@ pause_for_foreign(Oid schema)
 char *
 mf_copy_guard_subscription(Oid schema)
 {
-	static const char *const tables[] = {"mf_invoice", "mf_queue", "mf_attempt", "mf_inquiry", "mf_event"};
+	static const char *const tables[] = {"mf_invoice", "mf_queue", "mf_attempt", "mf_inquiry", "mf_event",
+	"mf_operation"};
 	Relation	subscribed_tables = table_open(SubscriptionRelRelationId, AccessShareLock);
 	char	   *name = NULL;
 	int			i;

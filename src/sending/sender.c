@@ -27,6 +27,7 @@
 #include "inquiry/inquiry.h"
 #include "inquiry/missed_webhooks.h"
 #include "on_change/on_change_queue.h"
+#include "operation/operation.h"
 #include "process/metrics.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
@@ -34,7 +35,6 @@
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "sending/sender_internal.h"
-#include "store/deposits.h"
 #include "store/inquiries.h"
 #include "store/queue.h"
 #include "store/queue_pause.h"
@@ -69,7 +69,7 @@ static void record_and_claim(const MfSqlScope *scope, TimestampTz now, Timestamp
 static bool has_recordable(dlist_head *list, TimestampTz now);
 static void receive_answers(void);
 static void free_recorded(void);
-static void confirm_recorded_attempts(void);
+static void confirm_recorded_attempts(dlist_head *list);
 static void post_claimed(bool confirmed);
 static MfFlight *remove_claimed(void);
 static void stop_retries(dlist_head *list);
@@ -94,6 +94,7 @@ mf_sender_try_now(uint32 what)
 			mf_throttle_account_changed(throttle);
 	}
 	mf_inquiry_wake();
+	mf_operation_wake();
 }
 
 void
@@ -103,17 +104,17 @@ mf_sender_try_put_off(const MfSqlScope *scope)
 	TimestampTz unused = 0;
 	Datum		invoices = mf_items_left_out(MF_ITEM_INVOICE, now, &unused);
 	Datum		inquiries = mf_items_left_out(MF_ITEM_INQUIRY, now, &unused);
-	Datum		deposits = mf_items_left_out(MF_ITEM_DEPOSIT, now, &unused);
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &mf_sender_state.landed)
+		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
+	dlist_foreach(iter, &mf_sender_state.operated)
 		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
 	mf_items_try_now();
 	mf_turns_all_changed();
 	/* entries that the round leaves out fail when they are written, so this does not write them */
 	mf_queue_retry_put_off(scope, invoices);
 	mf_inquiries_retry_put_off(scope, inquiries);
-	mf_deposits_retry_put_off(scope, deposits);
 }
 
 int
@@ -126,6 +127,8 @@ mf_sender_unsettled(void)
 		count++;
 	dlist_foreach(iter, &mf_sender_state.answered)
 		count++;
+	dlist_foreach(iter, &mf_sender_state.operated)
+		count++;
 	return count;
 }
 
@@ -137,7 +140,7 @@ mf_sender_has_work(void)
 	if (mf_sender_state.waits_for_round || sweeping || mf_sender_has_outcomes())
 		return true;
 	if (mf_sender_may_claim() &&
-		(mf_inquiry_has_work() || (mf_turns_has_work(now) && mf_slots_claimable(1, horizon_us(), now) > 0)))
+		(mf_inquiry_has_work() || mf_operation_has_work() || (mf_turns_has_work(now) && mf_slots_claimable(1, horizon_us(), now) > 0)))
 		return true;
 	return mf_sender_must_return_ready(now);
 }
@@ -182,7 +185,8 @@ mf_sender_has_outcomes(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return has_recordable(&mf_sender_state.landed, now) || has_recordable(&mf_sender_state.answered, now);
+	return has_recordable(&mf_sender_state.landed, now) || has_recordable(&mf_sender_state.answered, now) ||
+		has_recordable(&mf_sender_state.operated, now);
 }
 
 /* Whether the outcome of one of these flights can be recorded now. */
@@ -238,6 +242,7 @@ record_and_claim(const MfSqlScope *scope, TimestampTz now, TimestampTz *next_rou
 
 	mf_sender_return_ready(now);
 	mf_inquiry_record(scope, &state->answered, &state->recorded, now, next_round);
+	mf_operation_record(scope, &state->operated, &state->recorded, now, next_round);
 	/* a single item goes by SQL, whose errors say more */
 	if (mf_items_room(2) == 2)
 		recorder = mf_attempt_rows_open(scope);
@@ -250,6 +255,7 @@ record_and_claim(const MfSqlScope *scope, TimestampTz now, TimestampTz *next_rou
 		MfClaim		claim = {state->http, state->memory, &state->claimed, recorder, horizon_us(), paused};
 
 		mf_inquiry_claim(scope, &claim, now, next_round);
+		mf_operation_claim(scope, &claim, now, next_round);
 		mf_claim_due(scope, &claim, now);
 	}
 	if (recorder != NULL)
@@ -260,7 +266,8 @@ bool
 mf_sender_run(void)
 {
 	receive_answers();
-	return !dlist_is_empty(&mf_sender_state.landed) || !dlist_is_empty(&mf_sender_state.answered);
+	return !dlist_is_empty(&mf_sender_state.landed) || !dlist_is_empty(&mf_sender_state.answered) ||
+		!dlist_is_empty(&mf_sender_state.operated);
 }
 
 /*
@@ -301,11 +308,13 @@ mf_sender_post(bool confirmed)
 	mf_turns_round_done();
 	round_us += ((double) (GetCurrentTimestamp() - round_began) - round_us) / 4.0;
 	free_recorded();
-	confirm_recorded_attempts();
+	confirm_recorded_attempts(&mf_sender_state.landed);
+	confirm_recorded_attempts(&mf_sender_state.operated);
 	if (ending)
 	{
 		stop_retries(&mf_sender_state.landed);
 		stop_retries(&mf_sender_state.answered);
+		stop_retries(&mf_sender_state.operated);
 	}
 	if (sweeping)
 	{
@@ -340,7 +349,7 @@ free_recorded(void)
 		if (flight->kind == MF_JOB_WEBHOOK_LOG)
 			mf_missed_webhooks_recorded(flight, GetCurrentTimestamp());
 		mf_count_request(flight->throttle->metrics, mf_flight_request_kind(flight), mf_flight_outcome(flight),
-						 flight->kind == MF_JOB_SEND && flight->attempt > 1,
+						 mf_flight_sends(flight) && flight->attempt > 1,
 						 flight->kind < MF_RATES ? (int) flight->kind : -1);
 		mf_flight_free(flight);
 	}
@@ -348,11 +357,11 @@ free_recorded(void)
 
 /* Of flights whose invoice was locked, the round has recorded the outcome with the attempt only. */
 static void
-confirm_recorded_attempts(void)
+confirm_recorded_attempts(dlist_head *list)
 {
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &mf_sender_state.landed)
+	dlist_foreach(iter, list)
 	{
 		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
 
@@ -425,7 +434,10 @@ mf_sender_round_failed(bool *smaller)
 	restore_recorded();
 	dlist_foreach(iter, &mf_sender_state.landed)
 		dlist_container(MfFlight, node, iter.cur)->attempt_in_round = false;
+	dlist_foreach(iter, &mf_sender_state.operated)
+		dlist_container(MfFlight, node, iter.cur)->attempt_in_round = false;
 	mf_inquiry_wake();
+	mf_operation_wake();
 
 	mf_turns_round_failed();
 
@@ -459,10 +471,10 @@ mf_sender_put_off(const MfItem *item, TimestampTz until)
 	if (flight == NULL)
 		return;
 	dlist_delete(&flight->node);
-	if (flight->kind == MF_JOB_SEND)
+	if (mf_flight_sends(flight))
 	{
 		flight->retry_at = ending ? DT_NOEND : until;
-		dlist_push_tail(&mf_sender_state.landed, &flight->node);
+		dlist_push_tail(mf_sender_outcomes(flight), &flight->node);
 		return;
 	}
 	/* its entry stays on the agenda, so the inquiry or look-up is repeated */
@@ -482,6 +494,8 @@ mf_sender_abort(void)
 	mf_sender_fail_ready("the worker was stopped before it was sent");
 	mf_sender_fail_in_flight("the worker was stopped before the answer came");
 	dlist_foreach(iter, &mf_sender_state.landed)
+		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
+	dlist_foreach(iter, &mf_sender_state.operated)
 		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
 }
 

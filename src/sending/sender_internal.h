@@ -20,6 +20,7 @@ typedef struct MfSenderState
 	dlist_head	in_flight;
 	dlist_head	landed;			/* attempts and look-ups with an outcome to be recorded */
 	dlist_head	answered;		/* the same for inquiries */
+	dlist_head	operated;		/* the same for refunds, captures and releases */
 	dlist_head	recorded;		/* by the present round, to be freed after its commit */
 	int			in_flight_count;
 	int			landed_count;	/* outcomes since the latest round */
@@ -35,6 +36,8 @@ struct MfAttemptRows;
 static inline dlist_head *
 mf_sender_outcomes(const MfFlight *flight)
 {
+	if (flight->kind == MF_JOB_OPERATION)
+		return &mf_sender_state.operated;
 	return mf_flight_is_inquiry(flight) ? &mf_sender_state.answered : &mf_sender_state.landed;
 }
 

@@ -63,18 +63,16 @@ static MfStatement move_money_statement = {
 	"UPDATE @mf_money SET account = $2 WHERE account = $1", 2, {TEXTOID, TEXTOID}, NULL
 };
 
+static MfStatement move_operations_statement = {
+	"UPDATE @mf_operation i SET account = $2, idempotency_key = CASE WHEN NOT " KEY_TAKEN("mf_operation") " "
+	"  THEN i.idempotency_key END WHERE i.account = $1",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
 /* an event that came in under either name is one event */
 static MfStatement move_events_statement = {
 	"UPDATE @mf_event e SET account = $2 WHERE e.account = $1 "
 	"  AND NOT EXISTS (SELECT FROM @mf_event o WHERE o.account = $2 AND o.digest = e.digest)",
-	2, {TEXTOID, TEXTOID}, NULL
-};
-
-/* likewise a deposit; the rows that stay name an account that does not exist, and nobody is asked about them */
-static MfStatement move_deposits_statement = {
-	"UPDATE @mf_deposit_state d SET account = $2 WHERE d.account = $1 "
-	"  AND NOT EXISTS (SELECT FROM @mf_deposit_state o WHERE o.account = $2 AND o.deposit_reference = d.deposit_reference "
-	"    AND o.supplier_code = d.supplier_code)",
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
@@ -158,9 +156,9 @@ move_rows(const MfSqlScope *scope, const Datum *values)
 	(void) mf_sql_execute(scope, &move_agenda_statement, values, NULL);
 	(void) mf_sql_execute(scope, &move_inquiries_statement, values, NULL);
 	(void) mf_sql_execute(scope, &move_money_statement, values, NULL);
+	(void) mf_sql_execute(scope, &move_operations_statement, values, NULL);
 	moved += (int64) mf_sql_execute(scope, &move_archive_statement, values, NULL);
 	(void) mf_sql_execute(scope, &move_events_statement, values, NULL);
-	(void) mf_sql_execute(scope, &move_deposits_statement, values, NULL);
 	(void) mf_sql_execute(scope, &move_pause_statement, values, NULL);
 	if (mf_sql_execute(scope, &pause_lost_statement, values, NULL) > 0)
 		mf_change_suppressed();

@@ -49,7 +49,8 @@
 	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', " \
 	"    'customer_civil_id', 'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', " \
 	"      'payment_error'] AS members) p " \
-	"  WHERE o.invoice = i.id) "
+	"  WHERE o.invoice = i.id), " \
+	"p AS (UPDATE @mf_operation o SET comment = NULL, last_error = NULL FROM " i " WHERE o.invoice = i.id) "
 
 /* an archived invoice has all its data in one row; members that are null are left out of it */
 #define WITHOUT(list, less) \
@@ -60,7 +61,8 @@
 	WITHOUT("attempts", "- 'error'") ", " WITHOUT("transitions", "- ARRAY['changes', 'reason']") ", " \
 	WITHOUT("transactions", "- 'ip_address'") ", " \
 	WITHOUT("events", "#- '{data,UserDefinedField}' #- '{data,Invoice,UserDefinedField}'") ")) " \
-	"  FROM " i " WHERE o.id = i.id AND o.created_at = i.created_at RETURNING o.id) "
+	"  FROM " i " WHERE o.id = i.id AND o.created_at = i.created_at RETURNING o.id), " \
+	"p AS (UPDATE @mf_operation o SET comment = NULL, last_error = NULL FROM " i " WHERE o.invoice = i.id) "
 
 /*
  * Invoices that were sent are found in the order of an index.  Those that were

@@ -12,14 +12,16 @@
 
 /*
  * An invoice whose state can change by a late payment only: no person has to decide
- * about it, and no dispute is pending.
+ * about it, and no dispute and no refund is pending.
  */
 #define MF_SETTLED(row) \
 	"(" row ".status = 'cancelled' OR (" row ".status = 'sent' AND " row ".payment_status NOT IN ('unpaid', " \
 	"  'authorized'))) " \
 	"AND NOT " row ".duplicate_suspected AND " row ".payment_doubt IS NULL " \
 	"AND NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".id) " \
-	"AND NOT EXISTS (SELECT FROM @mf_dispute_state d WHERE d.invoice = " row ".id AND d.status = 'PENDING')"
+	"AND NOT EXISTS (SELECT FROM @mf_dispute_state d WHERE d.invoice = " row ".id AND d.status = 'PENDING') " \
+	"AND NOT EXISTS (SELECT FROM @mf_operation p WHERE p.invoice = " row ".id " \
+	"  AND p.status IN ('queued', 'sending', 'filed', 'unknown', 'review'))"
 
 /*
  * Erases them in a batch of settled invoices that were created before that time.

@@ -93,7 +93,8 @@ static MfStatement forget_statement = {
 static MfStatement forget_all_statement = {
 	"WITH a AS (DELETE FROM @mf_attempt), t AS (DELETE FROM @mf_transition), p AS (DELETE FROM @mf_transaction), "
 	"q AS (DELETE FROM @mf_inquiry), r AS (DELETE FROM @mf_reaction_queue WHERE invoice IS NOT NULL), m AS (DELETE FROM @mf_money), "
-	"d AS (DELETE FROM @mf_dispute_state), k AS (DELETE FROM @mf_invoice_number) "
+	"d AS (DELETE FROM @mf_dispute_state), k AS (DELETE FROM @mf_invoice_number), o AS (DELETE FROM @mf_operation), "
+	"b AS (DELETE FROM @mf_operation_attempt) "
 	"UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL",
 	0, {0}, NULL
 };
@@ -109,7 +110,8 @@ static MfStatement kept_statement = {
 	"    FROM @mf_reaction_queue WHERE invoice IS NOT NULL) "
 	"  OR EXISTS (SELECT FROM @mf_money) OR EXISTS (SELECT FROM @mf_dispute_state) OR EXISTS (SELECT "
 	"    FROM @mf_invoice_number) "
-	"  OR EXISTS (SELECT FROM @mf_event WHERE invoice IS NOT NULL)",
+	"  OR EXISTS (SELECT FROM @mf_event WHERE invoice IS NOT NULL) OR EXISTS (SELECT FROM @mf_operation) "
+	"  OR EXISTS (SELECT FROM @mf_operation_attempt)",
 	0, {0}, NULL
 };
 

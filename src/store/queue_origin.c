@@ -13,6 +13,7 @@
 
 #include "base/compat.h"
 #include "database/sql_array.h"
+#include "store/operations.h"
 #include "store/queue_internal.h"
 #include "store/queue_origin.h"
 
@@ -103,18 +104,20 @@ mf_queue_replace_origin(Oid schema, int64 origin)
 	Datum		value = Int64GetDatum(origin);
 
 	(void) mf_execute_alone(schema, &replace_statement, &value, NULL);
+	mf_operations_replace_origin(schema, origin);
 }
 
 void
 mf_queue_inherit_entries(Oid schema)
 {
 	(void) mf_execute_alone(schema, &inherit_statement, NULL, NULL);
+	mf_operations_inherit(schema);
 }
 
 int64
 mf_queue_count_foreign(Oid schema)
 {
-	return mf_count_alone(schema, &foreign_statement, NULL);
+	return mf_count_alone(schema, &foreign_statement, NULL) + mf_operations_count_foreign(schema);
 }
 
 void
@@ -123,6 +126,7 @@ mf_queue_take_over_entries(Oid schema)
 	Datum		value = Int32GetDatum(mf_verify_wait());
 
 	(void) mf_execute_alone(schema, &adopt_statement, &value, NULL);
+	mf_operations_take_over(schema);
 }
 
 void
@@ -133,4 +137,5 @@ mf_queue_verify_all(Oid schema, bool promoted)
 	values[0] = Int32GetDatum(mf_verify_wait());
 	values[1] = BoolGetDatum(promoted);
 	(void) mf_execute_alone(schema, &verify_all_statement, values, NULL);
+	mf_operations_doubt_queued(schema, promoted);
 }

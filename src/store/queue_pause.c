@@ -18,6 +18,7 @@
 #include "process/wakeup.h"
 #include "store/inquiries_open.h"
 #include "store/queue_internal.h"
+#include "store/operations.h"
 #include "store/queue_pause.h"
 
 static MfStatement pause_statement = {
@@ -194,6 +195,7 @@ mf_queue_retry_account(Oid schema, const char *account, Oid created_by)
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, account != NULL ? &retry_entries_statement : &retry_all_entries_statement,
 						  values, nulls);
+	mf_operations_retry_account(&scope, account);
 	(void) mf_sql_execute(&scope, account != NULL ? &retry_inquiries_statement : &retry_all_inquiries_statement,
 						  values, nulls);
 	mf_sql_end(&scope);

@@ -69,7 +69,8 @@ static MfStatement refused_accounts_statement = {
 /* entries for a person have an infinite due time */
 static MfStatement reviews_statement = {
 	"SELECT (SELECT count(*) FROM @mf_queue WHERE account = $1 AND rank = 'infinity' AND kind = 'review') "
-	"  + (SELECT count(*) FROM @mf_invoice WHERE account = $1 AND payment_doubt IS NOT NULL)",
+	"  + (SELECT count(*) FROM @mf_invoice WHERE account = $1 AND payment_doubt IS NOT NULL) "
+	"  + (SELECT count(*) FROM @mf_operation WHERE account = $1 AND status = 'review')",
 	1, {TEXTOID}, NULL
 };
 

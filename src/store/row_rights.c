@@ -131,7 +131,8 @@ mf_sender_refusal(const MfAccount *account, Oid table, const MfSender *sender)
 						"and option \"own_mappings\" of account \"%s\" is off",
 						name, account->name);
 	if (sender->could_insert && !mf_role_can_insert(table, sender->role))
-		return psprintf("role \"%s\", which inserted it, may not insert invoices any more", name);
+		return psprintf(strcmp(get_rel_name(table), "mf_refund") == 0 ? "role \"%s\", which inserted it, may not refund any more" :
+						"role \"%s\", which inserted it, may not insert invoices any more", name);
 	if (sender->could_login && !mf_role_can_login(sender->role))
 		return psprintf("role \"%s\", which inserted it, may not log in any more", name);
 	return NULL;

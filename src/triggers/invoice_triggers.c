@@ -28,6 +28,7 @@
 #include "store/archive.h"
 #include "store/invoice.h"
 #include "store/invoice_lookup.h"
+#include "store/operations.h"
 #include "store/other_triggers.h"
 #include "store/queue.h"
 #include "store/queue_new_rows.h"
@@ -434,6 +435,14 @@ guard_delete(TriggerData *trigger)
 						 (long long) DatumGetInt64(row.values[MF_IC_ID])) :
 				 errhint("Cancel it first with mf_cancel(%lld), or wait until it is sent.",
 						 (long long) DatumGetInt64(row.values[MF_IC_ID]))));
+	if (mf_operations_unfinished(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID])) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld cannot be deleted",
+						(long long) DatumGetInt64(row.values[MF_IC_ID])),
+				 errdetail("A refund of it is not finished."),
+				 errhint("SELECT * FROM mf_refund WHERE invoice = %lld shows it.",
+						 (long long) DatumGetInt64(row.values[MF_IC_ID]))));
 	mf_invoice_deleted(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]),
 					   row.isnull[MF_IC_INVOICE_ID] ? 0 : DatumGetInt64(row.values[MF_IC_INVOICE_ID]));
 }
@@ -451,7 +460,7 @@ guard_truncate(TriggerData *trigger)
 				 errmsg("mf_invoice cannot be truncated in a transaction of isolation level %s",
 						GetConfigOption("transaction_isolation", false, false)),
 				 errhint("Truncate it in a transaction of isolation level read committed.")));
-	unfinished = mf_queue_size(schema);
+	unfinished = mf_queue_size(schema) + mf_operations_unfinished(schema, 0);
 	if (unfinished > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

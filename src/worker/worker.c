@@ -43,6 +43,7 @@
 #include "inbound/listener_start.h"
 #include "inquiry/inquiry.h"
 #include "on_change/on_change_process.h"
+#include "operation/operation.h"
 #include "process/file_descriptors.h"
 #include "process/metrics.h"
 #include "process/process.h"
@@ -192,6 +193,7 @@ serve(WaitEventSet *events)
 		agenda_changed = true;
 		mf_turns_all_changed();
 		mf_inquiry_wake();
+		mf_operation_wake();
 	}
 	my_slot->frozen_until = mf_sender_frozen_until();
 	gather = run_round(hold_end != 0);
@@ -221,6 +223,8 @@ process_wakeup(void)
 	mf_round_try_now(pg_atomic_exchange_u32(&my_slot->try_now, 0));
 	if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
 		mf_inquiry_wake();
+	if (pg_atomic_exchange_u32(&my_slot->operations, 0) != 0)
+		mf_operation_wake();
 	if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0)
 	{
 		agenda_changed = true;

@@ -25,12 +25,13 @@
 #include "inquiry/inquiry.h"
 #include "on_change/on_change_process.h"
 #include "on_change/on_change_queue.h"
+#include "operation/operation.h"
 #include "process/metrics.h"
 #include "process/notify.h"
 #include "process/process.h"
 #include "process/wakeup.h"
 #include "sending/sender.h"
-#include "store/deposits.h"
+#include "store/operations.h"
 #include "store/queue.h"
 #include "worker/retention.h"
 #include "worker/worker_round.h"
@@ -251,7 +252,7 @@ put_off_item(const MfItem *item, const char *error, bool row_error)
 	{
 		MfFlight   *flight = item->flight;
 
-		if (flight != NULL && flight->kind == MF_JOB_SEND && !flight->attempt_recorded)
+		if (flight != NULL && mf_flight_sends(flight) && !flight->attempt_recorded)
 			flight->attempt_recorded = run_transaction(record_attempt, &put_off, NULL);
 		if (run_transaction(record_put_off, &put_off, &record_error))
 			mf_items_set_stored(item);
@@ -264,11 +265,16 @@ put_off_item(const MfItem *item, const char *error, bool row_error)
 static bool
 record_attempt(const MfSqlScope *scope, void *argument)
 {
-	mf_sender_keep_answer(scope, ((const PutOff *) argument)->item->flight);
+	const MfFlight *flight = ((const PutOff *) argument)->item->flight;
+
+	if (flight->kind == MF_JOB_OPERATION)
+		mf_operation_keep_answer(scope, flight);
+	else
+		mf_sender_keep_answer(scope, flight);
 	return true;
 }
 
-/* For mf_review, or mf_deposit.  False if neither can show the item: then mf_check() counts it. */
+/* For mf_review.  False if mf_review cannot show the item: then mf_check() counts it. */
 static bool
 record_put_off(const MfSqlScope *scope, void *argument)
 {
@@ -284,8 +290,8 @@ record_put_off(const MfSqlScope *scope, void *argument)
 		case MF_ITEM_EVENT:
 			(void) mf_inquiries_put_off(scope, 0, item->id, put_off->until, put_off->error);
 			break;
-		case MF_ITEM_DEPOSIT:
-			return mf_deposits_put_off(scope, item->id, put_off->until, put_off->error);
+		case MF_ITEM_OPERATION:
+			return mf_operations_put_off(scope, item->id, put_off->until, put_off->error);
 		case MF_ITEM_LOG:
 			break;
 	}
@@ -316,14 +322,14 @@ put_off_message(const MfItem *item)
 			return mf_log_event("item_put_off",
 								"the log of webhooks of account \"%s\" is put off because it cannot be written",
 						  is_answer ? item->flight->throttle->account : "?");
-		case MF_ITEM_DEPOSIT:
-			return is_answer ? mf_log_event("item_put_off",
-											"deposit %lld is put off because its answer cannot be written", id) :
-				mf_log_event("item_put_off", "deposit %lld is put off because it cannot be written", id);
 		case MF_ITEM_EVENT:
 			return is_answer ? mf_log_event("item_put_off",
 											"event %lld is put off because its answer cannot be written", id) :
 				mf_log_event("item_put_off", "event %lld is put off because it cannot be written", id);
+		case MF_ITEM_OPERATION:
+			return is_answer ? mf_log_event("item_put_off",
+											"refund or capture %lld is put off because its answer cannot be written", id) :
+				mf_log_event("item_put_off", "refund or capture %lld is put off because it cannot be written", id);
 		default:
 			return is_answer ? mf_log_event("item_put_off",
 											"invoice %lld is put off because its answer cannot be written", id) :

@@ -21,6 +21,9 @@ typedef enum RefundField
 								 * the invoice */
 	REFUND_REFUND_AMOUNT,		/* what the payer gets of it; less if the
 								 * payer bears the fee */
+	REFUND_REFERENCE,
+	REFUND_EXTERNAL_IDENTIFIER,
+	REFUND_RRN,
 	REFUND_COUNT
 } RefundField;
 
@@ -30,6 +33,9 @@ static const MfField fields[REFUND_COUNT] = {
 	[REFUND_INVOICE_ID] = {"InvoiceId", "invoice_id", MF_INTEGER, true},
 	[REFUND_AMOUNT] = {"Amount", "amount", MF_DECIMAL, true},
 	[REFUND_REFUND_AMOUNT] = {"RefundAmount", "refund_amount", MF_DECIMAL, true},
+	[REFUND_REFERENCE] = {"RefundReference", "refund_reference", MF_TEXT, false},
+	[REFUND_EXTERNAL_IDENTIFIER] = {"ExternalIdentifier", "external_identifier", MF_TEXT, false},
+	[REFUND_RRN] = {"RRN", "rrn", MF_TEXT, false},
 };
 
 static void
@@ -43,6 +49,10 @@ free_refunds(MfRefundResult *result)
 		free(result->refunds[i].refund_status);
 		free(result->refunds[i].invoice_id);
 		free(result->refunds[i].amount);
+		free(result->refunds[i].refund_reference);
+		free(result->refunds[i].external_identifier);
+		free(result->refunds[i].refund_amount);
+		free(result->refunds[i].rrn);
 	}
 	free(result->refunds);
 	result->refunds = NULL;
@@ -79,6 +89,10 @@ read_refund(const cJSON *node, MfRefund *refund, const char **bad)
 		refund->refund_status = mf_value_take(values, REFUND_STATUS);
 		refund->invoice_id = mf_value_take(values, REFUND_INVOICE_ID);
 		refund->amount = mf_value_take(values, REFUND_AMOUNT);
+		refund->refund_reference = mf_value_take(values, REFUND_REFERENCE);
+		refund->external_identifier = mf_value_take(values, REFUND_EXTERNAL_IDENTIFIER);
+		refund->refund_amount = mf_value_take(values, REFUND_REFUND_AMOUNT);
+		refund->rrn = mf_value_take(values, REFUND_RRN);
 	}
 	mf_values_free(values, REFUND_COUNT);
 	return refund->refund_id != NULL;

@@ -18,6 +18,12 @@ typedef struct MfRefund
 	char	   *invoice_id;		/* decimal digits; may be NULL */
 	char	   *amount;			/* Amount, else RefundAmount, which is less if
 								 * the payer bears the fee: plain decimal */
+
+	/* NULL = not named, as for the next ones */
+	char	   *refund_reference;
+	char	   *external_identifier;	/* of whoever has asked for it */
+	char	   *refund_amount;	/* what the payer gets */
+	char	   *rrn;
 } MfRefund;
 
 typedef struct MfRefundResult

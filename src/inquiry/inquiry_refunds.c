@@ -1,0 +1,284 @@
+/*
+ * inquiry_refunds.c
+ *	  What answers about refunds mean for the rows of refunds.
+ *
+ * Only such answers end a refund.  A row that is unknown is found by our reference; if
+ * it is not found to the end, a person decides.  Refunds of others, such as those made in
+ * the portal, become rows, too: what they take cannot be refunded once more.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/inquiry/inquiry_refunds.c
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "account/account.h"
+#include "base/compat.h"
+#include "base/encoding.h"
+#include "base/failpoint.h"
+#include "base/log_event.h"
+#include "base/settings.h"
+#include "database/sql_array.h"
+#include "inquiry/inquiry_internal.h"
+#include "request/request.h"
+#include "store/operations.h"
+
+#define ACTOR "status reader"
+
+/* The next question about what is filed, in multiples of myfatoorah.poll_delay, as when it is filed */
+#define FILED_POLLS 12
+
+/* What the answers of a batch change */
+typedef struct Settlement
+{
+	TimestampTz now;
+	List	   *rows;			/* of MfOperation, as read: not locked */
+	bool	   *matched;		/* by row */
+	MfOperationChange *changes;
+	int			change_count;
+	MfForeignRefund *foreign;
+	int			foreign_count;
+} Settlement;
+
+static int	count_refunds(const List *flights);
+static void settle_answer(Settlement *settlement, const MfFlight *flight);
+static bool status_of(const char *word, MfOperationStatus *status);
+static int	find_row(const Settlement *settlement, const MfFlight *flight, const MfRefund *refund);
+static void change_row(Settlement *settlement, const MfOperation *row, const MfRefund *refund, MfOperationStatus status);
+static void add_foreign(Settlement *settlement, const MfFlight *flight, const MfRefund *refund, MfOperationStatus status);
+static void count_not_found(Settlement *settlement, const MfFlight *flight);
+static void decide_not_found(MfOperationChange *change, const MfOperation *row);
+static void write_changes(const MfSqlScope *scope, Settlement *settlement);
+
+void
+mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch)
+{
+	int			count = list_length(batch->refund_answers);
+	int64	   *invoices = (int64 *) palloc(count * sizeof(int64));
+	Settlement	settlement;
+	int			refunds = count_refunds(batch->refund_answers);
+	int			twice;
+	ListCell   *lc;
+
+	foreach(lc, batch->refund_answers)
+		invoices[foreach_current_index(lc)] = ((const MfFlight *) lfirst(lc))->invoice;
+	memset(&settlement, 0, sizeof(settlement));
+	settlement.now = batch->now;
+	settlement.rows = mf_operations_of_invoices(scope, invoices, count, true);
+	settlement.matched = (bool *) palloc0((list_length(settlement.rows) + 1) * sizeof(bool));
+	settlement.changes = (MfOperationChange *) palloc((list_length(settlement.rows) + 1) * sizeof(MfOperationChange));
+	settlement.foreign = (MfForeignRefund *) palloc0((refunds + 1) * sizeof(MfForeignRefund));
+	foreach(lc, batch->refund_answers)
+		settle_answer(&settlement, (const MfFlight *) lfirst(lc));
+	if (settlement.change_count > 0)
+		write_changes(scope, &settlement);
+	if (settlement.foreign_count == 0)
+		return;
+	twice = mf_operations_add_foreign(scope, settlement.foreign, settlement.foreign_count);
+	if (twice > 0)
+		ereport(LOG,
+				(mf_log_event("refund_twice", "an earlier request for a refund was carried out after all: %d of them", twice),
+				 errhint("SELECT * FROM mf_refund WHERE last_error IS NOT NULL shows it; cancel what is one too many in the MyFatoorah portal.")));
+	MF_FAILPOINT("operation_settled");
+}
+
+static int
+count_refunds(const List *flights)
+{
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, flights)
+		count += ((const MfFlight *) lfirst(lc))->refunds.count;
+	return count;
+}
+
+static void
+settle_answer(Settlement *settlement, const MfFlight *flight)
+{
+	const char *key = flight->inquiry->key;
+	int			i;
+
+	for (i = 0; i < flight->refunds.count; i++)
+	{
+		const MfRefund *refund = &flight->refunds.refunds[i];
+		MfOperationStatus status;
+		int			row;
+
+		if ((refund->invoice_id != NULL && strcmp(refund->invoice_id, key) != 0) ||
+			!status_of(refund->refund_status, &status) || !mf_amount_is_plausible(refund->amount))
+			continue;
+		row = find_row(settlement, flight, refund);
+		if (row < 0)
+			add_foreign(settlement, flight, refund, status);
+		else
+		{
+			settlement->matched[row] = true;
+			change_row(settlement, (const MfOperation *) list_nth(settlement->rows, row), refund, status);
+		}
+	}
+	if (flight->refunds.lookup == MF_LOOKUP_FOUND || flight->refunds.lookup == MF_LOOKUP_NOT_FOUND)
+		count_not_found(settlement, flight);
+}
+
+/* Words in any case: webhooks write them otherwise than answers.  An unknown word says nothing. */
+static bool
+status_of(const char *word, MfOperationStatus *status)
+{
+	if (pg_strcasecmp(word, "Refunded") == 0)
+		*status = MF_OPERATION_REFUNDED;
+	else if (pg_strcasecmp(word, "Pending") == 0)
+		*status = MF_OPERATION_FILED;
+	else if (pg_strcasecmp(word, "Canceled") == 0)
+		*status = MF_OPERATION_REFUSED;
+	else
+		return false;
+	return true;
+}
+
+/*
+ * The row of a refund, -1 = none: by its RefundId, which an answer to the request may have
+ * named too, or by our reference.  Each row has one.
+ */
+static int
+find_row(const Settlement *settlement, const MfFlight *flight, const MfRefund *refund)
+{
+	const char *reference = mf_inquiry_text(refund->external_identifier);
+	int			by_reference = -1;
+	ListCell   *lc;
+
+	foreach(lc, settlement->rows)
+	{
+		const MfOperation *row = (const MfOperation *) lfirst(lc);
+		int			number = foreach_current_index(lc);
+		const char *id = row->refund_id ? row->refund_id : row->answered_id;
+
+		if (row->invoice != flight->invoice || settlement->matched[number])
+			continue;
+		if (id != NULL && strcmp(id, refund->refund_id) == 0)
+			return number;
+		if (id == NULL && reference != NULL && row->reference != NULL && strcmp(row->reference, reference) == 0)
+			by_reference = number;
+	}
+	return by_reference;
+}
+
+/* A row that is being sent is left to its answer; what was refunded stays so. */
+static void
+change_row(Settlement *settlement, const MfOperation *row, const MfRefund *refund, MfOperationStatus status)
+{
+	MfOperationChange *change = &settlement->changes[settlement->change_count];
+
+	if (row->status == MF_OPERATION_SENDING || row->status == MF_OPERATION_REFUNDED)
+		return;
+	if (row->status == status && row->refund_id != NULL && row->refund_reference != NULL)
+		return;
+	mf_operation_change_begin(change, row, ACTOR);
+	change->to = status;
+	change->lookups = 0;
+	change->refund_id = refund->refund_id;
+	change->refund_reference = mf_inquiry_text(refund->refund_reference);
+	change->refunded_value = status == MF_OPERATION_REFUNDED && refund->refund_amount != NULL &&
+		mf_amount_is_plausible(refund->refund_amount) ? refund->refund_amount : NULL;
+	change->rrn = mf_inquiry_text(refund->rrn);
+	change->reason = psprintf("RefundId %s, RefundStatus %s", refund->refund_id, mf_inquiry_text(refund->refund_status));
+	change->error = status == MF_OPERATION_REFUSED ? "rejected by MyFatoorah" : NULL;
+	if (row->value != NULL && mf_amount_compare(row->value, refund->amount) != 0)
+		change->error = psprintf("MyFatoorah has RefundId %s with an amount of %s", refund->refund_id, refund->amount);
+	if (status == MF_OPERATION_FILED)
+		change->due = TimestampTzPlusMilliseconds(settlement->now, (int64) mf_poll_delay * FILED_POLLS);
+	settlement->change_count++;
+}
+
+static void
+add_foreign(Settlement *settlement, const MfFlight *flight, const MfRefund *refund, MfOperationStatus status)
+{
+	MfForeignRefund *foreign = &settlement->foreign[settlement->foreign_count++];
+
+	foreign->invoice = flight->invoice;
+	foreign->status = status;
+	foreign->value = refund->amount;
+	foreign->refund_id = refund->refund_id;
+	foreign->refund_reference = mf_inquiry_text(refund->refund_reference);
+	if (status == MF_OPERATION_REFUNDED && refund->refund_amount != NULL && mf_amount_is_plausible(refund->refund_amount))
+		foreign->refunded_value = refund->refund_amount;
+	foreign->rrn = mf_inquiry_text(refund->rrn);
+	foreign->currency = mf_account_get(flight->throttle->account)->currency;
+	foreign->reference = mf_inquiry_text(refund->external_identifier);
+}
+
+/*
+ * Counts the look-up for rows of the invoice that are unknown and not in the answer.  It
+ * counts only if it was made after we wanted to know: then MyFatoorah cannot be processing
+ * the request any more.
+ */
+static void
+count_not_found(Settlement *settlement, const MfFlight *flight)
+{
+	ListCell   *lc;
+
+	foreach(lc, settlement->rows)
+	{
+		const MfOperation *row = (const MfOperation *) lfirst(lc);
+		MfOperationChange *change = &settlement->changes[settlement->change_count];
+
+		if (row->invoice != flight->invoice || row->status != MF_OPERATION_UNKNOWN ||
+			settlement->matched[foreach_current_index(lc)] || row->asked_at == 0 || flight->claimed_at < row->asked_at)
+			continue;
+		mf_operation_change_begin(change, row, ACTOR);
+		change->lookups = row->lookups + 1;
+		change->due = mf_lookup_time(change->lookups, settlement->now);
+		if (change->lookups >= MF_LOOKUP_STEPS)
+			decide_not_found(change, row);
+		settlement->change_count++;
+	}
+}
+
+/*
+ * How soon MyFatoorah shows a refund is not documented, so a person decides whether it
+ * is asked for again.  If the request was refused for the sake of the key or the pace,
+ * it is.
+ */
+static void
+decide_not_found(MfOperationChange *change, const MfOperation *row)
+{
+	bool		refused = row->ended &&
+		(row->outcome == MF_OUTCOME_THROTTLED || row->outcome == MF_OUTCOME_ACCOUNT_PROBLEM);
+
+	change->lookups = 0;
+	if (refused)
+	{
+		change->to = MF_OPERATION_QUEUED;
+		change->reference = mf_next_reference(row->reference);
+		change->reason = "not found by any look-up";
+		return;
+	}
+	change->to = MF_OPERATION_REVIEW;
+	change->due = 0;
+	change->error = psprintf("outcome unknown, and MyFatoorah does not show it: %s",
+							 row->last_error ? row->last_error : "no answer");
+}
+
+/* Writes the changes of rows that nobody has locked, and that are as they were read. */
+static void
+write_changes(const MfSqlScope *scope, Settlement *settlement)
+{
+	int64	   *ids = (int64 *) palloc(settlement->change_count * sizeof(int64));
+	List	   *locked;
+	int			kept = 0;
+	int			i;
+
+	for (i = 0; i < settlement->change_count; i++)
+		ids[i] = settlement->changes[i].id;
+	locked = mf_operations_lock(scope, ids, settlement->change_count);
+	for (i = 0; i < settlement->change_count; i++)
+	{
+		const MfOperation *row = (const MfOperation *) mf_find_id(locked, settlement->changes[i].id);
+
+		if (row != NULL && row->status == settlement->changes[i].from)
+			settlement->changes[kept++] = settlement->changes[i];
+	}
+	if (kept > 0)
+		mf_operations_apply(scope, settlement->changes, kept);
+}

@@ -1,0 +1,249 @@
+/*
+ * operation_rows.c
+ *	  SQL of refunds, captures and releases: what an INSERT needs, refunds made in the
+ *	  portal, and which database a row belongs to.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/operation_rows.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "database/sql_array.h"
+#include "process/wakeup.h"
+#include "store/operation_sums.h"
+#include "store/operations.h"
+
+static MfStatement lock_invoice_statement = {
+	"SELECT FROM @mf_invoice i WHERE i.id = $1 FOR NO KEY UPDATE", 1, {INT8OID}, NULL
+};
+
+/* of what is committed, which the lock keeps from changing */
+static MfStatement invoice_statement = {
+	"SELECT i.account::text, i.status::text, i.payment_status::text, i.base_currency::text, i.created_by_id::oid, "
+	"  EXISTS (SELECT FROM @mf_operation k WHERE k.idempotency_key = $3 AND k.account = i.account), "
+	"  " MF_INVOICE_LEFT("i", "") "::text, " MF_PAYMENT_LEFT("i.id", "$2", "") "::text "
+	"FROM @mf_invoice i WHERE i.id = $1",
+	3, {INT8OID, TEXTOID, TEXTOID}, NULL
+};
+
+static MfStatement refundable_statement = {
+	"SELECT (CASE WHEN $2 IS NULL THEN " MF_INVOICE_LEFT("i", "") " "
+	"  ELSE least(" MF_INVOICE_LEFT("i", "") ", " MF_PAYMENT_LEFT("i.id", "$2", "") ") END)::text, "
+	"  $2 IS NULL OR EXISTS (SELECT FROM @mf_money m WHERE m.invoice = i.id AND m.kind = 'payment' AND m.payment_id = $2) "
+	"FROM @mf_invoice i WHERE i.id = $1",
+	2, {INT8OID, TEXTOID}, NULL
+};
+
+/* CASE, because otherwise the order of the tests is not certain */
+#define SUPPLIER_IS_VALID(e) \
+	"CASE WHEN jsonb_typeof(" e ") = 'object' THEN CASE WHEN jsonb_typeof(" e "->'SupplierCode') = 'number' " \
+	"    AND jsonb_typeof(" e "->'SupplierDeductedAmount') = 'number' AND " e " - ARRAY['SupplierCode', 'SupplierDeductedAmount'] = '{}' " \
+	"  THEN " e "->>'SupplierCode' ~ '^[0-9]{1,9}$' AND (" e "->>'SupplierDeductedAmount')::numeric >= 0 " \
+	"    AND scale(trim_scale((" e "->>'SupplierDeductedAmount')::numeric)) <= 3 ELSE false END ELSE false END"
+static MfStatement suppliers_statement = {
+	"SELECT CASE WHEN jsonb_typeof($1) = 'array' THEN (SELECT CASE WHEN bool_and(v.valid) THEN "
+	"    sum(CASE WHEN v.valid THEN (v.e->>'SupplierDeductedAmount')::numeric END) END FROM (SELECT a.e, " SUPPLIER_IS_VALID("a.e") " AS valid "
+	"    FROM jsonb_array_elements(CASE WHEN jsonb_typeof($1) = 'array' THEN $1 ELSE '[]' END) AS a(e)) v) END::text",
+	1, {JSONBOID}, NULL
+};
+
+/* the reference is ours if it was that of an attempt: of a row that was retried since */
+static MfStatement add_foreign_statement = {
+	"WITH n AS MATERIALIZED (SELECT n.*, i.account, (SELECT min(a.operation) FROM @mf_operation_attempt a "
+	"    WHERE a.reference = n.reference) AS earlier "
+	"  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS n(invoice, status, value, refund_id, refund_reference, "
+	"    refunded_value, rrn, currency, reference) JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1)), "
+	"p AS (INSERT INTO @mf_operation (invoice, account, kind, value, reference, status, currency, refund_id, "
+	"    refund_reference, refunded_value, rrn, filed_at, done_at, last_error, due, origin) "
+	"  SELECT n.invoice, n.account, 'refund', n.value::numeric, CASE WHEN NOT EXISTS (SELECT FROM @mf_operation k "
+	"      WHERE k.reference = n.reference) THEN n.reference END, n.status, n.currency, n.refund_id::int8, "
+	"    n.refund_reference, n.refunded_value::numeric, n.rrn, clock_timestamp(), "
+	"    CASE n.status WHEN 'refunded' THEN clock_timestamp() END, "
+	"    'refund ' || n.earlier || ' was given up or asked for again, and MyFatoorah has carried out its earlier request', "
+	"    CASE n.status WHEN 'filed' THEN clock_timestamp() + interval '1 hour' END, @mf_origin() FROM n "
+	"  ON CONFLICT DO NOTHING RETURNING 1) "
+	"SELECT (SELECT count(*) FROM n WHERE NOT EXISTS (SELECT FROM @mf_operation k WHERE k.invoice = n.invoice "
+	"    AND k.refund_id = n.refund_id::int8)) - (SELECT count(*) FROM p), (SELECT count(*) FROM n WHERE n.earlier IS NOT NULL)",
+	9, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID}, NULL
+};
+
+/*
+ * What is queued may have been carried out by another database: the first of an
+ * invoice is looked up, a person decides about the others.  Whether a person has to decide
+ * about the first, too, the look-ups show.
+ */
+#define DOUBT_QUEUED(rows, set) \
+	"UPDATE @mf_operation o SET " set "status = d.status, " \
+	"  due = CASE d.status WHEN 'unknown' THEN clock_timestamp() + $1 * interval '1 ms' END, lookups = 0, asked_at = NULL, " \
+	"  last_error = 'another database, or this one before it went back in time, may have asked for it' " \
+	"FROM (SELECT q.id, CASE WHEN row_number() OVER (PARTITION BY q.invoice ORDER BY q.id) = 1 " \
+	"    AND NOT EXISTS (SELECT FROM @mf_operation b WHERE b.invoice = q.invoice AND b.status IN ('sending', 'unknown')) " \
+	"    THEN 'unknown' ELSE 'review' END AS status FROM @mf_operation q WHERE q.status = 'queued' AND " rows ") d " \
+	"WHERE o.id = d.id"
+
+static MfStatement doubt_queued_statement = {
+	DOUBT_QUEUED("(NOT $2 OR q.origin <> @mf_origin())", ""), 2, {INT4OID, BOOLOID}, NULL
+};
+
+static MfStatement doubt_foreign_statement = {
+	DOUBT_QUEUED("q.origin <> @mf_origin()", "origin = @mf_origin(), "), 1, {INT4OID}, NULL
+};
+
+static MfStatement take_over_statement = {
+	"UPDATE @mf_operation o SET origin = @mf_origin(), due = CASE WHEN o.status IN ('sending', 'filed', 'unknown') "
+	"  THEN clock_timestamp() + $1 * interval '1 ms' END WHERE o.origin <> @mf_origin() AND " MF_OPERATION_OPEN("o"),
+	1, {INT4OID}, NULL
+};
+
+static MfStatement replace_origin_statement = {
+	"UPDATE @mf_operation SET origin = @mf_origin() WHERE origin = $1", 1, {INT8OID}, NULL
+};
+
+static MfStatement inherit_statement = {
+	"UPDATE @mf_operation SET origin = @mf_origin() WHERE origin <> @mf_origin() AND origin >> 32 = @mf_origin() >> 32",
+	0, {0}, NULL
+};
+
+static MfStatement foreign_statement = {
+	"SELECT count(*) FROM @mf_operation o WHERE o.origin <> @mf_origin() AND " MF_OPERATION_OPEN("o"), 0, {0}, NULL
+};
+
+static MfStatement unfinished_statement = {
+	"SELECT count(*) FROM @mf_operation o WHERE ($1 = 0 OR o.invoice = $1) AND " MF_OPERATION_OPEN("o"), 1, {INT8OID}, NULL
+};
+
+MfRefundedInvoice *
+mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, const char *key)
+{
+	MfSqlScope	scope;
+	MfRefundedInvoice *found = NULL;
+	Datum		values[] = {
+		Int64GetDatum(invoice), payment_id ? CStringGetTextDatum(payment_id) : (Datum) 0,
+		key ? CStringGetTextDatum(key) : (Datum) 0
+	};
+	const char	nulls[] = {' ', payment_id ? ' ' : 'n', key ? ' ' : 'n'};
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &lock_invoice_statement, values, NULL) > 0)
+	{
+		scope.latest = true;
+		if (mf_sql_execute(&scope, &invoice_statement, values, nulls) > 0)
+		{
+			found = (MfRefundedInvoice *) palloc0(sizeof(MfRefundedInvoice));
+			found->account = mf_result_text(0, 1);
+			found->status = mf_result_text(0, 2);
+			found->payment_status = mf_result_text(0, 3);
+			found->currency = mf_result_text(0, 4);
+			found->creator = mf_result_oid(0, 5);
+			found->key_taken = mf_result_bool(0, 6);
+			found->left = mf_result_text(0, 7);
+			found->payment_left = mf_result_text(0, 8);
+		}
+	}
+	mf_sql_end(&scope);
+	return found;
+}
+
+char *
+mf_operations_suppliers_sum(Oid schema, Datum suppliers)
+{
+	MfSqlScope	scope;
+	char	   *sum;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &suppliers_statement, &suppliers, NULL);
+	sum = mf_result_text(0, 1);
+	mf_sql_end(&scope);
+	return sum;
+}
+
+char *
+mf_operations_refundable(Oid schema, int64 invoice, const char *payment_id)
+{
+	MfSqlScope	scope;
+	char	   *left = NULL;
+	Datum		values[] = {Int64GetDatum(invoice), payment_id ? CStringGetTextDatum(payment_id) : (Datum) 0};
+	const char	nulls[] = {' ', payment_id ? ' ' : 'n'};
+
+	mf_sql_begin(&scope, schema);
+	scope.in_query = true;
+	if (mf_sql_execute(&scope, &refundable_statement, values, nulls) > 0 && mf_result_bool(0, 2))
+		left = mf_result_text(0, 1);
+	mf_sql_end(&scope);
+	return left;
+}
+
+int
+mf_operations_add_foreign(const MfSqlScope *scope, const MfForeignRefund *refunds, int count)
+{
+	MfArray    *columns = mf_columns_start(&add_foreign_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(refunds[i].invoice));
+		mf_array_add_text(&columns[1], mf_operation_status_name(refunds[i].status));
+		mf_array_add_text(&columns[2], refunds[i].value);
+		mf_array_add_text(&columns[3], refunds[i].refund_id);
+		mf_array_add_text(&columns[4], refunds[i].refund_reference);
+		mf_array_add_text(&columns[5], refunds[i].refunded_value);
+		mf_array_add_text(&columns[6], refunds[i].rrn);
+		mf_array_add_text(&columns[7], refunds[i].currency);
+		mf_array_add_text(&columns[8], refunds[i].reference);
+	}
+	(void) mf_columns_execute(scope, &add_foreign_statement, columns);
+	if (mf_result_int8(0, 1) != 0)
+		mf_change_suppressed();
+	return (int) mf_result_int8(0, 2);
+}
+
+void
+mf_operations_take_over(Oid schema)
+{
+	Datum		value = Int32GetDatum(mf_verify_wait());
+
+	(void) mf_execute_alone(schema, &doubt_foreign_statement, &value, NULL);
+	(void) mf_execute_alone(schema, &take_over_statement, &value, NULL);
+	mf_wake_operations_at_commit();
+}
+
+void
+mf_operations_doubt_queued(Oid schema, bool promoted)
+{
+	Datum		values[] = {Int32GetDatum(mf_verify_wait()), BoolGetDatum(promoted)};
+
+	(void) mf_execute_alone(schema, &doubt_queued_statement, values, NULL);
+}
+
+void
+mf_operations_replace_origin(Oid schema, int64 origin)
+{
+	Datum		value = Int64GetDatum(origin);
+
+	(void) mf_execute_alone(schema, &replace_origin_statement, &value, NULL);
+}
+
+void
+mf_operations_inherit(Oid schema)
+{
+	(void) mf_execute_alone(schema, &inherit_statement, NULL, NULL);
+}
+
+int64
+mf_operations_count_foreign(Oid schema)
+{
+	return mf_count_alone(schema, &foreign_statement, NULL);
+}
+
+int64
+mf_operations_unfinished(Oid schema, int64 invoice)
+{
+	Datum		value = Int64GetDatum(invoice);
+
+	return mf_count_alone(schema, &unfinished_statement, &value);
+}

@@ -1,0 +1,362 @@
+/*
+ * operation_trigger.c
+ *	  The trigger of mf_operation: validates refunds, and gives them references.
+ *
+ * The invoice is locked, so that sessions that refund the same invoice come one after
+ * the other, and what is left of it is read whatever the snapshot.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/triggers/operation_trigger.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "account/account.h"
+#include "base/compat.h"
+#include "base/settings.h"
+#include "database/sql.h"
+#include "process/database_identity.h"
+#include "process/wakeup.h"
+#include "request/request.h"
+#include "store/invoice_lookup.h"
+#include "store/ledger.h"
+#include "store/operations.h"
+#include "store/queue_pause.h"
+#include "store/row_rights.h"
+
+/* Attribute numbers of mf_operation, as in the install script */
+typedef enum OperationColumn
+{
+	OC_INVOICE = 2,
+	OC_ACCOUNT,
+	OC_KIND,
+	OC_VALUE,
+	OC_PAYMENT_ID,
+	OC_CHARGE_ON_CUSTOMER,
+	OC_COMMENT,
+	OC_SUPPLIERS,
+	OC_IDEMPOTENCY_KEY,
+	OC_REFERENCE,
+	OC_STATUS,
+	OC_CURRENCY,
+	OC_REFUND_ID,
+	OC_ATTEMPTS = 21,
+	OC_CREATED_AT,
+	OC_CREATED_BY,
+	OC_CREATED_BY_ID,
+	OC_COULD_LOGIN,
+	OC_COULD_INSERT,
+	OC_DUE,
+	OC_LOOKUPS,
+	OC_ASKED_AT,
+	OC_ORIGIN,
+	OC_END						/* one more than the last */
+} OperationColumn;
+
+typedef struct Row
+{
+	Datum		values[OC_END];
+	bool		isnull[OC_END];
+	bool		replaced[OC_END];
+} Row;
+
+static void read_row(const TriggerData *trigger, Row *row);
+static HeapTuple write_row(const TriggerData *trigger, Row *row);
+static void set(Row *row, OperationColumn column, Datum value);
+static void clear(Row *row, OperationColumn column);
+static char *text_of(const Row *row, OperationColumn column);
+static void clean(Row *row, OperationColumn column, const char *name, int max);
+static void check_values(Row *row);
+static void check_suppliers(Row *row, Oid schema);
+static void check_invoice(Row *row, const TriggerData *trigger);
+static void refuse_value(const char *left, int64 invoice);
+static void set_results(Row *row, const TriggerData *trigger, const MfRefundedInvoice *invoice);
+static void set_restored(Row *row, const TriggerData *trigger);
+
+PG_FUNCTION_INFO_V1(mf_operation_guard);
+
+/* BEFORE INSERT of mf_operation */
+Datum
+mf_operation_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Row			row;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		strcmp(RelationGetRelationName(trigger->tg_relation), "mf_operation") != 0 ||
+		RelationGetNamespace(trigger->tg_relation) != get_func_namespace(fcinfo->flinfo->fn_oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called as BEFORE trigger of mf_operation", "mf_operation_guard")));
+	if (mf_sql_fired_trigger())
+		return PointerGetDatum(trigger->tg_trigtuple);
+	read_row(trigger, &row);
+	/* what has a result comes from a dump */
+	if (!row.isnull[OC_REFERENCE] || !row.isnull[OC_REFUND_ID] || !mf_text_is(row.values[OC_STATUS], "queued"))
+		set_restored(&row, trigger);
+	else
+	{
+		check_values(&row);
+		if (!row.isnull[OC_SUPPLIERS])
+			check_suppliers(&row, RelationGetNamespace(trigger->tg_relation));
+		check_invoice(&row, trigger);
+		mf_wake_operations_at_commit();
+	}
+	return PointerGetDatum(write_row(trigger, &row));
+}
+
+static void
+read_row(const TriggerData *trigger, Row *row)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			column;
+
+	if (desc->natts < OC_END - 1)
+		elog(ERROR, "table mf_operation is older than the library");
+	memset(row, 0, sizeof(*row));
+	for (column = 1; column < OC_END; column++)
+		row->values[column] = heap_getattr(trigger->tg_trigtuple, column, desc, &row->isnull[column]);
+}
+
+static HeapTuple
+write_row(const TriggerData *trigger, Row *row)
+{
+	int			columns[OC_END];
+	Datum		values[OC_END];
+	bool		isnull[OC_END];
+	int			count = 0;
+	int			column;
+
+	for (column = 1; column < OC_END; column++)
+	{
+		if (!row->replaced[column])
+			continue;
+		columns[count] = column;
+		values[count] = row->values[column];
+		isnull[count++] = row->isnull[column];
+	}
+	return heap_modify_tuple_by_cols(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), count, columns, values,
+									 isnull);
+}
+
+static void
+set(Row *row, OperationColumn column, Datum value)
+{
+	row->values[column] = value;
+	row->isnull[column] = false;
+	row->replaced[column] = true;
+}
+
+static void
+clear(Row *row, OperationColumn column)
+{
+	row->values[column] = (Datum) 0;
+	row->isnull[column] = row->replaced[column] = true;
+}
+
+/* palloc'd; NULL if it is null */
+static char *
+text_of(const Row *row, OperationColumn column)
+{
+	return row->isnull[column] ? NULL : TextDatumGetCString(row->values[column]);
+}
+
+/* Trims a text, and refuses one that is too long; an empty one becomes null. */
+static void
+clean(Row *row, OperationColumn column, const char *name, int max)
+{
+	char	   *text = text_of(row, column);
+
+	if (text == NULL)
+		return;
+	text = mf_clean_text(text, MF_CLEAN_TEXT);
+	if (pg_mbstrlen(text) > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, name),
+				 errmsg("%s is too long", name),
+				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(text), max)));
+	if (text[0] == '\0')
+		clear(row, column);
+	else
+		set(row, column, CStringGetTextDatum(text));
+}
+
+/* What can be said of the values without the invoice */
+static void
+check_values(Row *row)
+{
+	Numeric		value;
+
+	if (!mf_text_is(row->values[OC_KIND], "refund"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("only refunds can be inserted"),
+				 errhint("Insert them into mf_refund.")));
+	if (row->isnull[OC_INVOICE] || row->isnull[OC_VALUE])
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, row->isnull[OC_INVOICE] ? "invoice" : "value"),
+				 errmsg("%s must not be null", row->isnull[OC_INVOICE] ? "invoice" : "value"),
+				 errhint("SELECT mf_refundable(id) tells how much can be refunded of an invoice.")));
+	value = DatumGetNumeric(row->values[OC_VALUE]);
+	if (numeric_is_nan(value) || numeric_is_inf(value) ||
+		DatumGetBool(DirectFunctionCall2(numeric_le, NumericGetDatum(value), DirectFunctionCall1(int4_numeric, Int32GetDatum(0)))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, "value"),
+				 errmsg("value must be greater than zero")));
+	if (DatumGetInt32(DirectFunctionCall1(numeric_min_scale, NumericGetDatum(value))) > MF_VALUE_SCALE_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, "value"),
+				 errmsg("value has more than %d decimals", MF_VALUE_SCALE_MAX),
+				 errhint("Round it first.")));
+	clean(row, OC_COMMENT, "comment", MF_TEXT_MAX);
+	clean(row, OC_PAYMENT_ID, "payment_id", MF_TEXT_MAX);
+	clean(row, OC_IDEMPOTENCY_KEY, "idempotency_key", MF_IDEMPOTENCY_KEY_MAX);
+}
+
+static void
+check_suppliers(Row *row, Oid schema)
+{
+	const char *sum = mf_operations_suppliers_sum(schema, row->values[OC_SUPPLIERS]);
+	const char *value = DatumGetCString(DirectFunctionCall1(numeric_out, row->values[OC_VALUE]));
+
+	if (sum == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, "suppliers"),
+				 errmsg("suppliers is not what MyFatoorah expects"),
+				 errhint("Give an array: [{\"SupplierCode\": 1, \"SupplierDeductedAmount\": 5}], with amounts of at most %d decimals.",
+						 MF_VALUE_SCALE_MAX)));
+	if (mf_amount_compare(sum, value) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, "suppliers"),
+				 errmsg("the suppliers bear %s, which is more than the refund of %s", sum, value)));
+	if (!row->isnull[OC_CHARGE_ON_CUSTOMER] && DatumGetBool(row->values[OC_CHARGE_ON_CUSTOMER]))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, "charge_on_customer"),
+				 errmsg("charge_on_customer cannot be combined with suppliers"),
+				 errdetail("MyFatoorah's MakeSupplierRefund has no such member.")));
+}
+
+/* Locks the invoice, and checks rights and what is left. */
+static void
+check_invoice(Row *row, const TriggerData *trigger)
+{
+	Oid			schema = RelationGetNamespace(trigger->tg_relation);
+	int64		id = DatumGetInt64(row->values[OC_INVOICE]);
+	const char *value = DatumGetCString(DirectFunctionCall1(numeric_out, row->values[OC_VALUE]));
+	char	   *payment_id = text_of(row, OC_PAYMENT_ID);
+	MfRefundedInvoice *invoice = NULL;
+
+	if (!mf_is_under_policies(schema) || mf_queue_is_visible(schema, id))
+		invoice = mf_operations_lock_invoice(schema, id, payment_id, text_of(row, OC_IDEMPOTENCY_KEY));
+	if (invoice == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("invoice %lld does not exist", (long long) id),
+				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\". An archived one is brought back by mf_unarchive().")));
+	mf_check_row_right(id, get_relname_relid("mf_invoice", schema), invoice->creator);
+	set_results(row, trigger, invoice);
+	/* the row is there already: the unique index says so, or ON CONFLICT takes that */
+	if (invoice->key_taken)
+		return;
+	if (mf_amount_compare(invoice->left, "0") <= 0 || mf_amount_compare(value, invoice->left) > 0)
+		refuse_value(invoice->left, id);
+	if (payment_id != NULL && invoice->payment_left == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, "payment_id"),
+				 errmsg("invoice %lld has no payment with PaymentId %s", (long long) id, payment_id),
+				 errhint("SELECT payment_id, amount FROM mf_ledger WHERE kind = 'payment' AND invoice = %lld shows its payments.",
+						 (long long) id)));
+	if (payment_id != NULL && mf_amount_compare(value, invoice->payment_left) > 0)
+		refuse_value(invoice->payment_left, id);
+}
+
+static void
+refuse_value(const char *left, int64 invoice)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, "value"),
+			 errmsg("invoice %lld has less than that to be refunded", (long long) invoice),
+			 errdetail("What is left is %s: what was received, less refunds that are not refused or cancelled, and chargebacks.",
+					   left),
+			 errhint("SELECT * FROM mf_refund WHERE invoice = %lld shows its refunds.", (long long) invoice)));
+}
+
+static void
+set_results(Row *row, const TriggerData *trigger, const MfRefundedInvoice *invoice)
+{
+	Oid			role = GetUserId();
+	const MfAccount *account = mf_account_get(invoice->account);
+	Oid			view = get_relname_relid("mf_refund", RelationGetNamespace(trigger->tg_relation));
+	Name		name = (Name) palloc0(NAMEDATALEN);
+	int			column;
+
+	mf_account_check_usage(account, role);
+	for (column = OC_REFUND_ID; column < OC_ATTEMPTS; column++)
+		clear(row, column);
+	set(row, OC_ATTEMPTS, Int32GetDatum(0));
+	clear(row, OC_ASKED_AT);
+	set(row, OC_ACCOUNT, CStringGetTextDatum(invoice->account));
+	set(row, OC_CURRENCY, CStringGetTextDatum(invoice->currency ? invoice->currency : account->currency));
+	set(row, OC_REFERENCE, PointerGetDatum(mf_new_reference(NULL, 0)));
+	set(row, OC_CREATED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+	namestrcpy(name, GetUserNameFromId(role, false));
+	set(row, OC_CREATED_BY, NameGetDatum(name));
+	set(row, OC_CREATED_BY_ID, ObjectIdGetDatum(role));
+	set(row, OC_COULD_LOGIN, BoolGetDatum(mf_role_can_login(role)));
+	set(row, OC_COULD_INSERT, BoolGetDatum(mf_role_can_insert(view, role)));
+	set(row, OC_DUE, TimestampTzGetDatum(GetCurrentTimestamp()));
+	set(row, OC_LOOKUPS, Int16GetDatum(0));
+	set(row, OC_ORIGIN, Int64GetDatum(mf_database_origin()));
+}
+
+/*
+ * A row of a dump stays as it is, but nobody acts on it until a person has decided that
+ * this database is the one that does: it may be carried out elsewhere, or was since.
+ */
+static void
+set_restored(Row *row, const TriggerData *trigger)
+{
+	const char *status = text_of(row, OC_STATUS);
+
+	if (!mf_owns_relation(RelationGetRelid(trigger->tg_relation), GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("results of a refund cannot be inserted")));
+	set(row, OC_CREATED_BY_ID, ObjectIdGetDatum(row->isnull[OC_CREATED_BY] ? InvalidOid :
+												get_role_oid(NameStr(*DatumGetName(row->values[OC_CREATED_BY])), true)));
+	set(row, OC_ORIGIN, Int64GetDatum(0));
+	if (strcmp(status, "queued") == 0 || strcmp(status, "sending") == 0 || strcmp(status, "unknown") == 0)
+		mf_queue_pause(RelationGetNamespace(trigger->tg_relation), MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE,
+					   "refunds were restored; the server they come from may carry them out, too");
+}
