@@ -54,6 +54,18 @@ sql(q{INSERT INTO mf_receipt (bill, method, value) SELECT id, 'cash', 10 FROM mf
 is(sql("SELECT withdrawn_at IS NOT NULL FROM mf_reminder WHERE id = $reminder"), 't', 'a reminder that was not sent is withdrawn with the debt');
 is(sql("SELECT mf_reminder_done($reminder)"), 'f', 'and its program is told so');
 
+# Personal data of closed bills that are old is erased by the tick, once the age is set, that of others is not.
+sql(q{INSERT INTO mf_bill (customer_name, total, bill_key) SELECT 'Noura', 10, key FROM unnest('{old,young}'::text[]) key; SELECT mf_void(id, 'x') FROM mf_bill WHERE customer_name = 'Noura'});
+wait_for(q{SELECT count(*) FROM mf_reaction_queue WHERE invoice IS NOT NULL}, 0);
+sql(q{BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_bill SET created_at = created_at - interval '500 days' WHERE bill_key = 'old';
+	UPDATE mf_invoice i SET erased_at = now() FROM mf_link k, mf_bill b WHERE k.invoice = i.id AND b.id = k.bill AND b.customer_name = 'Noura'; COMMIT});
+is(sql(q{SET ROLE myfatoorah_billing; SELECT mf_tick_forget(now(), 10) IS NULL}), 't', 'without an age all is kept for ever');
+$node->append_conf('postgresql.conf', "myfatoorah.personal_data_retention = '400d'");
+$node->reload;
+wait_for(q{SELECT 0 * count(mf_call_at('public.mf_billing_tick', now())) + count(erased_at) FROM mf_bill WHERE bill_key = 'old'}, 1);
+is(sql(q{SELECT string_agg(concat_ws('/', bill_key, customer_name), ' ' ORDER BY bill_key) FROM mf_bill WHERE bill_key IN ('old', 'young')}), 'old/ young/Noura', 'a closed bill that is old loses its customer');
+is(sql(q{SET ROLE myfatoorah_billing; SELECT mf_tick_forget(now(), 10) = now() + interval '1 day'}), 't', 'and the tick looks again tomorrow');
+
 # Dumps
 my $tables = q{SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_reminder_rule t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_reminder t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.account)) FROM mf_billing_policy t};
 my $before = sql($tables);

@@ -40,6 +40,7 @@ CREATE TABLE mf_bill (
 	link_tries integer NOT NULL DEFAULT 0,	-- of a row that is being inserted, -1
 	link_error text,
 	snoozed_until date,
+	erased_at timestamptz,
 	CHECK ((status = 'paid') = (paid_on IS NOT NULL)),
 	CHECK ((status = 'open') = (closed_at IS NULL)),
 	CHECK (status = 'open' OR invoice IS NULL)
@@ -92,6 +93,7 @@ COMMENT ON COLUMN mf_bill.link_due IS 'result: when the link is looked at next; 
 COMMENT ON COLUMN mf_bill.link_tries IS 'result: looks in a row that had to wait, or failed';
 COMMENT ON COLUMN mf_bill.link_error IS 'result: why there is no link; null if nothing is wrong';
 COMMENT ON COLUMN mf_bill.snoozed_until IS 'result: no reminder before this day; see mf_snooze()';
+COMMENT ON COLUMN mf_bill.erased_at IS 'result: when the customer''s name, address and numbers were erased; null if they were not';
 
 -- All links that a bill ever had.  The index makes two live ones of a bill impossible.
 CREATE TABLE mf_link (
@@ -351,6 +353,24 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT pg_notify('mf_bill', '{"bill": ' || bill || '}') $$;
 COMMENT ON FUNCTION mf_bill_notify(bigint) IS 'notifies at commit that a bill or what belongs to it has changed';
 
+-- What MyFatoorah's page shows as items: whole quantities at a price of the currency as they are, others in one piece.  Where
+-- MyFatoorah would not take one of the lines, or a line has no name, there are none.
+CREATE FUNCTION mf_bill_items(lines jsonb, currency text)
+RETURNS jsonb
+LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN count(*) <= 200 AND sum(octet_length(l.name)) <= 8000 AND bool_and(l.name <> '' AND l.value >= 0) THEN jsonb_agg(
+		CASE WHEN l.tax_rate = 0 AND l.quantity BETWEEN 1 AND 1e6 AND l.quantity = trunc(l.quantity) AND l.unit_price = round(l.unit_price, l.decimals)
+			THEN jsonb_build_object('ItemName', l.name, 'Quantity', l.quantity, 'UnitPrice', l.unit_price)
+			ELSE jsonb_build_object('ItemName', concat(l.name, ' x ' || trim_scale(nullif(l.quantity, 1)), ' + ' || trim_scale(nullif(l.tax_rate, 0)) || '%'), 'Quantity', 1, 'UnitPrice', l.value) END ORDER BY l.n) END
+	FROM (SELECT e.n, p.*, btrim(e.line->>'description') AS name, d.decimals, round(p.unit_price * p.quantity * (1 + p.tax_rate / 100), d.decimals) AS value
+		FROM jsonb_array_elements(mf_bill_items.lines) WITH ORDINALITY e(line, n),
+			LATERAL (SELECT @extschema@.mf_currency_decimals(mf_bill_items.currency) AS decimals) d,
+			LATERAL (SELECT (e.line->>'unit_price')::numeric AS unit_price, coalesce((e.line->>'quantity')::numeric, 1) AS quantity, coalesce((e.line->>'tax_rate')::numeric, 0) AS tax_rate) p) l
+$$;
+COMMENT ON FUNCTION mf_bill_items(jsonb, text) IS 'the lines of a bill as InvoiceItems, which add up to its total; null if MyFatoorah would not take them';
+
 -- The row of mf_invoice that asks for a value of a bill
 CREATE FUNCTION mf_bill_invoice(b mf_bill, base_currency text, value numeric, notification_option text, send_at timestamptz, expires_at timestamptz)
 RETURNS jsonb
@@ -359,7 +379,8 @@ RETURN pg_catalog.jsonb_build_object('account', (b).account, 'customer_name', (b
 	'customer_mobile', (b).customer_mobile, 'mobile_country_code', (b).mobile_country_code, 'language', (b).language,
 	'customer_reference', (b).customer_reference, 'customer_civil_id', (b).customer_civil_id, 'invoice_value', value,
 	'display_currency_iso', nullif((b).currency, base_currency), 'notification_option', notification_option, 'send_at', send_at,
-	'expiry_date', expires_at, 'metadata', pg_catalog.jsonb_build_object('bill', (b).id));
+	'expiry_date', expires_at, 'metadata', pg_catalog.jsonb_build_object('bill', (b).id),
+	'invoice_items', CASE WHEN (b).lines IS NOT NULL AND value = (b).total THEN mf_bill_items((b).lines, (b).currency) END);
 COMMENT ON FUNCTION mf_bill_invoice(mf_bill, text, numeric, text, timestamptz, timestamptz) IS 'the invoice that asks for a value of a bill, as columns of mf_invoice';
 
 -- An error about an invoice, in the names of the bill's fields
@@ -367,7 +388,7 @@ CREATE FUNCTION mf_bill_words(message text)
 RETURNS text
 LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT replace(replace(replace(message, 'invoice_value', 'total'), 'display_currency_iso', 'currency'), 'expiry_date', 'link_days') $$;
+AS $$ SELECT replace(replace(replace(replace(message, 'invoice_value', 'total'), 'display_currency_iso', 'currency'), 'expiry_date', 'link_days'), 'invoice_items', 'lines') $$;
 COMMENT ON FUNCTION mf_bill_words(text) IS 'a message about an invoice, with the names of the bill''s fields';
 
 -- Its plans are made for many new rows and a large table, whatever the table was like before.
@@ -440,7 +461,7 @@ BEGIN
 	INSERT INTO @extschema@.mf_bill_history (bill, actor, changes, reason)
 		VALUES (NEW.id, @extschema@.mf_caller(), changes, nullif(current_setting('mf_bill.reason', true), ''));
 	PERFORM @extschema@.mf_bill_notify(NEW.id);
-	IF NEW.status = 'open' AND changes ?| '{total,customer_name,customer_email,customer_mobile,mobile_country_code,language,customer_reference,customer_civil_id,notification_option,link_days,send_at}' THEN
+	IF NEW.status = 'open' AND changes ?| '{total,lines,customer_name,customer_email,customer_mobile,mobile_country_code,language,customer_reference,customer_civil_id,notification_option,link_days,send_at}' THEN
 		PERFORM @extschema@.mf_bill_edited(NEW.id, now(), changes);
 	END IF;
 	RETURN NULL;
@@ -464,4 +485,4 @@ CREATE TRIGGER mf_bill_inserted
 	FOR EACH STATEMENT EXECUTE FUNCTION mf_bill_inserted();
 CREATE TRIGGER mf_bill_changed
 	AFTER UPDATE ON mf_bill
-	FOR EACH ROW WHEN (OLD.link_tries >= 0) EXECUTE FUNCTION mf_bill_changed();
+	FOR EACH ROW WHEN (OLD.link_tries >= 0 AND NEW.erased_at IS NOT DISTINCT FROM OLD.erased_at) EXECUTE FUNCTION mf_bill_changed();

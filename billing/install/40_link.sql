@@ -248,7 +248,7 @@ BEGIN
 	PERFORM @extschema@.mf_bill_lock(mf_bill_edited.bill);
 	PERFORM @extschema@.mf_bill_book(mf_bill_edited.bill);
 	-- a link that shows another customer or amount is not the one to pay
-	IF changes ?| '{customer_name,customer_email,customer_mobile,mobile_country_code,language,customer_reference,customer_civil_id,notification_option,link_days,send_at}' THEN
+	IF changes ?| '{lines,customer_name,customer_email,customer_mobile,mobile_country_code,language,customer_reference,customer_civil_id,notification_option,link_days,send_at}' THEN
 		PERFORM @extschema@.mf_link_retire(mf_bill_edited.bill, as_of, 'changed'::text);
 	END IF;
 	PERFORM @extschema@.mf_bill_settle(mf_bill_edited.bill, as_of, 'changed'::text);

@@ -31,6 +31,7 @@ CREATE TABLE mf_plan (
 	created_by_id oid NOT NULL DEFAULT 0,
 	updated_at timestamptz,
 	updated_by name COLLATE "C",
+	erased_at timestamptz,
 	CHECK ((status = 'ended') = (next_on IS NULL)),
 	CHECK ((status = 'active') = (next_at IS NOT NULL))
 ) WITH (fillfactor = 50);
@@ -68,6 +69,7 @@ COMMENT ON COLUMN mf_plan.created_by IS 'result: name, at that time, of the role
 COMMENT ON COLUMN mf_plan.created_by_id IS 'result: OID of that role: its members may change the plan, and bills are made as that role';
 COMMENT ON COLUMN mf_plan.updated_at IS 'result: when what you write was last changed';
 COMMENT ON COLUMN mf_plan.updated_by IS 'result: by which role';
+COMMENT ON COLUMN mf_plan.erased_at IS 'result: when what the template says of the customer was erased; null if it was not';
 
 -- The key makes it impossible to bill a period twice.
 CREATE TABLE mf_plan_period (
@@ -455,7 +457,7 @@ CREATE TRIGGER mf_plan_inserted
 	FOR EACH STATEMENT EXECUTE FUNCTION mf_plan_inserted();
 CREATE TRIGGER mf_plan_changed
 	AFTER UPDATE ON mf_plan
-	FOR EACH ROW EXECUTE FUNCTION mf_plan_changed();
+	FOR EACH ROW WHEN (NEW.erased_at IS NOT DISTINCT FROM OLD.erased_at) EXECUTE FUNCTION mf_plan_changed();
 CREATE TRIGGER mf_plan_wake
 	AFTER UPDATE ON mf_plan
 	FOR EACH ROW WHEN (OLD.next_at IS DISTINCT FROM NEW.next_at AND CURRENT_USER <> 'myfatoorah_billing') EXECUTE FUNCTION mf_plan_wake();

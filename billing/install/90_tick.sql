@@ -43,10 +43,11 @@ AS $$
 DECLARE
 	soonest timestamptz;
 BEGIN
-	-- each step does some of what is due and returns when it has more; the order is that of a day: links, plans, reminders
+	-- each step does some of what is due and returns when it has more; the order is that of a day: links, plans, reminders, old data
 	soonest := least(soonest, @extschema@.mf_tick_links(as_of, 50));
 	soonest := least(soonest, @extschema@.mf_tick_plans(as_of, 50));
 	soonest := least(soonest, @extschema@.mf_tick_reminders(as_of, 50));
+	soonest := least(soonest, @extschema@.mf_tick_forget(as_of, 200));
 	RETURN soonest;
 END
 $$;

@@ -74,6 +74,9 @@ GRANT EXECUTE ON FUNCTION mf_reminder_done TO myfatoorah_submit, myfatoorah_oper
 GRANT SELECT ON mf_today, mf_receivable, mf_aging TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_bucket, mf_statement, mf_collected, mf_check_billing TO myfatoorah_submit, myfatoorah_read;
 
+-- Personal data
+GRANT EXECUTE ON FUNCTION mf_forget_billing, mf_bill_unfinished, mf_bill_erase, mf_plan_erase TO myfatoorah_operate;
+
 -- What the core calls
 SELECT mf_on_change('mf_billing_on_change(mf_invoice, mf_invoice)', payments_only => true);
 SELECT mf_on_time('mf_billing_tick(timestamptz)');

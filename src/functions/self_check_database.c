@@ -20,6 +20,7 @@
 #include "account/account.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/extension_functions.h"
 #include "functions/self_check.h"
 #include "inbound/route.h"
 #include "on_change/on_change_call.h"
@@ -45,6 +46,7 @@ static void check_policies(const MfCheck *check);
 static bool has_row_security(const char *table, Oid schema);
 static void check_additions(const MfCheck *check);
 static void check_reactions(const MfCheck *check);
+static void report_items(void *argument);
 static void check_pages(const MfCheck *check);
 static bool is_failing(const MfRouteHealth *latest);
 
@@ -291,47 +293,39 @@ is_failing(const MfRouteHealth *latest)
 		 !TimestampDifferenceExceeds(latest->failed_at, GetCurrentTimestamp(), PAGE_FAILURE_MS));
 }
 
-/* Functions of other extensions, because anybody who may create functions here could add others */
-static MfStatement functions_statement = {
-	"SELECT format('%I.%I', n.nspname, p.proname) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
-	"WHERE p.pronamespace = $1 AND p.proname ~ '^mf_check_' AND p.proretset AND p.proargtypes = '25'::oidvector "
-	"  AND has_function_privilege(p.oid, 'EXECUTE') "
-	"  AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e') "
-	"ORDER BY p.proname",
-	1, {OIDOID}, NULL
-};
-
 void
 mf_check_extensions(const MfCheck *check)
 {
+	MfExtensionCall call = {
+		.prefix = "mf_check_",
+		.columns = "item::pg_catalog.text, ok::pg_catalog.bool, detail::pg_catalog.text, hint::pg_catalog.text",
+		.read_only = true,
+		.nargs = 1,
+		.types = {TEXTOID},
+		.values = {CStringGetTextDatum(check->account)},
+		.nulls = " ",
+		.take = report_items,
+		.argument = unconstify(MfCheck *, check)
+	};
 	MfSqlScope	scope;
-	Datum		values[] = {ObjectIdGetDatum(check->schema)};
-	Datum		account[] = {CStringGetTextDatum(check->account)};
-	Oid			types[] = {TEXTOID};
-	char	  **names;
-	uint64		count;
-	uint64		i;
 
 	mf_sql_begin_as_caller(&scope, check->schema);
-	count = mf_sql_execute(&scope, &functions_statement, values, NULL);
-	names = (char **) palloc(count * sizeof(char *));
-	for (i = 0; i < count; i++)
-		names[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-	for (i = 0; i < count; i++)
-	{
-		uint64		row;
-
-		if (SPI_execute_with_args(psprintf("SELECT item::pg_catalog.text, ok::pg_catalog.bool, detail::pg_catalog.text, hint::pg_catalog.text FROM %s($1)", names[i]),
-								  1, types, account, NULL, true, 0) != SPI_OK_SELECT)
-			elog(ERROR, "could not call %s()", names[i]);
-		for (row = 0; row < SPI_processed; row++)
-		{
-			HeapTuple	tuple = SPI_tuptable->vals[row];
-			TupleDesc	desc = SPI_tuptable->tupdesc;
-
-			mf_check_report(check, SPI_getvalue(tuple, desc, 1), strcmp(SPI_getvalue(tuple, desc, 2), "t") == 0,
-							SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4));
-		}
-	}
+	mf_extension_functions_call(&scope, &call);
 	mf_sql_end(&scope);
+}
+
+static void
+report_items(void *argument)
+{
+	const MfCheck *check = (const MfCheck *) argument;
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	uint64		row;
+
+	for (row = 0; row < SPI_processed; row++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[row];
+
+		mf_check_report(check, SPI_getvalue(tuple, desc, 1), strcmp(SPI_getvalue(tuple, desc, 2), "t") == 0,
+						SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4));
+	}
 }

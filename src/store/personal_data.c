@@ -19,6 +19,7 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "database/extension_functions.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "store/inquiries.h"
@@ -148,6 +149,8 @@ static MfStatement out_of_reach_statement = {
 static MfUnpaidPosition cancelled_position;
 
 static bool purge_cancelled(const MfSqlScope *scope, TimestampTz before);
+static void forget_elsewhere(Oid schema, const Datum *values, const char *nulls, FunctionCallInfo fcinfo);
+static void return_rows(void *argument);
 static Datum lock_named_invoices(Oid schema, const Datum *values, const char *nulls);
 
 PG_FUNCTION_INFO_V1(mf_forget);
@@ -207,15 +210,44 @@ mf_forget(PG_FUNCTION_ARGS)
 	(void) mf_return_rows(fcinfo);
 	mf_sql_end(&scope);
 	/* roles that are under policies do not see archived rows */
-	if (mf_is_under_policies(schema))
-		return (Datum) 0;
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &erase_archived_statement, named, nulls);
-	(void) mf_return_rows(fcinfo);
-	(void) mf_sql_execute(&scope, &out_of_reach_statement, named, nulls);
-	(void) mf_return_rows(fcinfo);
-	mf_sql_end(&scope);
+	if (!mf_is_under_policies(schema))
+	{
+		mf_sql_begin(&scope, schema);
+		(void) mf_sql_execute(&scope, &erase_archived_statement, named, nulls);
+		(void) mf_return_rows(fcinfo);
+		(void) mf_sql_execute(&scope, &out_of_reach_statement, named, nulls);
+		(void) mf_return_rows(fcinfo);
+		mf_sql_end(&scope);
+	}
+	forget_elsewhere(schema, named, nulls, fcinfo);
 	return (Datum) 0;
+}
+
+/* What other extensions know of the customer, as the caller; after the invoices, which theirs may follow */
+static void
+forget_elsewhere(Oid schema, const Datum *values, const char *nulls, FunctionCallInfo fcinfo)
+{
+	MfExtensionCall call = {
+		.prefix = "mf_forget_",
+		.columns = "id::pg_catalog.int8, result::pg_catalog.text",
+		.nargs = 2,
+		.types = {TEXTOID, TEXTOID},
+		.values = {values[0], values[1]},
+		.nulls = {nulls[0], nulls[1]},
+		.take = return_rows,
+		.argument = fcinfo
+	};
+	MfSqlScope	scope;
+
+	mf_sql_begin_as_caller(&scope, schema);
+	mf_extension_functions_call(&scope, &call);
+	mf_sql_end(&scope);
+}
+
+static void
+return_rows(void *argument)
+{
+	(void) mf_return_rows((FunctionCallInfo) argument);
 }
 
 /*
